@@ -1,0 +1,23 @@
+/* limits.h - every bound of the engine in one place; each is tested at the bound. */
+#ifndef BORE_LIMITS_H
+#define BORE_LIMITS_H
+
+enum {
+    LIMIT_LAYERS = 512,
+    LIMIT_HEADS = 1024,
+    LIMIT_D_HEAD = 4096,
+    LIMIT_D_MODEL = 1 << 18,
+    LIMIT_D_MLP = 1 << 20,
+    LIMIT_VOCAB = 1 << 22,
+    LIMIT_TOKENS = 1 << 17,        /* positions of one run */
+    LIMIT_NAME = 128,              /* bytes of a hook name with its NUL */
+    LIMIT_EDITS = 1024,            /* edits of one run */
+    LIMIT_EDIT_TEXT = 4096,        /* bytes of one edit's text */
+    LIMIT_JSON_DEPTH = 64,
+    LIMIT_JSON_BYTES = 1 << 28,
+    LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
+    LIMIT_TENSORS = 1 << 20,
+    LIMIT_SHARDS = 4096
+};
+
+#endif

@@ -1,0 +1,146 @@
+/* kn.h - tensor operations on one device: views, calls, backends.
+ *
+ * The kernels know nothing of models, layers or hook points: they see strided views and numbers.
+ * A backend is one vtable plus the complete op table of ops.def; a backend that lacks an op is not
+ * offered.  Wrappers ("check:", "trace:") are backends that forward to another one.
+ *
+ * Row invariance, promised by every op that has rows: row i of the result depends on row i of the
+ * inputs (and on the whole of the shared operands: weights, keys, values) bit for bit, whatever the
+ * number of rows in the call, the tile, the chunk or the number of threads.  The engine's incremental
+ * reruns rest on it.  Tested in tests/kernels.
+ */
+#ifndef KN_H
+#define KN_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum kn_dtype { KN_F32, KN_F16, KN_BF16, KN_I32, KN_DTYPE_COUNT };
+
+enum {
+    KN_DIM_MAX = 4, /* rank of a view */
+    KN_IN_MAX = 4,  /* inputs of a call */
+    KN_OUT_MAX = 2  /* outputs of a call */
+};
+
+/* A tensor: a value, never an owner.  Strides are in elements and may be 0 (a repeated axis) in
+ * inputs.  data == NULL with ndim == 0 is "absent" (an optional operand). */
+struct kn_view {
+    void *data;
+    enum kn_dtype dtype;
+    int ndim;
+    int64_t shape[KN_DIM_MAX];
+    int64_t stride[KN_DIM_MAX];
+};
+
+enum kn_status {
+    KN_OK = 0,
+    KN_CANCELLED = -1,   /* the cancel flag was seen; outputs hold a mixture and must be recomputed */
+    KN_BAD_CALL = -2,    /* shapes, dtypes or strides outside the op's contract */
+    KN_OUT_OF_MEMORY = -3,
+    KN_DEVICE_LOST = -4
+};
+
+enum kn_act { KN_ACT_NONE, KN_ACT_GELU, KN_ACT_GELU_NEW, KN_ACT_RELU, KN_ACT_SILU, KN_ACT_COUNT };
+
+/* Scalars of a call; ops.def says which of them an op reads. */
+struct kn_param {
+    float scale;     /* factor on products (attn_scores) or on the second operand (add) */
+    float eps;       /* norms: added to the mean square */
+    float softcap;   /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none */
+    enum kn_act act;
+    bool center;     /* norms: subtract the mean first (LayerNorm) */
+    bool accumulate; /* attn_mix: continue the sums that out holds */
+    bool full;       /* attention: no causal bound, every source is visible (window still holds) */
+    int32_t dest0;   /* attention: absolute position of the first dest row of the call */
+    int32_t src0;    /* attention: absolute position of the first source of the call */
+    int32_t window;  /* attention: sources older than dest-window+1 are hidden, 0 = no window */
+    int32_t n_rot;   /* rope: leading elements of each head that are rotated (even) */
+};
+
+enum kn_op {
+#define KN_OP(id, name, n_out, n_in) KN_OP_##id,
+#include "ops.def"
+#undef KN_OP
+    KN_OP_COUNT
+};
+
+struct kn_call {
+    enum kn_op op;
+    struct kn_view out[KN_OUT_MAX];
+    struct kn_view in[KN_IN_MAX];
+    struct kn_param p;
+};
+
+struct kn_backend;
+
+/* One backend's methods.  All are called from one thread at a time (the engine's worker). */
+struct kn_backend_type {
+    const char *name; /* "cpu", "cuda", ... */
+    /* Device memory of `bytes`, zeroed, 64-byte aligned; pages are committed on first touch where the
+     * device can.  NULL when there is none left. */
+    void *(*alloc)(struct kn_backend *be, size_t bytes);
+    void (*release)(struct kn_backend *be, void *mem, size_t bytes);
+    /* Host bytes made usable as an operand: on the cpu the same pointer, elsewhere a device copy.
+     * The host bytes must stay mapped while the import lives. */
+    void *(*import)(struct kn_backend *be, const void *host, size_t bytes);
+    void (*forget)(struct kn_backend *be, void *imported, size_t bytes);
+    /* Run one call to completion (cpu) or queue it in order (devices). */
+    enum kn_status (*run)(struct kn_backend *be, const struct kn_call *call);
+    /* Wait for queued calls. */
+    enum kn_status (*sync)(struct kn_backend *be);
+    /* Copy between device and host memory, ordered after queued calls; synchronous. */
+    enum kn_status (*read)(struct kn_backend *be, void *host, const void *dev, size_t bytes);
+    enum kn_status (*write)(struct kn_backend *be, void *dev, const void *host, size_t bytes);
+    void (*close)(struct kn_backend *be);
+};
+
+/* Common head of every backend. */
+struct kn_backend {
+    const struct kn_backend_type *type;
+    char describe[64];         /* for the status line, e.g. "cpu avx512 x2" */
+    const atomic_bool *cancel; /* looked at between chunks of work; NULL = never cancelled */
+    bool unified;              /* device memory can be read by the host through the same pointer */
+};
+
+/* Instruction sets of the cpu backend, in rising order. */
+enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
+
+struct kn_options {
+    const char *backend; /* "auto", "cpu" */
+    int threads;         /* 0 = the number of cores this process may use */
+    int cpu;             /* an enum kn_cpu, or -1 for the best that this machine has */
+};
+
+/* Open a backend.  On failure returns NULL and writes one line to `why` (what was asked, what is
+ * there).  The caller closes it with kn_close. */
+struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size);
+void kn_close(struct kn_backend *be);
+
+/* Run one call.  KN_BAD_CALL is our own bug: the engine asserts on it. */
+static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call *call)
+{
+    return be->type->run(be, call);
+}
+
+const char *kn_op_name(enum kn_op op);
+const char *kn_dtype_name(enum kn_dtype t);  /* "f32", ... */
+size_t kn_dtype_size(enum kn_dtype t);       /* bytes */
+const char *kn_cpu_name(enum kn_cpu c);      /* "portable", "avx2", "avx512" */
+int kn_cpu_parse(const char *name);          /* an enum kn_cpu or -1 */
+enum kn_cpu kn_cpu_best(void);               /* what CPUID and the OS allow here */
+
+/* Contiguous views of 1 to 4 dimensions, and parts of a view. */
+struct kn_view kn_view1(void *data, enum kn_dtype t, int64_t a);
+struct kn_view kn_view2(void *data, enum kn_dtype t, int64_t a, int64_t b);
+struct kn_view kn_view3(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c);
+struct kn_view kn_view4(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c, int64_t d);
+/* Elements [lo, hi) of axis `dim`; the rank stays. */
+struct kn_view kn_slice(struct kn_view v, int dim, int64_t lo, int64_t hi);
+
+/* One stored element as float (f16, bf16 and f32 exactly). */
+float kn_load(enum kn_dtype t, const void *data, int64_t index);
+
+#endif
