@@ -1,6 +1,6 @@
-/* limits.h - every bound of the engine in one place; each is tested at the bound. */
-#ifndef BORE_LIMITS_H
-#define BORE_LIMITS_H
+/* limit.h - every bound of the engine in one place; each is tested at the bound. */
+#ifndef LIMIT_H
+#define LIMIT_H
 
 enum {
     LIMIT_LAYERS = 512,

@@ -1,0 +1,81 @@
+/* edit.h - the edit language: text <-> struct edit, and edits made concrete for one run.
+ *
+ *     blocks.9.attn.hook_z[-1, 9] = 0
+ *     blocks.{4..7}.hook_mlp_out[2:5, {1,4}] *= 0.5
+ *     blocks.3.hook_resid_pre[pos=2] = from(corrupt)
+ *
+ * Printing a parsed edit gives text that parses to the same edit.  Parsing needs no model; names, index
+ * ranges and token anchors are checked by edit_resolve.  Thread-safe; nothing is kept between calls.
+ * Tested in tests/engine/test_edit.c and tests/fuzz/fuzz_edit.c. */
+#ifndef EDIT_H
+#define EDIT_H
+
+#include "site.h"
+
+enum edit_op { EDIT_SET, EDIT_ADD, EDIT_SUB, EDIT_MUL, EDIT_OP_COUNT };        /* = += -= *= */
+enum edit_value_kind { EDIT_NUMBER, EDIT_FROM, EDIT_MEAN, EDIT_VALUE_COUNT };  /* 0.5 from(RUN) mean() */
+
+struct edit; /* one parsed edit; opaque, immutable but for its on/off bit */
+
+/* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would work. */
+int edit_parse(struct edit **out, const char *text, struct err *e);
+struct edit *edit_copy(const struct edit *ed);
+void edit_free(struct edit *ed);
+/* Write the canonical text; returns its length as snprintf does. */
+int edit_print(const struct edit *ed, char *buf, size_t size);
+
+/* The integers that one axis of an index selects, ascending without repeats. */
+struct edit_axis {
+    int32_t lo, n;       /* n values lo, lo+1, ... when list is NULL */
+    const int32_t *list; /* else n values in here */
+};
+
+/* One edit on one site of one run: everything resolved to numbers. */
+struct edit_act {
+    struct site_ref site;
+    enum edit_op op;
+    enum edit_value_kind value;
+    float number;               /* EDIT_NUMBER */
+    int32_t source;             /* EDIT_FROM: index into edit_program.sources */
+    int32_t rank;
+    struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
+    int32_t row_min;            /* first row whose values change (0 if `full`) */
+    bool full;                  /* lets attention see later positions: the layer runs unmasked */
+    int32_t edit;               /* which edit of the list this came from */
+};
+
+struct edit_program {
+    struct edit_act *acts; /* sorted by (stage, site) in list order within a site */
+    int32_t n_acts;
+    char **sources;        /* run names used by from() */
+    int32_t n_sources;
+    bool needs_base;       /* mean() reads the run without edits */
+    void *arena;
+};
+
+/* What an edit list is resolved against. */
+struct edit_context {
+    const struct config *cfg;
+    int32_t n_pos;
+    /* Bytes of token `pos` for anchors such as pos="John"#2; NULL when there is no tokenizer.
+     * Returns the length and points *text at bytes that live as long as the context. */
+    int32_t (*token_text)(void *user, int32_t pos, const char **text);
+    void *user;
+};
+
+/* Make a list concrete: globs become sites, negative and named indices become numbers.  Edits that are
+ * off are left out.  *out is freed with edit_program_free.  A pattern that matches no hook, an index
+ * out of range or an anchor that is not in the prompt is an error that names the edit and the nearest
+ * valid choice. */
+int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
+                 const struct edit_context *ctx, struct err *e);
+void edit_program_free(struct edit_program *p);
+/* Do two acts change the same elements in the same way? */
+bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);
+
+/* Apply one act to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
+ * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM), or the
+ * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for numbers. */
+void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src);
+
+#endif

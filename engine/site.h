@@ -1,0 +1,63 @@
+/* site.h - hook points: names, shapes, lookup; what exists in a given model.
+ *
+ * A site is named by (enum site_id, layer).  Root sites have layer SITE_ROOT.
+ * Knows nothing of runs and values.  Tested in tests/engine/test_site.c. */
+#ifndef SITE_H
+#define SITE_H
+
+#include "config.h"
+#include "limit.h"
+
+enum site_id {
+#define SITE(id, scope, name, dims, when, needs) SITE_##id,
+#include "site.def"
+#undef SITE
+    SITE_COUNT
+};
+
+enum site_scope { SCOPE_EMBED, SCOPE_BLOCK, SCOPE_FINAL };
+enum site_dim { DIM_NONE, DIM_POS, DIM_HEAD, DIM_KV_HEAD, DIM_D_HEAD, DIM_D_MODEL, DIM_D_MLP,
+                DIM_D_VOCAB, DIM_ONE, DIM_DEST, DIM_SRC, DIM_COUNT };
+enum site_when { WHEN_ALWAYS, WHEN_LEARNED_POS, WHEN_ROTARY, WHEN_SEQUENTIAL, WHEN_GATED };
+
+enum { SITE_ROOT = -1, SITE_RANK_MAX = 3 };
+
+struct site_info {
+    const char *name; /* without "blocks.{l}." */
+    enum site_scope scope;
+    int rank;
+    enum site_dim dims[SITE_RANK_MAX];
+    enum site_when when;
+    const char *needs; /* NULL = computed in every run */
+};
+
+struct site_ref {
+    enum site_id id;
+    int32_t layer; /* SITE_ROOT or 0..n_layers-1 */
+};
+
+extern const struct site_info site_table[SITE_COUNT];
+
+/* Does this site exist in this model? */
+bool site_exists(const struct config *cfg, enum site_id id);
+/* Does it fire in every run, as a TransformerLens name? */
+bool site_fires(const struct config *cfg, enum site_id id);
+/* Why an existing on-request site cannot be switched on in this model, or NULL. */
+const char *site_refusal(const struct config *cfg, enum site_id id);
+/* Write the full name ("blocks.3.attn.hook_z"); returns buf. */
+char *site_name(struct site_ref s, char buf[LIMIT_NAME]);
+/* Shape without the batch for n positions; returns the rank. */
+int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos, int64_t shape[SITE_RANK_MAX]);
+/* The axis that runs over computed rows: pos, or dest. */
+int site_row_axis(enum site_id id);
+/* Word for a dimension as the edit language and --json spell it: "pos", "head", "d_head", "src", ... */
+const char *site_dim_name(enum site_dim d);
+/* All sites of the model in TransformerLens' firing order; out has room for
+ * n_layers * SITE_COUNT + SITE_COUNT entries; returns how many. */
+int site_list(const struct config *cfg, struct site_ref *out);
+/* Exact name -> site.  On failure one line that names the nearest existing name. */
+int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e);
+/* Does `name` match a pattern of *, ?, [abc], {a,b} and {1..4}? */
+bool site_glob(const char *pattern, const char *name);
+
+#endif
