@@ -15,8 +15,10 @@ enum {
     LIMIT_EDIT_TEXT = 4096,        /* bytes of one edit's text */
     LIMIT_JSON_DEPTH = 64,
     LIMIT_JSON_BYTES = 1 << 28,
+    LIMIT_JSON_VALUES = 1 << 22,   /* values of one document: bounds the memory of its tree */
+    LIMIT_TOKEN_BYTES = 1 << 12,   /* bytes of one added token */
     LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
-    LIMIT_TENSORS = 1 << 20,
+    LIMIT_TENSORS = 1 << 18,
     LIMIT_SHARDS = 4096
 };
 

@@ -1,0 +1,78 @@
+/* safetensors.h - one checkpoint: one .safetensors file or a sharded set, mapped and used where it lies.
+ *
+ * Format: 8 bytes little-endian header length n, n bytes of JSON {name: {dtype, shape, data_offsets}},
+ * then the data; https://huggingface.co/docs/safetensors.  Everything the format promises is checked:
+ * the header fits the file and the limits, names are printable UTF-8 and unique over all shards, rank <=
+ * SAFETENSORS_RANK_MAX, shape x dtype equals the range (no wrap), ranges tile the data section exactly
+ * (no overlap, hole or trailing bytes), every tensor is aligned to its element size in memory.
+ *
+ * Threads: read-only after opening.  Files: O_CLOEXEC, regular files only, mapped private read-only.
+ * Truncating a mapped file makes reads fault (SIGBUS); the caller owns that signal.  Tests:
+ * tests/engine/test_safetensors.c, tests/fuzz/fuzz_safetensors.c. */
+#ifndef SAFETENSORS_H
+#define SAFETENSORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "err.h"
+
+enum { SAFETENSORS_RANK_MAX = 8 };
+
+/* Every dtype of the format with a whole number of bytes per element. */
+enum st_dtype {
+    ST_BOOL, ST_U8, ST_I8, ST_F8_E5M2, ST_F8_E4M3, ST_F8_E8M0,
+    ST_I16, ST_U16, ST_F16, ST_BF16,
+    ST_I32, ST_U32, ST_F32,
+    ST_C64, ST_F64, ST_I64, ST_U64,
+    ST_DTYPE_COUNT
+};
+
+struct st_tensor {
+    const char *name;
+    enum st_dtype dtype;
+    int rank;                            /* 0 = a scalar */
+    int64_t shape[SAFETENSORS_RANK_MAX]; /* elements; a 0 is allowed (then nbytes is 0) */
+    const void *data;                    /* into the mapping; aligned to the element size */
+    size_t nbytes;
+    const char *file; /* base name of the shard that holds it, for messages */
+};
+
+struct safetensors;
+
+/* `path` is one .safetensors file or a `*.safetensors.index.json` ({"weight_map": {tensor: shard}}), whose
+ * shards must lie in the same folder, exist, and hold exactly the tensors that the index says.
+ * NULL and *e on failure: file, tensor, expected, found. */
+struct safetensors *safetensors_open(const char *path, struct err *e);
+/* One file's bytes, which must stay valid until closing; `name` is for messages (copied). */
+struct safetensors *safetensors_parse(const char *name, const void *bytes, size_t len, struct err *e);
+void safetensors_close(struct safetensors *st);
+
+size_t safetensors_count(const struct safetensors *st);
+/* i < count; in file order, shard after shard. */
+const struct st_tensor *safetensors_at(const struct safetensors *st, size_t i);
+/* NULL if there is none.  O(1). */
+const struct st_tensor *safetensors_find(const struct safetensors *st, const char *name);
+/* The name that is least far from `name` (edit distance), for messages; NULL in an empty file. */
+const char *safetensors_nearest(const struct safetensors *st, const char *name);
+
+/* __metadata__ of the first shard: pairs of strings. */
+size_t safetensors_metadata_count(const struct safetensors *st);
+void safetensors_metadata_at(const struct safetensors *st, size_t i, const char **key, const char **value);
+const char *safetensors_metadata(const struct safetensors *st, const char *key); /* NULL if absent */
+
+/* Bytes of all data sections. */
+uint64_t safetensors_nbytes(const struct safetensors *st);
+/* Size, mtime, device or inode of any mapped file differs from when it was opened (a stat per shard).
+ * The name of the first such file goes to *file (may be NULL); owned by st. */
+bool safetensors_changed(const struct safetensors *st, const char **file);
+/* Tell the kernel that this tensor will be read soon (it returns at once). */
+void safetensors_prefetch(const struct st_tensor *t);
+
+const char *st_dtype_name(enum st_dtype d); /* "BF16" */
+size_t st_dtype_size(enum st_dtype d);      /* bytes per element */
+/* "[768, 50257]" into buf; returns buf. */
+const char *st_shape_text(char *buf, size_t size, const int64_t *shape, int rank);
+
+#endif
