@@ -11,6 +11,7 @@ enum {
     LIMIT_VOCAB = 1 << 22,
     LIMIT_TOKENS = 1 << 17,        /* positions of one run */
     LIMIT_NAME = 128,              /* bytes of a hook name with its NUL */
+    LIMIT_PATTERN = 1024,          /* bytes of a pattern of hook names with its NUL */
     LIMIT_EDITS = 1024,            /* edits of one run */
     LIMIT_EDIT_TEXT = 4096,        /* bytes of one edit's text */
     LIMIT_JSON_DEPTH = 64,

@@ -57,7 +57,19 @@ const char *site_dim_name(enum site_dim d);
 int site_list(const struct config *cfg, struct site_ref *out);
 /* Exact name -> site.  On failure one line that names the nearest existing name. */
 int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e);
-/* Does `name` match a pattern of *, ?, [abc], {a,b} and {1..4}? */
+/* Does `name` match a pattern?  * any run of characters, dots included; ? one; [abc] [a-z] [!abc] one of
+ * (none of) these; {a,b} one of these; {1..4} a whole number in this range, also {0,2..5}.  Blanks in a
+ * pattern mean nothing; an unclosed [ or { stands for itself.  Time is at most length x length. */
 bool site_glob(const char *pattern, const char *name);
+/* Has the text anything that makes it a pattern rather than a name? */
+bool site_is_pattern(const char *text);
+/* The sites that a name or a pattern means, in firing order; returns how many (at least one) or
+ * negative with one line that says what would work (*out is then undefined).  `out` has room as for
+ * site_list.  A name means its site.  A pattern means the sites that fire in every run; those on request
+ * too if the hook is spelled out, that is if nothing after the last dot outside braces is * ? or [:
+ * "blocks.*.attn.hook_result" and "blocks.0.hook_{mlp_in,mlp_out}" switch hooks on, "blocks.0.*" does not.
+ * A set or range of layers must lie within the model: "blocks.{2..9}..." is an error where there are four.
+ * Sites with a site_refusal are returned: the caller refuses them. */
+int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e);
 
 #endif

@@ -1,0 +1,231 @@
+/* glob.c - patterns over hook names (see site_glob and site_select in site.h).
+ *
+ * A pattern maps a set of places in the name to the set of places where a match may end, element by
+ * element, so that no pattern can make it backtrack: the time is length of pattern x length of name.
+ * Tested in tests/engine/test_site.c and tests/fuzz/fuzz_edit.c. */
+#include "site.h"
+
+#include <string.h>
+
+enum { NESTED_MAX = 8 }; /* braces within braces */
+
+/* Places in the name: at[i] = what was matched so far may end before byte i. */
+struct places {
+    bool at[LIMIT_NAME];
+};
+
+struct match {
+    const char *name;
+    size_t n;
+};
+
+static struct places match_part(const struct match *m, const char *p, const char *end, struct places in, int depth);
+
+static bool any(const struct match *m, const struct places *s)
+{
+    for (size_t i = 0; i <= m->n; i++)
+        if (s->at[i])
+            return true;
+    return false;
+}
+
+/* The brace that closes the one at p, or NULL. */
+static const char *closing(const char *p, const char *end)
+{
+    int depth = 0;
+    for (; p < end; p++) {
+        depth += *p == '{';
+        depth -= *p == '}';
+        if (depth == 0)
+            return p;
+    }
+    return NULL;
+}
+
+static bool in_class(const char *p, const char *end, char c)
+{
+    bool negated = p < end && *p == '!', found = false;
+    for (p += negated; p < end; p++) {
+        if (p + 2 < end && p[1] == '-') {
+            found |= c >= p[0] && c <= p[2];
+            p += 2;
+        } else {
+            found |= c == *p;
+        }
+    }
+    return found != negated;
+}
+
+/* Digits at p as a number; returns where they end, NULL where there are none. */
+static const char *digits(const char *p, const char *end, int32_t *value)
+{
+    int64_t v = 0;
+    const char *q = p;
+    for (; q < end && *q >= '0' && *q <= '9'; q++)
+        v = v > INT32_MAX / 10 ? INT32_MAX : v * 10 + (*q - '0');
+    *value = v > INT32_MAX ? INT32_MAX : (int32_t)v;
+    return q == p ? NULL : q;
+}
+
+static const char *skip_blanks(const char *p, const char *end)
+{
+    while (p < end && *p == ' ')
+        p++;
+    return p;
+}
+
+/* Is [p, end) "3..7"? */
+static bool range(const char *p, const char *end, int32_t *lo, int32_t *hi)
+{
+    p = digits(skip_blanks(p, end), end, lo);
+    if (!p || end - p < 3 || p[0] != '.' || p[1] != '.')
+        return false;
+    p = digits(p + 2, end, hi);
+    return p && skip_blanks(p, end) == end;
+}
+
+static void match_range(const struct match *m, int32_t lo, int32_t hi, const struct places *in, struct places *out)
+{
+    for (size_t i = 0; i < m->n; i++) {
+        if (!in->at[i])
+            continue;
+        const char *from = m->name + i, *stop = m->name + m->n;
+        for (const char *to = from + 1; to <= stop && to[-1] >= '0' && to[-1] <= '9'; to++) {
+            int32_t v;
+            digits(from, to, &v);
+            if (v >= lo && v <= hi && (*from != '0' || to == from + 1))
+                out->at[to - m->name] = true;
+        }
+    }
+}
+
+/* {a,b,3..7}: p stands after the brace, end on the closing one. */
+static struct places match_set(const struct match *m, const char *p, const char *end, struct places in, int depth)
+{
+    struct places out = {{false}};
+    while (p <= end) {
+        const char *q = p;
+        for (int nested = 0; q < end && (*q != ',' || nested > 0); q++)
+            nested += (*q == '{') - (*q == '}');
+        int32_t lo, hi;
+        if (range(p, q, &lo, &hi)) {
+            match_range(m, lo, hi, &in, &out);
+        } else {
+            struct places one = match_part(m, p, q, in, depth + 1);
+            for (size_t i = 0; i <= m->n; i++)
+                out.at[i] |= one.at[i];
+        }
+        p = q + 1;
+    }
+    return out;
+}
+
+/* One character of the name: c itself, any one ('?'), or one of a class [p, end). */
+static struct places match_char(const struct match *m, char c, const char *p, const char *end, struct places in)
+{
+    struct places out = {{false}};
+    for (size_t i = 0; i < m->n; i++)
+        if (in.at[i] && (p ? in_class(p, end, m->name[i]) : c == '?' || c == m->name[i]))
+            out.at[i + 1] = true;
+    return out;
+}
+
+static struct places match_part(const struct match *m, const char *p, const char *end, struct places in, int depth)
+{
+    if (depth > NESTED_MAX)
+        return (struct places){{false}};
+    for (; p < end && any(m, &in); p++) {
+        const char *close;
+        if (*p == ' ')
+            continue;
+        if (*p == '*') {
+            for (size_t i = 0; i < m->n; i++)
+                in.at[i + 1] |= in.at[i];
+        } else if (*p == '{' && (close = closing(p, end))) {
+            in = match_set(m, p + 1, close, in, depth);
+            p = close;
+        } else if (*p == '[' && (close = memchr(p, ']', (size_t)(end - p)))) {
+            in = match_char(m, 0, p + 1, close, in);
+            p = close;
+        } else {
+            in = match_char(m, *p, NULL, NULL, in);
+        }
+    }
+    return in;
+}
+
+bool site_glob(const char *pattern, const char *name)
+{
+    struct match m = {name, strlen(name)};
+    if (m.n >= LIMIT_NAME || strlen(pattern) >= LIMIT_PATTERN)
+        return false;
+    struct places start = {{true}};
+    return match_part(&m, pattern, pattern + strlen(pattern), start, 0).at[m.n];
+}
+
+bool site_is_pattern(const char *text)
+{
+    return strpbrk(text, "*?[{") != NULL;
+}
+
+/* Is the hook itself spelled out: no wildcard after the last dot outside braces? */
+static bool names_hook(const char *pattern)
+{
+    const char *last = pattern;
+    int depth = 0;
+    for (const char *p = pattern; *p; p++) {
+        depth += (*p == '{') - (*p == '}');
+        if (*p == '.' && depth == 0)
+            last = p;
+    }
+    return strpbrk(last, "*?[") == NULL;
+}
+
+/* A layer that a set or range after "blocks." asks for and the model lacks, or -1: the rest of the set
+ * would otherwise hide that it did nothing there. */
+static int32_t missing_layer(const struct config *cfg, const char *pattern)
+{
+    const char *p = skip_blanks(pattern, pattern + strlen(pattern));
+    if (strncmp(p, "blocks.{", 8) != 0)
+        return -1;
+    for (p += 8; *p && *p != '}'; p++) {
+        int32_t layer;
+        const char *end = p + strlen(p), *after = digits(skip_blanks(p, end), end, &layer);
+        if (!after)
+            continue;
+        if (layer >= cfg->n_layers)
+            return layer;
+        p = after - 1;
+    }
+    return -1;
+}
+
+int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e)
+{
+    if (strlen(pattern) >= LIMIT_PATTERN)
+        return err_set(e, ERR_BAD_INPUT, "hook pattern of %zu bytes · at most %d", strlen(pattern), LIMIT_PATTERN - 1);
+    if (!site_is_pattern(pattern))
+        return site_find(cfg, pattern, out, e) ? ERR_BAD_INPUT : 1;
+    int32_t missing = missing_layer(cfg, pattern);
+    if (missing >= 0)
+        return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
+                       pattern, (int)cfg->n_layers - 1);
+    bool request = names_hook(pattern), asleep = false;
+    int n = site_list(cfg, out), kept = 0;
+    for (int i = 0; i < n; i++) {
+        char name[LIMIT_NAME];
+        if (!site_glob(pattern, site_name(out[i], name)))
+            continue;
+        if (site_fires(cfg, out[i].id) || request)
+            out[kept++] = out[i];
+        else
+            asleep = true;
+    }
+    if (kept > 0)
+        return kept;
+    if (asleep)
+        return err_set(e, ERR_BAD_INPUT, "\"%.100s\" matches only hooks that are computed on request · "
+                       "write the last part of the name out, as in blocks.*.attn.hook_result", pattern);
+    return err_set(e, ERR_BAD_INPUT, "no hook matches \"%.100s\" · this model has layers 0..%d · "
+                   "`borescope hooks` lists the names", pattern, (int)cfg->n_layers - 1);
+}
