@@ -1,0 +1,36 @@
+/* colormap.h - colours for values: maps of 256 entries, nearest terminal colours, readable text over them.
+ *
+ * Colours are 0xRRGGBB.  The maps are safe for colour-blind readers: brightness alone orders the sequential
+ * map; the diverging one goes blue - dark - orange with brightness growing with magnitude.
+ * Pure.  Tested in tests/render/test_colormap.c. */
+#ifndef COLORMAP_H
+#define COLORMAP_H
+
+#include <stdint.h>
+
+enum { COLOR_DEFAULT_FLAG = 0x1000000 };
+/* The terminal's own foreground or background. */
+#define COLOR_DEFAULT ((uint32_t)COLOR_DEFAULT_FLAG)
+
+enum colormap { COLORMAP_SEQUENTIAL, COLORMAP_DIVERGING, COLORMAP_COUNT };
+
+/* Entry 0..255; entry of a position in [0, 1] (NaN gives COLORMAP_NAN). */
+uint32_t colormap_entry(enum colormap map, int entry);
+uint32_t colormap_at(enum colormap map, double position);
+const char *colormap_name(enum colormap map);
+/* In no map; views also print "NaN" or "!", never the colour alone. */
+#define COLORMAP_NAN ((uint32_t)0xff00ff)
+
+enum color_depth { COLOR_DEPTH_NONE, COLOR_DEPTH_16, COLOR_DEPTH_256, COLOR_DEPTH_TRUE, COLOR_DEPTH_COUNT };
+/* Index of the nearest colour: 16..255 of xterm's palette (the first 16 are the user's), or 0..15. */
+int color_nearest_256(uint32_t rgb);
+int color_nearest_16(uint32_t rgb);
+/* xterm's palette, 0..255. */
+uint32_t color_of_index(int index);
+/* Relative luminance 0..1 and contrast ratio 1..21 as WCAG 2 defines them. */
+double color_luminance(uint32_t rgb);
+double color_contrast(uint32_t a, uint32_t b);
+/* Black or white, whichever is easier to read over `background`: contrast is at least 4.5 always. */
+uint32_t color_text_over(uint32_t background);
+
+#endif

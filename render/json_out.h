@@ -1,0 +1,47 @@
+/* json_out.h - a streaming JSON writer.
+ *
+ * Output is always valid JSON and safe to print on a terminal: besides what JSON asks for, every code point
+ * that the sanitizer refuses (C1, bidi, zero-width, ...) is written as \uXXXX, which reads back as itself.
+ * Bytes that are not UTF-8 become U+FFFD, one per maximal ill-formed part, as Python's errors="replace".
+ * NaN and infinities become null.  Floats are the shortest decimal that reads back as the same float.
+ * Calls in an order that is not JSON (a value without its key, a wrong close) are our own bug: assert.
+ * Out of memory sticks in the byte buffer.  Tested in tests/render/test_json_out.c. */
+#ifndef JSON_OUT_H
+#define JSON_OUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "bytes.h"
+
+enum { JSON_OUT_DEPTH = 32 };
+
+struct json_out {
+    struct bytes *out;
+    int depth;
+    bool object[JSON_OUT_DEPTH]; /* what is open at each depth */
+    bool some;                   /* the innermost one has a member */
+    bool keyed;                  /* a key waits for its value */
+};
+
+/* Appends to *out. */
+void json_out_begin(struct json_out *j, struct bytes *out);
+/* All closed: adds the final newline. */
+void json_out_end(struct json_out *j);
+
+void json_out_object(struct json_out *j); /* { */
+void json_out_array(struct json_out *j);  /* [ */
+void json_out_close(struct json_out *j);  /* } or ] */
+void json_out_key(struct json_out *j, const char *key);
+void json_out_text(struct json_out *j, const char *s, size_t n);
+void json_out_string(struct json_out *j, const char *s); /* NULL gives null */
+void json_out_int(struct json_out *j, int64_t v);
+void json_out_bool(struct json_out *j, bool v);
+void json_out_null(struct json_out *j);
+void json_out_float(struct json_out *j, float v);
+void json_out_double(struct json_out *j, double v);
+void json_out_floats(struct json_out *j, const float *v, size_t n); /* an array of n */
+void json_out_ints(struct json_out *j, const int64_t *v, size_t n);
+
+#endif
