@@ -12,13 +12,34 @@
 
 #include "site.h"
 
-enum edit_op { EDIT_SET, EDIT_ADD, EDIT_SUB, EDIT_MUL, EDIT_OP_COUNT };        /* = += -= *= */
-enum edit_value_kind { EDIT_NUMBER, EDIT_FROM, EDIT_MEAN, EDIT_VALUE_COUNT };  /* 0.5 from(RUN) mean() */
+enum edit_op { /* EDIT_SET = EDIT_ADD += EDIT_SUB -= EDIT_MUL *= */
+#define EDIT_OP(id, text, help) EDIT_##id,
+#include "edit.def"
+    EDIT_OP_COUNT
+};
 
-struct edit; /* one parsed edit; opaque, immutable but for its on/off bit */
+enum edit_value_kind { /* EDIT_NUMBER 0.5  EDIT_FROM from(RUN)  EDIT_MEAN mean() */
+#define EDIT_VALUE(id, word, form, help) EDIT_##id,
+#include "edit.def"
+    EDIT_VALUE_COUNT
+};
+
+/* One row of edit.def, for help, completion and documentation. */
+struct edit_word {
+    const char *word; /* "from", "+="; NULL for numbers */
+    const char *form; /* "from(RUN)" */
+    const char *help;
+};
+extern const struct edit_word edit_op_words[EDIT_OP_COUNT];
+extern const struct edit_word edit_value_words[EDIT_VALUE_COUNT];
+
+struct edit; /* one parsed edit; opaque, immutable */
 
 /* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would work. */
 int edit_parse(struct edit **out, const char *text, struct err *e);
+/* Nothing but blanks and a comment: a line of an edit file to skip. */
+bool edit_is_blank(const char *text);
+/* Another reference to the same edit, to be freed like the first.  Never fails. */
 struct edit *edit_copy(const struct edit *ed);
 void edit_free(struct edit *ed);
 /* Write the canonical text; returns its length as snprintf does. */
@@ -35,22 +56,32 @@ struct edit_act {
     struct site_ref site;
     enum edit_op op;
     enum edit_value_kind value;
-    float number;               /* EDIT_NUMBER */
-    int32_t source;             /* EDIT_FROM: index into edit_program.sources */
+    float number;               /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
+    int32_t source;             /* EDIT_FROM: index into edit_program.sources, else -1 */
+    const char *source_name;    /* EDIT_FROM: that name, else NULL */
     int32_t rank;
     struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
     int32_t row_min;            /* first row whose values change (0 if `full`) */
-    bool full;                  /* lets attention see later positions: the layer runs unmasked */
+    bool full;                  /* attention sees later positions in this layer, see below */
     int32_t edit;               /* which edit of the list this came from */
 };
 
+/* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever (-inf
+ * where src > dest); what follows them in the layer must run unmasked.  Set on an act that selects some
+ * src > dest of
+ *   hook_attn_scores  = unless the number is -inf;  += and -= where -inf and the number make NaN;  *= by a
+ *                     factor <= 0 or NaN
+ *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(), which
+ *                     is not 0 there
+ * and then on every act on either site of that layer.  from() alone never sets it.  Without it elements
+ * with src > dest are outside every edit: they keep -inf and 0. */
 struct edit_program {
     struct edit_act *acts; /* sorted by (stage, site) in list order within a site */
     int32_t n_acts;
     char **sources;        /* run names used by from() */
     int32_t n_sources;
     bool needs_base;       /* mean() reads the run without edits */
-    void *arena;
+    void *arena; /* owns all of the above */
 };
 
 /* What an edit list is resolved against. */
@@ -69,13 +100,17 @@ struct edit_context {
  * valid choice. */
 int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
                  const struct edit_context *ctx, struct err *e);
+/* Another reference to the same, immutable program, to be freed like the first.  Never fails. */
+struct edit_program *edit_program_copy(const struct edit_program *p);
 void edit_program_free(struct edit_program *p);
-/* Do two acts change the same elements in the same way? */
+/* Do two acts, perhaps of different programs, change the same elements in the same way?  Sources are
+ * compared by name. */
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);
 
 /* Apply one act to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
  * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM), or the
- * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for numbers. */
+ * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for numbers (may be NULL).  Selected
+ * elements outside v are left out. */
 void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src);
 
 #endif
