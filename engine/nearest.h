@@ -1,0 +1,12 @@
+/* nearest.h - "did you mean": how far apart two names are. */
+#ifndef NEAREST_H
+#define NEAREST_H
+
+#include <stddef.h>
+
+/* Edit distance (insert, delete, replace: 1 each) of two names, ASCII case ignored.  Only the first
+ * NEAREST_LEN_MAX bytes count, so the cost is bounded. */
+enum { NEAREST_LEN_MAX = 128 };
+size_t nearest_distance(const char *a, const char *b);
+
+#endif
