@@ -19,7 +19,10 @@ struct config {
     int32_t d_model, d_head, d_mlp, d_vocab;
     int32_t n_ctx;        /* trained context, positions */
     int32_t window;       /* sliding attention window in positions, 0 = none */
+    int32_t window_layer0; /* the window holds from this layer on */
+    bool window_on;
     int32_t n_rot;        /* rotated elements per head, even; 0 = no rotary */
+    double rotary_share;  /* n_rot / d_head as the file says it */
     double norm_eps;
     double rope_theta;
     enum rope_scaling rope_scaling;
@@ -31,6 +34,7 @@ struct config {
     bool parallel;        /* attention and MLP both read resid_pre */
     bool gated;           /* mlp.hook_pre_linear exists */
     bool tied;            /* the unembedding is the embedding */
+    bool attn_bias, mlp_bias;
     bool prepend_bos;     /* TransformerLens' default for this architecture */
     int32_t bos_id, eos_id; /* -1 = config.json names none */
 };

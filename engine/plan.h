@@ -2,9 +2,9 @@
  *
  * plan_build is the only reader of the architecture's properties.  A step runs one op and writes exactly
  * one site, so every value is hookable by construction.  Steps are grouped in stages: stage 0 embeds,
- * stages 1..n_layers are the blocks, stage n_layers+1 is the final norm and the unembedding.  Inside a
- * stage a step reads sites of its stage, row by row, and two things from outside: the previous stage's
- * residual stream, and its own keys and values of all earlier rows.
+ * stages 1..n_layers are the blocks, stage n_layers+1 is the final norm and the unembedding.  A step reads
+ * sites of its stage, row by row; the first ones of the previous stage; attention reads keys and values of
+ * all rows.
  * A plan is immutable and knows nothing of tokens, values or devices.  Tested in tests/engine/test_plan.c. */
 #ifndef PLAN_H
 #define PLAN_H
@@ -21,7 +21,7 @@ enum operand_kind {
     OPERAND_SITE,     /* rows of a site of the same stage */
     OPERAND_FLAT,     /* the same, [pos, heads, d] seen as [pos, heads*d] */
     OPERAND_ALL,      /* all rows of a site of the same stage up to the last computed one (keys, values) */
-    OPERAND_RESID,    /* rows of the previous stage's residual stream */
+    OPERAND_PREV,     /* rows of a site of the previous stage */
     OPERAND_REPEAT,   /* rows of a [pos, d] site repeated along a new head axis */
     OPERAND_WEIGHT,
     OPERAND_TOKENS,
@@ -47,15 +47,20 @@ struct step {
     enum step_when when;
     enum site_id edited; /* STEP_IF_EDITED: the on-request site that switches it on */
     bool in_place;     /* amends `site`, which an earlier step of the stage wrote */
+    bool per_head;     /* LINEAR from a per-head residual input [pos, head, d_model]: ln1 and the projection head by head */
     bool flat_out;     /* writes [pos, heads, d] as [pos, heads*d] */
     struct operand in[KN_IN_MAX];
     struct kn_param p;
 };
 
+/* Blocks share their steps, but the first one reads the embedding. */
+enum plan_part { PLAN_EMBED, PLAN_BLOCK0, PLAN_BLOCK, PLAN_FINAL, PLAN_PART_COUNT };
+enum { PLAN_STAGE_ORDER = 64 }; /* orders per stage: more than a stage has steps */
+
 struct plan {
     struct config cfg;
-    struct step *steps;      /* embed steps, one block's steps, final steps */
-    int32_t n_embed, n_block, n_final;
+    struct step *steps;
+    int32_t first[PLAN_PART_COUNT], count[PLAN_PART_COUNT];
 };
 
 /* Build the plan of a model shape.  NULL only when memory is out. */
@@ -67,9 +72,11 @@ int32_t plan_stages(const struct plan *p);                 /* n_layers + 2 */
 const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n);
 /* The stage that writes a site. */
 int32_t plan_stage_of(const struct plan *p, struct site_ref s);
-/* Order of a site's value in the forward pass: stage * SITE_COUNT + index of the step that first writes it.
+/* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that first writes it.
  * This is the "step" of the dirty pair. */
 int32_t plan_order(const struct plan *p, struct site_ref s);
+/* An on-request copy that is not edited is read through the site it copies (hook_mlp_in); others: itself. */
+enum site_id plan_copied(const struct plan *p, enum site_id s);
 /* The site keys are read from by attention: hook_rot_k or hook_k. */
 enum site_id plan_key_site(const struct plan *p);
 /* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and bytes

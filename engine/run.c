@@ -1,0 +1,271 @@
+/* run.c - what must be computed again: from (tokens, edits) to the first dirty step and row (see run.h).
+ *
+ * Causality: a change at step s, row r reaches only rows >= r from that step on.  So what awaits computing is one
+ * pair (dirty_order, dirty_row); several changes join by taking the smaller of each. */
+#include "run_internal.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt, struct err *e)
+{
+    assert(m->be->unified); /* edits are applied through host pointers */
+    struct run *r = calloc(1, sizeof *r);
+    if (r)
+        r->keep = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *r->keep);
+    if (!r || !r->keep) {
+        free(r);
+        err_set(e, ERR_SYSTEM, "out of memory · a run of %d layers", m->cfg.n_layers);
+        return NULL;
+    }
+    r->m = m;
+    r->base = base;
+    r->cache_bytes = opt->cache_bytes;
+    r->dirty_order = r->fork_order = base ? ORDER_NONE : 0;
+    r->version = 1;
+    return r;
+}
+
+void run_free(struct run *r)
+{
+    if (!r)
+        return;
+    run_drop(r);
+    for (int i = 0; i < SITE_COUNT; i++) {
+        run_release(r, &r->work.site[i]);
+        run_release(r, &r->look.site[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        run_release(r, &r->temp[i]);
+    run_release(r, &r->gather);
+    run_release(r, &r->mean);
+    run_edits_free(r);
+    free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin), free(r->keep);
+    free(r);
+}
+
+int32_t run_length(const struct run *r)
+{
+    return r->n;
+}
+
+const int32_t *run_tokens(const struct run *r)
+{
+    return r->tokens;
+}
+
+const struct model *run_model(const struct run *r)
+{
+    return r->m;
+}
+
+struct site_ref run_lens_site(const struct model *m, int32_t column)
+{
+    if (column > 0)
+        return (struct site_ref){ SITE_RESID_POST, column - 1 };
+    return m->cfg.pos == POS_LEARNED ? (struct site_ref){ SITE_RESID_PRE, 0 } : (struct site_ref){ SITE_EMBED, SITE_ROOT };
+}
+
+static void dirty_join(struct run *r, int32_t order, int32_t row)
+{
+    if (r->dirty_order == ORDER_NONE)
+        r->dirty_row = row;
+    r->dirty_order = order < r->dirty_order ? order : r->dirty_order;
+    r->dirty_row = row < r->dirty_row ? row : r->dirty_row;
+}
+
+/* Copies of a run's acts before a new program replaced them. */
+struct old_acts {
+    struct edit_act *acts;
+    int32_t n, *first;
+    struct run **sources;
+    uint64_t *version;
+};
+
+static struct old_acts acts_take(struct run *r)
+{
+    struct old_acts o = { r->acts, r->n_acts, r->act_first, r->sources, r->source_version };
+    r->acts = NULL, r->n_acts = 0, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    return o;
+}
+
+static void acts_put_back(struct run *r, struct old_acts *o)
+{
+    run_edits_free(r);
+    r->acts = o->acts, r->n_acts = o->n, r->act_first = o->first, r->sources = o->sources, r->source_version = o->version;
+}
+
+static void acts_drop(struct old_acts *o)
+{
+    free(o->acts), free(o->first), free(o->sources), free(o->version);
+}
+
+static bool act_same(const struct run *r, int32_t i, const struct old_acts *o, int32_t j)
+{
+    const struct edit_act *a = &r->acts[i], *b = &o->acts[j];
+    if (!edit_act_equal(a, b) || r->source_version[i] != o->version[j])
+        return false;
+    return a->value != EDIT_FROM || r->sources[a->source] == o->sources[b->source];
+}
+
+/* Dirty what differs between the old and the new acts of every site.  Order matters on one site only. */
+static void acts_compare(struct run *r, const struct old_acts *o)
+{
+    int32_t n_index = plan_stages(r->m->plan) * SITE_COUNT;
+    for (int32_t k = 0; k < n_index; k++) {
+        int32_t i = r->act_first ? r->act_first[k] : -1, j = o->first ? o->first[k] : -1;
+        if (i < 0 && j < 0)
+            continue;
+        struct site_ref s = i >= 0 ? r->acts[i].site : o->acts[j].site;
+        while (true) {
+            bool in_new = i >= 0 && i < r->n_acts && r->acts[i].site.id == s.id && r->acts[i].site.layer == s.layer;
+            bool in_old = j >= 0 && j < o->n && o->acts[j].site.id == s.id && o->acts[j].site.layer == s.layer;
+            if (!in_new && !in_old)
+                break;
+            if (!(in_new && in_old && act_same(r, i, o, j))) {
+                if (in_new)
+                    dirty_join(r, plan_order(r->m->plan, s), r->acts[i].row_min);
+                if (in_old)
+                    dirty_join(r, plan_order(r->m->plan, s), o->acts[j].row_min);
+            }
+            i += in_new, j += in_old;
+        }
+    }
+}
+
+/* The first position where the new tokens differ from the ones the values stand for. */
+static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t n)
+{
+    int32_t i = 0, shared = n < r->n ? n : r->n;
+    while (i < shared && tokens[i] == r->tokens[i])
+        i++;
+    return i;
+}
+
+/* A step in the middle of a stage can be the first to run only where the sites before it are kept. */
+static int32_t order_start(const struct run *r, int32_t order)
+{
+    int32_t stage = order / PLAN_STAGE_ORDER;
+    return run_resident(r, stage) ? order : stage * PLAN_STAGE_ORDER;
+}
+
+/* Move a fork's branching point to where its acts need it; what becomes its own must be computed. */
+static void fork_place(struct run *r)
+{
+    if (!r->n_acts) {
+        r->fork_order = r->dirty_order = ORDER_NONE;
+        r->fork_row = 0;
+        return;
+    }
+    int32_t order = ORDER_NONE, row = r->n;
+    for (int32_t i = 0; i < r->n_acts; i++) {
+        int32_t o = plan_order(r->m->plan, r->acts[i].site);
+        order = o < order ? o : order;
+        row = r->acts[i].row_min < row ? r->acts[i].row_min : row;
+    }
+    order = order_start(r, order);
+    bool fresh = r->fork_order == ORDER_NONE;
+    if (fresh || order < r->fork_order || row < r->fork_row) {
+        r->fork_order = fresh || order < r->fork_order ? order : r->fork_order;
+        r->fork_row = fresh || row < r->fork_row ? row : r->fork_row;
+        dirty_join(r, r->fork_order, r->fork_row);
+    }
+}
+
+static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err *e)
+{
+    int rc = run_keep_stage(r, stage, e);
+    if (!rc && stage == 0)
+        rc = run_embed_tokens(r, r->dirty_row, r->n, e);
+    int32_t last, step = run_stage_full(r, stage) ? r->n : RUN_CHUNK;
+    plan_stage(r->m->plan, stage, &last);
+    struct frame *f = &r->work;
+    for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {
+        f->stage = stage, f->r0 = a, f->r1 = a + step < r->n ? a + step : r->n, f->extra = 0;
+        rc = run_exec(r, f, first, last, SITE_COUNT, e);
+    }
+    return rc;
+}
+
+/* Compute what is dirty, stage by stage; on failure the rest stays dirty. */
+static int dirty_compute(struct run *r, struct run_cost *cost, struct err *e)
+{
+    int32_t n_layers = r->m->cfg.n_layers;
+    *cost = (struct run_cost){ .row = r->n, .stage = n_layers + 1 };
+    if (r->dirty_order == ORDER_NONE || r->dirty_row >= r->n) {
+        r->dirty_order = ORDER_NONE;
+        return 0;
+    }
+    r->version++;
+    r->dirty_order = order_start(r, r->dirty_order);
+    int32_t stage = r->dirty_order / PLAN_STAGE_ORDER;
+    cost->row = r->dirty_row, cost->stage = stage;
+    for (; stage <= n_layers; stage++) {
+        int rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e);
+        if (rc)
+            return rc;
+        cost->share += stage ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
+        r->dirty_order = (stage + 1) * PLAN_STAGE_ORDER;
+    }
+    r->dirty_order = ORDER_NONE;
+    return 0;
+}
+
+static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct err *e)
+{
+    int32_t same = tokens_differ(r, tokens, n);
+    int32_t cap = r->cap;
+    int rc = run_set_capacity(r, n, e);
+    if (rc)
+        return rc;
+    if (r->cap != cap)
+        same = 0;
+    int32_t rope = run_rope_length(&r->m->cfg, n);
+    if (rope != r->rope_n) {
+        run_rope_fill(r, rope);
+        same = 0;
+    }
+    r->version += same < n || n < r->n;
+    for (int32_t i = 0; i < r->n_acts; i++)
+        if (r->acts[i].full && n != r->n) /* rows that saw positions which are gone or new */
+            dirty_join(r, plan_order(r->m->plan, r->acts[i].site), 0);
+    if (same < n && !(r->base && r->fork_order == ORDER_NONE)) {
+        int32_t row = r->base && r->fork_row > same ? r->fork_row : same;
+        bool full = false;
+        for (int32_t i = 0; i < r->n_acts; i++)
+            full |= r->acts[i].full;
+        dirty_join(r, r->fork_order, full ? 0 : row);
+    }
+    memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
+    r->n = n;
+    return 0;
+}
+
+int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources,
+             struct run_cost *cost, struct err *e)
+{
+    struct run_cost unused;
+    cost = cost ? cost : &unused;
+    if (r->base) {
+        assert(r->base->dirty_order == ORDER_NONE);
+        tokens = r->base->tokens, n = r->base->n;
+    }
+    if (n < 1 || n > LIMIT_TOKENS)
+        return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", n, LIMIT_TOKENS);
+    struct old_acts old = acts_take(r);
+    int rc = run_edits_set(r, prog, sources, e);
+    if (rc) {
+        acts_put_back(r, &old);
+        return rc;
+    }
+    rc = length_set(r, tokens, n, e);
+    if (!rc) {
+        acts_compare(r, &old);
+        if (r->base)
+            fork_place(r);
+        r->version += old.n || r->n_acts; /* edits of the final stage change values without computing a block */
+    }
+    acts_drop(&old);
+    return rc ? rc : dirty_compute(r, cost, e);
+}

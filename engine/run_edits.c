@@ -1,0 +1,170 @@
+/* run_edits.c - a run's own copy of its edits, and applying them to rows as they are computed. */
+#include "run_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool run_edited(const struct run *r, int32_t stage, enum site_id s)
+{
+    return r->act_first && r->act_first[run_slot(stage, s)] >= 0;
+}
+
+static int32_t act_stage(const struct run *r, const struct edit_act *a)
+{
+    return plan_stage_of(r->m->plan, a->site);
+}
+
+bool run_stage_full(const struct run *r, int32_t stage)
+{
+    for (int32_t i = 0; i < r->n_acts; i++)
+        if (r->acts[i].full && act_stage(r, &r->acts[i]) == stage)
+            return true;
+    return false;
+}
+
+void run_edits_free(struct run *r)
+{
+    free(r->acts), free(r->act_first), free(r->sources), free(r->source_version);
+    r->acts = NULL, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    r->n_acts = 0;
+}
+
+/* First and one past the last row that an act touches. */
+static void act_rows(const struct edit_act *a, int32_t *lo, int32_t *hi)
+{
+    const struct edit_axis *x = &a->axis[site_row_axis(a->site.id)];
+    *lo = x->n == 0 ? 0 : x->list ? x->list[0] : x->lo;
+    *hi = x->n == 0 ? 0 : x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
+}
+
+/* A value read from another run must exist there, position for position. */
+static int source_check(const struct run *r, const struct edit_act *a, const char *name, const struct run *src, struct err *e)
+{
+    int32_t n = 0, lo;
+    act_rows(a, &lo, &n);
+    for (int i = 0; i < a->rank; i++)
+        if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n) {
+            const struct edit_axis *x = &a->axis[i];
+            int32_t end = x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
+            n = end > n ? end : n;
+        }
+    if (!src || src->dirty_order != ORDER_NONE)
+        return err_set(e, ERR_BAD_INPUT, "from(%s) · there is no run of that name · name one with its prompt first", name);
+    if (src == r)
+        return err_set(e, ERR_BAD_INPUT, "from(%s) · a run cannot read itself", name);
+    if (n > src->n) {
+        char site[LIMIT_NAME];
+        return err_set(e, ERR_BAD_INPUT, "from(%s) · %s · position %d is asked for, that run has 0..%d", name,
+                       site_name(a->site, site), n - 1, src->n - 1);
+    }
+    return 0;
+}
+
+int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
+{
+    int32_t n = prog ? prog->n_acts : 0, n_src = prog ? prog->n_sources : 0;
+    size_t lists = 0;
+    for (int32_t i = 0; i < n; i++)
+        for (int d = 0; d < prog->acts[i].rank; d++)
+            lists += prog->acts[i].axis[d].list ? (size_t)prog->acts[i].axis[d].n : 0;
+    size_t n_index = (size_t)plan_stages(r->m->plan) * SITE_COUNT;
+    struct edit_act *acts = malloc((size_t)n * sizeof *acts + lists * sizeof(int32_t) + 1);
+    int32_t *first = malloc(n_index * sizeof *first);
+    struct run **src = calloc((size_t)n_src + 1, sizeof *src);
+    uint64_t *version = calloc((size_t)n + 1, sizeof *version);
+    int rc = 0;
+    if (!acts || !first || !src || !version)
+        rc = err_set(e, ERR_SYSTEM, "out of memory · %d edits", n);
+    for (int32_t i = 0; !rc && i < n; i++) {
+        const struct edit_act *a = &prog->acts[i];
+        if (a->value == EDIT_FROM)
+            rc = source_check(r, a, prog->sources[a->source], sources ? sources[a->source] : NULL, e);
+        else if (a->value == EDIT_MEAN && !r->base)
+            rc = err_set(e, ERR_BAD_INPUT, "mean() · needs a run without edits to take the mean of");
+    }
+    if (rc) {
+        free(acts), free(first), free(src), free(version);
+        return rc;
+    }
+    run_edits_free(r);
+    memset(first, -1, n_index * sizeof *first);
+    int32_t *list = (int32_t *)(acts + n);
+    for (int32_t i = 0; i < n; i++) {
+        acts[i] = prog->acts[i];
+        for (int d = 0; d < acts[i].rank; d++)
+            if (acts[i].axis[d].list) {
+                memcpy(list, acts[i].axis[d].list, (size_t)acts[i].axis[d].n * sizeof *list);
+                acts[i].axis[d].list = list;
+                list += acts[i].axis[d].n;
+            }
+        int32_t *at = &first[run_slot(act_stage(r, &acts[i]), acts[i].site.id)];
+        if (*at < 0)
+            *at = i;
+        if (acts[i].value == EDIT_FROM)
+            version[i] = sources[acts[i].source]->version;
+        else if (acts[i].value == EDIT_MEAN)
+            version[i] = r->base->version;
+    }
+    for (int32_t i = 0; i < n_src; i++)
+        src[i] = sources ? sources[i] : NULL;
+    r->acts = acts, r->n_acts = n, r->act_first = first, r->sources = src, r->source_version = version;
+    return 0;
+}
+
+/* Mean over the row axis of the base run's value, as a view that repeats it for `rows` rows.
+ * Sums are double, in row order. */
+static int mean_view(struct run *r, const struct edit_act *a, int32_t rows, struct kn_view *out, struct err *e)
+{
+    enum site_id s = a->site.id;
+    int32_t n = r->base->n;
+    int axis = site_row_axis(s);
+    struct kn_view v;
+    int rc = run_view(r->base, a->site, 0, n, &v, e);
+    if (rc)
+        return rc;
+    int64_t outer = axis ? v.shape[0] : 1, inner = 1;
+    for (int i = axis + 1; i < v.ndim; i++)
+        inner *= v.shape[i];
+    if ((rc = run_reserve(r, &r->mean, outer * inner, e)))
+        return rc;
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t k = 0; k < inner; k++) {
+            int64_t col = v.ndim - axis == 3 ? (k / v.shape[2]) * v.stride[1] + k % v.shape[2] * v.stride[2]
+                                             : k * (v.ndim > axis + 1 ? v.stride[axis + 1] : 0);
+            const float *p = (const float *)v.data + (axis ? o * v.stride[0] : 0) + col;
+            double sum = 0;
+            for (int32_t i = 0; i < n; i++)
+                sum += (double)p[i * v.stride[axis]];
+            r->mean.mem[o * inner + k] = (float)(sum / n);
+        }
+    *out = v;
+    out->data = r->mean.mem;
+    int64_t stride = 1;
+    for (int i = v.ndim - 1; i >= 0; i--) {
+        out->stride[i] = i == axis ? 0 : stride;
+        stride *= i == axis ? 1 : v.shape[i];
+    }
+    out->shape[axis] = rows;
+    return 0;
+}
+
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e)
+{
+    for (int32_t i = r->act_first[run_slot(stage, s)]; i >= 0 && i < r->n_acts; i++) {
+        const struct edit_act *a = &r->acts[i];
+        if (a->site.id != s || act_stage(r, a) != stage)
+            break;
+        int32_t lo, hi;
+        act_rows(a, &lo, &hi);
+        lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
+        if (lo >= hi)
+            continue;
+        struct kn_view v = run_site_view(r, s, row0_ptr + (int64_t)(lo - r0) * run_pitch(r, s), hi - lo, r->n), src = { 0 };
+        int rc = a->value == EDIT_FROM ? run_view(r->sources[a->source], a->site, lo, hi, &src, e)
+               : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
+        if (rc)
+            return rc;
+        edit_apply(a, &v, lo, &src);
+    }
+    return 0;
+}

@@ -1,0 +1,90 @@
+/* run_internal.h - what the files run*.c share; nobody else includes it.
+ *
+ * Where a value lies.  A site of a stage has a row pitch (floats per position; attention scores and
+ * patterns lie as [dest][head][src] with src padded to the capacity).  It is either kept, in
+ * run.keep[stage * SITE_COUNT + site], for all rows; or it lives in a frame, which holds the sites of one stage
+ * for the rows [r0, r1) of one pass.  A fork keeps nothing before its fork point (fork_order, fork_row):
+ * there the base's value is the value. */
+#ifndef RUN_INTERNAL_H
+#define RUN_INTERNAL_H
+
+#include "run.h"
+
+enum {
+    RUN_CHUNK = 256,        /* rows of one pass through a stage: bounds scratch memory and the time to cancel */
+    ORDER_NONE = INT32_MAX, /* an order past every step */
+};
+
+struct buffer {
+    float *mem;
+    size_t floats;
+};
+
+struct frame {
+    int32_t stage, r0, r1;
+    int32_t upto;          /* steps of the stage done in this frame */
+    uint64_t extra;        /* on-request sites done, bit per site */
+    uint64_t version;      /* of the run when it was filled */
+    struct buffer site[SITE_COUNT];
+};
+
+struct run {
+    const struct model *m;
+    struct run *base;
+    size_t cache_bytes;
+    int32_t n, cap;
+    int32_t *tokens;           /* [cap] as asked for */
+    int32_t *ids, *positions;  /* [cap] operands; ids after edits of hook_tokens */
+    float *cos, *sin;          /* [cap][n_rot / 2] */
+    int32_t rope_n;            /* length that the rotary table was made for (matters for dynamic scaling) */
+    int32_t n_resident;        /* stages 1..n_resident keep every site */
+    float **keep;
+    struct edit_act *acts;     /* own copy, sorted by stage and site */
+    int32_t n_acts;
+    int32_t *act_first;        /* [stages * SITE_COUNT] first act of a site, -1 */
+    struct run **sources;
+    uint64_t *source_version;  /* per act: version of the run it reads, 0 = reads none */
+    int32_t fork_order, fork_row;
+    int32_t dirty_order, dirty_row; /* steps >= order on rows >= row await computing; ORDER_NONE = none */
+    uint64_t version;          /* rises whenever a value may have changed */
+    struct frame work, look;
+    struct buffer gather, temp[3], mean;
+};
+
+/* Index of a site of a stage in run.keep and run.act_first. */
+static inline int32_t run_slot(int32_t stage, enum site_id s)
+{
+    return stage * (int32_t)SITE_COUNT + (int32_t)s;
+}
+
+/* run_mem.c */
+int64_t run_pitch(const struct run *r, enum site_id s); /* floats per row */
+int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e);
+void run_release(struct run *r, struct buffer *b);
+int run_set_capacity(struct run *r, int32_t n, struct err *e); /* drops every value when it grows */
+int run_keep_stage(struct run *r, int32_t stage, struct err *e);
+void run_drop(struct run *r);
+/* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept sites only. */
+float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row);
+/* Rows [r0, r1) from `row` on as a canonical view; src = extent of the source axis of attention sites. */
+struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows, int32_t src);
+bool run_resident(const struct run *r, int32_t stage);
+
+/* run_rope.c: fill r->cos, r->sin for capacity rows as Hugging Face does, for a run of n positions. */
+void run_rope_fill(struct run *r, int32_t n);
+int32_t run_rope_length(const struct config *cfg, int32_t n);
+
+/* run_exec.c: steps [first, last) of a stage for rows [f->r0, f->r1); `want`: an on-request site to compute
+ * as well, or SITE_COUNT. */
+int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e);
+int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
+int run_status(enum kn_status st, struct err *e);
+
+/* run_edits.c */
+int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e);
+void run_edits_free(struct run *r);
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e);
+bool run_edited(const struct run *r, int32_t stage, enum site_id s);
+bool run_stage_full(const struct run *r, int32_t stage);
+
+#endif
