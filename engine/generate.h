@@ -5,7 +5,7 @@
 #ifndef GENERATE_H
 #define GENERATE_H
 
-#include "run.h"
+#include "pair.h"
 
 struct generate_options {
     double temperature; /* 0 = greedy (the highest logit, ties by lower id) */
@@ -14,11 +14,14 @@ struct generate_options {
     uint64_t seed;
 };
 
-/* Continue tokens[n] by up to `count` tokens; `emit` is called with each new id and may return false to stop.
- * Stops at eos_id (not emitted) unless it is -1.  Learned positions end at the trained context: an error
- * after the last possible token. */
-int generate(const struct model *m, const int32_t *tokens, int32_t n, int32_t count, struct edit *const *edits,
-             int32_t n_edits, const struct generate_options *opt, int32_t eos_id,
-             bool (*emit)(void *user, int32_t id), void *user, struct err *e);
+/* Continue t->tokens by up to `count` tokens under t->edits; `emit` is called with each new id and may return
+ * false to stop.  Stops at eos_id (not emitted) unless it is -1.  Learned positions end at the trained
+ * context: an error after the last possible token.  Same seed, same ids.  cache_bytes as in run.h. */
+int generate(const struct model *m, const struct pair_target *t, int32_t count, const struct generate_options *opt,
+             int32_t eos_id, size_t cache_bytes, bool (*emit)(void *user, int32_t id), void *user, struct err *e);
+
+/* Choose from one row of logits[n]; *state is the generator's (start it with the seed). */
+int generate_choose(const float *logits, int32_t n, const struct generate_options *opt, uint64_t *state, int32_t *id,
+                    struct err *e);
 
 #endif

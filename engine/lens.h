@@ -23,6 +23,13 @@ struct lens_top {
 
 enum { LENS_TOP_MAX = 64 };
 
+/* Lens of n cells in any order, each (column as run_lens_site counts, row): cells[n], top[n * k] descending,
+ * k 0..LENS_TOP_MAX.  target: one id for all, or -1.  A cell's value does not depend on the others asked for. */
+struct lens_at {
+    int32_t column, row;
+};
+int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, int32_t target,
+               struct lens_cell *cells, struct lens_top *top, struct err *e);
 /* Lens of column `column` (run_lens_site) for rows [row0, row1): cells[row1-row0], top[(row1-row0) * k]
  * (k <= LENS_TOP_MAX, descending), target: one id for all rows, or -1.  Column n_layers equals the
  * model's own logits unless ln_final or unembed sites are edited. */
@@ -37,17 +44,19 @@ int lens_logits(struct run *r, int32_t row, float *out, struct err *e);
 
 /* KL(base || edited) in nats of the output distributions at one row. */
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e);
-/* Mean next-token cross-entropy over rows 0..n-2 (TransformerLens' return_type="loss"); per_token
+/* Next-token cross-entropy of rows [row0, row1), row1 < length: out[row1 - row0]. */
+int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct err *e);
+/* Its mean over rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a single token.  per_token
  * (may be NULL) takes n-1 values. */
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e);
 
 /* Euclidean norms of rows [row0,row1) of a [pos, ...] site, over all further axes together. */
 int lens_norms(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *out, struct err *e);
 
-/* Statistics of a whole site; -inf of masked scores is left out of mean, std and max but counted in min. */
+/* Statistics of a site.  Masked scores (-inf) are left out of mean, std, max and n_inf but counted in n and min. */
 struct lens_stats {
-    double mean, std;      /* population standard deviation over finite values */
-    float min, max;
+    double mean, std;      /* population standard deviation over finite values; NaN if there are none */
+    float min, max;        /* over all but NaN; NaN if there are none */
     int64_t n, n_nan, n_inf;
 };
 int lens_stats(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct lens_stats *out, struct err *e);

@@ -11,15 +11,9 @@
 #define SESSION_H
 
 #include "lens.h"
+#include "pair.h"
 
 struct session;
-
-/* A further prompt that edits can read: from(NAME). */
-struct session_prompt {
-    const char *name;
-    const int32_t *tokens;
-    int32_t n;
-};
 
 /* What to compute and what to show.  Everything is copied by session_request. */
 struct session_want {
@@ -28,7 +22,7 @@ struct session_want {
     struct edit *const *edits;
     const bool *on;
     int32_t n_edits;
-    const struct session_prompt *prompts;
+    const struct pair_prompt *prompts;
     int32_t n_prompts;
     int32_t target;          /* token of the lens and of the rank; -1 = none */
     int32_t pair[2];         /* logit difference pair[0] - pair[1] at the last position; -1 = none */
@@ -44,18 +38,17 @@ struct session_want {
     int32_t n_stats;
 };
 
-enum face { FACE_BASE, FACE_EDITED, FACE_COUNT };
-
 /* Norms per (layer, row), each [n_layers * (row1 - row0)]; mid is NULL in parallel blocks. */
 struct snapshot_norms { float *pre, *mid, *post, *attn, *mlp; };
 
-/* One face of what was asked for; absent parts are NULL.  Without active edits the edited face is all
- * NULL.  Exact zeros in edited - base mean that the edit cannot reach there. */
+/* One face of what was asked for.  Parts that were not asked for, or are not computed yet, are NULL; inside a
+ * part, a cell that is not computed yet has top.id -1 and NaN figures, a norm NaN.  Without active edits the
+ * edited face is all NULL.  Exact zeros in edited - base mean that the edit cannot reach there. */
 struct snapshot_face {
     struct lens_cell *cells;      /* [(n_layers + 1) * rows], column-major: [column][row] */
     struct lens_top *top;         /* best token of each cell, same order */
     struct snapshot_norms norms;
-    struct lens_cell detail;      /* the cell asked for */
+    struct lens_cell detail;      /* the cell asked for, once detail_top is there */
     struct lens_top *detail_top;  /* [detail_k] */
     struct lens_cell *detail_columns; /* its row through all columns, [n_layers + 1] */
     float detail_norm, detail_attn, detail_mlp; /* norms of that residual and of what the block added */
@@ -64,7 +57,7 @@ struct snapshot_face {
     float *tensor;                /* rows [tensor_row0, tensor_row1) in canonical order */
     struct lens_stats *stats;     /* [n_stats]; n < 0 where it failed or is not computed yet */
     double pair;                  /* logit difference, NaN without a pair */
-    double loss;                  /* NaN for one token */
+    double loss;                  /* NaN for one token, or not computed yet */
 };
 
 struct snapshot {

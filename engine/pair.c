@@ -1,0 +1,313 @@
+/* pair.c - base, fork and sources kept in step (see pair.h).
+ *
+ * Causality gives the book-keeping: a change at (stage s, row r) reaches rows >= r of stages >= s only. */
+#include "pair.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A further prompt's run. */
+struct source {
+    char *name;
+    struct run *run;
+};
+
+struct pair {
+    const struct model *m;
+    size_t cache_bytes;
+    struct run *run[FACE_COUNT];
+    bool edited;
+    struct source *sources;
+    int32_t n_sources;
+    struct edit_program *program; /* what the fork was last synced to, or is on its way to */
+    int32_t *changed[FACE_COUNT]; /* [stages] */
+    int32_t *cone;                /* [stages] */
+    int32_t stages;
+};
+
+static int memory_out(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "memory is out · runs");
+}
+
+int pair_open(struct pair **out, const struct model *m, size_t cache_bytes, struct err *e)
+{
+    struct pair *p = calloc(1, sizeof *p);
+    if (!p)
+        return memory_out(e);
+    *p = (struct pair){.m = m, .cache_bytes = cache_bytes, .stages = plan_stages(m->plan)};
+    int32_t *books = calloc((size_t)p->stages * (FACE_COUNT + 1), sizeof *books);
+    struct run_options opt = {.cache_bytes = cache_bytes * 2 / 5};
+    p->cone = books;
+    if (!books) {
+        memory_out(e);
+        goto fail;
+    }
+    for (int f = 0; f < FACE_COUNT; f++) {
+        p->changed[f] = books + (f + 1) * p->stages;
+        p->run[f] = run_create(m, f == FACE_BASE ? NULL : p->run[FACE_BASE], &opt, e);
+        if (!p->run[f])
+            goto fail;
+    }
+    *out = p;
+    return 0;
+fail:
+    pair_close(p);
+    return e ? e->code : ERR_SYSTEM;
+}
+
+void pair_close(struct pair *p)
+{
+    if (!p)
+        return;
+    for (int f = FACE_COUNT - 1; f >= 0; f--)
+        run_free(p->run[f]);
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        run_free(p->sources[i].run);
+        free(p->sources[i].name);
+    }
+    free(p->sources);
+    edit_program_free(p->program);
+    free(p->cone);
+    free(p);
+}
+
+/* The first row at which two token lists differ. */
+static int32_t first_difference(const int32_t *a, int32_t na, const int32_t *b, int32_t nb)
+{
+    int32_t n = na < nb ? na : nb, i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* Lower the rows of stages >= stage to `row`. */
+static void mark(const struct pair *p, int32_t *rows, int32_t stage, int32_t row)
+{
+    for (int32_t s = stage; s < p->stages; s++)
+        rows[s] = row < rows[s] ? row : rows[s];
+}
+
+static void mark_acts(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+{
+    for (int32_t i = first; prog && i < prog->n_acts; i++)
+        mark(p, rows, plan_stage_of(p->m->plan, prog->acts[i].site), prog->acts[i].row_min);
+}
+
+/* Mark what differs between two programs: acts are sorted by stage, so everything before the first unequal
+ * pair is as it was.  `stale`: other runs no longer hold what was read from them. */
+static void mark_programs(const struct pair *p, int32_t *rows, const struct edit_program *a,
+                          const struct edit_program *b, bool stale)
+{
+    int32_t i = 0;
+    while (a && b && i < a->n_acts && i < b->n_acts && edit_act_equal(&a->acts[i], &b->acts[i]) &&
+           (a->acts[i].value == EDIT_NUMBER || !stale))
+        i++;
+    mark_acts(p, rows, a, i);
+    mark_acts(p, rows, b, i);
+}
+
+/* What edit anchors see of the prompt. */
+struct text_source {
+    const struct tokenizer *tok;
+    const int32_t *tokens;
+};
+
+static int32_t token_text(void *user, int32_t pos, const char **text)
+{
+    const struct text_source *src = user;
+    size_t len;
+    *text = tokenizer_text(src->tok, src->tokens[pos], &len);
+    return (int32_t)len;
+}
+
+static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out, struct err *e)
+{
+    struct text_source src = {p->m->tok, t->tokens};
+    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .token_text = token_text, .user = &src};
+    bool *on = NULL;
+    if (!t->on && t->n_edits) {
+        on = malloc((size_t)t->n_edits * sizeof *on);
+        if (!on)
+            return memory_out(e);
+        memset(on, 1, (size_t)t->n_edits);
+    }
+    int err = edit_resolve(out, t->edits, t->on ? t->on : on, t->n_edits, &ctx, e);
+    free(on);
+    return err;
+}
+
+static struct source *source_find(const struct pair *p, const char *name)
+{
+    for (int32_t i = 0; i < p->n_sources; i++)
+        if (!strcmp(p->sources[i].name, name))
+            return &p->sources[i];
+    return NULL;
+}
+
+static const struct pair_prompt *prompt_find(const struct pair_target *t, const char *name)
+{
+    for (int32_t i = 0; i < t->n_prompts; i++)
+        if (!strcmp(t->prompts[i].name, name))
+            return &t->prompts[i];
+    return NULL;
+}
+
+/* The greatest position that an act reads from its source. */
+static int32_t last_position(const struct edit_act *a)
+{
+    int32_t last = 0;
+    for (int i = 0; i < a->rank; i++) {
+        enum site_dim d = site_table[a->site.id].dims[i];
+        const struct edit_axis *x = &a->axis[i];
+        int32_t hi = !x->n ? 0 : x->list ? x->list[x->n - 1] : x->lo + x->n - 1;
+        if (d == DIM_POS || d == DIM_DEST || d == DIM_SRC)
+            last = hi > last ? hi : last;
+    }
+    return last;
+}
+
+/* Every run that the program reads exists and is long enough. */
+static int check_sources(const struct pair_target *t, const struct edit_program *prog, struct err *e)
+{
+    for (int32_t i = 0; i < prog->n_acts; i++) {
+        const struct edit_act *a = &prog->acts[i];
+        if (a->value != EDIT_FROM || !strcmp(prog->sources[a->source], "base"))
+            continue;
+        const char *name = prog->sources[a->source];
+        const struct pair_prompt *s = prompt_find(t, name);
+        if (!s && t->n_prompts)
+            return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · runs: base, %s%s", name,
+                           (int)a->edit + 1, t->prompts[0].name, t->n_prompts > 1 ? ", …" : "");
+        if (!s)
+            return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · the only run is \"base\"", name,
+                           (int)a->edit + 1);
+        if (last_position(a) >= s->n)
+            return err_set(e, ERR_BAD_INPUT, "run \"%s\" has %d positions, position %d is read from it · edit %d · "
+                           "give the edit a range of positions below %d", name, (int)s->n, (int)last_position(a),
+                           (int)a->edit + 1, (int)s->n);
+    }
+    return 0;
+}
+
+/* The run of a further prompt, created when first asked for. */
+static struct source *source_make(struct pair *p, const char *name, struct err *e)
+{
+    struct source *s = source_find(p, name);
+    if (s)
+        return s;
+    /* Sources get a fifth of the budget, so that four of them are within it whatever their number. */
+    struct run_options opt = {.cache_bytes = p->cache_bytes / 20};
+    struct source *more = realloc(p->sources, (size_t)(p->n_sources + 1) * sizeof *more);
+    char *copy = strdup(name);
+    struct run *run = NULL;
+    if (more)
+        p->sources = more;
+    if (more && copy)
+        run = run_create(p->m, NULL, &opt, e);
+    else
+        memory_out(e);
+    if (!run) {
+        free(copy);
+        return NULL;
+    }
+    p->sources[p->n_sources] = (struct source){copy, run};
+    return &p->sources[p->n_sources++];
+}
+
+/* Bring the runs that `prog` reads to their tokens; runs[] takes one for each of prog->sources.  *stale is
+ * set if one changed. */
+static int sync_sources(struct pair *p, const struct pair_target *t, const struct edit_program *prog,
+                        struct run **runs, bool *stale, struct err *e)
+{
+    for (int32_t i = 0; i < prog->n_sources; i++) {
+        const struct pair_prompt *want = prompt_find(t, prog->sources[i]);
+        runs[i] = p->run[FACE_BASE];
+        if (!strcmp(prog->sources[i], "base"))
+            continue;
+        struct source *s = source_make(p, prog->sources[i], e);
+        if (!s)
+            return e ? e->code : ERR_SYSTEM;
+        runs[i] = s->run;
+        if (run_length(s->run) != want->n ||
+            first_difference(run_tokens(s->run), want->n, want->tokens, want->n) < want->n)
+            *stale = true;
+        int err = run_sync(s->run, want->tokens, want->n, NULL, NULL, NULL, e);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* Base first, then what the edits read, then the fork.  Takes `prog`. */
+static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_program *prog, struct run_cost *cost,
+                     struct err *e)
+{
+    struct run *base = p->run[FACE_BASE];
+    struct run **runs = calloc((size_t)prog->n_sources + 1, sizeof(struct run *));
+    if (!runs) {
+        edit_program_free(prog);
+        return memory_out(e);
+    }
+    int32_t old = run_length(base), row = first_difference(run_tokens(base), old, t->tokens, t->n);
+    if (p->m->cfg.rope_scaling == ROPE_DYNAMIC && old != t->n)
+        row = 0; /* the rotation depends on the length */
+    bool stale = row < old || row < t->n;
+    if (stale)
+        for (int f = 0; f < FACE_COUNT; f++)
+            mark(p, p->changed[f], 0, row);
+    p->edited = prog->n_acts > 0;
+    int err = run_sync(base, t->tokens, t->n, NULL, NULL, cost, e);
+    if (!err && p->edited)
+        err = sync_sources(p, t, prog, runs, &stale, e);
+    if (p->edited) {
+        /* Marked on failure too: whatever happens next, derived figures are not trusted too long. */
+        mark_programs(p, p->changed[FACE_EDITED], p->program, prog, stale || err);
+        edit_program_free(p->program);
+        p->program = prog;
+        for (int32_t s = 0; s < p->stages; s++)
+            p->cone[s] = INT32_MAX;
+        mark_acts(p, p->cone, prog, 0);
+        if (!err)
+            err = run_sync(p->run[FACE_EDITED], NULL, 0, prog, runs, cost, e);
+    } else {
+        edit_program_free(prog);
+    }
+    free(runs);
+    return err;
+}
+
+int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost, struct err *e)
+{
+    struct edit_program *prog = NULL;
+    int err = resolve(p, t, &prog, e);
+    if (!err)
+        err = check_sources(t, prog, e);
+    if (err) {
+        edit_program_free(prog);
+        return err;
+    }
+    return sync_runs(p, t, prog, cost, e);
+}
+
+struct run *pair_run(const struct pair *p, enum face f)
+{
+    return f == FACE_EDITED && !p->edited ? NULL : p->run[f];
+}
+
+int32_t pair_cone(const struct pair *p, int32_t stage)
+{
+    return p->edited ? p->cone[stage] : INT32_MAX;
+}
+
+int32_t pair_changed(const struct pair *p, enum face f, int32_t stage)
+{
+    return p->changed[f][stage];
+}
+
+void pair_settle(struct pair *p)
+{
+    for (int f = 0; f < FACE_COUNT; f++)
+        for (int32_t s = 0; s < p->stages; s++)
+            p->changed[f][s] = INT32_MAX;
+}
