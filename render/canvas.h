@@ -25,7 +25,7 @@ enum {
     CANVAS_REVERSE = 4,
     CANVAS_UNDERLINE = 8
 };
-enum { CANVAS_TEXT_BYTES = 21, CANVAS_SIDE_MAX = 4096 };
+enum { CANVAS_SIDE_MAX = 4096 };
 
 struct canvas_style {
     uint32_t fg, bg; /* 0xRRGGBB or COLOR_DEFAULT */
@@ -42,7 +42,7 @@ static inline struct canvas_style canvas_plain(unsigned attr)
 }
 
 struct canvas_cell {
-    char text[CANVAS_TEXT_BYTES]; /* one grapheme, at most 5 code points, NUL-terminated */
+    char text[TEXT_ITEM_BYTES]; /* one grapheme, at most 5 code points, NUL-terminated */
     uint8_t width;                /* 1, 2; 0: right half of the wide cell before it */
     struct canvas_style style;
 };

@@ -25,6 +25,9 @@ enum color_depth { COLOR_DEPTH_NONE, COLOR_DEPTH_16, COLOR_DEPTH_256, COLOR_DEPT
 /* Index of the nearest colour: 16..255 of xterm's palette (the first 16 are the user's), or 0..15. */
 int color_nearest_256(uint32_t rgb);
 int color_nearest_16(uint32_t rgb);
+/* A foreground and background as indices of `depth` (16 or 256 colours), -1 for COLOR_DEFAULT.  Where rounding would
+ * make text unreadable (a contrast of 3 falls below 3) the foreground becomes black or white. */
+void color_nearest_pair(enum color_depth depth, uint32_t fg, uint32_t bg, int *fg_index, int *bg_index);
 /* xterm's palette, 0..255. */
 uint32_t color_of_index(int index);
 /* Relative luminance 0..1 and contrast ratio 1..21 as WCAG 2 defines them. */

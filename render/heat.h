@@ -1,6 +1,6 @@
 /* heat.h - a matrix of numbers as a picture: half blocks, glyphs, or pixels.
  *
- * The same values, scale and map give the same colours in all three.  NaN has its own colour and glyph; a value
+ * The same value, scale and map give the same colour everywhere, up to the number of levels.  NaN has its own colour and glyph; a value
  * outside the scale takes the end's colour.  Pure.  Tested in tests/render/test_heat.c. */
 #ifndef HEAT_H
 #define HEAT_H

@@ -1,10 +1,10 @@
 /* text.h - the sanitizer: every string not typed in our own source passes here before it is shown.
  *
- * Input is arbitrary bytes.  Output is a sequence of items; each is one grapheme (a base and at most two
- * marks) or one escape.  No item ever holds a C0, C1 or DEL character, invalid UTF-8, a bidi or zero-width
- * control, a noncharacter, an unassigned or private code point.  What may not be shown stands as
+ * Input is arbitrary bytes.  Output is a sequence of items, one per screen cell: a grapheme (a base and at most
+ * two marks), or one character of an escape.  No item ever holds a C0, C1 or DEL character, invalid UTF-8, a bidi
+ * or zero-width control, a noncharacter, an unassigned or private code point.  What may not be shown stands as
  *   C0, DEL     control pictures: ESC U+241B, DEL U+2421; newline U+21B5, tab U+21E5
- *   bytes       <E4 B8>      invalid or partial UTF-8, surrogates and overlong forms, up to four in one item
+ *   bytes       <E4 B8>      invalid or partial UTF-8, surrogates and overlong forms, up to four bytes in one
  *   the rest    <U+202E>     refused code points, marks without a base or beyond the second, blanks other than
  *                            U+0020, variation selectors that are alone or could change the width of their base
  * and is marked `escaped` (draw it in reverse video).  Cleaning clean text changes nothing but that mark.
@@ -34,27 +34,29 @@ enum {
     /* Only bytes 20..7E come out: ESC is ^[, newline ^J, a visible space <20>, U+00E9 <U+00E9>. */
     TEXT_ASCII = 4,
     /* With TEXT_ASCII, for strings of our own source: the box, block, arrow and sign characters that the
-     * interface uses become a look-alike of the same width instead of an escape (text_own_glyphs). */
+     * interface uses become a look-alike of the same width instead of an escape. */
     TEXT_OWN = 8,
     /* Widths by utf8proc whatever the locale; as happens by itself without a UTF-8 locale. */
     TEXT_UTF8PROC = 16
 };
 
-enum { TEXT_ITEM_BYTES = 24 };
+enum { TEXT_ITEM_BYTES = 21 }; /* NUL included */
 
 struct text_item {
-    char utf8[TEXT_ITEM_BYTES]; /* NUL-terminated; an escape is ASCII or one control picture */
+    char utf8[TEXT_ITEM_BYTES]; /* NUL-terminated, never empty */
     uint8_t len;                /* bytes */
-    uint8_t width;              /* columns; an escape of ASCII characters has width == len */
+    uint8_t width;              /* columns: 1 or 2 */
     bool escaped;
-    const char *source;         /* the input bytes it stands for */
-    size_t source_len;          /* > 0 */
+    const char *source;         /* the input bytes it stands for; the first character of an escape has them */
+    size_t source_len;          /* all, the following ones none (0) */
 };
 
 struct text_reader {
     const char *at, *end;
     const char *visible;        /* spaces from here on are shown as U+00B7 */
     unsigned flags;
+    char pending[TEXT_ITEM_BYTES]; /* rest of an escape */
+    const char *pending_at;
 };
 void text_open(struct text_reader *r, const char *s, size_t n, unsigned flags);
 bool text_next(struct text_reader *r, struct text_item *item); /* false at the end */

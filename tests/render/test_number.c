@@ -1,0 +1,77 @@
+/* Tests of number.h: written forms, and widths over many values. */
+#include "number.h"
+#include "text.h"
+#include "unit.h"
+
+#include <float.h>
+#include <math.h>
+#include <stdlib.h>
+
+static void forms(void **state)
+{
+    (void)state;
+    static const struct {
+        double v;
+        int width, decimals;
+        unsigned flags;
+        const char *expected;
+    } cases[] = {
+        {0.81, 6, 2, 0, "  0.81"},
+        {-0.96, 6, 2, NUMBER_SIGN, " \u22120.96"},
+        {0.36, 6, 2, NUMBER_SIGN, " +0.36"},
+        {-0.96, 6, 2, NUMBER_SIGN | NUMBER_ASCII, " -0.96"},
+        {-5.73, 8, 2, NUMBER_SIGN | NUMBER_LEFT, "\u22125.73"},
+        {0.0, 6, 2, NUMBER_SIGN, "  0.00"},
+        {-0.0, 6, 2, 0, "  0.00"},
+        {-0.001, 6, 2, 0, " \u22120.00"},
+        {12345.678, 8, 2, 0, "12345.68"},
+        {12345.678, 6, 2, 0, " 12346"},
+        {1234567.0, 6, 2, 0, "1.23e6"},
+        {1234567.0, 5, 2, 0, "1.2e6"},
+        {-4e9, 4, 0, NUMBER_ASCII, "-4e9"},
+        {-4e12, 4, 0, 0, "   #"},
+        {9.996, 4, 2, 0, "10.0"},
+        {NAN, 6, 2, NUMBER_SIGN, "   NaN"},
+        {INFINITY, 6, 2, 0, "   inf"},
+        {INFINITY, 6, 2, NUMBER_SIGN, "  +inf"},
+        {-INFINITY, 4, 2, NUMBER_ASCII, "-inf"},
+        {41.2, 4, 1, 0, "41.2"},
+        {3.0, 4, 0, 0, "   3"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char out[NUMBER_BYTES];
+        assert_string_equal(number_fit(out, cases[i].v, cases[i].width, cases[i].decimals, cases[i].flags),
+                            cases[i].expected);
+    }
+}
+
+/* Whatever the value, the field has its width, and what is written is near the value. */
+static void fills_its_width(void **state)
+{
+    (void)state;
+    uint64_t random = 1;
+    for (int i = 0; i < 30000; i++) {
+        uint64_t bits = unit_random(&random);
+        double v;
+        memcpy(&v, &bits, sizeof v);
+        if (i & 1)
+            v = (double)(int64_t)bits * 1e-15;
+        int width = 4 + (int)(bits % 21), decimals = (int)(bits / 21 % 10);
+        char out[NUMBER_BYTES];
+        number_fit(out, v, width, decimals, NUMBER_ASCII | (unsigned)(bits >> 40 & 1));
+        assert_int_equal(strlen(out), width);
+        if (isnan(v) || fabs(v) > 1e308 || strchr(out, '#')) /* 1.8e308 rounds to 2e308: not a double */
+            continue;
+        double shown = strtod(out, NULL);
+        double unit = strchr(out, 'e') ? 0.5001 * pow(10, floor(log10(fabs(v)))) : 0.5001;
+        assert_true(fabs(shown - v) <= unit);
+        number_fit(out, v, width, decimals, 0);
+        assert_int_equal(text_width(out, strlen(out), 0), width);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(fills_its_width)};
+    return cmocka_run_group_tests_name("number", tests, NULL, NULL);
+}

@@ -1,0 +1,341 @@
+/* Tests of text.h: the rule checked from the outside (own list, utf8proc's decoder and categories, wcwidth of a
+ * UTF-8 locale) over every byte, every code point alone and in context, and random strings; and written cases.
+ * The program stays in the "C" locale, as under LC_ALL=C. */
+#include "text.h"
+#include "unit.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <utf8proc.h>
+#include <wchar.h>
+
+static locale_t utf8; /* for the checks' own wcwidth */
+
+static int width_of(int32_t cp, unsigned flags)
+{
+    if (flags & TEXT_UTF8PROC)
+        return utf8proc_charwidth(cp);
+    locale_t before = uselocale(utf8);
+    int width = wcwidth((wchar_t)cp);
+    (void)uselocale(before);
+    return width;
+}
+
+static bool in(int32_t cp, int32_t first, int32_t last)
+{
+    return cp >= first && cp <= last;
+}
+
+/* May never be shown, wherever it stands. */
+static bool forbidden(int32_t cp)
+{
+    switch (utf8proc_category(cp)) {
+    case UTF8PROC_CATEGORY_CN:
+    case UTF8PROC_CATEGORY_CC:
+    case UTF8PROC_CATEGORY_CS:
+    case UTF8PROC_CATEGORY_CO:
+    case UTF8PROC_CATEGORY_ZL:
+    case UTF8PROC_CATEGORY_ZP:
+        return true;
+    case UTF8PROC_CATEGORY_ZS:
+        return cp != ' ';
+    default:
+        return cp < 0x20 || in(cp, 0x7f, 0x9f) || cp == 0xad || cp == 0x61c || in(cp, 0x115f, 0x1160) ||
+               cp == 0x180e || in(cp, 0x200b, 0x200f) || in(cp, 0x2028, 0x202e) || in(cp, 0x2060, 0x206f) ||
+               cp == 0x3164 || cp == 0xfeff || cp == 0xffa0 || in(cp, 0xfff9, 0xfffb) || in(cp, 0xfdd0, 0xfdef) ||
+               (cp & 0xfffe) == 0xfffe || in(cp, 0xe0000, 0xe0fff);
+    }
+}
+
+/* One item obeys every promise. */
+static void check_item(const struct text_item *item, unsigned flags)
+{
+    assert_in_range(item->len, 1, TEXT_ITEM_BYTES - 1);
+    assert_int_equal(strlen(item->utf8), item->len);
+    int width = 0, marks = 0, n = 0;
+    for (int at = 0; at < item->len; n++) {
+        utf8proc_int32_t cp;
+        utf8proc_ssize_t used =
+            utf8proc_iterate((const utf8proc_uint8_t *)item->utf8 + at, item->len - at, &cp);
+        assert_true(used > 0);
+        assert_false(forbidden(cp));
+        int w = width_of(cp, flags);
+        assert_true(w >= 0);
+        assert_true((n == 0) == (w > 0));
+        if (n > 0 && in(cp, 0xfe00, 0xfe0f))
+            assert_int_equal(n, 1);
+        marks += n > 0;
+        width += w;
+        at += (int)used;
+        if (flags & TEXT_ASCII)
+            assert_in_range(cp, 0x20, 0x7e);
+    }
+    assert_in_range(marks, 0, 2);
+    assert_int_equal(width, item->width);
+    assert_in_range(item->width, 1, 2);
+}
+
+/* Everything promised about a text as a whole: items, sources, width, idempotence, fields. */
+static void check_text(const char *s, size_t n, unsigned flags)
+{
+    struct text_reader r;
+    struct text_item item;
+    struct bytes clean = {0}, again = {0}, field = {0};
+    size_t covered = 0;
+    int width = 0;
+    for (text_open(&r, s, n, flags); text_next(&r, &item);) {
+        check_item(&item, flags);
+        if (item.source_len) {
+            assert_ptr_equal(item.source, s + covered);
+            covered += item.source_len;
+        } else {
+            assert_true(item.escaped);
+        }
+        width += item.width;
+        bytes_add(&clean, item.utf8, item.len);
+    }
+    assert_int_equal(covered, n);
+    assert_int_equal(text_width(s, n, flags), width);
+    text_add(&again, clean.data ? clean.data : "", clean.len, flags & ~(unsigned)(TEXT_SPACES | TEXT_TOKEN));
+    assert_int_equal(again.len, clean.len);
+    if (clean.len)
+        assert_memory_equal(again.data, clean.data, clean.len);
+    int room = (int)(n % 7);
+    text_fit(&field, s, n, flags, room, n & 1 ? TEXT_RIGHT : TEXT_LEFT);
+    assert_int_equal(text_width(field.data, field.len, flags & TEXT_UTF8PROC), room);
+    bytes_free(&clean);
+    bytes_free(&again);
+    bytes_free(&field);
+}
+
+static const unsigned flag_sets[] = {TEXT_PLAIN, TEXT_TOKEN, TEXT_SPACES, TEXT_ASCII, TEXT_ASCII | TEXT_TOKEN,
+                                     TEXT_ASCII | TEXT_OWN, TEXT_UTF8PROC, TEXT_UTF8PROC | TEXT_TOKEN};
+enum { FLAG_SETS = sizeof flag_sets / sizeof flag_sets[0] };
+
+static void all_bytes(void **state)
+{
+    (void)state;
+    for (int f = 0; f < FLAG_SETS; f++)
+        for (int a = 0; a < 256; a++)
+            for (int b = -1; b < 256; b++)
+                check_text((char[]){(char)a, (char)b}, b < 0 ? 1 : 2, flag_sets[f]);
+}
+
+/* UTF-8 by arithmetic, surrogates included: they must be refused as bytes. */
+static size_t raw_utf8(int32_t cp, char *out)
+{
+    int more = cp < 0x80 ? 0 : cp < 0x800 ? 1 : cp < 0x10000 ? 2 : 3;
+    static const int lead[4] = {0, 0xc0, 0xe0, 0xf0};
+    out[0] = (char)(lead[more] | cp >> 6 * more);
+    for (int i = 1; i <= more; i++)
+        out[i] = (char)(0x80 | (cp >> 6 * (more - i) & 0x3f));
+    return (size_t)more + 1;
+}
+
+/* Each code point alone, and behind and in front of these. */
+static void all_code_points(void **state)
+{
+    (void)state;
+    static const char *const before[] = {"", "a", "\u4e2d", "\u1100", "\u263a\ufe0e", "e\u0301\u0302", "\x1b[", "\xe4\xb8"};
+    static const char *const after[] = {"", "\u0301", "\ufe0f", "\u1161\u11a8", "\x9b"};
+    for (int32_t cp = 0; cp <= 0x10ffff; cp++) {
+        size_t b = (size_t)cp % 8, a = (size_t)cp % 5;
+        bool crowded = cp < 0x20000 || (cp >= 0xe0000 && cp < 0xe1000) || cp % 64 == 0; /* mostly assigned */
+        for (int round = 0; round < (crowded ? 2 : 1); round++) {
+            char text[32];
+            size_t n = strlen(round ? before[b] : "");
+            memcpy(text, before[b], n);
+            n += raw_utf8(cp, text + n);
+            size_t tail = strlen(round ? after[a] : "");
+            memcpy(text + n, after[a], tail);
+            check_text(text, n + tail, TEXT_PLAIN);
+            if (cp % 16 == 0)
+                check_text(text, n + tail, flag_sets[cp / 16 % FLAG_SETS]);
+        }
+    }
+}
+
+static void random_strings(void **state)
+{
+    (void)state;
+    static const char *const piece[] = {"\x1b]0;", "\xc2\x9b", "\xc2", "\u202e", "\u200d", "\u0301", "\ufe0f",
+                                        "\U0001f600", "\U0001f3fb", "\u1100", "\u1161", "\u11a8", " ", "\t", "\n",
+                                        "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe4\xb8", "\u00e9", "\u05d0",
+                                        "\U000e0041", "\u0915\u094d", "\ufffe", "x", "\u00a0", "\u3000"};
+    uint64_t random = 7;
+    for (int i = 0; i < 20000; i++) {
+        char text[96];
+        size_t n = 0, want = unit_random(&random) % 40;
+        while (n < want) {
+            uint64_t pick = unit_random(&random);
+            if (pick & 1) {
+                text[n++] = (char)(pick >> 8);
+            } else {
+                const char *p = piece[(pick >> 8) % (sizeof piece / sizeof piece[0])];
+                memcpy(text + n, p, strlen(p));
+                n += strlen(p);
+            }
+        }
+        check_text(text, n, flag_sets[i % FLAG_SETS]);
+    }
+}
+
+static void written_forms(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in;
+        unsigned flags;
+        const char *out;
+        int width;
+    } cases[] = {
+        {"plain", 0, "plain", 5},
+        {" Mary", TEXT_TOKEN, " Mary", 5},
+        {" ", TEXT_TOKEN, "\u00b7", 1},
+        {"  \n", TEXT_TOKEN, "\u00b7\u00b7\u21b5", 3},
+        {"\t", TEXT_TOKEN, "\u21e5", 1},
+        {"a b ", TEXT_TOKEN, "a b\u00b7", 4},
+        {"a b", TEXT_SPACES, "a\u00b7b", 3},
+        {"\x1b[31m", 0, "\u241b[31m", 5},
+        {"\x7f\r", 0, "\u2421\u240d", 2},
+        {"\xe4\xb8", TEXT_TOKEN, "<E4 B8>", 7},
+        {"\xe4\xb8\xe4\xb8\xe4", 0, "<E4 B8 E4 B8><E4>", 17},
+        {"\xe4\xb8\xad", 0, "\u4e2d", 2},
+        {"\x9b", 0, "<9B>", 4},
+        {"\xc2\x9b", 0, "<U+009B>", 8},
+        {"\u202e", 0, "<U+202E>", 8},
+        {"a\u200bb", 0, "a<U+200B>b", 10},
+        {"\xed\xa0\x80", 0, "<ED A0 80>", 10},
+        {"\xc0\xaf", 0, "<C0 AF>", 7},
+        {"\xf4\x90\x80\x80", 0, "<F4 90 80 80>", 13},
+        {"e\u0301", 0, "e\u0301", 1},
+        {"e\u0301\u0302\u0303", 0, "e\u0301\u0302<U+0303>", 9},
+        {"\u0301", 0, "<U+0301>", 8},
+        {"\u26a0\ufe0f", 0, "\u26a0<U+FE0F>", 9},
+        {"\u26a0\ufe0e", 0, "\u26a0\ufe0e", 1},
+        {"\U0001f600\ufe0f", 0, "\U0001f600\ufe0f", 2},
+        {"\ufe0f", 0, "<U+FE0F>", 8},
+        {"\u1112\u1161\u11ab", 0, "\u1112\u1161\u11ab", 2},
+        {"a\u1161", 0, "a<U+1161>", 9},
+        {"\u00a0", 0, "<U+00A0>", 8},
+        {"\U0010ffff", 0, "<U+10FFFF>", 10},
+        {"caf\u00e9", TEXT_ASCII, "caf<U+00E9>", 11},
+        {"\x1b\n\t\x7f", TEXT_ASCII, "^[^J^I^?", 8},
+        {" ", TEXT_ASCII | TEXT_TOKEN, "<20>", 4},
+        {"\u25b6 \u2502\u2212\u253c\u00e9", TEXT_ASCII | TEXT_OWN, "> |-+<U+00E9>", 13},
+        {"\u25b6", TEXT_ASCII, "<U+25B6>", 8},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct bytes out = {0};
+        text_add(&out, cases[i].in, strlen(cases[i].in), cases[i].flags);
+        assert_string_equal(out.data, cases[i].out);
+        assert_int_equal(text_width(cases[i].in, strlen(cases[i].in), cases[i].flags), cases[i].width);
+        bytes_free(&out);
+    }
+}
+
+static void nul_bytes_and_empty(void **state)
+{
+    (void)state;
+    struct bytes out = {0};
+    text_add(&out, "a\0b", 3, 0);
+    assert_string_equal(out.data, "a\u2400b");
+    bytes_free(&out);
+    assert_int_equal(text_width(NULL, 0, TEXT_TOKEN), 0);
+}
+
+static void assert_fit(const char *in, unsigned flags, int width, enum text_align align, const char *expected)
+{
+    struct bytes out = {0};
+    bytes_add_char(&out, '|');
+    text_fit(&out, in, strlen(in), flags, width, align);
+    assert_string_equal(out.data + 1, expected);
+    bytes_free(&out);
+}
+
+static void fields(void **state)
+{
+    (void)state;
+    assert_fit("Mary", 0, 6, TEXT_LEFT, "Mary  ");
+    assert_fit("Mary", 0, 6, TEXT_RIGHT, "  Mary");
+    assert_fit("Mary", 0, 6, TEXT_CLIP, "Mary");
+    assert_fit("Mary", 0, 4, TEXT_LEFT, "Mary");
+    assert_fit("Mary", 0, 3, TEXT_LEFT, "Ma\u2026");
+    assert_fit("Mary", TEXT_ASCII, 3, TEXT_LEFT, "Ma~");
+    assert_fit("Mary", 0, 1, TEXT_LEFT, "\u2026");
+    assert_fit("Mary", 0, 0, TEXT_LEFT, "");
+    assert_fit("\u4e2d\u4e2d", 0, 3, TEXT_LEFT, "\u4e2d\u2026");
+    assert_fit("\u4e2d\u4e2d", 0, 2, TEXT_LEFT, "\u2026 ");
+    assert_fit("\u4e2d\u4e2d", 0, 2, TEXT_RIGHT, " \u2026");
+    assert_fit("\xe4\xb8", TEXT_TOKEN, 5, TEXT_LEFT, "<E4 \u2026");
+}
+
+static void copies_are_cut_between_items(void **state)
+{
+    (void)state;
+    char small[6], one[1];
+    assert_string_equal(text_copy(small, sizeof small, "ab\u4e2d\u4e2d", 8, 0), "ab\u4e2d");
+    assert_string_equal(text_copy(small, sizeof small, "abcdefg", 7, 0), "abcde");
+    assert_string_equal(text_copy(one, sizeof one, "abc", 3, 0), "");
+}
+
+/* Ill-formed parts are as long as the Unicode standard's maximal subparts (its table 3-8). */
+static void decoding(void **state)
+{
+    (void)state;
+    static const char text[] = "\x61\xf1\x80\x80\xe1\x80\xc2\x62\x80\x63\x80\xbf\x64";
+    static const size_t lengths[] = {1, 3, 2, 1, 1, 1, 1, 1, 1, 1};
+    size_t at = 0;
+    for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+        int32_t cp;
+        size_t used = text_decode(text + at, sizeof text - 1 - at, &cp);
+        assert_int_equal(used, lengths[i]);
+        assert_int_equal(cp, (unsigned char)text[at] < 0x80 ? text[at] : -1);
+        at += used;
+    }
+    assert_int_equal(at, sizeof text - 1);
+}
+
+static void encoding_inverts_decoding(void **state)
+{
+    (void)state;
+    for (int32_t cp = 0; cp <= 0x10ffff; cp += cp < 0x3000 ? 1 : 37) {
+        if (cp >= 0xd800 && cp <= 0xdfff)
+            continue;
+        char text[4];
+        int32_t back;
+        size_t n = text_encode(cp, text);
+        assert_int_equal(text_decode(text, n, &back), n);
+        assert_int_equal(back, cp);
+    }
+}
+
+static void the_checks_see_violations(void **state)
+{
+    (void)state;
+    assert_true(forbidden(0x1b) && forbidden(0x9b) && forbidden(0x202e) && forbidden(0x200b) && forbidden(0xe0041) &&
+                forbidden(0xe000) && forbidden(0xfffe) && forbidden(0x2065) && forbidden(0xa0));
+    assert_false(forbidden('a') || forbidden(0x4e2d) || forbidden(0x301) || forbidden(0xfe0f) || forbidden(0x5d0));
+}
+
+int main(void)
+{
+    utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (!utf8) {
+        printf("SKIP: no C.UTF-8 locale to compare widths with\n");
+        return 0;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(the_checks_see_violations),
+                                       cmocka_unit_test(written_forms),
+                                       cmocka_unit_test(nul_bytes_and_empty),
+                                       cmocka_unit_test(fields),
+                                       cmocka_unit_test(copies_are_cut_between_items),
+                                       cmocka_unit_test(decoding),
+                                       cmocka_unit_test(encoding_inverts_decoding),
+                                       cmocka_unit_test(all_bytes),
+                                       cmocka_unit_test(all_code_points),
+                                       cmocka_unit_test(random_strings)};
+    int failed = cmocka_run_group_tests_name("text", tests, NULL, NULL);
+    freelocale(utf8);
+    return failed;
+}
