@@ -1,0 +1,187 @@
+/* attn.c - attn_scores, softmax, attn_mix.
+ *
+ * Sources hidden by causality are not computed, so what lies in their rows (not yet written, or NaN)
+ * cannot reach a result, and a row costs the same in an incremental rerun as in a full one.
+ */
+#include "cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    BLOCK_ROWS = 24, /* dest rows of one head that are one unit of work */
+    MIX_ROWS = 6     /* dest rows that go through their common sources together */
+};
+
+struct attn_job {
+    const struct isa *isa;
+    const struct kn_call *call;
+    int64_t heads, rows, sources, dh, blocks;
+    int64_t share; /* query heads per key/value head */
+};
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static float *view_row(const struct kn_view *v, int64_t i, int64_t j)
+{
+    return (float *)v->data + i * v->stride[0] + j * v->stride[1];
+}
+
+/* Sources of the call visible to dest row d: [first_visible, end_visible). */
+static int64_t end_visible(const struct attn_job *j, int64_t d)
+{
+    const struct kn_param *p = &j->call->p;
+    int64_t end = (int64_t)p->dest0 + d + 1 - p->src0;
+    return p->full ? j->sources : end < 0 ? 0 : least(end, j->sources);
+}
+
+static int64_t first_visible(const struct attn_job *j, int64_t d)
+{
+    const struct kn_param *p = &j->call->p;
+    int64_t first = (int64_t)p->dest0 + d + 1 - p->window - p->src0;
+    return p->window <= 0 || first < 0 ? 0 : least(first, j->sources);
+}
+
+static bool same_shape3(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
+{
+    return v->shape[0] == a && v->shape[1] == b && v->shape[2] == c;
+}
+
+/* `square` is [heads, rows, sources], `query` [rows, heads, dh], `source` [sources, kv heads, dh]. */
+static bool attn_job(struct attn_job *j, struct cpu *c, const struct kn_call *call, const struct kn_view *square,
+                     const struct kn_view *query, const struct kn_view *source)
+{
+    if (!cpu_is(square, KN_F32, 3) || !cpu_is(query, KN_F32, 3) || !cpu_is(source, KN_F32, 3))
+        return false;
+    *j = (struct attn_job){c->isa, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0, 0};
+    if (!same_shape3(square, j->heads, j->rows, j->sources) || source->shape[2] != j->dh || j->dh < 1)
+        return false;
+    if (source->shape[1] < 1 || j->heads % source->shape[1] != 0 || call->p.dest0 < 0 || call->p.src0 < 0)
+        return false;
+    j->share = j->heads / source->shape[1];
+    j->blocks = (j->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
+    return true;
+}
+
+static enum kn_status attn_run(struct cpu *c, struct attn_job *j, cpu_units_fn *fn)
+{
+    /* A product costs an eighth of an element touched. */
+    int64_t cost = least(j->rows, BLOCK_ROWS) * j->sources * (j->dh / 8 + 1);
+    return cpu_each(c, j->heads * j->blocks, cost, fn, j);
+}
+
+static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end)
+{
+    const struct kn_view *out = &j->call->out[0], *q = &j->call->in[0], *k = &j->call->in[1];
+    const struct kn_param *p = &j->call->p;
+    int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1);
+    if (lo < hi) {
+        struct gemm g = {.x = view_row(q, first, h), .x_stride = q->stride[0], .w = view_row(k, lo, h / j->share),
+                         .w_stride = k->stride[0], .w_type = KN_F32, .m = end - first, .n = hi - lo, .k = j->dh,
+                         .out = view_row(out, h, first) + lo, .out_stride = out->stride[1]};
+        j->isa->gemm_nk(&g);
+    }
+    for (int64_t d = first; d < end; d++) {
+        float *row = view_row(out, h, d);
+        lo = first_visible(j, d);
+        hi = end_visible(j, d);
+        hi = hi < lo ? lo : hi;
+        for (int64_t s = 0; s < lo; s++)
+            row[s] = -INFINITY;
+        j->isa->scale_cap(row + lo, hi - lo, p->scale, p->softcap);
+        for (int64_t s = hi; s < j->sources; s++)
+            row[s] = -INFINITY;
+    }
+}
+
+static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct attn_job *j = ctx;
+    for (int64_t u = first; u < end; u++) {
+        int64_t row = u % j->blocks * BLOCK_ROWS;
+        scores_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows));
+    }
+}
+
+enum kn_status cpu_ATTN_SCORES(struct cpu *c, const struct kn_call *call)
+{
+    struct attn_job j;
+    if (!attn_job(&j, c, call, &call->out[0], &call->in[0], &call->in[1]))
+        return KN_BAD_CALL;
+    return attn_run(c, &j, scores_units);
+}
+
+static void mix_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end)
+{
+    const struct kn_view *out = &j->call->out[0], *pattern = &j->call->in[0], *v = &j->call->in[1];
+    struct gemm g = {.x_stride = pattern->stride[1], .w_stride = v->stride[0], .w_type = KN_F32, .n = j->dh,
+                     .out_stride = out->stride[0]};
+    if (!j->call->p.accumulate)
+        for (int64_t d = first; d < end; d++)
+            memset(view_row(out, d, h), 0, (size_t)j->dh * sizeof(float));
+    for (int64_t d = first; d < end; d += MIX_ROWS) {
+        /* What all of these rows see, then each one's own rest: the same chain, in two parts. */
+        int64_t stop = least(d + MIX_ROWS, end), common = end_visible(j, d);
+        g.x = view_row(pattern, h, d);
+        g.w = view_row(v, 0, h / j->share);
+        g.out = view_row(out, d, h);
+        g.m = stop - d;
+        g.k = common;
+        j->isa->gemm_chain(&g);
+        g.m = 1;
+        for (int64_t e = d + 1; e < stop; e++) {
+            g.k = end_visible(j, e) - common;
+            if (g.k == 0)
+                continue;
+            g.x = view_row(pattern, h, e) + common;
+            g.w = view_row(v, common, h / j->share);
+            g.out = view_row(out, e, h);
+            j->isa->gemm_chain(&g);
+        }
+    }
+}
+
+static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct attn_job *j = ctx;
+    for (int64_t u = first; u < end; u++) {
+        int64_t row = u % j->blocks * BLOCK_ROWS;
+        mix_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows));
+    }
+}
+
+enum kn_status cpu_ATTN_MIX(struct cpu *c, const struct kn_call *call)
+{
+    struct attn_job j;
+    if (!attn_job(&j, c, call, &call->in[0], &call->out[0], &call->in[1]))
+        return KN_BAD_CALL;
+    return attn_run(c, &j, mix_units);
+}
+
+static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct attn_job *j = ctx;
+    for (int64_t u = first; u < end; u++) {
+        int64_t h = u / j->rows, d = u % j->rows, visible = end_visible(j, d);
+        float *out = view_row(&j->call->out[0], h, d);
+        j->isa->softmax(out, view_row(&j->call->in[0], h, d), visible);
+        memset(out + visible, 0, (size_t)(j->sources - visible) * sizeof *out);
+    }
+}
+
+enum kn_status cpu_SOFTMAX(struct cpu *c, const struct kn_call *call)
+{
+    enum { EXP_COST = 4 };
+    const struct kn_view *out = &call->out[0], *in = &call->in[0];
+    if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || call->p.dest0 < 0 || call->p.src0 != 0 ||
+        !same_shape3(out, in->shape[0], in->shape[1], in->shape[2]))
+        return KN_BAD_CALL;
+    struct attn_job j = {.isa = c->isa, .call = call, .heads = in->shape[0], .rows = in->shape[1], .sources = in->shape[2]};
+    return cpu_each(c, j.heads * j.rows, j.sources * EXP_COST, softmax_units, &j);
+}

@@ -1,0 +1,258 @@
+/* cpu.c - the cpu backend's methods and its op table; helpers for the checks of the operations.
+ *
+ * Tested in tests/kernels.
+ */
+#include "cpu.h"
+
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+typedef enum kn_status cpu_op(struct cpu *c, const struct kn_call *call);
+
+static const struct {
+    cpu_op *run;
+    int n_out, n_in;
+} OPS[KN_OP_COUNT] = {
+#define KN_OP(id, name, n_out, n_in) {cpu_##id, n_out, n_in},
+#include "../ops.def"
+#undef KN_OP
+};
+
+/* Everything that holds for any operand of any operation. */
+static bool view_sound(const struct kn_view *v)
+{
+    if (v->ndim < 0 || v->ndim > KN_DIM_MAX || (unsigned)v->dtype >= KN_DTYPE_COUNT)
+        return false;
+    int64_t elements = 1;
+    for (int i = 0; i < v->ndim; i++) {
+        if (v->shape[i] < 0 || v->stride[i] < 0)
+            return false;
+        elements *= v->shape[i];
+    }
+    if (v->ndim == 0 || elements == 0)
+        return true;
+    return v->data && (uintptr_t)v->data % kn_dtype_size(v->dtype) == 0;
+}
+
+static bool view_contiguous(const struct kn_view *v)
+{
+    int64_t expect = 1;
+    for (int i = v->ndim - 1; i >= 0; expect *= v->shape[i--])
+        if (v->shape[i] != 1 && v->stride[i] != expect)
+            return false;
+    return v->ndim > 0 && expect > 0;
+}
+
+/* Whether two operands certainly share memory.  Interleaved views of one buffer (the heads of a fused
+ * projection) need not, so only contiguous ones are compared. */
+static bool views_overlap(const struct kn_view *a, const struct kn_view *b)
+{
+    if (!view_contiguous(a) || !view_contiguous(b))
+        return false;
+    const char *pa = a->data, *pb = b->data;
+    size_t na = kn_dtype_size(a->dtype), nb = kn_dtype_size(b->dtype);
+    for (int i = 0; i < a->ndim; i++)
+        na *= (size_t)a->shape[i];
+    for (int i = 0; i < b->ndim; i++)
+        nb *= (size_t)b->shape[i];
+    return pa < pb + nb && pb < pa + na;
+}
+
+static bool may_replace_first(enum kn_op op)
+{
+    return op == KN_OP_ADD || op == KN_OP_ACT || op == KN_OP_GATE || op == KN_OP_SOFTMAX;
+}
+
+static bool call_sound(const struct kn_call *call)
+{
+    if ((unsigned)call->op >= KN_OP_COUNT)
+        return false;
+    int n_out = OPS[call->op].n_out, n_in = OPS[call->op].n_in;
+    for (int i = 0; i < n_in; i++)
+        if (!view_sound(&call->in[i]))
+            return false;
+    for (int o = 0; o < n_out; o++) {
+        if (!view_sound(&call->out[o]))
+            return false;
+        for (int i = 0; i < n_in; i++) {
+            bool in_place = i == 0 && may_replace_first(call->op) && cpu_same(&call->out[o], &call->in[i]);
+            if (!in_place && views_overlap(&call->out[o], &call->in[i]))
+                return false;
+        }
+    }
+    return true;
+}
+
+static enum kn_status backend_run(struct kn_backend *be, const struct kn_call *call)
+{
+    if (!call_sound(call))
+        return KN_BAD_CALL;
+    if (be->cancel && atomic_load_explicit(be->cancel, memory_order_relaxed))
+        return KN_CANCELLED;
+    return OPS[call->op].run((struct cpu *)be, call);
+}
+
+static void *backend_alloc(struct kn_backend *be, size_t bytes)
+{
+    (void)be;
+    /* Zeroed, page-aligned, and committed where touched. */
+    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+static void backend_release(struct kn_backend *be, void *mem, size_t bytes)
+{
+    (void)be;
+    if (mem)
+        munmap(mem, bytes ? bytes : 1);
+}
+
+static void *backend_import(struct kn_backend *be, const void *host, size_t bytes)
+{
+    (void)be;
+    (void)bytes;
+    return (void *)(uintptr_t)host; /* operands are only read; kn_view has no const twin */
+}
+
+static void backend_forget(struct kn_backend *be, void *imported, size_t bytes)
+{
+    (void)be;
+    (void)imported;
+    (void)bytes;
+}
+
+static enum kn_status backend_sync(struct kn_backend *be)
+{
+    (void)be;
+    return KN_OK;
+}
+
+static enum kn_status backend_copy(struct kn_backend *be, void *to, const void *from, size_t bytes)
+{
+    (void)be;
+    memmove(to, from, bytes);
+    return KN_OK;
+}
+
+static void backend_close(struct kn_backend *be)
+{
+    struct cpu *c = (struct cpu *)be;
+    pool_free(c->pool);
+    free(c);
+}
+
+static const struct kn_backend_type CPU_TYPE = {
+    .name = "cpu",
+    .alloc = backend_alloc,
+    .release = backend_release,
+    .import = backend_import,
+    .forget = backend_forget,
+    .run = backend_run,
+    .sync = backend_sync,
+    .read = backend_copy,
+    .write = backend_copy,
+    .close = backend_close,
+};
+
+static const struct isa *const ISAS[KN_CPU_COUNT] = {
+    [KN_CPU_PORTABLE] = &isa_portable,
+#ifdef KN_CPU_X86
+    [KN_CPU_AVX2] = &isa_avx2,
+    [KN_CPU_AVX512] = &isa_avx512,
+#endif
+};
+
+static int threads_default(void)
+{
+    cpu_set_t set;
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+}
+
+struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size)
+{
+    enum { THREADS_MAX = 1024 };
+    enum kn_cpu best = kn_cpu_best();
+    if (opt->cpu >= KN_CPU_COUNT || opt->cpu > (int)best) {
+        snprintf(why, why_size, "no %s · this processor offers %s%s%s", kn_cpu_name((enum kn_cpu)opt->cpu),
+                 kn_cpu_name(KN_CPU_PORTABLE), best >= KN_CPU_AVX2 ? ", avx2" : "", best >= KN_CPU_AVX512 ? ", avx512" : "");
+        return NULL;
+    }
+    if (opt->threads < 0 || opt->threads > THREADS_MAX) {
+        snprintf(why, why_size, "bad number of threads · %d · 0 (all cores) to %d", opt->threads, THREADS_MAX);
+        return NULL;
+    }
+    struct cpu *c = calloc(1, sizeof *c);
+    if (c)
+        c->pool = pool_new(opt->threads > 0 ? opt->threads : threads_default());
+    if (!c || !c->pool) {
+        snprintf(why, why_size, "out of memory · opening the cpu backend");
+        free(c);
+        return NULL;
+    }
+    c->isa = ISAS[opt->cpu < 0 ? (int)best : opt->cpu];
+    c->base.type = &CPU_TYPE;
+    c->base.unified = true;
+    snprintf(c->base.describe, sizeof c->base.describe, "cpu %s x%d", c->isa->name, pool_threads(c->pool));
+    return &c->base;
+}
+
+bool cpu_absent(const struct kn_view *v)
+{
+    return v->ndim == 0;
+}
+
+bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim)
+{
+    return v->dtype == t && v->ndim == ndim && (v->stride[ndim - 1] == 1 || v->shape[ndim - 1] <= 1);
+}
+
+bool cpu_is_weight(const struct kn_view *v)
+{
+    return v->ndim > 0 && (v->dtype == KN_F32 || v->dtype == KN_F16 || v->dtype == KN_BF16);
+}
+
+bool cpu_same(const struct kn_view *a, const struct kn_view *b)
+{
+    if (a->data != b->data || a->dtype != b->dtype || a->ndim != b->ndim)
+        return false;
+    for (int i = 0; i < a->ndim; i++)
+        if (a->shape[i] != b->shape[i] || (a->shape[i] > 1 && a->stride[i] != b->stride[i]))
+            return false;
+    return true;
+}
+
+bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret)
+{
+    if (v->dtype != t || v->ndim < 1)
+        return false;
+    struct cpu_rows r = {v->data, v->shape[0], 1, v->stride[0]};
+    for (int i = v->ndim - 1; i > 0; r.len *= v->shape[i--])
+        if (v->shape[i] != 1 && v->stride[i] != r.len)
+            return false;
+    *ret = r;
+    return true;
+}
+
+struct each {
+    cpu_units_fn *fn;
+    void *ctx;
+    int64_t units, step;
+};
+
+static void each_chunk(void *ctx, int64_t chunk, void *scratch)
+{
+    const struct each *e = ctx;
+    int64_t first = chunk * e->step, end = first + e->step;
+    e->fn(e->ctx, first, end < e->units ? end : e->units, scratch);
+}
+
+enum kn_status cpu_each(struct cpu *c, int64_t units, int64_t cost, cpu_units_fn *fn, void *ctx)
+{
+    enum { CHUNK_COST = 32768 };
+    int64_t step = cost < 1 ? CHUNK_COST : cost < CHUNK_COST ? CHUNK_COST / cost : 1;
+    struct each e = {fn, ctx, units, step};
+    return pool_run(c->pool, c->base.cancel, (units + step - 1) / step, each_chunk, &e);
+}

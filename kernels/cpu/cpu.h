@@ -1,0 +1,48 @@
+/* cpu.h - the cpu backend: what its operations share.
+ *
+ * One family of operations is one file; each function checks its call against the contract in ops.def,
+ * then hands out chunks of work to the pool.  Row kernels (isa.h) do the arithmetic.
+ */
+#ifndef KN_CPU_CPU_H
+#define KN_CPU_CPU_H
+
+#include "isa.h"
+#include "pool.h"
+
+struct cpu {
+    struct kn_backend base;
+    const struct isa *isa;
+    struct pool *pool;
+};
+
+struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size);
+
+/* One function per row of ops.def. */
+#define KN_OP(id, name, n_out, n_in) enum kn_status cpu_##id(struct cpu *c, const struct kn_call *call);
+#include "../ops.def"
+#undef KN_OP
+
+/* A view as rows of contiguous elements: axis 0, and the rest as one axis. */
+struct cpu_rows {
+    void *data;
+    int64_t n, len, stride; /* stride in elements */
+};
+
+bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret);
+bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim); /* dtype and rank, last axis contiguous */
+bool cpu_is_weight(const struct kn_view *v);                     /* f32, f16 or bf16 */
+bool cpu_absent(const struct kn_view *v);
+/* Same place, shape and strides. */
+bool cpu_same(const struct kn_view *a, const struct kn_view *b);
+
+static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
+{
+    return (float *)r->data + i * r->stride;
+}
+
+/* fn over chunks of consecutive units of work, 0 .. units; `cost` is a unit's, in elements touched, so
+ * that a chunk is worth some microseconds.  scratch as pool_reserve left it. */
+typedef void cpu_units_fn(void *ctx, int64_t first, int64_t end, void *scratch);
+enum kn_status cpu_each(struct cpu *c, int64_t units, int64_t cost, cpu_units_fn *fn, void *ctx);
+
+#endif

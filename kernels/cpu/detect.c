@@ -1,0 +1,53 @@
+/* detect.c - which instruction sets may be used here.
+ *
+ * Feature bits and the state that the operating system saves, never model numbers: hypervisors mask
+ * those, and libraries that trust them choose badly.
+ */
+#include "../kn.h"
+
+#include <string.h>
+
+static const char *const NAMES[KN_CPU_COUNT] = {"portable", "avx2", "avx512"};
+
+const char *kn_cpu_name(enum kn_cpu c)
+{
+    return (unsigned)c < KN_CPU_COUNT ? NAMES[c] : "?";
+}
+
+int kn_cpu_parse(const char *name)
+{
+    for (int i = 0; i < KN_CPU_COUNT; i++)
+        if (strcmp(name, NAMES[i]) == 0)
+            return i;
+    return -1;
+}
+
+#ifdef KN_CPU_X86
+#include <cpuid.h>
+
+enum kn_cpu kn_cpu_best(void)
+{
+    enum { XCR0_AVX = 0x6, XCR0_AVX512 = 0xe6 };
+    unsigned a, b, c, d, xcr0, xcr0_high;
+    if (!__get_cpuid(1, &a, &b, &c, &d))
+        return KN_CPU_PORTABLE;
+    const unsigned need1 = bit_OSXSAVE | bit_AVX | bit_FMA | bit_F16C;
+    if ((c & need1) != need1)
+        return KN_CPU_PORTABLE;
+    __asm__("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0));
+    if ((xcr0 & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2))
+        return KN_CPU_PORTABLE;
+    const unsigned need7 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
+    if ((xcr0 & XCR0_AVX512) != XCR0_AVX512 || (b & need7) != need7)
+        return KN_CPU_AVX2;
+    return KN_CPU_AVX512;
+}
+
+#else
+
+enum kn_cpu kn_cpu_best(void)
+{
+    return KN_CPU_PORTABLE;
+}
+
+#endif

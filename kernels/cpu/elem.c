@@ -1,0 +1,215 @@
+/* elem.c - operations that treat every element or row on its own: embed, copy, add, affine, act, gate, rope. */
+#include "cpu.h"
+
+#include <string.h>
+
+struct rows_job {
+    const struct cpu *c;
+    struct cpu_rows out, a, b;
+    const struct kn_call *call;
+};
+
+/* out, in0 and, where wanted, in1 as f32 rows of the same shape. */
+static bool rows_job(struct rows_job *j, struct cpu *c, const struct kn_call *call, bool second)
+{
+    j->c = c;
+    j->call = call;
+    if (!cpu_rows(&call->out[0], KN_F32, &j->out) || !cpu_rows(&call->in[0], KN_F32, &j->a))
+        return false;
+    if (j->out.n != j->a.n || j->out.len != j->a.len)
+        return false;
+    return !second || (cpu_rows(&call->in[1], KN_F32, &j->b) && j->b.n == j->a.n && j->b.len == j->a.len);
+}
+
+static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    const struct kn_view *table = &j->call->in[1];
+    int64_t row_size = table->stride[0] * (int64_t)kn_dtype_size(table->dtype);
+    for (int64_t i = first; i < end; i++) {
+        int64_t id = ((const int32_t *)j->a.data)[i * j->a.stride];
+        j->c->isa->widen(cpu_row(&j->out, i), (const char *)table->data + id * row_size, table->dtype, j->out.len);
+    }
+}
+
+enum kn_status cpu_EMBED(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j = {.c = c, .call = call};
+    const struct kn_view *table = &call->in[1];
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_I32, &j.a) || j.a.len != 1 ||
+        !cpu_is_weight(table) || !cpu_is(table, table->dtype, 2) || j.a.n != j.out.n || table->shape[1] != j.out.len)
+        return KN_BAD_CALL;
+    for (int64_t i = 0; i < j.a.n; i++) {
+        int64_t id = ((const int32_t *)j.a.data)[i * j.a.stride];
+        if (id < 0 || id >= table->shape[0])
+            return KN_BAD_CALL;
+    }
+    return cpu_each(c, j.out.n, j.out.len, embed_units, &j);
+}
+
+/* Views of fewer axes get leading ones. */
+struct copy_job {
+    float *out;
+    const float *in;
+    int64_t shape[KN_DIM_MAX], to[KN_DIM_MAX], from[KN_DIM_MAX];
+};
+
+static void copy_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct copy_job *j = ctx;
+    for (int64_t unit = first; unit < end; unit++) {
+        int64_t i2 = unit % j->shape[2], rest = unit / j->shape[2];
+        int64_t i1 = rest % j->shape[1], i0 = rest / j->shape[1];
+        float *out = j->out + i0 * j->to[0] + i1 * j->to[1] + i2 * j->to[2];
+        const float *in = j->in + i0 * j->from[0] + i1 * j->from[1] + i2 * j->from[2];
+        int64_t n = j->shape[3], to = j->to[3], from = j->from[3];
+        if (to == 1 && from == 1)
+            memcpy(out, in, (size_t)n * sizeof *out);
+        else
+            for (int64_t i = 0; i < n; i++)
+                out[i * to] = in[i * from];
+    }
+}
+
+enum kn_status cpu_COPY(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0], *in = &call->in[0];
+    if (out->dtype != KN_F32 || in->dtype != KN_F32 || out->ndim != in->ndim || out->ndim < 1)
+        return KN_BAD_CALL;
+    struct copy_job j = {out->data, in->data, {1, 1, 1, 1}, {0}, {0}};
+    for (int i = 0, to = KN_DIM_MAX - out->ndim; i < out->ndim; i++, to++) {
+        if (out->shape[i] != in->shape[i] || (out->shape[i] > 1 && out->stride[i] == 0))
+            return KN_BAD_CALL;
+        j.shape[to] = out->shape[i];
+        j.to[to] = out->stride[i];
+        j.from[to] = in->stride[i];
+    }
+    return cpu_each(c, j.shape[0] * j.shape[1] * j.shape[2], j.shape[3], copy_units, &j);
+}
+
+static void add_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    float scale = j->call->p.scale;
+    for (int64_t i = first; i < end; i++) {
+        float *out = cpu_row(&j->out, i);
+        const float *a = cpu_row(&j->a, i), *b = cpu_row(&j->b, i);
+        for (int64_t k = 0; k < j->out.len; k++)
+            out[k] = a[k] + b[k] * scale;
+    }
+}
+
+enum kn_status cpu_ADD(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j;
+    if (!rows_job(&j, c, call, true))
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out.n, j.out.len, add_units, &j);
+}
+
+/* A weight vector as floats: itself, or converted into scratch. */
+static const float *as_floats(const struct cpu *c, const struct kn_view *v, float *scratch)
+{
+    if (v->dtype == KN_F32)
+        return v->data;
+    c->isa->widen(scratch, v->data, v->dtype, v->shape[0]);
+    return scratch;
+}
+
+static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    const struct rows_job *j = ctx;
+    const struct kn_view *bias = &j->call->in[2];
+    const float *w = as_floats(j->c, &j->call->in[1], scratch);
+    const float *b = cpu_absent(bias) ? NULL : as_floats(j->c, bias, (float *)scratch + j->out.len);
+    for (int64_t i = first; i < end; i++) {
+        float *out = cpu_row(&j->out, i);
+        const float *a = cpu_row(&j->a, i);
+        if (b)
+            for (int64_t k = 0; k < j->out.len; k++)
+                out[k] = a[k] * w[k] + b[k];
+        else
+            for (int64_t k = 0; k < j->out.len; k++)
+                out[k] = a[k] * w[k];
+    }
+}
+
+static bool is_vector(const struct kn_view *v, int64_t len)
+{
+    return cpu_is_weight(v) && cpu_is(v, v->dtype, 1) && v->shape[0] == len;
+}
+
+enum kn_status cpu_AFFINE(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j;
+    if (!rows_job(&j, c, call, false) || !is_vector(&call->in[1], j.out.len) ||
+        !(cpu_absent(&call->in[2]) || is_vector(&call->in[2], j.out.len)))
+        return KN_BAD_CALL;
+    if (!pool_reserve(c->pool, (size_t)j.out.len * 2 * sizeof(float)))
+        return KN_OUT_OF_MEMORY;
+    return cpu_each(c, j.out.n, j.out.len, affine_units, &j);
+}
+
+static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    for (int64_t i = first; i < end; i++)
+        j->c->isa->act(cpu_row(&j->out, i), cpu_row(&j->a, i), j->b.data ? cpu_row(&j->b, i) : NULL, j->out.len,
+                       j->call->p.act);
+}
+
+enum { ACT_COST = 8 }; /* an activation, in elements merely touched */
+
+enum kn_status cpu_ACT(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j = {.b = {0}};
+    if ((unsigned)call->p.act >= KN_ACT_COUNT || !rows_job(&j, c, call, false))
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out.n, j.out.len * ACT_COST, act_units, &j);
+}
+
+enum kn_status cpu_GATE(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j;
+    if ((unsigned)call->p.act >= KN_ACT_COUNT || !rows_job(&j, c, call, true))
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out.n, j.out.len * ACT_COST, act_units, &j);
+}
+
+static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    const struct kn_view *out = &j->call->out[0], *in = &j->call->in[0];
+    int64_t half = j->call->p.n_rot / 2, dh = in->shape[2];
+    for (int64_t i = first; i < end; i++) {
+        const float *cosine = cpu_row(&j->a, i), *sine = cpu_row(&j->b, i);
+        for (int64_t h = 0; h < in->shape[1]; h++) {
+            const float *x = (const float *)in->data + i * in->stride[0] + h * in->stride[1];
+            float *y = (float *)out->data + i * out->stride[0] + h * out->stride[1];
+            for (int64_t k = 0; k < half; k++) {
+                y[k] = x[k] * cosine[k] - x[k + half] * sine[k];
+                y[k + half] = x[k + half] * cosine[k] + x[k] * sine[k];
+            }
+            memcpy(y + 2 * half, x + 2 * half, (size_t)(dh - 2 * half) * sizeof *y);
+        }
+    }
+}
+
+enum kn_status cpu_ROPE(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0], *in = &call->in[0];
+    struct rows_job j = {.c = c, .call = call};
+    int64_t n = call->p.n_rot;
+    if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || out->shape[0] != in->shape[0] ||
+        out->shape[1] != in->shape[1] || out->shape[2] != in->shape[2] || n < 0 || n % 2 != 0 || n > in->shape[2])
+        return KN_BAD_CALL;
+    if (!cpu_rows(&call->in[1], KN_F32, &j.a) || !cpu_rows(&call->in[2], KN_F32, &j.b) || j.a.n != in->shape[0] ||
+        j.b.n != in->shape[0] || j.a.len != n / 2 || j.b.len != n / 2)
+        return KN_BAD_CALL;
+    return cpu_each(c, in->shape[0], in->shape[1] * in->shape[2], rope_units, &j);
+}

@@ -1,0 +1,53 @@
+/* isa.h - the row kernels: what is compiled once per instruction set.
+ *
+ * Plain loops over memory; no views, no threads, no checks.  Every kernel is deterministic, and each
+ * element of a result depends on its own row (and weights) alone.  row_*.h implement them on vec.h.
+ */
+#ifndef KN_CPU_ISA_H
+#define KN_CPU_ISA_H
+
+#include "../kn.h"
+
+enum {
+    GEMM_COLUMNS = 64, /* columns of one chunk of work; at most this many in a gemm with packing */
+    GEMM_K_BLOCK = 256 /* kn: products summed on their own before they are added to the rest */
+};
+
+/* out[m,n] = x[m,k] . w, w a weight matrix of a stored type */
+struct gemm {
+    const float *x;
+    int64_t x_stride; /* in elements, as all strides here */
+    const void *w;
+    int64_t w_stride; /* nk: between columns of the result, k contiguous; kn: between k, n contiguous */
+    enum kn_dtype w_type;
+    int64_t m, n, k;
+    float *out;
+    int64_t out_stride;
+    float *pack; /* kn: GEMM_K_BLOCK * GEMM_COLUMNS floats where weights may be gathered, or NULL */
+};
+
+struct isa {
+    const char *name;
+    /* Weights [n,k].  An element is a sum over k whose order depends on k alone. */
+    void (*gemm_nk)(const struct gemm *g);
+    /* Weights [k,n], likewise. */
+    void (*gemm_kn)(const struct gemm *g);
+    /* out += x . w as one chain per element, k ascending: split anywhere, it gives the same bits. */
+    void (*gemm_chain)(const struct gemm *g);
+    void (*widen)(float *out, const void *src, enum kn_dtype t, int64_t n);
+    void (*act)(float *out, const float *x, const float *gate, int64_t n, enum kn_act act); /* gate or NULL */
+    void (*scale_cap)(float *x, int64_t n, float scale, float softcap);
+    void (*softmax)(float *out, const float *x, int64_t n); /* out may be x */
+    double (*sum)(const float *x, int64_t n);
+    double (*sum_squares)(const float *x, float mean, int64_t n); /* of x - mean */
+    void (*lse)(const float *x, int64_t n, float out[2]);
+    void (*topk)(const float *x, int64_t n, int64_t k, float *val, int32_t *idx);
+    int64_t (*count_greater)(const float *x, int64_t n, float v);
+};
+
+extern const struct isa isa_portable;
+#ifdef KN_CPU_X86
+extern const struct isa isa_avx2, isa_avx512;
+#endif
+
+#endif

@@ -1,0 +1,251 @@
+/* linear.c - linear, head_result, result_patch: products with weights where they lie.
+ *
+ * A call is cut into units of at most GEMM_COLUMNS columns of one group of columns by a block of rows.
+ * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the number
+ * of threads.
+ */
+#include "cpu.h"
+
+#include <string.h>
+
+struct linear {
+    const struct isa *isa;
+    struct gemm g;                        /* the first group; n = columns of one group */
+    int64_t groups;                       /* of columns */
+    int64_t x_group, w_group, out_group;  /* from one to the next, in elements */
+    bool nk;                              /* weights contiguous along k, else along n */
+    const struct kn_view *bias;           /* or NULL */
+    int64_t bias_group;
+    int64_t column_units, row_units, unit_rows;
+    bool all_groups;                      /* a unit takes its columns through all groups */
+};
+
+enum { PACK_FLOATS = GEMM_K_BLOCK * GEMM_COLUMNS };
+
+static int64_t least(int64_t a, int64_t b)
+{
+    return a < b ? a : b;
+}
+
+static const void *weight_at(const struct kn_view *v, int64_t index)
+{
+    return (const char *)v->data + index * (int64_t)kn_dtype_size(v->dtype);
+}
+
+/* Weights of n columns by k with these strides; false unless one of them is 1. */
+static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n, int64_t k, int64_t n_stride,
+                           int64_t k_stride)
+{
+    l->nk = k_stride == 1 || k == 1;
+    if (!cpu_is_weight(w) || n < 1 || k < 1 || !(l->nk || n_stride == 1 || n == 1))
+        return false;
+    l->g.w = w->data;
+    l->g.w_type = w->dtype;
+    l->g.w_stride = l->nk ? n_stride : k_stride;
+    l->g.n = n;
+    l->g.k = k;
+    return true;
+}
+
+/* The product of columns [lo, hi) of one group and rows [row, row + m). */
+static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t row, int64_t m,
+                            float *out, int64_t out_stride, float *pack)
+{
+    struct gemm g = l->g;
+    int64_t skip = group * l->w_group + lo * (l->nk ? l->g.w_stride : 1);
+    g.x += group * l->x_group + row * g.x_stride;
+    g.w = (const char *)g.w + skip * (int64_t)kn_dtype_size(g.w_type);
+    g.m = m;
+    g.n = hi - lo;
+    g.out = out;
+    g.out_stride = out_stride;
+    g.pack = pack;
+    if (l->nk)
+        l->isa->gemm_nk(&g);
+    else
+        l->isa->gemm_kn(&g);
+}
+
+static void linear_bias(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t m, float *out)
+{
+    float bias[GEMM_COLUMNS];
+    l->isa->widen(bias, weight_at(l->bias, group * l->bias_group + lo), l->bias->dtype, hi - lo);
+    for (int64_t i = 0; i < m; i++)
+        for (int64_t n = 0; n < hi - lo; n++)
+            out[i * l->g.out_stride + n] += bias[n];
+}
+
+struct unit {
+    int64_t group, lo, hi, row, m;
+};
+
+static struct unit linear_unit(const struct linear *l, int64_t u)
+{
+    /* Rows vary fastest: threads then share a panel of weights in a common cache. */
+    int64_t row = u % l->row_units * l->unit_rows, columns = u / l->row_units;
+    int64_t lo = columns % l->column_units * GEMM_COLUMNS;
+    return (struct unit){columns / l->column_units, lo, least(lo + GEMM_COLUMNS, l->g.n), row,
+                         least(l->unit_rows, l->g.m - row)};
+}
+
+static void linear_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    const struct linear *l = ctx;
+    for (int64_t i = first; i < end; i++) {
+        struct unit u = linear_unit(l, i);
+        float *out = l->g.out + u.group * l->out_group + u.row * l->g.out_stride + u.lo;
+        linear_multiply(l, u.group, u.lo, u.hi, u.row, u.m, out, l->g.out_stride, scratch);
+        if (l->bias)
+            linear_bias(l, u.group, u.lo, u.hi, u.m, out);
+    }
+}
+
+/* Enough units to keep the threads busy to the end: columns first, since rows share the weights. */
+static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *fn, int64_t rows_max, size_t scratch)
+{
+    enum { UNITS_PER_THREAD = 4, ROWS_MIN = 24 };
+    l->isa = c->isa;
+    l->column_units = (l->g.n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
+    l->unit_rows = least(l->g.m, rows_max);
+    int64_t groups = l->all_groups ? 1 : l->groups;
+    while (l->unit_rows > ROWS_MIN && groups * l->column_units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) <
+                                          UNITS_PER_THREAD * pool_threads(c->pool))
+        l->unit_rows = (l->unit_rows + 1) / 2;
+    if (l->g.m == 0)
+        return KN_OK;
+    l->row_units = (l->g.m + l->unit_rows - 1) / l->unit_rows;
+    if (!pool_reserve(c->pool, scratch))
+        return KN_OUT_OF_MEMORY;
+    /* A product costs a sixteenth of an element touched. */
+    int64_t cost = (l->unit_rows + 1) * least(l->g.n, GEMM_COLUMNS) * l->g.k * (l->all_groups ? l->groups : 1) / 16;
+    return cpu_each(c, groups * l->column_units * l->row_units, cost, fn, l);
+}
+
+/* The bias's elements, if its shape is that of the columns. */
+static bool linear_take_bias(struct linear *l, const struct kn_view *b)
+{
+    if (cpu_absent(b))
+        return true;
+    l->bias = b;
+    l->bias_group = b->ndim == 2 ? b->stride[0] : l->g.n;
+    if (!cpu_is_weight(b) || b->ndim > 2 || !cpu_is(b, b->dtype, b->ndim))
+        return false;
+    return b->ndim == 2 ? b->shape[0] == l->groups && b->shape[1] == l->g.n : b->shape[0] == l->groups * l->g.n;
+}
+
+enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0], *w = &call->in[1];
+    struct linear l = {0};
+    struct cpu_rows x;
+    if (!cpu_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) || (out->ndim != 2 && out->ndim != 3) ||
+        !cpu_is(out, KN_F32, out->ndim))
+        return KN_BAD_CALL;
+    int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
+    l.groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
+    if (l.groups < 1 || all % l.groups != 0 || out->shape[0] != x.n || x.len != w->shape[w->ndim - 1])
+        return KN_BAD_CALL;
+    int64_t n = all / l.groups;
+    if (out->ndim == 3 ? out->shape[1] != l.groups || out->shape[2] != n : out->shape[1] != all)
+        return KN_BAD_CALL;
+    if (!linear_weights(&l, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
+        !linear_take_bias(&l, &call->in[2]))
+        return KN_BAD_CALL;
+    l.g.x = x.data;
+    l.g.x_stride = x.stride;
+    l.g.m = x.n;
+    l.g.out = out->data;
+    l.g.out_stride = out->stride[0];
+    l.w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
+    l.out_group = out->ndim == 3 ? out->stride[1] : n;
+    if (l.w_group == n * w->stride[n_axis] && l.out_group == n && (!l.bias || l.bias_group == n)) {
+        l.g.n = all; /* the groups lie side by side everywhere */
+        l.groups = 1;
+    }
+    return linear_run(c, &l, linear_units, INT64_MAX, PACK_FLOATS * sizeof(float));
+}
+
+/* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */
+static bool linear_heads(struct linear *l, const struct kn_view *z, const struct kn_view *w)
+{
+    if (!cpu_is(z, KN_F32, 3) || w->ndim != 2 || w->shape[1] != z->shape[1] * z->shape[2])
+        return false;
+    l->groups = z->shape[1];
+    if (!linear_weights(l, w, w->shape[0], z->shape[2], w->stride[0], w->stride[1]))
+        return false;
+    /* One element per head reads as contiguous either way, but the heads' stride may say otherwise. */
+    l->w_group = z->shape[2] * w->stride[1];
+    l->g.x = z->data;
+    l->g.x_stride = z->stride[0];
+    l->x_group = z->stride[1];
+    l->g.m = z->shape[0];
+    return true;
+}
+
+enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0];
+    struct linear l = {0};
+    if (!linear_heads(&l, &call->in[0], &call->in[1]) || !cpu_is(out, KN_F32, 3) || out->shape[0] != l.g.m ||
+        out->shape[1] != l.groups || out->shape[2] != l.g.n)
+        return KN_BAD_CALL;
+    l.g.out = out->data;
+    l.g.out_stride = out->stride[0];
+    l.out_group = out->stride[1];
+    return linear_run(c, &l, linear_units, INT64_MAX, PACK_FLOATS * sizeof(float));
+}
+
+struct patch {
+    struct linear l; /* first: linear_run sees only this */
+    const struct kn_view *result;
+};
+
+enum { PATCH_ROWS = 32, PATCH_FLOATS = PATCH_ROWS * GEMM_COLUMNS };
+
+/* sum += result - product; nothing, bit for bit, where the two are the same number (or the same NaN) */
+static void patch_add(float *sum, const float *result, const float *product, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (memcmp(&result[i], &product[i], sizeof(float)) != 0)
+            sum[i] += result[i] - product[i];
+}
+
+static void patch_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    const struct patch *p = ctx;
+    const struct linear *l = &p->l;
+    float *pack = scratch, *product = pack + PACK_FLOATS, *sum = product + PATCH_FLOATS;
+    for (int64_t i = first; i < end; i++) {
+        struct unit u = linear_unit(l, i);
+        memset(sum, 0, PATCH_FLOATS * sizeof *sum);
+        for (int64_t h = 0; h < l->groups; h++) {
+            linear_multiply(l, h, u.lo, u.hi, u.row, u.m, product, GEMM_COLUMNS, pack);
+            for (int64_t r = 0; r < u.m; r++)
+                patch_add(sum + r * GEMM_COLUMNS,
+                          (const float *)p->result->data + (u.row + r) * p->result->stride[0] +
+                              h * p->result->stride[1] + u.lo,
+                          product + r * GEMM_COLUMNS, u.hi - u.lo);
+        }
+        for (int64_t r = 0; r < u.m; r++) {
+            float *out = l->g.out + (u.row + r) * l->g.out_stride + u.lo;
+            for (int64_t n = 0; n < u.hi - u.lo; n++)
+                if (sum[r * GEMM_COLUMNS + n] != 0) /* adding 0 would turn -0 into 0 */
+                    out[n] += sum[r * GEMM_COLUMNS + n];
+        }
+    }
+}
+
+enum kn_status cpu_RESULT_PATCH(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *result = &call->in[0];
+    struct patch p = {.result = result};
+    struct cpu_rows out;
+    if (!linear_heads(&p.l, &call->in[1], &call->in[2]) || !cpu_rows(&call->out[0], KN_F32, &out) ||
+        out.n != p.l.g.m || out.len != p.l.g.n || !cpu_is(result, KN_F32, 3) || result->shape[0] != out.n ||
+        result->shape[1] != p.l.groups || result->shape[2] != out.len)
+        return KN_BAD_CALL;
+    p.l.g.out = out.data;
+    p.l.g.out_stride = out.stride;
+    p.l.all_groups = true;
+    return linear_run(c, &p.l, patch_units, PATCH_ROWS, (PACK_FLOATS + 2 * PATCH_FLOATS) * sizeof(float));
+}

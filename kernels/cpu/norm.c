@@ -1,0 +1,74 @@
+/* norm.c - norm_scale and normalize (LayerNorm, RMSNorm), row_norm.  Sums in double, differences in float. */
+#include "cpu.h"
+
+#include <math.h>
+
+struct norm_job {
+    const struct isa *isa;
+    struct cpu_rows out, in, scale;
+    const struct kn_param *p;
+};
+
+static float row_mean(const struct norm_job *j, const float *x)
+{
+    return j->p->center ? (float)(j->isa->sum(x, j->in.len) / (double)j->in.len) : 0;
+}
+
+static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct norm_job *j = ctx;
+    for (int64_t i = first; i < end; i++) {
+        const float *x = cpu_row(&j->in, i);
+        double squares = j->isa->sum_squares(x, row_mean(j, x), j->in.len);
+        *cpu_row(&j->out, i) = (float)sqrt(squares / (double)j->in.len + (double)j->p->eps);
+    }
+}
+
+enum kn_status cpu_NORM_SCALE(struct cpu *c, const struct kn_call *call)
+{
+    struct norm_job j = {.isa = c->isa, .p = &call->p};
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.in) || j.out.n != j.in.n ||
+        j.out.len != 1 || j.in.len < 1)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.in.n, j.in.len, scale_units, &j);
+}
+
+static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct norm_job *j = ctx;
+    for (int64_t i = first; i < end; i++) {
+        const float *x = cpu_row(&j->in, i);
+        float *out = cpu_row(&j->out, i), mean = row_mean(j, x), scale = *cpu_row(&j->scale, i);
+        for (int64_t k = 0; k < j->in.len; k++)
+            out[k] = (x[k] - mean) / scale;
+    }
+}
+
+enum kn_status cpu_NORMALIZE(struct cpu *c, const struct kn_call *call)
+{
+    struct norm_job j = {.isa = c->isa, .p = &call->p};
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.in) ||
+        !cpu_rows(&call->in[1], KN_F32, &j.scale) || j.out.n != j.in.n || j.out.len != j.in.len || j.in.len < 1 ||
+        j.scale.n != j.in.n || j.scale.len != 1)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.in.n, j.in.len, normalize_units, &j);
+}
+
+static void row_norm_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct norm_job *j = ctx;
+    for (int64_t i = first; i < end; i++)
+        *cpu_row(&j->out, i) = (float)sqrt(j->isa->sum_squares(cpu_row(&j->in, i), 0, j->in.len));
+}
+
+enum kn_status cpu_ROW_NORM(struct cpu *c, const struct kn_call *call)
+{
+    struct norm_job j = {.isa = c->isa, .p = &call->p};
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.in) || j.out.n != j.in.n ||
+        j.out.len != 1)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.in.n, j.in.len, row_norm_units, &j);
+}

@@ -1,0 +1,297 @@
+/* ktest.c - see ktest.h. */
+#include "ktest.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+enum { BLOCKS_MAX = 4096 };
+static struct {
+    void *base;
+    size_t size;
+} blocks[BLOCKS_MAX];
+static int block_count;
+
+void *kt_alloc(size_t bytes)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (bytes + page - 1) / page * page;
+    char *base = mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    assert_true(base != MAP_FAILED && block_count < BLOCKS_MAX);
+    assert_int_equal(mprotect(base + body, page, PROT_NONE), 0);
+    blocks[block_count].base = base;
+    blocks[block_count++].size = body + page;
+    return base + body - bytes;
+}
+
+void kt_free(void)
+{
+    while (block_count > 0) {
+        block_count--;
+        munmap(blocks[block_count].base, blocks[block_count].size);
+    }
+}
+
+uint32_t kt_random(void)
+{
+    static uint64_t state = 0x853c49e6748fea9bu;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (uint32_t)(state >> 33) ^ (uint32_t)(state >> 61);
+}
+
+float kt_uniform(float lo, float hi)
+{
+    return lo + (hi - lo) * (float)(kt_random() & 0xffffff) / 0x1p24f;
+}
+
+static char *element(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
+{
+    const int64_t index[3] = {a, b, c};
+    int64_t offset = 0;
+    for (int i = 0; i < v->ndim && i < 3; i++)
+        offset += index[i] * v->stride[i];
+    return (char *)v->data + offset * (int64_t)kn_dtype_size(v->dtype);
+}
+
+double kt_at(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
+{
+    return (double)kn_load(v->dtype, element(v, a, b, c), 0);
+}
+
+void kt_set(const struct kn_view *v, float x, int64_t a, int64_t b, int64_t c)
+{
+    void *p = element(v, a, b, c);
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    if (v->dtype == KN_F32) {
+        memcpy(p, &x, sizeof x);
+    } else if (v->dtype == KN_I32) {
+        *(int32_t *)p = (int32_t)x;
+    } else if (v->dtype == KN_BF16) {
+        *(uint16_t *)p = (uint16_t)(bits >> 16);
+    } else { /* f16, truncated; small numbers to subnormals, which is what a test wants */
+        int exponent = (int)(bits >> 23 & 0xff) - 112;
+        uint32_t mantissa = (bits & 0x7fffff) | 0x800000;
+        uint32_t h = exponent > 0 ? (uint32_t)exponent << 10 | (mantissa >> 13 & 0x3ff)
+                     : exponent > -10 ? mantissa >> (14 - exponent) : 0;
+        if ((bits & 0x7fffffff) >= 0x7f800000)
+            h = 0x7c00 | (bits & 0x7fffff ? 0x200 : 0);
+        *(uint16_t *)p = (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)h;
+    }
+}
+
+static int64_t extent(const struct kn_view *v, int i)
+{
+    return i < v->ndim ? v->shape[i] : 1;
+}
+
+#define EACH(v, a, b, c)                             \
+    for (int64_t a = 0; a < extent(v, 0); a++)       \
+        for (int64_t b = 0; b < extent(v, 1); b++)   \
+            for (int64_t c = 0; c < extent(v, 2); c++)
+
+void kt_fill(const struct kn_view *v, float lo, float hi)
+{
+    EACH(v, a, b, c)
+        kt_set(v, kt_uniform(lo, hi), a, b, c);
+}
+
+struct kn_view kt_tensor(enum kn_dtype t, int64_t pad, const int64_t *shape)
+{
+    struct kn_view v = {.dtype = t};
+    while (shape[v.ndim]) {
+        v.shape[v.ndim] = shape[v.ndim];
+        v.ndim++;
+    }
+    int64_t size = 1;
+    for (int i = v.ndim - 1; i >= 0; i--) {
+        if (i == 0 && v.ndim > 1)
+            size += pad;
+        v.stride[i] = size;
+        size *= v.shape[i];
+    }
+    size -= v.ndim > 1 ? pad : 0; /* the last row ends the memory */
+    v.data = kt_alloc((size_t)size * kn_dtype_size(t));
+    kt_fill(&v, -1, 1);
+    return v;
+}
+
+struct kn_view kt_transposed(enum kn_dtype t, int64_t pad, int64_t rows, int64_t cols)
+{
+    struct kn_view v = KT(t, pad, cols, rows);
+    struct kn_view w = {v.data, t, 2, {rows, cols}, {v.stride[1], v.stride[0]}};
+    return w;
+}
+
+static struct kn_backend *backends[KN_CPU_COUNT][KT_THREADS_MAX + 1];
+
+struct kn_backend *kt_backend(enum kn_cpu cpu, int threads)
+{
+    struct kn_backend **be = &backends[cpu][threads];
+    if (!*be) {
+        char why[128] = "";
+        *be = kn_open(&(struct kn_options){"cpu", threads, (int)cpu}, why, sizeof why);
+        if (!*be)
+            fail_msg("%s", why);
+    }
+    return *be;
+}
+
+void kt_close(void)
+{
+    for (int i = 0; i < KN_CPU_COUNT; i++)
+        for (int j = 0; j <= KT_THREADS_MAX; j++) {
+            kn_close(backends[i][j]);
+            backends[i][j] = NULL;
+        }
+}
+
+/* The axis of each operand that counts the call's rows; -1: shared by all of them. */
+static const struct {
+    int out[KN_OUT_MAX], in[KN_IN_MAX];
+} AXES[KN_OP_COUNT] = {
+    [KN_OP_EMBED] = {{0}, {0, -1}},        [KN_OP_COPY] = {{0}, {0}},
+    [KN_OP_ADD] = {{0}, {0, 0}},           [KN_OP_NORM_SCALE] = {{0}, {0}},
+    [KN_OP_NORMALIZE] = {{0}, {0, 0}},     [KN_OP_AFFINE] = {{0}, {0, -1, -1}},
+    [KN_OP_LINEAR] = {{0}, {0, -1, -1}},   [KN_OP_ACT] = {{0}, {0}},
+    [KN_OP_GATE] = {{0}, {0, 0}},          [KN_OP_ROPE] = {{0}, {0, 0, 0}},
+    [KN_OP_ATTN_SCORES] = {{1}, {0, -1}},  [KN_OP_SOFTMAX] = {{1}, {1}},
+    [KN_OP_ATTN_MIX] = {{0}, {1, -1}},     [KN_OP_HEAD_RESULT] = {{0}, {0, -1}},
+    [KN_OP_RESULT_PATCH] = {{0}, {0, 0, -1}}, [KN_OP_TOPK] = {{0, 0}, {0}},
+    [KN_OP_LSE] = {{0}, {0}},              [KN_OP_RANK] = {{0}, {0, 0}},
+    [KN_OP_ROW_NORM] = {{0}, {0}},
+};
+
+static size_t view_bytes(const struct kn_view *v)
+{
+    int64_t last = 0;
+    for (int i = 0; i < v->ndim; i++)
+        last += (v->shape[i] - 1) * v->stride[i];
+    return v->ndim ? (size_t)(last + 1) * kn_dtype_size(v->dtype) : 0;
+}
+
+/* The memory of the outputs, gaps included. */
+struct snapshot {
+    void *bytes[KN_OUT_MAX];
+};
+
+static struct snapshot snapshot_take(const struct kn_call *call)
+{
+    struct snapshot s = {{0}};
+    for (int o = 0; o < KN_OUT_MAX; o++)
+        if (call->out[o].ndim) {
+            size_t n = view_bytes(&call->out[o]);
+            s.bytes[o] = malloc(n);
+            memcpy(s.bytes[o], call->out[o].data, n);
+        }
+    return s;
+}
+
+static void snapshot_put(const struct snapshot *s, const struct kn_call *call)
+{
+    for (int o = 0; o < KN_OUT_MAX; o++)
+        if (s->bytes[o])
+            memcpy(call->out[o].data, s->bytes[o], view_bytes(&call->out[o]));
+}
+
+static void snapshot_equal(const struct snapshot *s, const struct kn_call *call, const char *what, int64_t a, int64_t b)
+{
+    for (int o = 0; o < KN_OUT_MAX; o++)
+        if (s->bytes[o] && memcmp(s->bytes[o], call->out[o].data, view_bytes(&call->out[o])) != 0)
+            fail_msg("%s: out%d differs, %s %lld %lld", kn_op_name(call->op), o, what, (long long)a, (long long)b);
+}
+
+static void snapshot_drop(struct snapshot *s)
+{
+    for (int o = 0; o < KN_OUT_MAX; o++)
+        free(s->bytes[o]);
+}
+
+static struct kn_call rows_of(struct kn_call call, int64_t lo, int64_t hi)
+{
+    for (int o = 0; o < KN_OUT_MAX; o++)
+        if (call.out[o].ndim)
+            call.out[o] = kn_slice(call.out[o], AXES[call.op].out[o], lo, hi);
+    for (int i = 0; i < KN_IN_MAX; i++)
+        if (call.in[i].ndim && AXES[call.op].in[i] >= 0)
+            call.in[i] = kn_slice(call.in[i], AXES[call.op].in[i], lo, hi);
+    call.p.dest0 += (int32_t)lo;
+    return call;
+}
+
+static void check_values(const struct kn_call *call, const struct snapshot *before, kt_reference *reference,
+                         double tolerance, const char *where)
+{
+    struct kn_call was = *call;
+    for (int o = 0; o < KN_OUT_MAX; o++)
+        if (before->bytes[o]) {
+            was.out[o].data = before->bytes[o];
+            for (int i = 0; i < KN_IN_MAX; i++) /* in place */
+                if (call->in[i].data == call->out[o].data)
+                    was.in[i].data = before->bytes[o];
+        }
+    for (int o = 0; o < KN_OUT_MAX; o++) {
+        const struct kn_view *v = &call->out[o];
+        if (!v->ndim)
+            continue;
+        EACH(v, a, b, c) {
+            double size = 0, expect = reference(&was, o, a, b, c, &size), got = kt_at(v, a, b, c);
+            if (size == 0)
+                size = fabs(expect);
+            bool same = isnan(expect) ? isnan(got) : isinf(expect) || isinf(size) ? got == expect || isinf(size)
+                                                   : fabs(got - expect) <= tolerance * size;
+            if (!same)
+                fail_msg("%s %s: out%d[%lld, %lld, %lld] is %.9g, expected %.9g (error %.3g of %.3g)",
+                         kn_op_name(call->op), where, o, (long long)a, (long long)b, (long long)c, got, expect,
+                         got - expect, size);
+        }
+    }
+}
+
+void kt_check(const struct kn_call *call, kt_reference *reference, double tolerance)
+{
+    static const int64_t PIECES[] = {1, 2, 3, 5, 8, 17, 64};
+    int64_t rows = call->out[0].shape[AXES[call->op].out[0]];
+    struct snapshot before = snapshot_take(call);
+    for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
+        const char *where = kn_cpu_name((enum kn_cpu)cpu);
+        snapshot_put(&before, call);
+        assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 1), call), KN_OK);
+        if (reference)
+            check_values(call, &before, reference, tolerance, where);
+        struct snapshot result = snapshot_take(call);
+        for (int threads = 2; threads <= KT_THREADS_MAX; threads++) {
+            snapshot_put(&before, call);
+            assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, threads), call), KN_OK);
+            snapshot_equal(&result, call, where, threads, 0);
+        }
+        for (size_t p = 0; p < sizeof PIECES / sizeof *PIECES && PIECES[p] < rows; p++) {
+            snapshot_put(&before, call);
+            /* A first piece of another size, so that rows fall on all places of a tile. */
+            for (int64_t lo = 0, hi = 1 + PIECES[p] / 2; lo < rows; lo = hi, hi += PIECES[p]) {
+                struct kn_call piece = rows_of(*call, lo, hi < rows ? hi : rows);
+                assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 2), &piece), KN_OK);
+            }
+            snapshot_equal(&result, call, where, -1, PIECES[p]);
+        }
+        snapshot_drop(&result);
+    }
+    snapshot_put(&before, call);
+    snapshot_drop(&before);
+}
+
+void kt_refused(const struct kn_call *call)
+{
+    for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++)
+        assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 2), call), KN_BAD_CALL);
+}
+
+void kt_same_bits(const struct kn_view *x, const struct kn_view *y, const char *what)
+{
+    EACH(x, a, b, c)
+        if (memcmp(element(x, a, b, c), element(y, a, b, c), kn_dtype_size(x->dtype)) != 0)
+            fail_msg("%s: [%lld, %lld, %lld] is %.9g and %.9g", what, (long long)a, (long long)b, (long long)c,
+                     kt_at(x, a, b, c), kt_at(y, a, b, c));
+}
