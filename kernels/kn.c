@@ -116,6 +116,6 @@ float kn_load(enum kn_dtype t, const void *data, int64_t index)
     case KN_I32: return (float)((const int32_t *)data)[index];
     case KN_DTYPE_COUNT: break;
     }
-    assert(!"kn_load: no such dtype");
+    assert(false && "kn_load: no such dtype");
     return 0;
 }

@@ -7,7 +7,7 @@
  * Row invariance, promised by every op that has rows: row i of the result depends on row i of the
  * inputs (and on the whole of the shared operands: weights, keys, values) bit for bit, whatever the
  * number of rows in the call, the tile, the chunk or the number of threads.  The engine's incremental
- * reruns rest on it.  Tested in tests/kernels.
+ * reruns rest on it.  (A NaN is a NaN: sign and payload are not promised.)  Tested in tests/kernels.
  */
 #ifndef KN_H
 #define KN_H

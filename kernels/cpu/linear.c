@@ -202,12 +202,13 @@ struct patch {
 
 enum { PATCH_ROWS = 32, PATCH_FLOATS = PATCH_ROWS * GEMM_COLUMNS };
 
-/* sum += result - product; nothing, bit for bit, where the two are the same number (or the same NaN) */
+/* sum += result - product; nothing where the two are the same, Inf and NaN included */
 static void patch_add(float *sum, const float *result, const float *product, int64_t n)
 {
-    for (int64_t i = 0; i < n; i++)
-        if (memcmp(&result[i], &product[i], sizeof(float)) != 0)
-            sum[i] += result[i] - product[i];
+    for (int64_t i = 0; i < n; i++) {
+        bool both_nan = result[i] != result[i] && product[i] != product[i];
+        sum[i] += result[i] == product[i] || both_nan ? 0 : result[i] - product[i];
+    }
 }
 
 static void patch_units(void *ctx, int64_t first, int64_t end, void *scratch)

@@ -50,7 +50,7 @@ void kt_close(void);
 /* Every instruction set must refuse the call. */
 void kt_refused(const struct kn_call *call);
 
-/* The elements of both views are the same bits. */
+/* The elements of both views (f32 or i32) are the same bits, or both NaN. */
 void kt_same_bits(const struct kn_view *a, const struct kn_view *b, const char *what);
 
 #endif
