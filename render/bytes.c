@@ -81,7 +81,6 @@ void bytes_addf(struct bytes *b, const char *fmt, ...)
 void bytes_clear(struct bytes *b)
 {
     b->len = 0;
-    b->failed = false;
     if (b->data)
         b->data[0] = '\0';
 }

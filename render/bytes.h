@@ -31,7 +31,7 @@ void bytes_add_char(struct bytes *b, char c);
 void bytes_add_repeat(struct bytes *b, char c, size_t n);
 /* printf.  Numbers follow LC_NUMERIC, which the program leaves at "C" (it sets LC_CTYPE only). */
 void bytes_addf(struct bytes *b, const char *fmt, ...) BYTES_PRINTF(2, 3);
-/* Forget the content (and the failure), keep the memory. */
+/* Forget the content; keep the memory, and a failure: bytes_free ends that. */
 void bytes_clear(struct bytes *b);
 void bytes_free(struct bytes *b);
 

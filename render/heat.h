@@ -20,7 +20,8 @@ struct heat {
 };
 
 /* Two samples per cell: column j at x = j, rows 2i and 2i+1 at y = i.  Draws what fits r and leaves the rest
- * of r alone; an odd last row has the default colour below it.  On an ascii canvas: heat_glyphs. */
+ * of r alone; an odd last row has the default colour below it.  A cell with a NaN is "!" in the colour of NaN.
+ * On an ascii canvas the cell is the ramp's glyph for the sample of larger magnitude. */
 void heat_half_blocks(const struct heat *m, struct canvas *c, struct rect r);
 
 enum heat_glyphs { HEAT_SHADES /* " ░▒▓█" */, HEAT_DIGITS /* 0..9 */, HEAT_RAMP /* " .:-=+*#%@" */ };

@@ -1,4 +1,4 @@
-/* number.c - numbers in columns of fixed width.  Tested in tests/render/test_number.c. */
+/* number.c - numbers as text.  Tested in tests/render/test_number.c. */
 #include "number.h"
 
 #include <assert.h>
@@ -16,31 +16,43 @@ static int write_fixed(char *text, size_t size, double v, int width, int decimal
     return 0;
 }
 
+/* "1.23e+06" to "1.23e6". */
+static void trim_exponent(char *text)
+{
+    char *e = strchr(text, 'e');
+    if (e)
+        (void)sprintf(e + 1, "%d", atoi(e + 1)); /* never longer than what was there */
+}
+
 static int write_exponent(char *text, size_t size, double v, int width)
 {
     for (int d = 2; d >= 0; d--) {
-        char raw[32];
-        (void)snprintf(raw, sizeof raw, "%.*e", d, v);
-        char *e = strchr(raw, 'e');
-        if (snprintf(text, size, "%.*se%d", (int)(e - raw), raw, atoi(e + 1)) <= width)
+        (void)snprintf(text, size, "%.*e", d, v);
+        trim_exponent(text);
+        if ((int)strlen(text) <= width)
             return 1;
     }
     return 0;
+}
+
+static const char *sign_of(double v, unsigned flags)
+{
+    if (isnan(v) || v == 0)
+        return "";
+    if (v < 0)
+        return flags & NUMBER_ASCII ? "-" : "\u2212";
+    return flags & NUMBER_SIGN ? "+" : "";
 }
 
 const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals, unsigned flags)
 {
     assert(width >= 4 && width <= 24 && decimals >= 0 && decimals <= 9);
     char text[512]; /* a double has up to 309 digits before the point */
-    const char *sign = "";
-    if (!isnan(v) && v != 0)
-        sign = v < 0 ? flags & NUMBER_ASCII ? "-" : "\u2212" : flags & NUMBER_SIGN ? "+" : "";
+    const char *sign = sign_of(v, flags);
     int room = width - (*sign ? 1 : 0);
     double size = fabs(v);
-    if (isnan(v))
-        (void)snprintf(text, sizeof text, "NaN");
-    else if (isinf(v))
-        (void)snprintf(text, sizeof text, "inf");
+    if (!isfinite(v))
+        (void)snprintf(text, sizeof text, isnan(v) ? "NaN" : "inf");
     else if (!write_fixed(text, sizeof text, size, room, decimals) &&
              !write_exponent(text, sizeof text, size, room)) {
         (void)snprintf(text, sizeof text, "#");
@@ -49,5 +61,38 @@ const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals
     int columns = (int)strlen(text) + (*sign ? 1 : 0);
     int pad = flags & NUMBER_LEFT ? 0 : width - columns;
     (void)snprintf(out, NUMBER_BYTES, "%*s%s%.24s", pad, "", sign, text);
+    return out;
+}
+
+const char *number_short(char out[NUMBER_BYTES], double v, unsigned flags)
+{
+    char text[32];
+    (void)snprintf(text, sizeof text, isnan(v) ? "NaN" : "%.3g", fabs(v));
+    trim_exponent(text);
+    (void)snprintf(out, NUMBER_BYTES, "%s%s", sign_of(v, flags), text);
+    return out;
+}
+
+const char *number_exact_float(char out[NUMBER_BYTES], float v)
+{
+    if (isnan(v))
+        return strcpy(out, "NaN");
+    for (int digits = 6; digits <= 9; digits++) {
+        (void)snprintf(out, NUMBER_BYTES, "%.*g", digits, (double)v);
+        if (strtof(out, NULL) == v)
+            break;
+    }
+    return out;
+}
+
+const char *number_exact_double(char out[NUMBER_BYTES], double v)
+{
+    if (isnan(v))
+        return strcpy(out, "NaN");
+    for (int digits = 15; digits <= 17; digits++) {
+        (void)snprintf(out, NUMBER_BYTES, "%.*g", digits, v);
+        if (strtod(out, NULL) == v)
+            break;
+    }
     return out;
 }

@@ -2,8 +2,8 @@
  *
  * Both encoders write one complete DCS ... ST: P2=1 with every pixel painted (a picture of the same size
  * replaces itself without flicker), raster attributes, only the colour registers that occur, no trailing "-".
- * They write no cursor movement: position, margins and the row kept free below are the caller's (the hazards:
- * a height that is not a multiple of 6 may scroll).  Sixel colours are percentages: sixel_out_color says what
+ * They write no cursor movement: position, margins and the row kept free below are the caller's; terminals reckon
+ * with whole bands, so the height rounded up to a multiple of 6 must fit or the screen scrolls.  Sixel colours are percentages: sixel_out_color says what
  * a terminal makes of one.  Pure.  Tested in tests/render/test_sixel_out.c against libsixel's decoder. */
 #ifndef SIXEL_OUT_H
 #define SIXEL_OUT_H

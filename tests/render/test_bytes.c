@@ -48,7 +48,8 @@ static void failure_sticks(void **state)
     assert_string_equal(b.data, "kept");
     assert_int_equal(b.len, 4);
     bytes_clear(&b);
-    assert_false(b.failed);
+    assert_true(b.failed);
+    bytes_free(&b);
     bytes_add_string(&b, "again");
     assert_string_equal(b.data, "again");
     bytes_free(&b);

@@ -1,0 +1,137 @@
+/* heat.c - a matrix of numbers as cells or pixels.
+ * It must not know what the numbers are.  Tested in tests/render/test_heat.c. */
+#include "heat.h"
+#include "number.h"
+
+#include <assert.h>
+#include <math.h>
+
+static float sample(const struct heat *m, int row, int col)
+{
+    return m->value[row * m->stride + col];
+}
+
+/* Of larger magnitude; NaN wins. */
+static float stronger(float a, float b)
+{
+    return isnan(a) || fabsf(a) >= fabsf(b) ? a : b;
+}
+
+static uint32_t color_of(const struct heat *m, float v)
+{
+    return colormap_at(m->map, scale_at(m->scale, v));
+}
+
+const char *heat_glyph(double position, enum heat_glyphs glyphs)
+{
+    static const char *const shade[] = {" ", "\u2591", "\u2592", "\u2593", "\u2588"};
+    static const char *const digit[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    static const char *const ramp[] = {" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"};
+    if (isnan(position))
+        return "!";
+    int count = glyphs == HEAT_SHADES ? 5 : 10;
+    int level = (int)(position * count);
+    level = level < 0 ? 0 : level < count ? level : count - 1;
+    return glyphs == HEAT_SHADES ? shade[level] : glyphs == HEAT_DIGITS ? digit[level] : ramp[level];
+}
+
+static void put_glyph(const struct heat *m, struct canvas *c, struct rect r, int x, int y, float v,
+                      enum heat_glyphs glyphs)
+{
+    double at = scale_at(m->scale, v);
+    bool negative = m->scale.kind == SCALE_SYMMETRIC && at < 0.5;
+    if (m->scale.kind == SCALE_SYMMETRIC)
+        at = fabs(2 * at - 1);
+    if (c->ascii && glyphs == HEAT_SHADES)
+        glyphs = HEAT_RAMP;
+    canvas_put(c, r, x, y, canvas_plain(negative ? CANVAS_UNDERLINE : 0), heat_glyph(at, glyphs));
+}
+
+void heat_glyphs(const struct heat *m, struct canvas *c, struct rect r, enum heat_glyphs glyphs)
+{
+    for (int i = 0; i < m->rows && i < r.h; i++)
+        for (int j = 0; j < m->cols && j < r.w; j++)
+            put_glyph(m, c, r, j, i, sample(m, i, j), glyphs);
+}
+
+void heat_half_blocks(const struct heat *m, struct canvas *c, struct rect r)
+{
+    for (int i = 0; i < m->rows && i / 2 < r.h; i += 2) {
+        bool both = i + 1 < m->rows;
+        for (int j = 0; j < m->cols && j < r.w; j++) {
+            float top = sample(m, i, j), bottom = both ? sample(m, i + 1, j) : top;
+            uint32_t below = both ? color_of(m, bottom) : COLOR_DEFAULT;
+            if (c->ascii)
+                put_glyph(m, c, r, j, i / 2, stronger(top, bottom), HEAT_RAMP);
+            else if (isnan(top) || isnan(bottom))
+                canvas_put(c, r, j, i / 2, canvas_style(color_text_over(COLORMAP_NAN), COLORMAP_NAN, 0), "!");
+            else
+                canvas_put(c, r, j, i / 2, canvas_style(color_of(m, top), below, 0), "\u2580");
+        }
+    }
+}
+
+int heat_image(const struct heat *m, int levels, struct image *out)
+{
+    assert(levels >= 2 && levels < IMAGE_COLORS_MAX);
+    struct image im;
+    int status = image_new(&im, m->cols, m->rows);
+    if (status)
+        return status;
+    im.n_colors = levels + 1;
+    for (int i = 0; i < levels; i++)
+        im.palette[i] = colormap_at(m->map, (double)i / (levels - 1));
+    im.palette[levels] = COLORMAP_NAN;
+    uint8_t *to = im.pixel;
+    for (int i = 0; i < m->rows; i++) {
+        for (int j = 0; j < m->cols; j++) {
+            int level = scale_level(m->scale, sample(m, i, j), levels);
+            *to++ = (uint8_t)(level < 0 ? levels : level);
+        }
+    }
+    *out = im;
+    return IMAGE_OK;
+}
+
+int heat_block_px(int rows, int cols, int w_px, int h_px)
+{
+    assert(rows > 0 && cols > 0);
+    int side = w_px / cols < h_px / rows ? w_px / cols : h_px / rows;
+    return side >= 6 ? side - side % 6 : side > 1 ? side : 1;
+}
+
+void heat_pool(const struct heat *m, int out_rows, int out_cols, float *out)
+{
+    assert(out_rows > 0 && out_rows <= m->rows && out_cols > 0 && out_cols <= m->cols);
+    for (int i = 0; i < out_rows; i++) {
+        struct rect all = {0, 0, m->cols, m->rows};
+        struct rect row = rect_part_rows(all, i, out_rows);
+        for (int j = 0; j < out_cols; j++) {
+            struct rect part = rect_part_columns(row, j, out_cols);
+            float best = sample(m, part.y, part.x);
+            for (int y = part.y; y < part.y + part.h; y++)
+                for (int x = part.x; x < part.x + part.w; x++)
+                    best = stronger(best, sample(m, y, x));
+            *out++ = best;
+        }
+    }
+}
+
+int heat_legend(struct canvas *c, struct rect r, int x, int y, const char *name, struct scale s, enum colormap map)
+{
+    static const char *const shade[] = {"\u2591", "\u2592", "\u2593", "\u2588"};
+    enum { BAR = 8 };
+    char lo[NUMBER_BYTES], hi[NUMBER_BYTES];
+    int at = x;
+    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s  %s ", name, number_short(lo, (double)s.lo, 0));
+    for (int i = 0; i < BAR; i++) {
+        double position = i / (BAR - 1.0);
+        double size = s.kind == SCALE_SYMMETRIC ? fabs(2 * position - 1) : position;
+        uint32_t rgb = colormap_at(map, position);
+        at += canvas_put(c, r, at, y, canvas_style(rgb, rgb, 0), shade[size < 1 ? (int)(size * 4) : 3]);
+    }
+    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s", number_short(hi, (double)s.hi, 0));
+    if (s.kind != SCALE_LINEAR)
+        at += canvas_putf(c, r, at, y, canvas_plain(0), "  %s", scale_name(s.kind));
+    return at - x;
+}

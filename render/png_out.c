@@ -1,0 +1,32 @@
+/* png_out.c - a picture as PNG bytes.  Tested in tests/render/test_png_out.c. */
+#include "png_out.h"
+
+#include <assert.h>
+#include <png.h>
+
+int png_out_image(const struct image *im, struct bytes *out)
+{
+    assert(im->n_colors > 0 && im->n_colors <= IMAGE_COLORS_MAX);
+    png_byte palette[IMAGE_COLORS_MAX * 3];
+    for (int c = 0; c < im->n_colors; c++)
+        for (int i = 0; i < 3; i++)
+            palette[3 * c + i] = (png_byte)(im->palette[c] >> (16 - 8 * i) & 255);
+    png_image png = {.version = PNG_IMAGE_VERSION,
+                     .width = (png_uint_32)im->w,
+                     .height = (png_uint_32)im->h,
+                     .format = PNG_FORMAT_RGB_COLORMAP,
+                     .colormap_entries = (png_uint_32)im->n_colors};
+    png_alloc_size_t size = PNG_IMAGE_PNG_SIZE_MAX(png);
+    char *to = bytes_reserve(out, size);
+    if (!to)
+        return IMAGE_NO_MEMORY;
+    int written = png_image_write_to_memory(&png, to, &size, 0, im->pixel, 0, palette);
+    png_image_free(&png);
+    if (!written) { /* the size is sufficient and the format valid: only memory is left */
+        *to = '\0';
+        return IMAGE_NO_MEMORY;
+    }
+    out->len += size;
+    out->data[out->len] = '\0';
+    return IMAGE_OK;
+}

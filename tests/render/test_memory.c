@@ -1,0 +1,118 @@
+/* Out of memory at every allocation of render/ in turn: the failure is reported, nothing leaks, nothing is
+ * read that was not written (run under ASan).  The linker routes render's allocations through here. */
+#include "heat.h"
+#include "json_out.h"
+#include "kitty.h"
+#include "png_out.h"
+#include "sixel_out.h"
+#include "spark.h"
+#include "table.h"
+#include "unit.h"
+
+#include <stdlib.h>
+
+/* The allocation of this number fails (from 0 on; negative: none), and with `persist` all after it. */
+static long failing;
+static bool persist;
+static long count, refused;
+
+static bool allowed(void)
+{
+    bool fails = failing >= 0 && (persist ? count >= failing : count == failing);
+    count++;
+    refused += fails;
+    return !fails;
+}
+
+void *__real_malloc(size_t n);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t n);
+void *__wrap_malloc(size_t n);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t n);
+
+void *__wrap_malloc(size_t n)
+{
+    return allowed() ? __real_malloc(n) : NULL;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return allowed() ? __real_calloc(n, size) : NULL;
+}
+
+void *__wrap_realloc(void *p, size_t n)
+{
+    return allowed() ? __real_realloc(p, n) : NULL;
+}
+
+/* Draws, encodes and writes one of everything; false as soon as something reports a failure. */
+static bool pictures(struct bytes *out)
+{
+    static const float v[] = {0, 1, 2, 3, 4, 5};
+    struct heat m = {v, 2, 3, 3, {SCALE_LINEAR, 0, 5}, COLORMAP_SEQUENTIAL};
+    struct image im = {0};
+    bool ok = heat_image(&m, 16, &im) == IMAGE_OK && sixel_out_grid(&im, 6, 6, out) == IMAGE_OK &&
+              sixel_out_image(&im, out) == IMAGE_OK && kitty_image(&im, 1, 2, 2, out) == IMAGE_OK &&
+              png_out_image(&im, out) == IMAGE_OK;
+    image_free(&im);
+    return ok && !out->failed;
+}
+
+static bool texts(struct bytes *out)
+{
+    static const struct table_column columns[] = {{"a", TABLE_TEXT, 0, 5, 0}, {"b", TABLE_NUMBER, 2, 0, 0}};
+    struct table *t = table_new(columns, 2);
+    if (!t)
+        return false;
+    for (int i = 0; i < 9; i++) {
+        table_text(t, "some text that needs memory\x1b", 28);
+        table_number(t, 1.5F);
+    }
+    table_plain(t, false, out);
+    table_tsv(t, out);
+    bool ok = !table_failed(t);
+    table_free(t);
+    struct canvas *c = canvas_new(20, 4);
+    if (!c)
+        return false;
+    canvas_put(c, canvas_rect(c), 0, 0, canvas_plain(CANVAS_BOLD), "text");
+    canvas_dump_ansi(c, COLOR_DEPTH_TRUE, out);
+    canvas_dump_styles(c, out);
+    canvas_free(c);
+    struct json_out j;
+    json_out_begin(&j, out);
+    json_out_floats(&j, (const float[]){1, 2}, 2);
+    json_out_end(&j);
+    return ok && !out->failed;
+}
+
+static void every_allocation_may_fail(void **state)
+{
+    (void)state;
+    bool (*const work[])(struct bytes *) = {pictures, texts};
+    for (int w = 0; w < 4; w++) {
+        persist = w & 1;
+        bool done = false;
+        for (failing = 0; !done; failing++) {
+            struct bytes out = {0};
+            count = refused = 0;
+            done = work[w / 2](&out);
+            assert_int_equal(done, refused == 0); /* a failure is reported, and only then */
+            long at = failing;
+            failing = -1;
+            bytes_free(&out);
+            failing = at;
+            assert_true(failing < 1000);
+        }
+        assert_true(failing > 5);
+        failing = -1;
+    }
+}
+
+int main(void)
+{
+    failing = -1;
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_may_fail)};
+    return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
+}

@@ -1,0 +1,33 @@
+/* Tests of spark.h. */
+#include "spark.h"
+#include "unit.h"
+
+#include <math.h>
+
+static void lines(void **state)
+{
+    (void)state;
+    const float v[] = {0, 0.1F, 0.3F, 0.999F, 1, NAN, -INFINITY, INFINITY};
+    struct scale s = scale_make(SCALE_LINEAR, 0, 1);
+    struct bytes out = {0};
+    spark_add(&out, v, 8, s, false);
+    assert_string_equal(out.data, "\u2581\u2581\u2583\u2588\u2588!\u2581\u2588");
+    bytes_clear(&out);
+    spark_add(&out, v, 8, s, true);
+    assert_string_equal(out.data, "11388!18");
+    bytes_clear(&out);
+    struct canvas *c = canvas_new(6, 2);
+    assert_int_equal(spark_put(c, (struct rect){1, 0, 4, 1}, 0, 0, canvas_plain(0), v, 8, s), 8);
+    c->ascii = true;
+    spark_put(c, canvas_rect(c), 0, 1, canvas_plain(0), v + 2, 3, s);
+    canvas_dump_plain(c, &out);
+    assert_string_equal(out.data, " \u2581\u2581\u2583\u2588\n388\n");
+    canvas_free(c);
+    bytes_free(&out);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(lines)};
+    return cmocka_run_group_tests_name("spark", tests, NULL, NULL);
+}
