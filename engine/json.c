@@ -179,9 +179,21 @@ static void path_add(char *path, size_t size, const char *text, size_t len)
     }
 }
 
+/* An index is written only when somebody looks: lists are long and messages rare. */
+static void path_flush(struct js_node *n)
+{
+    char text[32];
+    if (!n->index)
+        return;
+    int len = snprintf(text, sizeof text, "[%zu]", n->index - 1);
+    n->index = 0;
+    path_add(n->path, sizeof n->path, text, (size_t)len);
+}
+
 static struct js_node child_by_key(struct js_node object, json_t *value, const char *key, size_t len)
 {
     struct js_node n = object;
+    path_flush(&n);
     n.value = value;
     if (n.path[0])
         path_add(n.path, sizeof n.path, ".", 1);
@@ -201,11 +213,10 @@ struct js_node js_get(struct js_node object, const char *key)
 
 struct js_node js_at(struct js_node array, size_t i)
 {
-    char text[32];
-    int len = snprintf(text, sizeof text, "[%zu]", i);
     struct js_node n = array;
+    path_flush(&n);
     n.value = json_array_get(array.value, i);
-    path_add(n.path, sizeof n.path, text, (size_t)len);
+    n.index = i + 1;
     return n;
 }
 
@@ -274,6 +285,7 @@ static void describe(char *buf, size_t size, const json_t *v)
 int js_expected(struct js_node node, const char *expected, struct err *e)
 {
     char found[96];
+    path_flush(&node);
     describe(found, sizeof found, node.value);
     if (!node.path[0])
         return err_set(e, ERR_BAD_INPUT, "%s · expected %s, found %s", node.doc->name, expected, found);

@@ -23,7 +23,8 @@ struct js_doc;
 struct js_node {
     const struct js_doc *doc;
     struct json_t *value; /* NULL: absent */
-    char path[80];        /* "rope_scaling.factor", "vocab[3]", for messages; cut with "…" if long */
+    size_t index;         /* private: 1 + the last index of the path, not yet written into it; 0 = none */
+    char path[72];        /* private: "rope_scaling.factor", "merges[3]"; cut with "…" if long */
 };
 
 /* `name` is what messages call the document (copied).  The bytes may be freed afterwards.
