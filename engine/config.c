@@ -12,7 +12,7 @@
 /* The first of "a|b.c" that is there, null included; else an absent node. */
 static struct js_node key_find(struct js_node root, const char *names)
 {
-    struct js_node node = { root.doc, NULL, "" };
+    struct js_node node = {.doc = root.doc};
     for (const char *p = names; *p; p += strcspn(p, "|"), p += *p == '|') {
         char name[96];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(p, "|"), p);

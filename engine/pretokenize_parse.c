@@ -222,8 +222,8 @@ static int parse_whitespace_split(struct js_node node, struct steps *out, struct
 
 static int parse_punctuation(struct js_node node, struct steps *out, struct err *e)
 {
-    enum split_behavior behavior;
-    int rc = parse_behavior(js_get(node, "behavior"), SPLIT_ISOLATED, &behavior, e);
+    enum split_behavior behavior = SPLIT_ISOLATED;
+    int rc = parse_behavior(js_get(node, "behavior"), behavior, &behavior, e);
     return rc ? rc : add_split(node, "[\\p{P}!-/:-@\\[-`{-~]", behavior, false, out, e);
 }
 

@@ -2,7 +2,9 @@
  *
  * BPE models: byte-level (GPT-2, NeoX, Llama-3, Qwen) and SentencePiece-style (Llama-2, Mistral).  Ids are
  * exactly those of the Hugging Face `tokenizers` library.  A component that is not known is refused by name
- * when the file is opened; nothing is ignored silently except "truncation" and "padding".
+ * when the file is opened; nothing is ignored silently except "truncation" and "padding".  Classes and normal
+ * forms follow Unicode 14 (PCRE2) and 15 (utf8proc); the library's tables are older in places, so text with
+ * characters assigned since may differ.
  *
  * Text is bytes.  Bytes that are not UTF-8 (a piece of a character) become their byte tokens where the
  * vocabulary has them, else encoding fails.  Decoding never invents replacement characters: a token that

@@ -180,7 +180,7 @@ static void index_bytes(struct tokenizer *t)
     }
 }
 
-/* What is looked for in normalized text is the normalized content. */
+/* What is looked for in normalized text is the normalized content; so is what the token is spelled. */
 static int build_patterns(struct tokenizer *t, struct js_node root, struct err *e)
 {
     struct pretokenize_work w = {.len_max = LIMIT_TOKEN_BYTES * 16};
@@ -196,8 +196,13 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
         a->pattern_len = w.text.len;
         if (!rc && (!a->pattern || w.out_of_memory))
             rc = out_of_memory(root, e);
-        if (!rc && w.text.len)
+        if (rc)
+            break;
+        if (w.text.len)
             memcpy(a->pattern, w.text.byte, w.text.len);
+        a->pattern[w.text.len] = '\0';
+        t->token[a->id].spelling = a->pattern; /* the reference decodes it to what it stands for in the text */
+        t->token[a->id].spelling_len = (uint32_t)w.text.len;
     }
     work_free(&w);
     if (!rc && (added_set_make(&t->raw, t->added, t->n_added, false) ||
@@ -208,60 +213,46 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
 
 /* ---- the post-processor ------------------------------------------------------------------------------ */
 
-static int add_ids(struct tokenizer *t, struct js_node ids, int32_t **list, size_t *n, bool front, struct err *e)
+static int add_ids(struct tokenizer *t, struct js_node ids, int32_t **list, size_t *n, struct err *e)
 {
-    size_t more = js_count(ids);
     if (!js_is_array(ids))
         return js_expected(ids, "a list of ids", e);
-    int32_t *grown = realloc(*list, (*n + more + 1) * sizeof *grown);
+    int32_t *grown = realloc(*list, (*n + js_count(ids) + 1) * sizeof *grown);
     if (!grown)
         return out_of_memory(ids, e);
     *list = grown;
-    if (front)
-        memmove(grown + more, grown, *n * sizeof *grown);
-    for (size_t i = 0; i < more; i++) {
+    for (size_t i = 0; i < js_count(ids); i++) {
         int64_t id = 0;
         int rc = js_int(js_at(ids, i), 0, (int64_t)t->count - 1, &id, e);
         if (rc)
             return rc;
-        grown[front ? i : *n + i] = (int32_t)id;
+        grown[(*n)++] = (int32_t)id;
     }
-    *n += more;
     return 0;
 }
 
 /* "single": special tokens around the one sequence A. */
 static int parse_template(struct tokenizer *t, struct js_node node, struct err *e)
 {
-    struct js_node list = js_get(node, "single");
-    size_t sequence = SIZE_MAX, n = js_count(list);
+    struct js_node list = js_get(node, "single"), special = js_get(node, "special_tokens");
+    bool behind = false;
     int rc = 0;
+    if (t->prefix || t->suffix)
+        return js_expected(node, "one TemplateProcessing only", e);
     if (!js_is_array(list))
         return js_expected(list, "a list", e);
-    for (size_t i = 0; i < n; i++) {
-        bool is_sequence = js_is_object(js_get(js_at(list, i), "Sequence"));
-        if (!is_sequence && !js_is_object(js_get(js_at(list, i), "SpecialToken")))
-            return js_expected(js_at(list, i), "a SpecialToken or a Sequence", e);
-        if (is_sequence && sequence != SIZE_MAX)
-            return js_expected(js_at(list, i), "one Sequence only", e);
-        sequence = is_sequence ? i : sequence;
-    }
-    if (sequence == SIZE_MAX)
-        return js_expected(list, "a Sequence among them", e);
-    /* A later processor wraps what an earlier one has made: in front of it inwards out, behind it in order. */
-    for (size_t i = 0; i < n && !rc; i++) {
-        size_t at = i < sequence ? sequence - 1 - i : i;
+    for (size_t i = 0; i < js_count(list) && !rc; i++) {
+        struct js_node item = js_at(list, i);
         const char *name;
-        if (i == sequence)
-            continue;
-        rc = js_string(js_get(js_get(js_at(list, at), "SpecialToken"), "id"), &name, NULL, e);
-        if (rc)
-            return rc;
-        struct js_node ids = js_get(js_get(js_get(node, "special_tokens"), name), "ids");
-        rc = i < sequence ? add_ids(t, ids, &t->prefix, &t->n_prefix, true, e)
-                          : add_ids(t, ids, &t->suffix, &t->n_suffix, false, e);
+        if (js_is_object(js_get(item, "Sequence"))) {
+            rc = behind ? js_expected(item, "one Sequence only", e) : 0;
+            behind = true;
+        } else if (!(rc = js_string(js_get(js_get(item, "SpecialToken"), "id"), &name, NULL, e))) {
+            struct js_node ids = js_get(js_get(special, name), "ids");
+            rc = behind ? add_ids(t, ids, &t->suffix, &t->n_suffix, e) : add_ids(t, ids, &t->prefix, &t->n_prefix, e);
+        }
     }
-    return rc;
+    return rc || behind ? rc : js_expected(list, "a Sequence among them", e);
 }
 
 static int parse_post_processor(struct tokenizer *t, struct js_node node, struct err *e)
