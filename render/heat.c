@@ -74,6 +74,8 @@ void heat_half_blocks(const struct heat *m, struct canvas *c, struct rect r)
 int heat_image(const struct heat *m, int levels, struct image *out)
 {
     assert(levels >= 2 && levels < IMAGE_COLORS_MAX);
+    if (m->scale.kind == SCALE_SYMMETRIC && levels > 2)
+        levels -= levels % 2 == 0; /* an odd number has a level for zero alone */
     struct image im;
     int status = image_new(&im, m->cols, m->rows);
     if (status)

@@ -31,7 +31,8 @@ void heat_glyphs(const struct heat *m, struct canvas *c, struct rect r, enum hea
 /* The glyph itself (a view that draws its own cells). */
 const char *heat_glyph(double position, enum heat_glyphs glyphs);
 
-/* One pixel per sample, `levels` (2..255) colours of the map plus one for NaN.  0 or an image_status. */
+/* One pixel per sample, `levels` (2..255) colours of the map plus one for NaN; on a symmetric scale one fewer if
+ * that makes their number odd, so that zero has the colour of the middle.  0 or an image_status. */
 int heat_image(const struct heat *m, int levels, struct image *out);
 /* Side in pixels of one sample's block so that the picture fits w_px x h_px: the largest multiple of 6 (sixel's
  * fast case), else the largest that fits, at least 1. */

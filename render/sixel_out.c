@@ -22,13 +22,35 @@ uint32_t sixel_out_color(uint32_t rgb)
     return out;
 }
 
-/* `count` times the sixel character c. */
-static void add_run(struct bytes *out, int count, char c)
+/* Decimal digits of n >= 0 at `to`; returns behind them.  (printf costs five times the rest of the encoder.) */
+static char *put_number(char *to, int n)
 {
-    if (count > 3)
-        bytes_addf(out, "!%d%c", count, c);
-    else
-        bytes_add_repeat(out, c, (size_t)count);
+    char digits[12];
+    int count = 0;
+    do
+        digits[count++] = (char)('0' + n % 10);
+    while (n /= 10);
+    while (count)
+        *to++ = digits[--count];
+    return to;
+}
+
+/* `count` columns of six pixels in colour c. */
+static void add_run(struct bytes *out, int c, int count)
+{
+    char *begin = bytes_reserve(out, 24), *to = begin;
+    if (!to)
+        return;
+    *to++ = '#';
+    to = put_number(to, c);
+    if (count > 3) {
+        *to++ = '!';
+        to = put_number(to, count);
+        count = 1;
+    }
+    for (; count > 0; count--)
+        *to++ = '~';
+    out->len += (size_t)(to - begin);
 }
 
 static void add_palette(const struct image *im, struct bytes *out)
@@ -50,8 +72,7 @@ static void add_row(const struct image *im, int y, int cell_w, int bands, struct
     for (int x = 0, end; x < im->w; x = end) {
         for (end = x + 1; end < im->w && row[end] == row[x]; end++)
             ;
-        bytes_addf(out, "#%d", row[x]);
-        add_run(out, (end - x) * cell_w, '~');
+        add_run(out, row[x], (end - x) * cell_w);
     }
     size_t len = out->len - begin;
     for (int i = 1; i < bands; i++) {

@@ -74,6 +74,18 @@ static void pixels(void **state)
     assert_int_equal(heat_image(&tall, 5, &im), IMAGE_TOO_LARGE);
 }
 
+static void zero_is_the_middle(void **state)
+{
+    (void)state;
+    struct image im;
+    assert_int_equal(heat_image(&signed_row, 64, &im), IMAGE_OK);
+    assert_int_equal(im.n_colors, 64); /* 63 and NaN */
+    assert_int_equal(im.palette[im.pixel[2]], colormap_at(COLORMAP_DIVERGING, 0.5));
+    assert_int_equal(im.palette[im.pixel[0]], colormap_at(COLORMAP_DIVERGING, 0));
+    assert_int_equal(im.palette[im.pixel[4]], colormap_at(COLORMAP_DIVERGING, 1));
+    image_free(&im);
+}
+
 /* A strided part of a larger matrix, every value in its place. */
 static void strides(void **state)
 {
@@ -145,7 +157,8 @@ static void legends(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(half_blocks), cmocka_unit_test(glyphs),
-                                       cmocka_unit_test(pixels),      cmocka_unit_test(strides),
+                                       cmocka_unit_test(pixels),      cmocka_unit_test(zero_is_the_middle),
+                                       cmocka_unit_test(strides),
                                        cmocka_unit_test(block_sizes), cmocka_unit_test(pooling_keeps_peaks),
                                        cmocka_unit_test(legends)};
     return cmocka_run_group_tests_name("heat", tests, NULL, NULL);
