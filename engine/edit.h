@@ -6,7 +6,7 @@
  *
  * Printing a parsed edit gives text that parses to the same edit.  Parsing needs no model; names, index
  * ranges and token anchors are checked by edit_resolve.  Thread-safe; nothing is kept between calls.
- * Tested in tests/engine/test_edit.c and tests/fuzz/fuzz_edit.c. */
+ * The language for users: docs/edits.md.  Tested in tests/engine/test_edit*.c and tests/fuzz/fuzz_edit.c. */
 #ifndef EDIT_H
 #define EDIT_H
 
@@ -94,10 +94,11 @@ struct edit_context {
     void *user;
 };
 
-/* Make a list concrete: globs become sites, negative and named indices become numbers.  Edits that are
- * off are left out.  *out is freed with edit_program_free.  A pattern that matches no hook, an index
- * out of range or an anchor that is not in the prompt is an error that names the edit and the nearest
- * valid choice. */
+/* Make a list concrete: patterns become sites as site_select says, negative and named indices become
+ * numbers, anchors positions.  Edits that are off are left out (on == NULL: all are on).  *out is freed with
+ * edit_program_free.  A pattern that matches no hook, a hook that is refused, an index out of range, an
+ * empty selection or an anchor that is not in the prompt is an error that names the edit and the nearest
+ * valid choice.  hook_tokens takes only = with a token id, or = from(RUN). */
 int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
                  const struct edit_context *ctx, struct err *e);
 /* Another reference to the same, immutable program, to be freed like the first.  Never fails. */

@@ -1,0 +1,25 @@
+/* edit_axis.h - what one selection means on one axis of one site; private to edit_resolve.c. */
+#ifndef EDIT_AXIS_H
+#define EDIT_AXIS_H
+
+#include "edit_form.h"
+
+struct edit_chunk;
+
+/* Memory that lives as long as the chunk list; NULL when there is none left. */
+void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes);
+
+struct edit_axis_at {
+    const struct edit_context *ctx;
+    struct site_ref site;
+    int axis;
+    int32_t size; /* of the axis, >= 1 */
+    struct edit_chunk **chunks;
+};
+
+/* The values that `sel` (NULL = all) selects, ascending without repeats, at least one.  Lists go to the
+ * chunks.  A single index or an end of a {a..b} outside the axis, an empty selection, and a token that
+ * is not in the prompt are errors; the ends of a range a:b are clipped to the axis. */
+int edit_axis_resolve(struct edit_axis *out, const struct edit_sel *sel, const struct edit_axis_at *at, struct err *e);
+
+#endif

@@ -1,0 +1,368 @@
+/* edit_resolve.c - edits made concrete for one model and prompt: patterns become sites, indices become
+ * numbers, and what an edit can reach (row_min, full) is decided.
+ *
+ * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
+ * tests/engine/test_edit_resolve.c and tests/fuzz/fuzz_edit.c. */
+#include "edit_axis.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The owner of a program's memory, shared by its copies. */
+struct arena {
+    atomic_int refs;
+    struct edit_program *program;
+    struct edit_chunk *chunks;
+};
+
+struct resolver {
+    const struct edit_context *ctx;
+    struct edit_program *prog;
+    struct arena *arena;
+    struct site_ref *sites; /* room for all of the model's */
+    int32_t cap;            /* of prog->acts */
+    int32_t edit;           /* the edit at hand */
+    const struct edit *ed;
+    struct err *e;
+};
+
+struct edit_chunk {
+    struct edit_chunk *next;
+    max_align_t bytes[];
+};
+
+void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes)
+{
+    struct edit_chunk *c = malloc(sizeof *c + bytes);
+    if (!c)
+        return NULL;
+    c->next = *chunks;
+    *chunks = c;
+    return c->bytes;
+}
+
+struct edit_program *edit_program_copy(const struct edit_program *p)
+{
+    struct arena *a = p->arena;
+    atomic_fetch_add(&a->refs, 1);
+    return a->program;
+}
+
+void edit_program_free(struct edit_program *p)
+{
+    struct arena *a = p ? p->arena : NULL;
+    if (!a || atomic_fetch_sub(&a->refs, 1) != 1)
+        return;
+    for (struct edit_chunk *c = a->chunks, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    free(p->acts);
+    free(p);
+    free(a);
+}
+
+/* ---- one edit on one site -------------------------------------------------------------------------- */
+
+/* The axis of a site that a selection names, or -1. */
+static int axis_of(const struct config *cfg, enum site_id id, enum site_dim dim)
+{
+    for (int i = 0; i < site_table[id].rank; i++) {
+        enum site_dim d = site_table[id].dims[i];
+        if (d == dim || (d == DIM_KV_HEAD && dim == DIM_HEAD && cfg->n_kv_heads == cfg->n_heads))
+            return i;
+    }
+    return -1;
+}
+
+/* "pos 7, head 12, d_head 64" */
+static const char *axes_text(const struct resolver *r, enum site_id id, char buf[120])
+{
+    int64_t shape[SITE_RANK_MAX];
+    int rank = site_shape(r->ctx->cfg, id, r->ctx->n_pos, shape), at = 0;
+    for (int i = 0; i < rank; i++)
+        at += snprintf(buf + at, 120 - (size_t)at, "%s%s %lld", i ? ", " : "", site_dim_name(site_table[id].dims[i]),
+                       (long long)shape[i]);
+    return buf;
+}
+
+/* Which selection belongs to which axis; NULL selects all. */
+static int match_axes(struct resolver *r, struct site_ref site, const struct edit_sel *map[SITE_RANK_MAX])
+{
+    char name[LIMIT_NAME], axes[120];
+    for (int i = 0; i < SITE_RANK_MAX; i++)
+        map[i] = NULL;
+    for (int i = 0; i < r->ed->n_sels; i++) {
+        const struct edit_sel *sel = &r->ed->sels[i];
+        int axis = sel->dim == DIM_NONE ? i : axis_of(r->ctx->cfg, site.id, sel->dim);
+        if (sel->dim != DIM_NONE && axis < 0)
+            return err_set(r->e, ERR_BAD_INPUT, "no axis %s · %s has %s", site_dim_name(sel->dim),
+                           site_name(site, name), axes_text(r, site.id, axes));
+        if (axis >= site_table[site.id].rank)
+            return err_set(r->e, ERR_BAD_INPUT, "%d indices · %s has %s", (int)r->ed->n_sels, site_name(site, name),
+                           axes_text(r, site.id, axes));
+        if (map[axis])
+            return err_set(r->e, ERR_BAD_INPUT, "axis %s is given twice · %s has %s", site_dim_name(sel->dim),
+                           site_name(site, name), axes_text(r, site.id, axes));
+        map[axis] = sel;
+    }
+    return 0;
+}
+
+static int resolve_axes(struct resolver *r, struct edit_act *act)
+{
+    const struct edit_sel *map[SITE_RANK_MAX];
+    int64_t shape[SITE_RANK_MAX];
+    act->rank = site_shape(r->ctx->cfg, act->site.id, r->ctx->n_pos, shape);
+    if (match_axes(r, act->site, map))
+        return ERR_BAD_INPUT;
+    for (int i = 0; i < act->rank; i++) {
+        struct edit_axis_at at = {r->ctx, act->site, i, (int32_t)shape[i], &r->arena->chunks};
+        int rc = edit_axis_resolve(&act->axis[i], map[i], &at, r->e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* hook_tokens holds ids: no arithmetic, and only ids that the embedding has. */
+static int check_tokens(struct resolver *r)
+{
+    const struct edit *ed = r->ed;
+    int32_t n = r->ctx->cfg->d_vocab;
+    bool id = ed->value == EDIT_NUMBER && ed->number >= 0.0f && ed->number < (float)n && ed->number == floorf(ed->number);
+    if (ed->op == EDIT_SET && (id || (ed->value == EDIT_FROM && ed->number == 1.0f)))
+        return 0;
+    return err_set(r->e, ERR_BAD_INPUT, "hook_tokens holds token ids · give it = ID, a whole number 0..%d, or = from(RUN)",
+                   (int)n - 1);
+}
+
+/* Does the number make something visible that the mask hides?  (edit.h, `full`.) */
+static bool unmasks(const struct edit *ed, enum site_id id)
+{
+    float x = ed->number;
+    bool number = ed->value == EDIT_NUMBER, set = ed->op == EDIT_SET, mul = ed->op == EDIT_MUL;
+    if (id == SITE_ATTN_SCORES && number) {
+        if (mul)
+            return !(x > 0.0f);
+        float hidden = set ? x : ed->op == EDIT_ADD ? -INFINITY + x : -INFINITY - x;
+        return !(hidden == -INFINITY);
+    }
+    if (id == SITE_PATTERN && number)
+        return mul ? !isfinite(x) : x != 0.0f;
+    return id == SITE_PATTERN && ed->value == EDIT_MEAN && !mul;
+}
+
+static int32_t axis_min(const struct edit_axis *a)
+{
+    return a->list ? a->list[0] : a->lo;
+}
+
+static int32_t axis_max(const struct edit_axis *a)
+{
+    return a->list ? a->list[a->n - 1] : a->lo + a->n - 1;
+}
+
+/* The index of a run's name among the sources, added when new; there is room for one per edit. */
+static int source_index(struct resolver *r, int32_t *out)
+{
+    struct edit_program *p = r->prog;
+    for (int32_t i = 0; i < p->n_sources; i++)
+        if (strcmp(p->sources[i], r->ed->run) == 0) {
+            *out = i;
+            return 0;
+        }
+    size_t size = strlen(r->ed->run) + 1;
+    char *name = edit_chunk_alloc(&r->arena->chunks, size);
+    if (!name)
+        return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
+    p->sources[p->n_sources] = memcpy(name, r->ed->run, size);
+    *out = p->n_sources++;
+    return 0;
+}
+
+static int add_act(struct resolver *r, const struct edit_act *act)
+{
+    struct edit_program *p = r->prog;
+    if (p->n_acts == LIMIT_ACTS)
+        return err_set(r->e, ERR_BAD_INPUT, "edits on more than %d hooks in all · use fewer edits or narrower patterns",
+                       LIMIT_ACTS);
+    if (p->n_acts == r->cap) {
+        int32_t cap = r->cap ? 2 * r->cap : 16;
+        struct edit_act *acts = realloc(p->acts, (size_t)cap * sizeof *acts);
+        if (!acts)
+            return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
+        p->acts = acts;
+        r->cap = cap;
+    }
+    p->acts[p->n_acts++] = *act;
+    return 0;
+}
+
+static int resolve_site(struct resolver *r, struct site_ref site)
+{
+    const char *refusal = site_refusal(r->ctx->cfg, site.id);
+    char name[LIMIT_NAME];
+    if (refusal)
+        return err_set(r->e, ERR_BAD_INPUT, "%s is not available · %s", site_name(site, name), refusal);
+    if (site.id == SITE_TOKENS && check_tokens(r))
+        return ERR_BAD_INPUT;
+
+    const struct edit *ed = r->ed;
+    struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
+                           .edit = r->edit};
+    int rc = 0;
+    /* the sites of a pattern mostly have the same axes: share the lists with the act before */
+    const struct edit_act *prev = r->prog->n_acts ? &r->prog->acts[r->prog->n_acts - 1] : NULL;
+    if (prev && prev->edit == r->edit && prev->site.id == site.id) {
+        act.rank = prev->rank;
+        memcpy(act.axis, prev->axis, sizeof act.axis);
+    } else {
+        rc = resolve_axes(r, &act);
+    }
+    if (!rc && ed->value == EDIT_FROM) {
+        rc = source_index(r, &act.source);
+        act.source_name = rc ? NULL : r->prog->sources[act.source];
+    }
+    if (rc)
+        return rc;
+    r->prog->needs_base |= ed->value == EDIT_MEAN;
+    act.full = unmasks(ed, site.id) && axis_max(&act.axis[2]) > axis_min(&act.axis[1]);
+    act.row_min = axis_min(&act.axis[site_row_axis(site.id)]);
+    return add_act(r, &act);
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const struct site_ref *x = a, *y = b;
+    return x->id != y->id ? (x->id > y->id) - (x->id < y->id) : (x->layer > y->layer) - (x->layer < y->layer);
+}
+
+static int resolve_edit(struct resolver *r)
+{
+    char text[100];
+    int n = site_select(r->ctx->cfg, r->ed->pattern, r->sites, r->e), rc = n < 0 ? n : 0;
+    if (n > 1)
+        qsort(r->sites, (size_t)n, sizeof *r->sites, by_id); /* same axes next to each other */
+    for (int i = 0; i < n && !rc; i++)
+        rc = resolve_site(r, r->sites[i]);
+    if (rc) {
+        bool cut = edit_print(r->ed, text, sizeof text) >= (int)sizeof text;
+        err_prefix(r->e, "edit %d: %s%s", (int)r->edit + 1, text, cut ? "…" : "");
+    }
+    return rc;
+}
+
+/* ---- the program ----------------------------------------------------------------------------------- */
+
+static int64_t stage_of(struct site_ref s)
+{
+    switch (site_table[s.id].scope) {
+    case SCOPE_EMBED: return 0;
+    case SCOPE_BLOCK: return (int64_t)s.layer + 1;
+    case SCOPE_FINAL: break;
+    }
+    return INT64_MAX;
+}
+
+static int by_stage(const void *a, const void *b)
+{
+    const struct edit_act *x = a, *y = b;
+    int64_t sx = stage_of(x->site), sy = stage_of(y->site);
+    if (sx != sy)
+        return sx < sy ? -1 : 1;
+    if (x->site.id != y->site.id)
+        return x->site.id < y->site.id ? -1 : 1;
+    return (x->edit > y->edit) - (x->edit < y->edit);
+}
+
+static bool is_attention(const struct edit_act *act)
+{
+    return act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN;
+}
+
+/* What one edit unmasks in a layer, every other edit of its scores and pattern sees.  Acts of a layer
+ * stand together. */
+static void spread_full(struct edit_program *p)
+{
+    for (int32_t i = 0, end; i < p->n_acts; i = end) {
+        bool full = false;
+        for (end = i; end < p->n_acts && stage_of(p->acts[end].site) == stage_of(p->acts[i].site); end++)
+            full |= p->acts[end].full;
+        for (int32_t k = i; full && k < end; k++)
+            if (is_attention(&p->acts[k])) {
+                p->acts[k].full = true;
+                p->acts[k].row_min = 0;
+            }
+    }
+}
+
+static struct edit_program *program_new(int32_t n_edits)
+{
+    struct edit_program *p = calloc(1, sizeof *p);
+    struct arena *a = calloc(1, sizeof *a);
+    char **sources = a ? edit_chunk_alloc(&a->chunks, ((size_t)n_edits + 1) * sizeof *sources) : NULL;
+    if (!p || !sources) {
+        free(p);
+        free(a ? a->chunks : NULL);
+        free(a);
+        return NULL;
+    }
+    atomic_init(&a->refs, 1);
+    a->program = p;
+    p->arena = a;
+    p->sources = sources;
+    return p;
+}
+
+int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
+                 const struct edit_context *ctx, struct err *e)
+{
+    if (n > LIMIT_EDITS)
+        return err_set(e, ERR_BAD_INPUT, "%d edits · at most %d", (int)n, LIMIT_EDITS);
+    if (n > 0 && ctx->n_pos < 1)
+        return err_set(e, ERR_BAD_INPUT, "edits on an empty prompt · give it a token");
+    struct edit_program *p = program_new(n);
+    struct site_ref *sites = malloc(((size_t)ctx->cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
+    int rc = p && sites ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
+    struct resolver r = {.ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .sites = sites, .e = e};
+    for (int32_t i = 0; i < n && !rc; i++) {
+        if (on && !on[i])
+            continue;
+        r.edit = i;
+        r.ed = edits[i];
+        rc = resolve_edit(&r);
+    }
+    free(sites);
+    if (rc) {
+        edit_program_free(p);
+        return rc;
+    }
+    if (p->n_acts > 0)
+        qsort(p->acts, (size_t)p->n_acts, sizeof *p->acts, by_stage);
+    spread_full(p);
+    *out = p;
+    return 0;
+}
+
+static bool axis_equal(const struct edit_axis *a, const struct edit_axis *b)
+{
+    if (a->n != b->n || !a->list != !b->list)
+        return false;
+    return a->list ? memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list) == 0 : a->lo == b->lo;
+}
+
+bool edit_act_equal(const struct edit_act *a, const struct edit_act *b)
+{
+    if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op || a->value != b->value ||
+        a->full != b->full || memcmp(&a->number, &b->number, sizeof a->number) != 0)
+        return false;
+    if (a->value == EDIT_FROM && strcmp(a->source_name, b->source_name) != 0)
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (!axis_equal(&a->axis[i], &b->axis[i]))
+            return false;
+    return true;
+}

@@ -1,0 +1,547 @@
+/* test_edit.c - the edit language as text: what parses, how it prints, what the messages say. */
+#include <locale.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "edit.h"
+
+/* Parse `text`, compare what it prints, and check that printing is a fixpoint. */
+static void prints_as(const char *text, const char *want)
+{
+    struct edit *ed = NULL, *again = NULL;
+    struct err e = {0, ""};
+    char got[LIMIT_EDIT_TEXT], twice[LIMIT_EDIT_TEXT];
+    if (edit_parse(&ed, text, &e))
+        fail_msg("%s: %s", text, e.text);
+    assert_int_equal(edit_print(ed, got, sizeof got), strlen(got));
+    if (strcmp(got, want) != 0)
+        fail_msg("%s\n  printed %s\n  wanted  %s", text, got, want);
+    if (edit_parse(&again, got, &e))
+        fail_msg("printed %s: %s", got, e.text);
+    edit_print(again, twice, sizeof twice);
+    assert_string_equal(twice, got);
+    edit_free(ed);
+    edit_free(again);
+}
+
+static void refused(const char *text, const char *want)
+{
+    struct edit *untouched = (struct edit *)&untouched, *ed = untouched;
+    struct err e = {0, ""};
+    if (edit_parse(&ed, text, &e) == 0) {
+        edit_free(ed);
+        fail_msg("%s was accepted", text);
+    }
+    assert_ptr_equal(ed, untouched);
+    assert_int_equal(e.code, ERR_BAD_INPUT);
+    if (strcmp(e.text, want) != 0)
+        fail_msg("%s\n  said   %s\n  wanted %s", text, e.text, want);
+}
+
+static void index_forms(void **state)
+{
+    (void)state;
+    prints_as("blocks.9.attn.hook_z[-1, 9] = 0", "blocks.9.attn.hook_z[-1, 9] = 0");
+    prints_as("  blocks.9.attn.hook_z [ -1 ,9 ]=0 ", "blocks.9.attn.hook_z[-1, 9] = 0");
+    prints_as("hook_embed=1", "hook_embed = 1");
+    prints_as("hook_embed[:]=1", "hook_embed[:] = 1");
+    prints_as("hook_embed[:,1:]=1", "hook_embed[:, 1:] = 1");
+    prints_as("hook_embed[:-2,:]=1", "hook_embed[:-2, :] = 1");
+    prints_as("hook_embed[ -3 : -1 ]=1", "hook_embed[-3:-1] = 1");
+    prints_as("hook_embed[::2,1::3]=1", "hook_embed[::2, 1::3] = 1");
+    prints_as("hook_embed[0:8:1,::]=1", "hook_embed[0:8, :] = 1");
+    prints_as("hook_embed[{1,4}]=1", "hook_embed[{1,4}] = 1");
+    prints_as("hook_embed[{4..7}]=1", "hook_embed[{4..7}] = 1");
+    prints_as("hook_embed[{ 0, 2 .. 5 ,-1}]=1", "hook_embed[{0,2..5,-1}] = 1");
+    prints_as("hook_embed[{-3..end}]=1", "hook_embed[{-3..end}] = 1");
+    prints_as("hook_embed[+3]=1", "hook_embed[3] = 1");
+    prints_as("hook_embed[-0]=1", "hook_embed[0] = 1");
+    prints_as("hook_embed[2147483647,-2147483647]=1", "hook_embed[2147483647, -2147483647] = 1");
+    prints_as("blocks.9.attn.hook_z[pos=-1, head=9]=0", "blocks.9.attn.hook_z[pos=-1, head=9] = 0");
+    prints_as("blocks.9.attn.hook_z[ head = {1,2} , pos = 2: ]=0", "blocks.9.attn.hook_z[head={1,2}, pos=2:] = 0");
+    prints_as("blocks.9.attn.hook_z[-1, d_head=9]=0", "blocks.9.attn.hook_z[-1, d_head=9] = 0");
+    prints_as("blocks.9.attn.hook_pattern[dest=end,src=0]=0", "blocks.9.attn.hook_pattern[dest=end, src=0] = 0");
+    prints_as("hook_embed[end]=1", "hook_embed[end] = 1");
+    prints_as("hook_embed[2:end]=1", "hook_embed[2:end] = 1");
+}
+
+static void token_anchors(void **state)
+{
+    (void)state;
+    prints_as("hook_embed[pos=\"John\"]=1", "hook_embed[pos=\"John\"] = 1");
+    prints_as("hook_embed[pos=\"John\"#2]=1", "hook_embed[pos=\"John\"#2] = 1");
+    prints_as("hook_embed[pos=\"John\" # 2]=1", "hook_embed[pos=\"John\"#2] = 1");
+    prints_as("hook_embed[\"John\"#1]=1", "hook_embed[\"John\"] = 1");
+    prints_as("hook_embed[\"John\"#-1]=1", "hook_embed[\"John\"#-1] = 1");
+    prints_as("hook_embed[\" John\":\"Mary\"#2]=1", "hook_embed[\" John\":\"Mary\"#2] = 1");
+    prints_as("hook_embed[{\"a\",\"b\"..\"c\"}]=1", "hook_embed[{\"a\",\"b\"..\"c\"}] = 1");
+    prints_as("hook_embed[\"a]b, #c\"]=1 # \"d", "hook_embed[\"a]b, #c\"] = 1");
+    prints_as("hook_embed[\"\\\"\\\\\\n\\x00\\x7F\\xe9\"]=1", "hook_embed[\"\\\"\\\\\\n\\x00\\x7f\\xe9\"] = 1");
+    prints_as("hook_embed[\"\\xc3\\xa9\"]=1", "hook_embed[\"\xc3\xa9\"] = 1");
+    prints_as("hook_embed[\"caf\xc3\xa9 \xe2\x96\x81\xf0\x9f\x98\x80\"]=1", "hook_embed[\"caf\xc3\xa9 \xe2\x96\x81\xf0\x9f\x98\x80\"] = 1");
+    prints_as("hook_embed[\"\xff\xc3(\"]=1", "hook_embed[\"\\xff\\xc3(\"] = 1");
+    prints_as("hook_embed[\"a\tb\nc\"]=1", "hook_embed[\"a\\x09b\\nc\"] = 1");
+}
+
+static void patterns(void **state)
+{
+    (void)state;
+    prints_as("blocks.*.attn.hook_z = 0", "blocks.*.attn.hook_z = 0");
+    prints_as("blocks.{4..7}.hook_mlp_out = mean()", "blocks.{4..7}.hook_mlp_out = mean()");
+    prints_as("blocks.{0, 2 .. 5}.hook_{resid_{pre, post},attn_out} = 0", "blocks.{0,2..5}.hook_{resid_{pre,post},attn_out} = 0");
+    prints_as("blocks.[0-3].attn.hook_z[-1] = 0", "blocks.[0-3].attn.hook_z[-1] = 0");
+    prints_as("blocks.[!0].attn.hook_[qk][-1] = 0", "blocks.[!0].attn.hook_[qk][-1] = 0");
+    prints_as("blocks.?.hook_resid_p* = 0", "blocks.?.hook_resid_p* = 0");
+    prints_as("* *= 2", "* *= 2");
+    prints_as("hook_z[-1]*=2", "hook_z[-1] *= 2");
+    prints_as("hook_z*=2", "hook_z *= 2");
+}
+
+static void values(void **state)
+{
+    (void)state;
+    prints_as("x = -0", "x = -0");
+    prints_as("x += +3", "x += 3");
+    prints_as("x-=-3", "x -= -3");
+    prints_as("x *= .5", "x *= 0.5");
+    prints_as("x = 5.", "x = 5");
+    prints_as("x = 1e-3", "x = 0.001");
+    prints_as("x = 1E+10", "x = 1e+10");
+    prints_as("x = 0x1.8p1", "x = 3");
+    prints_as("x = 0.1", "x = 0.1");
+    prints_as("x = 16777217", "x = 16777216");
+    prints_as("x = 3.4028235e38", "x = 3.4028235e+38");
+    prints_as("x = 1e-45", "x = 1e-45");
+    prints_as("x = 1e-99", "x = 0");
+    prints_as("x = inf", "x = inf");
+    prints_as("x = -inf", "x = -inf");
+    prints_as("x = -Infinity", "x = -inf");
+    prints_as("x = nan", "x = nan");
+    prints_as("x = -NaN", "x = nan");
+    prints_as("x = from(corrupt)", "x = from(corrupt)");
+    prints_as("x = from ( base-2.1 )", "x = from(base-2.1)");
+    prints_as("x = from(\"corrupt\")", "x = from(corrupt)");
+    prints_as("x = from(\"my run\")", "x = from(\"my run\")");
+    prints_as("x += mean( )", "x += mean()");
+    prints_as("x -= 0.5*from(a)", "x -= 0.5 * from(a)");
+    prints_as("x += -1 * mean()", "x += -1 * mean()");
+    prints_as("x += 1 * mean()", "x += mean()");
+    prints_as("x += nan * mean()", "x += nan * mean()");
+}
+
+static void comments(void **state)
+{
+    (void)state;
+    prints_as("x = 0 # zero \"x\"", "x = 0");
+    prints_as("# first line\nx[1] = 0#no blank before", "x[1] = 0");
+    prints_as("x = from(a)#b", "x = from(a)");
+    prints_as("x = 0\r\n", "x = 0");
+    prints_as("x[\"#\"#2] = 0 #2", "x[\"#\"#2] = 0");
+    assert_true(edit_is_blank(""));
+    assert_true(edit_is_blank("  # x = 0\n\t\n# y"));
+    assert_false(edit_is_blank(" # x\n y = 0"));
+}
+
+/* Every float survives printing; the shortest form is chosen. */
+static void numbers_round_trip(void **state)
+{
+    (void)state;
+    uint32_t bits = 12345;
+    for (int i = 0; i < 20000; i++) {
+        bits = bits * 1664525u + 1013904223u;
+        float f, back;
+        memcpy(&f, &bits, sizeof f);
+        char text[64], printed[64];
+        struct edit *ed;
+        struct err e;
+        snprintf(text, sizeof text, "x = %.9g", (double)f);
+        assert_int_equal(edit_parse(&ed, text, &e), 0);
+        assert_in_range(edit_print(ed, printed, sizeof printed), 5, 4 + 15);
+        edit_free(ed);
+        back = strtof(printed + 4, NULL);
+        assert_true(isnan(f) ? isnan(back) : memcmp(&f, &back, sizeof f) == 0);
+    }
+}
+
+static void numbers_ignore_the_locale(void **state)
+{
+    (void)state;
+    const char *const comma[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "nl_NL.UTF-8"};
+    for (size_t i = 0; i < sizeof comma / sizeof *comma; i++)
+        if (setlocale(LC_ALL, comma[i])) {
+            prints_as("x = 0.5", "x = 0.5");
+            setlocale(LC_ALL, "C");
+            return;
+        }
+    printf("SKIP: no locale with a decimal comma is installed\n");
+    skip();
+}
+
+#define VALUES "values are NUMBER, from(RUN), mean()"
+
+static void messages(void **state)
+{
+    (void)state;
+    refused("", "empty edit · column 1 · HOOK[index] = VALUE, as in blocks.0.attn.hook_z[-1, 3] = 0");
+    refused("  # nothing", "empty edit · column 12 · HOOK[index] = VALUE, as in blocks.0.attn.hook_z[-1, 3] = 0");
+    refused("= 3", "expected a hook name · column 1 · HOOK[index] = VALUE, as in blocks.0.attn.hook_z[-1, 3] = 0");
+    refused("x", "expected an operator · column 2 · these are = += -= *=");
+    refused("x /= 2", "expected an operator · column 3 · these are = += -= *=");
+    refused("x =", "expected a value · column 4 · " VALUES);
+    refused("x = = 3", "expected a value · column 5 · " VALUES);
+    refused("x = foo", "unknown value \"foo\" · column 5 · " VALUES);
+    refused("x = 3x", "not a number · column 5 · such as 0, -1.5, 1e-3, inf, -inf, nan");
+    refused("x = 1.2.3", "not a number · column 5 · such as 0, -1.5, 1e-3, inf, -inf, nan");
+    refused("x = 1,5", "unexpected text after the edit · column 6 · one edit is HOOK[index] = VALUE");
+    refused("x = 1e39", "number beyond f32 · column 5 · the largest is 3.4028235e38; inf is written inf");
+    refused("x = 0 0", "unexpected text after the edit · column 7 · one edit is HOOK[index] = VALUE");
+    refused("x = 2 * 3", "expected a value · column 9 · " VALUES);
+    refused("x = from", "expected ( · column 9 · from(RUN)");
+    refused("x = from()", "expected the name of a run · column 10 · as in from(corrupt)");
+    refused("x = from(\"\")", "expected the name of a run · column 10 · as in from(corrupt)");
+    refused("x = from(\"a\\x00\")", "zero byte in a run's name · column 10 · as in from(corrupt)");
+    refused("x = from(a b)", "expected ) · column 12 · from(RUN)");
+    refused("x = from(a, pos=2)", "expected ) · column 11 · from(RUN)");
+    refused("x[] = 0", "empty index · column 4 · leave the brackets out for all elements");
+    refused("x[1,] = 0", "expected an index · column 5 · these are 3, -1, 2:5, :, {1,4}, {4..7}, \"token\", end");
+    refused("x[1 = 0", "expected , or ] · column 5 · an index is [-1, 9] or [pos=-1, head=9]");
+    refused("x[1,2,3,4] = 0", "too many indices · column 9 · no hook has more than 3 axes (the batch is not one of them)");
+    refused("x[{}] = 0", "expected an index · column 4 · these are 3, -1, 2:5, :, {1,4}, {4..7}, \"token\", end");
+    refused("x[{1,2] = 0", "expected , or } · column 7 · a set is {1,4} or {4..7}");
+    refused("x[{1:2}] = 0", "expected , or } · column 5 · a set is {1,4} or {4..7}");
+    refused("x[0:8:0] = 0", "step below 1 · column 7 · a selection has no direction: 0:8:2 is 0, 2, 4, 6");
+    refused("x[::-1] = 0", "step below 1 · column 5 · a selection has no direction: 0:8:2 is 0, 2, 4, 6");
+    refused("x[2147483648] = 0", "index too large · column 3 · indices are below 2147483648");
+    refused("x[-] = 0", "expected a whole number · column 3 · such as 0, 12 or -1");
+    refused("x[position=3] = 0", "unknown axis · column 3 · these are pos head kv_head d_head d_model d_mlp d_vocab one dest src");
+    refused("x[pos=3, pos=4] = 0", "axis given twice · column 9 · use a set such as {1,4}");
+    refused("x[pos=3, 4] = 0", "index without a name after a named one · column 9 · name this one too");
+    refused("x[\"Jo] = 0", "unclosed quote · column 3 · end the text with \"");
+    refused("x[\"caf\xc3\xa9\\q\"] = 0", "unknown escape · column 8 · these are \\\" \\\\ \\n \\xNN");
+    refused("x[\"\\xg0\"] = 0", "unknown escape · column 4 · these are \\\" \\\\ \\n \\xNN");
+    refused("x[\"\"] = 0", "empty token · column 3 · write the token's text, as in pos=\"John\"");
+    refused("x[\"a\"#0] = 0", "occurrence 0 · column 3 · they count from 1, or from -1 backwards");
+    refused("x{1,2 = 0", "unexpected character in a hook name · column 7 · a set is {a,b} or {4..7}");
+    refused("x{1,2", "unclosed { · column 2 · a set is {a,b} or {4..7}");
+    refused("x[1][2] = 0 = 3", "unexpected text after the edit · column 13 · one edit is HOOK[index] = VALUE");
+}
+
+/* Words of later versions are known, named in full, and never half done. */
+static void reserved_words(void **state)
+{
+    (void)state;
+    refused("x = mean(ref)", "mean(REF) is not available in this version · column 5 · " VALUES);
+    refused("x[4:] += 3 * dir(\" Paris\", \" Rome\")",
+            "dir(\"A\", \"B\") is not available in this version · column 14 · " VALUES);
+    refused("x = clamp(-1, 1)", "clamp(LO, HI) is not available in this version · column 5 · " VALUES);
+    refused("x = frozen", "frozen is not available in this version · column 5 · " VALUES);
+    refused("x += file(\"steer.safetensors\", \"v6\")",
+            "file(\"PATH\", \"TENSOR\") is not available in this version · column 6 · " VALUES);
+    refused("x = noise(0.1, seed=7)", "noise(SIGMA, seed=N) is not available in this version · column 5 · " VALUES);
+    refused("x = project_out(dir(\" he\", \" she\"))",
+            "project_out(DIRECTION) is not available in this version · column 5 · " VALUES);
+    refused("x[3, -1, 0] = 0, renormalize", "renormalize is not available in this version · column 18 · " VALUES);
+    static const char *const words[] = {
+#define EDIT_RESERVED(word, form, help) word,
+#include "edit.def"
+    };
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
+        char text[64];
+        struct edit *ed;
+        struct err e;
+        snprintf(text, sizeof text, "x = %s(a)", words[i]);
+        assert_int_equal(edit_parse(&ed, text, &e), ERR_BAD_INPUT);
+        assert_non_null(strstr(e.text, "not available"));
+    }
+}
+
+static void bounds(void **state)
+{
+    (void)state;
+    char text[LIMIT_EDIT_TEXT + 1], printed[LIMIT_EDIT_TEXT];
+    struct edit *ed;
+    struct err e;
+    /* a comment may fill the text to the last byte, not one more */
+    memset(text, '#', sizeof text);
+    memcpy(text, "x = 0 ", 6);
+    text[LIMIT_EDIT_TEXT - 1] = '\0';
+    assert_int_equal(edit_parse(&ed, text, &e), 0);
+    edit_free(ed);
+    text[LIMIT_EDIT_TEXT - 1] = '#';
+    text[LIMIT_EDIT_TEXT] = '\0';
+    refused(text, "edit of 4096 bytes · at most 4095");
+    /* a set as large as the text allows */
+    size_t n = (size_t)snprintf(text, sizeof text, "x[{0");
+    while (n + 2 + strlen("}] = 0") < LIMIT_EDIT_TEXT)
+        n += (size_t)snprintf(text + n, sizeof text - n, ",%d", (int)(n % 10));
+    snprintf(text + n, sizeof text - n, "}] = 0");
+    prints_as(text, text);
+    /* text that fits but whose printed form would not */
+    n = (size_t)snprintf(text, sizeof text, "x[\"");
+    memset(text + n, '\xff', 2000);
+    snprintf(text + n + 2000, sizeof text - n - 2000, "\"] = 0");
+    refused(text, "edit of 8009 bytes once printed · at most 4095");
+    memset(text, 'a', LIMIT_PATTERN - 1);
+    memcpy(text + LIMIT_PATTERN - 1, " = 0", 5);
+    prints_as(text, text);
+    memset(text, 'a', LIMIT_PATTERN);
+    memcpy(text + LIMIT_PATTERN, " = 0", 5);
+    refused(text, "hook pattern of 1024 bytes · at most 1023");
+    /* a long run name; a buffer that is too small is cut, the length is told */
+    n = (size_t)snprintf(text, sizeof text, "x = from(");
+    memset(text + n, 'r', 4000);
+    snprintf(text + n + 4000, sizeof text - n - 4000, ")");
+    prints_as(text, text);
+    assert_int_equal(edit_parse(&ed, text, &e), 0);
+    assert_int_equal(edit_print(ed, printed, 8), 4010);
+    assert_string_equal(printed, "x = fro");
+    assert_int_equal(edit_print(ed, NULL, 0), 4010);
+    struct edit *same = edit_copy(ed);
+    edit_free(ed);
+    assert_int_equal(edit_print(same, printed, sizeof printed), 4010);
+    edit_free(same);
+    edit_free(NULL);
+}
+
+/* ---- random edits: text with free spacing beside its canonical form -------------------------------- */
+
+static uint64_t seed;
+
+static int roll(int n)
+{
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (int)((seed >> 33) % (uint64_t)n);
+}
+
+struct two {
+    char loose[LIMIT_EDIT_TEXT], strict[LIMIT_EDIT_TEXT];
+    size_t n, m;
+};
+
+static void both(struct two *t, const char *s)
+{
+    t->n += (size_t)snprintf(t->loose + t->n, sizeof t->loose - t->n, "%s", s);
+    t->m += (size_t)snprintf(t->strict + t->m, sizeof t->strict - t->m, "%s", s);
+}
+
+/* Blanks that mean nothing; `strict` is what is printed there. */
+static void gap(struct two *t, const char *strict)
+{
+    static const char *const gaps[] = {"", " ", "  ", "\t", " \n "};
+    t->n += (size_t)snprintf(t->loose + t->n, sizeof t->loose - t->n, "%s", gaps[roll(5)]);
+    t->m += (size_t)snprintf(t->strict + t->m, sizeof t->strict - t->m, "%s", strict);
+}
+
+static void gen_place(struct two *t)
+{
+    static const char *const tokens[] = {"\"John\"", "\" Mary\"", "\"a\\\"]#,\"", "\"\\n\\x01\"", "\"\xc3\xa9\""};
+    char s[32];
+    gap(t, "");
+    switch (roll(4)) {
+    case 0: both(t, "end"); break;
+    case 1:
+        both(t, tokens[roll(5)]);
+        if (roll(2)) {
+            gap(t, "");
+            both(t, "#");
+            gap(t, "");
+            snprintf(s, sizeof s, "%d", 2 + roll(5));
+            both(t, s);
+        }
+        break;
+    default:
+        snprintf(s, sizeof s, "%d", roll(40) - 20);
+        both(t, s);
+    }
+    gap(t, "");
+}
+
+static void gen_sel(struct two *t)
+{
+    char s[32];
+    int n;
+    switch (roll(3)) {
+    case 0:
+        if (roll(2))
+            gen_place(t);
+        both(t, ":");
+        if (roll(2))
+            gen_place(t);
+        if (roll(2)) {
+            snprintf(s, sizeof s, ":%d", 2 + roll(7));
+            both(t, s);
+        }
+        break;
+    case 1:
+        both(t, "{");
+        n = 1 + roll(4);
+        for (int i = 0; i < n; i++) {
+            both(t, i ? "," : "");
+            gen_place(t);
+            if (roll(3) == 0) {
+                both(t, "..");
+                gen_place(t);
+            }
+        }
+        both(t, "}");
+        break;
+    default: gen_place(t);
+    }
+    gap(t, "");
+}
+
+static void gen_index(struct two *t)
+{
+    static const char *const dims[] = {"pos", "head", "d_head"};
+    int n = roll(4), named = roll(n + 1);
+    for (int i = 0; i < n; i++) {
+        both(t, i ? "," : "[");
+        gap(t, i ? " " : "");
+        if (i >= named) {
+            both(t, dims[i]);
+            gap(t, "");
+            both(t, "=");
+            gap(t, "");
+        }
+        gen_sel(t);
+    }
+    both(t, n ? "]" : "");
+}
+
+static void gen_edit(struct two *t)
+{
+    static const char *const sites[] = {"blocks.0.attn.hook_z", "blocks.*.hook_mlp_out", "blocks.{1..3}.attn.hook_[qkv]*",
+                                        "hook_{embed,pos_embed}", "*", "blocks.??.ln?.hook_scale"};
+    static const char *const numbers[] = {"0", "-0", "1.5", "-2e+20", "inf", "-inf", "nan", "1e-07"};
+    *t = (struct two){.n = 0};
+    gap(t, "");
+    both(t, sites[roll(6)]);
+    gen_index(t);
+    both(t, " ");
+    both(t, edit_op_words[roll(EDIT_OP_COUNT)].word);
+    gap(t, " ");
+    int kind = roll(3);
+    if (kind == 0 || roll(3) == 0) {
+        both(t, numbers[roll(8)]);
+        if (kind) {
+            gap(t, " ");
+            both(t, "*");
+            gap(t, " ");
+        }
+    }
+    both(t, kind == 1 ? "from" : kind == 2 ? "mean" : "");
+    if (kind) {
+        gap(t, "");
+        both(t, "(");
+        gap(t, "");
+        both(t, kind == 1 ? (roll(2) ? "corrupt" : "\"a b\\\"\"") : "");
+        gap(t, "");
+        both(t, ")");
+    }
+    gap(t, "");
+    t->n += (size_t)snprintf(t->loose + t->n, sizeof t->loose - t->n, "%s", roll(2) ? "" : "# note [\"");
+}
+
+static void random_edits_round_trip(void **state)
+{
+    (void)state;
+    struct two *t = malloc(sizeof *t);
+    seed = 1;
+    for (int i = 0; i < 20000; i++) {
+        gen_edit(t);
+        prints_as(t->loose, t->strict);
+    }
+    free(t);
+}
+
+/* Cutting an edit anywhere, or changing a byte, never does worse than an error with text. */
+static void damaged_edits(void **state)
+{
+    (void)state;
+    struct two *t = malloc(sizeof *t);
+    seed = 2;
+    for (int i = 0; i < 20000; i++) {
+        gen_edit(t);
+        size_t len = strlen(t->loose);
+        size_t at = (size_t)roll((int)len);
+        t->loose[at] = (char)(roll(3) ? roll(256) : 0);
+        struct edit *ed = NULL;
+        struct err e = {0, ""};
+        if (edit_parse(&ed, t->loose, &e) == 0) {
+            edit_print(ed, t->strict, sizeof t->strict);
+            prints_as(t->loose, t->strict);
+        } else {
+            assert_int_equal(e.code, ERR_BAD_INPUT);
+            assert_non_null(strstr(e.text, " · "));
+        }
+        edit_free(ed);
+    }
+    free(t);
+}
+
+/* The reference for users has every row of edit.def and names every axis; its examples parse. */
+static void documentation_is_complete(void **state)
+{
+    (void)state;
+    FILE *f = fopen("docs/edits.md", "r");
+    assert_non_null(f);
+    char *doc = calloc(1, 1 << 16);
+    assert_in_range(fread(doc, 1, (1 << 16) - 1, f), 1000, (1 << 16) - 2);
+    fclose(f);
+    static const char *const want[] = {
+#define EDIT_OP(id, text, help) "| `" text "` | " help " |",
+#define EDIT_VALUE(id, word, form, help) "| `" form "` | " help " |",
+#define EDIT_RESERVED(word, form, help) "| `" form "` | " help " |",
+#include "edit.def"
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++)
+        if (!strstr(doc, want[i]))
+            fail_msg("docs/edits.md lacks the row: %s", want[i]);
+    for (int d = DIM_NONE + 1; d < DIM_COUNT; d++) {
+        char name[32];
+        snprintf(name, sizeof name, "`%s`", site_dim_name((enum site_dim)d));
+        if (!strstr(doc, name))
+            fail_msg("docs/edits.md lacks the axis %s", name);
+    }
+    int examples = 0;
+    for (char *line = strtok(doc, "\n"); line; line = strtok(NULL, "\n")) {
+        struct edit *ed;
+        struct err e;
+        if (strncmp(line, "    blocks.", 11) != 0)
+            continue;
+        examples++;
+        if (edit_parse(&ed, line, &e))
+            fail_msg("docs/edits.md: %s: %s", line, e.text);
+        edit_free(ed);
+    }
+    assert_in_range(examples, 5, 50);
+    free(doc);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(index_forms),
+        cmocka_unit_test(token_anchors),
+        cmocka_unit_test(patterns),
+        cmocka_unit_test(values),
+        cmocka_unit_test(comments),
+        cmocka_unit_test(numbers_round_trip),
+        cmocka_unit_test(numbers_ignore_the_locale),
+        cmocka_unit_test(messages),
+        cmocka_unit_test(reserved_words),
+        cmocka_unit_test(bounds),
+        cmocka_unit_test(random_edits_round_trip),
+        cmocka_unit_test(damaged_edits),
+        cmocka_unit_test(documentation_is_complete),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
