@@ -3,6 +3,8 @@
  * Tested in tests/engine/test_edit_resolve.c. */
 #include "edit_axis.h"
 
+#include "nearest.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,25 +48,13 @@ static bool token_is(const struct edit_axis_at *at, int32_t pos, const struct ed
     return len == p->len && memcmp(text, p->text, (size_t)len) == 0;
 }
 
-/* Levenshtein distance of the first TOKEN_CMP_MAX bytes. */
-static int distance(const char *a, int32_t n, const char *b, int32_t m)
+/* Edit distance of the first TOKEN_CMP_MAX bytes. */
+static size_t distance(const char *a, int32_t n, const char *b, int32_t m)
 {
-    int row[TOKEN_CMP_MAX + 1];
-    n = n > TOKEN_CMP_MAX ? TOKEN_CMP_MAX : n;
-    m = m > TOKEN_CMP_MAX ? TOKEN_CMP_MAX : m;
-    for (int j = 0; j <= m; j++)
-        row[j] = j;
-    for (int i = 1; i <= n; i++) {
-        int diag = row[0];
-        row[0] = i;
-        for (int j = 1; j <= m; j++) {
-            int best = diag + (a[i - 1] != b[j - 1]);
-            diag = row[j];
-            best = row[j] + 1 < best ? row[j] + 1 : best;
-            row[j] = row[j - 1] + 1 < best ? row[j - 1] + 1 : best;
-        }
-    }
-    return row[m];
+    char x[TOKEN_CMP_MAX + 1], y[TOKEN_CMP_MAX + 1];
+    snprintf(x, sizeof x, "%.*s", (int)n, a);
+    snprintf(y, sizeof y, "%.*s", (int)m, b);
+    return nearest_distance(x, y);
 }
 
 static const char *shown(const char *text, int32_t len, char buf[TOKEN_SHOWN])
@@ -77,7 +67,8 @@ static const char *shown(const char *text, int32_t len, char buf[TOKEN_SHOWN])
 /* The positions of the tokens most like the anchor, each text once; returns how many. */
 static int nearest(const struct edit_axis_at *at, const struct edit_place *p, int32_t pos[NEAREST_MAX])
 {
-    int d[NEAREST_MAX], n = 0;
+    size_t d[NEAREST_MAX];
+    int n = 0;
     for (int32_t i = 0; i < at->size; i++) {
         const char *text, *other;
         int32_t len = at->ctx->token_text(at->ctx->user, i, &text), other_len;
@@ -89,7 +80,8 @@ static int nearest(const struct edit_axis_at *at, const struct edit_place *p, in
         if (seen)
             continue;
         text = trimmed(text, &len);
-        int di = distance(p->text, p->len, text, len), k = n < NEAREST_MAX ? n++ : NEAREST_MAX;
+        size_t di = distance(p->text, p->len, text, len);
+        int k = n < NEAREST_MAX ? n++ : NEAREST_MAX;
         for (; k > 0 && d[k - 1] > di; k--)
             if (k < NEAREST_MAX) {
                 d[k] = d[k - 1];

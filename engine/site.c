@@ -5,6 +5,8 @@
  * tests/engine/test_site.c. */
 #include "site.h"
 
+#include "nearest.h"
+
 #include <assert.h>
 #include <stdio.h>
 #include <string.h>
@@ -178,28 +180,6 @@ static int id_of(const char *rest, bool block)
     return -1;
 }
 
-/* Levenshtein distance; both strings shorter than LIMIT_NAME. */
-static int distance(const char *a, const char *b)
-{
-    int row[LIMIT_NAME], n = (int)strlen(b);
-    for (int j = 0; j <= n; j++)
-        row[j] = j;
-    for (int i = 1; a[i - 1]; i++) {
-        int diag = row[0];
-        row[0] = i;
-        for (int j = 1; j <= n; j++) {
-            int best = diag + (a[i - 1] != b[j - 1]);
-            diag = row[j];
-            if (row[j] + 1 < best)
-                best = row[j] + 1;
-            if (row[j - 1] + 1 < best)
-                best = row[j - 1] + 1;
-            row[j] = best;
-        }
-    }
-    return row[n];
-}
-
 static bool ends_with(const char *s, const char *tail)
 {
     size_t n = strlen(s), m = strlen(tail);
@@ -208,9 +188,9 @@ static bool ends_with(const char *s, const char *tail)
 
 /* How unlike a site's name is what was asked for: a name given without its beginning ("hook_z", "z")
  * is nearer than any misspelling. */
-static int unlikeness(const char *asked, const char *name)
+static size_t unlikeness(const char *asked, const char *name)
 {
-    return *asked && ends_with(name, asked) ? 0 : distance(asked, name);
+    return *asked && ends_with(name, asked) ? 0 : nearest_distance(asked, name);
 }
 
 /* The existing site whose name is nearest to what was asked for. */
@@ -224,14 +204,14 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
     snprintf(asked, sizeof asked, "%s", layer == SITE_ROOT ? name : rest);
 
     struct site_ref best = {SITE_EMBED, SITE_ROOT};
-    int best_d = INT32_MAX;
+    size_t best_d = SIZE_MAX;
     for (int id = 0; id < SITE_COUNT; id++) {
         bool block = site_table[id].scope == SCOPE_BLOCK;
         struct site_ref s = {(enum site_id)id, !block ? SITE_ROOT : layer == SITE_ROOT ? 0 : layer};
         if (!site_exists(cfg, s.id) || (block && cfg->n_layers == 0))
             continue;
         char full[LIMIT_NAME];
-        int d = unlikeness(asked, block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full));
+        size_t d = unlikeness(asked, block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full));
         if (d < best_d) {
             best_d = d;
             best = s;

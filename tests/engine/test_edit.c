@@ -21,7 +21,8 @@ static void prints_as(const char *text, const char *want)
     char got[LIMIT_EDIT_TEXT], twice[LIMIT_EDIT_TEXT];
     if (edit_parse(&ed, text, &e))
         fail_msg("%s: %s", text, e.text);
-    assert_int_equal(edit_print(ed, got, sizeof got), strlen(got));
+    int len = edit_print(ed, got, sizeof got);
+    assert_int_equal(len, strlen(got));
     if (strcmp(got, want) != 0)
         fail_msg("%s\n  printed %s\n  wanted  %s", text, got, want);
     if (edit_parse(&again, got, &e))

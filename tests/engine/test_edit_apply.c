@@ -128,7 +128,7 @@ static void fewer_sources(void **state)
     struct edit_program *p = resolved("blocks.0.attn.hook_attn_scores[:, :, {0,2,4}] = 9");
     assert_true(p->acts[0].full);
     float x[H * 1 * 3 + 1] = {0};
-    struct kn_view v = kn_view3(x, KN_F32, H, 1, 3);
+    struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = 3, .shape = {H, 1, 3}, .stride = {3, 3, 1}};
     edit_apply(&p->acts[0], &v, 2, NULL);
     for (int h = 0; h < H; h++)
         assert_true(x[3 * h] == 9.0f && x[3 * h + 1] == 0.0f && x[3 * h + 2] == 9.0f);
@@ -146,7 +146,8 @@ static void from_copies_bits(void **state)
     for (uint32_t i = 0; i < 12; i++)
         bits[i] = i % 3 == 0 ? 0x7fc00000u + i : i % 3 == 1 ? 0x80000000u : i;
     memcpy(s, bits, sizeof s);
-    struct kn_view v = kn_view2(x, KN_F32, 1, 12), src = kn_view2(s, KN_F32, 1, 12);
+    struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = 2, .shape = {1, 12}, .stride = {12, 1}}, src = v;
+    src.data = s;
     edit_apply(&p->acts[0], &v, 4, &src);
     memcpy(got, x, sizeof x);
     assert_memory_equal(got, bits, sizeof bits);
