@@ -43,7 +43,7 @@ static bool text_reserve(struct pretokenize_work *w, struct mapped *m, size_t n)
     return true;
 }
 
-void text_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end)
+void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end)
 {
     if (!text_reserve(w, m, n))
         return;
@@ -55,7 +55,7 @@ void text_push(struct pretokenize_work *w, struct mapped *m, const char *byte, s
     m->len += n;
 }
 
-void text_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from, size_t begin, size_t end)
+void mapped_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from, size_t begin, size_t end)
 {
     size_t n = end - begin;
     if (!n || !text_reserve(w, m, n))
@@ -66,7 +66,7 @@ void text_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped
     m->len += n;
 }
 
-void text_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin)
+void mapped_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin)
 {
     if (!n || !text_reserve(w, m, n))
         return;
@@ -225,8 +225,8 @@ static int prefix_piece(const struct step *s, struct pretokenize_work *w, struct
     uint32_t origin = p.begin < p.end ? w->text.begin[p.begin] : 0;
     bool there = s->unless_there && p.end - p.begin >= s->len && memcmp(w->text.byte + p.begin, s->text, s->len) == 0;
     if (p.begin < p.end && !there && (s->when == PREFIX_ALWAYS || origin == 0))
-        text_push(w, &w->text_next, s->text, s->len, origin, origin);
-    text_copy(w, &w->text_next, &w->text, p.begin, p.end);
+        mapped_push(w, &w->text_next, s->text, s->len, origin, origin);
+    mapped_copy(w, &w->text_next, &w->text, p.begin, p.end);
     return 0;
 }
 
@@ -242,12 +242,12 @@ static int replace_piece(const struct step *s, struct pretokenize_work *w, struc
     int rc;
     while ((rc = regex_next(&k, e)) > 0) {
         size_t begin = p.begin + k.begin, end = p.begin + k.end;
-        text_copy(w, &w->text_next, &w->text, done, begin);
+        mapped_copy(w, &w->text_next, &w->text, done, begin);
         uint32_t from = begin < p.end ? w->text.begin[begin] : begin > p.begin ? w->text.end[begin - 1] : 0;
-        text_push(w, &w->text_next, s->text, s->len, from, begin < end ? w->text.end[end - 1] : from);
+        mapped_push(w, &w->text_next, s->text, s->len, from, begin < end ? w->text.end[end - 1] : from);
         done = end;
     }
-    text_copy(w, &w->text_next, &w->text, done, p.end);
+    mapped_copy(w, &w->text_next, &w->text, done, p.end);
     return rc;
 }
 
@@ -262,7 +262,7 @@ static int bytes_of_piece(const struct step *s, struct pretokenize_work *w, stru
     for (size_t i = p.begin; i < p.end; i++) {
         char c[2];
         size_t n = byte_level_char((unsigned char)w->text.byte[i], c);
-        text_push(w, &w->text_next, c, n, w->text.begin[i], w->text.end[i]);
+        mapped_push(w, &w->text_next, c, n, w->text.begin[i], w->text.end[i]);
     }
     return 0;
 }
@@ -295,7 +295,7 @@ static void lower_char(struct pretokenize_work *w, size_t at, size_t n, int32_t 
         memcpy(out, "i\xcc\x87", 3);
         out_n = 3;
     }
-    text_push(w, &w->text_next, (const char *)out, (size_t)out_n, w->text.begin[at], w->text.end[at + n - 1]);
+    mapped_push(w, &w->text_next, (const char *)out, (size_t)out_n, w->text.begin[at], w->text.end[at + n - 1]);
 }
 
 static int lower_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
@@ -314,7 +314,7 @@ static void strip_accent(struct pretokenize_work *w, size_t at, size_t n, int32_
 {
     utf8proc_category_t k = utf8proc_category(c);
     if (k != UTF8PROC_CATEGORY_MN && k != UTF8PROC_CATEGORY_MC && k != UTF8PROC_CATEGORY_ME)
-        text_copy(w, &w->text_next, &w->text, at, at + n);
+        mapped_copy(w, &w->text_next, &w->text, at, at + n);
 }
 
 static int strip_accents_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
@@ -350,7 +350,7 @@ static int strip_piece(const struct step *s, struct pretokenize_work *w, struct 
             break;
         end = at;
     }
-    text_copy(w, &w->text_next, &w->text, begin, end);
+    mapped_copy(w, &w->text_next, &w->text, begin, end);
     return 0;
 }
 
@@ -392,9 +392,9 @@ static int normalize_cluster(struct pretokenize_work *w, size_t at, size_t end, 
     if (n < 0)
         return err_set(e, ERR_SYSTEM, "cannot normalize the text at byte %zu · %s", at, utf8proc_errmsg(n));
     if ((size_t)n == end - at && memcmp(out, in, (size_t)n) == 0)
-        text_copy(w, &w->text_next, &w->text, at, end);
+        mapped_copy(w, &w->text_next, &w->text, at, end);
     else
-        text_push(w, &w->text_next, (const char *)out, (size_t)n, w->text.begin[at], w->text.end[end - 1]);
+        mapped_push(w, &w->text_next, (const char *)out, (size_t)n, w->text.begin[at], w->text.end[end - 1]);
     free(out);
     return 0;
 }
@@ -409,7 +409,7 @@ static int unicode_piece(const struct step *s, struct pretokenize_work *w, struc
         if (plain < p.end && plain > at)
             plain--;
         if (plain > at) {
-            text_copy(w, &w->text_next, m, at, plain);
+            mapped_copy(w, &w->text_next, m, at, plain);
             at = plain;
             continue;
         }

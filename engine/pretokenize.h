@@ -76,11 +76,11 @@ int steps_run(const struct steps *s, struct pretokenize_work *w, struct err *e);
 /* ---- building blocks for the steps and the tokenizer ---- */
 void work_free(struct pretokenize_work *w);
 /* Append n bytes that all stand for original[begin .. end). */
-void text_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end);
+void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end);
 /* Append bytes [begin, end) of `from` with their origins. */
-void text_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from, size_t begin, size_t end);
+void mapped_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from, size_t begin, size_t end);
 /* Append n bytes of the original text, which begin there at `begin`: each stands for itself. */
-void text_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin);
+void mapped_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin);
 void piece_push(struct pretokenize_work *w, struct pieces *p, size_t begin, size_t end);
 
 /* Read {"String": …} or {"Regex": …} or a bare string into a compiled pattern. */

@@ -177,7 +177,7 @@ static int encode_part(struct encoding *n, size_t begin, size_t end, struct err 
 {
     struct pretokenize_work *w = &n->work;
     w->text.len = w->pieces.count = 0;
-    text_copy(w, &w->text, &n->whole, begin, end);
+    mapped_copy(w, &w->text, &n->whole, begin, end);
     piece_push(w, &w->pieces, 0, w->text.len);
     int rc = steps_run(&n->t->pre_tokenizer, w, e);
     return rc ? rc : encode_pieces(n, e);
@@ -188,7 +188,7 @@ static int encode_raw(struct encoding *n, size_t begin, size_t end, struct err *
 {
     struct pretokenize_work *w = &n->work;
     w->text.len = w->pieces.count = 0;
-    text_push_original(w, &w->text, n->text + begin, end - begin, (uint32_t)begin);
+    mapped_push_original(w, &w->text, n->text + begin, end - begin, (uint32_t)begin);
     piece_push(w, &w->pieces, 0, w->text.len);
     int rc = steps_run(&n->t->normalizer, w, e);
     if (rc)

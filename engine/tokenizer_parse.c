@@ -188,7 +188,7 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
     for (size_t i = 0; i < t->n_added && !rc; i++) {
         struct added_token *a = &t->added[i];
         w.text.len = w.pieces.count = 0;
-        text_push_original(&w, &w.text, a->content, a->content_len, 0);
+        mapped_push_original(&w, &w.text, a->content, a->content_len, 0);
         piece_push(&w, &w.pieces, 0, w.text.len);
         if (a->normalized && (rc = steps_run(&t->normalizer, &w, e)))
             err_prefix(e, "%s", js_name(root.doc));
