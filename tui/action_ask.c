@@ -1,0 +1,307 @@
+/* action_ask.c - commands that ask, find, show, write and leave. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app.h"
+#include "complete.h"
+
+/* ---- prompts, tokens ---------------------------------------------------------------------------------- */
+
+unsigned act_PROMPT(struct app *a, const char *args)
+{
+    if (*args)
+        app_set_prompt(a, args, false);
+    else
+        app_line_open(a, LINE_PROMPT, a->prompt ? a->prompt : "");
+    return 0;
+}
+
+unsigned act_OTHER(struct app *a, const char *args)
+{
+    if (*args)
+        app_set_other(a, args);
+    else
+        app_line_open(a, LINE_OTHER, a->other ? a->other : a->prompt ? a->prompt : "");
+    return 0;
+}
+
+/* One token as typed: up to a blank, or a quoted one. */
+static size_t token_length(const char *s)
+{
+    if (*s != '"')
+        return strcspn(s, " ");
+    const char *end = strchr(s + 1, '"');
+    return end ? (size_t)(end - s) + 1 : strlen(s);
+}
+
+unsigned act_PAIR(struct app *a, const char *args)
+{
+    if (!*args) {
+        app_line_open(a, LINE_PAIR, "");
+        app_say(a, "two tokens, e.g. Mary John · Tab completes · empty: the two likeliest");
+        return 0;
+    }
+    if (strcmp(args, "auto") == 0) {
+        a->pair_auto = a->pair_wanted = true;
+        return 0;
+    }
+    size_t n = token_length(args);
+    const char *second = args + n + strspn(args + n, " ");
+    if (!*second) {
+        app_complain(a, "a pair is two tokens · pair Mary John");
+        return 0;
+    }
+    int32_t x = app_token(a, args, n);
+    int32_t y = x < 0 ? -1 : app_token(a, second, token_length(second));
+    if (y >= 0) {
+        a->pair[0] = x;
+        a->pair[1] = y;
+        a->pair_auto = a->pair_wanted = false;
+    }
+    return 0;
+}
+
+unsigned act_TARGET(struct app *a, const char *args)
+{
+    if (!*args) {
+        a->target = -1;
+        app_say(a, "target: the first of the pair");
+        return 0;
+    }
+    int32_t id = app_token(a, args, token_length(args));
+    if (id >= 0)
+        a->target = id;
+    return 0;
+}
+
+/* ---- search ------------------------------------------------------------------------------------------- */
+
+static bool row_matches(const struct app *a, int32_t row)
+{
+    size_t len, n = strlen(a->search);
+    const char *text = tokenizer_text(a->m->tok, a->tokens[row], &len);
+    return memmem(text, len, a->search, n) != NULL;
+}
+
+static unsigned search_step(struct app *a, int step)
+{
+    if (a->cur.view == VIEW_HOOKS) { /* the list is filtered: every line is a match */
+        app_view(a)->move(a, step > 0 ? MOVE_DOWN : MOVE_UP, 1);
+        return 0;
+    }
+    if (!a->search[0]) {
+        app_say(a, "nothing to search for · / asks");
+        return 0;
+    }
+    for (int32_t i = 1; i <= a->n; i++) {
+        int32_t row = (a->cur.row + step * i % a->n + a->n) % a->n;
+        if (row_matches(a, row)) {
+            a->cur.row = row;
+            return 0;
+        }
+    }
+    char shown[64];
+    text_copy(shown, sizeof shown, a->search, strlen(a->search), TEXT_PLAIN);
+    app_complain(a, "no token holds \"%s\"", shown);
+    return 0;
+}
+
+unsigned act_SEARCH(struct app *a, const char *args)
+{
+    if (!*args) {
+        app_line_open(a, LINE_SEARCH, "");
+        return 0;
+    }
+    app_line_open(a, LINE_SEARCH, args);
+    app_line_changed(a);
+    return app_line_accept(a);
+}
+
+unsigned act_NEXT(struct app *a, const char *args)
+{
+    (void)args;
+    return search_step(a, 1);
+}
+
+unsigned act_PREVIOUS(struct app *a, const char *args)
+{
+    (void)args;
+    return search_step(a, -1);
+}
+
+unsigned act_OBSERVE(struct app *a, const char *args)
+{
+    (void)args;
+    struct site_ref s = a->sites[a->cur.hook];
+    if (site_fires(&a->m->cfg, s.id)) {
+        app_say(a, "this hook fires in every run");
+        return 0;
+    }
+    const char *refusal = site_refusal(&a->m->cfg, s.id);
+    if (refusal)
+        app_complain(a, "%s", refusal);
+    else {
+        a->observed[a->cur.hook] = !a->observed[a->cur.hook];
+        app_say(a, "%s", a->observed[a->cur.hook] ? "on" : "off");
+    }
+    return 0;
+}
+
+/* ---- out of the program ------------------------------------------------------------------------------- */
+
+unsigned act_COPY(struct app *a, const char *args)
+{
+    (void)args;
+    bytes_clear(&a->copied);
+    app_view(a)->copy(a, &a->copied);
+    if (!a->copied.len || a->copied.failed) {
+        app_say(a, "nothing to copy here");
+        return 0;
+    }
+    app_say(a, "copied %s", a->copied.data);
+    return REACT_COPY;
+}
+
+static int write_file(const char *path, const struct bytes *text)
+{
+    FILE *f = fopen(path, "wxe"); /* never over something */
+    if (!f)
+        return errno;
+    size_t did = fwrite(text->data, 1, text->len, f);
+    int bad = did != text->len ? EIO : 0;
+    if (fclose(f) != 0 && !bad)
+        bad = errno;
+    return bad;
+}
+
+unsigned act_WRITE(struct app *a, const char *args)
+{
+    char path[1024];
+    if (*args)
+        snprintf(path, sizeof path, "%s", args);
+    else
+        for (int i = 1; i < 1000; i++) { /* the first name that is free */
+            snprintf(path, sizeof path, "borescope-%s-%d.txt", view_names[a->cur.view], i);
+            FILE *there = fopen(path, "re");
+            if (!there)
+                break;
+            fclose(there);
+        }
+    struct frame f = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}};
+    struct bytes text = {0};
+    a->message[0] = 0;
+    int bad = app_draw(a, &f) ? 0 : ENOMEM;
+    if (!bad)
+        canvas_dump_plain(f.canvas, &text);
+    if (!bad)
+        bad = text.failed ? ENOMEM : write_file(path, &text);
+    if (bad)
+        app_complain(a, "cannot write %s · %s", path, strerror(bad));
+    else
+        app_say(a, "written to %s", path);
+    bytes_free(&text);
+    frame_free(&f);
+    return 0;
+}
+
+unsigned act_COMMAND(struct app *a, const char *args)
+{
+    app_line_open(a, LINE_COMMAND, args);
+    complete_find(a);
+    return 0;
+}
+
+unsigned act_HELP(struct app *a, const char *args)
+{
+    (void)args;
+    app_line_open(a, LINE_HELP, "");
+    return 0;
+}
+
+unsigned act_KEYBAR(struct app *a, const char *args)
+{
+    (void)args;
+    a->keybar_off = !a->keybar_off;
+    return 0;
+}
+
+unsigned act_REDRAW(struct app *a, const char *args)
+{
+    (void)a;
+    (void)args;
+    return REACT_REPAINT;
+}
+
+unsigned act_SUSPEND(struct app *a, const char *args)
+{
+    (void)a;
+    (void)args;
+    return REACT_SUSPEND;
+}
+
+unsigned act_QUIT(struct app *a, const char *args)
+{
+    (void)a;
+    (void)args;
+    return REACT_QUIT;
+}
+
+unsigned act_CANCEL(struct app *a, const char *args)
+{
+    (void)args;
+    if (a->mode != LINE_NONE)
+        app_line_cancel(a);
+    a->side_open = a->selecting = false;
+    a->replacing = 0;
+    a->count = 0;
+    return 0;
+}
+
+/* ---- typing ------------------------------------------------------------------------------------------- */
+
+unsigned act_ACCEPT(struct app *a, const char *args)
+{
+    (void)args;
+    return app_line_accept(a);
+}
+
+unsigned act_COMPLETE(struct app *a, const char *args)
+{
+    complete_step(a, strcmp(args, "previous") == 0 ? -1 : 1);
+    return 0;
+}
+
+unsigned act_HISTORY(struct app *a, const char *args)
+{
+    line_history_step(&a->history[a->mode], &a->line, strcmp(args, "older") == 0 ? -1 : 1);
+    app_line_changed(a);
+    return 0;
+}
+
+unsigned act_CARET(struct app *a, const char *args)
+{
+    if (!line_caret(&a->line, args))
+        app_complain(a, "caret %s", action_table[ACTION_CARET].usage);
+    return 0;
+}
+
+unsigned act_ERASE(struct app *a, const char *args)
+{
+    if (strcmp(args, "left") == 0 && !a->line.text.len && a->mode == LINE_COMMAND) {
+        app_line_cancel(a); /* as in vim */
+        return 0;
+    }
+    if (!line_erase(&a->line, args))
+        app_complain(a, "erase %s", action_table[ACTION_ERASE].usage);
+    else
+        app_line_changed(a);
+    return 0;
+}
+
+unsigned act_CHOOSE(struct app *a, const char *args)
+{
+    a->help_at += strcmp(args, "up") == 0 ? -1 : strcmp(args, "down") == 0 ? 1 : strcmp(args, "page-up") == 0 ? -10 : 10;
+    return 0;
+}

@@ -1,0 +1,345 @@
+/* action_edit.c - commands that change the edits: verbs on the noun under the cursor, the list, undo. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "app.h"
+
+/* ---- checking ----------------------------------------------------------------------------------------- */
+
+static int32_t token_text(void *user, int32_t pos, const char **text)
+{
+    const struct app *a = user;
+    size_t len;
+    *text = tokenizer_text(a->m->tok, a->tokens[pos], &len);
+    return (int32_t)len;
+}
+
+/* Does this edit fit the model and the prompt? */
+static int edit_check(struct app *a, const char *text, struct err *e)
+{
+    struct edit *ed = NULL;
+    int r = edit_parse(&ed, text, e);
+    if (r < 0)
+        return r;
+    bool on = true;
+    struct edit_program *prog = NULL;
+    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .token_text = token_text, .user = a};
+    r = edit_resolve(&prog, &ed, &on, 1, &ctx, e);
+    if (r == 0)
+        edit_program_free(prog);
+    edit_free(ed);
+    return r;
+}
+
+static void edits_changed(struct app *a)
+{
+    if (a->edits.n && a->show == SHOW_BASE && edit_list_count_on(&a->edits))
+        a->show = SHOW_EDITED;
+    if (a->cur.edit >= a->edits.n)
+        a->cur.edit = a->edits.n ? a->edits.n - 1 : 0;
+    app_values_changed(a);
+}
+
+static unsigned finish(struct app *a, int r, const struct err *e)
+{
+    if (r < 0)
+        app_complain(a, "%s", e->text);
+    else
+        edits_changed(a);
+    return 0;
+}
+
+int app_edit_add(struct app *a, const char *text)
+{
+    struct err e = {0};
+    int r = edit_check(a, text, &e);
+    for (int i = 0; r == 0 && i < a->edits.n; i++)
+        if (strcmp(a->edits.text[i], text) == 0) {
+            if (a->edits.on[i])
+                app_say(a, "already there: edit %d · o switches it off, u takes it back", i + 1);
+            else
+                finish(a, edit_list_set_on(&a->edits, i, true, &e), &e);
+            return 0;
+        }
+    if (r == 0)
+        r = edit_list_add(&a->edits, text, &e);
+    if (r == 0) {
+        a->cur.edit = a->edits.n - 1;
+        app_say(a, "edit %d: %s", a->edits.n, a->edits.text[a->edits.n - 1]);
+    }
+    finish(a, r, &e);
+    return r;
+}
+
+/* ---- verbs -------------------------------------------------------------------------------------------- */
+
+static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
+{
+    struct noun noun;
+    if (!app_view(a)->noun(a, &noun))
+        return false;
+    int32_t c0 = a->select_column < a->cur.column ? a->select_column : a->cur.column;
+    int32_t c1 = a->select_column < a->cur.column ? a->cur.column : a->select_column;
+    int32_t r0 = a->select_row < a->cur.row ? a->select_row : a->cur.row;
+    int32_t r1 = a->select_row < a->cur.row ? a->cur.row : a->select_row;
+    c0 = c0 > 0 ? c0 - 1 : 0; /* the embedding is no block: the rectangle begins at block 0 */
+    c1 = c1 > 0 ? c1 - 1 : 0;
+    char rows[48] = "";
+    if (!everywhere)
+        snprintf(rows, sizeof rows, "[%d:%d]", (int)r0, (int)r1 + 1);
+    snprintf(buf, 256, "blocks.{%d..%d}.%s%s", (int)c0, (int)c1, site_table[noun.site.id].name, rows);
+    return true;
+}
+
+bool app_noun_text(const struct app *a, bool everywhere, char buf[256])
+{
+    if (a->selecting)
+        return rectangle_text(a, everywhere, buf);
+    struct noun noun;
+    if (!app_view(a)->noun || !app_view(a)->noun(a, &noun))
+        return false;
+    char name[LIMIT_NAME];
+    snprintf(buf, 256, "%s%s", site_name(noun.site, name), everywhere ? noun.all : noun.here);
+    return true;
+}
+
+unsigned app_verb(struct app *a, const char *verb, bool everywhere)
+{
+    char noun[256], text[512];
+    if (!app_noun_text(a, everywhere, noun)) {
+        app_complain(a, "nothing under the cursor to edit");
+        return 0;
+    }
+    snprintf(text, sizeof text, "%s%s", noun, verb);
+    struct edit *ed = NULL;
+    struct err e = {0};
+    if (edit_parse(&ed, text, &e) == 0) { /* in its own words, so that a second press finds it */
+        edit_print(ed, text, sizeof text);
+        edit_free(ed);
+    }
+    char *copy = strdup(verb);
+    if (copy) {
+        free(a->last_verb);
+        a->last_verb = copy;
+        a->last_everywhere = everywhere;
+    }
+    if (app_edit_add(a, text) == 0)
+        a->selecting = false;
+    return 0;
+}
+
+unsigned act_ZERO(struct app *a, const char *args)
+{
+    (void)args;
+    return app_verb(a, " = 0", false);
+}
+
+unsigned act_ZERO_ALL(struct app *a, const char *args)
+{
+    (void)args;
+    return app_verb(a, " = 0", true);
+}
+
+unsigned act_MEAN(struct app *a, const char *args)
+{
+    (void)args;
+    return app_verb(a, " = mean()", false);
+}
+
+unsigned act_SCALE(struct app *a, const char *args)
+{
+    char *end;
+    double factor = *args ? strtod(args, &end) : 0.5;
+    if (*args && (*end || !isfinite(factor))) {
+        app_complain(a, "scale: not a number · scale 0.5");
+        return 0;
+    }
+    char verb[64];
+    snprintf(verb, sizeof verb, " *= %.9g", factor);
+    return app_verb(a, verb, false);
+}
+
+unsigned act_PATCH(struct app *a, const char *args)
+{
+    (void)args;
+    if (!a->other_tokens) {
+        app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
+        app_say(a, "patch reads another prompt: change this one, Enter, then P again");
+        return 0;
+    }
+    if (a->n_other != a->n)
+        app_say(a, "the other prompt has %d tokens, this one %d: positions may not match", (int)a->n_other, (int)a->n);
+    return app_verb(a, " = from(other)", false);
+}
+
+unsigned act_AGAIN(struct app *a, const char *args)
+{
+    (void)args;
+    if (!a->last_verb) {
+        app_complain(a, "no verb to repeat yet · x zeroes what is under the cursor");
+        return 0;
+    }
+    char verb[128];
+    snprintf(verb, sizeof verb, "%s", a->last_verb);
+    return app_verb(a, verb, a->last_everywhere);
+}
+
+/* A factor of 0.1 more or less on the noun: changes the last `*=` edit of it, else adds one. */
+unsigned act_NUDGE(struct app *a, const char *args)
+{
+    double step = strcmp(args, "down") == 0 ? -0.1 : 0.1;
+    char noun[256], start[300];
+    if (!app_noun_text(a, false, noun)) {
+        app_complain(a, "nothing under the cursor to edit");
+        return 0;
+    }
+    struct edit *ed = NULL;
+    struct err e = {0};
+    snprintf(start, sizeof start, "%s *= 1", noun);
+    if (edit_parse(&ed, start, &e) < 0)
+        return finish(a, -1, &e);
+    edit_print(ed, start, sizeof start);
+    edit_free(ed);
+    size_t n = strlen(start) - 1; /* without the 1 */
+    for (int i = a->edits.n - 1; i >= 0; i--)
+        if (strncmp(a->edits.text[i], start, n) == 0) {
+            double factor = round((strtod(a->edits.text[i] + n, NULL) + step) * 1e6) / 1e6;
+            snprintf(start + n, sizeof start - n, "%.9g", factor);
+            int r = edit_list_replace(&a->edits, i, start, &e);
+            if (r == 0)
+                app_say(a, "edit %d: %s", i + 1, a->edits.text[i]);
+            return finish(a, r, &e);
+        }
+    snprintf(start + n, sizeof start - n, "%.9g", 1 + step);
+    app_edit_add(a, start);
+    return 0;
+}
+
+unsigned act_SELECT(struct app *a, const char *args)
+{
+    (void)args;
+    a->selecting = !a->selecting;
+    a->select_row = a->cur.row;
+    a->select_column = a->cur.column;
+    app_say(a, a->selecting ? "move to the other corner, then a verb: x s M P" : "no selection");
+    return 0;
+}
+
+unsigned act_EDIT(struct app *a, const char *args)
+{
+    struct err e = {0};
+    int replacing = a->replacing - 1;
+    a->replacing = 0;
+    if (*args) {
+        if (replacing < 0 || replacing >= a->edits.n) {
+            app_edit_add(a, args);
+            return 0;
+        }
+        int r = edit_check(a, args, &e);
+        return finish(a, r < 0 ? r : edit_list_replace(&a->edits, replacing, args, &e), &e);
+    }
+    char line[LIMIT_EDIT_TEXT + 8] = "edit ", noun[256];
+    if (a->cur.view == VIEW_EDITS && a->edits.n) {
+        snprintf(line, sizeof line, "edit %s", a->edits.text[a->cur.edit]);
+        a->replacing = a->cur.edit + 1;
+    } else if (app_noun_text(a, false, noun)) {
+        snprintf(line, sizeof line, "edit %s = 0", noun);
+    }
+    app_line_open(a, LINE_COMMAND, line);
+    return 0;
+}
+
+/* ---- the list ----------------------------------------------------------------------------------------- */
+
+int app_edit_under(const struct app *a)
+{
+    if (a->cur.view == VIEW_EDITS || !a->edits.n)
+        return a->edits.n ? a->cur.edit : -1;
+    struct noun noun;
+    char name[LIMIT_NAME];
+    if (app_view(a)->noun && app_view(a)->noun(a, &noun)) {
+        site_name(noun.site, name);
+        for (int i = a->edits.n - 1; i >= 0; i--) {
+            size_t n = strcspn(a->edits.text[i], "[ ");
+            if (strlen(name) == n && memcmp(name, a->edits.text[i], n) == 0)
+                return i;
+        }
+    }
+    return a->edits.n - 1;
+}
+
+/* The number given, or the edit under the cursor; -1 with a message. */
+static int chosen(struct app *a, const char *args)
+{
+    if (!a->edits.n) {
+        app_complain(a, "no edits yet · x zeroes what is under the cursor");
+        return -1;
+    }
+    if (!*args)
+        return app_edit_under(a);
+    long i = strtol(args, NULL, 10);
+    if (i < 1 || i > a->edits.n) {
+        app_complain(a, "no such edit · 1 to %d", a->edits.n);
+        return -1;
+    }
+    return (int)i - 1;
+}
+
+unsigned act_TOGGLE(struct app *a, const char *args)
+{
+    struct err e = {0};
+    int i = chosen(a, args);
+    if (i < 0)
+        return 0;
+    int r = edit_list_set_on(&a->edits, i, !a->edits.on[i], &e);
+    app_say(a, "edit %d %s: %s", i + 1, a->edits.on[i] ? "on" : "off", a->edits.text[i]);
+    return finish(a, r, &e);
+}
+
+unsigned act_TOGGLE_ALL(struct app *a, const char *args)
+{
+    (void)args;
+    struct err e = {0};
+    if (!a->edits.n) {
+        app_complain(a, "no edits yet · x zeroes what is under the cursor");
+        return 0;
+    }
+    bool on = edit_list_count_on(&a->edits) == 0;
+    int r = edit_list_set_all(&a->edits, on, &e);
+    app_say(a, "all edits %s", on ? "on" : "off");
+    return finish(a, r, &e);
+}
+
+unsigned act_DELETE(struct app *a, const char *args)
+{
+    struct err e = {0};
+    if (!*args && a->cur.view != VIEW_EDITS) {
+        app_complain(a, "d deletes in the edits view (6) · here: o switches off, u takes back, :delete 1");
+        return 0;
+    }
+    int i = chosen(a, args);
+    if (i < 0)
+        return 0;
+    app_say(a, "deleted %s · u brings it back", a->edits.text[i]);
+    return finish(a, edit_list_delete(&a->edits, i, &e), &e);
+}
+
+unsigned act_UNDO(struct app *a, const char *args)
+{
+    (void)args;
+    struct err e = {0};
+    int r = edit_list_undo(&a->edits, &e);
+    app_say(a, "undone: %d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s", edit_list_count_on(&a->edits));
+    return finish(a, r, &e);
+}
+
+unsigned act_REDO(struct app *a, const char *args)
+{
+    (void)args;
+    struct err e = {0};
+    int r = edit_list_redo(&a->edits, &e);
+    app_say(a, "redone: %d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s", edit_list_count_on(&a->edits));
+    return finish(a, r, &e);
+}

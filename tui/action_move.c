@@ -1,0 +1,213 @@
+/* action_move.c - commands that move the cursor and choose what is shown. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "app.h"
+
+/* Index of `word` in words[n], or -1. */
+static int find_word(const char *word, const char *const *words, int n)
+{
+    for (int i = 0; i < n; i++)
+        if (strcmp(word, words[i]) == 0)
+            return i;
+    return -1;
+}
+
+unsigned act_MOVE(struct app *a, const char *args)
+{
+    static const char *const words[MOVE_COUNT] = {"up", "down", "left", "right", "page-up", "page-down", "home", "end",
+                                                  "top", "bottom"};
+    int m = find_word(args, words, MOVE_COUNT);
+    if (m < 0)
+        app_complain(a, "move %s", action_table[ACTION_MOVE].usage);
+    else
+        app_view(a)->move(a, (enum move)m, a->count > 0 ? a->count : 1);
+    return 0;
+}
+
+unsigned act_VIEW(struct app *a, const char *args)
+{
+    int v = find_word(args, view_names, VIEW_COUNT);
+    if (v < 0)
+        app_complain(a, "view %s", action_table[ACTION_VIEW].usage);
+    else
+        app_show_view(a, (enum view_id)v);
+    return 0;
+}
+
+/* "next", "previous", a name: the new place in a cycle of n, or -1. */
+static int cycle(const char *args, int at, const char *const *words, int n)
+{
+    if (strcmp(args, "next") == 0 || !*args)
+        return (at + 1) % n;
+    if (strcmp(args, "previous") == 0)
+        return (at + n - 1) % n;
+    return find_word(args, words, n);
+}
+
+unsigned act_QUANTITY(struct app *a, const char *args)
+{
+    if (a->cur.view == VIEW_ATTENTION) {
+        static const char *const words[] = {"pattern", "scores"};
+        int s = cycle(args, a->scores, words, 2);
+        if (s < 0)
+            app_complain(a, "quantity pattern|scores");
+        else
+            a->scores = s;
+        return 0;
+    }
+    int q = cycle(args, (int)a->quantity, quantity_names, QUANTITY_COUNT);
+    if (q == QUANTITY_MID && a->m->cfg.parallel) /* no such hook in a parallel block */
+        q = strcmp(args, "previous") == 0 ? QUANTITY_PRE : strcmp(args, "next") == 0 ? QUANTITY_ATTN : -1;
+    if (q < 0)
+        app_complain(a, "quantity lens|norm|norm-pre%s|attn|mlp|entropy|rank", a->m->cfg.parallel ? "" : "|norm-mid");
+    else
+        a->quantity = (enum quantity)q;
+    return 0;
+}
+
+unsigned act_FACE(struct app *a, const char *args)
+{
+    int s = cycle(args, (int)a->show, show_names, SHOW_COUNT);
+    if (s < 0)
+        app_complain(a, "face %s", action_table[ACTION_FACE].usage);
+    else if (!edit_list_count_on(&a->edits) && s != SHOW_BASE) {
+        a->show = SHOW_BASE;
+        app_say(a, "no edit is on: base is all there is · x zeroes what is under the cursor");
+    } else
+        a->show = (enum show)s;
+    return 0;
+}
+
+unsigned act_COLOUR(struct app *a, const char *args)
+{
+    static const char *const words[] = {"log", "linear"};
+    bool attention = a->cur.view == VIEW_ATTENTION;
+    int c = cycle(args, attention ? !a->attn_log : a->linear, words, 2);
+    if (c < 0)
+        app_complain(a, "colour linear|log");
+    else {
+        if (attention)
+            a->attn_log = !c;
+        else
+            a->linear = c;
+        app_say(a, "colour scale: %s", words[c]);
+    }
+    return 0;
+}
+
+unsigned act_MASK(struct app *a, const char *args)
+{
+    int m = cycle(args, (int)a->mask, mask_names, MASK_COUNT);
+    if (m < 0)
+        app_complain(a, "mask %s", action_table[ACTION_MASK].usage);
+    else
+        a->mask = (enum mask)m;
+    return 0;
+}
+
+/* "next", "previous" or a number into lo..hi; -1 with a message. */
+static int32_t number(struct app *a, const char *what, const char *args, int32_t at, int32_t lo, int32_t hi)
+{
+    int32_t step = a->count > 0 ? a->count : 1;
+    if (strcmp(args, "next") == 0)
+        at += step;
+    else if (strcmp(args, "previous") == 0)
+        at -= step;
+    else {
+        char *end;
+        long v = strtol(args, &end, 10);
+        if (!*args || *end || v < lo || v > hi) {
+            app_complain(a, "no such %s · %d to %d", what, (int)lo, (int)hi);
+            return -1;
+        }
+        at = (int32_t)v;
+    }
+    return at < lo ? lo : at > hi ? hi : at;
+}
+
+unsigned act_HEAD(struct app *a, const char *args)
+{
+    int32_t n = a->m->cfg.n_heads;
+    if (a->cur.view == VIEW_TENSOR) {
+        int64_t shape[SITE_RANK_MAX];
+        if (site_shape(&a->m->cfg, a->cur.site.id, a->n, shape) < 3) {
+            app_complain(a, "this hook has no heads");
+            return 0;
+        }
+        n = (int32_t)(site_table[a->cur.site.id].dims[0] == DIM_HEAD ? shape[0] : shape[1]);
+    }
+    int32_t h = number(a, "head", args, a->cur.head < n ? a->cur.head : n - 1, 0, n - 1);
+    if (h >= 0)
+        a->cur.head = h;
+    return 0;
+}
+
+unsigned act_LAYER(struct app *a, const char *args)
+{
+    bool tensor = a->cur.view == VIEW_TENSOR;
+    if (tensor && a->cur.site.layer == SITE_ROOT) {
+        app_complain(a, "this hook stands outside the layers");
+        return 0;
+    }
+    int32_t l = number(a, "layer", args, tensor ? a->cur.site.layer : app_layer(a), 0, a->m->cfg.n_layers - 1);
+    if (l < 0)
+        return 0;
+    if (tensor)
+        a->cur.site.layer = l;
+    a->cur.column = l + 1;
+    return 0;
+}
+
+unsigned act_ENTER(struct app *a, const char *args)
+{
+    (void)args;
+    if (!app_view(a)->enter || !app_view(a)->enter(a))
+        app_say(a, "nothing to go into here");
+    return 0;
+}
+
+unsigned act_BACK(struct app *a, const char *args)
+{
+    (void)args;
+    if (a->side_open)
+        a->side_open = false;
+    else if (a->cur.view == VIEW_ATTENTION && a->cur.map)
+        a->cur.map = false;
+    else if (!app_jump_step(a, -1))
+        app_say(a, "nowhere to come back to");
+    return 0;
+}
+
+unsigned act_OLDER(struct app *a, const char *args)
+{
+    (void)args;
+    if (!app_jump_step(a, -1))
+        app_say(a, "no older place");
+    return 0;
+}
+
+unsigned act_NEWER(struct app *a, const char *args)
+{
+    (void)args;
+    if (!app_jump_step(a, 1))
+        app_say(a, "no newer place");
+    return 0;
+}
+
+unsigned act_TENSOR(struct app *a, const char *args)
+{
+    struct site_ref s;
+    struct err e = {0};
+    if (!*args) {
+        app_show_view(a, VIEW_TENSOR);
+    } else if (site_find(&a->m->cfg, args, &s, &e) < 0) {
+        app_complain(a, "%s", e.text);
+    } else {
+        app_jump_push(a);
+        a->cur.site = s;
+        a->cur.view = VIEW_TENSOR;
+        a->cur.element = 0;
+    }
+    return 0;
+}

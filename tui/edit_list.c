@@ -1,0 +1,234 @@
+/* edit_list.c - the edits of the session (see edit_list.h).
+ *
+ * A state of the history is the list as text, a line "+TEXT" or "-TEXT" for each edit (on, off): small, and
+ * restoring one is parsing it. */
+#include "edit_list.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+
+static void list_clear(struct edit_list *l)
+{
+    for (int i = 0; i < l->n; i++) {
+        edit_free(l->edit[i]);
+        free(l->text[i]);
+    }
+    free(l->edit);
+    free(l->text);
+    free(l->on);
+    l->edit = NULL;
+    l->text = NULL;
+    l->on = NULL;
+    l->n = 0;
+}
+
+static int no_memory(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "out of memory");
+}
+
+static int list_append(struct edit_list *l, const char *text, bool on, struct err *e)
+{
+    if (l->n >= LIMIT_EDITS)
+        return err_set(e, ERR_BAD_INPUT, "more than %d edits · delete some first", LIMIT_EDITS);
+    struct edit *ed = NULL;
+    int r = edit_parse(&ed, text, e);
+    if (r < 0)
+        return r;
+    char canonical[LIMIT_EDIT_TEXT];
+    edit_print(ed, canonical, sizeof canonical);
+    size_t n = (size_t)l->n + 1;
+    struct edit **edits = realloc(l->edit, n * sizeof *edits);
+    if (edits)
+        l->edit = edits;
+    char **texts = realloc(l->text, n * sizeof *texts);
+    if (texts)
+        l->text = texts;
+    bool *ons = realloc(l->on, n * sizeof *ons);
+    if (ons)
+        l->on = ons;
+    char *copy = strdup(canonical);
+    if (!edits || !texts || !ons || !copy) {
+        free(copy);
+        edit_free(ed);
+        return no_memory(e);
+    }
+    l->edit[l->n] = ed;
+    l->text[l->n] = copy;
+    l->on[l->n++] = on;
+    return 0;
+}
+
+/* Parse `state` into an empty *l. */
+static int state_read(struct edit_list *l, const char *state, struct err *e)
+{
+    while (*state) {
+        size_t n = strcspn(state, "\n");
+        char *line = strndup(state + 1, n - 1);
+        if (!line)
+            return no_memory(e);
+        int r = list_append(l, line, *state == '+', e);
+        free(line);
+        if (r < 0)
+            return r;
+        state += n + 1;
+    }
+    return 0;
+}
+
+/* The list becomes `state`; untouched on failure. */
+static int state_restore(struct edit_list *l, const char *state, struct err *e)
+{
+    struct edit_list fresh = {0};
+    int r = state_read(&fresh, state, e);
+    if (r < 0) {
+        list_clear(&fresh);
+        return r;
+    }
+    list_clear(l);
+    l->edit = fresh.edit;
+    l->text = fresh.text;
+    l->on = fresh.on;
+    l->n = fresh.n;
+    return 0;
+}
+
+/* Push a state behind the present one, forgetting what was undone, and make it the present. */
+static int state_push(struct edit_list *l, const char *state, struct err *e)
+{
+    if (strcmp(state, l->past[l->at]) == 0)
+        return 0;
+    int r = state_restore(l, state, e);
+    if (r < 0)
+        return r;
+    char *copy = strdup(state);
+    char **grown = copy ? realloc(l->past, (size_t)(l->at + 2 > l->n_past ? l->at + 2 : l->n_past) * sizeof *grown) : NULL;
+    if (!grown) {
+        free(copy);
+        struct err ignored;
+        state_restore(l, l->past[l->at], &ignored);
+        return no_memory(e);
+    }
+    l->past = grown;
+    for (int i = l->at + 1; i < l->n_past; i++)
+        free(l->past[i]);
+    l->past[++l->at] = copy;
+    l->n_past = l->at + 1;
+    if (l->n_past > EDIT_LIST_UNDO_MAX) {
+        free(l->past[0]);
+        memmove(l->past, l->past + 1, (size_t)--l->n_past * sizeof *l->past);
+        l->at--;
+    }
+    return 0;
+}
+
+int edit_list_init(struct edit_list *l, struct err *e)
+{
+    *l = (struct edit_list){0};
+    l->past = calloc(1, sizeof *l->past);
+    if (l->past)
+        l->past[0] = strdup("");
+    if (!l->past || !l->past[0]) {
+        free(l->past);
+        return no_memory(e);
+    }
+    l->n_past = 1;
+    return 0;
+}
+
+void edit_list_free(struct edit_list *l)
+{
+    list_clear(l);
+    for (int i = 0; i < l->n_past; i++)
+        free(l->past[i]);
+    free(l->past);
+    *l = (struct edit_list){0};
+}
+
+enum { EVERY = -1 };
+/* The present state with edit `at` (EVERY: all) switched to `on`, or left out, or with another text. */
+static int state_change(struct edit_list *l, int at, bool on, bool leave_out, const char *text, struct err *e)
+{
+    struct bytes b = {0};
+    for (int i = 0; i < l->n; i++) {
+        bool here = i == at || at == EVERY;
+        if (here && leave_out)
+            continue;
+        bytes_addf(&b, "%c%s\n", (here ? on : l->on[i]) ? '+' : '-', here && text ? text : l->text[i]);
+    }
+    if (at == l->n)
+        bytes_addf(&b, "+%s\n", text);
+    int r = b.failed ? no_memory(e) : state_push(l, b.data ? b.data : "", e);
+    bytes_free(&b);
+    return r;
+}
+
+/* Canonical text of an edit into buf. */
+static int canonical_text(const char *text, char buf[LIMIT_EDIT_TEXT], struct err *e)
+{
+    struct edit *ed = NULL;
+    int r = edit_parse(&ed, text, e);
+    if (r < 0)
+        return r;
+    edit_print(ed, buf, LIMIT_EDIT_TEXT);
+    edit_free(ed);
+    return 0;
+}
+
+int edit_list_add(struct edit_list *l, const char *text, struct err *e)
+{
+    return edit_list_replace(l, l->n, text, e);
+}
+
+int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e)
+{
+    char canonical[LIMIT_EDIT_TEXT];
+    int r = canonical_text(text, canonical, e);
+    return r < 0 ? r : state_change(l, i, true, false, canonical, e);
+}
+
+int edit_list_delete(struct edit_list *l, int i, struct err *e)
+{
+    return state_change(l, i, false, true, NULL, e);
+}
+
+int edit_list_set_on(struct edit_list *l, int i, bool on, struct err *e)
+{
+    return state_change(l, i, on, false, NULL, e);
+}
+
+int edit_list_set_all(struct edit_list *l, bool on, struct err *e)
+{
+    return state_change(l, EVERY, on, false, NULL, e);
+}
+
+int edit_list_count_on(const struct edit_list *l)
+{
+    int n = 0;
+    for (int i = 0; i < l->n; i++)
+        n += l->on[i];
+    return n;
+}
+
+int edit_list_undo(struct edit_list *l, struct err *e)
+{
+    if (!l->at)
+        return err_set(e, ERR_BAD_INPUT, "nothing to undo");
+    int r = state_restore(l, l->past[l->at - 1], e);
+    if (r == 0)
+        l->at--;
+    return r;
+}
+
+int edit_list_redo(struct edit_list *l, struct err *e)
+{
+    if (l->at + 1 >= l->n_past)
+        return err_set(e, ERR_BAD_INPUT, "nothing to redo");
+    int r = state_restore(l, l->past[l->at + 1], e);
+    if (r == 0)
+        l->at++;
+    return r;
+}

@@ -1,0 +1,36 @@
+/* edit_list.h - the edits of the session: order, on/off bits, undo and redo.
+ *
+ * An edit is kept as its canonical text and its parsed form.  Every change is one step of the history.
+ * Knows nothing of models; whether an edit fits the model is the caller's to check before adding.
+ * Tested in tests/tui/test_edit_list.c. */
+#ifndef EDIT_LIST_H
+#define EDIT_LIST_H
+
+#include "edit.h"
+
+enum { EDIT_LIST_UNDO_MAX = 1000 };
+
+struct edit_list {
+    struct edit **edit;  /* [n]; parsed */
+    char **text;         /* [n]; canonical */
+    bool *on;            /* [n] */
+    int n;
+    char **past;         /* states as text, oldest first; past[at] is the present */
+    int n_past, at;
+};
+
+int edit_list_init(struct edit_list *l, struct err *e);
+void edit_list_free(struct edit_list *l);
+/* Parse and append one edit, switched on.  On failure the list is as before. */
+int edit_list_add(struct edit_list *l, const char *text, struct err *e);
+/* Replace edit i in its place. */
+int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e);
+int edit_list_delete(struct edit_list *l, int i, struct err *e);
+int edit_list_set_on(struct edit_list *l, int i, bool on, struct err *e);
+int edit_list_set_all(struct edit_list *l, bool on, struct err *e);
+int edit_list_count_on(const struct edit_list *l);
+/* One step back or forth; 0, or negative when there is none. */
+int edit_list_undo(struct edit_list *l, struct err *e);
+int edit_list_redo(struct edit_list *l, struct err *e);
+
+#endif
