@@ -1,0 +1,191 @@
+/* frame.c - one screen as data (see frame.h). */
+#include "frame.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "text.h"
+
+enum { LEVELS = 63 };
+
+bool frame_begin(struct frame *f, int w, int h)
+{
+    for (int i = 0; i < f->n_pictures; i++)
+        image_free(&f->picture[i].image);
+    f->n_pictures = f->n_popups = 0;
+    f->caret_x = f->caret_y = -1;
+    if (!f->canvas || f->canvas->w != w || f->canvas->h != h) {
+        canvas_free(f->canvas);
+        f->canvas = canvas_new(w, h);
+    }
+    if (!f->canvas)
+        return false;
+    f->canvas->ascii = f->caps.ascii;
+    canvas_clear(f->canvas);
+    return true;
+}
+
+void frame_free(struct frame *f)
+{
+    for (int i = 0; i < f->n_pictures; i++)
+        image_free(&f->picture[i].image);
+    canvas_free(f->canvas);
+    *f = (struct frame){0};
+}
+
+static bool has_pixels(const struct frame *f)
+{
+    return (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) && f->caps.cell_w > 0 &&
+           f->caps.cell_h > 0;
+}
+
+static void add_picture(struct frame *f, struct rect r, const struct heat *m, int block_w, int block_h)
+{
+    if (f->n_pictures == FRAME_PICTURES_MAX || r.w * f->caps.cell_w > IMAGE_SIDE_MAX || r.h * f->caps.cell_h > IMAGE_SIDE_MAX)
+        return;
+    struct picture *p = &f->picture[f->n_pictures];
+    struct image im = {0};
+    if (heat_image(m, LEVELS, &im) != IMAGE_OK)
+        return;
+    *p = (struct picture){.r = r, .image = im, .block_w = block_w, .block_h = block_h};
+    f->n_pictures++;
+}
+
+/* m shrunk to at most rows x cols in *own (malloc'ed values in own->value), or as it is. */
+static struct heat pooled(const struct heat *m, int rows, int cols)
+{
+    if (m->rows <= rows && m->cols <= cols)
+        return *m;
+    struct heat own = *m;
+    own.rows = m->rows < rows ? m->rows : rows;
+    own.cols = m->cols < cols ? m->cols : cols;
+    own.stride = own.cols;
+    float *v = calloc((size_t)own.rows * (size_t)own.cols, sizeof *v);
+    if (v)
+        heat_pool(m, own.rows, own.cols, v);
+    own.value = v;
+    return own;
+}
+
+static void pooled_free(struct heat *own, const struct heat *m)
+{
+    if (own->value != m->value)
+        free((void *)(uintptr_t)own->value);
+}
+
+static struct frame_place heat_characters(struct frame *f, struct rect r, const struct heat *m)
+{
+    bool color = f->caps.depth != COLOR_DEPTH_NONE && !f->caps.ascii;
+    struct heat small = pooled(m, color ? 2 * r.h : r.h, r.w);
+    if (!small.value)
+        return (struct frame_place){.r = {r.x, r.y, 0, 0}};
+    struct rect used = {r.x, r.y, small.cols, color ? (small.rows + 1) / 2 : small.rows};
+    if (color)
+        heat_half_blocks(&small, f->canvas, used);
+    else
+        heat_glyphs(&small, f->canvas, used, HEAT_SHADES);
+    struct frame_place at = {used, (double)small.cols / m->cols, (double)small.rows / m->rows / (color ? 2 : 1)};
+    pooled_free(&small, m);
+    return at;
+}
+
+struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat *m)
+{
+    r = rect_intersect(r, canvas_rect(f->canvas));
+    if (rect_is_empty(r) || m->rows <= 0 || m->cols <= 0)
+        return (struct frame_place){.r = {r.x, r.y, 0, 0}};
+    if (!has_pixels(f))
+        return heat_characters(f, r, m);
+    int w_px = r.w * f->caps.cell_w, h_px = r.h * f->caps.cell_h / 6 * 6;
+    struct heat small = pooled(m, h_px, w_px);
+    if (!small.value)
+        return (struct frame_place){.r = {r.x, r.y, 0, 0}};
+    int block = heat_block_px(small.rows, small.cols, w_px, h_px);
+    struct rect used = {r.x, r.y, (small.cols * block + f->caps.cell_w - 1) / f->caps.cell_w,
+                        (small.rows * block + f->caps.cell_h - 1) / f->caps.cell_h};
+    heat_characters(f, used, m);
+    add_picture(f, used, &small, block, block);
+    struct frame_place at = {used, (double)small.cols * block / f->caps.cell_w / m->cols,
+                             (double)small.rows * block / f->caps.cell_h / m->rows};
+    pooled_free(&small, m);
+    return at;
+}
+
+void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w, int cell_h)
+{
+    bool color = f->caps.depth != COLOR_DEPTH_NONE, symmetric = m->scale.kind == SCALE_SYMMETRIC;
+    for (int i = 0; i < m->rows; i++)
+        for (int j = 0; j < m->cols; j++) {
+            float v = m->value[i * m->stride + j];
+            double at = scale_at(m->scale, v);
+            struct rect cell = {r.x + j * cell_w, r.y + i * cell_h, cell_w, cell_h};
+            cell = rect_intersect(cell, r);
+            if (rect_is_empty(cell) || (symmetric && v == 0)) /* no change: blank */
+                continue;
+            uint32_t bg = isnan(at) ? COLORMAP_NAN : colormap_at(m->map, at);
+            double size = symmetric ? fabs(at - 0.5) * 2 : at;
+            if (color)
+                canvas_fill(f->canvas, cell, canvas_style(color_text_over(bg), bg, 0), isnan(at) ? "!" : " ");
+            else
+                canvas_fill(f->canvas, cell, canvas_plain(symmetric && v < 0 ? CANVAS_UNDERLINE : 0),
+                            heat_glyph(size, f->caps.ascii ? HEAT_RAMP : HEAT_SHADES));
+        }
+}
+
+struct rect frame_popup(struct frame *f, struct rect r, const char *title)
+{
+    struct canvas *c = f->canvas;
+    r = rect_intersect(r, canvas_rect(c));
+    if (f->n_popups < FRAME_POPUPS_MAX)
+        f->popup[f->n_popups++] = r;
+    struct canvas_style st = canvas_plain(0);
+    canvas_fill(c, r, st, " ");
+    if (r.w < 2 || r.h < 2)
+        return r;
+    struct rect in = {r.x + 1, r.y + 1, r.w - 2, r.h - 2};
+    canvas_fill(c, (struct rect){in.x, r.y, in.w, 1}, st, "─");
+    canvas_fill(c, (struct rect){in.x, r.y + r.h - 1, in.w, 1}, st, "─");
+    canvas_fill(c, (struct rect){r.x, in.y, 1, in.h}, st, "│");
+    canvas_fill(c, (struct rect){r.x + r.w - 1, in.y, 1, in.h}, st, "│");
+    canvas_put(c, r, 0, 0, st, "┌");
+    canvas_put(c, r, r.w - 1, 0, st, "┐");
+    canvas_put(c, r, 0, r.h - 1, st, "└");
+    canvas_put(c, r, r.w - 1, r.h - 1, st, "┘");
+    if (title && *title) {
+        canvas_put(c, r, 2, 0, st, " ");
+        int n = canvas_put(c, (struct rect){r.x, r.y, r.w - 2, 1}, 3, 0, canvas_plain(CANVAS_BOLD), title);
+        canvas_put(c, (struct rect){r.x, r.y, r.w - 1, 1}, 3 + n, 0, st, " ");
+    }
+    return in;
+}
+
+int frame_visible(const struct frame *f, struct rect r, struct rect *out, int max)
+{
+    int n = 0;
+    if (max > 0 && !rect_is_empty(r))
+        out[n++] = r;
+    for (int p = 0; p < f->n_popups; p++) {
+        int was = n;
+        for (int i = 0; i < was; i++) {
+            struct rect a = out[i], cut = rect_intersect(a, f->popup[p]);
+            if (rect_is_empty(cut))
+                continue;
+            struct rect part[4] = {
+                {a.x, a.y, a.w, cut.y - a.y},
+                {a.x, cut.y + cut.h, a.w, a.y + a.h - cut.y - cut.h},
+                {a.x, cut.y, cut.x - a.x, cut.h},
+                {cut.x + cut.w, cut.y, a.x + a.w - cut.x - cut.w, cut.h}};
+            out[i] = (struct rect){0};
+            for (int k = 0; k < 4; k++)
+                if (!rect_is_empty(part[k]) && n < max)
+                    out[n++] = part[k];
+        }
+        int kept = 0;
+        for (int i = 0; i < n; i++)
+            if (!rect_is_empty(out[i]))
+                out[kept++] = out[i];
+        n = kept;
+    }
+    return n;
+}

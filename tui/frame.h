@@ -1,0 +1,58 @@
+/* frame.h - one screen as data: cells, pictures over them, popups over those, the caret.
+ *
+ * Views draw a frame without knowing whether it goes to a terminal, a file or a test.  Below every picture the
+ * canvas holds the same picture in characters, for whoever cannot show pixels.
+ * Tested in tests/tui/test_frame.c. */
+#ifndef FRAME_H
+#define FRAME_H
+
+#include "canvas.h"
+#include "heat.h"
+#include "image.h"
+
+enum { FRAME_PICTURES_MAX = 96, FRAME_POPUPS_MAX = 4 };
+
+struct picture {
+    struct rect r;         /* the cells that belong to it */
+    struct image image;    /* one pixel per sample */
+    int block_w, block_h;  /* size in pixels of one sample */
+};
+
+/* What the terminal can show; cell_w == 0: pixels are not known. */
+enum graphics { GRAPHICS_NONE, GRAPHICS_BLOCKS, GRAPHICS_SIXEL, GRAPHICS_KITTY };
+struct frame_caps {
+    enum graphics graphics;
+    enum color_depth depth;
+    int cell_w, cell_h;
+    bool ascii;
+};
+
+struct frame {
+    struct frame_caps caps;
+    struct canvas *canvas;
+    struct picture picture[FRAME_PICTURES_MAX];
+    int n_pictures;
+    struct rect popup[FRAME_POPUPS_MAX];
+    int n_popups;
+    int caret_x, caret_y;  /* -1 = hidden */
+};
+
+/* Room for w x h cells, emptied.  False when out of memory. */
+bool frame_begin(struct frame *f, int w, int h);
+void frame_free(struct frame *f);
+/* Where a matrix stands: the cells it covers, and columns and rows of cells per sample. */
+struct frame_place {
+    struct rect r;
+    double dx, dy;
+};
+/* Draw a matrix as large as it fits into r, with equal blocks: a picture, and characters below it. */
+struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat *m);
+/* Draw a matrix with exactly cell_w x cell_h characters for each sample: tables with a picture inside. */
+void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w, int cell_h);
+/* Clear r for a popup with a border and a title; what is inside the border. */
+struct rect frame_popup(struct frame *f, struct rect r, const char *title);
+
+/* The parts of r that no popup covers, at most max (4 for each popup); how many. */
+int frame_visible(const struct frame *f, struct rect r, struct rect *out, int max);
+
+#endif

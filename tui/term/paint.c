@@ -1,0 +1,110 @@
+/* paint.c - canvas to ncurses (see paint.h). */
+#include "paint.h"
+
+#include <curses.h>
+#include <stdlib.h>
+#include <string.h>
+#include <wchar.h>
+
+struct paint {
+    struct canvas_cell *was; /* what the ncurses screen holds */
+    int w, h;
+};
+
+struct paint *paint_new(void)
+{
+    return calloc(1, sizeof(struct paint));
+}
+
+void paint_free(struct paint *p)
+{
+    if (p)
+        free(p->was);
+    free(p);
+}
+
+void paint_forget(struct paint *p)
+{
+    free(p->was);
+    p->was = NULL;
+}
+
+static int color_number(uint32_t rgb, enum color_depth depth)
+{
+    if (rgb & COLOR_DEFAULT_FLAG)
+        return -1;
+    switch (depth) {
+    case COLOR_DEPTH_TRUE: return rgb < 8 ? 8 : (int)rgb; /* 0..7 are the user's palette, and bold makes them bright */
+    case COLOR_DEPTH_256: return color_nearest_256(rgb);
+    case COLOR_DEPTH_16: return COLORS >= 16 ? color_nearest_16(rgb) : color_nearest_16(rgb) & 7;
+    default: return -1;
+    }
+}
+
+static void put_cell(int x, int y, const struct canvas_cell *cell, enum color_depth depth)
+{
+    wchar_t wide[CCHARW_MAX + 1];
+    int n = 0;
+    const char *s = cell->text, *end = s + strlen(s);
+    while (s < end && n < CCHARW_MAX) {
+        int32_t cp;
+        s += text_decode(s, (size_t)(end - s), &cp);
+        wide[n++] = cp < 0 ? L'?' : (wchar_t)cp;
+    }
+    wide[n] = 0;
+    attr_t attr = (cell->style.attr & CANVAS_BOLD ? A_BOLD : 0) | (cell->style.attr & CANVAS_DIM ? A_DIM : 0) |
+                  (cell->style.attr & CANVAS_REVERSE ? A_REVERSE : 0) |
+                  (cell->style.attr & CANVAS_UNDERLINE ? A_UNDERLINE : 0);
+    int fg = color_number(cell->style.fg, depth), bg = color_number(cell->style.bg, depth);
+    int pair = fg < 0 && bg < 0 ? 0 : alloc_pair(fg, bg);
+    if (pair < 0)
+        pair = 0;
+    cchar_t cc;
+    if (setcchar(&cc, wide, attr, 0, &pair) == OK)
+        mvadd_wch(y, x, &cc);
+}
+
+static bool same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
+{
+    return a->width == b->width && a->style.fg == b->style.fg && a->style.bg == b->style.bg &&
+           a->style.attr == b->style.attr && strcmp(a->text, b->text) == 0;
+}
+
+/* Row y below a picture: eight columns of space and no-break space spell y in binary. */
+static struct canvas_cell filler(int x, int y)
+{
+    struct canvas_cell cell = {.width = 1, .style = canvas_plain(0)};
+    strcpy(cell.text, y >> (x & 7) & 1 ? "\xc2\xa0" : " ");
+    return cell;
+}
+
+void paint_frame(struct paint *p, const struct frame *f, const bool *show)
+{
+    const struct canvas *c = f->canvas;
+    size_t cells = (size_t)c->w * (size_t)c->h;
+    struct canvas_cell *now = malloc(cells * sizeof *now);
+    if (!now)
+        return;
+    memcpy(now, c->cell, cells * sizeof *now);
+    for (int i = 0; i < f->n_pictures; i++) {
+        struct rect part[1 + 4 * FRAME_POPUPS_MAX];
+        int n = show[i] ? frame_visible(f, f->picture[i].r, part, 1 + 4 * FRAME_POPUPS_MAX) : 0;
+        for (int k = 0; k < n; k++)
+            for (int y = part[k].y; y < part[k].y + part[k].h; y++)
+                for (int x = part[k].x; x < part[k].x + part[k].w; x++)
+                    now[y * c->w + x] = filler(x - f->picture[i].r.x, y);
+    }
+    bool all = !p->was || p->w != c->w || p->h != c->h;
+    if (all)
+        werase(stdscr);
+    for (int y = 0; y < c->h; y++)
+        for (int x = 0; x < c->w; x++) {
+            const struct canvas_cell *cell = &now[y * c->w + x];
+            if (cell->width && (all || !same_cell(cell, &p->was[y * c->w + x])))
+                put_cell(x, y, cell, f->caps.depth);
+        }
+    free(p->was);
+    p->was = now;
+    p->w = c->w;
+    p->h = c->h;
+}
