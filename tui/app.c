@@ -1,0 +1,454 @@
+/* app.c - the explorer's state: opening, input, requests and answers (see app.h). */
+#include "app.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "run.h"
+
+const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "entropy", "rank"};
+const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised", "row-max", "value"};
+const char *const show_names[SHOW_COUNT] = {"base", "edited", "difference"};
+
+const struct view *const view_table[VIEW_COUNT] = {
+#define VIEW(id, name) &view_##name,
+#include "views.def"
+};
+
+static void say_va(struct app *a, bool bad, const char *fmt, va_list ap)
+{
+    vsnprintf(a->message, sizeof a->message, fmt, ap);
+    a->message_bad = bad;
+}
+
+void app_say(struct app *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say_va(a, false, fmt, ap);
+    va_end(ap);
+}
+
+void app_complain(struct app *a, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    say_va(a, true, fmt, ap);
+    va_end(ap);
+}
+
+const struct view *app_view(const struct app *a)
+{
+    return view_table[a->cur.view];
+}
+
+int32_t app_layer(const struct app *a)
+{
+    return a->cur.column > 0 ? a->cur.column - 1 : 0;
+}
+
+int32_t app_target(const struct app *a)
+{
+    return a->target >= 0 ? a->target : a->pair[0];
+}
+
+/* ---- opening ------------------------------------------------------------------------------------------ */
+
+static int sites_open(struct app *a, struct err *e)
+{
+    size_t max = ((size_t)a->m->cfg.n_layers + 1) * SITE_COUNT;
+    a->sites = calloc(max, sizeof *a->sites);
+    if (!a->sites)
+        return err_set(e, ERR_SYSTEM, "out of memory");
+    a->n_sites = site_list(&a->m->cfg, a->sites);
+    a->observed = calloc((size_t)a->n_sites + 1, sizeof *a->observed);
+    return a->observed ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
+}
+
+static int prompt_open(struct app *a, const struct app_options *o, struct err *e)
+{
+    if (!o->tokens) {
+        const char *text = o->prompt ? o->prompt : "";
+        a->prompt = strdup(text);
+        int r = model_tokens(a->m, text, strlen(text), o->bos, &a->tokens, &a->n, e);
+        if (r < 0)
+            return r;
+    } else {
+        size_t len = 0;
+        a->tokens = malloc((size_t)o->n * sizeof *a->tokens);
+        if (!a->tokens)
+            return err_set(e, ERR_SYSTEM, "out of memory");
+        memcpy(a->tokens, o->tokens, (size_t)o->n * sizeof *a->tokens);
+        a->n = o->n;
+        a->prompt = tokenizer_decode(a->m->tok, o->tokens, (size_t)o->n, TOKENIZER_SKIP_SPECIAL, &len, e);
+    }
+    if (!a->prompt)
+        return err_set(e, ERR_SYSTEM, "out of memory");
+    bool over;
+    return model_check_tokens(a->m, a->tokens, a->n, &over, e);
+}
+
+int app_open(struct app *a, const struct app_options *o, struct err *e)
+{
+    *a = (struct app){.opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24};
+    a->pair[0] = o->pair[0];
+    a->pair[1] = o->pair[1];
+    a->pair_auto = a->pair_wanted = o->pair[0] < 0 || o->pair[1] < 0;
+    a->complete.at = -1;
+    int r = edit_list_init(&a->edits, e);
+    if (r == 0)
+        r = sites_open(a, e);
+    if (r == 0)
+        r = prompt_open(a, o, e);
+    for (int i = 0; r == 0 && i < o->n_edits; i++)
+        r = edit_list_add(&a->edits, o->edits[i], e);
+    if (r == 0 && o->other && !app_set_other(a, o->other))
+        r = err_set(e, ERR_BAD_INPUT, "%s", a->message);
+    if (r < 0) {
+        app_free(a);
+        return r;
+    }
+    a->cur = (struct place){.view = VIEW_GRID, .row = a->n - 1, .column = a->m->cfg.n_layers,
+                            .site = {SITE_RESID_POST, a->m->cfg.n_layers - 1}};
+    a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
+    app_values_changed(a);
+    return 0;
+}
+
+static void completion_free(struct completion *c)
+{
+    for (int i = 0; i < c->n; i++)
+        free(c->item[i]);
+    free(c->stem);
+    *c = (struct completion){.at = -1};
+}
+
+void app_free(struct app *a)
+{
+    snapshot_release(a->snap);
+    snapshot_release(a->old);
+    edit_list_free(&a->edits);
+    completion_free(&a->complete);
+    for (int i = 0; i < LINE_MODE_COUNT; i++)
+        line_history_free(&a->history[i]);
+    line_free(&a->line);
+    bytes_free(&a->copied);
+    free(a->sites);
+    free(a->observed);
+    free(a->prompt);
+    free(a->other);
+    free(a->tokens);
+    free(a->other_tokens);
+    free(a->last_verb);
+    free(a->line_before);
+    *a = (struct app){0};
+}
+
+/* ---- places ------------------------------------------------------------------------------------------- */
+
+void app_jump_push(struct app *a)
+{
+    if (a->n_jump == JUMP_MAX)
+        memmove(a->jump, a->jump + 1, (size_t)--a->n_jump * sizeof *a->jump);
+    if (a->at_jump < a->n_jump)
+        a->n_jump = a->at_jump;
+    a->jump[a->n_jump++] = a->cur;
+    a->at_jump = a->n_jump;
+}
+
+bool app_jump_step(struct app *a, int step)
+{
+    int to = a->at_jump + step;
+    if (to < 0 || to >= a->n_jump + (step < 0 && a->at_jump == a->n_jump))
+        return false;
+    if (step < 0 && a->at_jump == a->n_jump && a->n_jump < JUMP_MAX) {
+        a->jump[a->n_jump++] = a->cur; /* so that `newer` comes back here */
+    }
+    if (to >= a->n_jump)
+        return false;
+    a->at_jump = to;
+    a->cur = a->jump[to];
+    return true;
+}
+
+void app_show_view(struct app *a, enum view_id view)
+{
+    if (a->cur.view == view)
+        return;
+    app_jump_push(a);
+    a->cur.view = view;
+    a->side_open = a->selecting = false;
+}
+
+void app_resize(struct app *a, int w, int h)
+{
+    a->w = w;
+    a->h = h;
+}
+
+/* ---- input -------------------------------------------------------------------------------------------- */
+
+static unsigned context(const struct app *a)
+{
+    if (a->mode == LINE_HELP)
+        return CTX_HELP;
+    return a->mode != LINE_NONE ? CTX_LINE : 1u << a->cur.view;
+}
+
+unsigned app_command(struct app *a, const char *command)
+{
+    const char *args;
+    enum action_id id = action_find(command, &args);
+    if (id == ACTION_COUNT) {
+        char word[64];
+        text_copy(word, sizeof word, command, strcspn(command, " "), TEXT_PLAIN);
+        app_complain(a, "no command \"%s\" · Tab shows what there is, ? the keys", word);
+        return 0;
+    }
+    if (!(action_table[id].where & context(a))) {
+        app_complain(a, "%s means nothing in %s", action_table[id].name, a->mode ? "a line" : view_names[a->cur.view]);
+        return 0;
+    }
+    return action_table[id].run(a, args);
+}
+
+static bool is_printable(uint32_t key)
+{
+    return key >= 0x20 && key < KEYS_SPECIAL;
+}
+
+static unsigned key_unbound(struct app *a)
+{
+    uint32_t key = a->pending[0];
+    if (a->mode != LINE_NONE && a->n_pending == 1 && is_printable(key)) {
+        char utf8[4];
+        size_t n = text_encode((int32_t)key, utf8);
+        line_insert(&a->line, utf8, n);
+        app_line_changed(a);
+    } else if (a->mode == LINE_NONE) {
+        char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
+        keymap_sequence(a->pending, a->n_pending, keys, sizeof keys);
+        app_complain(a, "%s means nothing in %s · ? shows the keys", keys, view_names[a->cur.view]);
+    }
+    return 0;
+}
+
+static unsigned key_run(struct app *a, const struct binding *b)
+{
+    char command[KEYMAP_COMMAND_MAX];
+    snprintf(command, sizeof command, "%s", b->command);
+    a->n_pending = 0;
+    a->which_key = false;
+    unsigned react = app_command(a, command);
+    a->count = 0;
+    return react;
+}
+
+static unsigned input_key(struct app *a, uint32_t key)
+{
+    if (a->mode == LINE_NONE && !a->n_pending)
+        a->message[0] = 0;
+    if (a->opt.keymap->counts && a->mode == LINE_NONE && !a->n_pending && key >= '0' && key <= '9' &&
+        (key != '0' || a->count)) {
+        a->count = a->count < 100000 ? a->count * 10 + (int)(key - '0') : a->count;
+        return 0;
+    }
+    a->pending[a->n_pending++] = key;
+    const struct binding *b;
+    enum keymap_match match = keymap_find(a->opt.keymap, context(a), a->pending, a->n_pending, &b);
+    if (match == KEYMAP_RUN)
+        return key_run(a, b);
+    if (match == KEYMAP_PREFIX && a->n_pending < KEYMAP_SEQ_MAX)
+        return 0;
+    unsigned react = 0;
+    if (!(a->n_pending > 1 && key == KEYS_ESC)) /* Esc leaves a prefix */
+        react = key_unbound(a);
+    a->n_pending = a->count = 0;
+    a->which_key = false;
+    return react;
+}
+
+static unsigned input_mouse(struct app *a, const struct input *in)
+{
+    if (a->mode != LINE_NONE)
+        return 0;
+    if (in->act == MOUSE_WHEEL_UP || in->act == MOUSE_WHEEL_DOWN) {
+        app_view(a)->move(a, in->act == MOUSE_WHEEL_UP ? MOVE_UP : MOVE_DOWN, 3);
+    } else if (in->act == MOUSE_PRESS && in->button == 0) {
+        a->message[0] = 0;
+        if (in->y == 1) { /* the tabs: " [1 grid] 2 attention ..." */
+            int x = 1;
+            for (int v = 0; v < VIEW_COUNT; v++) {
+                int width = (int)strlen(view_names[v]) + (v == (int)a->cur.view ? 4 : 2);
+                if (in->x >= x && in->x < x + width) {
+                    app_show_view(a, (enum view_id)v);
+                    break;
+                }
+                x += width + 1;
+            }
+        } else {
+            app_view(a)->click(a, in->x, in->y);
+        }
+    }
+    return 0;
+}
+
+unsigned app_input(struct app *a, const struct input *in)
+{
+    switch (in->kind) {
+    case INPUT_KEY:
+        return input_key(a, in->key);
+    case INPUT_MOUSE:
+        return input_mouse(a, in);
+    case INPUT_PASTE:
+        if (a->mode == LINE_NONE) {
+            app_say(a, "paste goes into a line: press : or p first");
+            return 0;
+        }
+        for (size_t i = 0; i < in->len; i++) { /* one line: line breaks become spaces */
+            char c = in->text[i];
+            line_insert(&a->line, (unsigned char)c < 0x20 ? " " : &c, 1);
+        }
+        app_line_changed(a);
+        return 0;
+    case INPUT_REPLY:
+        break;
+    }
+    return 0;
+}
+
+int app_wait_ms(const struct app *a)
+{
+    return a->n_pending && !a->which_key ? 300 : -1;
+}
+
+unsigned app_timeout(struct app *a)
+{
+    const struct binding *b = NULL;
+    if (!a->n_pending)
+        return 0;
+    keymap_find(a->opt.keymap, context(a), a->pending, a->n_pending, &b);
+    if (b)
+        return key_run(a, b); /* short for something longer that did not come */
+    a->which_key = true;
+    return 0;
+}
+
+/* ---- asking and answers ------------------------------------------------------------------------------- */
+
+void app_values_changed(struct app *a)
+{
+    a->asking_changed = true;
+}
+
+static void mend_cursor(struct app *a)
+{
+    struct place *p = &a->cur;
+    const struct config *cfg = &a->m->cfg;
+    p->row = p->row >= a->n ? a->n - 1 : p->row < 0 ? 0 : p->row;
+    p->src = p->src > p->row ? p->row : p->src < 0 ? 0 : p->src;
+    p->column = p->column > cfg->n_layers ? cfg->n_layers : p->column < 0 ? 0 : p->column;
+    p->head = p->head >= cfg->n_heads ? cfg->n_heads - 1 : p->head < 0 ? 0 : p->head;
+}
+
+void app_want(struct app *a, struct session_want *w)
+{
+    mend_cursor(a);
+    bool side;
+    a->body = app_body(a, &side);
+    app_view(a)->layout(a, a->body);
+    static struct pair_prompt other;
+    *w = (struct session_want){
+        .tokens = a->tokens, .n = a->n, .edits = a->edits.edit, .on = a->edits.on, .n_edits = a->edits.n,
+        .target = app_target(a), .pair = {a->pair[0], a->pair[1]}, .cell_column = -1, .attn_layer = -1,
+        .tensor = {SITE_COUNT, SITE_ROOT}};
+    if (a->other_tokens) {
+        other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
+        w->prompts = &other;
+        w->n_prompts = 1;
+    }
+    app_view(a)->want(a, w);
+    if (a->pair_wanted) { /* the two likeliest at the end */
+        w->cell_column = a->m->cfg.n_layers;
+        w->cell_row = a->n - 1;
+        w->cell_k = w->cell_k > 2 ? w->cell_k : 2;
+    }
+}
+
+void app_asked(struct app *a, uint64_t generation)
+{
+    a->generation = generation;
+    if (a->asking_changed)
+        a->values_generation = generation;
+    a->asking_changed = false;
+}
+
+static void take_pair(struct app *a)
+{
+    const struct snapshot *s = a->snap;
+    const struct snapshot_face *f = &s->face[FACE_BASE];
+    if (!a->pair_wanted || s->generation < a->values_generation || !f->detail_top || s->detail_k < 2 ||
+        s->cell_column != a->m->cfg.n_layers || s->cell_row != a->n - 1)
+        return;
+    a->pair[0] = f->detail_top[0].id;
+    a->pair[1] = f->detail_top[1].id;
+    a->pair_wanted = false;
+}
+
+void app_take(struct app *a, const struct snapshot *s)
+{
+    if (!s)
+        return;
+    if (s->err.code < 0) {
+        if (s->err.code != ERR_CANCELLED)
+            app_complain(a, "%s", s->err.text);
+        snapshot_release(s);
+        return;
+    }
+    if (a->snap && a->snap->complete && a->snap != a->old) {
+        snapshot_release(a->old);
+        a->old = a->snap;
+    } else {
+        snapshot_release(a->snap);
+    }
+    a->snap = s;
+    take_pair(a);
+}
+
+static bool face_has(const struct snapshot_face *f, enum part p)
+{
+    switch (p) {
+    case PART_CELLS: return f->cells && f->top;
+    case PART_NORMS: return f->norms.post != NULL;
+    case PART_DETAIL: return f->detail_top && f->detail_columns;
+    case PART_PATTERN: return f->pattern != NULL;
+    case PART_TENSOR: return f->tensor != NULL;
+    case PART_STATS: return f->stats != NULL;
+    case PART_ANY: return true;
+    }
+    return false;
+}
+
+static bool has(const struct snapshot *s, enum part p)
+{
+    return s && face_has(&s->face[FACE_BASE], p) && (!s->edited || face_has(&s->face[FACE_EDITED], p));
+}
+
+const struct snapshot *app_part(const struct app *a, enum part p, bool *stale)
+{
+    const struct snapshot *s = has(a->snap, p) ? a->snap : has(a->old, p) ? a->old : NULL;
+    *stale = s && (a->asking_changed || s->generation < a->values_generation);
+    return s;
+}
+
+enum show app_show(const struct app *a, const struct snapshot *s)
+{
+    return s->edited ? a->show : SHOW_BASE;
+}
+
+float show_value(enum show show, float base, float edited)
+{
+    return show == SHOW_BASE ? base : show == SHOW_EDITED ? edited : edited - base;
+}

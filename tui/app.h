@@ -1,0 +1,186 @@
+/* app.h - the explorer without a terminal: state, events in, frames and requests out.
+ *
+ * Keys, mouse and snapshots change the state; app_want says what to ask the session for; app_draw draws the state.
+ * Whoever drives it (explorer.c with a terminal, play.c with a script, tests) owns the session and the clock.
+ * Knows no terminal, never waits.  One thread.  Tested in tests/tui/. */
+#ifndef APP_H
+#define APP_H
+
+#include "edit_list.h"
+#include "frame.h"
+#include "keymap.h"
+#include "line.h"
+#include "model.h"
+#include "session.h"
+#include "view.h"
+
+enum { /* what an event asks of the driver */
+    REACT_QUIT = 1,
+    REACT_SUSPEND = 2,
+    REACT_REPAINT = 4,
+    REACT_COPY = 8 /* app.copied */
+};
+
+enum show { SHOW_BASE, SHOW_EDITED, SHOW_DIFFERENCE, SHOW_COUNT };
+enum line_mode { LINE_NONE, LINE_COMMAND, LINE_SEARCH, LINE_PROMPT, LINE_OTHER, LINE_PAIR, LINE_HELP, LINE_MODE_COUNT };
+enum quantity { QUANTITY_LENS, QUANTITY_NORM, QUANTITY_PRE, QUANTITY_MID, QUANTITY_ATTN, QUANTITY_MLP,
+                QUANTITY_ENTROPY, QUANTITY_RANK, QUANTITY_COUNT };
+enum mask { MASK_RAW, MASK_NO_FIRST, MASK_RENORMALISED, MASK_ROW_MAX, MASK_VALUE, MASK_COUNT };
+enum { JUMP_MAX = 100, CELL_K = 24, SIDE_MIN_COLUMNS = 100, SMALL_COLUMNS = 60, SMALL_ROWS = 12, COMPLETE_MAX = 64,
+       TENSOR_COLUMNS_MAX = 1 << 16 };
+
+extern const char *const quantity_names[QUANTITY_COUNT];
+extern const char *const mask_names[MASK_COUNT];
+extern const char *const show_names[SHOW_COUNT];
+
+/* Where the cursor stands; what the jump list remembers. */
+struct place {
+    enum view_id view;
+    int32_t row;             /* position; destination in attention */
+    int32_t column;          /* of the lens: 0 the embedding, l + 1 the end of block l */
+    int32_t head, src;
+    bool map;                /* attention: in the large map, not among the heads */
+    struct site_ref site;    /* tensor */
+    int32_t element;         /* tensor: column of the slice */
+    int32_t hook;            /* hooks: index into app.sites */
+    int32_t edit;
+};
+
+struct completion {
+    char *item[COMPLETE_MAX];
+    int n, at;               /* at -1: none taken yet */
+    size_t begin;            /* of the word in the line */
+    char *stem;              /* the line as typed */
+};
+
+struct app_options {
+    const struct model *model;
+    const char *prompt;            /* text; ignored if tokens is set */
+    const int32_t *tokens;
+    int32_t n;
+    int bos;                       /* as model_tokens */
+    const char *const *edits;
+    int n_edits;
+    int32_t pair[2];               /* -1 = the two likeliest at the end of the base run */
+    const char *other;             /* the other prompt, NULL = none */
+    struct keymap *keymap;         /* borrowed */
+    bool fixed;                    /* times are not shown: screens to compare */
+};
+
+struct app {
+    struct app_options opt;
+    const struct model *m;
+    struct site_ref *sites;        /* all of the model in firing order */
+    bool *observed;                /* [n_sites] on-request ones that were switched on */
+    int32_t n_sites;
+    int w, h;
+    struct place cur;
+    struct place jump[JUMP_MAX];
+    int n_jump, at_jump;
+    /* scrolling, kept by the layout functions */
+    int32_t row_top, column_left, map_top, map_left, head_left, hook_top, tensor_top, tensor_left, edit_top;
+    struct rect body;
+    int column_width, page;        /* of the view on show: for the mouse and PgUp/PgDn */
+    int rows_y, columns_x;         /* screen position of the first shown row and column */
+    /* what is shown */
+    enum quantity quantity;
+    enum show show;
+    enum mask mask;
+    bool linear, attn_log, scores, keybar_off, side_open;
+    char filter[128];              /* of the hooks view */
+    char search[128];
+    bool selecting;
+    int32_t select_row, select_column;
+    /* the question */
+    char *prompt, *other;
+    int32_t *tokens, n;
+    int32_t *other_tokens, n_other;
+    struct edit_list edits;
+    int32_t pair[2], target;       /* target -1: pair[0] */
+    bool pair_auto, pair_wanted;
+    char *last_verb;               /* " = 0": for again */
+    bool last_everywhere;
+    int replacing;                 /* the line becomes this edit (from 1); 0 = a new one */
+    /* the answer */
+    uint64_t generation;           /* of the newest request */
+    uint64_t values_generation;    /* the first request of the present values */
+    bool asking_changed;           /* the values change with the next request */
+    const struct snapshot *snap, *old; /* newest; the newest that was complete */
+    /* typing */
+    enum line_mode mode;
+    struct line line;
+    struct line_history history[LINE_MODE_COUNT];
+    struct completion complete;
+    char *line_before;             /* what Esc brings back */
+    int help_at, help_top;
+    uint32_t pending[KEYMAP_SEQ_MAX];
+    int n_pending, count;
+    bool which_key;
+    char message[512];
+    bool message_bad;
+    struct bytes copied;
+    struct frame *frame;           /* the last one drawn: for `write` */
+};
+
+int app_open(struct app *a, const struct app_options *o, struct err *e);
+void app_free(struct app *a);
+
+void app_resize(struct app *a, int w, int h);
+unsigned app_input(struct app *a, const struct input *in);
+/* Milliseconds until app_timeout should be called if nothing comes; -1 = never. */
+int app_wait_ms(const struct app *a);
+unsigned app_timeout(struct app *a);
+/* One command as typed after `:`. */
+unsigned app_command(struct app *a, const char *command);
+/* Takes over the reference. */
+void app_take(struct app *a, const struct snapshot *snap);
+
+/* What to ask for now.  Pointers are good until the next event. */
+void app_want(struct app *a, struct session_want *w);
+/* The driver asked; `generation` is the session's. */
+void app_asked(struct app *a, uint64_t generation);
+
+/* Draw all of it.  False when out of memory. */
+bool app_draw(struct app *a, struct frame *f);
+
+/* ---- for actions and views -------------------------------------------------------------------------- */
+
+void app_say(struct app *a, const char *fmt, ...) ERR_PRINTF(2, 3);
+void app_complain(struct app *a, const char *fmt, ...) ERR_PRINTF(2, 3);
+void app_values_changed(struct app *a);
+void app_show_view(struct app *a, enum view_id view); /* with an entry in the jump list */
+void app_jump_push(struct app *a);
+bool app_jump_step(struct app *a, int step);
+/* The layer of the cursor, 0..n_layers-1. */
+int32_t app_layer(const struct app *a);
+int32_t app_target(const struct app *a);
+struct rect app_body(const struct app *a, bool *side);
+const struct view *app_view(const struct app *a);
+/* Edits. */
+int app_edit_add(struct app *a, const char *text);
+/* The verb on the noun under the cursor (and on the rectangle). */
+unsigned app_verb(struct app *a, const char *verb, bool everywhere); /* " = 0" */
+/* The edit that the cursor means: in the edits view its row, else the last one on the noun, else the last. -1 = none */
+int app_edit_under(const struct app *a);
+bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
+/* Prompts.  Bytes beyond the model's context are refused with a message. */
+bool app_set_prompt(struct app *a, const char *text, bool quiet);
+bool app_set_other(struct app *a, const char *text);
+/* A token as typed: "quoted", or a word that is tried with a leading space first.  -1 with a message. */
+int32_t app_token(struct app *a, const char *text, size_t len);
+/* Typing. */
+void app_line_open(struct app *a, enum line_mode mode, const char *text);
+void app_line_changed(struct app *a);
+unsigned app_line_accept(struct app *a);
+void app_line_cancel(struct app *a);
+bool app_help_row(const struct app *a, size_t binding); /* is it listed? */
+
+/* Parts of a snapshot: the newest that has it, NULL if none.  *stale: it belongs to an older question. */
+enum part { PART_CELLS, PART_NORMS, PART_DETAIL, PART_PATTERN, PART_TENSOR, PART_STATS, PART_ANY };
+const struct snapshot *app_part(const struct app *a, enum part p, bool *stale);
+/* The face to show of it. */
+enum show app_show(const struct app *a, const struct snapshot *s);
+/* base, edited, or edited - base. */
+float show_value(enum show show, float base, float edited);
+
+#endif

@@ -1,0 +1,163 @@
+/* complete.c - completion (see complete.h). */
+#include "complete.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void complete_reset(struct app *a)
+{
+    struct completion *c = &a->complete;
+    for (int i = 0; i < c->n; i++)
+        free(c->item[i]);
+    free(c->stem);
+    *c = (struct completion){.at = -1};
+}
+
+static void add(struct completion *c, const char *text, size_t len)
+{
+    for (int i = 0; i < c->n; i++)
+        if (strlen(c->item[i]) == len && memcmp(c->item[i], text, len) == 0)
+            return;
+    char *copy = c->n < COMPLETE_MAX ? strndup(text, len) : NULL;
+    if (copy)
+        c->item[c->n++] = copy;
+}
+
+static bool starts(const char *s, const char *with, size_t n)
+{
+    return strncmp(s, with, n) == 0;
+}
+
+static void find_words(struct completion *c, const char *usage, const char *word, size_t n)
+{
+    for (const char *s = usage; *s;) {
+        s += strspn(s, "[]| ");
+        size_t len = strcspn(s, "[]| ");
+        if (len && starts(s, word, n) && len >= n && !(s[0] >= 'A' && s[0] <= 'Z'))
+            add(c, s, len);
+        s += len;
+    }
+}
+
+/* Names that begin so first, then those that hold it anywhere. */
+static void find_hooks(const struct app *a, struct completion *c, const char *word, size_t n)
+{
+    char part[LIMIT_NAME], name[LIMIT_NAME];
+    if (n >= sizeof part)
+        return;
+    memcpy(part, word, n);
+    part[n] = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int32_t i = 0; i < a->n_sites && c->n < COMPLETE_MAX; i++) {
+            site_name(a->sites[i], name);
+            if (pass == 0 ? starts(name, part, n) : n > 1 && strstr(name, part) != NULL)
+                add(c, name, strlen(name));
+        }
+}
+
+static void find_tokens(const struct app *a, struct completion *c, const char *word, size_t n)
+{
+    int count = tokenizer_count(a->m->tok);
+    bool quoted = n && word[0] == '"';
+    for (int32_t id = 0; id < count && c->n < COMPLETE_MAX; id++) {
+        size_t len;
+        const char *text = tokenizer_text(a->m->tok, id, &len);
+        char buf[128];
+        if (len + 3 > sizeof buf || !len || memchr(text, '"', len) || memchr(text, '\n', len))
+            continue;
+        bool space = text[0] == ' ';
+        if (quoted ? len >= n - 1 && memcmp(text, word + 1, n - 1) == 0
+                   : space && len - 1 >= n && len > 1 && memcmp(text + 1, word, n) == 0 && !memchr(text + 1, ' ', len - 1)) {
+            buf[0] = '"';
+            memcpy(buf + 1, text, len);
+            buf[len + 1] = '"';
+            if (quoted)
+                add(c, buf, len + 2);
+            else
+                add(c, text + 1, len - 1);
+        }
+    }
+}
+
+static void find_quantities(struct completion *c, const char *word, size_t n)
+{
+    for (int q = 0; q < QUANTITY_COUNT; q++)
+        if (starts(quantity_names[q], word, n))
+            add(c, quantity_names[q], strlen(quantity_names[q]));
+}
+
+static void find_commands(struct completion *c, const char *word, size_t n)
+{
+    for (int i = 0; i < ACTION_COUNT; i++)
+        if ((action_table[i].where & CTX_VIEWS) && starts(action_table[i].name, word, n))
+            add(c, action_table[i].name, strlen(action_table[i].name));
+}
+
+void complete_find(struct app *a)
+{
+    struct completion *c = &a->complete;
+    complete_reset(a);
+    const char *text = line_text(&a->line);
+    size_t caret = a->line.caret, begin = caret;
+    int quotes = 0;
+    for (size_t i = 0; i < caret; i++)
+        quotes += text[i] == '"';
+    while (begin && (quotes % 2 ? text[begin] != '"' || begin == caret : text[begin - 1] != ' '))
+        begin--;
+    if (quotes % 2 && text[begin] != '"')
+        return;
+    c->begin = begin;
+    c->stem = strdup(text);
+    const char *word = text + begin;
+    size_t n = caret - begin;
+    const char *args = NULL;
+    if (a->mode == LINE_PAIR) {
+        if (n)
+            find_tokens(a, c, word, n);
+        return;
+    }
+    if (a->mode != LINE_COMMAND)
+        return;
+    if (begin == 0) {
+        find_commands(c, word, n);
+        return;
+    }
+    enum action_id id = action_find(text, &args);
+    if (id == ACTION_COUNT)
+        return;
+    const struct action *act = &action_table[id];
+    bool first = args == word;
+    switch (act->complete) {
+    case COMPLETE_NONE: break;
+    case COMPLETE_WORDS: find_words(c, act->usage, word, n); break;
+    case COMPLETE_QUANTITY: find_quantities(c, word, n); break;
+    case COMPLETE_HOOK: case COMPLETE_EDIT: if (first) find_hooks(a, c, word, n); break;
+    case COMPLETE_TOKEN: if (n) find_tokens(a, c, word, n); break;
+    case COMPLETE_COMMAND: find_commands(c, word, n); break;
+    }
+}
+
+void complete_step(struct app *a, int step)
+{
+    struct completion *c = &a->complete;
+    if (!c->stem)
+        complete_find(a);
+    if (!c->n || !c->stem)
+        return;
+    c->at = c->at < 0 ? (step > 0 ? 0 : c->n - 1) : (c->at + step + c->n) % c->n;
+    line_set(&a->line, c->stem, c->begin);
+    line_insert(&a->line, c->item[c->at], strlen(c->item[c->at]));
+}
+
+void complete_help(const struct app *a, struct bytes *out)
+{
+    const struct completion *c = &a->complete;
+    const char *text = line_text(&a->line);
+    if (a->mode != LINE_COMMAND)
+        return;
+    if (c->at >= 0 && c->begin == 0)
+        text = c->item[c->at];
+    enum action_id id = action_find(text, NULL);
+    if (id != ACTION_COUNT)
+        bytes_addf(out, "%s %s · %s", action_table[id].name, action_table[id].usage, action_table[id].help);
+}

@@ -1,0 +1,14 @@
+/* detail.h - one lens cell in full: its norms, the best tokens, the target through the layers.
+ * Drawn in the side panel of the grid and, larger, as the lens view. */
+#ifndef DETAIL_H
+#define DETAIL_H
+
+#include "draw.h"
+
+/* Ask for it. */
+void detail_want(const struct app *a, struct session_want *w, int k);
+void detail_draw(struct app *a, struct frame *f, struct rect r);
+/* "blocks.2.hook_resid_post[14]" */
+void detail_name(const struct app *a, char buf[LIMIT_NAME + 24]);
+
+#endif

@@ -1,0 +1,100 @@
+/* draw.c - small things that several views draw (see draw.h). */
+#include "draw.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+int draw_side_width(int w)
+{
+    int side = w * 2 / 5;
+    return side < 40 ? 40 : side > 50 ? 50 : side;
+}
+
+void draw_add_token(const struct app *a, int32_t id, struct bytes *out)
+{
+    size_t len;
+    const char *text = tokenizer_text(a->m->tok, id, &len);
+    text_add(out, text, len, TEXT_TOKEN);
+}
+
+void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y, struct canvas_style st, int32_t id,
+                int width)
+{
+    size_t len;
+    const char *text = tokenizer_text(a->m->tok, id, &len);
+    canvas_put_field(c, r, x, y, st, text, len, TEXT_TOKEN, width, TEXT_LEFT);
+}
+
+void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row)
+{
+    bool on = row == a->cur.row;
+    struct canvas_style st = canvas_plain(on ? CANVAS_BOLD : 0);
+    canvas_put(c, r, 0, y, st, on ? "▶" : " ");
+    canvas_putf(c, r, 1, y, st, "%4d ", (int)row);
+    draw_token(a, c, r, 6, y, st, a->tokens[row], DRAW_LABEL - 7);
+}
+
+int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room)
+{
+    if (room < 1)
+        room = 1;
+    if (at < top)
+        top = at;
+    if (at >= top + room)
+        top = at - room + 1;
+    if (top > n - room)
+        top = n - room;
+    return top < 0 ? 0 : top;
+}
+
+int32_t draw_clamp(int32_t at, int32_t n)
+{
+    return at >= n ? n - 1 : at < 0 ? 0 : at;
+}
+
+struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position)
+{
+    if (f->caps.depth == COLOR_DEPTH_NONE)
+        return canvas_plain(0);
+    uint32_t bg = position == position ? colormap_at(map, position) : COLORMAP_NAN;
+    return canvas_style(color_text_over(bg), bg, 0);
+}
+
+bool draw_is_edited(const struct app *a, struct site_ref s, int32_t row)
+{
+    char name[LIMIT_NAME], pattern[LIMIT_NAME];
+    site_name(s, name);
+    for (int i = 0; i < a->edits.n; i++) {
+        if (!a->edits.on[i])
+            continue;
+        const char *text = a->edits.text[i];
+        size_t n = strcspn(text, "[ ");
+        if (n >= sizeof pattern)
+            continue;
+        memcpy(pattern, text, n);
+        pattern[n] = 0;
+        if (!site_glob(pattern, name))
+            continue;
+        char *end;
+        long at = text[n] == '[' ? strtol(text + n + 1, &end, 10) : 0;
+        if (row < 0 || text[n] != '[' || end == text + n + 1 || *end == ':')
+            return true;
+        if (at == row || at + a->n == row)
+            return true;
+    }
+    return false;
+}
+
+int draw_edits(const struct app *a, struct canvas *c, struct rect r, int y)
+{
+    for (int i = 0; i < a->edits.n && y < r.h; i++, y++) {
+        struct canvas_style st = canvas_plain(a->edits.on[i] ? 0 : CANVAS_DIM);
+        canvas_putf(c, r, 0, y, st, "%2d %s %s", i + 1, a->edits.on[i] ? "*" : "-", a->edits.text[i]);
+    }
+    return y;
+}
+
+int32_t draw_row_index(const struct app *a, int32_t row)
+{
+    return row == a->n - 1 ? -1 : row;
+}

@@ -1,0 +1,30 @@
+/* draw.h - small things that several views draw. */
+#ifndef DRAW_H
+#define DRAW_H
+
+#include "app.h"
+#include "number.h"
+
+enum { DRAW_LABEL = 18 }; /* columns of a position's label: " 14  to          " */
+
+int draw_side_width(int w);
+/* A token's text, cleaned. */
+void draw_add_token(const struct app *a, int32_t id, struct bytes *out);
+void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y, struct canvas_style st, int32_t id,
+                int width);
+/* "▶ 14  to" at (0, y) of r, DRAW_LABEL columns. */
+void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row);
+/* The scroll offset that shows `at` of n in `room` places. */
+int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room);
+/* The new place of `at` in 0..n-1 after a move along one axis; `back` and `on` are its two directions. */
+int32_t draw_clamp(int32_t at, int32_t n);
+/* A style for a value: background by the map, or none without colour. */
+struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position);
+/* Does an edit that is on name this site (any index)?  `row` >= 0: an index whose first number is not another row. */
+bool draw_is_edited(const struct app *a, struct site_ref s, int32_t row);
+/* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line from y on, dim when off; returns the next y. */
+int draw_edits(const struct app *a, struct canvas *c, struct rect r, int y);
+/* "3" for a position as an edit writes it: -1 at the end. */
+int32_t draw_row_index(const struct app *a, int32_t row);
+
+#endif

@@ -1,0 +1,340 @@
+/* explorer.c - the event loop: one poll on keys, answers and signals; all that waits is taken in, then one frame.
+ *
+ * Nothing here waits for the engine.  Idle means blocked in poll: no wake-ups, no bytes. */
+#include "explorer.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "term/guard.h"
+#include "term/tty.h"
+
+enum { FRAME_MS = 16, GRACE_MS = 8, KEYMAP_BYTES_MAX = 1 << 20 };
+
+/* ---- key maps ----------------------------------------------------------------------------------------- */
+
+static int keymap_file(struct keymap *m, const char *path, bool must, struct bytes *warnings, struct err *e)
+{
+    FILE *f = fopen(path, "re");
+    if (!f)
+        return must ? err_set(e, ERR_BAD_INPUT, "key map %s · %s · default, vim, emacs or a file", path, strerror(errno)) : 0;
+    char *text = malloc(KEYMAP_BYTES_MAX);
+    size_t n = text ? fread(text, 1, KEYMAP_BYTES_MAX, f) : 0;
+    fclose(f);
+    int r = !text ? -1 : keymap_parse(m, path, text, n, warnings);
+    free(text);
+    return r < 0 ? err_set(e, ERR_SYSTEM, "out of memory") : 0;
+}
+
+int explorer_keymap(const char *name, struct keymap *m, struct bytes *warnings, struct err *e)
+{
+    size_t len;
+    const char *text = keymap_builtin("default", &len);
+    int r = keymap_parse(m, "default.keys", text, len, warnings) < 0 ? err_set(e, ERR_SYSTEM, "out of memory") : 0;
+    if (r == 0 && name && strcmp(name, "default") != 0) {
+        text = keymap_builtin(name, &len);
+        if (!text)
+            r = keymap_file(m, name, true, warnings, e);
+        else if (keymap_parse(m, name, text, len, warnings) < 0)
+            r = err_set(e, ERR_SYSTEM, "out of memory");
+    }
+    char path[1024] = "";
+    const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    if (config && *config)
+        snprintf(path, sizeof path, "%s/borescope/keys", config);
+    else if (home && *home)
+        snprintf(path, sizeof path, "%s/.config/borescope/keys", home);
+    if (r == 0 && *path)
+        r = keymap_file(m, path, false, warnings, e);
+    if (r < 0)
+        keymap_free(m);
+    return r;
+}
+
+int explorer_print_keymap(const char *name, FILE *out, struct err *e)
+{
+    struct keymap m = {0};
+    struct bytes warnings = {0}, text = {0};
+    int r = explorer_keymap(name, &m, &warnings, e);
+    if (r == 0) {
+        if (warnings.len)
+            fputs(warnings.data, stderr);
+        keymap_print(&m, &text);
+        if (text.failed)
+            r = err_set(e, ERR_SYSTEM, "out of memory");
+        else
+            fwrite(text.data, 1, text.len, out);
+    }
+    keymap_free(&m);
+    bytes_free(&warnings);
+    bytes_free(&text);
+    return r;
+}
+
+/* ---- plain text --------------------------------------------------------------------------------------- */
+
+static int print_plain(struct app *a, struct session *s, FILE *out, struct err *e)
+{
+    struct session_want w;
+    int columns = 18 + (a->m->cfg.n_layers + 1) * 11 + 52;
+    app_resize(a, columns > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX : columns < 100 ? 100 : columns,
+               a->n + 8 > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX : a->n + 8 < 24 ? 24 : a->n + 8);
+    a->keybar_off = true;
+    for (int i = 0; i < 2; i++) { /* the second time with the pair that the first one found */
+        app_want(a, &w);
+        app_asked(a, session_request(s, &w));
+        const struct snapshot *snap = session_wait(s, a->generation);
+        if (!snap)
+            return err_set(e, ERR_SYSTEM, "out of memory");
+        if (snap->err.code < 0) {
+            *e = snap->err;
+            snapshot_release(snap);
+            return e->code;
+        }
+        app_take(a, snap);
+    }
+    struct frame f = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}};
+    struct bytes text = {0};
+    if (app_draw(a, &f))
+        canvas_dump_plain(f.canvas, &text);
+    bool ok = text.len && !text.failed && fwrite(text.data, 1, text.len, out) == text.len && fflush(out) == 0;
+    bytes_free(&text);
+    frame_free(&f);
+    return ok ? 0 : err_set(e, ERR_SYSTEM, "cannot write the screen");
+}
+
+/* ---- the loop ----------------------------------------------------------------------------------------- */
+
+struct loop {
+    struct app *app;
+    struct session *session;
+    struct tty *term;
+    struct frame frame;
+    struct keys keys;
+    bool draw, quit, asked;
+    int64_t drawn_ms, asked_ms; /* of the last frame and of the last request for new values */
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void react(struct loop *l, unsigned bits)
+{
+    if (bits & REACT_QUIT)
+        l->quit = true;
+    if (bits & REACT_REPAINT)
+        tty_repaint(l->term);
+    if (bits & REACT_COPY)
+        if (!tty_copy(l->term, l->app->copied.data, l->app->copied.len))
+            app_complain(l->app, "too long for the clipboard · w writes a file");
+    if (bits & REACT_SUSPEND) {
+        tty_suspend(l->term);
+        int w, h;
+        tty_size(l->term, &w, &h);
+        app_resize(l->app, w, h);
+    }
+}
+
+static void take_input(struct loop *l, const struct input *in)
+{
+    if (in->kind == INPUT_REPLY) {
+        if (tty_reply(l->term, in->text, in->len)) {
+            l->frame.caps = *tty_caps(l->term);
+            l->draw = true;
+        }
+        return;
+    }
+    react(l, app_input(l->app, in));
+    l->draw = l->asked = true;
+}
+
+/* All bytes that are there.  False at the end of input. */
+static bool read_input(struct loop *l)
+{
+    uint8_t buf[4096];
+    ssize_t n = read(tty_fd(l->term), buf, sizeof buf);
+    if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
+        return false;
+    for (ssize_t i = 0; i < n && !l->quit; i++) {
+        struct input in[2];
+        int got = keys_push(&l->keys, buf[i], in);
+        for (int j = 0; j < got; j++)
+            take_input(l, &in[j]);
+    }
+    return true;
+}
+
+static void take_signals(struct loop *l)
+{
+    unsigned which = guard_signals();
+    if (which & GUARD_TSTP)
+        react(l, REACT_SUSPEND);
+    else if (which & GUARD_CONT)
+        tty_resume(l->term);
+    if (which & GUARD_WINCH)
+        tty_resized(l->term);
+    if (which) {
+        int w, h;
+        tty_size(l->term, &w, &h);
+        app_resize(l->app, w, h);
+        l->draw = l->asked = true;
+    }
+}
+
+static bool same_want(const struct session_want *a, const struct session_want *b)
+{
+    return memcmp(a, b, sizeof *a) == 0;
+}
+
+/* Ask when what is wanted changed.  The pointers inside are compared too: new values have new arrays. */
+static void ask(struct loop *l)
+{
+    static struct session_want last;
+    static struct site_ref stats[256];
+    struct session_want w;
+    memset(&w, 0, sizeof w);
+    app_want(l->app, &w);
+    bool new_stats = w.n_stats && (w.n_stats != last.n_stats || memcmp(stats, w.stats, (size_t)w.n_stats * sizeof *stats) != 0);
+    if (same_want(&w, &last) && !l->app->asking_changed && !new_stats)
+        return;
+    if (w.n_stats)
+        memcpy(stats, w.stats, (size_t)w.n_stats * sizeof *stats);
+    last = w;
+    if (l->app->asking_changed)
+        l->asked_ms = now_ms();
+    app_asked(l->app, session_request(l->session, &w));
+}
+
+static void take_answers(struct loop *l)
+{
+    const struct snapshot *s = session_latest(l->session);
+    if (!s)
+        return;
+    app_take(l->app, s);
+    l->draw = l->asked = true; /* the pair may be known now */
+    l->asked_ms = 0;
+}
+
+/* Milliseconds until the next frame may be drawn; -1: there is nothing to draw. */
+static int draw_in(const struct loop *l)
+{
+    if (!l->draw)
+        return -1;
+    int64_t now = now_ms(), at = l->drawn_ms + FRAME_MS;
+    if (l->asked_ms && l->asked_ms + GRACE_MS > at) /* the answer may be quick: spare a frame of old values */
+        at = l->asked_ms + GRACE_MS;
+    return at > now ? (int)(at - now) : 0;
+}
+
+static int shorter(int a, int b)
+{
+    return a < 0 ? b : b < 0 ? a : a < b ? a : b;
+}
+
+static void run(struct loop *l)
+{
+    bool alive = true;
+    while (!l->quit && alive) {
+        if (l->asked) {
+            l->asked = false;
+            ask(l);
+        }
+        int wait = draw_in(l);
+        if (wait == 0) {
+            if (app_draw(l->app, &l->frame))
+                tty_draw(l->term, &l->frame);
+            l->draw = false;
+            l->drawn_ms = now_ms();
+            wait = -1;
+        }
+        struct pollfd p[3] = {{.fd = tty_fd(l->term), .events = POLLIN},
+                              {.fd = session_fd(l->session), .events = POLLIN},
+                              {.fd = guard_signal_fd(), .events = POLLIN}};
+        int key_wait = keys_wait_ms(&l->keys), app_wait = app_wait_ms(l->app);
+        int got = poll(p, 3, shorter(wait, shorter(key_wait, app_wait)));
+        if (got < 0 && errno != EINTR)
+            break;
+        if (got <= 0) {
+            struct input in;
+            if (got == 0 && key_wait >= 0 && keys_timeout(&l->keys, &in))
+                take_input(l, &in);
+            else if (got == 0 && wait < 0 && app_wait >= 0) {
+                react(l, app_timeout(l->app));
+                l->draw = l->asked = true;
+            }
+            continue;
+        }
+        if (p[2].revents)
+            take_signals(l);
+        if (p[0].revents)
+            alive = read_input(l);
+        if (p[1].revents)
+            take_answers(l);
+    }
+}
+
+static int run_terminal(struct app *a, const struct explorer_options *o, struct err *e)
+{
+    struct loop l = {.app = a, .draw = true, .asked = true};
+    struct tty_options to = {o->graphics, o->color, !o->no_mouse};
+    guard_set_model(a->m->name);
+    int r = tty_open(&l.term, &to, e); /* before the worker: the guardian is a fork */
+    if (r < 0)
+        return r;
+    int w, h;
+    tty_size(l.term, &w, &h);
+    app_resize(a, w, h);
+    l.frame.caps = *tty_caps(l.term);
+    if (app_draw(a, &l.frame))
+        tty_draw(l.term, &l.frame); /* before anything is computed */
+    r = session_open(&l.session, a->m, o->cache_bytes, e);
+    if (r == 0)
+        run(&l);
+    tty_close(l.term);
+    session_close(l.session);
+    frame_free(&l.frame);
+    return r;
+}
+
+int explorer_main(const struct explorer_options *o, struct err *e)
+{
+    struct keymap map = {0};
+    struct bytes warnings = {0};
+    struct tty_options to = {o->graphics, o->color, false};
+    int r = tty_check_options(&to, e);
+    if (r == 0)
+        r = explorer_keymap(o->keymap, &map, &warnings, e);
+    if (r < 0)
+        return r;
+    struct app *a = calloc(1, sizeof *a);
+    struct app_options ao = o->app;
+    ao.keymap = &map;
+    r = a ? app_open(a, &ao, e) : err_set(e, ERR_SYSTEM, "out of memory");
+    if (r == 0 && warnings.len && !warnings.failed)
+        app_complain(a, "%.*s", (int)strcspn(warnings.data, "\n"), warnings.data);
+    if (r == 0 && (o->plain || !tty_is_usable())) {
+        struct session *s;
+        r = session_open(&s, a->m, o->cache_bytes, e);
+        if (r == 0) {
+            r = print_plain(a, s, stdout, e);
+            session_close(s);
+        }
+    } else if (r == 0) {
+        r = run_terminal(a, o, e);
+    }
+    if (a)
+        app_free(a);
+    free(a);
+    keymap_free(&map);
+    bytes_free(&warnings);
+    return r;
+}

@@ -1,0 +1,337 @@
+/* screen.c - the frame around the views: status, tabs, side panel, message, key bar, popups (app.h). */
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "app.h"
+#include "complete.h"
+#include "draw.h"
+
+static bool is_small(const struct app *a)
+{
+    return a->w < SMALL_COLUMNS || a->h < SMALL_ROWS;
+}
+
+struct rect app_body(const struct app *a, bool *side)
+{
+    struct rect r = {0, 0, a->w, a->h};
+    *side = false;
+    if (is_small(a)) {
+        rect_cut_bottom(&r, 1);
+        return r;
+    }
+    rect_cut_top(&r, 2);
+    rect_cut_bottom(&r, a->keybar_off ? 1 : 2);
+    *side = app_view(a)->side && a->w >= SIDE_MIN_COLUMNS;
+    if (*side)
+        r.w -= draw_side_width(a->w);
+    return r;
+}
+
+/* ---- status ------------------------------------------------------------------------------------------- */
+
+static void add_pair(const struct app *a, const struct snapshot *s, struct bytes *b)
+{
+    if (a->pair[0] < 0 || a->pair[1] < 0)
+        return;
+    bytes_add_string(b, "Δ(");
+    draw_add_token(a, a->pair[0], b);
+    bytes_add_string(b, " −");
+    draw_add_token(a, a->pair[1], b);
+    bytes_add_string(b, ") ");
+    char n[NUMBER_BYTES];
+    double base = s ? s->face[FACE_BASE].pair : (double)NAN, edited = s && s->edited ? s->face[FACE_EDITED].pair : (double)NAN;
+    bytes_add_string(b, isnan(base) ? "…" : number_fit(n, base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
+    if (!isnan(edited)) {
+        bytes_addf(b, " → %s", number_fit(n, edited, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
+        bytes_addf(b, " (%s)", number_fit(n, edited - base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
+    }
+}
+
+/* Model and numerics, shorter with less `detail` (3 .. 0). */
+static void add_model(const struct app *a, int detail, struct bytes *b)
+{
+    const struct config *cfg = &a->m->cfg;
+    bool has_bos = a->n && cfg->bos_id >= 0 && a->tokens[0] == cfg->bos_id;
+    bytes_add_string(b, detail > 2 ? " borescope  " : " ");
+    text_add(b, a->m->name, strlen(a->m->name), TEXT_PLAIN);
+    if (detail > 0)
+        bytes_addf(b, "  %d layers %d heads d %d  %s", (int)cfg->n_layers, (int)cfg->n_heads, (int)cfg->d_model, a->m->dtype);
+    if (detail > 1 && !a->opt.fixed && a->m->be)
+        bytes_addf(b, "  %s", a->m->be->describe);
+    bytes_addf(b, "%sraw  %s%s", detail ? "   " : "  ", has_bos ? "BOS" : "no BOS", detail ? "   " : "  ");
+    int on = edit_list_count_on(&a->edits);
+    if (on)
+        bytes_addf(b, "%d edit%s%s", on, on == 1 ? "" : "s", detail ? "   " : "  ");
+}
+
+static void draw_status(const struct app *a, struct canvas *c)
+{
+    struct rect r = {0, 0, a->w, 1};
+    bool stale;
+    const struct snapshot *s = app_part(a, PART_ANY, &stale);
+    struct canvas_style st = canvas_plain(CANVAS_REVERSE);
+    canvas_fill(c, r, st, " ");
+    struct bytes left = {0}, right = {0};
+    char n[NUMBER_BYTES];
+    bytes_addf(&right, "KL %s  ", !s ? "…" : s->edited ? number_fit(n, s->kl, 8, 3, NUMBER_LEFT) : "0.000");
+    add_pair(a, s, &right);
+    if (s && !a->opt.fixed)
+        bytes_addf(&right, "   %s ms", number_fit(n, (double)s->time_us / 1000, 8, 1, NUMBER_LEFT));
+    if (s)
+        bytes_addf(&right, "  %.0f %%", s->share * 100);
+    bytes_add_string(&right, stale ? " …" : "  "); /* its place is kept: nothing moves */
+    int width = right.failed ? 0 : text_width(right.data, right.len, TEXT_PLAIN);
+    for (int detail = 3; detail >= 0; detail--) {
+        bytes_clear(&left);
+        add_model(a, detail, &left);
+        if (left.failed || text_width(left.data, left.len, TEXT_PLAIN) + width <= a->w)
+            break;
+    }
+    int x = left.failed ? 0 : canvas_put_text(c, r, 0, 0, st, left.data, left.len, TEXT_PLAIN);
+    st.attr |= stale ? CANVAS_DIM : 0;
+    if (!right.failed)
+        canvas_put_text(c, r, x, 0, st, right.data, right.len, TEXT_PLAIN);
+    bytes_free(&left);
+    bytes_free(&right);
+}
+
+static void draw_tabs(const struct app *a, struct canvas *c)
+{
+    struct rect r = {0, 1, a->w, 1};
+    int x = 1;
+    for (int v = 0; v < VIEW_COUNT; v++) {
+        bool on = v == (int)a->cur.view;
+        x += canvas_putf(c, r, x, 0, canvas_plain(on ? CANVAS_BOLD : 0), on ? "[%d %s] " : "%d %s ", v + 1, view_names[v]);
+    }
+    struct bytes b = {0};
+    app_view(a)->title(a, &b);
+    bool stale;
+    const struct snapshot *s = app_part(a, PART_ANY, &stale);
+    bytes_addf(&b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
+    if (!b.failed) {
+        int width = text_width(b.data, b.len, TEXT_PLAIN), at = a->w - width - 1;
+        canvas_put_text(c, r, at > x + 1 ? at : x + 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+    }
+    bytes_free(&b);
+}
+
+/* ---- message and key bar ------------------------------------------------------------------------------ */
+
+static const char *const line_marks[LINE_MODE_COUNT] = {"", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: "};
+
+static void draw_message(struct app *a, struct frame *f, struct rect r)
+{
+    if (a->mode != LINE_NONE) {
+        int x = canvas_put(f->canvas, r, 0, 0, canvas_plain(CANVAS_BOLD), line_marks[a->mode]);
+        int caret = line_draw(&a->line, f->canvas, r, x, 0);
+        f->caret_x = r.x + caret;
+        f->caret_y = r.y;
+        int used = x + text_width(line_text(&a->line), a->line.text.len, TEXT_PLAIN) + 3;
+        if (a->message[0])
+            canvas_put_text(f->canvas, r, used, 0, canvas_plain(CANVAS_DIM), a->message, strlen(a->message), TEXT_PLAIN);
+        return;
+    }
+    canvas_put_text(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message, strlen(a->message), TEXT_PLAIN);
+    if (a->count)
+        canvas_putf(f->canvas, r, r.w - 8, 0, canvas_plain(0), "%7d", a->count);
+}
+
+/* Commands in the order in which a newcomer needs them; those without a key or meaning here are left out. */
+static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
+{
+    static const struct { const char *command, *word; } bar[] = {
+        {"help", "help"}, {"quit", "quit"}, {"quantity next", "quantity"}, {"enter", "go in"}, {"zero", "zero"},
+        {"zero-all", "all positions"}, {"undo", "undo"}, {"toggle", "on/off"}, {"delete", "delete"},
+        {"observe", "switch on"}, {"face", "base/edited"}, {"mask", "mask"}, {"head next", "head"}, {"layer next", "layer"},
+        {"prompt", "prompt"}, {"pair", "pair"}, {"edit", "edit"}, {"scale", "scale"}, {"search", "search"}};
+    unsigned where = 1u << a->cur.view;
+    canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
+    int x = canvas_put(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD), a->opt.keymap->counts ? "" : "1-6") + 1;
+    x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE), a->opt.keymap->counts ? "" : " view  ");
+    for (size_t i = 0; i < sizeof bar / sizeof bar[0]; i++) {
+        char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
+        if (strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS)
+            continue;
+        keymap_keys_of(a->opt.keymap, where, bar[i].command, keys, sizeof keys);
+        size_t n = strlen(keys);
+        if (!n)
+            continue;
+        if (keys[0] == '<' && n > 2) { /* <Tab> is Tab in the bar */
+            keys[n - 1] = 0;
+            memmove(keys, keys + 1, n - 1);
+        }
+        if (x + text_width(keys, strlen(keys), 0) + (int)strlen(bar[i].word) + 1 > r.w)
+            break;
+        x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD), keys) + 1;
+        x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE), bar[i].word) + 2;
+    }
+}
+
+/* ---- popups ------------------------------------------------------------------------------------------- */
+
+/* All keys of binding i's command in this view. */
+static void help_keys(const struct app *a, size_t i, char *buf, size_t size)
+{
+    const struct keymap *m = a->opt.keymap;
+    size_t at = 0;
+    for (size_t j = i; j < m->n; j++) {
+        char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
+        if (!keymap_is_active(m, j, 1u << a->cur.view) || strcmp(m->binding[j].command, m->binding[i].command) != 0)
+            continue;
+        keymap_sequence(m->binding[j].key, m->binding[j].n, keys, sizeof keys);
+        int n = snprintf(buf + at, size - at, "%s%s", at ? " " : "", keys);
+        if (n < 0 || (size_t)n >= size - at)
+            break;
+        at += (size_t)n;
+    }
+}
+
+bool app_help_row(const struct app *a, size_t i)
+{
+    const struct keymap *m = a->opt.keymap;
+    unsigned where = 1u << a->cur.view;
+    if (!keymap_is_active(m, i, where))
+        return false;
+    for (size_t j = 0; j < i; j++) /* one row for all keys of a command */
+        if (m->binding[j].command && strcmp(m->binding[j].command, m->binding[i].command) == 0 && keymap_is_active(m, j, where))
+            return false;
+    const char *filter = a->mode == LINE_HELP ? line_text(&a->line) : "";
+    char keys[128];
+    help_keys(a, i, keys, sizeof keys);
+    return !*filter || strcasestr(m->binding[i].command, filter) || strstr(keys, filter) ||
+           strcasestr(action_table[action_find(m->binding[i].command, NULL)].help, filter);
+}
+
+static void draw_help(struct app *a, struct frame *f)
+{
+    int n = 0;
+    for (size_t i = 0; i < a->opt.keymap->n; i++)
+        n += app_help_row(a, i);
+    a->help_at = a->help_at >= n ? n - 1 : a->help_at;
+    a->help_at = a->help_at < 0 ? 0 : a->help_at;
+    struct rect room = {0, 1, a->w, a->h - 3};
+    struct rect in = frame_popup(f, rect_center(room, 104, n + 5), "keys here · type to filter, Enter runs one, Esc closes");
+    char noun[256];
+    if (app_noun_text(a, false, noun))
+        canvas_putf(f->canvas, in, 1, 0, canvas_plain(CANVAS_BOLD), "under the cursor: %s", noun);
+    canvas_put(f->canvas, in, 1, 1, canvas_plain(CANVAS_DIM), app_view(a)->help);
+    rect_cut_top(&in, 2);
+    a->help_top = draw_scroll(a->help_top, a->help_at, n, in.h);
+    int row = 0;
+    for (size_t i = 0; i < a->opt.keymap->n; i++) {
+        if (!app_help_row(a, i))
+            continue;
+        const char *command = a->opt.keymap->binding[i].command;
+        int y = row - a->help_top;
+        bool on = row++ == a->help_at;
+        if (y < 0 || y >= in.h)
+            continue;
+        char keys[128];
+        help_keys(a, i, keys, sizeof keys);
+        struct canvas_style st = canvas_plain(on ? CANVAS_REVERSE : 0);
+        canvas_fill(f->canvas, (struct rect){in.x, in.y + y, in.w, 1}, st, " ");
+        canvas_put(f->canvas, in, 0, y, st, on ? "▶" : " ");
+        canvas_put_field(f->canvas, in, 2, y, st, keys, strlen(keys), TEXT_PLAIN, 18, TEXT_LEFT);
+        canvas_put(f->canvas, in, 21, y, st, command);
+        canvas_put(f->canvas, in, 41, y, st, action_table[action_find(command, NULL)].help);
+    }
+    if (!n)
+        canvas_put(f->canvas, in, 2, 0, canvas_plain(0), "no key has that");
+}
+
+static void draw_which_key(const struct app *a, struct frame *f)
+{
+    const struct keymap *m = a->opt.keymap;
+    unsigned where = 1u << a->cur.view;
+    int n = 0;
+    for (int pass = 0; pass < 2; pass++) {
+        struct rect in = {0};
+        if (pass)
+            in = frame_popup(f, (struct rect){0, a->h - 4 - n, a->w < 60 ? a->w : 60, n + 2}, "may follow");
+        int y = 0;
+        for (size_t i = 0; i < m->n; i++) {
+            const struct binding *b = &m->binding[i];
+            if (b->n <= a->n_pending || !keymap_is_active(m, i, where) ||
+                memcmp(b->key, a->pending, (size_t)a->n_pending * sizeof b->key[0]) != 0)
+                continue;
+            char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
+            keymap_sequence(b->key + a->n_pending, b->n - a->n_pending, keys, sizeof keys);
+            if (pass) {
+                canvas_put(f->canvas, in, 1, y, canvas_plain(CANVAS_BOLD), keys);
+                canvas_putf(f->canvas, in, 12, y, canvas_plain(0), "%s", b->command);
+            }
+            y++;
+        }
+        n = y;
+    }
+}
+
+static void draw_completion(const struct app *a, struct frame *f, int bottom)
+{
+    const struct completion *c = &a->complete;
+    struct bytes help = {0};
+    complete_help(a, &help);
+    int rows = c->n < 10 ? c->n : 10;
+    if ((rows > 1 || (rows == 1 && c->at < 0)) && a->h > 14) {
+        int width = 12;
+        for (int i = 0; i < c->n; i++) {
+            int w = text_width(c->item[i], strlen(c->item[i]), TEXT_PLAIN) + 4;
+            width = w > width ? w : width;
+        }
+        int top = c->at >= rows ? c->at - rows + 1 : 0, x = (int)c->begin;
+        width = width > a->w ? a->w : width;
+        x = x + width > a->w ? a->w - width : x;
+        struct rect in = frame_popup(f, (struct rect){x, bottom - rows - 2 - (help.len > 0), width, rows + 2}, NULL);
+        for (int i = 0; i < rows; i++)
+            canvas_put_field(f->canvas, in, 1, i, canvas_plain(top + i == c->at ? CANVAS_REVERSE : 0), c->item[top + i],
+                             strlen(c->item[top + i]), TEXT_PLAIN, in.w - 2, TEXT_LEFT);
+    }
+    if (help.len && !help.failed) {
+        struct rect r = {0, bottom - 1, a->w, 1};
+        if (f->n_popups < FRAME_POPUPS_MAX)
+            f->popup[f->n_popups++] = r;
+        canvas_fill(f->canvas, r, canvas_plain(0), " ");
+        canvas_put_text(f->canvas, r, 1, 0, canvas_plain(CANVAS_DIM), help.data, help.len, TEXT_PLAIN);
+    }
+    bytes_free(&help);
+}
+
+/* ---- all of it ---------------------------------------------------------------------------------------- */
+
+bool app_draw(struct app *a, struct frame *f)
+{
+    if (!frame_begin(f, a->w, a->h))
+        return false;
+    bool side;
+    struct rect body = app_body(a, &side), message = {0, a->h - 1, a->w, 1};
+    a->body = body;
+    app_view(a)->layout(a, body);
+    if (!is_small(a)) {
+        draw_status(a, f->canvas);
+        draw_tabs(a, f->canvas);
+        if (!a->keybar_off) {
+            draw_keybar(a, f->canvas, message);
+            message.y--;
+        }
+    }
+    app_view(a)->draw(a, f, body);
+    if (side) {
+        struct rect r = {body.x + body.w, body.y, a->w - body.w, body.h};
+        canvas_fill(f->canvas, (struct rect){r.x, r.y, 1, r.h}, canvas_plain(CANVAS_DIM), "│");
+        rect_cut_left(&r, 2);
+        app_view(a)->side(a, f, r);
+    } else if (a->side_open && app_view(a)->side && !is_small(a)) {
+        struct rect in = frame_popup(f, rect_center(body, 56, body.h), "Enter goes in · Backspace closes");
+        rect_cut_left(&in, 1);
+        app_view(a)->side(a, f, in);
+    }
+    if (a->mode == LINE_HELP)
+        draw_help(a, f);
+    else if (a->mode != LINE_NONE)
+        draw_completion(a, f, message.y);
+    if (a->which_key)
+        draw_which_key(a, f);
+    draw_message(a, f, message);
+    return true;
+}

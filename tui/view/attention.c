@@ -1,0 +1,384 @@
+/* attention.c - view 2: all heads of a layer small, one head large with its axes. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "attention.h"
+#include "draw.h"
+
+enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 14, SCORES = 5, LABEL_ROWS = 2 };
+
+/* How the body is shared out; a pure function of its size. */
+struct parts {
+    struct rect header, thumbs, scores, map;
+    int head_width, heads; /* columns of one head, heads shown */
+};
+
+static struct parts share_out(const struct app *a, struct rect body)
+{
+    struct parts p = {.header = rect_cut_top(&body, 1)};
+    int32_t n = a->m->cfg.n_heads;
+    int width = (body.w - SCORE_LABEL) / (n < 1 ? 1 : n);
+    p.head_width = width < HEAD_MIN ? HEAD_MIN : width > HEAD_MAX ? HEAD_MAX : width;
+    p.heads = (body.w - SCORE_LABEL) / p.head_width;
+    p.heads = p.heads > n ? n : p.heads < 1 ? 1 : p.heads;
+    p.thumbs = rect_cut_top(&body, body.h > 26 ? 6 : body.h > 18 ? 4 : body.h > 12 ? 3 : 0);
+    p.scores = rect_cut_top(&body, body.h > 18 ? SCORES + 1 : body.h > 12 ? 3 : 0);
+    p.map = body;
+    return p;
+}
+
+static void attention_layout(struct app *a, struct rect body)
+{
+    struct parts p = share_out(a, body);
+    a->head_left = draw_scroll(a->head_left, a->cur.head, a->m->cfg.n_heads, p.heads);
+    a->page = 10;
+    a->column_width = p.head_width;
+    if (!a->cur.column)
+        a->cur.column = 1; /* the embedding has no attention */
+}
+
+static void attention_want(const struct app *a, struct session_want *w)
+{
+    w->attn_layer = app_layer(a);
+    w->attn_scores = a->scores;
+    w->tensor = (struct site_ref){SITE_V, app_layer(a)}; /* norms of the values, to weigh by */
+    w->tensor_row0 = 0;
+    w->tensor_row1 = a->n;
+}
+
+/* ---- small maps and scores ---------------------------------------------------------------------------- */
+
+static void draw_heads(const struct app *a, struct canvas *c, const struct parts *p)
+{
+    canvas_putf(c, p->header, 1, 0, canvas_plain(CANVAS_BOLD), "layer %d", (int)app_layer(a));
+    for (int i = 0; i < p->heads; i++) {
+        int32_t h = a->head_left + i;
+        bool on = h == a->cur.head;
+        bool edited = draw_is_edited(a, (struct site_ref){SITE_Z, app_layer(a)}, -1);
+        canvas_putf(c, p->header, SCORE_LABEL + i * p->head_width, 0, canvas_plain(on ? CANVAS_BOLD : 0), on ? "[%d]%s" : " %d %s",
+                    (int)h, edited ? "*" : "");
+    }
+    if (a->head_left + p->heads < a->m->cfg.n_heads)
+        canvas_put(c, p->header, p->header.w - 1, 0, canvas_plain(0), "›");
+    if (a->head_left)
+        canvas_put(c, p->header, SCORE_LABEL - 1, 0, canvas_plain(0), "‹");
+}
+
+static void draw_thumbs(const struct app *a, struct frame *f, const struct parts *p, const struct attention *at)
+{
+    for (int i = 0; i < p->heads && p->thumbs.h > 0; i++) {
+        struct rect r = {p->thumbs.x + SCORE_LABEL + i * p->head_width, p->thumbs.y, p->head_width - 1, p->thumbs.h};
+        float *v = attention_matrix(at, a->head_left + i);
+        if (!v)
+            continue;
+        struct heat m = {v, at->n, at->n, at->n, attention_scale(at, v), attention_map(at)};
+        frame_heat(f, r, &m);
+        free(v);
+    }
+}
+
+static float score_of(const struct lens_head *h, int which)
+{
+    const float v[SCORES] = {h->previous, h->duplicate, h->induction, h->first, h->entropy};
+    return v[which];
+}
+
+static void draw_scores(const struct app *a, struct canvas *c, const struct parts *p, const struct attention *at, bool stale)
+{
+    static const char *const names[SCORES] = {"previous", "duplicate", "induction", "first tok", "entropy"};
+    for (int k = 0; k < SCORES && k < p->scores.h; k++) {
+        canvas_put(c, p->scores, 1, k, canvas_plain(CANVAS_DIM), names[k]);
+        for (int i = 0; i < p->heads; i++) {
+            int32_t h = a->head_left + i;
+            float base = score_of(&at->s->face[FACE_BASE].heads[h], k);
+            float v = at->show == SHOW_BASE ? base : show_value(at->show, base, score_of(&at->s->face[FACE_EDITED].heads[h], k));
+            char n[NUMBER_BYTES];
+            bool mostly = k < 4 && at->show != SHOW_DIFFERENCE && v >= 0.5f;
+            if (isnan(v))
+                snprintf(n, sizeof n, "    –");
+            else if (at->show == SHOW_DIFFERENCE && v == 0)
+                n[0] = 0;
+            else
+                number_fit(n, (double)v, 5, 2, at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
+            canvas_put(c, p->scores, SCORE_LABEL + i * p->head_width, k,
+                       canvas_plain((mostly ? CANVAS_BOLD | CANVAS_UNDERLINE : 0) | (stale ? CANVAS_DIM : 0)), n);
+        }
+    }
+}
+
+/* ---- the large map ------------------------------------------------------------------------------------ */
+
+/* Every destination has a row of its own and every source at least one column. */
+static bool is_aligned(const struct rect *area, int32_t n)
+{
+    return n <= area->h && n <= area->w;
+}
+
+static void mark_cursor(const struct app *a, struct canvas *c, struct rect r, int cell_w)
+{
+    int x = r.x + a->cur.src * cell_w, y = r.y + a->cur.row;
+    struct rect cell = {x, y, cell_w, 1};
+    const struct canvas_cell *was = canvas_at(c, x, y);
+    if (!was)
+        return;
+    struct canvas_style st = was->style;
+    st.attr |= CANVAS_BOLD;
+    if (cell_w >= 3) {
+        canvas_put(c, cell, 0, 0, st, "[");
+        canvas_put(c, cell, cell_w - 1, 0, st, "]");
+    } else {
+        canvas_restyle(c, cell, canvas_plain(CANVAS_REVERSE));
+        if (!strcmp(was->text, " "))
+            canvas_put(c, cell, 0, 0, (struct canvas_style){st.fg, st.bg, CANVAS_REVERSE}, "□");
+    }
+}
+
+/* Source labels above the columns: on two lines in turn, so that each has the width of two columns. */
+static void draw_sources(const struct app *a, struct canvas *c, struct rect labels, int32_t n, int cell_w)
+{
+    for (int32_t j = 0; j < n; j++) {
+        bool on = j == a->cur.src && a->cur.map;
+        int x = DRAW_LABEL + j * cell_w;
+        if (cell_w < 2) {
+            if (on)
+                canvas_put(c, labels, x, 1, canvas_plain(CANVAS_BOLD), "▼");
+            continue;
+        }
+        size_t len;
+        const char *text = tokenizer_text(a->m->tok, a->tokens[j], &len);
+        while (len > 1 && *text == ' ') {
+            text++;
+            len--;
+        }
+        struct rect field = {labels.x + x, labels.y + j % 2, cell_w * 2 - 1, 1};
+        canvas_put_text(c, field, 0, 0, canvas_plain(on ? CANVAS_BOLD | CANVAS_UNDERLINE : CANVAS_DIM), text, len, TEXT_TOKEN);
+    }
+}
+
+static void draw_aligned(const struct app *a, struct frame *f, struct rect area, struct rect labels, const struct attention *at,
+                         const struct heat *m)
+{
+    int cell_w = area.w / at->n;
+    cell_w = cell_w > 6 ? 6 : cell_w;
+    draw_sources(a, f->canvas, labels, at->n, cell_w);
+    frame_heat_cells(f, area, m, cell_w, 1);
+    for (int32_t i = 0; i < at->n; i++) {
+        draw_position(a, f->canvas, (struct rect){labels.x, area.y + i, DRAW_LABEL, 1}, 0, i);
+        struct rect after = {area.x + (i + 1) * cell_w, area.y + i, (at->n - i - 1) * cell_w, 1};
+        canvas_fill(f->canvas, after, canvas_plain(0), " "); /* nothing looks ahead */
+    }
+    if (a->cur.map)
+        mark_cursor(a, f->canvas, area, cell_w);
+}
+
+static void draw_dense(const struct app *a, struct frame *f, struct rect area, struct rect labels, const struct heat *m)
+{
+    struct frame_place p = frame_heat(f, area, m);
+    int last = -1;
+    for (int32_t i = 0; i < m->rows; i++) {
+        int y = (int)((i + 0.5) * p.dy);
+        if (y == last && i != a->cur.row)
+            continue;
+        if (y != (int)((a->cur.row + 0.5) * p.dy) || i == a->cur.row)
+            draw_position(a, f->canvas, (struct rect){labels.x, area.y + y, DRAW_LABEL, 1}, 0, i);
+        last = y;
+    }
+    int x = DRAW_LABEL + (int)((a->cur.src + 0.5) * p.dx);
+    size_t len;
+    const char *text = tokenizer_text(a->m->tok, a->tokens[a->cur.src], &len);
+    int at = x + 2 + 12 > labels.w ? x - 12 : x + 2;
+    if (!a->cur.map)
+        return;
+    canvas_put(f->canvas, labels, x, LABEL_ROWS - 1, canvas_plain(CANVAS_BOLD), "▼");
+    canvas_put_field(f->canvas, labels, at, LABEL_ROWS - 1, canvas_plain(0), text, len, TEXT_TOKEN, 11, TEXT_CLIP);
+}
+
+static void draw_map(struct app *a, struct frame *f, struct rect r, const struct attention *at)
+{
+    struct canvas *c = f->canvas;
+    struct rect title = rect_cut_top(&r, 1), labels = rect_cut_top(&r, LABEL_ROWS), area = r;
+    rect_cut_left(&area, DRAW_LABEL);
+    canvas_putf(c, title, 1, 0, canvas_plain(CANVAS_BOLD), "L%dH%d", (int)app_layer(a), (int)a->cur.head);
+    canvas_putf(c, title, DRAW_LABEL, 0, canvas_plain(CANVAS_DIM), "source (keys) ─────  %s %s", mask_names[a->mask],
+                a->attn_log ? "log" : "linear");
+    canvas_put(c, labels, 6, LABEL_ROWS - 1, canvas_plain(CANVAS_DIM), "dest");
+    a->rows_y = area.y;
+    a->columns_x = area.x;
+    float *v = attention_matrix(at, a->cur.head);
+    if (!v || rect_is_empty(area)) {
+        free(v);
+        return;
+    }
+    struct heat m = {v, at->n, at->n, at->n, attention_scale(at, v), attention_map(at)};
+    if (is_aligned(&area, at->n))
+        draw_aligned(a, f, area, labels, at, &m);
+    else
+        draw_dense(a, f, area, labels, &m);
+    free(v);
+}
+
+static void attention_draw(struct app *a, struct frame *f, struct rect body)
+{
+    struct parts p = share_out(a, body);
+    draw_heads(a, f->canvas, &p);
+    bool stale;
+    struct attention at;
+    if (!attention_open(&at, a, &stale)) {
+        canvas_put(f->canvas, p.map, 1, 1, canvas_plain(CANVAS_DIM), "…");
+        return;
+    }
+    draw_thumbs(a, f, &p, &at);
+    draw_scores(a, f->canvas, &p, &at, stale);
+    draw_map(a, f, p.map, &at);
+    if (stale)
+        canvas_restyle(f->canvas, p.map, canvas_plain(CANVAS_DIM));
+}
+
+static void attention_side(struct app *a, struct frame *f, struct rect r)
+{
+    struct canvas *c = f->canvas;
+    bool stale;
+    struct attention at;
+    struct canvas_style st = canvas_plain(0);
+    int x = canvas_putf(c, r, 0, 0, canvas_plain(CANVAS_BOLD), "from  %d ", (int)a->cur.row);
+    draw_token(a, c, r, x, 0, st, a->tokens[a->cur.row], 16);
+    if (!attention_open(&at, a, &stale) || a->cur.row >= at.n) {
+        canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
+        return;
+    }
+    char n[2][NUMBER_BYTES];
+    st.attr = stale ? CANVAS_DIM : 0;
+    if (a->cur.map) {
+        float v = attention_value(&at, a->cur.head, a->cur.row, a->cur.src);
+        x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
+        draw_token(a, c, r, x, 1, st, a->tokens[a->cur.src], 16);
+        canvas_put(c, r, 30, 1, st, number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        int rank = 1;
+        for (int32_t j = 0; j <= a->cur.row; j++)
+            rank += attention_value(&at, a->cur.head, a->cur.row, j) > v;
+        canvas_putf(c, r, 0, 2, st, "rank %d of %d;  value norm %s", rank, (int)a->cur.row + 1,
+                    number_fit(n[0], (double)attention_value_norm(&at, a->cur.head, a->cur.src), 8, 2, NUMBER_LEFT));
+    }
+    canvas_put(c, r, 0, 4, canvas_plain(CANVAS_BOLD), "top sources");
+    int32_t best[8];
+    int found = attention_top(&at, a->cur.head, a->cur.row, best, r.h > 16 ? 8 : 4);
+    for (int i = 0; i < found; i++) {
+        canvas_putf(c, r, 0, 5 + i, st, "%4d ", (int)best[i]);
+        draw_token(a, c, r, 5, 5 + i, st, a->tokens[best[i]], 16);
+        canvas_put(c, r, 22, 5 + i, st, number_fit(n[0], (double)attention_value(&at, a->cur.head, a->cur.row, best[i]), 8, 3,
+                                                   at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+    }
+    struct rect bottom = r;
+    bottom = rect_cut_bottom(&bottom, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
+    if (a->edits.n) {
+        canvas_put(c, bottom, 0, 0, canvas_plain(CANVAS_BOLD), "edits");
+        rect_cut_top(&bottom, 1);
+        draw_edits(a, c, bottom, 0);
+    }
+}
+
+static void attention_title(const struct app *a, struct bytes *out)
+{
+    bytes_addf(out, "blocks.%d.attn.%s [%d heads, %d, %d]", (int)app_layer(a), a->scores ? "hook_attn_scores" : "hook_pattern",
+               (int)a->m->cfg.n_heads, (int)a->n, (int)a->n);
+}
+
+/* ---- moving ------------------------------------------------------------------------------------------- */
+
+static void attention_move(struct app *a, enum move m, int count)
+{
+    struct place *p = &a->cur;
+    int32_t *across = p->map ? &p->src : &p->head;
+    int32_t limit = p->map ? p->row + 1 : a->m->cfg.n_heads;
+    switch (m) {
+    case MOVE_UP: p->row -= count; break;
+    case MOVE_DOWN: p->row += count; break;
+    case MOVE_PAGE_UP: p->row -= 10 * count; break;
+    case MOVE_PAGE_DOWN: p->row += 10 * count; break;
+    case MOVE_TOP: p->row = 0; break;
+    case MOVE_BOTTOM: p->row = a->n - 1; break;
+    case MOVE_LEFT: *across -= count; break;
+    case MOVE_RIGHT: *across += count; break;
+    case MOVE_HOME: *across = 0; break;
+    case MOVE_END: *across = limit - 1; break;
+    case MOVE_COUNT: break;
+    }
+    p->row = draw_clamp(p->row, a->n);
+    p->src = draw_clamp(p->src, p->row + 1);
+    p->head = draw_clamp(p->head, a->m->cfg.n_heads);
+}
+
+static bool attention_noun(const struct app *a, struct noun *n)
+{
+    int32_t l = app_layer(a);
+    if (a->cur.map) {
+        n->site = (struct site_ref){a->scores ? SITE_ATTN_SCORES : SITE_PATTERN, l};
+        snprintf(n->here, sizeof n->here, "[%d, %d, %d]", (int)a->cur.head, (int)draw_row_index(a, a->cur.row), (int)a->cur.src);
+        snprintf(n->all, sizeof n->all, "[%d, :, %d]", (int)a->cur.head, (int)a->cur.src);
+        return true;
+    }
+    n->site = (struct site_ref){SITE_Z, l};
+    snprintf(n->here, sizeof n->here, "[%d, %d]", (int)draw_row_index(a, a->cur.row), (int)a->cur.head);
+    snprintf(n->all, sizeof n->all, "[:, %d]", (int)a->cur.head);
+    return true;
+}
+
+static bool attention_enter(struct app *a)
+{
+    if (!a->cur.map) {
+        a->cur.map = true;
+        struct attention at;
+        bool stale;
+        int32_t best;
+        if (attention_open(&at, a, &stale) && a->cur.row < at.n && attention_top(&at, a->cur.head, a->cur.row, &best, 1) == 1)
+            a->cur.src = best; /* where this head looks from here */
+        return true;
+    }
+    bool side;
+    app_body(a, &side);
+    if (side || a->side_open)
+        return false;
+    a->side_open = true;
+    return true;
+}
+
+static bool attention_click(struct app *a, int x, int y)
+{
+    struct parts p = share_out(a, a->body);
+    if (y < p.map.y) {
+        int32_t h = a->head_left + (x - SCORE_LABEL) / p.head_width;
+        if (x < SCORE_LABEL || h >= a->m->cfg.n_heads || h >= a->head_left + p.heads)
+            return false;
+        a->cur.head = h;
+        a->cur.map = false;
+        return true;
+    }
+    struct rect area = p.map;
+    rect_cut_top(&area, 1 + LABEL_ROWS);
+    rect_cut_left(&area, DRAW_LABEL);
+    if (!is_aligned(&area, a->n) || y < area.y || y - area.y >= a->n)
+        return false;
+    int cell_w = area.w / a->n > 6 ? 6 : area.w / a->n;
+    a->cur.row = y - area.y;
+    if (x >= area.x) {
+        a->cur.map = true;
+        a->cur.src = draw_clamp((x - area.x) / cell_w, a->cur.row + 1);
+    }
+    return true;
+}
+
+static void attention_copy(const struct app *a, struct bytes *out)
+{
+    struct noun n;
+    char name[LIMIT_NAME];
+    attention_noun(a, &n);
+    bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
+}
+
+const struct view view_attention = {
+    .help = "heads of a layer; Left and Right choose one, Enter goes into its map, J and K change the layer, m masks",
+    .layout = attention_layout, .want = attention_want, .draw = attention_draw, .side = attention_side,
+    .title = attention_title, .move = attention_move, .noun = attention_noun, .enter = attention_enter,
+    .click = attention_click, .copy = attention_copy};

@@ -1,0 +1,98 @@
+/* edits.c - view 6: the list of edits. */
+#include <string.h>
+
+#include "draw.h"
+
+static void edits_layout(struct app *a, struct rect body)
+{
+    a->cur.edit = draw_clamp(a->cur.edit, a->edits.n > 0 ? a->edits.n : 1);
+    a->page = body.h > 3 ? body.h - 3 : 1;
+    a->edit_top = draw_scroll(a->edit_top, a->cur.edit, a->edits.n, a->page);
+    a->rows_y = body.y + 1;
+}
+
+static void edits_want(const struct app *a, struct session_want *w)
+{
+    (void)a;
+    (void)w; /* status line alone */
+}
+
+static void edits_draw(struct app *a, struct frame *f, struct rect body)
+{
+    struct canvas *c = f->canvas;
+    canvas_put(c, body, 3, 0, canvas_plain(CANVAS_DIM), "no  on  edit");
+    if (!a->edits.n)
+        canvas_put(c, body, 3, 2, canvas_plain(0), "no edits yet · x zeroes what is under the cursor in the other views, e types one");
+    for (int i = 0; i + a->edit_top < a->edits.n && i < a->page; i++) {
+        int e = i + a->edit_top;
+        bool on = e == a->cur.edit;
+        struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) | (a->edits.on[e] ? 0 : CANVAS_DIM));
+        canvas_putf(c, body, 1, i + 1, st, "%s %2d  %s  %s", on ? "▶" : " ", e + 1, a->edits.on[e] ? "* " : "- ", a->edits.text[e]);
+    }
+    canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d", a->edits.at, a->edits.n_past - 1 - a->edits.at);
+}
+
+static void edits_title(const struct app *a, struct bytes *out)
+{
+    bytes_addf(out, "%d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s", edit_list_count_on(&a->edits));
+}
+
+static void edits_move(struct app *a, enum move m, int count)
+{
+    int32_t at = a->cur.edit;
+    switch (m) {
+    case MOVE_UP: at -= count; break;
+    case MOVE_DOWN: at += count; break;
+    case MOVE_PAGE_UP: at -= a->page * count; break;
+    case MOVE_PAGE_DOWN: at += a->page * count; break;
+    case MOVE_TOP: case MOVE_HOME: at = 0; break;
+    case MOVE_BOTTOM: case MOVE_END: at = a->edits.n - 1; break;
+    default: break;
+    }
+    a->cur.edit = draw_clamp(at, a->edits.n > 0 ? a->edits.n : 1);
+}
+
+/* Into the values of the hook that the edit names, if it names one. */
+static bool edits_enter(struct app *a)
+{
+    if (!a->edits.n)
+        return false;
+    char name[LIMIT_NAME];
+    const char *text = a->edits.text[a->cur.edit];
+    size_t n = strcspn(text, "[ ");
+    if (n >= sizeof name)
+        return false;
+    memcpy(name, text, n);
+    name[n] = 0;
+    for (int32_t i = 0; i < a->n_sites; i++) {
+        char site[LIMIT_NAME];
+        if (site_glob(name, site_name(a->sites[i], site))) {
+            app_jump_push(a);
+            a->cur.site = a->sites[i];
+            a->cur.view = VIEW_TENSOR;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool edits_click(struct app *a, int x, int y)
+{
+    (void)x;
+    int32_t e = a->edit_top + y - a->rows_y;
+    if (y < a->rows_y || e >= a->edits.n)
+        return false;
+    a->cur.edit = e;
+    return true;
+}
+
+static void edits_copy(const struct app *a, struct bytes *out)
+{
+    if (a->edits.n)
+        bytes_add_string(out, a->edits.text[a->cur.edit]);
+}
+
+const struct view view_edits = {
+    .help = "o switches an edit on or off, O all, d deletes, e changes it, u and ^R undo and redo, Enter shows its hook",
+    .layout = edits_layout, .want = edits_want, .draw = edits_draw, .title = edits_title, .move = edits_move,
+    .enter = edits_enter, .click = edits_click, .copy = edits_copy};

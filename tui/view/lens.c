@@ -1,0 +1,145 @@
+/* lens.c - view 3: one cell of the grid in full, and its position through all layers. */
+#include <math.h>
+#include <stdio.h>
+
+#include "detail.h"
+#include "run.h"
+
+static void lens_layout(struct app *a, struct rect body)
+{
+    a->page = a->n < 10 ? a->n : 10;
+    a->rows_y = body.y + 2;
+}
+
+static void lens_want(const struct app *a, struct session_want *w)
+{
+    detail_want(a, w, a->body.h - 10 < 8 ? 8 : a->body.h - 10);
+    w->lens = true; /* the row through the layers */
+    w->row0 = a->cur.row;
+    w->row1 = a->cur.row + 1;
+}
+
+static void draw_layers(struct app *a, struct frame *f, struct rect r)
+{
+    struct canvas *c = f->canvas;
+    bool stale;
+    const struct snapshot *s = app_part(a, PART_DETAIL, &stale), *cells = app_part(a, PART_CELLS, &stale);
+    canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "column   top-1              p   entropy    logit     log p   rank");
+    int32_t n = a->m->cfg.n_layers + 1, top = draw_scroll(0, a->cur.column, n, r.h - 1);
+    for (int32_t i = 0; i + 1 < r.h && top + i < n; i++) {
+        int32_t col = top + i;
+        bool on = col == a->cur.column;
+        char name[16] = "emb", num[3][NUMBER_BYTES];
+        if (col)
+            snprintf(name, sizeof name, "%d", (int)col - 1);
+        struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) | (stale ? CANVAS_DIM : 0));
+        canvas_putf(c, r, 0, i + 1, st, "%s%4s", on ? "▶" : " ", name);
+        if (cells && cells->row0 <= a->cur.row && a->cur.row < cells->row1) {
+            enum face face = app_show(a, cells) == SHOW_BASE ? FACE_BASE : FACE_EDITED;
+            int32_t at = col * (cells->row1 - cells->row0) + a->cur.row - cells->row0;
+            const struct lens_top *best = &cells->face[face].top[at];
+            if (best->id >= 0) {
+                draw_token(a, c, r, 9, i + 1, st, best->id, 14);
+                canvas_putf(c, r, 24, i + 1, st, "%5.3f", exp((double)best->logit - (double)cells->face[face].cells[at].lse));
+            }
+        }
+        if (!s)
+            continue;
+        enum show show = app_show(a, s);
+        const struct lens_cell *d = &s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED].detail_columns[col];
+        const struct lens_cell *b = &s->face[FACE_BASE].detail_columns[col];
+        unsigned sign = show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
+        double entropy = (double)d->entropy, logit = (double)d->target_logit, logp = logit - (double)d->lse;
+        if (show == SHOW_DIFFERENCE) {
+            entropy -= (double)b->entropy;
+            logp -= (double)b->target_logit - (double)b->lse;
+            logit -= (double)b->target_logit;
+        }
+        canvas_putf(c, r, 31, i + 1, st, "%s %s %s", number_fit(num[0], entropy, 7, 2, sign),
+                    number_fit(num[1], logit, 8, 2, sign), number_fit(num[2], logp, 9, 2, sign));
+        if (d->target_rank >= 0)
+            canvas_putf(c, r, 57, i + 1, st, "%6d", (int)d->target_rank + 1);
+    }
+}
+
+static void lens_draw(struct app *a, struct frame *f, struct rect body)
+{
+    struct rect right = body;
+    if (body.w >= SIDE_MIN_COLUMNS) {
+        struct rect left = rect_cut_left(&right, 66);
+        draw_layers(a, f, left);
+        canvas_fill(f->canvas, (struct rect){right.x, right.y, 1, right.h}, canvas_plain(CANVAS_DIM), "│");
+        rect_cut_left(&right, 2);
+        detail_draw(a, f, right);
+        return;
+    }
+    int32_t rows = a->m->cfg.n_layers + 2;
+    draw_layers(a, f, rect_cut_top(&right, rows < body.h / 2 ? rows : body.h / 2));
+    rect_cut_top(&right, 1);
+    detail_draw(a, f, right);
+}
+
+static void lens_title(const struct app *a, struct bytes *out)
+{
+    char name[LIMIT_NAME + 24];
+    detail_name(a, name);
+    bytes_addf(out, "lens of %s", name);
+}
+
+static void lens_move(struct app *a, enum move m, int count)
+{
+    struct place *p = &a->cur;
+    switch (m) { /* the layers stand below each other here, so up and down go through them */
+    case MOVE_UP: p->column -= count; break;
+    case MOVE_DOWN: p->column += count; break;
+    case MOVE_LEFT: p->row -= count; break;
+    case MOVE_RIGHT: p->row += count; break;
+    case MOVE_PAGE_UP: p->row -= 10; break;
+    case MOVE_PAGE_DOWN: p->row += 10; break;
+    case MOVE_HOME: p->row = 0; break;
+    case MOVE_END: p->row = a->n - 1; break;
+    case MOVE_TOP: p->column = 0; break;
+    case MOVE_BOTTOM: p->column = a->m->cfg.n_layers; break;
+    case MOVE_COUNT: break;
+    }
+    p->row = draw_clamp(p->row, a->n);
+    p->column = draw_clamp(p->column, a->m->cfg.n_layers + 1);
+}
+
+static bool lens_noun(const struct app *a, struct noun *n)
+{
+    n->site = run_lens_site(a->m, a->cur.column);
+    snprintf(n->here, sizeof n->here, "[%d]", (int)draw_row_index(a, a->cur.row));
+    n->all[0] = 0;
+    return true;
+}
+
+static bool lens_enter(struct app *a)
+{
+    app_jump_push(a);
+    a->cur.site = run_lens_site(a->m, a->cur.column);
+    a->cur.view = VIEW_TENSOR;
+    return true;
+}
+
+static bool lens_click(struct app *a, int x, int y)
+{
+    (void)x;
+    int32_t n = a->m->cfg.n_layers + 1, col = y - a->body.y - 1 + draw_scroll(0, a->cur.column, n, a->body.h - 1);
+    if (y <= a->body.y || col >= n || a->w < SIDE_MIN_COLUMNS)
+        return false;
+    a->cur.column = col;
+    return true;
+}
+
+static void lens_copy(const struct app *a, struct bytes *out)
+{
+    char name[LIMIT_NAME + 24];
+    detail_name(a, name);
+    bytes_add_string(out, name);
+}
+
+const struct view view_lens = {
+    .help = "one cell of the grid: the best tokens, and the target at this position through all layers",
+    .layout = lens_layout, .want = lens_want, .draw = lens_draw, .title = lens_title, .move = lens_move,
+    .noun = lens_noun, .enter = lens_enter, .click = lens_click, .copy = lens_copy};

@@ -1,0 +1,231 @@
+/* tensor.c - view 5: the values of any hook, one slice of two axes at a time, as a map and as numbers. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "draw.h"
+
+enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
+
+/* The slice on show: rows are positions, columns the last axis; a head is chosen where there is one. */
+struct slice {
+    int64_t shape[SITE_RANK_MAX];
+    int rank;
+    bool head_first;       /* [head, dest, src], else [pos, head, d] */
+    int32_t heads, columns;
+};
+
+static struct slice slice_of(const struct app *a)
+{
+    struct slice s = {.heads = 1};
+    s.rank = site_shape(&a->m->cfg, a->cur.site.id, a->n, s.shape);
+    s.columns = s.rank < 2 ? 1 : (int32_t)s.shape[s.rank - 1];
+    s.head_first = s.rank == 3 && site_row_axis(a->cur.site.id) == 1;
+    if (s.rank == 3)
+        s.heads = (int32_t)s.shape[s.head_first ? 0 : 1];
+    return s;
+}
+
+static int32_t table_rows(struct rect body)
+{
+    int32_t rows = body.h > 20 ? body.h / 2 : body.h - 3;
+    return rows < 1 ? 1 : rows;
+}
+
+static void tensor_layout(struct app *a, struct rect body)
+{
+    struct slice s = slice_of(a);
+    a->cur.head = draw_clamp(a->cur.head, s.heads > a->m->cfg.n_heads ? s.heads : a->m->cfg.n_heads);
+    a->cur.element = draw_clamp(a->cur.element, s.columns);
+    a->page = table_rows(body);
+    a->tensor_top = draw_scroll(a->tensor_top, a->cur.row, a->n, a->page);
+    a->tensor_left = draw_scroll(a->tensor_left, a->cur.element, s.columns, (body.w - DRAW_LABEL) / VALUE_WIDTH);
+}
+
+static void tensor_want(const struct app *a, struct session_want *w)
+{
+    struct slice s = slice_of(a);
+    w->tensor = a->cur.site;
+    bool whole = (int64_t)a->n * s.heads * s.columns <= WHOLE_MAX;
+    w->tensor_row0 = whole ? 0 : a->tensor_top;
+    w->tensor_row1 = whole || a->tensor_top + a->page > a->n ? a->n : a->tensor_top + a->page;
+}
+
+static int32_t head_of(const struct app *a, const struct slice *s)
+{
+    return a->cur.head < s->heads ? a->cur.head : s->heads - 1;
+}
+
+static float value(const struct app *a, const struct slice *s, const struct snapshot *snap, enum show show, int32_t row, int32_t col)
+{
+    if (row < snap->tensor_row0 || row >= snap->tensor_row1)
+        return NAN;
+    size_t rows = (size_t)(snap->tensor_row1 - snap->tensor_row0), i = (size_t)(row - snap->tensor_row0);
+    size_t head = (size_t)head_of(a, s), columns = (size_t)s->columns;
+    size_t at = s->head_first ? (head * rows + i) * columns + (size_t)col
+                              : (i * (size_t)s->heads + head) * columns + (size_t)col;
+    float base = snap->face[FACE_BASE].tensor[at];
+    if (show == SHOW_BASE)
+        return base;
+    float edited = snap->face[FACE_EDITED].tensor[at];
+    return show == SHOW_DIFFERENCE && base == edited ? 0 : show_value(show, base, edited);
+}
+
+/* Does the snapshot hold what the cursor asks for? */
+static bool fits(const struct app *a, const struct slice *s, const struct snapshot *snap)
+{
+    if (snap->tensor.id != a->cur.site.id || snap->tensor_rank != s->rank || snap->n != a->n)
+        return false;
+    return snap->tensor.layer == a->cur.site.layer;
+}
+
+static void draw_table(const struct app *a, struct frame *f, struct rect r, const struct slice *s, const struct snapshot *snap,
+                       enum show show, struct scale sc, bool stale)
+{
+    struct canvas *c = f->canvas;
+    int shown = (r.w - DRAW_LABEL) / VALUE_WIDTH;
+    for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++)
+        canvas_putf(c, r, DRAW_LABEL + j * VALUE_WIDTH, 0,
+                    canvas_plain(a->tensor_left + j == a->cur.element ? CANVAS_BOLD : CANVAS_DIM), "%8d", (int)a->tensor_left + j);
+    rect_cut_top(&r, 1);
+    for (int32_t i = 0; i < r.h && a->tensor_top + i < a->n; i++) {
+        int32_t row = a->tensor_top + i;
+        draw_position(a, c, r, i, row);
+        for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++) {
+            int32_t col = a->tensor_left + j;
+            float v = value(a, s, snap, show, row, col);
+            bool on = row == a->cur.row && col == a->cur.element;
+            char n[NUMBER_BYTES];
+            if (show == SHOW_DIFFERENCE && v == 0 && !on)
+                continue;
+            struct canvas_style st = draw_value_style(f, sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL, scale_at(sc, v));
+            st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0);
+            struct rect cell = {r.x + DRAW_LABEL + j * VALUE_WIDTH, r.y + i, VALUE_WIDTH, 1};
+            canvas_fill(c, (struct rect){cell.x, cell.y, VALUE_WIDTH, 1}, st, " ");
+            canvas_put(c, cell, 1, 0, st, number_fit(n, (double)v, VALUE_WIDTH - 2, 3, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+            if (on) {
+                canvas_put(c, cell, 0, 0, st, "[");
+                canvas_put(c, cell, VALUE_WIDTH - 1, 0, st, "]");
+            }
+        }
+    }
+}
+
+static void tensor_draw(struct app *a, struct frame *f, struct rect body)
+{
+    struct slice s = slice_of(a);
+    bool stale;
+    const struct snapshot *snap = app_part(a, PART_TENSOR, &stale);
+    struct rect rest = body, legend = rect_cut_bottom(&rest, 1), table = rect_cut_top(&rest, a->page + 1);
+    if (!snap || !fits(a, &s, snap)) {
+        canvas_put(f->canvas, table, 1, 1, canvas_plain(CANVAS_DIM), "…");
+        return;
+    }
+    enum show show = app_show(a, snap);
+    int32_t rows = snap->tensor_row1 - snap->tensor_row0;
+    float *v = calloc((size_t)rows * (size_t)s.columns + 1, sizeof *v);
+    if (!v)
+        return;
+    bool negative = false;
+    for (int32_t i = 0; i < rows; i++)
+        for (int32_t j = 0; j < s.columns; j++) {
+            float x = value(a, &s, snap, show, snap->tensor_row0 + i, j);
+            v[(size_t)i * (size_t)s.columns + (size_t)j] = x;
+            negative = negative || (x < 0 && isfinite(x));
+        }
+    size_t count = (size_t)rows * (size_t)s.columns;
+    struct scale sc = scale_fit(negative || show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC : SCALE_LINEAR, v, count);
+    enum colormap map = sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
+    draw_table(a, f, table, &s, snap, show, sc, stale);
+    if (rest.h > 2) {
+        rect_cut_top(&rest, 1);
+        rect_cut_left(&rest, DRAW_LABEL);
+        struct heat m = {v, rows, s.columns, s.columns, sc, map};
+        frame_heat(f, rest, &m);
+    }
+    heat_legend(f->canvas, legend, 1, 0, show == SHOW_DIFFERENCE ? "change" : "value", sc, map);
+    free(v);
+}
+
+static void tensor_title(const struct app *a, struct bytes *out)
+{
+    struct slice s = slice_of(a);
+    char name[LIMIT_NAME];
+    bytes_addf(out, "%s [", site_name(a->cur.site, name));
+    for (int i = 0; i < s.rank; i++)
+        bytes_addf(out, "%s%lld", i ? ", " : "", (long long)s.shape[i]);
+    bytes_add_char(out, ']');
+    if (s.rank == 3)
+        bytes_addf(out, "  head %d", (int)head_of(a, &s));
+}
+
+static void tensor_move(struct app *a, enum move m, int count)
+{
+    struct place *p = &a->cur;
+    struct slice s = slice_of(a);
+    switch (m) {
+    case MOVE_UP: p->row -= count; break;
+    case MOVE_DOWN: p->row += count; break;
+    case MOVE_LEFT: p->element -= count; break;
+    case MOVE_RIGHT: p->element += count; break;
+    case MOVE_PAGE_UP: p->row -= a->page * count; break;
+    case MOVE_PAGE_DOWN: p->row += a->page * count; break;
+    case MOVE_HOME: p->element = 0; break;
+    case MOVE_END: p->element = s.columns - 1; break;
+    case MOVE_TOP: p->row = 0; break;
+    case MOVE_BOTTOM: p->row = a->n - 1; break;
+    case MOVE_COUNT: break;
+    }
+    p->row = draw_clamp(p->row, a->n);
+    p->element = draw_clamp(p->element, s.columns);
+}
+
+static bool tensor_noun(const struct app *a, struct noun *n)
+{
+    struct slice s = slice_of(a);
+    int row = (int)draw_row_index(a, a->cur.row), head = (int)head_of(a, &s), e = (int)a->cur.element;
+    n->site = a->cur.site;
+    if (s.rank == 2) {
+        snprintf(n->here, sizeof n->here, "[%d, %d]", row, e);
+        snprintf(n->all, sizeof n->all, "[:, %d]", e);
+    } else if (s.rank == 3 && s.head_first) {
+        snprintf(n->here, sizeof n->here, "[%d, %d, %d]", head, row, e);
+        snprintf(n->all, sizeof n->all, "[%d, :, %d]", head, e);
+    } else if (s.rank == 3) {
+        snprintf(n->here, sizeof n->here, "[%d, %d, %d]", row, head, e);
+        snprintf(n->all, sizeof n->all, "[:, %d, %d]", head, e);
+    } else {
+        snprintf(n->here, sizeof n->here, "[%d]", row);
+        n->all[0] = 0;
+    }
+    return true;
+}
+
+static bool tensor_click(struct app *a, int x, int y)
+{
+    int32_t row = a->tensor_top + y - a->body.y - 1;
+    if (y <= a->body.y || y > a->body.y + a->page || row >= a->n)
+        return false;
+    a->cur.row = row;
+    if (x >= a->body.x + DRAW_LABEL)
+        a->cur.element = draw_clamp(a->tensor_left + (x - a->body.x - DRAW_LABEL) / VALUE_WIDTH, slice_of(a).columns);
+    return true;
+}
+
+static void tensor_copy(const struct app *a, struct bytes *out)
+{
+    struct slice s = slice_of(a);
+    bool stale;
+    const struct snapshot *snap = app_part(a, PART_TENSOR, &stale);
+    struct noun n;
+    char name[LIMIT_NAME];
+    tensor_noun(a, &n);
+    bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
+    if (snap && fits(a, &s, snap))
+        bytes_addf(out, " %.9g", (double)value(a, &s, snap, app_show(a, snap), a->cur.row, a->cur.element));
+}
+
+const struct view view_tensor = {
+    .help = "values of one hook: rows are positions, columns the last axis; H L the head, J K the layer, :tensor HOOK another",
+    .layout = tensor_layout, .want = tensor_want, .draw = tensor_draw, .title = tensor_title, .move = tensor_move,
+    .noun = tensor_noun, .click = tensor_click, .copy = tensor_copy};
