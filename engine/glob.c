@@ -9,9 +9,9 @@
 
 enum { NESTED_MAX = 8 }; /* braces within braces */
 
-/* Places in the name: at[i] = what was matched so far may end before byte i. */
+/* Places in the name as bits: bit i = what was matched so far may end before byte i. */
 struct places {
-    bool at[LIMIT_NAME];
+    uint64_t bits[(LIMIT_NAME + 63) / 64];
 };
 
 struct match {
@@ -21,12 +21,28 @@ struct match {
 
 static struct places match_part(const struct match *m, const char *p, const char *end, struct places in, int depth);
 
-static bool any(const struct match *m, const struct places *s)
+static bool any(const struct places *s)
 {
-    for (size_t i = 0; i <= m->n; i++)
-        if (s->at[i])
-            return true;
-    return false;
+    uint64_t all = 0;
+    for (size_t w = 0; w < sizeof s->bits / sizeof *s->bits; w++)
+        all |= s->bits[w];
+    return all != 0;
+}
+
+static void add(struct places *s, size_t i)
+{
+    s->bits[i / 64] |= (uint64_t)1 << i % 64;
+}
+
+/* The first place from i on, or a number past every name. */
+static size_t next(const struct places *s, size_t i)
+{
+    for (; i < LIMIT_NAME; i = (i / 64 + 1) * 64) {
+        uint64_t rest = s->bits[i / 64] >> i % 64;
+        if (rest)
+            return i + (size_t)ffsll((long long)rest) - 1;
+    }
+    return LIMIT_NAME;
 }
 
 /* The brace that closes the one at p, or NULL. */
@@ -86,15 +102,13 @@ static bool range(const char *p, const char *end, int32_t *lo, int32_t *hi)
 
 static void match_range(const struct match *m, int32_t lo, int32_t hi, const struct places *in, struct places *out)
 {
-    for (size_t i = 0; i < m->n; i++) {
-        if (!in->at[i])
-            continue;
+    for (size_t i = next(in, 0); i < m->n; i = next(in, i + 1)) {
         const char *from = m->name + i, *stop = m->name + m->n;
         for (const char *to = from + 1; to <= stop && to[-1] >= '0' && to[-1] <= '9'; to++) {
             int32_t v;
             digits(from, to, &v);
             if (v >= lo && v <= hi && (*from != '0' || to == from + 1))
-                out->at[to - m->name] = true;
+                add(out, (size_t)(to - m->name));
         }
     }
 }
@@ -102,7 +116,7 @@ static void match_range(const struct match *m, int32_t lo, int32_t hi, const str
 /* {a,b,3..7}: p stands after the brace, end on the closing one. */
 static struct places match_set(const struct match *m, const char *p, const char *end, struct places in, int depth)
 {
-    struct places out = {{false}};
+    struct places out = {{0}};
     while (p <= end) {
         const char *q = p;
         for (int nested = 0; q < end && (*q != ',' || nested > 0); q++)
@@ -112,8 +126,8 @@ static struct places match_set(const struct match *m, const char *p, const char 
             match_range(m, lo, hi, &in, &out);
         } else {
             struct places one = match_part(m, p, q, in, depth + 1);
-            for (size_t i = 0; i <= m->n; i++)
-                out.at[i] |= one.at[i];
+            for (size_t w = 0; w < sizeof out.bits / sizeof *out.bits; w++)
+                out.bits[w] |= one.bits[w];
         }
         p = q + 1;
     }
@@ -123,24 +137,24 @@ static struct places match_set(const struct match *m, const char *p, const char 
 /* One character of the name: c itself, any one ('?'), or one of a class [p, end). */
 static struct places match_char(const struct match *m, char c, const char *p, const char *end, struct places in)
 {
-    struct places out = {{false}};
-    for (size_t i = 0; i < m->n; i++)
-        if (in.at[i] && (p ? in_class(p, end, m->name[i]) : c == '?' || c == m->name[i]))
-            out.at[i + 1] = true;
+    struct places out = {{0}};
+    for (size_t i = next(&in, 0); i < m->n; i = next(&in, i + 1))
+        if (p ? in_class(p, end, m->name[i]) : c == '?' || c == m->name[i])
+            add(&out, i + 1);
     return out;
 }
 
 static struct places match_part(const struct match *m, const char *p, const char *end, struct places in, int depth)
 {
     if (depth > NESTED_MAX)
-        return (struct places){{false}};
-    for (; p < end && any(m, &in); p++) {
+        return (struct places){{0}};
+    for (; p < end && any(&in); p++) {
         const char *close;
         if (*p == ' ')
             continue;
         if (*p == '*') {
-            for (size_t i = 0; i < m->n; i++)
-                in.at[i + 1] |= in.at[i];
+            for (size_t i = next(&in, 0); i < m->n; i++)
+                add(&in, i + 1);
         } else if (*p == '{' && (close = closing(p, end))) {
             in = match_set(m, p + 1, close, in, depth);
             p = close;
@@ -159,8 +173,8 @@ bool site_glob(const char *pattern, const char *name)
     struct match m = {name, strlen(name)};
     if (m.n >= LIMIT_NAME || strlen(pattern) >= LIMIT_PATTERN)
         return false;
-    struct places start = {{true}};
-    return match_part(&m, pattern, pattern + strlen(pattern), start, 0).at[m.n];
+    struct places start = {{1}}, end = match_part(&m, pattern, pattern + strlen(pattern), start, 0);
+    return next(&end, m.n) == m.n;
 }
 
 bool site_is_pattern(const char *text)

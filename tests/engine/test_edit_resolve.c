@@ -410,6 +410,71 @@ static void bounds(void **state)
     edit_free(edits[0]);
 }
 
+/* ---- allocation failures: the linker sends the engine's allocations through these (CMakeLists.txt) --- */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t n, size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static int until_failure = -1; /* allocations that still succeed; negative: all */
+
+static bool fails(void)
+{
+    return until_failure >= 0 && until_failure-- == 0;
+}
+
+void *__wrap_malloc(size_t size)
+{
+    return fails() ? NULL : __real_malloc(size);
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+    return fails() ? NULL : __real_calloc(n, size);
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+    return fails() ? NULL : __real_realloc(p, size);
+}
+
+/* Whichever allocation fails: an error, outputs untouched, nothing leaked (the sanitizer's part). */
+static void out_of_memory(void **state)
+{
+    (void)state;
+    const char *texts[] = {"* *= 1", "blocks.*.attn.hook_z[{0,2}, ::2] = from(a)", "blocks.1.hook_resid_pre[{0,2}] = from(b)"};
+    struct edit *edits[3] = {NULL, NULL, NULL};
+    struct edit_context ctx = context(&gpt2);
+    struct err e = {0, ""};
+    struct edit *untouched = (struct edit *)&untouched, *ed = untouched;
+    until_failure = 0;
+    assert_int_equal(edit_parse(&ed, texts[0], &e), ERR_SYSTEM);
+    assert_ptr_equal(ed, untouched);
+    until_failure = -1;
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(edit_parse(&edits[i], texts[i], &e), 0);
+    int n = 0, rc = -1;
+    for (; rc != 0; n++) {
+        struct edit_program *none = (struct edit_program *)&none, *p = none;
+        until_failure = n;
+        rc = edit_resolve(&p, edits, NULL, 3, &ctx, &e);
+        bool met = until_failure < 0;
+        until_failure = -1;
+        assert_int_equal(met, rc != 0);
+        if (rc != 0)
+            assert_ptr_equal(p, none);
+        else
+            edit_program_free(p);
+        assert_true(rc == 0 || rc == ERR_SYSTEM);
+    }
+    assert_in_range(n, 10, 100);
+    for (int i = 0; i < 3; i++)
+        edit_free(edits[i]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -422,6 +487,7 @@ int main(void)
         cmocka_unit_test(full_spreads_in_its_layer),
         cmocka_unit_test(acts_compare),
         cmocka_unit_test(bounds),
+        cmocka_unit_test(out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
