@@ -1,0 +1,139 @@
+/* fixture.c - see fixture.h. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOT "tests/fixtures/models/"
+
+char **fixture_names(bool representatives_only)
+{
+    struct err e = { 0 };
+    struct js_doc *doc = js_open(ROOT "index.json", &e);
+    if (!doc)
+        fail_msg("%s", e.text);
+    size_t n = js_count(js_root(doc)), k = 0;
+    char **names = calloc(n + 1, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        struct js_node item = js_at(js_root(doc), i);
+        const char *s;
+        bool rep = false;
+        assert_int_equal(js_string(js_get(item, "name"), &s, NULL, &e), 0);
+        assert_int_equal(js_bool(js_get(item, "representative"), &rep, &e), 0);
+        if (rep || !representatives_only)
+            names[k++] = strdup(s);
+    }
+    js_close(doc);
+    return names;
+}
+
+void fixture_names_free(char **names)
+{
+    for (char **p = names; *p; p++)
+        free(*p);
+    free(names);
+}
+
+struct kn_backend *fixture_backend(void)
+{
+    static struct kn_backend *be;
+    char why[200];
+    struct kn_options opt = { .backend = "cpu", .threads = 2, .cpu = -1 };
+    if (!be && !(be = kn_open(&opt, why, sizeof why)))
+        fail_msg("%s", why);
+    return be;
+}
+
+struct js_doc *fixture_json(const struct safetensors *st, const char *key)
+{
+    const char *text = safetensors_metadata(st, key);
+    struct err e = { 0 };
+    assert_non_null(text);
+    struct js_doc *doc = js_parse(key, text, strlen(text), &e);
+    if (!doc)
+        fail_msg("%s", e.text);
+    return doc;
+}
+
+int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n)
+{
+    struct js_doc *doc = fixture_json(st, key);
+    *n = (int32_t)js_count(js_root(doc));
+    int32_t *ids = malloc((size_t)*n * sizeof *ids);
+    for (int32_t i = 0; i < *n; i++) {
+        int64_t v;
+        assert_int_equal(js_int(js_at(js_root(doc), (size_t)i), 0, INT32_MAX, &v, NULL), 0);
+        ids[i] = (int32_t)v;
+    }
+    js_close(doc);
+    return ids;
+}
+
+struct safetensors *fixture_file(const char *name, const char *file)
+{
+    char path[256];
+    struct err e = { 0 };
+    snprintf(path, sizeof path, ROOT "%s/%s", name, file);
+    struct safetensors *st = safetensors_open(path, &e);
+    if (!st)
+        fail_msg("%s", e.text);
+    return st;
+}
+
+struct fixture fixture_open(const char *name)
+{
+    struct fixture f = { 0 };
+    struct err e = { 0 };
+    char path[256];
+    snprintf(path, sizeof path, ROOT "%s", name);
+    if (model_open(&f.m, path, fixture_backend(), &e))
+        fail_msg("%s: %s", name, e.text);
+    f.ref = fixture_file(name, "cache.safetensors");
+    f.tokens = fixture_ids(f.ref, "tokens", &f.n);
+    return f;
+}
+
+void fixture_close(struct fixture *f)
+{
+    model_close(f->m);
+    safetensors_close(f->ref);
+    free(f->tokens);
+}
+
+struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts, int32_t count)
+{
+    struct edit *edits[64];
+    bool on[64];
+    struct err e = { 0 };
+    assert_true(count <= 64);
+    for (int32_t i = 0; i < count; i++) {
+        on[i] = true;
+        if (edit_parse(&edits[i], texts[i], &e))
+            fail_msg("%s: %s", texts[i], e.text);
+    }
+    struct edit_context ctx = { .cfg = &m->cfg, .n_pos = n };
+    struct edit_program *p = NULL;
+    if (edit_resolve(&p, edits, on, count, &ctx, &e))
+        fail_msg("%s: %s", texts[0], e.text);
+    for (int32_t i = 0; i < count; i++)
+        edit_free(edits[i]);
+    return p;
+}
+
+double fixture_error(const float *a, const float *b, size_t n)
+{
+    double diff = 0, scale = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (isinf(b[i])) {
+            if (a[i] != b[i])
+                return INFINITY;
+            continue;
+        }
+        double d = fabs((double)a[i] - (double)b[i]);
+        diff = d <= diff ? diff : d; /* NaN sticks */
+        scale = fmax(scale, fabs((double)b[i]));
+    }
+    return scale > 0 ? diff / scale : diff;
+}

@@ -1,0 +1,45 @@
+/* fixture.h - test support: the fixture models and their reference values (tests/fixtures/README.md). */
+#ifndef FIXTURE_H
+#define FIXTURE_H
+
+/* cmocka wants these first. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "json.h"
+#include "run.h"
+#include "safetensors.h"
+
+/* Every folder of tests/fixtures/models; NULL-terminated; malloc'ed strings. */
+char **fixture_names(bool representatives_only);
+void fixture_names_free(char **names);
+
+struct fixture {
+    struct model *m;
+    struct safetensors *ref;  /* cache.safetensors */
+    int32_t *tokens, n;
+};
+/* Open a model of tests/fixtures/models (or any folder) with its cache file; fails the test if it cannot. */
+struct fixture fixture_open(const char *name);
+void fixture_close(struct fixture *f);
+/* A reference file of the same folder. */
+struct safetensors *fixture_file(const char *name, const char *file);
+
+/* The cpu backend, opened once. */
+struct kn_backend *fixture_backend(void);
+/* A JSON value out of a reference file's metadata. */
+struct js_doc *fixture_json(const struct safetensors *st, const char *key);
+/* A list of ids out of the metadata; malloc'ed. */
+int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n);
+
+/* Parse and resolve edits; fails the test with the message if they are refused. */
+struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts, int32_t count);
+
+/* max |a - b| / max |b| over finite b; infinities must agree.  NaN in a gives infinity. */
+double fixture_error(const float *a, const float *b, size_t n);
+
+#endif

@@ -1,0 +1,250 @@
+/* test_incremental.c - incremental == full, bit for bit: an edit at every site and row, tails of the prompt, and long random
+ * sequences of edits and prompts, for every family and several cache budgets. */
+#include "fixture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct run *run_new(const struct model *m, struct run *base, size_t cache)
+{
+    struct run_options opt = { .cache_bytes = cache };
+    struct run *r = run_create(m, base, &opt, NULL);
+    assert_non_null(r);
+    return r;
+}
+
+static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p, struct run *const *src,
+                    struct run_cost *cost)
+{
+    struct err e = { 0 };
+    if (run_sync(r, tokens, n, p, src, cost, &e))
+        fail_msg("%s", e.text);
+}
+
+/* All values of a run: every site that exists and is not refused, one after the other; malloc'ed. */
+static float *run_values(struct run *r, bool on_request, size_t *count)
+{
+    const struct config *cfg = &run_model(r)->cfg;
+    struct site_ref *all = malloc((size_t)(cfg->n_layers + 1) * SITE_COUNT * sizeof *all);
+    int n = site_list(cfg, all);
+    float *out = NULL;
+    *count = 0;
+    for (int i = 0; i < n; i++) {
+        if (site_refusal(cfg, all[i].id) || (!on_request && site_table[all[i].id].needs))
+            continue;
+        int64_t shape[SITE_RANK_MAX], k = 1;
+        int rank = site_shape(cfg, all[i].id, run_length(r), shape);
+        for (int d = 0; d < rank; d++)
+            k *= shape[d];
+        out = realloc(out, (*count + (size_t)k) * sizeof *out);
+        struct err e = { 0 };
+        if (run_read(r, all[i], 0, run_length(r), out + *count, NULL, &e))
+            fail_msg("%s", e.text);
+        *count += (size_t)k;
+    }
+    free(all);
+    return out;
+}
+
+static void assert_same(struct run *a, struct run *b, const char *what)
+{
+    size_t na, nb;
+    float *va = run_values(a, true, &na), *vb = run_values(b, true, &nb);
+    assert_int_equal(na, nb);
+    if (memcmp(va, vb, na * sizeof *va)) {
+        size_t i = 0;
+        while (!memcmp(va + i, vb + i, sizeof *va))
+            i++;
+        fail_msg("%s: value %zu of %zu is %.9g incrementally, %.9g in full", what, i, na, (double)va[i], (double)vb[i]);
+    }
+    free(va), free(vb);
+}
+
+static void edit_text(char *buf, size_t size, struct site_ref s, int32_t row)
+{
+    char name[LIMIT_NAME];
+    site_name(s, name);
+    if (s.id == SITE_TOKENS)
+        snprintf(buf, size, "%s[%d] = %d", name, row, row % 7);
+    else if (site_row_axis(s.id) == 1)
+        snprintf(buf, size, "%s[0, %d, 0] += 0.37", name, row);
+    else
+        snprintf(buf, size, "%s[%d] += 0.37", name, row);
+}
+
+/* One edit at every site and row, toggled on the same fork, against a run computed from nothing. */
+static void test_every_site(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
+        int n = site_list(&f.m->cfg, all);
+        for (int budget = 0; budget < 2; budget++) {
+            size_t cache = budget ? 50000 : SIZE_MAX / 2;
+            struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache), *full = run_new(f.m, NULL, cache);
+            sync_ok(base, f.tokens, f.n, NULL, NULL, NULL);
+            for (int i = 0; i < n; i++)
+                for (int32_t row = 0; row < f.n && !site_refusal(&f.m->cfg, all[i].id); row += 1 + budget * 3) {
+                    char text[200];
+                    const char *texts[] = { text };
+                    edit_text(text, sizeof text, all[i], row);
+                    struct edit_program *p = fixture_program(f.m, f.n, texts, 1);
+                    struct run_cost cost;
+                    sync_ok(fork, NULL, 0, p, NULL, &cost);
+                    sync_ok(full, f.tokens, f.n, NULL, NULL, NULL); /* so that nothing of the last edit is left */
+                    sync_ok(full, f.tokens, f.n, p, NULL, NULL);
+                    assert_same(fork, full, text);
+                    struct run *fresh = run_new(f.m, NULL, cache);
+                    sync_ok(fresh, f.tokens, f.n, p, NULL, NULL);
+                    assert_same(fork, fresh, text);
+                    run_free(fresh);
+                    sync_ok(fork, NULL, 0, NULL, NULL, &cost);
+                    edit_program_free(p);
+                }
+            run_free(fork), run_free(base), run_free(full);
+        }
+        free(all);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
+static uint32_t rng(uint32_t *s)
+{
+    *s = *s * 1664525u + 1013904223u;
+    return *s >> 8;
+}
+
+/* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits, globs, reads of other runs. */
+static void test_random_walk(void **state)
+{
+    (void)state;
+    static const char *const pool[] = {
+        "blocks.0.attn.hook_z[:, 1] = 0", "blocks.*.hook_mlp_out[-1] *= 0.5", "blocks.1.hook_resid_pre[2:] += 0.25",
+        "blocks.1.attn.hook_pattern[0, -1, 0] = 0", "blocks.0.ln1.hook_scale *= 1.5", "blocks.1.attn.hook_v[{0,1}] -= 1",
+        "hook_embed[1, 3] += 2", "blocks.0.attn.hook_result[1:, 0] *= 2", "blocks.1.hook_mlp_in[0, :] *= 0.5",
+        "blocks.1.mlp.hook_post[:, 2] = from(other)", "blocks.0.hook_attn_out[-1] = mean()", "unembed.hook_out[-1, 3] = 9",
+        "blocks.0.attn.hook_attn_scores[0, 1, :] = 0.5", "blocks.1.hook_q_input[1, 0, :] = 0", "hook_tokens[0] = 5",
+        "blocks.0.attn.hook_k[1] = from(base)", "blocks.1.attn.hook_pattern[:, 1] = mean()",
+    };
+    enum { POOL = sizeof pool / sizeof *pool };
+    char **names = fixture_names(true);
+    uint32_t seed = 7;
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        size_t cache = rng(&seed) % 2 ? SIZE_MAX / 2 : 40000;
+        struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache), *other = run_new(f.m, NULL, 0);
+        int32_t other_ids[64], tokens[64], n_max = f.m->cfg.n_ctx < 40 ? f.m->cfg.n_ctx : 40;
+        for (int i = 0; i < 64; i++)
+            other_ids[i] = (int32_t)(rng(&seed) % 11), tokens[i] = (int32_t)(rng(&seed) % 11);
+        sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
+        for (int step = 0; step < 120; step++) {
+            int32_t n = 2 + (int32_t)(rng(&seed) % (uint32_t)(n_max - 2));
+            if (rng(&seed) % 3)
+                tokens[rng(&seed) % (uint32_t)n] = (int32_t)(rng(&seed) % 11);
+            const char *texts[6];
+            int count = 0;
+            for (int k = (int)(rng(&seed) % 5); k > 0; k--)
+                texts[count++] = pool[rng(&seed) % POOL];
+            struct edit_program *p = fixture_program(f.m, n, texts, count);
+            struct run *src[2] = { 0 };
+            for (int32_t i = 0; i < p->n_sources; i++)
+                src[i] = strcmp(p->sources[i], "base") ? other : base;
+            sync_ok(base, tokens, n, NULL, NULL, NULL);
+            sync_ok(fork, NULL, 0, p, src, NULL);
+            struct run *base2 = run_new(f.m, NULL, SIZE_MAX / 2), *fork2 = run_new(f.m, base2, SIZE_MAX / 2);
+            sync_ok(base2, tokens, n, NULL, NULL, NULL);
+            for (int32_t i = 0; i < p->n_sources; i++)
+                src[i] = src[i] == base ? base2 : src[i];
+            sync_ok(fork2, NULL, 0, p, src, NULL);
+            assert_same(base, base2, *name);
+            char what[512] = "";
+            for (int i = 0; i < count; i++)
+                snprintf(what + strlen(what), sizeof what - strlen(what), "%s; ", texts[i]);
+            assert_same(fork, fork2, what);
+            run_free(fork2), run_free(base2);
+            edit_program_free(p);
+        }
+        run_free(fork), run_free(other), run_free(base);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
+/* What an edit cannot reach is the base's own value, and costs nothing. */
+static void test_cone(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct run *base = run_new(f.m, NULL, SIZE_MAX / 2), *fork = run_new(f.m, base, SIZE_MAX / 2);
+    struct run_cost cost;
+    sync_ok(base, f.tokens, f.n, NULL, NULL, &cost);
+    assert_true(cost.share == 1.0 && cost.row == 0 && cost.stage == 0);
+    sync_ok(base, f.tokens, f.n, NULL, NULL, &cost);
+    assert_true(cost.share == 0.0);
+    const char *texts[] = { "blocks.1.attn.hook_z[-1, 0] = 0" };
+    struct edit_program *p = fixture_program(f.m, f.n, texts, 1);
+    sync_ok(fork, NULL, 0, p, NULL, &cost);
+    assert_int_equal(cost.row, f.n - 1);
+    assert_int_equal(cost.stage, 2);
+    struct kn_view a, b;
+    struct site_ref z0 = { SITE_Z, 0 }, post = { SITE_RESID_POST, 1 };
+    assert_int_equal(run_view(base, z0, 0, f.n, &a, NULL), 0);
+    assert_int_equal(run_view(fork, z0, 0, f.n, &b, NULL), 0);
+    assert_ptr_equal(a.data, b.data);
+    assert_int_equal(run_view(base, post, 0, f.n - 1, &a, NULL), 0);
+    assert_int_equal(run_view(fork, post, 0, f.n - 1, &b, NULL), 0);
+    assert_ptr_equal(a.data, b.data);
+    /* one more token: one row of work */
+    int32_t longer[16];
+    memcpy(longer, f.tokens, (size_t)f.n * sizeof *longer);
+    longer[f.n] = 1;
+    sync_ok(base, longer, f.n + 1, NULL, NULL, &cost);
+    assert_int_equal(cost.row, f.n);
+    edit_program_free(p);
+    run_free(fork), run_free(base);
+    fixture_close(&f);
+}
+
+static bool cancel_after(struct run *r, atomic_bool *flag, const int32_t *tokens, int32_t n)
+{
+    struct err e = { 0 };
+    atomic_store(flag, true);
+    int rc = run_sync(r, tokens, n, NULL, NULL, NULL, &e);
+    atomic_store(flag, false);
+    return rc == ERR_CANCELLED;
+}
+
+/* A cancelled run completes later with the same bits. */
+static void test_cancel(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("llama");
+    static atomic_bool flag;
+    struct kn_backend *be = fixture_backend();
+    struct run *a = run_new(f.m, NULL, 0), *b = run_new(f.m, NULL, 0);
+    be->cancel = &flag;
+    assert_true(cancel_after(a, &flag, f.tokens, f.n));
+    sync_ok(a, f.tokens, 3, NULL, NULL, NULL);
+    assert_true(cancel_after(a, &flag, f.tokens, f.n));
+    sync_ok(a, f.tokens, f.n, NULL, NULL, NULL);
+    be->cancel = NULL;
+    sync_ok(b, f.tokens, f.n, NULL, NULL, NULL);
+    assert_same(a, b, "after cancelling");
+    run_free(a), run_free(b);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_cone),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_every_site),
+        cmocka_unit_test(test_random_walk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

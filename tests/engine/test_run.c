@@ -1,0 +1,178 @@
+/* test_run.c - every site and every edit of the fixture models against the reference libraries. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double FORWARD_ERROR_MAX = 1e-5; /* of the site's largest value */
+
+static struct run *run_new(const struct model *m, struct run *base, size_t cache)
+{
+    struct run_options opt = { .cache_bytes = cache };
+    struct err e = { 0 };
+    struct run *r = run_create(m, base, &opt, &e);
+    if (!r)
+        fail_msg("%s", e.text);
+    return r;
+}
+
+static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p, struct run *const *src)
+{
+    struct err e = { 0 };
+    if (run_sync(r, tokens, n, p, src, NULL, &e))
+        fail_msg("%s", e.text);
+}
+
+static double site_error(struct run *r, const char *name, const struct st_tensor *t)
+{
+    struct err e = { 0 };
+    struct site_ref s;
+    if (site_find(&run_model(r)->cfg, name, &s, &e))
+        fail_msg("%s", e.text);
+    int64_t shape[SITE_RANK_MAX], count = 1;
+    int rank = site_shape(&run_model(r)->cfg, s.id, run_length(r), shape);
+    assert_int_equal(t->rank, rank + 1);
+    for (int i = 0; i < rank; i++) {
+        assert_int_equal(shape[i], t->shape[i + 1]);
+        count *= shape[i];
+    }
+    float *mine = malloc((size_t)count * sizeof *mine);
+    if (run_read(r, s, 0, run_length(r), mine, NULL, &e))
+        fail_msg("%s: %s", name, e.text);
+    double error = 0;
+    if (t->dtype == ST_I64) {
+        for (int64_t i = 0; i < count; i++)
+            error += fabs((double)mine[i] - (double)((const int64_t *)t->data)[i]);
+    } else {
+        error = fixture_error(mine, t->data, (size_t)count);
+    }
+    free(mine);
+    return error;
+}
+
+/* All names of the cache file, for several budgets: kept, some kept, all rematerialised. */
+static void test_sites(void **state)
+{
+    (void)state;
+    char **names = fixture_names(false);
+    double worst = 0;
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        for (int budget = 0; budget < 3; budget++) {
+            struct run *r = run_new(f.m, NULL, budget == 0 ? SIZE_MAX / 2 : budget == 1 ? 60000 : 0);
+            sync_ok(r, f.tokens, f.n, NULL, NULL);
+            for (size_t i = 0; i < safetensors_count(f.ref); i++) {
+                const struct st_tensor *t = safetensors_at(f.ref, i);
+                double d = site_error(r, strcmp(t->name, "logits") ? t->name : "unembed.hook_out", t);
+                worst = fmax(worst, d);
+                if (!(d <= FORWARD_ERROR_MAX))
+                    fail_msg("%s: %s differs by %g of its largest value", *name, t->name, d);
+            }
+            run_free(r);
+        }
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+    print_message("largest error of any site of any model: %.2g\n", worst);
+}
+
+/* The names that fire, in order, are the library's. */
+static void test_names(void **state)
+{
+    (void)state;
+    char **names = fixture_names(false);
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        struct js_doc *doc = fixture_json(f.ref, "fired");
+        struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
+        int n = site_list(&f.m->cfg, all);
+        size_t k = 0;
+        for (int i = 0; i < n; i++) {
+            if (!site_fires(&f.m->cfg, all[i].id))
+                continue;
+            const char *want;
+            char have[LIMIT_NAME];
+            assert_int_equal(js_string(js_at(js_root(doc), k++), &want, NULL, NULL), 0);
+            assert_string_equal(site_name(all[i], have), want);
+        }
+        assert_int_equal(k, js_count(js_root(doc)));
+        free(all);
+        js_close(doc);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
+/* Which words this program reads; others are refused in one line, which test_edit.c checks. */
+static bool words_known(struct js_node needs)
+{
+    for (size_t i = 0; i < js_count(needs); i++) {
+        const char *w;
+        assert_int_equal(js_string(js_at(needs, i), &w, NULL, NULL), 0);
+        if (strcmp(w, "from"))
+            return false;
+    }
+    return true;
+}
+
+static int edits_of_model(const char *name, double *worst)
+{
+    struct fixture f = fixture_open(name);
+    struct safetensors *st = fixture_file(name, "edits.safetensors");
+    int32_t n_corrupt = 0;
+    int32_t *corrupt_ids = safetensors_metadata(st, "corrupt") ? fixture_ids(st, "corrupt", &n_corrupt) : NULL;
+    struct js_doc *doc = fixture_json(st, "edits");
+    struct run *base = run_new(f.m, NULL, SIZE_MAX / 2), *fork = run_new(f.m, base, SIZE_MAX / 2), *corrupt = run_new(f.m, NULL, 0);
+    sync_ok(base, f.tokens, f.n, NULL, NULL);
+    if (corrupt_ids)
+        sync_ok(corrupt, corrupt_ids, n_corrupt, NULL, NULL);
+    int done = 0;
+    for (size_t i = 0; i < js_count(js_root(doc)); i++) {
+        struct js_node row = js_at(js_root(doc), i), list = js_get(row, "edits");
+        if (!words_known(js_get(row, "needs")))
+            continue;
+        const char *texts[8], *logits;
+        for (size_t k = 0; k < js_count(list); k++)
+            assert_int_equal(js_string(js_at(list, k), &texts[k], NULL, NULL), 0);
+        assert_int_equal(js_string(js_get(row, "logits"), &logits, NULL, NULL), 0);
+        struct edit_program *p = fixture_program(f.m, f.n, texts, (int32_t)js_count(list));
+        sync_ok(fork, NULL, 0, p, &corrupt);
+        double d = site_error(fork, "unembed.hook_out", safetensors_find(st, logits));
+        *worst = fmax(*worst, d);
+        if (!(d <= FORWARD_ERROR_MAX))
+            fail_msg("%s: after %s the logits differ by %g", name, texts[0], d);
+        edit_program_free(p);
+        done++;
+    }
+    run_free(fork), run_free(corrupt), run_free(base);
+    js_close(doc);
+    free(corrupt_ids);
+    safetensors_close(st);
+    fixture_close(&f);
+    return done;
+}
+
+static void test_edits(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    int done = 0;
+    double worst = 0;
+    for (char **name = names; *name; name++)
+        done += edits_of_model(*name, &worst);
+    assert_true(done > 400);
+    print_message("%d edits, largest error of the logits: %.2g\n", done, worst);
+    fixture_names_free(names);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_sites),
+        cmocka_unit_test(test_edits),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
