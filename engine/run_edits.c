@@ -60,15 +60,27 @@ static int source_check(const struct run *r, const struct edit_act *a, const cha
     return 0;
 }
 
+/* Copy a string to *at, which moves past its NUL. */
+static const char *name_copy(char **at, const char *s)
+{
+    size_t n = strlen(s) + 1;
+    char *copy = memcpy(*at, s, n);
+    *at += n;
+    return copy;
+}
+
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
 {
     int32_t n = prog ? prog->n_acts : 0, n_src = prog ? prog->n_sources : 0;
-    size_t lists = 0;
-    for (int32_t i = 0; i < n; i++)
-        for (int d = 0; d < prog->acts[i].rank; d++)
-            lists += prog->acts[i].axis[d].list ? (size_t)prog->acts[i].axis[d].n : 0;
+    size_t lists = 0, names = 0;
+    for (int32_t i = 0; i < n; i++) {
+        const struct edit_act *a = &prog->acts[i];
+        for (int d = 0; d < a->rank; d++)
+            lists += a->axis[d].list ? (size_t)a->axis[d].n : 0;
+        names += a->value == EDIT_FROM ? strlen(a->source_name) + 1 : 0;
+    }
     size_t n_index = (size_t)plan_stages(r->m->plan) * SITE_COUNT;
-    struct edit_act *acts = malloc((size_t)n * sizeof *acts + lists * sizeof(int32_t) + 1);
+    struct edit_act *acts = malloc((size_t)n * sizeof *acts + lists * sizeof(int32_t) + names + 1);
     int32_t *first = malloc(n_index * sizeof *first);
     struct run **src = calloc((size_t)n_src + 1, sizeof *src);
     uint64_t *version = calloc((size_t)n + 1, sizeof *version);
@@ -89,6 +101,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     run_edits_free(r);
     memset(first, -1, n_index * sizeof *first);
     int32_t *list = (int32_t *)(acts + n);
+    char *name = (char *)(list + lists);
     for (int32_t i = 0; i < n; i++) {
         acts[i] = prog->acts[i];
         for (int d = 0; d < acts[i].rank; d++)
@@ -100,9 +113,10 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         int32_t *at = &first[run_slot(act_stage(r, &acts[i]), acts[i].site.id)];
         if (*at < 0)
             *at = i;
-        if (acts[i].value == EDIT_FROM)
+        if (acts[i].value == EDIT_FROM) {
             version[i] = sources[acts[i].source]->version;
-        else if (acts[i].value == EDIT_MEAN)
+            acts[i].source_name = name_copy(&name, acts[i].source_name);
+        } else if (acts[i].value == EDIT_MEAN)
             version[i] = r->base->version;
     }
     for (int32_t i = 0; i < n_src; i++)
