@@ -60,6 +60,21 @@ static int source_check(const struct run *r, const struct edit_act *a, const cha
     return 0;
 }
 
+/* TransformerLens reads hook_attn_in only where the split inputs are off: editing both would ignore one. */
+static int inputs_check(const struct edit_program *p, struct err *e)
+{
+    for (int32_t i = 0; i < p->n_acts; i++)
+        for (int32_t j = 0; j < p->n_acts; j++) {
+            enum site_id a = p->acts[i].site.id, b = p->acts[j].site.id;
+            if (a != SITE_ATTN_IN || p->acts[i].site.layer != p->acts[j].site.layer)
+                continue;
+            if (b == SITE_Q_INPUT || b == SITE_K_INPUT || b == SITE_V_INPUT)
+                return err_set(e, ERR_BAD_INPUT, "layer %d · hook_attn_in and %s cannot both be edited · edit hook_q_input, hook_k_input and hook_v_input",
+                               p->acts[i].site.layer, site_table[b].name);
+        }
+    return 0;
+}
+
 /* Copy a string to *at, which moves past its NUL. */
 static const char *name_copy(char **at, const char *s)
 {
@@ -87,6 +102,8 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     int rc = 0;
     if (!acts || !first || !src || !version)
         rc = err_set(e, ERR_SYSTEM, "out of memory · %d edits", n);
+    if (!rc && n)
+        rc = inputs_check(prog, e);
     for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_act *a = &prog->acts[i];
         if (a->value == EDIT_FROM)
@@ -162,23 +179,30 @@ static int mean_view(struct run *r, const struct edit_act *a, int32_t rows, stru
     return 0;
 }
 
+int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e)
+{
+    int axis = site_row_axis(a->site.id);
+    int32_t lo, hi, r1 = r0 + (int32_t)v->shape[axis];
+    act_rows(a, &lo, &hi);
+    lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
+    if (lo >= hi)
+        return 0;
+    struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = { 0 };
+    int rc = a->value == EDIT_FROM ? run_view(r->sources[a->source], a->site, lo, hi, &src, e)
+           : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
+    if (!rc)
+        edit_apply(a, &rows, lo, &src);
+    return rc;
+}
+
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e)
 {
-    for (int32_t i = r->act_first[run_slot(stage, s)]; i >= 0 && i < r->n_acts; i++) {
-        const struct edit_act *a = &r->acts[i];
-        if (a->site.id != s || act_stage(r, a) != stage)
+    struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
+    int rc = 0;
+    for (int32_t i = r->act_first[run_slot(stage, s)]; !rc && i < r->n_acts; i++) {
+        if (r->acts[i].site.id != s || act_stage(r, &r->acts[i]) != stage)
             break;
-        int32_t lo, hi;
-        act_rows(a, &lo, &hi);
-        lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
-        if (lo >= hi)
-            continue;
-        struct kn_view v = run_site_view(r, s, row0_ptr + (int64_t)(lo - r0) * run_pitch(r, s), hi - lo, r->n), src = { 0 };
-        int rc = a->value == EDIT_FROM ? run_view(r->sources[a->source], a->site, lo, hi, &src, e)
-               : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
-        if (rc)
-            return rc;
-        edit_apply(a, &v, lo, &src);
+        rc = run_act_apply(r, &r->acts[i], &v, r0, e);
     }
-    return 0;
+    return rc;
 }

@@ -84,6 +84,8 @@ int run_status(enum kn_status st, struct err *e);
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e);
 void run_edits_free(struct run *r);
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e);
+/* One act on rows of a canonical view whose first row is r0 (values, or in a backward pass gradients). */
+int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
 

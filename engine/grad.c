@@ -1,0 +1,254 @@
+/* grad.c - the backward walk: stages from the output to the input, in each the rows from the last block to the
+ * first, in each block the steps in reverse (see grad.h).
+ *
+ * Rows go backwards because a key or value collects gradient from later destinations only: when a block is
+ * reached, that of its own keys and values is complete. */
+#include "grad_internal.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool grad_is_all(const struct walk *w, enum site_id s)
+{
+    bool block = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers;
+    return block && (s == SITE_V || s == SITE_RESID_POST || s == plan_key_site(w->r->m->plan));
+}
+
+static struct kn_view attn_view(struct walk *w, enum site_id s)
+{
+    return kn_view3(w->rows[s].mem, KN_F32, w->r->m->cfg.n_heads, w->r1 - w->r0, w->r->n);
+}
+
+struct kn_view grad_view(struct walk *w, enum site_id s)
+{
+    if (s == SITE_ATTN_SCORES || s == SITE_PATTERN)
+        return attn_view(w, s);
+    float *at = grad_is_all(w, s) ? w->all[s].mem + w->r0 * run_pitch(w->r, s) : w->rows[s].mem;
+    return run_site_view(w->r, s, at, w->r1 - w->r0, 0);
+}
+
+struct kn_view grad_view_all(struct walk *w, enum site_id s)
+{
+    return run_site_view(w->r, s, w->all[s].mem, w->r->n, 0);
+}
+
+static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *e)
+{
+    int rc = run_reserve(w->r, b, floats, e);
+    if (!rc)
+        memset(b->mem, 0, (size_t)floats * sizeof(float));
+    return rc;
+}
+
+static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
+{
+    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN;
+    return attn ? (int64_t)w->r->m->cfg.n_heads * rows * w->r->n : run_pitch(w->r, s) * rows;
+}
+
+static struct site_ref site_here(const struct walk *w, enum site_id s)
+{
+    return (struct site_ref){ s, site_table[s].scope == SCOPE_BLOCK ? w->stage - 1 : SITE_ROOT };
+}
+
+/* Does the gradient of this step's site flow through this step? */
+static bool step_carries(const struct walk *w, const struct step *steps, int32_t n, int32_t i)
+{
+    const struct step *s = &steps[i];
+    const struct run *r = w->r;
+    if (s->when == STEP_IF_EDITED && !run_edited(r, w->stage, s->edited))
+        return false;
+    /* Without edits a copy or a result is a dead end; hook_mlp_in is read through. */
+    if (s->when == STEP_IF_WANTED && s->site != SITE_MLP_IN && !run_edited(r, w->stage, s->site))
+        return false;
+    /* Edited results replace the joint projection; an edited input overwrites what the joint input gave. */
+    for (int32_t j = i + 1; j < n; j++)
+        if (steps[j].site == s->site && steps[j].when == STEP_IF_EDITED && run_edited(r, w->stage, steps[j].edited))
+            return false;
+    return true;
+}
+
+/* Products of the edits of one site, last edit first: what an edit replaced has no past; what it scaled is scaled. */
+static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
+{
+    struct run *r = w->r;
+    if (!run_edited(r, w->stage, s))
+        return 0;
+    int32_t first = r->act_first[run_slot(w->stage, s)], last = first;
+    while (last < r->n_acts && r->acts[last].site.id == s && plan_stage_of(r->m->plan, r->acts[last].site) == w->stage)
+        last++;
+    struct kn_view g = grad_view(w, s);
+    int rc = 0;
+    for (int32_t i = last - 1; !rc && i >= first; i--) {
+        struct edit_act a = r->acts[i];
+        if (a.op == EDIT_SET)
+            a.value = EDIT_NUMBER, a.number = 0;
+        if (a.op == EDIT_SET || a.op == EDIT_MUL)
+            rc = run_act_apply(r, &a, &g, w->r0, e);
+    }
+    return rc;
+}
+
+static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, struct err *e)
+{
+    if (w->wanted[s]) {
+        struct kn_view g = grad_view(w, s);
+        int rc = fn(user, site_here(w, s), w->r0, w->r1, &g, e);
+        if (rc)
+            return rc;
+    }
+    return edits_vjp(w, s, e);
+}
+
+/* Per-head inputs that are looked at but not edited: side branches off the projections. */
+static int side_branches(struct walk *w, enum site_id heads, struct err *e)
+{
+    static const struct { enum site_id heads, input; enum weight_id weight; } table[] = {
+        { SITE_Q, SITE_Q_INPUT, W_Q }, { SITE_K, SITE_K_INPUT, W_K }, { SITE_V, SITE_V_INPUT, W_V },
+    };
+    int rc = 0;
+    for (int i = 0; i < 3; i++) {
+        if (table[i].heads != heads)
+            continue;
+        enum site_id inputs[2] = { table[i].input, SITE_ATTN_IN };
+        for (int k = 0; !rc && k < 2; k++)
+            if (w->wanted[inputs[k]] && !run_edited(w->r, w->stage, inputs[k]))
+                rc = grad_per_head(w, heads, inputs[k], table[i].weight, e);
+    }
+    return rc;
+}
+
+static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_fn *fn, void *user, struct err *e)
+{
+    uint64_t done = 0;
+    int rc = 0;
+    for (int32_t i = n - 1; !rc && i >= 0; i--) {
+        enum site_id s = steps[i].site;
+        if (!(done >> s & 1)) {
+            done |= UINT64_C(1) << s;
+            if (s == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !run_edited(w->r, w->stage, SITE_RESULT))
+                rc = grad_step(w, &(struct step){ .op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT }, e);
+            if (!rc)
+                rc = site_done(w, s, fn, user, e);
+            if (!rc)
+                rc = side_branches(w, s, e);
+        }
+        if (!rc && step_carries(w, steps, n, i))
+            rc = grad_step(w, &steps[i], e);
+    }
+    return rc;
+}
+
+/* Buffers for one block of rows of a stage, zeroed. */
+static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, struct err *e)
+{
+    int rc = 0;
+    uint64_t seen = 0;
+    for (int32_t i = 0; !rc && i < n; i++) {
+        enum site_id s = steps[i].site;
+        bool needed = steps[i].when != STEP_IF_WANTED || s == SITE_MLP_IN || w->wanted[s] || run_edited(w->r, w->stage, s);
+        if (needed && !(seen >> s & 1) && !grad_is_all(w, s))
+            rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
+        seen |= UINT64_C(1) << s;
+    }
+    return rc;
+}
+
+static int before_prepare(struct walk *w, const struct step *steps, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n; i++)
+        for (int k = 0; !rc && k < KN_IN_MAX; k++)
+            if (steps[i].in[k].kind == OPERAND_PREV)
+                rc = zeroed(w, &w->before[steps[i].in[k].id], (int64_t)w->r->n * w->r->m->cfg.d_model, e);
+    enum site_id key = plan_key_site(w->r->m->plan), all[2] = { key, SITE_V };
+    for (int k = 0; !rc && k < 2; k++)
+        rc = zeroed(w, &w->all[all[k]], run_pitch(w->r, all[k]) * w->r->n, e);
+    return rc;
+}
+
+/* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two runs). */
+static int stage_back(struct walk *w, struct run *base, const struct metric *m, int32_t row0, int32_t row1, grad_fn *fn, void *user,
+                      struct err *e)
+{
+    struct run *r = w->r;
+    int32_t n, step = w->full ? r->n : RUN_CHUNK, fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
+    const struct step *steps = plan_stage(r->m->plan, w->stage, &n);
+    bool final = w->stage == r->m->cfg.n_layers + 1;
+    int rc = before_prepare(w, steps, n, e);
+    for (int32_t hi = r->n; !rc && hi > 0; hi = w->r0) {
+        w->r1 = hi;
+        w->r0 = hi > step ? hi - step : 0;
+        if (w->r0 < fork && fork < hi)
+            w->r0 = fork;
+        if ((rc = rows_prepare(w, steps, n, e)))
+            break;
+        int32_t a = w->r0 > row0 ? w->r0 : row0, b = w->r1 < row1 ? w->r1 : row1;
+        if (final && a < b)
+            rc = metric_gradient(m, r, base, a, b, w->rows[SITE_UNEMBED_OUT].mem + (int64_t)(a - w->r0) * r->m->cfg.d_vocab, e);
+        if (!rc && (!final || a < b || w->wanted[SITE_UNEMBED_OUT] || w->wanted[SITE_UNEMBED_IN] || w->wanted[SITE_LNF_SCALE] ||
+                    w->wanted[SITE_LNF_NORMALIZED]))
+            rc = block_back(w, steps, n, fn, user, e);
+    }
+    return rc;
+}
+
+/* The embeddings have no steps to go through: their gradient is what the first block left. */
+static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn, void *user, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n_sites; i++) {
+        if (site_table[sites[i].id].scope != SCOPE_EMBED)
+            continue;
+        struct kn_view g = kn_view2(w->before[sites[i].id].mem, KN_F32, w->r->n, w->r->m->cfg.d_model);
+        rc = fn(user, sites[i], 0, w->r->n, &g, e);
+    }
+    return rc;
+}
+
+static int sites_check(const struct run *r, const struct site_ref *sites, int32_t n, struct err *e)
+{
+    char name[LIMIT_NAME];
+    for (int32_t i = 0; i < n; i++) {
+        if (sites[i].id == SITE_TOKENS)
+            return err_set(e, ERR_BAD_INPUT, "hook_tokens · token ids have no gradient · take hook_embed");
+        if (!site_exists(&r->m->cfg, sites[i].id) || site_refusal(&r->m->cfg, sites[i].id))
+            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · this model does not have it", site_name(sites[i], name));
+    }
+    return 0;
+}
+
+int grad_run(struct run *r, struct run *base, const struct metric *m, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
+             void *user, struct err *e)
+{
+    struct walk *w = calloc(1, sizeof *w);
+    int32_t row0, row1, last = r->m->cfg.n_layers + 1;
+    int rc = w ? sites_check(r, sites, n_sites, e) : err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+    if (!rc)
+        rc = metric_rows(m, r->n, &row0, &row1, e);
+    if (!rc)
+        w->r = r;
+    for (int32_t stage = last; !rc && stage >= 1; stage--) {
+        w->stage = stage;
+        w->full = run_stage_full(r, stage);
+        for (int s = 0; s < SITE_COUNT; s++)
+            w->wanted[s] = false;
+        for (int32_t i = 0; i < n_sites; i++)
+            w->wanted[sites[i].id] |= plan_stage_of(r->m->plan, sites[i]) == stage;
+        rc = stage_back(w, base, m, row0, row1, fn, user, e);
+        struct buffer swap = w->all[SITE_RESID_POST];
+        w->all[SITE_RESID_POST] = w->before[SITE_RESID_POST];
+        w->before[SITE_RESID_POST] = swap;
+    }
+    if (!rc)
+        rc = embed_back(w, sites, n_sites, fn, user, e);
+    for (int s = 0; w && s < SITE_COUNT; s++) {
+        run_release(r, &w->rows[s]);
+        run_release(r, &w->all[s]);
+        run_release(r, &w->before[s]);
+    }
+    for (int i = 0; w && i < 4; i++)
+        run_release(r, &w->temp[i]);
+    free(w);
+    return rc;
+}

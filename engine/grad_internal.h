@@ -1,0 +1,33 @@
+/* grad_internal.h - what grad.c (the walk) and grad_step.c (the products) share. */
+#ifndef GRAD_INTERNAL_H
+#define GRAD_INTERNAL_H
+
+#include "grad.h"
+#include "run_internal.h"
+
+/* Gradients of one stage: some sites for all rows of the run (keys, values, the residual stream that leaves
+ * the stage), the others for the rows [r0, r1) of the pass.  `before` holds the previous stage's sites that
+ * this stage reads, for all rows. */
+struct walk {
+    struct run *r;
+    int32_t stage, r0, r1;
+    bool full;
+    bool wanted[SITE_COUNT];             /* of this stage */
+    struct buffer rows[SITE_COUNT];
+    struct buffer all[SITE_COUNT];
+    struct buffer before[SITE_COUNT];
+    struct buffer temp[4];
+};
+
+/* Is the site's gradient held for all rows? */
+bool grad_is_all(const struct walk *w, enum site_id s);
+/* Rows [r0, r1) of a site's gradient in this stage. */
+struct kn_view grad_view(struct walk *w, enum site_id s);
+/* All rows of keys or values. */
+struct kn_view grad_view_all(struct walk *w, enum site_id s);
+/* Add the products of one step to its inputs' gradients; own = G of the step's own site. */
+int grad_step(struct walk *w, const struct step *s, struct err *e);
+/* Gradient of a per-head residual input (hook_q_input, ...) from the gradient of the heads it feeds. */
+int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight, struct err *e);
+
+#endif

@@ -1,0 +1,199 @@
+/* vjp.c - vector-Jacobian products of the row operations: norms, affine, activations, rope.
+ *
+ * Gradients are computed for looking, not in the rerun path: plain loops, sums and activations in double. */
+#include "cpu.h"
+
+#include <math.h>
+
+struct vjp_job {
+    const struct cpu *c;
+    const struct kn_call *call;
+    struct cpu_rows out[2], in[3];
+};
+
+/* The outputs and inputs as f32 rows, `rows` of each given. */
+static bool vjp_job(struct vjp_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in)
+{
+    *j = (struct vjp_job){.c = c, .call = call};
+    for (int i = 0; i < n_out; i++)
+        if (!cpu_rows(&call->out[i], KN_F32, &j->out[i]) || j->out[i].n != j->out[0].n)
+            return false;
+    for (int i = 0; i < n_in; i++)
+        if (!cpu_rows(&call->in[i], KN_F32, &j->in[i]) || j->in[i].n != j->out[0].n)
+            return false;
+    return true;
+}
+
+static double row_mean(const struct vjp_job *j, const float *x, int64_t n)
+{
+    return j->call->p.center ? j->c->isa->sum(x, n) / (double)n : 0;
+}
+
+/* y = (x - mean)/s: dx = dy/s less its mean, ds = -sum(dy y)/s */
+static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    int64_t n = j->out[0].len;
+    for (int64_t i = first; i < end; i++) {
+        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
+        double s = *cpu_row(&j->in[2], i), mean = row_mean(j, x, n), mean_dy = row_mean(j, dy, n), ds = 0;
+        float *dx = cpu_row(&j->out[0], i);
+        for (int64_t k = 0; k < n; k++) {
+            ds -= (double)dy[k] * ((double)x[k] - mean);
+            dx[k] += (float)(((double)dy[k] - mean_dy) / s);
+        }
+        *cpu_row(&j->out[1], i) += (float)(ds / (s * s));
+    }
+}
+
+enum kn_status cpu_NORMALIZE_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    if (!vjp_job(&j, c, call, 2, 3) || j.out[1].len != 1 || j.in[2].len != 1 || j.in[0].len != j.out[0].len ||
+        j.in[1].len != j.out[0].len || j.out[0].len < 1)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len * 4, normalize_units, &j);
+}
+
+/* s = sqrt(mean(xc^2) + eps): dx = ds xc/(D s); the mean of xc is 0, so centring changes nothing more */
+static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    int64_t n = j->out[0].len;
+    for (int64_t i = first; i < end; i++) {
+        const float *x = cpu_row(&j->in[1], i);
+        double mean = row_mean(j, x, n);
+        double squares = j->c->isa->sum_squares(x, (float)mean, n) / (double)n;
+        double f = (double)*cpu_row(&j->in[0], i) / ((double)n * sqrt(squares + (double)j->call->p.eps));
+        float *dx = cpu_row(&j->out[0], i);
+        for (int64_t k = 0; k < n; k++)
+            dx[k] += (float)(f * ((double)x[k] - mean));
+    }
+}
+
+enum kn_status cpu_NORM_SCALE_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    if (!vjp_job(&j, c, call, 1, 2) || j.in[0].len != 1 || j.in[1].len != j.out[0].len || j.out[0].len < 1)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len * 4, scale_units, &j);
+}
+
+static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    const struct kn_view *w = &j->call->in[1];
+    for (int64_t i = first; i < end; i++) {
+        const float *dy = cpu_row(&j->in[0], i);
+        float *dx = cpu_row(&j->out[0], i);
+        for (int64_t k = 0; k < j->out[0].len; k++)
+            dx[k] += dy[k] * kn_load(w->dtype, w->data, k);
+    }
+}
+
+enum kn_status cpu_AFFINE_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    const struct kn_view *w = &call->in[1];
+    if (!vjp_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !cpu_is_weight(w) || !cpu_is(w, w->dtype, 1) ||
+        w->shape[0] != j.out[0].len)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len * 4, affine_units, &j);
+}
+
+struct act_value { double y, dy; };
+
+/* An activation and its derivative. */
+static struct act_value act_value(enum kn_act act, double x)
+{
+    const double root = 0.79788456080286535588, cube = 0.044715; /* sqrt(2/pi); of gelu_new */
+    switch (act) {
+    case KN_ACT_GELU: {
+        double cdf = 0.5 * erfc(-x * 0.70710678118654752440);
+        return (struct act_value){x * cdf, cdf + x * 0.39894228040143267794 * exp(-0.5 * x * x)};
+    }
+    case KN_ACT_GELU_NEW: {
+        double t = tanh(root * (x + cube * x * x * x));
+        return (struct act_value){0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * cube * x * x)};
+    }
+    case KN_ACT_RELU: return (struct act_value){x > 0 ? x : 0, x > 0};
+    case KN_ACT_SILU: {
+        double s = 1 / (1 + exp(-x));
+        return (struct act_value){x * s, s * (1 + x * (1 - s))};
+    }
+    default: return (struct act_value){x, 1};
+    }
+}
+
+static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    bool gate = j->in[2].data != NULL;
+    for (int64_t i = first; i < end; i++) {
+        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i), *b = gate ? cpu_row(&j->in[2], i) : NULL;
+        float *dx = cpu_row(&j->out[0], i), *db = gate ? cpu_row(&j->out[1], i) : NULL;
+        for (int64_t k = 0; k < j->out[0].len; k++) {
+            struct act_value v = act_value(j->call->p.act, (double)x[k]);
+            dx[k] += (float)((double)dy[k] * v.dy * (gate ? (double)b[k] : 1));
+            if (gate)
+                db[k] += (float)((double)dy[k] * v.y);
+        }
+    }
+}
+
+enum { ACT_COST = 40 }; /* libm's exp and tanh, in elements merely touched */
+
+enum kn_status cpu_ACT_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    if (!vjp_job(&j, c, call, 1, 2) || (unsigned)call->p.act >= KN_ACT_COUNT || j.in[0].len != j.out[0].len ||
+        j.in[1].len != j.out[0].len)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len * ACT_COST, act_units, &j);
+}
+
+enum kn_status cpu_GATE_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    if (!vjp_job(&j, c, call, 2, 3) || (unsigned)call->p.act >= KN_ACT_COUNT)
+        return KN_BAD_CALL;
+    for (int i = 0; i < 3; i++)
+        if (j.in[i].len != j.out[0].len || j.out[1].len != j.out[0].len)
+            return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len * ACT_COST, act_units, &j);
+}
+
+/* A rotation's transpose is the rotation back. */
+static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    int64_t dh = j->call->in[0].shape[2], half = j->call->p.n_rot / 2;
+    for (int64_t i = first; i < end; i++) {
+        const float *c = cpu_row(&j->in[1], i), *s = cpu_row(&j->in[2], i);
+        for (int64_t h = 0; h < j->call->in[0].shape[1]; h++) {
+            const float *dy = cpu_row(&j->in[0], i) + h * dh;
+            float *dx = cpu_row(&j->out[0], i) + h * dh;
+            for (int64_t k = 0; k < half; k++) {
+                dx[k] += dy[k] * c[k] + dy[k + half] * s[k];
+                dx[k + half] += dy[k + half] * c[k] - dy[k] * s[k];
+            }
+            for (int64_t k = 2 * half; k < dh; k++)
+                dx[k] += dy[k];
+        }
+    }
+}
+
+enum kn_status cpu_ROPE_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    int64_t n = call->p.n_rot;
+    if (!vjp_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 || n > call->in[0].shape[2] ||
+        j.in[0].len != j.out[0].len || j.in[1].len != n / 2 || j.in[2].len != n / 2)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len, rope_units, &j);
+}

@@ -1,0 +1,223 @@
+/* test_grad.c - gradients at every site against PyTorch's autograd through TransformerLens (the fixtures), and against finite
+ * differences of this engine itself. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "grad.h"
+
+static const double GRADIENT_ERROR_MAX = 1e-4; /* of the site's largest gradient */
+
+struct collected { struct site_ref s; float *values; int64_t shape[SITE_RANK_MAX]; int rank; };
+struct collector { struct collected *list; int32_t n; };
+
+static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+{
+    (void)e;
+    struct collector *c = user;
+    for (int32_t i = 0; i < c->n; i++) {
+        struct collected *t = &c->list[i];
+        if (t->s.id != s.id || t->s.layer != s.layer)
+            continue;
+        int axis = site_row_axis(s.id);
+        int64_t d[3] = { 1, 1, 1 }, st[3] = { 0 }, full[3] = { 1, 1, 1 };
+        for (int k = 0; k < t->rank; k++)
+            d[k] = g->shape[k], st[k] = g->stride[k], full[k] = t->shape[k];
+        assert_int_equal(d[axis], row1 - row0);
+        for (int64_t a = 0; a < d[0]; a++)
+            for (int64_t b = 0; b < d[1]; b++)
+                for (int64_t k = 0; k < d[2]; k++) {
+                    int64_t at[3] = { a, b, k };
+                    at[axis] += row0;
+                    t->values[(at[0] * full[1] + at[1]) * full[2] + at[2]] = ((const float *)g->data)[a * st[0] + b * st[1] + k * st[2]];
+                }
+    }
+    return 0;
+}
+
+static struct run *run_new(const struct model *m, struct run *base, size_t cache)
+{
+    struct run_options opt = { .cache_bytes = cache };
+    struct run *r = run_create(m, base, &opt, NULL);
+    assert_non_null(r);
+    return r;
+}
+
+/* Every NAME_grad of one file. */
+static int grads_of_file(const char *name, const char *file, size_t cache, double *worst)
+{
+    struct fixture f = fixture_open(name);
+    struct safetensors *st = fixture_file(name, file);
+    struct err e = { 0 };
+    struct metric m;
+    const char *text = safetensors_metadata(st, "metric");
+    assert_non_null(text);
+    if (metric_parse(&m, text, f.m->tok, f.m->cfg.d_vocab, &e))
+        fail_msg("%s: %s", text, e.text);
+    struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache);
+    assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+    if (safetensors_metadata(st, "edits")) {
+        struct js_doc *doc = fixture_json(st, "edits");
+        const char *texts[16];
+        for (size_t k = 0; k < js_count(js_root(doc)); k++)
+            assert_int_equal(js_string(js_at(js_root(doc), k), &texts[k], NULL, NULL), 0);
+        struct edit_program *p = fixture_program(f.m, f.n, texts, (int32_t)js_count(js_root(doc)));
+        assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+        edit_program_free(p);
+        js_close(doc);
+    } else {
+        assert_int_equal(run_sync(fork, NULL, 0, NULL, NULL, NULL, &e), 0);
+    }
+    double value;
+    assert_int_equal(metric_value(&m, fork, base, &value, &e), 0);
+    double want = strtod(safetensors_metadata(st, "value"), NULL);
+    assert_true(fabs(value - want) <= 1e-5 * fmax(1, fabs(want)));
+    struct collector c = { calloc(safetensors_count(st), sizeof *c.list), 0 };
+    struct site_ref *sites = calloc(safetensors_count(st), sizeof *sites);
+    for (size_t i = 0; i < safetensors_count(st); i++) {
+        const struct st_tensor *t = safetensors_at(st, i);
+        char site[LIMIT_NAME];
+        snprintf(site, sizeof site, "%.*s", (int)(strlen(t->name) - strlen("_grad")), t->name);
+        struct collected *to = &c.list[c.n];
+        if (site_find(&f.m->cfg, site, &to->s, &e))
+            fail_msg("%s", e.text);
+        to->rank = site_shape(&f.m->cfg, to->s.id, f.n, to->shape);
+        to->values = calloc(t->nbytes, 1);
+        sites[c.n++] = to->s;
+    }
+    if (grad_run(fork, base, &m, sites, c.n, collect, &c, &e))
+        fail_msg("%s", e.text);
+    for (int32_t i = 0; i < c.n; i++) {
+        const struct st_tensor *t = safetensors_at(st, (size_t)i);
+        double d = fixture_error(c.list[i].values, t->data, t->nbytes / sizeof(float));
+        *worst = fmax(*worst, d);
+        if (!(d <= GRADIENT_ERROR_MAX))
+            fail_msg("%s %s: %s differs by %g of its largest value", name, file, t->name, d);
+        free(c.list[i].values);
+    }
+    int n = c.n;
+    free(c.list), free(sites);
+    run_free(fork), run_free(base);
+    safetensors_close(st);
+    fixture_close(&f);
+    return n;
+}
+
+static void test_reference(void **state)
+{
+    (void)state;
+    static const char *const files[] = { "grads.safetensors", "grads.logprob.safetensors", "grads.loss.safetensors", "grads.edited.safetensors" };
+    char **names = fixture_names(true);
+    double worst = 0;
+    int n = 0;
+    for (char **name = names; *name; name++)
+        for (int i = 0; i < 4; i++) {
+            bool edited_too = !strcmp(*name, "gpt2") || !strcmp(*name, "llama");
+            if (i == 3 && !edited_too)
+                continue;
+            n += grads_of_file(*name, files[i], SIZE_MAX / 2, &worst);
+            grads_of_file(*name, files[i], 0, &worst);
+        }
+    fixture_names_free(names);
+    assert_true(n > 300);
+    print_message("%d gradients, largest error: %.2g of the site's largest\n", n, worst);
+}
+
+/* d metric / d (one element), by two forward runs with that element nudged, for a sample of elements of every site,
+ * under a set of edits that touches every kind of path.  Central differences in f32 resolve some 1e-3. */
+static void test_differences(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        struct err e = { 0 };
+        struct metric m;
+        assert_int_equal(metric_parse(&m, "2 * logprob[-1, 3] - logit[2, 5] + 0.5 * loss + 3 * kl", f.m->tok, f.m->cfg.d_vocab, &e), 0);
+        const char *texts[3] = { "blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125", NULL };
+        struct run *base = run_new(f.m, NULL, 0), *fork = run_new(f.m, base, 0);
+        assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+        struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
+        int n = site_list(&f.m->cfg, all);
+        for (int i = 0; i < n; i++) {
+            /* on-request inputs of heads cannot be nudged under an edit of hook_q_input's rival; they are in the fixtures */
+            if (site_table[all[i].id].needs || all[i].id == SITE_TOKENS || site_refusal(&f.m->cfg, all[i].id))
+                continue;
+            struct edit_program *p = fixture_program(f.m, f.n, texts, 2);
+            assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+            edit_program_free(p);
+            struct collected one = { .s = all[i] };
+            one.rank = site_shape(&f.m->cfg, all[i].id, f.n, one.shape);
+            int64_t count = 1;
+            for (int d = 0; d < one.rank; d++)
+                count *= one.shape[d];
+            one.values = calloc((size_t)count, sizeof(float));
+            struct collector c = { &one, 1 };
+            assert_int_equal(grad_run(fork, base, &m, &all[i], 1, collect, &c, &e), 0);
+            char text[200], site[LIMIT_NAME];
+            int32_t row = 2, col = 1;
+            int64_t at;
+            site_name(all[i], site);
+            if (site_row_axis(all[i].id) == 1)
+                snprintf(text, sizeof text, "%s[0, %d, %d]", site, row, col), at = (int64_t)row * f.n + col;
+            else if (one.rank == 3)
+                snprintf(text, sizeof text, "%s[%d, 0, %d]", site, row, col), at = row * one.shape[1] * one.shape[2] + col;
+            else
+                snprintf(text, sizeof text, "%s[%d, %d]", site, row, col = one.shape[1] > 1), at = row * one.shape[1] + col;
+            double value[2];
+            const double h = 1.0 / 256;
+            for (int k = 0; k < 2; k++) {
+                char nudge[260];
+                snprintf(nudge, sizeof nudge, "%s %s %.9g", text, k ? "-=" : "+=", h);
+                texts[2] = nudge;
+                p = fixture_program(f.m, f.n, texts, 3);
+                assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+                assert_int_equal(metric_value(&m, fork, base, &value[k], &e), 0);
+                edit_program_free(p);
+            }
+            double slope = (value[0] - value[1]) / (2 * h), mine = (double)one.values[at];
+            if (fabs(slope - mine) > 4e-3 * fmax(0.25, fabs(slope)))
+                fail_msg("%s: d/d %s is %g, the difference quotient %g", *name, text, mine, slope);
+            free(one.values);
+        }
+        free(all);
+        run_free(fork), run_free(base);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
+static void test_metric_text(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    static const char *const bad[] = { "", "logit", "logit[1]", "logit[1, 2", "logit[1, 99999]", "logit[1, 2] logit[1, 3]", "2 logit[0, 1]",
+                                       "perplexity", "logit[0, \"x]", "- ", "kl[" };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        struct metric m;
+        struct err e = { 0 };
+        assert_int_equal(metric_parse(&m, bad[i], f.m->tok, f.m->cfg.d_vocab, &e), ERR_BAD_INPUT);
+        assert_non_null(strchr(e.text, ' '));
+    }
+    struct metric m;
+    int32_t a, b;
+    assert_int_equal(metric_parse(&m, " -2.5*logit[ -1 ,3 ]+kl[2]", f.m->tok, f.m->cfg.d_vocab, NULL), 0);
+    assert_true(m.n == 2 && m.terms[0].factor == -2.5 && m.terms[0].pos == -1 && m.terms[1].pos == 2);
+    assert_int_equal(metric_rows(&m, 5, &a, &b, NULL), 0);
+    assert_true(a == 2 && b == 5);
+    assert_int_equal(metric_rows(&m, 2, &a, &b, NULL), ERR_BAD_INPUT);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_metric_text),
+        cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_differences),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
