@@ -122,7 +122,8 @@ static void run_steps(const struct decoder *d, size_t from, size_t to, const cha
     for (size_t i = from; i < to; i++) {
         struct byte_buffer next = {.len_max = len * 8 + 256};
         struct byte_buffer *target = i + 1 == to ? out : &next;
-        d->step[i].run(&d->step[i], i == from ? in : have.at, i == from ? len : have.len, first, target);
+        const char *text = i == from ? in : have.at;
+        d->step[i].run(&d->step[i], text ? text : "", i == from ? len : have.len, first, target);
         out->out_of_memory |= target->out_of_memory;
         out->too_long |= target->too_long;
         free(have.at);

@@ -408,6 +408,27 @@ static void bytes_without_a_token_are_an_error_that_leaves_the_list_alone(void *
     tokenizer_close(t);
 }
 
+static void nothing_encodes_to_nothing_and_back(void **state)
+{
+    (void)state;
+    static const char *const families[] = {"gpt2", "llama2", "metaspace_first", "unk"};
+    for (size_t i = 0; i < 4; i++) {
+        char path[256];
+        size_t len = 9;
+        struct err e = {0};
+        struct token_list ids = {0};
+        snprintf(path, sizeof path, "%s/%s/tokenizer.json", fixtures, families[i]);
+        struct tokenizer *t = open_or_fail(path);
+        assert_int_equal(tokenizer_encode(t, "", 0, 0, &ids, &e), 0);
+        assert_int_equal(ids.count, 0);
+        char *text = tokenizer_decode(t, NULL, 0, 0, &len, &e);
+        assert_string_equal(text, "");
+        assert_int_equal(len, 0);
+        free(text);
+        tokenizer_close(t);
+    }
+}
+
 static void special_tokens_are_known(void **state)
 {
     (void)state;
@@ -540,6 +561,7 @@ int main(void)
         cmocka_unit_test(any_bytes_survive_a_byte_level_round_trip),
         cmocka_unit_test(half_a_character_stays_half),
         cmocka_unit_test(bytes_without_a_token_are_an_error_that_leaves_the_list_alone),
+        cmocka_unit_test(nothing_encodes_to_nothing_and_back),
         cmocka_unit_test(special_tokens_are_known),
         cmocka_unit_test(models_without_a_tokenizer_have_names_for_their_tokens),
         cmocka_unit_test(a_long_word_costs_no_square),
