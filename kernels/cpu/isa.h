@@ -23,7 +23,7 @@ struct gemm {
     int64_t m, n, k;
     float *out;
     int64_t out_stride;
-    float *pack; /* kn: GEMM_K_BLOCK * GEMM_COLUMNS floats where weights may be gathered, or NULL */
+    float *pack; /* kn: GEMM_K_BLOCK * GEMM_COLUMNS floats to gather weights in; NULL only with f32 weights */
 };
 
 struct isa {

@@ -20,9 +20,9 @@ enum { NK_ROWS = 3, KN_ROWS = 6, KN_VECS = 2 };
 enum { NK_ROWS = 2, KN_ROWS = 4, KN_VECS = 2 };
 #endif
 enum {
-    NK_COLS = 4,         /* columns of a tile: one v_sum4 */
-    NK_K_BLOCK = 1024,   /* k of a block: a tile of both operands then fits the first-level cache */
-    KN_PACK_ROWS = 12    /* from so many rows on, gathering the weights pays */
+    NK_COLS = 4,       /* columns of a tile: one v_sum4 */
+    NK_K_BLOCK = 1024, /* k of a block: a tile of both operands then fits the first-level cache */
+    KN_PACK_ROWS = 12  /* from so many rows on, gathering the weights pays */
 };
 
 struct nk_tile {
@@ -131,32 +131,32 @@ enum kn_end { KN_STORE, KN_ADD, KN_CHAIN };
 struct kn_tile {
     const float *x;
     int64_t x_stride;
-    const char *w;
-    int64_t w_stride; /* in bytes */
+    const float *w;
+    int64_t w_stride;
     int64_t k;
     float *out;
     int64_t out_stride;
-    int64_t tail; /* elements of the last vector */
+    int64_t cols; /* of a narrow tile: 1 to VL */
     enum kn_end end;
 };
 
-INLINE void kn_tile(const struct kn_tile *a, const int rows, const int vecs, const bool partial, const enum kn_dtype t)
+/* A narrow tile is one vector that need not be whole. */
+INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
 {
-    const int64_t size = t == KN_F32 ? 4 : 2;
+    const int vecs = narrow ? 1 : KN_VECS;
     vf acc[KN_ROWS][KN_VECS];
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int j = 0; j < vecs; j++) {
             const float *out = a->out + i * a->out_stride + j * VL;
             acc[i][j] = v_set1(0);
             if (a->end == KN_CHAIN)
-                acc[i][j] = partial && j == vecs - 1 ? v_load_n(out, a->tail) : v_load(out);
+                acc[i][j] = narrow ? v_load_n(out, a->cols) : v_load(out);
         }
-    const char *w = a->w;
+    const float *w = a->w;
     for (int64_t k = 0; k < a->k; k++, w += a->w_stride) {
         vf v[KN_VECS];
         UNROLL for (int j = 0; j < vecs; j++)
-            v[j] = partial && j == vecs - 1 ? v_load_as_n(t, w + j * VL * size, a->tail)
-                                            : v_load_as(t, w + j * VL * size);
+            v[j] = narrow ? v_load_n(w, a->cols) : v_load(w + j * VL);
         UNROLL for (int i = 0; i < rows; i++) {
             vf x = v_set1(a->x[i * a->x_stride + k]);
             UNROLL for (int j = 0; j < vecs; j++)
@@ -166,105 +166,80 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const int vecs, con
     UNROLL for (int i = 0; i < rows; i++)
         UNROLL for (int j = 0; j < vecs; j++) {
             float *out = a->out + i * a->out_stride + j * VL;
-            if (partial && j == vecs - 1)
-                v_store_n(out, a->end == KN_ADD ? v_load_n(out, a->tail) + acc[i][j] : acc[i][j], a->tail);
+            if (narrow)
+                v_store_n(out, a->end == KN_ADD ? v_load_n(out, a->cols) + acc[i][j] : acc[i][j], a->cols);
             else
                 v_store(out, a->end == KN_ADD ? v_load(out) + acc[i][j] : acc[i][j]);
         }
 }
 
-INLINE void kn_tile_rows(const struct kn_tile *a, int64_t rows, const int vecs, const bool partial, const enum kn_dtype t)
+INLINE void kn_tile_rows(const struct kn_tile *a, int64_t rows, const bool narrow)
 {
     switch (rows) {
-    case 1: kn_tile(a, 1, vecs, partial, t); break;
-    case 2: kn_tile(a, 2, vecs, partial, t); break;
-    case 3: kn_tile(a, 3, vecs, partial, t); break;
-    case 4: kn_tile(a, 4, vecs, partial, t); break;
+    case 1: kn_tile(a, 1, narrow); break;
+    case 2: kn_tile(a, 2, narrow); break;
+    case 3: kn_tile(a, 3, narrow); break;
+    case 4: kn_tile(a, 4, narrow); break;
 #if VL > 4
-    case 5: kn_tile(a, 5, vecs, partial, t); break;
-    case 6: kn_tile(a, 6, vecs, partial, t); break;
+    case 5: kn_tile(a, 5, narrow); break;
+    case 6: kn_tile(a, 6, narrow); break;
 #endif
     default: break;
     }
 }
 
-/* All rows of one panel: n <= KN_VECS * VL columns, one block of k. */
-INLINE void kn_panel(const struct gemm *g, struct kn_tile *a, int64_t n, const enum kn_dtype t)
+/* All rows of one panel: `cols` <= KN_VECS * VL columns, one block of k. */
+static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
 {
-    a->x_stride = g->x_stride;
-    a->out_stride = g->out_stride;
-    const float *x = a->x;
-    float *out = a->out;
-    for (int64_t m = 0, rows; m < g->m; m += rows) {
-        rows = tile_rows(g->m - m, KN_ROWS);
-        a->x = x + m * g->x_stride;
-        a->out = out + m * g->out_stride;
-        if (n == KN_VECS * VL) {
-            kn_tile_rows(a, rows, KN_VECS, false, t);
-            continue;
-        }
-        struct kn_tile b = *a; /* a narrow panel, one vector at a time */
-        for (int64_t j = 0; j < n; j += VL) {
-            b.tail = n - j;
-            b.w = a->w + j * (t == KN_F32 ? 4 : 2);
-            b.out = a->out + j;
-            if (b.tail >= VL)
-                kn_tile_rows(&b, rows, 1, false, t);
-            else
-                kn_tile_rows(&b, rows, 1, true, t);
-        }
+    struct kn_tile a = *panel;
+    for (int64_t rows; m > 0; m -= rows) {
+        rows = tile_rows(m, KN_ROWS);
+        if (cols == KN_VECS * VL)
+            kn_tile_rows(&a, rows, false);
+        else
+            for (int64_t j = 0; j < cols; j += VL) {
+                struct kn_tile b = a;
+                b.cols = cols - j < VL ? cols - j : VL;
+                b.w += j;
+                b.out += j;
+                kn_tile_rows(&b, rows, true);
+            }
+        a.x += rows * a.x_stride;
+        a.out += rows * a.out_stride;
     }
 }
 
-/* The weights of a panel's block, gathered and as floats: rows a page apart would thrash the caches. */
-INLINE void kn_pack(float *pack, const struct kn_tile *a, int64_t n, const enum kn_dtype t)
-{
-    for (int64_t k = 0; k < a->k; k++) {
-        const char *w = a->w + k * a->w_stride;
-        int64_t j = 0;
-        for (; j + VL <= n; j += VL)
-            v_store(pack + k * n + j, v_load_as(t, w + j * (t == KN_F32 ? 4 : 2)));
-        if (j < n)
-            v_store_n(pack + k * n + j, v_load_as_n(t, w + j * (t == KN_F32 ? 4 : 2), n - j), n - j);
-    }
-}
+static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n);
 
-INLINE void gemm_kn_of(const struct gemm *g, bool chain, const enum kn_dtype t)
+static void kn_blocks(const struct gemm *g, bool chain)
 {
-    const int64_t size = t == KN_F32 ? 4 : 2, panel = KN_VECS * VL;
-    bool pack = g->pack && g->m >= KN_PACK_ROWS;
-    for (int64_t n = 0; n < g->n; n += panel) {
-        int64_t cols = g->n - n < panel ? g->n - n : panel;
+    const int64_t size = g->w_type == KN_F32 ? 4 : 2, width = KN_VECS * VL;
+    /* Weights are gathered where rows a page apart would thrash the caches, and converted in passing. */
+    bool pack = g->pack && (g->m >= KN_PACK_ROWS || g->w_type != KN_F32);
+    for (int64_t n = 0; n < g->n; n += width) {
+        int64_t cols = g->n - n < width ? g->n - n : width;
         for (int64_t k = 0; k < g->k; k += GEMM_K_BLOCK) {
-            struct kn_tile a = {.x = g->x + k, .out = g->out + n, .w_stride = g->w_stride * size};
-            a.w = (const char *)g->w + (k * g->w_stride + n) * size;
+            struct kn_tile a = {.x = g->x + k, .x_stride = g->x_stride, .out = g->out + n, .out_stride = g->out_stride};
+            const char *w = (const char *)g->w + (k * g->w_stride + n) * size;
             a.k = g->k - k < GEMM_K_BLOCK ? g->k - k : GEMM_K_BLOCK;
             a.end = chain ? KN_CHAIN : k > 0 ? KN_ADD : KN_STORE;
-            if (pack) {
-                kn_pack(g->pack, &a, cols, t);
-                a.w = (const char *)g->pack;
-                a.w_stride = cols * (int64_t)sizeof(float);
-                kn_panel(g, &a, cols, KN_F32);
-            } else {
-                kn_panel(g, &a, cols, t);
-            }
+            a.w = pack ? g->pack : (const float *)(const void *)w;
+            a.w_stride = pack ? cols : g->w_stride;
+            for (int64_t i = 0; pack && i < a.k; i++)
+                row_widen(g->pack + i * cols, w + i * g->w_stride * size, g->w_type, cols);
+            kn_panel(&a, g->m, cols);
         }
     }
 }
 
 static void row_gemm_kn(const struct gemm *g)
 {
-    switch (g->w_type) {
-    case KN_F32: gemm_kn_of(g, false, KN_F32); break;
-    case KN_F16: gemm_kn_of(g, false, KN_F16); break;
-    default: gemm_kn_of(g, false, KN_BF16); break;
-    }
+    kn_blocks(g, false);
 }
 
-/* Only attention's values come here, and those are f32. */
 static void row_gemm_chain(const struct gemm *g)
 {
-    gemm_kn_of(g, true, KN_F32);
+    kn_blocks(g, true);
 }
 
 static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n)

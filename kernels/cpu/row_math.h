@@ -48,33 +48,32 @@ INLINE vf v_tanh(vf x)
 INLINE vf v_normal_cdf(vf x)
 {
     vf a = v_abs(x) * 0.707106781f, s = a * a;
-    vf p = v_set1(-0.000674951356f); /* erf(a)/a in a^2, for a < 0.75 */
-    p = v_fma(p, s, v_set1(0.00511434581f));
-    p = v_fma(p, s, v_set1(-0.0268346239f));
-    p = v_fma(p, s, v_set1(0.112833768f));
-    p = v_fma(p, s, v_set1(-0.3761262f));
-    p = v_fma(p, s, v_set1(1.12837911f));
+    vf p = v_set1(0.00480990252f); /* erf(a)/a in a^2, for a < 0.42 */
+    p = v_fma(p, s, v_set1(-0.0267937109f));
+    p = v_fma(p, s, v_set1(0.112832695f));
+    p = v_fma(p, s, v_set1(-0.37612626f));
+    p = v_fma(p, s, v_set1(1.12837923f));
     vf middle = v_copysign(p * a, x) * 0.5f + 0.5f;
 
-    /* erfc(a) = e^(-a^2) g(u) u, u = 1/(1 + a/2).  a^2 is taken in two parts, the first exact, since
-     * its rounding error would be the relative error of the tail. */
+    /* erfc(a) = e^(-a^2) g(u) u, u = 1/(1 + a/2).  a^2 = x^2/2 is taken in two parts, the first exact,
+     * since its rounding error would be the relative error of the tail. */
     vf u = 1.0f / v_fma(a, v_set1(0.5f), v_set1(1.0f));
-    vf g = v_set1(-0.0540790781f);
-    g = v_fma(g, u, v_set1(0.271449506f));
-    g = v_fma(g, u, v_set1(-0.475577444f));
-    g = v_fma(g, u, v_set1(0.276273876f));
-    g = v_fma(g, u, v_set1(-0.0302476101f));
-    g = v_fma(g, u, v_set1(0.205373153f));
-    g = v_fma(g, u, v_set1(0.24228707f));
-    g = v_fma(g, u, v_set1(0.282492846f));
-    g = v_fma(g, u, v_set1(0.282079875f));
-    vf top = (vf)((vi)a & ~0xfff);
-    vf e = v_exp(-(top * top)) * v_exp((top - a) * (top + a));
+    vf g = v_set1(-0.0634191558f);
+    g = v_fma(g, u, v_set1(0.304173917f));
+    g = v_fma(g, u, v_set1(-0.524161041f));
+    g = v_fma(g, u, v_set1(0.316095114f));
+    g = v_fma(g, u, v_set1(-0.0499099232f));
+    g = v_fma(g, u, v_set1(0.211349398f));
+    g = v_fma(g, u, v_set1(0.241196945f));
+    g = v_fma(g, u, v_set1(0.282601833f));
+    g = v_fma(g, u, v_set1(0.282075316f));
+    vf y = v_abs(x), top = (vf)((vi)y & ~0xfff);
+    vf e = v_exp(top * top * -0.5f) * v_exp((top - y) * (top + y) * 0.5f);
     /* Past 16 the tail is 0, and Inf - Inf is not meant. */
     vf tail = v_select(a > 16.0f, v_set1(0), g * u * e * 0.5f);
     vf outer = v_select(x > 0.0f, 1.0f - tail, tail);
     /* written so that NaN takes the polynomial */
-    return v_select(a >= 0.75f, outer, middle);
+    return v_select(a >= 0.42f, outer, middle);
 }
 
 INLINE vf v_act(enum kn_act act, vf x)
