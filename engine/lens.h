@@ -60,6 +60,8 @@ struct lens_stats {
     int64_t n, n_nan, n_inf;
 };
 int lens_stats(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct lens_stats *out, struct err *e);
+/* The same of n values; masked: they are attention scores. */
+void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats *out);
 
 /* Scores of one head on this prompt, each a mean over destination rows of attention mass:
  * previous: on dest-1 (rows >= 1); duplicate: on earlier copies of the same token (rows that have one);

@@ -50,6 +50,21 @@ static void stats_add(struct lens_stats *s, const float *x, int64_t n, bool mask
     }
 }
 
+static void finish(struct lens_stats *s, const struct moments *m)
+{
+    s->mean = m->n ? m->mean : NAN;
+    s->std = m->n ? sqrt(m->m2 / (double)m->n) : NAN;
+}
+
+void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats *out)
+{
+    struct moments m = {0};
+    *out = (struct lens_stats){.min = NAN, .max = NAN};
+    stats_add(out, v, n, masked);
+    moments_add(&m, v, n);
+    finish(out, &m);
+}
+
 int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1, struct lens_stats *out, struct err *e)
 {
     int64_t shape[SITE_RANK_MAX], row = 1;
@@ -77,8 +92,7 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
     free(buf);
     if (err)
         return err;
-    s.mean = m.n ? m.mean : NAN;
-    s.std = m.n ? sqrt(m.m2 / (double)m.n) : NAN;
+    finish(&s, &m);
     *out = s;
     return 0;
 }

@@ -95,13 +95,14 @@ static void mark_acts(const struct pair *p, int32_t *rows, const struct edit_pro
 }
 
 /* Mark what differs between two programs: acts are sorted by stage, so everything before the first unequal
- * pair is as it was.  `stale`: other runs no longer hold what was read from them. */
+ * pair is as it was.  `stale`: the prompts are not what they were, which changes what acts read from
+ * other runs or let attention see. */
 static void mark_programs(const struct pair *p, int32_t *rows, const struct edit_program *a,
                           const struct edit_program *b, bool stale)
 {
     int32_t i = 0;
     while (a && b && i < a->n_acts && i < b->n_acts && edit_act_equal(&a->acts[i], &b->acts[i]) &&
-           (a->acts[i].value == EDIT_NUMBER || !stale))
+           ((a->acts[i].value == EDIT_NUMBER && !a->acts[i].full) || !stale))
         i++;
     mark_acts(p, rows, a, i);
     mark_acts(p, rows, b, i);
@@ -153,21 +154,7 @@ static const struct pair_prompt *prompt_find(const struct pair_target *t, const 
     return NULL;
 }
 
-/* The greatest position that an act reads from its source. */
-static int32_t last_position(const struct edit_act *a)
-{
-    int32_t last = 0;
-    for (int i = 0; i < a->rank; i++) {
-        enum site_dim d = site_table[a->site.id].dims[i];
-        const struct edit_axis *x = &a->axis[i];
-        int32_t hi = !x->n ? 0 : x->list ? x->list[x->n - 1] : x->lo + x->n - 1;
-        if (d == DIM_POS || d == DIM_DEST || d == DIM_SRC)
-            last = hi > last ? hi : last;
-    }
-    return last;
-}
-
-/* Every run that the program reads exists and is long enough. */
+/* Every run that the program reads has a prompt. */
 static int check_sources(const struct pair_target *t, const struct edit_program *prog, struct err *e)
 {
     for (int32_t i = 0; i < prog->n_acts; i++) {
@@ -180,12 +167,8 @@ static int check_sources(const struct pair_target *t, const struct edit_program 
             return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · runs: base, %s%s", name,
                            (int)a->edit + 1, t->prompts[0].name, t->n_prompts > 1 ? ", …" : "");
         if (!s)
-            return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · the only run is \"base\"", name,
+            return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · the only run is base", name,
                            (int)a->edit + 1);
-        if (last_position(a) >= s->n)
-            return err_set(e, ERR_BAD_INPUT, "run \"%s\" has %d positions, position %d is read from it · edit %d · "
-                           "give the edit a range of positions below %d", name, (int)s->n, (int)last_position(a),
-                           (int)a->edit + 1, (int)s->n);
     }
     return 0;
 }

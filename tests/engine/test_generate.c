@@ -1,0 +1,174 @@
+/* test_generate.c - choosing tokens, and that every step is what a run from scratch would give. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "generate.h"
+#include "lens.h"
+
+static int32_t choose(const float *logits, int32_t n, double temperature, int32_t k, double p, uint64_t *state)
+{
+    struct generate_options o = {.temperature = temperature, .top_k = k, .top_p = p};
+    int32_t id = -1;
+    assert_int_equal(generate_choose(logits, n, &o, state, &id, NULL), 0);
+    return id;
+}
+
+static void greedy_takes_the_highest(void **state)
+{
+    (void)state;
+    uint64_t s = 1;
+    assert_int_equal(choose((const float[]){1, 3, 3, 2}, 4, 0, 0, 1, &s), 1); /* ties: the lower id */
+    assert_int_equal(choose((const float[]){NAN, -INFINITY, NAN, -INFINITY}, 4, 0, 0, 1, &s), 1);
+    assert_true(s == 1); /* nothing is drawn */
+    struct err e = {0};
+    int32_t id = -7;
+    assert_int_equal(generate_choose((const float[]){NAN, NAN}, 2, &(struct generate_options){0}, &s, &id, &e),
+                     ERR_BAD_INPUT);
+    assert_int_equal(id, -7);
+}
+
+/* Frequencies of many draws, against softmax over the tokens that may come. */
+static void drawn(const float *logits, int32_t n, double temperature, int32_t k, double p, const double *expected)
+{
+    enum { DRAWS = 40000 };
+    int count[8] = {0};
+    uint64_t s = 42;
+    for (int i = 0; i < DRAWS; i++)
+        count[choose(logits, n, temperature, k, p, &s)]++;
+    for (int i = 0; i < n; i++) {
+        double sd = sqrt(expected[i] * (1 - expected[i]) / DRAWS);
+        if (fabs(count[i] / (double)DRAWS - expected[i]) > 5 * sd)
+            fail_msg("token %d: %.4f of the draws, expected %.4f", i, count[i] / (double)DRAWS, expected[i]);
+    }
+}
+
+static void draws_follow_the_distribution(void **state)
+{
+    (void)state;
+    const float half[] = {0, (float)log(2), (float)log(4), (float)log(1)}; /* 1 2 4 1 of 8 */
+    drawn(half, 4, 1, 0, 1, (const double[]){1 / 8., 2 / 8., 4 / 8., 1 / 8.});
+    drawn(half, 4, 0.5, 0, 1, (const double[]){1 / 22., 4 / 22., 16 / 22., 1 / 22.});
+    drawn(half, 4, 1, 2, 1, (const double[]){0, 2 / 6., 4 / 6., 0});
+    drawn(half, 4, 1, 0, 0.5, (const double[]){0, 0, 1, 0});
+    drawn(half, 4, 1, 0, 0.6, (const double[]){0, 2 / 6., 4 / 6., 0}); /* the one that crosses the share is in */
+    drawn(half, 4, 1, 3, 0.7, (const double[]){0, 2 / 6., 4 / 6., 0}); /* share of the top three: 6/7 > 0.7 > 4/7 */
+    const float odd[] = {NAN, INFINITY, -INFINITY, INFINITY};
+    drawn(odd, 4, 1, 0, 1, (const double[]){0, .5, 0, .5});
+}
+
+static void same_seed_same_draws(void **state)
+{
+    (void)state;
+    const float flat[8] = {0};
+    uint64_t a = 7, b = 7, c = 8;
+    int differ = 0;
+    for (int i = 0; i < 64; i++) {
+        int32_t x = choose(flat, 8, 1, 0, 1, &a);
+        assert_int_equal(x, choose(flat, 8, 1, 0, 1, &b));
+        differ += x != choose(flat, 8, 1, 0, 1, &c);
+    }
+    assert_true(differ > 20);
+}
+
+struct collected {
+    int32_t id[64];
+    int n, most;
+};
+
+static bool collect(void *user, int32_t id)
+{
+    struct collected *c = user;
+    assert_true(c->n < 64);
+    c->id[c->n++] = id;
+    return c->n < c->most;
+}
+
+/* Every token is the best of a pair that never saw a shorter prompt, with the edits resolved for its length. */
+static void steps_equal_runs_from_scratch(const char *name, const char *edit_text)
+{
+    struct fixture f = fixture_open(name);
+    struct edit *ed = NULL;
+    struct err e = {0};
+    if (edit_text && edit_parse(&ed, edit_text, &e))
+        fail_msg("%s", e.text);
+    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = &ed, .n_edits = ed ? 1 : 0};
+    struct generate_options o = {0};
+    struct collected got = {.most = 64};
+    int count = 10;
+    if (generate(f.m, &t, count, &o, -1, 1 << 20, collect, &got, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(got.n, count);
+
+    int32_t tokens[64];
+    float *logits = malloc((size_t)f.m->cfg.d_vocab * sizeof *logits);
+    memcpy(tokens, f.tokens, (size_t)f.n * sizeof *tokens);
+    t.tokens = tokens;
+    for (int i = 0; i < count; i++) {
+        struct pair *p = NULL;
+        uint64_t s = 0;
+        t.n = f.n + i;
+        assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
+        assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
+        struct run *r = pair_run(p, ed ? FACE_EDITED : FACE_BASE);
+        assert_int_equal(lens_logits(r, t.n - 1, logits, NULL), 0);
+        tokens[t.n] = choose(logits, f.m->cfg.d_vocab, 0, 0, 1, &s);
+        assert_int_equal(tokens[t.n], got.id[i]);
+        pair_close(p);
+    }
+    free(logits);
+    edit_free(ed);
+    fixture_close(&f);
+}
+
+static void generation_is_a_run_at_every_length(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gpt2", "gpt_neox", "llama", "mistral"};
+    for (int i = 0; i < 4; i++) {
+        steps_equal_runs_from_scratch(names[i], NULL);
+        steps_equal_runs_from_scratch(names[i], "blocks.0.attn.hook_z[-1] = 0");
+        steps_equal_runs_from_scratch(names[i], "blocks.1.hook_resid_post[2:] *= -1.5");
+        steps_equal_runs_from_scratch(names[i], "blocks.1.hook_mlp_out = mean()");
+    }
+}
+
+static void it_stops_where_it_must(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2"); /* learned positions for 32 */
+    struct pair_target t = {.tokens = f.tokens, .n = f.n};
+    struct generate_options o = {0};
+    struct collected got = {.most = 64}, again = {.most = 64};
+    struct err e = {0};
+    assert_int_equal(generate(f.m, &t, 64, &o, -1, 0, collect, &got, &e), ERR_BAD_INPUT);
+    assert_int_equal(got.n, f.m->cfg.n_ctx - f.n + 1);
+    assert_non_null(strstr(e.text, "32"));
+    int32_t eos = got.id[got.n - 1]; /* tiny models repeat themselves: find its first place */
+    int first = 0;
+    while (got.id[first] != eos)
+        first++;
+    assert_int_equal(generate(f.m, &t, 64, &o, eos, 0, collect, &again, NULL), 0);
+    assert_int_equal(again.n, first);
+    again = (struct collected){.most = 2};
+    assert_int_equal(generate(f.m, &t, 64, &o, -1, 0, collect, &again, NULL), 0);
+    assert_int_equal(again.n, 2);
+    again = (struct collected){.most = 2};
+    assert_int_equal(generate(f.m, &t, 0, &o, -1, 0, collect, &again, NULL), 0);
+    assert_int_equal(again.n, 0);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(greedy_takes_the_highest),
+        cmocka_unit_test(draws_follow_the_distribution),
+        cmocka_unit_test(same_seed_same_draws),
+        cmocka_unit_test(generation_is_a_run_at_every_length),
+        cmocka_unit_test(it_stops_where_it_must),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

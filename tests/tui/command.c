@@ -1,0 +1,190 @@
+/* command.c - see command.h. */
+#include "command.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { ARGS_MAX = 60 };
+
+static int temporary(const char *content)
+{
+    char path[] = "/tmp/borescope-test-XXXXXX";
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    unlink(path);
+    size_t len = content ? strlen(content) : 0;
+    assert_true(len == 0 || write(fd, content, len) == (ssize_t)len);
+    lseek(fd, 0, SEEK_SET);
+    return fd;
+}
+
+static char *contents(int fd, size_t *len)
+{
+    off_t size = lseek(fd, 0, SEEK_END);
+    char *text = malloc((size_t)size + 1);
+    assert_non_null(text);
+    assert_true(pread(fd, text, (size_t)size, 0) == size);
+    text[size] = '\0';
+    *len = (size_t)size;
+    close(fd);
+    return text;
+}
+
+struct result command_run(const char *input, const char *const *args)
+{
+    const char *argv[ARGS_MAX + 2] = {BORESCOPE};
+    int n = 0, status, in = temporary(input), out = temporary(NULL), err = temporary(NULL);
+    for (; args[n]; n++) {
+        assert_true(n < ARGS_MAX);
+        argv[n + 1] = args[n];
+    }
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (pid == 0) {
+        dup2(in, 0);
+        dup2(out, 1);
+        dup2(err, 2);
+        execv(argv[0], (char *const *)(uintptr_t)argv);
+        _exit(126);
+    }
+    assert_true(waitpid(pid, &status, 0) == pid);
+    close(in);
+    struct result r = {.status = WIFEXITED(status) ? WEXITSTATUS(status) : -1};
+    r.out = contents(out, &r.out_len);
+    r.err = contents(err, &r.err_len);
+    return r;
+}
+
+void result_free(struct result *r)
+{
+    free(r->out);
+    free(r->err);
+}
+
+struct js_doc *command_json(const char *const *args)
+{
+    struct result r = command_run(NULL, args);
+    struct err e = {0};
+    if (r.status)
+        fail_msg("%s %s: status %d, %s", args[0], args[1], r.status, r.err);
+    struct js_doc *doc = js_parse("stdout", r.out, r.out_len, &e);
+    if (!doc)
+        fail_msg("%s", e.text);
+    result_free(&r);
+    return doc;
+}
+
+void assert_refused(struct result r, int status, const char *part)
+{
+    if (r.status != status || r.out_len || !strstr(r.err, part))
+        fail_msg("status %d (expected %d), %zu bytes on stdout, stderr: %s(expected: %s)", r.status, status, r.out_len,
+                 r.err, part);
+    assert_int_equal(strncmp(r.err, "borescope: ", 11), 0);
+    assert_ptr_equal(strchr(r.err, '\n'), r.err + r.err_len - 1);
+    assert_printable(r.err, r.err_len);
+    result_free(&r);
+}
+
+void assert_printable(const char *text, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i], d = i + 1 < len ? (unsigned char)text[i + 1] : 0;
+        if ((c < 0x20 && c != '\n' && c != '\t') || c == 0x7f || (c == 0xc2 && d < 0xa0))
+            fail_msg("byte %zu is %02x: %.60s", i, c, text + (i < 20 ? 0 : i - 20));
+    }
+}
+
+static struct js_node member(struct js_node n, const char *key)
+{
+    struct js_node m = js_get(n, key);
+    if (!m.value)
+        fail_msg("no member \"%s\"", key);
+    return m;
+}
+
+const char *json_string(struct js_node n, const char *key)
+{
+    const char *s = NULL;
+    struct err e = {0};
+    if (js_string(member(n, key), &s, NULL, &e))
+        fail_msg("%s", e.text);
+    return s;
+}
+
+int64_t json_int(struct js_node n, const char *key)
+{
+    int64_t v = 0;
+    struct err e = {0};
+    if (js_int(member(n, key), INT64_MIN, INT64_MAX, &v, &e))
+        fail_msg("%s", e.text);
+    return v;
+}
+
+static double number(struct js_node n)
+{
+    double v = 0;
+    struct err e = {0};
+    if (js_number(n, -1e300, 1e300, &v, &e))
+        fail_msg("%s", e.text);
+    return v;
+}
+
+double json_number(struct js_node n, const char *key)
+{
+    return number(member(n, key));
+}
+
+double json_number_at(struct js_node array, size_t i)
+{
+    return number(js_at(array, i));
+}
+
+bool json_bool(struct js_node n, const char *key)
+{
+    bool v = false;
+    struct err e = {0};
+    if (js_bool(member(n, key), &v, &e))
+        fail_msg("%s", e.text);
+    return v;
+}
+
+char *folder_make(void)
+{
+    char path[] = "/tmp/borescope-test-XXXXXX";
+    assert_non_null(mkdtemp(path));
+    return strdup(path);
+}
+
+void folder_remove(char *folder)
+{
+    DIR *d = opendir(folder);
+    assert_non_null(d);
+    for (struct dirent *f; (f = readdir(d));)
+        if (strcmp(f->d_name, ".") && strcmp(f->d_name, ".."))
+            unlinkat(dirfd(d), f->d_name, 0);
+    closedir(d);
+    assert_int_equal(rmdir(folder), 0);
+    free(folder);
+}
+
+char *folder_path(const char *folder, const char *name)
+{
+    char *path = malloc(strlen(folder) + strlen(name) + 2);
+    assert_non_null(path);
+    sprintf(path, "%s/%s", folder, name);
+    return path;
+}
+
+char *file_read(const char *path, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        fail_msg("%s: %s", path, strerror(errno));
+    return contents(fd, len);
+}

@@ -1,0 +1,154 @@
+/* test_cli_errors.c - wrong command lines and bad input: status, one clear line, nothing on standard output. */
+#include "command.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "cli.h"
+
+#define MODEL "tests/fixtures/models/gpt2"
+#define IDS "--tokens", "1,2,3"
+
+struct bad {
+    int status;
+    const char *part;
+    const char *args[12];
+};
+
+static const struct bad table[] = {
+    {2, "nearest: lens", {"lenss", MODEL}},
+    {2, "lens needs more", {"lens"}},
+    {2, "needs a prompt", {"lens", MODEL}},
+    {2, "nearest: --threads", {"lens", MODEL, IDS, "--thread", "2"}},
+    {2, "unknown option -Z", {"lens", MODEL, IDS, "-Z"}},
+    {2, "unknown option --filter", {"lens", MODEL, IDS, "--filter", "x"}}, /* of another command */
+    {2, "--threads \"two\"", {"lens", MODEL, IDS, "--threads", "two"}},
+    {2, "--threads \"0\"", {"lens", MODEL, IDS, "--threads", "0"}},
+    {2, "--top \"65\"", {"lens", MODEL, IDS, "-k", "65"}},
+    {2, "--top \"1.5\"", {"lens", MODEL, IDS, "-k1.5"}},
+    {2, "--top-p \"2\"", {"generate", MODEL, IDS, "--top-p=2"}},
+    {2, "--json takes no value", {"lens", MODEL, IDS, "--json=yes"}},
+    {2, "--edit needs a value", {"lens", MODEL, IDS, "-e"}},
+    {2, "--prompt and --tokens", {"lens", MODEL, IDS, "-p", "x"}},
+    {2, "--bos and --no-bos", {"lens", MODEL, "-p", "x", "--bos", "--no-bos"}},
+    {2, "--json and --tsv", {"lens", MODEL, IDS, "--json", "--tsv"}},
+    {2, "--sixel and --png", {"attn", MODEL, IDS, "--sixel", "--png", "/tmp/x.png"}},
+    {2, "one argument too many", {"lens", MODEL, "a prompt"}},
+    {2, "--cpu \"mmx\"", {"lens", MODEL, IDS, "--cpu", "mmx"}},
+    {2, "cuda", {"lens", MODEL, IDS, "--backend", "cuda"}},
+    {2, ".safetensors or .npz", {"run", MODEL, IDS, "-o", "x.pt"}},
+    {2, "--pos \"1:2:3:4\"", {"run", MODEL, IDS, "--pos", "1:2:3:4"}},
+    {2, "--pos \"a\"", {"run", MODEL, IDS, "--pos", "a"}},
+    {2, "step must be", {"run", MODEL, IDS, "--pos", "::0"}},
+    {2, "expected NAME=TEXT", {"run", MODEL, IDS, "--run", "corrupt"}},
+    {2, "take another name", {"run", MODEL, IDS, "--run", "base=x"}},
+    {2, "--pair", {"explore", MODEL, IDS, "--pair", "x"}},
+    {2, "--size", {"play", "README.md", MODEL, IDS, "--size", "big"}},
+    {1, "nowhere", {"lens", "/nowhere/at-all", "-p", "x"}},
+    {1, "\"blocks.9.hook_resid_pre\"", {"run", MODEL, IDS, "-c", "blocks.9.hook_resid_pre"}},
+    {1, "*no_such*", {"run", MODEL, IDS, "-c", "*no_such*"}},
+    {1, "--pos 3", {"run", MODEL, IDS, "--pos", "3"}},
+    {1, "none of the prompt", {"run", MODEL, IDS, "--pos", "5:9"}},
+    {1, "cannot write", {"run", MODEL, IDS, "-o", "/nowhere/x.npz"}},
+    {1, "99", {"lens", MODEL, "--tokens", "1,99"}},
+    {1, "expected whole numbers", {"lens", MODEL, "--tokens", "1,x"}},
+    {1, "it is empty", {"lens", MODEL, "--tokens", ""}},
+    {1, "no tokenizer", {"lens", MODEL, "-p", "text"}},
+    {1, "learned positions for 32",
+     {"lens", MODEL, "--tokens", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"}},
+    {1, "no layer 3", {"attn", MODEL, IDS, "-l", "3"}},
+    {1, "no head 3", {"attn", MODEL, IDS, "-H", "3"}},
+    {1, "edit 1", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre[7] = 0"}},
+    {1, "nearest", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_prae = 0"}},
+    {1, "no run is called \"other\"", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre = from(other)"}},
+    {1, "vocabulary is 0..46", {"lens", MODEL, IDS, "--target", "47"}},
+    {1, "hook_pattern", {"norms", MODEL, IDS, "--what", "blocks.0.attn.hook_pattern"}},
+    {1, "grouped", {"run", "tests/fixtures/models/llama", IDS, "-c", "blocks.0.hook_attn_in"}},
+    {1, "/nowhere/x.png", {"attn", MODEL, IDS, "--png", "/nowhere/x.png"}},
+    {1, "README.md", {"tokens", "README.md", "-p", "x"}},
+};
+
+static void bad_input_is_one_line_and_a_status(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        assert_refused(command_run(NULL, table[i].args), table[i].status, table[i].part);
+}
+
+static void foreign_text_never_reaches_the_terminal(void **state)
+{
+    (void)state;
+    assert_refused(RUN("lens", "/no\033]0;title\007\302\233where\342\200\256", IDS), 1, "borescope: /no");
+    assert_refused(RUN("lens", MODEL, IDS, "-e", "blocks.0.\033[31m = 0"), 1, "borescope: ");
+    assert_refused(RUN("lens", MODEL, IDS, "--\033[31m"), 2, "unknown option");
+    assert_refused(RUN("\033[31m"), 1, "borescope: ");
+    struct result r = RUN("tokens", "tests/fixtures/tokenizers/gpt2/tokenizer.json", "-p", "a\033[31m\302\233\177b");
+    assert_int_equal(r.status, 0);
+    assert_printable(r.out, r.out_len);
+    result_free(&r);
+}
+
+static void a_full_disk_is_noticed(void **state)
+{
+    (void)state;
+    int status;
+    char text[512] = "";
+    int pipe_fd[2];
+    assert_int_equal(pipe(pipe_fd), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        int full = open("/dev/full", O_WRONLY | O_CLOEXEC);
+        dup2(full, 1);
+        dup2(pipe_fd[1], 2);
+        execl(BORESCOPE, BORESCOPE, "info", MODEL, (char *)NULL);
+        _exit(126);
+    }
+    close(pipe_fd[1]);
+    assert_true(read(pipe_fd[0], text, sizeof text - 1) > 0);
+    close(pipe_fd[0]);
+    assert_true(waitpid(pid, &status, 0) == pid);
+    assert_int_equal(WEXITSTATUS(status), 1);
+    assert_non_null(strstr(text, "borescope: standard output"));
+}
+
+static void every_command_explains_every_option(void **state)
+{
+    (void)state;
+    for (int i = 0; i < command_count; i++) {
+        struct result r = RUN(command_table[i].name, "--help");
+        assert_int_equal(r.status, 0);
+        assert_int_equal(r.err_len, 0);
+        for (int k = 0; k < OPTION_COUNT; k++) {
+            char name[64];
+            snprintf(name, sizeof name, "--%s", option_table[k].name);
+            if ((command_table[i].options >> k & 1) && !strstr(r.out, name))
+                fail_msg("%s --help does not show %s", command_table[i].name, name);
+        }
+        result_free(&r);
+    }
+    struct result all = RUN("--help");
+    for (int i = 0; i < command_count; i++)
+        assert_non_null(strstr(all.out, command_table[i].name));
+    result_free(&all);
+    struct result version = RUN("--version");
+    assert_string_equal(version.out, "borescope " BORE_VERSION "\n");
+    result_free(&version);
+    struct result none = command_run(NULL, (const char *const[]){NULL});
+    assert_int_equal(none.status, 2);
+    result_free(&none);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_input_is_one_line_and_a_status),
+        cmocka_unit_test(foreign_text_never_reaches_the_terminal),
+        cmocka_unit_test(a_full_disk_is_noticed),
+        cmocka_unit_test(every_command_explains_every_option),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

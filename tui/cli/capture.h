@@ -1,0 +1,38 @@
+/* capture.h - chosen sites of a run as tensors: selected, sliced, read one at a time. */
+#ifndef CAPTURE_H
+#define CAPTURE_H
+
+#include "lens.h"
+#include "slice.h"
+#include "tensor_write.h"
+
+/* One tensor to keep. */
+struct capture {
+    struct run *run;
+    struct site_ref site;
+    char name[LIMIT_NAME];          /* "logits" for the model's output */
+    const struct slice *slice;
+    int rank;
+    int64_t shape[SITE_RANK_MAX + 1]; /* batch first; without the sliced axis if slice->drop */
+    int64_t count;                  /* elements */
+    float *values;                  /* read by capture_read, one capture at a time */
+};
+
+struct capture_list {
+    struct capture *item;
+    int n;
+    struct slice all, slice;
+};
+
+/* The sites that globs mean, in firing order, then "logits" (never sliced).  A glob that matches nothing and a site
+ * that this model refuses are errors.  Close with captures_close in any case. */
+int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs, const char *pos,
+                  struct err *e);
+void captures_close(struct capture_list *l);
+/* Fill c->values; release them again with capture_drop. */
+int capture_read(struct capture *c, struct err *e);
+void capture_drop(struct capture *c);
+void capture_stats(const struct capture *c, struct lens_stats *out);
+int captures_write(struct capture_list *l, const char *path, const struct tensor_meta *meta, size_t n_meta, struct err *e);
+
+#endif

@@ -1,0 +1,184 @@
+/* check.c - `borescope check`: runs the identities and says how well each holds. */
+#include "check.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct check_info check_table[] = {
+#define CHECK(function, per_block, limit, name) {function, per_block, limit, name},
+#include "checks.def"
+};
+const int check_count = sizeof check_table / sizeof *check_table;
+
+const float *check_values(struct check *k, enum site_id id, int32_t layer)
+{
+    const struct config *cfg = &k->c->m->cfg;
+    int64_t shape[SITE_RANK_MAX];
+    size_t count = 1;
+    int rank = site_shape(cfg, id, k->n, shape);
+    for (int i = 0; i < rank; i++)
+        count *= (size_t)shape[i];
+    float **more = realloc(k->buffers, (size_t)(k->n_buffers + 1) * sizeof *more);
+    k->buffers = more ? more : k->buffers;
+    float *v = more ? malloc(count * sizeof *v) : NULL;
+    if (!v) {
+        cli_memory(k->c);
+        return NULL;
+    }
+    k->buffers[k->n_buffers++] = v;
+    return run_read(k->r, (struct site_ref){id, layer}, 0, k->n, v, NULL, &k->c->err) ? NULL : v;
+}
+
+void check_reset(struct check *k)
+{
+    for (int i = 0; i < k->n_buffers; i++)
+        free(k->buffers[i]);
+    k->n_buffers = 0;
+}
+
+void check_compare(struct check *k, double got, double expected)
+{
+    double d = fabs(got - expected), s = fabs(expected);
+    if (got == expected || (isnan(got) && isnan(expected)))
+        d = 0;
+    if (!(d <= k->worst)) /* NaN counts as the worst */
+        k->worst = isnan(d) ? INFINITY : d;
+    if (isfinite(s) && s > k->scale)
+        k->scale = s;
+}
+
+/* What one identity came to. */
+struct finding {
+    double deviation; /* relative to the largest value */
+    int32_t layer;    /* where it was worst; -1 = not per block */
+    bool applies, holds;
+};
+
+static int test(struct check *k, const struct check_info *info, struct finding *out)
+{
+    int32_t layers = info->per_block ? k->c->m->cfg.n_layers : 1;
+    *out = (struct finding){.layer = -1};
+    for (int32_t l = 0; l < layers; l++) {
+        k->worst = 0;
+        k->scale = -1; /* still -1: nothing to compare in this model */
+        int err = info->test(k, l);
+        check_reset(k);
+        if (err)
+            return err;
+        double d = k->scale > 0 ? k->worst / k->scale : k->worst;
+        out->applies = out->applies || k->scale >= 0;
+        if (d > out->deviation || (l == 0 && info->per_block)) {
+            out->deviation = d;
+            out->layer = info->per_block ? l : -1;
+        }
+    }
+    out->holds = out->deviation <= info->limit;
+    return 0;
+}
+
+static void json_findings(struct cli *c, const struct finding *f)
+{
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    cli_json_head(c, &j);
+    cli_json_tokens(c, &j);
+    json_out_key(&j, "checks");
+    json_out_array(&j);
+    for (int i = 0; i < check_count; i++) {
+        if (!f[i].applies)
+            continue;
+        json_out_object(&j);
+        json_out_key(&j, "name");
+        json_out_string(&j, check_table[i].name);
+        json_out_key(&j, "deviation");
+        json_out_double(&j, f[i].deviation);
+        json_out_key(&j, "limit");
+        json_out_double(&j, check_table[i].limit);
+        json_out_key(&j, "layer");
+        if (f[i].layer < 0)
+            json_out_null(&j);
+        else
+            json_out_int(&j, f[i].layer);
+        json_out_key(&j, "holds");
+        json_out_bool(&j, f[i].holds);
+        json_out_close(&j);
+    }
+    json_out_close(&j);
+    json_out_close(&j);
+    json_out_end(&j);
+}
+
+static int table_findings(struct cli *c, const struct finding *f)
+{
+    static const struct table_column columns[] = {{"holds", TABLE_TEXT, 0, 0, 0}, {"deviation", TABLE_TEXT, 0, 0, 0},
+                                                  {"limit", TABLE_TEXT, 0, 0, 0}, {"worst", TABLE_TEXT, 0, 0, 0},
+                                                  {"identity", TABLE_TEXT, 0, 0, 0}};
+    struct table *t = table_new(columns, 5);
+    char text[48];
+    cli_head(c);
+    for (int i = 0; i < check_count && t; i++) {
+        if (!f[i].applies)
+            continue;
+        table_string(t, f[i].holds ? "yes" : "NO");
+        snprintf(text, sizeof text, "%.2g", f[i].deviation);
+        table_string(t, text);
+        snprintf(text, sizeof text, check_table[i].limit > 0 ? "%.0e" : "exact", check_table[i].limit);
+        table_string(t, text);
+        snprintf(text, sizeof text, f[i].layer < 0 ? "" : "block %d", (int)f[i].layer);
+        table_string(t, text);
+        table_string(t, check_table[i].name);
+    }
+    return cli_table(c, t);
+}
+
+/* Without a prompt: a sentence, or ids all over the vocabulary where there is no tokenizer for text. */
+static int default_prompt(struct cli *c)
+{
+    static const char text[] = "When Mary and John went to the store, John gave a bag to Mary.";
+    int err = model_tokens(c->m, text, sizeof text - 1, cli_bos(c->opt), &c->tokens, &c->n, &c->err);
+    if (err) {
+        c->n = c->m->cfg.n_ctx < 16 ? c->m->cfg.n_ctx : 16;
+        c->tokens = malloc((size_t)c->n * sizeof *c->tokens);
+        for (int32_t i = 0; i < c->n && c->tokens; i++)
+            c->tokens[i] = (int32_t)((i + 1) * (int64_t)7919 % c->m->cfg.d_vocab);
+    }
+    c->n = c->n > c->m->cfg.n_ctx ? c->m->cfg.n_ctx : c->n;
+    return c->tokens ? model_check_tokens(c->m, c->tokens, c->n, &(bool){false}, &c->err) : cli_memory(c);
+}
+
+int cli_check(struct cli *c)
+{
+    int err = cli_model(c, true);
+    if (!err)
+        err = cli_prompt(c, true);
+    if (!err && !c->n)
+        err = default_prompt(c);
+    if (!err)
+        err = cli_sync(c);
+    struct finding *f = calloc((size_t)check_count, sizeof *f);
+    struct check k = {.c = c, .n = c->n};
+    int failed = 0, applied = 0;
+    if (!err && !f)
+        err = cli_memory(c);
+    k.r = err ? NULL : pair_run(c->pair, FACE_BASE);
+    for (int i = 0; i < check_count && !err; i++) {
+        err = test(&k, &check_table[i], &f[i]);
+        applied += !err && f[i].applies;
+        failed += !err && f[i].applies && !f[i].holds;
+    }
+    if (!err && c->opt->json)
+        json_findings(c, f);
+    else if (!err)
+        err = table_findings(c, f);
+    if (!err && failed) {
+        c->show_anyway = true;
+        err = err_set(&c->err, ERR_BAD_INPUT, "%d of %d identities fail · %s · see the lines that say NO", failed, applied,
+                      c->m->name);
+    }
+    free(k.buffers);
+    free(f);
+    return err;
+}

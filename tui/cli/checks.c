@@ -1,0 +1,330 @@
+/* checks.c - the identities (see checks.def).  Sums and functions here are double, so that a deviation is the
+ * run's own rounding.  A function that compares nothing says that its identity does not apply. */
+#include <math.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "lens.h"
+
+int check_finite(struct check *k, int32_t layer)
+{
+    struct site_ref *sites = calloc(((size_t)k->c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *sites);
+    int n = sites ? site_list(&k->c->m->cfg, sites) : 0, err = sites ? 0 : cli_memory(k->c);
+    for (int i = 0; i < n && !err; i++) {
+        struct lens_stats s;
+        if (sites[i].layer != layer && !(layer == 0 && sites[i].layer == SITE_ROOT))
+            continue;
+        if (!site_fires(&k->c->m->cfg, sites[i].id))
+            continue;
+        err = lens_stats(k->r, sites[i], 0, k->n, &s, &k->c->err);
+        if (!err)
+            check_compare(k, (double)(s.n_nan + s.n_inf), 0);
+    }
+    free(sites);
+    return err;
+}
+
+/* a[i] + b[i] + c[i] == sum[i]; absent terms are NULL. */
+static void compare_sum(struct check *k, const float *a, const float *b, const float *c, const float *sum)
+{
+    size_t count = (size_t)k->n * (size_t)k->c->m->cfg.d_model;
+    for (size_t i = 0; i < count; i++)
+        check_compare(k, (double)a[i] + (b ? b[i] : 0) + (c ? c[i] : 0), sum[i]);
+}
+
+int check_embed(struct check *k, int32_t layer)
+{
+    bool learned = site_exists(&k->c->m->cfg, SITE_POS_EMBED);
+    const float *e = check_values(k, SITE_EMBED, SITE_ROOT);
+    const float *p = e && learned ? check_values(k, SITE_POS_EMBED, SITE_ROOT) : NULL;
+    const float *r = e && (p || !learned) ? check_values(k, SITE_RESID_PRE, layer) : NULL;
+    if (!r)
+        return k->c->err.code;
+    compare_sum(k, e, p, NULL, r);
+    return 0;
+}
+
+int check_resid(struct check *k, int32_t layer)
+{
+    const float *pre = check_values(k, SITE_RESID_PRE, layer);
+    const float *attn = pre ? check_values(k, SITE_ATTN_OUT, layer) : NULL;
+    const float *mlp = attn ? check_values(k, SITE_MLP_OUT, layer) : NULL;
+    const float *post = mlp ? check_values(k, SITE_RESID_POST, layer) : NULL;
+    if (!post)
+        return k->c->err.code;
+    compare_sum(k, pre, attn, mlp, post);
+    return 0;
+}
+
+int check_chain(struct check *k, int32_t layer)
+{
+    if (layer + 1 == k->c->m->cfg.n_layers)
+        return 0;
+    const float *post = check_values(k, SITE_RESID_POST, layer);
+    const float *pre = post ? check_values(k, SITE_RESID_PRE, layer + 1) : NULL;
+    if (!pre)
+        return k->c->err.code;
+    compare_sum(k, post, NULL, NULL, pre);
+    return 0;
+}
+
+static double row_mean(const struct check *k, const float *x)
+{
+    double sum = 0;
+    int32_t d = k->c->m->cfg.d_model;
+    for (int32_t i = 0; i < d && k->c->m->cfg.norm_center; i++)
+        sum += x[i];
+    return sum / d;
+}
+
+static int compare_norm(struct check *k, enum site_id input, enum site_id scale_site, enum site_id normalized_site,
+                        int32_t in_layer, int32_t layer)
+{
+    int32_t d = k->c->m->cfg.d_model;
+    const float *x = check_values(k, input, in_layer);
+    const float *scale = x ? check_values(k, scale_site, layer) : NULL;
+    const float *normalized = scale ? check_values(k, normalized_site, layer) : NULL;
+    if (!normalized)
+        return k->c->err.code;
+    for (int32_t p = 0; p < k->n; p++, x += d, normalized += d) {
+        double mean = row_mean(k, x);
+        for (int32_t i = 0; i < d; i++)
+            check_compare(k, (double)normalized[i] * scale[p], x[i] - mean);
+    }
+    return 0;
+}
+
+int check_ln1(struct check *k, int32_t layer)
+{
+    return compare_norm(k, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_NORMALIZED, layer, layer);
+}
+
+int check_ln2(struct check *k, int32_t layer)
+{
+    enum site_id input = k->c->m->cfg.parallel ? SITE_RESID_PRE : SITE_RESID_MID;
+    return compare_norm(k, input, SITE_LN2_SCALE, SITE_LN2_NORMALIZED, layer, layer);
+}
+
+int check_ln_final(struct check *k, int32_t layer)
+{
+    (void)layer;
+    return compare_norm(k, SITE_RESID_POST, SITE_LNF_SCALE, SITE_LNF_NORMALIZED, k->c->m->cfg.n_layers - 1, SITE_ROOT);
+}
+
+int check_scale(struct check *k, int32_t layer)
+{
+    int32_t d = k->c->m->cfg.d_model;
+    const float *x = check_values(k, SITE_RESID_PRE, layer);
+    const float *scale = x ? check_values(k, SITE_LN1_SCALE, layer) : NULL;
+    if (!scale)
+        return k->c->err.code;
+    for (int32_t p = 0; p < k->n; p++, x += d) {
+        double mean = row_mean(k, x), sum = 0;
+        for (int32_t i = 0; i < d; i++)
+            sum += (x[i] - mean) * (x[i] - mean);
+        check_compare(k, (double)scale[p] * scale[p], sum / d + k->c->m->cfg.norm_eps);
+    }
+    return 0;
+}
+
+/* f(k, scores row, pattern row) on every row of every head. */
+static int each_row(struct check *k, int32_t layer, void (*f)(struct check *, const float *, const float *))
+{
+    const float *scores = check_values(k, SITE_ATTN_SCORES, layer);
+    const float *pattern = scores ? check_values(k, SITE_PATTERN, layer) : NULL;
+    if (!pattern)
+        return k->c->err.code;
+    size_t rows = (size_t)k->c->m->cfg.n_heads * (size_t)k->n;
+    for (size_t i = 0; i < rows; i++)
+        f(k, scores + i * (size_t)k->n, pattern + i * (size_t)k->n);
+    return 0;
+}
+
+static void softmax_row(struct check *k, const float *scores, const float *pattern)
+{
+    double max = -INFINITY, sum = 0;
+    for (int32_t i = 0; i < k->n; i++)
+        max = scores[i] > max ? scores[i] : max;
+    for (int32_t i = 0; i < k->n; i++)
+        sum += exp(scores[i] - max);
+    for (int32_t i = 0; i < k->n; i++)
+        check_compare(k, pattern[i], exp(scores[i] - max) / sum);
+}
+
+int check_softmax(struct check *k, int32_t layer)
+{
+    return each_row(k, layer, softmax_row);
+}
+
+static void sum_row(struct check *k, const float *scores, const float *pattern)
+{
+    (void)scores;
+    double sum = 0;
+    for (int32_t i = 0; i < k->n; i++)
+        sum += pattern[i];
+    check_compare(k, sum, 1);
+}
+
+int check_rows(struct check *k, int32_t layer)
+{
+    return each_row(k, layer, sum_row);
+}
+
+int check_mix(struct check *k, int32_t layer)
+{
+    const struct config *cfg = &k->c->m->cfg;
+    const float *pattern = check_values(k, SITE_PATTERN, layer);
+    const float *v = pattern ? check_values(k, SITE_V, layer) : NULL;
+    const float *z = v ? check_values(k, SITE_Z, layer) : NULL;
+    if (!z)
+        return k->c->err.code;
+    int64_t n = k->n, dh = cfg->d_head, group = cfg->n_heads / cfg->n_kv_heads;
+    for (int64_t p = 0; p < n; p++)
+        for (int64_t h = 0; h < cfg->n_heads; h++)
+            for (int64_t i = 0; i < dh; i++) {
+                double sum = 0;
+                for (int64_t s = 0; s < n; s++)
+                    sum += (double)pattern[(h * n + p) * n + s] * v[(s * cfg->n_kv_heads + h / group) * dh + i];
+                check_compare(k, z[(p * cfg->n_heads + h) * dh + i], sum);
+            }
+    return 0;
+}
+
+int check_result(struct check *k, int32_t layer)
+{
+    const struct config *cfg = &k->c->m->cfg;
+    const struct kn_view *bias = model_weight(k->c->m, layer, B_O);
+    const float *result = check_values(k, SITE_RESULT, layer);
+    const float *out = result ? check_values(k, SITE_ATTN_OUT, layer) : NULL;
+    if (!out)
+        return k->c->err.code;
+    for (int64_t p = 0; p < k->n; p++)
+        for (int64_t i = 0; i < cfg->d_model; i++) {
+            double sum = bias->ndim ? kn_load(bias->dtype, bias->data, i * bias->stride[0]) : 0;
+            for (int64_t h = 0; h < cfg->n_heads; h++)
+                sum += result[(p * cfg->n_heads + h) * cfg->d_model + i];
+            check_compare(k, out[p * cfg->d_model + i], sum);
+        }
+    return 0;
+}
+
+/* Activations as PyTorch defines them. */
+static double act(enum kn_act a, double x)
+{
+    switch (a) {
+    case KN_ACT_GELU: return 0.5 * x * erfc(-x / sqrt(2));
+    case KN_ACT_GELU_NEW: return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case KN_ACT_RELU: return x > 0 ? x : 0;
+    case KN_ACT_SILU: return x / (1 + exp(-x));
+    case KN_ACT_NONE:
+    case KN_ACT_COUNT: break;
+    }
+    return x;
+}
+
+int check_act(struct check *k, int32_t layer)
+{
+    const struct config *cfg = &k->c->m->cfg;
+    const float *pre = check_values(k, SITE_PRE, layer);
+    const float *linear = pre && cfg->gated ? check_values(k, SITE_PRE_LINEAR, layer) : NULL;
+    const float *post = pre && (linear || !cfg->gated) ? check_values(k, SITE_POST, layer) : NULL;
+    if (!post)
+        return k->c->err.code;
+    for (size_t i = 0; i < (size_t)k->n * (size_t)cfg->d_mlp; i++)
+        check_compare(k, post[i], act(cfg->act, pre[i]) * (linear ? linear[i] : 1));
+    return 0;
+}
+
+int check_lens(struct check *k, int32_t layer)
+{
+    (void)layer;
+    enum { K = 8 };
+    int32_t top_n = k->c->m->cfg.d_vocab < K ? k->c->m->cfg.d_vocab : K;
+    size_t n = (size_t)k->n;
+    struct lens_cell *cells = malloc(2 * n * sizeof *cells);
+    struct lens_top *top = malloc(2 * n * K * sizeof *top);
+    int err = cells && top ? 0 : cli_memory(k->c);
+    if (!err)
+        err = lens_column(k->r, k->c->m->cfg.n_layers, 0, k->n, top_n, k->c->tokens[0], cells, top, &k->c->err);
+    if (!err)
+        err = lens_output(k->r, 0, k->n, top_n, k->c->tokens[0], cells + n, top + n * K, &k->c->err);
+    for (size_t i = 0; i < n && !err; i++) {
+        check_compare(k, cells[i].lse, cells[n + i].lse);
+        check_compare(k, cells[i].entropy, cells[n + i].entropy);
+        check_compare(k, cells[i].target_logit, cells[n + i].target_logit);
+    }
+    for (size_t i = 0; i < n * (size_t)top_n && !err; i++)
+        check_compare(k, top[i].logit, top[n * K + i].logit);
+    free(cells);
+    free(top);
+    return err;
+}
+
+/* Logits of rows [0, n) of another run against those of this one. */
+static int compare_logits(struct check *k, struct run *other, int32_t n)
+{
+    size_t vocab = (size_t)k->c->m->cfg.d_vocab;
+    float *a = malloc(2 * vocab * sizeof *a);
+    int err = a ? 0 : cli_memory(k->c);
+    for (int32_t p = 0; p < n && !err; p++) {
+        err = lens_logits(k->r, p, a, &k->c->err);
+        if (!err)
+            err = lens_logits(other, p, a + vocab, &k->c->err);
+        for (size_t i = 0; i < vocab && !err; i++)
+            check_compare(k, a[vocab + i], a[i]);
+    }
+    free(a);
+    return err;
+}
+
+int check_patch(struct check *k, int32_t layer)
+{
+    (void)layer;
+    struct edit *edit = NULL;
+    struct pair *p = NULL;
+    int err = edit_parse(&edit, "blocks.*.hook_resid_post = from(base)", &k->c->err);
+    struct pair_target t = {.tokens = k->c->tokens, .n = k->n, .edits = &edit, .n_edits = 1};
+    if (!err)
+        err = pair_open(&p, k->c->m, cli_cache_bytes(k->c->opt), &k->c->err);
+    if (!err)
+        err = pair_sync(p, &t, NULL, &k->c->err);
+    if (!err)
+        err = compare_logits(k, pair_run(p, FACE_EDITED), k->n);
+    pair_close(p);
+    edit_free(edit);
+    return err;
+}
+
+static struct run *fresh_run(struct check *k)
+{
+    struct run_options opt = {.cache_bytes = cli_cache_bytes(k->c->opt) / 4};
+    return run_create(k->c->m, NULL, &opt, &k->c->err);
+}
+
+int check_incremental(struct check *k, int32_t layer)
+{
+    (void)layer;
+    struct run *r = fresh_run(k);
+    int err = r ? 0 : k->c->err.code;
+    for (int32_t n = 1; n <= k->n && !err; n++)
+        err = run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err);
+    if (!err)
+        err = compare_logits(k, r, k->n);
+    run_free(r);
+    return err;
+}
+
+int check_causal(struct check *k, int32_t layer)
+{
+    (void)layer;
+    const struct config *cfg = &k->c->m->cfg;
+    if (k->n < 2 || (cfg->rope_scaling == ROPE_DYNAMIC && k->n > cfg->n_ctx)) /* rotation by length: not causal */
+        return 0;
+    struct run *r = fresh_run(k);
+    int32_t n = (k->n + 1) / 2;
+    int err = r ? run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err) : k->c->err.code;
+    if (!err)
+        err = compare_logits(k, r, n);
+    run_free(r);
+    return err;
+}

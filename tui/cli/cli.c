@@ -1,0 +1,311 @@
+/* cli.c - model, prompt and edits of a headless command (see cli.h). */
+#include "cli.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lens.h"
+#include "text.h"
+
+const struct command command_table[] = {
+#define COMMAND(name, words, arguments, options, help) {#name, arguments, help, words, options, cli_##name},
+#include "commands.def"
+};
+const int command_count = sizeof command_table / sizeof *command_table;
+
+const struct command *command_find(const char *name)
+{
+    for (int i = 0; i < command_count; i++)
+        if (!strcmp(command_table[i].name, name))
+            return &command_table[i];
+    return NULL;
+}
+
+void cli_close(struct cli *c)
+{
+    pair_close(c->pair);
+    for (int i = 0; i < c->opt->edits.n && c->edits; i++)
+        edit_free(c->edits[i]);
+    for (int i = 0; i < c->opt->runs.n && c->prompts; i++) {
+        free((void *)(uintptr_t)c->prompts[i].name);
+        free((void *)(uintptr_t)c->prompts[i].tokens);
+    }
+    free(c->edits);
+    free(c->prompts);
+    free(c->tokens);
+    model_close(c->m);
+    if (c->be)
+        kn_close(c->be);
+    bytes_free(&c->out);
+}
+
+int cli_memory(struct cli *c)
+{
+    return err_set(&c->err, ERR_SYSTEM, "memory is out · %s", c->opt->command->name);
+}
+
+size_t cli_cache_bytes(const struct options *o)
+{
+    long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    size_t quarter = pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 4 : (size_t)256 << 20;
+    return o->cache_mb >= 0 ? (size_t)o->cache_mb << 20 : quarter;
+}
+
+static int open_backend(struct cli *c)
+{
+    const struct options *o = c->opt;
+    char why[256];
+    struct kn_options k = {.backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = -1};
+    if (o->cpu && (k.cpu = kn_cpu_parse(o->cpu)) < 0)
+        return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
+    c->be = kn_open(&k, why, sizeof why);
+    return c->be ? 0 : err_set(&c->err, ERR_USAGE, "%s", why);
+}
+
+int cli_model(struct cli *c, bool weights)
+{
+    int err = weights ? open_backend(c) : 0;
+    return err ? err : model_open(&c->m, c->model_name, c->be, &c->err);
+}
+
+/* ------------------------------------------------------------------ the prompt */
+
+int cli_stdin(char **text, size_t *len, struct err *e)
+{
+    struct bytes b = {0};
+    for (;;) {
+        char *room = bytes_reserve(&b, 1 << 16);
+        ssize_t n = room ? read(STDIN_FILENO, room, 1 << 16) : 0;
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0 || !room) {
+            int code = errno;
+            bytes_free(&b);
+            return err_set(e, ERR_SYSTEM, "standard input · %s", room ? strerror(code) : "memory is out");
+        }
+        if (n == 0)
+            break;
+        b.len += (size_t)n;
+    }
+    bytes_add(&b, "", 1);
+    *text = b.data;
+    *len = b.len - 1;
+    return b.failed ? err_set(e, ERR_SYSTEM, "standard input · memory is out") : 0;
+}
+
+int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
+{
+    size_t count = 0;
+    int32_t *out = malloc((strlen(text) / 2 + 1) * sizeof *out);
+    if (!out)
+        return err_set(e, ERR_SYSTEM, "memory is out · token ids");
+    for (const char *p = text;;) {
+        p += strspn(p, ", \t\r\n");
+        if (!*p)
+            break;
+        char *end;
+        errno = 0;
+        long v = strtol(p, &end, 10);
+        if (end == p || errno || v < 0 || v > INT32_MAX || !strchr(", \t\r\n", *end)) {
+            free(out);
+            return err_set(e, ERR_BAD_INPUT, "token ids \"%.40s\" · expected whole numbers like 1,2,3 · at \"%.20s\"", text, p);
+        }
+        out[count++] = (int32_t)v;
+        p = end;
+    }
+    *ids = out;
+    *n = (int32_t)count;
+    return 0;
+}
+
+int cli_bos(const struct options *o)
+{
+    return o->bos ? 1 : o->no_bos ? 0 : -1;
+}
+
+static int tokens_of(struct cli *c, const char *text, size_t len, int32_t **ids, int32_t *n)
+{
+    const struct options *o = c->opt;
+    if (o->bos && c->m->cfg.bos_id < 0)
+        return err_set(&c->err, ERR_BAD_INPUT, "--bos · this model names no beginning-of-text token · use --no-bos");
+    bool over = false;
+    int err = model_tokens(c->m, text, len, cli_bos(o), ids, n, &c->err);
+    if (!err && (err = model_check_tokens(c->m, *ids, *n, &over, &c->err)) != 0) {
+        free(*ids);
+        *ids = NULL;
+    }
+    if (over)
+        snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)*n,
+                 (int)c->m->cfg.n_ctx);
+    return err;
+}
+
+int cli_prompt(struct cli *c, bool optional)
+{
+    const struct options *o = c->opt;
+    bool over = false;
+    int err = 0;
+    if (o->tokens) {
+        err = cli_ids(o->tokens, &c->tokens, &c->n, &c->err);
+        if (!err && !c->n)
+            err = err_set(&c->err, ERR_BAD_INPUT, "--tokens · it is empty · give ids like 1,2,3");
+        if (!err && c->n > LIMIT_TOKENS)
+            err = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)c->n, LIMIT_TOKENS);
+        if (!err)
+            err = model_check_tokens(c->m, c->tokens, c->n, &over, &c->err);
+        if (over)
+            snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)c->n,
+                     (int)c->m->cfg.n_ctx);
+        return err;
+    }
+    if (o->from_stdin) {
+        char *text;
+        size_t len;
+        err = cli_stdin(&text, &len, &c->err);
+        if (err)
+            return err;
+        err = tokens_of(c, text, len, &c->tokens, &c->n);
+        free(text);
+        return err;
+    }
+    if (o->prompt)
+        return tokens_of(c, o->prompt, strlen(o->prompt), &c->tokens, &c->n);
+    return optional ? 0 : err_set(&c->err, ERR_USAGE, "%s needs a prompt · -p TEXT, --stdin or --tokens 1,2,3",
+                                  o->command->name);
+}
+
+bool cli_has_bos(const struct cli *c)
+{
+    return c->n > 0 && c->m->cfg.bos_id >= 0 && c->tokens[0] == c->m->cfg.bos_id;
+}
+
+/* ------------------------------------------------------------------ edits and runs */
+
+static int parse_edits(struct cli *c)
+{
+    const struct option_list *l = &c->opt->edits;
+    c->edits = calloc((size_t)l->n + 1, sizeof(struct edit *));
+    if (!c->edits)
+        return cli_memory(c);
+    if (l->n > LIMIT_EDITS)
+        return err_set(&c->err, ERR_BAD_INPUT, "%d edits · at most %d", l->n, LIMIT_EDITS);
+    for (int i = 0; i < l->n; i++) {
+        int err = edit_parse(&c->edits[i], l->item[i], &c->err);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+static int parse_run(struct cli *c, const char *text, struct pair_prompt *out)
+{
+    const char *eq = strchr(text, '=');
+    if (!eq || eq == text)
+        return err_set(&c->err, ERR_USAGE, "--run \"%s\" · expected NAME=TEXT", text);
+    size_t len = (size_t)(eq - text);
+    if (len == 4 && !strncmp(text, "base", 4))
+        return err_set(&c->err, ERR_USAGE, "--run base · base is the run without edits · take another name");
+    char *name = strndup(text, len);
+    int32_t *ids = NULL, n = 0;
+    int err = name ? tokens_of(c, eq + 1, strlen(eq + 1), &ids, &n) : cli_memory(c);
+    *out = (struct pair_prompt){name, ids, n};
+    if (err)
+        err_prefix(&c->err, "--run %.*s", (int)(len < 40 ? len : 40), text);
+    return err;
+}
+
+static int parse_runs(struct cli *c)
+{
+    const struct option_list *l = &c->opt->runs;
+    c->prompts = calloc((size_t)l->n + 1, sizeof *c->prompts);
+    if (!c->prompts)
+        return cli_memory(c);
+    for (int i = 0; i < l->n; i++) {
+        int err = parse_run(c, l->item[i], &c->prompts[i]);
+        for (int k = 0; k < i && !err; k++)
+            if (!strcmp(c->prompts[i].name, c->prompts[k].name))
+                err = err_set(&c->err, ERR_USAGE, "--run %s · it is given twice", c->prompts[i].name);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+int cli_target(struct cli *c, struct pair_target *t)
+{
+    int err = parse_edits(c);
+    if (!err)
+        err = parse_runs(c);
+    *t = (struct pair_target){.tokens = c->tokens, .n = c->n, .edits = c->edits, .n_edits = c->opt->edits.n,
+                              .prompts = c->prompts, .n_prompts = c->opt->runs.n};
+    return err;
+}
+
+int cli_sync(struct cli *c)
+{
+    struct pair_target t;
+    int err = cli_target(c, &t);
+    if (!err)
+        err = pair_open(&c->pair, c->m, cli_cache_bytes(c->opt), &c->err);
+    return err ? err : pair_sync(c->pair, &t, NULL, &c->err);
+}
+
+struct run *cli_run_shown(const struct cli *c)
+{
+    struct run *r = pair_run(c->pair, FACE_EDITED);
+    return r ? r : pair_run(c->pair, FACE_BASE);
+}
+
+int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count)
+{
+    return v < count ? 0 : err_set(&c->err, ERR_BAD_INPUT, "no %s %d · this model has 0..%d", what, (int)v, (int)count - 1);
+}
+
+/* ------------------------------------------------------------------ tokens by name */
+
+/* The only token of a text that the tokenizer makes one token of. */
+static int token_of_text(struct cli *c, const char *text, int32_t *id)
+{
+    int32_t found = tokenizer_find(c->m->tok, text, strlen(text));
+    struct token_list l = {0};
+    int err = 0;
+    if (found >= 0 && found < c->m->cfg.d_vocab) {
+        *id = found;
+        return 0;
+    }
+    err = tokenizer_encode(c->m->tok, text, strlen(text), 0, &l, &c->err);
+    if (!err && l.count == 1 && l.id[0] < c->m->cfg.d_vocab)
+        *id = l.id[0];
+    else if (!err)
+        err = err_set(&c->err, ERR_BAD_INPUT, "\"%s\" is %zu tokens · give one token, with its leading space if it has "
+                      "one, or an id", text, l.count);
+    token_list_free(&l);
+    return err;
+}
+
+int cli_token(struct cli *c, const char *arg, int32_t *id)
+{
+    *id = -1;
+    if (!arg)
+        return 0;
+    size_t len = strlen(arg);
+    if (len && strspn(arg, "0123456789") == len) {
+        long v = len < 10 ? strtol(arg, NULL, 10) : INT32_MAX;
+        if (v >= c->m->cfg.d_vocab)
+            return err_set(&c->err, ERR_BAD_INPUT, "token %s · this model's vocabulary is 0..%d", arg,
+                           (int)c->m->cfg.d_vocab - 1);
+        *id = (int32_t)v;
+        return 0;
+    }
+    /* Quotes make a text of what could be an id. */
+    if (len >= 2 && arg[0] == '"' && arg[len - 1] == '"') {
+        char *text = strndup(arg + 1, len - 2);
+        int err = text ? token_of_text(c, text, id) : cli_memory(c);
+        free(text);
+        return err;
+    }
+    return token_of_text(c, arg, id);
+}

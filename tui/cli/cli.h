@@ -1,0 +1,100 @@
+/* cli.h - what the headless commands share: the model, the prompt, the edits, and where output goes.
+ *
+ * A command writes into cli.out and returns 0, or negative with cli.err filled; main.c prints one or the
+ * other, so that a failed command leaves nothing on standard output.  Strings from outside go through the
+ * sanitizer (tables, json_out and text_add do that). */
+#ifndef CLI_H
+#define CLI_H
+
+#include "bytes.h"
+#include "json_out.h"
+#include "lens.h"
+#include "model.h"
+#include "options.h"
+#include "pair.h"
+#include "table.h"
+#include "text.h"
+
+struct cli {
+    const struct options *opt;
+    const char *model_name;      /* what to open */
+    struct err err;
+    struct bytes out;
+    struct kn_backend *be;
+    struct model *m;
+    int32_t *tokens;             /* the prompt */
+    int32_t n;
+    struct edit **edits;         /* [opt->edits.n] */
+    struct pair_prompt *prompts; /* [opt->runs.n] */
+    struct pair *pair;
+    bool show_anyway;            /* the result is printed even though the command fails (check) */
+    char note[200];              /* a notice for standard error beside the result */
+};
+
+struct command {
+    const char *name, *arguments, *help;
+    int words;
+    uint64_t options;
+    int (*run)(struct cli *c);
+};
+extern const struct command command_table[];
+extern const int command_count;
+const struct command *command_find(const char *name);
+
+#define COMMAND(name, words, arguments, options, help) int cli_##name(struct cli *c);
+#include "commands.def"
+
+void cli_close(struct cli *c);
+
+/* Open the backend and the model; `weights` false: shape, plan and tokenizer only. */
+int cli_model(struct cli *c, bool weights);
+/* The prompt from -p, --stdin or --tokens into c->tokens.  Without one: an error, or n = 0 if `optional`.  A prompt
+ * longer than the trained context of a rotary model is noted. */
+int cli_prompt(struct cli *c, bool optional);
+/* 1, 0, or -1 for the architecture's default. */
+int cli_bos(const struct options *o);
+/* -e and --run, parsed; then everything computed into c->pair. */
+int cli_sync(struct cli *c);
+/* Edits and runs parsed into a target, nothing computed. */
+int cli_target(struct cli *c, struct pair_target *t);
+/* The face that a command shows: edited if there are edits. */
+struct run *cli_run_shown(const struct cli *c);
+size_t cli_cache_bytes(const struct options *o);
+/* All of standard input; *text is malloc'ed. */
+int cli_stdin(char **text, size_t *len, struct err *e);
+/* Ids separated by commas or blanks; *ids is malloc'ed. */
+int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e);
+/* Is the first token of the prompt the beginning-of-text token? */
+bool cli_has_bos(const struct cli *c);
+/* A token given by its id or its text; -1 for NULL. */
+int cli_token(struct cli *c, const char *arg, int32_t *id);
+
+/* Layers are checked here: ERR_BAD_INPUT with the range. */
+int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count);
+
+/* Output. */
+const char *cli_token_text(const struct cli *c, int32_t id, size_t *len);
+/* Running text: cleaned, but newlines and tabs stay what they are. */
+void cli_plain_text(struct bytes *out, const char *text, size_t len);
+/* {"id": …, "text": …}, with "bytes" (hex) where the text is no UTF-8; further members follow, not closed. */
+void cli_json_token(const struct cli *c, struct json_out *j, int32_t id);
+/* The k best of a lens cell: [{id, text, logit, logprob}] */
+void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cell *cell, const struct lens_top *top,
+                  int32_t k);
+/* A token's text between quotes, cleaned. */
+void cli_plain_token(struct cli *c, int32_t id);
+/* "tokens": [{id, text}] */
+void cli_json_tokens(const struct cli *c, struct json_out *j);
+/* "model", "processing", "bos", "edits": what every result says about itself. */
+void cli_json_head(const struct cli *c, struct json_out *j);
+/* "teach · 15 tokens with BOS · raw · 1 edit" */
+void cli_head(struct cli *c);
+/* Print a table as --tsv or plainly and free it. */
+int cli_table(struct cli *c, struct table *t);
+int cli_memory(struct cli *c);
+
+/* help.c */
+void help_command(struct bytes *out, const struct command *cmd);
+void help_program(struct bytes *out);
+
+#endif

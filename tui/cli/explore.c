@@ -1,0 +1,112 @@
+/* explore.c - the commands that start the explorer: with a terminal, or driven by a script. */
+#include "explorer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+
+/* "A/B": two tokens, or -1, -1. */
+static int parse_pair(struct cli *c, int32_t pair[2])
+{
+    const char *text = c->opt->pair, *slash = text ? strchr(text, '/') : NULL;
+    pair[0] = pair[1] = -1;
+    if (!text)
+        return 0;
+    if (!slash || slash == text || !slash[1])
+        return err_set(&c->err, ERR_USAGE, "--pair \"%s\" · two tokens with / between them: ' Mary/ John'", text);
+    char *first = strndup(text, (size_t)(slash - text));
+    int err = first ? cli_token(c, first, &pair[0]) : cli_memory(c);
+    free(first);
+    return err ? err : cli_token(c, slash + 1, &pair[1]);
+}
+
+/* The prompt may also be the second word, and may be left out: the explorer asks for one. */
+static int read_prompt(struct cli *c, const char *word)
+{
+    if (!word)
+        return cli_prompt(c, true);
+    if (c->opt->given & (ON(prompt) | ON(from_stdin) | ON(tokens)))
+        return err_set(&c->err, ERR_USAGE, "two prompts: \"%s\" and an option · give one", word);
+    struct options with_prompt = *c->opt;
+    with_prompt.prompt = word;
+    const struct options *given = c->opt;
+    c->opt = &with_prompt;
+    int err = cli_prompt(c, false);
+    c->opt = given;
+    return err;
+}
+
+static int open_explorer(struct cli *c, const char *prompt, struct explorer_options *x)
+{
+    const struct options *o = c->opt;
+    int err = cli_model(c, true);
+    if (!err)
+        err = read_prompt(c, prompt);
+    *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(o), .graphics = o->graphics, .color = o->color,
+                                   .keymap = o->keymap, .plain = o->plain, .no_mouse = o->no_mouse};
+    x->app = (struct app_options){.model = c->m, .prompt = prompt ? prompt : o->prompt, .bos = cli_bos(o),
+                                  .edits = o->edits.item, .n_edits = o->edits.n, .other = o->other};
+    if (o->tokens || o->from_stdin) {
+        x->app.tokens = c->tokens;
+        x->app.n = c->n;
+    }
+    return err ? err : parse_pair(c, x->app.pair);
+}
+
+int cli_explore(struct cli *c)
+{
+    struct explorer_options x;
+    int err = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+    return err ? err : explorer_main(&x, &c->err);
+}
+
+static int parse_size(struct cli *c, int *w, int *h)
+{
+    char rest;
+    const char *text = c->opt->size ? c->opt->size : "120x40";
+    if (sscanf(text, "%4dx%4d%c", w, h, &rest) == 2 && *w > 0 && *h > 0)
+        return 0;
+    return err_set(&c->err, ERR_USAGE, "--size \"%s\" · columns x rows, e.g. 120x40", text);
+}
+
+int cli_play(struct cli *c)
+{
+    struct explorer_options x;
+    char *script = NULL, *screens = NULL;
+    size_t len, out_len;
+    int w = 0, h = 0;
+    c->model_name = c->opt->n_words ? c->opt->words[0] : "teach";
+    int err = parse_size(c, &w, &h);
+    if (!err)
+        err = play_read(c->opt->model, &script, &len, &c->err);
+    if (!err)
+        err = open_explorer(c, NULL, &x);
+    FILE *out = err ? NULL : open_memstream(&screens, &out_len);
+    if (!err && !out)
+        err = cli_memory(c);
+    if (!err)
+        err = play_main(&x, script, len, c->opt->model, w, h, out, &c->err);
+    if (out && fclose(out))
+        err = err ? err : cli_memory(c);
+    if (!err)
+        bytes_add(&c->out, screens, out_len);
+    free(screens);
+    free(script);
+    return err;
+}
+
+int cli_keys(struct cli *c)
+{
+    char *text = NULL;
+    size_t len;
+    FILE *out = open_memstream(&text, &len);
+    int err = out ? explorer_print_keymap(c->opt->keymap, out, &c->err) : cli_memory(c);
+    if (out && fclose(out))
+        err = err ? err : cli_memory(c);
+    if (!err)
+        bytes_add(&c->out, text, len);
+    free(text);
+    return err;
+}

@@ -1,0 +1,39 @@
+/* help.c - help texts and the command reference, made from the tables. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static void option_line(struct bytes *out, const struct option_info *t)
+{
+    char head[64];
+    int n = snprintf(head, sizeof head, "%c%c%s--%s%s%s", t->letter ? '-' : ' ', t->letter ? t->letter : ' ',
+                     t->letter ? ", " : "  ", t->name, t->value ? " " : "", t->value ? t->value : "");
+    bytes_addf(out, "  %-24s", head);
+    if (n > 23)
+        bytes_addf(out, "\n  %-24s", "");
+    bytes_addf(out, " %s", t->help);
+    if ((t->kind == OPTION_INT || t->kind == OPTION_REAL) && t->fallback >= t->min && t->fallback > 0)
+        bytes_addf(out, " (default %g)", t->fallback);
+    bytes_add_char(out, '\n');
+}
+
+void help_command(struct bytes *out, const struct command *cmd)
+{
+    bytes_addf(out, "usage: borescope %s %s [OPTIONS]\n%s\n\n", cmd->name, cmd->arguments, cmd->help);
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (cmd->options >> i & 1)
+            option_line(out, &option_table[i]);
+}
+
+void help_program(struct bytes *out)
+{
+    bytes_add_string(out, "borescope: look inside a running transformer from a terminal\n\n"
+                          "usage: borescope MODEL [PROMPT] [OPTIONS]\n"
+                          "       borescope COMMAND MODEL [OPTIONS]\n\n");
+    for (int i = 0; i < command_count; i++)
+        bytes_addf(out, "  %-10s %s\n", command_table[i].name, command_table[i].help);
+    bytes_add_string(out, "\nMODEL is a folder with config.json, a .safetensors file beside one, a name in the local\n"
+                          "Hugging Face cache, or `teach`, the built-in model.\n"
+                          "`borescope COMMAND --help` lists the options of a command.\n");
+}

@@ -1,0 +1,125 @@
+/* info.c - `borescope info`: what kind of model this is. */
+#include <string.h>
+
+#include "arch.h"
+#include "cli.h"
+#include "hub.h"
+#include "text.h"
+
+/* One fact, in both forms.  `text` NULL: a number (or null where it is negative). */
+struct fact {
+    const char *key, *text;
+    int64_t number;
+};
+
+static void json_facts(struct json_out *j, const struct fact *f, int n)
+{
+    for (int i = 0; i < n; i++) {
+        json_out_key(j, f[i].key);
+        if (f[i].text)
+            json_out_string(j, f[i].text);
+        else if (f[i].number < 0)
+            json_out_null(j);
+        else
+            json_out_int(j, f[i].number);
+    }
+}
+
+static void plain_facts(struct bytes *out, const struct fact *f, int n)
+{
+    for (int i = 0; i < n; i++) {
+        bytes_addf(out, "%-14s ", f[i].key);
+        if (f[i].text)
+            text_add(out, f[i].text, strlen(f[i].text), TEXT_PLAIN);
+        else if (f[i].number < 0)
+            bytes_add_string(out, "none");
+        else
+            bytes_addf(out, "%lld", (long long)f[i].number);
+        bytes_add_char(out, '\n');
+    }
+}
+
+static const char *act_name(enum kn_act act)
+{
+    static const char *const names[KN_ACT_COUNT] = {[KN_ACT_NONE] = "none", [KN_ACT_GELU] = "gelu",
+                                                    [KN_ACT_GELU_NEW] = "gelu_new", [KN_ACT_RELU] = "relu",
+                                                    [KN_ACT_SILU] = "silu"};
+    return names[act];
+}
+
+static const char *rope_name(enum rope_scaling s)
+{
+    static const char *const names[] = {[ROPE_PLAIN] = "none", [ROPE_LINEAR] = "linear", [ROPE_DYNAMIC] = "dynamic",
+                                        [ROPE_LLAMA3] = "llama3"};
+    return names[s];
+}
+
+/* Is there anything to compute with?  A folder with a config alone is still a model shape. */
+static int has_weights(struct cli *c, bool *out)
+{
+    struct hub_model h;
+    int err = hub_resolve(c->model_name, &h, &c->err);
+    if (err)
+        return err;
+    *out = h.weights != NULL;
+    hub_model_free(&h);
+    return 0;
+}
+
+int cli_info(struct cli *c)
+{
+    bool weights;
+    int err = has_weights(c, &weights);
+    if (!err)
+        err = cli_model(c, weights);
+    if (err)
+        return err;
+    const struct config *g = &c->m->cfg;
+    struct site_ref first = run_lens_site(c->m, 0);
+    char lens[LIMIT_NAME];
+    const struct fact facts[] = {
+        {"model", c->m->name, 0},
+        {"architecture", g->arch->model_type, 0},
+        {"layers", NULL, g->n_layers},
+        {"heads", NULL, g->n_heads},
+        {"kv_heads", NULL, g->n_kv_heads},
+        {"d_model", NULL, g->d_model},
+        {"d_head", NULL, g->d_head},
+        {"d_mlp", NULL, g->d_mlp},
+        {"d_vocab", NULL, g->d_vocab},
+        {"context", NULL, g->n_ctx},
+        {"window", NULL, g->window ? g->window : -1},
+        {"positions", g->pos == POS_LEARNED ? "learned" : "rotary", 0},
+        {"rotary_dims", NULL, g->pos == POS_ROTARY ? g->n_rot : -1},
+        {"rope_scaling", g->pos == POS_ROTARY ? rope_name(g->rope_scaling) : "none", 0},
+        {"norm", g->norm_center ? "layer norm" : "rms norm", 0},
+        {"activation", act_name(g->act), 0},
+        {"mlp", g->gated ? "gated" : "plain", 0},
+        {"residual", g->parallel ? "parallel" : "sequential", 0},
+        {"unembedding", g->tied ? "tied" : "own", 0},
+        {"lens_start", site_name(first, lens), 0},
+        {"tokenizer", tokenizer_kind(c->m->tok), 0},
+        {"vocabulary", NULL, tokenizer_count(c->m->tok)},
+        {"bos_id", NULL, g->bos_id},
+        {"bos_default", g->prepend_bos && g->bos_id >= 0 ? "prepended" : "not prepended", 0},
+        {"eos_id", NULL, g->eos_id},
+        {"dtype", weights ? c->m->dtype : "no weights here", 0},
+        {"parameters", NULL, weights ? (int64_t)c->m->params : -1},
+        {"weight_bytes", NULL, weights ? (int64_t)c->m->bytes : -1},
+        {"processing", "raw", 0},
+        {"backends", "cpu", 0},
+        {"backend", c->be ? c->be->describe : "none opened", 0},
+    };
+    int n = sizeof facts / sizeof *facts;
+    if (!c->opt->json) {
+        plain_facts(&c->out, facts, n);
+        return 0;
+    }
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    json_facts(&j, facts, n);
+    json_out_close(&j);
+    json_out_end(&j);
+    return 0;
+}

@@ -1,0 +1,190 @@
+/* plan.c - `borescope plan`: the forward pass as the list of steps that the engine runs. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+
+static const char *const weight_names[WEIGHT_COUNT] = {
+    [W_NONE] = "", [W_E] = "W_E", [W_POS] = "W_pos", [W_LN1] = "ln1.w", [B_LN1] = "ln1.b", [W_Q] = "W_Q", [B_Q] = "b_Q",
+    [W_K] = "W_K", [B_K] = "b_K", [W_V] = "W_V", [B_V] = "b_V", [W_O] = "W_O", [B_O] = "b_O", [W_LN2] = "ln2.w",
+    [B_LN2] = "ln2.b", [W_IN] = "W_in", [B_IN] = "b_in", [W_GATE] = "W_gate", [B_GATE] = "b_gate", [W_OUT] = "W_out",
+    [B_OUT] = "b_out", [W_LNF] = "ln_final.w", [B_LNF] = "ln_final.b", [W_U] = "W_U", [B_U] = "b_U"};
+
+static const char *operand_name(struct operand o)
+{
+    switch (o.kind) {
+    case OPERAND_NONE: return "";
+    case OPERAND_SITE:
+    case OPERAND_FLAT:
+    case OPERAND_ALL:
+    case OPERAND_PREV:
+    case OPERAND_REPEAT: return site_table[o.id].name;
+    case OPERAND_WEIGHT: return weight_names[o.id];
+    case OPERAND_TOKENS: return "tokens";
+    case OPERAND_POSITIONS: return "positions";
+    case OPERAND_COS: return "cos";
+    case OPERAND_SIN: return "sin";
+    }
+    return "";
+}
+
+/* "hook_q, hook_k*": * = all rows, ^ = the previous stage's. */
+static void operands(const struct step *s, char *buf, size_t size)
+{
+    size_t n = 0;
+    *buf = '\0';
+    for (int i = 0; i < KN_IN_MAX && n < size; i++) {
+        if (s->in[i].kind == OPERAND_NONE)
+            continue;
+        const char *mark = s->in[i].kind == OPERAND_ALL ? "*" : s->in[i].kind == OPERAND_PREV ? "^" : "";
+        n += (size_t)snprintf(buf + n, size - n, "%s%s%s", n ? ", " : "", operand_name(s->in[i]), mark);
+    }
+}
+
+static const char *when_word(enum step_when w)
+{
+    return w == STEP_ALWAYS ? "always" : w == STEP_IF_WANTED ? "on request" : "if edited";
+}
+
+/* Floats that a site holds for the prompt. */
+static double site_floats(const struct cli *c, enum site_id id)
+{
+    int64_t shape[SITE_RANK_MAX];
+    double n = 1;
+    int rank = site_shape(&c->m->cfg, id, c->n, shape);
+    for (int i = 0; i < rank; i++)
+        n *= (double)shape[i];
+    return n;
+}
+
+/* What a whole plan adds up to. */
+struct total {
+    double flops, bytes, kept;
+};
+
+static bool is_kept(const struct cli *c, enum site_id id)
+{
+    return id == SITE_RESID_POST || id == SITE_V || id == plan_key_site(c->m->plan) || id == SITE_EMBED;
+}
+
+static void stage_total(const struct cli *c, int32_t stage, struct total *t)
+{
+    int32_t n;
+    const struct step *s = plan_stage(c->m->plan, stage, &n);
+    for (int32_t i = 0; i < n; i++) {
+        if (s[i].when != STEP_ALWAYS)
+            continue;
+        t->flops += plan_step_flops(c->m->plan, &s[i], c->n);
+        if (s[i].in_place)
+            continue;
+        t->bytes += 4 * site_floats(c, s[i].site);
+        t->kept += is_kept(c, s[i].site) ? 4 * site_floats(c, s[i].site) : 0;
+    }
+}
+
+static void json_step(const struct cli *c, struct json_out *j, const struct step *s, int32_t stage)
+{
+    char name[LIMIT_NAME];
+    struct site_ref site = {s->site, site_table[s->site].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
+    json_out_object(j);
+    json_out_key(j, "stage");
+    json_out_int(j, stage);
+    json_out_key(j, "op");
+    json_out_string(j, kn_op_name(s->op));
+    json_out_key(j, "site");
+    json_out_string(j, site_name(site, name));
+    json_out_key(j, "reads");
+    json_out_array(j);
+    for (int i = 0; i < KN_IN_MAX; i++)
+        if (s->in[i].kind != OPERAND_NONE)
+            json_out_string(j, operand_name(s->in[i]));
+    json_out_close(j);
+    json_out_key(j, "when");
+    json_out_string(j, when_word(s->when));
+    json_out_key(j, "flops");
+    json_out_double(j, plan_step_flops(c->m->plan, s, c->n));
+    json_out_close(j);
+}
+
+static void json_plan(struct cli *c, const struct total *t)
+{
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    json_out_key(&j, "model");
+    json_out_string(&j, c->m->name);
+    json_out_key(&j, "positions");
+    json_out_int(&j, c->n);
+    json_out_key(&j, "flops");
+    json_out_double(&j, t->flops);
+    json_out_key(&j, "site_bytes");
+    json_out_double(&j, t->bytes);
+    json_out_key(&j, "kept_bytes");
+    json_out_double(&j, t->kept);
+    json_out_key(&j, "steps");
+    json_out_array(&j);
+    for (int32_t stage = 0; stage < plan_stages(c->m->plan); stage++) {
+        int32_t n;
+        const struct step *s = plan_stage(c->m->plan, stage, &n);
+        for (int32_t i = 0; i < n; i++)
+            json_step(c, &j, &s[i], stage);
+    }
+    json_out_close(&j);
+    json_out_close(&j);
+    json_out_end(&j);
+}
+
+static void table_stage(struct cli *c, struct table *t, int32_t stage, const char *label, double flops)
+{
+    int32_t n;
+    char reads[256];
+    const struct step *s = plan_stage(c->m->plan, stage, &n);
+    for (int32_t i = 0; i < n; i++) {
+        double f = plan_step_flops(c->m->plan, &s[i], c->n);
+        operands(&s[i], reads, sizeof reads);
+        table_string(t, label);
+        table_string(t, site_table[s[i].site].name);
+        table_string(t, kn_op_name(s[i].op));
+        table_string(t, reads);
+        table_string(t, when_word(s[i].when));
+        table_number(t, (float)(f * 1e-6));
+        table_number(t, (float)(flops > 0 ? 100 * f / flops : 0));
+    }
+}
+
+int cli_plan(struct cli *c)
+{
+    static const struct table_column columns[] = {{"stage", TABLE_TEXT, 0, 0, 0}, {"writes", TABLE_TEXT, 0, 0, 0},
+                                                  {"op", TABLE_TEXT, 0, 0, 0}, {"reads", TABLE_TEXT, 0, 0, 0},
+                                                  {"when", TABLE_TEXT, 0, 0, 0}, {"Mflop", TABLE_NUMBER, 3, 0, 0},
+                                                  {"%", TABLE_NUMBER, 2, 0, 0}};
+    int err = cli_model(c, false);
+    if (!err)
+        err = cli_prompt(c, true);
+    if (err)
+        return err;
+    c->n = c->n ? c->n : 1;
+    struct total total = {0};
+    int32_t stages = plan_stages(c->m->plan);
+    for (int32_t s = 0; s < stages; s++)
+        stage_total(c, s, &total);
+    if (c->opt->json) {
+        json_plan(c, &total);
+        return 0;
+    }
+    if (!c->opt->tsv)
+        bytes_addf(&c->out, "# %d positions: %.4g Mflop; all sites %.4g MB, of which always kept %.4g MB; "
+                   "* all rows, ^ the stage before; shares are of one block\n", (int)c->n, total.flops * 1e-6,
+                   total.bytes * 1e-6, total.kept * 1e-6);
+    struct table *t = table_new(columns, 7);
+    char label[40];
+    if (t) {
+        table_stage(c, t, 0, "embed", total.flops);
+        table_stage(c, t, 1, "block 0", total.flops);
+        snprintf(label, sizeof label, stages > 4 ? "blocks 1..%d" : "block %d", (int)stages - 3);
+        if (stages > 3)
+            table_stage(c, t, 2, label, total.flops);
+        table_stage(c, t, stages - 1, "final", total.flops);
+    }
+    return cli_table(c, t);
+}

@@ -1,0 +1,233 @@
+/* run.c - `borescope run`: activations of a prompt into a file, or as statistics. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "capture.h"
+#include "cli.h"
+
+/* What is said of one run besides its activations. */
+struct outcome {
+    double loss, kl;
+    struct lens_cell cell;
+    struct lens_top top[LENS_TOP_MAX];
+};
+
+static int outcome(struct cli *c, struct run *r, struct outcome *out)
+{
+    struct run *base = pair_run(c->pair, FACE_BASE);
+    int32_t last = c->n - 1;
+    out->kl = 0;
+    int err = lens_loss(r, &out->loss, NULL, &c->err);
+    if (!err)
+        err = lens_output(r, last, last + 1, c->opt->top, -1, &out->cell, out->top, &c->err);
+    if (!err && r != base)
+        err = lens_kl(base, r, last, &out->kl, &c->err);
+    return err;
+}
+
+static int32_t top_count(const struct cli *c)
+{
+    return c->opt->top < c->m->cfg.d_vocab ? c->opt->top : c->m->cfg.d_vocab;
+}
+
+static void json_outcome(const struct cli *c, struct json_out *j, const char *key, const struct outcome *o)
+{
+    json_out_key(j, key);
+    if (!o) {
+        json_out_null(j);
+        return;
+    }
+    json_out_object(j);
+    json_out_key(j, "loss");
+    json_out_double(j, o->loss);
+    json_out_key(j, "kl");
+    json_out_double(j, o->kl);
+    json_out_key(j, "top");
+    cli_json_top(c, j, &o->cell, o->top, top_count(c));
+    json_out_close(j);
+}
+
+static void json_capture(struct json_out *j, const struct capture *k, const struct lens_stats *s)
+{
+    json_out_object(j);
+    json_out_key(j, "name");
+    json_out_string(j, k->name);
+    json_out_key(j, "shape");
+    json_out_ints(j, k->shape, (size_t)k->rank);
+    json_out_key(j, "mean");
+    json_out_double(j, s->mean);
+    json_out_key(j, "std");
+    json_out_double(j, s->std);
+    json_out_key(j, "min");
+    json_out_float(j, s->min);
+    json_out_key(j, "max");
+    json_out_float(j, s->max);
+    json_out_key(j, "nan");
+    json_out_int(j, s->n_nan);
+    json_out_key(j, "inf");
+    json_out_int(j, s->n_inf);
+    json_out_close(j);
+}
+
+static int print_json(struct cli *c, struct capture_list *l, const struct outcome *base, const struct outcome *edited)
+{
+    struct json_out j;
+    int err = 0;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    cli_json_head(c, &j);
+    cli_json_tokens(c, &j);
+    json_out_key(&j, "sites");
+    json_out_array(&j);
+    for (int i = 0; i < l->n && !err; i++) {
+        struct lens_stats s;
+        if ((err = capture_read(&l->item[i], &c->err)) != 0)
+            return err;
+        capture_stats(&l->item[i], &s);
+        json_capture(&j, &l->item[i], &s);
+        capture_drop(&l->item[i]);
+    }
+    json_out_close(&j);
+    json_outcome(c, &j, "base", base);
+    json_outcome(c, &j, "edited", edited);
+    json_out_close(&j);
+    json_out_end(&j);
+    return 0;
+}
+
+static void plain_outcome(struct cli *c, const char *name, const struct outcome *o)
+{
+    if (c->opt->tsv)
+        return;
+    bytes_addf(&c->out, "# %-6s", name);
+    if (!isnan(o->loss))
+        bytes_addf(&c->out, " loss %.4f", o->loss);
+    bytes_addf(&c->out, "  KL %.4f  next", o->kl);
+    for (int32_t i = 0; i < top_count(c); i++) {
+        bytes_add_string(&c->out, "  ");
+        cli_plain_token(c, o->top[i].id);
+        bytes_addf(&c->out, " %.3f", exp((double)o->top[i].logit - (double)o->cell.lse));
+    }
+    bytes_add_char(&c->out, '\n');
+}
+
+static int print_table(struct cli *c, struct capture_list *l, const struct outcome *base, const struct outcome *edited)
+{
+    static const struct table_column columns[] = {{"name", TABLE_TEXT, 0, 0, 0}, {"shape", TABLE_TEXT, 0, 0, 0},
+                                                  {"mean", TABLE_NUMBER, 4, 0, 0}, {"std", TABLE_NUMBER, 4, 0, 0},
+                                                  {"min", TABLE_NUMBER, 4, 0, 0}, {"max", TABLE_NUMBER, 4, 0, 0},
+                                                  {"NaN", TABLE_INT, 0, 0, 0}, {"inf", TABLE_INT, 0, 0, 0}};
+    cli_head(c);
+    plain_outcome(c, edited ? "base" : "", base);
+    if (edited)
+        plain_outcome(c, "edited", edited);
+    struct table *t = table_new(columns, 8);
+    for (int i = 0; i < l->n && t; i++) {
+        struct capture *k = &l->item[i];
+        struct lens_stats s;
+        char shape[96];
+        int n = snprintf(shape, sizeof shape, "[");
+        int err = capture_read(k, &c->err);
+        if (err) {
+            table_free(t);
+            return err;
+        }
+        capture_stats(k, &s);
+        capture_drop(k);
+        for (int d = 0; d < k->rank; d++)
+            n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld", d ? ", " : "", (long long)k->shape[d]);
+        snprintf(shape + n, sizeof shape - (size_t)n, "]");
+        table_string(t, k->name);
+        table_string(t, shape);
+        table_number(t, (float)s.mean);
+        table_number(t, (float)s.std);
+        table_number(t, s.min);
+        table_number(t, s.max);
+        table_int(t, s.n_nan);
+        table_int(t, s.n_inf);
+    }
+    return cli_table(c, t);
+}
+
+/* JSON text of the token ids and of the edits, for the file's metadata. */
+static void meta_lists(const struct cli *c, struct bytes *tokens, struct bytes *edits)
+{
+    struct json_out j;
+    json_out_begin(&j, tokens);
+    json_out_array(&j);
+    for (int32_t i = 0; i < c->n; i++)
+        json_out_int(&j, c->tokens[i]);
+    json_out_close(&j);
+    char text[LIMIT_EDIT_TEXT];
+    json_out_begin(&j, edits);
+    json_out_array(&j);
+    for (int i = 0; i < c->opt->edits.n; i++) {
+        edit_print(c->edits[i], text, sizeof text);
+        json_out_string(&j, text);
+    }
+    json_out_close(&j);
+}
+
+static int write_file(struct cli *c, struct capture_list *l)
+{
+    struct bytes tokens = {0}, edits = {0};
+    meta_lists(c, &tokens, &edits);
+    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name},
+                                       {"tokens", tokens.data}, {"edits", edits.data}, {"processing", "raw"},
+                                       {"bos", cli_has_bos(c) ? "true" : "false"},
+                                       {"pos", c->opt->pos ? c->opt->pos : ":"}};
+    int err = tokens.failed || edits.failed ? cli_memory(c)
+                                            : captures_write(l, c->opt->output, meta, sizeof meta / sizeof *meta, &c->err);
+    if (!err && !c->opt->json && !c->opt->tsv) {
+        int64_t count = 0;
+        for (int i = 0; i < l->n; i++)
+            count += l->item[i].count;
+        cli_head(c);
+        bytes_addf(&c->out, "# %d tensors, %.1f MB, written to ", l->n, (double)count * 4e-6);
+        cli_plain_text(&c->out, c->opt->output, strlen(c->opt->output));
+        bytes_add_char(&c->out, '\n');
+    }
+    bytes_free(&tokens);
+    bytes_free(&edits);
+    return err;
+}
+
+static int with_captures(struct cli *c, struct capture_list *l)
+{
+    const struct options *o = c->opt;
+    struct run *edited = pair_run(c->pair, FACE_EDITED);
+    int err = o->output ? write_file(c, l) : 0;
+    if (err || (o->output && !o->json && !o->tsv))
+        return err;
+    struct outcome *out = calloc(FACE_COUNT, sizeof *out);
+    if (!out)
+        return cli_memory(c);
+    err = outcome(c, pair_run(c->pair, FACE_BASE), &out[FACE_BASE]);
+    if (!err && edited)
+        err = outcome(c, edited, &out[FACE_EDITED]);
+    const struct outcome *e = edited ? &out[FACE_EDITED] : NULL;
+    if (!err)
+        err = o->json ? print_json(c, l, out, e) : print_table(c, l, out, e);
+    free(out);
+    return err;
+}
+
+int cli_run(struct cli *c)
+{
+    struct capture_list l = {0};
+    int err = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
+    if (!err)
+        err = cli_model(c, true);
+    if (!err)
+        err = cli_prompt(c, false);
+    if (!err)
+        err = cli_sync(c);
+    if (!err)
+        err = captures_open(&l, cli_run_shown(c), c->opt->capture.item, c->opt->capture.n, c->opt->pos, &c->err);
+    if (!err)
+        err = with_captures(c, &l);
+    captures_close(&l);
+    return err;
+}

@@ -1,0 +1,22 @@
+/* slice.h - `--pos`: which positions to keep.
+ *
+ * As in TransformerLens' pos_slice: a single position drops the axis, a range or a list keeps it.  The axis is always
+ * the one of positions (the destination for scores and patterns). */
+#ifndef SLICE_H
+#define SLICE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "err.h"
+
+struct slice {
+    int32_t *row; /* [n], in the order asked for */
+    int32_t n;
+    bool drop;    /* a single position: the axis goes */
+};
+
+/* "3", "-1", "2:5", ":-1", "::2", "0,2,-1" for a prompt of n positions; NULL = all.  Free row. */
+int slice_parse(struct slice *out, const char *text, int32_t n, struct err *e);
+
+#endif

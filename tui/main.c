@@ -1,0 +1,108 @@
+/* main.c - the program: picks the command, prints its result or its error.
+ *
+ * Exit status: 0; 1 the work failed or the input is bad; 2 wrong usage.  An error is one line on standard error
+ * and nothing on standard output. */
+#include <errno.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "nearest.h"
+#include "text.h"
+
+static void say(const char *text)
+{
+    struct bytes line = {0};
+    bytes_add_string(&line, "borescope: ");
+    text_add(&line, text, strlen(text), TEXT_PLAIN);
+    bytes_add_char(&line, '\n');
+    if (!line.failed)
+        fwrite(line.data, 1, line.len, stderr);
+    bytes_free(&line);
+}
+
+static int fail(const struct err *e)
+{
+    say(e->text);
+    return e->code == ERR_USAGE ? 2 : 1;
+}
+
+/* Everything at once, and a full disk or closed pipe is noticed. */
+static int print(const struct bytes *out)
+{
+    if (out->failed) {
+        say("memory is out · the result is not printed");
+        return 1;
+    }
+    if (out->len)
+        fwrite(out->data, 1, out->len, stdout);
+    if (fflush(stdout) || ferror(stdout)) {
+        struct err e;
+        err_set(&e, ERR_SYSTEM, "standard output · %s", strerror(errno));
+        return fail(&e);
+    }
+    return 0;
+}
+
+static int run_command(const struct command *cmd, int argc, char **argv)
+{
+    struct options opt;
+    struct cli c = {.opt = &opt};
+    int status;
+    int err = options_parse(&opt, cmd->options, cmd->words, argc, argv, &c.err);
+    opt.command = cmd;
+    c.model_name = opt.model;
+    if (!err && opt.help)
+        help_command(&c.out, cmd);
+    else if (!err && cmd->words && !opt.model)
+        err = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name, cmd->arguments);
+    else if (!err)
+        err = cmd->run(&c);
+    if (!err && c.note[0])
+        say(c.note);
+    status = err && !c.show_anyway ? 0 : print(&c.out);
+    if (err)
+        status = fail(&c.err);
+    cli_close(&c);
+    options_free(&opt);
+    return status;
+}
+
+/* The command that `word` was meant to be, if it is no model either. */
+static const char *misspelt(const char *word)
+{
+    struct stat st;
+    for (int i = 0; i < command_count; i++)
+        if (nearest_distance(word, command_table[i].name) <= 2 && stat(word, &st))
+            return command_table[i].name;
+    return NULL;
+}
+
+int main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+    struct bytes out = {0};
+    int status = 0;
+    const char *word = argc > 1 ? argv[1] : "--help";
+    const struct command *cmd = command_find(word);
+    if (cmd) {
+        status = run_command(cmd, argc - 2, argv + 2);
+    } else if (!strcmp(word, "--version")) {
+        bytes_add_string(&out, "borescope " BORE_VERSION "\n");
+        status = print(&out);
+    } else if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
+        help_program(&out);
+        status = print(&out);
+        status = argc > 1 ? status : 2;
+    } else if (word[0] != '-' && misspelt(word)) {
+        struct err e;
+        err_set(&e, ERR_USAGE, "no command \"%s\" · nearest: %s", word, misspelt(word));
+        status = fail(&e);
+    } else {
+        status = run_command(command_find("explore"), argc - 1, argv + 1);
+    }
+    bytes_free(&out);
+    return status;
+}
