@@ -86,6 +86,9 @@ void model_close(struct model *m)
     if (!m)
         return;
     plan_free(m->plan);
+    for (int32_t i = 0; i < m->n_owned; i++)
+        free(m->owned[i]);
+    free(m->owned);
     free(m->weights);
     safetensors_close(m->files);
     tokenizer_close(m->tok);

@@ -21,6 +21,9 @@ struct model {
     const char *dtype;        /* stored type of most weights: "f32", "f16", "bf16" */
     uint64_t bytes;           /* of all weights */
     uint64_t params;
+    unsigned process;         /* enum process_flag bits; 0 = the raw checkpoint */
+    float **owned;            /* f32 copies of processed weights */
+    int32_t n_owned;
 };
 
 /* Open MODEL (see hub.h for what may be named) on `be`, which must outlive it.  Weights are mapped, not

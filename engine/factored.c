@@ -1,0 +1,69 @@
+/* factored.c - see factored.h.  Tested in tests/engine/test_process.c. */
+#include "factored.h"
+
+#include <gsl/gsl_blas.h>
+#include <gsl/gsl_errno.h>
+#include <gsl/gsl_linalg.h>
+#include <stdbool.h>
+
+/* x = u diag(s) v^T, u thin; all freshly allocated. */
+struct svd { gsl_matrix *u, *v; gsl_vector *s; };
+
+static void svd_free(struct svd *d)
+{
+    gsl_matrix_free(d->u), gsl_matrix_free(d->v), gsl_vector_free(d->s);
+}
+
+static bool svd_make(struct svd *d, const double *x, int64_t m, int64_t r)
+{
+    *d = (struct svd){ gsl_matrix_alloc((size_t)m, (size_t)r), gsl_matrix_alloc((size_t)r, (size_t)r), gsl_vector_alloc((size_t)r) };
+    if (!d->u || !d->v || !d->s)
+        return false;
+    gsl_matrix_const_view view = gsl_matrix_const_view_array(x, (size_t)m, (size_t)r);
+    gsl_matrix_memcpy(d->u, &view.matrix);
+    return gsl_linalg_SV_decomp_jacobi(d->u, d->v, d->s) == GSL_SUCCESS;
+}
+
+/* core = diag(sa) va^T vb diag(sb) */
+static void core_make(double *core, const struct svd *a, const struct svd *b, int64_t r)
+{
+    for (int64_t i = 0; i < r; i++)
+        for (int64_t j = 0; j < r; j++) {
+            double sum = 0;
+            for (int64_t k = 0; k < r; k++)
+                sum += gsl_matrix_get(a->v, (size_t)k, (size_t)i) * gsl_matrix_get(b->v, (size_t)k, (size_t)j);
+            core[i * r + j] = gsl_vector_get(a->s, (size_t)i) * sum * gsl_vector_get(b->s, (size_t)j);
+        }
+}
+
+static void product(double *out, const gsl_matrix *x, const gsl_matrix *y)
+{
+    gsl_matrix_view view = gsl_matrix_view_array(out, x->size1, y->size2);
+    gsl_blas_dgemm(CblasNoTrans, CblasNoTrans, 1, x, y, 0, &view.matrix);
+}
+
+int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u, double *s, double *v, struct err *e)
+{
+    if (r > m || r > n || r < 1)
+        return err_set(e, ERR_BAD_INPUT, "singular values · rank %lld of a %lld x %lld product · heads wider than the model are not supported",
+                       (long long)r, (long long)m, (long long)n);
+    gsl_error_handler_t *handler = gsl_set_error_handler_off();
+    struct svd da = { 0 }, db = { 0 }, dc = { 0 };
+    double *core = NULL;
+    gsl_matrix *block = gsl_matrix_alloc((size_t)r, (size_t)r);
+    bool ok = block && svd_make(&da, a, m, r) && svd_make(&db, b, n, r);
+    if (ok) {
+        core = block->data;
+        core_make(core, &da, &db, r);
+        ok = svd_make(&dc, core, r, r);
+    }
+    if (ok) {
+        product(u, da.u, dc.u);
+        product(v, db.u, dc.v);
+        for (int64_t i = 0; i < r; i++)
+            s[i] = gsl_vector_get(dc.s, (size_t)i);
+    }
+    svd_free(&da), svd_free(&db), svd_free(&dc), gsl_matrix_free(block);
+    gsl_set_error_handler(handler);
+    return ok ? 0 : err_set(e, ERR_SYSTEM, "singular values · no memory or no convergence for a %lld x %lld product", (long long)m, (long long)n);
+}

@@ -1,0 +1,14 @@
+/* factored.h - a product A . B^T of two thin matrices that is never formed: TransformerLens' FactoredMatrix. */
+#ifndef FACTORED_H
+#define FACTORED_H
+
+#include "err.h"
+
+#include <stdint.h>
+
+/* Singular value decomposition of A B^T with A [m,r] and B [n,r], row-major, r <= m, n:
+ * u [m,r], s [r] descending, v [n,r], so that A B^T = u diag(s) v^T.  Cost O((m + n) r^2).
+ * Through the SVDs of A and of B (GSL, one-sided Jacobi) and that of their r x r core.  Thread-safe. */
+int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u, double *s, double *v, struct err *e);
+
+#endif
