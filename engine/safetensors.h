@@ -4,7 +4,8 @@
  * then the data; https://huggingface.co/docs/safetensors.  Everything the format promises is checked:
  * the header fits the file and the limits, names are printable UTF-8 and unique over all shards, rank <=
  * SAFETENSORS_RANK_MAX, shape x dtype equals the range (no wrap), ranges tile the data section exactly
- * (no overlap, hole or trailing bytes), every tensor is aligned to its element size in memory.
+ * (no overlap, hole or trailing bytes).  Tensors that the file does not align to their element size are copied
+ * when it is opened; all others stay where they lie.
  *
  * Threads: read-only after opening.  Files: O_CLOEXEC, regular files only, mapped private read-only.
  * Truncating a mapped file makes reads fault (SIGBUS); the caller owns that signal.  Tests:
@@ -34,7 +35,7 @@ struct st_tensor {
     enum st_dtype dtype;
     int rank;                            /* 0 = a scalar */
     int64_t shape[SAFETENSORS_RANK_MAX]; /* elements; a 0 is allowed (then nbytes is 0) */
-    const void *data;                    /* into the mapping; aligned to the element size */
+    const void *data;                    /* into the mapping or the copy; aligned to the element size */
     size_t nbytes;
     const char *file; /* base name of the shard that holds it, for messages */
 };
@@ -64,6 +65,8 @@ const char *safetensors_metadata(const struct safetensors *st, const char *key);
 
 /* Bytes of all data sections. */
 uint64_t safetensors_nbytes(const struct safetensors *st);
+/* Bytes that had to be copied because the file does not align them; 0 for what today's writers make. */
+uint64_t safetensors_copied(const struct safetensors *st);
 /* Size, mtime, device or inode of any mapped file differs from when it was opened (a stat per shard).
  * The name of the first such file goes to *file (may be NULL); owned by st. */
 bool safetensors_changed(const struct safetensors *st, const char **file);

@@ -181,12 +181,31 @@ static void ranges_must_tile_the_data(void **state)
     refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[0]", 2, 2) "}", 4, "\"b\" · overlaps \"a\"");
 }
 
-static void misaligned_tensors_are_refused(void **state)
+static void misaligned_tensors_are_copied_into_place(void **state)
 {
     (void)state;
-    refuse("{" T("a", "U8", "[2]", 0, 2) "," T("b", "F32", "[1]", 2, 6) "}", 6, "\"b\" · byte");
-    refuse_image(make_declared("{" T("a", "F32", "[1]", 0, 4) "} ", strlen("{" T("a", "F32", "[1]", 0, 4) "} "), 4),
-                 "is not a multiple of 4");
+    /* The whole data section off by one, as early writers left it, and one tensor off behind a shorter one. */
+    static const char off[] = "{" T("a", "F32", "[2]", 0, 8) "," T("z", "F64", "[0]", 8, 8) "}   ";
+    char odd[256];
+    snprintf(odd, sizeof odd, "%s%s", off, strlen(off) % 2 ? "" : " ");
+    struct image im = make_declared(odd, strlen(odd), 8);
+    for (unsigned char i = 0; i < 8; i++)
+        im.bytes[im.len - 8 + i] = i;
+    struct safetensors *st = accept(im);
+    const struct st_tensor *a = safetensors_find(st, "a");
+    assert_int_equal((uintptr_t)a->data % 4, 0);
+    assert_memory_equal(a->data, "\0\1\2\3\4\5\6\7", 8);
+    assert_int_equal(safetensors_copied(st), 64);
+    safetensors_close(st);
+    free(im.bytes);
+    im = make("{" T("u", "U8", "[2]", 0, 2) "," T("b", "F32", "[1]", 2, 6) "}", 6);
+    im.bytes[im.len - 1] = 7;
+    st = accept(im);
+    assert_int_equal((uintptr_t)safetensors_find(st, "b")->data % 4, 0);
+    assert_int_equal(((const unsigned char *)safetensors_find(st, "b")->data)[3], 7);
+    assert_ptr_equal(safetensors_find(st, "u")->data, im.bytes + im.len - 6); /* stays where it lies */
+    safetensors_close(st);
+    free(im.bytes);
 }
 
 static const char sample_header[] =
@@ -217,7 +236,9 @@ static void check_sound(const struct safetensors *st, const struct image *im)
         for (int d = 0; d < t->rank; d++)
             n *= (size_t)t->shape[d];
         assert_int_equal(n, t->nbytes);
-        assert_true(p >= im->bytes + 8 && p + n <= im->bytes + im->len);
+        assert_int_equal((uintptr_t)p % st_dtype_size(t->dtype), 0);
+        if (!safetensors_copied(st) && n)
+            assert_true(p >= im->bytes + 8 && p + n <= im->bytes + im->len);
         assert_ptr_equal(safetensors_find(st, t->name), t);
     }
 }
@@ -265,10 +286,10 @@ static void a_hundred_thousand_tensors_are_quick(void **state)
     (void)state;
     struct image im = many(100000);
     struct timespec a, b;
-    clock_gettime(CLOCK_MONOTONIC, &a);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
     struct safetensors *st = accept(im);
-    clock_gettime(CLOCK_MONOTONIC, &b);
-    print_message("100000 tensors, %zu bytes: %.0f ms\n", im.len,
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
+    print_message("100000 tensors, %zu bytes: %.0f ms of cpu\n", im.len,
                   (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6);
     assert_int_equal(safetensors_find(st, "model.layers.99999.w")->nbytes, 1);
     safetensors_close(st);
@@ -440,7 +461,7 @@ int main(void)
         cmocka_unit_test(names_are_checked),
         cmocka_unit_test(shapes_cannot_overflow),
         cmocka_unit_test(ranges_must_tile_the_data),
-        cmocka_unit_test(misaligned_tensors_are_refused),
+        cmocka_unit_test(misaligned_tensors_are_copied_into_place),
         cmocka_unit_test(every_truncation_is_refused),
         cmocka_unit_test(every_damaged_header_byte_is_survived),
         cmocka_unit_test(a_hundred_thousand_tensors_are_quick),
