@@ -16,6 +16,18 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
     return (int32_t)len;
 }
 
+void app_resolve(struct app *a)
+{
+    struct err ignored;
+    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .token_text = token_text, .user = a};
+    if (a->program)
+        edit_program_free(a->program);
+    a->program = NULL;
+    struct edit_program *fresh = NULL;
+    if (a->edits.n && edit_resolve(&fresh, a->edits.edit, a->edits.on, a->edits.n, &ctx, &ignored) == 0)
+        a->program = fresh;
+}
+
 /* Does this edit fit the model and the prompt? */
 static int edit_check(struct app *a, const char *text, struct err *e)
 {
@@ -30,6 +42,9 @@ static int edit_check(struct app *a, const char *text, struct err *e)
     if (r == 0)
         edit_program_free(prog);
     edit_free(ed);
+    const char *why = strstr(e->text, " · ");
+    if (r < 0 && why && strncmp(e->text, "edit 1:", 7) == 0) /* it has no number yet, and stands in the line anyway */
+        memmove(e->text, why + strlen(" · "), strlen(why + strlen(" · ")) + 1);
     return r;
 }
 
@@ -39,6 +54,7 @@ static void edits_changed(struct app *a)
         a->show = SHOW_EDITED;
     if (a->cur.edit >= a->edits.n)
         a->cur.edit = a->edits.n ? a->edits.n - 1 : 0;
+    app_resolve(a);
     app_values_changed(a);
 }
 

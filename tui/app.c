@@ -113,6 +113,7 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     a->cur = (struct place){.view = VIEW_GRID, .row = a->n - 1, .column = a->m->cfg.n_layers,
                             .site = {SITE_RESID_POST, a->m->cfg.n_layers - 1}};
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
+    app_resolve(a);
     app_values_changed(a);
     return 0;
 }
@@ -130,6 +131,8 @@ void app_free(struct app *a)
     snapshot_release(a->snap);
     snapshot_release(a->old);
     edit_list_free(&a->edits);
+    if (a->program)
+        edit_program_free(a->program);
     completion_free(&a->complete);
     for (int i = 0; i < LINE_MODE_COUNT; i++)
         line_history_free(&a->history[i]);
@@ -279,14 +282,13 @@ static unsigned input_mouse(struct app *a, const struct input *in)
     } else if (in->act == MOUSE_PRESS && in->button == 0) {
         a->message[0] = 0;
         if (in->y == 1) { /* the tabs: " [1 grid] 2 attention ..." */
-            int x = 1;
             for (int v = 0; v < VIEW_COUNT; v++) {
-                int width = (int)strlen(view_names[v]) + (v == (int)a->cur.view ? 4 : 2);
+                int x, width;
+                app_tab(a, v, &x, &width);
                 if (in->x >= x && in->x < x + width) {
                     app_show_view(a, (enum view_id)v);
                     break;
                 }
-                x += width + 1;
             }
         } else {
             app_view(a)->click(a, in->x, in->y);

@@ -96,6 +96,7 @@ struct app {
     int32_t *tokens, n;
     int32_t *other_tokens, n_other;
     struct edit_list edits;
+    struct edit_program *program;  /* the edits that are on, resolved; NULL if they do not fit the prompt */
     int32_t pair[2], target;       /* target -1: pair[0] */
     bool pair_auto, pair_wanted;
     char *last_verb;               /* " = 0": for again */
@@ -154,9 +155,12 @@ bool app_jump_step(struct app *a, int step);
 /* The layer of the cursor, 0..n_layers-1. */
 int32_t app_layer(const struct app *a);
 int32_t app_target(const struct app *a);
+/* Column and width of a view's tab in the second row. */
+void app_tab(const struct app *a, int view, int *x, int *width);
 struct rect app_body(const struct app *a, bool *side);
 const struct view *app_view(const struct app *a);
-/* Edits. */
+/* Edits.  app_resolve follows every change of the list or the prompt. */
+void app_resolve(struct app *a);
 int app_edit_add(struct app *a, const char *text);
 /* The verb on the noun under the cursor (and on the rectangle). */
 unsigned app_verb(struct app *a, const char *verb, bool everywhere); /* " = 0" */

@@ -44,6 +44,7 @@ bool app_set_prompt(struct app *a, const char *text, bool quiet)
     if (at_end)
         a->cur.row = n - 1;
     a->pair_wanted = a->pair_auto;
+    app_resolve(a);
     app_values_changed(a);
     return true;
 }

@@ -60,26 +60,21 @@ struct canvas_style draw_value_style(const struct frame *f, enum colormap map, d
     return canvas_style(color_text_over(bg), bg, 0);
 }
 
-bool draw_is_edited(const struct app *a, struct site_ref s, int32_t row)
+static bool axis_has(const struct edit_axis *x, int32_t at)
 {
-    char name[LIMIT_NAME], pattern[LIMIT_NAME];
-    site_name(s, name);
-    for (int i = 0; i < a->edits.n; i++) {
-        if (!a->edits.on[i])
-            continue;
-        const char *text = a->edits.text[i];
-        size_t n = strcspn(text, "[ ");
-        if (n >= sizeof pattern)
-            continue;
-        memcpy(pattern, text, n);
-        pattern[n] = 0;
-        if (!site_glob(pattern, name))
-            continue;
-        char *end;
-        long at = text[n] == '[' ? strtol(text + n + 1, &end, 10) : 0;
-        if (row < 0 || text[n] != '[' || end == text + n + 1 || *end == ':')
+    if (!x->list)
+        return at >= x->lo && at < x->lo + x->n;
+    for (int32_t i = 0; i < x->n; i++)
+        if (x->list[i] == at)
             return true;
-        if (at == row || at + a->n == row)
+    return false;
+}
+
+bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at)
+{
+    for (int32_t i = 0; a->program && i < a->program->n_acts; i++) {
+        const struct edit_act *act = &a->program->acts[i];
+        if (act->site.id == s.id && act->site.layer == s.layer && (axis < 0 || (axis < act->rank && axis_has(&act->axis[axis], at))))
             return true;
     }
     return false;

@@ -16,12 +16,12 @@ void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int
 void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row);
 /* The scroll offset that shows `at` of n in `room` places. */
 int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room);
-/* The new place of `at` in 0..n-1 after a move along one axis; `back` and `on` are its two directions. */
+/* `at` brought into 0..n-1. */
 int32_t draw_clamp(int32_t at, int32_t n);
 /* A style for a value: background by the map, or none without colour. */
 struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position);
-/* Does an edit that is on name this site (any index)?  `row` >= 0: an index whose first number is not another row. */
-bool draw_is_edited(const struct app *a, struct site_ref s, int32_t row);
+/* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */
+bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at);
 /* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line from y on, dim when off; returns the next y. */
 int draw_edits(const struct app *a, struct canvas *c, struct rect r, int y);
 /* "3" for a position as an edit writes it: -1 at the end. */

@@ -96,21 +96,41 @@ static void draw_status(const struct app *a, struct canvas *c)
     bytes_free(&right);
 }
 
+/* Narrow screens name the view on show alone. */
+static int tab_text(const struct app *a, int v, char buf[48])
+{
+    if (v == (int)a->cur.view)
+        return snprintf(buf, 48, "[%d %s]", v + 1, view_names[v]);
+    return a->w < SIDE_MIN_COLUMNS ? snprintf(buf, 48, "%d", v + 1) : snprintf(buf, 48, "%d %s", v + 1, view_names[v]);
+}
+
+void app_tab(const struct app *a, int view, int *x, int *width)
+{
+    char buf[48];
+    *x = 1;
+    for (int v = 0; v < view; v++)
+        *x += tab_text(a, v, buf) + 1;
+    *width = tab_text(a, view, buf);
+}
+
 static void draw_tabs(const struct app *a, struct canvas *c)
 {
     struct rect r = {0, 1, a->w, 1};
-    int x = 1;
+    int x = 1, width = 0;
     for (int v = 0; v < VIEW_COUNT; v++) {
-        bool on = v == (int)a->cur.view;
-        x += canvas_putf(c, r, x, 0, canvas_plain(on ? CANVAS_BOLD : 0), on ? "[%d %s] " : "%d %s ", v + 1, view_names[v]);
+        char buf[48];
+        tab_text(a, v, buf);
+        app_tab(a, v, &x, &width);
+        canvas_put(c, r, x, 0, canvas_plain(v == (int)a->cur.view ? CANVAS_BOLD : 0), buf);
     }
+    x += width + 1;
     struct bytes b = {0};
     app_view(a)->title(a, &b);
     bool stale;
     const struct snapshot *s = app_part(a, PART_ANY, &stale);
     bytes_addf(&b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
     if (!b.failed) {
-        int width = text_width(b.data, b.len, TEXT_PLAIN), at = a->w - width - 1;
+        int at = a->w - text_width(b.data, b.len, TEXT_PLAIN) - 1;
         canvas_put_text(c, r, at > x + 1 ? at : x + 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     }
     bytes_free(&b);

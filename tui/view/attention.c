@@ -56,7 +56,8 @@ static void draw_heads(const struct app *a, struct canvas *c, const struct parts
     for (int i = 0; i < p->heads; i++) {
         int32_t h = a->head_left + i;
         bool on = h == a->cur.head;
-        bool edited = draw_is_edited(a, (struct site_ref){SITE_Z, app_layer(a)}, -1);
+        bool edited = draw_is_edited(a, (struct site_ref){SITE_Z, app_layer(a)}, 1, h) ||
+                      draw_is_edited(a, (struct site_ref){SITE_PATTERN, app_layer(a)}, 0, h);
         canvas_putf(c, p->header, SCORE_LABEL + i * p->head_width, 0, canvas_plain(on ? CANVAS_BOLD : 0), on ? "[%d]%s" : " %d %s",
                     (int)h, edited ? "*" : "");
     }

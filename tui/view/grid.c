@@ -148,7 +148,7 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
         int decimals = a->quantity == QUANTITY_RANK ? 0 : diff || a->quantity == QUANTITY_ENTROPY ? 2 : 1;
         canvas_put(c, r, 1, 0, st, number_fit(n, (double)v, width - 2, decimals, diff ? NUMBER_SIGN : 0));
     }
-    bool edited = draw_is_edited(a, cell_site(a, column), row);
+    bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
     if (edited)
         canvas_put(c, r, on ? 1 : 0, 0, st, "*");
     if (on) {

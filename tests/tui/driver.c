@@ -1,0 +1,82 @@
+/* driver.c - see driver.h. */
+#include "driver.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "unit.h"
+
+void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w, int h)
+{
+    char why[256] = "";
+    struct err e = {0};
+    struct bytes warnings = {0};
+    *d = (struct driver){.frame = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}}};
+    struct kn_options ko = {.backend = "cpu", .threads = 1, .cpu = KN_CPU_PORTABLE};
+    d->be = kn_open(&ko, why, sizeof why);
+    if (!d->be)
+        fail_msg("%s", why);
+    if (model_open(&d->m, model, d->be, &e) < 0)
+        fail_msg("%s", e.text);
+    size_t len;
+    const char *text = keymap_builtin("default", &len);
+    assert_int_equal(keymap_parse(&d->map, "default", text, len, &warnings), 0);
+    struct app_options o = {.model = d->m, .tokens = tokens, .n = n, .bos = 0, .pair = {-1, -1}, .keymap = &d->map, .fixed = true};
+    d->app = calloc(1, sizeof *d->app);
+    if (app_open(d->app, &o, &e) < 0)
+        fail_msg("%s", e.text);
+    if (session_open(&d->s, d->m, 64 << 20, &e) < 0)
+        fail_msg("%s", e.text);
+    app_resize(d->app, w, h);
+    driver_settle(d);
+}
+
+void driver_close(struct driver *d)
+{
+    session_close(d->s);
+    app_free(d->app);
+    free(d->app);
+    keymap_free(&d->map);
+    frame_free(&d->frame);
+    model_close(d->m);
+    kn_close(d->be);
+}
+
+void driver_settle(struct driver *d)
+{
+    for (int i = 0; i < 2; i++) {
+        struct session_want w;
+        app_want(d->app, &w);
+        bool again = d->app->pair_wanted;
+        app_asked(d->app, session_request(d->s, &w));
+        app_take(d->app, session_wait(d->s, d->app->generation));
+        if (!again)
+            break;
+    }
+}
+
+unsigned driver_keys(struct driver *d, const char *keys)
+{
+    unsigned react = 0;
+    while (*keys) {
+        struct input in = {.kind = INPUT_KEY};
+        if (*keys == ' ') {
+            in.key = ' ';
+            keys++;
+        } else if (!keys_read_name(&keys, &in.key)) {
+            fail_msg("not a key: %s", keys);
+        }
+        react |= app_input(d->app, &in);
+        driver_settle(d);
+    }
+    return react;
+}
+
+char *driver_screen(struct driver *d)
+{
+    struct bytes b = {0};
+    assert_true(app_draw(d->app, &d->frame));
+    canvas_dump_plain(d->frame.canvas, &b);
+    assert_false(b.failed);
+    return b.data;
+}

@@ -1,0 +1,24 @@
+/* driver.h - an application on a fixture model with a real session, driven key by key. */
+#ifndef DRIVER_H
+#define DRIVER_H
+
+#include "explorer.h"
+
+struct driver {
+    struct kn_backend *be;
+    struct model *m;
+    struct session *s;
+    struct keymap map;
+    struct app *app;
+    struct frame frame;
+};
+
+void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w, int h);
+void driver_close(struct driver *d);
+/* Keys as key maps write them; each is answered before the next. */
+unsigned driver_keys(struct driver *d, const char *keys);
+void driver_settle(struct driver *d);
+/* The screen as text; to free. */
+char *driver_screen(struct driver *d);
+
+#endif

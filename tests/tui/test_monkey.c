@@ -1,0 +1,99 @@
+/* test_monkey.c - thousands of random keys, clicks, pastes, sizes and broken replies: no fault, and a screen each time.
+ * BORE_MONKEY=N for another number of events, BORE_MONKEY_SEED=N for others. */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "unit.h"
+
+static uint32_t seed = 12345;
+
+static uint32_t any(uint32_t n)
+{
+    seed ^= seed << 13;
+    seed ^= seed >> 17;
+    seed ^= seed << 5;
+    return seed % n;
+}
+
+static void random_input(struct driver *d, struct keys *keys)
+{
+    static const char likely[] = "123456hjklgG\t\r\x7f" "xXsM+-Pvy.eoOdudubcmHLJKKp:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b" "aeiou=0[]:,*{}\"";
+    char bytes[64];
+    size_t n = 1;
+    switch (any(12)) {
+    case 0: /* anything */
+        for (n = 0; n < 8; n++)
+            bytes[n] = (char)any(256);
+        break;
+    case 1:
+        n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[<%u;%u;%u%c", any(70), any(160), any(60), any(2) ? 'M' : 'm');
+        break;
+    case 2:
+        n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[%c", "ABCDHFZ"[any(7)]);
+        break;
+    case 3: {
+        static const char *const odd[] = {"\x1b[200~pas\nte\x1b[201~", "\x1b[?62;4c", "\x1b]11;rgb:1/2", "\x1bP>|x", "\x1b[6;18;9t", "\xe4\xb8", "\x1b[5~", "\x1b[6~"};
+        n = (size_t)snprintf(bytes, sizeof bytes, "%s", odd[any(8)]);
+        break;
+    }
+    default:
+        bytes[0] = likely[any(sizeof likely - 1)];
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct input in[2];
+        int got = keys_push(keys, (uint8_t)bytes[i], in);
+        for (int j = 0; j < got; j++)
+            if (in[j].kind != INPUT_REPLY && !(in[j].kind == INPUT_KEY && in[j].key == 'w' && d->app->mode == LINE_NONE))
+                app_input(d->app, &in[j]); /* no files in the source tree */
+    }
+    struct input in;
+    if (any(3) == 0 && keys_timeout(keys, &in))
+        app_input(d->app, &in);
+    if (any(10) == 0)
+        app_timeout(d->app);
+}
+
+static void test_monkey(void **state)
+{
+    (void)state;
+    static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
+    static struct driver d;
+    int events = getenv("BORE_MONKEY") ? atoi(getenv("BORE_MONKEY")) : 6000;
+    if (getenv("BORE_MONKEY_SEED"))
+        seed = (uint32_t)atoi(getenv("BORE_MONKEY_SEED")) | 1u;
+    driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 36);
+    struct keys keys = {0};
+    int answered = 0;
+    for (int i = 0; i < events; i++) {
+        random_input(&d, &keys);
+        if (any(50) == 0)
+            app_resize(d.app, 1 + (int)any(200), 1 + (int)any(70));
+        if (d.app->mode == LINE_COMMAND && strncmp(line_text(&d.app->line), "write", 5) == 0)
+            app_line_cancel(d.app);
+        d.frame.caps.depth = (enum color_depth)any(COLOR_DEPTH_COUNT);
+        d.frame.caps.graphics = (enum graphics)any(4);
+        d.frame.caps.cell_w = 9;
+        d.frame.caps.cell_h = 18;
+        d.frame.caps.ascii = any(8) == 0;
+        struct session_want w;
+        app_want(d.app, &w);
+        app_asked(d.app, session_request(d.s, &w));
+        const struct snapshot *s = any(4) ? session_latest(d.s) : session_wait(d.s, d.app->generation);
+        answered += s != NULL;
+        app_take(d.app, s);
+        assert_true(app_draw(d.app, &d.frame));
+        assert_int_equal(d.frame.canvas->w, d.app->w);
+    }
+    assert_true(answered > events / 8);
+    driver_close(&d);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_monkey)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

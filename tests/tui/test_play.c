@@ -1,0 +1,370 @@
+/* test_play.c - what keys do: golden screens through the script player, and what must follow from each verb.
+ *
+ * Screens: tests/tui/screens/NAME.play is run on a fixture in 100 columns and compared with NAME.txt.  With
+ * BORE_UPDATE_SCREENS=1 the .txt files are written instead. */
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver.h"
+#include "unit.h"
+
+#define SCREENS "tests/tui/screens/"
+static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
+enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
+
+/* ---- golden screens ----------------------------------------------------------------------------------- */
+
+static char *read_all(const char *path, size_t *len)
+{
+    struct err e = {0};
+    char *text = NULL;
+    return play_read(path, &text, len, &e) < 0 ? NULL : text;
+}
+
+static void check_screens(const char *name, const char *model, int w, int h)
+{
+    char path[256], *shown = NULL;
+    size_t script_len, want_len, shown_len;
+    snprintf(path, sizeof path, SCREENS "%s.play", name);
+    char *script = read_all(path, &script_len);
+    assert_non_null(script);
+    struct err e = {0};
+    char why[256];
+    struct model *m = NULL;
+    struct kn_options ko = {.backend = "cpu", .threads = 1, .cpu = KN_CPU_PORTABLE};
+    struct kn_backend *be = kn_open(&ko, why, sizeof why);
+    assert_non_null(be);
+    assert_int_equal(model_open(&m, model, be, &e), 0);
+    struct explorer_options o = {.app = {.model = m, .tokens = tokens, .n = N_TOKENS, .bos = 0, .pair = {-1, -1}}, .cache_bytes = 64 << 20};
+    FILE *out = open_memstream(&shown, &shown_len);
+    if (play_main(&o, script, script_len, name, w, h, out, &e) < 0)
+        fail_msg("%s", e.text);
+    fclose(out);
+    model_close(m);
+    kn_close(be);
+    snprintf(path, sizeof path, SCREENS "%s.txt", name);
+    if (getenv("BORE_UPDATE_SCREENS")) {
+        FILE *f = fopen(path, "we");
+        assert_non_null(f);
+        fwrite(shown, 1, shown_len, f);
+        fclose(f);
+    }
+    char *want = read_all(path, &want_len);
+    assert_non_null(want);
+    for (size_t i = 0, line = 1; i < shown_len || i < want_len; i++) {
+        if (i >= shown_len || i >= want_len || shown[i] != want[i])
+            fail_msg("%s.txt:%zu differs; it is now:\n%s", name, line, shown);
+        line += want[i] == '\n';
+    }
+    free(script);
+    free(want);
+    free(shown);
+}
+
+static void test_screens_gpt2(void **state)
+{
+    (void)state;
+    check_screens("gpt2", "tests/fixtures/models/gpt2", 120, 30);
+}
+
+static void test_screens_llama(void **state)
+{
+    (void)state;
+    check_screens("llama", "tests/fixtures/models/llama", 80, 24);
+}
+
+static void test_screens_neox(void **state)
+{
+    (void)state;
+    check_screens("gpt_neox", "tests/fixtures/models/gpt_neox", 110, 26); /* parallel: no hook_resid_mid */
+}
+
+/* ---- what keys do ------------------------------------------------------------------------------------- */
+
+static struct driver d;
+
+static int open_driver(void **state)
+{
+    (void)state;
+    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static void last_edit_is(const char *text)
+{
+    assert_true(d.app->edits.n > 0);
+    assert_string_equal(d.app->edits.text[d.app->edits.n - 1], text);
+    assert_true(d.app->snap && d.app->snap->edited && d.app->snap->err.code == 0);
+}
+
+static void shows(const char *text)
+{
+    char *screen = driver_screen(&d);
+    if (!strstr(screen, text))
+        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
+    free(screen);
+}
+
+static void test_nouns(void **state)
+{
+    (void)state;
+    driver_keys(&d, "x");
+    last_edit_is("blocks.2.hook_resid_post[-1] = 0");
+    driver_keys(&d, "khX");
+    last_edit_is("blocks.1.hook_resid_post = 0");
+    driver_keys(&d, ":quantity<Space>attn<Enter>x");
+    last_edit_is("blocks.1.hook_attn_out[6] = 0");
+    driver_keys(&d, "<Tab>s");
+    last_edit_is("blocks.1.hook_mlp_out[6] *= 0.5");
+    driver_keys(&d, "2GlX");
+    last_edit_is("blocks.1.attn.hook_z[:, 1] = 0");
+    driver_keys(&d, "x");
+    last_edit_is("blocks.1.attn.hook_z[-1, 1] = 0");
+    driver_keys(&d, "<Enter>:head<Space>2<Enter><Home>lx");
+    last_edit_is("blocks.1.attn.hook_pattern[2, -1, 1] = 0");
+    driver_keys(&d, "4/attn.hook_z<Enter>x");
+    last_edit_is("blocks.0.attn.hook_z[-1] = 0");
+    driver_keys(&d, "<Enter>lx");
+    last_edit_is("blocks.0.attn.hook_z[-1, 2, 1] = 0");
+    driver_keys(&d, "1M");
+    last_edit_is("blocks.1.hook_mlp_out[-1] = mean()");
+}
+
+static void test_again_and_nudge(void **state)
+{
+    (void)state;
+    driver_keys(&d, ".");
+    assert_int_equal(d.app->edits.n, 0);
+    driver_keys(&d, "sk.");
+    last_edit_is("blocks.2.hook_resid_post[6] *= 0.5");
+    driver_keys(&d, "++-");
+    last_edit_is("blocks.2.hook_resid_post[6] *= 0.6");
+    assert_int_equal(d.app->edits.n, 2);
+    driver_keys(&d, "j:edit<Space>blocks.0.hook_mlp_out<Space>=<Space>0<Enter>");
+    last_edit_is("blocks.0.hook_mlp_out = 0");
+    driver_keys(&d, ":edit<Space>blocks.9.hook_mlp_out<Space>=<Space>0<Enter>");
+    assert_int_equal(d.app->edits.n, 3); /* refused in one line, nothing lost */
+    assert_true(d.app->message_bad);
+}
+
+/* Zero where the model cannot see it: the difference is blank before the row and below the layer. */
+static void test_cone(void **state)
+{
+    (void)state;
+    driver_keys(&d, "gjjjhx"); /* row 3, column of layer 1 */
+    last_edit_is("blocks.1.hook_resid_post[3] = 0");
+    const struct snapshot *s = d.app->snap;
+    int32_t rows = s->row1 - s->row0;
+    for (int32_t c = 0; c < s->n_columns; c++)
+        for (int32_t r = 0; r < rows; r++) {
+            int32_t i = c * rows + r;
+            bool differs = memcmp(&s->face[FACE_BASE].top[i], &s->face[FACE_EDITED].top[i], sizeof s->face[0].top[0]) != 0;
+            if (c < 2 || r < 3)
+                assert_false(differs);
+            if (c == 2 && r == 3)
+                assert_true(differs);
+        }
+    driver_keys(&d, "b");
+    shows("b:difference");
+}
+
+static void test_undo(void **state)
+{
+    (void)state;
+    double before = d.app->snap->face[FACE_BASE].pair;
+    driver_keys(&d, "X");
+    assert_true(d.app->snap->edited && d.app->snap->face[FACE_EDITED].pair != before);
+    shows("1 edit");
+    driver_keys(&d, "u");
+    assert_false(d.app->snap->edited);
+    assert_true(d.app->snap->face[FACE_BASE].pair == before);
+    driver_keys(&d, "<C-r>");
+    assert_true(d.app->snap->edited);
+    driver_keys(&d, "o");
+    assert_false(d.app->snap->edited);
+    driver_keys(&d, "O");
+    assert_true(d.app->snap->edited);
+    driver_keys(&d, "6d");
+    assert_int_equal(d.app->edits.n, 0);
+    driver_keys(&d, "u");
+    assert_int_equal(d.app->edits.n, 1);
+    driver_keys(&d, "e<C-w><Backspace><C-w>0.25<Enter>");
+    assert_int_equal(d.app->edits.n, 1); /* changed in its place, or refused; never a second one */
+}
+
+static void test_same_again(void **state)
+{
+    (void)state;
+    driver_keys(&d, "xx");
+    assert_int_equal(d.app->edits.n, 1);
+    driver_keys(&d, "ox");
+    assert_int_equal(d.app->edits.n, 1);
+    assert_true(d.app->edits.on[0]); /* pressed again on one that is off: on */
+}
+
+static void test_pair_and_target(void **state)
+{
+    (void)state;
+    const struct snapshot_face *f = &d.app->snap->face[FACE_BASE];
+    assert_int_equal(d.app->pair[0], f->detail_top[0].id); /* the two likeliest at the end */
+    assert_int_equal(d.app->pair[1], f->detail_top[1].id);
+    double pair = (double)f->detail_top[0].logit - (double)f->detail_top[1].logit;
+    assert_true(fabs(d.app->snap->face[FACE_BASE].pair - pair) < 1e-5);
+    int32_t first = d.app->pair[0];
+    driver_keys(&d, "t\"<lt>7>\"<Space>\"<lt>9>\"<Enter>");
+    assert_int_equal(d.app->message_bad, 1); /* this model has no tokenizer: nothing is found, nothing changes */
+    assert_int_equal(d.app->pair[0], first);
+}
+
+static void test_select(void **state)
+{
+    (void)state;
+    driver_keys(&d, "vkkhx");
+    last_edit_is("blocks.{1..2}.hook_resid_post[5:8] = 0");
+    assert_false(d.app->selecting);
+}
+
+static void test_views_and_jumps(void **state)
+{
+    (void)state;
+    driver_keys(&d, "<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_LENS);
+    driver_keys(&d, "<Backspace>");
+    assert_int_equal(d.app->cur.view, VIEW_GRID);
+    driver_keys(&d, "25");
+    assert_int_equal(d.app->cur.view, VIEW_TENSOR);
+    driver_keys(&d, "<C-o><C-o>");
+    assert_int_equal(d.app->cur.view, VIEW_GRID);
+    driver_keys(&d, "<C-i>");
+    assert_int_equal(d.app->cur.view, VIEW_ATTENTION);
+    driver_keys(&d, "<M-o>");
+    assert_int_equal(d.app->cur.view, VIEW_TENSOR);
+    driver_keys(&d, "z");
+    shows("z means nothing in tensor");
+    assert_int_equal(driver_keys(&d, "<C-l>"), REACT_REPAINT);
+    assert_int_equal(driver_keys(&d, "<C-z>"), REACT_SUSPEND);
+    assert_int_equal(driver_keys(&d, "y"), REACT_COPY);
+    assert_non_null(strstr(d.app->copied.data, "blocks.2.hook_resid_post[-1, 0]"));
+    assert_int_equal(driver_keys(&d, "q"), REACT_QUIT);
+}
+
+static void test_help_runs(void **state)
+{
+    (void)state;
+    driver_keys(&d, "?");
+    shows("keys here");
+    driver_keys(&d, "view<Space>hooks<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_HOOKS);
+    driver_keys(&d, "?zzzz");
+    shows("no key has that");
+    driver_keys(&d, "<Esc>");
+    assert_int_equal(d.app->mode, LINE_NONE);
+}
+
+static void test_completion(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":und<Tab>");
+    assert_string_equal(line_text(&d.app->line), "undo");
+    driver_keys(&d, "<C-u>tensor<Space>blocks.1.attn.hook_z<Tab>");
+    assert_string_equal(line_text(&d.app->line), "tensor blocks.1.attn.hook_z");
+    driver_keys(&d, "<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_TENSOR);
+    assert_int_equal(d.app->cur.site.id, SITE_Z);
+    driver_keys(&d, ":view<Space><Tab><Tab>");
+    assert_string_equal(line_text(&d.app->line), "view attention");
+    driver_keys(&d, "<S-Tab>");
+    assert_string_equal(line_text(&d.app->line), "view grid");
+    driver_keys(&d, "<Esc>:nosuch<Enter>");
+    shows("no command \"nosuch\"");
+    driver_keys(&d, ":<Up>");
+    assert_string_equal(line_text(&d.app->line), "nosuch"); /* history */
+}
+
+static void test_mouse_and_paste(void **state)
+{
+    (void)state;
+    struct input click = {.kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = d.app->columns_x + d.app->column_width, .y = d.app->rows_y + 2};
+    app_input(d.app, &click);
+    assert_int_equal(d.app->cur.row, 2);
+    assert_int_equal(d.app->cur.column, 1);
+    struct input wheel = {.kind = INPUT_MOUSE, .act = MOUSE_WHEEL_DOWN};
+    app_input(d.app, &wheel);
+    assert_int_equal(d.app->cur.row, 5);
+    struct input tab = {.kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = 12, .y = 1};
+    app_input(d.app, &tab);
+    assert_int_equal(d.app->cur.view, VIEW_ATTENTION);
+    struct input paste = {.kind = INPUT_PASTE, .text = "view\r\ngrid\x1b[31m", .len = 16};
+    app_input(d.app, &paste);
+    assert_int_equal(d.app->mode, LINE_NONE); /* no keys from a paste */
+    driver_keys(&d, ":");
+    app_input(d.app, &paste);
+    for (const char *s = line_text(&d.app->line); *s; s++)
+        assert_true((unsigned char)*s >= 0x20);
+}
+
+static void test_write(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/borescope-test-XXXXXX", command[128];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    snprintf(command, sizeof command, "write %s", path);
+    app_command(d.app, command);
+    assert_true(d.app->message_bad); /* never over something */
+    unlink(path);
+    app_command(d.app, command);
+    assert_false(d.app->message_bad);
+    size_t len;
+    char *text = read_all(path, &len);
+    assert_non_null(text);
+    assert_non_null(strstr(text, "[1 grid]"));
+    free(text);
+    unlink(path);
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const char views[] = "123456";
+    for (int w = 1; w < 140; w += 13)
+        for (int h = 1; h < 45; h += 4)
+            for (const char *v = views; *v; v++) {
+                char keys[2] = {*v, 0};
+                app_resize(d.app, w, h);
+                driver_keys(&d, keys);
+                free(driver_screen(&d));
+                assert_int_equal(d.frame.canvas->w, w);
+            }
+    driver_keys(&d, "1");
+    app_resize(d.app, 40, 8); /* small: the grid and the message line */
+    driver_settle(&d);
+    char *screen = driver_screen(&d);
+    assert_null(strstr(screen, "borescope"));
+    assert_non_null(strstr(screen, "token"));
+    free(screen);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_screens_gpt2), cmocka_unit_test(test_screens_llama), cmocka_unit_test(test_screens_neox),
+        WITH(test_nouns), WITH(test_again_and_nudge), WITH(test_cone), WITH(test_undo), WITH(test_same_again),
+        WITH(test_pair_and_target), WITH(test_select), WITH(test_views_and_jumps), WITH(test_help_runs),
+        WITH(test_completion), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_sizes)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
