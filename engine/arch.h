@@ -2,7 +2,8 @@
  *
  * One architecture is one `const struct arch` in arch_<family>.c and one row of arch.def.  Nothing outside
  * arch*.c may test its name: what differs is a property in struct config, which plan.c reads.
- * Config keys and defaults are those of Hugging Face's configuration classes of the same model_type. */
+ * Config keys and defaults are those of Hugging Face's configuration classes of the same model_type.
+ * Tested in tests/engine/test_run.c against activations of the reference libraries. */
 #ifndef ARCH_H
 #define ARCH_H
 

@@ -2,7 +2,8 @@
  *
  * Engine functions return 0 or a negative code and, on failure, fill a `struct err` with one line:
  * what went wrong, where, the numbers that disagree, what would work.  Outputs stay untouched.
- * The text may quote file content; it is sanitized when shown, not here. */
+ * The text may quote file content; it is sanitized when shown, not here.
+ * Tested by the tests of those functions, which compare messages. */
 #ifndef ERR_H
 #define ERR_H
 

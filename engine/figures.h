@@ -11,6 +11,7 @@
 
 struct figures;
 
+/* The model must outlive the figures. */
 int figures_open(struct figures **out, const struct model *m, struct err *e);
 void figures_close(struct figures *f);
 

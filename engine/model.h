@@ -1,7 +1,8 @@
 /* model.h - a loaded model: shape, mapped weights, plan, tokenizer, and the backend they run on.
  *
  * Weights stay in the file's type and place; `weights` are views into the mapping.  A model is immutable
- * after model_open and may be shared by any number of runs of the same thread. */
+ * after model_open and may be shared by any number of runs of the same thread.
+ * Tested in tests/engine/test_run.c. */
 #ifndef MODEL_H
 #define MODEL_H
 

@@ -1,4 +1,5 @@
-/* nearest.h - "did you mean": how far apart two names are. */
+/* nearest.h - "did you mean": how far apart two names are.
+ * Tested through the messages in tests/engine/test_site.c and test_safetensors.c. */
 #ifndef NEAREST_H
 #define NEAREST_H
 

@@ -305,10 +305,8 @@ static const struct component pre_tokenizers[] = {
 static int unknown_type(struct js_node type, const struct component *table, size_t n, struct err *e)
 {
     char known[240] = "Sequence";
-    for (size_t i = 0; i < n; i++) {
-        strcat(known, ", "); /* the tables are short and ours */
-        strcat(known, table[i].type);
-    }
+    for (size_t i = 0, len = strlen(known); i < n && len < sizeof known; i++)
+        len += (size_t)snprintf(known + len, sizeof known - len, ", %s", table[i].type);
     return js_expected(type, known, e);
 }
 

@@ -5,6 +5,7 @@
 
 #include "pretokenize.h"
 
+/* Each applies one step to the pieces of w. */
 int step_split(const struct step *s, struct pretokenize_work *w, struct err *e);
 int step_prefix(const struct step *s, struct pretokenize_work *w, struct err *e);
 int step_replace(const struct step *s, struct pretokenize_work *w, struct err *e);

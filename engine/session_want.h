@@ -1,4 +1,5 @@
-/* session_want.h - a request's own copy of everything it points to: session-internal. */
+/* session_want.h - a request's own copy of everything it points to: session-internal.
+ * Tested in tests/engine/test_session.c. */
 #ifndef SESSION_WANT_H
 #define SESSION_WANT_H
 

@@ -2,7 +2,8 @@
  *
  * A snapshot is a struct snapshot in front of a list of parts.  Small parts are its own; large ones
  * (patterns, tensors) are shared with later snapshots by reference count.
- * Parts are immutable once the snapshot is published. */
+ * Parts are immutable once the snapshot is published.
+ * Tested in tests/engine/test_session.c. */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
 

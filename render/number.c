@@ -21,7 +21,7 @@ static void trim_exponent(char *text)
 {
     char *e = strchr(text, 'e');
     if (e)
-        (void)sprintf(e + 1, "%d", atoi(e + 1)); /* never longer than what was there */
+        (void)snprintf(e + 1, strlen(e + 1) + 1, "%ld", strtol(e + 1, NULL, 10)); /* never longer than it was */
 }
 
 static int write_exponent(char *text, size_t size, double v, int width)
@@ -76,7 +76,7 @@ const char *number_short(char out[NUMBER_BYTES], double v, unsigned flags)
 const char *number_exact_float(char out[NUMBER_BYTES], float v)
 {
     if (isnan(v))
-        return strcpy(out, "NaN");
+        return memcpy(out, "NaN", sizeof "NaN");
     for (int digits = 6; digits <= 9; digits++) {
         (void)snprintf(out, NUMBER_BYTES, "%.*g", digits, (double)v);
         if (strtof(out, NULL) == v)
@@ -88,7 +88,7 @@ const char *number_exact_float(char out[NUMBER_BYTES], float v)
 const char *number_exact_double(char out[NUMBER_BYTES], double v)
 {
     if (isnan(v))
-        return strcpy(out, "NaN");
+        return memcpy(out, "NaN", sizeof "NaN");
     for (int digits = 15; digits <= 17; digits++) {
         (void)snprintf(out, NUMBER_BYTES, "%.*g", digits, v);
         if (strtod(out, NULL) == v)

@@ -123,6 +123,7 @@ struct app {
     struct frame *frame;           /* the last one drawn: for `write` */
 };
 
+/* 0 or negative with *e; freed with app_free. */
 int app_open(struct app *a, const struct app_options *o, struct err *e);
 void app_free(struct app *a);
 

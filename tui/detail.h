@@ -1,5 +1,5 @@
 /* detail.h - one lens cell in full: its norms, the best tokens, the target through the layers.
- * Drawn in the side panel of the grid and, larger, as the lens view. */
+ * Drawn in the side panel of the grid and, larger, as the lens view.  Tested in tests/tui. */
 #ifndef DETAIL_H
 #define DETAIL_H
 

@@ -1,4 +1,4 @@
-/* draw.h - small things that several views draw. */
+/* draw.h - small things that several views draw.  Tested in tests/tui. */
 #ifndef DRAW_H
 #define DRAW_H
 

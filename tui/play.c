@@ -1,4 +1,5 @@
 /* play.c - the interface driven by a script, without a terminal: for tests, teaching and pictures in text.
+ * Tested in tests/tui, whose scripts it runs.
  *
  * One command a line:
  *     # comment

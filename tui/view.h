@@ -1,7 +1,7 @@
 /* view.h - what a view is: one file view/<name>.c that ends in one `const struct view view_<name>`.
  *
  * A view reads the application's state and the snapshots it is given; it never calls the engine's workers and
- * never waits.  Missing values are drawn as "…", stale ones dim. */
+ * never waits.  Missing values are drawn as "…", stale ones dim.  Tested in tests/tui. */
 #ifndef VIEW_H
 #define VIEW_H
 

@@ -2,6 +2,7 @@
  *
  * One family of operations is one file; each function checks its call against the contract in ops.def,
  * then hands out chunks of work to the pool.  Row kernels (isa.h) do the arithmetic.
+ * Tested in tests/kernels.
  */
 #ifndef KN_CPU_CPU_H
 #define KN_CPU_CPU_H
@@ -15,6 +16,7 @@ struct cpu {
     struct pool *pool;
 };
 
+/* What kn_open calls for "cpu"; as there. */
 struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size);
 
 /* One function per row of ops.def. */

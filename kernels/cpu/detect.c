@@ -2,6 +2,7 @@
  *
  * Feature bits and the state that the operating system saves, never model numbers: hypervisors mask
  * those, and libraries that trust them choose badly.
+ * Tested in tests/kernels: every set that this machine has is compared with the others.
  */
 #include "../kn.h"
 

@@ -2,6 +2,7 @@
  *
  * Plain loops over memory; no views, no threads, no checks.  Every kernel is deterministic, and each
  * element of a result depends on its own row (and weights) alone.  row_*.h implement them on vec.h.
+ * Tested in tests/kernels.
  */
 #ifndef KN_CPU_ISA_H
 #define KN_CPU_ISA_H

@@ -513,7 +513,8 @@ static void documentation_is_complete(void **state)
             fail_msg("docs/edits.md lacks the axis %s", name);
     }
     int examples = 0;
-    for (char *line = strtok(doc, "\n"); line; line = strtok(NULL, "\n")) {
+    char *rest = NULL;
+    for (char *line = strtok_r(doc, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
         struct edit *ed;
         struct err e;
         if (strncmp(line, "    blocks.", 11) != 0)

@@ -270,12 +270,14 @@ static void every_damaged_header_byte_is_survived(void **state)
 
 static struct image many(size_t n)
 {
-    char *text = malloc(n * 100 + 16), *p = text;
+    size_t size = n * 100 + 16;
+    char *text = malloc(size), *p = text;
     *p++ = '{';
     for (size_t i = 0; i < n; i++)
-        p += sprintf(p, "%s\"model.layers.%zu.w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}",
-                     i ? "," : "", i, i, i + 1);
-    strcpy(p, "}");
+        p += snprintf(p, size - (size_t)(p - text),
+                      "%s\"model.layers.%zu.w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}",
+                      i ? "," : "", i, i, i + 1);
+    memcpy(p, "}", 2);
     struct image im = make(text, n);
     free(text);
     return im;

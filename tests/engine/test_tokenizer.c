@@ -322,7 +322,7 @@ static void an_added_token_may_have_its_full_length_and_no_more(void **state)
         char *text = malloc(n + 256), *content = malloc(n + 1);
         memset(content, 'x', n);
         content[n] = '\0';
-        sprintf(text, "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":\"%s\"}]}", content);
+        snprintf(text, n + 256, "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":\"%s\"}]}", content);
         struct tokenizer *t = tokenizer_parse("tokenizer.json", text, strlen(text), &e);
         assert_int_equal(t != NULL, n == LIMIT_TOKEN_BYTES);
         tokenizer_close(t);
@@ -536,10 +536,11 @@ static void steps_that_explode_are_stopped(void **state)
 {
     (void)state;
     char rest[4096] = ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[";
+    size_t len = strlen(rest);
     for (int i = 0; i < 30; i++)
-        strcat(rest, "{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"},");
-    rest[strlen(rest) - 1] = '\0';
-    strcat(rest, "]}");
+        len += (size_t)snprintf(rest + len, sizeof rest - len,
+                                "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}", i ? "," : "");
+    snprintf(rest + len, sizeof rest - len, "]}");
     struct err e;
     struct token_list ids = {0};
     struct tokenizer *t = parse_with(vocab, "[]", "", rest, &e);

@@ -90,7 +90,7 @@ static void any_bytes_read_back(void **state)
             if (pick & 3)
                 text[n++] = (char)(pick >> 20);
             else
-                n += (size_t)(stpcpy(text + n, p) - (text + n));
+                n += (size_t)snprintf(text + n, sizeof text - n, "%s", p);
         }
         struct bytes out = {0};
         struct json_out j;

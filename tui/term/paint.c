@@ -74,7 +74,7 @@ static bool same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
 static struct canvas_cell filler(int x, int y)
 {
     struct canvas_cell cell = {.width = 1, .style = canvas_plain(0)};
-    strcpy(cell.text, y >> (x & 7) & 1 ? "\xc2\xa0" : " ");
+    snprintf(cell.text, sizeof cell.text, "%s", y >> (x & 7) & 1 ? "\xc2\xa0" : " ");
     return cell;
 }
 

@@ -1,6 +1,7 @@
 /* paint.h - a canvas onto the ncurses screen; only cells that changed.
  *
- * Colours become pairs by depth: direct RGB, nearest of 256 or 16, or attributes alone. */
+ * Colours become pairs by depth: direct RGB, nearest of 256 or 16, or attributes alone.
+ * Tested in tests/tui. */
 #ifndef PAINT_H
 #define PAINT_H
 

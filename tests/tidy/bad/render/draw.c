@@ -1,0 +1,3 @@
+#include <stdio.h>
+#include "run.h"
+int draw(void) { return fopen("/home/me/x", "r") != NULL; }

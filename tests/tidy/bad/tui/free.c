@@ -1,0 +1,6 @@
+/* free.c - may include what it likes; excepted in one point.  Tested in tests/tui. */
+#include "run.h"
+#include "draw.h"
+#include <termios.h>
+
+int free_run(char *a) { return system(a); }

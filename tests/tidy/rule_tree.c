@@ -1,0 +1,157 @@
+/* rule_tree.c - one fact, one place: rows of .def files, lists of sources, packages.
+ *
+ * Tested through tests/tidy/bad. */
+#include "tidy.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* For every row MACRO(...) of `def` take its argument `arg` (lower-cased if `lower`): a file whose path
+ * starts with path[0] (+ argument + path[1], if there is one) holds wanted[0] + argument + wanted[1].
+ * Every .def file has a line here. */
+static const struct row_rule {
+    const char *def, *macro;
+    int arg;
+    bool lower;
+    const char *path[2], *wanted[2];
+} row_rules[] = {
+    {"engine/arch.def", "ARCH", 0, false, {"engine/arch_"}, {"", ""}},
+    {"engine/edit.def", "EDIT_OP", 0, false, {"engine/edit.h"}, {"EDIT_", ""}},
+    {"engine/site.def", "SITE", 0, false, {"engine/plan"}, {"", ""}},
+    {"tui/actions.def", "ACTION", 0, false, {"tui/action"}, {"act_", "("}},
+    {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
+    {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/"}, {"KN_OP_", ""}},
+};
+
+/* Argument `arg` of the macro call whose opening parenthesis is at p, without quotes. */
+static bool argument(const char *p, int arg, char *out, size_t size)
+{
+    p++;
+    for (; arg > 0; arg--) {
+        p += strcspn(p, ",)\n");
+        if (*p != ',')
+            return false;
+        p++;
+    }
+    p += strspn(p, " \"");
+    size_t n = strcspn(p, ",)\"\n");
+    while (n > 0 && p[n - 1] == ' ')
+        n--;
+    snprintf(out, size, "%.*s", (int)n, p);
+    return n > 0 && n < size;
+}
+
+/* Is `wanted` in a file whose path starts with `path`? */
+static bool wanted_somewhere(const struct tree *t, const char *path, const char *wanted)
+{
+    for (int i = 0; i < t->n; i++)
+        if (path_in(t->files[i].path, path) && strstr(t->files[i].text, wanted))
+            return true;
+    return false;
+}
+
+static void rows_of(const struct tree *t, const struct source *s, const struct row_rule *r)
+{
+    size_t n = strlen(r->macro);
+    int rows = 0;
+    for (size_t at = 0; at < s->len; at += strcspn(s->code + at, "\n") + 1) {
+        char name[64];
+        if (strncmp(s->code + at, r->macro, n) != 0 || s->code[at + n] != '(')
+            continue;
+        rows++;
+        if (!argument(s->text + at + n, r->arg, name, sizeof name)) {
+            report(s, at, "row", NULL, "no argument %d", r->arg);
+            continue;
+        }
+        for (char *p = name; r->lower && *p; p++)
+            *p = (char)tolower((unsigned char)*p);
+        char path[128], wanted[128];
+        snprintf(path, sizeof path, "%s%s%s", r->path[0], r->path[1] ? name : "", r->path[1] ? r->path[1] : "");
+        snprintf(wanted, sizeof wanted, "%s%s%s", r->wanted[0], name, r->wanted[1]);
+        if (!wanted_somewhere(t, path, wanted))
+            report(s, at, "row", name, "no %s… holds %s", path, wanted);
+    }
+    if (rows == 0)
+        report(s, 0, "row", NULL, "no row %s(", r->macro);
+}
+
+void rule_rows(const struct tree *t, const struct source *s)
+{
+    bool known = false;
+    if (!path_ends(s->path, ".def"))
+        return;
+    for (size_t i = 0; i < sizeof row_rules / sizeof *row_rules; i++)
+        if (strcmp(row_rules[i].def, s->path) == 0) {
+            known = true;
+            rows_of(t, s, &row_rules[i]);
+        }
+    if (!known)
+        report(s, 0, "row", NULL, "tests/tidy/rule_tree.c has no rule for this table");
+}
+
+void rule_flags(const struct tree *t, const struct source *s)
+{
+    (void)t;
+    static const char *const globs[] = {"GLOB", "GLOB_RECURSE"};
+    if (!path_ends(s->path, "CMakeLists.txt") && !path_ends(s->path, ".cmake"))
+        return;
+    size_t n;
+    for (size_t at = 0; (n = next_word(s->text, &at)) > 0; at += n)
+        for (size_t i = 0; i < sizeof globs / sizeof *globs; i++)
+            if (n == strlen(globs[i]) && strncmp(s->text + at, globs[i], n) == 0)
+                report(s, at, "flags", NULL, "name the sources, a glob is not rerun");
+}
+
+/* Does a CMakeLists.txt name this file: its path from there, or where it loops, "scale" of test_scale.c? */
+static bool names_file(const struct source *list, const char *path)
+{
+    if (strstr(list->text, path))
+        return true;
+    const char *stem = strstr(path, "_");
+    size_t n = stem ? strcspn(++stem, ".") : 0;
+    if (n == 0 || strchr(path, '/') || !strstr(list->text, "foreach("))
+        return false;
+    size_t len;
+    for (size_t at = 0; (len = next_word(list->text, &at)) > 0; at += len)
+        if (len == n && strncmp(list->text + at, stem, n) == 0)
+            return true;
+    return false;
+}
+
+/* Every .c file is named in a CMakeLists.txt of its folder or of one above, so that none is left out. */
+void rule_listed(const struct tree *t, const struct source *s)
+{
+    if (!path_ends(s->path, ".c") || !strchr(s->path, '/'))
+        return;
+    for (int i = 0; i < t->n; i++) {
+        const char *list = t->files[i].path, *end = strrchr(list, '/');
+        size_t dir = end ? (size_t)(end - list) + 1 : 0;
+        if (path_ends(list, "CMakeLists.txt") && strncmp(s->path, list, dir) == 0 &&
+            names_file(&t->files[i], s->path + dir))
+            return;
+    }
+    report(s, 0, "listed", NULL, "no CMakeLists.txt names this file");
+}
+
+/* Every pkg-config module that a CMakeLists.txt asks for is one that ./dev installs. */
+void rule_packages(const struct tree *t, const struct source *s)
+{
+    static const char call[] = "pkg_check_modules(";
+    const struct source *dev = tree_find(t, "dev");
+    if (!path_ends(s->path, "CMakeLists.txt") || dev == NULL)
+        return;
+    for (const char *p = s->text; (p = strstr(p, call)) != NULL; p += sizeof call) {
+        const char *end = strchr(p, ')');
+        while (end && end > p && isspace((unsigned char)end[-1]))
+            end--;
+        const char *module = end;
+        while (module && module > p && !isspace((unsigned char)module[-1]))
+            module--;
+        char wanted[80];
+        snprintf(wanted, sizeof wanted, "lib:%.*s ", module ? (int)(end - module) : 0, module ? module : "");
+        if (!strstr(dev->text, wanted))
+            report(s, (size_t)(p - s->text), "packages", NULL, "./dev does not know %s", wanted);
+    }
+}
