@@ -22,6 +22,7 @@ enum process_flag {
 /* "none", "usual" or a comma-separated list of fold_ln, center_writing_weights, center_unembed,
  * fold_value_biases, refactor_factored_attn_matrices. */
 int process_parse(const char *text, unsigned *flags, struct err *e);
+enum { PROCESS_TEXT_MAX = 128 };
 /* "raw", "usual" or the list; returns buf. */
 const char *process_text(unsigned flags, char *buf, size_t size);
 /* Process a freshly opened model in place, before any run uses it. */

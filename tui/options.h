@@ -25,7 +25,7 @@ enum option_id {
 #define SET_EDITS (ON(edits) | ON(runs))
 #define SET_SCREEN (ON(other) | ON(pair) | ON(keymap))
 #define SET_TABLE (ON(json) | ON(tsv))
-#define SET_BACKEND (ON(backend) | ON(threads) | ON(cpu) | ON(cache_mb) | ON(help))
+#define SET_BACKEND (ON(backend) | ON(threads) | ON(cpu) | ON(cache_mb) | ON(process) | ON(help))
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_LIST, OPTION_INT, OPTION_REAL };
 

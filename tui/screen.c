@@ -6,6 +6,7 @@
 #include "app.h"
 #include "complete.h"
 #include "draw.h"
+#include "process.h"
 
 static bool is_small(const struct app *a)
 {
@@ -59,7 +60,8 @@ static void add_model(const struct app *a, int detail, struct bytes *b)
         bytes_addf(b, "  %d layers %d heads d %d  %s", (int)cfg->n_layers, (int)cfg->n_heads, (int)cfg->d_model, a->m->dtype);
     if (detail > 1 && !a->opt.fixed && a->m->be)
         bytes_addf(b, "  %s", a->m->be->describe);
-    bytes_addf(b, "%sraw  %s%s", detail ? "   " : "  ", has_bos ? "BOS" : "no BOS", detail ? "   " : "  ");
+    char process[PROCESS_TEXT_MAX];
+    bytes_addf(b, "%s%s  %s%s", detail ? "   " : "  ", process_text(a->m->process, process, sizeof process), has_bos ? "BOS" : "no BOS", detail ? "   " : "  ");
     int on = edit_list_count_on(&a->edits);
     if (on)
         bytes_addf(b, "%d edit%s%s", on, on == 1 ? "" : "s", detail ? "   " : "  ");

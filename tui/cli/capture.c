@@ -1,5 +1,6 @@
 /* capture.c - reading chosen sites (see capture.h). */
 #include "capture.h"
+#include "grad.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,7 +46,7 @@ int captures_open(struct capture_list *l, struct run *run, const char *const *gl
     size_t most = ((size_t)cfg->n_layers + 1) * SITE_COUNT;
     struct site_ref *sites = calloc(most, sizeof *sites);
     bool *wanted = calloc(most, sizeof *wanted);
-    *l = (struct capture_list){.item = calloc(most + 1, sizeof *l->item)};
+    *l = (struct capture_list){.item = calloc(2 * most + 1, sizeof *l->item)}; /* each may have a gradient besides */
     int err = sites && wanted && l->item ? 0 : memory_out(e);
     if (!err)
         err = slice_parse(&l->slice, pos, run_length(run), e);
@@ -69,7 +70,7 @@ int captures_open(struct capture_list *l, struct run *run, const char *const *gl
 void captures_close(struct capture_list *l)
 {
     for (int i = 0; i < l->n; i++)
-        capture_drop(&l->item[i]);
+        free(l->item[i].values);
     free(l->item);
     free(l->slice.row);
     free(l->all.row);
@@ -104,8 +105,53 @@ static bool is_whole(const struct slice *s, int32_t n)
     return i == n && s->n == n;
 }
 
+/* Rows of a gradient, as grad_run hands them out, into every capture that keeps them. */
+static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+{
+    (void)e;
+    struct capture_list *l = user;
+    for (int i = 0; i < l->n; i++) {
+        struct capture *c = &l->item[i];
+        if (!c->gradient || c->site.id != s.id || c->site.layer != s.layer)
+            continue;
+        for (int32_t k = 0; k < c->slice->n; k++) {
+            int32_t row = c->slice->row[k];
+            if (row < row0 || row >= row1)
+                continue;
+            struct kn_view one = kn_slice(*g, site_row_axis(s.id), row - row0, row - row0 + 1);
+            place_row(c, &one, k);
+        }
+    }
+    return 0;
+}
+
+int captures_gradient(struct capture_list *l, struct run *base, const struct metric *m, struct err *e)
+{
+    int n = l->n;
+    struct site_ref *sites = calloc((size_t)n, sizeof *sites);
+    int n_sites = 0, err = sites ? 0 : memory_out(e);
+    for (int i = 0; i < n && !err; i++) {
+        struct capture *c = &l->item[l->n];
+        if (!strcmp(l->item[i].name, "logits") || l->item[i].site.id == SITE_TOKENS)
+            continue;
+        *c = l->item[i];
+        snprintf(c->name + strlen(c->name), LIMIT_NAME - strlen(c->name), "_grad");
+        c->gradient = true;
+        c->values = calloc((size_t)c->count, sizeof *c->values);
+        err = c->values ? 0 : memory_out(e);
+        sites[n_sites++] = c->site;
+        l->n++;
+    }
+    if (!err)
+        err = grad_run(l->item[0].run, base, m, sites, n_sites, take_gradient, l, e);
+    free(sites);
+    return err;
+}
+
 int capture_read(struct capture *c, struct err *e)
 {
+    if (c->gradient)
+        return 0;
     capture_drop(c);
     c->values = malloc((size_t)c->count * sizeof *c->values);
     if (!c->values)
@@ -124,6 +170,8 @@ int capture_read(struct capture *c, struct err *e)
 
 void capture_drop(struct capture *c)
 {
+    if (c->gradient)
+        return;
     free(c->values);
     c->values = NULL;
 }

@@ -3,6 +3,7 @@
 #define CAPTURE_H
 
 #include "lens.h"
+#include "metric.h"
 #include "slice.h"
 #include "tensor_write.h"
 
@@ -16,6 +17,7 @@ struct capture {
     int64_t shape[SITE_RANK_MAX + 1]; /* batch first; without the sliced axis if slice->drop */
     int64_t count;                  /* elements */
     float *values;                  /* read by capture_read, one capture at a time */
+    bool gradient;                  /* values are there from captures_gradient to captures_close */
 };
 
 struct capture_list {
@@ -29,6 +31,9 @@ struct capture_list {
 int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs, const char *pos,
                   struct err *e);
 void captures_close(struct capture_list *l);
+/* Append NAME_grad for every capture but the logits and token ids: the gradient of m, all taken in one backward
+ * pass and held.  base: what kl compares with. */
+int captures_gradient(struct capture_list *l, struct run *base, const struct metric *m, struct err *e);
 /* Fill c->values; release them again with capture_drop. */
 int capture_read(struct capture *c, struct err *e);
 void capture_drop(struct capture *c);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "lens.h"
+#include "process.h"
 #include "text.h"
 
 const struct command command_table[] = {
@@ -67,8 +68,13 @@ static int open_backend(struct cli *c)
 
 int cli_model(struct cli *c, bool weights)
 {
-    int err = weights ? open_backend(c) : 0;
-    return err ? err : model_open(&c->m, c->model_name, c->be, &c->err);
+    unsigned process = 0;
+    int err = c->opt->process ? process_parse(c->opt->process, &process, &c->err) : 0;
+    if (!err && weights)
+        err = open_backend(c);
+    if (!err)
+        err = model_open(&c->m, c->model_name, c->be, &c->err);
+    return err || !weights ? err : process_model(c->m, process, &c->err);
 }
 
 /* ------------------------------------------------------------------ the prompt */

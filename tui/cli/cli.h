@@ -28,6 +28,7 @@ struct cli {
     struct pair_prompt *prompts; /* [opt->runs.n] */
     struct pair *pair;
     bool show_anyway;            /* the result is printed even though the command fails (check) */
+    double metric;               /* value of --grad */
     char note[200];              /* a notice for standard error beside the result */
 };
 

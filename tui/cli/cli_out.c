@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "process.h"
 #include "text.h"
 
 /* Length up to a newline or tab. */
@@ -104,7 +105,7 @@ void cli_json_head(const struct cli *c, struct json_out *j)
     json_out_key(j, "model");
     json_out_string(j, c->m->name);
     json_out_key(j, "processing");
-    json_out_string(j, "raw");
+    json_out_string(j, process_text(c->m->process, text, sizeof text));
     json_out_key(j, "bos");
     json_out_bool(j, cli_has_bos(c));
     json_out_key(j, "edits");
@@ -125,7 +126,7 @@ void cli_head(struct cli *c)
     text_add(&c->out, c->m->name, strlen(c->m->name), TEXT_PLAIN);
     if (c->n)
         bytes_addf(&c->out, " · %d tokens, %s", (int)c->n, cli_has_bos(c) ? "BOS first" : "no BOS");
-    bytes_add_string(&c->out, " · raw\n");
+    bytes_addf(&c->out, " · %s\n", process_text(c->m->process, text, sizeof text));
     for (int i = 0; i < c->opt->edits.n && c->edits; i++) {
         edit_text(c->edits[i], text);
         bytes_add_string(&c->out, "# edit: ");

@@ -4,6 +4,7 @@
 #include "arch.h"
 #include "cli.h"
 #include "hub.h"
+#include "process.h"
 #include "text.h"
 
 /* One fact, in both forms.  `text` NULL: a number (or null where it is negative). */
@@ -76,7 +77,7 @@ int cli_info(struct cli *c)
         return err;
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
-    char lens[LIMIT_NAME];
+    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX];
     const struct fact facts[] = {
         {"model", c->m->name, 0},
         {"architecture", g->arch->model_type, 0},
@@ -106,7 +107,7 @@ int cli_info(struct cli *c)
         {"dtype", weights ? c->m->dtype : "no weights here", 0},
         {"parameters", NULL, weights ? (int64_t)c->m->params : -1},
         {"weight_bytes", NULL, weights ? (int64_t)c->m->bytes : -1},
-        {"processing", "raw", 0},
+        {"processing", process_text(c->m->process, process, sizeof process), 0},
         {"backends", "cpu", 0},
         {"backend", c->be ? c->be->describe : "none opened", 0},
     };

@@ -6,6 +6,7 @@
 
 #include "capture.h"
 #include "cli.h"
+#include "process.h"
 
 /* What is said of one run besides its activations. */
 struct outcome {
@@ -90,6 +91,15 @@ static int print_json(struct cli *c, struct capture_list *l, const struct outcom
         capture_drop(&l->item[i]);
     }
     json_out_close(&j);
+    if (c->opt->grad) {
+        json_out_key(&j, "grad");
+        json_out_object(&j);
+        json_out_key(&j, "metric");
+        json_out_string(&j, c->opt->grad);
+        json_out_key(&j, "value");
+        json_out_double(&j, c->metric);
+        json_out_close(&j);
+    }
     json_outcome(c, &j, "base", base);
     json_outcome(c, &j, "edited", edited);
     json_out_close(&j);
@@ -123,6 +133,11 @@ static int print_table(struct cli *c, struct capture_list *l, const struct outco
     plain_outcome(c, edited ? "base" : "", base);
     if (edited)
         plain_outcome(c, "edited", edited);
+    if (c->opt->grad && !c->opt->tsv) {
+        bytes_add_string(&c->out, "# grad   ");
+        cli_plain_text(&c->out, c->opt->grad, strlen(c->opt->grad));
+        bytes_addf(&c->out, " = %.6g\n", c->metric);
+    }
     struct table *t = table_new(columns, 8);
     for (int i = 0; i < l->n && t; i++) {
         struct capture *k = &l->item[i];
@@ -173,9 +188,12 @@ static void meta_lists(const struct cli *c, struct bytes *tokens, struct bytes *
 static int write_file(struct cli *c, struct capture_list *l)
 {
     struct bytes tokens = {0}, edits = {0};
+    char process[PROCESS_TEXT_MAX];
     meta_lists(c, &tokens, &edits);
     const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name},
-                                       {"tokens", tokens.data}, {"edits", edits.data}, {"processing", "raw"},
+                                       {"tokens", tokens.data}, {"edits", edits.data},
+                                       {"processing", process_text(c->m->process, process, sizeof process)},
+                                       {"metric", c->opt->grad ? c->opt->grad : ""},
                                        {"bos", cli_has_bos(c) ? "true" : "false"},
                                        {"pos", c->opt->pos ? c->opt->pos : ":"}};
     int err = tokens.failed || edits.failed ? cli_memory(c)
@@ -194,11 +212,26 @@ static int write_file(struct cli *c, struct capture_list *l)
     return err;
 }
 
+/* --grad: the metric's value, and NAME_grad for every captured name. */
+static int gradients(struct cli *c, struct capture_list *l, double *value)
+{
+    struct metric m;
+    struct run *base = pair_run(c->pair, FACE_BASE), *shown = cli_run_shown(c);
+    if (l->n < 2)
+        return err_set(&c->err, ERR_USAGE, "--grad adds the gradients of captured names · name some with -c");
+    int err = metric_parse(&m, c->opt->grad, c->m->tok, c->m->cfg.d_vocab, &c->err);
+    if (!err)
+        err = metric_value(&m, shown, base, value, &c->err);
+    return err ? err : captures_gradient(l, base, &m, &c->err);
+}
+
 static int with_captures(struct cli *c, struct capture_list *l)
 {
     const struct options *o = c->opt;
     struct run *edited = pair_run(c->pair, FACE_EDITED);
-    int err = o->output ? write_file(c, l) : 0;
+    int err = o->grad ? gradients(c, l, &c->metric) : 0;
+    if (!err && o->output)
+        err = write_file(c, l);
     if (err || (o->output && !o->json && !o->tsv))
         return err;
     struct outcome *out = calloc(FACE_COUNT, sizeof *out);

@@ -1,0 +1,119 @@
+/* test_cli_grad.c - `run --grad` and --process through the program: files against the fixtures' gradients and processed values. */
+#include "command.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "safetensors.h"
+
+#define MODEL "tests/fixtures/models/gpt2"
+
+static struct safetensors *open_file(const char *path)
+{
+    struct err e = {0};
+    struct safetensors *st = safetensors_open(path, &e);
+    if (!st)
+        fail_msg("%s", e.text);
+    return st;
+}
+
+/* Every tensor of `want` whose name the file has too; returns how many. */
+static int compare(const struct safetensors *have, const struct safetensors *want, const char *suffix, double most)
+{
+    int n = 0;
+    for (size_t i = 0; i < safetensors_count(want); i++) {
+        const struct st_tensor *w = safetensors_at(want, i), *h = safetensors_find(have, w->name);
+        if (!h || !strstr(w->name, suffix))
+            continue;
+        double diff = 0, size = 0;
+        assert_int_equal(h->nbytes, w->nbytes);
+        for (size_t k = 0; k < w->nbytes / sizeof(float); k++) {
+            double a = (double)((const float *)h->data)[k], b = (double)((const float *)w->data)[k];
+            if (isinf(b))
+                continue;
+            diff = fmax(diff, fabs(a - b));
+            size = fmax(size, fabs(b));
+        }
+        if (!(diff <= most * fmax(size, 1e-30)))
+            fail_msg("%s differs by %g of %g", w->name, diff, size);
+        n++;
+    }
+    return n;
+}
+
+static void ids_text(const struct safetensors *st, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s", safetensors_metadata(st, "tokens") + 1);
+    buf[strlen(buf) - 1] = '\0';
+}
+
+static void test_gradient_file(void **state)
+{
+    (void)state;
+    char ids[200], *folder = folder_make(), *path = folder_path(folder, "g.safetensors");
+    struct safetensors *want = open_file(MODEL "/grads.safetensors");
+    ids_text(want, ids, sizeof ids);
+    struct result r = RUN("run", MODEL, "--tokens", ids, "-c", "*", "--grad", safetensors_metadata(want, "metric"), "-o", path);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    struct safetensors *have = open_file(path);
+    assert_string_equal(safetensors_metadata(have, "metric"), safetensors_metadata(want, "metric"));
+    assert_true(compare(have, want, "_grad", 1e-4) > 50);
+    safetensors_close(have);
+    safetensors_close(want);
+    folder_remove(folder);
+    free(path);
+}
+
+static void test_gradient_slice(void **state)
+{
+    (void)state;
+    struct js_doc *d = RUN_JSON("run", MODEL, "--tokens", "3,17,42", "-c", "hook_embed", "--pos", "-1", "--grad", "2*logit[-1, 5]", "--json");
+    struct js_node sites = js_get(js_root(d), "sites"), grad = js_get(js_root(d), "grad");
+    assert_int_equal(js_count(sites), 3);
+    assert_string_equal(json_string(js_at(sites, 2), "name"), "hook_embed_grad");
+    assert_int_equal(js_count(js_get(js_at(sites, 2), "shape")), 2);
+    assert_string_equal(json_string(grad, "metric"), "2*logit[-1, 5]");
+    assert_true(isfinite(json_number(grad, "value")));
+    js_close(d);
+}
+
+static void test_processed(void **state)
+{
+    (void)state;
+    char ids[200], *folder = folder_make(), *path = folder_path(folder, "p.safetensors");
+    struct safetensors *want = open_file(MODEL "/processed.safetensors");
+    ids_text(want, ids, sizeof ids);
+    struct result r = RUN("run", MODEL, "--tokens", ids, "-c", "*", "--process", "usual", "-o", path);
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "usual"));
+    result_free(&r);
+    struct safetensors *have = open_file(path);
+    assert_string_equal(safetensors_metadata(have, "processing"), "usual");
+    assert_true(compare(have, want, "hook_", 1e-5) > 50);
+    safetensors_close(have);
+    safetensors_close(want);
+    folder_remove(folder);
+    free(path);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    assert_refused(RUN("run", MODEL, "--tokens", "1,2", "--grad", "loss"), 2, "-c");
+    assert_refused(RUN("run", MODEL, "--tokens", "1,2", "-c", "*", "--grad", "los"), 1, "expected logit");
+    assert_refused(RUN("run", MODEL, "--tokens", "1,2", "-c", "*", "--grad", "logit[7, 1]"), 1, "-2..1");
+    assert_refused(RUN("run", MODEL, "--tokens", "1", "-c", "*", "--grad", "loss"), 1, "two tokens");
+    assert_refused(RUN("lens", MODEL, "--tokens", "1,2", "--process", "all"), 2, "usual");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_gradient_file), cmocka_unit_test(test_gradient_slice),
+        cmocka_unit_test(test_processed), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
