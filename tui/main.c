@@ -1,7 +1,8 @@
 /* main.c - the program: picks the command, prints its result or its error.
  *
  * Exit status: 0; 1 the work failed or the input is bad; 2 wrong usage.  An error is one line on standard error
- * and nothing on standard output. */
+ * and nothing on standard output.
+ * Tested in tests/tui/test_cli.c. */
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>

@@ -18,11 +18,20 @@ static const struct row_rule {
     const char *path[2], *wanted[2];
 } row_rules[] = {
     {"engine/arch.def", "ARCH", 0, false, {"engine/arch_"}, {"", ""}},
-    {"engine/edit.def", "EDIT_OP", 0, false, {"engine/edit.h"}, {"EDIT_", ""}},
+    {"engine/edit.def", "EDIT_OP", 1, false, {"tests/engine/test_edit"}, {" ", " "}},
+    {"engine/edit.def", "EDIT_VALUE", 0, false, {"engine/edit_"}, {"EDIT_", ""}},
     {"engine/site.def", "SITE", 0, false, {"engine/plan"}, {"", ""}},
+    {"engine/named_weight.def", "NAMED", 0, false, {"engine/plan.h"}, {"", ""}},
+    {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},
+    {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "TEXT", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "LIST", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "INT", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
     {"tui/actions.def", "ACTION", 0, false, {"tui/action"}, {"act_", "("}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
-    {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/"}, {"KN_OP_", ""}},
+    {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/test_"}, {"KN_OP_", ""}},
 };
 
 /* Argument `arg` of the macro call whose opening parenthesis is at p, without quotes. */

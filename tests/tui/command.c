@@ -175,9 +175,10 @@ void folder_remove(char *folder)
 
 char *folder_path(const char *folder, const char *name)
 {
-    char *path = malloc(strlen(folder) + strlen(name) + 2);
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = malloc(size);
     assert_non_null(path);
-    sprintf(path, "%s/%s", folder, name);
+    snprintf(path, size, "%s/%s", folder, name);
     return path;
 }
 

@@ -35,7 +35,8 @@ static void random_input(struct driver *d, struct keys *keys)
         n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[%c", "ABCDHFZ"[any(7)]);
         break;
     case 3: {
-        static const char *const odd[] = {"\x1b[200~pas\nte\x1b[201~", "\x1b[?62;4c", "\x1b]11;rgb:1/2", "\x1bP>|x", "\x1b[6;18;9t", "\xe4\xb8", "\x1b[5~", "\x1b[6~"};
+        static const char *const odd[] = {"\x1b[200~pas\nte\x1b[201~", "\x1b[?62;4c", "\x1b]11;rgb:1/2", "\x1bP>|x",
+                                          "\x1b[6;18;9t", "\xe4\xb8", "\x1b[5~", "\x1b[6~"};
         n = (size_t)snprintf(bytes, sizeof bytes, "%s", odd[any(8)]);
         break;
     }
@@ -61,9 +62,9 @@ static void test_monkey(void **state)
     (void)state;
     static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
     static struct driver d;
-    int events = getenv("BORE_MONKEY") ? atoi(getenv("BORE_MONKEY")) : 6000;
+    int events = getenv("BORE_MONKEY") ? (int)strtol(getenv("BORE_MONKEY"), NULL, 10) : 6000;
     if (getenv("BORE_MONKEY_SEED"))
-        seed = (uint32_t)atoi(getenv("BORE_MONKEY_SEED")) | 1u;
+        seed = (uint32_t)strtoul(getenv("BORE_MONKEY_SEED"), NULL, 10) | 1u;
     driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 36);
     struct keys keys = {0};
     int answered = 0;

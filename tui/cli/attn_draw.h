@@ -1,4 +1,5 @@
-/* attn_draw.h - attention patterns as pictures: PNG file, sixel, coloured or plain characters. */
+/* attn_draw.h - attention patterns as pictures: PNG file, sixel, coloured or plain characters.
+ * Tested in tests/tui/test_cli.c. */
 #ifndef ATTN_DRAW_H
 #define ATTN_DRAW_H
 

@@ -1,4 +1,5 @@
-/* capture.h - chosen sites of a run as tensors: selected, sliced, read one at a time. */
+/* capture.h - chosen sites of a run as tensors: selected, sliced, read one at a time.
+ * Tested in tests/tui/test_cli.c. */
 #ifndef CAPTURE_H
 #define CAPTURE_H
 

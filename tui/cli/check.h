@@ -1,4 +1,5 @@
-/* check.h - the identities of `borescope check`, one function each (rows of checks.def). */
+/* check.h - the identities of `borescope check`, one function each (rows of checks.def).
+ * Tested in tests/tui/test_cli.c. */
 #ifndef CHECK_H
 #define CHECK_H
 

@@ -2,7 +2,8 @@
  *
  * A command writes into cli.out and returns 0, or negative with cli.err filled; main.c prints one or the
  * other, so that a failed command leaves nothing on standard output.  Strings from outside go through the
- * sanitizer (tables, json_out and text_add do that). */
+ * sanitizer (tables, json_out and text_add do that).
+ * Tested in tests/tui/test_cli.c. */
 #ifndef CLI_H
 #define CLI_H
 
@@ -40,11 +41,13 @@ struct command {
 };
 extern const struct command command_table[];
 extern const int command_count;
+/* NULL if there is none. */
 const struct command *command_find(const char *name);
 
 #define COMMAND(name, words, arguments, options, help) int cli_##name(struct cli *c);
 #include "commands.def"
 
+/* Everything that a command opened. */
 void cli_close(struct cli *c);
 
 /* Open the backend and the model; `weights` false: shape, plan and tokenizer only. */
