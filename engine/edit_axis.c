@@ -182,7 +182,8 @@ static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t ste
     return 0;
 }
 
-static int resolve_range(struct edit_axis *out, const struct edit_sel *sel, const struct edit_axis_at *at, struct err *e)
+static int resolve_range(struct edit_axis *out, const struct edit_sel *sel, const struct edit_axis_at *at,
+                         struct err *e)
 {
     const struct edit_span *span = &sel->spans[0];
     int64_t lo = 0, hi = at->size;
@@ -217,8 +218,8 @@ static int32_t merge(struct interval *iv, int32_t n)
     return kept + 1;
 }
 
-static int store_intervals(struct edit_axis *out, const struct interval *iv, int32_t n_iv, const struct edit_axis_at *at,
-                           struct err *e)
+static int store_intervals(struct edit_axis *out, const struct interval *iv, int32_t n_iv,
+                           const struct edit_axis_at *at, struct err *e)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < n_iv; i++)

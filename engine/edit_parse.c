@@ -197,7 +197,8 @@ static int parse_pattern(struct scan *s)
         }
     }
     if (s->p == start)
-        return fail(s, *start ? "expected a hook name" : "empty edit", "HOOK[index] = VALUE, as in blocks.0.attn.hook_z[-1, 3] = 0");
+        return fail(s, *start ? "expected a hook name" : "empty edit",
+                    "HOOK[index] = VALUE, as in blocks.0.attn.hook_z[-1, 3] = 0");
     *s->bytes++ = '\0';
     size_t len = strlen(s->ed->pattern);
     if (len >= LIMIT_PATTERN)

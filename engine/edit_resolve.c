@@ -132,11 +132,12 @@ static int check_tokens(struct resolver *r)
 {
     const struct edit *ed = r->ed;
     int32_t n = r->ctx->cfg->d_vocab;
-    bool id = ed->value == EDIT_NUMBER && ed->number >= 0.0f && ed->number < (float)n && ed->number == floorf(ed->number);
+    float x = ed->number;
+    bool id = ed->value == EDIT_NUMBER && x >= 0.0f && x < (float)n && x == floorf(x);
     if (ed->op == EDIT_SET && (id || (ed->value == EDIT_FROM && ed->number == 1.0f)))
         return 0;
-    return err_set(r->e, ERR_BAD_INPUT, "hook_tokens holds token ids · give it = ID, a whole number 0..%d, or = from(RUN)",
-                   (int)n - 1);
+    return err_set(r->e, ERR_BAD_INPUT, "hook_tokens holds token ids · "
+                   "give it = ID, a whole number 0..%d, or = from(RUN)", (int)n - 1);
 }
 
 /* Does the number make something visible that the mask hides?  (edit.h, `full`.) */
@@ -187,8 +188,8 @@ static int add_act(struct resolver *r, const struct edit_act *act)
 {
     struct edit_program *p = r->prog;
     if (p->n_acts == LIMIT_ACTS)
-        return err_set(r->e, ERR_BAD_INPUT, "edits on more than %d hooks in all · use fewer edits or narrower patterns",
-                       LIMIT_ACTS);
+        return err_set(r->e, ERR_BAD_INPUT, "edits on more than %d hooks in all · "
+                       "use fewer edits or narrower patterns", LIMIT_ACTS);
     if (p->n_acts == r->cap) {
         int32_t cap = r->cap ? 2 * r->cap : 16;
         struct edit_act *acts = realloc(p->acts, (size_t)cap * sizeof *acts);
