@@ -58,7 +58,7 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
         return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · missing; a %s model needs it", js_name(root.doc), name,
                        cfg->arch->model_type);
     }
-    int64_t i = (int64_t)k->fallback;
+    int64_t i = k->fallback > KEY_REQUIRED ? (int64_t)k->fallback : 0; /* the mark for "required" fits no integer */
     double d = k->fallback;
     bool b = k->fallback != 0;
     enum kn_act act = (enum kn_act)i;

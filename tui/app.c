@@ -73,6 +73,11 @@ static int prompt_open(struct app *a, const struct app_options *o, struct err *e
         const char *text = o->prompt ? o->prompt : "";
         a->prompt = strdup(text);
         int r = model_tokens(a->m, text, strlen(text), o->bos, &a->tokens, &a->n, e);
+        if (r < 0 && !o->prompt) { /* nothing given yet, and no BOS to stand for it: the first token, until one is typed */
+            a->tokens = calloc(1, sizeof *a->tokens);
+            a->n = 1;
+            r = a->tokens ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
+        }
         if (r < 0)
             return r;
     } else {
@@ -115,6 +120,8 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
     app_resolve(a);
     app_values_changed(a);
+    if (!o->prompt && !o->tokens)
+        app_line_open(a, LINE_PROMPT, "");
     return 0;
 }
 

@@ -19,6 +19,8 @@ void detail_want(const struct app *a, struct session_want *w, int k)
 {
     w->cell_column = a->cur.column;
     w->cell_row = a->cur.row;
+    if (edit_list_count_on(&a->edits)) /* so that the best of one face are found in the other */
+        k = LENS_TOP_MAX;
     w->cell_k = k > LENS_TOP_MAX ? LENS_TOP_MAX : k < 2 ? 2 : k;
 }
 
@@ -67,7 +69,7 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
 {
     const struct snapshot_face *base = &s->face[FACE_BASE], *edited = &s->face[FACE_EDITED];
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "p of");
-    canvas_put(c, r, 20, 0, canvas_plain(CANVAS_BOLD), " base edited   diff");
+    canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD), " base edited   diff");
     int row = 1;
     for (int i = 0; i < 2 * s->detail_k && row < r.h; i++) {
         const struct snapshot_face *from = i % 2 ? edited : base; /* the best of both, in turn */
@@ -79,11 +81,11 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
             continue;
         double pb = probability(base, id, s->detail_k), pe = probability(edited, id, s->detail_k);
         char n[3][NUMBER_BYTES];
-        draw_token(a, c, r, 1, row, canvas_plain(0), id, 18);
-        canvas_put(c, r, 20, row, canvas_plain(0), isnan(pb) ? "    –" : number_fit(n[0], pb, 5, 3, 0));
-        canvas_put(c, r, 26, row, canvas_plain(0), isnan(pe) ? "     –" : number_fit(n[1], pe, 6, 3, 0));
+        draw_token(a, c, r, 1, row, canvas_plain(0), id, 16);
+        canvas_put(c, r, 18, row, canvas_plain(0), isnan(pb) ? "    –" : number_fit(n[0], pb, 5, 3, 0));
+        canvas_put(c, r, 24, row, canvas_plain(0), isnan(pe) ? "     –" : number_fit(n[1], pe, 6, 3, 0));
         if (!isnan(pb) && !isnan(pe))
-            canvas_put(c, r, 33, row, canvas_plain(0), number_fit(n[2], pe - pb, 6, 3, NUMBER_SIGN));
+            canvas_put(c, r, 31, row, canvas_plain(0), number_fit(n[2], pe - pb, 6, 3, NUMBER_SIGN));
         row++;
     }
 }

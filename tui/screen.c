@@ -103,7 +103,7 @@ static int tab_text(const struct app *a, int v, char buf[48])
 {
     if (v == (int)a->cur.view)
         return snprintf(buf, 48, "[%d %s]", v + 1, view_names[v]);
-    return a->w < SIDE_MIN_COLUMNS ? snprintf(buf, 48, "%d", v + 1) : snprintf(buf, 48, "%d %s", v + 1, view_names[v]);
+    return a->w < TABS_MIN_COLUMNS ? snprintf(buf, 48, "%d", v + 1) : snprintf(buf, 48, "%d %s", v + 1, view_names[v]);
 }
 
 void app_tab(const struct app *a, int view, int *x, int *width)

@@ -5,10 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "pty.h"
+#include "terminal.h"
 #include "unit.h"
 
 static char *const argv[] = {TUI_PROGRAM, "tests/fixtures/models/gpt2", NULL};
@@ -98,6 +99,28 @@ static void test_late_answers(void **state)
     assert_false(said("rgb"));
     assert_false(said("XTerm"));
     quit_cleanly();
+}
+
+/* Left before the terminal has answered: the program waits for the answer, so that the shell does not get it. */
+static void test_quit_before_answers(void **state)
+{
+    (void)state;
+    int status, left = -1;
+    p.answers = false;
+    pty_open(&p, 120, 36, argv);
+    for (int i = 0; i < 400 && !said("\x1b[c"); i++)
+        pty_read(&p, 5, 5);
+    assert_true(said("\x1b[c"));
+    type("q");
+    pty_read(&p, 350, 350);
+    type("\x1b[6;18;9t\x1bP>|XTerm(379)\x1b\\\x1b[?62;4;22c");
+    assert_true(pty_ended(&p, 5000, &status));
+    struct termios raw = p.before;
+    cfmakeraw(&raw);
+    tcsetattr(p.slave, TCSANOW, &raw);
+    assert_int_equal(ioctl(p.slave, FIONREAD, &left), 0);
+    assert_int_equal(left, 0);
+    pty_close(&p);
 }
 
 static void test_suspend(void **state)
@@ -223,6 +246,7 @@ int main(void)
     unsetenv("COLORTERM");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start_and_quit), cmocka_unit_test(test_silent_terminal), cmocka_unit_test(test_late_answers),
+        cmocka_unit_test(test_quit_before_answers),
         cmocka_unit_test(test_suspend), cmocka_unit_test(test_slow_line), cmocka_unit_test(test_window_closed),
         cmocka_unit_test(test_restored)};
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,6 +23,12 @@ static struct parts share_out(const struct app *a, struct rect body)
     p.head_width = width < HEAD_MIN ? HEAD_MIN : width > HEAD_MAX ? HEAD_MAX : width;
     p.heads = (body.w - SCORE_LABEL) / p.head_width;
     p.heads = p.heads > n ? n : p.heads < 1 ? 1 : p.heads;
+    bool cramped = a->cur.map && body.h < a->n + 18; /* inside the map, rows of tokens matter more than small maps */
+    if (cramped) {
+        p.thumbs = p.scores = (struct rect){body.x, body.y, 0, 0};
+        p.map = body;
+        return p;
+    }
     p.thumbs = rect_cut_top(&body, body.h > 26 ? 6 : body.h > 18 ? 4 : body.h > 12 ? 3 : 0);
     p.scores = rect_cut_top(&body, body.h > 18 ? SCORES + 1 : body.h > 12 ? 3 : 0);
     p.map = body;
@@ -174,9 +180,35 @@ static void draw_aligned(const struct app *a, struct frame *f, struct rect area,
         mark_cursor(a, f->canvas, area, cell_w);
 }
 
+/* Characters are half as wide as samples may be: each sample `by` columns wide.  To free; NULL when out of memory. */
+static float *widened(const struct heat *m, int by)
+{
+    float *v = calloc((size_t)m->rows * (size_t)m->cols * (size_t)by, sizeof *v);
+    for (int i = 0; v && i < m->rows; i++)
+        for (int j = 0; j < m->cols * by; j++)
+            v[(ptrdiff_t)i * m->cols * by + j] = m->value[i * m->stride + j / by];
+    return v;
+}
+
+static struct frame_place draw_picture(struct frame *f, struct rect area, const struct heat *m)
+{
+    bool pixels = f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY;
+    int by = pixels ? 1 : area.w / m->cols > 3 ? 3 : area.w / m->cols;
+    float *v = by > 1 ? widened(m, by) : NULL;
+    if (!v)
+        return frame_heat(f, area, m);
+    struct heat wide = *m;
+    wide.value = v;
+    wide.stride = wide.cols = m->cols * by;
+    struct frame_place p = frame_heat(f, area, &wide);
+    p.dx *= by;
+    free(v);
+    return p;
+}
+
 static void draw_dense(const struct app *a, struct frame *f, struct rect area, struct rect labels, const struct heat *m)
 {
-    struct frame_place p = frame_heat(f, area, m);
+    struct frame_place p = draw_picture(f, area, m);
     int last = -1;
     for (int32_t i = 0; i < m->rows; i++) {
         int y = (int)((i + 0.5) * p.dy);

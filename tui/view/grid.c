@@ -137,18 +137,19 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
                                    : draw_value_style(f, diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL, scale_at(sc, v));
     st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) | (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
     canvas_fill(c, (struct rect){r.x, r.y, width, 1}, st, " ");
+    bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
+    int x = on && edited ? 2 : 1, room = width - 1 - x; /* bracket, mark, value, bracket */
     bool pending = isnan(v) && !(column == 0 && !is_lens(a->quantity) && a->quantity != QUANTITY_NORM);
     if (pending)
         canvas_put(c, r, 1, 0, canvas_plain(CANVAS_DIM), "…");
     else if (!blank && a->quantity == QUANTITY_LENS && !diff) {
         const struct lens_top *top = s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED].top;
-        draw_token(a, c, r, 1, 0, st, top[column * (s->row1 - s->row0) + row - s->row0].id, width - 2);
+        draw_token(a, c, r, x, 0, st, top[column * (s->row1 - s->row0) + row - s->row0].id, room);
     } else if (!blank) {
         char n[NUMBER_BYTES];
         int decimals = a->quantity == QUANTITY_RANK ? 0 : diff || a->quantity == QUANTITY_ENTROPY ? 2 : 1;
-        canvas_put(c, r, 1, 0, st, number_fit(n, (double)v, width - 2, decimals, diff ? NUMBER_SIGN : 0));
+        canvas_put(c, r, x, 0, st, number_fit(n, (double)v, room, decimals, diff ? NUMBER_SIGN : 0));
     }
-    bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
     if (edited)
         canvas_put(c, r, on ? 1 : 0, 0, st, "*");
     if (on) {

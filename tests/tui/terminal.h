@@ -1,6 +1,6 @@
-/* pty.h - a program on a pseudo-terminal, and a small terminal that remembers what it was told. */
-#ifndef PTY_H
-#define PTY_H
+/* terminal.h - a program on a pseudo-terminal, and a small terminal that remembers what it was told. */
+#ifndef TERMINAL_H
+#define TERMINAL_H
 
 #include <stdbool.h>
 #include <stddef.h>

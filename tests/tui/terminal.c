@@ -1,5 +1,5 @@
-/* pty.c - see pty.h. */
-#include "pty.h"
+/* terminal.c - see terminal.h. */
+#include "terminal.h"
 
 #include <fcntl.h>
 #include <poll.h>
