@@ -45,6 +45,8 @@ struct arch_weight {
     enum weight_if when;
 };
 
+struct alias_row;
+
 struct arch {
     const char *model_type;
     const char *class_name;   /* the entry of "architectures", when model_type is missing */
@@ -54,6 +56,7 @@ struct arch {
     const struct arch_key *keys;
     const struct arch_must *must;
     const struct arch_weight *weights; /* ends with id W_NONE */
+    const struct alias_row *names;     /* Hugging Face's module paths, taker's points (alias_table.h) */
 };
 
 #define KEY_REQUIRED (-1e300)

@@ -1,4 +1,5 @@
 /* arch_gpt2.c - GPT-2: learned positions, LayerNorm, fused Conv1D projections stored [k,n]. */
+#include "alias_table.h"
 #include "arch.h"
 
 #define AT(field) offsetof(struct config, field)
@@ -62,4 +63,5 @@ const struct arch arch_gpt2 = {
     .keys = keys,
     .must = must,
     .weights = weights,
+    .names = alias_gpt2,
 };

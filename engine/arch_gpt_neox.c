@@ -1,5 +1,6 @@
 /* arch_gpt_neox.c - GPT-NeoX and Pythia: partial rotary, LayerNorm, parallel or sequential residual,
  * query_key_value rows interleaved per head. */
+#include "alias_table.h"
 #include "arch.h"
 
 #define AT(field) offsetof(struct config, field)
@@ -62,4 +63,5 @@ const struct arch arch_gpt_neox = {
     .keys = keys,
     .must = must,
     .weights = weights,
+    .names = alias_gpt_neox,
 };

@@ -1,5 +1,6 @@
 /* arch_llama.c - the Llama family: RMSNorm, rotary positions, grouped heads, gated MLP.
  * Mistral adds a sliding window, Qwen2 biases on q, k and v (and a window on its last layers). */
+#include "alias_table.h"
 #include "arch.h"
 
 #define AT(field) offsetof(struct config, field)
@@ -78,6 +79,7 @@ static const struct arch_weight qwen2_weights[] = { WEIGHTS(IF_ALWAYS) };
     const struct arch name = { \
         .model_type = type, .class_name = class, .prefix = "model.", .norm_center = false, .gated = true, \
         .prepend_bos = bos, .pos = POS_ROTARY, .keys = key_table, .must = must, .weights = weight_table, \
+        .names = alias_llama, \
     }
 
 ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, weights);

@@ -46,3 +46,10 @@ void run_rope_fill(struct run *r, int32_t n)
     }
     r->rope_n = n;
 }
+
+int32_t run_rotary(const struct run *r, const float **cosines, const float **sines)
+{
+    *cosines = r->cos;
+    *sines = r->sin;
+    return r->m->cfg.n_rot / 2;
+}

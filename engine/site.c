@@ -220,7 +220,6 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
     return best;
 }
 
-/* Why a name that TransformerLens knows is not in this model, or NULL. */
 static const char *absence(const struct config *cfg, const char *rest, int id)
 {
     if (id >= 0)
@@ -229,6 +228,13 @@ static const char *absence(const struct config *cfg, const char *rest, int id)
         if (strncmp(rest, elsewhere[i].part, strlen(elsewhere[i].part)) == 0)
             return elsewhere[i].why;
     return NULL;
+}
+
+const char *site_absence(const struct config *cfg, const char *name)
+{
+    const char *rest;
+    int32_t layer = split(name, &rest);
+    return absence(cfg, rest, id_of(rest, layer != SITE_ROOT));
 }
 
 int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e)

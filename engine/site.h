@@ -57,6 +57,8 @@ const char *site_dim_name(enum site_dim d);
 int site_list(const struct config *cfg, struct site_ref *out);
 /* Exact name -> site.  On failure one line that names the nearest existing name. */
 int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e);
+/* Why a name that TransformerLens knows is not in this model; NULL if it is there or unknown. */
+const char *site_absence(const struct config *cfg, const char *name);
 /* Does `name` match a pattern?  * any run of characters, dots included; ? one; [abc] [a-z] [!abc] one of
  * (none of) these; {a,b} one of these; {1..4} a whole number in this range, also {0,2..5}.  Blanks in a
  * pattern mean nothing; an unclosed [ or { stands for itself.  Time is at most length x length. */
