@@ -1,8 +1,7 @@
 /* main.c - the program: picks the command, prints its result or its error.
  *
  * Exit status: 0; 1 the work failed or the input is bad; 2 wrong usage.  An error is one line on standard error
- * and nothing on standard output.
- * Tested in tests/tui/test_cli.c. */
+ * and nothing on standard output.  Tested in tests/tui/test_cli_errors.c. */
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -94,7 +93,10 @@ int main(int argc, char **argv)
         bytes_add_string(&out, "borescope " BORE_VERSION "\n");
         status = print(&out);
     } else if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
-        help_program(&out);
+        if (argc > 2 && !strcmp(argv[2], "markdown"))
+            help_markdown(&out);
+        else
+            help_program(&out);
         status = print(&out);
         status = argc > 1 ? status : 2;
     } else if (word[0] != '-' && misspelt(word)) {

@@ -31,6 +31,13 @@ static const struct row_rule {
     {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
     {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
     {"tui/actions.def", "ACTION", 0, false, {"tui/action"}, {"act_", "("}},
+    {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/checks.c"}, {"int ", "("}},
+    {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "("}},
+    {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "INT", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "LIST", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
+    {"tui/options.def", "TEXT", 0, false, {"tui/"}, {"->", ""}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
     {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/test_"}, {"KN_OP_", ""}},
 };

@@ -175,10 +175,8 @@ void folder_remove(char *folder)
 
 char *folder_path(const char *folder, const char *name)
 {
-    size_t size = strlen(folder) + strlen(name) + 2;
-    char *path = malloc(size);
-    assert_non_null(path);
-    snprintf(path, size, "%s/%s", folder, name);
+    char *path = NULL;
+    assert_true(asprintf(&path, "%s/%s", folder, name) > 0);
     return path;
 }
 

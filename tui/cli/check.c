@@ -127,8 +127,8 @@ static int table_findings(struct cli *c, const struct finding *f)
         table_string(t, text);
         snprintf(text, sizeof text, check_table[i].limit > 0 ? "%.0e" : "exact", check_table[i].limit);
         table_string(t, text);
-        snprintf(text, sizeof text, f[i].layer < 0 ? "" : "block %d", (int)f[i].layer);
-        table_string(t, text);
+        snprintf(text, sizeof text, "block %d", (int)f[i].layer);
+        table_string(t, f[i].layer < 0 ? "" : text);
         table_string(t, check_table[i].name);
     }
     return cli_table(c, t);

@@ -2,8 +2,7 @@
  *
  * A command writes into cli.out and returns 0, or negative with cli.err filled; main.c prints one or the
  * other, so that a failed command leaves nothing on standard output.  Strings from outside go through the
- * sanitizer (tables, json_out and text_add do that).
- * Tested in tests/tui/test_cli.c. */
+ * sanitizer (tables, json_out and text_add do that).  Tested in tests/tui/test_cli*.c. */
 #ifndef CLI_H
 #define CLI_H
 
@@ -39,15 +38,16 @@ struct command {
     uint64_t options;
     int (*run)(struct cli *c);
 };
+/* The rows of commands.def; NULL where there is none of that name. */
 extern const struct command command_table[];
 extern const int command_count;
-/* NULL if there is none. */
 const struct command *command_find(const char *name);
 
+/* One function per row. */
 #define COMMAND(name, words, arguments, options, help) int cli_##name(struct cli *c);
 #include "commands.def"
 
-/* Everything that a command opened. */
+/* Free all but the options. */
 void cli_close(struct cli *c);
 
 /* Open the backend and the model; `weights` false: shape, plan and tokenizer only. */
@@ -100,5 +100,7 @@ int cli_memory(struct cli *c);
 /* help.c */
 void help_command(struct bytes *out, const struct command *cmd);
 void help_program(struct bytes *out);
+/* docs/commands.md, kept fresh by a test. */
+void help_markdown(struct bytes *out);
 
 #endif

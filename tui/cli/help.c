@@ -37,3 +37,15 @@ void help_program(struct bytes *out)
                           "Hugging Face cache, or `teach`, the built-in model.\n"
                           "`borescope COMMAND --help` lists the options of a command.\n");
 }
+
+void help_markdown(struct bytes *out)
+{
+    bytes_add_string(out, "# Commands and options\n\n"
+                          "Made by `borescope help markdown` from `tui/commands.def` and `tui/options.def`. What the commands\n"
+                          "print, and the fields of `--json`, stand in [headless.md](headless.md).\n");
+    for (int i = 0; i < command_count; i++) {
+        bytes_addf(out, "\n## %s\n\n```\n", command_table[i].name);
+        help_command(out, &command_table[i]);
+        bytes_add_string(out, "```\n");
+    }
+}

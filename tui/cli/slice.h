@@ -1,8 +1,7 @@
 /* slice.h - `--pos`: which positions to keep.
  *
  * As in TransformerLens' pos_slice: a single position drops the axis, a range or a list keeps it.  The axis is always
- * the one of positions (the destination for scores and patterns).
- * Tested in tests/tui/test_cli.c. */
+ * the one of positions (the destination for scores and patterns).  Tested in tests/tui/test_options.c. */
 #ifndef SLICE_H
 #define SLICE_H
 

@@ -1,0 +1,545 @@
+/* test_cli.c - what the commands print and write, against the reference values of the fixtures. */
+#include "command.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bytes.h"
+#include "check.h"
+#include "fixture.h"
+
+#define MODELS "tests/fixtures/models/"
+#define GPT2 MODELS "gpt2"
+#define TOKENIZER "tests/fixtures/tokenizers/gpt2/tokenizer.json"
+
+/* The prompt of a fixture as --tokens takes it. */
+static char *prompt_of(const struct fixture *f)
+{
+    struct bytes b = {0};
+    for (int32_t i = 0; i < f->n; i++)
+        bytes_addf(&b, "%s%d", i ? "," : "", (int)f->tokens[i]);
+    return b.data;
+}
+
+static char *model_path(const char *name)
+{
+    char *path = NULL;
+    assert_true(asprintf(&path, MODELS "%s", name) > 0);
+    return path;
+}
+
+/* Every fixture model, with its prompt as text. */
+static void on_every_model(void (*test)(const struct fixture *f, const char *path, const char *ids))
+{
+    char **names = fixture_names(false);
+    for (int i = 0; names[i]; i++) {
+        struct fixture f = fixture_open(names[i]);
+        char *path = model_path(names[i]), *ids = prompt_of(&f);
+        test(&f, path, ids);
+        free(path), free(ids);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
+static const char *string_at(struct js_node array, size_t i)
+{
+    const char *s = NULL;
+    assert_int_equal(js_string(js_at(array, i), &s, NULL, NULL), 0);
+    return s;
+}
+
+/* ------------------------------------------------------------------ hooks */
+
+static void hooks_of(const struct fixture *f, const char *path, const char *ids)
+{
+    struct js_doc *doc = RUN_JSON("hooks", path, "--tokens", ids, "--json");
+    struct js_doc *fired = fixture_json(f->ref, "fired"), *registered = fixture_json(f->ref, "registered");
+    size_t n = js_count(js_root(doc)), at = 0, known = 0;
+    for (size_t i = 0; i < n; i++) {
+        struct js_node h = js_at(js_root(doc), i), shape = js_get(h, "shape");
+        const char *name = json_string(h, "name");
+        assert_int_equal(js_count(shape), js_count(js_get(h, "dims")));
+        for (size_t k = 0; k < js_count(js_root(registered)); k++)
+            known += !strcmp(name, string_at(js_root(registered), k));
+        if (!json_bool(h, "fires")) {
+            assert_true(strlen(json_string(h, "needs")) > 0);
+            continue;
+        }
+        assert_false(js_is_set(js_get(h, "needs")));
+        assert_string_equal(name, string_at(js_root(fired), at++)); /* in firing order */
+        const struct st_tensor *t = safetensors_find(f->ref, name);
+        assert_int_equal(js_count(shape), t->rank);
+        for (int d = 0; d < t->rank; d++)
+            assert_true(json_number_at(shape, (size_t)d) == (double)t->shape[d]);
+    }
+    assert_int_equal(at, js_count(js_root(fired)));
+    assert_int_equal(known, js_count(js_root(registered)));
+    assert_int_equal(n, known + 1); /* and hook_tokens */
+    js_close(doc), js_close(fired), js_close(registered);
+}
+
+static void hooks_are_the_library_s_names_shapes_and_order(void **state)
+{
+    (void)state;
+    on_every_model(hooks_of);
+}
+
+static void hooks_need_a_config_only(void **state)
+{
+    (void)state;
+    size_t len;
+    char *folder = folder_make(), *config = file_read(GPT2 "/config.json", &len), *path = folder_path(folder, "config.json");
+    FILE *f = fopen(path, "wbe");
+    assert_true(f && fwrite(config, 1, len, f) == len && fclose(f) == 0);
+    struct js_doc *doc = RUN_JSON("hooks", folder, "--filter", "blocks.2.attn.hook_{z,pattern}", "--json");
+    assert_int_equal(js_count(js_root(doc)), 2);
+    struct js_node pattern = js_at(js_root(doc), 0), shape = js_get(pattern, "shape");
+    assert_string_equal(json_string(pattern, "name"), "blocks.2.attn.hook_pattern");
+    assert_string_equal(string_at(shape, 0), "batch");
+    assert_true(json_number_at(shape, 1) == 3);
+    assert_string_equal(string_at(shape, 2), "pos");
+    assert_string_equal(string_at(js_get(pattern, "dims"), 3), "src");
+    js_close(doc);
+    struct js_doc *info = RUN_JSON("info", folder, "--json");
+    assert_int_equal(json_int(js_root(info), "layers"), 3);
+    assert_false(js_is_set(js_get(js_root(info), "parameters")));
+    js_close(info);
+    struct js_doc *plan = RUN_JSON("plan", folder, "--tokens", "1,2,3", "--json");
+    assert_int_equal(json_int(js_root(plan), "positions"), 3);
+    assert_true(json_number(js_root(plan), "flops") > 0);
+    js_close(plan);
+    assert_refused(RUN("lens", folder, "--tokens", "1"), 1, "safetensors");
+    free(config), free(path);
+    folder_remove(folder);
+}
+
+/* ------------------------------------------------------------------ run */
+
+static struct safetensors *written(const char *path)
+{
+    struct err e = {0};
+    struct safetensors *st = safetensors_open(path, &e);
+    if (!st)
+        fail_msg("%s", e.text);
+    return st;
+}
+
+static void capture_of(const struct fixture *f, const char *path, const char *ids)
+{
+    char *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    struct result r = RUN("run", path, "--tokens", ids, "-c", "*", "-o", file);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    struct safetensors *st = written(file);
+    struct js_doc *fired = fixture_json(f->ref, "fired");
+    assert_int_equal(safetensors_count(st), js_count(js_root(fired)) + 1); /* and logits */
+    for (size_t i = 0; i < safetensors_count(st); i++) {
+        const struct st_tensor *got = safetensors_at(st, i), *want = safetensors_find(f->ref, got->name);
+        assert_non_null(want);
+        assert_int_equal(got->dtype, ST_F32);
+        assert_int_equal(got->rank, want->rank);
+        assert_memory_equal(got->shape, want->shape, (size_t)want->rank * sizeof *want->shape);
+        double error = fixture_error(got->data, want->data, want->nbytes / sizeof(float));
+        if (!(error <= 1e-5))
+            fail_msg("%s %s: relative error %.2g", path, got->name, error);
+    }
+    assert_string_equal(safetensors_metadata(st, "processing"), "raw");
+    assert_string_equal(safetensors_metadata(st, "edits"), "[]");
+    int32_t n, *tokens = fixture_ids(st, "tokens", &n);
+    assert_int_equal(n, f->n);
+    assert_memory_equal(tokens, f->tokens, (size_t)n * sizeof *tokens);
+    free(tokens);
+    js_close(fired);
+    safetensors_close(st);
+    free(file);
+    folder_remove(folder);
+}
+
+static void captures_are_the_library_s_values(void **state)
+{
+    (void)state;
+    on_every_model(capture_of);
+}
+
+static void asking_for_a_site_switches_it_on(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    char *ids = prompt_of(&f), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    struct result r = RUN("run", GPT2, "--tokens", ids, "-c", "blocks.*.attn.hook_result", "-c", "hook_tokens", "-o", file);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    struct safetensors *st = written(file);
+    const struct st_tensor *got = safetensors_find(st, "blocks.1.attn.hook_result"),
+                           *want = safetensors_find(f.ref, "blocks.1.attn.hook_result");
+    assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
+    got = safetensors_find(st, "hook_tokens");
+    assert_int_equal(got->dtype, ST_I64);
+    for (int32_t i = 0; i < f.n; i++)
+        assert_int_equal(((const int64_t *)got->data)[i], f.tokens[i]);
+    assert_int_equal(safetensors_count(st), 3 + 2);
+    safetensors_close(st);
+    free(ids), free(file);
+    folder_remove(folder);
+    fixture_close(&f);
+}
+
+/* --pos on three kinds of axes: [pos, head, d], [head, dest, src], [pos, d]. */
+static void positions_are_sliced_where_they_are(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    char *ids = prompt_of(&f), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    static const char *const names[] = {"blocks.1.attn.hook_z", "blocks.1.attn.hook_pattern", "blocks.1.hook_resid_post"};
+    const struct {
+        const char *pos;
+        int n, row[8];
+        bool drop;
+    } cases[] = {{"-2", 1, {f.n - 2}, true}, {"1:4", 3, {1, 2, 3}, false}, {"::3", 3, {0, 3, 6}, false}, {"4,0,-1", 3, {4, 0, f.n - 1}, false}};
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct result r = RUN("run", GPT2, "--tokens", ids, "-c", names[0], "-c", names[1], "-c", names[2], "--pos",
+                              cases[c].pos, "-o", file);
+        assert_int_equal(r.status, 0);
+        result_free(&r);
+        struct safetensors *st = written(file);
+        for (int k = 0; k < 3; k++) {
+            const struct st_tensor *got = safetensors_find(st, names[k]), *want = safetensors_find(f.ref, names[k]);
+            int axis = k == 1 ? 2 : 1;
+            assert_int_equal(got->rank, want->rank - cases[c].drop);
+            int64_t outer = axis == 2 ? want->shape[1] : 1, inner = 1;
+            for (int d = axis + 1; d < want->rank; d++)
+                inner *= want->shape[d];
+            const float *a = got->data, *b = want->data;
+            for (int64_t o = 0; o < outer; o++)
+                for (int i = 0; i < cases[c].n; i++)
+                    for (int64_t j = 0; j < inner; j++)
+                        assert_true(fabs((double)a[(o * cases[c].n + i) * inner + j] -
+                                         (double)b[(o * want->shape[axis] + cases[c].row[i]) * inner + j]) < 1e-4);
+        }
+        assert_int_equal(safetensors_find(st, "logits")->shape[1], f.n); /* never sliced */
+        assert_string_equal(safetensors_metadata(st, "pos"), cases[c].pos);
+        safetensors_close(st);
+    }
+    free(ids), free(file);
+    folder_remove(folder);
+    fixture_close(&f);
+}
+
+static void npz_is_a_zip(void **state)
+{
+    (void)state;
+    size_t len;
+    char *folder = folder_make(), *file = folder_path(folder, "a.npz");
+    struct result r = RUN("run", GPT2, "--tokens", "1,2", "-c", "hook_embed", "-o", file);
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "2 tensors"));
+    result_free(&r);
+    char *bytes = file_read(file, &len);
+    assert_memory_equal(bytes, "PK\3\4", 4);
+    free(bytes), free(file);
+    folder_remove(folder);
+}
+
+/* Edits from the reference list give its logits, through the command line. */
+static void edits_give_the_reference_s_logits(void **state)
+{
+    (void)state;
+    struct safetensors *ref = fixture_file("gpt2", "edits.safetensors");
+    struct js_doc *list = fixture_json(ref, "edits");
+    char *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    struct fixture f = fixture_open("gpt2");
+    char *ids = prompt_of(&f);
+    int done = 0;
+    for (size_t i = 0; i < js_count(js_root(list)); i += 7) { /* every one is run in test_run.c */
+        struct js_node item = js_at(js_root(list), i), edits = js_get(item, "edits");
+        const char *args[40] = {"run", GPT2, "--tokens", ids, "-o", file};
+        int n = 6;
+        if (strcmp(json_string(item, "kind"), "plain") && strcmp(json_string(item, "kind"), "request"))
+            continue;
+        for (size_t k = 0; k < js_count(edits) && n < 38; k++) {
+            args[n++] = "-e";
+            args[n++] = string_at(edits, k);
+        }
+        struct result r = command_run(NULL, args);
+        if (r.status)
+            fail_msg("%s: %s", string_at(edits, 0), r.err);
+        result_free(&r);
+        struct safetensors *st = written(file);
+        const struct st_tensor *got = safetensors_find(st, "logits"), *want = safetensors_find(ref, json_string(item, "logits"));
+        assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
+        safetensors_close(st);
+        done++;
+    }
+    assert_true(done >= 8);
+    js_close(list);
+    safetensors_close(ref);
+    free(ids), free(file);
+    folder_remove(folder);
+    fixture_close(&f);
+}
+
+static void base_and_edited_stand_side_by_side(void **state)
+{
+    (void)state;
+    struct js_doc *doc = RUN_JSON("run", GPT2, "--tokens", "3,1,4,1,5", "-e", "blocks.1.hook_mlp_out[-1] *= -2", "-c",
+                                  "blocks.1.hook_mlp_out", "-k", "3", "--json");
+    struct js_node root = js_root(doc), base = js_get(root, "base"), edited = js_get(root, "edited");
+    assert_string_equal(string_at(js_get(root, "edits"), 0), "blocks.1.hook_mlp_out[-1] *= -2");
+    assert_int_equal(js_count(js_get(root, "tokens")), 5);
+    assert_int_equal(js_count(js_get(root, "sites")), 2);
+    assert_int_equal(js_count(js_get(base, "top")), 3);
+    assert_true(json_number(base, "kl") == 0 && json_number(edited, "kl") > 0);
+    assert_true(json_number(base, "loss") == json_number(edited, "loss")); /* the last row predicts nothing known */
+    struct js_doc *plain = RUN_JSON("run", GPT2, "--tokens", "3,1,4,1,5", "--json");
+    assert_false(js_is_set(js_get(js_root(plain), "edited")));
+    assert_true(json_number(js_get(js_root(plain), "base"), "loss") == json_number(base, "loss"));
+    js_close(plain);
+    js_close(doc);
+}
+
+/* ------------------------------------------------------------------ lens, norms, attn */
+
+static void lens_of(const struct fixture *f, const char *path, const char *ids)
+{
+    struct js_doc *doc = RUN_JSON("lens", path, "--tokens", ids, "-k", "4", "--target", "7", "--json");
+    struct js_node layers = js_get(js_root(doc), "layers");
+    size_t n = js_count(layers);
+    assert_int_equal(n, f->m->cfg.n_layers + 1);
+    assert_string_equal(json_string(js_at(layers, 0), "name"),
+                        f->m->cfg.pos == POS_LEARNED ? "blocks.0.hook_resid_pre" : "hook_embed");
+    const float *logits = safetensors_find(f->ref, "logits")->data;
+    int32_t vocab = f->m->cfg.d_vocab;
+    struct js_node cells = js_get(js_at(layers, n - 1), "cells");
+    assert_int_equal(js_count(cells), f->n);
+    for (int32_t p = 0; p < f->n; p++, logits += vocab) {
+        struct js_node cell = js_at(cells, (size_t)p), best = js_at(js_get(cell, "top"), 0);
+        double sum = 0, entropy = 0;
+        int above = 0;
+        for (int32_t v = 0; v < vocab; v++) {
+            sum += exp(logits[v]);
+            above += logits[v] > logits[7];
+        }
+        for (int32_t v = 0; v < vocab; v++)
+            entropy -= exp(logits[v]) / sum * (logits[v] - log(sum));
+        assert_true(fabs(json_number(cell, "entropy") - entropy) < 1e-4);
+        assert_true(fabs(json_number(cell, "target_logprob") - (logits[7] - log(sum))) < 1e-4);
+        assert_int_equal(json_int(cell, "rank"), above);
+        assert_true(fabs(json_number(best, "logit") - logits[json_int(best, "id")]) < 1e-4);
+        assert_true(fabs(json_number(best, "logprob") - (logits[json_int(best, "id")] - log(sum))) < 1e-4);
+        assert_int_equal(js_count(js_get(cell, "top")), 4);
+    }
+    js_close(doc);
+}
+
+static void the_last_lens_column_is_the_output(void **state)
+{
+    (void)state;
+    on_every_model(lens_of);
+}
+
+static void norms_and_patterns_of(const struct fixture *f, const char *path, const char *ids)
+{
+    struct js_doc *norms = RUN_JSON("norms", path, "--tokens", ids, "--what", "blocks.0.hook_attn_out", "--json");
+    struct js_node site = js_at(js_get(js_root(norms), "sites"), 0);
+    const struct st_tensor *t = safetensors_find(f->ref, "blocks.0.hook_attn_out");
+    const float *v = t->data;
+    for (int32_t p = 0; p < f->n; p++, v += t->shape[2]) {
+        double square = 0;
+        for (int64_t i = 0; i < t->shape[2]; i++)
+            square += (double)v[i] * v[i];
+        assert_true(fabs(json_number_at(js_get(site, "norms"), (size_t)p) - sqrt(square)) < 1e-5 * (1 + sqrt(square)));
+    }
+    js_close(norms);
+    struct js_doc *attn = RUN_JSON("attn", path, "--tokens", ids, "-l", "0", "--json");
+    struct js_node heads = js_get(js_root(attn), "heads");
+    v = safetensors_find(f->ref, "blocks.0.attn.hook_pattern")->data;
+    assert_int_equal(js_count(heads), f->m->cfg.n_heads);
+    for (size_t h = 0; h < js_count(heads); h++) {
+        struct js_node head = js_at(heads, h), scores = js_get(head, "scores");
+        double previous = 0;
+        for (int32_t d = 0; d < f->n; d++)
+            for (int32_t s = 0; s < f->n; s++, v++) {
+                assert_true(fabs(json_number_at(js_at(js_get(head, "pattern"), (size_t)d), (size_t)s) - *v) < 1e-5);
+                previous += d > 0 && s == d - 1 ? *v : 0;
+            }
+        assert_true(fabs(json_number(scores, "previous") - previous / (f->n - 1)) < 1e-5);
+        assert_true(json_number(scores, "entropy") >= 0);
+    }
+    js_close(attn);
+}
+
+static void norms_and_patterns_are_the_library_s(void **state)
+{
+    (void)state;
+    on_every_model(norms_and_patterns_of);
+}
+
+static void attention_can_be_drawn(void **state)
+{
+    (void)state;
+    size_t len;
+    char *folder = folder_make(), *file = folder_path(folder, "a.png");
+    struct result r = RUN("attn", GPT2, "--tokens", "1,2,3,4", "--png", file);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    char *png = file_read(file, &len);
+    assert_memory_equal(png, "\211PNG\r\n\032\n", 8);
+    free(png), free(file);
+    folder_remove(folder);
+    r = RUN("attn", GPT2, "--tokens", "1,2,3,4", "--sixel");
+    assert_true(r.status == 0 && !strncmp(r.out, "\033P", 2) && strstr(r.out, "\033\\"));
+    result_free(&r);
+    r = RUN("attn", GPT2, "--tokens", "1,2,3,4", "--ansi");
+    assert_true(r.status == 0 && strstr(r.out, "\033[") && strstr(r.out, "L0H2"));
+    result_free(&r);
+    r = RUN("attn", GPT2, "--tokens", "1,2,3,4", "-H", "1"); /* a map in characters, no colour */
+    assert_true(r.status == 0 && !strchr(r.out, '\033') && strstr(r.out, "█"));
+    result_free(&r);
+}
+
+static void tables_come_as_tsv(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "check"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        struct result r = RUN(commands[i], GPT2, "--tokens", "1,2,3", "--tsv");
+        assert_int_equal(r.status, 0);
+        assert_int_equal(r.err_len, 0);
+        int tabs = 0, n = 0;
+        char *rest;
+        for (char *line = strtok_r(r.out, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), n++) {
+            int count = 0;
+            for (char *p = line; *p; p++)
+                count += *p == '\t';
+            if (n == 0)
+                tabs = count;
+            assert_int_equal(count, tabs); /* every line has the header's fields */
+        }
+        assert_true(tabs >= 2 && n >= 2);
+        result_free(&r);
+    }
+}
+
+/* ------------------------------------------------------------------ tokens, generate, check */
+
+static void tokens_go_both_ways(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"Hello world", " leading and trailing ", "wörld 🙂 日本", "a\n\nb\tc", ""};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct result r = command_run(texts[i], (const char *const[]){"tokens", TOKENIZER, "--stdin", "--json", NULL});
+        assert_int_equal(r.status, 0);
+        struct js_doc *doc = js_parse("out", r.out, r.out_len, NULL);
+        struct js_node ids = js_get(js_root(doc), "ids");
+        assert_int_equal(js_count(ids), js_count(js_get(js_root(doc), "tokens")));
+        struct bytes list = {0};
+        bytes_add_string(&list, "");
+        for (size_t k = 0; k < js_count(ids); k++)
+            bytes_addf(&list, "%s%d", k ? " " : "", (int)json_number_at(ids, k));
+        struct js_doc *back = RUN_JSON("tokens", TOKENIZER, "-p", list.data, "--decode", "--json");
+        bytes_free(&list);
+        assert_string_equal(json_string(js_root(back), "text"), texts[i]);
+        js_close(back);
+        js_close(doc);
+        result_free(&r);
+    }
+}
+
+/* The pieces that come one by one are the text decoded at once; parts of characters wait for their rest. */
+static void text_streams_as_it_decodes(void **state)
+{
+    (void)state;
+    int broken = 0;
+    for (int seed = 1; seed <= 12; seed++) {
+        char number[12];
+        snprintf(number, sizeof number, "%d", seed);
+        struct js_doc *doc = RUN_JSON("generate", "teach", "-p", "Naïve 🙂", "-n", "40", "--temperature", "2", "--seed",
+                                      number, "--json");
+        struct result r = RUN("generate", "teach", "-p", "Naïve 🙂", "-n", "40", "--temperature", "2", "--seed", number);
+        assert_int_equal(r.status, 0);
+        assert_printable(r.out, r.out_len);
+        /* Bytes that are no text are <XX> on the terminal and U+FFFD in JSON: equal up to the first of them. */
+        const char *text = json_string(js_root(doc), "text"), *bad = strstr(text, "\357\277\275");
+        struct bytes shown = {0};
+        cli_plain_text(&shown, text, bad ? (size_t)(bad - text) : strlen(text));
+        broken += bad != NULL;
+        if (strncmp(shown.data, r.out, shown.len) || (!bad && r.out[shown.len]))
+            fail_msg("seed %d: \"%s\" and \"%s\"", seed, shown.data, r.out);
+        bytes_free(&shown);
+        result_free(&r);
+        js_close(doc);
+    }
+    assert_true(broken < 12); /* the whole was compared at least once */
+    struct result a = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8"),
+                  b = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8", "--cache-mb", "0", "--threads", "1");
+    assert_string_equal(a.out, b.out);
+    assert_int_equal(strncmp(a.out, "The day after Monday is", 23), 0);
+    result_free(&a);
+    result_free(&b);
+}
+
+static void identities_hold(const struct fixture *f, const char *path, const char *ids)
+{
+    struct js_doc *doc = RUN_JSON("check", path, "--tokens", ids, "--json");
+    struct js_node checks = js_get(js_root(doc), "checks");
+    bool one = f->m->cfg.n_layers == 1, by_length = f->m->cfg.rope_scaling == ROPE_DYNAMIC; /* do not apply there */
+    assert_int_equal(js_count(checks), check_count - one - by_length);
+    for (size_t i = 0; i < js_count(checks); i++)
+        assert_true(json_bool(js_at(checks, i), "holds"));
+    js_close(doc);
+}
+
+static void sound_models_pass_the_check(void **state)
+{
+    (void)state;
+    on_every_model(identities_hold);
+    struct result r = RUN("check", GPT2); /* a prompt of its own */
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+}
+
+static void long_prompts_are_noted_where_they_can_run(void **state)
+{
+    (void)state;
+    struct result r = RUN("norms", MODELS "llama_dynamic", "--tokens", "1,2,3,4,5,6,7,8", "--tsv");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.err, "borescope: note: the prompt has 8 tokens, the model was trained on 7\n");
+    result_free(&r);
+}
+
+static void every_instruction_set_and_budget_agrees(void **state)
+{
+    (void)state;
+    struct result a = RUN("norms", GPT2, "--tokens", "1,2,3", "--tsv", "--cpu", "portable", "--threads", "1"),
+                  b = RUN("norms", GPT2, "--tokens", "1,2,3", "--tsv", "--cpu", "portable", "--threads", "3", "--cache-mb", "0");
+    assert_string_equal(a.out, b.out);
+    result_free(&a);
+    result_free(&b);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(hooks_are_the_library_s_names_shapes_and_order),
+        cmocka_unit_test(hooks_need_a_config_only),
+        cmocka_unit_test(captures_are_the_library_s_values),
+        cmocka_unit_test(asking_for_a_site_switches_it_on),
+        cmocka_unit_test(positions_are_sliced_where_they_are),
+        cmocka_unit_test(npz_is_a_zip),
+        cmocka_unit_test(edits_give_the_reference_s_logits),
+        cmocka_unit_test(base_and_edited_stand_side_by_side),
+        cmocka_unit_test(the_last_lens_column_is_the_output),
+        cmocka_unit_test(norms_and_patterns_are_the_library_s),
+        cmocka_unit_test(attention_can_be_drawn),
+        cmocka_unit_test(tables_come_as_tsv),
+        cmocka_unit_test(tokens_go_both_ways),
+        cmocka_unit_test(text_streams_as_it_decodes),
+        cmocka_unit_test(sound_models_pass_the_check),
+        cmocka_unit_test(long_prompts_are_noted_where_they_can_run),
+        cmocka_unit_test(every_instruction_set_and_budget_agrees),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
