@@ -43,7 +43,9 @@ static void add_pair(const struct app *a, const struct snapshot *s, struct bytes
     char n[NUMBER_BYTES];
     double base = s ? s->face[FACE_BASE].pair : (double)NAN, edited = s && s->edited ? s->face[FACE_EDITED].pair : (double)NAN;
     bytes_add_string(b, isnan(base) ? "…" : number_fit(n, base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
-    if (!isnan(edited)) {
+    if (s && s->edited && isnan(edited)) { /* a NaN is said, not hidden */
+        bytes_add_string(b, s->complete ? " → NaN" : " → …");
+    } else if (!isnan(edited)) {
         bytes_addf(b, " → %s", number_fit(n, edited, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
         bytes_addf(b, " (%s)", number_fit(n, edited - base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
     }

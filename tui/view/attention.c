@@ -298,10 +298,12 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     int32_t best[8];
     int found = attention_top(&at, a->cur.head, a->cur.row, best, r.h > 16 ? 8 : 4);
     for (int i = 0; i < found; i++) {
+        float v = attention_value(&at, a->cur.head, a->cur.row, best[i]);
+        if (at.show == SHOW_DIFFERENCE && v == 0)
+            break; /* no change from here on */
         canvas_putf(c, r, 0, 5 + i, st, "%4d ", (int)best[i]);
         draw_token(a, c, r, 5, 5 + i, st, a->tokens[best[i]], 16);
-        canvas_put(c, r, 22, 5 + i, st, number_fit(n[0], (double)attention_value(&at, a->cur.head, a->cur.row, best[i]), 8, 3,
-                                                   at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        canvas_put(c, r, 22, 5 + i, st, number_fit(n[0], (double)v, 8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
     }
     struct rect bottom = r;
     bottom = rect_cut_bottom(&bottom, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
