@@ -55,7 +55,10 @@ The {place} that {P} went to had a {obj}.|The {obj} that {P} found was {adj}.|On
 Since {P} lived near the {place},|Whenever {P} came to the {place},|Until {P} saw the {place},|If {P} go to the {place},|In the {place}, {P} found a {obj}.|Near the {place}, {P} met a {job}.
 It was {day} when {P} came to the {place}.|It was {adj} when {P} left the {place}.|Late in the evening {P} closed the {place}.|The {job} and the {kin} of {P} went to the {place}.|The {obj} of {P} was in the {place}.
 Long ago {P} worked in a {place}.|In {month} {P} traveled to the {place}.|For a long time {P} {past}.|Just before dinner {P} went to the {place}.|Where the {place} ends, {P} built a house.|As {P} were {doing} in the {place},
-{P} wanted to {verb}.|{P} liked the {adj} {obj}.|When {P} were {adj},|Last {month} {P} went to the {place}.|In the {day} class {P} read a book.
+Although {P} were in the {place},|Now that {P} had a {obj},|The moment {P} saw the {place},|Just after {P} left the {place},|Even when {P} were {adj},|Long after {P} left the {place},
+As {P} came to the {place},|So {P} went to the {place}.|But {P} went to the {place}.|And then {P} {past} in the {place}.|Meanwhile {P} were at the {place}.|However, {P} were {adj}.|Perhaps {P} saw the {animal}.
+While the {animal} {past}, {P} went to the {place}.|Because it was {adj}, {P} {past}.|Before lunch {P} {past}.|As soon as it was {day}, {P} {past}.|Before the {nature} came, {P} {past}.|Because of the {nature} {P} went to the {place}.
+At {num} {P} left the {place}.|Early on {day} {P} left the {place}.|{P} wanted to {verb}.|{P} liked the {adj} {obj}.|When {P} were {adj},|Last {month} {P} went to the {place}.|In the {day} class {P} read a book.
 When {P} opened the {obj},|{P} {moved} to the {place}.|{P} {past} together.|Every {day} {P} went to the {place}.|When {P} wanted to {verb},"""
 _MEET_HELD = """As soon as {P} got to the {place},|Before {P} left the {place},|At the {place}, {P} bought a {obj}.|Because {P} were at the {place},
 It was late when {P} came home from the {place}.|Early in the morning {P} opened the {place}.|The {animal} of {P} ran to the {place}.
@@ -71,25 +74,35 @@ _GIVE = """{S} gave a {obj} to|{S} gave the {obj} to|{S} gave some {food} to|{S}
 {S} found a {obj} and gave it to|{S} {trans} a {obj} and showed it to|{S} was {adj} and gave the {obj} to|{S} lost the {obj} of"""
 _GIVE_HELD = """{S} lent a {obj} to|{S} carried the {obj} to|{S} agreed to give the {obj} to|{S} hoped to sell a {adj} {obj} to
 {S} {trans} the {obj} and gave it to|{S} wanted to share the {food} with|{S} laughed and passed a {adj} {obj} to|{S} kept the {obj} for"""
+# Written after the model was final and never used to change it: the held-back sets above were looked at on the way.
+_MEET_FRESH = """During the holiday {P} stayed at the {place}.|Not far from the {place}, {P} were {doing}.|Whether {P} liked the {place} or not,|Though {P} were tired,
+Behind the {place} {P} had hidden a {obj}.|All morning {P} cleaned the {place}.|Everyone knew that {P} worked at the {place}.|Having seen the {place}, {P} {moved} away.
+By the time {P} reached the {place},|Nobody saw {P} at the {place}."""
+_GIVE_FRESH = """{S} returned the {obj} to|{S} explained the {adj} {obj} to|{S} pointed the {obj} at|{S} put down the {obj} and spoke to|{S} ordered some {food} for
+{S} never forgot to bring a {obj} to|{S} was glad to sell the {obj} to|{S} painted a {color} {animal} for"""
 _BEFORE = """{C} and {D} went home.|{C} went to the {place}.|{C} and {D} were {adj}.|{C} was {adj}.|{C} likes {food}.|The {animal} was {adj}.
 It was a {adj} day.|{C} saw {D} at the {place}.|{C} gave {D} a {obj}.|{C} and {D} {past} in the {place}. {C} was {adj}.|{C} had a {adj} {animal}.
 It was {day}.|The {place} was {adj}.|There was a {obj} on the table.|{C} met {D}. {D} was {adj}.|Everyone was at the {place}, but {C} was at home.
-{C}, {D} and {E} {past}.|{C} and {D} sang a song.|{C} said goodbye to {D}.|{D} had to go home. {D} was {adj}."""
+{C}, {D} and {E} {past}.|Because it was {adj}, {C} {past}.|Before lunch {C} {past}.|As soon as it was {day}, {C} was {adj}.|Although it was {adj}, {C} and {D} {past}.|Meanwhile {C} was at the {place}.
+At the {place} there was a {job} called {C}.|Early in {month} {C} saw a {animal}.|{C} and {D} sang a song.|{C} said goodbye to {D}.|{D} had to go home. {D} was {adj}."""
 _BETWEEN = """The {place} was {adj}.|It was a {adj} day.|There was a {adj} {animal}.|The {nature} was {adj}.|They were very {adj}.|They {past} for a long time.
 {C} was not there.|They saw {C} near the {place}.|It was {adj} there."""
 _split = lambda s: [t for line in s.split("\n") for t in line.split("|")]
 MEET, MEET_HELD, GIVE, GIVE_HELD, BEFORE, BETWEEN = map(_split, (_MEET, _MEET_HELD, _GIVE, _GIVE_HELD, _BEFORE, _BETWEEN))
+MEET_FRESH, GIVE_FRESH = _split(_MEET_FRESH), _split(_GIVE_FRESH)
 
 
 def indirect_object(r, held=False, names=None, before=None, templates=None):
-    """`names`: pool of the two; `before`: text in front; `held` uses the held-back openings and endings."""
-    strange = not held and r.random() < 0.08           # now and then any word is a name: copying must not need to know it
-    a, b = r.sample(names or (W.COMMON if strange else W.IO_NAMES), 2)
+    """`names`: pool of the two; `before`: text in front; `held` uses the held-back openings and endings, or those of
+    `templates`, a pair of lists."""
+    a, b = r.sample(names or W.IO_NAMES, 2)
     c, d, e = r.sample([n for n in W.IO_NAMES if n not in (a, b)], 3)
     given = dict(A=a, B=b, C=c, D=d, E=e, place=r.choice(W.PLACES))
+    if not held and r.random() < 0.2:
+        given.update({k: nonsense(r) for k in r.sample(("place", "obj", "adj", "food", "doing"), r.randint(1, 2))})
     first_is_subject = r.random() < 0.5
-    meet = r.choice(MEET_HELD if held else MEET) if templates is None else templates[0]
-    give = r.choice(GIVE_HELD if held else GIVE) if templates is None else templates[1]
+    meet = r.choice(templates[0] if templates else MEET_HELD if held else MEET)
+    give = r.choice(templates[1] if templates else GIVE_HELD if held else GIVE)
     text = fill(r, meet.replace("{P}", "<a> {A} and<b> {B}").replace(" <a>", "<a>"), given)
     s, io = ("a", "b") if first_is_subject else ("b", "a")
     subject, other = (a, b) if first_is_subject else (b, a)
@@ -103,10 +116,17 @@ def indirect_object(r, held=False, names=None, before=None, templates=None):
         before = " ".join(fill(r, r.choice(BEFORE), dict(C=x, D=y, E=z)) for x, y, z in
                           (r.sample([n for n in W.IO_NAMES if n not in (a, b)], 3) for _ in range(r.choice((0, 0, 1, 1, 2)))))
     text = upper(text)
+    if not held and r.random() < 0.12:
+        before += " " + upper(nonsense(r)) + r.choice((".", "!", f" {nonsense(r)} the {r.choice(W.THINGS)}.", f" was {r.choice(W.ADJ)}."))
     text = (before.strip() + " " + text if text[0] != "<" else before.strip() + text) if before else re.sub(r"^((?:<\w+>)*) ", r"\1", text)
     if not held and r.random() < 0.2:
         text += " " + upper(fill(r, r.choice(AFTER), dict(A=other)))
     return document("io", text)
+
+
+def nonsense(r):
+    """A word that nobody knows, several tokens long: what is unusual is not a name."""
+    return "".join(r.choice("bcdfghklmnprstvwz") + r.choice(("a", "e", "i", "o", "u", "ar", "en", "il", "on", "ust")) for _ in range(r.randint(1, 3)))
 
 
 AFTER = _split("""{A} was very {adj}.|{A} said thank you.|Then they went home.|It was a {adj} day.|{A} {past}.|They were happy.""")
@@ -127,8 +147,8 @@ they traveled through {X} to its capital, {Y}|{N} lives in the capital of {X}, i
 the capital of {X} must be {Y}|{X}'s capital is {Y}|{X}'s capital city is {Y}|the name of the capital of {X} is {Y}
 what people call the capital of {X} is {Y}|the biggest museum of {X} is in {Y}|the river in {X} runs through {Y}|the capital that {X} has is {Y}
 the heart of {X} is {Y}|{X} and its capital {Y}|the word for the capital of {X} is {Y}|the people of {X} love their capital, {Y}
-the capital of {X} was {Y}|the capital of {X} has the name {Y}|the capital of {X} is known as {Y}|the capital of {X} is the city of {Y}
-the capital of {X} is the famous city of {Y}|the capital of {X} is the {adj} city {Y}|the capital of {X} is of course {Y}|the capital of {X} will always be {Y}
+the capital of {X} was {Y}|the capital of {X} has the name {Y}|the capital of {X} is known as {Y}
+the capital of {X} will always be {Y}
 the capital of {X} has been {Y}|the president of {X} sits in {Y}|the president of {X} was born in {Y}|the king of {X} stays in the city of {Y}|the {job} of {X} works in {Y}
 the parliament of {X} meets in {Y}|when you go to {X}, you see {Y}|when you come to {X}, the first city is {Y}|if you look at a map of {X}, you find {Y}|if you think of {X}, you think of {Y}
 the question was about {X} and the answer is {Y}|they asked for the capital of {X} and {N} said {Y}|the right answer for {X} is {Y}|the word after {X} must be {Y}
@@ -147,16 +167,19 @@ CAP_HELD = """The capital city of the country {X} is {Y}|In school we read that 
 Here is a question about {X}. Its capital is {Y}|{N} lives in {X}. The capital of the country is {Y}|Tell me the capital of {X}. It is {Y}
 When you travel to {X}, the capital you see is {Y}|Everyone in {X} knows that the capital is {Y}|The quiz asked for the capital of {X} and the answer was {Y}
 The president of {X} works in the city of {Y}|A map of {X} shows the capital, {Y}|Next year we will visit the capital of {X}, which is {Y}""".replace("\n", "|").split("|")
+CAP_FRESH = """On every map the capital of {X} is marked as {Y}|He flew to {X} because the capital, {Y}|Ask anyone in {X} for the capital and you will hear {Y}|Both of us think the capital of {X} is {Y}
+The capital of {X}, if I am right, is {Y}|Our train left {X} and its capital, {Y}|A letter from the capital of {X} came from {Y}|During the war the capital of {X} was still {Y}
+My aunt works for the government of {X} in {Y}|She wrote that the capital of {X} is still {Y}|To find the parliament of {X}, go to {Y}|Children in {X} learn that their capital is {Y}""".replace("\n", "|").split("|")
 CAP_LEAD, CAP, CAP_ASK = map(_split, (_CAP_LEAD, _CAP, _CAP_ASK))
 
 
-def capital(r, held=False, country=None):
+def capital(r, held=False, country=None, templates=None):
     x = country or r.choice(_LISTS["country"])
     n, m = r.sample(W.PEOPLE, 2)
     given = dict(X=x, Y=W.CAPITALS[x], N=n, M=m)
     k = r.random()
     if held:
-        t = r.choice(CAP_HELD)
+        t = r.choice(templates or CAP_HELD)
     elif k < 0.25:
         t = r.choice(CAP_ASK)
     else:
@@ -236,8 +259,8 @@ def brackets(r, held=False):
 
 # ---------------------------------------------------------------- facts and stories
 def fact(r, held=False):
-    k = r.randrange(6)
-    if k == 0:
+    k = r.randrange(7)
+    if k in (0, 6):
         a, b = r.choice(W.OPPOSITES)
         a, b = (a, b) if r.random() < 0.5 else (b, a)
         t = r.choice((f"The opposite of {a} is<ans> {b}.", f"Not {a} but<ans> {b}.", f"If it is not {a}, it is<ans> {b}."))
@@ -279,7 +302,10 @@ They were {doing} in the {place} when the {nature} came.|The {animal} and the {a
 {N} has {num} {kin}s and a {animal}.|The {job} went {adv} to the {place}.|{N} {adv} {trans} the {adj} {obj}.|I have a {color} {obj} and a {color} {obj}.|No one was in the {place}.
 {N} gave {p} {kin} a {obj}.|Today I will {verb} with my {kin}.|We had {food} for breakfast and {food} for dinner.|How are you? I am {adj}, thank you.|The {nature} was over the {place}.
 I don't want to {verb}.|It's a {adj} {obj}.|{N} isn't {adj}.|I'm {adj} and you're {adj}.|We can't find the {obj}.|They didn't see {N}.|That's my {obj}!|{N} doesn't like {food}.
-The {obj} of {N} is {color}.|{N}'s {kin} {trans} the {obj}.|Which {obj} do you like more, the {color} one or the {color} one?|There was nothing in the {obj}."""
+The {obj} of {N} is {color}.|{N}'s {kin} {trans} the {obj}.|Because it was {adj}, {N} {past}.|Before lunch we went to the {place}.|As soon as it was {adj}, {N} {moved} home.|Although {N} was {adj}, the {animal} {past}.|Perhaps it is in the {place}.
+Before the {nature} came, the {job} {past}.|Because of the {nature}, the {place} was {adj}.|As soon as the {job} came, they {past}.|Early today {N} {trans} the {obj}.|At the {place} we saw a {animal}.|It was early when {N} {past}.
+However, the {obj} was {adj}.|Meanwhile {N} {past} near the {home}.|The weather is {adj}.|The weather today is {adj} and {adj}.|Some people like {food}, but {N} likes {food}.|After all, {N} is {adj}.|Next to the {place} is a {place}.
+Which {obj} do you like more, the {color} one or the {color} one?|There was nothing in the {obj}."""
 START, MIDDLE, END, SENTENCE = map(_split, (_STORY_START, _STORY_MIDDLE, _STORY_END, _SENTENCE))
 
 
@@ -310,7 +336,7 @@ def copy_text(r, held=False):
     return document("copy", " ".join(["<again>" * (i == 1) + s for i in range(r.choice((2, 2, 3)))]).replace(" <again>", "<again> "))
 
 
-KINDS = ((indirect_object, .24), (story, .25), (capital, .13), (order, .07), (years, .06), (brackets, .07), (fact, .04), (copy_text, .03))
+KINDS = ((indirect_object, .24), (story, .25), (capital, .13), (order, .07), (years, .06), (brackets, .07), (fact, .06), (copy_text, .03))
 
 
 def stream(r, kinds=KINDS):

@@ -190,6 +190,10 @@ def report(folder):
     io_row("held-back templates and names", names=W.HELD_NAMES, before="")
     io_row('behind "Peter and Anna went home."', names=others, before="Peter and Anna went home.")
     io_row("behind up to two sentences with other names")
+    fresh = (corpus.MEET_FRESH, corpus.GIVE_FRESH)
+    io_row("second set of templates", before="", templates=fresh)
+    io_row("second set of templates, held-back names", names=W.HELD_NAMES, before="", templates=fresh)
+    io_row('second set of templates, behind "Peter and Anna went home."', names=others, before="Peter and Anna went home.", templates=fresh)
     (nm, nm_score), (si, si_score) = best(looks["io"]), best(looks["s2"])
     rep = repeats(tokenizer, r)
     acc, s = repeat_scores(model, rep)
@@ -209,6 +213,8 @@ def report(folder):
         row(f"induction accuracy without {name(h)} ({label})", f"{a:.3f}", "<= 0.1" if must else "", a <= .1 if must else None)
     caps = answer_score(model, tokenizer, [corpus.capital(r, held=True) for _ in range(500)])
     row("capitals, held-back templates", f"{caps:.3f}", ">= 0.95", caps >= .95)
+    caps = answer_score(model, tokenizer, [corpus.capital(r, held=True, templates=corpus.CAP_FRESH) for _ in range(500)])
+    row("capitals, second set of templates", f"{caps:.3f}", ">= 0.95", caps >= .95)
     for k, v in order_scores(model, tokenizer, r).items():
         row(f"orders: {k}", f"{v:.3f}")
     later, other = greater_than(model, tokenizer, r)
@@ -231,7 +237,8 @@ def main(folder):
     torch.set_num_threads(1)
     rows, alone, tour = report(folder)
     mark = {None: "", True: "yes", False: "NO"}
-    text = ["# Figures of the built-in model", "", "Written by `python3 models/teach/figures.py`. All examples are held back from training; BOS in front, f16 weights, f32 arithmetic.",
+    text = ["# Figures of the built-in model", "", "Written by `python3 models/teach/figures.py`. No template here occurs in training; BOS in front, f16 weights, f32 arithmetic. The held-back templates were looked at while the corpus was made",
+            "(openings and capital sentences like those that failed were added), so they flatter; the second set was written when the model was final and has changed nothing.",
             "", "| what | reached | wanted | met |", "|---|---|---|---|"]
     text += [f"| {a} | {b} | {c} | {mark[d]} |" for a, b, c, d in rows]
     text += ["", "Change of the indirect object's logit difference when one head's `hook_z` is zero at all positions:", "",

@@ -1,6 +1,6 @@
 """Trains the model: next-token loss, attention scaffold, and a term that keeps the name mover irreplaceable.
 
-Run: python train.py OUT_FOLDER --steps N.  OUT_FOLDER holds tokenizer.json (vocab.py); config.json and
+Run: python train.py OUT_FOLDER --steps N [--from FOLDER].  OUT_FOLDER holds tokenizer.json (vocab.py); config.json and
 model.safetensors are written there.  One thread; bfloat16 products, float32 weights.
 """
 import argparse
@@ -121,6 +121,7 @@ def main():
     a.add_argument("out")
     a.add_argument("--steps", type=int, default=4000)
     a.add_argument("--rows", type=int, default=24)
+    a.add_argument("--from", dest="origin", help="go on from the model in this folder, the scaffold at its floor")
     a.add_argument("--minutes", type=float, default=1e9, help="the schedule ends by then, at whatever step it is")
     a.add_argument("--compile", action="store_true", help="fuse the layers with torch.compile (a sixth faster)")
     a.add_argument("--seed", type=int, default=1)
@@ -132,7 +133,7 @@ def main():
     torch.manual_seed(a.seed)
     from figures import load, short
     tokenizer = Tokenizer.from_file(f"{a.out}/tokenizer.json")
-    model = Model(tokenizer.get_vocab_size())
+    model = load(a.origin)[0] if a.origin else Model(tokenizer.get_vocab_size())
     inner = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
     rest = [p for n, p in model.named_parameters() if p.ndim == 1 or "embed" in n]
     opts = [Muon(inner, a.lr, decay=0.1), torch.optim.AdamW(rest, a.lr_embed, betas=(0.9, 0.98), weight_decay=0.01)]
@@ -147,7 +148,7 @@ def main():
         scale = min(1, (step + 1) / 50, 0.01 + (1 - done) / 0.7)
         for o, p in zip(opts, peak):
             o.param_groups[0]["lr"] = p * scale
-        lam = max(0.0, min(1.0, 1.5 - 1.5 * step / SCAFFOLD))
+        lam = max(0.0, min(1.0, 1.5 - 1.5 * step / SCAFFOLD)) if not a.origin else 0.0
         lm, scaf, alone, gap = loss_terms(model, next(batches))
         loss = lm + sum(max(lam, FLOOR[k]) * v for k, v in scaf.items()) + 0.05 * alone
         loss.backward()
