@@ -39,7 +39,8 @@ static char *section(const char *page, const char *command)
     const char *begin = strstr(page, mark);
     if (!begin)
         fail_msg("docs/headless.md says nothing of %s", command);
-    const char *end = strstr(begin + 1, "\n\n");
+    begin += strlen(mark);
+    const char *end = strstr(begin, "\n\n");
     return strndup(begin, end ? (size_t)(end - begin) : strlen(begin));
 }
 
