@@ -298,7 +298,7 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
     if (!site_is_pattern(pattern) || find_row(cfg, pattern, &layer))
         return pick_one(cfg, pattern, out, e);
     int n = pick_sites(cfg, pattern, out, e);
-    if (n > 0)
+    if (n > 0 || n == ERR_SYSTEM)
         return n;
     char text[VARIANTS][LIMIT_PATTERN];
     int n_texts = variants(cfg, pattern, text);

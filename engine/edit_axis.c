@@ -19,11 +19,6 @@ struct interval {
     int32_t lo, hi; /* both included */
 };
 
-static enum site_dim dim_at(const struct edit_axis_at *at)
-{
-    return site_table[at->site.id].dims[at->axis];
-}
-
 /* ---- token anchors --------------------------------------------------------------------------------- */
 
 static const char *trimmed(const char *s, int32_t *len)
@@ -115,11 +110,11 @@ static int fail_token(const struct edit_axis_at *at, const struct edit_place *p,
 
 static int find_token(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out, struct err *e)
 {
-    enum site_dim d = dim_at(at);
+    enum site_dim d = at->dim;
     char token[TOKEN_SHOWN];
     if (d != DIM_POS && d != DIM_DEST && d != DIM_SRC)
         return err_set(e, ERR_BAD_INPUT, "token %s for axis %s · a token stands for a position; %s goes 0..%d",
-                       shown(p->text, p->len, token), site_dim_name(d), site_dim_name(d), (int)at->size - 1);
+                       shown(p->text, p->len, token), at->word, at->word, (int)at->size - 1);
     if (!at->ctx->token_text)
         return err_set(e, ERR_BAD_INPUT, "token %s, but there is no tokenizer · use a position 0..%d",
                        shown(p->text, p->len, token), (int)at->size - 1);
@@ -150,10 +145,9 @@ static int place_inside(const struct edit_axis_at *at, const struct edit_place *
     if (rc)
         return rc;
     if (v < 0 || v >= at->size) {
-        const char *dim = site_dim_name(dim_at(at));
-        char name[LIMIT_NAME];
+        const char *dim = at->word;
         return err_set(e, ERR_BAD_INPUT, "%s %d is out of range · %s has %s 0..%d or -%d..-1", dim, (int)p->value,
-                       site_name(at->site, name), dim, (int)at->size - 1, (int)at->size);
+                       at->name, dim, (int)at->size - 1, (int)at->size);
     }
     *out = (int32_t)v;
     return 0;
@@ -161,7 +155,7 @@ static int place_inside(const struct edit_axis_at *at, const struct edit_place *
 
 static int fail_empty(const struct edit_axis_at *at, int64_t lo, int64_t hi, struct err *e)
 {
-    const char *dim = site_dim_name(dim_at(at));
+    const char *dim = at->word;
     return err_set(e, ERR_BAD_INPUT, "%s %lld:%lld selects nothing · it goes 0..%d", dim, (long long)lo, (long long)hi,
                    (int)at->size - 1);
 }
@@ -252,7 +246,7 @@ static int resolve_set(struct edit_axis *out, const struct edit_sel *sel, const 
             rc = place_inside(at, &span->hi, &iv[i].hi, e);
         if (!rc && iv[i].hi < iv[i].lo)
             rc = err_set(e, ERR_BAD_INPUT, "%s {%d..%d} runs backwards · write the smaller end first",
-                         site_dim_name(dim_at(at)), (int)iv[i].lo, (int)iv[i].hi);
+                         at->word, (int)iv[i].lo, (int)iv[i].hi);
     }
     if (!rc)
         rc = store_intervals(out, iv, merge(iv, sel->n), at, e);

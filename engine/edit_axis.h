@@ -1,4 +1,4 @@
-/* edit_axis.h - what one selection means on one axis of one site; private to edit_resolve.c. */
+/* edit_axis.h - what one selection means on one axis of one hook; private to edit_resolve.c, edit_alias.c. */
 #ifndef EDIT_AXIS_H
 #define EDIT_AXIS_H
 
@@ -11,9 +11,10 @@ void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes);
 
 struct edit_axis_at {
     const struct edit_context *ctx;
-    struct site_ref site;
-    int axis;
-    int32_t size; /* of the axis, >= 1 */
+    const char *name;   /* of the hook, for messages */
+    enum site_dim dim;  /* DIM_NONE: heads joined into columns */
+    const char *word;   /* what the axis is called */
+    int32_t size;       /* of the axis, >= 1 */
     struct edit_chunk **chunks;
 };
 

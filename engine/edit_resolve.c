@@ -2,8 +2,8 @@
  * numbers, and what an edit can reach (row_min, full) is decided.
  *
  * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
- * tests/engine/test_edit_resolve.c and tests/fuzz/fuzz_edit.c. */
-#include "edit_axis.h"
+ * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
+#include "edit_alias.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,7 +21,6 @@ struct resolver {
     const struct edit_context *ctx;
     struct edit_program *prog;
     struct arena *arena;
-    struct site_ref *sites; /* room for all of the model's */
     int32_t cap;            /* of prog->acts */
     int32_t edit;           /* the edit at hand */
     const struct edit *ed;
@@ -64,63 +63,89 @@ void edit_program_free(struct edit_program *p)
     free(a);
 }
 
-/* ---- one edit on one site -------------------------------------------------------------------------- */
+/* ---- one edit on one hook --------------------------------------------------------------------------- */
 
-/* The axis of a site that a selection names, or -1. */
-static int axis_of(const struct config *cfg, enum site_id id, enum site_dim dim)
+/* The axes of a site, or of an alias that has others. */
+struct target {
+    char name[LIMIT_NAME];
+    int rank;
+    enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined, an axis without a name */
+    const char *words[SITE_RANK_MAX];
+    int64_t shape[SITE_RANK_MAX];
+};
+
+static struct target target_site(const struct edit_context *ctx, struct site_ref site)
 {
-    for (int i = 0; i < site_table[id].rank; i++) {
-        enum site_dim d = site_table[id].dims[i];
-        if (d == dim || (d == DIM_KV_HEAD && dim == DIM_HEAD && cfg->n_kv_heads == cfg->n_heads))
-            return i;
+    struct target t = {.rank = site_shape(ctx->cfg, site.id, ctx->n_pos, t.shape)};
+    site_name(site, t.name);
+    for (int i = 0; i < t.rank; i++) {
+        t.dims[i] = site_table[site.id].dims[i];
+        t.words[i] = site_dim_name(t.dims[i]);
     }
+    return t;
+}
+
+static struct target target_alias(const struct edit_context *ctx, const struct alias_pick *pick)
+{
+    if (pick->value.form == FORM_SITE) {
+        struct target t = target_site(ctx, pick->value.site[0]);
+        memcpy(t.name, pick->name, sizeof t.name);
+        return t;
+    }
+    struct target t = {.rank = alias_shape(ctx->cfg, &pick->value, ctx->n_pos, t.shape, t.words), .dims = {DIM_POS}};
+    memcpy(t.name, pick->name, sizeof t.name);
+    return t;
+}
+
+/* The axis that a selection names, or -1. */
+static int axis_of(const struct config *cfg, const struct target *t, enum site_dim dim)
+{
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i] == dim || (t->dims[i] == DIM_KV_HEAD && dim == DIM_HEAD && cfg->n_kv_heads == cfg->n_heads))
+            return i;
     return -1;
 }
 
 /* "pos 7, head 12, d_head 64" */
-static const char *axes_text(const struct resolver *r, enum site_id id, char buf[120])
+static const char *axes_text(const struct target *t, char buf[120])
 {
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(r->ctx->cfg, id, r->ctx->n_pos, shape), at = 0;
-    for (int i = 0; i < rank; i++)
-        at += snprintf(buf + at, 120 - (size_t)at, "%s%s %lld", i ? ", " : "", site_dim_name(site_table[id].dims[i]),
-                       (long long)shape[i]);
+    int at = 0;
+    for (int i = 0; i < t->rank; i++)
+        at += snprintf(buf + at, 120 - (size_t)at, "%s%s %lld", i ? ", " : "", t->words[i], (long long)t->shape[i]);
     return buf;
 }
 
 /* Which selection belongs to which axis; NULL selects all. */
-static int match_axes(struct resolver *r, struct site_ref site, const struct edit_sel *map[SITE_RANK_MAX])
+static int match_axes(struct resolver *r, const struct target *t, const struct edit_sel *map[SITE_RANK_MAX])
 {
-    char name[LIMIT_NAME], axes[120];
+    char axes[120];
     for (int i = 0; i < SITE_RANK_MAX; i++)
         map[i] = NULL;
     for (int i = 0; i < r->ed->n_sels; i++) {
         const struct edit_sel *sel = &r->ed->sels[i];
-        int axis = sel->dim == DIM_NONE ? i : axis_of(r->ctx->cfg, site.id, sel->dim);
+        int axis = sel->dim == DIM_NONE ? i : axis_of(r->ctx->cfg, t, sel->dim);
         if (sel->dim != DIM_NONE && axis < 0)
-            return err_set(r->e, ERR_BAD_INPUT, "no axis %s · %s has %s", site_dim_name(sel->dim),
-                           site_name(site, name), axes_text(r, site.id, axes));
-        if (axis >= site_table[site.id].rank)
-            return err_set(r->e, ERR_BAD_INPUT, "%d indices · %s has %s", (int)r->ed->n_sels, site_name(site, name),
-                           axes_text(r, site.id, axes));
+            return err_set(r->e, ERR_BAD_INPUT, "no axis %s · %s has %s", site_dim_name(sel->dim), t->name,
+                           axes_text(t, axes));
+        if (axis >= t->rank)
+            return err_set(r->e, ERR_BAD_INPUT, "%d indices · %s has %s", (int)r->ed->n_sels, t->name,
+                           axes_text(t, axes));
         if (map[axis])
-            return err_set(r->e, ERR_BAD_INPUT, "axis %s is given twice · %s has %s", site_dim_name(sel->dim),
-                           site_name(site, name), axes_text(r, site.id, axes));
+            return err_set(r->e, ERR_BAD_INPUT, "axis %s is given twice · %s has %s", site_dim_name(sel->dim), t->name,
+                           axes_text(t, axes));
         map[axis] = sel;
     }
     return 0;
 }
 
-static int resolve_axes(struct resolver *r, struct edit_act *act)
+static int resolve_axes(struct resolver *r, const struct target *t, struct edit_axis axis[SITE_RANK_MAX])
 {
     const struct edit_sel *map[SITE_RANK_MAX];
-    int64_t shape[SITE_RANK_MAX];
-    act->rank = site_shape(r->ctx->cfg, act->site.id, r->ctx->n_pos, shape);
-    if (match_axes(r, act->site, map))
+    if (match_axes(r, t, map))
         return ERR_BAD_INPUT;
-    for (int i = 0; i < act->rank; i++) {
-        struct edit_axis_at at = {r->ctx, act->site, i, (int32_t)shape[i], &r->arena->chunks};
-        int rc = edit_axis_resolve(&act->axis[i], map[i], &at, r->e);
+    for (int i = 0; i < t->rank; i++) {
+        struct edit_axis_at at = {r->ctx, t->name, t->dims[i], t->words[i], (int32_t)t->shape[i], &r->arena->chunks};
+        int rc = edit_axis_resolve(&axis[i], map[i], &at, r->e);
         if (rc)
             return rc;
     }
@@ -202,6 +227,25 @@ static int add_act(struct resolver *r, const struct edit_act *act)
     return 0;
 }
 
+/* The edit on one site, its axes known. */
+static int finish_act(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
+{
+    const struct edit *ed = r->ed;
+    struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
+                           .rank = site_table[site.id].rank, .edit = r->edit};
+    memcpy(act.axis, axis, sizeof act.axis);
+    if (ed->value == EDIT_FROM) {
+        int rc = source_index(r, &act.source);
+        if (rc)
+            return rc;
+        act.source_name = r->prog->sources[act.source];
+    }
+    r->prog->needs_base |= ed->value == EDIT_MEAN;
+    act.full = unmasks(ed, site.id) && axis_max(&act.axis[2]) > axis_min(&act.axis[1]);
+    act.row_min = axis_min(&act.axis[site_row_axis(site.id)]);
+    return add_act(r, &act);
+}
+
 static int resolve_site(struct resolver *r, struct site_ref site)
 {
     const char *refusal = site_refusal(r->ctx->cfg, site.id);
@@ -210,45 +254,61 @@ static int resolve_site(struct resolver *r, struct site_ref site)
         return err_set(r->e, ERR_BAD_INPUT, "%s is not available · %s", site_name(site, name), refusal);
     if (site.id == SITE_TOKENS && check_tokens(r))
         return ERR_BAD_INPUT;
-
-    const struct edit *ed = r->ed;
-    struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
-                           .edit = r->edit};
-    int rc = 0;
+    struct edit_axis axis[SITE_RANK_MAX] = {{0}};
     /* the sites of a pattern mostly have the same axes: share the lists with the act before */
     const struct edit_act *prev = r->prog->n_acts ? &r->prog->acts[r->prog->n_acts - 1] : NULL;
     if (prev && prev->edit == r->edit && prev->site.id == site.id) {
-        act.rank = prev->rank;
-        memcpy(act.axis, prev->axis, sizeof act.axis);
+        memcpy(axis, prev->axis, sizeof axis);
     } else {
-        rc = resolve_axes(r, &act);
+        struct target t = target_site(r->ctx, site);
+        int rc = resolve_axes(r, &t, axis);
+        if (rc)
+            return rc;
     }
-    if (!rc && ed->value == EDIT_FROM) {
-        rc = source_index(r, &act.source);
-        act.source_name = rc ? NULL : r->prog->sources[act.source];
-    }
-    if (rc)
-        return rc;
-    r->prog->needs_base |= ed->value == EDIT_MEAN;
-    act.full = unmasks(ed, site.id) && axis_max(&act.axis[2]) > axis_min(&act.axis[1]);
-    act.row_min = axis_min(&act.axis[site_row_axis(site.id)]);
-    return add_act(r, &act);
+    return finish_act(r, site, axis);
 }
 
+/* An alias with other axes than the sites it is made of. */
+static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
+{
+    struct target t = target_alias(r->ctx, pick);
+    struct edit_axis axis[SITE_RANK_MAX] = {{0}};
+    struct edit_part *parts = NULL;
+    if (pick->value.n_edits == 0)
+        return err_set(r->e, ERR_BAD_INPUT, "%s cannot be edited · %s", pick->name, pick->value.why);
+    int rc = resolve_axes(r, &t, axis);
+    int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
+    rc = n < 0 ? n : 0;
+    for (int i = 0; i < n && !rc; i++)
+        rc = finish_act(r, parts[i].site, parts[i].axis);
+    free(parts);
+    return rc;
+}
+
+/* Does the alias have the axes of the one site that an edit of it changes? */
+static bool is_site(const struct alias_value *v)
+{
+    return v->form == FORM_SITE && v->n_edits == 1 && !v->spread;
+}
+
+/* Same axes next to each other. */
 static int by_id(const void *a, const void *b)
 {
-    const struct site_ref *x = a, *y = b;
-    return x->id != y->id ? (x->id > y->id) - (x->id < y->id) : (x->layer > y->layer) - (x->layer < y->layer);
+    const struct alias_value *v = &((const struct alias_pick *)a)->value, *w = &((const struct alias_pick *)b)->value;
+    struct site_ref x = v->site[0], y = w->site[0];
+    return x.id != y.id ? (x.id > y.id) - (x.id < y.id) : (x.layer > y.layer) - (x.layer < y.layer);
 }
 
 static int resolve_edit(struct resolver *r)
 {
     char text[100];
-    int n = site_select(r->ctx->cfg, r->ed->pattern, r->sites, r->e), rc = n < 0 ? n : 0;
+    struct alias_pick *picks = NULL;
+    int n = alias_select(r->ctx->cfg, r->ed->pattern, &picks, r->e), rc = n < 0 ? n : 0;
     if (n > 1)
-        qsort(r->sites, (size_t)n, sizeof *r->sites, by_id); /* same axes next to each other */
+        qsort(picks, (size_t)n, sizeof *picks, by_id);
     for (int i = 0; i < n && !rc; i++)
-        rc = resolve_site(r, r->sites[i]);
+        rc = is_site(&picks[i].value) ? resolve_site(r, picks[i].value.edit[0]) : resolve_alias(r, &picks[i]);
+    free(picks);
     if (rc) {
         bool cut = edit_print(r->ed, text, sizeof text) >= (int)sizeof text;
         err_prefix(r->e, "edit %d: %s%s", (int)r->edit + 1, text, cut ? "…" : "");
@@ -276,7 +336,13 @@ static int by_stage(const void *a, const void *b)
         return sx < sy ? -1 : 1;
     if (x->site.id != y->site.id)
         return x->site.id < y->site.id ? -1 : 1;
-    return (x->edit > y->edit) - (x->edit < y->edit);
+    if (x->edit != y->edit)
+        return x->edit < y->edit ? -1 : 1;
+    /* parts of one edit are disjoint; any order will do, but the same every time */
+    for (int i = 1; i < SITE_RANK_MAX; i++)
+        if (axis_min(&x->axis[i]) != axis_min(&y->axis[i]))
+            return axis_min(&x->axis[i]) < axis_min(&y->axis[i]) ? -1 : 1;
+    return 0;
 }
 
 static bool is_attention(const struct edit_act *act)
@@ -326,9 +392,8 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
     if (n > 0 && ctx->n_pos < 1)
         return err_set(e, ERR_BAD_INPUT, "edits on an empty prompt · give it a token");
     struct edit_program *p = program_new(n);
-    struct site_ref *sites = malloc(((size_t)ctx->cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
-    int rc = p && sites ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
-    struct resolver r = {.ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .sites = sites, .e = e};
+    int rc = p ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
+    struct resolver r = {.ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .e = e};
     for (int32_t i = 0; i < n && !rc; i++) {
         if (on && !on[i])
             continue;
@@ -336,7 +401,6 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         r.ed = edits[i];
         rc = resolve_edit(&r);
     }
-    free(sites);
     if (rc) {
         edit_program_free(p);
         return rc;
