@@ -21,6 +21,7 @@ enum {
     LIMIT_TOKEN_BYTES = 1 << 12,   /* bytes of one added token */
     LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
     LIMIT_TENSORS = 1 << 18,
+    LIMIT_STACK_BYTES = 1 << 30,   /* of one stack of residual components */
     LIMIT_SHARDS = 4096
 };
 

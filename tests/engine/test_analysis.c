@@ -1,0 +1,160 @@
+/* test_analysis.c - residual stacks, logit attributions and the head detector against TransformerLens' own values. */
+#include "fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis.h"
+#include "process.h"
+
+struct opened { struct fixture f; struct safetensors *ref; struct run *r; };
+
+static struct opened open_processed(const char *name)
+{
+    struct opened o = { .f = fixture_open(name), .ref = fixture_file(name, "analysis.safetensors") };
+    struct err e = { 0 };
+    struct run_options opt = { 0 };
+    assert_int_equal(process_model(o.f.m, PROCESS_USUAL, &e), 0);
+    o.r = run_create(o.f.m, NULL, &opt, &e);
+    assert_int_equal(run_sync(o.r, o.f.tokens, o.f.n, NULL, NULL, NULL, &e), 0);
+    return o;
+}
+
+static void close_processed(struct opened *o)
+{
+    run_free(o->r);
+    safetensors_close(o->ref);
+    fixture_close(&o->f);
+}
+
+static const char *const names[] = { "gpt2", "gpt_neox", "llama" };
+
+static void test_stacks(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct opened o = open_processed(names[i]);
+        int32_t answer = atoi(safetensors_metadata(o.ref, "answer")), wrong = atoi(safetensors_metadata(o.ref, "wrong"));
+        for (enum stack_kind k = 0; k < STACK_KIND_COUNT; k++) {
+            char key[80];
+            struct stack s;
+            struct err e = { 0 };
+            if (stack_make(&s, o.r, k, -1, o.f.n - 1, o.f.n, &e))
+                fail_msg("%s", e.text);
+            snprintf(key, sizeof key, "labels.%s", stack_kind_name(k));
+            struct js_doc *labels = fixture_json(o.ref, key);
+            assert_int_equal(js_count(js_root(labels)), s.n);
+            for (int32_t c = 0; c < s.n; c++) {
+                const char *want;
+                assert_int_equal(js_string(js_at(js_root(labels), (size_t)c), &want, NULL, NULL), 0);
+                assert_string_equal(s.label[c], want);
+            }
+            snprintf(key, sizeof key, "stack.%s", stack_kind_name(k));
+            const struct st_tensor *t = safetensors_find(o.ref, key);
+            assert_int_equal(t->shape[0], s.n);
+            double d = fixture_error(s.values, t->data, (size_t)s.n * (size_t)s.d_model);
+            if (!(d <= 1e-5))
+                fail_msg("%s %s: components differ by %g", names[i], key, d);
+            float *attrs = malloc((size_t)s.n * sizeof *attrs);
+            double constant;
+            assert_int_equal(stack_logit_attrs(&s, o.r, o.f.n - 1, answer, wrong, attrs, &constant, &e), 0);
+            snprintf(key, sizeof key, "attrs.%s", stack_kind_name(k));
+            d = fixture_error(attrs, safetensors_find(o.ref, key)->data, (size_t)s.n);
+            if (!(d <= 1e-5))
+                fail_msg("%s %s: attributions differ by %g", names[i], key, d);
+            free(attrs);
+            stack_free(&s);
+            js_close(labels);
+        }
+        close_processed(&o);
+    }
+}
+
+/* Every stack that sums to the stream accounts for the whole logit difference, raw weights and biases included. */
+static void test_sums(void **state)
+{
+    (void)state;
+    char **all = fixture_names(true);
+    for (char **name = all; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        struct err e = { 0 };
+        struct run_options opt = { 0 };
+        struct run *r = run_create(f.m, NULL, &opt, &e);
+        assert_int_equal(run_sync(r, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+        float *logits = malloc((size_t)f.m->cfg.d_vocab * sizeof *logits);
+        assert_int_equal(lens_logits(r, 3, logits, &e), 0);
+        for (enum stack_kind k = STACK_DECOMPOSED; k < STACK_KIND_COUNT; k++) {
+            struct stack s;
+            assert_int_equal(stack_make(&s, r, k, k == STACK_NEURONS ? 1 : -1, 3, 4, &e), 0);
+            float *attrs = malloc((size_t)s.n * sizeof *attrs);
+            double sum;
+            assert_int_equal(stack_logit_attrs(&s, r, 3, 2, 7, attrs, &sum, &e), 0);
+            for (int32_t i = 0; i < s.n; i++)
+                sum += (double)attrs[i];
+            double want = (double)logits[2] - (double)logits[7];
+            if (!(fabs(sum - want) <= 2e-5 * fmax(1, fabs(want))))
+                fail_msg("%s %s: sums to %g, the logit difference is %g", *name, stack_kind_name(k), sum, want);
+            free(attrs);
+            stack_free(&s);
+        }
+        free(logits);
+        run_free(r);
+        fixture_close(&f);
+    }
+    fixture_names_free(all);
+}
+
+static void test_detect(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        struct opened o = open_processed(names[i]);
+        for (enum head_pattern p = 0; p < HEAD_PATTERN_COUNT; p++)
+            for (int k = 0; k < 8; k++) {
+                struct detect_options opt = { .exclude_bos = k & 2, .exclude_current_token = k & 1, .abs = k & 4 };
+                char key[80];
+                float scores[64];
+                snprintf(key, sizeof key, "detect.%s.%s.%d%d", head_pattern_name(p), opt.abs ? "abs" : "mul", opt.exclude_bos, opt.exclude_current_token);
+                const struct st_tensor *t = safetensors_find(o.ref, key);
+                assert_non_null(t);
+                assert_int_equal(detect_head(o.r, p, &opt, scores, NULL), 0);
+                for (size_t s = 0; s < t->nbytes / sizeof(float); s++)
+                    if (!(fabs((double)scores[s] - (double)((const float *)t->data)[s]) <= (opt.abs ? 1.01e-3 : 1e-5)))
+                        fail_msg("%s %s [%zu]: %g, the library has %g", names[i], key, s, (double)scores[s], (double)((const float *)t->data)[s]);
+            }
+        close_processed(&o);
+    }
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct err e = { 0 };
+    struct run_options opt = { 0 };
+    struct run *r = run_create(f.m, NULL, &opt, &e);
+    assert_int_equal(run_sync(r, f.tokens, 1, NULL, NULL, NULL, &e), 0);
+    struct stack s;
+    struct detect_options d = { 0 };
+    float scores[64];
+    enum stack_kind k;
+    enum head_pattern p;
+    assert_int_equal(stack_make(&s, r, STACK_HEADS, -1, 0, 2, &e), ERR_BAD_INPUT);
+    assert_int_equal(stack_make(&s, r, STACK_NEURONS, 99, 0, 1, &e), ERR_BAD_INPUT);
+    assert_int_equal(detect_head(r, HEAD_PREVIOUS, &d, scores, &e), ERR_BAD_INPUT);
+    assert_int_equal(stack_kind_parse("heads", &k, &e), ERR_USAGE);
+    assert_int_equal(head_pattern_parse("induction", &p, &e), ERR_USAGE);
+    assert_non_null(strstr(e.text, "induction_head"));
+    run_free(r);
+    fixture_close(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stacks), cmocka_unit_test(test_sums), cmocka_unit_test(test_detect), cmocka_unit_test(test_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
