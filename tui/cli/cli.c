@@ -315,3 +315,17 @@ int cli_token(struct cli *c, const char *arg, int32_t *id)
     }
     return token_of_text(c, arg, id);
 }
+
+int cli_pair(struct cli *c, int32_t pair[2])
+{
+    const char *text = c->opt->pair, *slash = text ? strchr(text, '/') : NULL;
+    pair[0] = pair[1] = -1;
+    if (!text)
+        return 0;
+    if (!slash || slash == text || !slash[1])
+        return err_set(&c->err, ERR_USAGE, "--pair \"%s\" · two tokens with / between them: ' Mary/ John'", text);
+    char *first = strndup(text, (size_t)(slash - text));
+    int err = first ? cli_token(c, first, &pair[0]) : cli_memory(c);
+    free(first);
+    return err ? err : cli_token(c, slash + 1, &pair[1]);
+}

@@ -72,6 +72,8 @@ int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e);
 bool cli_has_bos(const struct cli *c);
 /* A token given by its id or its text; -1 for NULL. */
 int cli_token(struct cli *c, const char *arg, int32_t *id);
+/* --pair A/B as two ids, -1 without one. */
+int cli_pair(struct cli *c, int32_t pair[2]);
 
 /* Layers are checked here: ERR_BAD_INPUT with the range. */
 int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count);

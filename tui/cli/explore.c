@@ -8,20 +8,6 @@
 #include "cli.h"
 
 /* "A/B": two tokens, or -1, -1. */
-static int parse_pair(struct cli *c, int32_t pair[2])
-{
-    const char *text = c->opt->pair, *slash = text ? strchr(text, '/') : NULL;
-    pair[0] = pair[1] = -1;
-    if (!text)
-        return 0;
-    if (!slash || slash == text || !slash[1])
-        return err_set(&c->err, ERR_USAGE, "--pair \"%s\" · two tokens with / between them: ' Mary/ John'", text);
-    char *first = strndup(text, (size_t)(slash - text));
-    int err = first ? cli_token(c, first, &pair[0]) : cli_memory(c);
-    free(first);
-    return err ? err : cli_token(c, slash + 1, &pair[1]);
-}
-
 /* The prompt may also be the second word, and may be left out: the explorer asks for one. */
 static int read_prompt(struct cli *c, const char *word)
 {
@@ -52,7 +38,7 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
         x->app.tokens = c->tokens;
         x->app.n = c->n;
     }
-    return err ? err : parse_pair(c, x->app.pair);
+    return err ? err : cli_pair(c, x->app.pair);
 }
 
 int cli_explore(struct cli *c)

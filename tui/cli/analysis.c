@@ -1,0 +1,231 @@
+/* analysis.c - `borescope logit_attrs` and `borescope detect_head`: where an answer comes from (engine/analysis.h). */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "analysis.h"
+#include "cli.h"
+#include "slice.h"
+
+/* One attribution: of logit[a], or of logit[a] - logit[b], at one position. */
+struct attribution {
+    enum stack_kind kind;
+    int32_t pair[2], row, layer;
+    struct stack stack;
+    float *value; /* [stack.n] */
+    double constant, sum, logit;
+};
+
+/* --pair, --target, or the model's own first choice at that position. */
+static int choose_tokens(struct cli *c, struct attribution *a)
+{
+    struct lens_cell cell;
+    struct lens_top top;
+    int err = cli_pair(c, a->pair);
+    if (!err && a->pair[0] < 0)
+        err = cli_token(c, c->opt->target, &a->pair[0]);
+    if (!err && a->pair[0] < 0) {
+        err = lens_output(cli_run_shown(c), a->row, a->row + 1, 1, -1, &cell, &top, &c->err);
+        a->pair[0] = top.id;
+    }
+    return err;
+}
+
+static int choose_row(struct cli *c, struct attribution *a)
+{
+    struct slice s = {0};
+    int err = slice_parse(&s, c->opt->pos ? c->opt->pos : "-1", c->n, &c->err);
+    if (!err && s.n != 1)
+        err = err_set(&c->err, ERR_USAGE, "--pos \"%s\" · logit_attrs looks at one position", c->opt->pos);
+    a->row = err ? 0 : s.row[0];
+    free(s.row);
+    return err;
+}
+
+static int attribute(struct cli *c, struct attribution *a)
+{
+    struct run *r = cli_run_shown(c);
+    float *logits = malloc((size_t)c->m->cfg.d_vocab * sizeof *logits);
+    int err = logits ? stack_make(&a->stack, r, a->kind, a->layer, a->row, a->row + 1, &c->err) : cli_memory(c);
+    a->value = err ? NULL : malloc((size_t)a->stack.n * sizeof *a->value);
+    if (!err && !a->value)
+        err = cli_memory(c);
+    if (!err)
+        err = stack_logit_attrs(&a->stack, r, a->row, a->pair[0], a->pair[1], a->value, &a->constant, &c->err);
+    if (!err)
+        err = lens_logits(r, a->row, logits, &c->err);
+    if (!err) {
+        a->logit = (double)logits[a->pair[0]] - (a->pair[1] < 0 ? 0 : (double)logits[a->pair[1]]);
+        a->sum = a->constant;
+        for (int32_t i = 0; i < a->stack.n; i++)
+            a->sum += (double)a->value[i];
+    }
+    free(logits);
+    return err;
+}
+
+static void attrs_json(struct cli *c, const struct attribution *a)
+{
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    cli_json_head(c, &j);
+    cli_json_tokens(c, &j);
+    json_out_key(&j, "position");
+    json_out_int(&j, a->row);
+    static const char *const keys[2] = {"answer", "wrong"};
+    for (int k = 0; k < 2; k++) {
+        json_out_key(&j, keys[k]);
+        if (a->pair[k] < 0) {
+            json_out_null(&j);
+            continue;
+        }
+        cli_json_token(c, &j, a->pair[k]);
+        json_out_close(&j);
+    }
+    json_out_key(&j, "stack");
+    json_out_string(&j, stack_kind_name(a->kind));
+    json_out_key(&j, "components");
+    json_out_array(&j);
+    for (int32_t i = 0; i < a->stack.n; i++) {
+        json_out_object(&j);
+        json_out_key(&j, "label");
+        json_out_string(&j, a->stack.label[i]);
+        json_out_key(&j, "value");
+        json_out_float(&j, a->value[i]);
+        json_out_close(&j);
+    }
+    json_out_close(&j);
+    json_out_key(&j, "constant");
+    json_out_double(&j, a->constant);
+    json_out_key(&j, "sum");
+    json_out_double(&j, a->sum);
+    json_out_key(&j, "logit");
+    json_out_double(&j, a->logit);
+    json_out_close(&j);
+    json_out_end(&j);
+}
+
+static int attrs_table(struct cli *c, const struct attribution *a)
+{
+    static const struct table_column columns[] = {{"component", TABLE_TEXT, 0, 0, 0}, {"logit", TABLE_NUMBER, 4, 0, 0}};
+    cli_head(c);
+    if (!c->opt->tsv) {
+        bytes_addf(&c->out, "# %s at position %d: ", stack_kind_name(a->kind), (int)a->row);
+        cli_plain_token(c, a->pair[0]);
+        if (a->pair[1] >= 0) {
+            bytes_add_string(&c->out, " - ");
+            cli_plain_token(c, a->pair[1]);
+        }
+        bytes_addf(&c->out, " = %.4f", a->logit);
+        if (a->kind != STACK_ACCUMULATED)
+            bytes_addf(&c->out, "; components and the constant %.4f sum to %.4f", a->constant, a->sum);
+        bytes_add_char(&c->out, '\n');
+    }
+    struct table *t = table_new(columns, 2);
+    for (int32_t i = 0; i < a->stack.n && t; i++) {
+        table_string(t, a->stack.label[i]);
+        table_number(t, a->value[i]);
+    }
+    return cli_table(c, t);
+}
+
+int cli_logit_attrs(struct cli *c)
+{
+    struct attribution a = {.kind = STACK_DECOMPOSED, .layer = -1};
+    int err = c->opt->stack ? stack_kind_parse(c->opt->stack, &a.kind, &c->err) : 0;
+    if (!err)
+        err = cli_model(c, true);
+    if (c->opt->given & ON(layer))
+        a.layer = c->opt->layer;
+    if (!err)
+        err = cli_prompt(c, false);
+    if (!err)
+        err = choose_row(c, &a);
+    if (!err)
+        err = cli_sync(c);
+    if (!err)
+        err = choose_tokens(c, &a);
+    if (!err)
+        err = attribute(c, &a);
+    if (!err && c->opt->json)
+        attrs_json(c, &a);
+    else if (!err)
+        err = attrs_table(c, &a);
+    stack_free(&a.stack);
+    free(a.value);
+    return err;
+}
+
+/* Scores of all heads for the patterns [first, last]. */
+static void detect_json(struct cli *c, const float *scores, int first, int last)
+{
+    int32_t heads = c->m->cfg.n_heads, n = heads * c->m->cfg.n_layers;
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    cli_json_head(c, &j);
+    cli_json_tokens(c, &j);
+    json_out_key(&j, "patterns");
+    json_out_array(&j);
+    for (int p = first; p <= last; p++) {
+        json_out_object(&j);
+        json_out_key(&j, "pattern");
+        json_out_string(&j, head_pattern_name((enum head_pattern)p));
+        json_out_key(&j, "scores");
+        json_out_array(&j);
+        for (int32_t l = 0; l < c->m->cfg.n_layers; l++)
+            json_out_floats(&j, scores + (size_t)p * (size_t)n + (size_t)l * (size_t)heads, (size_t)heads);
+        json_out_close(&j);
+        json_out_close(&j);
+    }
+    json_out_close(&j);
+    json_out_close(&j);
+    json_out_end(&j);
+}
+
+static int detect_table(struct cli *c, const float *scores, int first, int last)
+{
+    int32_t heads = c->m->cfg.n_heads, n = heads * c->m->cfg.n_layers;
+    struct table_column columns[1 + HEAD_PATTERN_COUNT] = {{"head", TABLE_TEXT, 0, 0, 0}};
+    for (int p = first; p <= last; p++)
+        columns[1 + p - first] = (struct table_column){head_pattern_name((enum head_pattern)p), TABLE_NUMBER, 3, 0, 0};
+    cli_head(c);
+    struct table *t = table_new(columns, 2 + last - first);
+    for (int32_t i = 0; i < n && t; i++) {
+        char label[32];
+        snprintf(label, sizeof label, "L%dH%d", (int)(i / heads), (int)(i % heads));
+        table_string(t, label);
+        for (int p = first; p <= last; p++)
+            table_number(t, scores[(size_t)p * (size_t)n + (size_t)i]);
+    }
+    return cli_table(c, t);
+}
+
+int cli_detect_head(struct cli *c)
+{
+    const struct options *o = c->opt;
+    enum head_pattern only = HEAD_PREVIOUS;
+    int err = o->pattern ? head_pattern_parse(o->pattern, &only, &c->err) : 0;
+    if (!err)
+        err = cli_model(c, true);
+    if (!err)
+        err = cli_prompt(c, false);
+    if (!err)
+        err = cli_sync(c);
+    if (err)
+        return err;
+    int first = o->pattern ? (int)only : 0, last = o->pattern ? (int)only : HEAD_PATTERN_COUNT - 1;
+    size_t n = (size_t)c->m->cfg.n_heads * (size_t)c->m->cfg.n_layers;
+    float *scores = calloc(HEAD_PATTERN_COUNT * n, sizeof *scores);
+    struct detect_options opt = {o->exclude_bos, o->exclude_current, o->abs_error};
+    err = scores ? 0 : cli_memory(c);
+    for (int p = first; p <= last && !err; p++)
+        err = detect_head(cli_run_shown(c), (enum head_pattern)p, &opt, scores + (size_t)p * n, &c->err);
+    if (!err && o->json)
+        detect_json(c, scores, first, last);
+    else if (!err)
+        err = detect_table(c, scores, first, last);
+    free(scores);
+    return err;
+}
