@@ -169,8 +169,9 @@ int stack_make(struct stack *out, struct run *r, enum stack_kind kind, int32_t l
     if (row0 < 0 || row0 >= row1 || row1 > run_length(r) || layer >= c->n_layers)
         return err_set(e, ERR_BAD_INPUT, "%s · rows %d..%d, layer %d · the prompt has 0..%d, the model 0..%d", kind_names[kind], row0,
                        row1 - 1, layer, run_length(r) - 1, c->n_layers - 1);
-    int64_t n = 3 + (int64_t)c->n_layers * (kind == STACK_NEURONS ? (layer < 0 ? c->d_mlp : 0) : kind == STACK_HEADS || kind == STACK_FULL ? c->n_heads + 1 : 2);
-    n += kind == STACK_NEURONS && layer >= 0 ? c->d_mlp : 0;
+    int64_t layers = kind == STACK_NEURONS && layer >= 0 ? 1 : c->n_layers;
+    int64_t each = kind == STACK_NEURONS ? c->d_mlp : kind == STACK_HEADS || kind == STACK_FULL ? c->n_heads + 1 : 2;
+    int64_t n = 3 + layers * each;
     struct builder b = { .s = { .rows = row1 - row0, .d_model = c->d_model }, .r = r, .row0 = row0, .e = e };
     int64_t bytes = n * (row1 - row0) * c->d_model * (int64_t)sizeof(float);
     if (bytes > LIMIT_STACK_BYTES)

@@ -23,10 +23,11 @@ void err_prefix(struct err *e, const char *fmt, ...)
         return;
     char old[sizeof e->text];
     memcpy(old, e->text, sizeof old);
+    old[sizeof old - 1] = '\0';
     va_list ap;
     va_start(ap, fmt);
     int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof e->text)
-        snprintf(e->text + n, sizeof e->text - (size_t)n, " · %s", old);
+        snprintf(e->text + n, sizeof e->text - (size_t)n, " · %.*s", (int)(sizeof e->text - 8 - (size_t)n), old);
 }

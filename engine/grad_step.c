@@ -137,7 +137,7 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
     struct run *r = w->r;
     struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x, wq = *model_weight(r->m, w->stage - 1, weight);
     int64_t rows = dx.shape[0], n = dx.shape[1], d = dx.shape[2], dh = dy.shape[2];
-    int rc = value(w, &(struct operand){ OPERAND_SITE, (int32_t)input }, &x, e);
+    int rc = value(w, &(struct operand){ OPERAND_SITE, input }, &x, e);
     for (int i = 1; !rc && i < 4; i++)
         rc = run_reserve(r, &w->temp[i], i == 1 ? 2 * rows * n : rows * n * d, e);
     if (rc)

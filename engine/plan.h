@@ -31,7 +31,7 @@ enum operand_kind {
 
 struct operand {
     enum operand_kind kind;
-    int32_t id; /* enum site_id or enum weight_id */
+    uint32_t id; /* enum site_id or enum weight_id */
 };
 
 /* When a step of an on-request site runs. */

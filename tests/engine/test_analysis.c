@@ -36,7 +36,8 @@ static void test_stacks(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         struct opened o = open_processed(names[i]);
-        int32_t answer = atoi(safetensors_metadata(o.ref, "answer")), wrong = atoi(safetensors_metadata(o.ref, "wrong"));
+        int32_t answer = (int32_t)strtol(safetensors_metadata(o.ref, "answer"), NULL, 10);
+        int32_t wrong = (int32_t)strtol(safetensors_metadata(o.ref, "wrong"), NULL, 10);
         for (enum stack_kind k = 0; k < STACK_KIND_COUNT; k++) {
             char key[80];
             struct stack s;
