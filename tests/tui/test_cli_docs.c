@@ -61,7 +61,8 @@ static void keys_are_explained(struct js_node n, const char *common, const char 
 static void every_field_is_explained(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "info", "check"};
+    static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "info", "check",
+                                           "logit_attrs", "detect_head", "loss"};
     size_t len;
     char *page = file_read("docs/headless.md", &len), *begin = strstr(page, "| field | meaning |");
     assert_non_null(begin);
