@@ -117,7 +117,7 @@ struct loop {
     struct frame frame;
     struct keys keys;
     bool draw, quit, asked;
-    int64_t drawn_ms, asked_ms; /* of the last frame and of the last request for new values */
+    int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
 };
 
 static int64_t now_ms(void)
@@ -209,8 +209,7 @@ static void ask(struct loop *l)
     if (w.n_stats)
         memcpy(stats, w.stats, (size_t)w.n_stats * sizeof *stats);
     last = w;
-    if (l->app->asking_changed)
-        l->asked_ms = now_ms();
+    l->asked_ms = now_ms();
     app_asked(l->app, session_request(l->session, &w));
 }
 
@@ -219,9 +218,10 @@ static void take_answers(struct loop *l)
     const struct snapshot *s = session_latest(l->session);
     if (!s)
         return;
+    if (s->complete || s->err.code)
+        l->asked_ms = 0;
     app_take(l->app, s);
     l->draw = l->asked = true; /* the pair may be known now */
-    l->asked_ms = 0;
 }
 
 /* Milliseconds until the next frame may be drawn; -1: there is nothing to draw. */
@@ -230,7 +230,7 @@ static int draw_in(const struct loop *l)
     if (!l->draw)
         return -1;
     int64_t now = now_ms(), at = l->drawn_ms + FRAME_MS;
-    if (l->asked_ms && l->asked_ms + GRACE_MS > at) /* the answer may be quick: spare a frame of old values */
+    if (l->asked_ms && l->asked_ms + GRACE_MS > at) /* the answer may be quick: spare a frame of old, dim values */
         at = l->asked_ms + GRACE_MS;
     return at > now ? (int)(at - now) : 0;
 }
