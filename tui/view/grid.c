@@ -138,7 +138,8 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
     st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) | (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
     canvas_fill(c, (struct rect){r.x, r.y, width, 1}, st, " ");
     bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
-    int x = on && edited ? 2 : 1, room = width - 1 - x; /* bracket, mark, value, bracket */
+    bool both = on && edited && width >= COLUMN_MIN; /* in the narrowest cells the mark stands for the bracket */
+    int x = both ? 2 : 1, room = width - 1 - x;      /* bracket, mark, value, bracket */
     bool pending = isnan(v) && !(column == 0 && !is_lens(a->quantity) && a->quantity != QUANTITY_NORM);
     if (pending)
         canvas_put(c, r, 1, 0, canvas_plain(CANVAS_DIM), "…");
@@ -150,12 +151,12 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
         int decimals = a->quantity == QUANTITY_RANK ? 0 : diff || a->quantity == QUANTITY_ENTROPY ? 2 : 1;
         canvas_put(c, r, x, 0, st, number_fit(n, (double)v, room, decimals, diff ? NUMBER_SIGN : 0));
     }
-    if (edited)
-        canvas_put(c, r, on ? 1 : 0, 0, st, "*");
     if (on) {
         canvas_put(c, r, 0, 0, st, "[");
         canvas_put(c, r, width - 1, 0, st, "]");
     }
+    if (edited)
+        canvas_put(c, r, both ? 1 : 0, 0, st, "*");
 }
 
 static void draw_header(const struct app *a, struct canvas *c, struct rect r, int shown)
