@@ -29,6 +29,7 @@ struct face_figures {
     struct lens_head *heads;  /* [n_heads] of pattern */
     struct lens_cell detail;
     struct lens_top detail_top[LENS_TOP_MAX];
+    float detail_cross[LENS_TOP_MAX]; /* this face's logits of the other face's best tokens */
     float detail_norm[3];     /* the residual, attention's and MLP's part of it */
     int32_t detail_column, detail_row, detail_k; /* k < 0: not there */
     double pair_logits[2];

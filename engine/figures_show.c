@@ -66,6 +66,11 @@ static void show_detail(const struct figures *f, const struct face_figures *g, c
     out->detail_top = snapshot_part(s, (size_t)g->detail_k + 1, sizeof *out->detail_top);
     if (out->detail_top)
         memcpy(out->detail_top, g->detail_top, (size_t)g->detail_k * sizeof *out->detail_top);
+    if (!s->edited)
+        return;
+    out->detail_cross = snapshot_part(s, (size_t)g->detail_k + 1, sizeof *out->detail_cross);
+    if (out->detail_cross)
+        memcpy(out->detail_cross, g->detail_cross, (size_t)g->detail_k * sizeof *out->detail_cross);
 }
 
 static void show_attn(const struct figures *f, const struct face_figures *g, const struct session_want *want,

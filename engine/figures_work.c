@@ -66,6 +66,20 @@ static int one_norm(struct work *w, enum face face, struct site_ref s, float *ou
     return lens_norms(pair_run(w->p, face), s, row, row + 1, out, w->e);
 }
 
+/* What each face says of the other one's best tokens, so that both sides of a change can be shown. */
+static int detail_cross(struct work *w, struct lens_at at)
+{
+    int err = 0;
+    for (int i = 0; i < FACE_COUNT && !err; i++) {
+        const struct face_figures *other = &w->f->face[1 - i];
+        int32_t ids[LENS_TOP_MAX];
+        for (int32_t k = 0; k < other->detail_k; k++)
+            ids[k] = other->detail_top[k].id;
+        err = lens_pick(pair_run(w->p, (enum face)i), at, ids, other->detail_k, w->f->face[i].detail_cross, w->e);
+    }
+    return err;
+}
+
 static int work_detail(struct work *w)
 {
     const struct session_want *want = w->want;
@@ -73,6 +87,7 @@ static int work_detail(struct work *w)
     if (c < 0)
         return 0;
     k = k < w->f->m->cfg.d_vocab ? k : w->f->m->cfg.d_vocab;
+    bool fresh = false;
     for (int i = 0; i < faces(w); i++) {
         struct face_figures *g = &w->f->face[i];
         if (g->detail_k == k && g->detail_column == c && g->detail_row == want->cell_row)
@@ -92,8 +107,12 @@ static int work_detail(struct work *w)
         g->detail_column = c;
         g->detail_row = want->cell_row;
         g->detail_k = k;
+        fresh = true;
     }
-    return 0;
+    int err = fresh && faces(w) == FACE_COUNT ? detail_cross(w, (struct lens_at){c, want->cell_row}) : 0;
+    if (err) /* half a detail is none */
+        w->f->face[FACE_BASE].detail_k = w->f->face[FACE_EDITED].detail_k = -1;
+    return err;
 }
 
 /* All norms of one layer for the missing rows among [r0, r1). */

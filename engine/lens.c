@@ -188,6 +188,23 @@ int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, in
     return err;
 }
 
+int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out, struct err *e)
+{
+    const struct config *c = &run_model(r)->cfg;
+    struct scratch s;
+    int err = scratch_open(&s, r, 1, 0, true, e);
+    if (err)
+        return err;
+    struct kn_view x = kn_view2(s.x, KN_F32, 1, c->d_model), logits = kn_view2(s.logits, KN_F32, 1, c->d_vocab);
+    err = gather(&s, r, &at, 1, e);
+    if (!err)
+        err = run_unembed(r, &x, &logits, e);
+    for (int32_t i = 0; i < n && !err; i++)
+        err = fetch(run_model(r)->be, &out[i], (const float *)logits.data + ids[i], sizeof *out, e);
+    scratch_close(&s);
+    return err;
+}
+
 int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32_t k, int32_t target,
                 struct lens_cell *cells, struct lens_top *top, struct err *e)
 {

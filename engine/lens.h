@@ -35,6 +35,8 @@ int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, in
  * model's own logits unless ln_final or unembed sites are edited. */
 int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32_t k, int32_t target,
                 struct lens_cell *cells, struct lens_top *top, struct err *e);
+/* Logits of chosen tokens in one lens cell: out[n] for ids[n]. */
+int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out, struct err *e);
 /* The same on the model's output (unembed.hook_out of the run, edits included). */
 int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t target,
                 struct lens_cell *cells, struct lens_top *top, struct err *e);

@@ -50,6 +50,7 @@ struct snapshot_face {
     struct snapshot_norms norms;
     struct lens_cell detail;      /* the cell asked for, once detail_top is there */
     struct lens_top *detail_top;  /* [detail_k] */
+    float *detail_cross;          /* [detail_k]: this face's logits of the other face's detail_top; NULL with one face */
     struct lens_cell *detail_columns; /* its row through all columns, [n_layers + 1] */
     float detail_norm, detail_attn, detail_mlp; /* norms of that residual and of what the block added */
     float *pattern;               /* [n_heads][n][n] of attn_layer */

@@ -19,17 +19,7 @@ void detail_want(const struct app *a, struct session_want *w, int k)
 {
     w->cell_column = a->cur.column;
     w->cell_row = a->cur.row;
-    if (edit_list_count_on(&a->edits)) /* so that the best of one face are found in the other */
-        k = LENS_TOP_MAX;
     w->cell_k = k > LENS_TOP_MAX ? LENS_TOP_MAX : k < 2 ? 2 : k;
-}
-
-static double probability(const struct snapshot_face *f, int32_t id, int k)
-{
-    for (int i = 0; i < k; i++)
-        if (f->detail_top[i].id == id)
-            return exp((double)f->detail_top[i].logit - (double)f->detail.lse);
-    return (double)NAN;
 }
 
 static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s, enum show show)
@@ -79,13 +69,14 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
             seen = (j % 2 ? edited : base)->detail_top[j / 2].id == id;
         if (seen)
             continue;
-        double pb = probability(base, id, s->detail_k), pe = probability(edited, id, s->detail_k);
+        float logit = from->detail_top[i / 2].logit, other = (i % 2 ? base : edited)->detail_cross[i / 2];
+        double pb = exp((double)(i % 2 ? other : logit) - (double)base->detail.lse);
+        double pe = exp((double)(i % 2 ? logit : other) - (double)edited->detail.lse);
         char n[3][NUMBER_BYTES];
         draw_token(a, c, r, 1, row, canvas_plain(0), id, 16);
-        canvas_put(c, r, 18, row, canvas_plain(0), isnan(pb) ? "    –" : number_fit(n[0], pb, 5, 3, 0));
-        canvas_put(c, r, 24, row, canvas_plain(0), isnan(pe) ? "     –" : number_fit(n[1], pe, 6, 3, 0));
-        if (!isnan(pb) && !isnan(pe))
-            canvas_put(c, r, 31, row, canvas_plain(0), number_fit(n[2], pe - pb, 6, 3, NUMBER_SIGN));
+        canvas_put(c, r, 18, row, canvas_plain(0), number_fit(n[0], pb, 5, 3, 0));
+        canvas_put(c, r, 24, row, canvas_plain(0), number_fit(n[1], pe, 6, 3, 0));
+        canvas_put(c, r, 31, row, canvas_plain(0), number_fit(n[2], pe - pb, 6, 3, NUMBER_SIGN));
         row++;
     }
 }
