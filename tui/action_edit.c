@@ -158,6 +158,12 @@ unsigned act_ZERO_ALL(struct app *a, const char *args)
     return app_verb(a, " = 0", true);
 }
 
+unsigned act_FREEZE(struct app *a, const char *args)
+{
+    (void)args;
+    return app_verb(a, " = from(base)", false);
+}
+
 unsigned act_MEAN(struct app *a, const char *args)
 {
     (void)args;

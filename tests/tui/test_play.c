@@ -139,6 +139,8 @@ static void test_nouns(void **state)
     last_edit_is("blocks.0.attn.hook_z[-1, 2, 1] = 0");
     driver_keys(&d, "1M");
     last_edit_is("blocks.1.hook_mlp_out[-1] = mean()");
+    driver_keys(&d, "kf");
+    last_edit_is("blocks.1.hook_mlp_out[6] = from(base)");
 }
 
 static void test_again_and_nudge(void **state)

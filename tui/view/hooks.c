@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "alias.h"
 #include "draw.h"
 
 enum { NAME_WIDTH = 34, SHAPE_WIDTH = 19, STATS_MAX = 256 };
@@ -55,7 +56,7 @@ static void go_to(struct app *a, int32_t at)
 
 static int32_t rows_shown(struct rect body)
 {
-    return body.h > 6 ? body.h - 4 : body.h - 2 > 0 ? body.h - 2 : 1; /* header lines and the foot */
+    return body.h > 6 ? body.h - 5 : body.h - 2 > 0 ? body.h - 2 : 1; /* header lines and the foot */
 }
 
 static void hooks_layout(struct app *a, struct rect body)
@@ -162,6 +163,20 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
     canvas_put(c, r, x + 42, y, canvas_plain(0), edits);
 }
 
+/* The same tensor under the names of other libraries. */
+static void draw_names(const struct app *a, struct canvas *c, struct rect r)
+{
+    static const enum alias_tongue tongues[] = {TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER, TONGUE_BRIDGE};
+    int x = 3;
+    for (size_t i = 0; i < sizeof tongues / sizeof tongues[0]; i++) {
+        char name[LIMIT_NAME];
+        if (alias_name(&a->m->cfg, a->sites[a->cur.hook], tongues[i], 0, name)) {
+            x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), alias_tongue_name(tongues[i])) + 1;
+            x += canvas_put(c, r, x, 0, canvas_plain(0), name) + 3;
+        }
+    }
+}
+
 static void hooks_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct canvas *c = f->canvas;
@@ -188,6 +203,8 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     if (!n)
         canvas_put(c, rows, 3, 0, canvas_plain(0), "no hook has that · / then Enter lists all");
     struct rect foot = {body.x, body.y + body.h - 1, body.w, 1};
+    if (n && body.h > 6)
+        draw_names(a, c, (struct rect){body.x, foot.y - 1, body.w, 1});
     const char *refusal = site_refusal(&a->m->cfg, a->sites[a->cur.hook].id);
     if (n && refusal)
         canvas_put(c, foot, 3, 0, canvas_plain(CANVAS_DIM), refusal);
