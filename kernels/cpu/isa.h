@@ -10,8 +10,11 @@
 #include "../kn.h"
 
 enum {
-    GEMM_COLUMNS = 64, /* columns of one chunk of work; at most this many in a gemm with packing */
-    GEMM_K_BLOCK = 256 /* kn: products summed on their own before they are added to the rest */
+    GEMM_COLUMNS = 256, /* of a gemm_kn, at most */
+    GEMM_ROWS = 96,     /* likewise */
+    GEMM_K_BLOCK = 256, /* kn: products summed on their own before they are added to the rest */
+    GEMM_PACK = 16384,  /* floats to convert weights into */
+    GEMM_PART = GEMM_ROWS * GEMM_COLUMNS
 };
 
 /* out[m,n] = x[m,k] . w, w a weight matrix of a stored type */
@@ -24,7 +27,7 @@ struct gemm {
     int64_t m, n, k;
     float *out;
     int64_t out_stride;
-    float *pack; /* kn: GEMM_K_BLOCK * GEMM_COLUMNS floats to gather weights in; NULL only with f32 weights */
+    float *pack, *part; /* GEMM_PACK and GEMM_PART floats to work in; gemm_chain needs none */
 };
 
 struct isa {

@@ -1,6 +1,6 @@
 /* linear.c - linear, head_result, result_patch: products with weights where they lie.
  *
- * A call is cut into units of at most GEMM_COLUMNS columns of one group of columns by a block of rows.
+ * A call is cut into units of UNIT_COLUMNS to GEMM_COLUMNS columns of one group by a block of rows.
  * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the number
  * of threads.
  */
@@ -16,11 +16,14 @@ struct linear {
     bool nk;                              /* weights contiguous along k, else along n */
     const struct kn_view *bias;           /* or NULL */
     int64_t bias_group;
-    int64_t column_units, row_units, unit_rows;
+    int64_t column_units, row_units, unit_columns, unit_rows;
     bool all_groups;                      /* a unit takes its columns through all groups */
 };
 
-enum { PACK_FLOATS = GEMM_K_BLOCK * GEMM_COLUMNS };
+enum {
+    UNIT_COLUMNS = 64, /* the least */
+    LINEAR_FLOATS = GEMM_PACK + GEMM_PART
+};
 
 static int64_t least(int64_t a, int64_t b)
 {
@@ -49,7 +52,7 @@ static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n,
 
 /* The product of columns [lo, hi) of one group and rows [row, row + m). */
 static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t row, int64_t m,
-                            float *out, int64_t out_stride, float *pack)
+                            float *out, int64_t out_stride, float *scratch)
 {
     struct gemm g = l->g;
     int64_t skip = group * l->w_group + lo * (l->nk ? l->g.w_stride : 1);
@@ -59,7 +62,8 @@ static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, i
     g.n = hi - lo;
     g.out = out;
     g.out_stride = out_stride;
-    g.pack = pack;
+    g.pack = scratch;
+    g.part = scratch + GEMM_PACK;
     if (l->nk)
         l->isa->gemm_nk(&g);
     else
@@ -83,8 +87,8 @@ static struct unit linear_unit(const struct linear *l, int64_t u)
 {
     /* Rows vary fastest: threads then share a panel of weights in a common cache. */
     int64_t row = u % l->row_units * l->unit_rows, columns = u / l->row_units;
-    int64_t lo = columns % l->column_units * GEMM_COLUMNS;
-    return (struct unit){columns / l->column_units, lo, least(lo + GEMM_COLUMNS, l->g.n), row,
+    int64_t lo = columns % l->column_units * l->unit_columns;
+    return (struct unit){columns / l->column_units, lo, least(lo + l->unit_columns, l->g.n), row,
                          least(l->unit_rows, l->g.m - row)};
 }
 
@@ -100,24 +104,32 @@ static void linear_units(void *ctx, int64_t first, int64_t end, void *scratch)
     }
 }
 
-/* Enough units to keep the threads busy to the end: columns first, since rows share the weights. */
+/* Cut the columns, and the rows only if that does not make enough units to keep the threads busy to the
+ * end: rows share the weights.  A unit is wide, since that is how memory is read best. */
+static void linear_cut(struct linear *l, int64_t groups, int threads, int64_t rows_max)
+{
+    enum { UNITS_PER_THREAD = 3, ROWS_MIN = 24 };
+    int64_t wanted = (int64_t)UNITS_PER_THREAD * threads;
+    int64_t width = groups * l->g.n / wanted / UNIT_COLUMNS * UNIT_COLUMNS;
+    l->unit_columns = width < UNIT_COLUMNS ? UNIT_COLUMNS : least(width, GEMM_COLUMNS);
+    l->column_units = (l->g.n + l->unit_columns - 1) / l->unit_columns;
+    l->unit_rows = least(l->g.m, least(rows_max, l->nk ? rows_max : GEMM_ROWS));
+    while (l->unit_rows > ROWS_MIN && groups * l->column_units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) < wanted)
+        l->unit_rows = (l->unit_rows + 1) / 2;
+    l->row_units = (l->g.m + l->unit_rows - 1) / l->unit_rows;
+}
+
 static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *fn, int64_t rows_max, size_t scratch)
 {
-    enum { UNITS_PER_THREAD = 4, ROWS_MIN = 24 };
     l->isa = c->isa;
-    l->column_units = (l->g.n + GEMM_COLUMNS - 1) / GEMM_COLUMNS;
-    l->unit_rows = least(l->g.m, rows_max);
-    int64_t groups = l->all_groups ? 1 : l->groups;
-    while (l->unit_rows > ROWS_MIN && groups * l->column_units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) <
-                                          UNITS_PER_THREAD * pool_threads(c->pool))
-        l->unit_rows = (l->unit_rows + 1) / 2;
     if (l->g.m == 0)
         return KN_OK;
-    l->row_units = (l->g.m + l->unit_rows - 1) / l->unit_rows;
+    int64_t groups = l->all_groups ? 1 : l->groups;
+    linear_cut(l, groups, pool_threads(c->pool), rows_max);
     if (!pool_reserve(c->pool, scratch))
         return KN_OUT_OF_MEMORY;
     /* A product costs a sixteenth of an element touched. */
-    int64_t cost = (l->unit_rows + 1) * least(l->g.n, GEMM_COLUMNS) * l->g.k * (l->all_groups ? l->groups : 1) / 16;
+    int64_t cost = (l->unit_rows + 1) * least(l->g.n, l->unit_columns) * l->g.k * (l->all_groups ? l->groups : 1) / 16;
     return cpu_each(c, groups * l->column_units * l->row_units, cost, fn, l);
 }
 
@@ -162,7 +174,7 @@ enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
         l.g.n = all; /* the groups lie side by side everywhere */
         l.groups = 1;
     }
-    return linear_run(c, &l, linear_units, INT64_MAX, PACK_FLOATS * sizeof(float));
+    return linear_run(c, &l, linear_units, INT64_MAX, LINEAR_FLOATS * sizeof(float));
 }
 
 /* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */
@@ -192,7 +204,7 @@ enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
     l.g.out = out->data;
     l.g.out_stride = out->stride[0];
     l.out_group = out->stride[1];
-    return linear_run(c, &l, linear_units, INT64_MAX, PACK_FLOATS * sizeof(float));
+    return linear_run(c, &l, linear_units, INT64_MAX, LINEAR_FLOATS * sizeof(float));
 }
 
 struct patch {
@@ -215,12 +227,12 @@ static void patch_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     const struct patch *p = ctx;
     const struct linear *l = &p->l;
-    float *pack = scratch, *product = pack + PACK_FLOATS, *sum = product + PATCH_FLOATS;
+    float *product = (float *)scratch + LINEAR_FLOATS, *sum = product + PATCH_FLOATS;
     for (int64_t i = first; i < end; i++) {
         struct unit u = linear_unit(l, i);
         memset(sum, 0, PATCH_FLOATS * sizeof *sum);
         for (int64_t h = 0; h < l->groups; h++) {
-            linear_multiply(l, h, u.lo, u.hi, u.row, u.m, product, GEMM_COLUMNS, pack);
+            linear_multiply(l, h, u.lo, u.hi, u.row, u.m, product, GEMM_COLUMNS, scratch);
             for (int64_t r = 0; r < u.m; r++)
                 patch_add(sum + r * GEMM_COLUMNS,
                           (const float *)p->result->data + (u.row + r) * p->result->stride[0] +
@@ -248,5 +260,5 @@ enum kn_status cpu_RESULT_PATCH(struct cpu *c, const struct kn_call *call)
     p.l.g.out = out.data;
     p.l.g.out_stride = out.stride;
     p.l.all_groups = true;
-    return linear_run(c, &p.l, patch_units, PATCH_ROWS, (PACK_FLOATS + 2 * PATCH_FLOATS) * sizeof(float));
+    return linear_run(c, &p.l, patch_units, PATCH_ROWS, (LINEAR_FLOATS + 2 * PATCH_FLOATS) * sizeof(float));
 }

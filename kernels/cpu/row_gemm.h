@@ -21,9 +21,39 @@ enum { NK_ROWS = 2, KN_ROWS = 4, KN_VECS = 2 };
 #endif
 enum {
     NK_COLS = 4,       /* columns of a tile: one v_sum4 */
+    NK_BLOCK = 16,     /* columns that all rows visit before the next ones */
     NK_K_BLOCK = 1024, /* k of a block: a tile of both operands then fits the first-level cache */
-    KN_PACK_ROWS = 12  /* from so many rows on, gathering the weights pays */
+    KN_RUN = 32        /* k of one panel before the next panel: as many pages as a prefetcher follows */
 };
+
+/* Weights come from memory once, and memory takes its time: while tiles work on one block, they ask for
+ * the next one, a few lines with every step along k, spread over the tiles of all rows. */
+struct ahead {
+    const char *at;
+    int64_t stride, step; /* bytes between the lines of one step, and from step to step */
+    int64_t lines;        /* of one step */
+};
+
+/* The share of tile `i` of `tiles` in asking for `lines` a step. */
+INLINE struct ahead ahead_share(const char *at, int64_t stride, int64_t step, int64_t lines, int64_t i, int64_t tiles)
+{
+    int64_t lo = lines * i / tiles, hi = lines * (i + 1) / tiles;
+    return (struct ahead){at + lo * stride, stride, step, hi - lo};
+}
+
+INLINE void ahead_ask(const struct ahead *a, int64_t step)
+{
+    const char *p = a->at + step * a->step;
+    for (int64_t i = 0; i < a->lines; i++, p += a->stride)
+        __builtin_prefetch(p, 0, 2); /* into the second level */
+}
+
+/* Rows of the next tile, such that tiles of at most `most` rows come out nearly equal. */
+INLINE int64_t tile_rows(int64_t left, int64_t most)
+{
+    int64_t tiles = (left + most - 1) / most;
+    return (left + tiles - 1) / tiles;
+}
 
 struct nk_tile {
     const float *x;
@@ -34,6 +64,7 @@ struct nk_tile {
     int64_t out_stride;
     int64_t cols; /* to store */
     bool add;     /* to what out holds */
+    struct ahead ahead;
 };
 
 /* `rows` and `t` are constants where this is called, so the loops over them vanish. */
@@ -47,6 +78,7 @@ INLINE void nk_tile(const struct nk_tile *a, const int rows, const enum kn_dtype
     int64_t k = 0;
     for (; k + VL <= a->k; k += VL) {
         vf x[NK_ROWS];
+        ahead_ask(&a->ahead, k / VL);
         UNROLL for (int i = 0; i < rows; i++)
             x[i] = v_load(a->x + i * a->x_stride + k);
         UNROLL for (int j = 0; j < NK_COLS; j++) {
@@ -66,10 +98,16 @@ INLINE void nk_tile(const struct nk_tile *a, const int rows, const enum kn_dtype
         }
     }
     UNROLL for (int i = 0; i < rows; i++) {
-        v4f s = v_sum4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]);
+        v4f sum = v_sum4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]), old = {0};
         float *out = a->out + i * a->out_stride;
-        for (int64_t j = 0; j < a->cols; j++)
-            out[j] = a->add ? out[j] + s[j] : s[j];
+        size_t bytes = (size_t)a->cols * sizeof *out;
+        if (a->cols == NK_COLS)
+            bytes = sizeof sum; /* a constant: one instruction */
+        if (a->add) {
+            memcpy(&old, out, bytes);
+            sum += old;
+        }
+        memcpy(out, &sum, bytes);
     }
 }
 
@@ -90,31 +128,66 @@ INLINE void nk_tile_of(const struct nk_tile *a, int64_t rows, const enum kn_dtyp
     }
 }
 
-/* Rows of the next tile, such that tiles of at most `most` rows come out nearly equal. */
-INLINE int64_t tile_rows(int64_t left, int64_t most)
+/* One block of weights: its place in memory, and as the tiles read it. */
+struct nk_block {
+    const char *w;
+    int64_t stride; /* bytes from column to column */
+    int64_t cols, k;
+    bool add;
+    struct ahead next; /* all NK_COLS lines a step for its first tile of columns */
+};
+
+/* All rows of x, from k on, by one block. */
+INLINE void nk_rows(const struct gemm *g, const struct nk_block *b, const float *x, float *out, const enum kn_dtype t)
 {
-    int64_t tiles = (left + most - 1) / most;
-    return (left + tiles - 1) / tiles;
+    struct nk_tile a = {.x = x, .x_stride = g->x_stride, .out_stride = g->out_stride, .k = b->k, .add = b->add};
+    int64_t tiles = (g->m + NK_ROWS - 1) / NK_ROWS, rows;
+    for (int64_t i = 0, m = 0; m < g->m; m += rows, i++) {
+        rows = tile_rows(g->m - m, NK_ROWS);
+        a.x = x + m * g->x_stride;
+        for (int64_t n = 0; n < b->cols; n += NK_COLS) {
+            a.cols = b->cols - n < NK_COLS ? b->cols - n : NK_COLS;
+            for (int64_t j = 0; j < NK_COLS; j++) /* missing columns repeat the last one */
+                a.w[j] = b->w + (n + (j < a.cols ? j : a.cols - 1)) * b->stride;
+            a.out = out + m * g->out_stride + n;
+            a.ahead = ahead_share(b->next.at + n * b->next.stride, b->next.stride, b->next.step, b->next.lines, i, tiles);
+            nk_tile_of(&a, rows, t);
+        }
+    }
 }
+
+static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n);
+static void nk_rows_f32(const struct gemm *g, const struct nk_block *b, const float *x, float *out);
 
 INLINE void gemm_nk_of(const struct gemm *g, const enum kn_dtype t)
 {
-    const int64_t size = t == KN_F32 ? 4 : 2;
-    for (int64_t k = 0; k < g->k; k += NK_K_BLOCK) {
-        struct nk_tile a = {.x_stride = g->x_stride, .out_stride = g->out_stride, .add = k > 0};
-        a.k = g->k - k < NK_K_BLOCK ? g->k - k : NK_K_BLOCK;
-        for (int64_t m = 0, rows; m < g->m; m += rows) {
-            rows = tile_rows(g->m - m, NK_ROWS);
-            a.x = g->x + m * g->x_stride + k;
-            for (int64_t n = 0; n < g->n; n += NK_COLS) {
-                a.cols = g->n - n < NK_COLS ? g->n - n : NK_COLS;
-                for (int64_t j = 0; j < NK_COLS; j++) /* missing columns repeat the last one */
-                    a.w[j] = (const char *)g->w + ((n + (j < a.cols ? j : a.cols - 1)) * g->w_stride + k) * size;
-                a.out = g->out + m * g->out_stride + n;
-                nk_tile_of(&a, rows, t);
+    const int64_t size = t == KN_F32 ? 4 : 2, stride = g->w_stride * size;
+    /* Converted once where many rows would do it again. */
+    bool pack = t != KN_F32 && g->pack && g->m > 2 * NK_ROWS;
+    for (int64_t k = 0; k < g->k; k += NK_K_BLOCK)
+        for (int64_t n = 0; n < g->n; n += NK_BLOCK) {
+            const char *w = (const char *)g->w + n * stride + k * size;
+            struct nk_block b = {.w = w, .stride = stride, .add = k > 0};
+            b.cols = g->n - n < NK_BLOCK ? g->n - n : NK_BLOCK;
+            b.k = g->k - k < NK_K_BLOCK ? g->k - k : NK_K_BLOCK;
+            b.next = (struct ahead){w + NK_BLOCK * stride, stride, VL * size, NK_COLS};
+            if (pack) {
+                for (int64_t j = 0; j < b.cols; j++)
+                    row_widen(g->pack + j * b.k, w + j * stride, t, b.k);
+                b.w = (const char *)g->pack;
+                b.stride = b.k * (int64_t)sizeof(float);
+                nk_rows_f32(g, &b, g->x + k, g->out + n);
+            } else if (t == KN_F32) {
+                nk_rows_f32(g, &b, g->x + k, g->out + n);
+            } else {
+                nk_rows(g, &b, g->x + k, g->out + n, t);
             }
         }
-    }
+}
+
+static void nk_rows_f32(const struct gemm *g, const struct nk_block *b, const float *x, float *out)
+{
+    nk_rows(g, b, x, out, KN_F32);
 }
 
 static void row_gemm_nk(const struct gemm *g)
@@ -126,8 +199,6 @@ static void row_gemm_nk(const struct gemm *g)
     }
 }
 
-enum kn_end { KN_STORE, KN_ADD, KN_CHAIN };
-
 struct kn_tile {
     const float *x;
     int64_t x_stride;
@@ -137,7 +208,8 @@ struct kn_tile {
     float *out;
     int64_t out_stride;
     int64_t cols; /* of a narrow tile: 1 to VL */
-    enum kn_end end;
+    bool add; /* continue the sums that out holds */
+    struct ahead ahead;
 };
 
 /* A narrow tile is one vector that need not be whole. */
@@ -149,12 +221,13 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
         UNROLL for (int j = 0; j < vecs; j++) {
             const float *out = a->out + i * a->out_stride + j * VL;
             acc[i][j] = v_set1(0);
-            if (a->end == KN_CHAIN)
+            if (a->add)
                 acc[i][j] = narrow ? v_load_n(out, a->cols) : v_load(out);
         }
     const float *w = a->w;
     for (int64_t k = 0; k < a->k; k++, w += a->w_stride) {
         vf v[KN_VECS];
+        ahead_ask(&a->ahead, k);
         UNROLL for (int j = 0; j < vecs; j++)
             v[j] = narrow ? v_load_n(w, a->cols) : v_load(w + j * VL);
         UNROLL for (int i = 0; i < rows; i++) {
@@ -167,9 +240,9 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
         UNROLL for (int j = 0; j < vecs; j++) {
             float *out = a->out + i * a->out_stride + j * VL;
             if (narrow)
-                v_store_n(out, a->end == KN_ADD ? v_load_n(out, a->cols) + acc[i][j] : acc[i][j], a->cols);
+                v_store_n(out, acc[i][j], a->cols);
             else
-                v_store(out, a->end == KN_ADD ? v_load(out) + acc[i][j] : acc[i][j]);
+                v_store(out, acc[i][j]);
         }
 }
 
@@ -192,13 +265,17 @@ INLINE void kn_tile_rows(const struct kn_tile *a, int64_t rows, const bool narro
 static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
 {
     struct kn_tile a = *panel;
-    for (int64_t rows; m > 0; m -= rows) {
+    const struct ahead all = a.ahead;
+    int64_t tiles = (m + KN_ROWS - 1) / KN_ROWS;
+    for (int64_t i = 0, rows; m > 0; m -= rows, i++) {
         rows = tile_rows(m, KN_ROWS);
+        a.ahead = ahead_share(all.at, all.stride, all.step, all.lines, i, tiles);
         if (cols == KN_VECS * VL)
             kn_tile_rows(&a, rows, false);
         else
             for (int64_t j = 0; j < cols; j += VL) {
                 struct kn_tile b = a;
+                b.ahead.lines = 0;
                 b.cols = cols - j < VL ? cols - j : VL;
                 b.w += j;
                 b.out += j;
@@ -209,24 +286,43 @@ static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
     }
 }
 
-static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n);
+/* Weights [at, end) of k and all columns of g as floats: themselves or converted. */
+struct kn_weights {
+    const float *w;
+    int64_t stride, at, end;
+    struct ahead next; /* the first panel's */
+};
 
-static void kn_blocks(const struct gemm *g, bool chain)
+static struct kn_weights kn_weights(const struct gemm *g, int64_t at, int64_t end)
 {
-    const int64_t size = g->w_type == KN_F32 ? 4 : 2, width = KN_VECS * VL;
-    /* Weights are gathered where rows a page apart would thrash the caches, and converted in passing. */
-    bool pack = g->pack && (g->m >= KN_PACK_ROWS || g->w_type != KN_F32);
-    for (int64_t n = 0; n < g->n; n += width) {
-        int64_t cols = g->n - n < width ? g->n - n : width;
-        for (int64_t k = 0; k < g->k; k += GEMM_K_BLOCK) {
-            struct kn_tile a = {.x = g->x + k, .x_stride = g->x_stride, .out = g->out + n, .out_stride = g->out_stride};
-            const char *w = (const char *)g->w + (k * g->w_stride + n) * size;
-            a.k = g->k - k < GEMM_K_BLOCK ? g->k - k : GEMM_K_BLOCK;
-            a.end = chain ? KN_CHAIN : k > 0 ? KN_ADD : KN_STORE;
-            a.w = pack ? g->pack : (const float *)(const void *)w;
-            a.w_stride = pack ? cols : g->w_stride;
-            for (int64_t i = 0; pack && i < a.k; i++)
-                row_widen(g->pack + i * cols, w + i * g->w_stride * size, g->w_type, cols);
+    const int64_t size = g->w_type == KN_F32 ? 4 : 2, stride = g->w_stride * size;
+    const char *w = (const char *)g->w + at * stride;
+    struct kn_weights r = {(const float *)(const void *)w, g->w_stride, at, end, {w + KN_RUN * stride, 64, stride, 0}};
+    if (end == g->k) /* the columns to the right are next */
+        r.next.at = (const char *)g->w + g->n * size;
+    if (g->w_type == KN_F32)
+        return r;
+    for (int64_t i = 0; i < end - at; i++)
+        row_widen(g->pack + i * g->n, w + i * stride, g->w_type, g->n);
+    r.w = g->pack;
+    r.stride = g->n;
+    return r;
+}
+
+/* One block of k, in short runs: all columns of a row of weights are used while its page is in the
+ * translation cache. */
+static void kn_block(const struct gemm *g, int64_t k, int64_t end, float *out, int64_t out_stride)
+{
+    const int64_t width = KN_VECS * VL, size = g->w_type == KN_F32 ? 4 : 2;
+    for (int64_t at = k; at < end; at += KN_RUN) {
+        struct kn_weights r = kn_weights(g, at, end - at < KN_RUN ? end : at + KN_RUN);
+        for (int64_t n = 0; n < g->n; n += width) {
+            int64_t cols = g->n - n < width ? g->n - n : width;
+            struct kn_tile a = {.x = g->x + at, .x_stride = g->x_stride, .w = r.w + n, .w_stride = r.stride,
+                                .k = r.end - at, .out = out + n, .out_stride = out_stride,
+                                .add = at > k, .ahead = r.next};
+            a.ahead.at += n * size;
+            a.ahead.lines = (cols * size + 63) / 64;
             kn_panel(&a, g->m, cols);
         }
     }
@@ -234,12 +330,27 @@ static void kn_blocks(const struct gemm *g, bool chain)
 
 static void row_gemm_kn(const struct gemm *g)
 {
-    kn_blocks(g, false);
+    for (int64_t k = 0; k < g->k; k += GEMM_K_BLOCK) {
+        int64_t end = g->k - k < GEMM_K_BLOCK ? g->k : k + GEMM_K_BLOCK;
+        if (k == 0) {
+            kn_block(g, k, end, g->out, g->out_stride);
+            continue;
+        }
+        kn_block(g, k, end, g->part, g->n);
+        for (int64_t i = 0; i < g->m; i++)
+            for (int64_t n = 0; n < g->n; n++)
+                g->out[i * g->out_stride + n] += g->part[i * g->n + n];
+    }
 }
 
 static void row_gemm_chain(const struct gemm *g)
 {
-    kn_blocks(g, true);
+    const int64_t width = KN_VECS * VL;
+    for (int64_t n = 0; n < g->n; n += width) {
+        struct kn_tile a = {.x = g->x, .x_stride = g->x_stride, .w = (const float *)g->w + n, .w_stride = g->w_stride,
+                            .k = g->k, .out = g->out + n, .out_stride = g->out_stride, .add = true};
+        kn_panel(&a, g->m, g->n - n < width ? g->n - n : width);
+    }
 }
 
 static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n)
