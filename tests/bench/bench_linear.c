@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 #ifdef BENCH_OPENBLAS
 #include <cblas.h>
 /* OpenBLAS' own; not in every cblas.h */
@@ -171,7 +172,7 @@ static bool parse(int argc, char **argv)
         else if (strcmp(argv[i], "--quick") == 0)
             opt.quick = true;
         else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
-            opt.threads = atoi(argv[++i]);
+            opt.threads = (int)strtol(argv[++i], NULL, 10); /* kn_open refuses nonsense */
         else if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc && kn_cpu_parse(argv[i + 1]) >= 0)
             opt.cpu = kn_cpu_parse(argv[++i]);
         else
@@ -179,6 +180,8 @@ static bool parse(int argc, char **argv)
     }
     if (opt.busy)
         opt.threads = 1;
+    else if (opt.threads == 0)
+        opt.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return true;
 }
 
@@ -190,8 +193,6 @@ static bool prepare(void)
         fprintf(stderr, "bench_linear: %s\n", why);
         return false;
     }
-    if (opt.threads == 0)
-        opt.threads = atoi(strrchr(bench.be->describe, 'x') + 1);
     enum kn_cpu cpu = opt.cpu < 0 ? kn_cpu_best() : (enum kn_cpu)opt.cpu;
     bench.roof = &roof_portable;
 #ifdef BENCH_X86
