@@ -62,15 +62,15 @@ static void every_field_is_explained(void **state)
 {
     (void)state;
     static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "info", "check",
-                                           "logit_attrs", "detect_head", "loss"};
+                                           "logit_attrs", "detect_head", "loss", "weights"};
     size_t len;
     char *page = file_read("docs/headless.md", &len), *begin = strstr(page, "| field | meaning |");
     assert_non_null(begin);
     char *common = strndup(begin, (size_t)(strstr(begin, "\n\n") - begin));
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *model = "tests/fixtures/models/llama"; /* grouped heads: a refused hook */
-        bool info = !strcmp(commands[i], "info"), edits = !strcmp(commands[i], "run") || !strcmp(commands[i], "lens");
-        struct js_doc *doc = info    ? RUN_JSON("info", model, "--json")
+        bool info = !strcmp(commands[i], "info") || !strcmp(commands[i], "weights"), edits = !strcmp(commands[i], "run") || !strcmp(commands[i], "lens");
+        struct js_doc *doc = info    ? RUN_JSON(commands[i], model, "--json")
                              : edits ? RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json", "-e", "hook_embed = 0")
                                      : RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json");
         char *part = section(page, commands[i]);
