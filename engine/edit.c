@@ -22,6 +22,11 @@ const struct edit_word edit_value_words[EDIT_VALUE_COUNT] = {
 #include "edit.def"
 };
 
+bool edit_changes_itself(enum edit_value_kind v)
+{
+    return v == EDIT_CLAMP;
+}
+
 struct edit *edit_copy(const struct edit *ed)
 {
     struct edit *same = (struct edit *)(uintptr_t)ed; /* the count is the only thing that ever changes */
@@ -174,11 +179,20 @@ static void put_value(struct writer *w, const struct edit *ed)
     }
     if (ed->number != 1.0f)
         put(w, "%s * ", number);
-    put(w, "%s(", edit_value_words[ed->value].word);
+    put(w, "%s", edit_value_words[ed->value].word);
+    if (!strchr(edit_value_words[ed->value].form, '('))
+        return;
+    put(w, "(");
     if (ed->value == EDIT_FROM && plain_name(ed->run))
         put_bytes(w, ed->run, strlen(ed->run));
     else if (ed->value == EDIT_FROM)
         put_token(w, ed->run, (int32_t)strlen(ed->run));
+    if (ed->value == EDIT_CLAMP) {
+        char hi[32];
+        edit_number_print(ed->lo, number);
+        edit_number_print(ed->hi, hi);
+        put(w, "%s, %s", number, hi);
+    }
     put(w, ")");
 }
 
@@ -192,5 +206,7 @@ int edit_print(const struct edit *ed, char *buf, size_t size)
     }
     put(&w, "%s %s ", ed->n_sels ? "]" : "", edit_op_words[ed->op].word);
     put_value(&w, ed);
+    if (ed->renormalize)
+        put(&w, ", %s", EDIT_RENORMALIZE);
     return (int)w.len;
 }

@@ -18,7 +18,7 @@ enum edit_op { /* EDIT_SET = EDIT_ADD += EDIT_SUB -= EDIT_MUL *= */
     EDIT_OP_COUNT
 };
 
-enum edit_value_kind { /* EDIT_NUMBER 0.5  EDIT_FROM from(RUN)  EDIT_MEAN mean() */
+enum edit_value_kind { /* EDIT_NUMBER 0.5  EDIT_FROM from(RUN)  EDIT_MEAN mean() ... */
 #define EDIT_VALUE(id, word, form, help) EDIT_##id,
 #include "edit.def"
     EDIT_VALUE_COUNT
@@ -32,6 +32,9 @@ struct edit_word {
 };
 extern const struct edit_word edit_op_words[EDIT_OP_COUNT];
 extern const struct edit_word edit_value_words[EDIT_VALUE_COUNT];
+
+/* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone. */
+bool edit_changes_itself(enum edit_value_kind v);
 
 struct edit; /* one parsed edit; opaque, immutable */
 
@@ -59,6 +62,8 @@ struct edit_act {
     float number;               /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
     int32_t source;             /* EDIT_FROM: index into edit_program.sources, else -1 */
     const char *source_name;    /* EDIT_FROM: that name, else NULL */
+    float lo, hi;               /* EDIT_CLAMP */
+    bool renormalize;           /* hook_pattern: then divide each touched [head, dest] row by its sum */
     int32_t rank;
     struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
     int32_t row_min;            /* first row whose values change (0 if `full`) */
@@ -70,17 +75,17 @@ struct edit_act {
  * where src > dest); what follows them in the layer must run unmasked.  Set on an act that selects some
  * src > dest of
  *   hook_attn_scores  = unless the number is -inf;  += and -= where -inf and the number make NaN;  *= by a
- *                     factor <= 0 or NaN
+ *                     factor <= 0 or NaN;  clamp() with a lower bound above -inf
  *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(), which
- *                     is not 0 there
- * and then on every act on either site of that layer.  from() alone never sets it.  Without it elements
+ *                     is not 0 there;  clamp() with bounds that exclude 0
+ * and then on every act on either site of that layer.  from() and frozen alone never set it.  Without it elements
  * with src > dest are outside every edit: they keep -inf and 0. */
 struct edit_program {
     struct edit_act *acts; /* sorted by (stage, site) in list order within a site */
     int32_t n_acts;
     char **sources;        /* run names used by from() */
     int32_t n_sources;
-    bool needs_base;       /* mean() reads the run without edits */
+    bool needs_base;       /* mean() and frozen read the run without edits */
     void *arena; /* owns all of the above */
 };
 
@@ -109,9 +114,17 @@ void edit_program_free(struct edit_program *p);
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);
 
 /* Apply one act to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
- * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM), or the
- * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for numbers (may be NULL).  Selected
- * elements outside v are left out. */
+ * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM, EDIT_FROZEN), or the
+ * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
+ * elements outside v are left out.  `renormalize` needs all sources of a row in v. */
 void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src);
+/* Does edit_apply read `src` for this value? */
+bool edit_reads_source(enum edit_value_kind v);
+
+/* The backward passes of what edit_apply does beyond arithmetic: gradients after -> gradients before, in place on
+ * g, of the same rows and shape as `value`.  Clamp: zero where `value`, the values before the act, lies outside the
+ * bounds.  Renormalize: `value` holds the rows right before their division. */
+void edit_clamp_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value);
+void edit_renormalize_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value);
 
 #endif

@@ -51,15 +51,25 @@ static int64_t cut_value(const struct cut *c, int64_t i)
     return c->list ? c->list[i] : c->lo + i;
 }
 
-/* n elements of the last axis; `factor` is 1 or multiplies the source. */
-static void apply_line(enum edit_op op, float factor, const struct cut *c, int64_t n, float *v, const float *src)
+static float clamped(const struct edit_act *act, float x)
 {
+    return x < act->lo ? act->lo : x > act->hi ? act->hi : x; /* a NaN stays */
+}
+
+/* n elements of the last axis. */
+static void apply_line(const struct edit_act *act, const struct cut *c, int64_t n, float *v, const float *src)
+{
+    float factor = act->value == EDIT_NUMBER ? 1.0f : act->number;
     for (int64_t i = 0; i < n; i++) {
         int64_t at = cut_value(c, i) - c->base;
-        float *x = v + at * c->stride, s = src[at * c->src_stride];
+        float *x = v + at * c->stride, s;
+        if (act->value == EDIT_CLAMP)
+            s = clamped(act, *x);
+        else
+            s = src[at * c->src_stride];
         if (factor != 1.0f)
             s *= factor;
-        switch (op) {
+        switch (act->op) {
         case EDIT_SET: *x = s; break;
         case EDIT_ADD: *x += s; break;
         case EDIT_SUB: *x -= s; break;
@@ -69,31 +79,115 @@ static void apply_line(enum edit_op op, float factor, const struct cut *c, int64
     }
 }
 
-void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src)
+/* The selection as three axes, cut to what v holds. */
+static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_act *act, const struct kn_view *v, int32_t row0,
+                    const struct kn_view *src)
 {
-    bool number = act->value == EDIT_NUMBER;
-    bool masked = !act->full && (act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN);
     assert(v->dtype == KN_F32 && v->ndim == act->rank);
-    assert(number || (src && src->dtype == KN_F32 && src->ndim == act->rank));
-
-    struct cut cut[SITE_RANK_MAX];
+    assert(!src || (src->dtype == KN_F32 && src->ndim == act->rank));
     int lead = SITE_RANK_MAX - act->rank, row_axis = site_row_axis(act->site.id);
     for (int i = 0; i < lead; i++)
         cut[i] = (struct cut){NULL, 0, 1, 0, 0, 0};
     for (int i = 0; i < act->rank; i++) {
         cut[lead + i] = cut_axis(&act->axis[i], i == row_axis ? row0 : 0, v->shape[i]);
         cut[lead + i].stride = v->stride[i];
-        cut[lead + i].src_stride = number ? 0 : src->stride[i];
+        cut[lead + i].src_stride = src ? src->stride[i] : 0;
     }
-    float factor = number ? 1.0f : act->number;
-    const float *from = number ? &act->number : src->data;
+}
+
+static float *line_at(const struct kn_view *v, const struct cut *cut, int64_t a, int64_t b)
+{
+    return (float *)v->data + a * cut[0].stride + b * cut[1].stride;
+}
+
+bool edit_reads_source(enum edit_value_kind v)
+{
+    return v == EDIT_FROM || v == EDIT_MEAN || v == EDIT_FROZEN;
+}
+
+/* Sources of a row that its destination sees. */
+static int64_t row_sources(const struct edit_act *act, const struct kn_view *v, int64_t row)
+{
+    return act->full || row + 1 > v->shape[2] ? v->shape[2] : row + 1;
+}
+
+static void renormalize(const struct edit_act *act, const struct kn_view *v, const struct cut cut[SITE_RANK_MAX])
+{
+    for (int64_t i = 0; i < cut[0].n; i++)
+        for (int64_t j = 0; j < cut[1].n; j++) {
+            int64_t row = cut_value(&cut[1], j), n = row_sources(act, v, row);
+            float *x = line_at(v, cut, cut_value(&cut[0], i) - cut[0].base, row - cut[1].base);
+            double sum = 0;
+            for (int64_t k = 0; k < n; k++)
+                sum += (double)x[k * v->stride[2]];
+            for (int64_t k = 0; k < n; k++)
+                x[k * v->stride[2]] = (float)((double)x[k * v->stride[2]] / sum);
+        }
+}
+
+/* How many of the selected elements of the last axis lie in a row. */
+static int64_t line_length(const struct edit_act *act, const struct cut cut[SITE_RANK_MAX], int64_t row)
+{
+    bool masked = !act->full && (act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN);
+    return masked ? cut_count_below(&cut[2], row + 1) : cut[2].n;
+}
+
+void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src)
+{
+    bool reads = edit_reads_source(act->value);
+    assert(!reads || src);
+    struct cut cut[SITE_RANK_MAX];
+    cut_all(cut, act, v, row0, reads ? src : NULL);
+    const float *from = reads ? src->data : &act->number;
     for (int64_t i = 0; i < cut[0].n; i++) {
         int64_t a = cut_value(&cut[0], i) - cut[0].base;
         for (int64_t j = 0; j < cut[1].n; j++) {
             int64_t row = cut_value(&cut[1], j), b = row - cut[1].base;
-            int64_t n = masked ? cut_count_below(&cut[2], row + 1) : cut[2].n;
-            apply_line(act->op, factor, &cut[2], n, (float *)v->data + a * cut[0].stride + b * cut[1].stride,
+            apply_line(act, &cut[2], line_length(act, cut, row), line_at(v, cut, a, b),
                        from + a * cut[0].src_stride + b * cut[1].src_stride);
         }
     }
+    if (act->renormalize)
+        renormalize(act, v, cut);
+}
+
+/* ---- backward -------------------------------------------------------------------------------------- */
+
+void edit_clamp_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value)
+{
+    struct cut cut[SITE_RANK_MAX];
+    cut_all(cut, act, g, row0, value);
+    for (int64_t i = 0; i < cut[0].n; i++)
+        for (int64_t j = 0; j < cut[1].n; j++) {
+            int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j), b = row - cut[1].base;
+            float *to = line_at(g, cut, a, b);
+            const float *x = (const float *)value->data + a * cut[0].src_stride + b * cut[1].src_stride;
+            for (int64_t k = 0, n = line_length(act, cut, row); k < n; k++) {
+                int64_t at = cut_value(&cut[2], k) - cut[2].base;
+                float y = x[at * cut[2].src_stride];
+                if (y < act->lo || y > act->hi)
+                    to[at * cut[2].stride] = 0.0f;
+            }
+        }
+}
+
+/* y = x / S, S = the sum of x: dx = (dy - sum of dy * y) / S. */
+void edit_renormalize_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value)
+{
+    struct cut cut[SITE_RANK_MAX];
+    cut_all(cut, act, g, row0, value);
+    for (int64_t i = 0; i < cut[0].n; i++)
+        for (int64_t j = 0; j < cut[1].n; j++) {
+            int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j), b = row - cut[1].base;
+            int64_t n = row_sources(act, g, row);
+            float *to = line_at(g, cut, a, b);
+            const float *x = (const float *)value->data + a * cut[0].src_stride + b * cut[1].src_stride;
+            double sum = 0, along = 0;
+            for (int64_t k = 0; k < n; k++) {
+                sum += (double)x[k * value->stride[2]];
+                along += (double)to[k * g->stride[2]] * (double)x[k * value->stride[2]];
+            }
+            for (int64_t k = 0; k < n; k++)
+                to[k * g->stride[2]] = (float)(((double)to[k * g->stride[2]] - along / sum) / sum);
+        }
 }

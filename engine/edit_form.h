@@ -1,6 +1,6 @@
 /* edit_form.h - the parsed form of an edit, shared by the files that implement edit.h.
  *
- *     edit   pattern [ '[' sel {',' sel} ']' ] op value
+ *     edit   pattern [ '[' sel {',' sel} ']' ] op value [ ',' 'renormalize' ]
  *     sel    [dim '='] ( [place] ':' [place] [':' step] | place | '{' span {',' span} '}' )
  *     span   place [ '..' place ]
  *     place  INT | 'end' | "token" ['#' INT]
@@ -13,6 +13,8 @@
 #include "edit.h"
 
 #include <stdatomic.h>
+
+#define EDIT_RENORMALIZE "renormalize"
 
 enum place_kind { PLACE_NONE, PLACE_INT, PLACE_END, PLACE_TOKEN };
 
@@ -44,6 +46,8 @@ struct edit {
     enum edit_value_kind value;
     float number;        /* EDIT_NUMBER, or the factor before a word */
     const char *run;     /* EDIT_FROM */
+    float lo, hi;        /* EDIT_CLAMP */
+    bool renormalize;
     int32_t n_sels;
     struct edit_sel sels[SITE_RANK_MAX];
     struct edit_span spans[]; /* the pool behind sels; after it the bytes of all texts */

@@ -170,6 +170,8 @@ static bool unmasks(const struct edit *ed, enum site_id id)
 {
     float x = ed->number;
     bool number = ed->value == EDIT_NUMBER, set = ed->op == EDIT_SET, mul = ed->op == EDIT_MUL;
+    if (ed->value == EDIT_CLAMP)
+        return id == SITE_ATTN_SCORES ? ed->lo > -INFINITY : id == SITE_PATTERN && (ed->lo > 0.0f || ed->hi < 0.0f);
     if (id == SITE_ATTN_SCORES && number) {
         if (mul)
             return !(x > 0.0f);
@@ -231,7 +233,11 @@ static int add_act(struct resolver *r, const struct edit_act *act)
 static int finish_act(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
 {
     const struct edit *ed = r->ed;
+    char name[LIMIT_NAME];
+    if (ed->renormalize && site.id != SITE_PATTERN)
+        return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has", site_name(site, name));
     struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
+                           .lo = ed->lo, .hi = ed->hi, .renormalize = ed->renormalize,
                            .rank = site_table[site.id].rank, .edit = r->edit};
     memcpy(act.axis, axis, sizeof act.axis);
     if (ed->value == EDIT_FROM) {
@@ -240,7 +246,7 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
             return rc;
         act.source_name = r->prog->sources[act.source];
     }
-    r->prog->needs_base |= ed->value == EDIT_MEAN;
+    r->prog->needs_base |= ed->value == EDIT_MEAN || ed->value == EDIT_FROZEN;
     act.full = unmasks(ed, site.id) && axis_max(&act.axis[2]) > axis_min(&act.axis[1]);
     act.row_min = axis_min(&act.axis[site_row_axis(site.id)]);
     return add_act(r, &act);
@@ -422,7 +428,9 @@ static bool axis_equal(const struct edit_axis *a, const struct edit_axis *b)
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b)
 {
     if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op || a->value != b->value ||
-        a->full != b->full || memcmp(&a->number, &b->number, sizeof a->number) != 0)
+        a->full != b->full || a->renormalize != b->renormalize || memcmp(&a->number, &b->number, sizeof a->number) != 0)
+        return false;
+    if (memcmp(&a->lo, &b->lo, sizeof a->lo) != 0 || memcmp(&a->hi, &b->hi, sizeof a->hi) != 0)
         return false;
     if (a->value == EDIT_FROM && strcmp(a->source_name, b->source_name) != 0)
         return false;

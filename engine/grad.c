@@ -68,6 +68,23 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     return true;
 }
 
+/* What an act does beyond arithmetic. */
+static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
+{
+    struct edit_act a = w->r->acts[i];
+    struct kn_view value;
+    int rc = 0;
+    if (a.renormalize) {
+        a.renormalize = false;
+        rc = run_replay(w->r, i, w->r0, w->r1, &value, e);
+        if (!rc && !(rc = run_act_apply(w->r, &a, &value, w->r0, e)))
+            edit_renormalize_back(&a, g, w->r0, &value);
+    }
+    if (!rc && a.value == EDIT_CLAMP && !(rc = run_replay(w->r, i, w->r0, w->r1, &value, e)))
+        edit_clamp_back(&a, g, w->r0, &value);
+    return rc;
+}
+
 /* Products of the edits of one site, last edit first: what an edit replaced has no past; what it scaled is scaled. */
 static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
 {
@@ -81,9 +98,13 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     int rc = 0;
     for (int32_t i = last - 1; !rc && i >= first; i--) {
         struct edit_act a = r->acts[i];
+        rc = words_vjp(w, i, &g, e);
+        a.renormalize = false;
+        if (a.value == EDIT_CLAMP)
+            continue;
         if (a.op == EDIT_SET)
             a.value = EDIT_NUMBER, a.number = 0;
-        if (a.op == EDIT_SET || a.op == EDIT_MUL)
+        if (!rc && (a.op == EDIT_SET || a.op == EDIT_MUL))
             rc = run_act_apply(r, &a, &g, w->r0, e);
     }
     return rc;

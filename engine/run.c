@@ -24,6 +24,7 @@ struct run *run_create(const struct model *m, struct run *base, const struct run
     r->cache_bytes = opt->cache_bytes;
     r->dirty_order = r->fork_order = base ? ORDER_NONE : 0;
     r->version = 1;
+    r->act_stop = -1;
     return r;
 }
 
@@ -40,6 +41,7 @@ void run_free(struct run *r)
         run_release(r, &r->temp[i]);
     run_release(r, &r->gather);
     run_release(r, &r->mean);
+    run_release(r, &r->replay);
     run_edits_free(r);
     free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin), free(r->keep);
     free(r);

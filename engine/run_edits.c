@@ -84,6 +84,11 @@ static const char *name_copy(char **at, const char *s)
     return copy;
 }
 
+static bool reads_base(const struct edit_act *a)
+{
+    return a->value == EDIT_MEAN || a->value == EDIT_FROZEN;
+}
+
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
 {
     int32_t n = prog ? prog->n_acts : 0, n_src = prog ? prog->n_sources : 0;
@@ -108,8 +113,8 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         const struct edit_act *a = &prog->acts[i];
         if (a->value == EDIT_FROM)
             rc = source_check(r, a, prog->sources[a->source], sources ? sources[a->source] : NULL, e);
-        else if (a->value == EDIT_MEAN && !r->base)
-            rc = err_set(e, ERR_BAD_INPUT, "mean() · needs a run without edits to take the mean of");
+        else if (reads_base(a) && !r->base)
+            rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read", edit_value_words[a->value].form);
     }
     if (rc) {
         free(acts), free(first), free(src), free(version);
@@ -133,7 +138,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         if (acts[i].value == EDIT_FROM) {
             version[i] = sources[acts[i].source]->version;
             acts[i].source_name = name_copy(&name, acts[i].source_name);
-        } else if (acts[i].value == EDIT_MEAN)
+        } else if (reads_base(&acts[i]))
             version[i] = r->base->version;
     }
     for (int32_t i = 0; i < n_src; i++)
@@ -189,6 +194,7 @@ int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view 
         return 0;
     struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = { 0 };
     int rc = a->value == EDIT_FROM ? run_view(r->sources[a->source], a->site, lo, hi, &src, e)
+           : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
            : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
     if (!rc)
         edit_apply(a, &rows, lo, &src);
@@ -199,7 +205,7 @@ int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_pt
 {
     struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
     int rc = 0;
-    for (int32_t i = r->act_first[run_slot(stage, s)]; !rc && i < r->n_acts; i++) {
+    for (int32_t i = r->act_first[run_slot(stage, s)]; !rc && i < r->n_acts && i != r->act_stop; i++) {
         if (r->acts[i].site.id != s || act_stage(r, &r->acts[i]) != stage)
             break;
         rc = run_act_apply(r, &r->acts[i], &v, r0, e);

@@ -42,13 +42,14 @@ struct run {
     struct edit_act *acts;     /* own copy, sorted by stage and site */
     int32_t n_acts;
     int32_t *act_first;        /* [stages * SITE_COUNT] first act of a site, -1 */
+    int32_t act_stop;          /* run_replay: acts of its site from here on wait; else -1 */
     struct run **sources;
     uint64_t *source_version;  /* per act: version of the run it reads, 0 = reads none */
     int32_t fork_order, fork_row;
     int32_t dirty_order, dirty_row; /* steps >= order on rows >= row await computing; ORDER_NONE = none */
     uint64_t version;          /* rises whenever a value may have changed */
     struct frame work, look;
-    struct buffer gather, temp[3], mean;
+    struct buffer gather, temp[3], mean, replay;
 };
 
 /* Index of a site of a stage in run.keep and run.act_first. */
@@ -88,5 +89,8 @@ int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_pt
 int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
+
+/* run_view.c: rows [r0, r1) of the site of act `act`, as they are right before that act; valid until the next call. */
+int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_view *out, struct err *e);
 
 #endif

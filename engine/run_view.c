@@ -68,6 +68,31 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
     return 0;
 }
 
+int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_view *out, struct err *e)
+{
+    struct site_ref s = r->acts[act].site;
+    int32_t n, stage = plan_stage_of(r->m->plan, s), slot = run_slot(stage, s.id);
+    const struct step *steps = plan_stage(r->m->plan, stage, &n);
+    int rc = look_fill(r, stage, s.id, r0, r1, e); /* what its steps read */
+    if (rc)
+        return rc;
+    /* The same steps again, into a buffer of their own. */
+    struct frame f = r->look;
+    f.site[s.id] = r->replay;
+    float *kept = r->keep[slot];
+    r->keep[slot] = NULL;
+    r->act_stop = act;
+    for (int32_t i = 0; !rc && i < n; i++)
+        if (steps[i].site == s.id)
+            rc = run_exec(r, &f, i, i + 1, s.id, e);
+    r->act_stop = -1;
+    r->keep[slot] = kept;
+    r->replay = f.site[s.id];
+    if (!rc)
+        *out = run_site_view(r, s.id, r->replay.mem + (int64_t)(r0 - f.r0) * run_pitch(r, s.id), r1 - r0, r->n);
+    return rc;
+}
+
 static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst_rows, int64_t dst_row0)
 {
     int64_t s[3] = { 1, 1, 1 }, st[3] = { 0, 0, 0 };

@@ -136,6 +136,12 @@ static void values(void **state)
     prints_as("x += -1 * mean()", "x += -1 * mean()");
     prints_as("x += 1 * mean()", "x += mean()");
     prints_as("x += nan * mean()", "x += nan * mean()");
+    prints_as("x = frozen", "x = frozen");
+    prints_as("x -= .5 * frozen#a", "x -= 0.5 * frozen");
+    prints_as("x = clamp( -1.0 ,+1 )", "x = clamp(-1, 1)");
+    prints_as("x=clamp(0,inf)", "x = clamp(0, inf)");
+    prints_as("x[3, -1, 0] = 0 , renormalize # rows", "x[3, -1, 0] = 0, renormalize");
+    prints_as("x *= 2 * from(a),renormalize", "x *= 2 * from(a), renormalize");
 }
 
 static void comments(void **state)
@@ -186,7 +192,7 @@ static void numbers_ignore_the_locale(void **state)
     skip();
 }
 
-#define VALUES "values are NUMBER, from(RUN), mean()"
+#define VALUES "values are NUMBER, from(RUN), mean(), frozen, clamp(LO, HI)"
 
 static void messages(void **state)
 {
@@ -211,6 +217,17 @@ static void messages(void **state)
     refused("x = from(\"a\\x00\")", "zero byte in a run's name · column 10 · as in from(corrupt)");
     refused("x = from(a b)", "expected ) · column 12 · from(RUN)");
     refused("x = from(a, pos=2)", "expected ) · column 11 · from(RUN)");
+    refused("x = frozen()", "unexpected text after the edit · column 11 · one edit is HOOK[index] = VALUE");
+    refused("x = clamp(1)", "expected , · column 12 · clamp(LO, HI)");
+    refused("x = clamp(1, 2, 3)", "expected ) · column 15 · clamp(LO, HI)");
+    refused("x = clamp(a, 2)", "expected a number · column 11 · such as 0, -1.5, 1e-3, inf, -inf");
+    refused("x = clamp(0, 1e39)", "number beyond f32 · column 14 · the largest is 3.4028235e38; inf is written inf");
+    refused("x = clamp(2, 1)", "bounds that hold nothing · column 11 · the lower one comes first, as in clamp(-1, 1)");
+    refused("x = clamp(nan, 1)", "bounds that hold nothing · column 11 · the lower one comes first, as in clamp(-1, 1)");
+    refused("x += clamp(0, 1)", "clamp(LO, HI) stands alone after = · column 6 · it already begins from the value there");
+    refused("x = 2 * clamp(0, 1)", "clamp(LO, HI) stands alone after = · column 9 · it already begins from the value there");
+    refused("x = 0, renormalise", "unknown value \"renormalise\" · column 8 · " VALUES);
+    refused("x = 0, renormalize, renormalize", "unexpected text after the edit · column 19 · one edit is HOOK[index] = VALUE");
     refused("x[] = 0", "empty index · column 4 · leave the brackets out for all elements");
     refused("x[1,] = 0", "expected an index · column 5 · these are 3, -1, 2:5, :, {1,4}, {4..7}, \"token\", end");
     refused("x[1 = 0", "expected , or ] · column 5 · an index is [-1, 9] or [pos=-1, head=9]");
@@ -242,14 +259,11 @@ static void reserved_words(void **state)
     refused("x = mean(ref)", "mean(REF) is not available in this version · column 5 · " VALUES);
     refused("x[4:] += 3 * dir(\" Paris\", \" Rome\")",
             "dir(\"A\", \"B\") is not available in this version · column 14 · " VALUES);
-    refused("x = clamp(-1, 1)", "clamp(LO, HI) is not available in this version · column 5 · " VALUES);
-    refused("x = frozen", "frozen is not available in this version · column 5 · " VALUES);
     refused("x += file(\"steer.safetensors\", \"v6\")",
             "file(\"PATH\", \"TENSOR\") is not available in this version · column 6 · " VALUES);
     refused("x = noise(0.1, seed=7)", "noise(SIGMA, seed=N) is not available in this version · column 5 · " VALUES);
     refused("x = project_out(dir(\" he\", \" she\"))",
             "project_out(DIRECTION) is not available in this version · column 5 · " VALUES);
-    refused("x[3, -1, 0] = 0, renormalize", "renormalize is not available in this version · column 18 · " VALUES);
     static const char *const words[] = {
 #define EDIT_RESERVED(word, form, help) word,
 #include "edit.def"
@@ -427,10 +441,10 @@ static void gen_edit(struct two *t)
     both(t, sites[roll(6)]);
     gen_index(t);
     both(t, " ");
-    both(t, edit_op_words[roll(EDIT_OP_COUNT)].word);
+    int kind = roll(5);
+    both(t, kind == 4 ? "=" : edit_op_words[roll(EDIT_OP_COUNT)].word);
     gap(t, " ");
-    int kind = roll(3);
-    if (kind == 0 || roll(3) == 0) {
+    if (kind == 0 || (kind < 4 && roll(3) == 0)) {
         both(t, numbers[roll(8)]);
         if (kind) {
             gap(t, " ");
@@ -438,8 +452,20 @@ static void gen_edit(struct two *t)
             gap(t, " ");
         }
     }
-    both(t, kind == 1 ? "from" : kind == 2 ? "mean" : "");
-    if (kind) {
+    static const char *const words[] = {"", "from", "mean", "frozen", "clamp"};
+    both(t, words[kind]);
+    if (kind == 4) {
+        gap(t, "");
+        both(t, "(");
+        gap(t, "");
+        both(t, roll(2) ? "-inf" : "-1.5");
+        gap(t, "");
+        both(t, ",");
+        gap(t, " ");
+        both(t, roll(2) ? "0" : "1e+10");
+        gap(t, "");
+        both(t, ")");
+    } else if (kind == 1 || kind == 2) {
         gap(t, "");
         both(t, "(");
         gap(t, "");
@@ -448,6 +474,12 @@ static void gen_edit(struct two *t)
         both(t, ")");
     }
     gap(t, "");
+    if (roll(4) == 0) {
+        both(t, ",");
+        gap(t, " ");
+        both(t, "renormalize");
+        gap(t, "");
+    }
     t->n += (size_t)snprintf(t->loose + t->n, sizeof t->loose - t->n, "%s", roll(2) ? "" : "# note [\"");
 }
 

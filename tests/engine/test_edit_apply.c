@@ -87,7 +87,9 @@ static void check(const char *text, int32_t row0, int32_t row1, const int perm[3
             hit &= selected(&act->axis[i], idx[i] + (i == row_axis ? row0 : 0));
         }
         hit &= !masked || idx[2] <= idx[1] + row0;
-        float operand = act->value == EDIT_NUMBER ? act->number : act->number == 1.0f ? s[from] : act->number * s[from];
+        float operand = act->value == EDIT_NUMBER ? act->number
+                      : act->value == EDIT_CLAMP ? fminf(fmaxf(before[at], act->lo), act->hi)
+                      : act->number == 1.0f ? s[from] : act->number * s[from];
         float want = hit ? operate(act->op, before[at], operand) : before[at];
         if (!same_bits(x[at], want))
             fail_msg("%s rows %d..%d at %d,%d,%d: %g, wanted %g", text, (int)row0, (int)row1, (int)idx[0], (int)idx[1],
@@ -112,6 +114,9 @@ static void equals_the_definition(void **state)
         "blocks.0.attn.hook_pattern[2, 0, 5] = 1", "blocks.0.attn.hook_attn_scores += 1",
         "blocks.0.attn.hook_attn_scores[:, :, ::2] = -inf", "blocks.0.attn.hook_attn_scores[:, 2:] = 4",
         "blocks.0.attn.hook_attn_scores[0] -= from(a)", "blocks.0.attn.hook_attn_scores[{0,2}, {2,3}] = mean()",
+        "blocks.0.attn.hook_z[1:4] = frozen", "blocks.0.attn.hook_attn_scores -= 0.25 * frozen",
+        "blocks.0.attn.hook_z[{0,2}, 1:] = clamp(-3, 2.5)", "blocks.0.attn.hook_pattern[:, 2:] = clamp(0, inf)",
+        "blocks.0.attn.hook_attn_scores[1, :, ::2] = clamp(-1, 1)",
     };
     static const int perms[][3] = {{0, 1, 2}, {1, 0, 2}, {2, 1, 0}, {1, 2, 0}};
     for (size_t t = 0; t < sizeof texts / sizeof *texts; t++)
@@ -119,6 +124,38 @@ static void equals_the_definition(void **state)
             for (int32_t row0 = 0; row0 < N_POS; row0++)
                 for (int32_t row1 = row0; row1 <= N_POS; row1++)
                     check(texts[t], row0, row1, perms[k]);
+}
+
+/* Every touched row is divided by its visible sum, the others are left; a sum of 1 comes out. */
+static void rows_renormalized(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"blocks.0.attn.hook_pattern[{0,2}, 3:, 1] *= 3, renormalize",
+                                        "blocks.0.attn.hook_pattern[1, 2, 4] = 0.5, renormalize"};
+    for (int t = 0; t < 2; t++) {
+        struct edit_program *p = resolved(texts[t]), *q = resolved(texts[t]);
+        struct edit_act plain = q->acts[0];
+        plain.renormalize = false;
+        assert_true(p->acts[0].renormalize);
+        float x[TOTAL], y[TOTAL];
+        for (int i = 0; i < TOTAL; i++)
+            x[i] = y[i] = (float)(1 + i % 7);
+        struct kn_view v = kn_view3(x, KN_F32, H, N_POS, N_POS), w = kn_view3(y, KN_F32, H, N_POS, N_POS);
+        edit_apply(&p->acts[0], &v, 0, NULL);
+        edit_apply(&plain, &w, 0, NULL);
+        for (int h = 0; h < H; h++)
+            for (int d = 0; d < N_POS; d++) {
+                bool hit = t ? h == 1 && d == 2 : h != 1 && d >= 3;
+                int n = plain.full ? N_POS : d + 1, at = (h * N_POS + d) * N_POS;
+                double sum = 0;
+                for (int k = 0; k < n; k++)
+                    sum += (double)y[at + k];
+                for (int k = 0; k < N_POS; k++)
+                    assert_true(same_bits(x[at + k], hit && k < n ? (float)((double)y[at + k] / sum) : y[at + k]));
+            }
+        edit_program_free(p);
+        edit_program_free(q);
+    }
 }
 
 /* A view may hold fewer sources than the prompt has positions. */
@@ -158,6 +195,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_the_definition),
+        cmocka_unit_test(rows_renormalized),
         cmocka_unit_test(fewer_sources),
         cmocka_unit_test(from_copies_bits),
     };

@@ -301,6 +301,15 @@ static void reach(void **state)
         {"blocks.1.attn.hook_pattern[:, 2:] = mean()", 0, true},
         {"blocks.1.attn.hook_pattern[:, 2:] *= mean()", 2, false},
         {"blocks.1.attn.hook_pattern[:, 8] = mean()", 8, false},
+        {"blocks.1.attn.hook_pattern[:, 2:] = frozen", 2, false},
+        {"blocks.1.attn.hook_pattern[:, 2:] *= 2, renormalize", 2, false},
+        {"blocks.1.attn.hook_pattern[:, 2:] = clamp(0, 0.5)", 2, false},
+        {"blocks.1.attn.hook_pattern[:, 2:] = clamp(-1, -0.5)", 0, true},
+        {"blocks.1.attn.hook_pattern[:, 2:] = clamp(0.1, 0.5)", 0, true},
+        {"blocks.1.attn.hook_attn_scores[:, 2:] = frozen", 2, false},
+        {"blocks.1.attn.hook_attn_scores[:, 2:] = clamp(-inf, 3)", 2, false},
+        {"blocks.1.attn.hook_attn_scores[:, 2:] = clamp(-9, 3)", 0, true},
+        {"blocks.1.attn.hook_attn_scores[:, 8] = clamp(-9, 3)", 8, false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct edit_program *p = resolved(&gpt2, cases[i].text);
@@ -357,6 +366,10 @@ static void acts_compare(void **state)
     assert_false(same("hook_embed = 1", "hook_pos_embed = 1"));
     assert_false(same("blocks.0.hook_resid_pre = 1", "blocks.1.hook_resid_pre = 1"));
     assert_false(same("hook_embed += 2 * mean()", "hook_embed += mean()"));
+    assert_true(same("hook_embed = clamp(-1, 1)", "hook_embed[:] = clamp(-1.0, 1)"));
+    assert_false(same("hook_embed = clamp(-1, 1)", "hook_embed = clamp(-1, 2)"));
+    assert_false(same("hook_embed = clamp(-1, 1)", "hook_embed = clamp(0, 1)"));
+    assert_false(same("blocks.0.attn.hook_pattern = 1", "blocks.0.attn.hook_pattern = 1, renormalize"));
 }
 
 static void bounds(void **state)

@@ -127,17 +127,17 @@ static void test_reference(void **state)
 }
 
 /* d metric / d (one element), by two forward runs with that element nudged, for a sample of elements of every site,
- * under a set of edits that touches every kind of path.  Central differences in f32 resolve some 1e-3. */
-static void test_differences(void **state)
+ * under a set of edits that touches every kind of path.  Two central differences, extrapolated to a step of 0,
+ * resolve some 1e-3 in f32. */
+static void differences_under(const char *const edits[2])
 {
-    (void)state;
     char **names = fixture_names(true);
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         struct err e = { 0 };
         struct metric m;
         assert_int_equal(metric_parse(&m, "2 * logprob[-1, 3] - logit[2, 5] + 0.5 * loss + 3 * kl", f.m->tok, f.m->cfg.d_vocab, &e), 0);
-        const char *texts[3] = { "blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125", NULL };
+        const char *texts[3] = { edits[0], edits[1], NULL };
         struct run *base = run_new(f.m, NULL, 0), *fork = run_new(f.m, base, 0);
         assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
         struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
@@ -167,18 +167,18 @@ static void test_differences(void **state)
                 snprintf(text, sizeof text, "%s[%d, 0, %d]", site, row, col), at = row * one.shape[1] * one.shape[2] + col;
             else
                 snprintf(text, sizeof text, "%s[%d, %d]", site, row, col = one.shape[1] > 1), at = row * one.shape[1] + col;
-            double value[2];
-            const double h = 1.0 / 256;
-            for (int k = 0; k < 2; k++) {
+            double value[4];
+            for (int k = 0; k < 4; k++) {
                 char nudge[260];
-                snprintf(nudge, sizeof nudge, "%s %s %.9g", text, k ? "-=" : "+=", h);
+                snprintf(nudge, sizeof nudge, "%s %s %.9g", text, k % 2 ? "-=" : "+=", k < 2 ? 1.0 / 64 : 1.0 / 128);
                 texts[2] = nudge;
                 p = fixture_program(f.m, f.n, texts, 3);
                 assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
                 assert_int_equal(metric_value(&m, fork, base, &value[k], &e), 0);
                 edit_program_free(p);
             }
-            double slope = (value[0] - value[1]) / (2 * h), mine = (double)one.values[at];
+            double wide = (value[0] - value[1]) * 32, narrow = (value[2] - value[3]) * 64;
+            double slope = (4 * narrow - wide) / 3, mine = (double)one.values[at];
             if (fabs(slope - mine) > 4e-3 * fmax(0.25, fabs(slope)))
                 fail_msg("%s: d/d %s is %g, the difference quotient %g", *name, text, mine, slope);
             free(one.values);
@@ -187,6 +187,76 @@ static void test_differences(void **state)
         run_free(fork), run_free(base);
         fixture_close(&f);
     }
+    fixture_names_free(names);
+}
+
+static void test_differences(void **state)
+{
+    (void)state;
+    differences_under((const char *const[]){ "blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125" });
+}
+
+/* The same upstream of, and at, sites whose values the other words change. */
+static void test_words(void **state)
+{
+    (void)state;
+    static const char *const pairs[][2] = {
+        { "blocks.0.attn.hook_pattern[:, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[0, 2:, 1] = 0.5, renormalize" },
+        { "blocks.1.attn.hook_pattern[:, 2] += 0.25 * frozen, renormalize", "blocks.0.hook_attn_out[1:] -= 0.5 * frozen" },
+    };
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        differences_under(pairs[i]);
+}
+
+/* The gradient of logit[-1, 3] at block 0's input. */
+static float *input_gradient(struct fixture *f, struct run *fork, struct run *base, const char *const *texts, int32_t count)
+{
+    struct err e = { 0 };
+    struct metric m;
+    struct collected one = { .s = { SITE_RESID_PRE, 0 } };
+    one.rank = site_shape(&f->m->cfg, one.s.id, f->n, one.shape);
+    one.values = calloc((size_t)(one.shape[0] * one.shape[1]), sizeof(float));
+    struct collector c = { &one, 1 };
+    struct edit_program *p = fixture_program(f->m, f->n, texts, count);
+    assert_int_equal(metric_parse(&m, "logit[-1, 3]", f->m->tok, f->m->cfg.d_vocab, &e), 0);
+    assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+    assert_int_equal(grad_run(fork, base, &m, &one.s, 1, collect, &c, &e), 0);
+    edit_program_free(p);
+    return one.values;
+}
+
+/* A clamp has no difference quotient at its corners; but it is the same function as setting the elements that it holds to
+ * their bounds: the same bits, also where another edit then scales them. */
+static void test_clamp(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++)
+        for (size_t cache = 0; cache <= SIZE_MAX / 2; cache += SIZE_MAX / 2) {
+            struct fixture f = fixture_open(*name);
+            struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache);
+            struct err e = { 0 };
+            struct kn_view v;
+            assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+            assert_int_equal(run_view(base, (struct site_ref){ SITE_MLP_OUT, 0 }, 2, 3, &v, &e), 0);
+            static char held[64][64];
+            const char *texts[64], *clamp[] = { "blocks.0.hook_mlp_out[2] = clamp(-0.1, 0.12)", "blocks.0.hook_mlp_out[:, 1:] *= 1.5" };
+            int32_t n = 0;
+            for (int64_t i = 0; i < v.shape[1] && n < 63; i++) {
+                float x = ((const float *)v.data)[i];
+                if (x < -0.1f || x > 0.12f) {
+                    snprintf(held[n], sizeof held[n], "blocks.0.hook_mlp_out[2, %d] = %s", (int)i, x > 0.12f ? "0.12" : "-0.1");
+                    texts[n] = held[n], n++;
+                }
+            }
+            assert_in_range(n, 1, v.shape[1] - 1);
+            texts[n++] = clamp[1];
+            float *a = input_gradient(&f, fork, base, clamp, 2), *b = input_gradient(&f, fork, base, texts, n);
+            assert_memory_equal(a, b, (size_t)f.n * (size_t)f.m->cfg.d_model * sizeof *a);
+            free(a), free(b);
+            run_free(fork), run_free(base);
+            fixture_close(&f);
+        }
     fixture_names_free(names);
 }
 
@@ -218,6 +288,8 @@ int main(void)
         cmocka_unit_test(test_metric_text),
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_differences),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_clamp),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -129,6 +129,9 @@ static void test_random_walk(void **state)
         "blocks.1.mlp.hook_post[:, 2] = from(other)", "blocks.0.hook_attn_out[-1] = mean()", "unembed.hook_out[-1, 3] = 9",
         "blocks.0.attn.hook_attn_scores[0, 1, :] = 0.5", "blocks.1.hook_q_input[1, 0, :] = 0", "hook_tokens[0] = 5",
         "blocks.0.attn.hook_k[1] = from(base)", "blocks.1.attn.hook_pattern[:, 1] = mean()",
+        "blocks.1.hook_resid_pre[1:] = frozen", "blocks.0.attn.hook_z = clamp(-0.1, 0.1)",
+        "blocks.*.attn.hook_pattern[0, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[1] = frozen, renormalize",
+        "blocks.0.attn.hook_attn_scores[1] = clamp(-0.5, 0.5)",
     };
     enum { POOL = sizeof pool / sizeof *pool };
     char **names = fixture_names(true);
@@ -142,7 +145,7 @@ static void test_random_walk(void **state)
             other_ids[i] = (int32_t)(rng(&seed) % 11), tokens[i] = (int32_t)(rng(&seed) % 11);
         sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
         for (int step = 0; step < 120; step++) {
-            int32_t n = 2 + (int32_t)(rng(&seed) % (uint32_t)(n_max - 2));
+            int32_t n = 3 + (int32_t)(rng(&seed) % (uint32_t)(n_max - 3));
             if (rng(&seed) % 3)
                 tokens[rng(&seed) % (uint32_t)n] = (int32_t)(rng(&seed) % 11);
             const char *texts[6];

@@ -1,0 +1,179 @@
+/* edit_value.c - what an edit does: its operator, its value, ", renormalize" (edit_scan.h, scan_value).
+ *
+ * One parse_NAME per word that has arguments.  Tested in tests/engine/test_edit.c and tests/fuzz/fuzz_edit.c. */
+#include "edit_scan.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { VALUE_FORMS = 400 }; /* bytes of the list of all values */
+
+static int parse_op(struct scan *s)
+{
+    scan_comments(s);
+    for (int op = 0; op < EDIT_OP_COUNT; op++)
+        if (scan_take(s, edit_op_words[op].word)) {
+            s->ed->op = (enum edit_op)op;
+            return 0;
+        }
+    return scan_fail(s, "expected an operator", "these are = += -= *=");
+}
+
+/* The forms of all values, for messages. */
+static const char *value_forms(char buf[VALUE_FORMS])
+{
+    size_t n = (size_t)snprintf(buf, VALUE_FORMS, "values are ");
+    for (int i = 0; i < EDIT_VALUE_COUNT; i++)
+        n += (size_t)snprintf(buf + n, VALUE_FORMS - n, "%s%s", i ? ", " : "", edit_value_words[i].form);
+    return buf;
+}
+
+/* A word that is no value that can stand here. */
+static int fail_word(struct scan *s, const char *at, size_t n)
+{
+    static const struct edit_word reserved[] = {
+#define EDIT_RESERVED(word, form, help) {word, form, help},
+#include "edit.def"
+    };
+    char forms[VALUE_FORMS], what[160];
+    snprintf(what, sizeof what, "unknown value \"%.*s\"", n > 60 ? 60 : (int)n, at);
+    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
+        if (scan_word_is(at, n, reserved[i].word))
+            snprintf(what, sizeof what, "%s is not available in this version", reserved[i].form);
+    return scan_fail_at(s, at, what, value_forms(forms));
+}
+
+/* RUN: a plain name or a quoted one. */
+static int parse_run(struct scan *s)
+{
+    scan_blanks(s);
+    const char *at = s->p;
+    if (*at == '"') {
+        int32_t len;
+        if (scan_quoted(s, &s->ed->run, &len))
+            return ERR_BAD_INPUT;
+        if (strlen(s->ed->run) != (size_t)len)
+            return scan_fail_at(s, at, "zero byte in a run's name", "as in from(corrupt)");
+    } else {
+        size_t n = 0;
+        while (scan_is_word(at[n]) || at[n] == '.' || at[n] == '-')
+            n++;
+        memcpy(s->bytes, at, n);
+        s->bytes[n] = '\0';
+        s->ed->run = s->bytes;
+        s->bytes += n + 1;
+        s->p += n;
+    }
+    return *s->ed->run ? 0 : scan_fail_at(s, at, "expected the name of a run", "as in from(corrupt)");
+}
+
+/* A number that stands as an argument. */
+static int parse_number(struct scan *s, float *out)
+{
+    scan_blanks(s);
+    bool over;
+    const char *end = edit_number_parse(s->p, out, &over);
+    if (end == s->p)
+        return scan_fail(s, "expected a number", "such as 0, -1.5, 1e-3, inf, -inf");
+    if (over)
+        return scan_fail(s, "number beyond f32", "the largest is 3.4028235e38; inf is written inf");
+    if (scan_is_word(*end) || *end == '.')
+        return scan_fail(s, "not a number", "such as 0, -1.5, 1e-3, inf, -inf");
+    s->p = end;
+    return 0;
+}
+
+static int parse_clamp(struct scan *s)
+{
+    const char *at = s->p;
+    struct edit *ed = s->ed;
+    if (parse_number(s, &ed->lo))
+        return ERR_BAD_INPUT;
+    if (!scan_take(s, ","))
+        return scan_fail(s, "expected ,", edit_value_words[EDIT_CLAMP].form);
+    if (parse_number(s, &ed->hi))
+        return ERR_BAD_INPUT;
+    return ed->lo <= ed->hi ? 0 : scan_fail_at(s, at, "bounds that hold nothing", "the lower one comes first, as in clamp(-1, 1)");
+}
+
+static int parse_arguments(struct scan *s)
+{
+    switch (s->ed->value) {
+    case EDIT_FROM: return parse_run(s);
+    case EDIT_CLAMP: return parse_clamp(s);
+    default: return 0;
+    }
+}
+
+/* A word; `factor`: a number times it. */
+static int parse_word(struct scan *s, bool factor)
+{
+    scan_blanks(s);
+    const char *at = s->p;
+    size_t n = scan_word_len(at);
+    char forms[VALUE_FORMS];
+    if (n == 0)
+        return scan_fail(s, "expected a value", value_forms(forms));
+    int kind = 0;
+    while (kind < EDIT_VALUE_COUNT && !scan_word_is(at, n, edit_value_words[kind].word))
+        kind++;
+    if (kind == EDIT_VALUE_COUNT)
+        return fail_word(s, at, n);
+    s->ed->value = (enum edit_value_kind)kind;
+    s->p += n;
+    if (edit_changes_itself(s->ed->value) && (factor || s->ed->op != EDIT_SET)) {
+        char what[80];
+        snprintf(what, sizeof what, "%s stands alone after =", edit_value_words[kind].form);
+        return scan_fail_at(s, at, what, "it already begins from the value there");
+    }
+    if (!strchr(edit_value_words[kind].form, '('))
+        return 0;
+    if (!scan_take(s, "("))
+        return scan_fail(s, "expected (", edit_value_words[kind].form);
+    if (parse_arguments(s))
+        return ERR_BAD_INPUT;
+    if (scan_take(s, ")"))
+        return 0;
+    return kind == EDIT_MEAN ? fail_word(s, at, n) : scan_fail(s, "expected )", edit_value_words[kind].form);
+}
+
+static int parse_value(struct scan *s)
+{
+    scan_blanks(s);
+    struct edit *ed = s->ed;
+    bool over;
+    const char *end = edit_number_parse(s->p, &ed->number, &over);
+    ed->value = EDIT_NUMBER;
+    if (end == s->p) {
+        ed->number = 1.0f;
+        return parse_word(s, false);
+    }
+    if (over)
+        return scan_fail(s, "number beyond f32", "the largest is 3.4028235e38; inf is written inf");
+    if (scan_is_word(*end) || *end == '.')
+        return scan_fail(s, "not a number", "such as 0, -1.5, 1e-3, inf, -inf, nan");
+    s->p = end;
+    return scan_take(s, "*") ? parse_word(s, true) : 0;
+}
+
+int scan_value(struct scan *s)
+{
+    int rc = parse_op(s);
+    if (rc || (rc = parse_value(s)))
+        return rc;
+    scan_comments(s);
+    const char *at = s->p;
+    if (scan_take(s, ",")) {
+        scan_blanks(s);
+        size_t n = scan_word_len(s->p);
+        if (scan_word_is(s->p, n, EDIT_RENORMALIZE)) {
+            s->ed->renormalize = true;
+            s->p += n;
+            scan_comments(s);
+            at = s->p;
+        } else if (n > 0) {
+            return fail_word(s, s->p, n);
+        }
+    }
+    return *at == '\0' ? 0 : scan_fail_at(s, at, "unexpected text after the edit", "one edit is HOOK[index] = VALUE");
+}
