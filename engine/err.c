@@ -5,6 +5,13 @@
 #include <stdio.h>
 #include <string.h>
 
+/* Quoted file content may hold line ends; a message is one line. */
+static void one_line(char *text)
+{
+    for (; (text = strpbrk(text, "\r\n")) != NULL; text++)
+        *text = ' ';
+}
+
 int err_set(struct err *e, int code, const char *fmt, ...)
 {
     if (e) {
@@ -12,6 +19,7 @@ int err_set(struct err *e, int code, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(e->text, sizeof e->text, fmt, ap);
         va_end(ap);
+        one_line(e->text);
         e->code = code;
     }
     return code;
@@ -30,4 +38,5 @@ void err_prefix(struct err *e, const char *fmt, ...)
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof e->text)
         snprintf(e->text + n, sizeof e->text - (size_t)n, " · %.*s", (int)(sizeof e->text - 8 - (size_t)n), old);
+    one_line(e->text);
 }

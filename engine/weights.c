@@ -1,6 +1,6 @@
 /* weights.c - see weights.h.  The names, layouts and fusings are the architecture's data (arch.h).
  * A view's logical shape is [n, k] or [heads, d_head, k] whatever the stored layout.
- * Tested in tests/engine/test_model.c. */
+ * Tested in tests/engine/test_run.c. */
 #include "weights.h"
 
 #include "arch.h"

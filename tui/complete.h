@@ -1,6 +1,6 @@
 /* complete.h - what Tab offers while a command line or the pair is typed: commands, words, hooks, tokens.
  *
- * The list is made anew after every change of the line.  Tested in tests/tui/test_complete.c. */
+ * The list is made anew after every change of the line.  Tested in tests/tui/test_play.c. */
 #ifndef COMPLETE_H
 #define COMPLETE_H
 

@@ -89,6 +89,25 @@ void rule_head(const struct tree *t, const struct source *s)
         report(s, 0, "head", NULL, "neither the head nor a header that it includes says where it is tested");
 }
 
+/* A test that a file names is there: a file, a folder, or the start of a name before '*'. */
+void rule_named_test(const struct tree *t, const struct source *s)
+{
+    if (!in_library(s) || !is_c(s))
+        return;
+    for (const char *p = s->text; (p = strstr(p, "tests/")) != NULL; p++) {
+        size_t n = strcspn(p, " ,;:()\"'\n");
+        while (n > 0 && (p[n - 1] == '.' || p[n - 1] == '/'))
+            n--;
+        char path[160];
+        snprintf(path, sizeof path, "%.*s", (int)strcspn(p, "*") < (int)n ? (int)strcspn(p, "*") : (int)n, p);
+        bool found = false;
+        for (int i = 0; i < t->n && !found; i++)
+            found = path_in(t->files[i].path, path);
+        if (!found && s->code[p - s->text] == ' ')
+            report(s, (size_t)(p - s->text), "tested", path, "there is no %s", path);
+    }
+}
+
 void rule_guard(const struct tree *t, const struct source *s)
 {
     (void)t;

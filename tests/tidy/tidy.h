@@ -44,6 +44,7 @@ void rule_include(const struct tree *t, const struct source *s);
 void rule_banned(const struct tree *t, const struct source *s);
 void rule_size(const struct tree *t, const struct source *s);
 void rule_head(const struct tree *t, const struct source *s);
+void rule_named_test(const struct tree *t, const struct source *s);
 void rule_guard(const struct tree *t, const struct source *s);
 void rule_declared(const struct tree *t, const struct source *s);
 void rule_layout(const struct tree *t, const struct source *s);

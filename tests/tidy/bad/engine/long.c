@@ -1,4 +1,4 @@
-/* long.c - too long.  Tested in tests/engine. */
+/* long.c - too long.  Tested in tests/kernels. */
 int too_long(int a,
              int b)
 {

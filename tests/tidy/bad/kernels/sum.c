@@ -1,4 +1,4 @@
-/* sum.c - knows too much.  Tested in tests/kernels. */
+/* sum.c - knows too much.  Tested in tests/kernels/test_sum.c, tests/kernels/test_nothing.c. */
 #include "../engine/run.h"
 
 #include <stdio.h>

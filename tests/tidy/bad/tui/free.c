@@ -1,4 +1,4 @@
-/* free.c - may include what it likes; excepted in one point.  Tested in tests/tui. */
+/* free.c - may include what it likes; excepted in one point.  Tested in tests/kernels. */
 #include "run.h"
 #include "draw.h"
 #include <termios.h>

@@ -1,0 +1,119 @@
+/* test_plan.c - the block program by itself: every site has its step, orders follow the steps, costs add up. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+
+#include "plan.h"
+
+static const char *const models[] = {"gpt2", "gpt_neox", "gpt_neox_sequential", "llama", "mistral", "qwen2"};
+enum { MODELS = sizeof models / sizeof *models };
+
+static struct plan *plan_of(const char *model)
+{
+    char path[128];
+    struct config cfg;
+    struct err e = {0};
+    snprintf(path, sizeof path, "tests/fixtures/models/%s/config.json", model);
+    if (config_load(&cfg, path, &e))
+        fail_msg("%s", e.text);
+    struct plan *p = plan_build(&cfg);
+    assert_non_null(p);
+    return p;
+}
+
+/* Every site of the model is written by one step of its own stage, or copies one that is. */
+static void every_site_has_its_step(void **state)
+{
+    (void)state;
+    for (int m = 0; m < MODELS; m++) {
+        struct plan *p = plan_of(models[m]);
+        int sites = 0;
+        for (int id = 0; id < SITE_COUNT; id++) {
+            if (!site_exists(&p->cfg, (enum site_id)id) || site_refusal(&p->cfg, (enum site_id)id))
+                continue;
+            struct site_ref s = {(enum site_id)id, site_table[id].scope == SCOPE_BLOCK ? 0 : SITE_ROOT};
+            enum site_id source = plan_copied(p, s.id);
+            int32_t n, writers = 0, stage = plan_stage_of(p, s);
+            const struct step *steps = plan_stage(p, stage, &n);
+            assert_true(stage >= 0 && stage < plan_stages(p));
+            for (int32_t i = 0; i < n; i++)
+                writers += steps[i].site == source && !steps[i].in_place && steps[i].when != STEP_IF_EDITED;
+            if (id != SITE_TOKENS && writers != 1)
+                fail_msg("%s: %d steps write site %d", models[m], writers, id);
+            sites++;
+        }
+        assert_true(sites > 25);
+        plan_free(p);
+    }
+}
+
+/* An operand of the same stage was written by an earlier step; orders rise from step to step and stage to stage. */
+static void operands_come_first(void **state)
+{
+    (void)state;
+    for (int m = 0; m < MODELS; m++) {
+        struct plan *p = plan_of(models[m]);
+        int32_t last = -1;
+        for (int32_t stage = 0; stage < plan_stages(p); stage++) {
+            bool block = stage > 0 && stage < plan_stages(p) - 1, written[SITE_COUNT] = {false};
+            int32_t n;
+            const struct step *steps = plan_stage(p, stage, &n);
+            assert_true(n > 0 && n < PLAN_STAGE_ORDER);
+            for (int32_t i = 0; i < n; i++) {
+                for (int k = 0; k < KN_IN_MAX; k++) {
+                    enum operand_kind kind = steps[i].in[k].kind;
+                    if (kind == OPERAND_SITE || kind == OPERAND_FLAT || kind == OPERAND_ALL)
+                        assert_true(written[steps[i].in[k].id]);
+                    assert_false(kind == OPERAND_PREV && stage == 0);
+                }
+                int32_t order = plan_order(p, (struct site_ref){steps[i].site, block ? stage - 1 : SITE_ROOT});
+                if (!steps[i].in_place && steps[i].when != STEP_IF_EDITED) {
+                    assert_false(written[steps[i].site]);
+                    assert_true(order > last);
+                    last = order;
+                }
+                written[steps[i].site] = true;
+            }
+        }
+        plan_free(p);
+    }
+}
+
+/* The products that always run: 2 operations for each weight and row, and nothing else. */
+static void products_cost_their_weights(void **state)
+{
+    (void)state;
+    enum { ROWS = 7 };
+    for (int m = 0; m < MODELS; m++) {
+        struct plan *p = plan_of(models[m]);
+        const struct config *c = &p->cfg;
+        double flops = 0, heads = (double)c->n_heads * c->d_head, kv = (double)c->n_kv_heads * c->d_head, d = c->d_model;
+        for (int32_t stage = 0; stage < plan_stages(p); stage++) {
+            int32_t n;
+            const struct step *steps = plan_stage(p, stage, &n);
+            for (int32_t i = 0; i < n; i++)
+                if (steps[i].op == KN_OP_LINEAR && steps[i].when == STEP_ALWAYS)
+                    flops += plan_step_flops(p, &steps[i], ROWS);
+        }
+        double mlp = (c->gated ? 3 : 2) * d * c->d_mlp, attention = 2 * d * heads + 2 * d * kv;
+        double wanted = 2.0 * ROWS * (c->n_layers * (mlp + attention) + d * c->d_vocab);
+        if (flops != wanted)
+            fail_msg("%s: %.0f operations, %.0f wanted", models[m], flops, wanted);
+        plan_free(p);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_site_has_its_step),
+        cmocka_unit_test(operands_come_first),
+        cmocka_unit_test(products_cost_their_weights),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

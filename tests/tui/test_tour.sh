@@ -1,0 +1,41 @@
+#!/bin/sh
+# test_tour.sh BORESCOPE - the five minutes of README.md: what it says that one sees is what one sees.
+set -u
+borescope=$1
+cd "$(dirname "$0")/../.." || exit 1
+fail=0
+
+# step KEYS TEXT...: after these keys (from the start, as far as the tour has come) each text is on the screen
+keys=
+step() {
+    keys="${keys}keys $1
+"
+    shift
+    screen=$(printf 'size 112x37\n%sscreen\n' "$keys" | "$borescope" play - teach --pair " Mary/ John" \
+        -p "When Mary and John went to the store, John gave a bag to") || fail=1
+    for text in "$@"; do
+        case $screen in
+        *"$text"*) ;;
+        *)
+            printf 'not on the screen: %s\n%s\n' "$text" "$screen"
+            fail=1
+            ;;
+        esac
+    done
+}
+
+step '<Home><End>' '[1 grid]' '[ Mary' 'Δ( Mary − John) +19.65' ' Mary           0.997'
+step 2LL 'L3H2' ' 2  Mary               1.000'
+step x 'blocks.3.attn.hook_z[-1, 2] = 0' '−1.10' '2 %'
+step 1 '[1 grid]' 'Mary            0.997  0.000 −0.997' 'Iran            0.000  0.002'
+step b 'b:difference' '−8.10'
+step u 'undone: 0 edits' '+19.65'
+step '<C-r>' '−1.10'
+step u '+19.65'
+step 2KH 'L2H1' '10  John               1.00'
+step x 'blocks.2.attn.hook_z[-1, 1] = 0' 'Δ( Mary − John) +19.65 → +1'
+step u 'undone'
+step 'p<C-u><Space>bread<Space>river<Space>hat<Space>seven<Space>moon<Space>bread<Space>river<Space>hat<Space>seven<Enter>' '10, 10]'
+step K 'layer 1' '0.92'
+step LL 'L1H3' ' 5  moon               0.99'
+exit $fail
