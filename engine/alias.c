@@ -304,13 +304,17 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
     int n_texts = variants(cfg, pattern, text);
     for (int v = 0; v < n_texts; v++)
         for (size_t i = 0; i < sizeof tongues / sizeof *tongues; i++) {
-            int k = pick_tongue(cfg, text[v], tongues[i], out, e);
+            struct alias_pick *picks = NULL;
+            int k = pick_tongue(cfg, text[v], tongues[i], &picks, e);
             if (k == 0)
                 continue;
             int32_t missing = k > 0 ? missing_layer(cfg, text[v]) : -1;
-            if (missing < 0)
+            if (missing < 0) {
+                if (k > 0)
+                    *out = picks;
                 return k;
-            free(*out);
+            }
+            free(picks);
             return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
                            pattern, (int)cfg->n_layers - 1);
         }

@@ -67,7 +67,8 @@ const char *alias_tongue_name(enum alias_tongue t); /* "transformer_lens", "brid
  * but refused, else the nearest name of the same kind. */
 int alias_find(const struct config *cfg, const char *name, struct alias_value *out, struct err *e);
 /* A name or a pattern in any tongue, in forward order.  Names come first, then TransformerLens' patterns
- * (site_select), then patterns of the others.  *out is malloc'ed; returns how many (at least one) or negative. */
+ * (site_select), then patterns of the others.  *out is malloc'ed; returns how many (at least one), or
+ * negative with *out untouched. */
 int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out, struct err *e);
 /* All names of one tongue in forward order, without second ones and refusals.  *out is malloc'ed; how many
  * or negative. */
@@ -87,6 +88,8 @@ int alias_row_axis(const struct alias_value *v);
 /* Rows [row0, row1) to contiguous host memory; *count (may be NULL) floats.  Errors as run_read. */
 int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, int64_t *count,
                struct err *e);
+/* Is the tensor the site itself, in its own shape? */
+bool alias_is_site(const struct alias_value *v);
 /* One line on how the tensor is made ("columns of q, k and v, one after the other"), or NULL where it is the site. */
 const char *alias_form_text(enum alias_form form);
 
@@ -96,5 +99,9 @@ struct alias_at {
     int32_t head, d;
 };
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k);
+/* Add one row of an edited site, [1, head, d_head] or [1, head, d_model], to the row of the alias that it is part
+ * of: the other direction of the edits, for gradients.  The alias has more than one edited site or joined heads. */
+void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s, const struct kn_view *row,
+                   float *dst);
 
 #endif

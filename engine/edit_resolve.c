@@ -291,12 +291,6 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     return rc;
 }
 
-/* Does the alias have the axes of the one site that an edit of it changes? */
-static bool is_site(const struct alias_value *v)
-{
-    return v->form == FORM_SITE && v->n_edits == 1 && !v->spread;
-}
-
 /* Same axes next to each other. */
 static int by_id(const void *a, const void *b)
 {
@@ -313,7 +307,7 @@ static int resolve_edit(struct resolver *r)
     if (n > 1)
         qsort(picks, (size_t)n, sizeof *picks, by_id);
     for (int i = 0; i < n && !rc; i++)
-        rc = is_site(&picks[i].value) ? resolve_site(r, picks[i].value.edit[0]) : resolve_alias(r, &picks[i]);
+        rc = alias_is_site(&picks[i].value) && picks[i].value.n_edits ? resolve_site(r, picks[i].value.edit[0]) : resolve_alias(r, &picks[i]);
     free(picks);
     if (rc) {
         bool cut = edit_print(r->ed, text, sizeof text) >= (int)sizeof text;

@@ -385,9 +385,10 @@ static void patterns_in_every_tongue(void **state)
         {"transformer.h.[9].output", "no hook matches"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct alias_pick *list;
+        struct alias_pick *list = NULL;
         struct err e = {0};
         assert_int_equal(alias_select(cfg, bad[i][0], &list, &e), ERR_BAD_INPUT);
+        assert_null(list);
         if (!strstr(e.text, bad[i][1]))
             fail_msg("%s: %s", bad[i][0], e.text);
     }

@@ -11,12 +11,13 @@ static int memory_out(struct err *e)
     return err_set(e, ERR_SYSTEM, "memory is out · captured activations");
 }
 
-static void capture_init(struct capture *c, struct run *run, struct site_ref site, const struct slice *slice)
+static void capture_init(struct capture *c, struct run *run, const struct alias_pick *pick, const struct slice *slice)
 {
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(&run_model(run)->cfg, site.id, run_length(run), shape), axis = site_row_axis(site.id);
-    *c = (struct capture){.run = run, .site = site, .slice = slice, .rank = 1, .shape = {1}, .count = 1};
-    site_name(site, c->name);
+    int64_t shape[ALIAS_RANK_MAX];
+    int rank = alias_shape(&run_model(run)->cfg, &pick->value, run_length(run), shape, NULL);
+    int axis = alias_row_axis(&pick->value);
+    *c = (struct capture){.run = run, .value = pick->value, .slice = slice, .rank = 1, .shape = {1}, .count = 1};
+    memcpy(c->name, pick->name, sizeof c->name);
     for (int i = 0; i < rank; i++) {
         int64_t size = i == axis ? slice->n : shape[i];
         c->count *= size;
@@ -25,45 +26,92 @@ static void capture_init(struct capture *c, struct run *run, struct site_ref sit
     }
 }
 
-/* Mark the sites that one glob means. */
-static int mark(const struct config *cfg, const char *glob, struct site_ref *found, bool *wanted, struct err *e)
+static bool holds_ids(const struct capture *c)
 {
-    int n = site_select(cfg, glob, found, e);
-    for (int i = 0; i < n; i++) {
-        const char *why = site_refusal(cfg, found[i].id);
-        char name[LIMIT_NAME];
+    return c->value.n_sites && c->value.site[0].id == SITE_TOKENS;
+}
+
+/* What globs mean: TransformerLens' names as marks on the model's sites, others in a list. */
+struct wanted {
+    bool *site;
+    struct alias_pick *others;
+    int n_others;
+};
+
+static bool is_known(const struct wanted *w, const char *name)
+{
+    for (int i = 0; i < w->n_others; i++)
+        if (!strcmp(w->others[i].name, name))
+            return true;
+    return false;
+}
+
+static int mark(const struct config *cfg, const char *glob, struct wanted *w, struct err *e)
+{
+    struct alias_pick *picks = NULL;
+    int n = alias_select(cfg, glob, &picks, e), err = n < 0 ? n : 0;
+    struct alias_pick *others = err ? NULL : realloc(w->others, (size_t)(w->n_others + n) * sizeof *others);
+    if (others)
+        w->others = others;
+    else if (!err)
+        err = memory_out(e);
+    for (int i = 0; i < n && !err; i++) {
+        struct site_ref s = picks[i].value.site[0];
+        const char *why = picks[i].value.n_sites ? site_refusal(cfg, s.id) : NULL;
         if (why)
-            return err_set(e, ERR_BAD_INPUT, "%s · %s", site_name(found[i], name), why);
-        wanted[(found[i].layer + 1) * SITE_COUNT + (int32_t)found[i].id] = true;
+            err = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
+        else if (picks[i].value.tongue == TONGUE_LENS)
+            w->site[(s.layer + 1) * SITE_COUNT + (int32_t)s.id] = true;
+        else if (!is_known(w, picks[i].name))
+            w->others[w->n_others++] = picks[i];
     }
-    return n < 0 ? n : 0;
+    free(picks);
+    return err;
+}
+
+/* All that is wanted, in its order, and the logits. */
+static int list_wanted(struct capture_list *l, struct run *run, const struct wanted *w, struct err *e)
+{
+    const struct config *cfg = &run_model(run)->cfg;
+    struct alias_pick *all = NULL;
+    int n = alias_list(cfg, TONGUE_LENS, &all, e);
+    l->item = n < 0 ? NULL : calloc(2 * (size_t)(n + w->n_others) + 1, sizeof *l->item); /* and a gradient of each */
+    if (!l->item) {
+        free(all);
+        return n < 0 ? n : memory_out(e);
+    }
+    for (int i = 0; i < n; i++) {
+        struct site_ref s = all[i].value.site[0];
+        if (w->site[(s.layer + 1) * SITE_COUNT + (int32_t)s.id])
+            capture_init(&l->item[l->n++], run, &all[i], &l->slice);
+    }
+    for (int i = 0; i < w->n_others; i++)
+        capture_init(&l->item[l->n++], run, &w->others[i], &l->slice);
+    struct alias_pick logits = {.name = "logits"};
+    int err = alias_find(cfg, "unembed.hook_out", &logits.value, e);
+    if (!err)
+        capture_init(&l->item[l->n++], run, &logits, &l->all);
+    free(all);
+    return err;
 }
 
 int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs, const char *pos,
                   struct err *e)
 {
     const struct config *cfg = &run_model(run)->cfg;
-    size_t most = ((size_t)cfg->n_layers + 1) * SITE_COUNT;
-    struct site_ref *sites = calloc(most, sizeof *sites);
-    bool *wanted = calloc(most, sizeof *wanted);
-    *l = (struct capture_list){.item = calloc(2 * most + 1, sizeof *l->item)}; /* each may have a gradient besides */
-    int err = sites && wanted && l->item ? 0 : memory_out(e);
+    struct wanted w = {.site = calloc(((size_t)cfg->n_layers + 1) * SITE_COUNT, sizeof *w.site)};
+    *l = (struct capture_list){0};
+    int err = w.site ? 0 : memory_out(e);
     if (!err)
         err = slice_parse(&l->slice, pos, run_length(run), e);
     if (!err)
         err = slice_parse(&l->all, NULL, run_length(run), e);
     for (int i = 0; i < n_globs && !err; i++)
-        err = mark(cfg, globs[i], sites, wanted, e);
-    int n = err ? 0 : site_list(cfg, sites);
-    for (int i = 0; i < n; i++)
-        if (wanted[(sites[i].layer + 1) * SITE_COUNT + (int32_t)sites[i].id])
-            capture_init(&l->item[l->n++], run, sites[i], &l->slice);
-    if (!err) {
-        capture_init(&l->item[l->n], run, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, &l->all);
-        snprintf(l->item[l->n++].name, LIMIT_NAME, "logits");
-    }
-    free(sites);
-    free(wanted);
+        err = mark(cfg, globs[i], &w, e);
+    if (!err)
+        err = list_wanted(l, run, &w, e);
+    free(w.site);
+    free(w.others);
     return err;
 }
 
@@ -84,7 +132,7 @@ static void place_row(const struct capture *c, const struct kn_view *v, int32_t 
         s[pad + i] = v->shape[i];
         st[pad + i] = v->stride[i];
     }
-    int64_t axis = site_row_axis(c->site.id) + pad, d[3] = {s[0], s[1], s[2]};
+    int64_t axis = alias_row_axis(&c->value) + pad, d[3] = {s[0], s[1], s[2]};
     d[axis] = c->slice->n;
     for (int64_t a = 0; a < s[0]; a++)
         for (int64_t b = 0; b < s[1]; b++)
@@ -105,6 +153,15 @@ static bool is_whole(const struct slice *s, int32_t n)
     return i == n && s->n == n;
 }
 
+/* Does an edit of the capture's tensor change this site? */
+static bool is_part(const struct capture *c, struct site_ref s)
+{
+    for (int i = 0; i < c->value.n_edits; i++)
+        if (c->value.edit[i].id == s.id && c->value.edit[i].layer == s.layer)
+            return true;
+    return false;
+}
+
 /* Rows of a gradient, as grad_run hands them out, into every capture that keeps them. */
 static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
 {
@@ -112,35 +169,54 @@ static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t ro
     struct capture_list *l = user;
     for (int i = 0; i < l->n; i++) {
         struct capture *c = &l->item[i];
-        if (!c->gradient || c->site.id != s.id || c->site.layer != s.layer)
+        if (!c->gradient || !is_part(c, s))
             continue;
         for (int32_t k = 0; k < c->slice->n; k++) {
             int32_t row = c->slice->row[k];
             if (row < row0 || row >= row1)
                 continue;
             struct kn_view one = kn_slice(*g, site_row_axis(s.id), row - row0, row - row0 + 1);
-            place_row(c, &one, k);
+            if (alias_is_site(&c->value))
+                place_row(c, &one, k);
+            else
+                alias_add_row(&run_model(c->run)->cfg, &c->value, s, &one, c->values + k * (c->count / c->slice->n));
         }
     }
+    return 0;
+}
+
+/* Room for the gradient of one capture. */
+static int add_gradient(struct capture_list *l, const struct capture *of, struct err *e)
+{
+    struct capture *c = &l->item[l->n];
+    size_t len = strlen(of->name);
+    if (!of->value.n_edits)
+        return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", of->name, of->value.why);
+    if (len + sizeof "_grad" > LIMIT_NAME)
+        return err_set(e, ERR_BAD_INPUT, "%s_grad · a name of more than %d bytes · use TransformerLens' name", of->name,
+                       LIMIT_NAME - 1);
+    *c = *of;
+    memcpy(c->name + len, "_grad", sizeof "_grad");
+    c->gradient = true;
+    c->values = calloc((size_t)c->count, sizeof *c->values);
+    if (!c->values)
+        return memory_out(e);
+    l->n++;
     return 0;
 }
 
 int captures_gradient(struct capture_list *l, struct run *base, const struct metric *m, struct err *e)
 {
     int n = l->n;
-    struct site_ref *sites = calloc((size_t)n, sizeof *sites);
+    struct site_ref *sites = calloc((size_t)n * ALIAS_SITES_MAX, sizeof *sites);
     int n_sites = 0, err = sites ? 0 : memory_out(e);
     for (int i = 0; i < n && !err; i++) {
-        struct capture *c = &l->item[l->n];
-        if (!strcmp(l->item[i].name, "logits") || l->item[i].site.id == SITE_TOKENS)
+        const struct capture *c = &l->item[i];
+        if (!strcmp(c->name, "logits") || holds_ids(c))
             continue;
-        *c = l->item[i];
-        snprintf(c->name + strlen(c->name), LIMIT_NAME - strlen(c->name), "_grad");
-        c->gradient = true;
-        c->values = calloc((size_t)c->count, sizeof *c->values);
-        err = c->values ? 0 : memory_out(e);
-        sites[n_sites++] = c->site;
-        l->n++;
+        err = add_gradient(l, c, e);
+        for (int k = 0; k < c->value.n_edits; k++)
+            sites[n_sites++] = c->value.edit[k];
     }
     if (!err)
         err = grad_run(l->item[0].run, base, m, sites, n_sites, take_gradient, l, e);
@@ -157,10 +233,17 @@ int capture_read(struct capture *c, struct err *e)
     if (!c->values)
         return memory_out(e);
     if (is_whole(c->slice, run_length(c->run)))
-        return run_read(c->run, c->site, 0, run_length(c->run), c->values, NULL, e);
+        return alias_read(c->run, &c->value, 0, run_length(c->run), c->values, NULL, e);
     for (int32_t i = 0; i < c->slice->n; i++) {
+        int32_t row = c->slice->row[i];
         struct kn_view v;
-        int err = run_view(c->run, c->site, c->slice->row[i], c->slice->row[i] + 1, &v, e);
+        if (c->value.form != FORM_SITE) {
+            int err = alias_read(c->run, &c->value, row, row + 1, c->values + i * (c->count / c->slice->n), NULL, e);
+            if (err)
+                return err;
+            continue;
+        }
+        int err = run_view(c->run, c->value.site[0], row, row + 1, &v, e);
         if (err)
             return err;
         place_row(c, &v, i);
@@ -178,14 +261,14 @@ void capture_drop(struct capture *c)
 
 void capture_stats(const struct capture *c, struct lens_stats *out)
 {
-    lens_stats_values(c->values, c->count, c->site.id == SITE_ATTN_SCORES, out);
+    lens_stats_values(c->values, c->count, c->value.n_sites && c->value.site[0].id == SITE_ATTN_SCORES, out);
 }
 
 /* Pieces for the writer: the tensor is read at its first and dropped after its last. */
 static int read_piece(void *ctx, void *buf, size_t offset, size_t n, struct err *e)
 {
     struct capture *c = ctx;
-    bool ids = c->site.id == SITE_TOKENS;
+    bool ids = holds_ids(c);
     size_t size = ids ? sizeof(int64_t) : sizeof(float);
     int err = offset ? 0 : capture_read(c, e);
     if (err)
@@ -208,7 +291,7 @@ int captures_write(struct capture_list *l, const char *path, const struct tensor
         return memory_out(e);
     for (int i = 0; i < l->n; i++) {
         struct capture *c = &l->item[i];
-        t[i] = (struct tensor_out){.name = c->name, .dtype = c->site.id == SITE_TOKENS ? ST_I64 : ST_F32,
+        t[i] = (struct tensor_out){.name = c->name, .dtype = holds_ids(c) ? ST_I64 : ST_F32,
                                    .rank = c->rank, .read = read_piece, .ctx = c};
         memcpy(t[i].shape, c->shape, (size_t)c->rank * sizeof *c->shape);
     }

@@ -3,6 +3,7 @@
 #ifndef CAPTURE_H
 #define CAPTURE_H
 
+#include "alias.h"
 #include "lens.h"
 #include "metric.h"
 #include "slice.h"
@@ -11,7 +12,7 @@
 /* One tensor to keep. */
 struct capture {
     struct run *run;
-    struct site_ref site;
+    struct alias_value value;
     char name[LIMIT_NAME];          /* "logits" for the model's output */
     const struct slice *slice;
     int rank;
@@ -27,13 +28,14 @@ struct capture_list {
     struct slice all, slice;
 };
 
-/* The sites that globs mean, in firing order, then "logits" (never sliced).  A glob that matches nothing and a site
- * that this model refuses are errors.  Close with captures_close in any case. */
+/* The sites that globs mean, in firing order, under TransformerLens' names; then those asked for by other libraries'
+ * names, under these; then "logits" (never sliced).  A glob that matches nothing and a site that this model refuses
+ * are errors.  Close with captures_close in any case. */
 int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs, const char *pos,
                   struct err *e);
 void captures_close(struct capture_list *l);
 /* Append NAME_grad for every capture but the logits and token ids: the gradient of m, all taken in one backward
- * pass and held.  base: what kl compares with. */
+ * pass and held.  base: what kl compares with.  A name that cannot be edited has none: refused. */
 int captures_gradient(struct capture_list *l, struct run *base, const struct metric *m, struct err *e);
 /* Fill c->values; release them again with capture_drop. */
 int capture_read(struct capture *c, struct err *e);

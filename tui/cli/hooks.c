@@ -4,12 +4,23 @@
 #include <string.h>
 
 #include "cli.h"
+#include "names.h"
 
-/* The sites that are TransformerLens' (module outputs of other libraries are aliases). */
-static bool is_listed(enum site_id id)
+/* A module's output, computed in every run, that TransformerLens' transformers have no hook on: listed with --names. */
+static bool is_module_output(enum site_id id)
 {
     const char *needs = site_table[id].needs;
-    return !needs || strncmp(needs, "--", 2);
+    return needs && !strncmp(needs, "--", 2);
+}
+
+static const char *needs(enum site_id id)
+{
+    return is_module_output(id) ? NULL : site_table[id].needs;
+}
+
+static bool fires(const struct cli *c, enum site_id id)
+{
+    return site_fires(&c->m->cfg, id) || is_module_output(id);
 }
 
 static const char *dtype(enum site_id id)
@@ -28,7 +39,7 @@ static bool is_symbolic(const struct cli *c, enum site_dim d)
     return !c->n && (d == DIM_POS || d == DIM_DEST || d == DIM_SRC);
 }
 
-static void json_site(const struct cli *c, struct json_out *j, struct site_ref s)
+static void json_site(const struct cli *c, struct json_out *j, struct site_ref s, unsigned tongues)
 {
     const struct site_info *info = &site_table[s.id];
     const char *refusal = site_refusal(&c->m->cfg, s.id);
@@ -60,17 +71,23 @@ static void json_site(const struct cli *c, struct json_out *j, struct site_ref s
     json_out_key(j, "dtype");
     json_out_string(j, dtype(s.id));
     json_out_key(j, "fires");
-    json_out_bool(j, site_fires(&c->m->cfg, s.id));
+    json_out_bool(j, fires(c, s.id));
     json_out_key(j, "needs");
-    json_out_string(j, info->needs);
+    json_out_string(j, needs(s.id));
     if (refusal) {
         json_out_key(j, "refused");
         json_out_string(j, refusal);
     }
+    if (tongues) {
+        struct alias_value v;
+        json_out_key(j, "names");
+        if (!alias_find(&c->m->cfg, name, &v, NULL))
+            names_json(c, j, &v, tongues & ~(1u << TONGUE_LENS));
+    }
     json_out_close(j);
 }
 
-static void table_site(const struct cli *c, struct table *t, struct site_ref s)
+static void table_site(const struct cli *c, struct table *t, struct site_ref s, unsigned tongues)
 {
     const struct site_info *info = &site_table[s.id];
     char name[LIMIT_NAME], shape[96];
@@ -87,29 +104,73 @@ static void table_site(const struct cli *c, struct table *t, struct site_ref s)
     table_string(t, site_name(s, name));
     table_string(t, shape);
     table_string(t, dtype(s.id));
-    table_string(t, site_fires(&c->m->cfg, s.id) ? "yes" : "no");
-    table_string(t, site_refusal(&c->m->cfg, s.id) ? "refused" : info->needs ? info->needs : "");
+    table_string(t, fires(c, s.id) ? "yes" : "no");
+    table_string(t, site_refusal(&c->m->cfg, s.id) ? "refused" : needs(s.id) ? needs(s.id) : "");
+    for (int k = TONGUE_LENS + 1; k < TONGUE_COUNT; k++)
+        if (tongues & 1u << k)
+            table_string(t, alias_name(&c->m->cfg, s, (enum alias_tongue)k, 0, name) ? name : "");
 }
 
-static int keep_matching(struct cli *c, struct site_ref *sites, int n)
+/* Does one of the site's names match?  Other tongues are asked only where they are shown. */
+static bool is_wanted(const struct cli *c, struct site_ref s, unsigned tongues)
 {
-    const char *filter = c->opt->filter;
     char name[LIMIT_NAME];
+    if (is_module_output(s.id) && !tongues)
+        return false;
+    if (!c->opt->filter || site_glob(c->opt->filter, site_name(s, name)))
+        return true;
+    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
+        for (int k = 0; tongues & 1u << t && alias_name(&c->m->cfg, s, (enum alias_tongue)t, k, name); k++)
+            if (site_glob(c->opt->filter, name))
+                return true;
+    return false;
+}
+
+static int keep_matching(struct cli *c, struct site_ref *sites, int n, unsigned tongues)
+{
     int kept = 0;
     for (int i = 0; i < n; i++)
-        if (is_listed(sites[i].id) && (!filter || site_glob(filter, site_name(sites[i], name))))
+        if (is_wanted(c, sites[i], tongues))
             sites[kept++] = sites[i];
     if (!kept)
-        return err_set(&c->err, ERR_BAD_INPUT, "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'", filter);
+        return err_set(&c->err, ERR_BAD_INPUT, "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'",
+                       c->opt->filter);
     return kept;
+}
+
+static void print_json(struct cli *c, const struct site_ref *sites, int n, unsigned tongues)
+{
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_array(&j);
+    for (int i = 0; i < n; i++)
+        json_site(c, &j, sites[i], tongues);
+    json_out_close(&j);
+    json_out_end(&j);
+}
+
+static int print_table(struct cli *c, const struct site_ref *sites, int n, unsigned tongues)
+{
+    struct table_column columns[5 + TONGUE_COUNT] = {{"name", TABLE_TEXT, 0, 0, 0}, {"shape", TABLE_TEXT, 0, 0, 0},
+                                                     {"dtype", TABLE_TEXT, 0, 0, 0}, {"fires", TABLE_TEXT, 0, 0, 0},
+                                                     {"needs", TABLE_TEXT, 0, 0, 0}};
+    int n_columns = 5;
+    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
+        if (tongues & 1u << t)
+            columns[n_columns++] = (struct table_column){alias_tongue_name((enum alias_tongue)t), TABLE_TEXT, 0, 0, 0};
+    struct table *t = table_new(columns, n_columns);
+    cli_head(c);
+    for (int i = 0; i < n && t; i++)
+        table_site(c, t, sites[i], tongues);
+    return cli_table(c, t);
 }
 
 int cli_hooks(struct cli *c)
 {
-    static const struct table_column columns[] = {{"name", TABLE_TEXT, 0, 0, 0}, {"shape", TABLE_TEXT, 0, 0, 0},
-                                                  {"dtype", TABLE_TEXT, 0, 0, 0}, {"fires", TABLE_TEXT, 0, 0, 0},
-                                                  {"needs", TABLE_TEXT, 0, 0, 0}};
-    int err = cli_model(c, false);
+    unsigned tongues;
+    int err = names_tongues(c, &tongues);
+    if (!err)
+        err = cli_model(c, false);
     if (!err)
         err = cli_prompt(c, true);
     if (err)
@@ -117,24 +178,13 @@ int cli_hooks(struct cli *c)
     struct site_ref *sites = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *sites);
     if (!sites)
         return cli_memory(c);
-    int n = keep_matching(c, sites, site_list(&c->m->cfg, sites));
-    if (n < 0) {
+    int n = keep_matching(c, sites, site_list(&c->m->cfg, sites), tongues);
+    if (n < 0)
         err = n;
-    } else if (c->opt->json) {
-        struct json_out j;
-        json_out_begin(&j, &c->out);
-        json_out_array(&j);
-        for (int i = 0; i < n; i++)
-            json_site(c, &j, sites[i]);
-        json_out_close(&j);
-        json_out_end(&j);
-    } else {
-        struct table *t = table_new(columns, 5);
-        cli_head(c);
-        for (int i = 0; i < n && t; i++)
-            table_site(c, t, sites[i]);
-        err = cli_table(c, t);
-    }
+    else if (c->opt->json)
+        print_json(c, sites, n, tongues);
+    else
+        err = print_table(c, sites, n, tongues);
     free(sites);
     return err;
 }

@@ -1,13 +1,15 @@
 /* norms.c - `borescope norms`: the size of activations at each position. */
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "alias.h"
 #include "cli.h"
 #include "lens.h"
 
 struct norm_list {
-    struct site_ref *site; /* [n] */
-    float *value;          /* [n][positions] */
+    struct alias_pick *what; /* [n] */
+    float *value;            /* [n][positions] */
     int n;
 };
 
@@ -15,15 +17,12 @@ struct norm_list {
 static int choose(struct cli *c, struct norm_list *l)
 {
     const char *what = c->opt->what ? c->opt->what : "blocks.*.hook_resid_post";
-    l->site = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *l->site);
-    if (!l->site)
-        return cli_memory(c);
-    int n = site_select(&c->m->cfg, what, l->site, &c->err);
+    int n = alias_select(&c->m->cfg, what, &l->what, &c->err);
     if (n < 0)
         return n;
     for (int i = 0; i < n; i++)
-        if (!site_is_pattern(what) || site_row_axis(l->site[i].id) == 0)
-            l->site[l->n++] = l->site[i];
+        if (n == 1 || alias_row_axis(&l->what[i].value) == 0)
+            l->what[l->n++] = l->what[i];
     if (!l->n)
         return err_set(&c->err, ERR_BAD_INPUT, "--what \"%s\" · it matches only [head, dest, src] sites, which have no norm "
                        "per position", what);
@@ -31,10 +30,30 @@ static int choose(struct cli *c, struct norm_list *l)
     return l->value ? 0 : cli_memory(c);
 }
 
+/* One norm per position of a tensor; lens_norms knows those of a site. */
+static int norms_of(struct cli *c, const struct alias_value *v, float *out)
+{
+    struct run *r = cli_run_shown(c);
+    if (v->form == FORM_SITE || v->form == FORM_FLAT)
+        return lens_norms(r, v->site[0], 0, c->n, out, &c->err);
+    int64_t shape[ALIAS_RANK_MAX];
+    alias_shape(&c->m->cfg, v, 1, shape, NULL);
+    float *row = malloc((size_t)shape[1] * sizeof *row);
+    int err = row ? 0 : cli_memory(c);
+    for (int32_t p = 0; p < c->n && !err; p++) {
+        double sum = 0;
+        err = alias_read(r, v, p, p + 1, row, NULL, &c->err);
+        for (int64_t k = 0; k < shape[1] && !err; k++)
+            sum += (double)row[k] * row[k];
+        out[p] = (float)sqrt(sum);
+    }
+    free(row);
+    return err;
+}
+
 static void print_json(struct cli *c, const struct norm_list *l)
 {
     struct json_out j;
-    char name[LIMIT_NAME];
     json_out_begin(&j, &c->out);
     json_out_object(&j);
     cli_json_head(c, &j);
@@ -44,7 +63,7 @@ static void print_json(struct cli *c, const struct norm_list *l)
     for (int i = 0; i < l->n; i++) {
         json_out_object(&j);
         json_out_key(&j, "name");
-        json_out_string(&j, site_name(l->site[i], name));
+        json_out_string(&j, l->what[i].name);
         json_out_key(&j, "norms");
         json_out_floats(&j, l->value + (size_t)i * (size_t)c->n, (size_t)c->n);
         json_out_close(&j);
@@ -59,13 +78,12 @@ static int print_table(struct cli *c, const struct norm_list *l)
 {
     size_t columns_n = (size_t)l->n + 2, len;
     struct table_column *columns = calloc(columns_n, sizeof *columns);
-    char(*names)[LIMIT_NAME] = calloc(columns_n, LIMIT_NAME);
     struct table *t = NULL;
-    if (columns && names) {
+    if (columns) {
         columns[0] = (struct table_column){"pos", TABLE_INT, 0, 0, 0};
         columns[1] = (struct table_column){"token", TABLE_TEXT, 0, 16, TEXT_TOKEN};
         for (int i = 0; i < l->n; i++)
-            columns[i + 2] = (struct table_column){site_name(l->site[i], names[i]), TABLE_NUMBER, 2, 0, 0};
+            columns[i + 2] = (struct table_column){l->what[i].name, TABLE_NUMBER, 2, 0, 0};
         cli_head(c);
         t = table_new(columns, (int)columns_n);
     }
@@ -78,7 +96,6 @@ static int print_table(struct cli *c, const struct norm_list *l)
     }
     int err = cli_table(c, t);
     free(columns);
-    free(names);
     return err;
 }
 
@@ -93,12 +110,12 @@ int cli_norms(struct cli *c)
     if (!err)
         err = cli_sync(c);
     for (int i = 0; i < l.n && !err; i++)
-        err = lens_norms(cli_run_shown(c), l.site[i], 0, c->n, l.value + (size_t)i * (size_t)c->n, &c->err);
+        err = norms_of(c, &l.what[i].value, l.value + (size_t)i * (size_t)c->n);
     if (!err && c->opt->json)
         print_json(c, &l);
     else if (!err)
         err = print_table(c, &l);
-    free(l.site);
+    free(l.what);
     free(l.value);
     return err;
 }

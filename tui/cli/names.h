@@ -1,0 +1,16 @@
+/* names.h - names of one tensor in several libraries, as `hooks --names` and `name` print them.
+ * Tested in tests/tui/test_cli_names.c. */
+#ifndef NAMES_H
+#define NAMES_H
+
+#include "alias.h"
+#include "cli.h"
+
+/* --names as bits 1 << enum alias_tongue: all, or one library's; 0 = not given. */
+int names_tongues(struct cli *c, unsigned *out);
+/* The index-th name of a tensor in one tongue: of the site and of what it is part of, or of a tensor made of several. */
+bool names_get(const struct cli *c, const struct alias_value *v, enum alias_tongue t, int index, char buf[LIMIT_NAME]);
+/* {"bridge": [...], "hf": [...], ...} */
+void names_json(const struct cli *c, struct json_out *j, const struct alias_value *v, unsigned tongues);
+
+#endif
