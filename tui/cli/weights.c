@@ -215,7 +215,7 @@ static int layer_svd(struct cli *c, struct table *t, int32_t layer)
 static int print_svd(struct cli *c)
 {
     struct table_column columns[2 + LENS_TOP_MAX] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}};
-    char names[LENS_TOP_MAX][8];
+    char names[LENS_TOP_MAX][16];
     for (int32_t i = 0; i < c->opt->top; i++) {
         snprintf(names[i], sizeof names[i], "s%d", (int)i);
         columns[2 + i] = (struct table_column){names[i], TABLE_NUMBER, 4, 0, 0};
