@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "lens.h"
+#include "callback.h"
 
 /* SplitMix64 (Steele, Lea, Flood 2014): one 64-bit state, any seed is good. */
 static double uniform(uint64_t *state)
@@ -97,11 +98,13 @@ int generate_choose(const float *logits, int32_t n, const struct generate_option
     return 0;
 }
 
-/* One more token. */
-static int step(struct pair *pair, const struct pair_target *t, const struct generate_options *opt, float *logits,
+/* One more token; `done` positions have been through the callbacks. */
+static int step(struct pair *pair, const struct pair_target *t, int32_t done, const struct generate_options *opt, float *logits,
                 uint64_t *state, int32_t *id, struct err *e)
 {
-    int err = pair_sync(pair, t, NULL, e);
+    int err = opt->callbacks ? pair_callbacks(pair, opt->callbacks, done, e) : 0;
+    if (!err)
+        err = pair_sync(pair, t, NULL, e);
     struct run *r = pair_run(pair, FACE_EDITED);
     r = r ? r : pair_run(pair, FACE_BASE);
     if (!err)
@@ -122,12 +125,14 @@ int generate(const struct model *m, const struct pair_target *t, int32_t count, 
     int err = tokens && logits ? pair_open(&pair, m, cache_bytes, e) : err_set(e, ERR_SYSTEM, "memory is out · generate");
     if (!err)
         memcpy(tokens, t->tokens, (size_t)t->n * sizeof *tokens);
+    if (!err && opt->callbacks) /* so that no row meets them twice */
+        err = run_reserve_rows(pair_run(pair, FACE_BASE), (int32_t)room, e);
     now.tokens = tokens;
     bool over;
     for (int32_t i = 0, id; !err && i < count; i++) {
         err = model_check_tokens(m, tokens, now.n, &over, e);
         if (!err)
-            err = step(pair, &now, opt, logits, &state, &id, e);
+            err = step(pair, &now, i ? now.n - 1 : 0, opt, logits, &state, &id, e);
         if (err || id == eos_id || !emit(user, id))
             break;
         if (now.n == LIMIT_TOKENS)

@@ -12,6 +12,7 @@ struct generate_options {
     int32_t top_k;      /* 0 = all */
     double top_p;       /* 1 = all */
     uint64_t seed;
+    const struct callbacks *callbacks; /* NULL = none.  The first pass gives them the prompt, each next one its new row */
 };
 
 /* Continue t->tokens by up to `count` tokens under t->edits; `emit` is called with each new id and may return

@@ -89,7 +89,7 @@ static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct 
 static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
 {
     struct run *r = w->r;
-    if (!run_edited(r, w->stage, s))
+    if (!run_has_edits(r, w->stage, s))
         return 0;
     int32_t first = r->act_first[run_slot(w->stage, s)], last = first;
     while (last < r->n_acts && r->acts[last].site.id == s && plan_stage_of(r->m->plan, r->acts[last].site) == w->stage)
@@ -110,13 +110,25 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     return rc;
 }
 
+/* A complete gradient: backward callbacks first, they may change what `fn` and the walk see. */
+static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const struct kn_view *g, grad_fn *fn, void *user, struct err *e)
+{
+    struct site_ref here = site_here(w, s);
+    int rc = callbacks_call(&w->r->called, CALLBACK_BACKWARD, here, r0, g, e);
+    return rc || !w->asked[s] ? rc : fn(user, here, r0, r1, g, e);
+}
+
 static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, struct err *e)
 {
     if (w->wanted[s]) {
         struct kn_view g = grad_view(w, s);
-        int rc = fn(user, site_here(w, s), w->r0, w->r1, &g, e);
+        int rc = given(w, s, w->r0, w->r1, &g, fn, user, e);
         if (rc)
             return rc;
+    }
+    if (run_changed(w->r, w->stage, s)) {
+        struct kn_view g = grad_view(w, s);
+        run_marks_apply(w->r, w->stage, s, w->r0, &g);
     }
     return edits_vjp(w, s, e);
 }
@@ -193,7 +205,7 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
                       struct err *e)
 {
     struct run *r = w->r;
-    int32_t n, step = w->full ? r->n : RUN_CHUNK, fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
+    int32_t n, step = w->full || w->whole ? r->n : RUN_CHUNK, fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
     const struct step *steps = plan_stage(r->m->plan, w->stage, &n);
     bool final = w->stage == r->m->cfg.n_layers + 1;
     int rc = before_prepare(w, steps, n, e);
@@ -214,15 +226,32 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
     return rc;
 }
 
+/* What of this stage somebody looks at; a backward callback gets all rows at once. */
+static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_sites)
+{
+    w->whole = false;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        w->asked[s] = false;
+        w->wanted[s] = run_called_back(w->r, w->stage, (enum site_id)s);
+        w->whole |= w->wanted[s];
+    }
+    for (int32_t i = 0; i < n_sites; i++)
+        if (plan_stage_of(w->r->m->plan, sites[i]) == w->stage)
+            w->asked[sites[i].id] = w->wanted[sites[i].id] = true;
+}
+
 /* The embeddings have no steps to go through: their gradient is what the first block left. */
 static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn, void *user, struct err *e)
 {
+    static const enum site_id order[] = { SITE_POS_EMBED, SITE_EMBED };
     int rc = 0;
-    for (int32_t i = 0; !rc && i < n_sites; i++) {
-        if (site_table[sites[i].id].scope != SCOPE_EMBED)
+    w->stage = 0;
+    wanted_set(w, sites, n_sites);
+    for (int i = 0; !rc && i < 2; i++) {
+        if (!w->wanted[order[i]])
             continue;
-        struct kn_view g = kn_view2(w->before[sites[i].id].mem, KN_F32, w->r->n, w->r->m->cfg.d_model);
-        rc = fn(user, sites[i], 0, w->r->n, &g, e);
+        struct kn_view g = kn_view2(w->before[order[i]].mem, KN_F32, w->r->n, w->r->m->cfg.d_model);
+        rc = given(w, order[i], 0, w->r->n, &g, fn, user, e);
     }
     return rc;
 }
@@ -252,10 +281,7 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
     for (int32_t stage = last; !rc && stage >= 1; stage--) {
         w->stage = stage;
         w->full = run_stage_full(r, stage);
-        for (int s = 0; s < SITE_COUNT; s++)
-            w->wanted[s] = false;
-        for (int32_t i = 0; i < n_sites; i++)
-            w->wanted[sites[i].id] |= plan_stage_of(r->m->plan, sites[i]) == stage;
+        wanted_set(w, sites, n_sites);
         rc = stage_back(w, base, m, row0, row1, fn, user, e);
         struct buffer swap = w->all[SITE_RESID_POST];
         w->all[SITE_RESID_POST] = w->before[SITE_RESID_POST];

@@ -12,7 +12,9 @@ struct walk {
     struct run *r;
     int32_t stage, r0, r1;
     bool full;
-    bool wanted[SITE_COUNT];             /* of this stage */
+    bool wanted[SITE_COUNT];             /* of this stage: by the caller or a callback */
+    bool asked[SITE_COUNT];              /* by the caller */
+    bool whole;                          /* all rows in one pass */
     struct buffer rows[SITE_COUNT];
     struct buffer all[SITE_COUNT];
     struct buffer before[SITE_COUNT];

@@ -3,6 +3,8 @@
  * Causality gives the book-keeping: a change at (stage s, row r) reaches rows >= r of stages >= s only. */
 #include "pair.h"
 
+#include "callback.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -16,7 +18,7 @@ struct pair {
     const struct model *m;
     size_t cache_bytes;
     struct run *run[FACE_COUNT];
-    bool edited;
+    bool edited, called;
     struct source *sources;
     int32_t n_sources;
     struct edit_program *program; /* what the fork was last synced to, or is on its way to */
@@ -239,7 +241,7 @@ static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_pr
     if (stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);
-    p->edited = prog->n_acts > 0;
+    p->edited = prog->n_acts > 0 || p->called;
     int err = run_sync(base, t->tokens, t->n, NULL, NULL, cost, e);
     if (!err && p->edited)
         err = sync_sources(p, t, prog, runs, &stale, e);
@@ -251,6 +253,10 @@ static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_pr
         for (int32_t s = 0; s < p->stages; s++)
             p->cone[s] = INT32_MAX;
         mark_acts(p, p->cone, prog, 0);
+        if (p->called) {
+            mark(p, p->cone, 0, 0);
+            mark(p, p->changed[FACE_EDITED], 0, 0);
+        }
         if (!err)
             err = run_sync(p->run[FACE_EDITED], NULL, 0, prog, runs, cost, e);
     } else {
@@ -271,6 +277,31 @@ int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost
         return err;
     }
     return sync_runs(p, t, prog, cost, e);
+}
+
+int pair_callbacks(struct pair *p, const struct callbacks *c, int32_t row0, struct err *e)
+{
+    struct callbacks back = { 0 };
+    int err = c ? callbacks_copy(&back, c, e) : 0;
+    p->called = c && callbacks_any(c, CALLBACK_FORWARD, NULL, true, CALLBACK_ANY_LEVEL);
+    callbacks_remove(&back, CALLBACK_FORWARD, NULL, true, CALLBACK_ANY_LEVEL);
+    if (!err)
+        err = run_callbacks(p->run[FACE_BASE], &back, row0, e);
+    if (!err)
+        err = run_callbacks(p->run[FACE_EDITED], c, row0, e);
+    callbacks_free(&back);
+    return err;
+}
+
+void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop)
+{
+    for (int f = 0; f < FACE_COUNT; f++)
+        run_bounds(p->run[f], start, given, stop);
+}
+
+void pair_differentiate(struct pair *p, bool on)
+{
+    run_differentiate(p->run[FACE_EDITED], on);
 }
 
 struct run *pair_run(const struct pair *p, enum face f)

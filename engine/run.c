@@ -25,6 +25,7 @@ struct run *run_create(const struct model *m, struct run *base, const struct run
     r->dirty_order = r->fork_order = base ? ORDER_NONE : 0;
     r->version = 1;
     r->act_stop = -1;
+    r->stop = INT32_MAX;
     return r;
 }
 
@@ -43,6 +44,7 @@ void run_free(struct run *r)
     run_release(r, &r->mean);
     run_release(r, &r->replay);
     run_edits_free(r);
+    run_called_free(r);
     free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin), free(r->keep);
     free(r);
 }
@@ -57,6 +59,23 @@ const int32_t *run_tokens(const struct run *r)
     return r->tokens;
 }
 
+void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop)
+{
+    r->start = given ? start + 1 : 0;
+    r->given = given;
+    r->stop = stop > r->m->cfg.n_layers ? INT32_MAX : stop + 1;
+}
+
+void run_differentiate(struct run *r, bool on)
+{
+    r->keep_marks = on;
+}
+
+int run_reserve_rows(struct run *r, int32_t n, struct err *e)
+{
+    return n > r->cap ? run_set_capacity(r, n, e) : 0;
+}
+
 const struct model *run_model(const struct run *r)
 {
     return r->m;
@@ -69,7 +88,7 @@ struct site_ref run_lens_site(const struct model *m, int32_t column)
     return m->cfg.pos == POS_LEARNED ? (struct site_ref){ SITE_RESID_PRE, 0 } : (struct site_ref){ SITE_EMBED, SITE_ROOT };
 }
 
-static void dirty_join(struct run *r, int32_t order, int32_t row)
+void run_dirty(struct run *r, int32_t order, int32_t row)
 {
     if (r->dirty_order == ORDER_NONE)
         r->dirty_row = row;
@@ -127,9 +146,9 @@ static void acts_compare(struct run *r, const struct old_acts *o)
                 break;
             if (!(in_new && in_old && act_same(r, i, o, j))) {
                 if (in_new)
-                    dirty_join(r, plan_order(r->m->plan, s), r->acts[i].row_min);
+                    run_dirty(r, plan_order(r->m->plan, s), r->acts[i].row_min);
                 if (in_old)
-                    dirty_join(r, plan_order(r->m->plan, s), o->acts[j].row_min);
+                    run_dirty(r, plan_order(r->m->plan, s), o->acts[j].row_min);
             }
             i += in_new, j += in_old;
         }
@@ -155,12 +174,13 @@ static int32_t order_start(const struct run *r, int32_t order)
 /* Move a fork's branching point to where its acts need it; what becomes its own must be computed. */
 static void fork_place(struct run *r)
 {
-    if (!r->n_acts) {
+    int32_t called = run_called_order(r);
+    if (!r->n_acts && called == ORDER_NONE) {
         r->fork_order = r->dirty_order = ORDER_NONE;
         r->fork_row = 0;
         return;
     }
-    int32_t order = ORDER_NONE, row = r->n;
+    int32_t order = called, row = r->called.n ? 0 : r->n;
     for (int32_t i = 0; i < r->n_acts; i++) {
         int32_t o = plan_order(r->m->plan, r->acts[i].site);
         order = o < order ? o : order;
@@ -171,7 +191,7 @@ static void fork_place(struct run *r)
     if (fresh || order < r->fork_order || row < r->fork_row) {
         r->fork_order = fresh || order < r->fork_order ? order : r->fork_order;
         r->fork_row = fresh || row < r->fork_row ? row : r->fork_row;
-        dirty_join(r, r->fork_order, r->fork_row);
+        run_dirty(r, r->fork_order, r->fork_row);
     }
 }
 
@@ -180,7 +200,7 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     int rc = run_keep_stage(r, stage, e);
     if (!rc && stage == 0)
         rc = run_embed_tokens(r, r->dirty_row, r->n, e);
-    int32_t last, step = run_stage_full(r, stage) ? r->n : RUN_CHUNK;
+    int32_t last, step = run_stage_full(r, stage) || run_stage_called(r, stage) ? r->n : RUN_CHUNK;
     plan_stage(r->m->plan, stage, &last);
     struct frame *f = &r->work;
     for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {
@@ -190,10 +210,25 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     return rc;
 }
 
+/* The residual stream that a run starts from, where its first stage reads it. */
+static int given_place(struct run *r, struct err *e)
+{
+    int32_t before = r->start - 1;
+    int rc = run_keep_stage(r, before, e);
+    if (rc)
+        return rc;
+    size_t floats = (size_t)r->n * (size_t)r->m->cfg.d_model;
+    memcpy(r->keep[run_slot(before, before ? SITE_RESID_POST : SITE_EMBED)], r->given, floats * sizeof *r->given);
+    float *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
+    for (size_t i = 0; pos && i < floats; i++)
+        pos[i] = -0.0f; /* adds nothing, not even to -0 */
+    return 0;
+}
+
 /* Compute what is dirty, stage by stage; on failure the rest stays dirty. */
 static int dirty_compute(struct run *r, struct run_cost *cost, struct err *e)
 {
-    int32_t n_layers = r->m->cfg.n_layers;
+    int32_t n_layers = r->m->cfg.n_layers, last = n_layers + run_stage_called(r, n_layers + 1);
     *cost = (struct run_cost){ .row = r->n, .stage = n_layers + 1 };
     if (r->dirty_order == ORDER_NONE || r->dirty_row >= r->n) {
         r->dirty_order = ORDER_NONE;
@@ -202,15 +237,23 @@ static int dirty_compute(struct run *r, struct run_cost *cost, struct err *e)
     r->version++;
     r->dirty_order = order_start(r, r->dirty_order);
     int32_t stage = r->dirty_order / PLAN_STAGE_ORDER;
+    if (stage < r->start) {
+        int rc = given_place(r, e);
+        if (rc)
+            return rc;
+        stage = r->start;
+        r->dirty_order = stage * PLAN_STAGE_ORDER;
+    }
     cost->row = r->dirty_row, cost->stage = stage;
-    for (; stage <= n_layers; stage++) {
+    for (; stage <= last && stage < r->stop; stage++) {
         int rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e);
         if (rc)
             return rc;
-        cost->share += stage ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
+        cost->share += stage && stage <= n_layers ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
         r->dirty_order = (stage + 1) * PLAN_STAGE_ORDER;
     }
-    r->dirty_order = ORDER_NONE;
+    if (stage > last)
+        r->dirty_order = ORDER_NONE;
     return 0;
 }
 
@@ -231,13 +274,13 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
     r->version += same < n || n < r->n;
     for (int32_t i = 0; i < r->n_acts; i++)
         if (r->acts[i].full && n != r->n) /* rows that saw positions which are gone or new */
-            dirty_join(r, plan_order(r->m->plan, r->acts[i].site), 0);
+            run_dirty(r, plan_order(r->m->plan, r->acts[i].site), 0);
     if (same < n && !(r->base && r->fork_order == ORDER_NONE)) {
         int32_t row = r->base && r->fork_row > same ? r->fork_row : same;
         bool full = false;
         for (int32_t i = 0; i < r->n_acts; i++)
             full |= r->acts[i].full;
-        dirty_join(r, r->fork_order, full ? 0 : row);
+        run_dirty(r, r->fork_order, full ? 0 : row);
     }
     memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
     r->n = n;
@@ -250,7 +293,7 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
     struct run_cost unused;
     cost = cost ? cost : &unused;
     if (r->base) {
-        assert(r->base->dirty_order == ORDER_NONE);
+        assert(r->base->dirty_order == ORDER_NONE || r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
         tokens = r->base->tokens, n = r->base->n;
     }
     if (n < 1 || n > LIMIT_TOKENS)
@@ -266,7 +309,9 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
         acts_compare(r, &old);
         if (r->base)
             fork_place(r);
-        r->version += old.n || r->n_acts; /* edits of the final stage change values without computing a block */
+        if (run_called_order(r) != ORDER_NONE)
+            run_dirty(r, run_called_order(r), r->called_row);
+        r->version += old.n || r->n_acts || r->called.n; /* edits of the final stage change values without computing a block */
     }
     acts_drop(&old);
     return rc ? rc : dirty_compute(r, cost, e);

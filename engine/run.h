@@ -18,6 +18,7 @@
 #include "model.h"
 
 struct run;
+struct callbacks;
 
 struct run_options {
     size_t cache_bytes; /* budget for the sites that need not be kept; 0 = none are kept */
@@ -40,6 +41,21 @@ void run_free(struct run *r);
  * dirty and the next call completes it.  cost may be NULL. */
 int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
              struct run *const *sources, struct run_cost *cost, struct err *e);
+
+/* The callbacks (callback.h) of the next run_sync calls; copied; NULL = none.  A forward callback is called once per
+ * site and pass, right after the site's edits, with rows [row0, n) in one view; what may change a value makes everything from its
+ * site on computed again.  row0 > 0: rows before it have been through the same list (one new token).  To be called before
+ * every run_sync that should fire.  A callback that fails fails the pass; the rest stays dirty.
+ * Backward ones are called by grad_run. */
+int run_callbacks(struct run *r, const struct callbacks *c, int32_t row0, struct err *e);
+/* The next passes will be differentiated: remember what callbacks change. */
+void run_differentiate(struct run *r, bool on);
+/* Compute only blocks [start, stop): `given` [n, d_model] (borrowed until the run is freed; NULL: from the embedding) is the
+ * residual stream before block `start`; sites outside the bounds have no value.  start is set once, on a fresh base run;
+ * stop = n_layers + 1 or more: all.  What waits behind `stop` is computed by a run_sync with a later one. */
+void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop);
+/* Room for n positions, so that growing to them computes no row twice. */
+int run_reserve_rows(struct run *r, int32_t n, struct err *e);
 
 int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */

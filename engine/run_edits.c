@@ -4,9 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool run_edited(const struct run *r, int32_t stage, enum site_id s)
+bool run_has_edits(const struct run *r, int32_t stage, enum site_id s)
 {
     return r->act_first && r->act_first[run_slot(stage, s)] >= 0;
+}
+
+bool run_edited(const struct run *r, int32_t stage, enum site_id s)
+{
+    return run_has_edits(r, stage, s) || run_changed(r, stage, s);
 }
 
 static int32_t act_stage(const struct run *r, const struct edit_act *a)
@@ -19,7 +24,7 @@ bool run_stage_full(const struct run *r, int32_t stage)
     for (int32_t i = 0; i < r->n_acts; i++)
         if (r->acts[i].full && act_stage(r, &r->acts[i]) == stage)
             return true;
-    return false;
+    return r->called_full && r->called_full[stage];
 }
 
 void run_edits_free(struct run *r)

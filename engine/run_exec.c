@@ -162,7 +162,7 @@ static int run_step(const struct pass *p, struct err *e)
 static bool step_active(const struct run *r, int32_t stage, const struct step *s, enum site_id want)
 {
     switch (s->when) {
-    case STEP_IF_WANTED: return s->site == want || run_edited(r, stage, s->site);
+    case STEP_IF_WANTED: return s->site == want || run_edited(r, stage, s->site) || run_called(r, stage, s->site);
     case STEP_IF_EDITED: return run_edited(r, stage, s->edited);
     default: return true;
     }
@@ -176,6 +176,19 @@ static int frame_reserve(struct run *r, struct frame *f, enum site_id s, struct 
     return run_reserve(r, &f->site[s], run_pitch(r, s) * (f->r1 - f->r0), e);
 }
 
+/* All steps of a site are done: its edits act, then its callbacks. */
+static int site_written(struct pass *p, enum site_id s, struct err *e)
+{
+    struct run *r = p->r;
+    struct frame *f = p->f;
+    int rc = 0;
+    if (run_has_edits(r, f->stage, s))
+        rc = run_edits_apply(r, f->stage, s, run_row(r, f, f->stage, s, f->r0), f->r0, f->r1, e);
+    if (!rc && run_called(r, f->stage, s))
+        rc = run_call(r, f->stage, s, f->r0, f->r1, p->n_src, &p->full, e);
+    return rc;
+}
+
 int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e)
 {
     int32_t n;
@@ -186,6 +199,8 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
         p.step = &steps[i];
         if (!step_active(r, f->stage, p.step, want))
             continue;
+        if (f == &r->look && run_called(r, f->stage, p.step->site))
+            continue; /* its kept value is what the callbacks left */
         if (cancelled(r))
             return run_status(KN_CANCELLED, e);
         enum site_id s = p.step->site;
@@ -195,7 +210,7 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
         bool amended = false;
         for (int32_t j = i + 1; j < n; j++)
             amended |= steps[j].site == s && step_active(r, f->stage, &steps[j], want);
-        if (!amended && run_edited(r, f->stage, s) && (rc = run_edits_apply(r, f->stage, s, run_row(r, f, f->stage, s, f->r0), f->r0, f->r1, e)))
+        if (!amended && (rc = site_written(&p, s, e)))
             return rc;
         if (p.step->when == STEP_IF_WANTED)
             f->extra |= UINT64_C(1) << s;
@@ -209,8 +224,11 @@ int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
     float *shown = r->keep[SITE_TOKENS];
     for (int32_t i = r0; i < r1; i++)
         shown[i] = (float)r->tokens[i];
-    if (run_edited(r, 0, SITE_TOKENS)) {
-        int rc = run_edits_apply(r, 0, SITE_TOKENS, shown + r0, r0, r1, e);
+    if (run_edited(r, 0, SITE_TOKENS) || run_called(r, 0, SITE_TOKENS)) {
+        int rc = run_has_edits(r, 0, SITE_TOKENS) ? run_edits_apply(r, 0, SITE_TOKENS, shown + r0, r0, r1, e) : 0;
+        bool full = false;
+        if (!rc && run_called(r, 0, SITE_TOKENS))
+            rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
         if (rc)
             return rc;
     }

@@ -8,6 +8,7 @@
 #ifndef RUN_INTERNAL_H
 #define RUN_INTERNAL_H
 
+#include "callback.h"
 #include "run.h"
 
 enum {
@@ -50,6 +51,15 @@ struct run {
     uint64_t version;          /* rises whenever a value may have changed */
     struct frame work, look;
     struct buffer gather, temp[3], mean, replay;
+    struct callbacks called;   /* own copy */
+    int32_t called_row;        /* rows before it have been through them */
+    bool *called_full;         /* [stages] a callback let attention see later positions */
+    bool keep_marks;           /* a backward pass will follow */
+    uint8_t **marks;           /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
+    struct buffer old;
+    int32_t start;             /* the first stage: the residual stream before it is `given` */
+    const float *given;        /* [n][d_model] */
+    int32_t stop;              /* stages from this one on wait */
 };
 
 /* Index of a site of a stage in run.keep and run.act_first. */
@@ -70,6 +80,8 @@ float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id
 /* Rows [r0, r1) from `row` on as a canonical view; src = extent of the source axis of attention sites. */
 struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows, int32_t src);
 bool run_resident(const struct run *r, int32_t stage);
+/* Is the site kept for all rows in this stage? */
+bool run_is_kept(const struct run *r, int32_t stage, enum site_id s);
 
 /* run_rope.c: fill r->cos, r->sin for capacity rows as Hugging Face does, for a run of n positions. */
 void run_rope_fill(struct run *r, int32_t n);
@@ -81,12 +93,30 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
 int run_status(enum kn_status st, struct err *e);
 
+/* run.c: steps from `order` on, on rows from `row` on, await computing. */
+void run_dirty(struct run *r, int32_t order, int32_t row);
+
+/* run_called.c.  Is there a forward callback on the site; one that may change it; a backward one? */
+bool run_called(const struct run *r, int32_t stage, enum site_id s);
+bool run_changed(const struct run *r, int32_t stage, enum site_id s);
+bool run_called_back(const struct run *r, int32_t stage, enum site_id s);
+bool run_stage_called(const struct run *r, int32_t stage);
+int32_t run_called_order(const struct run *r); /* of the first site with a forward callback, ORDER_NONE */
+/* Call the forward callbacks of a site that is kept; *full: attention sees later positions, perhaps from now on. */
+int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src, bool *full, struct err *e);
+/* Zero the gradient where callbacks replaced the value. */
+void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0, const struct kn_view *g);
+void run_marks_drop(struct run *r);
+void run_called_free(struct run *r);
+
 /* run_edits.c */
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e);
 void run_edits_free(struct run *r);
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e);
 /* One act on rows of a canonical view whose first row is r0 (values, or in a backward pass gradients). */
 int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e);
+/* Does the list have edits of this site; may its value be changed by edits or callbacks? */
+bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
 

@@ -26,12 +26,11 @@ bool run_resident(const struct run *r, int32_t stage)
     return stage <= r->n_resident;
 }
 
-/* Is the site kept for all rows in this stage? */
-static bool is_kept(const struct run *r, int32_t stage, enum site_id s)
+bool run_is_kept(const struct run *r, int32_t stage, enum site_id s)
 {
     if (!site_exists(&r->m->cfg, s))
         return false;
-    if (stage == 0 || s == SITE_RESID_POST || s == SITE_V || s == plan_key_site(r->m->plan))
+    if (stage == 0 || s == SITE_RESID_POST || s == SITE_V || s == plan_key_site(r->m->plan) || run_called(r, stage, s))
         return true;
     const char *needs = site_table[s].needs;
     return run_resident(r, stage) && (!needs || s == SITE_LN1_OUT || s == SITE_LN2_OUT);
@@ -47,7 +46,7 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
     for (int s = 0; s < SITE_COUNT; s++) {
         enum site_id id = (enum site_id)s;
         float **at = &r->keep[run_slot(stage, (enum site_id)s)];
-        if (*at || site_table[s].scope != scope_of(r, stage) || !is_kept(r, stage, id))
+        if (*at || site_table[s].scope != scope_of(r, stage) || !run_is_kept(r, stage, id))
             continue;
         size_t bytes = (size_t)run_pitch(r, id) * (size_t)r->cap * sizeof(float);
         if (!(*at = r->m->be->type->alloc(r->m->be, bytes)))
@@ -65,6 +64,7 @@ void run_drop(struct run *r)
             r->m->be->type->release(r->m->be, r->keep[i], bytes);
             r->keep[i] = NULL;
         }
+    run_marks_drop(r);
     r->fork_order = r->base ? ORDER_NONE : 0;
     r->fork_row = 0;
     r->dirty_order = r->base ? ORDER_NONE : 0;

@@ -148,7 +148,7 @@ int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struc
     if (row0 < 0 || row0 >= row1 || row1 > r->n)
         return err_set(e, ERR_BAD_INPUT, "%s · rows %d..%d are asked for, the prompt has 0..%d", site_name(s, name), row0,
                        row1 - 1, r->n - 1);
-    assert(r->dirty_order == ORDER_NONE);
+    assert(plan_order(r->m->plan, s) < r->dirty_order);
     int32_t stage = plan_stage_of(r->m->plan, s);
     if (r->base && (plan_order(r->m->plan, s) < r->fork_order || row1 <= r->fork_row))
         return run_view(r->base, s, row0, row1, out, e);
