@@ -102,7 +102,7 @@ int generate_choose(const float *logits, int32_t n, const struct generate_option
 static int step(struct pair *pair, const struct pair_target *t, int32_t done, const struct generate_options *opt, float *logits,
                 uint64_t *state, int32_t *id, struct err *e)
 {
-    int err = opt->callbacks ? pair_callbacks(pair, opt->callbacks, done, e) : 0;
+    int err = opt->callbacks ? pair_callbacks(pair, opt->callbacks, t->n_edits == 0, done, e) : 0;
     if (!err)
         err = pair_sync(pair, t, NULL, e);
     struct run *r = pair_run(pair, FACE_EDITED);

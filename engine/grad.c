@@ -278,7 +278,7 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         rc = metric_rows(m, r->n, &row0, &row1, e);
     if (!rc)
         w->r = r;
-    for (int32_t stage = last; !rc && stage >= 1; stage--) {
+    for (int32_t stage = last; !rc && stage >= 1 && stage >= r->start; stage--) {
         w->stage = stage;
         w->full = run_stage_full(r, stage);
         wanted_set(w, sites, n_sites);
@@ -287,7 +287,7 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         w->all[SITE_RESID_POST] = w->before[SITE_RESID_POST];
         w->before[SITE_RESID_POST] = swap;
     }
-    if (!rc)
+    if (!rc && !r->start)
         rc = embed_back(w, sites, n_sites, fn, user, e);
     for (int s = 0; w && s < SITE_COUNT; s++) {
         run_release(r, &w->rows[s]);

@@ -279,29 +279,23 @@ int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost
     return sync_runs(p, t, prog, cost, e);
 }
 
-int pair_callbacks(struct pair *p, const struct callbacks *c, int32_t row0, struct err *e)
+int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0, struct err *e)
 {
-    struct callbacks back = { 0 };
-    int err = c ? callbacks_copy(&back, c, e) : 0;
-    p->called = c && callbacks_any(c, CALLBACK_FORWARD, NULL, true, CALLBACK_ANY_LEVEL);
-    callbacks_remove(&back, CALLBACK_FORWARD, NULL, true, CALLBACK_ANY_LEVEL);
-    if (!err)
-        err = run_callbacks(p->run[FACE_BASE], &back, row0, e);
-    if (!err)
-        err = run_callbacks(p->run[FACE_EDITED], c, row0, e);
-    callbacks_free(&back);
-    return err;
+    p->called = c && c->n && !alone;
+    int err = run_callbacks(p->run[FACE_BASE], alone ? c : NULL, row0, e);
+    return err ? err : run_callbacks(p->run[FACE_EDITED], alone ? NULL : c, row0, e);
 }
 
-void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop)
+void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone)
 {
-    for (int f = 0; f < FACE_COUNT; f++)
-        run_bounds(p->run[f], start, given, stop);
+    run_bounds(p->run[FACE_BASE], start, given, alone ? stop : INT32_MAX);
+    run_bounds(p->run[FACE_EDITED], start, given, stop);
 }
 
 void pair_differentiate(struct pair *p, bool on)
 {
-    run_differentiate(p->run[FACE_EDITED], on);
+    for (int f = 0; f < FACE_COUNT; f++)
+        run_differentiate(p->run[f], on);
 }
 
 struct run *pair_run(const struct pair *p, enum face f)

@@ -40,14 +40,15 @@ void pair_close(struct pair *p);
  * on show: the fork's if there are edits. */
 int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost, struct err *e);
 
-/* The callbacks of the following pair_sync calls (copied; NULL = none), as run_callbacks: forward ones act on the edited face, as
- * edits do; backward ones also on the base where there is no edited face.  To be called before each pair_sync. */
-int pair_callbacks(struct pair *p, const struct callbacks *c, int32_t row0, struct err *e);
-/* run_bounds and run_differentiate of both faces. */
-void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop);
+/* The callbacks of the following pair_sync calls (copied; NULL = none), as run_callbacks.  They belong to the edited face, which is
+ * then there without edits too; or, `alone`, to the base, and there must be no edits: nothing is computed twice.  To be called
+ * before each pair_sync. */
+int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0, struct err *e);
+/* run_bounds and run_differentiate of both faces; `alone`: stop the base too, else it is computed to its end. */
+void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone);
 void pair_differentiate(struct pair *p, bool on);
 
-/* FACE_EDITED is NULL while no edit is on and there is no forward callback. */
+/* FACE_EDITED is NULL while no edit is on and it has no callbacks. */
 struct run *pair_run(const struct pair *p, enum face f);
 
 /* Rows [pair_cone(p, stage), n) of the sites of a stage (plan.h) can differ between the faces; others cannot. */

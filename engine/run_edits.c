@@ -116,7 +116,10 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         rc = inputs_check(prog, e);
     for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_act *a = &prog->acts[i];
-        if (a->value == EDIT_FROM)
+        char name[LIMIT_NAME];
+        if (act_stage(r, a) < r->start)
+            rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", site_name(a->site, name), r->start - 1);
+        else if (a->value == EDIT_FROM)
             rc = source_check(r, a, prog->sources[a->source], sources ? sources[a->source] : NULL, e);
         else if (reads_base(a) && !r->base)
             rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read", edit_value_words[a->value].form);

@@ -1,0 +1,314 @@
+/* borescope.h - looking inside a running transformer, from C.
+ *
+ *     struct bore_error e;
+ *     struct bore_model *m;
+ *     if (bore_open(&m, "teach", NULL, &e))
+ *         return complain(e.text);
+ *     int32_t *ids; int n;
+ *     bore_tokens(m, "When Mary and John went to the store, John gave a bag to", -1, &ids, &n, &e);
+ *     const char *edits[] = { "blocks.3.attn.hook_z[:, 2] = 0" };
+ *     struct bore_pass pass = { .tokens = ids, .rows = 1, .cols = n, .edits = edits, .n_edits = 1 };
+ *     struct bore_result out = { 0 };
+ *     bore_run(m, &pass, &out, &e);           // out.output: logits [1, n, d_vocab]
+ *
+ * Names and values of hook points are TransformerLens 3.5.1's; a hook, a level, a context mean what they mean in its
+ * hook_points.py.  Programs: docs/examples.  Prose: docs/library.md.
+ *
+ * Conventions of this header:
+ *  - Functions that can fail return 0, or a negative enum bore_code and one line in *error (may be NULL): what went wrong, where,
+ *    what would work.  Outputs are untouched on failure.  The library never prints and never exits.
+ *  - Tensors are f32, row-major, batch dimension first.  Positions are counted from 0; negative ones from the end.
+ *  - What the library allocates is freed by the function named beside it; a zeroed result may be freed; free functions take NULL.
+ *  - Structs of options are to be zero-initialised: zero is the default of every field.
+ *  - One thread at a time per model (bore_cancel excepted); different models are independent. */
+#ifndef BORESCOPE_H
+#define BORESCOPE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum bore_code {
+    BORE_OK = 0,
+    BORE_BAD_INPUT = -1, /* a file, prompt, name, edit or option: the caller can mend it */
+    BORE_SYSTEM = -2,    /* memory, i/o, device */
+    BORE_CANCELLED = -3, /* bore_cancel */
+    BORE_HOOK_FAILED = -5 /* a hook returned non-zero */
+};
+
+struct bore_error {
+    int code;       /* enum bore_code */
+    char text[480]; /* one line, no newline */
+};
+
+enum { BORE_RANK_MAX = 4 };
+
+/* Element (i, j, ...) is data[i * stride[0] + j * stride[1] + ...]; strides in elements. */
+struct bore_tensor {
+    float *data;
+    int rank;
+    int64_t shape[BORE_RANK_MAX], stride[BORE_RANK_MAX];
+};
+
+const char *bore_version(void); /* "0.1.0" */
+
+/* ---- models ---------------------------------------------------------------------------------------- */
+
+struct bore_model;
+
+struct bore_options {
+    const char *backend; /* NULL = "auto"; "cpu" */
+    int threads;         /* 0 = as many as this process has cores */
+    const char *cpu;     /* NULL = the best here; "portable", "avx2", "avx512" */
+    size_t cache_bytes;  /* what may be kept of a pass between calls; 0 = a quarter of physical memory */
+    const char *process; /* NULL = "none", the raw checkpoint; "usual" = as from_pretrained; or a list of fold_ln,
+                            center_writing_weights, center_unembed, fold_value_biases, refactor_factored_attn_matrices */
+};
+
+/* Open MODEL: a Hugging Face folder, a .safetensors file beside its config.json, a name in the local hub cache, or "teach", the
+ * built-in model.  Weights are mapped, not read (unless processed).  options: NULL = all defaults. */
+int bore_open(struct bore_model **out, const char *model, const struct bore_options *options, struct bore_error *error);
+void bore_close(struct bore_model *m);
+
+struct bore_shape {
+    int n_layers, n_heads, n_kv_heads, d_model, d_head, d_mlp, d_vocab;
+    int n_ctx;          /* positions it was trained for */
+    int bos_id, eos_id; /* -1 = none */
+};
+struct bore_shape bore_model_shape(const struct bore_model *m);
+
+/* Text -> ids, malloc'ed: free().  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture. */
+int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t **ids, int *n, struct bore_error *error);
+/* The one token that is this text (to_single_token), e.g. " Mary". */
+int bore_token(const struct bore_model *m, const char *text, int32_t *id, struct bore_error *error);
+/* Ids -> text, malloc'ed, NUL-terminated: free(). */
+int bore_text(const struct bore_model *m, const int32_t *ids, int n, char **text, struct bore_error *error);
+
+/* ---- hook points ----------------------------------------------------------------------------------- */
+
+struct bore_point {
+    const char *name;   /* "blocks.3.attn.hook_z"; lives as long as the model */
+    int layer;          /* -1 = none */
+    int rank;           /* with the batch */
+    int64_t shape[BORE_RANK_MAX];
+    const char *dims[BORE_RANK_MAX]; /* "batch", "pos", "head", "d_head", "dest", "src", ... */
+    bool fires;         /* in every pass; others are switched on by being asked for by name */
+    const char *needs;  /* the option that switches it on in TransformerLens, or NULL */
+    const char *refused; /* why it cannot be switched on in this model, or NULL */
+};
+/* Every hook point in firing order, shapes for `rows` prompts of `cols` positions. */
+int bore_point_count(const struct bore_model *m);
+struct bore_point bore_point_at(const struct bore_model *m, int i, int rows, int cols);
+/* The index of an exact name; negative, with the nearest name in the error, if there is none. */
+int bore_point_find(const struct bore_model *m, const char *name, struct bore_error *error);
+
+/* ---- hooks ----------------------------------------------------------------------------------------- */
+
+/* Where a hook is called. */
+struct bore_at {
+    struct bore_model *model;
+    const char *name;
+    int layer;              /* -1 = none */
+    bool backward;
+    int row, rows;          /* of the batch: rows are computed one after the other */
+    int pos0;               /* position of the first of the tensor's rows: 0, or in generation the new token's.  taker's
+                               tokens_seen */
+    const int32_t *columns; /* columns[pos]: where in the caller's tokens a position stands (padding left out) */
+    void **context;         /* this hook point's own pointer: NULL at first, kept from call to call, see bore_clear_contexts */
+    struct bore_error *error; /* for a hook's own message when it fails */
+};
+
+/* A hook.  t: the value (backward: the gradient of the metric) of one prompt at this point, shape [1, ...] as in TransformerLens
+ * but with real tokens only, strides free; for hook_attn_scores and hook_pattern [1, head, dest, src].  Valid during the call.
+ * It may be changed in place: what follows is computed from what t then holds.  Called once per point, prompt and pass
+ * (TransformerLens calls ln1's three times), with all positions; in generation first with the prompt, then with each new
+ * position.  A position may be changed from itself and earlier ones; if it is changed from later ones, or attention is made to
+ * see later ones, the pass is computed so, but in generation rows that are done stay.
+ * Non-zero stops the pass: it fails with BORE_HOOK_FAILED.  Hooks may add and remove hooks (from the next pass on) and read the
+ * model, but not run it. */
+typedef int bore_hook_fn(struct bore_tensor *t, const struct bore_at *at, void *user);
+
+enum bore_hook_flag {
+    BORE_PERMANENT = 1, /* survives every removal that does not name permanent ones */
+    BORE_PREPEND = 2,   /* before the hooks that are there */
+    BORE_READS = 4,     /* promises to change nothing */
+    BORE_GRAD_PASS = 8  /* gradients pass unchanged through what this hook changes (it adds a constant, or a backward hook at the
+                           same point does the rest).  Without it elements that it changed count as constants. */
+};
+
+/* Hook points by name or pattern, or those for which match(name) says so, among the points that fire in every pass; a point on
+ * request is switched on by its exact name or a pattern that spells its hook ("blocks.*.attn.hook_result"). */
+struct bore_hook {
+    const char *name;
+    bool (*match)(const char *name, void *user); /* where name is NULL */
+    bore_hook_fn *fn;
+    void *user;     /* handed to fn and match */
+    unsigned flags; /* enum bore_hook_flag */
+};
+
+enum bore_direction { BORE_FORWARD = 1, BORE_BACKWARD = 2, BORE_BOTH = 3 };
+enum { BORE_ANY_LEVEL = -1, BORE_NO_LEVEL = -2 };
+
+/* Add a hook that stays until it is removed.  It belongs to no level. */
+int bore_add_hook(struct bore_model *m, enum bore_direction direction, const struct bore_hook *hook, struct bore_error *error);
+/* Enter a level (depths count from 1) and add hooks that belong to it; *level = its number.  If one cannot be added
+ * none stays and the level is not entered. */
+int bore_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward, const struct bore_hook *backward, int n_backward,
+               int *level, struct bore_error *error);
+/* Leave a level and all deeper ones, with their hooks (not permanent ones). */
+void bore_leave(struct bore_model *m, int level, bool clear_contexts);
+int bore_level(const struct bore_model *m); /* 0 = outside */
+
+/* Remove the hooks of `direction` at `name` (a name or pattern; NULL: everywhere) that are not permanent and of `level`
+ * (BORE_ANY_LEVEL: of any).  including_permanent removes all of them whatever their level, as the library does. */
+int bore_remove_hooks(struct bore_model *m, const char *name, enum bore_direction direction, bool including_permanent, int level,
+                      struct bore_error *error);
+/* The same everywhere; TransformerLens' defaults are (true, BORE_BOTH, false, BORE_ANY_LEVEL). */
+void bore_reset_hooks(struct bore_model *m, bool clear_contexts, enum bore_direction direction, bool including_permanent, int level);
+/* Is there a hook at `name` (exact; NULL: anywhere) of this direction and level? */
+bool bore_has_hooks(const struct bore_model *m, const char *name, enum bore_direction direction, bool including_permanent, int level);
+
+struct bore_hook_info {
+    const char *name;
+    bool backward;
+    unsigned flags;
+    int level; /* BORE_NO_LEVEL: of none */
+    bore_hook_fn *fn;
+    void *user;
+};
+/* The hooks that are there, in firing order within a point and direction. */
+int bore_hook_count(const struct bore_model *m);
+struct bore_hook_info bore_hook_at(const struct bore_model *m, int i);
+
+/* A hook point's context pointer; NULL for a name that does not exist.  The pointee is the caller's. */
+void **bore_context(struct bore_model *m, const char *name);
+void bore_clear_contexts(struct bore_model *m);
+
+/* ---- passes ---------------------------------------------------------------------------------------- */
+
+/* A further prompt that edits read: from(NAME). */
+struct bore_prompt {
+    const char *name;
+    const int32_t *tokens;
+    int n;
+};
+
+/* What to run.  Each row of a batch is computed on its own, without its padding: positions count from the first real token, padding
+ * is attended to by nothing, and a masked token in the middle is as if it were not there (as TransformerLens' positions from the
+ * attention mask).  So a row equals the same prompt run alone, bit for bit, on whichever side it is padded.  What the outputs hold at
+ * padding: NaN, but hook_tokens the token; scores and pattern of real positions -inf and 0 towards padding; gradients 0. */
+struct bore_pass {
+    const int32_t *tokens;      /* [rows, cols] */
+    int rows, cols;
+    const uint8_t *mask;        /* [rows, cols], 1 = a real token; NULL = all are */
+    const float *residual;      /* not NULL: [rows, cols, d_model], the input of block start_at_layer; tokens may be NULL
+                                   (hook points before it have no value, their hooks do not fire) */
+    int start_at_layer;         /* read with `residual`; inclusive; negative: from the end */
+    bool stops;                 /* read stop_at_layer */
+    int stop_at_layer;          /* exclusive; negative: from the end; the output is the residual stream there */
+    const char *const *edits;   /* in the edit language (docs/edits.md), before the hooks of their site; [-1] is a row's last
+                                   real position */
+    int n_edits;
+    const struct bore_prompt *prompts;
+    int n_prompts;
+    const char *metric;         /* not NULL: differentiate it, e.g. "logit[-1, 5] - logit[-1, 7]", "logprob[3, \" the\"]",
+                                   "loss", "kl": backward hooks fire; positions as in edits */
+};
+
+struct bore_result {
+    struct bore_tensor output;  /* logits [rows, cols, d_vocab], or with `stops` the residual stream [rows, cols, d_model] */
+    double *metric;             /* [rows], or NULL without one */
+};
+void bore_result_free(struct bore_result *r);
+
+/* Run with the hooks that are there. */
+int bore_run(struct bore_model *m, const struct bore_pass *pass, struct bore_result *out, struct bore_error *error);
+
+enum bore_run_flag {
+    BORE_KEEP_HOOKS = 1,     /* reset_hooks_end=False: this call's hooks stay (at a level that is left: bore_reset_hooks ends them) */
+    BORE_CLEAR_CONTEXTS = 2  /* when the hooks are removed */
+};
+/* Run with further hooks, at a level of their own; they are removed when it ends, also when it fails. */
+int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass, const struct bore_hook *forward, int n_forward,
+                        const struct bore_hook *backward, int n_backward, unsigned flags, struct bore_result *out,
+                        struct bore_error *error);
+/* Stop the pass under way, which then fails with BORE_CANCELLED.  From any thread. */
+void bore_cancel(struct bore_model *m);
+
+/* ---- caches ---------------------------------------------------------------------------------------- */
+
+/* Positions: all (zero-initialised); one, which drops the axis; start, stop, step as in Python, BORE_OPEN for what is left out;
+ * a list.  Columns of the caller's tokens are meant. */
+enum bore_slice_kind { BORE_ALL, BORE_ONE, BORE_RANGE, BORE_LIST };
+#define BORE_OPEN INT64_MIN
+struct bore_slice {
+    enum bore_slice_kind kind;
+    int64_t start;       /* BORE_ONE: the position */
+    int64_t stop, step;  /* BORE_RANGE; step >= 1 or BORE_OPEN */
+    const int64_t *list; /* BORE_LIST */
+    int n;
+};
+
+struct bore_cache_options {
+    const char *const *names; /* names and patterns; NULL and no match: all that fire */
+    int n_names;
+    bool (*match)(const char *name, void *user); /* instead of names */
+    void *user;
+    struct bore_slice pos;    /* on the position axis: dest for scores and pattern.  (TransformerLens slices axis -3 of names ending in
+                                 hook_q, k, v, z, result and -2 of others; this is the same, except that it takes positions also of
+                                 hook_rot_q, hook_rot_k and the per-head inputs, where that rule takes heads.) */
+    bool remove_batch;        /* needs one row */
+    bool incl_bwd;            /* needs pass.metric: NAME_grad beside every NAME (but hook_tokens) */
+    size_t bytes_max;         /* refuse to capture more; 0 = no limit */
+    const char *device;       /* NULL or "cpu": captured values are in host memory */
+};
+
+struct bore_cache;
+/* Run (with the hooks that are there; what they left is captured) and capture.  out may be NULL. */
+int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass, const struct bore_cache_options *options,
+                        struct bore_cache **cache, struct bore_result *out, struct bore_error *error);
+void bore_cache_free(struct bore_cache *c);
+int bore_cache_count(const struct bore_cache *c);
+/* In firing order, gradients last.  *t (may be NULL) borrows from the cache. */
+const char *bore_cache_at(const struct bore_cache *c, int i, struct bore_tensor *t);
+/* By name; an unknown one is an error that names the nearest. */
+int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_tensor *t, struct bore_error *error);
+
+/* Caching hooks: every pass from now on fills *cache (it starts empty; each pass replaces what it captures) until the hooks are
+ * removed with bore_reset_hooks or bore_remove_hooks.  Batches leave their last row.  Free the cache after that. */
+int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options *options, struct bore_cache **cache,
+                           struct bore_error *error);
+
+/* ---- modules out of order -------------------------------------------------------------------------- */
+
+/* Call one module on n rows of any activation: no hooks, no edits.  NAME: "blocks.L" (residual in, residual out), "blocks.L.ln1",
+ * "blocks.L.ln2" (residual -> normed), "blocks.L.attn", "blocks.L.mlp" (normed -> contribution), "ln_final", "unembed" (normed ->
+ * logits).  in: [n, d_model]; rows are positions 0..n-1 of one prompt (attention is causal).
+ * out->data is malloc'ed: bore_tensor_free. */
+int bore_call(struct bore_model *m, const char *name, const float *in, int n, struct bore_tensor *out, struct bore_error *error);
+void bore_tensor_free(struct bore_tensor *t);
+
+/* ---- generation ------------------------------------------------------------------------------------ */
+
+struct bore_generate_options {
+    int max_new_tokens;
+    double temperature; /* 0 = greedy */
+    int top_k;          /* 0 = all */
+    double top_p;       /* 0 or 1 = all */
+    uint64_t seed;
+    bool ignore_eos;    /* else generation ends at the model's eos token, which is not emitted */
+};
+/* Continue one prompt (pass->rows == 1, no residual, stop or metric).  Keys and values are kept: each new token computes one row.
+ * Edits act at every step, resolved anew for the grown prompt; hooks fire on the prompt once, then on each new position
+ * (at->pos0), so a hook that counts tokens as taker does reads its counter there.  emit returns false to stop. */
+int bore_generate(struct bore_model *m, const struct bore_pass *pass, const struct bore_generate_options *options,
+                  bool (*emit)(void *user, int32_t id), void *user, struct bore_error *error);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
