@@ -388,6 +388,31 @@ static void test_every_site(void **state)
     print_message("%d hooks equal their edits bit for bit\n", n);
 }
 
+/* Gradients of edits that must see the value again, under a hook at the same site. */
+static void test_replayed_edits(void **state)
+{
+    (void)state;
+    static const char *const edits[] = { "blocks.1.attn.hook_pattern[:, 3, 0] = 0, renormalize", "blocks.0.mlp.hook_post = clamp(-0.1, 0.1)" };
+    for (size_t cache = 1; cache <= 1 << 20; cache <<= 20) {
+        struct library l = library_open("llama", cache);
+        struct bore_error e = { 0 };
+        l.pass.edits = edits, l.pass.n_edits = 2, l.pass.metric = "loss";
+        struct bore_cache *want = library_cache(l.m, &l.pass, NULL, 0);
+        struct fired *f = calloc(1, sizeof *f);
+        struct bore_hook h[] = { { .name = "blocks.1.attn.hook_pattern", .fn = write_name, .user = f },
+                                 { .name = "blocks.0.mlp.hook_post", .fn = write_name, .user = f } };
+        int level;
+        library_ok(bore_enter(l.m, h, 2, NULL, 0, &level, &e), &e);
+        struct bore_cache *got = library_cache(l.m, &l.pass, NULL, 0);
+        library_same_caches(want, got, "edits that are replayed");
+        assert_int_equal(f->n, 2);
+        bore_leave(l.m, level, false);
+        free(f);
+        bore_cache_free(want), bore_cache_free(got);
+        library_close(&l);
+    }
+}
+
 static int see_later(struct bore_tensor *t, const struct bore_at *at, void *user)
 {
     (void)at, (void)user;
@@ -522,7 +547,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add_prepend_remove), cmocka_unit_test(test_permanent), cmocka_unit_test(test_levels),
         cmocka_unit_test(test_failing_hook), cmocka_unit_test(test_contexts), cmocka_unit_test(test_caching_hooks),
-        cmocka_unit_test(test_firing_order), cmocka_unit_test(test_every_site), cmocka_unit_test(test_attention_to_later_positions),
+        cmocka_unit_test(test_firing_order), cmocka_unit_test(test_every_site), cmocka_unit_test(test_replayed_edits),
+        cmocka_unit_test(test_attention_to_later_positions),
         cmocka_unit_test(test_backward), cmocka_unit_test(test_hooks_that_meddle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
