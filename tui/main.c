@@ -95,6 +95,8 @@ int main(int argc, char **argv)
     } else if (!strcmp(word, "--help") || !strcmp(word, "-h") || !strcmp(word, "help")) {
         if (argc > 2 && !strcmp(argv[2], "markdown"))
             help_markdown(&out);
+        else if (argc > 2 && !strcmp(argv[2], "man"))
+            help_man(&out);
         else
             help_program(&out);
         status = print(&out);

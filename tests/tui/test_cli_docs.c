@@ -7,16 +7,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+static void is_fresh(const char *path, const char *form)
+{
+    size_t len;
+    char *file = file_read(path, &len);
+    struct result r = RUN("help", form);
+    if (strcmp(file, r.out))
+        fail_msg("%s is stale: borescope help %s > %s", path, form, path);
+    result_free(&r);
+    free(file);
+}
+
 static void the_command_reference_is_fresh(void **state)
 {
     (void)state;
-    size_t len;
-    char *file = file_read("docs/commands.md", &len);
-    struct result r = RUN("help", "markdown");
-    if (strcmp(file, r.out))
-        fail_msg("docs/commands.md is stale: borescope help markdown > docs/commands.md");
-    result_free(&r);
-    free(file);
+    is_fresh("docs/commands.md", "markdown");
+    is_fresh("docs/borescope.1", "man");
 }
 
 static bool has_word(const char *text, const char *word)

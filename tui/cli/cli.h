@@ -104,5 +104,7 @@ void help_command(struct bytes *out, const struct command *cmd);
 void help_program(struct bytes *out);
 /* docs/commands.md, kept fresh by a test. */
 void help_markdown(struct bytes *out);
+/* docs/borescope.1, the same. */
+void help_man(struct bytes *out);
 
 #endif
