@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "alias.h"
 #include "app.h"
 
 /* Index of `word` in words[n], or -1. */
@@ -197,15 +198,17 @@ unsigned act_NEWER(struct app *a, const char *args)
 
 unsigned act_TENSOR(struct app *a, const char *args)
 {
-    struct site_ref s;
+    struct alias_value v;
     struct err e = {0};
     if (!*args) {
         app_show_view(a, VIEW_TENSOR);
-    } else if (site_find(&a->m->cfg, args, &s, &e) < 0) {
+    } else if (alias_find(&a->m->cfg, args, &v, &e) < 0) {
         app_complain(a, "%s", e.text);
+    } else if (v.n_sites == 0 || v.form == FORM_ACT) {
+        app_complain(a, "%s is no hook point of its own · %s", args, v.why);
     } else {
         app_jump_push(a);
-        a->cur.site = s;
+        a->cur.site = v.site[0]; /* of a fused projection: the queries */
         a->cur.view = VIEW_TENSOR;
         a->cur.element = 0;
     }

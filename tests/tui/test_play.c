@@ -294,6 +294,19 @@ static void test_completion(void **state)
     assert_string_equal(line_text(&d.app->line), "nosuch"); /* history */
 }
 
+static void test_names_of_other_libraries(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":tensor<Space>model.transformer.h[1].mlp.act.output<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_TENSOR);
+    assert_int_equal(d.app->cur.site.id, SITE_POST);
+    assert_int_equal(d.app->cur.site.layer, 1);
+    driver_keys(&d, ":tensor<Space>transformer.h.1.mlp.act.outpt<Enter>");
+    shows("the nearest is transformer.h.1.mlp.act.output");
+    driver_keys(&d, ":edit<Space>transformer.h.1.attn.c_proj.input[-1,<Space>3]<Space>=<Space>0<Enter>");
+    last_edit_is("transformer.h.1.attn.c_proj.input[-1, 3] = 0");
+}
+
 static void test_mouse_and_paste(void **state)
 {
     (void)state;
@@ -367,6 +380,6 @@ int main(void)
         cmocka_unit_test(test_screens_gpt2), cmocka_unit_test(test_screens_llama), cmocka_unit_test(test_screens_neox),
         WITH(test_nouns), WITH(test_again_and_nudge), WITH(test_cone), WITH(test_undo), WITH(test_same_again),
         WITH(test_pair_and_target), WITH(test_select), WITH(test_views_and_jumps), WITH(test_help_runs),
-        WITH(test_completion), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_sizes)};
+        WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
