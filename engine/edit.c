@@ -24,7 +24,7 @@ const struct edit_word edit_value_words[EDIT_VALUE_COUNT] = {
 
 bool edit_changes_itself(enum edit_value_kind v)
 {
-    return v == EDIT_CLAMP;
+    return v == EDIT_CLAMP || v == EDIT_PROJECT_OUT;
 }
 
 struct edit *edit_copy(const struct edit *ed)
@@ -169,6 +169,46 @@ static bool plain_name(const char *s)
     return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] == '\0';
 }
 
+static void put_arguments(struct writer *w, const struct edit *ed, enum edit_value_kind kind)
+{
+    char number[32], hi[32];
+    switch (kind) {
+    case EDIT_FROM:
+        if (plain_name(ed->text[0]))
+            put_bytes(w, ed->text[0], strlen(ed->text[0]));
+        else
+            put_token(w, ed->text[0], (int32_t)strlen(ed->text[0]));
+        if (ed->source_pos != EDIT_SAME_POS)
+            put(w, ", pos=%d", (int)ed->source_pos);
+        return;
+    case EDIT_CLAMP:
+        edit_number_print(ed->lo, number);
+        edit_number_print(ed->hi, hi);
+        put(w, "%s, %s", number, hi);
+        return;
+    case EDIT_NOISE:
+        edit_number_print(ed->sigma, number);
+        put(w, "%s, seed=%d", number, (int)ed->seed);
+        return;
+    case EDIT_DIR:
+    case EDIT_FILE:
+        for (int i = 0; i < 2; i++) {
+            put(w, "%s", i ? ", " : "");
+            if (ed->text[i])
+                put_token(w, ed->text[i], ed->text_len[i]);
+            else
+                put(w, "%d", (int)ed->token[i]);
+        }
+        return;
+    case EDIT_PROJECT_OUT:
+        put(w, "%s(", edit_value_words[ed->direction].word);
+        put_arguments(w, ed, ed->direction);
+        put(w, ")");
+        return;
+    default: return;
+    }
+}
+
 static void put_value(struct writer *w, const struct edit *ed)
 {
     char number[32];
@@ -183,16 +223,7 @@ static void put_value(struct writer *w, const struct edit *ed)
     if (!strchr(edit_value_words[ed->value].form, '('))
         return;
     put(w, "(");
-    if (ed->value == EDIT_FROM && plain_name(ed->run))
-        put_bytes(w, ed->run, strlen(ed->run));
-    else if (ed->value == EDIT_FROM)
-        put_token(w, ed->run, (int32_t)strlen(ed->run));
-    if (ed->value == EDIT_CLAMP) {
-        char hi[32];
-        edit_number_print(ed->lo, number);
-        edit_number_print(ed->hi, hi);
-        put(w, "%s, %s", number, hi);
-    }
+    put_arguments(w, ed, ed->value);
     put(w, ")");
 }
 

@@ -12,6 +12,10 @@
 
 #include "site.h"
 
+struct model;
+
+enum { EDIT_SAME_POS = INT32_MIN }; /* from() without pos= */
+
 enum edit_op { /* EDIT_SET = EDIT_ADD += EDIT_SUB -= EDIT_MUL *= */
 #define EDIT_OP(id, text, help) EDIT_##id,
 #include "edit.def"
@@ -62,7 +66,12 @@ struct edit_act {
     float number;               /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
     int32_t source;             /* EDIT_FROM: index into edit_program.sources, else -1 */
     const char *source_name;    /* EDIT_FROM: that name, else NULL */
+    int32_t source_pos;         /* EDIT_FROM: read this position of the source, negative from its end; or EDIT_SAME_POS */
     float lo, hi;               /* EDIT_CLAMP */
+    float sigma;                /* EDIT_NOISE: element [i, j, k] of a site is the same whatever rows are computed together */
+    int32_t seed;
+    const float *vec;           /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT: the values, vec_n of them; the i-th selected */
+    int64_t vec_n, vec_stride[SITE_RANK_MAX]; /* element of axis a is i * vec_stride[a] further */
     bool renormalize;           /* hook_pattern: then divide each touched [head, dest] row by its sum */
     int32_t rank;
     struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
@@ -78,6 +87,7 @@ struct edit_act {
  *                     factor <= 0 or NaN;  clamp() with a lower bound above -inf
  *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(), which
  *                     is not 0 there;  clamp() with bounds that exclude 0
+ *   both              noise() and file(), whatever they hold
  * and then on every act on either site of that layer.  from() and frozen alone never set it.  Without it elements
  * with src > dest are outside every edit: they keep -inf and 0. */
 struct edit_program {
@@ -93,6 +103,7 @@ struct edit_program {
 struct edit_context {
     const struct config *cfg;
     int32_t n_pos;
+    const struct model *model; /* for dir() and file(); NULL: they are refused */
     /* Bytes of token `pos` for anchors such as pos="John"#2; NULL when there is no tokenizer.
      * Returns the length and points *text at bytes that live as long as the context. */
     int32_t (*token_text)(void *user, int32_t pos, const char **text);

@@ -5,6 +5,7 @@
 #include "edit.h"
 
 #include <assert.h>
+#include <math.h>
 
 /* A selection on one axis of the view, cut to what the view holds. */
 struct cut {
@@ -12,6 +13,8 @@ struct cut {
     int64_t lo, n;
     int64_t base;        /* value of the view's element 0 */
     int64_t stride, src_stride;
+    int64_t first;       /* how many of the selection come before the view */
+    bool counted;        /* the source goes by place in the selection, not by place in the view */
 };
 
 /* How many values of an ascending list are below x. */
@@ -37,9 +40,10 @@ static int64_t cut_count_below(const struct cut *c, int64_t x)
 
 static struct cut cut_axis(const struct edit_axis *a, int64_t base, int64_t size)
 {
-    struct cut c = {a->list, a->lo, a->n, base, 0, 0};
+    struct cut c = {.list = a->list, .lo = a->lo, .n = a->n, .base = base};
     int64_t before = cut_count_below(&c, base), end = cut_count_below(&c, base + size);
     c.n = end - before;
+    c.first = before;
     c.lo += before;
     if (c.list)
         c.list += before;
@@ -56,17 +60,61 @@ static float clamped(const struct edit_act *act, float x)
     return x < act->lo ? act->lo : x > act->hi ? act->hi : x; /* a NaN stays */
 }
 
-/* n elements of the last axis. */
-static void apply_line(const struct edit_act *act, const struct cut *c, int64_t n, float *v, const float *src)
+static int64_t cut_source(const struct cut *c, int64_t i)
 {
+    return (c->counted ? c->first + i : cut_value(c, i) - c->base) * c->src_stride;
+}
+
+static uint64_t mixed(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
+    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
+    return x ^ x >> 31;
+}
+
+/* Seed, hook, and the element's place in the hook make the number: nothing else does. */
+static uint64_t noise_key(const struct edit_act *act)
+{
+    uint64_t h = mixed((uint32_t)act->seed);
+    for (const char *p = site_table[act->site.id].name; *p; p++)
+        h = mixed(h ^ (unsigned char)*p);
+    return mixed(h ^ (uint32_t)act->site.layer);
+}
+
+static float noise_at(const struct edit_act *act, uint64_t key, int64_t at)
+{
+    uint64_t a = mixed(key ^ (uint64_t)at), b = mixed(a);
+    double u = ((double)(a >> 11) + 0.5) * 0x1p-53, v = (double)(b >> 11) * 0x1p-53;
+    return act->sigma * (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
+}
+
+static void project_line(const struct edit_act *act, const struct cut *c, float *v)
+{
+    double along = 0;
+    for (int64_t i = 0; i < c->n; i++)
+        along += (double)v[i * c->stride] * (double)act->vec[i];
+    for (int64_t i = 0; i < c->n; i++)
+        v[i * c->stride] = (float)((double)v[i * c->stride] - along * (double)act->vec[i]);
+}
+
+/* n elements of the last axis; key: of the noise of this line. */
+static void apply_line(const struct edit_act *act, const struct cut *c, int64_t n, float *v, const float *src, uint64_t key)
+{
+    if (act->value == EDIT_PROJECT_OUT) {
+        project_line(act, c, v);
+        return;
+    }
     float factor = act->value == EDIT_NUMBER ? 1.0f : act->number;
     for (int64_t i = 0; i < n; i++) {
         int64_t at = cut_value(c, i) - c->base;
         float *x = v + at * c->stride, s;
         if (act->value == EDIT_CLAMP)
             s = clamped(act, *x);
+        else if (act->value == EDIT_NOISE)
+            s = noise_at(act, key, cut_value(c, i));
         else
-            s = src[at * c->src_stride];
+            s = src[cut_source(c, i)];
         if (factor != 1.0f)
             s *= factor;
         switch (act->op) {
@@ -87,11 +135,12 @@ static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_act *act, c
     assert(!src || (src->dtype == KN_F32 && src->ndim == act->rank));
     int lead = SITE_RANK_MAX - act->rank, row_axis = site_row_axis(act->site.id);
     for (int i = 0; i < lead; i++)
-        cut[i] = (struct cut){NULL, 0, 1, 0, 0, 0};
+        cut[i] = (struct cut){.n = 1};
     for (int i = 0; i < act->rank; i++) {
         cut[lead + i] = cut_axis(&act->axis[i], i == row_axis ? row0 : 0, v->shape[i]);
         cut[lead + i].stride = v->stride[i];
-        cut[lead + i].src_stride = src ? src->stride[i] : 0;
+        cut[lead + i].counted = act->vec != NULL;
+        cut[lead + i].src_stride = act->vec ? act->vec_stride[i] : src ? src->stride[i] : 0;
     }
 }
 
@@ -138,13 +187,15 @@ void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row
     assert(!reads || src);
     struct cut cut[SITE_RANK_MAX];
     cut_all(cut, act, v, row0, reads ? src : NULL);
-    const float *from = reads ? src->data : &act->number;
+    const float *from = reads ? src->data : act->vec ? act->vec : &act->number;
+    uint64_t key = act->value == EDIT_NOISE ? noise_key(act) : 0;
     for (int64_t i = 0; i < cut[0].n; i++) {
         int64_t a = cut_value(&cut[0], i) - cut[0].base;
         for (int64_t j = 0; j < cut[1].n; j++) {
             int64_t row = cut_value(&cut[1], j), b = row - cut[1].base;
             apply_line(act, &cut[2], line_length(act, cut, row), line_at(v, cut, a, b),
-                       from + a * cut[0].src_stride + b * cut[1].src_stride);
+                       from + cut_source(&cut[0], i) + cut_source(&cut[1], j),
+                       key ? mixed(mixed(key ^ (uint64_t)cut_value(&cut[0], i)) ^ (uint64_t)row) : 0);
         }
     }
     if (act->renormalize)

@@ -234,6 +234,7 @@ int edit_parse(struct edit **out, const char *text, struct err *e)
     if (!ed)
         return err_set(e, ERR_SYSTEM, "out of memory for an edit");
     atomic_init(&ed->refs, 1);
+    ed->source_pos = EDIT_SAME_POS;
     struct scan s = {.text = text, .p = text, .ed = ed, .bytes = (char *)ed + head, .e = e};
     int rc = parse_pattern(&s);
     rc = rc ? rc : parse_index(&s);

@@ -4,6 +4,7 @@
  * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
 #include "edit_alias.h"
+#include "edit_vector.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -170,6 +171,8 @@ static bool unmasks(const struct edit *ed, enum site_id id)
 {
     float x = ed->number;
     bool number = ed->value == EDIT_NUMBER, set = ed->op == EDIT_SET, mul = ed->op == EDIT_MUL;
+    if (ed->value == EDIT_NOISE || ed->value == EDIT_FILE)
+        return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
     if (ed->value == EDIT_CLAMP)
         return id == SITE_ATTN_SCORES ? ed->lo > -INFINITY : id == SITE_PATTERN && (ed->lo > 0.0f || ed->hi < 0.0f);
     if (id == SITE_ATTN_SCORES && number) {
@@ -198,15 +201,15 @@ static int source_index(struct resolver *r, int32_t *out)
 {
     struct edit_program *p = r->prog;
     for (int32_t i = 0; i < p->n_sources; i++)
-        if (strcmp(p->sources[i], r->ed->run) == 0) {
+        if (strcmp(p->sources[i], r->ed->text[0]) == 0) {
             *out = i;
             return 0;
         }
-    size_t size = strlen(r->ed->run) + 1;
+    size_t size = strlen(r->ed->text[0]) + 1;
     char *name = edit_chunk_alloc(&r->arena->chunks, size);
     if (!name)
         return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
-    p->sources[p->n_sources] = memcpy(name, r->ed->run, size);
+    p->sources[p->n_sources] = memcpy(name, r->ed->text[0], size);
     *out = p->n_sources++;
     return 0;
 }
@@ -229,6 +232,19 @@ static int add_act(struct resolver *r, const struct edit_act *act)
     return 0;
 }
 
+/* dir(), file(): read once for all layers of a pattern. */
+static int brings_vector(struct resolver *r, struct edit_act *act)
+{
+    if (act->value != EDIT_DIR && act->value != EDIT_FILE && act->value != EDIT_PROJECT_OUT)
+        return 0;
+    const struct edit_act *prev = r->prog->n_acts ? &r->prog->acts[r->prog->n_acts - 1] : NULL;
+    if (!prev || prev->edit != act->edit || prev->site.id != act->site.id)
+        return edit_vector_resolve(act, r->ed, r->ctx, &r->arena->chunks, r->e);
+    act->vec = prev->vec, act->vec_n = prev->vec_n;
+    memcpy(act->vec_stride, prev->vec_stride, sizeof act->vec_stride);
+    return 0;
+}
+
 /* The edit on one site, its axes known. */
 static int finish_act(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
 {
@@ -237,7 +253,8 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
     if (ed->renormalize && site.id != SITE_PATTERN)
         return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has", site_name(site, name));
     struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
-                           .lo = ed->lo, .hi = ed->hi, .renormalize = ed->renormalize,
+                           .source_pos = ed->source_pos, .lo = ed->lo, .hi = ed->hi, .sigma = ed->sigma, .seed = ed->seed,
+                           .renormalize = ed->renormalize,
                            .rank = site_table[site.id].rank, .edit = r->edit};
     memcpy(act.axis, axis, sizeof act.axis);
     if (ed->value == EDIT_FROM) {
@@ -245,7 +262,13 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
         if (rc)
             return rc;
         act.source_name = r->prog->sources[act.source];
+        if (ed->source_pos != EDIT_SAME_POS && (site.id == SITE_ATTN_SCORES || site.id == SITE_PATTERN))
+            return err_set(r->e, ERR_BAD_INPUT, "from(RUN, pos=N) · %s has two positions, dest and src · leave pos out",
+                           site_name(site, name));
     }
+    int rc = brings_vector(r, &act);
+    if (rc)
+        return rc;
     r->prog->needs_base |= ed->value == EDIT_MEAN || ed->value == EDIT_FROZEN;
     act.full = unmasks(ed, site.id) && axis_max(&act.axis[2]) > axis_min(&act.axis[1]);
     act.row_min = axis_min(&act.axis[site_row_axis(site.id)]);
@@ -282,6 +305,9 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     struct edit_part *parts = NULL;
     if (pick->value.n_edits == 0)
         return err_set(r->e, ERR_BAD_INPUT, "%s cannot be edited · %s", pick->name, pick->value.why);
+    if (r->ed->value == EDIT_FILE || r->ed->value == EDIT_NOISE)
+        return err_set(r->e, ERR_BAD_INPUT, "%s · %s joins or splits axes · use TransformerLens' name of the hook",
+                       edit_value_words[r->ed->value].form, pick->name);
     int rc = resolve_axes(r, &t, axis);
     int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
@@ -425,6 +451,10 @@ bool edit_act_equal(const struct edit_act *a, const struct edit_act *b)
         a->full != b->full || a->renormalize != b->renormalize || memcmp(&a->number, &b->number, sizeof a->number) != 0)
         return false;
     if (memcmp(&a->lo, &b->lo, sizeof a->lo) != 0 || memcmp(&a->hi, &b->hi, sizeof a->hi) != 0)
+        return false;
+    if (memcmp(&a->sigma, &b->sigma, sizeof a->sigma) != 0 || a->seed != b->seed || a->source_pos != b->source_pos ||
+        a->vec_n != b->vec_n || memcmp(a->vec_stride, b->vec_stride, sizeof a->vec_stride) != 0 ||
+        (a->vec_n && memcmp(a->vec, b->vec, (size_t)a->vec_n * sizeof *a->vec) != 0))
         return false;
     if (a->value == EDIT_FROM && strcmp(a->source_name, b->source_name) != 0)
         return false;

@@ -50,9 +50,9 @@ static int parse_run(struct scan *s)
     const char *at = s->p;
     if (*at == '"') {
         int32_t len;
-        if (scan_quoted(s, &s->ed->run, &len))
+        if (scan_quoted(s, &s->ed->text[0], &len))
             return ERR_BAD_INPUT;
-        if (strlen(s->ed->run) != (size_t)len)
+        if (strlen(s->ed->text[0]) != (size_t)len)
             return scan_fail_at(s, at, "zero byte in a run's name", "as in from(corrupt)");
     } else {
         size_t n = 0;
@@ -60,11 +60,21 @@ static int parse_run(struct scan *s)
             n++;
         memcpy(s->bytes, at, n);
         s->bytes[n] = '\0';
-        s->ed->run = s->bytes;
+        s->ed->text[0] = s->bytes;
         s->bytes += n + 1;
         s->p += n;
     }
-    return *s->ed->run ? 0 : scan_fail_at(s, at, "expected the name of a run", "as in from(corrupt)");
+    if (!*s->ed->text[0])
+        return scan_fail_at(s, at, "expected the name of a run", "as in from(corrupt)");
+    if (!scan_take(s, ","))
+        return 0;
+    if (!scan_take(s, "pos") || !scan_take(s, "="))
+        return scan_fail(s, "expected pos=", "as in from(corrupt, pos=-1)");
+    if (scan_take(s, "end")) {
+        s->ed->source_pos = -1;
+        return 0;
+    }
+    return scan_int(s, &s->ed->source_pos);
 }
 
 /* A number that stands as an argument. */
@@ -96,11 +106,80 @@ static int parse_clamp(struct scan *s)
     return ed->lo <= ed->hi ? 0 : scan_fail_at(s, at, "bounds that hold nothing", "the lower one comes first, as in clamp(-1, 1)");
 }
 
+static int parse_noise(struct scan *s)
+{
+    scan_blanks(s);
+    const char *at = s->p;
+    if (parse_number(s, &s->ed->sigma))
+        return ERR_BAD_INPUT;
+    if (!(s->ed->sigma >= 0.0f && s->ed->sigma <= 3.4e38f))
+        return scan_fail_at(s, at, "not a standard deviation", "a number from 0 on, as in noise(0.1, seed=7)");
+    if (!scan_take(s, ","))
+        return 0;
+    if (!scan_take(s, "seed") || !scan_take(s, "="))
+        return scan_fail(s, "expected seed=", edit_value_words[EDIT_NOISE].form);
+    return scan_int(s, &s->ed->seed);
+}
+
+/* Two tokens, in quotes or as ids. */
+static int parse_dir(struct scan *s)
+{
+    struct edit *ed = s->ed;
+    for (int i = 0; i < 2; i++) {
+        if (i && !scan_take(s, ","))
+            return scan_fail(s, "expected ,", edit_value_words[EDIT_DIR].form);
+        scan_blanks(s);
+        const char *at = s->p;
+        if (*at == '"' ? scan_quoted(s, &ed->text[i], &ed->text_len[i]) : scan_int(s, &ed->token[i]))
+            return ERR_BAD_INPUT;
+        if (ed->token[i] < 0)
+            return scan_fail_at(s, at, "token below 0", "a token id, or a token in quotes");
+    }
+    return 0;
+}
+
+static int parse_file(struct scan *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (i && !scan_take(s, ","))
+            return scan_fail(s, "expected ,", edit_value_words[EDIT_FILE].form);
+        scan_blanks(s);
+        const char *at = s->p;
+        if (*at != '"')
+            return scan_fail(s, "expected a text in quotes", edit_value_words[EDIT_FILE].form);
+        if (scan_quoted(s, &s->ed->text[i], &s->ed->text_len[i]))
+            return ERR_BAD_INPUT;
+        if (!*s->ed->text[i] || strlen(s->ed->text[i]) != (size_t)s->ed->text_len[i])
+            return scan_fail_at(s, at, "not a name", edit_value_words[EDIT_FILE].form);
+    }
+    return 0;
+}
+
+static int parse_direction(struct scan *s)
+{
+    static const enum edit_value_kind kinds[] = {EDIT_DIR, EDIT_FILE};
+    for (int i = 0; i < 2; i++) {
+        if (!scan_take(s, edit_value_words[kinds[i]].word))
+            continue;
+        s->ed->direction = kinds[i];
+        if (!scan_take(s, "("))
+            return scan_fail(s, "expected (", edit_value_words[kinds[i]].form);
+        if (kinds[i] == EDIT_DIR ? parse_dir(s) : parse_file(s))
+            return ERR_BAD_INPUT;
+        return scan_take(s, ")") ? 0 : scan_fail(s, "expected )", edit_value_words[kinds[i]].form);
+    }
+    return scan_fail(s, "expected a direction", "project_out(dir(\"A\", \"B\")) or project_out(file(\"PATH\", \"TENSOR\"))");
+}
+
 static int parse_arguments(struct scan *s)
 {
     switch (s->ed->value) {
     case EDIT_FROM: return parse_run(s);
     case EDIT_CLAMP: return parse_clamp(s);
+    case EDIT_NOISE: return parse_noise(s);
+    case EDIT_DIR: return parse_dir(s);
+    case EDIT_FILE: return parse_file(s);
+    case EDIT_PROJECT_OUT: return parse_direction(s);
     default: return 0;
     }
 }

@@ -100,10 +100,12 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
         struct edit_act a = r->acts[i];
         rc = words_vjp(w, i, &g, e);
         a.renormalize = false;
-        if (a.value == EDIT_CLAMP)
+        if (!rc && a.value == EDIT_PROJECT_OUT)
+            rc = run_act_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
+        if (edit_changes_itself(a.value))
             continue;
         if (a.op == EDIT_SET)
-            a.value = EDIT_NUMBER, a.number = 0;
+            a.value = EDIT_NUMBER, a.number = 0, a.vec = NULL;
         if (!rc && (a.op == EDIT_SET || a.op == EDIT_MUL))
             rc = run_act_apply(r, &a, &g, w->r0, e);
     }

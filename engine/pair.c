@@ -127,7 +127,7 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out, struct err *e)
 {
     struct text_source src = {p->m->tok, t->tokens};
-    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .token_text = token_text, .user = &src};
+    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .model = p->m, .token_text = token_text, .user = &src};
     bool *on = NULL;
     if (!t->on && t->n_edits) {
         on = malloc((size_t)t->n_edits * sizeof *on);

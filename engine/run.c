@@ -96,9 +96,10 @@ void run_dirty(struct run *r, int32_t order, int32_t row)
     r->dirty_row = row < r->dirty_row ? row : r->dirty_row;
 }
 
-/* Copies of a run's acts before a new program replaced them. */
+/* A run's acts before a new program replaced them. */
 struct old_acts {
-    struct edit_act *acts;
+    struct edit_program *program;
+    const struct edit_act *acts;
     int32_t n, *first;
     struct run **sources;
     uint64_t *version;
@@ -106,20 +107,20 @@ struct old_acts {
 
 static struct old_acts acts_take(struct run *r)
 {
-    struct old_acts o = { r->acts, r->n_acts, r->act_first, r->sources, r->source_version };
-    r->acts = NULL, r->n_acts = 0, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    struct old_acts o = { r->program, r->acts, r->n_acts, r->act_first, r->sources, r->source_version };
+    r->program = NULL, r->acts = NULL, r->n_acts = 0, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
     return o;
 }
 
 static void acts_put_back(struct run *r, struct old_acts *o)
 {
     run_edits_free(r);
-    r->acts = o->acts, r->n_acts = o->n, r->act_first = o->first, r->sources = o->sources, r->source_version = o->version;
+    r->program = o->program, r->acts = o->acts, r->n_acts = o->n, r->act_first = o->first, r->sources = o->sources, r->source_version = o->version;
 }
 
 static void acts_drop(struct old_acts *o)
 {
-    free(o->acts), free(o->first), free(o->sources), free(o->version);
+    edit_program_free(o->program), free(o->first), free(o->sources), free(o->version);
 }
 
 static bool act_same(const struct run *r, int32_t i, const struct old_acts *o, int32_t j)

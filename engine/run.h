@@ -36,7 +36,7 @@ struct run *run_create(const struct model *m, struct run *base, const struct run
 void run_free(struct run *r);
 
 /* Bring a run to n tokens (a base run; a fork takes its base's tokens: pass NULL, 0) and to the edits of
- * `prog` (copied; NULL = none; resolved against the same n; prog->sources[i] is read from sources[i], which must be
+ * `prog` (referred to; NULL = none; resolved against the same n; prog->sources[i] is read from sources[i], which must be
  * synced and long enough, and for mean() the base run).  On ERR_CANCELLED the run remembers what is
  * dirty and the next call completes it.  cost may be NULL. */
 int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,

@@ -1,4 +1,4 @@
-/* run_edits.c - a run's own copy of its edits, and applying them to rows as they are computed. */
+/* run_edits.c - the edits of a run, and applying them to rows as they are computed. */
 #include "run_internal.h"
 
 #include <stdlib.h>
@@ -29,8 +29,8 @@ bool run_stage_full(const struct run *r, int32_t stage)
 
 void run_edits_free(struct run *r)
 {
-    free(r->acts), free(r->act_first), free(r->sources), free(r->source_version);
-    r->acts = NULL, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    edit_program_free(r->program), free(r->act_first), free(r->sources), free(r->source_version);
+    r->program = NULL, r->acts = NULL, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
     r->n_acts = 0;
 }
 
@@ -45,8 +45,10 @@ static void act_rows(const struct edit_act *a, int32_t *lo, int32_t *hi)
 /* A value read from another run must exist there, position for position. */
 static int source_check(const struct run *r, const struct edit_act *a, const char *name, const struct run *src, struct err *e)
 {
-    int32_t n = 0, lo;
+    int32_t n = 0, lo, pos = a->source_pos;
     act_rows(a, &lo, &n);
+    if (pos != EDIT_SAME_POS)
+        n = pos < 0 ? -pos : pos + 1; /* how long it must be */
     for (int i = 0; i < a->rank; i++)
         if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n) {
             const struct edit_axis *x = &a->axis[i];
@@ -80,15 +82,6 @@ static int inputs_check(const struct edit_program *p, struct err *e)
     return 0;
 }
 
-/* Copy a string to *at, which moves past its NUL. */
-static const char *name_copy(char **at, const char *s)
-{
-    size_t n = strlen(s) + 1;
-    char *copy = memcpy(*at, s, n);
-    *at += n;
-    return copy;
-}
-
 static bool reads_base(const struct edit_act *a)
 {
     return a->value == EDIT_MEAN || a->value == EDIT_FROZEN;
@@ -97,20 +90,12 @@ static bool reads_base(const struct edit_act *a)
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
 {
     int32_t n = prog ? prog->n_acts : 0, n_src = prog ? prog->n_sources : 0;
-    size_t lists = 0, names = 0;
-    for (int32_t i = 0; i < n; i++) {
-        const struct edit_act *a = &prog->acts[i];
-        for (int d = 0; d < a->rank; d++)
-            lists += a->axis[d].list ? (size_t)a->axis[d].n : 0;
-        names += a->value == EDIT_FROM ? strlen(a->source_name) + 1 : 0;
-    }
     size_t n_index = (size_t)plan_stages(r->m->plan) * SITE_COUNT;
-    struct edit_act *acts = malloc((size_t)n * sizeof *acts + lists * sizeof(int32_t) + names + 1);
     int32_t *first = malloc(n_index * sizeof *first);
     struct run **src = calloc((size_t)n_src + 1, sizeof *src);
     uint64_t *version = calloc((size_t)n + 1, sizeof *version);
     int rc = 0;
-    if (!acts || !first || !src || !version)
+    if (!first || !src || !version)
         rc = err_set(e, ERR_SYSTEM, "out of memory · %d edits", n);
     if (!rc && n)
         rc = inputs_check(prog, e);
@@ -125,32 +110,24 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
             rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read", edit_value_words[a->value].form);
     }
     if (rc) {
-        free(acts), free(first), free(src), free(version);
+        free(first), free(src), free(version);
         return rc;
     }
     run_edits_free(r);
     memset(first, -1, n_index * sizeof *first);
-    int32_t *list = (int32_t *)(acts + n);
-    char *name = (char *)(list + lists);
+    const struct edit_act *acts = n ? prog->acts : NULL;
     for (int32_t i = 0; i < n; i++) {
-        acts[i] = prog->acts[i];
-        for (int d = 0; d < acts[i].rank; d++)
-            if (acts[i].axis[d].list) {
-                memcpy(list, acts[i].axis[d].list, (size_t)acts[i].axis[d].n * sizeof *list);
-                acts[i].axis[d].list = list;
-                list += acts[i].axis[d].n;
-            }
         int32_t *at = &first[run_slot(act_stage(r, &acts[i]), acts[i].site.id)];
         if (*at < 0)
             *at = i;
-        if (acts[i].value == EDIT_FROM) {
+        if (acts[i].value == EDIT_FROM)
             version[i] = sources[acts[i].source]->version;
-            acts[i].source_name = name_copy(&name, acts[i].source_name);
-        } else if (reads_base(&acts[i]))
+        else if (reads_base(&acts[i]))
             version[i] = r->base->version;
     }
     for (int32_t i = 0; i < n_src; i++)
         src[i] = sources ? sources[i] : NULL;
+    r->program = prog ? edit_program_copy(prog) : NULL;
     r->acts = acts, r->n_acts = n, r->act_first = first, r->sources = src, r->source_version = version;
     return 0;
 }
@@ -192,6 +169,18 @@ static int mean_view(struct run *r, const struct edit_act *a, int32_t rows, stru
     return 0;
 }
 
+/* What from() reads for rows [lo, hi). */
+static int source_view(struct run *from, const struct edit_act *a, int32_t lo, int32_t hi, struct kn_view *out, struct err *e)
+{
+    if (a->source_pos == EDIT_SAME_POS)
+        return run_view(from, a->site, lo, hi, out, e);
+    int32_t pos = a->source_pos < 0 ? a->source_pos + from->n : a->source_pos;
+    int axis = site_row_axis(a->site.id), rc = run_view(from, a->site, pos, pos + 1, out, e);
+    out->shape[axis] = hi - lo;
+    out->stride[axis] = 0;
+    return rc;
+}
+
 int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e)
 {
     int axis = site_row_axis(a->site.id);
@@ -201,7 +190,7 @@ int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view 
     if (lo >= hi)
         return 0;
     struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = { 0 };
-    int rc = a->value == EDIT_FROM ? run_view(r->sources[a->source], a->site, lo, hi, &src, e)
+    int rc = a->value == EDIT_FROM ? source_view(r->sources[a->source], a, lo, hi, &src, e)
            : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
            : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
     if (!rc)

@@ -40,7 +40,8 @@ struct run {
     int32_t rope_n;            /* length that the rotary table was made for (matters for dynamic scaling) */
     int32_t n_resident;        /* stages 1..n_resident keep every site */
     float **keep;
-    struct edit_act *acts;     /* own copy, sorted by stage and site */
+    struct edit_program *program; /* a reference, or NULL */
+    const struct edit_act *acts;  /* its acts, sorted by stage and site */
     int32_t n_acts;
     int32_t *act_first;        /* [stages * SITE_COUNT] first act of a site, -1 */
     int32_t act_stop;          /* run_replay: acts of its site from here on wait; else -1 */

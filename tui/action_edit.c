@@ -19,7 +19,7 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 void app_resolve(struct app *a)
 {
     struct err ignored;
-    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .token_text = token_text, .user = a};
+    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .model = a->m, .token_text = token_text, .user = a};
     if (a->program)
         edit_program_free(a->program);
     a->program = NULL;
@@ -37,7 +37,7 @@ static int edit_check(struct app *a, const char *text, struct err *e)
         return r;
     bool on = true;
     struct edit_program *prog = NULL;
-    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .token_text = token_text, .user = a};
+    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .model = a->m, .token_text = token_text, .user = a};
     r = edit_resolve(&prog, &ed, &on, 1, &ctx, e);
     if (r == 0)
         edit_program_free(prog);

@@ -137,6 +137,15 @@ static void values(void **state)
     prints_as("x += 1 * mean()", "x += mean()");
     prints_as("x += nan * mean()", "x += nan * mean()");
     prints_as("x = frozen", "x = frozen");
+    prints_as("x = from(a , pos = -2 )", "x = from(a, pos=-2)");
+    prints_as("x = from(\"a b\",pos=end)", "x = from(\"a b\", pos=-1)");
+    prints_as("x[4:] += 3*dir(\" Paris\",\" Rome\")", "x[4:] += 3 * dir(\" Paris\", \" Rome\")");
+    prints_as("x -= dir( 5 , \"\\\"\" )", "x -= dir(5, \"\\\"\")");
+    prints_as("x *= noise(.5)", "x *= noise(0.5, seed=0)");
+    prints_as("x += 2*noise( 1e-1 , seed = -7 )", "x += 2 * noise(0.1, seed=-7)");
+    prints_as("x = file(\"a b.safetensors\",\"v\")", "x = file(\"a b.safetensors\", \"v\")");
+    prints_as("x=project_out( dir(\"a\",3) )", "x = project_out(dir(\"a\", 3))");
+    prints_as("x = project_out(file(\"p\", \"t\"))", "x = project_out(file(\"p\", \"t\"))");
     prints_as("x -= .5 * frozen#a", "x -= 0.5 * frozen");
     prints_as("x = clamp( -1.0 ,+1 )", "x = clamp(-1, 1)");
     prints_as("x=clamp(0,inf)", "x = clamp(0, inf)");
@@ -192,7 +201,8 @@ static void numbers_ignore_the_locale(void **state)
     skip();
 }
 
-#define VALUES "values are NUMBER, from(RUN), mean(), frozen, clamp(LO, HI)"
+#define VALUES "values are NUMBER, from(RUN), mean(), frozen, clamp(LO, HI), " \
+    "noise(SIGMA, seed=N), dir(\"A\", \"B\"), file(\"PATH\", \"TENSOR\"), project_out(DIRECTION)"
 
 static void messages(void **state)
 {
@@ -216,8 +226,19 @@ static void messages(void **state)
     refused("x = from(\"\")", "expected the name of a run · column 10 · as in from(corrupt)");
     refused("x = from(\"a\\x00\")", "zero byte in a run's name · column 10 · as in from(corrupt)");
     refused("x = from(a b)", "expected ) · column 12 · from(RUN)");
-    refused("x = from(a, pos=2)", "expected ) · column 11 · from(RUN)");
+    refused("x = from(a, pos 2)", "expected pos= · column 17 · as in from(corrupt, pos=-1)");
+    refused("x = from(a, pos=x)", "expected a whole number · column 17 · such as 0, 12 or -1");
     refused("x = frozen()", "unexpected text after the edit · column 11 · one edit is HOOK[index] = VALUE");
+    refused("x = noise(-1)", "not a standard deviation · column 11 · a number from 0 on, as in noise(0.1, seed=7)");
+    refused("x = noise(1, 7)", "expected seed= · column 14 · noise(SIGMA, seed=N)");
+    refused("x = dir(\"a\")", "expected , · column 12 · dir(\"A\", \"B\")");
+    refused("x = dir(-1, 2)", "token below 0 · column 9 · a token id, or a token in quotes");
+    refused("x = file(a, \"b\")", "expected a text in quotes · column 10 · file(\"PATH\", \"TENSOR\")");
+    refused("x = file(\"a\", \"\")", "not a name · column 15 · file(\"PATH\", \"TENSOR\")");
+    refused("x += project_out(dir(1, 2))",
+            "project_out(DIRECTION) stands alone after = · column 6 · it already begins from the value there");
+    refused("x = project_out(mean())", "expected a direction · column 17 · "
+            "project_out(dir(\"A\", \"B\")) or project_out(file(\"PATH\", \"TENSOR\"))");
     refused("x = clamp(1)", "expected , · column 12 · clamp(LO, HI)");
     refused("x = clamp(1, 2, 3)", "expected ) · column 15 · clamp(LO, HI)");
     refused("x = clamp(a, 2)", "expected a number · column 11 · such as 0, -1.5, 1e-3, inf, -inf");
@@ -257,13 +278,6 @@ static void reserved_words(void **state)
 {
     (void)state;
     refused("x = mean(ref)", "mean(REF) is not available in this version · column 5 · " VALUES);
-    refused("x[4:] += 3 * dir(\" Paris\", \" Rome\")",
-            "dir(\"A\", \"B\") is not available in this version · column 14 · " VALUES);
-    refused("x += file(\"steer.safetensors\", \"v6\")",
-            "file(\"PATH\", \"TENSOR\") is not available in this version · column 6 · " VALUES);
-    refused("x = noise(0.1, seed=7)", "noise(SIGMA, seed=N) is not available in this version · column 5 · " VALUES);
-    refused("x = project_out(dir(\" he\", \" she\"))",
-            "project_out(DIRECTION) is not available in this version · column 5 · " VALUES);
     static const char *const words[] = {
 #define EDIT_RESERVED(word, form, help) word,
 #include "edit.def"
@@ -441,10 +455,10 @@ static void gen_edit(struct two *t)
     both(t, sites[roll(6)]);
     gen_index(t);
     both(t, " ");
-    int kind = roll(5);
-    both(t, kind == 4 ? "=" : edit_op_words[roll(EDIT_OP_COUNT)].word);
+    int kind = roll(9);
+    both(t, kind == 4 || kind == 8 ? "=" : edit_op_words[roll(EDIT_OP_COUNT)].word);
     gap(t, " ");
-    if (kind == 0 || (kind < 4 && roll(3) == 0)) {
+    if (kind == 0 || (kind != 4 && kind != 8 && roll(3) == 0)) {
         both(t, numbers[roll(8)]);
         if (kind) {
             gap(t, " ");
@@ -452,7 +466,8 @@ static void gen_edit(struct two *t)
             gap(t, " ");
         }
     }
-    static const char *const words[] = {"", "from", "mean", "frozen", "clamp"};
+    static const char *const words[] = {"", "from", "mean", "frozen", "clamp", "noise(0.5, seed=-3)", "dir(\" a\\n\", 7)",
+                                        "file(\"a#b\", \"c\")", "project_out(dir(0, \"x\"))"};
     both(t, words[kind]);
     if (kind == 4) {
         gap(t, "");

@@ -30,7 +30,7 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 
 static struct edit_context context(const struct config *cfg)
 {
-    return (struct edit_context){cfg, N_POS, token_text, (void *)(uintptr_t)prompt};
+    return (struct edit_context){cfg, N_POS, NULL, token_text, (void *)(uintptr_t)prompt};
 }
 
 static int resolve(struct edit_program **out, const struct config *cfg, const char *const *texts, int n, struct err *e)
@@ -406,7 +406,7 @@ static void bounds(void **state)
         edit_free(edits[i]);
 
     /* the longest prompt and the widest axis */
-    ctx = (struct edit_context){&gpt2, LIMIT_TOKENS, NULL, NULL};
+    ctx = (struct edit_context){&gpt2, LIMIT_TOKENS, NULL, NULL, NULL};
     assert_int_equal(edit_parse(&edits[0], "hook_embed[{0,-1}] = 0", &e), 0);
     assert_int_equal(edit_resolve(&p, edits, NULL, 1, &ctx, &e), 0);
     assert_int_equal(p->acts[0].axis[0].list[1], LIMIT_TOKENS - 1);

@@ -201,6 +201,8 @@ static void test_words(void **state)
 {
     (void)state;
     static const char *const pairs[][2] = {
+        { "blocks.0.hook_attn_out = project_out(dir(3, 4))", "blocks.1.mlp.hook_post *= noise(1, seed=2)" },
+        { "blocks.0.hook_resid_pre += dir(1, 2)", "blocks.1.hook_mlp_out[1:] *= 3 * dir(5, 6)" },
         { "blocks.0.attn.hook_pattern[:, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[0, 2:, 1] = 0.5, renormalize" },
         { "blocks.1.attn.hook_pattern[:, 2] += 0.25 * frozen, renormalize", "blocks.0.hook_attn_out[1:] -= 0.5 * frozen" },
     };

@@ -132,6 +132,10 @@ static void test_random_walk(void **state)
         "blocks.1.hook_resid_pre[1:] = frozen", "blocks.0.attn.hook_z = clamp(-0.1, 0.1)",
         "blocks.*.attn.hook_pattern[0, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[1] = frozen, renormalize",
         "blocks.0.attn.hook_attn_scores[1] = clamp(-0.5, 0.5)",
+        "blocks.*.hook_resid_pre[1:] += noise(0.1, seed=3)", "blocks.1.attn.hook_z *= noise(1, seed=4)",
+        "blocks.0.attn.hook_pattern[2, -1] += noise(0.01)", "blocks.0.hook_resid_post[{0,2}] -= 3 * dir(5, 7)",
+        "blocks.*.hook_mlp_out = project_out(dir(1, 2))", "blocks.1.hook_attn_out[1:] = from(other, pos=0)",
+        "blocks.0.attn.hook_q += 0.5 * from(base, pos=-1)",
     };
     enum { POOL = sizeof pool / sizeof *pool };
     char **names = fixture_names(true);

@@ -88,7 +88,7 @@ static void apply(const struct config *cfg, const struct edit_act *act)
 
 static void resolve(const struct config *cfg, struct edit *const *edits, int32_t n)
 {
-    struct edit_context ctx = {cfg, N_POS, token_text, NULL};
+    struct edit_context ctx = {cfg, N_POS, NULL, token_text, NULL};
     struct edit_program *p;
     struct err e = {0, ""};
     if (edit_resolve(&p, edits, NULL, n, &ctx, &e)) {
