@@ -149,7 +149,7 @@ static double edit_time(int32_t layer, int32_t row, double *share)
     return took;
 }
 
-static void edits(double full)
+static void edits(void)
 {
     static double took[LAYERS_MAX][PLACES][BENCH_ROUNDS], whole[BENCH_ROUNDS];
     int places = b.n < PLACES ? b.n : PLACES;
@@ -165,7 +165,7 @@ static void edits(double full)
                 share += s / (BENCH_ROUNDS * places * b.m->cfg.n_layers);
             }
     }
-    full = bench_median(whole, BENCH_ROUNDS);
+    double full = bench_median(whole, BENCH_ROUNDS);
     for (int32_t l = 0; l < b.m->cfg.n_layers; l++)
         for (int p = 0; p < places; p++) {
             double t = bench_median(took[l][p], BENCH_ROUNDS);
@@ -193,7 +193,7 @@ static void at_length(int32_t n)
         for (int c = 0; c < CONTENDER_COUNT; c++) {
             double from = bench_now();
             if (c != PRODUCTS || openblas)
-                contend(c);
+                contend((enum contender)c);
             if (round >= 0)
                 took[c][round] = bench_now() - from;
         }
@@ -204,7 +204,7 @@ static void at_length(int32_t n)
             double t = bench_median(took[c], BENCH_ROUNDS);
             printf("  %-28s %8.1f ms  %.2f of plain\n", contender_names[c], t, t / plain);
         }
-    edits(plain);
+    edits();
     run_free(b.fork);
     run_free(b.captured);
     run_free(b.plain);
