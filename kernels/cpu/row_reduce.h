@@ -29,10 +29,9 @@ static float row_max(const float *x, int64_t n)
             m[j] = v_max(v_load(x + i + j * VL), m[j]);
     for (; i + VL <= n; i += VL)
         m[0] = v_max(v_load(x + i), m[0]);
-    float greatest = v_greatest(v_max(v_max(m[0], m[1]), v_max(m[2], m[3])));
-    for (; i < n; i++)
-        greatest = x[i] > greatest ? x[i] : greatest;
-    return greatest;
+    if (i < n)
+        m[1] = v_max(v_load_or(x + i, n - i, m[1]), m[1]);
+    return v_greatest(v_max(v_max(m[0], m[1]), v_max(m[2], m[3])));
 }
 
 /* sum of (x - mean)^power, power 1 or 2; the differences in float, as the operations compute them */
@@ -79,7 +78,7 @@ static void row_softmax(float *out, const float *x, int64_t n)
             out[i] = fill;
         return;
     }
-    vf sum = v_set1(0);
+    vf sum = v_set1(0), last = v_set1(0);
     int64_t i = 0;
     for (; i + VL <= n; i += VL) {
         vf e = v_exp(v_load(x + i) - m);
@@ -87,19 +86,15 @@ static void row_softmax(float *out, const float *x, int64_t n)
         sum += e;
     }
     if (i < n) { /* the missing lanes add e^-inf = 0 */
-        float tail[VL];
-        v_store(tail, v_set1(-INFINITY));
-        v_store_n(tail, v_load_n(x + i, n - i), n - i);
-        vf e = v_exp(v_load(tail) - m);
-        v_store_n(out + i, e, n - i);
-        sum += e;
+        last = v_exp(v_load_or(x + i, n - i, v_set1(-INFINITY)) - m);
+        sum += last;
     }
     v4f total4 = v_sum4(sum, sum, sum, sum);
     vf total = v_set1(total4[0]);
     for (i = 0; i + VL <= n; i += VL)
         v_store(out + i, v_load(out + i) / total);
     if (i < n)
-        v_store_n(out + i, v_load_n(out + i, n - i) / total, n - i);
+        v_store_n(out + i, last / total, n - i);
 }
 
 /* out = log-sum-exp and entropy of softmax(x).  With d = x - max, s = sum e^d, t = sum d e^d:
@@ -114,14 +109,7 @@ static void row_lse(const float *x, int64_t n, float out[2])
     }
     vd s[2] = {{0}}, t[2] = {{0}};
     for (int64_t i = 0; i < n; i += VL) {
-        float tail[VL];
-        const float *p = x + i;
-        if (n - i < VL) {
-            v_store(tail, v_set1(-INFINITY));
-            v_store_n(tail, v_load_n(p, n - i), n - i);
-            p = tail;
-        }
-        vf d = v_load(p) - m, e = v_exp(d);
+        vf d = (n - i >= VL ? v_load(x + i) : v_load_or(x + i, n - i, v_set1(-INFINITY))) - m, e = v_exp(d);
         vf de = v_max(d, v_set1(-200.0f)) * e; /* 0, not NaN, where d is -inf; NaN is in s */
         vd lo, hi;
         v_split(e, &lo, &hi);

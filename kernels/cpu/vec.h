@@ -108,6 +108,18 @@ INLINE vf v_load_n(const float *p, int64_t n)
     return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
 }
 
+/* The first n, the rest taken from `rest`. */
+INLINE vf v_load_or(const float *p, int64_t n, vf rest)
+{
+    return (vf)_mm512_mask_loadu_ps((__m512)rest, (__mmask16)((1u << n) - 1), p);
+}
+
+INLINE v4f v_fold_max(vf v)
+{
+    __m256 h = _mm256_max_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+    return (v4f)_mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
+}
+
 INLINE void v_store_n(float *p, vf v, int64_t n)
 {
     _mm512_mask_storeu_ps(p, (__mmask16)((1u << n) - 1), (__m512)v);
@@ -167,6 +179,16 @@ INLINE vf v_load_n(const float *p, int64_t n)
     return (vf)_mm256_maskload_ps(p, v_first(n));
 }
 
+INLINE vf v_load_or(const float *p, int64_t n, vf rest)
+{
+    return (vf)_mm256_blendv_ps((__m256)rest, (__m256)v_load_n(p, n), _mm256_castsi256_ps(v_first(n)));
+}
+
+INLINE v4f v_fold_max(vf v)
+{
+    return (v4f)_mm_max_ps(_mm256_castps256_ps128((__m256)v), _mm256_extractf128_ps((__m256)v, 1));
+}
+
 INLINE void v_store_n(float *p, vf v, int64_t n)
 {
     _mm256_maskstore_ps(p, v_first(n), (__m256)v);
@@ -219,6 +241,18 @@ INLINE vf v_load_n(const float *p, int64_t n)
     return v;
 }
 
+INLINE vf v_load_or(const float *p, int64_t n, vf rest)
+{
+    for (int64_t i = 0; i < n; i++)
+        rest[i] = p[i];
+    return rest;
+}
+
+INLINE v4f v_fold_max(vf v)
+{
+    return v;
+}
+
 INLINE void v_store_n(float *p, vf v, int64_t n)
 {
     for (int64_t i = 0; i < n; i++)
@@ -245,7 +279,7 @@ INLINE v4f v_sum4(vf a, vf b, vf c, vf d)
 
 #if VL != 16
 
-/* In two factors, so that each is a normal number; the last product rounds once, also to a subnormal. */
+/* In two factors, so that each is a number also where n is 128. */
 INLINE vf v_scale(vf x, vf n)
 {
     vi whole = __builtin_convertvector(n, vi), half = whole >> 1;
@@ -297,10 +331,9 @@ INLINE double vd_sum(vd v)
 
 INLINE float v_greatest(vf v)
 {
-    float m = v[0];
-    for (int i = 1; i < VL; i++)
-        m = v[i] > m ? v[i] : m;
-    return m;
+    v4f m = v_fold_max(v);
+    float a = m[0] > m[1] ? m[0] : m[1], b = m[2] > m[3] ? m[2] : m[3];
+    return a > b ? a : b;
 }
 
 #endif
