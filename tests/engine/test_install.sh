@@ -1,0 +1,43 @@
+#!/bin/sh
+# test_install.sh - the library as its users see it: install it, build the example against it, run the example.
+#
+# test_install.sh BUILD EXAMPLE CC "FLAGS"
+set -eu
+build=$1 example=$2 cc=$3 flags=$4
+command -v pkg-config >/dev/null || { echo "SKIP: no pkg-config"; exit 77; }
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+cmake --install "$build" --component library --prefix "$dir/usr" >/dev/null
+PKG_CONFIG_PATH=$(dirname "$(find "$dir/usr" -name borescope.pc)")
+BORESCOPE_DATA=$dir/usr/share/borescope
+export PKG_CONFIG_PATH BORESCOPE_DATA
+test -f "$dir/usr/include/borescope.h"
+test -f "$BORESCOPE_DATA/models/teach/model.safetensors"
+
+try() { # try PROGRAM: its answer goes from " Mary" to another when the head is gone
+    LD_LIBRARY_PATH=$(pkg-config --variable=libdir borescope) "$1" >"$dir/out"
+    cat "$dir/out"
+    awk '/^before:/ { before = $2 } /^after:/ { after = $2; edit = $0 } / Mary / { if ($3 > looks) looks = $3 } /gradient/ { rows++ }
+         END { exit !(before > 5 && after < 1 && edit ~ /blocks\.[0-3]\.attn\.hook_z\[:, [0-5]\] = 0/ && looks > 0 && rows > 10) }' "$dir/out"
+}
+# shellcheck disable=SC2086,SC2046 # lists of flags
+$cc -std=c17 -Wall -Wextra -Werror $flags "$example" $(pkg-config --cflags --libs borescope) -o "$dir/shared"
+try "$dir/shared"
+# shellcheck disable=SC2086,SC2046
+$cc -std=c17 $flags "$example" $(pkg-config --cflags borescope) "$(pkg-config --variable=libdir borescope)/libborescope.a" \
+    $(pkg-config --static --libs-only-l borescope | sed 's/-lborescope//') -pthread -lm -o "$dir/static"
+try "$dir/static"
+# The header alone, as C++ too where there is a compiler; nothing but bore_ is exported.
+echo '#include <borescope.h>' >"$dir/h.c"
+# shellcheck disable=SC2046
+$cc -std=c17 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"
+# shellcheck disable=SC2046
+if command -v c++ >/dev/null; then c++ -x c++ -Wall -Werror $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"; fi
+nm -D --defined-only "$(pkg-config --variable=libdir borescope)/libborescope.so" | awk '{ print $3 }' | sort -u >"$dir/exported"
+grep -o 'bore_[a-z_]*(' "$dir/usr/include/borescope.h" | tr -d '(' | sort -u >"$dir/declared"
+while read -r name; do
+    grep -qx "$name" "$dir/declared" || { echo "exported, but not in the header: $name"; exit 1; }
+done <<LIST
+$(grep -v '^__' "$dir/exported")
+LIST
+echo "the installed library works"
