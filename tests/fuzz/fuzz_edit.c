@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "arch.h"
 #include "edit.h"
 
 enum { N_POS = 5, LINES_MAX = 8, APPLIED_MAX = 64 };
@@ -120,10 +121,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if ((edits[n] = round_trip(line)))
             n++;
     }
+    static const int family[] = {0, 2, 1}; /* whose module names: gpt2, llama, gpt_neox */
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
-        resolve(&models[i], edits, n);
+        struct config cfg = models[i];
+        cfg.arch = arch_table[family[i]];
+        resolve(&cfg, edits, n);
         for (int32_t k = 0; k < n; k++)
-            resolve(&models[i], &edits[k], 1);
+            resolve(&cfg, &edits[k], 1);
     }
     for (int32_t i = 0; i < n; i++)
         edit_free(edits[i]);
