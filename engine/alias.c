@@ -252,21 +252,30 @@ static int pick_sites(const struct config *cfg, const char *pattern, struct alia
     return n;
 }
 
-/* A layer beyond the model that the pattern names without a wildcard, or -1. */
+static bool row_matches(const struct alias_row *row, const char *pattern, int32_t layer)
+{
+    char name[LIMIT_NAME], flat[LIMIT_PATTERN];
+    alias_row_name(row, row->tongue, layer, name);
+    return alias_flatten(name, flat) && site_glob(pattern, flat);
+}
+
+/* A layer beyond the model that the pattern names without a wildcard, besides some within, or -1: the rest would
+ * otherwise hide that it did nothing there. */
 static int32_t missing_layer(const struct config *cfg, const char *pattern)
 {
     const struct alias_row *tables[ALIAS_TABLES];
-    char name[LIMIT_NAME], flat[LIMIT_PATTERN];
     alias_tables(cfg, tables);
     for (int i = 0; i < ALIAS_TABLES && strchr(pattern, '{'); i++)
         for (const struct alias_row *row = tables[i]; row && row->name; row++) {
-            if (!alias_row_in_block(row) || !alias_row_holds(cfg, row))
+            if (!alias_row_in_block(row) || !alias_row_holds(cfg, row) || row_matches(row, pattern, FAR_LAYER))
                 continue;
-            alias_row_name(row, row->tongue, FAR_LAYER, name);
-            if (!alias_flatten(name, flat) || site_glob(pattern, flat))
+            int32_t l = 0;
+            while (l < cfg->n_layers && !row_matches(row, pattern, l))
+                l++;
+            if (l == cfg->n_layers)
                 continue;
-            for (int32_t l = cfg->n_layers; l <= LIMIT_LAYERS; l++)
-                if (alias_flatten(alias_row_name(row, row->tongue, l, name), flat) && site_glob(pattern, flat))
+            for (l = cfg->n_layers; l <= LIMIT_LAYERS; l++)
+                if (row_matches(row, pattern, l))
                     return l;
         }
     return -1;
