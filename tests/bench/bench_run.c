@@ -84,8 +84,12 @@ static void products(void)
     static float *x, *y;
     const struct kn_view *u = model_weight(b.m, 0, W_U);
     if (!x) {
-        x = calloc((size_t)BENCH_TOKENS_MAX * 8192, sizeof *x);
-        y = calloc((size_t)BENCH_TOKENS_MAX * 8192, sizeof *y);
+        const struct config *c = &b.m->cfg;
+        size_t wide = BENCH_TOKENS_MAX * (size_t)(c->d_mlp + c->d_model + c->n_heads * c->d_head);
+        x = malloc(wide * sizeof *x);
+        y = malloc((wide + (size_t)c->d_vocab) * sizeof *y);
+        for (size_t i = 0; i < wide; i++)
+            x[i] = (float)(i % 1021) / 1021 - 0.5f; /* a library may skip zeros */
     }
     for (int32_t l = 0; l < b.m->cfg.n_layers; l++)
         for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
