@@ -299,14 +299,27 @@ struct bore_generate_options {
     double temperature; /* 0 = greedy */
     int top_k;          /* 0 = all */
     double top_p;       /* 0 or 1 = all */
-    uint64_t seed;
-    bool ignore_eos;    /* else generation ends at the model's eos token, which is not emitted */
+    uint64_t seed;      /* row r draws as a single row with seed + r would */
+    double repetition_penalty; /* 0 or 1 = none; Hugging Face's: logits of tokens that are there already, the positive ones divided by it,
+                                  the negative ones multiplied; also when greedy */
+    double freq_penalty; /* 0 = none; TransformerLens': logit / temperature less this times how often the token is there already;
+                            needs a temperature */
+    const int32_t *stop_ids; /* tokens that end a row, besides eos */
+    int n_stop;
+    bool ignore_eos;    /* else a row ends at the model's eos token.  Tokens that end a row are not emitted */
 };
-/* Continue one prompt (pass->rows == 1, no residual, stop or metric).  Keys and values are kept: each new token computes one row.
- * Edits act at every step, resolved anew for the grown prompt; hooks fire on the prompt once, then on each new position
- * (at->pos0), so a hook that counts tokens as taker does reads its counter there.  emit returns false to stop. */
+
+struct bore_new_token {
+    int row, column;      /* column: where it would stand in the caller's tokens; the first is pass->cols */
+    int32_t id;
+    const float *logits;  /* [d_vocab], what the model gave there, before penalties; valid during the call */
+};
+/* Continue the prompts of a pass (no residual, stop or metric), one row after the other, padded on either side: a row comes out as it
+ * would alone.  Keys and values are kept: each new token computes one position.  Edits act at every step, resolved anew for the grown
+ * prompt; hooks fire on the prompt once, then on each new position (at->pos0), so a hook that counts tokens as taker does reads its
+ * counter there.  emit returns false to end its row. */
 int bore_generate(struct bore_model *m, const struct bore_pass *pass, const struct bore_generate_options *options,
-                  bool (*emit)(void *user, int32_t id), void *user, struct bore_error *error);
+                  bool (*emit)(void *user, const struct bore_new_token *token), void *user, struct bore_error *error);
 
 #ifdef __cplusplus
 }

@@ -98,10 +98,47 @@ int generate_choose(const float *logits, int32_t n, const struct generate_option
     return 0;
 }
 
-/* One more token; `done` positions have been through the callbacks. */
+int generate_check(const struct generate_options *opt, struct err *e)
+{
+    double r = opt->repetition_penalty, f = opt->freq_penalty, t = opt->temperature;
+    if (!(t >= 0) || isinf(t) || !(opt->top_p >= 0 && opt->top_p <= 1) || opt->top_k < 0)
+        return err_set(e, ERR_BAD_INPUT, "sampling · temperature %g, top_k %d, top_p %g · temperature and top_k from 0 on, top_p 0..1", t, opt->top_k,
+                       opt->top_p);
+    if (!(r >= 0) || isinf(r))
+        return err_set(e, ERR_BAD_INPUT, "repetition penalty %g · a positive number; above 1 repeats less, 1 changes nothing", r);
+    if (isnan(f) || isinf(f))
+        return err_set(e, ERR_BAD_INPUT, "frequency penalty %g · a number; 0 changes nothing", f);
+    if (f != 0 && t == 0)
+        return err_set(e, ERR_BAD_INPUT, "frequency penalty %g · it acts on logits divided by the temperature, so not on greedy choice · give a "
+                       "temperature, or take the repetition penalty", f);
+    return 0;
+}
+
+void generate_penalize(const float *logits, float *out, int32_t n, const int32_t *tokens, int32_t n_tokens, const struct generate_options *opt)
+{
+    double r = opt->repetition_penalty > 0 ? opt->repetition_penalty : 1, f = opt->freq_penalty * opt->temperature;
+    memcpy(out, logits, (size_t)n * sizeof *out);
+    for (int32_t i = 0; i < n_tokens && r != 1; i++) { /* from `logits`, so that a token that is there twice is scaled once */
+        double x = (double)logits[tokens[i]];
+        out[tokens[i]] = (float)(x < 0 ? x * r : x / r);
+    }
+    for (int32_t i = 0; i < n_tokens && f != 0; i++)
+        out[tokens[i]] = (float)((double)out[tokens[i]] - f);
+}
+
+static bool is_stop(const struct generate_options *opt, int32_t eos_id, int32_t id)
+{
+    for (int32_t i = 0; i < opt->n_stop; i++)
+        if (opt->stop_ids[i] == id)
+            return true;
+    return id == eos_id;
+}
+
+/* One more token; `done` positions have been through the callbacks.  logits: two rows, as they are and penalized. */
 static int step(struct pair *pair, const struct pair_target *t, int32_t done, const struct generate_options *opt, float *logits,
                 uint64_t *state, int32_t *id, struct err *e)
 {
+    int32_t n = run_model(pair_run(pair, FACE_BASE))->cfg.d_vocab;
     int err = opt->callbacks ? pair_callbacks(pair, opt->callbacks, t->n_edits == 0, done, e) : 0;
     if (!err)
         err = pair_sync(pair, t, NULL, e);
@@ -109,11 +146,14 @@ static int step(struct pair *pair, const struct pair_target *t, int32_t done, co
     r = r ? r : pair_run(pair, FACE_BASE);
     if (!err)
         err = lens_logits(r, t->n - 1, logits, e);
-    return err ? err : generate_choose(logits, run_model(r)->cfg.d_vocab, opt, state, id, e);
+    if (err)
+        return err;
+    generate_penalize(logits, logits + n, n, t->tokens, t->n, opt);
+    return generate_choose(logits + n, n, opt, state, id, e);
 }
 
 int generate(const struct model *m, const struct pair_target *t, int32_t count, const struct generate_options *opt,
-             int32_t eos_id, size_t cache_bytes, bool (*emit)(void *user, int32_t id), void *user, struct err *e)
+             int32_t eos_id, size_t cache_bytes, generate_emit_fn *emit, void *user, struct err *e)
 {
     struct pair_target now = *t;
     struct pair *pair = NULL;
@@ -121,8 +161,10 @@ int generate(const struct model *m, const struct pair_target *t, int32_t count, 
     int64_t room = (int64_t)t->n + (count > 0 ? count : 0);
     room = room < LIMIT_TOKENS ? room : LIMIT_TOKENS;
     int32_t *tokens = malloc((size_t)(room > t->n ? room : t->n) * sizeof *tokens);
-    float *logits = malloc((size_t)m->cfg.d_vocab * sizeof *logits);
-    int err = tokens && logits ? pair_open(&pair, m, cache_bytes, e) : err_set(e, ERR_SYSTEM, "memory is out · generate");
+    float *logits = malloc((size_t)m->cfg.d_vocab * 2 * sizeof *logits);
+    int err = tokens && logits ? generate_check(opt, e) : err_set(e, ERR_SYSTEM, "memory is out · generate");
+    if (!err)
+        err = pair_open(&pair, m, cache_bytes, e);
     if (!err)
         memcpy(tokens, t->tokens, (size_t)t->n * sizeof *tokens);
     if (!err && opt->callbacks) /* so that no row meets them twice */
@@ -133,7 +175,7 @@ int generate(const struct model *m, const struct pair_target *t, int32_t count, 
         err = model_check_tokens(m, tokens, now.n, &over, e);
         if (!err)
             err = step(pair, &now, i ? now.n - 1 : 0, opt, logits, &state, &id, e);
-        if (err || id == eos_id || !emit(user, id))
+        if (err || is_stop(opt, eos_id, id) || !emit(user, id, logits))
             break;
         if (now.n == LIMIT_TOKENS)
             err = err_set(e, ERR_BAD_INPUT, "%d positions are the most of one run", LIMIT_TOKENS);

@@ -12,15 +12,27 @@ struct generate_options {
     int32_t top_k;      /* 0 = all */
     double top_p;       /* 1 = all */
     uint64_t seed;
+    double repetition_penalty; /* 0 or 1 = none.  Every token of the prompt and of what followed: its logit, if negative times, else divided by
+                                  this (Hugging Face's RepetitionPenaltyLogitsProcessor; also when greedy) */
+    double freq_penalty;       /* 0 = none.  Taken from logit / temperature, times how often the token is there (TransformerLens' sample_logits;
+                                  needs a temperature, there too) */
+    const int32_t *stop_ids;   /* further tokens that end it as eos_id does */
+    int32_t n_stop;
     const struct callbacks *callbacks; /* NULL = none.  The first pass gives them the prompt, each next one its new row */
 };
 
-/* Continue t->tokens by up to `count` tokens under t->edits; `emit` is called with each new id and may return
- * false to stop.  Stops at eos_id (not emitted) unless it is -1.  Learned positions end at the trained
+/* A new token and the logits [d_vocab] that the model gave, before penalties.  false stops. */
+typedef bool generate_emit_fn(void *user, int32_t id, const float *logits);
+
+/* Continue t->tokens by up to `count` tokens under t->edits.  Stops at eos_id (not emitted) unless it is -1.  Learned positions end at the trained
  * context: an error after the last possible token.  Same seed, same ids.  cache_bytes as in run.h. */
 int generate(const struct model *m, const struct pair_target *t, int32_t count, const struct generate_options *opt,
-             int32_t eos_id, size_t cache_bytes, bool (*emit)(void *user, int32_t id), void *user, struct err *e);
+             int32_t eos_id, size_t cache_bytes, generate_emit_fn *emit, void *user, struct err *e);
 
+/* logits[n] with the penalties for tokens[n_tokens] (ids below n) to out[n]. */
+void generate_penalize(const float *logits, float *out, int32_t n, const int32_t *tokens, int32_t n_tokens, const struct generate_options *opt);
+/* Are the options' numbers in range? */
+int generate_check(const struct generate_options *opt, struct err *e);
 /* Choose from one row of logits[n]; *state is the generator's (start it with the seed). */
 int generate_choose(const float *logits, int32_t n, const struct generate_options *opt, uint64_t *state, int32_t *id,
                     struct err *e);

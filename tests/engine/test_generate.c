@@ -78,8 +78,9 @@ struct collected {
     int n, most;
 };
 
-static bool collect(void *user, int32_t id)
+static bool collect(void *user, int32_t id, const float *logits)
 {
+    assert_non_null(logits);
     struct collected *c = user;
     assert_true(c->n < 64);
     c->id[c->n++] = id;
@@ -161,6 +162,38 @@ static void it_stops_where_it_must(void **state)
     fixture_close(&f);
 }
 
+/* Hugging Face's and TransformerLens' formulas by hand. */
+static void penalties(void **state)
+{
+    (void)state;
+    const float logits[5] = {2, -3, 0, 4, -0.5f};
+    const int32_t text[] = {0, 1, 0, 3, 0, 2};
+    float out[5];
+    struct generate_options o = {.repetition_penalty = 1.25};
+    generate_penalize(logits, out, 5, text, 6, &o);
+    const float hf[5] = {2 / 1.25f, -3 * 1.25f, 0, 4 / 1.25f, -0.5f}; /* once each, however often they are there */
+    for (int i = 0; i < 5; i++)
+        assert_float_equal(out[i], hf[i], 1e-6f);
+    o = (struct generate_options){.freq_penalty = 0.75, .temperature = 0.5};
+    generate_penalize(logits, out, 5, text, 6, &o);
+    const float count[5] = {3, 1, 1, 1, 0};
+    for (int i = 0; i < 5; i++)
+        assert_float_equal(out[i] / 0.5f, logits[i] / 0.5f - 0.75f * count[i], 1e-6f);
+    o.repetition_penalty = 2; /* the division first */
+    generate_penalize(logits, out, 5, text, 6, &o);
+    assert_float_equal(out[0] / 0.5f, (2 / 2.0f) / 0.5f - 3 * 0.75f, 1e-6f);
+    assert_float_equal(out[1] / 0.5f, (-3 * 2.0f) / 0.5f - 0.75f, 1e-6f);
+    struct err e = {0};
+    const struct {struct generate_options o; const char *says;} bad[] = {
+        {{.top_p = 1, .freq_penalty = 1}, "greedy"}, {{.top_p = 1, .repetition_penalty = -1}, "-1"}, {{.top_p = 1, .repetition_penalty = NAN}, "nan"},
+        {{.top_p = 2}, "top_p 2"}, {{.top_p = 1, .temperature = NAN}, "temperature"}, {{.top_p = 1, .temperature = 1, .freq_penalty = INFINITY}, "inf"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(generate_check(&bad[i].o, &e), ERR_BAD_INPUT);
+        assert_non_null(strstr(e.text, bad[i].says));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +202,7 @@ int main(void)
         cmocka_unit_test(same_seed_same_draws),
         cmocka_unit_test(generation_is_a_run_at_every_length),
         cmocka_unit_test(it_stops_where_it_must),
+        cmocka_unit_test(penalties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -433,10 +433,11 @@ struct story {
     int32_t rows_n[64], calls;
 };
 
-static bool keep_id(void *user, int32_t id)
+static bool keep_id(void *user, const struct bore_new_token *t)
 {
     struct story *s = user;
-    s->ids[s->n++] = id;
+    assert_int_equal(t->row, 0);
+    s->ids[s->n++] = t->id;
     return true;
 }
 

@@ -57,8 +57,9 @@ static int show(struct stream *s, bool last)
     return err;
 }
 
-static bool emit(void *user, int32_t id)
+static bool emit(void *user, int32_t id, const float *logits)
 {
+    (void)logits;
     struct stream *s = user;
     s->ids[s->n++] = id;
     s->err = s->c->opt->json ? 0 : show(s, false);
@@ -91,7 +92,8 @@ static int run(struct cli *c, struct stream *s, const struct pair_target *t)
 {
     const struct options *o = c->opt;
     struct generate_options g = {.temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p,
-                                 .seed = (uint64_t)o->seed};
+                                 .seed = (uint64_t)o->seed, .repetition_penalty = o->repetition_penalty,
+                                 .freq_penalty = o->freq_penalty};
     memcpy(s->ids, c->tokens, (size_t)c->n * sizeof *s->ids);
     s->n = c->n;
     int err = generate(c->m, t, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(o), emit, s, &c->err);

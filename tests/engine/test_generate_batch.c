@@ -1,0 +1,206 @@
+/* test_generate_batch.c - the library's generation: batches, padding, ends of rows and penalties, against Hugging Face's generate
+ * (tests/fixtures/make_generate.py) and against rows run alone. */
+#include "library.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NEW = 12, ROWS = 3 };
+
+/* What was emitted. */
+struct page {
+    int32_t ids[ROWS][64];
+    int n[ROWS], calls, first_column[ROWS];
+    int stop_after; /* 0 = never */
+    int vocab, hook_rows[ROWS];
+};
+
+static bool keep(void *user, const struct bore_new_token *t)
+{
+    struct page *p = user;
+    int *n = &p->n[t->row];
+    if (*n == 0)
+        p->first_column[t->row] = t->column;
+    assert_int_equal(t->column, p->first_column[t->row] + *n);
+    assert_true(isfinite(t->logits[0]) && isfinite(t->logits[p->vocab - 1]));
+    p->ids[t->row][(*n)++] = t->id;
+    p->calls++;
+    return *n != p->stop_after;
+}
+
+static int32_t *ids_of(struct js_node list, int *n)
+{
+    *n = (int)js_count(list);
+    int32_t *ids = malloc((size_t)*n * sizeof *ids + 1);
+    for (int i = 0; i < *n; i++) {
+        int64_t v;
+        assert_int_equal(js_int(js_at(list, (size_t)i), 0, INT32_MAX, &v, NULL), 0);
+        ids[i] = (int32_t)v;
+    }
+    return ids;
+}
+
+static void expect_row(const char *model, const char *what, const struct page *p, int row, struct js_node list)
+{
+    int n;
+    int32_t *want = ids_of(list, &n);
+    if (p->n[row] != n || memcmp(p->ids[row], want, (size_t)n * sizeof *want))
+        fail_msg("%s, %s: row %d differs from Hugging Face's", model, what, row);
+    free(want);
+}
+
+static void check_penalties(struct library *l, const char *model, struct js_node list)
+{
+    struct bore_error e = { 0 };
+    for (size_t i = 0; i < js_count(list); i++) {
+        struct page p = { .vocab = bore_model_shape(l->m).d_vocab };
+        struct bore_generate_options o = { .max_new_tokens = NEW, .ignore_eos = true };
+        assert_int_equal(js_number(js_get(js_at(list, i), "penalty"), 0, 100, &o.repetition_penalty, NULL), 0);
+        library_ok(bore_generate(l->m, &l->pass, &o, keep, &p, &e), &e);
+        expect_row(model, "penalty", &p, 0, js_get(js_at(list, i), "ids"));
+    }
+}
+
+static void check_batch(struct library *l, const char *model, struct js_node batch)
+{
+    struct bore_error e = { 0 };
+    struct page p = { .vocab = bore_model_shape(l->m).d_vocab };
+    int cols = 0, n, mask_n;
+    int32_t tokens[ROWS * 16];
+    uint8_t mask[ROWS * 16];
+    for (size_t r = 0; r < 2; r++) {
+        int32_t *ids = ids_of(js_at(js_get(batch, "tokens"), r), &n), *on = ids_of(js_at(js_get(batch, "mask"), r), &mask_n);
+        cols = n;
+        for (int i = 0; i < n; i++)
+            tokens[r * (size_t)n + (size_t)i] = ids[i], mask[r * (size_t)n + (size_t)i] = (uint8_t)on[i];
+        free(ids), free(on);
+    }
+    int64_t eos;
+    assert_int_equal(js_int(js_get(batch, "eos"), 0, INT32_MAX, &eos, NULL), 0);
+    int32_t stop[2] = { -5, (int32_t)eos };
+    struct bore_pass pass = { .tokens = tokens, .rows = 2, .cols = cols, .mask = mask };
+    struct bore_generate_options o = { .max_new_tokens = NEW, .ignore_eos = true, .stop_ids = stop, .n_stop = 2 };
+    library_ok(bore_generate(l->m, &pass, &o, keep, &p, &e), &e);
+    for (size_t r = 0; r < 2; r++) {
+        expect_row(model, "batch", &p, (int)r, js_at(js_get(batch, "rows"), r));
+        assert_true(p.n[r] == 0 || p.first_column[r] == cols);
+    }
+}
+
+static void test_against_hugging_face(void **state)
+{
+    (void)state;
+    struct err e = { 0 };
+    struct js_doc *doc = js_open("tests/fixtures/generate.json", &e);
+    if (!doc)
+        fail_msg("%s", e.text);
+    size_t n = js_count(js_root(doc));
+    assert_true(n >= 6);
+    for (size_t i = 0; i < n; i++) {
+        const char *name;
+        struct js_node one = js_at(js_root(doc), i);
+        assert_int_equal(js_string(js_get(one, "name"), &name, NULL, &e), 0);
+        struct library l = library_open(name, 1 << 20);
+        check_penalties(&l, name, js_get(one, "penalties"));
+        check_batch(&l, name, js_get(one, "batch"));
+        library_close(&l);
+    }
+    js_close(doc);
+}
+
+/* taker's counters per row: a hook that adds to the first eight positions of the whole text, new ones included. */
+static int add_early(struct bore_tensor *t, const struct bore_at *at, void *user)
+{
+    struct page *p = user;
+    p->hook_rows[at->row]++;
+    assert_int_equal(at->rows, ROWS);
+    for (int64_t i = 0; i < t->shape[1] && at->pos0 + i < 8; i++)
+        for (int64_t k = 0; k < t->shape[2]; k++)
+            t->data[i * t->stride[1] + k * t->stride[2]] += (float)((at->pos0 + i) * (k % 3));
+    return 0;
+}
+
+/* A row of a padded batch, sampled, hooked and edited, is what it is alone; left and right padding are the same. */
+static void test_rows_equal_single_rows(void **state)
+{
+    (void)state;
+    static const char *const models[] = { "gpt2", "llama" };
+    for (int i = 0; i < 2; i++) {
+        struct library l = library_open(models[i], 1 << 20);
+        struct bore_error e = { 0 };
+        int32_t text[ROWS][7] = { { 9, 9, 3, 17, 42, 8, 11 }, { 3, 17, 42, 8, 8, 29, 3 }, { 5, 9, 6, 9, 7, 9, 9 } };
+        uint8_t mask[ROWS][7] = { { 0, 0, 1, 1, 1, 1, 1 }, { 1, 1, 1, 1, 1, 1, 1 }, { 1, 0, 1, 0, 1, 0, 0 } };
+        int32_t real[ROWS][7] = { { 3, 17, 42, 8, 11 }, { 3, 17, 42, 8, 8, 29, 3 }, { 5, 6, 7 } };
+        int real_n[ROWS] = { 5, 7, 3 };
+        static const char *const edits[] = { "blocks.0.hook_mlp_out[-1] *= 0.5" };
+        struct page all = { .vocab = bore_model_shape(l.m).d_vocab };
+        struct bore_hook h = { .name = "blocks.1.hook_resid_pre", .fn = add_early, .user = &all };
+        struct bore_generate_options o = { .max_new_tokens = 9, .ignore_eos = true, .temperature = 1.5, .top_k = 20, .seed = 5, .freq_penalty = 0.3,
+                                           .repetition_penalty = 1.1 };
+        struct bore_pass p = { .tokens = text[0], .mask = mask[0], .rows = ROWS, .cols = 7, .edits = edits, .n_edits = 1 };
+        library_ok(bore_add_hook(l.m, BORE_FORWARD, &h, &e), &e);
+        library_ok(bore_generate(l.m, &p, &o, keep, &all, &e), &e);
+        bore_reset_hooks(l.m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
+        for (int r = 0; r < ROWS; r++) {
+            assert_int_equal(all.n[r], 9);
+            assert_int_equal(all.hook_rows[r], 9);
+            assert_int_equal(all.first_column[r], 7);
+            /* the same row in a batch whose other rows are something else, with its own seed first in line */
+            int32_t again[ROWS][7];
+            uint8_t on[ROWS][7];
+            struct page alone = { .vocab = all.vocab };
+            for (int k = 0; k < ROWS; k++)
+                for (int c = 0; c < 7; c++)
+                    again[k][c] = k ? c + k : c < real_n[r] ? real[r][c] : 0, on[k][c] = k ? 1 : c < real_n[r];
+            struct bore_pass q = { .tokens = again[0], .mask = on[0], .rows = ROWS, .cols = 7, .edits = edits, .n_edits = 1 };
+            struct bore_generate_options single = o;
+            single.seed = o.seed + (uint64_t)r;
+            h.user = &alone;
+            library_ok(bore_add_hook(l.m, BORE_FORWARD, &h, &e), &e);
+            library_ok(bore_generate(l.m, &q, &single, keep, &alone, &e), &e);
+            bore_reset_hooks(l.m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
+            assert_memory_equal(alone.ids[0], all.ids[r], 9 * sizeof(int32_t));
+        }
+        assert_memory_not_equal(all.ids[0], all.ids[1], 9 * sizeof(int32_t));
+        library_close(&l);
+    }
+}
+
+static void test_ends_and_refusals(void **state)
+{
+    (void)state;
+    struct library l = library_open("gpt2", 1 << 20);
+    struct bore_error e = { 0 };
+    int32_t text[2][4] = { { 1, 2, 3, 4 }, { 5, 6, 7, 8 } };
+    struct bore_pass p = { .tokens = text[0], .rows = 2, .cols = 4 };
+    struct page page = { .vocab = bore_model_shape(l.m).d_vocab, .stop_after = 2 };
+    struct bore_generate_options o = { .max_new_tokens = 6, .ignore_eos = true };
+    library_ok(bore_generate(l.m, &p, &o, keep, &page, &e), &e); /* emit ends its row, not the batch */
+    assert_int_equal(page.n[0], 2);
+    assert_int_equal(page.n[1], 2);
+    const struct { struct bore_generate_options o; const char *says; } bad[] = {
+        { { .max_new_tokens = 2, .freq_penalty = 1 }, "greedy" }, { { .max_new_tokens = 2, .repetition_penalty = -2 }, "-2" },
+        { { .max_new_tokens = -1 }, "-1" }, { { .max_new_tokens = 1, .n_stop = 3 }, "3 stop tokens" }, { { .max_new_tokens = 1, .top_k = -1 }, "top_k -1" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        page.calls = 0;
+        assert_int_equal(bore_generate(l.m, &p, &bad[i].o, keep, &page, &e), BORE_BAD_INPUT);
+        assert_non_null(strstr(e.text, bad[i].says));
+        assert_int_equal(page.calls, 0);
+    }
+    text[1][2] = 1 << 20;
+    page.calls = 0;
+    assert_int_equal(bore_generate(l.m, &p, &o, keep, &page, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "row 1 of the batch"));
+    assert_int_equal(page.calls, 0);
+    library_close(&l);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_rows_equal_single_rows), cmocka_unit_test(test_ends_and_refusals),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
