@@ -2,34 +2,14 @@
  *
  * A row's values are those of its real tokens; here they are spread to the caller's columns and cut to the positions asked
  * for.  Tested in tests/engine/test_library.c. */
-#include "bore_internal.h"
+#include "bore_cache_parts.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "grad.h"
 #include "nearest.h"
-
-struct entry {
-    char name[LIMIT_NAME + 8];
-    struct site_ref site;
-    bool gradient;
-    struct bore_tensor t;
-    struct bore_cache *cache;
-};
-
-struct bore_cache {
-    struct entry *list;
-    int n;
-    int32_t *pos; /* columns that are captured */
-    int n_pos;
-    int rows, cols;
-    bool drops_pos, drops_batch;
-    struct bore_slice slice; /* of caching hooks, resolved at every call */
-    int64_t *list_copy;
-};
 
 void bore_cache_free(struct bore_cache *c)
 {
@@ -88,40 +68,117 @@ static int slice_resolve(struct bore_cache *c, const struct bore_slice *s, struc
     return rc;
 }
 
-/* Mark the points that names, patterns or the match function mean. */
-static int points_mark(const struct bore_model *m, const struct bore_cache_options *opt, int32_t first, int32_t end, bool *on, struct err *e)
+/* What is to be captured: TransformerLens' points in firing order, then names of other libraries as they were asked for. */
+struct wanted {
+    const struct bore_model *m;
+    int32_t first, end; /* stages of the pass */
+    bool *on;           /* [n_sites] */
+    struct alias_pick *others;
+    int n_others;
+};
+
+/* Does the pass compute it? */
+static bool computed(const struct wanted *w, const struct alias_value *v)
 {
-    const struct config *cfg = &m->m->cfg;
-    struct site_ref *sites = malloc((size_t)(cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
-    int rc = sites ? 0 : err_set(e, ERR_SYSTEM, "out of memory · a cache"), n_names = opt->match ? 0 : opt->names ? opt->n_names : 0;
-    for (int i = 0; !rc && i < n_names; i++) {
-        int n = site_select(cfg, opt->names[i], sites, e);
-        rc = n < 0 ? n : 0;
-        for (int k = 0; !rc && k < n; k++) {
-            int at = bore_site_index(m, sites[k]), stage = plan_stage_of(m->m->plan, sites[k]);
-            if (site_refusal(cfg, sites[k].id))
-                rc = err_set(e, ERR_BAD_INPUT, "%s · %s", m->names[at], site_refusal(cfg, sites[k].id));
-            else if (stage >= first && stage < end)
-                on[at] = true;
-            else if (!site_is_pattern(opt->names[i]))
-                rc = err_set(e, ERR_BAD_INPUT, "%s · this pass does not compute it: it runs layers %d to %d", m->names[at],
-                             first ? first - 1 : 0, end > cfg->n_layers + 1 ? cfg->n_layers - 1 : end - 2);
+    int32_t stage = v->n_sites ? plan_stage_of(w->m->m->plan, v->site[0]) : w->first;
+    return stage >= w->first && stage < w->end;
+}
+
+static int want_other(struct wanted *w, const struct alias_pick *pick, struct err *e)
+{
+    for (int i = 0; i < w->n_others; i++)
+        if (!strcmp(w->others[i].name, pick->name))
+            return 0;
+    struct alias_pick *more = realloc(w->others, ((size_t)w->n_others + 1) * sizeof *more);
+    if (!more)
+        return err_set(e, ERR_SYSTEM, "out of memory · a cache");
+    w->others = more;
+    w->others[w->n_others++] = *pick;
+    return 0;
+}
+
+static int want_name(struct wanted *w, const char *name, struct err *e)
+{
+    struct bore_hook h = { .name = name };
+    struct alias_pick *picks = NULL;
+    int n = bore_hook_picks(w->m, &h, &picks, e), rc = n < 0 ? n : 0;
+    for (int i = 0; !rc && i < n; i++) {
+        if (!computed(w, &picks[i].value)) {
+            if (!site_is_pattern(name) || (n == 1 && picks[i].value.tongue != TONGUE_LENS))
+                rc = err_set(e, ERR_BAD_INPUT, "%s · this pass does not compute it: it runs layers %d to %d", picks[i].name,
+                             w->first ? w->first - 1 : 0, w->end > w->m->m->cfg.n_layers + 1 ? w->m->m->cfg.n_layers - 1 : w->end - 2);
+        } else if (picks[i].value.tongue == TONGUE_LENS) {
+            w->on[bore_site_index(w->m, picks[i].value.site[0])] = true;
+        } else {
+            rc = want_other(w, &picks[i], e);
         }
     }
-    free(sites);
+    free(picks);
+    return rc;
+}
+
+static int wanted_open(struct wanted *w, const struct bore_cache_options *opt, struct err *e)
+{
+    const struct bore_model *m = w->m;
+    int rc = (w->on = calloc((size_t)m->n_sites, sizeof *w->on)) ? 0 : err_set(e, ERR_SYSTEM, "out of memory · a cache");
+    for (int i = 0; !rc && !opt->match && opt->names && i < opt->n_names; i++)
+        rc = want_name(w, opt->names[i], e);
     for (int i = 0; !rc && (opt->match || !opt->names) && i < m->n_sites; i++) {
-        int stage = plan_stage_of(m->m->plan, m->sites[i]);
-        if (stage >= first && stage < end && site_fires(cfg, m->sites[i].id) && (!opt->match || opt->match(m->names[i], opt->user)))
-            on[i] = true;
+        struct alias_value v = { .n_sites = 1, .site = { m->sites[i] } };
+        w->on[i] = computed(w, &v) && site_fires(&m->m->cfg, m->sites[i].id) && (!opt->match || opt->match(m->names[i], opt->user));
+    }
+    return rc;
+}
+
+static void wanted_close(struct wanted *w)
+{
+    free(w->on), free(w->others);
+}
+
+static bool holds_ids(const struct alias_value *v)
+{
+    return v->n_sites && v->site[0].id == SITE_TOKENS;
+}
+
+static int entry_add(struct bore_cache *c, const struct alias_value *v, const char *name, bool gradient, struct err *e)
+{
+    if (gradient && holds_ids(v))
+        return 0;
+    if (gradient && !v->n_edits)
+        return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", name, v->why);
+    struct entry *x = &c->list[c->n++];
+    *x = (struct entry){ .value = *v, .gradient = gradient, .cache = c };
+    snprintf(x->name, sizeof x->name, "%s%s", name, gradient ? "_grad" : "");
+    return 0;
+}
+
+/* Entries without memory: all values, then all gradients. */
+static int entries_list(struct bore_cache *c, const struct wanted *w, bool incl_bwd, struct err *e)
+{
+    int most = w->n_others, rc = 0;
+    for (int i = 0; i < w->m->n_sites; i++)
+        most += w->on[i];
+    if (!most)
+        return err_set(e, ERR_BAD_INPUT, "a cache · nothing is captured by these names · bore_point_at lists the hook points");
+    if (!(c->list = calloc((size_t)most * 2, sizeof *c->list)))
+        return err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", most);
+    for (int pass = 0; !rc && pass < 1 + incl_bwd; pass++) {
+        for (int i = 0; !rc && i < w->m->n_sites; i++) {
+            struct alias_value v = { .form = FORM_SITE, .tongue = TONGUE_LENS, .n_sites = 1, .site = { w->m->sites[i] }, .n_edits = 1,
+                                     .edit = { w->m->sites[i] } };
+            rc = w->on[i] ? entry_add(c, &v, w->m->names[i], pass, e) : 0;
+        }
+        for (int i = 0; !rc && i < w->n_others; i++)
+            rc = entry_add(c, &w->others[i].value, w->others[i].name, pass, e);
     }
     return rc;
 }
 
 /* Shape of an entry, and its memory. */
-static int entry_open(const struct bore_model *m, struct bore_cache *c, struct entry *x, size_t *bytes, size_t bytes_max, struct err *e)
+static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size_t bytes_max, struct err *e)
 {
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(&m->m->cfg, x->site.id, c->cols, shape), axis = site_row_axis(x->site.id);
+    int64_t shape[ALIAS_RANK_MAX];
+    int rank = alias_shape(&c->cfg, &x->value, c->cols, shape, NULL), axis = alias_row_axis(&x->value);
     struct bore_tensor t = { 0 };
     if (!c->drops_batch)
         t.shape[t.rank++] = c->rows;
@@ -140,28 +197,6 @@ static int entry_open(const struct bore_model *m, struct bore_cache *c, struct e
     return 0;
 }
 
-static int entries_open(const struct bore_model *m, const struct bore_cache_options *opt, const bool *on, struct bore_cache *c, struct err *e)
-{
-    size_t bytes = 0;
-    int rc = 0, most = 0;
-    for (int i = 0; i < m->n_sites; i++)
-        most += on[i];
-    if (!most)
-        return err_set(e, ERR_BAD_INPUT, "a cache · nothing is captured by these names · bore_point_at lists the hook points");
-    if (!(c->list = calloc((size_t)most * 2, sizeof *c->list)))
-        return err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", most);
-    for (int pass = 0; !rc && pass < 1 + opt->incl_bwd; pass++)
-        for (int i = 0; !rc && i < m->n_sites; i++) {
-            if (!on[i] || (pass && m->sites[i].id == SITE_TOKENS))
-                continue;
-            struct entry *x = &c->list[c->n++];
-            x->site = m->sites[i], x->gradient = pass;
-            snprintf(x->name, sizeof x->name, "%s%s", m->names[i], pass ? "_grad" : "");
-            rc = entry_open(m, c, x, &bytes, opt->bytes_max, e);
-        }
-    return rc;
-}
-
 int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const struct bore_cache_options *opt, struct bore_cache **out,
                     struct err *e)
 {
@@ -178,18 +213,17 @@ int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const
     if (rc)
         return rc;
     struct bore_cache *c = calloc(1, sizeof *c);
-    bool *on = calloc((size_t)m->n_sites, sizeof *on);
-    if (!c || !on)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    if (!rc) {
-        c->rows = p->rows, c->cols = p->cols, c->drops_batch = opt->remove_batch;
-        rc = slice_resolve(c, &opt->pos, e);
-    }
-    if (!rc)
-        rc = points_mark(m, opt, first, end, on, e);
-    if (!rc)
-        rc = entries_open(m, opt, on, c, e);
-    free(on);
+    struct wanted w = { .m = m, .first = first, .end = end };
+    size_t bytes = 0;
+    if (!c)
+        return err_set(e, ERR_SYSTEM, "out of memory · a cache");
+    c->cfg = m->m->cfg, c->rows = p->rows, c->cols = p->cols, c->drops_batch = opt->remove_batch;
+    rc = slice_resolve(c, &opt->pos, e);
+    if (!rc && !(rc = wanted_open(&w, opt, e)))
+        rc = entries_list(c, &w, opt->incl_bwd, e);
+    for (int i = 0; !rc && i < c->n; i++)
+        rc = entry_open(c, &c->list[i], &bytes, opt->bytes_max, e);
+    wanted_close(&w);
     if (rc)
         bore_cache_free(c);
     else
@@ -202,25 +236,31 @@ int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const
 /* What an element shows where its own position is padding; where only its source is. */
 static float blank(const struct entry *x, const struct bore_pass *p, int index, int32_t column)
 {
-    if (x->site.id == SITE_TOKENS)
+    if (holds_ids(&x->value))
         return p->tokens ? (float)p->tokens[(int64_t)index * p->cols + column] : 0;
     return x->gradient ? 0 : NAN;
 }
 
-/* Values [real positions] of one row to its part of the entry.  real[column]: position, or -1 for padding. */
-static void entry_place(const struct bore_cache *c, struct entry *x, const struct bore_pass *p, int index, const float *values,
-                        const int64_t shape[SITE_RANK_MAX], const int32_t *real)
+/* The site whose shape an entry has, where it has one. */
+static enum site_id shown_site(const struct entry *x)
 {
-    int rank = site_table[x->site.id].rank, axis = site_row_axis(x->site.id) + SITE_RANK_MAX - rank;
+    return x->value.form == FORM_SITE && x->value.n_sites ? x->value.site[0].id : SITE_COUNT;
+}
+
+void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct bore_pass *p, int index, const float *values,
+                        const int64_t *shape, int rank, const int32_t *real)
+{
+    enum site_id shown = shown_site(x);
+    int axis = alias_row_axis(&x->value) + SITE_RANK_MAX - rank;
     int64_t from[3] = { 1, 1, 1 }, to[3] = { 1, 1, 1 };
-    bool src = site_table[x->site.id].dims[rank - 1] == DIM_SRC;
+    bool src = shown != SITE_COUNT && site_table[shown].dims[rank - 1] == DIM_SRC;
     for (int i = 0; i < rank; i++)
         from[i + 3 - rank] = to[i + 3 - rank] = shape[i];
     to[axis] = c->n_pos;
     if (src)
         to[2] = c->cols;
     float *dst = x->t.data + (c->drops_batch ? 0 : index * x->t.stride[0]);
-    float hidden = x->gradient || x->site.id == SITE_PATTERN ? 0.0f : -INFINITY;
+    float hidden = x->gradient || shown == SITE_PATTERN ? 0.0f : -INFINITY;
     for (int64_t a = 0; a < to[0]; a++)
         for (int64_t b = 0; b < to[1]; b++)
             for (int64_t k = 0; k < to[2]; k++) {
@@ -233,8 +273,7 @@ static void entry_place(const struct bore_cache *c, struct entry *x, const struc
             }
 }
 
-/* For every column the position of its token, -1 where it is masked; malloc'ed. */
-static int32_t *real_positions(const struct bore_pass *p, const struct bore_row *row)
+int32_t *bore_real_positions(const struct bore_pass *p, const struct bore_row *row)
 {
     int32_t *real = malloc((size_t)p->cols * sizeof *real);
     for (int i = 0; real && i < p->cols; i++)
@@ -244,11 +283,11 @@ static int32_t *real_positions(const struct bore_pass *p, const struct bore_row 
     return real;
 }
 
-static int64_t values_shape(const struct run *r, struct site_ref s, int64_t shape[SITE_RANK_MAX])
+int64_t bore_entry_shape(const struct run *r, const struct entry *x, int64_t shape[ALIAS_RANK_MAX], int *rank)
 {
     int64_t n = 1;
-    int rank = site_shape(&run_model(r)->cfg, s.id, run_length(r), shape);
-    for (int i = 0; i < rank; i++)
+    *rank = alias_shape(&run_model(r)->cfg, &x->value, run_length(r), shape, NULL);
+    for (int i = 0; i < *rank; i++)
         n *= shape[i];
     return n;
 }
@@ -256,96 +295,20 @@ static int64_t values_shape(const struct run *r, struct site_ref s, int64_t shap
 int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct err *e)
 {
     struct bore_cache *c = cap->cache;
-    int32_t *real = real_positions(p, row);
+    int32_t *real = bore_real_positions(p, row);
     int rc = real ? 0 : err_set(e, ERR_SYSTEM, "out of memory · a cache");
     for (int i = 0; !rc && i < c->n; i++) {
         struct entry *x = &c->list[i];
         if (x->gradient)
             continue;
-        int64_t shape[SITE_RANK_MAX], n = values_shape(r, x->site, shape);
+        int rank;
+        int64_t shape[ALIAS_RANK_MAX], n = bore_entry_shape(r, x, shape, &rank);
         float *values = malloc((size_t)n * sizeof *values);
-        rc = values ? run_read(r, x->site, 0, row->n, values, NULL, e) : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
+        rc = values ? alias_read(r, &x->value, 0, row->n, values, NULL, e) : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
         if (!rc)
-            entry_place(c, x, p, index, values, shape, real);
+            bore_entry_place(c, x, p, index, values, shape, rank, real);
         free(values);
     }
-    free(real);
-    return rc;
-}
-
-/* Gradients on their way: one buffer for all real rows of each wanted site. */
-struct backward {
-    struct entry **entries;
-    float **values;
-    struct site_ref *sites;
-    int n;
-    struct run *r;
-};
-
-/* Rows of a canonical view into a buffer of all rows. */
-static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
-{
-    (void)row1, (void)e;
-    struct backward *b = user;
-    int i = 0;
-    while (b->sites[i].id != s.id || b->sites[i].layer != s.layer)
-        i++;
-    int64_t shape[SITE_RANK_MAX], d[3] = { 1, 1, 1 }, st[3] = { 0 }, full[3] = { 1, 1, 1 };
-    values_shape(b->r, s, shape);
-    int lead = 3 - g->ndim, axis = site_row_axis(s.id) + lead;
-    for (int k = 0; k < g->ndim; k++)
-        d[k + lead] = g->shape[k], st[k + lead] = g->stride[k], full[k + lead] = shape[k];
-    for (int64_t x = 0; x < d[0]; x++)
-        for (int64_t y = 0; y < d[1]; y++)
-            for (int64_t z = 0; z < d[2]; z++) {
-                int64_t at[3] = { x, y, z };
-                at[axis] += row0;
-                b->values[i][(at[0] * full[1] + at[1]) * full[2] + at[2]] = ((const float *)g->data)[x * st[0] + y * st[1] + z * st[2]];
-            }
-    return 0;
-}
-
-static void backward_close(struct backward *b)
-{
-    for (int i = 0; i < b->n; i++)
-        free(b->values[i]);
-    free(b->entries), free(b->values), free(b->sites);
-}
-
-static int backward_open(struct backward *b, struct bore_cache *c, struct run *r, struct err *e)
-{
-    int most = c ? c->n : 0;
-    *b = (struct backward){ calloc((size_t)most + 1, sizeof *b->entries), calloc((size_t)most + 1, sizeof *b->values),
-                            calloc((size_t)most + 1, sizeof *b->sites), 0, r };
-    if (!b->entries || !b->values || !b->sites)
-        return err_set(e, ERR_SYSTEM, "out of memory · gradients");
-    for (int i = 0; i < most; i++) {
-        if (!c->list[i].gradient)
-            continue;
-        int64_t shape[SITE_RANK_MAX];
-        b->entries[b->n] = &c->list[i], b->sites[b->n] = c->list[i].site;
-        if (!(b->values[b->n++] = calloc((size_t)values_shape(r, c->list[i].site, shape), sizeof(float))))
-            return err_set(e, ERR_SYSTEM, "out of memory · %s", c->list[i].name);
-    }
-    return 0;
-}
-
-int bore_backward(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct run *base,
-                  const struct metric *metric, struct err *e)
-{
-    struct backward b;
-    int32_t *real = real_positions(p, row);
-    int rc = backward_open(&b, cap ? cap->cache : NULL, r, e);
-    if (!rc && !real)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · gradients");
-    if (!rc)
-        rc = grad_run(r, base, metric, b.sites, b.n, collect, &b, e);
-    for (int i = 0; !rc && i < b.n; i++) {
-        int64_t shape[SITE_RANK_MAX];
-        values_shape(r, b.sites[i], shape);
-        entry_place(cap->cache, b.entries[i], p, index, b.values[i], shape, real);
-    }
-    backward_close(&b);
     free(real);
     return rc;
 }
@@ -369,6 +332,30 @@ int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass, cons
     return bore_done(rc, &e, error);
 }
 
+int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struct bore_tensor *out, struct bore_error *error)
+{
+    static const char *const names[] = { "blocks.*.hook_resid_pre", "unembed.hook_in" };
+    const struct bore_cache_options opt = { .names = names, .n_names = 2 };
+    struct err e = { 0 };
+    struct bore_cache *c = NULL;
+    if (pass->residual || pass->stops)
+        return bore_done(err_set(&e, ERR_BAD_INPUT, "hidden states · they are those of the whole model · leave out residual and stop_at_layer"), &e, error);
+    int rc = bore_run_with_cache(m, pass, &opt, &c, NULL, error);
+    if (rc)
+        return rc;
+    struct bore_tensor t = { .rank = 4, .shape = { c->n, pass->rows, pass->cols, m->m->cfg.d_model } };
+    bore_tensor_pack(&t);
+    if ((t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))) {
+        for (int i = 0; i < c->n; i++) /* firing order: the norm is last */
+            memcpy(t.data + i * t.stride[0], c->list[i].t.data, (size_t)t.stride[0] * sizeof(float));
+        *out = t;
+    } else {
+        rc = bore_done(err_set(&e, ERR_SYSTEM, "out of memory · hidden states"), &e, error);
+    }
+    bore_cache_free(c);
+    return rc;
+}
+
 int bore_cache_count(const struct bore_cache *c)
 {
     return c->n;
@@ -381,11 +368,57 @@ const char *bore_cache_at(const struct bore_cache *c, int i, struct bore_tensor 
     return c->list[i].name;
 }
 
+static bool same_value(const struct alias_value *a, const struct alias_value *b)
+{
+    if (a->n_sites != b->n_sites || a->form != b->form || !a->n_sites)
+        return false;
+    for (int i = 0; i < a->n_sites; i++)
+        if (a->site[i].id != b->site[i].id || a->site[i].layer != b->site[i].layer)
+            return false;
+    return true;
+}
+
+/* The same numbers under a name of another library: as they are, or with heads joined or apart.  `bare` is the name without "_grad". */
+static bool get_converted(const struct bore_cache *c, const char *bare, bool gradient, struct bore_tensor *t)
+{
+    struct alias_value v;
+    if (alias_find(&c->cfg, bare, &v, NULL))
+        return false;
+    for (int i = 0; i < c->n; i++) {
+        struct entry *x = &c->list[i];
+        struct alias_value like = v;
+        if (x->gradient != gradient || !x->t.data || (gradient && x->value.spread != v.spread))
+            continue;
+        if (same_value(&v, &x->value)) {
+            *t = x->t;
+            return true;
+        }
+        like.form = v.form == FORM_FLAT ? FORM_SITE : v.form == FORM_SITE ? FORM_FLAT : v.form;
+        if (like.form == v.form || !same_value(&like, &x->value))
+            continue;
+        struct bore_tensor out = x->t;
+        int last = x->t.rank - 1;
+        if (v.form == FORM_FLAT) { /* [..., head, d_head] -> [..., head * d_head] */
+            out.rank--;
+            out.shape[last - 1] *= out.shape[last];
+            out.shape[last] = out.stride[last] = 0;
+        } else {
+            out.rank++;
+            out.shape[last + 1] = c->cfg.d_head;
+            out.shape[last] /= c->cfg.d_head;
+        }
+        bore_tensor_pack(&out);
+        *t = out;
+        return true;
+    }
+    return false;
+}
+
 int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_tensor *t, struct bore_error *error)
 {
     struct err e = { 0 };
     int best = 0;
-    size_t best_d = SIZE_MAX;
+    size_t best_d = SIZE_MAX, len = strlen(name);
     for (int i = 0; i < c->n; i++) {
         size_t d = nearest_distance(name, c->list[i].name);
         if (!strcmp(name, c->list[i].name) && c->list[i].t.data) {
@@ -394,6 +427,14 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
         }
         if (d < best_d)
             best = i, best_d = d;
+    }
+    char bare[LIMIT_NAME];
+    bool gradient = len > 5 && !strcmp(name + len - 5, "_grad");
+    if (len < sizeof bare) {
+        memcpy(bare, name, len + 1);
+        bare[gradient ? len - 5 : len] = '\0';
+        if (get_converted(c, bare, gradient, t))
+            return 0;
     }
     return bore_done(err_set(&e, ERR_BAD_INPUT, "\"%.100s\" was not captured · the nearest is %s", name, c->n ? c->list[best].name : "nothing"), &e, error);
 }
@@ -406,7 +447,7 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
     struct entry *x = user;
     struct bore_cache *c = x->cache;
     struct err e = { 0 };
-    int axis = 1 + site_row_axis(x->site.id), lead = 4 - t->rank;
+    int axis = 1 + alias_row_axis(&x->value), lead = 4 - t->rank;
     struct bore_tensor to = { 0 };
     c->cols = (int)t->shape[axis];
     if (slice_resolve(c, &c->slice, &e))
@@ -440,10 +481,12 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
     const struct bore_cache_options *o = options ? options : &defaults;
     struct err e = { 0 };
     struct bore_cache *c = calloc(1, sizeof *c);
-    bool *on = calloc((size_t)m->n_sites, sizeof *on);
-    int rc = c && on ? points_mark(m, o, 0, INT32_MAX, on, &e) : err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
-    if (!rc && !(c->list = calloc((size_t)m->n_sites * 2, sizeof *c->list)))
-        rc = err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
+    struct wanted w = { .m = m, .first = 0, .end = INT32_MAX };
+    int rc = c ? wanted_open(&w, o, &e) : err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
+    if (c)
+        c->cfg = m->m->cfg;
+    if (!rc)
+        rc = entries_list(c, &w, o->incl_bwd, &e);
     if (!rc) {
         c->drops_batch = o->remove_batch, c->slice = o->pos;
         if (o->pos.kind == BORE_LIST && o->pos.n > 0) {
@@ -456,19 +499,18 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
         }
     }
     int before = m->hooks.n;
-    for (int pass = 0; !rc && pass < 1 + o->incl_bwd; pass++)
-        for (int i = 0; !rc && i < m->n_sites; i++) {
-            if (!on[i] || (pass && m->sites[i].id == SITE_TOKENS))
-                continue;
-            struct entry *x = &c->list[c->n++];
-            *x = (struct entry){ .site = m->sites[i], .gradient = pass, .cache = c };
-            snprintf(x->name, sizeof x->name, "%s%s", m->names[i], pass ? "_grad" : "");
-            struct bore_hook h = { .name = m->names[i], .fn = cache_tensor, .user = x, .flags = BORE_READS };
-            rc = bore_hook_add(m, pass ? BORE_BACKWARD : BORE_FORWARD, &h, BORE_NO_LEVEL, &e);
-        }
-    free(on);
+    for (int i = 0; !rc && i < c->n; i++) {
+        struct entry *x = &c->list[i];
+        char bare[sizeof x->name];
+        memcpy(bare, x->name, sizeof bare);
+        bare[strlen(bare) - (x->gradient ? strlen("_grad") : 0)] = '\0';
+        struct bore_hook h = { .name = bare, .fn = cache_tensor, .user = x, .flags = BORE_READS };
+        rc = bore_hook_add(m, x->gradient ? BORE_BACKWARD : BORE_FORWARD, &h, BORE_NO_LEVEL, &e);
+    }
+    wanted_close(&w);
     if (rc) {
         m->hooks.n = before < m->hooks.n ? before : m->hooks.n; /* appended ones */
+        bore_alias_sweep(m, false);
         bore_cache_free(c);
     } else {
         *cache = c;

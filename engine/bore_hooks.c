@@ -11,20 +11,15 @@ static_assert((int)BORE_PERMANENT == (int)CALLBACK_PERMANENT && (int)BORE_PREPEN
               (int)BORE_READS == (int)CALLBACK_READS && (int)BORE_GRAD_PASS == (int)CALLBACK_GRAD_PASS, "flags are the engine's");
 static_assert((int)BORE_ANY_LEVEL == (int)CALLBACK_ANY_LEVEL, "levels are the engine's");
 
-/* The engine's callback behind every hook. */
-static int call_hook(const struct callback *self, int32_t row0, const struct kn_view *v, struct err *e)
+int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user, int32_t row0, struct bore_tensor *t, struct err *e)
 {
-    struct bore_model *m = self->owner;
-    int i = bore_site_index(m, self->site);
-    struct bore_tensor t = { .data = v->data, .rank = v->ndim + 1, .shape = { 1 } };
-    for (int d = 0; d < v->ndim; d++)
-        t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
+    struct bore_model *m = c->owner;
     struct bore_error said = { 0 };
     struct bore_at at = {
-        .model = m, .name = m->names[i], .layer = self->site.layer, .backward = self->dir == CALLBACK_BACKWARD, .row = m->row, .rows = m->rows,
-        .pos0 = row0, .columns = m->columns, .context = &m->contexts[i], .error = &said,
+        .model = m, .name = name, .layer = c->site.layer, .backward = c->dir == CALLBACK_BACKWARD, .row = m->row, .rows = m->rows,
+        .pos0 = row0, .columns = m->columns, .context = &m->contexts[bore_site_index(m, c->site)], .error = &said,
     };
-    int rc = ((bore_hook_fn *)self->inner)(&t, &at, self->user);
+    int rc = fn(t, &at, user);
     if (!rc)
         return 0;
     said.text[sizeof said.text - 1] = '\0';
@@ -33,23 +28,63 @@ static int call_hook(const struct callback *self, int32_t row0, const struct kn_
     return err_set(e, BORE_HOOK_FAILED, "%s · a hook stopped the pass: it returned %d", at.name, rc);
 }
 
-int bore_hook_sites(const struct bore_model *m, const struct bore_hook *h, struct site_ref *out, struct err *e)
+/* The engine's callback behind every hook on a site. */
+static int call_hook(const struct callback *self, int32_t row0, const struct kn_view *v, struct err *e)
+{
+    struct bore_model *m = self->owner;
+    struct bore_tensor t = { .data = v->data, .rank = v->ndim + 1, .shape = { 1 } };
+    for (int d = 0; d < v->ndim; d++)
+        t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
+    return bore_hook_call(self, m->names[bore_site_index(m, self->site)], (bore_hook_fn *)self->inner, self->user, row0, &t, e);
+}
+
+/* Points that a match function takes. */
+static int picks_matching(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out, struct err *e)
+{
+    int n = alias_list(&m->m->cfg, TONGUE_LENS, out, e), kept = 0;
+    for (int i = 0; i < n; i++)
+        if (site_fires(&m->m->cfg, (*out)[i].value.site[0].id) && h->match((*out)[i].name, h->user))
+            (*out)[kept++] = (*out)[i];
+    if (n >= 0 && !kept) {
+        free(*out);
+        return err_set(e, ERR_BAD_INPUT, "a match function · it matches no hook point that fires · bore_point_at lists them");
+    }
+    return n < 0 ? n : kept;
+}
+
+int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out, struct err *e)
 {
     const struct config *cfg = &m->m->cfg;
-    int n = 0;
+    struct alias_pick *picks = NULL;
     if (!h->name && !h->match)
         return err_set(e, ERR_BAD_INPUT, "a hook without a point · give a name, a pattern or a match function");
-    if (h->name)
-        n = site_select(cfg, h->name, out, e);
-    for (int i = 0; !h->name && i < m->n_sites; i++)
-        if (site_fires(cfg, m->sites[i].id) && h->match(m->names[i], h->user))
-            out[n++] = m->sites[i];
-    if (n == 0)
-        return err_set(e, ERR_BAD_INPUT, "a match function · it matches no hook point that fires · bore_point_at lists them");
+    int n = h->name ? alias_select(cfg, h->name, &picks, e) : picks_matching(m, h, &picks, e);
     for (int i = 0; i < n; i++)
-        if (site_refusal(cfg, out[i].id))
-            return err_set(e, ERR_BAD_INPUT, "%s · %s", m->names[bore_site_index(m, out[i])], site_refusal(cfg, out[i].id));
+        for (int k = 0; k < picks[i].value.n_sites; k++) {
+            const char *why = site_refusal(cfg, picks[i].value.site[k].id);
+            if (!why)
+                continue;
+            int rc = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
+            free(picks);
+            return rc;
+        }
+    if (n > 0)
+        *out = picks;
     return n;
+}
+
+static int add_one(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, const struct alias_pick *pick, int level, struct err *e)
+{
+    struct site_ref s = pick->value.site[0];
+    if (d == BORE_BACKWARD && pick->value.n_sites && s.id == SITE_TOKENS)
+        return err_set(e, ERR_BAD_INPUT, "%s · token ids have no gradient · take hook_embed", pick->name);
+    if (pick->value.tongue != TONGUE_LENS)
+        return bore_alias_add(m, d, h, pick, level, e);
+    struct callback c = {
+        .site = s, .dir = (enum callback_dir)d, .flags = h->flags, .level = level, .fn = call_hook, .user = h->user, .owner = m,
+        .inner = (void (*)(void))h->fn,
+    };
+    return callbacks_add(&m->hooks, &c, e);
 }
 
 int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level, struct err *e)
@@ -58,19 +93,11 @@ int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore
         return err_set(e, ERR_BAD_INPUT, "a hook · its direction is forward or backward");
     if (!h->fn)
         return err_set(e, ERR_BAD_INPUT, "a hook · it has no function");
-    struct site_ref *sites = malloc((size_t)(m->m->cfg.n_layers + 1) * SITE_COUNT * sizeof *sites);
-    int n = sites ? bore_hook_sites(m, h, sites, e) : err_set(e, ERR_SYSTEM, "out of memory · a hook"), rc = n < 0 ? n : 0;
-    for (int i = 0; !rc && i < n; i++) {
-        if (d == BORE_BACKWARD && sites[i].id == SITE_TOKENS)
-            rc = err_set(e, ERR_BAD_INPUT, "hook_tokens · token ids have no gradient · take hook_embed");
-        struct callback c = {
-            .site = sites[i], .dir = (enum callback_dir)d, .flags = h->flags, .level = level, .fn = call_hook, .user = h->user, .owner = m,
-            .inner = (void (*)(void))h->fn,
-        };
-        if (!rc)
-            rc = callbacks_add(&m->hooks, &c, e);
-    }
-    free(sites);
+    struct alias_pick *picks = NULL;
+    int n = bore_hook_picks(m, h, &picks, e), rc = n < 0 ? n : 0;
+    for (int i = 0; !rc && i < n; i++)
+        rc = add_one(m, d, h, &picks[i], level, e);
+    free(picks);
     return rc;
 }
 
@@ -80,6 +107,7 @@ static void put_back(struct bore_model *m, const struct callbacks *before)
     if (before->n)
         memcpy(m->hooks.list, before->list, (size_t)before->n * sizeof *before->list);
     m->hooks.n = before->n;
+    bore_alias_sweep(m, false);
 }
 
 int bore_add_hook(struct bore_model *m, enum bore_direction direction, const struct bore_hook *hook, struct bore_error *error)
@@ -145,46 +173,64 @@ int bore_remove_hooks(struct bore_model *m, const char *name, enum bore_directio
     bool pattern = site_is_pattern(name), found = false;
     for (int i = 0; i < m->n_sites; i++)
         if (pattern ? site_glob(name, m->names[i]) : !strcmp(name, m->names[i])) {
-            callbacks_remove(&m->hooks, (enum callback_dir)direction, &m->sites[i], including_permanent, level);
+            struct alias_value v = { .form = FORM_SITE, .n_sites = 1, .site = { m->sites[i] } };
+            callbacks_remove(&m->hooks, (enum callback_dir)direction, bore_alias_at, &v, including_permanent, level);
             found = true;
         }
-    struct site_ref unused;
-    int rc = found ? 0 : pattern ? err_set(&e, ERR_BAD_INPUT, "no hook matches \"%.100s\" · bore_point_at lists them", name)
-                                 : site_find(&m->m->cfg, name, &unused, &e);
-    return bore_done(rc, &e, error);
+    struct alias_pick *picks = NULL;
+    int n = found ? 0 : alias_select(&m->m->cfg, name, &picks, &e);
+    for (int i = 0; i < n; i++)
+        callbacks_remove(&m->hooks, (enum callback_dir)direction, bore_alias_at, &picks[i].value, including_permanent, level);
+    free(picks);
+    bore_alias_sweep(m, false);
+    return bore_done(n < 0 ? n : 0, &e, error);
 }
 
 void bore_reset_hooks(struct bore_model *m, bool clear_contexts, enum bore_direction direction, bool including_permanent, int level)
 {
     if (clear_contexts)
         bore_clear_contexts(m);
-    callbacks_remove(&m->hooks, (enum callback_dir)direction, NULL, including_permanent, level);
+    callbacks_remove(&m->hooks, (enum callback_dir)direction, NULL, NULL, including_permanent, level);
+    bore_alias_sweep(m, false);
 }
 
 bool bore_has_hooks(const struct bore_model *m, const char *name, enum bore_direction direction, bool including_permanent, int level)
 {
-    struct site_ref s;
-    if (name && site_find(&m->m->cfg, name, &s, NULL))
+    struct alias_value v;
+    if (name && alias_find(&m->m->cfg, name, &v, NULL))
         return false;
-    return callbacks_any(&m->hooks, (enum callback_dir)direction, name ? &s : NULL, including_permanent, level);
+    return callbacks_any(&m->hooks, (enum callback_dir)direction, name ? bore_alias_at : NULL, &v, including_permanent, level);
+}
+
+/* A hook on several sites has a callback at each; one of them stands for it. */
+static bool stands_for_hook(const struct callback *c)
+{
+    const struct bore_alias *a = bore_alias_of(c);
+    return !a || (a->calls_at.id == c->site.id && a->calls_at.layer == c->site.layer);
 }
 
 int bore_hook_count(const struct bore_model *m)
 {
-    return m->hooks.n;
+    int n = 0;
+    for (int i = 0; i < m->hooks.n; i++)
+        n += stands_for_hook(&m->hooks.list[i]);
+    return n;
 }
 
 struct bore_hook_info bore_hook_at(const struct bore_model *m, int i)
 {
-    const struct callback *c = &m->hooks.list[i];
-    return (struct bore_hook_info){ m->names[bore_site_index(m, c->site)], c->dir == CALLBACK_BACKWARD, c->flags, c->level,
-                                    (bore_hook_fn *)c->inner, c->user };
+    const struct callback *c = m->hooks.list;
+    while (!stands_for_hook(c) || i-- > 0)
+        c++;
+    const struct bore_alias *a = bore_alias_of(c);
+    return (struct bore_hook_info){ a ? a->name : m->names[bore_site_index(m, c->site)], c->dir == CALLBACK_BACKWARD, c->flags, c->level,
+                                    a ? a->fn : (bore_hook_fn *)c->inner, a ? a->user : c->user };
 }
 
 void **bore_context(struct bore_model *m, const char *name)
 {
-    struct site_ref s;
-    return site_find(&m->m->cfg, name, &s, NULL) ? NULL : &m->contexts[bore_site_index(m, s)];
+    struct alias_value v;
+    return alias_find(&m->m->cfg, name, &v, NULL) || !v.n_sites ? NULL : &m->contexts[bore_site_index(m, v.site[0])];
 }
 
 void bore_clear_contexts(struct bore_model *m)

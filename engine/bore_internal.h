@@ -4,6 +4,7 @@
 
 #include <stdatomic.h>
 
+#include "alias.h"
 #include "borescope.h"
 #include "callback.h"
 #include "metric.h"
@@ -20,6 +21,7 @@ struct bore_model {
     void **contexts;
     int n_sites;
     struct callbacks hooks;
+    struct bore_alias *aliases;     /* behind hooks by other libraries' names */
     int level;
     bool running;
     int row, rows;                  /* of the batch under way */
@@ -33,8 +35,35 @@ int bore_site_index(const struct bore_model *m, struct site_ref s);
 void bore_tensor_pack(struct bore_tensor *t);
 int64_t bore_tensor_size(const struct bore_tensor *t);
 
-/* bore_hooks.c: the points a hook means (room for n_sites); their number, or negative. */
-int bore_hook_sites(const struct bore_model *m, const struct bore_hook *h, struct site_ref *out, struct err *e);
+/* bore_alias.c: a hook on a tensor that is made of a site, or of several, in another shape. */
+
+struct bore_alias {
+    struct bore_alias *next;
+    char name[LIMIT_NAME];
+    struct alias_value value;
+    bore_hook_fn *fn;
+    void *user;
+    struct site_ref part[ALIAS_SITES_MAX], calls_at; /* sites that have a callback; the one whose callback calls fn */
+    int n_parts;
+    struct kn_view seen[ALIAS_SITES_MAX];            /* of parts that were computed before calls_at */
+    float *buf;
+    int64_t room;
+};
+/* Add a hook under another library's name; its callbacks are appended to m->hooks. */
+int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, const struct alias_pick *pick, int level, struct err *e);
+/* The alias behind a callback, or NULL. */
+const struct bore_alias *bore_alias_of(const struct callback *c);
+/* Is the callback at the point that `v` (a struct alias_value) means?  A callback_test. */
+bool bore_alias_at(const struct callback *c, const void *v);
+/* An error if a hook changes several tensors at once and gradients were to end there. */
+int bore_alias_check_metric(const struct callbacks *c, struct err *e);
+/* Free those that no hook of the model uses any more; all = every one. */
+void bore_alias_sweep(struct bore_model *m, bool all);
+
+/* bore_hooks.c: call the caller's function. */
+int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user, int32_t row0, struct bore_tensor *t, struct err *e);
+/* The points a hook means; *out is malloc'ed.  Their number, or negative. */
+int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out, struct err *e);
 int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level, struct err *e);
 int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward, const struct bore_hook *backward, int n_backward,
                      struct err *e);

@@ -118,6 +118,7 @@ void bore_close(struct bore_model *m)
     if (m->pair)
         pair_close(m->pair);
     callbacks_free(&m->hooks);
+    bore_alias_sweep(m, true);
     free(m->sites), free(m->names), free(m->contexts);
     model_close(m->m);
     if (m->be)
@@ -192,12 +193,26 @@ struct bore_point bore_point_at(const struct bore_model *m, int i, int rows, int
     return p;
 }
 
+static_assert((int)BORE_TRANSFORMER_LENS == (int)TONGUE_LENS && (int)BORE_BRIDGE == (int)TONGUE_BRIDGE && (int)BORE_HUGGING_FACE == (int)TONGUE_HF &&
+              (int)BORE_NNSIGHT == (int)TONGUE_NNSIGHT && (int)BORE_TAKER == (int)TONGUE_TAKER, "libraries are the engine's");
+
+bool bore_point_name(const struct bore_model *m, int i, enum bore_library library, int index, char *buf, size_t size)
+{
+    char name[LIMIT_NAME];
+    if (!alias_name(&m->m->cfg, m->sites[i], (enum alias_tongue)library, index, name) || strlen(name) >= size)
+        return false;
+    memcpy(buf, name, strlen(name) + 1);
+    return true;
+}
+
 int bore_point_find(const struct bore_model *m, const char *name, struct bore_error *error)
 {
     struct err e = { 0 };
-    struct site_ref s;
-    int rc = site_find(&m->m->cfg, name, &s, &e);
-    return rc ? bore_done(rc, &e, error) : bore_site_index(m, s);
+    struct alias_value v;
+    int rc = alias_find(&m->m->cfg, name, &v, &e);
+    if (!rc && !alias_is_site(&v) && v.form != FORM_FLAT)
+        rc = err_set(&e, ERR_BAD_INPUT, "\"%.100s\" · it is no single hook point%s%s", name, v.why ? " · " : "", v.why ? v.why : "; bore_add_hook takes it");
+    return rc ? bore_done(rc, &e, error) : bore_site_index(m, v.site[0]);
 }
 
 void bore_cancel(struct bore_model *m)

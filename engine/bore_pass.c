@@ -137,7 +137,7 @@ static int hooks_within(struct pass *s, struct err *e)
             s->hooks.list[kept++] = s->hooks.list[i];
     }
     s->hooks.n = kept;
-    return rc;
+    return rc || !s->p->metric ? rc : bore_alias_check_metric(&s->hooks, e);
 }
 
 static int output_open(struct pass *s, struct err *e)

@@ -103,7 +103,14 @@ struct bore_point {
 /* Every hook point in firing order, shapes for `rows` prompts of `cols` positions. */
 int bore_point_count(const struct bore_model *m);
 struct bore_point bore_point_at(const struct bore_model *m, int i, int rows, int cols);
-/* The index of an exact name; negative, with the nearest name in the error, if there is none. */
+/* The names of other libraries are taken wherever a hook point is named, in hooks, captures, removals and edits: Hugging Face's module
+ * paths with .input or .output ("model.layers.2.self_attn.q_proj.output"), nnsight's ("model.model.layers[2].mlp.output"),
+ * TransformerLens 3's bridge ("blocks.2.attn.q.hook_out") and taker's points ("layer_2_attn_pre_out"); see docs/names.md.  A tensor
+ * then has the shape that library gives it: heads joined, q, k and v in one. */
+enum bore_library { BORE_TRANSFORMER_LENS, BORE_BRIDGE, BORE_HUGGING_FACE, BORE_NNSIGHT, BORE_TAKER };
+/* The index-th name (0 = the usual one) of point i in a library to buf[size]; false when there are no more. */
+bool bore_point_name(const struct bore_model *m, int i, enum bore_library library, int index, char *buf, size_t size);
+/* The index of an exact name, in any library where it means this one tensor; negative, with the reason or the nearest name in the error. */
 int bore_point_find(const struct bore_model *m, const char *name, struct bore_error *error);
 
 /* ---- hooks ----------------------------------------------------------------------------------------- */
@@ -140,8 +147,11 @@ enum bore_hook_flag {
                            same point does the rest).  Without it elements that it changed count as constants. */
 };
 
-/* Hook points by name or pattern, or those for which match(name) says so, among the points that fire in every pass; a point on
- * request is switched on by its exact name or a pattern that spells its hook ("blocks.*.attn.hook_result"). */
+/* Hook points by name or pattern (of any library), or those for which match(name) says so, among the points that fire in every pass; a point on
+ * request is switched on by its exact name or a pattern that spells its hook ("blocks.*.attn.hook_result").
+ * By another library's name a hook sees that library's tensor, [1, pos, width], and changes go where an edit by that name
+ * goes.  A fused projection ("c_attn.output") or the input of a norm has no backward hooks; what cannot be changed takes
+ * hooks that say BORE_READS. */
 struct bore_hook {
     const char *name;
     bool (*match)(const char *name, void *user); /* where name is NULL */
@@ -254,7 +264,8 @@ struct bore_slice {
 };
 
 struct bore_cache_options {
-    const char *const *names; /* names and patterns; NULL and no match: all that fire */
+    const char *const *names; /* names and patterns, of any library; NULL and no match: all that fire.  TransformerLens' come first, in firing
+                                 order; others follow under the name that was asked for, in that library's shape */
     int n_names;
     bool (*match)(const char *name, void *user); /* instead of names */
     void *user;
@@ -271,11 +282,15 @@ struct bore_cache;
 /* Run (with the hooks that are there; what they left is captured) and capture.  out may be NULL. */
 int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass, const struct bore_cache_options *options,
                         struct bore_cache **cache, struct bore_result *out, struct bore_error *error);
+/* Hugging Face's output_hidden_states: *out = [n_layers + 1, rows, cols, d_model], hook_resid_pre of every layer and, as it does, what the
+ * final norm makes of the last hook_resid_post.  For the whole model: no residual, no stops.  Free with bore_tensor_free. */
+int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struct bore_tensor *out, struct bore_error *error);
 void bore_cache_free(struct bore_cache *c);
 int bore_cache_count(const struct bore_cache *c);
 /* In firing order, gradients last.  *t (may be NULL) borrows from the cache. */
 const char *bore_cache_at(const struct bore_cache *c, int i, struct bore_tensor *t);
-/* By name; an unknown one is an error that names the nearest. */
+/* By the name it was captured under, or another library's name of the same numbers (heads joined or apart as that library has
+ * them); an unknown one is an error that names the nearest. */
 int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_tensor *t, struct bore_error *error);
 
 /* Caching hooks: every pass from now on fills *cache (it starts empty; each pass replaces what it captures) until the hooks are

@@ -34,12 +34,12 @@ int callbacks_add(struct callbacks *c, const struct callback *add, struct err *e
     return 0;
 }
 
-void callbacks_remove(struct callbacks *c, enum callback_dir dir, const struct site_ref *site, bool including_permanent, int32_t level)
+void callbacks_remove(struct callbacks *c, enum callback_dir dir, callback_test *meant, const void *user, bool including_permanent, int32_t level)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < c->n; i++) {
         const struct callback *cb = &c->list[i];
-        bool here = (cb->dir & dir) && (!site || same_site(cb->site, *site));
+        bool here = (cb->dir & dir) && (!meant || meant(cb, user));
         bool owned = !(cb->flags & CALLBACK_PERMANENT) && (level == CALLBACK_ANY_LEVEL || cb->level == level);
         if (!(here && (including_permanent || owned)))
             c->list[kept++] = *cb;
@@ -47,11 +47,11 @@ void callbacks_remove(struct callbacks *c, enum callback_dir dir, const struct s
     c->n = kept;
 }
 
-bool callbacks_any(const struct callbacks *c, enum callback_dir dir, const struct site_ref *site, bool including_permanent, int32_t level)
+bool callbacks_any(const struct callbacks *c, enum callback_dir dir, callback_test *meant, const void *user, bool including_permanent, int32_t level)
 {
     for (int32_t i = 0; i < c->n; i++) {
         const struct callback *cb = &c->list[i];
-        if ((cb->dir & dir) && (!site || same_site(cb->site, *site)) && (including_permanent || !(cb->flags & CALLBACK_PERMANENT)) &&
+        if ((cb->dir & dir) && (!meant || meant(cb, user)) && (including_permanent || !(cb->flags & CALLBACK_PERMANENT)) &&
             (level == CALLBACK_ANY_LEVEL || cb->level == level))
             return true;
     }

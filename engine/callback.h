@@ -43,10 +43,12 @@ struct callbacks {
 };
 
 int callbacks_add(struct callbacks *c, const struct callback *add, struct err *e);
-/* Remove those of `dir` at `site` (NULL: everywhere): all if including_permanent, whatever their level; else those
- * that are not permanent and of `level` (or CALLBACK_ANY_LEVEL). */
-void callbacks_remove(struct callbacks *c, enum callback_dir dir, const struct site_ref *site, bool including_permanent, int32_t level);
-bool callbacks_any(const struct callbacks *c, enum callback_dir dir, const struct site_ref *site, bool including_permanent, int32_t level);
+/* Which callbacks are meant; NULL: all. */
+typedef bool callback_test(const struct callback *c, const void *user);
+/* Remove those of `dir` that are meant: all if including_permanent, whatever their level; else those that are not permanent and of
+ * `level` (or CALLBACK_ANY_LEVEL). */
+void callbacks_remove(struct callbacks *c, enum callback_dir dir, callback_test *meant, const void *user, bool including_permanent, int32_t level);
+bool callbacks_any(const struct callbacks *c, enum callback_dir dir, callback_test *meant, const void *user, bool including_permanent, int32_t level);
 int callbacks_copy(struct callbacks *to, const struct callbacks *from, struct err *e);
 void callbacks_free(struct callbacks *c);
 
