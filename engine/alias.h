@@ -19,8 +19,6 @@ enum alias_form {
     FORM_FLAT,   /* a [pos, head, d_head] site as [pos, head*d_head] */
     FORM_THIRDS, /* q, k and v, each flat, one after the other (GPT-2's c_attn) */
     FORM_HEADS,  /* q, k and v of head 0, then those of head 1, ... (GPT-NeoX's query_key_value) */
-    FORM_ACT,    /* the activation function of the site */
-    FORM_COS, FORM_SIN, /* the rotary tables [pos, n_rot], halves repeated: made of no site */
     FORM_REFUSED
 };
 
@@ -80,7 +78,7 @@ bool alias_name(const struct config *cfg, struct site_ref s, enum alias_tongue t
 const char *alias_absence(enum site_id id, enum alias_tongue t);
 
 /* Shape without the batch for n positions; returns the rank.  Axis words go to dims (may be NULL):
- * "pos", "head*d_head", "qkv*head*d_head", "head*qkv*d_head", "n_rot", or site_dim_name's. */
+ * "pos", "head*d_head", "qkv*head*d_head", "head*qkv*d_head", or site_dim_name's. */
 int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos, int64_t shape[ALIAS_RANK_MAX],
                 const char *dims[ALIAS_RANK_MAX]);
 /* The axis that runs over rows. */

@@ -180,14 +180,14 @@ int alias_list(const struct config *cfg, enum alias_tongue t, struct alias_pick 
 
 /* ---- the names of one site ------------------------------------------------------------------------- */
 
-/* hook_mlp_in is a copy: a name for it also names what it copies. */
+/* A name for a copy (hook_mlp_in) also names what it copies. */
 static bool shows(const struct config *cfg, const struct alias_value *v, struct site_ref s)
 {
     for (int i = 0; i < v->n_sites; i++) {
         struct site_ref at = v->site[i];
         if (at.layer != s.layer)
             continue;
-        if (at.id == s.id || (at.id == SITE_MLP_IN && s.id == (cfg->parallel ? SITE_RESID_PRE : SITE_RESID_MID)))
+        if (at.id == s.id || site_copied(cfg, at.id) == s.id)
             return true;
     }
     return false;

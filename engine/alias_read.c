@@ -13,9 +13,6 @@ const char *alias_form_text(enum alias_form form)
     case FORM_FLAT: return "heads joined: column k is head k / d_head, element k % d_head";
     case FORM_THIRDS: return "q, k and v with their heads joined, one after the other";
     case FORM_HEADS: return "q, k and v of head 0, then of head 1, and so on";
-    case FORM_ACT: return "the activation function of it";
-    case FORM_COS: return "cosines of the rotary angles, both halves";
-    case FORM_SIN: return "sines of the rotary angles, both halves";
     case FORM_SITE:
     case FORM_REFUSED: break;
     }
@@ -34,15 +31,15 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
                 const char *dims[ALIAS_RANK_MAX])
 {
     static const char *const word[] = {[FORM_FLAT] = "head*d_head", [FORM_THIRDS] = "qkv*head*d_head",
-                                       [FORM_HEADS] = "head*qkv*d_head", [FORM_COS] = "n_rot", [FORM_SIN] = "n_rot"};
-    if (v->form == FORM_SITE || v->form == FORM_ACT) {
+                                       [FORM_HEADS] = "head*qkv*d_head"};
+    if (v->form == FORM_SITE) {
         int rank = site_shape(cfg, v->site[0].id, n_pos, shape);
         for (int i = 0; i < rank && dims; i++)
             dims[i] = site_dim_name(site_table[v->site[0].id].dims[i]);
         return rank;
     }
     shape[0] = n_pos;
-    shape[1] = v->form == FORM_COS || v->form == FORM_SIN ? cfg->n_rot : 0;
+    shape[1] = 0;
     for (int i = 0; i < v->n_sites; i++)
         shape[1] += columns(cfg, v->site[i]);
     if (dims) {
@@ -59,7 +56,7 @@ int alias_row_axis(const struct alias_value *v)
 
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k)
 {
-    int64_t d = cfg->d_head, each = v->n_sites ? columns(cfg, v->site[0]) : 0;
+    int64_t d = cfg->d_head, each = columns(cfg, v->site[0]);
     if (v->form == FORM_HEADS)
         return (struct alias_at){(int)(k / d % v->n_sites), (int32_t)(k / (d * v->n_sites)), (int32_t)(k % d)};
     assert(v->form == FORM_FLAT || v->form == FORM_THIRDS);
@@ -116,36 +113,6 @@ static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, 
     return rc;
 }
 
-/* The same operation that the block program runs, on memory of the same backend. */
-static int apply_act(const struct model *m, float *x, int64_t rows, int64_t width, struct err *e)
-{
-    struct kn_backend *be = m->be;
-    size_t bytes = (size_t)(rows * width) * sizeof *x;
-    void *mem = be->type->alloc(be, bytes);
-    if (!mem)
-        return err_set(e, ERR_SYSTEM, "memory is out · an activation function");
-    struct kn_view view = kn_view2(mem, KN_F32, rows, width);
-    struct kn_call call = {.op = KN_OP_ACT, .out = {view}, .in = {view}, .p = {.act = m->cfg.act}};
-    enum kn_status st = be->type->write(be, mem, x, bytes);
-    st = st ? st : kn_run(be, &call);
-    st = st ? st : be->type->read(be, x, mem, bytes);
-    be->type->release(be, mem, bytes);
-    assert(st != KN_BAD_CALL);
-    return st == KN_OK ? 0 : st == KN_CANCELLED ? err_set(e, ERR_CANCELLED, "cancelled")
-                                                : err_set(e, ERR_SYSTEM, "the device failed · an activation function");
-}
-
-/* Frequencies of both halves, as the module returns them. */
-static void read_rotary(const struct run *r, enum alias_form form, int32_t row0, int32_t row1, float *dst)
-{
-    const float *cosines, *sines;
-    int32_t half = run_rotary(r, &cosines, &sines);
-    const float *from = form == FORM_COS ? cosines : sines;
-    for (int32_t p = row0; p < row1; p++)
-        for (int32_t i = 0; i < 2 * half; i++)
-            *dst++ = from[(int64_t)p * half + i % half];
-}
-
 int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, int64_t *count,
                struct err *e)
 {
@@ -160,17 +127,6 @@ int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t
     case FORM_FLAT: rc = run_read(r, v->site[0], row0, row1, dst, NULL, e); break;
     case FORM_THIRDS:
     case FORM_HEADS: rc = read_fused(r, v, row0, row1, dst, e); break;
-    case FORM_ACT:
-        rc = run_read(r, v->site[0], row0, row1, dst, NULL, e);
-        rc = rc ? rc : apply_act(run_model(r), dst, shape[0], shape[1], e);
-        break;
-    case FORM_COS:
-    case FORM_SIN:
-        if (row0 < 0 || row0 >= row1 || row1 > run_length(r))
-            return err_set(e, ERR_BAD_INPUT, "rotary table · rows %d..%d are asked for, the prompt has 0..%d", (int)row0,
-                           (int)row1 - 1, (int)run_length(r) - 1);
-        read_rotary(r, v->form, row0, row1, dst);
-        break;
     case FORM_REFUSED: assert(false && "a refused name has no value");
     }
     if (!rc && count)

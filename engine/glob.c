@@ -182,17 +182,20 @@ bool site_is_pattern(const char *text)
     return strpbrk(text, "*?[{") != NULL;
 }
 
-/* Is the hook itself spelled out: no wildcard after the last dot outside braces? */
-static bool names_hook(const char *pattern)
+/* How many parts at the end, between dots outside braces, are spelled out: none has a wildcard (at most 2 are counted). */
+static int parts_named(const char *pattern)
 {
-    const char *last = pattern;
+    bool wild[2] = {false, false}; /* the last part, the one before */
     int depth = 0;
     for (const char *p = pattern; *p; p++) {
         depth += (*p == '{') - (*p == '}');
-        if (*p == '.' && depth == 0)
-            last = p;
+        if (*p == '.' && depth == 0) {
+            wild[1] = wild[0];
+            wild[0] = false;
+        }
+        wild[0] |= strchr("*?[", *p) != NULL;
     }
-    return strpbrk(last, "*?[") == NULL;
+    return wild[0] ? 0 : wild[1] ? 1 : 2;
 }
 
 /* A layer that a set or range after "blocks." asks for and the model lacks, or -1: the rest of the set
@@ -224,13 +227,14 @@ int site_select(const struct config *cfg, const char *pattern, struct site_ref *
     if (missing >= 0)
         return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
                        pattern, (int)cfg->n_layers - 1);
-    bool request = names_hook(pattern), asleep = false;
+    int named = parts_named(pattern);
+    bool asleep = false;
     int n = site_list(cfg, out), kept = 0;
     for (int i = 0; i < n; i++) {
         char name[LIMIT_NAME];
         if (!site_glob(pattern, site_name(out[i], name)))
             continue;
-        if (site_fires(cfg, out[i].id) || request)
+        if (site_fires(cfg, out[i].id) || named > site_is_module_port(out[i].id))
             out[kept++] = out[i];
         else
             asleep = true;

@@ -58,8 +58,8 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     const struct run *r = w->r;
     if (s->when == STEP_IF_EDITED && !run_edited(r, w->stage, s->edited))
         return false;
-    /* Without edits a copy or a result is a dead end; hook_mlp_in is read through. */
-    if (s->when == STEP_IF_WANTED && s->site != SITE_MLP_IN && !run_edited(r, w->stage, s->site))
+    /* Without edits a copy per head or a result is a dead end; others are read through. */
+    if (s->when == STEP_IF_WANTED && site_copied(&r->m->cfg, s->site) == s->site && !run_edited(r, w->stage, s->site))
         return false;
     /* Edited results replace the joint projection; an edited input overwrites what the joint input gave. */
     for (int32_t j = i + 1; j < n; j++)
@@ -135,7 +135,7 @@ static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, st
     return edits_vjp(w, s, e);
 }
 
-/* Per-head inputs that are looked at but not edited: side branches off the projections. */
+/* What is looked at but not edited and nothing reads: side branches off what is computed without it. */
 static int side_branches(struct walk *w, enum site_id heads, struct err *e)
 {
     static const struct { enum site_id heads, input; enum weight_id weight; } table[] = {
@@ -150,6 +150,8 @@ static int side_branches(struct walk *w, enum site_id heads, struct err *e)
             if (w->wanted[inputs[k]] && !run_edited(w->r, w->stage, inputs[k]))
                 rc = grad_per_head(w, heads, inputs[k], table[i].weight, e);
     }
+    if (heads == SITE_POST && w->wanted[SITE_ACT_OUT] && !run_edited(w->r, w->stage, SITE_ACT_OUT))
+        rc = grad_act_out(w, e);
     return rc;
 }
 
@@ -181,7 +183,7 @@ static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, str
     uint64_t seen = 0;
     for (int32_t i = 0; !rc && i < n; i++) {
         enum site_id s = steps[i].site;
-        bool needed = steps[i].when != STEP_IF_WANTED || s == SITE_MLP_IN || w->wanted[s] || run_edited(w->r, w->stage, s);
+        bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s || w->wanted[s] || run_edited(w->r, w->stage, s);
         if (needed && !(seen >> s & 1) && !grad_is_all(w, s))
             rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
         seen |= UINT64_C(1) << s;
@@ -245,14 +247,15 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
 /* The embeddings have no steps to go through: their gradient is what the first block left. */
 static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn, void *user, struct err *e)
 {
-    static const enum site_id order[] = { SITE_POS_EMBED, SITE_EMBED };
+    static const enum site_id order[] = { SITE_ROT_SIN, SITE_ROT_COS, SITE_POS_EMBED, SITE_EMBED };
     int rc = 0;
     w->stage = 0;
     wanted_set(w, sites, n_sites);
-    for (int i = 0; !rc && i < 2; i++) {
+    for (int i = 0; !rc && i < (int)(sizeof order / sizeof *order); i++) {
         if (!w->wanted[order[i]])
             continue;
-        struct kn_view g = kn_view2(w->before[order[i]].mem, KN_F32, w->r->n, w->r->m->cfg.d_model);
+        float *mem = w->before[order[i]].mem ? w->before[order[i]].mem : w->root[order[i]].mem;
+        struct kn_view g = run_site_view(w->r, order[i], mem, w->r->n, 0);
         rc = given(w, order[i], 0, w->r->n, &g, fn, user, e);
     }
     return rc;
@@ -270,6 +273,18 @@ static int sites_check(const struct run *r, const struct site_ref *sites, int32_
     return 0;
 }
 
+/* What every block adds to, if somebody looks at it. */
+static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_sites, struct err *e)
+{
+    static const enum site_id tables[] = { SITE_ROT_COS, SITE_ROT_SIN };
+    int rc = 0;
+    wanted_set(w, sites, n_sites);
+    if (w->wanted[SITE_ROT_COS] || w->wanted[SITE_ROT_SIN])
+        for (int i = 0; !rc && i < 2; i++)
+            rc = zeroed(w, &w->root[tables[i]], run_pitch(w->r, tables[i]) * w->r->n, e);
+    return rc;
+}
+
 int grad_run(struct run *r, struct run *base, const struct metric *m, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
              void *user, struct err *e)
 {
@@ -278,8 +293,10 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
     int rc = w ? sites_check(r, sites, n_sites, e) : err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
     if (!rc)
         rc = metric_rows(m, r->n, &row0, &row1, e);
-    if (!rc)
+    if (!rc) {
         w->r = r;
+        rc = root_prepare(w, sites, n_sites, e);
+    }
     for (int32_t stage = last; !rc && stage >= 1 && stage >= r->start; stage--) {
         w->stage = stage;
         w->full = run_stage_full(r, stage);
@@ -295,6 +312,7 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         run_release(r, &w->rows[s]);
         run_release(r, &w->all[s]);
         run_release(r, &w->before[s]);
+        run_release(r, &w->root[s]);
     }
     for (int i = 0; w && i < 4; i++)
         run_release(r, &w->temp[i]);

@@ -18,6 +18,7 @@ struct walk {
     struct buffer rows[SITE_COUNT];
     struct buffer all[SITE_COUNT];
     struct buffer before[SITE_COUNT];
+    struct buffer root[SITE_COUNT];      /* sites of the first stage that every block reads, for all rows; none: not wanted */
     struct buffer temp[4];
 };
 
@@ -29,6 +30,8 @@ struct kn_view grad_view(struct walk *w, enum site_id s);
 struct kn_view grad_view_all(struct walk *w, enum site_id s);
 /* Add the products of one step to its inputs' gradients; own = G of the step's own site. */
 int grad_step(struct walk *w, const struct step *s, struct err *e);
+/* Gradient of mlp.act.hook_out from that of mlp.hook_post: nothing else reads it. */
+int grad_act_out(struct walk *w, struct err *e);
 /* Gradient of a per-head residual input (hook_q_input, ...) from the gradient of the heads it feeds. */
 int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight, struct err *e);
 

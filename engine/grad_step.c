@@ -1,6 +1,8 @@
 /* grad_step.c - the vector-Jacobian product of each step, as backend calls (see grad_internal.h). */
 #include "grad_internal.h"
 
+#include <string.h>
+
 static int call(struct walk *w, struct kn_call c, struct err *e)
 {
     return run_status(kn_run(w->r->m->be, &c), e);
@@ -55,8 +57,10 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
     }
     if (o->kind == OPERAND_PREV)
         return run_view(w->r, (struct site_ref){ s, w->stage == 1 ? SITE_ROOT : w->stage - 2 }, w->r0, w->r1, out, e);
+    if (o->kind == OPERAND_ROOT)
+        return run_view(w->r, (struct site_ref){ s, SITE_ROOT }, w->r0, w->r1, out, e);
     if (!run_edited(w->r, w->stage, s))
-        s = plan_copied(w->r->m->plan, s);
+        s = site_copied(&w->r->m->cfg, s);
     bool all = o->kind == OPERAND_ALL;
     return run_view(w->r, (struct site_ref){ s, layer }, all ? 0 : w->r0, all ? w->r->n : w->r1, out, e);
 }
@@ -97,16 +101,13 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
     c.p.full = w->full;
     c.p.dest0 = w->r0;
     int rc = 0, n_in = 1, n_out = 0;
-    int32_t half = w->r->m->cfg.n_rot / 2;
     for (int i = 0; !rc && i < KN_IN_MAX - 1 && s->in[i].kind != OPERAND_NONE; i++) {
         const struct operand *o = &s->in[i];
         bool differentiable = o->kind == OPERAND_SITE || o->kind == OPERAND_ALL || o->kind == OPERAND_PREV;
         bool linear_in = op == KN_OP_AFFINE_VJP || op == KN_OP_ROPE_VJP; /* does not read x */
         if (differentiable)
             c.out[n_out++] = gradient(w, o);
-        if (o->kind == OPERAND_COS || o->kind == OPERAND_SIN)
-            c.in[n_in++] = kn_view2((o->kind == OPERAND_COS ? w->r->cos : w->r->sin) + (int64_t)w->r0 * half, KN_F32, w->r1 - w->r0, half);
-        else if (!(linear_in && differentiable) && !(op == KN_OP_AFFINE_VJP && i == 2))
+        if (!(linear_in && differentiable) && !(op == KN_OP_AFFINE_VJP && i == 2))
             rc = value(w, o, &c.in[n_in++], e);
     }
     return rc ? rc : call(w, c, e);
@@ -166,6 +167,36 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
     return rc;
 }
 
+int grad_act_out(struct walk *w, struct err *e)
+{
+    struct kn_view b, dy = grad_view(w, SITE_POST), dx = grad_view(w, SITE_ACT_OUT);
+    struct operand gate = { OPERAND_SITE, SITE_PRE_LINEAR }, act = { OPERAND_SITE, SITE_ACT_OUT };
+    struct kn_view x = { 0 };
+    int64_t floats = dx.shape[0] * dx.shape[1];
+    int rc = run_reserve(w->r, &w->temp[0], floats, e);
+    if (rc || (rc = value(w, &act, &x, e)) || (rc = value(w, &gate, &b, e)))
+        return rc;
+    memset(w->temp[0].mem, 0, (size_t)floats * sizeof(float));
+    struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0], dx.shape[1]); /* b's share comes through the joint step */
+    return call(w, (struct kn_call){ .op = KN_OP_GATE_VJP, .out = { dx, unused }, .in = { dy, x, b } }, e);
+}
+
+/* The rotation back, for what was rotated; for the tables only where somebody looks at them. */
+static int rope_vjp(struct walk *w, const struct step *s, struct err *e)
+{
+    int rc = twin_vjp(w, s, KN_OP_ROPE_VJP, e);
+    if (rc || !w->root[SITE_ROT_COS].mem)
+        return rc;
+    struct kn_view x, dy = grad_view(w, s->site), table[2];
+    for (int i = 0; i < 2; i++) {
+        enum site_id t = (enum site_id)s->in[i + 1].id;
+        table[i] = run_site_view(w->r, t, w->root[t].mem + w->r0 * run_pitch(w->r, t), w->r1 - w->r0, 0);
+    }
+    if ((rc = value(w, &s->in[0], &x, e)))
+        return rc;
+    return call(w, (struct kn_call){ .op = KN_OP_ROPE_TABLE_VJP, .out = { table[0], table[1] }, .in = { dy, x }, .p = s->p }, e);
+}
+
 int grad_step(struct walk *w, const struct step *s, struct err *e)
 {
     struct kn_view dy = grad_view(w, s->site);
@@ -187,7 +218,7 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);
     case KN_OP_ACT: return twin_vjp(w, s, KN_OP_ACT_VJP, e);
     case KN_OP_GATE: return twin_vjp(w, s, KN_OP_GATE_VJP, e);
-    case KN_OP_ROPE: return twin_vjp(w, s, KN_OP_ROPE_VJP, e);
+    case KN_OP_ROPE: return rope_vjp(w, s, e);
     case KN_OP_SOFTMAX: return twin_vjp(w, s, KN_OP_SOFTMAX_VJP, e);
     case KN_OP_ATTN_SCORES: return twin_vjp(w, s, KN_OP_ATTN_SCORES_VJP, e);
     case KN_OP_ATTN_MIX: return twin_vjp(w, s, KN_OP_ATTN_MIX_VJP, e);

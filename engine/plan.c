@@ -19,6 +19,7 @@ struct emitter {
 
 #define AT(s) { OPERAND_SITE, SITE_##s }
 #define FLAT(s) { OPERAND_FLAT, SITE_##s }
+#define ROOT(s) { OPERAND_ROOT, SITE_##s }
 #define ALL(s) { OPERAND_ALL, s }
 #define PREV(s) { OPERAND_PREV, SITE_##s }
 #define REPEAT(s) { OPERAND_REPEAT, SITE_##s }
@@ -41,6 +42,10 @@ static void emit_embed(struct emitter *em)
     EMIT(em, EMBED, EMBED, { OPERAND_TOKENS, 0 }, WEIGHT(W_E));
     if (em->cfg->pos == POS_LEARNED)
         EMIT(em, EMBED, POS_EMBED, { OPERAND_POSITIONS, 0 }, WEIGHT(W_POS));
+    if (em->cfg->pos == POS_ROTARY) {
+        EMIT(em, COPY, ROT_COS, { OPERAND_COS, 0 });
+        EMIT(em, COPY, ROT_SIN, { OPERAND_SIN, 0 });
+    }
 }
 
 /* The three steps of a norm: x / scale, then weight (and bias). */
@@ -56,10 +61,16 @@ static void emit_norm(struct emitter *em, struct operand x, enum site_id scale, 
          (struct operand[KN_IN_MAX]){ { OPERAND_SITE, normalized }, WEIGHT(w), em->cfg->norm_center ? (struct operand)WEIGHT(b) : (struct operand){ 0 } });
 }
 
-/* A projection of the normed input to heads; also its two replacements, from per-head residual inputs. */
-static void emit_heads(struct emitter *em, enum site_id out, enum site_id input, enum weight_id w, enum weight_id b)
+static void emit_wanted(struct emitter *em, enum site_id site, struct operand from)
 {
-    emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ AT(LN1_OUT), WEIGHT(w), WEIGHT(b) })->flat_out = true;
+    emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){ from })->when = STEP_IF_WANTED;
+}
+
+/* A projection of the normed input to heads; also its two replacements, from per-head residual inputs. */
+static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, enum site_id input, enum weight_id w, enum weight_id b)
+{
+    emit_wanted(em, port, (struct operand)AT(LN1_OUT));
+    emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ { OPERAND_SITE, port }, WEIGHT(w), WEIGHT(b) })->flat_out = true;
     enum site_id from[2] = { SITE_ATTN_IN, input };
     for (int i = 0; i < 2; i++) {
         struct step *s = emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ { OPERAND_SITE, from[i] }, WEIGHT(w), WEIGHT(b) });
@@ -71,11 +82,6 @@ static void emit_heads(struct emitter *em, enum site_id out, enum site_id input,
     }
 }
 
-static void emit_wanted(struct emitter *em, enum site_id site, struct operand from)
-{
-    emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){ from })->when = STEP_IF_WANTED;
-}
-
 static void emit_attention(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
@@ -84,13 +90,13 @@ static void emit_attention(struct emitter *em)
     emit_wanted(em, SITE_K_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_V_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_norm(em, (struct operand)AT(RESID_PRE), SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT, W_LN1, B_LN1);
-    emit_heads(em, SITE_Q, SITE_Q_INPUT, W_Q, B_Q);
-    emit_heads(em, SITE_K, SITE_K_INPUT, W_K, B_K);
-    emit_heads(em, SITE_V, SITE_V_INPUT, W_V, B_V);
+    emit_heads(em, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
+    emit_heads(em, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
+    emit_heads(em, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
     enum site_id query = SITE_Q, key = SITE_K;
     if (cfg->pos == POS_ROTARY) {
-        EMIT(em, ROPE, ROT_Q, AT(Q), { OPERAND_COS, 0 }, { OPERAND_SIN, 0 })->p.n_rot = cfg->n_rot;
-        EMIT(em, ROPE, ROT_K, AT(K), { OPERAND_COS, 0 }, { OPERAND_SIN, 0 })->p.n_rot = cfg->n_rot;
+        EMIT(em, ROPE, ROT_Q, AT(Q), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
+        EMIT(em, ROPE, ROT_K, AT(K), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
         query = SITE_ROT_Q, key = SITE_ROT_K;
     }
     struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, { OPERAND_SITE, query }, ALL(key));
@@ -112,9 +118,17 @@ static void emit_mlp(struct emitter *em, enum site_id input)
     emit_wanted(em, SITE_MLP_IN, (struct operand){ OPERAND_SITE, input });
     emit_norm(em, (struct operand)AT(MLP_IN), SITE_LN2_SCALE, SITE_LN2_NORMALIZED, SITE_LN2_OUT, W_LN2, B_LN2);
     if (cfg->gated) {
-        EMIT(em, LINEAR, PRE, AT(LN2_OUT), WEIGHT(W_GATE), WEIGHT(B_GATE));
-        EMIT(em, LINEAR, PRE_LINEAR, AT(LN2_OUT), WEIGHT(W_IN), WEIGHT(B_IN));
+        emit_wanted(em, SITE_GATE_IN, (struct operand)AT(LN2_OUT));
+        EMIT(em, LINEAR, PRE, AT(GATE_IN), WEIGHT(W_GATE), WEIGHT(B_GATE));
+        emit_wanted(em, SITE_UP_IN, (struct operand)AT(LN2_OUT));
+        EMIT(em, LINEAR, PRE_LINEAR, AT(UP_IN), WEIGHT(W_IN), WEIGHT(B_IN));
+        struct step *s = EMIT(em, ACT, ACT_OUT, AT(PRE));
+        s->when = STEP_IF_WANTED;
+        s->p.act = cfg->act;
         EMIT(em, GATE, POST, AT(PRE), AT(PRE_LINEAR))->p.act = cfg->act;
+        s = EMIT(em, GATE, POST, AT(ACT_OUT), AT(PRE_LINEAR)); /* the product alone */
+        s->when = STEP_IF_EDITED;
+        s->edited = SITE_ACT_OUT;
     } else {
         EMIT(em, LINEAR, PRE, AT(LN2_OUT), WEIGHT(W_IN), WEIGHT(B_IN));
         EMIT(em, ACT, POST, AT(PRE))->p.act = cfg->act;
@@ -215,11 +229,6 @@ int32_t plan_order(const struct plan *p, struct site_ref s)
 enum site_id plan_key_site(const struct plan *p)
 {
     return p->cfg.pos == POS_ROTARY ? SITE_ROT_K : SITE_K;
-}
-
-enum site_id plan_copied(const struct plan *p, enum site_id s)
-{
-    return s == SITE_MLP_IN ? (p->cfg.parallel ? SITE_RESID_PRE : SITE_RESID_MID) : s;
 }
 
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)

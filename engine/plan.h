@@ -26,7 +26,8 @@ enum operand_kind {
     OPERAND_WEIGHT,
     OPERAND_TOKENS,
     OPERAND_POSITIONS,
-    OPERAND_COS, OPERAND_SIN
+    OPERAND_COS, OPERAND_SIN, /* the rotary tables */
+    OPERAND_ROOT      /* rows of a site of the first stage (edited rotary tables) */
 };
 
 struct operand {
@@ -75,8 +76,6 @@ int32_t plan_stage_of(const struct plan *p, struct site_ref s);
 /* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that first writes it.
  * This is the "step" of the dirty pair. */
 int32_t plan_order(const struct plan *p, struct site_ref s);
-/* An on-request copy that is not edited is read through the site it copies (hook_mlp_in); others: itself. */
-enum site_id plan_copied(const struct plan *p, enum site_id s);
 /* The site keys are read from by attention: hook_rot_k or hook_k. */
 enum site_id plan_key_site(const struct plan *p);
 /* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and bytes

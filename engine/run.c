@@ -211,12 +211,12 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     return rc;
 }
 
-/* The residual stream that a run starts from, where its first stage reads it. */
+/* What a run that starts in the middle reads of stages before: the residual stream, the rotary tables. */
 static int given_place(struct run *r, struct err *e)
 {
     int32_t before = r->start - 1;
-    int rc = run_keep_stage(r, before, e);
-    if (rc)
+    int rc = run_rope_place(r, e);
+    if (rc || (rc = run_keep_stage(r, before, e)))
         return rc;
     size_t floats = (size_t)r->n * (size_t)r->m->cfg.d_model;
     memcpy(r->keep[run_slot(before, before ? SITE_RESID_POST : SITE_EMBED)], r->given, floats * sizeof *r->given);

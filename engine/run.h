@@ -60,9 +60,6 @@ int run_reserve_rows(struct run *r, int32_t n, struct err *e);
 int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
 const struct model *run_model(const struct run *r);
-/* The rotary table: cosines and sines [length, n_rot / 2], borrowed until the next run_sync; returns n_rot / 2, 0
- * where positions are learned. */
-int32_t run_rotary(const struct run *r, const float **cosines, const float **sines);
 
 /* Rows [row0, row1) of a site as a view in canonical axis order ([pos, head, d_head]; [head, dest, src]
  * with src up to the run's length), f32 (hook_tokens too), strides free; rematerialised if needed.  Valid

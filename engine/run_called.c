@@ -86,17 +86,15 @@ static void forget(struct run *r)
     r->version++;
 }
 
-/* hook_attn_in is not read where the split inputs are on: changing both would ignore one. */
 static int inputs_check(const struct callbacks *c, struct err *e)
 {
     for (int32_t i = 0; i < c->n; i++)
-        for (int32_t j = 0; j < c->n; j++) {
-            const struct callback *a = &c->list[i], *b = &c->list[j];
-            bool split = b->site.id == SITE_Q_INPUT || b->site.id == SITE_K_INPUT || b->site.id == SITE_V_INPUT;
-            if (a->site.id == SITE_ATTN_IN && split && a->site.layer == b->site.layer && a->dir == CALLBACK_FORWARD &&
+        for (int32_t j = 0; j < i; j++) {
+            const struct callback *a = &c->list[j], *b = &c->list[i];
+            if (site_rivals(a->site.id, b->site.id) && a->site.layer == b->site.layer && a->dir == CALLBACK_FORWARD &&
                 b->dir == CALLBACK_FORWARD && !((a->flags | b->flags) & CALLBACK_READS))
-                return err_set(e, ERR_BAD_INPUT, "layer %d · hook_attn_in and %s cannot both be changed · use hook_q_input, hook_k_input and hook_v_input",
-                               a->site.layer, site_table[b->site.id].name);
+                return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be changed · one would hide the other",
+                               a->site.layer, site_table[a->site.id].name, site_table[b->site.id].name);
         }
     return 0;
 }

@@ -67,17 +67,14 @@ static int source_check(const struct run *r, const struct edit_act *a, const cha
     return 0;
 }
 
-/* TransformerLens reads hook_attn_in only where the split inputs are off: editing both would ignore one. */
 static int inputs_check(const struct edit_program *p, struct err *e)
 {
     for (int32_t i = 0; i < p->n_acts; i++)
-        for (int32_t j = 0; j < p->n_acts; j++) {
-            enum site_id a = p->acts[i].site.id, b = p->acts[j].site.id;
-            if (a != SITE_ATTN_IN || p->acts[i].site.layer != p->acts[j].site.layer)
-                continue;
-            if (b == SITE_Q_INPUT || b == SITE_K_INPUT || b == SITE_V_INPUT)
-                return err_set(e, ERR_BAD_INPUT, "layer %d · hook_attn_in and %s cannot both be edited · edit hook_q_input, hook_k_input and hook_v_input",
-                               p->acts[i].site.layer, site_table[b].name);
+        for (int32_t j = 0; j < i; j++) {
+            struct site_ref a = p->acts[j].site, b = p->acts[i].site;
+            if (a.layer == b.layer && site_rivals(a.id, b.id))
+                return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be edited · one would hide the other",
+                               a.layer, site_table[a.id].name, site_table[b.id].name);
         }
     return 0;
 }

@@ -35,7 +35,7 @@ struct pass {
 
 static enum site_id read_from(const struct pass *p, enum site_id s)
 {
-    return run_edited(p->r, p->f->stage, s) ? s : plan_copied(p->r->m->plan, s);
+    return run_edited(p->r, p->f->stage, s) ? s : site_copied(&p->r->m->cfg, s);
 }
 
 static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_id s)
@@ -52,12 +52,13 @@ static struct kn_view flat(struct kn_view v)
 static struct kn_view operand_view(const struct pass *p, const struct operand *o)
 {
     struct run *r = p->r;
-    int32_t rows = p->f->r1 - p->f->r0, r0 = p->f->r0, half = r->m->cfg.n_rot / 2;
+    int32_t rows = p->f->r1 - p->f->r0, r0 = p->f->r0, n_rot = r->m->cfg.n_rot;
     struct kn_view v = { 0 };
     switch (o->kind) {
     case OPERAND_SITE: return site_rows(p, p->f->stage, read_from(p, (enum site_id)o->id));
     case OPERAND_FLAT: return flat(site_rows(p, p->f->stage, (enum site_id)o->id));
     case OPERAND_PREV: return site_rows(p, p->f->stage - 1, (enum site_id)o->id);
+    case OPERAND_ROOT: return site_rows(p, 0, (enum site_id)o->id);
     case OPERAND_REPEAT: {
         struct kn_view x = site_rows(p, p->f->stage, (enum site_id)o->id);
         int64_t shape[SITE_RANK_MAX];
@@ -69,8 +70,8 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     case OPERAND_WEIGHT: return *model_weight(r->m, p->f->stage - 1, (enum weight_id)o->id);
     case OPERAND_TOKENS: return kn_view1(r->ids + r0, KN_I32, rows);
     case OPERAND_POSITIONS: return kn_view1(r->positions + r0, KN_I32, rows);
-    case OPERAND_COS: return kn_view2(r->cos + (int64_t)r0 * half, KN_F32, rows, half);
-    case OPERAND_SIN: return kn_view2(r->sin + (int64_t)r0 * half, KN_F32, rows, half);
+    case OPERAND_COS: return kn_view2(r->cos + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
+    case OPERAND_SIN: return kn_view2(r->sin + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
     case OPERAND_NONE: case OPERAND_ALL: break;
     }
     return v;

@@ -36,7 +36,7 @@ struct run {
     int32_t n, cap;
     int32_t *tokens;           /* [cap] as asked for */
     int32_t *ids, *positions;  /* [cap] operands; ids after edits of hook_tokens */
-    float *cos, *sin;          /* [cap][n_rot / 2] */
+    float *cos, *sin;          /* [cap][n_rot]: the angles' halves twice */
     int32_t rope_n;            /* length that the rotary table was made for (matters for dynamic scaling) */
     int32_t n_resident;        /* stages 1..n_resident keep every site */
     float **keep;
@@ -86,6 +86,8 @@ bool run_is_kept(const struct run *r, int32_t stage, enum site_id s);
 
 /* run_rope.c: fill r->cos, r->sin for capacity rows as Hugging Face does, for a run of n positions. */
 void run_rope_fill(struct run *r, int32_t n);
+/* Put the tables where blocks read them, for a run that skips the first stage. */
+int run_rope_place(struct run *r, struct err *e);
 int32_t run_rope_length(const struct config *cfg, int32_t n);
 
 /* run_exec.c: steps [first, last) of a stage for rows [f->r0, f->r1); `want`: an on-request site to compute

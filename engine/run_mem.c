@@ -94,10 +94,10 @@ int run_set_capacity(struct run *r, int32_t n, struct err *e)
         cap = r->base->cap;
     if (cap == r->cap)
         return 0;
-    size_t half = (size_t)r->m->cfg.n_rot / 2;
+    size_t n_rot = (size_t)r->m->cfg.n_rot;
     int32_t *tokens = malloc((size_t)cap * sizeof *tokens), *ids = malloc((size_t)cap * sizeof *ids),
             *positions = malloc((size_t)cap * sizeof *positions);
-    float *cos = malloc(((size_t)cap * half + 1) * sizeof *cos), *sin = malloc(((size_t)cap * half + 1) * sizeof *sin);
+    float *cos = malloc(((size_t)cap * n_rot + 1) * sizeof *cos), *sin = malloc(((size_t)cap * n_rot + 1) * sizeof *sin);
     if (!tokens || !ids || !positions || !cos || !sin) {
         free(tokens), free(ids), free(positions), free(cos), free(sin);
         return err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);

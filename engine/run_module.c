@@ -52,7 +52,7 @@ struct site_ref run_module_out(const struct run_module *m)
 static int steps_run(struct run *r, const struct run_module *m, const float *x, int32_t n, float *y, struct err *e)
 {
     int32_t count, first = -1, last = 0;
-    enum site_id in = plan_copied(r->m->plan, modules[m->index].in), out = modules[m->index].out;
+    enum site_id in = site_copied(&r->m->cfg, modules[m->index].in), out = modules[m->index].out;
     struct frame *f = &r->work;
     f->stage = plan_stage_of(r->m->plan, run_module_out(m)), f->r0 = 0, f->r1 = n;
     const struct step *steps = plan_stage(r->m->plan, f->stage, &count);
@@ -65,7 +65,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     size_t floats = (size_t)n * (size_t)r->m->cfg.d_model;
     int rc = run_set_capacity(r, n, e);
     r->n = n;
-    if (!rc && !(rc = run_keep_stage(r, f->stage, e)))
+    if (!rc && !(rc = run_rope_place(r, e)) && !(rc = run_keep_stage(r, f->stage, e)))
         rc = run_reserve(r, &f->site[in], (int64_t)floats, e);
     if (rc)
         return rc;

@@ -4,6 +4,7 @@
 #include "run_internal.h"
 
 #include <math.h>
+#include <string.h>
 
 /* Length that decides the table: dynamic scaling grows with the prompt past the trained context. */
 int32_t run_rope_length(const struct config *cfg, int32_t n)
@@ -35,21 +36,26 @@ static float inverse_frequency(const struct config *cfg, int32_t i, int32_t n)
 void run_rope_fill(struct run *r, int32_t n)
 {
     const struct config *cfg = &r->m->cfg;
-    int32_t half = cfg->n_rot / 2;
-    for (int32_t i = 0; i < half; i++) {
+    size_t half = (size_t)cfg->n_rot / 2;
+    for (int32_t i = 0; i < cfg->n_rot / 2; i++) {
         float f = inverse_frequency(cfg, i, n);
         for (int32_t p = 0; p < r->cap; p++) {
             float angle = f * (float)p;
-            r->cos[(size_t)p * (size_t)half + (size_t)i] = (float)cos((double)angle);
-            r->sin[(size_t)p * (size_t)half + (size_t)i] = (float)sin((double)angle);
+            size_t at = (size_t)p * 2 * half + (size_t)i;
+            r->cos[at] = r->cos[at + half] = (float)cos((double)angle);
+            r->sin[at] = r->sin[at + half] = (float)sin((double)angle);
         }
     }
     r->rope_n = n;
 }
 
-int32_t run_rotary(const struct run *r, const float **cosines, const float **sines)
+int run_rope_place(struct run *r, struct err *e)
 {
-    *cosines = r->cos;
-    *sines = r->sin;
-    return r->m->cfg.n_rot / 2;
+    size_t bytes = (size_t)r->n * (size_t)r->m->cfg.n_rot * sizeof(float);
+    int rc = run_keep_stage(r, 0, e);
+    if (rc || r->m->cfg.pos != POS_ROTARY)
+        return rc;
+    memcpy(r->keep[SITE_ROT_COS], r->cos, bytes);
+    memcpy(r->keep[SITE_ROT_SIN], r->sin, bytes);
+    return 0;
 }

@@ -73,6 +73,44 @@ bool site_fires(const struct config *cfg, enum site_id id)
     return !site_table[id].needs && site_exists(cfg, id);
 }
 
+bool site_is_module_port(enum site_id id)
+{
+    const char *needs = site_table[id].needs;
+    return needs && needs[0] == '-';
+}
+
+enum site_id site_copied(const struct config *cfg, enum site_id id)
+{
+    switch (id) {
+    case SITE_MLP_IN: return cfg->parallel ? SITE_RESID_PRE : SITE_RESID_MID;
+    case SITE_Q_IN:
+    case SITE_K_IN:
+    case SITE_V_IN: return SITE_LN1_OUT;
+    case SITE_GATE_IN:
+    case SITE_UP_IN: return SITE_LN2_OUT;
+    default: return id;
+    }
+}
+
+bool site_rivals(enum site_id a, enum site_id b)
+{
+    static const enum site_id pairs[][2] = {
+        {SITE_ATTN_IN, SITE_Q_INPUT}, {SITE_ATTN_IN, SITE_K_INPUT}, {SITE_ATTN_IN, SITE_V_INPUT},
+        {SITE_ATTN_IN, SITE_Q_IN}, {SITE_ATTN_IN, SITE_K_IN}, {SITE_ATTN_IN, SITE_V_IN},
+        {SITE_Q_INPUT, SITE_Q_IN}, {SITE_K_INPUT, SITE_K_IN}, {SITE_V_INPUT, SITE_V_IN},
+    };
+    static const enum site_id norm[] = {SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT}; /* each head has its own then */
+    static const enum site_id per_head[] = {SITE_ATTN_IN, SITE_Q_INPUT, SITE_K_INPUT, SITE_V_INPUT};
+    for (size_t i = 0; i < sizeof norm / sizeof *norm; i++)
+        for (size_t k = 0; k < sizeof per_head / sizeof *per_head; k++)
+            if ((a == norm[i] && b == per_head[k]) || (b == norm[i] && a == per_head[k]))
+                return true;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if ((a == pairs[i][0] && b == pairs[i][1]) || (a == pairs[i][1] && b == pairs[i][0]))
+            return true;
+    return false;
+}
+
 const char *site_refusal(const struct config *cfg, enum site_id id)
 {
     if (id == SITE_ATTN_IN && cfg->n_kv_heads != cfg->n_heads)
@@ -102,6 +140,7 @@ static int64_t dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos
     case DIM_D_MODEL: return cfg->d_model;
     case DIM_D_MLP: return cfg->d_mlp;
     case DIM_D_VOCAB: return cfg->d_vocab;
+    case DIM_N_ROT: return cfg->n_rot;
     case DIM_ONE: return 1;
     case DIM_NONE:
     case DIM_COUNT: break;
@@ -132,7 +171,7 @@ const char *site_dim_name(enum site_dim d)
     static const char *const name[DIM_COUNT] = {
         [DIM_NONE] = "none",       [DIM_POS] = "pos",         [DIM_HEAD] = "head",   [DIM_KV_HEAD] = "kv_head",
         [DIM_D_HEAD] = "d_head",   [DIM_D_MODEL] = "d_model", [DIM_D_MLP] = "d_mlp", [DIM_D_VOCAB] = "d_vocab",
-        [DIM_ONE] = "one",         [DIM_DEST] = "dest",       [DIM_SRC] = "src",
+        [DIM_N_ROT] = "n_rot",   [DIM_ONE] = "one",         [DIM_DEST] = "dest",       [DIM_SRC] = "src",
     };
     return name[d];
 }

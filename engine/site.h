@@ -17,7 +17,7 @@ enum site_id {
 
 enum site_scope { SCOPE_EMBED, SCOPE_BLOCK, SCOPE_FINAL };
 enum site_dim { DIM_NONE, DIM_POS, DIM_HEAD, DIM_KV_HEAD, DIM_D_HEAD, DIM_D_MODEL, DIM_D_MLP,
-                DIM_D_VOCAB, DIM_ONE, DIM_DEST, DIM_SRC, DIM_COUNT };
+                DIM_D_VOCAB, DIM_N_ROT, DIM_ONE, DIM_DEST, DIM_SRC, DIM_COUNT };
 enum site_when { WHEN_ALWAYS, WHEN_LEARNED_POS, WHEN_ROTARY, WHEN_SEQUENTIAL, WHEN_GATED };
 
 enum { SITE_ROOT = -1, SITE_RANK_MAX = 3 };
@@ -44,6 +44,13 @@ bool site_exists(const struct config *cfg, enum site_id id);
 bool site_fires(const struct config *cfg, enum site_id id);
 /* Why an existing on-request site cannot be switched on in this model, or NULL. */
 const char *site_refusal(const struct config *cfg, enum site_id id);
+/* Is it what a module takes or returns, with no hook in TransformerLens?  Such sites are listed with other libraries' names. */
+bool site_is_module_port(enum site_id id);
+/* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual stream); others: itself. */
+enum site_id site_copied(const struct config *cfg, enum site_id id);
+/* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their inputs; those per head
+ * have a norm of their own. */
+bool site_rivals(enum site_id a, enum site_id b);
 /* Write the full name ("blocks.3.attn.hook_z"); returns buf. */
 char *site_name(struct site_ref s, char buf[LIMIT_NAME]);
 /* Shape without the batch for n positions; returns the rank. */
@@ -69,7 +76,8 @@ bool site_is_pattern(const char *text);
  * negative with one line that says what would work (*out is then undefined).  `out` has room as for
  * site_list.  A name means its site.  A pattern means the sites that fire in every run; those on request
  * too if the hook is spelled out, that is if nothing after the last dot outside braces is * ? or [:
- * "blocks.*.attn.hook_result" and "blocks.0.hook_{mlp_in,mlp_out}" switch hooks on, "blocks.0.*" does not.
+ * "blocks.*.attn.hook_result" and "blocks.0.hook_{mlp_in,mlp_out}" switch hooks on, "blocks.0.*" does not; of
+ * module ports the part before must be spelled out too ("blocks.*.ln1.hook_out", not "blocks.*.hook_out").
  * A set or range of layers must lie within the model: "blocks.{2..9}..." is an error where there are four.
  * Sites with a site_refusal are returned: the caller refuses them. */
 int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e);

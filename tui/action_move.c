@@ -204,8 +204,6 @@ unsigned act_TENSOR(struct app *a, const char *args)
         app_show_view(a, VIEW_TENSOR);
     } else if (alias_find(&a->m->cfg, args, &v, &e) < 0) {
         app_complain(a, "%s", e.text);
-    } else if (v.n_sites == 0 || v.form == FORM_ACT) {
-        app_complain(a, "%s is no hook point of its own · %s", args, v.why);
     } else {
         app_jump_push(a);
         a->cur.site = v.site[0]; /* of a fused projection: the queries */

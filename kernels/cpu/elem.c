@@ -193,7 +193,7 @@ static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
             float *y = (float *)out->data + i * out->stride[0] + h * out->stride[1];
             for (int64_t k = 0; k < half; k++) {
                 y[k] = x[k] * cosine[k] - x[k + half] * sine[k];
-                y[k + half] = x[k + half] * cosine[k] + x[k] * sine[k];
+                y[k + half] = x[k + half] * cosine[k + half] + x[k] * sine[k + half];
             }
             memcpy(y + 2 * half, x + 2 * half, (size_t)(dh - 2 * half) * sizeof *y);
         }
@@ -209,7 +209,7 @@ enum kn_status cpu_ROPE(struct cpu *c, const struct kn_call *call)
         out->shape[1] != in->shape[1] || out->shape[2] != in->shape[2] || n < 0 || n % 2 != 0 || n > in->shape[2])
         return KN_BAD_CALL;
     if (!cpu_rows(&call->in[1], KN_F32, &j.a) || !cpu_rows(&call->in[2], KN_F32, &j.b) || j.a.n != in->shape[0] ||
-        j.b.n != in->shape[0] || j.a.len != n / 2 || j.b.len != n / 2)
+        j.b.n != in->shape[0] || j.a.len != n || j.b.len != n)
         return KN_BAD_CALL;
     return cpu_each(c, in->shape[0], in->shape[1] * in->shape[2], rope_units, &j);
 }

@@ -167,7 +167,6 @@ enum kn_status cpu_GATE_VJP(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out[0].n, j.out[0].len * ACT_COST, act_units, &j);
 }
 
-/* A rotation's transpose is the rotation back. */
 static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
@@ -179,8 +178,8 @@ static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
             const float *dy = cpu_row(&j->in[0], i) + h * dh;
             float *dx = cpu_row(&j->out[0], i) + h * dh;
             for (int64_t k = 0; k < half; k++) {
-                dx[k] += dy[k] * c[k] + dy[k + half] * s[k];
-                dx[k + half] += dy[k + half] * c[k] - dy[k] * s[k];
+                dx[k] += dy[k] * c[k] + dy[k + half] * s[k + half];
+                dx[k + half] += dy[k + half] * c[k + half] - dy[k] * s[k];
             }
             for (int64_t k = 2 * half; k < dh; k++)
                 dx[k] += dy[k];
@@ -193,7 +192,35 @@ enum kn_status cpu_ROPE_VJP(struct cpu *c, const struct kn_call *call)
     struct vjp_job j;
     int64_t n = call->p.n_rot;
     if (!vjp_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 || n > call->in[0].shape[2] ||
-        j.in[0].len != j.out[0].len || j.in[1].len != n / 2 || j.in[2].len != n / 2)
+        j.in[0].len != j.out[0].len || j.in[1].len != n || j.in[2].len != n)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len, rope_units, &j);
+}
+
+static void rope_table_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    int64_t dh = j->call->in[0].shape[2], n = j->call->p.n_rot, half = n / 2;
+    for (int64_t i = first; i < end; i++)
+        for (int64_t k = 0; k < n; k++) {
+            const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
+            double dc = 0, ds = 0;
+            for (int64_t h = 0; h < j->call->in[0].shape[1]; h++, dy += dh, x += dh) {
+                dc += (double)dy[k] * (double)x[k];
+                ds += (double)dy[k] * (k < half ? -(double)x[k + half] : (double)x[k - half]);
+            }
+            cpu_row(&j->out[0], i)[k] += (float)dc;
+            cpu_row(&j->out[1], i)[k] += (float)ds;
+        }
+}
+
+enum kn_status cpu_ROPE_TABLE_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    int64_t n = call->p.n_rot;
+    if (!vjp_job(&j, c, call, 2, 2) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 || n > call->in[0].shape[2] ||
+        j.in[0].len != j.in[1].len || j.out[0].len != n || j.out[1].len != n)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.in[0].len * 2, rope_table_units, &j);
 }

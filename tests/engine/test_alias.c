@@ -140,9 +140,7 @@ static bool same_value(const struct alias_value *a, const struct alias_value *b)
 static bool contains(const struct config *cfg, const struct alias_value *v, struct site_ref s)
 {
     for (int i = 0; i < v->n_sites; i++) {
-        enum site_id id = v->site[i].id;
-        if (v->site[i].layer == s.layer &&
-            (id == s.id || (id == SITE_MLP_IN && s.id == (cfg->parallel ? SITE_RESID_PRE : SITE_RESID_MID))))
+        if (v->site[i].layer == s.layer && (v->site[i].id == s.id || site_copied(cfg, v->site[i].id) == s.id))
             return true;
     }
     return false;

@@ -260,7 +260,7 @@ static void messages(void **state)
     refused("x[::-1] = 0", "step below 1 · column 5 · a selection has no direction: 0:8:2 is 0, 2, 4, 6");
     refused("x[2147483648] = 0", "index too large · column 3 · indices are below 2147483648");
     refused("x[-] = 0", "expected a whole number · column 3 · such as 0, 12 or -1");
-    refused("x[position=3] = 0", "unknown axis · column 3 · these are pos head kv_head d_head d_model d_mlp d_vocab one dest src");
+    refused("x[position=3] = 0", "unknown axis · column 3 · these are pos head kv_head d_head d_model d_mlp d_vocab n_rot one dest src");
     refused("x[pos=3, pos=4] = 0", "axis given twice · column 9 · use a set such as {1,4}");
     refused("x[pos=3, 4] = 0", "index without a name after a named one · column 9 · name this one too");
     refused("x[\"Jo] = 0", "unclosed quote · column 3 · end the text with \"");

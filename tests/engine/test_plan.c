@@ -37,12 +37,11 @@ static void every_site_has_its_step(void **state)
             if (!site_exists(&p->cfg, (enum site_id)id) || site_refusal(&p->cfg, (enum site_id)id))
                 continue;
             struct site_ref s = {(enum site_id)id, site_table[id].scope == SCOPE_BLOCK ? 0 : SITE_ROOT};
-            enum site_id source = plan_copied(p, s.id);
             int32_t n, writers = 0, stage = plan_stage_of(p, s);
             const struct step *steps = plan_stage(p, stage, &n);
             assert_true(stage >= 0 && stage < plan_stages(p));
             for (int32_t i = 0; i < n; i++)
-                writers += steps[i].site == source && !steps[i].in_place && steps[i].when != STEP_IF_EDITED;
+                writers += steps[i].site == s.id && !steps[i].in_place && steps[i].when != STEP_IF_EDITED;
             if (id != SITE_TOKENS && writers != 1)
                 fail_msg("%s: %d steps write site %d", models[m], writers, id);
             sites++;

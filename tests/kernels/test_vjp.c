@@ -65,15 +65,31 @@ static void f_gate(const double *x, double *y, const struct kn_call *c)
         y[i] = act(c->p.act, x[i]) * x[R * D + i];
 }
 
-static void f_rope(const double *x, double *y, const struct kn_call *c)
+/* x [R, H, DH], cosines and sines [R, N_ROT] */
+static void rotate(const double *x, const double *co, const double *si, double *y)
 {
     for (int i = 0; i < R * H; i++)
         for (int k = 0; k < DH; k++) {
-            int half = N_ROT / 2, j = k % half;
+            int half = N_ROT / 2, t = i / H * N_ROT + k;
             const double *h = x + i * DH;
-            double co = kt_at(&c->in[1], i / H, j, 0), si = kt_at(&c->in[2], i / H, j, 0);
-            y[i * DH + k] = k >= N_ROT ? h[k] : k < half ? h[k] * co - h[k + half] * si : h[k] * co + h[k - half] * si;
+            y[i * DH + k] = k >= N_ROT ? h[k] : h[k] * co[t] + si[t] * (k < half ? -h[k + half] : h[k - half]);
         }
+}
+
+static void f_rope(const double *x, double *y, const struct kn_call *c)
+{
+    double co[R * N_ROT], si[R * N_ROT];
+    for (int i = 0; i < R * N_ROT; i++)
+        co[i] = kt_at(&c->in[1], i / N_ROT, i % N_ROT, 0), si[i] = kt_at(&c->in[2], i / N_ROT, i % N_ROT, 0);
+    rotate(x, co, si, y);
+}
+
+static void f_rope_table(const double *x, double *y, const struct kn_call *c)
+{
+    double q[R * H * DH];
+    for (int i = 0; i < R * H * DH; i++)
+        q[i] = (double)((const float *)c->in[1].data)[i];
+    rotate(q, x, x + R * N_ROT, y);
 }
 
 static bool hidden(const struct kn_call *c, int d, int s)
@@ -231,8 +247,12 @@ static void test_attention(void **state)
         check(&mix, 2, (const struct kn_view *[]){&pattern, &k}, 2, f_mix);
         struct kn_call rope = {.op = KN_OP_ROPE_VJP, .p = p};
         rope.out[0] = KT(KN_F32, 0, R, H, DH), rope.in[0] = q;
-        rope.in[1] = KT(KN_F32, 0, R, N_ROT / 2), rope.in[2] = KT(KN_F32, 0, R, N_ROT / 2);
+        rope.in[1] = KT(KN_F32, 0, R, N_ROT), rope.in[2] = KT(KN_F32, 0, R, N_ROT);
         check(&rope, 1, (const struct kn_view *[]){&q}, 1, f_rope);
+        struct kn_call table = {.op = KN_OP_ROPE_TABLE_VJP, .p = p};
+        table.out[0] = KT(KN_F32, 0, R, N_ROT), table.out[1] = KT(KN_F32, 0, R, N_ROT);
+        table.in[0] = KT(KN_F32, 0, R, H, DH), table.in[1] = q;
+        check(&table, 2, (const struct kn_view *[]){&rope.in[1], &rope.in[2]}, 2, f_rope_table);
     }
     kt_free();
 }

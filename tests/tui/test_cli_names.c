@@ -63,8 +63,14 @@ static void name_says_what_it_is(void **state)
     js_close(doc);
     doc = RUN_JSON("name", LLAMA, "blocks.1.ln2.hook_out", "--tokens", "1,2,3", "--json");
     assert_true(json_number_at(js_get(js_root(doc), "shape"), 1) == 3.0);
-    assert_true(has_string(js_get(js_root(doc), "read_only"), "model.layers.1.mlp.up_proj.input"));
     assert_false(has_string(js_get(js_root(doc), "read_only"), "model.layers.1.mlp.input"));
+    js_close(doc);
+    doc = RUN_JSON("name", LLAMA, "rotary_emb.hook_cos", "--json");
+    assert_true(has_string(js_get(js_get(js_root(doc), "names"), "hf"), "model.rotary_emb.output[0]"));
+    js_close(doc);
+    doc = RUN_JSON("name", LLAMA, "model.layers.1.mlp.act_fn.output", "--json");
+    assert_true(has_string(js_get(js_root(doc), "sites"), "blocks.1.mlp.act.hook_out"));
+    assert_true(json_bool(js_root(doc), "editable"));
     js_close(doc);
     struct result r = RUN("name", LLAMA, "blocks.1.attn.hook_rot_q");
     assert_int_equal(r.status, 0);
@@ -187,7 +193,7 @@ static void norms_and_edits_by_any_name(void **state)
     double kl = json_number(js_get(js_root(a), "edited"), "kl");
     assert_true(kl > 0 && kl == json_number(js_get(js_root(b), "edited"), "kl"));
     js_close(a), js_close(b);
-    assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-e", "model.layers.0.mlp.act_fn.output = 0"), 1, "cannot be edited");
+    assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-e", "model.rotary_emb.input = 0"), 1, "cannot be edited");
     assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-c", "model.layers.{0..4}.output"), 1, "no layer 2");
 }
 

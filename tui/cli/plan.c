@@ -18,6 +18,7 @@ static const char *operand_name(struct operand o)
     case OPERAND_FLAT:
     case OPERAND_ALL:
     case OPERAND_PREV:
+    case OPERAND_ROOT:
     case OPERAND_REPEAT: return site_table[o.id].name;
     case OPERAND_WEIGHT: return weight_names[o.id];
     case OPERAND_TOKENS: return "tokens";
