@@ -174,11 +174,17 @@ static void put_arguments(struct writer *w, const struct edit *ed, enum edit_val
     char number[32], hi[32];
     switch (kind) {
     case EDIT_FROM:
+    case EDIT_MEAN_REF:
+    case EDIT_RESAMPLE:
         if (plain_name(ed->text[0]))
             put_bytes(w, ed->text[0], strlen(ed->text[0]));
         else
             put_token(w, ed->text[0], (int32_t)strlen(ed->text[0]));
-        if (ed->source_pos != EDIT_SAME_POS)
+        if (kind == EDIT_RESAMPLE)
+            put(w, ", seed=%d", (int)ed->seed);
+        if (kind == EDIT_MEAN_REF && ed->source_pos == EDIT_SAME_POS)
+            put(w, ", pos=same");
+        else if (ed->source_pos != EDIT_SAME_POS && ed->source_pos != EDIT_ALL_POS)
             put(w, ", pos=%d", (int)ed->source_pos);
         return;
     case EDIT_CLAMP:

@@ -13,8 +13,12 @@
 #include "site.h"
 
 struct model;
+struct reference_set;
 
-enum { EDIT_SAME_POS = INT32_MIN }; /* from() without pos= */
+enum {
+    EDIT_SAME_POS = INT32_MIN,     /* from(), resample() without pos=; mean(REF, pos=same) */
+    EDIT_ALL_POS = INT32_MIN + 1   /* mean(REF) without pos= */
+};
 
 enum edit_op { /* EDIT_SET = EDIT_ADD += EDIT_SUB -= EDIT_MUL *= */
 #define EDIT_OP(id, text, help) EDIT_##id,
@@ -64,13 +68,15 @@ struct edit_act {
     enum edit_op op;
     enum edit_value_kind value;
     float number;               /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
-    int32_t source;             /* EDIT_FROM: index into edit_program.sources, else -1 */
-    const char *source_name;    /* EDIT_FROM: that name, else NULL */
-    int32_t source_pos;         /* EDIT_FROM: read this position of the source, negative from its end; or EDIT_SAME_POS */
+    int32_t source;             /* EDIT_FROM, EDIT_RESAMPLE: index into edit_program.sources, else -1 */
+    const char *source_name;    /* EDIT_FROM: that name; of a reference set its name; else NULL */
+    int32_t source_prompt;      /* EDIT_RESAMPLE: which prompt of the set, else -1 */
+    int32_t source_pos;         /* of the source: read this position, negative from its end; EDIT_SAME_POS; EDIT_ALL_POS */
+    const struct reference_set *set; /* EDIT_MEAN_REF, EDIT_RESAMPLE */
     float lo, hi;               /* EDIT_CLAMP */
     float sigma;                /* EDIT_NOISE: element [i, j, k] of a site is the same whatever rows are computed together */
     int32_t seed;
-    const float *vec;           /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT: the values, vec_n of them; the i-th selected */
+    const float *vec;           /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT, EDIT_MEAN_REF (reference_mean.h fills it): vec_n values; the i-th selected */
     int64_t vec_n, vec_stride[SITE_RANK_MAX]; /* element of axis a is i * vec_stride[a] further */
     bool renormalize;           /* hook_pattern: then divide each touched [head, dest] row by its sum */
     int32_t rank;
@@ -90,11 +96,21 @@ struct edit_act {
  *   both              noise() and file(), whatever they hold
  * and then on every act on either site of that layer.  from() and frozen alone never set it.  Without it elements
  * with src > dest are outside every edit: they keep -inf and 0. */
+/* A run that acts read. */
+struct edit_source {
+    const char *name;                /* of a run; with `set`: the set's */
+    const struct reference_set *set; /* NULL for from(RUN) */
+    int32_t prompt;                  /* of the set */
+};
+
 struct edit_program {
     struct edit_act *acts; /* sorted by (stage, site) in list order within a site */
     int32_t n_acts;
-    char **sources;        /* run names used by from() */
+    struct edit_source *sources;
     int32_t n_sources;
+    bool needs_means;      /* acts await reference_means_fill */
+    struct reference_set **sets; /* held, n_sets of them */
+    int32_t n_sets;
     bool needs_base;       /* mean() and frozen read the run without edits */
     void *arena; /* owns all of the above */
 };
@@ -108,6 +124,8 @@ struct edit_context {
      * Returns the length and points *text at bytes that live as long as the context. */
     int32_t (*token_text)(void *user, int32_t pos, const char **text);
     void *user;
+    struct reference_set *const *sets; /* for mean(REF) and resample(REF); the program holds those it uses */
+    int32_t n_sets;
 };
 
 /* Make a list concrete: patterns become sites as site_select says, negative and named indices become
@@ -120,12 +138,14 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
 /* Another reference to the same, immutable program, to be freed like the first.  Never fails. */
 struct edit_program *edit_program_copy(const struct edit_program *p);
 void edit_program_free(struct edit_program *p);
+/* Memory that lives as long as the program; NULL when there is none left. */
+float *edit_program_floats(struct edit_program *p, int64_t n);
 /* Do two acts, perhaps of different programs, change the same elements in the same way?  Sources are
  * compared by name. */
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);
 
 /* Apply one act to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
- * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM, EDIT_FROZEN), or the
+ * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM, EDIT_RESAMPLE, EDIT_FROZEN), or the
  * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
  * elements outside v are left out.  `renormalize` needs all sources of a row in v. */
 void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src);

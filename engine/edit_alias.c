@@ -8,11 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static int32_t axis_value(const struct edit_axis *a, int32_t i)
-{
-    return a->list ? a->list[i] : a->lo + i;
-}
-
 /* The set flags as an axis; a list only where they have gaps. */
 static int axis_of_flags(const bool *flags, int32_t size, struct edit_chunk **chunks, struct edit_axis *out)
 {
@@ -88,7 +83,7 @@ int edit_alias_split(const struct config *cfg, const struct alias_value *v, cons
         n = split_spread(cfg, v, in, parts);
     } else if (n == 0) {
         for (int32_t i = 0; i < in[1].n; i++) {
-            struct alias_at at = alias_map_index(cfg, v, axis_value(&in[1], i));
+            struct alias_at at = alias_map_index(cfg, v, edit_axis_value(&in[1], i));
             flags[at.part * each + (int64_t)at.head * d + at.d] = true;
         }
         for (int s = 0; s < v->n_edits && n >= 0; s++) {

@@ -151,7 +151,7 @@ static float *line_at(const struct kn_view *v, const struct cut *cut, int64_t a,
 
 bool edit_reads_source(enum edit_value_kind v)
 {
-    return v == EDIT_FROM || v == EDIT_MEAN || v == EDIT_FROZEN;
+    return v == EDIT_FROM || v == EDIT_RESAMPLE || v == EDIT_MEAN || v == EDIT_FROZEN;
 }
 
 /* Sources of a row that its destination sees. */
@@ -184,7 +184,7 @@ static int64_t line_length(const struct edit_act *act, const struct cut cut[SITE
 void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src)
 {
     bool reads = edit_reads_source(act->value);
-    assert(!reads || src);
+    assert((!reads || src) && (act->value != EDIT_MEAN_REF || act->vec));
     struct cut cut[SITE_RANK_MAX];
     cut_all(cut, act, v, row0, reads ? src : NULL);
     const float *from = reads ? src->data : act->vec ? act->vec : &act->number;

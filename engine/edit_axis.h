@@ -9,6 +9,22 @@ struct edit_chunk;
 /* Memory that lives as long as the chunk list; NULL when there is none left. */
 void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes);
 
+/* The i-th value of a resolved axis; its least and its greatest. */
+static inline int32_t edit_axis_value(const struct edit_axis *a, int32_t i)
+{
+    return a->list ? a->list[i] : a->lo + i;
+}
+
+static inline int32_t edit_axis_min(const struct edit_axis *a)
+{
+    return edit_axis_value(a, 0);
+}
+
+static inline int32_t edit_axis_max(const struct edit_axis *a)
+{
+    return edit_axis_value(a, a->n - 1);
+}
+
 struct edit_axis_at {
     const struct edit_context *ctx;
     const char *name;   /* of the hook, for messages */

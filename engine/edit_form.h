@@ -46,13 +46,13 @@ struct edit {
     enum edit_value_kind value;
     float number;        /* EDIT_NUMBER, or the factor before a word */
     enum edit_value_kind direction; /* EDIT_PROJECT_OUT: EDIT_DIR or EDIT_FILE */
-    const char *text[2]; /* EDIT_FROM: run; EDIT_DIR: two tokens, NULL for ids; EDIT_FILE: path, tensor */
+    const char *text[2]; /* EDIT_FROM: run; EDIT_MEAN_REF, EDIT_RESAMPLE: set; EDIT_DIR: two tokens, NULL for ids; EDIT_FILE: path, tensor */
     int32_t text_len[2];
     int32_t token[2];    /* EDIT_DIR: ids */
     float lo, hi;        /* EDIT_CLAMP */
     float sigma;         /* EDIT_NOISE */
-    int32_t seed;
-    int32_t source_pos;  /* EDIT_FROM; EDIT_SAME_POS where there is none */
+    int32_t seed;        /* EDIT_NOISE, EDIT_RESAMPLE */
+    int32_t source_pos;  /* see struct edit_act */
     bool renormalize;
     int32_t n_sels;
     struct edit_sel sels[SITE_RANK_MAX];

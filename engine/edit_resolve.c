@@ -4,6 +4,7 @@
  * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
 #include "edit_alias.h"
+#include "edit_reference.h"
 #include "edit_vector.h"
 
 #include <math.h>
@@ -23,6 +24,7 @@ struct resolver {
     struct edit_program *prog;
     struct arena *arena;
     int32_t cap;            /* of prog->acts */
+    int32_t cap_sources;
     int32_t edit;           /* the edit at hand */
     const struct edit *ed;
     struct err *e;
@@ -55,6 +57,7 @@ void edit_program_free(struct edit_program *p)
     struct arena *a = p ? p->arena : NULL;
     if (!a || atomic_fetch_sub(&a->refs, 1) != 1)
         return;
+    edit_reference_free(p);
     for (struct edit_chunk *c = a->chunks, *next; c; c = next) {
         next = c->next;
         free(c);
@@ -62,6 +65,12 @@ void edit_program_free(struct edit_program *p)
     free(p->acts);
     free(p);
     free(a);
+}
+
+float *edit_program_floats(struct edit_program *p, int64_t n)
+{
+    struct arena *a = p->arena;
+    return edit_chunk_alloc(&a->chunks, (size_t)n * sizeof(float));
 }
 
 /* ---- one edit on one hook --------------------------------------------------------------------------- */
@@ -160,10 +169,11 @@ static int check_tokens(struct resolver *r)
     int32_t n = r->ctx->cfg->d_vocab;
     float x = ed->number;
     bool id = ed->value == EDIT_NUMBER && x >= 0.0f && x < (float)n && x == floorf(x);
-    if (ed->op == EDIT_SET && (id || (ed->value == EDIT_FROM && ed->number == 1.0f)))
+    bool other = (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE) && ed->number == 1.0f;
+    if (ed->op == EDIT_SET && (id || other))
         return 0;
     return err_set(r->e, ERR_BAD_INPUT, "hook_tokens holds token ids · "
-                   "give it = ID, a whole number 0..%d, or = from(RUN)", (int)n - 1);
+                   "give it = ID, a whole number 0..%d, = from(RUN) or = resample(REF)", (int)n - 1);
 }
 
 /* Does the number make something visible that the mask hides?  (edit.h, `full`.) */
@@ -186,30 +196,28 @@ static bool unmasks(const struct edit *ed, enum site_id id)
     return id == SITE_PATTERN && ed->value == EDIT_MEAN && !mul;
 }
 
-static int32_t axis_min(const struct edit_axis *a)
-{
-    return a->list ? a->list[0] : a->lo;
-}
-
-static int32_t axis_max(const struct edit_axis *a)
-{
-    return a->list ? a->list[a->n - 1] : a->lo + a->n - 1;
-}
-
-/* The index of a run's name among the sources, added when new; there is room for one per edit. */
-static int source_index(struct resolver *r, int32_t *out)
+/* The index of a source, added when new. */
+static int source_index(struct resolver *r, struct edit_source want, int32_t *out)
 {
     struct edit_program *p = r->prog;
     for (int32_t i = 0; i < p->n_sources; i++)
-        if (strcmp(p->sources[i], r->ed->text[0]) == 0) {
+        if (strcmp(p->sources[i].name, want.name) == 0 && p->sources[i].set == want.set && p->sources[i].prompt == want.prompt) {
             *out = i;
             return 0;
         }
-    size_t size = strlen(r->ed->text[0]) + 1;
+    size_t size = strlen(want.name) + 1;
     char *name = edit_chunk_alloc(&r->arena->chunks, size);
-    if (!name)
+    bool full = p->n_sources == r->cap_sources;
+    struct edit_source *more = full ? edit_chunk_alloc(&r->arena->chunks, (size_t)(2 * r->cap_sources + 1) * sizeof *more) : p->sources;
+    if (!name || !more)
         return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
-    p->sources[p->n_sources] = memcpy(name, r->ed->text[0], size);
+    if (full) {
+        memcpy(more, p->sources, (size_t)p->n_sources * sizeof *more);
+        p->sources = more;
+        r->cap_sources = 2 * r->cap_sources + 1;
+    }
+    want.name = memcpy(name, want.name, size);
+    p->sources[p->n_sources] = want;
     *out = p->n_sources++;
     return 0;
 }
@@ -252,26 +260,31 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
     char name[LIMIT_NAME];
     if (ed->renormalize && site.id != SITE_PATTERN)
         return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has", site_name(site, name));
-    struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
+    struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1, .source_prompt = -1,
                            .source_pos = ed->source_pos, .lo = ed->lo, .hi = ed->hi, .sigma = ed->sigma, .seed = ed->seed,
                            .renormalize = ed->renormalize,
                            .rank = site_table[site.id].rank, .edit = r->edit};
     memcpy(act.axis, axis, sizeof act.axis);
-    if (ed->value == EDIT_FROM) {
-        int rc = source_index(r, &act.source);
-        if (rc)
+    struct edit_source source = {ed->text[0], NULL, -1};
+    int rc = edit_reference_resolve(r->prog, &act, ed, r->ctx, &r->arena->chunks, r->e);
+    if (rc)
+        return rc;
+    if (ed->value == EDIT_RESAMPLE)
+        source = (struct edit_source){ed->text[0], act.set, act.source_prompt};
+    if (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE) {
+        if ((rc = source_index(r, source, &act.source)))
             return rc;
-        act.source_name = r->prog->sources[act.source];
+        act.source_name = r->prog->sources[act.source].name;
         if (ed->source_pos != EDIT_SAME_POS && (site.id == SITE_ATTN_SCORES || site.id == SITE_PATTERN))
-            return err_set(r->e, ERR_BAD_INPUT, "from(RUN, pos=N) · %s has two positions, dest and src · leave pos out",
-                           site_name(site, name));
+            return err_set(r->e, ERR_BAD_INPUT, "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
+                           edit_value_words[ed->value].word, site_name(site, name));
     }
-    int rc = brings_vector(r, &act);
+    rc = brings_vector(r, &act);
     if (rc)
         return rc;
     r->prog->needs_base |= ed->value == EDIT_MEAN || ed->value == EDIT_FROZEN;
-    act.full = unmasks(ed, site.id) && axis_max(&act.axis[2]) > axis_min(&act.axis[1]);
-    act.row_min = axis_min(&act.axis[site_row_axis(site.id)]);
+    act.full = unmasks(ed, site.id) && edit_axis_max(&act.axis[2]) > edit_axis_min(&act.axis[1]);
+    act.row_min = edit_axis_min(&act.axis[site_row_axis(site.id)]);
     return add_act(r, &act);
 }
 
@@ -366,8 +379,8 @@ static int by_stage(const void *a, const void *b)
         return x->edit < y->edit ? -1 : 1;
     /* parts of one edit are disjoint; any order will do, but the same every time */
     for (int i = 1; i < SITE_RANK_MAX; i++)
-        if (axis_min(&x->axis[i]) != axis_min(&y->axis[i]))
-            return axis_min(&x->axis[i]) < axis_min(&y->axis[i]) ? -1 : 1;
+        if (edit_axis_min(&x->axis[i]) != edit_axis_min(&y->axis[i]))
+            return edit_axis_min(&x->axis[i]) < edit_axis_min(&y->axis[i]) ? -1 : 1;
     return 0;
 }
 
@@ -396,7 +409,7 @@ static struct edit_program *program_new(int32_t n_edits)
 {
     struct edit_program *p = calloc(1, sizeof *p);
     struct arena *a = calloc(1, sizeof *a);
-    char **sources = a ? edit_chunk_alloc(&a->chunks, ((size_t)n_edits + 1) * sizeof *sources) : NULL;
+    struct edit_source *sources = a ? edit_chunk_alloc(&a->chunks, ((size_t)n_edits + 1) * sizeof *sources) : NULL;
     if (!p || !sources) {
         free(p);
         free(a ? a->chunks : NULL);
@@ -419,7 +432,7 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         return err_set(e, ERR_BAD_INPUT, "edits on an empty prompt · give it a token");
     struct edit_program *p = program_new(n);
     int rc = p ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
-    struct resolver r = {.ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .e = e};
+    struct resolver r = {.ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .cap_sources = n + 1, .e = e};
     for (int32_t i = 0; i < n && !rc; i++) {
         if (on && !on[i])
             continue;
@@ -456,7 +469,8 @@ bool edit_act_equal(const struct edit_act *a, const struct edit_act *b)
         a->vec_n != b->vec_n || memcmp(a->vec_stride, b->vec_stride, sizeof a->vec_stride) != 0 ||
         (a->vec_n && memcmp(a->vec, b->vec, (size_t)a->vec_n * sizeof *a->vec) != 0))
         return false;
-    if (a->value == EDIT_FROM && strcmp(a->source_name, b->source_name) != 0)
+    if ((a->value == EDIT_FROM || a->value == EDIT_RESAMPLE) &&
+        (strcmp(a->source_name, b->source_name) != 0 || a->source_prompt != b->source_prompt))
         return false;
     for (int i = 0; i < a->rank; i++)
         if (!axis_equal(&a->axis[i], &b->axis[i]))

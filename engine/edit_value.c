@@ -43,17 +43,21 @@ static int fail_word(struct scan *s, const char *at, size_t n)
     return scan_fail_at(s, at, what, value_forms(forms));
 }
 
-/* RUN: a plain name or a quoted one. */
-static int parse_run(struct scan *s)
+/* The name of a run or a reference set: plain or quoted. */
+static int parse_source_name(struct scan *s)
 {
+    const char *what = s->ed->value == EDIT_FROM ? "run" : "reference set", *form = edit_value_words[s->ed->value].form;
+    char message[60];
     scan_blanks(s);
     const char *at = s->p;
     if (*at == '"') {
         int32_t len;
         if (scan_quoted(s, &s->ed->text[0], &len))
             return ERR_BAD_INPUT;
-        if (strlen(s->ed->text[0]) != (size_t)len)
-            return scan_fail_at(s, at, "zero byte in a run's name", "as in from(corrupt)");
+        if (strlen(s->ed->text[0]) != (size_t)len) {
+            snprintf(message, sizeof message, "zero byte in the name of a %s", what);
+            return scan_fail_at(s, at, message, form);
+        }
     } else {
         size_t n = 0;
         while (scan_is_word(at[n]) || at[n] == '.' || at[n] == '-')
@@ -64,17 +68,45 @@ static int parse_run(struct scan *s)
         s->bytes += n + 1;
         s->p += n;
     }
-    if (!*s->ed->text[0])
-        return scan_fail_at(s, at, "expected the name of a run", "as in from(corrupt)");
-    if (!scan_take(s, ","))
+    snprintf(message, sizeof message, "expected the name of a %s", what);
+    return *s->ed->text[0] ? 0 : scan_fail_at(s, at, message, form);
+}
+
+static int parse_pos(struct scan *s)
+{
+    bool mean = s->ed->value == EDIT_MEAN_REF;
+    scan_blanks(s);
+    const char *at = s->p;
+    if (mean && scan_take(s, "same")) {
+        s->ed->source_pos = EDIT_SAME_POS;
         return 0;
-    if (!scan_take(s, "pos") || !scan_take(s, "="))
-        return scan_fail(s, "expected pos=", "as in from(corrupt, pos=-1)");
+    }
     if (scan_take(s, "end")) {
         s->ed->source_pos = -1;
         return 0;
     }
+    if (mean && !scan_is_digit(*at) && *at != '-' && *at != '+')
+        return scan_fail(s, "expected a position", "a whole number, end, or same");
     return scan_int(s, &s->ed->source_pos);
+}
+
+/* RUN or REF, then pos= and (resample) seed= in any order. */
+static int parse_source(struct scan *s)
+{
+    bool seeded = s->ed->value == EDIT_RESAMPLE;
+    s->ed->source_pos = s->ed->value == EDIT_MEAN_REF ? EDIT_ALL_POS : EDIT_SAME_POS;
+    if (parse_source_name(s))
+        return ERR_BAD_INPUT;
+    for (int given = 0; scan_take(s, ",");) {
+        bool seed = seeded && !(given & 1) && scan_take(s, "seed");
+        if ((!seed && ((given & 2) || !scan_take(s, "pos"))) || !scan_take(s, "="))
+            return scan_fail(s, seeded ? "expected seed= or pos=" : "expected pos=", seeded ? "as in resample(ref, seed=7, pos=-1)" :
+                             s->ed->value == EDIT_MEAN_REF ? "as in mean(ref, pos=same)" : "as in from(corrupt, pos=-1)");
+        if (seed ? scan_int(s, &s->ed->seed) : parse_pos(s))
+            return ERR_BAD_INPUT;
+        given |= seed ? 1 : 2;
+    }
+    return 0;
 }
 
 /* A number that stands as an argument. */
@@ -174,7 +206,7 @@ static int parse_direction(struct scan *s)
 static int parse_arguments(struct scan *s)
 {
     switch (s->ed->value) {
-    case EDIT_FROM: return parse_run(s);
+    case EDIT_FROM: case EDIT_MEAN_REF: case EDIT_RESAMPLE: return parse_source(s);
     case EDIT_CLAMP: return parse_clamp(s);
     case EDIT_NOISE: return parse_noise(s);
     case EDIT_DIR: return parse_dir(s);
@@ -209,11 +241,13 @@ static int parse_word(struct scan *s, bool factor)
         return 0;
     if (!scan_take(s, "("))
         return scan_fail(s, "expected (", edit_value_words[kind].form);
+    if (kind == EDIT_MEAN && scan_take(s, ")"))
+        return 0;
+    if (kind == EDIT_MEAN)
+        s->ed->value = EDIT_MEAN_REF;
     if (parse_arguments(s))
         return ERR_BAD_INPUT;
-    if (scan_take(s, ")"))
-        return 0;
-    return kind == EDIT_MEAN ? fail_word(s, at, n) : scan_fail(s, "expected )", edit_value_words[kind].form);
+    return scan_take(s, ")") ? 0 : scan_fail(s, "expected )", edit_value_words[s->ed->value].form);
 }
 
 static int parse_value(struct scan *s)

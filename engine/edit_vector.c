@@ -11,11 +11,6 @@
 #include "named_weight.h"
 #include "safetensors.h"
 
-static int32_t axis_value(const struct edit_axis *a, int32_t i)
-{
-    return a->list ? a->list[i] : a->lo + i;
-}
-
 static int token_of(const struct edit *ed, int k, const struct model *m, int32_t *id, struct err *e)
 {
     if (ed->text[k]) {
@@ -148,7 +143,7 @@ static int read_direction(struct edit_act *act, const struct edit *ed, const str
     if (rc)
         return rc;
     for (int32_t i = 0; i < last->n; i++)
-        d[i] = d[axis_value(last, i)]; /* ascending: never behind what was written */
+        d[i] = d[edit_axis_value(last, i)]; /* ascending: never behind what was written */
     for (int i = 0; i < act->rank; i++)
         act->vec_stride[i] = i == act->rank - 1;
     act->vec = d;

@@ -21,6 +21,10 @@ enum {
     LIMIT_TOKEN_BYTES = 1 << 12,   /* bytes of one added token */
     LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
     LIMIT_TENSORS = 1 << 18,
+    LIMIT_REFERENCE_BYTES = 1 << 27,   /* of the file of a reference set */
+    LIMIT_REFERENCE_PROMPTS = 1 << 18,
+    LIMIT_REFERENCE_TOKENS = 1 << 24,  /* of all its prompts */
+    LIMIT_MEAN_BYTES = 1 << 28,        /* of one hook's mean over a reference set */
     LIMIT_STACK_BYTES = 1 << 30,   /* of one stack of residual components */
     LIMIT_SHARDS = 4096
 };

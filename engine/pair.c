@@ -4,13 +4,16 @@
 #include "pair.h"
 
 #include "callback.h"
+#include "reference.h"
+#include "reference_mean.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-/* A further prompt's run. */
+/* A further prompt's run, or one that takes turns for the prompts that resample() draws: one that is new to a run of
+ * another prompt must change its version, not be another run at the same address. */
 struct source {
-    char *name;
+    char *name; /* NULL: for resample() */
     struct run *run;
 };
 
@@ -21,6 +24,7 @@ struct pair {
     bool edited, called;
     struct source *sources;
     int32_t n_sources;
+    struct reference_means *means;
     struct edit_program *program; /* what the fork was last synced to, or is on its way to */
     int32_t *changed[FACE_COUNT]; /* [stages] */
     int32_t *cone;                /* [stages] */
@@ -51,6 +55,8 @@ int pair_open(struct pair **out, const struct model *m, size_t cache_bytes, stru
         if (!p->run[f])
             goto fail;
     }
+    if (!(p->means = reference_means_open(m, e)))
+        goto fail;
     *out = p;
     return 0;
 fail:
@@ -70,6 +76,7 @@ void pair_close(struct pair *p)
     }
     free(p->sources);
     edit_program_free(p->program);
+    reference_means_close(p->means);
     free(p->cone);
     free(p);
 }
@@ -127,7 +134,8 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out, struct err *e)
 {
     struct text_source src = {p->m->tok, t->tokens};
-    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .model = p->m, .token_text = token_text, .user = &src};
+    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .model = p->m, .token_text = token_text, .user = &src,
+                               .sets = t->sets, .n_sets = t->n_sets};
     bool *on = NULL;
     if (!t->on && t->n_edits) {
         on = malloc((size_t)t->n_edits * sizeof *on);
@@ -140,10 +148,11 @@ static int resolve(struct pair *p, const struct pair_target *t, struct edit_prog
     return err;
 }
 
-static struct source *source_find(const struct pair *p, const char *name)
+/* name NULL: the one for resample() after `skip` others. */
+static struct source *source_find(const struct pair *p, const char *name, int32_t skip)
 {
     for (int32_t i = 0; i < p->n_sources; i++)
-        if (!strcmp(p->sources[i].name, name))
+        if (!name == !p->sources[i].name && (name ? !strcmp(p->sources[i].name, name) : skip-- == 0))
             return &p->sources[i];
     return NULL;
 }
@@ -161,9 +170,9 @@ static int check_sources(const struct pair_target *t, const struct edit_program 
 {
     for (int32_t i = 0; i < prog->n_acts; i++) {
         const struct edit_act *a = &prog->acts[i];
-        if (a->value != EDIT_FROM || !strcmp(prog->sources[a->source], "base"))
+        if (a->value != EDIT_FROM || !strcmp(a->source_name, "base"))
             continue;
-        const char *name = prog->sources[a->source];
+        const char *name = a->source_name;
         const struct pair_prompt *s = prompt_find(t, name);
         if (!s && t->n_prompts)
             return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · runs: base, %s%s", name,
@@ -176,19 +185,19 @@ static int check_sources(const struct pair_target *t, const struct edit_program 
 }
 
 /* The run of a further prompt, created when first asked for. */
-static struct source *source_make(struct pair *p, const char *name, struct err *e)
+static struct source *source_make(struct pair *p, const char *name, int32_t skip, struct err *e)
 {
-    struct source *s = source_find(p, name);
+    struct source *s = source_find(p, name, skip);
     if (s)
         return s;
     /* Sources get a fifth of the budget, so that four of them are within it whatever their number. */
     struct run_options opt = {.cache_bytes = p->cache_bytes / 20};
     struct source *more = realloc(p->sources, (size_t)(p->n_sources + 1) * sizeof *more);
-    char *copy = strdup(name);
+    char *copy = name ? strdup(name) : NULL;
     struct run *run = NULL;
     if (more)
         p->sources = more;
-    if (more && copy)
+    if (more && !name == !copy)
         run = run_create(p->m, NULL, &opt, e);
     else
         memory_out(e);
@@ -205,19 +214,23 @@ static struct source *source_make(struct pair *p, const char *name, struct err *
 static int sync_sources(struct pair *p, const struct pair_target *t, const struct edit_program *prog,
                         struct run **runs, bool *stale, struct err *e)
 {
+    int32_t drawn = 0;
     for (int32_t i = 0; i < prog->n_sources; i++) {
-        const struct pair_prompt *want = prompt_find(t, prog->sources[i]);
+        const struct edit_source *from = &prog->sources[i];
         runs[i] = p->run[FACE_BASE];
-        if (!strcmp(prog->sources[i], "base"))
+        if (!from->set && !strcmp(from->name, "base"))
             continue;
-        struct source *s = source_make(p, prog->sources[i], e);
+        const struct pair_prompt *prompt = from->set ? NULL : prompt_find(t, from->name);
+        const int64_t *start = from->set ? from->set->start + from->prompt : NULL;
+        const int32_t *tokens = start ? from->set->tokens + start[0] : prompt->tokens;
+        int32_t n = start ? (int32_t)(start[1] - start[0]) : prompt->n;
+        struct source *s = source_make(p, from->set ? NULL : from->name, from->set ? drawn++ : 0, e);
         if (!s)
             return e ? e->code : ERR_SYSTEM;
         runs[i] = s->run;
-        if (run_length(s->run) != want->n ||
-            first_difference(run_tokens(s->run), want->n, want->tokens, want->n) < want->n)
+        if (run_length(s->run) != n || first_difference(run_tokens(s->run), n, tokens, n) < n)
             *stale = true;
-        int err = run_sync(s->run, want->tokens, want->n, NULL, NULL, NULL, e);
+        int err = run_sync(s->run, tokens, n, NULL, NULL, NULL, e);
         if (err)
             return err;
     }
@@ -245,6 +258,8 @@ static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_pr
     int err = run_sync(base, t->tokens, t->n, NULL, NULL, cost, e);
     if (!err && p->edited)
         err = sync_sources(p, t, prog, runs, &stale, e);
+    if (!err && prog->needs_means)
+        err = reference_means_fill(p->means, prog, e);
     if (p->edited) {
         /* Marked on failure too: whatever happens next, derived figures are not trusted too long. */
         mark_programs(p, p->changed[FACE_EDITED], p->program, prog, stale || err);

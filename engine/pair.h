@@ -9,6 +9,7 @@
 #include "run.h"
 
 struct callbacks;
+struct reference_set;
 
 enum face { FACE_BASE, FACE_EDITED, FACE_COUNT };
 
@@ -27,6 +28,8 @@ struct pair_target {
     int32_t n_edits;
     const struct pair_prompt *prompts;
     int32_t n_prompts;
+    struct reference_set *const *sets; /* for mean(REF) and resample(REF) */
+    int32_t n_sets;
 };
 
 struct pair;

@@ -128,7 +128,7 @@ static bool act_same(const struct run *r, int32_t i, const struct old_acts *o, i
     const struct edit_act *a = &r->acts[i], *b = &o->acts[j];
     if (!edit_act_equal(a, b) || r->source_version[i] != o->version[j])
         return false;
-    return a->value != EDIT_FROM || r->sources[a->source] == o->sources[b->source];
+    return a->source < 0 || r->sources[a->source] == o->sources[b->source];
 }
 
 /* Dirty what differs between the old and the new acts of every site.  Order matters on one site only. */

@@ -42,26 +42,32 @@ static void act_rows(const struct edit_act *a, int32_t *lo, int32_t *hi)
     *hi = x->n == 0 ? 0 : x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
 }
 
+static bool reads_source(const struct edit_act *a)
+{
+    return a->value == EDIT_FROM || a->value == EDIT_RESAMPLE;
+}
+
 /* A value read from another run must exist there, position for position. */
-static int source_check(const struct run *r, const struct edit_act *a, const char *name, const struct run *src, struct err *e)
+static int source_check(const struct run *r, const struct edit_act *a, const struct run *src, struct err *e)
 {
     int32_t n = 0, lo, pos = a->source_pos;
+    const char *name = a->source_name, *word = edit_value_words[a->value].word;
     act_rows(a, &lo, &n);
     if (pos != EDIT_SAME_POS)
         n = pos < 0 ? -pos : pos + 1; /* how long it must be */
     for (int i = 0; i < a->rank; i++)
-        if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n) {
+        if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n && a->full) { /* else none later than dest is read */
             const struct edit_axis *x = &a->axis[i];
             int32_t end = x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
             n = end > n ? end : n;
         }
     if (!src || src->dirty_order != ORDER_NONE)
-        return err_set(e, ERR_BAD_INPUT, "from(%s) · there is no run of that name · name one with its prompt first", name);
+        return err_set(e, ERR_BAD_INPUT, "%s(%s) · there is no run of that name · name one with its prompt first", word, name);
     if (src == r)
-        return err_set(e, ERR_BAD_INPUT, "from(%s) · a run cannot read itself", name);
+        return err_set(e, ERR_BAD_INPUT, "%s(%s) · a run cannot read itself", word, name);
     if (n > src->n) {
         char site[LIMIT_NAME];
-        return err_set(e, ERR_BAD_INPUT, "from(%s) · %s · position %d is asked for, that run has 0..%d", name,
+        return err_set(e, ERR_BAD_INPUT, "%s(%s) · %s · position %d is asked for, that run has 0..%d", word, name,
                        site_name(a->site, site), n - 1, src->n - 1);
     }
     return 0;
@@ -101,8 +107,8 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         char name[LIMIT_NAME];
         if (act_stage(r, a) < r->start)
             rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", site_name(a->site, name), r->start - 1);
-        else if (a->value == EDIT_FROM)
-            rc = source_check(r, a, prog->sources[a->source], sources ? sources[a->source] : NULL, e);
+        else if (reads_source(a))
+            rc = source_check(r, a, sources ? sources[a->source] : NULL, e);
         else if (reads_base(a) && !r->base)
             rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read", edit_value_words[a->value].form);
     }
@@ -117,7 +123,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         int32_t *at = &first[run_slot(act_stage(r, &acts[i]), acts[i].site.id)];
         if (*at < 0)
             *at = i;
-        if (acts[i].value == EDIT_FROM)
+        if (reads_source(&acts[i]))
             version[i] = sources[acts[i].source]->version;
         else if (reads_base(&acts[i]))
             version[i] = r->base->version;
@@ -187,7 +193,7 @@ int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view 
     if (lo >= hi)
         return 0;
     struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = { 0 };
-    int rc = a->value == EDIT_FROM ? source_view(r->sources[a->source], a, lo, hi, &src, e)
+    int rc = reads_source(a) ? source_view(r->sources[a->source], a, lo, hi, &src, e)
            : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
            : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
     if (!rc)

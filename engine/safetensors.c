@@ -321,6 +321,18 @@ bool safetensors_changed(const struct safetensors *st, const char **file)
     return false;
 }
 
+uint64_t safetensors_stamp(const struct safetensors *st)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a over numbers */
+    for (size_t i = 0; i < st->n_shards; i++) {
+        const struct stat *s = &st->shard[i].id;
+        const uint64_t parts[] = { (uint64_t)s->st_size, (uint64_t)s->st_mtim.tv_sec, (uint64_t)s->st_mtim.tv_nsec, s->st_ino, s->st_dev };
+        for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
+            h = (h ^ parts[k]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
 void safetensors_prefetch(const struct st_tensor *t)
 {
     uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);

@@ -70,6 +70,8 @@ uint64_t safetensors_copied(const struct safetensors *st);
 /* Size, mtime, device or inode of any mapped file differs from when it was opened (a stat per shard).
  * The name of the first such file goes to *file (may be NULL); owned by st. */
 bool safetensors_changed(const struct safetensors *st, const char **file);
+/* A number that changes with the size, mtime, device or inode of any mapped file. */
+uint64_t safetensors_stamp(const struct safetensors *st);
 /* Tell the kernel that this tensor will be read soon (it returns at once). */
 void safetensors_prefetch(const struct st_tensor *t);
 

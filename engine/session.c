@@ -108,7 +108,7 @@ static int compute(struct job *j, struct err *e)
     struct session *s = j->s;
     const struct session_want *w = j->want;
     struct pair_target t = {.tokens = w->tokens, .n = w->n, .edits = w->edits, .on = w->on, .n_edits = w->n_edits,
-                            .prompts = w->prompts, .n_prompts = w->n_prompts};
+                            .prompts = w->prompts, .n_prompts = w->n_prompts, .sets = w->sets, .n_sets = w->n_sets};
     struct run_cost cost = {0};
     bool over;
     int err = model_check_tokens(s->m, w->tokens, w->n, &over, e);

@@ -24,6 +24,8 @@ struct session_want {
     int32_t n_edits;
     const struct pair_prompt *prompts;
     int32_t n_prompts;
+    struct reference_set *const *sets;
+    int32_t n_sets;
     int32_t target;          /* token of the lens and of the rank; -1 = none */
     int32_t pair[2];         /* logit difference pair[0] - pair[1] at the last position; -1 = none */
     bool lens;               /* grid: lens cells of rows [row0, row1), all columns */

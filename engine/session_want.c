@@ -1,6 +1,8 @@
 /* session_want.c - deep copies of requests (see session_want.h). */
 #include "session_want.h"
 
+#include "reference.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,8 +77,13 @@ struct session_want *session_want_copy(const struct session_want *from, const st
     w->n_edits = edits ? from->n_edits : 0;
     w->prompts = copy_prompts(from->prompts, from->n_prompts);
     w->n_prompts = w->prompts ? from->n_prompts : 0;
+    struct reference_set **sets = calloc((size_t)from->n_sets + 1, sizeof(struct reference_set *));
+    for (int32_t i = 0; i < from->n_sets && sets; i++)
+        sets[i] = reference_hold(from->sets[i]);
+    w->sets = sets;
+    w->n_sets = sets ? from->n_sets : 0;
     w->stats = copy_array(from->stats, from->n_stats, sizeof *from->stats);
-    if (w->tokens && edits && on && w->prompts && w->stats) {
+    if (w->tokens && edits && on && w->prompts && sets && w->stats) {
         clip(w, cfg);
         return w;
     }
@@ -94,6 +101,9 @@ void session_want_free(struct session_want *w)
         free((void *)(uintptr_t)w->prompts[i].name);
         free((void *)(uintptr_t)w->prompts[i].tokens);
     }
+    for (int32_t i = 0; i < w->n_sets; i++)
+        reference_free(w->sets[i]);
+    free((void *)(uintptr_t)w->sets);
     free((void *)(uintptr_t)w->edits);
     free((void *)(uintptr_t)w->on);
     free((void *)(uintptr_t)w->tokens);

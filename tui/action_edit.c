@@ -16,10 +16,16 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
     return (int32_t)len;
 }
 
+static struct edit_context context_of(struct app *a)
+{
+    return (struct edit_context){.cfg = &a->m->cfg, .n_pos = a->n, .model = a->m, .token_text = token_text, .user = a,
+                                 .sets = a->sets, .n_sets = a->n_sets};
+}
+
 void app_resolve(struct app *a)
 {
     struct err ignored;
-    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .model = a->m, .token_text = token_text, .user = a};
+    struct edit_context ctx = context_of(a);
     if (a->program)
         edit_program_free(a->program);
     a->program = NULL;
@@ -37,7 +43,7 @@ static int edit_check(struct app *a, const char *text, struct err *e)
         return r;
     bool on = true;
     struct edit_program *prog = NULL;
-    struct edit_context ctx = {.cfg = &a->m->cfg, .n_pos = a->n, .model = a->m, .token_text = token_text, .user = a};
+    struct edit_context ctx = context_of(a);
     r = edit_resolve(&prog, &ed, &on, 1, &ctx, e);
     if (r == 0)
         edit_program_free(prog);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "reference.h"
 #include "run.h"
 
 const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "entropy", "rank"};
@@ -107,6 +108,8 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
         r = sites_open(a, e);
     if (r == 0)
         r = prompt_open(a, o, e);
+    for (int i = 0; r == 0 && i < o->n_refs; i++)
+        r = app_set_reference(a, o->refs[i], NULL, e);
     for (int i = 0; r == 0 && i < o->n_edits; i++)
         r = edit_list_add(&a->edits, o->edits[i], e);
     if (r == 0 && o->other && !app_set_other(a, o->other))
@@ -145,6 +148,9 @@ void app_free(struct app *a)
         line_history_free(&a->history[i]);
     line_free(&a->line);
     bytes_free(&a->copied);
+    for (int i = 0; i < a->n_sets; i++)
+        reference_free(a->sets[i]);
+    free(a->sets);
     free(a->sites);
     free(a->observed);
     free(a->prompt);
@@ -372,7 +378,7 @@ void app_want(struct app *a, struct session_want *w)
     *w = (struct session_want){
         .tokens = a->tokens, .n = a->n, .edits = a->edits.edit, .on = a->edits.on, .n_edits = a->edits.n,
         .target = app_target(a), .pair = {a->pair[0], a->pair[1]}, .cell_column = -1, .attn_layer = -1,
-        .tensor = {SITE_COUNT, SITE_ROOT}};
+        .tensor = {SITE_COUNT, SITE_ROOT}, .sets = a->sets, .n_sets = a->n_sets};
     if (a->other_tokens) {
         other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
         w->prompts = &other;

@@ -61,6 +61,8 @@ struct app_options {
     int bos;                       /* as model_tokens */
     const char *const *edits;
     int n_edits;
+    const char *const *refs;       /* reference sets, NAME=FILE */
+    int n_refs;
     int32_t pair[2];               /* -1 = the two likeliest at the end of the base run */
     const char *other;             /* the other prompt, NULL = none */
     struct keymap *keymap;         /* borrowed */
@@ -95,6 +97,8 @@ struct app {
     char *prompt, *other;
     int32_t *tokens, n;
     int32_t *other_tokens, n_other;
+    struct reference_set **sets;
+    int n_sets;
     struct edit_list edits;
     struct edit_program *program;  /* the edits that are on, resolved; NULL if they do not fit the prompt */
     int32_t pair[2], target;       /* target -1: pair[0] */
@@ -171,6 +175,8 @@ bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text, bool quiet);
 bool app_set_other(struct app *a, const char *text);
+/* A reference set from a file, NAME=FILE or FILE: new, or instead of the one of that name.  *at (may be NULL): its place. */
+int app_set_reference(struct app *a, const char *arg, int *at, struct err *e);
 /* A token as typed: "quoted", or a word that is tried with a leading space first.  -1 with a message. */
 int32_t app_token(struct app *a, const char *text, size_t len);
 /* Typing. */

@@ -21,7 +21,7 @@ static struct edit_program *resolved(const char *text)
 {
     struct edit *ed = NULL;
     struct edit_program *p = NULL;
-    struct edit_context ctx = {&model, N_POS, NULL, NULL, NULL};
+    struct edit_context ctx = {.cfg = &model, .n_pos = N_POS};
     struct err e;
     if (edit_parse(&ed, text, &e) || edit_resolve(&p, &ed, NULL, 1, &ctx, &e))
         fail_msg("%s: %s", text, e.text);

@@ -30,7 +30,7 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 
 static struct edit_context context(const struct config *cfg)
 {
-    return (struct edit_context){cfg, N_POS, NULL, token_text, (void *)(uintptr_t)prompt};
+    return (struct edit_context){.cfg = cfg, .n_pos = N_POS, .token_text = token_text, .user = (void *)(uintptr_t)prompt};
 }
 
 static int resolve(struct edit_program **out, const struct config *cfg, const char *const *texts, int n, struct err *e)
@@ -173,7 +173,7 @@ static void messages(void **state)
                                              "hook_tokens *= 1", "hook_tokens = 2 * from(a)"};
     for (size_t i = 0; i < sizeof bad_tokens / sizeof *bad_tokens; i++) {
         char line[300];
-        snprintf(line, sizeof line, "%s · hook_tokens holds token ids · give it = ID, a whole number 0..100, or = from(RUN)",
+        snprintf(line, sizeof line, "%s · hook_tokens holds token ids · give it = ID, a whole number 0..100, = from(RUN) or = resample(REF)",
                  bad_tokens[i]);
         refused(&gpt2, bad_tokens[i], line);
     }
@@ -211,11 +211,11 @@ static void order_of_acts(void **state)
         assert_int_equal(p->acts[i].edit, want[i].edit);
         assert_int_equal(p->acts[i].source, want[i].source);
         if (want[i].source >= 0)
-            assert_ptr_equal(p->acts[i].source_name, p->sources[want[i].source]);
+            assert_ptr_equal(p->acts[i].source_name, p->sources[want[i].source].name);
     }
     assert_int_equal(p->n_sources, 2);
-    assert_string_equal(p->sources[0], "b");
-    assert_string_equal(p->sources[1], "a");
+    assert_string_equal(p->sources[0].name, "b");
+    assert_string_equal(p->sources[1].name, "a");
     assert_false(p->needs_base);
     struct edit_program *copy = edit_program_copy(p);
     edit_program_free(p);
@@ -406,7 +406,7 @@ static void bounds(void **state)
         edit_free(edits[i]);
 
     /* the longest prompt and the widest axis */
-    ctx = (struct edit_context){&gpt2, LIMIT_TOKENS, NULL, NULL, NULL};
+    ctx = (struct edit_context){.cfg = &gpt2, .n_pos = LIMIT_TOKENS};
     assert_int_equal(edit_parse(&edits[0], "hook_embed[{0,-1}] = 0", &e), 0);
     assert_int_equal(edit_resolve(&p, edits, NULL, 1, &ctx, &e), 0);
     assert_int_equal(p->acts[0].axis[0].list[1], LIMIT_TOKENS - 1);

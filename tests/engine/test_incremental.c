@@ -159,7 +159,7 @@ static void test_random_walk(void **state)
             struct edit_program *p = fixture_program(f.m, n, texts, count);
             struct run *src[2] = { 0 };
             for (int32_t i = 0; i < p->n_sources; i++)
-                src[i] = strcmp(p->sources[i], "base") ? other : base;
+                src[i] = strcmp(p->sources[i].name, "base") ? other : base;
             sync_ok(base, tokens, n, NULL, NULL, NULL);
             sync_ok(fork, NULL, 0, p, src, NULL);
             struct run *base2 = run_new(f.m, NULL, SIZE_MAX / 2), *fork2 = run_new(f.m, base2, SIZE_MAX / 2);

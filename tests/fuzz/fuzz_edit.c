@@ -6,6 +6,7 @@
 
 #include "arch.h"
 #include "edit.h"
+#include "reference.h"
 
 enum { N_POS = 5, LINES_MAX = 8, APPLIED_MAX = 64 };
 
@@ -17,6 +18,8 @@ static const struct config models[] = {
     {.n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .d_model = 2, .d_head = 2, .d_mlp = 3, .d_vocab = 5, .n_ctx = 8,
      .pos = POS_ROTARY, .parallel = true},
 };
+
+static struct reference_set *set; /* "ref": prompts of 2 and 5 tokens */
 
 static void must(int holds, const char *what)
 {
@@ -89,7 +92,7 @@ static void apply(const struct config *cfg, const struct edit_act *act)
 
 static void resolve(const struct config *cfg, struct edit *const *edits, int32_t n)
 {
-    struct edit_context ctx = {cfg, N_POS, NULL, token_text, NULL};
+    struct edit_context ctx = {.cfg = cfg, .n_pos = N_POS, .token_text = token_text, .sets = &set, .n_sets = 1};
     struct edit_program *p;
     struct err e = {0, ""};
     if (edit_resolve(&p, edits, NULL, n, &ctx, &e)) {
@@ -97,7 +100,8 @@ static void resolve(const struct config *cfg, struct edit *const *edits, int32_t
         return;
     }
     for (int32_t i = 0; i < p->n_acts && i < APPLIED_MAX; i++) {
-        apply(cfg, &p->acts[i]);
+        if (p->acts[i].value != EDIT_MEAN_REF) /* its values come from runs */
+            apply(cfg, &p->acts[i]);
         must(edit_act_equal(&p->acts[i], &p->acts[i]), "an act equals itself");
     }
     edit_program_free(p);
@@ -121,6 +125,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         if ((edits[n] = round_trip(line)))
             n++;
     }
+    static const int32_t tokens[] = {1, 2, 3, 4, 0}, lengths[] = {2, N_POS};
+    static const int32_t *const prompts[] = {tokens, tokens};
+    if (!set)
+        must(reference_make(&set, "ref", prompts, lengths, 2, NULL) == 0, "a set");
     static const int family[] = {0, 2, 1}; /* whose module names: gpt2, llama, gpt_neox */
     for (size_t i = 0; i < sizeof models / sizeof *models; i++) {
         struct config cfg = models[i];

@@ -9,6 +9,7 @@
 
 #include "lens.h"
 #include "process.h"
+#include "reference.h"
 #include "text.h"
 
 const struct command command_table[] = {
@@ -34,6 +35,9 @@ void cli_close(struct cli *c)
         free((void *)(uintptr_t)c->prompts[i].name);
         free((void *)(uintptr_t)c->prompts[i].tokens);
     }
+    for (int i = 0; i < c->opt->refs.n && c->sets; i++)
+        reference_free(c->sets[i]);
+    free(c->sets);
     free(c->edits);
     free(c->prompts);
     free(c->tokens);
@@ -240,13 +244,32 @@ static int parse_runs(struct cli *c)
     return 0;
 }
 
+static int load_sets(struct cli *c)
+{
+    const struct option_list *l = &c->opt->refs;
+    c->sets = calloc((size_t)l->n + 1, sizeof(struct reference_set *));
+    if (!c->sets)
+        return cli_memory(c);
+    for (int i = 0; i < l->n; i++) {
+        int err = reference_load(&c->sets[i], c->m, cli_bos(c->opt), l->item[i], &c->err);
+        for (int k = 0; k < i && !err; k++)
+            if (!strcmp(c->sets[i]->name, c->sets[k]->name))
+                err = err_set(&c->err, ERR_USAGE, "--ref %s · it is given twice · --ref NAME=FILE", c->sets[i]->name);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
 int cli_target(struct cli *c, struct pair_target *t)
 {
     int err = parse_edits(c);
     if (!err)
         err = parse_runs(c);
+    if (!err)
+        err = load_sets(c);
     *t = (struct pair_target){.tokens = c->tokens, .n = c->n, .edits = c->edits, .n_edits = c->opt->edits.n,
-                              .prompts = c->prompts, .n_prompts = c->opt->runs.n};
+                              .prompts = c->prompts, .n_prompts = c->opt->runs.n, .sets = c->sets, .n_sets = c->opt->refs.n};
     return err;
 }
 

@@ -26,6 +26,7 @@ struct cli {
     int32_t n;
     struct edit **edits;         /* [opt->edits.n] */
     struct pair_prompt *prompts; /* [opt->runs.n] */
+    struct reference_set **sets; /* [opt->refs.n] */
     struct pair *pair;
     bool show_anyway;            /* the result is printed even though the command fails (check) */
     double metric;               /* value of --grad */
@@ -57,9 +58,9 @@ int cli_model(struct cli *c, bool weights);
 int cli_prompt(struct cli *c, bool optional);
 /* 1, 0, or -1 for the architecture's default. */
 int cli_bos(const struct options *o);
-/* -e and --run, parsed; then everything computed into c->pair. */
+/* -e, --run and --ref, parsed; then everything computed into c->pair. */
 int cli_sync(struct cli *c);
-/* Edits and runs parsed into a target, nothing computed. */
+/* Edits, runs and reference sets parsed into a target, nothing computed. */
 int cli_target(struct cli *c, struct pair_target *t);
 /* The face that a command shows: edited if there are edits. */
 struct run *cli_run_shown(const struct cli *c);

@@ -33,7 +33,7 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
     *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(o), .graphics = o->graphics, .color = o->color,
                                    .keymap = o->keymap, .plain = o->plain, .no_mouse = o->no_mouse};
     x->app = (struct app_options){.model = c->m, .prompt = prompt ? prompt : o->prompt, .bos = cli_bos(o),
-                                  .edits = o->edits.item, .n_edits = o->edits.n, .other = o->other};
+                                  .edits = o->edits.item, .n_edits = o->edits.n, .refs = o->refs.item, .n_refs = o->refs.n, .other = o->other};
     if (o->tokens || o->from_stdin) {
         x->app.tokens = c->tokens;
         x->app.n = c->n;
