@@ -41,7 +41,11 @@ static int map_shard(struct shard *sh, struct err *e)
         else {
             sh->base = map;
             sh->len = (size_t)sh->id.st_size;
-            sh->mapped = true;
+            sh->mapping = mapping_add(map, sh->len);
+            if (!sh->mapping) {
+                munmap(map, sh->len);
+                rc = err_set(e, ERR_SYSTEM, "%s · out of memory", sh->path);
+            }
         }
     }
     if (fd >= 0)
@@ -52,9 +56,9 @@ static int map_shard(struct shard *sh, struct err *e)
 static bool shard_changed(const struct shard *sh)
 {
     struct stat now;
-    if (!sh->mapped)
+    if (!sh->mapping)
         return false;
-    return stat(sh->path, &now) < 0 || now.st_size != sh->id.st_size || now.st_ino != sh->id.st_ino ||
+    return mapping_lost(sh->mapping) || stat(sh->path, &now) < 0 || now.st_size != sh->id.st_size || now.st_ino != sh->id.st_ino ||
            now.st_dev != sh->id.st_dev || now.st_mtim.tv_sec != sh->id.st_mtim.tv_sec ||
            now.st_mtim.tv_nsec != sh->id.st_mtim.tv_nsec;
 }
@@ -228,8 +232,10 @@ void safetensors_close(struct safetensors *st)
         return;
     for (size_t i = 0; i < st->n_shards; i++) {
         struct shard *sh = &st->shard[i];
-        if (sh->mapped)
+        if (sh->mapping) {
+            mapping_remove(sh->mapping);
             munmap((void *)(uintptr_t)sh->base, sh->len);
+        }
         if (sh->copy)
             munmap(sh->copy, sh->copy_len);
         free(sh->names);

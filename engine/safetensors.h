@@ -8,7 +8,7 @@
  * when it is opened; all others stay where they lie.
  *
  * Threads: read-only after opening.  Files: O_CLOEXEC, regular files only, mapped private read-only.
- * Truncating a mapped file makes reads fault (SIGBUS); the caller owns that signal.  Tests:
+ * A mapped file that is cut short while open: see mapping.h.  Tests:
  * tests/engine/test_safetensors.c, tests/fuzz/fuzz_safetensors.c. */
 #ifndef SAFETENSORS_H
 #define SAFETENSORS_H
@@ -67,7 +67,7 @@ const char *safetensors_metadata(const struct safetensors *st, const char *key);
 uint64_t safetensors_nbytes(const struct safetensors *st);
 /* Bytes that had to be copied because the file does not align them; 0 for what today's writers make. */
 uint64_t safetensors_copied(const struct safetensors *st);
-/* Size, mtime, device or inode of any mapped file differs from when it was opened (a stat per shard).
+/* A mapped file could not be read, or its size, mtime, device or inode is not what it was (a stat per shard).
  * The name of the first such file goes to *file (may be NULL); owned by st. */
 bool safetensors_changed(const struct safetensors *st, const char **file);
 /* A number that changes with the size, mtime, device or inode of any mapped file. */

@@ -4,6 +4,7 @@
 
 #include <sys/stat.h>
 
+#include "mapping.h"
 #include "safetensors.h"
 #include "strmap.h"
 
@@ -15,7 +16,7 @@ struct shard {
     const unsigned char *base;
     size_t len;
     struct stat id; /* as it was when opened; st_size decides */
-    bool mapped;
+    struct mapping *mapping; /* NULL: not mapped, the bytes are somebody else's */
 };
 
 struct meta {

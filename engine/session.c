@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "figures.h"
+#include "safetensors.h"
 #include "session_want.h"
 #include "snapshot.h"
 
@@ -90,6 +91,7 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     snap->complete = complete;
     snap->time_us = j->s->time_us;
     snap->share = j->s->share;
+    snap->changed = safetensors_changed(j->s->m->files, NULL);
     publish(j, snap);
     return 0;
 }

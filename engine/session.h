@@ -82,6 +82,7 @@ struct snapshot {
     double kl;                    /* KL(base || edited) at the last position, NaN without edits */
     int64_t time_us;              /* of the last sync of the run on show */
     double share;                 /* share of the blocks x rows that it computed */
+    bool changed;                 /* the model file is not what it was when opened: no figure can be trusted */
     struct snapshot_face face[FACE_COUNT];
 };
 

@@ -286,7 +286,6 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
 {
     struct loop l = {.app = a, .draw = true, .asked = true};
     struct tty_options to = {o->graphics, o->color, !o->no_mouse};
-    guard_set_model(a->m->name);
     int r = tty_open(&l.term, &to, e); /* before the worker: the guardian is a fork */
     if (r < 0)
         return r;

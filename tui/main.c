@@ -9,7 +9,10 @@
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "mapping.h"
 #include "nearest.h"
+#include "safetensors.h"
+#include "term/guard.h"
 #include "text.h"
 
 static void say(const char *text)
@@ -60,6 +63,9 @@ static int run_command(const struct command *cmd, int argc, char **argv)
         err = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name, cmd->arguments);
     else if (!err)
         err = cmd->run(&c);
+    const char *file;
+    if (!err && c.m && c.m->files && safetensors_changed(c.m->files, &file))
+        err = err_set(&c.err, ERR_SYSTEM, "%s · %s was cut short, replaced or written to while in use · run it again", c.m->name, file);
     if (!err && c.note[0])
         say(c.note);
     status = err && !c.show_anyway ? 0 : print(&c.out);
@@ -83,6 +89,7 @@ static const char *misspelt(const char *word)
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
+    guard_set_repair(mapping_repair);
     struct bytes out = {0};
     int status = 0;
     const char *word = argc > 1 ? argv[1] : "--help";

@@ -133,7 +133,11 @@ static void draw_tabs(const struct app *a, struct canvas *c)
     bool stale;
     const struct snapshot *s = app_part(a, PART_ANY, &stale);
     bytes_addf(&b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
-    if (!b.failed) {
+    if (s && s->changed) {
+        canvas_fill(c, r, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE), " ");
+        canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE),
+                   "model file changed · no figure on this screen can be trusted · quit and open it again");
+    } else if (!b.failed) {
         int at = a->w - text_width(b.data, b.len, TEXT_PLAIN) - 1;
         canvas_put_text(c, r, at > x + 1 ? at : x + 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     }

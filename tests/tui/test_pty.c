@@ -12,7 +12,7 @@
 #include "terminal.h"
 #include "unit.h"
 
-static char *const argv[] = {TUI_PROGRAM, "tests/fixtures/models/gpt2", NULL};
+static char *argv[] = {TUI_PROGRAM, "tests/fixtures/models/gpt2", NULL};
 static struct pty p;
 
 static void type(const char *s)
@@ -240,6 +240,32 @@ static void test_slow_line(void **state)
     quit_cleanly();
 }
 
+/* The model is cut to nothing on disk while it is on show: a banner, and everything else goes on. */
+static void test_model_cut_short(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/bore-cut-XXXXXX", line[256];
+    assert_non_null(mkdtemp(folder));
+    snprintf(line, sizeof line, "cp tests/fixtures/models/gpt2/* %s/", folder);
+    assert_int_equal(system(line), 0);
+    char *const was = argv[1];
+    argv[1] = folder;
+    start(true);
+    argv[1] = was;
+    snprintf(line, sizeof line, "%s/model.safetensors", folder);
+    assert_int_equal(truncate(line, 0), 0);
+    type("\x1b"); /* without a prompt the program asks for one first */
+    pty_read(&p, 400, 120);
+    p.n_tail = 0;
+    type("x");
+    for (int i = 0; i < 50 && !said("model file changed"); i++)
+        pty_read(&p, 100, 100);
+    assert_true(said("model file changed"));
+    quit_cleanly();
+    snprintf(line, sizeof line, "rm -r %s", folder);
+    assert_int_equal(system(line), 0);
+}
+
 int main(void)
 {
     alarm(500); /* never hang a test run */
@@ -247,7 +273,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_start_and_quit), cmocka_unit_test(test_silent_terminal), cmocka_unit_test(test_late_answers),
         cmocka_unit_test(test_quit_before_answers),
-        cmocka_unit_test(test_suspend), cmocka_unit_test(test_slow_line), cmocka_unit_test(test_window_closed),
+        cmocka_unit_test(test_suspend), cmocka_unit_test(test_slow_line), cmocka_unit_test(test_window_closed), cmocka_unit_test(test_model_cut_short),
         cmocka_unit_test(test_restored)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

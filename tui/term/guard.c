@@ -17,8 +17,6 @@
 #include <termios.h>
 #include <unistd.h>
 
-#include "text.h"
-
 static const int fatal_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV,
                                     SIGTERM, SIGPIPE, SIGXCPU, SIGSYS, SIGALRM, SIGUSR1, SIGUSR2};
 enum { N_FATAL = sizeof fatal_signals / sizeof fatal_signals[0], STACK_BYTES = 64 * 1024 };
@@ -32,7 +30,7 @@ static struct {
     volatile size_t reset_len;
     volatile sig_atomic_t armed, signals;
     int pipe[2];
-    char bus_line[256];
+    bool (*repair)(const void *address);
     void *stack;
 } guard = {.tty = -1, .guardian = -1, .pipe = {-1, -1}};
 
@@ -184,24 +182,25 @@ static void on_fatal(int sig, siginfo_t *info, void *context)
 {
     (void)context;
     int saved_errno = errno;
+    if (sig == SIGBUS && info->si_code == BUS_ADRERR && guard.repair && guard.repair(info->si_addr)) {
+        errno = saved_errno;
+        return;
+    }
+    signal(sig, SIG_DFL);
     if (guard.armed && getpid() == guard.owner) {
         bool through = restore_tty(guard.tty, &guard.saved, guard.reset, guard.reset_len, true, 60);
         if (through) {
             guard.armed = 0;
-            if (sig == SIGBUS && info && info->si_code == BUS_ADRERR) {
-                say(guard.bus_line);
-            } else {
-                say("borescope: ended by ");
-                say(signal_name(sig));
-                say("\r\n");
-            }
+            say("borescope: ended by ");
+            say(signal_name(sig));
+            say("\r\n");
             /* a crash beside the main thread: it may still be writing, so the guardian goes over it again */
             if (gettid() == getpid())
                 guardian_tell('D', 0);
         }
     }
     errno = saved_errno;
-    raise(sig); /* SA_RESETHAND: delivered as itself when this handler returns */
+    raise(sig); /* delivered as itself when this handler returns */
 }
 
 static void on_event(int sig)
@@ -219,7 +218,7 @@ static int signals_install(struct err *e)
         return err_set(e, ERR_SYSTEM, "out of memory");
     stack_t st = {.ss_sp = guard.stack, .ss_size = STACK_BYTES};
     sigaltstack(&st, NULL);
-    struct sigaction sa = {.sa_sigaction = on_fatal, .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND)};
+    struct sigaction sa = {.sa_sigaction = on_fatal, .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK)};
     sigfillset(&sa.sa_mask);
     for (int i = 0; i < N_FATAL; i++) {
         struct sigaction was;
@@ -304,12 +303,12 @@ unsigned guard_signals(void)
     return which;
 }
 
-void guard_set_model(const char *name)
+void guard_set_repair(bool (*repair)(const void *address))
 {
-    char shown[160];
-    text_copy(shown, sizeof shown, name, strlen(name), TEXT_PLAIN);
-    snprintf(guard.bus_line, sizeof guard.bus_line,
-             "borescope: the model file of %s was cut short or replaced while in use · open it again\r\n", shown);
+    struct sigaction sa = {.sa_sigaction = on_fatal, .sa_flags = (int)(SA_SIGINFO | SA_ONSTACK)};
+    sigfillset(&sa.sa_mask);
+    guard.repair = repair;
+    sigaction(SIGBUS, &sa, NULL);
 }
 
 void guard_close(void)

@@ -31,8 +31,9 @@ void guard_restore(bool drop_output);
 int guard_signal_fd(void);
 enum { GUARD_WINCH = 1, GUARD_CONT = 2, GUARD_TSTP = 4 };
 unsigned guard_signals(void); /* which came since the last call; drains the pipe */
-/* A line for SIGBUS inside a mapped model file. */
-void guard_set_model(const char *name);
+/* From now on, with or without a terminal, SIGBUS asks `repair` first, with the address that could not be read: true =
+ * it can be now, go on.  It must be async-signal-safe. */
+void guard_set_repair(bool (*repair)(const void *address));
 /* Ordinary end: the guardian leaves, the handlers go. */
 void guard_close(void);
 
