@@ -35,7 +35,7 @@ struct mapping *mapping_add(const void *base, size_t len)
     if (m) {
         atomic_store(&m->lost, false);
         atomic_store(&m->base, (uintptr_t)base);
-        atomic_store(&m->len, len);
+        atomic_store(&m->len, (len + page - 1) & ~(page - 1)); /* a fault may be reported anywhere in the last page */
         if (is_new) {
             m->next = atomic_load(&first);
             atomic_store(&first, m);

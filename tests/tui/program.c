@@ -5,11 +5,14 @@
 #include <string.h>
 
 #include "explorer.h"
+#include "mapping.h"
+#include "term/guard.h"
 
 int main(int argc, char **argv)
 {
     static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
     setlocale(LC_CTYPE, "C.UTF-8");
+    guard_set_repair(mapping_repair);
     char why[256];
     struct err e = {0};
     struct kn_options ko = {.backend = "cpu", .threads = 1, .cpu = KN_CPU_PORTABLE};
