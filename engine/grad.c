@@ -136,21 +136,23 @@ static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, st
 }
 
 /* What is looked at but not edited and nothing reads: side branches off what is computed without it. */
-static int side_branches(struct walk *w, enum site_id heads, struct err *e)
+static int side_branches(struct walk *w, enum site_id from, struct err *e)
 {
     static const struct { enum site_id heads, input; enum weight_id weight; } table[] = {
         { SITE_Q, SITE_Q_INPUT, W_Q }, { SITE_K, SITE_K_INPUT, W_K }, { SITE_V, SITE_V_INPUT, W_V },
     };
     int rc = 0;
     for (int i = 0; i < 3; i++) {
-        if (table[i].heads != heads)
+        if (table[i].heads != from)
             continue;
         enum site_id inputs[2] = { table[i].input, SITE_ATTN_IN };
         for (int k = 0; !rc && k < 2; k++)
             if (w->wanted[inputs[k]] && !run_edited(w->r, w->stage, inputs[k]))
-                rc = grad_per_head(w, heads, inputs[k], table[i].weight, e);
+                rc = grad_per_head(w, from, inputs[k], table[i].weight, e);
     }
-    if (heads == SITE_POST && w->wanted[SITE_ACT_OUT] && !run_edited(w->r, w->stage, SITE_ACT_OUT))
+    if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !run_edited(w->r, w->stage, SITE_RESULT))
+        rc = grad_step(w, &(struct step){ .op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT }, e);
+    if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !run_edited(w->r, w->stage, SITE_ACT_OUT))
         rc = grad_act_out(w, e);
     return rc;
 }
@@ -163,10 +165,7 @@ static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_
         enum site_id s = steps[i].site;
         if (!(done >> s & 1)) {
             done |= UINT64_C(1) << s;
-            if (s == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !run_edited(w->r, w->stage, SITE_RESULT))
-                rc = grad_step(w, &(struct step){ .op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT }, e);
-            if (!rc)
-                rc = site_done(w, s, fn, user, e);
+            rc = site_done(w, s, fn, user, e);
             if (!rc)
                 rc = side_branches(w, s, e);
         }
@@ -261,6 +260,16 @@ static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_si
     return rc;
 }
 
+/* A per-head input has a value of its own only beside what it would replace: the site that is edited, or SITE_COUNT. */
+static enum site_id hidden_by(const struct run *r, struct site_ref s)
+{
+    bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT || s.id == SITE_V_INPUT;
+    for (int id = 0; per_head && id < SITE_COUNT; id++)
+        if (site_rivals(s.id, (enum site_id)id) && run_edited(r, s.layer + 1, (enum site_id)id))
+            return (enum site_id)id;
+    return SITE_COUNT;
+}
+
 static int sites_check(const struct run *r, const struct site_ref *sites, int32_t n, struct err *e)
 {
     char name[LIMIT_NAME];
@@ -269,6 +278,10 @@ static int sites_check(const struct run *r, const struct site_ref *sites, int32_
             return err_set(e, ERR_BAD_INPUT, "hook_tokens · token ids have no gradient · take hook_embed");
         if (!site_exists(&r->m->cfg, sites[i].id) || site_refusal(&r->m->cfg, sites[i].id))
             return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · this model does not have it", site_name(sites[i], name));
+        enum site_id hider = hidden_by(r, sites[i]);
+        if (hider != SITE_COUNT)
+            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · %s of that layer is edited and would hide it", site_name(sites[i], name),
+                           site_table[hider].name);
     }
     return 0;
 }

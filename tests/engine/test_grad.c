@@ -1,5 +1,5 @@
-/* test_grad.c - gradients at every site against PyTorch's autograd through TransformerLens (the fixtures), and against finite
- * differences of this engine itself. */
+/* test_grad.c - gradients at every site against PyTorch's autograd through TransformerLens (the fixtures); what has no
+ * difference quotient; metrics.  Finite differences: test_grad_wide.c. */
 #include "fixture.h"
 
 #include <math.h>
@@ -126,90 +126,6 @@ static void test_reference(void **state)
     print_message("%d gradients, largest error: %.2g of the site's largest\n", n, worst);
 }
 
-/* d metric / d (one element), by two forward runs with that element nudged, for a sample of elements of every site,
- * under a set of edits that touches every kind of path.  Two central differences, extrapolated to a step of 0,
- * resolve some 1e-3 in f32. */
-static void differences_under(const char *const edits[2])
-{
-    char **names = fixture_names(true);
-    for (char **name = names; *name; name++) {
-        struct fixture f = fixture_open(*name);
-        struct err e = { 0 };
-        struct metric m;
-        assert_int_equal(metric_parse(&m, "2 * logprob[-1, 3] - logit[2, 5] + 0.5 * loss + 3 * kl", f.m->tok, f.m->cfg.d_vocab, &e), 0);
-        const char *texts[3] = { edits[0], edits[1], NULL };
-        struct run *base = run_new(f.m, NULL, 0), *fork = run_new(f.m, base, 0);
-        assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
-        struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
-        int n = site_list(&f.m->cfg, all);
-        for (int i = 0; i < n; i++) {
-            /* on-request inputs of heads cannot be nudged under an edit of hook_q_input's rival; they are in the fixtures */
-            if (site_table[all[i].id].needs || all[i].id == SITE_TOKENS || site_refusal(&f.m->cfg, all[i].id))
-                continue;
-            struct edit_program *p = fixture_program(f.m, f.n, texts, 2);
-            assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
-            edit_program_free(p);
-            struct collected one = { .s = all[i] };
-            one.rank = site_shape(&f.m->cfg, all[i].id, f.n, one.shape);
-            int64_t count = 1;
-            for (int d = 0; d < one.rank; d++)
-                count *= one.shape[d];
-            one.values = calloc((size_t)count, sizeof(float));
-            struct collector c = { &one, 1 };
-            assert_int_equal(grad_run(fork, base, &m, &all[i], 1, collect, &c, &e), 0);
-            char text[200], site[LIMIT_NAME];
-            int32_t row = 2, col = 1;
-            int64_t at;
-            site_name(all[i], site);
-            if (site_row_axis(all[i].id) == 1)
-                snprintf(text, sizeof text, "%s[0, %d, %d]", site, row, col), at = (int64_t)row * f.n + col;
-            else if (one.rank == 3)
-                snprintf(text, sizeof text, "%s[%d, 0, %d]", site, row, col), at = row * one.shape[1] * one.shape[2] + col;
-            else
-                snprintf(text, sizeof text, "%s[%d, %d]", site, row, col = one.shape[1] > 1), at = row * one.shape[1] + col;
-            double value[4];
-            for (int k = 0; k < 4; k++) {
-                char nudge[260];
-                snprintf(nudge, sizeof nudge, "%s %s %.9g", text, k % 2 ? "-=" : "+=", k < 2 ? 1.0 / 64 : 1.0 / 128);
-                texts[2] = nudge;
-                p = fixture_program(f.m, f.n, texts, 3);
-                assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
-                assert_int_equal(metric_value(&m, fork, base, &value[k], &e), 0);
-                edit_program_free(p);
-            }
-            double wide = (value[0] - value[1]) * 32, narrow = (value[2] - value[3]) * 64;
-            double slope = (4 * narrow - wide) / 3, mine = (double)one.values[at];
-            if (fabs(slope - mine) > 4e-3 * fmax(0.25, fabs(slope)))
-                fail_msg("%s: d/d %s is %g, the difference quotient %g", *name, text, mine, slope);
-            free(one.values);
-        }
-        free(all);
-        run_free(fork), run_free(base);
-        fixture_close(&f);
-    }
-    fixture_names_free(names);
-}
-
-static void test_differences(void **state)
-{
-    (void)state;
-    differences_under((const char *const[]){ "blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125" });
-}
-
-/* The same upstream of, and at, sites whose values the other words change. */
-static void test_words(void **state)
-{
-    (void)state;
-    static const char *const pairs[][2] = {
-        { "blocks.0.hook_attn_out = project_out(dir(3, 4))", "blocks.1.mlp.hook_post *= noise(1, seed=2)" },
-        { "blocks.0.hook_resid_pre += dir(1, 2)", "blocks.1.hook_mlp_out[1:] *= 3 * dir(5, 6)" },
-        { "blocks.0.attn.hook_pattern[:, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[0, 2:, 1] = 0.5, renormalize" },
-        { "blocks.1.attn.hook_pattern[:, 2] += 0.25 * frozen, renormalize", "blocks.0.hook_attn_out[1:] -= 0.5 * frozen" },
-    };
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        differences_under(pairs[i]);
-}
-
 /* The gradient of logit[-1, 3] at block 0's input. */
 static float *input_gradient(struct fixture *f, struct run *fork, struct run *base, const char *const *texts, int32_t count)
 {
@@ -262,6 +178,89 @@ static void test_clamp(void **state)
     fixture_names_free(names);
 }
 
+/* ---- memory ---------------------------------------------------------------------------------------- */
+
+/* A backend that counts what it hands out. */
+static struct kn_backend_type counted;
+static const struct kn_backend_type *uncounted;
+static size_t bytes_now, bytes_most;
+
+static void *counting_alloc(struct kn_backend *be, size_t bytes)
+{
+    bytes_now += bytes;
+    bytes_most = bytes_now > bytes_most ? bytes_now : bytes_most;
+    return uncounted->alloc(be, bytes);
+}
+
+static void counting_release(struct kn_backend *be, void *mem, size_t bytes)
+{
+    bytes_now -= mem ? bytes : 0;
+    uncounted->release(be, mem, bytes);
+}
+
+/* The same model with more layers: its own ones again and again. */
+static struct model *deepened(const struct model *of, int32_t n_layers)
+{
+    struct model *m = malloc(sizeof *m);
+    *m = *of;
+    m->cfg.n_layers = n_layers;
+    m->plan = plan_build(&m->cfg);
+    m->weights = calloc((size_t)(n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
+    for (int32_t l = 0; l <= n_layers; l++)
+        for (int w = 0; w < WEIGHT_COUNT; w++)
+            m->weights[l * WEIGHT_COUNT + w] = of->weights[(l == n_layers ? of->cfg.n_layers : l % of->cfg.n_layers) * WEIGHT_COUNT + w];
+    return m;
+}
+
+/* Bytes at most, for a forward pass and all gradients of that many layers. */
+static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int32_t n, size_t cache)
+{
+    struct model *m = deepened(f->m, n_layers);
+    struct err e = { 0 };
+    struct metric metric;
+    int32_t *tokens = malloc((size_t)n * sizeof *tokens), n_sites = 0;
+    for (int32_t i = 0; i < n; i++)
+        tokens[i] = f->tokens[i % f->n];
+    struct site_ref *all = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *all), *list = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *list);
+    int n_all = site_list(&m->cfg, all);
+    for (int i = 0; i < n_all; i++)
+        if (all[i].id != SITE_TOKENS && !site_refusal(&m->cfg, all[i].id))
+            list[n_sites++] = all[i];
+    bytes_now = bytes_most = 0;
+    struct run *r = run_new(m, NULL, cache);
+    assert_int_equal(metric_parse(&metric, "logit[-1, 3] - logit[-1, 5]", m->tok, m->cfg.d_vocab, &e), 0);
+    assert_int_equal(run_sync(r, tokens, n, NULL, NULL, NULL, &e), 0);
+    struct collector nothing = { 0 };
+    assert_int_equal(grad_run(r, NULL, &metric, list, n_sites, collect, &nothing, &e), 0);
+    run_free(r);
+    assert_int_equal(bytes_now, 0);
+    free(all), free(list), free(tokens);
+    plan_free(m->plan), free(m->weights), free(m);
+    return bytes_most;
+}
+
+/* Every site's gradient of a deep model takes the memory of one layer, besides each layer's residual stream, keys and
+ * values; a generous budget takes more. */
+static void test_memory(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("llama");
+    const struct config *c = &f.m->cfg;
+    enum { ROWS = 300, CAPACITY = 512, MORE = 10 };
+    uncounted = f.m->be->type;
+    counted = *uncounted;
+    counted.alloc = counting_alloc, counted.release = counting_release;
+    f.m->be->type = &counted;
+    size_t two = bytes_of_gradients(&f, 2, ROWS, 0), twelve = bytes_of_gradients(&f, 2 + MORE, ROWS, 0);
+    size_t rich = bytes_of_gradients(&f, 2 + MORE, ROWS, SIZE_MAX / 2);
+    f.m->be->type = uncounted;
+    size_t per_layer = (size_t)(c->d_model + 2 * c->n_kv_heads * c->d_head) * CAPACITY * sizeof(float);
+    print_message("%zu KiB for 2 layers, %zu KiB for 12, %zu KiB with all sites kept\n", two / 1024, twelve / 1024, rich / 1024);
+    assert_true(twelve <= two + MORE * per_layer);
+    assert_true(rich > two + 4 * MORE * per_layer);
+    fixture_close(&f);
+}
+
 static void test_metric_text(void **state)
 {
     (void)state;
@@ -289,9 +288,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_metric_text),
         cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_differences),
-        cmocka_unit_test(test_words),
         cmocka_unit_test(test_clamp),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,387 @@
+/* wide.c - see wide.h. */
+#include "wide.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct wide {
+    const struct model *m;
+    int32_t n, *tokens;
+    double **value; /* [stages * SITE_COUNT] */
+};
+
+/* A step with its operands, as the ops see them. */
+struct op {
+    struct wide *w;
+    const struct step *s;
+    int32_t stage;
+    double *out;
+    const double *in[KN_IN_MAX];             /* sites */
+    const struct kn_view *weight[KN_IN_MAX]; /* weights; ndim 0: none */
+};
+
+static double **slot(struct wide *w, int32_t stage, enum site_id s)
+{
+    return &w->value[stage * (int32_t)SITE_COUNT + (int32_t)s];
+}
+
+static const struct config *config_of(const struct op *o)
+{
+    return &o->w->m->cfg;
+}
+
+int64_t wide_count(const struct wide *w, enum site_id s)
+{
+    int64_t shape[SITE_RANK_MAX], count = 1;
+    int rank = site_shape(&w->m->cfg, s, w->n, shape);
+    for (int i = 0; i < rank; i++)
+        count *= shape[i];
+    return count;
+}
+
+/* Floats of one position of a site. */
+static int64_t width(const struct op *o, enum site_id s)
+{
+    return wide_count(o->w, s) / o->w->n;
+}
+
+double *wide_value(struct wide *w, struct site_ref s)
+{
+    return *slot(w, plan_stage_of(w->m->plan, s), s.id);
+}
+
+/* Element [n, k] of a weight, whose rows may lie in groups; k past the rank: of a bias. */
+static double weight_at(const struct kn_view *v, int64_t n, int64_t k)
+{
+    assert(v->dtype == KN_F32);
+    const float *x = v->data;
+    bool bias = k < 0, groups = v->ndim == (bias ? 2 : 3);
+    int64_t at = groups ? n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1] : n * v->stride[0];
+    return (double)x[at + (bias ? 0 : k * v->stride[groups ? 2 : 1])];
+}
+
+static double activation(enum kn_act act, double x)
+{
+    switch (act) {
+    case KN_ACT_GELU: return 0.5 * x * (1 + erf(x / sqrt(2)));
+    case KN_ACT_GELU_NEW: return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case KN_ACT_RELU: return x > 0 ? x : 0;
+    case KN_ACT_SILU: return x / (1 + exp(-x));
+    default: return x;
+    }
+}
+
+static double mean_of(const double *x, int64_t d, bool center)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < d && center; i++)
+        sum += x[i];
+    return sum / (double)d;
+}
+
+static double scale_of(const double *x, int64_t d, const struct kn_param *p)
+{
+    double mean = mean_of(x, d, p->center), sum = 0;
+    for (int64_t i = 0; i < d; i++)
+        sum += (x[i] - mean) * (x[i] - mean);
+    return sqrt(sum / (double)d + (double)p->eps);
+}
+
+static void do_norm_scale(struct op *o)
+{
+    int64_t d = config_of(o)->d_model;
+    for (int64_t r = 0; r < o->w->n; r++)
+        o->out[r] = scale_of(o->in[0] + r * d, d, &o->s->p);
+}
+
+static void do_normalize(struct op *o)
+{
+    int64_t d = config_of(o)->d_model;
+    for (int64_t r = 0; r < o->w->n; r++)
+        for (int64_t i = 0; i < d; i++)
+            o->out[r * d + i] = (o->in[0][r * d + i] - mean_of(o->in[0] + r * d, d, o->s->p.center)) / o->in[1][r];
+}
+
+static void do_affine(struct op *o)
+{
+    int64_t d = config_of(o)->d_model;
+    for (int64_t i = 0; i < o->w->n * d; i++)
+        o->out[i] = o->in[0][i] * weight_at(o->weight[1], i % d, -1) +
+                    (o->weight[2] && o->weight[2]->ndim ? weight_at(o->weight[2], i % d, -1) : 0);
+}
+
+static double product(const struct op *o, const double *x, int64_t size, int64_t column)
+{
+    const struct kn_view *b = o->weight[2];
+    double sum = b && b->ndim ? weight_at(b, column, -1) : 0;
+    for (int64_t k = 0; k < size; k++)
+        sum += x[k] * weight_at(o->weight[1], column, k);
+    return sum;
+}
+
+static void do_linear(struct op *o)
+{
+    int64_t size = width(o, (enum site_id)o->s->in[0].id), columns = width(o, o->s->site);
+    for (int64_t r = 0; r < o->w->n; r++)
+        for (int64_t c = 0; c < columns; c++)
+            o->out[r * columns + c] = product(o, o->in[0] + r * size, size, c);
+}
+
+/* Each head from a residual stream of its own: ln1, then that head's part of the projection. */
+static void do_linear_per_head(struct op *o)
+{
+    const struct config *cfg = config_of(o);
+    const struct kn_view *gain = model_weight(o->w->m, o->stage - 1, W_LN1), *shift = model_weight(o->w->m, o->stage - 1, B_LN1);
+    int64_t d = cfg->d_model, heads = width(o, o->s->site) / cfg->d_head;
+    double *normed = malloc((size_t)d * sizeof *normed);
+    for (int64_t i = 0; i < o->w->n * heads; i++) {
+        const double *x = o->in[0] + i * d;
+        double mean = mean_of(x, d, o->s->p.center), scale = scale_of(x, d, &o->s->p);
+        for (int64_t k = 0; k < d; k++)
+            normed[k] = (x[k] - mean) / scale * weight_at(gain, k, -1) + (shift->ndim ? weight_at(shift, k, -1) : 0);
+        for (int64_t e = 0; e < cfg->d_head; e++)
+            o->out[i * cfg->d_head + e] = product(o, normed, d, i % heads * cfg->d_head + e);
+    }
+    free(normed);
+}
+
+static void do_rope(struct op *o)
+{
+    int64_t d = config_of(o)->d_head, n = o->s->p.n_rot, heads = width(o, o->s->site) / d;
+    for (int64_t i = 0; i < o->w->n * heads; i++)
+        for (int64_t k = 0; k < d; k++) {
+            const double *x = o->in[0] + i * d;
+            int64_t t = i / heads * n + k;
+            o->out[i * d + k] = k >= n ? x[k] : x[k] * o->in[1][t] + (k < n / 2 ? -x[k + n / 2] : x[k - n / 2]) * o->in[2][t];
+        }
+}
+
+static void do_attn_scores(struct op *o)
+{
+    const struct config *cfg = config_of(o);
+    int64_t n = o->w->n, d = cfg->d_head, window = o->stage - 1 < cfg->window_layer0 ? 0 : o->s->p.window;
+    for (int64_t h = 0; h < cfg->n_heads; h++)
+        for (int64_t i = 0; i < n * n; i++) {
+            int64_t dest = i / n, src = i % n, g = h / (cfg->n_heads / cfg->n_kv_heads);
+            double sum = 0;
+            for (int64_t k = 0; k < d; k++)
+                sum += o->in[0][(dest * cfg->n_heads + h) * d + k] * o->in[1][(src * cfg->n_kv_heads + g) * d + k];
+            o->out[h * n * n + i] = src > dest || (window && dest - src >= window) ? -INFINITY : sum / sqrt((double)d);
+        }
+}
+
+static void do_softmax(struct op *o)
+{
+    int64_t n = o->w->n;
+    for (int64_t r = 0; r < config_of(o)->n_heads * n; r++) {
+        const double *x = o->in[0] + r * n;
+        double most = -INFINITY, sum = 0;
+        for (int64_t k = 0; k < n; k++)
+            most = fmax(most, x[k]);
+        for (int64_t k = 0; k < n; k++)
+            sum += exp(x[k] - most);
+        for (int64_t k = 0; k < n; k++)
+            o->out[r * n + k] = exp(x[k] - most) / sum;
+    }
+}
+
+static void do_attn_mix(struct op *o)
+{
+    const struct config *cfg = config_of(o);
+    int64_t n = o->w->n, d = cfg->d_head;
+    memset(o->out, 0, (size_t)(n * cfg->n_heads * d) * sizeof *o->out);
+    for (int64_t h = 0; h < cfg->n_heads; h++)
+        for (int64_t i = 0; i < n * n; i++)
+            for (int64_t k = 0, g = h / (cfg->n_heads / cfg->n_kv_heads); k < d; k++)
+                o->out[(i / n * cfg->n_heads + h) * d + k] += o->in[0][h * n * n + i] * o->in[1][(i % n * cfg->n_kv_heads + g) * d + k];
+}
+
+/* What one head adds to column c. */
+static double head_share(const struct op *o, const double *z, const struct kn_view *weight, int64_t i, int64_t c)
+{
+    const struct config *cfg = config_of(o);
+    double sum = 0;
+    for (int64_t k = 0; k < cfg->d_head; k++)
+        sum += z[i * cfg->d_head + k] * weight_at(weight, c, i % cfg->n_heads * cfg->d_head + k);
+    return sum;
+}
+
+static void do_head_result(struct op *o)
+{
+    int64_t d = config_of(o)->d_model;
+    for (int64_t i = 0; i < o->w->n * config_of(o)->n_heads * d; i++)
+        o->out[i] = head_share(o, o->in[0], o->weight[1], i / d, i % d);
+}
+
+static void do_result_patch(struct op *o)
+{
+    int64_t d = config_of(o)->d_model, heads = config_of(o)->n_heads;
+    for (int64_t i = 0; i < o->w->n * heads * d; i++)
+        o->out[i / (d * heads) * d + i % d] += o->in[0][i] - head_share(o, o->in[1], o->weight[2], i / d, i % d);
+}
+
+/* A copy, perhaps repeated along a head axis. */
+static void do_copy(struct op *o)
+{
+    int64_t d = width(o, o->s->site), from = o->s->in[0].kind == OPERAND_REPEAT ? config_of(o)->d_model : d;
+    for (int64_t i = 0; i < wide_count(o->w, o->s->site); i++)
+        o->out[i] = o->in[0][i / d * from + i % from];
+}
+
+static void do_pointwise(struct op *o)
+{
+    for (int64_t i = 0; i < wide_count(o->w, o->s->site); i++)
+        o->out[i] = o->s->op == KN_OP_ADD   ? o->in[0][i] + o->in[1][i]
+                    : o->s->op == KN_OP_ACT ? activation(o->s->p.act, o->in[0][i])
+                                            : activation(o->s->p.act, o->in[0][i]) * o->in[1][i];
+}
+
+static void do_embed(struct op *o)
+{
+    int64_t d = config_of(o)->d_model;
+    bool tokens = o->s->in[0].kind == OPERAND_TOKENS;
+    for (int64_t i = 0; i < o->w->n * d; i++)
+        o->out[i] = weight_at(o->weight[1], tokens ? o->w->tokens[i / d] : i / d, i % d);
+}
+
+static void do_step(struct op *o)
+{
+    switch (o->s->op) {
+    case KN_OP_EMBED: do_embed(o); break;
+    case KN_OP_COPY: do_copy(o); break;
+    case KN_OP_ADD: case KN_OP_ACT: case KN_OP_GATE: do_pointwise(o); break;
+    case KN_OP_NORM_SCALE: do_norm_scale(o); break;
+    case KN_OP_NORMALIZE: do_normalize(o); break;
+    case KN_OP_AFFINE: do_affine(o); break;
+    case KN_OP_LINEAR: (o->s->per_head ? do_linear_per_head : do_linear)(o); break;
+    case KN_OP_ROPE: do_rope(o); break;
+    case KN_OP_ATTN_SCORES: do_attn_scores(o); break;
+    case KN_OP_SOFTMAX: do_softmax(o); break;
+    case KN_OP_ATTN_MIX: do_attn_mix(o); break;
+    case KN_OP_HEAD_RESULT: do_head_result(o); break;
+    case KN_OP_RESULT_PATCH: do_result_patch(o); break;
+    default: assert(false && "an op that no plan has had yet");
+    }
+}
+
+/* cosines and sines of the rotary angles: the engine's, which are f32 in Hugging Face's too. */
+static void rotary_fill(struct wide *w)
+{
+    struct err e = { 0 };
+    struct run *r = run_create(w->m, NULL, &(struct run_options){ 0 }, &e);
+    float *table = malloc((size_t)wide_count(w, SITE_ROT_COS) * sizeof *table);
+    int rc = r ? run_sync(r, w->tokens, w->n, NULL, NULL, NULL, &e) : -1;
+    for (int i = 0; !rc && i < 2; i++) {
+        enum site_id s = i ? SITE_ROT_SIN : SITE_ROT_COS;
+        rc = run_read(r, (struct site_ref){ s, SITE_ROOT }, 0, w->n, table, NULL, &e);
+        for (int64_t k = 0; !rc && k < wide_count(w, s); k++)
+            (*slot(w, 0, s))[k] = (double)table[k];
+    }
+    assert(!rc);
+    free(table);
+    run_free(r);
+}
+
+struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n)
+{
+    struct wide *w = calloc(1, sizeof *w);
+    *w = (struct wide){ m, n, malloc((size_t)n * sizeof *tokens), calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *w->value) };
+    memcpy(w->tokens, tokens, (size_t)n * sizeof *tokens);
+    for (int32_t stage = 0; stage < plan_stages(m->plan); stage++) {
+        int32_t count;
+        const struct step *steps = plan_stage(m->plan, stage, &count);
+        for (int32_t i = 0; i < count; i++)
+            if (!*slot(w, stage, steps[i].site))
+                *slot(w, stage, steps[i].site) = calloc((size_t)wide_count(w, steps[i].site), sizeof(double));
+    }
+    return w;
+}
+
+void wide_free(struct wide *w)
+{
+    for (int32_t i = 0; i < plan_stages(w->m->plan) * SITE_COUNT; i++)
+        free(w->value[i]);
+    free(w->value), free(w->tokens), free(w);
+}
+
+static void operand_set(struct op *o, int k)
+{
+    const struct operand *in = &o->s->in[k];
+    int32_t stage = in->kind == OPERAND_PREV ? o->stage - 1 : in->kind == OPERAND_ROOT ? 0 : o->stage;
+    if (in->kind == OPERAND_WEIGHT)
+        o->weight[k] = model_weight(o->w->m, o->stage - 1, (enum weight_id)in->id);
+    else if (in->kind == OPERAND_COS || in->kind == OPERAND_SIN)
+        o->in[k] = o->out; /* filled already */
+    else if (in->kind != OPERAND_NONE && in->kind != OPERAND_TOKENS && in->kind != OPERAND_POSITIONS)
+        o->in[k] = *slot(o->w, stage, (enum site_id)in->id);
+}
+
+static void stage_run(struct wide *w, int32_t stage, const struct wide_hook *hook)
+{
+    int32_t count, layer = stage >= 1 && stage <= w->m->cfg.n_layers ? stage - 1 : SITE_ROOT;
+    const struct step *steps = plan_stage(w->m->plan, stage, &count);
+    for (int32_t i = 0; i < count; i++) {
+        struct site_ref here = { steps[i].site, layer };
+        bool off = steps[i].when == STEP_IF_EDITED && !(hook && hook->changes(hook->user, (struct site_ref){ steps[i].edited, layer }));
+        if (off || site_refusal(&w->m->cfg, steps[i].site))
+            continue;
+        struct op o = { .w = w, .s = &steps[i], .stage = stage, .out = *slot(w, stage, steps[i].site) };
+        for (int k = 0; k < KN_IN_MAX; k++)
+            operand_set(&o, k);
+        do_step(&o);
+        bool last = true;
+        for (int32_t j = i + 1; j < count; j++)
+            last &= steps[j].site != here.id || (steps[j].when == STEP_IF_EDITED &&
+                    !(hook && hook->changes(hook->user, (struct site_ref){ steps[j].edited, layer })));
+        if (last && hook)
+            hook->call(hook->user, here, o.out);
+    }
+}
+
+void wide_run(struct wide *w, int32_t stage, const struct wide_hook *hook)
+{
+    if (stage == 0 && w->m->cfg.pos == POS_ROTARY)
+        rotary_fill(w);
+    for (; stage < plan_stages(w->m->plan); stage++)
+        stage_run(w, stage, hook);
+}
+
+static double log_sum_exp(const double *x, int64_t n)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += exp(x[i]);
+    return log(sum);
+}
+
+static double term_at(const struct wide *w, const struct metric_term *t, int32_t row, int32_t token, const double *x, const double *base)
+{
+    int64_t v = w->m->cfg.d_vocab;
+    x += row * v;
+    if (t->kind == METRIC_LOGIT)
+        return x[token];
+    if (t->kind != METRIC_KL)
+        return x[token] - log_sum_exp(x, v);
+    base += row * v;
+    double sum = 0, lse = log_sum_exp(x, v), lse_base = log_sum_exp(base, v);
+    for (int64_t i = 0; i < v; i++)
+        sum += exp(base[i] - lse_base) * (base[i] - lse_base - x[i] + lse);
+    return sum;
+}
+
+double wide_metric(struct wide *w, struct wide *base, const struct metric *m)
+{
+    struct site_ref logits = { SITE_UNEMBED_OUT, SITE_ROOT };
+    const double *x = wide_value(w, logits), *xb = wide_value(base, logits);
+    double sum = 0;
+    for (int32_t i = 0; i < m->n; i++) {
+        const struct metric_term *t = &m->terms[i];
+        if (t->kind != METRIC_LOSS)
+            sum += t->factor * term_at(w, t, t->pos < 0 ? w->n + t->pos : t->pos, t->token, x, xb);
+        for (int32_t row = 0; row < w->n - 1 && t->kind == METRIC_LOSS; row++)
+            sum -= t->factor * term_at(w, t, row, w->tokens[row + 1], x, xb) / (w->n - 1);
+    }
+    return sum;
+}

@@ -1,0 +1,28 @@
+/* wide.h - test support: a model's block program in double precision, with plain loops and no code of the kernels.
+ *
+ * The program (plan.h) is the engine's own; its arithmetic here is a second one.  Every site is there at once, on-request
+ * ones included, in canonical axis order; something outside may change a value when its last step has run. */
+#ifndef WIDE_H
+#define WIDE_H
+
+#include "metric.h"
+
+struct wide;
+
+/* Something that changes values. */
+struct wide_hook {
+    bool (*changes)(void *user, struct site_ref s); /* steps that only edits of on-request sites switch on */
+    void (*call)(void *user, struct site_ref s, double *values);
+    void *user;
+};
+
+struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n);
+void wide_free(struct wide *w);
+/* Compute stages from `stage` on; those before keep their values. */
+void wide_run(struct wide *w, int32_t stage, const struct wide_hook *hook);
+double *wide_value(struct wide *w, struct site_ref s);
+int64_t wide_count(const struct wide *w, enum site_id s); /* elements of a site */
+/* The metric on w; base is what kl compares with. */
+double wide_metric(struct wide *w, struct wide *base, const struct metric *m);
+
+#endif
