@@ -47,6 +47,14 @@ struct arch_weight {
 
 struct alias_row;
 
+/* How TransformerLens reads such a model, for programs that are exported: Python. */
+struct arch_lens {
+    const char *convert; /* its function of weight_conversions */
+    bool grouped;        /* that function wants n_key_value_heads always */
+    const char *before;  /* lines before the call, or NULL */
+    const char *biases;  /* lines after it that put attention biases back which it drops, or NULL */
+};
+
 struct arch {
     const char *model_type;
     const char *class_name;   /* the entry of "architectures", when model_type is missing */
@@ -57,6 +65,7 @@ struct arch {
     const struct arch_must *must;
     const struct arch_weight *weights; /* ends with id W_NONE */
     const struct alias_row *names;     /* Hugging Face's module paths, taker's points (alias_table.h) */
+    struct arch_lens lens;
 };
 
 #define KEY_REQUIRED (-1e300)

@@ -64,4 +64,5 @@ const struct arch arch_gpt2 = {
     .must = must,
     .weights = weights,
     .names = alias_gpt2,
+    .lens = { .convert = "convert_gpt2_weights" },
 };

@@ -64,4 +64,6 @@ const struct arch arch_gpt_neox = {
     .must = must,
     .weights = weights,
     .names = alias_gpt_neox,
+    .lens = { .convert = "convert_neox_weights",
+              .before = "    hf.embed_out = hf.lm_head  # the converter knows it by its former name\n" },
 };

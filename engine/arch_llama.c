@@ -74,12 +74,21 @@ static const struct arch_must must[] = { { NULL, false } };
 static const struct arch_weight weights[] = { WEIGHTS(IF_ATTN_BIAS) };
 static const struct arch_weight qwen2_weights[] = { WEIGHTS(IF_ALWAYS) };
 
+static const char biases[] =
+    "    for layer, block in enumerate(hf.model.layers):  # the converter drops these biases\n"
+    "        part, at = block.self_attn, f\"blocks.{layer}.attn.\"\n"
+    "        weights[at + \"b_Q\"] = part.q_proj.bias.detach().view(-1, cfg.d_head)\n"
+    "        weights[at + \"_b_K\"] = part.k_proj.bias.detach().view(-1, cfg.d_head)\n"
+    "        weights[at + \"_b_V\"] = part.v_proj.bias.detach().view(-1, cfg.d_head)\n"
+    "        weights[at + \"b_O\"] = part.o_proj.bias.detach()\n";
+
 #define ARCH_LLAMA(name, type, class, bos, key_table, weight_table) \
     extern const struct arch name; \
     const struct arch name = { \
         .model_type = type, .class_name = class, .prefix = "model.", .norm_center = false, .gated = true, \
         .prepend_bos = bos, .pos = POS_ROTARY, .keys = key_table, .must = must, .weights = weight_table, \
         .names = alias_llama, \
+        .lens = { .convert = "convert_" type "_weights", .grouped = true, .biases = biases }, \
     }
 
 ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, weights);

@@ -5,6 +5,7 @@
 #include "hub.h"
 #include "weights.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -59,6 +60,10 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
     if (rc || (rc = config_load(&m->cfg, h.config, e)))
         goto done;
     snprintf(m->name, sizeof m->name, "%s", h.name);
+    if (!(m->folder = realpath(h.folder, NULL))) {
+        rc = err_set(e, ERR_SYSTEM, "%s · %s", h.folder, strerror(errno));
+        goto done;
+    }
     m->be = be;
     m->dtype = "";
     if (!(m->plan = plan_build(&m->cfg)))
@@ -85,6 +90,7 @@ void model_close(struct model *m)
 {
     if (!m)
         return;
+    free(m->folder);
     plan_free(m->plan);
     for (int32_t i = 0; i < m->n_owned; i++)
         free(m->owned[i]);

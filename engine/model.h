@@ -13,6 +13,7 @@ struct safetensors;
 
 struct model {
     char name[LIMIT_NAME];    /* as shown: folder name, hub name, "teach" */
+    char *folder;             /* where its files lie, an absolute path */
     struct config cfg;
     struct plan *plan;
     struct kn_view *weights;  /* [(n_layers + 1) * WEIGHT_COUNT]; see model_weight */

@@ -6,6 +6,7 @@
 
 #include "app.h"
 #include "complete.h"
+#include "export.h"
 
 /* ---- prompts, tokens ---------------------------------------------------------------------------------- */
 
@@ -203,6 +204,63 @@ unsigned act_WRITE(struct app *a, const char *args)
         app_say(a, "written to %s", path);
     bytes_free(&text);
     frame_free(&f);
+    return 0;
+}
+
+/* The hooks that were switched on, and the one on show in the tensor view. */
+static int observed_names(const struct app *a, char (*names)[LIMIT_NAME], const char **list)
+{
+    int n = 0;
+    for (int32_t i = 0; i < a->n_sites; i++) {
+        struct site_ref s = a->sites[i];
+        bool shown = a->cur.view == VIEW_TENSOR && s.id == a->cur.site.id && s.layer == a->cur.site.layer;
+        if (a->observed[i] || shown) {
+            list[n] = site_name(s, names[n]);
+            n++;
+        }
+    }
+    return n;
+}
+
+static int export_text(const struct app *a, enum export_to to, struct bytes *text, struct err *e)
+{
+    const struct pair_prompt other = {"other", a->other_tokens, a->n_other};
+    char (*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
+    const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
+    int err = names && list ? 0 : err_set(e, ERR_SYSTEM, "memory is out · export");
+    if (!err && !a->n)
+        err = err_set(e, ERR_BAD_INPUT, "nothing to export · give a prompt first");
+    if (!err) {
+        const struct export x = {.m = a->m, .tokens = a->tokens, .n = a->n, .edits = a->edits.edit, .on = a->edits.on,
+                                 .n_edits = a->edits.n, .prompts = &other, .n_prompts = a->other_tokens != NULL, .sets = a->sets, .n_sets = a->n_sets,
+                                 .captures = list, .n_captures = observed_names(a, names, list)};
+        err = export_program(text, to, &x, e);
+    }
+    free(names);
+    free(list);
+    return err;
+}
+
+unsigned act_EXPORT(struct app *a, const char *args)
+{
+    size_t n = strcspn(args, " ");
+    const char *path = args + n + strspn(args + n, " ");
+    char library[64];
+    struct bytes text = {0};
+    struct err e = {0};
+    enum export_to to = EXPORT_TRANSFORMER_LENS;
+    snprintf(library, sizeof library, "%.*s", (int)(n < 60 ? n : 60), args);
+    int err = n && *path ? export_find(library, &to, &e) : err_set(&e, ERR_USAGE, "export %s", action_table[ACTION_EXPORT].usage);
+    if (!err)
+        err = export_text(a, to, &text, &e);
+    int bad = err ? 0 : write_file(path, &text);
+    if (err)
+        app_complain(a, "%s", e.text);
+    else if (bad)
+        app_complain(a, "cannot write %s · %s", path, strerror(bad));
+    else
+        app_say(a, "written to %s", path);
+    bytes_free(&text);
     return 0;
 }
 

@@ -189,7 +189,7 @@ int options_parse(struct options *o, uint64_t set, int words_max, int argc, char
 
 void options_free(struct options *o)
 {
-    free(o->edits.item);
-    free(o->runs.item);
-    free(o->capture.item);
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (option_table[i].kind == OPTION_LIST)
+            free(((struct option_list *)field(o, i))->item);
 }

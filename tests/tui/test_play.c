@@ -350,6 +350,37 @@ static void test_write(void **state)
     unlink(path);
 }
 
+static void test_export(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/borescope-test-XXXXXX", command[128];
+    int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    close(fd);
+    unlink(path);
+    app_edit_add(d.app, "blocks.0.attn.hook_z[-1, 1] = 0");
+    app_edit_add(d.app, "blocks.1.hook_mlp_out = 0");
+    app_command(d.app, "toggle 2");
+    app_command(d.app, "tensor blocks.1.hook_resid_post");
+    snprintf(command, sizeof command, "export transformer_lens %s", path);
+    app_command(d.app, command);
+    if (d.app->message_bad)
+        fail_msg("%s", d.app->message);
+    size_t len;
+    char *text = read_all(path, &len);
+    assert_non_null(strstr(text, "x[:, -1, 1] = 0"));
+    assert_null(strstr(text, "hook_mlp_out")); /* it is off */
+    assert_non_null(strstr(text, "\"blocks.1.hook_resid_post\""));
+    free(text);
+    app_command(d.app, command);
+    assert_true(d.app->message_bad); /* never over something */
+    unlink(path);
+    app_command(d.app, "export pyvene x.py");
+    assert_non_null(strstr(d.app->message, "transformer_lens or nnsight"));
+    app_command(d.app, "export nnsight");
+    assert_non_null(strstr(d.app->message, "FILE.py"));
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -380,6 +411,6 @@ int main(void)
         cmocka_unit_test(test_screens_gpt2), cmocka_unit_test(test_screens_llama), cmocka_unit_test(test_screens_neox),
         WITH(test_nouns), WITH(test_again_and_nudge), WITH(test_cone), WITH(test_undo), WITH(test_same_again),
         WITH(test_pair_and_target), WITH(test_select), WITH(test_views_and_jumps), WITH(test_help_runs),
-        WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_sizes)};
+        WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_export), WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -153,24 +153,29 @@ static int tokens_of(struct cli *c, const char *text, size_t len, int32_t **ids,
     return err;
 }
 
+/* A prompt that is given as ids: exactly these. */
+static int ids_of(struct cli *c, const char *text, int32_t **ids, int32_t *n)
+{
+    bool over = false;
+    int err = cli_ids(text, ids, n, &c->err);
+    if (!err && !*n)
+        err = err_set(&c->err, ERR_BAD_INPUT, "token ids · it is empty · give some like 1,2,3");
+    if (!err && *n > LIMIT_TOKENS)
+        err = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)*n, LIMIT_TOKENS);
+    if (!err)
+        err = model_check_tokens(c->m, *ids, *n, &over, &c->err);
+    if (over)
+        snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)*n,
+                 (int)c->m->cfg.n_ctx);
+    return err;
+}
+
 int cli_prompt(struct cli *c, bool optional)
 {
     const struct options *o = c->opt;
-    bool over = false;
     int err = 0;
-    if (o->tokens) {
-        err = cli_ids(o->tokens, &c->tokens, &c->n, &c->err);
-        if (!err && !c->n)
-            err = err_set(&c->err, ERR_BAD_INPUT, "--tokens · it is empty · give ids like 1,2,3");
-        if (!err && c->n > LIMIT_TOKENS)
-            err = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)c->n, LIMIT_TOKENS);
-        if (!err)
-            err = model_check_tokens(c->m, c->tokens, c->n, &over, &c->err);
-        if (over)
-            snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)c->n,
-                     (int)c->m->cfg.n_ctx);
-        return err;
-    }
+    if (o->tokens)
+        return ids_of(c, o->tokens, &c->tokens, &c->n);
     if (o->from_stdin) {
         char *text;
         size_t len;
@@ -220,7 +225,8 @@ static int parse_run(struct cli *c, const char *text, struct pair_prompt *out)
         return err_set(&c->err, ERR_USAGE, "--run base · base is the run without edits · take another name");
     char *name = strndup(text, len);
     int32_t *ids = NULL, n = 0;
-    int err = name ? tokens_of(c, eq + 1, strlen(eq + 1), &ids, &n) : cli_memory(c);
+    bool ids_only = !strcmp(tokenizer_kind(c->m->tok), "none");
+    int err = !name ? cli_memory(c) : ids_only ? ids_of(c, eq + 1, &ids, &n) : tokens_of(c, eq + 1, strlen(eq + 1), &ids, &n);
     *out = (struct pair_prompt){name, ids, n};
     if (err)
         err_prefix(&c->err, "--run %.*s", (int)(len < 40 ? len : 40), text);

@@ -1,0 +1,114 @@
+/* test_export.c - `borescope export`: whole programs against those in export/, refusals, and their syntax where there is a
+ * Python.  What the programs compute is tested in test_export.py, where the libraries are. */
+#include "command.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODEL "tests/fixtures/models/gpt2"
+#define IDS "--tokens", "3,17,42,8,8,29,3,17,42"
+#define EDITS IDS, "--run", "corrupt=3,17,11,8,26,29,44,17,2", \
+              "-e", "blocks.{0..2}.attn.hook_z[-1, 1] = 0", \
+              "-e", "blocks.1.attn.hook_pattern[{0,2}, 3:, {0,1,3}] *= 3, renormalize", \
+              "-e", "blocks.0.hook_resid_pre[2] = 0.5 * from(corrupt)", "-e", "blocks.*.hook_mlp_out = mean()"
+
+/* The program with the one path of this machine made the same everywhere. */
+static char *program(const char *text)
+{
+    static const char here[] = "MODEL = \"" MODEL "\"\n";
+    const char *line = strstr(text, "MODEL = \""), *end = line ? strchr(line, '\n') : NULL;
+    assert_non_null(end);
+    size_t before = (size_t)(line - text), size = strlen(text) + sizeof here;
+    char *out = malloc(size);
+    snprintf(out, size, "%.*s%s%s", (int)before, text, here, end + 1);
+    return out;
+}
+
+static void assert_golden(const char *const *args, const char *path)
+{
+    struct result r = command_run(NULL, args);
+    if (r.status)
+        fail_msg("%s", r.err);
+    char *have = program(r.out);
+    if (getenv("BORE_UPDATE_SCREENS")) {
+        FILE *f = fopen(path, "we");
+        assert_non_null(f);
+        assert_int_equal(fwrite(have, 1, strlen(have), f), strlen(have));
+        fclose(f);
+    }
+    size_t len;
+    char *want = file_read(path, &len);
+    if (strcmp(have, want) != 0)
+        fail_msg("%s is not what is written now (BORE_UPDATE_SCREENS=1 writes it anew):\n%s", path, have);
+    free(have);
+    free(want);
+    result_free(&r);
+}
+
+static void test_golden(void **state)
+{
+    (void)state;
+    static const char *const lens[] = {"export", MODEL, EDITS, "-c", "*", "-c", "transformer.h.0.attn.c_attn.output", "--to",
+                                       "transformer_lens", "--process", "fold_ln", NULL};
+    static const char *const nnsight[] = {"export", MODEL, EDITS, "-c", "blocks.*.hook_resid_post", "-c", "blocks.0.attn.hook_q", "--grad",
+                                          "logit[-1, 3] - logit[-1, 5]", "--to", "nnsight", NULL};
+    assert_golden(lens, "tests/tui/export/transformer_lens.py");
+    assert_golden(nnsight, "tests/tui/export/nnsight.py");
+}
+
+/* Words and libraries in every combination that changes the text of a program, for Python's own parser. */
+static void test_syntax(void **state)
+{
+    (void)state;
+    static const char *const edits[] = {"blocks.0.hook_resid_pre += noise(0.1, seed=7)", "blocks.1.hook_resid_pre = project_out(dir(1, 2))",
+                                        "blocks.0.mlp.hook_post = clamp(-inf, 0.5)", "blocks.0.attn.hook_attn_scores[1] -= frozen"};
+    static const char *const grads[] = {"logit[-1, 3]", "2*logprob[0, 1] + loss - kl"};
+    if (system("python3 -c pass >/dev/null 2>&1") != 0) {
+        print_message("SKIP: no python3, programs are not parsed\n");
+        return;
+    }
+    char *folder = folder_make(), *path = folder_path(folder, "program.py"), command[400];
+    snprintf(command, sizeof command, "python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' '%s'", path);
+    for (size_t i = 0; i < 4; i++)
+        for (int to = 0; to < 2; to++) {
+            struct result r = RUN("export", MODEL, IDS, "-e", edits[i], "-c", "blocks.*.attn.hook_{q,pattern}", "--grad", grads[i % 2], "--to",
+                                  to ? "nnsight" : "transformer_lens", "-o", path);
+            if (r.status)
+                fail_msg("%s", r.err);
+            assert_int_equal(r.out_len, 0);
+            result_free(&r);
+            assert_int_equal(system(command), 0);
+        }
+    folder_remove(folder);
+    free(path);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+#define LENS "export", MODEL, IDS, "--to", "transformer_lens"
+#define NNSIGHT "export", MODEL, IDS, "--to", "nnsight"
+    assert_refused(RUN("export", MODEL, IDS), 2, "--to transformer_lens or --to nnsight");
+    assert_refused(RUN("export", MODEL, IDS, "--to", "pyvene"), 2, "no export to \"pyvene\" · transformer_lens or nnsight");
+    assert_refused(RUN("export", MODEL, "--to", "nnsight"), 2, "needs a prompt");
+    assert_refused(RUN(LENS, "-e", "blocks.0.hook_resid_pre = from(other)"), 1, "no run is called \"other\"");
+    assert_refused(RUN(LENS, "-e", "hook_embed = 0", "-e", "blocks.1.ln1.hook_out *= 2"), 1,
+                   "edit 2: blocks.1.ln1.hook_out *= 2 · TransformerLens has no hook on a norm's output");
+    assert_refused(RUN(LENS, "-e", "blocks.0.ln1.hook_scale *= 2", "-e", "blocks.1.hook_q_input = 0"), 1,
+                   "edit 1: blocks.0.ln1.hook_scale *= 2 · TransformerLens gives the hooks of ln1 a head axis");
+    assert_refused(RUN(LENS, "-c", "blocks.0.ln2.hook_out"), 1, "capture blocks.0.ln2.hook_out · TransformerLens has no hook");
+    assert_refused(RUN(LENS, "--grad", "loss"), 2, "-c");
+    assert_refused(RUN(LENS, "-c", "nowhere"), 1, "nowhere");
+    assert_refused(RUN(NNSIGHT, "-e", "blocks.*.ln1.hook_scale *= 2"), 1, "nnsight has no place for blocks.0.ln1.hook_scale: inside the norm");
+    assert_refused(RUN(NNSIGHT, "-e", "blocks.0.attn.hook_result = 0"), 1, "nnsight has no place for blocks.0.attn.hook_result");
+    assert_refused(RUN(NNSIGHT, "-c", "blocks.0.ln1.hook_scale"), 1, "capture blocks.0.ln1.hook_scale · nnsight has no place for it");
+    assert_refused(RUN(NNSIGHT, "--process", "usual"), 1, "nnsight runs the checkpoint as it is");
+    assert_refused(RUN(LENS, "-o", "/nowhere/x.py"), 1, "/nowhere/x.py");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_syntax), cmocka_unit_test(test_refusals)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

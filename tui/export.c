@@ -1,0 +1,384 @@
+/* export.c - resolving what is to be exported, and the parts that the programs for all libraries share (see export.h). */
+#include "export_parts.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "edit_form.h"
+#include "reference.h"
+#include "text.h"
+
+enum { SET_TOKENS_MAX = 50000 };
+
+const char *const export_names[EXPORT_COUNT] = {"transformer_lens", "nnsight"};
+
+int export_find(const char *name, enum export_to *to, struct err *e)
+{
+    for (int i = 0; i < EXPORT_COUNT; i++)
+        if (!strcmp(name, export_names[i])) {
+            *to = (enum export_to)i;
+            return 0;
+        }
+    return err_set(e, ERR_USAGE, "no export to \"%.40s\" · transformer_lens or nnsight", name);
+}
+
+/* ---- resolving --------------------------------------------------------------------------------------- */
+
+static int32_t token_text(void *user, int32_t pos, const char **text)
+{
+    const struct export *x = user;
+    size_t len;
+    *text = tokenizer_text(x->m->tok, x->tokens[pos], &len);
+    return (int32_t)len;
+}
+
+static int check_run(const struct export *x, const struct edit_act *act, struct err *e)
+{
+    if (act->value != EDIT_FROM || !strcmp(act->source_name, "base"))
+        return 0;
+    for (int32_t i = 0; i < x->n_prompts; i++)
+        if (!strcmp(x->prompts[i].name, act->source_name))
+            return 0;
+    return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · give it with --run NAME=TEXT", act->source_name,
+                   (int)act->edit + 1);
+}
+
+static int resolve_edits(struct exporter *x)
+{
+    const struct export *in = x->x;
+    struct edit_context ctx = {.cfg = x->cfg, .n_pos = in->n, .model = in->m, .token_text = token_text, .user = (void *)(uintptr_t)in,
+                               .sets = in->sets, .n_sets = in->n_sets};
+    int err = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
+    for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
+        err = check_run(in, &x->prog->acts[i], x->e);
+    return err;
+}
+
+static int add_captures(struct exporter *x, const char *glob)
+{
+    struct alias_pick *picks = NULL;
+    int n = alias_select(x->cfg, glob, &picks, x->e);
+    struct alias_pick *more = n < 0 ? NULL : realloc(x->capture, (size_t)(x->n_captures + n) * sizeof *more);
+    if (!more) {
+        free(picks);
+        return n < 0 ? n : err_set(x->e, ERR_SYSTEM, "memory is out · export");
+    }
+    x->capture = more;
+    for (int i = 0; i < n; i++) {
+        int k = 0;
+        while (k < x->n_captures && strcmp(x->capture[k].name, picks[i].name) != 0)
+            k++;
+        if (k == x->n_captures)
+            x->capture[x->n_captures++] = picks[i];
+    }
+    free(picks);
+    return 0;
+}
+
+static int resolve_captures(struct exporter *x)
+{
+    int err = 0;
+    for (int i = 0; i < x->x->n_captures && !err; i++)
+        err = add_captures(x, x->x->captures[i]);
+    for (int i = 0; i < x->n_captures && !err; i++) {
+        const struct alias_value *v = &x->capture[i].value;
+        const char *why = v->n_sites ? site_refusal(x->cfg, v->site[0].id) : NULL;
+        if (why)
+            err = err_set(x->e, ERR_BAD_INPUT, "%s · %s", x->capture[i].name, why);
+        if (!err && x->x->grad && !v->n_edits)
+            err = err_set(x->e, ERR_BAD_INPUT, "no gradient for %s · %s", x->capture[i].name, v->why);
+    }
+    return err;
+}
+
+static int resolve_metric(struct exporter *x)
+{
+    int32_t row0, row1;
+    if (!x->x->grad)
+        return 0;
+    if (!x->n_captures)
+        return err_set(x->e, ERR_USAGE, "--grad adds the gradients of captured names · name some with -c");
+    int err = metric_parse(&x->metric, x->x->grad, x->x->m->tok, x->cfg->d_vocab, x->e);
+    return err ? err : metric_rows(&x->metric, x->x->n, &row0, &row1, x->e);
+}
+
+/* Sets are written out: their size has a bound. */
+static int check_sets(struct exporter *x)
+{
+    for (int32_t i = 0; i < x->x->n_sets; i++)
+        if (x->x->sets[i]->n_tokens > SET_TOKENS_MAX)
+            return err_set(x->e, ERR_BAD_INPUT, "--ref %s · %lld tokens · an exported program holds at most %d", x->x->sets[i]->name,
+                           (long long)x->x->sets[i]->n_tokens, SET_TOKENS_MAX);
+    return 0;
+}
+
+int export_program(struct bytes *out, enum export_to to, const struct export *in, struct err *e)
+{
+    struct exporter x = {.x = in, .cfg = &in->m->cfg, .to = to, .e = e};
+    struct bytes text = {0};
+    x.out = &text;
+    int err = resolve_edits(&x);
+    if (!err)
+        err = check_sets(&x);
+    if (!err)
+        err = resolve_captures(&x);
+    if (!err)
+        err = resolve_metric(&x);
+    if (!err)
+        err = to == EXPORT_NNSIGHT ? export_nnsight(&x) : export_lens(&x);
+    if (!err && text.failed)
+        err = err_set(e, ERR_SYSTEM, "memory is out · export");
+    if (!err)
+        bytes_add(out, text.data, text.len);
+    for (int32_t i = 0; i < x.n_functions; i++)
+        bytes_free(&x.function[i].body);
+    free(x.function);
+    free(x.change);
+    free(x.capture);
+    edit_program_free(x.prog);
+    bytes_free(&text);
+    return err;
+}
+
+/* ---- Python ------------------------------------------------------------------------------------------ */
+
+/* What could not be shown as it is becomes bytes in Python's way of passing them through a text ("surrogateescape"). */
+void export_string(struct bytes *out, const char *text, size_t len)
+{
+    struct bytes shown = {0};
+    text_add(&shown, text, len, TEXT_PLAIN);
+    bool plain = shown.len == len && !memcmp(shown.data, text, len);
+    bytes_free(&shown);
+    bytes_add_char(out, '"');
+    for (size_t i = 0; i < len; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c == '"' || c == '\\')
+            bytes_addf(out, "\\%c", c);
+        else if (c < 0x20 || c == 0x7f)
+            bytes_addf(out, "\\x%02x", c);
+        else if (c >= 0x80 && !plain)
+            bytes_addf(out, "\\udc%02x", c);
+        else
+            bytes_add_char(out, (char)c);
+    }
+    bytes_add_char(out, '"');
+}
+
+void export_float(struct bytes *out, float f)
+{
+    if (isnan(f))
+        bytes_add_string(out, "float(\"nan\")");
+    else if (isinf(f))
+        bytes_add_string(out, f > 0 ? "float(\"inf\")" : "-float(\"inf\")");
+    else {
+        char text[32];
+        edit_number_print(f, text);
+        bytes_add_string(out, text);
+    }
+}
+
+static void put_ids(struct bytes *b, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        bytes_addf(b, "%s%d", i ? i % 24 ? ", " : ",\n          " : "[", (int)ids[i]);
+    bytes_add_char(b, ']');
+}
+
+void export_comment(struct exporter *x, const char *text, size_t len)
+{
+    struct bytes shown = {0};
+    text_add(&shown, text, len, TEXT_PLAIN);
+    for (size_t i = 0; i < shown.len; i++) /* it may stand in a text of three quotes */
+        bytes_add_char(x->out, shown.data[i] == '"' && x->in_docstring ? '\'' : shown.data[i] == '\\' && x->in_docstring ? '/' : shown.data[i]);
+    bytes_free(&shown);
+}
+
+/* The text that the tokens stand for, as a comment. */
+static void put_text(struct exporter *x, const int32_t *ids, int32_t n)
+{
+    struct bytes text = {0};
+    for (int32_t i = 0; i < n && text.len < 400; i++) {
+        size_t len;
+        const char *t = tokenizer_text(x->x->m->tok, ids[i], &len);
+        bytes_add(&text, t, len);
+    }
+    bytes_add_string(x->out, "# ");
+    export_comment(x, text.data, text.len);
+    bytes_add_char(x->out, '\n');
+    bytes_free(&text);
+}
+
+static void put_sets(struct exporter *x)
+{
+    bytes_add_string(x->out, "# reference sets: the tokens of their prompts\nREFS = {\n");
+    for (int32_t i = 0; i < x->x->n_sets; i++) {
+        const struct reference_set *s = x->x->sets[i];
+        bytes_add_string(x->out, "    ");
+        export_string(x->out, s->name, strlen(s->name));
+        bytes_add_string(x->out, ": [\n");
+        for (int32_t k = 0; k < s->n; k++) {
+            bytes_add_string(x->out, "        ");
+            put_ids(x->out, s->tokens + s->start[k], (int32_t)(s->start[k + 1] - s->start[k]));
+            bytes_add_string(x->out, ",\n");
+        }
+        bytes_add_string(x->out, "    ],\n");
+    }
+    bytes_add_string(x->out, "}\n");
+}
+
+void export_title(struct exporter *x, const char *library, const char *needs)
+{
+    bytes_add_string(x->out, "\"\"\"");
+    x->in_docstring = true;
+    export_comment(x, x->x->m->name, strlen(x->x->m->name));
+    x->in_docstring = false;
+    int32_t n = 0;
+    for (int32_t i = 0; i < x->x->n_edits; i++)
+        n += !x->x->on || x->x->on[i];
+    bytes_addf(x->out, " through %s: %d token%s, %d edit%s, %d hook point%s captured.  Written by borescope export.\n\n"
+               "    python THIS_FILE [OUT.safetensors | OUT.npz]\n\n"
+               "Needs %s, transformers 5 and safetensors.  The file that it writes holds the same tensors under the same names\n"
+               "as that of `borescope run -o`.\n\"\"\"\n\n", library, (int)x->x->n, x->x->n == 1 ? "" : "s", (int)n, n == 1 ? "" : "s",
+               x->n_captures, x->n_captures == 1 ? "" : "s", needs);
+}
+
+void export_tokens(struct exporter *x)
+{
+    put_text(x, x->x->tokens, x->x->n);
+    bytes_add_string(x->out, "TOKENS = ");
+    put_ids(x->out, x->x->tokens, x->x->n);
+    bytes_add_char(x->out, '\n');
+    if (x->reads_sets)
+        put_sets(x);
+    if (!x->reads_runs)
+        return;
+    bytes_add_string(x->out, "# runs without edits, which edits read\nRUNS = {\n    \"base\": TOKENS,\n");
+    for (int32_t i = 0; i < x->x->n_prompts; i++) {
+        bytes_add_string(x->out, "    ");
+        export_string(x->out, x->x->prompts[i].name, strlen(x->x->prompts[i].name));
+        bytes_add_string(x->out, ": ");
+        put_ids(x->out, x->x->prompts[i].tokens, x->x->prompts[i].n);
+        bytes_add_string(x->out, ",\n");
+    }
+    bytes_add_string(x->out, "}\n");
+}
+
+static const char noise_text[] =
+    "def noise(x, name, sigma, seed):\n"
+    "    \"\"\"The same Gaussian numbers as borescope's: splitmix64 of seed, hook and place, through Box-Muller.\"\"\"\n"
+    "    def mix(n):\n"
+    "        n = n + np.uint64(0x9E3779B97F4A7C15)\n"
+    "        n = (n ^ n >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)\n"
+    "        n = (n ^ n >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)\n"
+    "        return n ^ n >> np.uint64(31)\n"
+    "\n"
+    "    parts = name.split(\".\")\n"
+    "    in_block = parts[0] == \"blocks\"\n"
+    "    layer = int(parts[1]) if in_block else -1\n"
+    "    shape = (1,) * (4 - x.ndim) + tuple(x.shape[1:])\n"
+    "    place = np.ogrid[tuple(slice(n) for n in shape)]\n"
+    "    with np.errstate(over=\"ignore\"):\n"
+    "        key = mix(np.full((1, 1, 1), seed % 2**32, np.uint64))\n"
+    "        for byte in \".\".join(parts[2:] if in_block else parts).encode():\n"
+    "            key = mix(key ^ np.uint64(byte))\n"
+    "        key = mix(key ^ np.uint64(layer % 2**32))\n"
+    "        for axis in place[:2]:\n"
+    "            key = mix(key ^ axis.astype(np.uint64))\n"
+    "        first = mix(key ^ place[2].astype(np.uint64))\n"
+    "        second = mix(first)\n"
+    "    u, v = ((n >> np.uint64(11)).astype(float) for n in (first, second))\n"
+    "    normal = np.sqrt(-2 * np.log((u + 0.5) * 2.0**-53)) * np.cos(2 * np.pi * v * 2.0**-53)\n"
+    "    return sigma * torch.tensor(normal, dtype=torch.float32).reshape(x.shape[1:]).expand_as(x)\n\n\n";
+
+static const char mean_text[] =
+    "def ref_mean(ref, name, pos=None):\n"
+    "    \"\"\"The mean over a reference set: of all positions, of each prompt's position pos, or position by position (\"same\").\"\"\"\n"
+    "    values = [prompt[name].double() for prompt in refs[ref]]\n"
+    "    if pos is None:\n"
+    "        return torch.cat(values, 1).mean(1, keepdim=True).float()\n"
+    "    if pos != \"same\":\n"
+    "        return torch.stack([v[:, pos] for v in values if -v.shape[1] <= pos < v.shape[1]]).mean(0)[:, None].float()\n"
+    "    attention = name.endswith((\"hook_attn_scores\", \"hook_pattern\"))\n"
+    "    axis, longest = (2, 3) if attention else (1, 1), max(values, key=lambda v: v.shape[2 if attention else 1])\n"
+    "    sums, counts = torch.zeros_like(longest), torch.zeros(longest.shape[axis[0]])\n"
+    "    for v in values:\n"
+    "        counts[:v.shape[axis[0]]] += 1\n"
+    "        sums[tuple(slice(n) for n in v.shape)] += v\n"
+    "    return (sums / counts.reshape([-1 if a == axis[0] else 1 for a in range(sums.ndim)])).float()\n\n\n";
+
+void export_helpers(struct exporter *x, const char *unembedding)
+{
+    if (x->helpers & HELP_UNIT)
+        bytes_add_string(x->out, "def unit(d):\n    return d / d.double().norm().float()\n\n\n");
+    if (x->helpers & HELP_DIRECTION)
+        bytes_addf(x->out, "def direction(a, b):\n"
+                   "    \"\"\"From token b to token a in the unembedding, length 1.\"\"\"\n"
+                   "    d = (%s).detach()\n"
+                   "    return (d.double() / d.double().norm()).float()\n\n\n", unembedding);
+    if (x->helpers & HELP_LOAD)
+        bytes_add_string(x->out, "def load(path, name):\n    with safe_open(path, \"pt\") as f:\n"
+                         "        return f.get_tensor(name).float()\n\n\n");
+    if (x->helpers & HELP_MEAN)
+        bytes_add_string(x->out, mean_text);
+    if (x->helpers & HELP_NOISE)
+        bytes_add_string(x->out, noise_text);
+}
+
+static void put_term(struct bytes *b, const struct metric_term *t)
+{
+    switch (t->kind) {
+    case METRIC_LOGIT: bytes_addf(b, "logits[0, %d, %d]", (int)t->pos, (int)t->token); return;
+    case METRIC_LOGPROB: bytes_addf(b, "logits[0, %d].log_softmax(-1)[%d]", (int)t->pos, (int)t->token); return;
+    case METRIC_LOSS:
+        bytes_add_string(b, "torch.nn.functional.cross_entropy(logits[0, :-1], torch.tensor(TOKENS[1:]))");
+        return;
+    case METRIC_KL:
+        bytes_addf(b, "torch.nn.functional.kl_div(logits[0, %d].log_softmax(-1), base_logits[0, %d].log_softmax(-1), "
+                   "log_target=True, reduction=\"sum\")", (int)t->pos, (int)t->pos);
+        return;
+    }
+}
+
+void export_metric(struct exporter *x)
+{
+    if (!x->x->grad)
+        return;
+    bytes_add_string(x->out, "# ");
+    export_comment(x, x->x->grad, strlen(x->x->grad));
+    bytes_add_string(x->out, "\ndef metric(logits, base_logits):\n    return (\n");
+    for (int32_t i = 0; i < x->metric.n; i++) {
+        const struct metric_term *t = &x->metric.terms[i];
+        bytes_addf(x->out, "        %s", t->factor < 0 ? "- " : i ? "+ " : "");
+        if (fabs(t->factor) != 1)
+            bytes_addf(x->out, "%.15g * ", fabs(t->factor));
+        put_term(x->out, t);
+        bytes_add_char(x->out, '\n');
+    }
+    bytes_add_string(x->out, "    )\n\n\n");
+}
+
+void export_save(struct exporter *x)
+{
+    bytes_add_string(x->out,
+        "def save(path, tensors):\n"
+        "    tensors = {name: value.detach().contiguous().clone() for name, value in tensors.items()}\n"
+        "    if path.endswith(\".npz\"):\n"
+        "        np.savez(path, **{name: value.numpy() for name, value in tensors.items()})\n"
+        "    else:\n"
+        "        save_file(tensors, path)\n\n\n");
+}
+
+int export_layers(const struct site_ref *sites, int n)
+{
+    int k = 1;
+    while (k < n && sites[k].id == sites[0].id && sites[k].layer == sites[k - 1].layer + 1 && sites[0].layer != SITE_ROOT)
+        k++;
+    return k;
+}
+
+struct site_ref export_site(const struct alias_pick *p)
+{
+    return p->value.form == FORM_SITE && p->value.n_sites == 1 ? p->value.site[0] : (struct site_ref){SITE_COUNT, SITE_ROOT};
+}
