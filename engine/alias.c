@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { VARIANTS = 4, FAR_LAYER = 1000000007 };
+enum { FAR_LAYER = 1000000007 };
 
 static bool is_digit(char c)
 {
@@ -46,8 +46,7 @@ bool alias_flatten(const char *name, char buf[LIMIT_PATTERN])
     return true;
 }
 
-/* The texts that a name may stand for: itself, without nnsight's "model.", with the outermost module's name. */
-static int variants(const struct config *cfg, const char *name, char out[VARIANTS][LIMIT_PATTERN])
+int alias_variants(const struct config *cfg, const char *name, char out[ALIAS_VARIANTS][LIMIT_PATTERN])
 {
     char flat[LIMIT_PATTERN];
     if (!alias_flatten(name, flat))
@@ -65,11 +64,10 @@ static int variants(const struct config *cfg, const char *name, char out[VARIANT
     return n;
 }
 
-/* Does the text spell the row's name?  *layer: the number where the row has "%d", else SITE_ROOT. */
-static bool spells(const struct alias_row *row, const char *text, int32_t *layer)
+bool alias_spells(const char *pattern, const char *text, int32_t *layer)
 {
     *layer = SITE_ROOT;
-    for (const char *p = row->name; *p; p++) {
+    for (const char *p = pattern; *p; p++) {
         if (strncmp(p, "%d", 2) != 0) {
             if (*p != *text++)
                 return false;
@@ -90,15 +88,15 @@ static bool spells(const struct alias_row *row, const char *text, int32_t *layer
 /* The row that a name spells, one that holds if there is any; NULL if none does. */
 static const struct alias_row *find_row(const struct config *cfg, const char *name, int32_t *layer)
 {
-    char text[VARIANTS][LIMIT_PATTERN];
+    char text[ALIAS_VARIANTS][LIMIT_PATTERN];
     const struct alias_row *tables[ALIAS_TABLES], *absent = NULL;
-    int n = variants(cfg, name, text);
+    int n = alias_variants(cfg, name, text);
     int32_t at;
     alias_tables(cfg, tables);
     for (int v = 0; v < n; v++)
         for (int i = 0; i < ALIAS_TABLES; i++)
             for (const struct alias_row *row = tables[i]; row && row->name; row++) {
-                if (!spells(row, text[v], &at))
+                if (!alias_spells(row->name, text[v], &at))
                     continue;
                 *layer = at;
                 if (alias_row_holds(cfg, row))
@@ -309,8 +307,8 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
     int n = pick_sites(cfg, pattern, out, e);
     if (n > 0 || n == ERR_SYSTEM)
         return n;
-    char text[VARIANTS][LIMIT_PATTERN];
-    int n_texts = variants(cfg, pattern, text);
+    char text[ALIAS_VARIANTS][LIMIT_PATTERN];
+    int n_texts = alias_variants(cfg, pattern, text);
     for (int v = 0; v < n_texts; v++)
         for (size_t i = 0; i < sizeof tongues / sizeof *tongues; i++) {
             struct alias_pick *picks = NULL;

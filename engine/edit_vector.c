@@ -43,7 +43,6 @@ static int unit_length(float *d, int64_t n, const char *what, struct err *e)
 static int read_dir(const struct edit *ed, const struct model *m, float *d, struct err *e)
 {
     struct named_weight w;
-    const struct kn_view *v = model_weight(m, 0, W_U);
     int32_t a, b;
     int rc = named_weight_find(m, "unembed.W_U", &w, e);
     if (rc || (rc = token_of(ed, 0, m, &a, e)) || (rc = token_of(ed, 1, m, &b, e)))
@@ -51,7 +50,7 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     if (a == b)
         return err_set(e, ERR_BAD_INPUT, "dir() · both tokens are %d · give two different ones", (int)a);
     for (int64_t i = 0; i < m->cfg.d_model; i++)
-        d[i] = kn_load(v->dtype, v->data, i * w.stride[0] + a * w.stride[1]) - kn_load(v->dtype, v->data, i * w.stride[0] + b * w.stride[1]);
+        d[i] = named_weight_value(m, &w, (int64_t[]){ i, a, 0, 0 }) - named_weight_value(m, &w, (int64_t[]){ i, b, 0, 0 });
     return unit_length(d, m->cfg.d_model, "dir()", e);
 }
 

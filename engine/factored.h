@@ -11,4 +11,12 @@
  * Through the SVDs of A and of B (GSL, one-sided Jacobi) and that of their r x r core.  Thread-safe. */
 int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u, double *s, double *v, struct err *e);
 
+/* Eigenvalues of A B^T (m = n; the others are 0): those of B^T A, re[r] and im[r] by falling magnitude, a pair of conjugates the positive
+ * imaginary part first. */
+int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r, double *re, double *im, struct err *e);
+/* Frobenius norm of A B^T. */
+double factored_norm(const double *a, int64_t m, const double *b, int64_t n, int64_t r);
+/* The lower triangle l[r,r] of G = L L^T for a positive semidefinite g[r,r]; what rounding makes negative is 0. */
+void factored_cholesky(const double *g, int64_t r, double *l);
+
 #endif

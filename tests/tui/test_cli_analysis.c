@@ -70,23 +70,6 @@ static void test_answer_and_loss(void **state)
     js_close(d);
 }
 
-static void test_weights(void **state)
-{
-    (void)state;
-    struct js_doc *d = RUN_JSON("weights", MODEL, "--filter", "*.attn.W_O", "--json");
-    assert_int_equal(js_count(js_root(d)), 3);
-    struct js_node shape = js_get(js_at(js_root(d), 0), "shape");
-    assert_string_equal(json_string(js_at(js_root(d), 0), "name"), "blocks.0.attn.W_O");
-    assert_true(json_number_at(shape, 0) == 3 && json_number_at(shape, 1) == 5 && json_number_at(shape, 2) == 15);
-    js_close(d);
-    struct result r = RUN("weights", MODEL, "--svd", "--tsv", "-k", "5");
-    assert_int_equal(r.status, 0);
-    assert_non_null(strstr(r.out, "L2H2\tOV\t"));
-    result_free(&r);
-    assert_refused(RUN("weights", MODEL, "--filter", "nothing"), 1, "matches no weight");
-    assert_refused(RUN("weights", MODEL, "--svd", "--json"), 2, "--tsv");
-}
-
 static void test_refusals(void **state)
 {
     (void)state;
@@ -104,7 +87,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logit_attrs), cmocka_unit_test(test_edits_count), cmocka_unit_test(test_detect),
-        cmocka_unit_test(test_answer_and_loss), cmocka_unit_test(test_weights), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_answer_and_loss), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

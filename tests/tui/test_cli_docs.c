@@ -68,14 +68,15 @@ static void every_field_is_explained(void **state)
 {
     (void)state;
     static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "info", "check",
-                                           "logit_attrs", "detect_head", "loss", "weights"};
+                                           "logit_attrs", "detect_head", "loss", "weights", "composition"};
     size_t len;
     char *page = file_read("docs/headless.md", &len), *begin = strstr(page, "| field | meaning |");
     assert_non_null(begin);
     char *common = strndup(begin, (size_t)(strstr(begin, "\n\n") - begin));
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *model = "tests/fixtures/models/llama"; /* grouped heads: a refused hook */
-        bool info = !strcmp(commands[i], "info") || !strcmp(commands[i], "weights"), edits = !strcmp(commands[i], "run") || !strcmp(commands[i], "lens");
+        bool info = !strcmp(commands[i], "info") || !strcmp(commands[i], "weights") || !strcmp(commands[i], "composition");
+        bool edits = !strcmp(commands[i], "run") || !strcmp(commands[i], "lens");
         struct js_doc *doc = info    ? RUN_JSON(commands[i], model, "--json")
                              : edits ? RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json", "-e", "hook_embed = 0")
                                      : RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json");
@@ -85,12 +86,17 @@ static void every_field_is_explained(void **state)
         js_close(doc);
     }
     static const char *const tokenizer = "tests/fixtures/tokenizers/gpt2/tokenizer.json";
+    static const char *const of[] = {"tokens", "tokens", "generate", "weights", "weights", "weights", "weights"};
     struct js_doc *docs[] = {RUN_JSON("tokens", tokenizer, "-p", "é", "--json"),
                              RUN_JSON("tokens", tokenizer, "-p", "5 6", "--decode", "--json"),
-                             RUN_JSON("generate", "teach", "-p", "One", "-n", "2", "--json")};
-    for (int i = 0; i < 3; i++) {
-        char *part = section(page, i < 2 ? "tokens" : "generate");
-        keys_are_explained(js_root(docs[i]), common, part, i < 2 ? "tokens" : "generate");
+                             RUN_JSON("generate", "teach", "-p", "One", "-n", "2", "--json"),
+                             RUN_JSON("weights", "teach", "--svd", "-l", "0", "-H", "1", "--json"),
+                             RUN_JSON("weights", "teach", "--svd", "-l", "0", "-H", "1", "--as-tokens", "--json"),
+                             RUN_JSON("weights", "teach", "--eigenvalues", "-l", "0", "-H", "1", "--json"),
+                             RUN_JSON("weights", "teach", "blocks.1.mlp.W_out[2:4]", "--as-tokens", "--json")};
+    for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
+        char *part = section(page, of[i]);
+        keys_are_explained(js_root(docs[i]), common, part, of[i]);
         free(part);
         js_close(docs[i]);
     }

@@ -1,0 +1,287 @@
+/* weight_circuits.c - `borescope weights --svd` and `--eigenvalues`: the QK and OV products of heads. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "factored.h"
+#include "weights.h"
+
+/* One head's product: names and numbers. */
+struct product {
+    int32_t layer, head;
+    enum circuit_kind kind;
+    bool full;                         /* W_E OV W_U */
+    int64_t d, r;
+    double *a, *b, *u, *s, *v, *re, *im, norm;
+};
+
+typedef int product_fn(struct cli *c, struct product *p, void *user);
+
+static const char *product_name(const struct product *p)
+{
+    return p->full ? "W_E OV W_U" : p->kind == CIRCUIT_QK ? "QK" : "OV";
+}
+
+/* Both products of every head that -l and -H choose; with `full` a third one. */
+static int each_product(struct cli *c, bool full, product_fn *fn, void *user)
+{
+    const struct config *g = &c->m->cfg;
+    int64_t d = g->d_model, r = g->d_head, n = d * r;
+    struct product p = {.d = d, .r = r};
+    double *mem = malloc((size_t)(5 * n + 3 * r + (full ? d * d : 0)) * sizeof *mem), *tokens = mem ? mem + 5 * n + 3 * r : NULL;
+    int err = mem ? 0 : cli_memory(c);
+    if (!err && c->opt->given & ON(layer))
+        err = cli_check_index(c, "layer", c->opt->layer, g->n_layers);
+    if (!err && c->opt->head >= 0)
+        err = cli_check_index(c, "head", c->opt->head, g->n_heads);
+    if (!err && full)
+        err = circuit_tokens(c->m, tokens, &c->err);
+    for (p.layer = 0; p.layer < g->n_layers && !err; p.layer++)
+        for (p.head = 0; p.head < g->n_heads && !err; p.head++) {
+            if ((c->opt->given & ON(layer) && c->opt->layer != p.layer) || (c->opt->head >= 0 && c->opt->head != p.head))
+                continue;
+            for (int k = 0; k < 2 + full && !err; k++) {
+                p.a = mem, p.u = mem + 2 * n, p.v = mem + 3 * n, p.s = mem + 5 * n, p.re = p.s + r, p.im = p.re + r;
+                p.b = mem + n, p.kind = k ? CIRCUIT_OV : CIRCUIT_QK, p.full = k == 2;
+                err = circuit_head(c->m, p.kind, p.layer, p.head, p.a, p.b, &c->err);
+                if (!err && p.full) {
+                    circuit_through_tokens(tokens, p.b, d, r, mem + 4 * n);
+                    p.b = mem + 4 * n;
+                }
+                p.norm = p.full ? NAN : factored_norm(p.a, d, p.b, d, r);
+                if (!err)
+                    err = fn(c, &p, user);
+            }
+        }
+    free(mem);
+    return err;
+}
+
+static void product_label(struct table *t, const struct product *p)
+{
+    char label[48];
+    snprintf(label, sizeof label, "L%dH%d", (int)p->layer, (int)p->head);
+    table_string(t, label);
+    table_string(t, product_name(p));
+}
+
+static void product_json(struct json_out *j, const struct product *p)
+{
+    json_out_object(j);
+    json_out_key(j, "layer");
+    json_out_int(j, p->layer);
+    json_out_key(j, "head");
+    json_out_int(j, p->head);
+    json_out_key(j, "product");
+    json_out_string(j, product_name(p));
+    json_out_key(j, "norm");
+    json_out_double(j, p->norm);
+}
+
+/* Where rows go. */
+struct sink {
+    struct table *t;
+    struct json_out j;
+};
+
+static int sink_open(struct cli *c, struct sink *s, const struct table_column *columns, int n)
+{
+    json_out_begin(&s->j, &c->out);
+    if (c->opt->json) {
+        json_out_array(&s->j);
+        return 0;
+    }
+    cli_head(c);
+    s->t = table_new(columns, n);
+    return s->t ? 0 : cli_memory(c);
+}
+
+static int sink_close(struct cli *c, struct sink *s, int err)
+{
+    if (s->t && !err)
+        return cli_table(c, s->t);
+    table_free(s->t);
+    if (!err) {
+        json_out_close(&s->j);
+        json_out_end(&s->j);
+    }
+    return err;
+}
+
+/* ---- singular values ------------------------------------------------------------------------------- */
+
+/* Column i of x[d, r] as floats. */
+static void column(const double *x, int64_t d, int64_t r, int64_t i, float *out)
+{
+    for (int64_t k = 0; k < d; k++)
+        out[k] = (float)x[k * r + i];
+}
+
+static void vectors_json(struct json_out *j, const char *key, const double *x, int64_t d, int64_t r, float *buf)
+{
+    json_out_key(j, key);
+    json_out_array(j);
+    for (int64_t i = 0; i < r; i++) {
+        column(x, d, r, i, buf);
+        json_out_floats(j, buf, (size_t)d);
+    }
+    json_out_close(j);
+}
+
+static int svd_row(struct cli *c, struct product *p, void *user)
+{
+    struct sink *s = user;
+    int err = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
+    float *buf = malloc((size_t)(p->d > p->r ? p->d : p->r) * sizeof *buf);
+    if (!err && !buf)
+        err = cli_memory(c);
+    if (!err && s->t) {
+        product_label(s->t, p);
+        table_number(s->t, (float)p->norm);
+        for (int32_t i = 0; i < c->opt->top; i++)
+            if (i < p->r)
+                table_number(s->t, (float)p->s[i]);
+            else
+                table_blank(s->t);
+    } else if (!err) {
+        product_json(&s->j, p);
+        for (int64_t i = 0; i < p->r; i++)
+            buf[i] = (float)p->s[i];
+        json_out_key(&s->j, "singular_values");
+        json_out_floats(&s->j, buf, (size_t)p->r);
+        if (c->opt->head >= 0) { /* vectors of chosen heads only: they are long */
+            vectors_json(&s->j, "left", p->u, p->d, p->r, buf);
+            vectors_json(&s->j, "right", p->v, p->d, p->r, buf);
+        }
+        json_out_close(&s->j);
+    }
+    free(buf);
+    return err;
+}
+
+/* One side of one singular direction. */
+static int direction_row(struct cli *c, const struct product *p, struct sink *s, int64_t i, bool right, float *buf)
+{
+    static const char *const sides[2][2] = {{"query", "key"}, {"source", "output"}};
+    struct lens_top top[2][LENS_TOP_MAX];
+    enum circuit_side side = p->kind == CIRCUIT_OV && right ? CIRCUIT_UNEMBED : CIRCUIT_EMBED;
+    column(right ? p->v : p->u, p->d, p->r, i, buf);
+    int err = circuit_read(c->m, side, buf, 1, c->opt->top, top[0], top[1], &c->err);
+    if (err)
+        return err;
+    if (s->t) {
+        product_label(s->t, p);
+        table_int(s->t, i);
+        table_number(s->t, (float)p->s[i]);
+        table_string(s->t, sides[p->kind][right]);
+        for (int end = 0; end < 2; end++) {
+            struct bytes text = {0};
+            weights_tokens_text(c, top[end], c->opt->top, &text);
+            table_text(s->t, text.data, text.len);
+            bytes_free(&text);
+        }
+        return 0;
+    }
+    product_json(&s->j, p);
+    json_out_key(&s->j, "direction");
+    json_out_int(&s->j, i);
+    json_out_key(&s->j, "singular_value");
+    json_out_double(&s->j, p->s[i]);
+    json_out_key(&s->j, "side");
+    json_out_string(&s->j, sides[p->kind][right]);
+    weights_tokens_json(c, &s->j, "most", top[0], c->opt->top);
+    weights_tokens_json(c, &s->j, "least", top[1], c->opt->top);
+    json_out_close(&s->j);
+    return 0;
+}
+
+static int svd_tokens(struct cli *c, struct product *p, void *user)
+{
+    enum { DIRECTIONS = 5 };
+    int err = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
+    float *buf = malloc((size_t)p->d * sizeof *buf);
+    if (!err && !buf)
+        err = cli_memory(c);
+    for (int64_t i = 0; i < p->r && i < DIRECTIONS && !err; i++)
+        for (int right = 0; right < 2 && !err; right++)
+            err = direction_row(c, p, user, i, right, buf);
+    free(buf);
+    return err;
+}
+
+int weights_svd(struct cli *c)
+{
+    static const struct table_column tokens[] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"direction", TABLE_INT, 0, 0, 0},
+                                                 {"s", TABLE_NUMBER, 4, 0, 0}, {"side", TABLE_TEXT, 0, 0, 0}, {"most", TABLE_TEXT, 0, 0, 0},
+                                                 {"least", TABLE_TEXT, 0, 0, 0}};
+    struct table_column columns[3 + LENS_TOP_MAX] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"norm", TABLE_NUMBER, 4, 0, 0}};
+    char names[LENS_TOP_MAX][16];
+    struct sink s = {0};
+    for (int32_t i = 0; i < c->opt->top; i++) {
+        snprintf(names[i], sizeof names[i], "s%d", (int)i);
+        columns[3 + i] = (struct table_column){names[i], TABLE_NUMBER, 4, 0, 0};
+    }
+    int err = c->opt->as_tokens ? sink_open(c, &s, tokens, 7) : sink_open(c, &s, columns, 3 + c->opt->top);
+    if (!err)
+        err = each_product(c, false, c->opt->as_tokens ? svd_tokens : svd_row, &s);
+    return sink_close(c, &s, err);
+}
+
+/* ---- eigenvalues ----------------------------------------------------------------------------------- */
+
+static int eigen_row(struct cli *c, struct product *p, void *user)
+{
+    struct sink *s = user;
+    double sum = 0, size = 0;
+    int err = factored_eigenvalues(p->a, p->b, p->d, p->r, p->re, p->im, &c->err);
+    if (err)
+        return err;
+    for (int64_t i = 0; i < p->r; i++)
+        sum += p->re[i], size += hypot(p->re[i], p->im[i]);
+    if (s->t) {
+        product_label(s->t, p);
+        if (p->full)
+            table_blank(s->t);
+        else
+            table_number(s->t, (float)p->norm);
+        table_number(s->t, (float)(sum / size));
+        for (int32_t i = 0; i < c->opt->top; i++) {
+            char text[64] = "";
+            if (i < p->r)
+                snprintf(text, sizeof text, p->im[i] != 0 ? "%.4g%+.4gi" : "%.4g", p->re[i], p->im[i]);
+            table_string(s->t, text);
+        }
+        return 0;
+    }
+    product_json(&s->j, p);
+    json_out_key(&s->j, "score");
+    json_out_double(&s->j, sum / size);
+    json_out_key(&s->j, "eigenvalues");
+    json_out_array(&s->j);
+    for (int64_t i = 0; i < p->r; i++) {
+        json_out_array(&s->j);
+        json_out_double(&s->j, p->re[i]);
+        json_out_double(&s->j, p->im[i]);
+        json_out_close(&s->j);
+    }
+    json_out_close(&s->j);
+    json_out_close(&s->j);
+    return 0;
+}
+
+int weights_eigenvalues(struct cli *c)
+{
+    struct table_column columns[4 + LENS_TOP_MAX] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"norm", TABLE_NUMBER, 4, 0, 0},
+                                                     {"score", TABLE_NUMBER, 4, 0, 0}};
+    char names[LENS_TOP_MAX][16];
+    struct sink s = {0};
+    for (int32_t i = 0; i < c->opt->top; i++) {
+        snprintf(names[i], sizeof names[i], "e%d", (int)i);
+        columns[4 + i] = (struct table_column){names[i], TABLE_TEXT, 0, 0, 0};
+    }
+    int err = sink_open(c, &s, columns, 4 + c->opt->top);
+    if (!err)
+        err = each_product(c, true, eigen_row, &s);
+    return sink_close(c, &s, err);
+}

@@ -1,0 +1,22 @@
+/* weights.h - what the files of `borescope weights` share.  Tested in tests/tui/test_cli_weights.c. */
+#ifndef CLI_WEIGHTS_H
+#define CLI_WEIGHTS_H
+
+#include "circuit.h"
+#include "cli.h"
+#include "weight_index.h"
+
+/* weight_values.c: one weight, or some of its elements: printed, as tokens. */
+int weights_values(struct cli *c, const struct weight_cut *cut);
+int weights_as_tokens(struct cli *c, const struct weight_cut *cut);
+/* Elements of a cut, malloc'ed. */
+float *weights_read(struct cli *c, const struct weight_cut *cut);
+/* Tokens of a direction as text ("Mary" 1.23, ...), or as "key": [{id, text, value}]. */
+void weights_tokens_text(const struct cli *c, const struct lens_top *t, int32_t k, struct bytes *out);
+void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *t, int32_t k);
+
+/* weight_circuits.c: --svd, --eigenvalues. */
+int weights_svd(struct cli *c);
+int weights_eigenvalues(struct cli *c);
+
+#endif
