@@ -221,7 +221,7 @@ struct bore_pass {
     bool stops;                 /* read stop_at_layer */
     int stop_at_layer;          /* exclusive; negative: from the end; the output is the residual stream there */
     const char *const *edits;   /* in the edit language (docs/edits.md), before the hooks of their site; [-1] is a row's last
-                                   real position */
+                                   real position; NAME_grad: of gradients, in a pass with a metric */
     int n_edits;
     const struct bore_prompt *prompts;
     int n_prompts;

@@ -83,6 +83,7 @@ struct edit_act {
     struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
     int32_t row_min;            /* first row whose values change (0 if `full`) */
     bool full;                  /* attention sees later positions in this layer, see below */
+    bool backward;              /* of a name that ends in _grad: changes the gradient, not the value */
     int32_t edit;               /* which edit of the list this came from */
 };
 
@@ -106,6 +107,8 @@ struct edit_source {
 struct edit_program {
     struct edit_act *acts; /* sorted by (stage, site) in list order within a site */
     int32_t n_acts;
+    const struct edit_act *back; /* those on gradients, sorted in the same way: grad.h */
+    int32_t n_back;
     struct edit_source *sources;
     int32_t n_sources;
     bool needs_means;      /* acts await reference_means_fill */
@@ -120,6 +123,7 @@ struct edit_context {
     const struct config *cfg;
     int32_t n_pos;
     const struct model *model; /* for dir() and file(); NULL: they are refused */
+    bool gradients;            /* a backward pass will follow; if not, edits of gradients are refused */
     /* Bytes of token `pos` for anchors such as pos="John"#2; NULL when there is no tokenizer.
      * Returns the length and points *text at bytes that live as long as the context. */
     int32_t (*token_text)(void *user, int32_t pos, const char **text);

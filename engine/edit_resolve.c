@@ -28,6 +28,7 @@ struct resolver {
     int32_t edit;           /* the edit at hand */
     const struct edit *ed;
     struct err *e;
+    bool backward; /* the edit is of a gradient */
 };
 
 struct edit_chunk {
@@ -253,6 +254,21 @@ static int brings_vector(struct resolver *r, struct edit_act *act)
     return 0;
 }
 
+/* Gradients: their pass has no other run to read from. */
+static int check_backward(const struct resolver *r, struct site_ref site)
+{
+    char name[LIMIT_NAME];
+    site_name(site, name);
+    if (site.id == SITE_TOKENS)
+        return err_set(r->e, ERR_BAD_INPUT, "%s_grad · token ids have no gradient · hook_embed_grad has", name);
+    if (!r->ctx->gradients)
+        return err_set(r->e, ERR_BAD_INPUT, "%s_grad · there is no backward pass here · borescope run --grad METRIC has one", name);
+    if (edit_reads_source(r->ed->value) || r->ed->renormalize)
+        return err_set(r->e, ERR_BAD_INPUT, "%s_grad · a gradient takes numbers, clamp, noise, dir, file and project_out, not %s", name,
+                       r->ed->renormalize ? "renormalize" : edit_value_words[r->ed->value].form);
+    return 0;
+}
+
 /* The edit on one site, its axes known. */
 static int finish_act(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
 {
@@ -266,8 +282,8 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
                            .rank = site_table[site.id].rank, .edit = r->edit};
     memcpy(act.axis, axis, sizeof act.axis);
     struct edit_source source = {ed->text[0], NULL, -1};
-    int rc = edit_reference_resolve(r->prog, &act, ed, r->ctx, &r->arena->chunks, r->e);
-    if (rc)
+    int rc = r->backward ? check_backward(r, site) : 0;
+    if (rc || (rc = edit_reference_resolve(r->prog, &act, ed, r->ctx, &r->arena->chunks, r->e)))
         return rc;
     if (ed->value == EDIT_RESAMPLE)
         source = (struct edit_source){ed->text[0], act.set, act.source_prompt};
@@ -283,7 +299,8 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
     if (rc)
         return rc;
     r->prog->needs_base |= ed->value == EDIT_MEAN || ed->value == EDIT_FROZEN;
-    act.full = unmasks(ed, site.id) && edit_axis_max(&act.axis[2]) > edit_axis_min(&act.axis[1]);
+    act.backward = r->backward;
+    act.full = r->backward || (unmasks(ed, site.id) && edit_axis_max(&act.axis[2]) > edit_axis_min(&act.axis[1]));
     act.row_min = edit_axis_min(&act.axis[site_row_axis(site.id)]);
     return add_act(r, &act);
 }
@@ -294,7 +311,7 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     char name[LIMIT_NAME];
     if (refusal)
         return err_set(r->e, ERR_BAD_INPUT, "%s is not available · %s", site_name(site, name), refusal);
-    if (site.id == SITE_TOKENS && check_tokens(r))
+    if (site.id == SITE_TOKENS && !r->backward && check_tokens(r))
         return ERR_BAD_INPUT;
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
     /* the sites of a pattern mostly have the same axes: share the lists with the act before */
@@ -318,6 +335,8 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     struct edit_part *parts = NULL;
     if (pick->value.n_edits == 0)
         return err_set(r->e, ERR_BAD_INPUT, "%s cannot be edited · %s", pick->name, pick->value.why);
+    if (r->backward && pick->value.spread)
+        return err_set(r->e, ERR_BAD_INPUT, "%s_grad is a sum over heads · edit hook_q_input_grad, hook_k_input_grad, hook_v_input_grad", pick->name);
     if (r->ed->value == EDIT_FILE || r->ed->value == EDIT_NOISE)
         return err_set(r->e, ERR_BAD_INPUT, "%s · %s joins or splits axes · use TransformerLens' name of the hook",
                        edit_value_words[r->ed->value].form, pick->name);
@@ -340,9 +359,12 @@ static int by_id(const void *a, const void *b)
 
 static int resolve_edit(struct resolver *r)
 {
-    char text[100];
+    char text[100], pattern[LIMIT_PATTERN];
     struct alias_pick *picks = NULL;
-    int n = alias_select(r->ctx->cfg, r->ed->pattern, &picks, r->e), rc = n < 0 ? n : 0;
+    size_t len = strlen(r->ed->pattern), suffix = strlen("_grad");
+    r->backward = len > suffix && strcmp(r->ed->pattern + len - suffix, "_grad") == 0;
+    snprintf(pattern, sizeof pattern, "%.*s", (int)(r->backward ? len - suffix : len), r->ed->pattern);
+    int n = alias_select(r->ctx->cfg, pattern, &picks, r->e), rc = n < 0 ? n : 0;
     if (n > 1)
         qsort(picks, (size_t)n, sizeof *picks, by_id);
     for (int i = 0; i < n && !rc; i++)
@@ -370,6 +392,8 @@ static int64_t stage_of(struct site_ref s)
 static int by_stage(const void *a, const void *b)
 {
     const struct edit_act *x = a, *y = b;
+    if (x->backward != y->backward)
+        return x->backward ? 1 : -1;
     int64_t sx = stage_of(x->site), sy = stage_of(y->site);
     if (sx != sy)
         return sx < sy ? -1 : 1;
@@ -446,6 +470,9 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
     }
     if (p->n_acts > 0)
         qsort(p->acts, (size_t)p->n_acts, sizeof *p->acts, by_stage);
+    for (; p->n_acts > 0 && p->acts[p->n_acts - 1].backward; p->n_acts--)
+        p->n_back++;
+    p->back = p->acts + p->n_acts;
     spread_full(p);
     *out = p;
     return 0;

@@ -51,19 +51,25 @@ static struct site_ref site_here(const struct walk *w, enum site_id s)
     return (struct site_ref){ s, site_table[s].scope == SCOPE_BLOCK ? w->stage - 1 : SITE_ROOT };
 }
 
+/* Is the site's value or gradient changed?  An on-request site then stands in the way of what flows. */
+static bool is_live(const struct walk *w, enum site_id s)
+{
+    return w->bent[s] || run_edited(w->r, w->stage, s);
+}
+
 /* Does the gradient of this step's site flow through this step? */
 static bool step_carries(const struct walk *w, const struct step *steps, int32_t n, int32_t i)
 {
     const struct step *s = &steps[i];
     const struct run *r = w->r;
-    if (s->when == STEP_IF_EDITED && !run_edited(r, w->stage, s->edited))
+    if (s->when == STEP_IF_EDITED && !is_live(w, s->edited))
         return false;
     /* Without edits a copy per head or a result is a dead end; others are read through. */
-    if (s->when == STEP_IF_WANTED && site_copied(&r->m->cfg, s->site) == s->site && !run_edited(r, w->stage, s->site))
+    if (s->when == STEP_IF_WANTED && site_copied(&r->m->cfg, s->site) == s->site && !is_live(w, s->site))
         return false;
     /* Edited results replace the joint projection; an edited input overwrites what the joint input gave. */
     for (int32_t j = i + 1; j < n; j++)
-        if (steps[j].site == s->site && steps[j].when == STEP_IF_EDITED && run_edited(r, w->stage, steps[j].edited))
+        if (steps[j].site == s->site && steps[j].when == STEP_IF_EDITED && is_live(w, steps[j].edited))
             return false;
     return true;
 }
@@ -112,10 +118,14 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     return rc;
 }
 
-/* A complete gradient: backward callbacks first, they may change what `fn` and the walk see. */
+/* A complete gradient: edits of it and backward callbacks first, they may change what `fn` and the walk see. */
 static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const struct kn_view *g, grad_fn *fn, void *user, struct err *e)
 {
     struct site_ref here = site_here(w, s);
+    const struct edit_program *p = w->r->program;
+    for (int32_t i = 0; p && i < p->n_back; i++)
+        if (p->back[i].site.id == s && p->back[i].site.layer == here.layer)
+            edit_apply(&p->back[i], g, r0, NULL);
     int rc = callbacks_call(&w->r->called, CALLBACK_BACKWARD, here, r0, g, e);
     return rc || !w->asked[s] ? rc : fn(user, here, r0, r1, g, e);
 }
@@ -147,12 +157,12 @@ static int side_branches(struct walk *w, enum site_id from, struct err *e)
             continue;
         enum site_id inputs[2] = { table[i].input, SITE_ATTN_IN };
         for (int k = 0; !rc && k < 2; k++)
-            if (w->wanted[inputs[k]] && !run_edited(w->r, w->stage, inputs[k]))
+            if (w->wanted[inputs[k]] && !is_live(w, inputs[k]))
                 rc = grad_per_head(w, from, inputs[k], table[i].weight, e);
     }
-    if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !run_edited(w->r, w->stage, SITE_RESULT))
+    if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
         rc = grad_step(w, &(struct step){ .op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT }, e);
-    if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !run_edited(w->r, w->stage, SITE_ACT_OUT))
+    if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !is_live(w, SITE_ACT_OUT))
         rc = grad_act_out(w, e);
     return rc;
 }
@@ -182,7 +192,7 @@ static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, str
     uint64_t seen = 0;
     for (int32_t i = 0; !rc && i < n; i++) {
         enum site_id s = steps[i].site;
-        bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s || w->wanted[s] || run_edited(w->r, w->stage, s);
+        bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s || w->wanted[s] || is_live(w, s);
         if (needed && !(seen >> s & 1) && !grad_is_all(w, s))
             rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
         seen |= UINT64_C(1) << s;
@@ -235,9 +245,14 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
     w->whole = false;
     for (int s = 0; s < SITE_COUNT; s++) {
         w->asked[s] = false;
-        w->wanted[s] = run_called_back(w->r, w->stage, (enum site_id)s);
+        w->wanted[s] = run_called_back(w->r, w->stage, (enum site_id)s, 0);
+        w->bent[s] = run_called_back(w->r, w->stage, (enum site_id)s, CALLBACK_READS);
         w->whole |= w->wanted[s];
     }
+    const struct edit_program *p = w->r->program;
+    for (int32_t i = 0; p && i < p->n_back; i++)
+        if (plan_stage_of(w->r->m->plan, p->back[i].site) == w->stage)
+            w->bent[p->back[i].site.id] = w->wanted[p->back[i].site.id] = true;
     for (int32_t i = 0; i < n_sites; i++)
         if (plan_stage_of(w->r->m->plan, sites[i]) == w->stage)
             w->asked[sites[i].id] = w->wanted[sites[i].id] = true;
@@ -286,6 +301,17 @@ static int sites_check(const struct run *r, const struct site_ref *sites, int32_
     return 0;
 }
 
+/* A gradient that is changed where another change of the layer takes its place. */
+static int rivals_check(const struct walk *w, struct err *e)
+{
+    for (int a = 0; a < SITE_COUNT; a++)
+        for (int b = 0; w->bent[a] && b < SITE_COUNT; b++)
+            if (site_rivals((enum site_id)a, (enum site_id)b) && is_live(w, (enum site_id)b))
+                return err_set(e, ERR_BAD_INPUT, "layer %d · the gradient at %s cannot be changed beside %s · one would hide the other",
+                               w->stage - 1, site_table[a].name, site_table[b].name);
+    return 0;
+}
+
 /* What every block adds to, if somebody looks at it. */
 static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_sites, struct err *e)
 {
@@ -314,7 +340,9 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         w->stage = stage;
         w->full = run_stage_full(r, stage);
         wanted_set(w, sites, n_sites);
-        rc = stage_back(w, base, m, row0, row1, fn, user, e);
+        rc = rivals_check(w, e);
+        if (!rc)
+            rc = stage_back(w, base, m, row0, row1, fn, user, e);
         struct buffer swap = w->all[SITE_RESID_POST];
         w->all[SITE_RESID_POST] = w->before[SITE_RESID_POST];
         w->before[SITE_RESID_POST] = swap;

@@ -3,7 +3,8 @@
  * Activation gradients only, one vector-Jacobian product per op (kernels/ops.def), one stage at a time; forward
  * values are kept ones or rematerialised, so memory is that of one stage.  A site is one tensor: its gradient
  * is the sum over its uses (ln1 feeds q, k and v).  Values that an edit replaced pass no gradient back; means and
- * values from other runs count as constants.
+ * values from other runs count as constants.  Edits of gradients (edit_program.back) and backward callbacks act on a
+ * site's complete gradient, in this order, before it is handed out and flows on.
  * Tested in tests/engine/test_grad.c against PyTorch through TransformerLens, in test_grad_wide.c against differences in
  * double precision. */
 #ifndef GRAD_H

@@ -14,6 +14,7 @@ struct walk {
     bool full;
     bool wanted[SITE_COUNT];             /* of this stage: by the caller or a callback */
     bool asked[SITE_COUNT];              /* by the caller */
+    bool bent[SITE_COUNT];               /* edits or callbacks change the gradient there */
     bool whole;                          /* all rows in one pass */
     struct buffer rows[SITE_COUNT];
     struct buffer all[SITE_COUNT];

@@ -29,6 +29,7 @@ struct pair {
     int32_t *changed[FACE_COUNT]; /* [stages] */
     int32_t *cone;                /* [stages] */
     int32_t stages;
+    bool gradients; /* a backward pass follows */
 };
 
 static int memory_out(struct err *e)
@@ -135,7 +136,7 @@ static int resolve(struct pair *p, const struct pair_target *t, struct edit_prog
 {
     struct text_source src = {p->m->tok, t->tokens};
     struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .model = p->m, .token_text = token_text, .user = &src,
-                               .sets = t->sets, .n_sets = t->n_sets};
+                               .sets = t->sets, .n_sets = t->n_sets, .gradients = p->gradients};
     bool *on = NULL;
     if (!t->on && t->n_edits) {
         on = malloc((size_t)t->n_edits * sizeof *on);
@@ -254,7 +255,7 @@ static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_pr
     if (stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);
-    p->edited = prog->n_acts > 0 || p->called;
+    p->edited = prog->n_acts > 0 || prog->n_back > 0 || p->called;
     int err = run_sync(base, t->tokens, t->n, NULL, NULL, cost, e);
     if (!err && p->edited)
         err = sync_sources(p, t, prog, runs, &stale, e);
@@ -309,6 +310,7 @@ void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop
 
 void pair_differentiate(struct pair *p, bool on)
 {
+    p->gradients = on;
     for (int f = 0; f < FACE_COUNT; f++)
         run_differentiate(p->run[f], on);
 }

@@ -30,9 +30,9 @@ bool run_changed(const struct run *r, int32_t stage, enum site_id s)
     return called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS);
 }
 
-bool run_called_back(const struct run *r, int32_t stage, enum site_id s)
+bool run_called_back(const struct run *r, int32_t stage, enum site_id s, unsigned without)
 {
-    return called_by(r, stage, s, CALLBACK_BACKWARD, 0);
+    return called_by(r, stage, s, CALLBACK_BACKWARD, without);
 }
 
 bool run_stage_called(const struct run *r, int32_t stage)

@@ -102,7 +102,7 @@ void run_dirty(struct run *r, int32_t order, int32_t row);
 /* run_called.c.  Is there a forward callback on the site; one that may change it; a backward one? */
 bool run_called(const struct run *r, int32_t stage, enum site_id s);
 bool run_changed(const struct run *r, int32_t stage, enum site_id s);
-bool run_called_back(const struct run *r, int32_t stage, enum site_id s);
+bool run_called_back(const struct run *r, int32_t stage, enum site_id s, unsigned without); /* `without` these flags */
 bool run_stage_called(const struct run *r, int32_t stage);
 int32_t run_called_order(const struct run *r); /* of the first site with a forward callback, ORDER_NONE */
 /* Call the forward callbacks of a site that is kept; *full: attention sees later positions, perhaps from now on. */

@@ -113,7 +113,7 @@ struct edit_program *fixture_program(const struct model *m, int32_t n, const cha
         if (edit_parse(&edits[i], texts[i], &e))
             fail_msg("%s: %s", texts[i], e.text);
     }
-    struct edit_context ctx = { .cfg = &m->cfg, .n_pos = n, .model = m };
+    struct edit_context ctx = { .cfg = &m->cfg, .n_pos = n, .model = m, .gradients = true };
     struct edit_program *p = NULL;
     if (edit_resolve(&p, edits, on, count, &ctx, &e))
         fail_msg("%s: %s", texts[0], e.text);

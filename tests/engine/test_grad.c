@@ -178,6 +178,84 @@ static void test_clamp(void **state)
     fixture_names_free(names);
 }
 
+/* ---- edits of gradients ---------------------------------------------------------------------------- */
+
+static bool is_per_head_input(enum site_id s)
+{
+    return s == SITE_ATTN_IN || s == SITE_Q_INPUT || s == SITE_K_INPUT || s == SITE_V_INPUT;
+}
+
+/* Gradients at every site but the inputs per head, under one edit. */
+static struct collector gradients_under(const struct fixture *f, struct run *fork, struct run *base, const char *edit)
+{
+    struct err e = { 0 };
+    struct metric m;
+    struct site_ref *all = malloc((size_t)(f->m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
+    int n = site_list(&f->m->cfg, all), kept = 0;
+    struct collector c = { calloc((size_t)n, sizeof *c.list), 0 };
+    for (int i = 0; i < n; i++) {
+        if (all[i].id == SITE_TOKENS || is_per_head_input(all[i].id))
+            continue;
+        struct collected *to = &c.list[c.n++];
+        to->s = all[kept++] = all[i];
+        to->rank = site_shape(&f->m->cfg, to->s.id, f->n, to->shape);
+        to->values = calloc((size_t)(to->shape[0] * to->shape[1] * (to->rank == 3 ? to->shape[2] : 1)), sizeof(float));
+    }
+    struct edit_program *p = fixture_program(f->m, f->n, &edit, 1);
+    assert_int_equal(metric_parse(&m, "logit[-1, 3] - 0.5 * logprob[2, 5]", f->m->tok, f->m->cfg.d_vocab, &e), 0);
+    assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+    if (grad_run(fork, base, &m, all, kept, collect, &c, &e))
+        fail_msg("%s: %s", edit, e.text);
+    edit_program_free(p);
+    free(all);
+    return c;
+}
+
+/* A gradient that is made 0 at a site flows on as if the value there were a constant: what "= frozen" makes of it. */
+static void stops_like_a_constant(const struct fixture *f, struct run *fork, struct run *base, struct site_ref s)
+{
+    char name[LIMIT_NAME], edit[LIMIT_NAME + 16];
+    snprintf(edit, sizeof edit, "%s = frozen", site_name(s, name));
+    struct collector want = gradients_under(f, fork, base, edit);
+    snprintf(edit, sizeof edit, "%s_grad *= 0", name);
+    struct collector got = gradients_under(f, fork, base, edit);
+    for (int32_t i = 0; i < want.n; i++) {
+        const struct collected *a = &want.list[i], *b = &got.list[i];
+        bool here = a->s.id == s.id && a->s.layer == s.layer;
+        for (int64_t k = 0, n = a->shape[0] * a->shape[1] * (a->rank == 3 ? a->shape[2] : 1); k < n; k++)
+            if (b->values[k] != (here ? 0 : a->values[k]))
+                fail_msg("%s: %s_grad[%lld] is %g, not %g", edit, site_name(a->s, name), (long long)k, (double)b->values[k],
+                         here ? 0 : (double)a->values[k]);
+        free(a->values), free(b->values);
+    }
+    free(want.list), free(got.list);
+}
+
+static void test_gradient_edits(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    int n_sites = 0;
+    for (char **name = names; *name; name++)
+        for (size_t cache = 0; cache <= SIZE_MAX / 2; cache += SIZE_MAX / 2) {
+            struct fixture f = fixture_open(*name);
+            struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache);
+            struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
+            int n = site_list(&f.m->cfg, all);
+            assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
+            for (int i = 0; i < n; i++)
+                if (all[i].id != SITE_TOKENS && !site_refusal(&f.m->cfg, all[i].id)) {
+                    stops_like_a_constant(&f, fork, base, all[i]);
+                    n_sites++;
+                }
+            free(all);
+            run_free(fork), run_free(base);
+            fixture_close(&f);
+        }
+    fixture_names_free(names);
+    assert_true(n_sites > 800);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
 /* A backend that counts what it hands out. */
@@ -289,6 +367,7 @@ int main(void)
         cmocka_unit_test(test_metric_text),
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_clamp),
+        cmocka_unit_test(test_gradient_edits),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -92,7 +92,7 @@ static void apply(const struct config *cfg, const struct edit_act *act)
 
 static void resolve(const struct config *cfg, struct edit *const *edits, int32_t n)
 {
-    struct edit_context ctx = {.cfg = cfg, .n_pos = N_POS, .token_text = token_text, .sets = &set, .n_sets = 1};
+    struct edit_context ctx = {.cfg = cfg, .n_pos = N_POS, .token_text = token_text, .sets = &set, .n_sets = 1, .gradients = true};
     struct edit_program *p;
     struct err e = {0, ""};
     if (edit_resolve(&p, edits, NULL, n, &ctx, &e)) {

@@ -285,6 +285,8 @@ int cli_sync(struct cli *c)
     int err = cli_target(c, &t);
     if (!err)
         err = pair_open(&c->pair, c->m, cli_cache_bytes(c->opt), &c->err);
+    if (!err)
+        pair_differentiate(c->pair, c->opt->grad != NULL);
     return err ? err : pair_sync(c->pair, &t, NULL, &c->err);
 }
 
