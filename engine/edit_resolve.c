@@ -263,7 +263,7 @@ static int check_backward(const struct resolver *r, struct site_ref site)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad · token ids have no gradient · hook_embed_grad has", name);
     if (!r->ctx->gradients)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad · there is no backward pass here · borescope run --grad METRIC has one", name);
-    if (edit_reads_source(r->ed->value) || r->ed->renormalize)
+    if (edit_reads_source(r->ed->value) || r->ed->value == EDIT_MEAN_REF || r->ed->renormalize)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad · a gradient takes numbers, clamp, noise, dir, file and project_out, not %s", name,
                        r->ed->renormalize ? "renormalize" : edit_value_words[r->ed->value].form);
     return 0;

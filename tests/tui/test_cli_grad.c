@@ -148,6 +148,7 @@ static void test_refusals(void **state)
     assert_refused(RUN("lens", MODEL, "--tokens", "1,2", "-e", "hook_embed_grad = 0"), 1, "run --grad METRIC");
     assert_refused(GRAD_RUN("hook_tokens_grad = 0"), 1, "hook_embed_grad has");
     assert_refused(GRAD_RUN("hook_embed_grad = frozen"), 1, "a gradient takes numbers");
+    assert_refused(GRAD_RUN("hook_embed_grad = mean(ref)"), 1, "a gradient takes numbers");
     assert_refused(GRAD_RUN("blocks.0.attn.hook_pattern_grad = 0, renormalize"), 1, "not renormalize");
     assert_refused(GRAD_RUN("transformer.h.0.ln_1.input_grad = 0"), 1, "hook_q_input_grad");
     assert_refused(GRAD_RUN("blocks.9.hook_mlp_out_grad = 0"), 1, "layers 0..2");
