@@ -81,7 +81,7 @@ static int add_heads(struct builder *b, int32_t layer)
 static int add_neurons(struct builder *b, int32_t layer)
 {
     const struct model *m = run_model(b->r);
-    const struct kn_view *w = model_weight(m, layer, W_OUT);
+    const struct kn_view *w = run_weight(b->r, layer, W_OUT);
     size_t n = (size_t)m->cfg.d_mlp, d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
     float *post = malloc(rows * n * sizeof *post);
     if (!post)
@@ -122,7 +122,7 @@ static void add_bias(struct builder *b)
     for (size_t j = 0; j < d; j++) {
         double sum = 0;
         for (int32_t l = 0; l < m->cfg.n_layers; l++) {
-            const struct kn_view *bo = model_weight(m, l, B_O);
+            const struct kn_view *bo = run_weight(b->r, l, B_O);
             sum += bo->ndim ? (double)kn_load(bo->dtype, bo->data, (int64_t)j) : 0;
         }
         for (size_t i = 0; i < (size_t)b->s.rows; i++)
@@ -188,10 +188,11 @@ int stack_make(struct stack *out, struct run *r, enum stack_kind kind, int32_t l
 }
 
 /* w_lnf * (W_U[:, a] - W_U[:, b]), and what the norm's bias and b_U add. */
-static double direction(const struct model *m, int32_t a, int32_t b, double *dir)
+static double direction(const struct run *r, int32_t a, int32_t b, double *dir)
 {
-    const struct kn_view *u = model_weight(m, 0, W_U), *w = model_weight(m, 0, W_LNF), *shift = model_weight(m, 0, B_LNF),
-                         *bu = model_weight(m, 0, B_U);
+    const struct model *m = run_model(r);
+    const struct kn_view *u = run_weight(r, 0, W_U), *w = run_weight(r, 0, W_LNF), *shift = run_weight(r, 0, B_LNF),
+                         *bu = run_weight(r, 0, B_U);
     double constant = 0;
     for (int64_t j = 0; j < m->cfg.d_model; j++) {
         double d = (double)kn_load(u->dtype, u->data, a * u->stride[0] + j * u->stride[1]);
@@ -215,7 +216,7 @@ int stack_logit_attrs(const struct stack *s, struct run *r, int32_t row0, int32_
     if (!rc)
         rc = run_read(r, (struct site_ref){ SITE_LNF_SCALE, SITE_ROOT }, row0, row0 + s->rows, scale, NULL, e);
     if (!rc)
-        *constant = direction(m, a, b, dir);
+        *constant = direction(r, a, b, dir);
     for (size_t i = 0; !rc && i < (size_t)s->n * rows; i++) {
         const float *x = s->values + i * d;
         double mean = 0, dot = 0;

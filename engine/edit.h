@@ -10,7 +10,7 @@
 #ifndef EDIT_H
 #define EDIT_H
 
-#include "site.h"
+#include "plan.h"
 
 struct model;
 struct reference_set;
@@ -62,9 +62,24 @@ struct edit_axis {
     const int32_t *list; /* else n values in here */
 };
 
-/* One edit on one site of one run: everything resolved to numbers. */
+/* A weight that acts change, under the name and in the shape of a library (named_weight.h).  Element i of axis a lies i * (step_n[a], step_k[a]) further in
+ * the stored weight: n is what it gives (a row of a Linear's weight), k what it reads. */
+struct edit_weight {
+    char name[LIMIT_NAME];
+    enum weight_id id;
+    int32_t layer;                   /* SITE_ROOT for root weights */
+    int32_t repeat;                  /* heads per stored head on axis 0: keys and values of grouped heads by their repeated name */
+    int rank;
+    int64_t shape[SITE_RANK_MAX];    /* as named */
+    enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined */
+    const char *words[SITE_RANK_MAX];  /* what the axes are called */
+    int64_t step_n[SITE_RANK_MAX], step_k[SITE_RANK_MAX];
+};
+
+/* One edit on one site of one run, or on one weight: everything resolved to numbers. */
 struct edit_act {
-    struct site_ref site;
+    struct site_ref site;       /* id SITE_COUNT where `weight` is given */
+    const struct edit_weight *weight; /* NULL for hooks; axis 0 counts stored heads */
     enum edit_op op;
     enum edit_value_kind value;
     float number;               /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
@@ -109,6 +124,8 @@ struct edit_program {
     int32_t n_acts;
     const struct edit_act *back; /* those on gradients, sorted in the same way: grad.h */
     int32_t n_back;
+    struct edit_act *weights; /* on weights, sorted by (layer, weight) in list order within a weight; row_min: first row they reach */
+    int32_t n_weights;
     struct edit_source *sources;
     int32_t n_sources;
     bool needs_means;      /* acts await reference_means_fill */
@@ -144,6 +161,8 @@ struct edit_program *edit_program_copy(const struct edit_program *p);
 void edit_program_free(struct edit_program *p);
 /* Memory that lives as long as the program; NULL when there is none left. */
 float *edit_program_floats(struct edit_program *p, int64_t n);
+/* Do two acts on weights change the same stored weight? */
+bool edit_same_weight(const struct edit_act *a, const struct edit_act *b);
 /* Do two acts, perhaps of different programs, change the same elements in the same way?  Sources are
  * compared by name. */
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);

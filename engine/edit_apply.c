@@ -77,9 +77,9 @@ static uint64_t mixed(uint64_t x)
 static uint64_t noise_key(const struct edit_act *act)
 {
     uint64_t h = mixed((uint32_t)act->seed);
-    for (const char *p = site_table[act->site.id].name; *p; p++)
+    for (const char *p = act->weight ? act->weight->name : site_table[act->site.id].name; *p; p++)
         h = mixed(h ^ (unsigned char)*p);
-    return mixed(h ^ (uint32_t)act->site.layer);
+    return mixed(h ^ (uint32_t)(act->weight ? 0 : act->site.layer)); /* a weight's name has its layer */
 }
 
 static float noise_at(const struct edit_act *act, uint64_t key, int64_t at)
@@ -133,7 +133,7 @@ static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_act *act, c
 {
     assert(v->dtype == KN_F32 && v->ndim == act->rank);
     assert(!src || (src->dtype == KN_F32 && src->ndim == act->rank));
-    int lead = SITE_RANK_MAX - act->rank, row_axis = site_row_axis(act->site.id);
+    int lead = SITE_RANK_MAX - act->rank, row_axis = act->weight ? 0 : site_row_axis(act->site.id);
     for (int i = 0; i < lead; i++)
         cut[i] = (struct cut){.n = 1};
     for (int i = 0; i < act->rank; i++) {

@@ -3,6 +3,7 @@
  * Tested in tests/engine/test_edit_resolve.c. */
 #include "edit_axis.h"
 
+#include "model.h"
 #include "nearest.h"
 
 #include <stdio.h>
@@ -30,6 +31,12 @@ static const char *trimmed(const char *s, int32_t *len)
         --*len;
     }
     return s;
+}
+
+/* The part of the axis that the prompt has tokens for: W_pos has positions beyond it. */
+static int32_t prompt_size(const struct edit_axis_at *at)
+{
+    return at->size < at->ctx->n_pos ? at->size : at->ctx->n_pos;
 }
 
 /* A token is meant by its exact text, or by its text without the blanks around it. */
@@ -64,7 +71,7 @@ static int nearest(const struct edit_axis_at *at, const struct edit_place *p, in
 {
     size_t d[NEAREST_MAX];
     int n = 0;
-    for (int32_t i = 0; i < at->size; i++) {
+    for (int32_t i = 0; i < prompt_size(at); i++) {
         const char *text, *other;
         int32_t len = at->ctx->token_text(at->ctx->user, i, &text), other_len;
         bool seen = false;
@@ -112,14 +119,21 @@ static int find_token(const struct edit_axis_at *at, const struct edit_place *p,
 {
     enum site_dim d = at->dim;
     char token[TOKEN_SHOWN];
+    if (d == DIM_D_VOCAB && at->ctx->model && p->value == 1) {
+        *out = tokenizer_find(at->ctx->model->tok, p->text, (size_t)p->len);
+        if (*out >= 0)
+            return 0;
+        return err_set(e, ERR_BAD_INPUT, "%s is not one token of this model · %s takes a token's exact text or an id 0..%d",
+                       shown(p->text, p->len, token), at->word, (int)at->size - 1);
+    }
     if (d != DIM_POS && d != DIM_DEST && d != DIM_SRC)
         return err_set(e, ERR_BAD_INPUT, "token %s for axis %s · a token stands for a position; %s goes 0..%d",
                        shown(p->text, p->len, token), at->word, at->word, (int)at->size - 1);
     if (!at->ctx->token_text)
         return err_set(e, ERR_BAD_INPUT, "token %s, but there is no tokenizer · use a position 0..%d",
                        shown(p->text, p->len, token), (int)at->size - 1);
-    int32_t found = 0, want = p->value > 0 ? p->value : -p->value, step = p->value > 0 ? 1 : -1;
-    for (int32_t i = step > 0 ? 0 : at->size - 1; i >= 0 && i < at->size; i += step)
+    int32_t found = 0, want = p->value > 0 ? p->value : -p->value, step = p->value > 0 ? 1 : -1, size = prompt_size(at);
+    for (int32_t i = step > 0 ? 0 : size - 1; i >= 0 && i < size; i += step)
         if (token_is(at, i, p) && ++found == want) {
             *out = i;
             return 0;

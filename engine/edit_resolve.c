@@ -5,7 +5,9 @@
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
 #include "edit_alias.h"
 #include "edit_reference.h"
+#include "edit_target.h"
 #include "edit_vector.h"
+#include "edit_weight.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -23,7 +25,7 @@ struct resolver {
     const struct edit_context *ctx;
     struct edit_program *prog;
     struct arena *arena;
-    int32_t cap;            /* of prog->acts */
+    int32_t cap, cap_weights; /* of prog->acts, prog->weights */
     int32_t cap_sources;
     int32_t edit;           /* the edit at hand */
     const struct edit *ed;
@@ -64,6 +66,7 @@ void edit_program_free(struct edit_program *p)
         free(c);
     }
     free(p->acts);
+    free(p->weights);
     free(p);
     free(a);
 }
@@ -75,93 +78,6 @@ float *edit_program_floats(struct edit_program *p, int64_t n)
 }
 
 /* ---- one edit on one hook --------------------------------------------------------------------------- */
-
-/* The axes of a site, or of an alias that has others. */
-struct target {
-    char name[LIMIT_NAME];
-    int rank;
-    enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined, an axis without a name */
-    const char *words[SITE_RANK_MAX];
-    int64_t shape[SITE_RANK_MAX];
-};
-
-static struct target target_site(const struct edit_context *ctx, struct site_ref site)
-{
-    struct target t = {.rank = site_shape(ctx->cfg, site.id, ctx->n_pos, t.shape)};
-    site_name(site, t.name);
-    for (int i = 0; i < t.rank; i++) {
-        t.dims[i] = site_table[site.id].dims[i];
-        t.words[i] = site_dim_name(t.dims[i]);
-    }
-    return t;
-}
-
-static struct target target_alias(const struct edit_context *ctx, const struct alias_pick *pick)
-{
-    if (pick->value.form == FORM_SITE) {
-        struct target t = target_site(ctx, pick->value.site[0]);
-        memcpy(t.name, pick->name, sizeof t.name);
-        return t;
-    }
-    struct target t = {.rank = alias_shape(ctx->cfg, &pick->value, ctx->n_pos, t.shape, t.words), .dims = {DIM_POS}};
-    memcpy(t.name, pick->name, sizeof t.name);
-    return t;
-}
-
-/* The axis that a selection names, or -1. */
-static int axis_of(const struct config *cfg, const struct target *t, enum site_dim dim)
-{
-    for (int i = 0; i < t->rank; i++)
-        if (t->dims[i] == dim || (t->dims[i] == DIM_KV_HEAD && dim == DIM_HEAD && cfg->n_kv_heads == cfg->n_heads))
-            return i;
-    return -1;
-}
-
-/* "pos 7, head 12, d_head 64" */
-static const char *axes_text(const struct target *t, char buf[120])
-{
-    int at = 0;
-    for (int i = 0; i < t->rank; i++)
-        at += snprintf(buf + at, 120 - (size_t)at, "%s%s %lld", i ? ", " : "", t->words[i], (long long)t->shape[i]);
-    return buf;
-}
-
-/* Which selection belongs to which axis; NULL selects all. */
-static int match_axes(struct resolver *r, const struct target *t, const struct edit_sel *map[SITE_RANK_MAX])
-{
-    char axes[120];
-    for (int i = 0; i < SITE_RANK_MAX; i++)
-        map[i] = NULL;
-    for (int i = 0; i < r->ed->n_sels; i++) {
-        const struct edit_sel *sel = &r->ed->sels[i];
-        int axis = sel->dim == DIM_NONE ? i : axis_of(r->ctx->cfg, t, sel->dim);
-        if (sel->dim != DIM_NONE && axis < 0)
-            return err_set(r->e, ERR_BAD_INPUT, "no axis %s · %s has %s", site_dim_name(sel->dim), t->name,
-                           axes_text(t, axes));
-        if (axis >= t->rank)
-            return err_set(r->e, ERR_BAD_INPUT, "%d indices · %s has %s", (int)r->ed->n_sels, t->name,
-                           axes_text(t, axes));
-        if (map[axis])
-            return err_set(r->e, ERR_BAD_INPUT, "axis %s is given twice · %s has %s", site_dim_name(sel->dim), t->name,
-                           axes_text(t, axes));
-        map[axis] = sel;
-    }
-    return 0;
-}
-
-static int resolve_axes(struct resolver *r, const struct target *t, struct edit_axis axis[SITE_RANK_MAX])
-{
-    const struct edit_sel *map[SITE_RANK_MAX];
-    if (match_axes(r, t, map))
-        return ERR_BAD_INPUT;
-    for (int i = 0; i < t->rank; i++) {
-        struct edit_axis_at at = {r->ctx, t->name, t->dims[i], t->words[i], (int32_t)t->shape[i], &r->arena->chunks};
-        int rc = edit_axis_resolve(&axis[i], map[i], &at, r->e);
-        if (rc)
-            return rc;
-    }
-    return 0;
-}
 
 /* hook_tokens holds ids: no arithmetic, and only ids that the embedding has. */
 static int check_tokens(struct resolver *r)
@@ -226,18 +142,20 @@ static int source_index(struct resolver *r, struct edit_source want, int32_t *ou
 static int add_act(struct resolver *r, const struct edit_act *act)
 {
     struct edit_program *p = r->prog;
-    if (p->n_acts == LIMIT_ACTS)
+    struct edit_act **list = act->weight ? &p->weights : &p->acts;
+    int32_t *n = act->weight ? &p->n_weights : &p->n_acts, *cap = act->weight ? &r->cap_weights : &r->cap;
+    if (*n == LIMIT_ACTS)
         return err_set(r->e, ERR_BAD_INPUT, "edits on more than %d hooks in all · "
                        "use fewer edits or narrower patterns", LIMIT_ACTS);
-    if (p->n_acts == r->cap) {
-        int32_t cap = r->cap ? 2 * r->cap : 16;
-        struct edit_act *acts = realloc(p->acts, (size_t)cap * sizeof *acts);
+    if (*n == *cap) {
+        int32_t more = *cap ? 2 * *cap : 16;
+        struct edit_act *acts = realloc(*list, (size_t)more * sizeof *acts);
         if (!acts)
             return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
-        p->acts = acts;
-        r->cap = cap;
+        *list = acts;
+        *cap = more;
     }
-    p->acts[p->n_acts++] = *act;
+    (*list)[(*n)++] = *act;
     return 0;
 }
 
@@ -319,8 +237,8 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     if (prev && prev->edit == r->edit && prev->site.id == site.id) {
         memcpy(axis, prev->axis, sizeof axis);
     } else {
-        struct target t = target_site(r->ctx, site);
-        int rc = resolve_axes(r, &t, axis);
+        struct edit_target t = edit_target_site(r->ctx, site);
+        int rc = edit_target_axes(&t, r->ed, r->ctx, &r->arena->chunks, axis, r->e);
         if (rc)
             return rc;
     }
@@ -330,7 +248,7 @@ static int resolve_site(struct resolver *r, struct site_ref site)
 /* An alias with other axes than the sites it is made of. */
 static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
 {
-    struct target t = target_alias(r->ctx, pick);
+    struct edit_target t = edit_target_alias(r->ctx, pick);
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
     struct edit_part *parts = NULL;
     if (pick->value.n_edits == 0)
@@ -340,7 +258,7 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     if (r->ed->value == EDIT_FILE || r->ed->value == EDIT_NOISE)
         return err_set(r->e, ERR_BAD_INPUT, "%s · %s joins or splits axes · use TransformerLens' name of the hook",
                        edit_value_words[r->ed->value].form, pick->name);
-    int rc = resolve_axes(r, &t, axis);
+    int rc = edit_target_axes(&t, r->ed, r->ctx, &r->arena->chunks, axis, r->e);
     int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
     for (int i = 0; i < n && !rc; i++)
@@ -357,9 +275,23 @@ static int by_id(const void *a, const void *b)
     return x.id != y.id ? (x.id > y.id) - (x.id < y.id) : (x.layer > y.layer) - (x.layer < y.layer);
 }
 
-static int resolve_edit(struct resolver *r)
+static int resolve_weights(struct resolver *r)
 {
-    char text[100], pattern[LIMIT_PATTERN];
+    struct edit_weight *list = NULL;
+    int n = edit_weight_select(r->ctx, r->ed->pattern, &list, r->e), rc = n < 0 ? n : 0;
+    for (int i = 0; i < n && !rc; i++) {
+        struct edit_act act;
+        rc = edit_weight_act(&act, r->ed, r->edit, &list[i], r->ctx, &r->arena->chunks, r->e);
+        if (!rc)
+            rc = add_act(r, &act);
+    }
+    free(list);
+    return rc;
+}
+
+static int resolve_hooks(struct resolver *r)
+{
+    char pattern[LIMIT_PATTERN];
     struct alias_pick *picks = NULL;
     size_t len = strlen(r->ed->pattern), suffix = strlen("_grad");
     r->backward = len > suffix && strcmp(r->ed->pattern + len - suffix, "_grad") == 0;
@@ -370,6 +302,13 @@ static int resolve_edit(struct resolver *r)
     for (int i = 0; i < n && !rc; i++)
         rc = alias_is_site(&picks[i].value) && picks[i].value.n_edits ? resolve_site(r, picks[i].value.edit[0]) : resolve_alias(r, &picks[i]);
     free(picks);
+    return rc;
+}
+
+static int resolve_edit(struct resolver *r)
+{
+    char text[100];
+    int rc = edit_is_weight(r->ed->pattern) ? resolve_weights(r) : resolve_hooks(r);
     if (rc) {
         bool cut = edit_print(r->ed, text, sizeof text) >= (int)sizeof text;
         err_prefix(r->e, "edit %d: %s%s", (int)r->edit + 1, text, cut ? "…" : "");
@@ -406,6 +345,15 @@ static int by_stage(const void *a, const void *b)
         if (edit_axis_min(&x->axis[i]) != edit_axis_min(&y->axis[i]))
             return edit_axis_min(&x->axis[i]) < edit_axis_min(&y->axis[i]) ? -1 : 1;
     return 0;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct edit_act *x = a, *y = b;
+    const struct edit_weight *v = x->weight, *w = y->weight;
+    if (v->layer != w->layer)
+        return v->layer < w->layer ? -1 : 1;
+    return v->id != w->id ? (v->id < w->id ? -1 : 1) : x->edit < y->edit ? -1 : x->edit > y->edit;
 }
 
 static bool is_attention(const struct edit_act *act)
@@ -473,6 +421,8 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
     for (; p->n_acts > 0 && p->acts[p->n_acts - 1].backward; p->n_acts--)
         p->n_back++;
     p->back = p->acts + p->n_acts;
+    if (p->n_weights > 0)
+        qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_weight);
     spread_full(p);
     *out = p;
     return 0;
@@ -485,8 +435,15 @@ static bool axis_equal(const struct edit_axis *a, const struct edit_axis *b)
     return a->list ? memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list) == 0 : a->lo == b->lo;
 }
 
+bool edit_same_weight(const struct edit_act *a, const struct edit_act *b)
+{
+    return a->weight->id == b->weight->id && a->weight->layer == b->weight->layer;
+}
+
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b)
 {
+    if (!a->weight != !b->weight || (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
+        return false;
     if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op || a->value != b->value ||
         a->full != b->full || a->renormalize != b->renormalize || memcmp(&a->number, &b->number, sizeof a->number) != 0)
         return false;

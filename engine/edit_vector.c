@@ -157,7 +157,11 @@ int edit_vector_resolve(struct edit_act *act, const struct edit *ed, const struc
     bool project = act->value == EDIT_PROJECT_OUT;
     enum edit_value_kind kind = project ? ed->direction : act->value;
     const struct edit_axis *last = &act->axis[act->rank - 1];
-    bool residual = site_table[act->site.id].dims[act->rank - 1] == DIM_D_MODEL;
+    const struct edit_weight *w = act->weight;
+    bool residual = (w ? w->dims : site_table[act->site.id].dims)[act->rank - 1] == DIM_D_MODEL;
+    if ((project || kind == EDIT_DIR) && !residual && w)
+        return err_set(e, ERR_BAD_INPUT, "%s · the last axis of %s is not d_model · use a weight that writes to the residual stream: W_E, W_O, W_out, b_out",
+                       edit_value_words[act->value].form, w->name);
     if ((project || kind == EDIT_DIR) && !residual)
         return err_set(e, ERR_BAD_INPUT, "%s · %s has no d_model axis · use a hook of the residual stream", edit_value_words[act->value].form,
                        site_name(act->site, name));

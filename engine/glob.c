@@ -198,9 +198,7 @@ static int parts_named(const char *pattern)
     return wild[0] ? 0 : wild[1] ? 1 : 2;
 }
 
-/* A layer that a set or range after "blocks." asks for and the model lacks, or -1: the rest of the set
- * would otherwise hide that it did nothing there. */
-static int32_t missing_layer(const struct config *cfg, const char *pattern)
+int32_t site_missing_layer(const struct config *cfg, const char *pattern)
 {
     const char *p = skip_blanks(pattern, pattern + strlen(pattern));
     if (strncmp(p, "blocks.{", 8) != 0)
@@ -223,7 +221,7 @@ int site_select(const struct config *cfg, const char *pattern, struct site_ref *
         return err_set(e, ERR_BAD_INPUT, "hook pattern of %zu bytes · at most %d", strlen(pattern), LIMIT_PATTERN - 1);
     if (!site_is_pattern(pattern))
         return site_find(cfg, pattern, out, e) ? ERR_BAD_INPUT : 1;
-    int32_t missing = missing_layer(cfg, pattern);
+    int32_t missing = site_missing_layer(cfg, pattern);
     if (missing >= 0)
         return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
                        pattern, (int)cfg->n_layers - 1);

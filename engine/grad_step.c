@@ -52,7 +52,7 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
     int32_t layer = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers ? w->stage - 1 : SITE_ROOT;
     enum site_id s = (enum site_id)o->id;
     if (o->kind == OPERAND_WEIGHT) {
-        *out = *model_weight(w->r->m, w->stage - 1, (enum weight_id)o->id);
+        *out = *run_weight(w->r, w->stage - 1, (enum weight_id)o->id);
         return 0;
     }
     if (o->kind == OPERAND_PREV)
@@ -121,7 +121,7 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
         rep.data = dy.data, rep.stride[0] = dy.stride[0], rep.stride[1] = 0;
         return call(w, (struct kn_call){ .op = KN_OP_COPY, .out = { g }, .in = { rep } }, e);
     }
-    struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z), wo = *model_weight(w->r->m, w->stage - 1, W_O);
+    struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z), wo = *run_weight(w->r, w->stage - 1, W_O);
     int rc = 0;
     for (int64_t h = 0; !rc && h < dz.shape[1]; h++) {
         int64_t dh = dz.shape[2];
@@ -136,7 +136,7 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
 int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight, struct err *e)
 {
     struct run *r = w->r;
-    struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x, wq = *model_weight(r->m, w->stage - 1, weight);
+    struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x, wq = *run_weight(r, w->stage - 1, weight);
     int64_t rows = dx.shape[0], n = dx.shape[1], d = dx.shape[2], dh = dy.shape[2];
     int rc = value(w, &(struct operand){ OPERAND_SITE, input }, &x, e);
     for (int i = 1; !rc && i < 4; i++)
@@ -158,7 +158,7 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
     struct kn_param p = { .scale = 1, .eps = (float)r->m->cfg.norm_eps, .center = r->m->cfg.norm_center };
     struct kn_call calls[4] = {
         { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { x2 }, .p = p },
-        { .op = KN_OP_AFFINE_VJP, .out = { dnorm }, .in = { dnormed, *model_weight(r->m, w->stage - 1, W_LN1) }, .p = p },
+        { .op = KN_OP_AFFINE_VJP, .out = { dnorm }, .in = { dnormed, *run_weight(r, w->stage - 1, W_LN1) }, .p = p },
         { .op = KN_OP_NORMALIZE_VJP, .out = { dx2, dscale }, .in = { dnorm, x2, scale }, .p = p },
         { .op = KN_OP_NORM_SCALE_VJP, .out = { dx2 }, .in = { dscale, x2 }, .p = p },
     };
@@ -212,7 +212,7 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     case KN_OP_LINEAR:
         if (s->per_head)
             return grad_per_head(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id, e);
-        return linear_vjp(w, flat(dy), *model_weight(w->r->m, w->stage - 1, (enum weight_id)s->in[1].id), flat(gradient(w, &s->in[0])), e);
+        return linear_vjp(w, flat(dy), *run_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id), flat(gradient(w, &s->in[0])), e);
     case KN_OP_NORM_SCALE: return twin_vjp(w, s, KN_OP_NORM_SCALE_VJP, e);
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);

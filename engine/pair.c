@@ -98,6 +98,15 @@ static void mark(const struct pair *p, int32_t *rows, int32_t stage, int32_t row
         rows[s] = row < rows[s] ? row : rows[s];
 }
 
+/* Edits of weights from the first-th on. */
+static void mark_weights(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+{
+    for (int32_t i = first; prog && i < prog->n_weights; i++) {
+        const struct edit_weight *w = prog->weights[i].weight;
+        mark(p, rows, plan_weight_order(p->m->plan, w->layer, w->id) / PLAN_STAGE_ORDER, prog->weights[i].row_min);
+    }
+}
+
 static void mark_acts(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
 {
     for (int32_t i = first; prog && i < prog->n_acts; i++)
@@ -116,6 +125,11 @@ static void mark_programs(const struct pair *p, int32_t *rows, const struct edit
         i++;
     mark_acts(p, rows, a, i);
     mark_acts(p, rows, b, i);
+    i = 0;
+    while (a && b && i < a->n_weights && i < b->n_weights && edit_act_equal(&a->weights[i], &b->weights[i]))
+        i++;
+    mark_weights(p, rows, a, i);
+    mark_weights(p, rows, b, i);
 }
 
 /* What edit anchors see of the prompt. */
@@ -255,7 +269,7 @@ static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_pr
     if (stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);
-    p->edited = prog->n_acts > 0 || prog->n_back > 0 || p->called;
+    p->edited = prog->n_acts > 0 || prog->n_back > 0 || prog->n_weights > 0 || p->called;
     int err = run_sync(base, t->tokens, t->n, NULL, NULL, cost, e);
     if (!err && p->edited)
         err = sync_sources(p, t, prog, runs, &stale, e);
@@ -269,6 +283,7 @@ static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_pr
         for (int32_t s = 0; s < p->stages; s++)
             p->cone[s] = INT32_MAX;
         mark_acts(p, p->cone, prog, 0);
+        mark_weights(p, p->cone, prog, 0);
         if (p->called) {
             mark(p, p->cone, 0, 0);
             mark(p, p->changed[FACE_EDITED], 0, 0);

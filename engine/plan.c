@@ -226,6 +226,21 @@ int32_t plan_order(const struct plan *p, struct site_ref s)
     return stage * PLAN_STAGE_ORDER; /* hook_tokens: before the first step */
 }
 
+int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
+{
+    const int32_t stages[] = { 0, layer + 1, p->cfg.n_layers + 1 };
+    for (int i = 0; i < 3; i++) {
+        int32_t n;
+        const struct step *steps = plan_stage(p, stages[i], &n);
+        for (int32_t k = 0; k < n; k++)
+            for (int j = 0; j < KN_IN_MAX; j++)
+                if (steps[k].in[j].kind == OPERAND_WEIGHT && steps[k].in[j].id == w)
+                    return stages[i] * PLAN_STAGE_ORDER + k;
+    }
+    assert(!"a weight that no step reads");
+    return 0;
+}
+
 enum site_id plan_key_site(const struct plan *p)
 {
     return p->cfg.pos == POS_ROTARY ? SITE_ROT_K : SITE_K;

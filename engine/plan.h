@@ -76,6 +76,8 @@ int32_t plan_stage_of(const struct plan *p, struct site_ref s);
 /* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that first writes it.
  * This is the "step" of the dirty pair. */
 int32_t plan_order(const struct plan *p, struct site_ref s);
+/* Order of the first step that reads a weight (root weights: any layer). */
+int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w);
 /* The site keys are read from by attention: hook_rot_k or hook_k. */
 enum site_id plan_key_site(const struct plan *p);
 /* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and bytes

@@ -43,6 +43,7 @@ void run_free(struct run *r)
     run_release(r, &r->gather);
     run_release(r, &r->mean);
     run_release(r, &r->replay);
+    run_weights_free(r);
     run_edits_free(r);
     run_called_free(r);
     free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin), free(r->keep);
@@ -176,7 +177,7 @@ static int32_t order_start(const struct run *r, int32_t order)
 static void fork_place(struct run *r)
 {
     int32_t called = run_called_order(r);
-    if (!r->n_acts && called == ORDER_NONE) {
+    if (!r->n_acts && !r->weights.n && called == ORDER_NONE) {
         r->fork_order = r->dirty_order = ORDER_NONE;
         r->fork_row = 0;
         return;
@@ -186,6 +187,12 @@ static void fork_place(struct run *r)
         int32_t o = plan_order(r->m->plan, r->acts[i].site);
         order = o < order ? o : order;
         row = r->acts[i].row_min < row ? r->acts[i].row_min : row;
+    }
+    for (int32_t i = 0; i < r->weights.n; i++) {
+        const struct run_weight *w = &r->weights.list[i];
+        int32_t o = plan_weight_order(r->m->plan, w->layer, w->id);
+        order = o < order ? o : order;
+        row = w->row_min < row ? w->row_min : row;
     }
     order = order_start(r, order);
     bool fresh = r->fork_order == ORDER_NONE;
@@ -301,6 +308,8 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
         return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", n, LIMIT_TOKENS);
     struct old_acts old = acts_take(r);
     int rc = run_edits_set(r, prog, sources, e);
+    if (!rc)
+        rc = run_weights_set(r, prog, old.program, e);
     if (rc) {
         acts_put_back(r, &old);
         return rc;
@@ -312,7 +321,7 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
             fork_place(r);
         if (run_called_order(r) != ORDER_NONE)
             run_dirty(r, run_called_order(r), r->called_row);
-        r->version += old.n || r->n_acts || r->called.n; /* edits of the final stage change values without computing a block */
+        r->version += old.n || old.program || r->n_acts || r->weights.n || r->called.n; /* edits of the final stage change values without computing a block */
     }
     acts_drop(&old);
     return rc ? rc : dirty_compute(r, cost, e);

@@ -61,6 +61,9 @@ int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
 const struct model *run_model(const struct run *r);
 
+/* A weight as this run uses it: the model's, or the copy that its edits made.  As model_weight; good until the next run_sync. */
+const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w);
+
 /* Rows [row0, row1) of a site as a view in canonical axis order ([pos, head, d_head]; [head, dest, src]
  * with src up to the run's length), f32 (hook_tokens too), strides free; rematerialised if needed.  Valid
  * until the next call on this run.  Values are what TransformerLens caches: after this site's own edits, masked
@@ -71,7 +74,7 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
              struct err *e);
 
 /* Final norm and unembedding of arbitrary residual rows x[rows, d_model] (the logit lens): logits
- * [rows, d_vocab] into `logits`, both in backend memory.  No edits act here. */
+ * [rows, d_vocab] into `logits`, both in backend memory.  With the weights of this run; no edits of activations act here. */
 int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e);
 
 /* The residual column c of the lens: 0 = before block 0 (hook_embed for rotary models, the first

@@ -67,7 +67,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
         v.stride[0] = x.stride[0], v.stride[1] = 0;
         return v;
     }
-    case OPERAND_WEIGHT: return *model_weight(r->m, p->f->stage - 1, (enum weight_id)o->id);
+    case OPERAND_WEIGHT: return *run_weight(r, p->f->stage - 1, (enum weight_id)o->id);
     case OPERAND_TOKENS: return kn_view1(r->ids + r0, KN_I32, rows);
     case OPERAND_POSITIONS: return kn_view1(r->positions + r0, KN_I32, rows);
     case OPERAND_COS: return kn_view2(r->cos + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
@@ -119,7 +119,7 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
         { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { x2 }, .p = c->p },
         { .op = KN_OP_NORMALIZE, .out = { norm }, .in = { x2, scale }, .p = c->p },
         { .op = KN_OP_AFFINE, .out = { normed }, .p = c->p,
-          .in = { norm, *model_weight(r->m, p->f->stage - 1, W_LN1), *model_weight(r->m, p->f->stage - 1, B_LN1) } },
+          .in = { norm, *run_weight(r, p->f->stage - 1, W_LN1), *run_weight(r, p->f->stage - 1, B_LN1) } },
     };
     for (int i = 0; i < 3; i++)
         if ((rc = run_status(kn_run(r->m->be, &calls[i]), e)))

@@ -29,6 +29,23 @@ struct frame {
     struct buffer site[SITE_COUNT];
 };
 
+/* A weight as this run's edits leave it. */
+struct run_weight {
+    enum weight_id id;
+    int32_t layer;      /* SITE_ROOT for root weights */
+    struct kn_view v;   /* f32, packed, own memory */
+    size_t bytes;
+    int32_t first, n;   /* the acts that made it, in edit_program.weights */
+    int32_t row_min;    /* the first row they reach */
+    bool kept;          /* taken over from before the last run_weights_set */
+};
+
+struct run_weights {
+    struct run_weight *list;
+    int32_t n;
+    size_t bytes;       /* of all copies */
+};
+
 struct run {
     const struct model *m;
     struct run *base;
@@ -46,6 +63,7 @@ struct run {
     int32_t *act_first;        /* [stages * SITE_COUNT] first act of a site, -1 */
     int32_t act_stop;          /* run_replay: acts of its site from here on wait; else -1 */
     struct run **sources;
+    struct run_weights weights;
     uint64_t *source_version;  /* per act: version of the run it reads, 0 = reads none */
     int32_t fork_order, fork_row;
     int32_t dirty_order, dirty_row; /* steps >= order on rows >= row await computing; ORDER_NONE = none */
@@ -122,6 +140,13 @@ int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view 
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
+
+/* run_weight.c.  Make the copies of `p` (NULL = none) the ones in force and dirty what uses those that changed; `old`: the program before.  On failure
+ * nothing has changed. */
+int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old, struct err *e);
+void run_weights_free(struct run *r);
+/* run_mem.c: how many layers are kept follows from what the copies leave of the budget. */
+void run_resident_update(struct run *r);
 
 /* run_view.c: rows [r0, r1) of the site of act `act`, as they are right before that act; valid until the next call. */
 int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_view *out, struct err *e);

@@ -81,8 +81,17 @@ static int32_t resident_count(const struct run *r)
         if (site_table[s].scope == SCOPE_BLOCK && site_exists(cfg, (enum site_id)s) && !site_table[s].needs)
             floats += run_pitch(r, (enum site_id)s);
     size_t per_stage = (size_t)(floats + 2 * cfg->d_model) * (size_t)r->cap * sizeof(float);
-    size_t n = r->cache_bytes / per_stage;
+    size_t n = (r->cache_bytes > r->weights.bytes ? r->cache_bytes - r->weights.bytes : 0) / per_stage;
     return n < (size_t)cfg->n_layers ? (int32_t)n : cfg->n_layers;
+}
+
+void run_resident_update(struct run *r)
+{
+    int32_t n = r->cap ? resident_count(r) : 0;
+    if (n == r->n_resident)
+        return;
+    run_drop(r); /* rare: only where copies are large against the budget */
+    r->n_resident = n;
 }
 
 int run_set_capacity(struct run *r, int32_t n, struct err *e)

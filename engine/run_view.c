@@ -192,8 +192,8 @@ int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, 
     struct kn_call calls[4] = {
         { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { *x }, .p = p },
         { .op = KN_OP_NORMALIZE, .out = { norm }, .in = { *x, scale }, .p = p },
-        { .op = KN_OP_AFFINE, .out = { normed }, .in = { norm, *model_weight(m, 0, W_LNF), *model_weight(m, 0, B_LNF) }, .p = p },
-        { .op = KN_OP_LINEAR, .out = { *logits }, .in = { normed, *model_weight(m, 0, W_U), *model_weight(m, 0, B_U) }, .p = p },
+        { .op = KN_OP_AFFINE, .out = { normed }, .in = { norm, *run_weight(r, 0, W_LNF), *run_weight(r, 0, B_LNF) }, .p = p },
+        { .op = KN_OP_LINEAR, .out = { *logits }, .in = { normed, *run_weight(r, 0, W_U), *run_weight(r, 0, B_U) }, .p = p },
     };
     for (int i = 0; i < 4; i++)
         if ((rc = run_status(kn_run(m->be, &calls[i]), e)))

@@ -70,6 +70,9 @@ const char *site_absence(const struct config *cfg, const char *name);
  * (none of) these; {a,b} one of these; {1..4} a whole number in this range, also {0,2..5}.  Blanks in a
  * pattern mean nothing; an unclosed [ or { stands for itself.  Time is at most length x length. */
 bool site_glob(const char *pattern, const char *name);
+/* A layer that a set or range after "blocks." asks for and the model lacks, or -1: the rest of the set would otherwise hide
+ * that it did nothing there. */
+int32_t site_missing_layer(const struct config *cfg, const char *pattern);
 /* Has the text anything that makes it a pattern rather than a name? */
 bool site_is_pattern(const char *text);
 /* The sites that a name or a pattern means, in firing order; returns how many (at least one) or
