@@ -23,48 +23,56 @@ void bore_cache_free(struct bore_cache *c)
 
 /* ---- what to capture ------------------------------------------------------------------------------- */
 
-static int position(int64_t i, int cols, int32_t *out, struct err *e)
-{
-    int64_t at = i < 0 ? i + cols : i;
-    if (at < 0 || at >= cols)
-        return err_set(e, ERR_BAD_INPUT, "position %lld · the prompt has positions %d..%d", (long long)i, -cols, cols - 1);
-    *out = (int32_t)at;
-    return 0;
-}
-
-/* An end of a range as Python takes it: from the end if negative, then cut to [0, cols]. */
-static int64_t bound(int64_t i, int cols, int64_t open)
+/* An end of a range as Python takes it: from the end if negative, then cut to [0, size]. */
+static int64_t bound(int64_t i, int64_t size, int64_t open)
 {
     if (i == BORE_OPEN)
         return open;
-    i = i < 0 ? i + cols : i;
-    return i < 0 ? 0 : i > cols ? cols : i;
+    i = i < 0 ? i + size : i;
+    return i < 0 ? 0 : i > size ? size : i;
+}
+
+int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list, int64_t *n, struct err *e)
+{
+    int64_t lo = 0, hi = size, step = 1;
+    if (s->kind == BORE_RANGE) {
+        lo = bound(s->start, size, 0), hi = bound(s->stop, size, size);
+        step = s->step == BORE_OPEN ? 1 : s->step;
+        if (step < 1)
+            return err_set(e, ERR_BAD_INPUT, "a range of %ss with step %lld · steps go forward, from 1 on", what, (long long)step);
+    }
+    int64_t count = s->kind == BORE_ONE ? 1 : s->kind == BORE_LIST ? s->n : hi > lo ? (hi - lo + step - 1) / step : 0;
+    if (count < 1 || (s->kind == BORE_LIST && !s->list))
+        return err_set(e, ERR_BAD_INPUT, "the %ss asked for are none of the %lld that are there", what, (long long)size);
+    int64_t *out = malloc((size_t)count * sizeof *out);
+    if (!out)
+        return err_set(e, ERR_SYSTEM, "out of memory · %lld %ss", (long long)count, what);
+    for (int64_t i = 0; i < count; i++) {
+        int64_t at = s->kind == BORE_ONE ? s->start : s->kind == BORE_LIST ? s->list[i] : lo + i * step;
+        out[i] = at < 0 ? at + size : at;
+        if (out[i] < 0 || out[i] >= size) {
+            free(out);
+            return err_set(e, ERR_BAD_INPUT, "%s %lld · there are %ss %lld..%lld", what, (long long)at, what, -(long long)size, (long long)size - 1);
+        }
+    }
+    *list = out, *n = count;
+    return 0;
 }
 
 static int slice_resolve(struct bore_cache *c, const struct bore_slice *s, struct err *e)
 {
-    int64_t lo = 0, hi = c->cols, step = 1, n;
-    int rc = 0;
-    if (s->kind == BORE_RANGE) {
-        lo = bound(s->start, c->cols, 0), hi = bound(s->stop, c->cols, c->cols);
-        step = s->step == BORE_OPEN ? 1 : s->step;
-        if (step < 1)
-            return err_set(e, ERR_BAD_INPUT, "a range of positions with step %lld · steps go forward, from 1 on", (long long)step);
-    }
-    n = s->kind == BORE_ONE ? 1 : s->kind == BORE_LIST ? s->n : hi > lo ? (hi - lo + step - 1) / step : 0;
-    if (n < 1 || (s->kind == BORE_LIST && !s->list))
-        return err_set(e, ERR_BAD_INPUT, "the positions asked for are none of the prompt's %d", c->cols);
+    int64_t *list = NULL, n = 0;
+    int rc = bore_slice_list(s, c->cols, "position", &list, &n, e);
+    if (rc)
+        return rc;
     free(c->pos);
     if (!(c->pos = malloc((size_t)n * sizeof *c->pos)))
-        return err_set(e, ERR_SYSTEM, "out of memory · %lld positions", (long long)n);
+        rc = err_set(e, ERR_SYSTEM, "out of memory · %lld positions", (long long)n);
+    for (int64_t i = 0; !rc && i < n; i++)
+        c->pos[i] = (int32_t)list[i];
     c->n_pos = (int)n;
     c->drops_pos = s->kind == BORE_ONE;
-    for (int64_t i = 0; !rc && i < n; i++) {
-        if (s->kind == BORE_ONE || s->kind == BORE_LIST)
-            rc = position(s->kind == BORE_ONE ? s->start : s->list[i], c->cols, &c->pos[i], e);
-        else
-            c->pos[i] = (int32_t)(lo + i * step);
-    }
+    free(list);
     return rc;
 }
 

@@ -92,6 +92,8 @@ int bore_begin(struct bore_model *m, struct err *e);
 int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap, struct bore_result *out, struct err *e);
 
 /* bore_cache.c */
+/* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
+int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list, int64_t *n, struct err *e);
 int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const struct bore_cache_options *opt, struct bore_cache **out,
                     struct err *e);
 /* Forward values of one row, after a pass. */

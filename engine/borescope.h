@@ -307,6 +307,63 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
 int bore_call(struct bore_model *m, const char *name, const float *in, int n, struct bore_tensor *out, struct bore_error *error);
 void bore_tensor_free(struct bore_tensor *t);
 
+/* ---- weights --------------------------------------------------------------------------------------- */
+
+/* A weight under a library's name and in its layout: TransformerLens' "blocks.0.attn.W_Q" [head, d_model, d_head] ("W_Q": over layers), Hugging
+ * Face's "transformer.h.0.attn.c_attn.weight", nnsight's, taker's "layers.0.attn.W_Q" [head, d_head, d_model] (docs/names.md). */
+struct bore_weight {
+    char name[128];
+    enum bore_library library;
+    int layer; /* -1 = none */
+    int rank;
+    int64_t shape[BORE_RANK_MAX];
+    const char *dims[BORE_RANK_MAX]; /* "head", "d_model", "head*d_head", "layer", ... */
+};
+/* All of a library's names (not the bridge's) in the model's order; *list is malloc'ed: free().  No weight is read. */
+int bore_weight_list(const struct bore_model *m, enum bore_library library, struct bore_weight **list, int *n, struct bore_error *error);
+/* A name of any library. */
+int bore_weight_find(const struct bore_model *m, const char *name, struct bore_weight *out, struct bore_error *error);
+/* Its values as the model runs with them (processed or not); axes[n_axes]: which elements of the first axes, NULL: all.  Free with
+ * bore_tensor_free. */
+int bore_weight_read(const struct bore_model *m, const char *name, const struct bore_slice *axes, int n_axes, struct bore_tensor *out,
+                     struct bore_error *error);
+/* TransformerLens' accumulated_bias(layer, mlp_input, include_mlp_biases): out[d_model], the b_O and b_out before a layer's input. */
+int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input, bool include_mlp_biases, float *out, struct bore_error *error);
+
+/* A product A B^T in factors, FactoredMatrix: a [rows, inner], b [cols, inner], row-major.  Transposed: the two exchanged.  Free with
+ * bore_factored_free. */
+struct bore_factored {
+    int64_t rows, cols, inner;
+    double *a, *b;
+};
+enum bore_circuit { BORE_QK, BORE_OV };
+/* One head's W_Q W_K^T or W_V W_O, [d_model, d_model].  (Rotary positions and the scores' scale are no part of it, there and here.) */
+int bore_factored_head(const struct bore_model *m, enum bore_circuit which, int layer, int head, struct bore_factored *out,
+                       struct bore_error *error);
+/* f g, in factors of f's inner size. */
+int bore_factored_product(const struct bore_factored *f, const struct bore_factored *g, struct bore_factored *out, struct bore_error *error);
+/* make_even: the same product with both factors' columns orthogonal and of equal lengths. */
+int bore_factored_even(const struct bore_factored *f, struct bore_factored *out, struct bore_error *error);
+void bore_factored_free(struct bore_factored *f);
+/* Singular values s[inner], falling, and vectors u[rows, inner], v[cols, inner]: f = u diag(s) v^T.  A pair's sign is free.  Any of them
+ * may be NULL.  Needs inner <= rows and cols. */
+int bore_factored_svd(const struct bore_factored *f, double *u, double *s, double *v, struct bore_error *error);
+/* values[inner][2]: real and imaginary parts by falling magnitude; further eigenvalues are 0.  Needs rows == cols. */
+int bore_factored_eigenvalues(const struct bore_factored *f, double (*values)[2], struct bore_error *error);
+double bore_factored_norm(const struct bore_factored *f); /* Frobenius */
+/* Elements [0..n_rows) x [0..n_cols) of the product to out[n_rows, n_cols]: get_corner(k), or all of it (AB). */
+void bore_factored_corner(const struct bore_factored *f, int64_t n_rows, int64_t n_cols, double *out);
+
+/* Eigenvalues of the full OV circuit W_E OV W_U of a head, values[d_head][2]; *score (may be NULL) the sum of the real parts over that of the
+ * magnitudes: 1 for a head that copies tokens. */
+int bore_copying_score(const struct bore_model *m, int layer, int head, double (*values)[2], double *score, struct bore_error *error);
+/* all_composition_scores('Q', 'K' or 'V'): [layer, head, layer, head].  Free with bore_tensor_free. */
+int bore_composition_scores(const struct bore_model *m, char mode, struct bore_tensor *out, struct bore_error *error);
+/* Directions x[n, d_model] of the residual stream as tokens, without norm and bias: ids[n, k] and values[n, k] of the k highest of W_U^T x
+ * (what a direction says), or with `embedding` of W_E x (which tokens lie along it); `least`: of the k lowest.  k at most 64. */
+int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least, const float *x, int n, int k, int32_t *ids, float *values,
+                          struct bore_error *error);
+
 /* ---- generation ------------------------------------------------------------------------------------ */
 
 struct bore_generate_options {

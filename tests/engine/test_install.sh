@@ -1,9 +1,9 @@
 #!/bin/sh
-# test_install.sh - the library as its users see it: install it, build the example against it, run the example.
+# test_install.sh - the library as its users see it: install it, build the examples against it, run them.
 #
-# test_install.sh BUILD EXAMPLE CC "FLAGS"
+# test_install.sh BUILD EXAMPLES CC "FLAGS"
 set -eu
-build=$1 example=$2 cc=$3 flags=$4
+build=$1 examples=$2 cc=$3 flags=$4
 command -v pkg-config >/dev/null || { echo "SKIP: no pkg-config"; exit 77; }
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
@@ -14,19 +14,29 @@ export PKG_CONFIG_PATH BORESCOPE_DATA
 test -f "$dir/usr/include/borescope.h"
 test -f "$BORESCOPE_DATA/models/teach/model.safetensors"
 
-try() { # try PROGRAM: its answer goes from " Mary" to another when the head is gone
-    LD_LIBRARY_PATH=$(pkg-config --variable=libdir borescope) "$1" >"$dir/out"
-    cat "$dir/out"
+run() { LD_LIBRARY_PATH=$(pkg-config --variable=libdir borescope) "$1" >"$dir/out" && cat "$dir/out"; }
+name_mover() { # its answer goes from " Mary" to another when the head is gone
+    run "$1"
     awk '/^before:/ { before = $2 } /^after:/ { after = $2; edit = $0 } / Mary / { if ($3 > looks) looks = $3 } /gradient/ { rows++ }
          END { exit !(before > 5 && after < 1 && edit ~ /blocks\.[0-3]\.attn\.hook_z\[:, [0-5]\] = 0/ && looks > 0 && rows > 10) }' "$dir/out"
 }
+patching() { # the name that differs brings everything back at the first layer, the last position at the last one; estimates have their signs
+    run "$1"
+    awk '/^clean:/ { clean = $2; other = $4; next }
+         { gsub(/[()]/, "") }
+         $1 == "Mary" && $2 > first { first = $2; guess = $7 }
+         $1 == "to" { early = $2; last = $8 }
+         END { exit !(clean > 5 && other < 0 && first > 0.99 && first < 1.01 && guess > 0.01 && early < 0.01 && last > 0.5) }' "$dir/out"
+}
 # shellcheck disable=SC2086,SC2046 # lists of flags
-$cc -std=c17 -Wall -Wextra -Werror $flags "$example" $(pkg-config --cflags --libs borescope) -o "$dir/shared"
-try "$dir/shared"
+for name in name_mover patching; do
+    $cc -std=c17 -Wall -Wextra -Werror $flags "$examples/$name.c" $(pkg-config --cflags --libs borescope) -o "$dir/$name"
+    $name "$dir/$name"
+done
 # shellcheck disable=SC2086,SC2046
-$cc -std=c17 $flags "$example" $(pkg-config --cflags borescope) "$(pkg-config --variable=libdir borescope)/libborescope.a" \
+$cc -std=c17 $flags "$examples/name_mover.c" $(pkg-config --cflags borescope) "$(pkg-config --variable=libdir borescope)/libborescope.a" \
     $(pkg-config --static --libs-only-l borescope | sed 's/-lborescope//') -pthread -lm -o "$dir/static"
-try "$dir/static"
+name_mover "$dir/static"
 # The header alone, as C++ too where there is a compiler; nothing but bore_ is exported.
 echo '#include <borescope.h>' >"$dir/h.c"
 # shellcheck disable=SC2046
