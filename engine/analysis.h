@@ -10,13 +10,34 @@
 
 #include "lens.h"
 
+/* Labels as of the whole stream; of an earlier one (struct stack_options) they end sooner. */
 enum stack_kind {
     STACK_ACCUMULATED, /* resid_pre of every block, then the last resid_post: "0_pre", ..., "final_post" */
-    STACK_DECOMPOSED,  /* "embed", "pos_embed", "0_attn_out", "0_mlp_out", ...; sums to the last resid_post */
+    STACK_DECOMPOSED,  /* "embed", "pos_embed", "0_attn_out", "0_mlp_out", ...; sums to the stream */
     STACK_HEADS,       /* "L0H0", ...; then "remainder": everything that is not a head's */
     STACK_NEURONS,     /* "L0N0", ...; then "remainder" */
-    STACK_FULL,        /* "L0H0", ..., "0_mlp_out", ..., "embed", "pos_embed", "bias" (the b_O): sums to the last resid_post */
+    STACK_FULL,        /* "L0H0", ..., "0_mlp_out", ..., "embed", "pos_embed", "bias" (the b_O): sums to the stream */
     STACK_KIND_COUNT
+};
+
+/* The library's parameters, each for the kinds that have it; others refuse it. */
+enum stack_flag {
+    STACK_MLP_INPUT = 1,       /* the stream that enters the MLP of `layer` */
+    STACK_INCL_MID = 2,        /* accumulated_resid: "0_mid", ... too */
+    STACK_APPLY_LN = 4,        /* centred if the norms centre, and divided by the run's own scale of the norm that reads the stream;
+                                  accumulated_resid of the whole stream: each through the final norm itself */
+    STACK_EXPAND_NEURONS = 8,  /* get_full_resid_decomposition: neurons and b_out instead of "0_mlp_out" */
+    STACK_NO_EMBEDS = 16,      /* decompose_resid: incl_embeds=False */
+    STACK_NO_ATTN = 32,        /* decompose_resid: mode="mlp" */
+    STACK_NO_MLP = 64,         /* decompose_resid: mode="attn" */
+    STACK_NO_REMAINDER = 128,  /* heads, neurons: incl_remainder=False */
+    STACK_ONE_LAYER = 256      /* neurons of the last layer alone, the others in the remainder */
+};
+
+struct stack_options {
+    enum stack_kind kind;
+    unsigned flags;
+    int32_t layer; /* the stream that enters this layer; -1 or the number of layers: the one that leaves the last */
 };
 
 enum { STACK_LABEL_MAX = 24 };
@@ -31,10 +52,11 @@ struct stack {
 const char *stack_kind_name(enum stack_kind k);
 int stack_kind_parse(const char *name, enum stack_kind *out, struct err *e);
 
-/* Components of the residual stream at rows [row0, row1) as the final norm sees it.  Neurons: of `layer` only, or of all
- * layers with -1: n_layers * d_mlp vectors per row, refused past LIMIT_STACK_BYTES.
- * Freed with stack_free. */
-int stack_make(struct stack *out, struct run *r, enum stack_kind kind, int32_t layer, int32_t row0, int32_t row1, struct err *e);
+/* Words for the flags, "mlp_input,apply_ln": incl_mid, expand_neurons, no_embeds, no_attn, no_mlp, no_remainder, one_layer. */
+int stack_flags_parse(const char *text, unsigned *flags, struct err *e);
+
+/* Components of a residual stream at rows [row0, row1).  Refused past LIMIT_STACK_BYTES.  Freed with stack_free. */
+int stack_make(struct stack *out, struct run *r, const struct stack_options *o, int32_t row0, int32_t row1, struct err *e);
 void stack_free(struct stack *s);
 
 /* Direct logit attribution with the run's own final norm held fixed: out[n * rows], the share of each component in

@@ -42,7 +42,7 @@ static void test_stacks(void **state)
             char key[80];
             struct stack s;
             struct err e = { 0 };
-            if (stack_make(&s, o.r, k, -1, o.f.n - 1, o.f.n, &e))
+            if (stack_make(&s, o.r, &(struct stack_options){ .kind = k, .layer = -1 }, o.f.n - 1, o.f.n, &e))
                 fail_msg("%s", e.text);
             snprintf(key, sizeof key, "labels.%s", stack_kind_name(k));
             struct js_doc *labels = fixture_json(o.ref, key);
@@ -88,7 +88,8 @@ static void test_sums(void **state)
         assert_int_equal(lens_logits(r, 3, logits, &e), 0);
         for (enum stack_kind k = STACK_DECOMPOSED; k < STACK_KIND_COUNT; k++) {
             struct stack s;
-            assert_int_equal(stack_make(&s, r, k, k == STACK_NEURONS ? 1 : -1, 3, 4, &e), 0);
+            struct stack_options of = { .kind = k, .layer = -1, .flags = k == STACK_NEURONS ? STACK_ONE_LAYER : k == STACK_FULL ? STACK_EXPAND_NEURONS : 0 };
+            assert_int_equal(stack_make(&s, r, &of, 3, 4, &e), 0);
             float *attrs = malloc((size_t)s.n * sizeof *attrs);
             double sum;
             assert_int_equal(stack_logit_attrs(&s, r, 3, 2, 7, attrs, &sum, &e), 0);
@@ -105,6 +106,52 @@ static void test_sums(void **state)
         fixture_close(&f);
     }
     fixture_names_free(all);
+}
+
+/* Every parameter of every stack, as the library was called: {name, kind, layer, with}. */
+static void test_parameters(void **state)
+{
+    (void)state;
+    int n_variants = 0;
+    for (int i = 0; i < 3; i++) {
+        struct opened o = open_processed(names[i]);
+        struct js_doc *variants = fixture_json(o.ref, "variants");
+        for (size_t v = 0; v < js_count(js_root(variants)); v++, n_variants++) {
+            struct js_node item = js_at(js_root(variants), v), want;
+            const char *name, *kind, *with, *label;
+            int64_t layer;
+            char key[120];
+            struct stack s;
+            struct stack_options of;
+            struct err e = { 0 };
+            assert_int_equal(js_string(js_get(item, "name"), &name, NULL, &e), 0);
+            assert_int_equal(js_string(js_get(item, "kind"), &kind, NULL, &e), 0);
+            assert_int_equal(js_string(js_get(item, "with"), &with, NULL, &e), 0);
+            assert_int_equal(js_int(js_get(item, "layer"), -1, 99, &layer, &e), 0);
+            of = (struct stack_options){ .layer = (int32_t)layer };
+            assert_int_equal(stack_kind_parse(kind, &of.kind, &e), 0);
+            assert_true(!*with || !stack_flags_parse(with, &of.flags, &e));
+            if (stack_make(&s, o.r, &of, o.f.n - 1, o.f.n, &e))
+                fail_msg("%s %s: %s", names[i], name, e.text);
+            want = js_get(item, "labels");
+            assert_int_equal(js_count(want), s.n);
+            for (int32_t c = 0; c < s.n; c++) {
+                assert_int_equal(js_string(js_at(want, (size_t)c), &label, NULL, &e), 0);
+                assert_string_equal(s.label[c], label);
+            }
+            snprintf(key, sizeof key, "variant.%s", name);
+            const struct st_tensor *t = safetensors_find(o.ref, key);
+            assert_int_equal(t->nbytes, (size_t)s.n * (size_t)s.d_model * sizeof(float));
+            double d = fixture_error(s.values, t->data, (size_t)s.n * (size_t)s.d_model);
+            if (!(d <= 1e-5))
+                fail_msg("%s %s: components differ by %g", names[i], name, d);
+            stack_free(&s);
+        }
+        js_close(variants);
+        close_processed(&o);
+    }
+    print_message("%d calls with parameters\n", n_variants);
+    assert_true(n_variants > 40);
 }
 
 static void test_detect(void **state)
@@ -142,8 +189,22 @@ static void test_refusals(void **state)
     float scores[64];
     enum stack_kind k;
     enum head_pattern p;
-    assert_int_equal(stack_make(&s, r, STACK_HEADS, -1, 0, 2, &e), ERR_BAD_INPUT);
-    assert_int_equal(stack_make(&s, r, STACK_NEURONS, 99, 0, 1, &e), ERR_BAD_INPUT);
+    assert_int_equal(stack_make(&s, r, &(struct stack_options){ STACK_HEADS, 0, -1 }, 0, 2, &e), ERR_BAD_INPUT);
+    static const struct { struct stack_options of; const char *says; } bad[] = {
+        { { STACK_NEURONS, 0, 99 }, "layers go to 3" }, { { STACK_NEURONS, 0, -2 }, "layers go to 3" },
+        { { STACK_HEADS, STACK_MLP_INPUT, 1 }, "stack_head_results has no mlp_input · it has apply_ln, no_remainder" },
+        { { STACK_DECOMPOSED, STACK_MLP_INPUT, -1 }, "layer 0..2" }, { { STACK_DECOMPOSED, STACK_NO_ATTN | STACK_NO_MLP, -1 }, "one of them" },
+        { { STACK_NEURONS, STACK_ONE_LAYER, 0 }, "layers 1..3" },
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(stack_make(&s, r, &bad[i].of, 0, 1, &e), ERR_BAD_INPUT);
+        if (!strstr(e.text, bad[i].says))
+            fail_msg("%s", e.text);
+    }
+    unsigned flags;
+    assert_int_equal(stack_flags_parse("mlp_input,apply_ln", &flags, &e), 0);
+    assert_int_equal(flags, STACK_MLP_INPUT | STACK_APPLY_LN);
+    assert_int_equal(stack_flags_parse("mlp_input,", &flags, &e), ERR_USAGE);
     assert_int_equal(detect_head(r, HEAD_PREVIOUS, &d, scores, &e), ERR_BAD_INPUT);
     assert_int_equal(stack_kind_parse("heads", &k, &e), ERR_USAGE);
     assert_int_equal(head_pattern_parse("induction", &p, &e), ERR_USAGE);
@@ -155,7 +216,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stacks), cmocka_unit_test(test_sums), cmocka_unit_test(test_detect), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_stacks), cmocka_unit_test(test_parameters), cmocka_unit_test(test_sums), cmocka_unit_test(test_detect), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,7 +2,10 @@
 #include "command.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "safetensors.h"
 
 #define MODEL "tests/fixtures/models/gpt2"
 #define IDS "--tokens", "3,17,42,8,8,29"
@@ -23,6 +26,41 @@ static void test_logit_attrs(void **state)
         assert_true(fabs(sum - json_number(root, "sum")) < 1e-4);
         js_close(d);
     }
+}
+
+/* The library's stack of one layer's input, as a table, as JSON and as a file. */
+static void test_stack(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *path = folder_path(folder, "s.safetensors");
+    static const char *const want[] = {"embed", "pos_embed", "0_attn_out", "0_mlp_out", "1_attn_out"};
+    struct js_doc *d = RUN_JSON("stack", MODEL, IDS, "-l", "1", "--with", "mlp_input", "--pos", "2:4", "-o", path, "--json");
+    struct js_node list = js_get(js_root(d), "components");
+    struct err e = {0};
+    struct safetensors *st = safetensors_open(path, &e);
+    if (!st)
+        fail_msg("%s", e.text);
+    const struct st_tensor *t = safetensors_find(st, "decompose_resid");
+    assert_non_null(strstr(safetensors_metadata(st, "labels"), "1_attn_out"));
+    assert_int_equal(js_count(list), 5);
+    assert_true(t->rank == 4 && t->shape[0] == 5 && t->shape[1] == 1 && t->shape[2] == 2 && t->shape[3] == 15);
+    for (int k = 0; k < 5; k++) {
+        assert_string_equal(json_string(js_at(list, (size_t)k), "label"), want[k]);
+        double sum = 0;
+        for (int j = 0; j < 15; j++) {
+            double x = (double)((const float *)t->data)[(k * 2 + 1) * 15 + j];
+            sum += x * x;
+        }
+        assert_true(fabs(sqrt(sum) - json_number_at(js_get(js_at(list, (size_t)k), "norms"), 1)) < 1e-5);
+    }
+    safetensors_close(st);
+    js_close(d);
+    struct result r = RUN("stack", MODEL, IDS, "--stack", "accumulated_resid", "--pos", "-1", "--tsv");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "final_post"));
+    result_free(&r);
+    folder_remove(folder);
+    free(path);
 }
 
 static void test_edits_count(void **state)
@@ -75,7 +113,11 @@ static void test_refusals(void **state)
     (void)state;
     assert_refused(RUN("logit_attrs", MODEL, IDS, "--stack", "heads"), 2, "stack_head_results");
     assert_refused(RUN("logit_attrs", MODEL, IDS, "--pos", "1:3"), 2, "one position");
-    assert_refused(RUN("logit_attrs", MODEL, IDS, "--stack", "stack_neuron_results", "-l", "9"), 1, "0..2");
+    assert_refused(RUN("logit_attrs", MODEL, IDS, "--stack", "stack_neuron_results", "-l", "9"), 1, "layers go to 3");
+    assert_refused(RUN("logit_attrs", MODEL, IDS, "--with", "apply_ln"), 2, "itself");
+    assert_refused(RUN("stack", MODEL, IDS, "--with", "mlp"), 2, "mlp_input, incl_mid");
+    assert_refused(RUN("stack", MODEL, IDS, "--with", "incl_mid"), 1, "decompose_resid has no incl_mid");
+    assert_refused(RUN("stack", MODEL, IDS, "--stack", "stack_head_results", "--with", "no_remainder", "-l", "0"), 1, "layers 1..3");
     assert_refused(RUN("detect_head", MODEL, IDS, "--pattern", "induction"), 2, "induction_head");
     assert_refused(RUN("detect_head", MODEL, "--tokens", "1"), 1, "two tokens");
     assert_refused(RUN("loss", MODEL, "--tokens", "1"), 1, "two tokens");
@@ -86,7 +128,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_logit_attrs), cmocka_unit_test(test_edits_count), cmocka_unit_test(test_detect),
+        cmocka_unit_test(test_logit_attrs), cmocka_unit_test(test_stack), cmocka_unit_test(test_edits_count), cmocka_unit_test(test_detect),
         cmocka_unit_test(test_answer_and_loss), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

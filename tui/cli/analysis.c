@@ -6,11 +6,12 @@
 #include "analysis.h"
 #include "cli.h"
 #include "slice.h"
+#include "stack.h"
 
 /* One attribution: of logit[a], or of logit[a] - logit[b], at one position. */
 struct attribution {
-    enum stack_kind kind;
-    int32_t pair[2], row, layer;
+    struct stack_options of;
+    int32_t pair[2], row;
     struct stack stack;
     float *value; /* [stack.n] */
     double constant, sum, logit;
@@ -46,7 +47,7 @@ static int attribute(struct cli *c, struct attribution *a)
 {
     struct run *r = cli_run_shown(c);
     float *logits = malloc((size_t)c->m->cfg.d_vocab * sizeof *logits);
-    int err = logits ? stack_make(&a->stack, r, a->kind, a->layer, a->row, a->row + 1, &c->err) : cli_memory(c);
+    int err = logits ? stack_make(&a->stack, r, &a->of, a->row, a->row + 1, &c->err) : cli_memory(c);
     a->value = err ? NULL : malloc((size_t)a->stack.n * sizeof *a->value);
     if (!err && !a->value)
         err = cli_memory(c);
@@ -84,7 +85,7 @@ static void attrs_json(struct cli *c, const struct attribution *a)
         json_out_close(&j);
     }
     json_out_key(&j, "stack");
-    json_out_string(&j, stack_kind_name(a->kind));
+    json_out_string(&j, stack_kind_name(a->of.kind));
     json_out_key(&j, "components");
     json_out_array(&j);
     for (int32_t i = 0; i < a->stack.n; i++) {
@@ -111,14 +112,14 @@ static int attrs_table(struct cli *c, const struct attribution *a)
     static const struct table_column columns[] = {{"component", TABLE_TEXT, 0, 0, 0}, {"logit", TABLE_NUMBER, 4, 0, 0}};
     cli_head(c);
     if (!c->opt->tsv) {
-        bytes_addf(&c->out, "# %s at position %d: ", stack_kind_name(a->kind), (int)a->row);
+        bytes_addf(&c->out, "# %s at position %d: ", stack_kind_name(a->of.kind), (int)a->row);
         cli_plain_token(c, a->pair[0]);
         if (a->pair[1] >= 0) {
             bytes_add_string(&c->out, " - ");
             cli_plain_token(c, a->pair[1]);
         }
         bytes_addf(&c->out, " = %.4f", a->logit);
-        if (a->kind != STACK_ACCUMULATED)
+        if (a->of.kind != STACK_ACCUMULATED)
             bytes_addf(&c->out, "; components and the constant %.4f sum to %.4f", a->constant, a->sum);
         bytes_add_char(&c->out, '\n');
     }
@@ -130,14 +131,22 @@ static int attrs_table(struct cli *c, const struct attribution *a)
     return cli_table(c, t);
 }
 
+int stack_choose(struct cli *c, struct stack_options *of)
+{
+    const struct options *o = c->opt;
+    *of = (struct stack_options){.kind = STACK_DECOMPOSED, .layer = o->given & ON(layer) ? o->layer : -1};
+    int err = o->stack ? stack_kind_parse(o->stack, &of->kind, &c->err) : 0;
+    return err || !o->with ? err : stack_flags_parse(o->with, &of->flags, &c->err);
+}
+
 int cli_logit_attrs(struct cli *c)
 {
-    struct attribution a = {.kind = STACK_DECOMPOSED, .layer = -1};
-    int err = c->opt->stack ? stack_kind_parse(c->opt->stack, &a.kind, &c->err) : 0;
+    struct attribution a = {.row = 0};
+    int err = stack_choose(c, &a.of);
+    if (!err && a.of.flags & STACK_APPLY_LN)
+        err = err_set(&c->err, ERR_USAGE, "logit_attrs applies the final norm itself · leave apply_ln out");
     if (!err)
         err = cli_model(c, true);
-    if (c->opt->given & ON(layer))
-        a.layer = c->opt->layer;
     if (!err)
         err = cli_prompt(c, false);
     if (!err)

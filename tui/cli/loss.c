@@ -75,7 +75,14 @@ static int append_answer(struct cli *c, int32_t *n_prompt)
     if (*answer && strspn(answer, "0123456789") == strlen(answer)) {
         err = cli_ids(answer, &ids, &n, &c->err);
     } else {
-        err = model_tokens(c->m, answer, strlen(answer), 0, &ids, &n, &c->err);
+        bool space = !c->opt->no_space && *answer != ' '; /* prepend_space_to_answer */
+        char *text = malloc(strlen(answer) + 2);
+        if (!text)
+            return cli_memory(c);
+        text[0] = ' ';
+        memcpy(text + space, answer, strlen(answer) + 1);
+        err = model_tokens(c->m, text, strlen(text), 0, &ids, &n, &c->err);
+        free(text);
     }
     int32_t *all = err ? NULL : realloc(c->tokens, ((size_t)c->n + (size_t)n) * sizeof *all);
     if (!err && !all)

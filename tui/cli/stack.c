@@ -1,0 +1,176 @@
+/* stack.c - `borescope stack`: the components of a residual stream, their sizes, or they themselves in a file. */
+#include "stack.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "process.h"
+#include "slice.h"
+#include "tensor_write.h"
+
+/* One stack per position asked for; they have the same labels. */
+struct stacks {
+    struct stack_options of;
+    struct slice slice;
+    struct stack *at; /* [slice.n] */
+};
+
+static void stacks_free(struct stacks *s)
+{
+    for (int32_t i = 0; s->at && i < s->slice.n; i++)
+        stack_free(&s->at[i]);
+    free(s->at);
+    free(s->slice.row);
+}
+
+static int stacks_make(struct cli *c, struct stacks *s)
+{
+    s->at = calloc((size_t)s->slice.n, sizeof *s->at);
+    int err = s->at ? 0 : cli_memory(c);
+    for (int32_t i = 0; !err && i < s->slice.n; i++)
+        err = stack_make(&s->at[i], cli_run_shown(c), &s->of, s->slice.row[i], s->slice.row[i] + 1, &c->err);
+    return err;
+}
+
+static double norm(const struct stack *s, int32_t k)
+{
+    double sum = 0;
+    for (int32_t j = 0; j < s->d_model; j++) {
+        double x = (double)s->values[(int64_t)k * s->d_model + j];
+        sum += x * x;
+    }
+    return sqrt(sum);
+}
+
+static void print_json(struct cli *c, const struct stacks *s)
+{
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    cli_json_head(c, &j);
+    cli_json_tokens(c, &j);
+    json_out_key(&j, "stack");
+    json_out_string(&j, stack_kind_name(s->of.kind));
+    json_out_key(&j, "positions");
+    json_out_array(&j);
+    for (int32_t i = 0; i < s->slice.n; i++)
+        json_out_int(&j, s->slice.row[i]);
+    json_out_close(&j);
+    json_out_key(&j, "components");
+    json_out_array(&j);
+    for (int32_t k = 0; k < s->at[0].n; k++) {
+        json_out_object(&j);
+        json_out_key(&j, "label");
+        json_out_string(&j, s->at[0].label[k]);
+        json_out_key(&j, "norms");
+        json_out_array(&j);
+        for (int32_t i = 0; i < s->slice.n; i++)
+            json_out_double(&j, norm(&s->at[i], k));
+        json_out_close(&j);
+        json_out_close(&j);
+    }
+    json_out_close(&j);
+    json_out_close(&j);
+    json_out_end(&j);
+}
+
+/* Components down, positions across. */
+static int print_table(struct cli *c, const struct stacks *s)
+{
+    size_t n = (size_t)s->slice.n + 1;
+    struct table_column *columns = calloc(n, sizeof *columns);
+    char (*heads)[16] = calloc(n, sizeof *heads);
+    struct table *t = NULL;
+    if (columns && heads) {
+        columns[0] = (struct table_column){"component", TABLE_TEXT, 0, 0, 0};
+        for (int32_t i = 0; i < s->slice.n; i++) {
+            snprintf(heads[i], sizeof heads[i], "at %d", (int)s->slice.row[i]);
+            columns[i + 1] = (struct table_column){heads[i], TABLE_NUMBER, 4, 0, 0};
+        }
+        cli_head(c);
+        if (!c->opt->tsv)
+            bytes_addf(&c->out, "# %s: the size of each component\n", stack_kind_name(s->of.kind));
+        t = table_new(columns, (int)n);
+    }
+    for (int32_t k = 0; t && k < s->at[0].n; k++) {
+        table_string(t, s->at[0].label[k]);
+        for (int32_t i = 0; i < s->slice.n; i++)
+            table_number(t, (float)norm(&s->at[i], k));
+    }
+    int err = cli_table(c, t);
+    free(columns);
+    free(heads);
+    return err;
+}
+
+/* The labels and the token ids as JSON. */
+static void meta_lists(const struct cli *c, const struct stacks *s, struct bytes *labels, struct bytes *tokens)
+{
+    struct json_out j;
+    json_out_begin(&j, labels);
+    json_out_array(&j);
+    for (int32_t k = 0; k < s->at[0].n; k++)
+        json_out_string(&j, s->at[0].label[k]);
+    json_out_close(&j);
+    json_out_begin(&j, tokens);
+    json_out_array(&j);
+    for (int32_t i = 0; i < c->n; i++)
+        json_out_int(&j, c->tokens[i]);
+    json_out_close(&j);
+}
+
+/* [component, batch, pos, d_model], as the library stacks them; a single position drops its axis. */
+static int write_file(struct cli *c, const struct stacks *s)
+{
+    int64_t d = c->m->cfg.d_model, n = s->at[0].n, rows = s->slice.n;
+    float *all = malloc((size_t)(n * rows * d) * sizeof *all);
+    if (!all)
+        return cli_memory(c);
+    for (int64_t k = 0; k < n; k++)
+        for (int64_t i = 0; i < rows; i++)
+            memcpy(all + (k * rows + i) * d, s->at[i].values + k * d, (size_t)d * sizeof *all);
+    struct bytes labels = {0}, tokens = {0};
+    char process[PROCESS_TEXT_MAX];
+    meta_lists(c, s, &labels, &tokens);
+    struct tensor_out t = {.name = stack_kind_name(s->of.kind), .dtype = ST_F32, .rank = s->slice.drop ? 3 : 4, .shape = {n, 1, rows, d}, .data = all};
+    if (s->slice.drop)
+        t.shape[2] = d;
+    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name}, {"tokens", tokens.data},
+                                       {"labels", labels.data}, {"with", c->opt->with ? c->opt->with : ""},
+                                       {"processing", process_text(c->m->process, process, sizeof process)}};
+    int err = labels.failed || tokens.failed ? cli_memory(c) : tensor_write(c->opt->output, &t, 1, meta, sizeof meta / sizeof *meta, &c->err);
+    bytes_free(&labels);
+    bytes_free(&tokens);
+    free(all);
+    return err;
+}
+
+int cli_stack(struct cli *c)
+{
+    struct stacks s = {.at = NULL};
+    int err = stack_choose(c, &s.of);
+    if (!err && c->opt->output)
+        err = tensor_write_check(c->opt->output, &c->err);
+    if (!err)
+        err = cli_model(c, true);
+    if (!err)
+        err = cli_prompt(c, false);
+    if (!err)
+        err = slice_parse(&s.slice, c->opt->pos, c->n, &c->err);
+    if (!err)
+        err = cli_sync(c);
+    if (!err)
+        err = stacks_make(c, &s);
+    if (!err && s.at[0].n == 0)
+        err = err_set(&c->err, ERR_BAD_INPUT, "%s of layer 0 has no components · layers 1..%d", stack_kind_name(s.of.kind), (int)c->m->cfg.n_layers);
+    if (!err && c->opt->output)
+        err = write_file(c, &s);
+    if (!err && c->opt->json)
+        print_json(c, &s);
+    else if (!err && !c->opt->output)
+        err = print_table(c, &s);
+    stacks_free(&s);
+    return err;
+}
