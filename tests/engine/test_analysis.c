@@ -193,7 +193,8 @@ static void test_refusals(void **state)
     static const struct { struct stack_options of; const char *says; } bad[] = {
         { { STACK_NEURONS, 0, 99 }, "layers go to 3" }, { { STACK_NEURONS, 0, -2 }, "layers go to 3" },
         { { STACK_HEADS, STACK_MLP_INPUT, 1 }, "stack_head_results has no mlp_input · it has apply_ln, no_remainder" },
-        { { STACK_DECOMPOSED, STACK_MLP_INPUT, -1 }, "layer 0..2" }, { { STACK_DECOMPOSED, STACK_NO_ATTN | STACK_NO_MLP, -1 }, "one of them" },
+        { { STACK_DECOMPOSED, STACK_MLP_INPUT, -1 }, "layer 0..2" },
+        { { STACK_DECOMPOSED, STACK_NO_ATTN | STACK_NO_MLP, -1 }, "one of them" },
         { { STACK_NEURONS, STACK_ONE_LAYER, 0 }, "layers 1..3" },
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
