@@ -217,7 +217,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stacks), cmocka_unit_test(test_parameters), cmocka_unit_test(test_sums), cmocka_unit_test(test_detect), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_stacks), cmocka_unit_test(test_parameters), cmocka_unit_test(test_sums), cmocka_unit_test(test_detect),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
