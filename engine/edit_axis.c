@@ -5,6 +5,7 @@
 
 #include "model.h"
 #include "nearest.h"
+#include "token_nearest.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -123,8 +124,9 @@ static int find_token(const struct edit_axis_at *at, const struct edit_place *p,
         *out = tokenizer_find(at->ctx->model->tok, p->text, (size_t)p->len);
         if (*out >= 0)
             return 0;
-        return err_set(e, ERR_BAD_INPUT, "%s is not one token of this model · %s takes a token's exact text or an id 0..%d",
-                       shown(p->text, p->len, token), at->word, (int)at->size - 1);
+        char near[TOKEN_NEAREST_MAX];
+        return err_set(e, ERR_BAD_INPUT, "%s is not one token of this model · %s · %s goes 0..%d", shown(p->text, p->len, token),
+                       token_nearest(at->ctx->model->tok, p->text, (size_t)p->len, near), at->word, (int)at->size - 1);
     }
     if (d != DIM_POS && d != DIM_DEST && d != DIM_SRC)
         return err_set(e, ERR_BAD_INPUT, "token %s for axis %s · a token stands for a position; %s goes 0..%d",

@@ -10,16 +10,18 @@
 
 #include "named_weight.h"
 #include "safetensors.h"
+#include "token_nearest.h"
 
 static int token_of(const struct edit *ed, int k, const struct model *m, int32_t *id, struct err *e)
 {
     if (ed->text[k]) {
-        char shown[LIMIT_NAME];
+        char shown[LIMIT_NAME], near[TOKEN_NEAREST_MAX];
         *id = tokenizer_find(m->tok, ed->text[k], (size_t)ed->text_len[k]);
         if (*id >= 0)
             return 0;
         edit_token_print(ed->text[k], ed->text_len[k], shown, sizeof shown);
-        return err_set(e, ERR_BAD_INPUT, "dir() · %s is not one token of this model · borescope tokens shows how it splits", shown);
+        return err_set(e, ERR_BAD_INPUT, "dir() · %s is not one token of this model · %s", shown,
+                       token_nearest(m->tok, ed->text[k], (size_t)ed->text_len[k], near));
     }
     *id = ed->token[k];
     if (*id < m->cfg.d_vocab)

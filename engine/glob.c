@@ -3,6 +3,7 @@
  * A pattern maps a set of places in the name to the set of places where a match may end, element by
  * element, so that no pattern can make it backtrack: the time is length of pattern x length of name.
  * Tested in tests/engine/test_site.c and tests/fuzz/fuzz_edit.c. */
+#include "nearest.h"
 #include "site.h"
 
 #include <string.h>
@@ -242,6 +243,11 @@ int site_select(const struct config *cfg, const char *pattern, struct site_ref *
     if (asleep)
         return err_set(e, ERR_BAD_INPUT, "\"%.100s\" matches only hooks that are computed on request · "
                        "write the last part of the name out, as in blocks.*.attn.hook_result", pattern);
-    return err_set(e, ERR_BAD_INPUT, "no hook matches \"%.100s\" · this model has layers 0..%d · "
-                   "`borescope hooks` lists the names", pattern, (int)cfg->n_layers - 1);
+    char near[LIMIT_NAME], name[LIMIT_NAME];
+    site_name(out[0], near);
+    for (int i = 1; i < n; i++)
+        if (nearest_distance(pattern, site_name(out[i], name)) < nearest_distance(pattern, near))
+            memcpy(near, name, sizeof near);
+    return err_set(e, ERR_BAD_INPUT, "no hook matches \"%.100s\" · the nearest is %s · this model has layers 0..%d", pattern, near,
+                   (int)cfg->n_layers - 1);
 }

@@ -1,6 +1,8 @@
 /* metric.c - see metric.h.  Softmaxes are taken in double. */
 #include "metric.h"
 
+#include "token_nearest.h"
+
 #include <ctype.h>
 #include <math.h>
 #include <stdlib.h>
@@ -55,7 +57,7 @@ static int take_token(struct scanner *s, int32_t *out)
             return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · token %d · this model's vocabulary is 0..%d", s->text, *out, s->d_vocab - 1);
         return rc;
     }
-    char text[LIMIT_NAME];
+    char text[LIMIT_NAME], near[TOKEN_NEAREST_MAX];
     size_t n = 0;
     for (s->at++; *s->at && *s->at != '"' && n < sizeof text - 1; s->at++) {
         if (*s->at == '\\' && s->at[1])
@@ -67,7 +69,8 @@ static int take_token(struct scanner *s, int32_t *out)
         return expected(s, "the closing quote of a token");
     *out = tokenizer_find(s->tok, text, n);
     if (*out < 0)
-        return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · \"%s\" is not one token of this model · borescope tokens shows how it splits", s->text, text);
+        return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · \"%s\" is not one token of this model · %s", s->text, text,
+                       token_nearest(s->tok, text, n, near));
     return 0;
 }
 
@@ -96,7 +99,7 @@ static int take_term(struct scanner *s, struct metric_term *t)
     t->pos = -1;
     if (kind == METRIC_LOSS || !take(s, '['))
         return kind >= METRIC_LOSS ? 0 : expected(s, "[pos, token]");
-    int rc = take_int(s, &t->pos, "a position");
+    int rc = take_int(s, &t->pos, "a position such as 3 or -1");
     if (!rc && kind != METRIC_KL)
         rc = take(s, ',') ? take_token(s, &t->token) : expected(s, ", and a token");
     return rc ? rc : take(s, ']') ? 0 : expected(s, "]");

@@ -4,6 +4,7 @@
 #include "pair.h"
 
 #include "callback.h"
+#include "nearest.h"
 #include "reference.h"
 #include "reference_mean.h"
 
@@ -189,12 +190,14 @@ static int check_sources(const struct pair_target *t, const struct edit_program 
             continue;
         const char *name = a->source_name;
         const struct pair_prompt *s = prompt_find(t, name);
-        if (!s && t->n_prompts)
-            return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · runs: base, %s%s", name,
-                           (int)a->edit + 1, t->prompts[0].name, t->n_prompts > 1 ? ", …" : "");
-        if (!s)
-            return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · the only run is base", name,
-                           (int)a->edit + 1);
+        if (s)
+            continue;
+        const char *near = "base"; /* of the names there are */
+        for (int32_t k = 0; k < t->n_prompts; k++)
+            if (nearest_distance(name, t->prompts[k].name) < nearest_distance(name, near))
+                near = t->prompts[k].name;
+        return err_set(e, ERR_BAD_INPUT, "edit %d · no run is called \"%s\" · the nearest is %s · name one: --run %s=TEXT, or :other in the explorer",
+                       (int)a->edit + 1, name, near, name);
     }
     return 0;
 }

@@ -189,7 +189,7 @@ static void runs_that_are_not_there_are_named(void **state)
     struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = &ed, .n_edits = 1, .prompts = &prompt, .n_prompts = 1};
     assert_int_equal(pair_sync(p, &t, NULL, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "corupt"));
-    assert_non_null(strstr(e.text, "base, corrupt"));
+    assert_non_null(strstr(e.text, "the nearest is corrupt"));
     assert_int_equal(run_length(pair_run(p, FACE_BASE)), 0); /* nothing was done */
     edit_free(ed);
     pair_close(p);

@@ -11,6 +11,7 @@
 #include "process.h"
 #include "reference.h"
 #include "text.h"
+#include "token_nearest.h"
 
 const struct command command_table[] = {
 #define COMMAND(name, words, arguments, options, help) {#name, arguments, help, words, options, cli_##name},
@@ -209,8 +210,10 @@ static int parse_edits(struct cli *c)
         return err_set(&c->err, ERR_BAD_INPUT, "%d edits · at most %d", l->n, LIMIT_EDITS);
     for (int i = 0; i < l->n; i++) {
         int err = edit_parse(&c->edits[i], l->item[i], &c->err);
-        if (err)
+        if (err) {
+            err_prefix(&c->err, "edit %d", i + 1);
             return err;
+        }
     }
     return 0;
 }
@@ -308,6 +311,7 @@ static int token_of_text(struct cli *c, const char *text, int32_t *id)
 {
     int32_t found = tokenizer_find(c->m->tok, text, strlen(text));
     struct token_list l = {0};
+    char near[TOKEN_NEAREST_MAX];
     int err = 0;
     if (found >= 0 && found < c->m->cfg.d_vocab) {
         *id = found;
@@ -318,7 +322,7 @@ static int token_of_text(struct cli *c, const char *text, int32_t *id)
         *id = l.id[0];
     else if (!err)
         err = err_set(&c->err, ERR_BAD_INPUT, "\"%s\" is %zu tokens · give one token, with its leading space if it has "
-                      "one, or an id", text, l.count);
+                      "one, or an id · %s", text, l.count, token_nearest(c->m->tok, text, strlen(text), near));
     token_list_free(&l);
     return err;
 }
