@@ -108,9 +108,7 @@ int bore_call(struct bore_model *m, const char *name, const float *in, int n, st
     if (rc)
         return bore_done(rc, &e, error);
     if (!(rc = run_module_find(&m->m->cfg, name, &module, &e))) {
-        int64_t shape[SITE_RANK_MAX];
-        site_shape(&m->m->cfg, run_module_out(&module).id, n, shape);
-        t.shape[1] = shape[1];
+        t.shape[1] = run_module_width(&m->m->cfg, &module, true);
         bore_tensor_pack(&t);
         if (n > 0 && !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))))
             rc = err_set(&e, ERR_SYSTEM, "out of memory · %d rows", n);

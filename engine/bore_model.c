@@ -142,6 +142,38 @@ int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t *
     return bore_done(rc, &e, error);
 }
 
+int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int rows, int bos, bool pad_left, int32_t **ids, uint8_t **mask, int *cols,
+                      struct bore_error *error)
+{
+    struct err e = { 0 };
+    int32_t **row = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *row), *n = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *n), most = 0;
+    int rc = rows < 1 ? err_set(&e, ERR_BAD_INPUT, "%d texts · a batch has one at least", rows) : row && n ? 0 : err_set(&e, ERR_SYSTEM, "out of memory · a batch");
+    for (int i = 0; !rc && i < rows; i++) {
+        rc = model_tokens(m->m, texts[i], strlen(texts[i]), bos, &row[i], &n[i], &e);
+        most = n[i] > most ? n[i] : most;
+        if (rc)
+            err_prefix(&e, "text %d", i);
+    }
+    size_t size = (size_t)(rows > 0 ? rows : 0) * (size_t)most;
+    int32_t *out = rc ? NULL : malloc(size * sizeof *out), pad = m->m->cfg.eos_id < 0 ? 0 : m->m->cfg.eos_id;
+    uint8_t *real = rc ? NULL : calloc(size, 1);
+    if (!rc && (!out || !real))
+        rc = err_set(&e, ERR_SYSTEM, "out of memory · a batch");
+    for (size_t i = 0; !rc && i < size; i++) {
+        int32_t r = (int32_t)(i / (size_t)most), at = (int32_t)(i % (size_t)most) - (pad_left ? most - n[r] : 0);
+        real[i] = at >= 0 && at < n[r];
+        out[i] = real[i] ? row[r][at] : pad;
+    }
+    for (int i = 0; row && i < rows; i++)
+        free(row[i]);
+    free(row), free(n);
+    if (rc)
+        free(out), free(real);
+    else
+        *ids = out, *mask = real, *cols = most;
+    return bore_done(rc, &e, error);
+}
+
 int bore_token(const struct bore_model *m, const char *text, int32_t *id, struct bore_error *error)
 {
     struct err e = { 0 };

@@ -83,6 +83,10 @@ struct bore_shape bore_model_shape(const struct bore_model *m);
 
 /* Text -> ids, malloc'ed: free().  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture. */
 int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t **ids, int *n, struct bore_error *error);
+/* A batch: ids[rows, cols] and mask[rows, cols] (1 = a real token) of `rows` texts, padded with eos (or 0) on the left or the right to the longest;
+ * both malloc'ed: free().  As pass.tokens and pass.mask take them. */
+int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int rows, int bos, bool pad_left, int32_t **ids, uint8_t **mask, int *cols,
+                      struct bore_error *error);
 /* The one token that is this text (to_single_token), e.g. " Mary". */
 int bore_token(const struct bore_model *m, const char *text, int32_t *id, struct bore_error *error);
 /* Ids -> text, malloc'ed, NUL-terminated: free(). */
@@ -301,9 +305,10 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
 /* ---- modules out of order -------------------------------------------------------------------------- */
 
 /* Call one module on n rows of any activation: no hooks, no edits.  NAME: "blocks.L" (residual in, residual out), "blocks.L.ln1",
- * "blocks.L.ln2" (residual -> normed), "blocks.L.attn", "blocks.L.mlp" (normed -> contribution), "ln_final", "unembed" (normed ->
- * logits).  in: [n, d_model]; rows are positions 0..n-1 of one prompt (attention is causal).
- * out->data is malloc'ed: bore_tensor_free. */
+ * "blocks.L.ln2" (residual -> normed), "blocks.L.attn", "blocks.L.mlp" (normed -> contribution), their parts "blocks.L.attn.q", ".k", ".v", ".o",
+ * "blocks.L.mlp.in", ".gate", ".act", ".out", "ln_final", "unembed" (normed -> logits), or Hugging Face's and nnsight's path of such a
+ * module ("model.layers.2.self_attn", "model.transformer.h[0].mlp.c_fc").  in: [n, the module's width], heads joined; rows are positions
+ * 0..n-1 of one prompt (attention is causal).  out->data is malloc'ed: bore_tensor_free. */
 int bore_call(struct bore_model *m, const char *name, const float *in, int n, struct bore_tensor *out, struct bore_error *error);
 void bore_tensor_free(struct bore_tensor *t);
 

@@ -353,19 +353,24 @@ static int fail_unknown(const struct model *m, const char *name, struct err *e)
 {
     static const enum alias_tongue tongues[] = { TONGUE_LENS, TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER };
     char best[LIMIT_NAME] = "";
+    const char *digit = strpbrk(name, "0123456789");
+    long layer = digit ? strtol(digit, NULL, 10) : 0;
     size_t best_d = SIZE_MAX;
+    struct lister l = { .m = m, .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out) };
+    if (!l.out)
+        return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
     for (size_t t = 0; t < sizeof tongues / sizeof *tongues; t++) {
-        struct named_weight *list = NULL;
-        int n = named_weight_list(m, tongues[t], &list, e);
-        for (int i = 0; i < n; i++) {
-            size_t d = nearest_distance(name, list[i].name);
+        l.t = tongues[t], l.n = 0;
+        list_stretch(&l, true, false, 0);
+        list_stretch(&l, false, false, layer < m->cfg.n_layers ? (int32_t)layer : 0); /* names of one layer will do */
+        list_stretch(&l, true, true, 0);
+        for (int i = 0; i < l.n; i++) {
+            size_t d = nearest_distance(name, l.out[i].name);
             if (d < best_d)
-                best_d = d, memcpy(best, list[i].name, sizeof best);
+                best_d = d, memcpy(best, l.out[i].name, sizeof best);
         }
-        free(list);
-        if (n < 0)
-            return n;
     }
+    free(l.out);
     return err_set(e, ERR_BAD_INPUT, "no weight \"%.100s\" · the nearest is %s", name, best);
 }
 

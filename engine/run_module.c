@@ -2,8 +2,11 @@
  * Tested in tests/engine/test_library.c. */
 #include "run_module.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "alias.h"
 
 #include "run_internal.h"
 
@@ -12,13 +15,58 @@ static const struct {
     const char *name;
     enum site_scope scope;
     enum site_id in, first, out;
+    enum { ALWAYS, GATED, UNGATED } when;
 } modules[] = {
-    { "ln1", SCOPE_BLOCK, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_OUT },
-    { "attn", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_ATTN_OUT },
-    { "ln2", SCOPE_BLOCK, SITE_MLP_IN, SITE_LN2_SCALE, SITE_LN2_OUT },
-    { "mlp", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_MLP_OUT },
-    { "unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT },
+    { "ln1", SCOPE_BLOCK, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_OUT, ALWAYS },
+    { "attn", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_ATTN_OUT, ALWAYS },
+    { "attn.q", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_Q, ALWAYS },
+    { "attn.k", SCOPE_BLOCK, SITE_LN1_OUT, SITE_K, SITE_K, ALWAYS },
+    { "attn.v", SCOPE_BLOCK, SITE_LN1_OUT, SITE_V, SITE_V, ALWAYS },
+    { "attn.o", SCOPE_BLOCK, SITE_Z, SITE_ATTN_OUT, SITE_ATTN_OUT, ALWAYS },
+    { "ln2", SCOPE_BLOCK, SITE_MLP_IN, SITE_LN2_SCALE, SITE_LN2_OUT, ALWAYS },
+    { "mlp", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_MLP_OUT, ALWAYS },
+    { "mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, UNGATED },
+    { "mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE_LINEAR, SITE_PRE_LINEAR, GATED },
+    { "mlp.gate", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, GATED },
+    { "mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_POST, SITE_POST, UNGATED },
+    { "mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_ACT_OUT, SITE_ACT_OUT, GATED },
+    { "mlp.out", SCOPE_BLOCK, SITE_POST, SITE_MLP_OUT, SITE_MLP_OUT, ALWAYS },
+    { "unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, ALWAYS },
 };
+enum { MODULE_COUNT = sizeof modules / sizeof *modules };
+
+static bool module_exists(const struct config *cfg, int i)
+{
+    return modules[i].when == ALWAYS || (modules[i].when == GATED) == cfg->gated;
+}
+
+/* A module by its path in Hugging Face or nnsight: the one that takes its input and gives its output. */
+static bool find_path(const struct config *cfg, const char *name, struct run_module *out)
+{
+    char path[LIMIT_NAME];
+    struct alias_value in, give;
+    bool fits = snprintf(path, sizeof path, "%s.input", name) < (int)sizeof path && !alias_find(cfg, path, &in, NULL) && in.n_sites == 1;
+    snprintf(path, sizeof path, "%.*s.output", LIMIT_NAME - 16, name);
+    if (!fits || ((alias_find(cfg, path, &give, NULL) || !give.n_edits) &&
+                  (snprintf(path, sizeof path, "%.*s.output[0]", LIMIT_NAME - 16, name) < 0 || alias_find(cfg, path, &give, NULL))) || give.n_sites != 1)
+        return false;
+    enum site_id from = site_copied(cfg, in.site[0].id), to = give.site[0].id;
+    int32_t layer = give.site[0].layer;
+    if (from == SITE_RESID_PRE && to == SITE_RESID_POST) {
+        *out = (struct run_module){ layer, RUN_MODULE_WHOLE };
+        return true;
+    }
+    if (from == SITE_RESID_POST && to == SITE_UNEMBED_IN) {
+        *out = (struct run_module){ SITE_ROOT, RUN_MODULE_WHOLE };
+        return true;
+    }
+    for (int i = 0; i < MODULE_COUNT; i++)
+        if (module_exists(cfg, i) && site_copied(cfg, modules[i].in) == from && modules[i].out == to) {
+            *out = (struct run_module){ layer, i };
+            return true;
+        }
+    return false;
+}
 
 int run_module_find(const struct config *cfg, const char *name, struct run_module *out, struct err *e)
 {
@@ -33,19 +81,29 @@ int run_module_find(const struct config *cfg, const char *name, struct run_modul
         rest = *end == '.' ? end + 1 : end;
     }
     bool known = (m.layer != SITE_ROOT && !*rest) || !strcmp(name, "ln_final");
-    for (int i = 0; !known && i < (int)(sizeof modules / sizeof *modules); i++)
-        if (!strcmp(rest, modules[i].name) && (modules[i].scope == SCOPE_BLOCK) == (m.layer != SITE_ROOT))
+    for (int i = 0; !known && i < MODULE_COUNT; i++)
+        if (module_exists(cfg, i) && !strcmp(rest, modules[i].name) && (modules[i].scope == SCOPE_BLOCK) == (m.layer != SITE_ROOT))
             m.index = i, known = true;
-    if (!known)
-        return err_set(e, ERR_BAD_INPUT, "no module \"%.100s\" · blocks.L, blocks.L.ln1, .attn, .ln2, .mlp, ln_final, unembed", name);
+    if (!known && !find_path(cfg, name, &m))
+        return err_set(e, ERR_BAD_INPUT, "no module \"%.100s\" that can be called · blocks.L, of it .ln1, .attn, .attn.q, .k, .v, .o, .ln2, .mlp, "
+                       ".mlp.in, %s.act, .out, ln_final, unembed, or Hugging Face's path of one", name, cfg->gated ? ".gate, " : "");
     *out = m;
     return 0;
 }
 
-struct site_ref run_module_out(const struct run_module *m)
+static struct site_ref module_out(const struct run_module *m)
 {
     enum site_id whole = m->layer == SITE_ROOT ? SITE_UNEMBED_IN : SITE_RESID_POST;
     return (struct site_ref){ m->index == RUN_MODULE_WHOLE ? whole : modules[m->index].out, m->layer };
+}
+
+int64_t run_module_width(const struct config *cfg, const struct run_module *m, bool out)
+{
+    int64_t shape[SITE_RANK_MAX], n = 1;
+    int rank = site_shape(cfg, out ? module_out(m).id : m->index == RUN_MODULE_WHOLE ? SITE_RESID_PRE : modules[m->index].in, 1, shape);
+    for (int i = 1; i < rank; i++)
+        n *= shape[i];
+    return n;
 }
 
 /* Some steps of one stage, all rows at once. */
@@ -54,7 +112,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     int32_t count, first = -1, last = 0;
     enum site_id in = site_copied(&r->m->cfg, modules[m->index].in), out = modules[m->index].out;
     struct frame *f = &r->work;
-    f->stage = plan_stage_of(r->m->plan, run_module_out(m)), f->r0 = 0, f->r1 = n;
+    f->stage = plan_stage_of(r->m->plan, module_out(m)), f->r0 = 0, f->r1 = n;
     const struct step *steps = plan_stage(r->m->plan, f->stage, &count);
     for (int32_t i = 0; i < count; i++) {
         if (steps[i].site == modules[m->index].first && first < 0)
@@ -62,7 +120,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
         if (steps[i].site == out)
             last = i + 1;
     }
-    size_t floats = (size_t)n * (size_t)r->m->cfg.d_model;
+    size_t floats = (size_t)n * (size_t)run_module_width(&r->m->cfg, m, false);
     int rc = run_set_capacity(r, n, e);
     r->n = n;
     if (!rc && !(rc = run_rope_place(r, e)) && !(rc = run_keep_stage(r, f->stage, e)))
@@ -70,7 +128,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     if (rc)
         return rc;
     memcpy(f->site[in].mem, x, floats * sizeof *x);
-    if (!(rc = run_exec(r, f, first, last, SITE_COUNT, e)))
+    if (!(rc = run_exec(r, f, first, last, out, e)))
         memcpy(y, run_row(r, f, f->stage, out, 0), (size_t)run_pitch(r, out) * (size_t)n * sizeof *y);
     return rc;
 }
@@ -84,7 +142,7 @@ static int whole_run(struct run *r, const struct run_module *m, const float *x, 
     if (!rc)
         rc = run_sync(r, tokens, n, NULL, NULL, NULL, e);
     if (!rc)
-        rc = run_read(r, run_module_out(m), 0, n, y, NULL, e);
+        rc = run_read(r, module_out(m), 0, n, y, NULL, e);
     free(tokens);
     return rc;
 }

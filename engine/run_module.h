@@ -1,7 +1,9 @@
 /* run_module.h - calling one module on rows of any activation: no hooks, no edits.
  *
- * "blocks.L" (residual -> residual), "blocks.L.ln1" and ".ln2" (residual -> normed), ".attn" and ".mlp" (normed -> contribution),
- * "ln_final" (residual -> normed), "unembed" (normed -> logits).  Rows are positions 0..n-1 of one prompt.
+ * "blocks.L" (residual -> residual), "blocks.L.ln1" and ".ln2" (residual -> normed), ".attn" and ".mlp" (normed -> contribution), their
+ * projections ".attn.q", ".k", ".v", ".o", ".mlp.in", ".gate", ".act", ".out", "ln_final" (residual -> normed), "unembed" (normed -> logits);
+ * or the module's path in Hugging Face ("model.layers.2.self_attn", "transformer.ln_f").  Heads are joined.  Rows are positions 0..n-1 of one
+ * prompt.
  * Tested in tests/engine/test_library.c. */
 #ifndef RUN_MODULE_H
 #define RUN_MODULE_H
@@ -16,9 +18,9 @@ struct run_module {
 };
 
 int run_module_find(const struct config *cfg, const char *name, struct run_module *out, struct err *e);
-/* The site that the module's output has in a run; its shape is the output's. */
-struct site_ref run_module_out(const struct run_module *m);
-/* x [n, d_model] -> y. */
+/* Columns of what the module takes and gives. */
+int64_t run_module_width(const struct config *cfg, const struct run_module *m, bool out);
+/* x [n, width in] -> y [n, width out]. */
 int run_module_call(const struct model *model, const struct run_module *m, const float *x, int32_t n, float *y, struct err *e);
 
 #endif

@@ -197,10 +197,53 @@ static void test_ends_and_refusals(void **state)
     library_close(&l);
 }
 
+/* Texts as a batch: what each is alone, on either side, ready for a pass. */
+static void test_tokens_batch(void **state)
+{
+    (void)state;
+    struct bore_error e = { 0 };
+    struct bore_model *m;
+    static const char *const texts[ROWS] = { "When Mary and John went to the store,", "Once", "The cat sat on the mat" };
+    library_ok(bore_open(&m, "teach", NULL, &e), &e);
+    for (int left = 0; left < 2; left++) {
+        int32_t *ids, *one;
+        uint8_t *mask;
+        int cols, n, longest = 0;
+        library_ok(bore_tokens_batch(m, texts, ROWS, -1, left, &ids, &mask, &cols, &e), &e);
+        struct bore_pass p = { .tokens = ids, .mask = mask, .rows = ROWS, .cols = cols };
+        struct bore_result out = { 0 };
+        library_ok(bore_run(m, &p, &out, &e), &e);
+        for (int r = 0; r < ROWS; r++) {
+            struct bore_result alone = { 0 };
+            library_ok(bore_tokens(m, texts[r], -1, &one, &n, &e), &e);
+            longest = n > longest ? n : longest;
+            int first = left ? cols - n : 0;
+            assert_memory_equal(ids + r * cols + first, one, (size_t)n * sizeof *one);
+            for (int c = 0; c < cols; c++)
+                assert_int_equal(mask[r * cols + c], c >= first && c < first + n);
+            struct bore_pass q = { .tokens = one, .rows = 1, .cols = n };
+            library_ok(bore_run(m, &q, &alone, &e), &e);
+            assert_memory_equal(out.output.data + r * out.output.stride[0] + first * out.output.stride[1], alone.output.data,
+                                (size_t)(n * alone.output.shape[2]) * sizeof(float));
+            bore_result_free(&alone);
+            free(one);
+        }
+        assert_int_equal(cols, longest);
+        bore_result_free(&out);
+        free(ids), free(mask);
+    }
+    int32_t *ids;
+    uint8_t *mask;
+    int cols;
+    assert_int_equal(bore_tokens_batch(m, texts, 0, -1, false, &ids, &mask, &cols, &e), BORE_BAD_INPUT);
+    bore_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_rows_equal_single_rows), cmocka_unit_test(test_ends_and_refusals),
+        cmocka_unit_test(test_tokens_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

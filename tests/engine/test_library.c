@@ -1,5 +1,5 @@
 /* test_library.c - the public library against the fixtures of TransformerLens and against itself: captures, positions, bounds,
- * batches, modules, generation. */
+ * batches, generation. */
 #include "library.h"
 
 #include <math.h>
@@ -383,48 +383,6 @@ static void test_batches(void **state)
     fixture_names_free(models);
 }
 
-/* Modules on captured inputs give the captured outputs, bit for bit. */
-static void test_modules(void **state)
-{
-    (void)state;
-    static const struct { const char *module, *in, *out; } calls[] = {
-        { "blocks.1", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_post" }, { "blocks.0", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post" },
-        { "blocks.1.ln1", "blocks.1.hook_resid_pre", "blocks.1.ln1.hook_out" }, { "blocks.1.attn", "blocks.1.ln1.hook_out", "blocks.1.hook_attn_out" },
-        { "blocks.0.ln2", "blocks.0.hook_mlp_in", "blocks.0.ln2.hook_out" }, { "blocks.0.mlp", "blocks.0.ln2.hook_out", "blocks.0.hook_mlp_out" },
-        { "ln_final", "blocks.%d.hook_resid_post", "unembed.hook_in" }, { "unembed", "unembed.hook_in", "unembed.hook_out" },
-    };
-    char **models = fixture_names(true);
-    for (char **model = models; *model; model++) {
-        struct library l = library_open(*model, 1 << 20);
-        struct bore_error e = { 0 };
-        for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
-            char in[64];
-            snprintf(in, sizeof in, "%s", calls[i].in);
-            if (strchr(in, '%'))
-                snprintf(in, sizeof in, "blocks.%d.hook_resid_post", bore_model_shape(l.m).n_layers - 1);
-            const char *names[] = { in, calls[i].out };
-            struct bore_cache *c = library_cache(l.m, &l.pass, names, 2);
-            struct bore_tensor x, y, got = { 0 };
-            library_ok(bore_cache_get(c, in, &x, &e), &e);
-            library_ok(bore_cache_get(c, calls[i].out, &y, &e), &e);
-            library_ok(bore_call(l.m, calls[i].module, x.data, l.pass.cols, &got, &e), &e);
-            assert_int_equal(got.shape[0], l.pass.cols);
-            assert_int_equal(got.shape[1], y.shape[2]);
-            if (memcmp(got.data, y.data, (size_t)(got.shape[0] * got.shape[1]) * sizeof(float)))
-                fail_msg("%s: %s differs from %s", *model, calls[i].module, calls[i].out);
-            bore_tensor_free(&got);
-            bore_cache_free(c);
-        }
-        float x = 0;
-        struct bore_tensor t;
-        assert_int_equal(bore_call(l.m, "blocks.0.att", &x, 1, &t, &e), BORE_BAD_INPUT);
-        assert_int_equal(bore_call(l.m, "blocks.99", &x, 1, &t, &e), BORE_BAD_INPUT);
-        assert_int_equal(bore_call(l.m, "unembed", &x, 0, &t, &e), BORE_BAD_INPUT);
-        library_close(&l);
-    }
-    fixture_names_free(models);
-}
-
 enum { NEW_MAX = 24 };
 struct story {
     int32_t ids[64];
@@ -592,7 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cache_against_reference), cmocka_unit_test(test_gradients_against_reference), cmocka_unit_test(test_positions),
         cmocka_unit_test(test_cache_options), cmocka_unit_test(test_bounds), cmocka_unit_test(test_bounds_with_hooks_and_edits),
-        cmocka_unit_test(test_batches), cmocka_unit_test(test_modules), cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_batches), cmocka_unit_test(test_generation),
         cmocka_unit_test(test_patching_between_rows), cmocka_unit_test(test_open_and_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -117,7 +117,7 @@ static void test_factored(void **state)
     struct bore_factored odd = { 3, 4, 1, u, v };
     assert_int_equal(bore_factored_eigenvalues(&odd, z, &e), BORE_BAD_INPUT);
     assert_int_equal(bore_factored_product(&odd, &qk, &third, &e), BORE_BAD_INPUT);
-    bore_factored_free(&both), bore_factored_free(&even), bore_factored_free(&qk), bore_factored_free(&ov);
+    bore_factored_free(&third), bore_factored_free(&both), bore_factored_free(&even), bore_factored_free(&qk), bore_factored_free(&ov);
     safetensors_close(st);
     library_close(&l);
 }
