@@ -147,7 +147,8 @@ int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int 
 {
     struct err e = { 0 };
     int32_t **row = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *row), *n = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *n), most = 0;
-    int rc = rows < 1 ? err_set(&e, ERR_BAD_INPUT, "%d texts · a batch has one at least", rows) : row && n ? 0 : err_set(&e, ERR_SYSTEM, "out of memory · a batch");
+    int rc = rows < 1 ? err_set(&e, ERR_BAD_INPUT, "%d texts · a batch has one at least", rows)
+             : row && n ? 0 : err_set(&e, ERR_SYSTEM, "out of memory · a batch");
     for (int i = 0; !rc && i < rows; i++) {
         rc = model_tokens(m->m, texts[i], strlen(texts[i]), bos, &row[i], &n[i], &e);
         most = n[i] > most ? n[i] : most;
