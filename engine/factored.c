@@ -1,7 +1,6 @@
 /* factored.c - see factored.h.  Tested in tests/engine/test_process.c. */
 #include "factored.h"
 
-#include <gsl/gsl_blas.h>
 #include <gsl/gsl_eigen.h>
 #include <gsl/gsl_errno.h>
 #include <gsl/gsl_linalg.h>
@@ -9,40 +8,54 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* x = u diag(s) v^T, u thin; all freshly allocated. */
-struct svd { gsl_matrix *u, *v; gsl_vector *s; };
+/* x = Q R, packed as GSL does: R above the diagonal, Householder vectors below. */
+struct qr { gsl_matrix *x; gsl_vector *tau; };
 
-static void svd_free(struct svd *d)
+static void qr_free(struct qr *q)
 {
-    gsl_matrix_free(d->u), gsl_matrix_free(d->v), gsl_vector_free(d->s);
+    gsl_matrix_free(q->x), gsl_vector_free(q->tau);
 }
 
-static bool svd_make(struct svd *d, const double *x, int64_t m, int64_t r)
+static bool qr_make(struct qr *q, const double *x, int64_t m, int64_t r)
 {
-    *d = (struct svd){ gsl_matrix_alloc((size_t)m, (size_t)r), gsl_matrix_alloc((size_t)r, (size_t)r), gsl_vector_alloc((size_t)r) };
-    if (!d->u || !d->v || !d->s)
+    *q = (struct qr){ gsl_matrix_alloc((size_t)m, (size_t)r), gsl_vector_alloc((size_t)r) };
+    if (!q->x || !q->tau)
         return false;
     gsl_matrix_const_view view = gsl_matrix_const_view_array(x, (size_t)m, (size_t)r);
-    gsl_matrix_memcpy(d->u, &view.matrix);
-    return gsl_linalg_SV_decomp_jacobi(d->u, d->v, d->s) == GSL_SUCCESS;
+    gsl_matrix_memcpy(q->x, &view.matrix);
+    return gsl_linalg_QR_decomp(q->x, q->tau) == GSL_SUCCESS;
 }
 
-/* core = diag(sa) va^T vb diag(sb) */
-static void core_make(double *core, const struct svd *a, const struct svd *b, int64_t r)
+/* core = Ra Rb^T */
+static void core_make(gsl_matrix *core, const struct qr *a, const struct qr *b)
 {
-    for (int64_t i = 0; i < r; i++)
-        for (int64_t j = 0; j < r; j++) {
+    size_t r = core->size1;
+    for (size_t i = 0; i < r; i++)
+        for (size_t j = 0; j < r; j++) {
             double sum = 0;
-            for (int64_t k = 0; k < r; k++)
-                sum += gsl_matrix_get(a->v, (size_t)k, (size_t)i) * gsl_matrix_get(b->v, (size_t)k, (size_t)j);
-            core[i * r + j] = gsl_vector_get(a->s, (size_t)i) * sum * gsl_vector_get(b->s, (size_t)j);
+            for (size_t k = i > j ? i : j; k < r; k++)
+                sum += gsl_matrix_get(a->x, i, k) * gsl_matrix_get(b->x, j, k);
+            gsl_matrix_set(core, i, j, sum);
         }
 }
 
-static void product(double *out, const gsl_matrix *x, const gsl_matrix *y)
+/* out[m, r] = Q [small; 0] */
+static bool turn(const struct qr *q, const gsl_matrix *small, double *out)
 {
-    gsl_matrix_view view = gsl_matrix_view_array(out, x->size1, y->size2);
-    gsl_blas_dgemm(CblasNoTrans, CblasNoTrans, 1, x, y, 0, &view.matrix);
+    size_t m = q->x->size1, r = q->x->size2;
+    gsl_vector *v = gsl_vector_alloc(m);
+    bool ok = v != NULL;
+    for (size_t c = 0; ok && c < r; c++) {
+        gsl_vector_set_zero(v);
+        for (size_t i = 0; i < r; i++)
+            gsl_vector_set(v, i, gsl_matrix_get(small, i, c));
+        ok = gsl_linalg_QR_Qvec(q->x, q->tau, v) == GSL_SUCCESS;
+        for (size_t i = 0; i < m; i++)
+            out[i * r + c] = gsl_vector_get(v, i);
+    }
+    if (v)
+        gsl_vector_free(v);
+    return ok;
 }
 
 int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u, double *s, double *v, struct err *e)
@@ -51,22 +64,18 @@ int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t
         return err_set(e, ERR_BAD_INPUT, "singular values · rank %lld of a %lld x %lld product · heads wider than the model are not supported",
                        (long long)r, (long long)m, (long long)n);
     gsl_error_handler_t *handler = gsl_set_error_handler_off();
-    struct svd da = { 0 }, db = { 0 }, dc = { 0 };
-    double *core = NULL;
-    gsl_matrix *block = gsl_matrix_alloc((size_t)r, (size_t)r);
-    bool ok = block && svd_make(&da, a, m, r) && svd_make(&db, b, n, r);
+    struct qr qa = { 0 }, qb = { 0 };
+    gsl_matrix *left = gsl_matrix_alloc((size_t)r, (size_t)r), *right = gsl_matrix_alloc((size_t)r, (size_t)r);
+    gsl_vector *values = gsl_vector_alloc((size_t)r);
+    bool ok = left && right && values && qr_make(&qa, a, m, r) && qr_make(&qb, b, n, r);
     if (ok) {
-        core = block->data;
-        core_make(core, &da, &db, r);
-        ok = svd_make(&dc, core, r, r);
+        core_make(left, &qa, &qb);
+        ok = gsl_linalg_SV_decomp_jacobi(left, right, values) == GSL_SUCCESS && turn(&qa, left, u) && turn(&qb, right, v);
     }
-    if (ok) {
-        product(u, da.u, dc.u);
-        product(v, db.u, dc.v);
-        for (int64_t i = 0; i < r; i++)
-            s[i] = gsl_vector_get(dc.s, (size_t)i);
-    }
-    svd_free(&da), svd_free(&db), svd_free(&dc), gsl_matrix_free(block);
+    for (int64_t i = 0; ok && i < r; i++)
+        s[i] = gsl_vector_get(values, (size_t)i);
+    qr_free(&qa), qr_free(&qb);
+    gsl_matrix_free(left), gsl_matrix_free(right), gsl_vector_free(values);
     gsl_set_error_handler(handler);
     return ok ? 0 : err_set(e, ERR_SYSTEM, "singular values · no memory or no convergence for a %lld x %lld product", (long long)m, (long long)n);
 }

@@ -8,7 +8,7 @@
 
 /* Singular value decomposition of A B^T with A [m,r] and B [n,r], row-major, r <= m, n:
  * u [m,r], s [r] descending, v [n,r], so that A B^T = u diag(s) v^T.  Cost O((m + n) r^2).
- * Through the SVDs of A and of B (GSL, one-sided Jacobi) and that of their r x r core.  Thread-safe. */
+ * Through the QR decompositions of A and of B and the SVD of their r x r core (GSL, one-sided Jacobi).  Thread-safe. */
 int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u, double *s, double *v, struct err *e);
 
 /* Eigenvalues of A B^T (m = n; the others are 0): those of B^T A, re[r] and im[r] by falling magnitude, a pair of conjugates the positive

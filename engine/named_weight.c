@@ -73,7 +73,7 @@ static const char *word_of(enum site_dim d)
     return d == DIM_HEAD ? "head*d_head" : d == DIM_KV_HEAD ? "kv_head*d_head" : site_dim_name(d);
 }
 
-static void run_add(struct weight_axis *a, int over, int64_t size, int64_t step)
+static void run_add(struct weight_axis *a, enum weight_over over, int64_t size, int64_t step)
 {
     a->run[a->n].size = size, a->run[a->n].step = step;
     a->run[a->n++].over = over;
@@ -86,7 +86,7 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
     enum site_dim d = extents[w->part[0]][k];
     struct weight_axis *a = &w->axis[w->rank];
     int64_t repeat = d == DIM_KV_HEAD && !stored ? c->n_heads / c->n_kv_heads : 1;
-    int over = k ? RUN_K : RUN_N;
+    enum weight_over over = k ? RUN_K : RUN_N;
     *a = (struct weight_axis){ 0 };
     switch (word) {
     case AXIS_N: case AXIS_K:

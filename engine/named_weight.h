@@ -13,11 +13,12 @@
 
 enum { WEIGHT_RANK_MAX = 4, WEIGHT_RUNS_MAX = 3, WEIGHT_PARTS_MAX = 3 };
 
+enum weight_over { RUN_N, RUN_K, RUN_PART, RUN_LAYER, RUN_REPEAT };
 /* An axis of the tensor as it is shown: up to three runs, the outermost first, over the weight's own axes n and k, over the
  * weights that are joined in it, over layers, or over nothing (a repetition). */
 struct weight_axis {
     int n;
-    struct { int64_t size, step; enum { RUN_N, RUN_K, RUN_PART, RUN_LAYER, RUN_REPEAT } over; } run[WEIGHT_RUNS_MAX];
+    struct { int64_t size, step; enum weight_over over; } run[WEIGHT_RUNS_MAX];
 };
 
 struct named_weight {
