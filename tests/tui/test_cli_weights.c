@@ -159,6 +159,50 @@ static void circuits_of_heads(void **state)
     result_free(&r);
 }
 
+/* A token through a head, by hand from the weights: what it looks for, and what is said when it is looked at. */
+static void token_through_heads(void **state)
+{
+    (void)state;
+    struct js_doc *d = RUN_JSON("weights", MODEL, "--target", "7", "-l", "1", "-H", "2", "-k", "3", "--json");
+    struct js_doc *e = RUN_JSON("weights", MODEL, "W_E[7]", "--json"), *all = RUN_JSON("weights", MODEL, "W_E", "--json");
+    struct js_doc *q = RUN_JSON("weights", MODEL, "blocks.1.attn.W_Q[2]", "--json"), *k = RUN_JSON("weights", MODEL, "blocks.1.attn.W_K[2]", "--json");
+    assert_int_equal(js_count(js_root(d)), 3);
+    struct js_node row = js_at(js_root(d), 0), best = js_at(js_get(row, "most"), 0);
+    assert_string_equal(json_string(row, "side"), "looks for");
+    assert_string_equal(json_string(js_at(js_root(d), 1), "side"), "is looked for by");
+    assert_string_equal(json_string(js_at(js_root(d), 2), "side"), "says");
+    double score = 0;
+    struct js_node key = js_at(js_get(js_root(all), "values"), (size_t)json_int(best, "id"));
+    for (size_t i = 0; i < 5; i++) {
+        double a = 0, b = 0;
+        for (size_t x = 0; x < 15; x++) {
+            a += json_number_at(js_get(js_root(e), "values"), x) * json_number_at(js_at(js_get(js_root(q), "values"), x), i);
+            b += json_number_at(key, x) * json_number_at(js_at(js_get(js_root(k), "values"), x), i);
+        }
+        score += a * b;
+    }
+    assert_true(fabs(score - json_number(best, "value")) < 1e-4);
+    js_close(all), js_close(q), js_close(k);
+    best = js_at(js_get(js_at(js_root(d), 2), "most"), 0);
+    char column[32];
+    snprintf(column, sizeof column, "W_U[:, %d]", (int)json_int(best, "id"));
+    struct js_doc *v = RUN_JSON("weights", MODEL, "blocks.1.attn.W_V[2]", "--json"), *o = RUN_JSON("weights", MODEL, "blocks.1.attn.W_O[2]", "--json");
+    struct js_doc *u = RUN_JSON("weights", MODEL, column, "--json");
+    score = 0;
+    for (size_t i = 0; i < 5; i++) {
+        double a = 0, b = 0;
+        for (size_t x = 0; x < 15; x++) {
+            a += json_number_at(js_get(js_root(e), "values"), x) * json_number_at(js_at(js_get(js_root(v), "values"), x), i);
+            b += json_number_at(js_at(js_get(js_root(o), "values"), i), x) * json_number_at(js_get(js_root(u), "values"), x);
+        }
+        score += a * b;
+    }
+    assert_true(fabs(score - json_number(best, "value")) < 1e-4);
+    js_close(d), js_close(e), js_close(v), js_close(o), js_close(u);
+    assert_refused(RUN("weights", MODEL, "--target", "99"), 1, "0..46");
+    assert_refused(RUN("weights", MODEL, "--target", "3", "--svd"), 2, "one of them");
+}
+
 /* Processing counts: composition reads the weights as the model runs with them. */
 static void composition(void **state)
 {
@@ -205,7 +249,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_read_no_weight), cmocka_unit_test(values_by_any_name), cmocka_unit_test(files_hold_slices),
-        cmocka_unit_test(directions_as_tokens), cmocka_unit_test(circuits_of_heads), cmocka_unit_test(composition), cmocka_unit_test(refusals),
+        cmocka_unit_test(directions_as_tokens), cmocka_unit_test(circuits_of_heads), cmocka_unit_test(token_through_heads),
+        cmocka_unit_test(composition), cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

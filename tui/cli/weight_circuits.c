@@ -1,4 +1,4 @@
-/* weight_circuits.c - `borescope weights --svd` and `--eigenvalues`: the QK and OV products of heads. */
+/* weight_circuits.c - `borescope weights --svd`, `--eigenvalues` and `--target`: the QK and OV products of heads. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -284,4 +284,91 @@ int weights_eigenvalues(struct cli *c)
     if (!err)
         err = each_product(c, true, eigen_row, &s);
     return sink_close(c, &s, err);
+}
+
+/* ---- one token through the heads ------------------------------------------------------------------- */
+
+/* A token's embedding through a product: what a head says when it looks at it, what it looks for from it, what looks for it. */
+struct token_sink {
+    struct sink s;
+    int32_t id;
+    double *x;  /* its embedding */
+    float *out; /* what comes of it */
+};
+
+/* out = x A B^T, or x B A^T. */
+static void through(const struct product *p, const double *x, bool turned, float *out)
+{
+    const double *a = turned ? p->b : p->a, *b = turned ? p->a : p->b;
+    for (int64_t i = 0; i < p->d; i++)
+        out[i] = 0;
+    for (int64_t k = 0; k < p->r; k++) {
+        double sum = 0;
+        for (int64_t i = 0; i < p->d; i++)
+            sum += x[i] * a[i * p->r + k];
+        for (int64_t i = 0; i < p->d; i++)
+            out[i] += (float)(sum * b[i * p->r + k]);
+    }
+}
+
+static int token_side(struct cli *c, const struct product *p, struct token_sink *t, bool turned)
+{
+    static const char *const sides[2][2] = {{"looks for", "is looked for by"}, {"says", ""}};
+    struct lens_top top[2][LENS_TOP_MAX];
+    through(p, t->x, turned, t->out);
+    int err = circuit_read(c->m, p->kind == CIRCUIT_OV ? CIRCUIT_UNEMBED : CIRCUIT_EMBED, t->out, 1, c->opt->top, top[0], top[1], &c->err);
+    if (err)
+        return err;
+    if (t->s.t) {
+        product_label(t->s.t, p);
+        table_string(t->s.t, sides[p->kind][turned]);
+        for (int end = 0; end < 2; end++) {
+            struct bytes text = {0};
+            weights_tokens_text(c, top[end], c->opt->top, &text);
+            table_text(t->s.t, text.data, text.len);
+            bytes_free(&text);
+        }
+        return 0;
+    }
+    product_json(&t->s.j, p);
+    json_out_key(&t->s.j, "token");
+    cli_json_token(c, &t->s.j, t->id);
+    json_out_close(&t->s.j);
+    json_out_key(&t->s.j, "side");
+    json_out_string(&t->s.j, sides[p->kind][turned]);
+    weights_tokens_json(c, &t->s.j, "most", top[0], c->opt->top);
+    weights_tokens_json(c, &t->s.j, "least", top[1], c->opt->top);
+    json_out_close(&t->s.j);
+    return 0;
+}
+
+static int token_row(struct cli *c, struct product *p, void *user)
+{
+    int err = token_side(c, p, user, false);
+    return err || p->kind == CIRCUIT_OV ? err : token_side(c, p, user, true);
+}
+
+int weights_token(struct cli *c)
+{
+    static const struct table_column columns[] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"side", TABLE_TEXT, 0, 0, 0},
+                                                  {"most", TABLE_TEXT, 0, 0, 0}, {"least", TABLE_TEXT, 0, 0, 0}};
+    struct named_weight w;
+    struct token_sink t = {.id = -1};
+    int64_t d = c->m->cfg.d_model;
+    int err = cli_token(c, c->opt->target, &t.id);
+    if (!err)
+        err = named_weight_find(c->m, "W_E", &w, &c->err);
+    t.x = malloc((size_t)d * sizeof *t.x);
+    t.out = malloc((size_t)d * sizeof *t.out);
+    if (!err && (!t.x || !t.out))
+        err = cli_memory(c);
+    for (int64_t i = 0; i < d && !err; i++)
+        t.x[i] = (double)named_weight_value(c->m, &w, (int64_t[]){t.id, i, 0, 0});
+    if (!err)
+        err = sink_open(c, &t.s, columns, 5);
+    if (!err)
+        err = each_product(c, false, token_row, &t);
+    free(t.x);
+    free(t.out);
+    return sink_close(c, &t.s, err);
 }

@@ -232,32 +232,33 @@ static int one_weight(struct cli *c)
 static int check_options(struct cli *c)
 {
     const struct options *o = c->opt;
-    bool circuits = o->svd || o->eigenvalues;
+    bool circuits = o->svd || o->eigenvalues || o->target;
     if (circuits && (o->output || o->n_words))
-        return err_set(&c->err, ERR_USAGE, "--svd and --eigenvalues print tables of heads · leave out -o and the weight's name; -l and -H choose heads");
-    if (o->svd && o->eigenvalues)
-        return err_set(&c->err, ERR_USAGE, "--svd or --eigenvalues · one of them at a time");
+        return err_set(&c->err, ERR_USAGE, "--svd, --eigenvalues and --target print tables of heads · leave out -o and the weight's name; "
+                       "-l and -H choose heads");
+    if (o->svd + o->eigenvalues + (o->target != NULL) > 1)
+        return err_set(&c->err, ERR_USAGE, "--svd, --eigenvalues or --target · one of them at a time");
     if (o->as_tokens && (o->output || o->eigenvalues || (!o->n_words && !o->svd)))
         return err_set(&c->err, ERR_USAGE, "--as-tokens · it reads the directions of a weight, 'blocks.0.mlp.W_out[5]', or those of --svd");
     if (o->n_words && (o->filter || o->names || o->stats))
         return err_set(&c->err, ERR_USAGE, "%s · one weight is named: leave out --filter, --names and --stats", o->words[0]);
     if (!circuits && o->given & (ON(layer) | ON(head)))
-        return err_set(&c->err, ERR_USAGE, "-l and -H choose heads for --svd and --eigenvalues");
+        return err_set(&c->err, ERR_USAGE, "-l and -H choose heads for --svd, --eigenvalues and --target");
     return o->output ? tensor_write_check(o->output, &c->err) : 0;
 }
 
 int cli_weights(struct cli *c)
 {
     const struct options *o = c->opt;
-    bool reads = o->stats || o->output || o->n_words || o->svd || o->eigenvalues;
+    bool reads = o->stats || o->output || o->n_words || o->svd || o->eigenvalues || o->target;
     struct item_list l = {0};
     int err = check_options(c);
     if (!err)
         err = cli_model(c, reads);
     if (!err && !reads && o->process) /* names and shapes are the same, what is shown is not */
         err = process_parse(o->process, &c->m->process, &c->err);
-    if (err || o->svd || o->eigenvalues || o->n_words)
-        return err ? err : o->svd ? weights_svd(c) : o->eigenvalues ? weights_eigenvalues(c) : one_weight(c);
+    if (err || o->svd || o->eigenvalues || o->target || o->n_words)
+        return err ? err : o->svd ? weights_svd(c) : o->eigenvalues ? weights_eigenvalues(c) : o->target ? weights_token(c) : one_weight(c);
     err = items_open(c, &l);
     if (!err)
         err = o->output ? write_items(c, &l) : list_items(c, &l);

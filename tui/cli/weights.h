@@ -15,8 +15,9 @@ float *weights_read(struct cli *c, const struct weight_cut *cut);
 void weights_tokens_text(const struct cli *c, const struct lens_top *t, int32_t k, struct bytes *out);
 void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *t, int32_t k);
 
-/* weight_circuits.c: --svd, --eigenvalues. */
+/* weight_circuits.c: --svd, --eigenvalues, --target. */
 int weights_svd(struct cli *c);
 int weights_eigenvalues(struct cli *c);
+int weights_token(struct cli *c);
 
 #endif
