@@ -81,10 +81,40 @@ static void hooks_of(const struct fixture *f, const char *path, const char *ids)
     js_close(doc), js_close(fired), js_close(registered);
 }
 
+/* Switched on, the others stand where the library fires them, in its shapes. */
+static void hooks_on_request_of(const struct fixture *f, const char *path, const char *ids)
+{
+    if (!safetensors_metadata(f->ref, "fired_when_requested"))
+        return;
+    struct js_doc *doc = RUN_JSON("hooks", path, "--tokens", ids, "--json");
+    struct js_doc *order = fixture_json(f->ref, "fired_when_requested"), *requested = fixture_json(f->ref, "requested");
+    size_t at = 0, shapes = 0;
+    for (size_t i = 0; i < js_count(js_root(doc)); i++) {
+        struct js_node h = js_at(js_root(doc), i), shape = js_get(h, "shape");
+        const char *name = json_string(h, "name");
+        /* the library's hook_attn_in gives way to the split inputs, and is not there for grouped heads */
+        if (!strstr(name, "hook_attn_in"))
+            assert_string_equal(name, string_at(js_root(order), at++));
+        for (size_t k = 0; k < js_count(js_root(requested)); k++) {
+            if (strcmp(name, string_at(js_root(requested), k)) != 0)
+                continue;
+            const struct st_tensor *t = safetensors_find(f->ref, name);
+            assert_int_equal(js_count(shape), t->rank);
+            for (int d = 0; d < t->rank; d++)
+                assert_true(json_number_at(shape, (size_t)d) == (double)t->shape[d]);
+            shapes++;
+        }
+    }
+    assert_int_equal(at, js_count(js_root(order)));
+    assert_int_equal(shapes, js_count(js_root(requested)));
+    js_close(doc), js_close(order), js_close(requested);
+}
+
 static void hooks_are_the_library_s_names_shapes_and_order(void **state)
 {
     (void)state;
     on_every_model(hooks_of);
+    on_every_model(hooks_on_request_of);
 }
 
 static void hooks_need_a_config_only(void **state)
