@@ -65,7 +65,11 @@ static int sites_open(struct app *a, struct err *e)
         return err_set(e, ERR_SYSTEM, "out of memory");
     a->n_sites = site_list(&a->m->cfg, a->sites);
     a->observed = calloc((size_t)a->n_sites + 1, sizeof *a->observed);
-    return a->observed ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
+    a->listed = malloc(((size_t)a->n_sites + 1) * sizeof *a->listed);
+    if (!a->observed || !a->listed)
+        return err_set(e, ERR_SYSTEM, "out of memory");
+    memset(a->listed, true, (size_t)a->n_sites); /* no filter */
+    return 0;
 }
 
 static int prompt_open(struct app *a, const struct app_options *o, struct err *e)
@@ -153,6 +157,7 @@ void app_free(struct app *a)
     free(a->sets);
     free(a->sites);
     free(a->observed);
+    free(a->listed);
     free(a->prompt);
     free(a->other);
     free(a->tokens);

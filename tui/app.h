@@ -90,6 +90,9 @@ struct app {
     enum mask mask;
     bool linear, attn_log, scores, keybar_off, side_open;
     char filter[128];              /* of the hooks view */
+    char listed_for[128];          /* the filter that `listed` is for */
+    bool *listed;                  /* [n_sites] hooks that it shows */
+    bool listed_elsewhere;         /* found by their names in other libraries */
     char search[128];
     bool selecting;
     int32_t select_row, select_column;

@@ -167,7 +167,9 @@ unsigned app_line_accept(struct app *a)
         line_history_add(&a->history[mode], text);
     if (mode == LINE_COMMAND && *text)
         react = app_command(a, text + strspn(text, " "));
-    else if (mode == LINE_SEARCH && a->cur.view != VIEW_HOOKS)
+    else if (mode == LINE_SEARCH && a->cur.view == VIEW_HOOKS)
+        set_search(a, text); /* an empty one lists all again */
+    else if (mode == LINE_SEARCH)
         react = app_command(a, "next");
     else if (mode == LINE_OTHER)
         app_set_other(a, text);

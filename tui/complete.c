@@ -1,6 +1,8 @@
 /* complete.c - completion (see complete.h). */
 #include "complete.h"
 
+#include "alias.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -39,7 +41,18 @@ static void find_words(struct completion *c, const char *usage, const char *word
     }
 }
 
-/* Names that begin so first, then those that hold it anywhere. */
+/* Names in another library that hold the part. */
+static void find_elsewhere(const struct app *a, struct completion *c, enum alias_tongue t, const char *part)
+{
+    struct alias_pick *names = NULL;
+    int n = alias_list(&a->m->cfg, t, &names, NULL);
+    for (int i = 0; i < n && c->n < COMPLETE_MAX; i++)
+        if (strstr(names[i].name, part))
+            add(c, names[i].name, strlen(names[i].name));
+    free(names);
+}
+
+/* Names that begin so first, then those that hold it anywhere, then those of other libraries. */
 static void find_hooks(const struct app *a, struct completion *c, const char *word, size_t n)
 {
     char part[LIMIT_NAME], name[LIMIT_NAME];
@@ -47,12 +60,15 @@ static void find_hooks(const struct app *a, struct completion *c, const char *wo
         return;
     memcpy(part, word, n);
     part[n] = 0;
+    int before = c->n;
     for (int pass = 0; pass < 2; pass++)
         for (int32_t i = 0; i < a->n_sites && c->n < COMPLETE_MAX; i++) {
             site_name(a->sites[i], name);
             if (pass == 0 ? starts(name, part, n) : n > 1 && strstr(name, part) != NULL)
                 add(c, name, strlen(name));
         }
+    for (int t = TONGUE_LENS + 1; c->n == before && n > 1 && t < TONGUE_COUNT; t++)
+        find_elsewhere(a, c, (enum alias_tongue)t, part);
 }
 
 static void find_tokens(const struct app *a, struct completion *c, const char *word, size_t n)

@@ -2,6 +2,7 @@
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "alias.h"
@@ -25,10 +26,43 @@ static bool matches(const char *name, const char *filter)
     return true;
 }
 
-static bool is_listed(const struct app *a, int32_t i)
+/* The hooks that a name in another library shows; returns how many. */
+static int list_elsewhere(struct app *a)
+{
+    int found = 0;
+    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++) {
+        struct alias_pick *names = NULL;
+        int n = alias_list(&a->m->cfg, (enum alias_tongue)t, &names, NULL);
+        for (int k = 0; k < n; k++) {
+            const struct alias_value *v = &names[k].value;
+            if (!matches(names[k].name, a->filter))
+                continue;
+            for (int32_t i = 0; i < a->n_sites; i++)
+                for (int p = 0; p < v->n_sites && !a->listed[i]; p++)
+                    if (a->sites[i].id == v->site[p].id && a->sites[i].layer == v->site[p].layer)
+                        a->listed[i] = true, found++;
+        }
+        free(names);
+    }
+    return found;
+}
+
+/* TransformerLens' names first; where none matches, those of other libraries. */
+static void list_hooks(struct app *a)
 {
     char name[LIMIT_NAME];
-    return matches(site_name(a->sites[i], name), a->filter);
+    int found = 0;
+    if (strcmp(a->filter, a->listed_for) == 0)
+        return;
+    snprintf(a->listed_for, sizeof a->listed_for, "%s", a->filter);
+    for (int32_t i = 0; i < a->n_sites; i++)
+        found += a->listed[i] = matches(site_name(a->sites[i], name), a->filter);
+    a->listed_elsewhere = !found && list_elsewhere(a);
+}
+
+static bool is_listed(const struct app *a, int32_t i)
+{
+    return a->listed[i];
 }
 
 /* Place of the cursor among the listed ones and their number. */
@@ -61,6 +95,7 @@ static int32_t rows_shown(struct rect body)
 
 static void hooks_layout(struct app *a, struct rect body)
 {
+    list_hooks(a);
     int32_t n, at = place_of(a, &n);
     if (at < 0 && n) {
         go_to(a, 0);
@@ -148,7 +183,9 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
         canvas_put(c, r, x, y, st, "f32");
         draw_figures(a, c, r, x + 4, y, st, a->sites[i]);
     } else {
-        canvas_putf(c, r, x, y, st, "on request: %s", site_table[a->sites[i].id].needs);
+        canvas_put(c, r, x, y, st, "on request");
+        if (!site_is_module_port(a->sites[i].id))
+            canvas_putf(c, r, x + 10, y, st, ": %s", site_table[a->sites[i].id].needs);
     }
     char edits[48] = "";
     for (int e = 0, at = 0; e < a->edits.n && at < 32; e++) {
@@ -184,7 +221,7 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     (void)at;
     int x = canvas_putf(c, body, 1, 0, canvas_plain(0), "%d of %d", (int)n, (int)a->n_sites) + 4;
     if (a->filter[0])
-        canvas_putf(c, body, x, 0, canvas_plain(0), "filter: %s", a->filter);
+        canvas_putf(c, body, x, 0, canvas_plain(0), "filter: %s%s", a->filter, a->listed_elsewhere ? "   a name in another library" : "");
     struct rect head = {body.x, body.y + 1, body.w, 1};
     canvas_put(c, head, 3, 0, canvas_plain(CANVAS_DIM), "name");
     canvas_put(c, head, 3 + NAME_WIDTH, 0, canvas_plain(CANVAS_DIM), "shape");
@@ -281,6 +318,6 @@ static void hooks_copy(const struct app *a, struct bytes *out)
 }
 
 const struct view view_hooks = {
-    .help = "every hook point in the order in which it fires; / filters, Enter shows values, x zeroes it at the position of the cursor",
+    .help = "every hook point in firing order; / filters by its name in any library, Enter shows values, x zeroes it at the position of the cursor",
     .layout = hooks_layout, .want = hooks_want, .draw = hooks_draw, .title = hooks_title, .move = hooks_move,
     .noun = hooks_noun, .enter = hooks_enter, .click = hooks_click, .copy = hooks_copy};
