@@ -14,6 +14,7 @@ struct page {
     int n[ROWS], calls, first_column[ROWS];
     int stop_after; /* 0 = never */
     int vocab, hook_rows[ROWS];
+    float heard[ROWS][64]; /* the first logit at every token */
 };
 
 static bool keep(void *user, const struct bore_new_token *t)
@@ -24,6 +25,7 @@ static bool keep(void *user, const struct bore_new_token *t)
         p->first_column[t->row] = t->column;
     assert_int_equal(t->column, p->first_column[t->row] + *n);
     assert_true(isfinite(t->logits[0]) && isfinite(t->logits[p->vocab - 1]));
+    p->heard[t->row][*n] = t->logits[0];
     p->ids[t->row][(*n)++] = t->id;
     p->calls++;
     return *n != p->stop_after;
@@ -197,6 +199,84 @@ static void test_ends_and_refusals(void **state)
     library_close(&l);
 }
 
+/* Half of everything, whatever the shape; counts its calls. */
+static int halve(struct bore_tensor *t, const struct bore_at *at, void *user)
+{
+    int64_t d[4] = { 1, 1, 1, 1 }, st[4] = { 0 };
+    int *calls = user;
+    (void)at;
+    ++*calls;
+    for (int i = 0; i < t->rank; i++)
+        d[i] = t->shape[i], st[i] = t->stride[i];
+    for (int64_t p = 0; p < d[1]; p++)
+        for (int64_t h = 0; h < d[2]; h++)
+            for (int64_t k = 0; k < d[3]; k++)
+                t->data[p * st[1] + h * st[2] + k * st[3]] *= 0.5f;
+    return 0;
+}
+
+static void generate_hooked(struct library *l, const char *name, struct page *p, int *calls)
+{
+    struct bore_error e = { 0 };
+    struct bore_generate_options o = { .max_new_tokens = NEW, .ignore_eos = true, .temperature = 1, .seed = 3 };
+    struct bore_hook h = { .name = name, .fn = halve, .user = calls };
+    *p = (struct page){ .vocab = bore_model_shape(l->m).d_vocab };
+    if (name)
+        library_ok(bore_add_hook(l->m, BORE_FORWARD, &h, &e), &e);
+    library_ok(bore_generate(l->m, &l->pass, &o, keep, p, &e), &e);
+    bore_reset_hooks(l->m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
+}
+
+/* A hook by another library's name acts on every new token as the hooks on the sites that it is made of, and is called once for each. */
+static void test_other_names(void **state)
+{
+    (void)state;
+    static const struct { const char *model, *name, *sites; int n_sites; } rows[] = {
+        { "gpt2", "transformer.h.1.attn.c_attn.output", "blocks.1.attn.hook_{q,k,v}", 3 },
+        { "gpt2", "transformer.h.0.ln_1.input", "blocks.0.hook_{q,k,v}_input", 3 },
+        { "gpt2", "layer_1_attn_pre_out", "blocks.1.attn.hook_z", 1 },
+        { "gpt_neox", "model.gpt_neox.layers[0].attention.query_key_value.output", "blocks.0.attn.hook_{q,k,v}", 3 },
+        { "llama", "model.layers.1.self_attn.v_proj.output", "blocks.1.attn.hook_v", 1 },
+        { "llama", "model.layers.0.mlp.down_proj.input", "blocks.0.mlp.hook_post", 1 },
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct library l = library_open(rows[i].model, 1 << 20);
+        struct page mine, sites, plain;
+        int calls = 0, calls_sites = 0, none = 0;
+        generate_hooked(&l, rows[i].name, &mine, &calls);
+        generate_hooked(&l, rows[i].sites, &sites, &calls_sites);
+        generate_hooked(&l, NULL, &plain, &none);
+        assert_int_equal(calls, NEW);
+        assert_int_equal(calls_sites, NEW * rows[i].n_sites);
+        assert_memory_not_equal(mine.heard[0], plain.heard[0], NEW * sizeof(float));
+        if (memcmp(mine.ids[0], sites.ids[0], NEW * sizeof(int32_t)) || memcmp(mine.heard[0], sites.heard[0], NEW * sizeof(float)))
+            fail_msg("%s does something else than %s", rows[i].name, rows[i].sites);
+        library_close(&l);
+    }
+}
+
+/* An edit of a weight by any library's name is one edit. */
+static void test_weight_edits(void **state)
+{
+    (void)state;
+    static const char *const texts[][1] = { { "blocks.1.mlp.W_in[:, 3] *= -2" }, { "transformer.h.1.mlp.c_fc.weight[:, 3] *= -2" },
+                                            { "layers.1.mlp.W_in[3] *= -2" } };
+    struct library l = library_open("gpt2", 1 << 20);
+    struct bore_error e = { 0 };
+    struct bore_result plain = { 0 }, out[3] = { { .metric = NULL } };
+    library_ok(bore_run(l.m, &l.pass, &plain, &e), &e);
+    for (int i = 0; i < 3; i++) {
+        l.pass.edits = texts[i], l.pass.n_edits = 1;
+        library_ok(bore_run(l.m, &l.pass, &out[i], &e), &e);
+        assert_true(library_same(&out[i].output, &out[0].output));
+        assert_false(library_same(&out[i].output, &plain.output));
+    }
+    for (int i = 0; i < 3; i++)
+        bore_result_free(&out[i]);
+    bore_result_free(&plain);
+    library_close(&l);
+}
+
 /* Texts as a batch: what each is alone, on either side, ready for a pass. */
 static void test_tokens_batch(void **state)
 {
@@ -243,7 +323,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_against_hugging_face), cmocka_unit_test(test_rows_equal_single_rows), cmocka_unit_test(test_ends_and_refusals),
-        cmocka_unit_test(test_tokens_batch),
+        cmocka_unit_test(test_other_names), cmocka_unit_test(test_weight_edits), cmocka_unit_test(test_tokens_batch),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
