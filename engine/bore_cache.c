@@ -16,8 +16,8 @@ void bore_cache_free(struct bore_cache *c)
     if (!c)
         return;
     for (int i = 0; i < c->n; i++)
-        bore_tensor_free(&c->list[i].t);
-    free(c->list), free(c->pos), free(c->list_copy);
+        bore_tensor_free(&c->list[i].t), free(c->list[i].pick);
+    free(c->list), free(c->list_copy);
     free(c);
 }
 
@@ -59,21 +59,22 @@ int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, 
     return 0;
 }
 
-static int slice_resolve(struct bore_cache *c, const struct bore_slice *s, struct err *e)
+/* The axis that a slice of positions means: theirs; as TransformerLens has it, the last but one of what is not named hook_q, k, v, z, result. */
+static int sliced_axis(const struct bore_cache *c, const struct alias_value *v)
 {
-    int64_t *list = NULL, n = 0;
-    int rc = bore_slice_list(s, c->cols, "position", &list, &n, e);
-    if (rc)
-        return rc;
-    free(c->pos);
-    if (!(c->pos = malloc((size_t)n * sizeof *c->pos)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · %lld positions", (long long)n);
-    for (int64_t i = 0; !rc && i < n; i++)
-        c->pos[i] = (int32_t)list[i];
-    c->n_pos = (int)n;
-    c->drops_pos = s->kind == BORE_ONE;
-    free(list);
-    return rc;
+    int row = alias_row_axis(v);
+    if (!c->library_axis || v->form != FORM_SITE || site_table[v->site[0].id].rank != 3 || row != 0)
+        return row;
+    enum site_id s = v->site[0].id;
+    return s == SITE_Q || s == SITE_K || s == SITE_V || s == SITE_Z || s == SITE_RESULT ? row : 1;
+}
+
+/* The elements of an entry's axis, which has `size`, that are captured. */
+static int slice_resolve(const struct bore_cache *c, struct entry *x, int64_t size, struct err *e)
+{
+    free(x->pick);
+    x->pick = NULL;
+    return bore_slice_list(&c->slice, size, x->axis == alias_row_axis(&x->value) ? "position" : "head", &x->pick, &x->n_pick, e);
 }
 
 /* What is to be captured: TransformerLens' points in firing order, then names of other libraries as they were asked for. */
@@ -155,7 +156,7 @@ static int entry_add(struct bore_cache *c, const struct alias_value *v, const ch
     if (gradient && !v->n_edits)
         return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", name, v->why);
     struct entry *x = &c->list[c->n++];
-    *x = (struct entry){ .value = *v, .gradient = gradient, .cache = c };
+    *x = (struct entry){ .value = *v, .gradient = gradient, .axis = sliced_axis(c, v), .cache = c };
     snprintf(x->name, sizeof x->name, "%s%s", name, gradient ? "_grad" : "");
     return 0;
 }
@@ -186,13 +187,15 @@ static int entries_list(struct bore_cache *c, const struct wanted *w, bool incl_
 static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size_t bytes_max, struct err *e)
 {
     int64_t shape[ALIAS_RANK_MAX];
-    int rank = alias_shape(&c->cfg, &x->value, c->cols, shape, NULL), axis = alias_row_axis(&x->value);
+    int rank = alias_shape(&c->cfg, &x->value, c->cols, shape, NULL), rc = slice_resolve(c, x, shape[x->axis], e);
     struct bore_tensor t = { 0 };
+    if (rc)
+        return rc;
     if (!c->drops_batch)
         t.shape[t.rank++] = c->rows;
-    shape[axis] = c->n_pos;
+    shape[x->axis] = x->n_pick;
     for (int i = 0; i < rank; i++)
-        if (i != axis || !c->drops_pos)
+        if (i != x->axis || c->slice.kind != BORE_ONE)
             t.shape[t.rank++] = shape[i];
     bore_tensor_pack(&t);
     size_t need = (size_t)bore_tensor_size(&t) * sizeof(float);
@@ -226,8 +229,8 @@ int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const
     if (!c)
         return err_set(e, ERR_SYSTEM, "out of memory · a cache");
     c->cfg = m->m->cfg, c->rows = p->rows, c->cols = p->cols, c->drops_batch = opt->remove_batch;
-    rc = slice_resolve(c, &opt->pos, e);
-    if (!rc && !(rc = wanted_open(&w, opt, e)))
+    c->slice = opt->pos, c->library_axis = opt->library_axis;
+    if (!(rc = wanted_open(&w, opt, e)))
         rc = entries_list(c, &w, opt->incl_bwd, e);
     for (int i = 0; !rc && i < c->n; i++)
         rc = entry_open(c, &c->list[i], &bytes, opt->bytes_max, e);
@@ -259,12 +262,13 @@ void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct 
                         const int64_t *shape, int rank, const int32_t *real)
 {
     enum site_id shown = shown_site(x);
-    int axis = alias_row_axis(&x->value) + SITE_RANK_MAX - rank;
+    int row = alias_row_axis(&x->value) + SITE_RANK_MAX - rank, axis = x->axis + SITE_RANK_MAX - rank;
     int64_t from[3] = { 1, 1, 1 }, to[3] = { 1, 1, 1 };
     bool src = shown != SITE_COUNT && site_table[shown].dims[rank - 1] == DIM_SRC;
     for (int i = 0; i < rank; i++)
         from[i + 3 - rank] = to[i + 3 - rank] = shape[i];
-    to[axis] = c->n_pos;
+    to[row] = c->cols;
+    to[axis] = x->n_pick;
     if (src)
         to[2] = c->cols;
     float *dst = x->t.data + (c->drops_batch ? 0 : index * x->t.stride[0]);
@@ -273,11 +277,12 @@ void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct 
         for (int64_t b = 0; b < to[1]; b++)
             for (int64_t k = 0; k < to[2]; k++) {
                 int64_t at[3] = { a, b, k };
-                int32_t column = c->pos[at[axis]];
-                at[axis] = real[column];
+                at[axis] = x->pick[at[axis]];
+                int32_t column = (int32_t)at[row];
+                at[row] = real[column];
                 if (src)
                     at[2] = real[k];
-                *dst++ = at[axis] < 0 ? blank(x, p, index, column) : at[2] < 0 ? hidden : values[(at[0] * from[1] + at[1]) * from[2] + at[2]];
+                *dst++ = at[row] < 0 ? blank(x, p, index, column) : at[2] < 0 ? hidden : values[(at[0] * from[1] + at[1]) * from[2] + at[2]];
             }
 }
 
@@ -455,15 +460,14 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
     struct entry *x = user;
     struct bore_cache *c = x->cache;
     struct err e = { 0 };
-    int axis = 1 + alias_row_axis(&x->value), lead = 4 - t->rank;
+    int axis = 1 + x->axis, lead = 4 - t->rank;
     struct bore_tensor to = { 0 };
-    c->cols = (int)t->shape[axis];
-    if (slice_resolve(c, &c->slice, &e))
+    if (slice_resolve(c, x, t->shape[axis], &e))
         return bore_done(e.code, &e, at->error);
     int64_t d[4] = { 1, 1, 1, 1 }, st[4] = { 0 };
     for (int i = 0; i < t->rank; i++) {
-        d[i + lead] = i == axis ? c->n_pos : t->shape[i], st[i + lead] = t->stride[i];
-        if (!(i == 0 && c->drops_batch) && !(i == axis && c->drops_pos))
+        d[i + lead] = i == axis ? x->n_pick : t->shape[i], st[i + lead] = t->stride[i];
+        if (!(i == 0 && c->drops_batch) && !(i == axis && c->slice.kind == BORE_ONE))
             to.shape[to.rank++] = d[i + lead];
     }
     bore_tensor_pack(&to);
@@ -474,7 +478,7 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
         for (int64_t b = 0; b < d[2]; b++)
             for (int64_t k = 0; k < d[3]; k++) {
                 int64_t i[4] = { 0, a, b, k };
-                i[axis + lead] = c->pos[i[axis + lead]];
+                i[axis + lead] = x->pick[i[axis + lead]];
                 *dst++ = t->data[i[1] * st[1] + i[2] * st[2] + i[3] * st[3]];
             }
     free(x->t.data);
@@ -492,7 +496,7 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
     struct wanted w = { .m = m, .first = 0, .end = INT32_MAX };
     int rc = c ? wanted_open(&w, o, &e) : err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
     if (c)
-        c->cfg = m->m->cfg;
+        c->cfg = m->m->cfg, c->library_axis = o->library_axis;
     if (!rc)
         rc = entries_list(c, &w, o->incl_bwd, &e);
     if (!rc) {

@@ -9,6 +9,8 @@ struct entry {
     char name[LIMIT_NAME + 8];
     struct alias_value value;
     bool gradient;
+    int axis;                /* that is sliced, without the batch: positions, or with library_axis heads */
+    int64_t *pick, n_pick;   /* elements of it that are captured */
     struct bore_tensor t;
     struct bore_cache *cache;
 };
@@ -17,11 +19,9 @@ struct bore_cache {
     struct config cfg; /* of the model */
     struct entry *list;
     int n;
-    int32_t *pos; /* columns that are captured */
-    int n_pos;
     int rows, cols;
-    bool drops_pos, drops_batch;
-    struct bore_slice slice; /* of caching hooks, resolved at every call */
+    bool drops_batch, library_axis;
+    struct bore_slice slice; /* caching hooks resolve it at every call */
     int64_t *list_copy;
 };
 

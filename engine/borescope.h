@@ -273,9 +273,9 @@ struct bore_cache_options {
     int n_names;
     bool (*match)(const char *name, void *user); /* instead of names */
     void *user;
-    struct bore_slice pos;    /* on the position axis: dest for scores and pattern.  (TransformerLens slices axis -3 of names ending in
-                                 hook_q, k, v, z, result and -2 of others; this is the same, except that it takes positions also of
-                                 hook_rot_q, hook_rot_k and the per-head inputs, where that rule takes heads.) */
+    struct bore_slice pos;    /* on the position axis: dest for scores and pattern */
+    bool library_axis;        /* on the axis that TransformerLens slices: -3 of names ending in hook_q, k, v, z, result, -2 of others.  The same,
+                                 but of hook_rot_q, hook_rot_k and the per-head inputs it takes heads by these numbers */
     bool remove_batch;        /* needs one row */
     bool incl_bwd;            /* needs pass.metric: NAME_grad beside every NAME (but hook_tokens) */
     size_t bytes_max;         /* refuse to capture more; 0 = no limit */

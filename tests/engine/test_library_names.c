@@ -460,6 +460,56 @@ static void test_modules(void **state)
     library_close(&l);
 }
 
+/* TransformerLens' axis of pos_slice: what the whole tensors hold there, through both kinds of caching. */
+static void test_library_axis(void **state)
+{
+    (void)state;
+    struct library l = library_open("llama", 1 << 20);
+    struct bore_error e = { 0 };
+    static const struct { const char *name; int axis; } rows[] = {
+        { "blocks.1.attn.hook_rot_q", 2 }, { "blocks.0.hook_k_input", 2 }, { "blocks.1.attn.hook_q", 1 }, { "blocks.0.attn.hook_result", 1 },
+        { "blocks.0.attn.hook_pattern", 2 }, { "blocks.1.hook_resid_mid", 1 }, { "blocks.1.ln1.hook_scale", 1 },
+    };
+    const int64_t list[] = { 1, -1 };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
+        for (int hooks = 0; hooks < 2; hooks++) {
+            const char *names[] = { rows[i].name };
+            struct bore_cache *whole = library_cache(l.m, &l.pass, names, 1), *cut;
+            struct bore_cache_options opt = { .names = names, .n_names = 1, .library_axis = true, .pos = { .kind = BORE_LIST, .list = list, .n = 2 } };
+            struct bore_tensor a, b;
+            if (hooks) {
+                library_ok(bore_add_caching_hooks(l.m, &opt, &cut, &e), &e);
+                library_ok(bore_run(l.m, &l.pass, NULL, &e), &e);
+            } else {
+                library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &cut, NULL, &e), &e);
+            }
+            bore_cache_at(whole, 0, &a), bore_cache_at(cut, 0, &b);
+            assert_int_equal(a.rank, b.rank);
+            for (int d = 0; d < a.rank; d++)
+                assert_int_equal(b.shape[d], d == rows[i].axis ? 2 : a.shape[d]);
+            for (int64_t k = 0; k < (int64_t)count_of(&b); k++) {
+                int64_t from = 0, left = k;
+                for (int d = a.rank - 1; d >= 0; left /= b.shape[d], d--) {
+                    int64_t at = left % b.shape[d];
+                    from += (d != rows[i].axis ? at : at ? a.shape[d] - 1 : 1) * a.stride[d];
+                }
+                assert_memory_equal(&b.data[k], &a.data[from], sizeof(float));
+            }
+            bore_reset_hooks(l.m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
+            bore_cache_free(whole), bore_cache_free(cut);
+        }
+    /* a head that is not there, where that rule takes heads */
+    const char *names[] = { "blocks.1.attn.hook_rot_q" };
+    struct bore_cache_options opt = { .names = names, .n_names = 1, .library_axis = true, .pos = { .kind = BORE_ONE, .start = 7 } };
+    struct bore_cache *c;
+    assert_int_equal(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "head 7"));
+    opt.library_axis = false;
+    library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), &e);
+    bore_cache_free(c);
+    library_close(&l);
+}
+
 static void test_hidden_states(void **state)
 {
     (void)state;
@@ -490,7 +540,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_captures), cmocka_unit_test(test_hooks), cmocka_unit_test(test_lifecycle), cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_backward_hooks), cmocka_unit_test(test_everywhere), cmocka_unit_test(test_hidden_states),
-        cmocka_unit_test(test_modules), cmocka_unit_test(test_own_modules),
+        cmocka_unit_test(test_library_axis), cmocka_unit_test(test_modules), cmocka_unit_test(test_own_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
