@@ -369,6 +369,42 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
 int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least, const float *x, int n, int k, int32_t *ids, float *values,
                           struct bore_error *error);
 
+/* ---- analysis -------------------------------------------------------------------------------------- */
+
+/* ActivationCache's stacks and what they are for, of one whole prompt: pass.rows = 1, no mask, residual or stops.  Edits and hooks act. */
+
+struct bore_stack_options {
+    const char *kind;      /* "accumulated_resid", "decompose_resid" (NULL), "stack_head_results", "stack_neuron_results",
+                              "get_full_resid_decomposition" */
+    const char *with;      /* their parameters, "mlp_input,apply_ln": incl_mid, expand_neurons, no_embeds (incl_embeds=False), no_attn
+                              (mode="mlp"), no_mlp (mode="attn"), no_remainder (incl_remainder=False), one_layer (neurons of the last
+                              layer alone); NULL = none */
+    bool ends;             /* read `layer` */
+    int layer;             /* components of the stream that enters this layer; without `ends`: of the one that leaves the last */
+    struct bore_slice pos; /* pos_slice */
+};
+struct bore_stack {
+    int n;
+    char (*labels)[24];        /* the library's: "0_attn_out", "L3H7", "remainder", ... */
+    struct bore_tensor values; /* [n, 1, pos, d_model] */
+};
+/* options: NULL = decompose_resid at all positions.  Free with bore_stack_free. */
+int bore_stack(struct bore_model *m, const struct bore_pass *pass, const struct bore_stack_options *options, struct bore_stack *out,
+               struct bore_error *error);
+/* What each component of a stack adds to the logit of a token, or with incorrect >= 0 to the difference, the final norm held at this run's scale:
+ * values [n, 1, pos].  *constant (may be NULL): what the final norm's bias and b_U add; with it a stack that sums to the stream sums to the logit.
+ * (The library leaves out the final norm's weights where they are not folded; here they are part of the direction.) */
+int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass, const struct bore_stack_options *options, int32_t token,
+                     int32_t incorrect, struct bore_stack *out, double *constant, struct bore_error *error);
+void bore_stack_free(struct bore_stack *s);
+
+enum bore_detect_flag { BORE_EXCLUDE_BOS = 1, BORE_EXCLUDE_CURRENT_TOKEN = 2, BORE_ABS = 4 /* error_measure="abs" instead of "mul" */ };
+/* detect_head: "previous_token_head", "duplicate_token_head" or "induction_head"; scores[n_layers, n_heads]. */
+int bore_detect_head(struct bore_model *m, const struct bore_pass *pass, const char *pattern, unsigned flags, float *scores,
+                     struct bore_error *error);
+/* return_type="loss": the mean next-token cross-entropy in nats, and loss_per_token[cols - 1]; either may be NULL. */
+int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token, struct bore_error *error);
+
 /* ---- generation ------------------------------------------------------------------------------------ */
 
 struct bore_generate_options {
