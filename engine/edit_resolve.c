@@ -420,7 +420,7 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         qsort(p->acts, (size_t)p->n_acts, sizeof *p->acts, by_stage);
     for (; p->n_acts > 0 && p->acts[p->n_acts - 1].backward; p->n_acts--)
         p->n_back++;
-    p->back = p->acts + p->n_acts;
+    p->back = p->acts ? p->acts + p->n_acts : NULL;
     if (p->n_weights > 0)
         qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_weight);
     spread_full(p);

@@ -170,7 +170,7 @@ int edit_vector_resolve(struct edit_act *act, const struct edit *ed, const struc
     if (project && last->n != ctx->cfg->d_model)
         return err_set(e, ERR_BAD_INPUT, "project_out() · %d of %d elements of d_model · it needs the whole axis", (int)last->n,
                        (int)ctx->cfg->d_model);
-    if (!ctx->model || (kind == EDIT_DIR && !model_weight(ctx->model, 0, W_U)->ndim))
+    if (!ctx->model || !ctx->model->weights || (kind == EDIT_DIR && !model_weight(ctx->model, 0, W_U)->ndim))
         return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", edit_value_words[kind].form);
     if (kind == EDIT_DIR)
         return read_direction(act, ed, ctx, chunks, e);

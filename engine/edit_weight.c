@@ -101,7 +101,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern, stru
     static const enum alias_tongue tongues[] = { TONGUE_LENS, TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER };
     const struct model *m = ctx->model;
     struct named_weight one;
-    if (!m || !m->weights)
+    if (!m)
         return err_set(e, ERR_BAD_INPUT, "%.100s is a weight · no weights are open here", pattern);
     struct edit_weight *found = calloc(1, sizeof *found);
     int missing = site_missing_layer(&m->cfg, pattern), kept = 0;

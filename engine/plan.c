@@ -237,7 +237,7 @@ int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
                 if (steps[k].in[j].kind == OPERAND_WEIGHT && steps[k].in[j].id == w)
                     return stages[i] * PLAN_STAGE_ORDER + k;
     }
-    assert(!"a weight that no step reads");
+    assert(0 && "a weight that no step reads");
     return 0;
 }
 

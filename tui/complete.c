@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "named_weight.h"
+
 void complete_reset(struct app *a)
 {
     struct completion *c = &a->complete;
@@ -28,6 +30,17 @@ static void add(struct completion *c, const char *text, size_t len)
 static bool starts(const char *s, const char *with, size_t n)
 {
     return strncmp(s, with, n) == 0;
+}
+
+/* Weights, once the word has got as far as one's own name: "blocks.0.mlp.W", "embed.". */
+static void find_weights(const struct app *a, struct completion *c, const char *word, size_t n)
+{
+    struct named_weight *list = NULL;
+    int count = n > 1 ? named_weight_list(a->m, TONGUE_LENS, &list, NULL) : 0;
+    for (int i = 0; i < count && c->n < COMPLETE_MAX; i++)
+        if (starts(list[i].name, word, n))
+            add(c, list[i].name, strlen(list[i].name));
+    free(list);
 }
 
 static void find_words(struct completion *c, const char *usage, const char *word, size_t n)
@@ -147,7 +160,13 @@ void complete_find(struct app *a)
     case COMPLETE_NONE: break;
     case COMPLETE_WORDS: find_words(c, act->usage, word, n); break;
     case COMPLETE_QUANTITY: find_quantities(c, word, n); break;
-    case COMPLETE_HOOK: case COMPLETE_EDIT: if (first) find_hooks(a, c, word, n); break;
+    case COMPLETE_HOOK: if (first) find_hooks(a, c, word, n); break;
+    case COMPLETE_EDIT:
+        if (first) {
+            find_hooks(a, c, word, n);
+            find_weights(a, c, word, n);
+        }
+        break;
     case COMPLETE_TOKEN: if (n) find_tokens(a, c, word, n); break;
     case COMPLETE_COMMAND: find_commands(c, word, n); break;
     }

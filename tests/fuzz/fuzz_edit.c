@@ -6,6 +6,7 @@
 
 #include "arch.h"
 #include "edit.h"
+#include "model.h"
 #include "reference.h"
 
 enum { N_POS = 5, LINES_MAX = 8, APPLIED_MAX = 64 };
@@ -90,9 +91,32 @@ static void apply(const struct config *cfg, const struct edit_act *act)
     free(s);
 }
 
+/* An act on a weight, on a tensor of its shape. */
+static void apply_weight(const struct edit_act *act)
+{
+    const struct edit_weight *w = act->weight;
+    struct kn_view v = {.dtype = KN_F32, .ndim = w->rank};
+    int64_t n = 1;
+    must(act->rank == w->rank && act->row_min >= 0, "an act has its weight's rank");
+    for (int i = w->rank - 1; i >= 0; i--) {
+        v.shape[i] = w->shape[i] / (i == 0 ? w->repeat : 1);
+        v.stride[i] = n;
+        check_axis(&act->axis[i], v.shape[i]);
+        n *= v.shape[i];
+    }
+    v.data = calloc((size_t)n, sizeof(float));
+    must(v.data != NULL, "memory");
+    edit_apply(act, &v, 0, NULL);
+    free(v.data);
+}
+
 static void resolve(const struct config *cfg, struct edit *const *edits, int32_t n)
 {
-    struct edit_context ctx = {.cfg = cfg, .n_pos = N_POS, .token_text = token_text, .sets = &set, .n_sets = 1, .gradients = true};
+    static struct tokenizer *tok;
+    if (!tok)
+        must((tok = tokenizer_none(11, NULL)) != NULL, "a tokenizer");
+    struct model m = {.cfg = *cfg, .tok = tok}; /* names of weights need no weights */
+    struct edit_context ctx = {.cfg = cfg, .model = &m, .n_pos = N_POS, .token_text = token_text, .sets = &set, .n_sets = 1, .gradients = true};
     struct edit_program *p;
     struct err e = {0, ""};
     if (edit_resolve(&p, edits, NULL, n, &ctx, &e)) {
@@ -103,6 +127,10 @@ static void resolve(const struct config *cfg, struct edit *const *edits, int32_t
         if (p->acts[i].value != EDIT_MEAN_REF) /* its values come from runs */
             apply(cfg, &p->acts[i]);
         must(edit_act_equal(&p->acts[i], &p->acts[i]), "an act equals itself");
+    }
+    for (int32_t i = 0; i < p->n_weights && i < APPLIED_MAX; i++) {
+        apply_weight(&p->weights[i]);
+        must(edit_act_equal(&p->weights[i], &p->weights[i]), "an act equals itself");
     }
     edit_program_free(p);
 }

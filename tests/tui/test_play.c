@@ -307,6 +307,66 @@ static void test_names_of_other_libraries(void **state)
     last_edit_is("transformer.h.1.attn.c_proj.input[-1, 3] = 0");
 }
 
+static void write_prompts(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+/* A reference set is read, read anew, and named when it is missing. */
+static void test_reference_sets(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/bore-play-XXXXXX", keys[100];
+    close(mkstemp(path));
+    setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
+    write_prompts(path, "1 2 3\n4 5 6 7\n");
+    driver_keys(&d, ":ref<Enter>");
+    shows("no reference sets");
+    driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
+    shows("no reference set is called \"ref\"");
+    assert_int_equal(d.app->edits.n, 0);
+    snprintf(keys, sizeof keys, ":ref<Space>%s<Enter>", path);
+    driver_keys(&d, keys);
+    shows("ref: 2 prompts, 7 tokens, the longest 4");
+    driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
+    last_edit_is("blocks.1.hook_mlp_out = mean(ref)");
+    double kl = d.app->snap->kl;
+    assert_true(kl > 0);
+    write_prompts(path, "8 9\n");
+    driver_keys(&d, keys);
+    assert_true(d.app->snap->kl > 0 && fabs(d.app->snap->kl - kl) > 1e-6);
+    driver_keys(&d, ":ref<Space>other=/nowhere<Enter>");
+    shows("cannot open");
+    driver_keys(&d, ":ref<Enter>");
+    shows("ref: 1 prompt, 2 tokens");
+    driver_keys(&d, "u");
+    assert_int_equal(d.app->edits.n, 0);
+    unlink(path);
+}
+
+static void test_weights(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":edit<Space>blocks.1.mlp.W_<Tab>");
+    assert_string_equal(line_text(&d.app->line), "edit blocks.1.mlp.W_in");
+    driver_keys(&d, "[:,<Space>3:9]<Space>*=<Space>0<Enter>");
+    last_edit_is("blocks.1.mlp.W_in[:, 3:9] *= 0");
+    assert_true(d.app->snap->edited && d.app->snap->kl > 0);
+    double kl = d.app->snap->kl;
+    driver_keys(&d, "o");
+    assert_false(d.app->snap->edited);
+    driver_keys(&d, "o");
+    assert_true(fabs(d.app->snap->kl - kl) == 0.0);
+    driver_keys(&d, "6");
+    shows("blocks.1.mlp.W_in[:, 3:9] *= 0");
+    driver_keys(&d, "u<C-r>u");
+    driver_keys(&d, ":edit<Space>blocks.1.mlp.W_inn<Space>=<Space>0<Enter>");
+    shows("the nearest is blocks.1.mlp.W_in");
+}
+
 static void test_mouse_and_paste(void **state)
 {
     (void)state;
@@ -411,6 +471,7 @@ int main(void)
         cmocka_unit_test(test_screens_gpt2), cmocka_unit_test(test_screens_llama), cmocka_unit_test(test_screens_neox),
         WITH(test_nouns), WITH(test_again_and_nudge), WITH(test_cone), WITH(test_undo), WITH(test_same_again),
         WITH(test_pair_and_target), WITH(test_select), WITH(test_views_and_jumps), WITH(test_help_runs),
-        WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_export), WITH(test_sizes)};
+        WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_reference_sets),
+        WITH(test_weights), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_export), WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
