@@ -503,6 +503,14 @@ static void text_streams_as_it_decodes(void **state)
         js_close(doc);
     }
     assert_true(broken < 12); /* the whole was compared at least once */
+    struct js_doc *plain = RUN_JSON("generate", "teach", "-p", "One day", "-n", "20", "--json");
+    struct js_doc *varied = RUN_JSON("generate", "teach", "-p", "One day", "-n", "20", "--repetition-penalty", "1000", "--json");
+    for (size_t i = 0; i < 20; i++) /* so high a penalty lets no token come twice */
+        for (size_t k = 0; k < i; k++)
+            assert_true(json_int(js_at(js_get(js_root(varied), "generated"), i), "id") != json_int(js_at(js_get(js_root(varied), "generated"), k), "id"));
+    assert_string_not_equal(json_string(js_root(plain), "text"), json_string(js_root(varied), "text"));
+    js_close(plain);
+    js_close(varied);
     struct result a = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8"),
                   b = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8", "--cache-mb", "0", "--threads", "1");
     assert_string_equal(a.out, b.out);

@@ -31,6 +31,8 @@ static const struct bad table[] = {
     {2, "--top \"65\"", {"lens", MODEL, IDS, "-k", "65"}},
     {2, "--top \"1.5\"", {"lens", MODEL, IDS, "-k1.5"}},
     {2, "--top-p \"2\"", {"generate", MODEL, IDS, "--top-p=2"}},
+    {1, "not on greedy choice", {"generate", MODEL, IDS, "--freq-penalty=1"}},
+    {2, "--repetition-penalty", {"generate", MODEL, IDS, "--repetition-penalty=0"}},
     {2, "--json takes no value", {"lens", MODEL, IDS, "--json=yes"}},
     {2, "--edit needs a value", {"lens", MODEL, IDS, "-e"}},
     {2, "--prompt and --tokens", {"lens", MODEL, IDS, "-p", "x"}},
