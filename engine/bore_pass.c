@@ -4,6 +4,7 @@
  * nothing attend to it, which is the same.  Without edits hooks act on the base run itself, so that nothing is computed twice.
  * Tested in tests/engine/test_library.c. */
 #include "bore_internal.h"
+#include "reference.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -13,6 +14,13 @@ int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struc
 {
     if (p->rows < 1 || p->cols < 1 || (!p->tokens && !p->residual))
         return err_set(e, ERR_BAD_INPUT, "a pass · %d rows of %d tokens · needs tokens, or a residual stream", p->rows, p->cols);
+    if (p->n_references > 0 && !p->references)
+        return err_set(e, ERR_BAD_INPUT, "a pass · %d prompts of reference sets, but no array of them", p->n_references);
+    for (int i = 0; i < p->n_references; i++) {
+        int rc = model_check_tokens(m->m, p->references[i].tokens, p->references[i].n, NULL, e);
+        if (rc)
+            return rc;
+    }
     if ((p->n_edits > 0 && !p->edits) || (p->n_prompts > 0 && !p->prompts))
         return err_set(e, ERR_BAD_INPUT, "a pass · %d edits and %d prompts, but no array of them", p->n_edits, p->n_prompts);
     if (p->n_edits < 0 || p->n_edits > LIMIT_EDITS)
@@ -76,7 +84,48 @@ void bore_target_free(struct pair_target *t)
         edit_free(t->edits[i]);
     free((void *)t->edits);
     free((void *)t->prompts);
+    for (int32_t i = 0; t->sets && i < t->n_sets; i++)
+        reference_free(t->sets[i]);
+    free((void *)t->sets);
     *t = (struct pair_target){ 0 };
+}
+
+/* The set of the prompts that have the first one's name; NULL where an earlier one has it, or on failure. */
+static struct reference_set *set_make(const struct bore_pass *p, int first, struct err *e)
+{
+    const char *name = p->references[first].name;
+    for (int i = 0; i < first; i++)
+        if (!strcmp(p->references[i].name, name))
+            return NULL;
+    const int32_t **tokens = calloc((size_t)p->n_references, sizeof *tokens);
+    int32_t *lengths = calloc((size_t)p->n_references, sizeof *lengths), n = 0;
+    struct reference_set *set = NULL;
+    for (int i = first; tokens && lengths && i < p->n_references; i++)
+        if (!strcmp(p->references[i].name, name)) {
+            tokens[n] = p->references[i].tokens;
+            lengths[n++] = p->references[i].n;
+        }
+    if (n > 0)
+        (void)reference_make(&set, name, tokens, lengths, n, e);
+    else
+        err_set(e, ERR_SYSTEM, "out of memory · a reference set");
+    free(tokens), free(lengths);
+    return set;
+}
+
+static int sets_make(const struct bore_pass *p, struct pair_target *t, struct err *e)
+{
+    struct reference_set **sets = calloc((size_t)(p->n_references > 0 ? p->n_references : 0) + 1, sizeof(struct reference_set *));
+    struct err own = { 0 };
+    if (!sets)
+        return err_set(e, ERR_SYSTEM, "out of memory · reference sets");
+    t->sets = sets;
+    for (int i = 0; i < p->n_references && !own.code; i++) {
+        struct reference_set *set = set_make(p, i, &own);
+        if (set)
+            sets[t->n_sets++] = set;
+    }
+    return own.code ? err_set(e, own.code, "%s", own.text) : 0;
 }
 
 int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t, struct err *e)
@@ -90,6 +139,8 @@ int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pa
     for (int i = 0; !rc && i < p->n_edits; i++)
         if (!(rc = edit_parse(&edits[i], p->edits[i], e)))
             out.n_edits++;
+    if (!rc)
+        rc = sets_make(p, &out, e);
     if (rc)
         bore_target_free(&out);
     else

@@ -204,7 +204,7 @@ void bore_clear_contexts(struct bore_model *m);
 
 /* ---- passes ---------------------------------------------------------------------------------------- */
 
-/* A further prompt that edits read: from(NAME). */
+/* A further prompt that edits read: from(NAME); a prompt of a reference set. */
 struct bore_prompt {
     const char *name;
     const int32_t *tokens;
@@ -229,6 +229,8 @@ struct bore_pass {
     int n_edits;
     const struct bore_prompt *prompts;
     int n_prompts;
+    const struct bore_prompt *references; /* of mean(NAME) and resample(NAME): those of one name are a set, in their order */
+    int n_references;
     const char *metric;         /* not NULL: differentiate it, e.g. "logit[-1, 5] - logit[-1, 7]", "logprob[3, \" the\"]",
                                    "loss", "kl": backward hooks fire; positions as in edits */
 };

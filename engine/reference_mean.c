@@ -147,10 +147,17 @@ static int mean_make(struct reference_means *s, const struct edit_act *a, struct
     return 0;
 }
 
+/* Sets are compared by what they hold: one that is read again is not computed again. */
+static bool same_set(const struct reference_set *a, const struct reference_set *b)
+{
+    return a == b || (a->n == b->n && a->n_tokens == b->n_tokens && !memcmp(a->start, b->start, ((size_t)a->n + 1) * sizeof *a->start) &&
+                      !memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof *a->tokens));
+}
+
 static struct mean *mean_find(const struct reference_means *s, const struct edit_act *a)
 {
     for (struct mean *x = s->list; x; x = x->next)
-        if (x->set == a->set && x->site.id == a->site.id && x->site.layer == a->site.layer && x->pos == a->source_pos)
+        if (same_set(x->set, a->set) && x->site.id == a->site.id && x->site.layer == a->site.layer && x->pos == a->source_pos)
             return x;
     return NULL;
 }
@@ -255,7 +262,7 @@ static int32_t unfinished(const struct reference_means *s, const struct referenc
 {
     int32_t n = 0;
     for (struct mean *x = s->list; x; x = x->next) {
-        if (!x->used || !x->sum || x->set != set)
+        if (!x->used || !x->sum || !same_set(x->set, set))
             continue;
         int32_t order = plan_order(s->m->plan, x->site), at = n++;
         for (; at > 0 && plan_order(s->m->plan, out[at - 1]->site) > order; at--)

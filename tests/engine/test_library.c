@@ -508,6 +508,42 @@ static void test_patching_between_rows(void **state)
     library_close(&l);
 }
 
+/* mean(NAME) over prompts of one name: what captures of those prompts give, position by position. */
+static void test_reference_sets(void **state)
+{
+    (void)state;
+    struct library l = library_open("llama", 1 << 20);
+    struct bore_error e = { 0 };
+    setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
+    static const char *const edits[] = { "blocks.1.hook_resid_pre[{2,4}] = mean(ref)" }, *const names[] = { "blocks.1.hook_resid_pre" };
+    static const int32_t ids[] = { 1, 2, 3, 4, 5, 6, 7 };
+    const struct bore_prompt refs[] = { { "ref", ids, 4 }, { "unused", ids, 7 }, { "ref", ids + 2, 5 } };
+    double sum[64] = { 0 };
+    for (int i = 0; i < 3; i += 2) {
+        struct bore_pass q = { .tokens = refs[i].tokens, .rows = 1, .cols = refs[i].n };
+        struct bore_cache *c = library_cache(l.m, &q, names, 1);
+        struct bore_tensor t;
+        library_ok(bore_cache_get(c, names[0], &t, &e), &e);
+        for (int64_t pos = 0; pos < t.shape[1]; pos++)
+            for (int64_t k = 0; k < t.shape[2]; k++)
+                sum[k] += (double)t.data[pos * t.stride[1] + k];
+        bore_cache_free(c);
+    }
+    struct bore_pass p = l.pass;
+    p.edits = edits, p.n_edits = 1, p.references = refs, p.n_references = 3;
+    struct bore_cache *got = library_cache(l.m, &p, names, 1);
+    struct bore_tensor x;
+    library_ok(bore_cache_get(got, names[0], &x, &e), &e);
+    for (int64_t k = 0; k < x.shape[2]; k++)
+        for (int pos = 2; pos <= 4; pos += 2)
+            assert_true(fabs((double)x.data[pos * x.stride[1] + k] - sum[k] / 9) < 1e-6);
+    bore_cache_free(got);
+    p.n_references = 0;
+    assert_int_equal(bore_run(l.m, &p, NULL, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "no reference set is called \"ref\""));
+    library_close(&l);
+}
+
 static void test_open_and_points(void **state)
 {
     (void)state;
@@ -551,7 +587,8 @@ int main(void)
         cmocka_unit_test(test_cache_against_reference), cmocka_unit_test(test_gradients_against_reference), cmocka_unit_test(test_positions),
         cmocka_unit_test(test_cache_options), cmocka_unit_test(test_bounds), cmocka_unit_test(test_bounds_with_hooks_and_edits),
         cmocka_unit_test(test_batches), cmocka_unit_test(test_generation),
-        cmocka_unit_test(test_patching_between_rows), cmocka_unit_test(test_open_and_points),
+        cmocka_unit_test(test_patching_between_rows),
+        cmocka_unit_test(test_reference_sets), cmocka_unit_test(test_open_and_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -321,6 +321,12 @@ static void cancelled_and_resumed(void **state)
     assert_int_equal(reference_means_runs(s), 2 * set->n);
     assert_int_equal(reference_means_fill(s, q, &e), 0);
     assert_int_equal(reference_means_runs(s), 2 * set->n);
+    struct reference_set *again = fixture_set(st); /* another object, the same prompts */
+    struct edit_program *r = resolved(&f, &again, 1, "blocks.*.hook_mlp_out = mean(ref)");
+    assert_int_equal(reference_means_fill(s, r, &e), 0);
+    assert_int_equal(reference_means_runs(s), 2 * set->n);
+    edit_program_free(r);
+    reference_free(again);
     fixture_backend()->cancel = NULL;
     edit_program_free(p), edit_program_free(q);
     reference_means_close(s);
