@@ -5,6 +5,7 @@
  * budget.  A weight whose edits did not change keeps its copy.  Tested in tests/engine/test_weight_edit.c. */
 #include "run_internal.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,16 +70,46 @@ static void pack(struct kn_view *v, const struct kn_view *from, bool matrix, int
     }
 }
 
-static void copy_values(const struct kn_view *to, const struct kn_view *from)
+/* Rows of elements that lie side by side on both sides, widened to f32; ids counts 0, 1, ... */
+static int copy_rows(struct run *r, struct kn_view to, struct kn_view from, int row, int unit, int32_t *ids, struct err *e)
 {
-    int64_t s[3] = { 1, 1, 1 }, a[3] = { 0 }, b[3] = { 0 };
+    int64_t n = to.shape[row], len = to.shape[unit];
+    struct kn_view out = kn_view2(to.data, KN_F32, n, len), table = kn_view2(from.data, from.dtype, n, len);
+    out.stride[0] = to.stride[row];
+    table.stride[0] = from.stride[row];
+    struct kn_call c = { .op = KN_OP_EMBED, .out = { out }, .in = { kn_view1(ids, KN_I32, n), table } };
+    return run_status(kn_run(r->m->be, &c), e);
+}
+
+static int copy_values(struct run *r, const struct kn_view *to, const struct kn_view *from, struct err *e)
+{
+    int unit = to->ndim - 1;
+    int64_t most = 1;
+    while (unit > 0 && from->stride[unit] != 1)
+        unit--;
+    assert(from->stride[unit] == 1 && to->stride[unit] == 1);
     for (int i = 0; i < to->ndim; i++)
-        s[i] = to->shape[i], a[i] = to->stride[i], b[i] = from->stride[i];
-    float *x = to->data;
-    for (int64_t i = 0; i < s[0]; i++)
-        for (int64_t j = 0; j < s[1]; j++)
-            for (int64_t k = 0; k < s[2]; k++)
-                x[i * a[0] + j * a[1] + k * a[2]] = kn_load(from->dtype, from->data, i * b[0] + j * b[1] + k * b[2]);
+        most = to->shape[i] > most ? to->shape[i] : most;
+    int32_t *ids = malloc((size_t)most * sizeof *ids);
+    if (!ids)
+        return err_set(e, ERR_SYSTEM, "out of memory · a copy of a weight");
+    for (int32_t i = 0; i < most; i++)
+        ids[i] = i;
+    int rc = 0;
+    struct kn_view a = *to, b = *from;
+    if (to->ndim == 1) { /* one row */
+        a = kn_view2(to->data, KN_F32, 1, to->shape[0]), b = kn_view2(from->data, from->dtype, 1, to->shape[0]);
+        unit = 1;
+    }
+    if (to->ndim < 3)
+        rc = copy_rows(r, a, b, unit == 1 ? 0 : 1, unit, ids, e);
+    for (int64_t g = 0; to->ndim == 3 && !rc && g < to->shape[0]; g++) {
+        a.data = (float *)to->data + g * to->stride[0];
+        b.data = (char *)from->data + (size_t)(g * from->stride[0]) * kn_dtype_size(from->dtype);
+        rc = copy_rows(r, a, b, unit == 2 ? 1 : 2, unit, ids, e);
+    }
+    free(ids);
+    return rc;
 }
 
 /* The acts [first, first + n) of a program on one weight, on a fresh copy. */
@@ -94,8 +125,11 @@ static int weight_make(struct run *r, const struct edit_act *acts, int32_t n, st
     x.bytes = (size_t)count_of(from) * sizeof(float);
     if (!(x.v.data = r->m->be->type->alloc(r->m->be, x.bytes)))
         return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes, w->name);
-    if (stored->ndim)
-        copy_values(&x.v, stored);
+    int rc = stored->ndim ? copy_values(r, &x.v, stored, e) : 0;
+    if (rc) {
+        r->m->be->type->release(r->m->be, x.v.data, x.bytes);
+        return rc;
+    }
     for (int32_t i = 0; i < n; i++) {
         const struct edit_weight *named = acts[i].weight;
         struct kn_view v = { .data = x.v.data, .dtype = KN_F32, .ndim = named->rank };

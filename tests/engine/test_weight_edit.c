@@ -409,6 +409,37 @@ static void the_model_is_never_written(void **state)
     }
 }
 
+/* Copies hold what is stored, in every type and layout. */
+static void copies_of_every_type(void **state)
+{
+    (void)state;
+    static const char *const names[] = { "gpt2_f16", "gpt2_bf16", "llama_bf16", "gpt_neox", "gpt2" };
+    static const char *const texts[] = { "blocks.*.attn.W_{Q,K,V,O} *= 1", "blocks.*.mlp.W_{in,out} *= 1", "*embed.W_? *= 1",
+                                         "blocks.*.ln1.w *= 1", "blocks.*.attn.b_Q *= 1" };
+    static const enum weight_id ids[] = { W_Q, W_K, W_V, W_O, W_IN, W_OUT, W_E, W_U, W_LN1, B_Q };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        struct fixture f = fixture_open(names[i]);
+        struct pair *p = pair_new(f.m, SIZE_MAX / 2);
+        struct err e = { 0 };
+        if (sync_texts(p, &f, f.n, texts, 5, NULL, &e))
+            fail_msg("%s: %s", names[i], e.text);
+        for (size_t w = 0; w < sizeof ids / sizeof *ids; w++) {
+            const struct kn_view *have = run_weight(pair_run(p, FACE_EDITED), 0, ids[w]), *want = model_weight(f.m, 0, ids[w]);
+            assert_true(have != want && have->dtype == KN_F32);
+            int64_t n[3] = { 1, 1, 1 }, s[3] = { 0 }, t[3] = { 0 };
+            for (int d = 0; d < want->ndim; d++)
+                n[d] = want->shape[d], s[d] = want->stride[d], t[d] = have->stride[d];
+            for (int64_t k = 0; k < n[0] * n[1] * n[2]; k++) {
+                int64_t a = k / n[2] / n[1], b = k / n[2] % n[1], c = k % n[2];
+                float x = want->ndim ? kn_load(want->dtype, want->data, a * s[0] + b * s[1] + c * s[2]) : 0.0f;
+                assert_true(fabsf(((const float *)have->data)[a * t[0] + b * t[1] + c * t[2]] - x) == 0.0f);
+            }
+        }
+        pair_close(p);
+        fixture_close(&f);
+    }
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -464,6 +495,7 @@ int main(void)
         cmocka_unit_test(tokens_as_indices),
         cmocka_unit_test(other_names),
         cmocka_unit_test(the_model_is_never_written),
+        cmocka_unit_test(copies_of_every_type),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
