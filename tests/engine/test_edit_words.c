@@ -231,6 +231,16 @@ static void from_a_position(void **state)
     assert_int_equal(run_sync(fork, NULL, 0, p, &other, NULL, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "position 4 is asked for, that run has 0..3"));
     edit_program_free(p);
+    /* a run need not be longer than the last dest that reads it: later sources are masked */
+    text = "blocks.1.attn.hook_pattern[1, 3] = from(other)";
+    p = fixture_program(f.m, f.n, &text, 1);
+    if (run_sync(fork, NULL, 0, p, &other, NULL, &e))
+        fail_msg("%s", e.text);
+    s.id = SITE_PATTERN;
+    assert_int_equal(run_view(fork, s, 3, 4, &a, &e), 0);
+    assert_int_equal(run_view(other, s, 3, 4, &b, &e), 0);
+    assert_memory_equal((const float *)a.data + a.stride[0], (const float *)b.data + b.stride[0], 4 * sizeof(float));
+    edit_program_free(p);
     refused("blocks.1.attn.hook_pattern = from(other, pos=0)", "has two positions, dest and src · leave pos out");
     run_free(fork), run_free(base), run_free(other);
 }
