@@ -8,8 +8,12 @@
 #ifndef RUN_INTERNAL_H
 #define RUN_INTERNAL_H
 
+#include <assert.h>
+
 #include "callback.h"
 #include "run.h"
+
+static_assert(SITE_COUNT <= 64, "sets of sites are 64 bits");
 
 enum {
     RUN_CHUNK = 256,        /* rows of one pass through a stage: bounds scratch memory and the time to cancel */
