@@ -22,9 +22,16 @@ const struct edit_word edit_value_words[EDIT_VALUE_COUNT] = {
 #include "edit.def"
 };
 
+const char *const edit_mask_fn_names[EDIT_MASK_COUNT] = {"step", "sigmoid", "tanh", "relu"};
+
 bool edit_changes_itself(enum edit_value_kind v)
 {
-    return v == EDIT_CLAMP || v == EDIT_PROJECT_OUT;
+    return v == EDIT_CLAMP || v == EDIT_PROJECT_OUT || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
+}
+
+bool edit_stands_alone(enum edit_value_kind v)
+{
+    return edit_changes_itself(v) || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET || v == EDIT_POSTBIAS;
 }
 
 struct edit *edit_copy(const struct edit *ed)
@@ -198,6 +205,10 @@ static void put_arguments(struct writer *w, const struct edit *ed, enum edit_val
         return;
     case EDIT_DIR:
     case EDIT_FILE:
+    case EDIT_ROWS:
+    case EDIT_MASK:
+    case EDIT_WHITEN:
+    case EDIT_UNWHITEN:
         for (int i = 0; i < 2; i++) {
             put(w, "%s", i ? ", " : "");
             if (ed->text[i])
@@ -205,8 +216,13 @@ static void put_arguments(struct writer *w, const struct edit *ed, enum edit_val
             else
                 put(w, "%d", (int)ed->token[i]);
         }
+        if (kind == EDIT_MASK && ed->mask_fn != EDIT_MASK_STEP)
+            put(w, ", %s", edit_mask_fn_names[ed->mask_fn]);
         return;
     case EDIT_PROJECT_OUT:
+    case EDIT_OFFSET:
+    case EDIT_UNOFFSET:
+    case EDIT_POSTBIAS:
         put(w, "%s(", edit_value_words[ed->direction].word);
         put_arguments(w, ed, ed->direction);
         put(w, ")");

@@ -41,7 +41,12 @@ struct edit_word {
 extern const struct edit_word edit_op_words[EDIT_OP_COUNT];
 extern const struct edit_word edit_value_words[EDIT_VALUE_COUNT];
 
+enum edit_mask_fn { EDIT_MASK_STEP, EDIT_MASK_SIGMOID, EDIT_MASK_TANH, EDIT_MASK_RELU, EDIT_MASK_COUNT };
+extern const char *const edit_mask_fn_names[EDIT_MASK_COUNT];
+
 /* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone. */
+bool edit_stands_alone(enum edit_value_kind v);
+/* Is an act of this value more than its operator?  mask() is not: its acts multiply and add. */
 bool edit_changes_itself(enum edit_value_kind v);
 
 struct edit; /* one parsed edit; opaque, immutable */
@@ -91,7 +96,8 @@ struct edit_act {
     float lo, hi;               /* EDIT_CLAMP */
     float sigma;                /* EDIT_NOISE: element [i, j, k] of a site is the same whatever rows are computed together */
     int32_t seed;
-    const float *vec;           /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT, EDIT_MEAN_REF (reference_mean.h fills it): vec_n values; the i-th selected */
+    const float *vec;           /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT, EDIT_MEAN_REF (reference_mean.h fills it), EDIT_ROWS,
+                                 * EDIT_MASK: vec_n values; the i-th selected.  EDIT_WHITEN, EDIT_UNWHITEN: edit_whiten.h */
     int64_t vec_n, vec_stride[SITE_RANK_MAX]; /* element of axis a is i * vec_stride[a] further */
     bool renormalize;           /* hook_pattern: then divide each touched [head, dest] row by its sum */
     int32_t rank;
@@ -100,6 +106,8 @@ struct edit_act {
     bool full;                  /* attention sees later positions in this layer, see below */
     bool backward;              /* of a name that ends in _grad: changes the gradient, not the value */
     int32_t edit;               /* which edit of the list this came from */
+    int32_t part;               /* which of its acts on this site: mask() multiplies, then adds */
+    int32_t width;              /* EDIT_WHITEN, EDIT_UNWHITEN */
 };
 
 /* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever (-inf
@@ -167,7 +175,7 @@ bool edit_same_weight(const struct edit_act *a, const struct edit_act *b);
  * compared by name. */
 bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);
 
-/* Apply one act to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
+/* Apply one act (whiten() and unwhiten(): edit_whiten.h) to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
  * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM, EDIT_RESAMPLE, EDIT_FROZEN), or the
  * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
  * elements outside v are left out.  `renormalize` needs all sources of a row in v. */

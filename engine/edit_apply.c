@@ -183,6 +183,7 @@ static int64_t line_length(const struct edit_act *act, const struct cut cut[SITE
 
 void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src)
 {
+    assert(act->value != EDIT_WHITEN && act->value != EDIT_UNWHITEN && "edit_whiten_apply does this");
     bool reads = edit_reads_source(act->value);
     assert((!reads || src) && (act->value != EDIT_MEAN_REF || act->vec));
     struct cut cut[SITE_RANK_MAX];

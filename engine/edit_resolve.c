@@ -4,6 +4,7 @@
  * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
 #include "edit_alias.h"
+#include "edit_hook.h"
 #include "edit_reference.h"
 #include "edit_target.h"
 #include "edit_vector.h"
@@ -29,6 +30,7 @@ struct resolver {
     int32_t cap_sources;
     int32_t edit;           /* the edit at hand */
     const struct edit *ed;
+    bool spread;            /* the site at hand is one of several copies, with a head axis more than its name has */
     struct err *e;
     bool backward; /* the edit is of a gradient */
 };
@@ -181,10 +183,40 @@ static int check_backward(const struct resolver *r, struct site_ref site)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad · token ids have no gradient · hook_embed_grad has", name);
     if (!r->ctx->gradients)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad · there is no backward pass here · borescope run --grad METRIC has one", name);
-    if (edit_reads_source(r->ed->value) || r->ed->value == EDIT_MEAN_REF || r->ed->renormalize)
+    if (edit_reads_source(r->ed->value) || r->ed->value == EDIT_MEAN_REF || edit_hook_is(r->ed->value) || r->ed->renormalize)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad · a gradient takes numbers, clamp, noise, dir, file and project_out, not %s", name,
                        r->ed->renormalize ? "renormalize" : edit_value_words[r->ed->value].form);
     return 0;
+}
+
+/* A tensor without a head axis on copies of it that have one: the same for all heads. */
+static void fold(struct edit_act *a)
+{
+    a->axis[1] = a->axis[2];
+    a->rank = 2;
+    a->site.id = SITE_RESID_PRE;
+}
+
+static void unfold(struct edit_act *a, const struct edit_act *given)
+{
+    a->site = given->site;
+    a->rank = given->rank;
+    a->axis[1] = given->axis[1], a->axis[2] = given->axis[2];
+    a->vec_stride[2] = a->vec_stride[1], a->vec_stride[1] = 0;
+}
+
+/* What an edit reads from files and weights; it may be several acts, or none (edit_hook.h). */
+static int brings_numbers(struct resolver *r, struct edit_act acts[EDIT_HOOK_ACTS], int *n)
+{
+    struct edit_act given = acts[0];
+    if (r->spread)
+        fold(&acts[0]);
+    int rc = edit_hook_resolve(acts, n, r->ed, r->ctx, &r->arena->chunks, r->e);
+    if (!rc && acts[0].value == given.value && r->ed->value != EDIT_MASK && r->ed->value != EDIT_ROWS)
+        rc = brings_vector(r, &acts[0]);
+    for (int i = 0; i < *n && r->spread; i++)
+        unfold(&acts[i], &given);
+    return rc;
 }
 
 /* The edit on one site, its axes known. */
@@ -213,14 +245,18 @@ static int finish_act(struct resolver *r, struct site_ref site, const struct edi
             return err_set(r->e, ERR_BAD_INPUT, "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
                            edit_value_words[ed->value].word, site_name(site, name));
     }
-    rc = brings_vector(r, &act);
-    if (rc)
-        return rc;
+    int n;
+    struct edit_act acts[EDIT_HOOK_ACTS] = {act};
+    rc = brings_numbers(r, acts, &n);
     r->prog->needs_base |= ed->value == EDIT_MEAN || ed->value == EDIT_FROZEN;
-    act.backward = r->backward;
-    act.full = r->backward || (unmasks(ed, site.id) && edit_axis_max(&act.axis[2]) > edit_axis_min(&act.axis[1]));
-    act.row_min = edit_axis_min(&act.axis[site_row_axis(site.id)]);
-    return add_act(r, &act);
+    for (int i = 0; i < n && !rc; i++) {
+        struct edit_act *a = &acts[i];
+        a->backward = r->backward;
+        a->full = r->backward || (unmasks(ed, site.id) && edit_axis_max(&a->axis[2]) > edit_axis_min(&a->axis[1]));
+        a->row_min = edit_axis_min(&a->axis[site_row_axis(site.id)]);
+        rc = add_act(r, a);
+    }
+    return rc;
 }
 
 static int resolve_site(struct resolver *r, struct site_ref site)
@@ -245,6 +281,16 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     return finish_act(r, site, axis);
 }
 
+/* Numbers that belong to places: of another shape they would be other places'. */
+static bool alias_brings_numbers(const struct edit *ed)
+{
+    switch (ed->value) {
+    case EDIT_FILE: case EDIT_NOISE: case EDIT_ROWS: case EDIT_MASK: case EDIT_WHITEN: case EDIT_UNWHITEN: return true;
+    case EDIT_OFFSET: case EDIT_UNOFFSET: case EDIT_POSTBIAS: return ed->direction == EDIT_FILE;
+    default: return false;
+    }
+}
+
 /* An alias with other axes than the sites it is made of. */
 static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
 {
@@ -255,14 +301,16 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
         return err_set(r->e, ERR_BAD_INPUT, "%s cannot be edited · %s", pick->name, pick->value.why);
     if (r->backward && pick->value.spread)
         return err_set(r->e, ERR_BAD_INPUT, "%s_grad is a sum over heads · edit hook_q_input_grad, hook_k_input_grad, hook_v_input_grad", pick->name);
-    if (r->ed->value == EDIT_FILE || r->ed->value == EDIT_NOISE)
+    if (alias_brings_numbers(r->ed) && !(pick->value.spread && r->ed->value != EDIT_NOISE))
         return err_set(r->e, ERR_BAD_INPUT, "%s · %s joins or splits axes · use TransformerLens' name of the hook",
                        edit_value_words[r->ed->value].form, pick->name);
     int rc = edit_target_axes(&t, r->ed, r->ctx, &r->arena->chunks, axis, r->e);
     int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
+    r->spread = pick->value.spread;
     for (int i = 0; i < n && !rc; i++)
         rc = finish_act(r, parts[i].site, parts[i].axis);
+    r->spread = false;
     free(parts);
     return rc;
 }
@@ -340,6 +388,8 @@ static int by_stage(const void *a, const void *b)
         return x->site.id < y->site.id ? -1 : 1;
     if (x->edit != y->edit)
         return x->edit < y->edit ? -1 : 1;
+    if (x->part != y->part)
+        return x->part < y->part ? -1 : 1;
     /* parts of one edit are disjoint; any order will do, but the same every time */
     for (int i = 1; i < SITE_RANK_MAX; i++)
         if (edit_axis_min(&x->axis[i]) != edit_axis_min(&y->axis[i]))

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { VALUE_FORMS = 400 }; /* bytes of the list of all values */
+enum { VALUE_FORMS = 800 }; /* bytes of the list of all values */
 
 static int parse_op(struct scan *s)
 {
@@ -31,15 +31,8 @@ static const char *value_forms(char buf[VALUE_FORMS])
 /* A word that is no value that can stand here. */
 static int fail_word(struct scan *s, const char *at, size_t n)
 {
-    static const struct edit_word reserved[] = {
-#define EDIT_RESERVED(word, form, help) {word, form, help},
-#include "edit.def"
-    };
     char forms[VALUE_FORMS], what[160];
     snprintf(what, sizeof what, "unknown value \"%.*s\"", n > 60 ? 60 : (int)n, at);
-    for (size_t i = 0; i < sizeof reserved / sizeof *reserved; i++)
-        if (scan_word_is(at, n, reserved[i].word))
-            snprintf(what, sizeof what, "%s is not available in this version", reserved[i].form);
     return scan_fail_at(s, at, what, value_forms(forms));
 }
 
@@ -187,6 +180,23 @@ static int parse_file(struct scan *s)
     return 0;
 }
 
+static int parse_mask(struct scan *s)
+{
+    if (parse_file(s))
+        return ERR_BAD_INPUT;
+    if (!scan_take(s, ","))
+        return 0;
+    scan_blanks(s);
+    size_t n = scan_word_len(s->p);
+    for (int fn = 0; fn < EDIT_MASK_COUNT; fn++)
+        if (scan_word_is(s->p, n, edit_mask_fn_names[fn])) {
+            s->ed->mask_fn = (enum edit_mask_fn)fn;
+            s->p += n;
+            return 0;
+        }
+    return scan_fail(s, "expected a function", "step, sigmoid, tanh or relu");
+}
+
 static int parse_direction(struct scan *s)
 {
     static const enum edit_value_kind kinds[] = {EDIT_DIR, EDIT_FILE};
@@ -200,7 +210,10 @@ static int parse_direction(struct scan *s)
             return ERR_BAD_INPUT;
         return scan_take(s, ")") ? 0 : scan_fail(s, "expected )", edit_value_words[kinds[i]].form);
     }
-    return scan_fail(s, "expected a direction", "project_out(dir(\"A\", \"B\")) or project_out(file(\"PATH\", \"TENSOR\"))");
+    char forms[120];
+    const char *word = edit_value_words[s->ed->value].word;
+    snprintf(forms, sizeof forms, "%s(dir(\"A\", \"B\")) or %s(file(\"PATH\", \"TENSOR\"))", word, word);
+    return scan_fail(s, "expected a direction", forms);
 }
 
 static int parse_arguments(struct scan *s)
@@ -211,7 +224,9 @@ static int parse_arguments(struct scan *s)
     case EDIT_NOISE: return parse_noise(s);
     case EDIT_DIR: return parse_dir(s);
     case EDIT_FILE: return parse_file(s);
-    case EDIT_PROJECT_OUT: return parse_direction(s);
+    case EDIT_ROWS: case EDIT_WHITEN: case EDIT_UNWHITEN: return parse_file(s);
+    case EDIT_MASK: return parse_mask(s);
+    case EDIT_PROJECT_OUT: case EDIT_OFFSET: case EDIT_UNOFFSET: case EDIT_POSTBIAS: return parse_direction(s);
     default: return 0;
     }
 }
@@ -232,7 +247,7 @@ static int parse_word(struct scan *s, bool factor)
         return fail_word(s, at, n);
     s->ed->value = (enum edit_value_kind)kind;
     s->p += n;
-    if (edit_changes_itself(s->ed->value) && (factor || s->ed->op != EDIT_SET)) {
+    if (edit_stands_alone(s->ed->value) && (factor || s->ed->op != EDIT_SET)) {
         char what[80];
         snprintf(what, sizeof what, "%s stands alone after =", edit_value_words[kind].form);
         return scan_fail_at(s, at, what, "it already begins from the value there");

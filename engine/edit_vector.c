@@ -56,7 +56,7 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     return unit_length(d, m->cfg.d_model, "dir()", e);
 }
 
-static bool read_element(const struct st_tensor *t, int64_t i, float *out)
+bool edit_vector_element(const struct st_tensor *t, int64_t i, float *out)
 {
     switch (t->dtype) {
     case ST_F32: *out = ((const float *)t->data)[i]; return true;
@@ -75,7 +75,7 @@ static int file_tensor(const struct edit *ed, struct safetensors *st, const stru
         return err_set(e, ERR_BAD_INPUT, "file() · no tensor \"%s\" in %s · the nearest is \"%s\"", ed->text[1], ed->text[0],
                        near ? near : "");
     float x;
-    if ((*out)->nbytes == 0 || !read_element(*out, 0, &x))
+    if ((*out)->nbytes == 0 || !edit_vector_element(*out, 0, &x))
         return err_set(e, ERR_BAD_INPUT, "file() · %s holds %s%s · F32, F16, BF16 and F64 can be read", ed->text[1],
                        st_dtype_name((*out)->dtype), (*out)->nbytes ? "" : " and is empty");
     return 0;
@@ -123,7 +123,7 @@ static int read_file(struct edit_act *act, const struct edit *ed, struct edit_ch
         act->vec_n = (int64_t)(t->nbytes / st_dtype_size(t->dtype));
         float *v = edit_chunk_alloc(chunks, (size_t)act->vec_n * sizeof *v);
         for (int64_t i = 0; v && i < act->vec_n; i++)
-            read_element(t, i, &v[i]);
+            edit_vector_element(t, i, &v[i]);
         act->vec = v;
         rc = v ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
     }

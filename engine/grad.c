@@ -5,6 +5,8 @@
  * reached, that of its own keys and values is complete. */
 #include "grad_internal.h"
 
+#include "edit_whiten.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -108,6 +110,8 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
         a.renormalize = false;
         if (!rc && a.value == EDIT_PROJECT_OUT)
             rc = run_act_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
+        if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN) && edit_whiten_back(&a, &g, w->r0))
+            rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
         if (edit_changes_itself(a.value))
             continue;
         if (a.op == EDIT_SET)

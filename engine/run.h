@@ -69,6 +69,8 @@ const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight
  * until the next call on this run.  Values are what TransformerLens caches: after this site's own edits, masked
  * scores -inf.  Refuses a site that this model does not have or refuses. */
 int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct kn_view *out, struct err *e);
+/* One row of it after the first `edit` edits of the list alone; what comes before this site is edited by all of them. */
+int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row, struct kn_view *out, struct err *e);
 /* The same copied to contiguous host memory; returns the count of floats through *count (may be NULL). */
 int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst, int64_t *count,
              struct err *e);

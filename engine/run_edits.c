@@ -1,6 +1,8 @@
 /* run_edits.c - the edits of a run, and applying them to rows as they are computed. */
 #include "run_internal.h"
 
+#include "edit_whiten.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -196,6 +198,8 @@ int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view 
     int rc = reads_source(a) ? source_view(r->sources[a->source], a, lo, hi, &src, e)
            : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
            : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
+    if (!rc && (a->value == EDIT_WHITEN || a->value == EDIT_UNWHITEN))
+        return edit_whiten_apply(a, &rows, lo) ? err_set(e, ERR_SYSTEM, "out of memory for edits") : 0;
     if (!rc)
         edit_apply(a, &rows, lo, &src);
     return rc;

@@ -157,6 +157,15 @@ int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struc
     return own_view(r, s, stage, row0, row1, out, e);
 }
 
+int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row, struct kn_view *out, struct err *e)
+{
+    bool own = row < r->n && !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
+    for (int32_t i = 0; own && i < r->n_acts; i++) /* in list order within a site */
+        if (r->acts[i].site.id == s.id && r->acts[i].site.layer == s.layer && r->acts[i].edit >= edit)
+            return run_replay(r, i, row, row + 1, out, e);
+    return run_view(r, s, row, row + 1, out, e);
+}
+
 int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst, int64_t *count, struct err *e)
 {
     int axis = site_row_axis(s.id);

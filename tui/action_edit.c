@@ -34,8 +34,7 @@ void app_resolve(struct app *a)
         a->program = fresh;
 }
 
-/* Does this edit fit the model and the prompt? */
-static int edit_check(struct app *a, const char *text, struct err *e)
+int app_edit_check(struct app *a, const char *text, struct err *e)
 {
     struct edit *ed = NULL;
     int r = edit_parse(&ed, text, e);
@@ -54,7 +53,7 @@ static int edit_check(struct app *a, const char *text, struct err *e)
     return r;
 }
 
-static void edits_changed(struct app *a)
+void app_edits_changed(struct app *a)
 {
     if (a->edits.n && a->show == SHOW_BASE && edit_list_count_on(&a->edits))
         a->show = SHOW_EDITED;
@@ -69,14 +68,14 @@ static unsigned finish(struct app *a, int r, const struct err *e)
     if (r < 0)
         app_complain(a, "%s", e->text);
     else
-        edits_changed(a);
+        app_edits_changed(a);
     return 0;
 }
 
 int app_edit_add(struct app *a, const char *text)
 {
     struct err e = {0};
-    int r = edit_check(a, text, &e);
+    int r = app_edit_check(a, text, &e);
     for (int i = 0; r == 0 && i < a->edits.n; i++)
         if (strcmp(a->edits.text[i], text) == 0) {
             if (a->edits.on[i])
@@ -265,7 +264,7 @@ unsigned act_EDIT(struct app *a, const char *args)
             app_edit_add(a, args);
             return 0;
         }
-        int r = edit_check(a, args, &e);
+        int r = app_edit_check(a, args, &e);
         return finish(a, r < 0 ? r : edit_list_replace(&a->edits, replacing, args, &e), &e);
     }
     char line[LIMIT_EDIT_TEXT + 8] = "edit ", noun[256];

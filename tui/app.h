@@ -170,6 +170,9 @@ const struct view *app_view(const struct app *a);
 /* Edits.  app_resolve follows every change of the list or the prompt. */
 void app_resolve(struct app *a);
 int app_edit_add(struct app *a, const char *text);
+/* Does an edit fit the model and the prompt?  0 or negative with *e. */
+int app_edit_check(struct app *a, const char *text, struct err *e);
+void app_edits_changed(struct app *a);
 /* The verb on the noun under the cursor (and on the rectangle). */
 unsigned app_verb(struct app *a, const char *verb, bool everywhere); /* " = 0" */
 /* The edit that the cursor means: in the edits view its row, else the last one on the noun, else the last. -1 = none */

@@ -183,6 +183,21 @@ int edit_list_add(struct edit_list *l, const char *text, struct err *e)
     return edit_list_replace(l, l->n, text, e);
 }
 
+int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err *e)
+{
+    struct bytes all = {0};
+    int r = 0;
+    for (int i = 0; i < n && r >= 0; i++) {
+        char canonical[LIMIT_EDIT_TEXT];
+        r = canonical_text(texts[i], canonical, e);
+        bytes_addf(&all, "%s%s", i ? "\n+" : "", r < 0 ? "" : canonical);
+    }
+    if (r >= 0)
+        r = all.failed ? no_memory(e) : n ? state_change(l, l->n, true, false, all.data, e) : 0;
+    bytes_free(&all);
+    return r;
+}
+
 int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e)
 {
     char canonical[LIMIT_EDIT_TEXT];

@@ -23,6 +23,8 @@ int edit_list_init(struct edit_list *l, struct err *e);
 void edit_list_free(struct edit_list *l);
 /* Parse and append one edit, switched on.  On failure the list is as before. */
 int edit_list_add(struct edit_list *l, const char *text, struct err *e);
+/* The same with n edits, in one step of the history. */
+int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err *e);
 /* Replace edit i in its place. */
 int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e);
 int edit_list_delete(struct edit_list *l, int i, struct err *e);

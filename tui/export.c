@@ -50,7 +50,13 @@ static int resolve_edits(struct exporter *x)
     const struct export *in = x->x;
     struct edit_context ctx = {.cfg = x->cfg, .n_pos = in->n, .model = in->m, .token_text = token_text, .user = (void *)(uintptr_t)in,
                                .sets = in->sets, .n_sets = in->n_sets};
+    ctx.gradients = in->grad != NULL;
     int err = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
+    if (!err && x->prog->n_weights)
+        err = export_refuse(x, x->prog->weights[0].edit, "edits of weights cannot be exported");
+    for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
+        if (x->prog->acts[i].backward)
+            err = export_refuse(x, x->prog->acts[i].edit, "edits of gradients cannot be exported");
     for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
         err = check_run(in, &x->prog->acts[i], x->e);
     return err;
@@ -308,6 +314,35 @@ static const char mean_text[] =
     "        sums[tuple(slice(n) for n in v.shape)] += v\n"
     "    return (sums / counts.reshape([-1 if a == axis[0] else 1 for a in range(sums.ndim)])).float()\n\n\n";
 
+static const char rows_text[] =
+    "def rows(path, name, positions):\n"
+    "    \"\"\"One row for each position: of a tensor, or the tensors name.0, name.1, ...\"\"\"\n"
+    "    with safe_open(path, \"pt\") as f:\n"
+    "        whole = f.get_tensor(name) if name in f.keys() else None\n"
+    "        return torch.stack([f.get_tensor(f\"{name}.{p}\") if whole is None else whole[p] for p in positions]).float()\n\n\n";
+
+static const char mask_text[] =
+    "def parameter(path, name, default):\n"
+    "    with safe_open(path, \"pt\") as f:\n"
+    "        return f.get_tensor(name).float() if name in f.keys() else default\n\n\n"
+    "def mask(path, name, function):\n"
+    "    return function(parameter(path, name + \".param\", torch.tensor(float(\"inf\") if function is torch.sigmoid else 1.0)))\n\n\n"
+    "def mask_offset(path, name, function):\n"
+    "    return parameter(path, name + \".offset\", torch.tensor(0.0)) * (1 - mask(path, name, function))\n\n\n";
+
+static const char whiten_text[] =
+    "def whiten(x, path, name, back=False):\n"
+    "    \"\"\"scale * rotate(x + offset), or back.\"\"\"\n"
+    "    with safe_open(path, \"pt\") as f:\n"
+    "        w = {key[len(name) + 1:]: f.get_tensor(key).float() for key in f.keys() if key.startswith(name + \".\")}\n"
+    "    width = next(value.shape[0] if key.endswith(\"weight\") else value.numel() for key, value in w.items())\n"
+    "    y = x.reshape(*x.shape[:2], -1, width)\n"
+    "    offset, scale = w.get(\"offset\", torch.zeros(width)).flatten(), w.get(\"scale\", torch.ones(width))\n"
+    "    rotate = w.get(\"rotate_inv.weight\" if back else \"rotate.weight\", torch.eye(width))\n"
+    "    y = (y * (1 / scale).clamp(max=1e6)) @ rotate.T - offset if back else (y + offset) @ rotate.T * scale\n"
+    "    return y.reshape(x.shape)\n\n\n"
+    "def unwhiten(x, path, name):\n    return whiten(x, path, name, back=True)\n\n\n";
+
 void export_helpers(struct exporter *x, const char *unembedding)
 {
     if (x->helpers & HELP_UNIT)
@@ -320,6 +355,12 @@ void export_helpers(struct exporter *x, const char *unembedding)
     if (x->helpers & HELP_LOAD)
         bytes_add_string(x->out, "def load(path, name):\n    with safe_open(path, \"pt\") as f:\n"
                          "        return f.get_tensor(name).float()\n\n\n");
+    if (x->helpers & HELP_ROWS)
+        bytes_add_string(x->out, rows_text);
+    if (x->helpers & HELP_MASK)
+        bytes_add_string(x->out, mask_text);
+    if (x->helpers & HELP_WHITEN)
+        bytes_add_string(x->out, whiten_text);
     if (x->helpers & HELP_MEAN)
         bytes_add_string(x->out, mean_text);
     if (x->helpers & HELP_NOISE)

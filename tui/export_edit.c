@@ -194,33 +194,71 @@ static void put_direction(struct exporter *x, struct bytes *b, const struct edit
     x->helpers |= HELP_DIRECTION;
 }
 
-/* load("steer.safetensors", "v6"), the path made absolute */
-static void put_file(struct exporter *x, struct bytes *b, const struct edit *ed)
+/* "steer.safetensors", "v6"; the path made absolute */
+static void put_place(struct bytes *b, const struct edit *ed)
 {
     char *path = realpath(ed->text[0], NULL);
     const char *shown = path ? path : ed->text[0];
-    bytes_add_string(b, "load(");
     export_string(b, shown, strlen(shown));
     bytes_add_string(b, ", ");
     export_string(b, ed->text[1], (size_t)ed->text_len[1]);
+    free(path);
+}
+
+/* load("steer.safetensors", "v6") */
+static void put_file(struct exporter *x, struct bytes *b, const struct edit *ed)
+{
+    bytes_add_string(b, "load(");
+    put_place(b, ed);
     bytes_add_char(b, ')');
     x->helpers |= HELP_LOAD;
-    free(path);
+}
+
+/* .reshape(3, 5): the axes from the first one along which values differ. */
+static void put_shape(struct bytes *b, const struct edit_act *act)
+{
+    int first = -1;
+    for (int i = act->rank - 1; i >= 0; i--)
+        first = act->vec_stride[i] ? i : first;
+    first = first < 0 ? act->rank - 1 : first;
+    bytes_add_string(b, ".reshape(");
+    for (int i = first; i < act->rank; i++)
+        bytes_addf(b, "%s%d", i == first ? "" : ", ", act->vec_stride[i] ? (int)act->axis[i].n : 1);
+    bytes_add_char(b, ')');
+}
+
+/* rows("hooks.safetensors", "actadd.layer_0_pre_attn.param", [0, 1, 2]).reshape(3, 15) */
+static void put_rows(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+{
+    bytes_add_string(b, "rows(");
+    put_place(b, ed);
+    bytes_add_string(b, ", ");
+    if (act->axis[0].list)
+        put_list(b, &(struct piece){.axis = &act->axis[0]}, 0);
+    else
+        bytes_addf(b, "range(%d, %d)", (int)act->axis[0].lo, (int)(act->axis[0].lo + act->axis[0].n));
+    bytes_add_char(b, ')');
+    put_shape(b, act);
+    x->helpers |= HELP_ROWS;
+}
+
+/* mask(...), or the offset that goes with it */
+static void put_mask(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+{
+    static const char *const fns[EDIT_MASK_COUNT] = {"lambda p: (p > 0).float()", "torch.sigmoid", "torch.tanh", "torch.relu"};
+    bytes_addf(b, "%s(", act->part ? "mask_offset" : "mask");
+    put_place(b, ed);
+    bytes_addf(b, ", %s)", fns[ed->mask_fn]);
+    put_shape(b, act);
+    x->helpers |= HELP_MASK;
 }
 
 /* A tensor laid on the selection's axes: written out unless it runs along the last axis alone. */
 static void put_vector(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
 {
-    int first = -1;
     put_file(x, b, ed);
-    for (int i = act->rank - 1; i >= 0; i--)
-        first = act->vec_stride[i] ? i : first;
-    if (first == act->rank - 1)
-        return;
-    bytes_add_string(b, ".reshape(");
-    for (int i = first < 0 ? act->rank - 1 : first; i < act->rank; i++)
-        bytes_addf(b, "%s%d", i == first || first < 0 ? "" : ", ", act->vec_stride[i] ? (int)act->axis[i].n : 1);
-    bytes_add_char(b, ')');
+    if (act->vec_stride[0] || (act->rank == 3 && act->vec_stride[1]) || !act->vec_stride[act->rank - 1])
+        put_shape(b, act);
 }
 
 static bool is_whole(const struct exporter *x, const struct edit_act *act, int axis)
@@ -266,6 +304,8 @@ static bool put_value(struct exporter *x, struct bytes *b, const struct edit_act
         }
         return true;
     case EDIT_FILE: put_vector(x, b, act, ed); return true;
+    case EDIT_ROWS: put_rows(x, b, act, ed); return true;
+    case EDIT_MASK: put_mask(x, b, act, ed); return true;
     default: return false;
     }
 }
@@ -291,6 +331,19 @@ static void put_project(struct exporter *x, struct bytes *b, const struct edit_a
     bytes_add_string(b, " @ d)[..., None] * d\n");
 }
 
+/* x[:, 2:5] = whiten(x[:, 2:5], "hooks.safetensors", "whiten.layer_0_pre_mlp") */
+static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+{
+    bytes_add_string(b, "    ");
+    put_target(b, x, act, 1, INDEX_KEEP);
+    bytes_addf(b, " = %s(x", edit_value_words[act->value].word);
+    put_index(b, x, act, 1, INDEX_KEEP, false);
+    bytes_add_string(b, ", ");
+    put_place(b, ed);
+    bytes_add_string(b, ")\n");
+    x->helpers |= HELP_WHITEN;
+}
+
 /* Scores from later positions stay -inf; arithmetic of two of them would not leave them so. */
 static bool needs_mask(const struct edit_act *act)
 {
@@ -299,17 +352,26 @@ static bool needs_mask(const struct edit_act *act)
     return attention && !act->full && ((edit_reads_source(act->value) && !plain) || act->value == EDIT_MEAN_REF);
 }
 
+static bool brings_shape(enum edit_value_kind v)
+{
+    return v == EDIT_FILE || v == EDIT_ROWS || v == EDIT_MASK;
+}
+
 static bool put_statements(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
 {
     if (act->value == EDIT_PROJECT_OUT) {
         put_project(x, b, act, ed);
         return true;
     }
+    if (act->value == EDIT_WHITEN || act->value == EDIT_UNWHITEN) {
+        put_whiten(x, b, act, ed);
+        return true;
+    }
     bool masked = needs_mask(act);
     if (masked)
         bytes_add_string(b, "    before = x.clone()\n");
     bytes_add_string(b, "    ");
-    put_target(b, x, act, act->rank, act->value == EDIT_FILE ? INDEX_KEEP : INDEX_PLAIN);
+    put_target(b, x, act, act->rank, brings_shape(act->value) ? INDEX_KEEP : INDEX_PLAIN);
     bytes_addf(b, " %s ", edit_op_words[act->op].word);
     if (act->value != EDIT_NUMBER)
         put_factor(b, act);

@@ -412,7 +412,7 @@ static void put_head(struct exporter *x)
     bytes_addf(b, "import sys\n\nimport numpy as np\nimport torch\n%sfrom safetensors.torch import save_file\n"
                "from transformer_lens import HookedTransformer, HookedTransformerConfig\n"
                "from transformer_lens.pretrained.weight_conversions import %s\n"
-               "from transformers import AutoModelForCausalLM\n\n", x->helpers & HELP_LOAD ? "from safetensors import safe_open\n" : "",
+               "from transformers import AutoModelForCausalLM\n\n", x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "",
                x->cfg->arch->lens.convert);
     bytes_add_string(b, "MODEL = ");
     export_string(b, x->x->m->folder, strlen(x->x->m->folder));

@@ -47,12 +47,13 @@ static int site_order(const struct points *p, struct site_ref s)
 /* "model.x.y.output[0]" -> module, side, element */
 static bool split_path(const char *path, struct point *out)
 {
-    const char *input = strstr(path, ".input"), *output = strstr(path, ".output"), *end = output ? output : input;
-    const char *after = end ? end + strlen(output ? ".output" : ".input") : "";
-    if (!end || (*after && *after != '['))
+    const char *end = strrchr(path, '.');
+    bool output = end && !strncmp(end, ".output", 7), input = end && !strncmp(end, ".input", 6);
+    const char *after = output ? end + 7 : input ? end + 6 : "?";
+    if (*after && *after != '[')
         return false;
     snprintf(out->module, sizeof out->module, "%.*s", (int)(end - path), path);
-    out->output = output != NULL;
+    out->output = output;
     out->element = *after ? after[1] - '0' : -1;
     return true;
 }
@@ -272,7 +273,7 @@ static void put_head(struct exporter *x, const struct points *p)
     struct bytes *b = x->out;
     export_title(x, "nnsight", "nnsight");
     bytes_addf(b, "import sys\n\nimport numpy as np\nimport torch\nfrom nnsight import NNsight\n%sfrom safetensors.torch import save_file\n"
-               "from transformers import AutoModelForCausalLM\n\nMODEL = ", x->helpers & HELP_LOAD ? "from safetensors import safe_open\n" : "");
+               "from transformers import AutoModelForCausalLM\n\nMODEL = ", x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "");
     export_string(b, x->x->m->folder, strlen(x->x->m->folder));
     bytes_add_char(b, '\n');
     export_tokens(x);

@@ -15,7 +15,8 @@ struct export_function {
 };
 
 /* Helpers that the functions call, written only where they are used. */
-enum { HELP_DIRECTION = 1, HELP_LOAD = 2, HELP_NOISE = 4, HELP_UNIT = 8, HELP_MEAN = 16 };
+enum { HELP_DIRECTION = 1, HELP_LOAD = 2, HELP_NOISE = 4, HELP_UNIT = 8, HELP_MEAN = 16, HELP_ROWS = 32, HELP_MASK = 64, HELP_WHITEN = 128,
+       HELP_FILES = HELP_LOAD | HELP_ROWS | HELP_MASK | HELP_WHITEN };
 
 /* One edit at one place: an act, and where that is for the library. */
 struct export_change {

@@ -22,7 +22,7 @@ enum option_id {
 /* Options as bits of a set. */
 #define ON(id) (UINT64_C(1) << OPTION_##id)
 #define SET_PROMPT (ON(prompt) | ON(from_stdin) | ON(tokens) | ON(bos) | ON(no_bos) | ON(help))
-#define SET_EDITS (ON(edits) | ON(runs) | ON(refs))
+#define SET_EDITS (ON(edits) | ON(taker) | ON(taker_params) | ON(runs) | ON(refs))
 #define SET_SCREEN (ON(other) | ON(pair) | ON(keymap))
 #define SET_TABLE (ON(json) | ON(tsv))
 #define SET_BACKEND (ON(backend) | ON(threads) | ON(cpu) | ON(cache_mb) | ON(process) | ON(help))

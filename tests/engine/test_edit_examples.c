@@ -28,13 +28,17 @@ static struct prompt tokens_of(const struct model *m, const char *text)
 
 static void write_steer(const struct model *m)
 {
-    int64_t d = m->cfg.d_model;
-    float *v = malloc((size_t)d * sizeof *v);
-    for (int64_t i = 0; i < d; i++)
+    int64_t d = m->cfg.d_model, mlp = m->cfg.d_mlp, n = 2 * d + mlp;
+    float *v = malloc((size_t)n * sizeof *v);
+    for (int64_t i = 0; i < n; i++)
         v[i] = (float)(i % 7) - 2.5f;
     struct tensor_out t[] = { { .name = "v", .dtype = ST_F32, .rank = 1, .shape = { d }, .data = v },
                               { .name = "b", .dtype = ST_F32, .rank = 1, .shape = { d }, .data = v } };
     assert_int_equal(tensor_write("steer.safetensors", t, 2, NULL, 0, NULL), 0);
+    struct tensor_out hooks[] = {
+        { .name = "mask.layer_2_mlp_pre_out.param", .dtype = ST_F32, .rank = 1, .shape = { mlp }, .data = v },
+        { .name = "actadd.layer_2_pre_decoder.param", .dtype = ST_F32, .rank = 2, .shape = { 2, d }, .data = v } };
+    assert_int_equal(tensor_write("hooks.safetensors", hooks, 2, NULL, 0, NULL), 0);
     free(v);
 }
 
@@ -136,6 +140,7 @@ static void examples(void **state)
     model_close(m);
     fclose(f);
     unlink("steer.safetensors");
+    unlink("hooks.safetensors");
     assert_int_equal(chdir("/"), 0);
     rmdir(top);
 }

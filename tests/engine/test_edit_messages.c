@@ -25,7 +25,9 @@ static void refused(const char *text, const char *want)
 }
 
 #define VALUES "values are NUMBER, from(RUN), mean(), mean(REF), resample(REF, seed=N), frozen, clamp(LO, HI), " \
-    "noise(SIGMA, seed=N), dir(\"A\", \"B\"), file(\"PATH\", \"TENSOR\"), project_out(DIRECTION)"
+    "noise(SIGMA, seed=N), dir(\"A\", \"B\"), file(\"PATH\", \"TENSOR\"), project_out(DIRECTION), " \
+    "rows(\"PATH\", \"NAME\"), mask(\"PATH\", \"NAME\", FN), offset(VECTOR), unoffset(VECTOR), postbias(VECTOR), " \
+    "whiten(\"PATH\", \"NAME\"), unwhiten(\"PATH\", \"NAME\")"
 
 static void messages_on_values(void **state)
 {
@@ -108,30 +110,11 @@ static void messages_on_indices(void **state)
     refused("x[1][2] = 0 = 3", "unexpected text after the edit · column 13 · one edit is HOOK[index] = VALUE");
 }
 
-/* Words of later versions are known, named in full, and never half done. */
-static void reserved_words(void **state)
-{
-    (void)state;
-    static const char *const words[] = {
-#define EDIT_RESERVED(word, form, help) word,
-#include "edit.def"
-    };
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++) {
-        char text[64];
-        struct edit *ed;
-        struct err e;
-        snprintf(text, sizeof text, "x = %s(a)", words[i]);
-        assert_int_equal(edit_parse(&ed, text, &e), ERR_BAD_INPUT);
-        assert_non_null(strstr(e.text, "not available"));
-    }
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(messages_on_values),
         cmocka_unit_test(messages_on_indices),
-        cmocka_unit_test(reserved_words),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,6 +21,8 @@ static const struct row_rule {
     {"engine/arch.def", "ARCH", 0, false, {"engine/arch_"}, {"", ""}},
     {"engine/edit.def", "EDIT_OP", 1, false, {"tests/engine/test_edit"}, {" ", " "}},
     {"engine/edit.def", "EDIT_VALUE", 0, false, {"engine/edit_"}, {"EDIT_", ""}},
+    {"engine/taker.def", "TAKER_POINT", 0, false, {"engine/alias_table"}, {"TAKER(\"", "\""}},
+    {"engine/taker.def", "TAKER_HOOK", 1, false, {"docs/taker.md"}, {"`", "`"}},
     {"engine/site.def", "SITE", 0, false, {"engine/plan"}, {"", ""}},
     {"engine/named_weight.def", "NAMED", 0, false, {"engine/plan.h"}, {"", ""}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},

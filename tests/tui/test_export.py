@@ -79,6 +79,10 @@ blocks.1.mlp.hook_pre_linear[-1] *= 2 ; blocks.0.mlp.hook_pre[:, 3:11] -= 1
 ln_final.hook_normalized[:, 7] = 0 ; unembed.hook_in[-1] *= 0.5 ; unembed.hook_out[2:4, 7] = -1
 blocks.1.ln2.hook_normalized[3:7, {2,9}] -= 1
 blocks.0.ln1.hook_in[2] = 0
+layer_0_mlp_pre_out = mask("FILE", "mlp", tanh) ; layer_1_attn_pre_out = mask("FILE", "heads_all") ; layer_0_post_decoder = mask("FILE", "stream", sigmoid)
+layer_0_post_decoder += rows("FILE", "three") ; blocks.1.attn.hook_z[1:, 1] = rows("FILE", "many") ; layer_0_pre_decoder[{1,2,5}] -= rows("FILE", "many_stream")
+layer_0_attn_pre_out = offset(file("FILE", "heads_all.param")) ; blocks.1.hook_mlp_out = postbias(dir(3, 4)) ; layer_1_post_mlp = unoffset(file("FILE", "stream.offset"))
+layer_0_attn_pre_out[2:] = whiten("FILE", "white") ; layer_1_attn_pre_out = whiten("FILE", "white") ; layer_1_attn_pre_out = unwhiten("FILE", "white")
 blocks.0.attn.o.hook_in[:, 1] = 0 ; blocks.1.mlp.out.hook_in[-1] *= 3
 layer_0_mlp_pre_out[3] = 1 ; layer_1_post_decoder[-1] *= 0.5
 HEAD.0.attn.c_attn.output[2, 3:9] = 0
@@ -159,25 +163,31 @@ def fixture_values(folder):
     """Its tokens and sizes."""
     with safe_open(folder / "cache.safetensors", "np") as f:
         tokens = json.loads(f.metadata()["tokens"])
-        d_head, d_model = (f.get_slice(at).get_shape()[-1] for at in ("blocks.0.attn.hook_z", "hook_embed"))
-    return tokens, d_head, d_model
+        shapes = {at: f.get_slice(f"blocks.0.{at}").get_shape()[2:] for at in ("attn.hook_z", "mlp.hook_post", "hook_resid_pre")}
+    return tokens, *shapes.values()
 
 
-def file_values(folder, d_head, d_model):
-    """Tensors for file(), in their own file."""
+def file_values(folder, heads, mlp, stream):
+    """Tensors for file(), rows(), mask() and whiten(), in their own file."""
     rng = np.random.default_rng(3)
     path = str(Path(folder) / "values.safetensors")
-    values = {"residual": (d_model,), "three": (3, d_model), "heads": (3, d_head), "rows": (3, 1, d_head)}
-    save_file({name: rng.standard_normal(shape).astype(np.float32) for name, shape in values.items()}, path)
+    width = heads[0] * heads[1]
+    shapes = {
+        "residual": stream, "three": (3, *stream), "heads": (3, heads[1]), "rows": (3, 1, heads[1]),
+        "mlp.param": mlp, "mlp.offset": mlp, "heads_all.param": heads, "stream.param": stream, "stream.offset": stream,
+        "many.1": heads[1:], "many.4": heads[1:], "many.90": heads[1:], "many_stream.2": stream, "many_stream.5": stream,
+        "white.offset": heads, "white.scale": (width,), "white.rotate.weight": (width, width), "white.rotate_inv.weight": (width, width),
+    }
+    save_file({name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}, path)
     return path
 
 
 def cases(name, folder):
     model = str(ROOT / name)
-    tokens, d_head, d_model = fixture_values(ROOT / name)
+    tokens, heads, mlp, stream = fixture_values(ROOT / name)
     kind = json.loads((ROOT / name / "config.json").read_text())["model_type"]
     head = {"gpt2": "transformer.h", "gpt_neox": "gpt_neox.layers"}.get(kind, "model.layers")
-    path = file_values(folder, d_head, d_model)
+    path = file_values(folder, heads, mlp, stream)
     prompt = ["--tokens", ",".join(map(str, tokens))]
     corrupt, long = ([(7 * t + 1) % 40 for t in ids] for ids in (tokens, tokens + tokens[:3]))
     runs = ["--run", "corrupt=" + ",".join(map(str, corrupt)), "--run", "long=" + ",".join(map(str, long))]

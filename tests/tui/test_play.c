@@ -441,6 +441,23 @@ static void test_export(void **state)
     assert_non_null(strstr(d.app->message, "FILE.py"));
 }
 
+static void test_taker(void **state)
+{
+    (void)state;
+    app_command(d.app, "taker attn_pre_out: offset, mask, replace, unoffset\nmlp_pre_out: mask");
+    assert_false(d.app->message_bad); /* as they are made they do nothing */
+    assert_int_equal(d.app->edits.n, 0);
+    app_command(d.app, "taker post_attn: mask, postbias\npre_attn: mask, replace, offset\npost_decoder: mask, actadd "
+                       "tests/fixtures/models/gpt2/taker.3.safetensors");
+    if (d.app->message_bad)
+        fail_msg("%s", d.app->message);
+    assert_int_equal(d.app->edits.n, 14);
+    app_command(d.app, "undo"); /* one step */
+    assert_int_equal(d.app->edits.n, 0);
+    app_command(d.app, "taker post_attn: masks");
+    assert_true(d.app->message_bad);
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -472,6 +489,6 @@ int main(void)
         WITH(test_nouns), WITH(test_again_and_nudge), WITH(test_cone), WITH(test_undo), WITH(test_same_again),
         WITH(test_pair_and_target), WITH(test_select), WITH(test_views_and_jumps), WITH(test_help_runs),
         WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_reference_sets),
-        WITH(test_weights), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_export), WITH(test_sizes)};
+        WITH(test_weights), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_export), WITH(test_taker), WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

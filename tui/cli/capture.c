@@ -16,7 +16,7 @@ static void capture_init(struct capture *c, struct run *run, const struct alias_
     int64_t shape[ALIAS_RANK_MAX];
     int rank = alias_shape(&run_model(run)->cfg, &pick->value, run_length(run), shape, NULL);
     int axis = alias_row_axis(&pick->value);
-    *c = (struct capture){.run = run, .value = pick->value, .slice = slice, .rank = 1, .shape = {1}, .count = 1};
+    *c = (struct capture){.run = run, .value = pick->value, .slice = slice, .rank = 1, .shape = {1}, .count = 1, .collected = -1};
     memcpy(c->name, pick->name, sizeof c->name);
     for (int i = 0; i < rank; i++) {
         int64_t size = i == axis ? slice->n : shape[i];
@@ -112,6 +112,30 @@ int captures_open(struct capture_list *l, struct run *run, const char *const *gl
         err = list_wanted(l, run, &w, e);
     free(w.site);
     free(w.others);
+    return err;
+}
+
+int captures_collect(struct capture_list *l, const struct taker_hooks *t, struct err *e)
+{
+    struct capture logits = l->item[l->n - 1], *more = realloc(l->item, 2 * (size_t)(l->n + t->n_collects) * sizeof *more);
+    if (!more)
+        return memory_out(e);
+    l->item = more;
+    l->n--;
+    int err = 0;
+    for (int32_t i = 0; i < t->n_collects && !err; i++) {
+        struct alias_pick pick;
+        memcpy(pick.name, t->collect[i].name, sizeof pick.name);
+        if ((err = alias_find(&run_model(logits.run)->cfg, pick.name, &pick.value, e)) != 0)
+            break;
+        int k = 0;
+        while (k < l->n && strcmp(l->item[k].name, pick.name) != 0)
+            k++;
+        capture_init(&l->item[k], logits.run, &pick, &l->slice);
+        l->item[k].collected = t->collect[i].edits;
+        l->n += k == l->n;
+    }
+    l->item[l->n++] = logits;
     return err;
 }
 
@@ -224,6 +248,18 @@ int captures_gradient(struct capture_list *l, struct run *base, const struct met
     return err;
 }
 
+/* A row of what collect keeps: between the edits.  An edit of a name that means several copies is in each of them. */
+static int read_collected(const struct capture *c, int32_t row, struct kn_view *out, struct err *e)
+{
+    struct site_ref s = c->value.site[0];
+    if (!c->value.spread)
+        return run_view_between(c->run, s, c->collected, row, out, e);
+    int err = run_view_between(c->run, c->value.edit[0], c->collected, row, out, e);
+    struct kn_view one = kn_view2(out->data, out->dtype, 1, out->shape[2]); /* the first head's */
+    *out = one;
+    return err;
+}
+
 int capture_read(struct capture *c, struct err *e)
 {
     if (c->gradient)
@@ -232,7 +268,7 @@ int capture_read(struct capture *c, struct err *e)
     c->values = malloc((size_t)c->count * sizeof *c->values);
     if (!c->values)
         return memory_out(e);
-    if (is_whole(c->slice, run_length(c->run)))
+    if (c->collected < 0 && is_whole(c->slice, run_length(c->run)))
         return alias_read(c->run, &c->value, 0, run_length(c->run), c->values, NULL, e);
     for (int32_t i = 0; i < c->slice->n; i++) {
         int32_t row = c->slice->row[i];
@@ -243,7 +279,7 @@ int capture_read(struct capture *c, struct err *e)
                 return err;
             continue;
         }
-        int err = run_view(c->run, c->value.site[0], row, row + 1, &v, e);
+        int err = c->collected < 0 ? run_view(c->run, c->value.site[0], row, row + 1, &v, e) : read_collected(c, row, &v, e);
         if (err)
             return err;
         place_row(c, &v, i);

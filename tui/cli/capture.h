@@ -7,6 +7,7 @@
 #include "lens.h"
 #include "metric.h"
 #include "slice.h"
+#include "taker.h"
 #include "tensor_write.h"
 
 /* One tensor to keep. */
@@ -19,6 +20,7 @@ struct capture {
     int64_t shape[SITE_RANK_MAX + 1]; /* batch first; without the sliced axis if slice->drop */
     int64_t count;                  /* elements */
     float *values;                  /* read by capture_read, one capture at a time */
+    int32_t collected;              /* the value after so many edits of the list; -1: after all of them */
     bool gradient;                  /* values are there from captures_gradient to captures_close */
 };
 
@@ -33,6 +35,8 @@ struct capture_list {
  * are errors.  Close with captures_close in any case. */
 int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs, const char *pos,
                   struct err *e);
+/* Append what taker's collect hooks keep, under their names, before the logits. */
+int captures_collect(struct capture_list *l, const struct taker_hooks *t, struct err *e);
 void captures_close(struct capture_list *l);
 /* Append NAME_grad for every capture but the logits and token ids: the gradient of m, all taken in one backward
  * pass and held.  base: what kl compares with.  A name that cannot be edited has none: refused. */

@@ -30,8 +30,9 @@ const struct command *command_find(const char *name)
 void cli_close(struct cli *c)
 {
     pair_close(c->pair);
-    for (int i = 0; i < c->opt->edits.n && c->edits; i++)
+    for (int32_t i = 0; i < c->n_edits; i++)
         edit_free(c->edits[i]);
+    taker_free(&c->taker);
     for (int i = 0; i < c->opt->runs.n && c->prompts; i++) {
         free((void *)(uintptr_t)c->prompts[i].name);
         free((void *)(uintptr_t)c->prompts[i].tokens);
@@ -202,20 +203,25 @@ bool cli_has_bos(const struct cli *c)
 
 static int parse_edits(struct cli *c)
 {
-    const struct option_list *l = &c->opt->edits;
-    c->edits = calloc((size_t)l->n + 1, sizeof(struct edit *));
+    const struct options *o = c->opt;
+    int err = o->taker ? taker_load(&c->taker, &c->m->cfg, o->taker, o->taker_params, &c->err) : 0;
+    if (!err && o->taker_params && !o->taker)
+        err = err_set(&c->err, ERR_USAGE, "--taker-params without --taker · the config says which hooks read them");
+    if (err)
+        return err;
+    int32_t n = c->taker.n_edits + o->edits.n;
+    c->edits = calloc((size_t)n + 1, sizeof(struct edit *));
     if (!c->edits)
         return cli_memory(c);
-    if (l->n > LIMIT_EDITS)
-        return err_set(&c->err, ERR_BAD_INPUT, "%d edits · at most %d", l->n, LIMIT_EDITS);
-    for (int i = 0; i < l->n; i++) {
-        int err = edit_parse(&c->edits[i], l->item[i], &c->err);
-        if (err) {
-            err_prefix(&c->err, "edit %d", i + 1);
-            return err;
-        }
+    if (n > LIMIT_EDITS)
+        return err_set(&c->err, ERR_BAD_INPUT, "%d edits · at most %d", (int)n, LIMIT_EDITS);
+    for (; c->n_edits < n && !err; c->n_edits += !err) {
+        int32_t i = c->n_edits - c->taker.n_edits;
+        err = edit_parse(&c->edits[c->n_edits], i < 0 ? c->taker.edit[c->n_edits] : o->edits.item[i], &c->err);
+        if (err)
+            err_prefix(&c->err, "edit %d", (int)c->n_edits + 1);
     }
-    return 0;
+    return err;
 }
 
 static int parse_run(struct cli *c, const char *text, struct pair_prompt *out)
@@ -277,7 +283,7 @@ int cli_target(struct cli *c, struct pair_target *t)
         err = parse_runs(c);
     if (!err)
         err = load_sets(c);
-    *t = (struct pair_target){.tokens = c->tokens, .n = c->n, .edits = c->edits, .n_edits = c->opt->edits.n,
+    *t = (struct pair_target){.tokens = c->tokens, .n = c->n, .edits = c->edits, .n_edits = c->n_edits,
                               .prompts = c->prompts, .n_prompts = c->opt->runs.n, .sets = c->sets, .n_sets = c->opt->refs.n};
     return err;
 }

@@ -13,6 +13,7 @@
 #include "options.h"
 #include "pair.h"
 #include "table.h"
+#include "taker.h"
 #include "text.h"
 
 struct cli {
@@ -24,7 +25,9 @@ struct cli {
     struct model *m;
     int32_t *tokens;             /* the prompt */
     int32_t n;
-    struct edit **edits;         /* [opt->edits.n] */
+    struct edit **edits;         /* [n_edits]: those of --taker, then -e */
+    int32_t n_edits;
+    struct taker_hooks taker;
     struct pair_prompt *prompts; /* [opt->runs.n] */
     struct reference_set **sets; /* [opt->refs.n] */
     struct pair *pair;

@@ -110,7 +110,7 @@ void cli_json_head(const struct cli *c, struct json_out *j)
     json_out_bool(j, cli_has_bos(c));
     json_out_key(j, "edits");
     json_out_array(j);
-    for (int i = 0; i < c->opt->edits.n && c->edits; i++) {
+    for (int32_t i = 0; i < c->n_edits; i++) {
         edit_text(c->edits[i], text);
         json_out_string(j, text);
     }
@@ -127,7 +127,7 @@ void cli_head(struct cli *c)
     if (c->n)
         bytes_addf(&c->out, " · %d tokens, %s", (int)c->n, cli_has_bos(c) ? "BOS first" : "no BOS");
     bytes_addf(&c->out, " · %s\n", process_text(c->m->process, text, sizeof text));
-    for (int i = 0; i < c->opt->edits.n && c->edits; i++) {
+    for (int32_t i = 0; i < c->n_edits; i++) {
         edit_text(c->edits[i], text);
         bytes_add_string(&c->out, "# edit: ");
         text_add(&c->out, text, strlen(text), TEXT_PLAIN);

@@ -19,6 +19,28 @@ static int write_program(struct cli *c, const char *path, const struct bytes *te
     return err ? err : file_write_commit(&f, &c->err);
 }
 
+/* -c, and the hooks that taker's config collects at. */
+static int captures(struct cli *c, const char ***out, int *n)
+{
+    const struct option_list *given = &c->opt->capture;
+    const struct taker_hooks *t = &c->taker;
+    *n = given->n + (int)t->n_collects;
+    *out = malloc(((size_t)*n + 1) * sizeof **out);
+    if (!*out)
+        return cli_memory(c);
+    for (int i = 0; i < given->n; i++)
+        (*out)[i] = given->item[i];
+    for (int32_t i = 0; i < t->n_collects; i++) {
+        const char *name = t->collect[i].name;
+        (*out)[given->n + i] = name;
+        for (int32_t k = t->collect[i].edits; k < t->n_edits; k++)
+            if (!strncmp(t->edit[k], name, strlen(name)) && t->edit[k][strlen(name)] == ' ')
+                return err_set(&c->err, ERR_BAD_INPUT, "collect at %s · %s comes after it: an exported program keeps values after all edits", name,
+                               t->edit[k]);
+    }
+    return 0;
+}
+
 int cli_export(struct cli *c)
 {
     const struct options *o = c->opt;
@@ -33,14 +55,21 @@ int cli_export(struct cli *c)
         err = cli_prompt(c, false);
     if (!err)
         err = cli_target(c, &t);
-    if (err)
+    const char **names = NULL;
+    int n_names = 0;
+    if (!err)
+        err = captures(c, &names, &n_names);
+    if (err) {
+        free(names);
         return err;
+    }
     const struct export x = {.m = c->m, .tokens = t.tokens, .n = t.n, .edits = t.edits, .on = t.on, .n_edits = t.n_edits,
-                             .prompts = t.prompts, .n_prompts = t.n_prompts, .sets = t.sets, .n_sets = t.n_sets, .captures = o->capture.item,
-                             .n_captures = o->capture.n, .grad = o->grad};
+                             .prompts = t.prompts, .n_prompts = t.n_prompts, .sets = t.sets, .n_sets = t.n_sets, .captures = names,
+                             .n_captures = n_names, .grad = o->grad};
     err = export_program(o->output ? &text : &c->out, to, &x, &c->err);
     if (!err && o->output)
         err = write_program(c, o->output, &text);
     bytes_free(&text);
+    free(names);
     return err;
 }

@@ -178,7 +178,7 @@ static void meta_lists(const struct cli *c, struct bytes *tokens, struct bytes *
     char text[LIMIT_EDIT_TEXT];
     json_out_begin(&j, edits);
     json_out_array(&j);
-    for (int i = 0; i < c->opt->edits.n; i++) {
+    for (int32_t i = 0; i < c->n_edits; i++) {
         edit_print(c->edits[i], text, sizeof text);
         json_out_string(&j, text);
     }
@@ -259,6 +259,8 @@ int cli_run(struct cli *c)
         err = cli_sync(c);
     if (!err)
         err = captures_open(&l, cli_run_shown(c), c->opt->capture.item, c->opt->capture.n, c->opt->pos, &c->err);
+    if (!err && c->taker.n_collects)
+        err = captures_collect(&l, &c->taker, &c->err);
     if (!err)
         err = with_captures(c, &l);
     captures_close(&l);
