@@ -37,8 +37,11 @@ static void write_steer(const struct model *m)
     assert_int_equal(tensor_write("steer.safetensors", t, 2, NULL, 0, NULL), 0);
     struct tensor_out hooks[] = {
         { .name = "mask.layer_2_mlp_pre_out.param", .dtype = ST_F32, .rank = 1, .shape = { mlp }, .data = v },
-        { .name = "actadd.layer_2_pre_decoder.param", .dtype = ST_F32, .rank = 2, .shape = { 2, d }, .data = v } };
-    assert_int_equal(tensor_write("hooks.safetensors", hooks, 2, NULL, 0, NULL), 0);
+        { .name = "actadd.layer_2_pre_decoder.param", .dtype = ST_F32, .rank = 2, .shape = { 2, d }, .data = v },
+        { .name = "offset.layer_1_post_mlp.param", .dtype = ST_F32, .rank = 1, .shape = { d }, .data = v },
+        { .name = "whiten.layer_0_attn_pre_out.offset", .dtype = ST_F32, .rank = 2, .shape = { m->cfg.n_heads, m->cfg.d_head }, .data = v },
+        { .name = "whiten.layer_0_attn_pre_out.scale", .dtype = ST_F32, .rank = 1, .shape = { (int64_t)m->cfg.n_heads * m->cfg.d_head }, .data = v } };
+    assert_int_equal(tensor_write("hooks.safetensors", hooks, 5, NULL, 0, NULL), 0);
     free(v);
 }
 
