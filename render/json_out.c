@@ -17,7 +17,8 @@ void json_out_begin(struct json_out *j, struct bytes *out)
 void json_out_end(struct json_out *j)
 {
     assert(j->depth == 0 && j->some);
-    bytes_add_char(j->out, '\n');
+    if (!j->one_line)
+        bytes_add_char(j->out, '\n');
 }
 
 /* What stands in front of a value or key. */
@@ -25,7 +26,7 @@ static void separate(struct json_out *j)
 {
     if (j->some)
         bytes_add_char(j->out, ',');
-    if (j->depth == 1)
+    if (j->depth == 1 && !j->one_line)
         bytes_add_char(j->out, '\n');
     j->some = true;
 }
@@ -63,7 +64,7 @@ void json_out_array(struct json_out *j)
 void json_out_close(struct json_out *j)
 {
     assert(j->depth > 0 && !j->keyed);
-    if (--j->depth == 0 && j->some)
+    if (--j->depth == 0 && j->some && !j->one_line)
         bytes_add_char(j->out, '\n');
     bytes_add_char(j->out, j->object[j->depth] ? '}' : ']');
     j->some = true;

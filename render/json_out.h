@@ -24,11 +24,12 @@ struct json_out {
     bool object[JSON_OUT_DEPTH]; /* what is open at each depth */
     bool some;                   /* the innermost one has a member; at depth 0: the value was written */
     bool keyed;                  /* a key waits for its value */
+    bool one_line;               /* set after json_out_begin: no newline anywhere, not at the end either */
 };
 
 /* Appends to *out. */
 void json_out_begin(struct json_out *j, struct bytes *out);
-/* All closed: adds the final newline. */
+/* All closed: adds the final newline, unless one_line. */
 void json_out_end(struct json_out *j);
 
 void json_out_object(struct json_out *j); /* { */

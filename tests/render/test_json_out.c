@@ -144,9 +144,26 @@ static void floats_read_back(void **state)
     bytes_free(&out);
 }
 
+static void one_line_has_no_newline(void **state)
+{
+    (void)state;
+    struct bytes out = {0};
+    struct json_out j;
+    json_out_begin(&j, &out);
+    j.one_line = true;
+    json_out_array(&j);
+    json_out_int(&j, 1);
+    json_out_array(&j);
+    json_out_close(&j);
+    json_out_close(&j);
+    json_out_end(&j);
+    assert_string_equal(out.data, "[1,[]]");
+    bytes_free(&out);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(texts),
-                                       cmocka_unit_test(any_bytes_read_back), cmocka_unit_test(floats_read_back)};
+                                       cmocka_unit_test(any_bytes_read_back), cmocka_unit_test(floats_read_back), cmocka_unit_test(one_line_has_no_newline)};
     return cmocka_run_group_tests_name("json_out", tests, NULL, NULL);
 }

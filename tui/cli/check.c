@@ -125,7 +125,10 @@ static int table_findings(struct cli *c, const struct finding *f)
         table_string(t, f[i].holds ? "yes" : "NO");
         snprintf(text, sizeof text, "%.2g", f[i].deviation);
         table_string(t, text);
-        snprintf(text, sizeof text, check_table[i].limit > 0 ? "%.0e" : "exact", check_table[i].limit);
+        if (check_table[i].limit > 0)
+            snprintf(text, sizeof text, "%.0e", check_table[i].limit);
+        else
+            snprintf(text, sizeof text, "exact");
         table_string(t, text);
         snprintf(text, sizeof text, "block %d", (int)f[i].layer);
         table_string(t, f[i].layer < 0 ? "" : text);
