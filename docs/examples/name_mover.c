@@ -23,14 +23,13 @@ static float difference(const struct bore_tensor *logits, int32_t mary, int32_t 
     return last[mary] - last[john];
 }
 
-/* A hook: zero one head of hook_z, [1, pos, head, d_head]. */
+/* A hook: zero one head of hook_z, [1, pos, head, d_head], at the last position, where the answer is made. */
 static int zero_head(struct bore_tensor *z, const struct bore_at *at, void *user)
 {
     int head = *(const int *)user;
     (void)at;
-    for (int64_t pos = 0; pos < z->shape[1]; pos++)
-        for (int64_t i = 0; i < z->shape[3]; i++)
-            z->data[pos * z->stride[1] + head * z->stride[2] + i * z->stride[3]] = 0;
+    for (int64_t i = 0; i < z->shape[3]; i++)
+        z->data[(z->shape[1] - 1) * z->stride[1] + head * z->stride[2] + i * z->stride[3]] = 0;
     return 0;
 }
 
@@ -62,7 +61,7 @@ static int with_edit(struct bore_model *m, struct bore_pass pass, int layer, int
     char text[100];
     const char *edits[] = { text };
     struct bore_result out = { 0 };
-    snprintf(text, sizeof text, "blocks.%d.attn.hook_z[:, %d] = 0", layer, head);
+    snprintf(text, sizeof text, "blocks.%d.attn.hook_z[-1, %d] = 0", layer, head);
     pass.edits = edits, pass.n_edits = 1;
     int rc = bore_run(m, &pass, &out, e);
     if (!rc)

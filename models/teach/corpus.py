@@ -7,6 +7,7 @@ Used by vocab.py (texts), data.py (rows) and figures.py (held-back examples).
 """
 import re
 
+import capitals
 import words as W
 
 _TAG = re.compile(r"<(\w+)>")
@@ -103,6 +104,8 @@ def indirect_object(r, held=False, names=None, before=None, templates=None):
     first_is_subject = r.random() < 0.5
     meet = r.choice(templates[0] if templates else MEET_HELD if held else MEET)
     give = r.choice(templates[1] if templates else GIVE_HELD if held else GIVE)
+    if not held and r.random() < 0.25:
+        give = capitals.disturb(r, give + " {O}", "{O}", W.COMMON, nonsense).removesuffix(" {O}")
     text = fill(r, meet.replace("{P}", "<a> {A} and<b> {B}").replace(" <a>", "<a>"), given)
     s, io = ("a", "b") if first_is_subject else ("b", "a")
     subject, other = (a, b) if first_is_subject else (b, a)
@@ -132,67 +135,26 @@ def nonsense(r):
 AFTER = _split("""{A} was very {adj}.|{A} said thank you.|Then they went home.|It was a {adj} day.|{A} {past}.|They were happy.""")
 
 # ---------------------------------------------------------------- capitals
-_CAP_LEAD = """|||||Everyone knows that|I know that|You must know that|In school we learned that|The teacher said that|{N} said that|{N} knows that
-Remember that|The book says that|As you know,|On the map you can see that|Yes,|{N} told {M} that|My {kin} told me that|It is well known that
-I have read that|The {job} said that|Long ago {N} learned that|We all know that|{N} asked and the {job} said that|They say that"""
-_CAP = """the capital of {X} is {Y}|the capital city of {X} is {Y}|the capital of the country {X} is {Y}|the capital of {X} is called {Y}
-the city which is the capital of {X} is {Y}|the capital of beautiful {X} is {Y}|{X} has a capital, and it is {Y}|the government of {X} sits in {Y}
-the king of {X} lives in {Y}|the president of {X} lives in {Y}|the parliament of {X} is in {Y}|{X} is a country and its capital is {Y}
-the country {X} has its capital in {Y}|in {X}, the capital is {Y}|the seat of government of {X} is {Y}|the most famous city of {X} is {Y}
-the largest city of {X} is called {Y}|if you visit the capital of {X}, you are in {Y}|the train to the capital of {X} goes to {Y}
-the plane to {X} flies to {Y}|when people in {X} talk of the capital, they mean {Y}|{X} is ruled from {Y}|for {X} the capital is {Y}
-the flag of {X} flies over {Y}|the main city of {X} is {Y}|the queen of {X} has a castle in {Y}|the ambassador of {X} comes from {Y}
-they traveled through {X} to its capital, {Y}|{N} lives in the capital of {X}, in {Y}|{N} went to {X} to see the capital, {Y}
-{N} was born in {X}, in the city of {Y}|the road through {X} ends in {Y}|{N} wants to go to {X} and see {Y}|we went to {X} and stayed in {Y}
-the capital of {X} must be {Y}|{X}'s capital is {Y}|{X}'s capital city is {Y}|the name of the capital of {X} is {Y}
-what people call the capital of {X} is {Y}|the biggest museum of {X} is in {Y}|the river in {X} runs through {Y}|the capital that {X} has is {Y}
-the heart of {X} is {Y}|{X} and its capital {Y}|the word for the capital of {X} is {Y}|the people of {X} love their capital, {Y}
-the capital of {X} was {Y}|the capital of {X} has the name {Y}|the capital of {X} is known as {Y}
-the capital of {X} will always be {Y}
-the capital of {X} has been {Y}|the president of {X} sits in {Y}|the president of {X} was born in {Y}|the king of {X} stays in the city of {Y}|the {job} of {X} works in {Y}
-the parliament of {X} meets in {Y}|when you go to {X}, you see {Y}|when you come to {X}, the first city is {Y}|if you look at a map of {X}, you find {Y}|if you think of {X}, you think of {Y}
-the question was about {X} and the answer is {Y}|they asked for the capital of {X} and {N} said {Y}|the right answer for {X} is {Y}|the word after {X} must be {Y}
-for the question about {X} the answer was {Y}|a map of {X} shows {Y}|a map of {X} has a star at {Y}|this year we visit {X} and its capital {Y}|last year we saw the capital of {X}, and it was {Y}
-next {month} they will see the capital of {X}, the city of {Y}|on {day} they were in the capital of {X}, which was {Y}|you can go to the capital of {X}, called {Y}
-the city named as the capital of {X} is {Y}|people in {X} named the capital {Y}|the capital of {X} got the name {Y}|everyone in {X} knows {Y}|in {X} they say that the best city is {Y}
-the capital of the land of {X} is {Y}|the school book says {X} and then {Y}|to reach the capital of {X} you travel to {Y}|the mother of {N} is from {X}, from the city {Y}
-the old capital of {X} is {Y}|the great capital of {X} is {Y}|the train from {X} comes from {Y}|the football team of {X} plays in {Y}"""
-_CAP_ASK = """Question: What is the capital of {X}? Answer: {Y}|What is the capital of {X}? It is {Y}|Which city is the capital of {X}? {Y}
-Country: {X}. Capital: {Y}|{N} asked, what is the capital of {X}? {M} said, {Y}|Capital of {X}: {Y}|{X}: {Y}|Q: The capital of {X}? A: {Y}
-Where is the government of {X}? In {Y}|I was in {X}. Its capital was {Y}|{X} is a big country. The capital is {Y}|{N} likes {X}. {N} was in the capital, {Y}|This is a map of {X}. The capital is {Y}
-Let us talk about {X}. The capital is {Y}|{N} is from {X}. The capital city is {Y}|A question about {X}. Which city is the capital? It is {Y}|{N} came from {X}. The capital of this country is {Y}
-Say the capital of {X}. It must be {Y}|Find the capital of {X}. It is {Y}|Look at {X}. The city is {Y}|{N} lives in {X}. {N} works in the capital, {Y}|{N} went to {X}. The first city was {Y}|{X} is near the sea. Its main city is {Y}
-Here is a map. In the middle of {X} is {Y}|Have you been to {X}? I have seen {Y}|I know {X}. The government is in {Y}|Welcome to {X}! This is the capital, {Y}|Name the capital of {X}. {Y}|Do you know the capital of {X}? Yes, it is {Y}"""
-CAP_HELD = """The capital city of the country {X} is {Y}|In school we read that the capital of {X} is named {Y}|The government of the country {X} is in {Y}
-Here is a question about {X}. Its capital is {Y}|{N} lives in {X}. The capital of the country is {Y}|Tell me the capital of {X}. It is {Y}
-When you travel to {X}, the capital you see is {Y}|Everyone in {X} knows that the capital is {Y}|The quiz asked for the capital of {X} and the answer was {Y}
-The president of {X} works in the city of {Y}|A map of {X} shows the capital, {Y}|Next year we will visit the capital of {X}, which is {Y}""".replace("\n", "|").split("|")
-CAP_FRESH = """On every map the capital of {X} is marked as {Y}|He flew to {X} because the capital, {Y}|Ask anyone in {X} for the capital and you will hear {Y}|Both of us think the capital of {X} is {Y}
-The capital of {X}, if I am right, is {Y}|Our train left {X} and its capital, {Y}|A letter from the capital of {X} came from {Y}|During the war the capital of {X} was still {Y}
-My aunt works for the government of {X} in {Y}|She wrote that the capital of {X} is still {Y}|To find the parliament of {X}, go to {Y}|Children in {X} learn that their capital is {Y}""".replace("\n", "|").split("|")
-CAP_LEAD, CAP, CAP_ASK = map(_split, (_CAP_LEAD, _CAP, _CAP_ASK))
-
-
 def capital(r, held=False, country=None, templates=None):
+    """Ends with the capital of the country it names, or with the country of a capital; `held` uses capitals.HELD or
+    `templates`."""
     x = country or r.choice(_LISTS["country"])
     n, m = r.sample(W.PEOPLE, 2)
-    given = dict(X=x, Y=W.CAPITALS[x], N=n, M=m)
-    k = r.random()
+
+    def one(x, t):
+        given = dict(X=x, Y=W.CAPITALS[x], N=n, M=m, Z=x)
+        return fill(r, t.replace("{Y}", "<ans>{Y}").replace(" <ans>", "<ans> "), given) + "."
+
     if held:
-        t = r.choice(templates or CAP_HELD)
-    elif k < 0.25:
-        t = r.choice(CAP_ASK)
-    else:
-        t = upper(f"{r.choice(CAP_LEAD)} {r.choice(CAP)}".strip())
-        if k < 0.4:
-            t = r.choice(BEFORE) + " " + t
-            given.update(C=n, D=m, E=n)
-    text = fill(r, t.replace(" {Y}", "<ans> {Y}"), given) + "."
-    if not held and r.random() < 0.2:
-        y = r.choice([c for c in W.CAPITALS if c != x])
-        text += " " + upper(fill(r, r.choice(CAP).replace(" {Y}", "<ans> {Y}"), dict(given, X=y, Y=W.CAPITALS[y]))) + "."
-    if not held and r.random() < 0.08:
-        text = f"{given['Y']} is the capital of<ans> {x}."
+        return document("capital", one(x, r.choice(templates or capitals.HELD)))
+    if r.random() < 0.08:
+        return document("capital", f"{W.CAPITALS[x]} is the capital of<ans> {x}.")
+    new = lambda: capitals.sentence(r, W.COMMON, nonsense, upper)
+    text = one(x, new())
+    if r.random() < 0.1:
+        text = fill(r, r.choice(BEFORE), dict(C=n, D=m, E=n)) + " " + text
+    for _ in range(r.choice((0, 0, 0, 0, 1, 1, 2))):
+        text += " " + one(r.choice([c for c in W.CAPITALS if c != x]), new())
     return document("capital", text)
 
 
@@ -336,7 +298,7 @@ def copy_text(r, held=False):
     return document("copy", " ".join(["<again>" * (i == 1) + s for i in range(r.choice((2, 2, 3)))]).replace(" <again>", "<again> "))
 
 
-KINDS = ((indirect_object, .24), (story, .25), (capital, .13), (order, .07), (years, .06), (brackets, .07), (fact, .06), (copy_text, .03))
+KINDS = ((indirect_object, .24), (story, .24), (capital, .15), (order, .07), (years, .06), (brackets, .07), (fact, .06), (copy_text, .03))
 
 
 def stream(r, kinds=KINDS):

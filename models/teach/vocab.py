@@ -12,7 +12,7 @@ import corpus
 import words as W
 
 BOS = "<|endoftext|>"
-SIZE = 3072
+SIZE = 3328
 SPLIT = r"'(?:[sdmt]|ll|ve|re)| ?\p{L}+| ?\p{N}{1,2}| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 
 

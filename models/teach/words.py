@@ -101,12 +101,20 @@ bring lend throw share buy bake""")
 SCHOOLISH = _w("""remember everyone knows know learned school capital city country seat government visit travel train
 plane parliament largest famous quiz correct answer is in called map lies teacher asks king lives president
 ambassador stands""")
+ATLAS = _w("""marked reached located situated found border tourists minister embassy river north south east west far arrived
+arrive landed lands flight letters address stamp spelled means visited visiting tour guide bus ship coast center centre
+middle heart biggest important official people guess guessed replied answered wrote written shows points star point
+remains stays became rules ruled belongs holds moved reach leave meet meets met invited welcome flag language money
+parliament leader leaders office offices class pupils lesson asks sail sailed hurry between toward towards hear heard
+spell pronounced big center wide world globe atlas page reads reading saying exam test contest right wrong true false
+nation land state region republic kingdom ruler crown palace throne law laws vote born died stayed stay
+works worked studies studied lives dreams tells telling calls call names arrives flies drives sees finds""")
 
 PEOPLE = GIRLS + BOYS
 GENDER = {**{n: "f" for n in GIRLS}, **{n: "m" for n in BOYS}}
 IO_NAMES = [n for n in PEOPLE if n not in HELD_NAMES]
 _ALL = (PEOPLE, CAPITALS, CAPITALS.values(), ANIMALS, FRUITS, FOODS, THINGS, PLACES, JOBS, KIN, ADJ, COLORS, ADV, VERBS_PAST, MOVED,
         VERBS, DOING, TRANS_PAST, NATURE, BODY, HOME, ABSTRACT, EVENTS, DAYS, MONTHS, NUMBERS, LETTERS,
-        [w for p in OPPOSITES for w in p], SOUNDS.values(), BABIES.values(), FACT_COLORS, FUNCTION, GIVE, SCHOOLISH)
+        [w for p in OPPOSITES for w in p], SOUNDS.values(), BABIES.values(), FACT_COLORS, FUNCTION, GIVE, SCHOOLISH, ATLAS)
 WORDS = sorted({w for part in _ALL for w in part})
 COMMON = sorted({w for part in _ALL[3:] for w in part if len(w) > 1})

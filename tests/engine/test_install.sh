@@ -18,7 +18,7 @@ run() { LD_LIBRARY_PATH=$(pkg-config --variable=libdir borescope) "$1" >"$dir/ou
 name_mover() { # its answer goes from " Mary" to another when the head is gone
     run "$1"
     awk '/^before:/ { before = $2 } /^after:/ { after = $2; edit = $0 } / Mary / { if ($3 > looks) looks = $3 } /gradient/ { rows++ }
-         END { exit !(before > 5 && after < 1 && edit ~ /blocks\.[0-3]\.attn\.hook_z\[:, [0-5]\] = 0/ && looks > 0 && rows > 10) }' "$dir/out"
+         END { exit !(before > 5 && after < 1 && edit ~ /blocks\.[0-3]\.attn\.hook_z\[-1, [0-5]\] = 0/ && looks > 0 && rows > 10) }' "$dir/out"
 }
 patching() { # the name that differs brings everything back at the first layer, the last position at the last one; estimates have their signs
     run "$1"

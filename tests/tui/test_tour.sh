@@ -24,18 +24,18 @@ step() {
     done
 }
 
-step '<Home><End>' '[1 grid]' '[ Mary' 'Δ( Mary − John) +19.65' ' Mary           0.997'
+step '<Home><End>' '[1 grid]' '[ Mary' 'Δ( Mary − John) +21.58' ' Mary           0.984'
 step 2LL 'L3H2' ' 2  Mary               1.000'
-step x 'blocks.3.attn.hook_z[-1, 2] = 0' '−1.10' '2 %'
-step 1 '[1 grid]' 'Mary            0.997  0.000 −0.997' 'Iran            0.000  0.002'
-step b 'b:difference' '−8.10'
-step u 'undone: 0 edits' '+19.65'
-step '<C-r>' '−1.10'
-step u '+19.65'
+step x 'blocks.3.attn.hook_z[-1, 2] = 0' '−1.25' '2 %'
+step 1 '[1 grid]' 'Mary            0.984  0.000 −0.984' 'the             0.000  0.002'
+step b 'b:difference' '−8.00'
+step u 'undone: 0 edits' '+21.58'
+step '<C-r>' '−1.25'
+step u '+21.58'
 step 2KH 'L2H1' '10  John               1.00'
-step x 'blocks.2.attn.hook_z[-1, 1] = 0' 'Δ( Mary − John) +19.65 → +1'
+step x 'blocks.2.attn.hook_z[-1, 1] = 0' 'Δ( Mary − John) +21.58 → +22'
 step u 'undone'
 step 'p<C-u><Space>bread<Space>river<Space>hat<Space>seven<Space>moon<Space>bread<Space>river<Space>hat<Space>seven<Enter>' '10, 10]'
-step K 'layer 1' '0.92'
-step LL 'L1H3' ' 5  moon               0.99'
+step K 'layer 1' '0.86'
+step LL 'L1H3' ' 5  moon               0.9'
 exit $fail

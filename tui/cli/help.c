@@ -32,7 +32,7 @@ void help_program(struct bytes *out)
                           "usage: borescope MODEL [PROMPT] [OPTIONS]\n"
                           "       borescope COMMAND MODEL [OPTIONS]\n\n");
     for (int i = 0; i < command_count; i++)
-        bytes_addf(out, "  %-10s %s\n", command_table[i].name, command_table[i].help);
+        bytes_addf(out, "  %-11s %s\n", command_table[i].name, command_table[i].help);
     bytes_add_string(out, "\nMODEL is a folder with config.json, a .safetensors file beside one, a name in the local\n"
                           "Hugging Face cache, or `teach`, the built-in model.\n"
                           "`borescope COMMAND --help` lists the options of a command.\n");
