@@ -36,12 +36,43 @@ static bool in_attention(enum site_id id)
 
 /* ---- finding places ---------------------------------------------------------------------------------- */
 
+/* Inputs and activations of one projection come before the next one runs. */
+static enum site_id turn_of(enum site_id id)
+{
+    switch (id) {
+    case SITE_Q_IN: return SITE_Q;
+    case SITE_K_IN: return SITE_K;
+    case SITE_V_IN: return SITE_V;
+    case SITE_GATE_IN: case SITE_ACT_OUT: return SITE_PRE;
+    case SITE_UP_IN: return SITE_PRE_LINEAR;
+    default: return id;
+    }
+}
+
 static int site_order(const struct points *p, struct site_ref s)
 {
+    s.id = turn_of(s.id);
     for (int i = 0; i < p->n_sites; i++)
         if (p->sites[i].id == s.id && p->sites[i].layer == s.layer)
             return i;
     return p->n_sites;
+}
+
+static bool split_path(const char *path, struct point *out);
+
+/* Among the names of one site: as in the table, but what a module returns comes after what the modules within it return. */
+static int row_order(const struct points *p, int row)
+{
+    struct point outer = {0}, inner = {0};
+    int last = 2 * row;
+    if (!split_path(p->nnsight[row].name, &outer) || !outer.output)
+        return last;
+    size_t n = strlen(outer.module);
+    for (int i = 0; i < p->n_names; i++)
+        if (p->nnsight[i].value.site[0].id == p->nnsight[row].value.site[0].id && split_path(p->nnsight[i].name, &inner) &&
+            !strncmp(inner.module, outer.module, n) && inner.module[n] == '.' && 2 * i + 1 > last)
+            last = 2 * i + 1;
+    return last;
 }
 
 /* "model.x.y.output[0]" -> module, side, element */
@@ -123,7 +154,7 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
     int row = row_of(x, p, s, edit);
     if (row < 0 || !split_path(p->nnsight[row].name, out))
         return -1;
-    out->row = row;
+    out->row = row_order(p, row);
     view_of(x->cfg, &p->nnsight[row].value, s, out->view, sizeof out->view);
     return 0;
 }
@@ -137,10 +168,13 @@ static int place_name(const struct points *p, const struct alias_pick *pick, str
         const struct alias_value *v = &pick->value;
         snprintf(out->name, sizeof out->name, "%s", pick->name);
         snprintf(out->view, sizeof out->view, "None");
-        out->row = i;
+        out->row = row_order(p, i);
         out->site = site_order(p, v->site[v->n_sites - 1]);
-        if (v->site[0].id == SITE_PATTERN) /* returned with the output */
-            out->site = site_order(p, (struct site_ref){SITE_ATTN_OUT, v->site[0].layer});
+        for (int k = 0; v->site[0].id == SITE_PATTERN && k < i; k++) /* returned with the output: element 0 says when */
+            if (!strncmp(p->hf[k].name, p->hf[i].name, strlen(p->hf[i].name) - 2)) {
+                out->site = site_order(p, p->nnsight[k].value.site[0]);
+                out->row = row_order(p, k);
+            }
         return split_path(p->nnsight[i].name, out) ? 0 : -1;
     }
     return -1;
@@ -241,18 +275,11 @@ static int place_captures(struct exporter *x, struct points *p)
     return 0;
 }
 
-/* Forward order; of one site's names those of a module before those of what holds it. */
+/* Forward order. */
 static int by_order(const void *a, const void *b)
 {
     const struct point *x = a, *y = b;
-    if (x->site != y->site)
-        return x->site < y->site ? -1 : 1;
-    size_t n = strlen(x->module), m = strlen(y->module);
-    if (x->output && n < m && !strncmp(y->module, x->module, n) && y->module[n] == '.')
-        return 1;
-    if (y->output && m < n && !strncmp(x->module, y->module, m) && x->module[m] == '.')
-        return -1;
-    return (x->row > y->row) - (x->row < y->row);
+    return x->site != y->site ? (x->site < y->site ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
 }
 
 /* ---- the text ---------------------------------------------------------------------------------------- */
