@@ -45,6 +45,22 @@ static int check_run(const struct export *x, const struct edit_act *act, struct 
                    (int)act->edit + 1);
 }
 
+/* Dynamic rotary scaling makes its tables for a length: TransformerLens keeps those that it began with, Hugging Face those of
+ * the longest prompt so far. */
+static int check_lengths(const struct export *in, struct err *e)
+{
+    static const char why[] = "%s %s · %d tokens beside %d: dynamic rotary scaling depends on the length · give it as many";
+    for (int32_t i = 0; i < in->n_prompts; i++)
+        if (in->prompts[i].n != in->n)
+            return err_set(e, ERR_BAD_INPUT, why, "--run", in->prompts[i].name, (int)in->prompts[i].n, (int)in->n);
+    for (int32_t i = 0; i < in->n_sets; i++)
+        for (int32_t k = 0; k < in->sets[i]->n; k++)
+            if (in->sets[i]->start[k + 1] - in->sets[i]->start[k] != in->n)
+                return err_set(e, ERR_BAD_INPUT, why, "--ref", in->sets[i]->name,
+                               (int)(in->sets[i]->start[k + 1] - in->sets[i]->start[k]), (int)in->n);
+    return 0;
+}
+
 static int resolve_edits(struct exporter *x)
 {
     const struct export *in = x->x;
@@ -59,6 +75,8 @@ static int resolve_edits(struct exporter *x)
             err = export_refuse(x, x->prog->acts[i].edit, "edits of gradients cannot be exported");
     for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
         err = check_run(in, &x->prog->acts[i], x->e);
+    if (!err && x->cfg->rope_scaling == ROPE_DYNAMIC)
+        err = check_lengths(in, x->e);
     return err;
 }
 

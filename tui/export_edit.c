@@ -283,7 +283,7 @@ static bool put_value(struct exporter *x, struct bytes *b, const struct edit_act
     case EDIT_CLAMP:
         bytes_add_char(b, 'x');
         put_index(b, x, act, act->rank, INDEX_PLAIN, false);
-        bytes_add_string(b, ".clamp(");
+        bytes_add_string(b, ".clone().clamp("); /* its gradient needs the values that are about to be overwritten */
         export_float(b, act->lo);
         bytes_add_string(b, ", ");
         export_float(b, act->hi);

@@ -105,12 +105,8 @@ static int check_capture(struct exporter *x, const struct alias_pick *p, const s
     return 0;
 }
 
-static int check_rope(struct exporter *x)
+static int check_biases(struct exporter *x)
 {
-    for (int32_t i = 0; i < x->x->n_prompts && x->cfg->rope_scaling == ROPE_DYNAMIC; i++)
-        if (x->x->prompts[i].n != x->x->n)
-            return err_set(x->e, ERR_BAD_INPUT, "--run %s · %d tokens beside %d: dynamic rotary scaling depends on the length · give it as many",
-                           x->x->prompts[i].name, (int)x->x->prompts[i].n, (int)x->x->n);
     if (x->cfg->mlp_bias && x->cfg->gated)
         return err_set(x->e, ERR_BAD_INPUT, "%s · TransformerLens' gated MLP has no biases on its gate · it cannot hold this model", x->x->m->name);
     return 0;
@@ -422,7 +418,7 @@ static void put_head(struct exporter *x)
 int export_lens(struct exporter *x)
 {
     struct switches sw = {0};
-    int err = check_rope(x);
+    int err = check_biases(x);
     if (!err)
         err = check_changes(x, &sw);
     for (int i = 0; i < x->n_captures && !err; i++)

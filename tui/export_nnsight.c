@@ -122,14 +122,16 @@ static bool shows(const struct config *cfg, const struct alias_value *v, struct 
 /* The row that shows (or edits) a site, in its block and alone rather than within something larger; -1 = none. */
 static int row_of(const struct exporter *x, const struct points *p, struct site_ref s, bool edit)
 {
-    int best = -1, best_rank = 0;
+    int best = -1, best_rank = 0, best_order = 0;
     for (int i = 0; i < p->n_names; i++) {
         const struct alias_value *v = &p->nnsight[i].value;
         bool alone = v->form == FORM_SITE || v->form == FORM_FLAT, in_block = strchr(p->nnsight[i].name, '[') != NULL;
         int rank = 1 + alone + (in_block && s.layer != SITE_ROOT);
-        if (rank > best_rank && shows(x->cfg, v, s, edit)) {
+        int order = row_order(p, i); /* of equals the first that the model reaches: the others then see the edit */
+        if ((rank > best_rank || (rank == best_rank && order < best_order)) && shows(x->cfg, v, s, edit)) {
             best = i;
             best_rank = rank;
+            best_order = order;
         }
     }
     return best;
@@ -279,7 +281,9 @@ static int place_captures(struct exporter *x, struct points *p)
 static int by_order(const void *a, const void *b)
 {
     const struct point *x = a, *y = b;
-    return x->site != y->site ? (x->site < y->site ? -1 : 1) : (x->row > y->row) - (x->row < y->row);
+    if (x->site != y->site)
+        return x->site < y->site ? -1 : 1;
+    return x->row != y->row ? (x->row < y->row ? -1 : 1) : x->stage - y->stage; /* edits before what only looks */
 }
 
 /* ---- the text ---------------------------------------------------------------------------------------- */

@@ -191,9 +191,9 @@ def cases(name, folder):
     prompt = ["--tokens", ",".join(map(str, tokens))]
     corrupt, long = ([(7 * t + 1) % 40 for t in ids] for ids in (tokens, tokens + tokens[:3]))
     runs = ["--run", "corrupt=" + ",".join(map(str, corrupt)), "--run", "long=" + ",".join(map(str, long))]
-    if name == "llama_dynamic":
-        runs = runs[:2]
     prompts = [[(5 * t + i) % 40 for t in (tokens * 2)[i:i + len(tokens) - 2 + i]] for i in range(4)]
+    if name == "llama_dynamic":  # one length only
+        runs, prompts = runs[:2], [[(5 * t + i) % 40 for t in tokens] for i in range(4)]
     Path(folder, "set.txt").write_text("".join(",".join(map(str, ids)) + "\n" for ids in prompts))
     runs += ["--ref", f"set={folder}/set.txt"]
     windowed = json.loads((ROOT / name / "config.json").read_text()).get("use_sliding_window", kind == "mistral")

@@ -95,14 +95,14 @@ POINTS = [
     ("blocks.0.hook_resid_pre", model.transformer.h[0], "input", None, None),
     ("blocks.0.attn.hook_q", model.transformer.h[0].attn.c_attn, "output", None, lambda x: x[..., 0:15].unflatten(-1, (3, 5))),
     ("blocks.0.attn.hook_z", model.transformer.h[0].attn.c_proj, "input", None, lambda x: x.unflatten(-1, (3, 5))),
-    ("blocks.0.hook_mlp_out", model.transformer.h[0].mlp, "output", None, None),
+    ("blocks.0.hook_mlp_out", model.transformer.h[0].mlp.c_proj, "output", None, None),
     ("blocks.0.hook_resid_post", model.transformer.h[0], "output", None, None),
     ("blocks.1.attn.hook_pattern", model.transformer.h[1].attn.hook_pattern, "output", None, None),
     ("blocks.1.attn.hook_z", model.transformer.h[1].attn.c_proj, "input", None, lambda x: x.unflatten(-1, (3, 5))),
-    ("blocks.1.hook_mlp_out", model.transformer.h[1].mlp, "output", None, None),
+    ("blocks.1.hook_mlp_out", model.transformer.h[1].mlp.c_proj, "output", None, None),
     ("blocks.1.hook_resid_post", model.transformer.h[1], "output", None, None),
     ("blocks.2.attn.hook_z", model.transformer.h[2].attn.c_proj, "input", None, lambda x: x.unflatten(-1, (3, 5))),
-    ("blocks.2.hook_mlp_out", model.transformer.h[2].mlp, "output", None, None),
+    ("blocks.2.hook_mlp_out", model.transformer.h[2].mlp.c_proj, "output", None, None),
     ("blocks.2.hook_resid_post", model.transformer.h[2], "output", None, None),
 ]
 # point, function; in this order
