@@ -133,7 +133,7 @@ static double metric_at(struct fixture *f, struct run *fork, double step, const 
     const char *texts[WORDS + 1];
     char nudge[80];
     struct err e = {0};
-    double value;
+    double value = 0;
     snprintf(nudge, sizeof nudge, "hook_embed[8, 3] += %.9g", step);
     texts[0] = nudge;
     memcpy(texts + 1, words, sizeof words);
