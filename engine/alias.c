@@ -168,6 +168,13 @@ static size_t nearest_site(const struct config *cfg, const char *name)
     return best;
 }
 
+size_t alias_distance(const struct config *cfg, const char *name)
+{
+    char near[LIMIT_NAME];
+    size_t site = nearest_site(cfg, name), other = nearest_name(cfg, name, near);
+    return site < other ? site : other;
+}
+
 static int fail_unknown(const struct config *cfg, const char *name, struct err *e)
 {
     char near[LIMIT_NAME];

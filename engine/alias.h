@@ -64,6 +64,8 @@ const char *alias_tongue_name(enum alias_tongue t); /* "transformer_lens", "brid
 /* A name in any tongue, exactly, -> what it means.  On failure one line: the reason where the name is known
  * but refused, else the nearest name of the same kind. */
 int alias_find(const struct config *cfg, const char *name, struct alias_value *out, struct err *e);
+/* How far the nearest name of this model is from one that it has not (nearest.h). */
+size_t alias_distance(const struct config *cfg, const char *name);
 /* A name or a pattern in any tongue, in forward order.  Names come first, then TransformerLens' patterns
  * (site_select), then patterns of the others.  *out is malloc'ed; returns how many (at least one), or
  * negative with *out untouched. */

@@ -5,6 +5,8 @@
 #include "arch.h"
 #include "json.h"
 
+#include <assert.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -241,4 +243,20 @@ int config_parse(struct config *cfg, const char *bytes, size_t len, const char *
 int config_load(struct config *cfg, const char *path, struct err *e)
 {
     return config_from_doc(cfg, js_open(path, e), e);
+}
+
+int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e)
+{
+    char json[1024];
+    int n = snprintf(json, sizeof json, "{\"model_type\": \"%s\"", arch->model_type);
+    for (const struct arch_key *k = arch->keys; k->names; k++) {
+        if (k->fallback > KEY_REQUIRED)
+            continue;
+        int32_t v = k->offset == offsetof(struct config, n_layers) ? n_layers
+                  : k->offset == offsetof(struct config, n_heads)  ? 32 : 2048;
+        n += snprintf(json + n, sizeof json - (size_t)n, ", \"%.*s\": %d", (int)strcspn(k->names, "|"), k->names, (int)v);
+        assert(n < (int)sizeof json - 1);
+    }
+    json[n++] = '}';
+    return config_parse(cfg, json, (size_t)n, arch->model_type, e);
 }

@@ -42,7 +42,10 @@ struct config {
 /* Parse the bytes of a config.json (`file` names it in messages).  0, or negative with *e filled and
  * *cfg untouched.  Thread-safe. */
 int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file, struct err *e);
-/* The same from a file. */
+/* What an architecture is when its file says nothing that it need not say: 32 heads of 64 and defaults for all else.
+ * For questions that concern no model in particular, such as names.  Errors are those of config_parse. */
+int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e);
+/* The same as config_parse from a file. */
 int config_load(struct config *cfg, const char *path, struct err *e);
 
 #endif

@@ -77,7 +77,26 @@ static void name_says_what_it_is(void **state)
     assert_non_null(strstr(r.out, "(rotated inside the attention function: no module)"));
     result_free(&r);
     assert_refused(RUN("name", GPT2, "transformer.h.0.attn.c_atn.output"), 1, "nearest is transformer.h.0.attn.c_attn.output");
-    assert_refused(RUN("name", GPT2), 2, "borescope name MODEL HOOK");
+}
+
+/* Without a model: every architecture's names, sizes as words. */
+static void name_needs_no_model(void **state)
+{
+    (void)state;
+    struct js_doc *doc = RUN_JSON("name", "blocks.70.hook_resid_mid", "--json");
+    assert_int_equal(js_count(js_root(doc)), 2); /* GPT-NeoX's blocks are parallel unless its file says otherwise */
+    assert_true(has_string(js_get(js_get(js_at(js_root(doc), 0), "names"), "hf"), "transformer.h.70.ln_2.input"));
+    assert_string_equal(json_string(js_at(js_root(doc), 1), "architectures"), "llama, mistral, qwen2");
+    assert_true(has_string(js_get(js_at(js_root(doc), 1), "shape"), "d_model"));
+    js_close(doc);
+    struct result r = RUN("name", "transformer.h.3.attn.c_attn.output");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "[batch, pos, qkv*head*d_head]"));
+    assert_non_null(strstr(r.out, "no hook \"transformer.h.3.attn.c_attn.output\""));
+    result_free(&r);
+    assert_refused(RUN("name", "gpt_neox.layers.3.attention.query_key_valu.output"), 1,
+                   "nearest is gpt_neox.layers.3.attention.query_key_value.output");
+    assert_refused(RUN("name"), 2, "borescope name [MODEL] HOOK");
 }
 
 static struct safetensors *captured(const char *model, const char *out, const char *const *globs, int n, const char *grad)
@@ -200,7 +219,7 @@ static void norms_and_edits_by_any_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hooks_add_the_names),      cmocka_unit_test(name_says_what_it_is),
+        cmocka_unit_test(hooks_add_the_names),      cmocka_unit_test(name_says_what_it_is), cmocka_unit_test(name_needs_no_model),
         cmocka_unit_test(run_captures_by_any_name), cmocka_unit_test(gradients_by_any_name),
         cmocka_unit_test(norms_and_edits_by_any_name),
     };

@@ -82,7 +82,7 @@ static void json_site(const struct cli *c, struct json_out *j, struct site_ref s
         struct alias_value v;
         json_out_key(j, "names");
         if (!alias_find(&c->m->cfg, name, &v, NULL))
-            names_json(c, j, &v, tongues & ~(1u << TONGUE_LENS));
+            names_json(&c->m->cfg, j, &v, tongues & ~(1u << TONGUE_LENS));
     }
     json_out_close(j);
 }

@@ -8,9 +8,7 @@
 
 /* --names as bits 1 << enum alias_tongue: all, or one library's; 0 = not given. */
 int names_tongues(struct cli *c, unsigned *out);
-/* The index-th name of a tensor in one tongue: of the site and of what it is part of, or of a tensor made of several. */
-bool names_get(const struct cli *c, const struct alias_value *v, enum alias_tongue t, int index, char buf[LIMIT_NAME]);
 /* {"bridge": [...], "hf": [...], ...} */
-void names_json(const struct cli *c, struct json_out *j, const struct alias_value *v, unsigned tongues);
+void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned tongues);
 
 #endif
