@@ -14,13 +14,6 @@ void json_out_begin(struct json_out *j, struct bytes *out)
     *j = (struct json_out){.out = out};
 }
 
-void json_out_end(struct json_out *j)
-{
-    assert(j->depth == 0 && j->some);
-    if (!j->one_line)
-        bytes_add_char(j->out, '\n');
-}
-
 /* What stands in front of a value or key. */
 static void separate(struct json_out *j)
 {
@@ -70,6 +63,15 @@ void json_out_close(struct json_out *j)
     j->some = true;
 }
 
+void json_out_end(struct json_out *j)
+{
+    while (j->depth)
+        json_out_close(j);
+    assert(j->some);
+    if (!j->one_line)
+        bytes_add_char(j->out, '\n');
+}
+
 static void add_escape(struct bytes *out, int32_t cp)
 {
     static const char plain[] = "\b\f\n\r\t", letter[] = "bfnrt";
@@ -111,13 +113,14 @@ static void add_quoted(struct bytes *out, const char *s, size_t n)
     bytes_add_char(out, '"');
 }
 
-void json_out_key(struct json_out *j, const char *key)
+struct json_out *json_out_key(struct json_out *j, const char *key)
 {
     assert(j->depth && j->object[j->depth - 1] && !j->keyed);
     separate(j);
     add_quoted(j->out, key, strlen(key));
     bytes_add_char(j->out, ':');
     j->keyed = true;
+    return j;
 }
 
 void json_out_text(struct json_out *j, const char *s, size_t n)

@@ -29,13 +29,14 @@ struct json_out {
 
 /* Appends to *out. */
 void json_out_begin(struct json_out *j, struct bytes *out);
-/* All closed: adds the final newline, unless one_line. */
+/* Closes what is open and adds the final newline, unless one_line. */
 void json_out_end(struct json_out *j);
 
 void json_out_object(struct json_out *j); /* { */
 void json_out_array(struct json_out *j);  /* [ */
 void json_out_close(struct json_out *j);  /* } or ] */
-void json_out_key(struct json_out *j, const char *key);
+/* A member's key; returns j: json_out_int(json_out_key(j, "layer"), 3). */
+struct json_out *json_out_key(struct json_out *j, const char *key);
 void json_out_text(struct json_out *j, const char *s, size_t n);
 void json_out_string(struct json_out *j, const char *s); /* NULL gives null */
 void json_out_int(struct json_out *j, int64_t v);

@@ -23,6 +23,12 @@ struct table_column {
     unsigned text_flags; /* TABLE_TEXT: TEXT_TOKEN, ... */
 };
 
+/* Initializers of a column. */
+#define COLUMN_TEXT(name) {name, TABLE_TEXT, 0, 0, 0}
+#define COLUMN_TOKEN(name) {name, TABLE_TEXT, 0, 16, TEXT_TOKEN} /* a token's text, shown as in the grid */
+#define COLUMN_INT(name) {name, TABLE_INT, 0, 0, 0}
+#define COLUMN_NUMBER(name, decimals) {name, TABLE_NUMBER, decimals, 0, 0}
+
 struct table;
 /* columns must outlive the table; NULL when out of memory. */
 struct table *table_new(const struct table_column *columns, int n);

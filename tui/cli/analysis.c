@@ -68,9 +68,7 @@ static int attribute(struct cli *c, struct attribution *a)
 static void attrs_json(struct cli *c, const struct attribution *a)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
     json_out_key(&j, "position");
     json_out_int(&j, a->row);
@@ -146,9 +144,7 @@ int cli_logit_attrs(struct cli *c)
     if (!err && a.of.flags & STACK_APPLY_LN)
         err = err_set(&c->err, ERR_USAGE, "logit_attrs applies the final norm itself · leave apply_ln out");
     if (!err)
-        err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
+        err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = choose_row(c, &a);
     if (!err)
@@ -171,9 +167,7 @@ static void detect_json(struct cli *c, const float *scores, int first, int last)
 {
     int32_t heads = c->m->cfg.n_heads, n = heads * c->m->cfg.n_layers;
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
     json_out_key(&j, "patterns");
     json_out_array(&j);
@@ -217,11 +211,7 @@ int cli_detect_head(struct cli *c)
     enum head_pattern only = HEAD_PREVIOUS;
     int err = o->pattern ? head_pattern_parse(o->pattern, &only, &c->err) : 0;
     if (!err)
-        err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
-    if (!err)
-        err = cli_sync(c);
+        err = cli_open(c, CLI_RUN);
     if (err)
         return err;
     int first = o->pattern ? (int)only : 0, last = o->pattern ? (int)only : HEAD_PATTERN_COUNT - 1;

@@ -40,61 +40,47 @@ static void json_head_scores(struct json_out *j, const struct lens_head *s)
         float value;
     } field[] = {{"previous", s->previous}, {"duplicate", s->duplicate}, {"induction", s->induction},
                  {"first", s->first}, {"entropy", s->entropy}};
-    json_out_key(j, "scores");
-    json_out_object(j);
+    json_out_object(json_out_key(j, "scores"));
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
-        json_out_key(j, field[i].key);
-        json_out_float(j, field[i].value);
+        json_out_float(json_out_key(j, field[i].key), field[i].value);
     }
     json_out_close(j);
 }
 
-static void print_json(struct cli *c, const struct attention *a)
+static int print_json(struct cli *c, const struct attention *a)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "layer");
-    json_out_int(&j, c->opt->layer);
-    json_out_key(&j, "heads");
-    json_out_array(&j);
+    json_out_int(json_out_key(&j, "layer"), c->opt->layer);
+    json_out_array(json_out_key(&j, "heads"));
     for (int32_t i = 0; i < a->n_heads; i++) {
         json_out_object(&j);
-        json_out_key(&j, "head");
-        json_out_int(&j, a->first + i);
-        json_out_key(&j, "pattern");
-        json_out_array(&j);
+        json_out_int(json_out_key(&j, "head"), a->first + i);
+        json_out_array(json_out_key(&j, "pattern"));
         for (int32_t d = 0; d < c->n; d++)
             json_out_floats(&j, head_pattern(c, a, i) + (size_t)d * (size_t)c->n, (size_t)c->n);
         json_out_close(&j);
         json_head_scores(&j, &a->scores[i]);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 /* One row per edge that a causal model can have. */
 static int print_tsv(struct cli *c, const struct attention *a)
 {
-    static const struct table_column columns[] = {{"head", TABLE_INT, 0, 0, 0}, {"dest", TABLE_INT, 0, 0, 0},
-                                                  {"src", TABLE_INT, 0, 0, 0}, {"dest_token", TABLE_TEXT, 0, 0, 0},
-                                                  {"src_token", TABLE_TEXT, 0, 0, 0}, {"pattern", TABLE_NUMBER, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_INT("head"), COLUMN_INT("dest"), COLUMN_INT("src"), COLUMN_TEXT("dest_token"),
+                                                  COLUMN_TEXT("src_token"), COLUMN_NUMBER("pattern", 0)};
     struct table *t = table_new(columns, 6);
-    size_t len;
     for (int32_t i = 0; i < a->n_heads && t; i++)
         for (int32_t d = 0; d < c->n; d++)
             for (int32_t s = 0; s <= d; s++) {
                 table_int(t, a->first + i);
                 table_int(t, d);
                 table_int(t, s);
-                const char *text = cli_token_text(c, c->tokens[d], &len);
-                table_text(t, text, len);
-                text = cli_token_text(c, c->tokens[s], &len);
-                table_text(t, text, len);
+                cli_table_token(c, t, c->tokens[d]);
+                cli_table_token(c, t, c->tokens[s]);
                 table_number(t, head_pattern(c, a, i)[(size_t)d * (size_t)c->n + (size_t)s]);
             }
     return cli_table(c, t);
@@ -102,9 +88,8 @@ static int print_tsv(struct cli *c, const struct attention *a)
 
 static int print_scores(struct cli *c, const struct attention *a)
 {
-    static const struct table_column columns[] = {{"head", TABLE_INT, 0, 0, 0}, {"previous", TABLE_NUMBER, 3, 0, 0},
-                                                  {"duplicate", TABLE_NUMBER, 3, 0, 0}, {"induction", TABLE_NUMBER, 3, 0, 0},
-                                                  {"first", TABLE_NUMBER, 3, 0, 0}, {"entropy", TABLE_NUMBER, 3, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_INT("head"), COLUMN_NUMBER("previous", 3), COLUMN_NUMBER("duplicate", 3),
+                                                  COLUMN_NUMBER("induction", 3), COLUMN_NUMBER("first", 3), COLUMN_NUMBER("entropy", 3)};
     struct table *t = table_new(columns, 6);
     cli_head(c);
     for (int32_t i = 0; i < a->n_heads && t; i++) {
@@ -124,10 +109,8 @@ static int print(struct cli *c, const struct attention *a)
     const struct options *o = c->opt;
     const struct attn_maps maps = {a->pattern + (size_t)a->first * (size_t)c->n * (size_t)c->n, a->n_heads, c->n, a->first,
                                    o->layer};
-    if (o->json) {
-        print_json(c, a);
-        return 0;
-    }
+    if (o->json)
+        return print_json(c, a);
     if (o->tsv)
         return print_tsv(c, a);
     if (o->png)
@@ -143,13 +126,11 @@ static int print(struct cli *c, const struct attention *a)
 int cli_attn(struct cli *c)
 {
     struct attention a = {0};
-    int err = cli_model(c, true);
+    int err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = cli_check_index(c, "layer", c->opt->layer, c->m->cfg.n_layers);
     if (!err)
         err = cli_check_index(c, "head", c->opt->head, c->m->cfg.n_heads);
-    if (!err)
-        err = cli_prompt(c, false);
     if (!err)
         err = cli_sync(c);
     if (!err)

@@ -78,44 +78,34 @@ static int test(struct check *k, const struct check_info *info, struct finding *
     return 0;
 }
 
-static void json_findings(struct cli *c, const struct finding *f)
+static int json_findings(struct cli *c, const struct finding *f)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "checks");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "checks"));
     for (int i = 0; i < check_count; i++) {
         if (!f[i].applies)
             continue;
         json_out_object(&j);
-        json_out_key(&j, "name");
-        json_out_string(&j, check_table[i].name);
-        json_out_key(&j, "deviation");
-        json_out_double(&j, f[i].deviation);
-        json_out_key(&j, "limit");
-        json_out_double(&j, check_table[i].limit);
+        json_out_string(json_out_key(&j, "name"), check_table[i].name);
+        json_out_double(json_out_key(&j, "deviation"), f[i].deviation);
+        json_out_double(json_out_key(&j, "limit"), check_table[i].limit);
         json_out_key(&j, "layer");
         if (f[i].layer < 0)
             json_out_null(&j);
         else
             json_out_int(&j, f[i].layer);
-        json_out_key(&j, "holds");
-        json_out_bool(&j, f[i].holds);
+        json_out_bool(json_out_key(&j, "holds"), f[i].holds);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 static int table_findings(struct cli *c, const struct finding *f)
 {
-    static const struct table_column columns[] = {{"holds", TABLE_TEXT, 0, 0, 0}, {"deviation", TABLE_TEXT, 0, 0, 0},
-                                                  {"limit", TABLE_TEXT, 0, 0, 0}, {"worst", TABLE_TEXT, 0, 0, 0},
-                                                  {"identity", TABLE_TEXT, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_TEXT("holds"), COLUMN_TEXT("deviation"), COLUMN_TEXT("limit"), COLUMN_TEXT("worst"),
+                                                  COLUMN_TEXT("identity")};
     struct table *t = table_new(columns, 5);
     char text[48];
     cli_head(c);
@@ -172,10 +162,8 @@ int cli_check(struct cli *c)
         applied += !err && f[i].applies;
         failed += !err && f[i].applies && !f[i].holds;
     }
-    if (!err && c->opt->json)
-        json_findings(c, f);
-    else if (!err)
-        err = table_findings(c, f);
+    if (!err)
+        err = c->opt->json ? json_findings(c, f) : table_findings(c, f);
     if (!err && failed) {
         c->show_anyway = true;
         err = err_set(&c->err, ERR_BAD_INPUT, "%d of %d identities fail · %s · see the lines that say NO", failed, applied,

@@ -299,6 +299,14 @@ int cli_sync(struct cli *c)
     return err ? err : pair_sync(c->pair, &t, NULL, &c->err);
 }
 
+int cli_open(struct cli *c, enum cli_need need)
+{
+    int err = cli_model(c, need != CLI_SHAPE);
+    if (!err)
+        err = cli_prompt(c, need == CLI_SHAPE);
+    return err || need != CLI_RUN ? err : cli_sync(c);
+}
+
 struct run *cli_run_shown(const struct cli *c)
 {
     struct run *r = pair_run(c->pair, FACE_EDITED);
@@ -308,6 +316,11 @@ struct run *cli_run_shown(const struct cli *c)
 int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count)
 {
     return v < count ? 0 : err_set(&c->err, ERR_BAD_INPUT, "no %s %d · this model has 0..%d", what, (int)v, (int)count - 1);
+}
+
+int32_t cli_top(const struct cli *c)
+{
+    return c->opt->top < c->m->cfg.d_vocab ? c->opt->top : c->m->cfg.d_vocab;
 }
 
 /* ------------------------------------------------------------------ tokens by name */

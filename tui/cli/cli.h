@@ -54,11 +54,21 @@ const struct command *command_find(const char *name);
 /* Free all but the options. */
 void cli_close(struct cli *c);
 
-/* Open the backend and the model; `weights` false: shape, plan and tokenizer only. */
+/* What most commands begin with. */
+enum cli_need {
+    CLI_SHAPE,  /* the model without its weights, and a prompt if there is one */
+    CLI_PROMPT, /* the model and a prompt */
+    CLI_RUN     /* both, and the run computed */
+};
+int cli_open(struct cli *c, enum cli_need need);
+
+/* The parts of cli_open.  Open the backend and the model; `weights` false: shape, plan and tokenizer only. */
 int cli_model(struct cli *c, bool weights);
 /* The prompt from -p, --stdin or --tokens into c->tokens.  Without one: an error, or n = 0 if `optional`.  A prompt
  * longer than the trained context of a rotary model is noted. */
 int cli_prompt(struct cli *c, bool optional);
+/* --top, at most the vocabulary. */
+int32_t cli_top(const struct cli *c);
 /* 1, 0, or -1 for the architecture's default. */
 int cli_bos(const struct options *o);
 /* -e, --run and --ref, parsed; then everything computed into c->pair. */
@@ -95,12 +105,27 @@ void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cel
 void cli_plain_token(struct cli *c, int32_t id);
 /* "tokens": [{id, text}] */
 void cli_json_tokens(const struct cli *c, struct json_out *j);
-/* "model", "processing", "bos", "edits": what every result says about itself. */
-void cli_json_head(const struct cli *c, struct json_out *j);
+/* Begin an object with what every result says about itself: "model", "processing", "bos", "edits". */
+void cli_json_begin(struct cli *c, struct json_out *j);
+int cli_json_end(struct cli *c, struct json_out *j);
+/* "mean", "std", "min", "max". */
+void cli_json_stats(struct json_out *j, const struct lens_stats *s);
 /* "teach · 15 tokens with BOS · raw · 1 edit" */
 void cli_head(struct cli *c);
-/* Print a table as --tsv or plainly and free it. */
+/* Print a table as --tsv or plainly and free it; NULL: memory is out. */
 int cli_table(struct cli *c, struct table *t);
+/* Cells: a token's text; "L0H1"; mean, std, min and max. */
+void cli_table_token(const struct cli *c, struct table *t, int32_t id);
+void cli_table_head(struct table *t, int64_t layer, int64_t head);
+void cli_table_stats(struct table *t, const struct lens_stats *s);
+/* Rows that become those of a table or, with --json, members of an array. */
+struct cli_rows {
+    struct table *t; /* NULL with --json */
+    struct json_out j;
+};
+int cli_rows_open(struct cli *c, struct cli_rows *r, const struct table_column *columns, int n);
+/* Prints them if err is 0; frees them in any case. */
+int cli_rows_close(struct cli *c, struct cli_rows *r, int err);
 int cli_memory(struct cli *c);
 
 /* help.c */

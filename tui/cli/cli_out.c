@@ -1,4 +1,5 @@
 /* cli_out.c - how results are written: token texts, the head of every result, tables (see cli.h). */
+#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"
@@ -45,17 +46,14 @@ void cli_json_token(const struct cli *c, struct json_out *j, int32_t id)
     size_t len;
     const char *text = cli_token_text(c, id, &len);
     json_out_object(j);
-    json_out_key(j, "id");
-    json_out_int(j, id);
-    json_out_key(j, "text");
-    json_out_text(j, text, len);
+    json_out_int(json_out_key(j, "id"), id);
+    json_out_text(json_out_key(j, "text"), text, len);
     if (is_utf8(text, len))
         return;
     struct bytes hex = {0};
     for (size_t i = 0; i < len; i++)
         bytes_addf(&hex, "%02x", (unsigned)(unsigned char)text[i]);
-    json_out_key(j, "bytes");
-    json_out_string(j, hex.data);
+    json_out_string(json_out_key(j, "bytes"), hex.data);
     bytes_free(&hex);
 }
 
@@ -65,10 +63,8 @@ void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cel
     json_out_array(j);
     for (int32_t i = 0; i < k; i++) {
         cli_json_token(c, j, top[i].id);
-        json_out_key(j, "logit");
-        json_out_float(j, top[i].logit);
-        json_out_key(j, "logprob");
-        json_out_float(j, top[i].logit - cell->lse);
+        json_out_float(json_out_key(j, "logit"), top[i].logit);
+        json_out_float(json_out_key(j, "logprob"), top[i].logit - cell->lse);
         json_out_close(j);
     }
     json_out_close(j);
@@ -85,8 +81,7 @@ void cli_plain_token(struct cli *c, int32_t id)
 
 void cli_json_tokens(const struct cli *c, struct json_out *j)
 {
-    json_out_key(j, "tokens");
-    json_out_array(j);
+    json_out_array(json_out_key(j, "tokens"));
     for (int32_t i = 0; i < c->n; i++) {
         cli_json_token(c, j, c->tokens[i]);
         json_out_close(j);
@@ -99,22 +94,34 @@ static void edit_text(const struct edit *ed, char buf[LIMIT_EDIT_TEXT])
     edit_print(ed, buf, LIMIT_EDIT_TEXT);
 }
 
-void cli_json_head(const struct cli *c, struct json_out *j)
+void cli_json_begin(struct cli *c, struct json_out *j)
 {
     char text[LIMIT_EDIT_TEXT];
-    json_out_key(j, "model");
-    json_out_string(j, c->m->name);
-    json_out_key(j, "processing");
-    json_out_string(j, process_text(c->m->process, text, sizeof text));
-    json_out_key(j, "bos");
-    json_out_bool(j, cli_has_bos(c));
-    json_out_key(j, "edits");
-    json_out_array(j);
+    json_out_begin(j, &c->out);
+    json_out_object(j);
+    json_out_string(json_out_key(j, "model"), c->m->name);
+    json_out_string(json_out_key(j, "processing"), process_text(c->m->process, text, sizeof text));
+    json_out_bool(json_out_key(j, "bos"), cli_has_bos(c));
+    json_out_array(json_out_key(j, "edits"));
     for (int32_t i = 0; i < c->n_edits; i++) {
         edit_text(c->edits[i], text);
         json_out_string(j, text);
     }
     json_out_close(j);
+}
+
+int cli_json_end(struct cli *c, struct json_out *j)
+{
+    json_out_end(j);
+    return c->out.failed ? cli_memory(c) : 0;
+}
+
+void cli_json_stats(struct json_out *j, const struct lens_stats *s)
+{
+    json_out_double(json_out_key(j, "mean"), s->mean);
+    json_out_double(json_out_key(j, "std"), s->std);
+    json_out_float(json_out_key(j, "min"), s->min);
+    json_out_float(json_out_key(j, "max"), s->max);
 }
 
 void cli_head(struct cli *c)
@@ -143,5 +150,48 @@ int cli_table(struct cli *c, struct table *t)
     else if (!err)
         table_plain(t, false, &c->out);
     table_free(t);
+    return err;
+}
+
+void cli_table_token(const struct cli *c, struct table *t, int32_t id)
+{
+    size_t len;
+    const char *text = cli_token_text(c, id, &len);
+    table_text(t, text, len);
+}
+
+void cli_table_head(struct table *t, int64_t layer, int64_t head)
+{
+    char label[48];
+    snprintf(label, sizeof label, "L%lldH%lld", (long long)layer, (long long)head);
+    table_string(t, label);
+}
+
+void cli_table_stats(struct table *t, const struct lens_stats *s)
+{
+    table_number(t, (float)s->mean);
+    table_number(t, (float)s->std);
+    table_number(t, s->min);
+    table_number(t, s->max);
+}
+
+int cli_rows_open(struct cli *c, struct cli_rows *r, const struct table_column *columns, int n)
+{
+    json_out_begin(&r->j, &c->out);
+    r->t = NULL;
+    if (c->opt->json) {
+        json_out_array(&r->j);
+        return 0;
+    }
+    cli_head(c);
+    r->t = table_new(columns, n);
+    return r->t ? 0 : cli_memory(c);
+}
+
+int cli_rows_close(struct cli *c, struct cli_rows *r, int err)
+{
+    if (!err)
+        return r->t ? cli_table(c, r->t) : cli_json_end(c, &r->j);
+    table_free(r->t);
     return err;
 }

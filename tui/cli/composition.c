@@ -29,12 +29,9 @@ static int add_rows(struct cli *c, struct table *t, int kind, const float *score
     qsort(list, (size_t)found, sizeof *list, by_score);
     for (int64_t i = 0; i < found && i < c->opt->top; i++) {
         int64_t at = list[i].at;
-        char label[2][48];
-        snprintf(label[0], sizeof label[0], "L%lldH%lld", (long long)(at / (heads * layers * heads)), (long long)(at / (layers * heads) % heads));
-        snprintf(label[1], sizeof label[1], "L%lldH%lld", (long long)(at / heads % layers), (long long)(at % heads));
         table_string(t, kind_names[kind]);
-        table_string(t, label[0]);
-        table_string(t, label[1]);
+        cli_table_head(t, at / (heads * layers * heads), at / (layers * heads) % heads);
+        cli_table_head(t, at / heads % layers, at % heads);
         table_number(t, list[i].score);
     }
     free(list);
@@ -46,10 +43,8 @@ static void add_json(struct cli *c, struct json_out *j, int kind, const float *s
 {
     int64_t layers = c->m->cfg.n_layers, heads = c->m->cfg.n_heads;
     json_out_object(j);
-    json_out_key(j, "kind");
-    json_out_string(j, kind_names[kind]);
-    json_out_key(j, "scores");
-    json_out_array(j);
+    json_out_string(json_out_key(j, "kind"), kind_names[kind]);
+    json_out_array(json_out_key(j, "scores"));
     for (int64_t l1 = 0; l1 < layers; l1++) {
         json_out_array(j);
         for (int64_t h1 = 0; h1 < heads; h1++) {
@@ -75,38 +70,24 @@ static int kind_chosen(struct cli *c, int *only)
 
 int cli_composition(struct cli *c)
 {
-    static const struct table_column columns[] = {{"kind", TABLE_TEXT, 0, 0, 0}, {"from", TABLE_TEXT, 0, 0, 0}, {"to", TABLE_TEXT, 0, 0, 0},
-                                                  {"score", TABLE_NUMBER, 4, 0, 0}};
-    struct json_out j;
-    struct table *t = NULL;
+    static const struct table_column columns[] = {COLUMN_TEXT("kind"), COLUMN_TEXT("from"), COLUMN_TEXT("to"), COLUMN_NUMBER("score", 4)};
+    struct cli_rows rows = {0};
     int only, err = kind_chosen(c, &only);
     if (!err)
         err = cli_model(c, true);
     int64_t n = err ? 0 : (int64_t)c->m->cfg.n_layers * c->m->cfg.n_heads;
     float *scores = err ? NULL : malloc((size_t)(n * n) * sizeof *scores);
-    if (!err && (!scores || !(t = table_new(columns, 4))))
-        err = cli_memory(c);
-    json_out_begin(&j, &c->out);
-    if (!err && c->opt->json)
-        json_out_array(&j);
-    else if (!err)
-        cli_head(c);
+    if (!err)
+        err = scores ? cli_rows_open(c, &rows, columns, 4) : cli_memory(c);
     for (int k = 0; k < COMPOSITION_COUNT && !err; k++) {
         if (only >= 0 && only != k)
             continue;
         err = circuit_composition(c->m, (enum composition)k, scores, &c->err);
-        if (!err && c->opt->json)
-            add_json(c, &j, k, scores);
+        if (!err && rows.t)
+            err = add_rows(c, rows.t, k, scores);
         else if (!err)
-            err = add_rows(c, t, k, scores);
+            add_json(c, &rows.j, k, scores);
     }
     free(scores);
-    if (!err && !c->opt->json)
-        return cli_table(c, t);
-    table_free(t);
-    if (!err) {
-        json_out_close(&j);
-        json_out_end(&j);
-    }
-    return err;
+    return cli_rows_close(c, &rows, err);
 }

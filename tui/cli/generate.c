@@ -66,26 +66,20 @@ static bool emit(void *user, int32_t id, const float *logits)
     return !s->err;
 }
 
-static void print_json(struct cli *c, const struct stream *s, const char *text, size_t len)
+static int print_json(struct cli *c, const struct stream *s, const char *text, size_t len)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
-    json_out_key(&j, "seed");
-    json_out_int(&j, c->opt->seed);
+    cli_json_begin(c, &j);
+    json_out_int(json_out_key(&j, "seed"), c->opt->seed);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "generated");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "generated"));
     for (int32_t i = c->n; i < s->n; i++) {
         cli_json_token(c, &j, s->ids[i]);
         json_out_close(&j);
     }
     json_out_close(&j);
-    json_out_key(&j, "text");
-    json_out_text(&j, text, len);
-    json_out_close(&j);
-    json_out_end(&j);
+    json_out_text(json_out_key(&j, "text"), text, len);
+    return cli_json_end(c, &j);
 }
 
 static int run(struct cli *c, struct stream *s, const struct pair_target *t)
@@ -104,7 +98,7 @@ static int run(struct cli *c, struct stream *s, const struct pair_target *t)
         char *text = tokenizer_decode(c->m->tok, s->ids, (size_t)s->n, TOKENIZER_SKIP_SPECIAL, &len, &c->err);
         if (!text)
             return c->err.code;
-        print_json(c, s, text, len);
+        err = print_json(c, s, text, len);
         free(text);
     } else if (!o->json && s->n > c->n) {
         int shown = show(s, true);
@@ -119,9 +113,7 @@ int cli_generate(struct cli *c)
 {
     struct pair_target t;
     struct stream s = {.c = c};
-    int err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
+    int err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = cli_target(c, &t);
     if (!err) {

@@ -170,9 +170,7 @@ int cli_hooks(struct cli *c)
     unsigned tongues;
     int err = names_tongues(c, &tongues);
     if (!err)
-        err = cli_model(c, false);
-    if (!err)
-        err = cli_prompt(c, true);
+        err = cli_open(c, CLI_SHAPE);
     if (err)
         return err;
     struct site_ref *sites = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *sites);

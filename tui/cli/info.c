@@ -120,7 +120,5 @@ int cli_info(struct cli *c)
     json_out_begin(&j, &c->out);
     json_out_object(&j);
     json_facts(&j, facts, n);
-    json_out_close(&j);
-    json_out_end(&j);
-    return 0;
+    return cli_json_end(c, &j);
 }

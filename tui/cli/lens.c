@@ -35,27 +35,22 @@ static void json_cell(const struct cli *c, struct json_out *j, const struct grid
 {
     const struct lens_cell *cell = &g->cells[i];
     json_out_object(j);
-    json_out_key(j, "top");
-    cli_json_top(c, j, cell, g->top + i * (size_t)g->k, g->k);
-    json_out_key(j, "entropy");
-    json_out_float(j, cell->entropy);
+    cli_json_top(c, json_out_key(j, "top"), cell, g->top + i * (size_t)g->k, g->k);
+    json_out_float(json_out_key(j, "entropy"), cell->entropy);
     json_out_key(j, "rank");
     if (g->target < 0)
         json_out_null(j);
     else
         json_out_int(j, cell->target_rank);
-    json_out_key(j, "target_logprob");
-    json_out_float(j, cell->target_logit - cell->lse);
+    json_out_float(json_out_key(j, "target_logprob"), cell->target_logit - cell->lse);
     json_out_close(j);
 }
 
-static void print_json(struct cli *c, const struct grid *g)
+static int print_json(struct cli *c, const struct grid *g)
 {
     struct json_out j;
     char name[LIMIT_NAME];
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     json_out_key(&j, "target");
     if (g->target < 0) {
         json_out_null(&j);
@@ -64,49 +59,38 @@ static void print_json(struct cli *c, const struct grid *g)
         json_out_close(&j);
     }
     cli_json_tokens(c, &j);
-    json_out_key(&j, "layers");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "layers"));
     for (int32_t i = 0; i < g->columns; i++) {
         json_out_object(&j);
-        json_out_key(&j, "name");
-        json_out_string(&j, site_name(run_lens_site(c->m, i), name));
-        json_out_key(&j, "cells");
-        json_out_array(&j);
+        json_out_string(json_out_key(&j, "name"), site_name(run_lens_site(c->m, i), name));
+        json_out_array(json_out_key(&j, "cells"));
         for (int32_t p = 0; p < c->n; p++)
             json_cell(c, &j, g, at(c, i, p));
         json_out_close(&j);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 /* One row per candidate. */
 static int print_tsv(struct cli *c, const struct grid *g)
 {
-    static const struct table_column columns[] = {{"name", TABLE_TEXT, 0, 0, 0}, {"pos", TABLE_INT, 0, 0, 0},
-                                                  {"token", TABLE_TEXT, 0, 0, 0}, {"place", TABLE_INT, 0, 0, 0},
-                                                  {"id", TABLE_INT, 0, 0, 0}, {"text", TABLE_TEXT, 0, 0, 0},
-                                                  {"logit", TABLE_NUMBER, 0, 0, 0}, {"logprob", TABLE_NUMBER, 0, 0, 0},
-                                                  {"entropy", TABLE_NUMBER, 0, 0, 0}, {"rank", TABLE_INT, 0, 0, 0},
-                                                  {"target_logprob", TABLE_NUMBER, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_TEXT("name"), COLUMN_INT("pos"), COLUMN_TEXT("token"), COLUMN_INT("place"), COLUMN_INT("id"),
+                                                  COLUMN_TEXT("text"), COLUMN_NUMBER("logit", 0), COLUMN_NUMBER("logprob", 0),
+                                                  COLUMN_NUMBER("entropy", 0), COLUMN_INT("rank"), COLUMN_NUMBER("target_logprob", 0)};
     struct table *t = table_new(columns, 11);
     char name[LIMIT_NAME];
-    size_t len;
     for (int32_t i = 0; i < g->columns && t; i++)
         for (int32_t p = 0; p < c->n; p++)
             for (int32_t k = 0; k < g->k; k++) {
                 const struct lens_cell *cell = &g->cells[at(c, i, p)];
                 struct lens_top top = g->top[at(c, i, p) * (size_t)g->k + (size_t)k];
-                const char *text = cli_token_text(c, c->tokens[p], &len);
                 table_string(t, site_name(run_lens_site(c->m, i), name));
                 table_int(t, p);
-                table_text(t, text, len);
+                cli_table_token(c, t, c->tokens[p]);
                 table_int(t, k);
                 table_int(t, top.id);
-                text = cli_token_text(c, top.id, &len);
-                table_text(t, text, len);
+                cli_table_token(c, t, top.id);
                 table_number(t, top.logit);
                 table_number(t, top.logit - cell->lse);
                 table_number(t, cell->entropy);
@@ -124,13 +108,13 @@ static int print_tsv(struct cli *c, const struct grid *g)
 /* Positions down, layers across; with a target its log-probability, else the first candidate. */
 static int print_grid(struct cli *c, const struct grid *g)
 {
-    size_t n = (size_t)g->columns + 2, len;
+    size_t n = (size_t)g->columns + 2;
     struct table_column *columns = calloc(n, sizeof *columns);
     char(*names)[LIMIT_NAME] = calloc(n, LIMIT_NAME);
     struct table *t = NULL;
     if (columns && names) {
-        columns[0] = (struct table_column){"pos", TABLE_INT, 0, 0, 0};
-        columns[1] = (struct table_column){"token", TABLE_TEXT, 0, 16, TEXT_TOKEN};
+        columns[0] = (struct table_column)COLUMN_INT("pos");
+        columns[1] = (struct table_column)COLUMN_TOKEN("token");
         for (int32_t i = 0; i < g->columns; i++) {
             snprintf(names[i], LIMIT_NAME, i ? "%d" : "embed", (int)i - 1);
             columns[i + 2] = (struct table_column){names[i], g->target < 0 ? TABLE_TEXT : TABLE_NUMBER, 3, 12, TEXT_TOKEN};
@@ -139,17 +123,15 @@ static int print_grid(struct cli *c, const struct grid *g)
         t = table_new(columns, (int)n);
     }
     for (int32_t p = 0; p < c->n && t; p++) {
-        const char *text = cli_token_text(c, c->tokens[p], &len);
         table_int(t, p);
-        table_text(t, text, len);
+        cli_table_token(c, t, c->tokens[p]);
         for (int32_t i = 0; i < g->columns; i++) {
             const struct lens_cell *cell = &g->cells[at(c, i, p)];
             if (g->target >= 0) {
                 table_number(t, cell->target_logit - cell->lse);
                 continue;
             }
-            text = cli_token_text(c, g->top[at(c, i, p) * (size_t)g->k].id, &len);
-            table_text(t, text, len);
+            cli_table_token(c, t, g->top[at(c, i, p) * (size_t)g->k].id);
         }
     }
     int err = cli_table(c, t);
@@ -161,22 +143,18 @@ static int print_grid(struct cli *c, const struct grid *g)
 int cli_lens(struct cli *c)
 {
     struct grid g = {0};
-    int err = cli_model(c, true);
+    int err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = cli_token(c, c->opt->target, &g.target);
-    if (!err)
-        err = cli_prompt(c, false);
     if (!err)
         err = cli_sync(c);
     if (!err) {
         g.columns = c->m->cfg.n_layers + 1;
-        g.k = c->opt->top < c->m->cfg.d_vocab ? c->opt->top : c->m->cfg.d_vocab;
+        g.k = cli_top(c);
         err = grid_compute(c, &g);
     }
-    if (!err && c->opt->json)
-        print_json(c, &g);
-    else if (!err)
-        err = c->opt->tsv ? print_tsv(c, &g) : print_grid(c, &g);
+    if (!err)
+        err = c->opt->json ? print_json(c, &g) : c->opt->tsv ? print_tsv(c, &g) : print_grid(c, &g);
     free(g.cells);
     free(g.top);
     return err;

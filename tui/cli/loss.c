@@ -5,36 +5,27 @@
 
 #include "cli.h"
 
-static void loss_json(struct cli *c, double mean, const float *each)
+static int loss_json(struct cli *c, double mean, const float *each)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "loss");
-    json_out_double(&j, mean);
-    json_out_key(&j, "per_token");
-    json_out_floats(&j, each, (size_t)c->n - 1);
-    json_out_close(&j);
-    json_out_end(&j);
+    json_out_double(json_out_key(&j, "loss"), mean);
+    json_out_floats(json_out_key(&j, "per_token"), each, (size_t)c->n - 1);
+    return cli_json_end(c, &j);
 }
 
 static int loss_table(struct cli *c, double mean, const float *each)
 {
-    static const struct table_column columns[] = {{"pos", TABLE_INT, 0, 0, 0}, {"token", TABLE_TEXT, 0, 16, TEXT_TOKEN},
-                                                  {"next", TABLE_TEXT, 0, 16, TEXT_TOKEN}, {"loss", TABLE_NUMBER, 4, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_TOKEN("token"), COLUMN_TOKEN("next"), COLUMN_NUMBER("loss", 4)};
     cli_head(c);
     if (!c->opt->tsv)
         bytes_addf(&c->out, "# mean %.4f nats\n", mean);
     struct table *t = table_new(columns, 4);
     for (int32_t i = 0; i + 1 < c->n && t; i++) {
-        size_t len;
         table_int(t, i);
-        const char *text = cli_token_text(c, c->tokens[i], &len);
-        table_text(t, text, len);
-        text = cli_token_text(c, c->tokens[i + 1], &len);
-        table_text(t, text, len);
+        cli_table_token(c, t, c->tokens[i]);
+        cli_table_token(c, t, c->tokens[i + 1]);
         table_number(t, each[i]);
     }
     return cli_table(c, t);
@@ -43,9 +34,7 @@ static int loss_table(struct cli *c, double mean, const float *each)
 int cli_loss(struct cli *c)
 {
     double mean = 0;
-    int err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
+    int err = cli_open(c, CLI_PROMPT);
     if (!err && c->n < 2)
         err = err_set(&c->err, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d", (int)c->n);
     if (!err)
@@ -55,10 +44,8 @@ int cli_loss(struct cli *c)
         err = cli_memory(c);
     if (!err)
         err = lens_loss(cli_run_shown(c), &mean, each, &c->err);
-    if (!err && c->opt->json)
-        loss_json(c, mean, each);
-    else if (!err)
-        err = loss_table(c, mean, each);
+    if (!err)
+        err = c->opt->json ? loss_json(c, mean, each) : loss_table(c, mean, each);
     free(each);
     return err;
 }
@@ -112,58 +99,43 @@ static int rank_answer(struct cli *c, struct answer *a)
     return err;
 }
 
-static void answer_json(struct cli *c, const struct answer *a)
+static int answer_json(struct cli *c, const struct answer *a)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "answer");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "answer"));
     for (int32_t i = a->n_prompt; i < c->n; i++) {
         const struct lens_cell *cell = &a->cell[i - a->n_prompt];
         cli_json_token(c, &j, c->tokens[i]);
-        json_out_key(&j, "position");
-        json_out_int(&j, i);
-        json_out_key(&j, "rank");
-        json_out_int(&j, cell->target_rank);
-        json_out_key(&j, "logit");
-        json_out_float(&j, cell->target_logit);
-        json_out_key(&j, "logprob");
-        json_out_float(&j, cell->target_logit - cell->lse);
-        json_out_key(&j, "top");
-        cli_json_top(c, &j, cell, &a->top[(i - a->n_prompt) * a->k], a->k);
+        json_out_int(json_out_key(&j, "position"), i);
+        json_out_int(json_out_key(&j, "rank"), cell->target_rank);
+        json_out_float(json_out_key(&j, "logit"), cell->target_logit);
+        json_out_float(json_out_key(&j, "logprob"), cell->target_logit - cell->lse);
+        cli_json_top(c, json_out_key(&j, "top"), cell, &a->top[(i - a->n_prompt) * a->k], a->k);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 static int answer_table(struct cli *c, const struct answer *a)
 {
-    static const struct table_column columns[] = {{"pos", TABLE_INT, 0, 0, 0}, {"answer", TABLE_TEXT, 0, 16, TEXT_TOKEN},
-                                                  {"rank", TABLE_INT, 0, 0, 0}, {"logit", TABLE_NUMBER, 2, 0, 0},
-                                                  {"p", TABLE_NUMBER, 4, 0, 0}, {"top", TABLE_INT, 0, 0, 0},
-                                                  {"token", TABLE_TEXT, 0, 16, TEXT_TOKEN}, {"logit", TABLE_NUMBER, 2, 0, 0},
-                                                  {"p", TABLE_NUMBER, 4, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_TOKEN("answer"), COLUMN_INT("rank"), COLUMN_NUMBER("logit", 2),
+                                                  COLUMN_NUMBER("p", 4), COLUMN_INT("top"), COLUMN_TOKEN("token"), COLUMN_NUMBER("logit", 2),
+                                                  COLUMN_NUMBER("p", 4)};
     cli_head(c);
     struct table *t = table_new(columns, 9);
     for (int32_t i = a->n_prompt; i < c->n && t; i++)
         for (int32_t k = 0; k < a->k; k++) {
             const struct lens_cell *cell = &a->cell[i - a->n_prompt];
             const struct lens_top *top = &a->top[(i - a->n_prompt) * a->k + k];
-            size_t len;
-            const char *text = cli_token_text(c, c->tokens[i], &len);
             table_int(t, i);
-            table_text(t, text, len);
+            cli_table_token(c, t, c->tokens[i]);
             table_int(t, cell->target_rank);
             table_number(t, cell->target_logit);
             table_number(t, expf(cell->target_logit - cell->lse));
             table_int(t, k);
-            text = cli_token_text(c, top->id, &len);
-            table_text(t, text, len);
+            cli_table_token(c, t, top->id);
             table_number(t, top->logit);
             table_number(t, expf(top->logit - cell->lse));
         }
@@ -173,23 +145,19 @@ static int answer_table(struct cli *c, const struct answer *a)
 int cli_test_prompt(struct cli *c)
 {
     struct answer a = {0};
-    int err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
+    int err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = append_answer(c, &a.n_prompt);
     if (!err)
         err = cli_sync(c);
     if (err)
         return err;
-    a.k = c->opt->top < c->m->cfg.d_vocab ? c->opt->top : c->m->cfg.d_vocab;
+    a.k = cli_top(c);
     a.cell = calloc((size_t)(c->n - a.n_prompt), sizeof *a.cell);
     a.top = calloc((size_t)(c->n - a.n_prompt) * (size_t)a.k, sizeof *a.top);
     err = a.cell && a.top ? rank_answer(c, &a) : cli_memory(c);
-    if (!err && c->opt->json)
-        answer_json(c, &a);
-    else if (!err)
-        err = answer_table(c, &a);
+    if (!err)
+        err = c->opt->json ? answer_json(c, &a) : answer_table(c, &a);
     free(a.cell);
     free(a.top);
     return err;

@@ -56,8 +56,7 @@ void names_json(const struct config *cfg, struct json_out *j, const struct alias
     for (int t = 0; t < TONGUE_COUNT; t++) {
         if (!(tongues & 1u << t))
             continue;
-        json_out_key(j, alias_tongue_name((enum alias_tongue)t));
-        json_out_array(j);
+        json_out_array(json_out_key(j, alias_tongue_name((enum alias_tongue)t)));
         for (int k = 0; name_get(cfg, v, (enum alias_tongue)t, k, name); k++)
             json_out_string(j, name);
         json_out_close(j);
@@ -77,8 +76,7 @@ struct asked {
 static void json_sites(struct json_out *j, const char *key, const struct site_ref *s, int n)
 {
     char name[LIMIT_NAME];
-    json_out_key(j, key);
-    json_out_array(j);
+    json_out_array(json_out_key(j, key));
     for (int i = 0; i < n; i++)
         json_out_string(j, site_name(s[i], name));
     json_out_close(j);
@@ -86,8 +84,7 @@ static void json_sites(struct json_out *j, const char *key, const struct site_re
 
 static void json_text(struct json_out *j, const char *key, const char *text)
 {
-    json_out_key(j, key);
-    json_out_string(j, text);
+    json_out_string(json_out_key(j, key), text);
 }
 
 /* The word to show for a size, or NULL where it is the number. */
@@ -103,8 +100,7 @@ static const char *size_word(const struct asked *a, const char *dim)
 static void json_read_only(struct json_out *j, const struct asked *a)
 {
     char name[LIMIT_NAME];
-    json_out_key(j, "read_only");
-    json_out_array(j);
+    json_out_array(json_out_key(j, "read_only"));
     for (int t = 0; t < TONGUE_COUNT; t++)
         for (int k = 0; name_get(a->cfg, &a->v, (enum alias_tongue)t, k, name); k++) {
             struct alias_value of;
@@ -122,8 +118,7 @@ static void json_asked(struct json_out *j, const struct asked *a)
     int rank = alias_shape(a->cfg, v, a->n, shape, dims);
     json_text(j, "name", a->name);
     json_text(j, "library", alias_tongue_name(v->tongue));
-    json_out_key(j, "shape");
-    json_out_array(j);
+    json_out_array(json_out_key(j, "shape"));
     if (a->sizes == SIZES_ALL)
         json_out_int(j, 1);
     else
@@ -135,16 +130,14 @@ static void json_asked(struct json_out *j, const struct asked *a)
             json_out_int(j, shape[i]);
     }
     json_out_close(j);
-    json_out_key(j, "dims");
-    json_out_array(j);
+    json_out_array(json_out_key(j, "dims"));
     json_out_string(j, "batch");
     for (int i = 0; i < rank; i++)
         json_out_string(j, dims[i]);
     json_out_close(j);
     json_sites(j, "sites", v->site, v->n_sites);
     json_text(j, "form", alias_form_text(v->form));
-    json_out_key(j, "editable");
-    json_out_bool(j, v->n_edits > 0);
+    json_out_bool(json_out_key(j, "editable"), v->n_edits > 0);
     json_sites(j, "edits", v->edit, v->n_edits);
     json_text(j, "why", v->n_edits ? NULL : v->why);
     json_text(j, "note", v->note);
@@ -205,9 +198,8 @@ static const char *edit_word(const struct alias_value *v)
     return v->n_edits == 0 ? "read only" : v->spread ? "through copies per head" : "yes";
 }
 
-static const struct table_column columns[] = {{"architecture", TABLE_TEXT, 0, 0, 0}, {"library", TABLE_TEXT, 0, 0, 0},
-                                              {"name", TABLE_TEXT, 0, 0, 0},         {"shape", TABLE_TEXT, 0, 0, 0},
-                                              {"edit", TABLE_TEXT, 0, 0, 0}};
+static const struct table_column columns[] = {COLUMN_TEXT("architecture"), COLUMN_TEXT("library"), COLUMN_TEXT("name"), COLUMN_TEXT("shape"),
+                                              COLUMN_TEXT("edit")};
 
 /* Its rows; with a first cell for the architecture where there are several. */
 static int add_rows(struct table *table, const struct asked *a, const char *architecture, struct err *e)
@@ -245,9 +237,7 @@ static int add_rows(struct table *table, const struct asked *a, const char *arch
 static int name_in_model(struct cli *c)
 {
     struct asked a = {.name = c->opt->words[0]};
-    int err = cli_model(c, false);
-    if (!err)
-        err = cli_prompt(c, true);
+    int err = cli_open(c, CLI_SHAPE);
     if (!err)
         err = alias_find(&c->m->cfg, a.name, &a.v, &c->err);
     if (err)
@@ -260,9 +250,7 @@ static int name_in_model(struct cli *c)
         json_out_begin(&j, &c->out);
         json_out_object(&j);
         json_asked(&j, &a);
-        json_out_close(&j);
-        json_out_end(&j);
-        return 0;
+        return cli_json_end(c, &j);
     }
     if (!c->opt->tsv) {
         bytes_addf(&c->out, "# ");
@@ -351,9 +339,7 @@ static int name_in_all(struct cli *c)
     if (!err && !c->opt->json)
         return cli_table(c, table);
     table_free(table);
-    if (!err)
-        json_out_close(&j), json_out_end(&j);
-    return err;
+    return err ? err : cli_json_end(c, &j);
 }
 
 int cli_name(struct cli *c)

@@ -51,46 +51,38 @@ static int norms_of(struct cli *c, const struct alias_value *v, float *out)
     return err;
 }
 
-static void print_json(struct cli *c, const struct norm_list *l)
+static int print_json(struct cli *c, const struct norm_list *l)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "sites");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "sites"));
     for (int i = 0; i < l->n; i++) {
         json_out_object(&j);
-        json_out_key(&j, "name");
-        json_out_string(&j, l->what[i].name);
-        json_out_key(&j, "norms");
-        json_out_floats(&j, l->value + (size_t)i * (size_t)c->n, (size_t)c->n);
+        json_out_string(json_out_key(&j, "name"), l->what[i].name);
+        json_out_floats(json_out_key(&j, "norms"), l->value + (size_t)i * (size_t)c->n, (size_t)c->n);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 /* Positions down, sites across. */
 static int print_table(struct cli *c, const struct norm_list *l)
 {
-    size_t columns_n = (size_t)l->n + 2, len;
+    size_t columns_n = (size_t)l->n + 2;
     struct table_column *columns = calloc(columns_n, sizeof *columns);
     struct table *t = NULL;
     if (columns) {
-        columns[0] = (struct table_column){"pos", TABLE_INT, 0, 0, 0};
-        columns[1] = (struct table_column){"token", TABLE_TEXT, 0, 16, TEXT_TOKEN};
+        columns[0] = (struct table_column)COLUMN_INT("pos");
+        columns[1] = (struct table_column)COLUMN_TOKEN("token");
         for (int i = 0; i < l->n; i++)
-            columns[i + 2] = (struct table_column){l->what[i].name, TABLE_NUMBER, 2, 0, 0};
+            columns[i + 2] = (struct table_column)COLUMN_NUMBER(l->what[i].name, 2);
         cli_head(c);
         t = table_new(columns, (int)columns_n);
     }
     for (int32_t p = 0; p < c->n && t; p++) {
-        const char *text = cli_token_text(c, c->tokens[p], &len);
         table_int(t, p);
-        table_text(t, text, len);
+        cli_table_token(c, t, c->tokens[p]);
         for (int i = 0; i < l->n; i++)
             table_number(t, l->value[(size_t)i * (size_t)c->n + (size_t)p]);
     }
@@ -102,19 +94,15 @@ static int print_table(struct cli *c, const struct norm_list *l)
 int cli_norms(struct cli *c)
 {
     struct norm_list l = {0};
-    int err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
+    int err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = choose(c, &l);
     if (!err)
         err = cli_sync(c);
     for (int i = 0; i < l.n && !err; i++)
         err = norms_of(c, &l.what[i].value, l.value + (size_t)i * (size_t)c->n);
-    if (!err && c->opt->json)
-        print_json(c, &l);
-    else if (!err)
-        err = print_table(c, &l);
+    if (!err)
+        err = c->opt->json ? print_json(c, &l) : print_table(c, &l);
     free(l.what);
     free(l.value);
     return err;

@@ -88,51 +88,37 @@ static void json_step(const struct cli *c, struct json_out *j, const struct step
     char name[LIMIT_NAME];
     struct site_ref site = {s->site, site_table[s->site].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
     json_out_object(j);
-    json_out_key(j, "stage");
-    json_out_int(j, stage);
-    json_out_key(j, "op");
-    json_out_string(j, kn_op_name(s->op));
-    json_out_key(j, "site");
-    json_out_string(j, site_name(site, name));
-    json_out_key(j, "reads");
-    json_out_array(j);
+    json_out_int(json_out_key(j, "stage"), stage);
+    json_out_string(json_out_key(j, "op"), kn_op_name(s->op));
+    json_out_string(json_out_key(j, "site"), site_name(site, name));
+    json_out_array(json_out_key(j, "reads"));
     for (int i = 0; i < KN_IN_MAX; i++)
         if (s->in[i].kind != OPERAND_NONE)
             json_out_string(j, operand_name(s->in[i]));
     json_out_close(j);
-    json_out_key(j, "when");
-    json_out_string(j, when_word(s->when));
-    json_out_key(j, "flops");
-    json_out_double(j, plan_step_flops(c->m->plan, s, c->n));
+    json_out_string(json_out_key(j, "when"), when_word(s->when));
+    json_out_double(json_out_key(j, "flops"), plan_step_flops(c->m->plan, s, c->n));
     json_out_close(j);
 }
 
-static void json_plan(struct cli *c, const struct total *t)
+static int json_plan(struct cli *c, const struct total *t)
 {
     struct json_out j;
     json_out_begin(&j, &c->out);
     json_out_object(&j);
-    json_out_key(&j, "model");
-    json_out_string(&j, c->m->name);
-    json_out_key(&j, "positions");
-    json_out_int(&j, c->n);
-    json_out_key(&j, "flops");
-    json_out_double(&j, t->flops);
-    json_out_key(&j, "site_bytes");
-    json_out_double(&j, t->bytes);
-    json_out_key(&j, "kept_bytes");
-    json_out_double(&j, t->kept);
-    json_out_key(&j, "steps");
-    json_out_array(&j);
+    json_out_string(json_out_key(&j, "model"), c->m->name);
+    json_out_int(json_out_key(&j, "positions"), c->n);
+    json_out_double(json_out_key(&j, "flops"), t->flops);
+    json_out_double(json_out_key(&j, "site_bytes"), t->bytes);
+    json_out_double(json_out_key(&j, "kept_bytes"), t->kept);
+    json_out_array(json_out_key(&j, "steps"));
     for (int32_t stage = 0; stage < plan_stages(c->m->plan); stage++) {
         int32_t n;
         const struct step *s = plan_stage(c->m->plan, stage, &n);
         for (int32_t i = 0; i < n; i++)
             json_step(c, &j, &s[i], stage);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 static void table_stage(struct cli *c, struct table *t, int32_t stage, const char *label, double flops)
@@ -155,13 +141,9 @@ static void table_stage(struct cli *c, struct table *t, int32_t stage, const cha
 
 int cli_plan(struct cli *c)
 {
-    static const struct table_column columns[] = {{"stage", TABLE_TEXT, 0, 0, 0}, {"writes", TABLE_TEXT, 0, 0, 0},
-                                                  {"op", TABLE_TEXT, 0, 0, 0}, {"reads", TABLE_TEXT, 0, 0, 0},
-                                                  {"when", TABLE_TEXT, 0, 0, 0}, {"Mflop", TABLE_NUMBER, 3, 0, 0},
-                                                  {"%", TABLE_NUMBER, 2, 0, 0}};
-    int err = cli_model(c, false);
-    if (!err)
-        err = cli_prompt(c, true);
+    static const struct table_column columns[] = {COLUMN_TEXT("stage"), COLUMN_TEXT("writes"), COLUMN_TEXT("op"), COLUMN_TEXT("reads"),
+                                                  COLUMN_TEXT("when"), COLUMN_NUMBER("Mflop", 3), COLUMN_NUMBER("%", 2)};
+    int err = cli_open(c, CLI_SHAPE);
     if (err)
         return err;
     c->n = c->n ? c->n : 1;
@@ -169,10 +151,8 @@ int cli_plan(struct cli *c)
     int32_t stages = plan_stages(c->m->plan);
     for (int32_t s = 0; s < stages; s++)
         stage_total(c, s, &total);
-    if (c->opt->json) {
-        json_plan(c, &total);
-        return 0;
-    }
+    if (c->opt->json)
+        return json_plan(c, &total);
     if (!c->opt->tsv)
         bytes_addf(&c->out, "# %d positions: %.4g Mflop; all sites %.4g MB, of which always kept %.4g MB; "
                    "* all rows, ^ the stage before; shares are of one block\n", (int)c->n, total.flops * 1e-6,

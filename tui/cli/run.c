@@ -28,11 +28,6 @@ static int outcome(struct cli *c, struct run *r, struct outcome *out)
     return err;
 }
 
-static int32_t top_count(const struct cli *c)
-{
-    return c->opt->top < c->m->cfg.d_vocab ? c->opt->top : c->m->cfg.d_vocab;
-}
-
 static void json_outcome(const struct cli *c, struct json_out *j, const char *key, const struct outcome *o)
 {
     json_out_key(j, key);
@@ -41,34 +36,20 @@ static void json_outcome(const struct cli *c, struct json_out *j, const char *ke
         return;
     }
     json_out_object(j);
-    json_out_key(j, "loss");
-    json_out_double(j, o->loss);
-    json_out_key(j, "kl");
-    json_out_double(j, o->kl);
-    json_out_key(j, "top");
-    cli_json_top(c, j, &o->cell, o->top, top_count(c));
+    json_out_double(json_out_key(j, "loss"), o->loss);
+    json_out_double(json_out_key(j, "kl"), o->kl);
+    cli_json_top(c, json_out_key(j, "top"), &o->cell, o->top, cli_top(c));
     json_out_close(j);
 }
 
 static void json_capture(struct json_out *j, const struct capture *k, const struct lens_stats *s)
 {
     json_out_object(j);
-    json_out_key(j, "name");
-    json_out_string(j, k->name);
-    json_out_key(j, "shape");
-    json_out_ints(j, k->shape, (size_t)k->rank);
-    json_out_key(j, "mean");
-    json_out_double(j, s->mean);
-    json_out_key(j, "std");
-    json_out_double(j, s->std);
-    json_out_key(j, "min");
-    json_out_float(j, s->min);
-    json_out_key(j, "max");
-    json_out_float(j, s->max);
-    json_out_key(j, "nan");
-    json_out_int(j, s->n_nan);
-    json_out_key(j, "inf");
-    json_out_int(j, s->n_inf);
+    json_out_string(json_out_key(j, "name"), k->name);
+    json_out_ints(json_out_key(j, "shape"), k->shape, (size_t)k->rank);
+    cli_json_stats(j, s);
+    json_out_int(json_out_key(j, "nan"), s->n_nan);
+    json_out_int(json_out_key(j, "inf"), s->n_inf);
     json_out_close(j);
 }
 
@@ -76,12 +57,9 @@ static int print_json(struct cli *c, struct capture_list *l, const struct outcom
 {
     struct json_out j;
     int err = 0;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "sites");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "sites"));
     for (int i = 0; i < l->n && !err; i++) {
         struct lens_stats s;
         if ((err = capture_read(&l->item[i], &c->err)) != 0)
@@ -92,19 +70,14 @@ static int print_json(struct cli *c, struct capture_list *l, const struct outcom
     }
     json_out_close(&j);
     if (c->opt->grad) {
-        json_out_key(&j, "grad");
-        json_out_object(&j);
-        json_out_key(&j, "metric");
-        json_out_string(&j, c->opt->grad);
-        json_out_key(&j, "value");
-        json_out_double(&j, c->metric);
+        json_out_object(json_out_key(&j, "grad"));
+        json_out_string(json_out_key(&j, "metric"), c->opt->grad);
+        json_out_double(json_out_key(&j, "value"), c->metric);
         json_out_close(&j);
     }
     json_outcome(c, &j, "base", base);
     json_outcome(c, &j, "edited", edited);
-    json_out_close(&j);
-    json_out_end(&j);
-    return 0;
+    return cli_json_end(c, &j);
 }
 
 static void plain_outcome(struct cli *c, const char *name, const struct outcome *o)
@@ -115,7 +88,7 @@ static void plain_outcome(struct cli *c, const char *name, const struct outcome 
     if (!isnan(o->loss))
         bytes_addf(&c->out, " loss %.4f", o->loss);
     bytes_addf(&c->out, "  KL %.4f  next", o->kl);
-    for (int32_t i = 0; i < top_count(c); i++) {
+    for (int32_t i = 0; i < cli_top(c); i++) {
         bytes_add_string(&c->out, "  ");
         cli_plain_token(c, o->top[i].id);
         bytes_addf(&c->out, " %.3f", exp((double)o->top[i].logit - (double)o->cell.lse));
@@ -125,10 +98,8 @@ static void plain_outcome(struct cli *c, const char *name, const struct outcome 
 
 static int print_table(struct cli *c, struct capture_list *l, const struct outcome *base, const struct outcome *edited)
 {
-    static const struct table_column columns[] = {{"name", TABLE_TEXT, 0, 0, 0}, {"shape", TABLE_TEXT, 0, 0, 0},
-                                                  {"mean", TABLE_NUMBER, 4, 0, 0}, {"std", TABLE_NUMBER, 4, 0, 0},
-                                                  {"min", TABLE_NUMBER, 4, 0, 0}, {"max", TABLE_NUMBER, 4, 0, 0},
-                                                  {"NaN", TABLE_INT, 0, 0, 0}, {"inf", TABLE_INT, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_NUMBER("mean", 4), COLUMN_NUMBER("std", 4),
+                                                  COLUMN_NUMBER("min", 4), COLUMN_NUMBER("max", 4), COLUMN_INT("NaN"), COLUMN_INT("inf")};
     cli_head(c);
     plain_outcome(c, edited ? "base" : "", base);
     if (edited)
@@ -156,10 +127,7 @@ static int print_table(struct cli *c, struct capture_list *l, const struct outco
         snprintf(shape + n, sizeof shape - (size_t)n, "]");
         table_string(t, k->name);
         table_string(t, shape);
-        table_number(t, (float)s.mean);
-        table_number(t, (float)s.std);
-        table_number(t, s.min);
-        table_number(t, s.max);
+        cli_table_stats(t, &s);
         table_int(t, s.n_nan);
         table_int(t, s.n_inf);
     }
@@ -175,7 +143,6 @@ static void meta_lists(const struct cli *c, struct bytes *tokens, struct bytes *
     json_out_array(&j);
     for (int32_t i = 0; i < c->n; i++)
         json_out_int(&j, c->tokens[i]);
-    json_out_close(&j);
     json_out_end(&j);
     char text[LIMIT_EDIT_TEXT];
     json_out_begin(&j, edits);
@@ -185,7 +152,6 @@ static void meta_lists(const struct cli *c, struct bytes *tokens, struct bytes *
         edit_print(c->edits[i], text, sizeof text);
         json_out_string(&j, text);
     }
-    json_out_close(&j);
     json_out_end(&j);
 }
 
@@ -256,11 +222,7 @@ int cli_run(struct cli *c)
     struct capture_list l = {0};
     int err = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
     if (!err)
-        err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
-    if (!err)
-        err = cli_sync(c);
+        err = cli_open(c, CLI_RUN);
     if (!err)
         err = captures_open(&l, cli_run_shown(c), c->opt->capture.item, c->opt->capture.n, c->opt->pos, &c->err);
     if (!err && c->taker.n_collects)

@@ -44,36 +44,27 @@ static double norm(const struct stack *s, int32_t k)
     return sqrt(sum);
 }
 
-static void print_json(struct cli *c, const struct stacks *s)
+static int print_json(struct cli *c, const struct stacks *s)
 {
     struct json_out j;
-    json_out_begin(&j, &c->out);
-    json_out_object(&j);
-    cli_json_head(c, &j);
+    cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "stack");
-    json_out_string(&j, stack_kind_name(s->of.kind));
-    json_out_key(&j, "positions");
-    json_out_array(&j);
+    json_out_string(json_out_key(&j, "stack"), stack_kind_name(s->of.kind));
+    json_out_array(json_out_key(&j, "positions"));
     for (int32_t i = 0; i < s->slice.n; i++)
         json_out_int(&j, s->slice.row[i]);
     json_out_close(&j);
-    json_out_key(&j, "components");
-    json_out_array(&j);
+    json_out_array(json_out_key(&j, "components"));
     for (int32_t k = 0; k < s->at[0].n; k++) {
         json_out_object(&j);
-        json_out_key(&j, "label");
-        json_out_string(&j, s->at[0].label[k]);
-        json_out_key(&j, "norms");
-        json_out_array(&j);
+        json_out_string(json_out_key(&j, "label"), s->at[0].label[k]);
+        json_out_array(json_out_key(&j, "norms"));
         for (int32_t i = 0; i < s->slice.n; i++)
             json_out_double(&j, norm(&s->at[i], k));
         json_out_close(&j);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 /* Components down, positions across. */
@@ -84,10 +75,10 @@ static int print_table(struct cli *c, const struct stacks *s)
     char (*heads)[16] = calloc(n, sizeof *heads);
     struct table *t = NULL;
     if (columns && heads) {
-        columns[0] = (struct table_column){"component", TABLE_TEXT, 0, 0, 0};
+        columns[0] = (struct table_column)COLUMN_TEXT("component");
         for (int32_t i = 0; i < s->slice.n; i++) {
             snprintf(heads[i], sizeof heads[i], "at %d", (int)s->slice.row[i]);
-            columns[i + 1] = (struct table_column){heads[i], TABLE_NUMBER, 4, 0, 0};
+            columns[i + 1] = (struct table_column)COLUMN_NUMBER(heads[i], 4);
         }
         cli_head(c);
         if (!c->opt->tsv)
@@ -154,9 +145,7 @@ int cli_stack(struct cli *c)
     if (!err && c->opt->output)
         err = tensor_write_check(c->opt->output, &c->err);
     if (!err)
-        err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
+        err = cli_open(c, CLI_PROMPT);
     if (!err)
         err = slice_parse(&s.slice, c->opt->pos, c->n, &c->err);
     if (!err)
@@ -167,10 +156,8 @@ int cli_stack(struct cli *c)
         err = err_set(&c->err, ERR_BAD_INPUT, "%s of layer 0 has no components · layers 1..%d", stack_kind_name(s.of.kind), (int)c->m->cfg.n_layers);
     if (!err && c->opt->output)
         err = write_file(c, &s);
-    if (!err && c->opt->json)
-        print_json(c, &s);
-    else if (!err && !c->opt->output)
-        err = print_table(c, &s);
+    if (!err && (c->opt->json || !c->opt->output))
+        err = c->opt->json ? print_json(c, &s) : print_table(c, &s);
     stacks_free(&s);
     return err;
 }

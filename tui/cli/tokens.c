@@ -63,28 +63,23 @@ static int input(struct cli *c, char **text, size_t *len)
 
 static int print_tokens(struct cli *c, const struct tokenizer *tok, const int32_t *id, size_t n)
 {
-    static const struct table_column columns[] = {{"pos", TABLE_INT, 0, 0, 0}, {"id", TABLE_INT, 0, 0, 0},
-                                                  {"text", TABLE_TEXT, 0, 0, TEXT_TOKEN}, {"spelling", TABLE_TEXT, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_INT("id"), {"text", TABLE_TEXT, 0, 0, TEXT_TOKEN},
+                                                  COLUMN_TEXT("spelling")};
     size_t len;
     if (c->opt->json) {
         struct json_out j;
         json_out_begin(&j, &c->out);
         json_out_object(&j);
-        json_out_key(&j, "ids");
-        json_out_array(&j);
+        json_out_array(json_out_key(&j, "ids"));
         for (size_t i = 0; i < n; i++)
             json_out_int(&j, id[i]);
         json_out_close(&j);
-        json_out_key(&j, "tokens");
-        json_out_array(&j);
+        json_out_array(json_out_key(&j, "tokens"));
         for (size_t i = 0; i < n; i++) {
             const char *text = tokenizer_text(tok, id[i], &len);
             json_out_text(&j, text, len);
         }
-        json_out_close(&j);
-        json_out_close(&j);
-        json_out_end(&j);
-        return 0;
+        return cli_json_end(c, &j);
     }
     struct table *t = table_new(columns, 4);
     for (size_t i = 0; i < n && t; i++) {
@@ -110,10 +105,8 @@ static int decode(struct cli *c, const struct tokenizer *tok, const char *ids)
         struct json_out j;
         json_out_begin(&j, &c->out);
         json_out_object(&j);
-        json_out_key(&j, "text");
-        json_out_text(&j, text, len);
-        json_out_close(&j);
-        json_out_end(&j);
+        json_out_text(json_out_key(&j, "text"), text, len);
+        err = cli_json_end(c, &j);
     } else if (!err) {
         cli_plain_text(&c->out, text, len);
         bytes_add_char(&c->out, '\n');

@@ -60,53 +60,17 @@ static int each_product(struct cli *c, bool full, product_fn *fn, void *user)
 
 static void product_label(struct table *t, const struct product *p)
 {
-    char label[48];
-    snprintf(label, sizeof label, "L%dH%d", (int)p->layer, (int)p->head);
-    table_string(t, label);
+    cli_table_head(t, p->layer, p->head);
     table_string(t, product_name(p));
 }
 
 static void product_json(struct json_out *j, const struct product *p)
 {
     json_out_object(j);
-    json_out_key(j, "layer");
-    json_out_int(j, p->layer);
-    json_out_key(j, "head");
-    json_out_int(j, p->head);
-    json_out_key(j, "product");
-    json_out_string(j, product_name(p));
-    json_out_key(j, "norm");
-    json_out_double(j, p->norm);
-}
-
-/* Where rows go. */
-struct sink {
-    struct table *t;
-    struct json_out j;
-};
-
-static int sink_open(struct cli *c, struct sink *s, const struct table_column *columns, int n)
-{
-    json_out_begin(&s->j, &c->out);
-    if (c->opt->json) {
-        json_out_array(&s->j);
-        return 0;
-    }
-    cli_head(c);
-    s->t = table_new(columns, n);
-    return s->t ? 0 : cli_memory(c);
-}
-
-static int sink_close(struct cli *c, struct sink *s, int err)
-{
-    if (s->t && !err)
-        return cli_table(c, s->t);
-    table_free(s->t);
-    if (!err) {
-        json_out_close(&s->j);
-        json_out_end(&s->j);
-    }
-    return err;
+    json_out_int(json_out_key(j, "layer"), p->layer);
+    json_out_int(json_out_key(j, "head"), p->head);
+    json_out_string(json_out_key(j, "product"), product_name(p));
+    json_out_double(json_out_key(j, "norm"), p->norm);
 }
 
 /* ---- singular values ------------------------------------------------------------------------------- */
@@ -120,8 +84,7 @@ static void column(const double *x, int64_t d, int64_t r, int64_t i, float *out)
 
 static void vectors_json(struct json_out *j, const char *key, const double *x, int64_t d, int64_t r, float *buf)
 {
-    json_out_key(j, key);
-    json_out_array(j);
+    json_out_array(json_out_key(j, key));
     for (int64_t i = 0; i < r; i++) {
         column(x, d, r, i, buf);
         json_out_floats(j, buf, (size_t)d);
@@ -131,7 +94,7 @@ static void vectors_json(struct json_out *j, const char *key, const double *x, i
 
 static int svd_row(struct cli *c, struct product *p, void *user)
 {
-    struct sink *s = user;
+    struct cli_rows *s = user;
     int err = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
     float *buf = malloc((size_t)(p->d > p->r ? p->d : p->r) * sizeof *buf);
     if (!err && !buf)
@@ -148,8 +111,7 @@ static int svd_row(struct cli *c, struct product *p, void *user)
         product_json(&s->j, p);
         for (int64_t i = 0; i < p->r; i++)
             buf[i] = (float)p->s[i];
-        json_out_key(&s->j, "singular_values");
-        json_out_floats(&s->j, buf, (size_t)p->r);
+        json_out_floats(json_out_key(&s->j, "singular_values"), buf, (size_t)p->r);
         if (c->opt->head >= 0) { /* vectors of chosen heads only: they are long */
             vectors_json(&s->j, "left", p->u, p->d, p->r, buf);
             vectors_json(&s->j, "right", p->v, p->d, p->r, buf);
@@ -161,7 +123,7 @@ static int svd_row(struct cli *c, struct product *p, void *user)
 }
 
 /* One side of one singular direction. */
-static int direction_row(struct cli *c, const struct product *p, struct sink *s, int64_t i, bool right, float *buf)
+static int direction_row(struct cli *c, const struct product *p, struct cli_rows *s, int64_t i, bool right, float *buf)
 {
     static const char *const sides[2][2] = {{"query", "key"}, {"source", "output"}};
     struct lens_top top[2][LENS_TOP_MAX];
@@ -175,23 +137,16 @@ static int direction_row(struct cli *c, const struct product *p, struct sink *s,
         table_int(s->t, i);
         table_number(s->t, (float)p->s[i]);
         table_string(s->t, sides[p->kind][right]);
-        for (int end = 0; end < 2; end++) {
-            struct bytes text = {0};
-            weights_tokens_text(c, top[end], c->opt->top, &text);
-            table_text(s->t, text.data, text.len);
-            bytes_free(&text);
-        }
+        weights_table_tokens(c, s->t, top[0]);
+        weights_table_tokens(c, s->t, top[1]);
         return 0;
     }
     product_json(&s->j, p);
-    json_out_key(&s->j, "direction");
-    json_out_int(&s->j, i);
-    json_out_key(&s->j, "singular_value");
-    json_out_double(&s->j, p->s[i]);
-    json_out_key(&s->j, "side");
-    json_out_string(&s->j, sides[p->kind][right]);
-    weights_tokens_json(c, &s->j, "most", top[0], c->opt->top);
-    weights_tokens_json(c, &s->j, "least", top[1], c->opt->top);
+    json_out_int(json_out_key(&s->j, "direction"), i);
+    json_out_double(json_out_key(&s->j, "singular_value"), p->s[i]);
+    json_out_string(json_out_key(&s->j, "side"), sides[p->kind][right]);
+    weights_tokens_json(c, &s->j, "most", top[0]);
+    weights_tokens_json(c, &s->j, "least", top[1]);
     json_out_close(&s->j);
     return 0;
 }
@@ -212,27 +167,26 @@ static int svd_tokens(struct cli *c, struct product *p, void *user)
 
 int weights_svd(struct cli *c)
 {
-    static const struct table_column tokens[] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"direction", TABLE_INT, 0, 0, 0},
-                                                 {"s", TABLE_NUMBER, 4, 0, 0}, {"side", TABLE_TEXT, 0, 0, 0}, {"most", TABLE_TEXT, 0, 0, 0},
-                                                 {"least", TABLE_TEXT, 0, 0, 0}};
-    struct table_column columns[3 + LENS_TOP_MAX] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"norm", TABLE_NUMBER, 4, 0, 0}};
+    static const struct table_column tokens[] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_INT("direction"), COLUMN_NUMBER("s", 4),
+                                                 COLUMN_TEXT("side"), COLUMN_TEXT("most"), COLUMN_TEXT("least")};
+    struct table_column columns[3 + LENS_TOP_MAX] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_NUMBER("norm", 4)};
     char names[LENS_TOP_MAX][16];
-    struct sink s = {0};
+    struct cli_rows s = {0};
     for (int32_t i = 0; i < c->opt->top; i++) {
         snprintf(names[i], sizeof names[i], "s%d", (int)i);
-        columns[3 + i] = (struct table_column){names[i], TABLE_NUMBER, 4, 0, 0};
+        columns[3 + i] = (struct table_column)COLUMN_NUMBER(names[i], 4);
     }
-    int err = c->opt->as_tokens ? sink_open(c, &s, tokens, 7) : sink_open(c, &s, columns, 3 + c->opt->top);
+    int err = c->opt->as_tokens ? cli_rows_open(c, &s, tokens, 7) : cli_rows_open(c, &s, columns, 3 + c->opt->top);
     if (!err)
         err = each_product(c, false, c->opt->as_tokens ? svd_tokens : svd_row, &s);
-    return sink_close(c, &s, err);
+    return cli_rows_close(c, &s, err);
 }
 
 /* ---- eigenvalues ----------------------------------------------------------------------------------- */
 
 static int eigen_row(struct cli *c, struct product *p, void *user)
 {
-    struct sink *s = user;
+    struct cli_rows *s = user;
     double sum = 0, size = 0;
     int err = factored_eigenvalues(p->a, p->b, p->d, p->r, p->re, p->im, &c->err);
     if (err)
@@ -255,10 +209,8 @@ static int eigen_row(struct cli *c, struct product *p, void *user)
         return 0;
     }
     product_json(&s->j, p);
-    json_out_key(&s->j, "score");
-    json_out_double(&s->j, sum / size);
-    json_out_key(&s->j, "eigenvalues");
-    json_out_array(&s->j);
+    json_out_double(json_out_key(&s->j, "score"), sum / size);
+    json_out_array(json_out_key(&s->j, "eigenvalues"));
     for (int64_t i = 0; i < p->r; i++) {
         json_out_array(&s->j);
         json_out_double(&s->j, p->re[i]);
@@ -272,25 +224,25 @@ static int eigen_row(struct cli *c, struct product *p, void *user)
 
 int weights_eigenvalues(struct cli *c)
 {
-    struct table_column columns[4 + LENS_TOP_MAX] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"norm", TABLE_NUMBER, 4, 0, 0},
-                                                     {"score", TABLE_NUMBER, 4, 0, 0}};
+    struct table_column columns[4 + LENS_TOP_MAX] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_NUMBER("norm", 4),
+                                                     COLUMN_NUMBER("score", 4)};
     char names[LENS_TOP_MAX][16];
-    struct sink s = {0};
+    struct cli_rows s = {0};
     for (int32_t i = 0; i < c->opt->top; i++) {
         snprintf(names[i], sizeof names[i], "e%d", (int)i);
-        columns[4 + i] = (struct table_column){names[i], TABLE_TEXT, 0, 0, 0};
+        columns[4 + i] = (struct table_column)COLUMN_TEXT(names[i]);
     }
-    int err = sink_open(c, &s, columns, 4 + c->opt->top);
+    int err = cli_rows_open(c, &s, columns, 4 + c->opt->top);
     if (!err)
         err = each_product(c, true, eigen_row, &s);
-    return sink_close(c, &s, err);
+    return cli_rows_close(c, &s, err);
 }
 
 /* ---- one token through the heads ------------------------------------------------------------------- */
 
 /* A token's embedding through a product: what a head says when it looks at it, what it looks for from it, what looks for it. */
-struct token_sink {
-    struct sink s;
+struct token_rows {
+    struct cli_rows s;
     int32_t id;
     double *x;  /* its embedding */
     float *out; /* what comes of it */
@@ -311,7 +263,7 @@ static void through(const struct product *p, const double *x, bool turned, float
     }
 }
 
-static int token_side(struct cli *c, const struct product *p, struct token_sink *t, bool turned)
+static int token_side(struct cli *c, const struct product *p, struct token_rows *t, bool turned)
 {
     static const char *const sides[2][2] = {{"looks for", "is looked for by"}, {"says", ""}};
     struct lens_top top[2][LENS_TOP_MAX];
@@ -322,22 +274,16 @@ static int token_side(struct cli *c, const struct product *p, struct token_sink 
     if (t->s.t) {
         product_label(t->s.t, p);
         table_string(t->s.t, sides[p->kind][turned]);
-        for (int end = 0; end < 2; end++) {
-            struct bytes text = {0};
-            weights_tokens_text(c, top[end], c->opt->top, &text);
-            table_text(t->s.t, text.data, text.len);
-            bytes_free(&text);
-        }
+        weights_table_tokens(c, t->s.t, top[0]);
+        weights_table_tokens(c, t->s.t, top[1]);
         return 0;
     }
     product_json(&t->s.j, p);
-    json_out_key(&t->s.j, "token");
-    cli_json_token(c, &t->s.j, t->id);
+    cli_json_token(c, json_out_key(&t->s.j, "token"), t->id);
     json_out_close(&t->s.j);
-    json_out_key(&t->s.j, "side");
-    json_out_string(&t->s.j, sides[p->kind][turned]);
-    weights_tokens_json(c, &t->s.j, "most", top[0], c->opt->top);
-    weights_tokens_json(c, &t->s.j, "least", top[1], c->opt->top);
+    json_out_string(json_out_key(&t->s.j, "side"), sides[p->kind][turned]);
+    weights_tokens_json(c, &t->s.j, "most", top[0]);
+    weights_tokens_json(c, &t->s.j, "least", top[1]);
     json_out_close(&t->s.j);
     return 0;
 }
@@ -350,10 +296,10 @@ static int token_row(struct cli *c, struct product *p, void *user)
 
 int weights_token(struct cli *c)
 {
-    static const struct table_column columns[] = {{"head", TABLE_TEXT, 0, 0, 0}, {"product", TABLE_TEXT, 0, 0, 0}, {"side", TABLE_TEXT, 0, 0, 0},
-                                                  {"most", TABLE_TEXT, 0, 0, 0}, {"least", TABLE_TEXT, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_TEXT("side"), COLUMN_TEXT("most"),
+                                                  COLUMN_TEXT("least")};
     struct named_weight w;
-    struct token_sink t = {.id = -1};
+    struct token_rows t = {.id = -1};
     int64_t d = c->m->cfg.d_model;
     int err = cli_token(c, c->opt->target, &t.id);
     if (!err)
@@ -365,10 +311,10 @@ int weights_token(struct cli *c)
     for (int64_t i = 0; i < d && !err; i++)
         t.x[i] = (double)named_weight_value(c->m, &w, (int64_t[]){t.id, i, 0, 0});
     if (!err)
-        err = sink_open(c, &t.s, columns, 5);
+        err = cli_rows_open(c, &t.s, columns, 5);
     if (!err)
         err = each_product(c, false, token_row, &t);
     free(t.x);
     free(t.out);
-    return sink_close(c, &t.s, err);
+    return cli_rows_close(c, &t.s, err);
 }

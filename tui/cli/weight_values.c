@@ -57,10 +57,10 @@ static int values_table(struct cli *c, const struct weight_cut *cut, const float
         free(name);
         return cli_memory(c);
     }
-    col[0] = (struct table_column){"index", TABLE_TEXT, 0, 0, 0};
+    col[0] = (struct table_column)COLUMN_TEXT("index");
     for (int64_t k = 0; k < shown[1]; k++) {
         snprintf(name[k], sizeof name[k], "%lld", (long long)kept(cut, last, k));
-        col[k + 1] = (struct table_column){name[k], TABLE_NUMBER, 4, 0, 0};
+        col[k + 1] = (struct table_column)COLUMN_NUMBER(name[k], 4);
     }
     struct table *t = table_new(col, (int)shown[1] + 1);
     for (int64_t i = 0; t && i < shown[0]; i++) {
@@ -69,7 +69,7 @@ static int values_table(struct cli *c, const struct weight_cut *cut, const float
         for (int64_t k = 0; k < shown[1]; k++)
             table_number(t, v[i * columns + k]);
     }
-    int err = t ? cli_table(c, t) : cli_memory(c);
+    int err = cli_table(c, t);
     free(col);
     free(name);
     return err;
@@ -100,14 +100,10 @@ static void cut_json(struct json_out *j, const struct weight_cut *cut)
     const char *dims[WEIGHT_RANK_MAX];
     int rank = weight_cut_shape(cut, shape, dims);
     json_out_object(j);
-    json_out_key(j, "name");
-    json_out_string(j, cut->w.name);
-    json_out_key(j, "library");
-    json_out_string(j, alias_tongue_name(cut->w.tongue));
-    json_out_key(j, "shape");
-    json_out_ints(j, shape, (size_t)rank);
-    json_out_key(j, "dims");
-    json_out_array(j);
+    json_out_string(json_out_key(j, "name"), cut->w.name);
+    json_out_string(json_out_key(j, "library"), alias_tongue_name(cut->w.tongue));
+    json_out_ints(json_out_key(j, "shape"), shape, (size_t)rank);
+    json_out_array(json_out_key(j, "dims"));
     for (int d = 0; d < rank; d++)
         json_out_string(j, dims[d]);
     json_out_close(j);
@@ -126,10 +122,8 @@ int weights_values(struct cli *c, const struct weight_cut *cut)
         const float *p = v;
         json_out_begin(&j, &c->out);
         cut_json(&j, cut);
-        json_out_key(&j, "values");
-        values_json(&j, &p, shape, weight_cut_shape(cut, shape, dims));
-        json_out_close(&j);
-        json_out_end(&j);
+        values_json(json_out_key(&j, "values"), &p, shape, weight_cut_shape(cut, shape, dims));
+        err = cli_json_end(c, &j);
     } else {
         err = values_table(c, cut, v);
     }
@@ -139,25 +133,26 @@ int weights_values(struct cli *c, const struct weight_cut *cut)
 
 /* ---- as tokens ------------------------------------------------------------------------------------- */
 
-void weights_tokens_text(const struct cli *c, const struct lens_top *t, int32_t k, struct bytes *out)
+void weights_table_tokens(const struct cli *c, struct table *t, const struct lens_top *top)
 {
-    for (int32_t i = 0; i < k; i++) {
+    struct bytes text = {0};
+    for (int32_t i = 0; i < c->opt->top; i++) {
         size_t len;
-        const char *s = cli_token_text(c, t[i].id, &len);
-        bytes_addf(out, "%s\"", i ? ", " : "");
-        text_add(out, s, len, TEXT_TOKEN);
-        bytes_addf(out, "\" %.3g", (double)t[i].logit);
+        const char *s = cli_token_text(c, top[i].id, &len);
+        bytes_addf(&text, "%s\"", i ? ", " : "");
+        text_add(&text, s, len, TEXT_TOKEN);
+        bytes_addf(&text, "\" %.3g", (double)top[i].logit);
     }
+    table_text(t, text.data, text.len);
+    bytes_free(&text);
 }
 
-void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *t, int32_t k)
+void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *top)
 {
-    json_out_key(j, key);
-    json_out_array(j);
-    for (int32_t i = 0; i < k; i++) {
-        cli_json_token(c, j, t[i].id);
-        json_out_key(j, "value");
-        json_out_float(j, t[i].logit);
+    json_out_array(json_out_key(j, key));
+    for (int32_t i = 0; i < c->opt->top; i++) {
+        cli_json_token(c, j, top[i].id);
+        json_out_float(json_out_key(j, "value"), top[i].logit);
         json_out_close(j);
     }
     json_out_close(j);
@@ -205,7 +200,7 @@ static void directions_turn(const struct weight_cut *cut, struct directions *d, 
 
 static int directions_table(struct cli *c, const struct weight_cut *cut, const struct directions *d)
 {
-    static const struct table_column columns[] = {{"index", TABLE_TEXT, 0, 0, 0}, {"most", TABLE_TEXT, 0, 0, 0}, {"least", TABLE_TEXT, 0, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_TEXT("index"), COLUMN_TEXT("most"), COLUMN_TEXT("least")};
     struct table *t = table_new(columns, 3);
     if (!t)
         return cli_memory(c);
@@ -217,38 +212,29 @@ static int directions_table(struct cli *c, const struct weight_cut *cut, const s
         char label[128];
         row_label(cut, d->axis, i, label, sizeof label);
         table_string(t, label);
-        for (int end = 0; end < 2; end++) {
-            struct bytes text = {0};
-            weights_tokens_text(c, (end ? d->bottom : d->top) + i * c->opt->top, c->opt->top, &text);
-            table_text(t, text.data, text.len);
-            bytes_free(&text);
-        }
+        weights_table_tokens(c, t, d->top + i * c->opt->top);
+        weights_table_tokens(c, t, d->bottom + i * c->opt->top);
     }
     return cli_table(c, t);
 }
 
-static void directions_json(struct cli *c, const struct weight_cut *cut, const struct directions *d)
+static int directions_json(struct cli *c, const struct weight_cut *cut, const struct directions *d)
 {
     struct json_out j;
     json_out_begin(&j, &c->out);
     cut_json(&j, cut);
-    json_out_key(&j, "through");
-    json_out_string(&j, d->side == CIRCUIT_UNEMBED ? "unembedding" : "embedding");
-    json_out_key(&j, "directions");
-    json_out_array(&j);
+    json_out_string(json_out_key(&j, "through"), d->side == CIRCUIT_UNEMBED ? "unembedding" : "embedding");
+    json_out_array(json_out_key(&j, "directions"));
     for (int64_t i = 0; i < d->n; i++) {
         char label[128];
         row_label(cut, d->axis, i, label, sizeof label);
         json_out_object(&j);
-        json_out_key(&j, "index");
-        json_out_string(&j, label);
-        weights_tokens_json(c, &j, "most", d->top + i * c->opt->top, c->opt->top);
-        weights_tokens_json(c, &j, "least", d->bottom + i * c->opt->top, c->opt->top);
+        json_out_string(json_out_key(&j, "index"), label);
+        weights_tokens_json(c, &j, "most", d->top + i * c->opt->top);
+        weights_tokens_json(c, &j, "least", d->bottom + i * c->opt->top);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
 int weights_as_tokens(struct cli *c, const struct weight_cut *cut)
@@ -266,10 +252,8 @@ int weights_as_tokens(struct cli *c, const struct weight_cut *cut)
         directions_turn(cut, &d, v);
         err = circuit_read(c->m, d.side, d.x, d.n, c->opt->top, d.top, d.bottom, &c->err);
     }
-    if (!err && c->opt->json)
-        directions_json(c, cut, &d);
-    else if (!err)
-        err = directions_table(c, cut, &d);
+    if (!err)
+        err = c->opt->json ? directions_json(c, cut, &d) : directions_table(c, cut, &d);
     free(v);
     free(d.x);
     free(d.top);

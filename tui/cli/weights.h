@@ -11,9 +11,9 @@ int weights_values(struct cli *c, const struct weight_cut *cut);
 int weights_as_tokens(struct cli *c, const struct weight_cut *cut);
 /* Elements of a cut, malloc'ed. */
 float *weights_read(struct cli *c, const struct weight_cut *cut);
-/* Tokens of a direction as text ("Mary" 1.23, ...), or as "key": [{id, text, value}]. */
-void weights_tokens_text(const struct cli *c, const struct lens_top *t, int32_t k, struct bytes *out);
-void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *t, int32_t k);
+/* The --top tokens of a direction as a cell ("Mary" 1.23, ...), or as "key": [{id, text, value}]. */
+void weights_table_tokens(const struct cli *c, struct table *t, const struct lens_top *top);
+void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *top);
 
 /* weight_circuits.c: --svd, --eigenvalues, --target. */
 int weights_svd(struct cli *c);
