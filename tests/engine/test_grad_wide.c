@@ -1,7 +1,7 @@
 /* test_grad_wide.c - gradients at every site of every family against central differences in double precision: the
  * block program computed a second time (wide.c) with the site nudged along random directions.
  *
- * The same under edits, on processed weights, and for on-request sites. */
+ * The same under edits of sites and of weights, on processed weights, and for on-request sites. */
 #include "fixture.h"
 
 #include <math.h>
@@ -126,7 +126,8 @@ static void bend_site(void *user, struct site_ref s, double *v)
         if (a->renormalize)
             renormalize(b, a, v);
     }
-    for (int64_t k = 0; b->direction && same_site(b->at, s) && k < wide_count(b->base, s.id); k++)
+    int64_t count = b->direction && same_site(b->at, s) ? wide_count(b->base, s.id) : 0;
+    for (int64_t k = 0; k < count; k++)
         v[k] += b->step * b->direction[k];
 }
 
@@ -134,6 +135,7 @@ static void bend_site(void *user, struct site_ref s, double *v)
 
 struct site_grad {
     struct site_ref s;
+    int32_t order; /* plan_order */
     double *g;
 };
 struct scene {
@@ -194,11 +196,11 @@ static void check_values(struct scene *c, const char *where)
 static double metric_at(struct scene *c, double step)
 {
     c->bend.step = step;
-    wide_run(c->wide, plan_stage_of(c->m->plan, c->bend.at), &c->hook);
+    wide_run(c->wide, plan_order(c->m->plan, c->bend.at), &c->hook);
     return wide_metric(c->wide, c->wide_base, &c->metric);
 }
 
-/* Slopes along random corners of a cube, each element moved up or down. */
+/* Slopes along random corners of a cube, each element moved up or down.  Leaves the site and what follows it moved. */
 static double check_site(struct scene *c, const struct site_grad *sg, const char *where)
 {
     static uint64_t seed = 1;
@@ -225,7 +227,6 @@ static double check_site(struct scene *c, const struct site_grad *sg, const char
         worst = length > 0 ? fmax(worst, error / length) : worst;
     }
     c->bend.direction = NULL;
-    metric_at(c, 0); /* as it was */
     free(direction);
     return worst;
 }
@@ -256,7 +257,8 @@ static void grads_collect(struct scene *c)
             all[kept++] = all[i];
     c->grads = malloc((size_t)kept * sizeof *c->grads);
     for (c->n_grads = 0; c->n_grads < kept; c->n_grads++)
-        c->grads[c->n_grads] = (struct site_grad){ all[c->n_grads], calloc((size_t)wide_count(c->wide, all[c->n_grads].id), sizeof(double)) };
+        c->grads[c->n_grads] = (struct site_grad){ all[c->n_grads], plan_order(c->m->plan, all[c->n_grads]),
+                                                    calloc((size_t)wide_count(c->wide, all[c->n_grads].id), sizeof(double)) };
     if (grad_run(c->fork, c->base, &c->metric, all, kept, keep, c, &e))
         fail_msg("%s", e.text);
     free(all);
@@ -271,7 +273,13 @@ static struct run *run_of(const struct model *m, struct run *base, const struct 
     return r;
 }
 
-/* Every site; returns how many, *worst the largest error. */
+static int later_first(const void *a, const void *b)
+{
+    return ((const struct site_grad *)b)->order - ((const struct site_grad *)a)->order;
+}
+
+/* Every site, the last one first, so that what a check leaves moved is computed anew in the next; returns how many,
+ * *worst the largest error. */
 static int check_scene(const char *name, unsigned process, const char *const *edits, size_t cache, double *worst)
 {
     struct fixture f = fixture_open(name);
@@ -287,13 +295,14 @@ static int check_scene(const char *name, unsigned process, const char *const *ed
     assert_int_equal(metric_parse(&c.metric, METRIC, f.m->tok, f.m->cfg.d_vocab, &e), 0);
     struct edit_program *p = n_edits ? fixture_program(f.m, f.n, edits, n_edits) : NULL;
     c.base = run_of(f.m, NULL, &c, NULL, cache), c.fork = run_of(f.m, c.base, &c, p, cache);
-    c.wide_base = wide_create(f.m, f.tokens, f.n), c.wide = wide_create(f.m, f.tokens, f.n);
+    c.wide_base = wide_create(f.m, f.tokens, f.n, NULL), c.wide = wide_create(f.m, f.tokens, f.n, p);
     c.bend = (struct bend){ .m = f.m, .n = f.n, .edits = p, .base = c.wide_base };
     c.hook = (struct wide_hook){ changes, bend_site, &c.bend };
     wide_run(c.wide_base, 0, NULL);
     wide_run(c.wide, 0, &c.hook);
     grads_collect(&c);
     check_values(&c, where);
+    qsort(c.grads, (size_t)c.n_grads, sizeof *c.grads, later_first);
     for (int32_t i = 0; i < c.n_grads; i++) {
         *worst = fmax(*worst, check_site(&c, &c.grads[i], where));
         free(c.grads[i].g);
@@ -308,7 +317,7 @@ static int check_scene(const char *name, unsigned process, const char *const *ed
 
 /* ---- the scenes ------------------------------------------------------------------------------------ */
 
-static const char *const LISTS[][4] = {
+static const char *const LISTS[][6] = {
     { NULL },
     { "blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125" },
     { "blocks.0.hook_attn_out = project_out(dir(3, 4))", "blocks.1.mlp.hook_post *= noise(1, seed=2)" },
@@ -320,6 +329,21 @@ static const char *const LISTS[][4] = {
     { "blocks.1.attn.hook_attn_scores[:, 3:, 1] = 0.5", "ln_final.hook_scale *= 1.1", "hook_embed[2] *= 0.5" },
     { "blocks.0.attn.hook_attn_scores[1, 2, 5] = 0.5", "blocks.1.attn.hook_pattern[0, 1, 4] += 0.25" }, /* later positions are seen */
 };
+/* Edits of weights, fused and grouped ones among them, alone and below edits of what they feed. */
+static const char *const WEIGHTS[][6] = {
+    { "blocks.0.attn.W_Q[1] *= 2", "blocks.1.attn.W_O[0, :, 3] -= 0.25", "blocks.0.ln1.w *= 1.5", "blocks.1.attn.W_Q[0, 3] += 0.25",
+      "unembed.W_U[3] *= 2" },
+    { "embed.W_E[:, 2] += 0.5", "blocks.1.mlp.W_in[2] = 0.125", "blocks.0.ln2.w[:4] *= -1", "ln_final.w[2:5] *= 3", "blocks.0.attn.W_V *= -0.5" },
+    { "blocks.0.mlp.W_out = project_out(dir(3, 4))", "blocks.1.mlp.W_out = clamp(-0.05, 0.05)", "blocks.0.attn.W_K *= 1.5", "blocks.1.attn.b_Q += 0.5",
+      "blocks.0.attn.W_O += 0.5 * dir(1, 2)" },
+    { "blocks.0.attn.W_Q[1] *= 2", "blocks.0.ln1.w[:4] *= 1.5", "blocks.0.hook_q_input[2:, 1] += 0.25", "blocks.1.attn.W_O[0] *= -1",
+      "blocks.1.attn.hook_result[1:, 0] *= 0.5" },
+    { "blocks.0.attn.b_K -= 0.25", "blocks.{0,1}.attn.b_V += 0.25", "blocks.1.attn.b_O += 0.25", "blocks.{0,1}.mlp.b_out -= 0.5",
+      "blocks.1.attn.hook_pattern[:, 1:, 0] *= 3, renormalize" },
+};
+static const char *const LEARNED_WEIGHTS[] = { "pos_embed.W_pos[4] += 0.5", "pos_embed.W_pos[5:, 2] *= 2", "hook_embed[2] *= 0.5", NULL };
+static const char *const CENTRED_WEIGHTS[] = { "blocks.1.ln1.b[3] += 1", "blocks.0.mlp.b_in[5] += 2", "ln_final.b += 0.1", "unembed.b_U[7] += 5", NULL };
+static const char *const GATED_WEIGHTS[] = { "blocks.0.mlp.W_gate[:, 4] *= -1", "blocks.1.mlp.W_gate *= 2", "blocks.1.mlp.gate.hook_in[2] = 0.25", NULL };
 static const char *const ROTARY[] = { "rotary_emb.hook_cos[2:, 1] *= 0.5", "rotary_emb.hook_sin[4] = 0.25", "blocks.1.attn.hook_rot_k[:, 0] *= 2", NULL };
 static const char *const GATED[] = { "blocks.0.mlp.act.hook_out[1:, 3:9] *= -0.5", "blocks.1.mlp.gate.hook_in[2] = 0.25",
                                      "blocks.1.mlp.in.hook_in[:, 2] -= 1", NULL };
@@ -332,16 +356,21 @@ static void test_families(void **state)
     int n = 0;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        bool rotary = f.m->cfg.pos == POS_ROTARY, gated = f.m->cfg.gated;
+        bool rotary = f.m->cfg.pos == POS_ROTARY, gated = f.m->cfg.gated, centred = f.m->cfg.norm_center;
         fixture_close(&f);
         for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++)
             n += check_scene(*name, 0, LISTS[i], i % 2 ? SIZE_MAX / 2 : 0, &worst);
         n += rotary ? check_scene(*name, 0, ROTARY, 0, &worst) : 0;
         n += gated ? check_scene(*name, 0, GATED, 0, &worst) : 0;
+        for (size_t i = 0; i < sizeof WEIGHTS / sizeof *WEIGHTS; i++)
+            n += check_scene(*name, 0, WEIGHTS[i], i % 2 ? SIZE_MAX / 2 : 0, &worst);
+        n += rotary ? 0 : check_scene(*name, 0, LEARNED_WEIGHTS, 0, &worst);
+        n += centred ? check_scene(*name, 0, CENTRED_WEIGHTS, SIZE_MAX / 2, &worst) : 0;
+        n += gated ? check_scene(*name, 0, GATED_WEIGHTS, 0, &worst) : 0;
     }
     fixture_names_free(names);
     print_message("%d gradients, largest error: %.2g of their length\n", n, worst);
-    assert_true(n > 4500);
+    assert_true(n > 4900);
 }
 
 static void test_processed(void **state)
@@ -353,6 +382,7 @@ static void test_processed(void **state)
     for (char **name = names; *name; name++) {
         n += check_scene(*name, PROCESS_USUAL, LISTS[0], 0, &worst);
         n += check_scene(*name, PROCESS_USUAL, LISTS[1], SIZE_MAX / 2, &worst);
+        n += check_scene(*name, PROCESS_USUAL, WEIGHTS[0], 0, &worst);
     }
     n += check_scene("gpt2", PROCESS_USUAL | PROCESS_REFACTOR, LISTS[1], 0, &worst);
     fixture_names_free(names);

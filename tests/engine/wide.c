@@ -6,10 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* W[n, k] at x[k * n_rows + n], a bias as one k: products run along n. */
+struct dense {
+    double *x; /* NULL: the model has none */
+    int64_t n;
+};
+
 struct wide {
     const struct model *m;
     int32_t n, *tokens;
-    double **value; /* [stages * SITE_COUNT] */
+    double **value;       /* [stages * SITE_COUNT] */
+    struct dense *weight; /* [(n_layers + 1) * WEIGHT_COUNT], root weights last */
+    double *rotary[2];    /* cosines and sines */
 };
 
 /* A step with its operands, as the ops see them. */
@@ -18,8 +26,9 @@ struct op {
     const struct step *s;
     int32_t stage;
     double *out;
-    const double *in[KN_IN_MAX];             /* sites */
-    const struct kn_view *weight[KN_IN_MAX]; /* weights; ndim 0: none */
+    int64_t count, width;                 /* elements of `out`, of one of its positions */
+    const double *in[KN_IN_MAX];          /* sites, rotary tables */
+    const struct dense *weight[KN_IN_MAX];
 };
 
 static double **slot(struct wide *w, int32_t stage, enum site_id s)
@@ -52,14 +61,10 @@ double *wide_value(struct wide *w, struct site_ref s)
     return *slot(w, plan_stage_of(w->m->plan, s), s.id);
 }
 
-/* Element [n, k] of a weight, whose rows may lie in groups; k past the rank: of a bias. */
-static double weight_at(const struct kn_view *v, int64_t n, int64_t k)
+static struct dense *dense_of(struct wide *w, int32_t layer, enum weight_id id)
 {
-    assert(v->dtype == KN_F32);
-    const float *x = v->data;
-    bool bias = k < 0, groups = v->ndim == (bias ? 2 : 3);
-    int64_t at = groups ? n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1] : n * v->stride[0];
-    return (double)x[at + (bias ? 0 : k * v->stride[groups ? 2 : 1])];
+    bool root = id == W_E || id == W_POS || id == W_LNF || id == B_LNF || id == W_U || id == B_U;
+    return &w->weight[(root ? w->m->cfg.n_layers : layer) * (int32_t)WEIGHT_COUNT + (int32_t)id];
 }
 
 static double activation(enum kn_act act, double x)
@@ -107,49 +112,56 @@ static void do_normalize(struct op *o)
 static void do_affine(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
-    for (int64_t i = 0; i < o->w->n * d; i++)
-        o->out[i] = o->in[0][i] * weight_at(o->weight[1], i % d, -1) +
-                    (o->weight[2] && o->weight[2]->ndim ? weight_at(o->weight[2], i % d, -1) : 0);
+    for (int64_t i = 0; i < o->count; i++)
+        o->out[i] = o->in[0][i] * o->weight[1]->x[i % d] + (o->weight[2] && o->weight[2]->x ? o->weight[2]->x[i % d] : 0);
 }
 
-static double product(const struct op *o, const double *x, int64_t size, int64_t column)
+/* out[n] += x[k] * W[n0 + n, k0 + k] */
+static void product_add(double *out, int64_t n, const struct dense *w, int64_t n0, int64_t k0, const double *x, int64_t size)
 {
-    const struct kn_view *b = o->weight[2];
-    double sum = b && b->ndim ? weight_at(b, column, -1) : 0;
-    for (int64_t k = 0; k < size; k++)
-        sum += x[k] * weight_at(o->weight[1], column, k);
-    return sum;
+    for (int64_t k = 0; k < size; k++) {
+        const double *row = w->x + (k0 + k) * w->n + n0, by = x[k];
+        for (int64_t c = 0; c < n; c++)
+            out[c] += by * row[c];
+    }
+}
+
+/* Columns [n0, n0 + n) of x W + b. */
+static void product(const struct op *o, double *out, int64_t n0, int64_t n, const double *x, int64_t size)
+{
+    const struct dense *b = o->weight[2];
+    for (int64_t c = 0; c < n; c++)
+        out[c] = b && b->x ? b->x[n0 + c] : 0;
+    product_add(out, n, o->weight[1], n0, 0, x, size);
 }
 
 static void do_linear(struct op *o)
 {
-    int64_t size = width(o, (enum site_id)o->s->in[0].id), columns = width(o, o->s->site);
+    int64_t size = width(o, (enum site_id)o->s->in[0].id);
     for (int64_t r = 0; r < o->w->n; r++)
-        for (int64_t c = 0; c < columns; c++)
-            o->out[r * columns + c] = product(o, o->in[0] + r * size, size, c);
+        product(o, o->out + r * o->width, 0, o->width, o->in[0] + r * size, size);
 }
 
 /* Each head from a residual stream of its own: ln1, then that head's part of the projection. */
 static void do_linear_per_head(struct op *o)
 {
     const struct config *cfg = config_of(o);
-    const struct kn_view *gain = model_weight(o->w->m, o->stage - 1, W_LN1), *shift = model_weight(o->w->m, o->stage - 1, B_LN1);
-    int64_t d = cfg->d_model, heads = width(o, o->s->site) / cfg->d_head;
+    const struct dense *gain = dense_of(o->w, o->stage - 1, W_LN1), *shift = dense_of(o->w, o->stage - 1, B_LN1);
+    int64_t d = cfg->d_model, heads = o->width / cfg->d_head;
     double *normed = malloc((size_t)d * sizeof *normed);
     for (int64_t i = 0; i < o->w->n * heads; i++) {
         const double *x = o->in[0] + i * d;
         double mean = mean_of(x, d, o->s->p.center), scale = scale_of(x, d, &o->s->p);
         for (int64_t k = 0; k < d; k++)
-            normed[k] = (x[k] - mean) / scale * weight_at(gain, k, -1) + (shift->ndim ? weight_at(shift, k, -1) : 0);
-        for (int64_t e = 0; e < cfg->d_head; e++)
-            o->out[i * cfg->d_head + e] = product(o, normed, d, i % heads * cfg->d_head + e);
+            normed[k] = (x[k] - mean) / scale * gain->x[k] + (shift->x ? shift->x[k] : 0);
+        product(o, o->out + i * cfg->d_head, i % heads * cfg->d_head, cfg->d_head, normed, d);
     }
     free(normed);
 }
 
 static void do_rope(struct op *o)
 {
-    int64_t d = config_of(o)->d_head, n = o->s->p.n_rot, heads = width(o, o->s->site) / d;
+    int64_t d = config_of(o)->d_head, n = o->s->p.n_rot, heads = o->width / d;
     for (int64_t i = 0; i < o->w->n * heads; i++)
         for (int64_t k = 0; k < d; k++) {
             const double *x = o->in[0] + i * d;
@@ -181,9 +193,9 @@ static void do_softmax(struct op *o)
         for (int64_t k = 0; k < n; k++)
             most = fmax(most, x[k]);
         for (int64_t k = 0; k < n; k++)
-            sum += exp(x[k] - most);
+            sum += o->out[r * n + k] = exp(x[k] - most);
         for (int64_t k = 0; k < n; k++)
-            o->out[r * n + k] = exp(x[k] - most) / sum;
+            o->out[r * n + k] /= sum;
     }
 }
 
@@ -198,41 +210,44 @@ static void do_attn_mix(struct op *o)
                 o->out[(i / n * cfg->n_heads + h) * d + k] += o->in[0][h * n * n + i] * o->in[1][(i % n * cfg->n_kv_heads + g) * d + k];
 }
 
-/* What one head adds to column c. */
-static double head_share(const struct op *o, const double *z, const struct kn_view *weight, int64_t i, int64_t c)
+/* What one head adds to the residual stream. */
+static void head_share(const struct op *o, double *out, const double *z, const struct dense *weight, int64_t i)
 {
-    const struct config *cfg = config_of(o);
-    double sum = 0;
-    for (int64_t k = 0; k < cfg->d_head; k++)
-        sum += z[i * cfg->d_head + k] * weight_at(weight, c, i % cfg->n_heads * cfg->d_head + k);
-    return sum;
+    int64_t d = config_of(o)->d_model, size = config_of(o)->d_head;
+    memset(out, 0, (size_t)d * sizeof *out);
+    product_add(out, d, weight, 0, i % config_of(o)->n_heads * size, z + i * size, size);
 }
 
 static void do_head_result(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
-    for (int64_t i = 0; i < o->w->n * config_of(o)->n_heads * d; i++)
-        o->out[i] = head_share(o, o->in[0], o->weight[1], i / d, i % d);
+    for (int64_t i = 0; i < o->w->n * config_of(o)->n_heads; i++)
+        head_share(o, o->out + i * d, o->in[0], o->weight[1], i);
 }
 
 static void do_result_patch(struct op *o)
 {
     int64_t d = config_of(o)->d_model, heads = config_of(o)->n_heads;
-    for (int64_t i = 0; i < o->w->n * heads * d; i++)
-        o->out[i / (d * heads) * d + i % d] += o->in[0][i] - head_share(o, o->in[1], o->weight[2], i / d, i % d);
+    double *share = malloc((size_t)d * sizeof *share);
+    for (int64_t i = 0; i < o->w->n * heads; i++) {
+        head_share(o, share, o->in[1], o->weight[2], i);
+        for (int64_t k = 0; k < d; k++)
+            o->out[i / heads * d + k] += o->in[0][i * d + k] - share[k];
+    }
+    free(share);
 }
 
 /* A copy, perhaps repeated along a head axis. */
 static void do_copy(struct op *o)
 {
-    int64_t d = width(o, o->s->site), from = o->s->in[0].kind == OPERAND_REPEAT ? config_of(o)->d_model : d;
-    for (int64_t i = 0; i < wide_count(o->w, o->s->site); i++)
+    int64_t d = o->width, from = o->s->in[0].kind == OPERAND_REPEAT ? config_of(o)->d_model : d;
+    for (int64_t i = 0; i < o->count; i++)
         o->out[i] = o->in[0][i / d * from + i % from];
 }
 
 static void do_pointwise(struct op *o)
 {
-    for (int64_t i = 0; i < wide_count(o->w, o->s->site); i++)
+    for (int64_t i = 0; i < o->count; i++)
         o->out[i] = o->s->op == KN_OP_ADD   ? o->in[0][i] + o->in[1][i]
                     : o->s->op == KN_OP_ACT ? activation(o->s->p.act, o->in[0][i])
                                             : activation(o->s->p.act, o->in[0][i]) * o->in[1][i];
@@ -242,8 +257,8 @@ static void do_embed(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
     bool tokens = o->s->in[0].kind == OPERAND_TOKENS;
-    for (int64_t i = 0; i < o->w->n * d; i++)
-        o->out[i] = weight_at(o->weight[1], tokens ? o->w->tokens[i / d] : i / d, i % d);
+    for (int64_t i = 0; i < o->count; i++)
+        o->out[i] = o->weight[1]->x[i % d * o->weight[1]->n + (tokens ? o->w->tokens[i / d] : i / d)];
 }
 
 static void do_step(struct op *o)
@@ -271,23 +286,90 @@ static void rotary_fill(struct wide *w)
 {
     struct err e = { 0 };
     struct run *r = run_create(w->m, NULL, &(struct run_options){ 0 }, &e);
-    float *table = malloc((size_t)wide_count(w, SITE_ROT_COS) * sizeof *table);
+    int64_t count = wide_count(w, SITE_ROT_COS);
+    float *table = malloc((size_t)count * sizeof *table);
     int rc = r ? run_sync(r, w->tokens, w->n, NULL, NULL, NULL, &e) : -1;
     for (int i = 0; !rc && i < 2; i++) {
-        enum site_id s = i ? SITE_ROT_SIN : SITE_ROT_COS;
-        rc = run_read(r, (struct site_ref){ s, SITE_ROOT }, 0, w->n, table, NULL, &e);
-        for (int64_t k = 0; !rc && k < wide_count(w, s); k++)
-            (*slot(w, 0, s))[k] = (double)table[k];
+        w->rotary[i] = malloc((size_t)count * sizeof(double));
+        rc = run_read(r, (struct site_ref){ i ? SITE_ROT_SIN : SITE_ROT_COS, SITE_ROOT }, 0, w->n, table, NULL, &e);
+        for (int64_t k = 0; !rc && k < count; k++)
+            w->rotary[i][k] = (double)table[k];
     }
     assert(!rc);
     free(table);
     run_free(r);
 }
 
-struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n)
+static bool is_matrix(enum weight_id id)
+{
+    return id == W_E || id == W_POS || id == W_Q || id == W_K || id == W_V || id == W_O || id == W_IN || id == W_GATE || id == W_OUT || id == W_U;
+}
+
+/* A weight as it lies in the file, whose rows may lie in groups. */
+static struct dense dense_read(const struct kn_view *v, enum weight_id id)
+{
+    if (!v->ndim)
+        return (struct dense){ 0 };
+    assert(v->dtype == KN_F32);
+    bool groups = v->ndim == (is_matrix(id) ? 3 : 2);
+    int64_t size = is_matrix(id) ? v->shape[v->ndim - 1] : 1, step = is_matrix(id) ? v->stride[v->ndim - 1] : 0;
+    struct dense d = { .n = groups ? v->shape[0] * v->shape[1] : v->shape[0] };
+    d.x = malloc((size_t)(d.n * size) * sizeof *d.x);
+    for (int64_t n = 0; n < d.n; n++)
+        for (int64_t k = 0; k < size; k++)
+            d.x[k * d.n + n] = (double)((const float *)v->data)[(groups ? n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1]
+                                                                        : n * v->stride[0]) + k * step];
+    return d;
+}
+
+static double edited_value(const struct edit_act *a, double x, double along, double vec)
+{
+    double y = a->value == EDIT_NUMBER ? (double)a->number : (double)a->number * vec;
+    if (a->value == EDIT_CLAMP)
+        return fmin(fmax(x, (double)a->lo), (double)a->hi);
+    if (a->value == EDIT_PROJECT_OUT)
+        return x - along * vec;
+    return a->op == EDIT_SET ? y : a->op == EDIT_ADD ? x + y : a->op == EDIT_SUB ? x - y : x * y;
+}
+
+/* One edit of a weight, element by element; a direction lies along the last axis. */
+static void weight_edit(struct wide *w, const struct edit_act *a)
+{
+    assert(a->value == EDIT_NUMBER || a->value == EDIT_CLAMP || a->value == EDIT_DIR || a->value == EDIT_PROJECT_OUT);
+    const struct edit_weight *named = a->weight;
+    struct dense *d = dense_of(w, named->layer, named->id);
+    int64_t size[3] = { 1, 1, 1 }, last = a->rank - 1;
+    for (int i = 0; i < a->rank; i++)
+        size[3 - a->rank + i] = a->axis[i].n;
+    if (!d->x) { /* a bias of zeros */
+        d->n = named->shape[0] / named->repeat * (named->rank == 2 ? named->shape[1] : 1);
+        d->x = calloc((size_t)d->n, sizeof *d->x);
+    }
+    for (int64_t i = 0; i < size[0] * size[1]; i++) {
+        double along = 0, *at[256];
+        assert(size[2] <= 256);
+        for (int64_t j = 0; j < size[2]; j++) {
+            int64_t pick[3] = { i / size[1], i % size[1], j }, n = 0, k = 0;
+            for (int axis = 0; axis < a->rank; axis++) {
+                const struct edit_axis *x = &a->axis[axis];
+                int64_t index = pick[3 - a->rank + axis];
+                index = x->list ? x->list[index] : x->lo + index;
+                n += index * named->step_n[axis], k += index * named->step_k[axis];
+            }
+            at[j] = d->x + k * d->n + n;
+            along += a->value == EDIT_PROJECT_OUT ? *at[j] * (double)a->vec[j * a->vec_stride[last]] : 0;
+        }
+        for (int64_t j = 0; j < size[2]; j++)
+            *at[j] = edited_value(a, *at[j], along, a->vec ? (double)a->vec[j * a->vec_stride[last]] : 0);
+    }
+}
+
+struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n, const struct edit_program *edits)
 {
     struct wide *w = calloc(1, sizeof *w);
-    *w = (struct wide){ m, n, malloc((size_t)n * sizeof *tokens), calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *w->value) };
+    *w = (struct wide){ .m = m, .n = n, .tokens = malloc((size_t)n * sizeof *tokens) };
+    w->value = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *w->value);
+    w->weight = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *w->weight);
     memcpy(w->tokens, tokens, (size_t)n * sizeof *tokens);
     for (int32_t stage = 0; stage < plan_stages(m->plan); stage++) {
         int32_t count;
@@ -296,6 +378,14 @@ struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n
             if (!*slot(w, stage, steps[i].site))
                 *slot(w, stage, steps[i].site) = calloc((size_t)wide_count(w, steps[i].site), sizeof(double));
     }
+    for (int32_t layer = 0; layer < m->cfg.n_layers; layer++)
+        for (int id = W_NONE + 1; id < WEIGHT_COUNT; id++)
+            if (!dense_of(w, layer, (enum weight_id)id)->x)
+                *dense_of(w, layer, (enum weight_id)id) = dense_read(model_weight(m, layer, (enum weight_id)id), (enum weight_id)id);
+    for (int32_t i = 0; edits && i < edits->n_weights; i++)
+        weight_edit(w, &edits->weights[i]);
+    if (m->cfg.pos == POS_ROTARY)
+        rotary_fill(w);
     return w;
 }
 
@@ -303,7 +393,10 @@ void wide_free(struct wide *w)
 {
     for (int32_t i = 0; i < plan_stages(w->m->plan) * SITE_COUNT; i++)
         free(w->value[i]);
-    free(w->value), free(w->tokens), free(w);
+    for (int32_t i = 0; i < (w->m->cfg.n_layers + 1) * WEIGHT_COUNT; i++)
+        free(w->weight[i].x);
+    free(w->rotary[0]), free(w->rotary[1]);
+    free(w->value), free(w->weight), free(w->tokens), free(w);
 }
 
 static void operand_set(struct op *o, int k)
@@ -311,23 +404,25 @@ static void operand_set(struct op *o, int k)
     const struct operand *in = &o->s->in[k];
     int32_t stage = in->kind == OPERAND_PREV ? o->stage - 1 : in->kind == OPERAND_ROOT ? 0 : o->stage;
     if (in->kind == OPERAND_WEIGHT)
-        o->weight[k] = model_weight(o->w->m, o->stage - 1, (enum weight_id)in->id);
+        o->weight[k] = dense_of(o->w, o->stage - 1, (enum weight_id)in->id);
     else if (in->kind == OPERAND_COS || in->kind == OPERAND_SIN)
-        o->in[k] = o->out; /* filled already */
+        o->in[k] = o->w->rotary[in->kind == OPERAND_SIN];
     else if (in->kind != OPERAND_NONE && in->kind != OPERAND_TOKENS && in->kind != OPERAND_POSITIONS)
         o->in[k] = *slot(o->w, stage, (enum site_id)in->id);
 }
 
-static void stage_run(struct wide *w, int32_t stage, const struct wide_hook *hook)
+/* The steps of a stage from the first-th on. */
+static void stage_run(struct wide *w, int32_t stage, int32_t first, const struct wide_hook *hook)
 {
     int32_t count, layer = stage >= 1 && stage <= w->m->cfg.n_layers ? stage - 1 : SITE_ROOT;
     const struct step *steps = plan_stage(w->m->plan, stage, &count);
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = first; i < count; i++) {
         struct site_ref here = { steps[i].site, layer };
         bool off = steps[i].when == STEP_IF_EDITED && !(hook && hook->changes(hook->user, (struct site_ref){ steps[i].edited, layer }));
         if (off || site_refusal(&w->m->cfg, steps[i].site))
             continue;
-        struct op o = { .w = w, .s = &steps[i], .stage = stage, .out = *slot(w, stage, steps[i].site) };
+        struct op o = { .w = w, .s = &steps[i], .stage = stage, .out = *slot(w, stage, here.id), .count = wide_count(w, here.id) };
+        o.width = o.count / w->n;
         for (int k = 0; k < KN_IN_MAX; k++)
             operand_set(&o, k);
         do_step(&o);
@@ -340,12 +435,11 @@ static void stage_run(struct wide *w, int32_t stage, const struct wide_hook *hoo
     }
 }
 
-void wide_run(struct wide *w, int32_t stage, const struct wide_hook *hook)
+void wide_run(struct wide *w, int32_t order, const struct wide_hook *hook)
 {
-    if (stage == 0 && w->m->cfg.pos == POS_ROTARY)
-        rotary_fill(w);
-    for (; stage < plan_stages(w->m->plan); stage++)
-        stage_run(w, stage, hook);
+    int32_t from = order / PLAN_STAGE_ORDER;
+    for (int32_t stage = from; stage < plan_stages(w->m->plan); stage++)
+        stage_run(w, stage, stage == from ? order % PLAN_STAGE_ORDER : 0, hook);
 }
 
 static double log_sum_exp(const double *x, int64_t n)

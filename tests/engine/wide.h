@@ -5,6 +5,7 @@
 #ifndef WIDE_H
 #define WIDE_H
 
+#include "edit.h"
 #include "metric.h"
 
 struct wide;
@@ -16,10 +17,11 @@ struct wide_hook {
     void *user;
 };
 
-struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n);
+/* The edits of weights in `edits` (or NULL) are in force; those of sites are the hook's. */
+struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n, const struct edit_program *edits);
 void wide_free(struct wide *w);
-/* Compute stages from `stage` on; those before keep their values. */
-void wide_run(struct wide *w, int32_t stage, const struct wide_hook *hook);
+/* Compute the steps from `order` on (plan_order); those before keep their values. */
+void wide_run(struct wide *w, int32_t order, const struct wide_hook *hook);
 double *wide_value(struct wide *w, struct site_ref s);
 int64_t wide_count(const struct wide *w, enum site_id s); /* elements of a site */
 /* The metric on w; base is what kl compares with. */
