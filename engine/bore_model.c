@@ -3,6 +3,7 @@
 #include "bore_internal.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -63,7 +64,7 @@ static struct kn_backend *backend_open(const struct bore_options *o, struct err 
     struct kn_options opt = { .backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = cpu };
     struct kn_backend *be = kn_open(&opt, why, sizeof why);
     if (!be)
-        err_set(e, ERR_BAD_INPUT, "%s", why);
+        err_set(e, errno == ENOMEM ? ERR_SYSTEM : ERR_BAD_INPUT, "%s", why);
     return be;
 }
 

@@ -226,7 +226,7 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
 static int config_from_doc(struct config *cfg, struct js_doc *doc, struct err *e)
 {
     if (!doc)
-        return ERR_BAD_INPUT;
+        return err_code(e);
     struct config c;
     int rc = config_read(&c, js_root(doc), e);
     js_close(doc);

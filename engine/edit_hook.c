@@ -299,7 +299,7 @@ int edit_hook_resolve(struct edit_act acts[EDIT_HOOK_ACTS], int *n, const struct
     if (!ctx->model)
         return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", edit_value_words[ed->value].form);
     if (!(f.st = safetensors_open(ed->text[0], e)))
-        return e ? e->code : ERR_BAD_INPUT;
+        return err_code(e);
     int rc = shift ? offset_resolve(&acts[0], &f)
            : whiten ? whiten_resolve(&acts[0], ctx, &f)
            : ed->value == EDIT_MASK ? mask_resolve(acts, n, &f) : rows_resolve(&acts[0], n, &f);

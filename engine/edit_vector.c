@@ -115,7 +115,7 @@ static int read_file(struct edit_act *act, const struct edit *ed, struct edit_ch
     const struct st_tensor *t = NULL;
     struct safetensors *st = safetensors_open(ed->text[0], e);
     if (!st)
-        return e ? e->code : ERR_BAD_INPUT;
+        return err_code(e);
     int rc = file_tensor(ed, st, &t, e);
     if (!rc)
         rc = file_shape(act, t, ed, e);

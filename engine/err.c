@@ -25,6 +25,11 @@ int err_set(struct err *e, int code, const char *fmt, ...)
     return code;
 }
 
+int err_code(const struct err *e)
+{
+    return e ? e->code : ERR_BAD_INPUT;
+}
+
 void err_prefix(struct err *e, const char *fmt, ...)
 {
     if (!e)

@@ -23,7 +23,7 @@ int figures_work(struct figures *f, struct pair *p, const struct session_want *w
                  int (*between)(void *user, struct err *e), void *user, struct err *e);
 /* A snapshot of what is there, with one reference; NULL when memory is out. */
 struct snapshot *figures_snapshot(const struct figures *f, const struct session_want *want, struct err *e);
-/* A snapshot that says why there is nothing. */
-struct snapshot *snapshot_failed(const struct err *why);
+/* A snapshot without figures, for saying why in its err; NULL when memory is out. */
+struct snapshot *snapshot_failed(void);
 
 #endif

@@ -162,11 +162,10 @@ struct snapshot *figures_snapshot(const struct figures *f, const struct session_
     return NULL;
 }
 
-struct snapshot *snapshot_failed(const struct err *why)
+struct snapshot *snapshot_failed(void)
 {
     struct snapshot *s = snapshot_new();
     if (s) {
-        s->err = *why;
         s->complete = true;
         s->kl = NAN;
     }

@@ -7,8 +7,8 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <limits.h>
 #include <pwd.h>
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,51 +40,54 @@ static bool ends_with(const char *s, const char *ending)
     return n > m && strcmp(s + n - m, ending) == 0;
 }
 
-static char *joined(const char *folder, const char *name)
+/* printf; a path that is too long for the system becomes "", which is nowhere. */
+static bool path_make(char path[PATH_MAX], const char *format, ...) ERR_PRINTF(2, 3);
+static bool path_make(char path[PATH_MAX], const char *format, ...)
 {
-    char *path;
-    size_t n = strlen(folder);
-    return asprintf(&path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name) < 0 ? NULL : path;
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(path, PATH_MAX, format, args);
+    va_end(args);
+    if (n >= 0 && n < PATH_MAX)
+        return true;
+    path[0] = '\0';
+    return false;
 }
 
-/* FOLDER/NAME if it is there, else NULL. */
-static char *file_in(const char *folder, const char *name)
+static bool path_join(char path[PATH_MAX], const char *folder, const char *name)
 {
-    char *path = joined(folder, name);
-    if (path && !is_file(path)) {
-        free(path);
-        path = NULL;
-    }
-    return path;
+    size_t n = strlen(folder);
+    return path_make(path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+}
+
+/* FOLDER/NAME to path if it is there, else "". */
+static bool file_in(const char *folder, const char *name, char path[PATH_MAX])
+{
+    if (path_join(path, folder, name) && is_file(path))
+        return true;
+    path[0] = '\0';
+    return false;
 }
 
 static bool folder_has(const char *folder, const char *name)
 {
-    char *path = file_in(folder, name);
-    free(path);
-    return path != NULL;
+    char path[PATH_MAX];
+    return file_in(folder, name, path);
 }
 
-/* The first entry of a folder that `keep` likes, NULL if none or (with `only`) if there are two. */
-static char *entry_in(const char *folder, bool (*keep)(const char *name), bool only)
+/* The first entry of a folder that `keep` likes; false if none or (with `only`) if there are two. */
+static bool entry_in(const char *folder, bool (*keep)(const char *name), bool only, char name[NAME_MAX + 1])
 {
-    char *found = NULL;
+    int found = 0;
     DIR *dir = opendir(folder);
-    for (struct dirent *d; dir && (d = readdir(dir));) {
-        if (!keep(d->d_name))
-            continue;
-        if (found) {
-            free(found);
-            found = NULL;
-            break;
+    for (struct dirent *d; dir && (d = readdir(dir)) && found < 1 + only;)
+        if (keep(d->d_name)) {
+            found++;
+            snprintf(name, NAME_MAX + 1, "%s", d->d_name);
         }
-        found = strdup(d->d_name);
-        if (!only)
-            break;
-    }
     if (dir)
         closedir(dir);
-    return found;
+    return found == 1;
 }
 
 static bool is_safetensors(const char *name)
@@ -108,92 +111,72 @@ static bool is_visible(const char *name)
 
 /* ---- a folder ---------------------------------------------------------------------------------------- */
 
-/* "org/name" for a folder inside the cache, else its base name. */
-static char *folder_name(const char *folder)
+/* "models--org--name" of the cache as "org/name", from behind its "models--". */
+static void name_from_cache(char *name, size_t size, const char *cached, size_t len)
 {
-    char *real = realpath(folder, NULL);
-    const char *full = real ? real : folder, *name = strrchr(full, '/');
-    char *out = NULL;
+    snprintf(name, size, "%.*s", (int)len, cached);
+    char *dashes = strstr(name, "--");
+    if (dashes) {
+        *dashes = '/';
+        memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
+    }
+}
+
+/* "org/name" for a folder inside the cache, else its base name. */
+static void folder_name(const char *folder, char name[PATH_MAX])
+{
+    char real[PATH_MAX];
+    const char *full = realpath(folder, real) ? real : folder, *base = strrchr(full, '/');
     const char *cached = strstr(full, "/models--"), *end = cached ? strstr(cached, "/snapshots/") : NULL;
     if (end) {
         cached += strlen("/models--");
-        out = strndup(cached, (size_t)(end - cached));
-        char *dashes = out ? strstr(out, "--") : NULL;
-        if (dashes) {
-            *dashes = '/';
-            memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
-        }
-    } else {
-        out = strdup(name && name[1] ? name + 1 : full);
-    }
-    free(real);
-    return out;
+        name_from_cache(name, PATH_MAX, cached, (size_t)(end - cached));
+    } else
+        snprintf(name, PATH_MAX, "%s", base && base[1] ? base + 1 : full);
 }
 
 /* model.safetensors, its sharded index, or the only .safetensors there is. */
-static char *weights_in(const char *folder)
+static void weights_in(const char *folder, char path[PATH_MAX])
 {
-    char *path = file_in(folder, "model.safetensors");
-    if (!path)
-        path = file_in(folder, "model.safetensors.index.json");
-    if (!path) {
-        char *name = entry_in(folder, is_safetensors, true);
-        path = name ? file_in(folder, name) : NULL;
-        free(name);
-    }
-    return path;
+    char name[NAME_MAX + 1];
+    if (!file_in(folder, "model.safetensors", path) && !file_in(folder, "model.safetensors.index.json", path) &&
+        entry_in(folder, is_safetensors, true, name))
+        file_in(folder, name, path);
 }
 
 /* Fill *out from a folder known to hold config.json.  `weights` NULL: look for them. */
-static int take_folder(const char *folder, const char *name, const char *weights, struct hub_model *out, struct err *e)
+static int take_folder(const char *folder, const char *name, const char *weights, struct hub_model *out)
 {
-    struct hub_model m = {
-        .name = name ? strdup(name) : folder_name(folder),
-        .folder = strdup(folder),
-        .config = joined(folder, "config.json"),
-        .weights = weights ? strdup(weights) : weights_in(folder),
-        .tokenizer = file_in(folder, "tokenizer.json"),
-    };
-    if (!m.name || !m.folder || !m.config || (weights && !m.weights)) {
-        hub_model_free(&m);
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", folder);
-    }
-    *out = m;
+    path_make(out->folder, "%s", folder);
+    path_join(out->config, folder, "config.json");
+    if (name)
+        path_make(out->name, "%s", name);
+    else
+        folder_name(folder, out->name);
+    if (weights)
+        path_make(out->weights, "%s", weights);
+    else
+        weights_in(folder, out->weights);
+    file_in(folder, "tokenizer.json", out->tokenizer);
     return 0;
-}
-
-void hub_model_free(struct hub_model *m)
-{
-    free(m->name);
-    free(m->folder);
-    free(m->config);
-    free(m->weights);
-    free(m->tokenizer);
-    *m = (struct hub_model){0};
 }
 
 int hub_need_weights(const struct hub_model *m, struct err *e)
 {
-    if (m->weights)
+    char name[NAME_MAX + 1];
+    if (m->weights[0])
         return 0;
-    char *shard = entry_in(m->folder, is_safetensors, false);
-    char *other = entry_in(m->folder, is_other_weights, false);
-    int rc;
-    if (shard)
-        rc = err_set(e, ERR_BAD_INPUT,
-                     "%s · no model.safetensors or model.safetensors.index.json, but several .safetensors (%s, …) · "
-                     "name the file",
-                     m->folder, shard);
-    else if (other)
-        rc = err_set(e, ERR_BAD_INPUT,
-                     "%s · no model.safetensors or model.safetensors.index.json, only %s, which is not read · "
-                     "save the model with save_pretrained(…, safe_serialization=True)",
-                     m->folder, other);
-    else
-        rc = err_set(e, ERR_BAD_INPUT, "%s · no model.safetensors or model.safetensors.index.json", m->folder);
-    free(shard);
-    free(other);
-    return rc;
+    if (entry_in(m->folder, is_safetensors, false, name))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no model.safetensors or model.safetensors.index.json, but several .safetensors (%s, …) · "
+                       "name the file",
+                       m->folder, name);
+    if (entry_in(m->folder, is_other_weights, false, name))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no model.safetensors or model.safetensors.index.json, only %s, which is not read · "
+                       "save the model with save_pretrained(…, safe_serialization=True)",
+                       m->folder, name);
+    return err_set(e, ERR_BAD_INPUT, "%s · no model.safetensors or model.safetensors.index.json", m->folder);
 }
 
 static int take_file(const char *path, struct hub_model *out, struct err *e)
@@ -204,95 +187,73 @@ static int take_file(const char *path, struct hub_model *out, struct err *e)
         return err_set(e, ERR_BAD_INPUT, "%s · is not a model · expected a folder, a .safetensors file or a hub name",
                        path);
     }
+    char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    char *folder = slash ? strndup(path, (size_t)(slash - path) + (slash == path)) : strdup(".");
-    int rc;
-    if (!folder)
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
-    else if (!folder_has(folder, "config.json"))
-        rc = err_set(e, ERR_BAD_INPUT, "%s · no config.json beside it · put the model's config.json into %s", path,
-                     folder);
-    else
-        rc = take_folder(folder, slash ? slash + 1 : path, path, out, e);
-    free(folder);
-    return rc;
+    path_make(folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
+    if (!folder_has(folder, "config.json"))
+        return err_set(e, ERR_BAD_INPUT, "%s · no config.json beside it · put the model's config.json into %s", path, folder);
+    return take_folder(folder, slash ? slash + 1 : path, path, out);
 }
 
 /* ---- the built-in model ------------------------------------------------------------------------------ */
 
 static const char builtin_name[] = "teach";
 
-/* Where the built-in model may lie, best first; malloc'ed or NULL. */
-static char *builtin_candidate(int i)
+/* Where the built-in model may lie, best first; false: there is no such place. */
+static bool builtin_candidate(int i, char path[PATH_MAX])
 {
-    char *path = NULL, exe[PATH_MAX];
+    char exe[PATH_MAX];
     const char *data = getenv("BORESCOPE_DATA");
     switch (i) {
-    case 0:
-        return data && data[0] && asprintf(&path, "%s/models/%s", data, builtin_name) >= 0 ? path : NULL;
+    case 0: return data && data[0] && path_make(path, "%s/models/%s", data, builtin_name);
     case 1: {
         ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
         exe[n < 0 ? 0 : n] = '\0';
         char *slash = strrchr(exe, '/');
-        if (!slash)
-            return NULL;
-        *slash = '\0';
-        return asprintf(&path, "%s/../share/borescope/models/%s", exe, builtin_name) >= 0 ? path : NULL;
+        return slash && path_make(path, "%.*s/../share/borescope/models/%s", (int)(slash - exe), exe, builtin_name);
     }
-    default: return asprintf(&path, "%s/models/%s", BORE_SOURCE_DIR, builtin_name) >= 0 ? path : NULL;
+    default: return path_make(path, "%s/models/%s", BORE_SOURCE_DIR, builtin_name);
     }
 }
 
 static int resolve_builtin(struct hub_model *out, struct err *e)
 {
-    char *folder = NULL;
-    for (int i = 0; i < 3; i++) {
-        free(folder);
-        folder = builtin_candidate(i);
-        if (folder && folder_has(folder, "config.json")) {
-            int rc = take_folder(folder, builtin_name, NULL, out, e);
-            free(folder);
-            return rc;
-        }
-    }
-    int rc = err_set(e, ERR_BAD_INPUT,
-                     "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
-                     builtin_name, folder ? folder : "its place", builtin_name);
-    free(folder);
-    return rc;
+    char folder[PATH_MAX] = "its place";
+    for (int i = 0; i < 3; i++)
+        if (builtin_candidate(i, folder) && folder_has(folder, "config.json"))
+            return take_folder(folder, builtin_name, NULL, out);
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
+                   builtin_name, folder, builtin_name);
 }
 
 /* ---- the local cache of the hub ---------------------------------------------------------------------- */
 
-/* $VAR/tail with a leading ~ replaced; NULL if VAR is unset or empty. */
-static char *path_from_env(const char *var, const char *tail)
+/* $VAR/tail with a leading ~ replaced; false if VAR is unset or empty. */
+static bool path_from_env(const char *var, const char *tail, char path[PATH_MAX])
 {
-    const char *value = getenv(var);
+    const char *value = getenv(var), *home = "";
     if (!value || !value[0])
-        return NULL;
-    const char *home = "";
+        return false;
     if (value[0] == '~' && (value[1] == '/' || !value[1])) {
         home = getenv("HOME");
         value++;
     }
-    char *path;
-    return asprintf(&path, "%s%s%s", home ? home : "", value, tail) < 0 ? NULL : path;
+    return path_make(path, "%s%s%s", home ? home : "", value, tail);
 }
 
-static char *cache_root(void)
+static void cache_root(char path[PATH_MAX])
 {
     static const char *const places[][2] = {{"HF_HUB_CACHE", ""},
                                             {"HUGGINGFACE_HUB_CACHE", ""},
                                             {"HF_HOME", "/hub"},
                                             {"XDG_CACHE_HOME", "/huggingface/hub"},
                                             {"HOME", "/.cache/huggingface/hub"}};
-    char *path = NULL;
-    for (size_t i = 0; i < sizeof places / sizeof *places && !path; i++)
-        path = path_from_env(places[i][0], places[i][1]);
-    struct passwd *pw = path ? NULL : getpwuid(getuid());
-    if (pw && asprintf(&path, "%s/.cache/huggingface/hub", pw->pw_dir) < 0)
-        path = NULL;
-    return path;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (path_from_env(places[i][0], places[i][1], path))
+            return;
+    struct passwd *pw = getpwuid(getuid());
+    path_make(path, "%s/.cache/huggingface/hub", pw ? pw->pw_dir : "");
 }
 
 /* `name` or `org/name`, each of letters, digits, '.', '_' and '-', none beginning with '.'. */
@@ -323,11 +284,8 @@ static bool is_revision(const char *s)
 /* First line of refs/REVISION if it could be a commit. */
 static bool read_ref(const char *repo, const char *revision, char *commit, size_t size)
 {
-    char *path;
-    if (asprintf(&path, "%s/refs/%s", repo, revision) < 0)
-        return false;
-    FILE *f = is_file(path) ? fopen(path, "re") : NULL;
-    free(path);
+    char path[PATH_MAX];
+    FILE *f = path_make(path, "%s/refs/%s", repo, revision) && is_file(path) ? fopen(path, "re") : NULL;
     if (!f)
         return false;
     size_t n = fread(commit, 1, size - 1, f);
@@ -341,27 +299,16 @@ static bool read_ref(const char *repo, const char *revision, char *commit, size_
     return n > 0;
 }
 
-/* The snapshot folder of a repository in the cache, malloc'ed, or NULL. */
-static char *find_snapshot(const char *repo, const char *revision)
+/* The snapshot folder of a repository in the cache. */
+static bool find_snapshot(const char *repo, const char *revision, char path[PATH_MAX])
 {
-    char commit[80], *snapshots = joined(repo, "snapshots"), *path = NULL;
-    if (!snapshots)
-        return NULL;
+    char commit[NAME_MAX + 1], snapshots[PATH_MAX];
+    bool found = path_join(snapshots, repo, "snapshots");
     if (read_ref(repo, revision ? revision : "main", commit, sizeof commit))
-        path = joined(snapshots, commit);
-    else if (revision)
-        path = joined(snapshots, revision);
-    else { /* fetched by commit only: take it if there is no choice */
-        char *only = entry_in(snapshots, is_visible, true);
-        path = only ? joined(snapshots, only) : NULL;
-        free(only);
-    }
-    free(snapshots);
-    if (path && !is_folder(path)) {
-        free(path);
-        path = NULL;
-    }
-    return path;
+        revision = commit;
+    else if (!revision && (found = entry_in(snapshots, is_visible, true, commit))) /* fetched by commit only: no choice */
+        revision = commit;
+    return found && path_join(path, snapshots, revision) && is_folder(path);
 }
 
 /* How badly a cached model's name fits what was typed; the part after the org counts as well. */
@@ -385,12 +332,7 @@ static void list_near(const char *root, const char *typed, char *buf, size_t siz
         char shown[NAME_MAX + 1];
         if (strncmp(d->d_name, "models--", 8) != 0)
             continue;
-        snprintf(shown, sizeof shown, "%s", d->d_name + 8);
-        char *dashes = strstr(shown, "--");
-        if (dashes) {
-            *dashes = '/';
-            memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
-        }
+        name_from_cache(shown, sizeof shown, d->d_name + 8, strlen(d->d_name + 8));
         size_t s = misfit(typed, shown);
         int at = n;
         while (at > 0 && (score[at - 1] > s || (score[at - 1] == s && strcmp(name[at - 1], shown) > 0)))
@@ -428,42 +370,28 @@ static int not_cached(const char *root, const char *name, struct err *e)
 static int take_repo(const char *root, const char *name, const char *revision, struct hub_model *out, struct err *e)
 {
     const char *slash = strchr(name, '/');
-    int org = slash ? (int)(slash - name) : 0;
-    char *repo = NULL, *folder = NULL;
-    int rc;
-    if (asprintf(&repo, "%s/models--%.*s%s%s", root, org, name, slash ? "--" : "", slash ? slash + 1 : name) < 0) {
-        repo = NULL;
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", name);
-    } else if (!is_folder(repo))
-        rc = not_cached(root, name, e);
-    else if (!(folder = find_snapshot(repo, revision)))
-        rc = err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo, revision ? revision : "main");
-    else if (!folder_has(folder, "config.json"))
-        rc = err_set(e, ERR_BAD_INPUT, "%s · %s holds no config.json · fetch the whole model into the cache", name,
-                     folder);
-    else
-        rc = take_folder(folder, name, NULL, out, e);
-    free(repo);
-    free(folder);
-    return rc;
+    char repo[PATH_MAX], folder[PATH_MAX];
+    path_make(repo, "%s/models--%.*s%s%s", root, slash ? (int)(slash - name) : 0, name, slash ? "--" : "", slash ? slash + 1 : name);
+    if (!is_folder(repo))
+        return not_cached(root, name, e);
+    if (!find_snapshot(repo, revision, folder))
+        return err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo, revision ? revision : "main");
+    if (!folder_has(folder, "config.json"))
+        return err_set(e, ERR_BAD_INPUT, "%s · %s holds no config.json · fetch the whole model into the cache", name, folder);
+    return take_folder(folder, name, NULL, out);
 }
 
 static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
 {
-    char *name = strdup(arg), *root = cache_root();
-    char *revision = name ? strchr(name, '@') : NULL;
-    int rc;
+    char name[PATH_MAX], root[PATH_MAX];
+    bool fits = path_make(name, "%s", arg);
+    char *revision = strchr(name, '@');
     if (revision)
         *revision++ = '\0';
-    if (!name || !root)
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", arg);
-    else if (!is_hub_name(name) || (revision && !is_revision(revision)))
-        rc = err_set(e, ERR_BAD_INPUT, "%s · no such file or folder, and not a name like org/name@revision", arg);
-    else
-        rc = take_repo(root, name, revision, out, e);
-    free(name);
-    free(root);
-    return rc;
+    if (!fits || !is_hub_name(name) || (revision && !is_revision(revision)))
+        return err_set(e, ERR_BAD_INPUT, "%s · no such file or folder, and not a name like org/name@revision", arg);
+    cache_root(root);
+    return take_repo(root, name, revision, out, e);
 }
 
 /* ---- the public side --------------------------------------------------------------------------------- */
@@ -473,42 +401,26 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
     if (!arg[0])
         return err_set(e, ERR_BAD_INPUT, "no model named · expected a folder, a .safetensors file, a hub name or %s",
                        builtin_name);
-    if (is_folder(arg) && folder_has(arg, "config.json"))
-        return take_folder(arg, NULL, NULL, out, e);
-    if (is_file(arg))
-        return take_file(arg, out, e);
-    if (strcmp(arg, builtin_name) == 0)
-        return resolve_builtin(out, e);
-    struct err why = {0};
-    int rc = resolve_cached(arg, out, &why);
-    if (rc && is_folder(arg)) { /* a folder that is no model, and no model of that name elsewhere */
-        char *other = entry_in(arg, is_other_weights, false);
-        rc = err_set(e, ERR_BAD_INPUT, "%s · no config.json in this folder%s%s", arg,
-                     other ? " · weights are read from .safetensors files only, there is " : "", other ? other : "");
-        free(other);
-    } else if (rc && e) {
-        *e = why;
-    }
-    return rc;
-}
-
-int hub_resolve_tokenizer(const char *arg, char **path, struct err *e)
-{
-    if (is_file(arg) && ends_with(arg, ".json") && !ends_with(arg, ".index.json")) {
-        char *copy = strdup(arg);
-        if (!copy)
-            return err_set(e, ERR_SYSTEM, "%s · out of memory", arg);
-        *path = copy;
-        return 0;
-    }
     struct hub_model m = {0};
-    int rc = hub_resolve(arg, &m, e);
-    if (!rc && !m.tokenizer)
-        rc = err_set(e, ERR_BAD_INPUT, "%s · no tokenizer.json in %s", arg, m.folder);
-    if (!rc) {
-        *path = m.tokenizer;
-        m.tokenizer = NULL;
+    struct err why = {0};
+    int rc;
+    if (is_folder(arg) && folder_has(arg, "config.json"))
+        rc = take_folder(arg, NULL, NULL, &m);
+    else if (is_file(arg))
+        rc = take_file(arg, &m, &why);
+    else if (strcmp(arg, builtin_name) == 0)
+        rc = resolve_builtin(&m, &why);
+    else
+        rc = resolve_cached(arg, &m, &why);
+    char other[NAME_MAX + 1] = "";
+    if (rc && is_folder(arg)) { /* a folder that is no model, and no model of that name elsewhere */
+        bool found = entry_in(arg, is_other_weights, false, other);
+        return err_set(e, ERR_BAD_INPUT, "%s · no config.json in this folder%s%s", arg,
+                       found ? " · weights are read from .safetensors files only, there is " : "", found ? other : "");
     }
-    hub_model_free(&m);
+    if (rc && e)
+        *e = why;
+    if (!rc)
+        *out = m;
     return rc;
 }

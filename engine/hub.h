@@ -12,25 +12,22 @@
 #ifndef HUB_H
 #define HUB_H
 
+#include <limits.h>
+
 #include "err.h"
 
 struct hub_model {
-    char *name;      /* for the title: folder name, file name or hub name */
-    char *folder;    /* where it all lies */
-    char *config;    /* config.json; always there */
-    char *weights;   /* model.safetensors, *.safetensors.index.json or the file given; NULL if none */
-    char *tokenizer; /* tokenizer.json; NULL if none */
+    char name[PATH_MAX];      /* for the title: folder name, file name or hub name */
+    char folder[PATH_MAX];    /* where it all lies */
+    char config[PATH_MAX];    /* config.json; always there */
+    char weights[PATH_MAX];   /* model.safetensors, *.safetensors.index.json or the file given; "" if none */
+    char tokenizer[PATH_MAX]; /* tokenizer.json; "" if none */
 };
 
-/* Fill *out (untouched on failure); free it with hub_model_free. */
+/* Fill *out (untouched on failure). */
 int hub_resolve(const char *arg, struct hub_model *out, struct err *e);
-void hub_model_free(struct hub_model *m);
 
-/* ERR_BAD_INPUT when m->weights is NULL: what was looked for, and what lies there instead. */
+/* ERR_BAD_INPUT when m->weights is "": what was looked for, and what lies there instead. */
 int hub_need_weights(const struct hub_model *m, struct err *e);
-
-/* For commands that need a tokenizer only: `arg` is a tokenizer.json file or anything hub_resolve takes.
- * *path is malloc'ed. */
-int hub_resolve_tokenizer(const char *arg, char **path, struct err *e);
 
 #endif

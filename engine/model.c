@@ -26,7 +26,7 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     if (rc)
         return rc;
     if (!(m->files = safetensors_open(h->weights, e)))
-        return ERR_BAD_INPUT;
+        return err_code(e);
     m->weights = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
     if (!m->weights)
         return err_set(e, ERR_SYSTEM, "out of memory · %d layers", m->cfg.n_layers);
@@ -47,19 +47,19 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
 
 static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_model *h, struct err *e)
 {
-    if (h->tokenizer)
+    if (h->tokenizer[0])
         return tokenizer_open(h->tokenizer, e);
     return m->cfg.d_vocab == 256 ? tokenizer_bytes(e) : tokenizer_none(m->cfg.d_vocab, e);
 }
 
 int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e)
 {
-    struct hub_model h = { 0 };
+    struct hub_model h;
     struct model *m = calloc(1, sizeof *m);
     int rc = m ? hub_resolve(name, &h, e) : err_set(e, ERR_SYSTEM, "out of memory · a model");
     if (rc || (rc = config_load(&m->cfg, h.config, e)))
         goto done;
-    snprintf(m->name, sizeof m->name, "%s", h.name);
+    snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h.name);
     if (!(m->folder = realpath(h.folder, NULL))) {
         rc = err_set(e, ERR_SYSTEM, "%s · %s", h.folder, strerror(errno));
         goto done;
@@ -69,16 +69,15 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
     if (!(m->plan = plan_build(&m->cfg)))
         rc = err_set(e, ERR_SYSTEM, "out of memory · the plan");
     else if (be && !(rc = weights_open(m, &h, e)) && !(m->tok = tokenizer_for(m, &h, e)))
-        rc = e && e->code ? e->code : ERR_BAD_INPUT;
+        rc = err_code(e);
     else if (!be && !(m->tok = tokenizer_for(m, &h, e)))
-        rc = ERR_BAD_INPUT;
+        rc = err_code(e);
     if (rc)
         goto done;
     /* A tokenizer that names its own start of text fills in for a config that names none. */
     if (m->cfg.bos_id < 0 && tokenizer_bos(m->tok) < m->cfg.d_vocab)
         m->cfg.bos_id = tokenizer_bos(m->tok);
 done:
-    hub_model_free(&h);
     if (rc)
         model_close(m);
     else

@@ -67,7 +67,7 @@ static int compile(struct js_node node, const char *pattern, size_t len, bool li
     if (*out)
         return 0;
     err_prefix(e, "%s · %s", js_name(node.doc), node.path);
-    return ERR_BAD_INPUT;
+    return err_code(e);
 }
 
 int pattern_parse(struct js_node node, struct regex **out, struct err *e)

@@ -167,7 +167,7 @@ static int open_index(struct safetensors *st, const char *path, struct err *e)
 {
     struct js_doc *doc = js_open(path, e);
     if (!doc)
-        return ERR_BAD_INPUT;
+        return err_code(e);
     struct strmap seen = {0};
     struct js_node map = js_get(js_root(doc), "weight_map");
     int rc;

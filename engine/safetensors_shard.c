@@ -285,7 +285,7 @@ int shard_read(struct safetensors *st, struct shard *sh, struct err *e)
         return rc;
     struct js_doc *doc = js_parse(sh->file, (const char *)sh->base + 8, header_len, e);
     if (!doc)
-        return ERR_BAD_INPUT;
+        return err_code(e);
     struct js_node root = js_root(doc);
     if (st->n_tensors + js_count(root) > LIMIT_TENSORS)
         rc = err_set(e, ERR_BAD_INPUT, "%s · more than %d tensors", sh->file, LIMIT_TENSORS);

@@ -32,6 +32,8 @@ struct session {
     uint64_t generation;             /* lock: of the newest request */
     const struct snapshot *latest;   /* lock */
     bool quit;                       /* lock */
+    uint64_t untold;                 /* lock: this generation failed, and there was no memory to say so */
+    struct snapshot *spare;          /* lock: so that a failure can be told when memory is out */
 
     /* the worker's */
     struct pair *pair;
@@ -78,9 +80,20 @@ static void publish(struct job *j, struct snapshot *snap)
 
 static void publish_failure(struct job *j, const struct err *why)
 {
-    struct snapshot *snap = snapshot_failed(why);
-    if (snap)
+    struct session *s = j->s;
+    struct snapshot *more = snapshot_failed();
+    pthread_mutex_lock(&s->lock);
+    struct snapshot *snap = s->spare ? s->spare : more;
+    s->spare = snap == more ? NULL : more;
+    if (!snap) { /* the failure before this one is on show, and says the same */
+        s->untold = j->generation;
+        pthread_cond_broadcast(&s->news);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (snap) {
+        snap->err = *why;
         publish(j, snap);
+    }
 }
 
 static int publish_figures(struct job *j, bool complete, struct err *e)
@@ -162,6 +175,7 @@ static void session_free(struct session *s)
     figures_close(s->figures);
     pair_close(s->pair);
     snapshot_release(s->latest);
+    snapshot_release(s->spare);
     session_want_free(s->next);
     if (s->fd >= 0)
         close(s->fd);
@@ -182,6 +196,8 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
     pthread_cond_init(&s->news, NULL);
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int err = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
+    if (!err && !(s->spare = snapshot_failed()))
+        err = err_set(e, ERR_SYSTEM, "memory is out · session");
     if (!err)
         err = pair_open(&s->pair, m, cache_bytes, e);
     if (!err)
@@ -256,7 +272,7 @@ const struct snapshot *session_wait(struct session *s, uint64_t generation)
 {
     pthread_mutex_lock(&s->lock);
     assert(generation <= s->generation);
-    while (!s->latest || s->latest->generation < generation || !s->latest->complete)
+    while (!s->latest || ((s->latest->generation < generation || !s->latest->complete) && s->untold < generation))
         pthread_cond_wait(&s->news, &s->lock);
     const struct snapshot *snap = s->latest;
     snapshot_hold(snap);

@@ -97,7 +97,8 @@ int session_fd(const struct session *s);
 /* The newest snapshot (a reference to release), or NULL before the first. */
 const struct snapshot *session_latest(struct session *s);
 void snapshot_release(const struct snapshot *snap);
-/* Block until the snapshot of `generation` or a newer one is complete or failed: tests, play, headless. */
+/* Block until the snapshot of `generation` or a newer one is complete or failed: tests, play, headless.  (When even the memory
+ * for saying so is out: the failed one before it.) */
 const struct snapshot *session_wait(struct session *s, uint64_t generation);
 
 #endif

@@ -188,7 +188,7 @@ static int open_params(struct taker *t)
     if (!t->params)
         return 0;
     if (!(t->st = safetensors_open(t->params, t->e)))
-        return t->e ? t->e->code : ERR_BAD_INPUT;
+        return err_code(t->e);
     const char *fn = safetensors_metadata(t->st, "mask_fn");
     t->used = calloc(safetensors_count(t->st) + 1, sizeof *t->used);
     if (!t->used)

@@ -242,9 +242,11 @@ static int parse_one(struct js_node node, struct decoder *d, struct err *e)
             continue;
         if ((rc = decoders[i].parse(node, &s, e)))
             return rc;
-        struct decode_step *grown = d->count < STEPS_MAX ? realloc(d->step, (d->count + 1) * sizeof *grown) : NULL;
+        if (d->count == STEPS_MAX)
+            return js_expected(node, "at most 16 steps", e);
+        struct decode_step *grown = realloc(d->step, (d->count + 1) * sizeof *grown);
         if (!grown)
-            return js_expected(node, "at most 16 steps (and memory for them)", e);
+            return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
         d->step = grown;
         d->step[d->count++] = s;
         return 0;

@@ -8,6 +8,7 @@
 #include "half.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -33,6 +34,7 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
             return BACKENDS[i].open(opt, why, why_size);
 
     char there[128] = "auto";
+    errno = EINVAL;
     for (int i = 0; i < BACKEND_COUNT; i++) {
         size_t used = strlen(there);
         snprintf(there + used, sizeof there - used, ", %s", BACKENDS[i].name);

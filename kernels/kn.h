@@ -115,7 +115,7 @@ struct kn_options {
 };
 
 /* Open a backend.  On failure returns NULL and writes one line to `why` (what was asked, what is
- * there).  The caller closes it with kn_close. */
+ * there); errno is ENOMEM if memory was out, else EINVAL.  The caller closes it with kn_close. */
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size);
 void kn_close(struct kn_backend *be);
 

@@ -4,6 +4,7 @@
  */
 #include "cpu.h"
 
+#include <errno.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -175,6 +176,7 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
 {
     enum { THREADS_MAX = 1024 };
     enum kn_cpu best = kn_cpu_best();
+    errno = EINVAL;
     if (opt->cpu >= KN_CPU_COUNT || opt->cpu > (int)best) {
         snprintf(why, why_size, "no %s · this processor offers %s%s%s", kn_cpu_name((enum kn_cpu)opt->cpu),
                  kn_cpu_name(KN_CPU_PORTABLE), best >= KN_CPU_AVX2 ? ", avx2" : "", best >= KN_CPU_AVX512 ? ", avx512" : "");
@@ -190,6 +192,7 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
     if (!c || !c->pool) {
         snprintf(why, why_size, "out of memory · opening the cpu backend");
         free(c);
+        errno = ENOMEM;
         return NULL;
     }
     c->isa = ISAS[opt->cpu < 0 ? (int)best : opt->cpu];

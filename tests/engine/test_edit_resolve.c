@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "faults.h"
 #include "edit.h"
 
 static const struct config gpt2 = {.n_layers = 4, .n_heads = 5, .n_kv_heads = 5, .d_model = 35, .d_head = 7,
@@ -423,36 +424,7 @@ static void bounds(void **state)
     edit_free(edits[0]);
 }
 
-/* ---- allocation failures: the linker sends the engine's allocations through these (CMakeLists.txt) --- */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static int until_failure = -1; /* allocations that still succeed; negative: all */
-
-static bool fails(void)
-{
-    return until_failure >= 0 && until_failure-- == 0;
-}
-
-void *__wrap_malloc(size_t size)
-{
-    return fails() ? NULL : __real_malloc(size);
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return fails() ? NULL : __real_calloc(n, size);
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-    return fails() ? NULL : __real_realloc(p, size);
-}
+/* ---- allocation failures ---------------------------------------------------------------------------- */
 
 /* Whichever allocation fails: an error, outputs untouched, nothing leaked (the sanitizer's part). */
 static void out_of_memory(void **state)
@@ -463,19 +435,18 @@ static void out_of_memory(void **state)
     struct edit_context ctx = context(&gpt2);
     struct err e = {0, ""};
     struct edit *untouched = (struct edit *)&untouched, *ed = untouched;
-    until_failure = 0;
+    fault_set(FAULT_MEMORY, 0, false);
     assert_int_equal(edit_parse(&ed, texts[0], &e), ERR_SYSTEM);
     assert_ptr_equal(ed, untouched);
-    until_failure = -1;
+    fault_clear();
     for (int i = 0; i < 3; i++)
         assert_int_equal(edit_parse(&edits[i], texts[i], &e), 0);
     int n = 0, rc = -1;
     for (; rc != 0; n++) {
         struct edit_program *none = (struct edit_program *)&none, *p = none;
-        until_failure = n;
+        fault_set(FAULT_MEMORY, n, false);
         rc = edit_resolve(&p, edits, NULL, 3, &ctx, &e);
-        bool met = until_failure < 0;
-        until_failure = -1;
+        bool met = fault_clear() > 0;
         assert_int_equal(met, rc != 0);
         if (rc != 0)
             assert_ptr_equal(p, none);

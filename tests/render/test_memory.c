@@ -1,5 +1,6 @@
 /* Out of memory at every allocation of render/ in turn: the failure is reported, nothing leaks, nothing is
- * read that was not written (run under ASan).  The linker routes render's allocations through here. */
+ * read that was not written (run under ASan).  */
+#include "faults.h"
 #include "heat.h"
 #include "json_out.h"
 #include "kitty.h"
@@ -10,41 +11,6 @@
 #include "unit.h"
 
 #include <stdlib.h>
-
-/* The allocation of this number fails (from 0 on; negative: none), and with `persist` all after it. */
-static long failing;
-static bool persist;
-static long count, refused;
-
-static bool allowed(void)
-{
-    bool fails = failing >= 0 && (persist ? count >= failing : count == failing);
-    count++;
-    refused += fails;
-    return !fails;
-}
-
-void *__real_malloc(size_t n);
-void *__real_calloc(size_t n, size_t size);
-void *__real_realloc(void *p, size_t n);
-void *__wrap_malloc(size_t n);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_realloc(void *p, size_t n);
-
-void *__wrap_malloc(size_t n)
-{
-    return allowed() ? __real_malloc(n) : NULL;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-    return allowed() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_realloc(void *p, size_t n)
-{
-    return allowed() ? __real_realloc(p, n) : NULL;
-}
 
 /* Draws, encodes and writes one of everything; false as soon as something reports a failure. */
 static bool pictures(struct bytes *out)
@@ -92,27 +58,22 @@ static void every_allocation_may_fail(void **state)
     (void)state;
     bool (*const work[])(struct bytes *) = {pictures, texts};
     for (int w = 0; w < 4; w++) {
-        persist = w & 1;
         bool done = false;
-        for (failing = 0; !done; failing++) {
+        long n = 0;
+        for (; !done; n++) {
             struct bytes out = {0};
-            count = refused = 0;
+            fault_set(FAULT_MEMORY, n, w & 1);
             done = work[w / 2](&out);
-            assert_int_equal(done, refused == 0); /* a failure is reported, and only then */
-            long at = failing;
-            failing = -1;
+            assert_int_equal(done, fault_clear() == 0); /* a failure is reported, and only then */
             bytes_free(&out);
-            failing = at;
-            assert_true(failing < 1000);
+            assert_true(n < 1000);
         }
-        assert_true(failing > 5);
-        failing = -1;
+        assert_true(n > 5);
     }
 }
 
 int main(void)
 {
-    failing = -1;
     const struct CMUnitTest tests[] = {cmocka_unit_test(every_allocation_may_fail)};
     return cmocka_run_group_tests_name("memory", tests, NULL, NULL);
 }

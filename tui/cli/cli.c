@@ -69,7 +69,7 @@ static int open_backend(struct cli *c)
     if (o->cpu && (k.cpu = kn_cpu_parse(o->cpu)) < 0)
         return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
     c->be = kn_open(&k, why, sizeof why);
-    return c->be ? 0 : err_set(&c->err, ERR_USAGE, "%s", why);
+    return c->be ? 0 : err_set(&c->err, errno == ENOMEM ? ERR_SYSTEM : ERR_USAGE, "%s", why);
 }
 
 int cli_model(struct cli *c, bool weights)

@@ -62,8 +62,7 @@ static int has_weights(struct cli *c, bool *out)
     int err = hub_resolve(c->model_name, &h, &c->err);
     if (err)
         return err;
-    *out = h.weights != NULL;
-    hub_model_free(&h);
+    *out = h.weights[0] != '\0';
     return 0;
 }
 

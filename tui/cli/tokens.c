@@ -5,7 +5,6 @@
 #include <sys/stat.h>
 
 #include "cli.h"
-#include "hub.h"
 #include "text.h"
 
 /* A tokenizer, and the beginning-of-text token where a model says so. */

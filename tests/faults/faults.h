@@ -1,0 +1,22 @@
+/* faults.h - test support: make the n-th allocation, or the n-th system call on files, fail.
+ *
+ * bore_faults(TARGET) in CMake routes those of the program's own code, and of the libraries linked into it statically,
+ * through here.  Threads: all calls are counted together. */
+#ifndef FAULTS_H
+#define FAULTS_H
+
+#include <stdbool.h>
+
+enum fault_kind {
+    FAULT_MEMORY, /* malloc and its family, strdup, mmap, pthread_create, GSL's allocations: NULL, ENOMEM or EAGAIN */
+    FAULT_FILE,   /* open, fopen, opendir, fstat, read, fread, write, pwrite, fsync, rename, mkdir: EIO, or ENOSPC where something is written */
+    FAULT_SHORT,  /* read, write and pwrite do less than was asked, once; no failure */
+    FAULT_COUNT
+};
+
+/* The n-th (from 0 on) of these calls fails from now on; with `persist` all after it too. */
+void fault_set(enum fault_kind kind, long n, bool persist);
+/* No more.  How many calls were made to fail since fault_set. */
+long fault_clear(void);
+
+#endif
