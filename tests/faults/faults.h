@@ -1,6 +1,6 @@
 /* faults.h - test support: make the n-th allocation, or the n-th system call on files, fail.
  *
- * bore_faults(TARGET) in CMake routes those of the program's own code, and of the libraries linked into it statically,
+ * The CMake library `faults` routes those of the program's own code, and of the libraries linked into it statically,
  * through here.  Threads: all calls are counted together. */
 #ifndef FAULTS_H
 #define FAULTS_H
