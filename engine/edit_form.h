@@ -60,6 +60,8 @@ struct edit {
     struct edit_span spans[]; /* the pool behind sels; after it the bytes of all texts */
 };
 
+/* The pattern without a final "_grad" (edit_reach.c); true if there was one. */
+bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN]);
 /* Write a number so that it reads back to the same float, in as few digits as that takes. */
 int edit_number_print(float f, char buf[32]);
 /* Read a number in any form of strtof; returns the end, or text itself where none begins.  Both pay no

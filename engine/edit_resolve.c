@@ -341,9 +341,7 @@ static int resolve_hooks(struct resolver *r)
 {
     char pattern[LIMIT_PATTERN];
     struct alias_pick *picks = NULL;
-    size_t len = strlen(r->ed->pattern), suffix = strlen("_grad");
-    r->backward = len > suffix && strcmp(r->ed->pattern + len - suffix, "_grad") == 0;
-    snprintf(pattern, sizeof pattern, "%.*s", (int)(r->backward ? len - suffix : len), r->ed->pattern);
+    r->backward = edit_hook_pattern(r->ed, pattern);
     int n = alias_select(r->ctx->cfg, pattern, &picks, r->e), rc = n < 0 ? n : 0;
     if (n > 1)
         qsort(picks, (size_t)n, sizeof *picks, by_id);

@@ -32,6 +32,9 @@ void app_resolve(struct app *a)
     struct edit_program *fresh = NULL;
     if (a->edits.n && edit_resolve(&fresh, a->edits.edit, a->edits.on, a->edits.n, &ctx, &ignored) == 0)
         a->program = fresh;
+    free(a->reach);
+    a->reach = NULL;
+    a->n_reach = edit_reach(a->edits.edit, a->edits.n, a->m, &a->reach, &ignored);
 }
 
 int app_edit_check(struct app *a, const char *text, struct err *e)

@@ -147,6 +147,7 @@ void app_free(struct app *a)
     edit_list_free(&a->edits);
     if (a->program)
         edit_program_free(a->program);
+    free(a->reach);
     completion_free(&a->complete);
     for (int i = 0; i < LINE_MODE_COUNT; i++)
         line_history_free(&a->history[i]);

@@ -7,6 +7,7 @@
 #define APP_H
 
 #include "edit_list.h"
+#include "edit_reach.h"
 #include "frame.h"
 #include "keymap.h"
 #include "line.h"
@@ -104,6 +105,8 @@ struct app {
     int n_sets;
     struct edit_list edits;
     struct edit_program *program;  /* the edits that are on, resolved; NULL if they do not fit the prompt */
+    struct edit_reach *reach;      /* [n_reach] where all edits act */
+    int32_t n_reach;
     int32_t pair[2], target;       /* target -1: pair[0] */
     bool pair_auto, pair_wanted;
     char *last_verb;               /* " = 0": for again */

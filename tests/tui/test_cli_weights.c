@@ -94,8 +94,55 @@ static void files_hold_slices(void **state)
     assert_non_null(strstr(file + 8, "\"shape\":[15]"));
     assert_non_null(strstr(file + 8, "blocks.0.attn.W_Q"));
     free(file);
+    r = RUN("weights", MODEL, "blocks.0.mlp.b_in", "-e", "blocks.0.mlp.b_in = 0.5", "-o", path);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    file = file_read(path, &len);
+    assert_non_null(strstr(file + 8, "[\\\"blocks.0.mlp.b_in = 0.5\\\"]"));
+    float last;
+    memcpy(&last, file + len - sizeof last, sizeof last);
+    assert_true(last == 0.5f);
+    free(file);
     free(path);
     folder_remove(folder);
+}
+
+/* Edits of weights act on everything that `weights` and `composition` show, and rows say which; `hooks` marks where they act. */
+static void edits_act(void **state)
+{
+    (void)state;
+    static const char edit[] = "blocks.1.attn.W_O[2] = 0";
+    struct js_doc *d = RUN_JSON("weights", MODEL, "blocks.1.attn.W_O[1:, 0, :2]", "-e", edit, "--json");
+    struct js_node v = js_get(js_root(d), "values");
+    assert_true(json_number_at(js_at(v, 0), 1) != 0 && json_number_at(js_at(v, 1), 1) == 0);
+    js_close(d);
+    d = RUN_JSON("weights", MODEL, "transformer.h.1.attn.c_proj.weight[10:]", "-e", edit, "-e", "blocks.0.ln1.w *= 2", "--json");
+    assert_int_equal(js_count(js_get(js_root(d), "edits")), 1);
+    assert_true(json_number_at(js_at(js_get(js_root(d), "values"), 0), 0) == 0);
+    js_close(d);
+    d = RUN_JSON("weights", MODEL, "--svd", "-l", "1", "-H", "2", "-e", edit, "--json");
+    assert_true(json_number(js_at(js_root(d), 0), "norm") > 0 && json_number(js_at(js_root(d), 1), "norm") == 0);
+    js_close(d);
+    d = RUN_JSON("composition", MODEL, "--kind", "K", "-e", "blocks.1.attn.W_K = 0", "-e", "blocks.2.attn.W_K[0] = 0", "--json");
+    struct js_node from = js_at(js_at(js_get(js_at(js_root(d), 0), "scores"), 0), 0); /* L0H0 */
+    assert_false(js_is_set(js_at(js_at(from, 1), 0))); /* 0 / 0 */
+    assert_false(js_is_set(js_at(js_at(from, 2), 0)));
+    assert_true(json_number_at(js_at(from, 2), 1) > 0);
+    js_close(d);
+    struct result r = RUN("weights", MODEL, "--names", "hf", "--filter", "*.h.1.*c_proj*", "-e", edit, "-e", "blocks.1.attn.b_O += 1");
+    assert_non_null(strstr(r.out, "# edit: blocks.1.attn.W_O[2] = 0\n"));
+    assert_non_null(strstr(r.out, "[head*d_head, d_model]  *1\n"));
+    assert_non_null(strstr(r.out, "[d_model]               *2\n"));
+    result_free(&r);
+    r = RUN("hooks", MODEL, "--filter", "*.1.*", "-e", edit, "-e", "blocks.1.ln1.b += 1", "-e", "blocks.*.hook_attn_out[2] = 0", "--tsv");
+    assert_non_null(strstr(r.out, "blocks.1.attn.hook_result\t[batch, pos, 3, 15]\tf32\tno\tuse_attn_result\t*1\n"));
+    assert_non_null(strstr(r.out, "blocks.1.hook_attn_out\t[batch, pos, 15]\tf32\tyes\t\t*1 *3\n"));
+    assert_non_null(strstr(r.out, "blocks.1.ln1.hook_out\t[batch, pos, 15]\tf32\tyes\t\t*2\n")); /* listed because it is marked */
+    assert_null(strstr(r.out, "blocks.1.ln2.hook_out"));
+    result_free(&r);
+    assert_refused(RUN("weights", MODEL, "-e", "blocks.1.attn.hook_z[40] = 0"), 1, "changes no weight");
+    assert_refused(RUN("weights", MODEL, "-e", "blocks.1.attn.W_QQ = 0"), 1, "blocks.1.attn.W_Q");
+    assert_refused(RUN("hooks", MODEL, "-e", "blocks.1.attn.hook_y = 0"), 1, "edit 1");
 }
 
 /* A row of W_U is said by its own token most where it is long enough; the sign of a singular pair is free, the tokens must be of the vocabulary. */
@@ -248,7 +295,7 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_read_no_weight), cmocka_unit_test(values_by_any_name), cmocka_unit_test(files_hold_slices),
+        cmocka_unit_test(lists_read_no_weight), cmocka_unit_test(values_by_any_name), cmocka_unit_test(files_hold_slices), cmocka_unit_test(edits_act),
         cmocka_unit_test(directions_as_tokens), cmocka_unit_test(circuits_of_heads), cmocka_unit_test(token_through_heads),
         cmocka_unit_test(composition), cmocka_unit_test(refusals),
     };

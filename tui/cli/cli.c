@@ -7,11 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "edit_reach.h"
 #include "lens.h"
 #include "process.h"
 #include "reference.h"
 #include "text.h"
 #include "token_nearest.h"
+#include "weight_copy.h"
 
 const struct command command_table[] = {
 #define COMMAND(name, words, arguments, options, help) {#name, arguments, help, words, options, cli_##name},
@@ -30,6 +32,7 @@ const struct command *command_find(const char *name)
 void cli_close(struct cli *c)
 {
     pair_close(c->pair);
+    edit_program_free(c->program);
     for (int32_t i = 0; i < c->n_edits; i++)
         edit_free(c->edits[i]);
     taker_free(&c->taker);
@@ -286,6 +289,22 @@ int cli_target(struct cli *c, struct pair_target *t)
     *t = (struct pair_target){.tokens = c->tokens, .n = c->n, .edits = c->edits, .n_edits = c->n_edits,
                               .prompts = c->prompts, .n_prompts = c->opt->runs.n, .sets = c->sets, .n_sets = c->opt->refs.n};
     return err;
+}
+
+int cli_edit_weights(struct cli *c)
+{
+    struct edit_context ctx = {.cfg = &c->m->cfg, .n_pos = 1, .model = c->m};
+    char text[LIMIT_EDIT_TEXT];
+    int err = parse_edits(c);
+    for (int32_t i = 0; i < c->n_edits && !err; i++)
+        if (!edit_of_weights(c->edits[i])) {
+            edit_print(c->edits[i], text, sizeof text);
+            err = err_set(&c->err, ERR_BAD_INPUT, "edit %d: %.100s · it is of a hook and changes no weight · borescope run and hooks take it", (int)i + 1,
+                          text);
+        }
+    if (!err)
+        err = edit_resolve(&c->program, c->edits, NULL, c->n_edits, &ctx, &c->err);
+    return err ? err : weight_copy_keep(c->m, c->program, &c->err);
 }
 
 int cli_sync(struct cli *c)

@@ -31,6 +31,7 @@ struct cli {
     struct pair_prompt *prompts; /* [opt->runs.n] */
     struct reference_set **sets; /* [opt->refs.n] */
     struct pair *pair;
+    struct edit_program *program; /* of cli_edit_weights, else NULL */
     bool show_anyway;            /* the result is printed even though the command fails (check) */
     double metric;               /* value of --grad */
     char note[200];              /* a notice for standard error beside the result */
@@ -75,6 +76,8 @@ int cli_bos(const struct options *o);
 int cli_sync(struct cli *c);
 /* Edits, runs and reference sets parsed into a target, nothing computed. */
 int cli_target(struct cli *c, struct pair_target *t);
+/* -e, all of weights, made the model's own; c->program keeps them. */
+int cli_edit_weights(struct cli *c);
 /* The face that a command shows: edited if there are edits. */
 struct run *cli_run_shown(const struct cli *c);
 size_t cli_cache_bytes(const struct options *o);
@@ -103,6 +106,10 @@ void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cel
                   int32_t k);
 /* A token's text between quotes, cleaned. */
 void cli_plain_token(struct cli *c, int32_t id);
+/* The texts of the edits that `on` marks (NULL: all): ["blocks.0.attn.W_Q = 0", ...] */
+void cli_json_edits(const struct cli *c, struct json_out *j, const bool *on);
+/* Their numbers: "*1 *3" */
+void cli_table_edits(const struct cli *c, struct table *t, const bool *on);
 /* "tokens": [{id, text}] */
 void cli_json_tokens(const struct cli *c, struct json_out *j);
 /* Begin an object with what every result says about itself: "model", "processing", "bos", "edits". */

@@ -94,6 +94,28 @@ static void edit_text(const struct edit *ed, char buf[LIMIT_EDIT_TEXT])
     edit_print(ed, buf, LIMIT_EDIT_TEXT);
 }
 
+void cli_json_edits(const struct cli *c, struct json_out *j, const bool *on)
+{
+    char text[LIMIT_EDIT_TEXT];
+    json_out_array(j);
+    for (int32_t i = 0; i < c->n_edits; i++)
+        if (!on || on[i]) {
+            edit_text(c->edits[i], text);
+            json_out_string(j, text);
+        }
+    json_out_close(j);
+}
+
+void cli_table_edits(const struct cli *c, struct table *t, const bool *on)
+{
+    struct bytes text = {0};
+    for (int32_t i = 0; i < c->n_edits; i++)
+        if (on[i])
+            bytes_addf(&text, "%s*%d", text.len ? " " : "", (int)i + 1);
+    table_text(t, text.data ? text.data : "", text.len);
+    bytes_free(&text);
+}
+
 void cli_json_begin(struct cli *c, struct json_out *j)
 {
     char text[LIMIT_EDIT_TEXT];
@@ -102,12 +124,7 @@ void cli_json_begin(struct cli *c, struct json_out *j)
     json_out_string(json_out_key(j, "model"), c->m->name);
     json_out_string(json_out_key(j, "processing"), process_text(c->m->process, text, sizeof text));
     json_out_bool(json_out_key(j, "bos"), cli_has_bos(c));
-    json_out_array(json_out_key(j, "edits"));
-    for (int32_t i = 0; i < c->n_edits; i++) {
-        edit_text(c->edits[i], text);
-        json_out_string(j, text);
-    }
-    json_out_close(j);
+    cli_json_edits(c, json_out_key(j, "edits"), NULL);
 }
 
 int cli_json_end(struct cli *c, struct json_out *j)

@@ -75,6 +75,8 @@ int cli_composition(struct cli *c)
     int only, err = kind_chosen(c, &only);
     if (!err)
         err = cli_model(c, true);
+    if (!err)
+        err = cli_edit_weights(c);
     int64_t n = err ? 0 : (int64_t)c->m->cfg.n_layers * c->m->cfg.n_heads;
     float *scores = err ? NULL : malloc((size_t)(n * n) * sizeof *scores);
     if (!err)

@@ -4,7 +4,30 @@
 #include <string.h>
 
 #include "cli.h"
+#include "edit_reach.h"
 #include "names.h"
+
+/* What is listed, and what edits do to it. */
+struct hook_list {
+    struct site_ref *sites;
+    int n;
+    unsigned tongues;
+    struct edit_reach *reach;
+    int32_t n_reach;
+    bool *on; /* [n_edits] scratch */
+};
+
+/* Which edits act at a site: list.on; false: none. */
+static bool edits_at(const struct cli *c, const struct hook_list *l, struct site_ref s)
+{
+    bool any = false;
+    for (int32_t i = 0; i < c->n_edits; i++)
+        l->on[i] = false;
+    for (int32_t i = 0; i < l->n_reach; i++)
+        if (l->reach[i].site.id == s.id && l->reach[i].site.layer == s.layer)
+            l->on[l->reach[i].edit] = any = true;
+    return any;
+}
 
 /* A module's output, computed in every run, that TransformerLens' transformers have no hook on: listed with --names. */
 static bool is_module_output(enum site_id id)
@@ -39,7 +62,7 @@ static bool is_symbolic(const struct cli *c, enum site_dim d)
     return !c->n && (d == DIM_POS || d == DIM_DEST || d == DIM_SRC);
 }
 
-static void json_site(const struct cli *c, struct json_out *j, struct site_ref s, unsigned tongues)
+static void json_site(const struct cli *c, struct json_out *j, const struct hook_list *l, struct site_ref s)
 {
     const struct site_info *info = &site_table[s.id];
     const char *refusal = site_refusal(&c->m->cfg, s.id);
@@ -78,16 +101,20 @@ static void json_site(const struct cli *c, struct json_out *j, struct site_ref s
         json_out_key(j, "refused");
         json_out_string(j, refusal);
     }
-    if (tongues) {
+    if (c->n_edits) {
+        edits_at(c, l, s);
+        cli_json_edits(c, json_out_key(j, "edits"), l->on);
+    }
+    if (l->tongues) {
         struct alias_value v;
         json_out_key(j, "names");
         if (!alias_find(&c->m->cfg, name, &v, NULL))
-            names_json(&c->m->cfg, j, &v, tongues & ~(1u << TONGUE_LENS));
+            names_json(&c->m->cfg, j, &v, l->tongues & ~(1u << TONGUE_LENS));
     }
     json_out_close(j);
 }
 
-static void table_site(const struct cli *c, struct table *t, struct site_ref s, unsigned tongues)
+static void table_site(const struct cli *c, struct table *t, const struct hook_list *l, struct site_ref s)
 {
     const struct site_info *info = &site_table[s.id];
     char name[LIMIT_NAME], shape[96];
@@ -106,83 +133,86 @@ static void table_site(const struct cli *c, struct table *t, struct site_ref s, 
     table_string(t, dtype(s.id));
     table_string(t, fires(c, s.id) ? "yes" : "no");
     table_string(t, site_refusal(&c->m->cfg, s.id) ? "refused" : needs(s.id) ? needs(s.id) : "");
+    if (c->n_edits) {
+        edits_at(c, l, s);
+        cli_table_edits(c, t, l->on);
+    }
     for (int k = TONGUE_LENS + 1; k < TONGUE_COUNT; k++)
-        if (tongues & 1u << k)
+        if (l->tongues & 1u << k)
             table_string(t, alias_name(&c->m->cfg, s, (enum alias_tongue)k, 0, name) ? name : "");
 }
 
 /* Does one of the site's names match?  Other tongues are asked only where they are shown. */
-static bool is_wanted(const struct cli *c, struct site_ref s, unsigned tongues)
+static bool is_wanted(const struct cli *c, const struct hook_list *l, struct site_ref s)
 {
     char name[LIMIT_NAME];
-    if (is_module_output(s.id) && !tongues)
+    if (is_module_output(s.id) && !l->tongues && !edits_at(c, l, s))
         return false;
     if (!c->opt->filter || site_glob(c->opt->filter, site_name(s, name)))
         return true;
     for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
-        for (int k = 0; tongues & 1u << t && alias_name(&c->m->cfg, s, (enum alias_tongue)t, k, name); k++)
+        for (int k = 0; l->tongues & 1u << t && alias_name(&c->m->cfg, s, (enum alias_tongue)t, k, name); k++)
             if (site_glob(c->opt->filter, name))
                 return true;
     return false;
 }
 
-static int keep_matching(struct cli *c, struct site_ref *sites, int n, unsigned tongues)
+static int keep_matching(struct cli *c, struct hook_list *l)
 {
-    int kept = 0;
+    int n = site_list(&c->m->cfg, l->sites);
     for (int i = 0; i < n; i++)
-        if (is_wanted(c, sites[i], tongues))
-            sites[kept++] = sites[i];
-    if (!kept)
-        return err_set(&c->err, ERR_BAD_INPUT, "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'",
-                       c->opt->filter);
-    return kept;
+        if (is_wanted(c, l, l->sites[i]))
+            l->sites[l->n++] = l->sites[i];
+    return l->n ? 0 : err_set(&c->err, ERR_BAD_INPUT, "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'", c->opt->filter);
 }
 
-static void print_json(struct cli *c, const struct site_ref *sites, int n, unsigned tongues)
+static int print_json(struct cli *c, const struct hook_list *l)
 {
     struct json_out j;
     json_out_begin(&j, &c->out);
     json_out_array(&j);
-    for (int i = 0; i < n; i++)
-        json_site(c, &j, sites[i], tongues);
-    json_out_close(&j);
-    json_out_end(&j);
+    for (int i = 0; i < l->n; i++)
+        json_site(c, &j, l, l->sites[i]);
+    return cli_json_end(c, &j);
 }
 
-static int print_table(struct cli *c, const struct site_ref *sites, int n, unsigned tongues)
+static int print_table(struct cli *c, const struct hook_list *l)
 {
-    struct table_column columns[5 + TONGUE_COUNT] = {{"name", TABLE_TEXT, 0, 0, 0}, {"shape", TABLE_TEXT, 0, 0, 0},
-                                                     {"dtype", TABLE_TEXT, 0, 0, 0}, {"fires", TABLE_TEXT, 0, 0, 0},
-                                                     {"needs", TABLE_TEXT, 0, 0, 0}};
-    int n_columns = 5;
+    struct table_column columns[6 + TONGUE_COUNT] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("dtype"), COLUMN_TEXT("fires"),
+                                                     COLUMN_TEXT("needs"), COLUMN_TEXT("edits")};
+    int n_columns = c->n_edits ? 6 : 5;
     for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
-        if (tongues & 1u << t)
-            columns[n_columns++] = (struct table_column){alias_tongue_name((enum alias_tongue)t), TABLE_TEXT, 0, 0, 0};
+        if (l->tongues & 1u << t)
+            columns[n_columns++] = (struct table_column)COLUMN_TEXT(alias_tongue_name((enum alias_tongue)t));
     struct table *t = table_new(columns, n_columns);
     cli_head(c);
-    for (int i = 0; i < n && t; i++)
-        table_site(c, t, sites[i], tongues);
+    for (int i = 0; i < l->n && t; i++)
+        table_site(c, t, l, l->sites[i]);
     return cli_table(c, t);
 }
 
 int cli_hooks(struct cli *c)
 {
-    unsigned tongues;
-    int err = names_tongues(c, &tongues);
+    struct hook_list l = {0};
+    struct pair_target t;
+    int err = names_tongues(c, &l.tongues);
     if (!err)
         err = cli_open(c, CLI_SHAPE);
+    if (!err)
+        err = cli_target(c, &t);
     if (err)
         return err;
-    struct site_ref *sites = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *sites);
-    if (!sites)
-        return cli_memory(c);
-    int n = keep_matching(c, sites, site_list(&c->m->cfg, sites), tongues);
-    if (n < 0)
-        err = n;
-    else if (c->opt->json)
-        print_json(c, sites, n, tongues);
-    else
-        err = print_table(c, sites, n, tongues);
-    free(sites);
+    l.sites = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *l.sites);
+    l.on = calloc((size_t)c->n_edits + 1, sizeof *l.on);
+    err = l.sites && l.on ? 0 : cli_memory(c);
+    if (!err && (l.n_reach = edit_reach(c->edits, c->n_edits, c->m, &l.reach, &c->err)) < 0)
+        err = l.n_reach;
+    if (!err)
+        err = keep_matching(c, &l);
+    if (!err)
+        err = c->opt->json ? print_json(c, &l) : print_table(c, &l);
+    free(l.sites);
+    free(l.on);
+    free(l.reach);
     return err;
 }

@@ -144,14 +144,9 @@ static void meta_lists(const struct cli *c, struct bytes *tokens, struct bytes *
     for (int32_t i = 0; i < c->n; i++)
         json_out_int(&j, c->tokens[i]);
     json_out_end(&j);
-    char text[LIMIT_EDIT_TEXT];
     json_out_begin(&j, edits);
     j.one_line = true;
-    json_out_array(&j);
-    for (int32_t i = 0; i < c->n_edits; i++) {
-        edit_print(c->edits[i], text, sizeof text);
-        json_out_string(&j, text);
-    }
+    cli_json_edits(c, &j, NULL);
     json_out_end(&j);
 }
 

@@ -94,8 +94,9 @@ static void values_json(struct json_out *j, const float **v, const int64_t *shap
 }
 
 /* {"name": ..., "library", "shape", "dims": of what is kept; further members follow, not closed. */
-static void cut_json(struct json_out *j, const struct weight_cut *cut)
+static void cut_json(const struct cli *c, struct json_out *j, const struct weight_cut *cut)
 {
+    bool *on = weights_edited(c, &cut->w);
     int64_t shape[WEIGHT_RANK_MAX];
     const char *dims[WEIGHT_RANK_MAX];
     int rank = weight_cut_shape(cut, shape, dims);
@@ -107,6 +108,9 @@ static void cut_json(struct json_out *j, const struct weight_cut *cut)
     for (int d = 0; d < rank; d++)
         json_out_string(j, dims[d]);
     json_out_close(j);
+    if (on)
+        cli_json_edits(c, json_out_key(j, "edits"), on);
+    free(on);
 }
 
 int weights_values(struct cli *c, const struct weight_cut *cut)
@@ -121,7 +125,7 @@ int weights_values(struct cli *c, const struct weight_cut *cut)
         const char *dims[WEIGHT_RANK_MAX];
         const float *p = v;
         json_out_begin(&j, &c->out);
-        cut_json(&j, cut);
+        cut_json(c, &j, cut);
         values_json(json_out_key(&j, "values"), &p, shape, weight_cut_shape(cut, shape, dims));
         err = cli_json_end(c, &j);
     } else {
@@ -222,7 +226,7 @@ static int directions_json(struct cli *c, const struct weight_cut *cut, const st
 {
     struct json_out j;
     json_out_begin(&j, &c->out);
-    cut_json(&j, cut);
+    cut_json(c, &j, cut);
     json_out_string(json_out_key(&j, "through"), d->side == CIRCUIT_UNEMBED ? "unembedding" : "embedding");
     json_out_array(json_out_key(&j, "directions"));
     for (int64_t i = 0; i < d->n; i++) {

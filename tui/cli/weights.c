@@ -77,6 +77,17 @@ float *weights_read(struct cli *c, const struct weight_cut *cut)
     return v;
 }
 
+bool *weights_edited(const struct cli *c, const struct named_weight *w)
+{
+    bool *on = c->n_edits ? calloc((size_t)c->n_edits, sizeof *on) : NULL;
+    for (int32_t i = 0; on && i < c->program->n_weights; i++) {
+        const struct edit_act *act = &c->program->weights[i];
+        for (int k = 0; k < w->n_parts; k++)
+            on[act->edit] |= act->weight->id == w->part[k] && (w->layer < 0 || act->weight->layer == w->layer);
+    }
+    return on;
+}
+
 /* Pieces for the writer: read at the first, dropped after the last. */
 static int read_piece(void *ctx, void *buf, size_t offset, size_t n, struct err *e)
 {
@@ -96,9 +107,18 @@ static int read_piece(void *ctx, void *buf, size_t offset, size_t n, struct err 
 static int write_items(struct cli *c, struct item_list *l)
 {
     char process[PROCESS_TEXT_MAX];
+    struct bytes edits = {0};
+    struct json_out j;
     struct tensor_out *t = calloc((size_t)l->n, sizeof *t);
-    if (!t)
+    json_out_begin(&j, &edits);
+    j.one_line = true;
+    cli_json_edits(c, &j, NULL);
+    json_out_end(&j);
+    if (!t || edits.failed) {
+        free(t);
+        bytes_free(&edits);
         return cli_memory(c);
+    }
     for (int32_t i = 0; i < l->n; i++) {
         struct item *it = &l->item[i];
         const char *dims[WEIGHT_RANK_MAX];
@@ -107,10 +127,11 @@ static int write_items(struct cli *c, struct item_list *l)
         t[i].rank = weight_cut_shape(&it->cut, shape, dims);
         memcpy(t[i].shape, shape, (size_t)t[i].rank * sizeof *shape);
     }
-    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name},
+    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name}, {"edits", edits.data},
                                        {"processing", process_text(c->m->process, process, sizeof process)}};
     int err = tensor_write(c->opt->output, t, (size_t)l->n, meta, sizeof meta / sizeof *meta, &c->err);
     free(t);
+    bytes_free(&edits);
     if (!err && !c->opt->json && !c->opt->tsv) {
         cli_head(c);
         bytes_addf(&c->out, "# %d weight%s, written to ", (int)l->n, l->n == 1 ? "" : "s");
@@ -132,6 +153,7 @@ static void shape_text(const struct named_weight *w, char *buf, size_t size, boo
 static void item_json(struct json_out *j, const struct item *it, const struct lens_stats *s)
 {
     const struct named_weight *w = &it->cut.w;
+    bool *on = weights_edited(it->c, w);
     json_out_object(j);
     json_out_key(j, "name");
     json_out_string(j, w->name);
@@ -144,17 +166,12 @@ static void item_json(struct json_out *j, const struct item *it, const struct le
     for (int d = 0; d < w->rank; d++)
         json_out_string(j, w->dims[d]);
     json_out_close(j);
-    if (s) {
-        json_out_key(j, "mean");
-        json_out_double(j, s->mean);
-        json_out_key(j, "std");
-        json_out_double(j, s->std);
-        json_out_key(j, "min");
-        json_out_float(j, s->min);
-        json_out_key(j, "max");
-        json_out_float(j, s->max);
-    }
+    if (s)
+        cli_json_stats(j, s);
+    if (on)
+        cli_json_edits(it->c, json_out_key(j, "edits"), on);
     json_out_close(j);
+    free(on);
 }
 
 static void item_row(struct table *t, const struct item *it, const struct lens_stats *s)
@@ -165,27 +182,29 @@ static void item_row(struct table *t, const struct item *it, const struct lens_s
     table_string(t, text);
     shape_text(&it->cut.w, text, sizeof text, true);
     table_string(t, text);
-    if (s) {
-        table_number(t, (float)s->mean);
-        table_number(t, (float)s->std);
-        table_number(t, s->min);
-        table_number(t, s->max);
-    }
+    if (s)
+        cli_table_stats(t, s);
+    bool *on = weights_edited(it->c, &it->cut.w);
+    if (on)
+        cli_table_edits(it->c, t, on);
+    free(on);
 }
 
 static int list_items(struct cli *c, struct item_list *l)
 {
-    static const struct table_column columns[] = {{"name", TABLE_TEXT, 0, 0, 0}, {"shape", TABLE_TEXT, 0, 0, 0}, {"axes", TABLE_TEXT, 0, 0, 0},
-                                                  {"mean", TABLE_NUMBER, 4, 0, 0}, {"std", TABLE_NUMBER, 4, 0, 0},
-                                                  {"min", TABLE_NUMBER, 4, 0, 0}, {"max", TABLE_NUMBER, 4, 0, 0}};
+    struct table_column columns[8] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("axes"), COLUMN_NUMBER("mean", 4),
+                                      COLUMN_NUMBER("std", 4), COLUMN_NUMBER("min", 4), COLUMN_NUMBER("max", 4)};
+    int n_columns = c->opt->stats ? 7 : 3;
     struct json_out j;
     struct table *t = NULL;
+    if (c->n_edits)
+        columns[n_columns++] = (struct table_column)COLUMN_TEXT("edits");
     json_out_begin(&j, &c->out);
     if (c->opt->json)
         json_out_array(&j);
     else
         cli_head(c);
-    if (!c->opt->json && !(t = table_new(columns, c->opt->stats ? 7 : 3)))
+    if (!c->opt->json && !(t = table_new(columns, n_columns)))
         return cli_memory(c);
     int err = 0;
     for (int32_t i = 0; i < l->n && !err; i++) {
@@ -250,13 +269,15 @@ static int check_options(struct cli *c)
 int cli_weights(struct cli *c)
 {
     const struct options *o = c->opt;
-    bool reads = o->stats || o->output || o->n_words || o->svd || o->eigenvalues || o->target;
+    bool reads = o->stats || o->output || o->n_words || o->svd || o->eigenvalues || o->target || o->edits.n;
     struct item_list l = {0};
     int err = check_options(c);
     if (!err)
         err = cli_model(c, reads);
     if (!err && !reads && o->process) /* names and shapes are the same, what is shown is not */
         err = process_parse(o->process, &c->m->process, &c->err);
+    if (!err)
+        err = cli_edit_weights(c);
     if (err || o->svd || o->eigenvalues || o->target || o->n_words)
         return err ? err : o->svd ? weights_svd(c) : o->eigenvalues ? weights_eigenvalues(c) : o->target ? weights_token(c) : one_weight(c);
     err = items_open(c, &l);

@@ -52,27 +52,18 @@ static void edits_move(struct app *a, enum move m, int count)
     a->cur.edit = draw_clamp(at, a->edits.n > 0 ? a->edits.n : 1);
 }
 
-/* Into the values of the hook that the edit names, if it names one. */
+/* Into the values of the first hook where the edit acts. */
 static bool edits_enter(struct app *a)
 {
     if (!a->edits.n)
         return false;
-    char name[LIMIT_NAME];
-    const char *text = a->edits.text[a->cur.edit];
-    size_t n = strcspn(text, "[ ");
-    if (n >= sizeof name)
-        return false;
-    memcpy(name, text, n);
-    name[n] = 0;
-    for (int32_t i = 0; i < a->n_sites; i++) {
-        char site[LIMIT_NAME];
-        if (site_glob(name, site_name(a->sites[i], site))) {
+    for (int32_t i = 0; i < a->n_reach; i++)
+        if (a->reach[i].edit == a->cur.edit) {
             app_jump_push(a);
-            a->cur.site = a->sites[i];
+            a->cur.site = a->reach[i].site;
             a->cur.view = VIEW_TENSOR;
             return true;
         }
-    }
     return false;
 }
 

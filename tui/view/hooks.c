@@ -188,14 +188,10 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
             canvas_putf(c, r, x + 10, y, st, ": %s", site_table[a->sites[i].id].needs);
     }
     char edits[48] = "";
-    for (int e = 0, at = 0; e < a->edits.n && at < 32; e++) {
-        char pattern[LIMIT_NAME];
-        size_t n = strcspn(a->edits.text[e], "[ ");
-        n = n < sizeof pattern ? n : sizeof pattern - 1;
-        memcpy(pattern, a->edits.text[e], n);
-        pattern[n] = 0;
-        if (site_glob(pattern, name))
-            at += snprintf(edits + at, sizeof edits - (size_t)at, " %s%d", a->edits.on[e] ? "*" : "-", e + 1);
+    for (int32_t k = 0, at = 0; k < a->n_reach && at < 32; k++) {
+        const struct edit_reach *hit = &a->reach[k];
+        if (hit->site.id == a->sites[i].id && hit->site.layer == a->sites[i].layer)
+            at += snprintf(edits + at, sizeof edits - (size_t)at, " %s%d", a->edits.on[hit->edit] ? "*" : "-", (int)hit->edit + 1);
     }
     canvas_put(c, r, x + 42, y, canvas_plain(0), edits);
 }
