@@ -24,7 +24,8 @@ static bool is_word(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_';
 }
 
-bool alias_flatten(const char *name, char buf[LIMIT_PATTERN])
+/* "layers[2]" -> "layers.2" and "output[0]" -> "output.0"; false where the result is no name. */
+static bool alias_flatten(const char *name, char buf[LIMIT_PATTERN])
 {
     size_t n = 0;
     for (const char *p = name; *p; p++) {

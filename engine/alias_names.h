@@ -32,7 +32,5 @@ bool alias_spells(const char *pattern, const char *text, int32_t *layer);
 /* The texts that a name may stand for: itself, without nnsight's "model.", with the outermost module's name.  Returns how many. */
 enum { ALIAS_VARIANTS = 4 };
 int alias_variants(const struct config *cfg, const char *name, char out[ALIAS_VARIANTS][LIMIT_PATTERN]);
-/* "layers[2]" -> "layers.2" and "output[0]" -> "output.0"; false where the result is no name. */
-bool alias_flatten(const char *name, char buf[LIMIT_PATTERN]);
 
 #endif

@@ -208,7 +208,7 @@ static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size
     return 0;
 }
 
-int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const struct bore_cache_options *opt, struct bore_cache **out,
+static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const struct bore_cache_options *opt, struct bore_cache **out,
                     struct err *e)
 {
     int32_t first, end;

@@ -94,8 +94,6 @@ int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_c
 /* bore_cache.c */
 /* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
 int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list, int64_t *n, struct err *e);
-int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const struct bore_cache_options *opt, struct bore_cache **out,
-                    struct err *e);
 /* Forward values of one row, after a pass. */
 int bore_cache_row(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct err *e);
 /* Gradients of one row; runs the backward pass (also without a cache: for the hooks). */

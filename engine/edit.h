@@ -53,8 +53,6 @@ struct edit; /* one parsed edit; opaque, immutable */
 
 /* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would work. */
 int edit_parse(struct edit **out, const char *text, struct err *e);
-/* Nothing but blanks and a comment: a line of an edit file to skip. */
-bool edit_is_blank(const char *text);
 /* Another reference to the same edit, to be freed like the first.  Never fails. */
 struct edit *edit_copy(const struct edit *ed);
 void edit_free(struct edit *ed);

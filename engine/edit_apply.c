@@ -7,6 +7,8 @@
 #include <assert.h>
 #include <math.h>
 
+#include "splitmix.h"
+
 /* A selection on one axis of the view, cut to what the view holds. */
 struct cut {
     const int32_t *list; /* values, or NULL: lo, lo+1, ... */
@@ -65,26 +67,18 @@ static int64_t cut_source(const struct cut *c, int64_t i)
     return (c->counted ? c->first + i : cut_value(c, i) - c->base) * c->src_stride;
 }
 
-static uint64_t mixed(uint64_t x)
-{
-    x += UINT64_C(0x9e3779b97f4a7c15); /* splitmix64 */
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 /* Seed, hook, and the element's place in the hook make the number: nothing else does. */
 static uint64_t noise_key(const struct edit_act *act)
 {
-    uint64_t h = mixed((uint32_t)act->seed);
+    uint64_t h = splitmix64((uint32_t)act->seed);
     for (const char *p = act->weight ? act->weight->name : site_table[act->site.id].name; *p; p++)
-        h = mixed(h ^ (unsigned char)*p);
-    return mixed(h ^ (uint32_t)(act->weight ? 0 : act->site.layer)); /* a weight's name has its layer */
+        h = splitmix64(h ^ (unsigned char)*p);
+    return splitmix64(h ^ (uint32_t)(act->weight ? 0 : act->site.layer)); /* a weight's name has its layer */
 }
 
 static float noise_at(const struct edit_act *act, uint64_t key, int64_t at)
 {
-    uint64_t a = mixed(key ^ (uint64_t)at), b = mixed(a);
+    uint64_t a = splitmix64(key ^ (uint64_t)at), b = splitmix64(a);
     double u = ((double)(a >> 11) + 0.5) * 0x1p-53, v = (double)(b >> 11) * 0x1p-53;
     return act->sigma * (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
 }
@@ -196,7 +190,7 @@ void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row
             int64_t row = cut_value(&cut[1], j), b = row - cut[1].base;
             apply_line(act, &cut[2], line_length(act, cut, row), line_at(v, cut, a, b),
                        from + cut_source(&cut[0], i) + cut_source(&cut[1], j),
-                       key ? mixed(mixed(key ^ (uint64_t)cut_value(&cut[0], i)) ^ (uint64_t)row) : 0);
+                       key ? splitmix64(splitmix64(key ^ (uint64_t)cut_value(&cut[0], i)) ^ (uint64_t)row) : 0);
         }
     }
     if (act->renormalize)

@@ -82,7 +82,8 @@ static bool at_place(struct scan *s)
     return scan_is_digit(*s->p) || strchr("+-\"", *s->p) ? *s->p != '\0' : scan_word_is(s->p, scan_word_len(s->p), "end");
 }
 
-int scan_place(struct scan *s, struct edit_place *out)
+/* edit_parse.c: one index. */
+static int scan_place(struct scan *s, struct edit_place *out)
 {
     if (!at_place(s))
         return scan_fail(s, "expected an index", "these are 3, -1, 2:5, :, {1,4}, {4..7}, \"token\", end");
@@ -212,13 +213,6 @@ static int parse_index(struct scan *s)
 }
 
 /* ---- the whole ------------------------------------------------------------------------------------- */
-
-bool edit_is_blank(const char *text)
-{
-    struct scan s = {.text = text, .p = text};
-    scan_comments(&s);
-    return *s.p == '\0';
-}
 
 int edit_parse(struct edit **out, const char *text, struct err *e)
 {

@@ -32,8 +32,6 @@ int scan_int(struct scan *s, int32_t *out);
 /* A string in quotes, to the text pool with a NUL behind it. */
 int scan_quoted(struct scan *s, const char **text, int32_t *len);
 
-/* edit_parse.c: one index. */
-int scan_place(struct scan *s, struct edit_place *out);
 /* edit_value.c: "OP VALUE [, renormalize]" up to the end of the text. */
 int scan_value(struct scan *s);
 

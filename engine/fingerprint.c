@@ -5,22 +5,14 @@
 
 #include "model.h"
 #include "safetensors.h"
+#include "splitmix.h"
 
 enum { WHOLE_MAX = 1 << 16, SAMPLES = 16, SAMPLE_BYTES = 4096 };
 
-/* SplitMix64's mixing function. */
-static uint64_t mixed(uint64_t x)
-{
-    x += UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
-}
-
 static void add_word(struct fingerprint *f, uint64_t w)
 {
-    f->a = mixed(f->a ^ w);
-    f->b = mixed(f->b + mixed(w ^ UINT64_C(0x6a09e667f3bcc908)));
+    f->a = splitmix64(f->a ^ w);
+    f->b = splitmix64(f->b + splitmix64(w ^ UINT64_C(0x6a09e667f3bcc908)));
 }
 
 void fingerprint_add(struct fingerprint *f, const void *bytes, size_t n)

@@ -6,15 +6,14 @@
 #include <string.h>
 
 #include "lens.h"
+#include "splitmix.h"
 #include "callback.h"
 
-/* SplitMix64 (Steele, Lea, Flood 2014): one 64-bit state, any seed is good. */
 static double uniform(uint64_t *state)
 {
-    uint64_t z = *state += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (double)((z ^ z >> 31) >> 11) * 0x1p-53;
+    uint64_t z = splitmix64(*state);
+    *state += SPLITMIX64_STEP;
+    return (double)(z >> 11) * 0x1p-53;
 }
 
 /* Token ids as a heap by falling logit, equal ones by rising id. */

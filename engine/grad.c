@@ -10,7 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-bool grad_is_all(const struct walk *w, enum site_id s)
+/* Is the site's gradient held for all rows? */
+static bool grad_is_all(const struct walk *w, enum site_id s)
 {
     bool block = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers;
     return block && (s == SITE_V || s == SITE_RESID_POST || s == plan_key_site(w->r->m->plan));

@@ -23,8 +23,6 @@ struct walk {
     struct buffer temp[4];
 };
 
-/* Is the site's gradient held for all rows? */
-bool grad_is_all(const struct walk *w, enum site_id s);
 /* Rows [r0, r1) of a site's gradient in this stage. */
 struct kn_view grad_view(struct walk *w, enum site_id s);
 /* All rows of keys or values. */

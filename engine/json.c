@@ -245,16 +245,6 @@ bool js_is_string(struct js_node node)
     return json_is_string(node.value);
 }
 
-bool js_is_int(struct js_node node)
-{
-    return json_is_integer(node.value);
-}
-
-bool js_is_bool(struct js_node node)
-{
-    return json_is_boolean(node.value);
-}
-
 /* ---- checked values ---------------------------------------------------------------------------------- */
 
 static void describe(char *buf, size_t size, const json_t *v)
@@ -347,14 +337,6 @@ int js_int_or(struct js_node node, int64_t min, int64_t max, int64_t fallback, i
 {
     if (js_is_set(node))
         return js_int(node, min, max, out, e);
-    *out = fallback;
-    return 0;
-}
-
-int js_number_or(struct js_node node, double min, double max, double fallback, double *out, struct err *e)
-{
-    if (js_is_set(node))
-        return js_number(node, min, max, out, e);
     *out = fallback;
     return 0;
 }

@@ -46,8 +46,6 @@ bool js_is_set(struct js_node node); /* there, and not null */
 bool js_is_object(struct js_node node);
 bool js_is_array(struct js_node node);
 bool js_is_string(struct js_node node);
-bool js_is_int(struct js_node node);
-bool js_is_bool(struct js_node node);
 
 /* The value of a node, checked.  Absent, null, of another type or outside min..max: ERR_BAD_INPUT,
  * *out untouched.  A number may be written as an integer; an integer may not be written as 1.0. */
@@ -59,7 +57,6 @@ int js_string(struct js_node node, const char **out, size_t *len, struct err *e)
 
 /* The same for a member that may be left out: absent or null gives `fallback`. */
 int js_int_or(struct js_node node, int64_t min, int64_t max, int64_t fallback, int64_t *out, struct err *e);
-int js_number_or(struct js_node node, double min, double max, double fallback, double *out, struct err *e);
 int js_bool_or(struct js_node node, bool fallback, bool *out, struct err *e);
 int js_string_or(struct js_node node, const char *fallback, const char **out, struct err *e);
 

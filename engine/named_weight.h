@@ -39,13 +39,6 @@ int named_weight_list(const struct model *m, enum alias_tongue t, struct named_w
 int named_weight_find(const struct model *m, const char *name, struct named_weight *out, struct err *e);
 int64_t named_weight_size(const struct named_weight *w);
 
-/* Where an element lies: the stored weight's view (ndim 0: this model has none, its elements are 0) and the element in it. */
-struct weight_at {
-    enum weight_id id;
-    int32_t layer;
-    int64_t offset;
-};
-struct weight_at named_weight_at(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX]);
 float named_weight_value(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX]);
 /* Values as f32, row-major; dst has room for all. */
 void named_weight_read(const struct model *m, const struct named_weight *w, float *dst);

@@ -20,7 +20,14 @@ static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, in
     return v->ndim == 2 ? n * v->stride[0] + k * v->stride[1] : n * v->stride[0];
 }
 
-struct weight_at named_weight_at(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX])
+/* Where an element lies: the stored weight's view (ndim 0: this model has none, its elements are 0) and the element in it. */
+struct weight_at {
+    enum weight_id id;
+    int32_t layer;
+    int64_t offset;
+};
+
+static struct weight_at element_at(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX])
 {
     int64_t n = 0, k = 0, part = 0, layer = w->layer < 0 ? 0 : w->layer;
     for (int i = 0; i < w->rank; i++) {
@@ -44,7 +51,7 @@ struct weight_at named_weight_at(const struct model *m, const struct named_weigh
 
 float named_weight_value(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX])
 {
-    struct weight_at at = named_weight_at(m, w, index);
+    struct weight_at at = element_at(m, w, index);
     const struct kn_view *v = model_weight(m, at.layer, at.id);
     return v->ndim ? kn_load(v->dtype, v->data, at.offset) : 0;
 }
@@ -57,9 +64,9 @@ static int64_t last_stride(const struct model *m, const struct named_weight *w, 
     if (a->n != 1 || size < 2 || (a->run[0].over != RUN_N && a->run[0].over != RUN_K))
         return 0;
     at[w->rank - 1] = 1;
-    second = named_weight_at(m, w, at).offset;
+    second = element_at(m, w, at).offset;
     at[w->rank - 1] = size - 1;
-    last = named_weight_at(m, w, at).offset;
+    last = element_at(m, w, at).offset;
     at[w->rank - 1] = 0;
     return last - first.offset == (size - 1) * (second - first.offset) ? second - first.offset : 0;
 }
@@ -68,7 +75,7 @@ static int64_t last_stride(const struct model *m, const struct named_weight *w, 
 static bool read_line(const struct model *m, const struct named_weight *w, int64_t at[WEIGHT_RANK_MAX], float *dst)
 {
     at[w->rank - 1] = 0;
-    struct weight_at first = named_weight_at(m, w, at);
+    struct weight_at first = element_at(m, w, at);
     const struct kn_view *v = model_weight(m, first.layer, first.id);
     int64_t step = v->ndim ? last_stride(m, w, first, at) : 0;
     for (int64_t i = 0; step && i < w->shape[w->rank - 1]; i++)

@@ -43,7 +43,8 @@ static bool text_reserve(struct pretokenize_work *w, struct mapped *m, size_t n)
     return true;
 }
 
-void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end)
+/* Append n bytes that all stand for original[begin .. end). */
+static void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end)
 {
     if (!text_reserve(w, m, n))
         return;

@@ -75,16 +75,11 @@ int steps_run(const struct steps *s, struct pretokenize_work *w, struct err *e);
 
 /* ---- building blocks for the steps and the tokenizer ---- */
 void work_free(struct pretokenize_work *w);
-/* Append n bytes that all stand for original[begin .. end). */
-void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin, uint32_t end);
 /* Append bytes [begin, end) of `from` with their origins. */
 void mapped_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from, size_t begin, size_t end);
 /* Append n bytes of the original text, which begin there at `begin`: each stands for itself. */
 void mapped_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin);
 void piece_push(struct pretokenize_work *w, struct pieces *p, size_t begin, size_t end);
-
-/* Read {"String": …} or {"Regex": …} or a bare string into a compiled pattern. */
-int pattern_parse(struct js_node node, struct regex **out, struct err *e);
 
 /* The byte-level alphabet: the character that stands for a byte, as UTF-8 (its length is returned), and back (-1:
  * the code point stands for none). */

@@ -70,7 +70,8 @@ static int compile(struct js_node node, const char *pattern, size_t len, bool li
     return err_code(e);
 }
 
-int pattern_parse(struct js_node node, struct regex **out, struct err *e)
+/* Read {"String": …} or {"Regex": …} or a bare string into a compiled pattern. */
+static int pattern_parse(struct js_node node, struct regex **out, struct err *e)
 {
     struct js_node string = js_get(node, "String"), regex = js_get(node, "Regex");
     bool literal = js_is_string(node) || js_is_string(string);

@@ -11,6 +11,7 @@
 #include <utf8proc.h>
 
 #include "nearest.h"
+#include "splitmix.h"
 
 /* A set that grows. */
 struct building {
@@ -258,19 +259,16 @@ const struct reference_set *reference_find(struct reference_set *const *sets, in
     return NULL;
 }
 
-uint64_t reference_rank(int32_t seed, int32_t index)
+static uint64_t draw_rank(int32_t seed, int32_t index)
 {
-    uint64_t x = ((uint64_t)(uint32_t)seed << 32 | (uint32_t)index) + UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return x ^ x >> 31;
+    return splitmix64((uint64_t)(uint32_t)seed << 32 | (uint32_t)index);
 }
 
 int32_t reference_draw(const struct reference_set *s, int32_t seed, int32_t n_min)
 {
     int32_t best = -1;
     for (int32_t i = 0; i < s->n; i++)
-        if (s->start[i + 1] - s->start[i] >= n_min && (best < 0 || reference_rank(seed, i) < reference_rank(seed, best)))
+        if (s->start[i + 1] - s->start[i] >= n_min && (best < 0 || draw_rank(seed, i) < draw_rank(seed, best)))
             best = i;
     return best;
 }

@@ -39,10 +39,8 @@ void reference_free(struct reference_set *s);
 /* The set of that name, or NULL with one line: which there are. */
 const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n, const char *name, struct err *e);
 
-/* Which prompt resample(REF, seed=SEED) takes: of the prompts with n_min tokens or more the one with the least
- * reference_rank; so a prompt that is drawn stays drawn while it is long enough.  -1 if none is. */
+/* Which prompt resample(REF, seed=SEED) takes: of the prompts with n_min tokens or more the one with the least splitmix64 of
+ * seed (as 32 bits) x 2^32 + index; so a prompt that is drawn stays drawn while it is long enough.  -1 if none is. */
 int32_t reference_draw(const struct reference_set *s, int32_t seed, int32_t n_min);
-/* SplitMix64's mixing function of seed (as 32 bits) x 2^32 + index. */
-uint64_t reference_rank(int32_t seed, int32_t index);
 
 #endif

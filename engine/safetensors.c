@@ -283,18 +283,6 @@ const char *safetensors_nearest(const struct safetensors *st, const char *name)
     return best;
 }
 
-size_t safetensors_metadata_count(const struct safetensors *st)
-{
-    return st->n_meta;
-}
-
-void safetensors_metadata_at(const struct safetensors *st, size_t i, const char **key, const char **value)
-{
-    assert(i < st->n_meta);
-    *key = st->meta[i].key;
-    *value = st->meta[i].value;
-}
-
 const char *safetensors_metadata(const struct safetensors *st, const char *key)
 {
     for (size_t i = 0; i < st->n_meta; i++)
@@ -337,12 +325,4 @@ uint64_t safetensors_stamp(const struct safetensors *st)
             h = (h ^ parts[k]) * UINT64_C(0x100000001b3);
     }
     return h;
-}
-
-void safetensors_prefetch(const struct st_tensor *t)
-{
-    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
-    uintptr_t begin = (uintptr_t)t->data & ~(page - 1);
-    /* Only a hint: what it returns does not matter. */
-    (void)madvise((void *)begin, (uintptr_t)t->data + t->nbytes - begin, MADV_WILLNEED);
 }

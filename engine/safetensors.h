@@ -58,10 +58,8 @@ const struct st_tensor *safetensors_find(const struct safetensors *st, const cha
 /* The name that is least far from `name` (edit distance), for messages; NULL in an empty file. */
 const char *safetensors_nearest(const struct safetensors *st, const char *name);
 
-/* __metadata__ of the first shard: pairs of strings. */
-size_t safetensors_metadata_count(const struct safetensors *st);
-void safetensors_metadata_at(const struct safetensors *st, size_t i, const char **key, const char **value);
-const char *safetensors_metadata(const struct safetensors *st, const char *key); /* NULL if absent */
+/* A value of __metadata__, that of the first shard; NULL if absent. */
+const char *safetensors_metadata(const struct safetensors *st, const char *key);
 
 /* Bytes of all data sections. */
 uint64_t safetensors_nbytes(const struct safetensors *st);
@@ -72,8 +70,6 @@ uint64_t safetensors_copied(const struct safetensors *st);
 bool safetensors_changed(const struct safetensors *st, const char **file);
 /* A number that changes with the size, mtime, device or inode of any mapped file. */
 uint64_t safetensors_stamp(const struct safetensors *st);
-/* Tell the kernel that this tensor will be read soon (it returns at once). */
-void safetensors_prefetch(const struct st_tensor *t);
 
 const char *st_dtype_name(enum st_dtype d); /* "BF16" */
 size_t st_dtype_size(enum st_dtype d);      /* bytes per element */

@@ -372,19 +372,9 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len)
     return spelled;
 }
 
-bool tokenizer_is_special(const struct tokenizer *t, int32_t id)
-{
-    return id >= 0 && (size_t)id < t->count && t->token[id].special;
-}
-
 int32_t tokenizer_bos(const struct tokenizer *t)
 {
     return t->n_prefix ? t->prefix[0] : -1;
-}
-
-int32_t tokenizer_eos(const struct tokenizer *t)
-{
-    return t->n_suffix ? t->suffix[t->n_suffix - 1] : -1;
 }
 
 const char *tokenizer_kind(const struct tokenizer *t)

@@ -63,11 +63,9 @@ const char *tokenizer_text(const struct tokenizer *t, int32_t id, size_t *len);
 const char *tokenizer_spelling(const struct tokenizer *t, int32_t id);
 /* The token whose tokenizer_text is exactly `text`, else whose spelling is; -1 if there is none. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len);
-bool tokenizer_is_special(const struct tokenizer *t, int32_t id);
-/* What the post-processor puts in front of / after a text; -1 if nothing.  (A model's own bos_token_id stands
+/* What the post-processor puts in front of a text; -1 if nothing.  (A model's own bos_token_id stands
  * in config.json: GPT-2 has one, its post-processor adds none.) */
 int32_t tokenizer_bos(const struct tokenizer *t);
-int32_t tokenizer_eos(const struct tokenizer *t);
 /* tokenizer_bytes and tokenizer_none are not real tokenizers: "bytes", "none"; else "bpe". */
 const char *tokenizer_kind(const struct tokenizer *t);
 

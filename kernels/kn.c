@@ -81,11 +81,6 @@ size_t kn_dtype_size(enum kn_dtype t)
     return DTYPES[t].size;
 }
 
-struct kn_view kn_view4(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c, int64_t d)
-{
-    return (struct kn_view){data, t, 4, {a, b, c, d}, {b * c * d, c * d, d, 1}};
-}
-
 struct kn_view kn_view3(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c)
 {
     return (struct kn_view){data, t, 3, {a, b, c}, {b * c, c, 1}};

@@ -132,11 +132,10 @@ const char *kn_cpu_name(enum kn_cpu c);      /* "portable", "avx2", "avx512" */
 int kn_cpu_parse(const char *name);          /* an enum kn_cpu or -1 */
 enum kn_cpu kn_cpu_best(void);               /* what CPUID and the OS allow here */
 
-/* Contiguous views of 1 to 4 dimensions, and parts of a view. */
+/* Contiguous views of 1 to 3 dimensions, and parts of a view. */
 struct kn_view kn_view1(void *data, enum kn_dtype t, int64_t a);
 struct kn_view kn_view2(void *data, enum kn_dtype t, int64_t a, int64_t b);
 struct kn_view kn_view3(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c);
-struct kn_view kn_view4(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c, int64_t d);
 /* Elements [lo, hi) of axis `dim`; the rank stays. */
 struct kn_view kn_slice(struct kn_view v, int dim, int64_t lo, int64_t hi);
 

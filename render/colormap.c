@@ -11,16 +11,9 @@
 
 enum { POINTS = 9 };
 
-static const struct {
-    const char *name;
-    uint32_t point[POINTS];
-} maps[COLORMAP_COUNT] = {
-    [COLORMAP_SEQUENTIAL] = {"sequential",
-                             {0x2e004d, 0x2c2379, 0x014a93, 0x016e92, 0x058e99, 0x07b09a, 0x5ecd8b, 0xb0e17c,
-                              0xf9f07b}},
-    [COLORMAP_DIVERGING] = {"diverging",
-                            {0x96c9fe, 0x5c99d7, 0x456b91, 0x2f3f51, 0x181818, 0x4d3928, 0x885d34, 0xc8823f,
-                             0xfeb16a}},
+static const uint32_t maps[COLORMAP_COUNT][POINTS] = {
+    [COLORMAP_SEQUENTIAL] = {0x2e004d, 0x2c2379, 0x014a93, 0x016e92, 0x058e99, 0x07b09a, 0x5ecd8b, 0xb0e17c, 0xf9f07b},
+    [COLORMAP_DIVERGING] = {0x96c9fe, 0x5c99d7, 0x456b91, 0x2f3f51, 0x181818, 0x4d3928, 0x885d34, 0xc8823f, 0xfeb16a},
 };
 
 static int channel(uint32_t rgb, int c)
@@ -38,7 +31,7 @@ uint32_t colormap_at(enum colormap map, double position)
     double part = at - i;
     uint32_t rgb = 0;
     for (int c = 0; c < 3; c++) {
-        int a = channel(maps[map].point[i], c), b = channel(maps[map].point[i + 1], c);
+        int a = channel(maps[map][i], c), b = channel(maps[map][i + 1], c);
         rgb = rgb << 8 | (uint32_t)(a + part * (b - a) + 0.5);
     }
     return rgb;
@@ -48,12 +41,6 @@ uint32_t colormap_entry(enum colormap map, int entry)
 {
     assert(entry >= 0 && entry < 256);
     return colormap_at(map, entry / 255.0);
-}
-
-const char *colormap_name(enum colormap map)
-{
-    assert((unsigned)map < COLORMAP_COUNT);
-    return maps[map].name;
 }
 
 uint32_t color_of_index(int index)

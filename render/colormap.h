@@ -17,7 +17,6 @@ enum colormap { COLORMAP_SEQUENTIAL, COLORMAP_DIVERGING, COLORMAP_COUNT };
 /* Entry 0..255; entry of a position in [0, 1] (NaN gives COLORMAP_NAN). */
 uint32_t colormap_entry(enum colormap map, int entry);
 uint32_t colormap_at(enum colormap map, double position);
-const char *colormap_name(enum colormap map);
 /* In no map; views also print "NaN" or "!", never the colour alone. */
 #define COLORMAP_NAN ((uint32_t)0xff00ff)
 

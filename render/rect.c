@@ -33,13 +33,6 @@ struct rect rect_cut_left(struct rect *r, int columns)
     return cut;
 }
 
-struct rect rect_cut_right(struct rect *r, int columns)
-{
-    int n = clamp(columns, 0, r->w);
-    r->w -= n;
-    return (struct rect){r->x + r->w, r->y, n, r->h};
-}
-
 /* First cell of part i of n over `size` cells. */
 static int part_begin(int size, int i, int n)
 {

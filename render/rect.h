@@ -15,7 +15,6 @@ struct rect {
 struct rect rect_cut_top(struct rect *r, int rows);
 struct rect rect_cut_bottom(struct rect *r, int rows);
 struct rect rect_cut_left(struct rect *r, int columns);
-struct rect rect_cut_right(struct rect *r, int columns);
 /* Part i of n along one axis: the parts cover r without gaps and differ by at most one. */
 struct rect rect_part_rows(struct rect r, int i, int n);
 struct rect rect_part_columns(struct rect r, int i, int n);

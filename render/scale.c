@@ -76,11 +76,3 @@ int scale_level(struct scale s, float value, int n_levels)
     int level = (int)(at * n_levels);
     return level < n_levels ? level : n_levels - 1;
 }
-
-float scale_value(struct scale s, double position)
-{
-    double lo = s.lo, hi = s.hi;
-    if (s.kind == SCALE_LOG)
-        return (float)exp(log(lo) + position * (log(hi) - log(lo)));
-    return (float)(lo + position * (hi - lo));
-}

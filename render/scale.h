@@ -23,6 +23,5 @@ struct scale scale_make(enum scale_kind kind, float lo, float hi);
 double scale_at(struct scale s, float value);
 /* 0..n_levels-1, or -1 for NaN. */
 int scale_level(struct scale s, float value, int n_levels);
-float scale_value(struct scale s, double position); /* the inverse */
 
 #endif

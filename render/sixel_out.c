@@ -14,14 +14,6 @@ static int percent(uint32_t rgb, int shift)
     return ((int)(rgb >> shift & 255) * 100 + 127) / 255;
 }
 
-uint32_t sixel_out_color(uint32_t rgb)
-{
-    uint32_t out = 0;
-    for (int shift = 16; shift >= 0; shift -= 8)
-        out = out << 8 | (uint32_t)((percent(rgb, shift) * 255 + 50) / 100);
-    return out;
-}
-
 /* Decimal digits of n >= 0 at `to`; returns behind them.  (printf costs five times the rest of the encoder.) */
 static char *put_number(char *to, int n)
 {

@@ -3,8 +3,8 @@
  * Both encoders write one complete DCS ... ST: P2=1 with every pixel painted (a picture of the same size
  * replaces itself without flicker), raster attributes, only the colour registers that occur, no trailing "-".
  * They write no cursor movement: position, margins and the row kept free below are the caller's; terminals reckon
- * with whole bands, so the height rounded up to a multiple of 6 must fit or the screen scrolls.  Sixel colours are percentages: sixel_out_color says what
- * a terminal makes of one.  Pure.  Tested in tests/render/test_sixel_out.c against libsixel's decoder. */
+ * with whole bands, so the height rounded up to a multiple of 6 must fit or the screen scrolls.  Sixel colours are
+ * percentages: a terminal shows the nearest.  Pure.  Tested in tests/render/test_sixel_out.c against libsixel's decoder. */
 #ifndef SIXEL_OUT_H
 #define SIXEL_OUT_H
 
@@ -16,7 +16,5 @@
 int sixel_out_grid(const struct image *im, int cell_w, int cell_h, struct bytes *out);
 /* Any picture, through libsixel.  Cost grows with colours x runs: not for noise with 256 colours. */
 int sixel_out_image(const struct image *im, struct bytes *out);
-/* The colour after rounding to percent and back. */
-uint32_t sixel_out_color(uint32_t rgb);
 
 #endif

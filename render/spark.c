@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-const char *spark_glyph(double position, bool ascii)
+static const char *glyph(double position, bool ascii)
 {
     static const char *const bar[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
     static const char *const digit[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
@@ -14,17 +14,11 @@ const char *spark_glyph(double position, bool ascii)
     return ascii ? digit[level] : bar[level];
 }
 
-void spark_add(struct bytes *out, const float *v, size_t n, struct scale s, bool ascii)
-{
-    for (size_t i = 0; i < n; i++)
-        bytes_add_string(out, spark_glyph(scale_at(s, v[i]), ascii));
-}
-
 int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v, size_t n,
               struct scale s)
 {
     int columns = 0;
     for (size_t i = 0; i < n; i++)
-        columns += canvas_put(c, r, x + columns, y, st, spark_glyph(scale_at(s, v[i]), c->ascii));
+        columns += canvas_put(c, r, x + columns, y, st, glyph(scale_at(s, v[i]), c->ascii));
     return columns;
 }

@@ -8,8 +8,6 @@
 #include "canvas.h"
 #include "scale.h"
 
-const char *spark_glyph(double position, bool ascii);
-void spark_add(struct bytes *out, const float *v, size_t n, struct scale s, bool ascii);
 /* One cell per value from (x, y) of r on; returns the columns. */
 int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v, size_t n,
               struct scale s);

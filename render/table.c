@@ -88,7 +88,7 @@ bool table_failed(const struct table *t)
     return t->texts.failed || t->cells.failed;
 }
 
-size_t table_rows(const struct table *t)
+static size_t table_rows(const struct table *t)
 {
     size_t n = (size_t)t->n_columns;
     return (cell_count(t) + n - 1) / n;

@@ -129,7 +129,8 @@ bool app_noun_text(const struct app *a, bool everywhere, char buf[256])
     return true;
 }
 
-unsigned app_verb(struct app *a, const char *verb, bool everywhere)
+/* The verb on the noun under the cursor (and on the rectangle). */
+static unsigned apply_verb(struct app *a, const char *verb, bool everywhere)
 {
     char noun[256], text[512];
     if (!app_noun_text(a, everywhere, noun)) {
@@ -157,25 +158,25 @@ unsigned app_verb(struct app *a, const char *verb, bool everywhere)
 unsigned act_ZERO(struct app *a, const char *args)
 {
     (void)args;
-    return app_verb(a, " = 0", false);
+    return apply_verb(a, " = 0", false);
 }
 
 unsigned act_ZERO_ALL(struct app *a, const char *args)
 {
     (void)args;
-    return app_verb(a, " = 0", true);
+    return apply_verb(a, " = 0", true);
 }
 
 unsigned act_FREEZE(struct app *a, const char *args)
 {
     (void)args;
-    return app_verb(a, " = from(base)", false);
+    return apply_verb(a, " = from(base)", false);
 }
 
 unsigned act_MEAN(struct app *a, const char *args)
 {
     (void)args;
-    return app_verb(a, " = mean()", false);
+    return apply_verb(a, " = mean()", false);
 }
 
 unsigned act_SCALE(struct app *a, const char *args)
@@ -188,7 +189,7 @@ unsigned act_SCALE(struct app *a, const char *args)
     }
     char verb[64];
     snprintf(verb, sizeof verb, " *= %.9g", factor);
-    return app_verb(a, verb, false);
+    return apply_verb(a, verb, false);
 }
 
 unsigned act_PATCH(struct app *a, const char *args)
@@ -201,7 +202,7 @@ unsigned act_PATCH(struct app *a, const char *args)
     }
     if (a->n_other != a->n)
         app_say(a, "the other prompt has %d tokens, this one %d: positions may not match", (int)a->n_other, (int)a->n);
-    return app_verb(a, " = from(other)", false);
+    return apply_verb(a, " = from(other)", false);
 }
 
 unsigned act_AGAIN(struct app *a, const char *args)
@@ -213,7 +214,7 @@ unsigned act_AGAIN(struct app *a, const char *args)
     }
     char verb[128];
     snprintf(verb, sizeof verb, "%s", a->last_verb);
-    return app_verb(a, verb, a->last_everywhere);
+    return apply_verb(a, verb, a->last_everywhere);
 }
 
 /* A factor of 0.1 more or less on the noun: changes the last `*=` edit of it, else adds one. */
@@ -283,7 +284,8 @@ unsigned act_EDIT(struct app *a, const char *args)
 
 /* ---- the list ----------------------------------------------------------------------------------------- */
 
-int app_edit_under(const struct app *a)
+/* The edit that the cursor means: in the edits view its row, else the last one on the noun, else the last. -1 = none */
+static int edit_under(const struct app *a)
 {
     if (a->cur.view == VIEW_EDITS || !a->edits.n)
         return a->edits.n ? a->cur.edit : -1;
@@ -308,7 +310,7 @@ static int chosen(struct app *a, const char *args)
         return -1;
     }
     if (!*args)
-        return app_edit_under(a);
+        return edit_under(a);
     long i = strtol(args, NULL, 10);
     if (i < 1 || i > a->edits.n) {
         app_complain(a, "no such edit · 1 to %d", a->edits.n);

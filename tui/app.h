@@ -176,10 +176,6 @@ int app_edit_add(struct app *a, const char *text);
 /* Does an edit fit the model and the prompt?  0 or negative with *e. */
 int app_edit_check(struct app *a, const char *text, struct err *e);
 void app_edits_changed(struct app *a);
-/* The verb on the noun under the cursor (and on the rectangle). */
-unsigned app_verb(struct app *a, const char *verb, bool everywhere); /* " = 0" */
-/* The edit that the cursor means: in the edits view its row, else the last one on the noun, else the last. -1 = none */
-int app_edit_under(const struct app *a);
 bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text, bool quiet);

@@ -62,6 +62,17 @@ static bool views_overlap(const struct kn_view *a, const struct kn_view *b)
     return pa < pb + nb && pb < pa + na;
 }
 
+/* Same place, shape and strides. */
+static bool same_view(const struct kn_view *a, const struct kn_view *b)
+{
+    if (a->data != b->data || a->dtype != b->dtype || a->ndim != b->ndim)
+        return false;
+    for (int i = 0; i < a->ndim; i++)
+        if (a->shape[i] != b->shape[i] || (a->shape[i] > 1 && a->stride[i] != b->stride[i]))
+            return false;
+    return true;
+}
+
 static bool may_replace_first(enum kn_op op)
 {
     return op == KN_OP_ADD || op == KN_OP_ACT || op == KN_OP_GATE || op == KN_OP_SOFTMAX;
@@ -79,7 +90,7 @@ static bool call_sound(const struct kn_call *call)
         if (!view_sound(&call->out[o]))
             return false;
         for (int i = 0; i < n_in; i++) {
-            bool in_place = i == 0 && may_replace_first(call->op) && cpu_same(&call->out[o], &call->in[i]);
+            bool in_place = i == 0 && may_replace_first(call->op) && same_view(&call->out[o], &call->in[i]);
             if (!in_place && views_overlap(&call->out[o], &call->in[i]))
                 return false;
         }
@@ -215,16 +226,6 @@ bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim)
 bool cpu_is_weight(const struct kn_view *v)
 {
     return v->ndim > 0 && (v->dtype == KN_F32 || v->dtype == KN_F16 || v->dtype == KN_BF16);
-}
-
-bool cpu_same(const struct kn_view *a, const struct kn_view *b)
-{
-    if (a->data != b->data || a->dtype != b->dtype || a->ndim != b->ndim)
-        return false;
-    for (int i = 0; i < a->ndim; i++)
-        if (a->shape[i] != b->shape[i] || (a->shape[i] > 1 && a->stride[i] != b->stride[i]))
-            return false;
-    return true;
 }
 
 bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret)

@@ -34,8 +34,6 @@ bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret);
 bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim); /* dtype and rank, last axis contiguous */
 bool cpu_is_weight(const struct kn_view *v);                     /* f32, f16 or bf16 */
 bool cpu_absent(const struct kn_view *v);
-/* Same place, shape and strides. */
-bool cpu_same(const struct kn_view *a, const struct kn_view *b);
 
 static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
 {

@@ -167,9 +167,6 @@ static void comments(void **state)
     prints_as("x = from(a)#b", "x = from(a)");
     prints_as("x = 0\r\n", "x = 0");
     prints_as("x[\"#\"#2] = 0 #2", "x[\"#\"#2] = 0");
-    assert_true(edit_is_blank(""));
-    assert_true(edit_is_blank("  # x = 0\n\t\n# y"));
-    assert_false(edit_is_blank(" # x\n y = 0"));
 }
 
 /* Every float survives printing; the shortest form is chosen. */

@@ -149,7 +149,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         end = strchr(line, '\n');
         if (end)
             *end++ = '\0';
-        edit_is_blank(line);
         if ((edits[n] = round_trip(line)))
             n++;
     }

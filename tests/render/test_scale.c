@@ -61,7 +61,7 @@ static void levels(void **state)
     assert_int_equal(scale_level(both, 0, 63), 31); /* the middle of an odd number */
 }
 
-static void order_and_inverse(void **state)
+static void order(void **state)
 {
     (void)state;
     for (int kind = 0; kind < SCALE_KIND_COUNT; kind++) {
@@ -72,7 +72,6 @@ static void order_and_inverse(void **state)
             double at = scale_at(s, v);
             assert_true(at > before);
             before = at;
-            assert_float_equal(scale_value(s, at), v, 1e-5);
         }
     }
     assert_string_equal(scale_name(SCALE_LOG), "log");
@@ -82,6 +81,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ends_come_from_finite_values), cmocka_unit_test(ranges_are_never_empty),
-        cmocka_unit_test(positions), cmocka_unit_test(levels), cmocka_unit_test(order_and_inverse)};
+        cmocka_unit_test(positions), cmocka_unit_test(levels), cmocka_unit_test(order)};
     return cmocka_run_group_tests_name("scale", tests, NULL, NULL);
 }

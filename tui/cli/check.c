@@ -31,7 +31,7 @@ const float *check_values(struct check *k, enum site_id id, int32_t layer)
     return run_read(k->r, (struct site_ref){id, layer}, 0, k->n, v, NULL, &k->c->err) ? NULL : v;
 }
 
-void check_reset(struct check *k)
+static void check_reset(struct check *k)
 {
     for (int i = 0; i < k->n_buffers; i++)
         free(k->buffers[i]);

@@ -31,6 +31,5 @@ extern const int check_count;
 const float *check_values(struct check *k, enum site_id id, int32_t layer);
 /* Note one comparison. */
 void check_compare(struct check *k, double got, double expected);
-void check_reset(struct check *k);
 
 #endif
