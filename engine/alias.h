@@ -86,8 +86,7 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
 /* The axis that runs over rows. */
 int alias_row_axis(const struct alias_value *v);
 /* Rows [row0, row1) to contiguous host memory; *count (may be NULL) floats.  Errors as run_read. */
-int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, int64_t *count,
-               struct err *e);
+int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, struct err *e);
 /* Is the tensor the site itself, in its own shape? */
 bool alias_is_site(const struct alias_value *v);
 /* One line on how the tensor is made ("columns of q, k and v, one after the other"), or NULL where it is the site. */

@@ -113,23 +113,9 @@ static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, 
     return rc;
 }
 
-int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, int64_t *count,
-               struct err *e)
+int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, struct err *e)
 {
-    const struct config *cfg = &run_model(r)->cfg;
-    int64_t shape[ALIAS_RANK_MAX], n = 1;
-    int rank = alias_shape(cfg, v, run_length(r), shape, NULL), rc = 0;
-    shape[alias_row_axis(v)] = row1 - row0;
-    for (int i = 0; i < rank; i++)
-        n *= shape[i];
-    switch (v->form) {
-    case FORM_SITE:
-    case FORM_FLAT: rc = run_read(r, v->site[0], row0, row1, dst, NULL, e); break;
-    case FORM_THIRDS:
-    case FORM_HEADS: rc = read_fused(r, v, row0, row1, dst, e); break;
-    case FORM_REFUSED: assert(false && "a refused name has no value");
-    }
-    if (!rc && count)
-        *count = n;
-    return rc;
+    assert(v->form != FORM_REFUSED && "a refused name has no value");
+    bool fused = v->form == FORM_THIRDS || v->form == FORM_HEADS;
+    return fused ? read_fused(r, v, row0, row1, dst, e) : run_read(r, v->site[0], row0, row1, dst, NULL, e);
 }

@@ -317,7 +317,7 @@ int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const st
         int rank;
         int64_t shape[ALIAS_RANK_MAX], n = bore_entry_shape(r, x, shape, &rank);
         float *values = malloc((size_t)n * sizeof *values);
-        rc = values ? alias_read(r, &x->value, 0, row->n, values, NULL, e) : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
+        rc = values ? alias_read(r, &x->value, 0, row->n, values, e) : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
         if (!rc)
             bore_entry_place(c, x, p, index, values, shape, rank, real);
         free(values);

@@ -69,10 +69,10 @@ static bool file_in(const char *folder, const char *name, char path[PATH_MAX])
     return false;
 }
 
-static bool folder_has(const char *folder, const char *name)
+static bool has_config(const char *folder)
 {
     char path[PATH_MAX];
-    return file_in(folder, name, path);
+    return file_in(folder, "config.json", path);
 }
 
 /* The first entry of a folder that `keep` likes; false if none or (with `only`) if there are two. */
@@ -190,7 +190,7 @@ static int take_file(const char *path, struct hub_model *out, struct err *e)
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     path_make(folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
-    if (!folder_has(folder, "config.json"))
+    if (!has_config(folder))
         return err_set(e, ERR_BAD_INPUT, "%s · no config.json beside it · put the model's config.json into %s", path, folder);
     return take_folder(folder, slash ? slash + 1 : path, path, out);
 }
@@ -220,7 +220,7 @@ static int resolve_builtin(struct hub_model *out, struct err *e)
 {
     char folder[PATH_MAX] = "its place";
     for (int i = 0; i < 3; i++)
-        if (builtin_candidate(i, folder) && folder_has(folder, "config.json"))
+        if (builtin_candidate(i, folder) && has_config(folder))
             return take_folder(folder, builtin_name, NULL, out);
     return err_set(e, ERR_BAD_INPUT,
                    "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
@@ -376,7 +376,7 @@ static int take_repo(const char *root, const char *name, const char *revision, s
         return not_cached(root, name, e);
     if (!find_snapshot(repo, revision, folder))
         return err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo, revision ? revision : "main");
-    if (!folder_has(folder, "config.json"))
+    if (!has_config(folder))
         return err_set(e, ERR_BAD_INPUT, "%s · %s holds no config.json · fetch the whole model into the cache", name, folder);
     return take_folder(folder, name, NULL, out);
 }
@@ -404,7 +404,7 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
     struct hub_model m = {0};
     struct err why = {0};
     int rc;
-    if (is_folder(arg) && folder_has(arg, "config.json"))
+    if (is_folder(arg) && has_config(arg))
         rc = take_folder(arg, NULL, NULL, &m);
     else if (is_file(arg))
         rc = take_file(arg, &m, &why);

@@ -127,18 +127,16 @@ int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_sty
 }
 
 void canvas_put_field(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s, size_t n,
-                      unsigned flags, int width, enum text_align align)
+                      unsigned flags, int width, bool padded)
 {
     if (width <= 0)
         return;
     struct rect field = rect_intersect(r, (struct rect){r.x + x, r.y + y, width, 1});
     int columns = text_width(s, n, canvas_flags(c, flags));
-    int pad = columns < width ? width - columns : 0;
-    int at = align == TEXT_RIGHT ? pad : 0;
-    if (align != TEXT_CLIP)
+    if (padded)
         canvas_fill(c, field, st, " ");
     /* Positions count from the field's own corner, which a clip on the left may have moved. */
-    at += r.x + x - field.x;
+    int at = r.x + x - field.x;
     struct rect room = field;
     if (columns > width) /* the last column is the ellipsis' */
         room = rect_intersect(field, (struct rect){r.x + x, r.y + y, width - 1, 1});

@@ -71,10 +71,10 @@ int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_sty
 /* Data: n bytes, TEXT_* flags. */
 int canvas_put_text(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s,
                     size_t n, unsigned flags);
-/* Data in a field of exactly `width` columns: clipped with an ellipsis, padded as `align` says (the padding has
- * the style; TEXT_CLIP leaves the rest untouched). */
+/* Data in a field of `width` columns: clipped with an ellipsis, padded with blanks of the style or what is there
+ * left untouched. */
 void canvas_put_field(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s,
-                      size_t n, unsigned flags, int width, enum text_align align);
+                      size_t n, unsigned flags, int width, bool padded);
 /* Add attributes (stale: CANVAS_DIM) or change colours of what is there; COLOR_DEFAULT leaves a colour as it is. */
 void canvas_restyle(struct canvas *c, struct rect r, struct canvas_style st);
 

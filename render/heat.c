@@ -125,14 +125,14 @@ int heat_legend(struct canvas *c, struct rect r, int x, int y, const char *name,
     enum { BAR = 8 };
     char lo[NUMBER_BYTES], hi[NUMBER_BYTES];
     int at = x;
-    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s  %s ", name, number_short(lo, (double)s.lo, 0));
+    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s  %s ", name, number_short(lo, (double)s.lo));
     for (int i = 0; i < BAR; i++) {
         double position = i / (BAR - 1.0);
         double size = s.kind == SCALE_SYMMETRIC ? fabs(2 * position - 1) : position;
         uint32_t rgb = colormap_at(map, position);
         at += canvas_put(c, r, at, y, canvas_style(rgb, rgb, 0), shade[size < 1 ? (int)(size * 4) : 3]);
     }
-    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s", number_short(hi, (double)s.hi, 0));
+    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s", number_short(hi, (double)s.hi));
     if (s.kind != SCALE_LINEAR)
         at += canvas_putf(c, r, at, y, canvas_plain(0), "  %s", scale_name(s.kind));
     return at - x;

@@ -64,12 +64,12 @@ const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals
     return out;
 }
 
-const char *number_short(char out[NUMBER_BYTES], double v, unsigned flags)
+const char *number_short(char out[NUMBER_BYTES], double v)
 {
     char text[32];
     (void)snprintf(text, sizeof text, isnan(v) ? "NaN" : "%.3g", fabs(v));
     trim_exponent(text);
-    (void)snprintf(out, NUMBER_BYTES, "%s%s", sign_of(v, flags), text);
+    (void)snprintf(out, NUMBER_BYTES, "%s%s", sign_of(v, 0), text);
     return out;
 }
 

@@ -13,8 +13,8 @@ enum {
  * fit, then an exponent ("4e9"), then "#".  "NaN", "inf", "+inf", "-inf".  Exactly zero carries no sign; a
  * value that only rounds to zero keeps its own.  Returns out. */
 const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals, unsigned flags);
-/* Three significant digits, unpadded: "0", "41.2", "1.23e6" (ends of scales).  Of flags NUMBER_SIGN and NUMBER_ASCII. */
-const char *number_short(char out[NUMBER_BYTES], double v, unsigned flags);
+/* Three significant digits, unpadded: "0", "41.2", "1.23e6" (ends of scales). */
+const char *number_short(char out[NUMBER_BYTES], double v);
 /* For machines: as few digits (6 to 9, 15 to 17) as read back to the same number; "NaN", "inf", "-inf". */
 const char *number_exact_float(char out[NUMBER_BYTES], float v);
 const char *number_exact_double(char out[NUMBER_BYTES], double v);

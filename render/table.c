@@ -104,7 +104,7 @@ static struct cell cell_at(const struct table *t, size_t row, int column)
 }
 
 /* The cell as the plain form shows it, unpadded; *out is replaced. */
-static void plain_cell(const struct table *t, struct cell cell, int column, bool ascii, struct bytes *out)
+static void plain_cell(const struct table *t, struct cell cell, int column, struct bytes *out)
 {
     const struct table_column *col = &t->column[column];
     char number[NUMBER_BYTES];
@@ -113,12 +113,11 @@ static void plain_cell(const struct table *t, struct cell cell, int column, bool
         return;
     switch (col->type) {
     case TABLE_TEXT: {
-        unsigned flags = col->text_flags | (ascii ? (unsigned)TEXT_ASCII : 0U);
         const char *s = t->texts.data ? t->texts.data + cell.at : "";
         if (col->width_max > 0)
-            text_fit(out, s, cell.len, flags, col->width_max, TEXT_CLIP);
+            text_fit(out, s, cell.len, col->text_flags, col->width_max);
         else
-            text_add(out, s, cell.len, flags);
+            text_add(out, s, cell.len, col->text_flags);
         break;
     }
     case TABLE_INT:
@@ -148,7 +147,7 @@ static void add_padded(const struct table *t, int column, int width, const struc
     *blanks += right ? 0 : pad;
 }
 
-static void plain_line(const struct table *t, size_t line, const int *width, bool ascii, struct bytes *shown,
+static void plain_line(const struct table *t, size_t line, const int *width, struct bytes *shown,
                        struct bytes *out)
 {
     size_t blanks = 0;
@@ -157,13 +156,13 @@ static void plain_line(const struct table *t, size_t line, const int *width, boo
         if (line == 0)
             bytes_add_string(shown, t->column[c].name);
         else
-            plain_cell(t, cell_at(t, line - 1, c), c, ascii, shown);
+            plain_cell(t, cell_at(t, line - 1, c), c, shown);
         add_padded(t, c, width[c], shown, &blanks, out);
     }
     bytes_add_char(out, '\n');
 }
 
-void table_plain(const struct table *t, bool ascii, struct bytes *out)
+void table_plain(const struct table *t, struct bytes *out)
 {
     struct bytes shown = {0};
     int *width = calloc((size_t)t->n_columns, sizeof *width);
@@ -174,13 +173,13 @@ void table_plain(const struct table *t, bool ascii, struct bytes *out)
     for (int c = 0; c < t->n_columns; c++) {
         width[c] = text_width(t->column[c].name, strlen(t->column[c].name), TEXT_PLAIN);
         for (size_t row = 0; row < table_rows(t); row++) {
-            plain_cell(t, cell_at(t, row, c), c, ascii, &shown);
+            plain_cell(t, cell_at(t, row, c), c, &shown);
             int used = text_width(shown.data, shown.len, TEXT_PLAIN);
             width[c] = used > width[c] ? used : width[c];
         }
     }
     for (size_t line = 0; line <= table_rows(t) && !shown.failed; line++)
-        plain_line(t, line, width, ascii, &shown, out);
+        plain_line(t, line, width, &shown, out);
     out->failed = out->failed || shown.failed;
     bytes_free(&shown);
     free(width);

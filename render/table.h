@@ -39,9 +39,8 @@ void table_int(struct table *t, int64_t v);
 void table_number(struct table *t, float v);
 void table_blank(struct table *t); /* empty in any column */
 bool table_failed(const struct table *t);
-/* Header line and rows.  Columns two spaces apart; `ascii` for bytes 20..7E only.  An unfinished last row is
- * filled with blanks. */
-void table_plain(const struct table *t, bool ascii, struct bytes *out);
+/* Header line and rows.  Columns two spaces apart.  An unfinished last row is filled with blanks. */
+void table_plain(const struct table *t, struct bytes *out);
 void table_tsv(const struct table *t, struct bytes *out);
 
 #endif

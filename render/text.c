@@ -338,37 +338,23 @@ char *text_copy(char *dst, size_t size, const char *s, size_t n, unsigned flags)
     return dst;
 }
 
-void text_fit(struct bytes *out, const char *s, size_t n, unsigned flags, int width, enum text_align align)
+void text_fit(struct bytes *out, const char *s, size_t n, unsigned flags, int width)
 {
     struct text_reader r;
     struct text_item item;
-    size_t begin = out->len, cut = begin;
-    int columns = 0, cut_columns = 0;
-    bool over = false;
-    for (text_open(&r, s, n, flags); !over && text_next(&r, &item);) {
-        over = columns + item.width > width;
-        if (over)
-            break;
+    size_t cut = out->len;
+    int columns = 0;
+    for (text_open(&r, s, n, flags); text_next(&r, &item);) {
+        if (columns + item.width > width) {
+            if (width > 0 && !out->failed) {
+                out->len = cut;
+                bytes_add_string(out, flags & TEXT_ASCII ? "~" : "\u2026");
+            }
+            return;
+        }
         bytes_add(out, item.utf8, item.len);
         columns += item.width;
-        if (columns < width) {
+        if (columns < width)
             cut = out->len;
-            cut_columns = columns;
-        }
-    }
-    if (out->failed)
-        return;
-    if (over && width > 0) {
-        out->len = cut;
-        bytes_add_string(out, flags & TEXT_ASCII ? "~" : "\u2026");
-        columns = cut_columns + 1;
-    }
-    if (columns >= width || align == TEXT_CLIP)
-        return;
-    size_t pad = (size_t)(width - columns), len = out->len - begin;
-    bytes_add_repeat(out, ' ', pad);
-    if (align == TEXT_RIGHT && !out->failed) {
-        memmove(out->data + begin + pad, out->data + begin, len);
-        memset(out->data + begin, ' ', pad);
     }
 }

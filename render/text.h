@@ -68,10 +68,8 @@ void text_add(struct bytes *out, const char *s, size_t n, unsigned flags);
 /* The same into dst[size] with a NUL, size > 0, cut between items where it does not fit; returns dst. */
 char *text_copy(char *dst, size_t size, const char *s, size_t n, unsigned flags);
 
-enum text_align { TEXT_LEFT, TEXT_RIGHT, TEXT_CLIP /* left, not padded */ };
-/* Append exactly `width` columns (at most, for TEXT_CLIP): the text, or as much of it as leaves room for the
- * ellipsis U+2026 ("~" with TEXT_ASCII); the rest is padded with spaces. */
-void text_fit(struct bytes *out, const char *s, size_t n, unsigned flags, int width, enum text_align align);
+/* Append at most `width` columns: the text, or as much of it as leaves room for the ellipsis U+2026 ("~" with TEXT_ASCII). */
+void text_fit(struct bytes *out, const char *s, size_t n, unsigned flags, int width);
 
 /* One code point of strict UTF-8 (n > 0): returns the bytes used, 1..4.  *cp = -1 for an ill-formed sequence,
  * whose length is that of the Unicode standard's "maximal subpart": the unit that becomes one U+FFFD. */

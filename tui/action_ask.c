@@ -13,7 +13,7 @@
 unsigned act_PROMPT(struct app *a, const char *args)
 {
     if (*args)
-        app_set_prompt(a, args, false);
+        app_set_prompt(a, args);
     else
         app_line_open(a, LINE_PROMPT, a->prompt ? a->prompt : "");
     return 0;

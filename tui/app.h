@@ -178,7 +178,7 @@ int app_edit_check(struct app *a, const char *text, struct err *e);
 void app_edits_changed(struct app *a);
 bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
-bool app_set_prompt(struct app *a, const char *text, bool quiet);
+bool app_set_prompt(struct app *a, const char *text);
 bool app_set_other(struct app *a, const char *text);
 /* A reference set from a file, NAME=FILE or FILE: new, or instead of the one of that name.  *at (may be NULL): its place. */
 int app_set_reference(struct app *a, const char *arg, int *at, struct err *e);

@@ -6,7 +6,7 @@
 #include "complete.h"
 
 /* Tokens of a text for this model; false with a message. */
-static bool tokenize(struct app *a, const char *text, bool quiet, int32_t **ids, int32_t *n)
+static bool tokenize(struct app *a, const char *text, int32_t **ids, int32_t *n)
 {
     struct err e = {0};
     bool over;
@@ -19,16 +19,15 @@ static bool tokenize(struct app *a, const char *text, bool quiet, int32_t **ids,
         return true;
     }
     free(fresh);
-    if (!quiet)
-        app_complain(a, "%s", e.text);
+    app_complain(a, "%s", e.text);
     return false;
 }
 
-bool app_set_prompt(struct app *a, const char *text, bool quiet)
+bool app_set_prompt(struct app *a, const char *text)
 {
     int32_t *ids = NULL, n = 0;
     char *copy = strdup(text);
-    if (!copy || !tokenize(a, text, quiet, &ids, &n)) {
+    if (!copy || !tokenize(a, text, &ids, &n)) {
         free(copy);
         return false;
     }
@@ -53,7 +52,7 @@ bool app_set_other(struct app *a, const char *text)
 {
     int32_t *ids = NULL, n = 0;
     char *copy = *text ? strdup(text) : NULL;
-    if (*text && (!copy || !tokenize(a, text, false, &ids, &n))) {
+    if (*text && (!copy || !tokenize(a, text, &ids, &n))) {
         free(copy);
         return false;
     }
@@ -119,7 +118,7 @@ void app_line_changed(struct app *a)
     complete_reset(a);
     a->message[0] = 0;
     if (a->mode == LINE_PROMPT)
-        app_set_prompt(a, text, false);
+        app_set_prompt(a, text);
     else if (a->mode == LINE_SEARCH)
         set_search(a, text);
     else if (a->mode == LINE_HELP)
@@ -137,7 +136,7 @@ void app_line_cancel(struct app *a)
     if (!a->line_before)
         return;
     if (mode == LINE_PROMPT)
-        app_set_prompt(a, a->line_before, false);
+        app_set_prompt(a, a->line_before);
     else if (mode == LINE_SEARCH)
         set_search(a, a->line_before);
 }
@@ -174,7 +173,7 @@ unsigned app_line_accept(struct app *a)
     else if (mode == LINE_OTHER)
         app_set_other(a, text);
     else if (mode == LINE_PROMPT)
-        app_set_prompt(a, text, false);
+        app_set_prompt(a, text);
     else if (mode == LINE_PAIR) {
         struct bytes b = {0};
         bytes_addf(&b, "pair %s", *text ? text : "auto");

@@ -150,6 +150,6 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     if (a->edits.n) {
         canvas_put(c, bottom, 1, 0, canvas_plain(CANVAS_BOLD), "edits");
         rect_cut_top(&bottom, 1);
-        draw_edits(a, c, bottom, 0);
+        draw_edits(a, c, bottom);
     }
 }

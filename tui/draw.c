@@ -22,7 +22,7 @@ void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int
 {
     size_t len;
     const char *text = tokenizer_text(a->m->tok, id, &len);
-    canvas_put_field(c, r, x, y, st, text, len, TEXT_TOKEN, width, TEXT_LEFT);
+    canvas_put_field(c, r, x, y, st, text, len, TEXT_TOKEN, width, true);
 }
 
 void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row)
@@ -80,13 +80,12 @@ bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at
     return false;
 }
 
-int draw_edits(const struct app *a, struct canvas *c, struct rect r, int y)
+void draw_edits(const struct app *a, struct canvas *c, struct rect r)
 {
-    for (int i = 0; i < a->edits.n && y < r.h; i++, y++) {
+    for (int i = 0; i < a->edits.n && i < r.h; i++) {
         struct canvas_style st = canvas_plain(a->edits.on[i] ? 0 : CANVAS_DIM);
-        canvas_putf(c, r, 0, y, st, "%2d %s %s", i + 1, a->edits.on[i] ? "*" : "-", a->edits.text[i]);
+        canvas_putf(c, r, 0, i, st, "%2d %s %s", i + 1, a->edits.on[i] ? "*" : "-", a->edits.text[i]);
     }
-    return y;
 }
 
 int32_t draw_row_index(const struct app *a, int32_t row)

@@ -23,7 +23,7 @@ struct canvas_style draw_value_style(const struct frame *f, enum colormap map, d
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */
 bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at);
 /* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line from y on, dim when off; returns the next y. */
-int draw_edits(const struct app *a, struct canvas *c, struct rect r, int y);
+void draw_edits(const struct app *a, struct canvas *c, struct rect r);
 /* "3" for a position as an edit writes it: -1 at the end. */
 int32_t draw_row_index(const struct app *a, int32_t row);
 

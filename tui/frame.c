@@ -112,14 +112,14 @@ struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat 
     return at;
 }
 
-void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w, int cell_h)
+void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w)
 {
     bool color = f->caps.depth != COLOR_DEPTH_NONE, symmetric = m->scale.kind == SCALE_SYMMETRIC;
     for (int i = 0; i < m->rows; i++)
         for (int j = 0; j < m->cols; j++) {
             float v = m->value[i * m->stride + j];
             double at = scale_at(m->scale, v);
-            struct rect cell = {r.x + j * cell_w, r.y + i * cell_h, cell_w, cell_h};
+            struct rect cell = {r.x + j * cell_w, r.y + i, cell_w, 1};
             cell = rect_intersect(cell, r);
             if (rect_is_empty(cell) || (symmetric && v == 0)) /* no change: blank */
                 continue;

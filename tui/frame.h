@@ -48,7 +48,7 @@ struct frame_place {
 /* Draw a matrix as large as it fits into r, with equal blocks: a picture, and characters below it. */
 struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat *m);
 /* Draw a matrix with exactly cell_w x cell_h characters for each sample: tables with a picture inside. */
-void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w, int cell_h);
+void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w);
 /* Clear r for a popup with a border and a title; what is inside the border. */
 struct rect frame_popup(struct frame *f, struct rect r, const char *title);
 

@@ -29,9 +29,9 @@ static void sequence_start(struct keys *k, enum keys_state state)
     k->overflow = false;
 }
 
-static void sequence_add(struct keys *k, uint8_t byte, size_t max)
+static void sequence_add(struct keys *k, uint8_t byte)
 {
-    if (k->len < max)
+    if (k->len < KEYS_REPLY_MAX)
         k->buf[k->len++] = (char)byte;
     else
         k->overflow = true;
@@ -267,7 +267,7 @@ static int push_csi(struct keys *k, uint8_t byte, struct input *out)
         return 0;
     if (byte >= 0x40)
         return csi_finish(k, byte, out);
-    sequence_add(k, byte, KEYS_REPLY_MAX);
+    sequence_add(k, byte);
     return 0;
 }
 
@@ -322,7 +322,7 @@ static int push_string(struct keys *k, uint8_t byte, struct input out[2])
     else if (byte == 0x18 || byte == 0x1a)
         return string_end(k, false, out);
     else
-        sequence_add(k, byte, KEYS_REPLY_MAX);
+        sequence_add(k, byte);
     return 0;
 }
 

@@ -260,7 +260,7 @@ static void draw_help(struct app *a, struct frame *f)
         struct canvas_style st = canvas_plain(on ? CANVAS_REVERSE : 0);
         canvas_fill(f->canvas, (struct rect){in.x, in.y + y, in.w, 1}, st, " ");
         canvas_put(f->canvas, in, 0, y, st, on ? "▶" : " ");
-        canvas_put_field(f->canvas, in, 2, y, st, keys, strlen(keys), TEXT_PLAIN, 18, TEXT_LEFT);
+        canvas_put_field(f->canvas, in, 2, y, st, keys, strlen(keys), TEXT_PLAIN, 18, true);
         canvas_put(f->canvas, in, 21, y, st, command);
         canvas_put(f->canvas, in, 41, y, st, action_table[action_find(command, NULL)].help);
     }
@@ -313,7 +313,7 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
         struct rect in = frame_popup(f, (struct rect){x, bottom - rows - 2 - (help.len > 0), width, rows + 2}, NULL);
         for (int i = 0; i < rows; i++)
             canvas_put_field(f->canvas, in, 1, i, canvas_plain(top + i == c->at ? CANVAS_REVERSE : 0), c->item[top + i],
-                             strlen(c->item[top + i]), TEXT_PLAIN, in.w - 2, TEXT_LEFT);
+                             strlen(c->item[top + i]), TEXT_PLAIN, in.w - 2, true);
     }
     if (help.len && !help.failed) {
         struct rect r = {0, bottom - 1, a->w, 1};

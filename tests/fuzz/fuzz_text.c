@@ -59,7 +59,7 @@ static void drawn(const char *s, size_t n, unsigned flags, unsigned geometry)
     struct canvas *c = canvas_new(1 + (int)(geometry % 32), 2);
     c->ascii = flags & TEXT_ASCII;
     canvas_put_text(c, canvas_rect(c), (int)(geometry / 32) - 2, 0, canvas_style(0xffffff, 0x204060, 0), s, n, flags);
-    canvas_put_field(c, canvas_rect(c), 1, 1, canvas_plain(0), s, n, flags, (int)(geometry % 9), TEXT_RIGHT);
+    canvas_put_field(c, canvas_rect(c), 1, 1, canvas_plain(0), s, n, flags, (int)(geometry % 9), true);
     canvas_dump_ansi(c, COLOR_DEPTH_TRUE, &out);
     expect_clean(&out, true, false);
     for (int y = 0; y < c->h; y++) { /* every row is as wide as the canvas */
@@ -79,7 +79,7 @@ static void printed(const char *s, size_t n, unsigned flags, unsigned geometry)
     struct bytes out = {0};
     struct json_out j;
     table_text(t, s, n);
-    table_plain(t, flags & TEXT_ASCII, &out);
+    table_plain(t, &out);
     expect_clean(&out, false, false);
     bytes_clear(&out);
     table_tsv(t, &out);

@@ -72,9 +72,9 @@ static void data_is_cleaned_and_marked(void **state)
     canvas_free(c);
 }
 
-static void put_field(struct canvas *c, int x, int y, const char *s, int width, enum text_align align)
+static void put_field(struct canvas *c, int x, int y, const char *s, int width, bool padded)
 {
-    canvas_put_field(c, (struct rect){1, 0, 10, 4}, x, y, canvas_plain(CANVAS_BOLD), s, strlen(s), 0, width, align);
+    canvas_put_field(c, (struct rect){1, 0, 10, 4}, x, y, canvas_plain(CANVAS_BOLD), s, strlen(s), 0, width, padded);
 }
 
 static void fields(void **state)
@@ -82,14 +82,14 @@ static void fields(void **state)
     (void)state;
     struct canvas *c = canvas_new(12, 4);
     canvas_fill(c, canvas_rect(c), canvas_plain(0), ".");
-    put_field(c, 0, 0, "Mary", 6, TEXT_LEFT);
-    put_field(c, 6, 0, "When", 3, TEXT_LEFT);
-    put_field(c, 0, 1, "Mary", 6, TEXT_RIGHT);
-    put_field(c, 6, 1, "long word", 8, TEXT_LEFT); /* ends outside */
-    put_field(c, -2, 2, "Johnny", 5, TEXT_LEFT);   /* begins outside */
-    put_field(c, 4, 2, "ab", 6, TEXT_CLIP);
-    put_field(c, -2, 3, "Jo", 5, TEXT_RIGHT);
-    assert_plain(c, ".Mary  Wh\u2026..\n.  Marylong.\n.hn\u2026.ab.....\n. Jo........\n");
+    put_field(c, 0, 0, "Mary", 6, true);
+    put_field(c, 6, 0, "When", 3, true);
+    put_field(c, 0, 1, "Mary", 6, true);
+    put_field(c, 6, 1, "long word", 8, true); /* ends outside */
+    put_field(c, -2, 2, "Johnny", 5, true);   /* begins outside */
+    put_field(c, 4, 2, "ab", 6, false);
+    put_field(c, -2, 3, "Jo", 5, true);
+    assert_plain(c, ".Mary  Wh\u2026..\n.Mary  long.\n.hn\u2026.ab.....\n.   ........\n");
     assert_styles(c, ".aaaaaaaaa..\n.aaaaaaaaaa.\n.aaa.aa.....\n.aaa........\na default on default bold\n");
     canvas_free(c);
 }
@@ -102,7 +102,7 @@ static void ascii_canvas(void **state)
     c->ascii = true;
     canvas_put(c, all, 0, 0, canvas_plain(0), "\u25b6 14 \u2502 \u22120.96");
     canvas_put_text(c, all, 0, 1, canvas_plain(0), "\u25b6\n", 4, TEXT_TOKEN);
-    canvas_put_field(c, all, 0, 2, canvas_plain(0), "abcdef", 6, 0, 4, TEXT_LEFT);
+    canvas_put_field(c, all, 0, 2, canvas_plain(0), "abcdef", 6, 0, 4, true);
     canvas_fill(c, (struct rect){23, 0, 1, 3}, canvas_plain(0), "\u2502");
     assert_plain(c, "> 14 | -0.96           |\n<U+25B6>^J             |\nabc~                   |\n");
     canvas_free(c);
@@ -184,7 +184,7 @@ static void random_drawing(void **state)
             canvas_put_text(c, r, x, y, st, s, strlen(s), TEXT_TOKEN);
             break;
         case 1:
-            canvas_put_field(c, r, x, y, st, s, strlen(s), 0, (int)(n >> 53) % 9, (enum text_align)((n >> 57) % 3));
+            canvas_put_field(c, r, x, y, st, s, strlen(s), 0, (int)(n >> 53) % 9, n >> 57 & 1);
             break;
         case 2:
             canvas_fill(c, r, st, "\u2502");

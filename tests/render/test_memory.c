@@ -35,7 +35,7 @@ static bool texts(struct bytes *out)
         table_text(t, "some text that needs memory\x1b", 28);
         table_number(t, 1.5F);
     }
-    table_plain(t, false, out);
+    table_plain(t, out);
     table_tsv(t, out);
     bool ok = !table_failed(t);
     table_free(t);

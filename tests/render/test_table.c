@@ -33,19 +33,12 @@ static void plain(void **state)
     (void)state;
     struct table *t = example();
     struct bytes out = {0};
-    table_plain(t, false, &out);
+    table_plain(t, &out);
     assert_string_equal(out.data, "name           n     mean  note\n"
                                   " Mary         15    -0.03  a\u21e5b\\\n"
                                   "<E4 B8>               NaN\n"
                                   "blocks.0.at\u2026  -7  1.00e20  \u4e2d<U+202E>\u241b\n"
                                   "\u4e2d\n");
-    bytes_clear(&out);
-    table_plain(t, true, &out);
-    assert_string_equal(out.data, "name           n     mean  note\n"
-                                  " Mary         15    -0.03  a^Ib\\\n"
-                                  "<E4 B8>               NaN\n"
-                                  "blocks.0.at~  -7  1.00e20  <U+4E2D><U+202E>^[\n"
-                                  "<U+4E2D>\n");
     table_free(t);
     bytes_free(&out);
 }
@@ -116,7 +109,7 @@ static void empty(void **state)
     (void)state;
     struct table *t = table_new(columns, 4);
     struct bytes out = {0};
-    table_plain(t, false, &out);
+    table_plain(t, &out);
     assert_string_equal(out.data, "name  n  mean  note\n");
     assert_false(table_failed(t));
     table_free(t);

@@ -39,8 +39,8 @@ static void check_text(const char *s, size_t n, unsigned flags)
     if (clean.len)
         assert_memory_equal(again.data, clean.data, clean.len);
     int room = (int)(n % 7);
-    text_fit(&field, s, n, flags, room, n & 1 ? TEXT_RIGHT : TEXT_LEFT);
-    assert_int_equal(text_width(field.data, field.len, flags & TEXT_UTF8PROC), room);
+    text_fit(&field, s, n, flags, room);
+    assert_in_range(text_width(field.data, field.len, flags & TEXT_UTF8PROC), 0, room);
     bytes_free(&clean);
     bytes_free(&again);
     bytes_free(&field);
@@ -180,11 +180,11 @@ static void nul_bytes_and_empty(void **state)
     assert_int_equal(text_width(NULL, 0, TEXT_TOKEN), 0);
 }
 
-static void assert_fit(const char *in, unsigned flags, int width, enum text_align align, const char *expected)
+static void assert_fit(const char *in, unsigned flags, int width, const char *expected)
 {
     struct bytes out = {0};
     bytes_add_char(&out, '|');
-    text_fit(&out, in, strlen(in), flags, width, align);
+    text_fit(&out, in, strlen(in), flags, width);
     assert_string_equal(out.data + 1, expected);
     bytes_free(&out);
 }
@@ -192,18 +192,15 @@ static void assert_fit(const char *in, unsigned flags, int width, enum text_alig
 static void fields(void **state)
 {
     (void)state;
-    assert_fit("Mary", 0, 6, TEXT_LEFT, "Mary  ");
-    assert_fit("Mary", 0, 6, TEXT_RIGHT, "  Mary");
-    assert_fit("Mary", 0, 6, TEXT_CLIP, "Mary");
-    assert_fit("Mary", 0, 4, TEXT_LEFT, "Mary");
-    assert_fit("Mary", 0, 3, TEXT_LEFT, "Ma\u2026");
-    assert_fit("Mary", TEXT_ASCII, 3, TEXT_LEFT, "Ma~");
-    assert_fit("Mary", 0, 1, TEXT_LEFT, "\u2026");
-    assert_fit("Mary", 0, 0, TEXT_LEFT, "");
-    assert_fit("\u4e2d\u4e2d", 0, 3, TEXT_LEFT, "\u4e2d\u2026");
-    assert_fit("\u4e2d\u4e2d", 0, 2, TEXT_LEFT, "\u2026 ");
-    assert_fit("\u4e2d\u4e2d", 0, 2, TEXT_RIGHT, " \u2026");
-    assert_fit("\xe4\xb8", TEXT_TOKEN, 5, TEXT_LEFT, "<E4 \u2026");
+    assert_fit("Mary", 0, 6, "Mary");
+    assert_fit("Mary", 0, 4, "Mary");
+    assert_fit("Mary", 0, 3, "Ma\u2026");
+    assert_fit("Mary", TEXT_ASCII, 3, "Ma~");
+    assert_fit("Mary", 0, 1, "\u2026");
+    assert_fit("Mary", 0, 0, "");
+    assert_fit("\u4e2d\u4e2d", 0, 3, "\u4e2d\u2026");
+    assert_fit("\u4e2d\u4e2d", 0, 2, "\u2026");
+    assert_fit("\xe4\xb8", TEXT_TOKEN, 5, "<E4 \u2026");
 }
 
 static void copies_are_cut_between_items(void **state)

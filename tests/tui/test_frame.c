@@ -66,7 +66,7 @@ static void test_zero_is_blank(void **state)
     for (int depth = COLOR_DEPTH_NONE; depth <= COLOR_DEPTH_TRUE; depth += COLOR_DEPTH_TRUE) {
         struct frame f = {.caps = {.depth = (enum color_depth)depth}};
         assert_true(frame_begin(&f, 4, 2));
-        frame_heat_cells(&f, (struct rect){0, 0, 4, 2}, &m, 2, 1);
+        frame_heat_cells(&f, (struct rect){0, 0, 4, 2}, &m, 2);
         assert_string_equal(canvas_at(f.canvas, 0, 0)->text, " ");
         assert_true(canvas_at(f.canvas, 0, 0)->style.bg == COLOR_DEFAULT);
         bool marked = canvas_at(f.canvas, 2, 0)->style.bg != COLOR_DEFAULT || strcmp(canvas_at(f.canvas, 2, 0)->text, " ") != 0;

@@ -269,12 +269,12 @@ int capture_read(struct capture *c, struct err *e)
     if (!c->values)
         return memory_out(e);
     if (c->collected < 0 && is_whole(c->slice, run_length(c->run)))
-        return alias_read(c->run, &c->value, 0, run_length(c->run), c->values, NULL, e);
+        return alias_read(c->run, &c->value, 0, run_length(c->run), c->values, e);
     for (int32_t i = 0; i < c->slice->n; i++) {
         int32_t row = c->slice->row[i];
         struct kn_view v;
         if (c->value.form != FORM_SITE) {
-            int err = alias_read(c->run, &c->value, row, row + 1, c->values + i * (c->count / c->slice->n), NULL, e);
+            int err = alias_read(c->run, &c->value, row, row + 1, c->values + i * (c->count / c->slice->n), e);
             if (err)
                 return err;
             continue;

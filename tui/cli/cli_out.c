@@ -165,7 +165,7 @@ int cli_table(struct cli *c, struct table *t)
     if (!err && c->opt->tsv)
         table_tsv(t, &c->out);
     else if (!err)
-        table_plain(t, false, &c->out);
+        table_plain(t, &c->out);
     table_free(t);
     return err;
 }

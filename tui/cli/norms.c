@@ -42,7 +42,7 @@ static int norms_of(struct cli *c, const struct alias_value *v, float *out)
     int err = row ? 0 : cli_memory(c);
     for (int32_t p = 0; p < c->n && !err; p++) {
         double sum = 0;
-        err = alias_read(r, v, p, p + 1, row, NULL, &c->err);
+        err = alias_read(r, v, p, p + 1, row, &c->err);
         for (int64_t k = 0; k < shape[1] && !err; k++)
             sum += (double)row[k] * row[k];
         out[p] = (float)sqrt(sum);

@@ -273,11 +273,11 @@ void guard_arm(bool armed)
     guardian_tell(armed ? 'A' : 'D', 0);
 }
 
-void guard_restore(bool drop_output)
+void guard_restore(void)
 {
     if (!guard.armed)
         return;
-    if (restore_tty(guard.tty, &guard.saved, guard.reset, guard.reset_len, drop_output, 1000))
+    if (restore_tty(guard.tty, &guard.saved, guard.reset, guard.reset_len, false, 1000))
         guard_arm(false);
 }
 

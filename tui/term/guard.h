@@ -24,9 +24,8 @@ enum { GUARD_RESET_MAX = 1024 };
 void guard_set_reset(const char *bytes, size_t n);
 /* From now on the terminal needs restoring (true), or it is as it was found (false). */
 void guard_arm(bool armed);
-/* Put the terminal back now: settings and reset string, waiting up to 1 s for a line that moves.  The rest
- * of the output goes first if `flush` is false, else it is dropped. */
-void guard_restore(bool drop_output);
+/* Put the terminal back now: the rest of the output, settings and reset string, waiting up to 1 s for a line that moves. */
+void guard_restore(void);
 /* A pipe that becomes readable after SIGWINCH, SIGCONT, SIGTSTP. */
 int guard_signal_fd(void);
 enum { GUARD_WINCH = 1, GUARD_CONT = 2, GUARD_TSTP = 4 };

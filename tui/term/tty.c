@@ -332,7 +332,7 @@ static int start_curses(struct tty *t, struct err *e)
     guard_arm(true); /* before the first byte that changes anything */
     t->screen = newterm(type, t->out, t->in);
     if (!t->screen) {
-        guard_restore(false);
+        guard_restore();
         return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain", getenv("TERM"));
     }
     set_term(t->screen);
@@ -423,7 +423,7 @@ static void give_back(struct tty *t)
     bytes_free(&b);
     fflush(t->out);
     await_answers(t);
-    guard_restore(false);
+    guard_restore();
 }
 
 void tty_close(struct tty *t)

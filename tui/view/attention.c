@@ -170,7 +170,7 @@ static void draw_aligned(const struct app *a, struct frame *f, struct rect area,
     int cell_w = area.w / at->n;
     cell_w = cell_w > 6 ? 6 : cell_w;
     draw_sources(a, f->canvas, labels, at->n, cell_w);
-    frame_heat_cells(f, area, m, cell_w, 1);
+    frame_heat_cells(f, area, m, cell_w);
     for (int32_t i = 0; i < at->n; i++) {
         draw_position(a, f->canvas, (struct rect){labels.x, area.y + i, DRAW_LABEL, 1}, 0, i);
         struct rect after = {area.x + (i + 1) * cell_w, area.y + i, (at->n - i - 1) * cell_w, 1};
@@ -225,7 +225,7 @@ static void draw_dense(const struct app *a, struct frame *f, struct rect area, s
     if (!a->cur.map)
         return;
     canvas_put(f->canvas, labels, x, LABEL_ROWS - 1, canvas_plain(CANVAS_BOLD), "▼");
-    canvas_put_field(f->canvas, labels, at, LABEL_ROWS - 1, canvas_plain(0), text, len, TEXT_TOKEN, 11, TEXT_CLIP);
+    canvas_put_field(f->canvas, labels, at, LABEL_ROWS - 1, canvas_plain(0), text, len, TEXT_TOKEN, 11, false);
 }
 
 static void draw_map(struct app *a, struct frame *f, struct rect r, const struct attention *at)
@@ -310,7 +310,7 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     if (a->edits.n) {
         canvas_put(c, bottom, 0, 0, canvas_plain(CANVAS_BOLD), "edits");
         rect_cut_top(&bottom, 1);
-        draw_edits(a, c, bottom, 0);
+        draw_edits(a, c, bottom);
     }
 }
 
