@@ -6,7 +6,7 @@
 
 #include <ctype.h>
 #include <dirent.h>
-#include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <stdarg.h>
 #include <stdbool.h>

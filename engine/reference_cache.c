@@ -13,7 +13,6 @@
 #include <unistd.h>
 
 #include "fingerprint.h"
-#include "limit.h"
 #include "tensor_write.h"
 
 enum { HEADER_MAX = 4096, CHECK_MAX = 40 };

@@ -10,7 +10,6 @@
 
 #include <utf8proc.h>
 
-#include "limit.h"
 #include "tokenizer_parts.h"
 
 #define NO_PAIR UINT64_MAX

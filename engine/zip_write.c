@@ -2,6 +2,7 @@
 #include "zip_write.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #ifndef ZIP_WRITE_H
 #define ZIP_WRITE_H
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 

@@ -9,7 +9,6 @@
 
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #ifdef __GNUC__
 #define BYTES_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))

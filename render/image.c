@@ -2,6 +2,7 @@
 #include "image.h"
 
 #include <assert.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,7 +5,6 @@
 #ifndef IMAGE_H
 #define IMAGE_H
 
-#include <stdbool.h>
 #include <stdint.h>
 
 enum { IMAGE_SIDE_MAX = 4096, IMAGE_COLORS_MAX = 256 };

@@ -1,7 +1,7 @@
 /* text.c - the sanitizer.
  *
  * It must not know who shows the text or where.  Invariant: every item it gives out is one cell of text that
- * passes classify, so that concatenated items are clean text again.
+ * passes text_classify, so that concatenated items are clean text again.
  * Tested in tests/render/test_text.c, tests/fuzz/fuzz_text.c. */
 #include "text.h"
 
@@ -107,15 +107,7 @@ static bool is_jamo_tail(int32_t cp)
     return (cp >= 0x11a8 && cp <= 0x11ff) || (cp >= 0xd7cb && cp <= 0xd7fb);
 }
 
-enum text_class {
-    TEXT_CLASS_BASE,     /* may stand alone */
-    TEXT_CLASS_MARK,     /* may follow a base, adds no width */
-    TEXT_CLASS_SELECTOR, /* U+FE00..FE0F */
-    TEXT_CLASS_CONTROL,  /* C0, DEL */
-    TEXT_CLASS_REFUSED   /* C1, blanks other than U+0020, invisible, bidi, unassigned, private, ... */
-};
-
-static enum text_class classify(int32_t cp, unsigned flags)
+enum text_class text_classify(int32_t cp, unsigned flags)
 {
     if (cp < 0x20 || cp == 0x7f)
         return TEXT_CLASS_CONTROL;
@@ -243,7 +235,7 @@ static void item_bytes(struct text_reader *r, struct text_item *item, size_t use
 /* May `cp`, a mark or selector, stand behind `before` in the cell that `item` holds so far? */
 static bool mark_fits(const struct text_item *item, int32_t base, int32_t before, int32_t cp, unsigned flags)
 {
-    switch (classify(cp, flags)) {
+    switch (text_classify(cp, flags)) {
     case TEXT_CLASS_SELECTOR: /* U+FE0F widens a narrow base on some terminals, U+FE0E narrows a wide one */
         return before == base && (cp == 0xfe0f ? item->width == 2 : cp != 0xfe0e || item->width == 1);
     case TEXT_CLASS_MARK:
@@ -287,7 +279,7 @@ bool text_next(struct text_reader *r, struct text_item *item)
     int32_t cp;
     size_t used = text_decode(r->at, (size_t)(r->end - r->at), &cp);
     item->source_len = used;
-    enum text_class class = cp < 0 ? TEXT_CLASS_REFUSED : classify(cp, r->flags);
+    enum text_class class = cp < 0 ? TEXT_CLASS_REFUSED : text_classify(cp, r->flags);
     bool space = cp == ' ' && r->at >= r->visible;
     if (cp < 0) {
         item_bytes(r, item, used);

@@ -77,4 +77,13 @@ size_t text_decode(const char *s, size_t n, int32_t *cp);
 /* Bytes written to out[4], for a valid code point. */
 size_t text_encode(int32_t cp, char out[4]);
 
+enum text_class {
+    TEXT_CLASS_BASE,      /* may stand alone */
+    TEXT_CLASS_MARK,      /* may follow a base, adds no width */
+    TEXT_CLASS_SELECTOR,  /* U+FE00..FE0F */
+    TEXT_CLASS_CONTROL,   /* C0, DEL */
+    TEXT_CLASS_REFUSED    /* C1, blanks other than U+0020, invisible, bidi, unassigned, private, ... */
+};
+enum text_class text_classify(int32_t cp, unsigned flags);
+
 #endif

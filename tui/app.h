@@ -27,8 +27,7 @@ enum line_mode { LINE_NONE, LINE_COMMAND, LINE_SEARCH, LINE_PROMPT, LINE_OTHER, 
 enum quantity { QUANTITY_LENS, QUANTITY_NORM, QUANTITY_PRE, QUANTITY_MID, QUANTITY_ATTN, QUANTITY_MLP,
                 QUANTITY_ENTROPY, QUANTITY_RANK, QUANTITY_COUNT };
 enum mask { MASK_RAW, MASK_NO_FIRST, MASK_RENORMALISED, MASK_ROW_MAX, MASK_VALUE, MASK_COUNT };
-enum { JUMP_MAX = 100, CELL_K = 24, SIDE_MIN_COLUMNS = 100, TABS_MIN_COLUMNS = 120, SMALL_COLUMNS = 60, SMALL_ROWS = 12, COMPLETE_MAX = 64,
-       TENSOR_COLUMNS_MAX = 1 << 16 };
+enum { JUMP_MAX = 100, SIDE_MIN_COLUMNS = 100, TABS_MIN_COLUMNS = 120, SMALL_COLUMNS = 60, SMALL_ROWS = 12, COMPLETE_MAX = 64 };
 
 extern const char *const quantity_names[QUANTITY_COUNT];
 extern const char *const mask_names[MASK_COUNT];
@@ -81,7 +80,7 @@ struct app {
     struct place jump[JUMP_MAX];
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
-    int32_t row_top, column_left, map_top, map_left, head_left, hook_top, tensor_top, tensor_left, edit_top;
+    int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top;
     struct rect body;
     int column_width, page;        /* of the view on show: for the mouse and PgUp/PgDn */
     int rows_y, columns_x;         /* screen position of the first shown row and column */

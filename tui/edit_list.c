@@ -4,7 +4,6 @@
  * restoring one is parsing it. */
 #include "edit_list.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -5,8 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text.h"
-
 enum { LEVELS = 63 };
 
 bool frame_begin(struct frame *f, int w, int h)

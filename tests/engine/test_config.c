@@ -6,10 +6,9 @@
 
 #include <cmocka.h>
 
-#include <stdio.h>
 #include <string.h>
 
-#include "arch.h"
+#include "config.h"
 
 static int parse(struct config *c, const char *text, struct err *e)
 {

@@ -2,7 +2,6 @@
  * checkpoint, the others against these; lists without weights, cuts, refusals.  TransformerLens' values: test_process*.c. */
 #include "fixture.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

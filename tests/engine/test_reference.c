@@ -12,7 +12,6 @@
 #include "pair.h"
 #include "process.h"
 #include "reference.h"
-#include "reference_cache.h"
 #include "reference_mean.h"
 
 static char top[] = "/tmp/bore-reference-XXXXXX";

@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <cmocka.h>
 #include <dirent.h>
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>

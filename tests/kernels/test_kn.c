@@ -1,7 +1,6 @@
 /* test_kn.c - names, views, opening a backend, its memory. */
 #include "ktest.h"
 
-#include <math.h>
 #include <string.h>
 
 static void test_names(void **state)

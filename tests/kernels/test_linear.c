@@ -2,7 +2,6 @@
 #include "ktest.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
 static int free_all(void **state)

@@ -2,7 +2,6 @@
  * the range, the shape that is expected. */
 #include "command.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,7 +2,6 @@
 #include "capture.h"
 #include "grad.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 /* composition.c - `borescope composition`: TransformerLens' all_composition_scores. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 /* hooks.c - view 4: every hook point by name, with shape and statistics. */
 #include <ctype.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
