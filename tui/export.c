@@ -68,16 +68,13 @@ static int resolve_edits(struct exporter *x)
                                .sets = in->sets, .n_sets = in->n_sets};
     ctx.gradients = in->grad != NULL;
     int err = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
-    if (!err && x->prog->n_weights)
-        err = export_refuse(x, x->prog->weights[0].edit, "edits of weights cannot be exported");
-    for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
-        if (x->prog->acts[i].backward)
-            err = export_refuse(x, x->prog->acts[i].edit, "edits of gradients cannot be exported");
     for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
         err = check_run(in, &x->prog->acts[i], x->e);
     if (!err && x->cfg->rope_scaling == ROPE_DYNAMIC)
         err = check_lengths(in, x->e);
-    return err;
+    size_t n = err ? 0 : (size_t)x->prog->n_acts + (size_t)x->prog->n_back + (size_t)x->prog->n_weights;
+    x->change = err ? NULL : calloc(n + 1, sizeof *x->change);
+    return err || x->change ? err : err_set(x->e, ERR_SYSTEM, "memory is out · export");
 }
 
 static int add_captures(struct exporter *x, const char *glob)
@@ -160,6 +157,7 @@ int export_program(struct bytes *out, enum export_to to, const struct export *in
         bytes_free(&x.function[i].body);
     free(x.function);
     free(x.change);
+    free(x.parameter);
     free(x.capture);
     edit_program_free(x.prog);
     bytes_free(&text);
@@ -268,6 +266,12 @@ void export_title(struct exporter *x, const char *library, const char *needs)
                x->n_captures, x->n_captures == 1 ? "" : "s", needs);
 }
 
+void export_imports(struct exporter *x)
+{
+    bytes_addf(x->out, "%s%simport sys\n\nimport numpy as np\nimport torch\n", x->prog->n_weights ? "import contextlib\n" : "",
+               x->prog->n_back ? "import functools\n" : "");
+}
+
 void export_tokens(struct exporter *x)
 {
     put_text(x, x->x->tokens, x->x->n);
@@ -289,32 +293,36 @@ void export_tokens(struct exporter *x)
     bytes_add_string(x->out, "}\n");
 }
 
-static const char noise_text[] =
-    "def noise(x, name, sigma, seed):\n"
-    "    \"\"\"The same Gaussian numbers as borescope's: splitmix64 of seed, hook and place, through Box-Muller.\"\"\"\n"
+static const char gaussian_text[] =
+    "def gaussian(shape, key, layer, sigma, seed):\n"
+    "    \"\"\"The same numbers as borescope's: splitmix64 of seed, hook and place, through Box-Muller.\"\"\"\n"
     "    def mix(n):\n"
     "        n = n + np.uint64(0x9E3779B97F4A7C15)\n"
     "        n = (n ^ n >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)\n"
     "        n = (n ^ n >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)\n"
     "        return n ^ n >> np.uint64(31)\n"
     "\n"
-    "    parts = name.split(\".\")\n"
-    "    in_block = parts[0] == \"blocks\"\n"
-    "    layer = int(parts[1]) if in_block else -1\n"
-    "    shape = (1,) * (4 - x.ndim) + tuple(x.shape[1:])\n"
-    "    place = np.ogrid[tuple(slice(n) for n in shape)]\n"
+    "    place = np.ogrid[tuple(slice(n) for n in (1,) * (3 - len(shape)) + tuple(shape))]\n"
     "    with np.errstate(over=\"ignore\"):\n"
-    "        key = mix(np.full((1, 1, 1), seed % 2**32, np.uint64))\n"
-    "        for byte in \".\".join(parts[2:] if in_block else parts).encode():\n"
-    "            key = mix(key ^ np.uint64(byte))\n"
-    "        key = mix(key ^ np.uint64(layer % 2**32))\n"
+    "        at = mix(np.full((1, 1, 1), seed % 2**32, np.uint64))\n"
+    "        for byte in key.encode():\n"
+    "            at = mix(at ^ np.uint64(byte))\n"
+    "        at = mix(at ^ np.uint64(layer % 2**32))\n"
     "        for axis in place[:2]:\n"
-    "            key = mix(key ^ axis.astype(np.uint64))\n"
-    "        first = mix(key ^ place[2].astype(np.uint64))\n"
+    "            at = mix(at ^ axis.astype(np.uint64))\n"
+    "        first = mix(at ^ place[2].astype(np.uint64))\n"
     "        second = mix(first)\n"
     "    u, v = ((n >> np.uint64(11)).astype(float) for n in (first, second))\n"
     "    normal = np.sqrt(-2 * np.log((u + 0.5) * 2.0**-53)) * np.cos(2 * np.pi * v * 2.0**-53)\n"
-    "    return sigma * torch.tensor(normal, dtype=torch.float32).reshape(x.shape[1:]).expand_as(x)\n\n\n";
+    "    return sigma * torch.tensor(normal, dtype=torch.float32).reshape(shape)\n\n\n";
+
+static const char noise_text[] =
+    "def noise(x, name, sigma, seed):\n"
+    "    _, layer, key = name.split(\".\", 2) if name.startswith(\"blocks.\") else (None, -1, name)\n"
+    "    return gaussian(x.shape[1:], key, int(layer), sigma, seed).expand_as(x)\n\n\n";
+
+static const char weight_noise_text[] =
+    "def weight_noise(w, name, sigma, seed):\n    return gaussian(w.shape, name, 0, sigma, seed)\n\n\n";
 
 static const char mean_text[] =
     "def ref_mean(ref, name, pos=None):\n"
@@ -381,8 +389,12 @@ void export_helpers(struct exporter *x, const char *unembedding)
         bytes_add_string(x->out, whiten_text);
     if (x->helpers & HELP_MEAN)
         bytes_add_string(x->out, mean_text);
+    if (x->helpers & (HELP_NOISE | HELP_WEIGHT_NOISE))
+        bytes_add_string(x->out, gaussian_text);
     if (x->helpers & HELP_NOISE)
         bytes_add_string(x->out, noise_text);
+    if (x->helpers & HELP_WEIGHT_NOISE)
+        bytes_add_string(x->out, weight_noise_text);
 }
 
 static void put_term(struct bytes *b, const struct metric_term *t)

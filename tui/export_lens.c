@@ -64,20 +64,24 @@ static const char *no_hook(enum site_id id)
 
 static int check_changes(struct exporter *x, struct switches *sw)
 {
-    x->change = calloc((size_t)x->prog->n_acts + 1, sizeof *x->change);
-    if (!x->change)
-        return err_set(x->e, ERR_SYSTEM, "memory is out · export");
-    for (int32_t i = 0; i < x->prog->n_acts; i++) {
-        const struct edit_act *act = &x->prog->acts[i];
+    const struct edit_program *p = x->prog;
+    for (int32_t i = 0; i < p->n_acts + p->n_back; i++) {
+        const struct edit_act *act = i < p->n_acts ? &p->acts[i] : &p->back[i - p->n_acts];
         if (no_hook(act->site.id))
             return export_refuse(x, act->edit, no_hook(act->site.id));
         switch_on(sw, act->site.id, true);
         x->change[x->n_changes++].act = *act;
     }
+    return 0;
+}
+
+/* What another switch takes away from a hook. */
+static int check_switches(struct exporter *x, const struct switches *sw)
+{
     for (int32_t i = 0; i < x->n_changes; i++) {
         const struct edit_act *act = &x->change[i].act;
         if (is_ln1(act->site.id) && (sw->split || sw->attn_in))
-            return export_refuse(x, act->edit, "TransformerLens gives the hooks of ln1 a head axis while another edit switches the "
+            return export_refuse(x, act->edit, "TransformerLens gives the hooks of ln1 a head axis while another edit or capture switches the "
                                  "inputs of heads on · export them one by one");
         if (act->site.id == SITE_ATTN_IN && sw->split)
             return export_refuse(x, act->edit, "TransformerLens ignores hook_attn_in where hook_q_input, hook_k_input and hook_v_input "
@@ -244,20 +248,19 @@ static void put_names(struct exporter *x, const struct site_ref *s, int n)
     }
 }
 
-static int put_edits(struct exporter *x, struct site_ref *room)
+/* Those of values, or of gradients. */
+static void put_edits(struct exporter *x, bool backward, struct site_ref *room)
 {
     char name[40];
-    bytes_add_string(x->out, "# hook point, function; in this order\nEDITS = [\n");
     for (int32_t f = 0; f < x->n_functions; f++) {
         int n = 0;
         for (int32_t i = 0; i < x->n_changes; i++)
-            if (x->change[i].function == f)
+            if (x->change[i].function == f && !x->change[i].act.weight && x->change[i].act.backward == backward)
                 room[n++] = x->change[i].act.site;
         export_function_name(x, f, name);
         put_pairs(x, room, sort_sites(room, n), name);
     }
     bytes_add_string(x->out, "]\n");
-    return 0;
 }
 
 /* A capture that is not simply a hook's value: how it is made of those, c. */
@@ -370,33 +373,37 @@ static void put_forward(struct exporter *x, const char *seen)
         "values = {}\n\n\n"
         "def keep(x, hook):\n"
         "    values[hook.name] = x.clone()\n\n\n"
-        "with torch.no_grad(), model.hooks(fwd_hooks=EDITS + [(name, keep) for name in %s]):\n"
+        "with torch.no_grad(), %smodel.hooks(fwd_hooks=EDITS + [(name, keep) for name in %s]):\n"
         "    logits = model(torch.tensor([TOKENS]), prepend_bos=False)\n\n"
-        "captured = {name: values[name] for name in CAPTURE}\n", seen);
+        "captured = {name: values[name] for name in CAPTURE}\n", x->prog->n_weights ? "edited_weights(), " : "", seen);
 }
 
-/* A hook may fire more than once (ln1: for q, k and v): its gradient is the sum. */
+/* Gradients are edited by hooks on the tensors.  The library's backward hooks (dir="bwd") would put the edited gradient before the
+ * edits of the value, see one firing of ln1 at a time, and not see each other's changes. */
 static void put_backward(struct exporter *x, const char *seen, bool derived)
 {
+    bool edits = x->prog->n_back > 0;
     bytes_addf(x->out,
-        "firings = {}\n\n\n"
+        "values = {}\n\n\n"
         "def keep(x, hook):\n"
-        "    if x.is_floating_point():\n"
-        "        x.retain_grad()\n"
-        "    firings.setdefault(hook.name, []).append(x)\n\n\n"
+        "    \"\"\"What fires first stands for all firings (ln1: for q, k and v): its gradient is their sum.\"\"\"\n"
+        "    if hook.name not in values:\n"
+        "        values[hook.name] = x.clone()\n"
+        "        if x.is_floating_point():\n"
+        "            values[hook.name].retain_grad()\n"
+        "    return values[hook.name]\n\n\n"
         "with torch.no_grad():\n"
         "    base_logits = model(torch.tensor([TOKENS]), prepend_bos=False)\n"
-        "with model.hooks(fwd_hooks=EDITS + [(name, keep) for name in %s]):\n"
+        "with %smodel.hooks(fwd_hooks=EDITS + [(name, keep) for name in %s%s%s]):\n"
         "    logits = model(torch.tensor([TOKENS]), prepend_bos=False)\n"
+        "%s"
         "metric(logits, base_logits).backward()\n\n"
-        "values = {name: xs[-1].detach() for name, xs in firings.items()}\n"
-        "grads = {\n"
-        "    name: sum(torch.zeros_like(x) if x.grad is None else x.grad for x in xs)\n"
-        "    for name, xs in firings.items()\n"
-        "    if xs[-1].is_floating_point()\n"
-        "}\n"
+        "grads = {name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in values.items() if x.is_floating_point()}\n"
         "captured = {name: values[name] for name in CAPTURE}\n"
-        "captured.update({name + \"_grad\": grads[name] for name in CAPTURE if name in grads})\n", seen);
+        "captured.update({name + \"_grad\": grads[name] for name in CAPTURE if name in grads})\n",
+        x->prog->n_weights ? "edited_weights(), " : "", edits ? "[*" : "", seen, edits ? ", *dict(GRADIENTS)]" : "",
+        edits ? "for name, edit in GRADIENTS:\n"
+                "    values[name].register_hook(functools.partial(edit, hook=model.hook_dict[name]))\n" : "");
     if (derived)
         bytes_add_string(x->out, "captured.update({name + \"_grad\": make(grads, model) for name, make in DERIVED.items()})\n");
 }
@@ -405,7 +412,8 @@ static void put_head(struct exporter *x)
 {
     struct bytes *b = x->out;
     export_title(x, "TransformerLens", "transformer_lens 3");
-    bytes_addf(b, "import sys\n\nimport numpy as np\nimport torch\n%sfrom safetensors.torch import save_file\n"
+    export_imports(x);
+    bytes_addf(b, "%sfrom safetensors.torch import save_file\n"
                "from transformer_lens import HookedTransformer, HookedTransformerConfig\n"
                "from transformer_lens.pretrained.weight_conversions import %s\n"
                "from transformers import AutoModelForCausalLM\n\n", x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "",
@@ -424,6 +432,8 @@ int export_lens(struct exporter *x)
     for (int i = 0; i < x->n_captures && !err; i++)
         for (int k = 0; k < x->capture[i].value.n_sites; k++)
             switch_on(&sw, x->capture[i].value.site[k].id, x->x->grad != NULL);
+    if (!err)
+        err = check_switches(x, &sw);
     for (int i = 0; i < x->n_captures && !err; i++)
         err = check_capture(x, &x->capture[i], &sw);
     if (!err)
@@ -439,13 +449,21 @@ int export_lens(struct exporter *x)
     export_tokens(x);
     bytes_add_string(x->out, "\n\n");
     put_model(x, &sw);
-    export_helpers(x, "model.W_U[:, a] - model.W_U[:, b]");
+    export_helpers(x, x->edits_unembedding ? "unembedding[:, a] - unembedding[:, b]" : "model.W_U[:, a] - model.W_U[:, b]");
     export_functions_print(x);
     export_metric(x);
     export_save(x);
-    put_edits(x, room);
+    export_weights_print(x, "model");
+    bytes_add_string(x->out, "# hook point, function; in this order\nEDITS = [\n");
+    put_edits(x, false, room);
+    if (x->prog->n_back) {
+        bytes_add_string(x->out, "# hook point, function of its gradient; in this order\nGRADIENTS = [\n");
+        put_edits(x, true, room);
+    }
     put_captures(x, &sw, room);
     bytes_add_string(x->out, "\nmodel = load_model()\n");
+    if (x->edits_unembedding && x->helpers & HELP_DIRECTION)
+        bytes_add_string(x->out, "unembedding = model.W_U  # without edits\n");
     put_runs(x);
     if (x->x->grad)
         put_backward(x, derived ? "SEEN" : "CAPTURE", derived);

@@ -27,6 +27,12 @@ static int64_t end_visible(const struct attn_vjp *j, int64_t d)
     return j->call->p.full || end > j->sources ? j->sources : end;
 }
 
+static int64_t first_visible(const struct attn_vjp *j, int64_t d)
+{
+    int64_t first = (int64_t)j->call->p.dest0 + d + 1 - j->call->p.window;
+    return j->call->p.window <= 0 || first < 0 ? 0 : first;
+}
+
 /* dx = p (dy - sum(p dy)) with p = softmax(x), in double */
 static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
@@ -95,9 +101,9 @@ static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
             for (int64_t d = 0; d < j->rows; d++) {
                 const float *ds = at(&c->in[0], h, d), *q = at(&c->in[1], d, h);
                 float *dq = at(&c->out[0], d, h);
-                for (int64_t s = 0; s < j->sources; s++) {
+                for (int64_t s = first_visible(j, d); s < end_visible(j, d); s++) {
                     float f = ds[s] * c->p.scale;
-                    if (f == 0) /* masked: what lies there cannot matter */
+                    if (f == 0) /* what lies there cannot matter */
                         continue;
                     add_scaled(dq, at(&c->in[2], s, g), f, j->dh);
                     add_scaled(at(&c->out[1], s, g), q, f, j->dh);

@@ -116,7 +116,8 @@ static void f_scores(const double *x, double *y, const struct kn_call *c)
                 double dot = 0;
                 for (int k = 0; k < DH; k++)
                     dot += x[(d * H + h) * DH + k] * x[R * H * DH + (s * HKV + h / (H / HKV)) * DH + k];
-                y[(h * R + d) * S + s] = dot * (double)c->p.scale;
+                bool old = c->p.window && DEST0 + d - s >= c->p.window;
+                y[(h * R + d) * S + s] = hidden(c, d, s) || old ? 0 : dot * (double)c->p.scale;
             }
 }
 
@@ -232,6 +233,7 @@ static void test_attention(void **state)
         soft.out[0] = KT(KN_F32, 0, H, R, S), soft.in[0] = KT(KN_F32, 0, H, R, S), soft.in[1] = square;
         check(&soft, 1, (const struct kn_view *[]){&square}, 1, f_softmax);
         struct kn_call scores = {.op = KN_OP_ATTN_SCORES_VJP, .p = p};
+        scores.p.window = full ? 2 : 3;
         scores.out[0] = KT(KN_F32, 0, R, H, DH), scores.out[1] = KT(KN_F32, 0, S, HKV, DH);
         scores.in[0] = square, scores.in[1] = q, scores.in[2] = k;
         check(&scores, 2, (const struct kn_view *[]){&q, &k}, 2, f_scores);

@@ -30,6 +30,7 @@ try:
     import transformers
     from safetensors import safe_open
     from safetensors.numpy import load_file, save_file
+    from transformers import AutoModelForCausalLM
 except ImportError as missing:
     print(f"SKIP: {missing}")
     sys.exit(77)
@@ -89,12 +90,83 @@ HEAD.0.attn.c_attn.output[2, 3:9] = 0
 HEAD.0.attention.query_key_value.output[2, 3:9] = 0
 HEAD.1.self_attn.k_proj.output[2:, :3] += 1 ; HEAD.0.mlp.down_proj.input[1] = 0
 """
+# Edits of weights.
+WEIGHTS = """
+embed.W_E[{3,17}] = 0 ; embed.W_E[:, 2] += 0.5 ; embed.W_E[3, {0,4,5}] -= 1
+pos_embed.W_pos[4] += 0.5 ; pos_embed.W_pos[5:, 2] = 0
+blocks.0.attn.W_Q[1] *= 0 ; blocks.*.attn.W_Q[:, {0,2}, 0] += 0.25 ; blocks.1.attn.W_Q[{0,2}, :, {1,2}] = 0.125
+blocks.*.attn.W_K *= 1.5 ; blocks.0.attn.W_V[:, 4] -= 0.5 ; blocks.*.attn.W_{Q,V}[:, :, 1] = 0
+blocks.0.attn._W_K[-1] *= 0.5 ; blocks.1.attn._W_V[0, :, {0,3}] += 0.5 ; blocks.1.attn._W_K[1] += noise(0.2, seed=5)
+blocks.0.attn.W_O[{0,2}, 1:3] = 0.25 ; blocks.1.attn.W_O[0, :, 4] -= 1 ; blocks.*.attn.W_O[-1] = project_out(dir(1, 2))
+blocks.0.attn.b_Q[1] += 0.5 ; blocks.1.attn.b_K += 0.25 ; blocks.0.attn.b_V -= 0.5 ; blocks.1.attn.b_O += 0.25 ; blocks.0.attn.b_Q[1, 2] *= 3
+blocks.0.mlp.W_in[:, 3:9] *= 0 ; blocks.1.mlp.W_in[2] = 0.125 ; blocks.1.mlp.W_in = clamp(-0.05, 0.05)
+blocks.0.mlp.b_in[5] += 2 ; blocks.*.mlp.b_in[{0,3,4}] *= -1
+blocks.0.mlp.W_gate[:, 4] = 0 ; blocks.1.mlp.W_gate *= 2
+blocks.{0..1}.mlp.W_out = project_out(file("FILE", "residual")) ; blocks.0.mlp.W_out[{1,5}, {0,2,3}] += 0.5 ; blocks.1.mlp.b_out -= 0.5
+blocks.*.mlp.W_out += noise(0.1, seed=3) ; blocks.0.mlp.W_in *= noise(1, seed=-2) ; blocks.0.ln2.w[1:] -= noise(0.5)
+blocks.0.ln1.w *= 2 ; blocks.*.ln2.w[:4] = 0 ; ln_final.w[2] *= 3
+blocks.1.ln1.b[3] += 1 ; blocks.0.ln2.b = 0 ; ln_final.b += 0.1
+unembed.W_U[:, 7] = 0 ; unembed.W_U[3] *= 2 ; unembed.b_U[7] += 5 ; unembed.b_U[{1,7}] *= 2
+unembed.W_U[:, 5] += 0.3 ; blocks.*.mlp.W_out = project_out(dir(5, 7)) ; blocks.0.hook_resid_post += 2 * dir(5, 7) ; embed.W_E[8] -= dir(7, 5)
+embed.W_E[8] += 0.5 * file("FILE", "residual") ; blocks.0.attn.W_O[0, {0,2,3}] = file("FILE", "three") ; blocks.1.attn.b_O += file("FILE", "residual")
+blocks.0.attn.W_O[1, :3, 2:5] += 0.5 * dir(1, 2) ; blocks.1.mlp.b_out -= dir(2, 1) ; blocks.1.mlp.b_out = project_out(dir(3, 4))
+blocks.0.mlp.W_in *= 2 ; blocks.0.mlp.W_in[:, 1] = 0 ; blocks.0.mlp.W_in -= 0.01 ; blocks.0.mlp.W_in[3] *= 0.5
+blocks.0.attn.W_O[1] = 0 ; blocks.1.attn.hook_z[:, 0] *= 2 ; blocks.1.hook_mlp_out = frozen
+blocks.0.mlp.W_out *= 2 ; blocks.1.hook_resid_pre[1:3] = from(corrupt) ; embed.W_E *= 1.5 ; blocks.0.hook_mlp_out[2] = mean(set)
+blocks.*.attn.W_Q *= 2 ; blocks.0.hook_mlp_out = mean() ; blocks.1.attn.hook_v[2:4] = resample(set, seed=2)
+HEAD.0.mlp.c_fc.weight[3, 2:5] += 0.5 ; HEAD.*.mlp.c_proj.weight[:, 4] = 0 ; HEAD.0.attn.c_proj.weight[{1,5,9}] *= 2 ; HEAD.1.ln_2.bias += 0.5
+HEAD.0.attn.c_proj.weight[2] += noise(0.5, seed=9) ; transformer.ln_f.weight *= 2 ; transformer.wte.weight[3] = 0 ; lm_head.weight[7] *= 0.5
+HEAD.0.mlp.dense_h_to_4h.bias[1] += 3 ; HEAD.*.attention.dense.weight[2:5, {0,3}] = 0.5 ; HEAD.1.mlp.dense_4h_to_h.weight *= noise(1, seed=1)
+HEAD.0.self_attn.q_proj.weight[1:4] = 0 ; HEAD.1.self_attn.k_proj.weight[2:, {1,3}] *= 2 ; HEAD.*.self_attn.q_proj.weight[{0,5}, {1,2,5}] -= 0.5
+HEAD.0.self_attn.v_proj.weight += noise(0.1, seed=3) ; HEAD.1.self_attn.o_proj.weight[2, 3:] = 0.25 ; model.norm.weight[3] *= 2
+HEAD.*.mlp.up_proj.weight[2:7] *= 0.5 ; HEAD.1.mlp.down_proj.weight[2] = 0 ; HEAD.0.mlp.gate_proj.weight[:, 1] += 0.5
+HEAD.0.self_attn.k_proj.bias[1] += 2 ; HEAD.1.self_attn.q_proj.bias *= 3
+model.HEAD[1].mlp.c_fc.weight[3] = 0 ; model.HEAD[0].attn.c_proj.bias += 0.5
+model.HEAD[1].mlp.down_proj.weight[:, 2:] *= 0.5 ; model.HEAD[0].self_attn.q_proj.weight[1] = clamp(-0.05, 0.05)
+layers.0.attn.W_Q[1, 2] = 0 ; layers.*.attn.W_O[:3] *= 2 ; layers.1.attn.b_Q[1] += 0.5 ; layers.0.attn.W_Q[:, :2, {0,3}] += noise(0.5, seed=8)
+layers.0.mlp.W_in[3:9] = 0 ; layers.*.mlp.W_out[{0,2}, 1:] -= 0.1 ; layers.1.mlp.b_out += 0.5 ; layers.0.attn.out_proj.weight[1] = 0
+layers.0.attn.q_proj.weight[2, 1:] *= 3 ; layers.1.mlp.gate_proj.weight[:, {0,2}] = 0 ; layers.0.mlp.out_proj.weight *= 0.5
+layers.0.mlp.b_gate[2] += 1 ; layers.1.mlp.b_in -= 0.5
+"""
+# Edits of gradients; the last ones together with others.
+GRADIENTS = """
+blocks.*.attn.hook_z_grad[:, 1] *= 0.5 ; blocks.1.attn.hook_z_grad[2:, {0,2}, 1:] = 0.1
+blocks.1.hook_resid_post_grad[2:] = project_out(dir(1, 2)) ; blocks.0.hook_resid_pre_grad = project_out(file("FILE", "residual"))
+blocks.{0..1}.hook_mlp_out_grad = clamp(-0.02, 0.02) ; blocks.0.hook_attn_out_grad += 0.5 * dir(3, 4)
+blocks.0.ln1.hook_normalized_grad[:, {0,3}] = 0.1 ; blocks.1.ln1.hook_scale_grad += 0.2 ; blocks.1.ln1.hook_normalized_grad = clamp(-0.01, 0.01)
+blocks.*.ln1.hook_scale_grad *= 0.5 ; blocks.0.ln2.hook_normalized_grad[-1] *= 2 ; ln_final.hook_scale_grad += 0.1
+blocks.1.attn.hook_pattern_grad[0] *= 0 ; blocks.0.attn.hook_attn_scores_grad += noise(0.1, seed=4)
+blocks.1.attn.hook_pattern_grad[:, 2:5, {1,3,6}] -= 0.2 ; blocks.0.attn.hook_attn_scores_grad[1] = clamp(-0.01, 0.01)
+hook_embed_grad[-1] = file("FILE", "residual") ; blocks.1.hook_resid_pre_grad[{1,2,4}] -= 0.5 * file("FILE", "three") ; hook_pos_embed_grad += 1
+hook_embed_grad[1:] *= 2 ; blocks.0.attn.hook_z_grad[{1,2,4}, 1] = file("FILE", "heads")
+blocks.0.attn.hook_q_grad[1] *= 2 ; blocks.0.attn.hook_k_grad -= 0.1 ; blocks.1.attn.hook_v_grad = noise(0.2) ; blocks.0.attn.hook_q_grad[:, 1] += 0.25
+blocks.0.attn.hook_z[:, 1] = 0 ; blocks.0.attn.hook_z_grad += 0.3 ; blocks.0.attn.hook_z_grad[2] *= 2 ; blocks.1.hook_resid_pre[1] *= 2
+blocks.1.mlp.hook_post = clamp(-0.1, 0.1) ; blocks.1.mlp.hook_post_grad = clamp(-inf, 0.02) ; blocks.0.attn.hook_pattern[1, 3:, 0] = 0, renormalize ; blocks.0.attn.hook_pattern_grad *= 2
+blocks.0.hook_q_input_grad[:, 0] *= 0.5 ; blocks.1.hook_v_input_grad += 0.1
+blocks.0.hook_attn_in_grad[2:, 1] = 0.2
+blocks.0.attn.hook_result_grad[:, 1] = 0 ; blocks.1.attn.hook_result_grad[-1, {0,2}] *= 3
+blocks.0.hook_mlp_in_grad[1:] *= 0.5 ; blocks.1.hook_mlp_in_grad += noise(0.05, seed=1)
+blocks.0.hook_resid_mid_grad[2] = 0.3 ; ln_final.hook_normalized_grad *= 2
+unembed.hook_in_grad[:3] = 0 ; unembed.hook_out_grad[-1, 3] *= 2 ; unembed.hook_out_grad[2, {1,4,5}] += 0.1
+blocks.0.attn.hook_rot_q_grad[:, 1] *= 2 ; blocks.1.attn.hook_rot_k_grad[-3:] = clamp(-0.01, 0.02)
+blocks.0.mlp.hook_pre_grad[:, 3:11] -= 0.1 ; blocks.1.mlp.hook_pre_grad *= -1
+blocks.1.mlp.hook_pre_linear_grad[-1] *= 2 ; blocks.0.mlp.hook_post_grad[2] = 0
+HEAD.0.attn.c_attn.output_grad[2, 3:9] = 0 ; HEAD.1.mlp.c_proj.output_grad[-1] *= 2 ; HEAD.0.attn.c_proj.input_grad[:, 2:7] += 0.1
+HEAD.0.attention.query_key_value.output_grad[2, 3:9] = 0 ; HEAD.1.mlp.dense_4h_to_h.output_grad[-1] *= 2
+HEAD.1.self_attn.k_proj.output_grad[2:, :3] += 0.1 ; HEAD.0.mlp.down_proj.input_grad[1] = 0 ; HEAD.0.mlp.output_grad *= 2
+layer_0_attn_pre_out_grad[3] = 0.1 ; blocks.1.attn.o.hook_in_grad[:, 2] *= 3 ; layer_1_post_decoder_grad[-1] *= 0.5
+blocks.0.mlp.W_out *= 2 ; blocks.1.attn.W_Q[1] = 0 ; blocks.0.hook_resid_post_grad[3:] *= 0.25 ; blocks.1.attn.hook_v[2] = from(corrupt)
+unembed.W_U[:, 5] += 0.3 ; blocks.0.hook_resid_post_grad += 0.1 * dir(5, 7) ; blocks.1.hook_attn_out_grad = project_out(dir(5, 7)) ; blocks.*.ln1.w *= 1.5
+"""
+LINES = [(line, kind) for kind, text in (("values", EDITS), ("weights", WEIGHTS), ("gradients", GRADIENTS)) for line in text.strip().splitlines()]
 # What is captured in turn.
 CAPTURES = (["*"], ["blocks.*.hook_resid_post", "blocks.1.attn.hook_pattern"], ["blocks.0.attn.hook_z", "blocks.*.attn.hook_attn_scores"],
             ["blocks.*.hook_q_input", "blocks.0.attn.hook_result", "layer_1_mlp_pre_out", "blocks.1.attn.o.hook_in"])
 # For nnsight: what modules show.
 MODULES = (["unembed.hook_out", "blocks.*.hook_resid_p*"], ["blocks.*.attn.hook_{q,k,v,z,pattern,attn_scores}", "blocks.0.hook_resid_mid"],
            ["blocks.*.hook_{attn_out,mlp_out}", "blocks.*.mlp.hook_post", "hook_embed", "unembed.hook_in"], ["HEAD.*.*put*"])
+MODULES_OF_GRADIENTS = (MODULES[0], ["blocks.*.attn.hook_{q,k,v,z,pattern,attn_scores}"], MODULES[2],
+                        ["HEAD.*.mlp.*put", "HEAD.*.*output", "blocks.*.attn.hook_{q,k}", "blocks.*.attn.o.hook_in"])
 
 
 SERIAL = itertools.count()  # nnsight keeps the text of every file it has read
@@ -105,12 +177,12 @@ def borescope(*args):
 
 
 def run_program(path, out):
-    """The program as if from the command line."""
+    """The program as if from the command line; its names."""
     kept, sys.argv = sys.argv, [str(path), str(out)]
     eager = {name: sys.modules[name].eager_attention_forward for name in MODELING}
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            runpy.run_path(str(path), run_name="__main__")
+            return runpy.run_path(str(path), run_name="__main__")
     finally:
         sys.argv = kept
         for name, function in eager.items():
@@ -134,6 +206,18 @@ class Failure(Exception):
     pass
 
 
+def check_restored(program):
+    """Edits of weights are gone after the run, from shared parameters too."""
+    if "edited_weights" not in program:
+        return
+    fresh = program["load_model"]() if "load_model" in program else AutoModelForCausalLM.from_pretrained(program["MODEL"], dtype=torch.float32)
+    have, want = (model.state_dict() for model in (program.get("hf", program["model"]), fresh))
+    if set(have) != set(want) or not all(torch.equal(have[name], want[name]) for name in want):
+        raise Failure("the model is not as it was")
+    if "hf" in program and fresh.config.tie_word_embeddings != (program["hf"].lm_head.weight is program["hf"].get_input_embeddings().weight):
+        raise Failure("the embeddings are tied otherwise than before")
+
+
 def compare(folder, library, args):
     """0: refused by the exporter with a reason; else how many tensors agreed."""
     program, have, want = (str(Path(folder) / f"{next(SERIAL)}.{end}") for end in ("py", "have.safetensors", "want.safetensors"))
@@ -146,9 +230,10 @@ def compare(folder, library, args):
     if ran.returncode:
         raise Failure(f"exported, but does not run: {ran.stderr}")
     try:
-        run_program(program, have)
+        left = run_program(program, have)
     except Exception as error:
         raise Failure(f"{type(error).__name__}: {str(error)[-600:]}") from error
+    check_restored(left)
     have, want = load_file(have), load_file(want)
     if set(have) != set(want):
         raise Failure(f"other names: {sorted(set(have) ^ set(want))[:6]}")
@@ -197,25 +282,27 @@ def cases(name, folder):
     Path(folder, "set.txt").write_text("".join(",".join(map(str, ids)) + "\n" for ids in prompts))
     runs += ["--ref", f"set={folder}/set.txt"]
     windowed = json.loads((ROOT / name / "config.json").read_text()).get("use_sliding_window", kind == "mistral")
-    for line in EDITS.strip().splitlines():
+    for line, kind in LINES:
         if windowed and "scores" in line and "from(" in line:
             continue  # -inf - -inf outside the window: NaN, which TransformerLens makes 0
         edits = [word for text in line.replace("FILE", path).replace("HEAD", head).split(" ; ") for word in ("-e", text)]
-        yield line, [model, *prompt, *runs, *edits], head
-    yield "", [model, *prompt], head
+        yield line, kind, [model, *prompt, *runs, *edits], head
+    yield "", "values", [model, *prompt], head
 
 
 def check_model(name, library, failures):
     done = refused = 0
     with tempfile.TemporaryDirectory() as folder:
-        for i, (line, args, head) in enumerate(cases(name, folder)):
-            captures = (CAPTURES if library == "transformer_lens" else MODULES)[i % 4]
+        for i, (line, kind, args, head) in enumerate(cases(name, folder)):
+            modules = MODULES if kind == "values" else MODULES_OF_GRADIENTS
+            captures = (CAPTURES if library == "transformer_lens" else modules)[i % 4]
             more = [word for glob in captures for word in ("-c", glob.replace("HEAD", head))]
             if library == "transformer_lens" and i % 5 == 1:
                 more += ["--process", "usual"]
-            if i % 3 == 0:
-                more += ["--grad", "logit[-1, 3] - 0.5*logprob[2, 7] + loss + kl"]
-            plain = borescope("run", *args)
+            grad = ["--grad", "logit[-1, 3] - 0.5*logprob[2, 7] + loss + kl"]
+            if i % 3 == 0 or kind == "gradients":
+                more += grad
+            plain = borescope("run", *args, *(["-c", "hook_embed", *grad, "-o", f"{folder}/plain.npz"] if kind == "gradients" else []))
             if plain.returncode:  # hooks that this model has not
                 if VERBOSE:
                     print(f"  left out: {plain.stderr.strip()}")

@@ -54,7 +54,7 @@ def edit_1(x, name):
 def edit_2(x, name):
     x = x.clone()
     x[:, [[0], [2]], 3:, [0, 1, 3]] *= 3
-    rows = x[:, [0, 2], 3:]
+    rows = x[:, [0, 2], 3:].clone()
     x[:, [0, 2], 3:] = rows / rows.sum(-1, keepdim=True)
     return x
 
@@ -137,14 +137,12 @@ def run(tokens, edits=()):
     with model.trace(torch.tensor([tokens])):
         for name, module, side, element, view in POINTS:
             whole = getattr(module, side)
-            x = whole if element is None else whole[element]
-            mine = [edit for at, edit in edits if at == name]
-            if mine:
-                x = x.clone()
-                part = view(x) if view else x
-                for edit in mine:
+            x = (whole if element is None else whole[element]).clone()  # other uses of the same tensor are not this point
+            part = view(x) if view else x
+            for at, edit in edits:
+                if at == name:
                     part.copy_(edit(part, name))
-                setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
+            setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
             if x.requires_grad:
                 x.retain_grad()
             values[name] = x.save()

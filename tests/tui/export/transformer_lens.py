@@ -56,7 +56,7 @@ def edit_1(x, hook):
 def edit_2(x, hook):
     x = x.clone()
     x[:, [[0], [2]], 3:, [0, 1, 3]] *= 3
-    rows = x[:, [0, 2], 3:]
+    rows = x[:, [0, 2], 3:].clone()
     x[:, [0, 2], 3:] = rows / rows.sum(-1, keepdim=True)
     return x
 
