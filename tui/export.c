@@ -441,6 +441,14 @@ void export_save(struct exporter *x)
         "        save_file(tensors, path)\n\n\n");
 }
 
+void export_list_end(struct exporter *x)
+{
+    struct bytes *b = x->out;
+    if (b->len > 1 && !strcmp(b->data + b->len - 2, "[\n"))
+        b->len--;
+    bytes_add_string(b, "]\n");
+}
+
 int export_layers(const struct site_ref *sites, int n)
 {
     int k = 1;

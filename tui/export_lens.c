@@ -260,7 +260,7 @@ static void put_edits(struct exporter *x, bool backward, struct site_ref *room)
         export_function_name(x, f, name);
         put_pairs(x, room, sort_sites(room, n), name);
     }
-    bytes_add_string(x->out, "]\n");
+    export_list_end(x);
 }
 
 /* A capture that is not simply a hook's value: how it is made of those, c. */
@@ -314,7 +314,7 @@ static void put_captures(struct exporter *x, const struct switches *sw, struct s
             room[n++] = export_site(&x->capture[i]);
     bytes_add_string(x->out, "CAPTURE = [\n");
     put_names(x, room, sort_sites(room, n));
-    bytes_add_string(x->out, "]\n");
+    export_list_end(x);
     for (int i = 0; i < x->n_captures; i++) {
         const struct alias_pick *p = &x->capture[i];
         if (is_direct(p, sw))

@@ -64,7 +64,7 @@ static void put_edits(struct exporter *x, const struct points *p, bool backward)
         export_function_name(x, c->function, name);
         bytes_addf(x->out, "    (\"%s\", %s),\n", p->item[c->point].name, name);
     }
-    bytes_add_string(x->out, "]\n");
+    export_list_end(x);
 }
 
 static void put_points(struct exporter *x, const struct points *p)
@@ -78,7 +78,8 @@ static void put_points(struct exporter *x, const struct points *p)
             snprintf(element, sizeof element, "%d", at->element);
         bytes_addf(x->out, "    (\"%s\", %s, \"%s\", %s, %s),\n", at->name, at->module, at->output ? "output" : "input", element, at->view);
     }
-    bytes_add_string(x->out, "]\n# point, function; in this order\nEDITS = [\n");
+    export_list_end(x);
+    bytes_add_string(x->out, "# point, function; in this order\nEDITS = [\n");
     put_edits(x, p, false);
     if (x->prog->n_back) {
         bytes_add_string(x->out, "# point, function of its gradient; in this order\nGRADIENTS = [\n");
@@ -87,7 +88,8 @@ static void put_points(struct exporter *x, const struct points *p)
     bytes_add_string(x->out, "CAPTURE = [\n");
     for (int i = 0; i < x->n_captures; i++)
         bytes_addf(x->out, "    \"%s\",\n", x->capture[i].name);
-    bytes_add_string(x->out, "]\n\n\n");
+    export_list_end(x);
+    bytes_add_string(x->out, "\n\n");
 }
 
 static const char run_text[] =

@@ -118,6 +118,8 @@ void export_tokens(struct exporter *x);
 void export_helpers(struct exporter *x, const char *unembedding);
 void export_metric(struct exporter *x);
 void export_save(struct exporter *x);
+/* The end of a list whose beginning is "NAME = [" and a new line. */
+void export_list_end(struct exporter *x);
 /* "blocks.{layer}.attn.hook_z" with the layers of sites[0..n) that follow each other; the count used up. */
 int export_layers(const struct site_ref *sites, int n);
 /* The site of a capture that is one, else id SITE_COUNT. */

@@ -257,6 +257,31 @@ static void test_gradient_edits(void **state)
     assert_true(n_sites > 800);
 }
 
+/* Scores that the mask hides are constants: what an edit puts into their gradient goes nowhere. */
+static void test_hidden_scores(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        struct run *base = run_new(f.m, NULL, 0), *fork = run_new(f.m, base, 0);
+        assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
+        struct collector want = gradients_under(&f, fork, base, "blocks.0.attn.hook_attn_scores_grad *= 1");
+        struct collector got = gradients_under(&f, fork, base, "blocks.0.attn.hook_attn_scores_grad[:, 0, 1:] += 3");
+        for (int32_t i = 0; i < want.n; i++) {
+            const struct collected *a = &want.list[i], *b = &got.list[i];
+            size_t n = (size_t)(a->shape[0] * a->shape[1] * (a->rank == 3 ? a->shape[2] : 1));
+            bool same = !memcmp(a->values, b->values, n * sizeof *a->values), here = a->s.id == SITE_ATTN_SCORES && a->s.layer == 0;
+            assert_true(same != here);
+            free(a->values), free(b->values);
+        }
+        free(want.list), free(got.list);
+        run_free(fork), run_free(base);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
 /* ---- memory ---------------------------------------------------------------------------------------- */
 
 /* A backend that counts what it hands out. */
@@ -369,6 +394,7 @@ int main(void)
         cmocka_unit_test(test_reference),
         cmocka_unit_test(test_clamp),
         cmocka_unit_test(test_gradient_edits),
+        cmocka_unit_test(test_hidden_scores),
         cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -134,8 +134,8 @@ blocks.*.attn.hook_z_grad[:, 1] *= 0.5 ; blocks.1.attn.hook_z_grad[2:, {0,2}, 1:
 blocks.1.hook_resid_post_grad[2:] = project_out(dir(1, 2)) ; blocks.0.hook_resid_pre_grad = project_out(file("FILE", "residual"))
 blocks.{0..1}.hook_mlp_out_grad = clamp(-0.02, 0.02) ; blocks.0.hook_attn_out_grad += 0.5 * dir(3, 4)
 blocks.0.ln1.hook_normalized_grad[:, {0,3}] = 0.1 ; blocks.1.ln1.hook_scale_grad += 0.2 ; blocks.1.ln1.hook_normalized_grad = clamp(-0.01, 0.01)
-blocks.*.ln1.hook_scale_grad *= 0.5 ; blocks.0.ln2.hook_normalized_grad[-1] *= 2 ; ln_final.hook_scale_grad += 0.1
 blocks.1.attn.hook_pattern_grad[0] *= 0 ; blocks.0.attn.hook_attn_scores_grad += noise(0.1, seed=4)
+blocks.*.ln1.hook_scale_grad *= 0.5 ; blocks.0.ln2.hook_normalized_grad[-1] *= 2 ; ln_final.hook_scale_grad += 0.1
 blocks.1.attn.hook_pattern_grad[:, 2:5, {1,3,6}] -= 0.2 ; blocks.0.attn.hook_attn_scores_grad[1] = clamp(-0.01, 0.01)
 hook_embed_grad[-1] = file("FILE", "residual") ; blocks.1.hook_resid_pre_grad[{1,2,4}] -= 0.5 * file("FILE", "three") ; hook_pos_embed_grad += 1
 hook_embed_grad[1:] *= 2 ; blocks.0.attn.hook_z_grad[{1,2,4}, 1] = file("FILE", "heads")
@@ -151,6 +151,8 @@ unembed.hook_in_grad[:3] = 0 ; unembed.hook_out_grad[-1, 3] *= 2 ; unembed.hook_
 blocks.0.attn.hook_rot_q_grad[:, 1] *= 2 ; blocks.1.attn.hook_rot_k_grad[-3:] = clamp(-0.01, 0.02)
 blocks.0.mlp.hook_pre_grad[:, 3:11] -= 0.1 ; blocks.1.mlp.hook_pre_grad *= -1
 blocks.1.mlp.hook_pre_linear_grad[-1] *= 2 ; blocks.0.mlp.hook_post_grad[2] = 0
+blocks.0.ln1.hook_out_grad *= 0.5 ; blocks.1.ln2.hook_out_grad[2:] += 0.1 ; blocks.0.ln2.hook_out = clamp(-0.5, 0.5) ; blocks.0.ln2.hook_out_grad *= -1
+blocks.0.attn.q.hook_in_grad[1] = 0.1 ; blocks.1.mlp.gate.hook_in_grad *= 2 ; blocks.0.mlp.act.hook_out_grad -= 0.1
 HEAD.0.attn.c_attn.output_grad[2, 3:9] = 0 ; HEAD.1.mlp.c_proj.output_grad[-1] *= 2 ; HEAD.0.attn.c_proj.input_grad[:, 2:7] += 0.1
 HEAD.0.attention.query_key_value.output_grad[2, 3:9] = 0 ; HEAD.1.mlp.dense_4h_to_h.output_grad[-1] *= 2
 HEAD.1.self_attn.k_proj.output_grad[2:, :3] += 0.1 ; HEAD.0.mlp.down_proj.input_grad[1] = 0 ; HEAD.0.mlp.output_grad *= 2
@@ -299,6 +301,8 @@ def check_model(name, library, failures):
             more = [word for glob in captures for word in ("-c", glob.replace("HEAD", head))]
             if library == "transformer_lens" and i % 5 == 1:
                 more += ["--process", "usual"]
+            if library == "transformer_lens" and i % 5 == 3 and kind != "values":
+                more += ["--process", "center_writing_weights,fold_value_biases"]
             grad = ["--grad", "logit[-1, 3] - 0.5*logprob[2, 7] + loss + kl"]
             if i % 3 == 0 or kind == "gradients":
                 more += grad

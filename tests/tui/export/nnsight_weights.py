@@ -119,8 +119,7 @@ POINTS = [
     ("blocks.1.attn.hook_q_grad", model.transformer.h[1].attn.c_attn, "output", None, lambda x: x[..., 0:15].unflatten(-1, (3, 5))),
 ]
 # point, function; in this order
-EDITS = [
-]
+EDITS = []
 # point, function of its gradient; in this order
 GRADIENTS = [
     ("blocks.1.attn.hook_q_grad", edit_5),

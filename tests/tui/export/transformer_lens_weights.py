@@ -150,8 +150,7 @@ def edited_weights():
 
 
 # hook point, function; in this order
-EDITS = [
-]
+EDITS = []
 # hook point, function of its gradient; in this order
 GRADIENTS = [
     ("blocks.0.ln1.hook_normalized", edit_5),
