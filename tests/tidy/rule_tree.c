@@ -33,13 +33,6 @@ static const struct row_rule {
     {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
     {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
     {"tui/actions.def", "ACTION", 0, false, {"tui/action"}, {"act_", "("}},
-    {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/checks.c"}, {"int ", "("}},
-    {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "("}},
-    {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},
-    {"tui/options.def", "INT", 0, false, {"tui/"}, {"->", ""}},
-    {"tui/options.def", "LIST", 0, false, {"tui/"}, {"->", ""}},
-    {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
-    {"tui/options.def", "TEXT", 0, false, {"tui/"}, {"->", ""}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
     {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/test_"}, {"KN_OP_", ""}},
 };
@@ -172,5 +165,35 @@ void rule_packages(const struct tree *t, const struct source *s)
         snprintf(wanted, sizeof wanted, "lib:%.*s ", module ? (int)(end - module) : 0, module ? module : "");
         if (!strstr(dev->text, wanted))
             report(s, (size_t)(p - s->text), "packages", NULL, "./dev does not know %s", wanted);
+    }
+}
+
+/* Is there a file of this path, or of this name below some folder? */
+static bool is_in_tree(const struct tree *t, const char *path)
+{
+    char below[128];
+    snprintf(below, sizeof below, "/%s", path);
+    for (int i = 0; i < t->n; i++)
+        if (strcmp(t->files[i].path, path) == 0 || path_ends(t->files[i].path, below))
+            return true;
+    return false;
+}
+
+/* A source file that a document names in backquotes is there: `engine/plan.c`, `plan.c`; not `arch_NAME.c`. */
+void rule_named(const struct tree *t, const struct source *s)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-./";
+    static const char *const endings[] = {".c", ".h", ".def", ".keys"};
+    if (!path_ends(s->path, ".md"))
+        return;
+    for (const char *p = s->text; (p = strchr(p, '`')) != NULL; p++) {
+        char path[120];
+        size_t n = strspn(p + 1, letters);
+        if (n == 0 || n >= sizeof path || p[n + 1] != '`')
+            continue;
+        snprintf(path, sizeof path, "%.*s", (int)n, p + 1);
+        for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+            if (path_ends(path, endings[i]) && n > strlen(endings[i]) && !is_in_tree(t, path))
+                report(s, (size_t)(p - s->text), "named", path, "there is no %s", path);
     }
 }

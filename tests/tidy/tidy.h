@@ -54,5 +54,6 @@ void rule_flags(const struct tree *t, const struct source *s);
 void rule_listed(const struct tree *t, const struct source *s);
 void rule_packages(const struct tree *t, const struct source *s);
 void rule_rows(const struct tree *t, const struct source *s);
+void rule_named(const struct tree *t, const struct source *s);
 
 #endif
