@@ -128,15 +128,20 @@ static const char *row_absence(const struct config *cfg, const struct alias_row 
     return "the model has no such part";
 }
 
-/* The nearest name in the tongue's own spelling, at the layer that was asked for if there is one. */
+/* The layer that a name asks for, if there is one; else the first. */
+static int32_t layer_of(const struct config *cfg, const char *name)
+{
+    const char *digit = strpbrk(name, "0123456789");
+    long layer = digit ? strtol(digit, NULL, 10) : 0;
+    return layer < cfg->n_layers ? (int32_t)layer : 0;
+}
+
+/* The nearest name in the tongue's own spelling, at the layer that was asked for. */
 static size_t nearest_name(const struct config *cfg, const char *name, char best[LIMIT_NAME])
 {
     const struct alias_row *tables[ALIAS_TABLES];
-    size_t best_d = SIZE_MAX;
-    int32_t layer = 0;
-    const char *digit = strpbrk(name, "0123456789");
-    if (digit && strtol(digit, NULL, 10) < cfg->n_layers)
-        layer = (int32_t)strtol(digit, NULL, 10);
+    size_t least = SIZE_MAX;
+    int32_t layer = layer_of(cfg, name);
     alias_tables(cfg, tables);
     for (int i = 0; i < ALIAS_TABLES; i++)
         for (const struct alias_row *row = tables[i]; row && row->name; row++)
@@ -145,28 +150,22 @@ static size_t nearest_name(const struct config *cfg, const char *name, char best
                 if (row->second || !alias_row_holds(cfg, row))
                     continue;
                 alias_row_name(row, nnsight ? TONGUE_NNSIGHT : row->tongue, layer, full);
-                size_t d = nearest_distance(name, full);
-                if (d < best_d) {
-                    best_d = d;
+                if (nearest_is(name, full, &least))
                     memcpy(best, full, sizeof full);
-                }
             }
-    return best_d;
+    return least;
 }
 
 static size_t nearest_site(const struct config *cfg, const char *name)
 {
-    size_t best = SIZE_MAX;
-    const char *digit = strpbrk(name, "0123456789");
-    int32_t layer = digit && strtol(digit, NULL, 10) < cfg->n_layers ? (int32_t)strtol(digit, NULL, 10) : 0;
+    size_t least = SIZE_MAX;
+    int32_t layer = layer_of(cfg, name);
     for (int id = 0; id < SITE_COUNT; id++) {
         char full[LIMIT_NAME];
-        if (!site_exists(cfg, (enum site_id)id))
-            continue;
-        size_t d = nearest_distance(name, site_name((struct site_ref){(enum site_id)id, layer}, full));
-        best = d < best ? d : best;
+        if (site_exists(cfg, (enum site_id)id))
+            nearest_is(name, site_name((struct site_ref){(enum site_id)id, layer}, full), &least);
     }
-    return best;
+    return least;
 }
 
 size_t alias_distance(const struct config *cfg, const char *name)

@@ -430,17 +430,12 @@ static bool get_converted(const struct bore_cache *c, const char *bare, bool gra
 int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_tensor *t, struct bore_error *error)
 {
     struct err e = { 0 };
-    int best = 0;
-    size_t best_d = SIZE_MAX, len = strlen(name);
-    for (int i = 0; i < c->n; i++) {
-        size_t d = nearest_distance(name, c->list[i].name);
+    size_t len = strlen(name);
+    for (int i = 0; i < c->n; i++)
         if (!strcmp(name, c->list[i].name) && c->list[i].t.data) {
             *t = c->list[i].t;
             return 0;
         }
-        if (d < best_d)
-            best = i, best_d = d;
-    }
     char bare[LIMIT_NAME];
     bool gradient = len > 5 && !strcmp(name + len - 5, "_grad");
     if (len < sizeof bare) {
@@ -449,7 +444,11 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
         if (get_converted(c, bare, gradient, t))
             return 0;
     }
-    return bore_done(err_set(&e, ERR_BAD_INPUT, "\"%.100s\" was not captured · the nearest is %s", name, c->n ? c->list[best].name : "nothing"), &e, error);
+    const char *near = "nothing";
+    size_t least = SIZE_MAX;
+    for (int i = 0; i < c->n; i++)
+        near = nearest_is(name, c->list[i].name, &least) ? c->list[i].name : near;
+    return bore_done(err_set(&e, ERR_BAD_INPUT, "\"%.100s\" was not captured · the nearest is %s", name, near), &e, error);
 }
 
 /* ---- caching hooks --------------------------------------------------------------------------------- */

@@ -77,11 +77,9 @@ static int fail_unknown(const char *pattern, const struct named_weight *list, in
 {
     int best = 0;
     size_t least = SIZE_MAX;
-    for (int i = 0; i < n; i++) {
-        size_t d = nearest_distance(pattern, list[i].name);
-        if (d < least)
-            least = d, best = i;
-    }
+    for (int i = 0; i < n; i++)
+        if (nearest_is(pattern, list[i].name, &least))
+            best = i;
     return err_set(e, ERR_BAD_INPUT, "no weight matches \"%.100s\" · the nearest is %s", pattern, list[best].name);
 }
 

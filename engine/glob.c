@@ -244,9 +244,9 @@ int site_select(const struct config *cfg, const char *pattern, struct site_ref *
         return err_set(e, ERR_BAD_INPUT, "\"%.100s\" matches only hooks that are computed on request · "
                        "write the last part of the name out, as in blocks.*.attn.hook_result", pattern);
     char near[LIMIT_NAME], name[LIMIT_NAME];
-    site_name(out[0], near);
-    for (int i = 1; i < n; i++)
-        if (nearest_distance(pattern, site_name(out[i], name)) < nearest_distance(pattern, near))
+    size_t least = SIZE_MAX;
+    for (int i = 0; i < n; i++)
+        if (nearest_is(pattern, site_name(out[i], name), &least))
             memcpy(near, name, sizeof near);
     return err_set(e, ERR_BAD_INPUT, "no hook matches \"%.100s\" · the nearest is %s · this model has layers 0..%d", pattern, near,
                    (int)cfg->n_layers - 1);

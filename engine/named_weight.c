@@ -364,11 +364,9 @@ static int fail_unknown(const struct model *m, const char *name, struct err *e)
         list_stretch(&l, true, false, 0);
         list_stretch(&l, false, false, layer < m->cfg.n_layers ? (int32_t)layer : 0); /* names of one layer will do */
         list_stretch(&l, true, true, 0);
-        for (int i = 0; i < l.n; i++) {
-            size_t d = nearest_distance(name, l.out[i].name);
-            if (d < best_d)
-                best_d = d, memcpy(best, l.out[i].name, sizeof best);
-        }
+        for (int i = 0; i < l.n; i++)
+            if (nearest_is(name, l.out[i].name, &best_d))
+                memcpy(best, l.out[i].name, sizeof best);
     }
     free(l.out);
     return err_set(e, ERR_BAD_INPUT, "no weight \"%.100s\" · the nearest is %s", name, best);

@@ -193,8 +193,9 @@ static int check_sources(const struct pair_target *t, const struct edit_program 
         if (s)
             continue;
         const char *near = "base"; /* of the names there are */
+        size_t least = nearest_distance(name, near);
         for (int32_t k = 0; k < t->n_prompts; k++)
-            if (nearest_distance(name, t->prompts[k].name) < nearest_distance(name, near))
+            if (nearest_is(name, t->prompts[k].name, &least))
                 near = t->prompts[k].name;
         return err_set(e, ERR_BAD_INPUT, "edit %d · no run is called \"%s\" · the nearest is %s · name one: --run %s=TEXT, or :other in the explorer",
                        (int)a->edit + 1, name, near, name);

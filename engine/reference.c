@@ -245,10 +245,11 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
 const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n, const char *name, struct err *e)
 {
     int32_t best = 0;
+    size_t least = SIZE_MAX;
     for (int32_t i = 0; i < n; i++) {
         if (!strcmp(sets[i]->name, name))
             return sets[i];
-        if (nearest_distance(name, sets[i]->name) < nearest_distance(name, sets[best]->name))
+        if (nearest_is(name, sets[i]->name, &least))
             best = i;
     }
     if (n > 0)

@@ -271,14 +271,10 @@ const struct st_tensor *safetensors_find(const struct safetensors *st, const cha
 const char *safetensors_nearest(const struct safetensors *st, const char *name)
 {
     const char *best = NULL;
-    size_t best_distance = 0;
-    for (size_t i = 0; i < st->n_tensors; i++) {
-        size_t d = nearest_distance(name, st->tensor[i].name);
-        if (!best || d < best_distance) {
+    size_t least = SIZE_MAX;
+    for (size_t i = 0; i < st->n_tensors; i++)
+        if (nearest_is(name, st->tensor[i].name, &least))
             best = st->tensor[i].name;
-            best_distance = d;
-        }
-    }
     return best;
 }
 

@@ -225,11 +225,13 @@ static bool ends_with(const char *s, const char *tail)
     return m <= n && strcmp(s + n - m, tail) == 0;
 }
 
-/* How unlike a site's name is what was asked for: a name given without its beginning ("hook_z", "z")
- * is nearer than any misspelling. */
-static size_t unlikeness(const char *asked, const char *name)
+/* nearest_is, where a name given without its beginning ("hook_z", "z") is nearer than any misspelling. */
+static bool is_nearest(const char *asked, const char *name, size_t *least)
 {
-    return *asked && ends_with(name, asked) ? 0 : nearest_distance(asked, name);
+    bool end = *least > 0 && *asked && ends_with(name, asked);
+    if (end)
+        *least = 0;
+    return end || nearest_is(asked, name, least);
 }
 
 /* The existing site whose name is nearest to what was asked for. */
@@ -243,18 +245,15 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
     snprintf(asked, sizeof asked, "%s", layer == SITE_ROOT ? name : rest);
 
     struct site_ref best = {SITE_EMBED, SITE_ROOT};
-    size_t best_d = SIZE_MAX;
+    size_t least = SIZE_MAX;
     for (int id = 0; id < SITE_COUNT; id++) {
         bool block = site_table[id].scope == SCOPE_BLOCK;
         struct site_ref s = {(enum site_id)id, !block ? SITE_ROOT : layer == SITE_ROOT ? 0 : layer};
         if (!site_exists(cfg, s.id) || (block && cfg->n_layers == 0))
             continue;
         char full[LIMIT_NAME];
-        size_t d = unlikeness(asked, block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full));
-        if (d < best_d) {
-            best_d = d;
+        if (is_nearest(asked, block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full), &least))
             best = s;
-        }
     }
     return best;
 }

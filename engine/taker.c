@@ -83,13 +83,10 @@ static int fail_word(struct taker *t, int line, const char *what, struct span wo
 {
     char text[48];
     const char *best = names[0];
-    size_t best_d = SIZE_MAX;
+    size_t least = SIZE_MAX;
     snprintf(text, sizeof text, "%.*s", word.n > 40 ? 40 : (int)word.n, word.p);
-    for (int i = 0; i < n; i++) {
-        size_t d = nearest_distance(text, names[i]);
-        best = d < best_d ? names[i] : best;
-        best_d = d < best_d ? d : best_d;
-    }
+    for (int i = 0; i < n; i++)
+        best = nearest_is(text, names[i], &least) ? names[i] : best;
     return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · no %s \"%s\" · the nearest is %s", line, what, text, best);
 }
 

@@ -26,9 +26,8 @@ const char *token_nearest(const struct tokenizer *t, const char *text, size_t le
         if (n > COMPARED || n == 0 || far(n, len) >= least)
             continue;
         snprintf(have, sizeof have, "%.*s", (int)n, s);
-        size_t d = nearest_distance(want, have);
-        if (d < least)
-            least = d, best = id;
+        if (nearest_is(want, have, &least))
+            best = id;
     }
     snprintf(buf, TOKEN_NEAREST_MAX, "borescope tokens shows how it splits");
     if (best < 0)

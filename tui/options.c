@@ -62,13 +62,9 @@ static int unknown(const char *arg, uint64_t set, struct err *e)
 {
     int best = -1;
     size_t least = 4; /* farther is no help */
-    for (int i = 0; i < OPTION_COUNT; i++) {
-        size_t d = in_set(set, i) && arg[1] == '-' ? nearest_distance(arg + 2, option_table[i].name) : least;
-        if (d < least) {
-            least = d;
+    for (int i = 0; i < OPTION_COUNT; i++)
+        if (in_set(set, i) && arg[1] == '-' && nearest_is(arg + 2, option_table[i].name, &least))
             best = i;
-        }
-    }
     if (best >= 0)
         return err_set(e, ERR_USAGE, "unknown option %s · nearest: --%s", arg, option_table[best].name);
     return err_set(e, ERR_USAGE, "unknown option %s · --help lists those there are", arg);
