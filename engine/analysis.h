@@ -75,9 +75,13 @@ struct detect_options {
     bool abs; /* error_measure "abs" instead of "mul" */
 };
 
-/* TransformerLens' detect_head: scores[n_layers * n_heads] of how much each head's pattern is `p` on this prompt,
- * on all
- * positions; "abs" is rounded to three places as there.  At least two tokens. */
-int detect_head(struct run *r, enum head_pattern p, const struct detect_options *opt, float *scores, struct err *e);
+/* What attention is expected: pattern[n][n], [dest, src], lower triangular; one of the library's names gives zeros and ones. */
+void head_pattern_fill(enum head_pattern p, const int32_t *tokens, int32_t n, float *pattern);
+/* The same out of a safetensors file: "FILE:TENSOR", or "FILE" of one tensor.  Errors: another shape, something past the diagonal. */
+int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *e);
+
+/* TransformerLens' detect_head: scores[n_layers * n_heads] of how much each head's attention is the expected one on this prompt;
+ * "abs" is rounded to three places as there.  At least two tokens; a pattern that is not lower triangular is refused. */
+int detect_head(struct run *r, const float *pattern, const struct detect_options *opt, float *scores, struct err *e);
 
 #endif

@@ -144,19 +144,40 @@ void bore_stack_free(struct bore_stack *s)
     s->labels = NULL, s->n = 0;
 }
 
+/* pattern, or with NULL the one of that name. */
+static int detect(struct bore_model *m, const struct bore_pass *pass, const char *name, const float *pattern, unsigned flags, float *scores,
+                  struct err *e)
+{
+    struct run *r = NULL;
+    enum head_pattern which = HEAD_PREVIOUS;
+    struct detect_options o = { flags & BORE_EXCLUDE_BOS, flags & BORE_EXCLUDE_CURRENT_TOKEN, flags & BORE_ABS };
+    int rc = pattern ? 0 : head_pattern_parse(name, &which, e);
+    if (!rc)
+        rc = run_one(m, pass, &r, e);
+    if (rc || pattern)
+        return rc ? rc : detect_head(r, pattern, &o, scores, e);
+    size_t n = (size_t)run_length(r);
+    float *own = malloc(n * n * sizeof *own);
+    if (!own)
+        return err_set(e, ERR_SYSTEM, "out of memory · detect_head");
+    head_pattern_fill(which, run_tokens(r), (int32_t)n, own);
+    rc = detect_head(r, own, &o, scores, e);
+    free(own);
+    return rc;
+}
+
 int bore_detect_head(struct bore_model *m, const struct bore_pass *pass, const char *pattern, unsigned flags, float *scores,
                      struct bore_error *error)
 {
     struct err e = { 0 };
-    struct run *r = NULL;
-    enum head_pattern which;
-    struct detect_options o = { flags & BORE_EXCLUDE_BOS, flags & BORE_EXCLUDE_CURRENT_TOKEN, flags & BORE_ABS };
-    int rc = head_pattern_parse(pattern, &which, &e);
-    if (!rc)
-        rc = run_one(m, pass, &r, &e);
-    if (!rc)
-        rc = detect_head(r, which, &o, scores, &e);
-    return bore_done(rc, &e, error);
+    return bore_done(detect(m, pass, pattern, NULL, flags, scores, &e), &e, error);
+}
+
+int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, const float *pattern, unsigned flags, float *scores,
+                        struct bore_error *error)
+{
+    struct err e = { 0 };
+    return bore_done(detect(m, pass, NULL, pattern, flags, scores, &e), &e, error);
 }
 
 int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token, struct bore_error *error)

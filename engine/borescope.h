@@ -404,6 +404,9 @@ enum bore_detect_flag { BORE_EXCLUDE_BOS = 1, BORE_EXCLUDE_CURRENT_TOKEN = 2, BO
 /* detect_head: "previous_token_head", "duplicate_token_head" or "induction_head"; scores[n_layers, n_heads]. */
 int bore_detect_head(struct bore_model *m, const struct bore_pass *pass, const char *pattern, unsigned flags, float *scores,
                      struct bore_error *error);
+/* The same with a pattern of your own, [cols, cols] as [dest, src], lower triangular: the attention that is looked for. */
+int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, const float *pattern, unsigned flags, float *scores,
+                        struct bore_error *error);
 /* return_type="loss": the mean next-token cross-entropy in nats, and loss_per_token[cols - 1]; either may be NULL. */
 int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token, struct bore_error *error);
 

@@ -159,15 +159,23 @@ static void test_detect(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         struct opened o = open_processed(names[i]);
-        for (enum head_pattern p = 0; p < HEAD_PATTERN_COUNT; p++)
+        for (int p = 0; p < HEAD_PATTERN_COUNT + 2; p++)
             for (int k = 0; k < 8; k++) {
+                static const char *const own[2] = { "binary", "graded" };
                 struct detect_options opt = { .exclude_bos = k & 2, .exclude_current_token = k & 1, .abs = k & 4 };
                 char key[80];
-                float scores[64];
-                snprintf(key, sizeof key, "detect.%s.%s.%d%d", head_pattern_name(p), opt.abs ? "abs" : "mul", opt.exclude_bos, opt.exclude_current_token);
+                float scores[64], pattern[256];
+                const char *name = p < HEAD_PATTERN_COUNT ? head_pattern_name((enum head_pattern)p) : own[p - HEAD_PATTERN_COUNT];
+                assert_true(o.f.n * o.f.n <= 256);
+                snprintf(key, sizeof key, "tests/fixtures/models/%s/analysis.safetensors:pattern.%s", names[i], name);
+                if (p < HEAD_PATTERN_COUNT)
+                    head_pattern_fill((enum head_pattern)p, o.f.tokens, o.f.n, pattern);
+                else
+                    assert_int_equal(head_pattern_read(key, o.f.n, pattern, NULL), 0);
+                snprintf(key, sizeof key, "detect.%s.%s.%d%d", name, opt.abs ? "abs" : "mul", opt.exclude_bos, opt.exclude_current_token);
                 const struct st_tensor *t = safetensors_find(o.ref, key);
                 assert_non_null(t);
-                assert_int_equal(detect_head(o.r, p, &opt, scores, NULL), 0);
+                assert_int_equal(detect_head(o.r, pattern, &opt, scores, NULL), 0);
                 for (size_t s = 0; s < t->nbytes / sizeof(float); s++)
                     if (!(fabs((double)scores[s] - (double)((const float *)t->data)[s]) <= (opt.abs ? 1.01e-3 : 1e-5)))
                         fail_msg("%s %s [%zu]: %g, the library has %g", names[i], key, s, (double)scores[s], (double)((const float *)t->data)[s]);
@@ -206,10 +214,27 @@ static void test_refusals(void **state)
     assert_int_equal(stack_flags_parse("mlp_input,apply_ln", &flags, &e), 0);
     assert_int_equal(flags, STACK_MLP_INPUT | STACK_APPLY_LN);
     assert_int_equal(stack_flags_parse("mlp_input,", &flags, &e), ERR_USAGE);
-    assert_int_equal(detect_head(r, HEAD_PREVIOUS, &d, scores, &e), ERR_BAD_INPUT);
+    assert_int_equal(detect_head(r, (float[]){ 1 }, &d, scores, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "two tokens"));
     assert_int_equal(stack_kind_parse("heads", &k, &e), ERR_USAGE);
     assert_int_equal(head_pattern_parse("induction", &p, &e), ERR_USAGE);
     assert_non_null(strstr(e.text, "induction_head"));
+    static const struct { const char *where, *says; int32_t n; } files[] = {
+        { "analysis.safetensors:pattern.binary", "pattern.binary is [9, 9] · a detection pattern is [4, 4]", 4 },
+        { "analysis.safetensors:detect.binary.mul.00", "[3, 3]", 9 },
+        { "analysis.safetensors:pattern.bin", "the nearest is tests/fixtures/models/gpt2/analysis.safetensors:pattern.binary", 9 },
+        { "analysis.safetensors", "several tensors", 9 },
+        { "model.safetensors:transformer.h.0.attn.c_proj.weight", "lower triangular, 0 where src > dest", 15 },
+        { "nothing.safetensors", "nothing.safetensors", 9 },
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        char where[160];
+        float pattern[256];
+        snprintf(where, sizeof where, "tests/fixtures/models/gpt2/%s", files[i].where);
+        assert_true(head_pattern_read(where, files[i].n, pattern, &e) < 0);
+        if (!strstr(e.text, files[i].says))
+            fail_msg("%s", e.text);
+    }
     run_free(r);
     fixture_close(&f);
 }

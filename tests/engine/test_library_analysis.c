@@ -114,6 +114,17 @@ static void test_detect_and_loss(void **state)
     const struct st_tensor *want = safetensors_find(ref, "detect.induction_head.mul.10");
     for (size_t i = 0; i < want->nbytes / sizeof(float); i++)
         assert_true(fabs((double)scores[i] - (double)((const float *)want->data)[i]) <= 1e-5);
+    const struct st_tensor *own = safetensors_find(ref, "pattern.graded");
+    float pattern[256];
+    assert_true(own->nbytes <= sizeof pattern);
+    memcpy(pattern, own->data, own->nbytes);
+    library_ok(bore_detect_pattern(m, &pass, pattern, BORE_EXCLUDE_CURRENT_TOKEN, scores, &e), &e);
+    want = safetensors_find(ref, "detect.graded.mul.01");
+    for (size_t i = 0; i < want->nbytes / sizeof(float); i++)
+        assert_true(fabs((double)scores[i] - (double)((const float *)want->data)[i]) <= 1e-5);
+    pattern[1] = 0.5f;
+    assert_int_equal(bore_detect_pattern(m, &pass, pattern, 0, scores, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "[0, 1] is 0.5"));
     library_ok(bore_run(m, &pass, &out, &e), &e);
     library_ok(bore_loss(m, &pass, &mean, each, &e), &e);
     for (int32_t i = 0; i + 1 < n; i++)

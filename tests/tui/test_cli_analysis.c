@@ -90,6 +90,29 @@ static void test_detect(void **state)
     js_close(d);
 }
 
+static void test_own_pattern(void **state)
+{
+    (void)state;
+    static const char ids[] = "3,17,42,8,8,29,3,17,42", file[] = MODEL "/analysis.safetensors:pattern.graded";
+    struct err e = {0};
+    struct safetensors *st = safetensors_open(MODEL "/analysis.safetensors", &e);
+    const float *want = safetensors_find(st, "detect.graded.abs.10")->data;
+    struct js_doc *d = RUN_JSON("detect_head", MODEL, "--tokens", ids, "--process", "usual", "--exclude-bos", "--abs", "--pattern", file, "--json");
+    struct js_node p = js_get(js_root(d), "patterns"), scores = js_get(js_at(p, 0), "scores");
+    assert_int_equal(js_count(p), 1);
+    assert_string_equal(json_string(js_at(p, 0), "pattern"), file);
+    for (size_t i = 0; i < 9; i++)
+        assert_true(fabs(json_number_at(js_at(scores, i / 3), i % 3) - (double)want[i]) < 1.01e-3);
+    js_close(d);
+    safetensors_close(st);
+    struct result r = RUN("detect_head", MODEL, "--tokens", ids, "--pattern", file);
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.err, "other values than 0 and 1"));
+    result_free(&r);
+    assert_refused(RUN("detect_head", MODEL, IDS, "--pattern", file), 1, "is [9, 9] · a detection pattern is [6, 6]");
+    assert_refused(RUN("detect_head", MODEL, IDS, "--pattern", "none.safetensors:x"), 1, "none.safetensors");
+}
+
 static void test_answer_and_loss(void **state)
 {
     (void)state;
@@ -129,6 +152,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_logit_attrs), cmocka_unit_test(test_stack), cmocka_unit_test(test_edits_count), cmocka_unit_test(test_detect),
+        cmocka_unit_test(test_own_pattern),
         cmocka_unit_test(test_answer_and_loss), cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -162,69 +162,99 @@ int cli_logit_attrs(struct cli *c)
     return err;
 }
 
-/* Scores of all heads for the patterns [first, last]. */
-static void detect_json(struct cli *c, const float *scores, int first, int last)
+/* ------------------------------------------------------------------ detect_head */
+
+/* Scores of all heads for each pattern. */
+struct detection {
+    const char *name[HEAD_PATTERN_COUNT]; /* a name, or where the pattern lies */
+    int n;
+    bool file;
+    float *pattern, *scores; /* [dest][src]; [n][layer][head] */
+};
+
+static int detect_json(struct cli *c, const struct detection *d)
 {
-    int32_t heads = c->m->cfg.n_heads, n = heads * c->m->cfg.n_layers;
+    size_t heads = (size_t)c->m->cfg.n_heads, layers = (size_t)c->m->cfg.n_layers;
     struct json_out j;
     cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "patterns");
-    json_out_array(&j);
-    for (int p = first; p <= last; p++) {
+    json_out_array(json_out_key(&j, "patterns"));
+    for (int p = 0; p < d->n; p++) {
         json_out_object(&j);
-        json_out_key(&j, "pattern");
-        json_out_string(&j, head_pattern_name((enum head_pattern)p));
-        json_out_key(&j, "scores");
-        json_out_array(&j);
-        for (int32_t l = 0; l < c->m->cfg.n_layers; l++)
-            json_out_floats(&j, scores + (size_t)p * (size_t)n + (size_t)l * (size_t)heads, (size_t)heads);
+        json_out_string(json_out_key(&j, "pattern"), d->name[p]);
+        json_out_array(json_out_key(&j, "scores"));
+        for (size_t l = 0; l < layers; l++)
+            json_out_floats(&j, d->scores + ((size_t)p * layers + l) * heads, heads);
         json_out_close(&j);
         json_out_close(&j);
     }
-    json_out_close(&j);
-    json_out_close(&j);
-    json_out_end(&j);
+    return cli_json_end(c, &j);
 }
 
-static int detect_table(struct cli *c, const float *scores, int first, int last)
+static int detect_table(struct cli *c, const struct detection *d)
 {
     int32_t heads = c->m->cfg.n_heads, n = heads * c->m->cfg.n_layers;
-    struct table_column columns[1 + HEAD_PATTERN_COUNT] = {{"head", TABLE_TEXT, 0, 0, 0}};
-    for (int p = first; p <= last; p++)
-        columns[1 + p - first] = (struct table_column){head_pattern_name((enum head_pattern)p), TABLE_NUMBER, 3, 0, 0};
+    struct table_column columns[1 + HEAD_PATTERN_COUNT] = {COLUMN_TEXT("head")};
+    for (int p = 0; p < d->n; p++)
+        columns[1 + p] = (struct table_column)COLUMN_NUMBER(d->file ? "score" : d->name[p], 3);
     cli_head(c);
-    struct table *t = table_new(columns, 2 + last - first);
+    struct table *t = table_new(columns, 1 + d->n);
     for (int32_t i = 0; i < n && t; i++) {
-        char label[32];
-        snprintf(label, sizeof label, "L%dH%d", (int)(i / heads), (int)(i % heads));
-        table_string(t, label);
-        for (int p = first; p <= last; p++)
-            table_number(t, scores[(size_t)p * (size_t)n + (size_t)i]);
+        cli_table_head(t, i / heads, i % heads);
+        for (int p = 0; p < d->n; p++)
+            table_number(t, d->scores[(size_t)p * (size_t)n + (size_t)i]);
     }
     return cli_table(c, t);
 }
 
-int cli_detect_head(struct cli *c)
+/* One of the names, all of them, or a file. */
+static int choose_patterns(struct cli *c, struct detection *d)
+{
+    enum head_pattern only;
+    const char *asked = c->opt->pattern;
+    for (d->n = 0; !asked && d->n < HEAD_PATTERN_COUNT; d->n++)
+        d->name[d->n] = head_pattern_name((enum head_pattern)d->n);
+    if (!asked)
+        return 0;
+    d->name[d->n++] = asked;
+    d->file = strpbrk(asked, "./:") != NULL;
+    return d->file ? 0 : head_pattern_parse(asked, &only, &c->err);
+}
+
+static int detect(struct cli *c, struct detection *d)
 {
     const struct options *o = c->opt;
-    enum head_pattern only = HEAD_PREVIOUS;
-    int err = o->pattern ? head_pattern_parse(o->pattern, &only, &c->err) : 0;
+    const struct detect_options opt = {o->exclude_bos, o->exclude_current, o->abs_error};
+    size_t heads = (size_t)c->m->cfg.n_heads * (size_t)c->m->cfg.n_layers, cells = (size_t)c->n * (size_t)c->n;
+    d->pattern = malloc(cells * sizeof *d->pattern);
+    d->scores = malloc((size_t)d->n * heads * sizeof *d->scores);
+    int err = d->pattern && d->scores ? 0 : cli_memory(c);
+    for (int p = 0; p < d->n && !err; p++) {
+        enum head_pattern named;
+        if (d->file)
+            err = head_pattern_read(d->name[p], c->n, d->pattern, &c->err);
+        else if (!(err = head_pattern_parse(d->name[p], &named, &c->err)))
+            head_pattern_fill(named, c->tokens, c->n, d->pattern);
+        if (!err)
+            err = detect_head(cli_run_shown(c), d->pattern, &opt, d->scores + (size_t)p * heads, &c->err);
+    }
+    for (size_t i = 0; i < cells && d->file && !err && !opt.abs; i++)
+        if (d->pattern[i] != 0 && d->pattern[i] != 1)
+            snprintf(c->note, sizeof c->note, "note: the pattern has other values than 0 and 1 · attention there is weighted by them · --abs compares");
+    return err;
+}
+
+int cli_detect_head(struct cli *c)
+{
+    struct detection d = {.n = 0};
+    int err = choose_patterns(c, &d);
     if (!err)
         err = cli_open(c, CLI_RUN);
-    if (err)
-        return err;
-    int first = o->pattern ? (int)only : 0, last = o->pattern ? (int)only : HEAD_PATTERN_COUNT - 1;
-    size_t n = (size_t)c->m->cfg.n_heads * (size_t)c->m->cfg.n_layers;
-    float *scores = calloc(HEAD_PATTERN_COUNT * n, sizeof *scores);
-    struct detect_options opt = {o->exclude_bos, o->exclude_current, o->abs_error};
-    err = scores ? 0 : cli_memory(c);
-    for (int p = first; p <= last && !err; p++)
-        err = detect_head(cli_run_shown(c), (enum head_pattern)p, &opt, scores + (size_t)p * n, &c->err);
-    if (!err && o->json)
-        detect_json(c, scores, first, last);
-    else if (!err)
-        err = detect_table(c, scores, first, last);
-    free(scores);
+    if (!err)
+        err = detect(c, &d);
+    if (!err)
+        err = c->opt->json ? detect_json(c, &d) : detect_table(c, &d);
+    free(d.pattern);
+    free(d.scores);
     return err;
 }
