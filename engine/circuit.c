@@ -213,13 +213,7 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
 
 void circuit_through_tokens(const double *tokens, const double *b, int64_t d_model, int64_t d_head, double *out)
 {
-    /* B^T -> B^T P, so B -> P^T B */
-    for (int64_t i = 0; i < d_model * d_head; i++)
-        out[i] = 0;
-    for (int64_t k = 0; k < d_model; k++)
-        for (int64_t i = 0; i < d_model; i++)
-            for (int64_t j = 0; j < d_head; j++)
-                out[i * d_head + j] += tokens[k * d_model + i] * b[k * d_head + j];
+    factored_gram(tokens, d_model, b, d_head, d_model, out); /* B^T -> B^T P, so B -> P^T B */
 }
 
 /* Put a candidate into a list of k by falling sign * value, equal ones by rising id. */

@@ -80,15 +80,14 @@ int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t
     return ok ? 0 : err_set(e, ERR_SYSTEM, "singular values · no memory or no convergence for a %lld x %lld product", (long long)m, (long long)n);
 }
 
-/* x^T y, [r, r], of two [m, r]. */
-static void gram(const double *x, const double *y, int64_t m, int64_t r, double *out)
+void factored_gram(const double *x, int64_t p, const double *y, int64_t q, int64_t m, double *out)
 {
-    for (int64_t i = 0; i < r * r; i++)
+    for (int64_t i = 0; i < p * q; i++)
         out[i] = 0;
     for (int64_t k = 0; k < m; k++)
-        for (int64_t i = 0; i < r; i++)
-            for (int64_t j = 0; j < r; j++)
-                out[i * r + j] += x[k * r + i] * y[k * r + j];
+        for (int64_t i = 0; i < p; i++)
+            for (int64_t j = 0; j < q; j++)
+                out[i * q + j] += x[k * p + i] * y[k * q + j];
 }
 
 struct root { double re, im; };
@@ -113,7 +112,7 @@ int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r,
     struct root *roots = malloc((size_t)r * sizeof *roots);
     bool ok = x && values && w && roots;
     if (ok) {
-        gram(b, a, m, r, x->data);
+        factored_gram(b, r, a, r, m, x->data);
         ok = gsl_eigen_nonsymm(x, values, w) == GSL_SUCCESS;
     }
     for (int64_t i = 0; ok && i < r; i++) {

@@ -14,6 +14,8 @@ int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t
 /* Eigenvalues of A B^T (m = n; the others are 0): those of B^T A, re[r] and im[r] by falling magnitude, a pair of conjugates the positive
  * imaginary part first. */
 int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r, double *re, double *im, struct err *e);
+/* x^T y, [p,q], of x[m,p] and y[m,q]. */
+void factored_gram(const double *x, int64_t p, const double *y, int64_t q, int64_t m, double *out);
 /* Frobenius norm of A B^T. */
 double factored_norm(const double *a, int64_t m, const double *b, int64_t n, int64_t r);
 /* The lower triangle l[r,r] of G = L L^T for a positive semidefinite g[r,r]; what rounding makes negative is 0. */

@@ -29,6 +29,20 @@ static uint32_t low32(uint64_t v)
     return v >= FULL32 ? FULL32 : (uint32_t)v;
 }
 
+/* A record, the member's name, and what is too large for the record as zip64's extra field of n numbers (0: none). */
+static int write_named(struct zip_write *z, const struct record *r, const char *name, const uint64_t *large, size_t n, struct err *e)
+{
+    struct record extra = {.len = 0};
+    put(&extra, 1, 2);
+    put(&extra, 8 * n, 2);
+    for (size_t i = 0; i < n; i++)
+        put(&extra, large[i], 8);
+    int rc = file_write_bytes(z->file, r->at, r->len, e);
+    if (!rc)
+        rc = file_write_bytes(z->file, name, strlen(name), e);
+    return rc || !n ? rc : file_write_bytes(z->file, extra.at, extra.len, e);
+}
+
 static char *safe_name(const char *name)
 {
     char *copy = strdup(name);
@@ -68,17 +82,7 @@ int zip_member_begin(struct zip_write *z, const char *name, uint64_t size, struc
     put(&r, low32(size), 4);
     put(&r, strlen(m->name), 2);
     put(&r, wide ? 20 : 0, 2);
-    int rc = file_write_bytes(z->file, r.at, r.len, e);
-    if (!rc)
-        rc = file_write_bytes(z->file, m->name, strlen(m->name), e);
-    if (rc || !wide)
-        return rc;
-    r.len = 0;
-    put(&r, 1, 2);
-    put(&r, 16, 2);
-    put(&r, size, 8);
-    put(&r, size, 8);
-    return file_write_bytes(z->file, r.at, r.len, e);
+    return write_named(z, &r, m->name, (const uint64_t[]){size, size}, wide ? 2 : 0, e);
 }
 
 int zip_member_bytes(struct zip_write *z, const void *bytes, size_t n, struct err *e)
@@ -117,18 +121,7 @@ static int write_entry(struct zip_write *z, const struct zip_member *m, struct e
     put(&r, 0, 2); /* internal attributes */
     put(&r, 0, 4); /* external attributes */
     put(&r, wide ? FULL32 : m->at, 4);
-    int rc = file_write_bytes(z->file, r.at, r.len, e);
-    if (!rc)
-        rc = file_write_bytes(z->file, m->name, strlen(m->name), e);
-    if (rc || !wide)
-        return rc;
-    r.len = 0;
-    put(&r, 1, 2);
-    put(&r, 24, 2);
-    put(&r, m->size, 8);
-    put(&r, m->size, 8);
-    put(&r, m->at, 8);
-    return file_write_bytes(z->file, r.at, r.len, e);
+    return write_named(z, &r, m->name, (const uint64_t[]){m->size, m->size, m->at}, wide ? 3 : 0, e);
 }
 
 int zip_finish(struct zip_write *z, struct err *e)

@@ -2,7 +2,7 @@
  *
  * The kernels know nothing of models, layers or hook points: they see strided views and numbers.
  * A backend is one vtable plus the complete op table of ops.def; a backend that lacks an op is not
- * offered.  Wrappers ("check:", "trace:") are backends that forward to another one.
+ * offered.
  *
  * Row invariance, promised by every op that has rows: row i of the result depends on row i of the
  * inputs (and on the whole of the shared operands: weights, keys, values) bit for bit, whatever the

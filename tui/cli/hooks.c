@@ -70,10 +70,8 @@ static void json_site(const struct cli *c, struct json_out *j, const struct hook
     int64_t shape[SITE_RANK_MAX];
     site_shape(&c->m->cfg, s.id, c->n, shape);
     json_out_object(j);
-    json_out_key(j, "name");
-    json_out_string(j, site_name(s, name));
-    json_out_key(j, "shape");
-    json_out_array(j);
+    json_out_string(json_out_key(j, "name"), site_name(s, name));
+    json_out_array(json_out_key(j, "shape"));
     if (c->n)
         json_out_int(j, 1);
     else
@@ -85,22 +83,16 @@ static void json_site(const struct cli *c, struct json_out *j, const struct hook
             json_out_int(j, shape[i]);
     }
     json_out_close(j);
-    json_out_key(j, "dims");
-    json_out_array(j);
+    json_out_array(json_out_key(j, "dims"));
     json_out_string(j, "batch");
     for (int i = 0; i < info->rank; i++)
         json_out_string(j, dim_word(info->dims[i]));
     json_out_close(j);
-    json_out_key(j, "dtype");
-    json_out_string(j, dtype(s.id));
-    json_out_key(j, "fires");
-    json_out_bool(j, fires(c, s.id));
-    json_out_key(j, "needs");
-    json_out_string(j, needs(s.id));
-    if (refusal) {
-        json_out_key(j, "refused");
-        json_out_string(j, refusal);
-    }
+    json_out_string(json_out_key(j, "dtype"), dtype(s.id));
+    json_out_bool(json_out_key(j, "fires"), fires(c, s.id));
+    json_out_string(json_out_key(j, "needs"), needs(s.id));
+    if (refusal)
+        json_out_string(json_out_key(j, "refused"), refusal);
     if (c->n_edits) {
         edits_at(c, l, s);
         cli_json_edits(c, json_out_key(j, "edits"), l->on);

@@ -155,14 +155,10 @@ static void item_json(struct json_out *j, const struct item *it, const struct le
     const struct named_weight *w = &it->cut.w;
     bool *on = weights_edited(it->c, w);
     json_out_object(j);
-    json_out_key(j, "name");
-    json_out_string(j, w->name);
-    json_out_key(j, "library");
-    json_out_string(j, alias_tongue_name(w->tongue));
-    json_out_key(j, "shape");
-    json_out_ints(j, w->shape, (size_t)w->rank);
-    json_out_key(j, "dims");
-    json_out_array(j);
+    json_out_string(json_out_key(j, "name"), w->name);
+    json_out_string(json_out_key(j, "library"), alias_tongue_name(w->tongue));
+    json_out_ints(json_out_key(j, "shape"), w->shape, (size_t)w->rank);
+    json_out_array(json_out_key(j, "dims"));
     for (int d = 0; d < w->rank; d++)
         json_out_string(j, w->dims[d]);
     json_out_close(j);
@@ -195,18 +191,10 @@ static int list_items(struct cli *c, struct item_list *l)
     struct table_column columns[8] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("axes"), COLUMN_NUMBER("mean", 4),
                                       COLUMN_NUMBER("std", 4), COLUMN_NUMBER("min", 4), COLUMN_NUMBER("max", 4)};
     int n_columns = c->opt->stats ? 7 : 3;
-    struct json_out j;
-    struct table *t = NULL;
+    struct cli_rows rows;
     if (c->n_edits)
         columns[n_columns++] = (struct table_column)COLUMN_TEXT("edits");
-    json_out_begin(&j, &c->out);
-    if (c->opt->json)
-        json_out_array(&j);
-    else
-        cli_head(c);
-    if (!c->opt->json && !(t = table_new(columns, n_columns)))
-        return cli_memory(c);
-    int err = 0;
+    int err = cli_rows_open(c, &rows, columns, n_columns);
     for (int32_t i = 0; i < l->n && !err; i++) {
         struct item *it = &l->item[i];
         struct lens_stats s;
@@ -216,19 +204,12 @@ static int list_items(struct cli *c, struct item_list *l)
         else if (c->opt->stats)
             err = c->err.code;
         free(values);
-        if (t)
-            item_row(t, it, values ? &s : NULL);
+        if (rows.t)
+            item_row(rows.t, it, values ? &s : NULL);
         else
-            item_json(&j, it, values ? &s : NULL);
+            item_json(&rows.j, it, values ? &s : NULL);
     }
-    if (t && !err)
-        return cli_table(c, t);
-    table_free(t);
-    if (!err) {
-        json_out_close(&j);
-        json_out_end(&j);
-    }
-    return err;
+    return cli_rows_close(c, &rows, err);
 }
 
 /* One weight that was named. */
