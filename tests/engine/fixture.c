@@ -95,6 +95,42 @@ struct fixture fixture_open(const char *name)
     return f;
 }
 
+struct model *fixture_shape(const char *name)
+{
+    struct model *m = NULL;
+    struct err e = { 0 };
+    char path[256];
+    snprintf(path, sizeof path, ROOT "%s", name);
+    if (model_open(&m, path, NULL, &e))
+        fail_msg("%s: %s", name, e.text);
+    return m;
+}
+
+struct run *fixture_run_new(const struct model *m, struct run *base, size_t cache_bytes)
+{
+    struct run_options opt = { .cache_bytes = cache_bytes };
+    struct err e = { 0 };
+    struct run *r = run_create(m, base, &opt, &e);
+    if (!r)
+        fail_msg("%s", e.text);
+    return r;
+}
+
+struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p, size_t cache_bytes)
+{
+    struct err e = { 0 };
+    struct run *r = fixture_run_new(f->m, base, cache_bytes);
+    if (run_sync(r, base ? NULL : f->tokens, base ? 0 : f->n, p, NULL, NULL, &e))
+        fail_msg("%s", e.text);
+    return r;
+}
+
+uint32_t fixture_random(uint32_t *state)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return *state >> 8;
+}
+
 void fixture_close(struct fixture *f)
 {
     model_close(f->m);

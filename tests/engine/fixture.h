@@ -26,6 +26,14 @@ struct fixture {
 /* Open a model of tests/fixtures/models (or any folder) with its cache file; fails the test if it cannot. */
 struct fixture fixture_open(const char *name);
 void fixture_close(struct fixture *f);
+/* Its shape alone, without weights; freed with model_close. */
+struct model *fixture_shape(const char *name);
+/* A run with nothing computed, or a fork of `base`. */
+struct run *fixture_run_new(const struct model *m, struct run *base, size_t cache_bytes);
+/* The fixture's tokens computed with edits (NULL: none), as a run of its own or a fork of `base`. */
+struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p, size_t cache_bytes);
+/* Numbers for random walks: 24 bits, the same ones everywhere. */
+uint32_t fixture_random(uint32_t *state);
 /* A reference file of the same folder. */
 struct safetensors *fixture_file(const char *name, const char *file);
 

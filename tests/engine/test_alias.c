@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CACHE = 64 << 20 };
 static const double ERROR_MAX = 1e-5; /* of the tensor's largest value */
 
 static struct alias_value find(const struct config *cfg, const char *name)
@@ -17,16 +18,6 @@ static struct alias_value find(const struct config *cfg, const char *name)
     if (alias_find(cfg, name, &v, &e))
         fail_msg("%s: %s", name, e.text);
     return v;
-}
-
-static struct run *run_of(const struct fixture *f, struct run *base, const struct edit_program *p)
-{
-    struct run_options opt = {.cache_bytes = (size_t)64 << 20};
-    struct err e = {0};
-    struct run *r = run_create(f->m, base, &opt, &e);
-    if (!r || run_sync(r, base ? NULL : f->tokens, base ? 0 : f->n, p, NULL, NULL, &e))
-        fail_msg("%s", e.text);
-    return r;
 }
 
 /* ---- values ---------------------------------------------------------------------------------------- */
@@ -78,7 +69,7 @@ static void shows_what_the_libraries_show(void **state)
         struct fixture f = fixture_open(*name);
         struct safetensors *hf = fixture_file(*name, "hf.safetensors");
         struct js_doc *shows = fixture_json(hf, "shows");
-        struct run *r = run_of(&f, NULL, NULL);
+        struct run *r = fixture_run(&f, NULL, NULL, CACHE);
         for (struct js_iter it = js_members(js_root(shows)); js_next(&it);) {
             const char *stored;
             struct err e = {0};
@@ -211,15 +202,6 @@ static void names_go_there_and_back(void **state)
     assert_true(n_named > 1000);
 }
 
-static void open_config(struct model **m, const char *name)
-{
-    char path[256];
-    struct err e = {0};
-    snprintf(path, sizeof path, "tests/fixtures/models/%s", name);
-    if (model_open(m, path, NULL, &e))
-        fail_msg("%s", e.text);
-}
-
 /* The usual name of a site in each tongue, as its users write it. */
 static void says_the_usual_name_first(void **state)
 {
@@ -259,7 +241,7 @@ static void says_the_usual_name_first(void **state)
         struct model *m;
         struct site_ref s;
         char name[LIMIT_NAME];
-        open_config(&m, rows[i].model);
+        m = fixture_shape(rows[i].model);
         assert_int_equal(site_find(&m->cfg, rows[i].site, &s, NULL), 0);
         for (int t = 0; t < TONGUE_COUNT; t++) {
             bool there = alias_name(&m->cfg, s, (enum alias_tongue)t, 0, name);
@@ -296,7 +278,7 @@ static void reads_other_spellings(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct model *m;
-        open_config(&m, rows[i].model);
+        m = fixture_shape(rows[i].model);
         struct alias_value a = find(&m->cfg, rows[i].name), b = find(&m->cfg, rows[i].same_as);
         if (!same_value(&a, &b))
             fail_msg("%s is not %s", rows[i].name, rows[i].same_as);
@@ -334,7 +316,7 @@ static void refuses_in_one_line(void **state)
         struct model *m;
         struct alias_value v;
         struct err e = {0};
-        open_config(&m, rows[i].model);
+        m = fixture_shape(rows[i].model);
         assert_int_equal(alias_find(&m->cfg, rows[i].name, &v, &e), ERR_BAD_INPUT);
         if (!strstr(e.text, rows[i].says))
             fail_msg("%s: %s", rows[i].name, e.text);
@@ -360,7 +342,7 @@ static void patterns_in_every_tongue(void **state)
 {
     (void)state;
     struct model *m;
-    open_config(&m, "gpt2");
+    m = fixture_shape("gpt2");
     const struct config *cfg = &m->cfg;
     check_select(cfg, "blocks.*.attn.hook_z", 3, "blocks.0.attn.hook_z", "blocks.2.attn.hook_z");
     check_select(cfg, "blocks.{0..2}.hook_in", 3, "blocks.0.hook_in", "blocks.2.hook_in");
@@ -436,7 +418,7 @@ static void maps_columns_to_heads(void **state)
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct fixture f = fixture_open(rows[i][0]);
-        struct run *r = run_of(&f, NULL, NULL);
+        struct run *r = fixture_run(&f, NULL, NULL, CACHE);
         check_map(r, rows[i][1]);
         run_free(r);
         fixture_close(&f);

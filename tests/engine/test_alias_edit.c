@@ -8,26 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { CACHE = 64 << 20 };
 static const double ERROR_MAX = 1e-5; /* of the largest logit */
-
-static struct run *run_of(const struct fixture *f, struct run *base, const struct edit_program *p)
-{
-    struct run_options opt = {.cache_bytes = (size_t)64 << 20};
-    struct err e = {0};
-    struct run *r = run_create(f->m, base, &opt, &e);
-    if (!r || run_sync(r, base ? NULL : f->tokens, base ? 0 : f->n, p, NULL, NULL, &e))
-        fail_msg("%s", e.text);
-    return r;
-}
-
-static void open_config(struct model **m, const char *name)
-{
-    char path[256];
-    struct err e = {0};
-    snprintf(path, sizeof path, "tests/fixtures/models/%s", name);
-    if (model_open(m, path, NULL, &e))
-        fail_msg("%s", e.text);
-}
 
 /* The edit as text on one name; NULL if it is refused, the reason in *e. */
 static struct edit_program *program_of(const struct model *m, int32_t n, const char *text, struct err *e)
@@ -55,7 +37,7 @@ static int check_hf_edits(struct fixture *f, const struct safetensors *hf)
 {
     struct js_doc *names = fixture_json(hf, "edited"), *edits = fixture_json(hf, "edits");
     const struct st_tensor *want = safetensors_find(hf, "edited");
-    struct run *base = run_of(f, NULL, NULL);
+    struct run *base = fixture_run(f, NULL, NULL, CACHE);
     int64_t width = want->shape[1];
     float *mine = malloc((size_t)width * sizeof *mine);
     assert_int_equal(want->shape[0], js_count(js_root(names)));
@@ -70,7 +52,7 @@ static int check_hf_edits(struct fixture *f, const struct safetensors *hf)
         struct edit_program *p = program_of(f->m, f->n, text, &e);
         if (!p)
             fail_msg("%s", e.text);
-        struct run *fork = run_of(f, base, p);
+        struct run *fork = fixture_run(f, base, p, CACHE);
         read_logits(fork, f->n - 1, mine);
         double error = fixture_error(mine, (const float *)want->data + i * width, (size_t)width);
         if (!(error <= ERROR_MAX))
@@ -110,7 +92,7 @@ static void check_same_edit(struct fixture *f, struct run *base, const char *ali
     struct edit_program *a = program_of(f->m, f->n, alias, &e), *b = fixture_program(f->m, f->n, sites, n);
     if (!a)
         fail_msg("%s", e.text);
-    struct run *ra = run_of(f, base, a), *rb = run_of(f, base, b);
+    struct run *ra = fixture_run(f, base, a, CACHE), *rb = fixture_run(f, base, b, CACHE);
     size_t size = (size_t)f->m->cfg.d_vocab * sizeof(float);
     float *x = malloc(size), *y = malloc(size);
     read_logits(ra, f->n - 1, x);
@@ -152,7 +134,7 @@ static void edits_by_any_name(void **state)
         {"transformer.ln_f.input[:, 1] = 0", {"blocks.2.hook_resid_post[:, 1] = 0"}},
     };
     struct fixture f = fixture_open("gpt2");
-    struct run *base = run_of(&f, NULL, NULL);
+    struct run *base = fixture_run(&f, NULL, NULL, CACHE);
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         int n = 0;
         while (rows[i].sites[n])
@@ -163,7 +145,7 @@ static void edits_by_any_name(void **state)
     fixture_close(&f);
     static const char *const interleaved[] = {"blocks.1.attn.hook_k[:, 1, 7] = 0", "blocks.1.attn.hook_v[:, 1, 0:2] = 0"};
     f = fixture_open("gpt_neox");
-    base = run_of(&f, NULL, NULL);
+    base = fixture_run(&f, NULL, NULL, CACHE);
     /* d_head 8: head 1 begins at column 24, its keys at 32, its values at 40 */
     check_same_edit(&f, base, "gpt_neox.layers.1.attention.query_key_value.output[:, 39:42] = 0", interleaved, 2);
     run_free(base);
@@ -190,7 +172,7 @@ static void edits_that_are_refused(void **state)
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct model *m;
         struct err e = {0};
-        open_config(&m, rows[i].model);
+        m = fixture_shape(rows[i].model);
         assert_null(program_of(m, 9, rows[i].edit, &e));
         if (!strstr(e.text, rows[i].says))
             fail_msg("%s: %s", rows[i].edit, e.text);

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "edit.h"
+#include "edit_refused.h"
 
 /* Parse `text`, compare what it prints, and check that printing is a fixpoint. */
 static void prints_as(const char *text, const char *want)
@@ -31,20 +31,6 @@ static void prints_as(const char *text, const char *want)
     assert_string_equal(twice, got);
     edit_free(ed);
     edit_free(again);
-}
-
-static void refused(const char *text, const char *want)
-{
-    struct edit *untouched = (struct edit *)&untouched, *ed = untouched;
-    struct err e = {0, ""};
-    if (edit_parse(&ed, text, &e) == 0) {
-        edit_free(ed);
-        fail_msg("%s was accepted", text);
-    }
-    assert_ptr_equal(ed, untouched);
-    assert_int_equal(e.code, ERR_BAD_INPUT);
-    if (strcmp(e.text, want) != 0)
-        fail_msg("%s\n  said   %s\n  wanted %s", text, e.text, want);
 }
 
 static void index_forms(void **state)

@@ -7,21 +7,7 @@
 
 #include <cmocka.h>
 
-#include "edit.h"
-
-static void refused(const char *text, const char *want)
-{
-    struct edit *untouched = (struct edit *)&untouched, *ed = untouched;
-    struct err e = {0, ""};
-    if (edit_parse(&ed, text, &e) == 0) {
-        edit_free(ed);
-        fail_msg("%s was accepted", text);
-    }
-    assert_ptr_equal(ed, untouched);
-    assert_int_equal(e.code, ERR_BAD_INPUT);
-    if (strcmp(e.text, want) != 0)
-        fail_msg("%s\n  said   %s\n  wanted %s", text, e.text, want);
-}
+#include "edit_refused.h"
 
 #define VALUES "values are NUMBER, from(RUN), mean(), mean(REF), resample(REF, seed=N), frozen, clamp(LO, HI), " \
     "noise(SIGMA, seed=N), dir(\"A\", \"B\"), file(\"PATH\", \"TENSOR\"), project_out(DIRECTION), " \

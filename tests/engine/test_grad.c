@@ -38,14 +38,6 @@ static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1, co
     return 0;
 }
 
-static struct run *run_new(const struct model *m, struct run *base, size_t cache)
-{
-    struct run_options opt = { .cache_bytes = cache };
-    struct run *r = run_create(m, base, &opt, NULL);
-    assert_non_null(r);
-    return r;
-}
-
 /* Every NAME_grad of one file. */
 static int grads_of_file(const char *name, const char *file, size_t cache, double *worst)
 {
@@ -57,7 +49,7 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     assert_non_null(text);
     if (metric_parse(&m, text, f.m->tok, f.m->cfg.d_vocab, &e))
         fail_msg("%s: %s", text, e.text);
-    struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache);
+    struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
     assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
     if (safetensors_metadata(st, "edits")) {
         struct js_doc *doc = fixture_json(st, "edits");
@@ -153,7 +145,7 @@ static void test_clamp(void **state)
     for (char **name = names; *name; name++)
         for (size_t cache = 0; cache <= SIZE_MAX / 2; cache += SIZE_MAX / 2) {
             struct fixture f = fixture_open(*name);
-            struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache);
+            struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
             struct err e = { 0 };
             struct kn_view v;
             assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
@@ -240,7 +232,7 @@ static void test_gradient_edits(void **state)
     for (char **name = names; *name; name++)
         for (size_t cache = 0; cache <= SIZE_MAX / 2; cache += SIZE_MAX / 2) {
             struct fixture f = fixture_open(*name);
-            struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache);
+            struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
             struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
             int n = site_list(&f.m->cfg, all);
             assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
@@ -264,7 +256,7 @@ static void test_hidden_scores(void **state)
     char **names = fixture_names(true);
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        struct run *base = run_new(f.m, NULL, 0), *fork = run_new(f.m, base, 0);
+        struct run *base = fixture_run_new(f.m, NULL, 0), *fork = fixture_run_new(f.m, base, 0);
         assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
         struct collector want = gradients_under(&f, fork, base, "blocks.0.attn.hook_attn_scores_grad *= 1");
         struct collector got = gradients_under(&f, fork, base, "blocks.0.attn.hook_attn_scores_grad[:, 0, 1:] += 3");
@@ -331,7 +323,7 @@ static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int3
         if (all[i].id != SITE_TOKENS && !site_refusal(&m->cfg, all[i].id))
             list[n_sites++] = all[i];
     bytes_now = bytes_most = 0;
-    struct run *r = run_new(m, NULL, cache);
+    struct run *r = fixture_run_new(m, NULL, cache);
     assert_int_equal(metric_parse(&metric, "logit[-1, 3] - logit[-1, 5]", m->tok, m->cfg.d_vocab, &e), 0);
     assert_int_equal(run_sync(r, tokens, n, NULL, NULL, NULL, &e), 0);
     struct collector nothing = { 0 };

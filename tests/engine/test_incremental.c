@@ -6,14 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct run *run_new(const struct model *m, struct run *base, size_t cache)
-{
-    struct run_options opt = { .cache_bytes = cache };
-    struct run *r = run_create(m, base, &opt, NULL);
-    assert_non_null(r);
-    return r;
-}
-
 static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p, struct run *const *src,
                     struct run_cost *cost)
 {
@@ -84,7 +76,7 @@ static void test_every_site(void **state)
         int n = site_list(&f.m->cfg, all);
         for (int budget = 0; budget < 2; budget++) {
             size_t cache = budget ? 50000 : SIZE_MAX / 2;
-            struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache), *full = run_new(f.m, NULL, cache);
+            struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache), *full = fixture_run_new(f.m, NULL, cache);
             sync_ok(base, f.tokens, f.n, NULL, NULL, NULL);
             for (int i = 0; i < n; i++)
                 for (int32_t row = 0; row < f.n && !site_refusal(&f.m->cfg, all[i].id); row += 1 + budget * 3) {
@@ -97,7 +89,7 @@ static void test_every_site(void **state)
                     sync_ok(full, f.tokens, f.n, NULL, NULL, NULL); /* so that nothing of the last edit is left */
                     sync_ok(full, f.tokens, f.n, p, NULL, NULL);
                     assert_same(fork, full, text);
-                    struct run *fresh = run_new(f.m, NULL, cache);
+                    struct run *fresh = fixture_run_new(f.m, NULL, cache);
                     sync_ok(fresh, f.tokens, f.n, p, NULL, NULL);
                     assert_same(fork, fresh, text);
                     run_free(fresh);
@@ -110,12 +102,6 @@ static void test_every_site(void **state)
         fixture_close(&f);
     }
     fixture_names_free(names);
-}
-
-static uint32_t rng(uint32_t *s)
-{
-    *s = *s * 1664525u + 1013904223u;
-    return *s >> 8;
 }
 
 /* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits, globs, reads of other runs. */
@@ -142,27 +128,27 @@ static void test_random_walk(void **state)
     uint32_t seed = 7;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        size_t cache = rng(&seed) % 2 ? SIZE_MAX / 2 : 40000;
-        struct run *base = run_new(f.m, NULL, cache), *fork = run_new(f.m, base, cache), *other = run_new(f.m, NULL, 0);
+        size_t cache = fixture_random(&seed) % 2 ? SIZE_MAX / 2 : 40000;
+        struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache), *other = fixture_run_new(f.m, NULL, 0);
         int32_t other_ids[64], tokens[64], n_max = f.m->cfg.n_ctx < 40 ? f.m->cfg.n_ctx : 40;
         for (int i = 0; i < 64; i++)
-            other_ids[i] = (int32_t)(rng(&seed) % 11), tokens[i] = (int32_t)(rng(&seed) % 11);
+            other_ids[i] = (int32_t)(fixture_random(&seed) % 11), tokens[i] = (int32_t)(fixture_random(&seed) % 11);
         sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
         for (int step = 0; step < 120; step++) {
-            int32_t n = 3 + (int32_t)(rng(&seed) % (uint32_t)(n_max - 3));
-            if (rng(&seed) % 3)
-                tokens[rng(&seed) % (uint32_t)n] = (int32_t)(rng(&seed) % 11);
+            int32_t n = 3 + (int32_t)(fixture_random(&seed) % (uint32_t)(n_max - 3));
+            if (fixture_random(&seed) % 3)
+                tokens[fixture_random(&seed) % (uint32_t)n] = (int32_t)(fixture_random(&seed) % 11);
             const char *texts[6];
             int count = 0;
-            for (int k = (int)(rng(&seed) % 5); k > 0; k--)
-                texts[count++] = pool[rng(&seed) % POOL];
+            for (int k = (int)(fixture_random(&seed) % 5); k > 0; k--)
+                texts[count++] = pool[fixture_random(&seed) % POOL];
             struct edit_program *p = fixture_program(f.m, n, texts, count);
             struct run *src[2] = { 0 };
             for (int32_t i = 0; i < p->n_sources; i++)
                 src[i] = strcmp(p->sources[i].name, "base") ? other : base;
             sync_ok(base, tokens, n, NULL, NULL, NULL);
             sync_ok(fork, NULL, 0, p, src, NULL);
-            struct run *base2 = run_new(f.m, NULL, SIZE_MAX / 2), *fork2 = run_new(f.m, base2, SIZE_MAX / 2);
+            struct run *base2 = fixture_run_new(f.m, NULL, SIZE_MAX / 2), *fork2 = fixture_run_new(f.m, base2, SIZE_MAX / 2);
             sync_ok(base2, tokens, n, NULL, NULL, NULL);
             for (int32_t i = 0; i < p->n_sources; i++)
                 src[i] = src[i] == base ? base2 : src[i];
@@ -186,7 +172,7 @@ static void test_cone(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct run *base = run_new(f.m, NULL, SIZE_MAX / 2), *fork = run_new(f.m, base, SIZE_MAX / 2);
+    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
     struct run_cost cost;
     sync_ok(base, f.tokens, f.n, NULL, NULL, &cost);
     assert_true(cost.share == 1.0 && cost.row == 0 && cost.stage == 0);
@@ -232,7 +218,7 @@ static void test_cancel(void **state)
     struct fixture f = fixture_open("llama");
     static atomic_bool flag;
     struct kn_backend *be = fixture_backend();
-    struct run *a = run_new(f.m, NULL, 0), *b = run_new(f.m, NULL, 0);
+    struct run *a = fixture_run_new(f.m, NULL, 0), *b = fixture_run_new(f.m, NULL, 0);
     be->cancel = &flag;
     assert_true(cancel_after(a, &flag, f.tokens, f.n));
     sync_ok(a, f.tokens, 3, NULL, NULL, NULL);

@@ -9,17 +9,6 @@
 
 enum { K = 4 };
 
-static struct run *run_of(const struct fixture *f)
-{
-    struct run_options opt = {.cache_bytes = 1 << 20};
-    struct err e = {0};
-    struct run *r = run_create(f->m, NULL, &opt, &e);
-    assert_non_null(r);
-    if (run_sync(r, f->tokens, f->n, NULL, NULL, NULL, &e))
-        fail_msg("%s", e.text);
-    return r;
-}
-
 static double weight(const struct kn_view *w, int64_t i, int64_t j)
 {
     return kn_load(w->dtype, w->data, i * w->stride[0] + (w->ndim > 1 ? j * w->stride[1] : 0));
@@ -96,7 +85,7 @@ static void check_cell(const double *x, int n, int target, const struct lens_cel
 static void lens_of_model(const char *name)
 {
     struct fixture f = fixture_open(name);
-    struct run *r = run_of(&f);
+    struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
     int vocab = f.m->cfg.d_vocab, target = vocab / 2;
     size_t n = (size_t)f.n;
     double *x = malloc((size_t)vocab * sizeof *x);
@@ -130,7 +119,7 @@ static void lens_of_model(const char *name)
 static void metrics_of_model(const char *name)
 {
     struct fixture f = fixture_open(name);
-    struct run *r = run_of(&f);
+    struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
     int vocab = f.m->cfg.d_vocab;
     const float *ref = safetensors_find(f.ref, "logits")->data;
     double *x = malloc((size_t)vocab * sizeof *x), sum = 0, loss, kl;
@@ -147,9 +136,7 @@ static void metrics_of_model(const char *name)
 
     const char *const edit = "blocks.0.hook_resid_post[-1, 0] += 3";
     struct edit_program *prog = fixture_program(f.m, f.n, &edit, 1);
-    struct run_options opt = {0};
-    struct run *fork = run_create(f.m, r, &opt, NULL);
-    assert_int_equal(run_sync(fork, NULL, 0, prog, NULL, NULL, NULL), 0);
+    struct run *fork = fixture_run(&f, r, prog, 0);
     float *a = malloc(2 * (size_t)vocab * sizeof *a), *b = a + vocab;
     assert_int_equal(lens_logits(r, f.n - 1, a, NULL), 0);
     assert_int_equal(lens_logits(fork, f.n - 1, b, NULL), 0);
@@ -175,7 +162,7 @@ static void norms_of_model(const char *name)
 {
     static const enum site_id sites[] = {SITE_RESID_POST, SITE_Z, SITE_V, SITE_POST, SITE_RESULT, SITE_LN1_SCALE};
     struct fixture f = fixture_open(name);
-    struct run *r = run_of(&f);
+    struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
     float *norm = malloc((size_t)f.n * sizeof *norm);
     for (size_t i = 0; i < sizeof sites / sizeof *sites; i++) {
         struct site_ref s = {sites[i], f.m->cfg.n_layers - 1};
@@ -253,7 +240,7 @@ static void statistics_of_a_site_are_those_of_its_values(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct run *r = run_of(&f);
+    struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
     struct lens_stats a, b;
     size_t n = (size_t)f.m->cfg.n_heads * (size_t)f.n * (size_t)f.n;
     float *v = malloc(n * sizeof *v);

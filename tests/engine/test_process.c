@@ -48,9 +48,7 @@ static double check_file(const char *name, const char *file, unsigned flags, boo
     double worst = 0;
     if (process_model(f.m, flags, &e))
         fail_msg("%s", e.text);
-    struct run_options opt = { 0 };
-    struct run *r = run_create(f.m, NULL, &opt, &e);
-    assert_int_equal(run_sync(r, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+    struct run *r = fixture_run(&f, NULL, NULL, 0);
     for (size_t i = 0; i < safetensors_count(st); i++) {
         const struct st_tensor *t = safetensors_at(st, i);
         bool weight = !strstr(t->name, "hook_") && strcmp(t->name, "logits");

@@ -81,13 +81,11 @@ static double check_combination(const char *model, unsigned flags, struct js_nod
 {
     struct fixture f = fixture_open(model);
     struct err e = { 0 };
-    struct run_options opt = { 0 };
     double worst = 0;
     char text[PROCESS_TEXT_MAX];
     if (process_model(f.m, flags, &e))
         fail_msg("%s %s: %s", model, process_text(flags, text, sizeof text), e.text);
-    struct run *r = run_create(f.m, NULL, &opt, &e);
-    assert_int_equal(run_sync(r, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+    struct run *r = fixture_run(&f, NULL, NULL, 0);
     for (size_t i = 0; i < js_count(names); i++) {
         const char *name;
         const float *want = prints + i * (FOLDS + 1);

@@ -7,16 +7,6 @@
 
 static const double FORWARD_ERROR_MAX = 1e-5; /* of the site's largest value */
 
-static struct run *run_new(const struct model *m, struct run *base, size_t cache)
-{
-    struct run_options opt = { .cache_bytes = cache };
-    struct err e = { 0 };
-    struct run *r = run_create(m, base, &opt, &e);
-    if (!r)
-        fail_msg("%s", e.text);
-    return r;
-}
-
 static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p, struct run *const *src)
 {
     struct err e = { 0 };
@@ -60,7 +50,7 @@ static void test_sites(void **state)
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         for (int budget = 0; budget < 3; budget++) {
-            struct run *r = run_new(f.m, NULL, budget == 0 ? SIZE_MAX / 2 : budget == 1 ? 60000 : 0);
+            struct run *r = fixture_run_new(f.m, NULL, budget == 0 ? SIZE_MAX / 2 : budget == 1 ? 60000 : 0);
             sync_ok(r, f.tokens, f.n, NULL, NULL);
             for (size_t i = 0; i < safetensors_count(f.ref); i++) {
                 const struct st_tensor *t = safetensors_at(f.ref, i);
@@ -111,7 +101,7 @@ static int edits_of_model(const char *name, double *worst)
     int32_t n_corrupt = 0;
     int32_t *corrupt_ids = safetensors_metadata(st, "corrupt") ? fixture_ids(st, "corrupt", &n_corrupt) : NULL;
     struct js_doc *doc = fixture_json(st, "edits");
-    struct run *base = run_new(f.m, NULL, SIZE_MAX / 2), *fork = run_new(f.m, base, SIZE_MAX / 2), *corrupt = run_new(f.m, NULL, 0);
+    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2), *corrupt = fixture_run_new(f.m, NULL, 0);
     sync_ok(base, f.tokens, f.n, NULL, NULL);
     if (corrupt_ids)
         sync_ok(corrupt, corrupt_ids, n_corrupt, NULL, NULL);

@@ -56,13 +56,9 @@ static double difference(const float *have, const struct st_tensor *want)
 
 static int check_case(const struct fixture *f, const struct taker_hooks *t, const struct safetensors *ref, int number)
 {
-    struct run_options opt = {.cache_bytes = SIZE_MAX / 2};
     struct err e = {0};
-    struct run *base = run_create(f->m, NULL, &opt, NULL), *fork = run_create(f->m, base, &opt, NULL);
     struct edit_program *p = program_of(f, t);
-    assert_int_equal(run_sync(base, f->tokens, f->n, NULL, NULL, NULL, &e), 0);
-    if (run_sync(fork, NULL, 0, p, NULL, NULL, &e))
-        fail_msg("%s", e.text);
+    struct run *base = fixture_run(f, NULL, NULL, SIZE_MAX / 2), *fork = fixture_run(f, base, p, SIZE_MAX / 2);
     char name[LIMIT_NAME + 16];
     float *values = malloc((size_t)f->n * 4096 * sizeof *values);
     assert_int_equal(run_read(fork, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f->n, values, NULL, &e), 0);
@@ -157,13 +153,11 @@ static void gradients_are_slopes(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct run_options opt = {.cache_bytes = SIZE_MAX / 2};
     struct err e = {0};
-    struct run *base = run_create(f.m, NULL, &opt, NULL), *fork = run_create(f.m, base, &opt, NULL);
+    struct run *base = fixture_run(&f, NULL, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
     struct metric m;
     float g = NAN;
     assert_int_equal(metric_parse(&m, "logit[-1, 3] - logit[-1, 5]", f.m->tok, f.m->cfg.d_vocab, &e), 0);
-    assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
     double slope = (metric_at(&f, fork, 4e-3, &m) - metric_at(&f, fork, -4e-3, &m)) / 8e-3;
     metric_at(&f, fork, 0, &m);
     struct site_ref s = {SITE_EMBED, SITE_ROOT};
@@ -182,13 +176,12 @@ static void reruns_are_full_runs(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct run_options opt = {.cache_bytes = SIZE_MAX / 2};
     struct err e = {0};
-    struct run *base = run_create(f.m, NULL, &opt, NULL), *fork = run_create(f.m, base, &opt, NULL), *fresh = run_create(f.m, NULL, &opt, NULL);
+    struct run *base = fixture_run(&f, NULL, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+    struct run *fresh = fixture_run_new(f.m, NULL, SIZE_MAX / 2);
     size_t bytes = (size_t)(f.n * f.m->cfg.d_vocab) * sizeof(float);
     float *a = malloc(bytes), *b = malloc(bytes);
     struct site_ref logits = {SITE_UNEMBED_OUT, SITE_ROOT};
-    assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
     for (int n = 1; n <= WORDS; n++) { /* one more each time */
         struct edit_program *p = fixture_program(f.m, f.n, words, n);
         if (run_sync(fork, NULL, 0, p, NULL, NULL, &e))

@@ -122,12 +122,6 @@ static void weights_of_the_library(void **state)
 
 /* ---- incremental ------------------------------------------------------------------------------------- */
 
-static uint32_t rng(uint32_t *s)
-{
-    *s = *s * 1664525u + 1013904223u;
-    return *s >> 8;
-}
-
 static void random_walk(void **state)
 {
     (void)state;
@@ -150,11 +144,11 @@ static void random_walk(void **state)
             struct pair *pair = pair_new(f.m, budgets[b]);
             for (int step = 0; step < 12; step++) {
                 const char *texts[5];
-                int count = (int)(rng(&seed) % 5);
-                int32_t n = 5 + (int32_t)(rng(&seed) % 5);
+                int count = (int)(fixture_random(&seed) % 5);
+                int32_t n = 5 + (int32_t)(fixture_random(&seed) % 5);
                 for (int k = 0; k < count; k++)
-                    texts[k] = pool[rng(&seed) % POOL];
-                f.tokens[rng(&seed) % 9] = (int32_t)(rng(&seed) % 7);
+                    texts[k] = pool[fixture_random(&seed) % POOL];
+                f.tokens[fixture_random(&seed) % 9] = (int32_t)(fixture_random(&seed) % 7);
                 if (sync_texts(pair, &f, n, texts, count, NULL, &e))
                     fail_msg("%s: %s", *name, e.text);
                 struct pair *own = pair_new(f.m, SIZE_MAX / 2);
