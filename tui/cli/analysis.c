@@ -65,13 +65,12 @@ static int attribute(struct cli *c, struct attribution *a)
     return err;
 }
 
-static void attrs_json(struct cli *c, const struct attribution *a)
+static int attrs_json(struct cli *c, const struct attribution *a)
 {
     struct json_out j;
     cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
-    json_out_key(&j, "position");
-    json_out_int(&j, a->row);
+    json_out_int(json_out_key(&j, "position"), a->row);
     static const char *const keys[2] = {"answer", "wrong"};
     for (int k = 0; k < 2; k++) {
         json_out_key(&j, keys[k]);
@@ -82,32 +81,24 @@ static void attrs_json(struct cli *c, const struct attribution *a)
         cli_json_token(c, &j, a->pair[k]);
         json_out_close(&j);
     }
-    json_out_key(&j, "stack");
-    json_out_string(&j, stack_kind_name(a->of.kind));
-    json_out_key(&j, "components");
-    json_out_array(&j);
+    json_out_string(json_out_key(&j, "stack"), stack_kind_name(a->of.kind));
+    json_out_array(json_out_key(&j, "components"));
     for (int32_t i = 0; i < a->stack.n; i++) {
         json_out_object(&j);
-        json_out_key(&j, "label");
-        json_out_string(&j, a->stack.label[i]);
-        json_out_key(&j, "value");
-        json_out_float(&j, a->value[i]);
+        json_out_string(json_out_key(&j, "label"), a->stack.label[i]);
+        json_out_float(json_out_key(&j, "value"), a->value[i]);
         json_out_close(&j);
     }
     json_out_close(&j);
-    json_out_key(&j, "constant");
-    json_out_double(&j, a->constant);
-    json_out_key(&j, "sum");
-    json_out_double(&j, a->sum);
-    json_out_key(&j, "logit");
-    json_out_double(&j, a->logit);
-    json_out_close(&j);
-    json_out_end(&j);
+    json_out_double(json_out_key(&j, "constant"), a->constant);
+    json_out_double(json_out_key(&j, "sum"), a->sum);
+    json_out_double(json_out_key(&j, "logit"), a->logit);
+    return cli_json_end(c, &j);
 }
 
 static int attrs_table(struct cli *c, const struct attribution *a)
 {
-    static const struct table_column columns[] = {{"component", TABLE_TEXT, 0, 0, 0}, {"logit", TABLE_NUMBER, 4, 0, 0}};
+    static const struct table_column columns[] = {COLUMN_TEXT("component"), COLUMN_NUMBER("logit", 4)};
     cli_head(c);
     if (!c->opt->tsv) {
         bytes_addf(&c->out, "# %s at position %d: ", stack_kind_name(a->of.kind), (int)a->row);
@@ -153,10 +144,8 @@ int cli_logit_attrs(struct cli *c)
         err = choose_tokens(c, &a);
     if (!err)
         err = attribute(c, &a);
-    if (!err && c->opt->json)
-        attrs_json(c, &a);
-    else if (!err)
-        err = attrs_table(c, &a);
+    if (!err)
+        err = c->opt->json ? attrs_json(c, &a) : attrs_table(c, &a);
     stack_free(&a.stack);
     free(a.value);
     return err;
