@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "edit_vector.h"
+#include "edit_parts.h"
 #include "safetensors.h"
 
 static const char *const names[HEAD_PATTERN_COUNT] = { "previous_token_head", "duplicate_token_head", "induction_head" };

@@ -1,9 +1,9 @@
-/* edit_alias.c - see edit_alias.h.
+/* edit_alias.c - an index on an alias as indices on its sites (edit_parts.h).
  *
  * Columns of joined heads need not be an outer product of heads and elements.  Heads that have the same
  * elements selected go together, so that whole heads, and ranges within one head, stay one part.  Tested in
  * tests/engine/test_alias_edit.c. */
-#include "edit_alias.h"
+#include "edit_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-/* edit_axis.c - selections -> integers: negative and clipped indices, sets, token anchors (edit_axis.h).
+/* edit_axis.c - selections -> integers: negative and clipped indices, sets, token anchors (edit_parts.h).
  *
  * Tested in tests/engine/test_edit_resolve.c. */
-#include "edit_axis.h"
+#include "edit_parts.h"
 
 #include "model.h"
 #include "nearest.h"

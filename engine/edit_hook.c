@@ -1,15 +1,14 @@
-/* edit_hook.c - see edit_hook.h.
+/* edit_hook.c - taker's words: rows, mask, offset, postbias, whiten (edit_parts.h).
  *
  * The arithmetic is that of taker 1.2.3's hook classes: NeuronMask, NeuronActAdd, NeuronReplace, NeuronOffset,
  * NeuronPostBias, NeuronWhiten.  Tested against them in tests/engine/test_taker.c. */
-#include "edit_hook.h"
+#include "edit_parts.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit_vector.h"
 #include "safetensors.h"
 
 struct hook_file {

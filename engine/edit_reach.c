@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "alias.h"
-#include "edit_weight.h"
+#include "edit_parts.h"
 #include "model.h"
 
 struct reach_list {

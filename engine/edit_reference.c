@@ -1,5 +1,5 @@
-/* edit_reference.c - reference sets in edits (edit_reference.h).  Tested in tests/engine/test_reference.c. */
-#include "edit_reference.h"
+/* edit_reference.c - reference sets in edits (edit_parts.h).  Tested in tests/engine/test_reference.c. */
+#include "edit_parts.h"
 
 #include "reference.h"
 

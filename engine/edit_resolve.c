@@ -3,12 +3,7 @@
  *
  * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
-#include "edit_alias.h"
-#include "edit_hook.h"
-#include "edit_reference.h"
-#include "edit_target.h"
-#include "edit_vector.h"
-#include "edit_weight.h"
+#include "edit_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -205,7 +200,7 @@ static void unfold(struct edit_act *a, const struct edit_act *given)
     a->vec_stride[2] = a->vec_stride[1], a->vec_stride[1] = 0;
 }
 
-/* What an edit reads from files and weights; it may be several acts, or none (edit_hook.h). */
+/* What an edit reads from files and weights; it may be several acts, or none (edit_parts.h). */
 static int brings_numbers(struct resolver *r, struct edit_act acts[EDIT_HOOK_ACTS], int *n)
 {
     struct edit_act given = acts[0];

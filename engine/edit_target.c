@@ -1,5 +1,5 @@
-/* edit_target.c - see edit_target.h.  Tested in tests/engine/test_edit_resolve.c. */
-#include "edit_target.h"
+/* edit_target.c - names, axes and sizes that an index is read against (edit_parts.h).  Tested in tests/engine/test_edit_resolve.c. */
+#include "edit_parts.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -1,7 +1,7 @@
-/* edit_vector.c - dir("A", "B") out of the unembedding, file("PATH", "TENSOR") from disk, as f32 (edit_vector.h).
+/* edit_vector.c - dir("A", "B") out of the unembedding, file("PATH", "TENSOR") from disk, as f32 (edit_parts.h).
  *
  * A direction has length 1.  Tested in tests/engine/test_edit_words.c. */
-#include "edit_vector.h"
+#include "edit_parts.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,14 +1,12 @@
-/* edit_weight.c - edits of weights: names and patterns -> weights and their axes (edit_weight.h).
+/* edit_weight.c - edits of weights: names and patterns -> weights and their axes (edit_parts.h).
  *
  * Names, shapes and what is repeated for grouped heads are named_weight.h's.  Tested in tests/engine/test_weight_edit.c. */
-#include "edit_weight.h"
+#include "edit_parts.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit_target.h"
-#include "edit_vector.h"
 #include "named_weight.h"
 #include "nearest.h"
 

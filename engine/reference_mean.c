@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit_axis.h"
+#include "edit_parts.h"
 #include "fingerprint.h"
 #include "reference.h"
 #include "reference_cache.h"
