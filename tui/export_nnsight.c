@@ -109,7 +109,9 @@ static const char run_text[] =
 static void put_run(struct exporter *x)
 {
     bytes_add_string(x->out, run_text);
-    bytes_add_string(x->out, x->x->grad ? "            if x.requires_grad:\n                x.retain_grad()\n            values[name] = x.save()\n"
+    bytes_add_string(x->out, x->x->grad ? "            if x.is_floating_point() and torch.is_grad_enabled():\n"
+                                          "                x.requires_grad_().retain_grad()\n"
+                                          "            values[name] = x.save()\n"
                                         : "            values[name] = part.save()\n");
     bytes_add_string(x->out, "        logits = model.output.logits.save()\n    return logits, values\n\n\n");
     if (x->reads_runs || x->reads_sets)

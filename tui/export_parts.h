@@ -85,6 +85,9 @@ void export_file(struct exporter *x, struct bytes *b, const struct edit *ed);
 /* "steer.safetensors", "v6"; the path made absolute */
 void export_place(struct bytes *b, const struct edit *ed);
 
+/* export_helpers.c: the functions in x->helpers; the unembedding's difference of tokens a and b as Python */
+void export_helpers(struct exporter *x, const char *unembedding);
+
 /* export_weight.c */
 /* Changes of weights, added to the others; refuses what the library has no parameter for. */
 int export_weights(struct exporter *x);
@@ -115,7 +118,6 @@ void export_title(struct exporter *x, const char *library, const char *needs);
 /* Those from "import sys" to "import torch". */
 void export_imports(struct exporter *x);
 void export_tokens(struct exporter *x);
-void export_helpers(struct exporter *x, const char *unembedding);
 void export_metric(struct exporter *x);
 void export_save(struct exporter *x);
 /* The end of a list whose beginning is "NAME = [" and a new line. */

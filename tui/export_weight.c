@@ -126,7 +126,9 @@ static int by_parameter(const void *a, const void *b)
     if (x->act.edit != y->act.edit)
         return x->act.edit < y->act.edit ? -1 : 1;
     int names = strcmp(x->parameter->name, y->parameter->name);
-    return names ? names : (x->act.site.layer > y->act.site.layer) - (x->act.site.layer < y->act.site.layer);
+    if (names || x->act.site.layer != y->act.site.layer)
+        return names ? names : x->act.site.layer < y->act.site.layer ? -1 : 1;
+    return (x->act.weight->id > y->act.weight->id) - (x->act.weight->id < y->act.weight->id); /* parts of one: any order will do */
 }
 
 int export_weights(struct exporter *x)
@@ -152,7 +154,7 @@ int export_weights(struct exporter *x)
 
 /* ---- shapes ------------------------------------------------------------------------------------------ */
 
-/* "hkd" with heads joined or apart as in `like`. */
+/* Joined heads written as they are, or apart. */
 static void expand(const char *axes, bool apart, char out[5])
 {
     int n = 0;

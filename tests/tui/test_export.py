@@ -152,6 +152,7 @@ blocks.0.attn.hook_rot_q_grad[:, 1] *= 2 ; blocks.1.attn.hook_rot_k_grad[-3:] = 
 blocks.0.mlp.hook_pre_grad[:, 3:11] -= 0.1 ; blocks.1.mlp.hook_pre_grad *= -1
 blocks.1.mlp.hook_pre_linear_grad[-1] *= 2 ; blocks.0.mlp.hook_post_grad[2] = 0
 blocks.0.ln1.hook_out_grad *= 0.5 ; blocks.1.ln2.hook_out_grad[2:] += 0.1 ; blocks.0.ln2.hook_out = clamp(-0.5, 0.5) ; blocks.0.ln2.hook_out_grad *= -1
+rotary_emb.hook_cos_grad[2:] *= 0.5 ; rotary_emb.hook_sin_grad = 1 ; blocks.0.hook_mlp_out_grad[1] *= 2
 blocks.0.attn.q.hook_in_grad[1] = 0.1 ; blocks.1.mlp.gate.hook_in_grad *= 2 ; blocks.0.mlp.act.hook_out_grad -= 0.1
 HEAD.0.attn.c_attn.output_grad[2, 3:9] = 0 ; HEAD.1.mlp.c_proj.output_grad[-1] *= 2 ; HEAD.0.attn.c_proj.input_grad[:, 2:7] += 0.1
 HEAD.0.attention.query_key_value.output_grad[2, 3:9] = 0 ; HEAD.1.mlp.dense_4h_to_h.output_grad[-1] *= 2
@@ -168,7 +169,7 @@ CAPTURES = (["*"], ["blocks.*.hook_resid_post", "blocks.1.attn.hook_pattern"], [
 MODULES = (["unembed.hook_out", "blocks.*.hook_resid_p*"], ["blocks.*.attn.hook_{q,k,v,z,pattern,attn_scores}", "blocks.0.hook_resid_mid"],
            ["blocks.*.hook_{attn_out,mlp_out}", "blocks.*.mlp.hook_post", "hook_embed", "unembed.hook_in"], ["HEAD.*.*put*"])
 MODULES_OF_GRADIENTS = (MODULES[0], ["blocks.*.attn.hook_{q,k,v,z,pattern,attn_scores}"], MODULES[2],
-                        ["HEAD.*.mlp.*put", "HEAD.*.*output", "blocks.*.attn.hook_{q,k}", "blocks.*.attn.o.hook_in"])
+                        ["HEAD.*.mlp.*put", "HEAD.*.*output", "HEAD.*.*{ln_?,layernorm}.input", "blocks.*.attn.hook_{q,k}", "blocks.*.attn.o.hook_in"])
 
 
 SERIAL = itertools.count()  # nnsight keeps the text of every file it has read
@@ -299,6 +300,8 @@ def check_model(name, library, failures):
             modules = MODULES if kind == "values" else MODULES_OF_GRADIENTS
             captures = (CAPTURES if library == "transformer_lens" else modules)[i % 4]
             more = [word for glob in captures for word in ("-c", glob.replace("HEAD", head))]
+            if "rotary_emb" in line and library == "nnsight":
+                more += ["-c", "rotary_emb.*"]
             if library == "transformer_lens" and i % 5 == 1:
                 more += ["--process", "usual"]
             if library == "transformer_lens" and i % 5 == 3 and kind != "values":

@@ -143,8 +143,8 @@ def run(tokens, edits=()):
                 if at == name:
                     part.copy_(edit(part, name))
             setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
-            if x.requires_grad:
-                x.retain_grad()
+            if x.is_floating_point() and torch.is_grad_enabled():
+                x.requires_grad_().retain_grad()
             values[name] = x.save()
         logits = model.output.logits.save()
     return logits, values
