@@ -155,8 +155,13 @@ unsigned act_OBSERVE(struct app *a, const char *args)
 unsigned act_COPY(struct app *a, const char *args)
 {
     (void)args;
+    struct noun noun;
+    char name[LIMIT_NAME];
     bytes_clear(&a->copied);
-    app_view(a)->copy(a, &a->copied);
+    if (app_view(a)->copy)
+        app_view(a)->copy(a, &a->copied);
+    else if (app_view(a)->noun(a, &noun))
+        bytes_addf(&a->copied, "%s%s", site_name(noun.site, name), noun.here);
     if (!a->copied.len || a->copied.failed) {
         app_say(a, "nothing to copy here");
         return 0;

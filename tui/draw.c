@@ -52,6 +52,27 @@ int32_t draw_clamp(int32_t at, int32_t n)
     return at >= n ? n - 1 : at < 0 ? 0 : at;
 }
 
+void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page, int32_t *across, int32_t n_across)
+{
+    int32_t row = *down, column = across ? *across : 0;
+    switch (m) {
+    case MOVE_UP: row -= count; break;
+    case MOVE_DOWN: row += count; break;
+    case MOVE_LEFT: column -= count; break;
+    case MOVE_RIGHT: column += count; break;
+    case MOVE_PAGE_UP: row -= page * count; break;
+    case MOVE_PAGE_DOWN: row += page * count; break;
+    case MOVE_HOME: column = 0, row = across ? row : 0; break;
+    case MOVE_END: column = n_across - 1, row = across ? row : n_down - 1; break;
+    case MOVE_TOP: row = 0; break;
+    case MOVE_BOTTOM: row = n_down - 1; break;
+    case MOVE_COUNT: break;
+    }
+    *down = draw_clamp(row, n_down);
+    if (across)
+        *across = draw_clamp(column, n_across);
+}
+
 struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position)
 {
     if (f->caps.depth == COLOR_DEPTH_NONE)

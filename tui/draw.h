@@ -18,11 +18,13 @@ void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, 
 int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room);
 /* `at` brought into 0..n-1. */
 int32_t draw_clamp(int32_t at, int32_t n);
+/* Move a cursor over rows (`down`, of n_down, `page` at a time) and columns (`across`, of n_across); across NULL: a list. */
+void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page, int32_t *across, int32_t n_across);
 /* A style for a value: background by the map, or none without colour. */
 struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position);
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */
 bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at);
-/* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line from y on, dim when off; returns the next y. */
+/* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line, dim when off. */
 void draw_edits(const struct app *a, struct canvas *c, struct rect r);
 /* "3" for a position as an edit writes it: -1 at the end. */
 int32_t draw_row_index(const struct app *a, int32_t row);

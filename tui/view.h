@@ -39,7 +39,7 @@ struct view {
     bool (*enter)(struct app *a);
     /* Put the cursor at a cell of the screen; false: nothing there. */
     bool (*click)(struct app *a, int x, int y);
-    /* The text that `y` copies. */
+    /* The text that `y` copies; NULL: the noun. */
     void (*copy)(const struct app *a, struct bytes *out);
 };
 

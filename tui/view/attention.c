@@ -326,21 +326,7 @@ static void attention_move(struct app *a, enum move m, int count)
 {
     struct place *p = &a->cur;
     int32_t *across = p->map ? &p->src : &p->head;
-    int32_t limit = p->map ? p->row + 1 : a->m->cfg.n_heads;
-    switch (m) {
-    case MOVE_UP: p->row -= count; break;
-    case MOVE_DOWN: p->row += count; break;
-    case MOVE_PAGE_UP: p->row -= 10 * count; break;
-    case MOVE_PAGE_DOWN: p->row += 10 * count; break;
-    case MOVE_TOP: p->row = 0; break;
-    case MOVE_BOTTOM: p->row = a->n - 1; break;
-    case MOVE_LEFT: *across -= count; break;
-    case MOVE_RIGHT: *across += count; break;
-    case MOVE_HOME: *across = 0; break;
-    case MOVE_END: *across = limit - 1; break;
-    case MOVE_COUNT: break;
-    }
-    p->row = draw_clamp(p->row, a->n);
+    draw_move_cursor(m, count, &p->row, a->n, 10, across, p->map ? p->row + 1 : a->m->cfg.n_heads);
     p->src = draw_clamp(p->src, p->row + 1);
     p->head = draw_clamp(p->head, a->m->cfg.n_heads);
 }
@@ -404,16 +390,8 @@ static bool attention_click(struct app *a, int x, int y)
     return true;
 }
 
-static void attention_copy(const struct app *a, struct bytes *out)
-{
-    struct noun n;
-    char name[LIMIT_NAME];
-    attention_noun(a, &n);
-    bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
-}
-
 const struct view view_attention = {
     .help = "heads of a layer; Left and Right choose one, Enter goes into its map, J and K change the layer, m masks",
     .layout = attention_layout, .want = attention_want, .draw = attention_draw, .side = attention_side,
     .title = attention_title, .move = attention_move, .noun = attention_noun, .enter = attention_enter,
-    .click = attention_click, .copy = attention_copy};
+    .click = attention_click};

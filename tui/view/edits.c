@@ -39,17 +39,7 @@ static void edits_title(const struct app *a, struct bytes *out)
 
 static void edits_move(struct app *a, enum move m, int count)
 {
-    int32_t at = a->cur.edit;
-    switch (m) {
-    case MOVE_UP: at -= count; break;
-    case MOVE_DOWN: at += count; break;
-    case MOVE_PAGE_UP: at -= a->page * count; break;
-    case MOVE_PAGE_DOWN: at += a->page * count; break;
-    case MOVE_TOP: case MOVE_HOME: at = 0; break;
-    case MOVE_BOTTOM: case MOVE_END: at = a->edits.n - 1; break;
-    default: break;
-    }
-    a->cur.edit = draw_clamp(at, a->edits.n > 0 ? a->edits.n : 1);
+    draw_move_cursor(m, count, &a->cur.edit, a->edits.n > 0 ? a->edits.n : 1, a->page, NULL, 0);
 }
 
 /* Into the values of the first hook where the edit acts. */

@@ -231,23 +231,8 @@ static void grid_title(const struct app *a, struct bytes *out)
 
 static void grid_move(struct app *a, enum move m, int count)
 {
-    struct place *p = &a->cur;
     int32_t page = a->page > 1 ? a->page - 1 : 1;
-    switch (m) {
-    case MOVE_UP: p->row -= count; break;
-    case MOVE_DOWN: p->row += count; break;
-    case MOVE_LEFT: p->column -= count; break;
-    case MOVE_RIGHT: p->column += count; break;
-    case MOVE_PAGE_UP: p->row -= page * count; break;
-    case MOVE_PAGE_DOWN: p->row += page * count; break;
-    case MOVE_HOME: p->column = 0; break;
-    case MOVE_END: p->column = a->m->cfg.n_layers; break;
-    case MOVE_TOP: p->row = 0; break;
-    case MOVE_BOTTOM: p->row = a->n - 1; break;
-    case MOVE_COUNT: break;
-    }
-    p->row = draw_clamp(p->row, a->n);
-    p->column = draw_clamp(p->column, a->m->cfg.n_layers + 1);
+    draw_move_cursor(m, count, &a->cur.row, a->n, page, &a->cur.column, a->m->cfg.n_layers + 1);
 }
 
 static bool grid_noun(const struct app *a, struct noun *n)
@@ -282,15 +267,7 @@ static bool grid_click(struct app *a, int x, int y)
     return true;
 }
 
-static void grid_copy(const struct app *a, struct bytes *out)
-{
-    struct noun n;
-    char name[LIMIT_NAME];
-    grid_noun(a, &n);
-    bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
-}
-
 const struct view view_grid = {
     .help = "rows are tokens, columns the residual stream from the embedding to the last layer; Tab changes what cells show",
     .layout = grid_layout, .want = grid_want, .draw = grid_draw, .side = detail_draw, .title = grid_title,
-    .move = grid_move, .noun = grid_noun, .enter = grid_enter, .click = grid_click, .copy = grid_copy};
+    .move = grid_move, .noun = grid_noun, .enter = grid_enter, .click = grid_click};

@@ -255,17 +255,10 @@ static void hooks_title(const struct app *a, struct bytes *out)
 static void hooks_move(struct app *a, enum move m, int count)
 {
     int32_t n, at = place_of(a, &n);
-    switch (m) {
-    case MOVE_UP: at -= count; break;
-    case MOVE_DOWN: at += count; break;
-    case MOVE_PAGE_UP: at -= a->page * count; break;
-    case MOVE_PAGE_DOWN: at += a->page * count; break;
-    case MOVE_TOP: case MOVE_HOME: at = 0; break;
-    case MOVE_BOTTOM: case MOVE_END: at = n - 1; break;
-    default: break;
-    }
-    if (n)
-        go_to(a, draw_clamp(at, n));
+    if (!n)
+        return;
+    draw_move_cursor(m, count, &at, n, a->page, NULL, 0);
+    go_to(a, at);
 }
 
 static bool hooks_noun(const struct app *a, struct noun *n)

@@ -88,22 +88,10 @@ static void lens_title(const struct app *a, struct bytes *out)
 
 static void lens_move(struct app *a, enum move m, int count)
 {
-    struct place *p = &a->cur;
-    switch (m) { /* the layers stand below each other here, so up and down go through them */
-    case MOVE_UP: p->column -= count; break;
-    case MOVE_DOWN: p->column += count; break;
-    case MOVE_LEFT: p->row -= count; break;
-    case MOVE_RIGHT: p->row += count; break;
-    case MOVE_PAGE_UP: p->row -= 10; break;
-    case MOVE_PAGE_DOWN: p->row += 10; break;
-    case MOVE_HOME: p->row = 0; break;
-    case MOVE_END: p->row = a->n - 1; break;
-    case MOVE_TOP: p->column = 0; break;
-    case MOVE_BOTTOM: p->column = a->m->cfg.n_layers; break;
-    case MOVE_COUNT: break;
-    }
-    p->row = draw_clamp(p->row, a->n);
-    p->column = draw_clamp(p->column, a->m->cfg.n_layers + 1);
+    /* the layers stand below each other here, so up and down go through them, and pages through positions */
+    bool page = m == MOVE_PAGE_UP || m == MOVE_PAGE_DOWN;
+    m = m == MOVE_PAGE_UP ? MOVE_LEFT : m == MOVE_PAGE_DOWN ? MOVE_RIGHT : m;
+    draw_move_cursor(m, page ? 10 : count, &a->cur.column, a->m->cfg.n_layers + 1, 1, &a->cur.row, a->n);
 }
 
 static bool lens_noun(const struct app *a, struct noun *n)

@@ -161,23 +161,7 @@ static void tensor_title(const struct app *a, struct bytes *out)
 
 static void tensor_move(struct app *a, enum move m, int count)
 {
-    struct place *p = &a->cur;
-    struct slice s = slice_of(a);
-    switch (m) {
-    case MOVE_UP: p->row -= count; break;
-    case MOVE_DOWN: p->row += count; break;
-    case MOVE_LEFT: p->element -= count; break;
-    case MOVE_RIGHT: p->element += count; break;
-    case MOVE_PAGE_UP: p->row -= a->page * count; break;
-    case MOVE_PAGE_DOWN: p->row += a->page * count; break;
-    case MOVE_HOME: p->element = 0; break;
-    case MOVE_END: p->element = s.columns - 1; break;
-    case MOVE_TOP: p->row = 0; break;
-    case MOVE_BOTTOM: p->row = a->n - 1; break;
-    case MOVE_COUNT: break;
-    }
-    p->row = draw_clamp(p->row, a->n);
-    p->element = draw_clamp(p->element, s.columns);
+    draw_move_cursor(m, count, &a->cur.row, a->n, a->page, &a->cur.element, slice_of(a).columns);
 }
 
 static bool tensor_noun(const struct app *a, struct noun *n)
