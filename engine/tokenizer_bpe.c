@@ -183,7 +183,6 @@ static int reserve(struct bpe_work *w, size_t len)
     if (!symbol || !heap)
         return -1;
     w->symbols_max = max;
-    w->heap_max = 3 * max;
     return 0;
 }
 

@@ -41,7 +41,7 @@ struct bpe_work {
     struct bpe_symbol *symbol;
     size_t symbols, symbols_max;
     struct bpe_candidate *heap;
-    size_t heap_len, heap_max;
+    size_t heap_len;
 };
 
 /* Read options and merges of the "model" object; its vocabulary is already in b->by_spelling. */

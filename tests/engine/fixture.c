@@ -71,15 +71,27 @@ int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n)
     return ids;
 }
 
-struct safetensors *fixture_file(const char *name, const char *file)
+struct safetensors *fixture_tensors(const char *path)
 {
-    char path[256];
     struct err e = { 0 };
-    snprintf(path, sizeof path, ROOT "%s/%s", name, file);
     struct safetensors *st = safetensors_open(path, &e);
     if (!st)
         fail_msg("%s", e.text);
     return st;
+}
+
+struct safetensors *fixture_file(const char *name, const char *file)
+{
+    char path[256];
+    snprintf(path, sizeof path, ROOT "%s/%s", name, file);
+    return fixture_tensors(path);
+}
+
+char *fixture_prompt(const struct safetensors *st)
+{
+    char *ids = strdup(safetensors_metadata(st, "tokens") + 1); /* without the brackets */
+    ids[strlen(ids) - 1] = '\0';
+    return ids;
 }
 
 struct fixture fixture_open(const char *name)

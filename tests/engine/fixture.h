@@ -34,8 +34,11 @@ struct run *fixture_run_new(const struct model *m, struct run *base, size_t cach
 struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p, size_t cache_bytes);
 /* Numbers for random walks: 24 bits, the same ones everywhere. */
 uint32_t fixture_random(uint32_t *state);
-/* A reference file of the same folder. */
+/* A reference file of the same folder; any tensor file.  They fail the test if it cannot be opened. */
 struct safetensors *fixture_file(const char *name, const char *file);
+struct safetensors *fixture_tensors(const char *path);
+/* Its prompt as --tokens takes it, "3,17,42"; malloc'ed. */
+char *fixture_prompt(const struct safetensors *st);
 
 /* The cpu backend, opened once. */
 struct kn_backend *fixture_backend(void);

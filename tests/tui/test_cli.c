@@ -148,22 +148,13 @@ static void hooks_need_a_config_only(void **state)
 
 /* ------------------------------------------------------------------ run */
 
-static struct safetensors *written(const char *path)
-{
-    struct err e = {0};
-    struct safetensors *st = safetensors_open(path, &e);
-    if (!st)
-        fail_msg("%s", e.text);
-    return st;
-}
-
 static void capture_of(const struct fixture *f, const char *path, const char *ids)
 {
     char *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
     struct result r = RUN("run", path, "--tokens", ids, "-c", "*", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *st = written(file);
+    struct safetensors *st = fixture_tensors(file);
     struct js_doc *fired = fixture_json(f->ref, "fired");
     assert_int_equal(safetensors_count(st), js_count(js_root(fired)) + 1); /* and logits */
     for (size_t i = 0; i < safetensors_count(st); i++) {
@@ -202,7 +193,7 @@ static void asking_for_a_site_switches_it_on(void **state)
     struct result r = RUN("run", GPT2, "--tokens", ids, "-c", "blocks.*.attn.hook_result", "-c", "hook_tokens", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *st = written(file);
+    struct safetensors *st = fixture_tensors(file);
     const struct st_tensor *got = safetensors_find(st, "blocks.1.attn.hook_result"),
                            *want = safetensors_find(f.ref, "blocks.1.attn.hook_result");
     assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
@@ -234,7 +225,7 @@ static void positions_are_sliced_where_they_are(void **state)
                               cases[c].pos, "-o", file);
         assert_int_equal(r.status, 0);
         result_free(&r);
-        struct safetensors *st = written(file);
+        struct safetensors *st = fixture_tensors(file);
         for (int k = 0; k < 3; k++) {
             const struct st_tensor *got = safetensors_find(st, names[k]), *want = safetensors_find(f.ref, names[k]);
             int axis = k == 1 ? 2 : 1;
@@ -297,7 +288,7 @@ static void edits_give_the_reference_s_logits(void **state)
         if (r.status)
             fail_msg("%s: %s", string_at(edits, 0), r.err);
         result_free(&r);
-        struct safetensors *st = written(file);
+        struct safetensors *st = fixture_tensors(file);
         const struct st_tensor *got = safetensors_find(st, "logits"), *want = safetensors_find(ref, json_string(item, "logits"));
         assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
         safetensors_close(st);

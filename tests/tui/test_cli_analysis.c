@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "safetensors.h"
+#include "fixture.h"
 
 #define MODEL "tests/fixtures/models/gpt2"
 #define IDS "--tokens", "3,17,42,8,8,29"
@@ -36,10 +36,7 @@ static void test_stack(void **state)
     static const char *const want[] = {"embed", "pos_embed", "0_attn_out", "0_mlp_out", "1_attn_out"};
     struct js_doc *d = RUN_JSON("stack", MODEL, IDS, "-l", "1", "--with", "mlp_input", "--pos", "2:4", "-o", path, "--json");
     struct js_node list = js_get(js_root(d), "components");
-    struct err e = {0};
-    struct safetensors *st = safetensors_open(path, &e);
-    if (!st)
-        fail_msg("%s", e.text);
+    struct safetensors *st = fixture_tensors(path);
     const struct st_tensor *t = safetensors_find(st, "decompose_resid");
     assert_non_null(strstr(safetensors_metadata(st, "labels"), "1_attn_out"));
     assert_int_equal(js_count(list), 5);
@@ -94,8 +91,7 @@ static void test_own_pattern(void **state)
 {
     (void)state;
     static const char ids[] = "3,17,42,8,8,29,3,17,42", file[] = MODEL "/analysis.safetensors:pattern.graded";
-    struct err e = {0};
-    struct safetensors *st = safetensors_open(MODEL "/analysis.safetensors", &e);
+    struct safetensors *st = fixture_tensors(MODEL "/analysis.safetensors");
     const float *want = safetensors_find(st, "detect.graded.abs.10")->data;
     struct js_doc *d = RUN_JSON("detect_head", MODEL, "--tokens", ids, "--process", "usual", "--exclude-bos", "--abs", "--pattern", file, "--json");
     struct js_node p = js_get(js_root(d), "patterns"), scores = js_get(js_at(p, 0), "scores");

@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "safetensors.h"
+#include "fixture.h"
 
 #define DATA "../shared/data/"
 #define STORIES DATA "models/stories260K"
@@ -27,32 +27,18 @@ static void greedy_text_is_the_reference_s(void **state)
     free(want);
 }
 
-/* "[1, 2]" as --tokens takes it. */
-static char *ids_of(const struct safetensors *st)
-{
-    char *ids = strdup(safetensors_metadata(st, "tokens")), *to = ids;
-    for (char *p = ids; *p; p++)
-        if (!strchr("[] ", *p))
-            *to++ = *p;
-    *to = '\0';
-    return ids;
-}
-
 /* Every name that the golden file shares with ours, to 1e-4. */
 static void golden(const char *name)
 {
     char model[128], path[128];
     snprintf(model, sizeof model, DATA "models/%s", name);
     snprintf(path, sizeof path, DATA "golden/%s.cache.safetensors", name);
-    struct err e = {0};
-    struct safetensors *ref = safetensors_open(path, &e), *st;
-    if (!ref)
-        fail_msg("%s", e.text);
-    char *ids = ids_of(ref), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    struct safetensors *ref = fixture_tensors(path), *st;
+    char *ids = fixture_prompt(ref), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
     struct result r = RUN("run", model, "--tokens", ids, "-c", "*", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    assert_non_null(st = safetensors_open(file, &e));
+    st = fixture_tensors(file);
     int shared = 0;
     for (size_t i = 0; i < safetensors_count(ref); i++) {
         const struct st_tensor *want = safetensors_at(ref, i), *got = safetensors_find(st, want->name);

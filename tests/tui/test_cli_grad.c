@@ -6,18 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "safetensors.h"
+#include "fixture.h"
 
 #define MODEL "tests/fixtures/models/gpt2"
-
-static struct safetensors *open_file(const char *path)
-{
-    struct err e = {0};
-    struct safetensors *st = safetensors_open(path, &e);
-    if (!st)
-        fail_msg("%s", e.text);
-    return st;
-}
 
 /* Every tensor of `want` whose name the file has too; returns how many. */
 static int compare(const struct safetensors *have, const struct safetensors *want, const char *suffix, double most)
@@ -43,28 +34,22 @@ static int compare(const struct safetensors *have, const struct safetensors *wan
     return n;
 }
 
-static void ids_text(const struct safetensors *st, char *buf, size_t size)
-{
-    snprintf(buf, size, "%s", safetensors_metadata(st, "tokens") + 1);
-    buf[strlen(buf) - 1] = '\0';
-}
-
 static void test_gradient_file(void **state)
 {
     (void)state;
-    char ids[200], *folder = folder_make(), *path = folder_path(folder, "g.safetensors");
-    struct safetensors *want = open_file(MODEL "/grads.safetensors");
-    ids_text(want, ids, sizeof ids);
+    char *folder = folder_make(), *path = folder_path(folder, "g.safetensors");
+    struct safetensors *want = fixture_tensors(MODEL "/grads.safetensors");
+    char *ids = fixture_prompt(want);
     struct result r = RUN("run", MODEL, "--tokens", ids, "-c", "*", "--grad", safetensors_metadata(want, "metric"), "-o", path);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *have = open_file(path);
+    struct safetensors *have = fixture_tensors(path);
     assert_string_equal(safetensors_metadata(have, "metric"), safetensors_metadata(want, "metric"));
     assert_true(compare(have, want, "_grad", 1e-4) > 50);
     safetensors_close(have);
     safetensors_close(want);
     folder_remove(folder);
-    free(path);
+    free(path), free(ids);
 }
 
 static void test_gradient_slice(void **state)
@@ -89,13 +74,13 @@ static void test_gradient_edit(void **state)
     struct result r = RUN("run", MODEL, "--tokens", "3,17,42", "-c", "blocks.*.hook_resid_pre", "--grad", "logit[-1, 5]", "-o", paths[0]);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *plain = open_file(paths[0]);
+    struct safetensors *plain = fixture_tensors(paths[0]);
     for (int i = 0; i < 2; i++) {
         r = RUN("run", MODEL, "--tokens", "3,17,42", "-c", "blocks.*.hook_resid_pre", "--grad", "logit[-1, 5]", "-e", edits[i], "-o", paths[1]);
         if (r.status)
             fail_msg("%s", r.err);
         result_free(&r);
-        struct safetensors *bent = open_file(paths[1]);
+        struct safetensors *bent = fixture_tensors(paths[1]);
         for (size_t k = 0; k < safetensors_count(plain); k++) {
             const struct st_tensor *a = safetensors_at(plain, k), *b = safetensors_find(bent, a->name);
             int64_t n = (int64_t)(a->nbytes / sizeof(float)), row = n / 3;
@@ -119,20 +104,20 @@ static void test_gradient_edit(void **state)
 static void test_processed(void **state)
 {
     (void)state;
-    char ids[200], *folder = folder_make(), *path = folder_path(folder, "p.safetensors");
-    struct safetensors *want = open_file(MODEL "/processed.safetensors");
-    ids_text(want, ids, sizeof ids);
+    char *folder = folder_make(), *path = folder_path(folder, "p.safetensors");
+    struct safetensors *want = fixture_tensors(MODEL "/processed.safetensors");
+    char *ids = fixture_prompt(want);
     struct result r = RUN("run", MODEL, "--tokens", ids, "-c", "*", "--process", "usual", "-o", path);
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "usual"));
     result_free(&r);
-    struct safetensors *have = open_file(path);
+    struct safetensors *have = fixture_tensors(path);
     assert_string_equal(safetensors_metadata(have, "processing"), "usual");
     assert_true(compare(have, want, "hook_", 1e-5) > 50);
     safetensors_close(have);
     safetensors_close(want);
     folder_remove(folder);
-    free(path);
+    free(path), free(ids);
 }
 
 static void test_refusals(void **state)

@@ -115,11 +115,7 @@ static struct safetensors *captured(const char *model, const char *out, const ch
     if (r.status)
         fail_msg("%s", r.err);
     result_free(&r);
-    struct err e = {0};
-    struct safetensors *st = safetensors_open(out, &e);
-    if (!st)
-        fail_msg("%s", e.text);
-    return st;
+    return fixture_tensors(out);
 }
 
 /* Every tensor of a layer's modules, captured by its own name, is the recorded one in name, shape and values. */

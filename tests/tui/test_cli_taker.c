@@ -10,19 +10,11 @@
 
 #define FOLDER "tests/fixtures/models/llama"
 
-static char *ids_text(const struct safetensors *st)
-{
-    char *ids = strdup(safetensors_metadata(st, "tokens") + 1);
-    ids[strlen(ids) - 1] = '\0';
-    return ids;
-}
-
 /* Everything collected, and the logits; returns how many tensors. */
 static int compare(const char *path, const struct safetensors *ref, int number, struct js_node collects)
 {
     struct err e = {0};
-    struct safetensors *have = safetensors_open(path, &e);
-    assert_non_null(have);
+    struct safetensors *have = fixture_tensors(path);
     int n = (int)js_count(collects);
     for (int i = 0; i <= n; i++) {
         const char *name = "logits";
@@ -69,7 +61,7 @@ static void test_cases(void **state)
     (void)state;
     struct safetensors *ref = fixture_file("llama", "taker.safetensors");
     struct js_doc *cases = fixture_json(ref, "cases");
-    char *ids = ids_text(ref), *folder = folder_make(), *out = folder_path(folder, "out.safetensors"), *config = folder_path(folder, "hooks.txt");
+    char *ids = fixture_prompt(ref), *folder = folder_make(), *out = folder_path(folder, "out.safetensors"), *config = folder_path(folder, "hooks.txt");
     int n = 0, generated = 0;
     for (size_t i = 0; i < js_count(js_root(cases)); i++) {
         struct js_node one = js_at(js_root(cases), i);
