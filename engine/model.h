@@ -44,7 +44,7 @@ const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight
 int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids, int32_t *n,
                  struct err *e);
 /* Check n tokens: ids inside the vocabulary; n within the trained context, which is an error for learned
- * positions and only sets *over for rotary ones. */
+ * positions and only sets *over (may be NULL) for rotary ones. */
 int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over, struct err *e);
 
 #endif

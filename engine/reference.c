@@ -136,7 +136,6 @@ static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, str
 static int add_line(struct building *b, const struct model *m, int bos, const char *line, size_t len, struct err *e)
 {
     int32_t *ids = NULL, n = 0;
-    bool over;
     if (memchr(line, '\0', len))
         return err_set(e, ERR_BAD_INPUT, "a zero byte · a reference set is a text file, one prompt per line");
     for (size_t i = 0; i < len;) {
@@ -150,7 +149,7 @@ static int add_line(struct building *b, const struct model *m, int bos, const ch
     if (!rc && n == 0)
         rc = err_set(e, ERR_BAD_INPUT, "no tokens");
     if (!rc)
-        rc = model_check_tokens(m, ids, n, &over, e);
+        rc = model_check_tokens(m, ids, n, NULL, e);
     if (!rc)
         rc = add_prompt(b, ids, n, e);
     free(ids);

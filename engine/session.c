@@ -125,10 +125,9 @@ static int compute(struct job *j, struct err *e)
     struct pair_target t = {.tokens = w->tokens, .n = w->n, .edits = w->edits, .on = w->on, .n_edits = w->n_edits,
                             .prompts = w->prompts, .n_prompts = w->n_prompts, .sets = w->sets, .n_sets = w->n_sets};
     struct run_cost cost = {0};
-    bool over;
-    int err = model_check_tokens(s->m, w->tokens, w->n, &over, e);
+    int err = model_check_tokens(s->m, w->tokens, w->n, NULL, e);
     for (int32_t i = 0; i < w->n_prompts && !err; i++)
-        err = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, &over, e);
+        err = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, NULL, e);
     if (err)
         return err;
     int64_t start = now_us();

@@ -13,7 +13,7 @@ const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", 
 const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised", "row-max", "value"};
 const char *const show_names[SHOW_COUNT] = {"base", "edited", "difference"};
 
-const struct view *const view_table[VIEW_COUNT] = {
+static const struct view *const view_table[VIEW_COUNT] = {
 #define VIEW(id, name) &view_##name,
 #include "views.def"
 };
@@ -96,8 +96,7 @@ static int prompt_open(struct app *a, const struct app_options *o, struct err *e
     }
     if (!a->prompt)
         return err_set(e, ERR_SYSTEM, "out of memory");
-    bool over;
-    return model_check_tokens(a->m, a->tokens, a->n, &over, e);
+    return model_check_tokens(a->m, a->tokens, a->n, NULL, e);
 }
 
 int app_open(struct app *a, const struct app_options *o, struct err *e)

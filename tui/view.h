@@ -43,7 +43,6 @@ struct view {
     void (*copy)(const struct app *a, struct bytes *out);
 };
 
-extern const struct view *const view_table[VIEW_COUNT];
 #define VIEW(id, name) extern const struct view view_##name;
 #include "views.def"
 #undef VIEW

@@ -139,7 +139,7 @@ static int default_prompt(struct cli *c)
             c->tokens[i] = (int32_t)((i + 1) * (int64_t)7919 % c->m->cfg.d_vocab);
     }
     c->n = c->n > c->m->cfg.n_ctx ? c->m->cfg.n_ctx : c->n;
-    return c->tokens ? model_check_tokens(c->m, c->tokens, c->n, &(bool){false}, &c->err) : cli_memory(c);
+    return c->tokens ? model_check_tokens(c->m, c->tokens, c->n, NULL, &c->err) : cli_memory(c);
 }
 
 int cli_check(struct cli *c)

@@ -141,38 +141,38 @@ int cli_bos(const struct options *o)
     return o->bos ? 1 : o->no_bos ? 0 : -1;
 }
 
+/* Can the model run these?  Longer than it was trained on is noted. */
+static int check_prompt(struct cli *c, const int32_t *ids, int32_t n)
+{
+    bool over = false;
+    int err = model_check_tokens(c->m, ids, n, &over, &c->err);
+    if (over)
+        snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)n, (int)c->m->cfg.n_ctx);
+    return err;
+}
+
 static int tokens_of(struct cli *c, const char *text, size_t len, int32_t **ids, int32_t *n)
 {
     const struct options *o = c->opt;
     if (o->bos && c->m->cfg.bos_id < 0)
         return err_set(&c->err, ERR_BAD_INPUT, "--bos · this model names no beginning-of-text token · use --no-bos");
-    bool over = false;
     int err = model_tokens(c->m, text, len, cli_bos(o), ids, n, &c->err);
-    if (!err && (err = model_check_tokens(c->m, *ids, *n, &over, &c->err)) != 0) {
+    if (!err && (err = check_prompt(c, *ids, *n)) != 0) {
         free(*ids);
         *ids = NULL;
     }
-    if (over)
-        snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)*n,
-                 (int)c->m->cfg.n_ctx);
     return err;
 }
 
 /* A prompt that is given as ids: exactly these. */
 static int ids_of(struct cli *c, const char *text, int32_t **ids, int32_t *n)
 {
-    bool over = false;
     int err = cli_ids(text, ids, n, &c->err);
     if (!err && !*n)
         err = err_set(&c->err, ERR_BAD_INPUT, "token ids · it is empty · give some like 1,2,3");
     if (!err && *n > LIMIT_TOKENS)
         err = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)*n, LIMIT_TOKENS);
-    if (!err)
-        err = model_check_tokens(c->m, *ids, *n, &over, &c->err);
-    if (over)
-        snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)*n,
-                 (int)c->m->cfg.n_ctx);
-    return err;
+    return err ? err : check_prompt(c, *ids, *n);
 }
 
 int cli_prompt(struct cli *c, bool optional)
