@@ -19,20 +19,28 @@ static int columns_extend(struct bore_row *row, int cols, int more, struct err *
     return 0;
 }
 
-/* What a row under way hands on. */
-struct emitter {
+/* The rows of a batch. */
+struct batch {
+    struct bore_model *m;
+    struct bore_row *rows;
+    struct pair_target *targets;
+    int n, cols, *emitted;
     bool (*emit)(void *user, const struct bore_new_token *token);
     void *user;
-    struct bore_new_token next;
 };
 
-static bool emit_token(void *user, int32_t id, const float *logits)
+static bool emit_token(void *user, int32_t row, int32_t id, const float *logits)
 {
-    struct emitter *x = user;
-    x->next.id = id, x->next.logits = logits;
-    bool more = x->emit(x->user, &x->next);
-    x->next.column++;
-    return more;
+    struct batch *b = user;
+    struct bore_new_token token = { .row = row, .column = b->cols + b->emitted[row]++, .id = id, .logits = logits };
+    return b->emit(b->user, &token);
+}
+
+/* Whose hooks are about to be called. */
+static void turn(void *user, int32_t row)
+{
+    struct batch *b = user;
+    b->m->row = row, b->m->columns = b->rows[row].columns;
 }
 
 static int options_check(const struct bore_model *m, const struct bore_pass *p, const struct bore_generate_options *o, struct err *e)
@@ -55,45 +63,53 @@ static int options_check(const struct bore_model *m, const struct bore_pass *p, 
     return rc;
 }
 
-static int generate_row(struct bore_model *m, const struct bore_pass *p, int index, const struct bore_generate_options *o, struct emitter *x,
-                        struct err *e)
+static int batch_open(struct batch *b, const struct bore_pass *p, int more, struct err *e)
 {
-    struct bore_row row = { 0 };
-    struct pair_target t = { 0 };
-    struct callbacks hooks = { 0 };
-    int rc = bore_pass_row(p, index, &row, e);
-    if (!rc && !(rc = columns_extend(&row, p->cols, o->max_new_tokens, e)))
-        rc = bore_target(p, &row, &t, e);
-    if (!rc)
-        rc = callbacks_copy(&hooks, &m->hooks, e);
-    struct generate_options opt = {
-        .temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p > 0 ? o->top_p : 1, .seed = o->seed + (uint64_t)index,
-        .repetition_penalty = o->repetition_penalty, .freq_penalty = o->freq_penalty, .stop_ids = o->stop_ids, .n_stop = o->n_stop,
-        .callbacks = hooks.n ? &hooks : NULL,
-    };
-    m->row = index, m->rows = p->rows, m->columns = row.columns;
-    x->next = (struct bore_new_token){ .row = index, .column = p->cols };
-    if (!rc)
-        rc = generate(m->m, &t, o->max_new_tokens, &opt, o->ignore_eos ? -1 : m->m->cfg.eos_id, m->cache_bytes, emit_token, x, e);
-    if (rc && p->rows > 1)
-        err_prefix(e, "row %d of the batch", index);
-    callbacks_free(&hooks);
-    bore_target_free(&t);
-    bore_row_free(&row);
+    b->n = p->rows, b->cols = p->cols;
+    b->rows = calloc((size_t)p->rows, sizeof *b->rows);
+    b->targets = calloc((size_t)p->rows, sizeof *b->targets);
+    b->emitted = calloc((size_t)p->rows, sizeof *b->emitted);
+    int rc = b->rows && b->targets && b->emitted ? 0 : err_set(e, ERR_SYSTEM, "out of memory · a batch of %d rows", p->rows);
+    for (int i = 0; !rc && i < p->rows; i++) {
+        if (!(rc = bore_pass_row(p, i, &b->rows[i], e)) && !(rc = columns_extend(&b->rows[i], p->cols, more, e)))
+            rc = bore_target(p, &b->rows[i], &b->targets[i], e);
+        if (rc && p->rows > 1)
+            err_prefix(e, "row %d of the batch", i);
+    }
     return rc;
+}
+
+static void batch_close(struct batch *b)
+{
+    for (int i = 0; i < b->n && b->rows && b->targets; i++) {
+        bore_target_free(&b->targets[i]);
+        bore_row_free(&b->rows[i]);
+    }
+    free(b->rows), free(b->targets), free(b->emitted);
 }
 
 int bore_generate(struct bore_model *m, const struct bore_pass *pass, const struct bore_generate_options *options,
                   bool (*emit)(void *user, const struct bore_new_token *token), void *user, struct bore_error *error)
 {
+    const struct bore_generate_options *o = options;
     struct err e = { 0 };
-    struct emitter x = { .emit = emit, .user = user };
+    struct batch b = { .m = m, .emit = emit, .user = user };
+    struct callbacks hooks = { 0 };
     int rc = bore_begin(m, &e);
     if (rc)
         return bore_done(rc, &e, error);
-    rc = options_check(m, pass, options, &e);
-    for (int i = 0; !rc && i < pass->rows; i++)
-        rc = generate_row(m, pass, i, options, &x, &e);
+    if (!(rc = options_check(m, pass, o, &e)) && !(rc = batch_open(&b, pass, o->max_new_tokens, &e)))
+        rc = callbacks_copy(&hooks, &m->hooks, &e);
+    struct generate_options opt = {
+        .temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p > 0 ? o->top_p : 1, .seed = o->seed,
+        .repetition_penalty = o->repetition_penalty, .freq_penalty = o->freq_penalty, .stop_ids = o->stop_ids, .n_stop = o->n_stop,
+        .callbacks = hooks.n ? &hooks : NULL, .turn = turn,
+    };
+    m->rows = pass->rows;
+    if (!rc)
+        rc = generate(m->m, b.targets, pass->rows, o->max_new_tokens, &opt, o->ignore_eos ? -1 : m->m->cfg.eos_id, m->cache_bytes, emit_token, &b, &e);
+    callbacks_free(&hooks);
+    batch_close(&b);
     m->columns = NULL;
     m->running = false;
     return bore_done(rc, &e, error);

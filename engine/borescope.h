@@ -432,10 +432,11 @@ struct bore_new_token {
     int32_t id;
     const float *logits;  /* [d_vocab], what the model gave there, before penalties; valid during the call */
 };
-/* Continue the prompts of a pass (no residual, stop or metric), one row after the other, padded on either side: a row comes out as it
- * would alone.  Keys and values are kept: each new token computes one position.  Edits act at every step, resolved anew for the grown
- * prompt; hooks fire on the prompt once, then on each new position (at->pos0), so a hook that counts tokens as taker does reads its
- * counter there.  emit returns false to end its row. */
+/* Continue the prompts of a pass (no residual, stop or metric), padded on either side.  emit hears one token of every row, then the next of
+ * each, and returns false to end its row; a row comes out as it would alone, bit for bit.  Without hooks the rows' new positions share their
+ * products, which is faster.  Keys and values are kept: each new token computes one position.  Edits act at every step, resolved anew for
+ * the grown prompt; hooks fire on the prompt once, then on each new position (at->pos0), so a hook that counts tokens as taker does reads
+ * its counter there. */
 int bore_generate(struct bore_model *m, const struct bore_pass *pass, const struct bore_generate_options *options,
                   bool (*emit)(void *user, const struct bore_new_token *token), void *user, struct bore_error *error);
 

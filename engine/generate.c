@@ -133,56 +133,142 @@ static bool is_stop(const struct generate_options *opt, int32_t eos_id, int32_t 
     return id == eos_id;
 }
 
-/* One more token; `done` positions have been through the callbacks.  logits: two rows, as they are and penalized. */
-static int step(struct pair *pair, const struct pair_target *t, int32_t done, const struct generate_options *opt, float *logits,
-                uint64_t *state, int32_t *id, struct err *e)
+/* A prompt under way. */
+struct row {
+    struct pair *pair;
+    struct pair_target now;
+    int32_t *tokens;   /* of `now`, with room for all */
+    uint64_t state;
+    int32_t index;
+    bool ended;
+};
+
+struct generation {
+    const struct model *m;
+    const struct generate_options *opt;
+    int32_t eos_id;
+    struct row *rows;
+    int32_t n;
+    float *logits; /* two rows: as they are and penalized */
+    generate_emit_fn *emit;
+    void *user;
+};
+
+static struct run *shown(const struct row *row)
 {
-    int32_t n = run_model(pair_run(pair, FACE_BASE))->cfg.d_vocab;
-    int err = opt->callbacks ? pair_callbacks(pair, opt->callbacks, t->n_edits == 0, done, e) : 0;
-    if (!err)
-        err = pair_sync(pair, t, NULL, e);
-    struct run *r = pair_run(pair, FACE_EDITED);
-    r = r ? r : pair_run(pair, FACE_BASE);
-    if (!err)
-        err = lens_logits(r, t->n - 1, logits, e);
-    if (err)
-        return err;
-    generate_penalize(logits, logits + n, n, t->tokens, t->n, opt);
-    return generate_choose(logits + n, n, opt, state, id, e);
+    struct run *r = pair_run(row->pair, FACE_EDITED);
+    return r ? r : pair_run(row->pair, FACE_BASE);
 }
 
-int generate(const struct model *m, const struct pair_target *t, int32_t count, const struct generate_options *opt,
-             int32_t eos_id, size_t cache_bytes, generate_emit_fn *emit, void *user, struct err *e)
+static int fail_row(const struct generation *g, int32_t index, int rc, struct err *e)
 {
-    struct pair_target now = *t;
-    struct pair *pair = NULL;
-    uint64_t state = opt->seed;
+    if (rc && g->n > 1 && index >= 0)
+        err_prefix(e, "row %d of the batch", (int)index);
+    return rc;
+}
+
+/* A pass of one row with callbacks; `first`: they have not seen the prompt. */
+static int pass_called(const struct generation *g, struct row *row, bool first, struct err *e)
+{
+    if (g->opt->turn)
+        g->opt->turn(g->user, row->index);
+    int rc = pair_callbacks(row->pair, g->opt->callbacks, row->now.n_edits == 0, first ? 0 : row->now.n - 1, e);
+    return fail_row(g, row->index, rc ? rc : pair_sync(row->pair, &row->now, NULL, e), e);
+}
+
+/* A pass of rows[0..n) together, up to their last logits. */
+static int pass_together(const struct generation *g, struct row *const *rows, int32_t n, struct err *e)
+{
+    struct pair *pairs[RUN_TOGETHER_MAX] = { rows[0]->pair };
+    struct pair_target targets[RUN_TOGETHER_MAX] = { rows[0]->now };
+    struct run *runs[RUN_TOGETHER_MAX];
+    int32_t which;
+    for (int32_t i = 0; i < n; i++)
+        pairs[i] = rows[i]->pair, targets[i] = rows[i]->now;
+    int rc = pair_sync_all(pairs, targets, n, &which, e);
+    if (rc)
+        return fail_row(g, which < 0 ? -1 : rows[which]->index, rc, e);
+    for (int32_t i = 0; i < n; i++)
+        runs[i] = shown(rows[i]);
+    return run_look_all(runs, n, (struct site_ref){ SITE_UNEMBED_OUT, SITE_ROOT }, e);
+}
+
+/* What follows the row, chosen and emitted. */
+static int row_next(const struct generation *g, struct row *row, bool last, struct err *e)
+{
+    int32_t n = g->m->cfg.d_vocab, id = 0;
+    int rc = lens_logits(shown(row), row->now.n - 1, g->logits, e);
+    if (!rc) {
+        generate_penalize(g->logits, g->logits + n, n, row->tokens, row->now.n, g->opt);
+        rc = generate_choose(g->logits + n, n, g->opt, &row->state, &id, e);
+    }
+    if (rc)
+        return fail_row(g, row->index, rc, e);
+    row->ended = is_stop(g->opt, g->eos_id, id) || !g->emit(g->user, row->index, id, g->logits) || last;
+    if (!row->ended && row->now.n == LIMIT_TOKENS)
+        return fail_row(g, row->index, err_set(e, ERR_BAD_INPUT, "%d positions are the most of one run", LIMIT_TOKENS), e);
+    if (!row->ended)
+        row->tokens[row->now.n++] = id;
+    return 0;
+}
+
+/* One more token of up to RUN_TOGETHER_MAX rows. */
+static int step(const struct generation *g, struct row *rows, int32_t n, bool first, bool last, struct err *e)
+{
+    struct row *now[RUN_TOGETHER_MAX];
+    int32_t active = 0;
+    bool over;
+    int rc = 0;
+    for (int32_t i = 0; i < n && !rc; i++)
+        if (!rows[i].ended) {
+            now[active++] = &rows[i];
+            rc = fail_row(g, rows[i].index, model_check_tokens(g->m, rows[i].tokens, rows[i].now.n, &over, e), e);
+        }
+    if (!rc && active && !g->opt->callbacks)
+        rc = pass_together(g, now, active, e);
+    for (int32_t i = 0; i < active && !rc; i++) {
+        rc = g->opt->callbacks ? pass_called(g, now[i], first, e) : 0;
+        if (!rc)
+            rc = row_next(g, now[i], last, e);
+    }
+    return rc;
+}
+
+static int row_open(const struct generation *g, struct row *row, const struct pair_target *t, int32_t count, size_t cache_bytes, struct err *e)
+{
     int64_t room = (int64_t)t->n + (count > 0 ? count : 0);
     room = room < LIMIT_TOKENS ? room : LIMIT_TOKENS;
-    int32_t *tokens = malloc((size_t)(room > t->n ? room : t->n) * sizeof *tokens);
-    float *logits = malloc((size_t)m->cfg.d_vocab * 2 * sizeof *logits);
-    int err = tokens && logits ? generate_check(opt, e) : err_set(e, ERR_SYSTEM, "memory is out · generate");
-    if (!err)
-        err = pair_open(&pair, m, cache_bytes, e);
-    if (!err)
-        memcpy(tokens, t->tokens, (size_t)t->n * sizeof *tokens);
-    if (!err && opt->callbacks) /* so that no row meets them twice */
-        err = run_reserve_rows(pair_run(pair, FACE_BASE), (int32_t)room, e);
-    now.tokens = tokens;
-    bool over;
-    for (int32_t i = 0, id; !err && i < count; i++) {
-        err = model_check_tokens(m, tokens, now.n, &over, e);
-        if (!err)
-            err = step(pair, &now, i ? now.n - 1 : 0, opt, logits, &state, &id, e);
-        if (err || is_stop(opt, eos_id, id) || !emit(user, id, logits))
-            break;
-        if (now.n == LIMIT_TOKENS)
-            err = err_set(e, ERR_BAD_INPUT, "%d positions are the most of one run", LIMIT_TOKENS);
-        else if (i + 1 < count)
-            tokens[now.n++] = id;
+    int rc = pair_open(&row->pair, g->m, cache_bytes, e);
+    if (rc)
+        return rc;
+    row->tokens = malloc((size_t)(room > t->n ? room : t->n) * sizeof *row->tokens);
+    if (!row->tokens)
+        return err_set(e, ERR_SYSTEM, "memory is out · generate");
+    memcpy(row->tokens, t->tokens, (size_t)t->n * sizeof *row->tokens);
+    row->now = *t;
+    row->now.tokens = row->tokens;
+    return g->opt->callbacks ? run_reserve_rows(pair_run(row->pair, FACE_BASE), (int32_t)room, e) : 0; /* so that no position meets them twice */
+}
+
+int generate(const struct model *m, const struct pair_target *t, int32_t rows, int32_t count, const struct generate_options *opt,
+             int32_t eos_id, size_t cache_bytes, generate_emit_fn *emit, void *user, struct err *e)
+{
+    struct generation g = { .m = m, .opt = opt, .eos_id = eos_id, .n = rows, .emit = emit, .user = user };
+    g.rows = calloc((size_t)rows, sizeof *g.rows);
+    g.logits = malloc((size_t)m->cfg.d_vocab * 2 * sizeof *g.logits);
+    int rc = g.rows && g.logits ? generate_check(opt, e) : err_set(e, ERR_SYSTEM, "memory is out · generate");
+    for (int32_t i = 0; i < rows && !rc; i++) {
+        g.rows[i].index = i, g.rows[i].state = opt->seed + (uint64_t)i;
+        rc = row_open(&g, &g.rows[i], &t[i], count, cache_bytes / (size_t)rows, e);
     }
-    pair_close(pair);
-    free(logits);
-    free(tokens);
-    return err;
+    for (int32_t k = 0; k < count && !rc; k++)
+        for (int32_t i = 0; i < rows && !rc; i += RUN_TOGETHER_MAX)
+            rc = step(&g, g.rows + i, rows - i < RUN_TOGETHER_MAX ? rows - i : RUN_TOGETHER_MAX, k == 0, k == count - 1, e);
+    for (int32_t i = 0; i < rows && g.rows; i++) {
+        pair_close(g.rows[i].pair);
+        free(g.rows[i].tokens);
+    }
+    free(g.rows);
+    free(g.logits);
+    return rc;
 }

@@ -1,7 +1,7 @@
-/* generate.h - continuing a prompt, with edits active at every step.
+/* generate.h - continuing prompts, with edits active at every step.
  *
- * Each new token is one run_sync of one more row.  Edits are resolved anew for every length, so that
- * [-1] follows the last position.  Tested in tests/engine/test_generate.c. */
+ * Each new token is one more row of each prompt's run; rows of several prompts go through the products together.  Edits are
+ * resolved anew for every length, so that [-1] follows the last position.  Tested in tests/engine/test_generate.c. */
 #ifndef GENERATE_H
 #define GENERATE_H
 
@@ -18,15 +18,17 @@ struct generate_options {
                                   needs a temperature, there too) */
     const int32_t *stop_ids;   /* further tokens that end it as eos_id does */
     int32_t n_stop;
-    const struct callbacks *callbacks; /* NULL = none.  The first pass gives them the prompt, each next one its new row */
+    const struct callbacks *callbacks; /* NULL = none.  The first pass gives them the prompt, each next one its new row.  Prompts then take turns: */
+    void (*turn)(void *user, int32_t row); /* said before each pass of one; may be NULL */
 };
 
-/* A new token and the logits [d_vocab] that the model gave, before penalties.  false stops. */
-typedef bool generate_emit_fn(void *user, int32_t id, const float *logits);
+/* A new token of prompt `row` and the logits [d_vocab] that the model gave, before penalties.  false ends that row. */
+typedef bool generate_emit_fn(void *user, int32_t row, int32_t id, const float *logits);
 
-/* Continue t->tokens by up to `count` tokens under t->edits.  Stops at eos_id (not emitted) unless it is -1.  Learned positions end at the trained
- * context: an error after the last possible token.  Same seed, same ids.  cache_bytes as in run.h. */
-int generate(const struct model *m, const struct pair_target *t, int32_t count, const struct generate_options *opt,
+/* Continue the prompts t[rows] by up to `count` tokens each, one token of every row after the other, under their edits.  A row ends at eos_id (not
+ * emitted) unless it is -1, and draws with opt->seed + its number: it comes out as it would alone.  Learned positions end at the trained context: an
+ * error after the last possible token.  Same seed, same ids.  cache_bytes as in run.h, of all rows together. */
+int generate(const struct model *m, const struct pair_target *t, int32_t rows, int32_t count, const struct generate_options *opt,
              int32_t eos_id, size_t cache_bytes, generate_emit_fn *emit, void *user, struct err *e);
 
 /* logits[n] with the penalties for tokens[n_tokens] (ids below n) to out[n]. */

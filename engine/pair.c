@@ -31,6 +31,9 @@ struct pair {
     int32_t *cone;                /* [stages] */
     int32_t stages;
     bool gradients; /* a backward pass follows */
+    struct edit_program *next;    /* of the pair_sync under way, until the fork takes it */
+    struct run **reads;           /* what it reads */
+    bool stale;                   /* the prompts are not what they were */
 };
 
 static int memory_out(struct err *e)
@@ -256,62 +259,108 @@ static int sync_sources(struct pair *p, const struct pair_target *t, const struc
     return 0;
 }
 
-/* Base first, then what the edits read, then the fork.  Takes `prog`. */
-static int sync_runs(struct pair *p, const struct pair_target *t, struct edit_program *prog, struct run_cost *cost,
-                     struct err *e)
+/* An edit list that does not fit is an error before anything changes. */
+static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e)
+{
+    int err = resolve(p, t, &p->next, e);
+    if (!err)
+        err = check_sources(t, p->next, e);
+    if (err)
+        return err;
+    p->reads = calloc((size_t)p->next->n_sources + 1, sizeof(struct run *));
+    if (!p->reads)
+        return memory_out(e);
+    return 0;
+}
+
+/* Send the base on its way; `failed`: something has failed before. */
+static int sync_base(struct pair *p, const struct pair_target *t, int failed, struct err *e)
 {
     struct run *base = p->run[FACE_BASE];
-    struct run **runs = calloc((size_t)prog->n_sources + 1, sizeof(struct run *));
-    if (!runs) {
-        edit_program_free(prog);
-        return memory_out(e);
-    }
     int32_t old = run_length(base), row = first_difference(run_tokens(base), old, t->tokens, t->n);
     if (p->m->cfg.rope_scaling == ROPE_DYNAMIC && old != t->n)
         row = 0; /* the rotation depends on the length */
-    bool stale = row < old || row < t->n;
-    if (stale)
+    p->stale = row < old || row < t->n;
+    if (p->stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);
-    p->edited = prog->n_acts > 0 || prog->n_back > 0 || prog->n_weights > 0 || p->called;
-    int err = run_sync(base, t->tokens, t->n, NULL, NULL, cost, e);
+    p->edited = p->next->n_acts > 0 || p->next->n_back > 0 || p->next->n_weights > 0 || p->called;
+    return failed ? failed : run_aim(base, t->tokens, t->n, NULL, NULL, e);
+}
+
+/* The base is there (or `failed`): what the edits read, then the fork on its way. */
+static int sync_fork(struct pair *p, const struct pair_target *t, int failed, struct err *e)
+{
+    int err = failed;
     if (!err && p->edited)
-        err = sync_sources(p, t, prog, runs, &stale, e);
-    if (!err && prog->needs_means)
-        err = reference_means_fill(p->means, prog, e);
-    if (p->edited) {
-        /* Marked on failure too: whatever happens next, derived figures are not trusted too long. */
-        mark_programs(p, p->changed[FACE_EDITED], p->program, prog, stale || err);
-        edit_program_free(p->program);
-        p->program = prog;
-        for (int32_t s = 0; s < p->stages; s++)
-            p->cone[s] = INT32_MAX;
-        mark_acts(p, p->cone, prog, 0);
-        mark_weights(p, p->cone, prog, 0);
-        if (p->called) {
-            mark(p, p->cone, 0, 0);
-            mark(p, p->changed[FACE_EDITED], 0, 0);
-        }
-        if (!err)
-            err = run_sync(p->run[FACE_EDITED], NULL, 0, prog, runs, cost, e);
-    } else {
-        edit_program_free(prog);
+        err = sync_sources(p, t, p->next, p->reads, &p->stale, e);
+    if (!err && p->next->needs_means)
+        err = reference_means_fill(p->means, p->next, e);
+    if (!p->edited)
+        return err;
+    /* Marked on failure too: whatever happens next, derived figures are not trusted too long. */
+    mark_programs(p, p->changed[FACE_EDITED], p->program, p->next, p->stale || err);
+    edit_program_free(p->program);
+    p->program = p->next;
+    p->next = NULL;
+    for (int32_t s = 0; s < p->stages; s++)
+        p->cone[s] = INT32_MAX;
+    mark_acts(p, p->cone, p->program, 0);
+    mark_weights(p, p->cone, p->program, 0);
+    if (p->called) {
+        mark(p, p->cone, 0, 0);
+        mark(p, p->changed[FACE_EDITED], 0, 0);
     }
-    free(runs);
+    return err ? err : run_aim(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
+}
+
+/* Base first, then what the edits read, then the fork; costs[n]: of the face on show. */
+static int sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, struct run_cost *costs, int32_t *which, struct err *e)
+{
+    struct run *runs[RUN_TOGETHER_MAX] = { pairs[0]->run[FACE_BASE] };
+    struct run_cost own[RUN_TOGETHER_MAX];
+    int32_t begun = 0, edited = 0;
+    int err = 0;
+    for (; begun < n && !err; begun++)
+        err = sync_begin(pairs[begun], &t[begun], e);
+    bool fits = !err;
+    *which = fits ? -1 : begun - 1;
+    for (int32_t i = 0; i < n && fits; i++) {
+        err = sync_base(pairs[i], &t[i], err, e);
+        runs[i] = pairs[i]->run[FACE_BASE];
+    }
+    if (!err)
+        err = run_compute(runs, n, costs, e);
+    for (int32_t i = 0; i < n && fits; i++) {
+        int rc = sync_fork(pairs[i], &t[i], err, e);
+        err = err ? err : rc;
+        if (pairs[i]->edited)
+            runs[edited++] = pairs[i]->run[FACE_EDITED];
+    }
+    if (!err && edited)
+        err = run_compute(runs, edited, own, e);
+    for (int32_t i = 0, k = 0; i < n && !err && edited; i++)
+        if (pairs[i]->edited)
+            costs[i] = own[k++];
+    for (int32_t i = 0; i < begun; i++) {
+        edit_program_free(pairs[i]->next);
+        free(pairs[i]->reads);
+        pairs[i]->next = NULL, pairs[i]->reads = NULL;
+    }
     return err;
 }
 
 int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost, struct err *e)
 {
-    struct edit_program *prog = NULL;
-    int err = resolve(p, t, &prog, e);
-    if (!err)
-        err = check_sources(t, prog, e);
-    if (err) {
-        edit_program_free(prog);
-        return err;
-    }
-    return sync_runs(p, t, prog, cost, e);
+    struct run_cost unused;
+    int32_t which;
+    return sync_all(&p, t, 1, cost ? cost : &unused, &which, e);
+}
+
+int pair_sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, int32_t *which, struct err *e)
+{
+    struct run_cost costs[RUN_TOGETHER_MAX];
+    return sync_all(pairs, t, n, costs, which, e);
 }
 
 int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0, struct err *e)

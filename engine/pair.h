@@ -43,6 +43,10 @@ void pair_close(struct pair *p);
  * on show: the fork's if there are edits. */
 int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost, struct err *e);
 
+/* The same for several pairs of one model (at most RUN_TOGETHER_MAX), t[i] for pairs[i]: where each computes few rows, they share products.
+ * *which: whose edits do not fit, else -1. */
+int pair_sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, int32_t *which, struct err *e);
+
 /* The callbacks of the following pair_sync calls (copied; NULL = none), as run_callbacks.  They belong to the edited face, which is
  * then there without edits too; or, `alone`, to the base, and there must be no edits: nothing is computed twice.  To be called
  * before each pair_sync. */

@@ -41,6 +41,8 @@ void run_free(struct run *r)
     for (int i = 0; i < 3; i++)
         run_release(r, &r->temp[i]);
     run_release(r, &r->gather);
+    run_release(r, &r->shared[0]);
+    run_release(r, &r->shared[1]);
     run_release(r, &r->mean);
     run_release(r, &r->replay);
     run_weights_free(r);
@@ -233,36 +235,93 @@ static int given_place(struct run *r, struct err *e)
     return 0;
 }
 
-/* Compute what is dirty, stage by stage; on failure the rest stays dirty. */
-static int dirty_compute(struct run *r, struct run_cost *cost, struct err *e)
+/* The stage after the last one to compute; the final one is computed when somebody looks, unless callbacks are there. */
+static int32_t stage_end(const struct run *r)
 {
-    int32_t n_layers = r->m->cfg.n_layers, last = n_layers + run_stage_called(r, n_layers + 1);
-    *cost = (struct run_cost){ .row = r->n, .stage = n_layers + 1 };
+    int32_t n_layers = r->m->cfg.n_layers;
+    return n_layers + 1 + run_stage_called(r, n_layers + 1);
+}
+
+static bool is_due(const struct run *r, int32_t stage)
+{
+    return r->dirty_order / PLAN_STAGE_ORDER == stage && stage < stage_end(r) && stage < r->stop;
+}
+
+/* On failure what follows stays dirty. */
+static void stage_done(struct run *r, int32_t stage, struct run_cost *cost)
+{
+    int32_t n_layers = r->m->cfg.n_layers;
+    cost->share += stage && stage <= n_layers ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
+    r->dirty_order = stage + 1 < stage_end(r) ? (stage + 1) * PLAN_STAGE_ORDER : ORDER_NONE;
+}
+
+/* Ready for the first dirty stage, if there is one. */
+static int compute_begin(struct run *r, struct run_cost *cost, struct err *e)
+{
+    *cost = (struct run_cost){ .row = r->n, .stage = r->m->cfg.n_layers + 1 };
     if (r->dirty_order == ORDER_NONE || r->dirty_row >= r->n) {
         r->dirty_order = ORDER_NONE;
         return 0;
     }
     r->version++;
     r->dirty_order = order_start(r, r->dirty_order);
-    int32_t stage = r->dirty_order / PLAN_STAGE_ORDER;
-    if (stage < r->start) {
+    if (r->dirty_order / PLAN_STAGE_ORDER < r->start) {
         int rc = given_place(r, e);
         if (rc)
             return rc;
-        stage = r->start;
-        r->dirty_order = stage * PLAN_STAGE_ORDER;
+        r->dirty_order = r->start * PLAN_STAGE_ORDER;
     }
-    cost->row = r->dirty_row, cost->stage = stage;
-    for (; stage <= last && stage < r->stop; stage++) {
-        int rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e);
-        if (rc)
-            return rc;
-        cost->share += stage && stage <= n_layers ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
-        r->dirty_order = (stage + 1) * PLAN_STAGE_ORDER;
-    }
-    if (stage > last)
+    cost->row = r->dirty_row, cost->stage = r->dirty_order / PLAN_STAGE_ORDER;
+    if (cost->stage >= stage_end(r))
         r->dirty_order = ORDER_NONE;
     return 0;
+}
+
+/* Few rows, so that products are worth sharing. */
+static bool is_short(const struct run *r)
+{
+    return r->n - r->dirty_row <= RUN_SHARED_ROWS;
+}
+
+/* One stage of runs that are at the same step of it. */
+static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
+{
+    struct frame *frames[RUN_TOGETHER_MAX];
+    int32_t last, stage = runs[0]->dirty_order / PLAN_STAGE_ORDER;
+    int rc = 0;
+    plan_stage(runs[0]->m->plan, stage, &last);
+    for (int32_t i = 0; !rc && i < n; i++) {
+        frames[i] = &runs[i]->work;
+        frames[i]->stage = stage, frames[i]->r0 = runs[i]->dirty_row, frames[i]->r1 = runs[i]->n, frames[i]->extra = 0;
+        rc = run_keep_stage(runs[i], stage, e);
+        if (!rc && stage == 0)
+            rc = run_embed_tokens(runs[i], runs[i]->dirty_row, runs[i]->n, e);
+    }
+    return rc ? rc : run_exec_all(runs, frames, n, runs[0]->dirty_order % PLAN_STAGE_ORDER, last, SITE_COUNT, e);
+}
+
+int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e)
+{
+    assert(n <= RUN_TOGETHER_MAX);
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n; i++)
+        rc = compute_begin(runs[i], &costs[i], e);
+    for (int32_t stage = 0; !rc && stage < plan_stages(runs[0]->m->plan); stage++) {
+        struct run *here[RUN_TOGETHER_MAX];
+        int32_t together = 0;
+        for (int32_t i = 0; !rc && i < n; i++) {
+            struct run *r = runs[i];
+            if (is_due(r, stage) && n > 1 && is_short(r) && (!together || r->dirty_order == here[0]->dirty_order))
+                here[together++] = r;
+            else if (is_due(r, stage) && !(rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e)))
+                stage_done(r, stage, &costs[i]);
+        }
+        if (!rc && together && !(rc = stage_compute_all(here, together, e)))
+            for (int32_t i = 0; i < n; i++)
+                if (is_due(runs[i], stage)) /* the others are past it */
+                    stage_done(runs[i], stage, &costs[i]);
+    }
+    return rc;
 }
 
 static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct err *e)
@@ -295,11 +354,8 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
     return 0;
 }
 
-int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources,
-             struct run_cost *cost, struct err *e)
+int run_aim(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e)
 {
-    struct run_cost unused;
-    cost = cost ? cost : &unused;
     if (r->base) {
         assert(r->base->dirty_order == ORDER_NONE || r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
         tokens = r->base->tokens, n = r->base->n;
@@ -324,5 +380,13 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
         r->version += old.n || old.program || r->n_acts || r->weights.n || r->called.n; /* edits of the final stage change values without computing a block */
     }
     acts_drop(&old);
-    return rc ? rc : dirty_compute(r, cost, e);
+    return rc;
+}
+
+int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources,
+             struct run_cost *cost, struct err *e)
+{
+    struct run_cost unused;
+    int rc = run_aim(r, tokens, n, prog, sources, e);
+    return rc ? rc : run_compute(&r, 1, cost ? cost : &unused, e);
 }

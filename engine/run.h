@@ -42,6 +42,15 @@ void run_free(struct run *r);
 int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
              struct run *const *sources, struct run_cost *cost, struct err *e);
 
+/* run_sync in two parts, for several runs of one model (at most RUN_TOGETHER_MAX): aim each, then compute all of them, where products of a
+ * few rows each are shared: weights are read once.  Every value has the bits that run_sync gives it.  A fork is aimed when its
+ * base is computed.  costs[n]. */
+enum { RUN_TOGETHER_MAX = 16 };
+int run_aim(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e);
+int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e);
+/* Compute a site of the final stage at the last position of each run together, for run_view of it to find. */
+int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct err *e);
+
 /* The callbacks (callback.h) of the next run_sync calls; copied; NULL = none.  A forward callback is called once per
  * site and pass, right after the site's edits, with rows [row0, n) in one view; what may change a value makes everything from its
  * site on computed again.  row0 > 0: rows before it have been through the same list (one new token).  To be called before

@@ -2,10 +2,11 @@
  *
  * Each step becomes one backend call on views of those rows; attention over a fork's keys and values takes
  * two, the base's rows first (ops.def promises the same bits).  A site's edits act right after the
- * last step that writes it. */
+ * last step that writes it.  Several runs can go through the steps side by side: their products are then one call. */
 #include "run_internal.h"
 
 #include <assert.h>
+#include <string.h>
 
 int run_status(enum kn_status st, struct err *e)
 {
@@ -139,14 +140,15 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
     return 0;
 }
 
-static int run_step(const struct pass *p, struct err *e)
+/* The step's call; *all: the site whose keys or values attention reads, or SITE_COUNT. */
+static struct kn_call step_call(const struct pass *p, enum site_id *all)
 {
     const struct step *s = p->step;
     struct kn_call c = { .op = s->op, .p = s->p };
-    enum site_id all = SITE_COUNT;
+    *all = SITE_COUNT;
     for (int i = 0; i < KN_IN_MAX; i++) {
         if (s->in[i].kind == OPERAND_ALL)
-            all = (enum site_id)s->in[i].id;
+            *all = (enum site_id)s->in[i].id;
         else
             c.in[i] = operand_view(p, &s->in[i]);
     }
@@ -157,7 +159,66 @@ static int run_step(const struct pass *p, struct err *e)
     c.p.full = p->full && s->op != KN_OP_ATTN_SCORES; /* scores are masked first, edits may then unmask */
     if (p->f->stage - 1 < p->r->m->cfg.window_layer0)
         c.p.window = 0;
-    return all != SITE_COUNT ? run_attention(p, &c, all, e) : s->per_head ? run_per_head(p, &c, e) : run_status(kn_run(p->r->m->be, &c), e);
+    return c;
+}
+
+static int run_step(const struct pass *p, struct err *e)
+{
+    enum site_id all;
+    struct kn_call c = step_call(p, &all);
+    return all != SITE_COUNT ? run_attention(p, &c, all, e) : p->step->per_head ? run_per_head(p, &c, e) : run_status(kn_run(p->r->m->be, &c), e);
+}
+
+/* Rows of v from mem, or to it. */
+static void rows_copy(const struct kn_view *v, float *mem, bool to)
+{
+    assert(v->stride[1] == 1);
+    size_t bytes = (size_t)v->shape[1] * sizeof *mem;
+    for (int64_t i = 0; i < v->shape[0]; i++) {
+        float *row = (float *)v->data + i * v->stride[0], *there = mem + i * v->shape[1];
+        memcpy(to ? there : row, to ? row : there, bytes);
+    }
+}
+
+/* One product of several runs, their rows one below the other; *same: false, and nothing was done, where weights differ. */
+static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
+{
+    struct run *own = p[0]->r;
+    enum site_id all;
+    struct kn_call c[RUN_TOGETHER_MAX] = { step_call(p[0], &all) };
+    int64_t rows = 0, at = 0;
+    *same = true;
+    for (int32_t j = 0; j < n; j++) {
+        c[j] = step_call(p[j], &all);
+        rows += c[j].in[0].shape[0];
+        *same &= c[j].in[1].data == c[0].in[1].data && c[j].in[2].data == c[0].in[2].data;
+    }
+    int64_t k = c[0].in[0].shape[1], columns = c[0].out[0].shape[1];
+    int rc = *same ? run_reserve(own, &own->shared[0], rows * k, e) : 0;
+    if (!*same || rc || (rc = run_reserve(own, &own->shared[1], rows * columns, e)))
+        return rc;
+    float *in = own->shared[0].mem, *out = own->shared[1].mem;
+    for (int32_t j = 0; j < n; at += c[j++].in[0].shape[0])
+        rows_copy(&c[j].in[0], in + at * k, true);
+    struct kn_call whole = c[0];
+    whole.in[0] = kn_view2(in, KN_F32, rows, k), whole.out[0] = kn_view2(out, KN_F32, rows, columns);
+    rc = run_status(kn_run(own->m->be, &whole), e);
+    at = 0;
+    for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0])
+        rows_copy(&c[j].out[0], out + at * columns, false);
+    return rc;
+}
+
+/* One step of the runs where it is active. */
+static int step_all(struct pass *const *p, int32_t n, struct err *e)
+{
+    bool done = false;
+    int rc = 0;
+    if (n > 1 && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head)
+        rc = run_shared(p, n, &done, e);
+    for (int32_t j = 0; !done && !rc && j < n; j++)
+        rc = run_step(p[j], e);
+    return rc;
 }
 
 static bool step_active(const struct run *r, int32_t stage, const struct step *s, enum site_id want)
@@ -190,33 +251,59 @@ static int site_written(struct pass *p, enum site_id s, struct err *e)
     return rc;
 }
 
+/* Is step i to be run; if so its site has room. */
+static int step_ready(struct pass *p, const struct step *s, enum site_id want, bool *ready, struct err *e)
+{
+    struct run *r = p->r;
+    p->step = s;
+    *ready = step_active(r, p->f->stage, s, want) && !(p->f == &r->look && run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
+    if (*ready && cancelled(r))
+        return run_status(KN_CANCELLED, e);
+    return *ready ? frame_reserve(r, p->f, s->site, e) : 0;
+}
+
+/* After a step, which is `s` of those up to `end`. */
+static int step_written(struct pass *p, const struct step *s, const struct step *end, enum site_id want, struct err *e)
+{
+    bool amended = false;
+    for (const struct step *later = s + 1; later < end; later++)
+        amended |= later->site == s->site && step_active(p->r, p->f->stage, later, want);
+    int rc = amended ? 0 : site_written(p, s->site, e);
+    if (!rc && s->when == STEP_IF_WANTED)
+        p->f->extra |= UINT64_C(1) << s->site;
+    return rc;
+}
+
+int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first, int32_t last, enum site_id want, struct err *e)
+{
+    int32_t count;
+    const struct step *steps = plan_stage(runs[0]->m->plan, frames[0]->stage, &count);
+    struct pass pass[RUN_TOGETHER_MAX], *now[RUN_TOGETHER_MAX];
+    assert(n <= RUN_TOGETHER_MAX);
+    for (int32_t j = 0; j < n; j++) {
+        pass[j] = (struct pass){ .r = runs[j], .f = frames[j], .full = run_stage_full(runs[j], frames[j]->stage) };
+        pass[j].n_src = pass[j].full ? runs[j]->n : frames[j]->r1;
+    }
+    int rc = 0;
+    for (int32_t i = first; !rc && i < last; i++) {
+        int32_t active = 0;
+        for (int32_t j = 0; !rc && j < n; j++) {
+            bool ready;
+            rc = step_ready(&pass[j], &steps[i], want, &ready, e);
+            if (ready)
+                now[active++] = &pass[j];
+        }
+        if (!rc && active)
+            rc = step_all(now, active, e);
+        for (int32_t j = 0; !rc && j < active; j++)
+            rc = step_written(now[j], &steps[i], steps + count, want, e);
+    }
+    return rc;
+}
+
 int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e)
 {
-    int32_t n;
-    const struct step *steps = plan_stage(r->m->plan, f->stage, &n);
-    struct pass p = { .r = r, .f = f, .full = run_stage_full(r, f->stage) };
-    p.n_src = p.full ? r->n : f->r1;
-    for (int32_t i = first; i < last; i++) {
-        p.step = &steps[i];
-        if (!step_active(r, f->stage, p.step, want))
-            continue;
-        if (f == &r->look && run_called(r, f->stage, p.step->site))
-            continue; /* its kept value is what the callbacks left */
-        if (cancelled(r))
-            return run_status(KN_CANCELLED, e);
-        enum site_id s = p.step->site;
-        int rc = frame_reserve(r, f, s, e);
-        if (rc || (rc = run_step(&p, e)))
-            return rc;
-        bool amended = false;
-        for (int32_t j = i + 1; j < n; j++)
-            amended |= steps[j].site == s && step_active(r, f->stage, &steps[j], want);
-        if (!amended && (rc = site_written(&p, s, e)))
-            return rc;
-        if (p.step->when == STEP_IF_WANTED)
-            f->extra |= UINT64_C(1) << s;
-    }
-    return 0;
+    return run_exec_all(&r, &f, 1, first, last, want, e);
 }
 
 /* hook_tokens: ids as floats (exact below 2^24), edited, and back to the ids that the embedding reads. */

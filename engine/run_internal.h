@@ -17,6 +17,7 @@ static_assert(SITE_COUNT <= 64, "sets of sites are 64 bits");
 
 enum {
     RUN_CHUNK = 256,        /* rows of one pass through a stage: bounds scratch memory and the time to cancel */
+    RUN_SHARED_ROWS = 32,   /* rows of a run that shares them at most: more are no faster together */
     ORDER_NONE = INT32_MAX, /* an order past every step */
 };
 
@@ -74,6 +75,7 @@ struct run {
     uint64_t version;          /* rises whenever a value may have changed */
     struct frame work, look;
     struct buffer gather, temp[3], mean, replay;
+    struct buffer shared[2];   /* operands of a product for several runs */
     struct callbacks called;   /* own copy */
     int32_t called_row;        /* rows before it have been through them */
     bool *called_full;         /* [stages] a callback let attention see later positions */
@@ -115,6 +117,9 @@ int32_t run_rope_length(const struct config *cfg, int32_t n);
 /* run_exec.c: steps [first, last) of a stage for rows [f->r0, f->r1); `want`: an on-request site to compute
  * as well, or SITE_COUNT. */
 int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e);
+/* The same for n <= RUN_TOGETHER_MAX runs of one model, whose frames are at one stage: products with the same weights are one call for all of
+ * their rows, which gives each row the bits that it has alone (ops.def). */
+int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first, int32_t last, enum site_id want, struct err *e);
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
 int run_status(enum kn_status st, struct err *e);
 

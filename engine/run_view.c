@@ -37,6 +37,32 @@ static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0,
     return rc;
 }
 
+int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct err *e)
+{
+    struct run *now[RUN_TOGETHER_MAX];
+    struct frame *frames[RUN_TOGETHER_MAX];
+    int32_t stage = plan_stage_of(runs[0]->m->plan, s), end = plan_order(runs[0]->m->plan, s) % PLAN_STAGE_ORDER + 1, count = 0;
+    assert(n <= RUN_TOGETHER_MAX && stage > runs[0]->m->cfg.n_layers);
+    for (int32_t i = 0; i < n; i++) {
+        struct run *r = runs[i];
+        int32_t row = r->n - 1;
+        if (r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row))
+            r = r->base;
+        if (r->keep[run_slot(stage, s.id)] || (r->look.version == r->version && r->look.stage == stage))
+            continue;
+        r->look.stage = stage, r->look.r0 = row, r->look.r1 = row + 1;
+        r->look.upto = 0, r->look.extra = 0, r->look.version = r->version;
+        frames[count] = &r->look;
+        now[count++] = r;
+    }
+    int rc = count ? run_exec_all(now, frames, count, 0, end, s.id, e) : 0;
+    for (int32_t i = 0; i < count; i++) {
+        frames[i]->upto = rc ? 0 : end;
+        frames[i]->version = rc ? 0 : frames[i]->version;
+    }
+    return rc;
+}
+
 /* Sources after the destination are not computed; show them as the library does. */
 static void fill_future(struct kn_view *v, enum site_id s, int32_t row0, bool full)
 {

@@ -78,9 +78,10 @@ struct collected {
     int n, most;
 };
 
-static bool collect(void *user, int32_t id, const float *logits)
+static bool collect(void *user, int32_t row, int32_t id, const float *logits)
 {
     assert_non_null(logits);
+    assert_int_equal(row, 0);
     struct collected *c = user;
     assert_true(c->n < 64);
     c->id[c->n++] = id;
@@ -99,7 +100,7 @@ static void steps_equal_runs_from_scratch(const char *name, const char *edit_tex
     struct generate_options o = {0};
     struct collected got = {.most = 64};
     int count = 10;
-    if (generate(f.m, &t, count, &o, -1, 1 << 20, collect, &got, &e))
+    if (generate(f.m, &t, 1, count, &o, -1, 1 << 20, collect, &got, &e))
         fail_msg("%s", e.text);
     assert_int_equal(got.n, count);
 
@@ -136,6 +137,103 @@ static void generation_is_a_run_at_every_length(void **state)
     }
 }
 
+/* ---- several prompts together ---------------------------------------------------------------------- */
+
+enum { PROMPTS = 19, EACH = 7 }; /* more than go through the products together */
+
+struct heard {
+    int32_t n[PROMPTS], id[PROMPTS][EACH], offset;
+    float *logits; /* [PROMPTS][EACH][vocab] */
+    int32_t vocab, stop_row; /* a row that ends after two tokens */
+};
+
+static bool hear(void *user, int32_t row, int32_t id, const float *logits)
+{
+    struct heard *h = user;
+    row += h->offset;
+    memcpy(h->logits + ((int64_t)row * EACH + h->n[row]) * h->vocab, logits, (size_t)h->vocab * sizeof *logits);
+    h->id[row][h->n[row]++] = id;
+    return !(row == h->stop_row && h->n[row] == 2);
+}
+
+static struct heard heard_new(const struct model *m)
+{
+    return (struct heard){.vocab = m->cfg.d_vocab, .stop_row = 4, .logits = calloc((size_t)PROMPTS * EACH * (size_t)m->cfg.d_vocab, sizeof(float))};
+}
+
+/* A backend that counts products. */
+static struct kn_backend_type counted;
+static const struct kn_backend_type *uncounted;
+static int products;
+
+static enum kn_status count_run(struct kn_backend *be, const struct kn_call *call)
+{
+    products += call->op == KN_OP_LINEAR;
+    return uncounted->run(be, call);
+}
+
+/* Rows of several lengths, drawn with their own seeds, have alone the bits that they have together; *alone and *together count products. */
+static void rows_are_what_they_are_alone(const char *name, const char *const *texts, int32_t n_edits, size_t cache, int *alone, int *together)
+{
+    struct fixture f = fixture_open(name);
+    struct edit *edits[4];
+    struct pair_target t[PROMPTS];
+    int32_t tokens[PROMPTS][64];
+    struct err e = {0};
+    struct heard one = heard_new(f.m), all = heard_new(f.m);
+    struct generate_options o = {.temperature = 1.2, .top_k = 30, .seed = 11, .repetition_penalty = 1.1};
+    struct pair_prompt corrupt = {"corrupt", tokens[0], 15};
+    for (int32_t i = 0; i < n_edits; i++)
+        if (edit_parse(&edits[i], texts[i], &e))
+            fail_msg("%s", e.text);
+    for (int32_t i = 0; i < PROMPTS; i++) {
+        for (int32_t k = 0; k < 16; k++)
+            tokens[i][k] = (i * 7 + k * k * 3 + f.tokens[k % f.n]) % f.m->cfg.d_vocab;
+        t[i] = (struct pair_target){.tokens = tokens[i], .n = 4 + i * 5 % 6, .edits = edits, .n_edits = n_edits, .prompts = &corrupt, .n_prompts = 1};
+    }
+    products = 0;
+    if (generate(f.m, t, PROMPTS, EACH, &o, -1, cache * PROMPTS, hear, &all, &e))
+        fail_msg("%s: %s", name, e.text);
+    *together = products;
+    products = 0;
+    for (one.offset = 0; one.offset < PROMPTS; one.offset++, o.seed++)
+        assert_int_equal(generate(f.m, &t[one.offset], 1, EACH, &o, -1, cache, hear, &one, NULL), 0);
+    *alone = products;
+    for (int32_t i = 0; i < PROMPTS; i++)
+        assert_int_equal(all.n[i], i == all.stop_row ? 2 : EACH);
+    assert_memory_equal(all.id, one.id, sizeof all.id);
+    assert_memory_equal(all.logits, one.logits, (size_t)PROMPTS * EACH * (size_t)all.vocab * sizeof(float));
+    free(one.logits), free(all.logits);
+    for (int32_t i = 0; i < n_edits; i++)
+        edit_free(edits[i]);
+    fixture_close(&f);
+}
+
+static void prompts_go_together(void **state)
+{
+    (void)state;
+    static const char *const lists[][3] = {
+        {NULL}, {"blocks.0.attn.hook_z[-1] = 0", "blocks.1.hook_resid_post[2:] *= -1.5"}, {"blocks.1.hook_mlp_out = mean()", "unembed.hook_out[-1, 3] += 1"},
+        {"blocks.0.mlp.W_out *= 0.5", "blocks.1.hook_q_input[:, 0] *= 0.5"}, {"blocks.0.attn.hook_pattern[:, -1, 0] = 0, renormalize"},
+        {"blocks.1.attn.hook_result[1:, 0] *= 2", "blocks.0.hook_resid_pre[1:3] = from(corrupt)"},
+        {"blocks.0.attn.hook_pattern[0, 1, 2] = 0.5"}, /* sees ahead */
+    };
+    uncounted = fixture_backend()->type;
+    counted = *uncounted;
+    counted.run = count_run;
+    fixture_backend()->type = &counted;
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++)
+        for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+            int32_t n = lists[i][0] ? lists[i][1] ? 2 : 1 : 0;
+            int alone, together;
+            rows_are_what_they_are_alone(*name, lists[i], n, i % 2 ? 1 << 20 : 0, &alone, &together);
+            assert_true(together * 3 < alone); /* weights that edits changed are each row's own */
+        }
+    fixture_backend()->type = uncounted;
+    fixture_names_free(names);
+}
+
 static void it_stops_where_it_must(void **state)
 {
     (void)state;
@@ -144,20 +242,20 @@ static void it_stops_where_it_must(void **state)
     struct generate_options o = {0};
     struct collected got = {.most = 64}, again = {.most = 64};
     struct err e = {0};
-    assert_int_equal(generate(f.m, &t, 64, &o, -1, 0, collect, &got, &e), ERR_BAD_INPUT);
+    assert_int_equal(generate(f.m, &t, 1, 64, &o, -1, 0, collect, &got, &e), ERR_BAD_INPUT);
     assert_int_equal(got.n, f.m->cfg.n_ctx - f.n + 1);
     assert_non_null(strstr(e.text, "32"));
     int32_t eos = got.id[got.n - 1]; /* tiny models repeat themselves: find its first place */
     int first = 0;
     while (got.id[first] != eos)
         first++;
-    assert_int_equal(generate(f.m, &t, 64, &o, eos, 0, collect, &again, NULL), 0);
+    assert_int_equal(generate(f.m, &t, 1, 64, &o, eos, 0, collect, &again, NULL), 0);
     assert_int_equal(again.n, first);
     again = (struct collected){.most = 2};
-    assert_int_equal(generate(f.m, &t, 64, &o, -1, 0, collect, &again, NULL), 0);
+    assert_int_equal(generate(f.m, &t, 1, 64, &o, -1, 0, collect, &again, NULL), 0);
     assert_int_equal(again.n, 2);
     again = (struct collected){.most = 2};
-    assert_int_equal(generate(f.m, &t, 0, &o, -1, 0, collect, &again, NULL), 0);
+    assert_int_equal(generate(f.m, &t, 1, 0, &o, -1, 0, collect, &again, NULL), 0);
     assert_int_equal(again.n, 0);
     fixture_close(&f);
 }
@@ -201,7 +299,7 @@ int main(void)
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(same_seed_same_draws),
         cmocka_unit_test(generation_is_a_run_at_every_length),
-        cmocka_unit_test(it_stops_where_it_must),
+        cmocka_unit_test(prompts_go_together), cmocka_unit_test(it_stops_where_it_must),
         cmocka_unit_test(penalties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

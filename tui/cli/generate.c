@@ -57,9 +57,9 @@ static int show(struct stream *s, bool last)
     return err;
 }
 
-static bool emit(void *user, int32_t id, const float *logits)
+static bool emit(void *user, int32_t row, int32_t id, const float *logits)
 {
-    (void)logits;
+    (void)row, (void)logits;
     struct stream *s = user;
     s->ids[s->n++] = id;
     s->err = s->c->opt->json ? 0 : show(s, false);
@@ -90,7 +90,7 @@ static int run(struct cli *c, struct stream *s, const struct pair_target *t)
                                  .freq_penalty = o->freq_penalty};
     memcpy(s->ids, c->tokens, (size_t)c->n * sizeof *s->ids);
     s->n = c->n;
-    int err = generate(c->m, t, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(o), emit, s, &c->err);
+    int err = generate(c->m, t, 1, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(o), emit, s, &c->err);
     if (s->err)
         return s->err;
     if (o->json && !err) {
