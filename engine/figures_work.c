@@ -164,12 +164,7 @@ static int take_picture(struct work *w, enum face face, struct picture *p, const
         p->blob = blob_hold(base->blob);
         return 0;
     }
-    int64_t shape[SITE_RANK_MAX];
-    size_t floats = 1;
-    int rank = site_shape(&w->f->m->cfg, s.id, w->f->n, shape);
-    for (int i = 0; i < rank; i++)
-        floats *= (size_t)(i == site_row_axis(s.id) ? row1 - row0 : shape[i]);
-    struct blob *blob = blob_new(floats);
+    struct blob *blob = blob_new((size_t)(site_row_size(&w->f->m->cfg, s.id, w->f->n) * (row1 - row0)));
     if (!blob)
         return err_set(w->e, ERR_SYSTEM, "memory is out · values of a site");
     int err = run_read(pair_run(w->p, face), s, row0, row1, blob_data(blob), NULL, w->e);

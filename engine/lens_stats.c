@@ -67,10 +67,7 @@ void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats
 
 int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1, struct lens_stats *out, struct err *e)
 {
-    int64_t shape[SITE_RANK_MAX], row = 1;
-    int rank = site_shape(&run_model(r)->cfg, site.id, run_length(r), shape);
-    for (int i = 0; i < rank; i++)
-        row *= i == site_row_axis(site.id) ? 1 : shape[i];
+    int64_t row = site_row_size(&run_model(r)->cfg, site.id, run_length(r));
     int32_t step = (int32_t)(row < CHUNK_FLOATS ? CHUNK_FLOATS / row : 1);
     if (step > row1 - row0)
         step = row1 - row0;

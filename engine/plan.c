@@ -249,11 +249,7 @@ enum site_id plan_key_site(const struct plan *p)
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)
 {
     const struct config *c = &p->cfg;
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(c, s->site, n, shape);
-    double out = 1;
-    for (int i = 0; i < rank; i++)
-        out *= (double)shape[i];
+    double out = (double)site_row_size(c, s->site, n) * n;
     double z = (double)c->n_heads * c->d_head;
     switch (s->op) {
     case KN_OP_LINEAR:

@@ -14,11 +14,7 @@ int64_t run_pitch(const struct run *r, enum site_id s)
 {
     if (is_attn(s))
         return (int64_t)r->m->cfg.n_heads * r->cap;
-    int64_t shape[SITE_RANK_MAX], pitch = 1;
-    int rank = site_shape(&r->m->cfg, s, 1, shape);
-    for (int i = 1; i < rank; i++)
-        pitch *= shape[i];
-    return pitch;
+    return site_row_size(&r->m->cfg, s, 1);
 }
 
 bool run_resident(const struct run *r, int32_t stage)

@@ -99,11 +99,7 @@ static struct site_ref module_out(const struct run_module *m)
 
 int64_t run_module_width(const struct config *cfg, const struct run_module *m, bool out)
 {
-    int64_t shape[SITE_RANK_MAX], n = 1;
-    int rank = site_shape(cfg, out ? module_out(m).id : m->index == RUN_MODULE_WHOLE ? SITE_RESID_PRE : modules[m->index].in, 1, shape);
-    for (int i = 1; i < rank; i++)
-        n *= shape[i];
-    return n;
+    return site_row_size(cfg, out ? module_out(m).id : m->index == RUN_MODULE_WHOLE ? SITE_RESID_PRE : modules[m->index].in, 1);
 }
 
 /* Some steps of one stage, all rows at once. */

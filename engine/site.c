@@ -157,6 +157,15 @@ int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos, int64_t
     return info->rank;
 }
 
+int64_t site_row_size(const struct config *cfg, enum site_id id, int32_t n_pos)
+{
+    int64_t shape[SITE_RANK_MAX], n = 1;
+    int rank = site_shape(cfg, id, n_pos, shape), row = site_row_axis(id);
+    for (int i = 0; i < rank; i++)
+        n *= i == row ? 1 : shape[i];
+    return n;
+}
+
 int site_row_axis(enum site_id id)
 {
     for (int i = 0; i < site_table[id].rank; i++)

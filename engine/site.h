@@ -55,6 +55,8 @@ bool site_rivals(enum site_id a, enum site_id b);
 char *site_name(struct site_ref s, char buf[LIMIT_NAME]);
 /* Shape without the batch for n positions; returns the rank. */
 int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos, int64_t shape[SITE_RANK_MAX]);
+/* Elements of one row (site_row_axis); the site has n_pos of them. */
+int64_t site_row_size(const struct config *cfg, enum site_id id, int32_t n_pos);
 /* The axis that runs over computed rows: pos, or dest. */
 int site_row_axis(enum site_id id);
 /* Word for a dimension as the edit language and --json spell it: "pos", "head", "d_head", "src", ... */

@@ -14,12 +14,7 @@ const int check_count = sizeof check_table / sizeof *check_table;
 
 const float *check_values(struct check *k, enum site_id id, int32_t layer)
 {
-    const struct config *cfg = &k->c->m->cfg;
-    int64_t shape[SITE_RANK_MAX];
-    size_t count = 1;
-    int rank = site_shape(cfg, id, k->n, shape);
-    for (int i = 0; i < rank; i++)
-        count *= (size_t)shape[i];
+    size_t count = (size_t)(site_row_size(&k->c->m->cfg, id, k->n) * k->n);
     float **more = realloc(k->buffers, (size_t)(k->n_buffers + 1) * sizeof *more);
     k->buffers = more ? more : k->buffers;
     float *v = more ? malloc(count * sizeof *v) : NULL;

@@ -50,12 +50,7 @@ static const char *when_word(enum step_when w)
 /* Floats that a site holds for the prompt. */
 static double site_floats(const struct cli *c, enum site_id id)
 {
-    int64_t shape[SITE_RANK_MAX];
-    double n = 1;
-    int rank = site_shape(&c->m->cfg, id, c->n, shape);
-    for (int i = 0; i < rank; i++)
-        n *= (double)shape[i];
-    return n;
+    return (double)site_row_size(&c->m->cfg, id, c->n) * c->n;
 }
 
 /* What a whole plan adds up to. */
