@@ -18,8 +18,8 @@ static int run_one(struct bore_model *m, const struct bore_pass *p, struct run *
         rc = err_set(e, ERR_BAD_INPUT, "an analysis · it looks at one whole prompt · rows = 1, without mask, residual or stops");
     if (!rc)
         rc = bore_pass_run(m, p, NULL, NULL, e);
-    if (!rc && !(*r = pair_run(m->pair, FACE_EDITED)))
-        *r = pair_run(m->pair, FACE_BASE);
+    if (!rc)
+        *r = pair_shown(m->pair);
     return rc;
 }
 

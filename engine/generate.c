@@ -154,12 +154,6 @@ struct generation {
     void *user;
 };
 
-static struct run *shown(const struct row *row)
-{
-    struct run *r = pair_run(row->pair, FACE_EDITED);
-    return r ? r : pair_run(row->pair, FACE_BASE);
-}
-
 static int fail_row(const struct generation *g, int32_t index, int rc, struct err *e)
 {
     if (rc && g->n > 1 && index >= 0)
@@ -189,7 +183,7 @@ static int pass_together(const struct generation *g, struct row *const *rows, in
     if (rc)
         return fail_row(g, which < 0 ? -1 : rows[which]->index, rc, e);
     for (int32_t i = 0; i < n; i++)
-        runs[i] = shown(rows[i]);
+        runs[i] = pair_shown(rows[i]->pair);
     return run_look_all(runs, n, (struct site_ref){ SITE_UNEMBED_OUT, SITE_ROOT }, e);
 }
 
@@ -197,7 +191,7 @@ static int pass_together(const struct generation *g, struct row *const *rows, in
 static int row_next(const struct generation *g, struct row *row, bool last, struct err *e)
 {
     int32_t n = g->m->cfg.d_vocab, id = 0;
-    int rc = lens_logits(shown(row), row->now.n - 1, g->logits, e);
+    int rc = lens_logits(pair_shown(row->pair), row->now.n - 1, g->logits, e);
     if (!rc) {
         generate_penalize(g->logits, g->logits + n, n, row->tokens, row->now.n, g->opt);
         rc = generate_choose(g->logits + n, n, g->opt, &row->state, &id, e);
@@ -217,12 +211,11 @@ static int step(const struct generation *g, struct row *rows, int32_t n, bool fi
 {
     struct row *now[RUN_TOGETHER_MAX];
     int32_t active = 0;
-    bool over;
     int rc = 0;
     for (int32_t i = 0; i < n && !rc; i++)
         if (!rows[i].ended) {
             now[active++] = &rows[i];
-            rc = fail_row(g, rows[i].index, model_check_tokens(g->m, rows[i].tokens, rows[i].now.n, &over, e), e);
+            rc = fail_row(g, rows[i].index, model_check_tokens(g->m, rows[i].tokens, rows[i].now.n, NULL, e), e);
         }
     if (!rc && active && !g->opt->callbacks)
         rc = pass_together(g, now, active, e);

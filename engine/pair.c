@@ -388,6 +388,12 @@ struct run *pair_run(const struct pair *p, enum face f)
     return f == FACE_EDITED && !p->edited ? NULL : p->run[f];
 }
 
+struct run *pair_shown(const struct pair *p)
+{
+    struct run *edited = pair_run(p, FACE_EDITED);
+    return edited ? edited : pair_run(p, FACE_BASE);
+}
+
 int32_t pair_cone(const struct pair *p, int32_t stage)
 {
     return p->edited ? p->cone[stage] : INT32_MAX;

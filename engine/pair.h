@@ -57,6 +57,8 @@ void pair_differentiate(struct pair *p, bool on);
 
 /* FACE_EDITED is NULL while no edit is on and it has no callbacks. */
 struct run *pair_run(const struct pair *p, enum face f);
+/* The edited run, or the base where there is none. */
+struct run *pair_shown(const struct pair *p);
 
 /* Rows [pair_cone(p, stage), n) of the sites of a stage (plan.h) can differ between the faces; others cannot. */
 int32_t pair_cone(const struct pair *p, int32_t stage);

@@ -328,8 +328,7 @@ int cli_open(struct cli *c, enum cli_need need)
 
 struct run *cli_run_shown(const struct cli *c)
 {
-    struct run *r = pair_run(c->pair, FACE_EDITED);
-    return r ? r : pair_run(c->pair, FACE_BASE);
+    return pair_shown(c->pair);
 }
 
 int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count)
