@@ -100,7 +100,7 @@ static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, 
     int64_t unit = v->form == FORM_HEADS ? cfg->d_head : each;
     float *part = malloc((size_t)(rows * each) * sizeof *part);
     if (!part)
-        return err_set(e, ERR_SYSTEM, "memory is out · a fused projection");
+        return err_set(e, ERR_SYSTEM, "out of memory · a fused projection");
     int rc = 0;
     for (int i = 0; i < v->n_sites && !rc; i++) {
         rc = run_read(r, v->site[i], row0, row1, part, NULL, e);

@@ -5,7 +5,7 @@
  * callback of the last one joins them, calls the hook, and takes them apart again.  A norm's input is shown by the first of its
  * copies; the others are given what the hook left there.
  * Tested in tests/engine/test_library_names.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 #include <stdlib.h>
 #include <string.h>

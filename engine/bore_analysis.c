@@ -1,6 +1,6 @@
 /* bore_analysis.c - the library's analysis calls: residual stacks, logit attributions, head detection, loss per token (see
  * borescope.h).  Each runs the pass, then reads that run.  Tested in tests/engine/test_library_analysis.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #ifndef BORE_CACHE_PARTS_H
 #define BORE_CACHE_PARTS_H
 
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 /* One tensor.  Without memory until it is filled where caching hooks fill it. */
 struct entry {

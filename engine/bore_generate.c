@@ -1,6 +1,6 @@
 /* bore_generate.c - the library's generation and modules out of order (see borescope.h).
  * Tested in tests/engine/test_library.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 #include <stdlib.h>
 

@@ -1,6 +1,6 @@
 /* bore_hooks.c - the library's hooks: adding, levels, removing, contexts (see borescope.h).
  * Tested in tests/engine/test_lifecycle.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* bore_model.c - the library's models: opening, tokens, hook points (see borescope.h).
  * Tested in tests/engine/test_library.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -3,7 +3,7 @@
  * A masked token is left out of its row's run: TransformerLens gives real tokens the positions they have without it and lets
  * nothing attend to it, which is the same.  Without edits hooks act on the base run itself, so that nothing is computed twice.
  * Tested in tests/engine/test_library.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 #include "reference.h"
 
 #include <math.h>

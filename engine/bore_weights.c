@@ -1,6 +1,6 @@
 /* bore_weights.c - the library's weights: names, values, factored products, composition, directions (see borescope.h).
  * Tested in tests/engine/test_library_weights.c; the numbers in test_named_weight.c and test_circuit.c. */
-#include "bore_internal.h"
+#include "bore_parts.h"
 
 #include <assert.h>
 #include <math.h>

@@ -14,7 +14,7 @@
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "memory is out · weights of heads");
+    return err_set(e, ERR_SYSTEM, "out of memory · weights of heads");
 }
 
 /* One layer's weight of all heads as rows [head * d_head][d_model]. */

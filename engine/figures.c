@@ -1,5 +1,5 @@
 /* figures.c - keeping derived figures and dropping those that changed (see figures.h). */
-#include "figures_internal.h"
+#include "figures_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -24,7 +24,7 @@ size_t figures_site(struct site_ref s)
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "memory is out · views");
+    return err_set(e, ERR_SYSTEM, "out of memory · views");
 }
 
 static void face_free_rows(struct face_figures *g)

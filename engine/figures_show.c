@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "figures_internal.h"
+#include "figures_parts.h"
 
 static const struct lens_cell no_cell = {NAN, NAN, NAN, -1};
 
@@ -158,7 +158,7 @@ struct snapshot *figures_snapshot(const struct figures *f, const struct session_
     if (s && !snapshot_broken(s))
         return s;
     snapshot_release(s);
-    err_set(e, ERR_SYSTEM, "memory is out · views");
+    err_set(e, ERR_SYSTEM, "out of memory · views");
     return NULL;
 }
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "figures_internal.h"
+#include "figures_parts.h"
 
 enum { LENS_PIECE = 64 };
 
@@ -36,7 +36,7 @@ static int work_pair(struct work *w)
     struct figures *f = w->f;
     const int32_t *pair = w->want->pair;
     float *logits = malloc((size_t)f->m->cfg.d_vocab * sizeof *logits);
-    int err = logits ? 0 : err_set(w->e, ERR_SYSTEM, "memory is out · logits");
+    int err = logits ? 0 : err_set(w->e, ERR_SYSTEM, "out of memory · logits");
     for (int i = 0; i < faces(w) && !err && pair[0] >= 0 && pair[1] >= 0; i++) {
         struct face_figures *g = &f->face[i];
         if (g->pair_done && g->pair[0] == pair[0] && g->pair[1] == pair[1])
@@ -166,7 +166,7 @@ static int take_picture(struct work *w, enum face face, struct picture *p, const
     }
     struct blob *blob = blob_new((size_t)(site_row_size(&w->f->m->cfg, s.id, w->f->n) * (row1 - row0)));
     if (!blob)
-        return err_set(w->e, ERR_SYSTEM, "memory is out · values of a site");
+        return err_set(w->e, ERR_SYSTEM, "out of memory · values of a site");
     int err = run_read(pair_run(w->p, face), s, row0, row1, blob_data(blob), NULL, w->e);
     if (err)
         blob_release(blob);

@@ -3,7 +3,7 @@
  *
  * Rows go backwards because a key or value collects gradient from later destinations only: when a block is
  * reached, that of its own keys and values is complete. */
-#include "grad_internal.h"
+#include "grad_parts.h"
 
 #include "edit_whiten.h"
 

@@ -1,5 +1,5 @@
-/* grad_step.c - the vector-Jacobian product of each step, as backend calls (see grad_internal.h). */
-#include "grad_internal.h"
+/* grad_step.c - the vector-Jacobian product of each step, as backend calls (see grad_parts.h). */
+#include "grad_parts.h"
 
 #include <string.h>
 

@@ -28,7 +28,7 @@ static int status(enum kn_status st, struct err *e)
     switch (st) {
     case KN_OK: return 0;
     case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
-    case KN_OUT_OF_MEMORY: return err_set(e, ERR_SYSTEM, "device memory is out · logit lens");
+    case KN_OUT_OF_MEMORY: return err_set(e, ERR_SYSTEM, "device out of memory · logit lens");
     default: return err_set(e, ERR_SYSTEM, "the device failed · logit lens");
     }
 }
@@ -211,7 +211,7 @@ int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32
     int32_t n = row1 - row0;
     struct lens_at *at = malloc((size_t)(n > 0 ? n : 1) * sizeof *at);
     if (!at)
-        return err_set(e, ERR_SYSTEM, "memory is out · logit lens");
+        return err_set(e, ERR_SYSTEM, "out of memory · logit lens");
     for (int32_t i = 0; i < n; i++)
         at[i] = (struct lens_at){column, row0 + i};
     int err = lens_cells(r, at, n, k, target, cells, top, e);
@@ -264,7 +264,7 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
     int32_t n = run_model(base)->cfg.d_vocab;
     float *p = malloc(2 * (size_t)n * sizeof *p);
     if (!p)
-        return err_set(e, ERR_SYSTEM, "memory is out · KL");
+        return err_set(e, ERR_SYSTEM, "out of memory · KL");
     float *q = p + n;
     int err = lens_logits(base, row, p, e);
     if (!err)
@@ -314,7 +314,7 @@ int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
     int32_t n = run_length(r) - 1;
     float *out = per_token ? per_token : malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
     if (!out)
-        return err_set(e, ERR_SYSTEM, "memory is out · loss");
+        return err_set(e, ERR_SYSTEM, "out of memory · loss");
     int err = lens_losses(r, 0, n, out, e);
     if (!err) {
         double sum = 0;

@@ -73,7 +73,7 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
         step = row1 - row0;
     float *buf = malloc((size_t)(row * (step > 0 ? step : 1)) * sizeof *buf);
     if (!buf)
-        return err_set(e, ERR_SYSTEM, "memory is out · statistics");
+        return err_set(e, ERR_SYSTEM, "out of memory · statistics");
     struct lens_stats s = {.min = NAN, .max = NAN};
     struct moments m = {0};
     int err = 0;

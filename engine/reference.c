@@ -27,7 +27,7 @@ static void building_free(struct building *b)
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "memory is out · a reference set");
+    return err_set(e, ERR_SYSTEM, "out of memory · a reference set");
 }
 
 static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct err *e)

@@ -44,7 +44,7 @@ struct reference_means *reference_means_open(const struct model *m, struct err *
 {
     struct reference_means *s = calloc(1, sizeof *s);
     if (!s)
-        err_set(e, ERR_SYSTEM, "memory is out · means over reference sets");
+        err_set(e, ERR_SYSTEM, "out of memory · means over reference sets");
     else
         s->m = m;
     return s;
@@ -116,7 +116,7 @@ static int mean_make(struct reference_means *s, const struct edit_act *a, struct
     char key[REFERENCE_KEY_MAX], name[LIMIT_NAME];
     struct mean *x = calloc(1, sizeof *x);
     if (!x)
-        return err_set(e, ERR_SYSTEM, "memory is out · a mean over %s", a->set->name);
+        return err_set(e, ERR_SYSTEM, "out of memory · a mean over %s", a->set->name);
     x->set = reference_hold(a->set), x->site = a->site, x->pos = a->source_pos;
     int32_t rows = x->pos == EDIT_SAME_POS ? x->set->longest : 1;
     x->rank = site_shape(&s->m->cfg, x->site.id, rows, x->shape);
@@ -134,7 +134,7 @@ static int mean_make(struct reference_means *s, const struct edit_act *a, struct
     x->count = calloc((size_t)rows, sizeof *x->count);
     if (!x->value || !x->sum || !x->count) {
         mean_free(x);
-        return err_set(e, ERR_SYSTEM, "memory is out · a mean over %s", a->set->name);
+        return err_set(e, ERR_SYSTEM, "out of memory · a mean over %s", a->set->name);
     }
     key_text(s, x, key);
     if (reference_cache_read(key, x->shape, x->rank, x->value)) {
@@ -328,7 +328,7 @@ int reference_means_fill(struct reference_means *s, struct edit_program *prog, s
     evict(s);
     struct mean **todo = calloc((size_t)n + 1, sizeof *todo);
     if (!rc && !todo)
-        rc = err_set(e, ERR_SYSTEM, "memory is out · means over reference sets");
+        rc = err_set(e, ERR_SYSTEM, "out of memory · means over reference sets");
     for (int32_t i = 0; !rc && i < prog->n_sets; i++) {
         int32_t n_todo = unfinished(s, prog->sets[i], todo);
         if (n_todo)

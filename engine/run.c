@@ -2,7 +2,7 @@
  *
  * Causality: a change at step s, row r reaches only rows >= r from that step on.  So what awaits computing is one
  * pair (dirty_order, dirty_row); several changes join by taking the smaller of each. */
-#include "run_internal.h"
+#include "run_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -4,7 +4,7 @@
  * stage is rematerialised, the kept value stands for the step and what the callback made of it, so that a callback fires
  * once per pass.  Which elements were changed is kept too, for the backward pass.
  * Tested in tests/engine/test_lifecycle.c. */
-#include "run_internal.h"
+#include "run_parts.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* run_edits.c - the edits of a run, and applying them to rows as they are computed. */
-#include "run_internal.h"
+#include "run_parts.h"
 
 #include "edit_whiten.h"
 

@@ -3,7 +3,7 @@
  * Each step becomes one backend call on views of those rows; attention over a fork's keys and values takes
  * two, the base's rows first (ops.def promises the same bits).  A site's edits act right after the
  * last step that writes it.  Several runs can go through the steps side by side: their products are then one call. */
-#include "run_internal.h"
+#include "run_parts.h"
 
 #include <assert.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* run_mem.c - where the values of a run lie (see run_internal.h): capacity, kept sites, frames, views. */
-#include "run_internal.h"
+/* run_mem.c - where the values of a run lie (see run_parts.h): capacity, kept sites, frames, views. */
+#include "run_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -8,7 +8,7 @@
 
 #include "alias.h"
 
-#include "run_internal.h"
+#include "run_parts.h"
 
 /* Modules inside a stage: where the input is put, the first step's site, the output. */
 static const struct {

@@ -1,7 +1,7 @@
 /* run_rope.c - rotary tables, in the arithmetic of Hugging Face's modeling_rope_utils: inverse frequencies
  * and angles are f32 there, so they are here; a more exact angle would differ from the reference at long positions.
  * Formulas: linear, dynamic NTK and llama3 scaling of the same file. */
-#include "run_internal.h"
+#include "run_parts.h"
 
 #include <math.h>
 #include <string.h>

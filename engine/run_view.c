@@ -1,5 +1,5 @@
 /* run_view.c - reading values: kept ones where they lie, others rematerialised from their layer's input. */
-#include "run_internal.h"
+#include "run_parts.h"
 
 #include <assert.h>
 #include <math.h>

@@ -2,7 +2,7 @@
  *
  * Copies count against the run's cache budget.  A weight whose edits did not change keeps its copy.  Tested in
  * tests/engine/test_weight_edit.c. */
-#include "run_internal.h"
+#include "run_parts.h"
 #include "weight_copy.h"
 
 #include <stdlib.h>

@@ -188,7 +188,7 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s)
-        return err_set(e, ERR_SYSTEM, "memory is out · session");
+        return err_set(e, ERR_SYSTEM, "out of memory · session");
     s->m = m;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
@@ -196,7 +196,7 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int err = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
     if (!err && !(s->spare = snapshot_failed()))
-        err = err_set(e, ERR_SYSTEM, "memory is out · session");
+        err = err_set(e, ERR_SYSTEM, "out of memory · session");
     if (!err)
         err = pair_open(&s->pair, m, cache_bytes, e);
     if (!err)
@@ -243,7 +243,7 @@ uint64_t session_request(struct session *s, const struct session_want *want)
     session_want_free(old);
     if (!copy) {
         struct err e;
-        err_set(&e, ERR_SYSTEM, "memory is out · request");
+        err_set(&e, ERR_SYSTEM, "out of memory · request");
         publish_failure(&j, &e);
     }
     return j.generation;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run_internal.h"
+#include "run_parts.h"
 
 /* A bias that the model does not have: zeros, in groups where its weight lies in groups. */
 static struct kn_view absent_bias(const struct model *m, const struct edit_weight *w)

@@ -232,7 +232,7 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
     const struct pair_prompt other = {"other", a->other_tokens, a->n_other};
     char (*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
     const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
-    int err = names && list ? 0 : err_set(e, ERR_SYSTEM, "memory is out · export");
+    int err = names && list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · export");
     if (!err && !a->n)
         err = err_set(e, ERR_BAD_INPUT, "nothing to export · give a prompt first");
     if (!err) {

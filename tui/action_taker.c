@@ -26,7 +26,7 @@ unsigned act_TAKER(struct app *a, const char *args)
         *last = '\0';
         params = last + 1;
     }
-    int r = !config ? err_set(&e, ERR_SYSTEM, "memory is out · taker") : !*config ? err_set(&e, ERR_USAGE, "taker %s", action_table[ACTION_TAKER].usage)
+    int r = !config ? err_set(&e, ERR_SYSTEM, "out of memory · taker") : !*config ? err_set(&e, ERR_USAGE, "taker %s", action_table[ACTION_TAKER].usage)
           : taker_load(&t, &a->m->cfg, config, params, &e);
     if (!r)
         r = check(a, t.edit, t.n_edits, &e);

@@ -74,7 +74,7 @@ static int resolve_edits(struct exporter *x)
         err = check_lengths(in, x->e);
     size_t n = err ? 0 : (size_t)x->prog->n_acts + (size_t)x->prog->n_back + (size_t)x->prog->n_weights;
     x->change = err ? NULL : calloc(n + 1, sizeof *x->change);
-    return err || x->change ? err : err_set(x->e, ERR_SYSTEM, "memory is out · export");
+    return err || x->change ? err : err_set(x->e, ERR_SYSTEM, "out of memory · export");
 }
 
 static int add_captures(struct exporter *x, const char *glob)
@@ -84,7 +84,7 @@ static int add_captures(struct exporter *x, const char *glob)
     struct alias_pick *more = n < 0 ? NULL : realloc(x->capture, (size_t)(x->n_captures + n) * sizeof *more);
     if (!more) {
         free(picks);
-        return n < 0 ? n : err_set(x->e, ERR_SYSTEM, "memory is out · export");
+        return n < 0 ? n : err_set(x->e, ERR_SYSTEM, "out of memory · export");
     }
     x->capture = more;
     for (int i = 0; i < n; i++) {
@@ -150,7 +150,7 @@ int export_program(struct bytes *out, enum export_to to, const struct export *in
     if (!err)
         err = to == EXPORT_NNSIGHT ? export_nnsight(&x) : export_lens(&x);
     if (!err && text.failed)
-        err = err_set(e, ERR_SYSTEM, "memory is out · export");
+        err = err_set(e, ERR_SYSTEM, "out of memory · export");
     if (!err)
         bytes_add(out, text.data, text.len);
     for (int32_t i = 0; i < x.n_functions; i++)

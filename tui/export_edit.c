@@ -161,7 +161,7 @@ int export_functions(struct exporter *x)
         c->function = function_with(x, &c->act, &body);
         bytes_free(&body);
         if (c->function < 0)
-            return err_set(x->e, ERR_SYSTEM, "memory is out · export");
+            return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     }
     return 0;
 }

@@ -354,7 +354,7 @@ int export_lens(struct exporter *x)
     size_t n = (size_t)x->n_changes + (size_t)x->n_captures * ALIAS_SITES_MAX + 1;
     struct site_ref *room = err ? NULL : malloc(n * sizeof *room);
     if (!err && !room)
-        err = err_set(x->e, ERR_SYSTEM, "memory is out · export");
+        err = err_set(x->e, ERR_SYSTEM, "out of memory · export");
     if (err)
         return err;
     bool derived = has_derived(x, &sw);

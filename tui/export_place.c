@@ -291,7 +291,7 @@ static int sort_points(struct exporter *x, struct points *p)
 {
     int *place = malloc(((size_t)p->n + 1) * sizeof *place);
     if (!place)
-        return err_set(x->e, ERR_SYSTEM, "memory is out · export");
+        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     for (int i = 0; i < p->n; i++)
         p->item[i].stage = i;
     if (p->n)
@@ -313,7 +313,7 @@ int export_places(struct exporter *x, struct points *p)
     p->sites = calloc(((size_t)x->cfg->n_layers + 1) * SITE_COUNT, sizeof *p->sites);
     p->item = calloc((size_t)x->prog->n_acts + (size_t)x->prog->n_back + (size_t)x->n_captures + 1, sizeof *p->item);
     if (!p->sites || !p->item)
-        return err_set(x->e, ERR_SYSTEM, "memory is out · export");
+        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     p->n_sites = site_list(x->cfg, p->sites);
     int err = place_changes(x, p);
     if (!err)

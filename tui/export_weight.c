@@ -137,7 +137,7 @@ int export_weights(struct exporter *x)
     struct export_change *first = x->change + x->n_changes;
     x->parameter = calloc((size_t)n + 1, sizeof *x->parameter);
     if (!x->parameter)
-        return err_set(x->e, ERR_SYSTEM, "memory is out · export");
+        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     for (int32_t i = 0; i < n; i++) {
         const struct edit_act *act = &x->prog->weights[i];
         int err = find_parameter(x, act, &x->parameter[i]);

@@ -36,7 +36,7 @@ static int fail(const struct err *e)
 static int print(const struct bytes *out)
 {
     if (out->failed) {
-        say("memory is out · the result is not printed");
+        say("out of memory · the result is not printed");
         return 1;
     }
     if (out->len)

@@ -7,7 +7,7 @@
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "memory is out · captured activations");
+    return err_set(e, ERR_SYSTEM, "out of memory · captured activations");
 }
 
 static void capture_init(struct capture *c, struct run *run, const struct alias_pick *pick, const struct slice *slice)

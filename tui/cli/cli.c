@@ -54,7 +54,7 @@ void cli_close(struct cli *c)
 
 int cli_memory(struct cli *c)
 {
-    return err_set(&c->err, ERR_SYSTEM, "memory is out · %s", c->opt->command->name);
+    return err_set(&c->err, ERR_SYSTEM, "out of memory · %s", c->opt->command->name);
 }
 
 size_t cli_cache_bytes(const struct options *o)
@@ -99,7 +99,7 @@ int cli_stdin(char **text, size_t *len, struct err *e)
         if (n < 0 || !room) {
             int code = errno;
             bytes_free(&b);
-            return err_set(e, ERR_SYSTEM, "standard input · %s", room ? strerror(code) : "memory is out");
+            return err_set(e, ERR_SYSTEM, "standard input · %s", room ? strerror(code) : "out of memory");
         }
         if (n == 0)
             break;
@@ -108,7 +108,7 @@ int cli_stdin(char **text, size_t *len, struct err *e)
     bytes_add(&b, "", 1);
     *text = b.data;
     *len = b.len - 1;
-    return b.failed ? err_set(e, ERR_SYSTEM, "standard input · memory is out") : 0;
+    return b.failed ? err_set(e, ERR_SYSTEM, "standard input · out of memory") : 0;
 }
 
 int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
@@ -116,7 +116,7 @@ int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
     size_t count = 0;
     int32_t *out = malloc((strlen(text) / 2 + 1) * sizeof *out);
     if (!out)
-        return err_set(e, ERR_SYSTEM, "memory is out · token ids");
+        return err_set(e, ERR_SYSTEM, "out of memory · token ids");
     for (const char *p = text;;) {
         p += strspn(p, ", \t\r\n");
         if (!*p)

@@ -73,7 +73,7 @@ int slice_parse(struct slice *out, const char *text, int32_t n, struct err *e)
     const char *t = text ? text : ":";
     struct slice s = {malloc((strlen(t) + (size_t)n) * sizeof *s.row), 0, false};
     if (!s.row)
-        return err_set(e, ERR_SYSTEM, "memory is out · --pos");
+        return err_set(e, ERR_SYSTEM, "out of memory · --pos");
     int err = strchr(t, ':') ? parse_range(&s, t, n, e) : parse_list(&s, t, n, e);
     if (err)
         free(s.row);

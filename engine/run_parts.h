@@ -1,12 +1,12 @@
-/* run_internal.h - what the files run*.c share; nobody else includes it.
+/* run_parts.h - what the files run*.c share; nobody else includes it.
  *
  * Where a value lies.  A site of a stage has a row pitch (floats per position; attention scores and
  * patterns lie as [dest][head][src] with src padded to the capacity).  It is either kept, in
  * run.keep[stage * SITE_COUNT + site], for all rows; or it lives in a frame, which holds the sites of one stage
  * for the rows [r0, r1) of one pass.  A fork keeps nothing before its fork point (fork_order, fork_row):
  * there the base's value is the value. */
-#ifndef RUN_INTERNAL_H
-#define RUN_INTERNAL_H
+#ifndef RUN_PARTS_H
+#define RUN_PARTS_H
 
 #include <assert.h>
 

@@ -1,6 +1,6 @@
-/* bore_internal.h - what the files bore_*.c, the public library's, share; nobody else includes it. */
-#ifndef BORE_INTERNAL_H
-#define BORE_INTERNAL_H
+/* bore_parts.h - what the files bore_*.c, the public library's, share; nobody else includes it. */
+#ifndef BORE_PARTS_H
+#define BORE_PARTS_H
 
 #include <stdatomic.h>
 

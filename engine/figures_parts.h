@@ -1,7 +1,7 @@
-/* figures_internal.h - what figures.c (what stays true), figures_work.c (computing) and figures_show.c
+/* figures_parts.h - what figures.c (what stays true), figures_work.c (computing) and figures_show.c
  * (copying out) share; nobody else includes it. */
-#ifndef FIGURES_INTERNAL_H
-#define FIGURES_INTERNAL_H
+#ifndef FIGURES_PARTS_H
+#define FIGURES_PARTS_H
 
 #include "figures.h"
 #include "snapshot.h"

@@ -1,9 +1,9 @@
-/* grad_internal.h - what grad.c (the walk) and grad_step.c (the products) share. */
-#ifndef GRAD_INTERNAL_H
-#define GRAD_INTERNAL_H
+/* grad_parts.h - what grad.c (the walk) and grad_step.c (the products) share. */
+#ifndef GRAD_PARTS_H
+#define GRAD_PARTS_H
 
 #include "grad.h"
-#include "run_internal.h"
+#include "run_parts.h"
 
 /* Gradients of one stage: some sites for all rows of the run (keys, values, the residual stream that leaves
  * the stage), the others for the rows [r0, r1) of the pass.  `before` holds the previous stage's sites that
