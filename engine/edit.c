@@ -47,6 +47,14 @@ void edit_free(struct edit *ed)
         free(ed);
 }
 
+bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN])
+{
+    size_t len = strlen(ed->pattern), suffix = strlen("_grad");
+    bool backward = len > suffix && strcmp(ed->pattern + len - suffix, "_grad") == 0;
+    snprintf(pattern, LIMIT_PATTERN, "%.*s", (int)(backward ? len - suffix : len), ed->pattern);
+    return backward;
+}
+
 /* ---- numbers --------------------------------------------------------------------------------------- */
 
 const char *edit_number_parse(const char *text, float *out, bool *over)

@@ -60,7 +60,7 @@ struct edit {
     struct edit_span spans[]; /* the pool behind sels; after it the bytes of all texts */
 };
 
-/* The pattern without a final "_grad" (edit_reach.c); true if there was one. */
+/* The pattern without a final "_grad"; true if there was one. */
 bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN]);
 /* Write a number so that it reads back to the same float, in as few digits as that takes. */
 int edit_number_print(float f, char buf[32]);

@@ -1,9 +1,7 @@
 /* edit_reach.c - see edit_reach.h. */
 #include "edit_reach.h"
 
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "alias.h"
 #include "edit_parts.h"
@@ -75,14 +73,6 @@ static int reach_hooks(struct reach_list *l, const struct edit *ed, const struct
     }
     free(picks);
     return rc;
-}
-
-bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN])
-{
-    size_t len = strlen(ed->pattern), suffix = strlen("_grad");
-    bool backward = len > suffix && strcmp(ed->pattern + len - suffix, "_grad") == 0;
-    snprintf(pattern, LIMIT_PATTERN, "%.*s", (int)(backward ? len - suffix : len), ed->pattern);
-    return backward;
 }
 
 bool edit_of_weights(const struct edit *ed)

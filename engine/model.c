@@ -20,6 +20,17 @@ const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight
     return &m->weights[(size_t)(is_root_weight(w) ? m->cfg.n_layers : l) * WEIGHT_COUNT + w];
 }
 
+int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e)
+{
+    void **more = realloc(m->owned, ((size_t)m->n_owned + 1) * sizeof *more);
+    if (!more)
+        return err_set(e, ERR_SYSTEM, "out of memory · a copy of a weight");
+    m->owned = more;
+    m->owned[m->n_owned++] = v.data;
+    m->weights[model_weight(m, l, w) - m->weights] = v;
+    return 0;
+}
+
 static int weights_open(struct model *m, const struct hub_model *h, struct err *e)
 {
     int rc = hub_need_weights(h, e);

@@ -24,7 +24,7 @@ struct model {
     uint64_t bytes;           /* of all weights */
     uint64_t params;
     unsigned process;         /* enum process_flag bits; 0 = the raw checkpoint */
-    float **owned;            /* f32 copies of processed weights */
+    void **owned;             /* data of weights that are not the file's: model_own_weight */
     int32_t n_owned;
 };
 
@@ -37,6 +37,9 @@ void model_close(struct model *m);
 
 /* The weight `w` of layer `l` (0..n_layers-1; root weights: any l).  ndim 0 = this model has none. */
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w);
+/* Put v, whose data is malloc'ed, in the place of that weight; the model frees it.  No run may be using the weight.  On failure
+ * (memory) nothing changed and the data is still the caller's. */
+int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e);
 
 /* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never twice
  * when the text or the tokenizer already starts with it).  *ids is malloc'ed.  Refuses an empty result

@@ -64,7 +64,7 @@ static struct mat mat(struct model *m, int32_t l, enum weight_id w)
 /* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias of n elements becomes zeros. */
 static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, struct err *e)
 {
-    struct kn_view *v = (struct kn_view *)(uintptr_t)model_weight(m, l, w);
+    const struct kn_view *v = model_weight(m, l, w);
     int64_t shape[3] = { 1, 1, 1 }, stride[3] = { 0, 0, 0 }, count = 1;
     int rank = v->ndim ? v->ndim : 1;
     shape[0] = n_absent;
@@ -80,9 +80,11 @@ static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, s
         p[i] = kn_load(v->dtype, v->data, a * stride[0] + b * stride[1] + c * stride[2]);
     }
     bool vector = rank == 1 || w == B_Q || w == B_K || w == B_V;
-    *v = vector ? kn_view1(p, KN_F32, count) : kn_view2(p, KN_F32, count / shape[rank - 1], shape[rank - 1]);
-    m->owned[m->n_owned++] = p;
-    return 0;
+    struct kn_view copy = vector ? kn_view1(p, KN_F32, count) : kn_view2(p, KN_F32, count / shape[rank - 1], shape[rank - 1]);
+    int rc = model_own_weight(m, l, w, copy, e);
+    if (rc)
+        free(p);
+    return rc;
 }
 
 static int own_all(struct model *m, struct err *e)
@@ -93,8 +95,7 @@ static int own_all(struct model *m, struct err *e)
         { W_LN1, d }, { B_LN1, d }, { W_LN2, d }, { B_LN2, d }, { W_Q, 0 }, { B_Q, q }, { W_K, 0 }, { B_K, kv }, { W_V, 0 }, { B_V, kv },
         { W_O, 0 }, { B_O, d }, { W_IN, 0 }, { B_IN, c->d_mlp }, { W_OUT, 0 }, { B_OUT, d }, { W_GATE, 0 }, { B_GATE, c->d_mlp },
     }, root[] = { { W_E, 0 }, { W_POS, 0 }, { W_LNF, d }, { B_LNF, d }, { W_U, 0 }, { B_U, c->d_vocab } };
-    m->owned = calloc((size_t)(c->n_layers + 1) * WEIGHT_COUNT, sizeof *m->owned);
-    int rc = m->owned ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d layers", c->n_layers);
+    int rc = 0;
     for (int32_t l = 0; l <= c->n_layers; l++) {
         bool is_root = l == c->n_layers;
         size_t n = is_root ? sizeof root / sizeof *root : sizeof block / sizeof *block;

@@ -146,22 +146,16 @@ int32_t weight_copy_acts(const struct edit_program *p, int32_t i)
 int weight_copy_keep(struct model *m, const struct edit_program *p, struct err *e)
 {
     int rc = 0;
-    float **more = realloc(m->owned, (size_t)(m->n_owned + p->n_weights + 1) * sizeof *more);
-    if (!more)
-        return err_set(e, ERR_SYSTEM, "out of memory · %d edits of weights", (int)p->n_weights);
-    m->owned = more;
     for (int32_t i = 0, n; i < p->n_weights && !rc; i += n) {
         const struct edit_act *act = &p->weights[i];
         struct kn_view v;
         n = weight_copy_acts(p, i);
         float *mem = malloc(weight_copy_bytes(m, act));
         rc = mem ? weight_copy_make(m, act, n, mem, &v, e) : err_set(e, ERR_SYSTEM, "out of memory · a copy of %s", act->weight->name);
-        if (rc) {
+        if (!rc)
+            rc = model_own_weight(m, act->weight->layer < 0 ? 0 : act->weight->layer, act->weight->id, v, e);
+        if (rc)
             free(mem);
-            break;
-        }
-        m->owned[m->n_owned++] = mem;
-        *(struct kn_view *)(uintptr_t)model_weight(m, act->weight->layer < 0 ? 0 : act->weight->layer, act->weight->id) = v;
     }
     return rc;
 }
