@@ -6,7 +6,7 @@
 
 #include "app.h"
 #include "complete.h"
-#include "export.h"
+#include "export/export.h"
 
 /* ---- prompts, tokens ---------------------------------------------------------------------------------- */
 

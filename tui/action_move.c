@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alias.h"
+#include "names/alias.h"
 #include "app.h"
 
 /* Index of `word` in words[n], or -1. */

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "app.h"
-#include "reference.h"
+#include "edit/reference.h"
 
 int app_set_reference(struct app *a, const char *arg, int *place, struct err *e)
 {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "app.h"
-#include "taker.h"
+#include "edit/taker.h"
 
 /* Each fits the model and the prompt? */
 static int check(struct app *a, char *const *texts, int n, struct err *e)

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reference.h"
-#include "run.h"
+#include "edit/reference.h"
+#include "run/run.h"
 
 const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "entropy", "rank"};
 const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised", "row-max", "value"};

@@ -7,12 +7,12 @@
 #define APP_H
 
 #include "edit_list.h"
-#include "edit_reach.h"
+#include "edit/edit_reach.h"
 #include "frame.h"
 #include "keymap.h"
 #include "line.h"
-#include "model.h"
-#include "session.h"
+#include "model/model.h"
+#include "session/session.h"
 #include "view.h"
 
 enum { /* what an event asks of the driver */

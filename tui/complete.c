@@ -1,12 +1,12 @@
 /* complete.c - completion (see complete.h). */
 #include "complete.h"
 
-#include "alias.h"
+#include "names/alias.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-#include "named_weight.h"
+#include "names/named_weight.h"
 
 void complete_reset(struct app *a)
 {

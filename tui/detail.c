@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run.h"
+#include "run/run.h"
 #include "spark.h"
 
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24])

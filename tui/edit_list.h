@@ -6,7 +6,7 @@
 #ifndef EDIT_LIST_H
 #define EDIT_LIST_H
 
-#include "edit.h"
+#include "edit/edit.h"
 
 enum { EDIT_LIST_UNDO_MAX = 1000 };
 

@@ -9,9 +9,9 @@
 #include <sys/stat.h>
 
 #include "cli.h"
-#include "mapping.h"
-#include "nearest.h"
-#include "safetensors.h"
+#include "base/mapping.h"
+#include "base/nearest.h"
+#include "model/safetensors.h"
 #include "term/guard.h"
 #include "text.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "nearest.h"
+#include "base/nearest.h"
 
 const struct option_info option_table[OPTION_COUNT] = {
 #define FLAG(id, s, l, help) {OPTION_FLAG, s, l, NULL, help, 0, 0, 0},

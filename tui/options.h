@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "err.h"
+#include "base/err.h"
 
 enum option_id {
 #define FLAG(id, s, l, help) OPTION_##id,

@@ -6,7 +6,7 @@
 #include "app.h"
 #include "complete.h"
 #include "draw.h"
-#include "process.h"
+#include "model/process.h"
 
 static bool is_small(const struct app *a)
 {

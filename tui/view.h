@@ -7,7 +7,7 @@
 
 #include "action.h"
 #include "frame.h"
-#include "session.h"
+#include "session/session.h"
 
 struct app;
 

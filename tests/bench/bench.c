@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "tensor_write.h"
+#include "model/tensor_write.h"
 
 double bench_now(void)
 {

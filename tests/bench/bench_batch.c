@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generate.h"
+#include "measure/generate.h"
 
 enum { PROMPT = 32, BATCH_MAX = 16, NEW_MAX = 256 };
 static const int sizes[] = {1, 2, 4, 8, 16};

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lens.h"
+#include "measure/lens.h"
 #ifdef BENCH_OPENBLAS
 #include <cblas.h>
 extern void openblas_set_num_threads(int threads);

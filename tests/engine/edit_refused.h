@@ -2,7 +2,7 @@
 #ifndef EDIT_REFUSED_H
 #define EDIT_REFUSED_H
 
-#include "edit.h"
+#include "edit/edit.h"
 
 /* Parsing `text` fails with exactly the line `want` and leaves its output untouched. */
 static void refused(const char *text, const char *want)

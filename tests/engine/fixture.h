@@ -10,9 +10,9 @@
 
 #include <cmocka.h>
 
-#include "json.h"
-#include "run.h"
-#include "safetensors.h"
+#include "base/json.h"
+#include "run/run.h"
+#include "model/safetensors.h"
 
 /* Every folder of tests/fixtures/models; NULL-terminated; malloc'ed strings. */
 char **fixture_names(bool representatives_only);

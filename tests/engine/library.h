@@ -4,7 +4,7 @@
 
 #include "fixture.h"
 
-#include "borescope.h"
+#include "lib/borescope.h"
 
 struct library {
     struct bore_model *m;

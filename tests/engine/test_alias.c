@@ -1,7 +1,7 @@
 /* test_alias.c - names of other libraries: meanings, values against what the libraries show under them, refusals. */
 #include "fixture.h"
 
-#include "alias.h"
+#include "names/alias.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -2,7 +2,7 @@
  * of the sites; refusals. */
 #include "fixture.h"
 
-#include "alias.h"
+#include "names/alias.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis.h"
-#include "process.h"
+#include "measure/analysis.h"
+#include "model/process.h"
 
 struct opened { struct fixture f; struct safetensors *ref; struct run *r; };
 

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "circuit.h"
-#include "factored.h"
-#include "process.h"
+#include "measure/circuit.h"
+#include "base/factored.h"
+#include "model/process.h"
 
 enum { DH = 16, D = 64 }; /* at most, in the fixtures */
 

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-#include "config.h"
+#include "model/config.h"
 
 static int parse(struct config *c, const char *text, struct err *e)
 {

@@ -445,7 +445,7 @@ static void documentation_is_complete(void **state)
     static const char *const want[] = {
 #define EDIT_OP(id, text, help) "| `" text "` | " help " |",
 #define EDIT_VALUE(id, word, form, help) "| `" form "` | " help " |",
-#include "edit.def"
+#include "edit/edit.def"
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
         if (!strstr(doc, want[i]))

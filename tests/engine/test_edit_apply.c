@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "edit.h"
+#include "edit/edit.h"
 
 enum { N_POS = 6, H = 3, DH = 4, TOTAL = H * N_POS * N_POS };
 

@@ -7,12 +7,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "edit_form.h"
-#include "grad.h"
-#include "metric.h"
-#include "pair.h"
-#include "reference.h"
-#include "tensor_write.h"
+#include "edit/edit_form.h"
+#include "measure/grad.h"
+#include "measure/metric.h"
+#include "run/pair.h"
+#include "edit/reference.h"
+#include "model/tensor_write.h"
 
 static const char prompt[] = "When Mary and John went to the store, John gave a bag to", corrupt[] = "When Mary and John went to the store, Mary gave a bag to",
                   references[] = "When Tom and Anna went to the park, Anna gave a book to\nWhen Mary and Tom went to the store, Tom gave a bag to\n";

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit_reach.h"
-#include "named_weight.h"
-#include "pair.h"
-#include "weight_copy.h"
+#include "edit/edit_reach.h"
+#include "names/named_weight.h"
+#include "run/pair.h"
+#include "run/weight_copy.h"
 
 static void sync_one(struct pair *p, const struct fixture *f, struct edit *const *edits, int32_t n)
 {

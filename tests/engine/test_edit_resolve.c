@@ -10,7 +10,7 @@
 #include <cmocka.h>
 
 #include "faults.h"
-#include "edit.h"
+#include "edit/edit.h"
 
 static const struct config gpt2 = {.n_layers = 4, .n_heads = 5, .n_kv_heads = 5, .d_model = 35, .d_head = 7,
                                    .d_mlp = 33, .d_vocab = 101, .n_ctx = 64, .pos = POS_LEARNED, .norm_center = true};

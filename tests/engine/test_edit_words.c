@@ -7,8 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "named_weight.h"
-#include "tensor_write.h"
+#include "names/named_weight.h"
+#include "model/tensor_write.h"
 
 enum { N = 9 };
 

@@ -4,9 +4,9 @@
 #include "library.h"
 
 #include "faults.h"
-#include "session.h"
-#include "tensor_write.h"
-#include "tokenizer.h"
+#include "session/session.h"
+#include "model/tensor_write.h"
+#include "token/tokenizer.h"
 
 #include <dirent.h>
 #include <stdio.h>

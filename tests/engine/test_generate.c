@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "generate.h"
-#include "lens.h"
+#include "measure/generate.h"
+#include "measure/lens.h"
 
 static int32_t choose(const float *logits, int32_t n, double temperature, int32_t k, double p, uint64_t *state)
 {

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "grad.h"
+#include "measure/grad.h"
 
 static const double GRADIENT_ERROR_MAX = 1e-4; /* of the site's largest gradient */
 

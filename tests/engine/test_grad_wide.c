@@ -9,9 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit.h"
-#include "grad.h"
-#include "process.h"
+#include "edit/edit.h"
+#include "measure/grad.h"
+#include "model/process.h"
 #include "wide.h"
 
 static const double VALUE_ERROR_MAX = 2e-5;    /* of the site's largest value */

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "hub.h"
+#include "model/hub.h"
 
 static char top[] = "/tmp/bore-hub-XXXXXX";
 

@@ -12,8 +12,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "json.h"
-#include "limit.h"
+#include "base/json.h"
+#include "base/limit.h"
 
 static const char suite[] = "../shared/data/formats/JSONTestSuite";
 

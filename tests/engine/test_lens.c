@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lens.h"
+#include "measure/lens.h"
 
 enum { K = 4 };
 

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "named_weight.h"
-#include "process.h"
+#include "names/named_weight.h"
+#include "model/process.h"
 
 static struct named_weight find(const struct model *m, const char *name)
 {

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "pair.h"
+#include "run/pair.h"
 
 /* The values of every default site of a face, one after the other. */
 struct values {

@@ -8,7 +8,7 @@
 
 #include <stdio.h>
 
-#include "plan.h"
+#include "model/plan.h"
 
 static const char *const models[] = {"gpt2", "gpt_neox", "gpt_neox_sequential", "llama", "mistral", "qwen2"};
 enum { MODELS = sizeof models / sizeof *models };

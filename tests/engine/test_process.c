@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "factored.h"
-#include "named_weight.h"
-#include "process.h"
+#include "base/factored.h"
+#include "names/named_weight.h"
+#include "model/process.h"
 
 static double weight_error(const struct model *m, const struct st_tensor *t)
 {

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "named_weight.h"
-#include "process.h"
+#include "names/named_weight.h"
+#include "model/process.h"
 
 enum { FOLDS = 2 };
 

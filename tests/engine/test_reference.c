@@ -9,10 +9,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "pair.h"
-#include "process.h"
-#include "reference.h"
-#include "reference_mean.h"
+#include "run/pair.h"
+#include "model/process.h"
+#include "edit/reference.h"
+#include "run/reference_mean.h"
 
 static char top[] = "/tmp/bore-reference-XXXXXX";
 

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "regex.h"
+#include "base/regex.h"
 
 /* All matches, each in < >. */
 static void expect(const char *pattern, const char *text, const char *matches)

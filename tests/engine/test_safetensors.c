@@ -13,9 +13,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "limit.h"
-#include "mapping.h"
-#include "safetensors.h"
+#include "base/limit.h"
+#include "base/mapping.h"
+#include "model/safetensors.h"
 
 /* A file in memory: header text, declared length (or the true one), data bytes of zeros. */
 struct image {

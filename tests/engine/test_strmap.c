@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "strmap.h"
+#include "base/strmap.h"
 
 enum { KEYS = 10000, KEY_SIZE = 24 };
 

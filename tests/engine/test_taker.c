@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alias.h"
-#include "edit.h"
-#include "grad.h"
-#include "taker.h"
+#include "names/alias.h"
+#include "edit/edit.h"
+#include "measure/grad.h"
+#include "edit/taker.h"
 
 #define FOLDER "tests/fixtures/models/"
 

@@ -14,7 +14,7 @@
 #include <unistd.h>
 #include <zlib.h>
 
-#include "tensor_write.h"
+#include "model/tensor_write.h"
 
 static char folder[] = "/tmp/bore-tw-XXXXXX";
 

@@ -12,9 +12,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "json.h"
-#include "limit.h"
-#include "tokenizer.h"
+#include "base/json.h"
+#include "base/limit.h"
+#include "token/tokenizer.h"
 
 static const char fixtures[] = "tests/fixtures/tokenizers";
 static const char gpt2_file[] = "../shared/data/tokenizers/gpt2/tokenizer.json";

@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "grad.h"
-#include "metric.h"
-#include "pair.h"
-#include "process.h"
-#include "tensor_write.h"
+#include "measure/grad.h"
+#include "measure/metric.h"
+#include "run/pair.h"
+#include "model/process.h"
+#include "model/tensor_write.h"
 
 static int sync_texts(struct pair *p, const struct fixture *f, int32_t n, const char *const *texts, int32_t count, struct run_cost *cost,
                       struct err *e)

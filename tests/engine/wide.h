@@ -5,8 +5,8 @@
 #ifndef WIDE_H
 #define WIDE_H
 
-#include "edit.h"
-#include "metric.h"
+#include "edit/edit.h"
+#include "measure/metric.h"
 
 struct wide;
 

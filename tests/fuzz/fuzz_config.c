@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "limit.h"
-#include "plan.h"
+#include "base/limit.h"
+#include "model/plan.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch.h"
-#include "edit.h"
-#include "model.h"
-#include "reference.h"
+#include "model/arch.h"
+#include "edit/edit.h"
+#include "model/model.h"
+#include "edit/reference.h"
 
 enum { N_POS = 5, LINES_MAX = 8, APPLIED_MAX = 64 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "reference_cache.h"
+#include "run/reference_cache.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit.h"
-#include "taker.h"
+#include "edit/edit.h"
+#include "edit/taker.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

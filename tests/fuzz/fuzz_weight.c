@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "arch.h"
+#include "model/arch.h"
 #include "weight_index.h"
 
 static void must(int holds, const char *what)

@@ -17,14 +17,14 @@ static const struct row_rule {
     bool lower;
     const char *path[2], *wanted[2];
 } row_rules[] = {
-    {"engine/alias.def", "ALIAS", 0, false, {"engine/alias_table"}, {"", ""}},
-    {"engine/arch.def", "ARCH", 0, false, {"engine/arch_"}, {"", ""}},
-    {"engine/edit.def", "EDIT_OP", 1, false, {"tests/engine/test_edit"}, {" ", " "}},
-    {"engine/edit.def", "EDIT_VALUE", 0, false, {"engine/edit_"}, {"EDIT_", ""}},
-    {"engine/taker.def", "TAKER_POINT", 0, false, {"engine/alias_table"}, {"TAKER(\"", "\""}},
-    {"engine/taker.def", "TAKER_HOOK", 1, false, {"docs/taker.md"}, {"`", "`"}},
-    {"engine/site.def", "SITE", 0, false, {"engine/plan"}, {"", ""}},
-    {"engine/named_weight.def", "NAMED", 0, false, {"engine/plan.h"}, {"", ""}},
+    {"engine/names/alias.def", "ALIAS", 0, false, {"engine/alias_table"}, {"", ""}},
+    {"engine/model/arch.def", "ARCH", 0, false, {"engine/arch_"}, {"", ""}},
+    {"engine/edit/edit.def", "EDIT_OP", 1, false, {"tests/engine/test_edit"}, {" ", " "}},
+    {"engine/edit/edit.def", "EDIT_VALUE", 0, false, {"engine/edit_"}, {"EDIT_", ""}},
+    {"engine/edit/taker.def", "TAKER_POINT", 0, false, {"engine/alias_table"}, {"TAKER(\"", "\""}},
+    {"engine/edit/taker.def", "TAKER_HOOK", 1, false, {"docs/taker.md"}, {"`", "`"}},
+    {"engine/model/site.def", "SITE", 0, false, {"engine/plan"}, {"", ""}},
+    {"engine/names/named_weight.def", "NAMED", 0, false, {"engine/model/plan.h"}, {"", ""}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},
     {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},
     {"tui/options.def", "TEXT", 0, false, {"tui/"}, {"->", ""}},
@@ -179,7 +179,7 @@ static bool is_in_tree(const struct tree *t, const char *path)
     return false;
 }
 
-/* A source file that a document names in backquotes is there: `engine/plan.c`, `plan.c`; not `arch_NAME.c`. */
+/* A source file that a document names in backquotes is there: `engine/model/plan.c`, `plan.c`; not `arch_NAME.c`. */
 void rule_named(const struct tree *t, const struct source *s)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-./";

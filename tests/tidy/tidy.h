@@ -12,7 +12,7 @@
 
 /* One text file: `code` is `text` with comments and the insides of literals blanked, at the same offsets. */
 struct source {
-    char *path; /* from the root: "engine/run.c" */
+    char *path; /* from the root: "engine/run/run.c" */
     char *text, *code;
     size_t len;
 };

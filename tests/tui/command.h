@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "json.h"
+#include "base/json.h"
 
 struct result {
     int status;     /* exit status; -1 = a signal */

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "explorer.h"
-#include "mapping.h"
+#include "base/mapping.h"
 #include "term/guard.h"
 
 int main(int argc, char **argv)

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "text.h"
-#include "tokenizer.h"
+#include "token/tokenizer.h"
 
 enum { BATCH = 64, COLUMNS_MAX = 60, BYTES_MAX = 512, ANSWER_MS = 10000 };
 

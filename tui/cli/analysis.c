@@ -1,9 +1,9 @@
-/* analysis.c - `borescope logit_attrs` and `borescope detect_head`: where an answer comes from (engine/analysis.h). */
+/* analysis.c - `borescope logit_attrs` and `borescope detect_head`: where an answer comes from (engine/measure/analysis.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "analysis.h"
+#include "measure/analysis.h"
 #include "cli.h"
 #include "slice.h"
 #include "stack.h"

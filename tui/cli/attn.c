@@ -4,7 +4,7 @@
 
 #include "attn_draw.h"
 #include "cli.h"
-#include "lens.h"
+#include "measure/lens.h"
 
 /* Patterns of heads [first, first + n_heads) of a layer, each [n][n]. */
 struct attention {

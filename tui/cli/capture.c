@@ -1,6 +1,6 @@
 /* capture.c - reading chosen sites (see capture.h). */
 #include "capture.h"
-#include "grad.h"
+#include "measure/grad.h"
 
 #include <stdlib.h>
 #include <string.h>

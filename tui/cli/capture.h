@@ -3,12 +3,12 @@
 #ifndef CAPTURE_H
 #define CAPTURE_H
 
-#include "alias.h"
-#include "lens.h"
-#include "metric.h"
+#include "names/alias.h"
+#include "measure/lens.h"
+#include "measure/metric.h"
 #include "slice.h"
-#include "taker.h"
-#include "tensor_write.h"
+#include "edit/taker.h"
+#include "model/tensor_write.h"
 
 /* One tensor to keep. */
 struct capture {

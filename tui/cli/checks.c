@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "lens.h"
+#include "measure/lens.h"
 
 int check_finite(struct check *k, int32_t layer)
 {

@@ -7,13 +7,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "edit_reach.h"
-#include "lens.h"
-#include "process.h"
-#include "reference.h"
+#include "edit/edit_reach.h"
+#include "measure/lens.h"
+#include "model/process.h"
+#include "edit/reference.h"
 #include "text.h"
-#include "token_nearest.h"
-#include "weight_copy.h"
+#include "edit/token_nearest.h"
+#include "run/weight_copy.h"
 
 const struct command command_table[] = {
 #define COMMAND(name, words, arguments, options, help) {#name, arguments, help, words, options, cli_##name},

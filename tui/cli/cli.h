@@ -8,12 +8,12 @@
 
 #include "bytes.h"
 #include "json_out.h"
-#include "lens.h"
-#include "model.h"
+#include "measure/lens.h"
+#include "model/model.h"
 #include "options.h"
-#include "pair.h"
+#include "run/pair.h"
 #include "table.h"
-#include "taker.h"
+#include "edit/taker.h"
 #include "text.h"
 
 struct cli {

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "process.h"
+#include "model/process.h"
 #include "text.h"
 
 /* Length up to a newline or tab. */

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "circuit.h"
+#include "measure/circuit.h"
 #include "cli.h"
 
 static const char *const kind_names[COMPOSITION_COUNT] = {"Q", "K", "V"};

@@ -1,11 +1,11 @@
 /* export.c - `borescope export`: a run, its edits and captures as a Python program for another library. */
-#include "export.h"
+#include "export/export.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
-#include "file_write.h"
+#include "base/file_write.h"
 
 static int write_program(struct cli *c, const char *path, const struct bytes *text)
 {

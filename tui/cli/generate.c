@@ -3,7 +3,7 @@
  * What is printed is always the decoding of all ids so far, less what was printed before: joined pieces of a
  * character, leading spaces and byte tokens come out exactly as in the text decoded at once.  The end of a character
  * whose bytes are not all there waits for its rest. */
-#include "generate.h"
+#include "measure/generate.h"
 
 #include <stdio.h>
 #include <stdlib.h>

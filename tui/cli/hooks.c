@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "edit_reach.h"
+#include "edit/edit_reach.h"
 #include "names.h"
 
 /* What is listed, and what edits do to it. */

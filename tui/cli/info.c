@@ -1,10 +1,10 @@
 /* info.c - `borescope info`: what kind of model this is. */
 #include <string.h>
 
-#include "arch.h"
+#include "model/arch.h"
 #include "cli.h"
-#include "hub.h"
-#include "process.h"
+#include "model/hub.h"
+#include "model/process.h"
 #include "text.h"
 
 /* One fact, in both forms.  `text` NULL: a number (or null where it is negative). */

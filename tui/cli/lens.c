@@ -1,5 +1,5 @@
 /* lens.c - `borescope lens`: every position of every layer through the final norm and the unembedding. */
-#include "lens.h"
+#include "measure/lens.h"
 
 #include <math.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* name.c - `borescope name`: one tensor under all its names, in one model or in every architecture (docs/names.md). */
 #include "names.h"
 
-#include "arch.h"
+#include "model/arch.h"
 
 #include <assert.h>
 #include <stdio.h>

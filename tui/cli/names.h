@@ -3,7 +3,7 @@
 #ifndef NAMES_H
 #define NAMES_H
 
-#include "alias.h"
+#include "names/alias.h"
 #include "cli.h"
 
 /* --names as bits 1 << enum alias_tongue: all, or one library's; 0 = not given. */

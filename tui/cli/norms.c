@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alias.h"
+#include "names/alias.h"
 #include "cli.h"
-#include "lens.h"
+#include "measure/lens.h"
 
 struct norm_list {
     struct alias_pick *what; /* [n] */

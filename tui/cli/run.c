@@ -6,7 +6,7 @@
 
 #include "capture.h"
 #include "cli.h"
-#include "process.h"
+#include "model/process.h"
 
 /* What is said of one run besides its activations. */
 struct outcome {

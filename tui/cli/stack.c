@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "process.h"
+#include "model/process.h"
 #include "slice.h"
-#include "tensor_write.h"
+#include "model/tensor_write.h"
 
 /* One stack per position asked for; they have the same labels. */
 struct stacks {

@@ -2,7 +2,7 @@
 #ifndef STACK_H
 #define STACK_H
 
-#include "analysis.h"
+#include "measure/analysis.h"
 #include "cli.h"
 
 /* --stack, --with and --layer. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "factored.h"
+#include "base/factored.h"
 #include "weights.h"
 
 /* One head's product: names and numbers. */

@@ -2,7 +2,7 @@
 #ifndef WEIGHT_INDEX_H
 #define WEIGHT_INDEX_H
 
-#include "named_weight.h"
+#include "names/named_weight.h"
 
 /* Some elements of a weight. */
 struct weight_cut {

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "names.h"
-#include "process.h"
-#include "tensor_write.h"
+#include "model/process.h"
+#include "model/tensor_write.h"
 
 /* One weight that was asked for. */
 struct item {

@@ -2,7 +2,7 @@
 #ifndef CLI_WEIGHTS_H
 #define CLI_WEIGHTS_H
 
-#include "circuit.h"
+#include "measure/circuit.h"
 #include "cli.h"
 #include "weight_index.h"
 

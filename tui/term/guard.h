@@ -14,7 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "err.h"
+#include "base/err.h"
 
 /* Start watching over the terminal behind fd (its settings now are those to come back to).  Forks: call it
  * before threads write to the terminal. */

@@ -6,7 +6,7 @@
 #ifndef TTY_H
 #define TTY_H
 
-#include "err.h"
+#include "base/err.h"
 #include "frame.h"
 
 struct tty_options {

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "detail.h"
-#include "run.h"
+#include "run/run.h"
 
 enum { COLUMN_MIN = 7, COLUMN_MAX = 11 };
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "alias.h"
+#include "names/alias.h"
 #include "draw.h"
 
 enum { NAME_WIDTH = 34, SHAPE_WIDTH = 19, STATS_MAX = 256 };

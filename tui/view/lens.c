@@ -3,7 +3,7 @@
 #include <stdio.h>
 
 #include "detail.h"
-#include "run.h"
+#include "run/run.h"
 
 static void lens_layout(struct app *a, struct rect body)
 {

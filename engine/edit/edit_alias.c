@@ -1,0 +1,101 @@
+/* edit_alias.c - an index on an alias as indices on its sites (edit_parts.h).
+ *
+ * Columns of joined heads need not be an outer product of heads and elements.  Heads that have the same
+ * elements selected go together, so that whole heads, and ranges within one head, stay one part.  Tested in
+ * tests/engine/test_alias_edit.c. */
+#include "edit/edit_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* The set flags as an axis; a list only where they have gaps. */
+static int axis_of_flags(const bool *flags, int32_t size, struct edit_chunk **chunks, struct edit_axis *out)
+{
+    int32_t first = -1, last = -1, n = 0;
+    for (int32_t i = 0; i < size; i++)
+        if (flags[i]) {
+            first = n ? first : i;
+            last = i;
+            n++;
+        }
+    *out = (struct edit_axis){first, n, NULL};
+    if (last - first + 1 == n)
+        return 0;
+    int32_t *list = edit_chunk_alloc(chunks, (size_t)n * sizeof *list), *p = list;
+    if (!list)
+        return -1;
+    for (int32_t i = first; i <= last; i++)
+        if (flags[i])
+            *p++ = i;
+    out->list = list;
+    return 0;
+}
+
+static int split_spread(const struct config *cfg, const struct alias_value *v, const struct edit_axis in[2],
+                        struct edit_part *out)
+{
+    for (int i = 0; i < v->n_edits; i++) {
+        int64_t shape[SITE_RANK_MAX];
+        site_shape(cfg, v->edit[i].id, 1, shape);
+        out[i] = (struct edit_part){v->edit[i], {in[0], {0, (int32_t)shape[1], NULL}, in[1]}};
+    }
+    return v->n_edits;
+}
+
+/* The heads of one site, flags[head][d], as parts; returns how many or -1. */
+static int split_heads(struct site_ref site, bool *flags, bool *together, int32_t n_heads, int32_t d_head,
+                       const struct edit_axis *rows, struct edit_chunk **chunks, struct edit_part *out)
+{
+    int n = 0;
+    for (int32_t h = 0; h < n_heads; h++) {
+        bool *mine = flags + (int64_t)h * d_head;
+        if (!memchr(mine, true, (size_t)d_head))
+            continue;
+        memset(together, 0, (size_t)n_heads);
+        together[h] = true;
+        for (int32_t k = h + 1; k < n_heads; k++) {
+            bool *other = flags + (int64_t)k * d_head;
+            if (memcmp(mine, other, (size_t)d_head) == 0) {
+                together[k] = true;
+                memset(other, 0, (size_t)d_head); /* taken */
+            }
+        }
+        struct edit_part *part = &out[n++];
+        part->site = site;
+        part->axis[0] = *rows;
+        if (axis_of_flags(together, n_heads, chunks, &part->axis[1]) || axis_of_flags(mine, d_head, chunks, &part->axis[2]))
+            return -1;
+    }
+    return n;
+}
+
+int edit_alias_split(const struct config *cfg, const struct alias_value *v, const struct edit_axis in[2],
+                     struct edit_chunk **chunks, struct edit_part **out, struct err *e)
+{
+    int64_t shape[SITE_RANK_MAX];
+    site_shape(cfg, v->edit[0].id, 1, shape);
+    int32_t heads = (int32_t)shape[1], d = cfg->d_head;
+    int64_t each = (int64_t)heads * d;
+    struct edit_part *parts = malloc((size_t)(heads + 1) * ALIAS_SITES_MAX * sizeof *parts);
+    bool *flags = calloc((size_t)(each * v->n_edits + heads), sizeof *flags);
+    int n = parts && flags ? 0 : -1;
+    if (n == 0 && v->spread) {
+        n = split_spread(cfg, v, in, parts);
+    } else if (n == 0) {
+        for (int32_t i = 0; i < in[1].n; i++) {
+            struct alias_at at = alias_map_index(cfg, v, edit_axis_value(&in[1], i));
+            flags[at.part * each + (int64_t)at.head * d + at.d] = true;
+        }
+        for (int s = 0; s < v->n_edits && n >= 0; s++) {
+            int k = split_heads(v->edit[s], flags + s * each, flags + each * v->n_edits, heads, d, &in[0], chunks, parts + n);
+            n = k < 0 ? -1 : n + k;
+        }
+    }
+    free(flags);
+    if (n < 0) {
+        free(parts);
+        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+    }
+    *out = parts;
+    return n;
+}

@@ -1,0 +1,38 @@
+/* edit_scan.h - the reading head of the edit parser; private to edit_parse.c and edit_value.c.
+ *
+ * Each function skips the blanks before its part, and returns 0 or, with the error filled, a negative code. */
+#ifndef EDIT_SCAN_H
+#define EDIT_SCAN_H
+
+#include "edit/edit_form.h"
+
+struct scan {
+    const char *text, *p;
+    struct edit *ed;
+    int32_t n_spans;
+    char *bytes; /* next free byte of the text pool */
+    struct err *e;
+};
+
+/* "what · column N · what would work"; columns count characters from 1. */
+int scan_fail_at(struct scan *s, const char *at, const char *what, const char *would_work);
+int scan_fail(struct scan *s, const char *what, const char *would_work);
+bool scan_is_blank(char c);
+bool scan_is_digit(char c);
+bool scan_is_word(char c);
+void scan_blanks(struct scan *s);
+/* Outside brackets and quotes a '#' begins a comment. */
+void scan_comments(struct scan *s);
+/* Pass `text` if it is next. */
+bool scan_take(struct scan *s, const char *text);
+/* The length of the word at p; 0 where none begins. */
+size_t scan_word_len(const char *p);
+bool scan_word_is(const char *p, size_t n, const char *word);
+int scan_int(struct scan *s, int32_t *out);
+/* A string in quotes, to the text pool with a NUL behind it. */
+int scan_quoted(struct scan *s, const char **text, int32_t *len);
+
+/* edit_value.c: "OP VALUE [, renormalize]" up to the end of the text. */
+int scan_value(struct scan *s);
+
+#endif

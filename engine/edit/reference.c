@@ -1,0 +1,273 @@
+/* reference.c - see reference.h. */
+#include "edit/reference.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <utf8proc.h>
+
+#include "base/nearest.h"
+#include "base/splitmix.h"
+
+/* A set that grows. */
+struct building {
+    int32_t *tokens;
+    int64_t *start;
+    int64_t n_tokens, cap_tokens;
+    int32_t n, cap, longest;
+};
+
+static void building_free(struct building *b)
+{
+    free(b->tokens), free(b->start);
+}
+
+static int memory_out(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "out of memory · a reference set");
+}
+
+static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct err *e)
+{
+    if (b->n == LIMIT_REFERENCE_PROMPTS)
+        return err_set(e, ERR_BAD_INPUT, "more than %d prompts · use fewer", LIMIT_REFERENCE_PROMPTS);
+    if (b->n_tokens + n > LIMIT_REFERENCE_TOKENS)
+        return err_set(e, ERR_BAD_INPUT, "more than %d tokens in all · use fewer or shorter prompts", LIMIT_REFERENCE_TOKENS);
+    if (b->n + 1 >= b->cap) {
+        int32_t cap = b->cap ? 2 * b->cap : 64;
+        int64_t *more = realloc(b->start, (size_t)cap * sizeof *more);
+        if (!more)
+            return memory_out(e);
+        more[0] = 0;
+        b->start = more, b->cap = cap;
+    }
+    if (b->n_tokens + n > b->cap_tokens) {
+        int64_t cap = 2 * (b->n_tokens + n);
+        int32_t *more = realloc(b->tokens, (size_t)cap * sizeof *more);
+        if (!more)
+            return memory_out(e);
+        b->tokens = more, b->cap_tokens = cap;
+    }
+    memcpy(b->tokens + b->n_tokens, ids, (size_t)n * sizeof *ids);
+    b->n_tokens += n;
+    b->start[++b->n] = b->n_tokens;
+    b->longest = n > b->longest ? n : b->longest;
+    return 0;
+}
+
+/* The set takes over what was built. */
+static int finish(struct building *b, const char *name, const char *path, struct reference_set **out, struct err *e)
+{
+    struct reference_set *s = calloc(1, sizeof *s);
+    char *own_name = strdup(name), *own_path = strdup(path);
+    if (!s || !own_name || !own_path) {
+        free(s), free(own_name), free(own_path);
+        return memory_out(e);
+    }
+    atomic_init(&s->refs, 1);
+    s->name = own_name, s->path = own_path;
+    s->n = b->n, s->longest = b->longest, s->n_tokens = b->n_tokens;
+    s->start = b->start, s->tokens = b->tokens;
+    *out = s;
+    return 0;
+}
+
+struct reference_set *reference_hold(const struct reference_set *s)
+{
+    struct reference_set *same = (struct reference_set *)(uintptr_t)s; /* the count is the only thing that ever changes */
+    atomic_fetch_add(&same->refs, 1);
+    return same;
+}
+
+void reference_free(struct reference_set *s)
+{
+    if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
+        return;
+    free(s->name), free(s->path);
+    free((void *)(uintptr_t)s->start), free((void *)(uintptr_t)s->tokens);
+    free(s);
+}
+
+int reference_make(struct reference_set **out, const char *name, const int32_t *const *tokens, const int32_t *lengths, int32_t n,
+                   struct err *e)
+{
+    struct building b = { 0 };
+    int rc = n > 0 ? 0 : err_set(e, ERR_BAD_INPUT, "reference set %s · it has no prompts", name);
+    for (int32_t i = 0; !rc && i < n; i++)
+        rc = lengths[i] > 0 ? add_prompt(&b, tokens[i], lengths[i], e)
+                            : err_set(e, ERR_BAD_INPUT, "reference set %s · prompt %d has no tokens", name, (int)i);
+    if (!rc)
+        rc = finish(&b, name, "", out, e);
+    if (rc)
+        building_free(&b);
+    return rc;
+}
+
+/* ---- text -------------------------------------------------------------------------------------------- */
+
+/* A line of token ids, for models without a tokenizer.  *ids is malloc'ed. */
+static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, struct err *e)
+{
+    int32_t *out = malloc((len + 1) * sizeof *out), count = 0;
+    if (!out)
+        return memory_out(e);
+    for (size_t i = 0; i < len;) {
+        if (strchr(", \t", line[i])) {
+            i++;
+            continue;
+        }
+        int64_t v = 0;
+        size_t from = i;
+        for (; i < len && line[i] >= '0' && line[i] <= '9' && v <= INT32_MAX; i++)
+            v = v * 10 + (line[i] - '0');
+        if (i == from || v > INT32_MAX || (i < len && !strchr(", \t", line[i]))) {
+            free(out);
+            return err_set(e, ERR_BAD_INPUT, "this model has no tokenizer, and the line is not token ids · ids like 1,2,3");
+        }
+        out[count++] = (int32_t)v;
+    }
+    *ids = out, *n = count;
+    return 0;
+}
+
+static int add_line(struct building *b, const struct model *m, int bos, const char *line, size_t len, struct err *e)
+{
+    int32_t *ids = NULL, n = 0;
+    if (memchr(line, '\0', len))
+        return err_set(e, ERR_BAD_INPUT, "a zero byte · a reference set is a text file, one prompt per line");
+    for (size_t i = 0; i < len;) {
+        utf8proc_int32_t c;
+        utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)line + i, (utf8proc_ssize_t)(len - i), &c);
+        if (k < 1)
+            return err_set(e, ERR_BAD_INPUT, "byte %zu is not UTF-8 · a reference set is a text file, one prompt per line", i + 1);
+        i += (size_t)k;
+    }
+    int rc = !strcmp(tokenizer_kind(m->tok), "none") ? line_ids(line, len, &ids, &n, e) : model_tokens(m, line, len, bos, &ids, &n, e);
+    if (!rc && n == 0)
+        rc = err_set(e, ERR_BAD_INPUT, "no tokens");
+    if (!rc)
+        rc = model_check_tokens(m, ids, n, NULL, e);
+    if (!rc)
+        rc = add_prompt(b, ids, n, e);
+    free(ids);
+    return rc;
+}
+
+int reference_parse(struct reference_set **out, const struct model *m, int bos, const char *name, const char *path, const char *text,
+                    size_t len, struct err *e)
+{
+    struct building b = { 0 };
+    size_t at = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
+    int rc = 0;
+    for (int line = 1; !rc && at < len; line++) {
+        const char *end = memchr(text + at, '\n', len - at);
+        size_t n = end ? (size_t)(end - text) - at : len - at, next = at + n + 1;
+        n -= n > 0 && text[at + n - 1] == '\r';
+        if (n > 0 && (rc = add_line(&b, m, bos, text + at, n, e)))
+            err_prefix(e, "%s · line %d", path, line);
+        at = next;
+    }
+    if (!rc && b.n == 0)
+        rc = err_set(e, ERR_BAD_INPUT, "%s · no prompts in it · a reference set is a text file, one prompt per line", path);
+    if (!rc)
+        rc = finish(&b, name, path, out, e);
+    if (rc)
+        building_free(&b);
+    return rc;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------- */
+
+static int read_all(int fd, const char *path, char **out, size_t *len, struct err *e)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0)
+        return err_set(e, ERR_BAD_INPUT, "%s · %s", path, strerror(errno));
+    if (!S_ISREG(st.st_mode))
+        return err_set(e, ERR_BAD_INPUT, "%s · is not a regular file · a reference set is a text file, one prompt per line", path);
+    if (st.st_size > LIMIT_REFERENCE_BYTES)
+        return err_set(e, ERR_BAD_INPUT, "%s · %jd bytes · at most %d", path, (intmax_t)st.st_size, LIMIT_REFERENCE_BYTES);
+    char *text = malloc((size_t)st.st_size + 1);
+    size_t at = 0;
+    if (!text)
+        return memory_out(e);
+    while (at < (size_t)st.st_size) {
+        ssize_t n = read(fd, text + at, (size_t)st.st_size - at);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0) {
+            free(text);
+            return err_set(e, ERR_SYSTEM, "%s · %s", path, strerror(errno));
+        }
+        if (n == 0)
+            break;
+        at += (size_t)n;
+    }
+    *out = text, *len = at;
+    return 0;
+}
+
+/* How many bytes before an = make a name; 0 = there is none. */
+static size_t name_length(const char *arg)
+{
+    size_t n = strspn(arg, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-");
+    return arg[n] == '=' ? n : 0;
+}
+
+int reference_load(struct reference_set **out, const struct model *m, int bos, const char *arg, struct err *e)
+{
+    size_t n = name_length(arg), len = 0;
+    const char *path = n ? arg + n + 1 : arg;
+    char *name = n ? strndup(arg, n) : strdup(REFERENCE_NAME), *text = NULL;
+    if (!name)
+        return memory_out(e);
+    int fd = *path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1, rc = 0;
+    if (!*path)
+        rc = err_set(e, ERR_BAD_INPUT, "reference set \"%s\" · expected NAME=FILE or FILE", arg);
+    else if (fd < 0)
+        rc = err_set(e, ERR_BAD_INPUT, "%s · cannot open: %s", path, strerror(errno));
+    if (!rc)
+        rc = read_all(fd, path, &text, &len, e);
+    if (!rc)
+        rc = reference_parse(out, m, bos, name, path, text, len, e);
+    if (fd >= 0)
+        close(fd);
+    free(text), free(name);
+    return rc;
+}
+
+/* ---- asking ------------------------------------------------------------------------------------------ */
+
+const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n, const char *name, struct err *e)
+{
+    int32_t best = 0;
+    size_t least = SIZE_MAX;
+    for (int32_t i = 0; i < n; i++) {
+        if (!strcmp(sets[i]->name, name))
+            return sets[i];
+        if (nearest_is(name, sets[i]->name, &least))
+            best = i;
+    }
+    if (n > 0)
+        err_set(e, ERR_BAD_INPUT, "no reference set is called \"%s\" · the nearest is %s", name, sets[best]->name);
+    else
+        err_set(e, ERR_BAD_INPUT, "no reference set is called \"%s\" · name one: --ref %s=FILE, one prompt per line", name, name);
+    return NULL;
+}
+
+static uint64_t draw_rank(int32_t seed, int32_t index)
+{
+    return splitmix64((uint64_t)(uint32_t)seed << 32 | (uint32_t)index);
+}
+
+int32_t reference_draw(const struct reference_set *s, int32_t seed, int32_t n_min)
+{
+    int32_t best = -1;
+    for (int32_t i = 0; i < s->n; i++)
+        if (s->start[i + 1] - s->start[i] >= n_min && (best < 0 || draw_rank(seed, i) < draw_rank(seed, best)))
+            best = i;
+    return best;
+}

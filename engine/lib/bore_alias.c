@@ -1,0 +1,206 @@
+/* bore_alias.c - the library's hooks under other libraries' names: a tensor that is a site in another shape (heads joined), several sites
+ * in one (a fused projection), or the input of a norm, which is copied to the heads of three sites (alias.def).
+ *
+ * A hook on several sites has a callback at each.  A fused projection's are written one after the other before anything reads them: the
+ * callback of the last one joins them, calls the hook, and takes them apart again.  A norm's input is shown by the first of its
+ * copies; the others are given what the hook left there.
+ * Tested in tests/engine/test_library_names.c. */
+#include "lib/bore_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool same_site(struct site_ref a, struct site_ref b)
+{
+    return a.id == b.id && a.layer == b.layer;
+}
+
+static bool is_fused(const struct alias_value *v)
+{
+    return v->form == FORM_THIRDS || v->form == FORM_HEADS;
+}
+
+static bool is_joint(const struct alias_value *v)
+{
+    return is_fused(v) || v->spread;
+}
+
+static int room_for(struct bore_alias *a, int64_t n, struct err *e)
+{
+    if (n <= a->room)
+        return 0;
+    float *buf = realloc(a->buf, (size_t)n * sizeof *buf);
+    if (!buf)
+        return err_set(e, ERR_SYSTEM, "out of memory · a hook on %s", a->name);
+    a->buf = buf, a->room = n;
+    return 0;
+}
+
+/* Joined columns of the parts to the buffer, or back where they differ. */
+static void join(struct bore_alias *a, const struct config *cfg, int64_t rows, int64_t columns, bool back)
+{
+    for (int64_t k = 0; k < columns; k++) {
+        struct alias_at at = alias_map_index(cfg, &a->value, k);
+        const struct kn_view *v = &a->seen[at.part];
+        float *x = (float *)v->data + at.head * v->stride[1] + at.d * v->stride[2];
+        for (int64_t p = 0; p < rows; p++)
+            *(back ? &x[p * v->stride[0]] : &a->buf[p * columns + k]) = *(back ? &a->buf[p * columns + k] : &x[p * v->stride[0]]);
+    }
+}
+
+/* The buffer to every head of one site. */
+static void spread(const struct bore_alias *a, const struct kn_view *v)
+{
+    for (int64_t p = 0; p < v->shape[0]; p++)
+        for (int64_t h = 0; h < v->shape[1]; h++)
+            for (int64_t d = 0; d < v->shape[2]; d++)
+                ((float *)v->data)[p * v->stride[0] + h * v->stride[1] + d * v->stride[2]] = a->buf[p * v->shape[2] + d];
+}
+
+static int call_buffer(const struct callback *self, struct bore_alias *a, int32_t row0, int64_t rows, int64_t columns, struct err *e)
+{
+    struct bore_tensor t = { .data = a->buf, .rank = 3, .shape = { 1, rows, columns } };
+    bore_tensor_pack(&t);
+    return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
+}
+
+static int call_joined(const struct callback *self, struct bore_alias *a, int32_t row0, const struct kn_view *v, struct err *e)
+{
+    const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
+    int64_t shape[ALIAS_RANK_MAX];
+    for (int i = 0; i < a->n_parts; i++)
+        if (same_site(a->part[i], self->site))
+            a->seen[i] = *v;
+    if (!same_site(self->site, a->calls_at))
+        return 0;
+    alias_shape(cfg, &a->value, (int32_t)v->shape[0], shape, NULL);
+    int rc = room_for(a, shape[0] * shape[1], e);
+    if (rc)
+        return rc;
+    join(a, cfg, shape[0], shape[1], false);
+    rc = call_buffer(self, a, row0, shape[0], shape[1], e);
+    if (!rc && !(self->flags & CALLBACK_READS))
+        join(a, cfg, shape[0], shape[1], true);
+    return rc;
+}
+
+static int call_spread(const struct callback *self, struct bore_alias *a, int32_t row0, const struct kn_view *v, struct err *e)
+{
+    int64_t rows = v->shape[0], columns = v->shape[2];
+    if (same_site(self->site, a->calls_at)) {
+        int rc = room_for(a, rows * columns, e);
+        if (rc)
+            return rc;
+        for (int64_t p = 0; p < rows; p++)
+            for (int64_t d = 0; d < columns; d++)
+                a->buf[p * columns + d] = ((const float *)v->data)[p * v->stride[0] + d * v->stride[2]];
+        if ((rc = call_buffer(self, a, row0, rows, columns, e)))
+            return rc;
+    }
+    spread(a, v);
+    return 0;
+}
+
+/* The engine's callback behind every hook under another library's name. */
+static int call_alias(const struct callback *self, int32_t row0, const struct kn_view *v, struct err *e)
+{
+    struct bore_alias *a = self->user;
+    if (a->value.form == FORM_FLAT || is_fused(&a->value))
+        return call_joined(self, a, row0, v, e);
+    if (a->n_parts > 1)
+        return call_spread(self, a, row0, v, e);
+    struct bore_tensor t = { .data = v->data, .rank = v->ndim + 1, .shape = { 1 } };
+    for (int d = 0; d < v->ndim; d++)
+        t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
+    return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
+}
+
+const struct bore_alias *bore_alias_of(const struct callback *c)
+{
+    return c->fn == call_alias ? c->user : NULL;
+}
+
+bool bore_alias_at(const struct callback *c, const void *user)
+{
+    const struct alias_value *v = user;
+    const struct bore_alias *a = bore_alias_of(c);
+    if (!v->n_sites)
+        return false;
+    if (is_joint(v) || (a && is_joint(&a->value)))
+        return a && a->value.form == v->form && a->value.spread == v->spread && same_site(a->value.site[0], v->site[0]);
+    return same_site(c->site, v->site[0]);
+}
+
+static int check(const struct alias_pick *pick, enum bore_direction d, unsigned flags, struct err *e)
+{
+    const struct alias_value *v = &pick->value;
+    bool shown = v->form == FORM_SITE || v->form == FORM_FLAT || is_fused(v);
+    if (!shown || (!v->n_edits && d == BORE_BACKWARD))
+        return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s", pick->name, v->why);
+    if (!v->n_edits && !(flags & BORE_READS))
+        return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s; to look only, say BORE_READS", pick->name, v->why);
+    if (d == BORE_BACKWARD && is_fused(v))
+        return err_set(e, ERR_BAD_INPUT, "a backward hook on %s · it is made of hook_q, hook_k and hook_v, whose gradients come one after the other · "
+                       "hook these", pick->name);
+    if (d == BORE_BACKWARD && v->spread)
+        return err_set(e, ERR_BAD_INPUT, "a backward hook on %s · its gradient is the sum of those of hook_q_input, hook_k_input and hook_v_input · "
+                       "hook these", pick->name);
+    return 0;
+}
+
+/* The sites that get a callback: what is read, or what a change must reach. */
+static void parts_set(struct bore_alias *a, unsigned flags)
+{
+    const struct alias_value *v = &a->value;
+    bool edits = v->spread && !(flags & BORE_READS);
+    a->n_parts = edits ? v->n_edits : v->n_sites;
+    memcpy(a->part, edits ? v->edit : v->site, sizeof a->part);
+    a->calls_at = a->part[is_fused(v) ? a->n_parts - 1 : 0];
+}
+
+int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, const struct alias_pick *pick, int level, struct err *e)
+{
+    int rc = check(pick, d, h->flags, e);
+    struct bore_alias *a = rc ? NULL : calloc(1, sizeof *a);
+    if (!a)
+        return rc ? rc : err_set(e, ERR_SYSTEM, "out of memory · a hook");
+    memcpy(a->name, pick->name, sizeof a->name);
+    a->value = pick->value, a->fn = h->fn, a->user = h->user;
+    parts_set(a, h->flags);
+    a->next = m->aliases;
+    m->aliases = a;
+    for (int i = 0; !rc && i < a->n_parts; i++) {
+        struct callback c = { .site = a->part[i], .dir = (enum callback_dir)d, .flags = h->flags, .level = level, .fn = call_alias, .user = a,
+                              .owner = m };
+        rc = callbacks_add(&m->hooks, &c, e);
+    }
+    return rc;
+}
+
+int bore_alias_check_metric(const struct callbacks *c, struct err *e)
+{
+    for (int32_t i = 0; i < c->n; i++) {
+        const struct bore_alias *a = bore_alias_of(&c->list[i]);
+        if (a && is_fused(&a->value) && !(c->list[i].flags & (CALLBACK_READS | CALLBACK_GRAD_PASS)))
+            return err_set(e, ERR_BAD_INPUT, "a hook on %s in a pass with a metric · which of its elements changed is not known · hook hook_q, hook_k and "
+                           "hook_v, or say BORE_READS or BORE_GRAD_PASS", a->name);
+    }
+    return 0;
+}
+
+void bore_alias_sweep(struct bore_model *m, bool all)
+{
+    for (struct bore_alias **p = &m->aliases; *p && !m->running;) {
+        struct bore_alias *a = *p;
+        bool used = false;
+        for (int32_t i = 0; !all && i < m->hooks.n && !used; i++)
+            used = bore_alias_of(&m->hooks.list[i]) == a;
+        if (used) {
+            p = &a->next;
+            continue;
+        }
+        *p = a->next;
+        free(a->buf);
+        free(a);
+    }
+}

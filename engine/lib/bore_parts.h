@@ -1,0 +1,103 @@
+/* bore_parts.h - what the files bore_*.c, the public library's, share; nobody else includes it. */
+#ifndef BORE_PARTS_H
+#define BORE_PARTS_H
+
+#include <stdatomic.h>
+
+#include "names/alias.h"
+#include "lib/borescope.h"
+#include "run/callback.h"
+#include "measure/metric.h"
+#include "run/pair.h"
+
+struct bore_model {
+    struct model *m;
+    struct kn_backend *be;
+    atomic_bool cancel;
+    size_t cache_bytes;
+    struct pair *pair;
+    struct site_ref *sites;         /* every hook point in firing order */
+    char (*names)[LIMIT_NAME];
+    void **contexts;
+    int n_sites;
+    struct callbacks hooks;
+    struct bore_alias *aliases;     /* behind hooks by other libraries' names */
+    int level;
+    bool running;
+    int row, rows;                  /* of the batch under way */
+    const int32_t *columns;
+};
+
+/* Copy a failure out; returns rc. */
+int bore_done(int rc, const struct err *e, struct bore_error *out);
+int bore_site_index(const struct bore_model *m, struct site_ref s);
+/* Contiguous strides of t->shape. */
+void bore_tensor_pack(struct bore_tensor *t);
+int64_t bore_tensor_size(const struct bore_tensor *t);
+
+/* bore_alias.c: a hook on a tensor that is made of a site, or of several, in another shape. */
+
+struct bore_alias {
+    struct bore_alias *next;
+    char name[LIMIT_NAME];
+    struct alias_value value;
+    bore_hook_fn *fn;
+    void *user;
+    struct site_ref part[ALIAS_SITES_MAX], calls_at; /* sites that have a callback; the one whose callback calls fn */
+    int n_parts;
+    struct kn_view seen[ALIAS_SITES_MAX];            /* of parts that were computed before calls_at */
+    float *buf;
+    int64_t room;
+};
+/* Add a hook under another library's name; its callbacks are appended to m->hooks. */
+int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, const struct alias_pick *pick, int level, struct err *e);
+/* The alias behind a callback, or NULL. */
+const struct bore_alias *bore_alias_of(const struct callback *c);
+/* Is the callback at the point that `v` (a struct alias_value) means?  A callback_test. */
+bool bore_alias_at(const struct callback *c, const void *v);
+/* An error if a hook changes several tensors at once and gradients were to end there. */
+int bore_alias_check_metric(const struct callbacks *c, struct err *e);
+/* Free those that no hook of the model uses any more; all = every one. */
+void bore_alias_sweep(struct bore_model *m, bool all);
+
+/* bore_hooks.c: call the caller's function. */
+int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user, int32_t row0, struct bore_tensor *t, struct err *e);
+/* The points a hook means; *out is malloc'ed.  Their number, or negative. */
+int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out, struct err *e);
+int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level, struct err *e);
+int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward, const struct bore_hook *backward, int n_backward,
+                     struct err *e);
+
+/* bore_pass.c */
+
+/* One row of a batch, or a prompt that is generated from. */
+struct bore_row {
+    int32_t *tokens, *columns, n; /* real tokens and where they stand */
+};
+/* What a pass fills besides its result. */
+struct bore_capture {
+    struct bore_cache *cache;
+    struct bore_cache_options opt;
+};
+int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e);
+int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e);
+void bore_row_free(struct bore_row *r);
+/* The edits and prompts of a pass as a pair wants them; bore_target_free frees what `t` points to. */
+int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t, struct err *e);
+void bore_target_free(struct pair_target *t);
+/* First and one past the last stage of a pass (plan.h). */
+int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first, int32_t *end, struct err *e);
+/* Mark the model as running; an error if it is (a hook that runs its own model). */
+int bore_begin(struct bore_model *m, struct err *e);
+int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap, struct bore_result *out, struct err *e);
+
+/* bore_cache.c */
+/* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
+int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list, int64_t *n, struct err *e);
+/* Forward values of one row, after a pass. */
+int bore_cache_row(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct err *e);
+/* Gradients of one row; runs the backward pass (also without a cache: for the hooks). */
+int bore_backward(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct run *base,
+                  const struct metric *metric, struct err *e);
+
+#endif

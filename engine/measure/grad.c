@@ -1,0 +1,367 @@
+/* grad.c - the backward walk: stages from the output to the input, in each the rows from the last block to the
+ * first, in each block the steps in reverse (see grad.h).
+ *
+ * Rows go backwards because a key or value collects gradient from later destinations only: when a block is
+ * reached, that of its own keys and values is complete. */
+#include "measure/grad_parts.h"
+
+#include "edit/edit_whiten.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Is the site's gradient held for all rows? */
+static bool grad_is_all(const struct walk *w, enum site_id s)
+{
+    bool block = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers;
+    return block && (s == SITE_V || s == SITE_RESID_POST || s == plan_key_site(w->r->m->plan));
+}
+
+static struct kn_view attn_view(struct walk *w, enum site_id s)
+{
+    return kn_view3(w->rows[s].mem, KN_F32, w->r->m->cfg.n_heads, w->r1 - w->r0, w->r->n);
+}
+
+struct kn_view grad_view(struct walk *w, enum site_id s)
+{
+    if (s == SITE_ATTN_SCORES || s == SITE_PATTERN)
+        return attn_view(w, s);
+    float *at = grad_is_all(w, s) ? w->all[s].mem + w->r0 * run_pitch(w->r, s) : w->rows[s].mem;
+    return run_site_view(w->r, s, at, w->r1 - w->r0, 0);
+}
+
+struct kn_view grad_view_all(struct walk *w, enum site_id s)
+{
+    return run_site_view(w->r, s, w->all[s].mem, w->r->n, 0);
+}
+
+static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *e)
+{
+    int rc = run_reserve(w->r, b, floats, e);
+    if (!rc)
+        memset(b->mem, 0, (size_t)floats * sizeof(float));
+    return rc;
+}
+
+static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
+{
+    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN;
+    return attn ? (int64_t)w->r->m->cfg.n_heads * rows * w->r->n : run_pitch(w->r, s) * rows;
+}
+
+static struct site_ref site_here(const struct walk *w, enum site_id s)
+{
+    return (struct site_ref){ s, site_table[s].scope == SCOPE_BLOCK ? w->stage - 1 : SITE_ROOT };
+}
+
+/* Is the site's value or gradient changed?  An on-request site then stands in the way of what flows. */
+static bool is_live(const struct walk *w, enum site_id s)
+{
+    return w->bent[s] || run_edited(w->r, w->stage, s);
+}
+
+/* Does the gradient of this step's site flow through this step? */
+static bool step_carries(const struct walk *w, const struct step *steps, int32_t n, int32_t i)
+{
+    const struct step *s = &steps[i];
+    const struct run *r = w->r;
+    if (s->when == STEP_IF_EDITED && !is_live(w, s->edited))
+        return false;
+    /* Without edits a copy per head or a result is a dead end; others are read through. */
+    if (s->when == STEP_IF_WANTED && site_copied(&r->m->cfg, s->site) == s->site && !is_live(w, s->site))
+        return false;
+    /* Edited results replace the joint projection; an edited input overwrites what the joint input gave. */
+    for (int32_t j = i + 1; j < n; j++)
+        if (steps[j].site == s->site && steps[j].when == STEP_IF_EDITED && is_live(w, steps[j].edited))
+            return false;
+    return true;
+}
+
+/* What an act does beyond arithmetic. */
+static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
+{
+    struct edit_act a = w->r->acts[i];
+    struct kn_view value;
+    int rc = 0;
+    if (a.renormalize) {
+        a.renormalize = false;
+        rc = run_replay(w->r, i, w->r0, w->r1, &value, e);
+        if (!rc && !(rc = run_act_apply(w->r, &a, &value, w->r0, e)))
+            edit_renormalize_back(&a, g, w->r0, &value);
+    }
+    if (!rc && a.value == EDIT_CLAMP && !(rc = run_replay(w->r, i, w->r0, w->r1, &value, e)))
+        edit_clamp_back(&a, g, w->r0, &value);
+    return rc;
+}
+
+/* Products of the edits of one site, last edit first: what an edit replaced has no past; what it scaled is scaled. */
+static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
+{
+    struct run *r = w->r;
+    if (!run_has_edits(r, w->stage, s))
+        return 0;
+    int32_t first = r->act_first[run_slot(w->stage, s)], last = first;
+    while (last < r->n_acts && r->acts[last].site.id == s && plan_stage_of(r->m->plan, r->acts[last].site) == w->stage)
+        last++;
+    struct kn_view g = grad_view(w, s);
+    int rc = 0;
+    for (int32_t i = last - 1; !rc && i >= first; i--) {
+        struct edit_act a = r->acts[i];
+        rc = words_vjp(w, i, &g, e);
+        a.renormalize = false;
+        if (!rc && a.value == EDIT_PROJECT_OUT)
+            rc = run_act_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
+        if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN) && edit_whiten_back(&a, &g, w->r0))
+            rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+        if (edit_changes_itself(a.value))
+            continue;
+        if (a.op == EDIT_SET)
+            a.value = EDIT_NUMBER, a.number = 0, a.vec = NULL;
+        if (!rc && (a.op == EDIT_SET || a.op == EDIT_MUL))
+            rc = run_act_apply(r, &a, &g, w->r0, e);
+    }
+    return rc;
+}
+
+/* A complete gradient: edits of it and backward callbacks first, they may change what `fn` and the walk see. */
+static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const struct kn_view *g, grad_fn *fn, void *user, struct err *e)
+{
+    struct site_ref here = site_here(w, s);
+    const struct edit_program *p = w->r->program;
+    for (int32_t i = 0; p && i < p->n_back; i++)
+        if (p->back[i].site.id == s && p->back[i].site.layer == here.layer)
+            edit_apply(&p->back[i], g, r0, NULL);
+    int rc = callbacks_call(&w->r->called, CALLBACK_BACKWARD, here, r0, g, e);
+    return rc || !w->asked[s] ? rc : fn(user, here, r0, r1, g, e);
+}
+
+static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, struct err *e)
+{
+    if (w->wanted[s]) {
+        struct kn_view g = grad_view(w, s);
+        int rc = given(w, s, w->r0, w->r1, &g, fn, user, e);
+        if (rc)
+            return rc;
+    }
+    if (run_changed(w->r, w->stage, s)) {
+        struct kn_view g = grad_view(w, s);
+        run_marks_apply(w->r, w->stage, s, w->r0, &g);
+    }
+    return edits_vjp(w, s, e);
+}
+
+/* What is looked at but not edited and nothing reads: side branches off what is computed without it. */
+static int side_branches(struct walk *w, enum site_id from, struct err *e)
+{
+    static const struct { enum site_id heads, input; enum weight_id weight; } table[] = {
+        { SITE_Q, SITE_Q_INPUT, W_Q }, { SITE_K, SITE_K_INPUT, W_K }, { SITE_V, SITE_V_INPUT, W_V },
+    };
+    int rc = 0;
+    for (int i = 0; i < 3; i++) {
+        if (table[i].heads != from)
+            continue;
+        enum site_id inputs[2] = { table[i].input, SITE_ATTN_IN };
+        for (int k = 0; !rc && k < 2; k++)
+            if (w->wanted[inputs[k]] && !is_live(w, inputs[k]))
+                rc = grad_per_head(w, from, inputs[k], table[i].weight, e);
+    }
+    if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
+        rc = grad_step(w, &(struct step){ .op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT }, e);
+    if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !is_live(w, SITE_ACT_OUT))
+        rc = grad_act_out(w, e);
+    return rc;
+}
+
+static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_fn *fn, void *user, struct err *e)
+{
+    uint64_t done = 0;
+    int rc = 0;
+    for (int32_t i = n - 1; !rc && i >= 0; i--) {
+        enum site_id s = steps[i].site;
+        if (!(done >> s & 1)) {
+            done |= UINT64_C(1) << s;
+            rc = site_done(w, s, fn, user, e);
+            if (!rc)
+                rc = side_branches(w, s, e);
+        }
+        if (!rc && step_carries(w, steps, n, i))
+            rc = grad_step(w, &steps[i], e);
+    }
+    return rc;
+}
+
+/* Buffers for one block of rows of a stage, zeroed. */
+static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, struct err *e)
+{
+    int rc = 0;
+    uint64_t seen = 0;
+    for (int32_t i = 0; !rc && i < n; i++) {
+        enum site_id s = steps[i].site;
+        bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s || w->wanted[s] || is_live(w, s);
+        if (needed && !(seen >> s & 1) && !grad_is_all(w, s))
+            rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
+        seen |= UINT64_C(1) << s;
+    }
+    return rc;
+}
+
+static int before_prepare(struct walk *w, const struct step *steps, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n; i++)
+        for (int k = 0; !rc && k < KN_IN_MAX; k++)
+            if (steps[i].in[k].kind == OPERAND_PREV)
+                rc = zeroed(w, &w->before[steps[i].in[k].id], (int64_t)w->r->n * w->r->m->cfg.d_model, e);
+    enum site_id key = plan_key_site(w->r->m->plan), all[2] = { key, SITE_V };
+    for (int k = 0; !rc && k < 2; k++)
+        rc = zeroed(w, &w->all[all[k]], run_pitch(w->r, all[k]) * w->r->n, e);
+    return rc;
+}
+
+/* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two runs). */
+static int stage_back(struct walk *w, struct run *base, const struct metric *m, int32_t row0, int32_t row1, grad_fn *fn, void *user,
+                      struct err *e)
+{
+    struct run *r = w->r;
+    int32_t n, step = w->full || w->whole ? r->n : RUN_CHUNK, fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
+    const struct step *steps = plan_stage(r->m->plan, w->stage, &n);
+    bool final = w->stage == r->m->cfg.n_layers + 1;
+    int rc = before_prepare(w, steps, n, e);
+    for (int32_t hi = r->n; !rc && hi > 0; hi = w->r0) {
+        w->r1 = hi;
+        w->r0 = hi > step ? hi - step : 0;
+        if (w->r0 < fork && fork < hi)
+            w->r0 = fork;
+        if ((rc = rows_prepare(w, steps, n, e)))
+            break;
+        int32_t a = w->r0 > row0 ? w->r0 : row0, b = w->r1 < row1 ? w->r1 : row1;
+        if (final && a < b)
+            rc = metric_gradient(m, r, base, a, b, w->rows[SITE_UNEMBED_OUT].mem + (int64_t)(a - w->r0) * r->m->cfg.d_vocab, e);
+        if (!rc && (!final || a < b || w->wanted[SITE_UNEMBED_OUT] || w->wanted[SITE_UNEMBED_IN] || w->wanted[SITE_LNF_SCALE] ||
+                    w->wanted[SITE_LNF_NORMALIZED]))
+            rc = block_back(w, steps, n, fn, user, e);
+    }
+    return rc;
+}
+
+/* What of this stage somebody looks at; a backward callback gets all rows at once. */
+static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_sites)
+{
+    w->whole = false;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        w->asked[s] = false;
+        w->wanted[s] = run_called_back(w->r, w->stage, (enum site_id)s, 0);
+        w->bent[s] = run_called_back(w->r, w->stage, (enum site_id)s, CALLBACK_READS);
+        w->whole |= w->wanted[s];
+    }
+    const struct edit_program *p = w->r->program;
+    for (int32_t i = 0; p && i < p->n_back; i++)
+        if (plan_stage_of(w->r->m->plan, p->back[i].site) == w->stage)
+            w->bent[p->back[i].site.id] = w->wanted[p->back[i].site.id] = true;
+    for (int32_t i = 0; i < n_sites; i++)
+        if (plan_stage_of(w->r->m->plan, sites[i]) == w->stage)
+            w->asked[sites[i].id] = w->wanted[sites[i].id] = true;
+}
+
+/* The embeddings have no steps to go through: their gradient is what the first block left. */
+static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn, void *user, struct err *e)
+{
+    static const enum site_id order[] = { SITE_ROT_SIN, SITE_ROT_COS, SITE_POS_EMBED, SITE_EMBED };
+    int rc = 0;
+    w->stage = 0;
+    wanted_set(w, sites, n_sites);
+    for (int i = 0; !rc && i < (int)(sizeof order / sizeof *order); i++) {
+        if (!w->wanted[order[i]])
+            continue;
+        float *mem = w->before[order[i]].mem ? w->before[order[i]].mem : w->root[order[i]].mem;
+        struct kn_view g = run_site_view(w->r, order[i], mem, w->r->n, 0);
+        rc = given(w, order[i], 0, w->r->n, &g, fn, user, e);
+    }
+    return rc;
+}
+
+/* A per-head input has a value of its own only beside what it would replace: the site that is edited, or SITE_COUNT. */
+static enum site_id hidden_by(const struct run *r, struct site_ref s)
+{
+    bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT || s.id == SITE_V_INPUT;
+    for (int id = 0; per_head && id < SITE_COUNT; id++)
+        if (site_rivals(s.id, (enum site_id)id) && run_edited(r, s.layer + 1, (enum site_id)id))
+            return (enum site_id)id;
+    return SITE_COUNT;
+}
+
+static int sites_check(const struct run *r, const struct site_ref *sites, int32_t n, struct err *e)
+{
+    char name[LIMIT_NAME];
+    for (int32_t i = 0; i < n; i++) {
+        if (sites[i].id == SITE_TOKENS)
+            return err_set(e, ERR_BAD_INPUT, "hook_tokens · token ids have no gradient · take hook_embed");
+        if (!site_exists(&r->m->cfg, sites[i].id) || site_refusal(&r->m->cfg, sites[i].id))
+            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · this model does not have it", site_name(sites[i], name));
+        enum site_id hider = hidden_by(r, sites[i]);
+        if (hider != SITE_COUNT)
+            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · %s of that layer is edited and would hide it", site_name(sites[i], name),
+                           site_table[hider].name);
+    }
+    return 0;
+}
+
+/* A gradient that is changed where another change of the layer takes its place. */
+static int rivals_check(const struct walk *w, struct err *e)
+{
+    for (int a = 0; a < SITE_COUNT; a++)
+        for (int b = 0; w->bent[a] && b < SITE_COUNT; b++)
+            if (site_rivals((enum site_id)a, (enum site_id)b) && is_live(w, (enum site_id)b))
+                return err_set(e, ERR_BAD_INPUT, "layer %d · the gradient at %s cannot be changed beside %s · one would hide the other",
+                               w->stage - 1, site_table[a].name, site_table[b].name);
+    return 0;
+}
+
+/* What every block adds to, if somebody looks at it. */
+static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_sites, struct err *e)
+{
+    static const enum site_id tables[] = { SITE_ROT_COS, SITE_ROT_SIN };
+    int rc = 0;
+    wanted_set(w, sites, n_sites);
+    if (w->wanted[SITE_ROT_COS] || w->wanted[SITE_ROT_SIN])
+        for (int i = 0; !rc && i < 2; i++)
+            rc = zeroed(w, &w->root[tables[i]], run_pitch(w->r, tables[i]) * w->r->n, e);
+    return rc;
+}
+
+int grad_run(struct run *r, struct run *base, const struct metric *m, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
+             void *user, struct err *e)
+{
+    struct walk *w = calloc(1, sizeof *w);
+    int32_t row0, row1, last = r->m->cfg.n_layers + 1;
+    int rc = w ? sites_check(r, sites, n_sites, e) : err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+    if (!rc)
+        rc = metric_rows(m, r->n, &row0, &row1, e);
+    if (!rc) {
+        w->r = r;
+        rc = root_prepare(w, sites, n_sites, e);
+    }
+    for (int32_t stage = last; !rc && stage >= 1 && stage >= r->start; stage--) {
+        w->stage = stage;
+        w->full = run_stage_full(r, stage);
+        wanted_set(w, sites, n_sites);
+        rc = rivals_check(w, e);
+        if (!rc)
+            rc = stage_back(w, base, m, row0, row1, fn, user, e);
+        struct buffer swap = w->all[SITE_RESID_POST];
+        w->all[SITE_RESID_POST] = w->before[SITE_RESID_POST];
+        w->before[SITE_RESID_POST] = swap;
+    }
+    if (!rc && !r->start)
+        rc = embed_back(w, sites, n_sites, fn, user, e);
+    for (int s = 0; w && s < SITE_COUNT; s++) {
+        run_release(r, &w->rows[s]);
+        run_release(r, &w->all[s]);
+        run_release(r, &w->before[s]);
+        run_release(r, &w->root[s]);
+    }
+    for (int i = 0; w && i < 4; i++)
+        run_release(r, &w->temp[i]);
+    free(w);
+    return rc;
+}

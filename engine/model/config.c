@@ -1,0 +1,262 @@
+/* config.c - config.json -> struct config, driven by the architecture's key table (arch.h).
+ * Knows no architecture by name.  Tested in tests/engine/test_config.c, tests/fuzz/fuzz_config.c. */
+#include "model/config.h"
+
+#include "model/arch.h"
+#include "base/json.h"
+
+#include <assert.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* The first of "a|b.c" that is there, null included; else an absent node. */
+static struct js_node key_find(struct js_node root, const char *names)
+{
+    struct js_node node = {.doc = root.doc};
+    for (const char *p = names; *p; p += strcspn(p, "|"), p += *p == '|') {
+        char name[96];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(p, "|"), p);
+        char *dot = strchr(name, '.');
+        if (dot)
+            *dot = '\0';
+        node = js_get(root, name);
+        if (dot)
+            node = js_get(node, dot + 1);
+        if (node.value)
+            break;
+    }
+    return node;
+}
+
+static int act_parse(struct js_node node, enum kn_act *out, struct err *e)
+{
+    static const struct { const char *name; enum kn_act act; } table[] = {
+        { "gelu", KN_ACT_GELU },           { "gelu_new", KN_ACT_GELU_NEW }, { "gelu_pytorch_tanh", KN_ACT_GELU_NEW },
+        { "gelu_fast", KN_ACT_GELU_NEW },  { "relu", KN_ACT_RELU },         { "silu", KN_ACT_SILU },
+        { "swish", KN_ACT_SILU },
+    };
+    const char *s;
+    int rc = js_string(node, &s, NULL, e);
+    if (rc)
+        return rc;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++)
+        if (!strcmp(s, table[i].name)) {
+            *out = table[i].act;
+            return 0;
+        }
+    return js_expected(node, "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu or silu", e);
+}
+
+static int key_read(struct config *cfg, const struct arch_key *k, struct js_node root, struct err *e)
+{
+    struct js_node node = key_find(root, k->names);
+    void *at = (char *)cfg + k->offset;
+    bool is_set = js_is_set(node);
+    if (!is_set && k->fallback <= KEY_REQUIRED) {
+        char name[64];
+        snprintf(name, sizeof name, "%.*s", (int)strcspn(k->names, "|"), k->names);
+        return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · missing; a %s model needs it", js_name(root.doc), name,
+                       cfg->arch->model_type);
+    }
+    int64_t i = k->fallback > KEY_REQUIRED ? (int64_t)k->fallback : 0; /* the mark for "required" fits no integer */
+    double d = k->fallback;
+    bool b = k->fallback != 0;
+    enum kn_act act = (enum kn_act)i;
+    int rc = 0;
+    switch (k->type) {
+    case KEY_INT:
+        /* A number left open by null ("sliding_window": null) is "none", whatever its absence means. */
+        if (node.value && !is_set)
+            i = 0;
+        else if (is_set)
+            rc = js_int(node, (int64_t)k->min, (int64_t)k->max, &i, e);
+        *(int32_t *)at = (int32_t)i;
+        break;
+    case KEY_NUMBER:
+        if (is_set)
+            rc = js_number(node, k->min, k->max, &d, e);
+        *(double *)at = d;
+        break;
+    case KEY_BOOL:
+        if (is_set)
+            rc = js_bool(node, &b, e);
+        *(bool *)at = b;
+        break;
+    case KEY_ACT:
+        if (is_set)
+            rc = act_parse(node, &act, e);
+        *(enum kn_act *)at = act;
+        break;
+    }
+    return rc;
+}
+
+static int rope_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    struct js_node rope = js_get(root, "rope_scaling");
+    if (!js_is_set(rope))
+        rope = js_get(root, "rope_parameters");
+    if (!js_is_set(rope))
+        return 0;
+    if (!js_is_object(rope))
+        return js_expected(rope, "an object", e);
+    struct js_node kind = key_find(rope, "rope_type|type");
+    const char *type;
+    int rc = js_string_or(kind, "default", &type, e);
+    if (rc)
+        return rc;
+    static const char *const names[] = { "default", "linear", "dynamic", "llama3" };
+    int found = -1;
+    for (int i = 0; i < 4; i++)
+        if (!strcmp(type, names[i]))
+            found = i;
+    if (found < 0)
+        return js_expected(kind, "default, linear, dynamic or llama3", e);
+    cfg->rope_scaling = (enum rope_scaling)found;
+    if (found == ROPE_PLAIN)
+        return 0;
+    if ((rc = js_number(js_get(rope, "factor"), 1e-3, 1e6, &cfg->rope_factor, e)) || found != ROPE_LLAMA3)
+        return rc;
+    int64_t ctx;
+    if ((rc = js_number(js_get(rope, "low_freq_factor"), 1e-6, 1e6, &cfg->rope_low_freq, e)) ||
+        (rc = js_number(js_get(rope, "high_freq_factor"), 1e-6, 1e6, &cfg->rope_high_freq, e)) ||
+        (rc = js_int(js_get(rope, "original_max_position_embeddings"), 1, INT32_MAX, &ctx, e)))
+        return rc;
+    if (cfg->rope_high_freq <= cfg->rope_low_freq)
+        return err_set(e, ERR_BAD_INPUT, "%s · rope_scaling · high_freq_factor %g must be above low_freq_factor %g",
+                       js_name(root.doc), cfg->rope_high_freq, cfg->rope_low_freq);
+    cfg->rope_n_ctx = (int32_t)ctx;
+    return 0;
+}
+
+/* Derived sizes, and the relations between them. */
+static int sizes_check(struct config *cfg, const char *file, struct err *e)
+{
+    if (!cfg->d_head) {
+        if (cfg->d_model % cfg->n_heads)
+            return err_set(e, ERR_BAD_INPUT, "%s · hidden size %d is not a multiple of %d attention heads", file,
+                           cfg->d_model, cfg->n_heads);
+        cfg->d_head = cfg->d_model / cfg->n_heads;
+    }
+    if (!cfg->n_kv_heads)
+        cfg->n_kv_heads = cfg->n_heads;
+    if (cfg->n_heads % cfg->n_kv_heads)
+        return err_set(e, ERR_BAD_INPUT, "%s · %d attention heads are not a multiple of %d key/value heads", file,
+                       cfg->n_heads, cfg->n_kv_heads);
+    if (!cfg->d_mlp) {
+        if (cfg->d_model > LIMIT_D_MLP / 4)
+            return err_set(e, ERR_BAD_INPUT, "%s · MLP of 4 x %d is above the limit %d", file, cfg->d_model, LIMIT_D_MLP);
+        cfg->d_mlp = 4 * cfg->d_model;
+    }
+    if (cfg->d_head > LIMIT_D_HEAD || (int64_t)cfg->d_head * cfg->n_heads > LIMIT_D_MODEL)
+        return err_set(e, ERR_BAD_INPUT, "%s · %d heads of %d are above the limits (%d per head, %d together)", file,
+                       cfg->n_heads, cfg->d_head, LIMIT_D_HEAD, LIMIT_D_MODEL);
+    if (cfg->pos == POS_ROTARY) {
+        cfg->n_rot = (int32_t)(cfg->rotary_share * cfg->d_head);
+        if (cfg->n_rot < 2 || cfg->n_rot % 2)
+            return err_set(e, ERR_BAD_INPUT, "%s · rotary share %g of head size %d · must give an even number >= 2, gives %d",
+                           file, cfg->rotary_share, cfg->d_head, cfg->n_rot);
+    }
+    return 0;
+}
+
+static int token_id(struct js_node node, int32_t *out, struct err *e)
+{
+    if (js_is_array(node)) /* several ends of text: the first is the usual one */
+        node = js_at(node, 0);
+    int64_t id = -1;
+    int rc = js_int_or(node, -1, INT32_MAX, -1, &id, e);
+    *out = (int32_t)id;
+    return rc;
+}
+
+static const struct arch *arch_find(struct js_node root, struct err *e)
+{
+    const char *type = NULL;
+    struct js_node node = js_get(root, "model_type");
+    struct js_node classes = js_at(js_get(root, "architectures"), 0);
+    if (js_is_set(node) ? js_string(node, &type, NULL, e) : js_string_or(classes, "", &type, e))
+        return NULL;
+    char known[160] = "";
+    for (const struct arch *const *a = arch_table; *a; a++) {
+        if (!strcmp(type, (*a)->model_type) || !strcmp(type, (*a)->class_name))
+            return *a;
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", (*a)->model_type);
+    }
+    err_set(e, ERR_BAD_INPUT, "%s · model_type \"%s\" is not supported · supported: %s", js_name(root.doc), type, known);
+    return NULL;
+}
+
+static int config_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    if (!js_is_object(root))
+        return js_expected(root, "an object", e);
+    const struct arch *arch = arch_find(root, e);
+    if (!arch)
+        return ERR_BAD_INPUT;
+    *cfg = (struct config){ .arch = arch, .pos = arch->pos, .norm_center = arch->norm_center, .gated = arch->gated,
+                            .prepend_bos = arch->prepend_bos, .rotary_share = 1, .window_on = true };
+    int rc;
+    for (const struct arch_key *k = arch->keys; k->names; k++)
+        if ((rc = key_read(cfg, k, root, e)))
+            return rc;
+    for (const struct arch_must *m = arch->must; m->name; m++) {
+        bool b = m->value;
+        if ((rc = js_bool_or(js_get(root, m->name), b, &b, e)))
+            return rc;
+        if (b != m->value)
+            return js_expected(js_get(root, m->name), m->value ? "true (false is not supported)" : "false (true is not supported)", e);
+    }
+    if ((rc = rope_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+        (rc = token_id(js_get(root, "bos_token_id"), &cfg->bos_id, e)) ||
+        (rc = token_id(js_get(root, "eos_token_id"), &cfg->eos_id, e)))
+        return rc;
+    if (!cfg->window_on)
+        cfg->window = 0;
+    if (cfg->bos_id >= cfg->d_vocab)
+        cfg->bos_id = -1;
+    if (cfg->eos_id >= cfg->d_vocab)
+        cfg->eos_id = -1;
+    return 0;
+}
+
+static int config_from_doc(struct config *cfg, struct js_doc *doc, struct err *e)
+{
+    if (!doc)
+        return err_code(e);
+    struct config c;
+    int rc = config_read(&c, js_root(doc), e);
+    js_close(doc);
+    if (!rc)
+        *cfg = c;
+    return rc;
+}
+
+int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file, struct err *e)
+{
+    return config_from_doc(cfg, js_parse(file, bytes, len, e), e);
+}
+
+int config_load(struct config *cfg, const char *path, struct err *e)
+{
+    return config_from_doc(cfg, js_open(path, e), e);
+}
+
+int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e)
+{
+    char json[1024];
+    int n = snprintf(json, sizeof json, "{\"model_type\": \"%s\"", arch->model_type);
+    for (const struct arch_key *k = arch->keys; k->names; k++) {
+        if (k->fallback > KEY_REQUIRED)
+            continue;
+        int32_t v = k->offset == offsetof(struct config, n_layers) ? n_layers
+                  : k->offset == offsetof(struct config, n_heads)  ? 32 : 2048;
+        n += snprintf(json + n, sizeof json - (size_t)n, ", \"%.*s\": %d", (int)strcspn(k->names, "|"), k->names, (int)v);
+        assert(n < (int)sizeof json - 1);
+    }
+    json[n++] = '}';
+    return config_parse(cfg, json, (size_t)n, arch->model_type, e);
+}

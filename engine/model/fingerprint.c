@@ -1,0 +1,84 @@
+/* fingerprint.c - see fingerprint.h.  Tested in tests/engine/test_reference.c. */
+#include "model/fingerprint.h"
+
+#include <string.h>
+
+#include "model/model.h"
+#include "model/safetensors.h"
+#include "base/splitmix.h"
+
+enum { WHOLE_MAX = 1 << 16, SAMPLES = 16, SAMPLE_BYTES = 4096 };
+
+static void add_word(struct fingerprint *f, uint64_t w)
+{
+    f->a = splitmix64(f->a ^ w);
+    f->b = splitmix64(f->b + splitmix64(w ^ UINT64_C(0x6a09e667f3bcc908)));
+}
+
+void fingerprint_add(struct fingerprint *f, const void *bytes, size_t n)
+{
+    const unsigned char *p = bytes;
+    add_word(f, n);
+    for (size_t i = 0; i < n; i += 8) {
+        uint64_t w = 0;
+        memcpy(&w, p + i, n - i < 8 ? n - i : 8);
+        add_word(f, w);
+    }
+}
+
+static void add_text(struct fingerprint *f, const char *s)
+{
+    fingerprint_add(f, s, strlen(s));
+}
+
+static void add_tensor(struct fingerprint *f, const struct st_tensor *t)
+{
+    add_text(f, t->name);
+    add_word(f, (uint64_t)t->dtype);
+    for (int i = 0; i < t->rank; i++)
+        add_word(f, (uint64_t)t->shape[i]);
+    if (t->nbytes <= WHOLE_MAX) {
+        fingerprint_add(f, t->data, t->nbytes);
+        return;
+    }
+    for (size_t i = 0; i < SAMPLES; i++)
+        fingerprint_add(f, (const char *)t->data + (t->nbytes - SAMPLE_BYTES) / (SAMPLES - 1) * i, SAMPLE_BYTES);
+}
+
+/* Numbers of config.json that the plan's steps do not hold. */
+static void add_config(struct fingerprint *f, const struct config *c)
+{
+    const int64_t whole[] = { c->n_layers, c->n_heads, c->n_kv_heads, c->d_model, c->d_head, c->d_mlp, c->d_vocab, c->n_ctx, c->window,
+                              c->window_layer0, c->n_rot, c->rope_scaling, c->rope_n_ctx, c->pos, c->norm_center, c->parallel, c->gated,
+                              c->tied };
+    const double real[] = { c->norm_eps, c->rope_theta, c->rope_factor, c->rope_low_freq, c->rope_high_freq };
+    fingerprint_add(f, whole, sizeof whole);
+    fingerprint_add(f, real, sizeof real);
+}
+
+static void add_step(struct fingerprint *f, const struct step *s)
+{
+    const int64_t whole[] = { s->op, s->site, s->when, s->p.act, s->p.center, s->p.window, s->p.n_rot };
+    const float real[] = { s->p.scale, s->p.eps, s->p.softcap };
+    fingerprint_add(f, whole, sizeof whole);
+    fingerprint_add(f, real, sizeof real);
+}
+
+struct fingerprint fingerprint_model(const struct model *m)
+{
+    struct fingerprint f = { 0 };
+    add_text(&f, BORE_VERSION);
+    add_config(&f, &m->cfg);
+    for (int32_t stage = 0, n; stage < plan_stages(m->plan); stage++) {
+        const struct step *steps = plan_stage(m->plan, stage, &n);
+        for (int32_t i = 0; i < n; i++)
+            add_step(&f, &steps[i]);
+    }
+    add_word(&f, m->process);
+    const char *threads = strrchr(m->be->describe, 'x'); /* "cpu avx512 x2": their number does not change a bit */
+    fingerprint_add(&f, m->be->describe, threads ? (size_t)(threads - m->be->describe) : strlen(m->be->describe));
+    add_word(&f, safetensors_stamp(m->files));
+    for (size_t i = 0; i < safetensors_count(m->files); i++)
+        add_tensor(&f, safetensors_at(m->files, i));
+    return f;
+}

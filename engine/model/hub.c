@@ -1,0 +1,426 @@
+/* hub.c - finding the files of a model (see hub.h).
+ *
+ * Only names and folders are looked at; a name typed by the user never leads out of the cache folder.
+ * Tested in tests/engine/test_hub.c on folders made for it. */
+#include "model/hub.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/nearest.h"
+
+#ifndef BORE_SOURCE_DIR
+#define BORE_SOURCE_DIR "."
+#endif
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool ends_with(const char *s, const char *ending)
+{
+    size_t n = strlen(s), m = strlen(ending);
+    return n > m && strcmp(s + n - m, ending) == 0;
+}
+
+/* printf; a path that is too long for the system becomes "", which is nowhere. */
+static bool path_make(char path[PATH_MAX], const char *format, ...) ERR_PRINTF(2, 3);
+static bool path_make(char path[PATH_MAX], const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    int n = vsnprintf(path, PATH_MAX, format, args);
+    va_end(args);
+    if (n >= 0 && n < PATH_MAX)
+        return true;
+    path[0] = '\0';
+    return false;
+}
+
+static bool path_join(char path[PATH_MAX], const char *folder, const char *name)
+{
+    size_t n = strlen(folder);
+    return path_make(path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
+}
+
+/* FOLDER/NAME to path if it is there, else "". */
+static bool file_in(const char *folder, const char *name, char path[PATH_MAX])
+{
+    if (path_join(path, folder, name) && is_file(path))
+        return true;
+    path[0] = '\0';
+    return false;
+}
+
+static bool has_config(const char *folder)
+{
+    char path[PATH_MAX];
+    return file_in(folder, "config.json", path);
+}
+
+/* The first entry of a folder that `keep` likes; false if none or (with `only`) if there are two. */
+static bool entry_in(const char *folder, bool (*keep)(const char *name), bool only, char name[NAME_MAX + 1])
+{
+    int found = 0;
+    DIR *dir = opendir(folder);
+    for (struct dirent *d; dir && (d = readdir(dir)) && found < 1 + only;)
+        if (keep(d->d_name)) {
+            found++;
+            snprintf(name, NAME_MAX + 1, "%s", d->d_name);
+        }
+    if (dir)
+        closedir(dir);
+    return found == 1;
+}
+
+static bool is_safetensors(const char *name)
+{
+    return ends_with(name, ".safetensors");
+}
+
+static bool is_other_weights(const char *name)
+{
+    static const char *const endings[] = {".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"};
+    for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
+        if (ends_with(name, endings[i]))
+            return true;
+    return false;
+}
+
+static bool is_visible(const char *name)
+{
+    return name[0] != '.';
+}
+
+/* ---- a folder ---------------------------------------------------------------------------------------- */
+
+/* "models--org--name" of the cache as "org/name", from behind its "models--". */
+static void name_from_cache(char *name, size_t size, const char *cached, size_t len)
+{
+    snprintf(name, size, "%.*s", (int)len, cached);
+    char *dashes = strstr(name, "--");
+    if (dashes) {
+        *dashes = '/';
+        memmove(dashes + 1, dashes + 2, strlen(dashes + 2) + 1);
+    }
+}
+
+/* "org/name" for a folder inside the cache, else its base name. */
+static void folder_name(const char *folder, char name[PATH_MAX])
+{
+    char real[PATH_MAX];
+    const char *full = realpath(folder, real) ? real : folder, *base = strrchr(full, '/');
+    const char *cached = strstr(full, "/models--"), *end = cached ? strstr(cached, "/snapshots/") : NULL;
+    if (end) {
+        cached += strlen("/models--");
+        name_from_cache(name, PATH_MAX, cached, (size_t)(end - cached));
+    } else
+        snprintf(name, PATH_MAX, "%s", base && base[1] ? base + 1 : full);
+}
+
+/* model.safetensors, its sharded index, or the only .safetensors there is. */
+static void weights_in(const char *folder, char path[PATH_MAX])
+{
+    char name[NAME_MAX + 1];
+    if (!file_in(folder, "model.safetensors", path) && !file_in(folder, "model.safetensors.index.json", path) &&
+        entry_in(folder, is_safetensors, true, name))
+        file_in(folder, name, path);
+}
+
+/* Fill *out from a folder known to hold config.json.  `weights` NULL: look for them. */
+static int take_folder(const char *folder, const char *name, const char *weights, struct hub_model *out)
+{
+    path_make(out->folder, "%s", folder);
+    path_join(out->config, folder, "config.json");
+    if (name)
+        path_make(out->name, "%s", name);
+    else
+        folder_name(folder, out->name);
+    if (weights)
+        path_make(out->weights, "%s", weights);
+    else
+        weights_in(folder, out->weights);
+    file_in(folder, "tokenizer.json", out->tokenizer);
+    return 0;
+}
+
+int hub_need_weights(const struct hub_model *m, struct err *e)
+{
+    char name[NAME_MAX + 1];
+    if (m->weights[0])
+        return 0;
+    if (entry_in(m->folder, is_safetensors, false, name))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no model.safetensors or model.safetensors.index.json, but several .safetensors (%s, …) · "
+                       "name the file",
+                       m->folder, name);
+    if (entry_in(m->folder, is_other_weights, false, name))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no model.safetensors or model.safetensors.index.json, only %s, which is not read · "
+                       "save the model with save_pretrained(…, safe_serialization=True)",
+                       m->folder, name);
+    return err_set(e, ERR_BAD_INPUT, "%s · no model.safetensors or model.safetensors.index.json", m->folder);
+}
+
+static int take_file(const char *path, struct hub_model *out, struct err *e)
+{
+    if (!is_safetensors(path) && !ends_with(path, ".safetensors.index.json")) {
+        if (is_other_weights(path))
+            return err_set(e, ERR_BAD_INPUT, "%s · weights are read from .safetensors files only", path);
+        return err_set(e, ERR_BAD_INPUT, "%s · is not a model · expected a folder, a .safetensors file or a hub name",
+                       path);
+    }
+    char folder[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    path_make(folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
+    if (!has_config(folder))
+        return err_set(e, ERR_BAD_INPUT, "%s · no config.json beside it · put the model's config.json into %s", path, folder);
+    return take_folder(folder, slash ? slash + 1 : path, path, out);
+}
+
+/* ---- the built-in model ------------------------------------------------------------------------------ */
+
+static const char builtin_name[] = "teach";
+
+/* Where the built-in model may lie, best first; false: there is no such place. */
+static bool builtin_candidate(int i, char path[PATH_MAX])
+{
+    char exe[PATH_MAX];
+    const char *data = getenv("BORESCOPE_DATA");
+    switch (i) {
+    case 0: return data && data[0] && path_make(path, "%s/models/%s", data, builtin_name);
+    case 1: {
+        ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+        exe[n < 0 ? 0 : n] = '\0';
+        char *slash = strrchr(exe, '/');
+        return slash && path_make(path, "%.*s/../share/borescope/models/%s", (int)(slash - exe), exe, builtin_name);
+    }
+    default: return path_make(path, "%s/models/%s", BORE_SOURCE_DIR, builtin_name);
+    }
+}
+
+static int resolve_builtin(struct hub_model *out, struct err *e)
+{
+    char folder[PATH_MAX] = "its place";
+    for (int i = 0; i < 3; i++)
+        if (builtin_candidate(i, folder) && has_config(folder))
+            return take_folder(folder, builtin_name, NULL, out);
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
+                   builtin_name, folder, builtin_name);
+}
+
+/* ---- the local cache of the hub ---------------------------------------------------------------------- */
+
+/* $VAR/tail with a leading ~ replaced; false if VAR is unset or empty. */
+static bool path_from_env(const char *var, const char *tail, char path[PATH_MAX])
+{
+    const char *value = getenv(var), *home = "";
+    if (!value || !value[0])
+        return false;
+    if (value[0] == '~' && (value[1] == '/' || !value[1])) {
+        home = getenv("HOME");
+        value++;
+    }
+    return path_make(path, "%s%s%s", home ? home : "", value, tail);
+}
+
+static void cache_root(char path[PATH_MAX])
+{
+    static const char *const places[][2] = {{"HF_HUB_CACHE", ""},
+                                            {"HUGGINGFACE_HUB_CACHE", ""},
+                                            {"HF_HOME", "/hub"},
+                                            {"XDG_CACHE_HOME", "/huggingface/hub"},
+                                            {"HOME", "/.cache/huggingface/hub"}};
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (path_from_env(places[i][0], places[i][1], path))
+            return;
+    struct passwd *pw = getpwuid(getuid());
+    path_make(path, "%s/.cache/huggingface/hub", pw ? pw->pw_dir : "");
+}
+
+/* `name` or `org/name`, each of letters, digits, '.', '_' and '-', none beginning with '.'. */
+static bool is_hub_name(const char *s)
+{
+    int slashes = 0;
+    for (const char *p = s; *p; p++) {
+        bool first = p == s || p[-1] == '/';
+        if (*p == '/' && !first && p[1])
+            slashes++;
+        else if (!isalnum((unsigned char)*p) && !(strchr("._-", *p) && !(first && *p == '.')))
+            return false;
+    }
+    return s[0] && slashes <= 1;
+}
+
+/* A branch, tag, "refs/pr/1" or commit: the same letters, any number of parts, no part beginning with '.'. */
+static bool is_revision(const char *s)
+{
+    for (const char *p = s; *p; p++) {
+        bool first = p == s || p[-1] == '/';
+        if (*p == '/' ? first || !p[1] : !isalnum((unsigned char)*p) && !(strchr("._-", *p) && !(first && *p == '.')))
+            return false;
+    }
+    return s[0] != '\0';
+}
+
+/* First line of refs/REVISION if it could be a commit. */
+static bool read_ref(const char *repo, const char *revision, char *commit, size_t size)
+{
+    char path[PATH_MAX];
+    FILE *f = path_make(path, "%s/refs/%s", repo, revision) && is_file(path) ? fopen(path, "re") : NULL;
+    if (!f)
+        return false;
+    size_t n = fread(commit, 1, size - 1, f);
+    fclose(f);
+    while (n && isspace((unsigned char)commit[n - 1]))
+        n--;
+    commit[n] = '\0';
+    for (size_t i = 0; i < n; i++)
+        if (!isxdigit((unsigned char)commit[i]))
+            return false;
+    return n > 0;
+}
+
+/* The snapshot folder of a repository in the cache. */
+static bool find_snapshot(const char *repo, const char *revision, char path[PATH_MAX])
+{
+    char commit[NAME_MAX + 1], snapshots[PATH_MAX];
+    bool found = path_join(snapshots, repo, "snapshots");
+    if (read_ref(repo, revision ? revision : "main", commit, sizeof commit))
+        revision = commit;
+    else if (!revision && (found = entry_in(snapshots, is_visible, true, commit))) /* fetched by commit only: no choice */
+        revision = commit;
+    return found && path_join(path, snapshots, revision) && is_folder(path);
+}
+
+/* How badly a cached model's name fits what was typed; the part after the org counts as well. */
+static size_t misfit(const char *typed, const char *cached)
+{
+    const char *base = strchr(cached, '/');
+    size_t whole = nearest_distance(typed, cached), part = base ? nearest_distance(typed, base + 1) : whole;
+    return strcasestr(cached, typed) ? 0 : whole < part ? whole : part;
+}
+
+enum { NEAR_MAX = 3 };
+
+/* "a, b, c": the cached models nearest to `typed`; "" when the cache is empty. */
+static void list_near(const char *root, const char *typed, char *buf, size_t size)
+{
+    char name[NEAR_MAX][NAME_MAX + 1];
+    size_t score[NEAR_MAX];
+    int n = 0;
+    DIR *dir = opendir(root);
+    for (struct dirent *d; dir && (d = readdir(dir));) {
+        char shown[NAME_MAX + 1];
+        if (strncmp(d->d_name, "models--", 8) != 0)
+            continue;
+        name_from_cache(shown, sizeof shown, d->d_name + 8, strlen(d->d_name + 8));
+        size_t s = misfit(typed, shown);
+        int at = n;
+        while (at > 0 && (score[at - 1] > s || (score[at - 1] == s && strcmp(name[at - 1], shown) > 0)))
+            at--;
+        if (at == NEAR_MAX)
+            continue;
+        n += n < NEAR_MAX;
+        for (int i = n - 1; i > at; i--) {
+            score[i] = score[i - 1];
+            memcpy(name[i], name[i - 1], sizeof name[i]);
+        }
+        score[at] = s;
+        memcpy(name[at], shown, sizeof shown);
+    }
+    if (dir)
+        closedir(dir);
+    buf[0] = '\0';
+    for (int i = 0; i < n; i++)
+        snprintf(buf + strlen(buf), size - strlen(buf), "%s%s", i ? ", " : "", name[i]);
+}
+
+static int not_cached(const char *root, const char *name, struct err *e)
+{
+    char near[200];
+    list_near(root, name, near, sizeof near);
+    if (near[0])
+        return err_set(e, ERR_BAD_INPUT, "%s · neither a folder, a file nor in the cache %s · there: %s", name, root,
+                       near);
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · neither a folder, a file nor in the cache %s, which is empty · try the built-in model: %s", name,
+                   root, builtin_name);
+}
+
+/* One repository of the cache; `name` is org/name. */
+static int take_repo(const char *root, const char *name, const char *revision, struct hub_model *out, struct err *e)
+{
+    const char *slash = strchr(name, '/');
+    char repo[PATH_MAX], folder[PATH_MAX];
+    path_make(repo, "%s/models--%.*s%s%s", root, slash ? (int)(slash - name) : 0, name, slash ? "--" : "", slash ? slash + 1 : name);
+    if (!is_folder(repo))
+        return not_cached(root, name, e);
+    if (!find_snapshot(repo, revision, folder))
+        return err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo, revision ? revision : "main");
+    if (!has_config(folder))
+        return err_set(e, ERR_BAD_INPUT, "%s · %s holds no config.json · fetch the whole model into the cache", name, folder);
+    return take_folder(folder, name, NULL, out);
+}
+
+static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
+{
+    char name[PATH_MAX], root[PATH_MAX];
+    bool fits = path_make(name, "%s", arg);
+    char *revision = strchr(name, '@');
+    if (revision)
+        *revision++ = '\0';
+    if (!fits || !is_hub_name(name) || (revision && !is_revision(revision)))
+        return err_set(e, ERR_BAD_INPUT, "%s · no such file or folder, and not a name like org/name@revision", arg);
+    cache_root(root);
+    return take_repo(root, name, revision, out, e);
+}
+
+/* ---- the public side --------------------------------------------------------------------------------- */
+
+int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
+{
+    if (!arg[0])
+        return err_set(e, ERR_BAD_INPUT, "no model named · expected a folder, a .safetensors file, a hub name or %s",
+                       builtin_name);
+    struct hub_model m = {0};
+    struct err why = {0};
+    int rc;
+    if (is_folder(arg) && has_config(arg))
+        rc = take_folder(arg, NULL, NULL, &m);
+    else if (is_file(arg))
+        rc = take_file(arg, &m, &why);
+    else if (strcmp(arg, builtin_name) == 0)
+        rc = resolve_builtin(&m, &why);
+    else
+        rc = resolve_cached(arg, &m, &why);
+    char other[NAME_MAX + 1] = "";
+    if (rc && is_folder(arg)) { /* a folder that is no model, and no model of that name elsewhere */
+        bool found = entry_in(arg, is_other_weights, false, other);
+        return err_set(e, ERR_BAD_INPUT, "%s · no config.json in this folder%s%s", arg,
+                       found ? " · weights are read from .safetensors files only, there is " : "", found ? other : "");
+    }
+    if (rc && e)
+        *e = why;
+    if (!rc)
+        *out = m;
+    return rc;
+}

@@ -1,0 +1,33 @@
+/* hub.h - from what the user typed as MODEL to the files that make the model.
+ *
+ * In this order:
+ *   1. a folder with config.json;
+ *   2. a *.safetensors or *.safetensors.index.json file beside its config.json;
+ *   3. `teach`, the built-in model: $BORESCOPE_DATA/models/teach, share/borescope/models/teach beside the
+ *      program's bin folder, or models/teach of the source tree it was built from;
+ *   4. `org/name`, `name`, `org/name@revision` in the local Hugging Face cache ($HF_HUB_CACHE, else
+ *      $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub).
+ * Nothing is downloaded.  The error says where was looked and names what is near.
+ * Nothing is opened here except the cache's refs files; contents are checked by their parsers. */
+#ifndef HUB_H
+#define HUB_H
+
+#include <limits.h>
+
+#include "base/err.h"
+
+struct hub_model {
+    char name[PATH_MAX];      /* for the title: folder name, file name or hub name */
+    char folder[PATH_MAX];    /* where it all lies */
+    char config[PATH_MAX];    /* config.json; always there */
+    char weights[PATH_MAX];   /* model.safetensors, *.safetensors.index.json or the file given; "" if none */
+    char tokenizer[PATH_MAX]; /* tokenizer.json; "" if none */
+};
+
+/* Fill *out (untouched on failure). */
+int hub_resolve(const char *arg, struct hub_model *out, struct err *e);
+
+/* ERR_BAD_INPUT when m->weights is "": what was looked for, and what lies there instead. */
+int hub_need_weights(const struct hub_model *m, struct err *e);
+
+#endif

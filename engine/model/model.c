@@ -1,0 +1,154 @@
+/* model.c - opening a model: files, shape, weights, tokenizer, plan (see model.h). */
+#include "model/model.h"
+
+#include "model/arch.h"
+#include "model/hub.h"
+#include "model/weights.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_root_weight(enum weight_id w)
+{
+    return w == W_E || w == W_POS || w == W_LNF || w == B_LNF || w == W_U || w == B_U;
+}
+
+const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w)
+{
+    return &m->weights[(size_t)(is_root_weight(w) ? m->cfg.n_layers : l) * WEIGHT_COUNT + w];
+}
+
+int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e)
+{
+    void **more = realloc(m->owned, ((size_t)m->n_owned + 1) * sizeof *more);
+    if (!more)
+        return err_set(e, ERR_SYSTEM, "out of memory · a copy of a weight");
+    m->owned = more;
+    m->owned[m->n_owned++] = v.data;
+    m->weights[model_weight(m, l, w) - m->weights] = v;
+    return 0;
+}
+
+static int weights_open(struct model *m, const struct hub_model *h, struct err *e)
+{
+    int rc = hub_need_weights(h, e);
+    if (rc)
+        return rc;
+    if (!(m->files = safetensors_open(h->weights, e)))
+        return err_code(e);
+    m->weights = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
+    if (!m->weights)
+        return err_set(e, ERR_SYSTEM, "out of memory · %d layers", m->cfg.n_layers);
+    if ((rc = weights_bind(m->weights, &m->cfg, m->files, &m->dtype, e)))
+        return rc;
+    m->bytes = safetensors_nbytes(m->files);
+    for (int32_t i = 0; i < (m->cfg.n_layers + 1) * WEIGHT_COUNT; i++) {
+        const struct kn_view *v = &m->weights[i];
+        if (!v->ndim || (i % WEIGHT_COUNT == W_U && m->cfg.tied))
+            continue;
+        uint64_t n = 1;
+        for (int d = 0; d < v->ndim; d++)
+            n *= (uint64_t)v->shape[d];
+        m->params += n;
+    }
+    return 0;
+}
+
+static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_model *h, struct err *e)
+{
+    if (h->tokenizer[0])
+        return tokenizer_open(h->tokenizer, e);
+    return m->cfg.d_vocab == 256 ? tokenizer_bytes(e) : tokenizer_none(m->cfg.d_vocab, e);
+}
+
+int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e)
+{
+    struct hub_model h;
+    struct model *m = calloc(1, sizeof *m);
+    int rc = m ? hub_resolve(name, &h, e) : err_set(e, ERR_SYSTEM, "out of memory · a model");
+    if (rc || (rc = config_load(&m->cfg, h.config, e)))
+        goto done;
+    snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h.name);
+    if (!(m->folder = realpath(h.folder, NULL))) {
+        rc = err_set(e, ERR_SYSTEM, "%s · %s", h.folder, strerror(errno));
+        goto done;
+    }
+    m->be = be;
+    m->dtype = "";
+    if (!(m->plan = plan_build(&m->cfg)))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · the plan");
+    else if (be && !(rc = weights_open(m, &h, e)) && !(m->tok = tokenizer_for(m, &h, e)))
+        rc = err_code(e);
+    else if (!be && !(m->tok = tokenizer_for(m, &h, e)))
+        rc = err_code(e);
+    if (rc)
+        goto done;
+    /* A tokenizer that names its own start of text fills in for a config that names none. */
+    if (m->cfg.bos_id < 0 && tokenizer_bos(m->tok) < m->cfg.d_vocab)
+        m->cfg.bos_id = tokenizer_bos(m->tok);
+done:
+    if (rc)
+        model_close(m);
+    else
+        *out = m;
+    return rc;
+}
+
+void model_close(struct model *m)
+{
+    if (!m)
+        return;
+    free(m->folder);
+    plan_free(m->plan);
+    for (int32_t i = 0; i < m->n_owned; i++)
+        free(m->owned[i]);
+    free(m->owned);
+    free(m->weights);
+    safetensors_close(m->files);
+    tokenizer_close(m->tok);
+    free(m);
+}
+
+int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids, int32_t *n, struct err *e)
+{
+    struct token_list l = { 0 };
+    int rc = tokenizer_encode(m->tok, text, len, 0, &l, e);
+    if (rc)
+        return rc;
+    int32_t bos_id = m->cfg.bos_id;
+    bool prepend = bos_id >= 0 && (bos < 0 ? m->cfg.prepend_bos : bos != 0) && !(l.count && l.id[0] == bos_id);
+    size_t count = l.count + prepend;
+    int32_t *out = malloc((count + 1) * sizeof *out);
+    if (!out)
+        rc = err_set(e, ERR_SYSTEM, "out of memory · %zu tokens", count);
+    else if (count == 0)
+        rc = err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give some text");
+    else if (count > LIMIT_TOKENS)
+        rc = err_set(e, ERR_BAD_INPUT, "prompt · %zu tokens · at most %d can be run", count, LIMIT_TOKENS);
+    if (!rc) {
+        if (prepend)
+            out[0] = bos_id;
+        for (size_t i = 0; i < l.count; i++)
+            out[i + prepend] = l.id[i];
+        *ids = out;
+        *n = (int32_t)count;
+    } else {
+        free(out);
+    }
+    token_list_free(&l);
+    return rc;
+}
+
+int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over, struct err *e)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= m->cfg.d_vocab)
+            return err_set(e, ERR_BAD_INPUT, "token %d at position %d · this model's vocabulary is 0..%d", ids[i], i, m->cfg.d_vocab - 1);
+    if (n > m->cfg.n_ctx && m->cfg.pos == POS_LEARNED)
+        return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · this model has learned positions for %d; shorten the prompt", n, m->cfg.n_ctx);
+    if (over)
+        *over = n > m->cfg.n_ctx;
+    return 0;
+}

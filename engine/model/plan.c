@@ -1,0 +1,265 @@
+/* plan.c - emitting the block program (see plan.h).
+ *
+ * The only reader of the architecture's properties.  Straight-line code: it reads as the forward pass,
+ * but emits steps instead of computing.  Tested in tests/engine/test_plan.c. */
+#include "model/plan.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { STEPS_MAX = 48 }; /* of one stage */
+
+struct emitter {
+    const struct config *cfg;
+    struct step steps[STEPS_MAX];
+    int32_t n;
+};
+
+#define AT(s) { OPERAND_SITE, SITE_##s }
+#define FLAT(s) { OPERAND_FLAT, SITE_##s }
+#define ROOT(s) { OPERAND_ROOT, SITE_##s }
+#define ALL(s) { OPERAND_ALL, s }
+#define PREV(s) { OPERAND_PREV, SITE_##s }
+#define REPEAT(s) { OPERAND_REPEAT, SITE_##s }
+#define WEIGHT(w) { OPERAND_WEIGHT, w }
+
+/* Append a step; its further fields are set through the returned pointer. */
+#define EMIT(em, op_, site_, ...) emit(em, KN_OP_##op_, SITE_##site_, (struct operand[KN_IN_MAX]){ __VA_ARGS__ })
+
+static struct step *emit(struct emitter *em, enum kn_op op, enum site_id site, const struct operand in[KN_IN_MAX])
+{
+    assert(em->n < STEPS_MAX);
+    struct step *s = &em->steps[em->n++];
+    *s = (struct step){ .op = op, .site = site, .p = { .scale = 1.0f } };
+    memcpy(s->in, in, sizeof s->in);
+    return s;
+}
+
+static void emit_embed(struct emitter *em)
+{
+    EMIT(em, EMBED, EMBED, { OPERAND_TOKENS, 0 }, WEIGHT(W_E));
+    if (em->cfg->pos == POS_LEARNED)
+        EMIT(em, EMBED, POS_EMBED, { OPERAND_POSITIONS, 0 }, WEIGHT(W_POS));
+    if (em->cfg->pos == POS_ROTARY) {
+        EMIT(em, COPY, ROT_COS, { OPERAND_COS, 0 });
+        EMIT(em, COPY, ROT_SIN, { OPERAND_SIN, 0 });
+    }
+}
+
+/* The three steps of a norm: x / scale, then weight (and bias). */
+static void emit_norm(struct emitter *em, struct operand x, enum site_id scale, enum site_id normalized, enum site_id out,
+                      enum weight_id w, enum weight_id b)
+{
+    struct step *s = emit(em, KN_OP_NORM_SCALE, scale, (struct operand[KN_IN_MAX]){ x });
+    s->p.eps = (float)em->cfg->norm_eps;
+    s->p.center = em->cfg->norm_center;
+    s = emit(em, KN_OP_NORMALIZE, normalized, (struct operand[KN_IN_MAX]){ x, { OPERAND_SITE, scale } });
+    s->p.center = em->cfg->norm_center;
+    emit(em, KN_OP_AFFINE, out,
+         (struct operand[KN_IN_MAX]){ { OPERAND_SITE, normalized }, WEIGHT(w), em->cfg->norm_center ? (struct operand)WEIGHT(b) : (struct operand){ 0 } });
+}
+
+static void emit_wanted(struct emitter *em, enum site_id site, struct operand from)
+{
+    emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){ from })->when = STEP_IF_WANTED;
+}
+
+/* A projection of the normed input to heads; also its two replacements, from per-head residual inputs. */
+static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, enum site_id input, enum weight_id w, enum weight_id b)
+{
+    emit_wanted(em, port, (struct operand)AT(LN1_OUT));
+    emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ { OPERAND_SITE, port }, WEIGHT(w), WEIGHT(b) })->flat_out = true;
+    enum site_id from[2] = { SITE_ATTN_IN, input };
+    for (int i = 0; i < 2; i++) {
+        struct step *s = emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ { OPERAND_SITE, from[i] }, WEIGHT(w), WEIGHT(b) });
+        s->when = STEP_IF_EDITED;
+        s->edited = from[i];
+        s->per_head = true;
+        s->p.eps = (float)em->cfg->norm_eps;
+        s->p.center = em->cfg->norm_center;
+    }
+}
+
+static void emit_attention(struct emitter *em)
+{
+    const struct config *cfg = em->cfg;
+    emit_wanted(em, SITE_ATTN_IN, (struct operand)REPEAT(RESID_PRE));
+    emit_wanted(em, SITE_Q_INPUT, (struct operand)REPEAT(RESID_PRE));
+    emit_wanted(em, SITE_K_INPUT, (struct operand)REPEAT(RESID_PRE));
+    emit_wanted(em, SITE_V_INPUT, (struct operand)REPEAT(RESID_PRE));
+    emit_norm(em, (struct operand)AT(RESID_PRE), SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT, W_LN1, B_LN1);
+    emit_heads(em, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
+    emit_heads(em, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
+    emit_heads(em, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
+    enum site_id query = SITE_Q, key = SITE_K;
+    if (cfg->pos == POS_ROTARY) {
+        EMIT(em, ROPE, ROT_Q, AT(Q), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
+        EMIT(em, ROPE, ROT_K, AT(K), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
+        query = SITE_ROT_Q, key = SITE_ROT_K;
+    }
+    struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, { OPERAND_SITE, query }, ALL(key));
+    s->p.scale = (float)(1.0 / sqrt((double)cfg->d_head));
+    s->p.window = cfg->window;
+    EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES));
+    EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V));
+    EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
+    EMIT(em, LINEAR, ATTN_OUT, FLAT(Z), WEIGHT(W_O), WEIGHT(B_O));
+    s = EMIT(em, RESULT_PATCH, ATTN_OUT, AT(RESULT), AT(Z), WEIGHT(W_O));
+    s->when = STEP_IF_EDITED;
+    s->edited = SITE_RESULT;
+    s->in_place = true;
+}
+
+static void emit_mlp(struct emitter *em, enum site_id input)
+{
+    const struct config *cfg = em->cfg;
+    emit_wanted(em, SITE_MLP_IN, (struct operand){ OPERAND_SITE, input });
+    emit_norm(em, (struct operand)AT(MLP_IN), SITE_LN2_SCALE, SITE_LN2_NORMALIZED, SITE_LN2_OUT, W_LN2, B_LN2);
+    if (cfg->gated) {
+        emit_wanted(em, SITE_GATE_IN, (struct operand)AT(LN2_OUT));
+        EMIT(em, LINEAR, PRE, AT(GATE_IN), WEIGHT(W_GATE), WEIGHT(B_GATE));
+        emit_wanted(em, SITE_UP_IN, (struct operand)AT(LN2_OUT));
+        EMIT(em, LINEAR, PRE_LINEAR, AT(UP_IN), WEIGHT(W_IN), WEIGHT(B_IN));
+        struct step *s = EMIT(em, ACT, ACT_OUT, AT(PRE));
+        s->when = STEP_IF_WANTED;
+        s->p.act = cfg->act;
+        EMIT(em, GATE, POST, AT(PRE), AT(PRE_LINEAR))->p.act = cfg->act;
+        s = EMIT(em, GATE, POST, AT(ACT_OUT), AT(PRE_LINEAR)); /* the product alone */
+        s->when = STEP_IF_EDITED;
+        s->edited = SITE_ACT_OUT;
+    } else {
+        EMIT(em, LINEAR, PRE, AT(LN2_OUT), WEIGHT(W_IN), WEIGHT(B_IN));
+        EMIT(em, ACT, POST, AT(PRE))->p.act = cfg->act;
+    }
+    EMIT(em, LINEAR, MLP_OUT, AT(POST), WEIGHT(W_OUT), WEIGHT(B_OUT));
+}
+
+static void emit_block(struct emitter *em, bool first)
+{
+    const struct config *cfg = em->cfg;
+    if (!first)
+        EMIT(em, COPY, RESID_PRE, PREV(RESID_POST));
+    else if (cfg->pos == POS_LEARNED)
+        EMIT(em, ADD, RESID_PRE, PREV(EMBED), PREV(POS_EMBED));
+    else
+        EMIT(em, COPY, RESID_PRE, PREV(EMBED));
+    emit_attention(em);
+    if (cfg->parallel) {
+        emit_mlp(em, SITE_RESID_PRE);
+        EMIT(em, ADD, RESID_POST, AT(RESID_PRE), AT(ATTN_OUT));
+        EMIT(em, ADD, RESID_POST, AT(RESID_POST), AT(MLP_OUT))->in_place = true;
+    } else {
+        EMIT(em, ADD, RESID_MID, AT(RESID_PRE), AT(ATTN_OUT));
+        emit_mlp(em, SITE_RESID_MID);
+        EMIT(em, ADD, RESID_POST, AT(RESID_MID), AT(MLP_OUT));
+    }
+}
+
+static void emit_final(struct emitter *em)
+{
+    emit_norm(em, (struct operand)PREV(RESID_POST), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN, W_LNF, B_LNF);
+    EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
+}
+
+struct plan *plan_build(const struct config *cfg)
+{
+    struct plan *p = calloc(1, sizeof *p);
+    struct emitter *em = calloc(4, sizeof *em);
+    struct step *steps = calloc(4 * STEPS_MAX, sizeof *steps);
+    if (!p || !em || !steps) {
+        free(p), free(em), free(steps);
+        return NULL;
+    }
+    for (int i = 0; i < 4; i++)
+        em[i].cfg = cfg;
+    emit_embed(&em[PLAN_EMBED]);
+    emit_block(&em[PLAN_BLOCK0], true);
+    emit_block(&em[PLAN_BLOCK], false);
+    emit_final(&em[PLAN_FINAL]);
+    *p = (struct plan){ .cfg = *cfg, .steps = steps };
+    for (int i = 0, at = 0; i < PLAN_PART_COUNT; i++) {
+        p->first[i] = at, p->count[i] = em[i].n;
+        memcpy(steps + at, em[i].steps, (size_t)em[i].n * sizeof *steps);
+        at += em[i].n;
+    }
+    free(em);
+    return p;
+}
+
+void plan_free(struct plan *p)
+{
+    if (p)
+        free(p->steps);
+    free(p);
+}
+
+int32_t plan_stages(const struct plan *p)
+{
+    return p->cfg.n_layers + 2;
+}
+
+const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n)
+{
+    int part = stage == 0 ? PLAN_EMBED : stage == 1 ? PLAN_BLOCK0 : stage <= p->cfg.n_layers ? PLAN_BLOCK : PLAN_FINAL;
+    *n = p->count[part];
+    return p->steps + p->first[part];
+}
+
+int32_t plan_stage_of(const struct plan *p, struct site_ref s)
+{
+    switch (site_table[s.id].scope) {
+    case SCOPE_EMBED: return 0;
+    case SCOPE_BLOCK: return s.layer + 1;
+    default: return p->cfg.n_layers + 1;
+    }
+}
+
+int32_t plan_order(const struct plan *p, struct site_ref s)
+{
+    int32_t stage = plan_stage_of(p, s), n;
+    const struct step *steps = plan_stage(p, stage, &n);
+    for (int32_t i = 0; i < n; i++)
+        if (steps[i].site == s.id)
+            return stage * PLAN_STAGE_ORDER + i;
+    return stage * PLAN_STAGE_ORDER; /* hook_tokens: before the first step */
+}
+
+int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
+{
+    const int32_t stages[] = { 0, layer + 1, p->cfg.n_layers + 1 };
+    for (int i = 0; i < 3; i++) {
+        int32_t n;
+        const struct step *steps = plan_stage(p, stages[i], &n);
+        for (int32_t k = 0; k < n; k++)
+            for (int j = 0; j < KN_IN_MAX; j++)
+                if (steps[k].in[j].kind == OPERAND_WEIGHT && steps[k].in[j].id == w)
+                    return stages[i] * PLAN_STAGE_ORDER + k;
+    }
+    assert(0 && "a weight that no step reads");
+    return 0;
+}
+
+enum site_id plan_key_site(const struct plan *p)
+{
+    return p->cfg.pos == POS_ROTARY ? SITE_ROT_K : SITE_K;
+}
+
+double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)
+{
+    const struct config *c = &p->cfg;
+    double out = (double)site_row_size(c, s->site, n) * n;
+    double z = (double)c->n_heads * c->d_head;
+    switch (s->op) {
+    case KN_OP_LINEAR:
+        return 2 * out * (s->site == SITE_ATTN_OUT ? z : s->site == SITE_MLP_OUT ? c->d_mlp : c->d_model);
+    case KN_OP_HEAD_RESULT: return 2 * out * c->d_head;
+    case KN_OP_RESULT_PATCH: return 2 * out * z;
+    /* half of the square is masked */
+    case KN_OP_ATTN_SCORES: return out * c->d_head;
+    case KN_OP_ATTN_MIX: return out * n;
+    case KN_OP_COPY: case KN_OP_EMBED: return 0;
+    default: return out;
+    }
+}

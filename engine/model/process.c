@@ -1,0 +1,232 @@
+/* process.c - see process.h.  The steps stand in the library's order. */
+#include "model/process.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const struct { unsigned flag; const char *name; } steps[] = {
+    { PROCESS_FOLD_LN, "fold_ln" },
+    { PROCESS_CENTER_WRITING, "center_writing_weights" },
+    { PROCESS_CENTER_UNEMBED, "center_unembed" },
+    { PROCESS_FOLD_VALUE_BIASES, "fold_value_biases" },
+    { PROCESS_REFACTOR, "refactor_factored_attn_matrices" },
+};
+enum { STEP_COUNT = sizeof steps / sizeof *steps };
+
+int process_parse(const char *text, unsigned *flags, struct err *e)
+{
+    if (!strcmp(text, "none") || !strcmp(text, "raw") || !strcmp(text, "usual")) {
+        *flags = text[0] == 'u' ? PROCESS_USUAL : 0;
+        return 0;
+    }
+    unsigned out = 0;
+    for (const char *p = text; *p; p += strcspn(p, ","), p += *p == ',') {
+        size_t len = strcspn(p, ",");
+        unsigned found = 0;
+        for (int i = 0; i < STEP_COUNT; i++)
+            if (strlen(steps[i].name) == len && !strncmp(steps[i].name, p, len))
+                found = steps[i].flag;
+        if (!found)
+            return err_set(e, ERR_USAGE, "--process · \"%.*s\" is not a step · none, usual, fold_ln, center_writing_weights, center_unembed, "
+                           "fold_value_biases, refactor_factored_attn_matrices", (int)len, p);
+        out |= found;
+    }
+    if (!out)
+        return err_set(e, ERR_USAGE, "--process · empty · none, usual or a list of steps");
+    *flags = out;
+    return 0;
+}
+
+const char *process_text(unsigned flags, char *buf, size_t size)
+{
+    snprintf(buf, size, "%s", !flags ? "raw" : flags == PROCESS_USUAL ? "usual" : "");
+    if (flags && flags != PROCESS_USUAL)
+        for (int i = 0, n = 0; i < STEP_COUNT; i++)
+            if (flags & steps[i].flag) {
+                size_t at = strlen(buf);
+                snprintf(buf + at, size - at, "%s%s", n++ ? "," : "", steps[i].name);
+            }
+    return buf;
+}
+
+/* One weight as an own f32 matrix [n, k] (k = 1 for vectors). */
+struct mat { float *p; int64_t n, k; };
+
+static struct mat mat(struct model *m, int32_t l, enum weight_id w)
+{
+    const struct kn_view *v = model_weight(m, l, w);
+    bool vector = w == W_LN1 || w == W_LN2 || w == W_LNF || v->ndim == 1;
+    return (struct mat){ v->data, v->ndim ? v->shape[0] : 0, vector ? 1 : v->ndim ? v->shape[1] : 0 };
+}
+
+/* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias of n elements becomes zeros. */
+static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, struct err *e)
+{
+    const struct kn_view *v = model_weight(m, l, w);
+    int64_t shape[3] = { 1, 1, 1 }, stride[3] = { 0, 0, 0 }, count = 1;
+    int rank = v->ndim ? v->ndim : 1;
+    shape[0] = n_absent;
+    for (int i = 0; i < v->ndim; i++)
+        shape[i] = v->shape[i], stride[i] = v->stride[i];
+    for (int i = 0; i < rank; i++)
+        count *= shape[i];
+    float *p = calloc((size_t)count + 1, sizeof *p);
+    if (!p)
+        return err_set(e, ERR_SYSTEM, "out of memory · an f32 copy of the weights for --process");
+    for (int64_t i = 0; v->ndim && i < count; i++) {
+        int64_t c = i % shape[2], b = i / shape[2] % shape[1], a = i / shape[2] / shape[1];
+        p[i] = kn_load(v->dtype, v->data, a * stride[0] + b * stride[1] + c * stride[2]);
+    }
+    bool vector = rank == 1 || w == B_Q || w == B_K || w == B_V;
+    struct kn_view copy = vector ? kn_view1(p, KN_F32, count) : kn_view2(p, KN_F32, count / shape[rank - 1], shape[rank - 1]);
+    int rc = model_own_weight(m, l, w, copy, e);
+    if (rc)
+        free(p);
+    return rc;
+}
+
+static int own_all(struct model *m, struct err *e)
+{
+    const struct config *c = &m->cfg;
+    int64_t q = (int64_t)c->n_heads * c->d_head, kv = (int64_t)c->n_kv_heads * c->d_head, d = c->d_model;
+    const struct { enum weight_id w; int64_t n_absent; } block[] = {
+        { W_LN1, d }, { B_LN1, d }, { W_LN2, d }, { B_LN2, d }, { W_Q, 0 }, { B_Q, q }, { W_K, 0 }, { B_K, kv }, { W_V, 0 }, { B_V, kv },
+        { W_O, 0 }, { B_O, d }, { W_IN, 0 }, { B_IN, c->d_mlp }, { W_OUT, 0 }, { B_OUT, d }, { W_GATE, 0 }, { B_GATE, c->d_mlp },
+    }, root[] = { { W_E, 0 }, { W_POS, 0 }, { W_LNF, d }, { B_LNF, d }, { W_U, 0 }, { B_U, c->d_vocab } };
+    int rc = 0;
+    for (int32_t l = 0; l <= c->n_layers; l++) {
+        bool is_root = l == c->n_layers;
+        size_t n = is_root ? sizeof root / sizeof *root : sizeof block / sizeof *block;
+        for (size_t i = 0; !rc && i < n; i++) {
+            enum weight_id w = is_root ? root[i].w : block[i].w;
+            bool absent = !model_weight(m, l, w)->ndim;
+            bool none = (w == W_POS || w == W_GATE) || (w == B_GATE && !c->gated) ||
+                        ((w == B_LN1 || w == B_LN2 || w == B_LNF) && !c->norm_center);
+            if (!(absent && none))
+                rc = own(m, l, w, is_root ? root[i].n_absent : block[i].n_absent, e);
+        }
+    }
+    return rc;
+}
+
+/* W reads a normed stream: b += W . ln.b, then W *= ln.w, then (LayerNorm) every row of W loses its mean. */
+static void fold_into(struct model *m, int32_t l, enum weight_id w, enum weight_id b, enum weight_id lnw, enum weight_id lnb)
+{
+    struct mat a = mat(m, l, w), bias = mat(m, l, b), scale = mat(m, l, lnw), shift = mat(m, l, lnb);
+    if (!a.p)
+        return;
+    for (int64_t i = 0; i < a.n; i++) {
+        float *row = a.p + i * a.k;
+        double sum = 0, mean = 0;
+        for (int64_t k = 0; k < a.k; k++) {
+            sum += m->cfg.norm_center ? (double)row[k] * (double)shift.p[k] : 0;
+            row[k] *= scale.p[k];
+            mean += (double)row[k] / (double)a.k;
+        }
+        if (!m->cfg.norm_center)
+            continue;
+        bias.p[i] += (float)sum;
+        for (int64_t k = 0; k < a.k; k++)
+            row[k] = (float)((double)row[k] - mean);
+    }
+}
+
+static void norm_clear(struct model *m, int32_t l, enum weight_id w, enum weight_id b)
+{
+    struct mat scale = mat(m, l, w), shift = mat(m, l, b);
+    for (int64_t i = 0; i < scale.n; i++) {
+        scale.p[i] = 1;
+        if (shift.p)
+            shift.p[i] = 0;
+    }
+}
+
+static void fold_ln(struct model *m)
+{
+    for (int32_t l = 0; l < m->cfg.n_layers; l++) {
+        fold_into(m, l, W_Q, B_Q, W_LN1, B_LN1);
+        fold_into(m, l, W_K, B_K, W_LN1, B_LN1);
+        fold_into(m, l, W_V, B_V, W_LN1, B_LN1);
+        fold_into(m, l, W_IN, B_IN, W_LN2, B_LN2);
+        fold_into(m, l, W_GATE, B_GATE, W_LN2, B_LN2);
+        norm_clear(m, l, W_LN1, B_LN1);
+        norm_clear(m, l, W_LN2, B_LN2);
+    }
+    fold_into(m, 0, W_U, B_U, W_LNF, B_LNF);
+    norm_clear(m, 0, W_LNF, B_LNF);
+}
+
+/* Subtract from every column k of [n, k] its mean over n. */
+static void center_columns(struct mat a)
+{
+    for (int64_t k = 0; k < a.k && a.p; k++) {
+        double mean = 0;
+        for (int64_t i = 0; i < a.n; i++)
+            mean += (double)a.p[i * a.k + k] / (double)a.n;
+        for (int64_t i = 0; i < a.n; i++)
+            a.p[i * a.k + k] = (float)((double)a.p[i * a.k + k] - mean);
+    }
+}
+
+/* The same for every row. */
+static void center_rows(struct mat a)
+{
+    for (int64_t i = 0; i < a.n && a.p; i++)
+        center_columns((struct mat){ a.p + i * a.k, a.k, 1 });
+}
+
+/* Everything that writes to the residual stream writes mean zero.  W_E and W_pos lie [token, d]; W_O and W_out [d, in]. */
+static void center_writing(struct model *m)
+{
+    center_rows(mat(m, 0, W_E));
+    center_rows(mat(m, 0, W_POS));
+    for (int32_t l = 0; l < m->cfg.n_layers; l++) {
+        center_columns(mat(m, l, W_O));
+        center_columns(mat(m, l, B_O));
+        center_columns(mat(m, l, W_OUT));
+        center_columns(mat(m, l, B_OUT));
+    }
+}
+
+/* b_O += sum over heads of b_V . W_O; b_V = 0. */
+static void fold_value_biases(struct model *m)
+{
+    int64_t dh = m->cfg.d_head, share = m->cfg.n_heads / m->cfg.n_kv_heads;
+    for (int32_t l = 0; l < m->cfg.n_layers; l++) {
+        struct mat o = mat(m, l, W_O), bo = mat(m, l, B_O), bv = mat(m, l, B_V);
+        for (int64_t i = 0; i < o.n; i++) {
+            double sum = 0;
+            for (int64_t k = 0; k < o.k; k++)
+                sum += (double)o.p[i * o.k + k] * (double)bv.p[k / dh / share * dh + k % dh];
+            bo.p[i] = (float)((double)bo.p[i] + sum);
+        }
+        memset(bv.p, 0, (size_t)bv.n * sizeof *bv.p);
+    }
+}
+
+int process_model(struct model *m, unsigned flags, struct err *e)
+{
+    if (!flags)
+        return 0;
+    if (flags & PROCESS_REFACTOR && m->cfg.pos == POS_ROTARY)
+        return err_set(e, ERR_BAD_INPUT, "refactor_factored_attn_matrices · not with rotary positions · leave it out");
+    int rc = own_all(m, e);
+    if (rc)
+        return rc;
+    if (flags & PROCESS_FOLD_LN)
+        fold_ln(m);
+    if (flags & PROCESS_CENTER_WRITING && m->cfg.norm_center)
+        center_writing(m);
+    if (flags & PROCESS_CENTER_UNEMBED) {
+        center_columns(mat(m, 0, W_U));
+        center_columns(mat(m, 0, B_U));
+    }
+    if (flags & PROCESS_FOLD_VALUE_BIASES)
+        fold_value_biases(m);
+    if (flags & PROCESS_REFACTOR)
+        rc = process_refactor(m, e);
+    m->process = flags;
+    return rc;
+}

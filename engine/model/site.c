@@ -1,0 +1,305 @@
+/* site.c - the table of hook points and the questions asked of it (see site.h).
+ *
+ * Everything is read from site.def; which sites a model has follows from the properties in its config,
+ * never from an architecture's name.  Patterns are matched in glob.c.  Tested in
+ * tests/engine/test_site.c. */
+#include "model/site.h"
+
+#include "base/nearest.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#define SCOPE(s) SCOPE_##s
+#define DIMS1(a) 1, {DIM_##a, DIM_NONE, DIM_NONE}
+#define DIMS2(a, b) 2, {DIM_##a, DIM_##b, DIM_NONE}
+#define DIMS3(a, b, c) 3, {DIM_##a, DIM_##b, DIM_##c}
+
+const struct site_info site_table[SITE_COUNT] = {
+#define SITE(id, scope, name, dims, when, needs) [SITE_##id] = {name, SCOPE_##scope, dims, WHEN_##when, needs},
+#include "model/site.def"
+#undef SITE
+};
+
+/* Names of TransformerLens that no model of this program has, and what has them. */
+static const struct {
+    const char *part, *why;
+} elsewhere[] = {
+    {"ln1_post.", "only models that normalize after attention have it"},
+    {"ln2_post.", "only models that normalize after the MLP have it"},
+    {"attn.q_norm.", "only models with query/key norms have it"},
+    {"attn.k_norm.", "only models with query/key norms have it"},
+    {"attn.hook_attn_input", "only shortformer attention has it"},
+    {"mlp.hook_mid", "only SoLU models have it"},
+    {"mlp.ln.", "only SoLU models have it"},
+    {"mlp.hook_expert_", "only mixtures of experts have it"},
+    {"mlp.experts.", "only mixtures of experts have it"},
+    {"embed.ln.", "only models that normalize the embedding have it"},
+};
+
+static bool property_holds(const struct config *cfg, enum site_when when)
+{
+    switch (when) {
+    case WHEN_ALWAYS: return true;
+    case WHEN_LEARNED_POS: return cfg->pos == POS_LEARNED;
+    case WHEN_ROTARY: return cfg->pos == POS_ROTARY;
+    case WHEN_SEQUENTIAL: return !cfg->parallel;
+    case WHEN_GATED: return cfg->gated;
+    }
+    return false;
+}
+
+/* Why a model lacks the sites of one property. */
+static const char *lack(enum site_when when)
+{
+    switch (when) {
+    case WHEN_LEARNED_POS: return "positions are rotary here, nothing is added to the embedding";
+    case WHEN_ROTARY: return "positions are learned here, queries and keys are not rotated";
+    case WHEN_SEQUENTIAL: return "attention and MLP are parallel here, both read hook_resid_pre";
+    case WHEN_GATED: return "the MLP here is not gated";
+    case WHEN_ALWAYS: break;
+    }
+    return "";
+}
+
+bool site_exists(const struct config *cfg, enum site_id id)
+{
+    return property_holds(cfg, site_table[id].when);
+}
+
+bool site_fires(const struct config *cfg, enum site_id id)
+{
+    return !site_table[id].needs && site_exists(cfg, id);
+}
+
+bool site_is_module_port(enum site_id id)
+{
+    const char *needs = site_table[id].needs;
+    return needs && needs[0] == '-';
+}
+
+enum site_id site_copied(const struct config *cfg, enum site_id id)
+{
+    switch (id) {
+    case SITE_MLP_IN: return cfg->parallel ? SITE_RESID_PRE : SITE_RESID_MID;
+    case SITE_Q_IN:
+    case SITE_K_IN:
+    case SITE_V_IN: return SITE_LN1_OUT;
+    case SITE_GATE_IN:
+    case SITE_UP_IN: return SITE_LN2_OUT;
+    default: return id;
+    }
+}
+
+bool site_rivals(enum site_id a, enum site_id b)
+{
+    static const enum site_id pairs[][2] = {
+        {SITE_ATTN_IN, SITE_Q_INPUT}, {SITE_ATTN_IN, SITE_K_INPUT}, {SITE_ATTN_IN, SITE_V_INPUT},
+        {SITE_ATTN_IN, SITE_Q_IN}, {SITE_ATTN_IN, SITE_K_IN}, {SITE_ATTN_IN, SITE_V_IN},
+        {SITE_Q_INPUT, SITE_Q_IN}, {SITE_K_INPUT, SITE_K_IN}, {SITE_V_INPUT, SITE_V_IN},
+    };
+    static const enum site_id norm[] = {SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT}; /* each head has its own then */
+    static const enum site_id per_head[] = {SITE_ATTN_IN, SITE_Q_INPUT, SITE_K_INPUT, SITE_V_INPUT};
+    for (size_t i = 0; i < sizeof norm / sizeof *norm; i++)
+        for (size_t k = 0; k < sizeof per_head / sizeof *per_head; k++)
+            if ((a == norm[i] && b == per_head[k]) || (b == norm[i] && a == per_head[k]))
+                return true;
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if ((a == pairs[i][0] && b == pairs[i][1]) || (a == pairs[i][1] && b == pairs[i][0]))
+            return true;
+    return false;
+}
+
+const char *site_refusal(const struct config *cfg, enum site_id id)
+{
+    if (id == SITE_ATTN_IN && cfg->n_kv_heads != cfg->n_heads)
+        return "hook_attn_in has one head axis for q, k and v, but key/value heads are grouped here · "
+               "use hook_q_input, hook_k_input, hook_v_input";
+    return NULL;
+}
+
+char *site_name(struct site_ref s, char buf[LIMIT_NAME])
+{
+    if (site_table[s.id].scope == SCOPE_BLOCK)
+        snprintf(buf, LIMIT_NAME, "blocks.%d.%s", (int)s.layer, site_table[s.id].name);
+    else
+        snprintf(buf, LIMIT_NAME, "%s", site_table[s.id].name);
+    return buf;
+}
+
+static int64_t dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos)
+{
+    switch (d) {
+    case DIM_POS:
+    case DIM_DEST:
+    case DIM_SRC: return n_pos;
+    case DIM_HEAD: return cfg->n_heads;
+    case DIM_KV_HEAD: return cfg->n_kv_heads;
+    case DIM_D_HEAD: return cfg->d_head;
+    case DIM_D_MODEL: return cfg->d_model;
+    case DIM_D_MLP: return cfg->d_mlp;
+    case DIM_D_VOCAB: return cfg->d_vocab;
+    case DIM_N_ROT: return cfg->n_rot;
+    case DIM_ONE: return 1;
+    case DIM_NONE:
+    case DIM_COUNT: break;
+    }
+    assert(false && "an axis without a size");
+    return 0;
+}
+
+int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos, int64_t shape[SITE_RANK_MAX])
+{
+    const struct site_info *info = &site_table[id];
+    for (int i = 0; i < info->rank; i++)
+        shape[i] = dim_size(cfg, info->dims[i], n_pos);
+    return info->rank;
+}
+
+int64_t site_row_size(const struct config *cfg, enum site_id id, int32_t n_pos)
+{
+    int64_t shape[SITE_RANK_MAX], n = 1;
+    int rank = site_shape(cfg, id, n_pos, shape), row = site_row_axis(id);
+    for (int i = 0; i < rank; i++)
+        n *= i == row ? 1 : shape[i];
+    return n;
+}
+
+int site_row_axis(enum site_id id)
+{
+    for (int i = 0; i < site_table[id].rank; i++)
+        if (site_table[id].dims[i] == DIM_POS || site_table[id].dims[i] == DIM_DEST)
+            return i;
+    assert(false && "a site without rows");
+    return 0;
+}
+
+const char *site_dim_name(enum site_dim d)
+{
+    static const char *const name[DIM_COUNT] = {
+        [DIM_NONE] = "none",       [DIM_POS] = "pos",         [DIM_HEAD] = "head",   [DIM_KV_HEAD] = "kv_head",
+        [DIM_D_HEAD] = "d_head",   [DIM_D_MODEL] = "d_model", [DIM_D_MLP] = "d_mlp", [DIM_D_VOCAB] = "d_vocab",
+        [DIM_N_ROT] = "n_rot",   [DIM_ONE] = "one",         [DIM_DEST] = "dest",       [DIM_SRC] = "src",
+    };
+    return name[d];
+}
+
+static int list_scope(const struct config *cfg, enum site_scope scope, int32_t layer, struct site_ref *out, int n)
+{
+    for (int id = 0; id < SITE_COUNT; id++)
+        if (site_table[id].scope == scope && site_exists(cfg, (enum site_id)id))
+            out[n++] = (struct site_ref){(enum site_id)id, layer};
+    return n;
+}
+
+int site_list(const struct config *cfg, struct site_ref *out)
+{
+    int n = list_scope(cfg, SCOPE_EMBED, SITE_ROOT, out, 0);
+    for (int32_t l = 0; l < cfg->n_layers; l++)
+        n = list_scope(cfg, SCOPE_BLOCK, l, out, n);
+    return list_scope(cfg, SCOPE_FINAL, SITE_ROOT, out, n);
+}
+
+/* ---- names -> sites -------------------------------------------------------------------------------- */
+
+/* "blocks.12.rest" -> layer and rest; anything else is a root name.  A layer that no int32_t holds is
+ * INT32_MAX. */
+static int32_t split(const char *name, const char **rest)
+{
+    *rest = name;
+    if (strncmp(name, "blocks.", 7) != 0)
+        return SITE_ROOT;
+    const char *p = name + 7;
+    int64_t layer = 0;
+    for (; *p >= '0' && *p <= '9'; p++)
+        layer = layer > INT32_MAX / 10 ? INT32_MAX : layer * 10 + (*p - '0');
+    if (p == name + 7 || *p != '.' || (name[7] == '0' && p != name + 8))
+        return SITE_ROOT;
+    *rest = p + 1;
+    return layer > INT32_MAX ? INT32_MAX : (int32_t)layer;
+}
+
+static int id_of(const char *rest, bool block)
+{
+    for (int id = 0; id < SITE_COUNT; id++)
+        if ((site_table[id].scope == SCOPE_BLOCK) == block && strcmp(site_table[id].name, rest) == 0)
+            return id;
+    return -1;
+}
+
+static bool ends_with(const char *s, const char *tail)
+{
+    size_t n = strlen(s), m = strlen(tail);
+    return m <= n && strcmp(s + n - m, tail) == 0;
+}
+
+/* nearest_is, where a name given without its beginning ("hook_z", "z") is nearer than any misspelling. */
+static bool is_nearest(const char *asked, const char *name, size_t *least)
+{
+    bool end = *least > 0 && *asked && ends_with(name, asked);
+    if (end)
+        *least = 0;
+    return end || nearest_is(asked, name, least);
+}
+
+/* The existing site whose name is nearest to what was asked for. */
+static struct site_ref nearest(const struct config *cfg, const char *name)
+{
+    const char *rest;
+    int32_t layer = split(name, &rest);
+    if (layer >= cfg->n_layers)
+        layer = cfg->n_layers - 1;
+    char asked[LIMIT_NAME];
+    snprintf(asked, sizeof asked, "%s", layer == SITE_ROOT ? name : rest);
+
+    struct site_ref best = {SITE_EMBED, SITE_ROOT};
+    size_t least = SIZE_MAX;
+    for (int id = 0; id < SITE_COUNT; id++) {
+        bool block = site_table[id].scope == SCOPE_BLOCK;
+        struct site_ref s = {(enum site_id)id, !block ? SITE_ROOT : layer == SITE_ROOT ? 0 : layer};
+        if (!site_exists(cfg, s.id) || (block && cfg->n_layers == 0))
+            continue;
+        char full[LIMIT_NAME];
+        if (is_nearest(asked, block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full), &least))
+            best = s;
+    }
+    return best;
+}
+
+static const char *absence(const struct config *cfg, const char *rest, int id)
+{
+    if (id >= 0)
+        return site_exists(cfg, (enum site_id)id) ? NULL : lack(site_table[id].when);
+    for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
+        if (strncmp(rest, elsewhere[i].part, strlen(elsewhere[i].part)) == 0)
+            return elsewhere[i].why;
+    return NULL;
+}
+
+const char *site_absence(const struct config *cfg, const char *name)
+{
+    const char *rest;
+    int32_t layer = split(name, &rest);
+    return absence(cfg, rest, id_of(rest, layer != SITE_ROOT));
+}
+
+int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e)
+{
+    const char *rest;
+    int32_t layer = split(name, &rest);
+    int id = id_of(rest, layer != SITE_ROOT);
+    if (id >= 0 && layer < cfg->n_layers && site_exists(cfg, (enum site_id)id)) {
+        *out = (struct site_ref){(enum site_id)id, layer};
+        return 0;
+    }
+    const char *why = absence(cfg, rest, id);
+    if (why)
+        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name, why);
+    if (layer >= cfg->n_layers)
+        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · this model has layers 0..%d", name,
+                       (int)cfg->n_layers - 1);
+    char near[LIMIT_NAME];
+    return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · the nearest is %s", name,
+                   site_name(nearest(cfg, name), near));
+}

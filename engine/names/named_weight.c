@@ -1,0 +1,393 @@
+/* named_weight.c - names of weights and what they mean in a model (see named_weight.h): rows of named_weight.def and arch.h spelled out. */
+#include "names/named_weight.h"
+
+#include "names/alias_names.h"
+#include "model/arch.h"
+#include "base/nearest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum word { AXIS_NONE, AXIS_N, AXIS_K, AXIS_HEAD_N, AXIS_D_N, AXIS_HEAD_K, AXIS_D_K };
+
+static const struct row { enum alias_tongue tongue; enum weight_id id; const char *name; enum word axis[3]; } rows[] = {
+#define NAMED(id, library, name, a, b, c) { TONGUE_##library, id, name, { AXIS_##a, AXIS_##b, AXIS_##c } },
+#include "names/named_weight.def"
+};
+static const struct { enum weight_id id; const char *name; } modules[] = {
+#define TAKER_MODULE(id, name) { id, name },
+#include "names/named_weight.def"
+};
+static const struct { const char *name, *why; } refused[] = {
+#define NAMED_REFUSED(name, why) { name, why },
+#include "names/named_weight.def"
+};
+static const enum site_dim extents[WEIGHT_COUNT][2] = {
+#define EXTENT(id, n, k) [id] = { DIM_##n, DIM_##k },
+#include "names/named_weight.def"
+};
+enum { ROW_COUNT = sizeof rows / sizeof *rows, MODULE_COUNT = sizeof modules / sizeof *modules, REFUSED_COUNT = sizeof refused / sizeof *refused };
+
+static bool is_root(enum weight_id id)
+{
+    return id == W_E || id == W_POS || id == W_LNF || id == B_LNF || id == W_U || id == B_U;
+}
+
+/* Root weights that come after the blocks. */
+static bool is_last(enum weight_id id)
+{
+    return id == W_LNF || id == B_LNF || id == W_U || id == B_U;
+}
+
+/* Does the kind of model have it (perhaps as zeros)? */
+static const char *absence(const struct config *c, enum weight_id id)
+{
+    switch (id) {
+    case W_POS: return c->pos == POS_LEARNED ? NULL : "positions are rotary here: no weight";
+    case W_GATE: case B_GATE: return c->gated ? NULL : "the MLP here is not gated";
+    case B_LN1: case B_LN2: case B_LNF: return c->norm_center ? NULL : "an RMSNorm has no bias";
+    default: return NULL;
+    }
+}
+
+static int64_t heads_of(const struct config *c, enum site_dim d)
+{
+    return d == DIM_KV_HEAD ? c->n_kv_heads : c->n_heads;
+}
+
+static int64_t size_of(const struct config *c, enum site_dim d)
+{
+    switch (d) {
+    case DIM_HEAD: case DIM_KV_HEAD: return heads_of(c, d) * c->d_head;
+    case DIM_D_MODEL: return c->d_model;
+    case DIM_D_MLP: return c->d_mlp;
+    case DIM_D_VOCAB: return c->d_vocab;
+    case DIM_POS: return c->n_ctx;
+    default: return 1;
+    }
+}
+
+static const char *word_of(enum site_dim d)
+{
+    return d == DIM_HEAD ? "head*d_head" : d == DIM_KV_HEAD ? "kv_head*d_head" : site_dim_name(d);
+}
+
+static void run_add(struct weight_axis *a, enum weight_over over, int64_t size, int64_t step)
+{
+    a->run[a->n].size = size, a->run[a->n].step = step;
+    a->run[a->n++].over = over;
+}
+
+/* Add an axis to a tensor. */
+static void axis_add(const struct config *c, struct named_weight *w, enum word word, bool stored)
+{
+    bool k = word == AXIS_K || word == AXIS_HEAD_K || word == AXIS_D_K;
+    enum site_dim d = extents[w->part[0]][k];
+    struct weight_axis *a = &w->axis[w->rank];
+    int64_t repeat = d == DIM_KV_HEAD && !stored ? c->n_heads / c->n_kv_heads : 1;
+    enum weight_over over = k ? RUN_K : RUN_N;
+    *a = (struct weight_axis){ 0 };
+    switch (word) {
+    case AXIS_N: case AXIS_K:
+        run_add(a, over, size_of(c, d), 1);
+        w->dims[w->rank] = word_of(d);
+        break;
+    case AXIS_HEAD_N: case AXIS_HEAD_K:
+        run_add(a, over, heads_of(c, d), c->d_head);
+        if (repeat > 1)
+            run_add(a, RUN_REPEAT, repeat, 0);
+        w->dims[w->rank] = repeat > 1 ? "head" : site_dim_name(c->n_heads == c->n_kv_heads ? DIM_HEAD : d);
+        break;
+    case AXIS_D_N: case AXIS_D_K:
+        run_add(a, over, c->d_head, 1);
+        w->dims[w->rank] = "d_head";
+        break;
+    case AXIS_NONE: return;
+    }
+    w->shape[w->rank] = 1;
+    for (int i = 0; i < a->n; i++)
+        w->shape[w->rank] *= a->run[i].size;
+    w->rank++;
+}
+
+static struct named_weight begin(enum alias_tongue t, enum weight_id id, int32_t layer)
+{
+    return (struct named_weight){ .tongue = t, .layer = is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = { id } };
+}
+
+/* A row of named_weight.def.  stored: keys and values of grouped heads as they lie. */
+static struct named_weight row_weight(const struct config *c, const struct row *r, int32_t layer, bool stored)
+{
+    struct named_weight w = begin(r->tongue, r->id, layer);
+    const char *dot = strrchr(r->name, '.') + 1;
+    int n = w.layer < 0 ? 0 : snprintf(w.name, sizeof w.name, "%s.%d.", r->tongue == TONGUE_LENS ? "blocks" : "layers", layer);
+    snprintf(w.name + n, sizeof w.name - (size_t)n, "%.*s%s%s", (int)(dot - r->name), r->name, stored ? "_" : "", dot);
+    for (int i = 0; i < 3; i++)
+        axis_add(c, &w, r->axis[i], stored);
+    return w;
+}
+
+/* ---- Hugging Face's names: the architecture's rows ------------------------------------------------- */
+
+static bool is_there(const struct model *m, const struct arch_weight *a)
+{
+    bool bias = a->when == IF_ATTN_BIAS ? m->cfg.attn_bias : a->when == IF_MLP_BIAS ? m->cfg.mlp_bias : true;
+    return bias || (m->weights && model_weight(m, 0, a->id)->ndim); /* processing may have made one */
+}
+
+/* The n axis of a tensor that joins q, k and v. */
+static void fused_axis(const struct config *c, const struct arch_weight *a, struct named_weight *w)
+{
+    struct weight_axis *x = &w->axis[w->rank];
+    *x = (struct weight_axis){ 0 };
+    w->dims[w->rank] = a->fuse == FUSE_THIRDS ? "qkv*head*d_head" : "head*qkv*d_head";
+    if (a->fuse == FUSE_HEADS)
+        run_add(x, RUN_N, c->n_heads, c->d_head);
+    run_add(x, RUN_PART, 3, 1);
+    run_add(x, RUN_N, a->fuse == FUSE_HEADS ? c->d_head : (int64_t)c->n_heads * c->d_head, 1);
+    w->shape[w->rank++] = 3 * (int64_t)c->n_heads * c->d_head;
+}
+
+/* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix. */
+static struct named_weight arch_weight(const struct config *c, const struct arch_weight *a, const char *pattern, int32_t layer)
+{
+    static const enum weight_id parts[2][3] = { { W_Q, W_K, W_V }, { B_Q, B_K, B_V } };
+    struct named_weight w = begin(TONGUE_HF, a->id, layer);
+    const char *mark = strstr(pattern, "%d");
+    if (mark)
+        snprintf(w.name, sizeof w.name, "%.*s%d%s", (int)(mark - pattern), pattern, layer, mark + 2);
+    else
+        snprintf(w.name, sizeof w.name, "%s", pattern);
+    if (a->fuse != FUSE_NONE) {
+        w.n_parts = 3;
+        memcpy(w.part, parts[a->layout == LAYOUT_VECTOR], sizeof w.part);
+    }
+    for (int i = 0; i < (a->layout == LAYOUT_VECTOR ? 1 : 2); i++) {
+        bool k = (i == 1) != (a->layout == LAYOUT_KN);
+        if (!k && a->fuse != FUSE_NONE)
+            fused_axis(c, a, &w);
+        else
+            axis_add(c, &w, k ? AXIS_K : AXIS_N, true);
+    }
+    return w;
+}
+
+/* The index-th alternative of a row's names with the architecture's prefix (the unembedding has none). */
+static bool arch_name(const struct config *c, const struct arch_weight *a, int index, char buf[LIMIT_NAME])
+{
+    const char *p = a->name;
+    for (; index > 0 && p; index--)
+        p = (p = strchr(p, '|')) ? p + 1 : NULL;
+    if (!p)
+        return false;
+    snprintf(buf, LIMIT_NAME, "%s%.*s", a->id == W_U ? "" : c->arch->prefix, (int)strcspn(p, "|"), p);
+    return true;
+}
+
+/* ---- listing --------------------------------------------------------------------------------------- */
+
+struct lister { const struct model *m; enum alias_tongue t; struct named_weight *out; int n; };
+
+static void list_add(struct lister *l, struct named_weight w)
+{
+    if (l->t == TONGUE_NNSIGHT) { /* "model." and brackets */
+        char hf[LIMIT_NAME], number[16];
+        memcpy(hf, w.name, sizeof hf);
+        snprintf(number, sizeof number, ".%d.", (int)w.layer);
+        char *at = w.layer < 0 ? NULL : strstr(hf, number);
+        if (at)
+            snprintf(w.name, sizeof w.name, "model.%.*s[%d]%s", (int)(at - hf), hf, (int)w.layer, at + strlen(number) - 1);
+        else
+            snprintf(w.name, sizeof w.name, "model.%.*s", LIMIT_NAME - 8, hf);
+        w.tongue = TONGUE_NNSIGHT;
+    }
+    l->out[l->n++] = w;
+}
+
+/* Rows before the blocks, of one block, or after them. */
+static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
+{
+    const struct config *c = &l->m->cfg;
+    bool grouped = c->n_kv_heads != c->n_heads, hf = l->t == TONGUE_HF || l->t == TONGUE_NNSIGHT;
+    for (int i = 0; i < ROW_COUNT; i++) {
+        const struct row *r = &rows[i];
+        if (r->tongue != l->t || is_root(r->id) != root || is_last(r->id) != last || absence(c, r->id))
+            continue;
+        bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
+        if (kv && l->t == TONGUE_TAKER)
+            continue;
+        for (int stored = 0; stored < 1 + kv; stored++)
+            list_add(l, row_weight(c, r, layer, stored));
+    }
+    for (const struct arch_weight *a = hf ? c->arch->weights : NULL; a && a->id != W_NONE; a++) {
+        char pattern[LIMIT_NAME];
+        if (is_root(a->id) == root && is_last(a->id) == last && a->part == 0 && is_there(l->m, a) && arch_name(c, a, 0, pattern))
+            list_add(l, arch_weight(c, a, pattern, layer));
+    }
+}
+
+int named_weight_list(const struct model *m, enum alias_tongue t, struct named_weight **out, struct err *e)
+{
+    size_t most = ((size_t)m->cfg.n_layers + 2) * (ROW_COUNT + WEIGHT_COUNT);
+    struct lister l = { m, t, malloc(most * sizeof *l.out), 0 };
+    if (!l.out)
+        return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
+    list_stretch(&l, true, false, 0);
+    for (int32_t layer = 0; layer < m->cfg.n_layers; layer++)
+        list_stretch(&l, false, false, layer);
+    list_stretch(&l, true, true, 0);
+    *out = l.out;
+    return l.n;
+}
+
+/* ---- finding --------------------------------------------------------------------------------------- */
+
+/* What became of a name. */
+enum found { FOUND_NOTHING, FOUND_IT, FOUND_REFUSED };
+
+static enum found refuse(const char *name, const char *why, struct err *e)
+{
+    err_set(e, ERR_BAD_INPUT, "no weight \"%.100s\" · %s", name, why);
+    return FOUND_REFUSED;
+}
+
+static enum found check_layer(const struct model *m, const char *name, int32_t layer, struct err *e)
+{
+    char why[64];
+    snprintf(why, sizeof why, "this model has layers 0..%d", (int)m->cfg.n_layers - 1);
+    return layer >= m->cfg.n_layers ? refuse(name, why, e) : FOUND_IT;
+}
+
+/* "blocks.2.attn.W_Q", "attn._W_K" of it, taker's "layers.2.attn.W_Q". */
+static enum found find_row(const struct model *m, const char *name, const char *text, struct named_weight *out, struct err *e)
+{
+    const struct config *c = &m->cfg;
+    bool grouped = c->n_kv_heads != c->n_heads;
+    for (int i = 0; i < ROW_COUNT; i++)
+        for (int stored = 0; stored < 2; stored++) {
+            const struct row *r = &rows[i];
+            const char *dot = strrchr(r->name, '.') + 1;
+            bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
+            char pattern[LIMIT_NAME];
+            int32_t layer;
+            snprintf(pattern, sizeof pattern, "%s%.*s%s%s", is_root(r->id) ? "" : r->tongue == TONGUE_LENS ? "blocks.%d." : "layers.%d.",
+                     (int)(dot - r->name), r->name, stored ? "_" : "", dot);
+            if ((stored && !(kv && r->tongue == TONGUE_LENS)) || !alias_spells(pattern, text, &layer))
+                continue;
+            if (absence(c, r->id))
+                return refuse(name, absence(c, r->id), e);
+            if (kv && r->tongue == TONGUE_TAKER)
+                return refuse(name, "taker cannot split grouped heads · read attn.k_proj.weight, attn.v_proj.weight, or TransformerLens' _W_K, _W_V", e);
+            *out = row_weight(c, r, layer, stored);
+            return check_layer(m, name, layer, e);
+        }
+    return FOUND_NOTHING;
+}
+
+/* "W_Q": over layers; "W_E", "b_U": as in the root. */
+static enum found find_stack(const struct model *m, const char *name, struct named_weight *out, struct err *e)
+{
+    for (int i = 0; i < ROW_COUNT && rows[i].tongue == TONGUE_LENS; i++) {
+        if (strcmp(strrchr(rows[i].name, '.') + 1, name) || strchr(name, '.') || name[1] != '_')
+            continue;
+        if (absence(&m->cfg, rows[i].id))
+            return refuse(name, absence(&m->cfg, rows[i].id), e);
+        *out = row_weight(&m->cfg, &rows[i], 0, false);
+        if (is_root(rows[i].id))
+            return FOUND_IT;
+        for (int d = out->rank++; d > 0; d--)
+            out->shape[d] = out->shape[d - 1], out->dims[d] = out->dims[d - 1], out->axis[d] = out->axis[d - 1];
+        out->axis[0] = (struct weight_axis){ 0 };
+        run_add(&out->axis[0], RUN_LAYER, m->cfg.n_layers, 1);
+        out->shape[0] = m->cfg.n_layers, out->dims[0] = "layer", out->layer = SITE_ROOT;
+        snprintf(out->name, sizeof out->name, "%s", name);
+        return FOUND_IT;
+    }
+    return FOUND_NOTHING;
+}
+
+/* A name of the checkpoint, or (id not W_NONE) the tensor of that weight whatever its name. */
+static enum found find_arch(const struct model *m, const char *name, const char *text, enum weight_id id, int32_t layer, struct named_weight *out,
+                            struct err *e)
+{
+    for (const struct arch_weight *a = m->cfg.arch->weights; a->id != W_NONE; a++) {
+        char pattern[LIMIT_NAME];
+        for (int i = 0; arch_name(&m->cfg, a, i, pattern); i++) {
+            int32_t at = layer;
+            if (id != W_NONE ? a->id != id : !alias_spells(pattern, text, &at))
+                continue;
+            if (id != W_NONE && a->fuse != FUSE_NONE)
+                return refuse(name, "q, k and v are one tensor here, the map has no such module · read attn.W_Q, attn.W_K, attn.W_V", e);
+            if (!is_there(m, a))
+                return refuse(name, "this model has no such bias", e);
+            *out = arch_weight(&m->cfg, a, pattern, at);
+            return check_layer(m, name, at, e);
+        }
+    }
+    return id == W_NONE ? FOUND_NOTHING : refuse(name, absence(&m->cfg, id) ? absence(&m->cfg, id) : "this model has no such weight", e);
+}
+
+static enum found find_module(const struct model *m, const char *name, const char *text, struct named_weight *out, struct err *e)
+{
+    for (int i = 0; i < MODULE_COUNT; i++) {
+        char pattern[LIMIT_NAME];
+        int32_t layer;
+        snprintf(pattern, sizeof pattern, "layers.%%d.%s", modules[i].name);
+        if (!alias_spells(pattern, text, &layer))
+            continue;
+        enum found f = layer < m->cfg.n_layers ? find_arch(m, name, text, modules[i].id, layer, out, e) : check_layer(m, name, layer, e);
+        if (f == FOUND_IT)
+            out->tongue = TONGUE_TAKER, snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);
+        return f;
+    }
+    for (int i = 0; i < REFUSED_COUNT; i++) {
+        int32_t layer;
+        if (alias_spells(refused[i].name, text, &layer))
+            return refuse(name, refused[i].why, e);
+    }
+    return FOUND_NOTHING;
+}
+
+static int fail_unknown(const struct model *m, const char *name, struct err *e)
+{
+    static const enum alias_tongue tongues[] = { TONGUE_LENS, TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER };
+    char best[LIMIT_NAME] = "";
+    const char *digit = strpbrk(name, "0123456789");
+    long layer = digit ? strtol(digit, NULL, 10) : 0;
+    size_t best_d = SIZE_MAX;
+    struct lister l = { .m = m, .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out) };
+    if (!l.out)
+        return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
+    for (size_t t = 0; t < sizeof tongues / sizeof *tongues; t++) {
+        l.t = tongues[t], l.n = 0;
+        list_stretch(&l, true, false, 0);
+        list_stretch(&l, false, false, layer < m->cfg.n_layers ? (int32_t)layer : 0); /* names of one layer will do */
+        list_stretch(&l, true, true, 0);
+        for (int i = 0; i < l.n; i++)
+            if (nearest_is(name, l.out[i].name, &best_d))
+                memcpy(best, l.out[i].name, sizeof best);
+    }
+    free(l.out);
+    return err_set(e, ERR_BAD_INPUT, "no weight \"%.100s\" · the nearest is %s", name, best);
+}
+
+int named_weight_find(const struct model *m, const char *name, struct named_weight *out, struct err *e)
+{
+    char text[ALIAS_VARIANTS][LIMIT_PATTERN];
+    int n = strlen(name) < LIMIT_NAME ? alias_variants(&m->cfg, name, text) : 0;
+    struct named_weight w = { 0 };
+    enum found f = find_stack(m, name, &w, e);
+    for (int i = 0; f == FOUND_NOTHING && i < n; i++)
+        f = find_row(m, name, text[i], &w, e);
+    for (int i = 0; f == FOUND_NOTHING && i < n; i++)
+        f = find_arch(m, name, text[i], W_NONE, 0, &w, e);
+    for (int i = 0; f == FOUND_NOTHING && i < n; i++)
+        f = find_module(m, name, text[i], &w, e);
+    if (f != FOUND_IT)
+        return f == FOUND_NOTHING ? fail_unknown(m, name, e) : ERR_BAD_INPUT;
+    if (w.tongue == TONGUE_HF && strchr(name, '['))
+        w.tongue = TONGUE_NNSIGHT;
+    *out = w;
+    return 0;
+}

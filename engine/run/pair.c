@@ -1,0 +1,412 @@
+/* pair.c - base, fork and sources kept in step (see pair.h).
+ *
+ * Causality gives the book-keeping: a change at (stage s, row r) reaches rows >= r of stages >= s only. */
+#include "run/pair.h"
+
+#include "run/callback.h"
+#include "base/nearest.h"
+#include "edit/reference.h"
+#include "run/reference_mean.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A further prompt's run, or one that takes turns for the prompts that resample() draws: one that is new to a run of
+ * another prompt must change its version, not be another run at the same address. */
+struct source {
+    char *name; /* NULL: for resample() */
+    struct run *run;
+};
+
+struct pair {
+    const struct model *m;
+    size_t cache_bytes;
+    struct run *run[FACE_COUNT];
+    bool edited, called;
+    struct source *sources;
+    int32_t n_sources;
+    struct reference_means *means;
+    struct edit_program *program; /* what the fork was last synced to, or is on its way to */
+    int32_t *changed[FACE_COUNT]; /* [stages] */
+    int32_t *cone;                /* [stages] */
+    int32_t stages;
+    bool gradients; /* a backward pass follows */
+    struct edit_program *next;    /* of the pair_sync under way, until the fork takes it */
+    struct run **reads;           /* what it reads */
+    bool stale;                   /* the prompts are not what they were */
+};
+
+static int memory_out(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "out of memory · runs");
+}
+
+int pair_open(struct pair **out, const struct model *m, size_t cache_bytes, struct err *e)
+{
+    struct pair *p = calloc(1, sizeof *p);
+    if (!p)
+        return memory_out(e);
+    *p = (struct pair){.m = m, .cache_bytes = cache_bytes, .stages = plan_stages(m->plan)};
+    int32_t *books = calloc((size_t)p->stages * (FACE_COUNT + 1), sizeof *books);
+    struct run_options opt = {.cache_bytes = cache_bytes * 2 / 5};
+    p->cone = books;
+    if (!books) {
+        memory_out(e);
+        goto fail;
+    }
+    for (int f = 0; f < FACE_COUNT; f++) {
+        p->changed[f] = books + (f + 1) * p->stages;
+        p->run[f] = run_create(m, f == FACE_BASE ? NULL : p->run[FACE_BASE], &opt, e);
+        if (!p->run[f])
+            goto fail;
+    }
+    if (!(p->means = reference_means_open(m, e)))
+        goto fail;
+    *out = p;
+    return 0;
+fail:
+    pair_close(p);
+    return e ? e->code : ERR_SYSTEM;
+}
+
+void pair_close(struct pair *p)
+{
+    if (!p)
+        return;
+    for (int f = FACE_COUNT - 1; f >= 0; f--)
+        run_free(p->run[f]);
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        run_free(p->sources[i].run);
+        free(p->sources[i].name);
+    }
+    free(p->sources);
+    edit_program_free(p->program);
+    reference_means_close(p->means);
+    free(p->cone);
+    free(p);
+}
+
+/* The first row at which two token lists differ. */
+static int32_t first_difference(const int32_t *a, int32_t na, const int32_t *b, int32_t nb)
+{
+    int32_t n = na < nb ? na : nb, i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+/* Lower the rows of stages >= stage to `row`. */
+static void mark(const struct pair *p, int32_t *rows, int32_t stage, int32_t row)
+{
+    for (int32_t s = stage; s < p->stages; s++)
+        rows[s] = row < rows[s] ? row : rows[s];
+}
+
+/* Edits of weights from the first-th on. */
+static void mark_weights(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+{
+    for (int32_t i = first; prog && i < prog->n_weights; i++) {
+        const struct edit_weight *w = prog->weights[i].weight;
+        mark(p, rows, plan_weight_order(p->m->plan, w->layer, w->id) / PLAN_STAGE_ORDER, prog->weights[i].row_min);
+    }
+}
+
+static void mark_acts(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+{
+    for (int32_t i = first; prog && i < prog->n_acts; i++)
+        mark(p, rows, plan_stage_of(p->m->plan, prog->acts[i].site), prog->acts[i].row_min);
+}
+
+/* Mark what differs between two programs: acts are sorted by stage, so everything before the first unequal
+ * pair is as it was.  `stale`: the prompts are not what they were, which changes what acts read from
+ * other runs or let attention see. */
+static void mark_programs(const struct pair *p, int32_t *rows, const struct edit_program *a,
+                          const struct edit_program *b, bool stale)
+{
+    int32_t i = 0;
+    while (a && b && i < a->n_acts && i < b->n_acts && edit_act_equal(&a->acts[i], &b->acts[i]) &&
+           ((a->acts[i].value == EDIT_NUMBER && !a->acts[i].full) || !stale))
+        i++;
+    mark_acts(p, rows, a, i);
+    mark_acts(p, rows, b, i);
+    i = 0;
+    while (a && b && i < a->n_weights && i < b->n_weights && edit_act_equal(&a->weights[i], &b->weights[i]))
+        i++;
+    mark_weights(p, rows, a, i);
+    mark_weights(p, rows, b, i);
+}
+
+/* What edit anchors see of the prompt. */
+struct text_source {
+    const struct tokenizer *tok;
+    const int32_t *tokens;
+};
+
+static int32_t token_text(void *user, int32_t pos, const char **text)
+{
+    const struct text_source *src = user;
+    size_t len;
+    *text = tokenizer_text(src->tok, src->tokens[pos], &len);
+    return (int32_t)len;
+}
+
+static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out, struct err *e)
+{
+    struct text_source src = {p->m->tok, t->tokens};
+    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .model = p->m, .token_text = token_text, .user = &src,
+                               .sets = t->sets, .n_sets = t->n_sets, .gradients = p->gradients};
+    bool *on = NULL;
+    if (!t->on && t->n_edits) {
+        on = malloc((size_t)t->n_edits * sizeof *on);
+        if (!on)
+            return memory_out(e);
+        memset(on, 1, (size_t)t->n_edits);
+    }
+    int err = edit_resolve(out, t->edits, t->on ? t->on : on, t->n_edits, &ctx, e);
+    free(on);
+    return err;
+}
+
+/* name NULL: the one for resample() after `skip` others. */
+static struct source *source_find(const struct pair *p, const char *name, int32_t skip)
+{
+    for (int32_t i = 0; i < p->n_sources; i++)
+        if (!name == !p->sources[i].name && (name ? !strcmp(p->sources[i].name, name) : skip-- == 0))
+            return &p->sources[i];
+    return NULL;
+}
+
+static const struct pair_prompt *prompt_find(const struct pair_target *t, const char *name)
+{
+    for (int32_t i = 0; i < t->n_prompts; i++)
+        if (!strcmp(t->prompts[i].name, name))
+            return &t->prompts[i];
+    return NULL;
+}
+
+/* Every run that the program reads has a prompt. */
+static int check_sources(const struct pair_target *t, const struct edit_program *prog, struct err *e)
+{
+    for (int32_t i = 0; i < prog->n_acts; i++) {
+        const struct edit_act *a = &prog->acts[i];
+        if (a->value != EDIT_FROM || !strcmp(a->source_name, "base"))
+            continue;
+        const char *name = a->source_name;
+        const struct pair_prompt *s = prompt_find(t, name);
+        if (s)
+            continue;
+        const char *near = "base"; /* of the names there are */
+        size_t least = nearest_distance(name, near);
+        for (int32_t k = 0; k < t->n_prompts; k++)
+            if (nearest_is(name, t->prompts[k].name, &least))
+                near = t->prompts[k].name;
+        return err_set(e, ERR_BAD_INPUT, "edit %d · no run is called \"%s\" · the nearest is %s · name one: --run %s=TEXT, or :other in the explorer",
+                       (int)a->edit + 1, name, near, name);
+    }
+    return 0;
+}
+
+/* The run of a further prompt, created when first asked for. */
+static struct source *source_make(struct pair *p, const char *name, int32_t skip, struct err *e)
+{
+    struct source *s = source_find(p, name, skip);
+    if (s)
+        return s;
+    /* Sources get a fifth of the budget, so that four of them are within it whatever their number. */
+    struct run_options opt = {.cache_bytes = p->cache_bytes / 20};
+    struct source *more = realloc(p->sources, (size_t)(p->n_sources + 1) * sizeof *more);
+    char *copy = name ? strdup(name) : NULL;
+    struct run *run = NULL;
+    if (more)
+        p->sources = more;
+    if (more && !name == !copy)
+        run = run_create(p->m, NULL, &opt, e);
+    else
+        memory_out(e);
+    if (!run) {
+        free(copy);
+        return NULL;
+    }
+    p->sources[p->n_sources] = (struct source){copy, run};
+    return &p->sources[p->n_sources++];
+}
+
+/* Bring the runs that `prog` reads to their tokens; runs[] takes one for each of prog->sources.  *stale is
+ * set if one changed. */
+static int sync_sources(struct pair *p, const struct pair_target *t, const struct edit_program *prog,
+                        struct run **runs, bool *stale, struct err *e)
+{
+    int32_t drawn = 0;
+    for (int32_t i = 0; i < prog->n_sources; i++) {
+        const struct edit_source *from = &prog->sources[i];
+        runs[i] = p->run[FACE_BASE];
+        if (!from->set && !strcmp(from->name, "base"))
+            continue;
+        const struct pair_prompt *prompt = from->set ? NULL : prompt_find(t, from->name);
+        const int64_t *start = from->set ? from->set->start + from->prompt : NULL;
+        const int32_t *tokens = start ? from->set->tokens + start[0] : prompt->tokens;
+        int32_t n = start ? (int32_t)(start[1] - start[0]) : prompt->n;
+        struct source *s = source_make(p, from->set ? NULL : from->name, from->set ? drawn++ : 0, e);
+        if (!s)
+            return e ? e->code : ERR_SYSTEM;
+        runs[i] = s->run;
+        if (run_length(s->run) != n || first_difference(run_tokens(s->run), n, tokens, n) < n)
+            *stale = true;
+        int err = run_sync(s->run, tokens, n, NULL, NULL, NULL, e);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+/* An edit list that does not fit is an error before anything changes. */
+static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e)
+{
+    int err = resolve(p, t, &p->next, e);
+    if (!err)
+        err = check_sources(t, p->next, e);
+    if (err)
+        return err;
+    p->reads = calloc((size_t)p->next->n_sources + 1, sizeof(struct run *));
+    if (!p->reads)
+        return memory_out(e);
+    return 0;
+}
+
+/* Send the base on its way; `failed`: something has failed before. */
+static int sync_base(struct pair *p, const struct pair_target *t, int failed, struct err *e)
+{
+    struct run *base = p->run[FACE_BASE];
+    int32_t old = run_length(base), row = first_difference(run_tokens(base), old, t->tokens, t->n);
+    if (p->m->cfg.rope_scaling == ROPE_DYNAMIC && old != t->n)
+        row = 0; /* the rotation depends on the length */
+    p->stale = row < old || row < t->n;
+    if (p->stale)
+        for (int f = 0; f < FACE_COUNT; f++)
+            mark(p, p->changed[f], 0, row);
+    p->edited = p->next->n_acts > 0 || p->next->n_back > 0 || p->next->n_weights > 0 || p->called;
+    return failed ? failed : run_aim(base, t->tokens, t->n, NULL, NULL, e);
+}
+
+/* The base is there (or `failed`): what the edits read, then the fork on its way. */
+static int sync_fork(struct pair *p, const struct pair_target *t, int failed, struct err *e)
+{
+    int err = failed;
+    if (!err && p->edited)
+        err = sync_sources(p, t, p->next, p->reads, &p->stale, e);
+    if (!err && p->next->needs_means)
+        err = reference_means_fill(p->means, p->next, e);
+    if (!p->edited)
+        return err;
+    /* Marked on failure too: whatever happens next, derived figures are not trusted too long. */
+    mark_programs(p, p->changed[FACE_EDITED], p->program, p->next, p->stale || err);
+    edit_program_free(p->program);
+    p->program = p->next;
+    p->next = NULL;
+    for (int32_t s = 0; s < p->stages; s++)
+        p->cone[s] = INT32_MAX;
+    mark_acts(p, p->cone, p->program, 0);
+    mark_weights(p, p->cone, p->program, 0);
+    if (p->called) {
+        mark(p, p->cone, 0, 0);
+        mark(p, p->changed[FACE_EDITED], 0, 0);
+    }
+    return err ? err : run_aim(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
+}
+
+/* Base first, then what the edits read, then the fork; costs[n]: of the face on show. */
+static int sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, struct run_cost *costs, int32_t *which, struct err *e)
+{
+    struct run *runs[RUN_TOGETHER_MAX] = { pairs[0]->run[FACE_BASE] };
+    struct run_cost own[RUN_TOGETHER_MAX];
+    int32_t begun = 0, edited = 0;
+    int err = 0;
+    for (; begun < n && !err; begun++)
+        err = sync_begin(pairs[begun], &t[begun], e);
+    bool fits = !err;
+    *which = fits ? -1 : begun - 1;
+    for (int32_t i = 0; i < n && fits; i++) {
+        err = sync_base(pairs[i], &t[i], err, e);
+        runs[i] = pairs[i]->run[FACE_BASE];
+    }
+    if (!err)
+        err = run_compute(runs, n, costs, e);
+    for (int32_t i = 0; i < n && fits; i++) {
+        int rc = sync_fork(pairs[i], &t[i], err, e);
+        err = err ? err : rc;
+        if (pairs[i]->edited)
+            runs[edited++] = pairs[i]->run[FACE_EDITED];
+    }
+    if (!err && edited)
+        err = run_compute(runs, edited, own, e);
+    for (int32_t i = 0, k = 0; i < n && !err && edited; i++)
+        if (pairs[i]->edited)
+            costs[i] = own[k++];
+    for (int32_t i = 0; i < begun; i++) {
+        edit_program_free(pairs[i]->next);
+        free(pairs[i]->reads);
+        pairs[i]->next = NULL, pairs[i]->reads = NULL;
+    }
+    return err;
+}
+
+int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost, struct err *e)
+{
+    struct run_cost unused;
+    int32_t which;
+    return sync_all(&p, t, 1, cost ? cost : &unused, &which, e);
+}
+
+int pair_sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, int32_t *which, struct err *e)
+{
+    struct run_cost costs[RUN_TOGETHER_MAX];
+    return sync_all(pairs, t, n, costs, which, e);
+}
+
+int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0, struct err *e)
+{
+    p->called = c && c->n && !alone;
+    int err = run_callbacks(p->run[FACE_BASE], alone ? c : NULL, row0, e);
+    return err ? err : run_callbacks(p->run[FACE_EDITED], alone ? NULL : c, row0, e);
+}
+
+void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone)
+{
+    run_bounds(p->run[FACE_BASE], start, given, alone ? stop : INT32_MAX);
+    run_bounds(p->run[FACE_EDITED], start, given, stop);
+}
+
+void pair_differentiate(struct pair *p, bool on)
+{
+    p->gradients = on;
+    for (int f = 0; f < FACE_COUNT; f++)
+        run_differentiate(p->run[f], on);
+}
+
+struct run *pair_run(const struct pair *p, enum face f)
+{
+    return f == FACE_EDITED && !p->edited ? NULL : p->run[f];
+}
+
+struct run *pair_shown(const struct pair *p)
+{
+    struct run *edited = pair_run(p, FACE_EDITED);
+    return edited ? edited : pair_run(p, FACE_BASE);
+}
+
+int32_t pair_cone(const struct pair *p, int32_t stage)
+{
+    return p->edited ? p->cone[stage] : INT32_MAX;
+}
+
+int32_t pair_changed(const struct pair *p, enum face f, int32_t stage)
+{
+    return p->changed[f][stage];
+}
+
+void pair_settle(struct pair *p)
+{
+    for (int f = 0; f < FACE_COUNT; f++)
+        for (int32_t s = 0; s < p->stages; s++)
+            p->changed[f][s] = INT32_MAX;
+}

@@ -1,0 +1,392 @@
+/* run.c - what must be computed again: from (tokens, edits) to the first dirty step and row (see run.h).
+ *
+ * Causality: a change at step s, row r reaches only rows >= r from that step on.  So what awaits computing is one
+ * pair (dirty_order, dirty_row); several changes join by taking the smaller of each. */
+#include "run/run_parts.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt, struct err *e)
+{
+    assert(m->be->unified); /* edits are applied through host pointers */
+    struct run *r = calloc(1, sizeof *r);
+    if (r)
+        r->keep = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *r->keep);
+    if (!r || !r->keep) {
+        free(r);
+        err_set(e, ERR_SYSTEM, "out of memory · a run of %d layers", m->cfg.n_layers);
+        return NULL;
+    }
+    r->m = m;
+    r->base = base;
+    r->cache_bytes = opt->cache_bytes;
+    r->dirty_order = r->fork_order = base ? ORDER_NONE : 0;
+    r->version = 1;
+    r->act_stop = -1;
+    r->stop = INT32_MAX;
+    return r;
+}
+
+void run_free(struct run *r)
+{
+    if (!r)
+        return;
+    run_drop(r);
+    for (int i = 0; i < SITE_COUNT; i++) {
+        run_release(r, &r->work.site[i]);
+        run_release(r, &r->look.site[i]);
+    }
+    for (int i = 0; i < 3; i++)
+        run_release(r, &r->temp[i]);
+    run_release(r, &r->gather);
+    run_release(r, &r->shared[0]);
+    run_release(r, &r->shared[1]);
+    run_release(r, &r->mean);
+    run_release(r, &r->replay);
+    run_weights_free(r);
+    run_edits_free(r);
+    run_called_free(r);
+    free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin), free(r->keep);
+    free(r);
+}
+
+int32_t run_length(const struct run *r)
+{
+    return r->n;
+}
+
+const int32_t *run_tokens(const struct run *r)
+{
+    return r->tokens;
+}
+
+void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop)
+{
+    r->start = given ? start + 1 : 0;
+    r->given = given;
+    r->stop = stop > r->m->cfg.n_layers ? INT32_MAX : stop + 1;
+}
+
+void run_differentiate(struct run *r, bool on)
+{
+    r->keep_marks = on;
+}
+
+int run_reserve_rows(struct run *r, int32_t n, struct err *e)
+{
+    return n > r->cap ? run_set_capacity(r, n, e) : 0;
+}
+
+const struct model *run_model(const struct run *r)
+{
+    return r->m;
+}
+
+struct site_ref run_lens_site(const struct model *m, int32_t column)
+{
+    if (column > 0)
+        return (struct site_ref){ SITE_RESID_POST, column - 1 };
+    return m->cfg.pos == POS_LEARNED ? (struct site_ref){ SITE_RESID_PRE, 0 } : (struct site_ref){ SITE_EMBED, SITE_ROOT };
+}
+
+void run_dirty(struct run *r, int32_t order, int32_t row)
+{
+    if (r->dirty_order == ORDER_NONE)
+        r->dirty_row = row;
+    r->dirty_order = order < r->dirty_order ? order : r->dirty_order;
+    r->dirty_row = row < r->dirty_row ? row : r->dirty_row;
+}
+
+/* A run's acts before a new program replaced them. */
+struct old_acts {
+    struct edit_program *program;
+    const struct edit_act *acts;
+    int32_t n, *first;
+    struct run **sources;
+    uint64_t *version;
+};
+
+static struct old_acts acts_take(struct run *r)
+{
+    struct old_acts o = { r->program, r->acts, r->n_acts, r->act_first, r->sources, r->source_version };
+    r->program = NULL, r->acts = NULL, r->n_acts = 0, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    return o;
+}
+
+static void acts_put_back(struct run *r, struct old_acts *o)
+{
+    run_edits_free(r);
+    r->program = o->program, r->acts = o->acts, r->n_acts = o->n, r->act_first = o->first, r->sources = o->sources, r->source_version = o->version;
+}
+
+static void acts_drop(struct old_acts *o)
+{
+    edit_program_free(o->program), free(o->first), free(o->sources), free(o->version);
+}
+
+static bool act_same(const struct run *r, int32_t i, const struct old_acts *o, int32_t j)
+{
+    const struct edit_act *a = &r->acts[i], *b = &o->acts[j];
+    if (!edit_act_equal(a, b) || r->source_version[i] != o->version[j])
+        return false;
+    return a->source < 0 || r->sources[a->source] == o->sources[b->source];
+}
+
+/* Dirty what differs between the old and the new acts of every site.  Order matters on one site only. */
+static void acts_compare(struct run *r, const struct old_acts *o)
+{
+    int32_t n_index = plan_stages(r->m->plan) * SITE_COUNT;
+    for (int32_t k = 0; k < n_index; k++) {
+        int32_t i = r->act_first ? r->act_first[k] : -1, j = o->first ? o->first[k] : -1;
+        if (i < 0 && j < 0)
+            continue;
+        struct site_ref s = i >= 0 ? r->acts[i].site : o->acts[j].site;
+        while (true) {
+            bool in_new = i >= 0 && i < r->n_acts && r->acts[i].site.id == s.id && r->acts[i].site.layer == s.layer;
+            bool in_old = j >= 0 && j < o->n && o->acts[j].site.id == s.id && o->acts[j].site.layer == s.layer;
+            if (!in_new && !in_old)
+                break;
+            if (!(in_new && in_old && act_same(r, i, o, j))) {
+                if (in_new)
+                    run_dirty(r, plan_order(r->m->plan, s), r->acts[i].row_min);
+                if (in_old)
+                    run_dirty(r, plan_order(r->m->plan, s), o->acts[j].row_min);
+            }
+            i += in_new, j += in_old;
+        }
+    }
+}
+
+/* The first position where the new tokens differ from the ones the values stand for. */
+static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t n)
+{
+    int32_t i = 0, shared = n < r->n ? n : r->n;
+    while (i < shared && tokens[i] == r->tokens[i])
+        i++;
+    return i;
+}
+
+/* A step in the middle of a stage can be the first to run only where the sites before it are kept. */
+static int32_t order_start(const struct run *r, int32_t order)
+{
+    int32_t stage = order / PLAN_STAGE_ORDER;
+    return run_resident(r, stage) ? order : stage * PLAN_STAGE_ORDER;
+}
+
+/* Move a fork's branching point to where its acts need it; what becomes its own must be computed. */
+static void fork_place(struct run *r)
+{
+    int32_t called = run_called_order(r);
+    if (!r->n_acts && !r->weights.n && called == ORDER_NONE) {
+        r->fork_order = r->dirty_order = ORDER_NONE;
+        r->fork_row = 0;
+        return;
+    }
+    int32_t order = called, row = r->called.n ? 0 : r->n;
+    for (int32_t i = 0; i < r->n_acts; i++) {
+        int32_t o = plan_order(r->m->plan, r->acts[i].site);
+        order = o < order ? o : order;
+        row = r->acts[i].row_min < row ? r->acts[i].row_min : row;
+    }
+    for (int32_t i = 0; i < r->weights.n; i++) {
+        const struct run_weight *w = &r->weights.list[i];
+        int32_t o = plan_weight_order(r->m->plan, w->layer, w->id);
+        order = o < order ? o : order;
+        row = w->row_min < row ? w->row_min : row;
+    }
+    order = order_start(r, order);
+    bool fresh = r->fork_order == ORDER_NONE;
+    if (fresh || order < r->fork_order || row < r->fork_row) {
+        r->fork_order = fresh || order < r->fork_order ? order : r->fork_order;
+        r->fork_row = fresh || row < r->fork_row ? row : r->fork_row;
+        run_dirty(r, r->fork_order, r->fork_row);
+    }
+}
+
+static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err *e)
+{
+    int rc = run_keep_stage(r, stage, e);
+    if (!rc && stage == 0)
+        rc = run_embed_tokens(r, r->dirty_row, r->n, e);
+    int32_t last, step = run_stage_full(r, stage) || run_stage_called(r, stage) ? r->n : RUN_CHUNK;
+    plan_stage(r->m->plan, stage, &last);
+    struct frame *f = &r->work;
+    for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {
+        f->stage = stage, f->r0 = a, f->r1 = a + step < r->n ? a + step : r->n, f->extra = 0;
+        rc = run_exec(r, f, first, last, SITE_COUNT, e);
+    }
+    return rc;
+}
+
+/* What a run that starts in the middle reads of stages before: the residual stream, the rotary tables. */
+static int given_place(struct run *r, struct err *e)
+{
+    int32_t before = r->start - 1;
+    int rc = run_rope_place(r, e);
+    if (rc || (rc = run_keep_stage(r, before, e)))
+        return rc;
+    size_t floats = (size_t)r->n * (size_t)r->m->cfg.d_model;
+    memcpy(r->keep[run_slot(before, before ? SITE_RESID_POST : SITE_EMBED)], r->given, floats * sizeof *r->given);
+    float *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
+    for (size_t i = 0; pos && i < floats; i++)
+        pos[i] = -0.0f; /* adds nothing, not even to -0 */
+    return 0;
+}
+
+/* The stage after the last one to compute; the final one is computed when somebody looks, unless callbacks are there. */
+static int32_t stage_end(const struct run *r)
+{
+    int32_t n_layers = r->m->cfg.n_layers;
+    return n_layers + 1 + run_stage_called(r, n_layers + 1);
+}
+
+static bool is_due(const struct run *r, int32_t stage)
+{
+    return r->dirty_order / PLAN_STAGE_ORDER == stage && stage < stage_end(r) && stage < r->stop;
+}
+
+/* On failure what follows stays dirty. */
+static void stage_done(struct run *r, int32_t stage, struct run_cost *cost)
+{
+    int32_t n_layers = r->m->cfg.n_layers;
+    cost->share += stage && stage <= n_layers ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
+    r->dirty_order = stage + 1 < stage_end(r) ? (stage + 1) * PLAN_STAGE_ORDER : ORDER_NONE;
+}
+
+/* Ready for the first dirty stage, if there is one. */
+static int compute_begin(struct run *r, struct run_cost *cost, struct err *e)
+{
+    *cost = (struct run_cost){ .row = r->n, .stage = r->m->cfg.n_layers + 1 };
+    if (r->dirty_order == ORDER_NONE || r->dirty_row >= r->n) {
+        r->dirty_order = ORDER_NONE;
+        return 0;
+    }
+    r->version++;
+    r->dirty_order = order_start(r, r->dirty_order);
+    if (r->dirty_order / PLAN_STAGE_ORDER < r->start) {
+        int rc = given_place(r, e);
+        if (rc)
+            return rc;
+        r->dirty_order = r->start * PLAN_STAGE_ORDER;
+    }
+    cost->row = r->dirty_row, cost->stage = r->dirty_order / PLAN_STAGE_ORDER;
+    if (cost->stage >= stage_end(r))
+        r->dirty_order = ORDER_NONE;
+    return 0;
+}
+
+/* Few rows, so that products are worth sharing. */
+static bool is_short(const struct run *r)
+{
+    return r->n - r->dirty_row <= RUN_SHARED_ROWS;
+}
+
+/* One stage of runs that are at the same step of it. */
+static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
+{
+    struct frame *frames[RUN_TOGETHER_MAX];
+    int32_t last, stage = runs[0]->dirty_order / PLAN_STAGE_ORDER;
+    int rc = 0;
+    plan_stage(runs[0]->m->plan, stage, &last);
+    for (int32_t i = 0; !rc && i < n; i++) {
+        frames[i] = &runs[i]->work;
+        frames[i]->stage = stage, frames[i]->r0 = runs[i]->dirty_row, frames[i]->r1 = runs[i]->n, frames[i]->extra = 0;
+        rc = run_keep_stage(runs[i], stage, e);
+        if (!rc && stage == 0)
+            rc = run_embed_tokens(runs[i], runs[i]->dirty_row, runs[i]->n, e);
+    }
+    return rc ? rc : run_exec_all(runs, frames, n, runs[0]->dirty_order % PLAN_STAGE_ORDER, last, SITE_COUNT, e);
+}
+
+int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e)
+{
+    assert(n <= RUN_TOGETHER_MAX);
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n; i++)
+        rc = compute_begin(runs[i], &costs[i], e);
+    for (int32_t stage = 0; !rc && stage < plan_stages(runs[0]->m->plan); stage++) {
+        struct run *here[RUN_TOGETHER_MAX];
+        int32_t together = 0;
+        for (int32_t i = 0; !rc && i < n; i++) {
+            struct run *r = runs[i];
+            if (is_due(r, stage) && n > 1 && is_short(r) && (!together || r->dirty_order == here[0]->dirty_order))
+                here[together++] = r;
+            else if (is_due(r, stage) && !(rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e)))
+                stage_done(r, stage, &costs[i]);
+        }
+        if (!rc && together && !(rc = stage_compute_all(here, together, e)))
+            for (int32_t i = 0; i < n; i++)
+                if (is_due(runs[i], stage)) /* the others are past it */
+                    stage_done(runs[i], stage, &costs[i]);
+    }
+    return rc;
+}
+
+static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct err *e)
+{
+    int32_t same = tokens_differ(r, tokens, n);
+    int32_t cap = r->cap;
+    int rc = run_set_capacity(r, n, e);
+    if (rc)
+        return rc;
+    if (r->cap != cap)
+        same = 0;
+    int32_t rope = run_rope_length(&r->m->cfg, n);
+    if (rope != r->rope_n) {
+        run_rope_fill(r, rope);
+        same = 0;
+    }
+    r->version += same < n || n < r->n;
+    for (int32_t i = 0; i < r->n_acts; i++)
+        if (r->acts[i].full && n != r->n) /* rows that saw positions which are gone or new */
+            run_dirty(r, plan_order(r->m->plan, r->acts[i].site), 0);
+    if (same < n && !(r->base && r->fork_order == ORDER_NONE)) {
+        int32_t row = r->base && r->fork_row > same ? r->fork_row : same;
+        bool full = false;
+        for (int32_t i = 0; i < r->n_acts; i++)
+            full |= r->acts[i].full;
+        run_dirty(r, r->fork_order, full ? 0 : row);
+    }
+    memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
+    r->n = n;
+    return 0;
+}
+
+int run_aim(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e)
+{
+    if (r->base) {
+        assert(r->base->dirty_order == ORDER_NONE || r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
+        tokens = r->base->tokens, n = r->base->n;
+    }
+    if (n < 1 || n > LIMIT_TOKENS)
+        return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", n, LIMIT_TOKENS);
+    struct old_acts old = acts_take(r);
+    int rc = run_edits_set(r, prog, sources, e);
+    if (!rc)
+        rc = run_weights_set(r, prog, old.program, e);
+    if (rc) {
+        acts_put_back(r, &old);
+        return rc;
+    }
+    rc = length_set(r, tokens, n, e);
+    if (!rc) {
+        acts_compare(r, &old);
+        if (r->base)
+            fork_place(r);
+        if (run_called_order(r) != ORDER_NONE)
+            run_dirty(r, run_called_order(r), r->called_row);
+        r->version += old.n || old.program || r->n_acts || r->weights.n || r->called.n; /* edits of the final stage change values without computing a block */
+    }
+    acts_drop(&old);
+    return rc;
+}
+
+int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources,
+             struct run_cost *cost, struct err *e)
+{
+    struct run_cost unused;
+    int rc = run_aim(r, tokens, n, prog, sources, e);
+    return rc ? rc : run_compute(&r, 1, cost ? cost : &unused, e);
+}

@@ -1,0 +1,191 @@
+/* run_called.c - callbacks of a run: when they fire, and what their changes mean (see run.h, run_callbacks).
+ *
+ * A stage with callbacks runs on all its rows at once, and every site that has one is kept for all rows: when the
+ * stage is rematerialised, the kept value stands for the step and what the callback made of it, so that a callback fires
+ * once per pass.  Which elements were changed is kept too, for the backward pass.
+ * Tested in tests/engine/test_lifecycle.c. */
+#include "run/run_parts.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static bool called_by(const struct run *r, int32_t stage, enum site_id s, enum callback_dir dir, unsigned without)
+{
+    for (int32_t i = 0; i < r->called.n; i++) {
+        const struct callback *c = &r->called.list[i];
+        if (c->dir == dir && c->site.id == s && !(c->flags & without) && plan_stage_of(r->m->plan, c->site) == stage)
+            return true;
+    }
+    return false;
+}
+
+bool run_called(const struct run *r, int32_t stage, enum site_id s)
+{
+    return called_by(r, stage, s, CALLBACK_FORWARD, 0);
+}
+
+bool run_changed(const struct run *r, int32_t stage, enum site_id s)
+{
+    return called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS);
+}
+
+bool run_called_back(const struct run *r, int32_t stage, enum site_id s, unsigned without)
+{
+    return called_by(r, stage, s, CALLBACK_BACKWARD, without);
+}
+
+bool run_stage_called(const struct run *r, int32_t stage)
+{
+    for (int32_t i = 0; i < r->called.n; i++)
+        if (r->called.list[i].dir == CALLBACK_FORWARD && plan_stage_of(r->m->plan, r->called.list[i].site) == stage)
+            return true;
+    return false;
+}
+
+int32_t run_called_order(const struct run *r)
+{
+    int32_t order = ORDER_NONE;
+    for (int32_t i = 0; i < r->called.n; i++) {
+        int32_t o = plan_order(r->m->plan, r->called.list[i].site);
+        if (r->called.list[i].dir == CALLBACK_FORWARD && o < order)
+            order = o;
+    }
+    return order;
+}
+
+void run_marks_drop(struct run *r)
+{
+    for (int32_t i = 0; r->marks && i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
+        free(r->marks[i]);
+        r->marks[i] = NULL;
+    }
+}
+
+void run_called_free(struct run *r)
+{
+    run_marks_drop(r);
+    callbacks_free(&r->called);
+    free(r->marks), free(r->called_full);
+    run_release(r, &r->old);
+}
+
+/* Let go of what only the callbacks before needed. */
+static void forget(struct run *r)
+{
+    for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
+        enum site_id s = (enum site_id)(i % SITE_COUNT);
+        if (r->keep[i] && !run_is_kept(r, i / SITE_COUNT, s)) {
+            r->m->be->type->release(r->m->be, r->keep[i], (size_t)run_pitch(r, s) * (size_t)r->cap * sizeof(float));
+            r->keep[i] = NULL;
+        }
+    }
+    run_marks_drop(r);
+    if (r->called_full)
+        memset(r->called_full, 0, (size_t)plan_stages(r->m->plan) * sizeof *r->called_full);
+    r->version++;
+}
+
+static int inputs_check(const struct callbacks *c, struct err *e)
+{
+    for (int32_t i = 0; i < c->n; i++)
+        for (int32_t j = 0; j < i; j++) {
+            const struct callback *a = &c->list[j], *b = &c->list[i];
+            if (site_rivals(a->site.id, b->site.id) && a->site.layer == b->site.layer && a->dir == CALLBACK_FORWARD &&
+                b->dir == CALLBACK_FORWARD && !((a->flags | b->flags) & CALLBACK_READS))
+                return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be changed · one would hide the other",
+                               a->site.layer, site_table[a->site.id].name, site_table[b->site.id].name);
+        }
+    return 0;
+}
+
+int run_callbacks(struct run *r, const struct callbacks *c, int32_t row0, struct err *e)
+{
+    int rc = c ? inputs_check(c, e) : 0;
+    if (rc)
+        return rc;
+    int32_t before = run_called_order(r), n_before = r->called.n;
+    size_t stages = (size_t)plan_stages(r->m->plan);
+    if (!r->marks)
+        r->marks = calloc(stages * SITE_COUNT, sizeof *r->marks);
+    if (!r->called_full)
+        r->called_full = calloc(stages, sizeof *r->called_full);
+    if (!r->marks || !r->called_full)
+        return err_set(e, ERR_SYSTEM, "out of memory · callbacks");
+    if ((rc = callbacks_copy(&r->called, c, e)))
+        return rc;
+    if (row0 == 0) {
+        if (n_before || r->called.n)
+            forget(r);
+        if (before != ORDER_NONE)
+            run_dirty(r, before, 0);
+    }
+    r->called_row = row0;
+    return 0;
+}
+
+/* Is any value of a source after its destination visible?  `blank` is what hides it. */
+static bool sees_later(const struct kn_view *v, int32_t row0, float blank)
+{
+    for (int64_t h = 0; h < v->shape[0]; h++)
+        for (int64_t i = 0; i < v->shape[1]; i++) {
+            const float *p = (const float *)v->data + h * v->stride[0] + i * v->stride[1];
+            for (int64_t k = row0 + i + 1; k < v->shape[2]; k++)
+                if (p[k] != blank)
+                    return true;
+        }
+    return false;
+}
+
+/* Mark the elements that differ from what they were. */
+static int mark_changes(struct run *r, int32_t slot, const float *row, const float *old, int32_t r0, int64_t pitch, int64_t count, struct err *e)
+{
+    if (!r->marks[slot] && !(r->marks[slot] = calloc((size_t)(pitch * r->cap), 1)))
+        return err_set(e, ERR_SYSTEM, "out of memory · what callbacks changed");
+    uint8_t *m = r->marks[slot] + r0 * pitch;
+    for (int64_t i = 0; i < count; i++)
+        m[i] = memcmp(&row[i], &old[i], sizeof *row) != 0;
+    return 0;
+}
+
+int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src, bool *full, struct err *e)
+{
+    struct site_ref ref = { s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT };
+    int32_t slot = run_slot(stage, s);
+    int64_t pitch = run_pitch(r, s), count = pitch * (r1 - r0);
+    float *row = r->keep[slot] + r0 * pitch;
+    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN;
+    bool ends = r->keep_marks && called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS | CALLBACK_GRAD_PASS);
+    struct kn_view v = run_site_view(r, s, row, r1 - r0, n_src);
+    int rc = ends ? run_reserve(r, &r->old, count, e) : 0;
+    if (rc)
+        return rc;
+    if (ends)
+        memcpy(r->old.mem, row, (size_t)count * sizeof *row);
+    if ((rc = callbacks_call(&r->called, CALLBACK_FORWARD, ref, r0, &v, e)))
+        return rc;
+    if (ends && (rc = mark_changes(r, slot, row, r->old.mem, r0, pitch, count, e)))
+        return rc;
+    if (attn && run_changed(r, stage, s) && !*full && sees_later(&v, r0, s == SITE_PATTERN ? 0.0f : -INFINITY)) {
+        *full = true;
+        r->called_full[stage] = true;
+    }
+    return 0;
+}
+
+void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0, const struct kn_view *g)
+{
+    const uint8_t *m = r->marks ? r->marks[run_slot(stage, s)] : NULL;
+    if (!m)
+        return;
+    struct kn_view at = run_site_view(r, s, NULL, (int32_t)g->shape[site_row_axis(s)], r->n);
+    int64_t d[3] = { 1, 1, 1 }, gs[3] = { 0 }, ms[3] = { 0 };
+    for (int i = 0; i < g->ndim; i++)
+        d[i] = g->shape[i], gs[i] = g->stride[i], ms[i] = at.stride[i];
+    m += r0 * run_pitch(r, s);
+    for (int64_t a = 0; a < d[0]; a++)
+        for (int64_t b = 0; b < d[1]; b++)
+            for (int64_t c = 0; c < d[2]; c++)
+                if (m[a * ms[0] + b * ms[1] + c * ms[2]])
+                    ((float *)g->data)[a * gs[0] + b * gs[1] + c * gs[2]] = 0;
+}

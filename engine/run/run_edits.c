@@ -1,0 +1,218 @@
+/* run_edits.c - the edits of a run, and applying them to rows as they are computed. */
+#include "run/run_parts.h"
+
+#include "edit/edit_whiten.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+bool run_has_edits(const struct run *r, int32_t stage, enum site_id s)
+{
+    return r->act_first && r->act_first[run_slot(stage, s)] >= 0;
+}
+
+bool run_edited(const struct run *r, int32_t stage, enum site_id s)
+{
+    return run_has_edits(r, stage, s) || run_changed(r, stage, s);
+}
+
+static int32_t act_stage(const struct run *r, const struct edit_act *a)
+{
+    return plan_stage_of(r->m->plan, a->site);
+}
+
+bool run_stage_full(const struct run *r, int32_t stage)
+{
+    for (int32_t i = 0; i < r->n_acts; i++)
+        if (r->acts[i].full && act_stage(r, &r->acts[i]) == stage)
+            return true;
+    return r->called_full && r->called_full[stage];
+}
+
+void run_edits_free(struct run *r)
+{
+    edit_program_free(r->program), free(r->act_first), free(r->sources), free(r->source_version);
+    r->program = NULL, r->acts = NULL, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    r->n_acts = 0;
+}
+
+/* First and one past the last row that an act touches. */
+static void act_rows(const struct edit_act *a, int32_t *lo, int32_t *hi)
+{
+    const struct edit_axis *x = &a->axis[site_row_axis(a->site.id)];
+    *lo = x->n == 0 ? 0 : x->list ? x->list[0] : x->lo;
+    *hi = x->n == 0 ? 0 : x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
+}
+
+static bool reads_source(const struct edit_act *a)
+{
+    return a->value == EDIT_FROM || a->value == EDIT_RESAMPLE;
+}
+
+/* A value read from another run must exist there, position for position. */
+static int source_check(const struct run *r, const struct edit_act *a, const struct run *src, struct err *e)
+{
+    int32_t n = 0, lo, pos = a->source_pos;
+    const char *name = a->source_name, *word = edit_value_words[a->value].word;
+    act_rows(a, &lo, &n);
+    if (pos != EDIT_SAME_POS)
+        n = pos < 0 ? -pos : pos + 1; /* how long it must be */
+    for (int i = 0; i < a->rank; i++)
+        if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n && a->full) { /* else none later than dest is read */
+            const struct edit_axis *x = &a->axis[i];
+            int32_t end = x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
+            n = end > n ? end : n;
+        }
+    if (!src || src->dirty_order != ORDER_NONE)
+        return err_set(e, ERR_BAD_INPUT, "%s(%s) · there is no run of that name · name one with its prompt first", word, name);
+    if (src == r)
+        return err_set(e, ERR_BAD_INPUT, "%s(%s) · a run cannot read itself", word, name);
+    if (n > src->n) {
+        char site[LIMIT_NAME];
+        return err_set(e, ERR_BAD_INPUT, "%s(%s) · %s · position %d is asked for, that run has 0..%d", word, name,
+                       site_name(a->site, site), n - 1, src->n - 1);
+    }
+    return 0;
+}
+
+static int inputs_check(const struct edit_program *p, struct err *e)
+{
+    for (int32_t i = 0; i < p->n_acts; i++)
+        for (int32_t j = 0; j < i; j++) {
+            struct site_ref a = p->acts[j].site, b = p->acts[i].site;
+            if (a.layer == b.layer && site_rivals(a.id, b.id))
+                return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be edited · one would hide the other",
+                               a.layer, site_table[a.id].name, site_table[b.id].name);
+        }
+    return 0;
+}
+
+static bool reads_base(const struct edit_act *a)
+{
+    return a->value == EDIT_MEAN || a->value == EDIT_FROZEN;
+}
+
+int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
+{
+    int32_t n = prog ? prog->n_acts : 0, n_src = prog ? prog->n_sources : 0;
+    size_t n_index = (size_t)plan_stages(r->m->plan) * SITE_COUNT;
+    int32_t *first = malloc(n_index * sizeof *first);
+    struct run **src = calloc((size_t)n_src + 1, sizeof *src);
+    uint64_t *version = calloc((size_t)n + 1, sizeof *version);
+    int rc = 0;
+    if (!first || !src || !version)
+        rc = err_set(e, ERR_SYSTEM, "out of memory · %d edits", n);
+    if (!rc && n)
+        rc = inputs_check(prog, e);
+    for (int32_t i = 0; !rc && i < n; i++) {
+        const struct edit_act *a = &prog->acts[i];
+        char name[LIMIT_NAME];
+        if (act_stage(r, a) < r->start)
+            rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", site_name(a->site, name), r->start - 1);
+        else if (reads_source(a))
+            rc = source_check(r, a, sources ? sources[a->source] : NULL, e);
+        else if (reads_base(a) && !r->base)
+            rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read", edit_value_words[a->value].form);
+    }
+    if (rc) {
+        free(first), free(src), free(version);
+        return rc;
+    }
+    run_edits_free(r);
+    memset(first, -1, n_index * sizeof *first);
+    const struct edit_act *acts = n ? prog->acts : NULL;
+    for (int32_t i = 0; i < n; i++) {
+        int32_t *at = &first[run_slot(act_stage(r, &acts[i]), acts[i].site.id)];
+        if (*at < 0)
+            *at = i;
+        if (reads_source(&acts[i]))
+            version[i] = sources[acts[i].source]->version;
+        else if (reads_base(&acts[i]))
+            version[i] = r->base->version;
+    }
+    for (int32_t i = 0; i < n_src; i++)
+        src[i] = sources ? sources[i] : NULL;
+    r->program = prog ? edit_program_copy(prog) : NULL;
+    r->acts = acts, r->n_acts = n, r->act_first = first, r->sources = src, r->source_version = version;
+    return 0;
+}
+
+/* Mean over the row axis of the base run's value, as a view that repeats it for `rows` rows.
+ * Sums are double, in row order. */
+static int mean_view(struct run *r, const struct edit_act *a, int32_t rows, struct kn_view *out, struct err *e)
+{
+    enum site_id s = a->site.id;
+    int32_t n = r->base->n;
+    int axis = site_row_axis(s);
+    struct kn_view v;
+    int rc = run_view(r->base, a->site, 0, n, &v, e);
+    if (rc)
+        return rc;
+    int64_t outer = axis ? v.shape[0] : 1, inner = 1;
+    for (int i = axis + 1; i < v.ndim; i++)
+        inner *= v.shape[i];
+    if ((rc = run_reserve(r, &r->mean, outer * inner, e)))
+        return rc;
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t k = 0; k < inner; k++) {
+            int64_t col = v.ndim - axis == 3 ? (k / v.shape[2]) * v.stride[1] + k % v.shape[2] * v.stride[2]
+                                             : k * (v.ndim > axis + 1 ? v.stride[axis + 1] : 0);
+            const float *p = (const float *)v.data + (axis ? o * v.stride[0] : 0) + col;
+            double sum = 0;
+            for (int32_t i = 0; i < n; i++)
+                sum += (double)p[i * v.stride[axis]];
+            r->mean.mem[o * inner + k] = (float)(sum / n);
+        }
+    *out = v;
+    out->data = r->mean.mem;
+    int64_t stride = 1;
+    for (int i = v.ndim - 1; i >= 0; i--) {
+        out->stride[i] = i == axis ? 0 : stride;
+        stride *= i == axis ? 1 : v.shape[i];
+    }
+    out->shape[axis] = rows;
+    return 0;
+}
+
+/* What from() reads for rows [lo, hi). */
+static int source_view(struct run *from, const struct edit_act *a, int32_t lo, int32_t hi, struct kn_view *out, struct err *e)
+{
+    if (a->source_pos == EDIT_SAME_POS)
+        return run_view(from, a->site, lo, hi, out, e);
+    int32_t pos = a->source_pos < 0 ? a->source_pos + from->n : a->source_pos;
+    int axis = site_row_axis(a->site.id), rc = run_view(from, a->site, pos, pos + 1, out, e);
+    out->shape[axis] = hi - lo;
+    out->stride[axis] = 0;
+    return rc;
+}
+
+int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e)
+{
+    int axis = site_row_axis(a->site.id);
+    int32_t lo, hi, r1 = r0 + (int32_t)v->shape[axis];
+    act_rows(a, &lo, &hi);
+    lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
+    if (lo >= hi)
+        return 0;
+    struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = { 0 };
+    int rc = reads_source(a) ? source_view(r->sources[a->source], a, lo, hi, &src, e)
+           : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
+           : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
+    if (!rc && (a->value == EDIT_WHITEN || a->value == EDIT_UNWHITEN))
+        return edit_whiten_apply(a, &rows, lo) ? err_set(e, ERR_SYSTEM, "out of memory for edits") : 0;
+    if (!rc)
+        edit_apply(a, &rows, lo, &src);
+    return rc;
+}
+
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e)
+{
+    struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
+    int rc = 0;
+    for (int32_t i = r->act_first[run_slot(stage, s)]; !rc && i < r->n_acts && i != r->act_stop; i++) {
+        if (r->acts[i].site.id != s || act_stage(r, &r->acts[i]) != stage)
+            break;
+        rc = run_act_apply(r, &r->acts[i], &v, r0, e);
+    }
+    return rc;
+}

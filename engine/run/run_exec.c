@@ -1,0 +1,329 @@
+/* run_exec.c - the executor: steps of one stage on rows of one frame.
+ *
+ * Each step becomes one backend call on views of those rows; attention over a fork's keys and values takes
+ * two, the base's rows first (ops.def promises the same bits).  A site's edits act right after the
+ * last step that writes it.  Several runs can go through the steps side by side: their products are then one call. */
+#include "run/run_parts.h"
+
+#include <assert.h>
+#include <string.h>
+
+int run_status(enum kn_status st, struct err *e)
+{
+    switch (st) {
+    case KN_OK: return 0;
+    case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
+    case KN_OUT_OF_MEMORY: return err_set(e, ERR_SYSTEM, "out of memory in a kernel · a shorter prompt needs less");
+    case KN_DEVICE_LOST: return err_set(e, ERR_SYSTEM, "the device was lost · start again, or use --backend cpu");
+    default: assert(st != KN_BAD_CALL && "a kernel refused a call that the plan made"); return ERR_SYSTEM;
+    }
+}
+
+static bool cancelled(const struct run *r)
+{
+    const atomic_bool *c = r->m->be->cancel;
+    return c && atomic_load_explicit(c, memory_order_relaxed);
+}
+
+/* One pass of one step: what the operands are resolved against. */
+struct pass {
+    struct run *r;
+    struct frame *f;
+    const struct step *step;
+    bool full;      /* attention sees all positions in this stage */
+    int32_t n_src;  /* sources [0, n_src) can be seen from these rows */
+};
+
+static enum site_id read_from(const struct pass *p, enum site_id s)
+{
+    return run_edited(p->r, p->f->stage, s) ? s : site_copied(&p->r->m->cfg, s);
+}
+
+static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_id s)
+{
+    const struct frame *f = p->f;
+    return run_site_view(p->r, s, run_row(p->r, f, stage, s, f->r0), f->r1 - f->r0, p->n_src);
+}
+
+static struct kn_view flat(struct kn_view v)
+{
+    return v.ndim == 3 ? kn_view2(v.data, v.dtype, v.shape[0], v.shape[1] * v.shape[2]) : v;
+}
+
+static struct kn_view operand_view(const struct pass *p, const struct operand *o)
+{
+    struct run *r = p->r;
+    int32_t rows = p->f->r1 - p->f->r0, r0 = p->f->r0, n_rot = r->m->cfg.n_rot;
+    struct kn_view v = { 0 };
+    switch (o->kind) {
+    case OPERAND_SITE: return site_rows(p, p->f->stage, read_from(p, (enum site_id)o->id));
+    case OPERAND_FLAT: return flat(site_rows(p, p->f->stage, (enum site_id)o->id));
+    case OPERAND_PREV: return site_rows(p, p->f->stage - 1, (enum site_id)o->id);
+    case OPERAND_ROOT: return site_rows(p, 0, (enum site_id)o->id);
+    case OPERAND_REPEAT: {
+        struct kn_view x = site_rows(p, p->f->stage, (enum site_id)o->id);
+        int64_t shape[SITE_RANK_MAX];
+        site_shape(&r->m->cfg, p->step->site, rows, shape);
+        v = kn_view3(x.data, KN_F32, rows, shape[1], shape[2]);
+        v.stride[0] = x.stride[0], v.stride[1] = 0;
+        return v;
+    }
+    case OPERAND_WEIGHT: return *run_weight(r, p->f->stage - 1, (enum weight_id)o->id);
+    case OPERAND_TOKENS: return kn_view1(r->ids + r0, KN_I32, rows);
+    case OPERAND_POSITIONS: return kn_view1(r->positions + r0, KN_I32, rows);
+    case OPERAND_COS: return kn_view2(r->cos + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
+    case OPERAND_SIN: return kn_view2(r->sin + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
+    case OPERAND_NONE: case OPERAND_ALL: break;
+    }
+    return v;
+}
+
+/* Attention against keys or values of positions [0, n_src): the base's rows before the fork row, own ones after. */
+static int run_attention(const struct pass *p, struct kn_call *c, enum site_id all, struct err *e)
+{
+    struct run *r = p->r;
+    struct site_ref ref = { all, p->f->stage - 1 };
+    int32_t split = r->base && plan_order(r->m->plan, ref) >= r->fork_order ? r->fork_row : 0;
+    split = split < p->n_src ? split : p->n_src;
+    bool scores = c->op == KN_OP_ATTN_SCORES;
+    struct kn_view whole = scores ? c->out[0] : c->in[0];
+    for (int part = 0; part < 2; part++) {
+        int32_t lo = part ? split : 0, hi = part ? p->n_src : split;
+        if (lo == hi)
+            continue;
+        float *row = part || !split ? run_row(r, NULL, p->f->stage, all, lo) : run_row(r->base, NULL, p->f->stage, all, 0);
+        c->in[1] = run_site_view(r, all, row, hi - lo, 0);
+        c->p.src0 = lo;
+        *(scores ? &c->out[0] : &c->in[0]) = kn_slice(whole, 2, lo, hi);
+        c->p.accumulate = !scores && lo > 0;
+        int rc = run_status(kn_run(r->m->be, c), e);
+        if (rc)
+            return rc;
+    }
+    return 0;
+}
+
+/* Queries, keys or values from an edited per-head residual input: ln1 and the projection, head by head.
+ * The same kernels on the same rows as the joint projection: unedited heads keep their bits. */
+static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
+{
+    struct run *r = p->r;
+    struct kn_view x = c->in[0], w = c->in[1], b = c->in[2], out = c->out[0];
+    int64_t rows = x.shape[0], heads = x.shape[1], d = x.shape[2], dh = out.shape[2];
+    int rc;
+    if ((rc = run_reserve(r, &r->temp[0], rows * heads, e)) || (rc = run_reserve(r, &r->temp[1], rows * heads * d, e)) ||
+        (rc = run_reserve(r, &r->temp[2], rows * heads * d, e)))
+        return rc;
+    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * heads, d), scale = kn_view2(r->temp[0].mem, KN_F32, rows * heads, 1),
+                   norm = kn_view2(r->temp[1].mem, KN_F32, rows * heads, d), normed = kn_view2(r->temp[2].mem, KN_F32, rows * heads, d);
+    struct kn_call calls[3] = {
+        { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { x2 }, .p = c->p },
+        { .op = KN_OP_NORMALIZE, .out = { norm }, .in = { x2, scale }, .p = c->p },
+        { .op = KN_OP_AFFINE, .out = { normed }, .p = c->p,
+          .in = { norm, *run_weight(r, p->f->stage - 1, W_LN1), *run_weight(r, p->f->stage - 1, B_LN1) } },
+    };
+    for (int i = 0; i < 3; i++)
+        if ((rc = run_status(kn_run(r->m->be, &calls[i]), e)))
+            return rc;
+    for (int64_t h = 0; h < heads; h++) {
+        struct kn_call one = { .op = KN_OP_LINEAR, .p = c->p };
+        one.out[0] = kn_view2((float *)out.data + h * dh, KN_F32, rows, dh);
+        one.out[0].stride[0] = heads * dh;
+        one.in[0] = kn_view2(r->temp[2].mem + h * d, KN_F32, rows, d);
+        one.in[0].stride[0] = heads * d;
+        one.in[1] = kn_slice(w, 0, w.ndim == 3 ? h : h * dh, w.ndim == 3 ? h + 1 : (h + 1) * dh);
+        if (b.ndim)
+            one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh, b.ndim == 2 ? h + 1 : (h + 1) * dh);
+        if ((rc = run_status(kn_run(r->m->be, &one), e)))
+            return rc;
+    }
+    return 0;
+}
+
+/* The step's call; *all: the site whose keys or values attention reads, or SITE_COUNT. */
+static struct kn_call step_call(const struct pass *p, enum site_id *all)
+{
+    const struct step *s = p->step;
+    struct kn_call c = { .op = s->op, .p = s->p };
+    *all = SITE_COUNT;
+    for (int i = 0; i < KN_IN_MAX; i++) {
+        if (s->in[i].kind == OPERAND_ALL)
+            *all = (enum site_id)s->in[i].id;
+        else
+            c.in[i] = operand_view(p, &s->in[i]);
+    }
+    c.out[0] = site_rows(p, p->f->stage, s->site);
+    if (s->flat_out && !s->per_head)
+        c.out[0] = flat(c.out[0]);
+    c.p.dest0 = p->f->r0;
+    c.p.full = p->full && s->op != KN_OP_ATTN_SCORES; /* scores are masked first, edits may then unmask */
+    if (p->f->stage - 1 < p->r->m->cfg.window_layer0)
+        c.p.window = 0;
+    return c;
+}
+
+static int run_step(const struct pass *p, struct err *e)
+{
+    enum site_id all;
+    struct kn_call c = step_call(p, &all);
+    return all != SITE_COUNT ? run_attention(p, &c, all, e) : p->step->per_head ? run_per_head(p, &c, e) : run_status(kn_run(p->r->m->be, &c), e);
+}
+
+/* Rows of v from mem, or to it. */
+static void rows_copy(const struct kn_view *v, float *mem, bool to)
+{
+    assert(v->stride[1] == 1);
+    size_t bytes = (size_t)v->shape[1] * sizeof *mem;
+    for (int64_t i = 0; i < v->shape[0]; i++) {
+        float *row = (float *)v->data + i * v->stride[0], *there = mem + i * v->shape[1];
+        memcpy(to ? there : row, to ? row : there, bytes);
+    }
+}
+
+/* One product of several runs, their rows one below the other; *same: false, and nothing was done, where weights differ. */
+static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
+{
+    struct run *own = p[0]->r;
+    enum site_id all;
+    struct kn_call c[RUN_TOGETHER_MAX] = { step_call(p[0], &all) };
+    int64_t rows = 0, at = 0;
+    *same = true;
+    for (int32_t j = 0; j < n; j++) {
+        c[j] = step_call(p[j], &all);
+        rows += c[j].in[0].shape[0];
+        *same &= c[j].in[1].data == c[0].in[1].data && c[j].in[2].data == c[0].in[2].data;
+    }
+    int64_t k = c[0].in[0].shape[1], columns = c[0].out[0].shape[1];
+    int rc = *same ? run_reserve(own, &own->shared[0], rows * k, e) : 0;
+    if (!*same || rc || (rc = run_reserve(own, &own->shared[1], rows * columns, e)))
+        return rc;
+    float *in = own->shared[0].mem, *out = own->shared[1].mem;
+    for (int32_t j = 0; j < n; at += c[j++].in[0].shape[0])
+        rows_copy(&c[j].in[0], in + at * k, true);
+    struct kn_call whole = c[0];
+    whole.in[0] = kn_view2(in, KN_F32, rows, k), whole.out[0] = kn_view2(out, KN_F32, rows, columns);
+    rc = run_status(kn_run(own->m->be, &whole), e);
+    at = 0;
+    for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0])
+        rows_copy(&c[j].out[0], out + at * columns, false);
+    return rc;
+}
+
+/* One step of the runs where it is active. */
+static int step_all(struct pass *const *p, int32_t n, struct err *e)
+{
+    bool done = false;
+    int rc = 0;
+    if (n > 1 && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head)
+        rc = run_shared(p, n, &done, e);
+    for (int32_t j = 0; !done && !rc && j < n; j++)
+        rc = run_step(p[j], e);
+    return rc;
+}
+
+static bool step_active(const struct run *r, int32_t stage, const struct step *s, enum site_id want)
+{
+    switch (s->when) {
+    case STEP_IF_WANTED: return s->site == want || run_edited(r, stage, s->site) || run_called(r, stage, s->site);
+    case STEP_IF_EDITED: return run_edited(r, stage, s->edited);
+    default: return true;
+    }
+}
+
+/* Scratch for the site a step writes, unless it is kept. */
+static int frame_reserve(struct run *r, struct frame *f, enum site_id s, struct err *e)
+{
+    if (r->keep[run_slot(f->stage, s)])
+        return 0;
+    return run_reserve(r, &f->site[s], run_pitch(r, s) * (f->r1 - f->r0), e);
+}
+
+/* All steps of a site are done: its edits act, then its callbacks. */
+static int site_written(struct pass *p, enum site_id s, struct err *e)
+{
+    struct run *r = p->r;
+    struct frame *f = p->f;
+    int rc = 0;
+    if (run_has_edits(r, f->stage, s))
+        rc = run_edits_apply(r, f->stage, s, run_row(r, f, f->stage, s, f->r0), f->r0, f->r1, e);
+    if (!rc && run_called(r, f->stage, s) && r->act_stop < 0)
+        rc = run_call(r, f->stage, s, f->r0, f->r1, p->n_src, &p->full, e);
+    return rc;
+}
+
+/* Is step i to be run; if so its site has room. */
+static int step_ready(struct pass *p, const struct step *s, enum site_id want, bool *ready, struct err *e)
+{
+    struct run *r = p->r;
+    p->step = s;
+    *ready = step_active(r, p->f->stage, s, want) && !(p->f == &r->look && run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
+    if (*ready && cancelled(r))
+        return run_status(KN_CANCELLED, e);
+    return *ready ? frame_reserve(r, p->f, s->site, e) : 0;
+}
+
+/* After a step, which is `s` of those up to `end`. */
+static int step_written(struct pass *p, const struct step *s, const struct step *end, enum site_id want, struct err *e)
+{
+    bool amended = false;
+    for (const struct step *later = s + 1; later < end; later++)
+        amended |= later->site == s->site && step_active(p->r, p->f->stage, later, want);
+    int rc = amended ? 0 : site_written(p, s->site, e);
+    if (!rc && s->when == STEP_IF_WANTED)
+        p->f->extra |= UINT64_C(1) << s->site;
+    return rc;
+}
+
+int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first, int32_t last, enum site_id want, struct err *e)
+{
+    int32_t count;
+    const struct step *steps = plan_stage(runs[0]->m->plan, frames[0]->stage, &count);
+    struct pass pass[RUN_TOGETHER_MAX], *now[RUN_TOGETHER_MAX];
+    assert(n <= RUN_TOGETHER_MAX);
+    for (int32_t j = 0; j < n; j++) {
+        pass[j] = (struct pass){ .r = runs[j], .f = frames[j], .full = run_stage_full(runs[j], frames[j]->stage) };
+        pass[j].n_src = pass[j].full ? runs[j]->n : frames[j]->r1;
+    }
+    int rc = 0;
+    for (int32_t i = first; !rc && i < last; i++) {
+        int32_t active = 0;
+        for (int32_t j = 0; !rc && j < n; j++) {
+            bool ready;
+            rc = step_ready(&pass[j], &steps[i], want, &ready, e);
+            if (ready)
+                now[active++] = &pass[j];
+        }
+        if (!rc && active)
+            rc = step_all(now, active, e);
+        for (int32_t j = 0; !rc && j < active; j++)
+            rc = step_written(now[j], &steps[i], steps + count, want, e);
+    }
+    return rc;
+}
+
+int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e)
+{
+    return run_exec_all(&r, &f, 1, first, last, want, e);
+}
+
+/* hook_tokens: ids as floats (exact below 2^24), edited, and back to the ids that the embedding reads. */
+int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
+{
+    float *shown = r->keep[SITE_TOKENS];
+    for (int32_t i = r0; i < r1; i++)
+        shown[i] = (float)r->tokens[i];
+    if (run_edited(r, 0, SITE_TOKENS) || run_called(r, 0, SITE_TOKENS)) {
+        int rc = run_has_edits(r, 0, SITE_TOKENS) ? run_edits_apply(r, 0, SITE_TOKENS, shown + r0, r0, r1, e) : 0;
+        bool full = false;
+        if (!rc && run_called(r, 0, SITE_TOKENS))
+            rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
+        if (rc)
+            return rc;
+    }
+    for (int32_t i = r0; i < r1; i++) {
+        if (!(shown[i] >= 0 && shown[i] < (float)r->m->cfg.d_vocab))
+            return err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d", i, (double)shown[i], r->m->cfg.d_vocab - 1);
+        r->ids[i] = (int32_t)shown[i];
+    }
+    return 0;
+}

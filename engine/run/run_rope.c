@@ -1,0 +1,61 @@
+/* run_rope.c - rotary tables, in the arithmetic of Hugging Face's modeling_rope_utils: inverse frequencies
+ * and angles are f32 there, so they are here; a more exact angle would differ from the reference at long positions.
+ * Formulas: linear, dynamic NTK and llama3 scaling of the same file. */
+#include "run/run_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+/* Length that decides the table: dynamic scaling grows with the prompt past the trained context. */
+int32_t run_rope_length(const struct config *cfg, int32_t n)
+{
+    return cfg->rope_scaling == ROPE_DYNAMIC && n > cfg->n_ctx ? n : cfg->n_ctx;
+}
+
+static float inverse_frequency(const struct config *cfg, int32_t i, int32_t n)
+{
+    double base = cfg->rope_theta, dim = cfg->n_rot, factor = cfg->rope_factor;
+    if (cfg->rope_scaling == ROPE_DYNAMIC && dim > 2)
+        base *= pow(factor * n / cfg->n_ctx - (factor - 1), dim / (dim - 2));
+    float f = 1.0f / powf((float)base, (float)(2 * i) / (float)dim);
+    if (cfg->rope_scaling == ROPE_LINEAR)
+        return f / (float)factor;
+    if (cfg->rope_scaling != ROPE_LLAMA3)
+        return f;
+    const float two_pi = 6.28318530717958647692f;
+    float wavelength = two_pi / f, ctx = (float)cfg->rope_n_ctx;
+    float low = ctx / (float)cfg->rope_low_freq, high = ctx / (float)cfg->rope_high_freq;
+    if (wavelength > low)
+        return f / (float)factor;
+    if (wavelength < high)
+        return f;
+    float smooth = (ctx / wavelength - (float)cfg->rope_low_freq) / (float)(cfg->rope_high_freq - cfg->rope_low_freq);
+    return (1 - smooth) * (f / (float)factor) + smooth * f;
+}
+
+void run_rope_fill(struct run *r, int32_t n)
+{
+    const struct config *cfg = &r->m->cfg;
+    size_t half = (size_t)cfg->n_rot / 2;
+    for (int32_t i = 0; i < cfg->n_rot / 2; i++) {
+        float f = inverse_frequency(cfg, i, n);
+        for (int32_t p = 0; p < r->cap; p++) {
+            float angle = f * (float)p;
+            size_t at = (size_t)p * 2 * half + (size_t)i;
+            r->cos[at] = r->cos[at + half] = (float)cos((double)angle);
+            r->sin[at] = r->sin[at + half] = (float)sin((double)angle);
+        }
+    }
+    r->rope_n = n;
+}
+
+int run_rope_place(struct run *r, struct err *e)
+{
+    size_t bytes = (size_t)r->n * (size_t)r->m->cfg.n_rot * sizeof(float);
+    int rc = run_keep_stage(r, 0, e);
+    if (rc || r->m->cfg.pos != POS_ROTARY)
+        return rc;
+    memcpy(r->keep[SITE_ROT_COS], r->cos, bytes);
+    memcpy(r->keep[SITE_ROT_SIN], r->sin, bytes);
+    return 0;
+}

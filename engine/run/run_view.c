@@ -1,0 +1,237 @@
+/* run_view.c - reading values: kept ones where they lie, others rematerialised from their layer's input. */
+#include "run/run_parts.h"
+
+#include <assert.h>
+#include <math.h>
+#include <string.h>
+
+/* The frame r->look holds (stage, rows) of the present version; fill it up to and including site s. */
+static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0, int32_t row1, struct err *e)
+{
+    struct frame *f = &r->look;
+    if (f->stage != stage || f->r0 > row0 || f->r1 < row1 || f->version != r->version || f->r1 > r->n) {
+        f->stage = stage, f->r0 = row0, f->r1 = row1;
+        f->upto = 0, f->extra = 0, f->version = r->version;
+    }
+    int32_t n, at = -1, rc;
+    const struct step *steps = plan_stage(r->m->plan, stage, &n);
+    for (int32_t i = 0; i < n; i++)
+        if (steps[i].site == s)
+            at = i;
+    assert(at >= 0);
+    bool on_request = steps[at].when == STEP_IF_WANTED;
+    if (on_request && (f->extra >> s & 1))
+        return 0;
+    if (!run_resident(r, stage) && at >= f->upto) {
+        if ((rc = run_exec(r, f, f->upto, at + 1, s, e))) {
+            f->version = 0; /* holds a mixture now */
+            return rc;
+        }
+        f->upto = at + 1;
+        return 0;
+    }
+    if (!on_request)
+        return 0;
+    if ((rc = run_exec(r, f, at, at + 1, s, e)))
+        f->version = 0;
+    return rc;
+}
+
+int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct err *e)
+{
+    struct run *now[RUN_TOGETHER_MAX];
+    struct frame *frames[RUN_TOGETHER_MAX];
+    int32_t stage = plan_stage_of(runs[0]->m->plan, s), end = plan_order(runs[0]->m->plan, s) % PLAN_STAGE_ORDER + 1, count = 0;
+    assert(n <= RUN_TOGETHER_MAX && stage > runs[0]->m->cfg.n_layers);
+    for (int32_t i = 0; i < n; i++) {
+        struct run *r = runs[i];
+        int32_t row = r->n - 1;
+        if (r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row))
+            r = r->base;
+        if (r->keep[run_slot(stage, s.id)] || (r->look.version == r->version && r->look.stage == stage))
+            continue;
+        r->look.stage = stage, r->look.r0 = row, r->look.r1 = row + 1;
+        r->look.upto = 0, r->look.extra = 0, r->look.version = r->version;
+        frames[count] = &r->look;
+        now[count++] = r;
+    }
+    int rc = count ? run_exec_all(now, frames, count, 0, end, s.id, e) : 0;
+    for (int32_t i = 0; i < count; i++) {
+        frames[i]->upto = rc ? 0 : end;
+        frames[i]->version = rc ? 0 : frames[i]->version;
+    }
+    return rc;
+}
+
+/* Sources after the destination are not computed; show them as the library does. */
+static void fill_future(struct kn_view *v, enum site_id s, int32_t row0, bool full)
+{
+    if (full)
+        return;
+    float blank = s == SITE_PATTERN ? 0.0f : -INFINITY;
+    for (int64_t h = 0; h < v->shape[0]; h++)
+        for (int64_t i = 0; i < v->shape[1]; i++) {
+            float *p = (float *)v->data + h * v->stride[0] + i * v->stride[1];
+            for (int64_t k = row0 + i + 1; k < v->shape[2]; k++)
+                p[k] = blank;
+        }
+}
+
+static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1, struct kn_view *out, struct err *e)
+{
+    float *at = r->keep[run_slot(stage, s.id)];
+    if (at) {
+        at += (int64_t)row0 * run_pitch(r, s.id);
+    } else {
+        int rc = look_fill(r, stage, s.id, row0, row1, e);
+        if (rc)
+            return rc;
+        at = r->look.site[s.id].mem + (int64_t)(row0 - r->look.r0) * run_pitch(r, s.id);
+    }
+    *out = run_site_view(r, s.id, at, row1 - row0, r->n);
+    if (s.id == SITE_ATTN_SCORES || s.id == SITE_PATTERN)
+        fill_future(out, s.id, row0, run_stage_full(r, stage));
+    return 0;
+}
+
+int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_view *out, struct err *e)
+{
+    struct site_ref s = r->acts[act].site;
+    int32_t n, stage = plan_stage_of(r->m->plan, s), slot = run_slot(stage, s.id);
+    const struct step *steps = plan_stage(r->m->plan, stage, &n);
+    int rc = look_fill(r, stage, s.id, r0, r1, e); /* what its steps read */
+    if (rc)
+        return rc;
+    /* The same steps again, into a buffer of their own. */
+    struct frame f = r->look;
+    f.site[s.id] = r->replay;
+    float *kept = r->keep[slot];
+    r->keep[slot] = NULL;
+    r->act_stop = act;
+    for (int32_t i = 0; !rc && i < n; i++)
+        if (steps[i].site == s.id)
+            rc = run_exec(r, &f, i, i + 1, s.id, e);
+    r->act_stop = -1;
+    r->keep[slot] = kept;
+    r->replay = f.site[s.id];
+    if (!rc)
+        *out = run_site_view(r, s.id, r->replay.mem + (int64_t)(r0 - f.r0) * run_pitch(r, s.id), r1 - r0, r->n);
+    return rc;
+}
+
+static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst_rows, int64_t dst_row0)
+{
+    int64_t s[3] = { 1, 1, 1 }, st[3] = { 0, 0, 0 };
+    for (int i = 0; i < v->ndim; i++)
+        s[3 - v->ndim + i] = v->shape[i], st[3 - v->ndim + i] = v->stride[i];
+    int ax = axis + 3 - v->ndim;
+    int64_t d[3] = { s[0], s[1], s[2] };
+    d[ax] = dst_rows;
+    for (int64_t a = 0; a < s[0]; a++)
+        for (int64_t b = 0; b < s[1]; b++) {
+            const float *from = (const float *)v->data + a * st[0] + b * st[1];
+            int64_t da = a + (ax == 0 ? dst_row0 : 0), db = b + (ax == 1 ? dst_row0 : 0);
+            float *to = dst + (da * d[1] + db) * d[2] + (ax == 2 ? dst_row0 : 0);
+            if (st[2] == 1)
+                memcpy(to, from, (size_t)s[2] * sizeof *to);
+            else
+                for (int64_t c = 0; c < s[2]; c++)
+                    to[c] = from[c * st[2]];
+        }
+}
+
+/* Rows on both sides of the fork row: the base's and own ones, brought together. */
+static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1, struct kn_view *out, struct err *e)
+{
+    int axis = site_row_axis(s.id);
+    int64_t shape[SITE_RANK_MAX], count = 1;
+    int rank = site_shape(&r->m->cfg, s.id, r->n, shape);
+    shape[axis] = row1 - row0;
+    for (int i = 0; i < rank; i++)
+        count *= shape[i];
+    struct kn_view part;
+    int rc = run_reserve(r, &r->gather, count, e);
+    if (rc || (rc = run_view(r->base, s, row0, r->fork_row, &part, e)))
+        return rc;
+    copy_rows(&part, axis, r->gather.mem, row1 - row0, 0);
+    if ((rc = own_view(r, s, stage, r->fork_row, row1, &part, e)))
+        return rc;
+    copy_rows(&part, axis, r->gather.mem, row1 - row0, r->fork_row - row0);
+    *out = rank == 1 ? kn_view1(r->gather.mem, KN_F32, shape[0])
+         : rank == 2 ? kn_view2(r->gather.mem, KN_F32, shape[0], shape[1])
+                     : kn_view3(r->gather.mem, KN_F32, shape[0], shape[1], shape[2]);
+    return 0;
+}
+
+int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct kn_view *out, struct err *e)
+{
+    const struct config *cfg = &r->m->cfg;
+    char name[LIMIT_NAME];
+    if (!site_exists(cfg, s.id))
+        return err_set(e, ERR_BAD_INPUT, "no hook \"%s\" in this model", site_name(s, name));
+    if (site_refusal(cfg, s.id))
+        return err_set(e, ERR_BAD_INPUT, "%s · %s", site_name(s, name), site_refusal(cfg, s.id));
+    if (row0 < 0 || row0 >= row1 || row1 > r->n)
+        return err_set(e, ERR_BAD_INPUT, "%s · rows %d..%d are asked for, the prompt has 0..%d", site_name(s, name), row0,
+                       row1 - 1, r->n - 1);
+    assert(plan_order(r->m->plan, s) < r->dirty_order);
+    int32_t stage = plan_stage_of(r->m->plan, s);
+    if (r->base && (plan_order(r->m->plan, s) < r->fork_order || row1 <= r->fork_row))
+        return run_view(r->base, s, row0, row1, out, e);
+    if (r->base && row0 < r->fork_row)
+        return gather_view(r, s, stage, row0, row1, out, e);
+    return own_view(r, s, stage, row0, row1, out, e);
+}
+
+int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row, struct kn_view *out, struct err *e)
+{
+    bool own = row < r->n && !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
+    for (int32_t i = 0; own && i < r->n_acts; i++) /* in list order within a site */
+        if (r->acts[i].site.id == s.id && r->acts[i].site.layer == s.layer && r->acts[i].edit >= edit)
+            return run_replay(r, i, row, row + 1, out, e);
+    return run_view(r, s, row, row + 1, out, e);
+}
+
+int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst, int64_t *count, struct err *e)
+{
+    int axis = site_row_axis(s.id);
+    int64_t shape[SITE_RANK_MAX], n = 1;
+    int rank = site_shape(&r->m->cfg, s.id, r->n, shape);
+    shape[axis] = row1 - row0;
+    for (int i = 0; i < rank; i++)
+        n *= shape[i];
+    for (int32_t a = row0; a < row1; a += RUN_CHUNK) {
+        int32_t b = a + RUN_CHUNK < row1 ? a + RUN_CHUNK : row1;
+        struct kn_view v;
+        int rc = run_view(r, s, a, b, &v, e);
+        if (rc)
+            return rc;
+        copy_rows(&v, axis, dst, row1 - row0, a - row0);
+    }
+    if (count)
+        *count = n;
+    return 0;
+}
+
+int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e)
+{
+    const struct model *m = r->m;
+    int64_t rows = x->shape[0], d = m->cfg.d_model;
+    int rc;
+    if ((rc = run_reserve(r, &r->temp[0], rows, e)) || (rc = run_reserve(r, &r->temp[1], rows * d, e)) ||
+        (rc = run_reserve(r, &r->temp[2], rows * d, e)))
+        return rc;
+    struct kn_view scale = kn_view2(r->temp[0].mem, KN_F32, rows, 1), norm = kn_view2(r->temp[1].mem, KN_F32, rows, d),
+                   normed = kn_view2(r->temp[2].mem, KN_F32, rows, d);
+    struct kn_param p = { .scale = 1, .eps = (float)m->cfg.norm_eps, .center = m->cfg.norm_center };
+    struct kn_call calls[4] = {
+        { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { *x }, .p = p },
+        { .op = KN_OP_NORMALIZE, .out = { norm }, .in = { *x, scale }, .p = p },
+        { .op = KN_OP_AFFINE, .out = { normed }, .in = { norm, *run_weight(r, 0, W_LNF), *run_weight(r, 0, B_LNF) }, .p = p },
+        { .op = KN_OP_LINEAR, .out = { *logits }, .in = { normed, *run_weight(r, 0, W_U), *run_weight(r, 0, B_U) }, .p = p },
+    };
+    for (int i = 0; i < 4; i++)
+        if ((rc = run_status(kn_run(m->be, &calls[i]), e)))
+            return rc;
+    return 0;
+}

@@ -1,0 +1,132 @@
+/* run_weight.c - weights that a run's edits change: private copies (weight_copy.h), dropped with the edits.
+ *
+ * Copies count against the run's cache budget.  A weight whose edits did not change keeps its copy.  Tested in
+ * tests/engine/test_weight_edit.c. */
+#include "run/run_parts.h"
+#include "run/weight_copy.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static bool is_root(enum weight_id w)
+{
+    return w == W_E || w == W_POS || w == W_LNF || w == B_LNF || w == W_U || w == B_U;
+}
+
+const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w)
+{
+    int32_t at = is_root(w) ? SITE_ROOT : layer;
+    for (int32_t i = 0; i < r->weights.n; i++)
+        if (r->weights.list[i].id == w && r->weights.list[i].layer == at)
+            return &r->weights.list[i].v;
+    return model_weight(r->m, layer, w);
+}
+
+static int32_t group_row(const struct edit_program *p, int32_t i, int32_t n)
+{
+    int32_t row = INT32_MAX;
+    for (int32_t k = i; k < i + n; k++)
+        row = p->weights[k].row_min < row ? p->weights[k].row_min : row;
+    return row;
+}
+
+/* The copy that was made by the same acts, or NULL. */
+static struct run_weight *same_copy(const struct run *r, const struct edit_program *old, const struct edit_program *p, int32_t i, int32_t n)
+{
+    for (int32_t k = 0; old && k < r->weights.n; k++) {
+        struct run_weight *x = &r->weights.list[k];
+        bool same = x->n == n;
+        for (int32_t j = 0; same && j < n; j++)
+            same = edit_act_equal(&old->weights[x->first + j], &p->weights[i + j]);
+        if (same)
+            return x;
+    }
+    return NULL;
+}
+
+static int start_check(const struct run *r, const struct edit_program *p, struct err *e)
+{
+    for (int32_t i = 0; i < p->n_weights; i++) {
+        const struct edit_weight *w = p->weights[i].weight;
+        int32_t stage = plan_weight_order(r->m->plan, w->layer, w->id) / PLAN_STAGE_ORDER;
+        if (stage < r->start)
+            return err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", w->name, r->start - 1);
+    }
+    return 0;
+}
+
+static void release(struct run *r, struct run_weight *x)
+{
+    if (x->v.data)
+        r->m->be->type->release(r->m->be, x->v.data, x->bytes);
+}
+
+/* A fresh copy with n acts on it. */
+static int weight_make(struct run *r, const struct edit_act *acts, int32_t n, struct run_weight *out, struct err *e)
+{
+    struct run_weight x = { .id = acts->weight->id, .layer = acts->weight->layer, .bytes = weight_copy_bytes(r->m, acts) };
+    float *mem = r->m->be->type->alloc(r->m->be, x.bytes);
+    int rc = mem ? weight_copy_make(r->m, acts, n, mem, &x.v, e)
+                 : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes, acts->weight->name);
+    if (!rc)
+        *out = x;
+    else if (mem)
+        r->m->be->type->release(r->m->be, mem, x.bytes);
+    return rc;
+}
+
+int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old, struct err *e)
+{
+    struct run_weights fresh = { 0 };
+    int32_t most = p ? p->n_weights : 0;
+    if (!most && !r->weights.n)
+        return 0;
+    fresh.list = calloc((size_t)most + 1, sizeof *fresh.list);
+    int rc = fresh.list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d edits of weights", most);
+    if (!rc && p)
+        rc = start_check(r, p, e);
+    for (int32_t i = 0, n; !rc && i < most; i += n) {
+        struct run_weight *x = &fresh.list[fresh.n], *kept;
+        n = weight_copy_acts(p, i);
+        kept = same_copy(r, old, p, i, n);
+        if (kept)
+            *x = *kept;
+        else
+            rc = weight_make(r, p->weights + i, n, x, e);
+        x->first = i, x->n = n, x->row_min = group_row(p, i, n), x->kept = kept != NULL;
+        fresh.n += !rc;
+        fresh.bytes += x->bytes;
+    }
+    for (int32_t i = 0; rc && i < fresh.n; i++)
+        if (!fresh.list[i].kept)
+            release(r, &fresh.list[i]);
+    if (rc) {
+        free(fresh.list);
+        return rc;
+    }
+    for (int32_t i = 0; i < r->weights.n; i++) { /* what is no longer in force */
+        struct run_weight *x = &r->weights.list[i];
+        bool moved = false;
+        for (int32_t k = 0; k < fresh.n; k++)
+            moved |= fresh.list[k].v.data == x->v.data;
+        if (moved)
+            continue;
+        run_dirty(r, plan_weight_order(r->m->plan, x->layer, x->id), x->row_min);
+        release(r, x);
+    }
+    for (int32_t i = 0; i < fresh.n; i++)
+        if (!fresh.list[i].kept)
+            run_dirty(r, plan_weight_order(r->m->plan, fresh.list[i].layer, fresh.list[i].id), fresh.list[i].row_min);
+    free(r->weights.list);
+    r->weights = fresh;
+    run_resident_update(r);
+    return 0;
+}
+
+void run_weights_free(struct run *r)
+{
+    for (int32_t i = 0; i < r->weights.n; i++)
+        release(r, &r->weights.list[i]);
+    free(r->weights.list);
+    r->weights = (struct run_weights){ 0 };
+}

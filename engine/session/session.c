@@ -1,0 +1,280 @@
+/* session.c - the worker thread (see session.h).
+ *
+ * The interface leaves at most one request; the worker takes it, computes, publishes.  `lock` guards the fields
+ * marked so and is never held while computing.  The cancel flag is the backend's own: kernels look at it
+ * between chunks.  Only the worker touches the runs and the figures. */
+#include "session/session.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "session/figures.h"
+#include "model/safetensors.h"
+#include "session/session_want.h"
+#include "session/snapshot.h"
+
+enum { PUBLISH_US = 16000 }; /* parts of an answer are shown this often */
+
+struct session {
+    const struct model *m;
+    int fd;
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t work, news;
+    atomic_bool cancel;              /* set under the lock, read by kernels */
+    struct session_want *next;       /* lock */
+    uint64_t generation;             /* lock: of the newest request */
+    const struct snapshot *latest;   /* lock */
+    bool quit;                       /* lock */
+    uint64_t untold;                 /* lock: this generation failed, and there was no memory to say so */
+    struct snapshot *spare;          /* lock: so that a failure can be told when memory is out */
+
+    /* the worker's */
+    struct pair *pair;
+    struct figures *figures;
+    int64_t time_us;
+    double share;
+};
+
+/* One request on its way. */
+struct job {
+    struct session *s;
+    const struct session_want *want;
+    uint64_t generation;
+    int64_t shown_us; /* when something was published last */
+};
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Hand a snapshot over, unless a newer request has made it stale.  Takes the reference. */
+static void publish(struct job *j, struct snapshot *snap)
+{
+    struct session *s = j->s;
+    const struct snapshot *old = snap;
+    snap->generation = j->generation;
+    pthread_mutex_lock(&s->lock);
+    if (j->generation == s->generation) {
+        old = s->latest;
+        s->latest = snap;
+        pthread_cond_broadcast(&s->news);
+        uint64_t one = 1;
+        /* The counter can only be full after 2^64 - 2 unread snapshots. */
+        ssize_t ignored = write(s->fd, &one, sizeof one);
+        (void)ignored;
+    }
+    pthread_mutex_unlock(&s->lock);
+    snapshot_release(old);
+    j->shown_us = now_us();
+}
+
+static void publish_failure(struct job *j, const struct err *why)
+{
+    struct session *s = j->s;
+    struct snapshot *more = snapshot_failed();
+    pthread_mutex_lock(&s->lock);
+    struct snapshot *snap = s->spare ? s->spare : more;
+    s->spare = snap == more ? NULL : more;
+    if (!snap) { /* the failure before this one is on show, and says the same */
+        s->untold = j->generation;
+        pthread_cond_broadcast(&s->news);
+    }
+    pthread_mutex_unlock(&s->lock);
+    if (snap) {
+        snap->err = *why;
+        publish(j, snap);
+    }
+}
+
+static int publish_figures(struct job *j, bool complete, struct err *e)
+{
+    struct snapshot *snap = figures_snapshot(j->s->figures, j->want, e);
+    if (!snap)
+        return ERR_SYSTEM;
+    snap->complete = complete;
+    snap->time_us = j->s->time_us;
+    snap->share = j->s->share;
+    snap->changed = safetensors_changed(j->s->m->files, NULL);
+    publish(j, snap);
+    return 0;
+}
+
+/* Called between pieces of work: stop if it is no longer wanted, show what there is now and then. */
+static int between(void *user, struct err *e)
+{
+    struct job *j = user;
+    if (atomic_load_explicit(&j->s->cancel, memory_order_relaxed))
+        return err_set(e, ERR_CANCELLED, "cancelled");
+    return now_us() - j->shown_us < PUBLISH_US ? 0 : publish_figures(j, false, e);
+}
+
+static int compute(struct job *j, struct err *e)
+{
+    struct session *s = j->s;
+    const struct session_want *w = j->want;
+    struct pair_target t = {.tokens = w->tokens, .n = w->n, .edits = w->edits, .on = w->on, .n_edits = w->n_edits,
+                            .prompts = w->prompts, .n_prompts = w->n_prompts, .sets = w->sets, .n_sets = w->n_sets};
+    struct run_cost cost = {0};
+    int err = model_check_tokens(s->m, w->tokens, w->n, NULL, e);
+    for (int32_t i = 0; i < w->n_prompts && !err; i++)
+        err = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, NULL, e);
+    if (err)
+        return err;
+    int64_t start = now_us();
+    err = pair_sync(s->pair, &t, &cost, e);
+    if (!err && cost.row < w->n) { /* moving the cursor does not replace the figures of the last rerun */
+        s->time_us = now_us() - start;
+        s->share = cost.share;
+    }
+    if (!err)
+        err = figures_settle(s->figures, s->pair, w, e);
+    if (!err)
+        err = figures_work(s->figures, s->pair, w, between, j, e);
+    return err ? err : publish_figures(j, true, e);
+}
+
+static void *worker(void *user)
+{
+    struct session *s = user;
+    pthread_mutex_lock(&s->lock);
+    for (;;) {
+        while (!s->next && !s->quit)
+            pthread_cond_wait(&s->work, &s->lock);
+        if (s->quit)
+            break;
+        struct session_want *want = s->next;
+        struct job j = {.s = s, .want = want, .generation = s->generation, .shown_us = now_us()};
+        s->next = NULL;
+        atomic_store(&s->cancel, false);
+        pthread_mutex_unlock(&s->lock);
+
+        struct err e = {0};
+        int err = compute(&j, &e);
+        if (err && err != ERR_CANCELLED)
+            publish_failure(&j, &e);
+        session_want_free(want);
+        pthread_mutex_lock(&s->lock);
+    }
+    pthread_mutex_unlock(&s->lock);
+    return NULL;
+}
+
+static void session_free(struct session *s)
+{
+    figures_close(s->figures);
+    pair_close(s->pair);
+    snapshot_release(s->latest);
+    snapshot_release(s->spare);
+    session_want_free(s->next);
+    if (s->fd >= 0)
+        close(s->fd);
+    pthread_cond_destroy(&s->news);
+    pthread_cond_destroy(&s->work);
+    pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+int session_open(struct session **out, const struct model *m, size_t cache_bytes, struct err *e)
+{
+    struct session *s = calloc(1, sizeof *s);
+    if (!s)
+        return err_set(e, ERR_SYSTEM, "out of memory · session");
+    s->m = m;
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->work, NULL);
+    pthread_cond_init(&s->news, NULL);
+    s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    int err = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
+    if (!err && !(s->spare = snapshot_failed()))
+        err = err_set(e, ERR_SYSTEM, "out of memory · session");
+    if (!err)
+        err = pair_open(&s->pair, m, cache_bytes, e);
+    if (!err)
+        err = figures_open(&s->figures, m, e);
+    if (!err) {
+        m->be->cancel = &s->cancel;
+        int code = pthread_create(&s->thread, NULL, worker, s);
+        if (code)
+            err = err_set(e, ERR_SYSTEM, "cannot start a thread: %s · session", strerror(code));
+    }
+    if (err) {
+        m->be->cancel = NULL;
+        session_free(s);
+        return err;
+    }
+    *out = s;
+    return 0;
+}
+
+void session_close(struct session *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&s->lock);
+    s->quit = true;
+    atomic_store(&s->cancel, true);
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    pthread_join(s->thread, NULL);
+    s->m->be->cancel = NULL;
+    session_free(s);
+}
+
+uint64_t session_request(struct session *s, const struct session_want *want)
+{
+    struct session_want *copy = session_want_copy(want, &s->m->cfg);
+    pthread_mutex_lock(&s->lock);
+    struct job j = {.s = s, .generation = ++s->generation};
+    struct session_want *old = s->next;
+    s->next = copy;
+    atomic_store(&s->cancel, true); /* the worker clears it when it takes the request */
+    pthread_cond_signal(&s->work);
+    pthread_mutex_unlock(&s->lock);
+    session_want_free(old);
+    if (!copy) {
+        struct err e;
+        err_set(&e, ERR_SYSTEM, "out of memory · request");
+        publish_failure(&j, &e);
+    }
+    return j.generation;
+}
+
+int session_fd(const struct session *s)
+{
+    return s->fd;
+}
+
+const struct snapshot *session_latest(struct session *s)
+{
+    uint64_t count;
+    ssize_t ignored = read(s->fd, &count, sizeof count);
+    (void)ignored; /* EAGAIN: nothing new */
+    pthread_mutex_lock(&s->lock);
+    const struct snapshot *snap = s->latest;
+    if (snap)
+        snapshot_hold(snap);
+    pthread_mutex_unlock(&s->lock);
+    return snap;
+}
+
+const struct snapshot *session_wait(struct session *s, uint64_t generation)
+{
+    pthread_mutex_lock(&s->lock);
+    assert(generation <= s->generation);
+    while (!s->latest || ((s->latest->generation < generation || !s->latest->complete) && s->untold < generation))
+        pthread_cond_wait(&s->news, &s->lock);
+    const struct snapshot *snap = s->latest;
+    snapshot_hold(snap);
+    pthread_mutex_unlock(&s->lock);
+    return snap;
+}

@@ -1,0 +1,346 @@
+/* tokenizer_bpe.c - byte-pair merges of one word.
+ *
+ * The order is the reference's: always the pair of lowest rank, the leftmost of equals.  A heap of candidates
+ * over a linked list of symbols; a candidate whose pair has changed since is dropped when it comes up.  So a
+ * word of n characters costs O(n log n), also when it is a whole text without spaces.
+ * Tested in tests/engine/test_tokenizer.c. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <utf8proc.h>
+
+#include "token/tokenizer_parts.h"
+
+#define NO_PAIR UINT64_MAX
+#define NO_SYMBOL UINT32_MAX
+
+/* ---- merges ------------------------------------------------------------------------------------------ */
+
+static uint64_t pair_of(int32_t left, int32_t right)
+{
+    return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
+}
+
+/* The slot of a pair, or the free one where it would go. */
+static struct merge *merge_slot(const struct bpe *b, uint64_t pair)
+{
+    size_t i = (size_t)((pair * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & b->merge_mask;
+    while (b->merge[i].pair != NO_PAIR && b->merge[i].pair != pair)
+        i = (i + 1) & b->merge_mask;
+    return &b->merge[i];
+}
+
+static int merges_init(struct bpe *b, size_t n)
+{
+    size_t slots = 8;
+    while (slots < n * 2)
+        slots *= 2;
+    b->merge = malloc(slots * sizeof *b->merge);
+    if (!b->merge)
+        return -1;
+    memset(b->merge, 0xff, slots * sizeof *b->merge);
+    b->merge_mask = slots - 1;
+    return 0;
+}
+
+/* "a b" or ["a", "b"]. */
+static int merge_sides(struct js_node node, const char *side[2], size_t len[2], struct err *e)
+{
+    if (js_is_array(node) && js_count(node) == 2) {
+        int rc = js_string(js_at(node, 0), &side[0], &len[0], e);
+        return rc ? rc : js_string(js_at(node, 1), &side[1], &len[1], e);
+    }
+    const char *text, *space;
+    size_t n;
+    if (js_string(node, &text, &n, NULL) || !(space = memchr(text, ' ', n)) ||
+        memchr(space + 1, ' ', n - (size_t)(space + 1 - text)))
+        return js_expected(node, "\"LEFT RIGHT\" or [LEFT, RIGHT]", e);
+    side[0] = text;
+    len[0] = (size_t)(space - text);
+    side[1] = space + 1;
+    len[1] = n - len[0] - 1;
+    return 0;
+}
+
+static int parse_merge(struct js_node node, struct bpe *b, uint32_t rank, struct err *e)
+{
+    const char *side[2];
+    size_t len[2];
+    char stack[256], *joined = stack;
+    int rc = merge_sides(node, side, len, e);
+    if (rc)
+        return rc;
+    if (len[0] + len[1] > sizeof stack && !(joined = malloc(len[0] + len[1])))
+        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+    memcpy(joined, side[0], len[0]);
+    memcpy(joined + len[0], side[1], len[1]);
+    uint32_t left = strmap_get(&b->by_spelling, side[0], len[0]), right = strmap_get(&b->by_spelling, side[1], len[1]);
+    uint32_t id = strmap_get(&b->by_spelling, joined, len[0] + len[1]);
+    if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE) {
+        rc = js_expected(node, "two tokens of the vocabulary that join to a third", e);
+    } else { /* of a pair given twice the later rank holds, as in the reference */
+        uint64_t pair = pair_of((int32_t)left, (int32_t)right);
+        *merge_slot(b, pair) = (struct merge){.pair = pair, .rank = rank, .id = (int32_t)id};
+    }
+    if (joined != stack)
+        free(joined);
+    return rc;
+}
+
+/* ---- the model object -------------------------------------------------------------------------------- */
+
+/* Options that would change ids and that are not built: only their neutral value is taken. */
+static int refuse_options(struct js_node model, struct err *e)
+{
+    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
+    const char *affix;
+    for (size_t i = 0; i < 2; i++) {
+        struct js_node node = js_get(model, affixes[i]);
+        int rc = js_string_or(node, "", &affix, e);
+        if (rc)
+            return rc;
+        if (affix[0])
+            return js_expected(node, "null or \"\" (word affixes are not supported)", e);
+    }
+    double dropout = 0;
+    struct js_node node = js_get(model, "dropout");
+    if (js_is_set(node) && (js_number(node, 0, 0, &dropout, NULL)))
+        return js_expected(node, "null (random tokens are not supported)", e);
+    return 0;
+}
+
+static void index_chars(struct bpe *b)
+{
+    for (int32_t c = 0; c < BPE_CHARS; c++) {
+        utf8proc_uint8_t text[4];
+        utf8proc_ssize_t n = utf8proc_encode_char(c, text);
+        b->of_char[c] = (int32_t)strmap_get(&b->by_spelling, (const char *)text, (size_t)n); /* none: -1 */
+    }
+    for (int i = 0; i < 256; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "<0x%02X>", (unsigned)i);
+        b->of_byte[i] = b->byte_fallback ? (int32_t)strmap_get(&b->by_spelling, text, 6) : -1;
+    }
+}
+
+int bpe_parse_model(struct js_node model, struct bpe *b, struct err *e)
+{
+    const char *unk = NULL;
+    struct js_node merges = js_get(model, "merges");
+    int rc = refuse_options(model, e);
+    if (!rc)
+        rc = js_bool_or(js_get(model, "fuse_unk"), false, &b->fuse_unk, e);
+    if (!rc)
+        rc = js_bool_or(js_get(model, "byte_fallback"), false, &b->byte_fallback, e);
+    if (!rc)
+        rc = js_bool_or(js_get(model, "ignore_merges"), false, &b->ignore_merges, e);
+    if (!rc)
+        rc = js_string_or(js_get(model, "unk_token"), NULL, &unk, e);
+    if (!rc && !js_is_array(merges))
+        rc = js_expected(merges, "a list of merges", e);
+    if (rc)
+        return rc;
+    b->unk = unk ? (int32_t)strmap_get(&b->by_spelling, unk, strlen(unk)) : -1;
+    if (unk && b->unk < 0)
+        return js_expected(js_get(model, "unk_token"), "a token of the vocabulary", e);
+    if (merges_init(b, js_count(merges)))
+        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu merges", js_name(model.doc), js_count(merges));
+    for (size_t i = 0; i < js_count(merges) && !rc; i++)
+        rc = parse_merge(js_at(merges, i), b, (uint32_t)i, e);
+    index_chars(b);
+    return rc;
+}
+
+void bpe_free(struct bpe *b)
+{
+    strmap_free(&b->by_spelling);
+    free(b->merge);
+    b->merge = NULL;
+}
+
+/* ---- one word ---------------------------------------------------------------------------------------- */
+
+void bpe_work_free(struct bpe_work *w)
+{
+    free(w->symbol);
+    free(w->heap);
+    *w = (struct bpe_work){0};
+}
+
+/* At most one symbol per byte; of the heap: a candidate per neighbour pair, two more per merge. */
+static int reserve(struct bpe_work *w, size_t len)
+{
+    if (len <= w->symbols_max)
+        return 0;
+    size_t max = len * 2 + 64;
+    void *symbol = realloc(w->symbol, max * sizeof *w->symbol);
+    if (symbol)
+        w->symbol = symbol;
+    void *heap = realloc(w->heap, 3 * max * sizeof *w->heap);
+    if (heap)
+        w->heap = heap;
+    if (!symbol || !heap)
+        return -1;
+    w->symbols_max = max;
+    return 0;
+}
+
+static void add_symbol(struct bpe_work *w, int32_t id, size_t begin, size_t end)
+{
+    uint32_t i = (uint32_t)w->symbols++;
+    w->symbol[i] = (struct bpe_symbol){id, (uint32_t)begin, (uint32_t)end, i ? i - 1 : NO_SYMBOL, NO_SYMBOL};
+    if (i)
+        w->symbol[i - 1].next = i;
+}
+
+/* Where an unknown run waits to be written: the reference writes it in front of the next known character. */
+struct pending {
+    bool any;
+    size_t begin, end;
+};
+
+static void flush_pending(const struct bpe *b, struct bpe_work *w, struct pending *p)
+{
+    if (p->any)
+        add_symbol(w, b->unk, p->begin, p->end);
+    p->any = false;
+}
+
+static bool add_bytes(const struct bpe *b, struct bpe_work *w, const char *word, size_t at, size_t n)
+{
+    if (!b->byte_fallback)
+        return false;
+    for (size_t i = at; i < at + n; i++)
+        if (b->of_byte[(unsigned char)word[i]] < 0)
+            return false;
+    for (size_t i = at; i < at + n; i++)
+        add_symbol(w, b->of_byte[(unsigned char)word[i]], i, i + 1);
+    return true;
+}
+
+static void add_unknown(const struct bpe *b, struct bpe_work *w, struct pending *p, size_t at, size_t n)
+{
+    if (b->unk < 0)
+        return;
+    if (p->any && b->fuse_unk) {
+        p->end = at + n;
+        return;
+    }
+    flush_pending(b, w, p);
+    *p = (struct pending){true, at, at + n};
+}
+
+static size_t char_len(unsigned char lead)
+{
+    return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
+static void split_chars(const struct bpe *b, struct bpe_work *w, const char *word, size_t len)
+{
+    struct pending unknown = {0};
+    for (size_t at = 0, n; at < len; at += n) {
+        unsigned char lead = (unsigned char)word[at];
+        int32_t id;
+        n = char_len(lead);
+        if (n == 1)
+            id = b->of_char[lead];
+        else if (n == 2)
+            id = b->of_char[(lead & 0x1f) << 6 | (word[at + 1] & 0x3f)];
+        else
+            id = (int32_t)strmap_get(&b->by_spelling, word + at, n);
+        if (id >= 0) {
+            flush_pending(b, w, &unknown);
+            add_symbol(w, id, at, at + n);
+        } else if (!add_bytes(b, w, word, at, n)) {
+            add_unknown(b, w, &unknown, at, n);
+        }
+    }
+    flush_pending(b, w, &unknown);
+}
+
+static bool before(struct bpe_candidate a, struct bpe_candidate b)
+{
+    return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
+}
+
+static void heap_push(struct bpe_work *w, struct bpe_candidate c)
+{
+    size_t i = w->heap_len++;
+    while (i && before(c, w->heap[(i - 1) / 2])) {
+        w->heap[i] = w->heap[(i - 1) / 2];
+        i = (i - 1) / 2;
+    }
+    w->heap[i] = c;
+}
+
+static struct bpe_candidate heap_pop(struct bpe_work *w)
+{
+    struct bpe_candidate top = w->heap[0], last = w->heap[--w->heap_len];
+    size_t i = 0;
+    for (size_t child; (child = 2 * i + 1) < w->heap_len; i = child) {
+        child += child + 1 < w->heap_len && before(w->heap[child + 1], w->heap[child]);
+        if (!before(w->heap[child], last))
+            break;
+        w->heap[i] = w->heap[child];
+    }
+    w->heap[i] = last;
+    return top;
+}
+
+static const struct merge *merge_at(const struct bpe *b, const struct bpe_work *w, uint32_t left)
+{
+    uint32_t right = w->symbol[left].next;
+    if (right == NO_SYMBOL)
+        return NULL;
+    const struct merge *m = merge_slot(b, pair_of(w->symbol[left].id, w->symbol[right].id));
+    return m->pair == NO_PAIR ? NULL : m;
+}
+
+static void offer(const struct bpe *b, struct bpe_work *w, uint32_t left)
+{
+    const struct merge *m = merge_at(b, w, left);
+    if (m)
+        heap_push(w, (struct bpe_candidate){m->rank, left, m->id});
+}
+
+static void merge_all(const struct bpe *b, struct bpe_work *w)
+{
+    w->heap_len = 0;
+    for (uint32_t i = 0; i + 1 < w->symbols; i++)
+        offer(b, w, i);
+    while (w->heap_len) {
+        struct bpe_candidate c = heap_pop(w);
+        struct bpe_symbol *left = &w->symbol[c.at];
+        const struct merge *m = left->id < 0 ? NULL : merge_at(b, w, c.at);
+        if (!m || m->id != c.id) /* the pair is not the one that was offered */
+            continue;
+        struct bpe_symbol *right = &w->symbol[left->next];
+        left->id = c.id;
+        left->end = right->end;
+        left->next = right->next;
+        right->id = -1;
+        if (left->next != NO_SYMBOL)
+            w->symbol[left->next].prev = c.at;
+        if (left->prev != NO_SYMBOL)
+            offer(b, w, left->prev);
+        offer(b, w, c.at);
+    }
+}
+
+int bpe_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t len)
+{
+    w->symbols = 0;
+    if (reserve(w, len))
+        return -1;
+    if (b->ignore_merges) {
+        uint32_t id = strmap_get(&b->by_spelling, word, len);
+        if (id != STRMAP_NONE) {
+            add_symbol(w, (int32_t)id, 0, len);
+            return 0;
+        }
+    }
+    split_chars(b, w, word, len);
+    merge_all(b, w);
+    return 0;
+}

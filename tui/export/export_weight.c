@@ -1,0 +1,327 @@
+/* export_weight.c - edits of weights: the library's parameter that holds a weight, seen in the shape in which the edit names it,
+ * and the context in which the model has its edited weights.
+ *
+ * The edited weight is a new parameter in place of the model's, which is not written: what shares it (tied embeddings) stays as it
+ * is, and it comes back afterwards.  Several edits of one parameter follow each other in the order of the list.
+ * Tested in tests/tui/test_export.c and test_export.py. */
+#include "export/export_parts.h"
+
+#include "model/arch.h"
+#include "names/named_weight.h"
+#include "model/process.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* A letter for each axis: n, k what the weight gives and reads; where heads are in it h, d apart, J joined. */
+static char axis_letter(const char *word, bool reads)
+{
+    if (strstr(word, "head*d_head"))
+        return 'J';
+    return !strcmp(word, "d_head") ? 'd' : strstr(word, "head") ? 'h' : reads ? 'k' : 'n';
+}
+
+/* The shape that the edit means. */
+static void named_axes(const struct edit_weight *w, char axes[5])
+{
+    for (int i = 0; i < w->rank; i++)
+        axes[i] = axis_letter(w->words[i], w->step_k[i] != 0);
+    axes[w->rank] = 0;
+}
+
+static bool is_kv(enum weight_id id)
+{
+    return id == W_K || id == W_V || id == B_K || id == B_V;
+}
+
+static int heads_of(const struct config *c, enum weight_id id)
+{
+    return is_kv(id) ? c->n_kv_heads : c->n_heads;
+}
+
+static void layer_as_pattern(char name[LIMIT_NAME], int32_t layer)
+{
+    char number[16], from[LIMIT_NAME];
+    snprintf(number, sizeof number, ".%d.", (int)layer);
+    memcpy(from, name, sizeof from);
+    const char *at = layer < 0 ? NULL : strstr(from, number);
+    if (at)
+        snprintf(name, LIMIT_NAME, "%.*s.%%d.%s", (int)(at - from), from, at + strlen(number));
+}
+
+/* TransformerLens: its name in its shape; where its class of attention has grouped heads the stored one. */
+static int find_lens(struct exporter *x, const struct edit_weight *w, struct export_parameter *p)
+{
+    struct named_weight *list = NULL;
+    int n = named_weight_list(x->x->m, TONGUE_LENS, &list, x->e), found = 0;
+    for (int i = 0; i < n && !found; i++) {
+        const struct named_weight *at = &list[i];
+        if (at->part[0] != w->id || at->layer != w->layer || at->axis[0].n > 1)
+            continue;
+        const char *last = strrchr(at->name, '.') + 1;
+        bool stored = is_kv(w->id) && x->cfg->arch->lens.grouped && *last != '_';
+        snprintf(p->name, sizeof p->name, "%.*s%s%s", (int)(last - at->name), at->name, stored ? "_" : "", last);
+        layer_as_pattern(p->name, w->layer);
+        for (int d = 0; d < at->rank; d++)
+            p->axes[d] = axis_letter(at->dims[d], at->axis[d].run[0].over == RUN_K);
+        found = 1;
+    }
+    free(list);
+    return n < 0 ? n : found;
+}
+
+/* Hugging Face: the architecture's row; a bias that this model has not is there to be set. */
+static bool find_module(const struct config *c, const struct edit_weight *w, struct export_parameter *p)
+{
+    if (w->id == W_U || w->id == B_U) {
+        snprintf(p->name, sizeof p->name, "lm_head.%s", w->id == W_U ? "weight" : "bias");
+        memcpy(p->axes, w->id == W_U ? "nk" : "n", w->id == W_U ? 3 : 2);
+        return true;
+    }
+    const struct arch_weight *a = c->arch->weights;
+    while (a->id != W_NONE && a->id != w->id)
+        a++;
+    if (a->id == W_NONE)
+        return false;
+    char n = a->n == DIM_HEAD || a->n == DIM_KV_HEAD ? 'J' : 'n', k = a->k == DIM_HEAD ? 'J' : 'k';
+    snprintf(p->name, sizeof p->name, "%s%.*s", c->arch->prefix, (int)strcspn(a->name, "|"), a->name);
+    p->axes[0] = a->layout == LAYOUT_KN ? k : n;
+    p->axes[1] = a->layout == LAYOUT_VECTOR ? 0 : a->layout == LAYOUT_KN ? n : k;
+    p->fuse = a->fuse;
+    p->part = a->part;
+    return true;
+}
+
+/* Would joining heads copy instead of showing the same memory? */
+static bool joins_apart(const char *from, const char *to)
+{
+    const char *h = strchr(from, 'h');
+    return h && h[1] != 'd' && strchr(to, 'J');
+}
+
+static int find_parameter(struct exporter *x, const struct edit_act *act, struct export_parameter *p)
+{
+    const struct edit_weight *w = act->weight;
+    char why[200];
+    if (x->to == EXPORT_NNSIGHT) {
+        p->absent = !model_weight(x->x->m, w->layer < 0 ? 0 : w->layer, w->id)->ndim;
+        return find_module(x->cfg, w, p) ? 0 : export_refuse(x, act->edit, "the module has no such parameter");
+    }
+    if (x->cfg->gated && (w->id == B_IN || w->id == B_GATE)) {
+        snprintf(why, sizeof why, "TransformerLens' gated MLP has no bias before the gate · the same is blocks.%d.mlp.%s += …", (int)w->layer,
+                 w->id == B_IN ? "hook_pre_linear" : "hook_pre");
+        return export_refuse(x, act->edit, why);
+    }
+    bool norm = w->id == W_LN1 || w->id == B_LN1 || w->id == W_LN2 || w->id == B_LN2 || w->id == W_LNF || w->id == B_LNF;
+    if (norm && (x->x->m->process & PROCESS_FOLD_LN))
+        return export_refuse(x, act->edit, "after fold_ln TransformerLens' norms have no weights · --process without fold_ln");
+    int found = find_lens(x, w, p);
+    return found < 0 ? found : found ? 0 : export_refuse(x, act->edit, "TransformerLens has no such parameter");
+}
+
+static int by_parameter(const void *a, const void *b)
+{
+    const struct export_change *x = a, *y = b;
+    if (x->act.edit != y->act.edit)
+        return x->act.edit < y->act.edit ? -1 : 1;
+    int names = strcmp(x->parameter->name, y->parameter->name);
+    if (names || x->act.site.layer != y->act.site.layer)
+        return names ? names : x->act.site.layer < y->act.site.layer ? -1 : 1;
+    return (x->act.weight->id > y->act.weight->id) - (x->act.weight->id < y->act.weight->id); /* parts of one: any order will do */
+}
+
+int export_weights(struct exporter *x)
+{
+    int32_t n = x->prog->n_weights;
+    struct export_change *first = x->change + x->n_changes;
+    x->parameter = calloc((size_t)n + 1, sizeof *x->parameter);
+    if (!x->parameter)
+        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
+    for (int32_t i = 0; i < n; i++) {
+        const struct edit_act *act = &x->prog->weights[i];
+        int err = find_parameter(x, act, &x->parameter[i]);
+        if (err)
+            return err;
+        named_axes(act->weight, x->parameter[i].named);
+        x->edits_unembedding |= act->weight->id == W_U;
+        x->change[x->n_changes++] = (struct export_change){.act = *act, .parameter = &x->parameter[i]};
+    }
+    if (n)
+        qsort(first, (size_t)n, sizeof *first, by_parameter);
+    return 0;
+}
+
+/* ---- shapes ------------------------------------------------------------------------------------------ */
+
+/* Joined heads written as they are, or apart. */
+static void expand(const char *axes, bool apart, char out[5])
+{
+    int n = 0;
+    for (; *axes; axes++) {
+        if (*axes == 'J' && apart)
+            out[n++] = 'h', out[n++] = 'd';
+        else
+            out[n++] = *axes;
+    }
+    out[n] = 0;
+}
+
+/* ".transpose(0, 2)": from the order of one to that of the other, the same letters. */
+static void put_order(struct bytes *b, const char *from, const char *to)
+{
+    int at[4], moved = 0, n = (int)strlen(to), swap[4];
+    for (int i = 0; i < n; i++) {
+        at[i] = (int)(strchr(from, to[i]) - from);
+        if (at[i] != i)
+            swap[moved++] = i;
+    }
+    if (moved == 2 && n == 2)
+        bytes_add_string(b, ".T");
+    else if (moved == 2)
+        bytes_addf(b, ".transpose(%d, %d)", swap[0], swap[1]);
+    else if (moved)
+        bytes_addf(b, ".permute(%d, %d, %d)", at[0], at[1], at[2]);
+}
+
+/* What follows a tensor of one shape to show it in another: ".unflatten(0, (4, 5)).transpose(1, 2)". */
+static void put_view(struct bytes *b, const char *from, const char *to, int heads, int d_head)
+{
+    char cur[5], want[5];
+    const char *joined = strchr(from, 'J'), *flat = strchr(to, 'J');
+    if (joined && !flat)
+        bytes_addf(b, ".unflatten(%d, (%d, %d))", (int)(joined - from), heads, d_head);
+    bool apart = (joined && !flat) || strchr(from, 'h');
+    expand(from, apart, cur);
+    expand(to, apart, want);
+    put_order(b, cur, want);
+    if (flat && !joined)
+        bytes_addf(b, ".flatten(%d, %d)", (int)(flat - to), (int)(flat - to) + 1);
+}
+
+/* q, k or v out of their joint parameter, and how its axes are then. */
+static void put_part(struct bytes *b, const struct export_parameter *p, int heads, int d_head, char axes[5])
+{
+    int width = heads * d_head;
+    bool second = p->axes[0] != 'J';
+    snprintf(axes, 5, "%s", p->axes);
+    if (p->fuse == FUSE_THIRDS)
+        bytes_addf(b, "[%s%d:%d]", second ? ":, " : "", p->part * width, (p->part + 1) * width);
+    if (p->fuse == FUSE_HEADS) { /* stored [n, k]: the first axis */
+        bytes_addf(b, ".unflatten(0, (%d, 3, %d))[:, %d]", heads, d_head, p->part);
+        expand(p->axes, true, axes);
+    }
+}
+
+static bool is_viewed(const struct export_parameter *p)
+{
+    return p->fuse != FUSE_NONE || (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
+}
+
+/* Zeros for a bias that the model has not. */
+static void put_absent(struct bytes *b, const struct edit_weight *w, const struct export_parameter *p)
+{
+    int64_t n = p->fuse == FUSE_NONE ? 1 : 3;
+    for (int i = 0; i < w->rank; i++)
+        n *= w->shape[i];
+    bytes_addf(b, "torch.zeros(%lld) if w is None else ", (long long)(n / w->repeat));
+}
+
+/* Either x is a copy of the parameter, or a view of w, which is one. */
+void export_weight_begin(const struct exporter *x, struct bytes *b, const struct export_change *c)
+{
+    const struct edit_weight *w = c->act.weight;
+    const struct export_parameter *p = c->parameter;
+    int heads = heads_of(x->cfg, w->id);
+    char axes[5];
+    bytes_addf(b, "    %s = ", is_viewed(p) ? "w" : "x");
+    if (p->absent)
+        put_absent(b, w, p);
+    bytes_add_string(b, "w.detach()");
+    if (!is_viewed(p))
+        put_view(b, p->axes, p->named, heads, x->cfg->d_head);
+    bytes_add_string(b, ".clone()\n");
+    if (!is_viewed(p))
+        return;
+    bytes_add_string(b, "    x = w");
+    put_part(b, p, heads, x->cfg->d_head, axes);
+    put_view(b, axes, p->named, heads, x->cfg->d_head);
+    for (int i = 0; i < w->rank; i++)
+        bytes_addf(b, "%s%s", i ? ", " : "  # [", !i && w->repeat > 1 ? "kv_head" : w->words[i]);
+    bytes_add_string(b, "]\n");
+}
+
+void export_weight_end(const struct exporter *x, struct bytes *b, const struct export_change *c)
+{
+    const struct export_parameter *p = c->parameter;
+    bytes_addf(b, "    return %s", is_viewed(p) ? "w" : "x");
+    if (!is_viewed(p))
+        put_view(b, p->named, p->axes, heads_of(x->cfg, c->act.weight->id), x->cfg->d_head);
+    bytes_add_char(b, '\n');
+}
+
+/* ---- the run ----------------------------------------------------------------------------------------- */
+
+const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME])
+{
+    const char *pattern = c->parameter->name, *mark = strstr(pattern, "%d");
+    if (mark)
+        snprintf(buf, LIMIT_NAME, "%.*s%d%s", (int)(mark - pattern), pattern, (int)c->act.site.layer, mark + 2);
+    else
+        snprintf(buf, LIMIT_NAME, "%s", pattern);
+    return buf;
+}
+
+/* The changes from i on that make the same of one parameter in layers that follow each other. */
+static int32_t run_length_of(const struct exporter *x, int32_t i)
+{
+    int32_t k = 1;
+    const struct export_change *c = &x->change[i];
+    while (i + k < x->n_changes && c[k].parameter && c[k].function == c->function && !strcmp(c[k].parameter->name, c->parameter->name) &&
+           c[k].act.site.layer == c->act.site.layer + k)
+        k++;
+    return k;
+}
+
+static const char context_text[] =
+    "@contextlib.contextmanager\n"
+    "def edited_weights():\n"
+    "    \"\"\"Edited weights as new parameters: the model's own are not written, and come back afterwards.\"\"\"\n"
+    "    own = {}\n"
+    "    try:\n"
+    "        for path, edit in WEIGHTS:\n"
+    "            at, _, name = path.rpartition(\".\")\n"
+    "            module = %s.get_submodule(at)\n"
+    "            w = getattr(module, name)\n"
+    "            own.setdefault((module, name), w)\n"
+    "            setattr(module, name, torch.nn.Parameter(edit(w, path)))\n"
+    "        yield\n"
+    "    finally:\n"
+    "        for (module, name), w in own.items():\n"
+    "            setattr(module, name, w)\n\n\n";
+
+void export_weights_print(struct exporter *x, const char *model)
+{
+    char function[40], name[LIMIT_NAME];
+    if (!x->prog->n_weights)
+        return;
+    bytes_add_string(x->out, "# parameter, function; in this order\nWEIGHTS = [\n");
+    for (int32_t i = 0, k; i < x->n_changes; i += k) {
+        const struct export_change *c = &x->change[i];
+        k = 1;
+        if (!c->parameter)
+            continue;
+        export_function_name(x, c->function, function);
+        k = run_length_of(x, i);
+        const char *pattern = c->parameter->name, *mark = strstr(pattern, "%d");
+        if (k < 3 || !mark) {
+            k = 1;
+            bytes_addf(x->out, "    (\"%s\", %s),\n", export_parameter(c, name), function);
+        } else {
+            bytes_addf(x->out, "    *((f\"%.*s{layer}%s\", %s) for layer in range(%d, %d)),\n", (int)(mark - pattern), pattern, mark + 2,
+                       function, (int)c->act.site.layer, (int)(c->act.site.layer + k));
+        }
+    }
+    bytes_add_string(x->out, "]\n\n\n");
+    bytes_addf(x->out, context_text, model);
+}
