@@ -36,7 +36,7 @@ static bool starts(const char *s, const char *with, size_t n)
 static void find_weights(const struct app *a, struct completion *c, const char *word, size_t n)
 {
     struct named_weight *list = NULL;
-    int count = n > 1 ? named_weight_list(a->m, TONGUE_LENS, &list, NULL) : 0;
+    int count = n > 1 ? named_weight_list(a->m, LIBRARY_LENS, &list, NULL) : 0;
     for (int i = 0; i < count && c->n < COMPLETE_MAX; i++)
         if (starts(list[i].name, word, n))
             add(c, list[i].name, strlen(list[i].name));
@@ -55,7 +55,7 @@ static void find_words(struct completion *c, const char *usage, const char *word
 }
 
 /* Names in another library that hold the part. */
-static void find_elsewhere(const struct app *a, struct completion *c, enum alias_tongue t, const char *part)
+static void find_elsewhere(const struct app *a, struct completion *c, enum alias_library t, const char *part)
 {
     struct alias_pick *names = NULL;
     int n = alias_list(&a->m->cfg, t, &names, NULL);
@@ -80,8 +80,8 @@ static void find_hooks(const struct app *a, struct completion *c, const char *wo
             if (pass == 0 ? starts(name, part, n) : n > 1 && strstr(name, part) != NULL)
                 add(c, name, strlen(name));
         }
-    for (int t = TONGUE_LENS + 1; c->n == before && n > 1 && t < TONGUE_COUNT; t++)
-        find_elsewhere(a, c, (enum alias_tongue)t, part);
+    for (int t = LIBRARY_LENS + 1; c->n == before && n > 1 && t < LIBRARY_COUNT; t++)
+        find_elsewhere(a, c, (enum alias_library)t, part);
 }
 
 static void find_tokens(const struct app *a, struct completion *c, const char *word, size_t n)

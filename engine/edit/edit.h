@@ -46,7 +46,7 @@ extern const char *const edit_mask_fn_names[EDIT_MASK_COUNT];
 
 /* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone. */
 bool edit_stands_alone(enum edit_value_kind v);
-/* Is an act of this value more than its operator?  mask() is not: its acts multiply and add. */
+/* Is an instruction of this value more than its operator?  mask() is not: its instructions multiply and add. */
 bool edit_changes_itself(enum edit_value_kind v);
 
 struct edit; /* one parsed edit; opaque, immutable */
@@ -65,7 +65,7 @@ struct edit_axis {
     const int32_t *list; /* else n values in here */
 };
 
-/* A weight that acts change, under the name and in the shape of a library (named_weight.h).  Element i of axis a lies i * (step_n[a], step_k[a]) further in
+/* A weight that instructions change, under the name and in the shape of a library (named_weight.h).  Element i of axis a lies i * (step_n[a], step_k[a]) further in
  * the stored weight: n is what it gives (a row of a Linear's weight), k what it reads. */
 struct edit_weight {
     char name[LIMIT_NAME];
@@ -80,7 +80,7 @@ struct edit_weight {
 };
 
 /* One edit on one site of one run, or on one weight: everything resolved to numbers. */
-struct edit_act {
+struct edit_instr {
     struct site_ref site;       /* id SITE_COUNT where `weight` is given */
     const struct edit_weight *weight; /* NULL for hooks; axis 0 counts stored heads */
     enum edit_op op;
@@ -104,21 +104,21 @@ struct edit_act {
     bool full;                  /* attention sees later positions in this layer, see below */
     bool backward;              /* of a name that ends in _grad: changes the gradient, not the value */
     int32_t edit;               /* which edit of the list this came from */
-    int32_t part;               /* which of its acts on this site: mask() multiplies, then adds */
+    int32_t part;               /* which of its instructions on this site: mask() multiplies, then adds */
     int32_t width;              /* EDIT_WHITEN, EDIT_UNWHITEN */
 };
 
 /* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever (-inf
- * where src > dest); what follows them in the layer must run unmasked.  Set on an act that selects some
+ * where src > dest); what follows them in the layer must run unmasked.  Set on an instruction that selects some
  * src > dest of
  *   hook_attn_scores  = unless the number is -inf;  += and -= where -inf and the number make NaN;  *= by a
  *                     factor <= 0 or NaN;  clamp() with a lower bound above -inf
  *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(), which
  *                     is not 0 there;  clamp() with bounds that exclude 0
  *   both              noise() and file(), whatever they hold
- * and then on every act on either site of that layer.  from() and frozen alone never set it.  Without it elements
+ * and then on every instruction on either site of that layer.  from() and frozen alone never set it.  Without it elements
  * with src > dest are outside every edit: they keep -inf and 0. */
-/* A run that acts read. */
+/* A run that instructions read. */
 struct edit_source {
     const char *name;                /* of a run; with `set`: the set's */
     const struct reference_set *set; /* NULL for from(RUN) */
@@ -126,15 +126,15 @@ struct edit_source {
 };
 
 struct edit_program {
-    struct edit_act *acts; /* sorted by (stage, site) in list order within a site */
-    int32_t n_acts;
-    const struct edit_act *back; /* those on gradients, sorted in the same way: grad.h */
+    struct edit_instr *instrs; /* sorted by (stage, site) in list order within a site */
+    int32_t n_instrs;
+    const struct edit_instr *back; /* those on gradients, sorted in the same way: grad.h */
     int32_t n_back;
-    struct edit_act *weights; /* on weights, sorted by (layer, weight) in list order within a weight; row_min: first row they reach */
+    struct edit_instr *weights; /* on weights, sorted by (layer, weight) in list order within a weight; row_min: first row they reach */
     int32_t n_weights;
     struct edit_source *sources;
     int32_t n_sources;
-    bool needs_means;      /* acts await reference_means_fill */
+    bool needs_means;      /* instructions await reference_means_fill */
     struct reference_set **sets; /* held, n_sets of them */
     int32_t n_sets;
     bool needs_base;       /* mean() and frozen read the run without edits */
@@ -167,24 +167,24 @@ struct edit_program *edit_program_copy(const struct edit_program *p);
 void edit_program_free(struct edit_program *p);
 /* Memory that lives as long as the program; NULL when there is none left. */
 float *edit_program_floats(struct edit_program *p, int64_t n);
-/* Do two acts on weights change the same stored weight? */
-bool edit_same_weight(const struct edit_act *a, const struct edit_act *b);
-/* Do two acts, perhaps of different programs, change the same elements in the same way?  Sources are
+/* Do two instructions on weights change the same stored weight? */
+bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b);
+/* Do two instructions, perhaps of different programs, change the same elements in the same way?  Sources are
  * compared by name. */
-bool edit_act_equal(const struct edit_act *a, const struct edit_act *b);
+bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b);
 
-/* Apply one act (whiten() and unwhiten(): edit_whiten.h) to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
+/* Apply one instruction (whiten() and unwhiten(): edit_whiten.h) to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
  * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM, EDIT_RESAMPLE, EDIT_FROZEN), or the
  * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
  * elements outside v are left out.  `renormalize` needs all sources of a row in v. */
-void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src);
+void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0, const struct kn_view *src);
 /* Does edit_apply read `src` for this value? */
 bool edit_reads_source(enum edit_value_kind v);
 
 /* The backward passes of what edit_apply does beyond arithmetic: gradients after -> gradients before, in place on
- * g, of the same rows and shape as `value`.  Clamp: zero where `value`, the values before the act, lies outside the
+ * g, of the same rows and shape as `value`.  Clamp: zero where `value`, the values before the instruction, lies outside the
  * bounds.  Renormalize: `value` holds the rows right before their division. */
-void edit_clamp_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value);
-void edit_renormalize_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value);
+void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value);
+void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value);
 
 #endif

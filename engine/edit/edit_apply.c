@@ -1,4 +1,4 @@
-/* edit_apply.c - one act on the values of its site (edit.h, edit_apply).
+/* edit_apply.c - one instruction on the values of its site (edit.h, edit_apply).
  *
  * Rank 1 and 2 are treated as rank 3 with leading axes of one element.  Tested in
  * tests/engine/test_edit_apply.c. */
@@ -57,9 +57,9 @@ static int64_t cut_value(const struct cut *c, int64_t i)
     return c->list ? c->list[i] : c->lo + i;
 }
 
-static float clamped(const struct edit_act *act, float x)
+static float clamped(const struct edit_instr *instr, float x)
 {
-    return x < act->lo ? act->lo : x > act->hi ? act->hi : x; /* a NaN stays */
+    return x < instr->lo ? instr->lo : x > instr->hi ? instr->hi : x; /* a NaN stays */
 }
 
 static int64_t cut_source(const struct cut *c, int64_t i)
@@ -68,50 +68,50 @@ static int64_t cut_source(const struct cut *c, int64_t i)
 }
 
 /* Seed, hook, and the element's place in the hook make the number: nothing else does. */
-static uint64_t noise_key(const struct edit_act *act)
+static uint64_t noise_key(const struct edit_instr *instr)
 {
-    uint64_t h = splitmix64((uint32_t)act->seed);
-    for (const char *p = act->weight ? act->weight->name : site_table[act->site.id].name; *p; p++)
+    uint64_t h = splitmix64((uint32_t)instr->seed);
+    for (const char *p = instr->weight ? instr->weight->name : site_table[instr->site.id].name; *p; p++)
         h = splitmix64(h ^ (unsigned char)*p);
-    return splitmix64(h ^ (uint32_t)(act->weight ? 0 : act->site.layer)); /* a weight's name has its layer */
+    return splitmix64(h ^ (uint32_t)(instr->weight ? 0 : instr->site.layer)); /* a weight's name has its layer */
 }
 
-static float noise_at(const struct edit_act *act, uint64_t key, int64_t at)
+static float noise_at(const struct edit_instr *instr, uint64_t key, int64_t at)
 {
     uint64_t a = splitmix64(key ^ (uint64_t)at), b = splitmix64(a);
     double u = ((double)(a >> 11) + 0.5) * 0x1p-53, v = (double)(b >> 11) * 0x1p-53;
-    return act->sigma * (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
+    return instr->sigma * (float)(sqrt(-2.0 * log(u)) * cos(6.283185307179586 * v));
 }
 
-static void project_line(const struct edit_act *act, const struct cut *c, float *v)
+static void project_line(const struct edit_instr *instr, const struct cut *c, float *v)
 {
     double along = 0;
     for (int64_t i = 0; i < c->n; i++)
-        along += (double)v[i * c->stride] * (double)act->vec[i];
+        along += (double)v[i * c->stride] * (double)instr->vec[i];
     for (int64_t i = 0; i < c->n; i++)
-        v[i * c->stride] = (float)((double)v[i * c->stride] - along * (double)act->vec[i]);
+        v[i * c->stride] = (float)((double)v[i * c->stride] - along * (double)instr->vec[i]);
 }
 
 /* n elements of the last axis; key: of the noise of this line. */
-static void apply_line(const struct edit_act *act, const struct cut *c, int64_t n, float *v, const float *src, uint64_t key)
+static void apply_line(const struct edit_instr *instr, const struct cut *c, int64_t n, float *v, const float *src, uint64_t key)
 {
-    if (act->value == EDIT_PROJECT_OUT) {
-        project_line(act, c, v);
+    if (instr->value == EDIT_PROJECT_OUT) {
+        project_line(instr, c, v);
         return;
     }
-    float factor = act->value == EDIT_NUMBER ? 1.0f : act->number;
+    float factor = instr->value == EDIT_NUMBER ? 1.0f : instr->number;
     for (int64_t i = 0; i < n; i++) {
         int64_t at = cut_value(c, i) - c->base;
         float *x = v + at * c->stride, s;
-        if (act->value == EDIT_CLAMP)
-            s = clamped(act, *x);
-        else if (act->value == EDIT_NOISE)
-            s = noise_at(act, key, cut_value(c, i));
+        if (instr->value == EDIT_CLAMP)
+            s = clamped(instr, *x);
+        else if (instr->value == EDIT_NOISE)
+            s = noise_at(instr, key, cut_value(c, i));
         else
             s = src[cut_source(c, i)];
         if (factor != 1.0f)
             s *= factor;
-        switch (act->op) {
+        switch (instr->op) {
         case EDIT_SET: *x = s; break;
         case EDIT_ADD: *x += s; break;
         case EDIT_SUB: *x -= s; break;
@@ -122,19 +122,19 @@ static void apply_line(const struct edit_act *act, const struct cut *c, int64_t 
 }
 
 /* The selection as three axes, cut to what v holds. */
-static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_act *act, const struct kn_view *v, int32_t row0,
+static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_instr *instr, const struct kn_view *v, int32_t row0,
                     const struct kn_view *src)
 {
-    assert(v->dtype == KN_F32 && v->ndim == act->rank);
-    assert(!src || (src->dtype == KN_F32 && src->ndim == act->rank));
-    int lead = SITE_RANK_MAX - act->rank, row_axis = act->weight ? 0 : site_row_axis(act->site.id);
+    assert(v->dtype == KN_F32 && v->ndim == instr->rank);
+    assert(!src || (src->dtype == KN_F32 && src->ndim == instr->rank));
+    int lead = SITE_RANK_MAX - instr->rank, row_axis = instr->weight ? 0 : site_row_axis(instr->site.id);
     for (int i = 0; i < lead; i++)
         cut[i] = (struct cut){.n = 1};
-    for (int i = 0; i < act->rank; i++) {
-        cut[lead + i] = cut_axis(&act->axis[i], i == row_axis ? row0 : 0, v->shape[i]);
+    for (int i = 0; i < instr->rank; i++) {
+        cut[lead + i] = cut_axis(&instr->axis[i], i == row_axis ? row0 : 0, v->shape[i]);
         cut[lead + i].stride = v->stride[i];
-        cut[lead + i].counted = act->vec != NULL;
-        cut[lead + i].src_stride = act->vec ? act->vec_stride[i] : src ? src->stride[i] : 0;
+        cut[lead + i].counted = instr->vec != NULL;
+        cut[lead + i].src_stride = instr->vec ? instr->vec_stride[i] : src ? src->stride[i] : 0;
     }
 }
 
@@ -149,16 +149,16 @@ bool edit_reads_source(enum edit_value_kind v)
 }
 
 /* Sources of a row that its destination sees. */
-static int64_t row_sources(const struct edit_act *act, const struct kn_view *v, int64_t row)
+static int64_t row_sources(const struct edit_instr *instr, const struct kn_view *v, int64_t row)
 {
-    return act->full || row + 1 > v->shape[2] ? v->shape[2] : row + 1;
+    return instr->full || row + 1 > v->shape[2] ? v->shape[2] : row + 1;
 }
 
-static void renormalize(const struct edit_act *act, const struct kn_view *v, const struct cut cut[SITE_RANK_MAX])
+static void renormalize(const struct edit_instr *instr, const struct kn_view *v, const struct cut cut[SITE_RANK_MAX])
 {
     for (int64_t i = 0; i < cut[0].n; i++)
         for (int64_t j = 0; j < cut[1].n; j++) {
-            int64_t row = cut_value(&cut[1], j), n = row_sources(act, v, row);
+            int64_t row = cut_value(&cut[1], j), n = row_sources(instr, v, row);
             float *x = line_at(v, cut, cut_value(&cut[0], i) - cut[0].base, row - cut[1].base);
             double sum = 0;
             for (int64_t k = 0; k < n; k++)
@@ -169,63 +169,63 @@ static void renormalize(const struct edit_act *act, const struct kn_view *v, con
 }
 
 /* How many of the selected elements of the last axis lie in a row. */
-static int64_t line_length(const struct edit_act *act, const struct cut cut[SITE_RANK_MAX], int64_t row)
+static int64_t line_length(const struct edit_instr *instr, const struct cut cut[SITE_RANK_MAX], int64_t row)
 {
-    bool masked = !act->full && (act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN);
+    bool masked = !instr->full && (instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN);
     return masked ? cut_count_below(&cut[2], row + 1) : cut[2].n;
 }
 
-void edit_apply(const struct edit_act *act, const struct kn_view *v, int32_t row0, const struct kn_view *src)
+void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0, const struct kn_view *src)
 {
-    assert(act->value != EDIT_WHITEN && act->value != EDIT_UNWHITEN && "edit_whiten_apply does this");
-    bool reads = edit_reads_source(act->value);
-    assert((!reads || src) && (act->value != EDIT_MEAN_REF || act->vec));
+    assert(instr->value != EDIT_WHITEN && instr->value != EDIT_UNWHITEN && "edit_whiten_apply does this");
+    bool reads = edit_reads_source(instr->value);
+    assert((!reads || src) && (instr->value != EDIT_MEAN_REF || instr->vec));
     struct cut cut[SITE_RANK_MAX];
-    cut_all(cut, act, v, row0, reads ? src : NULL);
-    const float *from = reads ? src->data : act->vec ? act->vec : &act->number;
-    uint64_t key = act->value == EDIT_NOISE ? noise_key(act) : 0;
+    cut_all(cut, instr, v, row0, reads ? src : NULL);
+    const float *from = reads ? src->data : instr->vec ? instr->vec : &instr->number;
+    uint64_t key = instr->value == EDIT_NOISE ? noise_key(instr) : 0;
     for (int64_t i = 0; i < cut[0].n; i++) {
         int64_t a = cut_value(&cut[0], i) - cut[0].base;
         for (int64_t j = 0; j < cut[1].n; j++) {
             int64_t row = cut_value(&cut[1], j), b = row - cut[1].base;
-            apply_line(act, &cut[2], line_length(act, cut, row), line_at(v, cut, a, b),
+            apply_line(instr, &cut[2], line_length(instr, cut, row), line_at(v, cut, a, b),
                        from + cut_source(&cut[0], i) + cut_source(&cut[1], j),
                        key ? splitmix64(splitmix64(key ^ (uint64_t)cut_value(&cut[0], i)) ^ (uint64_t)row) : 0);
         }
     }
-    if (act->renormalize)
-        renormalize(act, v, cut);
+    if (instr->renormalize)
+        renormalize(instr, v, cut);
 }
 
 /* ---- backward -------------------------------------------------------------------------------------- */
 
-void edit_clamp_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value)
+void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value)
 {
     struct cut cut[SITE_RANK_MAX];
-    cut_all(cut, act, g, row0, value);
+    cut_all(cut, instr, g, row0, value);
     for (int64_t i = 0; i < cut[0].n; i++)
         for (int64_t j = 0; j < cut[1].n; j++) {
             int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j), b = row - cut[1].base;
             float *to = line_at(g, cut, a, b);
             const float *x = (const float *)value->data + a * cut[0].src_stride + b * cut[1].src_stride;
-            for (int64_t k = 0, n = line_length(act, cut, row); k < n; k++) {
+            for (int64_t k = 0, n = line_length(instr, cut, row); k < n; k++) {
                 int64_t at = cut_value(&cut[2], k) - cut[2].base;
                 float y = x[at * cut[2].src_stride];
-                if (y < act->lo || y > act->hi)
+                if (y < instr->lo || y > instr->hi)
                     to[at * cut[2].stride] = 0.0f;
             }
         }
 }
 
 /* y = x / S, S = the sum of x: dx = (dy - sum of dy * y) / S. */
-void edit_renormalize_back(const struct edit_act *act, const struct kn_view *g, int32_t row0, const struct kn_view *value)
+void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value)
 {
     struct cut cut[SITE_RANK_MAX];
-    cut_all(cut, act, g, row0, value);
+    cut_all(cut, instr, g, row0, value);
     for (int64_t i = 0; i < cut[0].n; i++)
         for (int64_t j = 0; j < cut[1].n; j++) {
             int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j), b = row - cut[1].base;
-            int64_t n = row_sources(act, g, row);
+            int64_t n = row_sources(instr, g, row);
             float *to = line_at(g, cut, a, b);
             const float *x = (const float *)value->data + a * cut[0].src_stride + b * cut[1].src_stride;
             double sum = 0, along = 0;

@@ -53,7 +53,7 @@ struct edit {
     float lo, hi;        /* EDIT_CLAMP */
     float sigma;         /* EDIT_NOISE */
     int32_t seed;        /* EDIT_NOISE, EDIT_RESAMPLE */
-    int32_t source_pos;  /* see struct edit_act */
+    int32_t source_pos;  /* see struct edit_instr */
     bool renormalize;
     int32_t n_sels;
     struct edit_sel sels[SITE_RANK_MAX];

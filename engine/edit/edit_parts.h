@@ -1,6 +1,6 @@
 /* edit_parts.h - how edit_resolve.c makes edits concrete: what the files edit_*.c do for it, one after the other.
  *
- * Memory that an act refers to lives as long as the program's chunks.  Errors are one line.
+ * Memory that an instruction refers to lives as long as the program's chunks.  Errors are one line.
  * Tested in tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c, tests/engine/test_reference.c, tests/engine/test_edit_words.c,
  * tests/engine/test_taker.c and tests/engine/test_weight_edit.c. */
 #ifndef EDIT_PARTS_H
@@ -84,9 +84,9 @@ int edit_alias_split(const struct config *cfg, const struct alias_value *v, cons
 /* ---- edit_reference.c ----
  * What mean(REF) and resample(REF) refer to. */
 
-/* Fill act->set (held by the program) and, for EDIT_RESAMPLE, act->source_prompt; the axes of the act are known.  Nothing for
+/* Fill instr->set (held by the program) and, for EDIT_RESAMPLE, instr->source_prompt; the axes of the instruction are known.  Nothing for
  * other values.  Errors are one line: a set that is not there, a position that no prompt of it has. */
-int edit_reference_resolve(struct edit_program *prog, struct edit_act *act, const struct edit *ed, const struct edit_context *ctx,
+int edit_reference_resolve(struct edit_program *prog, struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx,
                            struct edit_chunk **chunks, struct err *e);
 /* Let go of the sets. */
 void edit_reference_free(struct edit_program *prog);
@@ -94,9 +94,9 @@ void edit_reference_free(struct edit_program *prog);
 /* ---- edit_vector.c ----
  * The constants that an edit brings along, dir() and file(). */
 
-/* Fill act->vec, vec_n, vec_stride for EDIT_DIR, EDIT_FILE and EDIT_PROJECT_OUT; the axes of the act are known.
+/* Fill instr->vec, vec_n, vec_stride for EDIT_DIR, EDIT_FILE and EDIT_PROJECT_OUT; the axes of the instruction are known.
  * Memory from the chunks.  Errors are one line: a token or tensor that is not there, a shape that does not fit. */
-int edit_vector_resolve(struct edit_act *act, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
+int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
                         struct err *e);
 
 /* Element i of a tensor as f32; false for a type that cannot be read. */
@@ -107,14 +107,14 @@ bool edit_vector_element(const struct st_tensor *t, int64_t i, float *out);
 
 /* A hook has one number for each selected element at a position (rows(): for each position of its own), which the file holds
  * in the hook's order, whatever the shape it was saved in. */
-enum { EDIT_HOOK_ACTS = 2 };
+enum { EDIT_HOOK_INSTRS = 2 };
 
 /* Is it one of these words? */
 bool edit_hook_is(enum edit_value_kind v);
-/* The acts that such an edit means on one site: *n of 0..EDIT_HOOK_ACTS from acts[0], whose site, axes and operator are
+/* The instructions that such an edit means on one site: *n of 0..EDIT_HOOK_INSTRS from instrs[0], whose site, axes and operator are
  * known; 1 and unchanged for other words.  None: rows() that belong to later positions than the prompt has.
  * Memory from the chunks.  Errors are one line: a tensor that is not there, a number of elements that does not fit. */
-int edit_hook_resolve(struct edit_act acts[EDIT_HOOK_ACTS], int *n, const struct edit *ed, const struct edit_context *ctx,
+int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct edit *ed, const struct edit_context *ctx,
                       struct edit_chunk **chunks, struct err *e);
 
 /* ---- edit_weight.c ----
@@ -130,7 +130,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern, stru
 
 /* The edit on one of them; `w` is copied.  Errors: a value that makes no sense for weights, an index that does not fit, a part of the heads that
  * share one stored head. */
-int edit_weight_act(struct edit_act *out, const struct edit *ed, int32_t edit, const struct edit_weight *w, const struct edit_context *ctx,
+int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edit, const struct edit_weight *w, const struct edit_context *ctx,
                     struct edit_chunk **chunks, struct err *e);
 
 #endif

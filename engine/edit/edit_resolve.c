@@ -20,7 +20,7 @@ struct resolver {
     const struct edit_context *ctx;
     struct edit_program *prog;
     struct arena *arena;
-    int32_t cap, cap_weights; /* of prog->acts, prog->weights */
+    int32_t cap, cap_weights; /* of prog->instrs, prog->weights */
     int32_t cap_sources;
     int32_t edit;           /* the edit at hand */
     const struct edit *ed;
@@ -61,7 +61,7 @@ void edit_program_free(struct edit_program *p)
         next = c->next;
         free(c);
     }
-    free(p->acts);
+    free(p->instrs);
     free(p->weights);
     free(p);
     free(a);
@@ -135,36 +135,36 @@ static int source_index(struct resolver *r, struct edit_source want, int32_t *ou
     return 0;
 }
 
-static int add_act(struct resolver *r, const struct edit_act *act)
+static int add_instr(struct resolver *r, const struct edit_instr *instr)
 {
     struct edit_program *p = r->prog;
-    struct edit_act **list = act->weight ? &p->weights : &p->acts;
-    int32_t *n = act->weight ? &p->n_weights : &p->n_acts, *cap = act->weight ? &r->cap_weights : &r->cap;
-    if (*n == LIMIT_ACTS)
+    struct edit_instr **list = instr->weight ? &p->weights : &p->instrs;
+    int32_t *n = instr->weight ? &p->n_weights : &p->n_instrs, *cap = instr->weight ? &r->cap_weights : &r->cap;
+    if (*n == LIMIT_INSTRS)
         return err_set(r->e, ERR_BAD_INPUT, "edits on more than %d hooks in all · "
-                       "use fewer edits or narrower patterns", LIMIT_ACTS);
+                       "use fewer edits or narrower patterns", LIMIT_INSTRS);
     if (*n == *cap) {
         int32_t more = *cap ? 2 * *cap : 16;
-        struct edit_act *acts = realloc(*list, (size_t)more * sizeof *acts);
-        if (!acts)
+        struct edit_instr *instrs = realloc(*list, (size_t)more * sizeof *instrs);
+        if (!instrs)
             return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
-        *list = acts;
+        *list = instrs;
         *cap = more;
     }
-    (*list)[(*n)++] = *act;
+    (*list)[(*n)++] = *instr;
     return 0;
 }
 
 /* dir(), file(): read once for all layers of a pattern. */
-static int brings_vector(struct resolver *r, struct edit_act *act)
+static int brings_vector(struct resolver *r, struct edit_instr *instr)
 {
-    if (act->value != EDIT_DIR && act->value != EDIT_FILE && act->value != EDIT_PROJECT_OUT)
+    if (instr->value != EDIT_DIR && instr->value != EDIT_FILE && instr->value != EDIT_PROJECT_OUT)
         return 0;
-    const struct edit_act *prev = r->prog->n_acts ? &r->prog->acts[r->prog->n_acts - 1] : NULL;
-    if (!prev || prev->edit != act->edit || prev->site.id != act->site.id)
-        return edit_vector_resolve(act, r->ed, r->ctx, &r->arena->chunks, r->e);
-    act->vec = prev->vec, act->vec_n = prev->vec_n;
-    memcpy(act->vec_stride, prev->vec_stride, sizeof act->vec_stride);
+    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1] : NULL;
+    if (!prev || prev->edit != instr->edit || prev->site.id != instr->site.id)
+        return edit_vector_resolve(instr, r->ed, r->ctx, &r->arena->chunks, r->e);
+    instr->vec = prev->vec, instr->vec_n = prev->vec_n;
+    memcpy(instr->vec_stride, prev->vec_stride, sizeof instr->vec_stride);
     return 0;
 }
 
@@ -184,14 +184,14 @@ static int check_backward(const struct resolver *r, struct site_ref site)
 }
 
 /* A tensor without a head axis on copies of it that have one: the same for all heads. */
-static void fold(struct edit_act *a)
+static void fold(struct edit_instr *a)
 {
     a->axis[1] = a->axis[2];
     a->rank = 2;
     a->site.id = SITE_RESID_PRE;
 }
 
-static void unfold(struct edit_act *a, const struct edit_act *given)
+static void unfold(struct edit_instr *a, const struct edit_instr *given)
 {
     a->site = given->site;
     a->rank = given->rank;
@@ -199,56 +199,56 @@ static void unfold(struct edit_act *a, const struct edit_act *given)
     a->vec_stride[2] = a->vec_stride[1], a->vec_stride[1] = 0;
 }
 
-/* What an edit reads from files and weights; it may be several acts, or none (edit_parts.h). */
-static int brings_numbers(struct resolver *r, struct edit_act acts[EDIT_HOOK_ACTS], int *n)
+/* What an edit reads from files and weights; it may be several instructions, or none (edit_parts.h). */
+static int brings_numbers(struct resolver *r, struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n)
 {
-    struct edit_act given = acts[0];
+    struct edit_instr given = instrs[0];
     if (r->spread)
-        fold(&acts[0]);
-    int rc = edit_hook_resolve(acts, n, r->ed, r->ctx, &r->arena->chunks, r->e);
-    if (!rc && acts[0].value == given.value && r->ed->value != EDIT_MASK && r->ed->value != EDIT_ROWS)
-        rc = brings_vector(r, &acts[0]);
+        fold(&instrs[0]);
+    int rc = edit_hook_resolve(instrs, n, r->ed, r->ctx, &r->arena->chunks, r->e);
+    if (!rc && instrs[0].value == given.value && r->ed->value != EDIT_MASK && r->ed->value != EDIT_ROWS)
+        rc = brings_vector(r, &instrs[0]);
     for (int i = 0; i < *n && r->spread; i++)
-        unfold(&acts[i], &given);
+        unfold(&instrs[i], &given);
     return rc;
 }
 
 /* The edit on one site, its axes known. */
-static int finish_act(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
+static int finish_instr(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
 {
     const struct edit *ed = r->ed;
     char name[LIMIT_NAME];
     if (ed->renormalize && site.id != SITE_PATTERN)
         return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has", site_name(site, name));
-    struct edit_act act = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1, .source_prompt = -1,
+    struct edit_instr instr = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1, .source_prompt = -1,
                            .source_pos = ed->source_pos, .lo = ed->lo, .hi = ed->hi, .sigma = ed->sigma, .seed = ed->seed,
                            .renormalize = ed->renormalize,
                            .rank = site_table[site.id].rank, .edit = r->edit};
-    memcpy(act.axis, axis, sizeof act.axis);
+    memcpy(instr.axis, axis, sizeof instr.axis);
     struct edit_source source = {ed->text[0], NULL, -1};
     int rc = r->backward ? check_backward(r, site) : 0;
-    if (rc || (rc = edit_reference_resolve(r->prog, &act, ed, r->ctx, &r->arena->chunks, r->e)))
+    if (rc || (rc = edit_reference_resolve(r->prog, &instr, ed, r->ctx, &r->arena->chunks, r->e)))
         return rc;
     if (ed->value == EDIT_RESAMPLE)
-        source = (struct edit_source){ed->text[0], act.set, act.source_prompt};
+        source = (struct edit_source){ed->text[0], instr.set, instr.source_prompt};
     if (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE) {
-        if ((rc = source_index(r, source, &act.source)))
+        if ((rc = source_index(r, source, &instr.source)))
             return rc;
-        act.source_name = r->prog->sources[act.source].name;
+        instr.source_name = r->prog->sources[instr.source].name;
         if (ed->source_pos != EDIT_SAME_POS && (site.id == SITE_ATTN_SCORES || site.id == SITE_PATTERN))
             return err_set(r->e, ERR_BAD_INPUT, "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
                            edit_value_words[ed->value].word, site_name(site, name));
     }
     int n;
-    struct edit_act acts[EDIT_HOOK_ACTS] = {act};
-    rc = brings_numbers(r, acts, &n);
+    struct edit_instr instrs[EDIT_HOOK_INSTRS] = {instr};
+    rc = brings_numbers(r, instrs, &n);
     r->prog->needs_base |= ed->value == EDIT_MEAN || ed->value == EDIT_FROZEN;
     for (int i = 0; i < n && !rc; i++) {
-        struct edit_act *a = &acts[i];
+        struct edit_instr *a = &instrs[i];
         a->backward = r->backward;
         a->full = r->backward || (unmasks(ed, site.id) && edit_axis_max(&a->axis[2]) > edit_axis_min(&a->axis[1]));
         a->row_min = edit_axis_min(&a->axis[site_row_axis(site.id)]);
-        rc = add_act(r, a);
+        rc = add_instr(r, a);
     }
     return rc;
 }
@@ -262,8 +262,8 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     if (site.id == SITE_TOKENS && !r->backward && check_tokens(r))
         return ERR_BAD_INPUT;
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
-    /* the sites of a pattern mostly have the same axes: share the lists with the act before */
-    const struct edit_act *prev = r->prog->n_acts ? &r->prog->acts[r->prog->n_acts - 1] : NULL;
+    /* the sites of a pattern mostly have the same axes: share the lists with the instruction before */
+    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1] : NULL;
     if (prev && prev->edit == r->edit && prev->site.id == site.id) {
         memcpy(axis, prev->axis, sizeof axis);
     } else {
@@ -272,7 +272,7 @@ static int resolve_site(struct resolver *r, struct site_ref site)
         if (rc)
             return rc;
     }
-    return finish_act(r, site, axis);
+    return finish_instr(r, site, axis);
 }
 
 /* Numbers that belong to places: of another shape they would be other places'. */
@@ -303,7 +303,7 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     rc = n < 0 ? n : 0;
     r->spread = pick->value.spread;
     for (int i = 0; i < n && !rc; i++)
-        rc = finish_act(r, parts[i].site, parts[i].axis);
+        rc = finish_instr(r, parts[i].site, parts[i].axis);
     r->spread = false;
     free(parts);
     return rc;
@@ -322,10 +322,10 @@ static int resolve_weights(struct resolver *r)
     struct edit_weight *list = NULL;
     int n = edit_weight_select(r->ctx, r->ed->pattern, &list, r->e), rc = n < 0 ? n : 0;
     for (int i = 0; i < n && !rc; i++) {
-        struct edit_act act;
-        rc = edit_weight_act(&act, r->ed, r->edit, &list[i], r->ctx, &r->arena->chunks, r->e);
+        struct edit_instr instr;
+        rc = edit_weight_instr(&instr, r->ed, r->edit, &list[i], r->ctx, &r->arena->chunks, r->e);
         if (!rc)
-            rc = add_act(r, &act);
+            rc = add_instr(r, &instr);
     }
     free(list);
     return rc;
@@ -370,7 +370,7 @@ static int64_t stage_of(struct site_ref s)
 
 static int by_stage(const void *a, const void *b)
 {
-    const struct edit_act *x = a, *y = b;
+    const struct edit_instr *x = a, *y = b;
     if (x->backward != y->backward)
         return x->backward ? 1 : -1;
     int64_t sx = stage_of(x->site), sy = stage_of(y->site);
@@ -391,30 +391,30 @@ static int by_stage(const void *a, const void *b)
 
 static int by_weight(const void *a, const void *b)
 {
-    const struct edit_act *x = a, *y = b;
+    const struct edit_instr *x = a, *y = b;
     const struct edit_weight *v = x->weight, *w = y->weight;
     if (v->layer != w->layer)
         return v->layer < w->layer ? -1 : 1;
     return v->id != w->id ? (v->id < w->id ? -1 : 1) : x->edit < y->edit ? -1 : x->edit > y->edit;
 }
 
-static bool is_attention(const struct edit_act *act)
+static bool is_attention(const struct edit_instr *instr)
 {
-    return act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN;
+    return instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN;
 }
 
 /* What one edit unmasks in a layer, every other edit of its scores and pattern sees.  Acts of a layer
  * stand together. */
 static void spread_full(struct edit_program *p)
 {
-    for (int32_t i = 0, end; i < p->n_acts; i = end) {
+    for (int32_t i = 0, end; i < p->n_instrs; i = end) {
         bool full = false;
-        for (end = i; end < p->n_acts && stage_of(p->acts[end].site) == stage_of(p->acts[i].site); end++)
-            full |= p->acts[end].full;
+        for (end = i; end < p->n_instrs && stage_of(p->instrs[end].site) == stage_of(p->instrs[i].site); end++)
+            full |= p->instrs[end].full;
         for (int32_t k = i; full && k < end; k++)
-            if (is_attention(&p->acts[k])) {
-                p->acts[k].full = true;
-                p->acts[k].row_min = 0;
+            if (is_attention(&p->instrs[k])) {
+                p->instrs[k].full = true;
+                p->instrs[k].row_min = 0;
             }
     }
 }
@@ -458,11 +458,11 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         edit_program_free(p);
         return rc;
     }
-    if (p->n_acts > 0)
-        qsort(p->acts, (size_t)p->n_acts, sizeof *p->acts, by_stage);
-    for (; p->n_acts > 0 && p->acts[p->n_acts - 1].backward; p->n_acts--)
+    if (p->n_instrs > 0)
+        qsort(p->instrs, (size_t)p->n_instrs, sizeof *p->instrs, by_stage);
+    for (; p->n_instrs > 0 && p->instrs[p->n_instrs - 1].backward; p->n_instrs--)
         p->n_back++;
-    p->back = p->acts ? p->acts + p->n_acts : NULL;
+    p->back = p->instrs ? p->instrs + p->n_instrs : NULL;
     if (p->n_weights > 0)
         qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_weight);
     spread_full(p);
@@ -477,12 +477,12 @@ static bool axis_equal(const struct edit_axis *a, const struct edit_axis *b)
     return a->list ? memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list) == 0 : a->lo == b->lo;
 }
 
-bool edit_same_weight(const struct edit_act *a, const struct edit_act *b)
+bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b)
 {
     return a->weight->id == b->weight->id && a->weight->layer == b->weight->layer;
 }
 
-bool edit_act_equal(const struct edit_act *a, const struct edit_act *b)
+bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b)
 {
     if (!a->weight != !b->weight || (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
         return false;

@@ -39,7 +39,7 @@ static int64_t count_of(const struct st_tensor *t)
     return (int64_t)(t->nbytes / st_dtype_size(t->dtype));
 }
 
-static int64_t count_within(const struct edit_act *a)
+static int64_t count_within(const struct edit_instr *a)
 {
     int64_t n = 1;
     for (int i = 1; i < a->rank; i++)
@@ -67,7 +67,7 @@ static int alloc(const struct hook_file *f, int64_t n, float **out)
 }
 
 /* The strides of one number for each element of the inner axes; `rows`: other ones at every position. */
-static void lay(struct edit_act *a, float *vec, int64_t n, bool rows)
+static void lay(struct edit_instr *a, float *vec, int64_t n, bool rows)
 {
     int64_t stride = 1;
     a->vec = vec;
@@ -115,7 +115,7 @@ static bool has_rows(const struct hook_file *f)
     return false;
 }
 
-static int rows_resolve(struct edit_act *a, int *n, const struct hook_file *f)
+static int rows_resolve(struct edit_instr *a, int *n, const struct hook_file *f)
 {
     const struct st_tensor *whole = find(f, "");
     const struct edit_axis given = a->axis[0];
@@ -159,10 +159,10 @@ static float mask_of(enum edit_mask_fn fn, float p)
 }
 
 /* x * m, then + offset * (1 - m) where there is an offset. */
-static int mask_resolve(struct edit_act acts[EDIT_HOOK_ACTS], int *n, const struct hook_file *f)
+static int mask_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct hook_file *f)
 {
     const struct st_tensor *param = find(f, "param"), *offset = find(f, "offset");
-    int64_t inner = count_within(&acts[0]);
+    int64_t inner = count_within(&instrs[0]);
     float *m = NULL, *o = NULL;
     int rc = param || offset ? alloc(f, inner, &m) : fail_missing(f, ".param");
     if (!rc && offset)
@@ -182,19 +182,19 @@ static int mask_resolve(struct edit_act acts[EDIT_HOOK_ACTS], int *n, const stru
             o[i] *= 1.0f - m[i];
         shifts |= o && !(fabsf(o[i]) <= 0.0f);
     }
-    acts[0].op = EDIT_MUL;
-    lay(&acts[0], m, inner, false);
+    instrs[0].op = EDIT_MUL;
+    lay(&instrs[0], m, inner, false);
     *n = 1 + shifts;
     if (shifts) {
-        acts[1] = acts[0];
-        acts[1].op = EDIT_ADD;
-        acts[1].part = 1;
-        lay(&acts[1], o, inner, false);
+        instrs[1] = instrs[0];
+        instrs[1].op = EDIT_ADD;
+        instrs[1].part = 1;
+        lay(&instrs[1], o, inner, false);
     }
     return 0;
 }
 
-static int offset_resolve(struct edit_act *a, const struct hook_file *f)
+static int offset_resolve(struct edit_instr *a, const struct hook_file *f)
 {
     const struct st_tensor *t = find(f, "");
     int64_t inner = count_within(a);
@@ -208,7 +208,7 @@ static int offset_resolve(struct edit_act *a, const struct hook_file *f)
 /* ---- whiten() ---------------------------------------------------------------------------------------- */
 
 /* Width of the vectors that are rotated: all inner elements of a position, or the last axis; 0 = neither fits. */
-static int64_t whiten_width(const struct edit_act *a, const struct hook_file *f)
+static int64_t whiten_width(const struct edit_instr *a, const struct hook_file *f)
 {
     const struct st_tensor *t[] = {find(f, "offset"), find(f, "scale")}, *m[] = {find(f, "rotate.weight"), find(f, "rotate_inv.weight")};
     int64_t last = a->axis[a->rank - 1].n, all = count_within(a);
@@ -244,7 +244,7 @@ static int whiten_read(const struct hook_file *f, bool back, int64_t d, float *v
     return 0;
 }
 
-static int whiten_resolve(struct edit_act *a, const struct edit_context *ctx, const struct hook_file *f)
+static int whiten_resolve(struct edit_instr *a, const struct edit_context *ctx, const struct hook_file *f)
 {
     int64_t shape[SITE_RANK_MAX], d = whiten_width(a, f);
     char name[LIMIT_NAME];
@@ -276,7 +276,7 @@ bool edit_hook_is(enum edit_value_kind v)
            v == EDIT_UNWHITEN;
 }
 
-int edit_hook_resolve(struct edit_act acts[EDIT_HOOK_ACTS], int *n, const struct edit *ed, const struct edit_context *ctx,
+int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct edit *ed, const struct edit_context *ctx,
                       struct edit_chunk **chunks, struct err *e)
 {
     struct hook_file f = {.ed = ed, .chunks = chunks, .e = e};
@@ -286,22 +286,22 @@ int edit_hook_resolve(struct edit_act acts[EDIT_HOOK_ACTS], int *n, const struct
     *n = 1;
     if (!edit_hook_is(ed->value))
         return 0;
-    if (acts[0].site.id == SITE_ATTN_SCORES || acts[0].site.id == SITE_PATTERN)
+    if (instrs[0].site.id == SITE_ATTN_SCORES || instrs[0].site.id == SITE_PATTERN)
         return err_set(e, ERR_BAD_INPUT, "%s · %s has two positions, dest and src · it is for hooks with one", edit_value_words[ed->value].form,
-                       site_name(acts[0].site, name));
+                       site_name(instrs[0].site, name));
     if (shift) { /* what += and -= of that vector are */
-        acts[0].op = ed->value == EDIT_UNOFFSET ? EDIT_SUB : EDIT_ADD;
-        acts[0].value = ed->direction;
+        instrs[0].op = ed->value == EDIT_UNOFFSET ? EDIT_SUB : EDIT_ADD;
+        instrs[0].value = ed->direction;
     }
     if (shift && ed->direction == EDIT_DIR)
-        return edit_vector_resolve(&acts[0], ed, ctx, chunks, e);
+        return edit_vector_resolve(&instrs[0], ed, ctx, chunks, e);
     if (!ctx->model)
         return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", edit_value_words[ed->value].form);
     if (!(f.st = safetensors_open(ed->text[0], e)))
         return err_code(e);
-    int rc = shift ? offset_resolve(&acts[0], &f)
-           : whiten ? whiten_resolve(&acts[0], ctx, &f)
-           : ed->value == EDIT_MASK ? mask_resolve(acts, n, &f) : rows_resolve(&acts[0], n, &f);
+    int rc = shift ? offset_resolve(&instrs[0], &f)
+           : whiten ? whiten_resolve(&instrs[0], ctx, &f)
+           : ed->value == EDIT_MASK ? mask_resolve(instrs, n, &f) : rows_resolve(&instrs[0], n, &f);
     safetensors_close(f.st);
     return rc;
 }

@@ -82,19 +82,19 @@ static int file_tensor(const struct edit *ed, struct safetensors *st, const stru
 
 /* Lay the tensor's axes on the selection's, from the last backwards: equal sizes match, a 1 is repeated, an axis that
  * selects one element may be left out. */
-static int file_shape(struct edit_act *act, const struct st_tensor *t, const struct edit *ed, struct err *e)
+static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const struct edit *ed, struct err *e)
 {
     int64_t stride = 1, want[SITE_RANK_MAX];
     int d = t->rank - 1;
-    for (int i = act->rank - 1; i >= 0; i--) {
-        int64_t n = act->axis[i].n, size = d >= 0 ? t->shape[d] : 1;
+    for (int i = instr->rank - 1; i >= 0; i--) {
+        int64_t n = instr->axis[i].n, size = d >= 0 ? t->shape[d] : 1;
         want[i] = n;
-        act->vec_stride[i] = 0;
+        instr->vec_stride[i] = 0;
         if (d < 0 || (n == 1 && size != 1))
             continue;
         if (size != n && size != 1)
             break;
-        act->vec_stride[i] = size == 1 ? 0 : stride;
+        instr->vec_stride[i] = size == 1 ? 0 : stride;
         stride *= size;
         d--;
     }
@@ -102,14 +102,14 @@ static int file_shape(struct edit_act *act, const struct st_tensor *t, const str
         continue;
     if (d < 0)
         return 0;
-    for (int i = 0; i < act->rank; i++)
-        want[i] = act->axis[i].n;
+    for (int i = 0; i < instr->rank; i++)
+        want[i] = instr->axis[i].n;
     char has[80], needs[80];
     return err_set(e, ERR_BAD_INPUT, "file() · %s is %s · the selection is %s", ed->text[1], st_shape_text(has, sizeof has, t->shape, t->rank),
-                   st_shape_text(needs, sizeof needs, want, act->rank));
+                   st_shape_text(needs, sizeof needs, want, instr->rank));
 }
 
-static int read_file(struct edit_act *act, const struct edit *ed, struct edit_chunk **chunks, struct err *e)
+static int read_file(struct edit_instr *instr, const struct edit *ed, struct edit_chunk **chunks, struct err *e)
 {
     const struct st_tensor *t = NULL;
     struct safetensors *st = safetensors_open(ed->text[0], e);
@@ -117,13 +117,13 @@ static int read_file(struct edit_act *act, const struct edit *ed, struct edit_ch
         return err_code(e);
     int rc = file_tensor(ed, st, &t, e);
     if (!rc)
-        rc = file_shape(act, t, ed, e);
+        rc = file_shape(instr, t, ed, e);
     if (!rc) {
-        act->vec_n = (int64_t)(t->nbytes / st_dtype_size(t->dtype));
-        float *v = edit_chunk_alloc(chunks, (size_t)act->vec_n * sizeof *v);
-        for (int64_t i = 0; v && i < act->vec_n; i++)
+        instr->vec_n = (int64_t)(t->nbytes / st_dtype_size(t->dtype));
+        float *v = edit_chunk_alloc(chunks, (size_t)instr->vec_n * sizeof *v);
+        for (int64_t i = 0; v && i < instr->vec_n; i++)
             edit_vector_element(t, i, &v[i]);
-        act->vec = v;
+        instr->vec = v;
         rc = v ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
     }
     safetensors_close(st);
@@ -131,10 +131,10 @@ static int read_file(struct edit_act *act, const struct edit *ed, struct edit_ch
 }
 
 /* A direction, one float per element of the last axis that is selected. */
-static int read_direction(struct edit_act *act, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
+static int read_direction(struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
                           struct err *e)
 {
-    const struct edit_axis *last = &act->axis[act->rank - 1];
+    const struct edit_axis *last = &instr->axis[instr->rank - 1];
     int32_t d_model = ctx->cfg->d_model;
     float *d = edit_chunk_alloc(chunks, (size_t)d_model * sizeof *d);
     if (!d)
@@ -144,40 +144,40 @@ static int read_direction(struct edit_act *act, const struct edit *ed, const str
         return rc;
     for (int32_t i = 0; i < last->n; i++)
         d[i] = d[edit_axis_value(last, i)]; /* ascending: never behind what was written */
-    for (int i = 0; i < act->rank; i++)
-        act->vec_stride[i] = i == act->rank - 1;
-    act->vec = d;
-    act->vec_n = last->n;
+    for (int i = 0; i < instr->rank; i++)
+        instr->vec_stride[i] = i == instr->rank - 1;
+    instr->vec = d;
+    instr->vec_n = last->n;
     return 0;
 }
 
-int edit_vector_resolve(struct edit_act *act, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
+int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
                         struct err *e)
 {
     char name[LIMIT_NAME];
-    bool project = act->value == EDIT_PROJECT_OUT;
-    enum edit_value_kind kind = project ? ed->direction : act->value;
-    const struct edit_axis *last = &act->axis[act->rank - 1];
-    const struct edit_weight *w = act->weight;
-    bool residual = (w ? w->dims : site_table[act->site.id].dims)[act->rank - 1] == DIM_D_MODEL;
+    bool project = instr->value == EDIT_PROJECT_OUT;
+    enum edit_value_kind kind = project ? ed->direction : instr->value;
+    const struct edit_axis *last = &instr->axis[instr->rank - 1];
+    const struct edit_weight *w = instr->weight;
+    bool residual = (w ? w->dims : site_table[instr->site.id].dims)[instr->rank - 1] == DIM_D_MODEL;
     if ((project || kind == EDIT_DIR) && !residual && w)
         return err_set(e, ERR_BAD_INPUT, "%s · the last axis of %s is not d_model · use a weight that writes to the residual stream: W_E, W_O, W_out, b_out",
-                       edit_value_words[act->value].form, w->name);
+                       edit_value_words[instr->value].form, w->name);
     if ((project || kind == EDIT_DIR) && !residual)
-        return err_set(e, ERR_BAD_INPUT, "%s · %s has no d_model axis · use a hook of the residual stream", edit_value_words[act->value].form,
-                       site_name(act->site, name));
+        return err_set(e, ERR_BAD_INPUT, "%s · %s has no d_model axis · use a hook of the residual stream", edit_value_words[instr->value].form,
+                       site_name(instr->site, name));
     if (project && last->n != ctx->cfg->d_model)
         return err_set(e, ERR_BAD_INPUT, "project_out() · %d of %d elements of d_model · it needs the whole axis", (int)last->n,
                        (int)ctx->cfg->d_model);
     if (!ctx->model || !ctx->model->weights || (kind == EDIT_DIR && !model_weight(ctx->model, 0, W_U)->ndim))
         return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", edit_value_words[kind].form);
     if (kind == EDIT_DIR)
-        return read_direction(act, ed, ctx, chunks, e);
-    int rc = read_file(act, ed, chunks, e);
+        return read_direction(instr, ed, ctx, chunks, e);
+    int rc = read_file(instr, ed, chunks, e);
     if (rc || !project)
         return rc;
-    if (act->vec_n != ctx->cfg->d_model)
-        return err_set(e, ERR_BAD_INPUT, "project_out() · %s has %lld elements · d_model is %d", ed->text[1], (long long)act->vec_n,
+    if (instr->vec_n != ctx->cfg->d_model)
+        return err_set(e, ERR_BAD_INPUT, "project_out() · %s has %lld elements · d_model is %d", ed->text[1], (long long)instr->vec_n,
                        (int)ctx->cfg->d_model);
-    return unit_length((float *)(uintptr_t)act->vec, act->vec_n, "file()", e);
+    return unit_length((float *)(uintptr_t)instr->vec, instr->vec_n, "file()", e);
 }

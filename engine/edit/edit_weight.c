@@ -94,7 +94,7 @@ static int select_from(const char *pattern, const struct named_weight *list, int
 
 int edit_weight_select(const struct edit_context *ctx, const char *pattern, struct edit_weight **out, struct err *e)
 {
-    static const enum alias_tongue tongues[] = { TONGUE_LENS, TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER };
+    static const enum alias_library libraries[] = { LIBRARY_LENS, LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER };
     const struct model *m = ctx->model;
     struct named_weight one;
     if (!m)
@@ -109,9 +109,9 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern, stru
         if (!rc && !(rc = weight_of(&one, found, e)))
             kept = 1;
     }
-    for (size_t t = 0; !rc && !kept && t < sizeof tongues / sizeof *tongues; t++) {
+    for (size_t t = 0; !rc && !kept && t < sizeof libraries / sizeof *libraries; t++) {
         struct named_weight *list = NULL;
-        int n = named_weight_list(m, tongues[t], &list, e);
+        int n = named_weight_list(m, libraries[t], &list, e);
         struct edit_weight *more = n < 0 ? NULL : realloc(found, ((size_t)n + 1) * sizeof *found);
         if (more) {
             found = more;
@@ -124,7 +124,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern, stru
     }
     if (!rc && !kept) {
         struct named_weight *list = NULL;
-        int n = named_weight_list(m, TONGUE_LENS, &list, e);
+        int n = named_weight_list(m, LIBRARY_LENS, &list, e);
         rc = n < 0 ? n : fail_unknown(pattern, list, n, e);
         free(list);
     }
@@ -168,7 +168,7 @@ static int fold_heads(struct edit_axis *a, const struct edit_weight *w, const st
     return 0;
 }
 
-int edit_weight_act(struct edit_act *out, const struct edit *ed, int32_t edit, const struct edit_weight *w, const struct edit_context *ctx,
+int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edit, const struct edit_weight *w, const struct edit_context *ctx,
                     struct edit_chunk **chunks, struct err *e)
 {
     if (ed->renormalize)
@@ -184,7 +184,7 @@ int edit_weight_act(struct edit_act *out, const struct edit *ed, int32_t edit, c
     if (!own)
         return err_set(e, ERR_SYSTEM, "out of memory for edits");
     *own = *w;
-    struct edit_act act = {.site = {SITE_COUNT, w->layer}, .weight = own, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
+    struct edit_instr instr = {.site = {SITE_COUNT, w->layer}, .weight = own, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
                            .source_prompt = -1, .lo = ed->lo, .hi = ed->hi, .sigma = ed->sigma, .seed = ed->seed, .rank = w->rank, .edit = edit};
     struct edit_target t = {.rank = w->rank};
     memcpy(t.name, w->name, sizeof t.name);
@@ -193,13 +193,13 @@ int edit_weight_act(struct edit_act *out, const struct edit *ed, int32_t edit, c
         t.words[i] = w->words[i];
         t.shape[i] = w->shape[i];
     }
-    int rc = edit_target_axes(&t, ed, ctx, chunks, act.axis, e);
+    int rc = edit_target_axes(&t, ed, ctx, chunks, instr.axis, e);
     if (!rc && w->repeat > 1)
-        rc = fold_heads(&act.axis[0], w, ed, chunks, e);
+        rc = fold_heads(&instr.axis[0], w, ed, chunks, e);
     if (!rc && (ed->value == EDIT_DIR || ed->value == EDIT_FILE || ed->value == EDIT_PROJECT_OUT))
-        rc = edit_vector_resolve(&act, ed, ctx, chunks, e);
-    act.row_min = w->id == W_POS ? edit_axis_min(&act.axis[0]) : 0;
+        rc = edit_vector_resolve(&instr, ed, ctx, chunks, e);
+    instr.row_min = w->id == W_POS ? edit_axis_min(&instr.axis[0]) : 0;
     if (!rc)
-        *out = act;
+        *out = instr;
     return rc;
 }

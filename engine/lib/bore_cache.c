@@ -113,10 +113,10 @@ static int want_name(struct wanted *w, const char *name, struct err *e)
     int n = bore_hook_picks(w->m, &h, &picks, e), rc = n < 0 ? n : 0;
     for (int i = 0; !rc && i < n; i++) {
         if (!computed(w, &picks[i].value)) {
-            if (!site_is_pattern(name) || (n == 1 && picks[i].value.tongue != TONGUE_LENS))
+            if (!site_is_pattern(name) || (n == 1 && picks[i].value.library != LIBRARY_LENS))
                 rc = err_set(e, ERR_BAD_INPUT, "%s · this pass does not compute it: it runs layers %d to %d", picks[i].name,
                              w->first ? w->first - 1 : 0, w->end > w->m->m->cfg.n_layers + 1 ? w->m->m->cfg.n_layers - 1 : w->end - 2);
-        } else if (picks[i].value.tongue == TONGUE_LENS) {
+        } else if (picks[i].value.library == LIBRARY_LENS) {
             w->on[bore_site_index(w->m, picks[i].value.site[0])] = true;
         } else {
             rc = want_other(w, &picks[i], e);
@@ -173,7 +173,7 @@ static int entries_list(struct bore_cache *c, const struct wanted *w, bool incl_
         return err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", most);
     for (int pass = 0; !rc && pass < 1 + incl_bwd; pass++) {
         for (int i = 0; !rc && i < w->m->n_sites; i++) {
-            struct alias_value v = { .form = FORM_SITE, .tongue = TONGUE_LENS, .n_sites = 1, .site = { w->m->sites[i] }, .n_edits = 1,
+            struct alias_value v = { .form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = { w->m->sites[i] }, .n_edits = 1,
                                      .edit = { w->m->sites[i] } };
             rc = w->on[i] ? entry_add(c, &v, w->m->names[i], pass, e) : 0;
         }

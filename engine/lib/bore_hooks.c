@@ -41,7 +41,7 @@ static int call_hook(const struct callback *self, int32_t row0, const struct kn_
 /* Points that a match function takes. */
 static int picks_matching(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out, struct err *e)
 {
-    int n = alias_list(&m->m->cfg, TONGUE_LENS, out, e), kept = 0;
+    int n = alias_list(&m->m->cfg, LIBRARY_LENS, out, e), kept = 0;
     for (int i = 0; i < n; i++)
         if (site_fires(&m->m->cfg, (*out)[i].value.site[0].id) && h->match((*out)[i].name, h->user))
             (*out)[kept++] = (*out)[i];
@@ -78,7 +78,7 @@ static int add_one(struct bore_model *m, enum bore_direction d, const struct bor
     struct site_ref s = pick->value.site[0];
     if (d == BORE_BACKWARD && pick->value.n_sites && s.id == SITE_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "%s · token ids have no gradient · take hook_embed", pick->name);
-    if (pick->value.tongue != TONGUE_LENS)
+    if (pick->value.library != LIBRARY_LENS)
         return bore_alias_add(m, d, h, pick, level, e);
     struct callback c = {
         .site = s, .dir = (enum callback_dir)d, .flags = h->flags, .level = level, .fn = call_hook, .user = h->user, .owner = m,

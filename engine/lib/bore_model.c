@@ -229,13 +229,13 @@ struct bore_point bore_point_at(const struct bore_model *m, int i, int rows, int
     return p;
 }
 
-static_assert((int)BORE_TRANSFORMER_LENS == (int)TONGUE_LENS && (int)BORE_BRIDGE == (int)TONGUE_BRIDGE && (int)BORE_HUGGING_FACE == (int)TONGUE_HF &&
-              (int)BORE_NNSIGHT == (int)TONGUE_NNSIGHT && (int)BORE_TAKER == (int)TONGUE_TAKER, "libraries are the engine's");
+static_assert((int)BORE_TRANSFORMER_LENS == (int)LIBRARY_LENS && (int)BORE_BRIDGE == (int)LIBRARY_BRIDGE && (int)BORE_HUGGING_FACE == (int)LIBRARY_HF &&
+              (int)BORE_NNSIGHT == (int)LIBRARY_NNSIGHT && (int)BORE_TAKER == (int)LIBRARY_TAKER, "libraries are the engine's");
 
 bool bore_point_name(const struct bore_model *m, int i, enum bore_library library, int index, char *buf, size_t size)
 {
     char name[LIMIT_NAME];
-    if (!alias_name(&m->m->cfg, m->sites[i], (enum alias_tongue)library, index, name) || strlen(name) >= size)
+    if (!alias_name(&m->m->cfg, m->sites[i], (enum alias_library)library, index, name) || strlen(name) >= size)
         return false;
     memcpy(buf, name, strlen(name) + 1);
     return true;

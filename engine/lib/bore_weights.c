@@ -17,7 +17,7 @@ static_assert((int)WEIGHT_RANK_MAX == (int)BORE_RANK_MAX && LIMIT_NAME <= sizeof
 
 static struct bore_weight shown(const struct named_weight *w)
 {
-    struct bore_weight out = { .library = (enum bore_library)w->tongue, .layer = w->layer < 0 ? -1 : w->layer, .rank = w->rank };
+    struct bore_weight out = { .library = (enum bore_library)w->library, .layer = w->layer < 0 ? -1 : w->layer, .rank = w->rank };
     memcpy(out.name, w->name, strlen(w->name) + 1);
     memcpy(out.shape, w->shape, sizeof out.shape);
     memcpy(out.dims, w->dims, sizeof out.dims);
@@ -29,7 +29,7 @@ int bore_weight_list(const struct bore_model *m, enum bore_library library, stru
     struct err e = { 0 };
     struct named_weight *all = NULL;
     int count = library == BORE_BRIDGE ? err_set(&e, ERR_BAD_INPUT, "weights · the bridge's names are not listed · take TransformerLens' or Hugging Face's")
-                                       : named_weight_list(m->m, (enum alias_tongue)library, &all, &e);
+                                       : named_weight_list(m->m, (enum alias_library)library, &all, &e);
     struct bore_weight *out = count < 0 ? NULL : malloc(((size_t)count + 1) * sizeof *out);
     if (count >= 0 && !out)
         count = err_set(&e, ERR_SYSTEM, "out of memory · names of weights");

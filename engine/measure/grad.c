@@ -57,7 +57,7 @@ static struct site_ref site_here(const struct walk *w, enum site_id s)
 /* Is the site's value or gradient changed?  An on-request site then stands in the way of what flows. */
 static bool is_live(const struct walk *w, enum site_id s)
 {
-    return w->bent[s] || run_edited(w->r, w->stage, s);
+    return w->grad_changed[s] || run_edited(w->r, w->stage, s);
 }
 
 /* Does the gradient of this step's site flow through this step? */
@@ -77,16 +77,16 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     return true;
 }
 
-/* What an act does beyond arithmetic. */
+/* What an instruction does beyond arithmetic. */
 static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
 {
-    struct edit_act a = w->r->acts[i];
+    struct edit_instr a = w->r->instrs[i];
     struct kn_view value;
     int rc = 0;
     if (a.renormalize) {
         a.renormalize = false;
         rc = run_replay(w->r, i, w->r0, w->r1, &value, e);
-        if (!rc && !(rc = run_act_apply(w->r, &a, &value, w->r0, e)))
+        if (!rc && !(rc = run_instr_apply(w->r, &a, &value, w->r0, e)))
             edit_renormalize_back(&a, g, w->r0, &value);
     }
     if (!rc && a.value == EDIT_CLAMP && !(rc = run_replay(w->r, i, w->r0, w->r1, &value, e)))
@@ -100,17 +100,17 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     struct run *r = w->r;
     if (!run_has_edits(r, w->stage, s))
         return 0;
-    int32_t first = r->act_first[run_slot(w->stage, s)], last = first;
-    while (last < r->n_acts && r->acts[last].site.id == s && plan_stage_of(r->m->plan, r->acts[last].site) == w->stage)
+    int32_t first = r->instr_first[run_slot(w->stage, s)], last = first;
+    while (last < r->n_instrs && r->instrs[last].site.id == s && plan_stage_of(r->m->plan, r->instrs[last].site) == w->stage)
         last++;
     struct kn_view g = grad_view(w, s);
     int rc = 0;
     for (int32_t i = last - 1; !rc && i >= first; i--) {
-        struct edit_act a = r->acts[i];
+        struct edit_instr a = r->instrs[i];
         rc = words_vjp(w, i, &g, e);
         a.renormalize = false;
         if (!rc && a.value == EDIT_PROJECT_OUT)
-            rc = run_act_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
+            rc = run_instr_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
         if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN) && edit_whiten_back(&a, &g, w->r0))
             rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
         if (edit_changes_itself(a.value))
@@ -118,7 +118,7 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
         if (a.op == EDIT_SET)
             a.value = EDIT_NUMBER, a.number = 0, a.vec = NULL;
         if (!rc && (a.op == EDIT_SET || a.op == EDIT_MUL))
-            rc = run_act_apply(r, &a, &g, w->r0, e);
+            rc = run_instr_apply(r, &a, &g, w->r0, e);
     }
     return rc;
 }
@@ -251,13 +251,13 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
     for (int s = 0; s < SITE_COUNT; s++) {
         w->asked[s] = false;
         w->wanted[s] = run_called_back(w->r, w->stage, (enum site_id)s, 0);
-        w->bent[s] = run_called_back(w->r, w->stage, (enum site_id)s, CALLBACK_READS);
+        w->grad_changed[s] = run_called_back(w->r, w->stage, (enum site_id)s, CALLBACK_READS);
         w->whole |= w->wanted[s];
     }
     const struct edit_program *p = w->r->program;
     for (int32_t i = 0; p && i < p->n_back; i++)
         if (plan_stage_of(w->r->m->plan, p->back[i].site) == w->stage)
-            w->bent[p->back[i].site.id] = w->wanted[p->back[i].site.id] = true;
+            w->grad_changed[p->back[i].site.id] = w->wanted[p->back[i].site.id] = true;
     for (int32_t i = 0; i < n_sites; i++)
         if (plan_stage_of(w->r->m->plan, sites[i]) == w->stage)
             w->asked[sites[i].id] = w->wanted[sites[i].id] = true;
@@ -285,7 +285,7 @@ static enum site_id hidden_by(const struct run *r, struct site_ref s)
 {
     bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT || s.id == SITE_V_INPUT;
     for (int id = 0; per_head && id < SITE_COUNT; id++)
-        if (site_rivals(s.id, (enum site_id)id) && run_edited(r, s.layer + 1, (enum site_id)id))
+        if (site_conflicts(s.id, (enum site_id)id) && run_edited(r, s.layer + 1, (enum site_id)id))
             return (enum site_id)id;
     return SITE_COUNT;
 }
@@ -307,11 +307,11 @@ static int sites_check(const struct run *r, const struct site_ref *sites, int32_
 }
 
 /* A gradient that is changed where another change of the layer takes its place. */
-static int rivals_check(const struct walk *w, struct err *e)
+static int conflicts_check(const struct walk *w, struct err *e)
 {
     for (int a = 0; a < SITE_COUNT; a++)
-        for (int b = 0; w->bent[a] && b < SITE_COUNT; b++)
-            if (site_rivals((enum site_id)a, (enum site_id)b) && is_live(w, (enum site_id)b))
+        for (int b = 0; w->grad_changed[a] && b < SITE_COUNT; b++)
+            if (site_conflicts((enum site_id)a, (enum site_id)b) && is_live(w, (enum site_id)b))
                 return err_set(e, ERR_BAD_INPUT, "layer %d · the gradient at %s cannot be changed beside %s · one would hide the other",
                                w->stage - 1, site_table[a].name, site_table[b].name);
     return 0;
@@ -345,7 +345,7 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         w->stage = stage;
         w->full = run_stage_full(r, stage);
         wanted_set(w, sites, n_sites);
-        rc = rivals_check(w, e);
+        rc = conflicts_check(w, e);
         if (!rc)
             rc = stage_back(w, base, m, row0, row1, fn, user, e);
         struct buffer swap = w->all[SITE_RESID_POST];

@@ -14,7 +14,7 @@ struct walk {
     bool full;
     bool wanted[SITE_COUNT];             /* of this stage: by the caller or a callback */
     bool asked[SITE_COUNT];              /* by the caller */
-    bool bent[SITE_COUNT];               /* edits or callbacks change the gradient there */
+    bool grad_changed[SITE_COUNT];               /* edits or callbacks change the gradient there */
     bool whole;                          /* all rows in one pass */
     struct buffer rows[SITE_COUNT];
     struct buffer all[SITE_COUNT];
@@ -29,7 +29,7 @@ struct kn_view grad_view(struct walk *w, enum site_id s);
 struct kn_view grad_view_all(struct walk *w, enum site_id s);
 /* Add the products of one step to its inputs' gradients; own = G of the step's own site. */
 int grad_step(struct walk *w, const struct step *s, struct err *e);
-/* Gradient of mlp.act.hook_out from that of mlp.hook_post: nothing else reads it. */
+/* Gradient of mlp.instr.hook_out from that of mlp.hook_post: nothing else reads it. */
 int grad_act_out(struct walk *w, struct err *e);
 /* Gradient of a per-head residual input (hook_q_input, ...) from the gradient of the heads it feeds. */
 int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight, struct err *e);

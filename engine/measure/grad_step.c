@@ -172,11 +172,11 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
 int grad_act_out(struct walk *w, struct err *e)
 {
     struct kn_view b, dy = grad_view(w, SITE_POST), dx = grad_view(w, SITE_ACT_OUT);
-    struct operand gate = { OPERAND_SITE, SITE_PRE_LINEAR }, act = { OPERAND_SITE, SITE_ACT_OUT };
+    struct operand gate = { OPERAND_SITE, SITE_PRE_LINEAR }, instr = { OPERAND_SITE, SITE_ACT_OUT };
     struct kn_view x = { 0 };
     int64_t floats = dx.shape[0] * dx.shape[1];
     int rc = run_reserve(w->r, &w->temp[0], floats, e);
-    if (rc || (rc = value(w, &act, &x, e)) || (rc = value(w, &gate, &b, e)))
+    if (rc || (rc = value(w, &instr, &x, e)) || (rc = value(w, &gate, &b, e)))
         return rc;
     memset(w->temp[0].mem, 0, (size_t)floats * sizeof(float));
     struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0], dx.shape[1]); /* b's share comes through the joint step */

@@ -92,7 +92,7 @@ enum site_id site_copied(const struct config *cfg, enum site_id id)
     }
 }
 
-bool site_rivals(enum site_id a, enum site_id b)
+bool site_conflicts(enum site_id a, enum site_id b)
 {
     static const enum site_id pairs[][2] = {
         {SITE_ATTN_IN, SITE_Q_INPUT}, {SITE_ATTN_IN, SITE_K_INPUT}, {SITE_ATTN_IN, SITE_V_INPUT},

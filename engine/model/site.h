@@ -50,7 +50,7 @@ bool site_is_module_port(enum site_id id);
 enum site_id site_copied(const struct config *cfg, enum site_id id);
 /* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their inputs; those per head
  * have a norm of their own. */
-bool site_rivals(enum site_id a, enum site_id b);
+bool site_conflicts(enum site_id a, enum site_id b);
 /* Write the full name ("blocks.3.attn.hook_z"); returns buf. */
 char *site_name(struct site_ref s, char buf[LIMIT_NAME]);
 /* Shape without the batch for n positions; returns the rank. */

@@ -1,4 +1,4 @@
-/* alias.c - names in any tongue -> what they mean in one model (see alias.h).
+/* alias.c - names in any library -> what they mean in one model (see alias.h).
  *
  * A name is compared with the rows in one flat form, indices as path elements; the name of the outermost
  * module may be left out or nnsight's "model." be put before it.  Tested in tests/engine/test_alias.c and
@@ -136,7 +136,7 @@ static int32_t layer_of(const struct config *cfg, const char *name)
     return layer < cfg->n_layers ? (int32_t)layer : 0;
 }
 
-/* The nearest name in the tongue's own spelling, at the layer that was asked for. */
+/* The nearest name in the library's own spelling, at the layer that was asked for. */
 static size_t nearest_name(const struct config *cfg, const char *name, char best[LIMIT_NAME])
 {
     const struct alias_row *tables[ALIAS_TABLES];
@@ -145,11 +145,11 @@ static size_t nearest_name(const struct config *cfg, const char *name, char best
     alias_tables(cfg, tables);
     for (int i = 0; i < ALIAS_TABLES; i++)
         for (const struct alias_row *row = tables[i]; row && row->name; row++)
-            for (int nnsight = 0; nnsight <= (row->tongue == TONGUE_HF); nnsight++) {
+            for (int nnsight = 0; nnsight <= (row->library == LIBRARY_HF); nnsight++) {
                 char full[LIMIT_NAME];
                 if (row->second || !alias_row_holds(cfg, row))
                     continue;
-                alias_row_name(row, nnsight ? TONGUE_NNSIGHT : row->tongue, layer, full);
+                alias_row_name(row, nnsight ? LIBRARY_NNSIGHT : row->library, layer, full);
                 if (nearest_is(name, full, &least))
                     memcpy(best, full, sizeof full);
             }
@@ -202,7 +202,7 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
     struct site_ref s;
     int32_t layer;
     if (site_find(cfg, name, &s, NULL) == 0) {
-        *out = (struct alias_value){.form = FORM_SITE, .tongue = TONGUE_LENS, .n_sites = 1, .site = {s}, .n_edits = 1,
+        *out = (struct alias_value){.form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = {s}, .n_edits = 1,
                                     .edit = {s}};
         return 0;
     }
@@ -213,8 +213,8 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
     if (rc)
         return rc;
     *out = alias_row_value(cfg, row, layer);
-    if (row->tongue == TONGUE_HF && strchr(name, '[') && !strstr(row->name, "output."))
-        out->tongue = TONGUE_NNSIGHT;
+    if (row->library == LIBRARY_HF && strchr(name, '[') && !strstr(row->name, "output."))
+        out->library = LIBRARY_NNSIGHT;
     return 0;
 }
 
@@ -247,7 +247,7 @@ static int pick_sites(const struct config *cfg, const char *pattern, struct alia
     if (n > 0 && !list)
         n = err_set(e, ERR_SYSTEM, "out of memory for names");
     for (int i = 0; i < n; i++) {
-        list[i].value = (struct alias_value){.form = FORM_SITE, .tongue = TONGUE_LENS, .n_sites = 1, .site = {sites[i]},
+        list[i].value = (struct alias_value){.form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = {sites[i]},
                                              .n_edits = 1, .edit = {sites[i]}};
         site_name(sites[i], list[i].name);
     }
@@ -260,7 +260,7 @@ static int pick_sites(const struct config *cfg, const char *pattern, struct alia
 static bool row_matches(const struct alias_row *row, const char *pattern, int32_t layer)
 {
     char name[LIMIT_NAME], flat[LIMIT_PATTERN];
-    alias_row_name(row, row->tongue, layer, name);
+    alias_row_name(row, row->library, layer, name);
     return alias_flatten(name, flat) && site_glob(pattern, flat);
 }
 
@@ -286,8 +286,8 @@ static int32_t missing_layer(const struct config *cfg, const char *pattern)
     return -1;
 }
 
-/* Keep the names of one tongue that match; returns how many. */
-static int pick_tongue(const struct config *cfg, const char *pattern, enum alias_tongue t, struct alias_pick **out,
+/* Keep the names of one library that match; returns how many. */
+static int pick_library(const struct config *cfg, const char *pattern, enum alias_library t, struct alias_pick **out,
                        struct err *e)
 {
     struct alias_pick *list = NULL;
@@ -307,7 +307,7 @@ static int pick_tongue(const struct config *cfg, const char *pattern, enum alias
 
 int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out, struct err *e)
 {
-    static const enum alias_tongue tongues[] = {TONGUE_BRIDGE, TONGUE_HF, TONGUE_TAKER};
+    static const enum alias_library libraries[] = {LIBRARY_BRIDGE, LIBRARY_HF, LIBRARY_TAKER};
     int32_t layer;
     if (!site_is_pattern(pattern) || find_row(cfg, pattern, &layer))
         return pick_one(cfg, pattern, out, e);
@@ -317,9 +317,9 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
     char text[ALIAS_VARIANTS][LIMIT_PATTERN];
     int n_texts = alias_variants(cfg, pattern, text);
     for (int v = 0; v < n_texts; v++)
-        for (size_t i = 0; i < sizeof tongues / sizeof *tongues; i++) {
+        for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
             struct alias_pick *picks = NULL;
-            int k = pick_tongue(cfg, text[v], tongues[i], &picks, e);
+            int k = pick_library(cfg, text[v], libraries[i], &picks, e);
             if (k == 0)
                 continue;
             int32_t missing = k > 0 ? missing_layer(cfg, text[v]) : -1;

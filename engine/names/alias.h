@@ -12,7 +12,7 @@
 
 #include "run/run.h"
 
-enum alias_tongue { TONGUE_LENS, TONGUE_BRIDGE, TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER, TONGUE_COUNT };
+enum alias_library { LIBRARY_LENS, LIBRARY_BRIDGE, LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER, LIBRARY_COUNT };
 
 enum alias_form {
     FORM_SITE,   /* the site as it is */
@@ -30,7 +30,7 @@ enum alias_id {
 
 /* One name: "%d" stands for the layer; a number in a tuple is written ".0". */
 struct alias_row {
-    enum alias_tongue tongue;   /* nnsight's names follow from the HF rows */
+    enum alias_library library;   /* nnsight's names follow from the HF rows */
     const char *name;
     enum alias_id means;
     enum { ROW_ALWAYS, ROW_GATED, ROW_UNGATED, ROW_LEARNED, ROW_ROTARY } when;
@@ -43,7 +43,7 @@ enum { ALIAS_SITES_MAX = 3, ALIAS_RANK_MAX = SITE_RANK_MAX };
 /* What a name means in one model. */
 struct alias_value {
     enum alias_form form;
-    enum alias_tongue tongue;
+    enum alias_library library;
     int n_sites;
     struct site_ref site[ALIAS_SITES_MAX];   /* what is read */
     int n_edits;                             /* 0: read only */
@@ -59,25 +59,25 @@ struct alias_pick {
     char name[LIMIT_NAME];
 };
 
-const char *alias_tongue_name(enum alias_tongue t); /* "transformer_lens", "bridge", "hf", "nnsight", "taker" */
+const char *alias_library_name(enum alias_library t); /* "transformer_lens", "bridge", "hf", "nnsight", "taker" */
 
-/* A name in any tongue, exactly, -> what it means.  On failure one line: the reason where the name is known
+/* A name in any library, exactly, -> what it means.  On failure one line: the reason where the name is known
  * but refused, else the nearest name of the same kind. */
 int alias_find(const struct config *cfg, const char *name, struct alias_value *out, struct err *e);
 /* How far the nearest name of this model is from one that it has not (nearest.h). */
 size_t alias_distance(const struct config *cfg, const char *name);
-/* A name or a pattern in any tongue, in forward order.  Names come first, then TransformerLens' patterns
+/* A name or a pattern in any library, in forward order.  Names come first, then TransformerLens' patterns
  * (site_select), then patterns of the others.  *out is malloc'ed; returns how many (at least one), or
  * negative with *out untouched. */
 int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out, struct err *e);
-/* All names of one tongue in forward order, without second ones and refusals.  *out is malloc'ed; how many
+/* All names of one library in forward order, without second ones and refusals.  *out is malloc'ed; how many
  * or negative. */
-int alias_list(const struct config *cfg, enum alias_tongue t, struct alias_pick **out, struct err *e);
-/* The index-th name of a site in one tongue (0 = the usual one) to buf; false when there are no more.
+int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out, struct err *e);
+/* The index-th name of a site in one library (0 = the usual one) to buf; false when there are no more.
  * Names that show the site within something larger (a fused projection) come after those that show it alone. */
-bool alias_name(const struct config *cfg, struct site_ref s, enum alias_tongue t, int index, char buf[LIMIT_NAME]);
+bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index, char buf[LIMIT_NAME]);
 /* Why alias_name has none at index 0. */
-const char *alias_absence(enum site_id id, enum alias_tongue t);
+const char *alias_absence(enum site_id id, enum alias_library t);
 
 /* Shape without the batch for n positions; returns the rank.  Axis words go to dims (may be NULL):
  * "pos", "head*d_head", "qkv*head*d_head", "head*qkv*d_head", or site_dim_name's. */

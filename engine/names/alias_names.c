@@ -1,4 +1,4 @@
-/* alias_names.c - the names of sites in each tongue: rows of alias_table.c spelled out for a model.
+/* alias_names.c - the names of sites in each library: rows of alias_table.c spelled out for a model.
  *
  * Tested in tests/engine/test_alias.c. */
 #include "names/alias_names.h"
@@ -21,17 +21,17 @@ const struct alias_meaning alias_meanings[ALIAS_COUNT] = {
 
 static const struct {
     enum site_id id;
-    enum alias_tongue tongue;
+    enum alias_library library;
     const char *why;
 } absences[] = {
 #define ALIAS(id, form, scope, sites, edit, edited, why)
-#define ALIAS_ABSENT(site, tongue, why) {SITE_##site, TONGUE_##tongue, why},
+#define ALIAS_ABSENT(site, library, why) {SITE_##site, LIBRARY_##library, why},
 #include "names/alias.def"
 };
 
-const char *alias_tongue_name(enum alias_tongue t)
+const char *alias_library_name(enum alias_library t)
 {
-    static const char *const name[TONGUE_COUNT] = {"transformer_lens", "bridge", "hf", "nnsight", "taker"};
+    static const char *const name[LIBRARY_COUNT] = {"transformer_lens", "bridge", "hf", "nnsight", "taker"};
     return name[t];
 }
 
@@ -65,9 +65,9 @@ static bool is_element(const char *p)
     return p[0] == '.' && p[1] >= '0' && p[1] <= '9' && p[2] == '\0';
 }
 
-char *alias_row_name(const struct alias_row *row, enum alias_tongue t, int32_t layer, char buf[LIMIT_NAME])
+char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t layer, char buf[LIMIT_NAME])
 {
-    bool nnsight = t == TONGUE_NNSIGHT;
+    bool nnsight = t == LIBRARY_NNSIGHT;
     size_t n = 0;
     if (nnsight)
         n += (size_t)snprintf(buf, LIMIT_NAME, "model.");
@@ -99,7 +99,7 @@ static struct site_ref place(const struct config *cfg, enum site_id id, enum sit
 struct alias_value alias_row_value(const struct config *cfg, const struct alias_row *row, int32_t layer)
 {
     const struct alias_meaning *m = &alias_meanings[row->means];
-    struct alias_value v = {.form = m->form, .tongue = row->tongue, .n_sites = m->n_sites, .why = m->why, .note = row->note};
+    struct alias_value v = {.form = m->form, .library = row->library, .n_sites = m->n_sites, .why = m->why, .note = row->note};
     for (int i = 0; i < m->n_sites; i++)
         v.site[i] = place(cfg, m->sites[i], m->scope, layer);
     v.spread = m->edit == EDIT_AS_SPREAD;
@@ -116,19 +116,19 @@ struct alias_value alias_row_value(const struct config *cfg, const struct alias_
 
 enum stretch { BEFORE, WITHIN, AFTER }; /* the blocks */
 
-static void list_stretch(const struct config *cfg, const struct alias_row *table, enum alias_tongue t, enum stretch where,
+static void list_stretch(const struct config *cfg, const struct alias_row *table, enum alias_library t, enum stretch where,
                          int32_t layer, struct alias_pick *out, int *n)
 {
-    enum alias_tongue of = t == TONGUE_NNSIGHT ? TONGUE_HF : t;
+    enum alias_library of = t == LIBRARY_NNSIGHT ? LIBRARY_HF : t;
     bool blocks_seen = false;
     for (const struct alias_row *row = table; row && row->name; row++) {
         bool in_block = alias_row_in_block(row);
         enum stretch here = in_block ? WITHIN : blocks_seen ? AFTER : BEFORE;
         blocks_seen |= in_block;
-        if (here != where || row->tongue != of || row->second || !alias_row_holds(cfg, row))
+        if (here != where || row->library != of || row->second || !alias_row_holds(cfg, row))
             continue;
         out[*n].value = alias_row_value(cfg, row, layer);
-        out[*n].value.tongue = t;
+        out[*n].value.library = t;
         alias_row_name(row, t, layer, out[*n].name);
         ++*n;
     }
@@ -141,7 +141,7 @@ static int list_sites(const struct config *cfg, struct alias_pick *out, struct e
         return err_set(e, ERR_SYSTEM, "out of memory for names");
     int n = site_list(cfg, sites);
     for (int i = 0; i < n; i++) {
-        out[i].value = (struct alias_value){.form = FORM_SITE, .tongue = TONGUE_LENS, .n_sites = 1, .site = {sites[i]},
+        out[i].value = (struct alias_value){.form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = {sites[i]},
                                             .n_edits = 1, .edit = {sites[i]}};
         site_name(sites[i], out[i].name);
     }
@@ -149,7 +149,7 @@ static int list_sites(const struct config *cfg, struct alias_pick *out, struct e
     return n;
 }
 
-int alias_list(const struct config *cfg, enum alias_tongue t, struct alias_pick **out, struct err *e)
+int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out, struct err *e)
 {
     const struct alias_row *tables[ALIAS_TABLES];
     alias_tables(cfg, tables);
@@ -161,14 +161,14 @@ int alias_list(const struct config *cfg, enum alias_tongue t, struct alias_pick 
     if (!list)
         return err_set(e, ERR_SYSTEM, "out of memory for names");
     int n = 0;
-    if (t == TONGUE_LENS)
+    if (t == LIBRARY_LENS)
         n = list_sites(cfg, list, e);
-    for (int i = 0; i < ALIAS_TABLES && t != TONGUE_LENS; i++)
+    for (int i = 0; i < ALIAS_TABLES && t != LIBRARY_LENS; i++)
         list_stretch(cfg, tables[i], t, BEFORE, 0, list, &n);
-    for (int32_t l = 0; l < cfg->n_layers && t != TONGUE_LENS; l++)
+    for (int32_t l = 0; l < cfg->n_layers && t != LIBRARY_LENS; l++)
         for (int i = 0; i < ALIAS_TABLES; i++)
             list_stretch(cfg, tables[i], t, WITHIN, l, list, &n);
-    for (int i = 0; i < ALIAS_TABLES && t != TONGUE_LENS; i++)
+    for (int i = 0; i < ALIAS_TABLES && t != LIBRARY_LENS; i++)
         list_stretch(cfg, tables[i], t, AFTER, 0, list, &n);
     if (n < 0) {
         free(list);
@@ -193,18 +193,18 @@ static bool shows(const struct config *cfg, const struct alias_value *v, struct 
     return false;
 }
 
-bool alias_name(const struct config *cfg, struct site_ref s, enum alias_tongue t, int index, char buf[LIMIT_NAME])
+bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index, char buf[LIMIT_NAME])
 {
-    if (t == TONGUE_LENS)
+    if (t == LIBRARY_LENS)
         return index == 0 && site_name(s, buf);
     const struct alias_row *tables[ALIAS_TABLES];
     alias_tables(cfg, tables);
-    enum alias_tongue of = t == TONGUE_NNSIGHT ? TONGUE_HF : t;
+    enum alias_library of = t == LIBRARY_NNSIGHT ? LIBRARY_HF : t;
     /* alone in a block, alone outside, within something larger */
     for (int pass = 0; pass < 3; pass++)
         for (int i = 0; i < ALIAS_TABLES; i++)
             for (const struct alias_row *row = tables[i]; row && row->name; row++) {
-                if (row->tongue != of || row->second || !alias_row_holds(cfg, row))
+                if (row->library != of || row->second || !alias_row_holds(cfg, row))
                     continue;
                 struct alias_value v = alias_row_value(cfg, row, s.layer);
                 bool alone = v.form == FORM_SITE || v.form == FORM_FLAT;
@@ -216,11 +216,11 @@ bool alias_name(const struct config *cfg, struct site_ref s, enum alias_tongue t
     return false;
 }
 
-const char *alias_absence(enum site_id id, enum alias_tongue t)
+const char *alias_absence(enum site_id id, enum alias_library t)
 {
-    enum alias_tongue of = t == TONGUE_NNSIGHT ? TONGUE_HF : t;
+    enum alias_library of = t == LIBRARY_NNSIGHT ? LIBRARY_HF : t;
     for (size_t i = 0; i < sizeof absences / sizeof *absences; i++)
-        if (absences[i].id == id && absences[i].tongue == of)
+        if (absences[i].id == id && absences[i].library == of)
             return absences[i].why;
-    return of == TONGUE_TAKER ? "not a hook point there" : "no such point there";
+    return of == LIBRARY_TAKER ? "not a hook point there" : "no such point there";
 }

@@ -23,8 +23,8 @@ void alias_tables(const struct config *cfg, const struct alias_row *tables[ALIAS
 bool alias_row_in_block(const struct alias_row *row);
 /* Does what the row means exist in this model? */
 bool alias_row_holds(const struct config *cfg, const struct alias_row *row);
-/* The row's name with its layer; t may be TONGUE_NNSIGHT for an HF row. */
-char *alias_row_name(const struct alias_row *row, enum alias_tongue t, int32_t layer, char buf[LIMIT_NAME]);
+/* The row's name with its layer; t may be LIBRARY_NNSIGHT for an HF row. */
+char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t layer, char buf[LIMIT_NAME]);
 struct alias_value alias_row_value(const struct config *cfg, const struct alias_row *row, int32_t layer);
 
 /* Does the text spell the pattern, in which "%d" stands for a layer?  *layer: the number there, else SITE_ROOT. */

@@ -1,17 +1,17 @@
 /* alias_table.c - the names: one table for the bridge, one for each family of module names (arch.names).
  *
  * Rows stand in forward order: before the blocks, a block, after the blocks; the first row of a tensor in a
- * tongue is its usual name.  Paths are those of transformers 5; names that older versions or the published
+ * library is its usual name.  Paths are those of transformers 5; names that older versions or the published
  * checkpoints use are second rows.  taker's points follow its model map: where that says pre-norm, pre_attn
  * is the norm's input, else what attention reads.  Tested in tests/engine/test_alias.c. */
 #include "names/alias_table.h"
 
-#define BRIDGE(name, means, when) {TONGUE_BRIDGE, name, ALIAS_##means, ROW_##when, false, NULL}
-#define HF(name, means) {TONGUE_HF, name, ALIAS_##means, ROW_ALWAYS, false, NULL}
-#define HF_SECOND(name, means, note) {TONGUE_HF, name, ALIAS_##means, ROW_ALWAYS, true, note}
-#define NO(name, why) {TONGUE_HF, name, ALIAS_REFUSED, ROW_ALWAYS, true, why}
-#define TAKER(point, means, note) {TONGUE_TAKER, "layer_%d_" point, ALIAS_##means, ROW_ALWAYS, false, note}
-#define END {TONGUE_COUNT, NULL, ALIAS_COUNT, ROW_ALWAYS, false, NULL}
+#define BRIDGE(name, means, when) {LIBRARY_BRIDGE, name, ALIAS_##means, ROW_##when, false, NULL}
+#define HF(name, means) {LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, false, NULL}
+#define HF_SECOND(name, means, note) {LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, true, note}
+#define NO(name, why) {LIBRARY_HF, name, ALIAS_REFUSED, ROW_ALWAYS, true, why}
+#define TAKER(point, means, note) {LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, ROW_ALWAYS, false, note}
+#define END {LIBRARY_COUNT, NULL, ALIAS_COUNT, ROW_ALWAYS, false, NULL}
 
 #define B "blocks.%d."
 #define ONE_BY_ONE "the bridge hooks q, k and v one by one and never fires it · use attn.q.hook_out, attn.k.hook_out, attn.v.hook_out"
@@ -36,16 +36,16 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "ln1.hook_normalized", LN1_NORMALIZED, ALWAYS),
     BRIDGE(B "ln1.hook_out", LN1_OUT, ALWAYS),
     BRIDGE(B "attn.hook_in", LN1_OUT, ALWAYS),
-    {TONGUE_BRIDGE, B "attn.hook_cos", ALIAS_COS_HERE, ROW_ROTARY, true, NULL},
-    {TONGUE_BRIDGE, B "attn.hook_sin", ALIAS_SIN_HERE, ROW_ROTARY, true, NULL},
+    {LIBRARY_BRIDGE, B "attn.hook_cos", ALIAS_COS_HERE, ROW_ROTARY, true, NULL},
+    {LIBRARY_BRIDGE, B "attn.hook_sin", ALIAS_SIN_HERE, ROW_ROTARY, true, NULL},
     BRIDGE(B "attn.q.hook_in", Q_IN, ALWAYS),
     BRIDGE(B "attn.k.hook_in", K_IN, ALWAYS),
     BRIDGE(B "attn.v.hook_in", V_IN, ALWAYS),
     BRIDGE(B "attn.q.hook_out", Q, ALWAYS),
     BRIDGE(B "attn.k.hook_out", K, ALWAYS),
     BRIDGE(B "attn.v.hook_out", V, ALWAYS),
-    {TONGUE_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
-    {TONGUE_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
+    {LIBRARY_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
+    {LIBRARY_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
     BRIDGE(B "attn.hook_rot_q", ROT_Q, ROTARY),
     BRIDGE(B "attn.hook_rot_k", ROT_K, ROTARY),
     BRIDGE(B "attn.hook_attn_scores", ATTN_SCORES, ALWAYS),
@@ -54,7 +54,7 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "attn.hook_result", RESULT, ALWAYS),
     BRIDGE(B "attn.hook_out", ATTN_OUT, ALWAYS),
     BRIDGE(B "attn.o.hook_out", ATTN_OUT, ALWAYS),
-    {TONGUE_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, ROW_ALWAYS, true, "it fires only where q, k and v are one product"},
+    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, ROW_ALWAYS, true, "it fires only where q, k and v are one product"},
     BRIDGE(B "ln2.hook_in", MLP_IN, ALWAYS),
     BRIDGE(B "hook_mlp_in", MLP_IN, ALWAYS),
     BRIDGE(B "ln2.hook_scale", LN2_SCALE, ALWAYS),

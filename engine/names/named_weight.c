@@ -11,8 +11,8 @@
 
 enum word { AXIS_NONE, AXIS_N, AXIS_K, AXIS_HEAD_N, AXIS_D_N, AXIS_HEAD_K, AXIS_D_K };
 
-static const struct row { enum alias_tongue tongue; enum weight_id id; const char *name; enum word axis[3]; } rows[] = {
-#define NAMED(id, library, name, a, b, c) { TONGUE_##library, id, name, { AXIS_##a, AXIS_##b, AXIS_##c } },
+static const struct row { enum alias_library library; enum weight_id id; const char *name; enum word axis[3]; } rows[] = {
+#define NAMED(id, library, name, a, b, c) { LIBRARY_##library, id, name, { AXIS_##a, AXIS_##b, AXIS_##c } },
 #include "names/named_weight.def"
 };
 static const struct { enum weight_id id; const char *name; } modules[] = {
@@ -111,17 +111,17 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
     w->rank++;
 }
 
-static struct named_weight begin(enum alias_tongue t, enum weight_id id, int32_t layer)
+static struct named_weight begin(enum alias_library t, enum weight_id id, int32_t layer)
 {
-    return (struct named_weight){ .tongue = t, .layer = is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = { id } };
+    return (struct named_weight){ .library = t, .layer = is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = { id } };
 }
 
 /* A row of named_weight.def.  stored: keys and values of grouped heads as they lie. */
 static struct named_weight row_weight(const struct config *c, const struct row *r, int32_t layer, bool stored)
 {
-    struct named_weight w = begin(r->tongue, r->id, layer);
+    struct named_weight w = begin(r->library, r->id, layer);
     const char *dot = strrchr(r->name, '.') + 1;
-    int n = w.layer < 0 ? 0 : snprintf(w.name, sizeof w.name, "%s.%d.", r->tongue == TONGUE_LENS ? "blocks" : "layers", layer);
+    int n = w.layer < 0 ? 0 : snprintf(w.name, sizeof w.name, "%s.%d.", r->library == LIBRARY_LENS ? "blocks" : "layers", layer);
     snprintf(w.name + n, sizeof w.name - (size_t)n, "%.*s%s%s", (int)(dot - r->name), r->name, stored ? "_" : "", dot);
     for (int i = 0; i < 3; i++)
         axis_add(c, &w, r->axis[i], stored);
@@ -153,7 +153,7 @@ static void fused_axis(const struct config *c, const struct arch_weight *a, stru
 static struct named_weight arch_weight(const struct config *c, const struct arch_weight *a, const char *pattern, int32_t layer)
 {
     static const enum weight_id parts[2][3] = { { W_Q, W_K, W_V }, { B_Q, B_K, B_V } };
-    struct named_weight w = begin(TONGUE_HF, a->id, layer);
+    struct named_weight w = begin(LIBRARY_HF, a->id, layer);
     const char *mark = strstr(pattern, "%d");
     if (mark)
         snprintf(w.name, sizeof w.name, "%.*s%d%s", (int)(mark - pattern), pattern, layer, mark + 2);
@@ -187,11 +187,11 @@ static bool arch_name(const struct config *c, const struct arch_weight *a, int i
 
 /* ---- listing --------------------------------------------------------------------------------------- */
 
-struct lister { const struct model *m; enum alias_tongue t; struct named_weight *out; int n; };
+struct lister { const struct model *m; enum alias_library t; struct named_weight *out; int n; };
 
 static void list_add(struct lister *l, struct named_weight w)
 {
-    if (l->t == TONGUE_NNSIGHT) { /* "model." and brackets */
+    if (l->t == LIBRARY_NNSIGHT) { /* "model." and brackets */
         char hf[LIMIT_NAME], number[16];
         memcpy(hf, w.name, sizeof hf);
         snprintf(number, sizeof number, ".%d.", (int)w.layer);
@@ -200,7 +200,7 @@ static void list_add(struct lister *l, struct named_weight w)
             snprintf(w.name, sizeof w.name, "model.%.*s[%d]%s", (int)(at - hf), hf, (int)w.layer, at + strlen(number) - 1);
         else
             snprintf(w.name, sizeof w.name, "model.%.*s", LIMIT_NAME - 8, hf);
-        w.tongue = TONGUE_NNSIGHT;
+        w.library = LIBRARY_NNSIGHT;
     }
     l->out[l->n++] = w;
 }
@@ -209,13 +209,13 @@ static void list_add(struct lister *l, struct named_weight w)
 static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
 {
     const struct config *c = &l->m->cfg;
-    bool grouped = c->n_kv_heads != c->n_heads, hf = l->t == TONGUE_HF || l->t == TONGUE_NNSIGHT;
+    bool grouped = c->n_kv_heads != c->n_heads, hf = l->t == LIBRARY_HF || l->t == LIBRARY_NNSIGHT;
     for (int i = 0; i < ROW_COUNT; i++) {
         const struct row *r = &rows[i];
-        if (r->tongue != l->t || is_root(r->id) != root || is_last(r->id) != last || absence(c, r->id))
+        if (r->library != l->t || is_root(r->id) != root || is_last(r->id) != last || absence(c, r->id))
             continue;
         bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
-        if (kv && l->t == TONGUE_TAKER)
+        if (kv && l->t == LIBRARY_TAKER)
             continue;
         for (int stored = 0; stored < 1 + kv; stored++)
             list_add(l, row_weight(c, r, layer, stored));
@@ -227,7 +227,7 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
     }
 }
 
-int named_weight_list(const struct model *m, enum alias_tongue t, struct named_weight **out, struct err *e)
+int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out, struct err *e)
 {
     size_t most = ((size_t)m->cfg.n_layers + 2) * (ROW_COUNT + WEIGHT_COUNT);
     struct lister l = { m, t, malloc(most * sizeof *l.out), 0 };
@@ -271,13 +271,13 @@ static enum found find_row(const struct model *m, const char *name, const char *
             bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
             char pattern[LIMIT_NAME];
             int32_t layer;
-            snprintf(pattern, sizeof pattern, "%s%.*s%s%s", is_root(r->id) ? "" : r->tongue == TONGUE_LENS ? "blocks.%d." : "layers.%d.",
+            snprintf(pattern, sizeof pattern, "%s%.*s%s%s", is_root(r->id) ? "" : r->library == LIBRARY_LENS ? "blocks.%d." : "layers.%d.",
                      (int)(dot - r->name), r->name, stored ? "_" : "", dot);
-            if ((stored && !(kv && r->tongue == TONGUE_LENS)) || !alias_spells(pattern, text, &layer))
+            if ((stored && !(kv && r->library == LIBRARY_LENS)) || !alias_spells(pattern, text, &layer))
                 continue;
             if (absence(c, r->id))
                 return refuse(name, absence(c, r->id), e);
-            if (kv && r->tongue == TONGUE_TAKER)
+            if (kv && r->library == LIBRARY_TAKER)
                 return refuse(name, "taker cannot split grouped heads · read attn.k_proj.weight, attn.v_proj.weight, or TransformerLens' _W_K, _W_V", e);
             *out = row_weight(c, r, layer, stored);
             return check_layer(m, name, layer, e);
@@ -288,7 +288,7 @@ static enum found find_row(const struct model *m, const char *name, const char *
 /* "W_Q": over layers; "W_E", "b_U": as in the root. */
 static enum found find_stack(const struct model *m, const char *name, struct named_weight *out, struct err *e)
 {
-    for (int i = 0; i < ROW_COUNT && rows[i].tongue == TONGUE_LENS; i++) {
+    for (int i = 0; i < ROW_COUNT && rows[i].library == LIBRARY_LENS; i++) {
         if (strcmp(strrchr(rows[i].name, '.') + 1, name) || strchr(name, '.') || name[1] != '_')
             continue;
         if (absence(&m->cfg, rows[i].id))
@@ -338,7 +338,7 @@ static enum found find_module(const struct model *m, const char *name, const cha
             continue;
         enum found f = layer < m->cfg.n_layers ? find_arch(m, name, text, modules[i].id, layer, out, e) : check_layer(m, name, layer, e);
         if (f == FOUND_IT)
-            out->tongue = TONGUE_TAKER, snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);
+            out->library = LIBRARY_TAKER, snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);
         return f;
     }
     for (int i = 0; i < REFUSED_COUNT; i++) {
@@ -351,7 +351,7 @@ static enum found find_module(const struct model *m, const char *name, const cha
 
 static int fail_unknown(const struct model *m, const char *name, struct err *e)
 {
-    static const enum alias_tongue tongues[] = { TONGUE_LENS, TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER };
+    static const enum alias_library libraries[] = { LIBRARY_LENS, LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER };
     char best[LIMIT_NAME] = "";
     const char *digit = strpbrk(name, "0123456789");
     long layer = digit ? strtol(digit, NULL, 10) : 0;
@@ -359,8 +359,8 @@ static int fail_unknown(const struct model *m, const char *name, struct err *e)
     struct lister l = { .m = m, .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out) };
     if (!l.out)
         return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
-    for (size_t t = 0; t < sizeof tongues / sizeof *tongues; t++) {
-        l.t = tongues[t], l.n = 0;
+    for (size_t t = 0; t < sizeof libraries / sizeof *libraries; t++) {
+        l.t = libraries[t], l.n = 0;
         list_stretch(&l, true, false, 0);
         list_stretch(&l, false, false, layer < m->cfg.n_layers ? (int32_t)layer : 0); /* names of one layer will do */
         list_stretch(&l, true, true, 0);
@@ -386,8 +386,8 @@ int named_weight_find(const struct model *m, const char *name, struct named_weig
         f = find_module(m, name, text[i], &w, e);
     if (f != FOUND_IT)
         return f == FOUND_NOTHING ? fail_unknown(m, name, e) : ERR_BAD_INPUT;
-    if (w.tongue == TONGUE_HF && strchr(name, '['))
-        w.tongue = TONGUE_NNSIGHT;
+    if (w.library == LIBRARY_HF && strchr(name, '['))
+        w.library = LIBRARY_NNSIGHT;
     *out = w;
     return 0;
 }

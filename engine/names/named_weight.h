@@ -23,7 +23,7 @@ struct weight_axis {
 
 struct named_weight {
     char name[LIMIT_NAME];
-    enum alias_tongue tongue;          /* whose name and shape; never the bridge's */
+    enum alias_library library;          /* whose name and shape; never the bridge's */
     int32_t layer;                     /* SITE_ROOT for root weights and stacks */
     int n_parts;
     enum weight_id part[WEIGHT_PARTS_MAX];
@@ -34,7 +34,7 @@ struct named_weight {
 };
 
 /* All names of a library (LENS, HF, NNSIGHT or TAKER) in the model's order, stacks not among them; out is malloc'ed.  How many, or negative. */
-int named_weight_list(const struct model *m, enum alias_tongue t, struct named_weight **out, struct err *e);
+int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out, struct err *e);
 /* A name of any library.  Unknown: the reason or the nearest name in *e. */
 int named_weight_find(const struct model *m, const char *name, struct named_weight *out, struct err *e);
 int64_t named_weight_size(const struct named_weight *w);

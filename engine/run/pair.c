@@ -111,26 +111,26 @@ static void mark_weights(const struct pair *p, int32_t *rows, const struct edit_
     }
 }
 
-static void mark_acts(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+static void mark_instrs(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
 {
-    for (int32_t i = first; prog && i < prog->n_acts; i++)
-        mark(p, rows, plan_stage_of(p->m->plan, prog->acts[i].site), prog->acts[i].row_min);
+    for (int32_t i = first; prog && i < prog->n_instrs; i++)
+        mark(p, rows, plan_stage_of(p->m->plan, prog->instrs[i].site), prog->instrs[i].row_min);
 }
 
-/* Mark what differs between two programs: acts are sorted by stage, so everything before the first unequal
- * pair is as it was.  `stale`: the prompts are not what they were, which changes what acts read from
+/* Mark what differs between two programs: instructions are sorted by stage, so everything before the first unequal
+ * pair is as it was.  `stale`: the prompts are not what they were, which changes what instructions read from
  * other runs or let attention see. */
 static void mark_programs(const struct pair *p, int32_t *rows, const struct edit_program *a,
                           const struct edit_program *b, bool stale)
 {
     int32_t i = 0;
-    while (a && b && i < a->n_acts && i < b->n_acts && edit_act_equal(&a->acts[i], &b->acts[i]) &&
-           ((a->acts[i].value == EDIT_NUMBER && !a->acts[i].full) || !stale))
+    while (a && b && i < a->n_instrs && i < b->n_instrs && edit_instr_equal(&a->instrs[i], &b->instrs[i]) &&
+           ((a->instrs[i].value == EDIT_NUMBER && !a->instrs[i].full) || !stale))
         i++;
-    mark_acts(p, rows, a, i);
-    mark_acts(p, rows, b, i);
+    mark_instrs(p, rows, a, i);
+    mark_instrs(p, rows, b, i);
     i = 0;
-    while (a && b && i < a->n_weights && i < b->n_weights && edit_act_equal(&a->weights[i], &b->weights[i]))
+    while (a && b && i < a->n_weights && i < b->n_weights && edit_instr_equal(&a->weights[i], &b->weights[i]))
         i++;
     mark_weights(p, rows, a, i);
     mark_weights(p, rows, b, i);
@@ -187,8 +187,8 @@ static const struct pair_prompt *prompt_find(const struct pair_target *t, const 
 /* Every run that the program reads has a prompt. */
 static int check_sources(const struct pair_target *t, const struct edit_program *prog, struct err *e)
 {
-    for (int32_t i = 0; i < prog->n_acts; i++) {
-        const struct edit_act *a = &prog->acts[i];
+    for (int32_t i = 0; i < prog->n_instrs; i++) {
+        const struct edit_instr *a = &prog->instrs[i];
         if (a->value != EDIT_FROM || !strcmp(a->source_name, "base"))
             continue;
         const char *name = a->source_name;
@@ -284,8 +284,8 @@ static int sync_base(struct pair *p, const struct pair_target *t, int failed, st
     if (p->stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);
-    p->edited = p->next->n_acts > 0 || p->next->n_back > 0 || p->next->n_weights > 0 || p->called;
-    return failed ? failed : run_aim(base, t->tokens, t->n, NULL, NULL, e);
+    p->edited = p->next->n_instrs > 0 || p->next->n_back > 0 || p->next->n_weights > 0 || p->called;
+    return failed ? failed : run_target(base, t->tokens, t->n, NULL, NULL, e);
 }
 
 /* The base is there (or `failed`): what the edits read, then the fork on its way. */
@@ -305,13 +305,13 @@ static int sync_fork(struct pair *p, const struct pair_target *t, int failed, st
     p->next = NULL;
     for (int32_t s = 0; s < p->stages; s++)
         p->cone[s] = INT32_MAX;
-    mark_acts(p, p->cone, p->program, 0);
+    mark_instrs(p, p->cone, p->program, 0);
     mark_weights(p, p->cone, p->program, 0);
     if (p->called) {
         mark(p, p->cone, 0, 0);
         mark(p, p->changed[FACE_EDITED], 0, 0);
     }
-    return err ? err : run_aim(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
+    return err ? err : run_target(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
 }
 
 /* Base first, then what the edits read, then the fork; costs[n]: of the face on show. */
@@ -394,7 +394,7 @@ struct run *pair_shown(const struct pair *p)
     return edited ? edited : pair_run(p, FACE_BASE);
 }
 
-int32_t pair_cone(const struct pair *p, int32_t stage)
+int32_t pair_first_changed_row(const struct pair *p, int32_t stage)
 {
     return p->edited ? p->cone[stage] : INT32_MAX;
 }

@@ -60,8 +60,8 @@ struct run *pair_run(const struct pair *p, enum face f);
 /* The edited run, or the base where there is none. */
 struct run *pair_shown(const struct pair *p);
 
-/* Rows [pair_cone(p, stage), n) of the sites of a stage (plan.h) can differ between the faces; others cannot. */
-int32_t pair_cone(const struct pair *p, int32_t stage);
+/* Rows [pair_first_changed_row(p, stage), n) of the sites of a stage (plan.h) can differ between the faces; others cannot. */
+int32_t pair_first_changed_row(const struct pair *p, int32_t stage);
 /* Rows [this, n) of a stage's sites may have changed since pair_settle, even by calls that failed. */
 int32_t pair_changed(const struct pair *p, enum face f, int32_t stage);
 /* The caller has seen the changes. */

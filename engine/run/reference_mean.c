@@ -20,7 +20,7 @@ struct mean {
     struct mean *next;
     struct reference_set *set;   /* held */
     struct site_ref site;
-    int32_t pos;                 /* as struct edit_act.source_pos */
+    int32_t pos;                 /* as struct edit_instr.source_pos */
     int rank;
     int64_t shape[SITE_RANK_MAX]; /* the hook's; 1 row, or one per position of the longest prompt */
     int64_t n;
@@ -111,7 +111,7 @@ static void finish(struct reference_means *s, struct mean *x)
 }
 
 /* A mean that was not asked for before: from disk, or to be computed. */
-static int mean_make(struct reference_means *s, const struct edit_act *a, struct mean **out, struct err *e)
+static int mean_make(struct reference_means *s, const struct edit_instr *a, struct mean **out, struct err *e)
 {
     char key[REFERENCE_KEY_MAX], name[LIMIT_NAME];
     struct mean *x = calloc(1, sizeof *x);
@@ -154,7 +154,7 @@ static bool same_set(const struct reference_set *a, const struct reference_set *
                       !memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof *a->tokens));
 }
 
-static struct mean *mean_find(const struct reference_means *s, const struct edit_act *a)
+static struct mean *mean_find(const struct reference_means *s, const struct edit_instr *a)
 {
     for (struct mean *x = s->list; x; x = x->next)
         if (same_set(x->set, a->set) && x->site.id == a->site.id && x->site.layer == a->site.layer && x->pos == a->source_pos)
@@ -275,7 +275,7 @@ static int32_t unfinished(const struct reference_means *s, const struct referenc
 /* ---- giving ------------------------------------------------------------------------------------------ */
 
 /* The selected elements of the mean, one row of them unless every position has its own. */
-static int act_fill(struct edit_program *prog, struct edit_act *a, const struct mean *x, struct err *e)
+static int instr_fill(struct edit_program *prog, struct edit_instr *a, const struct mean *x, struct err *e)
 {
     int lead = SITE_RANK_MAX - x->rank, row_axis = site_row_axis(a->site.id);
     int64_t n[SITE_RANK_MAX] = { 1, 1, 1 }, from[SITE_RANK_MAX] = { 0 }, stride = 1, count = 1;
@@ -314,8 +314,8 @@ int reference_means_fill(struct reference_means *s, struct edit_program *prog, s
     int rc = 0;
     for (struct mean *x = s->list; x; x = x->next)
         x->used = false;
-    for (int32_t i = 0; !rc && i < prog->n_acts; i++) {
-        struct edit_act *a = &prog->acts[i];
+    for (int32_t i = 0; !rc && i < prog->n_instrs; i++) {
+        struct edit_instr *a = &prog->instrs[i];
         if (a->value != EDIT_MEAN_REF)
             continue;
         struct mean *x = mean_find(s, a);
@@ -339,9 +339,9 @@ int reference_means_fill(struct reference_means *s, struct edit_program *prog, s
         run_free(s->run);
         s->run = NULL;
     }
-    for (int32_t i = 0; !rc && i < prog->n_acts; i++)
-        if (prog->acts[i].value == EDIT_MEAN_REF)
-            rc = act_fill(prog, &prog->acts[i], mean_find(s, &prog->acts[i]), e);
+    for (int32_t i = 0; !rc && i < prog->n_instrs; i++)
+        if (prog->instrs[i].value == EDIT_MEAN_REF)
+            rc = instr_fill(prog, &prog->instrs[i], mean_find(s, &prog->instrs[i]), e);
     prog->needs_means = prog->needs_means && rc;
     return rc;
 }

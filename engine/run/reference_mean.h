@@ -14,7 +14,7 @@ struct reference_means;
 /* The model must outlive it.  NULL + *e when memory is out. */
 struct reference_means *reference_means_open(const struct model *m, struct err *e);
 void reference_means_close(struct reference_means *s);
-/* Give every EDIT_MEAN_REF act of a freshly resolved program its values.  ERR_CANCELLED: what is done so far is
+/* Give every EDIT_MEAN_REF instruction of a freshly resolved program its values.  ERR_CANCELLED: what is done so far is
  * kept, the next call goes on from there. */
 int reference_means_fill(struct reference_means *s, struct edit_program *prog, struct err *e);
 /* Prompts that were run so far, for tests. */

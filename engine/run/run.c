@@ -24,7 +24,7 @@ struct run *run_create(const struct model *m, struct run *base, const struct run
     r->cache_bytes = opt->cache_bytes;
     r->dirty_order = r->fork_order = base ? ORDER_NONE : 0;
     r->version = 1;
-    r->act_stop = -1;
+    r->instr_stop = -1;
     r->stop = INT32_MAX;
     return r;
 }
@@ -99,60 +99,60 @@ void run_dirty(struct run *r, int32_t order, int32_t row)
     r->dirty_row = row < r->dirty_row ? row : r->dirty_row;
 }
 
-/* A run's acts before a new program replaced them. */
-struct old_acts {
+/* A run's instructions before a new program replaced them. */
+struct old_instrs {
     struct edit_program *program;
-    const struct edit_act *acts;
+    const struct edit_instr *instrs;
     int32_t n, *first;
     struct run **sources;
     uint64_t *version;
 };
 
-static struct old_acts acts_take(struct run *r)
+static struct old_instrs instrs_take(struct run *r)
 {
-    struct old_acts o = { r->program, r->acts, r->n_acts, r->act_first, r->sources, r->source_version };
-    r->program = NULL, r->acts = NULL, r->n_acts = 0, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
+    struct old_instrs o = { r->program, r->instrs, r->n_instrs, r->instr_first, r->sources, r->source_version };
+    r->program = NULL, r->instrs = NULL, r->n_instrs = 0, r->instr_first = NULL, r->sources = NULL, r->source_version = NULL;
     return o;
 }
 
-static void acts_put_back(struct run *r, struct old_acts *o)
+static void instrs_put_back(struct run *r, struct old_instrs *o)
 {
     run_edits_free(r);
-    r->program = o->program, r->acts = o->acts, r->n_acts = o->n, r->act_first = o->first, r->sources = o->sources, r->source_version = o->version;
+    r->program = o->program, r->instrs = o->instrs, r->n_instrs = o->n, r->instr_first = o->first, r->sources = o->sources, r->source_version = o->version;
 }
 
-static void acts_drop(struct old_acts *o)
+static void instrs_drop(struct old_instrs *o)
 {
     edit_program_free(o->program), free(o->first), free(o->sources), free(o->version);
 }
 
-static bool act_same(const struct run *r, int32_t i, const struct old_acts *o, int32_t j)
+static bool instr_same(const struct run *r, int32_t i, const struct old_instrs *o, int32_t j)
 {
-    const struct edit_act *a = &r->acts[i], *b = &o->acts[j];
-    if (!edit_act_equal(a, b) || r->source_version[i] != o->version[j])
+    const struct edit_instr *a = &r->instrs[i], *b = &o->instrs[j];
+    if (!edit_instr_equal(a, b) || r->source_version[i] != o->version[j])
         return false;
     return a->source < 0 || r->sources[a->source] == o->sources[b->source];
 }
 
-/* Dirty what differs between the old and the new acts of every site.  Order matters on one site only. */
-static void acts_compare(struct run *r, const struct old_acts *o)
+/* Dirty what differs between the old and the new instructions of every site.  Order matters on one site only. */
+static void instrs_compare(struct run *r, const struct old_instrs *o)
 {
     int32_t n_index = plan_stages(r->m->plan) * SITE_COUNT;
     for (int32_t k = 0; k < n_index; k++) {
-        int32_t i = r->act_first ? r->act_first[k] : -1, j = o->first ? o->first[k] : -1;
+        int32_t i = r->instr_first ? r->instr_first[k] : -1, j = o->first ? o->first[k] : -1;
         if (i < 0 && j < 0)
             continue;
-        struct site_ref s = i >= 0 ? r->acts[i].site : o->acts[j].site;
+        struct site_ref s = i >= 0 ? r->instrs[i].site : o->instrs[j].site;
         while (true) {
-            bool in_new = i >= 0 && i < r->n_acts && r->acts[i].site.id == s.id && r->acts[i].site.layer == s.layer;
-            bool in_old = j >= 0 && j < o->n && o->acts[j].site.id == s.id && o->acts[j].site.layer == s.layer;
+            bool in_new = i >= 0 && i < r->n_instrs && r->instrs[i].site.id == s.id && r->instrs[i].site.layer == s.layer;
+            bool in_old = j >= 0 && j < o->n && o->instrs[j].site.id == s.id && o->instrs[j].site.layer == s.layer;
             if (!in_new && !in_old)
                 break;
-            if (!(in_new && in_old && act_same(r, i, o, j))) {
+            if (!(in_new && in_old && instr_same(r, i, o, j))) {
                 if (in_new)
-                    run_dirty(r, plan_order(r->m->plan, s), r->acts[i].row_min);
+                    run_dirty(r, plan_order(r->m->plan, s), r->instrs[i].row_min);
                 if (in_old)
-                    run_dirty(r, plan_order(r->m->plan, s), o->acts[j].row_min);
+                    run_dirty(r, plan_order(r->m->plan, s), o->instrs[j].row_min);
             }
             i += in_new, j += in_old;
         }
@@ -175,20 +175,20 @@ static int32_t order_start(const struct run *r, int32_t order)
     return run_resident(r, stage) ? order : stage * PLAN_STAGE_ORDER;
 }
 
-/* Move a fork's branching point to where its acts need it; what becomes its own must be computed. */
+/* Move a fork's branching point to where its instructions need it; what becomes its own must be computed. */
 static void fork_place(struct run *r)
 {
     int32_t called = run_called_order(r);
-    if (!r->n_acts && !r->weights.n && called == ORDER_NONE) {
+    if (!r->n_instrs && !r->weights.n && called == ORDER_NONE) {
         r->fork_order = r->dirty_order = ORDER_NONE;
         r->fork_row = 0;
         return;
     }
     int32_t order = called, row = r->called.n ? 0 : r->n;
-    for (int32_t i = 0; i < r->n_acts; i++) {
-        int32_t o = plan_order(r->m->plan, r->acts[i].site);
+    for (int32_t i = 0; i < r->n_instrs; i++) {
+        int32_t o = plan_order(r->m->plan, r->instrs[i].site);
         order = o < order ? o : order;
-        row = r->acts[i].row_min < row ? r->acts[i].row_min : row;
+        row = r->instrs[i].row_min < row ? r->instrs[i].row_min : row;
     }
     for (int32_t i = 0; i < r->weights.n; i++) {
         const struct run_weight *w = &r->weights.list[i];
@@ -339,14 +339,14 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
         same = 0;
     }
     r->version += same < n || n < r->n;
-    for (int32_t i = 0; i < r->n_acts; i++)
-        if (r->acts[i].full && n != r->n) /* rows that saw positions which are gone or new */
-            run_dirty(r, plan_order(r->m->plan, r->acts[i].site), 0);
+    for (int32_t i = 0; i < r->n_instrs; i++)
+        if (r->instrs[i].full && n != r->n) /* rows that saw positions which are gone or new */
+            run_dirty(r, plan_order(r->m->plan, r->instrs[i].site), 0);
     if (same < n && !(r->base && r->fork_order == ORDER_NONE)) {
         int32_t row = r->base && r->fork_row > same ? r->fork_row : same;
         bool full = false;
-        for (int32_t i = 0; i < r->n_acts; i++)
-            full |= r->acts[i].full;
+        for (int32_t i = 0; i < r->n_instrs; i++)
+            full |= r->instrs[i].full;
         run_dirty(r, r->fork_order, full ? 0 : row);
     }
     memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
@@ -354,7 +354,7 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
     return 0;
 }
 
-int run_aim(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e)
+int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e)
 {
     if (r->base) {
         assert(r->base->dirty_order == ORDER_NONE || r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
@@ -362,24 +362,24 @@ int run_aim(struct run *r, const int32_t *tokens, int32_t n, const struct edit_p
     }
     if (n < 1 || n > LIMIT_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", n, LIMIT_TOKENS);
-    struct old_acts old = acts_take(r);
+    struct old_instrs old = instrs_take(r);
     int rc = run_edits_set(r, prog, sources, e);
     if (!rc)
         rc = run_weights_set(r, prog, old.program, e);
     if (rc) {
-        acts_put_back(r, &old);
+        instrs_put_back(r, &old);
         return rc;
     }
     rc = length_set(r, tokens, n, e);
     if (!rc) {
-        acts_compare(r, &old);
+        instrs_compare(r, &old);
         if (r->base)
             fork_place(r);
         if (run_called_order(r) != ORDER_NONE)
             run_dirty(r, run_called_order(r), r->called_row);
-        r->version += old.n || old.program || r->n_acts || r->weights.n || r->called.n; /* edits of the final stage change values without computing a block */
+        r->version += old.n || old.program || r->n_instrs || r->weights.n || r->called.n; /* edits of the final stage change values without computing a block */
     }
-    acts_drop(&old);
+    instrs_drop(&old);
     return rc;
 }
 
@@ -387,6 +387,6 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
              struct run_cost *cost, struct err *e)
 {
     struct run_cost unused;
-    int rc = run_aim(r, tokens, n, prog, sources, e);
+    int rc = run_target(r, tokens, n, prog, sources, e);
     return rc ? rc : run_compute(&r, 1, cost ? cost : &unused, e);
 }

@@ -46,7 +46,7 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
  * few rows each are shared: weights are read once.  Every value has the bits that run_sync gives it.  A fork is aimed when its
  * base is computed.  costs[n]. */
 enum { RUN_TOGETHER_MAX = 16 };
-int run_aim(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e);
+int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e);
 int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e);
 /* Compute a site of the final stage at the last position of each run together, for run_view of it to find. */
 int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct err *e);

@@ -91,7 +91,7 @@ static int inputs_check(const struct callbacks *c, struct err *e)
     for (int32_t i = 0; i < c->n; i++)
         for (int32_t j = 0; j < i; j++) {
             const struct callback *a = &c->list[j], *b = &c->list[i];
-            if (site_rivals(a->site.id, b->site.id) && a->site.layer == b->site.layer && a->dir == CALLBACK_FORWARD &&
+            if (site_conflicts(a->site.id, b->site.id) && a->site.layer == b->site.layer && a->dir == CALLBACK_FORWARD &&
                 b->dir == CALLBACK_FORWARD && !((a->flags | b->flags) & CALLBACK_READS))
                 return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be changed · one would hide the other",
                                a->site.layer, site_table[a->site.id].name, site_table[b->site.id].name);

@@ -8,7 +8,7 @@
 
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s)
 {
-    return r->act_first && r->act_first[run_slot(stage, s)] >= 0;
+    return r->instr_first && r->instr_first[run_slot(stage, s)] >= 0;
 }
 
 bool run_edited(const struct run *r, int32_t stage, enum site_id s)
@@ -16,45 +16,45 @@ bool run_edited(const struct run *r, int32_t stage, enum site_id s)
     return run_has_edits(r, stage, s) || run_changed(r, stage, s);
 }
 
-static int32_t act_stage(const struct run *r, const struct edit_act *a)
+static int32_t instr_stage(const struct run *r, const struct edit_instr *a)
 {
     return plan_stage_of(r->m->plan, a->site);
 }
 
 bool run_stage_full(const struct run *r, int32_t stage)
 {
-    for (int32_t i = 0; i < r->n_acts; i++)
-        if (r->acts[i].full && act_stage(r, &r->acts[i]) == stage)
+    for (int32_t i = 0; i < r->n_instrs; i++)
+        if (r->instrs[i].full && instr_stage(r, &r->instrs[i]) == stage)
             return true;
     return r->called_full && r->called_full[stage];
 }
 
 void run_edits_free(struct run *r)
 {
-    edit_program_free(r->program), free(r->act_first), free(r->sources), free(r->source_version);
-    r->program = NULL, r->acts = NULL, r->act_first = NULL, r->sources = NULL, r->source_version = NULL;
-    r->n_acts = 0;
+    edit_program_free(r->program), free(r->instr_first), free(r->sources), free(r->source_version);
+    r->program = NULL, r->instrs = NULL, r->instr_first = NULL, r->sources = NULL, r->source_version = NULL;
+    r->n_instrs = 0;
 }
 
-/* First and one past the last row that an act touches. */
-static void act_rows(const struct edit_act *a, int32_t *lo, int32_t *hi)
+/* First and one past the last row that an instruction touches. */
+static void instr_rows(const struct edit_instr *a, int32_t *lo, int32_t *hi)
 {
     const struct edit_axis *x = &a->axis[site_row_axis(a->site.id)];
     *lo = x->n == 0 ? 0 : x->list ? x->list[0] : x->lo;
     *hi = x->n == 0 ? 0 : x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
 }
 
-static bool reads_source(const struct edit_act *a)
+static bool reads_source(const struct edit_instr *a)
 {
     return a->value == EDIT_FROM || a->value == EDIT_RESAMPLE;
 }
 
 /* A value read from another run must exist there, position for position. */
-static int source_check(const struct run *r, const struct edit_act *a, const struct run *src, struct err *e)
+static int source_check(const struct run *r, const struct edit_instr *a, const struct run *src, struct err *e)
 {
     int32_t n = 0, lo, pos = a->source_pos;
     const char *name = a->source_name, *word = edit_value_words[a->value].word;
-    act_rows(a, &lo, &n);
+    instr_rows(a, &lo, &n);
     if (pos != EDIT_SAME_POS)
         n = pos < 0 ? -pos : pos + 1; /* how long it must be */
     for (int i = 0; i < a->rank; i++)
@@ -77,24 +77,24 @@ static int source_check(const struct run *r, const struct edit_act *a, const str
 
 static int inputs_check(const struct edit_program *p, struct err *e)
 {
-    for (int32_t i = 0; i < p->n_acts; i++)
+    for (int32_t i = 0; i < p->n_instrs; i++)
         for (int32_t j = 0; j < i; j++) {
-            struct site_ref a = p->acts[j].site, b = p->acts[i].site;
-            if (a.layer == b.layer && site_rivals(a.id, b.id))
+            struct site_ref a = p->instrs[j].site, b = p->instrs[i].site;
+            if (a.layer == b.layer && site_conflicts(a.id, b.id))
                 return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be edited · one would hide the other",
                                a.layer, site_table[a.id].name, site_table[b.id].name);
         }
     return 0;
 }
 
-static bool reads_base(const struct edit_act *a)
+static bool reads_base(const struct edit_instr *a)
 {
     return a->value == EDIT_MEAN || a->value == EDIT_FROZEN;
 }
 
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
 {
-    int32_t n = prog ? prog->n_acts : 0, n_src = prog ? prog->n_sources : 0;
+    int32_t n = prog ? prog->n_instrs : 0, n_src = prog ? prog->n_sources : 0;
     size_t n_index = (size_t)plan_stages(r->m->plan) * SITE_COUNT;
     int32_t *first = malloc(n_index * sizeof *first);
     struct run **src = calloc((size_t)n_src + 1, sizeof *src);
@@ -105,9 +105,9 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     if (!rc && n)
         rc = inputs_check(prog, e);
     for (int32_t i = 0; !rc && i < n; i++) {
-        const struct edit_act *a = &prog->acts[i];
+        const struct edit_instr *a = &prog->instrs[i];
         char name[LIMIT_NAME];
-        if (act_stage(r, a) < r->start)
+        if (instr_stage(r, a) < r->start)
             rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", site_name(a->site, name), r->start - 1);
         else if (reads_source(a))
             rc = source_check(r, a, sources ? sources[a->source] : NULL, e);
@@ -120,26 +120,26 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     }
     run_edits_free(r);
     memset(first, -1, n_index * sizeof *first);
-    const struct edit_act *acts = n ? prog->acts : NULL;
+    const struct edit_instr *instrs = n ? prog->instrs : NULL;
     for (int32_t i = 0; i < n; i++) {
-        int32_t *at = &first[run_slot(act_stage(r, &acts[i]), acts[i].site.id)];
+        int32_t *at = &first[run_slot(instr_stage(r, &instrs[i]), instrs[i].site.id)];
         if (*at < 0)
             *at = i;
-        if (reads_source(&acts[i]))
-            version[i] = sources[acts[i].source]->version;
-        else if (reads_base(&acts[i]))
+        if (reads_source(&instrs[i]))
+            version[i] = sources[instrs[i].source]->version;
+        else if (reads_base(&instrs[i]))
             version[i] = r->base->version;
     }
     for (int32_t i = 0; i < n_src; i++)
         src[i] = sources ? sources[i] : NULL;
     r->program = prog ? edit_program_copy(prog) : NULL;
-    r->acts = acts, r->n_acts = n, r->act_first = first, r->sources = src, r->source_version = version;
+    r->instrs = instrs, r->n_instrs = n, r->instr_first = first, r->sources = src, r->source_version = version;
     return 0;
 }
 
 /* Mean over the row axis of the base run's value, as a view that repeats it for `rows` rows.
  * Sums are double, in row order. */
-static int mean_view(struct run *r, const struct edit_act *a, int32_t rows, struct kn_view *out, struct err *e)
+static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, struct kn_view *out, struct err *e)
 {
     enum site_id s = a->site.id;
     int32_t n = r->base->n;
@@ -175,7 +175,7 @@ static int mean_view(struct run *r, const struct edit_act *a, int32_t rows, stru
 }
 
 /* What from() reads for rows [lo, hi). */
-static int source_view(struct run *from, const struct edit_act *a, int32_t lo, int32_t hi, struct kn_view *out, struct err *e)
+static int source_view(struct run *from, const struct edit_instr *a, int32_t lo, int32_t hi, struct kn_view *out, struct err *e)
 {
     if (a->source_pos == EDIT_SAME_POS)
         return run_view(from, a->site, lo, hi, out, e);
@@ -186,11 +186,11 @@ static int source_view(struct run *from, const struct edit_act *a, int32_t lo, i
     return rc;
 }
 
-int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e)
+int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0, struct err *e)
 {
     int axis = site_row_axis(a->site.id);
     int32_t lo, hi, r1 = r0 + (int32_t)v->shape[axis];
-    act_rows(a, &lo, &hi);
+    instr_rows(a, &lo, &hi);
     lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
     if (lo >= hi)
         return 0;
@@ -209,10 +209,10 @@ int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_pt
 {
     struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
     int rc = 0;
-    for (int32_t i = r->act_first[run_slot(stage, s)]; !rc && i < r->n_acts && i != r->act_stop; i++) {
-        if (r->acts[i].site.id != s || act_stage(r, &r->acts[i]) != stage)
+    for (int32_t i = r->instr_first[run_slot(stage, s)]; !rc && i < r->n_instrs && i != r->instr_stop; i++) {
+        if (r->instrs[i].site.id != s || instr_stage(r, &r->instrs[i]) != stage)
             break;
-        rc = run_act_apply(r, &r->acts[i], &v, r0, e);
+        rc = run_instr_apply(r, &r->instrs[i], &v, r0, e);
     }
     return rc;
 }

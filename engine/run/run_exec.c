@@ -246,7 +246,7 @@ static int site_written(struct pass *p, enum site_id s, struct err *e)
     int rc = 0;
     if (run_has_edits(r, f->stage, s))
         rc = run_edits_apply(r, f->stage, s, run_row(r, f, f->stage, s, f->r0), f->r0, f->r1, e);
-    if (!rc && run_called(r, f->stage, s) && r->act_stop < 0)
+    if (!rc && run_called(r, f->stage, s) && r->instr_stop < 0)
         rc = run_call(r, f->stage, s, f->r0, f->r1, p->n_src, &p->full, e);
     return rc;
 }

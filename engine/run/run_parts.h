@@ -40,7 +40,7 @@ struct run_weight {
     int32_t layer;      /* SITE_ROOT for root weights */
     struct kn_view v;   /* f32, packed, own memory */
     size_t bytes;
-    int32_t first, n;   /* the acts that made it, in edit_program.weights */
+    int32_t first, n;   /* the instructions that made it, in edit_program.weights */
     int32_t row_min;    /* the first row they reach */
     bool kept;          /* taken over from before the last run_weights_set */
 };
@@ -63,13 +63,13 @@ struct run {
     int32_t n_resident;        /* stages 1..n_resident keep every site */
     float **keep;
     struct edit_program *program; /* a reference, or NULL */
-    const struct edit_act *acts;  /* its acts, sorted by stage and site */
-    int32_t n_acts;
-    int32_t *act_first;        /* [stages * SITE_COUNT] first act of a site, -1 */
-    int32_t act_stop;          /* run_replay: acts of its site from here on wait; else -1 */
+    const struct edit_instr *instrs;  /* its instructions, sorted by stage and site */
+    int32_t n_instrs;
+    int32_t *instr_first;        /* [stages * SITE_COUNT] first instruction of a site, -1 */
+    int32_t instr_stop;          /* run_replay: instructions of its site from here on wait; else -1 */
     struct run **sources;
     struct run_weights weights;
-    uint64_t *source_version;  /* per act: version of the run it reads, 0 = reads none */
+    uint64_t *source_version;  /* per instruction: version of the run it reads, 0 = reads none */
     int32_t fork_order, fork_row;
     int32_t dirty_order, dirty_row; /* steps >= order on rows >= row await computing; ORDER_NONE = none */
     uint64_t version;          /* rises whenever a value may have changed */
@@ -87,7 +87,7 @@ struct run {
     int32_t stop;              /* stages from this one on wait */
 };
 
-/* Index of a site of a stage in run.keep and run.act_first. */
+/* Index of a site of a stage in run.keep and run.instr_first. */
 static inline int32_t run_slot(int32_t stage, enum site_id s)
 {
     return stage * (int32_t)SITE_COUNT + (int32_t)s;
@@ -143,8 +143,8 @@ void run_called_free(struct run *r);
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e);
 void run_edits_free(struct run *r);
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e);
-/* One act on rows of a canonical view whose first row is r0 (values, or in a backward pass gradients). */
-int run_act_apply(struct run *r, const struct edit_act *a, const struct kn_view *v, int32_t r0, struct err *e);
+/* One instruction on rows of a canonical view whose first row is r0 (values, or in a backward pass gradients). */
+int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0, struct err *e);
 /* Does the list have edits of this site; may its value be changed by edits or callbacks? */
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
@@ -157,7 +157,7 @@ void run_weights_free(struct run *r);
 /* run_mem.c: how many layers are kept follows from what the copies leave of the budget. */
 void run_resident_update(struct run *r);
 
-/* run_view.c: rows [r0, r1) of the site of act `act`, as they are right before that act; valid until the next call. */
-int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_view *out, struct err *e);
+/* run_view.c: rows [r0, r1) of the site of instruction `instr`, as they are right before that instruction; valid until the next call. */
+int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out, struct err *e);
 
 #endif

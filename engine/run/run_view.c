@@ -94,9 +94,9 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
     return 0;
 }
 
-int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_view *out, struct err *e)
+int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out, struct err *e)
 {
-    struct site_ref s = r->acts[act].site;
+    struct site_ref s = r->instrs[instr].site;
     int32_t n, stage = plan_stage_of(r->m->plan, s), slot = run_slot(stage, s.id);
     const struct step *steps = plan_stage(r->m->plan, stage, &n);
     int rc = look_fill(r, stage, s.id, r0, r1, e); /* what its steps read */
@@ -107,11 +107,11 @@ int run_replay(struct run *r, int32_t act, int32_t r0, int32_t r1, struct kn_vie
     f.site[s.id] = r->replay;
     float *kept = r->keep[slot];
     r->keep[slot] = NULL;
-    r->act_stop = act;
+    r->instr_stop = instr;
     for (int32_t i = 0; !rc && i < n; i++)
         if (steps[i].site == s.id)
             rc = run_exec(r, &f, i, i + 1, s.id, e);
-    r->act_stop = -1;
+    r->instr_stop = -1;
     r->keep[slot] = kept;
     r->replay = f.site[s.id];
     if (!rc)
@@ -186,8 +186,8 @@ int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struc
 int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row, struct kn_view *out, struct err *e)
 {
     bool own = row < r->n && !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
-    for (int32_t i = 0; own && i < r->n_acts; i++) /* in list order within a site */
-        if (r->acts[i].site.id == s.id && r->acts[i].site.layer == s.layer && r->acts[i].edit >= edit)
+    for (int32_t i = 0; own && i < r->n_instrs; i++) /* in list order within a site */
+        if (r->instrs[i].site.id == s.id && r->instrs[i].site.layer == s.layer && r->instrs[i].edit >= edit)
             return run_replay(r, i, row, row + 1, out, e);
     return run_view(r, s, row, row + 1, out, e);
 }

@@ -30,14 +30,14 @@ static int32_t group_row(const struct edit_program *p, int32_t i, int32_t n)
     return row;
 }
 
-/* The copy that was made by the same acts, or NULL. */
+/* The copy that was made by the same instructions, or NULL. */
 static struct run_weight *same_copy(const struct run *r, const struct edit_program *old, const struct edit_program *p, int32_t i, int32_t n)
 {
     for (int32_t k = 0; old && k < r->weights.n; k++) {
         struct run_weight *x = &r->weights.list[k];
         bool same = x->n == n;
         for (int32_t j = 0; same && j < n; j++)
-            same = edit_act_equal(&old->weights[x->first + j], &p->weights[i + j]);
+            same = edit_instr_equal(&old->weights[x->first + j], &p->weights[i + j]);
         if (same)
             return x;
     }
@@ -61,13 +61,13 @@ static void release(struct run *r, struct run_weight *x)
         r->m->be->type->release(r->m->be, x->v.data, x->bytes);
 }
 
-/* A fresh copy with n acts on it. */
-static int weight_make(struct run *r, const struct edit_act *acts, int32_t n, struct run_weight *out, struct err *e)
+/* A fresh copy with n instructions on it. */
+static int weight_make(struct run *r, const struct edit_instr *instrs, int32_t n, struct run_weight *out, struct err *e)
 {
-    struct run_weight x = { .id = acts->weight->id, .layer = acts->weight->layer, .bytes = weight_copy_bytes(r->m, acts) };
+    struct run_weight x = { .id = instrs->weight->id, .layer = instrs->weight->layer, .bytes = weight_copy_bytes(r->m, instrs) };
     float *mem = r->m->be->type->alloc(r->m->be, x.bytes);
-    int rc = mem ? weight_copy_make(r->m, acts, n, mem, &x.v, e)
-                 : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes, acts->weight->name);
+    int rc = mem ? weight_copy_make(r->m, instrs, n, mem, &x.v, e)
+                 : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes, instrs->weight->name);
     if (!rc)
         *out = x;
     else if (mem)
@@ -87,7 +87,7 @@ int run_weights_set(struct run *r, const struct edit_program *p, const struct ed
         rc = start_check(r, p, e);
     for (int32_t i = 0, n; !rc && i < most; i += n) {
         struct run_weight *x = &fresh.list[fresh.n], *kept;
-        n = weight_copy_acts(p, i);
+        n = weight_copy_instrs(p, i);
         kept = same_copy(r, old, p, i, n);
         if (kept)
             *x = *kept;

@@ -103,39 +103,39 @@ static struct kn_view stored_or_zeros(const struct model *m, const struct edit_w
     return stored->ndim ? *stored : absent_bias(m, w);
 }
 
-size_t weight_copy_bytes(const struct model *m, const struct edit_act *act)
+size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr)
 {
-    struct kn_view from = stored_or_zeros(m, act->weight);
+    struct kn_view from = stored_or_zeros(m, instr->weight);
     return (size_t)count_of(&from) * sizeof(float);
 }
 
-int weight_copy_make(const struct model *m, const struct edit_act *acts, int32_t n, float *mem, struct kn_view *out, struct err *e)
+int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem, struct kn_view *out, struct err *e)
 {
-    struct kn_view from = stored_or_zeros(m, acts->weight), copy;
+    struct kn_view from = stored_or_zeros(m, instrs->weight), copy;
     int64_t sn, sk;
-    pack(&copy, &from, is_matrix(acts->weight), &sn, &sk);
+    pack(&copy, &from, is_matrix(instrs->weight), &sn, &sk);
     copy.data = mem;
     int rc = 0;
     if (from.data)
         rc = copy_values(m, &copy, &from, e);
     else
-        memset(mem, 0, weight_copy_bytes(m, acts));
+        memset(mem, 0, weight_copy_bytes(m, instrs));
     if (rc)
         return rc;
     for (int32_t i = 0; i < n; i++) {
-        const struct edit_weight *named = acts[i].weight;
+        const struct edit_weight *named = instrs[i].weight;
         struct kn_view v = { .data = mem, .dtype = KN_F32, .ndim = named->rank };
         for (int d = 0; d < named->rank; d++) {
             v.shape[d] = named->shape[d] / (d == 0 ? named->repeat : 1);
             v.stride[d] = named->step_n[d] * sn + named->step_k[d] * sk;
         }
-        edit_apply(&acts[i], &v, 0, NULL);
+        edit_apply(&instrs[i], &v, 0, NULL);
     }
     *out = copy;
     return 0;
 }
 
-int32_t weight_copy_acts(const struct edit_program *p, int32_t i)
+int32_t weight_copy_instrs(const struct edit_program *p, int32_t i)
 {
     int32_t n = 1;
     while (i + n < p->n_weights && edit_same_weight(&p->weights[i], &p->weights[i + n]))
@@ -147,13 +147,13 @@ int weight_copy_keep(struct model *m, const struct edit_program *p, struct err *
 {
     int rc = 0;
     for (int32_t i = 0, n; i < p->n_weights && !rc; i += n) {
-        const struct edit_act *act = &p->weights[i];
+        const struct edit_instr *instr = &p->weights[i];
         struct kn_view v;
-        n = weight_copy_acts(p, i);
-        float *mem = malloc(weight_copy_bytes(m, act));
-        rc = mem ? weight_copy_make(m, act, n, mem, &v, e) : err_set(e, ERR_SYSTEM, "out of memory · a copy of %s", act->weight->name);
+        n = weight_copy_instrs(p, i);
+        float *mem = malloc(weight_copy_bytes(m, instr));
+        rc = mem ? weight_copy_make(m, instr, n, mem, &v, e) : err_set(e, ERR_SYSTEM, "out of memory · a copy of %s", instr->weight->name);
         if (!rc)
-            rc = model_own_weight(m, act->weight->layer < 0 ? 0 : act->weight->layer, act->weight->id, v, e);
+            rc = model_own_weight(m, instr->weight->layer < 0 ? 0 : instr->weight->layer, instr->weight->id, v, e);
         if (rc)
             free(mem);
     }

@@ -8,12 +8,12 @@
 #include "edit/edit.h"
 #include "model/model.h"
 
-/* Of the copy that an act on a weight changes. */
-size_t weight_copy_bytes(const struct model *m, const struct edit_act *act);
-/* acts[0..n) are on one weight; *out is a view of mem, weight_copy_bytes of it, once they have acted. */
-int weight_copy_make(const struct model *m, const struct edit_act *acts, int32_t n, float *mem, struct kn_view *out, struct err *e);
-/* How many of a program's acts on weights from i on are on the same one. */
-int32_t weight_copy_acts(const struct edit_program *p, int32_t i);
+/* Of the copy that an instruction on a weight changes. */
+size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr);
+/* instrs[0..n) are on one weight; *out is a view of mem, weight_copy_bytes of it, once they have acted. */
+int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem, struct kn_view *out, struct err *e);
+/* How many of a program's instructions on weights from i on are on the same one. */
+int32_t weight_copy_instrs(const struct edit_program *p, int32_t i);
 /* The program's edits of weights become the model's own weights, for as long as it is open.  No run may be using it.  On failure some may
  * have. */
 int weight_copy_keep(struct model *m, const struct edit_program *p, struct err *e);

@@ -23,7 +23,7 @@ struct work {
 /* Does an edit reach (stage, row) of this face? */
 static bool reached(const struct work *w, enum face face, int32_t stage, int32_t row)
 {
-    return face == FACE_BASE || row >= pair_cone(w->p, stage);
+    return face == FACE_BASE || row >= pair_first_changed_row(w->p, stage);
 }
 
 static int faces(const struct work *w)

@@ -128,7 +128,7 @@ static void swap_all(struct pretokenize_work *w)
     swap_pieces(w);
 }
 
-int steps_run(const struct steps *s, struct pretokenize_work *w, struct err *e)
+int steps_run(const struct pretokenize_steps *s, struct pretokenize_work *w, struct err *e)
 {
     if (!w->match && !(w->match = regex_match_new()))
         w->out_of_memory = true;
@@ -178,7 +178,7 @@ static void cut(struct cutter *c, size_t begin, size_t end, bool delimiter)
     c->any = true;
 }
 
-int step_split(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_split(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     for (size_t i = 0; i < w->pieces.count; i++) {
         struct piece p = w->pieces.at[i];
@@ -205,8 +205,8 @@ int step_split(const struct step *s, struct pretokenize_work *w, struct err *e)
 /* ---- rewriting --------------------------------------------------------------------------------------- */
 
 /* Rewrite piece by piece: `rewrite` appends what becomes of one to w->text_next. */
-static int each_piece(const struct step *s, struct pretokenize_work *w, struct err *e,
-                      int (*rewrite)(const struct step *, struct pretokenize_work *, struct piece, struct err *))
+static int each_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e,
+                      int (*rewrite)(const struct pretokenize_step *, struct pretokenize_work *, struct piece, struct err *))
 {
     for (size_t i = 0; i < w->pieces.count; i++) {
         size_t begin = w->text_next.len;
@@ -220,7 +220,7 @@ static int each_piece(const struct step *s, struct pretokenize_work *w, struct e
     return 0;
 }
 
-static int prefix_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int prefix_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     (void)e;
     uint32_t origin = p.begin < p.end ? w->text.begin[p.begin] : 0;
@@ -231,12 +231,12 @@ static int prefix_piece(const struct step *s, struct pretokenize_work *w, struct
     return 0;
 }
 
-int step_prefix(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_prefix(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, prefix_piece);
 }
 
-static int replace_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int replace_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     struct regex_walk k = regex_walk_start(s->regex, w->match, w->text.byte + p.begin, p.end - p.begin);
     size_t done = p.begin;
@@ -252,12 +252,12 @@ static int replace_piece(const struct step *s, struct pretokenize_work *w, struc
     return rc;
 }
 
-int step_replace(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_replace(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, replace_piece);
 }
 
-static int bytes_of_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int bytes_of_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     (void)s, (void)e;
     for (size_t i = p.begin; i < p.end; i++) {
@@ -268,7 +268,7 @@ static int bytes_of_piece(const struct step *s, struct pretokenize_work *w, stru
     return 0;
 }
 
-int step_bytes(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_bytes(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, bytes_of_piece);
 }
@@ -299,14 +299,14 @@ static void lower_char(struct pretokenize_work *w, size_t at, size_t n, int32_t 
     mapped_push(w, &w->text_next, (const char *)out, (size_t)out_n, w->text.begin[at], w->text.end[at + n - 1]);
 }
 
-static int lower_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int lower_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     (void)s, (void)e;
     each_char(w, p, lower_char);
     return 0;
 }
 
-int step_lower(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_lower(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, lower_piece);
 }
@@ -318,19 +318,19 @@ static void strip_accent(struct pretokenize_work *w, size_t at, size_t n, int32_
         mapped_copy(w, &w->text_next, &w->text, at, at + n);
 }
 
-static int strip_accents_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int strip_accents_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     (void)s, (void)e;
     each_char(w, p, strip_accent);
     return 0;
 }
 
-int step_strip_accents(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_strip_accents(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, strip_accents_piece);
 }
 
-static int strip_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int strip_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     (void)e;
     size_t begin = p.begin, end = p.end;
@@ -355,7 +355,7 @@ static int strip_piece(const struct step *s, struct pretokenize_work *w, struct 
     return 0;
 }
 
-int step_strip(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_strip(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, strip_piece);
 }
@@ -400,7 +400,7 @@ static int normalize_cluster(struct pretokenize_work *w, size_t at, size_t end, 
     return 0;
 }
 
-static int unicode_piece(const struct step *s, struct pretokenize_work *w, struct piece p, struct err *e)
+static int unicode_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p, struct err *e)
 {
     const struct mapped *m = &w->text;
     for (size_t at = p.begin; at < p.end;) {
@@ -423,7 +423,7 @@ static int unicode_piece(const struct step *s, struct pretokenize_work *w, struc
     return 0;
 }
 
-int step_unicode(const struct step *s, struct pretokenize_work *w, struct err *e)
+int step_unicode(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, unicode_piece);
 }

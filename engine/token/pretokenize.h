@@ -46,8 +46,8 @@ struct pretokenize_work {
 enum split_behavior { SPLIT_ISOLATED, SPLIT_REMOVED, SPLIT_MERGED_PREVIOUS, SPLIT_MERGED_NEXT, SPLIT_CONTIGUOUS };
 enum prefix_when { PREFIX_ALWAYS, PREFIX_FIRST };
 
-struct step {
-    int (*run)(const struct step *s, struct pretokenize_work *w, struct err *e);
+struct pretokenize_step {
+    int (*run)(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e);
     struct regex *regex;          /* split, replace */
     enum split_behavior behavior; /* split */
     bool invert;                  /* split: what does not match is the delimiter */
@@ -59,19 +59,19 @@ struct step {
     int form;                     /* unicode: utf8proc options */
 };
 
-struct steps {
-    struct step *at;
+struct pretokenize_steps {
+    struct pretokenize_step *at;
     size_t count;
 };
 
 /* Parse the "normalizer" / "pre_tokenizer" member of a tokenizer.json (null or absent: no steps).
  * On failure *out holds what was made so far; free it in any case. */
-int normalizer_parse(struct js_node node, struct steps *out, struct err *e);
-int pretokenizer_parse(struct js_node node, struct steps *out, struct err *e);
-void steps_free(struct steps *s);
+int normalizer_parse(struct js_node node, struct pretokenize_steps *out, struct err *e);
+int pretokenizer_parse(struct js_node node, struct pretokenize_steps *out, struct err *e);
+void steps_free(struct pretokenize_steps *s);
 
 /* Run the steps over w->text and w->pieces in place. */
-int steps_run(const struct steps *s, struct pretokenize_work *w, struct err *e);
+int steps_run(const struct pretokenize_steps *s, struct pretokenize_work *w, struct err *e);
 
 /* ---- building blocks for the steps and the tokenizer ---- */
 void work_free(struct pretokenize_work *w);

@@ -15,20 +15,20 @@
 
 enum { STEPS_MAX = 64 };
 
-void steps_free(struct steps *s)
+void steps_free(struct pretokenize_steps *s)
 {
     for (size_t i = 0; i < s->count; i++) {
         regex_free(s->at[i].regex);
         free(s->at[i].text);
     }
     free(s->at);
-    *s = (struct steps){0};
+    *s = (struct pretokenize_steps){0};
 }
 
 /* Takes over step.regex and step.text, also on failure. */
-static int add(struct js_node node, struct steps *out, struct step step, struct err *e)
+static int add(struct js_node node, struct pretokenize_steps *out, struct pretokenize_step step, struct err *e)
 {
-    struct step *grown = out->count < STEPS_MAX ? realloc(out->at, (out->count + 1) * sizeof *grown) : NULL;
+    struct pretokenize_step *grown = out->count < STEPS_MAX ? realloc(out->at, (out->count + 1) * sizeof *grown) : NULL;
     if (!grown) {
         regex_free(step.regex);
         free(step.text);
@@ -42,7 +42,7 @@ static int add(struct js_node node, struct steps *out, struct step step, struct 
 }
 
 /* step.text = a copy of n bytes (NUL-terminated). */
-static int set_text(struct js_node node, struct step *step, const char *text, size_t n, struct err *e)
+static int set_text(struct js_node node, struct pretokenize_step *step, const char *text, size_t n, struct err *e)
 {
     step->text = malloc(n + 1);
     if (!step->text)
@@ -53,7 +53,7 @@ static int set_text(struct js_node node, struct step *step, const char *text, si
     return 0;
 }
 
-static int set_member_text(struct js_node node, const char *key, struct step *step, struct err *e)
+static int set_member_text(struct js_node node, const char *key, struct pretokenize_step *step, struct err *e)
 {
     const char *text;
     size_t n;
@@ -87,7 +87,7 @@ static int pattern_parse(struct js_node node, struct regex **out, struct err *e)
 
 /* ---- one function per component ---------------------------------------------------------------------- */
 
-static int parse_unicode(struct js_node node, struct steps *out, struct err *e)
+static int parse_unicode(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     static const struct {
         const char *type;
@@ -100,44 +100,44 @@ static int parse_unicode(struct js_node node, struct steps *out, struct err *e)
     (void)js_string(js_get(node, "type"), &type, NULL, NULL);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (strcmp(type, forms[i].type) == 0)
-            return add(node, out, (struct step){.run = step_unicode, .form = forms[i].form}, e);
+            return add(node, out, (struct pretokenize_step){.run = step_unicode, .form = forms[i].form}, e);
     return js_expected(js_get(node, "type"), "a Unicode normal form", e);
 }
 
-static int parse_lower(struct js_node node, struct steps *out, struct err *e)
+static int parse_lower(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return add(node, out, (struct step){.run = step_lower}, e);
+    return add(node, out, (struct pretokenize_step){.run = step_lower}, e);
 }
 
-static int parse_strip_accents(struct js_node node, struct steps *out, struct err *e)
+static int parse_strip_accents(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return add(node, out, (struct step){.run = step_strip_accents}, e);
+    return add(node, out, (struct pretokenize_step){.run = step_strip_accents}, e);
 }
 
-static int parse_bytes(struct js_node node, struct steps *out, struct err *e)
+static int parse_bytes(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return add(node, out, (struct step){.run = step_bytes}, e);
+    return add(node, out, (struct pretokenize_step){.run = step_bytes}, e);
 }
 
-static int parse_strip(struct js_node node, struct steps *out, struct err *e)
+static int parse_strip(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_strip};
+    struct pretokenize_step s = {.run = step_strip};
     int rc = js_bool_or(js_get(node, "strip_left"), true, &s.left, e);
     if (!rc)
         rc = js_bool_or(js_get(node, "strip_right"), true, &s.right, e);
     return rc ? rc : add(node, out, s, e);
 }
 
-static int parse_prepend(struct js_node node, struct steps *out, struct err *e)
+static int parse_prepend(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_prefix, .when = PREFIX_ALWAYS};
+    struct pretokenize_step s = {.run = step_prefix, .when = PREFIX_ALWAYS};
     int rc = set_member_text(node, "prepend", &s, e);
     return rc ? rc : add(node, out, s, e);
 }
 
-static int parse_replace(struct js_node node, struct steps *out, struct err *e)
+static int parse_replace(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_replace};
+    struct pretokenize_step s = {.run = step_replace};
     int rc = pattern_parse(js_get(node, "pattern"), &s.regex, e);
     if (!rc)
         rc = set_member_text(node, "content", &s, e);
@@ -149,9 +149,9 @@ static int parse_replace(struct js_node node, struct steps *out, struct err *e)
 
 /* A split at a pattern of ours. */
 static int add_split(struct js_node node, const char *pattern, enum split_behavior behavior, bool invert,
-                     struct steps *out, struct err *e)
+                     struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_split, .behavior = behavior, .invert = invert};
+    struct pretokenize_step s = {.run = step_split, .behavior = behavior, .invert = invert};
     int rc = compile(node, pattern, strlen(pattern), false, &s.regex, e);
     return rc ? rc : add(node, out, s, e);
 }
@@ -171,9 +171,9 @@ static int parse_behavior(struct js_node node, enum split_behavior fallback, enu
     return js_expected(node, "Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous", e);
 }
 
-static int parse_split(struct js_node node, struct steps *out, struct err *e)
+static int parse_split(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_split};
+    struct pretokenize_step s = {.run = step_split};
     int rc = pattern_parse(js_get(node, "pattern"), &s.regex, e);
     if (!rc)
         rc = parse_behavior(js_get(node, "behavior"), SPLIT_ISOLATED, &s.behavior, e);
@@ -185,7 +185,7 @@ static int parse_split(struct js_node node, struct steps *out, struct err *e)
     return rc;
 }
 
-static int parse_byte_level(struct js_node node, struct steps *out, struct err *e)
+static int parse_byte_level(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     bool prefix, use_regex;
@@ -193,7 +193,7 @@ static int parse_byte_level(struct js_node node, struct steps *out, struct err *
     if (!rc)
         rc = js_bool_or(js_get(node, "use_regex"), true, &use_regex, e);
     if (!rc && prefix) {
-        struct step s = {.run = step_prefix, .when = PREFIX_ALWAYS, .unless_there = true};
+        struct pretokenize_step s = {.run = step_prefix, .when = PREFIX_ALWAYS, .unless_there = true};
         rc = set_text(node, &s, " ", 1, e);
         if (!rc)
             rc = add(node, out, s, e);
@@ -203,34 +203,34 @@ static int parse_byte_level(struct js_node node, struct steps *out, struct err *
     return rc ? rc : parse_bytes(node, out, e);
 }
 
-static int parse_digits(struct js_node node, struct steps *out, struct err *e)
+static int parse_digits(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     bool single;
     int rc = js_bool_or(js_get(node, "individual_digits"), false, &single, e);
     return rc ? rc : add_split(node, "\\p{N}", single ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, out, e);
 }
 
-static int parse_whitespace(struct js_node node, struct steps *out, struct err *e)
+static int parse_whitespace(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     /* Written for Rust's \w, which has the join controls besides. */
     return add_split(node, "[\\w\\x{200c}\\x{200d}]+|[^\\w\\s\\x{200c}\\x{200d}]+", SPLIT_REMOVED, true, out, e);
 }
 
-static int parse_whitespace_split(struct js_node node, struct steps *out, struct err *e)
+static int parse_whitespace_split(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     return add_split(node, "\\s", SPLIT_REMOVED, false, out, e);
 }
 
-static int parse_punctuation(struct js_node node, struct steps *out, struct err *e)
+static int parse_punctuation(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     enum split_behavior behavior = SPLIT_ISOLATED;
     int rc = parse_behavior(js_get(node, "behavior"), behavior, &behavior, e);
     return rc ? rc : add_split(node, "[\\p{P}!-/:-@\\[-`{-~]", behavior, false, out, e);
 }
 
-static int parse_char_delimiter(struct js_node node, struct steps *out, struct err *e)
+static int parse_char_delimiter(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_split, .behavior = SPLIT_REMOVED};
+    struct pretokenize_step s = {.run = step_split, .behavior = SPLIT_REMOVED};
     int rc = pattern_parse(js_get(node, "delimiter"), &s.regex, e);
     return rc ? rc : add(node, out, s, e);
 }
@@ -253,9 +253,9 @@ static int parse_scheme(struct js_node node, bool *prefix, enum prefix_when *whe
 }
 
 /* Every space by the replacement character. */
-static int add_metaspace_replace(struct js_node node, struct steps *out, struct err *e)
+static int add_metaspace_replace(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step s = {.run = step_replace};
+    struct pretokenize_step s = {.run = step_replace};
     int rc = compile(node, " ", 1, true, &s.regex, e);
     if (!rc)
         rc = set_member_text(node, "replacement", &s, e);
@@ -265,10 +265,10 @@ static int add_metaspace_replace(struct js_node node, struct steps *out, struct 
     return rc;
 }
 
-static int parse_metaspace(struct js_node node, struct steps *out, struct err *e)
+static int parse_metaspace(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    struct step prefix = {.run = step_prefix, .unless_there = true};
-    struct step split = {.run = step_split, .behavior = SPLIT_MERGED_NEXT};
+    struct pretokenize_step prefix = {.run = step_prefix, .unless_there = true};
+    struct pretokenize_step split = {.run = step_split, .behavior = SPLIT_MERGED_NEXT};
     bool with_prefix, with_split;
     int rc = parse_scheme(node, &with_prefix, &prefix.when, e);
     if (!rc)
@@ -286,7 +286,7 @@ static int parse_metaspace(struct js_node node, struct steps *out, struct err *e
 
 struct component {
     const char *type;
-    int (*parse)(struct js_node node, struct steps *out, struct err *e);
+    int (*parse)(struct js_node node, struct pretokenize_steps *out, struct err *e);
 };
 
 static const struct component normalizers[] = {
@@ -311,7 +311,7 @@ static int unknown_type(struct js_node type, const struct component *table, size
     return js_expected(type, known, e);
 }
 
-static int parse(struct js_node node, const struct component *table, size_t n, const char *list_key, struct steps *out,
+static int parse(struct js_node node, const struct component *table, size_t n, const char *list_key, struct pretokenize_steps *out,
                  struct err *e)
 {
     const char *type;
@@ -334,12 +334,12 @@ static int parse(struct js_node node, const struct component *table, size_t n, c
     return unknown_type(js_get(node, "type"), table, n, e);
 }
 
-int normalizer_parse(struct js_node node, struct steps *out, struct err *e)
+int normalizer_parse(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     return parse(node, normalizers, sizeof normalizers / sizeof *normalizers, "normalizers", out, e);
 }
 
-int pretokenizer_parse(struct js_node node, struct steps *out, struct err *e)
+int pretokenizer_parse(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     return parse(node, pre_tokenizers, sizeof pre_tokenizers / sizeof *pre_tokenizers, "pretokenizers", out, e);
 }

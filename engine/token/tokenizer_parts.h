@@ -128,7 +128,7 @@ struct tokenizer {
     struct added_token *added;
     size_t n_added;
     struct added_set raw, normalized; /* looked for before and after the normalizer */
-    struct steps normalizer, pre_tokenizer;
+    struct pretokenize_steps normalizer, pre_tokenizer;
     struct decoder decoder;
     int32_t *prefix, *suffix; /* of the post-processor */
     size_t n_prefix, n_suffix;

@@ -102,7 +102,7 @@ static void lists_only_names_that_exist(void **state)
         struct js_doc *shows = fixture_json(hf, "shows");
         struct alias_pick *list;
         struct err e = {0};
-        int n = alias_list(&f.m->cfg, TONGUE_HF, &list, &e);
+        int n = alias_list(&f.m->cfg, LIBRARY_HF, &list, &e);
         assert_true(n > 60);
         for (int i = 0; i < n; i++)
             if (!js_is_set(js_get(js_root(shows), list[i].name)))
@@ -137,7 +137,7 @@ static bool contains(const struct config *cfg, const struct alias_value *v, stru
 }
 
 /* name -> meaning -> the names of its sites, and the name is among them. */
-static void check_listed(const struct config *cfg, const struct alias_pick *pick, enum alias_tongue t)
+static void check_listed(const struct config *cfg, const struct alias_pick *pick, enum alias_library t)
 {
     struct alias_value v = find(cfg, pick->name);
     char other[LIMIT_NAME];
@@ -157,15 +157,15 @@ static int check_named(const struct config *cfg, struct site_ref s)
 {
     char name[LIMIT_NAME];
     int n = 0;
-    for (int t = 0; t < TONGUE_COUNT; t++) {
+    for (int t = 0; t < LIBRARY_COUNT; t++) {
         int k = 0;
-        for (; alias_name(cfg, s, (enum alias_tongue)t, k, name); k++) {
+        for (; alias_name(cfg, s, (enum alias_library)t, k, name); k++) {
             struct alias_value v = find(cfg, name);
             if (!contains(cfg, &v, s))
                 fail_msg("%s does not show the site that it names", name);
         }
         if (k == 0)
-            assert_non_null(alias_absence(s.id, (enum alias_tongue)t));
+            assert_non_null(alias_absence(s.id, (enum alias_library)t));
         n += k;
     }
     return n;
@@ -184,11 +184,11 @@ static void names_go_there_and_back(void **state)
         if (model_open(&m, path, NULL, &e))
             fail_msg("%s", e.text);
         struct alias_pick *list;
-        for (int t = 0; t < TONGUE_COUNT; t++) {
-            int n = alias_list(&m->cfg, (enum alias_tongue)t, &list, &e);
+        for (int t = 0; t < LIBRARY_COUNT; t++) {
+            int n = alias_list(&m->cfg, (enum alias_library)t, &list, &e);
             assert_true(n > 0);
             for (int i = 0; i < n; i++)
-                check_listed(&m->cfg, &list[i], (enum alias_tongue)t);
+                check_listed(&m->cfg, &list[i], (enum alias_library)t);
             free(list);
         }
         struct site_ref *sites = malloc(((size_t)m->cfg.n_layers + 1) * SITE_COUNT * sizeof *sites);
@@ -202,13 +202,13 @@ static void names_go_there_and_back(void **state)
     assert_true(n_named > 1000);
 }
 
-/* The usual name of a site in each tongue, as its users write it. */
+/* The usual name of a site in each library, as its users write it. */
 static void says_the_usual_name_first(void **state)
 {
     (void)state;
     static const struct {
         const char *model;
-        const char *site, *name[TONGUE_COUNT];
+        const char *site, *name[LIBRARY_COUNT];
     } rows[] = {
         {"gpt2", "blocks.2.attn.hook_z",
          {"blocks.2.attn.hook_z", "blocks.2.attn.o.hook_in", "transformer.h.2.attn.c_proj.input",
@@ -243,8 +243,8 @@ static void says_the_usual_name_first(void **state)
         char name[LIMIT_NAME];
         m = fixture_shape(rows[i].model);
         assert_int_equal(site_find(&m->cfg, rows[i].site, &s, NULL), 0);
-        for (int t = 0; t < TONGUE_COUNT; t++) {
-            bool there = alias_name(&m->cfg, s, (enum alias_tongue)t, 0, name);
+        for (int t = 0; t < LIBRARY_COUNT; t++) {
+            bool there = alias_name(&m->cfg, s, (enum alias_library)t, 0, name);
             assert_int_equal(there, rows[i].name[t] != NULL);
             if (there)
                 assert_string_equal(name, rows[i].name[t]);
@@ -338,7 +338,7 @@ static void check_select(const struct config *cfg, const char *pattern, int n, c
     free(list);
 }
 
-static void patterns_in_every_tongue(void **state)
+static void patterns_in_every_library(void **state)
 {
     (void)state;
     struct model *m;
@@ -434,7 +434,7 @@ int main(void)
         cmocka_unit_test(says_the_usual_name_first),
         cmocka_unit_test(reads_other_spellings),
         cmocka_unit_test(refuses_in_one_line),
-        cmocka_unit_test(patterns_in_every_tongue),
+        cmocka_unit_test(patterns_in_every_library),
         cmocka_unit_test(maps_columns_to_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -52,44 +52,44 @@ static bool same_bits(float a, float b)
 static void check(const char *text, int32_t row0, int32_t row1, const int perm[3])
 {
     struct edit_program *p = resolved(text);
-    const struct edit_act *act = &p->acts[0];
+    const struct edit_instr *instr = &p->instrs[0];
     float x[TOTAL], s[TOTAL], before[TOTAL];
     for (int i = 0; i < TOTAL; i++) {
         before[i] = x[i] = (float)(i % 17) - 8.25f;
         s[i] = (float)(i % 29) / 3.0f - 4.0f;
     }
-    struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = act->rank}, src = v;
+    struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = instr->rank}, src = v;
     src.data = s;
-    int row_axis = site_row_axis(act->site.id);
+    int row_axis = site_row_axis(instr->site.id);
     int64_t full[SITE_RANK_MAX] = {1, 1, 1}, stride = 1;
-    site_shape(&model, act->site.id, N_POS, full);
-    for (int i = 0; i < act->rank; i++)
+    site_shape(&model, instr->site.id, N_POS, full);
+    for (int i = 0; i < instr->rank; i++)
         v.shape[i] = i == row_axis ? row1 - row0 : full[i];
-    for (int i = act->rank - 1; i >= 0; i--) {
-        int axis = act->rank == 3 ? perm[i] : i;
+    for (int i = instr->rank - 1; i >= 0; i--) {
+        int axis = instr->rank == 3 ? perm[i] : i;
         v.stride[axis] = src.stride[axis] = stride;
         stride *= v.shape[axis];
     }
-    if (act->value == EDIT_MEAN)
+    if (instr->value == EDIT_MEAN)
         src.stride[row_axis] = 0;
     memcpy(src.shape, v.shape, sizeof v.shape);
-    edit_apply(act, &v, row0, act->value == EDIT_NUMBER ? NULL : &src);
+    edit_apply(instr, &v, row0, instr->value == EDIT_NUMBER ? NULL : &src);
 
-    bool masked = !act->full && (act->site.id == SITE_PATTERN || act->site.id == SITE_ATTN_SCORES);
-    int64_t shape[3] = {v.shape[0], act->rank > 1 ? v.shape[1] : 1, act->rank > 2 ? v.shape[2] : 1};
+    bool masked = !instr->full && (instr->site.id == SITE_PATTERN || instr->site.id == SITE_ATTN_SCORES);
+    int64_t shape[3] = {v.shape[0], instr->rank > 1 ? v.shape[1] : 1, instr->rank > 2 ? v.shape[2] : 1};
     for (int64_t n = 0; n < shape[0] * shape[1] * shape[2]; n++) {
         int64_t idx[3] = {n / (shape[1] * shape[2]), n / shape[2] % shape[1], n % shape[2]}, at = 0, from = 0;
         bool hit = true;
-        for (int i = 0; i < act->rank; i++) {
+        for (int i = 0; i < instr->rank; i++) {
             at += idx[i] * v.stride[i];
             from += idx[i] * src.stride[i];
-            hit &= selected(&act->axis[i], idx[i] + (i == row_axis ? row0 : 0));
+            hit &= selected(&instr->axis[i], idx[i] + (i == row_axis ? row0 : 0));
         }
         hit &= !masked || idx[2] <= idx[1] + row0;
-        float operand = act->value == EDIT_NUMBER ? act->number
-                      : act->value == EDIT_CLAMP ? fminf(fmaxf(before[at], act->lo), act->hi)
-                      : act->number == 1.0f ? s[from] : act->number * s[from];
-        float want = hit ? operate(act->op, before[at], operand) : before[at];
+        float operand = instr->value == EDIT_NUMBER ? instr->number
+                      : instr->value == EDIT_CLAMP ? fminf(fmaxf(before[at], instr->lo), instr->hi)
+                      : instr->number == 1.0f ? s[from] : instr->number * s[from];
+        float want = hit ? operate(instr->op, before[at], operand) : before[at];
         if (!same_bits(x[at], want))
             fail_msg("%s rows %d..%d at %d,%d,%d: %g, wanted %g", text, (int)row0, (int)row1, (int)idx[0], (int)idx[1],
                      (int)idx[2], (double)x[at], (double)want);
@@ -133,14 +133,14 @@ static void rows_renormalized(void **state)
                                         "blocks.0.attn.hook_pattern[1, 2, 4] = 0.5, renormalize"};
     for (int t = 0; t < 2; t++) {
         struct edit_program *p = resolved(texts[t]), *q = resolved(texts[t]);
-        struct edit_act plain = q->acts[0];
+        struct edit_instr plain = q->instrs[0];
         plain.renormalize = false;
-        assert_true(p->acts[0].renormalize);
+        assert_true(p->instrs[0].renormalize);
         float x[TOTAL], y[TOTAL];
         for (int i = 0; i < TOTAL; i++)
             x[i] = y[i] = (float)(1 + i % 7);
         struct kn_view v = kn_view3(x, KN_F32, H, N_POS, N_POS), w = kn_view3(y, KN_F32, H, N_POS, N_POS);
-        edit_apply(&p->acts[0], &v, 0, NULL);
+        edit_apply(&p->instrs[0], &v, 0, NULL);
         edit_apply(&plain, &w, 0, NULL);
         for (int h = 0; h < H; h++)
             for (int d = 0; d < N_POS; d++) {
@@ -162,10 +162,10 @@ static void fewer_sources(void **state)
 {
     (void)state;
     struct edit_program *p = resolved("blocks.0.attn.hook_attn_scores[:, :, {0,2,4}] = 9");
-    assert_true(p->acts[0].full);
+    assert_true(p->instrs[0].full);
     float x[H * 1 * 3 + 1] = {0};
     struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = 3, .shape = {H, 1, 3}, .stride = {3, 3, 1}};
-    edit_apply(&p->acts[0], &v, 2, NULL);
+    edit_apply(&p->instrs[0], &v, 2, NULL);
     for (int h = 0; h < H; h++)
         assert_true(x[3 * h] == 9.0f && x[3 * h + 1] == 0.0f && x[3 * h + 2] == 9.0f);
     assert_true(x[3 * H] == 0.0f);
@@ -184,7 +184,7 @@ static void from_copies_bits(void **state)
     memcpy(s, bits, sizeof s);
     struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = 2, .shape = {1, 12}, .stride = {12, 1}}, src = v;
     src.data = s;
-    edit_apply(&p->acts[0], &v, 4, &src);
+    edit_apply(&p->instrs[0], &v, 4, &src);
     memcpy(got, x, sizeof x);
     assert_memory_equal(got, bits, sizeof bits);
     edit_program_free(p);

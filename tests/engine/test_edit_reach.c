@@ -65,7 +65,7 @@ static void weights_reach(void **state)
         struct named_weight *list = NULL;
         struct pair *p;
         assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
-        int n = named_weight_list(f.m, TONGUE_LENS, &list, NULL);
+        int n = named_weight_list(f.m, LIBRARY_LENS, &list, NULL);
         for (int i = 0; i < n; i++) {
             struct edit *ed;
             struct edit_reach *reach = NULL;

@@ -69,15 +69,15 @@ static void refused(const struct config *cfg, const char *text, const char *want
         fail_msg("%s\n  said   %s\n  wanted %s", text, e.text, line);
 }
 
-/* "0 2 3 | 1 | 0..6": the axes of the first act. */
+/* "0 2 3 | 1 | 0..6": the axes of the first instruction. */
 static void selects(const struct config *cfg, const char *text, const char *want)
 {
     struct edit_program *p = resolved(cfg, text);
-    const struct edit_act *act = &p->acts[0];
+    const struct edit_instr *instr = &p->instrs[0];
     char got[400] = "";
     int at = 0;
-    for (int i = 0; i < act->rank; i++) {
-        const struct edit_axis *a = &act->axis[i];
+    for (int i = 0; i < instr->rank; i++) {
+        const struct edit_axis *a = &instr->axis[i];
         at += snprintf(got + at, sizeof got - (size_t)at, "%s", i ? " | " : "");
         if (!a->list)
             at += snprintf(got + at, sizeof got - (size_t)at, a->n == 1 ? "%d" : "%d..%d", (int)a->lo, (int)(a->lo + a->n - 1));
@@ -191,7 +191,7 @@ static void messages(void **state)
     assert_non_null(strstr(e.text, "… · head 77 is out of range"));
 }
 
-static void order_of_acts(void **state)
+static void order_of_instrs(void **state)
 {
     (void)state;
     const char *texts[] = {"unembed.hook_in += 1", "blocks.{0,2}.hook_resid_post = 3", "blocks.*.attn.hook_z[1] = from(b)",
@@ -205,14 +205,14 @@ static void order_of_acts(void **state)
     struct edit_program *p;
     struct err e;
     assert_int_equal(resolve(&p, &gpt2, texts, 6, &e), 0);
-    assert_int_equal(p->n_acts, sizeof want / sizeof *want);
-    for (int32_t i = 0; i < p->n_acts; i++) {
-        assert_int_equal(p->acts[i].site.id, want[i].id);
-        assert_int_equal(p->acts[i].site.layer, want[i].layer);
-        assert_int_equal(p->acts[i].edit, want[i].edit);
-        assert_int_equal(p->acts[i].source, want[i].source);
+    assert_int_equal(p->n_instrs, sizeof want / sizeof *want);
+    for (int32_t i = 0; i < p->n_instrs; i++) {
+        assert_int_equal(p->instrs[i].site.id, want[i].id);
+        assert_int_equal(p->instrs[i].site.layer, want[i].layer);
+        assert_int_equal(p->instrs[i].edit, want[i].edit);
+        assert_int_equal(p->instrs[i].source, want[i].source);
         if (want[i].source >= 0)
-            assert_ptr_equal(p->acts[i].source_name, p->sources[want[i].source].name);
+            assert_ptr_equal(p->instrs[i].source_name, p->sources[want[i].source].name);
     }
     assert_int_equal(p->n_sources, 2);
     assert_string_equal(p->sources[0].name, "b");
@@ -220,7 +220,7 @@ static void order_of_acts(void **state)
     assert_false(p->needs_base);
     struct edit_program *copy = edit_program_copy(p);
     edit_program_free(p);
-    assert_string_equal(copy->acts[1].source_name, "b");
+    assert_string_equal(copy->instrs[1].source_name, "b");
     edit_program_free(copy);
     edit_program_free(NULL);
 }
@@ -236,16 +236,16 @@ static void off_edits_are_left_out(void **state)
     assert_int_equal(edit_parse(&edits[2], "hook_embed[2:] += 1", &e), 0);
     struct edit_program *p;
     assert_int_equal(edit_resolve(&p, edits, (bool[]){false, false, true}, 3, &ctx, &e), 0);
-    assert_int_equal(p->n_acts, 1);
-    assert_int_equal(p->acts[0].edit, 2);
-    assert_int_equal(p->acts[0].row_min, 2);
+    assert_int_equal(p->n_instrs, 1);
+    assert_int_equal(p->instrs[0].edit, 2);
+    assert_int_equal(p->instrs[0].row_min, 2);
     assert_false(p->needs_base);
     edit_program_free(p);
     assert_int_equal(edit_resolve(&p, edits, (bool[]){true, false, false}, 3, &ctx, &e), 0);
     assert_true(p->needs_base);
     edit_program_free(p);
     assert_int_equal(edit_resolve(&p, edits, (bool[]){false, false, false}, 3, &ctx, &e), 0);
-    assert_int_equal(p->n_acts, 0);
+    assert_int_equal(p->n_instrs, 0);
     edit_program_free(p);
     assert_int_equal(edit_resolve(&p, NULL, NULL, 0, &ctx, &e), 0);
     edit_program_free(p);
@@ -314,8 +314,8 @@ static void reach(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct edit_program *p = resolved(&gpt2, cases[i].text);
-        if (p->acts[0].full != cases[i].full || p->acts[0].row_min != cases[i].row_min)
-            fail_msg("%s: full %d row_min %d", cases[i].text, p->acts[0].full, (int)p->acts[0].row_min);
+        if (p->instrs[0].full != cases[i].full || p->instrs[0].row_min != cases[i].row_min)
+            fail_msg("%s: full %d row_min %d", cases[i].text, p->instrs[0].full, (int)p->instrs[0].row_min);
         edit_program_free(p);
     }
 }
@@ -329,9 +329,9 @@ static void full_spreads_in_its_layer(void **state)
     struct edit_program *p;
     struct err e;
     assert_int_equal(resolve(&p, &gpt2, texts, 4, &e), 0);
-    assert_int_equal(p->n_acts, 13);
-    for (int32_t i = 0; i < p->n_acts; i++) {
-        const struct edit_act *a = &p->acts[i];
+    assert_int_equal(p->n_instrs, 13);
+    for (int32_t i = 0; i < p->n_instrs; i++) {
+        const struct edit_instr *a = &p->instrs[i];
         bool full = a->site.layer == 1 && a->site.id != SITE_Z;
         assert_int_equal(a->full, full);
         int32_t own = a->edit == 0 ? 4 : a->edit == 1 ? 3 : a->edit == 2 ? 6 : 5;
@@ -343,14 +343,14 @@ static void full_spreads_in_its_layer(void **state)
 static bool same(const char *a, const char *b)
 {
     struct edit_program *p = resolved(&gpt2, a), *q = resolved(&gpt2, b);
-    bool equal = edit_act_equal(&p->acts[0], &q->acts[0]);
-    assert_int_equal(equal, edit_act_equal(&q->acts[0], &p->acts[0]));
+    bool equal = edit_instr_equal(&p->instrs[0], &q->instrs[0]);
+    assert_int_equal(equal, edit_instr_equal(&q->instrs[0], &p->instrs[0]));
     edit_program_free(p);
     edit_program_free(q);
     return equal;
 }
 
-static void acts_compare(void **state)
+static void instrs_compare(void **state)
 {
     (void)state;
     assert_true(same("hook_embed[-1] = nan", "hook_embed[8, :] = nan"));
@@ -384,8 +384,8 @@ static void bounds(void **state)
     for (int i = 1; i <= LIMIT_EDITS; i++)
         edits[i] = edits[0];
     assert_int_equal(edit_resolve(&p, edits, NULL, LIMIT_EDITS, &ctx, &e), 0);
-    assert_int_equal(p->n_acts, LIMIT_EDITS);
-    assert_int_equal(p->acts[LIMIT_EDITS - 1].edit, LIMIT_EDITS - 1);
+    assert_int_equal(p->n_instrs, LIMIT_EDITS);
+    assert_int_equal(p->instrs[LIMIT_EDITS - 1].edit, LIMIT_EDITS - 1);
     edit_program_free(p);
     assert_int_equal(edit_resolve(&p, edits, NULL, LIMIT_EDITS + 1, &ctx, &e), ERR_BAD_INPUT);
     assert_string_equal(e.text, "1025 edits · at most 1024");
@@ -399,7 +399,7 @@ static void bounds(void **state)
         assert_int_equal(edit_parse(&edits[i], i < 120 ? "* *= 1" : i < 123 ? "blocks.*.*_pre = 0" : i == 123
                                     ? "blocks.{0..303}.hook_resid_pre = 0" : "hook_embed = 0", &e), 0);
     assert_int_equal(edit_resolve(&p, edits, NULL, 124, &ctx, &e), 0);
-    assert_int_equal(p->n_acts, LIMIT_ACTS);
+    assert_int_equal(p->n_instrs, LIMIT_INSTRS);
     edit_program_free(p);
     assert_int_equal(edit_resolve(&p, edits, NULL, 125, &ctx, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "edits on more than 1048576 hooks in all"));
@@ -410,7 +410,7 @@ static void bounds(void **state)
     ctx = (struct edit_context){.cfg = &gpt2, .n_pos = LIMIT_TOKENS};
     assert_int_equal(edit_parse(&edits[0], "hook_embed[{0,-1}] = 0", &e), 0);
     assert_int_equal(edit_resolve(&p, edits, NULL, 1, &ctx, &e), 0);
-    assert_int_equal(p->acts[0].axis[0].list[1], LIMIT_TOKENS - 1);
+    assert_int_equal(p->instrs[0].axis[0].list[1], LIMIT_TOKENS - 1);
     edit_program_free(p);
     edit_free(edits[0]);
     struct config wide = gpt2;
@@ -418,8 +418,8 @@ static void bounds(void **state)
     ctx = context(&wide);
     assert_int_equal(edit_parse(&edits[0], "unembed.hook_out[:, ::2] = 0", &e), 0);
     assert_int_equal(edit_resolve(&p, edits, NULL, 1, &ctx, &e), 0);
-    assert_int_equal(p->acts[0].axis[1].n, LIMIT_VOCAB / 2);
-    assert_int_equal(p->acts[0].axis[1].list[LIMIT_VOCAB / 2 - 1], LIMIT_VOCAB - 2);
+    assert_int_equal(p->instrs[0].axis[1].n, LIMIT_VOCAB / 2);
+    assert_int_equal(p->instrs[0].axis[1].list[LIMIT_VOCAB / 2 - 1], LIMIT_VOCAB - 2);
     edit_program_free(p);
     edit_free(edits[0]);
 }
@@ -465,11 +465,11 @@ int main(void)
         cmocka_unit_test(indices),
         cmocka_unit_test(anchors),
         cmocka_unit_test(messages),
-        cmocka_unit_test(order_of_acts),
+        cmocka_unit_test(order_of_instrs),
         cmocka_unit_test(off_edits_are_left_out),
         cmocka_unit_test(reach),
         cmocka_unit_test(full_spreads_in_its_layer),
-        cmocka_unit_test(acts_compare),
+        cmocka_unit_test(instrs_compare),
         cmocka_unit_test(bounds),
         cmocka_unit_test(out_of_memory),
     };

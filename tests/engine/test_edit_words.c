@@ -33,12 +33,12 @@ static void apply(const char *text, float *x, int32_t row0, int32_t row1)
 {
     struct edit_program *p = fixture_program(f.m, N, &text, 1);
     int64_t shape[SITE_RANK_MAX], inner = 1;
-    int rank = site_shape(&f.m->cfg, p->acts[0].site.id, N, shape);
+    int rank = site_shape(&f.m->cfg, p->instrs[0].site.id, N, shape);
     for (int i = 1; i < rank; i++)
         inner *= shape[i];
     float *at = x + row0 * inner;
     struct kn_view v = rank == 2 ? kn_view2(at, KN_F32, row1 - row0, shape[1]) : kn_view3(at, KN_F32, row1 - row0, shape[1], shape[2]);
-    edit_apply(&p->acts[0], &v, row0, NULL);
+    edit_apply(&p->instrs[0], &v, row0, NULL);
     edit_program_free(p);
 }
 

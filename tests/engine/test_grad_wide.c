@@ -38,8 +38,8 @@ static bool same_site(struct site_ref a, struct site_ref b)
 
 static bool has_edits(const struct bend *b, struct site_ref s)
 {
-    for (int32_t i = 0; b->edits && i < b->edits->n_acts; i++)
-        if (same_site(b->edits->acts[i].site, s))
+    for (int32_t i = 0; b->edits && i < b->edits->n_instrs; i++)
+        if (same_site(b->edits->instrs[i].site, s))
             return true;
     return false;
 }
@@ -62,7 +62,7 @@ static int32_t axis_at(const struct edit_axis *a, int32_t i)
     return a->list ? a->list[i] : a->lo + i;
 }
 
-static void project_out(const struct bend *b, const struct edit_act *a, double *v)
+static void project_out(const struct bend *b, const struct edit_instr *a, double *v)
 {
     int64_t d = b->m->cfg.d_model;
     assert_int_equal(a->rank, 2);
@@ -75,7 +75,7 @@ static void project_out(const struct bend *b, const struct edit_act *a, double *
     }
 }
 
-static void renormalize(const struct bend *b, const struct edit_act *a, double *v)
+static void renormalize(const struct bend *b, const struct edit_instr *a, double *v)
 {
     for (int32_t i = 0; i < a->axis[0].n; i++)
         for (int32_t j = 0; j < a->axis[1].n; j++) {
@@ -88,13 +88,13 @@ static void renormalize(const struct bend *b, const struct edit_act *a, double *
 }
 
 /* All other edits are y = slope * x + shift, element by element: what the engine's edit makes of 0, 1 and 2. */
-static void linear_edit(const struct bend *b, const struct edit_act *a, double *v)
+static void linear_edit(const struct bend *b, const struct edit_instr *a, double *v)
 {
     assert_true(a->value != EDIT_CLAMP && a->value != EDIT_FROM && a->value != EDIT_MEAN);
     int64_t count = wide_count(b->base, a->site.id);
     float *probe[3], *frozen = malloc((size_t)count * sizeof *frozen);
     const double *base = wide_value(b->base, a->site);
-    struct edit_act plain = *a;
+    struct edit_instr plain = *a;
     plain.renormalize = false;
     for (int64_t k = 0; k < count; k++)
         frozen[k] = (float)base[k];
@@ -118,8 +118,8 @@ static void linear_edit(const struct bend *b, const struct edit_act *a, double *
 static void bend_site(void *user, struct site_ref s, double *v)
 {
     const struct bend *b = user;
-    for (int32_t i = 0; b->edits && i < b->edits->n_acts; i++) {
-        const struct edit_act *a = &b->edits->acts[i];
+    for (int32_t i = 0; b->edits && i < b->edits->n_instrs; i++) {
+        const struct edit_instr *a = &b->edits->instrs[i];
         if (!same_site(a->site, s))
             continue;
         (a->value == EDIT_PROJECT_OUT ? project_out : linear_edit)(b, a, v);
@@ -235,9 +235,9 @@ static double check_site(struct scene *c, const struct site_grad *sg, const char
 static bool is_hidden(const struct scene *c, struct site_ref s)
 {
     bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT || s.id == SITE_V_INPUT;
-    for (int32_t i = 0; per_head && c->bend.edits && i < c->bend.edits->n_acts; i++) {
-        struct site_ref other = c->bend.edits->acts[i].site;
-        if (other.layer == s.layer && site_rivals(s.id, other.id)) {
+    for (int32_t i = 0; per_head && c->bend.edits && i < c->bend.edits->n_instrs; i++) {
+        struct site_ref other = c->bend.edits->instrs[i].site;
+        if (other.layer == s.layer && site_conflicts(s.id, other.id)) {
             struct err e = { 0 };
             assert_int_equal(grad_run(c->fork, c->base, &c->metric, &s, 1, keep, NULL, &e), ERR_BAD_INPUT);
             assert_non_null(strstr(e.text, "is edited"));

@@ -40,7 +40,7 @@ static void test_checkpoint(void **state)
         struct fixture f = fixture_open(*model);
         struct named_weight *list[2];
         struct err e = { 0 };
-        int n = named_weight_list(f.m, TONGUE_HF, &list[0], &e), n2 = named_weight_list(f.m, TONGUE_NNSIGHT, &list[1], &e), seen = 0;
+        int n = named_weight_list(f.m, LIBRARY_HF, &list[0], &e), n2 = named_weight_list(f.m, LIBRARY_NNSIGHT, &list[1], &e), seen = 0;
         assert_int_equal(n, n2);
         for (int i = 0; i < n; i++) {
             const struct named_weight *w = &list[0][i];
@@ -54,7 +54,7 @@ static void test_checkpoint(void **state)
             for (int d = 0; d < w->rank; d++)
                 assert_int_equal(w->shape[d], t->shape[d]);
             struct named_weight other = find(f.m, list[1][i].name);
-            assert_int_equal(other.tongue, strchr(list[1][i].name, '[') ? TONGUE_NNSIGHT : TONGUE_HF);
+            assert_int_equal(other.library, strchr(list[1][i].name, '[') ? LIBRARY_NNSIGHT : LIBRARY_HF);
             float *v = read_all(f.m, w), *v2 = read_all(f.m, &other);
             for (int64_t k = 0; k < named_weight_size(w); k++)
                 if (v[k] != stored(t, k) || v2[k] != v[k])
@@ -114,7 +114,7 @@ static void test_taker(void **state)
         struct fixture f = fixture_open(models[i]);
         struct named_weight *list;
         struct err e = { 0 };
-        int n = named_weight_list(f.m, TONGUE_TAKER, &list, &e);
+        int n = named_weight_list(f.m, LIBRARY_TAKER, &list, &e);
         bool grouped = f.m->cfg.n_heads != f.m->cfg.n_kv_heads;
         assert_true(n > 10);
         for (int k = 0; k < n; k++)
@@ -128,7 +128,7 @@ static void test_taker(void **state)
         if (f.m->cfg.gated) {
             struct named_weight module = find(f.m, "layers[1].attn.k_proj.weight"), hf = find(f.m, "model.layers.1.self_attn.k_proj.weight");
             float *a = read_all(f.m, &module), *b = read_all(f.m, &hf);
-            assert_int_equal(module.tongue, TONGUE_TAKER);
+            assert_int_equal(module.library, LIBRARY_TAKER);
             assert_memory_equal(a, b, (size_t)named_weight_size(&hf) * sizeof *a);
             free(a), free(b);
         } else {
@@ -151,16 +151,16 @@ static void test_shapes_and_cuts(void **state)
         char path[256];
         snprintf(path, sizeof path, "tests/fixtures/models/%s", *model);
         assert_int_equal(model_open(&bare, path, NULL, &e), 0);
-        for (int t = 0; t < TONGUE_COUNT; t++) {
+        for (int t = 0; t < LIBRARY_COUNT; t++) {
             struct named_weight *a, *b;
-            if (t == TONGUE_BRIDGE)
+            if (t == LIBRARY_BRIDGE)
                 continue;
-            int n = named_weight_list(f.m, (enum alias_tongue)t, &a, &e), k = named_weight_list(bare, (enum alias_tongue)t, &b, &e);
+            int n = named_weight_list(f.m, (enum alias_library)t, &a, &e), k = named_weight_list(bare, (enum alias_library)t, &b, &e);
             assert_int_equal(n, k);
             for (int i = 0; i < n; i++) {
                 struct named_weight again = find(bare, a[i].name);
                 assert_string_equal(a[i].name, b[i].name);
-                if (t != TONGUE_NNSIGHT) /* there it is found as Hugging Face's */
+                if (t != LIBRARY_NNSIGHT) /* there it is found as Hugging Face's */
                     assert_string_equal(a[i].name, again.name);
                 for (int d = 0; d < a[i].rank; d++)
                     assert_true(a[i].shape[d] == b[i].shape[d] && a[i].shape[d] == again.shape[d] && a[i].dims[d][0]);

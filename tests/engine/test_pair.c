@@ -122,7 +122,7 @@ static void walk(const char *name, uint32_t seed)
             }
         }
         for (int i = 0; i < now[FACE_EDITED].n; i++) {
-            int32_t row = least(pair_cone(p, plan_stage_of(f.m->plan, now[FACE_EDITED].site[i])), n);
+            int32_t row = least(pair_first_changed_row(p, plan_stage_of(f.m->plan, now[FACE_EDITED].site[i])), n);
             assert_true(rows_equal(&f.m->cfg, &now[FACE_EDITED], n, &now[FACE_BASE], n, i, row));
         }
         /* Settled only when both faces are seen: the marks of a face that is away gather till it is back. */

@@ -211,12 +211,12 @@ static void cached_on_disk(void **state)
     assert_true(p->needs_means);
     assert_int_equal(fill_anew(&f, p), set->n);
     assert_false(p->needs_means);
-    size_t bytes = (size_t)p->acts[0].vec_n * sizeof(float);
+    size_t bytes = (size_t)p->instrs[0].vec_n * sizeof(float);
     assert_true(bytes > 0);
     struct edit_program *q = resolved(&f, &set, 1, edit);
     assert_int_equal(fill_anew(&f, q), 0);
-    assert_memory_equal(p->acts[0].vec, q->acts[0].vec, bytes);
-    assert_true(edit_act_equal(&p->acts[0], &q->acts[0]));
+    assert_memory_equal(p->instrs[0].vec, q->instrs[0].vec, bytes);
+    assert_true(edit_instr_equal(&p->instrs[0], &q->instrs[0]));
     edit_program_free(q);
 
     char path[400], good[8192], bad[8192];
@@ -231,7 +231,7 @@ static void cached_on_disk(void **state)
         write_file(path, bad, len);
         q = resolved(&f, &set, 1, edit);
         int64_t runs = fill_anew(&f, q);
-        assert_memory_equal(p->acts[0].vec, q->acts[0].vec, bytes);
+        assert_memory_equal(p->instrs[0].vec, q->instrs[0].vec, bytes);
         if (runs != set->n && runs != 0) /* blanks of the header may differ */
             fail_msg("byte %zu: %d runs", i, (int)runs);
         if (runs == 0 && good[i] != ' ')
@@ -251,7 +251,7 @@ static void cached_on_disk(void **state)
     assert_int_equal(mkdir(path, 0700), 0); /* something else in its place */
     q = resolved(&f, &set, 1, edit);
     assert_int_equal(fill_anew(&f, q), set->n);
-    assert_memory_equal(p->acts[0].vec, q->acts[0].vec, bytes);
+    assert_memory_equal(p->instrs[0].vec, q->instrs[0].vec, bytes);
     edit_program_free(q);
     edit_program_free(p);
     reference_free(set);

@@ -322,7 +322,7 @@ static struct dense dense_read(const struct kn_view *v, enum weight_id id)
     return d;
 }
 
-static double edited_value(const struct edit_act *a, double x, double along, double vec)
+static double edited_value(const struct edit_instr *a, double x, double along, double vec)
 {
     double y = a->value == EDIT_NUMBER ? (double)a->number : (double)a->number * vec;
     if (a->value == EDIT_CLAMP)
@@ -333,7 +333,7 @@ static double edited_value(const struct edit_act *a, double x, double along, dou
 }
 
 /* One edit of a weight, element by element; a direction lies along the last axis. */
-static void weight_edit(struct wide *w, const struct edit_act *a)
+static void weight_edit(struct wide *w, const struct edit_instr *a)
 {
     assert(a->value == EDIT_NUMBER || a->value == EDIT_CLAMP || a->value == EDIT_DIR || a->value == EDIT_PROJECT_OUT);
     const struct edit_weight *named = a->weight;

@@ -66,14 +66,14 @@ static void check_axis(const struct edit_axis *a, int64_t size)
     }
 }
 
-static void apply(const struct config *cfg, const struct edit_act *act)
+static void apply(const struct config *cfg, const struct edit_instr *instr)
 {
     int64_t shape[SITE_RANK_MAX], n = 1;
-    int rank = site_shape(cfg, act->site.id, N_POS, shape);
-    must(rank == act->rank, "an act has its site's rank");
+    int rank = site_shape(cfg, instr->site.id, N_POS, shape);
+    must(rank == instr->rank, "an instr has its site's rank");
     struct kn_view v = {.dtype = KN_F32, .ndim = rank};
     for (int i = rank - 1; i >= 0; i--) {
-        check_axis(&act->axis[i], shape[i]);
+        check_axis(&instr->axis[i], shape[i]);
         v.shape[i] = shape[i];
         v.stride[i] = n;
         n *= shape[i];
@@ -83,30 +83,30 @@ static void apply(const struct config *cfg, const struct edit_act *act)
     struct kn_view src = v;
     v.data = x;
     src.data = s;
-    edit_apply(act, &v, 0, &src);
-    int row_axis = site_row_axis(act->site.id);
+    edit_apply(instr, &v, 0, &src);
+    int row_axis = site_row_axis(instr->site.id);
     v.shape[row_axis] = src.shape[row_axis] = 2;
-    edit_apply(act, &v, 2, &src);
+    edit_apply(instr, &v, 2, &src);
     free(x);
     free(s);
 }
 
-/* An act on a weight, on a tensor of its shape. */
-static void apply_weight(const struct edit_act *act)
+/* An instruction on a weight, on a tensor of its shape. */
+static void apply_weight(const struct edit_instr *instr)
 {
-    const struct edit_weight *w = act->weight;
+    const struct edit_weight *w = instr->weight;
     struct kn_view v = {.dtype = KN_F32, .ndim = w->rank};
     int64_t n = 1;
-    must(act->rank == w->rank && act->row_min >= 0, "an act has its weight's rank");
+    must(instr->rank == w->rank && instr->row_min >= 0, "an instr has its weight's rank");
     for (int i = w->rank - 1; i >= 0; i--) {
         v.shape[i] = w->shape[i] / (i == 0 ? w->repeat : 1);
         v.stride[i] = n;
-        check_axis(&act->axis[i], v.shape[i]);
+        check_axis(&instr->axis[i], v.shape[i]);
         n *= v.shape[i];
     }
     v.data = calloc((size_t)n, sizeof(float));
     must(v.data != NULL, "memory");
-    edit_apply(act, &v, 0, NULL);
+    edit_apply(instr, &v, 0, NULL);
     free(v.data);
 }
 
@@ -123,14 +123,14 @@ static void resolve(const struct config *cfg, struct edit *const *edits, int32_t
         must(e.code < 0 && e.text[0] && !strchr(e.text, '\n'), "a refusal has one line");
         return;
     }
-    for (int32_t i = 0; i < p->n_acts && i < APPLIED_MAX; i++) {
-        if (p->acts[i].value != EDIT_MEAN_REF) /* its values come from runs */
-            apply(cfg, &p->acts[i]);
-        must(edit_act_equal(&p->acts[i], &p->acts[i]), "an act equals itself");
+    for (int32_t i = 0; i < p->n_instrs && i < APPLIED_MAX; i++) {
+        if (p->instrs[i].value != EDIT_MEAN_REF) /* its values come from runs */
+            apply(cfg, &p->instrs[i]);
+        must(edit_instr_equal(&p->instrs[i], &p->instrs[i]), "an instr equals itself");
     }
     for (int32_t i = 0; i < p->n_weights && i < APPLIED_MAX; i++) {
         apply_weight(&p->weights[i]);
-        must(edit_act_equal(&p->weights[i], &p->weights[i]), "an act equals itself");
+        must(edit_instr_equal(&p->weights[i], &p->weights[i]), "an instr equals itself");
     }
     edit_program_free(p);
 }

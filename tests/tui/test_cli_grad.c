@@ -79,9 +79,9 @@ static void test_gradient_edit(void **state)
         if (r.status)
             fail_msg("%s", r.err);
         result_free(&r);
-        struct safetensors *bent = fixture_tensors(paths[1]);
+        struct safetensors *grad_changed = fixture_tensors(paths[1]);
         for (size_t k = 0; k < safetensors_count(plain); k++) {
-            const struct st_tensor *a = safetensors_at(plain, k), *b = safetensors_find(bent, a->name);
+            const struct st_tensor *a = safetensors_at(plain, k), *b = safetensors_find(grad_changed, a->name);
             int64_t n = (int64_t)(a->nbytes / sizeof(float)), row = n / 3;
             bool doubled = !strcmp(a->name, "blocks.1.hook_resid_pre_grad"), before = !strcmp(a->name, "blocks.0.hook_resid_pre_grad");
             bool same = true;
@@ -93,7 +93,7 @@ static void test_gradient_edit(void **state)
             }
             assert_true(same == !(doubled || before));
         }
-        safetensors_close(bent);
+        safetensors_close(grad_changed);
     }
     safetensors_close(plain);
     folder_remove(folder);

@@ -59,7 +59,7 @@ static int mark(const struct config *cfg, const char *glob, struct wanted *w, st
         const char *why = picks[i].value.n_sites ? site_refusal(cfg, s.id) : NULL;
         if (why)
             err = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
-        else if (picks[i].value.tongue == TONGUE_LENS)
+        else if (picks[i].value.library == LIBRARY_LENS)
             w->site[(s.layer + 1) * SITE_COUNT + (int32_t)s.id] = true;
         else if (!is_known(w, picks[i].name))
             w->others[w->n_others++] = picks[i];
@@ -73,7 +73,7 @@ static int list_wanted(struct capture_list *l, struct run *run, const struct wan
 {
     const struct config *cfg = &run_model(run)->cfg;
     struct alias_pick *all = NULL;
-    int n = alias_list(cfg, TONGUE_LENS, &all, e);
+    int n = alias_list(cfg, LIBRARY_LENS, &all, e);
     l->item = n < 0 ? NULL : calloc(2 * (size_t)(n + w->n_others) + 1, sizeof *l->item); /* and a gradient of each */
     if (!l->item) {
         free(all);

@@ -11,7 +11,7 @@
 struct hook_list {
     struct site_ref *sites;
     int n;
-    unsigned tongues;
+    unsigned libraries;
     struct edit_reach *reach;
     int32_t n_reach;
     bool *on; /* [n_edits] scratch */
@@ -97,11 +97,11 @@ static void json_site(const struct cli *c, struct json_out *j, const struct hook
         edits_at(c, l, s);
         cli_json_edits(c, json_out_key(j, "edits"), l->on);
     }
-    if (l->tongues) {
+    if (l->libraries) {
         struct alias_value v;
         json_out_key(j, "names");
         if (!alias_find(&c->m->cfg, name, &v, NULL))
-            names_json(&c->m->cfg, j, &v, l->tongues & ~(1u << TONGUE_LENS));
+            names_json(&c->m->cfg, j, &v, l->libraries & ~(1u << LIBRARY_LENS));
     }
     json_out_close(j);
 }
@@ -129,21 +129,21 @@ static void table_site(const struct cli *c, struct table *t, const struct hook_l
         edits_at(c, l, s);
         cli_table_edits(c, t, l->on);
     }
-    for (int k = TONGUE_LENS + 1; k < TONGUE_COUNT; k++)
-        if (l->tongues & 1u << k)
-            table_string(t, alias_name(&c->m->cfg, s, (enum alias_tongue)k, 0, name) ? name : "");
+    for (int k = LIBRARY_LENS + 1; k < LIBRARY_COUNT; k++)
+        if (l->libraries & 1u << k)
+            table_string(t, alias_name(&c->m->cfg, s, (enum alias_library)k, 0, name) ? name : "");
 }
 
-/* Does one of the site's names match?  Other tongues are asked only where they are shown. */
+/* Does one of the site's names match?  Other libraries are asked only where they are shown. */
 static bool is_wanted(const struct cli *c, const struct hook_list *l, struct site_ref s)
 {
     char name[LIMIT_NAME];
-    if (is_module_output(s.id) && !l->tongues && !edits_at(c, l, s))
+    if (is_module_output(s.id) && !l->libraries && !edits_at(c, l, s))
         return false;
     if (!c->opt->filter || site_glob(c->opt->filter, site_name(s, name)))
         return true;
-    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
-        for (int k = 0; l->tongues & 1u << t && alias_name(&c->m->cfg, s, (enum alias_tongue)t, k, name); k++)
+    for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
+        for (int k = 0; l->libraries & 1u << t && alias_name(&c->m->cfg, s, (enum alias_library)t, k, name); k++)
             if (site_glob(c->opt->filter, name))
                 return true;
     return false;
@@ -170,12 +170,12 @@ static int print_json(struct cli *c, const struct hook_list *l)
 
 static int print_table(struct cli *c, const struct hook_list *l)
 {
-    struct table_column columns[6 + TONGUE_COUNT] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("dtype"), COLUMN_TEXT("fires"),
+    struct table_column columns[6 + LIBRARY_COUNT] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("dtype"), COLUMN_TEXT("fires"),
                                                      COLUMN_TEXT("needs"), COLUMN_TEXT("edits")};
     int n_columns = c->n_edits ? 6 : 5;
-    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
-        if (l->tongues & 1u << t)
-            columns[n_columns++] = (struct table_column)COLUMN_TEXT(alias_tongue_name((enum alias_tongue)t));
+    for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
+        if (l->libraries & 1u << t)
+            columns[n_columns++] = (struct table_column)COLUMN_TEXT(alias_library_name((enum alias_library)t));
     struct table *t = table_new(columns, n_columns);
     cli_head(c);
     for (int i = 0; i < l->n && t; i++)
@@ -187,7 +187,7 @@ int cli_hooks(struct cli *c)
 {
     struct hook_list l = {0};
     struct pair_target t;
-    int err = names_tongues(c, &l.tongues);
+    int err = names_libraries(c, &l.libraries);
     if (!err)
         err = cli_open(c, CLI_SHAPE);
     if (!err)

@@ -8,9 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ALL = (1u << TONGUE_COUNT) - 1 };
+enum { ALL = (1u << LIBRARY_COUNT) - 1 };
 
-int names_tongues(struct cli *c, unsigned *out)
+int names_libraries(struct cli *c, unsigned *out)
 {
     const char *which = c->opt->names;
     *out = 0;
@@ -18,8 +18,8 @@ int names_tongues(struct cli *c, unsigned *out)
         return 0;
     if (!strcmp(which, "all"))
         *out = ALL;
-    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++)
-        if (!strcmp(which, alias_tongue_name((enum alias_tongue)t)))
+    for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
+        if (!strcmp(which, alias_library_name((enum alias_library)t)))
             *out = 1u << t;
     return *out ? 0 : err_set(&c->err, ERR_USAGE, "--names \"%s\" · all, bridge, hf, nnsight or taker", which);
 }
@@ -32,8 +32,8 @@ static bool same_tensor(const struct alias_value *a, const struct alias_value *b
     return same;
 }
 
-/* The index-th name of a tensor in one tongue: of the site and of what it is part of, or of a tensor made of several. */
-static bool name_get(const struct config *cfg, const struct alias_value *v, enum alias_tongue t, int index, char buf[LIMIT_NAME])
+/* The index-th name of a tensor in one library: of the site and of what it is part of, or of a tensor made of several. */
+static bool name_get(const struct config *cfg, const struct alias_value *v, enum alias_library t, int index, char buf[LIMIT_NAME])
 {
     if (v->form == FORM_SITE || v->form == FORM_FLAT)
         return alias_name(cfg, v->site[0], t, index, buf);
@@ -49,15 +49,15 @@ static bool name_get(const struct config *cfg, const struct alias_value *v, enum
     return found;
 }
 
-void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned tongues)
+void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned libraries)
 {
     char name[LIMIT_NAME];
     json_out_object(j);
-    for (int t = 0; t < TONGUE_COUNT; t++) {
-        if (!(tongues & 1u << t))
+    for (int t = 0; t < LIBRARY_COUNT; t++) {
+        if (!(libraries & 1u << t))
             continue;
-        json_out_array(json_out_key(j, alias_tongue_name((enum alias_tongue)t)));
-        for (int k = 0; name_get(cfg, v, (enum alias_tongue)t, k, name); k++)
+        json_out_array(json_out_key(j, alias_library_name((enum alias_library)t)));
+        for (int k = 0; name_get(cfg, v, (enum alias_library)t, k, name); k++)
             json_out_string(j, name);
         json_out_close(j);
     }
@@ -101,8 +101,8 @@ static void json_read_only(struct json_out *j, const struct asked *a)
 {
     char name[LIMIT_NAME];
     json_out_array(json_out_key(j, "read_only"));
-    for (int t = 0; t < TONGUE_COUNT; t++)
-        for (int k = 0; name_get(a->cfg, &a->v, (enum alias_tongue)t, k, name); k++) {
+    for (int t = 0; t < LIBRARY_COUNT; t++)
+        for (int k = 0; name_get(a->cfg, &a->v, (enum alias_library)t, k, name); k++) {
             struct alias_value of;
             if (!alias_find(a->cfg, name, &of, NULL) && of.n_edits == 0)
                 json_out_string(j, name);
@@ -117,7 +117,7 @@ static void json_asked(struct json_out *j, const struct asked *a)
     const char *dims[ALIAS_RANK_MAX];
     int rank = alias_shape(a->cfg, v, a->n, shape, dims);
     json_text(j, "name", a->name);
-    json_text(j, "library", alias_tongue_name(v->tongue));
+    json_text(j, "library", alias_library_name(v->library));
     json_out_array(json_out_key(j, "shape"));
     if (a->sizes == SIZES_ALL)
         json_out_int(j, 1);
@@ -205,25 +205,25 @@ static const struct table_column columns[] = {COLUMN_TEXT("architecture"), COLUM
 static int add_rows(struct table *table, const struct asked *a, const char *architecture, struct err *e)
 {
     char name[LIMIT_NAME + 64], shape[96];
-    for (int t = 0; t < TONGUE_COUNT; t++) {
+    for (int t = 0; t < LIBRARY_COUNT; t++) {
         struct alias_value of;
         int k = 0;
-        for (; name_get(a->cfg, &a->v, (enum alias_tongue)t, k, name); k++) {
+        for (; name_get(a->cfg, &a->v, (enum alias_library)t, k, name); k++) {
             int err = alias_find(a->cfg, name, &of, e);
             if (err)
                 return err;
             if (architecture)
                 table_string(table, architecture);
-            table_string(table, alias_tongue_name((enum alias_tongue)t));
+            table_string(table, alias_library_name((enum alias_library)t));
             table_string(table, name);
             table_string(table, shape_text(a, &of, shape));
             table_string(table, edit_word(&of));
         }
         if (k == 0 && a->v.n_sites == 1) {
-            snprintf(name, sizeof name, "(%s)", alias_absence(a->v.site[0].id, (enum alias_tongue)t));
+            snprintf(name, sizeof name, "(%s)", alias_absence(a->v.site[0].id, (enum alias_library)t));
             if (architecture)
                 table_string(table, architecture);
-            table_string(table, alias_tongue_name((enum alias_tongue)t));
+            table_string(table, alias_library_name((enum alias_library)t));
             table_string(table, name);
             table_blank(table);
             table_blank(table);

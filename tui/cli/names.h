@@ -6,9 +6,9 @@
 #include "names/alias.h"
 #include "cli.h"
 
-/* --names as bits 1 << enum alias_tongue: all, or one library's; 0 = not given. */
-int names_tongues(struct cli *c, unsigned *out);
+/* --names as bits 1 << enum alias_library: all, or one library's; 0 = not given. */
+int names_libraries(struct cli *c, unsigned *out);
 /* {"bridge": [...], "hf": [...], ...} */
-void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned tongues);
+void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned libraries);
 
 #endif

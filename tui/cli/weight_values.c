@@ -102,7 +102,7 @@ static void cut_json(const struct cli *c, struct json_out *j, const struct weigh
     int rank = weight_cut_shape(cut, shape, dims);
     json_out_object(j);
     json_out_string(json_out_key(j, "name"), cut->w.name);
-    json_out_string(json_out_key(j, "library"), alias_tongue_name(cut->w.tongue));
+    json_out_string(json_out_key(j, "library"), alias_library_name(cut->w.library));
     json_out_ints(json_out_key(j, "shape"), shape, (size_t)rank);
     json_out_array(json_out_key(j, "dims"));
     for (int d = 0; d < rank; d++)

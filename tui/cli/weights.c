@@ -29,7 +29,7 @@ static void items_close(struct item_list *l)
     free(l->item);
 }
 
-static int items_add(struct cli *c, struct item_list *l, enum alias_tongue t)
+static int items_add(struct cli *c, struct item_list *l, enum alias_library t)
 {
     const char *glob = c->opt->filter ? c->opt->filter : "*";
     struct named_weight *list = NULL;
@@ -53,15 +53,15 @@ static int items_add(struct cli *c, struct item_list *l, enum alias_tongue t)
 /* Those that --names and --filter mean; TransformerLens' without --names. */
 static int items_open(struct cli *c, struct item_list *l)
 {
-    unsigned tongues = 0;
+    unsigned libraries = 0;
     int err = c->opt->names && !strcmp(c->opt->names, "bridge")
                   ? err_set(&c->err, ERR_BAD_INPUT, "--names bridge · weights have the names of transformer_lens (without --names), hf, nnsight and taker; all")
-                  : names_tongues(c, &tongues);
-    if (!tongues || (c->opt->names && !strcmp(c->opt->names, "all")))
-        tongues |= 1u << TONGUE_LENS;
-    for (int t = 0; t < TONGUE_COUNT && !err; t++)
-        if (tongues >> t & 1 && t != TONGUE_BRIDGE)
-            err = items_add(c, l, (enum alias_tongue)t);
+                  : names_libraries(c, &libraries);
+    if (!libraries || (c->opt->names && !strcmp(c->opt->names, "all")))
+        libraries |= 1u << LIBRARY_LENS;
+    for (int t = 0; t < LIBRARY_COUNT && !err; t++)
+        if (libraries >> t & 1 && t != LIBRARY_BRIDGE)
+            err = items_add(c, l, (enum alias_library)t);
     if (!err && !l->n)
         err = err_set(&c->err, ERR_BAD_INPUT, "--filter \"%s\" · it matches no weight · e.g. blocks.0.attn.W_Q, *.mlp.W_out", c->opt->filter);
     return err;
@@ -81,7 +81,7 @@ bool *weights_edited(const struct cli *c, const struct named_weight *w)
 {
     bool *on = c->n_edits ? calloc((size_t)c->n_edits, sizeof *on) : NULL;
     for (int32_t i = 0; on && i < c->program->n_weights; i++) {
-        const struct edit_act *act = &c->program->weights[i];
+        const struct edit_instr *act = &c->program->weights[i];
         for (int k = 0; k < w->n_parts; k++)
             on[act->edit] |= act->weight->id == w->part[k] && (w->layer < 0 || act->weight->layer == w->layer);
     }
@@ -156,7 +156,7 @@ static void item_json(struct json_out *j, const struct item *it, const struct le
     bool *on = weights_edited(it->c, w);
     json_out_object(j);
     json_out_string(json_out_key(j, "name"), w->name);
-    json_out_string(json_out_key(j, "library"), alias_tongue_name(w->tongue));
+    json_out_string(json_out_key(j, "library"), alias_library_name(w->library));
     json_out_ints(json_out_key(j, "shape"), w->shape, (size_t)w->rank);
     json_out_array(json_out_key(j, "dims"));
     for (int d = 0; d < w->rank; d++)

@@ -34,7 +34,7 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
     return (int32_t)len;
 }
 
-static int check_run(const struct export *x, const struct edit_act *act, struct err *e)
+static int check_run(const struct export *x, const struct edit_instr *act, struct err *e)
 {
     if (act->value != EDIT_FROM || !strcmp(act->source_name, "base"))
         return 0;
@@ -68,11 +68,11 @@ static int resolve_edits(struct exporter *x)
                                .sets = in->sets, .n_sets = in->n_sets};
     ctx.gradients = in->grad != NULL;
     int err = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
-    for (int32_t i = 0; !err && i < x->prog->n_acts; i++)
-        err = check_run(in, &x->prog->acts[i], x->e);
+    for (int32_t i = 0; !err && i < x->prog->n_instrs; i++)
+        err = check_run(in, &x->prog->instrs[i], x->e);
     if (!err && x->cfg->rope_scaling == ROPE_DYNAMIC)
         err = check_lengths(in, x->e);
-    size_t n = err ? 0 : (size_t)x->prog->n_acts + (size_t)x->prog->n_back + (size_t)x->prog->n_weights;
+    size_t n = err ? 0 : (size_t)x->prog->n_instrs + (size_t)x->prog->n_back + (size_t)x->prog->n_weights;
     x->change = err ? NULL : calloc(n + 1, sizeof *x->change);
     return err || x->change ? err : err_set(x->e, ERR_SYSTEM, "out of memory · export");
 }

@@ -13,7 +13,7 @@
 /* ---- statements -------------------------------------------------------------------------------------- */
 
 /* x[...] = x[...] - (x[...] @ d)[..., None] * d */
-static void put_project(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+static void put_project(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
 {
     bytes_add_string(b, "    d = ");
     if (ed->direction == EDIT_FILE) {
@@ -32,7 +32,7 @@ static void put_project(struct exporter *x, struct bytes *b, const struct edit_a
 }
 
 /* x[:, 2:5] = whiten(x[:, 2:5], "hooks.safetensors", "whiten.layer_0_pre_mlp") */
-static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
 {
     bytes_add_string(b, "    ");
     export_target(b, x, act, 1, INDEX_KEEP);
@@ -45,7 +45,7 @@ static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_ac
 }
 
 /* Scores from later positions stay -inf; arithmetic of two of them would not leave them so. */
-static bool needs_mask(const struct edit_act *act)
+static bool needs_mask(const struct edit_instr *act)
 {
     bool attention = act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN;
     bool plain = (act->op == EDIT_SET || act->op == EDIT_ADD) && act->number > 0 && isfinite(act->number);
@@ -59,7 +59,7 @@ static bool brings_shape(enum edit_value_kind v)
 
 static bool put_statements(struct exporter *x, struct bytes *b, const struct export_change *c, const struct edit *ed)
 {
-    const struct edit_act *act = &c->act;
+    const struct edit_instr *act = &c->act;
     if (act->value == EDIT_PROJECT_OUT) {
         put_project(x, b, act, ed);
         return true;
@@ -114,7 +114,7 @@ int export_refuse(struct exporter *x, int32_t edit, const char *why)
 }
 
 /* The function with this body among those of the edit, made if there is none; -1 = memory is out. */
-static int32_t function_with(struct exporter *x, const struct edit_act *act, struct bytes *body)
+static int32_t function_with(struct exporter *x, const struct edit_instr *act, struct bytes *body)
 {
     int32_t first = x->n_functions, edit = act->edit;
     while (first > 0 && x->function[first - 1].edit == edit)

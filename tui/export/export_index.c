@@ -70,7 +70,7 @@ static void put_piece(struct bytes *b, const struct piece *p, enum index_form fo
         export_list(b, p->axis, 0);
 }
 
-void export_shape(const struct exporter *x, const struct edit_act *act, int64_t shape[SITE_RANK_MAX])
+void export_shape(const struct exporter *x, const struct edit_instr *act, int64_t shape[SITE_RANK_MAX])
 {
     if (!act->weight) {
         site_shape(x->cfg, act->site.id, x->x->n, shape);
@@ -80,13 +80,13 @@ void export_shape(const struct exporter *x, const struct edit_act *act, int64_t 
     shape[0] /= act->weight->repeat;
 }
 
-static bool is_position(const struct edit_act *act, int axis)
+static bool is_position(const struct edit_instr *act, int axis)
 {
     enum site_dim d = act->weight ? DIM_NONE : site_table[act->site.id].dims[axis];
     return d == DIM_POS || d == DIM_DEST || d == DIM_SRC;
 }
 
-bool export_index(struct bytes *b, const struct exporter *x, const struct edit_act *act, int n, enum index_form form, bool outside)
+bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form, bool outside)
 {
     struct piece p[SITE_RANK_MAX];
     int64_t shape[SITE_RANK_MAX];
@@ -115,7 +115,7 @@ bool export_index(struct bytes *b, const struct exporter *x, const struct edit_a
     return true;
 }
 
-void export_target(struct bytes *b, const struct exporter *x, const struct edit_act *act, int n, enum index_form form)
+void export_target(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form)
 {
     bytes_add_char(b, 'x');
     if (!export_index(b, x, act, n, form, false))

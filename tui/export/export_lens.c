@@ -56,8 +56,8 @@ static const char *no_hook(enum site_id id)
 static int check_changes(struct exporter *x, struct switches *sw)
 {
     const struct edit_program *p = x->prog;
-    for (int32_t i = 0; i < p->n_acts + p->n_back; i++) {
-        const struct edit_act *act = i < p->n_acts ? &p->acts[i] : &p->back[i - p->n_acts];
+    for (int32_t i = 0; i < p->n_instrs + p->n_back; i++) {
+        const struct edit_instr *act = i < p->n_instrs ? &p->instrs[i] : &p->back[i - p->n_instrs];
         if (no_hook(act->site.id))
             return export_refuse(x, act->edit, no_hook(act->site.id));
         switch_on(sw, act->site.id, true);
@@ -70,7 +70,7 @@ static int check_changes(struct exporter *x, struct switches *sw)
 static int check_switches(struct exporter *x, const struct switches *sw)
 {
     for (int32_t i = 0; i < x->n_changes; i++) {
-        const struct edit_act *act = &x->change[i].act;
+        const struct edit_instr *act = &x->change[i].act;
         if (is_ln1(act->site.id) && (sw->split || sw->attn_in))
             return export_refuse(x, act->edit, "TransformerLens gives the hooks of ln1 a head axis while another edit or capture switches the "
                                  "inputs of heads on · export them one by one");

@@ -40,7 +40,7 @@ static void put_model(struct exporter *x, const struct points *p)
     struct point at;
     struct bytes *b = x->out;
     bytes_add_string(b, "hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, attn_implementation=\"eager\").eval()\n");
-    if (p->attention && alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, 0}, TONGUE_NNSIGHT, 0, path) && export_path_split(path, &at)) {
+    if (p->attention && alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, 0}, LIBRARY_NNSIGHT, 0, path) && export_path_split(path, &at)) {
         const char *blocks = at.module + strlen("model."), *rest = strstr(blocks, "[0]");
         bytes_addf(b, "sys.modules[type(hf).__module__].eager_attention_forward = attend\n"
                    "for block in hf.%.*s:\n"

@@ -31,7 +31,7 @@ struct export_parameter {
 
 /* One edit at one place: an act, and where that is for the library. */
 struct export_change {
-    struct edit_act act;  /* on a value, a gradient (act.backward) or a weight (act.weight) */
+    struct edit_instr act;  /* on a value, a gradient (act.backward) or a weight (act.weight) */
     int32_t order;        /* among all, in program order */
     int point;            /* nnsight: index of the point; none for weights */
     int32_t function;     /* index */
@@ -66,12 +66,12 @@ enum index_form {
     INDEX_KEEP   /* no axis is dropped or moved, so that a value of the selection's shape fits */
 };
 /* The extents of an act's tensor, without the batch. */
-void export_shape(const struct exporter *x, const struct edit_act *act, int64_t shape[SITE_RANK_MAX]);
+void export_shape(const struct exporter *x, const struct edit_instr *act, int64_t shape[SITE_RANK_MAX]);
 /* "[:, 2:5, -1]": the batch (a weight has none), then the first n axes of the act, those that are whole at the end left out;
  * nothing, and false, where all are.  `outside`: of another run's tensor, which may be longer. */
-bool export_index(struct bytes *b, const struct exporter *x, const struct edit_act *act, int n, enum index_form form, bool outside);
+bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form, bool outside);
 /* The elements that are assigned to: "x[:, 2:5]", "x[:]". */
-void export_target(struct bytes *b, const struct exporter *x, const struct edit_act *act, int n, enum index_form form);
+void export_target(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form);
 /* "[0, 2, 3]", in `nested` more brackets each. */
 void export_list(struct bytes *b, const struct edit_axis *a, int nested);
 

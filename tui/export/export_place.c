@@ -123,7 +123,7 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
     site_name(s, out->name);
     out->site = site_order(p, s);
     if (in_attention(s.id)) {
-        if (!alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, s.layer}, TONGUE_NNSIGHT, 0, path) || !export_path_split(path, out))
+        if (!alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, s.layer}, LIBRARY_NNSIGHT, 0, path) || !export_path_split(path, out))
             return -1;
         size_t n = strlen(out->module);
         snprintf(out->module + n, sizeof out->module - n, "%s", strrchr(site_table[s.id].name, '.'));
@@ -183,10 +183,10 @@ static bool same_axis(const struct edit_axis *a, const struct edit_axis *b)
 }
 
 /* The act with the same edit on another of the split inputs, all heads of both. */
-static bool has_twin(const struct exporter *x, const struct edit_act *act, enum site_id id)
+static bool has_twin(const struct exporter *x, const struct edit_instr *act, enum site_id id)
 {
-    for (int32_t i = 0; i < x->prog->n_acts; i++) {
-        const struct edit_act *b = &x->prog->acts[i];
+    for (int32_t i = 0; i < x->prog->n_instrs; i++) {
+        const struct edit_instr *b = &x->prog->instrs[i];
         int64_t shape[SITE_RANK_MAX];
         site_shape(x->cfg, b->site.id, x->x->n, shape);
         if (b->edit == act->edit && b->site.id == id && b->site.layer == act->site.layer && same_axis(&b->axis[0], &act->axis[0]) &&
@@ -197,13 +197,13 @@ static bool has_twin(const struct exporter *x, const struct edit_act *act, enum 
 }
 
 /* An edit of the norm's input reaches all heads of q, k and v: one tensor here. */
-static bool is_joint(const struct exporter *x, const struct edit_act *act)
+static bool is_joint(const struct exporter *x, const struct edit_instr *act)
 {
     return (act->site.id == SITE_Q_INPUT || act->site.id == SITE_K_INPUT || act->site.id == SITE_V_INPUT) &&
            has_twin(x, act, SITE_Q_INPUT) && has_twin(x, act, SITE_K_INPUT) && has_twin(x, act, SITE_V_INPUT);
 }
 
-static int place_joint(struct points *p, struct edit_act *act, struct point *out)
+static int place_joint(struct points *p, struct edit_instr *act, struct point *out)
 {
     for (int i = 0; i < p->n_names; i++) {
         const struct alias_value *v = &p->nnsight[i].value;
@@ -221,17 +221,17 @@ static int place_joint(struct points *p, struct edit_act *act, struct point *out
     return -1;
 }
 
-static int refuse_place(struct exporter *x, const struct edit_act *act)
+static int refuse_place(struct exporter *x, const struct edit_instr *act)
 {
     char why[LIMIT_NAME + 160], name[LIMIT_NAME];
-    snprintf(why, sizeof why, "nnsight has no place for %s: %s", site_name(act->site, name), alias_absence(act->site.id, TONGUE_NNSIGHT));
+    snprintf(why, sizeof why, "nnsight has no place for %s: %s", site_name(act->site, name), alias_absence(act->site.id, LIBRARY_NNSIGHT));
     return export_refuse(x, act->edit, why);
 }
 
 static int place_changes(struct exporter *x, struct points *p)
 {
-    for (int32_t i = 0; i < x->prog->n_acts; i++) {
-        struct edit_act act = x->prog->acts[i];
+    for (int32_t i = 0; i < x->prog->n_instrs; i++) {
+        struct edit_instr act = x->prog->instrs[i];
         struct point at = {.element = -1};
         bool joint = is_joint(x, &act);
         if (joint && act.site.id != SITE_Q_INPUT)
@@ -248,7 +248,7 @@ static int place_changes(struct exporter *x, struct points *p)
 static int place_gradients(struct exporter *x, struct points *p)
 {
     for (int32_t i = 0; i < x->prog->n_back; i++) {
-        const struct edit_act *act = &x->prog->back[i];
+        const struct edit_instr *act = &x->prog->back[i];
         struct point at = {.element = -1};
         if (place_site(x, p, act->site, USE_GRADIENT, &at))
             return refuse_place(x, act);
@@ -266,11 +266,11 @@ static int place_captures(struct exporter *x, struct points *p)
         const struct alias_pick *c = &x->capture[i];
         struct point at = {.element = -1};
         struct site_ref s = export_site(c);
-        bool module = c->value.tongue == TONGUE_HF || c->value.tongue == TONGUE_NNSIGHT;
+        bool module = c->value.library == LIBRARY_HF || c->value.library == LIBRARY_NNSIGHT;
         int missing = module ? place_name(p, c, &at) : s.id == SITE_COUNT ? -1 : place_site(x, p, s, x->x->grad ? USE_EDIT : USE_VALUE, &at);
         if (missing)
             return err_set(x->e, ERR_BAD_INPUT, "capture %s · nnsight has no place for it: %s", c->name,
-                           s.id == SITE_COUNT ? "name the module's input or output" : alias_absence(s.id, TONGUE_NNSIGHT));
+                           s.id == SITE_COUNT ? "name the module's input or output" : alias_absence(s.id, LIBRARY_NNSIGHT));
         snprintf(at.name, sizeof at.name, "%s", c->name);
         add_point(p, &at);
     }
@@ -306,12 +306,12 @@ static int sort_points(struct exporter *x, struct points *p)
 
 int export_places(struct exporter *x, struct points *p)
 {
-    p->n_names = alias_list(x->cfg, TONGUE_NNSIGHT, &p->nnsight, x->e);
-    int n_hf = p->n_names < 0 ? 0 : alias_list(x->cfg, TONGUE_HF, &p->hf, x->e);
+    p->n_names = alias_list(x->cfg, LIBRARY_NNSIGHT, &p->nnsight, x->e);
+    int n_hf = p->n_names < 0 ? 0 : alias_list(x->cfg, LIBRARY_HF, &p->hf, x->e);
     if (p->n_names < 0 || n_hf < 0)
         return p->n_names < 0 ? p->n_names : n_hf;
     p->sites = calloc(((size_t)x->cfg->n_layers + 1) * SITE_COUNT, sizeof *p->sites);
-    p->item = calloc((size_t)x->prog->n_acts + (size_t)x->prog->n_back + (size_t)x->n_captures + 1, sizeof *p->item);
+    p->item = calloc((size_t)x->prog->n_instrs + (size_t)x->prog->n_back + (size_t)x->n_captures + 1, sizeof *p->item);
     if (!p->sites || !p->item)
         return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     p->n_sites = site_list(x->cfg, p->sites);

@@ -14,7 +14,7 @@ static const char *hook_word(const struct exporter *x)
     return x->to == EXPORT_TRANSFORMER_LENS ? "hook.name" : "name";
 }
 
-static int32_t source_length(const struct exporter *x, const struct edit_act *act)
+static int32_t source_length(const struct exporter *x, const struct edit_instr *act)
 {
     if (act->set && act->value == EDIT_RESAMPLE)
         return (int32_t)(act->set->start[act->source_prompt + 1] - act->set->start[act->source_prompt]);
@@ -24,7 +24,7 @@ static int32_t source_length(const struct exporter *x, const struct edit_act *ac
     return act->value == EDIT_MEAN_REF ? -1 : x->x->n;
 }
 
-static void put_factor(struct bytes *b, const struct edit_act *act)
+static void put_factor(struct bytes *b, const struct edit_instr *act)
 {
     if (act->value != EDIT_NUMBER && act->number != 1.0f) {
         export_float(b, act->number);
@@ -33,7 +33,7 @@ static void put_factor(struct bytes *b, const struct edit_act *act)
 }
 
 /* ref_mean("ref", hook.name) */
-static void put_ref_mean(struct exporter *x, struct bytes *b, const struct edit_act *act)
+static void put_ref_mean(struct exporter *x, struct bytes *b, const struct edit_instr *act)
 {
     bytes_add_string(b, "ref_mean(");
     export_string(b, act->set->name, strlen(act->set->name));
@@ -48,7 +48,7 @@ static void put_ref_mean(struct exporter *x, struct bytes *b, const struct edit_
 }
 
 /* runs["corrupt"][hook.name][:, 2:5], refs["ref"][3][hook.name][:, -1] */
-static void put_source(struct exporter *x, struct bytes *b, const struct edit_act *act)
+static void put_source(struct exporter *x, struct bytes *b, const struct edit_instr *act)
 {
     const char *run = act->set ? act->set->name : act->value == EDIT_FROM ? act->source_name : "base";
     bool same = act->source_pos == EDIT_SAME_POS && act->value != EDIT_MEAN;
@@ -98,7 +98,7 @@ void export_file(struct exporter *x, struct bytes *b, const struct edit *ed)
 }
 
 /* .reshape(3, 5): the axes from the first one along which values differ. */
-static void put_shape(struct bytes *b, const struct edit_act *act)
+static void put_shape(struct bytes *b, const struct edit_instr *act)
 {
     int first = -1;
     for (int i = act->rank - 1; i >= 0; i--)
@@ -111,7 +111,7 @@ static void put_shape(struct bytes *b, const struct edit_act *act)
 }
 
 /* rows("hooks.safetensors", "actadd.layer_0_pre_attn.param", [0, 1, 2]).reshape(3, 15) */
-static void put_rows(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+static void put_rows(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
 {
     bytes_add_string(b, "rows(");
     export_place(b, ed);
@@ -126,7 +126,7 @@ static void put_rows(struct exporter *x, struct bytes *b, const struct edit_act 
 }
 
 /* mask(...), or the offset that goes with it */
-static void put_mask(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+static void put_mask(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
 {
     static const char *const fns[EDIT_MASK_COUNT] = {"lambda p: (p > 0).float()", "torch.sigmoid", "torch.tanh", "torch.relu"};
     bytes_addf(b, "%s(", act->part ? "mask_offset" : "mask");
@@ -137,14 +137,14 @@ static void put_mask(struct exporter *x, struct bytes *b, const struct edit_act 
 }
 
 /* A tensor laid on the selection's axes: written out unless it runs along the last axis alone. */
-static void put_vector(struct exporter *x, struct bytes *b, const struct edit_act *act, const struct edit *ed)
+static void put_vector(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
 {
     export_file(x, b, ed);
     if (act->vec_stride[0] || (act->rank == 3 && act->vec_stride[1]) || !act->vec_stride[act->rank - 1])
         put_shape(b, act);
 }
 
-static bool is_whole(const struct exporter *x, const struct edit_act *act, int axis)
+static bool is_whole(const struct exporter *x, const struct edit_instr *act, int axis)
 {
     int64_t shape[SITE_RANK_MAX];
     export_shape(x, act, shape);
@@ -154,7 +154,7 @@ static bool is_whole(const struct exporter *x, const struct edit_act *act, int a
 /* noise(x, hook.name, sigma=0.1, seed=7)[:, 2] */
 static void put_noise(struct exporter *x, struct bytes *b, const struct export_change *c)
 {
-    const struct edit_act *act = &c->act;
+    const struct edit_instr *act = &c->act;
     char name[LIMIT_NAME];
     bytes_add_string(b, act->weight ? "weight_noise(x, " : "noise(x, ");
     if (!act->weight)
@@ -172,7 +172,7 @@ static void put_noise(struct exporter *x, struct bytes *b, const struct export_c
 
 bool export_value(struct exporter *x, struct bytes *b, const struct export_change *c, const struct edit *ed)
 {
-    const struct edit_act *act = &c->act;
+    const struct edit_instr *act = &c->act;
     put_factor(b, act);
     switch (act->value) {
     case EDIT_NUMBER: export_float(b, act->number); return true;

@@ -54,7 +54,7 @@ static void layer_as_pattern(char name[LIMIT_NAME], int32_t layer)
 static int find_lens(struct exporter *x, const struct edit_weight *w, struct export_parameter *p)
 {
     struct named_weight *list = NULL;
-    int n = named_weight_list(x->x->m, TONGUE_LENS, &list, x->e), found = 0;
+    int n = named_weight_list(x->x->m, LIBRARY_LENS, &list, x->e), found = 0;
     for (int i = 0; i < n && !found; i++) {
         const struct named_weight *at = &list[i];
         if (at->part[0] != w->id || at->layer != w->layer || at->axis[0].n > 1)
@@ -100,7 +100,7 @@ static bool joins_apart(const char *from, const char *to)
     return h && h[1] != 'd' && strchr(to, 'J');
 }
 
-static int find_parameter(struct exporter *x, const struct edit_act *act, struct export_parameter *p)
+static int find_parameter(struct exporter *x, const struct edit_instr *act, struct export_parameter *p)
 {
     const struct edit_weight *w = act->weight;
     char why[200];
@@ -139,7 +139,7 @@ int export_weights(struct exporter *x)
     if (!x->parameter)
         return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     for (int32_t i = 0; i < n; i++) {
-        const struct edit_act *act = &x->prog->weights[i];
+        const struct edit_instr *act = &x->prog->weights[i];
         int err = find_parameter(x, act, &x->parameter[i]);
         if (err)
             return err;

@@ -29,9 +29,9 @@ static bool matches(const char *name, const char *filter)
 static int list_elsewhere(struct app *a)
 {
     int found = 0;
-    for (int t = TONGUE_LENS + 1; t < TONGUE_COUNT; t++) {
+    for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++) {
         struct alias_pick *names = NULL;
-        int n = alias_list(&a->m->cfg, (enum alias_tongue)t, &names, NULL);
+        int n = alias_list(&a->m->cfg, (enum alias_library)t, &names, NULL);
         for (int k = 0; k < n; k++) {
             const struct alias_value *v = &names[k].value;
             if (!matches(names[k].name, a->filter))
@@ -198,12 +198,12 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
 /* The same tensor under the names of other libraries. */
 static void draw_names(const struct app *a, struct canvas *c, struct rect r)
 {
-    static const enum alias_tongue tongues[] = {TONGUE_HF, TONGUE_NNSIGHT, TONGUE_TAKER, TONGUE_BRIDGE};
+    static const enum alias_library libraries[] = {LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER, LIBRARY_BRIDGE};
     int x = 3;
-    for (size_t i = 0; i < sizeof tongues / sizeof tongues[0]; i++) {
+    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
         char name[LIMIT_NAME];
-        if (alias_name(&a->m->cfg, a->sites[a->cur.hook], tongues[i], 0, name)) {
-            x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), alias_tongue_name(tongues[i])) + 1;
+        if (alias_name(&a->m->cfg, a->sites[a->cur.hook], libraries[i], 0, name)) {
+            x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), alias_library_name(libraries[i])) + 1;
             x += canvas_put(c, r, x, 0, canvas_plain(0), name) + 3;
         }
     }
