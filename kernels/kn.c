@@ -60,7 +60,10 @@ static const struct {
     const char *name;
     size_t size;
 } DTYPES[KN_DTYPE_COUNT] = {
-    [KN_F32] = {"f32", 4}, [KN_F16] = {"f16", 2}, [KN_BF16] = {"bf16", 2}, [KN_I32] = {"i32", 4},
+    [KN_F32] = {"f32", 4},
+    [KN_F16] = {"f16", 2},
+    [KN_BF16] = {"bf16", 2},
+    [KN_I32] = {"i32", 4},
 };
 
 const char *kn_op_name(enum kn_op op)

@@ -6,8 +6,9 @@
  *
  * Row invariance, promised by every op that has rows: row i of the result depends on row i of the
  * inputs (and on the whole of the shared operands: weights, keys, values) bit for bit, whatever the
- * number of rows in the call, the tile, the chunk or the number of threads.  The engine's incremental
- * reruns rest on it.  (A NaN is a NaN: sign and payload are not promised.)  Tested in tests/kernels.
+ * number of rows in the call, the tile, the chunk or the number of threads.  The engine's
+ * incremental reruns rest on it.  (A NaN is a NaN: sign and payload are not promised.)  Tested in
+ * tests/kernels.
  */
 #ifndef KN_H
 #define KN_H
@@ -37,8 +38,8 @@ struct kn_view {
 
 enum kn_status {
     KN_OK = 0,
-    KN_CANCELLED = -1,   /* the cancel flag was seen; outputs hold a mixture and must be recomputed */
-    KN_BAD_CALL = -2,    /* shapes, dtypes or strides outside the op's contract */
+    KN_CANCELLED = -1, /* the cancel flag was seen; outputs hold a mixture and must be recomputed */
+    KN_BAD_CALL = -2,  /* shapes, dtypes or strides outside the op's contract */
     KN_OUT_OF_MEMORY = -3,
     KN_DEVICE_LOST = -4
 };
@@ -47,9 +48,9 @@ enum kn_act { KN_ACT_NONE, KN_ACT_GELU, KN_ACT_GELU_NEW, KN_ACT_RELU, KN_ACT_SIL
 
 /* Scalars of a call; ops.def says which of them an op reads. */
 struct kn_param {
-    float scale;     /* factor on products (attn_scores) or on the second operand (add) */
-    float eps;       /* norms: added to the mean square */
-    float softcap;   /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none */
+    float scale;   /* factor on products (attn_scores) or on the second operand (add) */
+    float eps;     /* norms: added to the mean square */
+    float softcap; /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none */
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */
@@ -79,8 +80,8 @@ struct kn_backend;
 /* One backend's methods.  All are called from one thread at a time (the engine's worker). */
 struct kn_backend_type {
     const char *name; /* "cpu", "cuda", ... */
-    /* Device memory of `bytes`, zeroed, 64-byte aligned; pages are committed on first touch where the
-     * device can.  NULL when there is none left. */
+    /* Device memory of `bytes`, zeroed, 64-byte aligned; pages are committed on first touch where
+     * the device can.  NULL when there is none left. */
     void *(*alloc)(struct kn_backend *be, size_t bytes);
     void (*release)(struct kn_backend *be, void *mem, size_t bytes);
     /* Host bytes made usable as an operand: on the cpu the same pointer, elsewhere a device copy.
@@ -126,11 +127,11 @@ static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call 
 }
 
 const char *kn_op_name(enum kn_op op);
-const char *kn_dtype_name(enum kn_dtype t);  /* "f32", ... */
-size_t kn_dtype_size(enum kn_dtype t);       /* bytes */
-const char *kn_cpu_name(enum kn_cpu c);      /* "portable", "avx2", "avx512" */
-int kn_cpu_parse(const char *name);          /* an enum kn_cpu or -1 */
-enum kn_cpu kn_cpu_best(void);               /* what CPUID and the OS allow here */
+const char *kn_dtype_name(enum kn_dtype t); /* "f32", ... */
+size_t kn_dtype_size(enum kn_dtype t);      /* bytes */
+const char *kn_cpu_name(enum kn_cpu c);     /* "portable", "avx2", "avx512" */
+int kn_cpu_parse(const char *name);         /* an enum kn_cpu or -1 */
+enum kn_cpu kn_cpu_best(void);              /* what CPUID and the OS allow here */
 
 /* Contiguous views of 1 to 3 dimensions, and parts of a view. */
 struct kn_view kn_view1(void *data, enum kn_dtype t, int64_t a);

@@ -1,9 +1,9 @@
 /* bytes.h - a growable byte buffer whose out-of-memory state sticks.
  *
- * Zero-initialise, add, look at `failed` once at the end, bytes_free.  After a failed allocation every
- * further add does nothing, so writers need no check per call.  data is NUL-terminated (len does not count
- * the NUL) and NULL only while nothing was ever added.  No locks: one thread at a time.
- * Tested in tests/render/test_bytes.c. */
+ * Zero-initialise, add, look at `failed` once at the end, bytes_free.  After a failed allocation
+ * every further add does nothing, so writers need no check per call.  data is NUL-terminated (len
+ * does not count the NUL) and NULL only while nothing was ever added.  No locks: one thread at a
+ * time. Tested in tests/render/test_bytes.c. */
 #ifndef BYTES_H
 #define BYTES_H
 

@@ -56,7 +56,8 @@ const struct canvas_cell *canvas_at(const struct canvas *c, int x, int y)
     return rect_has(canvas_rect(c), x, y) ? cell_at(c, x, y) : NULL;
 }
 
-/* The cell is about to be overwritten: a wide character that it is half of leaves a blank in the other half. */
+/* The cell is about to be overwritten: a wide character that it is half of leaves a blank in the
+ * other half. */
 static void cell_split(struct canvas *c, int x, int y)
 {
     struct canvas_cell *cell = cell_at(c, x, y);
@@ -98,8 +99,8 @@ static unsigned canvas_flags(const struct canvas *c, unsigned flags)
     return c->ascii ? flags | TEXT_ASCII : flags;
 }
 
-int canvas_put_text(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s, size_t n,
-                    unsigned flags)
+int canvas_put_text(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                    const char *s, size_t n, unsigned flags)
 {
     struct rect clip = rect_intersect(r, canvas_rect(c));
     struct text_reader reader;
@@ -116,7 +117,8 @@ int canvas_put(struct canvas *c, struct rect r, int x, int y, struct canvas_styl
     return canvas_put_text(c, r, x, y, st, s, strlen(s), TEXT_OWN);
 }
 
-int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *fmt, ...)
+int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                const char *fmt, ...)
 {
     char text[CANVAS_SIDE_MAX]; /* longer than any line of a screen; the rest would be clipped */
     va_list args;
@@ -126,8 +128,8 @@ int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_sty
     return canvas_put(c, r, x, y, st, text);
 }
 
-void canvas_put_field(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s, size_t n,
-                      unsigned flags, int width, bool padded)
+void canvas_put_field(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                      const char *s, size_t n, unsigned flags, int width, bool padded)
 {
     if (width <= 0)
         return;

@@ -1,12 +1,13 @@
 /* canvas.h - a grid of character cells that views draw into.
  *
- * It knows nothing of terminals: the tui copies it to ncurses, headless commands and tests print it.
- * Every draw call takes the rectangle it may touch; x and y count from that rectangle's corner, and what falls
- * outside it (or outside the canvas) is clipped.  All text passes the sanitizer (text.h).
+ * It knows nothing of terminals: the tui copies it to ncurses, headless commands and tests print
+ * it. Every draw call takes the rectangle it may touch; x and y count from that rectangle's corner,
+ * and what falls outside it (or outside the canvas) is clipped.  All text passes the sanitizer
+ * (text.h).
  *
- * Invariants: a cell of width 2 is followed by one of width 0 with empty text and the same style; overwriting
- * half of a wide character blanks the other half; text is never empty in a cell of width 1 or 2.
- * One thread at a time.  Tested in tests/render/test_canvas.c. */
+ * Invariants: a cell of width 2 is followed by one of width 0 with empty text and the same style;
+ * overwriting half of a wide character blanks the other half; text is never empty in a cell of
+ * width 1 or 2. One thread at a time.  Tested in tests/render/test_canvas.c. */
 #ifndef CANVAS_H
 #define CANVAS_H
 
@@ -19,12 +20,7 @@
 #include "rect.h"
 #include "text.h"
 
-enum {
-    CANVAS_BOLD = 1,
-    CANVAS_DIM = 2,
-    CANVAS_REVERSE = 4,
-    CANVAS_UNDERLINE = 8
-};
+enum { CANVAS_BOLD = 1, CANVAS_DIM = 2, CANVAS_REVERSE = 4, CANVAS_UNDERLINE = 8 };
 enum { CANVAS_SIDE_MAX = 4096 };
 
 struct canvas_style {
@@ -43,13 +39,13 @@ static inline struct canvas_style canvas_plain(unsigned attr)
 
 struct canvas_cell {
     char text[TEXT_ITEM_BYTES]; /* one grapheme, at most 5 code points, NUL-terminated */
-    uint8_t width;                /* 1, 2; 0: right half of the wide cell before it */
+    uint8_t width;              /* 1, 2; 0: right half of the wide cell before it */
     struct canvas_style style;
 };
 
 struct canvas {
     int w, h;
-    bool ascii; /* draw with bytes 20..7E only; set by the owner */
+    bool ascii;               /* draw with bytes 20..7E only; set by the owner */
     struct canvas_cell *cell; /* row-major, w * h */
 };
 
@@ -63,28 +59,30 @@ const struct canvas_cell *canvas_at(const struct canvas *c, int x, int y);
 
 /* Fill r with one glyph of width 1 (" ", "│", "▒"; ours). */
 void canvas_fill(struct canvas *c, struct rect r, struct canvas_style st, const char *glyph);
-/* Text of our own source, and text mixed with data (names, numbers).  Ends at the edge of r without a mark.
- * Return the columns that the whole text takes, clipped or not: x += canvas_put(...). */
-int canvas_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s);
-int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *fmt, ...)
-    BYTES_PRINTF(6, 7);
+/* Text of our own source, and text mixed with data (names, numbers).  Ends at the edge of r without
+ * a mark. Return the columns that the whole text takes, clipped or not: x += canvas_put(...). */
+int canvas_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+               const char *s);
+int canvas_putf(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                const char *fmt, ...) BYTES_PRINTF(6, 7);
 /* Data: n bytes, TEXT_* flags. */
-int canvas_put_text(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s,
-                    size_t n, unsigned flags);
-/* Data in a field of `width` columns: clipped with an ellipsis, padded with blanks of the style or what is there
- * left untouched. */
-void canvas_put_field(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const char *s,
-                      size_t n, unsigned flags, int width, bool padded);
-/* Add attributes (stale: CANVAS_DIM) or change colours of what is there; COLOR_DEFAULT leaves a colour as it is. */
+int canvas_put_text(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                    const char *s, size_t n, unsigned flags);
+/* Data in a field of `width` columns: clipped with an ellipsis, padded with blanks of the style or
+ * what is there left untouched. */
+void canvas_put_field(struct canvas *c, struct rect r, int x, int y, struct canvas_style st,
+                      const char *s, size_t n, unsigned flags, int width, bool padded);
+/* Add attributes (stale: CANVAS_DIM) or change colours of what is there; COLOR_DEFAULT leaves a
+ * colour as it is. */
 void canvas_restyle(struct canvas *c, struct rect r, struct canvas_style st);
 
 /* h lines, each ended by a newline, trailing blanks trimmed. */
 void canvas_dump_plain(const struct canvas *c, struct bytes *out);
-/* The same with SGR colours and attributes; every line ends in the default style.  COLOR_DEPTH_NONE keeps
- * the attributes. */
+/* The same with SGR colours and attributes; every line ends in the default style.  COLOR_DEPTH_NONE
+ * keeps the attributes. */
 void canvas_dump_ansi(const struct canvas *c, enum color_depth depth, struct bytes *out);
-/* For tests: one letter per style instead of the text ("." for the default one), then a line per letter:
- * "a ffffff on 440154 bold". */
+/* For tests: one letter per style instead of the text ("." for the default one), then a line per
+ * letter: "a ffffff on 440154 bold". */
 void canvas_dump_styles(const struct canvas *c, struct bytes *out);
 
 #endif

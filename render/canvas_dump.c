@@ -40,8 +40,8 @@ static void add_index(struct bytes *out, enum color_depth depth, int index, bool
 static void add_true(struct bytes *out, uint32_t rgb, bool background)
 {
     if (rgb != COLOR_DEFAULT)
-        bytes_addf(out, ";%d;2;%u;%u;%u", background ? 48 : 38, (unsigned)(rgb >> 16 & 255), (unsigned)(rgb >> 8 & 255),
-                   (unsigned)(rgb & 255));
+        bytes_addf(out, ";%d;2;%u;%u;%u", background ? 48 : 38, (unsigned)(rgb >> 16 & 255),
+                   (unsigned)(rgb >> 8 & 255), (unsigned)(rgb & 255));
 }
 
 static void add_sgr(struct bytes *out, enum color_depth depth, struct canvas_style st)
@@ -115,7 +115,9 @@ void canvas_dump_styles(const struct canvas *c, struct bytes *out)
             bool plain = style_equal(st, canvas_plain(0));
             if (!plain && i == count && count < sizeof letters - 1)
                 seen[count++] = st;
-            bytes_add_char(out, plain ? '.' : i < count ? letters[i] : '#'); /* '#': more styles than letters */
+            bytes_add_char(out, plain       ? '.'
+                                : i < count ? letters[i]
+                                            : '#'); /* '#': more styles than letters */
         }
         bytes_add_char(out, '\n');
     }

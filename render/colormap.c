@@ -1,9 +1,9 @@
 /* colormap.c - colours for values and their nearest terminal colours.
  *
- * Control points: sequential: Oklab lightness 0.24 to 0.94 in equal steps, hue 305 (violet) to 105 degrees
- * (yellow), the largest chroma up to 0.14 that sRGB holds.  Diverging: lightness 0.82 - 0.21 - 0.82, hue 250
- * (blue) and 62 degrees (orange), chroma growing with magnitude.  Between points sRGB is interpolated.
- * Tested in tests/render/test_colormap.c. */
+ * Control points: sequential: Oklab lightness 0.24 to 0.94 in equal steps, hue 305 (violet) to 105
+ * degrees (yellow), the largest chroma up to 0.14 that sRGB holds.  Diverging: lightness 0.82 -
+ * 0.21 - 0.82, hue 250 (blue) and 62 degrees (orange), chroma growing with magnitude.  Between
+ * points sRGB is interpolated. Tested in tests/render/test_colormap.c. */
 #include "colormap.h"
 
 #include <assert.h>
@@ -12,8 +12,10 @@
 enum { POINTS = 9 };
 
 static const uint32_t maps[COLORMAP_COUNT][POINTS] = {
-    [COLORMAP_SEQUENTIAL] = {0x2e004d, 0x2c2379, 0x014a93, 0x016e92, 0x058e99, 0x07b09a, 0x5ecd8b, 0xb0e17c, 0xf9f07b},
-    [COLORMAP_DIVERGING] = {0x96c9fe, 0x5c99d7, 0x456b91, 0x2f3f51, 0x181818, 0x4d3928, 0x885d34, 0xc8823f, 0xfeb16a},
+    [COLORMAP_SEQUENTIAL] = {0x2e004d, 0x2c2379, 0x014a93, 0x016e92, 0x058e99, 0x07b09a, 0x5ecd8b,
+                             0xb0e17c, 0xf9f07b},
+    [COLORMAP_DIVERGING] = {0x96c9fe, 0x5c99d7, 0x456b91, 0x2f3f51, 0x181818, 0x4d3928, 0x885d34,
+                            0xc8823f, 0xfeb16a},
 };
 
 static int channel(uint32_t rgb, int c)
@@ -45,8 +47,9 @@ uint32_t colormap_entry(enum colormap map, int entry)
 
 uint32_t color_of_index(int index)
 {
-    static const uint32_t base[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd, 0x00cdcd, 0xe5e5e5,
-                                      0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00, 0x5c5cff, 0xff00ff, 0x00ffff, 0xffffff};
+    static const uint32_t base[16] = {0x000000, 0xcd0000, 0x00cd00, 0xcdcd00, 0x0000ee, 0xcd00cd,
+                                      0x00cdcd, 0xe5e5e5, 0x7f7f7f, 0xff0000, 0x00ff00, 0xffff00,
+                                      0x5c5cff, 0xff00ff, 0x00ffff, 0xffffff};
     static const uint32_t cube[6] = {0, 95, 135, 175, 215, 255};
     assert(index >= 0 && index < 256);
     if (index < 16)
@@ -107,11 +110,13 @@ double color_contrast(uint32_t a, uint32_t b)
 
 uint32_t color_text_over(uint32_t background)
 {
-    /* (L + 0.05) / 0.05 and 1.05 / (L + 0.05) are equal at L = sqrt(0.0525) - 0.05, where both are 4.58. */
+    /* (L + 0.05) / 0.05 and 1.05 / (L + 0.05) are equal at L = sqrt(0.0525) - 0.05, where both
+     * are 4.58. */
     return color_luminance(background) > 0.1791287847 ? 0x000000 : 0xffffff;
 }
 
-void color_nearest_pair(enum color_depth depth, uint32_t fg, uint32_t bg, int *fg_index, int *bg_index)
+void color_nearest_pair(enum color_depth depth, uint32_t fg, uint32_t bg, int *fg_index,
+                        int *bg_index)
 {
     assert(depth == COLOR_DEPTH_16 || depth == COLOR_DEPTH_256);
     int (*find)(uint32_t) = depth == COLOR_DEPTH_16 ? color_nearest_16 : color_nearest_256;

@@ -32,7 +32,9 @@ const char *heat_glyph(double position, enum heat_glyphs glyphs)
     int count = glyphs == HEAT_SHADES ? 5 : 10;
     int level = (int)(position * count);
     level = level < 0 ? 0 : level < count ? level : count - 1;
-    return glyphs == HEAT_SHADES ? shade[level] : glyphs == HEAT_DIGITS ? digit[level] : ramp[level];
+    return glyphs == HEAT_SHADES   ? shade[level]
+           : glyphs == HEAT_DIGITS ? digit[level]
+                                   : ramp[level];
 }
 
 static void put_glyph(const struct heat *m, struct canvas *c, struct rect r, int x, int y, float v,
@@ -64,7 +66,8 @@ void heat_half_blocks(const struct heat *m, struct canvas *c, struct rect r)
             if (c->ascii)
                 put_glyph(m, c, r, j, i / 2, stronger(top, bottom), HEAT_RAMP);
             else if (isnan(top) || isnan(bottom))
-                canvas_put(c, r, j, i / 2, canvas_style(color_text_over(COLORMAP_NAN), COLORMAP_NAN, 0), "!");
+                canvas_put(c, r, j, i / 2,
+                           canvas_style(color_text_over(COLORMAP_NAN), COLORMAP_NAN, 0), "!");
             else
                 canvas_put(c, r, j, i / 2, canvas_style(color_of(m, top), below, 0), "\u2580");
         }
@@ -119,18 +122,21 @@ void heat_pool(const struct heat *m, int out_rows, int out_cols, float *out)
     }
 }
 
-int heat_legend(struct canvas *c, struct rect r, int x, int y, const char *name, struct scale s, enum colormap map)
+int heat_legend(struct canvas *c, struct rect r, int x, int y, const char *name, struct scale s,
+                enum colormap map)
 {
     static const char *const shade[] = {"\u2591", "\u2592", "\u2593", "\u2588"};
     enum { BAR = 8 };
     char lo[NUMBER_BYTES], hi[NUMBER_BYTES];
     int at = x;
-    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s  %s ", name, number_short(lo, (double)s.lo));
+    at += canvas_putf(c, r, at, y, canvas_plain(0), " %s  %s ", name,
+                      number_short(lo, (double)s.lo));
     for (int i = 0; i < BAR; i++) {
         double position = i / (BAR - 1.0);
         double size = s.kind == SCALE_SYMMETRIC ? fabs(2 * position - 1) : position;
         uint32_t rgb = colormap_at(map, position);
-        at += canvas_put(c, r, at, y, canvas_style(rgb, rgb, 0), shade[size < 1 ? (int)(size * 4) : 3]);
+        at += canvas_put(c, r, at, y, canvas_style(rgb, rgb, 0),
+                         shade[size < 1 ? (int)(size * 4) : 3]);
     }
     at += canvas_putf(c, r, at, y, canvas_plain(0), " %s", number_short(hi, (double)s.hi));
     if (s.kind != SCALE_LINEAR)

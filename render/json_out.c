@@ -81,7 +81,8 @@ static void add_escape(struct bytes *out, int32_t cp)
     else if (cp < 0x10000)
         bytes_addf(out, "\\u%04x", (unsigned)cp);
     else
-        bytes_addf(out, "\\u%04x\\u%04x", 0xd800 + ((unsigned)cp - 0x10000) / 0x400, 0xdc00 + (unsigned)cp % 0x400);
+        bytes_addf(out, "\\u%04x\\u%04x", 0xd800 + ((unsigned)cp - 0x10000) / 0x400,
+                   0xdc00 + (unsigned)cp % 0x400);
 }
 
 /* The bytes that one refused item stands for. */

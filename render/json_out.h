@@ -1,12 +1,12 @@
 /* json_out.h - a streaming JSON writer.
  *
- * Output is always valid JSON and safe to print on a terminal: besides what JSON asks for, every code point
- * that the sanitizer refuses (C1, bidi, zero-width, ...) is written as \uXXXX, which reads back as itself.
- * Bytes that are not UTF-8 become U+FFFD, one per maximal ill-formed part, as Python's errors="replace".
- * NaN and infinities become null.  Floats read back as the same float (number_exact_float).
- * The members of the outermost object or array stand on lines of their own.
- * Calls in an order that is not JSON (a value without its key, a wrong close) are our own bug: assert.
- * Out of memory sticks in the byte buffer.  Tested in tests/render/test_json_out.c. */
+ * Output is always valid JSON and safe to print on a terminal: besides what JSON asks for, every
+ * code point that the sanitizer refuses (C1, bidi, zero-width, ...) is written as \uXXXX, which
+ * reads back as itself. Bytes that are not UTF-8 become U+FFFD, one per maximal ill-formed part, as
+ * Python's errors="replace". NaN and infinities become null.  Floats read back as the same float
+ * (number_exact_float). The members of the outermost object or array stand on lines of their own.
+ * Calls in an order that is not JSON (a value without its key, a wrong close) are our own bug:
+ * assert. Out of memory sticks in the byte buffer.  Tested in tests/render/test_json_out.c. */
 #ifndef JSON_OUT_H
 #define JSON_OUT_H
 
@@ -22,9 +22,9 @@ struct json_out {
     struct bytes *out;
     int depth;
     bool object[JSON_OUT_DEPTH]; /* what is open at each depth */
-    bool some;                   /* the innermost one has a member; at depth 0: the value was written */
-    bool keyed;                  /* a key waits for its value */
-    bool one_line;               /* set after json_out_begin: no newline anywhere, not at the end either */
+    bool some;     /* the innermost one has a member; at depth 0: the value was written */
+    bool keyed;    /* a key waits for its value */
+    bool one_line; /* set after json_out_begin: no newline anywhere, not at the end either */
 };
 
 /* Appends to *out. */

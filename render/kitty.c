@@ -15,7 +15,8 @@ static void add_base64(struct bytes *out, const unsigned char *data, size_t n)
         return;
     for (size_t i = 0; i < n; i += 3) {
         unsigned left = (unsigned)(n - i);
-        unsigned v = (unsigned)data[i] << 16 | (left > 1 ? (unsigned)data[i + 1] << 8 : 0) | (left > 2 ? data[i + 2] : 0);
+        unsigned v = (unsigned)data[i] << 16 | (left > 1 ? (unsigned)data[i + 1] << 8 : 0) |
+                     (left > 2 ? data[i + 2] : 0);
         *to++ = digit[v >> 18];
         *to++ = digit[v >> 12 & 63];
         *to++ = left > 1 ? digit[v >> 6 & 63] : '=';
@@ -57,7 +58,8 @@ int kitty_image(const struct image *im, uint32_t id, int columns, int rows, stru
         size_t n = len - at < CHUNK ? len - at : CHUNK;
         bytes_add_string(out, "\033_G");
         if (at == 0)
-            bytes_addf(out, "a=T,f=24,o=z,s=%d,v=%d,c=%d,r=%d,C=1,q=2,i=%u,", im->w, im->h, columns, rows, (unsigned)id);
+            bytes_addf(out, "a=T,f=24,o=z,s=%d,v=%d,c=%d,r=%d,C=1,q=2,i=%u,", im->w, im->h, columns,
+                       rows, (unsigned)id);
         else
             bytes_add_string(out, "q=2,");
         bytes_addf(out, "m=%d;", at + n < len);

@@ -1,8 +1,9 @@
-/* kitty.h - pictures in the kitty graphics protocol (https://sw.kovidgoyal.net/kitty/graphics-protocol/).
+/* kitty.h - pictures in the kitty graphics protocol
+ * (https://sw.kovidgoyal.net/kitty/graphics-protocol/).
  *
- * One picture per id: sending the same id again replaces it in place.  The terminal enlarges it, so send one
- * pixel per sample.  The cursor does not move (C=1) and no reply is asked for (q=2).
- * Pure.  Tested in tests/render/test_kitty.c. */
+ * One picture per id: sending the same id again replaces it in place.  The terminal enlarges it, so
+ * send one pixel per sample.  The cursor does not move (C=1) and no reply is asked for (q=2). Pure.
+ * Tested in tests/render/test_kitty.c. */
 #ifndef KITTY_H
 #define KITTY_H
 

@@ -21,7 +21,8 @@ static void trim_exponent(char *text)
 {
     char *e = strchr(text, 'e');
     if (e)
-        (void)snprintf(e + 1, strlen(e + 1) + 1, "%ld", strtol(e + 1, NULL, 10)); /* never longer than it was */
+        (void)snprintf(e + 1, strlen(e + 1) + 1, "%ld",
+                       strtol(e + 1, NULL, 10)); /* never longer than it was */
 }
 
 static int write_exponent(char *text, size_t size, double v, int width)

@@ -9,13 +9,14 @@ enum {
     NUMBER_ASCII = 2, /* "-" instead of U+2212 */
     NUMBER_LEFT = 4   /* not padded to the width */
 };
-/* A number in at most `width` (4..24) columns, right-aligned: `decimals` (0..9) of them, fewer where they do not
- * fit, then an exponent ("4e9"), then "#".  "NaN", "inf", "+inf", "-inf".  Exactly zero carries no sign; a
- * value that only rounds to zero keeps its own.  Returns out. */
+/* A number in at most `width` (4..24) columns, right-aligned: `decimals` (0..9) of them, fewer
+ * where they do not fit, then an exponent ("4e9"), then "#".  "NaN", "inf", "+inf", "-inf". Exactly
+ * zero carries no sign; a value that only rounds to zero keeps its own.  Returns out. */
 const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals, unsigned flags);
 /* Three significant digits, unpadded: "0", "41.2", "1.23e6" (ends of scales). */
 const char *number_short(char out[NUMBER_BYTES], double v);
-/* For machines: as few digits (6 to 9, 15 to 17) as read back to the same number; "NaN", "inf", "-inf". */
+/* For machines: as few digits (6 to 9, 15 to 17) as read back to the same number; "NaN", "inf",
+ * "-inf". */
 const char *number_exact_float(char out[NUMBER_BYTES], float v);
 const char *number_exact_double(char out[NUMBER_BYTES], double v);
 

@@ -1,7 +1,8 @@
-/* scale.h - which value stands where between the ends of a colour map, and how its ends are written.
+/* scale.h - which value stands where between the ends of a colour map, and how its ends are
+ * written.
  *
- * Linear: lo..hi.  Log: lo..hi, both > 0; everything <= lo stands at 0.  Symmetric: -hi..hi with 0 exactly in
- * the middle (diverging maps).  Pure.  Tested in tests/render/test_scale.c. */
+ * Linear: lo..hi.  Log: lo..hi, both > 0; everything <= lo stands at 0.  Symmetric: -hi..hi with 0
+ * exactly in the middle (diverging maps).  Pure.  Tested in tests/render/test_scale.c. */
 #ifndef SCALE_H
 #define SCALE_H
 
@@ -15,8 +16,8 @@ struct scale {
 };
 
 const char *scale_name(enum scale_kind kind); /* "linear", "log", "symmetric" */
-/* Ends from the finite values (log: the positive ones).  With nothing to go by, or all values equal, a range
- * around it that is not empty, e.g. 0..1. */
+/* Ends from the finite values (log: the positive ones).  With nothing to go by, or all values
+ * equal, a range around it that is not empty, e.g. 0..1. */
 struct scale scale_fit(enum scale_kind kind, const float *v, size_t n);
 struct scale scale_make(enum scale_kind kind, float lo, float hi);
 /* 0..1, clamped (-inf is 0, +inf is 1); NaN for NaN. */

@@ -1,8 +1,8 @@
 /* sixel_out.c - pictures as sixel bytes.
  *
- * Of libsixel only the encoder of palette pictures is used, on our own bounded buffers: the parts that known
- * vulnerabilities live in (loaders, decoder, high colour) are never reached.
- * Tested in tests/render/test_sixel_out.c. */
+ * Of libsixel only the encoder of palette pictures is used, on our own bounded buffers: the parts
+ * that known vulnerabilities live in (loaders, decoder, high colour) are never reached. Tested in
+ * tests/render/test_sixel_out.c. */
 #include "sixel_out.h"
 
 #include <assert.h>
@@ -14,7 +14,8 @@ static int percent(uint32_t rgb, int shift)
     return ((int)(rgb >> shift & 255) * 100 + 127) / 255;
 }
 
-/* Decimal digits of n >= 0 at `to`; returns behind them.  (printf costs five times the rest of the encoder.) */
+/* Decimal digits of n >= 0 at `to`; returns behind them.  (printf costs five times the rest of the
+ * encoder.) */
 static char *put_number(char *to, int n)
 {
     char digits[12];
@@ -52,8 +53,8 @@ static void add_palette(const struct image *im, struct bytes *out)
         used[im->pixel[i]] = true;
     for (int c = 0; c < im->n_colors; c++)
         if (used[c])
-            bytes_addf(out, "#%d;2;%d;%d;%d", c, percent(im->palette[c], 16), percent(im->palette[c], 8),
-                       percent(im->palette[c], 0));
+            bytes_addf(out, "#%d;2;%d;%d;%d", c, percent(im->palette[c], 16),
+                       percent(im->palette[c], 8), percent(im->palette[c], 0));
 }
 
 /* One row of blocks is cell_h / 6 equal bands of full-height runs: one pass, no overprinting. */
@@ -125,8 +126,8 @@ int sixel_out_image(const struct image *im, struct bytes *out)
     image_compact(&copy);
     status = IMAGE_NO_MEMORY;
     if (SIXEL_FAILED(sixel_output_new(&output, write_bytes, &raw, NULL)) ||
-        SIXEL_FAILED(sixel_dither_new(&dither, copy.n_colors, NULL)) || SIXEL_FAILED(encode(&copy, output, dither)) ||
-        raw.failed)
+        SIXEL_FAILED(sixel_dither_new(&dither, copy.n_colors, NULL)) ||
+        SIXEL_FAILED(encode(&copy, output, dither)) || raw.failed)
         goto end;
     assert(raw.len > sizeof lead && memcmp(raw.data, lead, sizeof lead - 1) == 0);
     const char *body = raw.data + sizeof lead - 1, *end = raw.data + raw.len;

@@ -5,7 +5,8 @@
 
 static const char *glyph(double position, bool ascii)
 {
-    static const char *const bar[] = {"\u2581", "\u2582", "\u2583", "\u2584", "\u2585", "\u2586", "\u2587", "\u2588"};
+    static const char *const bar[] = {"\u2581", "\u2582", "\u2583", "\u2584",
+                                      "\u2585", "\u2586", "\u2587", "\u2588"};
     static const char *const digit[] = {"1", "2", "3", "4", "5", "6", "7", "8"};
     if (isnan(position))
         return "!";
@@ -14,8 +15,8 @@ static const char *glyph(double position, bool ascii)
     return ascii ? digit[level] : bar[level];
 }
 
-int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v, size_t n,
-              struct scale s)
+int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v,
+              size_t n, struct scale s)
 {
     int columns = 0;
     for (size_t i = 0; i < n; i++)

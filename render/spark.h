@@ -9,7 +9,7 @@
 #include "scale.h"
 
 /* One cell per value from (x, y) of r on; returns the columns. */
-int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v, size_t n,
-              struct scale s);
+int spark_put(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, const float *v,
+              size_t n, struct scale s);
 
 #endif

@@ -10,7 +10,7 @@
 #include "text.h"
 
 struct cell {
-    bool set;      /* false: blank */
+    bool set;       /* false: blank */
     size_t at, len; /* TABLE_TEXT: in texts */
     int64_t integer;
     float number;
@@ -120,18 +120,17 @@ static void plain_cell(const struct table *t, struct cell cell, int column, stru
             text_add(out, s, cell.len, col->text_flags);
         break;
     }
-    case TABLE_INT:
-        bytes_addf(out, "%" PRId64, cell.integer);
-        break;
+    case TABLE_INT: bytes_addf(out, "%" PRId64, cell.integer); break;
     case TABLE_NUMBER: /* "-" and not U+2212: these are copied into other programs */
-        bytes_add_string(out, number_fit(number, (double)cell.number, 14, col->decimals, NUMBER_ASCII | NUMBER_LEFT));
+        bytes_add_string(out, number_fit(number, (double)cell.number, 14, col->decimals,
+                                         NUMBER_ASCII | NUMBER_LEFT));
         break;
     }
 }
 
 /* `shown` as column `column` of a line; blanks at the end of the line are left out. */
-static void add_padded(const struct table *t, int column, int width, const struct bytes *shown, size_t *blanks,
-                       struct bytes *out)
+static void add_padded(const struct table *t, int column, int width, const struct bytes *shown,
+                       size_t *blanks, struct bytes *out)
 {
     size_t used = (size_t)text_width(shown->data, shown->len, TEXT_PLAIN);
     size_t pad = (size_t)width - used;

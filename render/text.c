@@ -1,8 +1,8 @@
 /* text.c - the sanitizer.
  *
- * It must not know who shows the text or where.  Invariant: every item it gives out is one cell of text that
- * passes text_classify, so that concatenated items are clean text again.
- * Tested in tests/render/test_text.c, tests/fuzz/fuzz_text.c. */
+ * It must not know who shows the text or where.  Invariant: every item it gives out is one cell of
+ * text that passes text_classify, so that concatenated items are clean text again. Tested in
+ * tests/render/test_text.c, tests/fuzz/fuzz_text.c. */
 #include "text.h"
 
 #include <assert.h>
@@ -29,7 +29,8 @@ size_t text_decode(const char *s, size_t n, int32_t *cp)
     size_t len = b[0] >= 0xf0 ? 4 : b[0] >= 0xe0 ? 3 : 2;
     if (b[0] < 0xc2 || b[0] > 0xf4)
         return 1;
-    /* Second bytes that would make an overlong form, a surrogate or more than U+10FFFF (Unicode table 3-7). */
+    /* Second bytes that would make an overlong form, a surrogate or more than U+10FFFF (Unicode
+     * table 3-7). */
     unsigned lo = b[0] == 0xe0 ? 0xa0 : b[0] == 0xf0 ? 0x90 : 0x80;
     unsigned hi = b[0] == 0xed ? 0x9f : b[0] == 0xf4 ? 0x8f : 0xbf;
     int32_t value = b[0] & (0x7f >> len);
@@ -84,10 +85,12 @@ static int char_width(int32_t cp, unsigned flags)
 /* Code points that the rule names, besides whole categories and the default-ignorable ones. */
 static bool is_listed(int32_t cp)
 {
-    static const struct { int32_t first, last; } refused[] = {
-        {0x80, 0x9f},      {0xad, 0xad},      {0x61c, 0x61c},    {0x115f, 0x1160},   {0x180e, 0x180e},
-        {0x200b, 0x200f},  {0x2028, 0x202e},  {0x2060, 0x206f},  {0x3164, 0x3164},   {0xfdd0, 0xfdef},
-        {0xfeff, 0xfeff},  {0xffa0, 0xffa0},  {0xfff9, 0xfffb},  {0xe0000, 0xe0fff},
+    static const struct {
+        int32_t first, last;
+    } refused[] = {
+        {0x80, 0x9f},     {0xad, 0xad},     {0x61c, 0x61c},   {0x115f, 0x1160},   {0x180e, 0x180e},
+        {0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, {0x3164, 0x3164},   {0xfdd0, 0xfdef},
+        {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff9, 0xfffb}, {0xe0000, 0xe0fff},
     };
     if ((cp & 0xfffe) == 0xfffe)
         return true;
@@ -126,18 +129,13 @@ enum text_class text_classify(int32_t cp, unsigned flags)
     case UTF8PROC_CATEGORY_CO:
     case UTF8PROC_CATEGORY_ZS:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-        return TEXT_CLASS_REFUSED;
+    case UTF8PROC_CATEGORY_ZP: return TEXT_CLASS_REFUSED;
     case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_ME:
-        mark = true;
-        break;
+    case UTF8PROC_CATEGORY_ME: mark = true; break;
     case UTF8PROC_CATEGORY_MC:
         mark = char_width(cp, flags) == 0; /* most take a column of their own */
         break;
-    default:
-        mark = is_jamo_vowel(cp) || is_jamo_tail(cp);
-        break;
+    default: mark = is_jamo_vowel(cp) || is_jamo_tail(cp); break;
     }
     int width = char_width(cp, flags);
     if (p->ignorable || width < 0 || (width == 0) != mark)
@@ -150,10 +148,14 @@ enum text_class text_classify(int32_t cp, unsigned flags)
 /* Characters of our own screens and what stands for them in ASCII. */
 static char own_glyph(int32_t cp)
 {
-    static const struct { int32_t cp; char ascii; } own[] = {
-        {0x00b7, '.'}, {0x00d7, 'x'}, {0x0394, 'D'}, {0x2026, '~'}, {0x2190, '<'}, {0x2191, '^'}, {0x2192, '>'},
-        {0x2193, 'v'}, {0x21b5, '/'}, {0x21e5, '>'}, {0x2202, 'd'}, {0x2212, '-'}, {0x2500, '-'}, {0x2502, '|'},
-        {0x2588, '#'}, {0x2591, '.'}, {0x2592, '+'}, {0x2593, '%'}, {0x25b6, '>'}, {0x25b8, '>'}, {0x25c0, '<'},
+    static const struct {
+        int32_t cp;
+        char ascii;
+    } own[] = {
+        {0x00b7, '.'}, {0x00d7, 'x'}, {0x0394, 'D'}, {0x2026, '~'}, {0x2190, '<'}, {0x2191, '^'},
+        {0x2192, '>'}, {0x2193, 'v'}, {0x21b5, '/'}, {0x21e5, '>'}, {0x2202, 'd'}, {0x2212, '-'},
+        {0x2500, '-'}, {0x2502, '|'}, {0x2588, '#'}, {0x2591, '.'}, {0x2592, '+'}, {0x2593, '%'},
+        {0x25b6, '>'}, {0x25b8, '>'}, {0x25c0, '<'},
     };
     if (cp > 0x2502 && cp < 0x2580)
         return '+'; /* corners and crossings of boxes */
@@ -233,19 +235,21 @@ static void item_bytes(struct text_reader *r, struct text_item *item, size_t use
 }
 
 /* May `cp`, a mark or selector, stand behind `before` in the cell that `item` holds so far? */
-static bool mark_fits(const struct text_item *item, int32_t base, int32_t before, int32_t cp, unsigned flags)
+static bool mark_fits(const struct text_item *item, int32_t base, int32_t before, int32_t cp,
+                      unsigned flags)
 {
     switch (text_classify(cp, flags)) {
-    case TEXT_CLASS_SELECTOR: /* U+FE0F widens a narrow base on some terminals, U+FE0E narrows a wide one */
-        return before == base && (cp == 0xfe0f ? item->width == 2 : cp != 0xfe0e || item->width == 1);
+    case TEXT_CLASS_SELECTOR: /* U+FE0F widens a narrow base on some terminals, U+FE0E narrows a
+                                 wide one */
+        return before == base &&
+               (cp == 0xfe0f ? item->width == 2 : cp != 0xfe0e || item->width == 1);
     case TEXT_CLASS_MARK:
         if (is_jamo_vowel(cp))
             return (before >= 0x1100 && before <= 0x115e) || (before >= 0xa960 && before <= 0xa97c);
         if (is_jamo_tail(cp))
             return (before >= 0xac00 && before <= 0xd7a3) || is_jamo_vowel(before);
         return true;
-    default:
-        return false;
+    default: return false;
     }
 }
 

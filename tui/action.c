@@ -3,7 +3,6 @@
 
 #include <string.h>
 
-
 const struct action action_table[ACTION_COUNT] = {
 #define ACTION(id, name, usage, complete, where, help) \
     {name, usage, help, COMPLETE_##complete, ACTION_WHERE(where), act_##id},
@@ -43,8 +42,10 @@ enum action_id action_find(const char *command, const char **args)
 
 unsigned action_context(const char *name, size_t len)
 {
-    static const struct { const char *name; unsigned where; } more[] = {
-        {"all", CTX_VIEWS}, {"line", CTX_LINE}, {"help", CTX_HELP}};
+    static const struct {
+        const char *name;
+        unsigned where;
+    } more[] = {{"all", CTX_VIEWS}, {"line", CTX_LINE}, {"help", CTX_HELP}};
     for (int i = 0; i < VIEW_COUNT; i++)
         if (strlen(view_names[i]) == len && memcmp(view_names[i], name, len) == 0)
             return 1u << i;

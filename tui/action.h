@@ -1,4 +1,5 @@
-/* action.h - the command table: one row per command of the explorer, made from actions.def and views.def.
+/* action.h - the command table: one row per command of the explorer, made from actions.def and
+ * views.def.
  *
  * Pure data and look-ups by name.  Tested in tests/tui/test_keymap.c. */
 #ifndef ACTION_H
@@ -27,8 +28,13 @@ enum {
 };
 
 enum complete_kind {
-    COMPLETE_NONE, COMPLETE_WORDS /* of the usage */, COMPLETE_QUANTITY, COMPLETE_HOOK, COMPLETE_EDIT,
-    COMPLETE_TOKEN, COMPLETE_COMMAND
+    COMPLETE_NONE,
+    COMPLETE_WORDS /* of the usage */,
+    COMPLETE_QUANTITY,
+    COMPLETE_HOOK,
+    COMPLETE_EDIT,
+    COMPLETE_TOKEN,
+    COMPLETE_COMMAND
 };
 
 enum action_id {
@@ -45,13 +51,15 @@ struct action {
     unsigned where;
     unsigned (*run)(struct app *a, const char *args); /* returns REACT_* bits of app.h */
 };
-#define ACTION(id, name, usage, complete, where, help) unsigned act_##id(struct app *a, const char *args);
+#define ACTION(id, name, usage, complete, where, help) \
+    unsigned act_##id(struct app *a, const char *args);
 #include "actions.def"
 #undef ACTION
 extern const struct action action_table[ACTION_COUNT];
 extern const char *const view_names[VIEW_COUNT];
 
-/* The action whose name is the first word of `command`, or ACTION_COUNT; *args (may be NULL) = what follows. */
+/* The action whose name is the first word of `command`, or ACTION_COUNT; *args (may be NULL) = what
+ * follows. */
 enum action_id action_find(const char *command, const char **args);
 /* The context of that name ("grid", "all", "line", "help"), 0 if there is none. */
 unsigned action_context(const char *name, size_t len);

@@ -8,7 +8,8 @@
 #include "complete.h"
 #include "export/export.h"
 
-/* ---- prompts, tokens ---------------------------------------------------------------------------------- */
+/* ---- prompts, tokens
+ * ---------------------------------------------------------------------------------- */
 
 unsigned act_PROMPT(struct app *a, const char *args)
 {
@@ -77,7 +78,8 @@ unsigned act_TARGET(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- search ------------------------------------------------------------------------------------------- */
+/* ---- search
+ * ------------------------------------------------------------------------------------------- */
 
 static bool row_matches(const struct app *a, int32_t row)
 {
@@ -150,7 +152,8 @@ unsigned act_OBSERVE(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- out of the program ------------------------------------------------------------------------------- */
+/* ---- out of the program
+ * ------------------------------------------------------------------------------- */
 
 unsigned act_COPY(struct app *a, const char *args)
 {
@@ -218,7 +221,8 @@ static int observed_names(const struct app *a, char (*names)[LIMIT_NAME], const 
     int n = 0;
     for (int32_t i = 0; i < a->n_sites; i++) {
         struct site_ref s = a->sites[i];
-        bool shown = a->cur.view == VIEW_TENSOR && s.id == a->cur.site.id && s.layer == a->cur.site.layer;
+        bool shown = a->cur.view == VIEW_TENSOR && s.id == a->cur.site.id &&
+                     s.layer == a->cur.site.layer;
         if (a->observed[i] || shown) {
             list[n] = site_name(s, names[n]);
             n++;
@@ -230,20 +234,29 @@ static int observed_names(const struct app *a, char (*names)[LIMIT_NAME], const 
 static int export_text(const struct app *a, enum export_to to, struct bytes *text, struct err *e)
 {
     const struct pair_prompt other = {"other", a->other_tokens, a->n_other};
-    char (*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
+    char(*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
     const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
-    int err = names && list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · export");
-    if (!err && !a->n)
-        err = err_set(e, ERR_BAD_INPUT, "nothing to export · give a prompt first");
-    if (!err) {
-        const struct export x = {.m = a->m, .tokens = a->tokens, .n = a->n, .edits = a->edits.edit, .on = a->edits.on,
-                                 .n_edits = a->edits.n, .prompts = &other, .n_prompts = a->other_tokens != NULL, .sets = a->sets, .n_sets = a->n_sets,
-                                 .captures = list, .n_captures = observed_names(a, names, list)};
-        err = export_program(text, to, &x, e);
+    int rc = names && list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · export");
+    if (!rc && !a->n)
+        rc = err_set(e, ERR_BAD_INPUT, "nothing to export · give a prompt first");
+    if (!rc) {
+        const struct export x = {.m = a->m,
+                                 .tokens = a->tokens,
+                                 .n = a->n,
+                                 .edits = a->edits.edit,
+                                 .on = a->edits.on,
+                                 .n_edits = a->edits.n,
+                                 .prompts = &other,
+                                 .n_prompts = a->other_tokens != NULL,
+                                 .sets = a->sets,
+                                 .n_sets = a->n_sets,
+                                 .captures = list,
+                                 .n_captures = observed_names(a, names, list)};
+        rc = export_program(text, to, &x, e);
     }
     free(names);
     free(list);
-    return err;
+    return rc;
 }
 
 unsigned act_EXPORT(struct app *a, const char *args)
@@ -255,11 +268,12 @@ unsigned act_EXPORT(struct app *a, const char *args)
     struct err e = {0};
     enum export_to to = EXPORT_TRANSFORMER_LENS;
     snprintf(library, sizeof library, "%.*s", (int)(n < 60 ? n : 60), args);
-    int err = n && *path ? export_find(library, &to, &e) : err_set(&e, ERR_USAGE, "export %s", action_table[ACTION_EXPORT].usage);
-    if (!err)
-        err = export_text(a, to, &text, &e);
-    int bad = err ? 0 : write_file(path, &text);
-    if (err)
+    int rc = n && *path ? export_find(library, &to, &e)
+                        : err_set(&e, ERR_USAGE, "export %s", action_table[ACTION_EXPORT].usage);
+    if (!rc)
+        rc = export_text(a, to, &text, &e);
+    int bad = rc ? 0 : write_file(path, &text);
+    if (rc)
         app_complain(a, "%s", e.text);
     else if (bad)
         app_complain(a, "cannot write %s · %s", path, strerror(bad));
@@ -322,7 +336,8 @@ unsigned act_CANCEL(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- typing ------------------------------------------------------------------------------------------- */
+/* ---- typing
+ * ------------------------------------------------------------------------------------------- */
 
 unsigned act_ACCEPT(struct app *a, const char *args)
 {
@@ -365,6 +380,9 @@ unsigned act_ERASE(struct app *a, const char *args)
 
 unsigned act_CHOOSE(struct app *a, const char *args)
 {
-    a->help_at += strcmp(args, "up") == 0 ? -1 : strcmp(args, "down") == 0 ? 1 : strcmp(args, "page-up") == 0 ? -10 : 10;
+    a->help_at += strcmp(args, "up") == 0        ? -1
+                  : strcmp(args, "down") == 0    ? 1
+                  : strcmp(args, "page-up") == 0 ? -10
+                                                 : 10;
     return 0;
 }

@@ -1,4 +1,5 @@
-/* action_edit.c - commands that change the edits: verbs on the noun under the cursor, the list, undo. */
+/* action_edit.c - commands that change the edits: verbs on the noun under the cursor, the list,
+ * undo. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,7 +7,8 @@
 
 #include "app.h"
 
-/* ---- checking ----------------------------------------------------------------------------------------- */
+/* ---- checking
+ * ----------------------------------------------------------------------------------------- */
 
 static int32_t token_text(void *user, int32_t pos, const char **text)
 {
@@ -18,8 +20,13 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 
 static struct edit_context context_of(struct app *a)
 {
-    return (struct edit_context){.cfg = &a->m->cfg, .n_pos = a->n, .model = a->m, .token_text = token_text, .user = a,
-                                 .sets = a->sets, .n_sets = a->n_sets};
+    return (struct edit_context){.cfg = &a->m->cfg,
+                                 .n_pos = a->n,
+                                 .model = a->m,
+                                 .token_text = token_text,
+                                 .user = a,
+                                 .sets = a->sets,
+                                 .n_sets = a->n_sets};
 }
 
 void app_resolve(struct app *a)
@@ -30,7 +37,8 @@ void app_resolve(struct app *a)
         edit_program_free(a->program);
     a->program = NULL;
     struct edit_program *fresh = NULL;
-    if (a->edits.n && edit_resolve(&fresh, a->edits.edit, a->edits.on, a->edits.n, &ctx, &ignored) == 0)
+    if (a->edits.n &&
+        edit_resolve(&fresh, a->edits.edit, a->edits.on, a->edits.n, &ctx, &ignored) == 0)
         a->program = fresh;
     free(a->reach);
     a->reach = NULL;
@@ -51,7 +59,9 @@ int app_edit_check(struct app *a, const char *text, struct err *e)
         edit_program_free(prog);
     edit_free(ed);
     const char *why = strstr(e->text, " · ");
-    if (r < 0 && why && strncmp(e->text, "edit 1:", 7) == 0) /* it has no number yet, and stands in the line anyway */
+    if (r < 0 && why &&
+        strncmp(e->text, "edit 1:", 7) ==
+            0) /* it has no number yet, and stands in the line anyway */
         memmove(e->text, why + strlen(" · "), strlen(why + strlen(" · ")) + 1);
     return r;
 }
@@ -97,7 +107,8 @@ int app_edit_add(struct app *a, const char *text)
     return r;
 }
 
-/* ---- verbs -------------------------------------------------------------------------------------------- */
+/* ---- verbs
+ * -------------------------------------------------------------------------------------------- */
 
 static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
 {
@@ -113,7 +124,8 @@ static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
     char rows[48] = "";
     if (!everywhere)
         snprintf(rows, sizeof rows, "[%d:%d]", (int)r0, (int)r1 + 1);
-    snprintf(buf, 256, "blocks.{%d..%d}.%s%s", (int)c0, (int)c1, site_table[noun.site.id].name, rows);
+    snprintf(buf, 256, "blocks.{%d..%d}.%s%s", (int)c0, (int)c1, site_table[noun.site.id].name,
+             rows);
     return true;
 }
 
@@ -201,7 +213,8 @@ unsigned act_PATCH(struct app *a, const char *args)
         return 0;
     }
     if (a->n_other != a->n)
-        app_say(a, "the other prompt has %d tokens, this one %d: positions may not match", (int)a->n_other, (int)a->n);
+        app_say(a, "the other prompt has %d tokens, this one %d: positions may not match",
+                (int)a->n_other, (int)a->n);
     return apply_verb(a, " = from(other)", false);
 }
 
@@ -282,9 +295,11 @@ unsigned act_EDIT(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- the list ----------------------------------------------------------------------------------------- */
+/* ---- the list
+ * ----------------------------------------------------------------------------------------- */
 
-/* The edit that the cursor means: in the edits view its row, else the last one on the noun, else the last. -1 = none */
+/* The edit that the cursor means: in the edits view its row, else the last one on the noun, else
+ * the last. -1 = none */
 static int edit_under(const struct app *a)
 {
     if (a->cur.view == VIEW_EDITS || !a->edits.n)
@@ -348,7 +363,8 @@ unsigned act_DELETE(struct app *a, const char *args)
 {
     struct err e = {0};
     if (!*args && a->cur.view != VIEW_EDITS) {
-        app_complain(a, "d deletes in the edits view (6) · here: o switches off, u takes back, :delete 1");
+        app_complain(
+            a, "d deletes in the edits view (6) · here: o switches off, u takes back, :delete 1");
         return 0;
     }
     int i = chosen(a, args);
@@ -363,7 +379,8 @@ unsigned act_UNDO(struct app *a, const char *args)
     (void)args;
     struct err e = {0};
     int r = edit_list_undo(&a->edits, &e);
-    app_say(a, "undone: %d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s", edit_list_count_on(&a->edits));
+    app_say(a, "undone: %d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s",
+            edit_list_count_on(&a->edits));
     return finish(a, r, &e);
 }
 
@@ -372,6 +389,7 @@ unsigned act_REDO(struct app *a, const char *args)
     (void)args;
     struct err e = {0};
     int r = edit_list_redo(&a->edits, &e);
-    app_say(a, "redone: %d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s", edit_list_count_on(&a->edits));
+    app_say(a, "redone: %d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s",
+            edit_list_count_on(&a->edits));
     return finish(a, r, &e);
 }

@@ -16,8 +16,8 @@ static int find_word(const char *word, const char *const *words, int n)
 
 unsigned act_MOVE(struct app *a, const char *args)
 {
-    static const char *const words[MOVE_COUNT] = {"up", "down", "left", "right", "page-up", "page-down", "home", "end",
-                                                  "top", "bottom"};
+    static const char *const words[MOVE_COUNT] = {"up",        "down", "left", "right", "page-up",
+                                                  "page-down", "home", "end",  "top",   "bottom"};
     int m = find_word(args, words, MOVE_COUNT);
     if (m < 0)
         app_complain(a, "move %s", action_table[ACTION_MOVE].usage);
@@ -59,9 +59,12 @@ unsigned act_QUANTITY(struct app *a, const char *args)
     }
     int q = cycle(args, (int)a->quantity, quantity_names, QUANTITY_COUNT);
     if (q == QUANTITY_MID && a->m->cfg.parallel) /* no such hook in a parallel block */
-        q = strcmp(args, "previous") == 0 ? QUANTITY_PRE : strcmp(args, "next") == 0 ? QUANTITY_ATTN : -1;
+        q = strcmp(args, "previous") == 0 ? QUANTITY_PRE
+            : strcmp(args, "next") == 0   ? QUANTITY_ATTN
+                                          : -1;
     if (q < 0)
-        app_complain(a, "quantity lens|norm|norm-pre%s|attn|mlp|entropy|rank", a->m->cfg.parallel ? "" : "|norm-mid");
+        app_complain(a, "quantity lens|norm|norm-pre%s|attn|mlp|entropy|rank",
+                     a->m->cfg.parallel ? "" : "|norm-mid");
     else
         a->quantity = (enum quantity)q;
     return 0;
@@ -108,7 +111,8 @@ unsigned act_MASK(struct app *a, const char *args)
 }
 
 /* "next", "previous" or a number into lo..hi; -1 with a message. */
-static int32_t number(struct app *a, const char *what, const char *args, int32_t at, int32_t lo, int32_t hi)
+static int32_t number(struct app *a, const char *what, const char *args, int32_t at, int32_t lo,
+                      int32_t hi)
 {
     int32_t step = a->count > 0 ? a->count : 1;
     if (strcmp(args, "next") == 0)
@@ -151,7 +155,8 @@ unsigned act_LAYER(struct app *a, const char *args)
         app_complain(a, "this hook stands outside the layers");
         return 0;
     }
-    int32_t l = number(a, "layer", args, tensor ? a->cur.site.layer : app_layer(a), 0, a->m->cfg.n_layers - 1);
+    int32_t l = number(a, "layer", args, tensor ? a->cur.site.layer : app_layer(a), 0,
+                       a->m->cfg.n_layers - 1);
     if (l < 0)
         return 0;
     if (tensor)

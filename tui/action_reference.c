@@ -14,7 +14,8 @@ int app_set_reference(struct app *a, const char *arg, int *place, struct err *e)
     while (at < a->n_sets && strcmp(a->sets[at]->name, fresh->name) != 0)
         at++;
     if (at == a->n_sets) {
-        struct reference_set **more = realloc(a->sets, ((size_t)at + 1) * sizeof(struct reference_set *));
+        struct reference_set **more = realloc(a->sets,
+                                              ((size_t)at + 1) * sizeof(struct reference_set *));
         if (!more) {
             reference_free(fresh);
             return err_set(e, ERR_SYSTEM, "out of memory");
@@ -35,8 +36,8 @@ static void say_set(struct app *a, const struct reference_set *s)
 {
     char path[200];
     text_copy(path, sizeof path, s->path, strlen(s->path), TEXT_PLAIN);
-    app_say(a, "%s: %d prompt%s, %lld tokens, the longest %d · %s", s->name, (int)s->n, s->n == 1 ? "" : "s", (long long)s->n_tokens,
-            (int)s->longest, path);
+    app_say(a, "%s: %d prompt%s, %lld tokens, the longest %d · %s", s->name, (int)s->n,
+            s->n == 1 ? "" : "s", (long long)s->n_tokens, (int)s->longest, path);
 }
 
 unsigned act_REF(struct app *a, const char *args)
@@ -54,7 +55,8 @@ unsigned act_REF(struct app *a, const char *args)
     else {
         struct bytes b = {0};
         for (int i = 0; i < a->n_sets; i++)
-            bytes_addf(&b, "%s%s: %d prompts", i ? " · " : "", a->sets[i]->name, (int)a->sets[i]->n);
+            bytes_addf(&b, "%s%s: %d prompts", i ? " · " : "", a->sets[i]->name,
+                       (int)a->sets[i]->n);
         if (!b.failed)
             app_say(a, "%s", b.data);
         bytes_free(&b);

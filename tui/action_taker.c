@@ -26,8 +26,9 @@ unsigned act_TAKER(struct app *a, const char *args)
         *last = '\0';
         params = last + 1;
     }
-    int r = !config ? err_set(&e, ERR_SYSTEM, "out of memory · taker") : !*config ? err_set(&e, ERR_USAGE, "taker %s", action_table[ACTION_TAKER].usage)
-          : taker_load(&t, &a->m->cfg, config, params, &e);
+    int r = !config    ? err_set(&e, ERR_SYSTEM, "out of memory · taker")
+            : !*config ? err_set(&e, ERR_USAGE, "taker %s", action_table[ACTION_TAKER].usage)
+                       : taker_load(&t, &a->m->cfg, config, params, &e);
     if (!r)
         r = check(a, t.edit, t.n_edits, &e);
     if (!r)
@@ -35,8 +36,8 @@ unsigned act_TAKER(struct app *a, const char *args)
     if (r < 0)
         app_complain(a, "%s", e.text);
     else
-        app_say(a, "%d edit%s · collect: %d hook%s, in the tensor view", (int)t.n_edits, t.n_edits == 1 ? "" : "s", (int)t.n_collects,
-                t.n_collects == 1 ? "" : "s");
+        app_say(a, "%d edit%s · collect: %d hook%s, in the tensor view", (int)t.n_edits,
+                t.n_edits == 1 ? "" : "s", (int)t.n_collects, t.n_collects == 1 ? "" : "s");
     if (r >= 0 && t.n_edits)
         app_edits_changed(a);
     taker_free(&t);

@@ -9,7 +9,8 @@
 #include "edit/reference.h"
 #include "run/run.h"
 
-const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "entropy", "rank"};
+const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", "norm-mid",
+                                                    "attn", "mlp",  "entropy",  "rank"};
 const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised", "row-max", "value"};
 const char *const show_names[SHOW_COUNT] = {"base", "edited", "difference"};
 
@@ -55,7 +56,8 @@ int32_t app_target(const struct app *a)
     return a->target >= 0 ? a->target : a->pair[0];
 }
 
-/* ---- opening ------------------------------------------------------------------------------------------ */
+/* ---- opening
+ * ------------------------------------------------------------------------------------------ */
 
 static int sites_open(struct app *a, struct err *e)
 {
@@ -78,7 +80,8 @@ static int prompt_open(struct app *a, const struct app_options *o, struct err *e
         const char *text = o->prompt ? o->prompt : "";
         a->prompt = strdup(text);
         int r = model_tokens(a->m, text, strlen(text), o->bos, &a->tokens, &a->n, e);
-        if (r < 0 && !o->prompt) { /* nothing given yet, and no BOS to stand for it: the first token, until one is typed */
+        if (r < 0 && !o->prompt) { /* nothing given yet, and no BOS to stand for it: the first
+                                      token, until one is typed */
             a->tokens = calloc(1, sizeof *a->tokens);
             a->n = 1;
             r = a->tokens ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
@@ -92,7 +95,8 @@ static int prompt_open(struct app *a, const struct app_options *o, struct err *e
             return err_set(e, ERR_SYSTEM, "out of memory");
         memcpy(a->tokens, o->tokens, (size_t)o->n * sizeof *a->tokens);
         a->n = o->n;
-        a->prompt = tokenizer_decode(a->m->tok, o->tokens, (size_t)o->n, TOKENIZER_SKIP_SPECIAL, &len, e);
+        a->prompt = tokenizer_decode(a->m->tok, o->tokens, (size_t)o->n, TOKENIZER_SKIP_SPECIAL,
+                                     &len, e);
     }
     if (!a->prompt)
         return err_set(e, ERR_SYSTEM, "out of memory");
@@ -121,7 +125,9 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
         app_free(a);
         return r;
     }
-    a->cur = (struct place){.view = VIEW_GRID, .row = a->n - 1, .column = a->m->cfg.n_layers,
+    a->cur = (struct place){.view = VIEW_GRID,
+                            .row = a->n - 1,
+                            .column = a->m->cfg.n_layers,
                             .site = {SITE_RESID_POST, a->m->cfg.n_layers - 1}};
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
     app_resolve(a);
@@ -167,7 +173,8 @@ void app_free(struct app *a)
     *a = (struct app){0};
 }
 
-/* ---- places ------------------------------------------------------------------------------------------- */
+/* ---- places
+ * ------------------------------------------------------------------------------------------- */
 
 void app_jump_push(struct app *a)
 {
@@ -209,7 +216,8 @@ void app_resize(struct app *a, int w, int h)
     a->h = h;
 }
 
-/* ---- input -------------------------------------------------------------------------------------------- */
+/* ---- input
+ * -------------------------------------------------------------------------------------------- */
 
 static unsigned context(const struct app *a)
 {
@@ -229,7 +237,8 @@ unsigned app_command(struct app *a, const char *command)
         return 0;
     }
     if (!(action_table[id].where & context(a))) {
-        app_complain(a, "%s means nothing in %s", action_table[id].name, a->mode ? "a line" : view_names[a->cur.view]);
+        app_complain(a, "%s means nothing in %s", action_table[id].name,
+                     a->mode ? "a line" : view_names[a->cur.view]);
         return 0;
     }
     return action_table[id].run(a, args);
@@ -271,8 +280,8 @@ static unsigned input_key(struct app *a, uint32_t key)
 {
     if (a->mode == LINE_NONE && !a->n_pending)
         a->message[0] = 0;
-    if (a->opt.keymap->counts && a->mode == LINE_NONE && !a->n_pending && key >= '0' && key <= '9' &&
-        (key != '0' || a->count)) {
+    if (a->opt.keymap->counts && a->mode == LINE_NONE && !a->n_pending && key >= '0' &&
+        key <= '9' && (key != '0' || a->count)) {
         a->count = a->count < 100000 ? a->count * 10 + (int)(key - '0') : a->count;
         return 0;
     }
@@ -318,10 +327,8 @@ static unsigned input_mouse(struct app *a, const struct input *in)
 unsigned app_input(struct app *a, const struct input *in)
 {
     switch (in->kind) {
-    case INPUT_KEY:
-        return input_key(a, in->key);
-    case INPUT_MOUSE:
-        return input_mouse(a, in);
+    case INPUT_KEY: return input_key(a, in->key);
+    case INPUT_MOUSE: return input_mouse(a, in);
     case INPUT_PASTE:
         if (a->mode == LINE_NONE) {
             app_say(a, "paste goes into a line: press : or p first");
@@ -333,8 +340,7 @@ unsigned app_input(struct app *a, const struct input *in)
         }
         app_line_changed(a);
         return 0;
-    case INPUT_REPLY:
-        break;
+    case INPUT_REPLY: break;
     }
     return 0;
 }
@@ -356,7 +362,8 @@ unsigned app_timeout(struct app *a)
     return 0;
 }
 
-/* ---- asking and answers ------------------------------------------------------------------------------- */
+/* ---- asking and answers
+ * ------------------------------------------------------------------------------- */
 
 void app_values_changed(struct app *a)
 {
@@ -380,10 +387,18 @@ void app_want(struct app *a, struct session_want *w)
     a->body = app_body(a, &side);
     app_view(a)->layout(a, a->body);
     static struct pair_prompt other;
-    *w = (struct session_want){
-        .tokens = a->tokens, .n = a->n, .edits = a->edits.edit, .on = a->edits.on, .n_edits = a->edits.n,
-        .target = app_target(a), .pair = {a->pair[0], a->pair[1]}, .cell_column = -1, .attn_layer = -1,
-        .tensor = {SITE_COUNT, SITE_ROOT}, .sets = a->sets, .n_sets = a->n_sets};
+    *w = (struct session_want){.tokens = a->tokens,
+                               .n = a->n,
+                               .edits = a->edits.edit,
+                               .on = a->edits.on,
+                               .n_edits = a->edits.n,
+                               .target = app_target(a),
+                               .pair = {a->pair[0], a->pair[1]},
+                               .cell_column = -1,
+                               .attn_layer = -1,
+                               .tensor = {SITE_COUNT, SITE_ROOT},
+                               .sets = a->sets,
+                               .n_sets = a->n_sets};
     if (a->other_tokens) {
         other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
         w->prompts = &other;
@@ -409,8 +424,8 @@ static void take_pair(struct app *a)
 {
     const struct snapshot *s = a->snap;
     const struct snapshot_face *f = &s->face[FACE_BASE];
-    if (!a->pair_wanted || s->generation < a->values_generation || !f->detail_top || s->detail_k < 2 ||
-        s->cell_column != a->m->cfg.n_layers || s->cell_row != a->n - 1)
+    if (!a->pair_wanted || s->generation < a->values_generation || !f->detail_top ||
+        s->detail_k < 2 || s->cell_column != a->m->cfg.n_layers || s->cell_row != a->n - 1)
         return;
     a->pair[0] = f->detail_top[0].id;
     a->pair[1] = f->detail_top[1].id;
@@ -453,7 +468,8 @@ static bool face_has(const struct snapshot_face *f, enum part p)
 
 static bool has(const struct snapshot *s, enum part p)
 {
-    return s && face_has(&s->face[FACE_BASE], p) && (!s->edited || face_has(&s->face[FACE_EDITED], p));
+    return s && face_has(&s->face[FACE_BASE], p) &&
+           (!s->edited || face_has(&s->face[FACE_EDITED], p));
 }
 
 const struct snapshot *app_part(const struct app *a, enum part p, bool *stale)

@@ -1,8 +1,8 @@
 /* app.h - the explorer without a terminal: state, events in, frames and requests out.
  *
- * Keys, mouse and snapshots change the state; app_want says what to ask the session for; app_draw draws the state.
- * Whoever drives it (explorer.c with a terminal, play.c with a script, tests) owns the session and the clock.
- * Knows no terminal, never waits.  One thread.  Tested in tests/tui/. */
+ * Keys, mouse and snapshots change the state; app_want says what to ask the session for; app_draw
+ * draws the state. Whoever drives it (explorer.c with a terminal, play.c with a script, tests) owns
+ * the session and the clock. Knows no terminal, never waits.  One thread.  Tested in tests/tui/. */
 #ifndef APP_H
 #define APP_H
 
@@ -16,18 +16,43 @@
 #include "view.h"
 
 enum { /* what an event asks of the driver */
-    REACT_QUIT = 1,
-    REACT_SUSPEND = 2,
-    REACT_REPAINT = 4,
-    REACT_COPY = 8 /* app.copied */
+       REACT_QUIT = 1,
+       REACT_SUSPEND = 2,
+       REACT_REPAINT = 4,
+       REACT_COPY = 8 /* app.copied */
 };
 
 enum show { SHOW_BASE, SHOW_EDITED, SHOW_DIFFERENCE, SHOW_COUNT };
-enum line_mode { LINE_NONE, LINE_COMMAND, LINE_SEARCH, LINE_PROMPT, LINE_OTHER, LINE_PAIR, LINE_HELP, LINE_MODE_COUNT };
-enum quantity { QUANTITY_LENS, QUANTITY_NORM, QUANTITY_PRE, QUANTITY_MID, QUANTITY_ATTN, QUANTITY_MLP,
-                QUANTITY_ENTROPY, QUANTITY_RANK, QUANTITY_COUNT };
+enum line_mode {
+    LINE_NONE,
+    LINE_COMMAND,
+    LINE_SEARCH,
+    LINE_PROMPT,
+    LINE_OTHER,
+    LINE_PAIR,
+    LINE_HELP,
+    LINE_MODE_COUNT
+};
+enum quantity {
+    QUANTITY_LENS,
+    QUANTITY_NORM,
+    QUANTITY_PRE,
+    QUANTITY_MID,
+    QUANTITY_ATTN,
+    QUANTITY_MLP,
+    QUANTITY_ENTROPY,
+    QUANTITY_RANK,
+    QUANTITY_COUNT
+};
 enum mask { MASK_RAW, MASK_NO_FIRST, MASK_RENORMALISED, MASK_ROW_MAX, MASK_VALUE, MASK_COUNT };
-enum { JUMP_MAX = 100, SIDE_MIN_COLUMNS = 100, TABS_MIN_COLUMNS = 120, SMALL_COLUMNS = 60, SMALL_ROWS = 12, COMPLETE_MAX = 64 };
+enum {
+    JUMP_MAX = 100,
+    SIDE_MIN_COLUMNS = 100,
+    TABS_MIN_COLUMNS = 120,
+    SMALL_COLUMNS = 60,
+    SMALL_ROWS = 12,
+    COMPLETE_MAX = 64
+};
 
 extern const char *const quantity_names[QUANTITY_COUNT];
 extern const char *const mask_names[MASK_COUNT];
@@ -36,44 +61,44 @@ extern const char *const show_names[SHOW_COUNT];
 /* Where the cursor stands; what the jump list remembers. */
 struct place {
     enum view_id view;
-    int32_t row;             /* position; destination in attention */
-    int32_t column;          /* of the lens: 0 the embedding, l + 1 the end of block l */
+    int32_t row;    /* position; destination in attention */
+    int32_t column; /* of the lens: 0 the embedding, l + 1 the end of block l */
     int32_t head, src;
-    bool map;                /* attention: in the large map, not among the heads */
-    struct site_ref site;    /* tensor */
-    int32_t element;         /* tensor: column of the slice */
-    int32_t hook;            /* hooks: index into app.sites */
+    bool map;             /* attention: in the large map, not among the heads */
+    struct site_ref site; /* tensor */
+    int32_t element;      /* tensor: column of the slice */
+    int32_t hook;         /* hooks: index into app.sites */
     int32_t edit;
 };
 
 struct completion {
     char *item[COMPLETE_MAX];
-    int n, at;               /* at -1: none taken yet */
-    size_t begin;            /* of the word in the line */
-    char *stem;              /* the line as typed */
+    int n, at;    /* at -1: none taken yet */
+    size_t begin; /* of the word in the line */
+    char *stem;   /* the line as typed */
 };
 
 struct app_options {
     const struct model *model;
-    const char *prompt;            /* text; ignored if tokens is set */
+    const char *prompt; /* text; ignored if tokens is set */
     const int32_t *tokens;
     int32_t n;
-    int bos;                       /* as model_tokens */
+    int bos; /* as model_tokens */
     const char *const *edits;
     int n_edits;
-    const char *const *refs;       /* reference sets, NAME=FILE */
+    const char *const *refs; /* reference sets, NAME=FILE */
     int n_refs;
-    int32_t pair[2];               /* -1 = the two likeliest at the end of the base run */
-    const char *other;             /* the other prompt, NULL = none */
-    struct keymap *keymap;         /* borrowed */
-    bool fixed;                    /* times are not shown: screens to compare */
+    int32_t pair[2];       /* -1 = the two likeliest at the end of the base run */
+    const char *other;     /* the other prompt, NULL = none */
+    struct keymap *keymap; /* borrowed */
+    bool fixed;            /* times are not shown: screens to compare */
 };
 
 struct app {
     struct app_options opt;
     const struct model *m;
-    struct site_ref *sites;        /* all of the model in firing order */
-    bool *observed;                /* [n_sites] on-request ones that were switched on */
+    struct site_ref *sites; /* all of the model in firing order */
+    bool *observed;         /* [n_sites] on-request ones that were switched on */
     int32_t n_sites;
     int w, h;
     struct place cur;
@@ -82,17 +107,17 @@ struct app {
     /* scrolling, kept by the layout functions */
     int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top;
     struct rect body;
-    int column_width, page;        /* of the view on show: for the mouse and PgUp/PgDn */
-    int rows_y, columns_x;         /* screen position of the first shown row and column */
+    int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
+    int rows_y, columns_x;  /* screen position of the first shown row and column */
     /* what is shown */
     enum quantity quantity;
     enum show show;
     enum mask mask;
     bool linear, attn_log, scores, keybar_off, side_open;
-    char filter[128];              /* of the hooks view */
-    char listed_for[128];          /* the filter that `listed` is for */
-    bool *listed;                  /* [n_sites] hooks that it shows */
-    bool listed_elsewhere;         /* found by their names in other libraries */
+    char filter[128];      /* of the hooks view */
+    char listed_for[128];  /* the filter that `listed` is for */
+    bool *listed;          /* [n_sites] hooks that it shows */
+    bool listed_elsewhere; /* found by their names in other libraries */
     char search[128];
     bool selecting;
     int32_t select_row, select_column;
@@ -103,25 +128,26 @@ struct app {
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
-    struct edit_program *program;  /* the edits that are on, resolved; NULL if they do not fit the prompt */
-    struct edit_reach *reach;      /* [n_reach] where all edits act */
+    struct edit_program
+        *program; /* the edits that are on, resolved; NULL if they do not fit the prompt */
+    struct edit_reach *reach; /* [n_reach] where all edits act */
     int32_t n_reach;
-    int32_t pair[2], target;       /* target -1: pair[0] */
+    int32_t pair[2], target; /* target -1: pair[0] */
     bool pair_auto, pair_wanted;
-    char *last_verb;               /* " = 0": for again */
+    char *last_verb; /* " = 0": for again */
     bool last_everywhere;
-    int replacing;                 /* the line becomes this edit (from 1); 0 = a new one */
+    int replacing; /* the line becomes this edit (from 1); 0 = a new one */
     /* the answer */
-    uint64_t generation;           /* of the newest request */
-    uint64_t values_generation;    /* the first request of the present values */
-    bool asking_changed;           /* the values change with the next request */
+    uint64_t generation;               /* of the newest request */
+    uint64_t values_generation;        /* the first request of the present values */
+    bool asking_changed;               /* the values change with the next request */
     const struct snapshot *snap, *old; /* newest; the newest that was complete */
     /* typing */
     enum line_mode mode;
     struct line line;
     struct line_history history[LINE_MODE_COUNT];
     struct completion complete;
-    char *line_before;             /* what Esc brings back */
+    char *line_before; /* what Esc brings back */
     int help_at, help_top;
     uint32_t pending[KEYMAP_SEQ_MAX];
     int n_pending, count;
@@ -129,7 +155,7 @@ struct app {
     char message[512];
     bool message_bad;
     struct bytes copied;
-    struct frame *frame;           /* the last one drawn: for `write` */
+    struct frame *frame; /* the last one drawn: for `write` */
 };
 
 /* 0 or negative with *e; freed with app_free. */
@@ -154,7 +180,8 @@ void app_asked(struct app *a, uint64_t generation);
 /* Draw all of it.  False when out of memory. */
 bool app_draw(struct app *a, struct frame *f);
 
-/* ---- for actions and views -------------------------------------------------------------------------- */
+/* ---- for actions and views
+ * -------------------------------------------------------------------------- */
 
 void app_say(struct app *a, const char *fmt, ...) ERR_PRINTF(2, 3);
 void app_complain(struct app *a, const char *fmt, ...) ERR_PRINTF(2, 3);
@@ -179,9 +206,11 @@ bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text);
 bool app_set_other(struct app *a, const char *text);
-/* A reference set from a file, NAME=FILE or FILE: new, or instead of the one of that name.  *at (may be NULL): its place. */
+/* A reference set from a file, NAME=FILE or FILE: new, or instead of the one of that name.  *at
+ * (may be NULL): its place. */
 int app_set_reference(struct app *a, const char *arg, int *at, struct err *e);
-/* A token as typed: "quoted", or a word that is tried with a leading space first.  -1 with a message. */
+/* A token as typed: "quoted", or a word that is tried with a leading space first.  -1 with a
+ * message. */
 int32_t app_token(struct app *a, const char *text, size_t len);
 /* Typing. */
 void app_line_open(struct app *a, enum line_mode mode, const char *text);
@@ -190,7 +219,8 @@ unsigned app_line_accept(struct app *a);
 void app_line_cancel(struct app *a);
 bool app_help_row(const struct app *a, size_t binding); /* is it listed? */
 
-/* Parts of a snapshot: the newest that has it, NULL if none.  *stale: it belongs to an older question. */
+/* Parts of a snapshot: the newest that has it, NULL if none.  *stale: it belongs to an older
+ * question. */
 enum part { PART_CELLS, PART_NORMS, PART_DETAIL, PART_PATTERN, PART_TENSOR, PART_STATS, PART_ANY };
 const struct snapshot *app_part(const struct app *a, enum part p, bool *stale);
 /* The face to show of it. */

@@ -15,7 +15,8 @@ static bool tokenize(struct app *a, const char *text, int32_t **ids, int32_t *n)
     if (r == 0 && (r = model_check_tokens(a->m, fresh, *n, &over, &e)) == 0) {
         *ids = fresh;
         if (over)
-            app_say(a, "%d tokens: longer than the %d that the model was trained on", (int)*n, (int)a->m->cfg.n_ctx);
+            app_say(a, "%d tokens: longer than the %d that the model was trained on", (int)*n,
+                    (int)a->m->cfg.n_ctx);
         return true;
     }
     free(fresh);
@@ -86,14 +87,16 @@ int32_t app_token(struct app *a, const char *text, size_t len)
     return id;
 }
 
-/* ---- the line ----------------------------------------------------------------------------------------- */
+/* ---- the line
+ * ----------------------------------------------------------------------------------------- */
 
 void app_line_open(struct app *a, enum line_mode mode, const char *text)
 {
     a->mode = mode;
     line_set(&a->line, text, strlen(text));
     free(a->line_before);
-    a->line_before = strdup(mode == LINE_SEARCH ? (a->cur.view == VIEW_HOOKS ? a->filter : a->search) : text);
+    a->line_before = strdup(
+        mode == LINE_SEARCH ? (a->cur.view == VIEW_HOOKS ? a->filter : a->search) : text);
     a->history[mode].at = a->history[mode].n;
     a->help_at = a->help_top = 0;
     a->message[0] = 0;

@@ -51,7 +51,8 @@ static float row_divisor(const struct attention *at, const float *row, int32_t d
     }
 }
 
-static float face_value(const struct attention *at, enum face face, int32_t head, int32_t dest, int32_t src, const float *divisor)
+static float face_value(const struct attention *at, enum face face, int32_t head, int32_t dest,
+                        int32_t src, const float *divisor)
 {
     const float *row = row_of(at, face, head, dest);
     enum mask mask = at->a->mask;
@@ -67,12 +68,14 @@ static float face_value(const struct attention *at, enum face face, int32_t head
     return v / (divisor ? *divisor : row_divisor(at, row, dest));
 }
 
-static float value_with(const struct attention *at, int32_t head, int32_t dest, int32_t src, const float divisor[FACE_COUNT])
+static float value_with(const struct attention *at, int32_t head, int32_t dest, int32_t src,
+                        const float divisor[FACE_COUNT])
 {
     float base = face_value(at, FACE_BASE, head, dest, src, divisor ? &divisor[FACE_BASE] : NULL);
     if (at->show == SHOW_BASE)
         return base;
-    float edited = face_value(at, FACE_EDITED, head, dest, src, divisor ? &divisor[FACE_EDITED] : NULL);
+    float edited = face_value(at, FACE_EDITED, head, dest, src,
+                              divisor ? &divisor[FACE_EDITED] : NULL);
     if (at->show == SHOW_DIFFERENCE && base == edited) /* also -inf beside -inf */
         return 0;
     return show_value(at->show, base, edited);
@@ -94,7 +97,10 @@ float *attention_matrix(const struct attention *at, int32_t head)
         if (at->show != SHOW_BASE)
             divisor[FACE_EDITED] = row_divisor(at, row_of(at, FACE_EDITED, head, i), i);
         for (int32_t j = 0; j < at->n; j++)
-            v[(size_t)i * n + (size_t)j] = j <= i ? value_with(at, head, i, j, divisor) : at->s->attn_scores && at->show != SHOW_DIFFERENCE ? -INFINITY : 0;
+            v[(size_t)i * n + (size_t)j] = j <= i ? value_with(at, head, i, j, divisor)
+                                           : at->s->attn_scores && at->show != SHOW_DIFFERENCE
+                                               ? -INFINITY
+                                               : 0;
     }
     return v;
 }

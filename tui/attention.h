@@ -1,5 +1,5 @@
-/* attention.h - the numbers of the attention view: patterns of one layer, masked and normalised, by face.
- * Pure reading of a snapshot.  Tested in tests/tui/test_play.c through its screens. */
+/* attention.h - the numbers of the attention view: patterns of one layer, masked and normalised, by
+ * face. Pure reading of a snapshot.  Tested in tests/tui/test_play.c through its screens. */
 #ifndef ATTENTION_H
 #define ATTENTION_H
 

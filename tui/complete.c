@@ -55,7 +55,8 @@ static void find_words(struct completion *c, const char *usage, const char *word
 }
 
 /* Names in another library that hold the part. */
-static void find_elsewhere(const struct app *a, struct completion *c, enum alias_library t, const char *part)
+static void find_elsewhere(const struct app *a, struct completion *c, enum alias_library t,
+                           const char *part)
 {
     struct alias_pick *names = NULL;
     int n = alias_list(&a->m->cfg, t, &names, NULL);
@@ -96,7 +97,8 @@ static void find_tokens(const struct app *a, struct completion *c, const char *w
             continue;
         bool space = text[0] == ' ';
         if (quoted ? len >= n - 1 && memcmp(text, word + 1, n - 1) == 0
-                   : space && len - 1 >= n && len > 1 && memcmp(text + 1, word, n) == 0 && !memchr(text + 1, ' ', len - 1)) {
+                   : space && len - 1 >= n && len > 1 && memcmp(text + 1, word, n) == 0 &&
+                         !memchr(text + 1, ' ', len - 1)) {
             buf[0] = '"';
             memcpy(buf + 1, text, len);
             buf[len + 1] = '"';
@@ -160,14 +162,20 @@ void complete_find(struct app *a)
     case COMPLETE_NONE: break;
     case COMPLETE_WORDS: find_words(c, act->usage, word, n); break;
     case COMPLETE_QUANTITY: find_quantities(c, word, n); break;
-    case COMPLETE_HOOK: if (first) find_hooks(a, c, word, n); break;
+    case COMPLETE_HOOK:
+        if (first)
+            find_hooks(a, c, word, n);
+        break;
     case COMPLETE_EDIT:
         if (first) {
             find_hooks(a, c, word, n);
             find_weights(a, c, word, n);
         }
         break;
-    case COMPLETE_TOKEN: if (n) find_tokens(a, c, word, n); break;
+    case COMPLETE_TOKEN:
+        if (n)
+            find_tokens(a, c, word, n);
+        break;
     case COMPLETE_COMMAND: find_commands(c, word, n); break;
     }
 }
@@ -194,5 +202,6 @@ void complete_help(const struct app *a, struct bytes *out)
         text = c->item[c->at];
     enum action_id id = action_find(text, NULL);
     if (id != ACTION_COUNT)
-        bytes_addf(out, "%s %s · %s", action_table[id].name, action_table[id].usage, action_table[id].help);
+        bytes_addf(out, "%s %s · %s", action_table[id].name, action_table[id].usage,
+                   action_table[id].help);
 }

@@ -1,4 +1,5 @@
-/* complete.h - what Tab offers while a command line or the pair is typed: commands, words, hooks, tokens.
+/* complete.h - what Tab offers while a command line or the pair is typed: commands, words, hooks,
+ * tokens.
  *
  * The list is made anew after every change of the line.  Tested in tests/tui/test_play.c. */
 #ifndef COMPLETE_H

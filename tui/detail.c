@@ -12,7 +12,8 @@
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24])
 {
     char name[LIMIT_NAME];
-    snprintf(buf, LIMIT_NAME + 24, "%s[%d]", site_name(run_lens_site(a->m, a->cur.column), name), (int)a->cur.row);
+    snprintf(buf, LIMIT_NAME + 24, "%s[%d]", site_name(run_lens_site(a->m, a->cur.column), name),
+             (int)a->cur.row);
 }
 
 void detail_want(const struct app *a, struct session_want *w, int k)
@@ -22,13 +23,17 @@ void detail_want(const struct app *a, struct session_want *w, int k)
     w->cell_k = k > LENS_TOP_MAX ? LENS_TOP_MAX : k < 2 ? 2 : k;
 }
 
-static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s, enum show show)
+static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s,
+                         enum show show)
 {
     const struct snapshot_face *f = &s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED];
     char n[3][NUMBER_BYTES];
-    canvas_putf(c, r, 1, 1, canvas_plain(0), "norm %s   +attn %s   +mlp %s", number_fit(n[0], (double)f->detail_norm, 6, 1, NUMBER_LEFT),
-                number_fit(n[1], (double)f->detail_attn, 6, 1, NUMBER_LEFT), number_fit(n[2], (double)f->detail_mlp, 6, 1, NUMBER_LEFT));
-    int x = 1 + canvas_putf(c, r, 1, 2, canvas_plain(0), "entropy %s", number_fit(n[0], (double)f->detail.entropy, 6, 2, NUMBER_LEFT));
+    canvas_putf(c, r, 1, 1, canvas_plain(0), "norm %s   +attn %s   +mlp %s",
+                number_fit(n[0], (double)f->detail_norm, 6, 1, NUMBER_LEFT),
+                number_fit(n[1], (double)f->detail_attn, 6, 1, NUMBER_LEFT),
+                number_fit(n[2], (double)f->detail_mlp, 6, 1, NUMBER_LEFT));
+    int x = 1 + canvas_putf(c, r, 1, 2, canvas_plain(0), "entropy %s",
+                            number_fit(n[0], (double)f->detail.entropy, 6, 2, NUMBER_LEFT));
     if (s->target < 0)
         return;
     struct bytes b = {0};
@@ -40,7 +45,8 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
     bytes_free(&b);
 }
 
-static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const struct snapshot_face *f, int k)
+static void draw_top_one(struct app *a, struct canvas *c, struct rect r,
+                         const struct snapshot_face *f, int k)
 {
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "top");
     canvas_put(c, r, 20, 0, canvas_plain(CANVAS_BOLD), "   p     logit");
@@ -49,7 +55,8 @@ static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const s
         const struct lens_top *t = &f->detail_top[i];
         canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i + 1);
         draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 15);
-        canvas_putf(c, r, 20, i + 1, canvas_plain(0), "%5.3f", exp((double)t->logit - (double)f->detail.lse));
+        canvas_putf(c, r, 20, i + 1, canvas_plain(0), "%5.3f",
+                    exp((double)t->logit - (double)f->detail.lse));
         canvas_put(c, r, 26, i + 1, canvas_plain(0), number_fit(n, (double)t->logit, 8, 2, 0));
     }
 }
@@ -69,7 +76,8 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
             seen = (j % 2 ? edited : base)->detail_top[j / 2].id == id;
         if (seen)
             continue;
-        float logit = from->detail_top[i / 2].logit, other = (i % 2 ? base : edited)->detail_cross[i / 2];
+        float logit = from->detail_top[i / 2].logit,
+              other = (i % 2 ? base : edited)->detail_cross[i / 2];
         double pb = exp((double)(i % 2 ? other : logit) - (double)base->detail.lse);
         double pe = exp((double)(i % 2 ? logit : other) - (double)edited->detail.lse);
         char n[3][NUMBER_BYTES];
@@ -81,7 +89,8 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
     }
 }
 
-static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s, enum show show)
+static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s,
+                         enum show show)
 {
     int n = s->n_columns;
     float *v = calloc((size_t)n, sizeof *v);
@@ -91,7 +100,9 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
     }
     for (int i = 0; i < n; i++)
         v[i] = show_value(show, s->face[FACE_BASE].detail_columns[i].target_logit,
-                          s->face[FACE_EDITED].detail_columns ? s->face[FACE_EDITED].detail_columns[i].target_logit : 0);
+                          s->face[FACE_EDITED].detail_columns
+                              ? s->face[FACE_EDITED].detail_columns[i].target_logit
+                              : 0);
     struct bytes b = {0};
     bytes_add_string(&b, "\"");
     draw_add_token(a, s->target, &b);
@@ -104,8 +115,9 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
     x = 1;
     for (int i = 0; i < n && x + 6 < r.w - 8; i++) {
         char num[NUMBER_BYTES];
-        x += canvas_putf(c, r, x, 1, canvas_plain(i == a->cur.column ? CANVAS_BOLD : 0), "%s ",
-                         number_fit(num, (double)v[i], 5, 1, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        x += canvas_putf(
+            c, r, x, 1, canvas_plain(i == a->cur.column ? CANVAS_BOLD : 0), "%s ",
+            number_fit(num, (double)v[i], 5, 1, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
     }
     canvas_put(c, r, x + 1, 1, canvas_plain(0), "(logit)");
     free(v);
@@ -134,7 +146,8 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     draw_figures(a, c, r, s, show);
     struct rect rest = r;
     rect_cut_top(&rest, 4);
-    struct rect bottom = rect_cut_bottom(&rest, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
+    struct rect bottom = rect_cut_bottom(&rest,
+                                         a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
     struct rect through = rect_cut_bottom(&rest, 3);
     if (rest.h > s->detail_k + 1) { /* keep it together */
         through.y = rest.y + s->detail_k + 2;

@@ -17,8 +17,8 @@ void draw_add_token(const struct app *a, int32_t id, struct bytes *out)
     text_add(out, text, len, TEXT_TOKEN);
 }
 
-void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y, struct canvas_style st, int32_t id,
-                int width)
+void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y,
+                struct canvas_style st, int32_t id, int width)
 {
     size_t len;
     const char *text = tokenizer_text(a->m->tok, id, &len);
@@ -52,7 +52,8 @@ int32_t draw_clamp(int32_t at, int32_t n)
     return at >= n ? n - 1 : at < 0 ? 0 : at;
 }
 
-void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page, int32_t *across, int32_t n_across)
+void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page,
+                      int32_t *across, int32_t n_across)
 {
     int32_t row = *down, column = across ? *across : 0;
     switch (m) {
@@ -95,7 +96,8 @@ bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at
 {
     for (int32_t i = 0; a->program && i < a->program->n_instrs; i++) {
         const struct edit_instr *act = &a->program->instrs[i];
-        if (act->site.id == s.id && act->site.layer == s.layer && (axis < 0 || (axis < act->rank && axis_has(&act->axis[axis], at))))
+        if (act->site.id == s.id && act->site.layer == s.layer &&
+            (axis < 0 || (axis < act->rank && axis_has(&act->axis[axis], at))))
             return true;
     }
     return false;
@@ -105,7 +107,8 @@ void draw_edits(const struct app *a, struct canvas *c, struct rect r)
 {
     for (int i = 0; i < a->edits.n && i < r.h; i++) {
         struct canvas_style st = canvas_plain(a->edits.on[i] ? 0 : CANVAS_DIM);
-        canvas_putf(c, r, 0, i, st, "%2d %s %s", i + 1, a->edits.on[i] ? "*" : "-", a->edits.text[i]);
+        canvas_putf(c, r, 0, i, st, "%2d %s %s", i + 1, a->edits.on[i] ? "*" : "-",
+                    a->edits.text[i]);
     }
 }
 

@@ -10,16 +10,18 @@ enum { DRAW_LABEL = 18 }; /* columns of a position's label: " 14  to          " 
 int draw_side_width(int w);
 /* A token's text, cleaned. */
 void draw_add_token(const struct app *a, int32_t id, struct bytes *out);
-void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y, struct canvas_style st, int32_t id,
-                int width);
+void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y,
+                struct canvas_style st, int32_t id, int width);
 /* "▶ 14  to" at (0, y) of r, DRAW_LABEL columns. */
 void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row);
 /* The scroll offset that shows `at` of n in `room` places. */
 int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room);
 /* `at` brought into 0..n-1. */
 int32_t draw_clamp(int32_t at, int32_t n);
-/* Move a cursor over rows (`down`, of n_down, `page` at a time) and columns (`across`, of n_across); across NULL: a list. */
-void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page, int32_t *across, int32_t n_across);
+/* Move a cursor over rows (`down`, of n_down, `page` at a time) and columns (`across`, of
+ * n_across); across NULL: a list. */
+void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page,
+                      int32_t *across, int32_t n_across);
 /* A style for a value: background by the map, or none without colour. */
 struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position);
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */

@@ -1,7 +1,7 @@
 /* edit_list.c - the edits of the session (see edit_list.h).
  *
- * A state of the history is the list as text, a line "+TEXT" or "-TEXT" for each edit (on, off): small, and
- * restoring one is parsing it. */
+ * A state of the history is the list as text, a line "+TEXT" or "-TEXT" for each edit (on, off):
+ * small, and restoring one is parsing it. */
 #include "edit_list.h"
 
 #include <stdlib.h>
@@ -34,9 +34,9 @@ static int list_append(struct edit_list *l, const char *text, bool on, struct er
     if (l->n >= LIMIT_EDITS)
         return err_set(e, ERR_BAD_INPUT, "more than %d edits · delete some first", LIMIT_EDITS);
     struct edit *ed = NULL;
-    int r = edit_parse(&ed, text, e);
-    if (r < 0)
-        return r;
+    int rc = edit_parse(&ed, text, e);
+    if (rc < 0)
+        return rc;
     char canonical[LIMIT_EDIT_TEXT];
     edit_print(ed, canonical, sizeof canonical);
     size_t n = (size_t)l->n + 1;
@@ -69,10 +69,10 @@ static int state_read(struct edit_list *l, const char *state, struct err *e)
         char *line = strndup(state + 1, n - 1);
         if (!line)
             return no_memory(e);
-        int r = list_append(l, line, *state == '+', e);
+        int rc = list_append(l, line, *state == '+', e);
         free(line);
-        if (r < 0)
-            return r;
+        if (rc < 0)
+            return rc;
         state += n + 1;
     }
     return 0;
@@ -82,10 +82,10 @@ static int state_read(struct edit_list *l, const char *state, struct err *e)
 static int state_restore(struct edit_list *l, const char *state, struct err *e)
 {
     struct edit_list fresh = {0};
-    int r = state_read(&fresh, state, e);
-    if (r < 0) {
+    int rc = state_read(&fresh, state, e);
+    if (rc < 0) {
         list_clear(&fresh);
-        return r;
+        return rc;
     }
     list_clear(l);
     l->edit = fresh.edit;
@@ -100,11 +100,13 @@ static int state_push(struct edit_list *l, const char *state, struct err *e)
 {
     if (strcmp(state, l->past[l->at]) == 0)
         return 0;
-    int r = state_restore(l, state, e);
-    if (r < 0)
-        return r;
+    int rc = state_restore(l, state, e);
+    if (rc < 0)
+        return rc;
     char *copy = strdup(state);
-    char **grown = copy ? realloc(l->past, (size_t)(l->at + 2 > l->n_past ? l->at + 2 : l->n_past) * sizeof *grown) : NULL;
+    char **grown = copy ? realloc(l->past, (size_t)(l->at + 2 > l->n_past ? l->at + 2 : l->n_past) *
+                                               sizeof *grown)
+                        : NULL;
     if (!grown) {
         free(copy);
         struct err ignored;
@@ -148,30 +150,33 @@ void edit_list_free(struct edit_list *l)
 }
 
 enum { EVERY = -1 };
-/* The present state with edit `at` (EVERY: all) switched to `on`, or left out, or with another text. */
-static int state_change(struct edit_list *l, int at, bool on, bool leave_out, const char *text, struct err *e)
+/* The present state with edit `at` (EVERY: all) switched to `on`, or left out, or with another
+ * text. */
+static int state_change(struct edit_list *l, int at, bool on, bool leave_out, const char *text,
+                        struct err *e)
 {
     struct bytes b = {0};
     for (int i = 0; i < l->n; i++) {
         bool here = i == at || at == EVERY;
         if (here && leave_out)
             continue;
-        bytes_addf(&b, "%c%s\n", (here ? on : l->on[i]) ? '+' : '-', here && text ? text : l->text[i]);
+        bytes_addf(&b, "%c%s\n", (here ? on : l->on[i]) ? '+' : '-',
+                   here && text ? text : l->text[i]);
     }
     if (at == l->n)
         bytes_addf(&b, "+%s\n", text);
-    int r = b.failed ? no_memory(e) : state_push(l, b.data ? b.data : "", e);
+    int rc = b.failed ? no_memory(e) : state_push(l, b.data ? b.data : "", e);
     bytes_free(&b);
-    return r;
+    return rc;
 }
 
 /* Canonical text of an edit into buf. */
 static int canonical_text(const char *text, char buf[LIMIT_EDIT_TEXT], struct err *e)
 {
     struct edit *ed = NULL;
-    int r = edit_parse(&ed, text, e);
-    if (r < 0)
-        return r;
+    int rc = edit_parse(&ed, text, e);
+    if (rc < 0)
+        return rc;
     edit_print(ed, buf, LIMIT_EDIT_TEXT);
     edit_free(ed);
     return 0;
@@ -185,23 +190,23 @@ int edit_list_add(struct edit_list *l, const char *text, struct err *e)
 int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err *e)
 {
     struct bytes all = {0};
-    int r = 0;
-    for (int i = 0; i < n && r >= 0; i++) {
+    int rc = 0;
+    for (int i = 0; i < n && rc >= 0; i++) {
         char canonical[LIMIT_EDIT_TEXT];
-        r = canonical_text(texts[i], canonical, e);
-        bytes_addf(&all, "%s%s", i ? "\n+" : "", r < 0 ? "" : canonical);
+        rc = canonical_text(texts[i], canonical, e);
+        bytes_addf(&all, "%s%s", i ? "\n+" : "", rc < 0 ? "" : canonical);
     }
-    if (r >= 0)
-        r = all.failed ? no_memory(e) : n ? state_change(l, l->n, true, false, all.data, e) : 0;
+    if (rc >= 0)
+        rc = all.failed ? no_memory(e) : n ? state_change(l, l->n, true, false, all.data, e) : 0;
     bytes_free(&all);
-    return r;
+    return rc;
 }
 
 int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e)
 {
     char canonical[LIMIT_EDIT_TEXT];
-    int r = canonical_text(text, canonical, e);
-    return r < 0 ? r : state_change(l, i, true, false, canonical, e);
+    int rc = canonical_text(text, canonical, e);
+    return rc < 0 ? rc : state_change(l, i, true, false, canonical, e);
 }
 
 int edit_list_delete(struct edit_list *l, int i, struct err *e)
@@ -231,18 +236,18 @@ int edit_list_undo(struct edit_list *l, struct err *e)
 {
     if (!l->at)
         return err_set(e, ERR_BAD_INPUT, "nothing to undo");
-    int r = state_restore(l, l->past[l->at - 1], e);
-    if (r == 0)
+    int rc = state_restore(l, l->past[l->at - 1], e);
+    if (rc == 0)
         l->at--;
-    return r;
+    return rc;
 }
 
 int edit_list_redo(struct edit_list *l, struct err *e)
 {
     if (l->at + 1 >= l->n_past)
         return err_set(e, ERR_BAD_INPUT, "nothing to redo");
-    int r = state_restore(l, l->past[l->at + 1], e);
-    if (r == 0)
+    int rc = state_restore(l, l->past[l->at + 1], e);
+    if (rc == 0)
         l->at++;
-    return r;
+    return rc;
 }

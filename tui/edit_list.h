@@ -1,8 +1,8 @@
 /* edit_list.h - the edits of the session: order, on/off bits, undo and redo.
  *
- * An edit is kept as its canonical text and its parsed form.  Every change is one step of the history.
- * Knows nothing of models; whether an edit fits the model is the caller's to check before adding.
- * Tested in tests/tui/test_edit_list.c. */
+ * An edit is kept as its canonical text and its parsed form.  Every change is one step of the
+ * history. Knows nothing of models; whether an edit fits the model is the caller's to check before
+ * adding. Tested in tests/tui/test_edit_list.c. */
 #ifndef EDIT_LIST_H
 #define EDIT_LIST_H
 
@@ -11,11 +11,11 @@
 enum { EDIT_LIST_UNDO_MAX = 1000 };
 
 struct edit_list {
-    struct edit **edit;  /* [n]; parsed */
-    char **text;         /* [n]; canonical */
-    bool *on;            /* [n] */
+    struct edit **edit; /* [n]; parsed */
+    char **text;        /* [n]; canonical */
+    bool *on;           /* [n] */
     int n;
-    char **past;         /* states as text, oldest first; past[at] is the present */
+    char **past; /* states as text, oldest first; past[at] is the present */
     int n_past, at;
 };
 

@@ -1,4 +1,5 @@
-/* explorer.c - the event loop: one poll on keys, answers and signals; all that waits is taken in, then one frame.
+/* explorer.c - the event loop: one poll on keys, answers and signals; all that waits is taken in,
+ * then one frame.
  *
  * Nothing here waits for the engine.  Idle means blocked in poll: no wake-ups, no bytes. */
 #include "explorer.h"
@@ -16,13 +17,17 @@
 
 enum { FRAME_MS = 16, GRACE_MS = 8, KEYMAP_BYTES_MAX = 1 << 20 };
 
-/* ---- key maps ----------------------------------------------------------------------------------------- */
+/* ---- key maps
+ * ----------------------------------------------------------------------------------------- */
 
-static int keymap_file(struct keymap *m, const char *path, bool must, struct bytes *warnings, struct err *e)
+static int keymap_file(struct keymap *m, const char *path, bool must, struct bytes *warnings,
+                       struct err *e)
 {
     FILE *f = fopen(path, "re");
     if (!f)
-        return must ? err_set(e, ERR_BAD_INPUT, "key map %s · %s · default, vim, emacs or a file", path, strerror(errno)) : 0;
+        return must ? err_set(e, ERR_BAD_INPUT, "key map %s · %s · default, vim, emacs or a file",
+                              path, strerror(errno))
+                    : 0;
     char *text = malloc(KEYMAP_BYTES_MAX);
     size_t n = text ? fread(text, 1, KEYMAP_BYTES_MAX, f) : 0;
     fclose(f);
@@ -35,7 +40,9 @@ int explorer_keymap(const char *name, struct keymap *m, struct bytes *warnings, 
 {
     size_t len;
     const char *text = keymap_builtin("default", &len);
-    int r = keymap_parse(m, "default.keys", text, len, warnings) < 0 ? err_set(e, ERR_SYSTEM, "out of memory") : 0;
+    int r = keymap_parse(m, "default.keys", text, len, warnings) < 0
+                ? err_set(e, ERR_SYSTEM, "out of memory")
+                : 0;
     if (r == 0 && name && strcmp(name, "default") != 0) {
         text = keymap_builtin(name, &len);
         if (!text)
@@ -76,14 +83,20 @@ int explorer_print_keymap(const char *name, FILE *out, struct err *e)
     return r;
 }
 
-/* ---- plain text --------------------------------------------------------------------------------------- */
+/* ---- plain text
+ * --------------------------------------------------------------------------------------- */
 
 static int print_plain(struct app *a, struct session *s, FILE *out, struct err *e)
 {
     struct session_want w;
     int columns = 18 + (a->m->cfg.n_layers + 1) * 11 + 52;
-    app_resize(a, columns > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX : columns < 100 ? 100 : columns,
-               a->n + 8 > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX : a->n + 8 < 24 ? 24 : a->n + 8);
+    app_resize(a,
+               columns > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX
+               : columns < 100           ? 100
+                                         : columns,
+               a->n + 8 > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX
+               : a->n + 8 < 24            ? 24
+                                          : a->n + 8);
     a->keybar_off = true;
     for (int i = 0; i < 2; i++) { /* the second time with the pair that the first one found */
         app_want(a, &w);
@@ -102,13 +115,15 @@ static int print_plain(struct app *a, struct session *s, FILE *out, struct err *
     struct bytes text = {0};
     if (app_draw(a, &f))
         canvas_dump_plain(f.canvas, &text);
-    bool ok = text.len && !text.failed && fwrite(text.data, 1, text.len, out) == text.len && fflush(out) == 0;
+    bool ok = text.len && !text.failed && fwrite(text.data, 1, text.len, out) == text.len &&
+              fflush(out) == 0;
     bytes_free(&text);
     frame_free(&f);
     return ok ? 0 : err_set(e, ERR_SYSTEM, "cannot write the screen");
 }
 
-/* ---- the loop ----------------------------------------------------------------------------------------- */
+/* ---- the loop
+ * ----------------------------------------------------------------------------------------- */
 
 struct loop {
     struct app *app;
@@ -195,7 +210,8 @@ static bool same_want(const struct session_want *a, const struct session_want *b
     return memcmp(a, b, sizeof *a) == 0;
 }
 
-/* Ask when what is wanted changed.  The pointers inside are compared too: new values have new arrays. */
+/* Ask when what is wanted changed.  The pointers inside are compared too: new values have new
+ * arrays. */
 static void ask(struct loop *l)
 {
     static struct session_want last;
@@ -203,7 +219,8 @@ static void ask(struct loop *l)
     struct session_want w;
     memset(&w, 0, sizeof w);
     app_want(l->app, &w);
-    bool new_stats = w.n_stats && (w.n_stats != last.n_stats || memcmp(stats, w.stats, (size_t)w.n_stats * sizeof *stats) != 0);
+    bool new_stats = w.n_stats && (w.n_stats != last.n_stats ||
+                                   memcmp(stats, w.stats, (size_t)w.n_stats * sizeof *stats) != 0);
     if (same_want(&w, &last) && !l->app->asking_changed && !new_stats)
         return;
     if (w.n_stats)
@@ -230,7 +247,8 @@ static int draw_in(const struct loop *l)
     if (!l->draw)
         return -1;
     int64_t now = now_ms(), at = l->drawn_ms + FRAME_MS;
-    if (l->asked_ms && l->asked_ms + GRACE_MS > at) /* the answer may be quick: spare a frame of old, dim values */
+    if (l->asked_ms &&
+        l->asked_ms + GRACE_MS > at) /* the answer may be quick: spare a frame of old, dim values */
         at = l->asked_ms + GRACE_MS;
     return at > now ? (int)(at - now) : 0;
 }

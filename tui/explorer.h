@@ -1,7 +1,8 @@
-/* explorer.h - the explorer as the program starts it: with a terminal, as plain text, or from a script.
+/* explorer.h - the explorer as the program starts it: with a terminal, as plain text, or from a
+ * script.
  *
- * The caller opened the model and set the locale (LC_CTYPE).  Errors before the first frame are returned; nothing
- * is left switched on in the terminal, whatever happens. */
+ * The caller opened the model and set the locale (LC_CTYPE).  Errors before the first frame are
+ * returned; nothing is left switched on in the terminal, whatever happens. */
 #ifndef EXPLORER_H
 #define EXPLORER_H
 
@@ -10,24 +11,26 @@
 #include "app.h"
 
 struct explorer_options {
-    struct app_options app;      /* keymap is filled in here */
+    struct app_options app; /* keymap is filled in here */
     size_t cache_bytes;
     const char *graphics, *color; /* tty.h; NULL = auto */
-    const char *keymap;          /* "default", "vim", "emacs" or a file; NULL = default */
-    bool plain;                  /* print the opening grid as text and leave */
+    const char *keymap;           /* "default", "vim", "emacs" or a file; NULL = default */
+    bool plain;                   /* print the opening grid as text and leave */
     bool no_mouse;
 };
 
-/* Run until the user quits.  Without a usable terminal, or with `plain`: the opening grid as text on stdout. */
+/* Run until the user quits.  Without a usable terminal, or with `plain`: the opening grid as text
+ * on stdout. */
 int explorer_main(const struct explorer_options *o, struct err *e);
 /* Print the key map in force; bad lines are warnings on stderr. */
 int explorer_print_keymap(const char *keymap, FILE *out, struct err *e);
 /* Drive the interface with a script, in w x h cells, and print its screens (play.c). */
-int play_main(const struct explorer_options *o, const char *script, size_t len, const char *name, int w, int h,
-              FILE *out, struct err *e);
+int play_main(const struct explorer_options *o, const char *script, size_t len, const char *name,
+              int w, int h, FILE *out, struct err *e);
 /* For play_main: read a script file ("-" = stdin); *text is malloc'ed. */
 int play_read(const char *path, char **text, size_t *len, struct err *e);
-/* The key map of these options: built in, then the user's file.  Warnings (a line each) to *warnings. */
+/* The key map of these options: built in, then the user's file.  Warnings (a line each) to
+ * *warnings. */
 int explorer_keymap(const char *name, struct keymap *m, struct bytes *warnings, struct err *e);
 
 #endif

@@ -34,13 +34,15 @@ void frame_free(struct frame *f)
 
 static bool has_pixels(const struct frame *f)
 {
-    return (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) && f->caps.cell_w > 0 &&
-           f->caps.cell_h > 0;
+    return (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) &&
+           f->caps.cell_w > 0 && f->caps.cell_h > 0;
 }
 
-static void add_picture(struct frame *f, struct rect r, const struct heat *m, int block_w, int block_h)
+static void add_picture(struct frame *f, struct rect r, const struct heat *m, int block_w,
+                        int block_h)
 {
-    if (f->n_pictures == FRAME_PICTURES_MAX || r.w * f->caps.cell_w > IMAGE_SIDE_MAX || r.h * f->caps.cell_h > IMAGE_SIDE_MAX)
+    if (f->n_pictures == FRAME_PICTURES_MAX || r.w * f->caps.cell_w > IMAGE_SIDE_MAX ||
+        r.h * f->caps.cell_h > IMAGE_SIDE_MAX)
         return;
     struct picture *p = &f->picture[f->n_pictures];
     struct image im = {0};
@@ -83,7 +85,8 @@ static struct frame_place heat_characters(struct frame *f, struct rect r, const 
         heat_half_blocks(&small, f->canvas, used);
     else
         heat_glyphs(&small, f->canvas, used, HEAT_SHADES);
-    struct frame_place at = {used, (double)small.cols / m->cols, (double)small.rows / m->rows / (color ? 2 : 1)};
+    struct frame_place at = {used, (double)small.cols / m->cols,
+                             (double)small.rows / m->rows / (color ? 2 : 1)};
     pooled_free(&small, m);
     return at;
 }
@@ -124,9 +127,11 @@ void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int 
             uint32_t bg = isnan(at) ? COLORMAP_NAN : colormap_at(m->map, at);
             double size = symmetric ? fabs(at - 0.5) * 2 : at;
             if (color)
-                canvas_fill(f->canvas, cell, canvas_style(color_text_over(bg), bg, 0), isnan(at) ? "!" : " ");
+                canvas_fill(f->canvas, cell, canvas_style(color_text_over(bg), bg, 0),
+                            isnan(at) ? "!" : " ");
             else
-                canvas_fill(f->canvas, cell, canvas_plain(symmetric && v < 0 ? CANVAS_UNDERLINE : 0),
+                canvas_fill(f->canvas, cell,
+                            canvas_plain(symmetric && v < 0 ? CANVAS_UNDERLINE : 0),
                             heat_glyph(size, f->caps.ascii ? HEAT_RAMP : HEAT_SHADES));
         }
 }
@@ -152,7 +157,8 @@ struct rect frame_popup(struct frame *f, struct rect r, const char *title)
     canvas_put(c, r, r.w - 1, r.h - 1, st, "┘");
     if (title && *title) {
         canvas_put(c, r, 2, 0, st, " ");
-        int n = canvas_put(c, (struct rect){r.x, r.y, r.w - 2, 1}, 3, 0, canvas_plain(CANVAS_BOLD), title);
+        int n = canvas_put(c, (struct rect){r.x, r.y, r.w - 2, 1}, 3, 0, canvas_plain(CANVAS_BOLD),
+                           title);
         canvas_put(c, (struct rect){r.x, r.y, r.w - 1, 1}, 3 + n, 0, st, " ");
     }
     return in;
@@ -169,11 +175,10 @@ int frame_visible(const struct frame *f, struct rect r, struct rect *out, int ma
             struct rect a = out[i], cut = rect_intersect(a, f->popup[p]);
             if (rect_is_empty(cut))
                 continue;
-            struct rect part[4] = {
-                {a.x, a.y, a.w, cut.y - a.y},
-                {a.x, cut.y + cut.h, a.w, a.y + a.h - cut.y - cut.h},
-                {a.x, cut.y, cut.x - a.x, cut.h},
-                {cut.x + cut.w, cut.y, a.x + a.w - cut.x - cut.w, cut.h}};
+            struct rect part[4] = {{a.x, a.y, a.w, cut.y - a.y},
+                                   {a.x, cut.y + cut.h, a.w, a.y + a.h - cut.y - cut.h},
+                                   {a.x, cut.y, cut.x - a.x, cut.h},
+                                   {cut.x + cut.w, cut.y, a.x + a.w - cut.x - cut.w, cut.h}};
             out[i] = (struct rect){0};
             for (int k = 0; k < 4; k++)
                 if (!rect_is_empty(part[k]) && n < max)

@@ -1,8 +1,8 @@
 /* frame.h - one screen as data: cells, pictures over them, popups over those, the caret.
  *
- * Views draw a frame without knowing whether it goes to a terminal, a file or a test.  Below every picture the
- * canvas holds the same picture in characters, for whoever cannot show pixels.
- * Tested in tests/tui/test_frame.c. */
+ * Views draw a frame without knowing whether it goes to a terminal, a file or a test.  Below every
+ * picture the canvas holds the same picture in characters, for whoever cannot show pixels. Tested
+ * in tests/tui/test_frame.c. */
 #ifndef FRAME_H
 #define FRAME_H
 
@@ -13,9 +13,9 @@
 enum { FRAME_PICTURES_MAX = 96, FRAME_POPUPS_MAX = 4 };
 
 struct picture {
-    struct rect r;         /* the cells that belong to it */
-    struct image image;    /* one pixel per sample */
-    int block_w, block_h;  /* size in pixels of one sample */
+    struct rect r;        /* the cells that belong to it */
+    struct image image;   /* one pixel per sample */
+    int block_w, block_h; /* size in pixels of one sample */
 };
 
 /* What the terminal can show; cell_w == 0: pixels are not known. */
@@ -34,7 +34,7 @@ struct frame {
     int n_pictures;
     struct rect popup[FRAME_POPUPS_MAX];
     int n_popups;
-    int caret_x, caret_y;  /* -1 = hidden */
+    int caret_x, caret_y; /* -1 = hidden */
 };
 
 /* Room for w x h cells, emptied.  False when out of memory. */
@@ -45,9 +45,11 @@ struct frame_place {
     struct rect r;
     double dx, dy;
 };
-/* Draw a matrix as large as it fits into r, with equal blocks: a picture, and characters below it. */
+/* Draw a matrix as large as it fits into r, with equal blocks: a picture, and characters below it.
+ */
 struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat *m);
-/* Draw a matrix with exactly cell_w x cell_h characters for each sample: tables with a picture inside. */
+/* Draw a matrix with exactly cell_w x cell_h characters for each sample: tables with a picture
+ * inside. */
 void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w);
 /* Clear r for a popup with a border and a title; what is inside the border. */
 struct rect frame_popup(struct frame *f, struct rect r, const char *title);

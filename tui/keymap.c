@@ -4,8 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct keymap_text { const char *name, *text; size_t len; };
-extern const struct keymap_text keymap_texts[]; /* made from keymaps/ by embed.cmake; ends with a NULL name */
+struct keymap_text {
+    const char *name, *text;
+    size_t len;
+};
+extern const struct keymap_text
+    keymap_texts[]; /* made from keymaps/ by embed.cmake; ends with a NULL name */
 
 void keymap_free(struct keymap *m)
 {
@@ -68,7 +72,8 @@ static unsigned section_read(const char *line, const char **bad, size_t *bad_len
     return *s == ']' ? where : 0;
 }
 
-/* The part of a warning behind "name:line: "; NULL when the line is fine, *out of memory* sets *failed. */
+/* The part of a warning behind "name:line: "; NULL when the line is fine, *out of memory* sets
+ * *failed. */
 static const char *line_read(struct keymap *m, char *line, unsigned *where, bool *failed)
 {
     static _Thread_local char why[160];
@@ -126,7 +131,8 @@ static const char *line_read(struct keymap *m, char *line, unsigned *where, bool
     return NULL;
 }
 
-int keymap_parse(struct keymap *m, const char *name, const char *text, size_t len, struct bytes *warnings)
+int keymap_parse(struct keymap *m, const char *name, const char *text, size_t len,
+                 struct bytes *warnings)
 {
     unsigned where = CTX_VIEWS;
     int bad = 0, number = 0;
@@ -140,9 +146,11 @@ int keymap_parse(struct keymap *m, const char *name, const char *text, size_t le
         at += n + 1;
         while (begin < stop && strchr(" \t\r", text[begin]) && text[begin])
             begin++;
-        while (stop > begin && (text[stop - 1] == ' ' || text[stop - 1] == '\t' || text[stop - 1] == '\r'))
+        while (stop > begin &&
+               (text[stop - 1] == ' ' || text[stop - 1] == '\t' || text[stop - 1] == '\r'))
             stop--;
-        if (begin == stop || (text[begin] == '#' && (begin + 1 == stop || strchr(" \t#", text[begin + 1]))))
+        if (begin == stop ||
+            (text[begin] == '#' && (begin + 1 == stop || strchr(" \t#", text[begin + 1]))))
             continue; /* "#" alone is a comment; "#x" would be a key */
         if (stop - begin >= sizeof line)
             why = "line longer than 511 bytes";
@@ -169,7 +177,8 @@ static bool same_keys(const struct binding *a, const struct binding *b)
 bool keymap_is_active(const struct keymap *m, size_t i, unsigned where)
 {
     const struct binding *b = &m->binding[i];
-    if (!b->command || !(b->where & where) || !(action_table[action_find(b->command, NULL)].where & where))
+    if (!b->command || !(b->where & where) ||
+        !(action_table[action_find(b->command, NULL)].where & where))
         return false;
     for (size_t j = i + 1; j < m->n; j++)
         if ((m->binding[j].where & where) && same_keys(b, &m->binding[j]))
@@ -214,11 +223,13 @@ void keymap_sequence(const uint32_t *key, int n, char *buf, size_t size)
     }
 }
 
-void keymap_keys_of(const struct keymap *m, unsigned where, const char *command, char *buf, size_t size)
+void keymap_keys_of(const struct keymap *m, unsigned where, const char *command, char *buf,
+                    size_t size)
 {
     buf[0] = 0;
     for (size_t i = 0; i < m->n; i++)
-        if (m->binding[i].command && strcmp(m->binding[i].command, command) == 0 && keymap_is_active(m, i, where)) {
+        if (m->binding[i].command && strcmp(m->binding[i].command, command) == 0 &&
+            keymap_is_active(m, i, where)) {
             keymap_sequence(m->binding[i].key, m->binding[i].n, buf, size);
             return;
         }

@@ -7,8 +7,8 @@
  *     Q        none          no longer bound
  *     set counts on          digits are a repeat count
  *
- * A later line wins over an earlier one.  A bad line is one warning with its number; the rest is read.
- * Pure.  Tested in tests/tui/test_keymap.c, tests/fuzz/fuzz_keymap.c. */
+ * A later line wins over an earlier one.  A bad line is one warning with its number; the rest is
+ * read. Pure.  Tested in tests/tui/test_keymap.c, tests/fuzz/fuzz_keymap.c. */
 #ifndef KEYMAP_H
 #define KEYMAP_H
 
@@ -35,9 +35,10 @@ struct keymap {
 };
 
 void keymap_free(struct keymap *m);
-/* Add the lines of `text`; `name` stands in the warnings, which are appended to *warnings, one a line.
- * Returns how many, or -1 when out of memory. */
-int keymap_parse(struct keymap *m, const char *name, const char *text, size_t len, struct bytes *warnings);
+/* Add the lines of `text`; `name` stands in the warnings, which are appended to *warnings, one a
+ * line. Returns how many, or -1 when out of memory. */
+int keymap_parse(struct keymap *m, const char *name, const char *text, size_t len,
+                 struct bytes *warnings);
 /* A built-in map by name ("default", "vim", "emacs"): its text, or NULL. */
 const char *keymap_builtin(const char *name, size_t *len);
 /* What is in force, as a file that keymap_parse reads. */
@@ -54,7 +55,8 @@ enum keymap_match keymap_find(const struct keymap *m, unsigned where, const uint
 /* Is binding i in force in `where`: not replaced by a later line, not unbound? */
 bool keymap_is_active(const struct keymap *m, size_t i, unsigned where);
 /* The keys that run `command` in `where` as text ("x", "<C-r>"); "" if there are none. */
-void keymap_keys_of(const struct keymap *m, unsigned where, const char *command, char *buf, size_t size);
+void keymap_keys_of(const struct keymap *m, unsigned where, const char *command, char *buf,
+                    size_t size);
 /* Names of a sequence in one string. */
 void keymap_sequence(const uint32_t *key, int n, char *buf, size_t size);
 

@@ -41,9 +41,11 @@ static int push_control(struct keys *k, uint8_t byte, struct input *out)
 {
     switch (byte) {
     case 0: return emit_key(k, ' ' | KEYS_CTRL, out);
-    case 0x08: case 0x7f: return emit_key(k, KEYS_BACKSPACE, out);
+    case 0x08:
+    case 0x7f: return emit_key(k, KEYS_BACKSPACE, out);
     case 0x09: return emit_key(k, KEYS_TAB, out);
-    case 0x0a: case 0x0d: return emit_key(k, KEYS_ENTER, out);
+    case 0x0a:
+    case 0x0d: return emit_key(k, KEYS_ENTER, out);
     default: break;
     }
     uint32_t letter = byte < 0x1b ? byte + 0x60u : byte + 0x40u;
@@ -60,7 +62,10 @@ static int push_ground(struct keys *k, uint8_t byte, struct input *out)
         return push_control(k, byte, out);
     if (byte < 0x80)
         return emit_key(k, byte, out);
-    int more = byte >= 0xf0 && byte < 0xf5 ? 3 : byte >= 0xe0 && byte < 0xf0 ? 2 : byte >= 0xc2 && byte < 0xe0 ? 1 : 0;
+    int more = byte >= 0xf0 && byte < 0xf5   ? 3
+               : byte >= 0xe0 && byte < 0xf0 ? 2
+               : byte >= 0xc2 && byte < 0xe0 ? 1
+                                             : 0;
     if (!more) {
         k->alt = false;
         k->state = KEYS_GROUND;
@@ -84,7 +89,8 @@ static int push_utf8(struct keys *k, uint8_t byte, struct input *out)
     if (--k->more)
         return 0;
     k->state = KEYS_GROUND;
-    if (k->point < k->point_min || k->point > 0x10ffff || (k->point >= 0xd800 && k->point < 0xe000) || k->point < 0xa0) {
+    if (k->point < k->point_min || k->point > 0x10ffff ||
+        (k->point >= 0xd800 && k->point < 0xe000) || k->point < 0xa0) {
         k->alt = false;
         return 0;
     }
@@ -96,7 +102,11 @@ static int push_escape(struct keys *k, uint8_t byte, struct input *out)
     switch (byte) {
     case '[': sequence_start(k, KEYS_CSI); return 0;
     case 'O': sequence_start(k, KEYS_SS3); return 0;
-    case 'P': case ']': case '_': case '^': case 'X':
+    case 'P':
+    case ']':
+    case '_':
+    case '^':
+    case 'X':
         sequence_start(k, KEYS_STRING);
         k->string_kind = (char)byte;
         k->buf[k->len++] = (char)byte;
@@ -118,7 +128,8 @@ static int push_escape(struct keys *k, uint8_t byte, struct input *out)
     }
 }
 
-/* Numeric parameters of a CSI sequence; absent ones are `missing`.  Sub-parameters after ':' are skipped. */
+/* Numeric parameters of a CSI sequence; absent ones are `missing`.  Sub-parameters after ':' are
+ * skipped. */
 static int csi_params(const char *s, size_t len, int out[], int max, int missing)
 {
     int n = 0;
@@ -162,7 +173,8 @@ static uint32_t csi_letter(uint8_t final)
 
 static uint32_t csi_tilde(int number)
 {
-    static const uint32_t low[] = {0, KEYS_HOME, KEYS_INSERT, KEYS_DELETE, KEYS_END, KEYS_PGUP, KEYS_PGDN, KEYS_HOME, KEYS_END};
+    static const uint32_t low[] = {0,         KEYS_HOME, KEYS_INSERT, KEYS_DELETE, KEYS_END,
+                                   KEYS_PGUP, KEYS_PGDN, KEYS_HOME,   KEYS_END};
     static const uint8_t f[] = {11, 12, 13, 14, 15, 17, 18, 19, 20, 21, 23, 24};
     if (number >= 1 && number <= 8)
         return low[number];
@@ -177,12 +189,15 @@ static uint32_t csi_point(int code, uint32_t mods)
 {
     switch (code) {
     case 9: return KEYS_TAB | mods;
-    case 10: case 13: return KEYS_ENTER | mods;
+    case 10:
+    case 13: return KEYS_ENTER | mods;
     case 27: return KEYS_ESC | mods;
-    case 8: case 127: return KEYS_BACKSPACE | mods;
+    case 8:
+    case 127: return KEYS_BACKSPACE | mods;
     default: break;
     }
-    if (code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xd800 && code < 0xe000) || (code >= 0xe000 && code < 0xf900))
+    if (code < 0x20 || (code >= 0x7f && code < 0xa0) || (code >= 0xd800 && code < 0xe000) ||
+        (code >= 0xe000 && code < 0xf900))
         return 0;
     if ((mods & KEYS_SHIFT) && code >= 'a' && code <= 'z')
         return ((uint32_t)code - 32) | (mods & ~(uint32_t)KEYS_SHIFT);
@@ -195,13 +210,16 @@ static int emit_mouse(struct keys *k, int bits, int x, int y, bool release, stru
     if (x < 1 || y < 1)
         return 0;
     *out = (struct input){.kind = INPUT_MOUSE, .x = x - 1, .y = y - 1, .button = bits & 3};
-    out->key = (bits & 4 ? KEYS_SHIFT : 0u) | (bits & 8 ? KEYS_ALT : 0u) | (bits & 16 ? KEYS_CTRL : 0u);
+    out->key = (bits & 4 ? KEYS_SHIFT : 0u) | (bits & 8 ? KEYS_ALT : 0u) |
+               (bits & 16 ? KEYS_CTRL : 0u);
     if (bits & 64) {
         if ((bits & 3) > 1)
             return 0; /* sideways wheel */
         out->act = bits & 1 ? MOUSE_WHEEL_DOWN : MOUSE_WHEEL_UP;
     } else {
-        out->act = bits & 32 ? MOUSE_MOVE : release || (bits & 3) == 3 ? MOUSE_RELEASE : MOUSE_PRESS;
+        out->act = bits & 32                    ? MOUSE_MOVE
+                   : release || (bits & 3) == 3 ? MOUSE_RELEASE
+                                                : MOUSE_PRESS;
     }
     return 1;
 }
@@ -225,7 +243,7 @@ static int csi_finish(struct keys *k, uint8_t final, struct input *out)
         return n == 3 ? emit_mouse(k, p[0], p[1], p[2], final == 'm', out) : 0;
     }
     if (len && (s[0] < '0' || s[0] > ';')) { /* private: a reply */
-        s[k->len++] = (char)final;
+        s[k->len++] = (char) final;
         return emit_text(k, INPUT_REPLY, out);
     }
     int n = csi_params(s, len, p, 4, 1);
@@ -244,7 +262,7 @@ static int csi_finish(struct keys *k, uint8_t final, struct input *out)
     else if (n <= 2 && (len == 0 || p[0] == 1) && (key = csi_letter(final)) != 0)
         key |= mods;
     else {
-        s[k->len++] = (char)final;
+        s[k->len++] = (char) final;
         return emit_text(k, INPUT_REPLY, out);
     }
     k->alt = alt;
@@ -401,13 +419,21 @@ int keys_timeout(struct keys *k, struct input *out)
     return 0;
 }
 
-/* ---- names ---------------------------------------------------------------------------------------- */
+/* ---- names
+ * ---------------------------------------------------------------------------------------- */
 
-static const struct { const char *name; uint32_t key; } key_names[] = {
-    {"Up", KEYS_UP}, {"Down", KEYS_DOWN}, {"Left", KEYS_LEFT}, {"Right", KEYS_RIGHT}, {"Home", KEYS_HOME},
-    {"End", KEYS_END}, {"PgUp", KEYS_PGUP}, {"PgDn", KEYS_PGDN}, {"Insert", KEYS_INSERT},
-    {"Delete", KEYS_DELETE}, {"Tab", KEYS_TAB}, {"Enter", KEYS_ENTER}, {"Esc", KEYS_ESC},
-    {"Backspace", KEYS_BACKSPACE}, {"Space", ' '}, {"lt", '<'},
+static const struct {
+    const char *name;
+    uint32_t key;
+} key_names[] = {
+    {"Up", KEYS_UP},         {"Down", KEYS_DOWN},
+    {"Left", KEYS_LEFT},     {"Right", KEYS_RIGHT},
+    {"Home", KEYS_HOME},     {"End", KEYS_END},
+    {"PgUp", KEYS_PGUP},     {"PgDn", KEYS_PGDN},
+    {"Insert", KEYS_INSERT}, {"Delete", KEYS_DELETE},
+    {"Tab", KEYS_TAB},       {"Enter", KEYS_ENTER},
+    {"Esc", KEYS_ESC},       {"Backspace", KEYS_BACKSPACE},
+    {"Space", ' '},          {"lt", '<'},
 };
 enum { N_KEY_NAMES = sizeof key_names / sizeof key_names[0] };
 
@@ -435,8 +461,8 @@ char *keys_name(uint32_t key, char buf[KEYS_NAME_MAX])
         }
         name = own;
     }
-    snprintf(buf, KEYS_NAME_MAX, "<%s%s%s%s>", mods & KEYS_CTRL ? "C-" : "", mods & KEYS_ALT ? "M-" : "",
-             mods & KEYS_SHIFT ? "S-" : "", name);
+    snprintf(buf, KEYS_NAME_MAX, "<%s%s%s%s>", mods & KEYS_CTRL ? "C-" : "",
+             mods & KEYS_ALT ? "M-" : "", mods & KEYS_SHIFT ? "S-" : "", name);
     return buf;
 }
 
@@ -460,7 +486,10 @@ static bool read_bracketed(const char *s, size_t len, uint32_t *key)
 {
     uint32_t mods = 0;
     while (len > 2 && s[1] == '-') {
-        uint32_t mod = s[0] == 'C' ? KEYS_CTRL : s[0] == 'M' || s[0] == 'A' ? KEYS_ALT : s[0] == 'S' ? KEYS_SHIFT : 0;
+        uint32_t mod = s[0] == 'C'                  ? KEYS_CTRL
+                       : s[0] == 'M' || s[0] == 'A' ? KEYS_ALT
+                       : s[0] == 'S'                ? KEYS_SHIFT
+                                                    : 0;
         if (!mod)
             return false;
         mods |= mod;
@@ -472,7 +501,8 @@ static bool read_bracketed(const char *s, size_t len, uint32_t *key)
             *key = key_names[i].key | mods;
             return true;
         }
-    if (len >= 2 && len <= 3 && s[0] == 'F' && s[1] >= '1' && s[1] <= '9' && (len == 2 || (s[2] >= '0' && s[2] <= '9'))) {
+    if (len >= 2 && len <= 3 && s[0] == 'F' && s[1] >= '1' && s[1] <= '9' &&
+        (len == 2 || (s[2] >= '0' && s[2] <= '9'))) {
         int f = s[1] - '0';
         if (len == 3)
             f = f * 10 + (s[2] - '0');

@@ -131,7 +131,8 @@ int line_draw(const struct line *l, struct canvas *c, struct rect r, int x, int 
     int room = r.w - x - 1;
     size_t from = 0;
     int before = text_width(s, l->caret, TEXT_PLAIN);
-    while (room > 0 && before > room && from < l->caret) { /* scroll by characters until the caret is seen */
+    while (room > 0 && before > room &&
+           from < l->caret) { /* scroll by characters until the caret is seen */
         from = step_right(l, from);
         before = text_width(s + from, l->caret - from, TEXT_PLAIN);
     }

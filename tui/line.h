@@ -10,21 +10,21 @@
 enum { LINE_MAX_BYTES = 1 << 16, LINE_HISTORY_MAX = 200 };
 
 struct line {
-    struct bytes text;   /* NUL-terminated once anything was added; line_text gives "" before */
-    size_t caret;        /* byte offset, on a character */
+    struct bytes text; /* NUL-terminated once anything was added; line_text gives "" before */
+    size_t caret;      /* byte offset, on a character */
 };
 
 struct line_history {
-    char **item;         /* oldest first */
-    int n, at;           /* at == n: the line being typed */
-    char *draft;         /* that line, while an older one is shown */
+    char **item; /* oldest first */
+    int n, at;   /* at == n: the line being typed */
+    char *draft; /* that line, while an older one is shown */
 };
 
 const char *line_text(const struct line *l);
 void line_set(struct line *l, const char *text, size_t len);
 void line_insert(struct line *l, const char *text, size_t len);
-/* Commands of the caret and erase actions: "left", "right", "word-left", "word-right", "word", "home", "end".
- * False: no such word. */
+/* Commands of the caret and erase actions: "left", "right", "word-left", "word-right", "word",
+ * "home", "end". False: no such word. */
 bool line_caret(struct line *l, const char *how);
 bool line_erase(struct line *l, const char *how);
 void line_free(struct line *l);

@@ -1,7 +1,7 @@
 /* main.c - the program: picks the command, prints its result or its error.
  *
- * Exit status: 0; 1 the work failed or the input is bad; 2 wrong usage.  An error is one line on standard error
- * and nothing on standard output.  Tested in tests/tui/test_cli_errors.c. */
+ * Exit status: 0; 1 the work failed or the input is bad; 2 wrong usage.  An error is one line on
+ * standard error and nothing on standard output.  Tested in tests/tui/test_cli_errors.c. */
 #include <errno.h>
 #include <locale.h>
 #include <stdio.h>
@@ -54,22 +54,25 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     struct options opt;
     struct cli c = {.opt = &opt};
     int status;
-    int err = options_parse(&opt, cmd->options, cmd->words, argc, argv, &c.err);
+    int rc = options_parse(&opt, cmd->options, cmd->words, argc, argv, &c.err);
     opt.command = cmd;
     c.model_name = opt.model;
-    if (!err && opt.help)
+    if (!rc && opt.help)
         help_command(&c.out, cmd);
-    else if (!err && cmd->words && !opt.model)
-        err = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name, cmd->arguments);
-    else if (!err)
-        err = cmd->run(&c);
+    else if (!rc && cmd->words && !opt.model)
+        rc = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name,
+                     cmd->arguments);
+    else if (!rc)
+        rc = cmd->run(&c);
     const char *file;
-    if (!err && c.m && c.m->files && safetensors_changed(c.m->files, &file))
-        err = err_set(&c.err, ERR_SYSTEM, "%s · %s was cut short, replaced or written to while in use · run it again", c.m->name, file);
-    if (!err && c.note[0])
+    if (!rc && c.m && c.m->files && safetensors_changed(c.m->files, &file))
+        rc = err_set(&c.err, ERR_SYSTEM,
+                     "%s · %s was cut short, replaced or written to while in use · run it again",
+                     c.m->name, file);
+    if (!rc && c.note[0])
         say(c.note);
-    status = err && !c.show_anyway ? 0 : print(&c.out);
-    if (err)
+    status = rc && !c.show_anyway ? 0 : print(&c.out);
+    if (rc)
         status = fail(&c.err);
     cli_close(&c);
     options_free(&opt);

@@ -14,7 +14,8 @@ const struct option_info option_table[OPTION_COUNT] = {
 #define TEXT(id, s, l, v, help) {OPTION_TEXT, s, l, v, help, 0, 0, 0},
 #define LIST(id, s, l, v, help) {OPTION_LIST, s, l, v, help, 0, 0, 0},
 #define INT(id, s, l, v, fallback, min, max, help) {OPTION_INT, s, l, v, help, fallback, min, max},
-#define REAL(id, s, l, v, fallback, min, max, help) {OPTION_REAL, s, l, v, help, fallback, min, max},
+#define REAL(id, s, l, v, fallback, min, max, help) \
+    {OPTION_REAL, s, l, v, help, fallback, min, max},
 #include "options.def"
 };
 
@@ -37,7 +38,8 @@ static bool in_set(uint64_t set, int id)
     return set >> id & 1;
 }
 
-/* The option that an argument names: "--name", "--name=value", "-x", "-xvalue".  *value is what is glued to it. */
+/* The option that an argument names: "--name", "--name=value", "-x", "-xvalue".  *value is what is
+ * glued to it. */
 static int find(const char *arg, uint64_t set, const char **value)
 {
     *value = NULL;
@@ -46,7 +48,8 @@ static int find(const char *arg, uint64_t set, const char **value)
         size_t len = strlen(t->name);
         if (!in_set(set, i))
             continue;
-        if (arg[1] == '-' && !strncmp(arg + 2, t->name, len) && (arg[2 + len] == '\0' || arg[2 + len] == '=')) {
+        if (arg[1] == '-' && !strncmp(arg + 2, t->name, len) &&
+            (arg[2 + len] == '\0' || arg[2 + len] == '=')) {
             *value = arg[2 + len] ? arg + 3 + len : NULL;
             return i;
         }
@@ -66,7 +69,8 @@ static int unknown(const char *arg, uint64_t set, struct err *e)
         if (in_set(set, i) && arg[1] == '-' && nearest_is(arg + 2, option_table[i].name, &least))
             best = i;
     if (best >= 0)
-        return err_set(e, ERR_USAGE, "unknown option %s · nearest: --%s", arg, option_table[best].name);
+        return err_set(e, ERR_USAGE, "unknown option %s · nearest: --%s", arg,
+                       option_table[best].name);
     return err_set(e, ERR_USAGE, "unknown option %s · --help lists those there are", arg);
 }
 
@@ -98,22 +102,22 @@ static int take(struct options *o, int id, const char *value, struct err *e)
 {
     const struct option_info *t = &option_table[id];
     double v;
-    int err = 0;
+    int rc = 0;
     switch (t->kind) {
     case OPTION_FLAG: *(bool *)field(o, id) = true; break;
     case OPTION_TEXT: *(const char **)field(o, id) = value; break;
-    case OPTION_LIST: err = add_item(field(o, id), value, e); break;
+    case OPTION_LIST: rc = add_item(field(o, id), value, e); break;
     case OPTION_INT:
-        if (!(err = parse_number(t, value, &v, e)))
+        if (!(rc = parse_number(t, value, &v, e)))
             *(int32_t *)field(o, id) = (int32_t)v;
         break;
     case OPTION_REAL:
-        if (!(err = parse_number(t, value, &v, e)))
+        if (!(rc = parse_number(t, value, &v, e)))
             *(double *)field(o, id) = v;
         break;
     }
     o->given |= UINT64_C(1) << id;
-    return err;
+    return rc;
 }
 
 static int take_word(struct options *o, const char *word, int words_max, struct err *e)
@@ -131,7 +135,8 @@ static int take_word(struct options *o, const char *word, int words_max, struct 
 /* Options that cannot stand together. */
 static int check_pairs(const struct options *o, struct err *e)
 {
-    static const uint64_t one_of[] = {ON(prompt) | ON(from_stdin) | ON(tokens), ON(bos) | ON(no_bos), ON(json) | ON(tsv),
+    static const uint64_t one_of[] = {ON(prompt) | ON(from_stdin) | ON(tokens),
+                                      ON(bos) | ON(no_bos), ON(json) | ON(tsv),
                                       ON(ansi) | ON(sixel) | ON(png) | ON(json) | ON(tsv)};
     for (size_t i = 0; i < sizeof one_of / sizeof *one_of; i++) {
         uint64_t both = o->given & one_of[i];
@@ -142,12 +147,14 @@ static int check_pairs(const struct options *o, struct err *e)
             a++;
         for (b = a + 1; !in_set(both, b);)
             b++;
-        return err_set(e, ERR_USAGE, "--%s and --%s · only one of them works", option_table[a].name, option_table[b].name);
+        return err_set(e, ERR_USAGE, "--%s and --%s · only one of them works", option_table[a].name,
+                       option_table[b].name);
     }
     return 0;
 }
 
-int options_parse(struct options *o, uint64_t set, int words_max, int argc, char *const *argv, struct err *e)
+int options_parse(struct options *o, uint64_t set, int words_max, int argc, char *const *argv,
+                  struct err *e)
 {
     *o = (struct options){0};
     for (int i = 0; i < OPTION_COUNT; i++) {
@@ -157,11 +164,11 @@ int options_parse(struct options *o, uint64_t set, int words_max, int argc, char
             *(double *)field(o, i) = option_table[i].fallback;
     }
     bool words_only = false;
-    int err = 0;
-    for (int i = 0; i < argc && !err; i++) {
+    int rc = 0;
+    for (int i = 0; i < argc && !rc; i++) {
         const char *value;
         if (words_only || argv[i][0] != '-' || !argv[i][1]) {
-            err = take_word(o, argv[i], words_max, e);
+            rc = take_word(o, argv[i], words_max, e);
             continue;
         }
         if (!strcmp(argv[i], "--")) {
@@ -178,9 +185,9 @@ int options_parse(struct options *o, uint64_t set, int words_max, int argc, char
             return err_set(e, ERR_USAGE, "--%s needs a value: --%s %s", t->name, t->name, t->value);
         if (t->kind != OPTION_FLAG && !value)
             value = argv[++i];
-        err = take(o, id, value, e);
+        rc = take(o, id, value, e);
     }
-    return err ? err : check_pairs(o, e);
+    return rc ? rc : check_pairs(o, e);
 }
 
 void options_free(struct options *o)

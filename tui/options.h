@@ -57,9 +57,10 @@ struct options {
 #include "options.def"
 };
 
-/* Parse argv[0..argc) with the options of `set` and at most words_max words (MODEL first).  Values point
- * into argv.  ERR_USAGE with one line on failure.  options_free in any case. */
-int options_parse(struct options *o, uint64_t set, int words_max, int argc, char *const *argv, struct err *e);
+/* Parse argv[0..argc) with the options of `set` and at most words_max words (MODEL first).  Values
+ * point into argv.  ERR_USAGE with one line on failure.  options_free in any case. */
+int options_parse(struct options *o, uint64_t set, int words_max, int argc, char *const *argv,
+                  struct err *e);
 void options_free(struct options *o);
 
 #endif

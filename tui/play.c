@@ -1,5 +1,5 @@
-/* play.c - the interface driven by a script, without a terminal: for tests, teaching and pictures in text.
- * Tested in tests/tui, whose scripts it runs.
+/* play.c - the interface driven by a script, without a terminal: for tests, teaching and pictures
+ * in text. Tested in tests/tui, whose scripts it runs.
  *
  * One command a line:
  *     # comment
@@ -8,8 +8,8 @@
  *     size 80x24           change the size
  *     click 20 5           the mouse, in cells from 0
  *     screen [NAME]        print the screen
- * After every line the engine is waited for.  A script without `screen` prints one at its end.  Times and the device
- * are left out, so that the same script prints the same screens. */
+ * After every line the engine is waited for.  A script without `screen` prints one at its end.
+ * Times and the device are left out, so that the same script prints the same screens. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -95,7 +95,8 @@ static int press_names(struct play *p, const char *s, struct err *e)
         if (*s == ' ') {
             s++;
         } else if (!keys_read_name(&s, &key)) {
-            return err_set(e, ERR_BAD_INPUT, "not a key: \"%s\" · write x, <C-x>, <Up>, <Space>, <lt> for <", s);
+            return err_set(e, ERR_BAD_INPUT,
+                           "not a key: \"%s\" · write x, <C-x>, <Up>, <Space>, <lt> for <", s);
         } else {
             r = press(p, key, e);
         }
@@ -133,8 +134,8 @@ static int play_line(struct play *p, const char *line, struct err *e)
         app_timeout(p->app);
         return settle(p, e);
     }
-    if (n == 4 && memcmp(line, "size", n) == 0 && sscanf(args, "%dx%d", &w, &h) == 2 && w > 0 && h > 0 &&
-        w <= CANVAS_SIDE_MAX && h <= CANVAS_SIDE_MAX) {
+    if (n == 4 && memcmp(line, "size", n) == 0 && sscanf(args, "%dx%d", &w, &h) == 2 && w > 0 &&
+        h > 0 && w <= CANVAS_SIDE_MAX && h <= CANVAS_SIDE_MAX) {
         app_resize(p->app, w, h);
         return settle(p, e);
     }
@@ -143,10 +144,13 @@ static int play_line(struct play *p, const char *line, struct err *e)
         app_input(p->app, &in);
         return settle(p, e);
     }
-    return err_set(e, ERR_BAD_INPUT, "not a line of a script: \"%.60s\" · keys, type, wait, size WxH, click X Y, screen", line);
+    return err_set(
+        e, ERR_BAD_INPUT,
+        "not a line of a script: \"%.60s\" · keys, type, wait, size WxH, click X Y, screen", line);
 }
 
-static int play_script(struct play *p, const char *script, size_t len, const char *name, struct err *e)
+static int play_script(struct play *p, const char *script, size_t len, const char *name,
+                       struct err *e)
 {
     int r = settle(p, e), number = 0;
     for (size_t at = 0; at < len && r == 0 && !p->quit;) {
@@ -166,8 +170,8 @@ static int play_script(struct play *p, const char *script, size_t len, const cha
     return r;
 }
 
-int play_main(const struct explorer_options *o, const char *script, size_t len, const char *name, int w, int h,
-              FILE *out, struct err *e)
+int play_main(const struct explorer_options *o, const char *script, size_t len, const char *name,
+              int w, int h, FILE *out, struct err *e)
 {
     struct keymap map = {0};
     struct bytes warnings = {0};
@@ -178,7 +182,9 @@ int play_main(const struct explorer_options *o, const char *script, size_t len, 
     struct app_options ao = o->app;
     ao.keymap = &map;
     ao.fixed = true;
-    struct play p = {.app = a, .out = out, .frame = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}}};
+    struct play p = {.app = a,
+                     .out = out,
+                     .frame = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}}};
     r = a ? app_open(a, &ao, e) : err_set(e, ERR_SYSTEM, "out of memory");
     if (r == 0 && (r = session_open(&p.session, a->m, o->cache_bytes, e)) == 0) {
         app_resize(a, w, h);

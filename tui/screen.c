@@ -1,4 +1,5 @@
-/* screen.c - the frame around the views: status, tabs, side panel, message, key bar, popups (app.h). */
+/* screen.c - the frame around the views: status, tabs, side panel, message, key bar, popups
+ * (app.h). */
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +30,8 @@ struct rect app_body(const struct app *a, bool *side)
     return r;
 }
 
-/* ---- status ------------------------------------------------------------------------------------------- */
+/* ---- status
+ * ------------------------------------------------------------------------------------------- */
 
 static void add_pair(const struct app *a, const struct snapshot *s, struct bytes *b)
 {
@@ -41,7 +43,8 @@ static void add_pair(const struct app *a, const struct snapshot *s, struct bytes
     draw_add_token(a, a->pair[1], b);
     bytes_add_string(b, ") ");
     char n[NUMBER_BYTES];
-    double base = s ? s->face[FACE_BASE].pair : (double)NAN, edited = s && s->edited ? s->face[FACE_EDITED].pair : (double)NAN;
+    double base = s ? s->face[FACE_BASE].pair : (double)NAN,
+           edited = s && s->edited ? s->face[FACE_EDITED].pair : (double)NAN;
     bytes_add_string(b, isnan(base) ? "…" : number_fit(n, base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
     if (s && s->edited && isnan(edited)) { /* a NaN is said, not hidden */
         bytes_add_string(b, s->complete ? " → NaN" : " → …");
@@ -59,11 +62,14 @@ static void add_model(const struct app *a, int detail, struct bytes *b)
     bytes_add_string(b, detail > 2 ? " borescope  " : " ");
     text_add(b, a->m->name, strlen(a->m->name), TEXT_PLAIN);
     if (detail > 0)
-        bytes_addf(b, "  %d layers %d heads d %d  %s", (int)cfg->n_layers, (int)cfg->n_heads, (int)cfg->d_model, a->m->dtype);
+        bytes_addf(b, "  %d layers %d heads d %d  %s", (int)cfg->n_layers, (int)cfg->n_heads,
+                   (int)cfg->d_model, a->m->dtype);
     if (detail > 1 && !a->opt.fixed && a->m->be)
         bytes_addf(b, "  %s", a->m->be->describe);
     char process[PROCESS_TEXT_MAX];
-    bytes_addf(b, "%s%s  %s%s", detail ? "   " : "  ", process_text(a->m->process, process, sizeof process), has_bos ? "BOS" : "no BOS", detail ? "   " : "  ");
+    bytes_addf(b, "%s%s  %s%s", detail ? "   " : "  ",
+               process_text(a->m->process, process, sizeof process), has_bos ? "BOS" : "no BOS",
+               detail ? "   " : "  ");
     int on = edit_list_count_on(&a->edits);
     if (on)
         bytes_addf(b, "%d edit%s%s", on, on == 1 ? "" : "s", detail ? "   " : "  ");
@@ -78,7 +84,10 @@ static void draw_status(const struct app *a, struct canvas *c)
     canvas_fill(c, r, st, " ");
     struct bytes left = {0}, right = {0};
     char n[NUMBER_BYTES];
-    bytes_addf(&right, "KL %s  ", !s ? "…" : s->edited ? number_fit(n, s->kl, 8, 3, NUMBER_LEFT) : "0.000");
+    bytes_addf(&right, "KL %s  ",
+               !s          ? "…"
+               : s->edited ? number_fit(n, s->kl, 8, 3, NUMBER_LEFT)
+                           : "0.000");
     add_pair(a, s, &right);
     if (s && !a->opt.fixed)
         bytes_addf(&right, "   %s ms", number_fit(n, (double)s->time_us / 1000, 8, 1, NUMBER_LEFT));
@@ -105,7 +114,8 @@ static int tab_text(const struct app *a, int v, char buf[48])
 {
     if (v == (int)a->cur.view)
         return snprintf(buf, 48, "[%d %s]", v + 1, view_names[v]);
-    return a->w < TABS_MIN_COLUMNS ? snprintf(buf, 48, "%d", v + 1) : snprintf(buf, 48, "%d %s", v + 1, view_names[v]);
+    return a->w < TABS_MIN_COLUMNS ? snprintf(buf, 48, "%d", v + 1)
+                                   : snprintf(buf, 48, "%d %s", v + 1, view_names[v]);
 }
 
 void app_tab(const struct app *a, int view, int *x, int *width)
@@ -135,18 +145,22 @@ static void draw_tabs(const struct app *a, struct canvas *c)
     bytes_addf(&b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
     if (s && s->changed) {
         canvas_fill(c, r, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE), " ");
-        canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE),
-                   "model file changed · no figure on this screen can be trusted · quit and open it again");
+        canvas_put(
+            c, r, 1, 0, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE),
+            "model file changed · no figure on this screen can be trusted · quit and open it again");
     } else if (!b.failed) {
         int at = a->w - text_width(b.data, b.len, TEXT_PLAIN) - 1;
-        canvas_put_text(c, r, at > x + 1 ? at : x + 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+        canvas_put_text(c, r, at > x + 1 ? at : x + 1, 0, canvas_plain(0), b.data, b.len,
+                        TEXT_PLAIN);
     }
     bytes_free(&b);
 }
 
-/* ---- message and key bar ------------------------------------------------------------------------------ */
+/* ---- message and key bar
+ * ------------------------------------------------------------------------------ */
 
-static const char *const line_marks[LINE_MODE_COUNT] = {"", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: "};
+static const char *const line_marks[LINE_MODE_COUNT] = {
+    "", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: "};
 
 static void draw_message(struct app *a, struct frame *f, struct rect r)
 {
@@ -157,26 +171,36 @@ static void draw_message(struct app *a, struct frame *f, struct rect r)
         f->caret_y = r.y;
         int used = x + text_width(line_text(&a->line), a->line.text.len, TEXT_PLAIN) + 3;
         if (a->message[0])
-            canvas_put_text(f->canvas, r, used, 0, canvas_plain(CANVAS_DIM), a->message, strlen(a->message), TEXT_PLAIN);
+            canvas_put_text(f->canvas, r, used, 0, canvas_plain(CANVAS_DIM), a->message,
+                            strlen(a->message), TEXT_PLAIN);
         return;
     }
-    canvas_put_text(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message, strlen(a->message), TEXT_PLAIN);
+    canvas_put_text(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message,
+                    strlen(a->message), TEXT_PLAIN);
     if (a->count)
         canvas_putf(f->canvas, r, r.w - 8, 0, canvas_plain(0), "%7d", a->count);
 }
 
-/* Commands in the order in which a newcomer needs them; those without a key or meaning here are left out. */
+/* Commands in the order in which a newcomer needs them; those without a key or meaning here are
+ * left out. */
 static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
 {
-    static const struct { const char *command, *word; } bar[] = {
-        {"help", "help"}, {"quit", "quit"}, {"quantity next", "quantity"}, {"enter", "go in"}, {"zero", "zero"},
-        {"zero-all", "all positions"}, {"undo", "undo"}, {"toggle", "on/off"}, {"delete", "delete"},
-        {"observe", "switch on"}, {"face", "base/edited"}, {"mask", "mask"}, {"head next", "head"}, {"layer next", "layer"},
-        {"prompt", "prompt"}, {"pair", "pair"}, {"edit", "edit"}, {"scale", "scale"}, {"search", "search"}};
+    static const struct {
+        const char *command, *word;
+    } bar[] = {{"help", "help"},         {"quit", "quit"},        {"quantity next", "quantity"},
+               {"enter", "go in"},       {"zero", "zero"},        {"zero-all", "all positions"},
+               {"undo", "undo"},         {"toggle", "on/off"},    {"delete", "delete"},
+               {"observe", "switch on"}, {"face", "base/edited"}, {"mask", "mask"},
+               {"head next", "head"},    {"layer next", "layer"}, {"prompt", "prompt"},
+               {"pair", "pair"},         {"edit", "edit"},        {"scale", "scale"},
+               {"search", "search"}};
     unsigned where = 1u << a->cur.view;
     canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
-    int x = canvas_put(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD), a->opt.keymap->counts ? "" : "1-6") + 1;
-    x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE), a->opt.keymap->counts ? "" : " view  ");
+    int x = canvas_put(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD),
+                       a->opt.keymap->counts ? "" : "1-6") +
+            1;
+    x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE),
+                    a->opt.keymap->counts ? "" : " view  ");
     for (size_t i = 0; i < sizeof bar / sizeof bar[0]; i++) {
         char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
         if (strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS)
@@ -196,7 +220,8 @@ static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
     }
 }
 
-/* ---- popups ------------------------------------------------------------------------------------------- */
+/* ---- popups
+ * ------------------------------------------------------------------------------------------- */
 
 /* All keys of binding i's command in this view. */
 static void help_keys(const struct app *a, size_t i, char *buf, size_t size)
@@ -205,7 +230,8 @@ static void help_keys(const struct app *a, size_t i, char *buf, size_t size)
     size_t at = 0;
     for (size_t j = i; j < m->n; j++) {
         char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
-        if (!keymap_is_active(m, j, 1u << a->cur.view) || strcmp(m->binding[j].command, m->binding[i].command) != 0)
+        if (!keymap_is_active(m, j, 1u << a->cur.view) ||
+            strcmp(m->binding[j].command, m->binding[i].command) != 0)
             continue;
         keymap_sequence(m->binding[j].key, m->binding[j].n, keys, sizeof keys);
         int n = snprintf(buf + at, size - at, "%s%s", at ? " " : "", keys);
@@ -222,7 +248,8 @@ bool app_help_row(const struct app *a, size_t i)
     if (!keymap_is_active(m, i, where))
         return false;
     for (size_t j = 0; j < i; j++) /* one row for all keys of a command */
-        if (m->binding[j].command && strcmp(m->binding[j].command, m->binding[i].command) == 0 && keymap_is_active(m, j, where))
+        if (m->binding[j].command && strcmp(m->binding[j].command, m->binding[i].command) == 0 &&
+            keymap_is_active(m, j, where))
             return false;
     const char *filter = a->mode == LINE_HELP ? line_text(&a->line) : "";
     char keys[128];
@@ -239,7 +266,8 @@ static void draw_help(struct app *a, struct frame *f)
     a->help_at = a->help_at >= n ? n - 1 : a->help_at;
     a->help_at = a->help_at < 0 ? 0 : a->help_at;
     struct rect room = {0, 1, a->w, a->h - 3};
-    struct rect in = frame_popup(f, rect_center(room, 104, n + 5), "keys here · type to filter, Enter runs one, Esc closes");
+    struct rect in = frame_popup(f, rect_center(room, 104, n + 5),
+                                 "keys here · type to filter, Enter runs one, Esc closes");
     char noun[256];
     if (app_noun_text(a, false, noun))
         canvas_putf(f->canvas, in, 1, 0, canvas_plain(CANVAS_BOLD), "under the cursor: %s", noun);
@@ -276,7 +304,8 @@ static void draw_which_key(const struct app *a, struct frame *f)
     for (int pass = 0; pass < 2; pass++) {
         struct rect in = {0};
         if (pass)
-            in = frame_popup(f, (struct rect){0, a->h - 4 - n, a->w < 60 ? a->w : 60, n + 2}, "may follow");
+            in = frame_popup(f, (struct rect){0, a->h - 4 - n, a->w < 60 ? a->w : 60, n + 2},
+                             "may follow");
         int y = 0;
         for (size_t i = 0; i < m->n; i++) {
             const struct binding *b = &m->binding[i];
@@ -310,9 +339,11 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
         int top = c->at >= rows ? c->at - rows + 1 : 0, x = (int)c->begin;
         width = width > a->w ? a->w : width;
         x = x + width > a->w ? a->w - width : x;
-        struct rect in = frame_popup(f, (struct rect){x, bottom - rows - 2 - (help.len > 0), width, rows + 2}, NULL);
+        struct rect in = frame_popup(
+            f, (struct rect){x, bottom - rows - 2 - (help.len > 0), width, rows + 2}, NULL);
         for (int i = 0; i < rows; i++)
-            canvas_put_field(f->canvas, in, 1, i, canvas_plain(top + i == c->at ? CANVAS_REVERSE : 0), c->item[top + i],
+            canvas_put_field(f->canvas, in, 1, i,
+                             canvas_plain(top + i == c->at ? CANVAS_REVERSE : 0), c->item[top + i],
                              strlen(c->item[top + i]), TEXT_PLAIN, in.w - 2, true);
     }
     if (help.len && !help.failed) {
@@ -320,12 +351,14 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
         if (f->n_popups < FRAME_POPUPS_MAX)
             f->popup[f->n_popups++] = r;
         canvas_fill(f->canvas, r, canvas_plain(0), " ");
-        canvas_put_text(f->canvas, r, 1, 0, canvas_plain(CANVAS_DIM), help.data, help.len, TEXT_PLAIN);
+        canvas_put_text(f->canvas, r, 1, 0, canvas_plain(CANVAS_DIM), help.data, help.len,
+                        TEXT_PLAIN);
     }
     bytes_free(&help);
 }
 
-/* ---- all of it ---------------------------------------------------------------------------------------- */
+/* ---- all of it
+ * ---------------------------------------------------------------------------------------- */
 
 bool app_draw(struct app *a, struct frame *f)
 {
@@ -350,7 +383,8 @@ bool app_draw(struct app *a, struct frame *f)
         rect_cut_left(&r, 2);
         app_view(a)->side(a, f, r);
     } else if (a->side_open && app_view(a)->side && !is_small(a)) {
-        struct rect in = frame_popup(f, rect_center(body, 56, body.h), "Enter goes in · Backspace closes");
+        struct rect in = frame_popup(f, rect_center(body, 56, body.h),
+                                     "Enter goes in · Backspace closes");
         rect_cut_left(&in, 1);
         app_view(a)->side(a, f, in);
     }

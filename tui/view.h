@@ -1,7 +1,8 @@
 /* view.h - what a view is: one file view/<name>.c that ends in one `const struct view view_<name>`.
  *
- * A view reads the application's state and the snapshots it is given; it never calls the engine's workers and
- * never waits.  Missing values are drawn as "…", stale ones dim.  Tested in tests/tui. */
+ * A view reads the application's state and the snapshots it is given; it never calls the engine's
+ * workers and never waits.  Missing values are drawn as "…", stale ones dim.  Tested in tests/tui.
+ */
 #ifndef VIEW_H
 #define VIEW_H
 
@@ -11,10 +12,22 @@
 
 struct app;
 
-enum move { MOVE_UP, MOVE_DOWN, MOVE_LEFT, MOVE_RIGHT, MOVE_PAGE_UP, MOVE_PAGE_DOWN, MOVE_HOME, MOVE_END, MOVE_TOP,
-            MOVE_BOTTOM, MOVE_COUNT };
+enum move {
+    MOVE_UP,
+    MOVE_DOWN,
+    MOVE_LEFT,
+    MOVE_RIGHT,
+    MOVE_PAGE_UP,
+    MOVE_PAGE_DOWN,
+    MOVE_HOME,
+    MOVE_END,
+    MOVE_TOP,
+    MOVE_BOTTOM,
+    MOVE_COUNT
+};
 
-/* What the cursor stands on, as a site and the index of an edit: "[-1, 3]" here, "[:, 3]" at all positions. */
+/* What the cursor stands on, as a site and the index of an edit: "[-1, 3]" here, "[:, 3]" at all
+ * positions. */
 struct noun {
     struct site_ref site;
     char here[64], all[64]; /* "" = everything */

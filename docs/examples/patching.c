@@ -1,11 +1,13 @@
-/* patching.c - where in the network does the answer come about?  Activation patching, and its first-order estimate from one backward pass.
+/* patching.c - where in the network does the answer come about?  Activation patching, and its
+ * first-order estimate from one backward pass.
  *
  *     cc patching.c $(pkg-config --cflags --libs borescope) -o patching && ./patching
  *
- * Two prompts that differ in one name.  The clean one ends in " Mary", the other does not.  For every layer and position the residual stream
- * of the clean run is put into the other one: how much of the difference between the two answers comes back?  Attribution patching
- * estimates the same numbers without running: the gradient of the metric times the change.  Here it points at the right places but is far too
- * small: an attention pattern near 1 hardly moves at first order.
+ * Two prompts that differ in one name.  The clean one ends in " Mary", the other does not.  For
+ * every layer and position the residual stream of the clean run is put into the other one: how much
+ * of the difference between the two answers comes back?  Attribution patching estimates the same
+ * numbers without running: the gradient of the metric times the change.  Here it points at the
+ * right places but is far too small: an attention pattern near 1 hardly moves at first order.
  */
 #include <borescope.h>
 
@@ -39,21 +41,26 @@ static int tokens_open(struct experiment *x, int32_t *ids[2], struct bore_error 
         rc = BORE_BAD_INPUT;
     }
     if (!rc) {
-        x->clean = (struct bore_pass){ .tokens = ids[0], .rows = 1, .cols = n[0], .metric = "logit[-1, \" Mary\"] - logit[-1, \" John\"]" };
+        x->clean = (struct bore_pass){.tokens = ids[0],
+                                      .rows = 1,
+                                      .cols = n[0],
+                                      .metric = "logit[-1, \" Mary\"] - logit[-1, \" John\"]"};
         x->other = x->clean;
         x->other.tokens = ids[1];
     }
     return rc;
 }
 
-/* The metric of the other run with layer l's residual stream at one position taken from the clean one. */
-static int patched(const struct experiment *x, int layer, int pos, double *metric, struct bore_error *e)
+/* The metric of the other run with layer l's residual stream at one position taken from the clean
+ * one. */
+static int patched(const struct experiment *x, int layer, int pos, double *metric,
+                   struct bore_error *e)
 {
     char edit[64];
-    const char *edits[] = { edit };
-    struct bore_prompt clean = { "clean", x->clean.tokens, x->clean.cols };
+    const char *edits[] = {edit};
+    struct bore_prompt clean = {"clean", x->clean.tokens, x->clean.cols};
     struct bore_pass pass = x->other;
-    struct bore_result out = { 0 };
+    struct bore_result out = {0};
     snprintf(edit, sizeof edit, "blocks.%d.hook_resid_pre[%d] = from(clean)", layer, pos);
     pass.edits = edits, pass.n_edits = 1, pass.prompts = &clean, pass.n_prompts = 1;
     int rc = bore_run(x->m, &pass, &out, e);
@@ -63,13 +70,15 @@ static int patched(const struct experiment *x, int layer, int pos, double *metri
     return rc;
 }
 
-/* Every layer's residual stream of a pass, and with `gradient` its gradient; *metric of that pass. */
-static int streams(const struct experiment *x, const struct bore_pass *pass, bool gradient, struct bore_cache **cache, double *metric,
-                   struct bore_error *e)
+/* Every layer's residual stream of a pass, and with `gradient` its gradient; *metric of that pass.
+ */
+static int streams(const struct experiment *x, const struct bore_pass *pass, bool gradient,
+                   struct bore_cache **cache, double *metric, struct bore_error *e)
 {
-    static const char *const names[] = { "blocks.*.hook_resid_pre" };
-    struct bore_cache_options options = { .names = names, .n_names = 1, .remove_batch = true, .incl_bwd = gradient };
-    struct bore_result out = { 0 };
+    static const char *const names[] = {"blocks.*.hook_resid_pre"};
+    struct bore_cache_options options = {
+        .names = names, .n_names = 1, .remove_batch = true, .incl_bwd = gradient};
+    struct bore_result out = {0};
     int rc = bore_run_with_cache(x->m, pass, &options, cache, &out, e);
     if (!rc)
         *metric = out.metric[0];
@@ -78,7 +87,8 @@ static int streams(const struct experiment *x, const struct bore_pass *pass, boo
 }
 
 /* (clean - other) . gradient at one layer and position. */
-static int estimated(const struct bore_cache *clean, const struct bore_cache *other, int layer, int pos, double *change, struct bore_error *e)
+static int estimated(const struct bore_cache *clean, const struct bore_cache *other, int layer,
+                     int pos, double *change, struct bore_error *e)
 {
     char name[64], grad[64];
     struct bore_tensor a, b, g;
@@ -95,8 +105,10 @@ static int estimated(const struct bore_cache *clean, const struct bore_cache *ot
     return rc;
 }
 
-/* One line per position: its token, the share that each layer brings back, and the estimate in brackets. */
-static int table(const struct experiment *x, const struct bore_cache *clean, const struct bore_cache *other, struct bore_error *e)
+/* One line per position: its token, the share that each layer brings back, and the estimate in
+ * brackets. */
+static int table(const struct experiment *x, const struct bore_cache *clean,
+                 const struct bore_cache *other, struct bore_error *e)
 {
     printf("%-12s", "");
     for (int l = 0; l < x->layers; l++)
@@ -111,9 +123,11 @@ static int table(const struct experiment *x, const struct bore_cache *clean, con
         free(token);
         for (int l = 0; l < x->layers; l++) {
             double metric, change;
-            if ((rc = patched(x, l, pos, &metric, e)) || (rc = estimated(clean, other, l, pos, &change, e)))
+            if ((rc = patched(x, l, pos, &metric, e)) ||
+                (rc = estimated(clean, other, l, pos, &change, e)))
                 return rc;
-            printf("   %6.2f (%6.2f)", (metric - x->from) / (x->to - x->from), change / (x->to - x->from));
+            printf("   %6.2f (%6.2f)", (metric - x->from) / (x->to - x->from),
+                   change / (x->to - x->from));
         }
         printf("\n");
     }
@@ -122,10 +136,10 @@ static int table(const struct experiment *x, const struct bore_cache *clean, con
 
 int main(void)
 {
-    struct bore_error e = { 0 };
-    struct experiment x = { .m = NULL };
+    struct bore_error e = {0};
+    struct experiment x = {.m = NULL};
     struct bore_cache *clean = NULL, *other = NULL;
-    int32_t *ids[2] = { NULL, NULL };
+    int32_t *ids[2] = {NULL, NULL};
     if (bore_open(&x.m, "teach", NULL, &e))
         return complain(&e);
     x.layers = bore_model_shape(x.m).n_layers;

@@ -42,6 +42,7 @@ void err_prefix(struct err *e, const char *fmt, ...)
     int n = vsnprintf(e->text, sizeof e->text, fmt, ap);
     va_end(ap);
     if (n >= 0 && (size_t)n < sizeof e->text)
-        snprintf(e->text + n, sizeof e->text - (size_t)n, " · %.*s", (int)(sizeof e->text - 8 - (size_t)n), old);
+        snprintf(e->text + n, sizeof e->text - (size_t)n, " · %.*s",
+                 (int)(sizeof e->text - 8 - (size_t)n), old);
     one_line(e->text);
 }

@@ -9,7 +9,10 @@
 #include <stdlib.h>
 
 /* x = Q R, packed as GSL does: R above the diagonal, Householder vectors below. */
-struct qr { gsl_matrix *x; gsl_vector *tau; };
+struct qr {
+    gsl_matrix *x;
+    gsl_vector *tau;
+};
 
 static void qr_free(struct qr *q)
 {
@@ -18,7 +21,7 @@ static void qr_free(struct qr *q)
 
 static bool qr_make(struct qr *q, const double *x, int64_t m, int64_t r)
 {
-    *q = (struct qr){ gsl_matrix_alloc((size_t)m, (size_t)r), gsl_vector_alloc((size_t)r) };
+    *q = (struct qr){gsl_matrix_alloc((size_t)m, (size_t)r), gsl_vector_alloc((size_t)r)};
     if (!q->x || !q->tau)
         return false;
     gsl_matrix_const_view view = gsl_matrix_const_view_array(x, (size_t)m, (size_t)r);
@@ -58,26 +61,34 @@ static bool turn(const struct qr *q, const gsl_matrix *small, double *out)
     return ok;
 }
 
-int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u, double *s, double *v, struct err *e)
+int factored_svd(const double *a, int64_t m, const double *b, int64_t n, int64_t r, double *u,
+                 double *s, double *v, struct err *e)
 {
     if (r > m || r > n || r < 1)
-        return err_set(e, ERR_BAD_INPUT, "singular values · rank %lld of a %lld x %lld product · heads wider than the model are not supported",
-                       (long long)r, (long long)m, (long long)n);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "singular values · rank %lld of a %lld x %lld product · heads wider than the model are not supported",
+            (long long)r, (long long)m, (long long)n);
     gsl_error_handler_t *handler = gsl_set_error_handler_off();
-    struct qr qa = { 0 }, qb = { 0 };
-    gsl_matrix *left = gsl_matrix_alloc((size_t)r, (size_t)r), *right = gsl_matrix_alloc((size_t)r, (size_t)r);
+    struct qr qa = {0}, qb = {0};
+    gsl_matrix *left = gsl_matrix_alloc((size_t)r, (size_t)r),
+               *right = gsl_matrix_alloc((size_t)r, (size_t)r);
     gsl_vector *values = gsl_vector_alloc((size_t)r);
     bool ok = left && right && values && qr_make(&qa, a, m, r) && qr_make(&qb, b, n, r);
     if (ok) {
         core_make(left, &qa, &qb);
-        ok = gsl_linalg_SV_decomp_jacobi(left, right, values) == GSL_SUCCESS && turn(&qa, left, u) && turn(&qb, right, v);
+        ok = gsl_linalg_SV_decomp_jacobi(left, right, values) == GSL_SUCCESS &&
+             turn(&qa, left, u) && turn(&qb, right, v);
     }
     for (int64_t i = 0; ok && i < r; i++)
         s[i] = gsl_vector_get(values, (size_t)i);
     qr_free(&qa), qr_free(&qb);
     gsl_matrix_free(left), gsl_matrix_free(right), gsl_vector_free(values);
     gsl_set_error_handler(handler);
-    return ok ? 0 : err_set(e, ERR_SYSTEM, "singular values · no memory or no convergence for a %lld x %lld product", (long long)m, (long long)n);
+    return ok ? 0
+              : err_set(e, ERR_SYSTEM,
+                        "singular values · no memory or no convergence for a %lld x %lld product",
+                        (long long)m, (long long)n);
 }
 
 void factored_gram(const double *x, int64_t p, const double *y, int64_t q, int64_t m, double *out)
@@ -90,12 +101,15 @@ void factored_gram(const double *x, int64_t p, const double *y, int64_t q, int64
                 out[i * q + j] += x[k * p + i] * y[k * q + j];
 }
 
-struct root { double re, im; };
+struct root {
+    double re, im;
+};
 
 static int by_magnitude(const void *x, const void *y)
 {
     const struct root *a = x, *b = y;
-    double d = hypot(b->re, b->im) - hypot(a->re, a->im), scale = 1e-12 * (hypot(a->re, a->im) + hypot(b->re, b->im));
+    double d = hypot(b->re, b->im) - hypot(a->re, a->im),
+           scale = 1e-12 * (hypot(a->re, a->im) + hypot(b->re, b->im));
     if (fabs(d) > scale)
         return d > 0 ? 1 : -1;
     if (a->re != b->re && fabs(a->re - b->re) > scale)
@@ -103,7 +117,8 @@ static int by_magnitude(const void *x, const void *y)
     return a->im < b->im ? 1 : a->im > b->im ? -1 : 0;
 }
 
-int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r, double *re, double *im, struct err *e)
+int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r, double *re,
+                         double *im, struct err *e)
 {
     gsl_error_handler_t *handler = gsl_set_error_handler_off();
     gsl_matrix *x = gsl_matrix_alloc((size_t)r, (size_t)r);
@@ -117,7 +132,7 @@ int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r,
     }
     for (int64_t i = 0; ok && i < r; i++) {
         gsl_complex z = gsl_vector_complex_get(values, (size_t)i);
-        roots[i] = (struct root){ GSL_REAL(z), GSL_IMAG(z) };
+        roots[i] = (struct root){GSL_REAL(z), GSL_IMAG(z)};
     }
     if (ok)
         qsort(roots, (size_t)r, sizeof *roots, by_magnitude);
@@ -131,7 +146,10 @@ int factored_eigenvalues(const double *a, const double *b, int64_t m, int64_t r,
     if (x)
         gsl_matrix_free(x);
     gsl_set_error_handler(handler);
-    return ok ? 0 : err_set(e, ERR_SYSTEM, "eigenvalues · no memory or no convergence for a %lld x %lld product", (long long)m, (long long)m);
+    return ok ? 0
+              : err_set(e, ERR_SYSTEM,
+                        "eigenvalues · no memory or no convergence for a %lld x %lld product",
+                        (long long)m, (long long)m);
 }
 
 double factored_norm(const double *a, int64_t m, const double *b, int64_t n, int64_t r)

@@ -83,7 +83,8 @@ int file_write_patch(struct file_write *f, uint64_t at, const void *bytes, size_
     return write_all(f, bytes, n, (int64_t)at, e);
 }
 
-/* So that the new name outlives a power cut; a folder that cannot be synced is no reason to fail. */
+/* So that the new name outlives a power cut; a folder that cannot be synced is no reason to fail.
+ */
 static void sync_folder(const char *path)
 {
     char *folder = strdup(path), *slash = folder ? strrchr(folder, '/') : NULL;

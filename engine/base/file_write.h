@@ -1,4 +1,5 @@
-/* file_write.h - a file that appears whole or not at all: written beside its place, synced, renamed. */
+/* file_write.h - a file that appears whole or not at all: written beside its place, synced,
+ * renamed. */
 #ifndef FILE_WRITE_H
 #define FILE_WRITE_H
 
@@ -13,8 +14,9 @@ struct file_write {
     uint64_t at;       /* bytes written so far */
 };
 
-/* Begin.  A link is followed; a path that is there and not a regular file is refused.  On failure *f needs no
- * care; afterwards exactly one of file_write_commit and file_write_abandon must be called. */
+/* Begin.  A link is followed; a path that is there and not a regular file is refused.  On failure
+ * *f needs no care; afterwards exactly one of file_write_commit and file_write_abandon must be
+ * called. */
 int file_write_begin(struct file_write *f, const char *path, struct err *e);
 int file_write_bytes(struct file_write *f, const void *bytes, size_t n, struct err *e);
 /* Overwrite bytes written before; does not move f->at. */

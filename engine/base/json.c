@@ -1,7 +1,7 @@
 /* json.c - strict JSON over jansson (see json.h).
  *
- * Invariant: jansson only ever sees bytes that check_bounds has passed, so its recursion (LIMIT_JSON_DEPTH)
- * and its tree (LIMIT_JSON_VALUES) are bounded before it allocates anything.
+ * Invariant: jansson only ever sees bytes that check_bounds has passed, so its recursion
+ * (LIMIT_JSON_DEPTH) and its tree (LIMIT_JSON_VALUES) are bounded before it allocates anything.
  * Tested in tests/engine/test_json.c (with the JSONTestSuite) and tests/fuzz/fuzz_json.c. */
 #include "base/json.h"
 
@@ -23,7 +23,8 @@ struct js_doc {
     json_t *root;
 };
 
-/* One pass over the bytes that knows strings and brackets only; whether they are JSON is jansson's job. */
+/* One pass over the bytes that knows strings and brackets only; whether they are JSON is jansson's
+ * job. */
 static int check_bounds(const char *name, const char *bytes, size_t len, struct err *e)
 {
     size_t depth = 0, values = 1;
@@ -46,7 +47,8 @@ static int check_bounds(const char *name, const char *bytes, size_t len, struct 
         case '{':
             values++;
             if (++depth > LIMIT_JSON_DEPTH)
-                return err_set(e, ERR_BAD_INPUT, "%s · byte %zu · nested deeper than %d", name, i, LIMIT_JSON_DEPTH);
+                return err_set(e, ERR_BAD_INPUT, "%s · byte %zu · nested deeper than %d", name, i,
+                               LIMIT_JSON_DEPTH);
             break;
         case ']':
         case '}': depth -= depth > 0; break;
@@ -54,15 +56,16 @@ static int check_bounds(const char *name, const char *bytes, size_t len, struct 
         }
     }
     if (values > LIMIT_JSON_VALUES)
-        return err_set(e, ERR_BAD_INPUT, "%s · holds about %zu values, at most %d are read", name, values,
-                       LIMIT_JSON_VALUES);
+        return err_set(e, ERR_BAD_INPUT, "%s · holds about %zu values, at most %d are read", name,
+                       values, LIMIT_JSON_VALUES);
     return 0;
 }
 
 struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct err *e)
 {
     if (len > LIMIT_JSON_BYTES) {
-        err_set(e, ERR_BAD_INPUT, "%s · is %zu bytes long, at most %d are read", name, len, LIMIT_JSON_BYTES);
+        err_set(e, ERR_BAD_INPUT, "%s · is %zu bytes long, at most %d are read", name, len,
+                LIMIT_JSON_BYTES);
         return NULL;
     }
     if (check_bounds(name, bytes, len, e))
@@ -73,13 +76,14 @@ struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct 
         err_set(e, ERR_SYSTEM, "%s · out of memory", name);
         goto fail;
     }
-    doc->root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
+    doc->root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
+                           &why);
     if (!doc->root) {
         if (json_error_code(&why) == json_error_out_of_memory)
             err_set(e, ERR_SYSTEM, "%s · out of memory", name);
         else
-            err_set(e, ERR_BAD_INPUT, "%s · line %d, byte %d · not valid JSON: %s", name, why.line, why.position,
-                    why.text);
+            err_set(e, ERR_BAD_INPUT, "%s · line %d, byte %d · not valid JSON: %s", name, why.line,
+                    why.position, why.text);
         goto fail;
     }
     return doc;
@@ -132,8 +136,8 @@ struct js_doc *js_open(const char *path, struct err *e)
         goto out;
     }
     if (st.st_size > LIMIT_JSON_BYTES) {
-        err_set(e, ERR_BAD_INPUT, "%s · is %jd bytes long, at most %d are read", path, (intmax_t)st.st_size,
-                LIMIT_JSON_BYTES);
+        err_set(e, ERR_BAD_INPUT, "%s · is %jd bytes long, at most %d are read", path,
+                (intmax_t)st.st_size, LIMIT_JSON_BYTES);
         goto out;
     }
     bytes = read_all(fd, path, (size_t)st.st_size, e);
@@ -160,7 +164,8 @@ const char *js_name(const struct js_doc *doc)
     return doc->name;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------------- */
+/* ---- nodes
+ * ------------------------------------------------------------------------------------------- */
 
 /* Append to a path without ever overflowing it; a path that is full ends in "…". */
 static void path_add(char *path, size_t size, const char *text, size_t len)
@@ -190,7 +195,8 @@ static void path_flush(struct js_node *n)
     path_add(n->path, sizeof n->path, text, (size_t)len);
 }
 
-static struct js_node child_by_key(struct js_node object, json_t *value, const char *key, size_t len)
+static struct js_node child_by_key(struct js_node object, json_t *value, const char *key,
+                                   size_t len)
 {
     struct js_node n = object;
     path_flush(&n);
@@ -245,7 +251,8 @@ bool js_is_string(struct js_node node)
     return json_is_string(node.value);
 }
 
-/* ---- checked values ---------------------------------------------------------------------------------- */
+/* ---- checked values
+ * ---------------------------------------------------------------------------------- */
 
 static void describe(char *buf, size_t size, const json_t *v)
 {
@@ -258,7 +265,8 @@ static void describe(char *buf, size_t size, const json_t *v)
     case JSON_OBJECT: snprintf(buf, size, "an object"); break;
     case JSON_ARRAY: snprintf(buf, size, "a list of %zu", json_array_size(v)); break;
     case JSON_STRING:
-        snprintf(buf, size, "\"%.*s%s\"", SHOWN, json_string_value(v), json_string_length(v) > SHOWN ? "…" : "");
+        snprintf(buf, size, "\"%.*s%s\"", SHOWN, json_string_value(v),
+                 json_string_length(v) > SHOWN ? "…" : "");
         break;
     case JSON_INTEGER: snprintf(buf, size, "%" JSON_INTEGER_FORMAT, json_integer_value(v)); break;
     case JSON_REAL: {
@@ -278,9 +286,10 @@ int js_expected(struct js_node node, const char *expected, struct err *e)
     path_flush(&node);
     describe(found, sizeof found, node.value);
     if (!node.path[0])
-        return err_set(e, ERR_BAD_INPUT, "%s · expected %s, found %s", node.doc->name, expected, found);
-    return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · expected %s, found %s", node.doc->name, node.path, expected,
-                   found);
+        return err_set(e, ERR_BAD_INPUT, "%s · expected %s, found %s", node.doc->name, expected,
+                       found);
+    return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · expected %s, found %s", node.doc->name,
+                   node.path, expected, found);
 }
 
 int js_int(struct js_node node, int64_t min, int64_t max, int64_t *out, struct err *e)
@@ -333,7 +342,8 @@ int js_string(struct js_node node, const char **out, size_t *len, struct err *e)
     return 0;
 }
 
-int js_int_or(struct js_node node, int64_t min, int64_t max, int64_t fallback, int64_t *out, struct err *e)
+int js_int_or(struct js_node node, int64_t min, int64_t max, int64_t fallback, int64_t *out,
+              struct err *e)
 {
     if (js_is_set(node))
         return js_int(node, min, max, out, e);
@@ -357,7 +367,8 @@ int js_string_or(struct js_node node, const char *fallback, const char **out, st
     return 0;
 }
 
-/* ---- walking an object ------------------------------------------------------------------------------- */
+/* ---- walking an object
+ * ------------------------------------------------------------------------------- */
 
 struct js_iter js_members(struct js_node object)
 {
@@ -366,7 +377,8 @@ struct js_iter js_members(struct js_node object)
 
 bool js_next(struct js_iter *it)
 {
-    it->pos = it->started ? json_object_iter_next(it->object.value, it->pos) : json_object_iter(it->object.value);
+    it->pos = it->started ? json_object_iter_next(it->object.value, it->pos)
+                          : json_object_iter(it->object.value);
     it->started = true;
     if (!it->pos)
         return false;

@@ -1,5 +1,5 @@
-/* json.h - strict JSON with errors a person can act on; a thin layer over jansson.  Prefix js_: json_ is
- * jansson's own.
+/* json.h - strict JSON with errors a person can act on; a thin layer over jansson.  Prefix js_:
+ * json_ is jansson's own.
  *
  * Strict: one value and nothing after it, no duplicate keys, UTF-8 only, no NUL in keys, nesting at
  * most LIMIT_JSON_DEPTH, at most LIMIT_JSON_VALUES values and LIMIT_JSON_BYTES bytes; all three are
@@ -7,7 +7,8 @@
  *
  * Error lines read `config.json · key "n_head" · expected an integer 1..1024, found "abc"`.
  * Threads: a document is read-only after js_parse; any number of threads may read it.
- * A node is a value, copied freely; it and every string taken from it live as long as the document. */
+ * A node is a value, copied freely; it and every string taken from it live as long as the document.
+ */
 #ifndef JSON_H
 #define JSON_H
 
@@ -23,8 +24,8 @@ struct js_doc;
 struct js_node {
     const struct js_doc *doc;
     struct json_t *value; /* NULL: absent */
-    size_t index;         /* private: 1 + the last index of the path, not yet written into it; 0 = none */
-    char path[72];        /* private: "rope_scaling.factor", "merges[3]"; cut with "…" if long */
+    size_t index;  /* private: 1 + the last index of the path, not yet written into it; 0 = none */
+    char path[72]; /* private: "rope_scaling.factor", "merges[3]"; cut with "…" if long */
 };
 
 /* `name` is what messages call the document (copied).  The bytes may be freed afterwards.
@@ -56,7 +57,8 @@ int js_bool(struct js_node node, bool *out, struct err *e);
 int js_string(struct js_node node, const char **out, size_t *len, struct err *e);
 
 /* The same for a member that may be left out: absent or null gives `fallback`. */
-int js_int_or(struct js_node node, int64_t min, int64_t max, int64_t fallback, int64_t *out, struct err *e);
+int js_int_or(struct js_node node, int64_t min, int64_t max, int64_t fallback, int64_t *out,
+              struct err *e);
 int js_bool_or(struct js_node node, bool fallback, bool *out, struct err *e);
 int js_string_or(struct js_node node, const char *fallback, const char **out, struct err *e);
 

@@ -9,23 +9,23 @@ enum {
     LIMIT_D_MODEL = 1 << 18,
     LIMIT_D_MLP = 1 << 20,
     LIMIT_VOCAB = 1 << 22,
-    LIMIT_TOKENS = 1 << 17,        /* positions of one run */
-    LIMIT_NAME = 128,              /* bytes of a hook name with its NUL */
-    LIMIT_PATTERN = 1024,          /* bytes of a pattern of hook names with its NUL */
-    LIMIT_EDITS = 1024,            /* edits of one run */
-    LIMIT_EDIT_TEXT = 4096,        /* bytes of one edit's text, as typed and as printed, with its NUL */
-    LIMIT_INSTRS = 1 << 20,          /* edits times the hooks that their patterns match */
+    LIMIT_TOKENS = 1 << 17, /* positions of one run */
+    LIMIT_NAME = 128,       /* bytes of a hook name with its NUL */
+    LIMIT_PATTERN = 1024,   /* bytes of a pattern of hook names with its NUL */
+    LIMIT_EDITS = 1024,     /* edits of one run */
+    LIMIT_EDIT_TEXT = 4096, /* bytes of one edit's text, as typed and as printed, with its NUL */
+    LIMIT_INSTRS = 1 << 20, /* edits times the hooks that their patterns match */
     LIMIT_JSON_DEPTH = 64,
     LIMIT_JSON_BYTES = 1 << 28,
-    LIMIT_JSON_VALUES = 1 << 22,   /* values of one document: bounds the memory of its tree */
-    LIMIT_TOKEN_BYTES = 1 << 12,   /* bytes of one added token */
+    LIMIT_JSON_VALUES = 1 << 22, /* values of one document: bounds the memory of its tree */
+    LIMIT_TOKEN_BYTES = 1 << 12, /* bytes of one added token */
     LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
     LIMIT_TENSORS = 1 << 18,
-    LIMIT_REFERENCE_BYTES = 1 << 27,   /* of the file of a reference set */
+    LIMIT_REFERENCE_BYTES = 1 << 27, /* of the file of a reference set */
     LIMIT_REFERENCE_PROMPTS = 1 << 18,
-    LIMIT_REFERENCE_TOKENS = 1 << 24,  /* of all its prompts */
-    LIMIT_MEAN_BYTES = 1 << 28,        /* of one hook's mean over a reference set */
-    LIMIT_STACK_BYTES = 1 << 30,   /* of one stack of residual components */
+    LIMIT_REFERENCE_TOKENS = 1 << 24, /* of all its prompts */
+    LIMIT_MEAN_BYTES = 1 << 28,       /* of one hook's mean over a reference set */
+    LIMIT_STACK_BYTES = 1 << 30,      /* of one stack of residual components */
     LIMIT_SHARDS = 4096
 };
 

@@ -1,7 +1,7 @@
 /* mapping.c - mapped files that may change under us (see mapping.h).
  *
- * Invariant: a handler may walk the list at any moment on any thread, so nodes are never unlinked or freed: a removed
- * one has length 0 and is used again. */
+ * Invariant: a handler may walk the list at any moment on any thread, so nodes are never unlinked
+ * or freed: a removed one has length 0 and is used again. */
 #include "base/mapping.h"
 
 #include <pthread.h>
@@ -35,7 +35,9 @@ struct mapping *mapping_add(const void *base, size_t len)
     if (m) {
         atomic_store(&m->lost, false);
         atomic_store(&m->base, (uintptr_t)base);
-        atomic_store(&m->len, (len + page - 1) & ~(page - 1)); /* a fault may be reported anywhere in the last page */
+        atomic_store(&m->len,
+                     (len + page - 1) &
+                         ~(page - 1)); /* a fault may be reported anywhere in the last page */
         if (is_new) {
             m->next = atomic_load(&first);
             atomic_store(&first, m);
@@ -66,7 +68,8 @@ bool mapping_repair(const void *address)
             continue;
         uintptr_t begin = at & ~(page - 1);
         atomic_store(&m->lost, true);
-        return mmap((void *)begin, base + len - begin, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
+        return mmap((void *)begin, base + len - begin, PROT_READ,
+                    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0) != MAP_FAILED;
     }
     return false;
 }

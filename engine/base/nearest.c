@@ -13,7 +13,8 @@ static size_t min_of(size_t a, size_t b)
 /* The distance, or something not below `limit` as soon as it is known to be that. */
 static size_t distance_below(const char *a, const char *b, size_t limit)
 {
-    size_t na = strnlen(a, NEAREST_LEN_MAX), nb = strnlen(b, NEAREST_LEN_MAX), least = na > nb ? na - nb : nb - na;
+    size_t na = strnlen(a, NEAREST_LEN_MAX), nb = strnlen(b, NEAREST_LEN_MAX),
+           least = na > nb ? na - nb : nb - na;
     size_t row[NEAREST_LEN_MAX + 1];
     for (size_t j = 0; j <= nb; j++)
         row[j] = j;

@@ -21,10 +21,11 @@ struct regex_match {
     pcre2_jit_stack *stack; /* made when the default 32 KiB did not do */
 };
 
-/* ---- rewriting the dialect --------------------------------------------------------------------------- */
+/* ---- rewriting the dialect
+ * --------------------------------------------------------------------------- */
 
-/* Oniguruma's classes, as the inside of a bracket expression.  PCRE2's own \s has U+180E besides, its \w has
- * neither marks nor connector punctuation. */
+/* Oniguruma's classes, as the inside of a bracket expression.  PCRE2's own \s has U+180E besides,
+ * its \w has neither marks nor connector punctuation. */
 static const char class_space[] = "\\t-\\r\\x20\\x{85}\\p{Z}";
 static const char class_word[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 static const char class_hex[] = "0-9a-fA-F";
@@ -34,8 +35,8 @@ struct rewrite {
     size_t in_len, at;
     char *out;
     size_t len;
-    size_t atom;                /* where in `out` the last atom begins, for X{n,m}+ */
-    size_t group[GROUPS_MAX];   /* where the open groups begin */
+    size_t atom;              /* where in `out` the last atom begins, for X{n,m}+ */
+    size_t group[GROUPS_MAX]; /* where the open groups begin */
     int groups;
     struct err *e;
 };
@@ -59,7 +60,10 @@ static char peek(const struct rewrite *w, size_t ahead)
 /* \s and its kin; false if the escape is not one of them. */
 static bool rewrite_class_escape(struct rewrite *w, char c)
 {
-    const char *set = strchr("sS", c) ? class_space : strchr("wW", c) ? class_word : strchr("hH", c) ? class_hex : NULL;
+    const char *set = strchr("sS", c)   ? class_space
+                      : strchr("wW", c) ? class_word
+                      : strchr("hH", c) ? class_hex
+                                        : NULL;
     if (!set)
         return false;
     puts_to(w, isupper((unsigned char)c) ? "[^" : "[");
@@ -217,7 +221,8 @@ static int rewrite_one(struct rewrite *w)
 static char *rewrite(const char *pattern, size_t len, size_t *out_len, struct err *e)
 {
     /* Two bytes (\w) become at most as many as the longest class with its brackets. */
-    struct rewrite w = {.in = pattern, .in_len = len, .out = malloc(len * sizeof class_word + 64), .e = e};
+    struct rewrite w = {
+        .in = pattern, .in_len = len, .out = malloc(len * sizeof class_word + 64), .e = e};
     int rc = w.out ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
     while (!rc && w.at < len)
         rc = rewrite_one(&w);
@@ -229,12 +234,14 @@ static char *rewrite(const char *pattern, size_t len, size_t *out_len, struct er
     return NULL;
 }
 
-/* ---- compiling and matching -------------------------------------------------------------------------- */
+/* ---- compiling and matching
+ * -------------------------------------------------------------------------- */
 
 struct regex *regex_compile(const char *pattern, size_t len, bool literal, struct err *e)
 {
     if (len > PATTERN_LEN_MAX || memchr(pattern, '\0', len)) {
-        err_set(e, ERR_BAD_INPUT, "pattern of %zu bytes · at most %d are read, and no NUL", len, PATTERN_LEN_MAX);
+        err_set(e, ERR_BAD_INPUT, "pattern of %zu bytes · at most %d are read, and no NUL", len,
+                PATTERN_LEN_MAX);
         return NULL;
     }
     size_t rewritten_len = len;
@@ -244,9 +251,11 @@ struct regex *regex_compile(const char *pattern, size_t len, bool literal, struc
     int code;
     size_t where;
     struct regex *r = malloc(sizeof *r);
-    uint32_t options = PCRE2_UTF | (literal ? PCRE2_LITERAL : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
-    pcre2_code *compiled = r ? pcre2_compile((PCRE2_SPTR)(literal ? pattern : rewritten), rewritten_len, options, &code,
-                                             &where, NULL)
+    uint32_t options = PCRE2_UTF |
+                       (literal ? PCRE2_LITERAL
+                                : PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C);
+    pcre2_code *compiled = r ? pcre2_compile((PCRE2_SPTR)(literal ? pattern : rewritten),
+                                             rewritten_len, options, &code, &where, NULL)
                              : NULL;
     if (!r) {
         err_set(e, ERR_SYSTEM, "out of memory");
@@ -257,7 +266,8 @@ struct regex *regex_compile(const char *pattern, size_t len, bool literal, struc
         free(r);
         r = NULL;
     } else {
-        (void)pcre2_jit_compile(compiled, PCRE2_JIT_COMPLETE); /* without it matching is only slower */
+        (void)pcre2_jit_compile(compiled,
+                                PCRE2_JIT_COMPLETE); /* without it matching is only slower */
         r->code = compiled;
     }
     free(rewritten);
@@ -295,7 +305,8 @@ void regex_match_free(struct regex_match *m)
     free(m);
 }
 
-struct regex_walk regex_walk_start(const struct regex *r, struct regex_match *m, const char *s, size_t len)
+struct regex_walk regex_walk_start(const struct regex *r, struct regex_match *m, const char *s,
+                                   size_t len)
 {
     return (struct regex_walk){.regex = r, .match = m, .s = s, .len = len};
 }
@@ -303,11 +314,13 @@ struct regex_walk regex_walk_start(const struct regex *r, struct regex_match *m,
 static int match_at(struct regex_walk *k)
 {
     struct regex_match *m = k->match;
-    int rc = pcre2_match(k->regex->code, (PCRE2_SPTR)k->s, k->len, k->from, PCRE2_NO_UTF_CHECK, m->data, m->context);
+    int rc = pcre2_match(k->regex->code, (PCRE2_SPTR)k->s, k->len, k->from, PCRE2_NO_UTF_CHECK,
+                         m->data, m->context);
     if (rc == PCRE2_ERROR_JIT_STACKLIMIT && !m->stack) {
         m->stack = pcre2_jit_stack_create(32 << 10, JIT_STACK_MAX, NULL);
         pcre2_jit_stack_assign(m->context, NULL, m->stack);
-        rc = pcre2_match(k->regex->code, (PCRE2_SPTR)k->s, k->len, k->from, PCRE2_NO_UTF_CHECK, m->data, m->context);
+        rc = pcre2_match(k->regex->code, (PCRE2_SPTR)k->s, k->len, k->from, PCRE2_NO_UTF_CHECK,
+                         m->data, m->context);
     }
     return rc;
 }
@@ -321,7 +334,9 @@ int regex_next(struct regex_walk *k, struct err *e)
         if (rc < 0) {
             char why[120];
             pcre2_get_error_message(rc, (PCRE2_UCHAR *)why, sizeof why);
-            return err_set(e, ERR_BAD_INPUT, "the tokenizer's pattern fails on this text at byte %zu · %s", k->from, why);
+            return err_set(e, ERR_BAD_INPUT,
+                           "the tokenizer's pattern fails on this text at byte %zu · %s", k->from,
+                           why);
         }
         const size_t *at = pcre2_get_ovector_pointer(k->match->data);
         bool empty_again = at[0] == at[1] && k->any && at[1] == k->end;

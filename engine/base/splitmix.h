@@ -1,11 +1,13 @@
-/* splitmix.h - SplitMix64 (Steele, Lea, Flood 2014): the only source of "random" numbers, so that a seed means the same everywhere.
- * Programs that `export` writes compute the same numbers.  Tested in tests/engine/test_edit_words.c. */
+/* splitmix.h - SplitMix64 (Steele, Lea, Flood 2014): the only source of "random" numbers, so that a
+ * seed means the same everywhere. Programs that `export` writes compute the same numbers.  Tested
+ * in tests/engine/test_edit_words.c. */
 #ifndef SPLITMIX_H
 #define SPLITMIX_H
 
 #include <stdint.h>
 
-/* Its generator steps by this number and mixes the state: splitmix64(state), state += SPLITMIX64_STEP.  Any seed is good. */
+/* Its generator steps by this number and mixes the state: splitmix64(state), state +=
+ * SPLITMIX64_STEP.  Any seed is good. */
 #define SPLITMIX64_STEP UINT64_C(0x9e3779b97f4a7c15)
 
 static inline uint64_t splitmix64(uint64_t x)

@@ -6,7 +6,8 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Each step is a bijection of the state for a fixed word, so which keys collide depends on the seed. */
+/* Each step is a bijection of the state for a fixed word, so which keys collide depends on the
+ * seed. */
 static uint64_t mix(uint64_t h, uint64_t word)
 {
     h = (h ^ word) * UINT64_C(0x9e3779b97f4a7c15);
@@ -57,7 +58,8 @@ static struct strmap_slot *slot_of(const struct strmap *m, uint64_t h, const cha
 {
     for (size_t i = (size_t)h & m->mask;; i = (i + 1) & m->mask) {
         struct strmap_slot *s = &m->slot[i];
-        if (!s->key || (s->hash == (uint32_t)(h >> 32) && s->len == len && memcmp(s->key, key, len) == 0))
+        if (!s->key ||
+            (s->hash == (uint32_t)(h >> 32) && s->len == len && memcmp(s->key, key, len) == 0))
             return s;
     }
 }
@@ -69,7 +71,8 @@ uint32_t strmap_put(struct strmap *m, const char *key, size_t len, uint32_t valu
     struct strmap_slot *s = slot_of(m, h, key, len);
     if (!s->key) {
         assert(m->count * 2 <= m->mask);
-        *s = (struct strmap_slot){.key = key, .len = (uint32_t)len, .value = value, .hash = (uint32_t)(h >> 32)};
+        *s = (struct strmap_slot){
+            .key = key, .len = (uint32_t)len, .value = value, .hash = (uint32_t)(h >> 32)};
         m->count++;
     }
     return s->value;

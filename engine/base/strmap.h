@@ -1,8 +1,8 @@
 /* strmap.h - byte strings to 32-bit numbers: a hash table of fixed capacity.
  *
- * Keys are not copied; they must outlive the table.  The hash is seeded per table, so a file cannot be
- * made to collide; nothing may depend on the order of slots (there is no iteration).
- * Tested in tests/engine/test_strmap.c. */
+ * Keys are not copied; they must outlive the table.  The hash is seeded per table, so a file cannot
+ * be made to collide; nothing may depend on the order of slots (there is no iteration). Tested in
+ * tests/engine/test_strmap.c. */
 #ifndef STRMAP_H
 #define STRMAP_H
 
@@ -12,7 +12,7 @@
 #define STRMAP_NONE UINT32_MAX
 
 struct strmap_slot {
-    const char *key; /* NULL: free */
+    const char *key;           /* NULL: free */
     uint32_t len, value, hash; /* hash: its upper half, to skip most comparisons */
 };
 

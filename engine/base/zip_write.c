@@ -1,4 +1,5 @@
-/* zip_write.c - stored zip archives (see zip_write.h).  Tested in tests/engine/test_tensor_write.c. */
+/* zip_write.c - stored zip archives (see zip_write.h).  Tested in tests/engine/test_tensor_write.c.
+ */
 #include "base/zip_write.h"
 
 #include <assert.h>
@@ -10,7 +11,13 @@
 
 #define FULL32 UINT32_C(0xffffffff)
 
-enum { LOCAL_LEN = 30, LOCAL_CRC_AT = 14, ZIP64_VERSION = 45, PLAIN_VERSION = 20, UTF8_NAMES = 1 << 11 };
+enum {
+    LOCAL_LEN = 30,
+    LOCAL_CRC_AT = 14,
+    ZIP64_VERSION = 45,
+    PLAIN_VERSION = 20,
+    UTF8_NAMES = 1 << 11
+};
 
 /* A record being put together, little-endian. */
 struct record {
@@ -29,8 +36,10 @@ static uint32_t low32(uint64_t v)
     return v >= FULL32 ? FULL32 : (uint32_t)v;
 }
 
-/* A record, the member's name, and what is too large for the record as zip64's extra field of n numbers (0: none). */
-static int write_named(struct zip_write *z, const struct record *r, const char *name, const uint64_t *large, size_t n, struct err *e)
+/* A record, the member's name, and what is too large for the record as zip64's extra field of n
+ * numbers (0: none). */
+static int write_named(struct zip_write *z, const struct record *r, const char *name,
+                       const uint64_t *large, size_t n, struct err *e)
 {
     struct record extra = {.len = 0};
     put(&extra, 1, 2);
@@ -63,21 +72,25 @@ int zip_member_begin(struct zip_write *z, const char *name, uint64_t size, struc
         z->capacity = capacity;
     }
     struct zip_member *m = &z->member[z->count];
-    *m = (struct zip_member){.name = safe_name(name), .at = z->file->at, .size = size, .crc = (uint32_t)crc32(0, NULL, 0)};
+    *m = (struct zip_member){.name = safe_name(name),
+                             .at = z->file->at,
+                             .size = size,
+                             .crc = (uint32_t)crc32(0, NULL, 0)};
     if (!m->name)
         return err_set(e, ERR_SYSTEM, "%s · out of memory", z->file->path);
     z->count++;
     for (size_t i = 0; i + 1 < z->count; i++)
         if (strcmp(z->member[i].name, m->name) == 0)
-            return err_set(e, ERR_BAD_INPUT, "%s · two members would be called %.100s", z->file->path, m->name);
+            return err_set(e, ERR_BAD_INPUT, "%s · two members would be called %.100s",
+                           z->file->path, m->name);
     bool wide = size >= FULL32;
     struct record r = {.len = 0};
     put(&r, 0x04034b50, 4);
     put(&r, wide ? ZIP64_VERSION : PLAIN_VERSION, 2);
     put(&r, UTF8_NAMES, 2);
-    put(&r, 0, 2);                 /* stored */
-    put(&r, 0x00210000, 4);        /* 1980-01-01 00:00: the same tensors make the same file */
-    put(&r, 0, 4);                 /* CRC: patched */
+    put(&r, 0, 2);          /* stored */
+    put(&r, 0x00210000, 4); /* 1980-01-01 00:00: the same tensors make the same file */
+    put(&r, 0, 4);          /* CRC: patched */
     put(&r, low32(size), 4);
     put(&r, low32(size), 4);
     put(&r, strlen(m->name), 2);
@@ -97,7 +110,8 @@ int zip_member_end(struct zip_write *z, struct err *e)
     const struct zip_member *m = &z->member[z->count - 1];
     struct record r = {.len = 0};
     put(&r, m->crc, 4);
-    assert(z->file->at == m->at + LOCAL_LEN + strlen(m->name) + (m->size >= FULL32 ? 20 : 0) + m->size);
+    assert(z->file->at ==
+           m->at + LOCAL_LEN + strlen(m->name) + (m->size >= FULL32 ? 20 : 0) + m->size);
     return file_write_patch(z->file, m->at + LOCAL_CRC_AT, r.at, r.len, e);
 }
 
@@ -121,7 +135,8 @@ static int write_entry(struct zip_write *z, const struct zip_member *m, struct e
     put(&r, 0, 2); /* internal attributes */
     put(&r, 0, 4); /* external attributes */
     put(&r, wide ? FULL32 : m->at, 4);
-    return write_named(z, &r, m->name, (const uint64_t[]){m->size, m->size, m->at}, wide ? 3 : 0, e);
+    return write_named(z, &r, m->name, (const uint64_t[]){m->size, m->size, m->at}, wide ? 3 : 0,
+                       e);
 }
 
 int zip_finish(struct zip_write *z, struct err *e)

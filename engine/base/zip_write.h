@@ -1,7 +1,7 @@
 /* zip_write.h - a zip archive of stored (uncompressed) members, as large as they come (zip64).
  *
- * Layout after APPNOTE.TXT 6.3.x, sections 4.3.7, 4.3.12 and 4.3.14 to 4.3.16.  A member's size is known when it
- * begins; its CRC is patched into its header when it ends. */
+ * Layout after APPNOTE.TXT 6.3.x, sections 4.3.7, 4.3.12 and 4.3.14 to 4.3.16.  A member's size is
+ * known when it begins; its CRC is patched into its header when it ends. */
 #ifndef ZIP_WRITE_H
 #define ZIP_WRITE_H
 

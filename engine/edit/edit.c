@@ -31,12 +31,14 @@ bool edit_changes_itself(enum edit_value_kind v)
 
 bool edit_stands_alone(enum edit_value_kind v)
 {
-    return edit_changes_itself(v) || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET || v == EDIT_POSTBIAS;
+    return edit_changes_itself(v) || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET ||
+           v == EDIT_POSTBIAS;
 }
 
 struct edit *edit_copy(const struct edit *ed)
 {
-    struct edit *same = (struct edit *)(uintptr_t)ed; /* the count is the only thing that ever changes */
+    struct edit *same = (struct edit *)(uintptr_t)
+        ed; /* the count is the only thing that ever changes */
     atomic_fetch_add(&same->refs, 1);
     return same;
 }
@@ -55,7 +57,8 @@ bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN])
     return backward;
 }
 
-/* ---- numbers --------------------------------------------------------------------------------------- */
+/* ---- numbers
+ * --------------------------------------------------------------------------------------- */
 
 const char *edit_number_parse(const char *text, float *out, bool *over)
 {
@@ -86,7 +89,8 @@ int edit_number_print(float f, char buf[32])
     return n;
 }
 
-/* ---- printing -------------------------------------------------------------------------------------- */
+/* ---- printing
+ * -------------------------------------------------------------------------------------- */
 
 struct writer {
     char *buf;
@@ -181,7 +185,9 @@ static void put_sel(struct writer *w, const struct edit_sel *sel)
 /* Can a run's name stand without quotes? */
 static bool plain_name(const char *s)
 {
-    return *s && s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] == '\0';
+    return *s &&
+           s[strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")] ==
+               '\0';
 }
 
 static void put_arguments(struct writer *w, const struct edit *ed, enum edit_value_kind kind)

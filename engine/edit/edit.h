@@ -4,9 +4,10 @@
  *     blocks.{4..7}.hook_mlp_out[2:5, {1,4}] *= 0.5
  *     blocks.3.hook_resid_pre[pos=2] = from(corrupt)
  *
- * Printing a parsed edit gives text that parses to the same edit.  Parsing needs no model; names, index
- * ranges and token anchors are checked by edit_resolve.  Thread-safe; nothing is kept between calls.
- * The language for users: docs/edits.md.  Tested in tests/engine/test_edit*.c and tests/fuzz/fuzz_edit.c. */
+ * Printing a parsed edit gives text that parses to the same edit.  Parsing needs no model; names,
+ * index ranges and token anchors are checked by edit_resolve.  Thread-safe; nothing is kept between
+ * calls. The language for users: docs/edits.md.  Tested in tests/engine/test_edit*.c and
+ * tests/fuzz/fuzz_edit.c. */
 #ifndef EDIT_H
 #define EDIT_H
 
@@ -16,20 +17,20 @@ struct model;
 struct reference_set;
 
 enum {
-    EDIT_SAME_POS = INT32_MIN,     /* from(), resample() without pos=; mean(REF, pos=same) */
-    EDIT_ALL_POS = INT32_MIN + 1   /* mean(REF) without pos= */
+    EDIT_SAME_POS = INT32_MIN,   /* from(), resample() without pos=; mean(REF, pos=same) */
+    EDIT_ALL_POS = INT32_MIN + 1 /* mean(REF) without pos= */
 };
 
 enum edit_op { /* EDIT_SET = EDIT_ADD += EDIT_SUB -= EDIT_MUL *= */
 #define EDIT_OP(id, text, help) EDIT_##id,
 #include "edit/edit.def"
-    EDIT_OP_COUNT
+               EDIT_OP_COUNT
 };
 
 enum edit_value_kind { /* EDIT_NUMBER 0.5  EDIT_FROM from(RUN)  EDIT_MEAN mean() ... */
 #define EDIT_VALUE(id, word, form, help) EDIT_##id,
 #include "edit/edit.def"
-    EDIT_VALUE_COUNT
+                       EDIT_VALUE_COUNT
 };
 
 /* One row of edit.def, for help, completion and documentation. */
@@ -41,17 +42,26 @@ struct edit_word {
 extern const struct edit_word edit_op_words[EDIT_OP_COUNT];
 extern const struct edit_word edit_value_words[EDIT_VALUE_COUNT];
 
-enum edit_mask_fn { EDIT_MASK_STEP, EDIT_MASK_SIGMOID, EDIT_MASK_TANH, EDIT_MASK_RELU, EDIT_MASK_COUNT };
+enum edit_mask_fn {
+    EDIT_MASK_STEP,
+    EDIT_MASK_SIGMOID,
+    EDIT_MASK_TANH,
+    EDIT_MASK_RELU,
+    EDIT_MASK_COUNT
+};
 extern const char *const edit_mask_fn_names[EDIT_MASK_COUNT];
 
-/* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone. */
+/* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone.
+ */
 bool edit_stands_alone(enum edit_value_kind v);
-/* Is an instruction of this value more than its operator?  mask() is not: its instructions multiply and add. */
+/* Is an instruction of this value more than its operator?  mask() is not: its instructions multiply
+ * and add. */
 bool edit_changes_itself(enum edit_value_kind v);
 
 struct edit; /* one parsed edit; opaque, immutable */
 
-/* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would work. */
+/* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would
+ * work. */
 int edit_parse(struct edit **out, const char *text, struct err *e);
 /* Another reference to the same edit, to be freed like the first.  Never fails. */
 struct edit *edit_copy(const struct edit *ed);
@@ -65,15 +75,17 @@ struct edit_axis {
     const int32_t *list; /* else n values in here */
 };
 
-/* A weight that instructions change, under the name and in the shape of a library (named_weight.h).  Element i of axis a lies i * (step_n[a], step_k[a]) further in
- * the stored weight: n is what it gives (a row of a Linear's weight), k what it reads. */
+/* A weight that instructions change, under the name and in the shape of a library (named_weight.h).
+ * Element i of axis a lies i * (step_n[a], step_k[a]) further in the stored weight: n is what it
+ * gives (a row of a Linear's weight), k what it reads. */
 struct edit_weight {
     char name[LIMIT_NAME];
     enum weight_id id;
-    int32_t layer;                   /* SITE_ROOT for root weights */
-    int32_t repeat;                  /* heads per stored head on axis 0: keys and values of grouped heads by their repeated name */
+    int32_t layer;  /* SITE_ROOT for root weights */
+    int32_t repeat; /* heads per stored head on axis 0: keys and values of grouped heads by their
+                       repeated name */
     int rank;
-    int64_t shape[SITE_RANK_MAX];    /* as named */
+    int64_t shape[SITE_RANK_MAX];      /* as named */
     enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined */
     const char *words[SITE_RANK_MAX];  /* what the axes are called */
     int64_t step_n[SITE_RANK_MAX], step_k[SITE_RANK_MAX];
@@ -81,43 +93,45 @@ struct edit_weight {
 
 /* One edit on one site of one run, or on one weight: everything resolved to numbers. */
 struct edit_instr {
-    struct site_ref site;       /* id SITE_COUNT where `weight` is given */
+    struct site_ref site;             /* id SITE_COUNT where `weight` is given */
     const struct edit_weight *weight; /* NULL for hooks; axis 0 counts stored heads */
     enum edit_op op;
     enum edit_value_kind value;
-    float number;               /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
-    int32_t source;             /* EDIT_FROM, EDIT_RESAMPLE: index into edit_program.sources, else -1 */
-    const char *source_name;    /* EDIT_FROM: that name; of a reference set its name; else NULL */
-    int32_t source_prompt;      /* EDIT_RESAMPLE: which prompt of the set, else -1 */
-    int32_t source_pos;         /* of the source: read this position, negative from its end; EDIT_SAME_POS; EDIT_ALL_POS */
+    float number;   /* EDIT_NUMBER; else the factor before the word, 1 if there is none */
+    int32_t source; /* EDIT_FROM, EDIT_RESAMPLE: index into edit_program.sources, else -1 */
+    const char *source_name; /* EDIT_FROM: that name; of a reference set its name; else NULL */
+    int32_t source_prompt;   /* EDIT_RESAMPLE: which prompt of the set, else -1 */
+    int32_t source_pos; /* of the source: read this position, negative from its end; EDIT_SAME_POS;
+                           EDIT_ALL_POS */
     const struct reference_set *set; /* EDIT_MEAN_REF, EDIT_RESAMPLE */
-    float lo, hi;               /* EDIT_CLAMP */
-    float sigma;                /* EDIT_NOISE: element [i, j, k] of a site is the same whatever rows are computed together */
+    float lo, hi;                    /* EDIT_CLAMP */
+    float sigma; /* EDIT_NOISE: element [i, j, k] of a site is the same whatever rows are computed
+                    together */
     int32_t seed;
-    const float *vec;           /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT, EDIT_MEAN_REF (reference_mean.h fills it), EDIT_ROWS,
-                                 * EDIT_MASK: vec_n values; the i-th selected.  EDIT_WHITEN, EDIT_UNWHITEN: edit_whiten.h */
+    const float *vec; /* EDIT_DIR, EDIT_FILE, EDIT_PROJECT_OUT, EDIT_MEAN_REF (reference_mean.h
+                       * fills it), EDIT_ROWS, EDIT_MASK: vec_n values; the i-th selected.
+                       * EDIT_WHITEN, EDIT_UNWHITEN: edit_whiten.h */
     int64_t vec_n, vec_stride[SITE_RANK_MAX]; /* element of axis a is i * vec_stride[a] further */
-    bool renormalize;           /* hook_pattern: then divide each touched [head, dest] row by its sum */
+    bool renormalize; /* hook_pattern: then divide each touched [head, dest] row by its sum */
     int32_t rank;
     struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
-    int32_t row_min;            /* first row whose values change (0 if `full`) */
-    bool full;                  /* attention sees later positions in this layer, see below */
-    bool backward;              /* of a name that ends in _grad: changes the gradient, not the value */
-    int32_t edit;               /* which edit of the list this came from */
-    int32_t part;               /* which of its instructions on this site: mask() multiplies, then adds */
-    int32_t width;              /* EDIT_WHITEN, EDIT_UNWHITEN */
+    int32_t row_min;                      /* first row whose values change (0 if `full`) */
+    bool full;     /* attention sees later positions in this layer, see below */
+    bool backward; /* of a name that ends in _grad: changes the gradient, not the value */
+    int32_t edit;  /* which edit of the list this came from */
+    int32_t part;  /* which of its instructions on this site: mask() multiplies, then adds */
+    int32_t width; /* EDIT_WHITEN, EDIT_UNWHITEN */
 };
 
-/* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever (-inf
- * where src > dest); what follows them in the layer must run unmasked.  Set on an instruction that selects some
- * src > dest of
- *   hook_attn_scores  = unless the number is -inf;  += and -= where -inf and the number make NaN;  *= by a
- *                     factor <= 0 or NaN;  clamp() with a lower bound above -inf
- *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(), which
- *                     is not 0 there;  clamp() with bounds that exclude 0
- *   both              noise() and file(), whatever they hold
- * and then on every instruction on either site of that layer.  from() and frozen alone never set it.  Without it elements
- * with src > dest are outside every edit: they keep -inf and 0. */
+/* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever
+ * (-inf where src > dest); what follows them in the layer must run unmasked.  Set on an instruction
+ * that selects some src > dest of hook_attn_scores  = unless the number is -inf;  += and -= where
+ * -inf and the number make NaN;  *= by a factor <= 0 or NaN;  clamp() with a lower bound above -inf
+ *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(),
+ * which is not 0 there;  clamp() with bounds that exclude 0 both              noise() and file(),
+ * whatever they hold and then on every instruction on either site of that layer.  from() and frozen
+ * alone never set it.  Without it elements with src > dest are outside every edit: they keep -inf
+ * and 0. */
 /* A run that instructions read. */
 struct edit_source {
     const char *name;                /* of a run; with `set`: the set's */
@@ -130,15 +144,16 @@ struct edit_program {
     int32_t n_instrs;
     const struct edit_instr *back; /* those on gradients, sorted in the same way: grad.h */
     int32_t n_back;
-    struct edit_instr *weights; /* on weights, sorted by (layer, weight) in list order within a weight; row_min: first row they reach */
+    struct edit_instr *weights; /* on weights, sorted by (layer, weight) in list order within a
+                                   weight; row_min: first row they reach */
     int32_t n_weights;
     struct edit_source *sources;
     int32_t n_sources;
-    bool needs_means;      /* instructions await reference_means_fill */
+    bool needs_means;            /* instructions await reference_means_fill */
     struct reference_set **sets; /* held, n_sets of them */
     int32_t n_sets;
-    bool needs_base;       /* mean() and frozen read the run without edits */
-    void *arena; /* owns all of the above */
+    bool needs_base; /* mean() and frozen read the run without edits */
+    void *arena;     /* owns all of the above */
 };
 
 /* What an edit list is resolved against. */
@@ -146,20 +161,22 @@ struct edit_context {
     const struct config *cfg;
     int32_t n_pos;
     const struct model *model; /* for dir() and file(); NULL: they are refused */
-    bool gradients;            /* a backward pass will follow; if not, edits of gradients are refused */
+    bool gradients; /* a backward pass will follow; if not, edits of gradients are refused */
     /* Bytes of token `pos` for anchors such as pos="John"#2; NULL when there is no tokenizer.
      * Returns the length and points *text at bytes that live as long as the context. */
     int32_t (*token_text)(void *user, int32_t pos, const char **text);
     void *user;
-    struct reference_set *const *sets; /* for mean(REF) and resample(REF); the program holds those it uses */
+    struct reference_set *const
+        *sets; /* for mean(REF) and resample(REF); the program holds those it uses */
     int32_t n_sets;
 };
 
-/* Make a list concrete: patterns become sites as site_select says, negative and named indices become
- * numbers, anchors positions.  Edits that are off are left out (on == NULL: all are on).  *out is freed with
- * edit_program_free.  A pattern that matches no hook, a hook that is refused, an index out of range, an
- * empty selection or an anchor that is not in the prompt is an error that names the edit and the nearest
- * valid choice.  hook_tokens takes only = with a token id, or = from(RUN). */
+/* Make a list concrete: patterns become sites as site_select says, negative and named indices
+ * become numbers, anchors positions.  Edits that are off are left out (on == NULL: all are on).
+ * *out is freed with edit_program_free.  A pattern that matches no hook, a hook that is refused, an
+ * index out of range, an empty selection or an anchor that is not in the prompt is an error that
+ * names the edit and the nearest valid choice.  hook_tokens takes only = with a token id, or =
+ * from(RUN). */
 int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
                  const struct edit_context *ctx, struct err *e);
 /* Another reference to the same, immutable program, to be freed like the first.  Never fails. */
@@ -169,22 +186,27 @@ void edit_program_free(struct edit_program *p);
 float *edit_program_floats(struct edit_program *p, int64_t n);
 /* Do two instructions on weights change the same stored weight? */
 bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b);
-/* Do two instructions, perhaps of different programs, change the same elements in the same way?  Sources are
- * compared by name. */
+/* Do two instructions, perhaps of different programs, change the same elements in the same way?
+ * Sources are compared by name. */
 bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b);
 
-/* Apply one instruction (whiten() and unwhiten(): edit_whiten.h) to rows [row0, row0 + rows of v) of its site.  v: f32 view in canonical axis order,
- * strides free.  src: view of the same shape and row range holding the replacement (EDIT_FROM, EDIT_RESAMPLE, EDIT_FROZEN), or the
- * mean over the row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
+/* Apply one instruction (whiten() and unwhiten(): edit_whiten.h) to rows [row0, row0 + rows of v)
+ * of its site.  v: f32 view in canonical axis order, strides free.  src: view of the same shape and
+ * row range holding the replacement (EDIT_FROM, EDIT_RESAMPLE, EDIT_FROZEN), or the mean over the
+ * row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
  * elements outside v are left out.  `renormalize` needs all sources of a row in v. */
-void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0, const struct kn_view *src);
+void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0,
+                const struct kn_view *src);
 /* Does edit_apply read `src` for this value? */
 bool edit_reads_source(enum edit_value_kind v);
 
-/* The backward passes of what edit_apply does beyond arithmetic: gradients after -> gradients before, in place on
- * g, of the same rows and shape as `value`.  Clamp: zero where `value`, the values before the instruction, lies outside the
- * bounds.  Renormalize: `value` holds the rows right before their division. */
-void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value);
-void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value);
+/* The backward passes of what edit_apply does beyond arithmetic: gradients after -> gradients
+ * before, in place on g, of the same rows and shape as `value`.  Clamp: zero where `value`, the
+ * values before the instruction, lies outside the bounds.  Renormalize: `value` holds the rows
+ * right before their division. */
+void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0,
+                     const struct kn_view *value);
+void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0,
+                           const struct kn_view *value);
 
 #endif

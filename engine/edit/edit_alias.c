@@ -1,15 +1,16 @@
 /* edit_alias.c - an index on an alias as indices on its sites (edit_parts.h).
  *
- * Columns of joined heads need not be an outer product of heads and elements.  Heads that have the same
- * elements selected go together, so that whole heads, and ranges within one head, stay one part.  Tested in
- * tests/engine/test_alias_edit.c. */
+ * Columns of joined heads need not be an outer product of heads and elements.  Heads that have the
+ * same elements selected go together, so that whole heads, and ranges within one head, stay one
+ * part.  Tested in tests/engine/test_alias_edit.c. */
 #include "edit/edit_parts.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* The set flags as an axis; a list only where they have gaps. */
-static int axis_of_flags(const bool *flags, int32_t size, struct edit_chunk **chunks, struct edit_axis *out)
+static int axis_of_flags(const bool *flags, int32_t size, struct edit_chunk **chunks,
+                         struct edit_axis *out)
 {
     int32_t first = -1, last = -1, n = 0;
     for (int32_t i = 0; i < size; i++)
@@ -31,8 +32,8 @@ static int axis_of_flags(const bool *flags, int32_t size, struct edit_chunk **ch
     return 0;
 }
 
-static int split_spread(const struct config *cfg, const struct alias_value *v, const struct edit_axis in[2],
-                        struct edit_part *out)
+static int split_spread(const struct config *cfg, const struct alias_value *v,
+                        const struct edit_axis in[2], struct edit_part *out)
 {
     for (int i = 0; i < v->n_edits; i++) {
         int64_t shape[SITE_RANK_MAX];
@@ -43,8 +44,9 @@ static int split_spread(const struct config *cfg, const struct alias_value *v, c
 }
 
 /* The heads of one site, flags[head][d], as parts; returns how many or -1. */
-static int split_heads(struct site_ref site, bool *flags, bool *together, int32_t n_heads, int32_t d_head,
-                       const struct edit_axis *rows, struct edit_chunk **chunks, struct edit_part *out)
+static int split_heads(struct site_ref site, bool *flags, bool *together, int32_t n_heads,
+                       int32_t d_head, const struct edit_axis *rows, struct edit_chunk **chunks,
+                       struct edit_part *out)
 {
     int n = 0;
     for (int32_t h = 0; h < n_heads; h++) {
@@ -63,14 +65,16 @@ static int split_heads(struct site_ref site, bool *flags, bool *together, int32_
         struct edit_part *part = &out[n++];
         part->site = site;
         part->axis[0] = *rows;
-        if (axis_of_flags(together, n_heads, chunks, &part->axis[1]) || axis_of_flags(mine, d_head, chunks, &part->axis[2]))
+        if (axis_of_flags(together, n_heads, chunks, &part->axis[1]) ||
+            axis_of_flags(mine, d_head, chunks, &part->axis[2]))
             return -1;
     }
     return n;
 }
 
-int edit_alias_split(const struct config *cfg, const struct alias_value *v, const struct edit_axis in[2],
-                     struct edit_chunk **chunks, struct edit_part **out, struct err *e)
+int edit_alias_split(const struct config *cfg, const struct alias_value *v,
+                     const struct edit_axis in[2], struct edit_chunk **chunks,
+                     struct edit_part **out, struct err *e)
 {
     int64_t shape[SITE_RANK_MAX];
     site_shape(cfg, v->edit[0].id, 1, shape);
@@ -87,7 +91,8 @@ int edit_alias_split(const struct config *cfg, const struct alias_value *v, cons
             flags[at.part * each + (int64_t)at.head * d + at.d] = true;
         }
         for (int s = 0; s < v->n_edits && n >= 0; s++) {
-            int k = split_heads(v->edit[s], flags + s * each, flags + each * v->n_edits, heads, d, &in[0], chunks, parts + n);
+            int k = split_heads(v->edit[s], flags + s * each, flags + each * v->n_edits, heads, d,
+                                &in[0], chunks, parts + n);
             n = k < 0 ? -1 : n + k;
         }
     }

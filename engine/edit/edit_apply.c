@@ -13,10 +13,10 @@
 struct cut {
     const int32_t *list; /* values, or NULL: lo, lo+1, ... */
     int64_t lo, n;
-    int64_t base;        /* value of the view's element 0 */
+    int64_t base; /* value of the view's element 0 */
     int64_t stride, src_stride;
-    int64_t first;       /* how many of the selection come before the view */
-    bool counted;        /* the source goes by place in the selection, not by place in the view */
+    int64_t first; /* how many of the selection come before the view */
+    bool counted;  /* the source goes by place in the selection, not by place in the view */
 };
 
 /* How many values of an ascending list are below x. */
@@ -71,9 +71,11 @@ static int64_t cut_source(const struct cut *c, int64_t i)
 static uint64_t noise_key(const struct edit_instr *instr)
 {
     uint64_t h = splitmix64((uint32_t)instr->seed);
-    for (const char *p = instr->weight ? instr->weight->name : site_table[instr->site.id].name; *p; p++)
+    for (const char *p = instr->weight ? instr->weight->name : site_table[instr->site.id].name; *p;
+         p++)
         h = splitmix64(h ^ (unsigned char)*p);
-    return splitmix64(h ^ (uint32_t)(instr->weight ? 0 : instr->site.layer)); /* a weight's name has its layer */
+    return splitmix64(
+        h ^ (uint32_t)(instr->weight ? 0 : instr->site.layer)); /* a weight's name has its layer */
 }
 
 static float noise_at(const struct edit_instr *instr, uint64_t key, int64_t at)
@@ -93,7 +95,8 @@ static void project_line(const struct edit_instr *instr, const struct cut *c, fl
 }
 
 /* n elements of the last axis; key: of the noise of this line. */
-static void apply_line(const struct edit_instr *instr, const struct cut *c, int64_t n, float *v, const float *src, uint64_t key)
+static void apply_line(const struct edit_instr *instr, const struct cut *c, int64_t n, float *v,
+                       const float *src, uint64_t key)
 {
     if (instr->value == EDIT_PROJECT_OUT) {
         project_line(instr, c, v);
@@ -122,12 +125,13 @@ static void apply_line(const struct edit_instr *instr, const struct cut *c, int6
 }
 
 /* The selection as three axes, cut to what v holds. */
-static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_instr *instr, const struct kn_view *v, int32_t row0,
-                    const struct kn_view *src)
+static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_instr *instr,
+                    const struct kn_view *v, int32_t row0, const struct kn_view *src)
 {
     assert(v->dtype == KN_F32 && v->ndim == instr->rank);
     assert(!src || (src->dtype == KN_F32 && src->ndim == instr->rank));
-    int lead = SITE_RANK_MAX - instr->rank, row_axis = instr->weight ? 0 : site_row_axis(instr->site.id);
+    int lead = SITE_RANK_MAX - instr->rank,
+        row_axis = instr->weight ? 0 : site_row_axis(instr->site.id);
     for (int i = 0; i < lead; i++)
         cut[i] = (struct cut){.n = 1};
     for (int i = 0; i < instr->rank; i++) {
@@ -154,7 +158,8 @@ static int64_t row_sources(const struct edit_instr *instr, const struct kn_view 
     return instr->full || row + 1 > v->shape[2] ? v->shape[2] : row + 1;
 }
 
-static void renormalize(const struct edit_instr *instr, const struct kn_view *v, const struct cut cut[SITE_RANK_MAX])
+static void renormalize(const struct edit_instr *instr, const struct kn_view *v,
+                        const struct cut cut[SITE_RANK_MAX])
 {
     for (int64_t i = 0; i < cut[0].n; i++)
         for (int64_t j = 0; j < cut[1].n; j++) {
@@ -169,15 +174,19 @@ static void renormalize(const struct edit_instr *instr, const struct kn_view *v,
 }
 
 /* How many of the selected elements of the last axis lie in a row. */
-static int64_t line_length(const struct edit_instr *instr, const struct cut cut[SITE_RANK_MAX], int64_t row)
+static int64_t line_length(const struct edit_instr *instr, const struct cut cut[SITE_RANK_MAX],
+                           int64_t row)
 {
-    bool masked = !instr->full && (instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN);
+    bool masked = !instr->full &&
+                  (instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN);
     return masked ? cut_count_below(&cut[2], row + 1) : cut[2].n;
 }
 
-void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0, const struct kn_view *src)
+void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0,
+                const struct kn_view *src)
 {
-    assert(instr->value != EDIT_WHITEN && instr->value != EDIT_UNWHITEN && "edit_whiten_apply does this");
+    assert(instr->value != EDIT_WHITEN && instr->value != EDIT_UNWHITEN &&
+           "edit_whiten_apply does this");
     bool reads = edit_reads_source(instr->value);
     assert((!reads || src) && (instr->value != EDIT_MEAN_REF || instr->vec));
     struct cut cut[SITE_RANK_MAX];
@@ -188,26 +197,32 @@ void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t
         int64_t a = cut_value(&cut[0], i) - cut[0].base;
         for (int64_t j = 0; j < cut[1].n; j++) {
             int64_t row = cut_value(&cut[1], j), b = row - cut[1].base;
-            apply_line(instr, &cut[2], line_length(instr, cut, row), line_at(v, cut, a, b),
-                       from + cut_source(&cut[0], i) + cut_source(&cut[1], j),
-                       key ? splitmix64(splitmix64(key ^ (uint64_t)cut_value(&cut[0], i)) ^ (uint64_t)row) : 0);
+            apply_line(
+                instr, &cut[2], line_length(instr, cut, row), line_at(v, cut, a, b),
+                from + cut_source(&cut[0], i) + cut_source(&cut[1], j),
+                key ? splitmix64(splitmix64(key ^ (uint64_t)cut_value(&cut[0], i)) ^ (uint64_t)row)
+                    : 0);
         }
     }
     if (instr->renormalize)
         renormalize(instr, v, cut);
 }
 
-/* ---- backward -------------------------------------------------------------------------------------- */
+/* ---- backward
+ * -------------------------------------------------------------------------------------- */
 
-void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value)
+void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0,
+                     const struct kn_view *value)
 {
     struct cut cut[SITE_RANK_MAX];
     cut_all(cut, instr, g, row0, value);
     for (int64_t i = 0; i < cut[0].n; i++)
         for (int64_t j = 0; j < cut[1].n; j++) {
-            int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j), b = row - cut[1].base;
+            int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j),
+                    b = row - cut[1].base;
             float *to = line_at(g, cut, a, b);
-            const float *x = (const float *)value->data + a * cut[0].src_stride + b * cut[1].src_stride;
+            const float *x = (const float *)value->data + a * cut[0].src_stride +
+                             b * cut[1].src_stride;
             for (int64_t k = 0, n = line_length(instr, cut, row); k < n; k++) {
                 int64_t at = cut_value(&cut[2], k) - cut[2].base;
                 float y = x[at * cut[2].src_stride];
@@ -218,16 +233,19 @@ void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, in
 }
 
 /* y = x / S, S = the sum of x: dx = (dy - sum of dy * y) / S. */
-void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0, const struct kn_view *value)
+void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0,
+                           const struct kn_view *value)
 {
     struct cut cut[SITE_RANK_MAX];
     cut_all(cut, instr, g, row0, value);
     for (int64_t i = 0; i < cut[0].n; i++)
         for (int64_t j = 0; j < cut[1].n; j++) {
-            int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j), b = row - cut[1].base;
+            int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j),
+                    b = row - cut[1].base;
             int64_t n = row_sources(instr, g, row);
             float *to = line_at(g, cut, a, b);
-            const float *x = (const float *)value->data + a * cut[0].src_stride + b * cut[1].src_stride;
+            const float *x = (const float *)value->data + a * cut[0].src_stride +
+                             b * cut[1].src_stride;
             double sum = 0, along = 0;
             for (int64_t k = 0; k < n; k++) {
                 sum += (double)x[k * value->stride[2]];

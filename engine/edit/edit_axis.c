@@ -1,4 +1,5 @@
-/* edit_axis.c - selections -> integers: negative and clipped indices, sets, token anchors (edit_parts.h).
+/* edit_axis.c - selections -> integers: negative and clipped indices, sets, token anchors
+ * (edit_parts.h).
  *
  * Tested in tests/engine/test_edit_resolve.c. */
 #include "edit/edit_parts.h"
@@ -21,7 +22,8 @@ struct interval {
     int32_t lo, hi; /* both included */
 };
 
-/* ---- token anchors --------------------------------------------------------------------------------- */
+/* ---- token anchors
+ * --------------------------------------------------------------------------------- */
 
 static const char *trimmed(const char *s, int32_t *len)
 {
@@ -68,7 +70,8 @@ static const char *shown(const char *text, int32_t len, char buf[TOKEN_SHOWN])
 }
 
 /* The positions of the tokens most like the anchor, each text once; returns how many. */
-static int nearest(const struct edit_axis_at *at, const struct edit_place *p, int32_t pos[NEAREST_MAX])
+static int nearest(const struct edit_axis_at *at, const struct edit_place *p,
+                   int32_t pos[NEAREST_MAX])
 {
     size_t d[NEAREST_MAX];
     int n = 0;
@@ -98,25 +101,27 @@ static int nearest(const struct edit_axis_at *at, const struct edit_place *p, in
     return n;
 }
 
-static int fail_token(const struct edit_axis_at *at, const struct edit_place *p, int32_t found, struct err *e)
+static int fail_token(const struct edit_axis_at *at, const struct edit_place *p, int32_t found,
+                      struct err *e)
 {
     char list[NEAREST_MAX * (TOKEN_SHOWN + 20)] = "", token[TOKEN_SHOWN], other[TOKEN_SHOWN];
     shown(p->text, p->len, token);
     if (found > 0)
-        return err_set(e, ERR_BAD_INPUT, "%s#%d is not in the prompt · it occurs %d time%s", token, (int)p->value,
-                       (int)found, found == 1 ? "" : "s");
+        return err_set(e, ERR_BAD_INPUT, "%s#%d is not in the prompt · it occurs %d time%s", token,
+                       (int)p->value, (int)found, found == 1 ? "" : "s");
     int32_t pos[NEAREST_MAX];
     int n = nearest(at, p, pos);
     for (int k = 0, len = 0; k < n; k++) {
         const char *text;
         int32_t text_len = at->ctx->token_text(at->ctx->user, pos[k], &text);
-        len += snprintf(list + len, sizeof list - (size_t)len, "%s%s (%d)", k ? ", " : "", shown(text, text_len, other),
-                        (int)pos[k]);
+        len += snprintf(list + len, sizeof list - (size_t)len, "%s%s (%d)", k ? ", " : "",
+                        shown(text, text_len, other), (int)pos[k]);
     }
     return err_set(e, ERR_BAD_INPUT, "no token %s in the prompt · the nearest are %s", token, list);
 }
 
-static int find_token(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out, struct err *e)
+static int find_token(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out,
+                      struct err *e)
 {
     enum site_dim d = at->dim;
     char token[TOKEN_SHOWN];
@@ -125,16 +130,21 @@ static int find_token(const struct edit_axis_at *at, const struct edit_place *p,
         if (*out >= 0)
             return 0;
         char near[TOKEN_NEAREST_MAX];
-        return err_set(e, ERR_BAD_INPUT, "%s is not one token of this model · %s · %s goes 0..%d", shown(p->text, p->len, token),
-                       token_nearest(at->ctx->model->tok, p->text, (size_t)p->len, near), at->word, (int)at->size - 1);
+        return err_set(e, ERR_BAD_INPUT, "%s is not one token of this model · %s · %s goes 0..%d",
+                       shown(p->text, p->len, token),
+                       token_nearest(at->ctx->model->tok, p->text, (size_t)p->len, near), at->word,
+                       (int)at->size - 1);
     }
     if (d != DIM_POS && d != DIM_DEST && d != DIM_SRC)
-        return err_set(e, ERR_BAD_INPUT, "token %s for axis %s · a token stands for a position; %s goes 0..%d",
+        return err_set(e, ERR_BAD_INPUT,
+                       "token %s for axis %s · a token stands for a position; %s goes 0..%d",
                        shown(p->text, p->len, token), at->word, at->word, (int)at->size - 1);
     if (!at->ctx->token_text)
-        return err_set(e, ERR_BAD_INPUT, "token %s, but there is no tokenizer · use a position 0..%d",
+        return err_set(e, ERR_BAD_INPUT,
+                       "token %s, but there is no tokenizer · use a position 0..%d",
                        shown(p->text, p->len, token), (int)at->size - 1);
-    int32_t found = 0, want = p->value > 0 ? p->value : -p->value, step = p->value > 0 ? 1 : -1, size = prompt_size(at);
+    int32_t found = 0, want = p->value > 0 ? p->value : -p->value, step = p->value > 0 ? 1 : -1,
+            size = prompt_size(at);
     for (int32_t i = step > 0 ? 0 : size - 1; i >= 0 && i < size; i += step)
         if (token_is(at, i, p) && ++found == want) {
             *out = i;
@@ -143,18 +153,23 @@ static int find_token(const struct edit_axis_at *at, const struct edit_place *p,
     return fail_token(at, p, found, e);
 }
 
-/* ---- places and selections ------------------------------------------------------------------------- */
+/* ---- places and selections
+ * ------------------------------------------------------------------------- */
 
 /* A place as a number, counted from the start; it may lie outside the axis. */
-static int place_value(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out, struct err *e)
+static int place_value(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out,
+                       struct err *e)
 {
     if (p->kind == PLACE_TOKEN)
         return find_token(at, p, out, e);
-    *out = p->kind == PLACE_END ? at->size - 1 : p->value < 0 ? (int64_t)p->value + at->size : p->value;
+    *out = p->kind == PLACE_END ? at->size - 1
+           : p->value < 0       ? (int64_t)p->value + at->size
+                                : p->value;
     return 0;
 }
 
-static int place_inside(const struct edit_axis_at *at, const struct edit_place *p, int32_t *out, struct err *e)
+static int place_inside(const struct edit_axis_at *at, const struct edit_place *p, int32_t *out,
+                        struct err *e)
 {
     int64_t v;
     int rc = place_value(at, p, &v, e);
@@ -162,8 +177,8 @@ static int place_inside(const struct edit_axis_at *at, const struct edit_place *
         return rc;
     if (v < 0 || v >= at->size) {
         const char *dim = at->word;
-        return err_set(e, ERR_BAD_INPUT, "%s %d is out of range · %s has %s 0..%d or -%d..-1", dim, (int)p->value,
-                       at->name, dim, (int)at->size - 1, (int)at->size);
+        return err_set(e, ERR_BAD_INPUT, "%s %d is out of range · %s has %s 0..%d or -%d..-1", dim,
+                       (int)p->value, at->name, dim, (int)at->size - 1, (int)at->size);
     }
     *out = (int32_t)v;
     return 0;
@@ -172,13 +187,13 @@ static int place_inside(const struct edit_axis_at *at, const struct edit_place *
 static int fail_empty(const struct edit_axis_at *at, int64_t lo, int64_t hi, struct err *e)
 {
     const char *dim = at->word;
-    return err_set(e, ERR_BAD_INPUT, "%s %lld:%lld selects nothing · it goes 0..%d", dim, (long long)lo, (long long)hi,
-                   (int)at->size - 1);
+    return err_set(e, ERR_BAD_INPUT, "%s %lld:%lld selects nothing · it goes 0..%d", dim,
+                   (long long)lo, (long long)hi, (int)at->size - 1);
 }
 
 /* The values lo, lo+step, ...: contiguous, or a list. */
-static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t step, const struct edit_axis_at *at,
-                       struct err *e)
+static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t step,
+                       const struct edit_axis_at *at, struct err *e)
 {
     int32_t *list = NULL;
     if (step > 1 && n > 1) {
@@ -192,8 +207,8 @@ static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t ste
     return 0;
 }
 
-static int resolve_range(struct edit_axis *out, const struct edit_sel *sel, const struct edit_axis_at *at,
-                         struct err *e)
+static int resolve_range(struct edit_axis *out, const struct edit_sel *sel,
+                         const struct edit_axis_at *at, struct err *e)
 {
     const struct edit_span *span = &sel->spans[0];
     int64_t lo = 0, hi = at->size;
@@ -205,7 +220,8 @@ static int resolve_range(struct edit_axis *out, const struct edit_sel *sel, cons
     int64_t from = lo < 0 ? 0 : lo, to = hi > at->size ? at->size : hi;
     if (from >= to)
         return fail_empty(at, lo, hi, e);
-    return store_steps(out, (int32_t)from, (int32_t)((to - from + sel->step - 1) / sel->step), sel->step, at, e);
+    return store_steps(out, (int32_t)from, (int32_t)((to - from + sel->step - 1) / sel->step),
+                       sel->step, at, e);
 }
 
 static int by_lo(const void *a, const void *b)
@@ -248,7 +264,8 @@ static int store_intervals(struct edit_axis *out, const struct interval *iv, int
     return 0;
 }
 
-static int resolve_set(struct edit_axis *out, const struct edit_sel *sel, const struct edit_axis_at *at, struct err *e)
+static int resolve_set(struct edit_axis *out, const struct edit_sel *sel,
+                       const struct edit_axis_at *at, struct err *e)
 {
     struct interval *iv = malloc((size_t)sel->n * sizeof *iv);
     if (!iv)
@@ -261,8 +278,9 @@ static int resolve_set(struct edit_axis *out, const struct edit_sel *sel, const 
         if (!rc && span->hi.kind != PLACE_NONE)
             rc = place_inside(at, &span->hi, &iv[i].hi, e);
         if (!rc && iv[i].hi < iv[i].lo)
-            rc = err_set(e, ERR_BAD_INPUT, "%s {%d..%d} runs backwards · write the smaller end first",
-                         at->word, (int)iv[i].lo, (int)iv[i].hi);
+            rc = err_set(e, ERR_BAD_INPUT,
+                         "%s {%d..%d} runs backwards · write the smaller end first", at->word,
+                         (int)iv[i].lo, (int)iv[i].hi);
     }
     if (!rc)
         rc = store_intervals(out, iv, merge(iv, sel->n), at, e);
@@ -270,7 +288,8 @@ static int resolve_set(struct edit_axis *out, const struct edit_sel *sel, const 
     return rc;
 }
 
-int edit_axis_resolve(struct edit_axis *out, const struct edit_sel *sel, const struct edit_axis_at *at, struct err *e)
+int edit_axis_resolve(struct edit_axis *out, const struct edit_sel *sel,
+                      const struct edit_axis_at *at, struct err *e)
 {
     if (!sel) {
         *out = (struct edit_axis){0, at->size, NULL};

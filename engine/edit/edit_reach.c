@@ -30,7 +30,8 @@ static void add(struct reach_list *l, struct site_ref s)
 }
 
 /* The sites of the steps of a stage that read the weight. */
-static void add_readers(struct reach_list *l, const struct model *m, const struct edit_weight *w, int32_t stage)
+static void add_readers(struct reach_list *l, const struct model *m, const struct edit_weight *w,
+                        int32_t stage)
 {
     int32_t n, layer = stage >= 1 && stage <= m->cfg.n_layers ? stage - 1 : SITE_ROOT;
     const struct step *steps = plan_stage(m->plan, stage, &n);
@@ -40,7 +41,8 @@ static void add_readers(struct reach_list *l, const struct model *m, const struc
                 add(l, (struct site_ref){steps[i].site, layer});
 }
 
-static int reach_weights(struct reach_list *l, const struct edit *ed, const struct model *m, struct err *e)
+static int reach_weights(struct reach_list *l, const struct edit *ed, const struct model *m,
+                         struct err *e)
 {
     const struct edit_context ctx = {.cfg = &m->cfg, .n_pos = 1, .model = m};
     struct edit_weight *list = NULL;
@@ -57,7 +59,8 @@ static int reach_weights(struct reach_list *l, const struct edit *ed, const stru
     return n < 0 ? n : 0;
 }
 
-static int reach_hooks(struct reach_list *l, const struct edit *ed, const struct model *m, struct err *e)
+static int reach_hooks(struct reach_list *l, const struct edit *ed, const struct model *m,
+                       struct err *e)
 {
     char pattern[LIMIT_PATTERN];
     struct alias_pick *picks = NULL;
@@ -80,12 +83,14 @@ bool edit_of_weights(const struct edit *ed)
     return edit_is_weight(ed->pattern);
 }
 
-int32_t edit_reach(struct edit *const *edits, int32_t n, const struct model *m, struct edit_reach **out, struct err *e)
+int32_t edit_reach(struct edit *const *edits, int32_t n, const struct model *m,
+                   struct edit_reach **out, struct err *e)
 {
     struct reach_list l = {0};
     int rc = 0;
     for (; l.edit < n && !rc; l.edit++)
-        if ((rc = (edit_of_weights(edits[l.edit]) ? reach_weights : reach_hooks)(&l, edits[l.edit], m, e)))
+        if ((rc = (edit_of_weights(edits[l.edit]) ? reach_weights : reach_hooks)(&l, edits[l.edit],
+                                                                                 m, e)))
             err_prefix(e, "edit %d", (int)l.edit + 1);
     if (!rc && l.failed)
         rc = err_set(e, ERR_SYSTEM, "out of memory for edits");

@@ -5,8 +5,8 @@
 
 #include "edit/edit.h"
 
-/* Edit `edit` of a list changes the value (of a name that ends in _grad: the gradient) at `site`, or a weight that the step
- * which writes it reads. */
+/* Edit `edit` of a list changes the value (of a name that ends in _grad: the gradient) at `site`,
+ * or a weight that the step which writes it reads. */
 struct edit_reach {
     struct site_ref site;
     int32_t edit;
@@ -14,8 +14,9 @@ struct edit_reach {
 
 /* Is the edit one of weights? */
 bool edit_of_weights(const struct edit *ed);
-/* All pairs in the order of the list; *out is malloc'ed.  How many, or negative where a name means nothing here.  The model may be
- * open without its weights. */
-int32_t edit_reach(struct edit *const *edits, int32_t n, const struct model *m, struct edit_reach **out, struct err *e);
+/* All pairs in the order of the list; *out is malloc'ed.  How many, or negative where a name means
+ * nothing here.  The model may be open without its weights. */
+int32_t edit_reach(struct edit *const *edits, int32_t n, const struct model *m,
+                   struct edit_reach **out, struct err *e);
 
 #endif

@@ -1,11 +1,12 @@
-/* edit_reference.c - reference sets in edits (edit_parts.h).  Tested in tests/engine/test_reference.c. */
+/* edit_reference.c - reference sets in edits (edit_parts.h).  Tested in
+ * tests/engine/test_reference.c. */
 #include "edit/edit_parts.h"
 
 #include "edit/reference.h"
 
 /* The program keeps every set that it uses once. */
-static int hold(struct edit_program *prog, const struct reference_set *set, const struct edit_context *ctx, struct edit_chunk **chunks,
-                struct err *e)
+static int hold(struct edit_program *prog, const struct reference_set *set,
+                const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e)
 {
     for (int32_t i = 0; i < prog->n_sets; i++)
         if (prog->sets[i] == set)
@@ -35,7 +36,8 @@ static int32_t positions_needed(const struct edit_instr *instr)
     return pos < 0 ? -pos : pos + 1;
 }
 
-int edit_reference_resolve(struct edit_program *prog, struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx,
+int edit_reference_resolve(struct edit_program *prog, struct edit_instr *instr,
+                           const struct edit *ed, const struct edit_context *ctx,
                            struct edit_chunk **chunks, struct err *e)
 {
     if (instr->value != EDIT_MEAN_REF && instr->value != EDIT_RESAMPLE)
@@ -48,13 +50,19 @@ int edit_reference_resolve(struct edit_program *prog, struct edit_instr *instr, 
     if (rc)
         return rc;
     if (instr->value == EDIT_MEAN_REF && attention && instr->source_pos != EDIT_SAME_POS)
-        return err_set(e, ERR_BAD_INPUT, "%s has two positions, dest and src · mean(%s, pos=same) takes the mean at each",
-                       site_name(instr->site, name), set->name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s has two positions, dest and src · mean(%s, pos=same) takes the mean at each",
+            site_name(instr->site, name), set->name);
     int32_t need = positions_needed(instr);
     if (need > set->longest)
-        return err_set(e, ERR_BAD_INPUT, "%s(%s) · position %d is asked for, the longest prompt of %s has 0..%d", word, set->name,
-                       (int)(instr->source_pos < 0 && instr->source_pos > EDIT_ALL_POS ? instr->source_pos : need - 1), set->name,
-                       (int)set->longest - 1);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s(%s) · position %d is asked for, the longest prompt of %s has 0..%d",
+                       word, set->name,
+                       (int)(instr->source_pos < 0 && instr->source_pos > EDIT_ALL_POS
+                                 ? instr->source_pos
+                                 : need - 1),
+                       set->name, (int)set->longest - 1);
     instr->set = set;
     if (instr->value == EDIT_RESAMPLE)
         instr->source_prompt = reference_draw(set, ed->seed, need);

@@ -1,5 +1,5 @@
-/* edit_resolve.c - edits made concrete for one model and prompt: patterns become sites, indices become
- * numbers, and what an edit can reach (row_min, full) is decided.
+/* edit_resolve.c - edits made concrete for one model and prompt: patterns become sites, indices
+ * become numbers, and what an edit can reach (row_min, full) is decided.
  *
  * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
@@ -22,9 +22,10 @@ struct resolver {
     struct arena *arena;
     int32_t cap, cap_weights; /* of prog->instrs, prog->weights */
     int32_t cap_sources;
-    int32_t edit;           /* the edit at hand */
+    int32_t edit; /* the edit at hand */
     const struct edit *ed;
-    bool spread;            /* the site at hand is one of several copies, with a head axis more than its name has */
+    bool spread; /* the site at hand is one of several copies, with a head axis more than its name
+                    has */
     struct err *e;
     bool backward; /* the edit is of a gradient */
 };
@@ -73,7 +74,8 @@ float *edit_program_floats(struct edit_program *p, int64_t n)
     return edit_chunk_alloc(&a->chunks, (size_t)n * sizeof(float));
 }
 
-/* ---- one edit on one hook --------------------------------------------------------------------------- */
+/* ---- one edit on one hook
+ * --------------------------------------------------------------------------- */
 
 /* hook_tokens holds ids: no arithmetic, and only ids that the embedding has. */
 static int check_tokens(struct resolver *r)
@@ -85,8 +87,10 @@ static int check_tokens(struct resolver *r)
     bool other = (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE) && ed->number == 1.0f;
     if (ed->op == EDIT_SET && (id || other))
         return 0;
-    return err_set(r->e, ERR_BAD_INPUT, "hook_tokens holds token ids · "
-                   "give it = ID, a whole number 0..%d, = from(RUN) or = resample(REF)", (int)n - 1);
+    return err_set(r->e, ERR_BAD_INPUT,
+                   "hook_tokens holds token ids · "
+                   "give it = ID, a whole number 0..%d, = from(RUN) or = resample(REF)",
+                   (int)n - 1);
 }
 
 /* Does the number make something visible that the mask hides?  (edit.h, `full`.) */
@@ -97,7 +101,8 @@ static bool unmasks(const struct edit *ed, enum site_id id)
     if (ed->value == EDIT_NOISE || ed->value == EDIT_FILE)
         return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
     if (ed->value == EDIT_CLAMP)
-        return id == SITE_ATTN_SCORES ? ed->lo > -INFINITY : id == SITE_PATTERN && (ed->lo > 0.0f || ed->hi < 0.0f);
+        return id == SITE_ATTN_SCORES ? ed->lo > -INFINITY
+                                      : id == SITE_PATTERN && (ed->lo > 0.0f || ed->hi < 0.0f);
     if (id == SITE_ATTN_SCORES && number) {
         if (mul)
             return !(x > 0.0f);
@@ -114,14 +119,18 @@ static int source_index(struct resolver *r, struct edit_source want, int32_t *ou
 {
     struct edit_program *p = r->prog;
     for (int32_t i = 0; i < p->n_sources; i++)
-        if (strcmp(p->sources[i].name, want.name) == 0 && p->sources[i].set == want.set && p->sources[i].prompt == want.prompt) {
+        if (strcmp(p->sources[i].name, want.name) == 0 && p->sources[i].set == want.set &&
+            p->sources[i].prompt == want.prompt) {
             *out = i;
             return 0;
         }
     size_t size = strlen(want.name) + 1;
     char *name = edit_chunk_alloc(&r->arena->chunks, size);
     bool full = p->n_sources == r->cap_sources;
-    struct edit_source *more = full ? edit_chunk_alloc(&r->arena->chunks, (size_t)(2 * r->cap_sources + 1) * sizeof *more) : p->sources;
+    struct edit_source *more = full ? edit_chunk_alloc(&r->arena->chunks,
+                                                       (size_t)(2 * r->cap_sources + 1) *
+                                                           sizeof *more)
+                                    : p->sources;
     if (!name || !more)
         return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
     if (full) {
@@ -139,10 +148,13 @@ static int add_instr(struct resolver *r, const struct edit_instr *instr)
 {
     struct edit_program *p = r->prog;
     struct edit_instr **list = instr->weight ? &p->weights : &p->instrs;
-    int32_t *n = instr->weight ? &p->n_weights : &p->n_instrs, *cap = instr->weight ? &r->cap_weights : &r->cap;
+    int32_t *n = instr->weight ? &p->n_weights : &p->n_instrs,
+            *cap = instr->weight ? &r->cap_weights : &r->cap;
     if (*n == LIMIT_INSTRS)
-        return err_set(r->e, ERR_BAD_INPUT, "edits on more than %d hooks in all · "
-                       "use fewer edits or narrower patterns", LIMIT_INSTRS);
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "edits on more than %d hooks in all · "
+                       "use fewer edits or narrower patterns",
+                       LIMIT_INSTRS);
     if (*n == *cap) {
         int32_t more = *cap ? 2 * *cap : 16;
         struct edit_instr *instrs = realloc(*list, (size_t)more * sizeof *instrs);
@@ -160,7 +172,8 @@ static int brings_vector(struct resolver *r, struct edit_instr *instr)
 {
     if (instr->value != EDIT_DIR && instr->value != EDIT_FILE && instr->value != EDIT_PROJECT_OUT)
         return 0;
-    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1] : NULL;
+    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1]
+                                                      : NULL;
     if (!prev || prev->edit != instr->edit || prev->site.id != instr->site.id)
         return edit_vector_resolve(instr, r->ed, r->ctx, &r->arena->chunks, r->e);
     instr->vec = prev->vec, instr->vec_n = prev->vec_n;
@@ -174,12 +187,18 @@ static int check_backward(const struct resolver *r, struct site_ref site)
     char name[LIMIT_NAME];
     site_name(site, name);
     if (site.id == SITE_TOKENS)
-        return err_set(r->e, ERR_BAD_INPUT, "%s_grad · token ids have no gradient · hook_embed_grad has", name);
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "%s_grad · token ids have no gradient · hook_embed_grad has", name);
     if (!r->ctx->gradients)
-        return err_set(r->e, ERR_BAD_INPUT, "%s_grad · there is no backward pass here · borescope run --grad METRIC has one", name);
-    if (edit_reads_source(r->ed->value) || r->ed->value == EDIT_MEAN_REF || edit_hook_is(r->ed->value) || r->ed->renormalize)
-        return err_set(r->e, ERR_BAD_INPUT, "%s_grad · a gradient takes numbers, clamp, noise, dir, file and project_out, not %s", name,
-                       r->ed->renormalize ? "renormalize" : edit_value_words[r->ed->value].form);
+        return err_set(
+            r->e, ERR_BAD_INPUT,
+            "%s_grad · there is no backward pass here · borescope run --grad METRIC has one", name);
+    if (edit_reads_source(r->ed->value) || r->ed->value == EDIT_MEAN_REF ||
+        edit_hook_is(r->ed->value) || r->ed->renormalize)
+        return err_set(
+            r->e, ERR_BAD_INPUT,
+            "%s_grad · a gradient takes numbers, clamp, noise, dir, file and project_out, not %s",
+            name, r->ed->renormalize ? "renormalize" : edit_value_words[r->ed->value].form);
     return 0;
 }
 
@@ -199,14 +218,16 @@ static void unfold(struct edit_instr *a, const struct edit_instr *given)
     a->vec_stride[2] = a->vec_stride[1], a->vec_stride[1] = 0;
 }
 
-/* What an edit reads from files and weights; it may be several instructions, or none (edit_parts.h). */
+/* What an edit reads from files and weights; it may be several instructions, or none
+ * (edit_parts.h). */
 static int brings_numbers(struct resolver *r, struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n)
 {
     struct edit_instr given = instrs[0];
     if (r->spread)
         fold(&instrs[0]);
     int rc = edit_hook_resolve(instrs, n, r->ed, r->ctx, &r->arena->chunks, r->e);
-    if (!rc && instrs[0].value == given.value && r->ed->value != EDIT_MASK && r->ed->value != EDIT_ROWS)
+    if (!rc && instrs[0].value == given.value && r->ed->value != EDIT_MASK &&
+        r->ed->value != EDIT_ROWS)
         rc = brings_vector(r, &instrs[0]);
     for (int i = 0; i < *n && r->spread; i++)
         unfold(&instrs[i], &given);
@@ -214,16 +235,28 @@ static int brings_numbers(struct resolver *r, struct edit_instr instrs[EDIT_HOOK
 }
 
 /* The edit on one site, its axes known. */
-static int finish_instr(struct resolver *r, struct site_ref site, const struct edit_axis axis[SITE_RANK_MAX])
+static int finish_instr(struct resolver *r, struct site_ref site,
+                        const struct edit_axis axis[SITE_RANK_MAX])
 {
     const struct edit *ed = r->ed;
     char name[LIMIT_NAME];
     if (ed->renormalize && site.id != SITE_PATTERN)
-        return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has", site_name(site, name));
-    struct edit_instr instr = {.site = site, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1, .source_prompt = -1,
-                           .source_pos = ed->source_pos, .lo = ed->lo, .hi = ed->hi, .sigma = ed->sigma, .seed = ed->seed,
-                           .renormalize = ed->renormalize,
-                           .rank = site_table[site.id].rank, .edit = r->edit};
+        return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has",
+                       site_name(site, name));
+    struct edit_instr instr = {.site = site,
+                               .op = ed->op,
+                               .value = ed->value,
+                               .number = ed->number,
+                               .source = -1,
+                               .source_prompt = -1,
+                               .source_pos = ed->source_pos,
+                               .lo = ed->lo,
+                               .hi = ed->hi,
+                               .sigma = ed->sigma,
+                               .seed = ed->seed,
+                               .renormalize = ed->renormalize,
+                               .rank = site_table[site.id].rank,
+                               .edit = r->edit};
     memcpy(instr.axis, axis, sizeof instr.axis);
     struct edit_source source = {ed->text[0], NULL, -1};
     int rc = r->backward ? check_backward(r, site) : 0;
@@ -235,8 +268,10 @@ static int finish_instr(struct resolver *r, struct site_ref site, const struct e
         if ((rc = source_index(r, source, &instr.source)))
             return rc;
         instr.source_name = r->prog->sources[instr.source].name;
-        if (ed->source_pos != EDIT_SAME_POS && (site.id == SITE_ATTN_SCORES || site.id == SITE_PATTERN))
-            return err_set(r->e, ERR_BAD_INPUT, "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
+        if (ed->source_pos != EDIT_SAME_POS &&
+            (site.id == SITE_ATTN_SCORES || site.id == SITE_PATTERN))
+            return err_set(r->e, ERR_BAD_INPUT,
+                           "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
                            edit_value_words[ed->value].word, site_name(site, name));
     }
     int n;
@@ -246,7 +281,8 @@ static int finish_instr(struct resolver *r, struct site_ref site, const struct e
     for (int i = 0; i < n && !rc; i++) {
         struct edit_instr *a = &instrs[i];
         a->backward = r->backward;
-        a->full = r->backward || (unmasks(ed, site.id) && edit_axis_max(&a->axis[2]) > edit_axis_min(&a->axis[1]));
+        a->full = r->backward ||
+                  (unmasks(ed, site.id) && edit_axis_max(&a->axis[2]) > edit_axis_min(&a->axis[1]));
         a->row_min = edit_axis_min(&a->axis[site_row_axis(site.id)]);
         rc = add_instr(r, a);
     }
@@ -258,12 +294,15 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     const char *refusal = site_refusal(r->ctx->cfg, site.id);
     char name[LIMIT_NAME];
     if (refusal)
-        return err_set(r->e, ERR_BAD_INPUT, "%s is not available · %s", site_name(site, name), refusal);
+        return err_set(r->e, ERR_BAD_INPUT, "%s is not available · %s", site_name(site, name),
+                       refusal);
     if (site.id == SITE_TOKENS && !r->backward && check_tokens(r))
         return ERR_BAD_INPUT;
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
-    /* the sites of a pattern mostly have the same axes: share the lists with the instruction before */
-    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1] : NULL;
+    /* the sites of a pattern mostly have the same axes: share the lists with the instruction before
+     */
+    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1]
+                                                      : NULL;
     if (prev && prev->edit == r->edit && prev->site.id == site.id) {
         memcpy(axis, prev->axis, sizeof axis);
     } else {
@@ -279,8 +318,15 @@ static int resolve_site(struct resolver *r, struct site_ref site)
 static bool alias_brings_numbers(const struct edit *ed)
 {
     switch (ed->value) {
-    case EDIT_FILE: case EDIT_NOISE: case EDIT_ROWS: case EDIT_MASK: case EDIT_WHITEN: case EDIT_UNWHITEN: return true;
-    case EDIT_OFFSET: case EDIT_UNOFFSET: case EDIT_POSTBIAS: return ed->direction == EDIT_FILE;
+    case EDIT_FILE:
+    case EDIT_NOISE:
+    case EDIT_ROWS:
+    case EDIT_MASK:
+    case EDIT_WHITEN:
+    case EDIT_UNWHITEN: return true;
+    case EDIT_OFFSET:
+    case EDIT_UNOFFSET:
+    case EDIT_POSTBIAS: return ed->direction == EDIT_FILE;
     default: return false;
     }
 }
@@ -292,14 +338,20 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
     struct edit_part *parts = NULL;
     if (pick->value.n_edits == 0)
-        return err_set(r->e, ERR_BAD_INPUT, "%s cannot be edited · %s", pick->name, pick->value.why);
+        return err_set(r->e, ERR_BAD_INPUT, "%s cannot be edited · %s", pick->name,
+                       pick->value.why);
     if (r->backward && pick->value.spread)
-        return err_set(r->e, ERR_BAD_INPUT, "%s_grad is a sum over heads · edit hook_q_input_grad, hook_k_input_grad, hook_v_input_grad", pick->name);
+        return err_set(
+            r->e, ERR_BAD_INPUT,
+            "%s_grad is a sum over heads · edit hook_q_input_grad, hook_k_input_grad, hook_v_input_grad",
+            pick->name);
     if (alias_brings_numbers(r->ed) && !(pick->value.spread && r->ed->value != EDIT_NOISE))
-        return err_set(r->e, ERR_BAD_INPUT, "%s · %s joins or splits axes · use TransformerLens' name of the hook",
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "%s · %s joins or splits axes · use TransformerLens' name of the hook",
                        edit_value_words[r->ed->value].form, pick->name);
     int rc = edit_target_axes(&t, r->ed, r->ctx, &r->arena->chunks, axis, r->e);
-    int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
+    int n = rc ? rc
+               : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
     r->spread = pick->value.spread;
     for (int i = 0; i < n && !rc; i++)
@@ -312,7 +364,8 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
 /* Same axes next to each other. */
 static int by_id(const void *a, const void *b)
 {
-    const struct alias_value *v = &((const struct alias_pick *)a)->value, *w = &((const struct alias_pick *)b)->value;
+    const struct alias_value *v = &((const struct alias_pick *)a)->value,
+                             *w = &((const struct alias_pick *)b)->value;
     struct site_ref x = v->site[0], y = w->site[0];
     return x.id != y.id ? (x.id > y.id) - (x.id < y.id) : (x.layer > y.layer) - (x.layer < y.layer);
 }
@@ -340,7 +393,9 @@ static int resolve_hooks(struct resolver *r)
     if (n > 1)
         qsort(picks, (size_t)n, sizeof *picks, by_id);
     for (int i = 0; i < n && !rc; i++)
-        rc = alias_is_site(&picks[i].value) && picks[i].value.n_edits ? resolve_site(r, picks[i].value.edit[0]) : resolve_alias(r, &picks[i]);
+        rc = alias_is_site(&picks[i].value) && picks[i].value.n_edits
+                 ? resolve_site(r, picks[i].value.edit[0])
+                 : resolve_alias(r, &picks[i]);
     free(picks);
     return rc;
 }
@@ -356,7 +411,8 @@ static int resolve_edit(struct resolver *r)
     return rc;
 }
 
-/* ---- the program ----------------------------------------------------------------------------------- */
+/* ---- the program
+ * ----------------------------------------------------------------------------------- */
 
 static int64_t stage_of(struct site_ref s)
 {
@@ -403,13 +459,15 @@ static bool is_attention(const struct edit_instr *instr)
     return instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN;
 }
 
-/* What one edit unmasks in a layer, every other edit of its scores and pattern sees.  Acts of a layer
- * stand together. */
+/* What one edit unmasks in a layer, every other edit of its scores and pattern sees.  Acts of a
+ * layer stand together. */
 static void spread_full(struct edit_program *p)
 {
     for (int32_t i = 0, end; i < p->n_instrs; i = end) {
         bool full = false;
-        for (end = i; end < p->n_instrs && stage_of(p->instrs[end].site) == stage_of(p->instrs[i].site); end++)
+        for (end = i;
+             end < p->n_instrs && stage_of(p->instrs[end].site) == stage_of(p->instrs[i].site);
+             end++)
             full |= p->instrs[end].full;
         for (int32_t k = i; full && k < end; k++)
             if (is_attention(&p->instrs[k])) {
@@ -423,7 +481,9 @@ static struct edit_program *program_new(int32_t n_edits)
 {
     struct edit_program *p = calloc(1, sizeof *p);
     struct arena *a = calloc(1, sizeof *a);
-    struct edit_source *sources = a ? edit_chunk_alloc(&a->chunks, ((size_t)n_edits + 1) * sizeof *sources) : NULL;
+    struct edit_source *sources = a ? edit_chunk_alloc(&a->chunks,
+                                                       ((size_t)n_edits + 1) * sizeof *sources)
+                                    : NULL;
     if (!p || !sources) {
         free(p);
         free(a ? a->chunks : NULL);
@@ -446,7 +506,8 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         return err_set(e, ERR_BAD_INPUT, "edits on an empty prompt · give it a token");
     struct edit_program *p = program_new(n);
     int rc = p ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
-    struct resolver r = {.ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .cap_sources = n + 1, .e = e};
+    struct resolver r = {
+        .ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .cap_sources = n + 1, .e = e};
     for (int32_t i = 0; i < n && !rc; i++) {
         if (on && !on[i])
             continue;
@@ -484,15 +545,18 @@ bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b)
 
 bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b)
 {
-    if (!a->weight != !b->weight || (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
+    if (!a->weight != !b->weight ||
+        (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
         return false;
-    if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op || a->value != b->value ||
-        a->full != b->full || a->renormalize != b->renormalize || memcmp(&a->number, &b->number, sizeof a->number) != 0)
+    if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op ||
+        a->value != b->value || a->full != b->full || a->renormalize != b->renormalize ||
+        memcmp(&a->number, &b->number, sizeof a->number) != 0)
         return false;
     if (memcmp(&a->lo, &b->lo, sizeof a->lo) != 0 || memcmp(&a->hi, &b->hi, sizeof a->hi) != 0)
         return false;
-    if (memcmp(&a->sigma, &b->sigma, sizeof a->sigma) != 0 || a->seed != b->seed || a->source_pos != b->source_pos ||
-        a->vec_n != b->vec_n || memcmp(a->vec_stride, b->vec_stride, sizeof a->vec_stride) != 0 ||
+    if (memcmp(&a->sigma, &b->sigma, sizeof a->sigma) != 0 || a->seed != b->seed ||
+        a->source_pos != b->source_pos || a->vec_n != b->vec_n ||
+        memcmp(a->vec_stride, b->vec_stride, sizeof a->vec_stride) != 0 ||
         (a->vec_n && memcmp(a->vec, b->vec, (size_t)a->vec_n * sizeof *a->vec) != 0))
         return false;
     if ((a->value == EDIT_FROM || a->value == EDIT_RESAMPLE) &&

@@ -1,5 +1,5 @@
-/* edit_scan.c - the small parts of the edit language: words, whole numbers, quoted texts (edit_scan.h).  Tested in
- * tests/engine/test_edit.c. */
+/* edit_scan.c - the small parts of the edit language: words, whole numbers, quoted texts
+ * (edit_scan.h).  Tested in tests/engine/test_edit.c. */
 #include "edit/edit_scan.h"
 
 #include <string.h>
@@ -91,7 +91,10 @@ int scan_int(struct scan *s, int32_t *out)
 
 static int hex_value(char c)
 {
-    return scan_is_digit(c) ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : c >= 'A' && c <= 'F' ? c - 'A' + 10 : -1;
+    return scan_is_digit(c)       ? c - '0'
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+                                  : -1;
 }
 
 /* A string in quotes, to the text pool with a NUL behind it. */

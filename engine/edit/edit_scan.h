@@ -1,6 +1,7 @@
 /* edit_scan.h - the reading head of the edit parser; private to edit_parse.c and edit_value.c.
  *
- * Each function skips the blanks before its part, and returns 0 or, with the error filled, a negative code. */
+ * Each function skips the blanks before its part, and returns 0 or, with the error filled, a
+ * negative code. */
 #ifndef EDIT_SCAN_H
 #define EDIT_SCAN_H
 

@@ -1,7 +1,7 @@
 /* edit_hook.c - taker's words: rows, mask, offset, postbias, whiten (edit_parts.h).
  *
- * The arithmetic is that of taker 1.2.3's hook classes: NeuronMask, NeuronActAdd, NeuronReplace, NeuronOffset,
- * NeuronPostBias, NeuronWhiten.  Tested against them in tests/engine/test_taker.c. */
+ * The arithmetic is that of taker 1.2.3's hook classes: NeuronMask, NeuronActAdd, NeuronReplace,
+ * NeuronOffset, NeuronPostBias, NeuronWhiten.  Tested against them in tests/engine/test_taker.c. */
 #include "edit/edit_parts.h"
 
 #include <math.h>
@@ -31,7 +31,8 @@ static int fail_missing(const struct hook_file *f, const char *part)
     char name[LIMIT_NAME];
     snprintf(name, sizeof name, "%.80s%s", f->ed->text[1], part);
     const char *near = safetensors_nearest(f->st, name);
-    return err_set(f->e, ERR_BAD_INPUT, "no tensor \"%s\" in %s · the nearest is \"%s\"", name, f->ed->text[0], near ? near : "");
+    return err_set(f->e, ERR_BAD_INPUT, "no tensor \"%s\" in %s · the nearest is \"%s\"", name,
+                   f->ed->text[0], near ? near : "");
 }
 
 static int64_t count_of(const struct st_tensor *t)
@@ -52,11 +53,13 @@ static int read_all(const struct hook_file *f, const struct st_tensor *t, int64_
 {
     char shape[80];
     if (count_of(t) != want)
-        return err_set(f->e, ERR_BAD_INPUT, "%s is %s · the selection has %lld elements at a position", t->name,
+        return err_set(f->e, ERR_BAD_INPUT,
+                       "%s is %s · the selection has %lld elements at a position", t->name,
                        st_shape_text(shape, sizeof shape, t->shape, t->rank), (long long)want);
     for (int64_t i = 0; i < want; i++)
         if (!edit_vector_element(t, i, &out[i]))
-            return err_set(f->e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read", t->name, st_dtype_name(t->dtype));
+            return err_set(f->e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read",
+                           t->name, st_dtype_name(t->dtype));
     return 0;
 }
 
@@ -66,7 +69,8 @@ static int alloc(const struct hook_file *f, int64_t n, float **out)
     return *out ? 0 : err_set(f->e, ERR_SYSTEM, "out of memory for edits");
 }
 
-/* The strides of one number for each element of the inner axes; `rows`: other ones at every position. */
+/* The strides of one number for each element of the inner axes; `rows`: other ones at every
+ * position. */
 static void lay(struct edit_instr *a, float *vec, int64_t n, bool rows)
 {
     int64_t stride = 1;
@@ -79,10 +83,12 @@ static void lay(struct edit_instr *a, float *vec, int64_t n, bool rows)
     a->vec_stride[0] = rows ? stride : 0;
 }
 
-/* ---- rows() ------------------------------------------------------------------------------------------ */
+/* ---- rows()
+ * ------------------------------------------------------------------------------------------ */
 
 /* Row p: of the tensor, or the tensor called NAME.p.  NULL: there is none. */
-static const struct st_tensor *row_tensor(const struct hook_file *f, const struct st_tensor *whole, int32_t p)
+static const struct st_tensor *row_tensor(const struct hook_file *f, const struct st_tensor *whole,
+                                          int32_t p)
 {
     char part[16];
     if (whole)
@@ -91,7 +97,8 @@ static const struct st_tensor *row_tensor(const struct hook_file *f, const struc
     return find(f, part);
 }
 
-static int read_row(const struct hook_file *f, const struct st_tensor *t, bool whole, int32_t p, int64_t inner, float *out)
+static int read_row(const struct hook_file *f, const struct st_tensor *t, bool whole, int32_t p,
+                    int64_t inner, float *out)
 {
     struct st_tensor one = *t;
     if (whole) {
@@ -109,7 +116,8 @@ static bool has_rows(const struct hook_file *f)
     size_t n = strlen(f->ed->text[1]);
     for (size_t i = 0; i < safetensors_count(f->st); i++) {
         const char *name = safetensors_at(f->st, i)->name;
-        if (!strncmp(name, f->ed->text[1], n) && name[n] == '.' && name[n + 1] && strspn(name + n + 1, "0123456789") == strlen(name + n + 1))
+        if (!strncmp(name, f->ed->text[1], n) && name[n] == '.' && name[n + 1] &&
+            strspn(name + n + 1, "0123456789") == strlen(name + n + 1))
             return true;
     }
     return false;
@@ -121,11 +129,14 @@ static int rows_resolve(struct edit_instr *a, int *n, const struct hook_file *f)
     const struct edit_axis given = a->axis[0];
     int64_t inner = count_within(a);
     if (whole ? !whole->rank : !has_rows(f))
-        return whole ? err_set(f->e, ERR_BAD_INPUT, "%s is a single number · rows() needs one row for each position", whole->name)
+        return whole ? err_set(f->e, ERR_BAD_INPUT,
+                               "%s is a single number · rows() needs one row for each position",
+                               whole->name)
                      : fail_missing(f, "");
     float *vec;
     int32_t *list = edit_chunk_alloc(f->chunks, ((size_t)given.n + 1) * sizeof *list), kept = 0;
-    int rc = list ? alloc(f, inner * given.n, &vec) : err_set(f->e, ERR_SYSTEM, "out of memory for edits");
+    int rc = list ? alloc(f, inner * given.n, &vec)
+                  : err_set(f->e, ERR_SYSTEM, "out of memory for edits");
     for (int32_t i = 0; i < given.n && !rc; i++) {
         int32_t p = given.list ? given.list[i] : given.lo + i;
         const struct st_tensor *t = row_tensor(f, whole, p);
@@ -143,7 +154,8 @@ static int rows_resolve(struct edit_instr *a, int *n, const struct hook_file *f)
     return 0;
 }
 
-/* ---- mask(), offset() -------------------------------------------------------------------------------- */
+/* ---- mask(), offset()
+ * -------------------------------------------------------------------------------- */
 
 /* The functions in double, so that what is rounded is the result. */
 static float mask_of(enum edit_mask_fn fn, float p)
@@ -159,7 +171,8 @@ static float mask_of(enum edit_mask_fn fn, float p)
 }
 
 /* x * m, then + offset * (1 - m) where there is an offset. */
-static int mask_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct hook_file *f)
+static int mask_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n,
+                        const struct hook_file *f)
 {
     const struct st_tensor *param = find(f, "param"), *offset = find(f, "offset");
     int64_t inner = count_within(&instrs[0]);
@@ -168,7 +181,8 @@ static int mask_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, cons
     if (!rc && offset)
         rc = alloc(f, inner, &o);
     for (int64_t i = 0; !rc && i < inner; i++)
-        m[i] = f->ed->mask_fn == EDIT_MASK_SIGMOID ? INFINITY : 1.0f; /* what an untouched hook has */
+        m[i] = f->ed->mask_fn == EDIT_MASK_SIGMOID ? INFINITY
+                                                   : 1.0f; /* what an untouched hook has */
     if (!rc && param)
         rc = read_all(f, param, inner, m);
     if (!rc && offset)
@@ -205,18 +219,24 @@ static int offset_resolve(struct edit_instr *a, const struct hook_file *f)
     return rc;
 }
 
-/* ---- whiten() ---------------------------------------------------------------------------------------- */
+/* ---- whiten()
+ * ---------------------------------------------------------------------------------------- */
 
-/* Width of the vectors that are rotated: all inner elements of a position, or the last axis; 0 = neither fits. */
+/* Width of the vectors that are rotated: all inner elements of a position, or the last axis; 0 =
+ * neither fits. */
 static int64_t whiten_width(const struct edit_instr *a, const struct hook_file *f)
 {
-    const struct st_tensor *t[] = {find(f, "offset"), find(f, "scale")}, *m[] = {find(f, "rotate.weight"), find(f, "rotate_inv.weight")};
+    const struct st_tensor *t[] = {find(f, "offset"), find(f, "scale")},
+                           *m[] = {find(f, "rotate.weight"), find(f, "rotate_inv.weight")};
     int64_t last = a->axis[a->rank - 1].n, all = count_within(a);
     for (int i = 0; i < 2; i++) {
         if (t[i])
             return count_of(t[i]) == all ? all : count_of(t[i]) == last ? last : 0;
         if (m[i])
-            return m[i]->rank != 2 ? 0 : m[i]->shape[0] == all ? all : m[i]->shape[0] == last ? last : 0;
+            return m[i]->rank != 2          ? 0
+                   : m[i]->shape[0] == all  ? all
+                   : m[i]->shape[0] == last ? last
+                                            : 0;
     }
     return -1;
 }
@@ -244,20 +264,24 @@ static int whiten_read(const struct hook_file *f, bool back, int64_t d, float *v
     return 0;
 }
 
-static int whiten_resolve(struct edit_instr *a, const struct edit_context *ctx, const struct hook_file *f)
+static int whiten_resolve(struct edit_instr *a, const struct edit_context *ctx,
+                          const struct hook_file *f)
 {
     int64_t shape[SITE_RANK_MAX], d = whiten_width(a, f);
     char name[LIMIT_NAME];
     site_shape(ctx->cfg, a->site.id, ctx->n_pos, shape);
     for (int i = 1; i < a->rank; i++)
         if (a->axis[i].n != shape[i])
-            return err_set(f->e, ERR_BAD_INPUT, "%s · it needs all elements of %s at a position · select positions only",
+            return err_set(f->e, ERR_BAD_INPUT,
+                           "%s · it needs all elements of %s at a position · select positions only",
                            edit_value_words[a->value].word, site_name(a->site, name));
     if (d < 0)
         return fail_missing(f, ".offset");
     if (!d)
-        return err_set(f->e, ERR_BAD_INPUT, "%s · the tensors of %s do not fit %s · it has %lld elements at a position",
-                       edit_value_words[a->value].word, f->ed->text[1], site_name(a->site, name), (long long)count_within(a));
+        return err_set(f->e, ERR_BAD_INPUT,
+                       "%s · the tensors of %s do not fit %s · it has %lld elements at a position",
+                       edit_value_words[a->value].word, f->ed->text[1], site_name(a->site, name),
+                       (long long)count_within(a));
     float *vec;
     int rc = alloc(f, d * (d + 2), &vec);
     if (!rc) {
@@ -268,27 +292,30 @@ static int whiten_resolve(struct edit_instr *a, const struct edit_context *ctx, 
     return rc;
 }
 
-/* ---- all --------------------------------------------------------------------------------------------- */
+/* ---- all
+ * --------------------------------------------------------------------------------------------- */
 
 bool edit_hook_is(enum edit_value_kind v)
 {
-    return v == EDIT_ROWS || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET || v == EDIT_POSTBIAS || v == EDIT_WHITEN ||
-           v == EDIT_UNWHITEN;
+    return v == EDIT_ROWS || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET ||
+           v == EDIT_POSTBIAS || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
 }
 
-int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct edit *ed, const struct edit_context *ctx,
-                      struct edit_chunk **chunks, struct err *e)
+int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct edit *ed,
+                      const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e)
 {
     struct hook_file f = {.ed = ed, .chunks = chunks, .e = e};
-    bool shift = ed->value == EDIT_OFFSET || ed->value == EDIT_UNOFFSET || ed->value == EDIT_POSTBIAS;
+    bool shift = ed->value == EDIT_OFFSET || ed->value == EDIT_UNOFFSET ||
+                 ed->value == EDIT_POSTBIAS;
     bool whiten = ed->value == EDIT_WHITEN || ed->value == EDIT_UNWHITEN;
     char name[LIMIT_NAME];
     *n = 1;
     if (!edit_hook_is(ed->value))
         return 0;
     if (instrs[0].site.id == SITE_ATTN_SCORES || instrs[0].site.id == SITE_PATTERN)
-        return err_set(e, ERR_BAD_INPUT, "%s · %s has two positions, dest and src · it is for hooks with one", edit_value_words[ed->value].form,
-                       site_name(instrs[0].site, name));
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · %s has two positions, dest and src · it is for hooks with one",
+                       edit_value_words[ed->value].form, site_name(instrs[0].site, name));
     if (shift) { /* what += and -= of that vector are */
         instrs[0].op = ed->value == EDIT_UNOFFSET ? EDIT_SUB : EDIT_ADD;
         instrs[0].value = ed->direction;
@@ -296,12 +323,14 @@ int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const 
     if (shift && ed->direction == EDIT_DIR)
         return edit_vector_resolve(&instrs[0], ed, ctx, chunks, e);
     if (!ctx->model)
-        return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", edit_value_words[ed->value].form);
+        return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here",
+                       edit_value_words[ed->value].form);
     if (!(f.st = safetensors_open(ed->text[0], e)))
         return err_code(e);
-    int rc = shift ? offset_resolve(&instrs[0], &f)
-           : whiten ? whiten_resolve(&instrs[0], ctx, &f)
-           : ed->value == EDIT_MASK ? mask_resolve(instrs, n, &f) : rows_resolve(&instrs[0], n, &f);
+    int rc = shift                    ? offset_resolve(&instrs[0], &f)
+             : whiten                 ? whiten_resolve(&instrs[0], ctx, &f)
+             : ed->value == EDIT_MASK ? mask_resolve(instrs, n, &f)
+                                      : rows_resolve(&instrs[0], n, &f);
     safetensors_close(f.st);
     return rc;
 }

@@ -1,6 +1,8 @@
-/* edit_value.c - what an edit does: its operator, its value, ", renormalize" (edit_scan.h, scan_value).
+/* edit_value.c - what an edit does: its operator, its value, ", renormalize" (edit_scan.h,
+ * scan_value).
  *
- * One parse_NAME per word that has arguments.  Tested in tests/engine/test_edit.c and tests/fuzz/fuzz_edit.c. */
+ * One parse_NAME per word that has arguments.  Tested in tests/engine/test_edit.c and
+ * tests/fuzz/fuzz_edit.c. */
 #include "edit/edit_scan.h"
 
 #include <stdio.h>
@@ -24,7 +26,8 @@ static const char *value_forms(char buf[VALUE_FORMS])
 {
     size_t n = (size_t)snprintf(buf, VALUE_FORMS, "values are ");
     for (int i = 0; i < EDIT_VALUE_COUNT; i++)
-        n += (size_t)snprintf(buf + n, VALUE_FORMS - n, "%s%s", i ? ", " : "", edit_value_words[i].form);
+        n += (size_t)snprintf(buf + n, VALUE_FORMS - n, "%s%s", i ? ", " : "",
+                              edit_value_words[i].form);
     return buf;
 }
 
@@ -39,7 +42,8 @@ static int fail_word(struct scan *s, const char *at, size_t n)
 /* The name of a run or a reference set: plain or quoted. */
 static int parse_source_name(struct scan *s)
 {
-    const char *what = s->ed->value == EDIT_FROM ? "run" : "reference set", *form = edit_value_words[s->ed->value].form;
+    const char *what = s->ed->value == EDIT_FROM ? "run" : "reference set",
+               *form = edit_value_words[s->ed->value].form;
     char message[60];
     scan_blanks(s);
     const char *at = s->p;
@@ -93,8 +97,10 @@ static int parse_source(struct scan *s)
     for (int given = 0; scan_take(s, ",");) {
         bool seed = seeded && !(given & 1) && scan_take(s, "seed");
         if ((!seed && ((given & 2) || !scan_take(s, "pos"))) || !scan_take(s, "="))
-            return scan_fail(s, seeded ? "expected seed= or pos=" : "expected pos=", seeded ? "as in resample(ref, seed=7, pos=-1)" :
-                             s->ed->value == EDIT_MEAN_REF ? "as in mean(ref, pos=same)" : "as in from(corrupt, pos=-1)");
+            return scan_fail(s, seeded ? "expected seed= or pos=" : "expected pos=",
+                             seeded                          ? "as in resample(ref, seed=7, pos=-1)"
+                             : s->ed->value == EDIT_MEAN_REF ? "as in mean(ref, pos=same)"
+                                                             : "as in from(corrupt, pos=-1)");
         if (seed ? scan_int(s, &s->ed->seed) : parse_pos(s))
             return ERR_BAD_INPUT;
         given |= seed ? 1 : 2;
@@ -128,7 +134,9 @@ static int parse_clamp(struct scan *s)
         return scan_fail(s, "expected ,", edit_value_words[EDIT_CLAMP].form);
     if (parse_number(s, &ed->hi))
         return ERR_BAD_INPUT;
-    return ed->lo <= ed->hi ? 0 : scan_fail_at(s, at, "bounds that hold nothing", "the lower one comes first, as in clamp(-1, 1)");
+    return ed->lo <= ed->hi ? 0
+                            : scan_fail_at(s, at, "bounds that hold nothing",
+                                           "the lower one comes first, as in clamp(-1, 1)");
 }
 
 static int parse_noise(struct scan *s)
@@ -138,7 +146,8 @@ static int parse_noise(struct scan *s)
     if (parse_number(s, &s->ed->sigma))
         return ERR_BAD_INPUT;
     if (!(s->ed->sigma >= 0.0f && s->ed->sigma <= 3.4e38f))
-        return scan_fail_at(s, at, "not a standard deviation", "a number from 0 on, as in noise(0.1, seed=7)");
+        return scan_fail_at(s, at, "not a standard deviation",
+                            "a number from 0 on, as in noise(0.1, seed=7)");
     if (!scan_take(s, ","))
         return 0;
     if (!scan_take(s, "seed") || !scan_take(s, "="))
@@ -155,7 +164,8 @@ static int parse_dir(struct scan *s)
             return scan_fail(s, "expected ,", edit_value_words[EDIT_DIR].form);
         scan_blanks(s);
         const char *at = s->p;
-        if (*at == '"' ? scan_quoted(s, &ed->text[i], &ed->text_len[i]) : scan_int(s, &ed->token[i]))
+        if (*at == '"' ? scan_quoted(s, &ed->text[i], &ed->text_len[i])
+                       : scan_int(s, &ed->token[i]))
             return ERR_BAD_INPUT;
         if (ed->token[i] < 0)
             return scan_fail_at(s, at, "token below 0", "a token id, or a token in quotes");
@@ -212,21 +222,29 @@ static int parse_direction(struct scan *s)
     }
     char forms[120];
     const char *word = edit_value_words[s->ed->value].word;
-    snprintf(forms, sizeof forms, "%s(dir(\"A\", \"B\")) or %s(file(\"PATH\", \"TENSOR\"))", word, word);
+    snprintf(forms, sizeof forms, "%s(dir(\"A\", \"B\")) or %s(file(\"PATH\", \"TENSOR\"))", word,
+             word);
     return scan_fail(s, "expected a direction", forms);
 }
 
 static int parse_arguments(struct scan *s)
 {
     switch (s->ed->value) {
-    case EDIT_FROM: case EDIT_MEAN_REF: case EDIT_RESAMPLE: return parse_source(s);
+    case EDIT_FROM:
+    case EDIT_MEAN_REF:
+    case EDIT_RESAMPLE: return parse_source(s);
     case EDIT_CLAMP: return parse_clamp(s);
     case EDIT_NOISE: return parse_noise(s);
     case EDIT_DIR: return parse_dir(s);
     case EDIT_FILE: return parse_file(s);
-    case EDIT_ROWS: case EDIT_WHITEN: case EDIT_UNWHITEN: return parse_file(s);
+    case EDIT_ROWS:
+    case EDIT_WHITEN:
+    case EDIT_UNWHITEN: return parse_file(s);
     case EDIT_MASK: return parse_mask(s);
-    case EDIT_PROJECT_OUT: case EDIT_OFFSET: case EDIT_UNOFFSET: case EDIT_POSTBIAS: return parse_direction(s);
+    case EDIT_PROJECT_OUT:
+    case EDIT_OFFSET:
+    case EDIT_UNOFFSET:
+    case EDIT_POSTBIAS: return parse_direction(s);
     default: return 0;
     }
 }
@@ -303,5 +321,7 @@ int scan_value(struct scan *s)
             return fail_word(s, s->p, n);
         }
     }
-    return *at == '\0' ? 0 : scan_fail_at(s, at, "unexpected text after the edit", "one edit is HOOK[index] = VALUE");
+    return *at == '\0' ? 0
+                       : scan_fail_at(s, at, "unexpected text after the edit",
+                                      "one edit is HOOK[index] = VALUE");
 }

@@ -1,4 +1,5 @@
-/* edit_vector.c - dir("A", "B") out of the unembedding, file("PATH", "TENSOR") from disk, as f32 (edit_parts.h).
+/* edit_vector.c - dir("A", "B") out of the unembedding, file("PATH", "TENSOR") from disk, as f32
+ * (edit_parts.h).
  *
  * A direction has length 1.  Tested in tests/engine/test_edit_words.c. */
 #include "edit/edit_parts.h"
@@ -25,7 +26,8 @@ static int token_of(const struct edit *ed, int k, const struct model *m, int32_t
     *id = ed->token[k];
     if (*id < m->cfg.d_vocab)
         return 0;
-    return err_set(e, ERR_BAD_INPUT, "dir() · token %d · this model's vocabulary is 0..%d", (int)*id, (int)m->cfg.d_vocab - 1);
+    return err_set(e, ERR_BAD_INPUT, "dir() · token %d · this model's vocabulary is 0..%d",
+                   (int)*id, (int)m->cfg.d_vocab - 1);
 }
 
 static int unit_length(float *d, int64_t n, const char *what, struct err *e)
@@ -34,7 +36,8 @@ static int unit_length(float *d, int64_t n, const char *what, struct err *e)
     for (int64_t i = 0; i < n; i++)
         sum += (double)d[i] * (double)d[i];
     if (!(sum > 0) || !isfinite(sum))
-        return err_set(e, ERR_BAD_INPUT, "%s · a vector of length %g has no direction", what, sqrt(sum));
+        return err_set(e, ERR_BAD_INPUT, "%s · a vector of length %g has no direction", what,
+                       sqrt(sum));
     for (int64_t i = 0; i < n; i++)
         d[i] = (float)((double)d[i] / sqrt(sum));
     return 0;
@@ -49,9 +52,11 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     if (rc || (rc = token_of(ed, 0, m, &a, e)) || (rc = token_of(ed, 1, m, &b, e)))
         return rc;
     if (a == b)
-        return err_set(e, ERR_BAD_INPUT, "dir() · both tokens are %d · give two different ones", (int)a);
+        return err_set(e, ERR_BAD_INPUT, "dir() · both tokens are %d · give two different ones",
+                       (int)a);
     for (int64_t i = 0; i < m->cfg.d_model; i++)
-        d[i] = named_weight_value(m, &w, (int64_t[]){ i, a, 0, 0 }) - named_weight_value(m, &w, (int64_t[]){ i, b, 0, 0 });
+        d[i] = named_weight_value(m, &w, (int64_t[]){i, a, 0, 0}) -
+               named_weight_value(m, &w, (int64_t[]){i, b, 0, 0});
     return unit_length(d, m->cfg.d_model, "dir()", e);
 }
 
@@ -66,23 +71,26 @@ bool edit_vector_element(const struct st_tensor *t, int64_t i, float *out)
     }
 }
 
-static int file_tensor(const struct edit *ed, struct safetensors *st, const struct st_tensor **out, struct err *e)
+static int file_tensor(const struct edit *ed, struct safetensors *st, const struct st_tensor **out,
+                       struct err *e)
 {
     const char *near = safetensors_nearest(st, ed->text[1]);
     *out = safetensors_find(st, ed->text[1]);
     if (!*out)
-        return err_set(e, ERR_BAD_INPUT, "file() · no tensor \"%s\" in %s · the nearest is \"%s\"", ed->text[1], ed->text[0],
-                       near ? near : "");
+        return err_set(e, ERR_BAD_INPUT, "file() · no tensor \"%s\" in %s · the nearest is \"%s\"",
+                       ed->text[1], ed->text[0], near ? near : "");
     float x;
     if ((*out)->nbytes == 0 || !edit_vector_element(*out, 0, &x))
-        return err_set(e, ERR_BAD_INPUT, "file() · %s holds %s%s · F32, F16, BF16 and F64 can be read", ed->text[1],
+        return err_set(e, ERR_BAD_INPUT,
+                       "file() · %s holds %s%s · F32, F16, BF16 and F64 can be read", ed->text[1],
                        st_dtype_name((*out)->dtype), (*out)->nbytes ? "" : " and is empty");
     return 0;
 }
 
-/* Lay the tensor's axes on the selection's, from the last backwards: equal sizes match, a 1 is repeated, an axis that
- * selects one element may be left out. */
-static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const struct edit *ed, struct err *e)
+/* Lay the tensor's axes on the selection's, from the last backwards: equal sizes match, a 1 is
+ * repeated, an axis that selects one element may be left out. */
+static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const struct edit *ed,
+                      struct err *e)
 {
     int64_t stride = 1, want[SITE_RANK_MAX];
     int d = t->rank - 1;
@@ -105,11 +113,13 @@ static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const
     for (int i = 0; i < instr->rank; i++)
         want[i] = instr->axis[i].n;
     char has[80], needs[80];
-    return err_set(e, ERR_BAD_INPUT, "file() · %s is %s · the selection is %s", ed->text[1], st_shape_text(has, sizeof has, t->shape, t->rank),
+    return err_set(e, ERR_BAD_INPUT, "file() · %s is %s · the selection is %s", ed->text[1],
+                   st_shape_text(has, sizeof has, t->shape, t->rank),
                    st_shape_text(needs, sizeof needs, want, instr->rank));
 }
 
-static int read_file(struct edit_instr *instr, const struct edit *ed, struct edit_chunk **chunks, struct err *e)
+static int read_file(struct edit_instr *instr, const struct edit *ed, struct edit_chunk **chunks,
+                     struct err *e)
 {
     const struct st_tensor *t = NULL;
     struct safetensors *st = safetensors_open(ed->text[0], e);
@@ -131,8 +141,8 @@ static int read_file(struct edit_instr *instr, const struct edit *ed, struct edi
 }
 
 /* A direction, one float per element of the last axis that is selected. */
-static int read_direction(struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
-                          struct err *e)
+static int read_direction(struct edit_instr *instr, const struct edit *ed,
+                          const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e)
 {
     const struct edit_axis *last = &instr->axis[instr->rank - 1];
     int32_t d_model = ctx->cfg->d_model;
@@ -151,8 +161,8 @@ static int read_direction(struct edit_instr *instr, const struct edit *ed, const
     return 0;
 }
 
-int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed, const struct edit_context *ctx, struct edit_chunk **chunks,
-                        struct err *e)
+int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed,
+                        const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e)
 {
     char name[LIMIT_NAME];
     bool project = instr->value == EDIT_PROJECT_OUT;
@@ -161,23 +171,29 @@ int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed, const s
     const struct edit_weight *w = instr->weight;
     bool residual = (w ? w->dims : site_table[instr->site.id].dims)[instr->rank - 1] == DIM_D_MODEL;
     if ((project || kind == EDIT_DIR) && !residual && w)
-        return err_set(e, ERR_BAD_INPUT, "%s · the last axis of %s is not d_model · use a weight that writes to the residual stream: W_E, W_O, W_out, b_out",
-                       edit_value_words[instr->value].form, w->name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · the last axis of %s is not d_model · use a weight that writes to the residual stream: W_E, W_O, W_out, b_out",
+            edit_value_words[instr->value].form, w->name);
     if ((project || kind == EDIT_DIR) && !residual)
-        return err_set(e, ERR_BAD_INPUT, "%s · %s has no d_model axis · use a hook of the residual stream", edit_value_words[instr->value].form,
-                       site_name(instr->site, name));
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · %s has no d_model axis · use a hook of the residual stream",
+                       edit_value_words[instr->value].form, site_name(instr->site, name));
     if (project && last->n != ctx->cfg->d_model)
-        return err_set(e, ERR_BAD_INPUT, "project_out() · %d of %d elements of d_model · it needs the whole axis", (int)last->n,
-                       (int)ctx->cfg->d_model);
-    if (!ctx->model || !ctx->model->weights || (kind == EDIT_DIR && !model_weight(ctx->model, 0, W_U)->ndim))
-        return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", edit_value_words[kind].form);
+        return err_set(e, ERR_BAD_INPUT,
+                       "project_out() · %d of %d elements of d_model · it needs the whole axis",
+                       (int)last->n, (int)ctx->cfg->d_model);
+    if (!ctx->model || !ctx->model->weights ||
+        (kind == EDIT_DIR && !model_weight(ctx->model, 0, W_U)->ndim))
+        return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here",
+                       edit_value_words[kind].form);
     if (kind == EDIT_DIR)
         return read_direction(instr, ed, ctx, chunks, e);
     int rc = read_file(instr, ed, chunks, e);
     if (rc || !project)
         return rc;
     if (instr->vec_n != ctx->cfg->d_model)
-        return err_set(e, ERR_BAD_INPUT, "project_out() · %s has %lld elements · d_model is %d", ed->text[1], (long long)instr->vec_n,
-                       (int)ctx->cfg->d_model);
+        return err_set(e, ERR_BAD_INPUT, "project_out() · %s has %lld elements · d_model is %d",
+                       ed->text[1], (long long)instr->vec_n, (int)ctx->cfg->d_model);
     return unit_length((float *)(uintptr_t)instr->vec, instr->vec_n, "file()", e);
 }

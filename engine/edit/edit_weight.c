@@ -1,6 +1,7 @@
 /* edit_weight.c - edits of weights: names and patterns -> weights and their axes (edit_parts.h).
  *
- * Names, shapes and what is repeated for grouped heads are named_weight.h's.  Tested in tests/engine/test_weight_edit.c. */
+ * Names, shapes and what is repeated for grouped heads are named_weight.h's.  Tested in
+ * tests/engine/test_weight_edit.c. */
 #include "edit/edit_parts.h"
 
 #include <stdio.h>
@@ -32,10 +33,13 @@ static bool ends_with(const char *s, const char *end)
 bool edit_is_weight(const char *pattern)
 {
     const char *p = last_part(pattern);
-    if (!strcmp(p, "w") || !strcmp(p, "b") || !strcmp(p, "{w,b}") || !strcmp(p, "[wb]") || ends_with(pattern, ".weight") || ends_with(pattern, ".bias"))
+    if (!strcmp(p, "w") || !strcmp(p, "b") || !strcmp(p, "{w,b}") || !strcmp(p, "[wb]") ||
+        ends_with(pattern, ".weight") || ends_with(pattern, ".bias"))
         return true;
     p += strspn(p, "_{[");
-    return (*p == 'W' || *p == 'b') && (p[1] == '_' || p[1] == ',' || (p[1] == 'b' && p[2] == ']') || (p[1] == 'W' && p[2] == ']'));
+    return (*p == 'W' || *p == 'b') &&
+           (p[1] == '_' || p[1] == ',' || (p[1] == 'b' && p[2] == ']') ||
+            (p[1] == 'W' && p[2] == ']'));
 }
 
 static enum site_dim dim_of(const char *word)
@@ -49,14 +53,20 @@ static enum site_dim dim_of(const char *word)
 /* Each axis must run over one of the weight's own, perhaps repeating. */
 static int weight_of(const struct named_weight *from, struct edit_weight *out, struct err *e)
 {
-    struct edit_weight w = { .id = from->part[0], .layer = from->layer, .repeat = 1, .rank = from->rank };
+    struct edit_weight w = {
+        .id = from->part[0], .layer = from->layer, .repeat = 1, .rank = from->rank};
     memcpy(w.name, from->name, sizeof w.name);
     for (int i = 0; i < from->rank; i++)
         for (int k = 0; k < from->axis[i].n; k++)
             if (from->axis[i].run[k].over == RUN_LAYER)
-                return err_set(e, ERR_BAD_INPUT, "%s stacks the layers · edit them by a pattern such as blocks.*.attn.W_Q", from->name);
+                return err_set(
+                    e, ERR_BAD_INPUT,
+                    "%s stacks the layers · edit them by a pattern such as blocks.*.attn.W_Q",
+                    from->name);
     if (from->n_parts > 1)
-        return err_set(e, ERR_BAD_INPUT, "%s joins q, k and v · edit blocks.%d.attn.W_Q, W_K, W_V, b_Q, b_K, b_V", from->name, (int)from->layer);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s joins q, k and v · edit blocks.%d.attn.W_Q, W_K, W_V, b_Q, b_K, b_V",
+                       from->name, (int)from->layer);
     for (int i = 0; i < w.rank; i++) {
         const struct weight_axis *x = &from->axis[i];
         w.shape[i] = from->shape[i];
@@ -78,23 +88,28 @@ static int fail_unknown(const char *pattern, const struct named_weight *list, in
     for (int i = 0; i < n; i++)
         if (nearest_is(pattern, list[i].name, &least))
             best = i;
-    return err_set(e, ERR_BAD_INPUT, "no weight matches \"%.100s\" · the nearest is %s", pattern, list[best].name);
+    return err_set(e, ERR_BAD_INPUT, "no weight matches \"%.100s\" · the nearest is %s", pattern,
+                   list[best].name);
 }
 
 /* Those of one library that match. */
-static int select_from(const char *pattern, const struct named_weight *list, int n, struct edit_weight *out, struct err *e)
+static int select_from(const char *pattern, const struct named_weight *list, int n,
+                       struct edit_weight *out, struct err *e)
 {
     bool stored = last_part(pattern)[0] == '_';
     int kept = 0, rc = 0;
     for (int i = 0; i < n && !rc; i++)
-        if ((strrchr(list[i].name, '.')[1] == '_') == stored && site_glob(pattern, list[i].name) && !(rc = weight_of(&list[i], &out[kept], e)))
+        if ((strrchr(list[i].name, '.')[1] == '_') == stored && site_glob(pattern, list[i].name) &&
+            !(rc = weight_of(&list[i], &out[kept], e)))
             kept++;
     return rc ? rc : kept;
 }
 
-int edit_weight_select(const struct edit_context *ctx, const char *pattern, struct edit_weight **out, struct err *e)
+int edit_weight_select(const struct edit_context *ctx, const char *pattern,
+                       struct edit_weight **out, struct err *e)
 {
-    static const enum alias_library libraries[] = { LIBRARY_LENS, LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER };
+    static const enum alias_library libraries[] = {LIBRARY_LENS, LIBRARY_HF, LIBRARY_NNSIGHT,
+                                                   LIBRARY_TAKER};
     const struct model *m = ctx->model;
     struct named_weight one;
     if (!m)
@@ -103,7 +118,8 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern, stru
     int missing = site_missing_layer(&m->cfg, pattern), kept = 0;
     int rc = found ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
     if (!rc && missing >= 0)
-        rc = err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", missing, pattern, (int)m->cfg.n_layers - 1);
+        rc = err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d",
+                     missing, pattern, (int)m->cfg.n_layers - 1);
     if (!rc && !site_is_pattern(pattern)) {
         rc = named_weight_find(m, pattern, &one, e);
         if (!rc && !(rc = weight_of(&one, found, e)))
@@ -136,22 +152,26 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern, stru
     return kept;
 }
 
-/* ---- one edit on one weight -------------------------------------------------------------------------- */
+/* ---- one edit on one weight
+ * -------------------------------------------------------------------------- */
 
 static bool value_fits(enum edit_value_kind v)
 {
-    return v == EDIT_NUMBER || v == EDIT_CLAMP || v == EDIT_NOISE || v == EDIT_DIR || v == EDIT_FILE || v == EDIT_PROJECT_OUT;
+    return v == EDIT_NUMBER || v == EDIT_CLAMP || v == EDIT_NOISE || v == EDIT_DIR ||
+           v == EDIT_FILE || v == EDIT_PROJECT_OUT;
 }
 
 /* Heads by their repeated name -> stored heads, which must be selected whole. */
-static int fold_heads(struct edit_axis *a, const struct edit_weight *w, const struct edit *ed, struct edit_chunk **chunks, struct err *e)
+static int fold_heads(struct edit_axis *a, const struct edit_weight *w, const struct edit *ed,
+                      struct edit_chunk **chunks, struct err *e)
 {
     const char *dot = strrchr(w->name, '.');
     char stored[LIMIT_NAME + 1];
     snprintf(stored, sizeof stored, "%.*s._%s", (int)(dot - w->name), w->name, dot + 1);
     if (ed->value == EDIT_FILE || ed->value == EDIT_NOISE)
-        return err_set(e, ERR_BAD_INPUT, "%s repeats %s for %d heads each · give %s %d heads' values", w->name, stored, (int)w->repeat, stored,
-                       (int)(w->shape[0] / w->repeat));
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s repeats %s for %d heads each · give %s %d heads' values", w->name,
+                       stored, (int)w->repeat, stored, (int)(w->shape[0] / w->repeat));
     int32_t n = 0, *list = edit_chunk_alloc(chunks, (size_t)a->n * sizeof *list);
     if (!list)
         return err_set(e, ERR_SYSTEM, "out of memory for edits");
@@ -160,32 +180,54 @@ static int fold_heads(struct edit_axis *a, const struct edit_weight *w, const st
         for (k = i; k < a->n && edit_axis_value(a, k) / w->repeat == group; k++)
             continue;
         if (k - i != w->repeat)
-            return err_set(e, ERR_BAD_INPUT, "%s · heads {%d..%d} share one stored head · select all of them, or edit %s[%d]", w->name,
-                           (int)(group * w->repeat), (int)((group + 1) * w->repeat - 1), stored, (int)group);
+            return err_set(
+                e, ERR_BAD_INPUT,
+                "%s · heads {%d..%d} share one stored head · select all of them, or edit %s[%d]",
+                w->name, (int)(group * w->repeat), (int)((group + 1) * w->repeat - 1), stored,
+                (int)group);
         list[n++] = group;
     }
     *a = (struct edit_axis){list[0], n, list};
     return 0;
 }
 
-int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edit, const struct edit_weight *w, const struct edit_context *ctx,
-                    struct edit_chunk **chunks, struct err *e)
+int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edit,
+                      const struct edit_weight *w, const struct edit_context *ctx,
+                      struct edit_chunk **chunks, struct err *e)
 {
     if (ed->renormalize)
-        return err_set(e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has", w->name);
+        return err_set(e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has",
+                       w->name);
     if (!value_fits(ed->value))
-        return err_set(e, ERR_BAD_INPUT, "%s · a weight has no positions and is the same in every run · these fit: a number, %s, %s, %s, %s, %s",
-                       edit_value_words[ed->value].form, edit_value_words[EDIT_CLAMP].form, edit_value_words[EDIT_NOISE].form,
-                       edit_value_words[EDIT_DIR].form, edit_value_words[EDIT_FILE].form, edit_value_words[EDIT_PROJECT_OUT].form);
-    if (w->id == B_IN && ctx->cfg->gated && strncmp(w->name, "blocks.", 7) == 0) /* here it would be the bias of the up projection */
-        return err_set(e, ERR_BAD_INPUT, "%s · TransformerLens adds it behind the gate · the same is blocks.%d.mlp.hook_post += …", w->name,
-                       (int)w->layer);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · a weight has no positions and is the same in every run · these fit: a number, %s, %s, %s, %s, %s",
+            edit_value_words[ed->value].form, edit_value_words[EDIT_CLAMP].form,
+            edit_value_words[EDIT_NOISE].form, edit_value_words[EDIT_DIR].form,
+            edit_value_words[EDIT_FILE].form, edit_value_words[EDIT_PROJECT_OUT].form);
+    if (w->id == B_IN && ctx->cfg->gated &&
+        strncmp(w->name, "blocks.", 7) == 0) /* here it would be the bias of the up projection */
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · TransformerLens adds it behind the gate · the same is blocks.%d.mlp.hook_post += …",
+            w->name, (int)w->layer);
     struct edit_weight *own = edit_chunk_alloc(chunks, sizeof *own);
     if (!own)
         return err_set(e, ERR_SYSTEM, "out of memory for edits");
     *own = *w;
-    struct edit_instr instr = {.site = {SITE_COUNT, w->layer}, .weight = own, .op = ed->op, .value = ed->value, .number = ed->number, .source = -1,
-                           .source_prompt = -1, .lo = ed->lo, .hi = ed->hi, .sigma = ed->sigma, .seed = ed->seed, .rank = w->rank, .edit = edit};
+    struct edit_instr instr = {.site = {SITE_COUNT, w->layer},
+                               .weight = own,
+                               .op = ed->op,
+                               .value = ed->value,
+                               .number = ed->number,
+                               .source = -1,
+                               .source_prompt = -1,
+                               .lo = ed->lo,
+                               .hi = ed->hi,
+                               .sigma = ed->sigma,
+                               .seed = ed->seed,
+                               .rank = w->rank,
+                               .edit = edit};
     struct edit_target t = {.rank = w->rank};
     memcpy(t.name, w->name, sizeof t.name);
     for (int i = 0; i < w->rank; i++) {

@@ -20,8 +20,10 @@ static void rotate(const float *r, const double *x, double *y, int64_t d, bool t
 /* One vector there and back, or its gradient. */
 static void map(const struct edit_instr *instr, double *x, double *y, bool gradient)
 {
-    const float *offset = instr->vec, *factor = instr->vec + instr->width, *r = instr->vec + 2 * (int64_t)instr->width;
-    bool back = instr->value == EDIT_UNWHITEN, first = back != gradient; /* the factors come before the rotation */
+    const float *offset = instr->vec, *factor = instr->vec + instr->width,
+                *r = instr->vec + 2 * (int64_t)instr->width;
+    bool back = instr->value == EDIT_UNWHITEN,
+         first = back != gradient; /* the factors come before the rotation */
     for (int64_t i = 0; i < instr->width; i++) {
         if (!back && !gradient)
             x[i] = (double)((float)x[i] + offset[i]);
@@ -42,10 +44,12 @@ static float *element(const struct kn_view *v, int64_t row, int64_t at)
 {
     int64_t inner = v->ndim == 3 ? v->shape[2] : v->shape[1];
     float *p = (float *)v->data + row * v->stride[0];
-    return v->ndim == 3 ? p + at / inner * v->stride[1] + at % inner * v->stride[2] : p + at * v->stride[1];
+    return v->ndim == 3 ? p + at / inner * v->stride[1] + at % inner * v->stride[2]
+                        : p + at * v->stride[1];
 }
 
-static int each(const struct edit_instr *instr, const struct kn_view *v, int32_t row0, bool gradient)
+static int each(const struct edit_instr *instr, const struct kn_view *v, int32_t row0,
+                bool gradient)
 {
     int64_t d = instr->width, inner = v->ndim == 3 ? v->shape[1] * v->shape[2] : v->shape[1];
     double *x = malloc(2 * (size_t)d * sizeof *x);

@@ -1,9 +1,10 @@
-/* edit_whiten.h - whiten() and unwhiten(): a linear map of the elements at one position; private to edit_apply.c and grad.c.
+/* edit_whiten.h - whiten() and unwhiten(): a linear map of the elements at one position; private to
+ * edit_apply.c and grad.c.
  *
  *     whiten(x)   = scale * (R (x + offset))          unwhiten(x) = R' (x * unscale) - offset
  *
- * instr.vec holds offset [d], scale or unscale [d], R or R' [d, d] by rows, d = instr.width.  Products are summed in double, each
- * position by itself. */
+ * instr.vec holds offset [d], scale or unscale [d], R or R' [d, d] by rows, d = instr.width.
+ * Products are summed in double, each position by itself. */
 #ifndef EDIT_WHITEN_H
 #define EDIT_WHITEN_H
 

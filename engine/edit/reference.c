@@ -33,9 +33,12 @@ static int memory_out(struct err *e)
 static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct err *e)
 {
     if (b->n == LIMIT_REFERENCE_PROMPTS)
-        return err_set(e, ERR_BAD_INPUT, "more than %d prompts · use fewer", LIMIT_REFERENCE_PROMPTS);
+        return err_set(e, ERR_BAD_INPUT, "more than %d prompts · use fewer",
+                       LIMIT_REFERENCE_PROMPTS);
     if (b->n_tokens + n > LIMIT_REFERENCE_TOKENS)
-        return err_set(e, ERR_BAD_INPUT, "more than %d tokens in all · use fewer or shorter prompts", LIMIT_REFERENCE_TOKENS);
+        return err_set(e, ERR_BAD_INPUT,
+                       "more than %d tokens in all · use fewer or shorter prompts",
+                       LIMIT_REFERENCE_TOKENS);
     if (b->n + 1 >= b->cap) {
         int32_t cap = b->cap ? 2 * b->cap : 64;
         int64_t *more = realloc(b->start, (size_t)cap * sizeof *more);
@@ -59,7 +62,8 @@ static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct 
 }
 
 /* The set takes over what was built. */
-static int finish(struct building *b, const char *name, const char *path, struct reference_set **out, struct err *e)
+static int finish(struct building *b, const char *name, const char *path,
+                  struct reference_set **out, struct err *e)
 {
     struct reference_set *s = calloc(1, sizeof *s);
     char *own_name = strdup(name), *own_path = strdup(path);
@@ -77,7 +81,8 @@ static int finish(struct building *b, const char *name, const char *path, struct
 
 struct reference_set *reference_hold(const struct reference_set *s)
 {
-    struct reference_set *same = (struct reference_set *)(uintptr_t)s; /* the count is the only thing that ever changes */
+    struct reference_set *same = (struct reference_set *)(uintptr_t)
+        s; /* the count is the only thing that ever changes */
     atomic_fetch_add(&same->refs, 1);
     return same;
 }
@@ -91,14 +96,15 @@ void reference_free(struct reference_set *s)
     free(s);
 }
 
-int reference_make(struct reference_set **out, const char *name, const int32_t *const *tokens, const int32_t *lengths, int32_t n,
-                   struct err *e)
+int reference_make(struct reference_set **out, const char *name, const int32_t *const *tokens,
+                   const int32_t *lengths, int32_t n, struct err *e)
 {
-    struct building b = { 0 };
+    struct building b = {0};
     int rc = n > 0 ? 0 : err_set(e, ERR_BAD_INPUT, "reference set %s · it has no prompts", name);
     for (int32_t i = 0; !rc && i < n; i++)
         rc = lengths[i] > 0 ? add_prompt(&b, tokens[i], lengths[i], e)
-                            : err_set(e, ERR_BAD_INPUT, "reference set %s · prompt %d has no tokens", name, (int)i);
+                            : err_set(e, ERR_BAD_INPUT,
+                                      "reference set %s · prompt %d has no tokens", name, (int)i);
     if (!rc)
         rc = finish(&b, name, "", out, e);
     if (rc)
@@ -106,7 +112,8 @@ int reference_make(struct reference_set **out, const char *name, const int32_t *
     return rc;
 }
 
-/* ---- text -------------------------------------------------------------------------------------------- */
+/* ---- text
+ * -------------------------------------------------------------------------------------------- */
 
 /* A line of token ids, for models without a tokenizer.  *ids is malloc'ed. */
 static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, struct err *e)
@@ -125,7 +132,9 @@ static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, str
             v = v * 10 + (line[i] - '0');
         if (i == from || v > INT32_MAX || (i < len && !strchr(", \t", line[i]))) {
             free(out);
-            return err_set(e, ERR_BAD_INPUT, "this model has no tokenizer, and the line is not token ids · ids like 1,2,3");
+            return err_set(
+                e, ERR_BAD_INPUT,
+                "this model has no tokenizer, and the line is not token ids · ids like 1,2,3");
         }
         out[count++] = (int32_t)v;
     }
@@ -133,19 +142,26 @@ static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, str
     return 0;
 }
 
-static int add_line(struct building *b, const struct model *m, int bos, const char *line, size_t len, struct err *e)
+static int add_line(struct building *b, const struct model *m, int bos, const char *line,
+                    size_t len, struct err *e)
 {
     int32_t *ids = NULL, n = 0;
     if (memchr(line, '\0', len))
-        return err_set(e, ERR_BAD_INPUT, "a zero byte · a reference set is a text file, one prompt per line");
+        return err_set(e, ERR_BAD_INPUT,
+                       "a zero byte · a reference set is a text file, one prompt per line");
     for (size_t i = 0; i < len;) {
         utf8proc_int32_t c;
-        utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)line + i, (utf8proc_ssize_t)(len - i), &c);
+        utf8proc_ssize_t k = utf8proc_iterate((const utf8proc_uint8_t *)line + i,
+                                              (utf8proc_ssize_t)(len - i), &c);
         if (k < 1)
-            return err_set(e, ERR_BAD_INPUT, "byte %zu is not UTF-8 · a reference set is a text file, one prompt per line", i + 1);
+            return err_set(
+                e, ERR_BAD_INPUT,
+                "byte %zu is not UTF-8 · a reference set is a text file, one prompt per line",
+                i + 1);
         i += (size_t)k;
     }
-    int rc = !strcmp(tokenizer_kind(m->tok), "none") ? line_ids(line, len, &ids, &n, e) : model_tokens(m, line, len, bos, &ids, &n, e);
+    int rc = !strcmp(tokenizer_kind(m->tok), "none") ? line_ids(line, len, &ids, &n, e)
+                                                     : model_tokens(m, line, len, bos, &ids, &n, e);
     if (!rc && n == 0)
         rc = err_set(e, ERR_BAD_INPUT, "no tokens");
     if (!rc)
@@ -156,10 +172,10 @@ static int add_line(struct building *b, const struct model *m, int bos, const ch
     return rc;
 }
 
-int reference_parse(struct reference_set **out, const struct model *m, int bos, const char *name, const char *path, const char *text,
-                    size_t len, struct err *e)
+int reference_parse(struct reference_set **out, const struct model *m, int bos, const char *name,
+                    const char *path, const char *text, size_t len, struct err *e)
 {
-    struct building b = { 0 };
+    struct building b = {0};
     size_t at = len >= 3 && !memcmp(text, "\xef\xbb\xbf", 3) ? 3 : 0;
     int rc = 0;
     for (int line = 1; !rc && at < len; line++) {
@@ -171,7 +187,9 @@ int reference_parse(struct reference_set **out, const struct model *m, int bos, 
         at = next;
     }
     if (!rc && b.n == 0)
-        rc = err_set(e, ERR_BAD_INPUT, "%s · no prompts in it · a reference set is a text file, one prompt per line", path);
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "%s · no prompts in it · a reference set is a text file, one prompt per line",
+                     path);
     if (!rc)
         rc = finish(&b, name, path, out, e);
     if (rc)
@@ -179,7 +197,8 @@ int reference_parse(struct reference_set **out, const struct model *m, int bos, 
     return rc;
 }
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files
+ * ------------------------------------------------------------------------------------------- */
 
 static int read_all(int fd, const char *path, char **out, size_t *len, struct err *e)
 {
@@ -187,9 +206,13 @@ static int read_all(int fd, const char *path, char **out, size_t *len, struct er
     if (fstat(fd, &st) < 0)
         return err_set(e, ERR_BAD_INPUT, "%s · %s", path, strerror(errno));
     if (!S_ISREG(st.st_mode))
-        return err_set(e, ERR_BAD_INPUT, "%s · is not a regular file · a reference set is a text file, one prompt per line", path);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · is not a regular file · a reference set is a text file, one prompt per line",
+            path);
     if (st.st_size > LIMIT_REFERENCE_BYTES)
-        return err_set(e, ERR_BAD_INPUT, "%s · %jd bytes · at most %d", path, (intmax_t)st.st_size, LIMIT_REFERENCE_BYTES);
+        return err_set(e, ERR_BAD_INPUT, "%s · %jd bytes · at most %d", path, (intmax_t)st.st_size,
+                       LIMIT_REFERENCE_BYTES);
     char *text = malloc((size_t)st.st_size + 1);
     size_t at = 0;
     if (!text)
@@ -217,7 +240,8 @@ static size_t name_length(const char *arg)
     return arg[n] == '=' ? n : 0;
 }
 
-int reference_load(struct reference_set **out, const struct model *m, int bos, const char *arg, struct err *e)
+int reference_load(struct reference_set **out, const struct model *m, int bos, const char *arg,
+                   struct err *e)
 {
     size_t n = name_length(arg), len = 0;
     const char *path = n ? arg + n + 1 : arg;
@@ -239,9 +263,11 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
     return rc;
 }
 
-/* ---- asking ------------------------------------------------------------------------------------------ */
+/* ---- asking
+ * ------------------------------------------------------------------------------------------ */
 
-const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n, const char *name, struct err *e)
+const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n,
+                                           const char *name, struct err *e)
 {
     int32_t best = 0;
     size_t least = SIZE_MAX;
@@ -252,9 +278,12 @@ const struct reference_set *reference_find(struct reference_set *const *sets, in
             best = i;
     }
     if (n > 0)
-        err_set(e, ERR_BAD_INPUT, "no reference set is called \"%s\" · the nearest is %s", name, sets[best]->name);
+        err_set(e, ERR_BAD_INPUT, "no reference set is called \"%s\" · the nearest is %s", name,
+                sets[best]->name);
     else
-        err_set(e, ERR_BAD_INPUT, "no reference set is called \"%s\" · name one: --ref %s=FILE, one prompt per line", name, name);
+        err_set(e, ERR_BAD_INPUT,
+                "no reference set is called \"%s\" · name one: --ref %s=FILE, one prompt per line",
+                name, name);
     return NULL;
 }
 
@@ -267,7 +296,8 @@ int32_t reference_draw(const struct reference_set *s, int32_t seed, int32_t n_mi
 {
     int32_t best = -1;
     for (int32_t i = 0; i < s->n; i++)
-        if (s->start[i + 1] - s->start[i] >= n_min && (best < 0 || draw_rank(seed, i) < draw_rank(seed, best)))
+        if (s->start[i + 1] - s->start[i] >= n_min &&
+            (best < 0 || draw_rank(seed, i) < draw_rank(seed, best)))
             best = i;
     return best;
 }

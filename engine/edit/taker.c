@@ -26,7 +26,9 @@ static const char *const point_names[TAKER_POINTS] = {
 #include "edit/taker.def"
 };
 
-static const struct { const char *name, *params, *edit; } hook_table[TAKER_HOOK_COUNT] = {
+static const struct {
+    const char *name, *params, *edit;
+} hook_table[TAKER_HOOK_COUNT] = {
 #define TAKER_HOOK(id, name, params, edit) {name, params, edit},
 #include "edit/taker.def"
 };
@@ -43,17 +45,21 @@ struct taker {
     const struct config *cfg;
     const char *params;
     struct safetensors *st;
-    const char *mask_fn;    /* NULL = step */
-    bool *used;             /* [tensors of st] */
+    const char *mask_fn; /* NULL = step */
+    bool *used;          /* [tensors of st] */
     struct entry *entry;
     int32_t n_entries;
     struct taker_hooks out;
     struct err *e;
 };
 
-/* ---- the text ---------------------------------------------------------------------------------------- */
+/* ---- the text
+ * ---------------------------------------------------------------------------------------- */
 
-struct span { const char *p; size_t n; };
+struct span {
+    const char *p;
+    size_t n;
+};
 
 static struct span trimmed(struct span s)
 {
@@ -79,7 +85,8 @@ static bool is(struct span s, const char *name)
     return strlen(name) == s.n && !memcmp(s.p, name, s.n);
 }
 
-static int fail_word(struct taker *t, int line, const char *what, struct span word, const char *const *names, int n)
+static int fail_word(struct taker *t, int line, const char *what, struct span word,
+                     const char *const *names, int n)
 {
     char text[48];
     const char *best = names[0];
@@ -87,7 +94,8 @@ static int fail_word(struct taker *t, int line, const char *what, struct span wo
     snprintf(text, sizeof text, "%.*s", word.n > 40 ? 40 : (int)word.n, word.p);
     for (int i = 0; i < n; i++)
         best = nearest_is(text, names[i], &least) ? names[i] : best;
-    return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · no %s \"%s\" · the nearest is %s", line, what, text, best);
+    return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · no %s \"%s\" · the nearest is %s",
+                   line, what, text, best);
 }
 
 static int parse_layer(struct taker *t, int line, struct span word, int32_t *layer)
@@ -97,8 +105,9 @@ static int parse_layer(struct taker *t, int line, struct span word, int32_t *lay
     errno = 0;
     long v = strtol(text, &end, 10);
     if (!word.n || word.n > 12 || *end || errno || v < 0 || v >= t->cfg->n_layers)
-        return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · no layer \"%s\" · this model has layers 0..%d", line, text,
-                       (int)t->cfg->n_layers - 1);
+        return err_set(t->e, ERR_BAD_INPUT,
+                       "taker config · line %d · no layer \"%s\" · this model has layers 0..%d",
+                       line, text, (int)t->cfg->n_layers - 1);
     *layer = (int32_t)v;
     return 0;
 }
@@ -114,10 +123,13 @@ static int parse_hook(struct taker *t, const struct entry *at, struct span word)
     if (h == TAKER_HOOK_COUNT)
         return fail_word(t, at->line, "hook", word, names, TAKER_HOOK_COUNT);
     if (!hook_table[h].params)
-        return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · %s runs a model of its own (sae_lens) · hooks with parameters can be read",
-                       at->line, names[h]);
+        return err_set(
+            t->e, ERR_BAD_INPUT,
+            "taker config · line %d · %s runs a model of its own (sae_lens) · hooks with parameters can be read",
+            at->line, names[h]);
     if (t->n_entries == TAKER_HOOKS_MAX)
-        return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · more than %d hooks", at->line, TAKER_HOOKS_MAX);
+        return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · more than %d hooks", at->line,
+                       TAKER_HOOKS_MAX);
     t->entry[t->n_entries] = *at;
     t->entry[t->n_entries++].hook = (enum hook)h;
     return 0;
@@ -133,8 +145,10 @@ static int parse_line(struct taker *t, int line, struct span text)
     if (!whole.n)
         return 0;
     if (colons < 1 || colons > 2)
-        return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · \"%.*s\" · a line is POINT: HOOK, HOOK or POINT: LAYER: HOOK, HOOK", line,
-                       whole.n > 40 ? 40 : (int)whole.n, whole.p);
+        return err_set(
+            t->e, ERR_BAD_INPUT,
+            "taker config · line %d · \"%.*s\" · a line is POINT: HOOK, HOOK or POINT: LAYER: HOOK, HOOK",
+            line, whole.n > 40 ? 40 : (int)whole.n, whole.p);
     point = cut(&rest, ':');
     while (at.point < TAKER_POINTS && !is(point, point_names[at.point]))
         at.point++;
@@ -154,7 +168,8 @@ static int parse_line(struct taker *t, int line, struct span text)
 static int parse_text(struct taker *t, const char *text, size_t len)
 {
     if (len > TAKER_TEXT_MAX || memchr(text, '\0', len))
-        return err_set(t->e, ERR_BAD_INPUT, "taker config · %s · a line is POINT: HOOK, HOOK", len > TAKER_TEXT_MAX ? "it is too long" : "a zero byte in it");
+        return err_set(t->e, ERR_BAD_INPUT, "taker config · %s · a line is POINT: HOOK, HOOK",
+                       len > TAKER_TEXT_MAX ? "it is too long" : "a zero byte in it");
     t->entry = calloc(TAKER_HOOKS_MAX, sizeof *t->entry);
     int rc = t->entry ? 0 : err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
     struct span rest = {text, len};
@@ -163,7 +178,8 @@ static int parse_text(struct taker *t, const char *text, size_t len)
     return rc;
 }
 
-/* ---- parameters -------------------------------------------------------------------------------------- */
+/* ---- parameters
+ * -------------------------------------------------------------------------------------- */
 
 /* Does NAME, or NAME.something, exist?  Marks all such tensors as used. */
 static bool take_params(struct taker *t, const char *name)
@@ -196,7 +212,8 @@ static int open_params(struct taker *t)
     if (i > EDIT_MASK_STEP && i < EDIT_MASK_COUNT)
         t->mask_fn = fn;
     if (i == EDIT_MASK_COUNT)
-        return err_set(t->e, ERR_BAD_INPUT, "%s · mask_fn \"%.40s\" · step, sigmoid, tanh or relu", t->params, fn);
+        return err_set(t->e, ERR_BAD_INPUT, "%s · mask_fn \"%.40s\" · step, sigmoid, tanh or relu",
+                       t->params, fn);
     return 0;
 }
 
@@ -205,11 +222,13 @@ static int check_used(const struct taker *t)
 {
     for (size_t i = 0; t->st && i < safetensors_count(t->st); i++)
         if (!t->used[i])
-            return err_set(t->e, ERR_BAD_INPUT, "%s · %s · the config has no such hook there", t->params, safetensors_at(t->st, i)->name);
+            return err_set(t->e, ERR_BAD_INPUT, "%s · %s · the config has no such hook there",
+                           t->params, safetensors_at(t->st, i)->name);
     return 0;
 }
 
-/* ---- edits ------------------------------------------------------------------------------------------- */
+/* ---- edits
+ * ------------------------------------------------------------------------------------------- */
 
 static int add_edit(struct taker *t, const char *text)
 {
@@ -225,7 +244,8 @@ static int add_edit(struct taker *t, const char *text)
 
 static int add_collect(struct taker *t, const char *name)
 {
-    struct taker_collect *more = realloc(t->out.collect, ((size_t)t->out.n_collects + 1) * sizeof *more);
+    struct taker_collect *more = realloc(t->out.collect,
+                                         ((size_t)t->out.n_collects + 1) * sizeof *more);
     if (!more)
         return err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
     t->out.collect = more;
@@ -249,14 +269,17 @@ static int add_hook(struct taker *t, const struct entry *h, const char *name)
     snprintf(tensors, sizeof tensors, "%s.%s", hook_table[h->hook].params, name);
     if (!take_params(t, tensors))
         return 0; /* as it was made: it changes nothing */
-    if (edit_token_print(t->params, (int32_t)strlen(t->params), path, sizeof path) >= (int)sizeof path)
-        return err_set(t->e, ERR_BAD_INPUT, "%.60s… · a path this long does not fit into an edit", t->params);
+    if (edit_token_print(t->params, (int32_t)strlen(t->params), path, sizeof path) >=
+        (int)sizeof path)
+        return err_set(t->e, ERR_BAD_INPUT, "%.60s… · a path this long does not fit into an edit",
+                       t->params);
     if (h->hook == TAKER_MASK && t->mask_fn)
         snprintf(fn, sizeof fn, ", %s", t->mask_fn);
     size_t n = (size_t)snprintf(text, sizeof text, "%s ", name);
     int wrote = snprintf(text + n, sizeof text - n, edit, path, tensors, fn);
     if (wrote < 0 || (size_t)wrote >= sizeof text - n)
-        return err_set(t->e, ERR_BAD_INPUT, "%.60s… · a path this long does not fit into an edit", t->params);
+        return err_set(t->e, ERR_BAD_INPUT, "%.60s… · a path this long does not fit into an edit",
+                       t->params);
     return add_edit(t, text);
 }
 
@@ -274,8 +297,9 @@ static int add_point(struct taker *t, int32_t layer, int point)
                 continue;
             bool undoes = h->hook == TAKER_UNOFFSET || h->hook == TAKER_UNWHITEN;
             if (undoes && !(h->hook == TAKER_UNOFFSET ? offset : whiten))
-                return err_set(t->e, ERR_BAD_INPUT, "taker config · line %d · %s at %s without %s before it", h->line, hook_table[h->hook].name,
-                               name, hook_table[h->hook].params);
+                return err_set(t->e, ERR_BAD_INPUT,
+                               "taker config · line %d · %s at %s without %s before it", h->line,
+                               hook_table[h->hook].name, name, hook_table[h->hook].params);
             offset |= h->hook == TAKER_OFFSET;
             whiten |= h->hook == TAKER_WHITEN;
             rc = add_hook(t, h, name);
@@ -283,9 +307,11 @@ static int add_point(struct taker *t, int32_t layer, int point)
     return rc;
 }
 
-/* ---- all --------------------------------------------------------------------------------------------- */
+/* ---- all
+ * --------------------------------------------------------------------------------------------- */
 
-int taker_parse(struct taker_hooks *out, const struct config *cfg, const char *text, size_t len, const char *params, struct err *e)
+int taker_parse(struct taker_hooks *out, const struct config *cfg, const char *text, size_t len,
+                const char *params, struct err *e)
 {
     struct taker t = {.cfg = cfg, .params = params, .e = e};
     int rc = parse_text(&t, text, len);
@@ -306,13 +332,17 @@ int taker_parse(struct taker_hooks *out, const struct config *cfg, const char *t
     return rc;
 }
 
-int taker_load(struct taker_hooks *out, const struct config *cfg, const char *config, const char *params, struct err *e)
+int taker_load(struct taker_hooks *out, const struct config *cfg, const char *config,
+               const char *params, struct err *e)
 {
     if (strchr(config, ':'))
         return taker_parse(out, cfg, config, strlen(config), params, e);
     FILE *f = fopen(config, "re");
     char *text = f ? malloc(TAKER_TEXT_MAX + 2) : NULL;
-    int rc = f ? 0 : err_set(e, ERR_BAD_INPUT, "taker config %s · %s · a file, or the text itself: POINT: HOOK, HOOK", config, strerror(errno));
+    int rc = f ? 0
+               : err_set(e, ERR_BAD_INPUT,
+                         "taker config %s · %s · a file, or the text itself: POINT: HOOK, HOOK",
+                         config, strerror(errno));
     if (!rc && !text)
         rc = err_set(e, ERR_SYSTEM, "out of memory · taker config");
     size_t n = rc ? 0 : fread(text, 1, TAKER_TEXT_MAX + 1, f);

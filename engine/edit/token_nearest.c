@@ -14,7 +14,8 @@ static size_t far(size_t a, size_t b)
     return a > b ? a - b : b - a;
 }
 
-const char *token_nearest(const struct tokenizer *t, const char *text, size_t len, char buf[TOKEN_NEAREST_MAX])
+const char *token_nearest(const struct tokenizer *t, const char *text, size_t len,
+                          char buf[TOKEN_NEAREST_MAX])
 {
     char want[COMPARED + 1], have[COMPARED + 1], shown[TOKEN_NEAREST_MAX];
     size_t least = len / 2 + 1; /* farther is no help */

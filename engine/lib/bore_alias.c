@@ -1,10 +1,11 @@
-/* bore_alias.c - the library's hooks under other libraries' names: a tensor that is a site in another shape (heads joined), several sites
- * in one (a fused projection), or the input of a norm, which is copied to the heads of three sites (alias.def).
+/* bore_alias.c - the library's hooks under other libraries' names: a tensor that is a site in
+ * another shape (heads joined), several sites in one (a fused projection), or the input of a norm,
+ * which is copied to the heads of three sites (alias.def).
  *
- * A hook on several sites has a callback at each.  A fused projection's are written one after the other before anything reads them: the
- * callback of the last one joins them, calls the hook, and takes them apart again.  A norm's input is shown by the first of its
- * copies; the others are given what the hook left there.
- * Tested in tests/engine/test_library_names.c. */
+ * A hook on several sites has a callback at each.  A fused projection's are written one after the
+ * other before anything reads them: the callback of the last one joins them, calls the hook, and
+ * takes them apart again.  A norm's input is shown by the first of its copies; the others are given
+ * what the hook left there. Tested in tests/engine/test_library_names.c. */
 #include "lib/bore_parts.h"
 
 #include <stdlib.h>
@@ -37,14 +38,16 @@ static int room_for(struct bore_alias *a, int64_t n, struct err *e)
 }
 
 /* Joined columns of the parts to the buffer, or back where they differ. */
-static void join(struct bore_alias *a, const struct config *cfg, int64_t rows, int64_t columns, bool back)
+static void join(struct bore_alias *a, const struct config *cfg, int64_t rows, int64_t columns,
+                 bool back)
 {
     for (int64_t k = 0; k < columns; k++) {
         struct alias_at at = alias_map_index(cfg, &a->value, k);
         const struct kn_view *v = &a->seen[at.part];
         float *x = (float *)v->data + at.head * v->stride[1] + at.d * v->stride[2];
         for (int64_t p = 0; p < rows; p++)
-            *(back ? &x[p * v->stride[0]] : &a->buf[p * columns + k]) = *(back ? &a->buf[p * columns + k] : &x[p * v->stride[0]]);
+            *(back ? &x[p * v->stride[0]] : &a->buf[p * columns + k]) = *(
+                back ? &a->buf[p * columns + k] : &x[p * v->stride[0]]);
     }
 }
 
@@ -54,17 +57,20 @@ static void spread(const struct bore_alias *a, const struct kn_view *v)
     for (int64_t p = 0; p < v->shape[0]; p++)
         for (int64_t h = 0; h < v->shape[1]; h++)
             for (int64_t d = 0; d < v->shape[2]; d++)
-                ((float *)v->data)[p * v->stride[0] + h * v->stride[1] + d * v->stride[2]] = a->buf[p * v->shape[2] + d];
+                ((float *)v->data)[p * v->stride[0] + h * v->stride[1] +
+                                   d * v->stride[2]] = a->buf[p * v->shape[2] + d];
 }
 
-static int call_buffer(const struct callback *self, struct bore_alias *a, int32_t row0, int64_t rows, int64_t columns, struct err *e)
+static int call_buffer(const struct callback *self, struct bore_alias *a, int32_t row0,
+                       int64_t rows, int64_t columns, struct err *e)
 {
-    struct bore_tensor t = { .data = a->buf, .rank = 3, .shape = { 1, rows, columns } };
+    struct bore_tensor t = {.data = a->buf, .rank = 3, .shape = {1, rows, columns}};
     bore_tensor_pack(&t);
     return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
 }
 
-static int call_joined(const struct callback *self, struct bore_alias *a, int32_t row0, const struct kn_view *v, struct err *e)
+static int call_joined(const struct callback *self, struct bore_alias *a, int32_t row0,
+                       const struct kn_view *v, struct err *e)
 {
     const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
     int64_t shape[ALIAS_RANK_MAX];
@@ -84,7 +90,8 @@ static int call_joined(const struct callback *self, struct bore_alias *a, int32_
     return rc;
 }
 
-static int call_spread(const struct callback *self, struct bore_alias *a, int32_t row0, const struct kn_view *v, struct err *e)
+static int call_spread(const struct callback *self, struct bore_alias *a, int32_t row0,
+                       const struct kn_view *v, struct err *e)
 {
     int64_t rows = v->shape[0], columns = v->shape[2];
     if (same_site(self->site, a->calls_at)) {
@@ -93,7 +100,8 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
             return rc;
         for (int64_t p = 0; p < rows; p++)
             for (int64_t d = 0; d < columns; d++)
-                a->buf[p * columns + d] = ((const float *)v->data)[p * v->stride[0] + d * v->stride[2]];
+                a->buf[p * columns + d] = ((const float *)
+                                               v->data)[p * v->stride[0] + d * v->stride[2]];
         if ((rc = call_buffer(self, a, row0, rows, columns, e)))
             return rc;
     }
@@ -102,14 +110,15 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
 }
 
 /* The engine's callback behind every hook under another library's name. */
-static int call_alias(const struct callback *self, int32_t row0, const struct kn_view *v, struct err *e)
+static int call_alias(const struct callback *self, int32_t row0, const struct kn_view *v,
+                      struct err *e)
 {
     struct bore_alias *a = self->user;
     if (a->value.form == FORM_FLAT || is_fused(&a->value))
         return call_joined(self, a, row0, v, e);
     if (a->n_parts > 1)
         return call_spread(self, a, row0, v, e);
-    struct bore_tensor t = { .data = v->data, .rank = v->ndim + 1, .shape = { 1 } };
+    struct bore_tensor t = {.data = v->data, .rank = v->ndim + 1, .shape = {1}};
     for (int d = 0; d < v->ndim; d++)
         t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
     return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
@@ -127,24 +136,33 @@ bool bore_alias_at(const struct callback *c, const void *user)
     if (!v->n_sites)
         return false;
     if (is_joint(v) || (a && is_joint(&a->value)))
-        return a && a->value.form == v->form && a->value.spread == v->spread && same_site(a->value.site[0], v->site[0]);
+        return a && a->value.form == v->form && a->value.spread == v->spread &&
+               same_site(a->value.site[0], v->site[0]);
     return same_site(c->site, v->site[0]);
 }
 
-static int check(const struct alias_pick *pick, enum bore_direction d, unsigned flags, struct err *e)
+static int check(const struct alias_pick *pick, enum bore_direction d, unsigned flags,
+                 struct err *e)
 {
     const struct alias_value *v = &pick->value;
     bool shown = v->form == FORM_SITE || v->form == FORM_FLAT || is_fused(v);
     if (!shown || (!v->n_edits && d == BORE_BACKWARD))
         return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s", pick->name, v->why);
     if (!v->n_edits && !(flags & BORE_READS))
-        return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s; to look only, say BORE_READS", pick->name, v->why);
+        return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s; to look only, say BORE_READS",
+                       pick->name, v->why);
     if (d == BORE_BACKWARD && is_fused(v))
-        return err_set(e, ERR_BAD_INPUT, "a backward hook on %s · it is made of hook_q, hook_k and hook_v, whose gradients come one after the other · "
-                       "hook these", pick->name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "a backward hook on %s · it is made of hook_q, hook_k and hook_v, whose gradients come one after the other · "
+            "hook these",
+            pick->name);
     if (d == BORE_BACKWARD && v->spread)
-        return err_set(e, ERR_BAD_INPUT, "a backward hook on %s · its gradient is the sum of those of hook_q_input, hook_k_input and hook_v_input · "
-                       "hook these", pick->name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "a backward hook on %s · its gradient is the sum of those of hook_q_input, hook_k_input and hook_v_input · "
+            "hook these",
+            pick->name);
     return 0;
 }
 
@@ -158,7 +176,8 @@ static void parts_set(struct bore_alias *a, unsigned flags)
     a->calls_at = a->part[is_fused(v) ? a->n_parts - 1 : 0];
 }
 
-int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, const struct alias_pick *pick, int level, struct err *e)
+int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h,
+                   const struct alias_pick *pick, int level, struct err *e)
 {
     int rc = check(pick, d, h->flags, e);
     struct bore_alias *a = rc ? NULL : calloc(1, sizeof *a);
@@ -170,8 +189,13 @@ int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bor
     a->next = m->aliases;
     m->aliases = a;
     for (int i = 0; !rc && i < a->n_parts; i++) {
-        struct callback c = { .site = a->part[i], .dir = (enum callback_dir)d, .flags = h->flags, .level = level, .fn = call_alias, .user = a,
-                              .owner = m };
+        struct callback c = {.site = a->part[i],
+                             .dir = (enum callback_dir)d,
+                             .flags = h->flags,
+                             .level = level,
+                             .fn = call_alias,
+                             .user = a,
+                             .owner = m};
         rc = callbacks_add(&m->hooks, &c, e);
     }
     return rc;
@@ -182,8 +206,11 @@ int bore_alias_check_metric(const struct callbacks *c, struct err *e)
     for (int32_t i = 0; i < c->n; i++) {
         const struct bore_alias *a = bore_alias_of(&c->list[i]);
         if (a && is_fused(&a->value) && !(c->list[i].flags & (CALLBACK_READS | CALLBACK_GRAD_PASS)))
-            return err_set(e, ERR_BAD_INPUT, "a hook on %s in a pass with a metric · which of its elements changed is not known · hook hook_q, hook_k and "
-                           "hook_v, or say BORE_READS or BORE_GRAD_PASS", a->name);
+            return err_set(
+                e, ERR_BAD_INPUT,
+                "a hook on %s in a pass with a metric · which of its elements changed is not known · hook hook_q, hook_k and "
+                "hook_v, or say BORE_READS or BORE_GRAD_PASS",
+                a->name);
     }
     return 0;
 }

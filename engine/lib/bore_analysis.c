@@ -1,5 +1,6 @@
-/* bore_analysis.c - the library's analysis calls: residual stacks, logit attributions, head detection, loss per token (see
- * borescope.h).  Each runs the pass, then reads that run.  Tested in tests/engine/test_library_analysis.c. */
+/* bore_analysis.c - the library's analysis calls: residual stacks, logit attributions, head
+ * detection, loss per token (see borescope.h).  Each runs the pass, then reads that run.  Tested in
+ * tests/engine/test_library_analysis.c. */
 #include "lib/bore_parts.h"
 
 #include <assert.h>
@@ -8,14 +9,17 @@
 
 #include "measure/analysis.h"
 
-static_assert((int)STACK_LABEL_MAX == (int)sizeof(((struct bore_stack *)0)->labels[0]), "labels are the engine's");
+static_assert((int)STACK_LABEL_MAX == (int)sizeof(((struct bore_stack *)0)->labels[0]),
+              "labels are the engine's");
 
 /* Run one whole prompt with the hooks that are there; *r: what came of it. */
 static int run_one(struct bore_model *m, const struct bore_pass *p, struct run **r, struct err *e)
 {
     int rc = 0;
     if (p->rows != 1 || p->mask || p->residual || p->stops)
-        rc = err_set(e, ERR_BAD_INPUT, "an analysis · it looks at one whole prompt · rows = 1, without mask, residual or stops");
+        rc = err_set(
+            e, ERR_BAD_INPUT,
+            "an analysis · it looks at one whole prompt · rows = 1, without mask, residual or stops");
     if (!rc)
         rc = bore_pass_run(m, p, NULL, NULL, e);
     if (!rc)
@@ -37,14 +41,16 @@ static void stacks_free(struct stacks *s)
     free(s->at), free(s->pos);
 }
 
-static int stacks_make(struct stacks *s, const struct bore_stack_options *o, struct run *r, struct err *e)
+static int stacks_make(struct stacks *s, const struct bore_stack_options *o, struct run *r,
+                       struct err *e)
 {
-    struct stack_options of = { .kind = STACK_DECOMPOSED, .layer = o->ends ? o->layer : -1 };
+    struct stack_options of = {.kind = STACK_DECOMPOSED, .layer = o->ends ? o->layer : -1};
     int rc = o->kind ? stack_kind_parse(o->kind, &of.kind, e) : 0;
     if (!rc && o->with)
         rc = stack_flags_parse(o->with, &of.flags, e);
     if (!rc && o->ends && o->layer < 0)
-        rc = err_set(e, ERR_BAD_INPUT, "a stack · layer %d · the stream that enters a layer 0..%d", o->layer, run_model(r)->cfg.n_layers - 1);
+        rc = err_set(e, ERR_BAD_INPUT, "a stack · layer %d · the stream that enters a layer 0..%d",
+                     o->layer, run_model(r)->cfg.n_layers - 1);
     if (!rc)
         rc = bore_slice_list(&o->pos, run_length(r), "position", &s->pos, &s->n, e);
     s->drop = o->pos.kind == BORE_ONE;
@@ -55,12 +61,13 @@ static int stacks_make(struct stacks *s, const struct bore_stack_options *o, str
     return rc;
 }
 
-/* [component, 1, pos, width] and the labels; without pos where that axis goes, without width where it is 1. */
+/* [component, 1, pos, width] and the labels; without pos where that axis goes, without width where
+ * it is 1. */
 static int result_open(struct bore_stack *out, const struct stacks *s, int64_t width, struct err *e)
 {
     int64_t n = s->n ? s->at[0].n : 0;
     struct bore_tensor *t = &out->values;
-    *out = (struct bore_stack){ .n = (int)n, .labels = calloc((size_t)n + 1, sizeof *out->labels) };
+    *out = (struct bore_stack){.n = (int)n, .labels = calloc((size_t)n + 1, sizeof *out->labels)};
     t->shape[t->rank++] = n, t->shape[t->rank++] = 1;
     if (!s->drop)
         t->shape[t->rank++] = s->n;
@@ -77,13 +84,14 @@ static int result_open(struct bore_stack *out, const struct stacks *s, int64_t w
     return 0;
 }
 
-int bore_stack(struct bore_model *m, const struct bore_pass *pass, const struct bore_stack_options *options, struct bore_stack *out,
+int bore_stack(struct bore_model *m, const struct bore_pass *pass,
+               const struct bore_stack_options *options, struct bore_stack *out,
                struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct run *r = NULL;
-    struct stacks s = { 0 };
-    struct bore_stack_options o = options ? *options : (struct bore_stack_options){ 0 };
+    struct stacks s = {0};
+    struct bore_stack_options o = options ? *options : (struct bore_stack_options){0};
     int64_t d = m->m->cfg.d_model;
     int rc = run_one(m, pass, &r, &e);
     if (!rc)
@@ -92,7 +100,8 @@ int bore_stack(struct bore_model *m, const struct bore_pass *pass, const struct 
         rc = result_open(out, &s, d, &e);
     for (int64_t i = 0; !rc && i < s.n; i++)
         for (int64_t k = 0; k < out->n; k++)
-            memcpy(out->values.data + (k * s.n + i) * d, s.at[i].values + k * d, (size_t)d * sizeof(float));
+            memcpy(out->values.data + (k * s.n + i) * d, s.at[i].values + k * d,
+                   (size_t)d * sizeof(float));
     stacks_free(&s);
     return bore_done(rc, &e, error);
 }
@@ -101,21 +110,26 @@ static int check_token(const struct bore_model *m, int32_t id, bool optional, st
 {
     if ((optional && id < 0) || (id >= 0 && id < m->m->cfg.d_vocab))
         return 0;
-    return err_set(e, ERR_BAD_INPUT, "logit_attrs · token %d · this model has 0..%d", (int)id, (int)m->m->cfg.d_vocab - 1);
+    return err_set(e, ERR_BAD_INPUT, "logit_attrs · token %d · this model has 0..%d", (int)id,
+                   (int)m->m->cfg.d_vocab - 1);
 }
 
-int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass, const struct bore_stack_options *options, int32_t token,
-                     int32_t incorrect, struct bore_stack *out, double *constant, struct bore_error *error)
+int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass,
+                     const struct bore_stack_options *options, int32_t token, int32_t incorrect,
+                     struct bore_stack *out, double *constant, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct run *r = NULL;
-    struct stacks s = { 0 };
-    struct bore_stack_options o = options ? *options : (struct bore_stack_options){ 0 };
+    struct stacks s = {0};
+    struct bore_stack_options o = options ? *options : (struct bore_stack_options){0};
     double rest = 0;
     float *each = NULL;
     int rc = check_token(m, token, false, &e);
     if (!rc && !(rc = check_token(m, incorrect, true, &e)))
-        rc = o.with && strstr(o.with, "apply_ln") ? err_set(&e, ERR_BAD_INPUT, "logit_attrs applies the final norm itself · leave apply_ln out") : 0;
+        rc = o.with && strstr(o.with, "apply_ln")
+                 ? err_set(&e, ERR_BAD_INPUT,
+                           "logit_attrs applies the final norm itself · leave apply_ln out")
+                 : 0;
     if (!rc && !(rc = run_one(m, pass, &r, &e)) && !(rc = stacks_make(&s, &o, r, &e)))
         rc = result_open(out, &s, 1, &e);
     if (!rc && !(each = malloc(((size_t)out->n + 1) * sizeof *each))) {
@@ -123,7 +137,8 @@ int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass, const s
         bore_stack_free(out);
     }
     for (int64_t i = 0; !rc && i < s.n; i++) {
-        if ((rc = stack_logit_attrs(&s.at[i], r, (int32_t)s.pos[i], token, incorrect, each, &rest, &e)))
+        if ((rc = stack_logit_attrs(&s.at[i], r, (int32_t)s.pos[i], token, incorrect, each, &rest,
+                                    &e)))
             bore_stack_free(out);
         for (int64_t k = 0; !rc && k < out->n; k++)
             out->values.data[k * s.n + i] = each[k];
@@ -145,12 +160,13 @@ void bore_stack_free(struct bore_stack *s)
 }
 
 /* pattern, or with NULL the one of that name. */
-static int detect(struct bore_model *m, const struct bore_pass *pass, const char *name, const float *pattern, unsigned flags, float *scores,
-                  struct err *e)
+static int detect(struct bore_model *m, const struct bore_pass *pass, const char *name,
+                  const float *pattern, unsigned flags, float *scores, struct err *e)
 {
     struct run *r = NULL;
     enum head_pattern which = HEAD_PREVIOUS;
-    struct detect_options o = { flags & BORE_EXCLUDE_BOS, flags & BORE_EXCLUDE_CURRENT_TOKEN, flags & BORE_ABS };
+    struct detect_options o = {flags & BORE_EXCLUDE_BOS, flags & BORE_EXCLUDE_CURRENT_TOKEN,
+                               flags & BORE_ABS};
     int rc = pattern ? 0 : head_pattern_parse(name, &which, e);
     if (!rc)
         rc = run_one(m, pass, &r, e);
@@ -166,28 +182,30 @@ static int detect(struct bore_model *m, const struct bore_pass *pass, const char
     return rc;
 }
 
-int bore_detect_head(struct bore_model *m, const struct bore_pass *pass, const char *pattern, unsigned flags, float *scores,
-                     struct bore_error *error)
+int bore_detect_head(struct bore_model *m, const struct bore_pass *pass, const char *pattern,
+                     unsigned flags, float *scores, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     return bore_done(detect(m, pass, pattern, NULL, flags, scores, &e), &e, error);
 }
 
-int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, const float *pattern, unsigned flags, float *scores,
-                        struct bore_error *error)
+int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, const float *pattern,
+                        unsigned flags, float *scores, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     return bore_done(detect(m, pass, NULL, pattern, flags, scores, &e), &e, error);
 }
 
-int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token, struct bore_error *error)
+int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token,
+              struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct run *r = NULL;
     double loss = 0;
     int rc = run_one(m, pass, &r, &e);
     if (!rc && run_length(r) < 2)
-        rc = err_set(&e, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d", (int)run_length(r));
+        rc = err_set(&e, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d",
+                     (int)run_length(r));
     if (!rc)
         rc = lens_loss(r, &loss, per_token, &e);
     if (!rc && mean)

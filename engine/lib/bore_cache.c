@@ -1,7 +1,7 @@
 /* bore_cache.c - captured values of a pass: which, and which positions of them (see borescope.h).
  *
- * A row's values are those of its real tokens; here they are spread to the caller's columns and cut to the positions asked
- * for.  Tested in tests/engine/test_library.c. */
+ * A row's values are those of its real tokens; here they are spread to the caller's columns and cut
+ * to the positions asked for.  Tested in tests/engine/test_library.c. */
 #include "lib/bore_cache_parts.h"
 
 #include <math.h>
@@ -21,7 +21,8 @@ void bore_cache_free(struct bore_cache *c)
     free(c);
 }
 
-/* ---- what to capture ------------------------------------------------------------------------------- */
+/* ---- what to capture
+ * ------------------------------------------------------------------------------- */
 
 /* An end of a range as Python takes it: from the end if negative, then cut to [0, size]. */
 static int64_t bound(int64_t i, int64_t size, int64_t open)
@@ -32,34 +33,45 @@ static int64_t bound(int64_t i, int64_t size, int64_t open)
     return i < 0 ? 0 : i > size ? size : i;
 }
 
-int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list, int64_t *n, struct err *e)
+int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list,
+                    int64_t *n, struct err *e)
 {
     int64_t lo = 0, hi = size, step = 1;
     if (s->kind == BORE_RANGE) {
         lo = bound(s->start, size, 0), hi = bound(s->stop, size, size);
         step = s->step == BORE_OPEN ? 1 : s->step;
         if (step < 1)
-            return err_set(e, ERR_BAD_INPUT, "a range of %ss with step %lld · steps go forward, from 1 on", what, (long long)step);
+            return err_set(e, ERR_BAD_INPUT,
+                           "a range of %ss with step %lld · steps go forward, from 1 on", what,
+                           (long long)step);
     }
-    int64_t count = s->kind == BORE_ONE ? 1 : s->kind == BORE_LIST ? s->n : hi > lo ? (hi - lo + step - 1) / step : 0;
+    int64_t count = s->kind == BORE_ONE    ? 1
+                    : s->kind == BORE_LIST ? s->n
+                    : hi > lo              ? (hi - lo + step - 1) / step
+                                           : 0;
     if (count < 1 || (s->kind == BORE_LIST && !s->list))
-        return err_set(e, ERR_BAD_INPUT, "the %ss asked for are none of the %lld that are there", what, (long long)size);
+        return err_set(e, ERR_BAD_INPUT, "the %ss asked for are none of the %lld that are there",
+                       what, (long long)size);
     int64_t *out = malloc((size_t)count * sizeof *out);
     if (!out)
         return err_set(e, ERR_SYSTEM, "out of memory · %lld %ss", (long long)count, what);
     for (int64_t i = 0; i < count; i++) {
-        int64_t at = s->kind == BORE_ONE ? s->start : s->kind == BORE_LIST ? s->list[i] : lo + i * step;
+        int64_t at = s->kind == BORE_ONE    ? s->start
+                     : s->kind == BORE_LIST ? s->list[i]
+                                            : lo + i * step;
         out[i] = at < 0 ? at + size : at;
         if (out[i] < 0 || out[i] >= size) {
             free(out);
-            return err_set(e, ERR_BAD_INPUT, "%s %lld · there are %ss %lld..%lld", what, (long long)at, what, -(long long)size, (long long)size - 1);
+            return err_set(e, ERR_BAD_INPUT, "%s %lld · there are %ss %lld..%lld", what,
+                           (long long)at, what, -(long long)size, (long long)size - 1);
         }
     }
     *list = out, *n = count;
     return 0;
 }
 
-/* The axis that a slice of positions means: theirs; as TransformerLens has it, the last but one of what is not named hook_q, k, v, z, result. */
+/* The axis that a slice of positions means: theirs; as TransformerLens has it, the last but one of
+ * what is not named hook_q, k, v, z, result. */
 static int sliced_axis(const struct bore_cache *c, const struct alias_value *v)
 {
     int row = alias_row_axis(v);
@@ -74,10 +86,13 @@ static int slice_resolve(const struct bore_cache *c, struct entry *x, int64_t si
 {
     free(x->pick);
     x->pick = NULL;
-    return bore_slice_list(&c->slice, size, x->axis == alias_row_axis(&x->value) ? "position" : "head", &x->pick, &x->n_pick, e);
+    return bore_slice_list(&c->slice, size,
+                           x->axis == alias_row_axis(&x->value) ? "position" : "head", &x->pick,
+                           &x->n_pick, e);
 }
 
-/* What is to be captured: TransformerLens' points in firing order, then names of other libraries as they were asked for. */
+/* What is to be captured: TransformerLens' points in firing order, then names of other libraries as
+ * they were asked for. */
 struct wanted {
     const struct bore_model *m;
     int32_t first, end; /* stages of the pass */
@@ -108,14 +123,16 @@ static int want_other(struct wanted *w, const struct alias_pick *pick, struct er
 
 static int want_name(struct wanted *w, const char *name, struct err *e)
 {
-    struct bore_hook h = { .name = name };
+    struct bore_hook h = {.name = name};
     struct alias_pick *picks = NULL;
     int n = bore_hook_picks(w->m, &h, &picks, e), rc = n < 0 ? n : 0;
     for (int i = 0; !rc && i < n; i++) {
         if (!computed(w, &picks[i].value)) {
             if (!site_is_pattern(name) || (n == 1 && picks[i].value.library != LIBRARY_LENS))
-                rc = err_set(e, ERR_BAD_INPUT, "%s · this pass does not compute it: it runs layers %d to %d", picks[i].name,
-                             w->first ? w->first - 1 : 0, w->end > w->m->m->cfg.n_layers + 1 ? w->m->m->cfg.n_layers - 1 : w->end - 2);
+                rc = err_set(
+                    e, ERR_BAD_INPUT, "%s · this pass does not compute it: it runs layers %d to %d",
+                    picks[i].name, w->first ? w->first - 1 : 0,
+                    w->end > w->m->m->cfg.n_layers + 1 ? w->m->m->cfg.n_layers - 1 : w->end - 2);
         } else if (picks[i].value.library == LIBRARY_LENS) {
             w->on[bore_site_index(w->m, picks[i].value.site[0])] = true;
         } else {
@@ -129,12 +146,15 @@ static int want_name(struct wanted *w, const char *name, struct err *e)
 static int wanted_open(struct wanted *w, const struct bore_cache_options *opt, struct err *e)
 {
     const struct bore_model *m = w->m;
-    int rc = (w->on = calloc((size_t)m->n_sites, sizeof *w->on)) ? 0 : err_set(e, ERR_SYSTEM, "out of memory · a cache");
+    int rc = (w->on = calloc((size_t)m->n_sites, sizeof *w->on))
+                 ? 0
+                 : err_set(e, ERR_SYSTEM, "out of memory · a cache");
     for (int i = 0; !rc && !opt->match && opt->names && i < opt->n_names; i++)
         rc = want_name(w, opt->names[i], e);
     for (int i = 0; !rc && (opt->match || !opt->names) && i < m->n_sites; i++) {
-        struct alias_value v = { .n_sites = 1, .site = { m->sites[i] } };
-        w->on[i] = computed(w, &v) && site_fires(&m->m->cfg, m->sites[i].id) && (!opt->match || opt->match(m->names[i], opt->user));
+        struct alias_value v = {.n_sites = 1, .site = {m->sites[i]}};
+        w->on[i] = computed(w, &v) && site_fires(&m->m->cfg, m->sites[i].id) &&
+                   (!opt->match || opt->match(m->names[i], opt->user));
     }
     return rc;
 }
@@ -149,14 +169,15 @@ static bool holds_ids(const struct alias_value *v)
     return v->n_sites && v->site[0].id == SITE_TOKENS;
 }
 
-static int entry_add(struct bore_cache *c, const struct alias_value *v, const char *name, bool gradient, struct err *e)
+static int entry_add(struct bore_cache *c, const struct alias_value *v, const char *name,
+                     bool gradient, struct err *e)
 {
     if (gradient && holds_ids(v))
         return 0;
     if (gradient && !v->n_edits)
         return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", name, v->why);
     struct entry *x = &c->list[c->n++];
-    *x = (struct entry){ .value = *v, .gradient = gradient, .axis = sliced_axis(c, v), .cache = c };
+    *x = (struct entry){.value = *v, .gradient = gradient, .axis = sliced_axis(c, v), .cache = c};
     snprintf(x->name, sizeof x->name, "%s%s", name, gradient ? "_grad" : "");
     return 0;
 }
@@ -168,13 +189,19 @@ static int entries_list(struct bore_cache *c, const struct wanted *w, bool incl_
     for (int i = 0; i < w->m->n_sites; i++)
         most += w->on[i];
     if (!most)
-        return err_set(e, ERR_BAD_INPUT, "a cache · nothing is captured by these names · bore_point_at lists the hook points");
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "a cache · nothing is captured by these names · bore_point_at lists the hook points");
     if (!(c->list = calloc((size_t)most * 2, sizeof *c->list)))
         return err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", most);
     for (int pass = 0; !rc && pass < 1 + incl_bwd; pass++) {
         for (int i = 0; !rc && i < w->m->n_sites; i++) {
-            struct alias_value v = { .form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = { w->m->sites[i] }, .n_edits = 1,
-                                     .edit = { w->m->sites[i] } };
+            struct alias_value v = {.form = FORM_SITE,
+                                    .library = LIBRARY_LENS,
+                                    .n_sites = 1,
+                                    .site = {w->m->sites[i]},
+                                    .n_edits = 1,
+                                    .edit = {w->m->sites[i]}};
             rc = w->on[i] ? entry_add(c, &v, w->m->names[i], pass, e) : 0;
         }
         for (int i = 0; !rc && i < w->n_others; i++)
@@ -184,11 +211,13 @@ static int entries_list(struct bore_cache *c, const struct wanted *w, bool incl_
 }
 
 /* Shape of an entry, and its memory. */
-static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size_t bytes_max, struct err *e)
+static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size_t bytes_max,
+                      struct err *e)
 {
     int64_t shape[ALIAS_RANK_MAX];
-    int rank = alias_shape(&c->cfg, &x->value, c->cols, shape, NULL), rc = slice_resolve(c, x, shape[x->axis], e);
-    struct bore_tensor t = { 0 };
+    int rank = alias_shape(&c->cfg, &x->value, c->cols, shape, NULL),
+        rc = slice_resolve(c, x, shape[x->axis], e);
+    struct bore_tensor t = {0};
     if (rc)
         return rc;
     if (!c->drops_batch)
@@ -201,30 +230,37 @@ static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size
     size_t need = (size_t)bore_tensor_size(&t) * sizeof(float);
     *bytes += need;
     if (bytes_max && *bytes > bytes_max)
-        return err_set(e, ERR_BAD_INPUT, "the cache would take more than %zu bytes at %s · capture fewer names or positions", bytes_max, x->name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "the cache would take more than %zu bytes at %s · capture fewer names or positions",
+            bytes_max, x->name);
     if (!(t.data = malloc(need ? need : 1)))
         return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s", need, x->name);
     x->t = t;
     return 0;
 }
 
-static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p, const struct bore_cache_options *opt, struct bore_cache **out,
-                    struct err *e)
+static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p,
+                           const struct bore_cache_options *opt, struct bore_cache **out,
+                           struct err *e)
 {
     int32_t first, end;
     int rc = bore_pass_check(m, p, e);
     if (!rc)
         rc = bore_pass_stages(m, p, &first, &end, e);
     if (!rc && opt->device && strcmp(opt->device, "cpu"))
-        rc = err_set(e, ERR_BAD_INPUT, "device \"%.40s\" · captured values are kept on \"cpu\"", opt->device);
+        rc = err_set(e, ERR_BAD_INPUT, "device \"%.40s\" · captured values are kept on \"cpu\"",
+                     opt->device);
     if (!rc && opt->remove_batch && p->rows != 1)
-        rc = err_set(e, ERR_BAD_INPUT, "remove_batch · the batch has %d rows · it needs one", p->rows);
+        rc = err_set(e, ERR_BAD_INPUT, "remove_batch · the batch has %d rows · it needs one",
+                     p->rows);
     if (!rc && opt->incl_bwd && !p->metric)
-        rc = err_set(e, ERR_BAD_INPUT, "incl_bwd · there is nothing to differentiate · set pass.metric");
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "incl_bwd · there is nothing to differentiate · set pass.metric");
     if (rc)
         return rc;
     struct bore_cache *c = calloc(1, sizeof *c);
-    struct wanted w = { .m = m, .first = first, .end = end };
+    struct wanted w = {.m = m, .first = first, .end = end};
     size_t bytes = 0;
     if (!c)
         return err_set(e, ERR_SYSTEM, "out of memory · a cache");
@@ -242,7 +278,8 @@ static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p
     return rc;
 }
 
-/* ---- filling --------------------------------------------------------------------------------------- */
+/* ---- filling
+ * --------------------------------------------------------------------------------------- */
 
 /* What an element shows where its own position is padding; where only its source is. */
 static float blank(const struct entry *x, const struct bore_pass *p, int index, int32_t column)
@@ -258,12 +295,14 @@ static enum site_id shown_site(const struct entry *x)
     return x->value.form == FORM_SITE && x->value.n_sites ? x->value.site[0].id : SITE_COUNT;
 }
 
-void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct bore_pass *p, int index, const float *values,
-                        const int64_t *shape, int rank, const int32_t *real)
+void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct bore_pass *p,
+                      int index, const float *values, const int64_t *shape, int rank,
+                      const int32_t *real)
 {
     enum site_id shown = shown_site(x);
-    int row = alias_row_axis(&x->value) + SITE_RANK_MAX - rank, axis = x->axis + SITE_RANK_MAX - rank;
-    int64_t from[3] = { 1, 1, 1 }, to[3] = { 1, 1, 1 };
+    int row = alias_row_axis(&x->value) + SITE_RANK_MAX - rank,
+        axis = x->axis + SITE_RANK_MAX - rank;
+    int64_t from[3] = {1, 1, 1}, to[3] = {1, 1, 1};
     bool src = shown != SITE_COUNT && site_table[shown].dims[rank - 1] == DIM_SRC;
     for (int i = 0; i < rank; i++)
         from[i + 3 - rank] = to[i + 3 - rank] = shape[i];
@@ -276,13 +315,15 @@ void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct 
     for (int64_t a = 0; a < to[0]; a++)
         for (int64_t b = 0; b < to[1]; b++)
             for (int64_t k = 0; k < to[2]; k++) {
-                int64_t at[3] = { a, b, k };
+                int64_t at[3] = {a, b, k};
                 at[axis] = x->pick[at[axis]];
                 int32_t column = (int32_t)at[row];
                 at[row] = real[column];
                 if (src)
                     at[2] = real[k];
-                *dst++ = at[row] < 0 ? blank(x, p, index, column) : at[2] < 0 ? hidden : values[(at[0] * from[1] + at[1]) * from[2] + at[2]];
+                *dst++ = at[row] < 0 ? blank(x, p, index, column)
+                         : at[2] < 0 ? hidden
+                                     : values[(at[0] * from[1] + at[1]) * from[2] + at[2]];
             }
 }
 
@@ -296,7 +337,8 @@ int32_t *bore_real_positions(const struct bore_pass *p, const struct bore_row *r
     return real;
 }
 
-int64_t bore_entry_shape(const struct run *r, const struct entry *x, int64_t shape[ALIAS_RANK_MAX], int *rank)
+int64_t bore_entry_shape(const struct run *r, const struct entry *x, int64_t shape[ALIAS_RANK_MAX],
+                         int *rank)
 {
     int64_t n = 1;
     *rank = alias_shape(&run_model(r)->cfg, &x->value, run_length(r), shape, NULL);
@@ -305,7 +347,8 @@ int64_t bore_entry_shape(const struct run *r, const struct entry *x, int64_t sha
     return n;
 }
 
-int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct err *e)
+int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row,
+                   int index, struct run *r, struct err *e)
 {
     struct bore_cache *c = cap->cache;
     int32_t *real = bore_real_positions(p, row);
@@ -317,7 +360,8 @@ int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const st
         int rank;
         int64_t shape[ALIAS_RANK_MAX], n = bore_entry_shape(r, x, shape, &rank);
         float *values = malloc((size_t)n * sizeof *values);
-        rc = values ? alias_read(r, &x->value, 0, row->n, values, e) : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
+        rc = values ? alias_read(r, &x->value, 0, row->n, values, e)
+                    : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
         if (!rc)
             bore_entry_place(c, x, p, index, values, shape, rank, real);
         free(values);
@@ -326,13 +370,15 @@ int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const st
     return rc;
 }
 
-/* ---- the public side ------------------------------------------------------------------------------- */
+/* ---- the public side
+ * ------------------------------------------------------------------------------- */
 
-int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass, const struct bore_cache_options *options,
-                        struct bore_cache **cache, struct bore_result *out, struct bore_error *error)
+int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass,
+                        const struct bore_cache_options *options, struct bore_cache **cache,
+                        struct bore_result *out, struct bore_error *error)
 {
-    struct err e = { 0 };
-    struct bore_capture cap = { .cache = NULL };
+    struct err e = {0};
+    struct bore_capture cap = {.cache = NULL};
     if (options)
         cap.opt = *options;
     int rc = bore_cache_open(m, pass, &cap.opt, &cap.cache, &e);
@@ -345,22 +391,28 @@ int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass, cons
     return bore_done(rc, &e, error);
 }
 
-int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struct bore_tensor *out, struct bore_error *error)
+int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struct bore_tensor *out,
+                       struct bore_error *error)
 {
-    static const char *const names[] = { "blocks.*.hook_resid_pre", "unembed.hook_in" };
-    const struct bore_cache_options opt = { .names = names, .n_names = 2 };
-    struct err e = { 0 };
+    static const char *const names[] = {"blocks.*.hook_resid_pre", "unembed.hook_in"};
+    const struct bore_cache_options opt = {.names = names, .n_names = 2};
+    struct err e = {0};
     struct bore_cache *c = NULL;
     if (pass->residual || pass->stops)
-        return bore_done(err_set(&e, ERR_BAD_INPUT, "hidden states · they are those of the whole model · leave out residual and stop_at_layer"), &e, error);
+        return bore_done(
+            err_set(
+                &e, ERR_BAD_INPUT,
+                "hidden states · they are those of the whole model · leave out residual and stop_at_layer"),
+            &e, error);
     int rc = bore_run_with_cache(m, pass, &opt, &c, NULL, error);
     if (rc)
         return rc;
-    struct bore_tensor t = { .rank = 4, .shape = { c->n, pass->rows, pass->cols, m->m->cfg.d_model } };
+    struct bore_tensor t = {.rank = 4, .shape = {c->n, pass->rows, pass->cols, m->m->cfg.d_model}};
     bore_tensor_pack(&t);
     if ((t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))) {
         for (int i = 0; i < c->n; i++) /* firing order: the norm is last */
-            memcpy(t.data + i * t.stride[0], c->list[i].t.data, (size_t)t.stride[0] * sizeof(float));
+            memcpy(t.data + i * t.stride[0], c->list[i].t.data,
+                   (size_t)t.stride[0] * sizeof(float));
         *out = t;
     } else {
         rc = bore_done(err_set(&e, ERR_SYSTEM, "out of memory · hidden states"), &e, error);
@@ -391,8 +443,10 @@ static bool same_value(const struct alias_value *a, const struct alias_value *b)
     return true;
 }
 
-/* The same numbers under a name of another library: as they are, or with heads joined or apart.  `bare` is the name without "_grad". */
-static bool get_converted(const struct bore_cache *c, const char *bare, bool gradient, struct bore_tensor *t)
+/* The same numbers under a name of another library: as they are, or with heads joined or apart.
+ * `bare` is the name without "_grad". */
+static bool get_converted(const struct bore_cache *c, const char *bare, bool gradient,
+                          struct bore_tensor *t)
 {
     struct alias_value v;
     if (alias_find(&c->cfg, bare, &v, NULL))
@@ -427,9 +481,10 @@ static bool get_converted(const struct bore_cache *c, const char *bare, bool gra
     return false;
 }
 
-int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_tensor *t, struct bore_error *error)
+int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_tensor *t,
+                   struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     size_t len = strlen(name);
     for (int i = 0; i < c->n; i++)
         if (!strcmp(name, c->list[i].name) && c->list[i].t.data) {
@@ -448,22 +503,25 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
     size_t least = SIZE_MAX;
     for (int i = 0; i < c->n; i++)
         near = nearest_is(name, c->list[i].name, &least) ? c->list[i].name : near;
-    return bore_done(err_set(&e, ERR_BAD_INPUT, "\"%.100s\" was not captured · the nearest is %s", name, near), &e, error);
+    return bore_done(
+        err_set(&e, ERR_BAD_INPUT, "\"%.100s\" was not captured · the nearest is %s", name, near),
+        &e, error);
 }
 
-/* ---- caching hooks --------------------------------------------------------------------------------- */
+/* ---- caching hooks
+ * --------------------------------------------------------------------------------- */
 
 /* A bore_hook_fn: keep a copy of the tensor, cut to the positions asked for. */
 static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *user)
 {
     struct entry *x = user;
     struct bore_cache *c = x->cache;
-    struct err e = { 0 };
+    struct err e = {0};
     int axis = 1 + x->axis, lead = 4 - t->rank;
-    struct bore_tensor to = { 0 };
+    struct bore_tensor to = {0};
     if (slice_resolve(c, x, t->shape[axis], &e))
         return bore_done(e.code, &e, at->error);
-    int64_t d[4] = { 1, 1, 1, 1 }, st[4] = { 0 };
+    int64_t d[4] = {1, 1, 1, 1}, st[4] = {0};
     for (int i = 0; i < t->rank; i++) {
         d[i + lead] = i == axis ? x->n_pick : t->shape[i], st[i + lead] = t->stride[i];
         if (!(i == 0 && c->drops_batch) && !(i == axis && c->slice.kind == BORE_ONE))
@@ -476,7 +534,7 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
     for (int64_t a = 0; a < d[1]; a++)
         for (int64_t b = 0; b < d[2]; b++)
             for (int64_t k = 0; k < d[3]; k++) {
-                int64_t i[4] = { 0, a, b, k };
+                int64_t i[4] = {0, a, b, k};
                 i[axis + lead] = x->pick[i[axis + lead]];
                 *dst++ = t->data[i[1] * st[1] + i[2] * st[2] + i[3] * st[3]];
             }
@@ -485,14 +543,14 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
     return 0;
 }
 
-int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options *options, struct bore_cache **cache,
-                           struct bore_error *error)
+int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options *options,
+                           struct bore_cache **cache, struct bore_error *error)
 {
-    static const struct bore_cache_options defaults = { 0 };
+    static const struct bore_cache_options defaults = {0};
     const struct bore_cache_options *o = options ? options : &defaults;
-    struct err e = { 0 };
+    struct err e = {0};
     struct bore_cache *c = calloc(1, sizeof *c);
-    struct wanted w = { .m = m, .first = 0, .end = INT32_MAX };
+    struct wanted w = {.m = m, .first = 0, .end = INT32_MAX};
     int rc = c ? wanted_open(&w, o, &e) : err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
     if (c)
         c->cfg = m->m->cfg, c->library_axis = o->library_axis;
@@ -515,7 +573,7 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
         char bare[sizeof x->name];
         memcpy(bare, x->name, sizeof bare);
         bare[strlen(bare) - (x->gradient ? strlen("_grad") : 0)] = '\0';
-        struct bore_hook h = { .name = bare, .fn = cache_tensor, .user = x, .flags = BORE_READS };
+        struct bore_hook h = {.name = bare, .fn = cache_tensor, .user = x, .flags = BORE_READS};
         rc = bore_hook_add(m, x->gradient ? BORE_BACKWARD : BORE_FORWARD, &h, BORE_NO_LEVEL, &e);
     }
     wanted_close(&w);

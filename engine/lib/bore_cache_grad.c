@@ -1,5 +1,5 @@
-/* bore_cache_grad.c - gradients of a pass into its captured values, and its backward hooks (see borescope.h).
- * Tested in tests/engine/test_library.c. */
+/* bore_cache_grad.c - gradients of a pass into its captured values, and its backward hooks (see
+ * borescope.h). Tested in tests/engine/test_library.c. */
 #include "lib/bore_cache_parts.h"
 
 #include <stdlib.h>
@@ -16,9 +16,10 @@ struct backward {
 };
 
 /* Rows of a canonical view into a buffer of all rows. */
-static void collect_site(const struct backward *b, int i, struct site_ref s, int32_t row0, const struct kn_view *g)
+static void collect_site(const struct backward *b, int i, struct site_ref s, int32_t row0,
+                         const struct kn_view *g)
 {
-    int64_t shape[ALIAS_RANK_MAX], d[3] = { 1, 1, 1 }, st[3] = { 0 }, full[3] = { 1, 1, 1 };
+    int64_t shape[ALIAS_RANK_MAX], d[3] = {1, 1, 1}, st[3] = {0}, full[3] = {1, 1, 1};
     int rank;
     bore_entry_shape(b->r, b->entries[i], shape, &rank);
     int lead = 3 - g->ndim, axis = site_row_axis(s.id) + lead;
@@ -27,14 +28,16 @@ static void collect_site(const struct backward *b, int i, struct site_ref s, int
     for (int64_t x = 0; x < d[0]; x++)
         for (int64_t y = 0; y < d[1]; y++)
             for (int64_t z = 0; z < d[2]; z++) {
-                int64_t at[3] = { x, y, z };
+                int64_t at[3] = {x, y, z};
                 at[axis] += row0;
-                b->values[i][(at[0] * full[1] + at[1]) * full[2] + at[2]] = ((const float *)g->data)[x * st[0] + y * st[1] + z * st[2]];
+                b->values[i][(at[0] * full[1] + at[1]) * full[2] +
+                             at[2]] = ((const float *)g->data)[x * st[0] + y * st[1] + z * st[2]];
             }
 }
 
 /* A gradient as grad_run hands it out, to every entry that it is part of. */
-static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1,
+                   const struct kn_view *g, struct err *e)
 {
     (void)e;
     struct backward *b = user;
@@ -67,8 +70,12 @@ static void backward_close(struct backward *b)
 static int backward_open(struct backward *b, struct bore_cache *c, struct run *r, struct err *e)
 {
     size_t most = c ? (size_t)c->n : 0;
-    *b = (struct backward){ calloc(most + 1, sizeof *b->entries), calloc(most + 1, sizeof *b->values),
-                            calloc(most * ALIAS_SITES_MAX + 1, sizeof *b->sites), 0, 0, r };
+    *b = (struct backward){calloc(most + 1, sizeof *b->entries),
+                           calloc(most + 1, sizeof *b->values),
+                           calloc(most * ALIAS_SITES_MAX + 1, sizeof *b->sites),
+                           0,
+                           0,
+                           r};
     if (!b->entries || !b->values || !b->sites)
         return err_set(e, ERR_SYSTEM, "out of memory · gradients");
     for (size_t i = 0; i < most; i++) {
@@ -80,14 +87,16 @@ static int backward_open(struct backward *b, struct bore_cache *c, struct run *r
         for (int k = 0; k < x->value.n_edits; k++)
             b->sites[b->n_sites++] = x->value.edit[k];
         b->entries[b->n] = x;
-        if (!(b->values[b->n++] = calloc((size_t)bore_entry_shape(r, x, shape, &rank), sizeof(float))))
+        if (!(b->values[b->n++] = calloc((size_t)bore_entry_shape(r, x, shape, &rank),
+                                         sizeof(float))))
             return err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
     }
     return 0;
 }
 
-int bore_backward(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct run *base,
-                  const struct metric *metric, struct err *e)
+int bore_backward(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row,
+                  int index, struct run *r, struct run *base, const struct metric *metric,
+                  struct err *e)
 {
     struct backward b;
     int32_t *real = bore_real_positions(p, row);

@@ -11,14 +11,15 @@
 #include "model/process.h"
 
 static_assert((int)BORE_BAD_INPUT == (int)ERR_BAD_INPUT && (int)BORE_SYSTEM == (int)ERR_SYSTEM &&
-              (int)BORE_CANCELLED == (int)ERR_CANCELLED, "public codes are the engine's");
+                  (int)BORE_CANCELLED == (int)ERR_CANCELLED,
+              "public codes are the engine's");
 
 int bore_done(int rc, const struct err *e, struct bore_error *out)
 {
     if (rc == ERR_USAGE) /* a word that the command line takes too */
         rc = BORE_BAD_INPUT;
     if (rc && out) {
-        *out = (struct bore_error){ .code = rc };
+        *out = (struct bore_error){.code = rc};
         size_t n = strnlen(e->text, sizeof out->text - 1);
         memcpy(out->text, e->text, n);
     }
@@ -50,7 +51,7 @@ int64_t bore_tensor_size(const struct bore_tensor *t)
 void bore_tensor_free(struct bore_tensor *t)
 {
     if (t)
-        free(t->data), *t = (struct bore_tensor){ 0 };
+        free(t->data), *t = (struct bore_tensor){0};
 }
 
 static struct kn_backend *backend_open(const struct bore_options *o, struct err *e)
@@ -61,7 +62,8 @@ static struct kn_backend *backend_open(const struct bore_options *o, struct err 
         err_set(e, ERR_BAD_INPUT, "cpu \"%.40s\" · portable, avx2 or avx512", o->cpu);
         return NULL;
     }
-    struct kn_options opt = { .backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = cpu };
+    struct kn_options opt = {
+        .backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = cpu};
     struct kn_backend *be = kn_open(&opt, why, sizeof why);
     if (!be)
         err_set(e, errno == ENOMEM ? ERR_SYSTEM : ERR_BAD_INPUT, "%s", why);
@@ -88,14 +90,16 @@ static int points_open(struct bore_model *m, struct err *e)
     return 0;
 }
 
-int bore_open(struct bore_model **out, const char *model, const struct bore_options *options, struct bore_error *error)
+int bore_open(struct bore_model **out, const char *model, const struct bore_options *options,
+              struct bore_error *error)
 {
-    static const struct bore_options defaults = { 0 };
+    static const struct bore_options defaults = {0};
     const struct bore_options *o = options ? options : &defaults;
-    struct err e = { 0 };
+    struct err e = {0};
     unsigned flags = 0;
     struct bore_model *m = calloc(1, sizeof *m);
-    int rc = m ? process_parse(o->process ? o->process : "none", &flags, &e) : err_set(&e, ERR_SYSTEM, "out of memory · a model");
+    int rc = m ? process_parse(o->process ? o->process : "none", &flags, &e)
+               : err_set(&e, ERR_SYSTEM, "out of memory · a model");
     if (!rc && !(m->be = backend_open(o, &e)))
         rc = e.code;
     if (!rc && !(rc = model_open(&m->m, model, m->be, &e)) && flags)
@@ -132,12 +136,14 @@ void bore_close(struct bore_model *m)
 struct bore_shape bore_model_shape(const struct bore_model *m)
 {
     const struct config *c = &m->m->cfg;
-    return (struct bore_shape){ c->n_layers, c->n_heads, c->n_kv_heads, c->d_model, c->d_head, c->d_mlp, c->d_vocab, c->n_ctx, c->bos_id, c->eos_id };
+    return (struct bore_shape){c->n_layers, c->n_heads, c->n_kv_heads, c->d_model, c->d_head,
+                               c->d_mlp,    c->d_vocab, c->n_ctx,      c->bos_id,  c->eos_id};
 }
 
-int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t **ids, int *n, struct bore_error *error)
+int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t **ids, int *n,
+                struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int32_t count;
     int rc = model_tokens(m->m, text, strlen(text), bos, ids, &count, &e);
     if (!rc)
@@ -145,13 +151,16 @@ int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t *
     return bore_done(rc, &e, error);
 }
 
-int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int rows, int bos, bool pad_left, int32_t **ids, uint8_t **mask, int *cols,
+int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int rows, int bos,
+                      bool pad_left, int32_t **ids, uint8_t **mask, int *cols,
                       struct bore_error *error)
 {
-    struct err e = { 0 };
-    int32_t **row = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *row), *n = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *n), most = 0;
-    int rc = rows < 1 ? err_set(&e, ERR_BAD_INPUT, "%d texts · a batch has one at least", rows)
-             : row && n ? 0 : err_set(&e, ERR_SYSTEM, "out of memory · a batch");
+    struct err e = {0};
+    int32_t **row = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *row),
+            *n = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *n), most = 0;
+    int rc = rows < 1   ? err_set(&e, ERR_BAD_INPUT, "%d texts · a batch has one at least", rows)
+             : row && n ? 0
+                        : err_set(&e, ERR_SYSTEM, "out of memory · a batch");
     for (int i = 0; !rc && i < rows; i++) {
         rc = model_tokens(m->m, texts[i], strlen(texts[i]), bos, &row[i], &n[i], &e);
         most = n[i] > most ? n[i] : most;
@@ -159,12 +168,14 @@ int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int 
             err_prefix(&e, "text %d", i);
     }
     size_t size = (size_t)(rows > 0 ? rows : 0) * (size_t)most;
-    int32_t *out = rc ? NULL : malloc(size * sizeof *out), pad = m->m->cfg.eos_id < 0 ? 0 : m->m->cfg.eos_id;
+    int32_t *out = rc ? NULL : malloc(size * sizeof *out),
+            pad = m->m->cfg.eos_id < 0 ? 0 : m->m->cfg.eos_id;
     uint8_t *real = rc ? NULL : calloc(size, 1);
     if (!rc && (!out || !real))
         rc = err_set(&e, ERR_SYSTEM, "out of memory · a batch");
     for (size_t i = 0; !rc && i < size; i++) {
-        int32_t r = (int32_t)(i / (size_t)most), at = (int32_t)(i % (size_t)most) - (pad_left ? most - n[r] : 0);
+        int32_t r = (int32_t)(i / (size_t)most),
+                at = (int32_t)(i % (size_t)most) - (pad_left ? most - n[r] : 0);
         real[i] = at >= 0 && at < n[r];
         out[i] = real[i] ? row[r][at] : pad;
     }
@@ -180,19 +191,22 @@ int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int 
 
 int bore_token(const struct bore_model *m, const char *text, int32_t *id, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int rc = 0;
     int32_t found = tokenizer_find(m->m->tok, text, strlen(text));
     if (found < 0)
-        rc = err_set(&e, ERR_BAD_INPUT, "\"%.100s\" is not one token of this model · bore_tokens shows how it splits", text);
+        rc = err_set(&e, ERR_BAD_INPUT,
+                     "\"%.100s\" is not one token of this model · bore_tokens shows how it splits",
+                     text);
     else
         *id = found;
     return bore_done(rc, &e, error);
 }
 
-int bore_text(const struct bore_model *m, const int32_t *ids, int n, char **text, struct bore_error *error)
+int bore_text(const struct bore_model *m, const int32_t *ids, int n, char **text,
+              struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     size_t len;
     char *s = n < 0 ? NULL : tokenizer_decode(m->m->tok, ids, (size_t)n, 0, &len, &e);
     if (s)
@@ -220,8 +234,13 @@ struct bore_point bore_point_at(const struct bore_model *m, int i, int rows, int
     const struct config *cfg = &m->m->cfg;
     enum site_id s = m->sites[i].id;
     struct bore_point p = {
-        .name = m->names[i], .layer = m->sites[i].layer, .fires = site_fires(cfg, s), .needs = site_table[s].needs,
-        .refused = site_refusal(cfg, s), .shape = { rows }, .dims = { "batch" },
+        .name = m->names[i],
+        .layer = m->sites[i].layer,
+        .fires = site_fires(cfg, s),
+        .needs = site_table[s].needs,
+        .refused = site_refusal(cfg, s),
+        .shape = {rows},
+        .dims = {"batch"},
     };
     p.rank = 1 + site_shape(cfg, s, cols, p.shape + 1);
     for (int d = 1; d < p.rank; d++)
@@ -229,13 +248,19 @@ struct bore_point bore_point_at(const struct bore_model *m, int i, int rows, int
     return p;
 }
 
-static_assert((int)BORE_TRANSFORMER_LENS == (int)LIBRARY_LENS && (int)BORE_BRIDGE == (int)LIBRARY_BRIDGE && (int)BORE_HUGGING_FACE == (int)LIBRARY_HF &&
-              (int)BORE_NNSIGHT == (int)LIBRARY_NNSIGHT && (int)BORE_TAKER == (int)LIBRARY_TAKER, "libraries are the engine's");
+static_assert((int)BORE_TRANSFORMER_LENS == (int)LIBRARY_LENS &&
+                  (int)BORE_BRIDGE == (int)LIBRARY_BRIDGE &&
+                  (int)BORE_HUGGING_FACE == (int)LIBRARY_HF &&
+                  (int)BORE_NNSIGHT == (int)LIBRARY_NNSIGHT &&
+                  (int)BORE_TAKER == (int)LIBRARY_TAKER,
+              "libraries are the engine's");
 
-bool bore_point_name(const struct bore_model *m, int i, enum bore_library library, int index, char *buf, size_t size)
+bool bore_point_name(const struct bore_model *m, int i, enum bore_library library, int index,
+                     char *buf, size_t size)
 {
     char name[LIMIT_NAME];
-    if (!alias_name(&m->m->cfg, m->sites[i], (enum alias_library)library, index, name) || strlen(name) >= size)
+    if (!alias_name(&m->m->cfg, m->sites[i], (enum alias_library)library, index, name) ||
+        strlen(name) >= size)
         return false;
     memcpy(buf, name, strlen(name) + 1);
     return true;
@@ -243,11 +268,12 @@ bool bore_point_name(const struct bore_model *m, int i, enum bore_library librar
 
 int bore_point_find(const struct bore_model *m, const char *name, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct alias_value v;
     int rc = alias_find(&m->m->cfg, name, &v, &e);
     if (!rc && !alias_is_site(&v) && v.form != FORM_FLAT)
-        rc = err_set(&e, ERR_BAD_INPUT, "\"%.100s\" · it is no single hook point%s%s", name, v.why ? " · " : "", v.why ? v.why : "; bore_add_hook takes it");
+        rc = err_set(&e, ERR_BAD_INPUT, "\"%.100s\" · it is no single hook point%s%s", name,
+                     v.why ? " · " : "", v.why ? v.why : "; bore_add_hook takes it");
     return rc ? bore_done(rc, &e, error) : bore_site_index(m, v.site[0]);
 }
 

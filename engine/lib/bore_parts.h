@@ -16,15 +16,15 @@ struct bore_model {
     atomic_bool cancel;
     size_t cache_bytes;
     struct pair *pair;
-    struct site_ref *sites;         /* every hook point in firing order */
+    struct site_ref *sites; /* every hook point in firing order */
     char (*names)[LIMIT_NAME];
     void **contexts;
     int n_sites;
     struct callbacks hooks;
-    struct bore_alias *aliases;     /* behind hooks by other libraries' names */
+    struct bore_alias *aliases; /* behind hooks by other libraries' names */
     int level;
     bool running;
-    int row, rows;                  /* of the batch under way */
+    int row, rows; /* of the batch under way */
     const int32_t *columns;
 };
 
@@ -43,14 +43,16 @@ struct bore_alias {
     struct alias_value value;
     bore_hook_fn *fn;
     void *user;
-    struct site_ref part[ALIAS_SITES_MAX], calls_at; /* sites that have a callback; the one whose callback calls fn */
+    struct site_ref part[ALIAS_SITES_MAX],
+        calls_at; /* sites that have a callback; the one whose callback calls fn */
     int n_parts;
-    struct kn_view seen[ALIAS_SITES_MAX];            /* of parts that were computed before calls_at */
+    struct kn_view seen[ALIAS_SITES_MAX]; /* of parts that were computed before calls_at */
     float *buf;
     int64_t room;
 };
 /* Add a hook under another library's name; its callbacks are appended to m->hooks. */
-int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, const struct alias_pick *pick, int level, struct err *e);
+int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h,
+                   const struct alias_pick *pick, int level, struct err *e);
 /* The alias behind a callback, or NULL. */
 const struct bore_alias *bore_alias_of(const struct callback *c);
 /* Is the callback at the point that `v` (a struct alias_value) means?  A callback_test. */
@@ -61,12 +63,15 @@ int bore_alias_check_metric(const struct callbacks *c, struct err *e);
 void bore_alias_sweep(struct bore_model *m, bool all);
 
 /* bore_hooks.c: call the caller's function. */
-int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user, int32_t row0, struct bore_tensor *t, struct err *e);
+int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user,
+                   int32_t row0, struct bore_tensor *t, struct err *e);
 /* The points a hook means; *out is malloc'ed.  Their number, or negative. */
-int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out, struct err *e);
-int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level, struct err *e);
-int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward, const struct bore_hook *backward, int n_backward,
-                     struct err *e);
+int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out,
+                    struct err *e);
+int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level,
+                  struct err *e);
+int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward,
+                     const struct bore_hook *backward, int n_backward, struct err *e);
 
 /* bore_pass.c */
 
@@ -82,22 +87,29 @@ struct bore_capture {
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e);
 int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e);
 void bore_row_free(struct bore_row *r);
-/* The edits and prompts of a pass as a pair wants them; bore_target_free frees what `t` points to. */
-int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t, struct err *e);
+/* The edits and prompts of a pass as a pair wants them; bore_target_free frees what `t` points to.
+ */
+int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t,
+                struct err *e);
 void bore_target_free(struct pair_target *t);
 /* First and one past the last stage of a pass (plan.h). */
-int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first, int32_t *end, struct err *e);
+int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first,
+                     int32_t *end, struct err *e);
 /* Mark the model as running; an error if it is (a hook that runs its own model). */
 int bore_begin(struct bore_model *m, struct err *e);
-int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap, struct bore_result *out, struct err *e);
+int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap,
+                  struct bore_result *out, struct err *e);
 
 /* bore_cache.c */
 /* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
-int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list, int64_t *n, struct err *e);
+int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list,
+                    int64_t *n, struct err *e);
 /* Forward values of one row, after a pass. */
-int bore_cache_row(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct err *e);
+int bore_cache_row(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row,
+                   int index, struct run *r, struct err *e);
 /* Gradients of one row; runs the backward pass (also without a cache: for the hooks). */
-int bore_backward(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row, int index, struct run *r, struct run *base,
-                  const struct metric *metric, struct err *e);
+int bore_backward(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row,
+                  int index, struct run *r, struct run *base, const struct metric *metric,
+                  struct err *e);
 
 #endif

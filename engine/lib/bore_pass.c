@@ -1,8 +1,8 @@
 /* bore_pass.c - passes: a batch as runs of its rows (see borescope.h, struct bore_pass).
  *
- * A masked token is left out of its row's run: TransformerLens gives real tokens the positions they have without it and lets
- * nothing attend to it, which is the same.  Without edits hooks act on the base run itself, so that nothing is computed twice.
- * Tested in tests/engine/test_library.c. */
+ * A masked token is left out of its row's run: TransformerLens gives real tokens the positions they
+ * have without it and lets nothing attend to it, which is the same.  Without edits hooks act on the
+ * base run itself, so that nothing is computed twice. Tested in tests/engine/test_library.c. */
 #include "lib/bore_parts.h"
 #include "edit/reference.h"
 
@@ -13,20 +13,29 @@
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e)
 {
     if (p->rows < 1 || p->cols < 1 || (!p->tokens && !p->residual))
-        return err_set(e, ERR_BAD_INPUT, "a pass · %d rows of %d tokens · needs tokens, or a residual stream", p->rows, p->cols);
+        return err_set(e, ERR_BAD_INPUT,
+                       "a pass · %d rows of %d tokens · needs tokens, or a residual stream",
+                       p->rows, p->cols);
     if (p->n_references > 0 && !p->references)
-        return err_set(e, ERR_BAD_INPUT, "a pass · %d prompts of reference sets, but no array of them", p->n_references);
+        return err_set(e, ERR_BAD_INPUT,
+                       "a pass · %d prompts of reference sets, but no array of them",
+                       p->n_references);
     for (int i = 0; i < p->n_references; i++) {
         int rc = model_check_tokens(m->m, p->references[i].tokens, p->references[i].n, NULL, e);
         if (rc)
             return rc;
     }
     if ((p->n_edits > 0 && !p->edits) || (p->n_prompts > 0 && !p->prompts))
-        return err_set(e, ERR_BAD_INPUT, "a pass · %d edits and %d prompts, but no array of them", p->n_edits, p->n_prompts);
+        return err_set(e, ERR_BAD_INPUT, "a pass · %d edits and %d prompts, but no array of them",
+                       p->n_edits, p->n_prompts);
     if (p->n_edits < 0 || p->n_edits > LIMIT_EDITS)
-        return err_set(e, ERR_BAD_INPUT, "a pass · %d edits · 0..%d can be made", p->n_edits, LIMIT_EDITS);
+        return err_set(e, ERR_BAD_INPUT, "a pass · %d edits · 0..%d can be made", p->n_edits,
+                       LIMIT_EDITS);
     if (p->stops && p->metric)
-        return err_set(e, ERR_BAD_INPUT, "a pass · a metric needs logits, stop_at_layer %d has none · leave one of them out", p->stop_at_layer);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "a pass · a metric needs logits, stop_at_layer %d has none · leave one of them out",
+            p->stop_at_layer);
     for (int i = 0; i < p->n_prompts; i++) {
         int rc = model_check_tokens(m->m, p->prompts[i].tokens, p->prompts[i].n, NULL, e);
         if (rc)
@@ -35,17 +44,21 @@ int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struc
     return 0;
 }
 
-int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first, int32_t *end, struct err *e)
+int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first,
+                     int32_t *end, struct err *e)
 {
     int32_t n = m->m->cfg.n_layers, start = p->start_at_layer, stop = p->stop_at_layer;
     start += start < 0 ? n : 0;
     stop += stop < 0 ? n : 0;
     if (p->residual && (start < 0 || start >= n))
-        return err_set(e, ERR_BAD_INPUT, "start_at_layer %d · this model has layers 0..%d", p->start_at_layer, n - 1);
+        return err_set(e, ERR_BAD_INPUT, "start_at_layer %d · this model has layers 0..%d",
+                       p->start_at_layer, n - 1);
     if (p->stops && (stop < 0 || stop > n))
-        return err_set(e, ERR_BAD_INPUT, "stop_at_layer %d · this model has layers 0..%d", p->stop_at_layer, n - 1);
+        return err_set(e, ERR_BAD_INPUT, "stop_at_layer %d · this model has layers 0..%d",
+                       p->stop_at_layer, n - 1);
     if (p->residual && p->stops && stop < start)
-        return err_set(e, ERR_BAD_INPUT, "stop_at_layer %d · it lies before start_at_layer %d", p->stop_at_layer, p->start_at_layer);
+        return err_set(e, ERR_BAD_INPUT, "stop_at_layer %d · it lies before start_at_layer %d",
+                       p->stop_at_layer, p->start_at_layer);
     *first = p->residual ? start + 1 : 0;
     *end = p->stops ? stop + 1 : n + 2;
     return 0;
@@ -54,7 +67,8 @@ int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int3
 int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e)
 {
     size_t at = (size_t)row * (size_t)p->cols;
-    struct bore_row r = { calloc((size_t)p->cols, sizeof *r.tokens), calloc((size_t)p->cols, sizeof *r.columns), 0 };
+    struct bore_row r = {calloc((size_t)p->cols, sizeof *r.tokens),
+                         calloc((size_t)p->cols, sizeof *r.columns), 0};
     if (!r.tokens || !r.columns) {
         bore_row_free(&r);
         return err_set(e, ERR_SYSTEM, "out of memory · %d tokens", p->cols);
@@ -66,7 +80,8 @@ int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, stru
         }
     if (!r.n) {
         bore_row_free(&r);
-        return err_set(e, ERR_BAD_INPUT, "row %d · its mask leaves no token · a row needs one at least", row);
+        return err_set(e, ERR_BAD_INPUT,
+                       "row %d · its mask leaves no token · a row needs one at least", row);
     }
     *out = r;
     return 0;
@@ -75,7 +90,7 @@ int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, stru
 void bore_row_free(struct bore_row *r)
 {
     free(r->tokens), free(r->columns);
-    *r = (struct bore_row){ 0 };
+    *r = (struct bore_row){0};
 }
 
 void bore_target_free(struct pair_target *t)
@@ -87,10 +102,11 @@ void bore_target_free(struct pair_target *t)
     for (int32_t i = 0; t->sets && i < t->n_sets; i++)
         reference_free(t->sets[i]);
     free((void *)t->sets);
-    *t = (struct pair_target){ 0 };
+    *t = (struct pair_target){0};
 }
 
-/* The set of the prompts that have the first one's name; NULL where an earlier one has it, or on failure. */
+/* The set of the prompts that have the first one's name; NULL where an earlier one has it, or on
+ * failure. */
 static struct reference_set *set_make(const struct bore_pass *p, int first, struct err *e)
 {
     const char *name = p->references[first].name;
@@ -115,8 +131,9 @@ static struct reference_set *set_make(const struct bore_pass *p, int first, stru
 
 static int sets_make(const struct bore_pass *p, struct pair_target *t, struct err *e)
 {
-    struct reference_set **sets = calloc((size_t)(p->n_references > 0 ? p->n_references : 0) + 1, sizeof(struct reference_set *));
-    struct err own = { 0 };
+    struct reference_set **sets = calloc((size_t)(p->n_references > 0 ? p->n_references : 0) + 1,
+                                         sizeof(struct reference_set *));
+    struct err own = {0};
     if (!sets)
         return err_set(e, ERR_SYSTEM, "out of memory · reference sets");
     t->sets = sets;
@@ -128,14 +145,18 @@ static int sets_make(const struct bore_pass *p, struct pair_target *t, struct er
     return own.code ? err_set(e, own.code, "%s", own.text) : 0;
 }
 
-int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t, struct err *e)
+int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t,
+                struct err *e)
 {
     struct edit **edits = calloc((size_t)p->n_edits + 1, sizeof *edits);
-    struct pair_prompt *prompts = calloc((size_t)(p->n_prompts > 0 ? p->n_prompts : 0) + 1, sizeof *prompts);
-    struct pair_target out = { .tokens = row->tokens, .n = row->n, .edits = edits, .prompts = prompts };
+    struct pair_prompt *prompts = calloc((size_t)(p->n_prompts > 0 ? p->n_prompts : 0) + 1,
+                                         sizeof *prompts);
+    struct pair_target out = {
+        .tokens = row->tokens, .n = row->n, .edits = edits, .prompts = prompts};
     int rc = edits && prompts ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d edits", p->n_edits);
     for (int i = 0; !rc && i < p->n_prompts; i++, out.n_prompts++)
-        prompts[i] = (struct pair_prompt){ p->prompts[i].name, p->prompts[i].tokens, p->prompts[i].n };
+        prompts[i] = (struct pair_prompt){p->prompts[i].name, p->prompts[i].tokens,
+                                          p->prompts[i].n};
     for (int i = 0; !rc && i < p->n_edits; i++)
         if (!(rc = edit_parse(&edits[i], p->edits[i], e)))
             out.n_edits++;
@@ -151,7 +172,8 @@ int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pa
 int bore_begin(struct bore_model *m, struct err *e)
 {
     if (m->running)
-        return err_set(e, ERR_BAD_INPUT, "this model is running · a hook cannot run it; open it a second time");
+        return err_set(e, ERR_BAD_INPUT,
+                       "this model is running · a hook cannot run it; open it a second time");
     atomic_store_explicit(&m->cancel, false, memory_order_relaxed);
     m->running = true;
     return 0;
@@ -164,7 +186,7 @@ struct pass {
     int32_t first, end; /* stages */
     struct callbacks hooks;
     struct metric metric;
-    bool alone;         /* hooks act on the base run */
+    bool alone; /* hooks act on the base run */
     struct bore_capture *cap;
     struct bore_result out;
 };
@@ -195,24 +217,28 @@ static int output_open(struct pass *s, struct err *e)
 {
     const struct config *cfg = &s->m->m->cfg;
     struct bore_tensor *t = &s->out.output;
-    *t = (struct bore_tensor){ .rank = 3, .shape = { s->p->rows, s->p->cols, s->p->stops ? cfg->d_model : cfg->d_vocab } };
+    *t = (struct bore_tensor){
+        .rank = 3, .shape = {s->p->rows, s->p->cols, s->p->stops ? cfg->d_model : cfg->d_vocab}};
     bore_tensor_pack(t);
     t->data = malloc((size_t)bore_tensor_size(t) * sizeof(float));
     s->out.metric = s->p->metric ? calloc((size_t)s->p->rows, sizeof(double)) : NULL;
     if (!t->data || (s->p->metric && !s->out.metric))
-        return err_set(e, ERR_SYSTEM, "out of memory · the outputs of %d positions", s->p->rows * s->p->cols);
+        return err_set(e, ERR_SYSTEM, "out of memory · the outputs of %d positions",
+                       s->p->rows * s->p->cols);
     for (int64_t i = 0; i < bore_tensor_size(t); i++)
         t->data[i] = NAN;
     return 0;
 }
 
 /* Rows of a run's [pos, width] site to the columns of their tokens, or added to what is there. */
-static int rows_read(struct pass *s, const struct bore_row *row, int index, struct run *r, struct site_ref from, bool add, struct err *e)
+static int rows_read(struct pass *s, const struct bore_row *row, int index, struct run *r,
+                     struct site_ref from, bool add, struct err *e)
 {
     const struct bore_tensor *t = &s->out.output;
     size_t width = (size_t)t->shape[2];
     float *rows = malloc((size_t)row->n * width * sizeof *rows);
-    int rc = rows ? run_read(r, from, 0, row->n, rows, NULL, e) : err_set(e, ERR_SYSTEM, "out of memory · the output of %d positions", row->n);
+    int rc = rows ? run_read(r, from, 0, row->n, rows, NULL, e)
+                  : err_set(e, ERR_SYSTEM, "out of memory · the output of %d positions", row->n);
     for (int i = 0; !rc && i < row->n; i++) {
         float *to = t->data + index * t->stride[0] + row->columns[i] * t->stride[1];
         for (size_t k = 0; k < width; k++)
@@ -223,10 +249,12 @@ static int rows_read(struct pass *s, const struct bore_row *row, int index, stru
 }
 
 /* Logits, or the residual stream before stage `end`. */
-static int output_row(struct pass *s, const struct bore_row *row, int index, struct run *r, struct err *e)
+static int output_row(struct pass *s, const struct bore_row *row, int index, struct run *r,
+                      struct err *e)
 {
     if (!s->p->stops)
-        return rows_read(s, row, index, r, (struct site_ref){ SITE_UNEMBED_OUT, SITE_ROOT }, false, e);
+        return rows_read(s, row, index, r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, false,
+                         e);
     const struct bore_tensor *t = &s->out.output;
     if (s->first == s->end) {
         for (int i = 0; i < row->n; i++) {
@@ -236,10 +264,11 @@ static int output_row(struct pass *s, const struct bore_row *row, int index, str
         return 0;
     }
     if (s->end > 1)
-        return rows_read(s, row, index, r, (struct site_ref){ SITE_RESID_POST, s->end - 2 }, false, e);
-    int rc = rows_read(s, row, index, r, (struct site_ref){ SITE_EMBED, SITE_ROOT }, false, e);
+        return rows_read(s, row, index, r, (struct site_ref){SITE_RESID_POST, s->end - 2}, false,
+                         e);
+    int rc = rows_read(s, row, index, r, (struct site_ref){SITE_EMBED, SITE_ROOT}, false, e);
     if (!rc && site_exists(&s->m->m->cfg, SITE_POS_EMBED))
-        rc = rows_read(s, row, index, r, (struct site_ref){ SITE_POS_EMBED, SITE_ROOT }, true, e);
+        rc = rows_read(s, row, index, r, (struct site_ref){SITE_POS_EMBED, SITE_ROOT}, true, e);
     return rc;
 }
 
@@ -249,11 +278,14 @@ static float *given_rows(const struct pass *s, const struct bore_row *row, int i
     size_t d = (size_t)s->m->m->cfg.d_model;
     float *x = malloc((size_t)row->n * d * sizeof *x);
     for (int i = 0; x && i < row->n; i++)
-        memcpy(x + (size_t)i * d, s->p->residual + ((size_t)index * (size_t)s->p->cols + (size_t)row->columns[i]) * d, d * sizeof *x);
+        memcpy(x + (size_t)i * d,
+               s->p->residual + ((size_t)index * (size_t)s->p->cols + (size_t)row->columns[i]) * d,
+               d * sizeof *x);
     return x;
 }
 
-static int row_compute(struct pass *s, struct pair *pair, const struct pair_target *t, const struct bore_row *row, int index, struct err *e)
+static int row_compute(struct pass *s, struct pair *pair, const struct pair_target *t,
+                       const struct bore_row *row, int index, struct err *e)
 {
     struct bore_model *m = s->m;
     m->row = index, m->rows = s->p->rows, m->columns = row->columns;
@@ -261,7 +293,8 @@ static int row_compute(struct pass *s, struct pair *pair, const struct pair_targ
     pair_differentiate(pair, s->p->metric != NULL);
     if (!rc)
         rc = pair_sync(pair, t, NULL, e);
-    struct run *base = pair_run(pair, FACE_BASE), *edited = pair_run(pair, FACE_EDITED), *r = edited ? edited : base;
+    struct run *base = pair_run(pair, FACE_BASE), *edited = pair_run(pair, FACE_EDITED),
+               *r = edited ? edited : base;
     if (!rc)
         rc = output_row(s, row, index, r, e);
     if (!rc && s->cap)
@@ -276,8 +309,8 @@ static int row_compute(struct pass *s, struct pair *pair, const struct pair_targ
 static int row_run(struct pass *s, int index, struct err *e)
 {
     struct bore_model *m = s->m;
-    struct bore_row row = { 0 };
-    struct pair_target t = { 0 };
+    struct bore_row row = {0};
+    struct pair_target t = {0};
     struct pair *own = NULL;
     float *x = NULL;
     int rc = bore_pass_row(s->p, index, &row, e);
@@ -285,7 +318,8 @@ static int row_run(struct pass *s, int index, struct err *e)
         rc = model_check_tokens(m->m, row.tokens, row.n, NULL, e);
     if (!rc)
         rc = bore_target(s->p, &row, &t, e);
-    if (!rc && s->p->residual && !(rc = pair_open(&own, m->m, m->cache_bytes, e)) && !(x = given_rows(s, &row, index)))
+    if (!rc && s->p->residual && !(rc = pair_open(&own, m->m, m->cache_bytes, e)) &&
+        !(x = given_rows(s, &row, index)))
         rc = err_set(e, ERR_SYSTEM, "out of memory · a residual stream");
     if (!rc) {
         struct pair *pair = own ? own : m->pair;
@@ -302,13 +336,15 @@ static int row_run(struct pass *s, int index, struct err *e)
     return rc;
 }
 
-int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap, struct bore_result *out, struct err *e)
+int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap,
+                  struct bore_result *out, struct err *e)
 {
-    struct pass s = { .m = m, .p = p, .cap = cap };
+    struct pass s = {.m = m, .p = p, .cap = cap};
     int rc = bore_begin(m, e);
     if (rc)
         return rc;
-    if (!(rc = bore_pass_check(m, p, e)) && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) && p->metric)
+    if (!(rc = bore_pass_check(m, p, e)) && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) &&
+        p->metric)
         rc = metric_parse(&s.metric, p->metric, m->m->tok, m->m->cfg.d_vocab, e);
     if (!rc)
         s.alone = !reads_base(&s);
@@ -335,20 +371,25 @@ void bore_result_free(struct bore_result *r)
     r->metric = NULL;
 }
 
-int bore_run(struct bore_model *m, const struct bore_pass *pass, struct bore_result *out, struct bore_error *error)
+int bore_run(struct bore_model *m, const struct bore_pass *pass, struct bore_result *out,
+             struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     return bore_done(bore_pass_run(m, pass, NULL, out, &e), &e, error);
 }
 
-int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass, const struct bore_hook *forward, int n_forward,
-                        const struct bore_hook *backward, int n_backward, unsigned flags, struct bore_result *out,
-                        struct bore_error *error)
+int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass,
+                        const struct bore_hook *forward, int n_forward,
+                        const struct bore_hook *backward, int n_backward, unsigned flags,
+                        struct bore_result *out, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int rc = 0, level;
     if (n_backward > 0 && !pass->metric)
-        rc = err_set(&e, ERR_BAD_INPUT, "%d backward hooks · they fire when a metric is differentiated · set pass.metric", n_backward);
+        rc = err_set(
+            &e, ERR_BAD_INPUT,
+            "%d backward hooks · they fire when a metric is differentiated · set pass.metric",
+            n_backward);
     if (!rc)
         rc = bore_hooks_enter(m, forward, n_forward, backward, n_backward, &e);
     if (rc)

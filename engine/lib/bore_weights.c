@@ -1,5 +1,6 @@
-/* bore_weights.c - the library's weights: names, values, factored products, composition, directions (see borescope.h).
- * Tested in tests/engine/test_library_weights.c; the numbers in test_named_weight.c and test_circuit.c. */
+/* bore_weights.c - the library's weights: names, values, factored products, composition, directions
+ * (see borescope.h). Tested in tests/engine/test_library_weights.c; the numbers in
+ * test_named_weight.c and test_circuit.c. */
 #include "lib/bore_parts.h"
 
 #include <assert.h>
@@ -12,24 +13,34 @@
 #include "base/factored.h"
 #include "names/named_weight.h"
 
-static_assert((int)BORE_QK == (int)CIRCUIT_QK && (int)BORE_OV == (int)CIRCUIT_OV, "circuits are the engine's");
-static_assert((int)WEIGHT_RANK_MAX == (int)BORE_RANK_MAX && LIMIT_NAME <= sizeof ((struct bore_weight *)0)->name, "a weight fits");
+static_assert((int)BORE_QK == (int)CIRCUIT_QK && (int)BORE_OV == (int)CIRCUIT_OV,
+              "circuits are the engine's");
+static_assert((int)WEIGHT_RANK_MAX == (int)BORE_RANK_MAX &&
+                  LIMIT_NAME <= sizeof((struct bore_weight *)0)->name,
+              "a weight fits");
 
 static struct bore_weight shown(const struct named_weight *w)
 {
-    struct bore_weight out = { .library = (enum bore_library)w->library, .layer = w->layer < 0 ? -1 : w->layer, .rank = w->rank };
+    struct bore_weight out = {.library = (enum bore_library)w->library,
+                              .layer = w->layer < 0 ? -1 : w->layer,
+                              .rank = w->rank};
     memcpy(out.name, w->name, strlen(w->name) + 1);
     memcpy(out.shape, w->shape, sizeof out.shape);
     memcpy(out.dims, w->dims, sizeof out.dims);
     return out;
 }
 
-int bore_weight_list(const struct bore_model *m, enum bore_library library, struct bore_weight **list, int *n, struct bore_error *error)
+int bore_weight_list(const struct bore_model *m, enum bore_library library,
+                     struct bore_weight **list, int *n, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct named_weight *all = NULL;
-    int count = library == BORE_BRIDGE ? err_set(&e, ERR_BAD_INPUT, "weights · the bridge's names are not listed · take TransformerLens' or Hugging Face's")
-                                       : named_weight_list(m->m, (enum alias_library)library, &all, &e);
+    int count =
+        library == BORE_BRIDGE
+            ? err_set(
+                  &e, ERR_BAD_INPUT,
+                  "weights · the bridge's names are not listed · take TransformerLens' or Hugging Face's")
+            : named_weight_list(m->m, (enum alias_library)library, &all, &e);
     struct bore_weight *out = count < 0 ? NULL : malloc(((size_t)count + 1) * sizeof *out);
     if (count >= 0 && !out)
         count = err_set(&e, ERR_SYSTEM, "out of memory · names of weights");
@@ -41,9 +52,10 @@ int bore_weight_list(const struct bore_model *m, enum bore_library library, stru
     return bore_done(count < 0 ? count : 0, &e, error);
 }
 
-int bore_weight_find(const struct bore_model *m, const char *name, struct bore_weight *out, struct bore_error *error)
+int bore_weight_find(const struct bore_model *m, const char *name, struct bore_weight *out,
+                     struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct named_weight w;
     int rc = named_weight_find(m->m, name, &w, &e);
     if (!rc)
@@ -51,13 +63,13 @@ int bore_weight_find(const struct bore_model *m, const char *name, struct bore_w
     return bore_done(rc, &e, error);
 }
 
-int bore_weight_read(const struct bore_model *m, const char *name, const struct bore_slice *axes, int n_axes, struct bore_tensor *out,
-                     struct bore_error *error)
+int bore_weight_read(const struct bore_model *m, const char *name, const struct bore_slice *axes,
+                     int n_axes, struct bore_tensor *out, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct named_weight w;
-    struct bore_tensor t = { 0 };
-    int64_t *index[WEIGHT_RANK_MAX] = { NULL }, n[WEIGHT_RANK_MAX] = { 0 };
+    struct bore_tensor t = {0};
+    int64_t *index[WEIGHT_RANK_MAX] = {NULL}, n[WEIGHT_RANK_MAX] = {0};
     int rc = named_weight_find(m->m, name, &w, &e);
     if (!rc && axes && (n_axes < 0 || n_axes > w.rank))
         rc = err_set(&e, ERR_BAD_INPUT, "%s · %d slices for %d axes", name, n_axes, w.rank);
@@ -80,24 +92,29 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
     return bore_done(rc, &e, error);
 }
 
-static int add_bias(const struct bore_model *m, int layer, const char *which, float *sum, struct err *e)
+static int add_bias(const struct bore_model *m, int layer, const char *which, float *sum,
+                    struct err *e)
 {
     char name[LIMIT_NAME];
     struct named_weight w;
     snprintf(name, sizeof name, "blocks.%d.%s", layer, which);
     int rc = named_weight_find(m->m, name, &w, e);
     for (int64_t i = 0; !rc && i < w.shape[0]; i++)
-        sum[i] += named_weight_value(m->m, &w, (int64_t[]){ i, 0, 0, 0 });
+        sum[i] += named_weight_value(m->m, &w, (int64_t[]){i, 0, 0, 0});
     return rc;
 }
 
-int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input, bool include_mlp_biases, float *out, struct bore_error *error)
+int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input,
+                          bool include_mlp_biases, float *out, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     int layers = m->m->cfg.n_layers, rc = 0;
     size_t d = (size_t)m->m->cfg.d_model;
     if (layer < 0 || layer > layers - mlp_input)
-        return bore_done(err_set(&e, ERR_BAD_INPUT, "accumulated bias before layer %d · 0..%d can be asked for", layer, layers - mlp_input), &e, error);
+        return bore_done(err_set(&e, ERR_BAD_INPUT,
+                                 "accumulated bias before layer %d · 0..%d can be asked for", layer,
+                                 layers - mlp_input),
+                         &e, error);
     float *sum = calloc(d, sizeof *sum);
     if (!sum)
         rc = err_set(&e, ERR_SYSTEM, "out of memory · a bias");
@@ -112,29 +129,33 @@ int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input,
     return bore_done(rc, &e, error);
 }
 
-/* ---- products in factors --------------------------------------------------------------------------- */
+/* ---- products in factors
+ * --------------------------------------------------------------------------- */
 
 void bore_factored_free(struct bore_factored *f)
 {
     if (!f)
         return;
     free(f->a), free(f->b);
-    *f = (struct bore_factored){ 0 };
+    *f = (struct bore_factored){0};
 }
 
-static int factored_alloc(struct bore_factored *f, int64_t rows, int64_t cols, int64_t inner, struct err *e)
+static int factored_alloc(struct bore_factored *f, int64_t rows, int64_t cols, int64_t inner,
+                          struct err *e)
 {
-    *f = (struct bore_factored){ rows, cols, inner, calloc((size_t)(rows * inner), sizeof *f->a), calloc((size_t)(cols * inner), sizeof *f->b) };
+    *f = (struct bore_factored){rows, cols, inner, calloc((size_t)(rows * inner), sizeof *f->a),
+                                calloc((size_t)(cols * inner), sizeof *f->b)};
     if (f->a && f->b)
         return 0;
     bore_factored_free(f);
-    return err_set(e, ERR_SYSTEM, "out of memory · a product of %lld x %lld", (long long)rows, (long long)cols);
+    return err_set(e, ERR_SYSTEM, "out of memory · a product of %lld x %lld", (long long)rows,
+                   (long long)cols);
 }
 
-int bore_factored_head(const struct bore_model *m, enum bore_circuit which, int layer, int head, struct bore_factored *out,
-                       struct bore_error *error)
+int bore_factored_head(const struct bore_model *m, enum bore_circuit which, int layer, int head,
+                       struct bore_factored *out, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct bore_factored f;
     const struct config *c = &m->m->cfg;
     int rc = factored_alloc(&f, c->d_model, c->d_model, c->d_head, &e);
@@ -147,15 +168,20 @@ int bore_factored_head(const struct bore_model *m, enum bore_circuit which, int 
     return bore_done(rc, &e, error);
 }
 
-int bore_factored_product(const struct bore_factored *f, const struct bore_factored *g, struct bore_factored *out, struct bore_error *error)
+int bore_factored_product(const struct bore_factored *f, const struct bore_factored *g,
+                          struct bore_factored *out, struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct bore_factored p;
     if (f->cols != g->rows)
-        return bore_done(err_set(&e, ERR_BAD_INPUT, "a product of [%lld, %lld] and [%lld, %lld] · the inner sizes differ", (long long)f->rows,
-                                 (long long)f->cols, (long long)g->rows, (long long)g->cols), &e, error);
+        return bore_done(
+            err_set(&e, ERR_BAD_INPUT,
+                    "a product of [%lld, %lld] and [%lld, %lld] · the inner sizes differ",
+                    (long long)f->rows, (long long)f->cols, (long long)g->rows, (long long)g->cols),
+            &e, error);
     double *middle = calloc((size_t)(f->inner * g->inner), sizeof *middle); /* f.b^T g.a */
-    int rc = middle ? factored_alloc(&p, f->rows, g->cols, f->inner, &e) : err_set(&e, ERR_SYSTEM, "out of memory · a product");
+    int rc = middle ? factored_alloc(&p, f->rows, g->cols, f->inner, &e)
+                    : err_set(&e, ERR_SYSTEM, "out of memory · a product");
     for (int64_t k = 0; !rc && k < f->cols; k++)
         for (int64_t i = 0; i < f->inner; i++)
             for (int64_t j = 0; j < g->inner; j++)
@@ -172,12 +198,14 @@ int bore_factored_product(const struct bore_factored *f, const struct bore_facto
     return bore_done(rc, &e, error);
 }
 
-int bore_factored_svd(const struct bore_factored *f, double *u, double *s, double *v, struct bore_error *error)
+int bore_factored_svd(const struct bore_factored *f, double *u, double *s, double *v,
+                      struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     size_t r = (size_t)f->inner, nu = (size_t)f->rows * r, nv = (size_t)f->cols * r;
     double *mem = malloc((nu + nv + r) * sizeof *mem);
-    int rc = mem ? factored_svd(f->a, f->rows, f->b, f->cols, f->inner, mem, mem + nu + nv, mem + nu, &e)
+    int rc = mem ? factored_svd(f->a, f->rows, f->b, f->cols, f->inner, mem, mem + nu + nv,
+                                mem + nu, &e)
                  : err_set(&e, ERR_SYSTEM, "out of memory · singular values");
     if (!rc && u)
         memcpy(u, mem, nu * sizeof *u);
@@ -189,12 +217,14 @@ int bore_factored_svd(const struct bore_factored *f, double *u, double *s, doubl
     return bore_done(rc, &e, error);
 }
 
-int bore_factored_even(const struct bore_factored *f, struct bore_factored *out, struct bore_error *error)
+int bore_factored_even(const struct bore_factored *f, struct bore_factored *out,
+                       struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct bore_factored even;
     double *s = malloc((size_t)f->inner * sizeof *s);
-    int rc = s ? factored_alloc(&even, f->rows, f->cols, f->inner, &e) : err_set(&e, ERR_SYSTEM, "out of memory · singular values");
+    int rc = s ? factored_alloc(&even, f->rows, f->cols, f->inner, &e)
+               : err_set(&e, ERR_SYSTEM, "out of memory · singular values");
     if (rc) {
         free(s);
         return bore_done(rc, &e, error);
@@ -212,13 +242,16 @@ int bore_factored_even(const struct bore_factored *f, struct bore_factored *out,
     return rc;
 }
 
-int bore_factored_eigenvalues(const struct bore_factored *f, double (*values)[2], struct bore_error *error)
+int bore_factored_eigenvalues(const struct bore_factored *f, double (*values)[2],
+                              struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     double *z = malloc((size_t)(2 * f->inner) * sizeof *z);
-    int rc = f->rows != f->cols ? err_set(&e, ERR_BAD_INPUT, "eigenvalues · the product is %lld x %lld, not square", (long long)f->rows, (long long)f->cols)
+    int rc = f->rows != f->cols ? err_set(&e, ERR_BAD_INPUT,
+                                          "eigenvalues · the product is %lld x %lld, not square",
+                                          (long long)f->rows, (long long)f->cols)
              : !z               ? err_set(&e, ERR_SYSTEM, "out of memory · eigenvalues")
-                                : factored_eigenvalues(f->a, f->b, f->rows, f->inner, z, z + f->inner, &e);
+                  : factored_eigenvalues(f->a, f->b, f->rows, f->inner, z, z + f->inner, &e);
     for (int64_t i = 0; !rc && i < f->inner; i++)
         values[i][0] = z[i], values[i][1] = z[f->inner + i];
     free(z);
@@ -230,7 +263,8 @@ double bore_factored_norm(const struct bore_factored *f)
     return factored_norm(f->a, f->rows, f->b, f->cols, f->inner);
 }
 
-void bore_factored_corner(const struct bore_factored *f, int64_t n_rows, int64_t n_cols, double *out)
+void bore_factored_corner(const struct bore_factored *f, int64_t n_rows, int64_t n_cols,
+                          double *out)
 {
     for (int64_t i = 0; i < n_rows; i++)
         for (int64_t j = 0; j < n_cols; j++) {
@@ -241,18 +275,22 @@ void bore_factored_corner(const struct bore_factored *f, int64_t n_rows, int64_t
         }
 }
 
-/* ---- the model's circuits -------------------------------------------------------------------------- */
+/* ---- the model's circuits
+ * -------------------------------------------------------------------------- */
 
-int bore_copying_score(const struct bore_model *m, int layer, int head, double (*values)[2], double *score, struct bore_error *error)
+int bore_copying_score(const struct bore_model *m, int layer, int head, double (*values)[2],
+                       double *score, struct bore_error *error)
 {
     struct bore_factored f;
-    struct err e = { 0 };
+    struct err e = {0};
     int rc = bore_factored_head(m, BORE_OV, layer, head, &f, error);
     if (rc)
         return rc;
     int64_t d = f.rows;
-    double *tokens = malloc((size_t)(d * d) * sizeof *tokens), *through = calloc((size_t)(d * f.inner), sizeof *through), sum = 0, size = 0;
-    rc = tokens && through ? circuit_tokens(m->m, tokens, &e) : err_set(&e, ERR_SYSTEM, "out of memory · a full circuit");
+    double *tokens = malloc((size_t)(d * d) * sizeof *tokens),
+           *through = calloc((size_t)(d * f.inner), sizeof *through), sum = 0, size = 0;
+    rc = tokens && through ? circuit_tokens(m->m, tokens, &e)
+                           : err_set(&e, ERR_SYSTEM, "out of memory · a full circuit");
     if (!rc) {
         circuit_through_tokens(tokens, f.b, d, f.inner, through);
         memcpy(f.b, through, (size_t)(d * f.inner) * sizeof *through);
@@ -267,16 +305,23 @@ int bore_copying_score(const struct bore_model *m, int layer, int head, double (
     return rc;
 }
 
-int bore_composition_scores(const struct bore_model *m, char mode, struct bore_tensor *out, struct bore_error *error)
+int bore_composition_scores(const struct bore_model *m, char mode, struct bore_tensor *out,
+                            struct bore_error *error)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     const struct config *c = &m->m->cfg;
-    struct bore_tensor t = { .rank = 4, .shape = { c->n_layers, c->n_heads, c->n_layers, c->n_heads } };
+    struct bore_tensor t = {.rank = 4, .shape = {c->n_layers, c->n_heads, c->n_layers, c->n_heads}};
     bool known = mode == 'Q' || mode == 'K' || mode == 'V';
     bore_tensor_pack(&t);
-    int rc = !known ? err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V", mode ? mode : ' ')
-             : !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))) ? err_set(&e, ERR_SYSTEM, "out of memory · composition scores")
-             : circuit_composition(m->m, (enum composition)(mode == 'Q' ? COMPOSITION_Q : mode == 'K' ? COMPOSITION_K : COMPOSITION_V), t.data, &e);
+    int rc = !known ? err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V",
+                              mode ? mode : ' ')
+             : !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))
+                 ? err_set(&e, ERR_SYSTEM, "out of memory · composition scores")
+                 : circuit_composition(m->m,
+                                       (enum composition)(mode == 'Q'   ? COMPOSITION_Q
+                                                          : mode == 'K' ? COMPOSITION_K
+                                                                        : COMPOSITION_V),
+                                       t.data, &e);
     if (rc)
         bore_tensor_free(&t);
     else
@@ -284,14 +329,20 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
     return bore_done(rc, &e, error);
 }
 
-int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least, const float *x, int n, int k, int32_t *ids, float *values,
-                          struct bore_error *error)
+int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least, const float *x,
+                          int n, int k, int32_t *ids, float *values, struct bore_error *error)
 {
-    struct err e = { 0 };
-    struct lens_top *top = n < 0 || k < 1 || k > LENS_TOP_MAX ? NULL : malloc(((size_t)n * (size_t)k * 2 + 1) * sizeof *top);
-    int rc = n < 0 || k < 1 || k > LENS_TOP_MAX ? err_set(&e, ERR_BAD_INPUT, "%d tokens of %d directions · 1..%d tokens can be asked for", k, n, LENS_TOP_MAX)
-             : !top                             ? err_set(&e, ERR_SYSTEM, "out of memory · directions")
-                                                : circuit_read(m->m, embedding ? CIRCUIT_EMBED : CIRCUIT_UNEMBED, x, n, k, top, top + n * k, &e);
+    struct err e = {0};
+    struct lens_top *top = n < 0 || k < 1 || k > LENS_TOP_MAX
+                               ? NULL
+                               : malloc(((size_t)n * (size_t)k * 2 + 1) * sizeof *top);
+    int rc = n < 0 || k < 1 || k > LENS_TOP_MAX
+                 ? err_set(&e, ERR_BAD_INPUT,
+                           "%d tokens of %d directions · 1..%d tokens can be asked for", k, n,
+                           LENS_TOP_MAX)
+             : !top ? err_set(&e, ERR_SYSTEM, "out of memory · directions")
+                    : circuit_read(m->m, embedding ? CIRCUIT_EMBED : CIRCUIT_UNEMBED, x, n, k, top,
+                                   top + n * k, &e);
     for (int i = 0; !rc && i < n * k; i++) {
         struct lens_top one = top[least ? n * k + i : i];
         ids[i] = one.id, values[i] = one.logit;

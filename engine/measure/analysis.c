@@ -8,7 +8,11 @@
 #include <string.h>
 
 static const char *const kind_names[STACK_KIND_COUNT] = {
-    "accumulated_resid", "decompose_resid", "stack_head_results", "stack_neuron_results", "get_full_resid_decomposition",
+    "accumulated_resid",
+    "decompose_resid",
+    "stack_head_results",
+    "stack_neuron_results",
+    "get_full_resid_decomposition",
 };
 
 const char *stack_kind_name(enum stack_kind k)
@@ -23,23 +27,36 @@ int stack_kind_parse(const char *name, enum stack_kind *out, struct err *e)
             *out = (enum stack_kind)i;
             return 0;
         }
-    return err_set(e, ERR_USAGE, "no stack \"%s\" · accumulated_resid, decompose_resid, stack_head_results, stack_neuron_results or "
-                   "get_full_resid_decomposition", name);
+    return err_set(
+        e, ERR_USAGE,
+        "no stack \"%s\" · accumulated_resid, decompose_resid, stack_head_results, stack_neuron_results or "
+        "get_full_resid_decomposition",
+        name);
 }
 
 /* Each flag, its word, the kinds that have it as bits. */
-enum { ALL_KINDS = (1 << STACK_KIND_COUNT) - 1, OF_HEADS = 1 << STACK_HEADS, OF_NEURONS = 1 << STACK_NEURONS, OF_FULL = 1 << STACK_FULL,
-       OF_ACCUMULATED = 1 << STACK_ACCUMULATED, OF_DECOMPOSED = 1 << STACK_DECOMPOSED };
-static const struct { const char *word; enum stack_flag flag; int kinds; } flag_words[] = {
-    { "mlp_input", STACK_MLP_INPUT, OF_ACCUMULATED | OF_DECOMPOSED | OF_FULL },
-    { "incl_mid", STACK_INCL_MID, OF_ACCUMULATED },
-    { "apply_ln", STACK_APPLY_LN, ALL_KINDS },
-    { "expand_neurons", STACK_EXPAND_NEURONS, OF_FULL },
-    { "no_embeds", STACK_NO_EMBEDS, OF_DECOMPOSED },
-    { "no_attn", STACK_NO_ATTN, OF_DECOMPOSED },
-    { "no_mlp", STACK_NO_MLP, OF_DECOMPOSED },
-    { "no_remainder", STACK_NO_REMAINDER, OF_HEADS | OF_NEURONS },
-    { "one_layer", STACK_ONE_LAYER, OF_NEURONS },
+enum {
+    ALL_KINDS = (1 << STACK_KIND_COUNT) - 1,
+    OF_HEADS = 1 << STACK_HEADS,
+    OF_NEURONS = 1 << STACK_NEURONS,
+    OF_FULL = 1 << STACK_FULL,
+    OF_ACCUMULATED = 1 << STACK_ACCUMULATED,
+    OF_DECOMPOSED = 1 << STACK_DECOMPOSED
+};
+static const struct {
+    const char *word;
+    enum stack_flag flag;
+    int kinds;
+} flag_words[] = {
+    {"mlp_input", STACK_MLP_INPUT, OF_ACCUMULATED | OF_DECOMPOSED | OF_FULL},
+    {"incl_mid", STACK_INCL_MID, OF_ACCUMULATED},
+    {"apply_ln", STACK_APPLY_LN, ALL_KINDS},
+    {"expand_neurons", STACK_EXPAND_NEURONS, OF_FULL},
+    {"no_embeds", STACK_NO_EMBEDS, OF_DECOMPOSED},
+    {"no_attn", STACK_NO_ATTN, OF_DECOMPOSED},
+    {"no_mlp", STACK_NO_MLP, OF_DECOMPOSED},
+    {"no_remainder", STACK_NO_REMAINDER, OF_HEADS | OF_NEURONS},
+    {"one_layer", STACK_ONE_LAYER, OF_NEURONS},
 };
 enum { FLAG_WORDS = sizeof flag_words / sizeof *flag_words };
 
@@ -49,11 +66,14 @@ int stack_flags_parse(const char *text, unsigned *flags, struct err *e)
     for (const char *at = text;; at++) {
         size_t len = strcspn(at, ",");
         int i = 0;
-        while (i < FLAG_WORDS && (strlen(flag_words[i].word) != len || strncmp(flag_words[i].word, at, len) != 0))
+        while (i < FLAG_WORDS &&
+               (strlen(flag_words[i].word) != len || strncmp(flag_words[i].word, at, len) != 0))
             i++;
         if (i == FLAG_WORDS)
-            return err_set(e, ERR_USAGE, "no \"%.*s\" · mlp_input, incl_mid, apply_ln, expand_neurons, no_embeds, no_attn, no_mlp, no_remainder, one_layer",
-                           (int)(len < 40 ? len : 40), at);
+            return err_set(
+                e, ERR_USAGE,
+                "no \"%.*s\" · mlp_input, incl_mid, apply_ln, expand_neurons, no_embeds, no_attn, no_mlp, no_remainder, one_layer",
+                (int)(len < 40 ? len : 40), at);
         all |= flag_words[i].flag;
         at += len;
         if (!*at)
@@ -67,7 +87,7 @@ void stack_free(struct stack *s)
 {
     free(s->label);
     free(s->values);
-    *s = (struct stack){ 0 };
+    *s = (struct stack){0};
 }
 
 /* A stack while it is filled. */
@@ -90,7 +110,8 @@ static float *next(struct builder *b, const char *label, int32_t l, int32_t i)
     char *to = b->s.label[b->s.n];
     size_t n = 0;
     for (int32_t number = l; *label; label++) {
-        n += (size_t)(*label == '#' ? snprintf(to + n, STACK_LABEL_MAX - n, "%d", number) : snprintf(to + n, STACK_LABEL_MAX - n, "%c", *label));
+        n += (size_t)(*label == '#' ? snprintf(to + n, STACK_LABEL_MAX - n, "%d", number)
+                                    : snprintf(to + n, STACK_LABEL_MAX - n, "%c", *label));
         number = *label == '#' ? i : number;
     }
     return b->s.values + (size_t)b->s.n++ * (size_t)b->s.rows * (size_t)b->s.d_model;
@@ -99,7 +120,8 @@ static float *next(struct builder *b, const char *label, int32_t l, int32_t i)
 /* A component that is one site as it is; `#` in the label is the layer. */
 static int add_site(struct builder *b, enum site_id id, int32_t layer, const char *label)
 {
-    return run_read(b->r, (struct site_ref){ id, layer }, b->row0, b->row0 + b->s.rows, next(b, label, layer, 0), NULL, b->e);
+    return run_read(b->r, (struct site_ref){id, layer}, b->row0, b->row0 + b->s.rows,
+                    next(b, label, layer, 0), NULL, b->e);
 }
 
 /* All heads of a layer, from hook_result. */
@@ -110,7 +132,8 @@ static int add_heads(struct builder *b, int32_t layer)
     float *all = malloc(rows * (size_t)heads * d * sizeof *all);
     if (!all)
         return err_set(b->e, ERR_SYSTEM, "out of memory · head results");
-    int rc = run_read(b->r, (struct site_ref){ SITE_RESULT, layer }, b->row0, b->row0 + b->s.rows, all, NULL, b->e);
+    int rc = run_read(b->r, (struct site_ref){SITE_RESULT, layer}, b->row0, b->row0 + b->s.rows,
+                      all, NULL, b->e);
     for (int32_t h = 0; !rc && h < heads; h++) {
         float *to = next(b, "L#H#", layer, h);
         for (size_t i = 0; i < rows; i++)
@@ -129,12 +152,15 @@ static int add_neurons(struct builder *b, int32_t layer)
     float *post = malloc(rows * n * sizeof *post);
     if (!post)
         return err_set(b->e, ERR_SYSTEM, "out of memory · neuron results");
-    int rc = run_read(b->r, (struct site_ref){ SITE_POST, layer }, b->row0, b->row0 + b->s.rows, post, NULL, b->e);
+    int rc = run_read(b->r, (struct site_ref){SITE_POST, layer}, b->row0, b->row0 + b->s.rows, post,
+                      NULL, b->e);
     for (size_t k = 0; !rc && k < n; k++) {
         float *to = next(b, "L#N#", layer, (int32_t)k);
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < d; j++)
-                to[i * d + j] = post[i * n + k] * kn_load(w->dtype, w->data, (int64_t)j * w->stride[0] + (int64_t)k * w->stride[1]);
+                to[i * d + j] = post[i * n + k] *
+                                kn_load(w->dtype, w->data,
+                                        (int64_t)j * w->stride[0] + (int64_t)k * w->stride[1]);
     }
     free(post);
     return rc;
@@ -145,8 +171,8 @@ static struct site_ref stream_site(const struct builder *b)
 {
     int32_t n_layers = run_model(b->r)->cfg.n_layers;
     if (b->o.layer == n_layers)
-        return (struct site_ref){ SITE_RESID_POST, n_layers - 1 };
-    return (struct site_ref){ has(b, STACK_MLP_INPUT) ? SITE_RESID_MID : SITE_RESID_PRE, b->o.layer };
+        return (struct site_ref){SITE_RESID_POST, n_layers - 1};
+    return (struct site_ref){has(b, STACK_MLP_INPUT) ? SITE_RESID_MID : SITE_RESID_PRE, b->o.layer};
 }
 
 /* What is left of the stream after everything so far. */
@@ -171,11 +197,13 @@ static double bias_at(const struct run *r, int32_t layer, enum weight_id w, size
     return b->ndim ? (double)kn_load(b->dtype, b->data, (int64_t)j) : 0;
 }
 
-/* The attention biases of all layers together; MLP biases are in their outputs, unless these are taken apart. */
+/* The attention biases of all layers together; MLP biases are in their outputs, unless these are
+ * taken apart. */
 static void add_bias(struct builder *b)
 {
     size_t d = (size_t)b->s.d_model;
-    int32_t attn = b->o.layer + has(b, STACK_MLP_INPUT), mlp = has(b, STACK_EXPAND_NEURONS) ? b->o.layer : 0;
+    int32_t attn = b->o.layer + has(b, STACK_MLP_INPUT),
+            mlp = has(b, STACK_EXPAND_NEURONS) ? b->o.layer : 0;
     float *to = next(b, "bias", 0, 0);
     for (size_t j = 0; j < d; j++) {
         double sum = 0;
@@ -202,10 +230,12 @@ static int fill_accumulated(struct builder *b)
     int rc = 0;
     for (int32_t l = 0; !rc && l <= b->o.layer && l < n_layers; l++) {
         rc = add_site(b, SITE_RESID_PRE, l, "#_pre");
-        if (!rc && ((has(b, STACK_INCL_MID) && l < b->o.layer) || (has(b, STACK_MLP_INPUT) && l == b->o.layer)))
+        if (!rc && ((has(b, STACK_INCL_MID) && l < b->o.layer) ||
+                    (has(b, STACK_MLP_INPUT) && l == b->o.layer)))
             rc = add_site(b, SITE_RESID_MID, l, "#_mid");
     }
-    return rc || b->o.layer < n_layers ? rc : add_site(b, SITE_RESID_POST, n_layers - 1, "final_post");
+    return rc || b->o.layer < n_layers ? rc
+                                       : add_site(b, SITE_RESID_POST, n_layers - 1, "final_post");
 }
 
 static int fill_decomposed(struct builder *b)
@@ -223,11 +253,14 @@ static int fill_decomposed(struct builder *b)
 /* Heads, neurons, or both with the rest. */
 static int fill_parts(struct builder *b)
 {
-    bool full = b->o.kind == STACK_FULL, neurons = b->o.kind == STACK_NEURONS || has(b, STACK_EXPAND_NEURONS);
+    bool full = b->o.kind == STACK_FULL,
+         neurons = b->o.kind == STACK_NEURONS || has(b, STACK_EXPAND_NEURONS);
     int rc = 0;
-    for (int32_t l = 0; !rc && b->o.kind != STACK_NEURONS && l < b->o.layer + has(b, STACK_MLP_INPUT); l++)
+    for (int32_t l = 0;
+         !rc && b->o.kind != STACK_NEURONS && l < b->o.layer + has(b, STACK_MLP_INPUT); l++)
         rc = add_heads(b, l);
-    for (int32_t l = has(b, STACK_ONE_LAYER) ? b->o.layer - 1 : 0; !rc && neurons && l < b->o.layer; l++)
+    for (int32_t l = has(b, STACK_ONE_LAYER) ? b->o.layer - 1 : 0; !rc && neurons && l < b->o.layer;
+         l++)
         rc = add_neurons(b, l);
     for (int32_t l = 0; !rc && full && !neurons && l < b->o.layer; l++)
         rc = add_site(b, SITE_MLP_OUT, l, "#_mlp_out");
@@ -252,7 +285,10 @@ static int apply_norm(struct builder *b)
     const struct config *cfg = &run_model(b->r)->cfg;
     size_t d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
     bool last = b->o.layer == cfg->n_layers;
-    struct site_ref at = { last ? SITE_LNF_SCALE : has(b, STACK_MLP_INPUT) ? SITE_LN2_SCALE : SITE_LN1_SCALE, last ? SITE_ROOT : b->o.layer };
+    struct site_ref at = {last                      ? SITE_LNF_SCALE
+                          : has(b, STACK_MLP_INPUT) ? SITE_LN2_SCALE
+                                                    : SITE_LN1_SCALE,
+                          last ? SITE_ROOT : b->o.layer};
     float *scale = malloc(rows * sizeof *scale);
     if (!scale)
         return err_set(b->e, ERR_SYSTEM, "out of memory · a norm's scale");
@@ -280,13 +316,17 @@ static void apply_final_norm(struct builder *b)
             sum += ((double)x[j] - mean) * ((double)x[j] - mean);
         double scale = sqrt(sum / (double)d + cfg->norm_eps);
         for (size_t j = 0; j < d; j++)
-            x[j] = (float)(((double)x[j] - mean) / scale * (double)kn_load(w->dtype, w->data, (int64_t)j) + bias_at(b->r, 0, B_LNF, j));
+            x[j] = (float)(((double)x[j] - mean) / scale *
+                               (double)kn_load(w->dtype, w->data, (int64_t)j) +
+                           bias_at(b->r, 0, B_LNF, j));
     }
 }
 
 static int fill(struct builder *b)
 {
-    int rc = b->o.kind == STACK_ACCUMULATED ? fill_accumulated(b) : b->o.kind == STACK_DECOMPOSED ? fill_decomposed(b) : fill_parts(b);
+    int rc = b->o.kind == STACK_ACCUMULATED  ? fill_accumulated(b)
+             : b->o.kind == STACK_DECOMPOSED ? fill_decomposed(b)
+                                             : fill_parts(b);
     if (rc || !has(b, STACK_APPLY_LN))
         return rc;
     if (b->o.kind != STACK_ACCUMULATED || b->o.layer < run_model(b->r)->cfg.n_layers)
@@ -300,52 +340,69 @@ static int fail_flag(enum stack_kind kind, const char *word, struct err *e)
     char have[160] = "";
     for (int i = 0; i < FLAG_WORDS; i++)
         if (flag_words[i].kinds >> kind & 1)
-            snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", *have ? ", " : "", flag_words[i].word);
+            snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", *have ? ", " : "",
+                     flag_words[i].word);
     return err_set(e, ERR_BAD_INPUT, "%s has no %s · it has %s", kind_names[kind], word, have);
 }
 
-static int check(const struct run *r, const struct stack_options *o, int32_t row0, int32_t row1, struct err *e)
+static int check(const struct run *r, const struct stack_options *o, int32_t row0, int32_t row1,
+                 struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     const char *kind = kind_names[o->kind];
     if (row0 < 0 || row0 >= row1 || row1 > run_length(r) || o->layer < -1 || o->layer > c->n_layers)
-        return err_set(e, ERR_BAD_INPUT, "%s · rows %d..%d, layer %d · the prompt has 0..%d, layers go to %d (the stream that leaves the last)", kind, row0,
-                       row1 - 1, o->layer, run_length(r) - 1, c->n_layers);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · rows %d..%d, layer %d · the prompt has 0..%d, layers go to %d (the stream that leaves the last)",
+            kind, row0, row1 - 1, o->layer, run_length(r) - 1, c->n_layers);
     for (int i = 0; i < FLAG_WORDS; i++)
         if (o->flags & flag_words[i].flag && !(flag_words[i].kinds >> o->kind & 1))
             return fail_flag(o->kind, flag_words[i].word, e);
     if (o->flags & (STACK_MLP_INPUT | STACK_INCL_MID) && c->parallel)
-        return err_set(e, ERR_BAD_INPUT, "%s · mlp_input and incl_mid · attention and MLP are parallel here: both read resid_pre", kind);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · mlp_input and incl_mid · attention and MLP are parallel here: both read resid_pre",
+            kind);
     if (o->flags & STACK_MLP_INPUT && (o->layer < 0 || o->layer == c->n_layers))
-        return err_set(e, ERR_BAD_INPUT, "%s · mlp_input is of a layer 0..%d · name it", kind, c->n_layers - 1);
+        return err_set(e, ERR_BAD_INPUT, "%s · mlp_input is of a layer 0..%d · name it", kind,
+                       c->n_layers - 1);
     if (o->flags & STACK_NO_ATTN && o->flags & STACK_NO_MLP)
-        return err_set(e, ERR_BAD_INPUT, "%s · no_attn and no_mlp leave no layer's output · one of them", kind);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no_attn and no_mlp leave no layer's output · one of them", kind);
     if (o->flags & STACK_ONE_LAYER && o->layer == 0)
-        return err_set(e, ERR_BAD_INPUT, "%s · one_layer · no layer is before layer 0 · layers 1..%d", kind, c->n_layers);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · one_layer · no layer is before layer 0 · layers 1..%d", kind,
+                       c->n_layers);
     return 0;
 }
 
 /* At most so many components. */
 static int64_t count_most(const struct config *c, const struct stack_options *o)
 {
-    bool neurons = o->kind == STACK_NEURONS || o->flags & STACK_EXPAND_NEURONS, heads = o->kind == STACK_HEADS || o->kind == STACK_FULL;
+    bool neurons = o->kind == STACK_NEURONS || o->flags & STACK_EXPAND_NEURONS,
+         heads = o->kind == STACK_HEADS || o->kind == STACK_FULL;
     int64_t layers = o->flags & STACK_ONE_LAYER ? 1 : o->layer + 1;
     return 4 + layers * (2 + (neurons ? c->d_mlp : 0) + (heads ? c->n_heads : 0));
 }
 
-int stack_make(struct stack *out, struct run *r, const struct stack_options *o, int32_t row0, int32_t row1, struct err *e)
+int stack_make(struct stack *out, struct run *r, const struct stack_options *o, int32_t row0,
+               int32_t row1, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
-    struct builder b = { .s = { .rows = row1 - row0, .d_model = c->d_model }, .r = r, .o = *o, .row0 = row0, .e = e };
+    struct builder b = {
+        .s = {.rows = row1 - row0, .d_model = c->d_model}, .r = r, .o = *o, .row0 = row0, .e = e};
     const char *kind = kind_names[o->kind];
     int rc = check(r, o, row0, row1, e);
     if (rc)
         return rc;
     b.o.layer = o->layer < 0 ? c->n_layers : o->layer;
-    int64_t n = count_most(c, &b.o), bytes = n * (row1 - row0) * c->d_model * (int64_t)sizeof(float);
+    int64_t n = count_most(c, &b.o),
+            bytes = n * (row1 - row0) * c->d_model * (int64_t)sizeof(float);
     if (bytes > LIMIT_STACK_BYTES)
-        return err_set(e, ERR_BAD_INPUT, "%s · %lld vectors take %.1f GB, at most %.1f · fewer layers or positions, or one_layer", kind,
-                       (long long)(n * (row1 - row0)), (double)bytes * 1e-9, LIMIT_STACK_BYTES * 1e-9);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · %lld vectors take %.1f GB, at most %.1f · fewer layers or positions, or one_layer",
+            kind, (long long)(n * (row1 - row0)), (double)bytes * 1e-9, LIMIT_STACK_BYTES * 1e-9);
     b.s.label = calloc((size_t)n, sizeof *b.s.label);
     b.s.values = malloc((size_t)bytes);
     rc = b.s.label && b.s.values ? fill(&b) : err_set(e, ERR_SYSTEM, "out of memory · %s", kind);
@@ -360,8 +417,8 @@ int stack_make(struct stack *out, struct run *r, const struct stack_options *o, 
 static double direction(const struct run *r, int32_t a, int32_t b, double *dir)
 {
     const struct model *m = run_model(r);
-    const struct kn_view *u = run_weight(r, 0, W_U), *w = run_weight(r, 0, W_LNF), *shift = run_weight(r, 0, B_LNF),
-                         *bu = run_weight(r, 0, B_U);
+    const struct kn_view *u = run_weight(r, 0, W_U), *w = run_weight(r, 0, W_LNF),
+                         *shift = run_weight(r, 0, B_LNF), *bu = run_weight(r, 0, B_U);
     double constant = 0;
     for (int64_t j = 0; j < m->cfg.d_model; j++) {
         double d = (double)kn_load(u->dtype, u->data, a * u->stride[0] + j * u->stride[1]);
@@ -371,11 +428,13 @@ static double direction(const struct run *r, int32_t a, int32_t b, double *dir)
         dir[j] = d * (double)kn_load(w->dtype, w->data, j);
     }
     if (bu->ndim)
-        constant += (double)kn_load(bu->dtype, bu->data, a) - (b >= 0 ? (double)kn_load(bu->dtype, bu->data, b) : 0);
+        constant += (double)kn_load(bu->dtype, bu->data, a) -
+                    (b >= 0 ? (double)kn_load(bu->dtype, bu->data, b) : 0);
     return constant;
 }
 
-int stack_logit_attrs(const struct stack *s, struct run *r, int32_t row0, int32_t a, int32_t b, float *out, double *constant, struct err *e)
+int stack_logit_attrs(const struct stack *s, struct run *r, int32_t row0, int32_t a, int32_t b,
+                      float *out, double *constant, struct err *e)
 {
     const struct model *m = run_model(r);
     size_t d = (size_t)s->d_model, rows = (size_t)s->rows;
@@ -383,7 +442,8 @@ int stack_logit_attrs(const struct stack *s, struct run *r, int32_t row0, int32_
     double *dir = malloc(d * sizeof *dir);
     int rc = scale && dir ? 0 : err_set(e, ERR_SYSTEM, "out of memory · logit_attrs");
     if (!rc)
-        rc = run_read(r, (struct site_ref){ SITE_LNF_SCALE, SITE_ROOT }, row0, row0 + s->rows, scale, NULL, e);
+        rc = run_read(r, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}, row0, row0 + s->rows, scale,
+                      NULL, e);
     if (!rc)
         *constant = direction(r, a, b, dir);
     for (size_t i = 0; !rc && i < (size_t)s->n * rows; i++) {

@@ -1,7 +1,8 @@
 /* circuit.c - see circuit.h.
  *
- * Composition: with A1^T A1 = L1 L1^T and B2^T B2 = L2 L2^T, |A1 B1^T A2 B2^T| = |(L1^T B1^T) (A2 L2)|, so every head is collapsed to d_head rows
- * once and a pair of layers is one matrix product. */
+ * Composition: with A1^T A1 = L1 L1^T and B2^T B2 = L2 L2^T, |A1 B1^T A2 B2^T| = |(L1^T B1^T) (A2
+ * L2)|, so every head is collapsed to d_head rows once and a pair of layers is one matrix product.
+ */
 #include "measure/circuit.h"
 
 #include <math.h>
@@ -18,7 +19,8 @@ static int memory_out(struct err *e)
 }
 
 /* One layer's weight of all heads as rows [head * d_head][d_model]. */
-static int head_rows(const struct model *m, const char *which, int32_t layer, float *out, struct err *e)
+static int head_rows(const struct model *m, const char *which, int32_t layer, float *out,
+                     struct err *e)
 {
     char name[LIMIT_NAME];
     struct named_weight w;
@@ -43,12 +45,14 @@ static int head_rows(const struct model *m, const char *which, int32_t layer, fl
     return 0;
 }
 
-int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, int32_t head, double *a, double *b, struct err *e)
+int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, int32_t head,
+                 double *a, double *b, struct err *e)
 {
-    static const char *const names[2][2] = { { "W_Q", "W_K" }, { "W_V", "W_O" } };
+    static const char *const names[2][2] = {{"W_Q", "W_K"}, {"W_V", "W_O"}};
     const struct config *c = &m->cfg;
     if (layer < 0 || layer >= c->n_layers || head < 0 || head >= c->n_heads)
-        return err_set(e, ERR_BAD_INPUT, "L%dH%d · this model has layers 0..%d and heads 0..%d", (int)layer, (int)head, c->n_layers - 1, c->n_heads - 1);
+        return err_set(e, ERR_BAD_INPUT, "L%dH%d · this model has layers 0..%d and heads 0..%d",
+                       (int)layer, (int)head, c->n_layers - 1, c->n_heads - 1);
     for (int f = 0; f < 2; f++) {
         char name[LIMIT_NAME];
         struct named_weight w;
@@ -59,23 +63,31 @@ int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, i
         bool turned = kind == CIRCUIT_OV && f == 1; /* W_O lies [head, d_head, d_model] */
         for (int64_t k = 0; k < c->d_model; k++)
             for (int64_t i = 0; i < c->d_head; i++)
-                (f ? b : a)[k * c->d_head + i] = (double)named_weight_value(m, &w, (int64_t[]){ head, turned ? i : k, turned ? k : i, 0 });
+                (f ? b : a)[k * c->d_head + i] = (double)named_weight_value(
+                    m, &w, (int64_t[]){head, turned ? i : k, turned ? k : i, 0});
     }
     return 0;
 }
 
-/* out[rows, n] = x[rows, k] . w[n, k]^T on the backend; x and out in host memory, w a weight of the model or (host) contiguous f32 in host
- * memory too. */
-static int product(const struct model *m, const float *x, int64_t rows, const struct kn_view *w, bool host, float *out, struct err *e)
+/* out[rows, n] = x[rows, k] . w[n, k]^T on the backend; x and out in host memory, w a weight of the
+ * model or (host) contiguous f32 in host memory too. */
+static int product(const struct model *m, const float *x, int64_t rows, const struct kn_view *w,
+                   bool host, float *out, struct err *e)
 {
     struct kn_backend *be = m->be;
     int64_t k = w->shape[1], n = w->shape[0];
-    size_t bytes[3] = { (size_t)(rows * k) * sizeof *x, (size_t)(rows * n) * sizeof *x, (size_t)(n * k) * sizeof *x };
-    void *mem[3] = { be->type->alloc(be, bytes[0]), be->type->alloc(be, bytes[1]), host ? be->type->alloc(be, bytes[2]) : NULL };
-    struct kn_call call = { .op = KN_OP_LINEAR, .out = { kn_view2(mem[1], KN_F32, rows, n) }, .in = { kn_view2(mem[0], KN_F32, rows, k), *w } };
+    size_t bytes[3] = {(size_t)(rows * k) * sizeof *x, (size_t)(rows * n) * sizeof *x,
+                       (size_t)(n * k) * sizeof *x};
+    void *mem[3] = {be->type->alloc(be, bytes[0]), be->type->alloc(be, bytes[1]),
+                    host ? be->type->alloc(be, bytes[2]) : NULL};
+    struct kn_call call = {.op = KN_OP_LINEAR,
+                           .out = {kn_view2(mem[1], KN_F32, rows, n)},
+                           .in = {kn_view2(mem[0], KN_F32, rows, k), *w}};
     if (host)
         call.in[1].data = mem[2];
-    enum kn_status st = mem[0] && mem[1] && (mem[2] || !host) ? be->type->write(be, mem[0], x, bytes[0]) : KN_OUT_OF_MEMORY;
+    enum kn_status st = mem[0] && mem[1] && (mem[2] || !host)
+                            ? be->type->write(be, mem[0], x, bytes[0])
+                            : KN_OUT_OF_MEMORY;
     if (!st && host)
         st = be->type->write(be, mem[2], w->data, bytes[2]);
     st = st ? st : kn_run(be, &call);
@@ -83,13 +95,18 @@ static int product(const struct model *m, const float *x, int64_t rows, const st
     for (int i = 0; i < 3; i++)
         if (mem[i])
             be->type->release(be, mem[i], bytes[i]);
-    return st == KN_OK ? 0 : st == KN_CANCELLED ? err_set(e, ERR_CANCELLED, "cancelled") : memory_out(e);
+    return st == KN_OK          ? 0
+           : st == KN_CANCELLED ? err_set(e, ERR_CANCELLED, "cancelled")
+                                : memory_out(e);
 }
 
-/* ---- composition ----------------------------------------------------------------------------------- */
+/* ---- composition
+ * ----------------------------------------------------------------------------------- */
 
-/* Every head of a layer collapsed: rows L^T X with Y Y^T = L L^T; x, y, out [heads * d_head][d_model]. */
-static int collapse(const struct config *c, const float *x, const float *y, float *out, struct err *e)
+/* Every head of a layer collapsed: rows L^T X with Y Y^T = L L^T; x, y, out [heads *
+ * d_head][d_model]. */
+static int collapse(const struct config *c, const float *x, const float *y, float *out,
+                    struct err *e)
 {
     int64_t d = c->d_model, r = c->d_head;
     double *g = malloc((size_t)(2 * r * r) * sizeof *g), *l = g ? g + r * r : NULL;
@@ -117,8 +134,10 @@ static int collapse(const struct config *c, const float *x, const float *y, floa
     return 0;
 }
 
-/* The collapsed rows of one layer: x and y are names of its factors; scratch has room for two layers. */
-static int collapsed(const struct model *m, int32_t layer, const char *x, const char *y, float *scratch, float *out, struct err *e)
+/* The collapsed rows of one layer: x and y are names of its factors; scratch has room for two
+ * layers. */
+static int collapsed(const struct model *m, int32_t layer, const char *x, const char *y,
+                     float *scratch, float *out, struct err *e)
 {
     int64_t n = (int64_t)m->cfg.n_heads * m->cfg.d_head * m->cfg.d_model;
     int rc = head_rows(m, x, layer, scratch, e);
@@ -128,7 +147,8 @@ static int collapsed(const struct model *m, int32_t layer, const char *x, const 
 }
 
 /* Frobenius norm of rows [r0, r0 + n) and columns [c0, c0 + cols) of x[., width]. */
-static double block_norm(const float *x, int64_t width, int64_t r0, int64_t n, int64_t c0, int64_t cols)
+static double block_norm(const float *x, int64_t width, int64_t r0, int64_t n, int64_t c0,
+                         int64_t cols)
 {
     double sum = 0;
     for (int64_t i = 0; i < n; i++)
@@ -155,7 +175,8 @@ static int pair_scores(const struct compose *c, int32_t l1, int32_t l2, float *o
     for (int64_t h1 = 0; !rc && h1 < heads; h1++)
         for (int64_t h2 = 0; h2 < heads; h2++) {
             double both = block_norm(c->block, c->rows, h1 * r, r, h2 * r, r);
-            double one = block_norm(left, c->d, h1 * r, r, 0, c->d), two = block_norm(c->right, c->d, h2 * r, r, 0, c->d);
+            double one = block_norm(left, c->d, h1 * r, r, 0, c->d),
+                   two = block_norm(c->right, c->d, h2 * r, r, 0, c->d);
             out[((l1 * heads + h1) * layers + l2) * heads + h2] = (float)(both / two / one);
         }
     return rc;
@@ -163,9 +184,11 @@ static int pair_scores(const struct compose *c, int32_t l1, int32_t l2, float *o
 
 int circuit_composition(const struct model *m, enum composition kind, float *out, struct err *e)
 {
-    static const char *const right[COMPOSITION_COUNT][2] = { { "W_Q", "W_K" }, { "W_K", "W_Q" }, { "W_V", "W_O" } };
+    static const char *const right[COMPOSITION_COUNT][2] = {
+        {"W_Q", "W_K"}, {"W_K", "W_Q"}, {"W_V", "W_O"}};
     int64_t layers = m->cfg.n_layers, heads = m->cfg.n_heads;
-    struct compose c = { .m = m, .rows = heads * m->cfg.d_head, .d = m->cfg.d_model, .r = m->cfg.d_head };
+    struct compose c = {
+        .m = m, .rows = heads * m->cfg.d_head, .d = m->cfg.d_model, .r = m->cfg.d_head};
     size_t layer = (size_t)(c.rows * c.d);
     memset(out, 0, (size_t)(layers * heads * layers * heads) * sizeof *out);
     c.left = malloc(layer * (size_t)layers * sizeof *c.left);
@@ -184,14 +207,16 @@ int circuit_composition(const struct model *m, enum composition kind, float *out
     return rc;
 }
 
-/* ---- tokens ---------------------------------------------------------------------------------------- */
+/* ---- tokens
+ * ---------------------------------------------------------------------------------------- */
 
 int circuit_tokens(const struct model *m, double *out, struct err *e)
 {
     enum { TOKENS = 1024 }; /* at a time, summed in double */
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
     const struct kn_view *u = model_weight(m, 0, W_U), *t = model_weight(m, 0, W_E);
-    float *x = malloc((size_t)(2 * d * TOKENS + d * d) * sizeof *x), *w = x ? x + d * TOKENS : NULL, *part = x ? w + d * TOKENS : NULL;
+    float *x = malloc((size_t)(2 * d * TOKENS + d * d) * sizeof *x), *w = x ? x + d * TOKENS : NULL,
+          *part = x ? w + d * TOKENS : NULL;
     int rc = x ? 0 : memory_out(e);
     for (int64_t i = 0; !rc && i < d * d; i++)
         out[i] = 0;
@@ -199,8 +224,10 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
         int64_t n = n_vocab - v0 < TOKENS ? n_vocab - v0 : TOKENS;
         for (int64_t i = 0; i < d; i++)
             for (int64_t v = 0; v < n; v++) {
-                x[i * n + v] = kn_load(u->dtype, u->data, (v0 + v) * u->stride[0] + i * u->stride[1]);
-                w[i * n + v] = kn_load(t->dtype, t->data, (v0 + v) * t->stride[0] + i * t->stride[1]);
+                x[i * n + v] = kn_load(u->dtype, u->data,
+                                       (v0 + v) * u->stride[0] + i * u->stride[1]);
+                w[i * n + v] = kn_load(t->dtype, t->data,
+                                       (v0 + v) * t->stride[0] + i * t->stride[1]);
             }
         struct kn_view view = kn_view2(w, KN_F32, d, n);
         rc = product(m, x, d, &view, true, part, e);
@@ -211,7 +238,8 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
     return rc;
 }
 
-void circuit_through_tokens(const double *tokens, const double *b, int64_t d_model, int64_t d_head, double *out)
+void circuit_through_tokens(const double *tokens, const double *b, int64_t d_model, int64_t d_head,
+                            double *out)
 {
     factored_gram(tokens, d_model, b, d_head, d_model, out); /* B^T -> B^T P, so B -> P^T B */
 }
@@ -228,23 +256,25 @@ static void insert(struct lens_top *list, int32_t k, int32_t *n, struct lens_top
     list[at] = x;
 }
 
-int circuit_read(const struct model *m, enum circuit_side side, const float *x, int64_t n, int32_t k, struct lens_top *top, struct lens_top *bottom,
-                 struct err *e)
+int circuit_read(const struct model *m, enum circuit_side side, const float *x, int64_t n,
+                 int32_t k, struct lens_top *top, struct lens_top *bottom, struct err *e)
 {
     enum { ROWS = 32 };
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
     const struct kn_view *w = model_weight(m, 0, side == CIRCUIT_EMBED ? W_E : W_U);
     float *values = malloc((size_t)(ROWS * n_vocab) * sizeof *values);
-    int rc = k < 1 || k > LENS_TOP_MAX || k > n_vocab ? err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k, LENS_TOP_MAX,
-                                                                (long long)n_vocab)
-             : values ? 0 : memory_out(e);
+    int rc = k < 1 || k > LENS_TOP_MAX || k > n_vocab
+                 ? err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k,
+                           LENS_TOP_MAX, (long long)n_vocab)
+             : values ? 0
+                      : memory_out(e);
     for (int64_t i0 = 0; !rc && i0 < n; i0 += ROWS) {
         int64_t rows = n - i0 < ROWS ? n - i0 : ROWS;
         rc = product(m, x + i0 * d, rows, w, false, values, e);
         for (int64_t i = 0; !rc && i < rows; i++) {
             int32_t n_top = 0, n_bottom = 0;
             for (int32_t v = 0; v < n_vocab; v++) {
-                struct lens_top one = { v, values[i * n_vocab + v] };
+                struct lens_top one = {v, values[i * n_vocab + v]};
                 insert(top + (i0 + i) * k, k, &n_top, one, 1);
                 insert(bottom + (i0 + i) * k, k, &n_bottom, one, -1);
             }

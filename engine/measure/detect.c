@@ -11,7 +11,8 @@
 #include "edit/edit_parts.h"
 #include "model/safetensors.h"
 
-static const char *const names[HEAD_PATTERN_COUNT] = { "previous_token_head", "duplicate_token_head", "induction_head" };
+static const char *const names[HEAD_PATTERN_COUNT] = {"previous_token_head", "duplicate_token_head",
+                                                      "induction_head"};
 
 const char *head_pattern_name(enum head_pattern p)
 {
@@ -25,7 +26,10 @@ int head_pattern_parse(const char *name, enum head_pattern *out, struct err *e)
             *out = (enum head_pattern)i;
             return 0;
         }
-    return err_set(e, ERR_USAGE, "no detection pattern \"%s\" · previous_token_head, duplicate_token_head, induction_head, or a file", name);
+    return err_set(
+        e, ERR_USAGE,
+        "no detection pattern \"%s\" · previous_token_head, duplicate_token_head, induction_head, or a file",
+        name);
 }
 
 /* The detection pattern at [dest, src], 0 or 1. */
@@ -34,7 +38,8 @@ static bool expected(enum head_pattern p, const int32_t *t, int32_t dest, int32_
     switch (p) {
     case HEAD_PREVIOUS: return src == dest - 1;
     case HEAD_DUPLICATE: return src < dest && t[src] == t[dest];
-    /* the library shifts the duplicates right by one: the token after an earlier copy, and itself if that is next */
+    /* the library shifts the duplicates right by one: the token after an earlier copy, and itself
+     * if that is next */
     case HEAD_INDUCTION: return src >= 1 && src <= dest && src - 1 < dest && t[src - 1] == t[dest];
     default: return false;
     }
@@ -53,20 +58,26 @@ static int check_triangle(const char *what, const float *pattern, int32_t n, str
     for (int32_t d = 0; d < n; d++)
         for (int32_t s = d + 1; s < n; s++)
             if (pattern[(int64_t)d * n + s] != 0)
-                return err_set(e, ERR_BAD_INPUT, "%s · a detection pattern is lower triangular, 0 where src > dest · [%d, %d] is %g", what, (int)d, (int)s,
-                               (double)pattern[(int64_t)d * n + s]);
+                return err_set(
+                    e, ERR_BAD_INPUT,
+                    "%s · a detection pattern is lower triangular, 0 where src > dest · [%d, %d] is %g",
+                    what, (int)d, (int)s, (double)pattern[(int64_t)d * n + s]);
     return 0;
 }
 
-static int read_tensor(const char *where, const struct st_tensor *t, int32_t n, float *pattern, struct err *e)
+static int read_tensor(const char *where, const struct st_tensor *t, int32_t n, float *pattern,
+                       struct err *e)
 {
     char has[80];
     float x;
     if (t->rank != 2 || t->shape[0] != n || t->shape[1] != n)
-        return err_set(e, ERR_BAD_INPUT, "%s is %s · a detection pattern is [%d, %d], a row and a column for each token of the prompt", where,
-                       st_shape_text(has, sizeof has, t->shape, t->rank), (int)n, (int)n);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s is %s · a detection pattern is [%d, %d], a row and a column for each token of the prompt",
+            where, st_shape_text(has, sizeof has, t->shape, t->rank), (int)n, (int)n);
     if (!edit_vector_element(t, 0, &x))
-        return err_set(e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read", where, st_dtype_name(t->dtype));
+        return err_set(e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read", where,
+                       st_dtype_name(t->dtype));
     for (int64_t i = 0; i < (int64_t)n * n; i++)
         edit_vector_element(t, i, &pattern[i]);
     return check_triangle(where, pattern, n, e);
@@ -77,12 +88,19 @@ int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *
     const char *colon = access(where, F_OK) ? strrchr(where, ':') : NULL;
     char *path = strndup(where, colon ? (size_t)(colon - where) : strlen(where));
     struct safetensors *st = path ? safetensors_open(path, e) : NULL;
-    const struct st_tensor *t = !st ? NULL : colon ? safetensors_find(st, colon + 1) : safetensors_count(st) == 1 ? safetensors_at(st, 0) : NULL;
-    int rc = st ? 0 : path ? err_code(e) : err_set(e, ERR_SYSTEM, "out of memory · a detection pattern");
+    const struct st_tensor *t = !st                          ? NULL
+                                : colon                      ? safetensors_find(st, colon + 1)
+                                : safetensors_count(st) == 1 ? safetensors_at(st, 0)
+                                                             : NULL;
+    int rc = st     ? 0
+             : path ? err_code(e)
+                    : err_set(e, ERR_SYSTEM, "out of memory · a detection pattern");
     const char *near = st ? safetensors_nearest(st, colon ? colon + 1 : "") : NULL;
     if (st && !t)
-        rc = err_set(e, ERR_BAD_INPUT, colon ? "%s · no such tensor · the nearest is %s:%s" : "%s · it has several tensors or none · e.g. %s:%s", where, path,
-                     near ? near : "NAME");
+        rc = err_set(e, ERR_BAD_INPUT,
+                     colon ? "%s · no such tensor · the nearest is %s:%s"
+                           : "%s · it has several tensors or none · e.g. %s:%s",
+                     where, path, near ? near : "NAME");
     if (!rc)
         rc = read_tensor(where, t, n, pattern, e);
     safetensors_close(st);
@@ -90,7 +108,8 @@ int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *
     return rc;
 }
 
-static float score(const struct kn_view *v, int64_t head, const float *pattern, const struct detect_options *o)
+static float score(const struct kn_view *v, int64_t head, const float *pattern,
+                   const struct detect_options *o)
 {
     int32_t n = (int32_t)v->shape[1];
     double hit = 0, all = 0, diff = 0;
@@ -98,7 +117,8 @@ static float score(const struct kn_view *v, int64_t head, const float *pattern, 
         for (int32_t s = 0; s < n; s++) {
             if ((o->exclude_bos && s == 0) || (o->exclude_current_token && s == d))
                 continue;
-            double a = (double)((const float *)v->data)[head * v->stride[0] + d * v->stride[1] + s], want = (double)pattern[(int64_t)d * n + s];
+            double a = (double)((const float *)v->data)[head * v->stride[0] + d * v->stride[1] + s],
+                   want = (double)pattern[(int64_t)d * n + s];
             hit += a * want;
             all += a;
             diff += fabs(a - want);
@@ -107,15 +127,18 @@ static float score(const struct kn_view *v, int64_t head, const float *pattern, 
     return (float)(o->abs ? 1 - nearbyint(diff / n * 1000) / 1000 : hit / all);
 }
 
-int detect_head(struct run *r, const float *pattern, const struct detect_options *opt, float *scores, struct err *e)
+int detect_head(struct run *r, const float *pattern, const struct detect_options *opt,
+                float *scores, struct err *e)
 {
     int32_t n = run_length(r), heads = run_model(r)->cfg.n_heads;
-    int rc = n < 2 ? err_set(e, ERR_BAD_INPUT, "detect_head · needs two tokens or more, the prompt has %d", n) : 0;
+    int rc = n < 2 ? err_set(e, ERR_BAD_INPUT,
+                             "detect_head · needs two tokens or more, the prompt has %d", n)
+                   : 0;
     if (!rc)
         rc = check_triangle("detect_head", pattern, n, e);
     for (int32_t l = 0; !rc && l < run_model(r)->cfg.n_layers; l++) {
         struct kn_view v;
-        rc = run_view(r, (struct site_ref){ SITE_PATTERN, l }, 0, n, &v, e);
+        rc = run_view(r, (struct site_ref){SITE_PATTERN, l}, 0, n, &v, e);
         for (int32_t h = 0; !rc && h < heads; h++)
             scores[l * heads + h] = score(&v, h, pattern, opt);
     }

@@ -44,10 +44,10 @@ static int32_t greedy(const float *logits, int32_t n)
     return best;
 }
 
-/* Candidates in falling order are taken off the heap until top_k of them or a mass of top_p (of the top_k's
- * own mass, as HF's warpers in that order) is there; then one of these is drawn. */
-static int32_t draw(const float *logits, int32_t n, const struct generate_options *opt, int32_t *heap, double *p,
-                    uint64_t *state)
+/* Candidates in falling order are taken off the heap until top_k of them or a mass of top_p (of the
+ * top_k's own mass, as HF's warpers in that order) is there; then one of these is drawn. */
+static int32_t draw(const float *logits, int32_t n, const struct generate_options *opt,
+                    int32_t *heap, double *p, uint64_t *state)
 {
     int32_t m = 0, kept = 0, k;
     double mass = 0, sum = 0;
@@ -78,12 +78,13 @@ static int32_t draw(const float *logits, int32_t n, const struct generate_option
     return heap[m - kept];
 }
 
-int generate_choose(const float *logits, int32_t n, const struct generate_options *opt, uint64_t *state, int32_t *id,
-                    struct err *e)
+int generate_choose(const float *logits, int32_t n, const struct generate_options *opt,
+                    uint64_t *state, int32_t *id, struct err *e)
 {
     int32_t best = greedy(logits, n);
     if (best < 0)
-        return err_set(e, ERR_BAD_INPUT, "no logit is a number · next token · find the first NaN with "
+        return err_set(e, ERR_BAD_INPUT,
+                       "no logit is a number · next token · find the first NaN with "
                        "`borescope run MODEL -c '*'`");
     if (opt->temperature > 0) {
         char *mem = malloc((size_t)n * (sizeof(double) + sizeof(int32_t)));
@@ -101,23 +102,34 @@ int generate_check(const struct generate_options *opt, struct err *e)
 {
     double r = opt->repetition_penalty, f = opt->freq_penalty, t = opt->temperature;
     if (!(t >= 0) || isinf(t) || !(opt->top_p >= 0 && opt->top_p <= 1) || opt->top_k < 0)
-        return err_set(e, ERR_BAD_INPUT, "sampling · temperature %g, top_k %d, top_p %g · temperature and top_k from 0 on, top_p 0..1", t, opt->top_k,
-                       opt->top_p);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "sampling · temperature %g, top_k %d, top_p %g · temperature and top_k from 0 on, top_p 0..1",
+            t, opt->top_k, opt->top_p);
     if (!(r >= 0) || isinf(r))
-        return err_set(e, ERR_BAD_INPUT, "repetition penalty %g · a positive number; above 1 repeats less, 1 changes nothing", r);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "repetition penalty %g · a positive number; above 1 repeats less, 1 changes nothing",
+            r);
     if (isnan(f) || isinf(f))
         return err_set(e, ERR_BAD_INPUT, "frequency penalty %g · a number; 0 changes nothing", f);
     if (f != 0 && t == 0)
-        return err_set(e, ERR_BAD_INPUT, "frequency penalty %g · it acts on logits divided by the temperature, so not on greedy choice · give a "
-                       "temperature, or take the repetition penalty", f);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "frequency penalty %g · it acts on logits divided by the temperature, so not on greedy choice · give a "
+            "temperature, or take the repetition penalty",
+            f);
     return 0;
 }
 
-void generate_penalize(const float *logits, float *out, int32_t n, const int32_t *tokens, int32_t n_tokens, const struct generate_options *opt)
+void generate_penalize(const float *logits, float *out, int32_t n, const int32_t *tokens,
+                       int32_t n_tokens, const struct generate_options *opt)
 {
-    double r = opt->repetition_penalty > 0 ? opt->repetition_penalty : 1, f = opt->freq_penalty * opt->temperature;
+    double r = opt->repetition_penalty > 0 ? opt->repetition_penalty : 1,
+           f = opt->freq_penalty * opt->temperature;
     memcpy(out, logits, (size_t)n * sizeof *out);
-    for (int32_t i = 0; i < n_tokens && r != 1; i++) { /* from `logits`, so that a token that is there twice is scaled once */
+    for (int32_t i = 0; i < n_tokens && r != 1;
+         i++) { /* from `logits`, so that a token that is there twice is scaled once */
         double x = (double)logits[tokens[i]];
         out[tokens[i]] = (float)(x < 0 ? x * r : x / r);
     }
@@ -137,7 +149,7 @@ static bool is_stop(const struct generate_options *opt, int32_t eos_id, int32_t 
 struct row {
     struct pair *pair;
     struct pair_target now;
-    int32_t *tokens;   /* of `now`, with room for all */
+    int32_t *tokens; /* of `now`, with room for all */
     uint64_t state;
     int32_t index;
     bool ended;
@@ -166,15 +178,17 @@ static int pass_called(const struct generation *g, struct row *row, bool first, 
 {
     if (g->opt->turn)
         g->opt->turn(g->user, row->index);
-    int rc = pair_callbacks(row->pair, g->opt->callbacks, row->now.n_edits == 0, first ? 0 : row->now.n - 1, e);
+    int rc = pair_callbacks(row->pair, g->opt->callbacks, row->now.n_edits == 0,
+                            first ? 0 : row->now.n - 1, e);
     return fail_row(g, row->index, rc ? rc : pair_sync(row->pair, &row->now, NULL, e), e);
 }
 
 /* A pass of rows[0..n) together, up to their last logits. */
-static int pass_together(const struct generation *g, struct row *const *rows, int32_t n, struct err *e)
+static int pass_together(const struct generation *g, struct row *const *rows, int32_t n,
+                         struct err *e)
 {
-    struct pair *pairs[RUN_TOGETHER_MAX] = { rows[0]->pair };
-    struct pair_target targets[RUN_TOGETHER_MAX] = { rows[0]->now };
+    struct pair *pairs[RUN_TOGETHER_MAX] = {rows[0]->pair};
+    struct pair_target targets[RUN_TOGETHER_MAX] = {rows[0]->now};
     struct run *runs[RUN_TOGETHER_MAX];
     int32_t which;
     for (int32_t i = 0; i < n; i++)
@@ -184,7 +198,7 @@ static int pass_together(const struct generation *g, struct row *const *rows, in
         return fail_row(g, which < 0 ? -1 : rows[which]->index, rc, e);
     for (int32_t i = 0; i < n; i++)
         runs[i] = pair_shown(rows[i]->pair);
-    return run_look_all(runs, n, (struct site_ref){ SITE_UNEMBED_OUT, SITE_ROOT }, e);
+    return run_look_all(runs, n, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, e);
 }
 
 /* What follows the row, chosen and emitted. */
@@ -198,16 +212,20 @@ static int row_next(const struct generation *g, struct row *row, bool last, stru
     }
     if (rc)
         return fail_row(g, row->index, rc, e);
-    row->ended = is_stop(g->opt, g->eos_id, id) || !g->emit(g->user, row->index, id, g->logits) || last;
+    row->ended = is_stop(g->opt, g->eos_id, id) || !g->emit(g->user, row->index, id, g->logits) ||
+                 last;
     if (!row->ended && row->now.n == LIMIT_TOKENS)
-        return fail_row(g, row->index, err_set(e, ERR_BAD_INPUT, "%d positions are the most of one run", LIMIT_TOKENS), e);
+        return fail_row(
+            g, row->index,
+            err_set(e, ERR_BAD_INPUT, "%d positions are the most of one run", LIMIT_TOKENS), e);
     if (!row->ended)
         row->tokens[row->now.n++] = id;
     return 0;
 }
 
 /* One more token of up to RUN_TOGETHER_MAX rows. */
-static int step(const struct generation *g, struct row *rows, int32_t n, bool first, bool last, struct err *e)
+static int step(const struct generation *g, struct row *rows, int32_t n, bool first, bool last,
+                struct err *e)
 {
     struct row *now[RUN_TOGETHER_MAX];
     int32_t active = 0;
@@ -215,7 +233,8 @@ static int step(const struct generation *g, struct row *rows, int32_t n, bool fi
     for (int32_t i = 0; i < n && !rc; i++)
         if (!rows[i].ended) {
             now[active++] = &rows[i];
-            rc = fail_row(g, rows[i].index, model_check_tokens(g->m, rows[i].tokens, rows[i].now.n, NULL, e), e);
+            rc = fail_row(g, rows[i].index,
+                          model_check_tokens(g->m, rows[i].tokens, rows[i].now.n, NULL, e), e);
         }
     if (!rc && active && !g->opt->callbacks)
         rc = pass_together(g, now, active, e);
@@ -227,7 +246,8 @@ static int step(const struct generation *g, struct row *rows, int32_t n, bool fi
     return rc;
 }
 
-static int row_open(const struct generation *g, struct row *row, const struct pair_target *t, int32_t count, size_t cache_bytes, struct err *e)
+static int row_open(const struct generation *g, struct row *row, const struct pair_target *t,
+                    int32_t count, size_t cache_bytes, struct err *e)
 {
     int64_t room = (int64_t)t->n + (count > 0 ? count : 0);
     room = room < LIMIT_TOKENS ? room : LIMIT_TOKENS;
@@ -240,23 +260,28 @@ static int row_open(const struct generation *g, struct row *row, const struct pa
     memcpy(row->tokens, t->tokens, (size_t)t->n * sizeof *row->tokens);
     row->now = *t;
     row->now.tokens = row->tokens;
-    return g->opt->callbacks ? run_reserve_rows(pair_run(row->pair, FACE_BASE), (int32_t)room, e) : 0; /* so that no position meets them twice */
+    return g->opt->callbacks ? run_reserve_rows(pair_run(row->pair, FACE_BASE), (int32_t)room, e)
+                             : 0; /* so that no position meets them twice */
 }
 
-int generate(const struct model *m, const struct pair_target *t, int32_t rows, int32_t count, const struct generate_options *opt,
-             int32_t eos_id, size_t cache_bytes, generate_emit_fn *emit, void *user, struct err *e)
+int generate(const struct model *m, const struct pair_target *t, int32_t rows, int32_t count,
+             const struct generate_options *opt, int32_t eos_id, size_t cache_bytes,
+             generate_emit_fn *emit, void *user, struct err *e)
 {
-    struct generation g = { .m = m, .opt = opt, .eos_id = eos_id, .n = rows, .emit = emit, .user = user };
+    struct generation g = {
+        .m = m, .opt = opt, .eos_id = eos_id, .n = rows, .emit = emit, .user = user};
     g.rows = calloc((size_t)rows, sizeof *g.rows);
     g.logits = malloc((size_t)m->cfg.d_vocab * 2 * sizeof *g.logits);
-    int rc = g.rows && g.logits ? generate_check(opt, e) : err_set(e, ERR_SYSTEM, "out of memory · generate");
+    int rc = g.rows && g.logits ? generate_check(opt, e)
+                                : err_set(e, ERR_SYSTEM, "out of memory · generate");
     for (int32_t i = 0; i < rows && !rc; i++) {
         g.rows[i].index = i, g.rows[i].state = opt->seed + (uint64_t)i;
         rc = row_open(&g, &g.rows[i], &t[i], count, cache_bytes / (size_t)rows, e);
     }
     for (int32_t k = 0; k < count && !rc; k++)
         for (int32_t i = 0; i < rows && !rc; i += RUN_TOGETHER_MAX)
-            rc = step(&g, g.rows + i, rows - i < RUN_TOGETHER_MAX ? rows - i : RUN_TOGETHER_MAX, k == 0, k == count - 1, e);
+            rc = step(&g, g.rows + i, rows - i < RUN_TOGETHER_MAX ? rows - i : RUN_TOGETHER_MAX,
+                      k == 0, k == count - 1, e);
     for (int32_t i = 0; i < rows && g.rows; i++) {
         pair_close(g.rows[i].pair);
         free(g.rows[i].tokens);

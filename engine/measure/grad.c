@@ -1,8 +1,8 @@
-/* grad.c - the backward walk: stages from the output to the input, in each the rows from the last block to the
- * first, in each block the steps in reverse (see grad.h).
+/* grad.c - the backward walk: stages from the output to the input, in each the rows from the last
+ * block to the first, in each block the steps in reverse (see grad.h).
  *
- * Rows go backwards because a key or value collects gradient from later destinations only: when a block is
- * reached, that of its own keys and values is complete. */
+ * Rows go backwards because a key or value collects gradient from later destinations only: when a
+ * block is reached, that of its own keys and values is complete. */
 #include "measure/grad_parts.h"
 
 #include "edit/edit_whiten.h"
@@ -51,10 +51,11 @@ static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
 
 static struct site_ref site_here(const struct walk *w, enum site_id s)
 {
-    return (struct site_ref){ s, site_table[s].scope == SCOPE_BLOCK ? w->stage - 1 : SITE_ROOT };
+    return (struct site_ref){s, site_table[s].scope == SCOPE_BLOCK ? w->stage - 1 : SITE_ROOT};
 }
 
-/* Is the site's value or gradient changed?  An on-request site then stands in the way of what flows. */
+/* Is the site's value or gradient changed?  An on-request site then stands in the way of what
+ * flows. */
 static bool is_live(const struct walk *w, enum site_id s)
 {
     return w->grad_changed[s] || run_edited(w->r, w->stage, s);
@@ -68,11 +69,14 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     if (s->when == STEP_IF_EDITED && !is_live(w, s->edited))
         return false;
     /* Without edits a copy per head or a result is a dead end; others are read through. */
-    if (s->when == STEP_IF_WANTED && site_copied(&r->m->cfg, s->site) == s->site && !is_live(w, s->site))
+    if (s->when == STEP_IF_WANTED && site_copied(&r->m->cfg, s->site) == s->site &&
+        !is_live(w, s->site))
         return false;
-    /* Edited results replace the joint projection; an edited input overwrites what the joint input gave. */
+    /* Edited results replace the joint projection; an edited input overwrites what the joint input
+     * gave. */
     for (int32_t j = i + 1; j < n; j++)
-        if (steps[j].site == s->site && steps[j].when == STEP_IF_EDITED && is_live(w, steps[j].edited))
+        if (steps[j].site == s->site && steps[j].when == STEP_IF_EDITED &&
+            is_live(w, steps[j].edited))
             return false;
     return true;
 }
@@ -94,14 +98,16 @@ static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct 
     return rc;
 }
 
-/* Products of the edits of one site, last edit first: what an edit replaced has no past; what it scaled is scaled. */
+/* Products of the edits of one site, last edit first: what an edit replaced has no past; what it
+ * scaled is scaled. */
 static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
 {
     struct run *r = w->r;
     if (!run_has_edits(r, w->stage, s))
         return 0;
     int32_t first = r->instr_first[run_slot(w->stage, s)], last = first;
-    while (last < r->n_instrs && r->instrs[last].site.id == s && plan_stage_of(r->m->plan, r->instrs[last].site) == w->stage)
+    while (last < r->n_instrs && r->instrs[last].site.id == s &&
+           plan_stage_of(r->m->plan, r->instrs[last].site) == w->stage)
         last++;
     struct kn_view g = grad_view(w, s);
     int rc = 0;
@@ -111,7 +117,8 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
         a.renormalize = false;
         if (!rc && a.value == EDIT_PROJECT_OUT)
             rc = run_instr_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
-        if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN) && edit_whiten_back(&a, &g, w->r0))
+        if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN) &&
+            edit_whiten_back(&a, &g, w->r0))
             rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
         if (edit_changes_itself(a.value))
             continue;
@@ -123,8 +130,10 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     return rc;
 }
 
-/* A complete gradient: edits of it and backward callbacks first, they may change what `fn` and the walk see. */
-static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const struct kn_view *g, grad_fn *fn, void *user, struct err *e)
+/* A complete gradient: edits of it and backward callbacks first, they may change what `fn` and the
+ * walk see. */
+static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const struct kn_view *g,
+                 grad_fn *fn, void *user, struct err *e)
 {
     struct site_ref here = site_here(w, s);
     const struct edit_program *p = w->r->program;
@@ -150,29 +159,36 @@ static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, st
     return edits_vjp(w, s, e);
 }
 
-/* What is looked at but not edited and nothing reads: side branches off what is computed without it. */
+/* What is looked at but not edited and nothing reads: side branches off what is computed without
+ * it. */
 static int side_branches(struct walk *w, enum site_id from, struct err *e)
 {
-    static const struct { enum site_id heads, input; enum weight_id weight; } table[] = {
-        { SITE_Q, SITE_Q_INPUT, W_Q }, { SITE_K, SITE_K_INPUT, W_K }, { SITE_V, SITE_V_INPUT, W_V },
+    static const struct {
+        enum site_id heads, input;
+        enum weight_id weight;
+    } table[] = {
+        {SITE_Q, SITE_Q_INPUT, W_Q},
+        {SITE_K, SITE_K_INPUT, W_K},
+        {SITE_V, SITE_V_INPUT, W_V},
     };
     int rc = 0;
     for (int i = 0; i < 3; i++) {
         if (table[i].heads != from)
             continue;
-        enum site_id inputs[2] = { table[i].input, SITE_ATTN_IN };
+        enum site_id inputs[2] = {table[i].input, SITE_ATTN_IN};
         for (int k = 0; !rc && k < 2; k++)
             if (w->wanted[inputs[k]] && !is_live(w, inputs[k]))
                 rc = grad_per_head(w, from, inputs[k], table[i].weight, e);
     }
     if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
-        rc = grad_step(w, &(struct step){ .op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT }, e);
+        rc = grad_step(w, &(struct step){.op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT}, e);
     if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !is_live(w, SITE_ACT_OUT))
         rc = grad_act_out(w, e);
     return rc;
 }
 
-static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_fn *fn, void *user, struct err *e)
+static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_fn *fn, void *user,
+                      struct err *e)
 {
     uint64_t done = 0;
     int rc = 0;
@@ -197,7 +213,8 @@ static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, str
     uint64_t seen = 0;
     for (int32_t i = 0; !rc && i < n; i++) {
         enum site_id s = steps[i].site;
-        bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s || w->wanted[s] || is_live(w, s);
+        bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s ||
+                      w->wanted[s] || is_live(w, s);
         if (needed && !(seen >> s & 1) && !grad_is_all(w, s))
             rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
         seen |= UINT64_C(1) << s;
@@ -211,19 +228,22 @@ static int before_prepare(struct walk *w, const struct step *steps, int32_t n, s
     for (int32_t i = 0; !rc && i < n; i++)
         for (int k = 0; !rc && k < KN_IN_MAX; k++)
             if (steps[i].in[k].kind == OPERAND_PREV)
-                rc = zeroed(w, &w->before[steps[i].in[k].id], (int64_t)w->r->n * w->r->m->cfg.d_model, e);
-    enum site_id key = plan_key_site(w->r->m->plan), all[2] = { key, SITE_V };
+                rc = zeroed(w, &w->before[steps[i].in[k].id],
+                            (int64_t)w->r->n * w->r->m->cfg.d_model, e);
+    enum site_id key = plan_key_site(w->r->m->plan), all[2] = {key, SITE_V};
     for (int k = 0; !rc && k < 2; k++)
         rc = zeroed(w, &w->all[all[k]], run_pitch(w->r, all[k]) * w->r->n, e);
     return rc;
 }
 
-/* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two runs). */
-static int stage_back(struct walk *w, struct run *base, const struct metric *m, int32_t row0, int32_t row1, grad_fn *fn, void *user,
-                      struct err *e)
+/* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two
+ * runs). */
+static int stage_back(struct walk *w, struct run *base, const struct metric *m, int32_t row0,
+                      int32_t row1, grad_fn *fn, void *user, struct err *e)
 {
     struct run *r = w->r;
-    int32_t n, step = w->full || w->whole ? r->n : RUN_CHUNK, fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
+    int32_t n, step = w->full || w->whole ? r->n : RUN_CHUNK,
+               fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
     const struct step *steps = plan_stage(r->m->plan, w->stage, &n);
     bool final = w->stage == r->m->cfg.n_layers + 1;
     int rc = before_prepare(w, steps, n, e);
@@ -236,9 +256,11 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
             break;
         int32_t a = w->r0 > row0 ? w->r0 : row0, b = w->r1 < row1 ? w->r1 : row1;
         if (final && a < b)
-            rc = metric_gradient(m, r, base, a, b, w->rows[SITE_UNEMBED_OUT].mem + (int64_t)(a - w->r0) * r->m->cfg.d_vocab, e);
-        if (!rc && (!final || a < b || w->wanted[SITE_UNEMBED_OUT] || w->wanted[SITE_UNEMBED_IN] || w->wanted[SITE_LNF_SCALE] ||
-                    w->wanted[SITE_LNF_NORMALIZED]))
+            rc = metric_gradient(
+                m, r, base, a, b,
+                w->rows[SITE_UNEMBED_OUT].mem + (int64_t)(a - w->r0) * r->m->cfg.d_vocab, e);
+        if (!rc && (!final || a < b || w->wanted[SITE_UNEMBED_OUT] || w->wanted[SITE_UNEMBED_IN] ||
+                    w->wanted[SITE_LNF_SCALE] || w->wanted[SITE_LNF_NORMALIZED]))
             rc = block_back(w, steps, n, fn, user, e);
     }
     return rc;
@@ -264,9 +286,10 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
 }
 
 /* The embeddings have no steps to go through: their gradient is what the first block left. */
-static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn, void *user, struct err *e)
+static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
+                      void *user, struct err *e)
 {
-    static const enum site_id order[] = { SITE_ROT_SIN, SITE_ROT_COS, SITE_POS_EMBED, SITE_EMBED };
+    static const enum site_id order[] = {SITE_ROT_SIN, SITE_ROT_COS, SITE_POS_EMBED, SITE_EMBED};
     int rc = 0;
     w->stage = 0;
     wanted_set(w, sites, n_sites);
@@ -280,10 +303,12 @@ static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_si
     return rc;
 }
 
-/* A per-head input has a value of its own only beside what it would replace: the site that is edited, or SITE_COUNT. */
+/* A per-head input has a value of its own only beside what it would replace: the site that is
+ * edited, or SITE_COUNT. */
 static enum site_id hidden_by(const struct run *r, struct site_ref s)
 {
-    bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT || s.id == SITE_V_INPUT;
+    bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT ||
+                    s.id == SITE_V_INPUT;
     for (int id = 0; per_head && id < SITE_COUNT; id++)
         if (site_conflicts(s.id, (enum site_id)id) && run_edited(r, s.layer + 1, (enum site_id)id))
             return (enum site_id)id;
@@ -295,13 +320,16 @@ static int sites_check(const struct run *r, const struct site_ref *sites, int32_
     char name[LIMIT_NAME];
     for (int32_t i = 0; i < n; i++) {
         if (sites[i].id == SITE_TOKENS)
-            return err_set(e, ERR_BAD_INPUT, "hook_tokens · token ids have no gradient · take hook_embed");
+            return err_set(e, ERR_BAD_INPUT,
+                           "hook_tokens · token ids have no gradient · take hook_embed");
         if (!site_exists(&r->m->cfg, sites[i].id) || site_refusal(&r->m->cfg, sites[i].id))
-            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · this model does not have it", site_name(sites[i], name));
+            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · this model does not have it",
+                           site_name(sites[i], name));
         enum site_id hider = hidden_by(r, sites[i]);
         if (hider != SITE_COUNT)
-            return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · %s of that layer is edited and would hide it", site_name(sites[i], name),
-                           site_table[hider].name);
+            return err_set(e, ERR_BAD_INPUT,
+                           "no gradient at \"%s\" · %s of that layer is edited and would hide it",
+                           site_name(sites[i], name), site_table[hider].name);
     }
     return 0;
 }
@@ -312,15 +340,18 @@ static int conflicts_check(const struct walk *w, struct err *e)
     for (int a = 0; a < SITE_COUNT; a++)
         for (int b = 0; w->grad_changed[a] && b < SITE_COUNT; b++)
             if (site_conflicts((enum site_id)a, (enum site_id)b) && is_live(w, (enum site_id)b))
-                return err_set(e, ERR_BAD_INPUT, "layer %d · the gradient at %s cannot be changed beside %s · one would hide the other",
-                               w->stage - 1, site_table[a].name, site_table[b].name);
+                return err_set(
+                    e, ERR_BAD_INPUT,
+                    "layer %d · the gradient at %s cannot be changed beside %s · one would hide the other",
+                    w->stage - 1, site_table[a].name, site_table[b].name);
     return 0;
 }
 
 /* What every block adds to, if somebody looks at it. */
-static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_sites, struct err *e)
+static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_sites,
+                        struct err *e)
 {
-    static const enum site_id tables[] = { SITE_ROT_COS, SITE_ROT_SIN };
+    static const enum site_id tables[] = {SITE_ROT_COS, SITE_ROT_SIN};
     int rc = 0;
     wanted_set(w, sites, n_sites);
     if (w->wanted[SITE_ROT_COS] || w->wanted[SITE_ROT_SIN])
@@ -329,12 +360,13 @@ static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_
     return rc;
 }
 
-int grad_run(struct run *r, struct run *base, const struct metric *m, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
-             void *user, struct err *e)
+int grad_run(struct run *r, struct run *base, const struct metric *m, const struct site_ref *sites,
+             int32_t n_sites, grad_fn *fn, void *user, struct err *e)
 {
     struct walk *w = calloc(1, sizeof *w);
     int32_t row0, row1, last = r->m->cfg.n_layers + 1;
-    int rc = w ? sites_check(r, sites, n_sites, e) : err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+    int rc = w ? sites_check(r, sites, n_sites, e)
+               : err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
     if (!rc)
         rc = metric_rows(m, r->n, &row0, &row1, e);
     if (!rc) {

@@ -5,21 +5,22 @@
 #include "measure/grad.h"
 #include "run/run_parts.h"
 
-/* Gradients of one stage: some sites for all rows of the run (keys, values, the residual stream that leaves
- * the stage), the others for the rows [r0, r1) of the pass.  `before` holds the previous stage's sites that
- * this stage reads, for all rows. */
+/* Gradients of one stage: some sites for all rows of the run (keys, values, the residual stream
+ * that leaves the stage), the others for the rows [r0, r1) of the pass.  `before` holds the
+ * previous stage's sites that this stage reads, for all rows. */
 struct walk {
     struct run *r;
     int32_t stage, r0, r1;
     bool full;
-    bool wanted[SITE_COUNT];             /* of this stage: by the caller or a callback */
-    bool asked[SITE_COUNT];              /* by the caller */
-    bool grad_changed[SITE_COUNT];               /* edits or callbacks change the gradient there */
-    bool whole;                          /* all rows in one pass */
+    bool wanted[SITE_COUNT];       /* of this stage: by the caller or a callback */
+    bool asked[SITE_COUNT];        /* by the caller */
+    bool grad_changed[SITE_COUNT]; /* edits or callbacks change the gradient there */
+    bool whole;                    /* all rows in one pass */
     struct buffer rows[SITE_COUNT];
     struct buffer all[SITE_COUNT];
     struct buffer before[SITE_COUNT];
-    struct buffer root[SITE_COUNT];      /* sites of the first stage that every block reads, for all rows; none: not wanted */
+    struct buffer root[SITE_COUNT]; /* sites of the first stage that every block reads, for all
+                                       rows; none: not wanted */
     struct buffer temp[4];
 };
 
@@ -31,7 +32,9 @@ struct kn_view grad_view_all(struct walk *w, enum site_id s);
 int grad_step(struct walk *w, const struct step *s, struct err *e);
 /* Gradient of mlp.instr.hook_out from that of mlp.hook_post: nothing else reads it. */
 int grad_act_out(struct walk *w, struct err *e);
-/* Gradient of a per-head residual input (hook_q_input, ...) from the gradient of the heads it feeds. */
-int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight, struct err *e);
+/* Gradient of a per-head residual input (hook_q_input, ...) from the gradient of the heads it
+ * feeds. */
+int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight,
+                  struct err *e);
 
 #endif

@@ -32,16 +32,25 @@ static struct kn_view weight_group(struct kn_view v, int64_t g)
 }
 
 /* dx[r,K] += dy[r,N] . W[N,K], W perhaps in groups along N */
-static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, struct kn_view dx, struct err *e)
+static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, struct kn_view dx,
+                      struct err *e)
 {
-    int64_t rows = dx.shape[0], groups = weight.ndim == 3 ? weight.shape[0] : 1, n = dy.shape[1] / groups;
+    int64_t rows = dx.shape[0], groups = weight.ndim == 3 ? weight.shape[0] : 1,
+            n = dy.shape[1] / groups;
     int rc = run_reserve(w->r, &w->temp[0], rows * dx.shape[1], e);
     struct kn_view part = kn_view2(w->temp[0].mem, KN_F32, rows, dx.shape[1]);
     for (int64_t g = 0; !rc && g < groups; g++) {
         struct kn_view one = weight.ndim == 3 ? weight_group(weight, g) : weight;
-        rc = call(w, (struct kn_call){ .op = KN_OP_LINEAR, .out = { part }, .in = { kn_slice(dy, 1, g * n, (g + 1) * n), transposed(one) } }, e);
+        rc = call(w,
+                  (struct kn_call){.op = KN_OP_LINEAR,
+                                   .out = {part},
+                                   .in = {kn_slice(dy, 1, g * n, (g + 1) * n), transposed(one)}},
+                  e);
         if (!rc)
-            rc = call(w, (struct kn_call){ .op = KN_OP_ADD, .out = { dx }, .in = { dx, part }, .p = { .scale = 1 } }, e);
+            rc = call(
+                w,
+                (struct kn_call){.op = KN_OP_ADD, .out = {dx}, .in = {dx, part}, .p = {.scale = 1}},
+                e);
     }
     return rc;
 }
@@ -56,13 +65,15 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
         return 0;
     }
     if (o->kind == OPERAND_PREV)
-        return run_view(w->r, (struct site_ref){ s, w->stage == 1 ? SITE_ROOT : w->stage - 2 }, w->r0, w->r1, out, e);
+        return run_view(w->r, (struct site_ref){s, w->stage == 1 ? SITE_ROOT : w->stage - 2}, w->r0,
+                        w->r1, out, e);
     if (o->kind == OPERAND_ROOT)
-        return run_view(w->r, (struct site_ref){ s, SITE_ROOT }, w->r0, w->r1, out, e);
+        return run_view(w->r, (struct site_ref){s, SITE_ROOT}, w->r0, w->r1, out, e);
     if (!run_edited(w->r, w->stage, s))
         s = site_copied(&w->r->m->cfg, s);
     bool all = o->kind == OPERAND_ALL;
-    return run_view(w->r, (struct site_ref){ s, layer }, all ? 0 : w->r0, all ? w->r->n : w->r1, out, e);
+    return run_view(w->r, (struct site_ref){s, layer}, all ? 0 : w->r0, all ? w->r->n : w->r1, out,
+                    e);
 }
 
 /* Where an operand's gradient is collected. */
@@ -79,7 +90,8 @@ static struct kn_view gradient(struct walk *w, const struct operand *o)
 
 static int add_to(struct walk *w, struct kn_view dx, struct kn_view dy, struct err *e)
 {
-    return call(w, (struct kn_call){ .op = KN_OP_ADD, .out = { dx }, .in = { dx, dy }, .p = { .scale = 1 } }, e);
+    return call(
+        w, (struct kn_call){.op = KN_OP_ADD, .out = {dx}, .in = {dx, dy}, .p = {.scale = 1}}, e);
 }
 
 /* A copy repeated along heads gathers them again. */
@@ -87,25 +99,29 @@ static int repeat_vjp(struct walk *w, struct kn_view dx, struct kn_view dy, stru
 {
     int rc = 0;
     for (int64_t h = 0; !rc && h < dy.shape[1]; h++) {
-        struct kn_view one = kn_view2((float *)dy.data + h * dy.stride[1], KN_F32, dy.shape[0], dy.shape[2]);
+        struct kn_view one = kn_view2((float *)dy.data + h * dy.stride[1], KN_F32, dy.shape[0],
+                                      dy.shape[2]);
         one.stride[0] = dy.stride[0];
         rc = add_to(w, dx, one, e);
     }
     return rc;
 }
 
-/* Steps whose product is one call of their own op's twin: what it reads besides dy, what it adds to. */
+/* Steps whose product is one call of their own op's twin: what it reads besides dy, what it adds
+ * to. */
 static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct err *e)
 {
-    struct kn_call c = { .op = op, .in = { grad_view(w, s->site) }, .p = s->p };
-    c.p.full = w->full && op != KN_OP_ATTN_SCORES_VJP; /* scores are masked first, edits may then unmask */
+    struct kn_call c = {.op = op, .in = {grad_view(w, s->site)}, .p = s->p};
+    c.p.full = w->full &&
+               op != KN_OP_ATTN_SCORES_VJP; /* scores are masked first, edits may then unmask */
     c.p.dest0 = w->r0;
     if (w->stage - 1 < w->r->m->cfg.window_layer0)
         c.p.window = 0;
     int rc = 0, n_in = 1, n_out = 0;
     for (int i = 0; !rc && i < KN_IN_MAX - 1 && s->in[i].kind != OPERAND_NONE; i++) {
         const struct operand *o = &s->in[i];
-        bool differentiable = o->kind == OPERAND_SITE || o->kind == OPERAND_ALL || o->kind == OPERAND_PREV;
+        bool differentiable = o->kind == OPERAND_SITE || o->kind == OPERAND_ALL ||
+                              o->kind == OPERAND_PREV;
         bool linear_in = op == KN_OP_AFFINE_VJP || op == KN_OP_ROPE_VJP; /* does not read x */
         if (differentiable)
             c.out[n_out++] = gradient(w, o);
@@ -121,13 +137,15 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
     if (s->op == KN_OP_RESULT_PATCH) {
         struct kn_view dy = grad_view(w, SITE_ATTN_OUT), g = grad_view(w, SITE_RESULT), rep = g;
         rep.data = dy.data, rep.stride[0] = dy.stride[0], rep.stride[1] = 0;
-        return call(w, (struct kn_call){ .op = KN_OP_COPY, .out = { g }, .in = { rep } }, e);
+        return call(w, (struct kn_call){.op = KN_OP_COPY, .out = {g}, .in = {rep}}, e);
     }
-    struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z), wo = *run_weight(w->r, w->stage - 1, W_O);
+    struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z),
+                   wo = *run_weight(w->r, w->stage - 1, W_O);
     int rc = 0;
     for (int64_t h = 0; !rc && h < dz.shape[1]; h++) {
         int64_t dh = dz.shape[2];
-        struct kn_view dy = kn_view2((float *)g.data + h * g.stride[1], KN_F32, g.shape[0], g.shape[2]),
+        struct kn_view dy = kn_view2((float *)g.data + h * g.stride[1], KN_F32, g.shape[0],
+                                     g.shape[2]),
                        dx = kn_view2((float *)dz.data + h * dh, KN_F32, dz.shape[0], dh);
         dy.stride[0] = g.stride[0], dx.stride[0] = dz.stride[0];
         rc = linear_vjp(w, dy, kn_slice(wo, 1, h * dh, (h + 1) * dh), dx, e);
@@ -135,34 +153,46 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
     return rc;
 }
 
-int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight, struct err *e)
+int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight,
+                  struct err *e)
 {
     struct run *r = w->r;
-    struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x, wq = *run_weight(r, w->stage - 1, weight);
+    struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x,
+                   wq = *run_weight(r, w->stage - 1, weight);
     int64_t rows = dx.shape[0], n = dx.shape[1], d = dx.shape[2], dh = dy.shape[2];
-    int rc = value(w, &(struct operand){ OPERAND_SITE, input }, &x, e);
+    int rc = value(w, &(struct operand){OPERAND_SITE, input}, &x, e);
     for (int i = 1; !rc && i < 4; i++)
         rc = run_reserve(r, &w->temp[i], i == 1 ? 2 * rows * n : rows * n * d, e);
     if (rc)
         return rc;
-    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * n, d), dx2 = kn_view2(dx.data, KN_F32, rows * n, d);
-    struct kn_view scale = kn_view2(w->temp[1].mem, KN_F32, rows * n, 1), dscale = kn_view2(w->temp[1].mem + rows * n, KN_F32, rows * n, 1),
-                   dnormed = kn_view2(w->temp[2].mem, KN_F32, rows * n, d), dnorm = kn_view2(w->temp[3].mem, KN_F32, rows * n, d);
+    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * n, d),
+                   dx2 = kn_view2(dx.data, KN_F32, rows * n, d);
+    struct kn_view scale = kn_view2(w->temp[1].mem, KN_F32, rows * n, 1),
+                   dscale = kn_view2(w->temp[1].mem + rows * n, KN_F32, rows * n, 1),
+                   dnormed = kn_view2(w->temp[2].mem, KN_F32, rows * n, d),
+                   dnorm = kn_view2(w->temp[3].mem, KN_F32, rows * n, d);
     for (int64_t i = 0; i < rows * n * d; i++)
         w->temp[2].mem[i] = w->temp[3].mem[i] = 0;
     for (int64_t i = 0; i < rows * n; i++)
         w->temp[1].mem[rows * n + i] = 0;
     for (int64_t h = 0; !rc && h < n; h++) {
-        struct kn_view one = kn_view2((float *)dy.data + h * dh, KN_F32, rows, dh), to = kn_view2(w->temp[2].mem + h * d, KN_F32, rows, d);
+        struct kn_view one = kn_view2((float *)dy.data + h * dh, KN_F32, rows, dh),
+                       to = kn_view2(w->temp[2].mem + h * d, KN_F32, rows, d);
         one.stride[0] = n * dh, to.stride[0] = n * d;
-        rc = linear_vjp(w, one, wq.ndim == 3 ? weight_group(wq, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh), to, e);
+        rc = linear_vjp(w, one,
+                        wq.ndim == 3 ? weight_group(wq, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
+                        to, e);
     }
-    struct kn_param p = { .scale = 1, .eps = (float)r->m->cfg.norm_eps, .center = r->m->cfg.norm_center };
+    struct kn_param p = {
+        .scale = 1, .eps = (float)r->m->cfg.norm_eps, .center = r->m->cfg.norm_center};
     struct kn_call calls[4] = {
-        { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { x2 }, .p = p },
-        { .op = KN_OP_AFFINE_VJP, .out = { dnorm }, .in = { dnormed, *run_weight(r, w->stage - 1, W_LN1) }, .p = p },
-        { .op = KN_OP_NORMALIZE_VJP, .out = { dx2, dscale }, .in = { dnorm, x2, scale }, .p = p },
-        { .op = KN_OP_NORM_SCALE_VJP, .out = { dx2 }, .in = { dscale, x2 }, .p = p },
+        {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {x2}, .p = p},
+        {.op = KN_OP_AFFINE_VJP,
+         .out = {dnorm},
+         .in = {dnormed, *run_weight(r, w->stage - 1, W_LN1)},
+         .p = p},
+        {.op = KN_OP_NORMALIZE_VJP, .out = {dx2, dscale}, .in = {dnorm, x2, scale}, .p = p},
+        {.op = KN_OP_NORM_SCALE_VJP, .out = {dx2}, .in = {dscale, x2}, .p = p},
     };
     for (int i = 0; !rc && i < 4; i++)
         rc = call(w, calls[i], e);
@@ -172,15 +202,17 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
 int grad_act_out(struct walk *w, struct err *e)
 {
     struct kn_view b, dy = grad_view(w, SITE_POST), dx = grad_view(w, SITE_ACT_OUT);
-    struct operand gate = { OPERAND_SITE, SITE_PRE_LINEAR }, instr = { OPERAND_SITE, SITE_ACT_OUT };
-    struct kn_view x = { 0 };
+    struct operand gate = {OPERAND_SITE, SITE_PRE_LINEAR}, instr = {OPERAND_SITE, SITE_ACT_OUT};
+    struct kn_view x = {0};
     int64_t floats = dx.shape[0] * dx.shape[1];
     int rc = run_reserve(w->r, &w->temp[0], floats, e);
     if (rc || (rc = value(w, &instr, &x, e)) || (rc = value(w, &gate, &b, e)))
         return rc;
     memset(w->temp[0].mem, 0, (size_t)floats * sizeof(float));
-    struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0], dx.shape[1]); /* b's share comes through the joint step */
-    return call(w, (struct kn_call){ .op = KN_OP_GATE_VJP, .out = { dx, unused }, .in = { dy, x, b } }, e);
+    struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0],
+                                     dx.shape[1]); /* b's share comes through the joint step */
+    return call(w, (struct kn_call){.op = KN_OP_GATE_VJP, .out = {dx, unused}, .in = {dy, x, b}},
+                e);
 }
 
 /* The rotation back, for what was rotated; for the tables only where somebody looks at them. */
@@ -192,11 +224,16 @@ static int rope_vjp(struct walk *w, const struct step *s, struct err *e)
     struct kn_view x, dy = grad_view(w, s->site), table[2];
     for (int i = 0; i < 2; i++) {
         enum site_id t = (enum site_id)s->in[i + 1].id;
-        table[i] = run_site_view(w->r, t, w->root[t].mem + w->r0 * run_pitch(w->r, t), w->r1 - w->r0, 0);
+        table[i] = run_site_view(w->r, t, w->root[t].mem + w->r0 * run_pitch(w->r, t),
+                                 w->r1 - w->r0, 0);
     }
     if ((rc = value(w, &s->in[0], &x, e)))
         return rc;
-    return call(w, (struct kn_call){ .op = KN_OP_ROPE_TABLE_VJP, .out = { table[0], table[1] }, .in = { dy, x }, .p = s->p }, e);
+    return call(
+        w,
+        (struct kn_call){
+            .op = KN_OP_ROPE_TABLE_VJP, .out = {table[0], table[1]}, .in = {dy, x}, .p = s->p},
+        e);
 }
 
 int grad_step(struct walk *w, const struct step *s, struct err *e)
@@ -205,16 +242,19 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     switch (s->op) {
     case KN_OP_EMBED: return 0;
     case KN_OP_COPY:
-        return s->in[0].kind == OPERAND_REPEAT ? repeat_vjp(w, grad_view(w, (enum site_id)s->in[0].id), dy, e)
-                                               : add_to(w, gradient(w, &s->in[0]), dy, e);
+        return s->in[0].kind == OPERAND_REPEAT
+                   ? repeat_vjp(w, grad_view(w, (enum site_id)s->in[0].id), dy, e)
+                   : add_to(w, gradient(w, &s->in[0]), dy, e);
     case KN_OP_ADD: {
         int rc = s->in_place ? 0 : add_to(w, gradient(w, &s->in[0]), dy, e);
         return rc ? rc : add_to(w, gradient(w, &s->in[1]), dy, e);
     }
     case KN_OP_LINEAR:
         if (s->per_head)
-            return grad_per_head(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id, e);
-        return linear_vjp(w, flat(dy), *run_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id), flat(gradient(w, &s->in[0])), e);
+            return grad_per_head(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id,
+                                 e);
+        return linear_vjp(w, flat(dy), *run_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
+                          flat(gradient(w, &s->in[0])), e);
     case KN_OP_NORM_SCALE: return twin_vjp(w, s, KN_OP_NORM_SCALE_VJP, e);
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);

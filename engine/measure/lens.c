@@ -1,8 +1,9 @@
-/* lens.c - logit lens and output metrics: reduced over the vocabulary on the backend, in row blocks.
+/* lens.c - logit lens and output metrics: reduced over the vocabulary on the backend, in row
+ * blocks.
  *
- * One scratch allocation per call holds a block's residual rows, logits and reductions; only the reduced
- * figures come to the host.  All ops used are row-invariant, so a cell has the same bits whatever else is
- * in its block.  Statistics and head scores stand in lens_stats.c. */
+ * One scratch allocation per call holds a block's residual rows, logits and reductions; only the
+ * reduced figures come to the host.  All ops used are row-invariant, so a cell has the same bits
+ * whatever else is in its block.  Statistics and head scores stand in lens_stats.c. */
 #include "measure/lens.h"
 
 #include <assert.h>
@@ -40,7 +41,8 @@ static void scratch_close(struct scratch *s)
 }
 
 /* Room for up to `rows` rows; x and logits only when the logits are not the run's own. */
-static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t k, bool unembed, struct err *e)
+static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t k, bool unembed,
+                        struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     size_t fit = (size_t)BLOCK_BYTES / ((size_t)c->d_vocab * sizeof(float));
@@ -48,8 +50,14 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     n = fit < 1 ? 1 : fit < n ? fit : n;
 
     *s = (struct scratch){.be = run_model(r)->be, .rows = (int32_t)n, .k = k};
-    const size_t counts[] = {unembed ? n * (size_t)c->d_model : 0, unembed ? n * (size_t)c->d_vocab : 0,
-                             n * (size_t)k, n * 2, n, n * (size_t)k, n, n};
+    const size_t counts[] = {unembed ? n * (size_t)c->d_model : 0,
+                             unembed ? n * (size_t)c->d_vocab : 0,
+                             n * (size_t)k,
+                             n * 2,
+                             n,
+                             n * (size_t)k,
+                             n,
+                             n};
     size_t at[sizeof counts / sizeof *counts];
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         at[i] = s->bytes;
@@ -84,84 +92,94 @@ static int fetch(struct kn_backend *be, void *host, const void *dev, size_t byte
 /* log-sum-exp and entropy of each row of `logits`, into s->lse. */
 static int reduce_lse(struct scratch *s, const struct kn_view *logits, struct err *e)
 {
-    struct kn_call call = {.op = KN_OP_LSE, .out = {kn_view2(s->lse, KN_F32, logits->shape[0], 2)}, .in = {*logits}};
+    struct kn_call call = {
+        .op = KN_OP_LSE, .out = {kn_view2(s->lse, KN_F32, logits->shape[0], 2)}, .in = {*logits}};
     return status(kn_run(s->be, &call), e);
 }
 
-static int reduce_top(struct scratch *s, const struct kn_view *logits, struct lens_top *top, struct err *e)
+static int reduce_top(struct scratch *s, const struct kn_view *logits, struct lens_top *top,
+                      struct err *e)
 {
     int64_t n = logits->shape[0];
-    struct kn_call call = {.op = KN_OP_TOPK, .in = {*logits},
-                           .out = {kn_view2(s->top_logit, KN_F32, n, s->k), kn_view2(s->top_id, KN_I32, n, s->k)}};
-    int err = status(kn_run(s->be, &call), e);
+    struct kn_call call = {
+        .op = KN_OP_TOPK,
+        .in = {*logits},
+        .out = {kn_view2(s->top_logit, KN_F32, n, s->k), kn_view2(s->top_id, KN_I32, n, s->k)}};
+    int rc = status(kn_run(s->be, &call), e);
     float logit[LENS_TOP_MAX];
     int32_t id[LENS_TOP_MAX];
-    for (int64_t i = 0; !err && i < n; i++) {
-        err = fetch(s->be, logit, s->top_logit + i * s->k, (size_t)s->k * sizeof *logit, e);
-        if (!err)
-            err = fetch(s->be, id, s->top_id + i * s->k, (size_t)s->k * sizeof *id, e);
-        for (int32_t j = 0; !err && j < s->k; j++)
+    for (int64_t i = 0; !rc && i < n; i++) {
+        rc = fetch(s->be, logit, s->top_logit + i * s->k, (size_t)s->k * sizeof *logit, e);
+        if (!rc)
+            rc = fetch(s->be, id, s->top_id + i * s->k, (size_t)s->k * sizeof *id, e);
+        for (int32_t j = 0; !rc && j < s->k; j++)
             top[i * s->k + j] = (struct lens_top){id[j], logit[j]};
     }
-    return err;
+    return rc;
 }
 
 /* Logit and rank of one token in every row, into s->target_logit and s->rank. */
-static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_t target, struct err *e)
+static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_t target,
+                         struct err *e)
 {
     int64_t n = logits->shape[0];
     int32_t ids[BLOCK_ROWS];
     for (int64_t i = 0; i < n; i++)
         ids[i] = target;
-    int err = status(s->be->type->write(s->be, s->ids, ids, (size_t)n * sizeof *ids), e);
-    if (err)
-        return err;
-    struct kn_call call = {.op = KN_OP_RANK, .out = {kn_view1(s->rank, KN_I32, n)},
+    int rc = status(s->be->type->write(s->be, s->ids, ids, (size_t)n * sizeof *ids), e);
+    if (rc)
+        return rc;
+    struct kn_call call = {.op = KN_OP_RANK,
+                           .out = {kn_view1(s->rank, KN_I32, n)},
                            .in = {*logits, kn_view1(s->ids, KN_I32, n)}};
-    err = status(kn_run(s->be, &call), e);
-    return err ? err : copy(s->be, kn_slice(*logits, 1, target, target + 1),
-                            kn_view2(s->target_logit, KN_F32, n, 1), e);
+    rc = status(kn_run(s->be, &call), e);
+    return rc ? rc
+              : copy(s->be, kn_slice(*logits, 1, target, target + 1),
+                     kn_view2(s->target_logit, KN_F32, n, 1), e);
 }
 
 /* Reduce one block of logits [n, V] to cells[n] and top[n*k]. */
-static int reduce(struct scratch *s, const struct kn_view *logits, int32_t target, struct lens_cell *cells,
-                  struct lens_top *top, struct err *e)
+static int reduce(struct scratch *s, const struct kn_view *logits, int32_t target,
+                  struct lens_cell *cells, struct lens_top *top, struct err *e)
 {
     size_t n = (size_t)logits->shape[0];
     float lse[2 * BLOCK_ROWS], logit[BLOCK_ROWS];
     int32_t rank[BLOCK_ROWS];
-    int err = reduce_lse(s, logits, e);
-    if (!err)
-        err = fetch(s->be, lse, s->lse, 2 * n * sizeof *lse, e);
-    if (!err && s->k)
-        err = reduce_top(s, logits, top, e);
-    if (!err && target >= 0) {
-        err = reduce_target(s, logits, target, e);
-        if (!err)
-            err = fetch(s->be, logit, s->target_logit, n * sizeof *logit, e);
-        if (!err)
-            err = fetch(s->be, rank, s->rank, n * sizeof *rank, e);
+    int rc = reduce_lse(s, logits, e);
+    if (!rc)
+        rc = fetch(s->be, lse, s->lse, 2 * n * sizeof *lse, e);
+    if (!rc && s->k)
+        rc = reduce_top(s, logits, top, e);
+    if (!rc && target >= 0) {
+        rc = reduce_target(s, logits, target, e);
+        if (!rc)
+            rc = fetch(s->be, logit, s->target_logit, n * sizeof *logit, e);
+        if (!rc)
+            rc = fetch(s->be, rank, s->rank, n * sizeof *rank, e);
     }
-    for (size_t i = 0; !err && i < n; i++)
-        cells[i] = (struct lens_cell){.lse = lse[2 * i], .entropy = lse[2 * i + 1],
+    for (size_t i = 0; !rc && i < n; i++)
+        cells[i] = (struct lens_cell){.lse = lse[2 * i],
+                                      .entropy = lse[2 * i + 1],
                                       .target_logit = target < 0 ? NAN : logit[i],
                                       .target_rank = target < 0 ? -1 : rank[i]};
-    return err;
+    return rc;
 }
 
 /* Copy the residual rows of at[0..n) into s->x, runs of neighbouring rows at a time. */
-static int gather(struct scratch *s, struct run *r, const struct lens_at *at, int32_t n, struct err *e)
+static int gather(struct scratch *s, struct run *r, const struct lens_at *at, int32_t n,
+                  struct err *e)
 {
     int64_t d = run_model(r)->cfg.d_model;
     for (int32_t i = 0, j; i < n; i = j) {
         for (j = i + 1; j < n && at[j].column == at[i].column && at[j].row == at[j - 1].row + 1;)
             j++;
         struct kn_view v;
-        int err = run_view(r, run_lens_site(run_model(r), at[i].column), at[i].row, at[i].row + (j - i), &v, e);
-        if (!err)
-            err = copy(s->be, v, kn_view2(s->x + i * d, KN_F32, j - i, d), e);
-        if (err)
-            return err;
+        int rc = run_view(r, run_lens_site(run_model(r), at[i].column), at[i].row,
+                          at[i].row + (j - i), &v, e);
+        if (!rc)
+            rc = copy(s->be, v, kn_view2(s->x + i * d, KN_F32, j - i, d), e);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -172,41 +190,44 @@ int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, in
     assert(n >= 0 && k >= 0 && k <= LENS_TOP_MAX && target < run_model(r)->cfg.d_vocab);
     const struct config *c = &run_model(r)->cfg;
     struct scratch s;
-    int err = n ? scratch_open(&s, r, n, k < c->d_vocab ? k : c->d_vocab, true, e) : 0;
-    if (err || !n)
-        return err;
-    for (int32_t i = 0, m; !err && i < n; i += m) {
+    int rc = n ? scratch_open(&s, r, n, k < c->d_vocab ? k : c->d_vocab, true, e) : 0;
+    if (rc || !n)
+        return rc;
+    for (int32_t i = 0, m; !rc && i < n; i += m) {
         m = n - i < s.rows ? n - i : s.rows;
-        struct kn_view x = kn_view2(s.x, KN_F32, m, c->d_model), logits = kn_view2(s.logits, KN_F32, m, c->d_vocab);
-        err = gather(&s, r, at + i, m, e);
-        if (!err)
-            err = run_unembed(r, &x, &logits, e);
-        if (!err)
-            err = reduce(&s, &logits, target, cells + i, top ? top + (int64_t)i * s.k : NULL, e);
+        struct kn_view x = kn_view2(s.x, KN_F32, m, c->d_model),
+                       logits = kn_view2(s.logits, KN_F32, m, c->d_vocab);
+        rc = gather(&s, r, at + i, m, e);
+        if (!rc)
+            rc = run_unembed(r, &x, &logits, e);
+        if (!rc)
+            rc = reduce(&s, &logits, target, cells + i, top ? top + (int64_t)i * s.k : NULL, e);
     }
     scratch_close(&s);
-    return err;
+    return rc;
 }
 
-int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out, struct err *e)
+int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out,
+              struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     struct scratch s;
-    int err = scratch_open(&s, r, 1, 0, true, e);
-    if (err)
-        return err;
-    struct kn_view x = kn_view2(s.x, KN_F32, 1, c->d_model), logits = kn_view2(s.logits, KN_F32, 1, c->d_vocab);
-    err = gather(&s, r, &at, 1, e);
-    if (!err)
-        err = run_unembed(r, &x, &logits, e);
-    for (int32_t i = 0; i < n && !err; i++)
-        err = fetch(run_model(r)->be, &out[i], (const float *)logits.data + ids[i], sizeof *out, e);
+    int rc = scratch_open(&s, r, 1, 0, true, e);
+    if (rc)
+        return rc;
+    struct kn_view x = kn_view2(s.x, KN_F32, 1, c->d_model),
+                   logits = kn_view2(s.logits, KN_F32, 1, c->d_vocab);
+    rc = gather(&s, r, &at, 1, e);
+    if (!rc)
+        rc = run_unembed(r, &x, &logits, e);
+    for (int32_t i = 0; i < n && !rc; i++)
+        rc = fetch(run_model(r)->be, &out[i], (const float *)logits.data + ids[i], sizeof *out, e);
     scratch_close(&s);
-    return err;
+    return rc;
 }
 
-int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32_t k, int32_t target,
-                struct lens_cell *cells, struct lens_top *top, struct err *e)
+int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32_t k,
+                int32_t target, struct lens_cell *cells, struct lens_top *top, struct err *e)
 {
     int32_t n = row1 - row0;
     struct lens_at *at = malloc((size_t)(n > 0 ? n : 1) * sizeof *at);
@@ -214,31 +235,32 @@ int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32
         return err_set(e, ERR_SYSTEM, "out of memory · logit lens");
     for (int32_t i = 0; i < n; i++)
         at[i] = (struct lens_at){column, row0 + i};
-    int err = lens_cells(r, at, n, k, target, cells, top, e);
+    int rc = lens_cells(r, at, n, k, target, cells, top, e);
     free(at);
-    return err;
+    return rc;
 }
 
 static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
 
-int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t target, struct lens_cell *cells,
-                struct lens_top *top, struct err *e)
+int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t target,
+                struct lens_cell *cells, struct lens_top *top, struct err *e)
 {
     assert(k >= 0 && k <= LENS_TOP_MAX && target < run_model(r)->cfg.d_vocab);
     int32_t vocab = run_model(r)->cfg.d_vocab;
     struct scratch s;
-    int err = row0 < row1 ? scratch_open(&s, r, row1 - row0, k < vocab ? k : vocab, false, e) : 0;
-    if (err || row0 >= row1)
-        return err;
-    for (int32_t row = row0, m; !err && row < row1; row += m) {
+    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, k < vocab ? k : vocab, false, e) : 0;
+    if (rc || row0 >= row1)
+        return rc;
+    for (int32_t row = row0, m; !rc && row < row1; row += m) {
         m = row1 - row < s.rows ? row1 - row : s.rows;
         struct kn_view logits;
-        err = run_view(r, output_site, row, row + m, &logits, e);
-        if (!err)
-            err = reduce(&s, &logits, target, cells + (row - row0), top ? top + (int64_t)(row - row0) * s.k : NULL, e);
+        rc = run_view(r, output_site, row, row + m, &logits, e);
+        if (!rc)
+            rc = reduce(&s, &logits, target, cells + (row - row0),
+                        top ? top + (int64_t)(row - row0) * s.k : NULL, e);
     }
     scratch_close(&s);
-    return err;
+    return rc;
 }
 
 int lens_logits(struct run *r, int32_t row, float *out, struct err *e)
@@ -266,10 +288,10 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
     if (!p)
         return err_set(e, ERR_SYSTEM, "out of memory · KL");
     float *q = p + n;
-    int err = lens_logits(base, row, p, e);
-    if (!err)
-        err = lens_logits(edited, row, q, e);
-    if (!err) {
+    int rc = lens_logits(base, row, p, e);
+    if (!rc)
+        rc = lens_logits(edited, row, q, e);
+    if (!rc) {
         double lp = log_sum_exp(p, n), lq = log_sum_exp(q, n), sum = 0;
         for (int32_t i = 0; i < n; i++) {
             double a = p[i] - lp;
@@ -280,33 +302,34 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
         *kl = sum < 0 ? 0 : sum;
     }
     free(p);
-    return err;
+    return rc;
 }
 
 int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct err *e)
 {
     assert(row1 < run_length(r) || row0 >= row1);
     struct scratch s;
-    int err = row0 < row1 ? scratch_open(&s, r, row1 - row0, 0, false, e) : 0;
-    if (err || row0 >= row1)
-        return err;
-    for (int32_t row = row0, m; !err && row < row1; row += m) {
+    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, 0, false, e) : 0;
+    if (rc || row0 >= row1)
+        return rc;
+    for (int32_t row = row0, m; !rc && row < row1; row += m) {
         m = row1 - row < s.rows ? row1 - row : s.rows;
         struct kn_view logits;
         float lse[2 * BLOCK_ROWS], logit;
-        err = run_view(r, output_site, row, row + m, &logits, e);
-        if (!err)
-            err = reduce_lse(&s, &logits, e);
-        if (!err)
-            err = fetch(s.be, lse, s.lse, 2 * (size_t)m * sizeof *lse, e);
-        for (int32_t i = 0; !err && i < m; i++) {
-            const float *cell = (const float *)logits.data + i * logits.stride[0] + run_tokens(r)[row + i + 1];
-            err = fetch(s.be, &logit, cell, sizeof logit, e);
+        rc = run_view(r, output_site, row, row + m, &logits, e);
+        if (!rc)
+            rc = reduce_lse(&s, &logits, e);
+        if (!rc)
+            rc = fetch(s.be, lse, s.lse, 2 * (size_t)m * sizeof *lse, e);
+        for (int32_t i = 0; !rc && i < m; i++) {
+            const float *cell = (const float *)logits.data + i * logits.stride[0] +
+                                run_tokens(r)[row + i + 1];
+            rc = fetch(s.be, &logit, cell, sizeof logit, e);
             out[row - row0 + i] = lse[2 * i] - logit;
         }
     }
     scratch_close(&s);
-    return err;
+    return rc;
 }
 
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
@@ -315,8 +338,8 @@ int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
     float *out = per_token ? per_token : malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
     if (!out)
         return err_set(e, ERR_SYSTEM, "out of memory · loss");
-    int err = lens_losses(r, 0, n, out, e);
-    if (!err) {
+    int rc = lens_losses(r, 0, n, out, e);
+    if (!rc) {
         double sum = 0;
         for (int32_t i = 0; i < n; i++)
             sum += out[i];
@@ -324,25 +347,29 @@ int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
     }
     if (!per_token)
         free(out);
-    return err;
+    return rc;
 }
 
-int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, float *out, struct err *e)
+int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, float *out,
+               struct err *e)
 {
     if (site_row_axis(site.id) != 0) {
         char name[LIMIT_NAME];
-        return err_set(e, ERR_BAD_INPUT, "%s has no norm per position · it is [head, dest, src] · "
-                       "norms are of sites [pos, …]", site_name(site, name));
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s has no norm per position · it is [head, dest, src] · "
+                       "norms are of sites [pos, …]",
+                       site_name(site, name));
     }
     struct kn_backend *be = run_model(r)->be;
     struct kn_view v;
-    int err = row0 < row1 ? run_view(r, site, row0, row1, &v, e) : 0;
-    if (err || row0 >= row1)
-        return err;
+    int rc = row0 < row1 ? run_view(r, site, row0, row1, &v, e) : 0;
+    if (rc || row0 >= row1)
+        return rc;
     int64_t n = v.shape[0], d = 1;
     for (int i = 1; i < v.ndim; i++)
         d *= v.shape[i];
-    size_t row_bytes = (size_t)n * sizeof(float), bytes = row_bytes + (size_t)(n * d) * sizeof(float);
+    size_t row_bytes = (size_t)n * sizeof(float),
+           bytes = row_bytes + (size_t)(n * d) * sizeof(float);
     float *mem = be->type->alloc(be, bytes);
     if (!mem)
         return status(KN_OUT_OF_MEMORY, e);
@@ -351,13 +378,14 @@ int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
     int64_t stride = 1;
     for (int i = v.ndim - 1; i >= 0; stride *= v.shape[i--])
         flat.stride[i] = stride;
-    err = copy(be, v, flat, e);
-    struct kn_call call = {.op = KN_OP_ROW_NORM, .out = {kn_view2(mem, KN_F32, n, 1)},
+    rc = copy(be, v, flat, e);
+    struct kn_call call = {.op = KN_OP_ROW_NORM,
+                           .out = {kn_view2(mem, KN_F32, n, 1)},
                            .in = {kn_view2(mem + n, KN_F32, n, d)}};
-    if (!err)
-        err = status(kn_run(be, &call), e);
-    if (!err)
-        err = fetch(be, out, mem, row_bytes, e);
+    if (!rc)
+        rc = status(kn_run(be, &call), e);
+    if (!rc)
+        rc = fetch(be, out, mem, row_bytes, e);
     be->type->release(be, mem, bytes);
-    return err;
+    return rc;
 }

@@ -1,8 +1,8 @@
 /* lens.h - what the values mean: logit lens, metrics, attention scores, statistics.
  *
- * Everything is over the full vocabulary and reduced in row blocks; layer x position x vocabulary is
- * never materialised.  Ranks are 0-based, counting strictly greater logits; entropies in nats; log-probs natural.
- * Runs on the thread that owns the runs.  Tested in tests/engine/test_lens.c. */
+ * Everything is over the full vocabulary and reduced in row blocks; layer x position x vocabulary
+ * is never materialised.  Ranks are 0-based, counting strictly greater logits; entropies in nats;
+ * log-probs natural. Runs on the thread that owns the runs.  Tested in tests/engine/test_lens.c. */
 #ifndef LENS_H
 #define LENS_H
 
@@ -11,9 +11,9 @@
 /* One lens cell: the model's final norm and unembedding on one residual row. */
 struct lens_cell {
     float entropy;
-    float lse;                 /* log-sum-exp: logprob = logit - lse */
-    float target_logit;        /* NaN without a target */
-    int32_t target_rank;       /* -1 without a target */
+    float lse;           /* log-sum-exp: logprob = logit - lse */
+    float target_logit;  /* NaN without a target */
+    int32_t target_rank; /* -1 without a target */
 };
 
 struct lens_top {
@@ -23,20 +23,22 @@ struct lens_top {
 
 enum { LENS_TOP_MAX = 64 };
 
-/* Lens of n cells in any order, each (column as run_lens_site counts, row): cells[n], top[n * k] descending,
- * k 0..LENS_TOP_MAX.  target: one id for all, or -1.  A cell's value does not depend on the others asked for. */
+/* Lens of n cells in any order, each (column as run_lens_site counts, row): cells[n], top[n * k]
+ * descending, k 0..LENS_TOP_MAX.  target: one id for all, or -1.  A cell's value does not depend on
+ * the others asked for. */
 struct lens_at {
     int32_t column, row;
 };
 int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, int32_t target,
                struct lens_cell *cells, struct lens_top *top, struct err *e);
-/* Lens of column `column` (run_lens_site) for rows [row0, row1): cells[row1-row0], top[(row1-row0) * k]
- * (k <= LENS_TOP_MAX, descending), target: one id for all rows, or -1.  Column n_layers equals the
- * model's own logits unless ln_final or unembed sites are edited. */
-int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32_t k, int32_t target,
-                struct lens_cell *cells, struct lens_top *top, struct err *e);
+/* Lens of column `column` (run_lens_site) for rows [row0, row1): cells[row1-row0], top[(row1-row0)
+ * * k] (k <= LENS_TOP_MAX, descending), target: one id for all rows, or -1.  Column n_layers equals
+ * the model's own logits unless ln_final or unembed sites are edited. */
+int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32_t k,
+                int32_t target, struct lens_cell *cells, struct lens_top *top, struct err *e);
 /* Logits of chosen tokens in one lens cell: out[n] for ids[n]. */
-int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out, struct err *e);
+int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out,
+              struct err *e);
 /* The same on the model's output (unembed.hook_out of the run, edits included). */
 int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t target,
                 struct lens_cell *cells, struct lens_top *top, struct err *e);
@@ -48,29 +50,36 @@ int lens_logits(struct run *r, int32_t row, float *out, struct err *e);
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e);
 /* Next-token cross-entropy of rows [row0, row1), row1 < length: out[row1 - row0]. */
 int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct err *e);
-/* Its mean over rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a single token.  per_token
- * (may be NULL) takes n-1 values. */
+/* Its mean over rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a single token.
+ * per_token (may be NULL) takes n-1 values. */
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e);
 
 /* Euclidean norms of rows [row0,row1) of a [pos, ...] site, over all further axes together. */
-int lens_norms(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *out, struct err *e);
+int lens_norms(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *out,
+               struct err *e);
 
-/* Statistics of a site.  Masked scores (-inf) are left out of mean, std, max and n_inf but counted in n and min. */
+/* Statistics of a site.  Masked scores (-inf) are left out of mean, std, max and n_inf but counted
+ * in n and min. */
 struct lens_stats {
-    double mean, std;      /* population standard deviation over finite values; NaN if there are none */
-    float min, max;        /* over all but NaN; NaN if there are none */
+    double mean, std; /* population standard deviation over finite values; NaN if there are none */
+    float min, max;   /* over all but NaN; NaN if there are none */
     int64_t n, n_nan, n_inf;
 };
-int lens_stats(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct lens_stats *out, struct err *e);
+int lens_stats(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct lens_stats *out,
+               struct err *e);
 /* The same of n values; masked: they are attention scores. */
 void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats *out);
 
 /* Scores of one head on this prompt, each a mean over destination rows of attention mass:
- * previous: on dest-1 (rows >= 1); duplicate: on earlier copies of the same token (rows that have one);
- * induction: on tokens that follow an earlier copy of the same token (rows that have one);
- * first: on position 0 (rows >= 1); entropy: of the row in nats (all rows).  NaN where no row qualifies. */
-struct lens_head { float previous, duplicate, induction, first, entropy; };
+ * previous: on dest-1 (rows >= 1); duplicate: on earlier copies of the same token (rows that have
+ * one); induction: on tokens that follow an earlier copy of the same token (rows that have one);
+ * first: on position 0 (rows >= 1); entropy: of the row in nats (all rows).  NaN where no row
+ * qualifies. */
+struct lens_head {
+    float previous, duplicate, induction, first, entropy;
+};
 /* pattern: [dest, src] of one head, n x n, row stride `stride`; tokens[n]. */
-void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n, struct lens_head *out);
+void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n,
+                      struct lens_head *out);
 
 #endif

@@ -1,4 +1,5 @@
-/* lens_stats.c - statistics of a site and scores of an attention head: plain sums on the host, in double. */
+/* lens_stats.c - statistics of a site and scores of an attention head: plain sums on the host, in
+ * double. */
 #include "measure/lens.h"
 
 #include <math.h>
@@ -12,8 +13,8 @@ struct moments {
     double mean, m2; /* m2 = sum of squared deviations */
 };
 
-/* Add a chunk: its own mean first, then the exact pairwise merge (Chan, Golub, LeVeque 1979), so that a
- * large mean does not eat the variance. */
+/* Add a chunk: its own mean first, then the exact pairwise merge (Chan, Golub, LeVeque 1979), so
+ * that a large mean does not eat the variance. */
 static void moments_add(struct moments *m, const float *x, int64_t n)
 {
     int64_t count = 0;
@@ -65,7 +66,8 @@ void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats
     finish(out, &m);
 }
 
-int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1, struct lens_stats *out, struct err *e)
+int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
+               struct lens_stats *out, struct err *e)
 {
     int64_t row = site_row_size(&run_model(r)->cfg, site.id, run_length(r));
     int32_t step = (int32_t)(row < CHUNK_FLOATS ? CHUNK_FLOATS / row : 1);
@@ -76,19 +78,19 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
         return err_set(e, ERR_SYSTEM, "out of memory · statistics");
     struct lens_stats s = {.min = NAN, .max = NAN};
     struct moments m = {0};
-    int err = 0;
-    for (int32_t i = row0, k; !err && i < row1; i += k) {
+    int rc = 0;
+    for (int32_t i = row0, k; !rc && i < row1; i += k) {
         int64_t count = 0;
         k = row1 - i < step ? row1 - i : step;
-        err = run_read(r, site, i, i + k, buf, &count, e);
-        if (!err) {
+        rc = run_read(r, site, i, i + k, buf, &count, e);
+        if (!rc) {
             stats_add(&s, buf, count, site.id == SITE_ATTN_SCORES);
             moments_add(&m, buf, count);
         }
     }
     free(buf);
-    if (err)
-        return err;
+    if (rc)
+        return rc;
     finish(&s, &m);
     *out = s;
     return 0;
@@ -99,7 +101,8 @@ static float ratio(double sum, int32_t n)
     return n ? (float)(sum / n) : NAN;
 }
 
-void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n, struct lens_head *out)
+void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n,
+                      struct lens_head *out)
 {
     double previous = 0, duplicate = 0, induction = 0, first = 0, entropy = 0;
     int32_t n_copied = 0; /* rows whose token stood before: its successor then stands there too */
@@ -122,7 +125,9 @@ void lens_head_scores(const float *pattern, int64_t stride, const int32_t *token
             first += row[0];
         }
     }
-    *out = (struct lens_head){.previous = ratio(previous, n - 1), .duplicate = ratio(duplicate, n_copied),
-                              .induction = ratio(induction, n_copied), .first = ratio(first, n - 1),
+    *out = (struct lens_head){.previous = ratio(previous, n - 1),
+                              .duplicate = ratio(duplicate, n_copied),
+                              .induction = ratio(induction, n_copied),
+                              .first = ratio(first, n - 1),
                               .entropy = ratio(entropy, n)};
 }

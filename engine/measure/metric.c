@@ -32,7 +32,8 @@ static bool take(struct scanner *s, char c)
 
 static int expected(struct scanner *s, const char *what)
 {
-    return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · column %d · expected %s", s->text, (int)(s->at - s->text) + 1, what);
+    return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · column %d · expected %s", s->text,
+                   (int)(s->at - s->text) + 1, what);
 }
 
 static int take_int(struct scanner *s, int32_t *out, const char *what)
@@ -54,7 +55,9 @@ static int take_token(struct scanner *s, int32_t *out)
     if (*s->at != '"') {
         int rc = take_int(s, out, "a token id or a quoted token");
         if (!rc && (*out < 0 || *out >= s->d_vocab))
-            return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · token %d · this model's vocabulary is 0..%d", s->text, *out, s->d_vocab - 1);
+            return err_set(s->e, ERR_BAD_INPUT,
+                           "metric \"%s\" · token %d · this model's vocabulary is 0..%d", s->text,
+                           *out, s->d_vocab - 1);
         return rc;
     }
     char text[LIMIT_NAME], near[TOKEN_NEAREST_MAX];
@@ -69,14 +72,15 @@ static int take_token(struct scanner *s, int32_t *out)
         return expected(s, "the closing quote of a token");
     *out = tokenizer_find(s->tok, text, n);
     if (*out < 0)
-        return err_set(s->e, ERR_BAD_INPUT, "metric \"%s\" · \"%s\" is not one token of this model · %s", s->text, text,
+        return err_set(s->e, ERR_BAD_INPUT,
+                       "metric \"%s\" · \"%s\" is not one token of this model · %s", s->text, text,
                        token_nearest(s->tok, text, n, near));
     return 0;
 }
 
 static int take_term(struct scanner *s, struct metric_term *t)
 {
-    static const char *const names[] = { "logit", "logprob", "loss", "kl" };
+    static const char *const names[] = {"logit", "logprob", "loss", "kl"};
     skip(s);
     char *end;
     double f = strtod(s->at, &end);
@@ -105,10 +109,11 @@ static int take_term(struct scanner *s, struct metric_term *t)
     return rc ? rc : take(s, ']') ? 0 : expected(s, "]");
 }
 
-int metric_parse(struct metric *out, const char *text, const struct tokenizer *tok, int32_t d_vocab, struct err *e)
+int metric_parse(struct metric *out, const char *text, const struct tokenizer *tok, int32_t d_vocab,
+                 struct err *e)
 {
-    struct scanner s = { text, text, tok, d_vocab, e };
-    struct metric m = { .n = 0 };
+    struct scanner s = {text, text, tok, d_vocab, e};
+    struct metric m = {.n = 0};
     for (bool first = true;; first = false) {
         double sign = take(&s, '-') ? -1 : 1;
         if (sign > 0 && !take(&s, '+') && !first) {
@@ -119,8 +124,9 @@ int metric_parse(struct metric *out, const char *text, const struct tokenizer *t
             return 0;
         }
         if (m.n == METRIC_TERMS_MAX)
-            return err_set(e, ERR_BAD_INPUT, "metric \"%s\" · more than %d terms", text, METRIC_TERMS_MAX);
-        m.terms[m.n] = (struct metric_term){ .factor = sign };
+            return err_set(e, ERR_BAD_INPUT, "metric \"%s\" · more than %d terms", text,
+                           METRIC_TERMS_MAX);
+        m.terms[m.n] = (struct metric_term){.factor = sign};
         int rc = take_term(&s, &m.terms[m.n++]);
         if (rc)
             return rc;
@@ -137,11 +143,15 @@ int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1,
     *row0 = n, *row1 = 0;
     for (int32_t i = 0; i < m->n; i++) {
         const struct metric_term *t = &m->terms[i];
-        int32_t lo = t->kind == METRIC_LOSS ? 0 : at_row(t, n), hi = t->kind == METRIC_LOSS ? n - 1 : lo + 1;
+        int32_t lo = t->kind == METRIC_LOSS ? 0 : at_row(t, n),
+                hi = t->kind == METRIC_LOSS ? n - 1 : lo + 1;
         if (t->kind == METRIC_LOSS && n < 2)
-            return err_set(e, ERR_BAD_INPUT, "metric loss · needs two tokens or more, the prompt has %d", n);
+            return err_set(e, ERR_BAD_INPUT,
+                           "metric loss · needs two tokens or more, the prompt has %d", n);
         if (lo < 0 || hi > n)
-            return err_set(e, ERR_BAD_INPUT, "metric · position %d · the prompt has positions %d..%d", t->pos, -n, n - 1);
+            return err_set(e, ERR_BAD_INPUT,
+                           "metric · position %d · the prompt has positions %d..%d", t->pos, -n,
+                           n - 1);
         *row0 = lo < *row0 ? lo : *row0;
         *row1 = hi > *row1 ? hi : *row1;
     }
@@ -160,12 +170,14 @@ static double log_sum_exp(const float *x, int64_t n)
 
 static int logits_view(struct run *r, int32_t row0, int32_t row1, struct kn_view *v, struct err *e)
 {
-    struct site_ref out = { SITE_UNEMBED_OUT, SITE_ROOT };
+    struct site_ref out = {SITE_UNEMBED_OUT, SITE_ROOT};
     return run_view(r, out, row0, row1, v, e);
 }
 
-/* Value and, where g is not NULL, gradient of one term at one row.  b: the base's logits, for kl. */
-static double term_at(const struct metric_term *t, double factor, int32_t token, const float *x, const float *b, int64_t n, float *g)
+/* Value and, where g is not NULL, gradient of one term at one row.  b: the base's logits, for kl.
+ */
+static double term_at(const struct metric_term *t, double factor, int32_t token, const float *x,
+                      const float *b, int64_t n, float *g)
 {
     double lse = t->kind == METRIC_LOGIT ? 0 : log_sum_exp(x, n), value = 0;
     if (t->kind == METRIC_KL) {
@@ -190,15 +202,15 @@ static double term_at(const struct metric_term *t, double factor, int32_t token,
 }
 
 /* All terms on rows [row0, row1): the sum of their values goes to *value. */
-static int rows_eval(const struct metric *m, struct run *r, struct run *base, int32_t row0, int32_t row1, float *g, double *value,
-                     struct err *e)
+static int rows_eval(const struct metric *m, struct run *r, struct run *base, int32_t row0,
+                     int32_t row1, float *g, double *value, struct err *e)
 {
     enum { BLOCK = 64 };
     int32_t n = run_length(r);
     int64_t d_vocab = run_model(r)->cfg.d_vocab;
     for (int32_t a = row0; a < row1; a += BLOCK) {
         int32_t b = a + BLOCK < row1 ? a + BLOCK : row1;
-        struct kn_view x, xb = { 0 };
+        struct kn_view x, xb = {0};
         int rc = logits_view(r, a, b, &x, e);
         for (int32_t i = 0; !rc && base && i < m->n && !xb.ndim; i++)
             if (m->terms[i].kind == METRIC_KL)
@@ -211,16 +223,19 @@ static int rows_eval(const struct metric *m, struct run *r, struct run *base, in
                 bool loss = t->kind == METRIC_LOSS;
                 if (loss ? row >= n - 1 : row != at_row(t, n))
                     continue;
-                *value += term_at(t, loss ? -t->factor / (n - 1) : t->factor, loss ? run_tokens(r)[row + 1] : t->token,
+                *value += term_at(t, loss ? -t->factor / (n - 1) : t->factor,
+                                  loss ? run_tokens(r)[row + 1] : t->token,
                                   (const float *)x.data + (row - a) * x.stride[0],
-                                  xb.ndim ? (const float *)xb.data + (row - a) * xb.stride[0] : NULL, d_vocab,
-                                  g ? g + (row - row0) * d_vocab : NULL);
+                                  xb.ndim ? (const float *)xb.data + (row - a) * xb.stride[0]
+                                          : NULL,
+                                  d_vocab, g ? g + (row - row0) * d_vocab : NULL);
             }
     }
     return 0;
 }
 
-int metric_value(const struct metric *m, struct run *r, struct run *base, double *out, struct err *e)
+int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
+                 struct err *e)
 {
     int32_t row0, row1;
     double value = 0;
@@ -232,7 +247,8 @@ int metric_value(const struct metric *m, struct run *r, struct run *base, double
     return rc;
 }
 
-int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0, int32_t row1, float *g, struct err *e)
+int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0,
+                    int32_t row1, float *g, struct err *e)
 {
     double unused = 0;
     return rows_eval(m, r, base, row0, row1, g, &unused, e);

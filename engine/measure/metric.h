@@ -1,10 +1,11 @@
-/* metric.h - a number to explain: logit differences, log-probabilities, loss, KL; as text and as a value.
+/* metric.h - a number to explain: logit differences, log-probabilities, loss, KL; as text and as a
+ * value.
  *
- *     logit[-1, " Mary"] - logit[-1, " John"]      logprob[3, 17]      2 * logit[5, 9]      loss      kl
+ *     logit[-1, " Mary"] - logit[-1, " John"]      logprob[3, 17]      2 * logit[5, 9]      loss kl
  *
- * A metric is a sum of terms.  Tokens are ids or quoted text (one token exactly); positions count from 0, negative ones
- * from the end.  loss: mean next-token cross-entropy over positions 0..n-2.  kl[pos] (default: the last
- * position): KL(base || edited) in nats; 0 for a run without a base.
+ * A metric is a sum of terms.  Tokens are ids or quoted text (one token exactly); positions count
+ * from 0, negative ones from the end.  loss: mean next-token cross-entropy over positions 0..n-2.
+ * kl[pos] (default: the last position): KL(base || edited) in nats; 0 for a run without a base.
  * Tested in tests/engine/test_grad.c; fuzzed in tests/fuzz/fuzz_metric.c. */
 #ifndef METRIC_H
 #define METRIC_H
@@ -17,7 +18,7 @@ enum { METRIC_TERMS_MAX = 16 };
 struct metric_term {
     enum metric_kind kind;
     double factor;
-    int32_t pos;   /* as written: negative counts from the end */
+    int32_t pos; /* as written: negative counts from the end */
     int32_t token;
 };
 
@@ -27,12 +28,16 @@ struct metric {
 };
 
 /* Parse against a tokenizer and a vocabulary size.  Errors name the column and what would work. */
-int metric_parse(struct metric *out, const char *text, const struct tokenizer *tok, int32_t d_vocab, struct err *e);
-/* Check positions against a length; rows [*row0, *row1) are the ones whose logits the metric reads. */
+int metric_parse(struct metric *out, const char *text, const struct tokenizer *tok, int32_t d_vocab,
+                 struct err *e);
+/* Check positions against a length; rows [*row0, *row1) are the ones whose logits the metric reads.
+ */
 int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1, struct err *e);
 /* The value on a run; base: the run that kl compares with, or NULL. */
-int metric_value(const struct metric *m, struct run *r, struct run *base, double *out, struct err *e);
+int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
+                 struct err *e);
 /* d metric / d logits of rows [row0, row1), added to g [rows, d_vocab]. */
-int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0, int32_t row1, float *g, struct err *e);
+int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0,
+                    int32_t row1, float *g, struct err *e);
 
 #endif

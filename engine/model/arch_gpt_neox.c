@@ -1,32 +1,40 @@
-/* arch_gpt_neox.c - GPT-NeoX and Pythia: partial rotary, LayerNorm, parallel or sequential residual,
- * query_key_value rows interleaved per head. */
+/* arch_gpt_neox.c - GPT-NeoX and Pythia: partial rotary, LayerNorm, parallel or sequential
+ * residual, query_key_value rows interleaved per head. */
 #include "names/alias_table.h"
 #include "model/arch.h"
 
 #define AT(field) offsetof(struct config, field)
 
 static const struct arch_key keys[] = {
-    { "num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED },
-    { "num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED },
-    { "hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED },
-    { "intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED },
-    { "vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED },
-    { "max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS, 2048 },
-    { "layer_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-5 },
-    { "hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_GELU },
-    { "rotary_pct|rope_parameters.partial_rotary_factor|partial_rotary_factor", KEY_NUMBER, AT(rotary_share), 1e-6, 1, 0.25 },
-    { "rotary_emb_base|rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope_theta), 1, 1e12, 10000 },
-    { "use_parallel_residual", KEY_BOOL, AT(parallel), 0, 0, 1 },
-    { "attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 1 },
-    { "tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0 },
+    {"num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED},
+    {"num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED},
+    {"hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED},
+    {"intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED},
+    {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},
+    {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS, 2048},
+    {"layer_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-5},
+    {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_GELU},
+    {"rotary_pct|rope_parameters.partial_rotary_factor|partial_rotary_factor", KEY_NUMBER,
+     AT(rotary_share), 1e-6, 1, 0.25},
+    {"rotary_emb_base|rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope_theta), 1, 1e12,
+     10000},
+    {"use_parallel_residual", KEY_BOOL, AT(parallel), 0, 0, 1},
+    {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 1},
+    {"tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0},
     KEY_END,
 };
 
-static const struct arch_must must[] = { { NULL, false } };
+static const struct arch_must must[] = {{NULL, false}};
 
 #define QKV "layers.%d.attention.query_key_value."
-#define FUSED(id, name, layout, k, part, when) { id, name, layout, DIM_HEAD, k, FUSE_HEADS, part, when }
-#define PLAIN(id, name, layout, n, k) { id, name, layout, n, k, FUSE_NONE, 0, IF_ALWAYS }
+#define FUSED(id, name, layout, k, part, when)                \
+    {                                                         \
+        id, name, layout, DIM_HEAD, k, FUSE_HEADS, part, when \
+    }
+#define PLAIN(id, name, layout, n, k)                   \
+    {                                                   \
+        id, name, layout, n, k, FUSE_NONE, 0, IF_ALWAYS \
+    }
 static const struct arch_weight weights[] = {
     PLAIN(W_E, "embed_in.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL),
     PLAIN(W_LN1, "layers.%d.input_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
@@ -38,7 +46,8 @@ static const struct arch_weight weights[] = {
     FUSED(W_V, QKV "weight", LAYOUT_NK, DIM_D_MODEL, 2, IF_ALWAYS),
     FUSED(B_V, QKV "bias", LAYOUT_VECTOR, DIM_NONE, 2, IF_ATTN_BIAS),
     PLAIN(W_O, "layers.%d.attention.dense.weight", LAYOUT_NK, DIM_D_MODEL, DIM_HEAD),
-    { B_O, "layers.%d.attention.dense.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, FUSE_NONE, 0, IF_ATTN_BIAS },
+    {B_O, "layers.%d.attention.dense.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, FUSE_NONE, 0,
+     IF_ATTN_BIAS},
     PLAIN(W_LN2, "layers.%d.post_attention_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
     PLAIN(B_LN2, "layers.%d.post_attention_layernorm.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
     PLAIN(W_IN, "layers.%d.mlp.dense_h_to_4h.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL),
@@ -47,8 +56,9 @@ static const struct arch_weight weights[] = {
     PLAIN(B_OUT, "layers.%d.mlp.dense_4h_to_h.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
     PLAIN(W_LNF, "final_layer_norm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
     PLAIN(B_LNF, "final_layer_norm.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    { W_U, "embed_out.weight|lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, FUSE_NONE, 0, IF_UNTIED },
-    { W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, FUSE_NONE, 0, IF_ALWAYS },
+    {W_U, "embed_out.weight|lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, FUSE_NONE, 0,
+     IF_UNTIED},
+    {W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, FUSE_NONE, 0, IF_ALWAYS},
 };
 
 extern const struct arch arch_gpt_neox;
@@ -64,6 +74,7 @@ const struct arch arch_gpt_neox = {
     .must = must,
     .weights = weights,
     .names = alias_gpt_neox,
-    .lens = { .convert = "convert_neox_weights",
-              .before = "    hf.embed_out = hf.lm_head  # the converter knows it by its former name\n" },
+    .lens =
+        {.convert = "convert_neox_weights",
+         .before = "    hf.embed_out = hf.lm_head  # the converter knows it by its former name\n"},
 };

@@ -5,90 +5,105 @@
 
 #define AT(field) offsetof(struct config, field)
 
-#define KEYS_SHARED \
-    { "num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED }, \
-    { "num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED }, \
-    { "hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED }, \
-    { "head_dim", KEY_INT, AT(d_head), 1, LIMIT_D_HEAD, 0 }, /* 0: hidden_size / heads */ \
-    { "intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED }, \
-    { "vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED }, \
-    { "rms_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-6 }, \
-    { "hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_SILU }, \
-    { "rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope_theta), 1, 1e12, 10000 }, \
-    { "tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0 }
+#define KEYS_SHARED                                                                            \
+    {"num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED},               \
+        {"num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED},           \
+        {"hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED},                 \
+        {"head_dim", KEY_INT, AT(d_head), 1, LIMIT_D_HEAD, 0}, /* 0: hidden_size / heads */    \
+        {"intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED},               \
+        {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},                    \
+        {"rms_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-6},                                \
+        {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_SILU},                                   \
+        {"rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope_theta), 1, 1e12, 10000}, \
+    {                                                                                          \
+        "tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0                                     \
+    }
 
 static const struct arch_key llama_keys[] = {
     KEYS_SHARED,
-    { "num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 0 }, /* 0: as many as heads */
-    { "max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 2048 },
-    { "attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0 },
-    { "mlp_bias", KEY_BOOL, AT(mlp_bias), 0, 0, 0 },
+    {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 0}, /* 0: as many as heads */
+    {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 2048},
+    {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
+    {"mlp_bias", KEY_BOOL, AT(mlp_bias), 0, 0, 0},
     KEY_END,
 };
 
 static const struct arch_key mistral_keys[] = {
     KEYS_SHARED,
-    { "num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 8 },
-    { "max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 131072 },
-    { "sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096 }, /* null: none */
+    {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 8},
+    {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 131072},
+    {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096}, /* null: none */
     KEY_END,
 };
 
 static const struct arch_key qwen2_keys[] = {
     KEYS_SHARED,
-    { "num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 32 },
-    { "max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 32768 },
-    { "use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0 },
-    { "sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096 },
-    { "max_window_layers", KEY_INT, AT(window_layer0), 0, LIMIT_LAYERS, 28 },
+    {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 32},
+    {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 32768},
+    {"use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0},
+    {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096},
+    {"max_window_layers", KEY_INT, AT(window_layer0), 0, LIMIT_LAYERS, 28},
     KEY_END,
 };
 
-static const struct arch_must must[] = { { NULL, false } };
+static const struct arch_must must[] = {{NULL, false}};
 
-#define PLAIN(id, name, layout, n, k, when) { id, name, layout, n, k, FUSE_NONE, 0, when }
+#define PLAIN(id, name, layout, n, k, when)        \
+    {                                              \
+        id, name, layout, n, k, FUSE_NONE, 0, when \
+    }
 #define ATTN "layers.%d.self_attn."
 #define MLP "layers.%d.mlp."
-#define WEIGHTS(qkv_bias) \
-    PLAIN(W_E, "embed_tokens.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, IF_ALWAYS), \
-    PLAIN(W_LN1, "layers.%d.input_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ALWAYS), \
-    PLAIN(W_Q, ATTN "q_proj.weight", LAYOUT_NK, DIM_HEAD, DIM_D_MODEL, IF_ALWAYS), \
-    PLAIN(B_Q, ATTN "q_proj.bias", LAYOUT_VECTOR, DIM_HEAD, DIM_NONE, qkv_bias), \
-    PLAIN(W_K, ATTN "k_proj.weight", LAYOUT_NK, DIM_KV_HEAD, DIM_D_MODEL, IF_ALWAYS), \
-    PLAIN(B_K, ATTN "k_proj.bias", LAYOUT_VECTOR, DIM_KV_HEAD, DIM_NONE, qkv_bias), \
-    PLAIN(W_V, ATTN "v_proj.weight", LAYOUT_NK, DIM_KV_HEAD, DIM_D_MODEL, IF_ALWAYS), \
-    PLAIN(B_V, ATTN "v_proj.bias", LAYOUT_VECTOR, DIM_KV_HEAD, DIM_NONE, qkv_bias), \
-    PLAIN(W_O, ATTN "o_proj.weight", LAYOUT_NK, DIM_D_MODEL, DIM_HEAD, IF_ALWAYS), \
-    PLAIN(B_O, ATTN "o_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ATTN_BIAS), \
-    PLAIN(W_LN2, "layers.%d.post_attention_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ALWAYS), \
-    PLAIN(W_GATE, MLP "gate_proj.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL, IF_ALWAYS), \
-    PLAIN(B_GATE, MLP "gate_proj.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE, IF_MLP_BIAS), \
-    PLAIN(W_IN, MLP "up_proj.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL, IF_ALWAYS), \
-    PLAIN(B_IN, MLP "up_proj.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE, IF_MLP_BIAS), \
-    PLAIN(W_OUT, MLP "down_proj.weight", LAYOUT_NK, DIM_D_MODEL, DIM_D_MLP, IF_ALWAYS), \
-    PLAIN(B_OUT, MLP "down_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_MLP_BIAS), \
-    PLAIN(W_LNF, "norm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ALWAYS), \
-    PLAIN(W_U, "lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, IF_UNTIED), \
-    PLAIN(W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, IF_ALWAYS)
+#define WEIGHTS(qkv_bias)                                                                      \
+    PLAIN(W_E, "embed_tokens.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, IF_ALWAYS),         \
+        PLAIN(W_LN1, "layers.%d.input_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, \
+              IF_ALWAYS),                                                                      \
+        PLAIN(W_Q, ATTN "q_proj.weight", LAYOUT_NK, DIM_HEAD, DIM_D_MODEL, IF_ALWAYS),         \
+        PLAIN(B_Q, ATTN "q_proj.bias", LAYOUT_VECTOR, DIM_HEAD, DIM_NONE, qkv_bias),           \
+        PLAIN(W_K, ATTN "k_proj.weight", LAYOUT_NK, DIM_KV_HEAD, DIM_D_MODEL, IF_ALWAYS),      \
+        PLAIN(B_K, ATTN "k_proj.bias", LAYOUT_VECTOR, DIM_KV_HEAD, DIM_NONE, qkv_bias),        \
+        PLAIN(W_V, ATTN "v_proj.weight", LAYOUT_NK, DIM_KV_HEAD, DIM_D_MODEL, IF_ALWAYS),      \
+        PLAIN(B_V, ATTN "v_proj.bias", LAYOUT_VECTOR, DIM_KV_HEAD, DIM_NONE, qkv_bias),        \
+        PLAIN(W_O, ATTN "o_proj.weight", LAYOUT_NK, DIM_D_MODEL, DIM_HEAD, IF_ALWAYS),         \
+        PLAIN(B_O, ATTN "o_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ATTN_BIAS),    \
+        PLAIN(W_LN2, "layers.%d.post_attention_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL,  \
+              DIM_NONE, IF_ALWAYS),                                                            \
+        PLAIN(W_GATE, MLP "gate_proj.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL, IF_ALWAYS),   \
+        PLAIN(B_GATE, MLP "gate_proj.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE, IF_MLP_BIAS),  \
+        PLAIN(W_IN, MLP "up_proj.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL, IF_ALWAYS),       \
+        PLAIN(B_IN, MLP "up_proj.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE, IF_MLP_BIAS),      \
+        PLAIN(W_OUT, MLP "down_proj.weight", LAYOUT_NK, DIM_D_MODEL, DIM_D_MLP, IF_ALWAYS),    \
+        PLAIN(B_OUT, MLP "down_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_MLP_BIAS), \
+        PLAIN(W_LNF, "norm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ALWAYS),          \
+        PLAIN(W_U, "lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, IF_UNTIED),          \
+        PLAIN(W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, IF_ALWAYS)
 
-static const struct arch_weight weights[] = { WEIGHTS(IF_ATTN_BIAS) };
-static const struct arch_weight qwen2_weights[] = { WEIGHTS(IF_ALWAYS) };
+static const struct arch_weight weights[] = {WEIGHTS(IF_ATTN_BIAS)};
+static const struct arch_weight qwen2_weights[] = {WEIGHTS(IF_ALWAYS)};
 
-static const char biases[] =
-    "    for layer, block in enumerate(hf.model.layers):  # the converter drops these biases\n"
-    "        part, at = block.self_attn, f\"blocks.{layer}.attn.\"\n"
-    "        weights[at + \"b_Q\"] = part.q_proj.bias.detach().view(-1, cfg.d_head)\n"
-    "        weights[at + \"_b_K\"] = part.k_proj.bias.detach().view(-1, cfg.d_head)\n"
-    "        weights[at + \"_b_V\"] = part.v_proj.bias.detach().view(-1, cfg.d_head)\n"
-    "        weights[at + \"b_O\"] = part.o_proj.bias.detach()\n";
+static const char biases
+    [] = "    for layer, block in enumerate(hf.model.layers):  # the converter drops these biases\n"
+         "        part, at = block.self_attn, f\"blocks.{layer}.attn.\"\n"
+         "        weights[at + \"b_Q\"] = part.q_proj.bias.detach().view(-1, cfg.d_head)\n"
+         "        weights[at + \"_b_K\"] = part.k_proj.bias.detach().view(-1, cfg.d_head)\n"
+         "        weights[at + \"_b_V\"] = part.v_proj.bias.detach().view(-1, cfg.d_head)\n"
+         "        weights[at + \"b_O\"] = part.o_proj.bias.detach()\n";
 
-#define ARCH_LLAMA(name, type, class, bos, key_table, weight_table) \
-    extern const struct arch name; \
-    const struct arch name = { \
-        .model_type = type, .class_name = class, .prefix = "model.", .norm_center = false, .gated = true, \
-        .prepend_bos = bos, .pos = POS_ROTARY, .keys = key_table, .must = must, .weights = weight_table, \
-        .names = alias_llama, \
-        .lens = { .convert = "convert_" type "_weights", .grouped = true, .biases = biases }, \
+#define ARCH_LLAMA(name, type, class, bos, key_table, weight_table)                         \
+    extern const struct arch name;                                                          \
+    const struct arch name = {                                                              \
+        .model_type = type,                                                                 \
+        .class_name = class,                                                                \
+        .prefix = "model.",                                                                 \
+        .norm_center = false,                                                               \
+        .gated = true,                                                                      \
+        .prepend_bos = bos,                                                                 \
+        .pos = POS_ROTARY,                                                                  \
+        .keys = key_table,                                                                  \
+        .must = must,                                                                       \
+        .weights = weight_table,                                                            \
+        .names = alias_llama,                                                               \
+        .lens = {.convert = "convert_" type "_weights", .grouped = true, .biases = biases}, \
     }
 
 ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, weights);

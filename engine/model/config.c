@@ -1,5 +1,6 @@
 /* config.c - config.json -> struct config, driven by the architecture's key table (arch.h).
- * Knows no architecture by name.  Tested in tests/engine/test_config.c, tests/fuzz/fuzz_config.c. */
+ * Knows no architecture by name.  Tested in tests/engine/test_config.c, tests/fuzz/fuzz_config.c.
+ */
 #include "model/config.h"
 
 #include "model/arch.h"
@@ -32,10 +33,17 @@ static struct js_node key_find(struct js_node root, const char *names)
 
 static int act_parse(struct js_node node, enum kn_act *out, struct err *e)
 {
-    static const struct { const char *name; enum kn_act act; } table[] = {
-        { "gelu", KN_ACT_GELU },           { "gelu_new", KN_ACT_GELU_NEW }, { "gelu_pytorch_tanh", KN_ACT_GELU_NEW },
-        { "gelu_fast", KN_ACT_GELU_NEW },  { "relu", KN_ACT_RELU },         { "silu", KN_ACT_SILU },
-        { "swish", KN_ACT_SILU },
+    static const struct {
+        const char *name;
+        enum kn_act act;
+    } table[] = {
+        {"gelu", KN_ACT_GELU},
+        {"gelu_new", KN_ACT_GELU_NEW},
+        {"gelu_pytorch_tanh", KN_ACT_GELU_NEW},
+        {"gelu_fast", KN_ACT_GELU_NEW},
+        {"relu", KN_ACT_RELU},
+        {"silu", KN_ACT_SILU},
+        {"swish", KN_ACT_SILU},
     };
     const char *s;
     int rc = js_string(node, &s, NULL, e);
@@ -49,7 +57,8 @@ static int act_parse(struct js_node node, enum kn_act *out, struct err *e)
     return js_expected(node, "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu or silu", e);
 }
 
-static int key_read(struct config *cfg, const struct arch_key *k, struct js_node root, struct err *e)
+static int key_read(struct config *cfg, const struct arch_key *k, struct js_node root,
+                    struct err *e)
 {
     struct js_node node = key_find(root, k->names);
     void *at = (char *)cfg + k->offset;
@@ -57,17 +66,19 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
     if (!is_set && k->fallback <= KEY_REQUIRED) {
         char name[64];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(k->names, "|"), k->names);
-        return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · missing; a %s model needs it", js_name(root.doc), name,
-                       cfg->arch->model_type);
+        return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · missing; a %s model needs it",
+                       js_name(root.doc), name, cfg->arch->model_type);
     }
-    int64_t i = k->fallback > KEY_REQUIRED ? (int64_t)k->fallback : 0; /* the mark for "required" fits no integer */
+    int64_t i = k->fallback > KEY_REQUIRED ? (int64_t)k->fallback
+                                           : 0; /* the mark for "required" fits no integer */
     double d = k->fallback;
     bool b = k->fallback != 0;
     enum kn_act act = (enum kn_act)i;
     int rc = 0;
     switch (k->type) {
     case KEY_INT:
-        /* A number left open by null ("sliding_window": null) is "none", whatever its absence means. */
+        /* A number left open by null ("sliding_window": null) is "none", whatever its absence
+         * means. */
         if (node.value && !is_set)
             i = 0;
         else if (is_set)
@@ -107,7 +118,7 @@ static int rope_read(struct config *cfg, struct js_node root, struct err *e)
     int rc = js_string_or(kind, "default", &type, e);
     if (rc)
         return rc;
-    static const char *const names[] = { "default", "linear", "dynamic", "llama3" };
+    static const char *const names[] = {"default", "linear", "dynamic", "llama3"};
     int found = -1;
     for (int i = 0; i < 4; i++)
         if (!strcmp(type, names[i]))
@@ -117,7 +128,8 @@ static int rope_read(struct config *cfg, struct js_node root, struct err *e)
     cfg->rope_scaling = (enum rope_scaling)found;
     if (found == ROPE_PLAIN)
         return 0;
-    if ((rc = js_number(js_get(rope, "factor"), 1e-3, 1e6, &cfg->rope_factor, e)) || found != ROPE_LLAMA3)
+    if ((rc = js_number(js_get(rope, "factor"), 1e-3, 1e6, &cfg->rope_factor, e)) ||
+        found != ROPE_LLAMA3)
         return rc;
     int64_t ctx;
     if ((rc = js_number(js_get(rope, "low_freq_factor"), 1e-6, 1e6, &cfg->rope_low_freq, e)) ||
@@ -125,7 +137,8 @@ static int rope_read(struct config *cfg, struct js_node root, struct err *e)
         (rc = js_int(js_get(rope, "original_max_position_embeddings"), 1, INT32_MAX, &ctx, e)))
         return rc;
     if (cfg->rope_high_freq <= cfg->rope_low_freq)
-        return err_set(e, ERR_BAD_INPUT, "%s · rope_scaling · high_freq_factor %g must be above low_freq_factor %g",
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · rope_scaling · high_freq_factor %g must be above low_freq_factor %g",
                        js_name(root.doc), cfg->rope_high_freq, cfg->rope_low_freq);
     cfg->rope_n_ctx = (int32_t)ctx;
     return 0;
@@ -136,28 +149,34 @@ static int sizes_check(struct config *cfg, const char *file, struct err *e)
 {
     if (!cfg->d_head) {
         if (cfg->d_model % cfg->n_heads)
-            return err_set(e, ERR_BAD_INPUT, "%s · hidden size %d is not a multiple of %d attention heads", file,
+            return err_set(e, ERR_BAD_INPUT,
+                           "%s · hidden size %d is not a multiple of %d attention heads", file,
                            cfg->d_model, cfg->n_heads);
         cfg->d_head = cfg->d_model / cfg->n_heads;
     }
     if (!cfg->n_kv_heads)
         cfg->n_kv_heads = cfg->n_heads;
     if (cfg->n_heads % cfg->n_kv_heads)
-        return err_set(e, ERR_BAD_INPUT, "%s · %d attention heads are not a multiple of %d key/value heads", file,
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · %d attention heads are not a multiple of %d key/value heads", file,
                        cfg->n_heads, cfg->n_kv_heads);
     if (!cfg->d_mlp) {
         if (cfg->d_model > LIMIT_D_MLP / 4)
-            return err_set(e, ERR_BAD_INPUT, "%s · MLP of 4 x %d is above the limit %d", file, cfg->d_model, LIMIT_D_MLP);
+            return err_set(e, ERR_BAD_INPUT, "%s · MLP of 4 x %d is above the limit %d", file,
+                           cfg->d_model, LIMIT_D_MLP);
         cfg->d_mlp = 4 * cfg->d_model;
     }
     if (cfg->d_head > LIMIT_D_HEAD || (int64_t)cfg->d_head * cfg->n_heads > LIMIT_D_MODEL)
-        return err_set(e, ERR_BAD_INPUT, "%s · %d heads of %d are above the limits (%d per head, %d together)", file,
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · %d heads of %d are above the limits (%d per head, %d together)", file,
                        cfg->n_heads, cfg->d_head, LIMIT_D_HEAD, LIMIT_D_MODEL);
     if (cfg->pos == POS_ROTARY) {
         cfg->n_rot = (int32_t)(cfg->rotary_share * cfg->d_head);
         if (cfg->n_rot < 2 || cfg->n_rot % 2)
-            return err_set(e, ERR_BAD_INPUT, "%s · rotary share %g of head size %d · must give an even number >= 2, gives %d",
-                           file, cfg->rotary_share, cfg->d_head, cfg->n_rot);
+            return err_set(
+                e, ERR_BAD_INPUT,
+                "%s · rotary share %g of head size %d · must give an even number >= 2, gives %d",
+                file, cfg->rotary_share, cfg->d_head, cfg->n_rot);
     }
     return 0;
 }
@@ -186,7 +205,8 @@ static const struct arch *arch_find(struct js_node root, struct err *e)
         size_t n = strlen(known);
         snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", (*a)->model_type);
     }
-    err_set(e, ERR_BAD_INPUT, "%s · model_type \"%s\" is not supported · supported: %s", js_name(root.doc), type, known);
+    err_set(e, ERR_BAD_INPUT, "%s · model_type \"%s\" is not supported · supported: %s",
+            js_name(root.doc), type, known);
     return NULL;
 }
 
@@ -197,8 +217,13 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
     const struct arch *arch = arch_find(root, e);
     if (!arch)
         return ERR_BAD_INPUT;
-    *cfg = (struct config){ .arch = arch, .pos = arch->pos, .norm_center = arch->norm_center, .gated = arch->gated,
-                            .prepend_bos = arch->prepend_bos, .rotary_share = 1, .window_on = true };
+    *cfg = (struct config){.arch = arch,
+                           .pos = arch->pos,
+                           .norm_center = arch->norm_center,
+                           .gated = arch->gated,
+                           .prepend_bos = arch->prepend_bos,
+                           .rotary_share = 1,
+                           .window_on = true};
     int rc;
     for (const struct arch_key *k = arch->keys; k->names; k++)
         if ((rc = key_read(cfg, k, root, e)))
@@ -208,7 +233,9 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
         if ((rc = js_bool_or(js_get(root, m->name), b, &b, e)))
             return rc;
         if (b != m->value)
-            return js_expected(js_get(root, m->name), m->value ? "true (false is not supported)" : "false (true is not supported)", e);
+            return js_expected(
+                js_get(root, m->name),
+                m->value ? "true (false is not supported)" : "false (true is not supported)", e);
     }
     if ((rc = rope_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = token_id(js_get(root, "bos_token_id"), &cfg->bos_id, e)) ||
@@ -252,9 +279,11 @@ int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, 
     for (const struct arch_key *k = arch->keys; k->names; k++) {
         if (k->fallback > KEY_REQUIRED)
             continue;
-        int32_t v = k->offset == offsetof(struct config, n_layers) ? n_layers
-                  : k->offset == offsetof(struct config, n_heads)  ? 32 : 2048;
-        n += snprintf(json + n, sizeof json - (size_t)n, ", \"%.*s\": %d", (int)strcspn(k->names, "|"), k->names, (int)v);
+        int32_t v = k->offset == offsetof(struct config, n_layers)  ? n_layers
+                    : k->offset == offsetof(struct config, n_heads) ? 32
+                                                                    : 2048;
+        n += snprintf(json + n, sizeof json - (size_t)n, ", \"%.*s\": %d",
+                      (int)strcspn(k->names, "|"), k->names, (int)v);
         assert(n < (int)sizeof json - 1);
     }
     json[n++] = '}';

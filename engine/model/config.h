@@ -1,7 +1,7 @@
 /* config.h - the shape of one model: what config.json says, in one flat struct.
  *
- * Which keys are read, and under which names, is the architecture's data (arch.h).  Properties, never
- * architecture names, decide what the plan emits.  Tested in tests/engine/test_config.c. */
+ * Which keys are read, and under which names, is the architecture's data (arch.h).  Properties,
+ * never architecture names, decide what the plan emits.  Tested in tests/engine/test_config.c. */
 #ifndef CONFIG_H
 #define CONFIG_H
 
@@ -17,33 +17,35 @@ struct config {
     const struct arch *arch;
     int32_t n_layers, n_heads, n_kv_heads; /* n_kv_heads divides n_heads */
     int32_t d_model, d_head, d_mlp, d_vocab;
-    int32_t n_ctx;        /* trained context, positions */
-    int32_t window;       /* sliding attention window in positions, 0 = none */
+    int32_t n_ctx;         /* trained context, positions */
+    int32_t window;        /* sliding attention window in positions, 0 = none */
     int32_t window_layer0; /* the window holds from this layer on */
     bool window_on;
-    int32_t n_rot;        /* rotated elements per head, even; 0 = no rotary */
-    double rotary_share;  /* n_rot / d_head as the file says it */
+    int32_t n_rot;       /* rotated elements per head, even; 0 = no rotary */
+    double rotary_share; /* n_rot / d_head as the file says it */
     double norm_eps;
     double rope_theta;
     enum rope_scaling rope_scaling;
     double rope_factor, rope_low_freq, rope_high_freq;
-    int32_t rope_n_ctx;   /* original context of the llama3 scaling */
+    int32_t rope_n_ctx; /* original context of the llama3 scaling */
     enum kn_act act;
     enum pos_kind pos;
-    bool norm_center;     /* LayerNorm (with bias) instead of RMSNorm */
-    bool parallel;        /* attention and MLP both read resid_pre */
-    bool gated;           /* mlp.hook_pre_linear exists */
-    bool tied;            /* the unembedding is the embedding */
+    bool norm_center; /* LayerNorm (with bias) instead of RMSNorm */
+    bool parallel;    /* attention and MLP both read resid_pre */
+    bool gated;       /* mlp.hook_pre_linear exists */
+    bool tied;        /* the unembedding is the embedding */
     bool attn_bias, mlp_bias;
-    bool prepend_bos;     /* TransformerLens' default for this architecture */
+    bool prepend_bos;       /* TransformerLens' default for this architecture */
     int32_t bos_id, eos_id; /* -1 = config.json names none */
 };
 
-/* Parse the bytes of a config.json (`file` names it in messages).  0, or negative with *e filled and
- * *cfg untouched.  Thread-safe. */
-int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file, struct err *e);
-/* What an architecture is when its file says nothing that it need not say: 32 heads of 64 and defaults for all else.
- * For questions that concern no model in particular, such as names.  Errors are those of config_parse. */
+/* Parse the bytes of a config.json (`file` names it in messages).  0, or negative with *e filled
+ * and *cfg untouched.  Thread-safe. */
+int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file,
+                 struct err *e);
+/* What an architecture is when its file says nothing that it need not say: 32 heads of 64 and
+ * defaults for all else. For questions that concern no model in particular, such as names.  Errors
+ * are those of config_parse. */
 int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e);
 /* The same as config_parse from a file. */
 int config_load(struct config *cfg, const char *path, struct err *e);

@@ -42,31 +42,35 @@ static void add_tensor(struct fingerprint *f, const struct st_tensor *t)
         return;
     }
     for (size_t i = 0; i < SAMPLES; i++)
-        fingerprint_add(f, (const char *)t->data + (t->nbytes - SAMPLE_BYTES) / (SAMPLES - 1) * i, SAMPLE_BYTES);
+        fingerprint_add(f, (const char *)t->data + (t->nbytes - SAMPLE_BYTES) / (SAMPLES - 1) * i,
+                        SAMPLE_BYTES);
 }
 
 /* Numbers of config.json that the plan's steps do not hold. */
 static void add_config(struct fingerprint *f, const struct config *c)
 {
-    const int64_t whole[] = { c->n_layers, c->n_heads, c->n_kv_heads, c->d_model, c->d_head, c->d_mlp, c->d_vocab, c->n_ctx, c->window,
-                              c->window_layer0, c->n_rot, c->rope_scaling, c->rope_n_ctx, c->pos, c->norm_center, c->parallel, c->gated,
-                              c->tied };
-    const double real[] = { c->norm_eps, c->rope_theta, c->rope_factor, c->rope_low_freq, c->rope_high_freq };
+    const int64_t whole[] = {
+        c->n_layers,   c->n_heads, c->n_kv_heads,  c->d_model,       c->d_head, c->d_mlp,
+        c->d_vocab,    c->n_ctx,   c->window,      c->window_layer0, c->n_rot,  c->rope_scaling,
+        c->rope_n_ctx, c->pos,     c->norm_center, c->parallel,      c->gated,  c->tied};
+    const double real[] = {c->norm_eps, c->rope_theta, c->rope_factor, c->rope_low_freq,
+                           c->rope_high_freq};
     fingerprint_add(f, whole, sizeof whole);
     fingerprint_add(f, real, sizeof real);
 }
 
 static void add_step(struct fingerprint *f, const struct step *s)
 {
-    const int64_t whole[] = { s->op, s->site, s->when, s->p.act, s->p.center, s->p.window, s->p.n_rot };
-    const float real[] = { s->p.scale, s->p.eps, s->p.softcap };
+    const int64_t whole[] = {s->op,       s->site,     s->when,   s->p.act,
+                             s->p.center, s->p.window, s->p.n_rot};
+    const float real[] = {s->p.scale, s->p.eps, s->p.softcap};
     fingerprint_add(f, whole, sizeof whole);
     fingerprint_add(f, real, sizeof real);
 }
 
 struct fingerprint fingerprint_model(const struct model *m)
 {
-    struct fingerprint f = { 0 };
+    struct fingerprint f = {0};
     add_text(&f, BORE_VERSION);
     add_config(&f, &m->cfg);
     for (int32_t stage = 0, n; stage < plan_stages(m->plan); stage++) {
@@ -75,8 +79,10 @@ struct fingerprint fingerprint_model(const struct model *m)
             add_step(&f, &steps[i]);
     }
     add_word(&f, m->process);
-    const char *threads = strrchr(m->be->describe, 'x'); /* "cpu avx512 x2": their number does not change a bit */
-    fingerprint_add(&f, m->be->describe, threads ? (size_t)(threads - m->be->describe) : strlen(m->be->describe));
+    const char *threads = strrchr(m->be->describe,
+                                  'x'); /* "cpu avx512 x2": their number does not change a bit */
+    fingerprint_add(&f, m->be->describe,
+                    threads ? (size_t)(threads - m->be->describe) : strlen(m->be->describe));
     add_word(&f, safetensors_stamp(m->files));
     for (size_t i = 0; i < safetensors_count(m->files); i++)
         add_tensor(&f, safetensors_at(m->files, i));

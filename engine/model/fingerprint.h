@@ -12,8 +12,9 @@ struct fingerprint {
 };
 
 void fingerprint_add(struct fingerprint *f, const void *bytes, size_t n);
-/* What a model computes depends on: shape, plan, processing, backend, and the weights: names, types, shapes, the files' size,
- * time and place, and samples of their values (all of tensors up to 64 KiB).  Reads a few MiB at most. */
+/* What a model computes depends on: shape, plan, processing, backend, and the weights: names,
+ * types, shapes, the files' size, time and place, and samples of their values (all of tensors up to
+ * 64 KiB).  Reads a few MiB at most. */
 struct fingerprint fingerprint_model(const struct model *m);
 
 #endif

@@ -1,8 +1,8 @@
 /* glob.c - patterns over hook names (see site_glob and site_select in site.h).
  *
  * A pattern maps a set of places in the name to the set of places where a match may end, element by
- * element, so that no pattern can make it backtrack: the time is length of pattern x length of name.
- * Tested in tests/engine/test_site.c and tests/fuzz/fuzz_edit.c. */
+ * element, so that no pattern can make it backtrack: the time is length of pattern x length of
+ * name. Tested in tests/engine/test_site.c and tests/fuzz/fuzz_edit.c. */
 #include "base/nearest.h"
 #include "model/site.h"
 
@@ -20,7 +20,8 @@ struct match {
     size_t n;
 };
 
-static struct places match_part(const struct match *m, const char *p, const char *end, struct places in, int depth);
+static struct places match_part(const struct match *m, const char *p, const char *end,
+                                struct places in, int depth);
 
 static bool any(const struct places *s)
 {
@@ -101,7 +102,8 @@ static bool range(const char *p, const char *end, int32_t *lo, int32_t *hi)
     return p && skip_blanks(p, end) == end;
 }
 
-static void match_range(const struct match *m, int32_t lo, int32_t hi, const struct places *in, struct places *out)
+static void match_range(const struct match *m, int32_t lo, int32_t hi, const struct places *in,
+                        struct places *out)
 {
     for (size_t i = next(in, 0); i < m->n; i = next(in, i + 1)) {
         const char *from = m->name + i, *stop = m->name + m->n;
@@ -115,7 +117,8 @@ static void match_range(const struct match *m, int32_t lo, int32_t hi, const str
 }
 
 /* {a,b,3..7}: p stands after the brace, end on the closing one. */
-static struct places match_set(const struct match *m, const char *p, const char *end, struct places in, int depth)
+static struct places match_set(const struct match *m, const char *p, const char *end,
+                               struct places in, int depth)
 {
     struct places out = {{0}};
     while (p <= end) {
@@ -136,7 +139,8 @@ static struct places match_set(const struct match *m, const char *p, const char 
 }
 
 /* One character of the name: c itself, any one ('?'), or one of a class [p, end). */
-static struct places match_char(const struct match *m, char c, const char *p, const char *end, struct places in)
+static struct places match_char(const struct match *m, char c, const char *p, const char *end,
+                                struct places in)
 {
     struct places out = {{0}};
     for (size_t i = next(&in, 0); i < m->n; i = next(&in, i + 1))
@@ -145,7 +149,8 @@ static struct places match_char(const struct match *m, char c, const char *p, co
     return out;
 }
 
-static struct places match_part(const struct match *m, const char *p, const char *end, struct places in, int depth)
+static struct places match_part(const struct match *m, const char *p, const char *end,
+                                struct places in, int depth)
 {
     if (depth > NESTED_MAX)
         return (struct places){{0}};
@@ -183,7 +188,8 @@ bool site_is_pattern(const char *text)
     return strpbrk(text, "*?[{") != NULL;
 }
 
-/* How many parts at the end, between dots outside braces, are spelled out: none has a wildcard (at most 2 are counted). */
+/* How many parts at the end, between dots outside braces, are spelled out: none has a wildcard (at
+ * most 2 are counted). */
 static int parts_named(const char *pattern)
 {
     bool wild[2] = {false, false}; /* the last part, the one before */
@@ -219,13 +225,14 @@ int32_t site_missing_layer(const struct config *cfg, const char *pattern)
 int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e)
 {
     if (strlen(pattern) >= LIMIT_PATTERN)
-        return err_set(e, ERR_BAD_INPUT, "hook pattern of %zu bytes · at most %d", strlen(pattern), LIMIT_PATTERN - 1);
+        return err_set(e, ERR_BAD_INPUT, "hook pattern of %zu bytes · at most %d", strlen(pattern),
+                       LIMIT_PATTERN - 1);
     if (!site_is_pattern(pattern))
         return site_find(cfg, pattern, out, e) ? ERR_BAD_INPUT : 1;
     int32_t missing = site_missing_layer(cfg, pattern);
     if (missing >= 0)
-        return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
-                       pattern, (int)cfg->n_layers - 1);
+        return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d",
+                       (int)missing, pattern, (int)cfg->n_layers - 1);
     int named = parts_named(pattern);
     bool asleep = false;
     int n = site_list(cfg, out), kept = 0;
@@ -241,13 +248,16 @@ int site_select(const struct config *cfg, const char *pattern, struct site_ref *
     if (kept > 0)
         return kept;
     if (asleep)
-        return err_set(e, ERR_BAD_INPUT, "\"%.100s\" matches only hooks that are computed on request · "
-                       "write the last part of the name out, as in blocks.*.attn.hook_result", pattern);
+        return err_set(e, ERR_BAD_INPUT,
+                       "\"%.100s\" matches only hooks that are computed on request · "
+                       "write the last part of the name out, as in blocks.*.attn.hook_result",
+                       pattern);
     char near[LIMIT_NAME], name[LIMIT_NAME];
     size_t least = SIZE_MAX;
     for (int i = 0; i < n; i++)
         if (nearest_is(pattern, site_name(out[i], name), &least))
             memcpy(near, name, sizeof near);
-    return err_set(e, ERR_BAD_INPUT, "no hook matches \"%.100s\" · the nearest is %s · this model has layers 0..%d", pattern, near,
-                   (int)cfg->n_layers - 1);
+    return err_set(e, ERR_BAD_INPUT,
+                   "no hook matches \"%.100s\" · the nearest is %s · this model has layers 0..%d",
+                   pattern, near, (int)cfg->n_layers - 1);
 }

@@ -1,7 +1,7 @@
 /* hub.c - finding the files of a model (see hub.h).
  *
- * Only names and folders are looked at; a name typed by the user never leads out of the cache folder.
- * Tested in tests/engine/test_hub.c on folders made for it. */
+ * Only names and folders are looked at; a name typed by the user never leads out of the cache
+ * folder. Tested in tests/engine/test_hub.c on folders made for it. */
 #include "model/hub.h"
 
 #include <ctype.h>
@@ -75,8 +75,10 @@ static bool has_config(const char *folder)
     return file_in(folder, "config.json", path);
 }
 
-/* The first entry of a folder that `keep` likes; false if none or (with `only`) if there are two. */
-static bool entry_in(const char *folder, bool (*keep)(const char *name), bool only, char name[NAME_MAX + 1])
+/* The first entry of a folder that `keep` likes; false if none or (with `only`) if there are two.
+ */
+static bool entry_in(const char *folder, bool (*keep)(const char *name), bool only,
+                     char name[NAME_MAX + 1])
 {
     int found = 0;
     DIR *dir = opendir(folder);
@@ -97,7 +99,8 @@ static bool is_safetensors(const char *name)
 
 static bool is_other_weights(const char *name)
 {
-    static const char *const endings[] = {".bin", ".pt", ".pth", ".gguf", ".h5", ".msgpack", ".onnx"};
+    static const char *const endings[] = {".bin", ".pt",      ".pth", ".gguf",
+                                          ".h5",  ".msgpack", ".onnx"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (ends_with(name, endings[i]))
             return true;
@@ -109,7 +112,8 @@ static bool is_visible(const char *name)
     return name[0] != '.';
 }
 
-/* ---- a folder ---------------------------------------------------------------------------------------- */
+/* ---- a folder
+ * ---------------------------------------------------------------------------------------- */
 
 /* "models--org--name" of the cache as "org/name", from behind its "models--". */
 static void name_from_cache(char *name, size_t size, const char *cached, size_t len)
@@ -127,7 +131,8 @@ static void folder_name(const char *folder, char name[PATH_MAX])
 {
     char real[PATH_MAX];
     const char *full = realpath(folder, real) ? real : folder, *base = strrchr(full, '/');
-    const char *cached = strstr(full, "/models--"), *end = cached ? strstr(cached, "/snapshots/") : NULL;
+    const char *cached = strstr(full, "/models--"),
+               *end = cached ? strstr(cached, "/snapshots/") : NULL;
     if (end) {
         cached += strlen("/models--");
         name_from_cache(name, PATH_MAX, cached, (size_t)(end - cached));
@@ -139,13 +144,15 @@ static void folder_name(const char *folder, char name[PATH_MAX])
 static void weights_in(const char *folder, char path[PATH_MAX])
 {
     char name[NAME_MAX + 1];
-    if (!file_in(folder, "model.safetensors", path) && !file_in(folder, "model.safetensors.index.json", path) &&
+    if (!file_in(folder, "model.safetensors", path) &&
+        !file_in(folder, "model.safetensors.index.json", path) &&
         entry_in(folder, is_safetensors, true, name))
         file_in(folder, name, path);
 }
 
 /* Fill *out from a folder known to hold config.json.  `weights` NULL: look for them. */
-static int take_folder(const char *folder, const char *name, const char *weights, struct hub_model *out)
+static int take_folder(const char *folder, const char *name, const char *weights,
+                       struct hub_model *out)
 {
     path_make(out->folder, "%s", folder);
     path_join(out->config, folder, "config.json");
@@ -167,35 +174,44 @@ int hub_need_weights(const struct hub_model *m, struct err *e)
     if (m->weights[0])
         return 0;
     if (entry_in(m->folder, is_safetensors, false, name))
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · no model.safetensors or model.safetensors.index.json, but several .safetensors (%s, …) · "
-                       "name the file",
-                       m->folder, name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · no model.safetensors or model.safetensors.index.json, but several .safetensors (%s, …) · "
+            "name the file",
+            m->folder, name);
     if (entry_in(m->folder, is_other_weights, false, name))
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · no model.safetensors or model.safetensors.index.json, only %s, which is not read · "
-                       "save the model with save_pretrained(…, safe_serialization=True)",
-                       m->folder, name);
-    return err_set(e, ERR_BAD_INPUT, "%s · no model.safetensors or model.safetensors.index.json", m->folder);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · no model.safetensors or model.safetensors.index.json, only %s, which is not read · "
+            "save the model with save_pretrained(…, safe_serialization=True)",
+            m->folder, name);
+    return err_set(e, ERR_BAD_INPUT, "%s · no model.safetensors or model.safetensors.index.json",
+                   m->folder);
 }
 
 static int take_file(const char *path, struct hub_model *out, struct err *e)
 {
     if (!is_safetensors(path) && !ends_with(path, ".safetensors.index.json")) {
         if (is_other_weights(path))
-            return err_set(e, ERR_BAD_INPUT, "%s · weights are read from .safetensors files only", path);
-        return err_set(e, ERR_BAD_INPUT, "%s · is not a model · expected a folder, a .safetensors file or a hub name",
+            return err_set(e, ERR_BAD_INPUT, "%s · weights are read from .safetensors files only",
+                           path);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · is not a model · expected a folder, a .safetensors file or a hub name",
                        path);
     }
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
-    path_make(folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1, slash ? path : ".");
+    path_make(folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
+              slash ? path : ".");
     if (!has_config(folder))
-        return err_set(e, ERR_BAD_INPUT, "%s · no config.json beside it · put the model's config.json into %s", path, folder);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no config.json beside it · put the model's config.json into %s", path,
+                       folder);
     return take_folder(folder, slash ? slash + 1 : path, path, out);
 }
 
-/* ---- the built-in model ------------------------------------------------------------------------------ */
+/* ---- the built-in model
+ * ------------------------------------------------------------------------------ */
 
 static const char builtin_name[] = "teach";
 
@@ -210,7 +226,8 @@ static bool builtin_candidate(int i, char path[PATH_MAX])
         ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
         exe[n < 0 ? 0 : n] = '\0';
         char *slash = strrchr(exe, '/');
-        return slash && path_make(path, "%.*s/../share/borescope/models/%s", (int)(slash - exe), exe, builtin_name);
+        return slash && path_make(path, "%.*s/../share/borescope/models/%s", (int)(slash - exe),
+                                  exe, builtin_name);
     }
     default: return path_make(path, "%s/models/%s", BORE_SOURCE_DIR, builtin_name);
     }
@@ -222,12 +239,14 @@ static int resolve_builtin(struct hub_model *out, struct err *e)
     for (int i = 0; i < 3; i++)
         if (builtin_candidate(i, folder) && has_config(folder))
             return take_folder(folder, builtin_name, NULL, out);
-    return err_set(e, ERR_BAD_INPUT,
-                   "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
-                   builtin_name, folder, builtin_name);
+    return err_set(
+        e, ERR_BAD_INPUT,
+        "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
+        builtin_name, folder, builtin_name);
 }
 
-/* ---- the local cache of the hub ---------------------------------------------------------------------- */
+/* ---- the local cache of the hub
+ * ---------------------------------------------------------------------- */
 
 /* $VAR/tail with a leading ~ replaced; false if VAR is unset or empty. */
 static bool path_from_env(const char *var, const char *tail, char path[PATH_MAX])
@@ -270,12 +289,15 @@ static bool is_hub_name(const char *s)
     return s[0] && slashes <= 1;
 }
 
-/* A branch, tag, "refs/pr/1" or commit: the same letters, any number of parts, no part beginning with '.'. */
+/* A branch, tag, "refs/pr/1" or commit: the same letters, any number of parts, no part beginning
+ * with '.'. */
 static bool is_revision(const char *s)
 {
     for (const char *p = s; *p; p++) {
         bool first = p == s || p[-1] == '/';
-        if (*p == '/' ? first || !p[1] : !isalnum((unsigned char)*p) && !(strchr("._-", *p) && !(first && *p == '.')))
+        if (*p == '/'
+                ? first || !p[1]
+                : !isalnum((unsigned char)*p) && !(strchr("._-", *p) && !(first && *p == '.')))
             return false;
     }
     return s[0] != '\0';
@@ -285,7 +307,8 @@ static bool is_revision(const char *s)
 static bool read_ref(const char *repo, const char *revision, char *commit, size_t size)
 {
     char path[PATH_MAX];
-    FILE *f = path_make(path, "%s/refs/%s", repo, revision) && is_file(path) ? fopen(path, "re") : NULL;
+    FILE *f = path_make(path, "%s/refs/%s", repo, revision) && is_file(path) ? fopen(path, "re")
+                                                                             : NULL;
     if (!f)
         return false;
     size_t n = fread(commit, 1, size - 1, f);
@@ -306,7 +329,8 @@ static bool find_snapshot(const char *repo, const char *revision, char path[PATH
     bool found = path_join(snapshots, repo, "snapshots");
     if (read_ref(repo, revision ? revision : "main", commit, sizeof commit))
         revision = commit;
-    else if (!revision && (found = entry_in(snapshots, is_visible, true, commit))) /* fetched by commit only: no choice */
+    else if (!revision && (found = entry_in(snapshots, is_visible, true,
+                                            commit))) /* fetched by commit only: no choice */
         revision = commit;
     return found && path_join(path, snapshots, revision) && is_folder(path);
 }
@@ -315,7 +339,8 @@ static bool find_snapshot(const char *repo, const char *revision, char path[PATH
 static size_t misfit(const char *typed, const char *cached)
 {
     const char *base = strchr(cached, '/');
-    size_t whole = nearest_distance(typed, cached), part = base ? nearest_distance(typed, base + 1) : whole;
+    size_t whole = nearest_distance(typed, cached),
+           part = base ? nearest_distance(typed, base + 1) : whole;
     return strcasestr(cached, typed) ? 0 : whole < part ? whole : part;
 }
 
@@ -335,7 +360,8 @@ static void list_near(const char *root, const char *typed, char *buf, size_t siz
         name_from_cache(shown, sizeof shown, d->d_name + 8, strlen(d->d_name + 8));
         size_t s = misfit(typed, shown);
         int at = n;
-        while (at > 0 && (score[at - 1] > s || (score[at - 1] == s && strcmp(name[at - 1], shown) > 0)))
+        while (at > 0 &&
+               (score[at - 1] > s || (score[at - 1] == s && strcmp(name[at - 1], shown) > 0)))
             at--;
         if (at == NEAR_MAX)
             continue;
@@ -359,25 +385,32 @@ static int not_cached(const char *root, const char *name, struct err *e)
     char near[200];
     list_near(root, name, near, sizeof near);
     if (near[0])
-        return err_set(e, ERR_BAD_INPUT, "%s · neither a folder, a file nor in the cache %s · there: %s", name, root,
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · neither a folder, a file nor in the cache %s · there: %s", name, root,
                        near);
-    return err_set(e, ERR_BAD_INPUT,
-                   "%s · neither a folder, a file nor in the cache %s, which is empty · try the built-in model: %s", name,
-                   root, builtin_name);
+    return err_set(
+        e, ERR_BAD_INPUT,
+        "%s · neither a folder, a file nor in the cache %s, which is empty · try the built-in model: %s",
+        name, root, builtin_name);
 }
 
 /* One repository of the cache; `name` is org/name. */
-static int take_repo(const char *root, const char *name, const char *revision, struct hub_model *out, struct err *e)
+static int take_repo(const char *root, const char *name, const char *revision,
+                     struct hub_model *out, struct err *e)
 {
     const char *slash = strchr(name, '/');
     char repo[PATH_MAX], folder[PATH_MAX];
-    path_make(repo, "%s/models--%.*s%s%s", root, slash ? (int)(slash - name) : 0, name, slash ? "--" : "", slash ? slash + 1 : name);
+    path_make(repo, "%s/models--%.*s%s%s", root, slash ? (int)(slash - name) : 0, name,
+              slash ? "--" : "", slash ? slash + 1 : name);
     if (!is_folder(repo))
         return not_cached(root, name, e);
     if (!find_snapshot(repo, revision, folder))
-        return err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo, revision ? revision : "main");
+        return err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo,
+                       revision ? revision : "main");
     if (!has_config(folder))
-        return err_set(e, ERR_BAD_INPUT, "%s · %s holds no config.json · fetch the whole model into the cache", name, folder);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · %s holds no config.json · fetch the whole model into the cache", name,
+                       folder);
     return take_folder(folder, name, NULL, out);
 }
 
@@ -389,17 +422,20 @@ static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
     if (revision)
         *revision++ = '\0';
     if (!fits || !is_hub_name(name) || (revision && !is_revision(revision)))
-        return err_set(e, ERR_BAD_INPUT, "%s · no such file or folder, and not a name like org/name@revision", arg);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no such file or folder, and not a name like org/name@revision", arg);
     cache_root(root);
     return take_repo(root, name, revision, out, e);
 }
 
-/* ---- the public side --------------------------------------------------------------------------------- */
+/* ---- the public side
+ * --------------------------------------------------------------------------------- */
 
 int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
 {
     if (!arg[0])
-        return err_set(e, ERR_BAD_INPUT, "no model named · expected a folder, a .safetensors file, a hub name or %s",
+        return err_set(e, ERR_BAD_INPUT,
+                       "no model named · expected a folder, a .safetensors file, a hub name or %s",
                        builtin_name);
     struct hub_model m = {0};
     struct err why = {0};
@@ -416,7 +452,8 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
     if (rc && is_folder(arg)) { /* a folder that is no model, and no model of that name elsewhere */
         bool found = entry_in(arg, is_other_weights, false, other);
         return err_set(e, ERR_BAD_INPUT, "%s · no config.json in this folder%s%s", arg,
-                       found ? " · weights are read from .safetensors files only, there is " : "", found ? other : "");
+                       found ? " · weights are read from .safetensors files only, there is " : "",
+                       found ? other : "");
     }
     if (rc && e)
         *e = why;

@@ -3,8 +3,8 @@
  * In this order:
  *   1. a folder with config.json;
  *   2. a *.safetensors or *.safetensors.index.json file beside its config.json;
- *   3. `teach`, the built-in model: $BORESCOPE_DATA/models/teach, share/borescope/models/teach beside the
- *      program's bin folder, or models/teach of the source tree it was built from;
+ *   3. `teach`, the built-in model: $BORESCOPE_DATA/models/teach, share/borescope/models/teach
+ * beside the program's bin folder, or models/teach of the source tree it was built from;
  *   4. `org/name`, `name`, `org/name@revision` in the local Hugging Face cache ($HF_HUB_CACHE, else
  *      $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub).
  * Nothing is downloaded.  The error says where was looked and names what is near.
@@ -17,10 +17,11 @@
 #include "base/err.h"
 
 struct hub_model {
-    char name[PATH_MAX];      /* for the title: folder name, file name or hub name */
-    char folder[PATH_MAX];    /* where it all lies */
-    char config[PATH_MAX];    /* config.json; always there */
-    char weights[PATH_MAX];   /* model.safetensors, *.safetensors.index.json or the file given; "" if none */
+    char name[PATH_MAX];    /* for the title: folder name, file name or hub name */
+    char folder[PATH_MAX];  /* where it all lies */
+    char config[PATH_MAX];  /* config.json; always there */
+    char weights[PATH_MAX]; /* model.safetensors, *.safetensors.index.json or the file given; "" if
+                               none */
     char tokenizer[PATH_MAX]; /* tokenizer.json; "" if none */
 };
 

@@ -56,7 +56,8 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     return 0;
 }
 
-static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_model *h, struct err *e)
+static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_model *h,
+                                       struct err *e)
 {
     if (h->tokenizer[0])
         return tokenizer_open(h->tokenizer, e);
@@ -111,14 +112,16 @@ void model_close(struct model *m)
     free(m);
 }
 
-int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids, int32_t *n, struct err *e)
+int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
+                 int32_t *n, struct err *e)
 {
-    struct token_list l = { 0 };
+    struct token_list l = {0};
     int rc = tokenizer_encode(m->tok, text, len, 0, &l, e);
     if (rc)
         return rc;
     int32_t bos_id = m->cfg.bos_id;
-    bool prepend = bos_id >= 0 && (bos < 0 ? m->cfg.prepend_bos : bos != 0) && !(l.count && l.id[0] == bos_id);
+    bool prepend = bos_id >= 0 && (bos < 0 ? m->cfg.prepend_bos : bos != 0) &&
+                   !(l.count && l.id[0] == bos_id);
     size_t count = l.count + prepend;
     int32_t *out = malloc((count + 1) * sizeof *out);
     if (!out)
@@ -126,7 +129,8 @@ int model_tokens(const struct model *m, const char *text, size_t len, int bos, i
     else if (count == 0)
         rc = err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give some text");
     else if (count > LIMIT_TOKENS)
-        rc = err_set(e, ERR_BAD_INPUT, "prompt · %zu tokens · at most %d can be run", count, LIMIT_TOKENS);
+        rc = err_set(e, ERR_BAD_INPUT, "prompt · %zu tokens · at most %d can be run", count,
+                     LIMIT_TOKENS);
     if (!rc) {
         if (prepend)
             out[0] = bos_id;
@@ -141,13 +145,19 @@ int model_tokens(const struct model *m, const char *text, size_t len, int bos, i
     return rc;
 }
 
-int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over, struct err *e)
+int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,
+                       struct err *e)
 {
     for (int32_t i = 0; i < n; i++)
         if (ids[i] < 0 || ids[i] >= m->cfg.d_vocab)
-            return err_set(e, ERR_BAD_INPUT, "token %d at position %d · this model's vocabulary is 0..%d", ids[i], i, m->cfg.d_vocab - 1);
+            return err_set(e, ERR_BAD_INPUT,
+                           "token %d at position %d · this model's vocabulary is 0..%d", ids[i], i,
+                           m->cfg.d_vocab - 1);
     if (n > m->cfg.n_ctx && m->cfg.pos == POS_LEARNED)
-        return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · this model has learned positions for %d; shorten the prompt", n, m->cfg.n_ctx);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "prompt · %d tokens · this model has learned positions for %d; shorten the prompt", n,
+            m->cfg.n_ctx);
     if (over)
         *over = n > m->cfg.n_ctx;
     return 0;

@@ -1,8 +1,8 @@
 /* model.h - a loaded model: shape, mapped weights, plan, tokenizer, and the backend they run on.
  *
- * Weights stay in the file's type and place; `weights` are views into the mapping.  A model is immutable
- * after model_open and may be shared by any number of runs of the same thread.
- * Tested in tests/engine/test_run.c. */
+ * Weights stay in the file's type and place; `weights` are views into the mapping.  A model is
+ * immutable after model_open and may be shared by any number of runs of the same thread. Tested in
+ * tests/engine/test_run.c. */
 #ifndef MODEL_H
 #define MODEL_H
 
@@ -12,42 +12,44 @@
 struct safetensors;
 
 struct model {
-    char name[LIMIT_NAME];    /* as shown: folder name, hub name, "teach" */
-    char *folder;             /* where its files lie, an absolute path */
+    char name[LIMIT_NAME]; /* as shown: folder name, hub name, "teach" */
+    char *folder;          /* where its files lie, an absolute path */
     struct config cfg;
     struct plan *plan;
-    struct kn_view *weights;  /* [(n_layers + 1) * WEIGHT_COUNT]; see model_weight */
+    struct kn_view *weights; /* [(n_layers + 1) * WEIGHT_COUNT]; see model_weight */
     struct safetensors *files;
-    struct tokenizer *tok;    /* never NULL: bytes or bare ids when there is no tokenizer.json */
-    struct kn_backend *be;    /* borrowed */
-    const char *dtype;        /* stored type of most weights: "f32", "f16", "bf16" */
-    uint64_t bytes;           /* of all weights */
+    struct tokenizer *tok; /* never NULL: bytes or bare ids when there is no tokenizer.json */
+    struct kn_backend *be; /* borrowed */
+    const char *dtype;     /* stored type of most weights: "f32", "f16", "bf16" */
+    uint64_t bytes;        /* of all weights */
     uint64_t params;
-    unsigned process;         /* enum process_flag bits; 0 = the raw checkpoint */
-    void **owned;             /* data of weights that are not the file's: model_own_weight */
+    unsigned process; /* enum process_flag bits; 0 = the raw checkpoint */
+    void **owned;     /* data of weights that are not the file's: model_own_weight */
     int32_t n_owned;
 };
 
-/* Open MODEL (see hub.h for what may be named) on `be`, which must outlive it.  Weights are mapped, not
- * read: this takes milliseconds whatever the size.  be == NULL: shape and plan alone, no weights, no
- * tokenizer needed (enough for hook names and shapes).  0 and *out, freed with model_close; else
- * negative with one line in *e (file, tensor, expected and found shape). */
+/* Open MODEL (see hub.h for what may be named) on `be`, which must outlive it.  Weights are mapped,
+ * not read: this takes milliseconds whatever the size.  be == NULL: shape and plan alone, no
+ * weights, no tokenizer needed (enough for hook names and shapes).  0 and *out, freed with
+ * model_close; else negative with one line in *e (file, tensor, expected and found shape). */
 int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e);
 void model_close(struct model *m);
 
-/* The weight `w` of layer `l` (0..n_layers-1; root weights: any l).  ndim 0 = this model has none. */
+/* The weight `w` of layer `l` (0..n_layers-1; root weights: any l).  ndim 0 = this model has none.
+ */
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w);
-/* Put v, whose data is malloc'ed, in the place of that weight; the model frees it.  No run may be using the weight.  On failure
- * (memory) nothing changed and the data is still the caller's. */
+/* Put v, whose data is malloc'ed, in the place of that weight; the model frees it.  No run may be
+ * using the weight.  On failure (memory) nothing changed and the data is still the caller's. */
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e);
 
-/* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never twice
- * when the text or the tokenizer already starts with it).  *ids is malloc'ed.  Refuses an empty result
- * and prompts past LIMIT_TOKENS. */
-int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids, int32_t *n,
-                 struct err *e);
-/* Check n tokens: ids inside the vocabulary; n within the trained context, which is an error for learned
- * positions and only sets *over (may be NULL) for rotary ones. */
-int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over, struct err *e);
+/* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never
+ * twice when the text or the tokenizer already starts with it).  *ids is malloc'ed.  Refuses an
+ * empty result and prompts past LIMIT_TOKENS. */
+int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
+                 int32_t *n, struct err *e);
+/* Check n tokens: ids inside the vocabulary; n within the trained context, which is an error for
+ * learned positions and only sets *over (may be NULL) for rotary ones. */
+int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,
+                       struct err *e);
 
 #endif

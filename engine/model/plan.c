@@ -1,7 +1,7 @@
 /* plan.c - emitting the block program (see plan.h).
  *
- * The only reader of the architecture's properties.  Straight-line code: it reads as the forward pass,
- * but emits steps instead of computing.  Tested in tests/engine/test_plan.c. */
+ * The only reader of the architecture's properties.  Straight-line code: it reads as the forward
+ * pass, but emits steps instead of computing.  Tested in tests/engine/test_plan.c. */
 #include "model/plan.h"
 
 #include <assert.h>
@@ -17,63 +17,96 @@ struct emitter {
     int32_t n;
 };
 
-#define AT(s) { OPERAND_SITE, SITE_##s }
-#define FLAT(s) { OPERAND_FLAT, SITE_##s }
-#define ROOT(s) { OPERAND_ROOT, SITE_##s }
-#define ALL(s) { OPERAND_ALL, s }
-#define PREV(s) { OPERAND_PREV, SITE_##s }
-#define REPEAT(s) { OPERAND_REPEAT, SITE_##s }
-#define WEIGHT(w) { OPERAND_WEIGHT, w }
+#define AT(s)                  \
+    {                          \
+        OPERAND_SITE, SITE_##s \
+    }
+#define FLAT(s)                \
+    {                          \
+        OPERAND_FLAT, SITE_##s \
+    }
+#define ROOT(s)                \
+    {                          \
+        OPERAND_ROOT, SITE_##s \
+    }
+#define ALL(s)         \
+    {                  \
+        OPERAND_ALL, s \
+    }
+#define PREV(s)                \
+    {                          \
+        OPERAND_PREV, SITE_##s \
+    }
+#define REPEAT(s)                \
+    {                            \
+        OPERAND_REPEAT, SITE_##s \
+    }
+#define WEIGHT(w)         \
+    {                     \
+        OPERAND_WEIGHT, w \
+    }
 
 /* Append a step; its further fields are set through the returned pointer. */
-#define EMIT(em, op_, site_, ...) emit(em, KN_OP_##op_, SITE_##site_, (struct operand[KN_IN_MAX]){ __VA_ARGS__ })
+#define EMIT(em, op_, site_, ...) \
+    emit(em, KN_OP_##op_, SITE_##site_, (struct operand[KN_IN_MAX]){__VA_ARGS__})
 
-static struct step *emit(struct emitter *em, enum kn_op op, enum site_id site, const struct operand in[KN_IN_MAX])
+static struct step *emit(struct emitter *em, enum kn_op op, enum site_id site,
+                         const struct operand in[KN_IN_MAX])
 {
     assert(em->n < STEPS_MAX);
     struct step *s = &em->steps[em->n++];
-    *s = (struct step){ .op = op, .site = site, .p = { .scale = 1.0f } };
+    *s = (struct step){.op = op, .site = site, .p = {.scale = 1.0f}};
     memcpy(s->in, in, sizeof s->in);
     return s;
 }
 
 static void emit_embed(struct emitter *em)
 {
-    EMIT(em, EMBED, EMBED, { OPERAND_TOKENS, 0 }, WEIGHT(W_E));
+    EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
     if (em->cfg->pos == POS_LEARNED)
-        EMIT(em, EMBED, POS_EMBED, { OPERAND_POSITIONS, 0 }, WEIGHT(W_POS));
+        EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
     if (em->cfg->pos == POS_ROTARY) {
-        EMIT(em, COPY, ROT_COS, { OPERAND_COS, 0 });
-        EMIT(em, COPY, ROT_SIN, { OPERAND_SIN, 0 });
+        EMIT(em, COPY, ROT_COS, {OPERAND_COS, 0});
+        EMIT(em, COPY, ROT_SIN, {OPERAND_SIN, 0});
     }
 }
 
 /* The three steps of a norm: x / scale, then weight (and bias). */
-static void emit_norm(struct emitter *em, struct operand x, enum site_id scale, enum site_id normalized, enum site_id out,
-                      enum weight_id w, enum weight_id b)
+static void emit_norm(struct emitter *em, struct operand x, enum site_id scale,
+                      enum site_id normalized, enum site_id out, enum weight_id w, enum weight_id b)
 {
-    struct step *s = emit(em, KN_OP_NORM_SCALE, scale, (struct operand[KN_IN_MAX]){ x });
+    struct step *s = emit(em, KN_OP_NORM_SCALE, scale, (struct operand[KN_IN_MAX]){x});
     s->p.eps = (float)em->cfg->norm_eps;
     s->p.center = em->cfg->norm_center;
-    s = emit(em, KN_OP_NORMALIZE, normalized, (struct operand[KN_IN_MAX]){ x, { OPERAND_SITE, scale } });
+    s = emit(em, KN_OP_NORMALIZE, normalized,
+             (struct operand[KN_IN_MAX]){x, {OPERAND_SITE, scale}});
     s->p.center = em->cfg->norm_center;
     emit(em, KN_OP_AFFINE, out,
-         (struct operand[KN_IN_MAX]){ { OPERAND_SITE, normalized }, WEIGHT(w), em->cfg->norm_center ? (struct operand)WEIGHT(b) : (struct operand){ 0 } });
+         (struct operand[KN_IN_MAX]){{OPERAND_SITE, normalized},
+                                     WEIGHT(w),
+                                     em->cfg->norm_center ? (struct operand)WEIGHT(b)
+                                                          : (struct operand){0}});
 }
 
 static void emit_wanted(struct emitter *em, enum site_id site, struct operand from)
 {
-    emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){ from })->when = STEP_IF_WANTED;
+    emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){from})->when = STEP_IF_WANTED;
 }
 
-/* A projection of the normed input to heads; also its two replacements, from per-head residual inputs. */
-static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, enum site_id input, enum weight_id w, enum weight_id b)
+/* A projection of the normed input to heads; also its two replacements, from per-head residual
+ * inputs. */
+static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, enum site_id input,
+                       enum weight_id w, enum weight_id b)
 {
     emit_wanted(em, port, (struct operand)AT(LN1_OUT));
-    emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ { OPERAND_SITE, port }, WEIGHT(w), WEIGHT(b) })->flat_out = true;
-    enum site_id from[2] = { SITE_ATTN_IN, input };
+    emit(em, KN_OP_LINEAR, out,
+         (struct operand[KN_IN_MAX]){{OPERAND_SITE, port}, WEIGHT(w), WEIGHT(b)})
+        ->flat_out = true;
+    enum site_id from[2] = {SITE_ATTN_IN, input};
     for (int i = 0; i < 2; i++) {
-        struct step *s = emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){ { OPERAND_SITE, from[i] }, WEIGHT(w), WEIGHT(b) });
+        struct step *s = emit(
+            em, KN_OP_LINEAR, out,
+            (struct operand[KN_IN_MAX]){{OPERAND_SITE, from[i]}, WEIGHT(w), WEIGHT(b)});
         s->when = STEP_IF_EDITED;
         s->edited = from[i];
         s->per_head = true;
@@ -89,7 +122,8 @@ static void emit_attention(struct emitter *em)
     emit_wanted(em, SITE_Q_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_K_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_V_INPUT, (struct operand)REPEAT(RESID_PRE));
-    emit_norm(em, (struct operand)AT(RESID_PRE), SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT, W_LN1, B_LN1);
+    emit_norm(em, (struct operand)AT(RESID_PRE), SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT,
+              W_LN1, B_LN1);
     emit_heads(em, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
     emit_heads(em, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
     emit_heads(em, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
@@ -99,7 +133,7 @@ static void emit_attention(struct emitter *em)
         EMIT(em, ROPE, ROT_K, AT(K), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
         query = SITE_ROT_Q, key = SITE_ROT_K;
     }
-    struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, { OPERAND_SITE, query }, ALL(key));
+    struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, {OPERAND_SITE, query}, ALL(key));
     s->p.scale = (float)(1.0 / sqrt((double)cfg->d_head));
     s->p.window = cfg->window;
     EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES));
@@ -115,8 +149,9 @@ static void emit_attention(struct emitter *em)
 static void emit_mlp(struct emitter *em, enum site_id input)
 {
     const struct config *cfg = em->cfg;
-    emit_wanted(em, SITE_MLP_IN, (struct operand){ OPERAND_SITE, input });
-    emit_norm(em, (struct operand)AT(MLP_IN), SITE_LN2_SCALE, SITE_LN2_NORMALIZED, SITE_LN2_OUT, W_LN2, B_LN2);
+    emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
+    emit_norm(em, (struct operand)AT(MLP_IN), SITE_LN2_SCALE, SITE_LN2_NORMALIZED, SITE_LN2_OUT,
+              W_LN2, B_LN2);
     if (cfg->gated) {
         emit_wanted(em, SITE_GATE_IN, (struct operand)AT(LN2_OUT));
         EMIT(em, LINEAR, PRE, AT(GATE_IN), WEIGHT(W_GATE), WEIGHT(B_GATE));
@@ -159,7 +194,8 @@ static void emit_block(struct emitter *em, bool first)
 
 static void emit_final(struct emitter *em)
 {
-    emit_norm(em, (struct operand)PREV(RESID_POST), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN, W_LNF, B_LNF);
+    emit_norm(em, (struct operand)PREV(RESID_POST), SITE_LNF_SCALE, SITE_LNF_NORMALIZED,
+              SITE_UNEMBED_IN, W_LNF, B_LNF);
     EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
 }
 
@@ -178,7 +214,7 @@ struct plan *plan_build(const struct config *cfg)
     emit_block(&em[PLAN_BLOCK0], true);
     emit_block(&em[PLAN_BLOCK], false);
     emit_final(&em[PLAN_FINAL]);
-    *p = (struct plan){ .cfg = *cfg, .steps = steps };
+    *p = (struct plan){.cfg = *cfg, .steps = steps};
     for (int i = 0, at = 0; i < PLAN_PART_COUNT; i++) {
         p->first[i] = at, p->count[i] = em[i].n;
         memcpy(steps + at, em[i].steps, (size_t)em[i].n * sizeof *steps);
@@ -202,7 +238,10 @@ int32_t plan_stages(const struct plan *p)
 
 const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n)
 {
-    int part = stage == 0 ? PLAN_EMBED : stage == 1 ? PLAN_BLOCK0 : stage <= p->cfg.n_layers ? PLAN_BLOCK : PLAN_FINAL;
+    int part = stage == 0                 ? PLAN_EMBED
+               : stage == 1               ? PLAN_BLOCK0
+               : stage <= p->cfg.n_layers ? PLAN_BLOCK
+                                          : PLAN_FINAL;
     *n = p->count[part];
     return p->steps + p->first[part];
 }
@@ -228,7 +267,7 @@ int32_t plan_order(const struct plan *p, struct site_ref s)
 
 int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
 {
-    const int32_t stages[] = { 0, layer + 1, p->cfg.n_layers + 1 };
+    const int32_t stages[] = {0, layer + 1, p->cfg.n_layers + 1};
     for (int i = 0; i < 3; i++) {
         int32_t n;
         const struct step *steps = plan_stage(p, stages[i], &n);
@@ -253,13 +292,17 @@ double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)
     double z = (double)c->n_heads * c->d_head;
     switch (s->op) {
     case KN_OP_LINEAR:
-        return 2 * out * (s->site == SITE_ATTN_OUT ? z : s->site == SITE_MLP_OUT ? c->d_mlp : c->d_model);
+        return 2 * out *
+               (s->site == SITE_ATTN_OUT  ? z
+                : s->site == SITE_MLP_OUT ? c->d_mlp
+                                          : c->d_model);
     case KN_OP_HEAD_RESULT: return 2 * out * c->d_head;
     case KN_OP_RESULT_PATCH: return 2 * out * z;
     /* half of the square is masked */
     case KN_OP_ATTN_SCORES: return out * c->d_head;
     case KN_OP_ATTN_MIX: return out * n;
-    case KN_OP_COPY: case KN_OP_EMBED: return 0;
+    case KN_OP_COPY:
+    case KN_OP_EMBED: return 0;
     default: return out;
     }
 }

@@ -1,33 +1,59 @@
 /* plan.h - the block program: a model's forward pass as a list of steps.
  *
- * plan_build is the only reader of the architecture's properties.  A step runs one op and writes exactly
- * one site, so every value is hookable by construction.  Steps are grouped in stages: stage 0 embeds,
- * stages 1..n_layers are the blocks, stage n_layers+1 is the final norm and the unembedding.  A step reads
- * sites of its stage, row by row; the first ones of the previous stage; attention reads keys and values of
- * all rows.
- * A plan is immutable and knows nothing of tokens, values or devices.  Tested in tests/engine/test_plan.c. */
+ * plan_build is the only reader of the architecture's properties.  A step runs one op and writes
+ * exactly one site, so every value is hookable by construction.  Steps are grouped in stages: stage
+ * 0 embeds, stages 1..n_layers are the blocks, stage n_layers+1 is the final norm and the
+ * unembedding.  A step reads sites of its stage, row by row; the first ones of the previous stage;
+ * attention reads keys and values of all rows. A plan is immutable and knows nothing of tokens,
+ * values or devices.  Tested in tests/engine/test_plan.c. */
 #ifndef PLAN_H
 #define PLAN_H
 
 #include "model/site.h"
 
 enum weight_id {
-    W_NONE, W_E, W_POS, W_LN1, B_LN1, W_Q, B_Q, W_K, B_K, W_V, B_V, W_O, B_O, W_LN2, B_LN2,
-    W_IN, B_IN, W_GATE, B_GATE, W_OUT, B_OUT, W_LNF, B_LNF, W_U, B_U, WEIGHT_COUNT
+    W_NONE,
+    W_E,
+    W_POS,
+    W_LN1,
+    B_LN1,
+    W_Q,
+    B_Q,
+    W_K,
+    B_K,
+    W_V,
+    B_V,
+    W_O,
+    B_O,
+    W_LN2,
+    B_LN2,
+    W_IN,
+    B_IN,
+    W_GATE,
+    B_GATE,
+    W_OUT,
+    B_OUT,
+    W_LNF,
+    B_LNF,
+    W_U,
+    B_U,
+    WEIGHT_COUNT
 };
 
 enum operand_kind {
     OPERAND_NONE,
-    OPERAND_SITE,     /* rows of a site of the same stage */
-    OPERAND_FLAT,     /* the same, [pos, heads, d] seen as [pos, heads*d] */
-    OPERAND_ALL,      /* all rows of a site of the same stage up to the last computed one (keys, values) */
-    OPERAND_PREV,     /* rows of a site of the previous stage */
-    OPERAND_REPEAT,   /* rows of a [pos, d] site repeated along a new head axis */
+    OPERAND_SITE, /* rows of a site of the same stage */
+    OPERAND_FLAT, /* the same, [pos, heads, d] seen as [pos, heads*d] */
+    OPERAND_ALL,  /* all rows of a site of the same stage up to the last computed one (keys, values)
+                   */
+    OPERAND_PREV, /* rows of a site of the previous stage */
+    OPERAND_REPEAT, /* rows of a [pos, d] site repeated along a new head axis */
     OPERAND_WEIGHT,
     OPERAND_TOKENS,
     OPERAND_POSITIONS,
-    OPERAND_COS, OPERAND_SIN, /* the rotary tables */
-    OPERAND_ROOT      /* rows of a site of the first stage (edited rotary tables) */
+    OPERAND_COS,
+    OPERAND_SIN, /* the rotary tables */
+    OPERAND_ROOT /* rows of a site of the first stage (edited rotary tables) */
 };
 
 struct operand {
@@ -38,7 +64,8 @@ struct operand {
 /* When a step of an on-request site runs. */
 enum step_when {
     STEP_ALWAYS,
-    STEP_IF_WANTED, /* the site it writes is observed or edited: a branch nothing else reads unless edited */
+    STEP_IF_WANTED, /* the site it writes is observed or edited: a branch nothing else reads unless
+                       edited */
     STEP_IF_EDITED, /* any of `edited` is edited: replaces or amends what an ALWAYS step wrote */
 };
 
@@ -47,9 +74,10 @@ struct step {
     enum site_id site; /* what it writes */
     enum step_when when;
     enum site_id edited; /* STEP_IF_EDITED: the on-request site that switches it on */
-    bool in_place;     /* amends `site`, which an earlier step of the stage wrote */
-    bool per_head;     /* LINEAR from a per-head residual input [pos, head, d_model]: ln1 and the projection head by head */
-    bool flat_out;     /* writes [pos, heads, d] as [pos, heads*d] */
+    bool in_place;       /* amends `site`, which an earlier step of the stage wrote */
+    bool per_head;       /* LINEAR from a per-head residual input [pos, head, d_model]: ln1 and the
+                            projection head by head */
+    bool flat_out;       /* writes [pos, heads, d] as [pos, heads*d] */
     struct operand in[KN_IN_MAX];
     struct kn_param p;
 };
@@ -68,20 +96,20 @@ struct plan {
 struct plan *plan_build(const struct config *cfg);
 void plan_free(struct plan *p);
 
-int32_t plan_stages(const struct plan *p);                 /* n_layers + 2 */
+int32_t plan_stages(const struct plan *p); /* n_layers + 2 */
 /* The steps of a stage; *n = how many. */
 const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n);
 /* The stage that writes a site. */
 int32_t plan_stage_of(const struct plan *p, struct site_ref s);
-/* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that first writes it.
- * This is the "step" of the dirty pair. */
+/* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that
+ * first writes it. This is the "step" of the dirty pair. */
 int32_t plan_order(const struct plan *p, struct site_ref s);
 /* Order of the first step that reads a weight (root weights: any layer). */
 int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w);
 /* The site keys are read from by attention: hook_rot_k or hook_k. */
 enum site_id plan_key_site(const struct plan *p);
-/* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and bytes
- * of the sites' values: what `borescope plan` prints. */
+/* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and
+ * bytes of the sites' values: what `borescope plan` prints. */
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n);
 
 #endif

@@ -6,12 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct { unsigned flag; const char *name; } steps[] = {
-    { PROCESS_FOLD_LN, "fold_ln" },
-    { PROCESS_CENTER_WRITING, "center_writing_weights" },
-    { PROCESS_CENTER_UNEMBED, "center_unembed" },
-    { PROCESS_FOLD_VALUE_BIASES, "fold_value_biases" },
-    { PROCESS_REFACTOR, "refactor_factored_attn_matrices" },
+static const struct {
+    unsigned flag;
+    const char *name;
+} steps[] = {
+    {PROCESS_FOLD_LN, "fold_ln"},
+    {PROCESS_CENTER_WRITING, "center_writing_weights"},
+    {PROCESS_CENTER_UNEMBED, "center_unembed"},
+    {PROCESS_FOLD_VALUE_BIASES, "fold_value_biases"},
+    {PROCESS_REFACTOR, "refactor_factored_attn_matrices"},
 };
 enum { STEP_COUNT = sizeof steps / sizeof *steps };
 
@@ -29,8 +32,11 @@ int process_parse(const char *text, unsigned *flags, struct err *e)
             if (strlen(steps[i].name) == len && !strncmp(steps[i].name, p, len))
                 found = steps[i].flag;
         if (!found)
-            return err_set(e, ERR_USAGE, "--process · \"%.*s\" is not a step · none, usual, fold_ln, center_writing_weights, center_unembed, "
-                           "fold_value_biases, refactor_factored_attn_matrices", (int)len, p);
+            return err_set(
+                e, ERR_USAGE,
+                "--process · \"%.*s\" is not a step · none, usual, fold_ln, center_writing_weights, center_unembed, "
+                "fold_value_biases, refactor_factored_attn_matrices",
+                (int)len, p);
         out |= found;
     }
     if (!out)
@@ -52,20 +58,24 @@ const char *process_text(unsigned flags, char *buf, size_t size)
 }
 
 /* One weight as an own f32 matrix [n, k] (k = 1 for vectors). */
-struct mat { float *p; int64_t n, k; };
+struct mat {
+    float *p;
+    int64_t n, k;
+};
 
 static struct mat mat(struct model *m, int32_t l, enum weight_id w)
 {
     const struct kn_view *v = model_weight(m, l, w);
     bool vector = w == W_LN1 || w == W_LN2 || w == W_LNF || v->ndim == 1;
-    return (struct mat){ v->data, v->ndim ? v->shape[0] : 0, vector ? 1 : v->ndim ? v->shape[1] : 0 };
+    return (struct mat){v->data, v->ndim ? v->shape[0] : 0, vector ? 1 : v->ndim ? v->shape[1] : 0};
 }
 
-/* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias of n elements becomes zeros. */
+/* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias of n elements
+ * becomes zeros. */
 static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, struct err *e)
 {
     const struct kn_view *v = model_weight(m, l, w);
-    int64_t shape[3] = { 1, 1, 1 }, stride[3] = { 0, 0, 0 }, count = 1;
+    int64_t shape[3] = {1, 1, 1}, stride[3] = {0, 0, 0}, count = 1;
     int rank = v->ndim ? v->ndim : 1;
     shape[0] = n_absent;
     for (int i = 0; i < v->ndim; i++)
@@ -80,7 +90,8 @@ static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, s
         p[i] = kn_load(v->dtype, v->data, a * stride[0] + b * stride[1] + c * stride[2]);
     }
     bool vector = rank == 1 || w == B_Q || w == B_K || w == B_V;
-    struct kn_view copy = vector ? kn_view1(p, KN_F32, count) : kn_view2(p, KN_F32, count / shape[rank - 1], shape[rank - 1]);
+    struct kn_view copy = vector ? kn_view1(p, KN_F32, count)
+                                 : kn_view2(p, KN_F32, count / shape[rank - 1], shape[rank - 1]);
     int rc = model_own_weight(m, l, w, copy, e);
     if (rc)
         free(p);
@@ -90,11 +101,18 @@ static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, s
 static int own_all(struct model *m, struct err *e)
 {
     const struct config *c = &m->cfg;
-    int64_t q = (int64_t)c->n_heads * c->d_head, kv = (int64_t)c->n_kv_heads * c->d_head, d = c->d_model;
-    const struct { enum weight_id w; int64_t n_absent; } block[] = {
-        { W_LN1, d }, { B_LN1, d }, { W_LN2, d }, { B_LN2, d }, { W_Q, 0 }, { B_Q, q }, { W_K, 0 }, { B_K, kv }, { W_V, 0 }, { B_V, kv },
-        { W_O, 0 }, { B_O, d }, { W_IN, 0 }, { B_IN, c->d_mlp }, { W_OUT, 0 }, { B_OUT, d }, { W_GATE, 0 }, { B_GATE, c->d_mlp },
-    }, root[] = { { W_E, 0 }, { W_POS, 0 }, { W_LNF, d }, { B_LNF, d }, { W_U, 0 }, { B_U, c->d_vocab } };
+    int64_t q = (int64_t)c->n_heads * c->d_head, kv = (int64_t)c->n_kv_heads * c->d_head,
+            d = c->d_model;
+    const struct {
+        enum weight_id w;
+        int64_t n_absent;
+    } block[] =
+        {
+            {W_LN1, d}, {B_LN1, d},       {W_LN2, d}, {B_LN2, d}, {W_Q, 0},    {B_Q, q},
+            {W_K, 0},   {B_K, kv},        {W_V, 0},   {B_V, kv},  {W_O, 0},    {B_O, d},
+            {W_IN, 0},  {B_IN, c->d_mlp}, {W_OUT, 0}, {B_OUT, d}, {W_GATE, 0}, {B_GATE, c->d_mlp},
+        },
+      root[] = {{W_E, 0}, {W_POS, 0}, {W_LNF, d}, {B_LNF, d}, {W_U, 0}, {B_U, c->d_vocab}};
     int rc = 0;
     for (int32_t l = 0; l <= c->n_layers; l++) {
         bool is_root = l == c->n_layers;
@@ -111,10 +129,13 @@ static int own_all(struct model *m, struct err *e)
     return rc;
 }
 
-/* W reads a normed stream: b += W . ln.b, then W *= ln.w, then (LayerNorm) every row of W loses its mean. */
-static void fold_into(struct model *m, int32_t l, enum weight_id w, enum weight_id b, enum weight_id lnw, enum weight_id lnb)
+/* W reads a normed stream: b += W . ln.b, then W *= ln.w, then (LayerNorm) every row of W loses its
+ * mean. */
+static void fold_into(struct model *m, int32_t l, enum weight_id w, enum weight_id b,
+                      enum weight_id lnw, enum weight_id lnb)
 {
-    struct mat a = mat(m, l, w), bias = mat(m, l, b), scale = mat(m, l, lnw), shift = mat(m, l, lnb);
+    struct mat a = mat(m, l, w), bias = mat(m, l, b), scale = mat(m, l, lnw),
+               shift = mat(m, l, lnb);
     if (!a.p)
         return;
     for (int64_t i = 0; i < a.n; i++) {
@@ -174,10 +195,11 @@ static void center_columns(struct mat a)
 static void center_rows(struct mat a)
 {
     for (int64_t i = 0; i < a.n && a.p; i++)
-        center_columns((struct mat){ a.p + i * a.k, a.k, 1 });
+        center_columns((struct mat){a.p + i * a.k, a.k, 1});
 }
 
-/* Everything that writes to the residual stream writes mean zero.  W_E and W_pos lie [token, d]; W_O and W_out [d, in]. */
+/* Everything that writes to the residual stream writes mean zero.  W_E and W_pos lie [token, d];
+ * W_O and W_out [d, in]. */
 static void center_writing(struct model *m)
 {
     center_rows(mat(m, 0, W_E));
@@ -211,7 +233,9 @@ int process_model(struct model *m, unsigned flags, struct err *e)
     if (!flags)
         return 0;
     if (flags & PROCESS_REFACTOR && m->cfg.pos == POS_ROTARY)
-        return err_set(e, ERR_BAD_INPUT, "refactor_factored_attn_matrices · not with rotary positions · leave it out");
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "refactor_factored_attn_matrices · not with rotary positions · leave it out");
     int rc = own_all(m, e);
     if (rc)
         return rc;

@@ -1,10 +1,11 @@
-/* process.h - TransformerLens' weight processing: what HookedTransformer.from_pretrained does to a checkpoint.
+/* process.h - TransformerLens' weight processing: what HookedTransformer.from_pretrained does to a
+ * checkpoint.
  *
- * The default of this program is the raw checkpoint.  Processing leaves predictions as they are (logits shift by a
- * constant) but changes activations and therefore what an ablation means, so it is always shown.
- * Source of the formulas: TransformerLens 3.5.1, weight_processing.py.  Sums are double, results f32: a
- * processed model holds its own f32 copy of the weights.
- * Tested in tests/engine/test_process.c against the library's weights and activations. */
+ * The default of this program is the raw checkpoint.  Processing leaves predictions as they are
+ * (logits shift by a constant) but changes activations and therefore what an ablation means, so it
+ * is always shown. Source of the formulas: TransformerLens 3.5.1, weight_processing.py.  Sums are
+ * double, results f32: a processed model holds its own f32 copy of the weights. Tested in
+ * tests/engine/test_process.c against the library's weights and activations. */
 #ifndef PROCESS_H
 #define PROCESS_H
 
@@ -15,8 +16,8 @@ enum process_flag {
     PROCESS_CENTER_WRITING = 2, /* LayerNorm models only, as in the library */
     PROCESS_CENTER_UNEMBED = 4,
     PROCESS_FOLD_VALUE_BIASES = 8,
-    PROCESS_REFACTOR = 16,      /* needs learned positions: the library asserts that too */
-    PROCESS_USUAL = 15          /* from_pretrained's defaults */
+    PROCESS_REFACTOR = 16, /* needs learned positions: the library asserts that too */
+    PROCESS_USUAL = 15     /* from_pretrained's defaults */
 };
 
 /* "none", "usual" or a comma-separated list of fold_ln, center_writing_weights, center_unembed,

@@ -1,5 +1,6 @@
-/* process_refactor.c - TransformerLens' refactor_factored_attn_matrices (see process.h): the query-key and value-output
- * products of every head in the basis of their singular vectors.  Biases ride along as an extra input. */
+/* process_refactor.c - TransformerLens' refactor_factored_attn_matrices (see process.h): the
+ * query-key and value-output products of every head in the basis of their singular vectors.  Biases
+ * ride along as an extra input. */
 #include "base/factored.h"
 #include "model/process.h"
 
@@ -7,14 +8,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct head { double *a, *b, *u, *s, *v; };
+struct head {
+    double *a, *b, *u, *s, *v;
+};
 
 static int head_alloc(struct head *h, int64_t d, int64_t r, struct err *e)
 {
     double *p = calloc((size_t)(4 * (d + 1) * r + r), sizeof *p);
     if (!p)
         return err_set(e, ERR_SYSTEM, "out of memory · refactoring a head");
-    *h = (struct head){ p, p + (d + 1) * r, p + 2 * (d + 1) * r, p + 4 * (d + 1) * r, p + 3 * (d + 1) * r };
+    *h = (struct head){p, p + (d + 1) * r, p + 2 * (d + 1) * r, p + 4 * (d + 1) * r,
+                       p + 3 * (d + 1) * r};
     return 0;
 }
 
@@ -46,7 +50,8 @@ static void head_store(float *w, float *b, const double *x, const double *s, int
 static int query_key(const struct model *m, int32_t l, int64_t i, struct head *h, struct err *e)
 {
     int64_t d = m->cfg.d_model, r = m->cfg.d_head;
-    float *q = data(m, l, W_Q) + i * r * d, *bq = data(m, l, B_Q) + i * r, *k = data(m, l, W_K) + i * r * d, *bk = data(m, l, B_K) + i * r;
+    float *q = data(m, l, W_Q) + i * r * d, *bq = data(m, l, B_Q) + i * r,
+          *k = data(m, l, W_K) + i * r * d, *bk = data(m, l, B_K) + i * r;
     head_load(h->a, q, bq, d, r);
     head_load(h->b, k, bk, d, r);
     int rc = factored_svd(h->a, d + 1, h->b, d + 1, r, h->u, h->s, h->v, e);
@@ -61,7 +66,8 @@ static int query_key(const struct model *m, int32_t l, int64_t i, struct head *h
 static int value_output(const struct model *m, int32_t l, int64_t i, struct head *h, struct err *e)
 {
     int64_t d = m->cfg.d_model, r = m->cfg.d_head, all = m->cfg.n_heads * r;
-    float *wv = data(m, l, W_V) + i * r * d, *bv = data(m, l, B_V) + i * r, *wo = data(m, l, W_O) + i * r, *bo = data(m, l, B_O);
+    float *wv = data(m, l, W_V) + i * r * d, *bv = data(m, l, B_V) + i * r,
+          *wo = data(m, l, W_O) + i * r, *bo = data(m, l, B_O);
     for (int64_t k = 0; k < d; k++) {
         double sum = 0;
         for (int64_t j = 0; j < r; j++) {
@@ -84,8 +90,10 @@ static int value_output(const struct model *m, int32_t l, int64_t i, struct head
 int process_refactor(struct model *m, struct err *e)
 {
     if (m->cfg.n_kv_heads != m->cfg.n_heads)
-        return err_set(e, ERR_BAD_INPUT, "refactor_factored_attn_matrices · not with grouped key/value heads · leave it out");
-    struct head h = { 0 };
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "refactor_factored_attn_matrices · not with grouped key/value heads · leave it out");
+    struct head h = {0};
     int rc = head_alloc(&h, m->cfg.d_model, m->cfg.d_head, e);
     if (rc)
         return rc;

@@ -19,7 +19,8 @@
 #include "model/safetensors_parts.h"
 #include "base/strmap.h"
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files
+ * ------------------------------------------------------------------------------------------- */
 
 static int map_shard(struct shard *sh, struct err *e)
 {
@@ -30,13 +31,14 @@ static int map_shard(struct shard *sh, struct err *e)
     else if (!S_ISREG(sh->id.st_mode))
         rc = err_set(e, ERR_BAD_INPUT, "%s · is not a regular file", sh->path);
     else if (sh->id.st_size < 8)
-        rc = err_set(e, ERR_BAD_INPUT, "%s · is %jd bytes long, a safetensors file begins with an 8-byte length",
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "%s · is %jd bytes long, a safetensors file begins with an 8-byte length",
                      sh->path, (intmax_t)sh->id.st_size);
     if (!rc) {
         void *map = mmap(NULL, (size_t)sh->id.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
         if (map == MAP_FAILED)
-            rc = err_set(e, ERR_SYSTEM, "%s · cannot map its %jd bytes: %s", sh->path, (intmax_t)sh->id.st_size,
-                         strerror(errno));
+            rc = err_set(e, ERR_SYSTEM, "%s · cannot map its %jd bytes: %s", sh->path,
+                         (intmax_t)sh->id.st_size, strerror(errno));
         else {
             sh->base = map;
             sh->len = (size_t)sh->id.st_size;
@@ -57,8 +59,9 @@ static bool shard_changed(const struct shard *sh)
     struct stat now;
     if (!sh->mapping)
         return false;
-    return mapping_lost(sh->mapping) || stat(sh->path, &now) < 0 || now.st_size != sh->id.st_size || now.st_ino != sh->id.st_ino ||
-           now.st_dev != sh->id.st_dev || now.st_mtim.tv_sec != sh->id.st_mtim.tv_sec ||
+    return mapping_lost(sh->mapping) || stat(sh->path, &now) < 0 || now.st_size != sh->id.st_size ||
+           now.st_ino != sh->id.st_ino || now.st_dev != sh->id.st_dev ||
+           now.st_mtim.tv_sec != sh->id.st_mtim.tv_sec ||
            now.st_mtim.tv_nsec != sh->id.st_mtim.tv_nsec;
 }
 
@@ -92,18 +95,20 @@ static int load_shards(struct safetensors *st, struct err *e)
     if (rc)
         return rc;
     if (strmap_init(&st->by_name, st->n_tensors))
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu tensors", st->shard[0].file, st->n_tensors);
+        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu tensors", st->shard[0].file,
+                       st->n_tensors);
     for (size_t i = 0; i < st->n_tensors; i++) {
         const struct st_tensor *t = &st->tensor[i];
         size_t first = strmap_put(&st->by_name, t->name, strlen(t->name), (uint32_t)i);
         if (first != i)
-            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · is also in %s", t->file, t->name,
-                           st->tensor[first].file);
+            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · is also in %s", t->file,
+                           t->name, st->tensor[first].file);
     }
     return 0;
 }
 
-/* ---- the sharded index ------------------------------------------------------------------------------- */
+/* ---- the sharded index
+ * ------------------------------------------------------------------------------- */
 
 /* A shard's name is a plain file name: nothing that could lead out of the folder. */
 static int check_shard_name(struct js_node node, const char *name, struct err *e)
@@ -113,9 +118,10 @@ static int check_shard_name(struct js_node node, const char *name, struct err *e
     return 0;
 }
 
-/* One struct shard per file named in the weight map, in order of first mention; found through `seen`. */
-static int list_shards(struct safetensors *st, const char *index_path, struct js_node map, struct strmap *seen,
-                       struct err *e)
+/* One struct shard per file named in the weight map, in order of first mention; found through
+ * `seen`. */
+static int list_shards(struct safetensors *st, const char *index_path, struct js_node map,
+                       struct strmap *seen, struct err *e)
 {
     const char *slash = strrchr(index_path, '/');
     int folder = slash ? (int)(slash - index_path) + 1 : 0;
@@ -127,7 +133,8 @@ static int list_shards(struct safetensors *st, const char *index_path, struct js
         if (strmap_put(seen, name, strlen(name), (uint32_t)st->n_shards) != st->n_shards)
             continue;
         if (st->n_shards == LIMIT_SHARDS)
-            return err_set(e, ERR_BAD_INPUT, "%s · names more than %d files", index_path, LIMIT_SHARDS);
+            return err_set(e, ERR_BAD_INPUT, "%s · names more than %d files", index_path,
+                           LIMIT_SHARDS);
         char *path;
         if (asprintf(&path, "%.*s%s", folder, index_path, name) < 0)
             path = NULL;
@@ -147,18 +154,20 @@ static int check_index(const struct safetensors *st, struct js_node map, struct 
             return rc;
         const struct st_tensor *t = safetensors_find(st, it.key);
         if (!t)
-            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · is not in %s as the index says", js_name(map.doc),
-                           it.key, file);
+            return err_set(e, ERR_BAD_INPUT,
+                           "%s · tensor \"%.100s\" · is not in %s as the index says",
+                           js_name(map.doc), it.key, file);
         if (strcmp(t->file, file) != 0)
-            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · index says %s, it is in %s", js_name(map.doc),
-                           it.key, file, t->file);
+            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · index says %s, it is in %s",
+                           js_name(map.doc), it.key, file, t->file);
     }
     if (js_count(map) == st->n_tensors)
         return 0;
     for (size_t i = 0; i < st->n_tensors; i++)
         if (!js_get(map, st->tensor[i].name).value)
-            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · is in %s but not in the index", js_name(map.doc),
-                           st->tensor[i].name, st->tensor[i].file);
+            return err_set(e, ERR_BAD_INPUT,
+                           "%s · tensor \"%.100s\" · is in %s but not in the index",
+                           js_name(map.doc), st->tensor[i].name, st->tensor[i].file);
     return 0;
 }
 
@@ -185,7 +194,8 @@ static int open_index(struct safetensors *st, const char *path, struct err *e)
     return rc;
 }
 
-/* ---- the public side --------------------------------------------------------------------------------- */
+/* ---- the public side
+ * --------------------------------------------------------------------------------- */
 
 struct safetensors *safetensors_open(const char *path, struct err *e)
 {
@@ -195,7 +205,8 @@ struct safetensors *safetensors_open(const char *path, struct err *e)
     int rc;
     if (!st)
         rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
-    else if (len >= sizeof index_ending - 1 && strcmp(path + len - (sizeof index_ending - 1), index_ending) == 0)
+    else if (len >= sizeof index_ending - 1 &&
+             strcmp(path + len - (sizeof index_ending - 1), index_ending) == 0)
         rc = open_index(st, path, e);
     else if (!add_shard(st, strdup(path)))
         rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
@@ -207,7 +218,8 @@ struct safetensors *safetensors_open(const char *path, struct err *e)
     return NULL;
 }
 
-struct safetensors *safetensors_parse(const char *name, const void *bytes, size_t len, struct err *e)
+struct safetensors *safetensors_parse(const char *name, const void *bytes, size_t len,
+                                      struct err *e)
 {
     struct safetensors *st = calloc(1, sizeof *st);
     struct shard *sh = st ? add_shard(st, strdup(name)) : NULL;
@@ -315,7 +327,8 @@ uint64_t safetensors_stamp(const struct safetensors *st)
     uint64_t h = UINT64_C(0xcbf29ce484222325); /* FNV-1a over numbers */
     for (size_t i = 0; i < st->n_shards; i++) {
         const struct stat *s = &st->shard[i].id;
-        const uint64_t parts[] = { (uint64_t)s->st_size, (uint64_t)s->st_mtim.tv_sec, (uint64_t)s->st_mtim.tv_nsec, s->st_ino, s->st_dev };
+        const uint64_t parts[] = {(uint64_t)s->st_size, (uint64_t)s->st_mtim.tv_sec,
+                                  (uint64_t)s->st_mtim.tv_nsec, s->st_ino, s->st_dev};
         for (size_t k = 0; k < sizeof parts / sizeof *parts; k++)
             h = (h ^ parts[k]) * UINT64_C(0x100000001b3);
     }

@@ -15,7 +15,7 @@ struct shard {
     size_t copy_len;
     const unsigned char *base;
     size_t len;
-    struct stat id; /* as it was when opened; st_size decides */
+    struct stat id;          /* as it was when opened; st_size decides */
     struct mapping *mapping; /* NULL: not mapped, the bytes are somebody else's */
 };
 
@@ -34,8 +34,8 @@ struct safetensors {
     uint64_t nbytes;
 };
 
-/* Check the file whose bytes are sh->base[0 .. sh->len) and append its tensors to st; on failure st may hold
- * some of them and is only good for closing. */
+/* Check the file whose bytes are sh->base[0 .. sh->len) and append its tensors to st; on failure st
+ * may hold some of them and is only good for closing. */
 int shard_read(struct safetensors *st, struct shard *sh, struct err *e);
 
 #endif

@@ -1,8 +1,8 @@
 /* safetensors_shard.c - one .safetensors file: header, names, shapes, ranges, alignment.
  *
- * Invariants: names lie in one block per shard; the JSON tree of the header is gone before the next shard is
- * read; no size from the file is believed before it has been compared with the bytes that are there.
- * Tested in tests/engine/test_safetensors.c and tests/fuzz/fuzz_safetensors.c. */
+ * Invariants: names lie in one block per shard; the JSON tree of the header is gone before the next
+ * shard is read; no size from the file is believed before it has been compared with the bytes that
+ * are there. Tested in tests/engine/test_safetensors.c and tests/fuzz/fuzz_safetensors.c. */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,9 +45,11 @@ const char *st_shape_text(char *buf, size_t size, const int64_t *shape, int rank
     return buf;
 }
 
-/* ---- one header -------------------------------------------------------------------------------------- */
+/* ---- one header
+ * -------------------------------------------------------------------------------------- */
 
-/* Names are shown and typed: no control characters (jansson has already refused what is not UTF-8). */
+/* Names are shown and typed: no control characters (jansson has already refused what is not UTF-8).
+ */
 static int check_name(const char *file, const char *name, size_t len, struct err *e)
 {
     if (len == 0)
@@ -55,8 +57,9 @@ static int check_name(const char *file, const char *name, size_t len, struct err
     for (size_t i = 0; i < len; i++) {
         unsigned char c = (unsigned char)name[i], next = (unsigned char)name[i + 1];
         if (c < 0x20 || c == 0x7f || (c == 0xc2 && next < 0xa0))
-            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.80s\" · control character at byte %zu of its name", file,
-                           name, i);
+            return err_set(e, ERR_BAD_INPUT,
+                           "%s · tensor \"%.80s\" · control character at byte %zu of its name",
+                           file, name, i);
     }
     return 0;
 }
@@ -96,8 +99,10 @@ static int read_shape(struct js_node node, struct st_tensor *t, size_t *nbytes, 
     return 0;
 }
 
-/* One entry of the header.  t->data and t->nbytes are set from data_offsets, checked against the shape. */
-static int read_tensor(struct js_node node, const struct shard *sh, size_t data_at, struct st_tensor *t, struct err *e)
+/* One entry of the header.  t->data and t->nbytes are set from data_offsets, checked against the
+ * shape. */
+static int read_tensor(struct js_node node, const struct shard *sh, size_t data_at,
+                       struct st_tensor *t, struct err *e)
 {
     size_t data_len = sh->len - data_at, nbytes = 0;
     if (!js_is_object(node) || js_count(node) != 3)
@@ -116,9 +121,10 @@ static int read_tensor(struct js_node node, const struct shard *sh, size_t data_
         return rc;
     if ((size_t)(end - begin) != nbytes) {
         char shape[128];
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · %s %s needs %zu bytes, data_offsets hold %" PRId64,
-                       sh->file, t->name, st_dtype_name(t->dtype), st_shape_text(shape, sizeof shape, t->shape, t->rank),
-                       nbytes, end - begin);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · tensor \"%.100s\" · %s %s needs %zu bytes, data_offsets hold %" PRId64,
+                       sh->file, t->name, st_dtype_name(t->dtype),
+                       st_shape_text(shape, sizeof shape, t->shape, t->rank), nbytes, end - begin);
     }
     t->data = sh->base + data_at + begin;
     t->nbytes = nbytes;
@@ -128,14 +134,16 @@ static int read_tensor(struct js_node node, const struct shard *sh, size_t data_
 
 static int order_by_place(const void *pa, const void *pb)
 {
-    const struct st_tensor *a = *(const struct st_tensor *const *)pa, *b = *(const struct st_tensor *const *)pb;
+    const struct st_tensor *a = *(const struct st_tensor *const *)pa,
+                           *b = *(const struct st_tensor *const *)pb;
     if (a->data != b->data)
         return (uintptr_t)a->data < (uintptr_t)b->data ? -1 : 1;
     return (a->nbytes > b->nbytes) - (a->nbytes < b->nbytes);
 }
 
 /* The ranges must tile the data section: each begins where the one before ended. */
-static int check_tiling(const struct shard *sh, size_t data_at, const struct st_tensor *t, size_t n, struct err *e)
+static int check_tiling(const struct shard *sh, size_t data_at, const struct st_tensor *t, size_t n,
+                        struct err *e)
 {
     const struct st_tensor **sorted = malloc((n + 1) * sizeof *sorted);
     if (!sorted)
@@ -148,18 +156,21 @@ static int check_tiling(const struct shard *sh, size_t data_at, const struct st_
     for (size_t i = 0; i < n && !rc; i++) {
         const unsigned char *begin = sorted[i]->data;
         if (begin < at)
-            rc = err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · overlaps \"%.100s\" by %zu bytes", sh->file,
+            rc = err_set(e, ERR_BAD_INPUT,
+                         "%s · tensor \"%.100s\" · overlaps \"%.100s\" by %zu bytes", sh->file,
                          sorted[i]->name, sorted[i - 1]->name, (size_t)(at - begin));
         else if (begin > at)
-            rc = err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · %zu bytes in front of it belong to no tensor",
+            rc = err_set(e, ERR_BAD_INPUT,
+                         "%s · tensor \"%.100s\" · %zu bytes in front of it belong to no tensor",
                          sh->file, sorted[i]->name, (size_t)(begin - at));
         at = begin + sorted[i]->nbytes;
     }
     free(sorted);
     size_t rest = rc ? 0 : (size_t)(sh->base + sh->len - at);
     if (rest)
-        rc = err_set(e, ERR_BAD_INPUT, "%s · %zu bytes after the last tensor (from byte %zu) belong to none", sh->file,
-                     rest, sh->len - rest);
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "%s · %zu bytes after the last tensor (from byte %zu) belong to none",
+                     sh->file, rest, sh->len - rest);
     return rc;
 }
 
@@ -190,16 +201,19 @@ static int read_metadata(struct safetensors *st, struct js_node node, struct err
 static int find_header(const struct shard *sh, size_t *len, struct err *e)
 {
     if (sh->len < 8)
-        return err_set(e, ERR_BAD_INPUT, "%s · is %zu bytes long, a safetensors file begins with an 8-byte length",
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · is %zu bytes long, a safetensors file begins with an 8-byte length",
                        sh->file, sh->len);
     uint64_t n = 0;
     for (int i = 7; i >= 0; i--)
         n = n << 8 | sh->base[i];
     if (n > LIMIT_SAFETENSORS_HEADER)
-        return err_set(e, ERR_BAD_INPUT, "%s · header length at byte 0 is %" PRIu64 ", at most %d is allowed", sh->file,
-                       n, LIMIT_SAFETENSORS_HEADER);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · header length at byte 0 is %" PRIu64 ", at most %d is allowed",
+                       sh->file, n, LIMIT_SAFETENSORS_HEADER);
     if (n > sh->len - 8)
-        return err_set(e, ERR_BAD_INPUT, "%s · header of %" PRIu64 " bytes ends past the file's %zu · is it cut off?",
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · header of %" PRIu64 " bytes ends past the file's %zu · is it cut off?",
                        sh->file, n, sh->len);
     if (n < 2 || sh->base[8] != '{')
         return err_set(e, ERR_BAD_INPUT, "%s · header at byte 8 does not begin with {", sh->file);
@@ -214,22 +228,24 @@ static bool is_aligned(const struct st_tensor *t)
     return (uintptr_t)t->data % st_dtype_size(t->dtype) == 0;
 }
 
-/* Early writers did not pad the header (GPT-2's own checkpoint is such a file), and a float must not be read at
- * an odd address.  What is not aligned is copied once, into memory that is. */
+/* Early writers did not pad the header (GPT-2's own checkpoint is such a file), and a float must
+ * not be read at an odd address.  What is not aligned is copied once, into memory that is. */
 static int align_tensors(struct shard *sh, struct st_tensor *t, size_t n, struct err *e)
 {
     size_t len = 0;
     for (size_t i = 0; i < n; i++)
         len += is_aligned(&t[i]) ? 0 : (t[i].nbytes + COPY_ALIGN - 1) / COPY_ALIGN * COPY_ALIGN;
     if (!len) {
-        for (size_t i = 0; i < n; i++) /* empty ones have no bytes to read, but a pointer to keep in order */
+        for (size_t i = 0; i < n;
+             i++) /* empty ones have no bytes to read, but a pointer to keep in order */
             if (!is_aligned(&t[i]))
                 t[i].data = sh->base;
         return 0;
     }
     char *copy = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (copy == MAP_FAILED)
-        return err_set(e, ERR_SYSTEM, "%s · its tensors are not aligned, and there is no memory to copy %zu bytes",
+        return err_set(e, ERR_SYSTEM,
+                       "%s · its tensors are not aligned, and there is no memory to copy %zu bytes",
                        sh->file, len);
     sh->copy = copy;
     sh->copy_len = len;
@@ -244,7 +260,8 @@ static int align_tensors(struct shard *sh, struct st_tensor *t, size_t n, struct
 }
 
 /* Append the tensors of a mapped shard to st->tensor (which has its final room). */
-static int read_entries(struct safetensors *st, struct shard *sh, struct js_node root, size_t data_at, struct err *e)
+static int read_entries(struct safetensors *st, struct shard *sh, struct js_node root,
+                        size_t data_at, struct err *e)
 {
     size_t name_bytes = 0, n = js_count(root);
     for (struct js_iter it = js_members(root); js_next(&it);)
@@ -267,7 +284,8 @@ static int read_entries(struct safetensors *st, struct shard *sh, struct js_node
         struct st_tensor *t = &st->tensor[st->n_tensors];
         *t = (struct st_tensor){.name = name};
         memcpy(name, it.key, it.key_len + 1);
-        if ((rc = check_name(sh->file, name, it.key_len, e)) || (rc = read_tensor(it.value, sh, data_at, t, e)))
+        if ((rc = check_name(sh->file, name, it.key_len, e)) ||
+            (rc = read_tensor(it.value, sh, data_at, t, e)))
             return rc;
         name += it.key_len + 1;
         st->nbytes += t->nbytes;

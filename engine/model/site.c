@@ -1,7 +1,7 @@
 /* site.c - the table of hook points and the questions asked of it (see site.h).
  *
- * Everything is read from site.def; which sites a model has follows from the properties in its config,
- * never from an architecture's name.  Patterns are matched in glob.c.  Tested in
+ * Everything is read from site.def; which sites a model has follows from the properties in its
+ * config, never from an architecture's name.  Patterns are matched in glob.c.  Tested in
  * tests/engine/test_site.c. */
 #include "model/site.h"
 
@@ -12,12 +12,25 @@
 #include <string.h>
 
 #define SCOPE(s) SCOPE_##s
-#define DIMS1(a) 1, {DIM_##a, DIM_NONE, DIM_NONE}
-#define DIMS2(a, b) 2, {DIM_##a, DIM_##b, DIM_NONE}
-#define DIMS3(a, b, c) 3, {DIM_##a, DIM_##b, DIM_##c}
+#define DIMS1(a)                    \
+    1,                              \
+    {                               \
+        DIM_##a, DIM_NONE, DIM_NONE \
+    }
+#define DIMS2(a, b)                \
+    2,                             \
+    {                              \
+        DIM_##a, DIM_##b, DIM_NONE \
+    }
+#define DIMS3(a, b, c)            \
+    3,                            \
+    {                             \
+        DIM_##a, DIM_##b, DIM_##c \
+    }
 
 const struct site_info site_table[SITE_COUNT] = {
-#define SITE(id, scope, name, dims, when, needs) [SITE_##id] = {name, SCOPE_##scope, dims, WHEN_##when, needs},
+#define SITE(id, scope, name, dims, when, needs) \
+    [SITE_##id] = {name, SCOPE_##scope, dims, WHEN_##when, needs},
 #include "model/site.def"
 #undef SITE
 };
@@ -96,10 +109,11 @@ bool site_conflicts(enum site_id a, enum site_id b)
 {
     static const enum site_id pairs[][2] = {
         {SITE_ATTN_IN, SITE_Q_INPUT}, {SITE_ATTN_IN, SITE_K_INPUT}, {SITE_ATTN_IN, SITE_V_INPUT},
-        {SITE_ATTN_IN, SITE_Q_IN}, {SITE_ATTN_IN, SITE_K_IN}, {SITE_ATTN_IN, SITE_V_IN},
-        {SITE_Q_INPUT, SITE_Q_IN}, {SITE_K_INPUT, SITE_K_IN}, {SITE_V_INPUT, SITE_V_IN},
+        {SITE_ATTN_IN, SITE_Q_IN},    {SITE_ATTN_IN, SITE_K_IN},    {SITE_ATTN_IN, SITE_V_IN},
+        {SITE_Q_INPUT, SITE_Q_IN},    {SITE_K_INPUT, SITE_K_IN},    {SITE_V_INPUT, SITE_V_IN},
     };
-    static const enum site_id norm[] = {SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT}; /* each head has its own then */
+    static const enum site_id norm[] = {SITE_LN1_SCALE, SITE_LN1_NORMALIZED,
+                                        SITE_LN1_OUT}; /* each head has its own then */
     static const enum site_id per_head[] = {SITE_ATTN_IN, SITE_Q_INPUT, SITE_K_INPUT, SITE_V_INPUT};
     for (size_t i = 0; i < sizeof norm / sizeof *norm; i++)
         for (size_t k = 0; k < sizeof per_head / sizeof *per_head; k++)
@@ -149,7 +163,8 @@ static int64_t dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos
     return 0;
 }
 
-int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos, int64_t shape[SITE_RANK_MAX])
+int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos,
+               int64_t shape[SITE_RANK_MAX])
 {
     const struct site_info *info = &site_table[id];
     for (int i = 0; i < info->rank; i++)
@@ -178,14 +193,16 @@ int site_row_axis(enum site_id id)
 const char *site_dim_name(enum site_dim d)
 {
     static const char *const name[DIM_COUNT] = {
-        [DIM_NONE] = "none",       [DIM_POS] = "pos",         [DIM_HEAD] = "head",   [DIM_KV_HEAD] = "kv_head",
-        [DIM_D_HEAD] = "d_head",   [DIM_D_MODEL] = "d_model", [DIM_D_MLP] = "d_mlp", [DIM_D_VOCAB] = "d_vocab",
-        [DIM_N_ROT] = "n_rot",   [DIM_ONE] = "one",         [DIM_DEST] = "dest",       [DIM_SRC] = "src",
+        [DIM_NONE] = "none",       [DIM_POS] = "pos",         [DIM_HEAD] = "head",
+        [DIM_KV_HEAD] = "kv_head", [DIM_D_HEAD] = "d_head",   [DIM_D_MODEL] = "d_model",
+        [DIM_D_MLP] = "d_mlp",     [DIM_D_VOCAB] = "d_vocab", [DIM_N_ROT] = "n_rot",
+        [DIM_ONE] = "one",         [DIM_DEST] = "dest",       [DIM_SRC] = "src",
     };
     return name[d];
 }
 
-static int list_scope(const struct config *cfg, enum site_scope scope, int32_t layer, struct site_ref *out, int n)
+static int list_scope(const struct config *cfg, enum site_scope scope, int32_t layer,
+                      struct site_ref *out, int n)
 {
     for (int id = 0; id < SITE_COUNT; id++)
         if (site_table[id].scope == scope && site_exists(cfg, (enum site_id)id))
@@ -201,10 +218,11 @@ int site_list(const struct config *cfg, struct site_ref *out)
     return list_scope(cfg, SCOPE_FINAL, SITE_ROOT, out, n);
 }
 
-/* ---- names -> sites -------------------------------------------------------------------------------- */
+/* ---- names -> sites
+ * -------------------------------------------------------------------------------- */
 
-/* "blocks.12.rest" -> layer and rest; anything else is a root name.  A layer that no int32_t holds is
- * INT32_MAX. */
+/* "blocks.12.rest" -> layer and rest; anything else is a root name.  A layer that no int32_t holds
+ * is INT32_MAX. */
 static int32_t split(const char *name, const char **rest)
 {
     *rest = name;
@@ -223,7 +241,8 @@ static int32_t split(const char *name, const char **rest)
 static int id_of(const char *rest, bool block)
 {
     for (int id = 0; id < SITE_COUNT; id++)
-        if ((site_table[id].scope == SCOPE_BLOCK) == block && strcmp(site_table[id].name, rest) == 0)
+        if ((site_table[id].scope == SCOPE_BLOCK) == block &&
+            strcmp(site_table[id].name, rest) == 0)
             return id;
     return -1;
 }
@@ -234,7 +253,8 @@ static bool ends_with(const char *s, const char *tail)
     return m <= n && strcmp(s + n - m, tail) == 0;
 }
 
-/* nearest_is, where a name given without its beginning ("hook_z", "z") is nearer than any misspelling. */
+/* nearest_is, where a name given without its beginning ("hook_z", "z") is nearer than any
+ * misspelling. */
 static bool is_nearest(const char *asked, const char *name, size_t *least)
 {
     bool end = *least > 0 && *asked && ends_with(name, asked);
@@ -261,7 +281,9 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
         if (!site_exists(cfg, s.id) || (block && cfg->n_layers == 0))
             continue;
         char full[LIMIT_NAME];
-        if (is_nearest(asked, block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full), &least))
+        if (is_nearest(asked,
+                       block && layer != SITE_ROOT ? site_table[id].name : site_name(s, full),
+                       &least))
             best = s;
     }
     return best;

@@ -16,8 +16,21 @@ enum site_id {
 };
 
 enum site_scope { SCOPE_EMBED, SCOPE_BLOCK, SCOPE_FINAL };
-enum site_dim { DIM_NONE, DIM_POS, DIM_HEAD, DIM_KV_HEAD, DIM_D_HEAD, DIM_D_MODEL, DIM_D_MLP,
-                DIM_D_VOCAB, DIM_N_ROT, DIM_ONE, DIM_DEST, DIM_SRC, DIM_COUNT };
+enum site_dim {
+    DIM_NONE,
+    DIM_POS,
+    DIM_HEAD,
+    DIM_KV_HEAD,
+    DIM_D_HEAD,
+    DIM_D_MODEL,
+    DIM_D_MLP,
+    DIM_D_VOCAB,
+    DIM_N_ROT,
+    DIM_ONE,
+    DIM_DEST,
+    DIM_SRC,
+    DIM_COUNT
+};
 enum site_when { WHEN_ALWAYS, WHEN_LEARNED_POS, WHEN_ROTARY, WHEN_SEQUENTIAL, WHEN_GATED };
 
 enum { SITE_ROOT = -1, SITE_RANK_MAX = 3 };
@@ -44,22 +57,26 @@ bool site_exists(const struct config *cfg, enum site_id id);
 bool site_fires(const struct config *cfg, enum site_id id);
 /* Why an existing on-request site cannot be switched on in this model, or NULL. */
 const char *site_refusal(const struct config *cfg, enum site_id id);
-/* Is it what a module takes or returns, with no hook in TransformerLens?  Such sites are listed with other libraries' names. */
+/* Is it what a module takes or returns, with no hook in TransformerLens?  Such sites are listed
+ * with other libraries' names. */
 bool site_is_module_port(enum site_id id);
-/* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual stream); others: itself. */
+/* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual
+ * stream); others: itself. */
 enum site_id site_copied(const struct config *cfg, enum site_id id);
-/* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their inputs; those per head
- * have a norm of their own. */
+/* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their
+ * inputs; those per head have a norm of their own. */
 bool site_conflicts(enum site_id a, enum site_id b);
 /* Write the full name ("blocks.3.attn.hook_z"); returns buf. */
 char *site_name(struct site_ref s, char buf[LIMIT_NAME]);
 /* Shape without the batch for n positions; returns the rank. */
-int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos, int64_t shape[SITE_RANK_MAX]);
+int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos,
+               int64_t shape[SITE_RANK_MAX]);
 /* Elements of one row (site_row_axis); the site has n_pos of them. */
 int64_t site_row_size(const struct config *cfg, enum site_id id, int32_t n_pos);
 /* The axis that runs over computed rows: pos, or dest. */
 int site_row_axis(enum site_id id);
-/* Word for a dimension as the edit language and --json spell it: "pos", "head", "d_head", "src", ... */
+/* Word for a dimension as the edit language and --json spell it: "pos", "head", "d_head", "src",
+ * ... */
 const char *site_dim_name(enum site_dim d);
 /* All sites of the model in TransformerLens' firing order; out has room for
  * n_layers * SITE_COUNT + SITE_COUNT entries; returns how many. */
@@ -68,23 +85,25 @@ int site_list(const struct config *cfg, struct site_ref *out);
 int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e);
 /* Why a name that TransformerLens knows is not in this model; NULL if it is there or unknown. */
 const char *site_absence(const struct config *cfg, const char *name);
-/* Does `name` match a pattern?  * any run of characters, dots included; ? one; [abc] [a-z] [!abc] one of
- * (none of) these; {a,b} one of these; {1..4} a whole number in this range, also {0,2..5}.  Blanks in a
- * pattern mean nothing; an unclosed [ or { stands for itself.  Time is at most length x length. */
+/* Does `name` match a pattern?  * any run of characters, dots included; ? one; [abc] [a-z] [!abc]
+ * one of (none of) these; {a,b} one of these; {1..4} a whole number in this range, also {0,2..5}.
+ * Blanks in a pattern mean nothing; an unclosed [ or { stands for itself.  Time is at most length x
+ * length. */
 bool site_glob(const char *pattern, const char *name);
-/* A layer that a set or range after "blocks." asks for and the model lacks, or -1: the rest of the set would otherwise hide
- * that it did nothing there. */
+/* A layer that a set or range after "blocks." asks for and the model lacks, or -1: the rest of the
+ * set would otherwise hide that it did nothing there. */
 int32_t site_missing_layer(const struct config *cfg, const char *pattern);
 /* Has the text anything that makes it a pattern rather than a name? */
 bool site_is_pattern(const char *text);
 /* The sites that a name or a pattern means, in firing order; returns how many (at least one) or
  * negative with one line that says what would work (*out is then undefined).  `out` has room as for
- * site_list.  A name means its site.  A pattern means the sites that fire in every run; those on request
- * too if the hook is spelled out, that is if nothing after the last dot outside braces is * ? or [:
- * "blocks.*.attn.hook_result" and "blocks.0.hook_{mlp_in,mlp_out}" switch hooks on, "blocks.0.*" does not; of
- * module ports the part before must be spelled out too ("blocks.*.ln1.hook_out", not "blocks.*.hook_out").
- * A set or range of layers must lie within the model: "blocks.{2..9}..." is an error where there are four.
- * Sites with a site_refusal are returned: the caller refuses them. */
+ * site_list.  A name means its site.  A pattern means the sites that fire in every run; those on
+ * request too if the hook is spelled out, that is if nothing after the last dot outside braces is *
+ * ? or [: "blocks.*.attn.hook_result" and "blocks.0.hook_{mlp_in,mlp_out}" switch hooks on,
+ * "blocks.0.*" does not; of module ports the part before must be spelled out too
+ * ("blocks.*.ln1.hook_out", not "blocks.*.hook_out"). A set or range of layers must lie within the
+ * model: "blocks.{2..9}..." is an error where there are four. Sites with a site_refusal are
+ * returned: the caller refuses them. */
 int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e);
 
 #endif

@@ -40,8 +40,9 @@ static int out_of_memory(const struct job *j, struct err *e)
 }
 
 /* Hand the tensor's bytes on, from memory or piece by piece. */
-static int each_piece(const struct tensor_out *t, int (*take)(void *to, const void *bytes, size_t n, struct err *e),
-                      void *to, struct err *e)
+static int each_piece(const struct tensor_out *t,
+                      int (*take)(void *to, const void *bytes, size_t n, struct err *e), void *to,
+                      struct err *e)
 {
     uint64_t size = nbytes_of(t);
     if (t->data || size == 0)
@@ -60,7 +61,8 @@ static int each_piece(const struct tensor_out *t, int (*take)(void *to, const vo
     return rc;
 }
 
-/* ---- safetensors ------------------------------------------------------------------------------------- */
+/* ---- safetensors
+ * ------------------------------------------------------------------------------------- */
 
 static int take_file(void *to, const void *bytes, size_t n, struct err *e)
 {
@@ -70,7 +72,8 @@ static int take_file(void *to, const void *bytes, size_t n, struct err *e)
 /* Large elements first, so that every tensor is aligned; otherwise in the caller's order. */
 static int order_by_size(const void *pa, const void *pb)
 {
-    const struct tensor_out *a = *(const struct tensor_out *const *)pa, *b = *(const struct tensor_out *const *)pb;
+    const struct tensor_out *a = *(const struct tensor_out *const *)pa,
+                            *b = *(const struct tensor_out *const *)pb;
     size_t na = st_dtype_size(a->dtype), nb = st_dtype_size(b->dtype);
     return na != nb ? (na < nb ? 1 : -1) : (a > b) - (a < b);
 }
@@ -96,8 +99,10 @@ static char *safetensors_header(const struct job *j, const struct tensor_out **s
         for (int d = 0; d < t->rank; d++)
             json_array_append_new(shape, json_integer(t->shape[d]));
         uint64_t end = at + nbytes_of(t);
-        json_object_set_new(root, t->name, json_pack("{s:s,s:o,s:[I,I]}", "dtype", st_dtype_name(t->dtype), "shape",
-                                                     shape, "data_offsets", (json_int_t)at, (json_int_t)end));
+        json_object_set_new(root, t->name,
+                            json_pack("{s:s,s:o,s:[I,I]}", "dtype", st_dtype_name(t->dtype),
+                                      "shape", shape, "data_offsets", (json_int_t)at,
+                                      (json_int_t)end));
         at = end;
     }
     /* jansson drops a member silently when memory is out. */
@@ -122,7 +127,8 @@ static int write_safetensors(struct job *j, struct err *e)
         unsigned char prefix[8];
         for (int i = 0; i < 8; i++)
             prefix[i] = (unsigned char)((uint64_t)padded >> (8 * i));
-        if (!(rc = file_write_bytes(&j->file, prefix, 8, e)) && !(rc = file_write_bytes(&j->file, header, len, e)))
+        if (!(rc = file_write_bytes(&j->file, prefix, 8, e)) &&
+            !(rc = file_write_bytes(&j->file, header, len, e)))
             rc = file_write_bytes(&j->file, "        ", padded - len, e);
     }
     for (size_t i = 0; i < j->n && !rc; i++)
@@ -132,11 +138,13 @@ static int write_safetensors(struct job *j, struct err *e)
     return rc;
 }
 
-/* ---- npz --------------------------------------------------------------------------------------------- */
+/* ---- npz
+ * --------------------------------------------------------------------------------------------- */
 
 static const char *const npy_types[ST_DTYPE_COUNT] = {
-    [ST_BOOL] = "|b1", [ST_U8] = "|u1",  [ST_I8] = "|i1",  [ST_I16] = "<i2", [ST_U16] = "<u2", [ST_F16] = "<f2",
-    [ST_I32] = "<i4",  [ST_U32] = "<u4", [ST_F32] = "<f4", [ST_F64] = "<f8", [ST_I64] = "<i8", [ST_U64] = "<u8",
+    [ST_BOOL] = "|b1", [ST_U8] = "|u1",  [ST_I8] = "|i1",  [ST_I16] = "<i2",
+    [ST_U16] = "<u2",  [ST_F16] = "<f2", [ST_I32] = "<i4", [ST_U32] = "<u4",
+    [ST_F32] = "<f4",  [ST_F64] = "<f8", [ST_I64] = "<i8", [ST_U64] = "<u8",
 };
 
 static int take_zip(void *to, const void *bytes, size_t n, struct err *e)
@@ -150,9 +158,11 @@ static size_t npy_header(char buf[512], const struct tensor_out *t)
     char shape[256] = "";
     for (int i = 0; i < t->rank; i++)
         snprintf(shape + strlen(shape), sizeof shape - strlen(shape), "%" PRId64 "%s", t->shape[i],
-                 i + 1 < t->rank ? ", " : t->rank == 1 ? "," : "");
-    int n = snprintf(buf + 10, 512 - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }", npy_types[t->dtype],
-                     shape);
+                 i + 1 < t->rank ? ", "
+                 : t->rank == 1  ? ","
+                                 : "");
+    int n = snprintf(buf + 10, 512 - 10, "{'descr': '%s', 'fortran_order': False, 'shape': (%s), }",
+                     npy_types[t->dtype], shape);
     size_t len = ((size_t)n + 10 + 1 + NPY_ALIGN - 1) / NPY_ALIGN * NPY_ALIGN;
     memset(buf + 10 + n, ' ', len - 10 - (size_t)n);
     buf[len - 1] = '\n';
@@ -201,7 +211,8 @@ static int write_npz(struct job *j, struct err *e)
     return rc;
 }
 
-/* ---- the public side --------------------------------------------------------------------------------- */
+/* ---- the public side
+ * --------------------------------------------------------------------------------- */
 
 static const struct format {
     const char *ending;
@@ -233,17 +244,23 @@ static bool is_utf8(const char *s)
     return text != NULL;
 }
 
-static int check_tensor(const char *path, const struct format *f, const struct tensor_out *t, struct err *e)
+static int check_tensor(const char *path, const struct format *f, const struct tensor_out *t,
+                        struct err *e)
 {
     uint64_t n = st_dtype_size(t->dtype);
     for (int i = 0; i < t->rank; i++)
-        if (t->shape[i] < 0 || __builtin_mul_overflow(n, (uint64_t)t->shape[i], &n) || n > INT64_MAX / 2)
-            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · has an impossible shape", path, t->name);
+        if (t->shape[i] < 0 || __builtin_mul_overflow(n, (uint64_t)t->shape[i], &n) ||
+            n > INT64_MAX / 2)
+            return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · has an impossible shape",
+                           path, t->name);
     if (!t->name[0] || !is_utf8(t->name) || strcmp(t->name, metadata_key) == 0)
-        return err_set(e, ERR_BAD_INPUT, "%s · \"%.100s\" cannot be a tensor's name", path, t->name);
+        return err_set(e, ERR_BAD_INPUT, "%s · \"%.100s\" cannot be a tensor's name", path,
+                       t->name);
     if (f->numpy && (!npy_types[t->dtype] || strlen(t->name) > 60000))
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor \"%.100s\" · an .npz cannot hold %s · write .safetensors instead",
-                       path, t->name, npy_types[t->dtype] ? "so long a name" : st_dtype_name(t->dtype));
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · tensor \"%.100s\" · an .npz cannot hold %s · write .safetensors instead", path,
+            t->name, npy_types[t->dtype] ? "so long a name" : st_dtype_name(t->dtype));
     return 0;
 }
 
@@ -254,7 +271,8 @@ static int check_meta(const char *path, const struct job *j, size_t i, struct er
         return err_set(e, ERR_BAD_INPUT, "%s · metadata \"%.100s\" is not UTF-8", path, m->key);
     for (size_t k = 0; k < i; k++)
         if (strcmp(j->meta[k].key, m->key) == 0)
-            return err_set(e, ERR_BAD_INPUT, "%s · metadata \"%.100s\" is given twice", path, m->key);
+            return err_set(e, ERR_BAD_INPUT, "%s · metadata \"%.100s\" is given twice", path,
+                           m->key);
     return 0;
 }
 
@@ -265,7 +283,8 @@ static int check_all(const char *path, const struct format *f, const struct job 
     for (size_t i = 0; i < j->n && !rc; i++) {
         rc = check_tensor(path, f, &j->t[i], e);
         if (!rc && strmap_put(&names, j->t[i].name, strlen(j->t[i].name), (uint32_t)i) != i)
-            rc = err_set(e, ERR_BAD_INPUT, "%s · two tensors are called \"%.100s\"", path, j->t[i].name);
+            rc = err_set(e, ERR_BAD_INPUT, "%s · two tensors are called \"%.100s\"", path,
+                         j->t[i].name);
     }
     for (size_t i = 0; i < j->n_meta && !rc; i++)
         rc = check_meta(path, j, i, e);
@@ -273,8 +292,8 @@ static int check_all(const char *path, const struct format *f, const struct job 
     return rc;
 }
 
-int tensor_write(const char *path, const struct tensor_out *t, size_t n, const struct tensor_meta *meta, size_t n_meta,
-                 struct err *e)
+int tensor_write(const char *path, const struct tensor_out *t, size_t n,
+                 const struct tensor_meta *meta, size_t n_meta, struct err *e)
 {
     struct job j = {.t = t, .n = n, .meta = meta, .n_meta = n_meta};
     const struct format *f = format_of(path, e);

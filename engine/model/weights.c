@@ -26,9 +26,11 @@ static bool is_root(const struct arch_weight *w)
     return !strstr(w->name, "%d");
 }
 
-/* The tensor under any of its names, with and without the architecture's prefix; first full name to `name`. */
-static const struct st_tensor *tensor_find(const struct arch *arch, const struct arch_weight *w, int32_t layer,
-                                           const struct safetensors *st, char *name, size_t size)
+/* The tensor under any of its names, with and without the architecture's prefix; first full name to
+ * `name`. */
+static const struct st_tensor *tensor_find(const struct arch *arch, const struct arch_weight *w,
+                                           int32_t layer, const struct safetensors *st, char *name,
+                                           size_t size)
 {
     bool first = true;
     for (const char *p = w->name; *p; p += strcspn(p, "|"), p += *p == '|') {
@@ -36,7 +38,8 @@ static const struct st_tensor *tensor_find(const struct arch *arch, const struct
         snprintf(pattern, sizeof pattern, "%.*s", (int)strcspn(p, "|"), p);
         const char *mark = strstr(pattern, "%d");
         if (mark)
-            snprintf(bare, sizeof bare, "%.*s%d%s", (int)(mark - pattern), pattern, layer, mark + 2);
+            snprintf(bare, sizeof bare, "%.*s%d%s", (int)(mark - pattern), pattern, layer,
+                     mark + 2);
         else
             snprintf(bare, sizeof bare, "%s", pattern);
         snprintf(full, sizeof full, "%s%s", arch->prefix, bare);
@@ -59,20 +62,22 @@ static int dtype_of(const struct st_tensor *t, enum kn_dtype *out, struct err *e
     case ST_F16: *out = KN_F16; return 0;
     case ST_BF16: *out = KN_BF16; return 0;
     default:
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s", t->file, t->name,
-                       st_dtype_name(t->dtype));
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
+                       t->file, t->name, st_dtype_name(t->dtype));
     }
 }
 
 /* Logical view of one weight inside its stored tensor. */
-static struct kn_view weight_view(const struct config *cfg, const struct arch_weight *w, const struct st_tensor *t,
-                                  enum kn_dtype type)
+static struct kn_view weight_view(const struct config *cfg, const struct arch_weight *w,
+                                  const struct st_tensor *t, enum kn_dtype type)
 {
     int64_t n = dim_size(cfg, w->n), k = dim_size(cfg, w->k), dh = cfg->d_head;
     int64_t stored_n = w->fuse == FUSE_NONE ? n : 3 * n;
     int64_t sn = w->layout == LAYOUT_KN ? 1 : k, sk = w->layout == LAYOUT_KN ? stored_n : 1;
     int64_t first = w->fuse == FUSE_THIRDS ? w->part * n : w->fuse == FUSE_HEADS ? w->part * dh : 0;
-    struct kn_view v = { .data = (void *)((uintptr_t)t->data + (size_t)(first * sn) * kn_dtype_size(type)), .dtype = type };
+    struct kn_view v = {
+        .data = (void *)((uintptr_t)t->data + (size_t)(first * sn) * kn_dtype_size(type)),
+        .dtype = type};
     bool vector = w->layout == LAYOUT_VECTOR;
     if (w->fuse == FUSE_HEADS) {
         v.ndim = vector ? 2 : 3;
@@ -90,24 +95,26 @@ static struct kn_view weight_view(const struct config *cfg, const struct arch_we
     return v;
 }
 
-static int weight_bind(struct kn_view *out, const struct config *cfg, const struct arch_weight *w, int32_t layer,
-                       const struct safetensors *st, struct err *e)
+static int weight_bind(struct kn_view *out, const struct config *cfg, const struct arch_weight *w,
+                       int32_t layer, const struct safetensors *st, struct err *e)
 {
     char name[2 * LIMIT_NAME];
     const struct st_tensor *t = tensor_find(cfg->arch, w, layer, st, name, sizeof name);
     if (!t) {
         const char *near = safetensors_nearest(st, name);
         const struct st_tensor *any = safetensors_count(st) ? safetensors_at(st, 0) : NULL;
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s", any ? any->file : "checkpoint",
-                       name, near ? near : "none");
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s",
+                       any ? any->file : "checkpoint", name, near ? near : "none");
     }
     int64_t n = dim_size(cfg, w->n) * (w->fuse == FUSE_NONE ? 1 : 3), k = dim_size(cfg, w->k);
-    int64_t want[2] = { w->layout == LAYOUT_KN ? k : n, w->layout == LAYOUT_KN ? n : k };
+    int64_t want[2] = {w->layout == LAYOUT_KN ? k : n, w->layout == LAYOUT_KN ? n : k};
     int rank = w->layout == LAYOUT_VECTOR ? 1 : 2;
     if (t->rank != rank || t->shape[0] != want[0] || (rank == 2 && t->shape[1] != want[1])) {
         char a[64], b[128];
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected shape %s (from config.json), found %s", t->file, t->name,
-                       st_shape_text(a, sizeof a, want, rank), st_shape_text(b, sizeof b, t->shape, t->rank));
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · tensor %s · expected shape %s (from config.json), found %s", t->file,
+                       t->name, st_shape_text(a, sizeof a, want, rank),
+                       st_shape_text(b, sizeof b, t->shape, t->rank));
     }
     enum kn_dtype type = KN_F32;
     int rc = dtype_of(t, &type, e);
@@ -126,14 +133,15 @@ static bool weight_exists(const struct config *cfg, const struct arch_weight *w)
     }
 }
 
-int weights_bind(struct kn_view *weights, const struct config *cfg, const struct safetensors *st, const char **dtype,
-                 struct err *e)
+int weights_bind(struct kn_view *weights, const struct config *cfg, const struct safetensors *st,
+                 const char **dtype, struct err *e)
 {
-    size_t per_type[KN_DTYPE_COUNT] = { 0 };
+    size_t per_type[KN_DTYPE_COUNT] = {0};
     for (const struct arch_weight *w = cfg->arch->weights; w->id != W_NONE; w++) {
         if (!weight_exists(cfg, w))
             continue;
-        int32_t lo = is_root(w) ? cfg->n_layers : 0, hi = is_root(w) ? cfg->n_layers + 1 : cfg->n_layers;
+        int32_t lo = is_root(w) ? cfg->n_layers : 0,
+                hi = is_root(w) ? cfg->n_layers + 1 : cfg->n_layers;
         for (int32_t l = lo; l < hi; l++) {
             struct kn_view *v = &weights[(size_t)l * WEIGHT_COUNT + w->id];
             int rc = weight_bind(v, cfg, w, l, st, e);

@@ -1,8 +1,8 @@
 /* alias.c - names in any library -> what they mean in one model (see alias.h).
  *
- * A name is compared with the rows in one flat form, indices as path elements; the name of the outermost
- * module may be left out or nnsight's "model." be put before it.  Tested in tests/engine/test_alias.c and
- * tests/fuzz/fuzz_edit.c. */
+ * A name is compared with the rows in one flat form, indices as path elements; the name of the
+ * outermost module may be left out or nnsight's "model." be put before it.  Tested in
+ * tests/engine/test_alias.c and tests/fuzz/fuzz_edit.c. */
 #include "names/alias_names.h"
 
 #include "model/arch.h"
@@ -47,12 +47,14 @@ static bool alias_flatten(const char *name, char buf[LIMIT_PATTERN])
     return true;
 }
 
-int alias_variants(const struct config *cfg, const char *name, char out[ALIAS_VARIANTS][LIMIT_PATTERN])
+int alias_variants(const struct config *cfg, const char *name,
+                   char out[ALIAS_VARIANTS][LIMIT_PATTERN])
 {
     char flat[LIMIT_PATTERN];
     if (!alias_flatten(name, flat))
         return 0;
-    const char *inner = strncmp(flat, "model.", 6) == 0 ? flat + 6 : NULL, *prefix = cfg->arch ? cfg->arch->prefix : NULL;
+    const char *inner = strncmp(flat, "model.", 6) == 0 ? flat + 6 : NULL,
+               *prefix = cfg->arch ? cfg->arch->prefix : NULL;
     int n = 0;
     snprintf(out[n++], LIMIT_PATTERN, "%s", flat);
     if (inner)
@@ -181,19 +183,23 @@ static int fail_unknown(const struct config *cfg, const char *name, struct err *
     struct site_ref s;
     /* a bare hook name ("hook_z", "z") is site_find's to complete */
     bool path = strpbrk(name, ".[") || strncmp(name, "layer_", 6) == 0;
-    if (site_absence(cfg, name) || !path || nearest_site(cfg, name) <= nearest_name(cfg, name, near))
+    if (site_absence(cfg, name) || !path ||
+        nearest_site(cfg, name) <= nearest_name(cfg, name, near))
         return site_find(cfg, name, &s, e);
     return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · the nearest is %s", name, near);
 }
 
-static int check_row(const struct config *cfg, const struct alias_row *row, int32_t layer, const char *name, struct err *e)
+static int check_row(const struct config *cfg, const struct alias_row *row, int32_t layer,
+                     const char *name, struct err *e)
 {
     if (row->means == ALIAS_REFUSED)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · %s", name, row->note);
     if (!alias_row_holds(cfg, row))
-        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name, row_absence(cfg, row));
+        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name,
+                       row_absence(cfg, row));
     if (layer >= cfg->n_layers)
-        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · this model has layers 0..%d", name, (int)cfg->n_layers - 1);
+        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · this model has layers 0..%d", name,
+                       (int)cfg->n_layers - 1);
     return 0;
 }
 
@@ -202,7 +208,11 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
     struct site_ref s;
     int32_t layer;
     if (site_find(cfg, name, &s, NULL) == 0) {
-        *out = (struct alias_value){.form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = {s}, .n_edits = 1,
+        *out = (struct alias_value){.form = FORM_SITE,
+                                    .library = LIBRARY_LENS,
+                                    .n_sites = 1,
+                                    .site = {s},
+                                    .n_edits = 1,
                                     .edit = {s}};
         return 0;
     }
@@ -218,16 +228,19 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
     return 0;
 }
 
-/* ---- patterns -------------------------------------------------------------------------------------- */
+/* ---- patterns
+ * -------------------------------------------------------------------------------------- */
 
-static int pick_one(const struct config *cfg, const char *name, struct alias_pick **out, struct err *e)
+static int pick_one(const struct config *cfg, const char *name, struct alias_pick **out,
+                    struct err *e)
 {
     struct alias_value v;
     int rc = alias_find(cfg, name, &v, e);
     if (rc)
         return rc;
     if (strlen(name) >= LIMIT_NAME)
-        return err_set(e, ERR_BAD_INPUT, "hook name of %zu bytes · at most %d", strlen(name), LIMIT_NAME - 1);
+        return err_set(e, ERR_BAD_INPUT, "hook name of %zu bytes · at most %d", strlen(name),
+                       LIMIT_NAME - 1);
     struct alias_pick *pick = malloc(sizeof *pick);
     if (!pick)
         return err_set(e, ERR_SYSTEM, "out of memory for names");
@@ -237,7 +250,8 @@ static int pick_one(const struct config *cfg, const char *name, struct alias_pic
     return 1;
 }
 
-static int pick_sites(const struct config *cfg, const char *pattern, struct alias_pick **out, struct err *e)
+static int pick_sites(const struct config *cfg, const char *pattern, struct alias_pick **out,
+                      struct err *e)
 {
     struct site_ref *sites = malloc(((size_t)cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
     if (!sites)
@@ -247,8 +261,12 @@ static int pick_sites(const struct config *cfg, const char *pattern, struct alia
     if (n > 0 && !list)
         n = err_set(e, ERR_SYSTEM, "out of memory for names");
     for (int i = 0; i < n; i++) {
-        list[i].value = (struct alias_value){.form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = {sites[i]},
-                                             .n_edits = 1, .edit = {sites[i]}};
+        list[i].value = (struct alias_value){.form = FORM_SITE,
+                                             .library = LIBRARY_LENS,
+                                             .n_sites = 1,
+                                             .site = {sites[i]},
+                                             .n_edits = 1,
+                                             .edit = {sites[i]}};
         site_name(sites[i], list[i].name);
     }
     free(sites);
@@ -264,15 +282,16 @@ static bool row_matches(const struct alias_row *row, const char *pattern, int32_
     return alias_flatten(name, flat) && site_glob(pattern, flat);
 }
 
-/* A layer beyond the model that the pattern names without a wildcard, besides some within, or -1: the rest would
- * otherwise hide that it did nothing there. */
+/* A layer beyond the model that the pattern names without a wildcard, besides some within, or -1:
+ * the rest would otherwise hide that it did nothing there. */
 static int32_t missing_layer(const struct config *cfg, const char *pattern)
 {
     const struct alias_row *tables[ALIAS_TABLES];
     alias_tables(cfg, tables);
     for (int i = 0; i < ALIAS_TABLES && strchr(pattern, '{'); i++)
         for (const struct alias_row *row = tables[i]; row && row->name; row++) {
-            if (!alias_row_in_block(row) || !alias_row_holds(cfg, row) || row_matches(row, pattern, FAR_LAYER))
+            if (!alias_row_in_block(row) || !alias_row_holds(cfg, row) ||
+                row_matches(row, pattern, FAR_LAYER))
                 continue;
             int32_t l = 0;
             while (l < cfg->n_layers && !row_matches(row, pattern, l))
@@ -287,8 +306,8 @@ static int32_t missing_layer(const struct config *cfg, const char *pattern)
 }
 
 /* Keep the names of one library that match; returns how many. */
-static int pick_library(const struct config *cfg, const char *pattern, enum alias_library t, struct alias_pick **out,
-                       struct err *e)
+static int pick_library(const struct config *cfg, const char *pattern, enum alias_library t,
+                        struct alias_pick **out, struct err *e)
 {
     struct alias_pick *list = NULL;
     int n = alias_list(cfg, t, &list, e), kept = 0;
@@ -305,7 +324,8 @@ static int pick_library(const struct config *cfg, const char *pattern, enum alia
     return kept;
 }
 
-int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out, struct err *e)
+int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out,
+                 struct err *e)
 {
     static const enum alias_library libraries[] = {LIBRARY_BRIDGE, LIBRARY_HF, LIBRARY_TAKER};
     int32_t layer;
@@ -329,7 +349,8 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
                 return k;
             }
             free(picks);
-            return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
+            return err_set(e, ERR_BAD_INPUT,
+                           "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
                            pattern, (int)cfg->n_layers - 1);
         }
     return n;

@@ -1,18 +1,27 @@
 /* alias.h - hook points under the names of other libraries.
  *
- * Every tensor has a TransformerLens name (site.h).  Other libraries show the same tensor, or one that is
- * made of it, under theirs: TransformerLens 3's bridge ("blocks.2.attn.o.hook_in"), Hugging Face module
- * paths with .input or .output ("transformer.h.2.attn.c_proj.input"), nnsight's expressions
- * ("model.transformer.h[2].attn.c_proj.input") and taker's points ("layer_2_attn_pre_out").  An alias says
- * which sites it is made of, how, and what an edit of it changes; or it is refused with the reason.
- * Values and index maps are in alias_read.c, the names in alias_table.c, their meanings in alias.def; for
- * users: docs/names.md.  Knows nothing of the edit language.  Tested in tests/engine/test_alias.c. */
+ * Every tensor has a TransformerLens name (site.h).  Other libraries show the same tensor, or one
+ * that is made of it, under theirs: TransformerLens 3's bridge ("blocks.2.attn.o.hook_in"), Hugging
+ * Face module paths with .input or .output ("transformer.h.2.attn.c_proj.input"), nnsight's
+ * expressions
+ * ("model.transformer.h[2].attn.c_proj.input") and taker's points ("layer_2_attn_pre_out").  An
+ * alias says which sites it is made of, how, and what an edit of it changes; or it is refused with
+ * the reason. Values and index maps are in alias_read.c, the names in alias_table.c, their meanings
+ * in alias.def; for users: docs/names.md.  Knows nothing of the edit language.  Tested in
+ * tests/engine/test_alias.c. */
 #ifndef ALIAS_H
 #define ALIAS_H
 
 #include "run/run.h"
 
-enum alias_library { LIBRARY_LENS, LIBRARY_BRIDGE, LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER, LIBRARY_COUNT };
+enum alias_library {
+    LIBRARY_LENS,
+    LIBRARY_BRIDGE,
+    LIBRARY_HF,
+    LIBRARY_NNSIGHT,
+    LIBRARY_TAKER,
+    LIBRARY_COUNT
+};
 
 enum alias_form {
     FORM_SITE,   /* the site as it is */
@@ -30,12 +39,12 @@ enum alias_id {
 
 /* One name: "%d" stands for the layer; a number in a tuple is written ".0". */
 struct alias_row {
-    enum alias_library library;   /* nnsight's names follow from the HF rows */
+    enum alias_library library; /* nnsight's names follow from the HF rows */
     const char *name;
     enum alias_id means;
     enum { ROW_ALWAYS, ROW_GATED, ROW_UNGATED, ROW_LEARNED, ROW_ROTARY } when;
-    bool second;                /* accepted, but never shown, and outside every pattern */
-    const char *note;           /* what to know about it; why it is refused */
+    bool second;      /* accepted, but never shown, and outside every pattern */
+    const char *note; /* what to know about it; why it is refused */
 };
 
 enum { ALIAS_SITES_MAX = 3, ALIAS_RANK_MAX = SITE_RANK_MAX };
@@ -45,12 +54,12 @@ struct alias_value {
     enum alias_form form;
     enum alias_library library;
     int n_sites;
-    struct site_ref site[ALIAS_SITES_MAX];   /* what is read */
-    int n_edits;                             /* 0: read only */
-    struct site_ref edit[ALIAS_SITES_MAX];   /* what an edit changes */
-    bool spread;                             /* the edited sites have a head axis after pos that the alias has not */
-    const char *why;                         /* n_edits == 0: why, and what to edit instead */
-    const char *note;                        /* or NULL */
+    struct site_ref site[ALIAS_SITES_MAX]; /* what is read */
+    int n_edits;                           /* 0: read only */
+    struct site_ref edit[ALIAS_SITES_MAX]; /* what an edit changes */
+    bool spread;      /* the edited sites have a head axis after pos that the alias has not */
+    const char *why;  /* n_edits == 0: why, and what to edit instead */
+    const char *note; /* or NULL */
 };
 
 /* A name as it was found by a pattern, or asked for. */
@@ -59,37 +68,44 @@ struct alias_pick {
     char name[LIMIT_NAME];
 };
 
-const char *alias_library_name(enum alias_library t); /* "transformer_lens", "bridge", "hf", "nnsight", "taker" */
+const char *alias_library_name(
+    enum alias_library t); /* "transformer_lens", "bridge", "hf", "nnsight", "taker" */
 
-/* A name in any library, exactly, -> what it means.  On failure one line: the reason where the name is known
- * but refused, else the nearest name of the same kind. */
+/* A name in any library, exactly, -> what it means.  On failure one line: the reason where the name
+ * is known but refused, else the nearest name of the same kind. */
 int alias_find(const struct config *cfg, const char *name, struct alias_value *out, struct err *e);
 /* How far the nearest name of this model is from one that it has not (nearest.h). */
 size_t alias_distance(const struct config *cfg, const char *name);
-/* A name or a pattern in any library, in forward order.  Names come first, then TransformerLens' patterns
- * (site_select), then patterns of the others.  *out is malloc'ed; returns how many (at least one), or
- * negative with *out untouched. */
-int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out, struct err *e);
-/* All names of one library in forward order, without second ones and refusals.  *out is malloc'ed; how many
- * or negative. */
-int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out, struct err *e);
-/* The index-th name of a site in one library (0 = the usual one) to buf; false when there are no more.
- * Names that show the site within something larger (a fused projection) come after those that show it alone. */
-bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index, char buf[LIMIT_NAME]);
+/* A name or a pattern in any library, in forward order.  Names come first, then TransformerLens'
+ * patterns (site_select), then patterns of the others.  *out is malloc'ed; returns how many (at
+ * least one), or negative with *out untouched. */
+int alias_select(const struct config *cfg, const char *pattern, struct alias_pick **out,
+                 struct err *e);
+/* All names of one library in forward order, without second ones and refusals.  *out is malloc'ed;
+ * how many or negative. */
+int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out,
+               struct err *e);
+/* The index-th name of a site in one library (0 = the usual one) to buf; false when there are no
+ * more. Names that show the site within something larger (a fused projection) come after those that
+ * show it alone. */
+bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index,
+                char buf[LIMIT_NAME]);
 /* Why alias_name has none at index 0. */
 const char *alias_absence(enum site_id id, enum alias_library t);
 
 /* Shape without the batch for n positions; returns the rank.  Axis words go to dims (may be NULL):
  * "pos", "head*d_head", "qkv*head*d_head", "head*qkv*d_head", or site_dim_name's. */
-int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos, int64_t shape[ALIAS_RANK_MAX],
-                const char *dims[ALIAS_RANK_MAX]);
+int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos,
+                int64_t shape[ALIAS_RANK_MAX], const char *dims[ALIAS_RANK_MAX]);
 /* The axis that runs over rows. */
 int alias_row_axis(const struct alias_value *v);
 /* Rows [row0, row1) to contiguous host memory; *count (may be NULL) floats.  Errors as run_read. */
-int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, struct err *e);
+int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
+               struct err *e);
 /* Is the tensor the site itself, in its own shape? */
 bool alias_is_site(const struct alias_value *v);
-/* One line on how the tensor is made ("columns of q, k and v, one after the other"), or NULL where it is the site. */
+/* One line on how the tensor is made ("columns of q, k and v, one after the other"), or NULL where
+ * it is the site. */
 const char *alias_form_text(enum alias_form form);
 
 /* Where column k of a FLAT, THIRDS or HEADS alias lies: site[part] at [pos, head, d]. */
@@ -98,9 +114,10 @@ struct alias_at {
     int32_t head, d;
 };
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k);
-/* Add one row of an edited site, [1, head, d_head] or [1, head, d_model], to the row of the alias that it is part
- * of: the other direction of the edits, for gradients.  The alias has more than one edited site or joined heads. */
-void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s, const struct kn_view *row,
-                   float *dst);
+/* Add one row of an edited site, [1, head, d_head] or [1, head, d_model], to the row of the alias
+ * that it is part of: the other direction of the edits, for gradients.  The alias has more than one
+ * edited site or joined heads. */
+void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s,
+                   const struct kn_view *row, float *dst);
 
 #endif

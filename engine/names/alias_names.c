@@ -1,4 +1,5 @@
-/* alias_names.c - the names of sites in each library: rows of alias_table.c spelled out for a model.
+/* alias_names.c - the names of sites in each library: rows of alias_table.c spelled out for a
+ * model.
  *
  * Tested in tests/engine/test_alias.c. */
 #include "names/alias_names.h"
@@ -9,9 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SITES0 0, {SITE_EMBED}
-#define SITES1(a) 1, {SITE_##a}
-#define SITES3(a, b, c) 3, {SITE_##a, SITE_##b, SITE_##c}
+#define SITES0     \
+    0,             \
+    {              \
+        SITE_EMBED \
+    }
+#define SITES1(a) \
+    1,            \
+    {             \
+        SITE_##a  \
+    }
+#define SITES3(a, b, c)              \
+    3,                               \
+    {                                \
+        SITE_##a, SITE_##b, SITE_##c \
+    }
 
 const struct alias_meaning alias_meanings[ALIAS_COUNT] = {
 #define ALIAS(id, form, scope, sites, edit, edited, why) \
@@ -31,7 +44,8 @@ static const struct {
 
 const char *alias_library_name(enum alias_library t)
 {
-    static const char *const name[LIBRARY_COUNT] = {"transformer_lens", "bridge", "hf", "nnsight", "taker"};
+    static const char *const name[LIBRARY_COUNT] = {"transformer_lens", "bridge", "hf", "nnsight",
+                                                    "taker"};
     return name[t];
 }
 
@@ -51,7 +65,8 @@ bool alias_row_holds(const struct config *cfg, const struct alias_row *row)
 {
     const struct alias_meaning *m = &alias_meanings[row->means];
     if ((row->when == ROW_GATED && !cfg->gated) || (row->when == ROW_UNGATED && cfg->gated) ||
-        (row->when == ROW_LEARNED && cfg->pos != POS_LEARNED) || (row->when == ROW_ROTARY && cfg->pos != POS_ROTARY))
+        (row->when == ROW_LEARNED && cfg->pos != POS_LEARNED) ||
+        (row->when == ROW_ROTARY && cfg->pos != POS_ROTARY))
         return false;
     for (int i = 0; i < m->n_sites; i++)
         if (!site_exists(cfg, m->sites[i]) || site_refusal(cfg, m->sites[i]))
@@ -65,7 +80,8 @@ static bool is_element(const char *p)
     return p[0] == '.' && p[1] >= '0' && p[1] <= '9' && p[2] == '\0';
 }
 
-char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t layer, char buf[LIMIT_NAME])
+char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t layer,
+                     char buf[LIMIT_NAME])
 {
     bool nnsight = t == LIBRARY_NNSIGHT;
     size_t n = 0;
@@ -89,17 +105,25 @@ char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t 
     return buf;
 }
 
-static struct site_ref place(const struct config *cfg, enum site_id id, enum site_scope scope, int32_t layer)
+static struct site_ref place(const struct config *cfg, enum site_id id, enum site_scope scope,
+                             int32_t layer)
 {
     if (site_table[id].scope != SCOPE_BLOCK)
         return (struct site_ref){id, SITE_ROOT};
-    return (struct site_ref){id, scope == SCOPE_EMBED ? 0 : scope == SCOPE_FINAL ? cfg->n_layers - 1 : layer};
+    return (struct site_ref){id, scope == SCOPE_EMBED   ? 0
+                                 : scope == SCOPE_FINAL ? cfg->n_layers - 1
+                                                        : layer};
 }
 
-struct alias_value alias_row_value(const struct config *cfg, const struct alias_row *row, int32_t layer)
+struct alias_value alias_row_value(const struct config *cfg, const struct alias_row *row,
+                                   int32_t layer)
 {
     const struct alias_meaning *m = &alias_meanings[row->means];
-    struct alias_value v = {.form = m->form, .library = row->library, .n_sites = m->n_sites, .why = m->why, .note = row->note};
+    struct alias_value v = {.form = m->form,
+                            .library = row->library,
+                            .n_sites = m->n_sites,
+                            .why = m->why,
+                            .note = row->note};
     for (int i = 0; i < m->n_sites; i++)
         v.site[i] = place(cfg, m->sites[i], m->scope, layer);
     v.spread = m->edit == EDIT_AS_SPREAD;
@@ -112,12 +136,14 @@ struct alias_value alias_row_value(const struct config *cfg, const struct alias_
     return v;
 }
 
-/* ---- listing --------------------------------------------------------------------------------------- */
+/* ---- listing
+ * --------------------------------------------------------------------------------------- */
 
 enum stretch { BEFORE, WITHIN, AFTER }; /* the blocks */
 
-static void list_stretch(const struct config *cfg, const struct alias_row *table, enum alias_library t, enum stretch where,
-                         int32_t layer, struct alias_pick *out, int *n)
+static void list_stretch(const struct config *cfg, const struct alias_row *table,
+                         enum alias_library t, enum stretch where, int32_t layer,
+                         struct alias_pick *out, int *n)
 {
     enum alias_library of = t == LIBRARY_NNSIGHT ? LIBRARY_HF : t;
     bool blocks_seen = false;
@@ -141,15 +167,20 @@ static int list_sites(const struct config *cfg, struct alias_pick *out, struct e
         return err_set(e, ERR_SYSTEM, "out of memory for names");
     int n = site_list(cfg, sites);
     for (int i = 0; i < n; i++) {
-        out[i].value = (struct alias_value){.form = FORM_SITE, .library = LIBRARY_LENS, .n_sites = 1, .site = {sites[i]},
-                                            .n_edits = 1, .edit = {sites[i]}};
+        out[i].value = (struct alias_value){.form = FORM_SITE,
+                                            .library = LIBRARY_LENS,
+                                            .n_sites = 1,
+                                            .site = {sites[i]},
+                                            .n_edits = 1,
+                                            .edit = {sites[i]}};
         site_name(sites[i], out[i].name);
     }
     free(sites);
     return n;
 }
 
-int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out, struct err *e)
+int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out,
+               struct err *e)
 {
     const struct alias_row *tables[ALIAS_TABLES];
     alias_tables(cfg, tables);
@@ -178,7 +209,8 @@ int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick
     return n;
 }
 
-/* ---- the names of one site ------------------------------------------------------------------------- */
+/* ---- the names of one site
+ * ------------------------------------------------------------------------- */
 
 /* A name for a copy (hook_mlp_in) also names what it copies. */
 static bool shows(const struct config *cfg, const struct alias_value *v, struct site_ref s)
@@ -193,7 +225,8 @@ static bool shows(const struct config *cfg, const struct alias_value *v, struct 
     return false;
 }
 
-bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index, char buf[LIMIT_NAME])
+bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index,
+                char buf[LIMIT_NAME])
 {
     if (t == LIBRARY_LENS)
         return index == 0 && site_name(s, buf);
@@ -208,7 +241,10 @@ bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library 
                     continue;
                 struct alias_value v = alias_row_value(cfg, row, s.layer);
                 bool alone = v.form == FORM_SITE || v.form == FORM_FLAT;
-                if (pass != (!alone ? 2 : alias_row_in_block(row) ? 0 : 1) || !shows(cfg, &v, s) || index-- > 0)
+                if (pass != (!alone                    ? 2
+                             : alias_row_in_block(row) ? 0
+                                                       : 1) ||
+                    !shows(cfg, &v, s) || index-- > 0)
                     continue;
                 alias_row_name(row, t, s.layer, buf);
                 return true;

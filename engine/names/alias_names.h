@@ -24,13 +24,18 @@ bool alias_row_in_block(const struct alias_row *row);
 /* Does what the row means exist in this model? */
 bool alias_row_holds(const struct config *cfg, const struct alias_row *row);
 /* The row's name with its layer; t may be LIBRARY_NNSIGHT for an HF row. */
-char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t layer, char buf[LIMIT_NAME]);
-struct alias_value alias_row_value(const struct config *cfg, const struct alias_row *row, int32_t layer);
+char *alias_row_name(const struct alias_row *row, enum alias_library t, int32_t layer,
+                     char buf[LIMIT_NAME]);
+struct alias_value alias_row_value(const struct config *cfg, const struct alias_row *row,
+                                   int32_t layer);
 
-/* Does the text spell the pattern, in which "%d" stands for a layer?  *layer: the number there, else SITE_ROOT. */
+/* Does the text spell the pattern, in which "%d" stands for a layer?  *layer: the number there,
+ * else SITE_ROOT. */
 bool alias_spells(const char *pattern, const char *text, int32_t *layer);
-/* The texts that a name may stand for: itself, without nnsight's "model.", with the outermost module's name.  Returns how many. */
+/* The texts that a name may stand for: itself, without nnsight's "model.", with the outermost
+ * module's name.  Returns how many. */
 enum { ALIAS_VARIANTS = 4 };
-int alias_variants(const struct config *cfg, const char *name, char out[ALIAS_VARIANTS][LIMIT_PATTERN]);
+int alias_variants(const struct config *cfg, const char *name,
+                   char out[ALIAS_VARIANTS][LIMIT_PATTERN]);
 
 #endif

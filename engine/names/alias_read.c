@@ -1,6 +1,7 @@
 /* alias_read.c - shapes, values and index maps of aliases: what alias.def's forms mean.
  *
- * Tested in tests/engine/test_alias.c against the tensors that Hugging Face's modules take and return. */
+ * Tested in tests/engine/test_alias.c against the tensors that Hugging Face's modules take and
+ * return. */
 #include "names/alias.h"
 
 #include <assert.h>
@@ -27,10 +28,11 @@ static int64_t columns(const struct config *cfg, struct site_ref s)
     return rank == 3 ? shape[1] * shape[2] : shape[1];
 }
 
-int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos, int64_t shape[ALIAS_RANK_MAX],
-                const char *dims[ALIAS_RANK_MAX])
+int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos,
+                int64_t shape[ALIAS_RANK_MAX], const char *dims[ALIAS_RANK_MAX])
 {
-    static const char *const word[] = {[FORM_FLAT] = "head*d_head", [FORM_THIRDS] = "qkv*head*d_head",
+    static const char *const word[] = {[FORM_FLAT] = "head*d_head",
+                                       [FORM_THIRDS] = "qkv*head*d_head",
                                        [FORM_HEADS] = "head*qkv*d_head"};
     if (v->form == FORM_SITE) {
         int rank = site_shape(cfg, v->site[0].id, n_pos, shape);
@@ -58,7 +60,8 @@ struct alias_at alias_map_index(const struct config *cfg, const struct alias_val
 {
     int64_t d = cfg->d_head, each = columns(cfg, v->site[0]);
     if (v->form == FORM_HEADS)
-        return (struct alias_at){(int)(k / d % v->n_sites), (int32_t)(k / (d * v->n_sites)), (int32_t)(k % d)};
+        return (struct alias_at){(int)(k / d % v->n_sites), (int32_t)(k / (d * v->n_sites)),
+                                 (int32_t)(k % d)};
     assert(v->form == FORM_FLAT || v->form == FORM_THIRDS);
     return (struct alias_at){(int)(k / each), (int32_t)(k % each / d), (int32_t)(k % d)};
 }
@@ -69,15 +72,16 @@ bool alias_is_site(const struct alias_value *v)
 }
 
 /* Column of an element of the part-th site. */
-static int64_t column_of(const struct config *cfg, const struct alias_value *v, int64_t part, int64_t head, int64_t d)
+static int64_t column_of(const struct config *cfg, const struct alias_value *v, int64_t part,
+                         int64_t head, int64_t d)
 {
     if (v->form == FORM_HEADS)
         return (head * v->n_sites + part) * cfg->d_head + d;
     return part * columns(cfg, v->site[0]) + head * cfg->d_head + d;
 }
 
-void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s, const struct kn_view *row,
-                   float *dst)
+void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s,
+                   const struct kn_view *row, float *dst)
 {
     assert(row->ndim == 3 && !alias_is_site(v));
     for (int i = 0; i < v->n_edits; i++) {
@@ -85,15 +89,18 @@ void alias_add_row(const struct config *cfg, const struct alias_value *v, struct
             continue;
         for (int64_t h = 0; h < row->shape[1]; h++)
             for (int64_t d = 0; d < row->shape[2]; d++)
-                dst[v->spread ? d : column_of(cfg, v, i, h, d)] +=
-                    ((const float *)row->data)[h * row->stride[1] + d * row->stride[2]];
+                dst[v->spread ? d : column_of(cfg, v, i, h, d)] += ((const float *)row
+                                                                        ->data)[h * row->stride[1] +
+                                                                                d * row->stride[2]];
     }
 }
 
-/* ---- values ---------------------------------------------------------------------------------------- */
+/* ---- values
+ * ---------------------------------------------------------------------------------------- */
 
 /* q, k and v side by side: THIRDS in one run of columns each, HEADS d_head columns at a time. */
-static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, struct err *e)
+static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1,
+                      float *dst, struct err *e)
 {
     const struct config *cfg = &run_model(r)->cfg;
     int64_t each = columns(cfg, v->site[0]), rows = row1 - row0;
@@ -113,9 +120,11 @@ static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, 
     return rc;
 }
 
-int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst, struct err *e)
+int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
+               struct err *e)
 {
     assert(v->form != FORM_REFUSED && "a refused name has no value");
     bool fused = v->form == FORM_THIRDS || v->form == FORM_HEADS;
-    return fused ? read_fused(r, v, row0, row1, dst, e) : run_read(r, v->site[0], row0, row1, dst, NULL, e);
+    return fused ? read_fused(r, v, row0, row1, dst, e)
+                 : run_read(r, v->site[0], row0, row1, dst, NULL, e);
 }

@@ -1,24 +1,46 @@
-/* alias_table.c - the names: one table for the bridge, one for each family of module names (arch.names).
+/* alias_table.c - the names: one table for the bridge, one for each family of module names
+ * (arch.names).
  *
- * Rows stand in forward order: before the blocks, a block, after the blocks; the first row of a tensor in a
- * library is its usual name.  Paths are those of transformers 5; names that older versions or the published
- * checkpoints use are second rows.  taker's points follow its model map: where that says pre-norm, pre_attn
- * is the norm's input, else what attention reads.  Tested in tests/engine/test_alias.c. */
+ * Rows stand in forward order: before the blocks, a block, after the blocks; the first row of a
+ * tensor in a library is its usual name.  Paths are those of transformers 5; names that older
+ * versions or the published checkpoints use are second rows.  taker's points follow its model map:
+ * where that says pre-norm, pre_attn is the norm's input, else what attention reads.  Tested in
+ * tests/engine/test_alias.c. */
 #include "names/alias_table.h"
 
-#define BRIDGE(name, means, when) {LIBRARY_BRIDGE, name, ALIAS_##means, ROW_##when, false, NULL}
-#define HF(name, means) {LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, false, NULL}
-#define HF_SECOND(name, means, note) {LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, true, note}
-#define NO(name, why) {LIBRARY_HF, name, ALIAS_REFUSED, ROW_ALWAYS, true, why}
-#define TAKER(point, means, note) {LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, ROW_ALWAYS, false, note}
-#define END {LIBRARY_COUNT, NULL, ALIAS_COUNT, ROW_ALWAYS, false, NULL}
+#define BRIDGE(name, means, when)                                    \
+    {                                                                \
+        LIBRARY_BRIDGE, name, ALIAS_##means, ROW_##when, false, NULL \
+    }
+#define HF(name, means)                                          \
+    {                                                            \
+        LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, false, NULL \
+    }
+#define HF_SECOND(name, means, note)                            \
+    {                                                           \
+        LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, true, note \
+    }
+#define NO(name, why)                                          \
+    {                                                          \
+        LIBRARY_HF, name, ALIAS_REFUSED, ROW_ALWAYS, true, why \
+    }
+#define TAKER(point, means, note)                                                \
+    {                                                                            \
+        LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, ROW_ALWAYS, false, note \
+    }
+#define END                                                       \
+    {                                                             \
+        LIBRARY_COUNT, NULL, ALIAS_COUNT, ROW_ALWAYS, false, NULL \
+    }
 
 #define B "blocks.%d."
-#define ONE_BY_ONE "the bridge hooks q, k and v one by one and never fires it · use attn.q.hook_out, attn.k.hook_out, attn.v.hook_out"
+#define ONE_BY_ONE \
+    "the bridge hooks q, k and v one by one and never fires it · use attn.q.hook_out, attn.k.hook_out, attn.v.hook_out"
 #define POSITIONS "position numbers are no hook · the nearest are hook_tokens and hook_pos_embed"
 #define TUPLE "element 0 of the tuple that the module returns"
 #define OLD_TUPLE "before transformers 5 a layer returned a tuple"
-#define DROPPED "the attention function drops out by itself: this module is never called · use attn.hook_pattern"
+#define DROPPED \
+    "the attention function drops out by itself: this module is never called · use attn.hook_pattern"
 
 const struct alias_row alias_bridge[] = {
     BRIDGE("embed.hook_in", TOKENS, ALWAYS),
@@ -54,7 +76,8 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "attn.hook_result", RESULT, ALWAYS),
     BRIDGE(B "attn.hook_out", ATTN_OUT, ALWAYS),
     BRIDGE(B "attn.o.hook_out", ATTN_OUT, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, ROW_ALWAYS, true, "it fires only where q, k and v are one product"},
+    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, ROW_ALWAYS, true,
+     "it fires only where q, k and v are one product"},
     BRIDGE(B "ln2.hook_in", MLP_IN, ALWAYS),
     BRIDGE(B "hook_mlp_in", MLP_IN, ALWAYS),
     BRIDGE(B "ln2.hook_scale", LN2_SCALE, ALWAYS),
@@ -83,8 +106,10 @@ const struct alias_row alias_bridge[] = {
 #undef B
 
 #define H "transformer.h.%d."
-#define TRAP "taker's GPT-2 map takes the norm for what follows the sublayer: this is the norm's output, no contribution"
-#define AFTER_NORM "taker's GPT-2 map says post-norm: this is what the sublayer reads, not the residual stream"
+#define TRAP \
+    "taker's GPT-2 map takes the norm for what follows the sublayer: this is the norm's output, no contribution"
+#define AFTER_NORM \
+    "taker's GPT-2 map says post-norm: this is what the sublayer reads, not the residual stream"
 
 const struct alias_row alias_gpt2[] = {
     HF("transformer.wte.input", TOKENS),
@@ -143,9 +168,12 @@ const struct alias_row alias_gpt2[] = {
 
 /* The points of taker's maps that say pre-norm. */
 #define TAKER_IN TAKER("pre_decoder", RESID_PRE, NULL), TAKER("pre_attn", LN1_IN, NULL)
-#define TAKER_ATTN TAKER("attn_pre_out", Z, NULL), TAKER("post_attn", ATTN_OUT, NULL), TAKER("pre_mlp", MLP_IN, NULL)
-#define TAKER_OUT \
-    TAKER("mlp_pre_out", POST, NULL), TAKER("post_mlp", MLP_OUT, NULL), TAKER("post_decoder", RESID_POST, NULL)
+#define TAKER_ATTN                                                      \
+    TAKER("attn_pre_out", Z, NULL), TAKER("post_attn", ATTN_OUT, NULL), \
+        TAKER("pre_mlp", MLP_IN, NULL)
+#define TAKER_OUT                                                       \
+    TAKER("mlp_pre_out", POST, NULL), TAKER("post_mlp", MLP_OUT, NULL), \
+        TAKER("post_decoder", RESID_POST, NULL)
 
 #define L "gpt_neox.layers.%d."
 

@@ -1,4 +1,5 @@
-/* named_weight.c - names of weights and what they mean in a model (see named_weight.h): rows of named_weight.def and arch.h spelled out. */
+/* named_weight.c - names of weights and what they mean in a model (see named_weight.h): rows of
+ * named_weight.def and arch.h spelled out. */
 #include "names/named_weight.h"
 
 #include "names/alias_names.h"
@@ -11,23 +12,38 @@
 
 enum word { AXIS_NONE, AXIS_N, AXIS_K, AXIS_HEAD_N, AXIS_D_N, AXIS_HEAD_K, AXIS_D_K };
 
-static const struct row { enum alias_library library; enum weight_id id; const char *name; enum word axis[3]; } rows[] = {
-#define NAMED(id, library, name, a, b, c) { LIBRARY_##library, id, name, { AXIS_##a, AXIS_##b, AXIS_##c } },
+static const struct row {
+    enum alias_library library;
+    enum weight_id id;
+    const char *name;
+    enum word axis[3];
+} rows[] = {
+#define NAMED(id, library, name, a, b, c) \
+    {LIBRARY_##library, id, name, {AXIS_##a, AXIS_##b, AXIS_##c}},
 #include "names/named_weight.def"
 };
-static const struct { enum weight_id id; const char *name; } modules[] = {
-#define TAKER_MODULE(id, name) { id, name },
+static const struct {
+    enum weight_id id;
+    const char *name;
+} modules[] = {
+#define TAKER_MODULE(id, name) {id, name},
 #include "names/named_weight.def"
 };
-static const struct { const char *name, *why; } refused[] = {
-#define NAMED_REFUSED(name, why) { name, why },
+static const struct {
+    const char *name, *why;
+} refused[] = {
+#define NAMED_REFUSED(name, why) {name, why},
 #include "names/named_weight.def"
 };
 static const enum site_dim extents[WEIGHT_COUNT][2] = {
-#define EXTENT(id, n, k) [id] = { DIM_##n, DIM_##k },
+#define EXTENT(id, n, k) [id] = {DIM_##n, DIM_##k},
 #include "names/named_weight.def"
 };
-enum { ROW_COUNT = sizeof rows / sizeof *rows, MODULE_COUNT = sizeof modules / sizeof *modules, REFUSED_COUNT = sizeof refused / sizeof *refused };
+enum {
+    ROW_COUNT = sizeof rows / sizeof *rows,
+    MODULE_COUNT = sizeof modules / sizeof *modules,
+    REFUSED_COUNT = sizeof refused / sizeof *refused
+};
 
 static bool is_root(enum weight_id id)
 {
@@ -45,8 +61,11 @@ static const char *absence(const struct config *c, enum weight_id id)
 {
     switch (id) {
     case W_POS: return c->pos == POS_LEARNED ? NULL : "positions are rotary here: no weight";
-    case W_GATE: case B_GATE: return c->gated ? NULL : "the MLP here is not gated";
-    case B_LN1: case B_LN2: case B_LNF: return c->norm_center ? NULL : "an RMSNorm has no bias";
+    case W_GATE:
+    case B_GATE: return c->gated ? NULL : "the MLP here is not gated";
+    case B_LN1:
+    case B_LN2:
+    case B_LNF: return c->norm_center ? NULL : "an RMSNorm has no bias";
     default: return NULL;
     }
 }
@@ -59,7 +78,8 @@ static int64_t heads_of(const struct config *c, enum site_dim d)
 static int64_t size_of(const struct config *c, enum site_dim d)
 {
     switch (d) {
-    case DIM_HEAD: case DIM_KV_HEAD: return heads_of(c, d) * c->d_head;
+    case DIM_HEAD:
+    case DIM_KV_HEAD: return heads_of(c, d) * c->d_head;
     case DIM_D_MODEL: return c->d_model;
     case DIM_D_MLP: return c->d_mlp;
     case DIM_D_VOCAB: return c->d_vocab;
@@ -87,19 +107,23 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
     struct weight_axis *a = &w->axis[w->rank];
     int64_t repeat = d == DIM_KV_HEAD && !stored ? c->n_heads / c->n_kv_heads : 1;
     enum weight_over over = k ? RUN_K : RUN_N;
-    *a = (struct weight_axis){ 0 };
+    *a = (struct weight_axis){0};
     switch (word) {
-    case AXIS_N: case AXIS_K:
+    case AXIS_N:
+    case AXIS_K:
         run_add(a, over, size_of(c, d), 1);
         w->dims[w->rank] = word_of(d);
         break;
-    case AXIS_HEAD_N: case AXIS_HEAD_K:
+    case AXIS_HEAD_N:
+    case AXIS_HEAD_K:
         run_add(a, over, heads_of(c, d), c->d_head);
         if (repeat > 1)
             run_add(a, RUN_REPEAT, repeat, 0);
-        w->dims[w->rank] = repeat > 1 ? "head" : site_dim_name(c->n_heads == c->n_kv_heads ? DIM_HEAD : d);
+        w->dims[w->rank] = repeat > 1 ? "head"
+                                      : site_dim_name(c->n_heads == c->n_kv_heads ? DIM_HEAD : d);
         break;
-    case AXIS_D_N: case AXIS_D_K:
+    case AXIS_D_N:
+    case AXIS_D_K:
         run_add(a, over, c->d_head, 1);
         w->dims[w->rank] = "d_head";
         break;
@@ -113,34 +137,43 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
 
 static struct named_weight begin(enum alias_library t, enum weight_id id, int32_t layer)
 {
-    return (struct named_weight){ .library = t, .layer = is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = { id } };
+    return (struct named_weight){
+        .library = t, .layer = is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = {id}};
 }
 
 /* A row of named_weight.def.  stored: keys and values of grouped heads as they lie. */
-static struct named_weight row_weight(const struct config *c, const struct row *r, int32_t layer, bool stored)
+static struct named_weight row_weight(const struct config *c, const struct row *r, int32_t layer,
+                                      bool stored)
 {
     struct named_weight w = begin(r->library, r->id, layer);
     const char *dot = strrchr(r->name, '.') + 1;
-    int n = w.layer < 0 ? 0 : snprintf(w.name, sizeof w.name, "%s.%d.", r->library == LIBRARY_LENS ? "blocks" : "layers", layer);
-    snprintf(w.name + n, sizeof w.name - (size_t)n, "%.*s%s%s", (int)(dot - r->name), r->name, stored ? "_" : "", dot);
+    int n = w.layer < 0 ? 0
+                        : snprintf(w.name, sizeof w.name, "%s.%d.",
+                                   r->library == LIBRARY_LENS ? "blocks" : "layers", layer);
+    snprintf(w.name + n, sizeof w.name - (size_t)n, "%.*s%s%s", (int)(dot - r->name), r->name,
+             stored ? "_" : "", dot);
     for (int i = 0; i < 3; i++)
         axis_add(c, &w, r->axis[i], stored);
     return w;
 }
 
-/* ---- Hugging Face's names: the architecture's rows ------------------------------------------------- */
+/* ---- Hugging Face's names: the architecture's rows
+ * ------------------------------------------------- */
 
 static bool is_there(const struct model *m, const struct arch_weight *a)
 {
-    bool bias = a->when == IF_ATTN_BIAS ? m->cfg.attn_bias : a->when == IF_MLP_BIAS ? m->cfg.mlp_bias : true;
-    return bias || (m->weights && model_weight(m, 0, a->id)->ndim); /* processing may have made one */
+    bool bias = a->when == IF_ATTN_BIAS  ? m->cfg.attn_bias
+                : a->when == IF_MLP_BIAS ? m->cfg.mlp_bias
+                                         : true;
+    return bias ||
+           (m->weights && model_weight(m, 0, a->id)->ndim); /* processing may have made one */
 }
 
 /* The n axis of a tensor that joins q, k and v. */
 static void fused_axis(const struct config *c, const struct arch_weight *a, struct named_weight *w)
 {
     struct weight_axis *x = &w->axis[w->rank];
-    *x = (struct weight_axis){ 0 };
+    *x = (struct weight_axis){0};
     w->dims[w->rank] = a->fuse == FUSE_THIRDS ? "qkv*head*d_head" : "head*qkv*d_head";
     if (a->fuse == FUSE_HEADS)
         run_add(x, RUN_N, c->n_heads, c->d_head);
@@ -149,14 +182,17 @@ static void fused_axis(const struct config *c, const struct arch_weight *a, stru
     w->shape[w->rank++] = 3 * (int64_t)c->n_heads * c->d_head;
 }
 
-/* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix. */
-static struct named_weight arch_weight(const struct config *c, const struct arch_weight *a, const char *pattern, int32_t layer)
+/* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix.
+ */
+static struct named_weight arch_weight(const struct config *c, const struct arch_weight *a,
+                                       const char *pattern, int32_t layer)
 {
-    static const enum weight_id parts[2][3] = { { W_Q, W_K, W_V }, { B_Q, B_K, B_V } };
+    static const enum weight_id parts[2][3] = {{W_Q, W_K, W_V}, {B_Q, B_K, B_V}};
     struct named_weight w = begin(LIBRARY_HF, a->id, layer);
     const char *mark = strstr(pattern, "%d");
     if (mark)
-        snprintf(w.name, sizeof w.name, "%.*s%d%s", (int)(mark - pattern), pattern, layer, mark + 2);
+        snprintf(w.name, sizeof w.name, "%.*s%d%s", (int)(mark - pattern), pattern, layer,
+                 mark + 2);
     else
         snprintf(w.name, sizeof w.name, "%s", pattern);
     if (a->fuse != FUSE_NONE) {
@@ -173,21 +209,30 @@ static struct named_weight arch_weight(const struct config *c, const struct arch
     return w;
 }
 
-/* The index-th alternative of a row's names with the architecture's prefix (the unembedding has none). */
-static bool arch_name(const struct config *c, const struct arch_weight *a, int index, char buf[LIMIT_NAME])
+/* The index-th alternative of a row's names with the architecture's prefix (the unembedding has
+ * none). */
+static bool arch_name(const struct config *c, const struct arch_weight *a, int index,
+                      char buf[LIMIT_NAME])
 {
     const char *p = a->name;
     for (; index > 0 && p; index--)
         p = (p = strchr(p, '|')) ? p + 1 : NULL;
     if (!p)
         return false;
-    snprintf(buf, LIMIT_NAME, "%s%.*s", a->id == W_U ? "" : c->arch->prefix, (int)strcspn(p, "|"), p);
+    snprintf(buf, LIMIT_NAME, "%s%.*s", a->id == W_U ? "" : c->arch->prefix, (int)strcspn(p, "|"),
+             p);
     return true;
 }
 
-/* ---- listing --------------------------------------------------------------------------------------- */
+/* ---- listing
+ * --------------------------------------------------------------------------------------- */
 
-struct lister { const struct model *m; enum alias_library t; struct named_weight *out; int n; };
+struct lister {
+    const struct model *m;
+    enum alias_library t;
+    struct named_weight *out;
+    int n;
+};
 
 static void list_add(struct lister *l, struct named_weight w)
 {
@@ -197,7 +242,8 @@ static void list_add(struct lister *l, struct named_weight w)
         snprintf(number, sizeof number, ".%d.", (int)w.layer);
         char *at = w.layer < 0 ? NULL : strstr(hf, number);
         if (at)
-            snprintf(w.name, sizeof w.name, "model.%.*s[%d]%s", (int)(at - hf), hf, (int)w.layer, at + strlen(number) - 1);
+            snprintf(w.name, sizeof w.name, "model.%.*s[%d]%s", (int)(at - hf), hf, (int)w.layer,
+                     at + strlen(number) - 1);
         else
             snprintf(w.name, sizeof w.name, "model.%.*s", LIMIT_NAME - 8, hf);
         w.library = LIBRARY_NNSIGHT;
@@ -212,7 +258,8 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
     bool grouped = c->n_kv_heads != c->n_heads, hf = l->t == LIBRARY_HF || l->t == LIBRARY_NNSIGHT;
     for (int i = 0; i < ROW_COUNT; i++) {
         const struct row *r = &rows[i];
-        if (r->library != l->t || is_root(r->id) != root || is_last(r->id) != last || absence(c, r->id))
+        if (r->library != l->t || is_root(r->id) != root || is_last(r->id) != last ||
+            absence(c, r->id))
             continue;
         bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
         if (kv && l->t == LIBRARY_TAKER)
@@ -222,15 +269,17 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
     }
     for (const struct arch_weight *a = hf ? c->arch->weights : NULL; a && a->id != W_NONE; a++) {
         char pattern[LIMIT_NAME];
-        if (is_root(a->id) == root && is_last(a->id) == last && a->part == 0 && is_there(l->m, a) && arch_name(c, a, 0, pattern))
+        if (is_root(a->id) == root && is_last(a->id) == last && a->part == 0 && is_there(l->m, a) &&
+            arch_name(c, a, 0, pattern))
             list_add(l, arch_weight(c, a, pattern, layer));
     }
 }
 
-int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out, struct err *e)
+int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out,
+                      struct err *e)
 {
     size_t most = ((size_t)m->cfg.n_layers + 2) * (ROW_COUNT + WEIGHT_COUNT);
-    struct lister l = { m, t, malloc(most * sizeof *l.out), 0 };
+    struct lister l = {m, t, malloc(most * sizeof *l.out), 0};
     if (!l.out)
         return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
     list_stretch(&l, true, false, 0);
@@ -241,7 +290,8 @@ int named_weight_list(const struct model *m, enum alias_library t, struct named_
     return l.n;
 }
 
-/* ---- finding --------------------------------------------------------------------------------------- */
+/* ---- finding
+ * --------------------------------------------------------------------------------------- */
 
 /* What became of a name. */
 enum found { FOUND_NOTHING, FOUND_IT, FOUND_REFUSED };
@@ -260,7 +310,8 @@ static enum found check_layer(const struct model *m, const char *name, int32_t l
 }
 
 /* "blocks.2.attn.W_Q", "attn._W_K" of it, taker's "layers.2.attn.W_Q". */
-static enum found find_row(const struct model *m, const char *name, const char *text, struct named_weight *out, struct err *e)
+static enum found find_row(const struct model *m, const char *name, const char *text,
+                           struct named_weight *out, struct err *e)
 {
     const struct config *c = &m->cfg;
     bool grouped = c->n_kv_heads != c->n_heads;
@@ -271,14 +322,21 @@ static enum found find_row(const struct model *m, const char *name, const char *
             bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
             char pattern[LIMIT_NAME];
             int32_t layer;
-            snprintf(pattern, sizeof pattern, "%s%.*s%s%s", is_root(r->id) ? "" : r->library == LIBRARY_LENS ? "blocks.%d." : "layers.%d.",
+            snprintf(pattern, sizeof pattern, "%s%.*s%s%s",
+                     is_root(r->id)               ? ""
+                     : r->library == LIBRARY_LENS ? "blocks.%d."
+                                                  : "layers.%d.",
                      (int)(dot - r->name), r->name, stored ? "_" : "", dot);
-            if ((stored && !(kv && r->library == LIBRARY_LENS)) || !alias_spells(pattern, text, &layer))
+            if ((stored && !(kv && r->library == LIBRARY_LENS)) ||
+                !alias_spells(pattern, text, &layer))
                 continue;
             if (absence(c, r->id))
                 return refuse(name, absence(c, r->id), e);
             if (kv && r->library == LIBRARY_TAKER)
-                return refuse(name, "taker cannot split grouped heads · read attn.k_proj.weight, attn.v_proj.weight, or TransformerLens' _W_K, _W_V", e);
+                return refuse(
+                    name,
+                    "taker cannot split grouped heads · read attn.k_proj.weight, attn.v_proj.weight, or TransformerLens' _W_K, _W_V",
+                    e);
             *out = row_weight(c, r, layer, stored);
             return check_layer(m, name, layer, e);
         }
@@ -286,7 +344,8 @@ static enum found find_row(const struct model *m, const char *name, const char *
 }
 
 /* "W_Q": over layers; "W_E", "b_U": as in the root. */
-static enum found find_stack(const struct model *m, const char *name, struct named_weight *out, struct err *e)
+static enum found find_stack(const struct model *m, const char *name, struct named_weight *out,
+                             struct err *e)
 {
     for (int i = 0; i < ROW_COUNT && rows[i].library == LIBRARY_LENS; i++) {
         if (strcmp(strrchr(rows[i].name, '.') + 1, name) || strchr(name, '.') || name[1] != '_')
@@ -297,8 +356,9 @@ static enum found find_stack(const struct model *m, const char *name, struct nam
         if (is_root(rows[i].id))
             return FOUND_IT;
         for (int d = out->rank++; d > 0; d--)
-            out->shape[d] = out->shape[d - 1], out->dims[d] = out->dims[d - 1], out->axis[d] = out->axis[d - 1];
-        out->axis[0] = (struct weight_axis){ 0 };
+            out->shape[d] = out->shape[d - 1], out->dims[d] = out->dims[d - 1],
+            out->axis[d] = out->axis[d - 1];
+        out->axis[0] = (struct weight_axis){0};
         run_add(&out->axis[0], RUN_LAYER, m->cfg.n_layers, 1);
         out->shape[0] = m->cfg.n_layers, out->dims[0] = "layer", out->layer = SITE_ROOT;
         snprintf(out->name, sizeof out->name, "%s", name);
@@ -308,7 +368,8 @@ static enum found find_stack(const struct model *m, const char *name, struct nam
 }
 
 /* A name of the checkpoint, or (id not W_NONE) the tensor of that weight whatever its name. */
-static enum found find_arch(const struct model *m, const char *name, const char *text, enum weight_id id, int32_t layer, struct named_weight *out,
+static enum found find_arch(const struct model *m, const char *name, const char *text,
+                            enum weight_id id, int32_t layer, struct named_weight *out,
                             struct err *e)
 {
     for (const struct arch_weight *a = m->cfg.arch->weights; a->id != W_NONE; a++) {
@@ -318,17 +379,25 @@ static enum found find_arch(const struct model *m, const char *name, const char 
             if (id != W_NONE ? a->id != id : !alias_spells(pattern, text, &at))
                 continue;
             if (id != W_NONE && a->fuse != FUSE_NONE)
-                return refuse(name, "q, k and v are one tensor here, the map has no such module · read attn.W_Q, attn.W_K, attn.W_V", e);
+                return refuse(
+                    name,
+                    "q, k and v are one tensor here, the map has no such module · read attn.W_Q, attn.W_K, attn.W_V",
+                    e);
             if (!is_there(m, a))
                 return refuse(name, "this model has no such bias", e);
             *out = arch_weight(&m->cfg, a, pattern, at);
             return check_layer(m, name, at, e);
         }
     }
-    return id == W_NONE ? FOUND_NOTHING : refuse(name, absence(&m->cfg, id) ? absence(&m->cfg, id) : "this model has no such weight", e);
+    return id == W_NONE ? FOUND_NOTHING
+                        : refuse(name,
+                                 absence(&m->cfg, id) ? absence(&m->cfg, id)
+                                                      : "this model has no such weight",
+                                 e);
 }
 
-static enum found find_module(const struct model *m, const char *name, const char *text, struct named_weight *out, struct err *e)
+static enum found find_module(const struct model *m, const char *name, const char *text,
+                              struct named_weight *out, struct err *e)
 {
     for (int i = 0; i < MODULE_COUNT; i++) {
         char pattern[LIMIT_NAME];
@@ -336,9 +405,12 @@ static enum found find_module(const struct model *m, const char *name, const cha
         snprintf(pattern, sizeof pattern, "layers.%%d.%s", modules[i].name);
         if (!alias_spells(pattern, text, &layer))
             continue;
-        enum found f = layer < m->cfg.n_layers ? find_arch(m, name, text, modules[i].id, layer, out, e) : check_layer(m, name, layer, e);
+        enum found f = layer < m->cfg.n_layers
+                           ? find_arch(m, name, text, modules[i].id, layer, out, e)
+                           : check_layer(m, name, layer, e);
         if (f == FOUND_IT)
-            out->library = LIBRARY_TAKER, snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);
+            out->library = LIBRARY_TAKER,
+            snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);
         return f;
     }
     for (int i = 0; i < REFUSED_COUNT; i++) {
@@ -351,18 +423,21 @@ static enum found find_module(const struct model *m, const char *name, const cha
 
 static int fail_unknown(const struct model *m, const char *name, struct err *e)
 {
-    static const enum alias_library libraries[] = { LIBRARY_LENS, LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER };
+    static const enum alias_library libraries[] = {LIBRARY_LENS, LIBRARY_HF, LIBRARY_NNSIGHT,
+                                                   LIBRARY_TAKER};
     char best[LIMIT_NAME] = "";
     const char *digit = strpbrk(name, "0123456789");
     long layer = digit ? strtol(digit, NULL, 10) : 0;
     size_t best_d = SIZE_MAX;
-    struct lister l = { .m = m, .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out) };
+    struct lister l = {.m = m,
+                       .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out)};
     if (!l.out)
         return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
     for (size_t t = 0; t < sizeof libraries / sizeof *libraries; t++) {
         l.t = libraries[t], l.n = 0;
         list_stretch(&l, true, false, 0);
-        list_stretch(&l, false, false, layer < m->cfg.n_layers ? (int32_t)layer : 0); /* names of one layer will do */
+        list_stretch(&l, false, false,
+                     layer < m->cfg.n_layers ? (int32_t)layer : 0); /* names of one layer will do */
         list_stretch(&l, true, true, 0);
         for (int i = 0; i < l.n; i++)
             if (nearest_is(name, l.out[i].name, &best_d))
@@ -372,11 +447,12 @@ static int fail_unknown(const struct model *m, const char *name, struct err *e)
     return err_set(e, ERR_BAD_INPUT, "no weight \"%.100s\" · the nearest is %s", name, best);
 }
 
-int named_weight_find(const struct model *m, const char *name, struct named_weight *out, struct err *e)
+int named_weight_find(const struct model *m, const char *name, struct named_weight *out,
+                      struct err *e)
 {
     char text[ALIAS_VARIANTS][LIMIT_PATTERN];
     int n = strlen(name) < LIMIT_NAME ? alias_variants(&m->cfg, name, text) : 0;
-    struct named_weight w = { 0 };
+    struct named_weight w = {0};
     enum found f = find_stack(m, name, &w, e);
     for (int i = 0; f == FOUND_NOTHING && i < n; i++)
         f = find_row(m, name, text[i], &w, e);

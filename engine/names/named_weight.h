@@ -1,10 +1,13 @@
-/* named_weight.h - weights under the names and in the shapes of TransformerLens, Hugging Face (nnsight) and taker.
+/* named_weight.h - weights under the names and in the shapes of TransformerLens, Hugging Face
+ * (nnsight) and taker.
  *
- * "blocks.0.attn.W_Q" [head, d_model, d_head], "transformer.h.0.attn.c_attn.weight" [d_model, qkv*head*d_head],
- * "model.layers[0].self_attn.q_proj.weight", "layers.0.attn.W_Q" [head, d_head, d_model] (taker).  Grouped models have TransformerLens'
- * stored "_W_K", "_W_V", "_b_K", "_b_V" [kv head, ...] and "W_K", ... repeated for every head, as the library's properties give them; "W_Q"
- * alone is the stack over layers.  Names and shapes follow from the config alone; values from the weights as the model runs with
- * them, processed or not.  Rows: named_weight.def, arch.h.  Tested in tests/engine/test_named_weight.c, test_process.c. */
+ * "blocks.0.attn.W_Q" [head, d_model, d_head], "transformer.h.0.attn.c_attn.weight" [d_model,
+ * qkv*head*d_head], "model.layers[0].self_attn.q_proj.weight", "layers.0.attn.W_Q" [head, d_head,
+ * d_model] (taker).  Grouped models have TransformerLens' stored "_W_K", "_W_V", "_b_K", "_b_V" [kv
+ * head, ...] and "W_K", ... repeated for every head, as the library's properties give them; "W_Q"
+ * alone is the stack over layers.  Names and shapes follow from the config alone; values from the
+ * weights as the model runs with them, processed or not.  Rows: named_weight.def, arch.h.  Tested
+ * in tests/engine/test_named_weight.c, test_process.c. */
 #ifndef NAMED_WEIGHT_H
 #define NAMED_WEIGHT_H
 
@@ -14,17 +17,21 @@
 enum { WEIGHT_RANK_MAX = 4, WEIGHT_RUNS_MAX = 3, WEIGHT_PARTS_MAX = 3 };
 
 enum weight_over { RUN_N, RUN_K, RUN_PART, RUN_LAYER, RUN_REPEAT };
-/* An axis of the tensor as it is shown: up to three runs, the outermost first, over the weight's own axes n and k, over the
- * weights that are joined in it, over layers, or over nothing (a repetition). */
+/* An axis of the tensor as it is shown: up to three runs, the outermost first, over the weight's
+ * own axes n and k, over the weights that are joined in it, over layers, or over nothing (a
+ * repetition). */
 struct weight_axis {
     int n;
-    struct { int64_t size, step; enum weight_over over; } run[WEIGHT_RUNS_MAX];
+    struct {
+        int64_t size, step;
+        enum weight_over over;
+    } run[WEIGHT_RUNS_MAX];
 };
 
 struct named_weight {
     char name[LIMIT_NAME];
-    enum alias_library library;          /* whose name and shape; never the bridge's */
-    int32_t layer;                     /* SITE_ROOT for root weights and stacks */
+    enum alias_library library; /* whose name and shape; never the bridge's */
+    int32_t layer;              /* SITE_ROOT for root weights and stacks */
     int n_parts;
     enum weight_id part[WEIGHT_PARTS_MAX];
     int rank;
@@ -33,17 +40,22 @@ struct named_weight {
     struct weight_axis axis[WEIGHT_RANK_MAX];
 };
 
-/* All names of a library (LENS, HF, NNSIGHT or TAKER) in the model's order, stacks not among them; out is malloc'ed.  How many, or negative. */
-int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out, struct err *e);
+/* All names of a library (LENS, HF, NNSIGHT or TAKER) in the model's order, stacks not among them;
+ * out is malloc'ed.  How many, or negative. */
+int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out,
+                      struct err *e);
 /* A name of any library.  Unknown: the reason or the nearest name in *e. */
-int named_weight_find(const struct model *m, const char *name, struct named_weight *out, struct err *e);
+int named_weight_find(const struct model *m, const char *name, struct named_weight *out,
+                      struct err *e);
 int64_t named_weight_size(const struct named_weight *w);
 
-float named_weight_value(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX]);
+float named_weight_value(const struct model *m, const struct named_weight *w,
+                         const int64_t index[WEIGHT_RANK_MAX]);
 /* Values as f32, row-major; dst has room for all. */
 void named_weight_read(const struct model *m, const struct named_weight *w, float *dst);
 /* Those at index[i][0..n[i]) of every axis (NULL: all of it). */
-void named_weight_cut(const struct model *m, const struct named_weight *w, const int64_t *const index[WEIGHT_RANK_MAX],
-                      const int64_t n[WEIGHT_RANK_MAX], float *dst);
+void named_weight_cut(const struct model *m, const struct named_weight *w,
+                      const int64_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
+                      float *dst);
 
 #endif

@@ -1,4 +1,5 @@
-/* named_weight_read.c - values of named weights (see named_weight.h): from an index as a library counts to the element as it is stored. */
+/* named_weight_read.c - values of named weights (see named_weight.h): from an index as a library
+ * counts to the element as it is stored. */
 #include "names/named_weight.h"
 
 int64_t named_weight_size(const struct named_weight *w)
@@ -9,8 +10,10 @@ int64_t named_weight_size(const struct named_weight *w)
     return n;
 }
 
-/* Element (n, k) of a stored view, which is [n, k], [heads, d_head, k], a vector [n], or [heads, d_head]. */
-static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, int64_t k, int64_t d_head)
+/* Element (n, k) of a stored view, which is [n, k], [heads, d_head, k], a vector [n], or [heads,
+ * d_head]. */
+static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, int64_t k,
+                       int64_t d_head)
 {
     bool head_vector = id == B_Q || id == B_K || id == B_V;
     if (v->ndim == 3)
@@ -20,14 +23,16 @@ static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, in
     return v->ndim == 2 ? n * v->stride[0] + k * v->stride[1] : n * v->stride[0];
 }
 
-/* Where an element lies: the stored weight's view (ndim 0: this model has none, its elements are 0) and the element in it. */
+/* Where an element lies: the stored weight's view (ndim 0: this model has none, its elements are 0)
+ * and the element in it. */
 struct weight_at {
     enum weight_id id;
     int32_t layer;
     int64_t offset;
 };
 
-static struct weight_at element_at(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX])
+static struct weight_at element_at(const struct model *m, const struct named_weight *w,
+                                   const int64_t index[WEIGHT_RANK_MAX])
 {
     int64_t n = 0, k = 0, part = 0, layer = w->layer < 0 ? 0 : w->layer;
     for (int i = 0; i < w->rank; i++) {
@@ -43,21 +48,24 @@ static struct weight_at element_at(const struct model *m, const struct named_wei
             }
         }
     }
-    struct weight_at out = { .id = w->part[part], .layer = (int32_t)layer };
+    struct weight_at out = {.id = w->part[part], .layer = (int32_t)layer};
     const struct kn_view *v = model_weight(m, out.layer, out.id);
     out.offset = v->ndim ? element(v, out.id, n, k, m->cfg.d_head) : 0;
     return out;
 }
 
-float named_weight_value(const struct model *m, const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX])
+float named_weight_value(const struct model *m, const struct named_weight *w,
+                         const int64_t index[WEIGHT_RANK_MAX])
 {
     struct weight_at at = element_at(m, w, index);
     const struct kn_view *v = model_weight(m, at.layer, at.id);
     return v->ndim ? kn_load(v->dtype, v->data, at.offset) : 0;
 }
 
-/* Elements of the last axis in one line: their distance in the stored weight, or 0 where they lie otherwise. */
-static int64_t last_stride(const struct model *m, const struct named_weight *w, struct weight_at first, int64_t at[WEIGHT_RANK_MAX])
+/* Elements of the last axis in one line: their distance in the stored weight, or 0 where they lie
+ * otherwise. */
+static int64_t last_stride(const struct model *m, const struct named_weight *w,
+                           struct weight_at first, int64_t at[WEIGHT_RANK_MAX])
 {
     const struct weight_axis *a = &w->axis[w->rank - 1];
     int64_t size = w->shape[w->rank - 1], second, last;
@@ -72,7 +80,8 @@ static int64_t last_stride(const struct model *m, const struct named_weight *w, 
 }
 
 /* All of the last axis at at[0..rank-1); false where it is no line. */
-static bool read_line(const struct model *m, const struct named_weight *w, int64_t at[WEIGHT_RANK_MAX], float *dst)
+static bool read_line(const struct model *m, const struct named_weight *w,
+                      int64_t at[WEIGHT_RANK_MAX], float *dst)
 {
     at[w->rank - 1] = 0;
     struct weight_at first = element_at(m, w, at);
@@ -83,10 +92,12 @@ static bool read_line(const struct model *m, const struct named_weight *w, int64
     return step != 0;
 }
 
-void named_weight_cut(const struct model *m, const struct named_weight *w, const int64_t *const index[WEIGHT_RANK_MAX],
-                      const int64_t n[WEIGHT_RANK_MAX], float *dst)
+void named_weight_cut(const struct model *m, const struct named_weight *w,
+                      const int64_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
+                      float *dst)
 {
-    int64_t size[WEIGHT_RANK_MAX] = { 1, 1, 1, 1 }, at[WEIGHT_RANK_MAX] = { 0 }, i[WEIGHT_RANK_MAX] = { 0 };
+    int64_t size[WEIGHT_RANK_MAX] = {1, 1, 1, 1}, at[WEIGHT_RANK_MAX] = {0},
+            i[WEIGHT_RANK_MAX] = {0};
     for (int d = 0; d < w->rank; d++)
         size[d] = index && index[d] ? n[d] : w->shape[d];
     /* the last axis innermost, whatever the rank */

@@ -34,24 +34,28 @@ int callbacks_add(struct callbacks *c, const struct callback *add, struct err *e
     return 0;
 }
 
-void callbacks_remove(struct callbacks *c, enum callback_dir dir, callback_test *meant, const void *user, bool including_permanent, int32_t level)
+void callbacks_remove(struct callbacks *c, enum callback_dir dir, callback_test *meant,
+                      const void *user, bool including_permanent, int32_t level)
 {
     int32_t kept = 0;
     for (int32_t i = 0; i < c->n; i++) {
         const struct callback *cb = &c->list[i];
         bool here = (cb->dir & dir) && (!meant || meant(cb, user));
-        bool owned = !(cb->flags & CALLBACK_PERMANENT) && (level == CALLBACK_ANY_LEVEL || cb->level == level);
+        bool owned = !(cb->flags & CALLBACK_PERMANENT) &&
+                     (level == CALLBACK_ANY_LEVEL || cb->level == level);
         if (!(here && (including_permanent || owned)))
             c->list[kept++] = *cb;
     }
     c->n = kept;
 }
 
-bool callbacks_any(const struct callbacks *c, enum callback_dir dir, callback_test *meant, const void *user, bool including_permanent, int32_t level)
+bool callbacks_any(const struct callbacks *c, enum callback_dir dir, callback_test *meant,
+                   const void *user, bool including_permanent, int32_t level)
 {
     for (int32_t i = 0; i < c->n; i++) {
         const struct callback *cb = &c->list[i];
-        if ((cb->dir & dir) && (!meant || meant(cb, user)) && (including_permanent || !(cb->flags & CALLBACK_PERMANENT)) &&
+        if ((cb->dir & dir) && (!meant || meant(cb, user)) &&
+            (including_permanent || !(cb->flags & CALLBACK_PERMANENT)) &&
             (level == CALLBACK_ANY_LEVEL || cb->level == level))
             return true;
     }
@@ -73,10 +77,11 @@ int callbacks_copy(struct callbacks *to, const struct callbacks *from, struct er
 void callbacks_free(struct callbacks *c)
 {
     free(c->list);
-    *c = (struct callbacks){ 0 };
+    *c = (struct callbacks){0};
 }
 
-int callbacks_call(const struct callbacks *c, enum callback_dir dir, struct site_ref s, int32_t row0, const struct kn_view *v, struct err *e)
+int callbacks_call(const struct callbacks *c, enum callback_dir dir, struct site_ref s,
+                   int32_t row0, const struct kn_view *v, struct err *e)
 {
     for (int32_t i = 0; i < c->n; i++) {
         const struct callback *cb = &c->list[i];

@@ -1,6 +1,7 @@
 /* pair.c - base, fork and sources kept in step (see pair.h).
  *
- * Causality gives the book-keeping: a change at (stage s, row r) reaches rows >= r of stages >= s only. */
+ * Causality gives the book-keeping: a change at (stage s, row r) reaches rows >= r of stages >= s
+ * only. */
 #include "run/pair.h"
 
 #include "run/callback.h"
@@ -11,8 +12,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A further prompt's run, or one that takes turns for the prompts that resample() draws: one that is new to a run of
- * another prompt must change its version, not be another run at the same address. */
+/* A further prompt's run, or one that takes turns for the prompts that resample() draws: one that
+ * is new to a run of another prompt must change its version, not be another run at the same
+ * address. */
 struct source {
     char *name; /* NULL: for resample() */
     struct run *run;
@@ -30,10 +32,10 @@ struct pair {
     int32_t *changed[FACE_COUNT]; /* [stages] */
     int32_t *cone;                /* [stages] */
     int32_t stages;
-    bool gradients; /* a backward pass follows */
-    struct edit_program *next;    /* of the pair_sync under way, until the fork takes it */
-    struct run **reads;           /* what it reads */
-    bool stale;                   /* the prompts are not what they were */
+    bool gradients;            /* a backward pass follows */
+    struct edit_program *next; /* of the pair_sync under way, until the fork takes it */
+    struct run **reads;        /* what it reads */
+    bool stale;                /* the prompts are not what they were */
 };
 
 static int memory_out(struct err *e)
@@ -103,34 +105,39 @@ static void mark(const struct pair *p, int32_t *rows, int32_t stage, int32_t row
 }
 
 /* Edits of weights from the first-th on. */
-static void mark_weights(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+static void mark_weights(const struct pair *p, int32_t *rows, const struct edit_program *prog,
+                         int32_t first)
 {
     for (int32_t i = first; prog && i < prog->n_weights; i++) {
         const struct edit_weight *w = prog->weights[i].weight;
-        mark(p, rows, plan_weight_order(p->m->plan, w->layer, w->id) / PLAN_STAGE_ORDER, prog->weights[i].row_min);
+        mark(p, rows, plan_weight_order(p->m->plan, w->layer, w->id) / PLAN_STAGE_ORDER,
+             prog->weights[i].row_min);
     }
 }
 
-static void mark_instrs(const struct pair *p, int32_t *rows, const struct edit_program *prog, int32_t first)
+static void mark_instrs(const struct pair *p, int32_t *rows, const struct edit_program *prog,
+                        int32_t first)
 {
     for (int32_t i = first; prog && i < prog->n_instrs; i++)
         mark(p, rows, plan_stage_of(p->m->plan, prog->instrs[i].site), prog->instrs[i].row_min);
 }
 
-/* Mark what differs between two programs: instructions are sorted by stage, so everything before the first unequal
- * pair is as it was.  `stale`: the prompts are not what they were, which changes what instructions read from
- * other runs or let attention see. */
+/* Mark what differs between two programs: instructions are sorted by stage, so everything before
+ * the first unequal pair is as it was.  `stale`: the prompts are not what they were, which changes
+ * what instructions read from other runs or let attention see. */
 static void mark_programs(const struct pair *p, int32_t *rows, const struct edit_program *a,
                           const struct edit_program *b, bool stale)
 {
     int32_t i = 0;
-    while (a && b && i < a->n_instrs && i < b->n_instrs && edit_instr_equal(&a->instrs[i], &b->instrs[i]) &&
+    while (a && b && i < a->n_instrs && i < b->n_instrs &&
+           edit_instr_equal(&a->instrs[i], &b->instrs[i]) &&
            ((a->instrs[i].value == EDIT_NUMBER && !a->instrs[i].full) || !stale))
         i++;
     mark_instrs(p, rows, a, i);
     mark_instrs(p, rows, b, i);
     i = 0;
-    while (a && b && i < a->n_weights && i < b->n_weights && edit_instr_equal(&a->weights[i], &b->weights[i]))
+    while (a && b && i < a->n_weights && i < b->n_weights &&
+           edit_instr_equal(&a->weights[i], &b->weights[i]))
         i++;
     mark_weights(p, rows, a, i);
     mark_weights(p, rows, b, i);
@@ -150,11 +157,18 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
     return (int32_t)len;
 }
 
-static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out, struct err *e)
+static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out,
+                   struct err *e)
 {
     struct text_source src = {p->m->tok, t->tokens};
-    struct edit_context ctx = {.cfg = &p->m->cfg, .n_pos = t->n, .model = p->m, .token_text = token_text, .user = &src,
-                               .sets = t->sets, .n_sets = t->n_sets, .gradients = p->gradients};
+    struct edit_context ctx = {.cfg = &p->m->cfg,
+                               .n_pos = t->n,
+                               .model = p->m,
+                               .token_text = token_text,
+                               .user = &src,
+                               .sets = t->sets,
+                               .n_sets = t->n_sets,
+                               .gradients = p->gradients};
     bool *on = NULL;
     if (!t->on && t->n_edits) {
         on = malloc((size_t)t->n_edits * sizeof *on);
@@ -162,16 +176,17 @@ static int resolve(struct pair *p, const struct pair_target *t, struct edit_prog
             return memory_out(e);
         memset(on, 1, (size_t)t->n_edits);
     }
-    int err = edit_resolve(out, t->edits, t->on ? t->on : on, t->n_edits, &ctx, e);
+    int rc = edit_resolve(out, t->edits, t->on ? t->on : on, t->n_edits, &ctx, e);
     free(on);
-    return err;
+    return rc;
 }
 
 /* name NULL: the one for resample() after `skip` others. */
 static struct source *source_find(const struct pair *p, const char *name, int32_t skip)
 {
     for (int32_t i = 0; i < p->n_sources; i++)
-        if (!name == !p->sources[i].name && (name ? !strcmp(p->sources[i].name, name) : skip-- == 0))
+        if (!name == !p->sources[i].name &&
+            (name ? !strcmp(p->sources[i].name, name) : skip-- == 0))
             return &p->sources[i];
     return NULL;
 }
@@ -185,7 +200,8 @@ static const struct pair_prompt *prompt_find(const struct pair_target *t, const 
 }
 
 /* Every run that the program reads has a prompt. */
-static int check_sources(const struct pair_target *t, const struct edit_program *prog, struct err *e)
+static int check_sources(const struct pair_target *t, const struct edit_program *prog,
+                         struct err *e)
 {
     for (int32_t i = 0; i < prog->n_instrs; i++) {
         const struct edit_instr *a = &prog->instrs[i];
@@ -200,8 +216,10 @@ static int check_sources(const struct pair_target *t, const struct edit_program 
         for (int32_t k = 0; k < t->n_prompts; k++)
             if (nearest_is(name, t->prompts[k].name, &least))
                 near = t->prompts[k].name;
-        return err_set(e, ERR_BAD_INPUT, "edit %d · no run is called \"%s\" · the nearest is %s · name one: --run %s=TEXT, or :other in the explorer",
-                       (int)a->edit + 1, name, near, name);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "edit %d · no run is called \"%s\" · the nearest is %s · name one: --run %s=TEXT, or :other in the explorer",
+            (int)a->edit + 1, name, near, name);
     }
     return 0;
 }
@@ -212,7 +230,8 @@ static struct source *source_make(struct pair *p, const char *name, int32_t skip
     struct source *s = source_find(p, name, skip);
     if (s)
         return s;
-    /* Sources get a fifth of the budget, so that four of them are within it whatever their number. */
+    /* Sources get a fifth of the budget, so that four of them are within it whatever their number.
+     */
     struct run_options opt = {.cache_bytes = p->cache_bytes / 20};
     struct source *more = realloc(p->sources, (size_t)(p->n_sources + 1) * sizeof *more);
     char *copy = name ? strdup(name) : NULL;
@@ -231,10 +250,11 @@ static struct source *source_make(struct pair *p, const char *name, int32_t skip
     return &p->sources[p->n_sources++];
 }
 
-/* Bring the runs that `prog` reads to their tokens; runs[] takes one for each of prog->sources.  *stale is
- * set if one changed. */
-static int sync_sources(struct pair *p, const struct pair_target *t, const struct edit_program *prog,
-                        struct run **runs, bool *stale, struct err *e)
+/* Bring the runs that `prog` reads to their tokens; runs[] takes one for each of prog->sources.
+ * *stale is set if one changed. */
+static int sync_sources(struct pair *p, const struct pair_target *t,
+                        const struct edit_program *prog, struct run **runs, bool *stale,
+                        struct err *e)
 {
     int32_t drawn = 0;
     for (int32_t i = 0; i < prog->n_sources; i++) {
@@ -246,15 +266,16 @@ static int sync_sources(struct pair *p, const struct pair_target *t, const struc
         const int64_t *start = from->set ? from->set->start + from->prompt : NULL;
         const int32_t *tokens = start ? from->set->tokens + start[0] : prompt->tokens;
         int32_t n = start ? (int32_t)(start[1] - start[0]) : prompt->n;
-        struct source *s = source_make(p, from->set ? NULL : from->name, from->set ? drawn++ : 0, e);
+        struct source *s = source_make(p, from->set ? NULL : from->name, from->set ? drawn++ : 0,
+                                       e);
         if (!s)
             return e ? e->code : ERR_SYSTEM;
         runs[i] = s->run;
         if (run_length(s->run) != n || first_difference(run_tokens(s->run), n, tokens, n) < n)
             *stale = true;
-        int err = run_sync(s->run, tokens, n, NULL, NULL, NULL, e);
-        if (err)
-            return err;
+        int rc = run_sync(s->run, tokens, n, NULL, NULL, NULL, e);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -262,11 +283,11 @@ static int sync_sources(struct pair *p, const struct pair_target *t, const struc
 /* An edit list that does not fit is an error before anything changes. */
 static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e)
 {
-    int err = resolve(p, t, &p->next, e);
-    if (!err)
-        err = check_sources(t, p->next, e);
-    if (err)
-        return err;
+    int rc = resolve(p, t, &p->next, e);
+    if (!rc)
+        rc = check_sources(t, p->next, e);
+    if (rc)
+        return rc;
     p->reads = calloc((size_t)p->next->n_sources + 1, sizeof(struct run *));
     if (!p->reads)
         return memory_out(e);
@@ -291,15 +312,15 @@ static int sync_base(struct pair *p, const struct pair_target *t, int failed, st
 /* The base is there (or `failed`): what the edits read, then the fork on its way. */
 static int sync_fork(struct pair *p, const struct pair_target *t, int failed, struct err *e)
 {
-    int err = failed;
-    if (!err && p->edited)
-        err = sync_sources(p, t, p->next, p->reads, &p->stale, e);
-    if (!err && p->next->needs_means)
-        err = reference_means_fill(p->means, p->next, e);
+    int rc = failed;
+    if (!rc && p->edited)
+        rc = sync_sources(p, t, p->next, p->reads, &p->stale, e);
+    if (!rc && p->next->needs_means)
+        rc = reference_means_fill(p->means, p->next, e);
     if (!p->edited)
-        return err;
+        return rc;
     /* Marked on failure too: whatever happens next, derived figures are not trusted too long. */
-    mark_programs(p, p->changed[FACE_EDITED], p->program, p->next, p->stale || err);
+    mark_programs(p, p->changed[FACE_EDITED], p->program, p->next, p->stale || rc);
     edit_program_free(p->program);
     p->program = p->next;
     p->next = NULL;
@@ -311,35 +332,36 @@ static int sync_fork(struct pair *p, const struct pair_target *t, int failed, st
         mark(p, p->cone, 0, 0);
         mark(p, p->changed[FACE_EDITED], 0, 0);
     }
-    return err ? err : run_target(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
+    return rc ? rc : run_target(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
 }
 
 /* Base first, then what the edits read, then the fork; costs[n]: of the face on show. */
-static int sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, struct run_cost *costs, int32_t *which, struct err *e)
+static int sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n,
+                    struct run_cost *costs, int32_t *which, struct err *e)
 {
-    struct run *runs[RUN_TOGETHER_MAX] = { pairs[0]->run[FACE_BASE] };
+    struct run *runs[RUN_TOGETHER_MAX] = {pairs[0]->run[FACE_BASE]};
     struct run_cost own[RUN_TOGETHER_MAX];
     int32_t begun = 0, edited = 0;
-    int err = 0;
-    for (; begun < n && !err; begun++)
-        err = sync_begin(pairs[begun], &t[begun], e);
-    bool fits = !err;
+    int rc = 0;
+    for (; begun < n && !rc; begun++)
+        rc = sync_begin(pairs[begun], &t[begun], e);
+    bool fits = !rc;
     *which = fits ? -1 : begun - 1;
     for (int32_t i = 0; i < n && fits; i++) {
-        err = sync_base(pairs[i], &t[i], err, e);
+        rc = sync_base(pairs[i], &t[i], rc, e);
         runs[i] = pairs[i]->run[FACE_BASE];
     }
-    if (!err)
-        err = run_compute(runs, n, costs, e);
+    if (!rc)
+        rc = run_compute(runs, n, costs, e);
     for (int32_t i = 0; i < n && fits; i++) {
-        int rc = sync_fork(pairs[i], &t[i], err, e);
-        err = err ? err : rc;
+        int forked = sync_fork(pairs[i], &t[i], rc, e);
+        rc = rc ? rc : forked;
         if (pairs[i]->edited)
             runs[edited++] = pairs[i]->run[FACE_EDITED];
     }
-    if (!err && edited)
-        err = run_compute(runs, edited, own, e);
-    for (int32_t i = 0, k = 0; i < n && !err && edited; i++)
+    if (!rc && edited)
+        rc = run_compute(runs, edited, own, e);
+    for (int32_t i = 0, k = 0; i < n && !rc && edited; i++)
         if (pairs[i]->edited)
             costs[i] = own[k++];
     for (int32_t i = 0; i < begun; i++) {
@@ -347,7 +369,7 @@ static int sync_all(struct pair *const *pairs, const struct pair_target *t, int3
         free(pairs[i]->reads);
         pairs[i]->next = NULL, pairs[i]->reads = NULL;
     }
-    return err;
+    return rc;
 }
 
 int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost, struct err *e)
@@ -357,17 +379,19 @@ int pair_sync(struct pair *p, const struct pair_target *t, struct run_cost *cost
     return sync_all(&p, t, 1, cost ? cost : &unused, &which, e);
 }
 
-int pair_sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, int32_t *which, struct err *e)
+int pair_sync_all(struct pair *const *pairs, const struct pair_target *t, int32_t n, int32_t *which,
+                  struct err *e)
 {
     struct run_cost costs[RUN_TOGETHER_MAX];
     return sync_all(pairs, t, n, costs, which, e);
 }
 
-int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0, struct err *e)
+int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0,
+                   struct err *e)
 {
     p->called = c && c->n && !alone;
-    int err = run_callbacks(p->run[FACE_BASE], alone ? c : NULL, row0, e);
-    return err ? err : run_callbacks(p->run[FACE_EDITED], alone ? NULL : c, row0, e);
+    int rc = run_callbacks(p->run[FACE_BASE], alone ? c : NULL, row0, e);
+    return rc ? rc : run_callbacks(p->run[FACE_EDITED], alone ? NULL : c, row0, e);
 }
 
 void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone)

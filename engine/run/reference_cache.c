@@ -27,7 +27,7 @@ static int64_t count_of(const int64_t *shape, int rank)
 
 static void check_text(const float *values, int64_t n, char buf[CHECK_MAX])
 {
-    struct fingerprint f = { 0 };
+    struct fingerprint f = {0};
     fingerprint_add(&f, values, (size_t)n * sizeof *values);
     snprintf(buf, CHECK_MAX, "%016" PRIx64 "%016" PRIx64, f.a, f.b);
 }
@@ -37,8 +37,10 @@ static bool place_of(const char *key, bool make, char path[PATH_MAX])
 {
     const char *cache = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
     bool xdg = cache && cache[0] == '/';
-    int n = xdg ? snprintf(path, PATH_MAX, "%s", cache) : home && home[0] == '/' ? snprintf(path, PATH_MAX, "%s/.cache", home) : -1;
-    const char *const folders[] = { "", "/borescope", "/reference" };
+    int n = xdg                      ? snprintf(path, PATH_MAX, "%s", cache)
+            : home && home[0] == '/' ? snprintf(path, PATH_MAX, "%s/.cache", home)
+                                     : -1;
+    const char *const folders[] = {"", "/borescope", "/reference"};
     for (size_t i = 0; n > 0 && n < PATH_MAX && i < sizeof folders / sizeof *folders; i++) {
         int k = snprintf(path + n, (size_t)(PATH_MAX - n), "%s", folders[i]);
         n = k < PATH_MAX - n ? n + k : -1;
@@ -47,17 +49,19 @@ static bool place_of(const char *key, bool make, char path[PATH_MAX])
     }
     if (n <= 0 || n >= PATH_MAX)
         return false;
-    struct fingerprint f = { 0 };
+    struct fingerprint f = {0};
     fingerprint_add(&f, key, strlen(key));
     int k = snprintf(path + n, (size_t)(PATH_MAX - n), "/%016" PRIx64 ".safetensors", f.a);
     return k < PATH_MAX - n;
 }
 
-bool reference_cache_parse(const void *bytes, size_t len, const char *key, const int64_t *shape, int rank, float *out)
+bool reference_cache_parse(const void *bytes, size_t len, const char *key, const int64_t *shape,
+                           int rank, float *out)
 {
     struct safetensors *st = safetensors_parse("reference", bytes, len, NULL);
     const struct st_tensor *t = st ? safetensors_find(st, "mean") : NULL;
-    const char *kept = st ? safetensors_metadata(st, "key") : NULL, *check = st ? safetensors_metadata(st, "check") : NULL;
+    const char *kept = st ? safetensors_metadata(st, "key") : NULL,
+               *check = st ? safetensors_metadata(st, "check") : NULL;
     int64_t n = count_of(shape, rank);
     bool ok = t && kept && check && !strcmp(kept, key) && t->dtype == ST_F32 && t->rank == rank;
     for (int i = 0; i < rank; i++)
@@ -80,10 +84,12 @@ bool reference_cache_read(const char *key, const int64_t *shape, int rank, float
     char path[PATH_MAX];
     struct stat st;
     size_t values = (size_t)count_of(shape, rank) * sizeof *out, at = 0;
-    int fd = place_of(key, false, path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY) : -1;
+    int fd = place_of(key, false, path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+                                        : -1;
     if (fd < 0)
         return false;
-    bool ok = !fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= values && (uint64_t)st.st_size <= values + HEADER_MAX;
+    bool ok = !fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= values &&
+              (uint64_t)st.st_size <= values + HEADER_MAX;
     char *bytes = ok ? malloc((size_t)st.st_size) : NULL;
     while (bytes && at < (size_t)st.st_size) {
         ssize_t n = read(fd, bytes + at, (size_t)st.st_size - at);
@@ -91,7 +97,8 @@ bool reference_cache_read(const char *key, const int64_t *shape, int rank, float
             break;
         at += n > 0 ? (size_t)n : 0;
     }
-    ok = bytes && at == (size_t)st.st_size && reference_cache_parse(bytes, at, key, shape, rank, out);
+    ok = bytes && at == (size_t)st.st_size &&
+         reference_cache_parse(bytes, at, key, shape, rank, out);
     free(bytes);
     close(fd);
     return ok;
@@ -107,8 +114,8 @@ void reference_cache_write(const char *key, const int64_t *shape, int rank, cons
     if (!place_of(key, true, path))
         return;
     check_text(values, n, check);
-    struct tensor_out t = { .name = "mean", .dtype = ST_F32, .rank = rank, .data = values };
+    struct tensor_out t = {.name = "mean", .dtype = ST_F32, .rank = rank, .data = values};
     memcpy(t.shape, shape, (size_t)rank * sizeof *shape);
-    const struct tensor_meta meta[] = { { "key", key }, { "check", check } };
+    const struct tensor_meta meta[] = {{"key", key}, {"check", check}};
     (void)tensor_write(path, &t, 1, meta, 2, NULL); /* next time it is computed again */
 }

@@ -1,7 +1,7 @@
 /* reference_mean.c - see reference_mean.h.
  *
- * One sweep over the prompts of a set serves all means of that set that are not finished: each prompt is run once, as far up as
- * the highest hook that is asked for. */
+ * One sweep over the prompts of a set serves all means of that set that are not finished: each
+ * prompt is run once, as far up as the highest hook that is asked for. */
 #include "run/reference_mean.h"
 
 #include <inttypes.h>
@@ -18,25 +18,25 @@ enum { ROWS = 256 }; /* read at once */
 
 struct mean {
     struct mean *next;
-    struct reference_set *set;   /* held */
+    struct reference_set *set; /* held */
     struct site_ref site;
-    int32_t pos;                 /* as struct edit_instr.source_pos */
+    int32_t pos; /* as struct edit_instr.source_pos */
     int rank;
     int64_t shape[SITE_RANK_MAX]; /* the hook's; 1 row, or one per position of the longest prompt */
     int64_t n;
     float *value;
-    double *sum;                 /* NULL: finished */
-    int64_t *count;              /* [rows] */
-    int32_t done;                /* prompts */
+    double *sum;    /* NULL: finished */
+    int64_t *count; /* [rows] */
+    int32_t done;   /* prompts */
     bool used;
 };
 
 struct reference_means {
     const struct model *m;
     struct mean *list;
-    struct run *run;             /* of the sweep under way */
+    struct run *run; /* of the sweep under way */
     struct fingerprint model;
-    bool known;                  /* model is */
+    bool known; /* model is */
     int64_t runs;
 };
 
@@ -83,25 +83,29 @@ static int64_t rows_of(const struct mean *x)
     return x->shape[site_row_axis(x->site.id)];
 }
 
-/* ---- keeping ----------------------------------------------------------------------------------------- */
+/* ---- keeping
+ * ----------------------------------------------------------------------------------------- */
 
 static void key_text(struct reference_means *s, const struct mean *x, char buf[REFERENCE_KEY_MAX])
 {
-    struct fingerprint tokens = { 0 };
+    struct fingerprint tokens = {0};
     char site[LIMIT_NAME];
     if (!s->known)
         s->model = fingerprint_model(s->m);
     s->known = true;
     fingerprint_add(&tokens, x->set->start, ((size_t)x->set->n + 1) * sizeof *x->set->start);
     fingerprint_add(&tokens, x->set->tokens, (size_t)x->set->n_tokens * sizeof *x->set->tokens);
-    snprintf(buf, REFERENCE_KEY_MAX, "mean 1 model %016" PRIx64 "%016" PRIx64 " tokens %016" PRIx64 "%016" PRIx64 " site %s pos %d", s->model.a,
-             s->model.b, tokens.a, tokens.b, site_name(x->site, site), (int)x->pos);
+    snprintf(buf, REFERENCE_KEY_MAX,
+             "mean 1 model %016" PRIx64 "%016" PRIx64 " tokens %016" PRIx64 "%016" PRIx64
+             " site %s pos %d",
+             s->model.a, s->model.b, tokens.a, tokens.b, site_name(x->site, site), (int)x->pos);
 }
 
 static void finish(struct reference_means *s, struct mean *x)
 {
     char key[REFERENCE_KEY_MAX];
-    int64_t rows = rows_of(x), outer = is_attention(x->site.id) ? x->shape[0] : 1, inner = x->n / outer / rows;
+    int64_t rows = rows_of(x), outer = is_attention(x->site.id) ? x->shape[0] : 1,
+            inner = x->n / outer / rows;
     for (int64_t i = 0; i < x->n; i++)
         x->value[i] = (float)(x->sum[i] / (double)x->count[i / inner % rows]);
     free(x->sum), free(x->count);
@@ -111,7 +115,8 @@ static void finish(struct reference_means *s, struct mean *x)
 }
 
 /* A mean that was not asked for before: from disk, or to be computed. */
-static int mean_make(struct reference_means *s, const struct edit_instr *a, struct mean **out, struct err *e)
+static int mean_make(struct reference_means *s, const struct edit_instr *a, struct mean **out,
+                     struct err *e)
 {
     char key[REFERENCE_KEY_MAX], name[LIMIT_NAME];
     struct mean *x = calloc(1, sizeof *x);
@@ -124,8 +129,10 @@ static int mean_make(struct reference_means *s, const struct edit_instr *a, stru
     for (int i = 0; i < x->rank; i++)
         x->n *= x->shape[i];
     if (x->n > LIMIT_MEAN_BYTES / (int64_t)sizeof *x->sum) {
-        int rc = err_set(e, ERR_BAD_INPUT, "mean(%s, pos=same) · %s of %d positions has %lld elements · shorter prompts need fewer", x->set->name,
-                         site_name(x->site, name), (int)rows, (long long)x->n);
+        int rc = err_set(
+            e, ERR_BAD_INPUT,
+            "mean(%s, pos=same) · %s of %d positions has %lld elements · shorter prompts need fewer",
+            x->set->name, site_name(x->site, name), (int)rows, (long long)x->n);
         mean_free(x);
         return rc;
     }
@@ -150,14 +157,16 @@ static int mean_make(struct reference_means *s, const struct edit_instr *a, stru
 /* Sets are compared by what they hold: one that is read again is not computed again. */
 static bool same_set(const struct reference_set *a, const struct reference_set *b)
 {
-    return a == b || (a->n == b->n && a->n_tokens == b->n_tokens && !memcmp(a->start, b->start, ((size_t)a->n + 1) * sizeof *a->start) &&
+    return a == b || (a->n == b->n && a->n_tokens == b->n_tokens &&
+                      !memcmp(a->start, b->start, ((size_t)a->n + 1) * sizeof *a->start) &&
                       !memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof *a->tokens));
 }
 
 static struct mean *mean_find(const struct reference_means *s, const struct edit_instr *a)
 {
     for (struct mean *x = s->list; x; x = x->next)
-        if (same_set(x->set, a->set) && x->site.id == a->site.id && x->site.layer == a->site.layer && x->pos == a->source_pos)
+        if (same_set(x->set, a->set) && x->site.id == a->site.id &&
+            x->site.layer == a->site.layer && x->pos == a->source_pos)
             return x;
     return NULL;
 }
@@ -178,7 +187,8 @@ static void evict(struct reference_means *s)
     }
 }
 
-/* ---- computing --------------------------------------------------------------------------------------- */
+/* ---- computing
+ * --------------------------------------------------------------------------------------- */
 
 /* Add rows [r0, r1) of a prompt of n tokens. */
 static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_t r1, int32_t n)
@@ -193,21 +203,24 @@ static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_
         if (is_attention(x->site.id)) { /* later sources are masked */
             for (int64_t h = 0; h < x->shape[0]; h++)
                 for (int64_t src = 0; src <= row; src++)
-                    x->sum[(h * longest + to) * longest + src] +=
-                        (double)((const float *)v->data)[h * v->stride[0] + (row - r0) * v->stride[1] + src * v->stride[2]];
+                    x->sum[(h * longest + to) * longest + src] += (double)((const float *)v->data)
+                        [h * v->stride[0] + (row - r0) * v->stride[1] + src * v->stride[2]];
             continue;
         }
         int64_t b_n = v->ndim > 2 ? v->shape[1] : 1, c_n = v->shape[v->ndim - 1];
         for (int64_t b = 0; b < b_n; b++)
             for (int64_t c = 0; c < c_n; c++)
-                x->sum[(to * b_n + b) * c_n + c] += (double)((const float *)v->data)[(row - r0) * v->stride[0] + (v->ndim > 2 ? b * v->stride[1] : 0) +
-                                                                                     c * v->stride[v->ndim - 1]];
+                x->sum[(to * b_n + b) * c_n +
+                       c] += (double)((const float *)v->data)[(row - r0) * v->stride[0] +
+                                                              (v->ndim > 2 ? b * v->stride[1] : 0) +
+                                                              c * v->stride[v->ndim - 1]];
     }
 }
 
-/* Rows go outside, hooks inside in firing order: what is rematerialised for one serves the next.  A prompt is added to
- * a mean as a whole or, on failure, not at all. */
-static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_todo, int32_t prompt, struct err *e)
+/* Rows go outside, hooks inside in firing order: what is rematerialised for one serves the next.  A
+ * prompt is added to a mean as a whole or, on failure, not at all. */
+static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_todo, int32_t prompt,
+                      struct err *e)
 {
     int32_t n = run_length(s->run);
     struct kn_view v;
@@ -237,7 +250,7 @@ static int sweep(struct reference_means *s, struct mean **todo, int32_t n_todo, 
 {
     const struct reference_set *set = todo[0]->set;
     const struct plan *plan = s->m->plan;
-    struct run_options none = { 0 };
+    struct run_options none = {0};
     int32_t first = set->n, stop = 0;
     for (int32_t i = 0; i < n_todo; i++) {
         int32_t stage = plan_stage_of(plan, todo[i]->site);
@@ -249,7 +262,8 @@ static int sweep(struct reference_means *s, struct mean **todo, int32_t n_todo, 
     run_bounds(s->run, 0, NULL, stop);
     int rc = 0;
     for (int32_t i = first; !rc && i < set->n; i++) {
-        rc = run_sync(s->run, set->tokens + set->start[i], (int32_t)(set->start[i + 1] - set->start[i]), NULL, NULL, NULL, e);
+        rc = run_sync(s->run, set->tokens + set->start[i],
+                      (int32_t)(set->start[i + 1] - set->start[i]), NULL, NULL, NULL, e);
         s->runs += !rc;
         if (!rc)
             rc = add_prompt(s, todo, n_todo, i, e);
@@ -258,7 +272,8 @@ static int sweep(struct reference_means *s, struct mean **todo, int32_t n_todo, 
 }
 
 /* The means of one set that are used and not finished, in firing order. */
-static int32_t unfinished(const struct reference_means *s, const struct reference_set *set, struct mean **out)
+static int32_t unfinished(const struct reference_means *s, const struct reference_set *set,
+                          struct mean **out)
 {
     int32_t n = 0;
     for (struct mean *x = s->list; x; x = x->next) {
@@ -272,13 +287,15 @@ static int32_t unfinished(const struct reference_means *s, const struct referenc
     return n;
 }
 
-/* ---- giving ------------------------------------------------------------------------------------------ */
+/* ---- giving
+ * ------------------------------------------------------------------------------------------ */
 
 /* The selected elements of the mean, one row of them unless every position has its own. */
-static int instr_fill(struct edit_program *prog, struct edit_instr *a, const struct mean *x, struct err *e)
+static int instr_fill(struct edit_program *prog, struct edit_instr *a, const struct mean *x,
+                      struct err *e)
 {
     int lead = SITE_RANK_MAX - x->rank, row_axis = site_row_axis(a->site.id);
-    int64_t n[SITE_RANK_MAX] = { 1, 1, 1 }, from[SITE_RANK_MAX] = { 0 }, stride = 1, count = 1;
+    int64_t n[SITE_RANK_MAX] = {1, 1, 1}, from[SITE_RANK_MAX] = {0}, stride = 1, count = 1;
     for (int i = x->rank - 1; i >= 0; i--) {
         bool one = i == row_axis && x->shape[i] == 1 && x->pos != EDIT_SAME_POS;
         n[lead + i] = one ? 1 : a->axis[i].n;
@@ -293,7 +310,7 @@ static int instr_fill(struct edit_program *prog, struct edit_instr *a, const str
     for (int64_t i = 0; i < n[0]; i++)
         for (int64_t j = 0; j < n[1]; j++)
             for (int64_t k = 0; k < n[2]; k++) {
-                const int64_t at[SITE_RANK_MAX] = { i, j, k };
+                const int64_t at[SITE_RANK_MAX] = {i, j, k};
                 int64_t index = 0;
                 bool inside = true; /* sources past the longest prompt are masked */
                 for (int d = lead; d < SITE_RANK_MAX; d++) {

@@ -1,14 +1,17 @@
-/* run.c - what must be computed again: from (tokens, edits) to the first dirty step and row (see run.h).
+/* run.c - what must be computed again: from (tokens, edits) to the first dirty step and row (see
+ * run.h).
  *
- * Causality: a change at step s, row r reaches only rows >= r from that step on.  So what awaits computing is one
- * pair (dirty_order, dirty_row); several changes join by taking the smaller of each. */
+ * Causality: a change at step s, row r reaches only rows >= r from that step on.  So what awaits
+ * computing is one pair (dirty_order, dirty_row); several changes join by taking the smaller of
+ * each. */
 #include "run/run_parts.h"
 
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt, struct err *e)
+struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt,
+                       struct err *e)
 {
     assert(m->be->unified); /* edits are applied through host pointers */
     struct run *r = calloc(1, sizeof *r);
@@ -87,8 +90,9 @@ const struct model *run_model(const struct run *r)
 struct site_ref run_lens_site(const struct model *m, int32_t column)
 {
     if (column > 0)
-        return (struct site_ref){ SITE_RESID_POST, column - 1 };
-    return m->cfg.pos == POS_LEARNED ? (struct site_ref){ SITE_RESID_PRE, 0 } : (struct site_ref){ SITE_EMBED, SITE_ROOT };
+        return (struct site_ref){SITE_RESID_POST, column - 1};
+    return m->cfg.pos == POS_LEARNED ? (struct site_ref){SITE_RESID_PRE, 0}
+                                     : (struct site_ref){SITE_EMBED, SITE_ROOT};
 }
 
 void run_dirty(struct run *r, int32_t order, int32_t row)
@@ -110,15 +114,18 @@ struct old_instrs {
 
 static struct old_instrs instrs_take(struct run *r)
 {
-    struct old_instrs o = { r->program, r->instrs, r->n_instrs, r->instr_first, r->sources, r->source_version };
-    r->program = NULL, r->instrs = NULL, r->n_instrs = 0, r->instr_first = NULL, r->sources = NULL, r->source_version = NULL;
+    struct old_instrs o = {r->program,     r->instrs,  r->n_instrs,
+                           r->instr_first, r->sources, r->source_version};
+    r->program = NULL, r->instrs = NULL, r->n_instrs = 0, r->instr_first = NULL, r->sources = NULL,
+    r->source_version = NULL;
     return o;
 }
 
 static void instrs_put_back(struct run *r, struct old_instrs *o)
 {
     run_edits_free(r);
-    r->program = o->program, r->instrs = o->instrs, r->n_instrs = o->n, r->instr_first = o->first, r->sources = o->sources, r->source_version = o->version;
+    r->program = o->program, r->instrs = o->instrs, r->n_instrs = o->n, r->instr_first = o->first,
+    r->sources = o->sources, r->source_version = o->version;
 }
 
 static void instrs_drop(struct old_instrs *o)
@@ -134,7 +141,8 @@ static bool instr_same(const struct run *r, int32_t i, const struct old_instrs *
     return a->source < 0 || r->sources[a->source] == o->sources[b->source];
 }
 
-/* Dirty what differs between the old and the new instructions of every site.  Order matters on one site only. */
+/* Dirty what differs between the old and the new instructions of every site.  Order matters on one
+ * site only. */
 static void instrs_compare(struct run *r, const struct old_instrs *o)
 {
     int32_t n_index = plan_stages(r->m->plan) * SITE_COUNT;
@@ -144,8 +152,10 @@ static void instrs_compare(struct run *r, const struct old_instrs *o)
             continue;
         struct site_ref s = i >= 0 ? r->instrs[i].site : o->instrs[j].site;
         while (true) {
-            bool in_new = i >= 0 && i < r->n_instrs && r->instrs[i].site.id == s.id && r->instrs[i].site.layer == s.layer;
-            bool in_old = j >= 0 && j < o->n && o->instrs[j].site.id == s.id && o->instrs[j].site.layer == s.layer;
+            bool in_new = i >= 0 && i < r->n_instrs && r->instrs[i].site.id == s.id &&
+                          r->instrs[i].site.layer == s.layer;
+            bool in_old = j >= 0 && j < o->n && o->instrs[j].site.id == s.id &&
+                          o->instrs[j].site.layer == s.layer;
             if (!in_new && !in_old)
                 break;
             if (!(in_new && in_old && instr_same(r, i, o, j))) {
@@ -168,14 +178,16 @@ static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t
     return i;
 }
 
-/* A step in the middle of a stage can be the first to run only where the sites before it are kept. */
+/* A step in the middle of a stage can be the first to run only where the sites before it are kept.
+ */
 static int32_t order_start(const struct run *r, int32_t order)
 {
     int32_t stage = order / PLAN_STAGE_ORDER;
     return run_resident(r, stage) ? order : stage * PLAN_STAGE_ORDER;
 }
 
-/* Move a fork's branching point to where its instructions need it; what becomes its own must be computed. */
+/* Move a fork's branching point to where its instructions need it; what becomes its own must be
+ * computed. */
 static void fork_place(struct run *r)
 {
     int32_t called = run_called_order(r);
@@ -220,7 +232,8 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     return rc;
 }
 
-/* What a run that starts in the middle reads of stages before: the residual stream, the rotary tables. */
+/* What a run that starts in the middle reads of stages before: the residual stream, the rotary
+ * tables. */
 static int given_place(struct run *r, struct err *e)
 {
     int32_t before = r->start - 1;
@@ -228,14 +241,16 @@ static int given_place(struct run *r, struct err *e)
     if (rc || (rc = run_keep_stage(r, before, e)))
         return rc;
     size_t floats = (size_t)r->n * (size_t)r->m->cfg.d_model;
-    memcpy(r->keep[run_slot(before, before ? SITE_RESID_POST : SITE_EMBED)], r->given, floats * sizeof *r->given);
+    memcpy(r->keep[run_slot(before, before ? SITE_RESID_POST : SITE_EMBED)], r->given,
+           floats * sizeof *r->given);
     float *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
     for (size_t i = 0; pos && i < floats; i++)
         pos[i] = -0.0f; /* adds nothing, not even to -0 */
     return 0;
 }
 
-/* The stage after the last one to compute; the final one is computed when somebody looks, unless callbacks are there. */
+/* The stage after the last one to compute; the final one is computed when somebody looks, unless
+ * callbacks are there. */
 static int32_t stage_end(const struct run *r)
 {
     int32_t n_layers = r->m->cfg.n_layers;
@@ -251,14 +266,16 @@ static bool is_due(const struct run *r, int32_t stage)
 static void stage_done(struct run *r, int32_t stage, struct run_cost *cost)
 {
     int32_t n_layers = r->m->cfg.n_layers;
-    cost->share += stage && stage <= n_layers ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n) : 0;
+    cost->share += stage && stage <= n_layers
+                       ? (double)(r->n - r->dirty_row) / ((double)n_layers * r->n)
+                       : 0;
     r->dirty_order = stage + 1 < stage_end(r) ? (stage + 1) * PLAN_STAGE_ORDER : ORDER_NONE;
 }
 
 /* Ready for the first dirty stage, if there is one. */
 static int compute_begin(struct run *r, struct run_cost *cost, struct err *e)
 {
-    *cost = (struct run_cost){ .row = r->n, .stage = r->m->cfg.n_layers + 1 };
+    *cost = (struct run_cost){.row = r->n, .stage = r->m->cfg.n_layers + 1};
     if (r->dirty_order == ORDER_NONE || r->dirty_row >= r->n) {
         r->dirty_order = ORDER_NONE;
         return 0;
@@ -292,12 +309,15 @@ static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
     plan_stage(runs[0]->m->plan, stage, &last);
     for (int32_t i = 0; !rc && i < n; i++) {
         frames[i] = &runs[i]->work;
-        frames[i]->stage = stage, frames[i]->r0 = runs[i]->dirty_row, frames[i]->r1 = runs[i]->n, frames[i]->extra = 0;
+        frames[i]->stage = stage, frames[i]->r0 = runs[i]->dirty_row, frames[i]->r1 = runs[i]->n,
+        frames[i]->extra = 0;
         rc = run_keep_stage(runs[i], stage, e);
         if (!rc && stage == 0)
             rc = run_embed_tokens(runs[i], runs[i]->dirty_row, runs[i]->n, e);
     }
-    return rc ? rc : run_exec_all(runs, frames, n, runs[0]->dirty_order % PLAN_STAGE_ORDER, last, SITE_COUNT, e);
+    return rc ? rc
+              : run_exec_all(runs, frames, n, runs[0]->dirty_order % PLAN_STAGE_ORDER, last,
+                             SITE_COUNT, e);
 }
 
 int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e)
@@ -311,9 +331,11 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
         int32_t together = 0;
         for (int32_t i = 0; !rc && i < n; i++) {
             struct run *r = runs[i];
-            if (is_due(r, stage) && n > 1 && is_short(r) && (!together || r->dirty_order == here[0]->dirty_order))
+            if (is_due(r, stage) && n > 1 && is_short(r) &&
+                (!together || r->dirty_order == here[0]->dirty_order))
                 here[together++] = r;
-            else if (is_due(r, stage) && !(rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e)))
+            else if (is_due(r, stage) &&
+                     !(rc = stage_compute(r, stage, r->dirty_order % PLAN_STAGE_ORDER, e)))
                 stage_done(r, stage, &costs[i]);
         }
         if (!rc && together && !(rc = stage_compute_all(here, together, e)))
@@ -354,10 +376,12 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
     return 0;
 }
 
-int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e)
+int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+               struct run *const *sources, struct err *e)
 {
     if (r->base) {
-        assert(r->base->dirty_order == ORDER_NONE || r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
+        assert(r->base->dirty_order == ORDER_NONE ||
+               r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
         tokens = r->base->tokens, n = r->base->n;
     }
     if (n < 1 || n > LIMIT_TOKENS)
@@ -377,14 +401,16 @@ int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edi
             fork_place(r);
         if (run_called_order(r) != ORDER_NONE)
             run_dirty(r, run_called_order(r), r->called_row);
-        r->version += old.n || old.program || r->n_instrs || r->weights.n || r->called.n; /* edits of the final stage change values without computing a block */
+        r->version += old.n || old.program || r->n_instrs || r->weights.n ||
+                      r->called
+                          .n; /* edits of the final stage change values without computing a block */
     }
     instrs_drop(&old);
     return rc;
 }
 
-int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources,
-             struct run_cost *cost, struct err *e)
+int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+             struct run *const *sources, struct run_cost *cost, struct err *e)
 {
     struct run_cost unused;
     int rc = run_target(r, tokens, n, prog, sources, e);

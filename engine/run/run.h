@@ -1,16 +1,18 @@
 /* run.h - values of one model on one prompt: computing, recomputing, reading.
  *
- * A run holds the values of every site for its tokens and edits, or can recompute them: the residual
- * stream of every block and the keys and values are always kept; all other sites of as many layers as the
- * memory budget allows; the rest is rematerialised from the layer's input when somebody reads it.
+ * A run holds the values of every site for its tokens and edits, or can recompute them: the
+ * residual stream of every block and the keys and values are always kept; all other sites of as
+ * many layers as the memory budget allows; the rest is rematerialised from the layer's input when
+ * somebody reads it.
  *
- * run_sync is given the target (tokens + edits) and computes the smallest delta: steps from the first
- * dirty one on, rows from the first dirty one on.  Prefill, one new token, a rerun after an edit and a
- * changed tail of the prompt are the same call.  A fork is a run with edits on top of a base run: values
- * that its edits cannot reach are the base's own, shared, so differences there are exact zeros.
- * Incremental and full computation agree bit for bit.
+ * run_sync is given the target (tokens + edits) and computes the smallest delta: steps from the
+ * first dirty one on, rows from the first dirty one on.  Prefill, one new token, a rerun after an
+ * edit and a changed tail of the prompt are the same call.  A fork is a run with edits on top of a
+ * base run: values that its edits cannot reach are the base's own, shared, so differences there are
+ * exact zeros. Incremental and full computation agree bit for bit.
  *
- * One thread at a time (the session's worker) uses the runs of a model.  Tested in tests/engine/test_run*.c. */
+ * One thread at a time (the session's worker) uses the runs of a model.  Tested in
+ * tests/engine/test_run*.c. */
 #ifndef RUN_H
 #define RUN_H
 
@@ -26,42 +28,50 @@ struct run_options {
 
 /* What one run_sync did, for the status line and tests. */
 struct run_cost {
-    int32_t row;       /* first row computed (n_pos if nothing was) */
-    int32_t stage;     /* first stage computed */
-    double share;      /* block-rows computed / (n_layers * n_pos) */
+    int32_t row;   /* first row computed (n_pos if nothing was) */
+    int32_t stage; /* first stage computed */
+    double share;  /* block-rows computed / (n_layers * n_pos) */
 };
 
-/* A base run (base == NULL) or a fork of `base`, which must outlive it.  NULL + *e when memory is out. */
-struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt, struct err *e);
+/* A base run (base == NULL) or a fork of `base`, which must outlive it.  NULL + *e when memory is
+ * out. */
+struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt,
+                       struct err *e);
 void run_free(struct run *r);
 
-/* Bring a run to n tokens (a base run; a fork takes its base's tokens: pass NULL, 0) and to the edits of
- * `prog` (referred to; NULL = none; resolved against the same n; prog->sources[i] is read from sources[i], which must be
- * synced and long enough, and for mean() the base run).  On ERR_CANCELLED the run remembers what is
- * dirty and the next call completes it.  cost may be NULL. */
+/* Bring a run to n tokens (a base run; a fork takes its base's tokens: pass NULL, 0) and to the
+ * edits of `prog` (referred to; NULL = none; resolved against the same n; prog->sources[i] is read
+ * from sources[i], which must be synced and long enough, and for mean() the base run).  On
+ * ERR_CANCELLED the run remembers what is dirty and the next call completes it.  cost may be NULL.
+ */
 int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
              struct run *const *sources, struct run_cost *cost, struct err *e);
 
-/* run_sync in two parts, for several runs of one model (at most RUN_TOGETHER_MAX): aim each, then compute all of them, where products of a
- * few rows each are shared: weights are read once.  Every value has the bits that run_sync gives it.  A fork is aimed when its
- * base is computed.  costs[n]. */
+/* run_sync in two parts, for several runs of one model (at most RUN_TOGETHER_MAX): aim each, then
+ * compute all of them, where products of a few rows each are shared: weights are read once.  Every
+ * value has the bits that run_sync gives it.  A fork is aimed when its base is computed.  costs[n].
+ */
 enum { RUN_TOGETHER_MAX = 16 };
-int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog, struct run *const *sources, struct err *e);
+int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+               struct run *const *sources, struct err *e);
 int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e);
-/* Compute a site of the final stage at the last position of each run together, for run_view of it to find. */
+/* Compute a site of the final stage at the last position of each run together, for run_view of it
+ * to find. */
 int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct err *e);
 
-/* The callbacks (callback.h) of the next run_sync calls; copied; NULL = none.  A forward callback is called once per
- * site and pass, right after the site's edits, with rows [row0, n) in one view; what may change a value makes everything from its
- * site on computed again.  row0 > 0: rows before it have been through the same list (one new token).  To be called before
- * every run_sync that should fire.  A callback that fails fails the pass; the rest stays dirty.
- * Backward ones are called by grad_run. */
+/* The callbacks (callback.h) of the next run_sync calls; copied; NULL = none.  A forward callback
+ * is called once per site and pass, right after the site's edits, with rows [row0, n) in one view;
+ * what may change a value makes everything from its site on computed again.  row0 > 0: rows before
+ * it have been through the same list (one new token).  To be called before every run_sync that
+ * should fire.  A callback that fails fails the pass; the rest stays dirty. Backward ones are
+ * called by grad_run. */
 int run_callbacks(struct run *r, const struct callbacks *c, int32_t row0, struct err *e);
 /* The next passes will be differentiated: remember what callbacks change. */
 void run_differentiate(struct run *r, bool on);
-/* Compute only blocks [start, stop): `given` [n, d_model] (borrowed until the run is freed; NULL: from the embedding) is the
- * residual stream before block `start`; sites outside the bounds have no value.  start is set once, on a fresh base run;
- * stop = n_layers + 1 or more: all.  What waits behind `stop` is computed by a run_sync with a later one. */
+/* Compute only blocks [start, stop): `given` [n, d_model] (borrowed until the run is freed; NULL:
+ * from the embedding) is the residual stream before block `start`; sites outside the bounds have no
+ * value.  start is set once, on a fresh base run; stop = n_layers + 1 or more: all.  What waits
+ * behind `stop` is computed by a run_sync with a later one. */
 void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop);
 /* Room for n positions, so that growing to them computes no row twice. */
 int run_reserve_rows(struct run *r, int32_t n, struct err *e);
@@ -70,22 +80,29 @@ int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
 const struct model *run_model(const struct run *r);
 
-/* A weight as this run uses it: the model's, or the copy that its edits made.  As model_weight; good until the next run_sync. */
+/* A weight as this run uses it: the model's, or the copy that its edits made.  As model_weight;
+ * good until the next run_sync. */
 const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w);
 
-/* Rows [row0, row1) of a site as a view in canonical axis order ([pos, head, d_head]; [head, dest, src]
- * with src up to the run's length), f32 (hook_tokens too), strides free; rematerialised if needed.  Valid
- * until the next call on this run.  Values are what TransformerLens caches: after this site's own edits, masked
- * scores -inf.  Refuses a site that this model does not have or refuses. */
-int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct kn_view *out, struct err *e);
-/* One row of it after the first `edit` edits of the list alone; what comes before this site is edited by all of them. */
-int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row, struct kn_view *out, struct err *e);
-/* The same copied to contiguous host memory; returns the count of floats through *count (may be NULL). */
-int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst, int64_t *count,
+/* Rows [row0, row1) of a site as a view in canonical axis order ([pos, head, d_head]; [head, dest,
+ * src] with src up to the run's length), f32 (hook_tokens too), strides free; rematerialised if
+ * needed.  Valid until the next call on this run.  Values are what TransformerLens caches: after
+ * this site's own edits, masked scores -inf.  Refuses a site that this model does not have or
+ * refuses. */
+int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct kn_view *out,
              struct err *e);
+/* One row of it after the first `edit` edits of the list alone; what comes before this site is
+ * edited by all of them. */
+int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row,
+                     struct kn_view *out, struct err *e);
+/* The same copied to contiguous host memory; returns the count of floats through *count (may be
+ * NULL). */
+int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst,
+             int64_t *count, struct err *e);
 
 /* Final norm and unembedding of arbitrary residual rows x[rows, d_model] (the logit lens): logits
- * [rows, d_vocab] into `logits`, both in backend memory.  With the weights of this run; no edits of activations act here. */
+ * [rows, d_vocab] into `logits`, both in backend memory.  With the weights of this run; no edits of
+ * activations act here. */
 int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e);
 
 /* The residual column c of the lens: 0 = before block 0 (hook_embed for rotary models, the first

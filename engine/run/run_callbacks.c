@@ -1,20 +1,23 @@
-/* run_called.c - callbacks of a run: when they fire, and what their changes mean (see run.h, run_callbacks).
+/* run_called.c - callbacks of a run: when they fire, and what their changes mean (see run.h,
+ * run_callbacks).
  *
- * A stage with callbacks runs on all its rows at once, and every site that has one is kept for all rows: when the
- * stage is rematerialised, the kept value stands for the step and what the callback made of it, so that a callback fires
- * once per pass.  Which elements were changed is kept too, for the backward pass.
- * Tested in tests/engine/test_lifecycle.c. */
+ * A stage with callbacks runs on all its rows at once, and every site that has one is kept for all
+ * rows: when the stage is rematerialised, the kept value stands for the step and what the callback
+ * made of it, so that a callback fires once per pass.  Which elements were changed is kept too, for
+ * the backward pass. Tested in tests/engine/test_lifecycle.c. */
 #include "run/run_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-static bool called_by(const struct run *r, int32_t stage, enum site_id s, enum callback_dir dir, unsigned without)
+static bool called_by(const struct run *r, int32_t stage, enum site_id s, enum callback_dir dir,
+                      unsigned without)
 {
     for (int32_t i = 0; i < r->called.n; i++) {
         const struct callback *c = &r->called.list[i];
-        if (c->dir == dir && c->site.id == s && !(c->flags & without) && plan_stage_of(r->m->plan, c->site) == stage)
+        if (c->dir == dir && c->site.id == s && !(c->flags & without) &&
+            plan_stage_of(r->m->plan, c->site) == stage)
             return true;
     }
     return false;
@@ -38,7 +41,8 @@ bool run_called_back(const struct run *r, int32_t stage, enum site_id s, unsigne
 bool run_stage_called(const struct run *r, int32_t stage)
 {
     for (int32_t i = 0; i < r->called.n; i++)
-        if (r->called.list[i].dir == CALLBACK_FORWARD && plan_stage_of(r->m->plan, r->called.list[i].site) == stage)
+        if (r->called.list[i].dir == CALLBACK_FORWARD &&
+            plan_stage_of(r->m->plan, r->called.list[i].site) == stage)
             return true;
     return false;
 }
@@ -76,7 +80,8 @@ static void forget(struct run *r)
     for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
         enum site_id s = (enum site_id)(i % SITE_COUNT);
         if (r->keep[i] && !run_is_kept(r, i / SITE_COUNT, s)) {
-            r->m->be->type->release(r->m->be, r->keep[i], (size_t)run_pitch(r, s) * (size_t)r->cap * sizeof(float));
+            r->m->be->type->release(r->m->be, r->keep[i],
+                                    (size_t)run_pitch(r, s) * (size_t)r->cap * sizeof(float));
             r->keep[i] = NULL;
         }
     }
@@ -91,10 +96,13 @@ static int inputs_check(const struct callbacks *c, struct err *e)
     for (int32_t i = 0; i < c->n; i++)
         for (int32_t j = 0; j < i; j++) {
             const struct callback *a = &c->list[j], *b = &c->list[i];
-            if (site_conflicts(a->site.id, b->site.id) && a->site.layer == b->site.layer && a->dir == CALLBACK_FORWARD &&
-                b->dir == CALLBACK_FORWARD && !((a->flags | b->flags) & CALLBACK_READS))
-                return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be changed · one would hide the other",
-                               a->site.layer, site_table[a->site.id].name, site_table[b->site.id].name);
+            if (site_conflicts(a->site.id, b->site.id) && a->site.layer == b->site.layer &&
+                a->dir == CALLBACK_FORWARD && b->dir == CALLBACK_FORWARD &&
+                !((a->flags | b->flags) & CALLBACK_READS))
+                return err_set(
+                    e, ERR_BAD_INPUT,
+                    "layer %d · %s and %s cannot both be changed · one would hide the other",
+                    a->site.layer, site_table[a->site.id].name, site_table[b->site.id].name);
         }
     return 0;
 }
@@ -138,7 +146,8 @@ static bool sees_later(const struct kn_view *v, int32_t row0, float blank)
 }
 
 /* Mark the elements that differ from what they were. */
-static int mark_changes(struct run *r, int32_t slot, const float *row, const float *old, int32_t r0, int64_t pitch, int64_t count, struct err *e)
+static int mark_changes(struct run *r, int32_t slot, const float *row, const float *old, int32_t r0,
+                        int64_t pitch, int64_t count, struct err *e)
 {
     if (!r->marks[slot] && !(r->marks[slot] = calloc((size_t)(pitch * r->cap), 1)))
         return err_set(e, ERR_SYSTEM, "out of memory · what callbacks changed");
@@ -148,14 +157,16 @@ static int mark_changes(struct run *r, int32_t slot, const float *row, const flo
     return 0;
 }
 
-int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src, bool *full, struct err *e)
+int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src,
+             bool *full, struct err *e)
 {
-    struct site_ref ref = { s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT };
+    struct site_ref ref = {s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
     int32_t slot = run_slot(stage, s);
     int64_t pitch = run_pitch(r, s), count = pitch * (r1 - r0);
     float *row = r->keep[slot] + r0 * pitch;
     bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN;
-    bool ends = r->keep_marks && called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS | CALLBACK_GRAD_PASS);
+    bool ends = r->keep_marks &&
+                called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS | CALLBACK_GRAD_PASS);
     struct kn_view v = run_site_view(r, s, row, r1 - r0, n_src);
     int rc = ends ? run_reserve(r, &r->old, count, e) : 0;
     if (rc)
@@ -166,20 +177,22 @@ int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r
         return rc;
     if (ends && (rc = mark_changes(r, slot, row, r->old.mem, r0, pitch, count, e)))
         return rc;
-    if (attn && run_changed(r, stage, s) && !*full && sees_later(&v, r0, s == SITE_PATTERN ? 0.0f : -INFINITY)) {
+    if (attn && run_changed(r, stage, s) && !*full &&
+        sees_later(&v, r0, s == SITE_PATTERN ? 0.0f : -INFINITY)) {
         *full = true;
         r->called_full[stage] = true;
     }
     return 0;
 }
 
-void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0, const struct kn_view *g)
+void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0,
+                     const struct kn_view *g)
 {
     const uint8_t *m = r->marks ? r->marks[run_slot(stage, s)] : NULL;
     if (!m)
         return;
     struct kn_view at = run_site_view(r, s, NULL, (int32_t)g->shape[site_row_axis(s)], r->n);
-    int64_t d[3] = { 1, 1, 1 }, gs[3] = { 0 }, ms[3] = { 0 };
+    int64_t d[3] = {1, 1, 1}, gs[3] = {0}, ms[3] = {0};
     for (int i = 0; i < g->ndim; i++)
         d[i] = g->shape[i], gs[i] = g->stride[i], ms[i] = at.stride[i];
     m += r0 * run_pitch(r, s);

@@ -32,7 +32,8 @@ bool run_stage_full(const struct run *r, int32_t stage)
 void run_edits_free(struct run *r)
 {
     edit_program_free(r->program), free(r->instr_first), free(r->sources), free(r->source_version);
-    r->program = NULL, r->instrs = NULL, r->instr_first = NULL, r->sources = NULL, r->source_version = NULL;
+    r->program = NULL, r->instrs = NULL, r->instr_first = NULL, r->sources = NULL,
+    r->source_version = NULL;
     r->n_instrs = 0;
 }
 
@@ -50,7 +51,8 @@ static bool reads_source(const struct edit_instr *a)
 }
 
 /* A value read from another run must exist there, position for position. */
-static int source_check(const struct run *r, const struct edit_instr *a, const struct run *src, struct err *e)
+static int source_check(const struct run *r, const struct edit_instr *a, const struct run *src,
+                        struct err *e)
 {
     int32_t n = 0, lo, pos = a->source_pos;
     const char *name = a->source_name, *word = edit_value_words[a->value].word;
@@ -58,18 +60,22 @@ static int source_check(const struct run *r, const struct edit_instr *a, const s
     if (pos != EDIT_SAME_POS)
         n = pos < 0 ? -pos : pos + 1; /* how long it must be */
     for (int i = 0; i < a->rank; i++)
-        if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n && a->full) { /* else none later than dest is read */
+        if (site_table[a->site.id].dims[i] == DIM_SRC && a->axis[i].n &&
+            a->full) { /* else none later than dest is read */
             const struct edit_axis *x = &a->axis[i];
             int32_t end = x->list ? x->list[x->n - 1] + 1 : x->lo + x->n;
             n = end > n ? end : n;
         }
     if (!src || src->dirty_order != ORDER_NONE)
-        return err_set(e, ERR_BAD_INPUT, "%s(%s) · there is no run of that name · name one with its prompt first", word, name);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s(%s) · there is no run of that name · name one with its prompt first",
+                       word, name);
     if (src == r)
         return err_set(e, ERR_BAD_INPUT, "%s(%s) · a run cannot read itself", word, name);
     if (n > src->n) {
         char site[LIMIT_NAME];
-        return err_set(e, ERR_BAD_INPUT, "%s(%s) · %s · position %d is asked for, that run has 0..%d", word, name,
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s(%s) · %s · position %d is asked for, that run has 0..%d", word, name,
                        site_name(a->site, site), n - 1, src->n - 1);
     }
     return 0;
@@ -81,8 +87,10 @@ static int inputs_check(const struct edit_program *p, struct err *e)
         for (int32_t j = 0; j < i; j++) {
             struct site_ref a = p->instrs[j].site, b = p->instrs[i].site;
             if (a.layer == b.layer && site_conflicts(a.id, b.id))
-                return err_set(e, ERR_BAD_INPUT, "layer %d · %s and %s cannot both be edited · one would hide the other",
-                               a.layer, site_table[a.id].name, site_table[b.id].name);
+                return err_set(
+                    e, ERR_BAD_INPUT,
+                    "layer %d · %s and %s cannot both be edited · one would hide the other",
+                    a.layer, site_table[a.id].name, site_table[b.id].name);
         }
     return 0;
 }
@@ -92,7 +100,8 @@ static bool reads_base(const struct edit_instr *a)
     return a->value == EDIT_MEAN || a->value == EDIT_FROZEN;
 }
 
-int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e)
+int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources,
+                  struct err *e)
 {
     int32_t n = prog ? prog->n_instrs : 0, n_src = prog ? prog->n_sources : 0;
     size_t n_index = (size_t)plan_stages(r->m->plan) * SITE_COUNT;
@@ -108,11 +117,13 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         const struct edit_instr *a = &prog->instrs[i];
         char name[LIMIT_NAME];
         if (instr_stage(r, a) < r->start)
-            rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", site_name(a->site, name), r->start - 1);
+            rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d",
+                         site_name(a->site, name), r->start - 1);
         else if (reads_source(a))
             rc = source_check(r, a, sources ? sources[a->source] : NULL, e);
         else if (reads_base(a) && !r->base)
-            rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read", edit_value_words[a->value].form);
+            rc = err_set(e, ERR_BAD_INPUT, "%s · needs a run without edits to read",
+                         edit_value_words[a->value].form);
     }
     if (rc) {
         free(first), free(src), free(version);
@@ -133,13 +144,15 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     for (int32_t i = 0; i < n_src; i++)
         src[i] = sources ? sources[i] : NULL;
     r->program = prog ? edit_program_copy(prog) : NULL;
-    r->instrs = instrs, r->n_instrs = n, r->instr_first = first, r->sources = src, r->source_version = version;
+    r->instrs = instrs, r->n_instrs = n, r->instr_first = first, r->sources = src,
+    r->source_version = version;
     return 0;
 }
 
 /* Mean over the row axis of the base run's value, as a view that repeats it for `rows` rows.
  * Sums are double, in row order. */
-static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, struct kn_view *out, struct err *e)
+static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, struct kn_view *out,
+                     struct err *e)
 {
     enum site_id s = a->site.id;
     int32_t n = r->base->n;
@@ -155,8 +168,9 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
         return rc;
     for (int64_t o = 0; o < outer; o++)
         for (int64_t k = 0; k < inner; k++) {
-            int64_t col = v.ndim - axis == 3 ? (k / v.shape[2]) * v.stride[1] + k % v.shape[2] * v.stride[2]
-                                             : k * (v.ndim > axis + 1 ? v.stride[axis + 1] : 0);
+            int64_t col = v.ndim - axis == 3
+                              ? (k / v.shape[2]) * v.stride[1] + k % v.shape[2] * v.stride[2]
+                              : k * (v.ndim > axis + 1 ? v.stride[axis + 1] : 0);
             const float *p = (const float *)v.data + (axis ? o * v.stride[0] : 0) + col;
             double sum = 0;
             for (int32_t i = 0; i < n; i++)
@@ -175,7 +189,8 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
 }
 
 /* What from() reads for rows [lo, hi). */
-static int source_view(struct run *from, const struct edit_instr *a, int32_t lo, int32_t hi, struct kn_view *out, struct err *e)
+static int source_view(struct run *from, const struct edit_instr *a, int32_t lo, int32_t hi,
+                       struct kn_view *out, struct err *e)
 {
     if (a->source_pos == EDIT_SAME_POS)
         return run_view(from, a->site, lo, hi, out, e);
@@ -186,7 +201,8 @@ static int source_view(struct run *from, const struct edit_instr *a, int32_t lo,
     return rc;
 }
 
-int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0, struct err *e)
+int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
+                    struct err *e)
 {
     int axis = site_row_axis(a->site.id);
     int32_t lo, hi, r1 = r0 + (int32_t)v->shape[axis];
@@ -194,22 +210,26 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
     lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
     if (lo >= hi)
         return 0;
-    struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = { 0 };
-    int rc = reads_source(a) ? source_view(r->sources[a->source], a, lo, hi, &src, e)
-           : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
-           : a->value == EDIT_MEAN ? mean_view(r, a, hi - lo, &src, e) : 0;
+    struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = {0};
+    int rc = reads_source(a)           ? source_view(r->sources[a->source], a, lo, hi, &src, e)
+             : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
+             : a->value == EDIT_MEAN   ? mean_view(r, a, hi - lo, &src, e)
+                                       : 0;
     if (!rc && (a->value == EDIT_WHITEN || a->value == EDIT_UNWHITEN))
-        return edit_whiten_apply(a, &rows, lo) ? err_set(e, ERR_SYSTEM, "out of memory for edits") : 0;
+        return edit_whiten_apply(a, &rows, lo) ? err_set(e, ERR_SYSTEM, "out of memory for edits")
+                                               : 0;
     if (!rc)
         edit_apply(a, &rows, lo, &src);
     return rc;
 }
 
-int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e)
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,
+                    int32_t r1, struct err *e)
 {
     struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
     int rc = 0;
-    for (int32_t i = r->instr_first[run_slot(stage, s)]; !rc && i < r->n_instrs && i != r->instr_stop; i++) {
+    for (int32_t i = r->instr_first[run_slot(stage, s)];
+         !rc && i < r->n_instrs && i != r->instr_stop; i++) {
         if (r->instrs[i].site.id != s || instr_stage(r, &r->instrs[i]) != stage)
             break;
         rc = run_instr_apply(r, &r->instrs[i], &v, r0, e);

@@ -1,8 +1,9 @@
 /* run_exec.c - the executor: steps of one stage on rows of one frame.
  *
- * Each step becomes one backend call on views of those rows; attention over a fork's keys and values takes
- * two, the base's rows first (ops.def promises the same bits).  A site's edits act right after the
- * last step that writes it.  Several runs can go through the steps side by side: their products are then one call. */
+ * Each step becomes one backend call on views of those rows; attention over a fork's keys and
+ * values takes two, the base's rows first (ops.def promises the same bits).  A site's edits act
+ * right after the last step that writes it.  Several runs can go through the steps side by side:
+ * their products are then one call. */
 #include "run/run_parts.h"
 
 #include <assert.h>
@@ -13,9 +14,13 @@ int run_status(enum kn_status st, struct err *e)
     switch (st) {
     case KN_OK: return 0;
     case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
-    case KN_OUT_OF_MEMORY: return err_set(e, ERR_SYSTEM, "out of memory in a kernel · a shorter prompt needs less");
-    case KN_DEVICE_LOST: return err_set(e, ERR_SYSTEM, "the device was lost · start again, or use --backend cpu");
-    default: assert(st != KN_BAD_CALL && "a kernel refused a call that the plan made"); return ERR_SYSTEM;
+    case KN_OUT_OF_MEMORY:
+        return err_set(e, ERR_SYSTEM, "out of memory in a kernel · a shorter prompt needs less");
+    case KN_DEVICE_LOST:
+        return err_set(e, ERR_SYSTEM, "the device was lost · start again, or use --backend cpu");
+    default:
+        assert(st != KN_BAD_CALL && "a kernel refused a call that the plan made");
+        return ERR_SYSTEM;
     }
 }
 
@@ -30,8 +35,8 @@ struct pass {
     struct run *r;
     struct frame *f;
     const struct step *step;
-    bool full;      /* attention sees all positions in this stage */
-    int32_t n_src;  /* sources [0, n_src) can be seen from these rows */
+    bool full;     /* attention sees all positions in this stage */
+    int32_t n_src; /* sources [0, n_src) can be seen from these rows */
 };
 
 static enum site_id read_from(const struct pass *p, enum site_id s)
@@ -54,7 +59,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
 {
     struct run *r = p->r;
     int32_t rows = p->f->r1 - p->f->r0, r0 = p->f->r0, n_rot = r->m->cfg.n_rot;
-    struct kn_view v = { 0 };
+    struct kn_view v = {0};
     switch (o->kind) {
     case OPERAND_SITE: return site_rows(p, p->f->stage, read_from(p, (enum site_id)o->id));
     case OPERAND_FLAT: return flat(site_rows(p, p->f->stage, (enum site_id)o->id));
@@ -73,16 +78,18 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     case OPERAND_POSITIONS: return kn_view1(r->positions + r0, KN_I32, rows);
     case OPERAND_COS: return kn_view2(r->cos + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
     case OPERAND_SIN: return kn_view2(r->sin + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
-    case OPERAND_NONE: case OPERAND_ALL: break;
+    case OPERAND_NONE:
+    case OPERAND_ALL: break;
     }
     return v;
 }
 
-/* Attention against keys or values of positions [0, n_src): the base's rows before the fork row, own ones after. */
+/* Attention against keys or values of positions [0, n_src): the base's rows before the fork row,
+ * own ones after. */
 static int run_attention(const struct pass *p, struct kn_call *c, enum site_id all, struct err *e)
 {
     struct run *r = p->r;
-    struct site_ref ref = { all, p->f->stage - 1 };
+    struct site_ref ref = {all, p->f->stage - 1};
     int32_t split = r->base && plan_order(r->m->plan, ref) >= r->fork_order ? r->fork_row : 0;
     split = split < p->n_src ? split : p->n_src;
     bool scores = c->op == KN_OP_ATTN_SCORES;
@@ -91,7 +98,8 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
         int32_t lo = part ? split : 0, hi = part ? p->n_src : split;
         if (lo == hi)
             continue;
-        float *row = part || !split ? run_row(r, NULL, p->f->stage, all, lo) : run_row(r->base, NULL, p->f->stage, all, 0);
+        float *row = part || !split ? run_row(r, NULL, p->f->stage, all, lo)
+                                    : run_row(r->base, NULL, p->f->stage, all, 0);
         c->in[1] = run_site_view(r, all, row, hi - lo, 0);
         c->p.src0 = lo;
         *(scores ? &c->out[0] : &c->in[0]) = kn_slice(whole, 2, lo, hi);
@@ -103,37 +111,45 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
     return 0;
 }
 
-/* Queries, keys or values from an edited per-head residual input: ln1 and the projection, head by head.
- * The same kernels on the same rows as the joint projection: unedited heads keep their bits. */
+/* Queries, keys or values from an edited per-head residual input: ln1 and the projection, head by
+ * head. The same kernels on the same rows as the joint projection: unedited heads keep their bits.
+ */
 static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
 {
     struct run *r = p->r;
     struct kn_view x = c->in[0], w = c->in[1], b = c->in[2], out = c->out[0];
     int64_t rows = x.shape[0], heads = x.shape[1], d = x.shape[2], dh = out.shape[2];
     int rc;
-    if ((rc = run_reserve(r, &r->temp[0], rows * heads, e)) || (rc = run_reserve(r, &r->temp[1], rows * heads * d, e)) ||
+    if ((rc = run_reserve(r, &r->temp[0], rows * heads, e)) ||
+        (rc = run_reserve(r, &r->temp[1], rows * heads * d, e)) ||
         (rc = run_reserve(r, &r->temp[2], rows * heads * d, e)))
         return rc;
-    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * heads, d), scale = kn_view2(r->temp[0].mem, KN_F32, rows * heads, 1),
-                   norm = kn_view2(r->temp[1].mem, KN_F32, rows * heads, d), normed = kn_view2(r->temp[2].mem, KN_F32, rows * heads, d);
+    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * heads, d),
+                   scale = kn_view2(r->temp[0].mem, KN_F32, rows * heads, 1),
+                   norm = kn_view2(r->temp[1].mem, KN_F32, rows * heads, d),
+                   normed = kn_view2(r->temp[2].mem, KN_F32, rows * heads, d);
     struct kn_call calls[3] = {
-        { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { x2 }, .p = c->p },
-        { .op = KN_OP_NORMALIZE, .out = { norm }, .in = { x2, scale }, .p = c->p },
-        { .op = KN_OP_AFFINE, .out = { normed }, .p = c->p,
-          .in = { norm, *run_weight(r, p->f->stage - 1, W_LN1), *run_weight(r, p->f->stage - 1, B_LN1) } },
+        {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {x2}, .p = c->p},
+        {.op = KN_OP_NORMALIZE, .out = {norm}, .in = {x2, scale}, .p = c->p},
+        {.op = KN_OP_AFFINE,
+         .out = {normed},
+         .p = c->p,
+         .in = {norm, *run_weight(r, p->f->stage - 1, W_LN1),
+                *run_weight(r, p->f->stage - 1, B_LN1)}},
     };
     for (int i = 0; i < 3; i++)
         if ((rc = run_status(kn_run(r->m->be, &calls[i]), e)))
             return rc;
     for (int64_t h = 0; h < heads; h++) {
-        struct kn_call one = { .op = KN_OP_LINEAR, .p = c->p };
+        struct kn_call one = {.op = KN_OP_LINEAR, .p = c->p};
         one.out[0] = kn_view2((float *)out.data + h * dh, KN_F32, rows, dh);
         one.out[0].stride[0] = heads * dh;
         one.in[0] = kn_view2(r->temp[2].mem + h * d, KN_F32, rows, d);
         one.in[0].stride[0] = heads * d;
         one.in[1] = kn_slice(w, 0, w.ndim == 3 ? h : h * dh, w.ndim == 3 ? h + 1 : (h + 1) * dh);
         if (b.ndim)
-            one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh, b.ndim == 2 ? h + 1 : (h + 1) * dh);
+            one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh,
+                                 b.ndim == 2 ? h + 1 : (h + 1) * dh);
         if ((rc = run_status(kn_run(r->m->be, &one), e)))
             return rc;
     }
@@ -144,7 +160,7 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
 static struct kn_call step_call(const struct pass *p, enum site_id *all)
 {
     const struct step *s = p->step;
-    struct kn_call c = { .op = s->op, .p = s->p };
+    struct kn_call c = {.op = s->op, .p = s->p};
     *all = SITE_COUNT;
     for (int i = 0; i < KN_IN_MAX; i++) {
         if (s->in[i].kind == OPERAND_ALL)
@@ -156,7 +172,8 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
     if (s->flat_out && !s->per_head)
         c.out[0] = flat(c.out[0]);
     c.p.dest0 = p->f->r0;
-    c.p.full = p->full && s->op != KN_OP_ATTN_SCORES; /* scores are masked first, edits may then unmask */
+    c.p.full = p->full &&
+               s->op != KN_OP_ATTN_SCORES; /* scores are masked first, edits may then unmask */
     if (p->f->stage - 1 < p->r->m->cfg.window_layer0)
         c.p.window = 0;
     return c;
@@ -166,7 +183,9 @@ static int run_step(const struct pass *p, struct err *e)
 {
     enum site_id all;
     struct kn_call c = step_call(p, &all);
-    return all != SITE_COUNT ? run_attention(p, &c, all, e) : p->step->per_head ? run_per_head(p, &c, e) : run_status(kn_run(p->r->m->be, &c), e);
+    return all != SITE_COUNT   ? run_attention(p, &c, all, e)
+           : p->step->per_head ? run_per_head(p, &c, e)
+                               : run_status(kn_run(p->r->m->be, &c), e);
 }
 
 /* Rows of v from mem, or to it. */
@@ -180,12 +199,13 @@ static void rows_copy(const struct kn_view *v, float *mem, bool to)
     }
 }
 
-/* One product of several runs, their rows one below the other; *same: false, and nothing was done, where weights differ. */
+/* One product of several runs, their rows one below the other; *same: false, and nothing was done,
+ * where weights differ. */
 static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
 {
     struct run *own = p[0]->r;
     enum site_id all;
-    struct kn_call c[RUN_TOGETHER_MAX] = { step_call(p[0], &all) };
+    struct kn_call c[RUN_TOGETHER_MAX] = {step_call(p[0], &all)};
     int64_t rows = 0, at = 0;
     *same = true;
     for (int32_t j = 0; j < n; j++) {
@@ -201,7 +221,8 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
     for (int32_t j = 0; j < n; at += c[j++].in[0].shape[0])
         rows_copy(&c[j].in[0], in + at * k, true);
     struct kn_call whole = c[0];
-    whole.in[0] = kn_view2(in, KN_F32, rows, k), whole.out[0] = kn_view2(out, KN_F32, rows, columns);
+    whole.in[0] = kn_view2(in, KN_F32, rows, k),
+    whole.out[0] = kn_view2(out, KN_F32, rows, columns);
     rc = run_status(kn_run(own->m->be, &whole), e);
     at = 0;
     for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0])
@@ -224,7 +245,8 @@ static int step_all(struct pass *const *p, int32_t n, struct err *e)
 static bool step_active(const struct run *r, int32_t stage, const struct step *s, enum site_id want)
 {
     switch (s->when) {
-    case STEP_IF_WANTED: return s->site == want || run_edited(r, stage, s->site) || run_called(r, stage, s->site);
+    case STEP_IF_WANTED:
+        return s->site == want || run_edited(r, stage, s->site) || run_called(r, stage, s->site);
     case STEP_IF_EDITED: return run_edited(r, stage, s->edited);
     default: return true;
     }
@@ -252,18 +274,22 @@ static int site_written(struct pass *p, enum site_id s, struct err *e)
 }
 
 /* Is step i to be run; if so its site has room. */
-static int step_ready(struct pass *p, const struct step *s, enum site_id want, bool *ready, struct err *e)
+static int step_ready(struct pass *p, const struct step *s, enum site_id want, bool *ready,
+                      struct err *e)
 {
     struct run *r = p->r;
     p->step = s;
-    *ready = step_active(r, p->f->stage, s, want) && !(p->f == &r->look && run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
+    *ready = step_active(r, p->f->stage, s, want) &&
+             !(p->f == &r->look &&
+               run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
     if (*ready && cancelled(r))
         return run_status(KN_CANCELLED, e);
     return *ready ? frame_reserve(r, p->f, s->site, e) : 0;
 }
 
 /* After a step, which is `s` of those up to `end`. */
-static int step_written(struct pass *p, const struct step *s, const struct step *end, enum site_id want, struct err *e)
+static int step_written(struct pass *p, const struct step *s, const struct step *end,
+                        enum site_id want, struct err *e)
 {
     bool amended = false;
     for (const struct step *later = s + 1; later < end; later++)
@@ -274,14 +300,16 @@ static int step_written(struct pass *p, const struct step *s, const struct step 
     return rc;
 }
 
-int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first, int32_t last, enum site_id want, struct err *e)
+int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
+                 int32_t last, enum site_id want, struct err *e)
 {
     int32_t count;
     const struct step *steps = plan_stage(runs[0]->m->plan, frames[0]->stage, &count);
     struct pass pass[RUN_TOGETHER_MAX], *now[RUN_TOGETHER_MAX];
     assert(n <= RUN_TOGETHER_MAX);
     for (int32_t j = 0; j < n; j++) {
-        pass[j] = (struct pass){ .r = runs[j], .f = frames[j], .full = run_stage_full(runs[j], frames[j]->stage) };
+        pass[j] = (struct pass){
+            .r = runs[j], .f = frames[j], .full = run_stage_full(runs[j], frames[j]->stage)};
         pass[j].n_src = pass[j].full ? runs[j]->n : frames[j]->r1;
     }
     int rc = 0;
@@ -301,19 +329,23 @@ int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n
     return rc;
 }
 
-int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e)
+int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want,
+             struct err *e)
 {
     return run_exec_all(&r, &f, 1, first, last, want, e);
 }
 
-/* hook_tokens: ids as floats (exact below 2^24), edited, and back to the ids that the embedding reads. */
+/* hook_tokens: ids as floats (exact below 2^24), edited, and back to the ids that the embedding
+ * reads. */
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
 {
     float *shown = r->keep[SITE_TOKENS];
     for (int32_t i = r0; i < r1; i++)
         shown[i] = (float)r->tokens[i];
     if (run_edited(r, 0, SITE_TOKENS) || run_called(r, 0, SITE_TOKENS)) {
-        int rc = run_has_edits(r, 0, SITE_TOKENS) ? run_edits_apply(r, 0, SITE_TOKENS, shown + r0, r0, r1, e) : 0;
+        int rc = run_has_edits(r, 0, SITE_TOKENS)
+                     ? run_edits_apply(r, 0, SITE_TOKENS, shown + r0, r0, r1, e)
+                     : 0;
         bool full = false;
         if (!rc && run_called(r, 0, SITE_TOKENS))
             rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
@@ -322,7 +354,8 @@ int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
     }
     for (int32_t i = r0; i < r1; i++) {
         if (!(shown[i] >= 0 && shown[i] < (float)r->m->cfg.d_vocab))
-            return err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d", i, (double)shown[i], r->m->cfg.d_vocab - 1);
+            return err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d", i,
+                           (double)shown[i], r->m->cfg.d_vocab - 1);
         r->ids[i] = (int32_t)shown[i];
     }
     return 0;

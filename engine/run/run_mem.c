@@ -1,4 +1,5 @@
-/* run_mem.c - where the values of a run lie (see run_parts.h): capacity, kept sites, frames, views. */
+/* run_mem.c - where the values of a run lie (see run_parts.h): capacity, kept sites, frames, views.
+ */
 #include "run/run_parts.h"
 
 #include <assert.h>
@@ -26,7 +27,8 @@ bool run_is_kept(const struct run *r, int32_t stage, enum site_id s)
 {
     if (!site_exists(&r->m->cfg, s))
         return false;
-    if (stage == 0 || s == SITE_RESID_POST || s == SITE_V || s == plan_key_site(r->m->plan) || run_called(r, stage, s))
+    if (stage == 0 || s == SITE_RESID_POST || s == SITE_V || s == plan_key_site(r->m->plan) ||
+        run_called(r, stage, s))
         return true;
     const char *needs = site_table[s].needs;
     return run_resident(r, stage) && (!needs || s == SITE_LN1_OUT || s == SITE_LN2_OUT);
@@ -46,8 +48,10 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
             continue;
         size_t bytes = (size_t)run_pitch(r, id) * (size_t)r->cap * sizeof(float);
         if (!(*at = r->m->be->type->alloc(r->m->be, bytes)))
-            return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
-                           bytes, site_table[s].name, r->cap);
+            return err_set(
+                e, ERR_SYSTEM,
+                "out of memory · %zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
+                bytes, site_table[s].name, r->cap);
     }
     return 0;
 }
@@ -56,7 +60,8 @@ void run_drop(struct run *r)
 {
     for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++)
         if (r->keep[i]) {
-            size_t bytes = (size_t)run_pitch(r, (enum site_id)(i % SITE_COUNT)) * (size_t)r->cap * sizeof(float);
+            size_t bytes = (size_t)run_pitch(r, (enum site_id)(i % SITE_COUNT)) * (size_t)r->cap *
+                           sizeof(float);
             r->m->be->type->release(r->m->be, r->keep[i], bytes);
             r->keep[i] = NULL;
         }
@@ -74,10 +79,12 @@ static int32_t resident_count(const struct run *r)
     const struct config *cfg = &r->m->cfg;
     int64_t floats = 0;
     for (int s = 0; s < SITE_COUNT; s++)
-        if (site_table[s].scope == SCOPE_BLOCK && site_exists(cfg, (enum site_id)s) && !site_table[s].needs)
+        if (site_table[s].scope == SCOPE_BLOCK && site_exists(cfg, (enum site_id)s) &&
+            !site_table[s].needs)
             floats += run_pitch(r, (enum site_id)s);
     size_t per_stage = (size_t)(floats + 2 * cfg->d_model) * (size_t)r->cap * sizeof(float);
-    size_t n = (r->cache_bytes > r->weights.bytes ? r->cache_bytes - r->weights.bytes : 0) / per_stage;
+    size_t n = (r->cache_bytes > r->weights.bytes ? r->cache_bytes - r->weights.bytes : 0) /
+               per_stage;
     return n < (size_t)cfg->n_layers ? (int32_t)n : cfg->n_layers;
 }
 
@@ -100,9 +107,11 @@ int run_set_capacity(struct run *r, int32_t n, struct err *e)
     if (cap == r->cap)
         return 0;
     size_t n_rot = (size_t)r->m->cfg.n_rot;
-    int32_t *tokens = malloc((size_t)cap * sizeof *tokens), *ids = malloc((size_t)cap * sizeof *ids),
+    int32_t *tokens = malloc((size_t)cap * sizeof *tokens),
+            *ids = malloc((size_t)cap * sizeof *ids),
             *positions = malloc((size_t)cap * sizeof *positions);
-    float *cos = malloc(((size_t)cap * n_rot + 1) * sizeof *cos), *sin = malloc(((size_t)cap * n_rot + 1) * sizeof *sin);
+    float *cos = malloc(((size_t)cap * n_rot + 1) * sizeof *cos),
+          *sin = malloc(((size_t)cap * n_rot + 1) * sizeof *sin);
     if (!tokens || !ids || !positions || !cos || !sin) {
         free(tokens), free(ids), free(positions), free(cos), free(sin);
         return err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);
@@ -127,7 +136,9 @@ int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e)
         return 0;
     run_release(r, b);
     if (!(b->mem = r->m->be->type->alloc(r->m->be, (size_t)floats * sizeof(float))))
-        return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes of scratch · a shorter prompt needs less", (size_t)floats * sizeof(float));
+        return err_set(e, ERR_SYSTEM,
+                       "out of memory · %zu bytes of scratch · a shorter prompt needs less",
+                       (size_t)floats * sizeof(float));
     b->floats = (size_t)floats;
     return 0;
 }
@@ -136,12 +147,12 @@ void run_release(struct run *r, struct buffer *b)
 {
     if (b->mem)
         r->m->be->type->release(r->m->be, b->mem, b->floats * sizeof(float));
-    *b = (struct buffer){ 0 };
+    *b = (struct buffer){0};
 }
 
 float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row)
 {
-    struct site_ref ref = { s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT };
+    struct site_ref ref = {s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
     if (r->base && plan_order(r->m->plan, ref) < r->fork_order)
         return run_row(r->base, NULL, stage, s, row);
     float *kept = r->keep[run_slot(stage, (enum site_id)s)];
@@ -151,7 +162,8 @@ float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id
     return f->site[s].mem + (int64_t)(row - f->r0) * run_pitch(r, s);
 }
 
-struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows, int32_t src)
+struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
+                             int32_t src)
 {
     const struct config *cfg = &r->m->cfg;
     if (is_attn(s)) {
@@ -162,7 +174,7 @@ struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, in
     }
     int64_t shape[SITE_RANK_MAX];
     int rank = site_shape(cfg, s, rows, shape);
-    return rank == 1 ? kn_view1(row, KN_F32, shape[0])
-         : rank == 2 ? kn_view2(row, KN_F32, shape[0], shape[1])
-                     : kn_view3(row, KN_F32, shape[0], shape[1], shape[2]);
+    return rank == 1   ? kn_view1(row, KN_F32, shape[0])
+           : rank == 2 ? kn_view2(row, KN_F32, shape[0], shape[1])
+                       : kn_view3(row, KN_F32, shape[0], shape[1], shape[2]);
 }

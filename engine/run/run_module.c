@@ -1,5 +1,5 @@
-/* run_module.c - one module of the model on given rows: the plan's own steps, on a run that is thrown away.
- * Tested in tests/engine/test_library.c. */
+/* run_module.c - one module of the model on given rows: the plan's own steps, on a run that is
+ * thrown away. Tested in tests/engine/test_library.c. */
 #include "run/run_module.h"
 
 #include <stdio.h>
@@ -17,21 +17,21 @@ static const struct {
     enum site_id in, first, out;
     enum { ALWAYS, GATED, UNGATED } when;
 } modules[] = {
-    { "ln1", SCOPE_BLOCK, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_OUT, ALWAYS },
-    { "attn", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_ATTN_OUT, ALWAYS },
-    { "attn.q", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_Q, ALWAYS },
-    { "attn.k", SCOPE_BLOCK, SITE_LN1_OUT, SITE_K, SITE_K, ALWAYS },
-    { "attn.v", SCOPE_BLOCK, SITE_LN1_OUT, SITE_V, SITE_V, ALWAYS },
-    { "attn.o", SCOPE_BLOCK, SITE_Z, SITE_ATTN_OUT, SITE_ATTN_OUT, ALWAYS },
-    { "ln2", SCOPE_BLOCK, SITE_MLP_IN, SITE_LN2_SCALE, SITE_LN2_OUT, ALWAYS },
-    { "mlp", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_MLP_OUT, ALWAYS },
-    { "mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, UNGATED },
-    { "mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE_LINEAR, SITE_PRE_LINEAR, GATED },
-    { "mlp.gate", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, GATED },
-    { "mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_POST, SITE_POST, UNGATED },
-    { "mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_ACT_OUT, SITE_ACT_OUT, GATED },
-    { "mlp.out", SCOPE_BLOCK, SITE_POST, SITE_MLP_OUT, SITE_MLP_OUT, ALWAYS },
-    { "unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, ALWAYS },
+    {"ln1", SCOPE_BLOCK, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_OUT, ALWAYS},
+    {"attn", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_ATTN_OUT, ALWAYS},
+    {"attn.q", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_Q, ALWAYS},
+    {"attn.k", SCOPE_BLOCK, SITE_LN1_OUT, SITE_K, SITE_K, ALWAYS},
+    {"attn.v", SCOPE_BLOCK, SITE_LN1_OUT, SITE_V, SITE_V, ALWAYS},
+    {"attn.o", SCOPE_BLOCK, SITE_Z, SITE_ATTN_OUT, SITE_ATTN_OUT, ALWAYS},
+    {"ln2", SCOPE_BLOCK, SITE_MLP_IN, SITE_LN2_SCALE, SITE_LN2_OUT, ALWAYS},
+    {"mlp", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_MLP_OUT, ALWAYS},
+    {"mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, UNGATED},
+    {"mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE_LINEAR, SITE_PRE_LINEAR, GATED},
+    {"mlp.gate", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, GATED},
+    {"mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_POST, SITE_POST, UNGATED},
+    {"mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_ACT_OUT, SITE_ACT_OUT, GATED},
+    {"mlp.out", SCOPE_BLOCK, SITE_POST, SITE_MLP_OUT, SITE_MLP_OUT, ALWAYS},
+    {"unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, ALWAYS},
 };
 enum { MODULE_COUNT = sizeof modules / sizeof *modules };
 
@@ -40,53 +40,65 @@ static bool module_exists(const struct config *cfg, int i)
     return modules[i].when == ALWAYS || (modules[i].when == GATED) == cfg->gated;
 }
 
-/* A module by its path in Hugging Face or nnsight: the one that takes its input and gives its output. */
+/* A module by its path in Hugging Face or nnsight: the one that takes its input and gives its
+ * output. */
 static bool find_path(const struct config *cfg, const char *name, struct run_module *out)
 {
     char path[LIMIT_NAME];
     struct alias_value in, give;
-    bool fits = snprintf(path, sizeof path, "%s.input", name) < (int)sizeof path && !alias_find(cfg, path, &in, NULL) && in.n_sites == 1;
+    bool fits = snprintf(path, sizeof path, "%s.input", name) < (int)sizeof path &&
+                !alias_find(cfg, path, &in, NULL) && in.n_sites == 1;
     snprintf(path, sizeof path, "%.*s.output", LIMIT_NAME - 16, name);
-    if (!fits || ((alias_find(cfg, path, &give, NULL) || !give.n_edits) &&
-                  (snprintf(path, sizeof path, "%.*s.output[0]", LIMIT_NAME - 16, name) < 0 || alias_find(cfg, path, &give, NULL))) || give.n_sites != 1)
+    if (!fits ||
+        ((alias_find(cfg, path, &give, NULL) || !give.n_edits) &&
+         (snprintf(path, sizeof path, "%.*s.output[0]", LIMIT_NAME - 16, name) < 0 ||
+          alias_find(cfg, path, &give, NULL))) ||
+        give.n_sites != 1)
         return false;
     enum site_id from = site_copied(cfg, in.site[0].id), to = give.site[0].id;
     int32_t layer = give.site[0].layer;
     if (from == SITE_RESID_PRE && to == SITE_RESID_POST) {
-        *out = (struct run_module){ layer, RUN_MODULE_WHOLE };
+        *out = (struct run_module){layer, RUN_MODULE_WHOLE};
         return true;
     }
     if (from == SITE_RESID_POST && to == SITE_UNEMBED_IN) {
-        *out = (struct run_module){ SITE_ROOT, RUN_MODULE_WHOLE };
+        *out = (struct run_module){SITE_ROOT, RUN_MODULE_WHOLE};
         return true;
     }
     for (int i = 0; i < MODULE_COUNT; i++)
-        if (module_exists(cfg, i) && site_copied(cfg, modules[i].in) == from && modules[i].out == to) {
-            *out = (struct run_module){ layer, i };
+        if (module_exists(cfg, i) && site_copied(cfg, modules[i].in) == from &&
+            modules[i].out == to) {
+            *out = (struct run_module){layer, i};
             return true;
         }
     return false;
 }
 
-int run_module_find(const struct config *cfg, const char *name, struct run_module *out, struct err *e)
+int run_module_find(const struct config *cfg, const char *name, struct run_module *out,
+                    struct err *e)
 {
     const char *rest = name;
     char *end;
-    struct run_module m = { SITE_ROOT, RUN_MODULE_WHOLE };
+    struct run_module m = {SITE_ROOT, RUN_MODULE_WHOLE};
     if (!strncmp(name, "blocks.", 7) && name[7] >= '0' && name[7] <= '9') {
         long layer = strtol(name + 7, &end, 10);
         if (layer >= cfg->n_layers)
-            return err_set(e, ERR_BAD_INPUT, "no module \"%.100s\" · this model has layers 0..%d", name, cfg->n_layers - 1);
+            return err_set(e, ERR_BAD_INPUT, "no module \"%.100s\" · this model has layers 0..%d",
+                           name, cfg->n_layers - 1);
         m.layer = (int32_t)layer;
         rest = *end == '.' ? end + 1 : end;
     }
     bool known = (m.layer != SITE_ROOT && !*rest) || !strcmp(name, "ln_final");
     for (int i = 0; !known && i < MODULE_COUNT; i++)
-        if (module_exists(cfg, i) && !strcmp(rest, modules[i].name) && (modules[i].scope == SCOPE_BLOCK) == (m.layer != SITE_ROOT))
+        if (module_exists(cfg, i) && !strcmp(rest, modules[i].name) &&
+            (modules[i].scope == SCOPE_BLOCK) == (m.layer != SITE_ROOT))
             m.index = i, known = true;
     if (!known && !find_path(cfg, name, &m))
-        return err_set(e, ERR_BAD_INPUT, "no module \"%.100s\" that can be called · blocks.L, of it .ln1, .attn, .attn.q, .k, .v, .o, .ln2, .mlp, "
-                       ".mlp.in, %s.act, .out, ln_final, unembed, or Hugging Face's path of one", name, cfg->gated ? ".gate, " : "");
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "no module \"%.100s\" that can be called · blocks.L, of it .ln1, .attn, .attn.q, .k, .v, .o, .ln2, .mlp, "
+            ".mlp.in, %s.act, .out, ln_final, unembed, or Hugging Face's path of one",
+            name, cfg->gated ? ".gate, " : "");
     *out = m;
     return 0;
 }
@@ -94,16 +106,22 @@ int run_module_find(const struct config *cfg, const char *name, struct run_modul
 static struct site_ref module_out(const struct run_module *m)
 {
     enum site_id whole = m->layer == SITE_ROOT ? SITE_UNEMBED_IN : SITE_RESID_POST;
-    return (struct site_ref){ m->index == RUN_MODULE_WHOLE ? whole : modules[m->index].out, m->layer };
+    return (struct site_ref){m->index == RUN_MODULE_WHOLE ? whole : modules[m->index].out,
+                             m->layer};
 }
 
 int64_t run_module_width(const struct config *cfg, const struct run_module *m, bool out)
 {
-    return site_row_size(cfg, out ? module_out(m).id : m->index == RUN_MODULE_WHOLE ? SITE_RESID_PRE : modules[m->index].in, 1);
+    return site_row_size(cfg,
+                         out                            ? module_out(m).id
+                         : m->index == RUN_MODULE_WHOLE ? SITE_RESID_PRE
+                                                        : modules[m->index].in,
+                         1);
 }
 
 /* Some steps of one stage, all rows at once. */
-static int steps_run(struct run *r, const struct run_module *m, const float *x, int32_t n, float *y, struct err *e)
+static int steps_run(struct run *r, const struct run_module *m, const float *x, int32_t n, float *y,
+                     struct err *e)
 {
     int32_t count, first = -1, last = 0;
     enum site_id in = site_copied(&r->m->cfg, modules[m->index].in), out = modules[m->index].out;
@@ -125,14 +143,17 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
         return rc;
     memcpy(f->site[in].mem, x, floats * sizeof *x);
     if (!(rc = run_exec(r, f, first, last, out, e)))
-        memcpy(y, run_row(r, f, f->stage, out, 0), (size_t)run_pitch(r, out) * (size_t)n * sizeof *y);
+        memcpy(y, run_row(r, f, f->stage, out, 0),
+               (size_t)run_pitch(r, out) * (size_t)n * sizeof *y);
     return rc;
 }
 
 /* A block, or the final norm: a run that starts there. */
-static int whole_run(struct run *r, const struct run_module *m, const float *x, int32_t n, float *y, struct err *e)
+static int whole_run(struct run *r, const struct run_module *m, const float *x, int32_t n, float *y,
+                     struct err *e)
 {
-    int32_t layer = m->layer == SITE_ROOT ? r->m->cfg.n_layers : m->layer, *tokens = calloc((size_t)n, sizeof *tokens);
+    int32_t layer = m->layer == SITE_ROOT ? r->m->cfg.n_layers : m->layer,
+            *tokens = calloc((size_t)n, sizeof *tokens);
     int rc = tokens ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d rows", n);
     run_bounds(r, layer, x, layer + 1);
     if (!rc)
@@ -143,15 +164,17 @@ static int whole_run(struct run *r, const struct run_module *m, const float *x, 
     return rc;
 }
 
-int run_module_call(const struct model *model, const struct run_module *m, const float *x, int32_t n, float *y, struct err *e)
+int run_module_call(const struct model *model, const struct run_module *m, const float *x,
+                    int32_t n, float *y, struct err *e)
 {
     if (n < 1 || n > LIMIT_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "%d rows · a module takes 1..%d", n, LIMIT_TOKENS);
-    struct run_options opt = { 0 };
+    struct run_options opt = {0};
     struct run *r = run_create(model, NULL, &opt, e);
     if (!r)
         return ERR_SYSTEM;
-    int rc = m->index == RUN_MODULE_WHOLE ? whole_run(r, m, x, n, y, e) : steps_run(r, m, x, n, y, e);
+    int rc = m->index == RUN_MODULE_WHOLE ? whole_run(r, m, x, n, y, e)
+                                          : steps_run(r, m, x, n, y, e);
     run_free(r);
     return rc;
 }

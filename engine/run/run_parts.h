@@ -2,9 +2,9 @@
  *
  * Where a value lies.  A site of a stage has a row pitch (floats per position; attention scores and
  * patterns lie as [dest][head][src] with src padded to the capacity).  It is either kept, in
- * run.keep[stage * SITE_COUNT + site], for all rows; or it lives in a frame, which holds the sites of one stage
- * for the rows [r0, r1) of one pass.  A fork keeps nothing before its fork point (fork_order, fork_row):
- * there the base's value is the value. */
+ * run.keep[stage * SITE_COUNT + site], for all rows; or it lives in a frame, which holds the sites
+ * of one stage for the rows [r0, r1) of one pass.  A fork keeps nothing before its fork point
+ * (fork_order, fork_row): there the base's value is the value. */
 #ifndef RUN_PARTS_H
 #define RUN_PARTS_H
 
@@ -16,8 +16,9 @@
 static_assert(SITE_COUNT <= 64, "sets of sites are 64 bits");
 
 enum {
-    RUN_CHUNK = 256,        /* rows of one pass through a stage: bounds scratch memory and the time to cancel */
-    RUN_SHARED_ROWS = 32,   /* rows of a run that shares them at most: more are no faster together */
+    RUN_CHUNK = 256,      /* rows of one pass through a stage: bounds scratch memory and the time to
+                             cancel */
+    RUN_SHARED_ROWS = 32, /* rows of a run that shares them at most: more are no faster together */
     ORDER_NONE = INT32_MAX, /* an order past every step */
 };
 
@@ -28,27 +29,27 @@ struct buffer {
 
 struct frame {
     int32_t stage, r0, r1;
-    int32_t upto;          /* steps of the stage done in this frame */
-    uint64_t extra;        /* on-request sites done, bit per site */
-    uint64_t version;      /* of the run when it was filled */
+    int32_t upto;     /* steps of the stage done in this frame */
+    uint64_t extra;   /* on-request sites done, bit per site */
+    uint64_t version; /* of the run when it was filled */
     struct buffer site[SITE_COUNT];
 };
 
 /* A weight as this run's edits leave it. */
 struct run_weight {
     enum weight_id id;
-    int32_t layer;      /* SITE_ROOT for root weights */
-    struct kn_view v;   /* f32, packed, own memory */
+    int32_t layer;    /* SITE_ROOT for root weights */
+    struct kn_view v; /* f32, packed, own memory */
     size_t bytes;
-    int32_t first, n;   /* the instructions that made it, in edit_program.weights */
-    int32_t row_min;    /* the first row they reach */
-    bool kept;          /* taken over from before the last run_weights_set */
+    int32_t first, n; /* the instructions that made it, in edit_program.weights */
+    int32_t row_min;  /* the first row they reach */
+    bool kept;        /* taken over from before the last run_weights_set */
 };
 
 struct run_weights {
     struct run_weight *list;
     int32_t n;
-    size_t bytes;       /* of all copies */
+    size_t bytes; /* of all copies */
 };
 
 struct run {
@@ -56,35 +57,36 @@ struct run {
     struct run *base;
     size_t cache_bytes;
     int32_t n, cap;
-    int32_t *tokens;           /* [cap] as asked for */
-    int32_t *ids, *positions;  /* [cap] operands; ids after edits of hook_tokens */
-    float *cos, *sin;          /* [cap][n_rot]: the angles' halves twice */
-    int32_t rope_n;            /* length that the rotary table was made for (matters for dynamic scaling) */
-    int32_t n_resident;        /* stages 1..n_resident keep every site */
+    int32_t *tokens;          /* [cap] as asked for */
+    int32_t *ids, *positions; /* [cap] operands; ids after edits of hook_tokens */
+    float *cos, *sin;         /* [cap][n_rot]: the angles' halves twice */
+    int32_t rope_n; /* length that the rotary table was made for (matters for dynamic scaling) */
+    int32_t n_resident; /* stages 1..n_resident keep every site */
     float **keep;
-    struct edit_program *program; /* a reference, or NULL */
-    const struct edit_instr *instrs;  /* its instructions, sorted by stage and site */
+    struct edit_program *program;    /* a reference, or NULL */
+    const struct edit_instr *instrs; /* its instructions, sorted by stage and site */
     int32_t n_instrs;
-    int32_t *instr_first;        /* [stages * SITE_COUNT] first instruction of a site, -1 */
-    int32_t instr_stop;          /* run_replay: instructions of its site from here on wait; else -1 */
+    int32_t *instr_first; /* [stages * SITE_COUNT] first instruction of a site, -1 */
+    int32_t instr_stop;   /* run_replay: instructions of its site from here on wait; else -1 */
     struct run **sources;
     struct run_weights weights;
-    uint64_t *source_version;  /* per instruction: version of the run it reads, 0 = reads none */
+    uint64_t *source_version; /* per instruction: version of the run it reads, 0 = reads none */
     int32_t fork_order, fork_row;
-    int32_t dirty_order, dirty_row; /* steps >= order on rows >= row await computing; ORDER_NONE = none */
-    uint64_t version;          /* rises whenever a value may have changed */
+    int32_t dirty_order,
+        dirty_row;    /* steps >= order on rows >= row await computing; ORDER_NONE = none */
+    uint64_t version; /* rises whenever a value may have changed */
     struct frame work, look;
     struct buffer gather, temp[3], mean, replay;
-    struct buffer shared[2];   /* operands of a product for several runs */
-    struct callbacks called;   /* own copy */
-    int32_t called_row;        /* rows before it have been through them */
-    bool *called_full;         /* [stages] a callback let attention see later positions */
-    bool keep_marks;           /* a backward pass will follow */
-    uint8_t **marks;           /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
+    struct buffer shared[2]; /* operands of a product for several runs */
+    struct callbacks called; /* own copy */
+    int32_t called_row;      /* rows before it have been through them */
+    bool *called_full;       /* [stages] a callback let attention see later positions */
+    bool keep_marks;         /* a backward pass will follow */
+    uint8_t **marks; /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
     struct buffer old;
-    int32_t start;             /* the first stage: the residual stream before it is `given` */
-    const float *given;        /* [n][d_model] */
-    int32_t stop;              /* stages from this one on wait */
+    int32_t start;      /* the first stage: the residual stream before it is `given` */
+    const float *given; /* [n][d_model] */
+    int32_t stop;       /* stages from this one on wait */
 };
 
 /* Index of a site of a stage in run.keep and run.instr_first. */
@@ -100,64 +102,84 @@ void run_release(struct run *r, struct buffer *b);
 int run_set_capacity(struct run *r, int32_t n, struct err *e); /* drops every value when it grows */
 int run_keep_stage(struct run *r, int32_t stage, struct err *e);
 void run_drop(struct run *r);
-/* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept sites only. */
+/* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept
+ * sites only. */
 float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row);
-/* Rows [r0, r1) from `row` on as a canonical view; src = extent of the source axis of attention sites. */
-struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows, int32_t src);
+/* Rows [r0, r1) from `row` on as a canonical view; src = extent of the source axis of attention
+ * sites. */
+struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
+                             int32_t src);
 bool run_resident(const struct run *r, int32_t stage);
 /* Is the site kept for all rows in this stage? */
 bool run_is_kept(const struct run *r, int32_t stage, enum site_id s);
 
-/* run_rope.c: fill r->cos, r->sin for capacity rows as Hugging Face does, for a run of n positions. */
+/* run_rope.c: fill r->cos, r->sin for capacity rows as Hugging Face does, for a run of n positions.
+ */
 void run_rope_fill(struct run *r, int32_t n);
 /* Put the tables where blocks read them, for a run that skips the first stage. */
 int run_rope_place(struct run *r, struct err *e);
 int32_t run_rope_length(const struct config *cfg, int32_t n);
 
-/* run_exec.c: steps [first, last) of a stage for rows [f->r0, f->r1); `want`: an on-request site to compute
- * as well, or SITE_COUNT. */
-int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want, struct err *e);
-/* The same for n <= RUN_TOGETHER_MAX runs of one model, whose frames are at one stage: products with the same weights are one call for all of
- * their rows, which gives each row the bits that it has alone (ops.def). */
-int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first, int32_t last, enum site_id want, struct err *e);
+/* run_exec.c: steps [first, last) of a stage for rows [f->r0, f->r1); `want`: an on-request site to
+ * compute as well, or SITE_COUNT. */
+int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum site_id want,
+             struct err *e);
+/* The same for n <= RUN_TOGETHER_MAX runs of one model, whose frames are at one stage: products
+ * with the same weights are one call for all of their rows, which gives each row the bits that it
+ * has alone (ops.def). */
+int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
+                 int32_t last, enum site_id want, struct err *e);
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
 int run_status(enum kn_status st, struct err *e);
 
 /* run.c: steps from `order` on, on rows from `row` on, await computing. */
 void run_dirty(struct run *r, int32_t order, int32_t row);
 
-/* run_called.c.  Is there a forward callback on the site; one that may change it; a backward one? */
+/* run_called.c.  Is there a forward callback on the site; one that may change it; a backward one?
+ */
 bool run_called(const struct run *r, int32_t stage, enum site_id s);
 bool run_changed(const struct run *r, int32_t stage, enum site_id s);
-bool run_called_back(const struct run *r, int32_t stage, enum site_id s, unsigned without); /* `without` these flags */
+bool run_called_back(const struct run *r, int32_t stage, enum site_id s,
+                     unsigned without); /* `without` these flags */
 bool run_stage_called(const struct run *r, int32_t stage);
-int32_t run_called_order(const struct run *r); /* of the first site with a forward callback, ORDER_NONE */
-/* Call the forward callbacks of a site that is kept; *full: attention sees later positions, perhaps from now on. */
-int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src, bool *full, struct err *e);
+int32_t run_called_order(
+    const struct run *r); /* of the first site with a forward callback, ORDER_NONE */
+/* Call the forward callbacks of a site that is kept; *full: attention sees later positions, perhaps
+ * from now on. */
+int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src,
+             bool *full, struct err *e);
 /* Zero the gradient where callbacks replaced the value. */
-void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0, const struct kn_view *g);
+void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0,
+                     const struct kn_view *g);
 void run_marks_drop(struct run *r);
 void run_called_free(struct run *r);
 
 /* run_edits.c */
-int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources, struct err *e);
+int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources,
+                  struct err *e);
 void run_edits_free(struct run *r);
-int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0, int32_t r1, struct err *e);
-/* One instruction on rows of a canonical view whose first row is r0 (values, or in a backward pass gradients). */
-int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0, struct err *e);
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,
+                    int32_t r1, struct err *e);
+/* One instruction on rows of a canonical view whose first row is r0 (values, or in a backward pass
+ * gradients). */
+int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
+                    struct err *e);
 /* Does the list have edits of this site; may its value be changed by edits or callbacks? */
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
 
-/* run_weight.c.  Make the copies of `p` (NULL = none) the ones in force and dirty what uses those that changed; `old`: the program before.  On failure
- * nothing has changed. */
-int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old, struct err *e);
+/* run_weight.c.  Make the copies of `p` (NULL = none) the ones in force and dirty what uses those
+ * that changed; `old`: the program before.  On failure nothing has changed. */
+int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old,
+                    struct err *e);
 void run_weights_free(struct run *r);
 /* run_mem.c: how many layers are kept follows from what the copies leave of the budget. */
 void run_resident_update(struct run *r);
 
-/* run_view.c: rows [r0, r1) of the site of instruction `instr`, as they are right before that instruction; valid until the next call. */
-int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out, struct err *e);
+/* run_view.c: rows [r0, r1) of the site of instruction `instr`, as they are right before that
+ * instruction; valid until the next call. */
+int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out,
+               struct err *e);
 
 #endif

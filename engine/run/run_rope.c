@@ -1,6 +1,7 @@
-/* run_rope.c - rotary tables, in the arithmetic of Hugging Face's modeling_rope_utils: inverse frequencies
- * and angles are f32 there, so they are here; a more exact angle would differ from the reference at long positions.
- * Formulas: linear, dynamic NTK and llama3 scaling of the same file. */
+/* run_rope.c - rotary tables, in the arithmetic of Hugging Face's modeling_rope_utils: inverse
+ * frequencies and angles are f32 there, so they are here; a more exact angle would differ from the
+ * reference at long positions. Formulas: linear, dynamic NTK and llama3 scaling of the same file.
+ */
 #include "run/run_parts.h"
 
 #include <math.h>
@@ -29,7 +30,8 @@ static float inverse_frequency(const struct config *cfg, int32_t i, int32_t n)
         return f / (float)factor;
     if (wavelength < high)
         return f;
-    float smooth = (ctx / wavelength - (float)cfg->rope_low_freq) / (float)(cfg->rope_high_freq - cfg->rope_low_freq);
+    float smooth = (ctx / wavelength - (float)cfg->rope_low_freq) /
+                   (float)(cfg->rope_high_freq - cfg->rope_low_freq);
     return (1 - smooth) * (f / (float)factor) + smooth * f;
 }
 

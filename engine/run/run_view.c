@@ -1,15 +1,19 @@
-/* run_view.c - reading values: kept ones where they lie, others rematerialised from their layer's input. */
+/* run_view.c - reading values: kept ones where they lie, others rematerialised from their layer's
+ * input. */
 #include "run/run_parts.h"
 
 #include <assert.h>
 #include <math.h>
 #include <string.h>
 
-/* The frame r->look holds (stage, rows) of the present version; fill it up to and including site s. */
-static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0, int32_t row1, struct err *e)
+/* The frame r->look holds (stage, rows) of the present version; fill it up to and including site s.
+ */
+static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0, int32_t row1,
+                     struct err *e)
 {
     struct frame *f = &r->look;
-    if (f->stage != stage || f->r0 > row0 || f->r1 < row1 || f->version != r->version || f->r1 > r->n) {
+    if (f->stage != stage || f->r0 > row0 || f->r1 < row1 || f->version != r->version ||
+        f->r1 > r->n) {
         f->stage = stage, f->r0 = row0, f->r1 = row1;
         f->upto = 0, f->extra = 0, f->version = r->version;
     }
@@ -41,14 +45,16 @@ int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct e
 {
     struct run *now[RUN_TOGETHER_MAX];
     struct frame *frames[RUN_TOGETHER_MAX];
-    int32_t stage = plan_stage_of(runs[0]->m->plan, s), end = plan_order(runs[0]->m->plan, s) % PLAN_STAGE_ORDER + 1, count = 0;
+    int32_t stage = plan_stage_of(runs[0]->m->plan, s),
+            end = plan_order(runs[0]->m->plan, s) % PLAN_STAGE_ORDER + 1, count = 0;
     assert(n <= RUN_TOGETHER_MAX && stage > runs[0]->m->cfg.n_layers);
     for (int32_t i = 0; i < n; i++) {
         struct run *r = runs[i];
         int32_t row = r->n - 1;
         if (r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row))
             r = r->base;
-        if (r->keep[run_slot(stage, s.id)] || (r->look.version == r->version && r->look.stage == stage))
+        if (r->keep[run_slot(stage, s.id)] ||
+            (r->look.version == r->version && r->look.stage == stage))
             continue;
         r->look.stage = stage, r->look.r0 = row, r->look.r1 = row + 1;
         r->look.upto = 0, r->look.extra = 0, r->look.version = r->version;
@@ -77,7 +83,8 @@ static void fill_future(struct kn_view *v, enum site_id s, int32_t row0, bool fu
         }
 }
 
-static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1, struct kn_view *out, struct err *e)
+static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
+                    struct kn_view *out, struct err *e)
 {
     float *at = r->keep[run_slot(stage, s.id)];
     if (at) {
@@ -94,7 +101,8 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
     return 0;
 }
 
-int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out, struct err *e)
+int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out,
+               struct err *e)
 {
     struct site_ref s = r->instrs[instr].site;
     int32_t n, stage = plan_stage_of(r->m->plan, s), slot = run_slot(stage, s.id);
@@ -115,17 +123,19 @@ int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_v
     r->keep[slot] = kept;
     r->replay = f.site[s.id];
     if (!rc)
-        *out = run_site_view(r, s.id, r->replay.mem + (int64_t)(r0 - f.r0) * run_pitch(r, s.id), r1 - r0, r->n);
+        *out = run_site_view(r, s.id, r->replay.mem + (int64_t)(r0 - f.r0) * run_pitch(r, s.id),
+                             r1 - r0, r->n);
     return rc;
 }
 
-static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst_rows, int64_t dst_row0)
+static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst_rows,
+                      int64_t dst_row0)
 {
-    int64_t s[3] = { 1, 1, 1 }, st[3] = { 0, 0, 0 };
+    int64_t s[3] = {1, 1, 1}, st[3] = {0, 0, 0};
     for (int i = 0; i < v->ndim; i++)
         s[3 - v->ndim + i] = v->shape[i], st[3 - v->ndim + i] = v->stride[i];
     int ax = axis + 3 - v->ndim;
-    int64_t d[3] = { s[0], s[1], s[2] };
+    int64_t d[3] = {s[0], s[1], s[2]};
     d[ax] = dst_rows;
     for (int64_t a = 0; a < s[0]; a++)
         for (int64_t b = 0; b < s[1]; b++) {
@@ -141,7 +151,8 @@ static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst
 }
 
 /* Rows on both sides of the fork row: the base's and own ones, brought together. */
-static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1, struct kn_view *out, struct err *e)
+static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
+                       struct kn_view *out, struct err *e)
 {
     int axis = site_row_axis(s.id);
     int64_t shape[SITE_RANK_MAX], count = 1;
@@ -157,13 +168,14 @@ static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t 
     if ((rc = own_view(r, s, stage, r->fork_row, row1, &part, e)))
         return rc;
     copy_rows(&part, axis, r->gather.mem, row1 - row0, r->fork_row - row0);
-    *out = rank == 1 ? kn_view1(r->gather.mem, KN_F32, shape[0])
-         : rank == 2 ? kn_view2(r->gather.mem, KN_F32, shape[0], shape[1])
-                     : kn_view3(r->gather.mem, KN_F32, shape[0], shape[1], shape[2]);
+    *out = rank == 1   ? kn_view1(r->gather.mem, KN_F32, shape[0])
+           : rank == 2 ? kn_view2(r->gather.mem, KN_F32, shape[0], shape[1])
+                       : kn_view3(r->gather.mem, KN_F32, shape[0], shape[1], shape[2]);
     return 0;
 }
 
-int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct kn_view *out, struct err *e)
+int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struct kn_view *out,
+             struct err *e)
 {
     const struct config *cfg = &r->m->cfg;
     char name[LIMIT_NAME];
@@ -172,8 +184,8 @@ int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struc
     if (site_refusal(cfg, s.id))
         return err_set(e, ERR_BAD_INPUT, "%s · %s", site_name(s, name), site_refusal(cfg, s.id));
     if (row0 < 0 || row0 >= row1 || row1 > r->n)
-        return err_set(e, ERR_BAD_INPUT, "%s · rows %d..%d are asked for, the prompt has 0..%d", site_name(s, name), row0,
-                       row1 - 1, r->n - 1);
+        return err_set(e, ERR_BAD_INPUT, "%s · rows %d..%d are asked for, the prompt has 0..%d",
+                       site_name(s, name), row0, row1 - 1, r->n - 1);
     assert(plan_order(r->m->plan, s) < r->dirty_order);
     int32_t stage = plan_stage_of(r->m->plan, s);
     if (r->base && (plan_order(r->m->plan, s) < r->fork_order || row1 <= r->fork_row))
@@ -183,16 +195,20 @@ int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struc
     return own_view(r, s, stage, row0, row1, out, e);
 }
 
-int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row, struct kn_view *out, struct err *e)
+int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row,
+                     struct kn_view *out, struct err *e)
 {
-    bool own = row < r->n && !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
+    bool own = row < r->n &&
+               !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
     for (int32_t i = 0; own && i < r->n_instrs; i++) /* in list order within a site */
-        if (r->instrs[i].site.id == s.id && r->instrs[i].site.layer == s.layer && r->instrs[i].edit >= edit)
+        if (r->instrs[i].site.id == s.id && r->instrs[i].site.layer == s.layer &&
+            r->instrs[i].edit >= edit)
             return run_replay(r, i, row, row + 1, out, e);
     return run_view(r, s, row, row + 1, out, e);
 }
 
-int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst, int64_t *count, struct err *e)
+int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst,
+             int64_t *count, struct err *e)
 {
     int axis = site_row_axis(s.id);
     int64_t shape[SITE_RANK_MAX], n = 1;
@@ -218,17 +234,25 @@ int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, 
     const struct model *m = r->m;
     int64_t rows = x->shape[0], d = m->cfg.d_model;
     int rc;
-    if ((rc = run_reserve(r, &r->temp[0], rows, e)) || (rc = run_reserve(r, &r->temp[1], rows * d, e)) ||
+    if ((rc = run_reserve(r, &r->temp[0], rows, e)) ||
+        (rc = run_reserve(r, &r->temp[1], rows * d, e)) ||
         (rc = run_reserve(r, &r->temp[2], rows * d, e)))
         return rc;
-    struct kn_view scale = kn_view2(r->temp[0].mem, KN_F32, rows, 1), norm = kn_view2(r->temp[1].mem, KN_F32, rows, d),
+    struct kn_view scale = kn_view2(r->temp[0].mem, KN_F32, rows, 1),
+                   norm = kn_view2(r->temp[1].mem, KN_F32, rows, d),
                    normed = kn_view2(r->temp[2].mem, KN_F32, rows, d);
-    struct kn_param p = { .scale = 1, .eps = (float)m->cfg.norm_eps, .center = m->cfg.norm_center };
+    struct kn_param p = {.scale = 1, .eps = (float)m->cfg.norm_eps, .center = m->cfg.norm_center};
     struct kn_call calls[4] = {
-        { .op = KN_OP_NORM_SCALE, .out = { scale }, .in = { *x }, .p = p },
-        { .op = KN_OP_NORMALIZE, .out = { norm }, .in = { *x, scale }, .p = p },
-        { .op = KN_OP_AFFINE, .out = { normed }, .in = { norm, *run_weight(r, 0, W_LNF), *run_weight(r, 0, B_LNF) }, .p = p },
-        { .op = KN_OP_LINEAR, .out = { *logits }, .in = { normed, *run_weight(r, 0, W_U), *run_weight(r, 0, B_U) }, .p = p },
+        {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {*x}, .p = p},
+        {.op = KN_OP_NORMALIZE, .out = {norm}, .in = {*x, scale}, .p = p},
+        {.op = KN_OP_AFFINE,
+         .out = {normed},
+         .in = {norm, *run_weight(r, 0, W_LNF), *run_weight(r, 0, B_LNF)},
+         .p = p},
+        {.op = KN_OP_LINEAR,
+         .out = {*logits},
+         .in = {normed, *run_weight(r, 0, W_U), *run_weight(r, 0, B_U)},
+         .p = p},
     };
     for (int i = 0; i < 4; i++)
         if ((rc = run_status(kn_run(m->be, &calls[i]), e)))

@@ -1,7 +1,8 @@
-/* run_weight.c - weights that a run's edits change: private copies (weight_copy.h), dropped with the edits.
+/* run_weight.c - weights that a run's edits change: private copies (weight_copy.h), dropped with
+ * the edits.
  *
- * Copies count against the run's cache budget.  A weight whose edits did not change keeps its copy.  Tested in
- * tests/engine/test_weight_edit.c. */
+ * Copies count against the run's cache budget.  A weight whose edits did not change keeps its copy.
+ * Tested in tests/engine/test_weight_edit.c. */
 #include "run/run_parts.h"
 #include "run/weight_copy.h"
 
@@ -31,7 +32,8 @@ static int32_t group_row(const struct edit_program *p, int32_t i, int32_t n)
 }
 
 /* The copy that was made by the same instructions, or NULL. */
-static struct run_weight *same_copy(const struct run *r, const struct edit_program *old, const struct edit_program *p, int32_t i, int32_t n)
+static struct run_weight *same_copy(const struct run *r, const struct edit_program *old,
+                                    const struct edit_program *p, int32_t i, int32_t n)
 {
     for (int32_t k = 0; old && k < r->weights.n; k++) {
         struct run_weight *x = &r->weights.list[k];
@@ -50,7 +52,8 @@ static int start_check(const struct run *r, const struct edit_program *p, struct
         const struct edit_weight *w = p->weights[i].weight;
         int32_t stage = plan_weight_order(r->m->plan, w->layer, w->id) / PLAN_STAGE_ORDER;
         if (stage < r->start)
-            return err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d", w->name, r->start - 1);
+            return err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d",
+                           w->name, r->start - 1);
     }
     return 0;
 }
@@ -62,12 +65,16 @@ static void release(struct run *r, struct run_weight *x)
 }
 
 /* A fresh copy with n instructions on it. */
-static int weight_make(struct run *r, const struct edit_instr *instrs, int32_t n, struct run_weight *out, struct err *e)
+static int weight_make(struct run *r, const struct edit_instr *instrs, int32_t n,
+                       struct run_weight *out, struct err *e)
 {
-    struct run_weight x = { .id = instrs->weight->id, .layer = instrs->weight->layer, .bytes = weight_copy_bytes(r->m, instrs) };
+    struct run_weight x = {.id = instrs->weight->id,
+                           .layer = instrs->weight->layer,
+                           .bytes = weight_copy_bytes(r->m, instrs)};
     float *mem = r->m->be->type->alloc(r->m->be, x.bytes);
     int rc = mem ? weight_copy_make(r->m, instrs, n, mem, &x.v, e)
-                 : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes, instrs->weight->name);
+                 : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes,
+                           instrs->weight->name);
     if (!rc)
         *out = x;
     else if (mem)
@@ -75,9 +82,10 @@ static int weight_make(struct run *r, const struct edit_instr *instrs, int32_t n
     return rc;
 }
 
-int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old, struct err *e)
+int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old,
+                    struct err *e)
 {
-    struct run_weights fresh = { 0 };
+    struct run_weights fresh = {0};
     int32_t most = p ? p->n_weights : 0;
     if (!most && !r->weights.n)
         return 0;
@@ -116,7 +124,8 @@ int run_weights_set(struct run *r, const struct edit_program *p, const struct ed
     }
     for (int32_t i = 0; i < fresh.n; i++)
         if (!fresh.list[i].kept)
-            run_dirty(r, plan_weight_order(r->m->plan, fresh.list[i].layer, fresh.list[i].id), fresh.list[i].row_min);
+            run_dirty(r, plan_weight_order(r->m->plan, fresh.list[i].layer, fresh.list[i].id),
+                      fresh.list[i].row_min);
     free(r->weights.list);
     r->weights = fresh;
     run_resident_update(r);
@@ -128,5 +137,5 @@ void run_weights_free(struct run *r)
     for (int32_t i = 0; i < r->weights.n; i++)
         release(r, &r->weights.list[i]);
     free(r->weights.list);
-    r->weights = (struct run_weights){ 0 };
+    r->weights = (struct run_weights){0};
 }

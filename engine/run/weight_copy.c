@@ -16,7 +16,8 @@ static struct kn_view absent_bias(const struct model *m, const struct edit_weigh
     for (int i = 0; i < w->rank; i++)
         count *= w->shape[i];
     count /= w->repeat;
-    return heads && q->ndim == 3 ? kn_view2(NULL, KN_F32, q->shape[0], q->shape[1]) : kn_view1(NULL, KN_F32, count);
+    return heads && q->ndim == 3 ? kn_view2(NULL, KN_F32, q->shape[0], q->shape[1])
+                                 : kn_view1(NULL, KN_F32, count);
 }
 
 static int64_t count_of(const struct kn_view *v)
@@ -35,8 +36,10 @@ static bool is_matrix(const struct edit_weight *w)
     return k > 0;
 }
 
-/* The copy's axes: those of `from`, packed; *sn, *sk: the distance of two rows n, and of two columns k. */
-static void pack(struct kn_view *v, const struct kn_view *from, bool matrix, int64_t *sn, int64_t *sk)
+/* The copy's axes: those of `from`, packed; *sn, *sk: the distance of two rows n, and of two
+ * columns k. */
+static void pack(struct kn_view *v, const struct kn_view *from, bool matrix, int64_t *sn,
+                 int64_t *sk)
 {
     int last = from->ndim - 1;
     int64_t k = matrix ? from->shape[last] : 1, n = count_of(from) / k;
@@ -55,17 +58,20 @@ static void pack(struct kn_view *v, const struct kn_view *from, bool matrix, int
 }
 
 /* Rows of elements that lie side by side on both sides, widened to f32; ids counts 0, 1, ... */
-static int copy_rows(const struct model *m, struct kn_view to, struct kn_view from, int row, int unit, int32_t *ids, struct err *e)
+static int copy_rows(const struct model *m, struct kn_view to, struct kn_view from, int row,
+                     int unit, int32_t *ids, struct err *e)
 {
     int64_t n = to.shape[row], len = to.shape[unit];
-    struct kn_view out = kn_view2(to.data, KN_F32, n, len), table = kn_view2(from.data, from.dtype, n, len);
+    struct kn_view out = kn_view2(to.data, KN_F32, n, len),
+                   table = kn_view2(from.data, from.dtype, n, len);
     out.stride[0] = to.stride[row];
     table.stride[0] = from.stride[row];
-    struct kn_call c = { .op = KN_OP_EMBED, .out = { out }, .in = { kn_view1(ids, KN_I32, n), table } };
+    struct kn_call c = {.op = KN_OP_EMBED, .out = {out}, .in = {kn_view1(ids, KN_I32, n), table}};
     return run_status(kn_run(m->be, &c), e);
 }
 
-static int copy_values(const struct model *m, const struct kn_view *to, const struct kn_view *from, struct err *e)
+static int copy_values(const struct model *m, const struct kn_view *to, const struct kn_view *from,
+                       struct err *e)
 {
     int unit = to->ndim - 1;
     int64_t most = 1;
@@ -82,7 +88,8 @@ static int copy_values(const struct model *m, const struct kn_view *to, const st
     int rc = 0;
     struct kn_view a = *to, b = *from;
     if (to->ndim == 1) { /* one row */
-        a = kn_view2(to->data, KN_F32, 1, to->shape[0]), b = kn_view2(from->data, from->dtype, 1, to->shape[0]);
+        a = kn_view2(to->data, KN_F32, 1, to->shape[0]),
+        b = kn_view2(from->data, from->dtype, 1, to->shape[0]);
         unit = 1;
     }
     if (to->ndim < 3)
@@ -109,7 +116,8 @@ size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr)
     return (size_t)count_of(&from) * sizeof(float);
 }
 
-int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem, struct kn_view *out, struct err *e)
+int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem,
+                     struct kn_view *out, struct err *e)
 {
     struct kn_view from = stored_or_zeros(m, instrs->weight), copy;
     int64_t sn, sk;
@@ -124,7 +132,7 @@ int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int
         return rc;
     for (int32_t i = 0; i < n; i++) {
         const struct edit_weight *named = instrs[i].weight;
-        struct kn_view v = { .data = mem, .dtype = KN_F32, .ndim = named->rank };
+        struct kn_view v = {.data = mem, .dtype = KN_F32, .ndim = named->rank};
         for (int d = 0; d < named->rank; d++) {
             v.shape[d] = named->shape[d] / (d == 0 ? named->repeat : 1);
             v.stride[d] = named->step_n[d] * sn + named->step_k[d] * sk;
@@ -151,9 +159,11 @@ int weight_copy_keep(struct model *m, const struct edit_program *p, struct err *
         struct kn_view v;
         n = weight_copy_instrs(p, i);
         float *mem = malloc(weight_copy_bytes(m, instr));
-        rc = mem ? weight_copy_make(m, instr, n, mem, &v, e) : err_set(e, ERR_SYSTEM, "out of memory · a copy of %s", instr->weight->name);
+        rc = mem ? weight_copy_make(m, instr, n, mem, &v, e)
+                 : err_set(e, ERR_SYSTEM, "out of memory · a copy of %s", instr->weight->name);
         if (!rc)
-            rc = model_own_weight(m, instr->weight->layer < 0 ? 0 : instr->weight->layer, instr->weight->id, v, e);
+            rc = model_own_weight(m, instr->weight->layer < 0 ? 0 : instr->weight->layer,
+                                  instr->weight->id, v, e);
         if (rc)
             free(mem);
     }

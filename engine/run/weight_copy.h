@@ -1,7 +1,8 @@
 /* weight_copy.h - a weight as edits of it leave it: an f32 copy; what is mapped is never written.
  *
- * A copy has the axes of the weight as it lies (groups of heads, unit stride on what a Conv1D or a Linear has it on), so that its
- * products take the same way through the kernels.  Tested in tests/engine/test_weight_edit.c and test_edit_reach.c. */
+ * A copy has the axes of the weight as it lies (groups of heads, unit stride on what a Conv1D or a
+ * Linear has it on), so that its products take the same way through the kernels.  Tested in
+ * tests/engine/test_weight_edit.c and test_edit_reach.c. */
 #ifndef WEIGHT_COPY_H
 #define WEIGHT_COPY_H
 
@@ -10,12 +11,14 @@
 
 /* Of the copy that an instruction on a weight changes. */
 size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr);
-/* instrs[0..n) are on one weight; *out is a view of mem, weight_copy_bytes of it, once they have acted. */
-int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem, struct kn_view *out, struct err *e);
+/* instrs[0..n) are on one weight; *out is a view of mem, weight_copy_bytes of it, once they have
+ * acted. */
+int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem,
+                     struct kn_view *out, struct err *e);
 /* How many of a program's instructions on weights from i on are on the same one. */
 int32_t weight_copy_instrs(const struct edit_program *p, int32_t i);
-/* The program's edits of weights become the model's own weights, for as long as it is open.  No run may be using it.  On failure some may
- * have. */
+/* The program's edits of weights become the model's own weights, for as long as it is open.  No run
+ * may be using it.  On failure some may have. */
 int weight_copy_keep(struct model *m, const struct edit_program *p, struct err *e);
 
 #endif

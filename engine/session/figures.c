@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-const enum site_id figures_norm_sites[NORM_COUNT] = {SITE_RESID_PRE, SITE_RESID_MID, SITE_RESID_POST, SITE_ATTN_OUT,
-                                                     SITE_MLP_OUT};
+const enum site_id figures_norm_sites[NORM_COUNT] = {SITE_RESID_PRE, SITE_RESID_MID,
+                                                     SITE_RESID_POST, SITE_ATTN_OUT, SITE_MLP_OUT};
 
 static size_t columns(const struct figures *f)
 {
@@ -143,7 +143,8 @@ static void forget_changed(struct figures *f, const struct pair *p, enum face fa
     struct plan *plan = f->m->plan;
     int32_t last = plan_stages(plan) - 1;
     for (int32_t c = 0; c <= f->m->cfg.n_layers; c++)
-        forget_rows(g->cell_done, f->cap, (size_t)c, pair_changed(p, face, figures_column_stage(f, c)));
+        forget_rows(g->cell_done, f->cap, (size_t)c,
+                    pair_changed(p, face, figures_column_stage(f, c)));
     for (int32_t l = 0; l < f->m->cfg.n_layers; l++)
         forget_rows(g->norm_done, f->cap, (size_t)l, pair_changed(p, face, l + 1));
     /* The loss of a row also depends on the next token. */
@@ -152,24 +153,28 @@ static void forget_changed(struct figures *f, const struct pair *p, enum face fa
     g->losses_done = row < g->losses_done ? row : g->losses_done;
     for (size_t s = 0; s < site_count(f); s++) {
         struct site_ref site = {(enum site_id)(s % SITE_COUNT), (int32_t)(s / SITE_COUNT) - 1};
-        if (g->stats[s].n >= 0 && (n != f->n || pair_changed(p, face, plan_stage_of(plan, site)) < n))
+        if (g->stats[s].n >= 0 &&
+            (n != f->n || pair_changed(p, face, plan_stage_of(plan, site)) < n))
             g->stats[s].n = -1;
     }
     struct picture *pictures[] = {&g->pattern, &g->scores, &g->tensor};
     for (int i = 0; i < 3; i++)
         if (pictures[i]->blob)
-            forget_picture(pictures[i], pair_changed(p, face, plan_stage_of(plan, pictures[i]->site)), n);
-    if (g->detail_k >= 0 && pair_changed(p, face, figures_column_stage(f, g->detail_column)) <= g->detail_row)
+            forget_picture(pictures[i],
+                           pair_changed(p, face, plan_stage_of(plan, pictures[i]->site)), n);
+    if (g->detail_k >= 0 &&
+        pair_changed(p, face, figures_column_stage(f, g->detail_column)) <= g->detail_row)
         g->detail_k = -1;
     if (n != f->n || pair_changed(p, face, last) < n)
         g->pair_done = f->kl_done = false;
 }
 
-int figures_settle(struct figures *f, struct pair *p, const struct session_want *want, struct err *e)
+int figures_settle(struct figures *f, struct pair *p, const struct session_want *want,
+                   struct err *e)
 {
-    int err = reserve(f, want->n, e);
-    if (err)
-        return err;
+    int rc = reserve(f, want->n, e);
+    if (rc)
+        return rc;
     bool edited = pair_run(p, FACE_EDITED) != NULL;
     for (int i = 0; i < FACE_COUNT; i++) {
         forget_changed(f, p, (enum face)i, want->n);

@@ -26,11 +26,11 @@ struct face_figures {
     int32_t losses_done;
     struct lens_stats *stats; /* [figures_site], n < 0 = not there */
     struct picture pattern, scores, tensor;
-    struct lens_head *heads;  /* [n_heads] of pattern */
+    struct lens_head *heads; /* [n_heads] of pattern */
     struct lens_cell detail;
     struct lens_top detail_top[LENS_TOP_MAX];
     float detail_cross[LENS_TOP_MAX]; /* this face's logits of the other face's best tokens */
-    float detail_norm[3];     /* the residual, attention's and MLP's part of it */
+    float detail_norm[3];             /* the residual, attention's and MLP's part of it */
     int32_t detail_column, detail_row, detail_k; /* k < 0: not there */
     double pair_logits[2];
     int32_t pair[2];
@@ -47,7 +47,7 @@ struct figures {
 };
 
 extern const enum site_id figures_norm_sites[NORM_COUNT];
-size_t figures_site(struct site_ref s);                          /* index of a site in `stats` */
+size_t figures_site(struct site_ref s); /* index of a site in `stats` */
 int32_t figures_column_stage(const struct figures *f, int32_t column);
 bool figures_norm_exists(const struct figures *f, int i);
 

@@ -7,8 +7,8 @@
 static const struct lens_cell no_cell = {NAN, NAN, NAN, -1};
 
 /* One cell into place, or the mark of one that is not computed yet. */
-static void show_cell(const struct figures *f, const struct face_figures *g, int32_t column, int32_t row,
-                      struct lens_cell *cell, struct lens_top *top)
+static void show_cell(const struct figures *f, const struct face_figures *g, int32_t column,
+                      int32_t row, struct lens_cell *cell, struct lens_top *top)
 {
     size_t at = (size_t)column * (size_t)f->cap + (size_t)row;
     *cell = g->cell_done[at] ? g->cells[at] : no_cell;
@@ -16,8 +16,9 @@ static void show_cell(const struct figures *f, const struct face_figures *g, int
         *top = g->cell_done[at] ? g->top[at] : (struct lens_top){-1, NAN};
 }
 
-static void show_lens(const struct figures *f, const struct face_figures *g, const struct session_want *want,
-                      struct snapshot *s, struct snapshot_face *out)
+static void show_lens(const struct figures *f, const struct face_figures *g,
+                      const struct session_want *want, struct snapshot *s,
+                      struct snapshot_face *out)
 {
     int32_t n = want->row1 - want->row0, columns = f->m->cfg.n_layers + 1;
     if (!want->lens || n <= 0)
@@ -26,14 +27,17 @@ static void show_lens(const struct figures *f, const struct face_figures *g, con
     out->top = snapshot_part(s, (size_t)columns * (size_t)n, sizeof *out->top);
     for (int32_t c = 0; c < columns && out->cells && out->top; c++)
         for (int32_t i = 0; i < n; i++)
-            show_cell(f, g, c, want->row0 + i, &out->cells[(int64_t)c * n + i], &out->top[(int64_t)c * n + i]);
+            show_cell(f, g, c, want->row0 + i, &out->cells[(int64_t)c * n + i],
+                      &out->top[(int64_t)c * n + i]);
 }
 
-static void show_norms(const struct figures *f, const struct face_figures *g, const struct session_want *want,
-                       struct snapshot *s, struct snapshot_face *out)
+static void show_norms(const struct figures *f, const struct face_figures *g,
+                       const struct session_want *want, struct snapshot *s,
+                       struct snapshot_face *out)
 {
     int32_t n = want->row1 - want->row0, layers = f->m->cfg.n_layers;
-    float **to[NORM_COUNT] = {&out->norms.pre, &out->norms.mid, &out->norms.post, &out->norms.attn, &out->norms.mlp};
+    float **to[NORM_COUNT] = {&out->norms.pre, &out->norms.mid, &out->norms.post, &out->norms.attn,
+                              &out->norms.mlp};
     for (int i = 0; i < NORM_COUNT && want->norms && n > 0; i++) {
         if (!figures_norm_exists(f, i))
             continue;
@@ -46,8 +50,9 @@ static void show_norms(const struct figures *f, const struct face_figures *g, co
     }
 }
 
-static void show_detail(const struct figures *f, const struct face_figures *g, const struct session_want *want,
-                        struct snapshot *s, struct snapshot_face *out)
+static void show_detail(const struct figures *f, const struct face_figures *g,
+                        const struct session_want *want, struct snapshot *s,
+                        struct snapshot_face *out)
 {
     if (want->cell_column < 0)
         return;
@@ -73,8 +78,9 @@ static void show_detail(const struct figures *f, const struct face_figures *g, c
         memcpy(out->detail_cross, g->detail_cross, (size_t)g->detail_k * sizeof *out->detail_cross);
 }
 
-static void show_attn(const struct figures *f, const struct face_figures *g, const struct session_want *want,
-                      struct snapshot *s, struct snapshot_face *out)
+static void show_attn(const struct figures *f, const struct face_figures *g,
+                      const struct session_want *want, struct snapshot *s,
+                      struct snapshot_face *out)
 {
     const struct picture *p = want->attn_scores ? &g->scores : &g->pattern;
     if (want->attn_layer < 0 || !g->pattern.blob || g->pattern.site.layer != want->attn_layer)
@@ -87,16 +93,18 @@ static void show_attn(const struct figures *f, const struct face_figures *g, con
         out->pattern = snapshot_share(s, p->blob);
 }
 
-static void show_tensor(const struct face_figures *g, const struct session_want *want, struct snapshot *s,
-                        struct snapshot_face *out)
+static void show_tensor(const struct face_figures *g, const struct session_want *want,
+                        struct snapshot *s, struct snapshot_face *out)
 {
     const struct picture *p = &g->tensor;
-    if (want->tensor.id != SITE_COUNT && p->site.id == want->tensor.id && p->site.layer == want->tensor.layer &&
-        p->row0 == want->tensor_row0 && p->row1 == want->tensor_row1)
+    if (want->tensor.id != SITE_COUNT && p->site.id == want->tensor.id &&
+        p->site.layer == want->tensor.layer && p->row0 == want->tensor_row0 &&
+        p->row1 == want->tensor_row1)
         out->tensor = snapshot_share(s, p->blob);
 }
 
-static void show_face(const struct figures *f, enum face face, const struct session_want *want, struct snapshot *s)
+static void show_face(const struct figures *f, enum face face, const struct session_want *want,
+                      struct snapshot *s)
 {
     const struct face_figures *g = &f->face[face];
     struct snapshot_face *out = &s->face[face];
@@ -117,7 +125,8 @@ static void show_face(const struct figures *f, enum face face, const struct sess
 }
 
 /* What was asked for, so that a snapshot explains itself. */
-static void show_question(const struct figures *f, const struct session_want *want, struct snapshot *s)
+static void show_question(const struct figures *f, const struct session_want *want,
+                          struct snapshot *s)
 {
     s->n = want->n;
     s->n_columns = f->m->cfg.n_layers + 1;
@@ -145,7 +154,8 @@ static void show_question(const struct figures *f, const struct session_want *wa
         memcpy(s->stats, want->stats, (size_t)want->n_stats * sizeof *s->stats);
 }
 
-struct snapshot *figures_snapshot(const struct figures *f, const struct session_want *want, struct err *e)
+struct snapshot *figures_snapshot(const struct figures *f, const struct session_want *want,
+                                  struct err *e)
 {
     struct snapshot *s = snapshot_new();
     if (s) {

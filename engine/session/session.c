@@ -1,8 +1,8 @@
 /* session.c - the worker thread (see session.h).
  *
- * The interface leaves at most one request; the worker takes it, computes, publishes.  `lock` guards the fields
- * marked so and is never held while computing.  The cancel flag is the backend's own: kernels look at it
- * between chunks.  Only the worker touches the runs and the figures. */
+ * The interface leaves at most one request; the worker takes it, computes, publishes.  `lock`
+ * guards the fields marked so and is never held while computing.  The cancel flag is the backend's
+ * own: kernels look at it between chunks.  Only the worker touches the runs and the figures. */
 #include "session/session.h"
 
 #include <assert.h>
@@ -27,13 +27,13 @@ struct session {
     pthread_t thread;
     pthread_mutex_t lock;
     pthread_cond_t work, news;
-    atomic_bool cancel;              /* set under the lock, read by kernels */
-    struct session_want *next;       /* lock */
-    uint64_t generation;             /* lock: of the newest request */
-    const struct snapshot *latest;   /* lock */
-    bool quit;                       /* lock */
-    uint64_t untold;                 /* lock: this generation failed, and there was no memory to say so */
-    struct snapshot *spare;          /* lock: so that a failure can be told when memory is out */
+    atomic_bool cancel;            /* set under the lock, read by kernels */
+    struct session_want *next;     /* lock */
+    uint64_t generation;           /* lock: of the newest request */
+    const struct snapshot *latest; /* lock */
+    bool quit;                     /* lock */
+    uint64_t untold;        /* lock: this generation failed, and there was no memory to say so */
+    struct snapshot *spare; /* lock: so that a failure can be told when memory is out */
 
     /* the worker's */
     struct pair *pair;
@@ -109,7 +109,8 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     return 0;
 }
 
-/* Called between pieces of work: stop if it is no longer wanted, show what there is now and then. */
+/* Called between pieces of work: stop if it is no longer wanted, show what there is now and then.
+ */
 static int between(void *user, struct err *e)
 {
     struct job *j = user;
@@ -122,25 +123,33 @@ static int compute(struct job *j, struct err *e)
 {
     struct session *s = j->s;
     const struct session_want *w = j->want;
-    struct pair_target t = {.tokens = w->tokens, .n = w->n, .edits = w->edits, .on = w->on, .n_edits = w->n_edits,
-                            .prompts = w->prompts, .n_prompts = w->n_prompts, .sets = w->sets, .n_sets = w->n_sets};
+    struct pair_target t = {.tokens = w->tokens,
+                            .n = w->n,
+                            .edits = w->edits,
+                            .on = w->on,
+                            .n_edits = w->n_edits,
+                            .prompts = w->prompts,
+                            .n_prompts = w->n_prompts,
+                            .sets = w->sets,
+                            .n_sets = w->n_sets};
     struct run_cost cost = {0};
-    int err = model_check_tokens(s->m, w->tokens, w->n, NULL, e);
-    for (int32_t i = 0; i < w->n_prompts && !err; i++)
-        err = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, NULL, e);
-    if (err)
-        return err;
+    int rc = model_check_tokens(s->m, w->tokens, w->n, NULL, e);
+    for (int32_t i = 0; i < w->n_prompts && !rc; i++)
+        rc = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, NULL, e);
+    if (rc)
+        return rc;
     int64_t start = now_us();
-    err = pair_sync(s->pair, &t, &cost, e);
-    if (!err && cost.row < w->n) { /* moving the cursor does not replace the figures of the last rerun */
+    rc = pair_sync(s->pair, &t, &cost, e);
+    if (!rc &&
+        cost.row < w->n) { /* moving the cursor does not replace the figures of the last rerun */
         s->time_us = now_us() - start;
         s->share = cost.share;
     }
-    if (!err)
-        err = figures_settle(s->figures, s->pair, w, e);
-    if (!err)
-        err = figures_work(s->figures, s->pair, w, between, j, e);
-    return err ? err : publish_figures(j, true, e);
+    if (!rc)
+        rc = figures_settle(s->figures, s->pair, w, e);
+    if (!rc)
+        rc = figures_work(s->figures, s->pair, w, between, j, e);
+    return rc ? rc : publish_figures(j, true, e);
 }
 
 static void *worker(void *user)
@@ -159,8 +168,8 @@ static void *worker(void *user)
         pthread_mutex_unlock(&s->lock);
 
         struct err e = {0};
-        int err = compute(&j, &e);
-        if (err && err != ERR_CANCELLED)
+        int rc = compute(&j, &e);
+        if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
         session_want_free(want);
         pthread_mutex_lock(&s->lock);
@@ -194,23 +203,23 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->news, NULL);
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    int err = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
-    if (!err && !(s->spare = snapshot_failed()))
-        err = err_set(e, ERR_SYSTEM, "out of memory · session");
-    if (!err)
-        err = pair_open(&s->pair, m, cache_bytes, e);
-    if (!err)
-        err = figures_open(&s->figures, m, e);
-    if (!err) {
+    int rc = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
+    if (!rc && !(s->spare = snapshot_failed()))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · session");
+    if (!rc)
+        rc = pair_open(&s->pair, m, cache_bytes, e);
+    if (!rc)
+        rc = figures_open(&s->figures, m, e);
+    if (!rc) {
         m->be->cancel = &s->cancel;
         int code = pthread_create(&s->thread, NULL, worker, s);
         if (code)
-            err = err_set(e, ERR_SYSTEM, "cannot start a thread: %s · session", strerror(code));
+            rc = err_set(e, ERR_SYSTEM, "cannot start a thread: %s · session", strerror(code));
     }
-    if (err) {
+    if (rc) {
         m->be->cancel = NULL;
         session_free(s);
-        return err;
+        return rc;
     }
     *out = s;
     return 0;
@@ -271,7 +280,8 @@ const struct snapshot *session_wait(struct session *s, uint64_t generation)
 {
     pthread_mutex_lock(&s->lock);
     assert(generation <= s->generation);
-    while (!s->latest || ((s->latest->generation < generation || !s->latest->complete) && s->untold < generation))
+    while (!s->latest ||
+           ((s->latest->generation < generation || !s->latest->complete) && s->untold < generation))
         pthread_cond_wait(&s->news, &s->lock);
     const struct snapshot *snap = s->latest;
     snapshot_hold(snap);

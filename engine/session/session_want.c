@@ -26,7 +26,8 @@ static void clip(struct session_want *w, const struct config *cfg)
     w->row1 = clamp(w->row1, w->row0, w->n);
     w->tensor_row0 = clamp(w->tensor_row0, 0, w->n);
     w->tensor_row1 = clamp(w->tensor_row1, w->tensor_row0, w->n);
-    if (w->tensor_row0 == w->tensor_row1 || !site_exists(cfg, w->tensor.id < SITE_COUNT ? w->tensor.id : SITE_EMBED))
+    if (w->tensor_row0 == w->tensor_row1 ||
+        !site_exists(cfg, w->tensor.id < SITE_COUNT ? w->tensor.id : SITE_EMBED))
         w->tensor.id = SITE_COUNT;
     if (w->cell_column > cfg->n_layers || w->cell_row < 0 || w->cell_row >= w->n)
         w->cell_column = -1;
@@ -45,7 +46,8 @@ static struct pair_prompt *copy_prompts(const struct pair_prompt *from, int32_t 
     struct pair_prompt *to = calloc((size_t)n + 1, sizeof *to);
     bool ok = to;
     for (int32_t i = 0; i < n && to; i++) {
-        to[i] = (struct pair_prompt){strdup(from[i].name), copy_array(from[i].tokens, from[i].n, sizeof(int32_t)),
+        to[i] = (struct pair_prompt){strdup(from[i].name),
+                                     copy_array(from[i].tokens, from[i].n, sizeof(int32_t)),
                                      from[i].n};
         ok = ok && to[i].name && to[i].tokens;
     }

@@ -17,7 +17,8 @@ struct blob *blob_hold(struct blob *b); /* NULL stays NULL */
 void blob_release(struct blob *b);
 
 struct snapshot *snapshot_new(void);
-/* Memory that lives as long as the snapshot, zeroed; NULL (and the snapshot remembers) when there is none. */
+/* Memory that lives as long as the snapshot, zeroed; NULL (and the snapshot remembers) when there
+ * is none. */
 void *snapshot_part(struct snapshot *s, size_t count, size_t size);
 /* The blob's data, held as long as the snapshot; NULL for NULL. */
 float *snapshot_share(struct snapshot *s, struct blob *b);

@@ -1,8 +1,9 @@
-/* pretokenize.h - what happens to text before the vocabulary sees it: normalizers and pre-tokenizers.
+/* pretokenize.h - what happens to text before the vocabulary sees it: normalizers and
+ * pre-tokenizers.
  *
- * Both are lists of steps over one text cut into pieces.  A step either rewrites the bytes of every piece or
- * cuts pieces into smaller ones (and drops some).  Every byte knows the range of the original it stands for.
- * The same machine serves both lists: a normalizer sees one piece.
+ * Both are lists of steps over one text cut into pieces.  A step either rewrites the bytes of every
+ * piece or cuts pieces into smaller ones (and drops some).  Every byte knows the range of the
+ * original it stands for. The same machine serves both lists: a normalizer sees one piece.
  *
  * Text here is valid UTF-8.  Steps are read-only after parsing; a work area belongs to one thread.
  * Tested through tests/engine/test_tokenizer.c. */
@@ -38,12 +39,18 @@ struct pieces {
 struct pretokenize_work {
     struct mapped text, text_next;
     struct pieces pieces, pieces_next;
-    struct regex_match *match; /* PCRE2's scratch, made on first use */
-    size_t len_max;            /* steps may not make the text longer than this */
+    struct regex_match *match;    /* PCRE2's scratch, made on first use */
+    size_t len_max;               /* steps may not make the text longer than this */
     bool out_of_memory, too_long; /* sticky; checked once per list of steps */
 };
 
-enum split_behavior { SPLIT_ISOLATED, SPLIT_REMOVED, SPLIT_MERGED_PREVIOUS, SPLIT_MERGED_NEXT, SPLIT_CONTIGUOUS };
+enum split_behavior {
+    SPLIT_ISOLATED,
+    SPLIT_REMOVED,
+    SPLIT_MERGED_PREVIOUS,
+    SPLIT_MERGED_NEXT,
+    SPLIT_CONTIGUOUS
+};
 enum prefix_when { PREFIX_ALWAYS, PREFIX_FIRST };
 
 struct pretokenize_step {
@@ -53,10 +60,10 @@ struct pretokenize_step {
     bool invert;                  /* split: what does not match is the delimiter */
     char *text;                   /* replace: by this; prefix: with this */
     size_t len;
-    enum prefix_when when;        /* prefix: every piece or only the one that begins the original text */
-    bool unless_there;            /* prefix: not if the piece begins so already */
-    bool left, right;             /* strip */
-    int form;                     /* unicode: utf8proc options */
+    enum prefix_when when; /* prefix: every piece or only the one that begins the original text */
+    bool unless_there;     /* prefix: not if the piece begins so already */
+    bool left, right;      /* strip */
+    int form;              /* unicode: utf8proc options */
 };
 
 struct pretokenize_steps {
@@ -76,13 +83,15 @@ int steps_run(const struct pretokenize_steps *s, struct pretokenize_work *w, str
 /* ---- building blocks for the steps and the tokenizer ---- */
 void work_free(struct pretokenize_work *w);
 /* Append bytes [begin, end) of `from` with their origins. */
-void mapped_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from, size_t begin, size_t end);
+void mapped_copy(struct pretokenize_work *w, struct mapped *m, const struct mapped *from,
+                 size_t begin, size_t end);
 /* Append n bytes of the original text, which begin there at `begin`: each stands for itself. */
-void mapped_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n, uint32_t begin);
+void mapped_push_original(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n,
+                          uint32_t begin);
 void piece_push(struct pretokenize_work *w, struct pieces *p, size_t begin, size_t end);
 
-/* The byte-level alphabet: the character that stands for a byte, as UTF-8 (its length is returned), and back (-1:
- * the code point stands for none). */
+/* The byte-level alphabet: the character that stands for a byte, as UTF-8 (its length is returned),
+ * and back (-1: the code point stands for none). */
 size_t byte_level_char(unsigned char byte, char out[2]);
 int byte_level_byte(int32_t code_point);
 

@@ -1,7 +1,7 @@
 /* pretokenize_parse.c - "normalizer" and "pre_tokenizer" of tokenizer.json as lists of steps.
  *
- * One row per component type; a type becomes one or more steps.  Unknown types are refused with the list of
- * those that are known.  Tested in tests/engine/test_tokenizer.c. */
+ * One row per component type; a type becomes one or more steps.  Unknown types are refused with the
+ * list of those that are known.  Tested in tests/engine/test_tokenizer.c. */
 #include "token/pretokenize.h"
 
 #include <stdio.h>
@@ -26,9 +26,12 @@ void steps_free(struct pretokenize_steps *s)
 }
 
 /* Takes over step.regex and step.text, also on failure. */
-static int add(struct js_node node, struct pretokenize_steps *out, struct pretokenize_step step, struct err *e)
+static int add(struct js_node node, struct pretokenize_steps *out, struct pretokenize_step step,
+               struct err *e)
 {
-    struct pretokenize_step *grown = out->count < STEPS_MAX ? realloc(out->at, (out->count + 1) * sizeof *grown) : NULL;
+    struct pretokenize_step *grown = out->count < STEPS_MAX
+                                         ? realloc(out->at, (out->count + 1) * sizeof *grown)
+                                         : NULL;
     if (!grown) {
         regex_free(step.regex);
         free(step.text);
@@ -42,7 +45,8 @@ static int add(struct js_node node, struct pretokenize_steps *out, struct pretok
 }
 
 /* step.text = a copy of n bytes (NUL-terminated). */
-static int set_text(struct js_node node, struct pretokenize_step *step, const char *text, size_t n, struct err *e)
+static int set_text(struct js_node node, struct pretokenize_step *step, const char *text, size_t n,
+                    struct err *e)
 {
     step->text = malloc(n + 1);
     if (!step->text)
@@ -53,7 +57,8 @@ static int set_text(struct js_node node, struct pretokenize_step *step, const ch
     return 0;
 }
 
-static int set_member_text(struct js_node node, const char *key, struct pretokenize_step *step, struct err *e)
+static int set_member_text(struct js_node node, const char *key, struct pretokenize_step *step,
+                           struct err *e)
 {
     const char *text;
     size_t n;
@@ -61,7 +66,8 @@ static int set_member_text(struct js_node node, const char *key, struct pretoken
     return rc ? rc : set_text(node, step, text, n, e);
 }
 
-static int compile(struct js_node node, const char *pattern, size_t len, bool literal, struct regex **out, struct err *e)
+static int compile(struct js_node node, const char *pattern, size_t len, bool literal,
+                   struct regex **out, struct err *e)
 {
     *out = regex_compile(pattern, len, literal, e);
     if (*out)
@@ -85,7 +91,8 @@ static int pattern_parse(struct js_node node, struct regex **out, struct err *e)
     return rc ? rc : compile(node, pattern, len, literal, out, e);
 }
 
-/* ---- one function per component ---------------------------------------------------------------------- */
+/* ---- one function per component
+ * ---------------------------------------------------------------------- */
 
 static int parse_unicode(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
@@ -100,7 +107,8 @@ static int parse_unicode(struct js_node node, struct pretokenize_steps *out, str
     (void)js_string(js_get(node, "type"), &type, NULL, NULL);
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (strcmp(type, forms[i].type) == 0)
-            return add(node, out, (struct pretokenize_step){.run = step_unicode, .form = forms[i].form}, e);
+            return add(node, out,
+                       (struct pretokenize_step){.run = step_unicode, .form = forms[i].form}, e);
     return js_expected(js_get(node, "type"), "a Unicode normal form", e);
 }
 
@@ -148,17 +156,19 @@ static int parse_replace(struct js_node node, struct pretokenize_steps *out, str
 }
 
 /* A split at a pattern of ours. */
-static int add_split(struct js_node node, const char *pattern, enum split_behavior behavior, bool invert,
-                     struct pretokenize_steps *out, struct err *e)
+static int add_split(struct js_node node, const char *pattern, enum split_behavior behavior,
+                     bool invert, struct pretokenize_steps *out, struct err *e)
 {
     struct pretokenize_step s = {.run = step_split, .behavior = behavior, .invert = invert};
     int rc = compile(node, pattern, strlen(pattern), false, &s.regex, e);
     return rc ? rc : add(node, out, s, e);
 }
 
-static int parse_behavior(struct js_node node, enum split_behavior fallback, enum split_behavior *out, struct err *e)
+static int parse_behavior(struct js_node node, enum split_behavior fallback,
+                          enum split_behavior *out, struct err *e)
 {
-    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"};
+    static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
+                                        "MergedWithNext", "Contiguous"};
     const char *name;
     int rc = js_string_or(node, names[fallback], &name, e);
     if (rc)
@@ -168,7 +178,8 @@ static int parse_behavior(struct js_node node, enum split_behavior fallback, enu
             *out = (enum split_behavior)i;
             return 0;
         }
-    return js_expected(node, "Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous", e);
+    return js_expected(node, "Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous",
+                       e);
 }
 
 static int parse_split(struct js_node node, struct pretokenize_steps *out, struct err *e)
@@ -187,13 +198,15 @@ static int parse_split(struct js_node node, struct pretokenize_steps *out, struc
 
 static int parse_byte_level(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    static const char gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
+    static const char gpt2
+        [] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
     bool prefix, use_regex;
     int rc = js_bool_or(js_get(node, "add_prefix_space"), true, &prefix, e);
     if (!rc)
         rc = js_bool_or(js_get(node, "use_regex"), true, &use_regex, e);
     if (!rc && prefix) {
-        struct pretokenize_step s = {.run = step_prefix, .when = PREFIX_ALWAYS, .unless_there = true};
+        struct pretokenize_step s = {
+            .run = step_prefix, .when = PREFIX_ALWAYS, .unless_there = true};
         rc = set_text(node, &s, " ", 1, e);
         if (!rc)
             rc = add(node, out, s, e);
@@ -207,13 +220,16 @@ static int parse_digits(struct js_node node, struct pretokenize_steps *out, stru
 {
     bool single;
     int rc = js_bool_or(js_get(node, "individual_digits"), false, &single, e);
-    return rc ? rc : add_split(node, "\\p{N}", single ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, out, e);
+    return rc ? rc
+              : add_split(node, "\\p{N}", single ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, out,
+                          e);
 }
 
 static int parse_whitespace(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     /* Written for Rust's \w, which has the join controls besides. */
-    return add_split(node, "[\\w\\x{200c}\\x{200d}]+|[^\\w\\s\\x{200c}\\x{200d}]+", SPLIT_REMOVED, true, out, e);
+    return add_split(node, "[\\w\\x{200c}\\x{200d}]+|[^\\w\\s\\x{200c}\\x{200d}]+", SPLIT_REMOVED,
+                     true, out, e);
 }
 
 static int parse_whitespace_split(struct js_node node, struct pretokenize_steps *out, struct err *e)
@@ -282,7 +298,8 @@ static int parse_metaspace(struct js_node node, struct pretokenize_steps *out, s
     return rc;
 }
 
-/* ---- the tables -------------------------------------------------------------------------------------- */
+/* ---- the tables
+ * -------------------------------------------------------------------------------------- */
 
 struct component {
     const char *type;
@@ -290,17 +307,17 @@ struct component {
 };
 
 static const struct component normalizers[] = {
-    {"NFC", parse_unicode},       {"NFD", parse_unicode},       {"NFKC", parse_unicode},
-    {"NFKD", parse_unicode},      {"Lowercase", parse_lower},   {"StripAccents", parse_strip_accents},
-    {"Strip", parse_strip},       {"Prepend", parse_prepend},   {"Replace", parse_replace},
+    {"NFC", parse_unicode},     {"NFD", parse_unicode},     {"NFKC", parse_unicode},
+    {"NFKD", parse_unicode},    {"Lowercase", parse_lower}, {"StripAccents", parse_strip_accents},
+    {"Strip", parse_strip},     {"Prepend", parse_prepend}, {"Replace", parse_replace},
     {"ByteLevel", parse_bytes},
 };
 
 static const struct component pre_tokenizers[] = {
-    {"ByteLevel", parse_byte_level},     {"Split", parse_split},
-    {"Digits", parse_digits},            {"Punctuation", parse_punctuation},
-    {"Whitespace", parse_whitespace},    {"WhitespaceSplit", parse_whitespace_split},
-    {"Metaspace", parse_metaspace},      {"CharDelimiterSplit", parse_char_delimiter},
+    {"ByteLevel", parse_byte_level},  {"Split", parse_split},
+    {"Digits", parse_digits},         {"Punctuation", parse_punctuation},
+    {"Whitespace", parse_whitespace}, {"WhitespaceSplit", parse_whitespace_split},
+    {"Metaspace", parse_metaspace},   {"CharDelimiterSplit", parse_char_delimiter},
 };
 
 static int unknown_type(struct js_node type, const struct component *table, size_t n, struct err *e)
@@ -311,8 +328,8 @@ static int unknown_type(struct js_node type, const struct component *table, size
     return js_expected(type, known, e);
 }
 
-static int parse(struct js_node node, const struct component *table, size_t n, const char *list_key, struct pretokenize_steps *out,
-                 struct err *e)
+static int parse(struct js_node node, const struct component *table, size_t n, const char *list_key,
+                 struct pretokenize_steps *out, struct err *e)
 {
     const char *type;
     if (!js_is_set(node))
@@ -336,10 +353,12 @@ static int parse(struct js_node node, const struct component *table, size_t n, c
 
 int normalizer_parse(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return parse(node, normalizers, sizeof normalizers / sizeof *normalizers, "normalizers", out, e);
+    return parse(node, normalizers, sizeof normalizers / sizeof *normalizers, "normalizers", out,
+                 e);
 }
 
 int pretokenizer_parse(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return parse(node, pre_tokenizers, sizeof pre_tokenizers / sizeof *pre_tokenizers, "pretokenizers", out, e);
+    return parse(node, pre_tokenizers, sizeof pre_tokenizers / sizeof *pre_tokenizers,
+                 "pretokenizers", out, e);
 }

@@ -1,5 +1,5 @@
-/* pretokenize_steps.h - the step functions, for pretokenize_parse.c only (which fields of struct pretokenize_step each
- * reads stands there). */
+/* pretokenize_steps.h - the step functions, for pretokenize_parse.c only (which fields of struct
+ * pretokenize_step each reads stands there). */
 #ifndef PRETOKENIZE_STEPS_H
 #define PRETOKENIZE_STEPS_H
 

@@ -1,7 +1,8 @@
 /* tokenizer.c - encoding and decoding (see tokenizer.h).
  *
- * Encoding: cut the text at bytes that are not UTF-8; in what is between, cut out added tokens, normalize, cut
- * out normalized added tokens, pre-tokenize, and run BPE on every piece.  All scratch is made per call. */
+ * Encoding: cut the text at bytes that are not UTF-8; in what is between, cut out added tokens,
+ * normalize, cut out normalized added tokens, pre-tokenize, and run BPE on every piece.  All
+ * scratch is made per call. */
 #include "token/tokenizer.h"
 
 #include <assert.h>
@@ -14,7 +15,8 @@
 #include "base/limit.h"
 #include "token/tokenizer_parts.h"
 
-/* ---- opening ----------------------------------------------------------------------------------------- */
+/* ---- opening
+ * ----------------------------------------------------------------------------------------- */
 
 static struct tokenizer *from_doc(struct js_doc *doc, struct err *e)
 {
@@ -75,7 +77,8 @@ struct tokenizer *tokenizer_bytes(struct err *e)
         snprintf(spelling, SPELLING, "<0x%02X>", (unsigned)b);
         text[0] = (char)(unsigned char)b;
         text[1] = '\0';
-        t->token[b] = (struct token){.spelling = spelling, .spelling_len = 6, .text = text, .text_len = 1};
+        t->token[b] = (struct token){
+            .spelling = spelling, .spelling_len = 6, .text = text, .text_len = 1};
         t->byte_id[b] = b;
     }
     return t;
@@ -110,13 +113,14 @@ void tokenizer_close(struct tokenizer *t)
     free(t);
 }
 
-/* ---- encoding ---------------------------------------------------------------------------------------- */
+/* ---- encoding
+ * ---------------------------------------------------------------------------------------- */
 
 struct encoding {
     const struct tokenizer *t;
     const char *text;
     struct pretokenize_work work;
-    struct mapped whole;              /* the normalized text, while work.text holds one part of it */
+    struct mapped whole; /* the normalized text, while work.text holds one part of it */
     struct added_pieces raw, normalized;
     struct bpe_work bpe;
     struct token_list *out;
@@ -163,9 +167,11 @@ static int encode_pieces(struct encoding *n, struct err *e)
         struct piece p = n->work.pieces.at[i];
         if (bpe_word(&n->t->bpe, &n->bpe, m->byte + p.begin, p.end - p.begin))
             return memory_out(e);
-        for (uint32_t s = n->bpe.symbols ? 0 : UINT32_MAX; s != UINT32_MAX; s = n->bpe.symbol[s].next) {
+        for (uint32_t s = n->bpe.symbols ? 0 : UINT32_MAX; s != UINT32_MAX;
+             s = n->bpe.symbol[s].next) {
             const struct bpe_symbol *y = &n->bpe.symbol[s];
-            if (push_token(n->out, y->id, m->begin[p.begin + y->begin], m->end[p.begin + y->end - 1]))
+            if (push_token(n->out, y->id, m->begin[p.begin + y->begin],
+                           m->end[p.begin + y->end - 1]))
                 return memory_out(e);
         }
     }
@@ -183,7 +189,8 @@ static int encode_part(struct encoding *n, size_t begin, size_t end, struct err 
     return rc ? rc : encode_pieces(n, e);
 }
 
-/* Text between the added tokens that are found before normalizing: bytes [begin, end) of the original. */
+/* Text between the added tokens that are found before normalizing: bytes [begin, end) of the
+ * original. */
 static int encode_raw(struct encoding *n, size_t begin, size_t end, struct err *e)
 {
     struct pretokenize_work *w = &n->work;
@@ -233,7 +240,8 @@ static size_t valid_end(const char *text, size_t at, size_t len)
     while (at < len) {
         utf8proc_ssize_t n = (unsigned char)text[at] < 0x80
                                  ? 1
-                                 : utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(len - at), &c);
+                                 : utf8proc_iterate((const utf8proc_uint8_t *)text + at,
+                                                    (utf8proc_ssize_t)(len - at), &c);
         if (n <= 0)
             break;
         at += (size_t)n;
@@ -253,8 +261,9 @@ static int encode_text(struct encoding *n, size_t len, struct err *e)
         }
         unsigned char byte = (unsigned char)n->text[at];
         if (n->t->byte_id[byte] < 0)
-            return err_set(e, ERR_BAD_INPUT, "text · byte 0x%02X at %zu is not UTF-8, and no token stands for it", byte,
-                           at);
+            return err_set(e, ERR_BAD_INPUT,
+                           "text · byte 0x%02X at %zu is not UTF-8, and no token stands for it",
+                           byte, at);
         if (push_token(n->out, n->t->byte_id[byte], (uint32_t)at, (uint32_t)at + 1))
             rc = memory_out(e);
         at++;
@@ -262,7 +271,8 @@ static int encode_text(struct encoding *n, size_t len, struct err *e)
     return rc;
 }
 
-static int push_added(const int32_t *id, size_t n, uint32_t at, struct token_list *out, struct err *e)
+static int push_added(const int32_t *id, size_t n, uint32_t at, struct token_list *out,
+                      struct err *e)
 {
     for (size_t i = 0; i < n; i++)
         if (push_token(out, id[i], at, at))
@@ -270,12 +280,13 @@ static int push_added(const int32_t *id, size_t n, uint32_t at, struct token_lis
     return 0;
 }
 
-int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags, struct token_list *out,
-                     struct err *e)
+int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
+                     struct token_list *out, struct err *e)
 {
     assert(len <= INT32_MAX);
     if (strcmp(t->kind, "none") == 0 && len)
-        return err_set(e, ERR_BAD_INPUT, "text · the model has no tokenizer.json · give token ids instead");
+        return err_set(e, ERR_BAD_INPUT,
+                       "text · the model has no tokenizer.json · give token ids instead");
     struct encoding n = {.t = t, .text = text, .out = out};
     size_t count = out->count;
     n.work.len_max = len <= UINT32_MAX / 32 - (1 << 16) ? len * 32 + (1 << 16) : UINT32_MAX;
@@ -296,16 +307,19 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, un
     return rc;
 }
 
-/* ---- decoding ---------------------------------------------------------------------------------------- */
+/* ---- decoding
+ * ---------------------------------------------------------------------------------------- */
 
-char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags, size_t *len, struct err *e)
+char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags,
+                       size_t *len, struct err *e)
 {
     struct byte_buffer out = {0};
     bool first = true;
     for (size_t i = 0; i < n; i++) {
         size_t text_len;
         if (id[i] < 0 || (size_t)id[i] >= t->count) {
-            err_set(e, ERR_BAD_INPUT, "token %d · the vocabulary has ids 0..%zu", (int)id[i], t->count - 1);
+            err_set(e, ERR_BAD_INPUT, "token %d · the vocabulary has ids 0..%zu", (int)id[i],
+                    t->count - 1);
             free(out.at);
             return NULL;
         }
@@ -329,12 +343,15 @@ char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, u
     buffer_push(&out, "", 1);
     if (!out.out_of_memory && !out.too_long)
         return out.at;
-    err_set(e, ERR_SYSTEM, out.too_long ? "the tokenizer's decoder makes this text too long" : "out of memory for a text");
+    err_set(e, ERR_SYSTEM,
+            out.too_long ? "the tokenizer's decoder makes this text too long"
+                         : "out of memory for a text");
     free(out.at);
     return NULL;
 }
 
-/* ---- looking at the vocabulary ----------------------------------------------------------------------- */
+/* ---- looking at the vocabulary
+ * ----------------------------------------------------------------------- */
 
 int tokenizer_count(const struct tokenizer *t)
 {

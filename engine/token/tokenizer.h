@@ -1,14 +1,14 @@
 /* tokenizer.h - text to token ids and back, as tokenizer.json says.
  *
- * BPE models: byte-level (GPT-2, NeoX, Llama-3, Qwen) and SentencePiece-style (Llama-2, Mistral).  Ids are
- * exactly those of the Hugging Face `tokenizers` library.  A component that is not known is refused by name
- * when the file is opened; nothing is ignored silently except "truncation" and "padding".  Classes and normal
- * forms follow Unicode 14 (PCRE2) and 15 (utf8proc); the library's tables are older in places, so text with
- * characters assigned since may differ.
+ * BPE models: byte-level (GPT-2, NeoX, Llama-3, Qwen) and SentencePiece-style (Llama-2, Mistral).
+ * Ids are exactly those of the Hugging Face `tokenizers` library.  A component that is not known is
+ * refused by name when the file is opened; nothing is ignored silently except "truncation" and
+ * "padding".  Classes and normal forms follow Unicode 14 (PCRE2) and 15 (utf8proc); the library's
+ * tables are older in places, so text with characters assigned since may differ.
  *
- * Text is bytes.  Bytes that are not UTF-8 (a piece of a character) become their byte tokens where the
- * vocabulary has them, else encoding fails.  Decoding never invents replacement characters: a token that
- * holds part of a character gives exactly those bytes.
+ * Text is bytes.  Bytes that are not UTF-8 (a piece of a character) become their byte tokens where
+ * the vocabulary has them, else encoding fails.  Decoding never invents replacement characters: a
+ * token that holds part of a character gives exactly those bytes.
  *
  * Threads: read-only after opening; any number of threads may encode and decode at once.
  * Tests: tests/engine/test_tokenizer.c, tests/fuzz/fuzz_tokenizer*.c. */
@@ -37,8 +37,8 @@ enum {
     TOKENIZER_SKIP_SPECIAL = 2 /* decode: leave special tokens out */
 };
 
-/* Ids with the bytes of the text they stand for: token i covers text[begin[i] .. end[i]) (empty for added
- * ones).  Grown by encode, freed by token_list_free; zero-initialise before first use. */
+/* Ids with the bytes of the text they stand for: token i covers text[begin[i] .. end[i]) (empty for
+ * added ones).  Grown by encode, freed by token_list_free; zero-initialise before first use. */
 struct token_list {
     int32_t *id;
     uint32_t *begin, *end;
@@ -49,22 +49,23 @@ void token_list_free(struct token_list *l);
 /* Append the ids of `text` to *out.  len < 2^31.  On failure *out is as before. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                      struct token_list *out, struct err *e);
-/* malloc'ed bytes of the text, NUL-terminated besides *len; NULL and *e if an id is outside the vocabulary
- * (or memory is out). */
-char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags, size_t *len,
-                       struct err *e);
+/* malloc'ed bytes of the text, NUL-terminated besides *len; NULL and *e if an id is outside the
+ * vocabulary (or memory is out). */
+char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags,
+                       size_t *len, struct err *e);
 
 /* Ids are 0 .. count-1; the model's embedding may have more rows than this. */
 int tokenizer_count(const struct tokenizer *t);
-/* The bytes that the token contributes in the middle of a text, e.g. " Mary", "\xe4\xb8"; an id outside the
- * vocabulary gives "<123>" (in a buffer of the calling thread, good until its next call). */
+/* The bytes that the token contributes in the middle of a text, e.g. " Mary", "\xe4\xb8"; an id
+ * outside the vocabulary gives "<123>" (in a buffer of the calling thread, good until its next
+ * call). */
 const char *tokenizer_text(const struct tokenizer *t, int32_t id, size_t *len);
 /* The vocabulary's own spelling, e.g. "ĠMary", "<0xE4>"; NULL if there is no such id. */
 const char *tokenizer_spelling(const struct tokenizer *t, int32_t id);
 /* The token whose tokenizer_text is exactly `text`, else whose spelling is; -1 if there is none. */
 int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len);
-/* What the post-processor puts in front of a text; -1 if nothing.  (A model's own bos_token_id stands
- * in config.json: GPT-2 has one, its post-processor adds none.) */
+/* What the post-processor puts in front of a text; -1 if nothing.  (A model's own bos_token_id
+ * stands in config.json: GPT-2 has one, its post-processor adds none.) */
 int32_t tokenizer_bos(const struct tokenizer *t);
 /* tokenizer_bytes and tokenizer_none are not real tokenizers: "bytes", "none"; else "bpe". */
 const char *tokenizer_kind(const struct tokenizer *t);

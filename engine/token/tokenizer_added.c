@@ -1,9 +1,9 @@
 /* tokenizer_added.c - finding added tokens ("<|endoftext|>") in a text.
  *
- * Patterns are sorted; at each place the range of those that still agree with the text is narrowed byte by
- * byte, which finds the longest in O(its length x log patterns).  Matches are leftmost, then longest, then
- * filtered and widened (single_word, lstrip, rstrip) exactly as the reference does it.
- * Tested in tests/engine/test_tokenizer.c. */
+ * Patterns are sorted; at each place the range of those that still agree with the text is narrowed
+ * byte by byte, which finds the longest in O(its length x log patterns).  Matches are leftmost,
+ * then longest, then filtered and widened (single_word, lstrip, rstrip) exactly as the reference
+ * does it. Tested in tests/engine/test_tokenizer.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +13,8 @@
 
 static int order(const void *pa, const void *pb)
 {
-    const struct added_token *a = *(const struct added_token *const *)pa, *b = *(const struct added_token *const *)pb;
+    const struct added_token *a = *(const struct added_token *const *)pa,
+                             *b = *(const struct added_token *const *)pb;
     size_t n = a->pattern_len < b->pattern_len ? a->pattern_len : b->pattern_len;
     int c = memcmp(a->pattern, b->pattern, n);
     return c ? c : (a->pattern_len > b->pattern_len) - (a->pattern_len < b->pattern_len);
@@ -44,8 +45,10 @@ void added_set_free(struct added_set *s)
     *s = (struct added_set){0};
 }
 
-/* The first of sorted[lo .. hi) whose byte at `depth` is at least `byte`; all have more than `depth` bytes. */
-static uint32_t lower_bound(const struct added_set *s, uint32_t lo, uint32_t hi, size_t depth, int byte)
+/* The first of sorted[lo .. hi) whose byte at `depth` is at least `byte`; all have more than
+ * `depth` bytes. */
+static uint32_t lower_bound(const struct added_set *s, uint32_t lo, uint32_t hi, size_t depth,
+                            int byte)
 {
     while (lo < hi) {
         uint32_t middle = lo + (hi - lo) / 2;
@@ -87,13 +90,15 @@ static int32_t char_before(const char *text, size_t begin, size_t at, size_t *n)
         p--;
     while (p > begin && ((unsigned char)text[p] & 0xc0) == 0x80);
     *n = at - p;
-    return utf8proc_iterate((const utf8proc_uint8_t *)text + p, (utf8proc_ssize_t)*n, &c) > 0 ? c : -1;
+    return utf8proc_iterate((const utf8proc_uint8_t *)text + p, (utf8proc_ssize_t)*n, &c) > 0 ? c
+                                                                                              : -1;
 }
 
 static int32_t char_after(const char *text, size_t at, size_t end, size_t *n)
 {
     utf8proc_int32_t c;
-    utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)text + at, (utf8proc_ssize_t)(end - at), &c);
+    utf8proc_ssize_t got = utf8proc_iterate((const utf8proc_uint8_t *)text + at,
+                                            (utf8proc_ssize_t)(end - at), &c);
     *n = got > 0 ? (size_t)got : 0;
     return got > 0 ? c : -1;
 }
@@ -119,12 +124,15 @@ static int push(struct added_pieces *out, size_t begin, size_t end, int32_t id)
     return 0;
 }
 
-int added_split(const struct added_set *s, const char *text, size_t begin, size_t end, struct added_pieces *out)
+int added_split(const struct added_set *s, const char *text, size_t begin, size_t end,
+                struct added_pieces *out)
 {
     size_t done = begin, at = begin, n;
     while (s->count && at < end) {
         unsigned char lead = (unsigned char)text[at];
-        const struct added_token *t = s->first[lead] == s->first[lead + 1] ? NULL : longest(s, text + at, end - at);
+        const struct added_token *t = s->first[lead] == s->first[lead + 1]
+                                          ? NULL
+                                          : longest(s, text + at, end - at);
         if (!t) {
             at++;
             continue;

@@ -1,9 +1,9 @@
 /* tokenizer_bpe.c - byte-pair merges of one word.
  *
- * The order is the reference's: always the pair of lowest rank, the leftmost of equals.  A heap of candidates
- * over a linked list of symbols; a candidate whose pair has changed since is dropped when it comes up.  So a
- * word of n characters costs O(n log n), also when it is a whole text without spaces.
- * Tested in tests/engine/test_tokenizer.c. */
+ * The order is the reference's: always the pair of lowest rank, the leftmost of equals.  A heap of
+ * candidates over a linked list of symbols; a candidate whose pair has changed since is dropped
+ * when it comes up.  So a word of n characters costs O(n log n), also when it is a whole text
+ * without spaces. Tested in tests/engine/test_tokenizer.c. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,8 @@
 #define NO_PAIR UINT64_MAX
 #define NO_SYMBOL UINT32_MAX
 
-/* ---- merges ------------------------------------------------------------------------------------------ */
+/* ---- merges
+ * ------------------------------------------------------------------------------------------ */
 
 static uint64_t pair_of(int32_t left, int32_t right)
 {
@@ -75,7 +76,8 @@ static int parse_merge(struct js_node node, struct bpe *b, uint32_t rank, struct
         return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
     memcpy(joined, side[0], len[0]);
     memcpy(joined + len[0], side[1], len[1]);
-    uint32_t left = strmap_get(&b->by_spelling, side[0], len[0]), right = strmap_get(&b->by_spelling, side[1], len[1]);
+    uint32_t left = strmap_get(&b->by_spelling, side[0], len[0]),
+             right = strmap_get(&b->by_spelling, side[1], len[1]);
     uint32_t id = strmap_get(&b->by_spelling, joined, len[0] + len[1]);
     if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE) {
         rc = js_expected(node, "two tokens of the vocabulary that join to a third", e);
@@ -88,7 +90,8 @@ static int parse_merge(struct js_node node, struct bpe *b, uint32_t rank, struct
     return rc;
 }
 
-/* ---- the model object -------------------------------------------------------------------------------- */
+/* ---- the model object
+ * -------------------------------------------------------------------------------- */
 
 /* Options that would change ids and that are not built: only their neutral value is taken. */
 static int refuse_options(struct js_node model, struct err *e)
@@ -115,7 +118,8 @@ static void index_chars(struct bpe *b)
     for (int32_t c = 0; c < BPE_CHARS; c++) {
         utf8proc_uint8_t text[4];
         utf8proc_ssize_t n = utf8proc_encode_char(c, text);
-        b->of_char[c] = (int32_t)strmap_get(&b->by_spelling, (const char *)text, (size_t)n); /* none: -1 */
+        b->of_char[c] = (int32_t)strmap_get(&b->by_spelling, (const char *)text,
+                                            (size_t)n); /* none: -1 */
     }
     for (int i = 0; i < 256; i++) {
         char text[8];
@@ -145,7 +149,8 @@ int bpe_parse_model(struct js_node model, struct bpe *b, struct err *e)
     if (unk && b->unk < 0)
         return js_expected(js_get(model, "unk_token"), "a token of the vocabulary", e);
     if (merges_init(b, js_count(merges)))
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu merges", js_name(model.doc), js_count(merges));
+        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu merges", js_name(model.doc),
+                       js_count(merges));
     for (size_t i = 0; i < js_count(merges) && !rc; i++)
         rc = parse_merge(js_at(merges, i), b, (uint32_t)i, e);
     index_chars(b);
@@ -159,7 +164,8 @@ void bpe_free(struct bpe *b)
     b->merge = NULL;
 }
 
-/* ---- one word ---------------------------------------------------------------------------------------- */
+/* ---- one word
+ * ---------------------------------------------------------------------------------------- */
 
 void bpe_work_free(struct bpe_work *w)
 {
@@ -189,12 +195,14 @@ static int reserve(struct bpe_work *w, size_t len)
 static void add_symbol(struct bpe_work *w, int32_t id, size_t begin, size_t end)
 {
     uint32_t i = (uint32_t)w->symbols++;
-    w->symbol[i] = (struct bpe_symbol){id, (uint32_t)begin, (uint32_t)end, i ? i - 1 : NO_SYMBOL, NO_SYMBOL};
+    w->symbol[i] = (struct bpe_symbol){id, (uint32_t)begin, (uint32_t)end, i ? i - 1 : NO_SYMBOL,
+                                       NO_SYMBOL};
     if (i)
         w->symbol[i - 1].next = i;
 }
 
-/* Where an unknown run waits to be written: the reference writes it in front of the next known character. */
+/* Where an unknown run waits to be written: the reference writes it in front of the next known
+ * character. */
 struct pending {
     bool any;
     size_t begin, end;
@@ -207,7 +215,8 @@ static void flush_pending(const struct bpe *b, struct bpe_work *w, struct pendin
     p->any = false;
 }
 
-static bool add_bytes(const struct bpe *b, struct bpe_work *w, const char *word, size_t at, size_t n)
+static bool add_bytes(const struct bpe *b, struct bpe_work *w, const char *word, size_t at,
+                      size_t n)
 {
     if (!b->byte_fallback)
         return false;
@@ -219,7 +228,8 @@ static bool add_bytes(const struct bpe *b, struct bpe_work *w, const char *word,
     return true;
 }
 
-static void add_unknown(const struct bpe *b, struct bpe_work *w, struct pending *p, size_t at, size_t n)
+static void add_unknown(const struct bpe *b, struct bpe_work *w, struct pending *p, size_t at,
+                        size_t n)
 {
     if (b->unk < 0)
         return;

@@ -1,7 +1,7 @@
 /* tokenizer_decode.c - "decoder" of tokenizer.json: spellings back to bytes.
  *
- * Unlike the reference nothing is ever replaced by U+FFFD: a token that holds a part of a character gives those
- * bytes.  Steps before the first Fuse see one token, steps after it the joined text.
+ * Unlike the reference nothing is ever replaced by U+FFFD: a token that holds a part of a character
+ * gives those bytes.  Steps before the first Fuse see one token, steps after it the joined text.
  * Tested in tests/engine/test_tokenizer.c. */
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +13,8 @@
 enum { STEPS_MAX = 16, TEXT_LEN_MAX = 64 };
 
 struct decode_step {
-    void (*run)(const struct decode_step *s, const char *in, size_t len, bool first, struct byte_buffer *out);
+    void (*run)(const struct decode_step *s, const char *in, size_t len, bool first,
+                struct byte_buffer *out);
     char needle[TEXT_LEN_MAX], content[TEXT_LEN_MAX]; /* replace; strip has content only */
     size_t needle_len, content_len;
     int64_t start, stop; /* strip: how many at most */
@@ -42,16 +43,19 @@ void buffer_push(struct byte_buffer *b, const char *s, size_t n)
     b->len += n;
 }
 
-/* ---- the steps --------------------------------------------------------------------------------------- */
+/* ---- the steps
+ * --------------------------------------------------------------------------------------- */
 
-/* The next character of bytes that need not be UTF-8; a stray byte is a character of its own (c = -1). */
+/* The next character of bytes that need not be UTF-8; a stray byte is a character of its own (c =
+ * -1). */
 static size_t next_char(const char *s, size_t len, int32_t *c)
 {
     utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)len, c);
     return n > 0 ? (size_t)n : 1;
 }
 
-static void run_byte_level(const struct decode_step *s, const char *in, size_t len, bool first, struct byte_buffer *out)
+static void run_byte_level(const struct decode_step *s, const char *in, size_t len, bool first,
+                           struct byte_buffer *out)
 {
     (void)s, (void)first;
     size_t begin = out->len;
@@ -71,14 +75,19 @@ static void run_byte_level(const struct decode_step *s, const char *in, size_t l
 
 static int hex_digit(char c)
 {
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'A' && c <= 'F' ? c - 'A' + 10 : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+    return c >= '0' && c <= '9'   ? c - '0'
+           : c >= 'A' && c <= 'F' ? c - 'A' + 10
+           : c >= 'a' && c <= 'f' ? c - 'a' + 10
+                                  : -1;
 }
 
 /* "<0xE4>" is the byte E4. */
-static void run_byte_fallback(const struct decode_step *s, const char *in, size_t len, bool first, struct byte_buffer *out)
+static void run_byte_fallback(const struct decode_step *s, const char *in, size_t len, bool first,
+                              struct byte_buffer *out)
 {
     (void)s, (void)first;
-    if (len == 6 && memcmp(in, "<0x", 3) == 0 && in[5] == '>' && hex_digit(in[3]) >= 0 && hex_digit(in[4]) >= 0) {
+    if (len == 6 && memcmp(in, "<0x", 3) == 0 && in[5] == '>' && hex_digit(in[3]) >= 0 &&
+        hex_digit(in[4]) >= 0) {
         char byte = (char)(unsigned char)(hex_digit(in[3]) * 16 + hex_digit(in[4]));
         buffer_push(out, &byte, 1);
     } else {
@@ -86,8 +95,10 @@ static void run_byte_fallback(const struct decode_step *s, const char *in, size_
     }
 }
 
-/* Every needle becomes content.  Also Metaspace, whose prefix in front of the first token was not in the text. */
-static void run_replace(const struct decode_step *s, const char *in, size_t len, bool first, struct byte_buffer *out)
+/* Every needle becomes content.  Also Metaspace, whose prefix in front of the first token was not
+ * in the text. */
+static void run_replace(const struct decode_step *s, const char *in, size_t len, bool first,
+                        struct byte_buffer *out)
 {
     for (size_t at = 0; at < len;) {
         const char *hit = memmem(in + at, len - at, s->needle, s->needle_len);
@@ -100,23 +111,27 @@ static void run_replace(const struct decode_step *s, const char *in, size_t len,
     }
 }
 
-static void run_strip(const struct decode_step *s, const char *in, size_t len, bool first, struct byte_buffer *out)
+static void run_strip(const struct decode_step *s, const char *in, size_t len, bool first,
+                      struct byte_buffer *out)
 {
     (void)first;
     size_t begin = 0, end = len, n = s->content_len;
-    for (int64_t i = 0; i < s->start && end - begin >= n && memcmp(in + begin, s->content, n) == 0; i++)
+    for (int64_t i = 0; i < s->start && end - begin >= n && memcmp(in + begin, s->content, n) == 0;
+         i++)
         begin += n;
-    for (int64_t i = 0; i < s->stop && end - begin >= n && memcmp(in + end - n, s->content, n) == 0; i++)
+    for (int64_t i = 0; i < s->stop && end - begin >= n && memcmp(in + end - n, s->content, n) == 0;
+         i++)
         end -= n;
     buffer_push(out, in + begin, end - begin);
 }
 
-/* ---- the whole chain --------------------------------------------------------------------------------- */
+/* ---- the whole chain
+ * --------------------------------------------------------------------------------- */
 
-/* Run steps [from, to) over `in`, the last one into *out.  What lies between may grow eightfold: real decoders
- * shrink, and a chain of replacements must not explode. */
-static void run_steps(const struct decoder *d, size_t from, size_t to, const char *in, size_t len, bool first,
-                      struct byte_buffer *out)
+/* Run steps [from, to) over `in`, the last one into *out.  What lies between may grow eightfold:
+ * real decoders shrink, and a chain of replacements must not explode. */
+static void run_steps(const struct decoder *d, size_t from, size_t to, const char *in, size_t len,
+                      bool first, struct byte_buffer *out)
 {
     struct byte_buffer have = {0};
     for (size_t i = from; i < to; i++) {
@@ -133,7 +148,8 @@ static void run_steps(const struct decoder *d, size_t from, size_t to, const cha
         buffer_push(out, in, len);
 }
 
-void decoder_token(const struct decoder *d, const char *spelling, size_t len, bool first, struct byte_buffer *out)
+void decoder_token(const struct decoder *d, const char *spelling, size_t len, bool first,
+                   struct byte_buffer *out)
 {
     run_steps(d, 0, d->whole, spelling, len, first, out);
 }
@@ -150,7 +166,8 @@ void decoder_whole(const struct decoder *d, struct byte_buffer *text)
     *text = out;
 }
 
-/* ---- parsing ----------------------------------------------------------------------------------------- */
+/* ---- parsing
+ * ----------------------------------------------------------------------------------------- */
 
 static int copy_text(struct js_node node, char *out, size_t *out_len, struct err *e)
 {
@@ -221,8 +238,9 @@ static const struct {
     const char *type;
     int (*parse)(struct js_node node, struct decode_step *s, struct err *e);
 } decoders[] = {
-    {"ByteLevel", parse_byte_level}, {"ByteFallback", parse_byte_fallback}, {"Replace", parse_replace},
-    {"Strip", parse_strip},          {"Metaspace", parse_metaspace},
+    {"ByteLevel", parse_byte_level}, {"ByteFallback", parse_byte_fallback},
+    {"Replace", parse_replace},      {"Strip", parse_strip},
+    {"Metaspace", parse_metaspace},
 };
 
 static int parse_one(struct js_node node, struct decoder *d, struct err *e)
@@ -251,7 +269,8 @@ static int parse_one(struct js_node node, struct decoder *d, struct err *e)
         d->step[d->count++] = s;
         return 0;
     }
-    return js_expected(js_get(node, "type"), "Sequence, ByteLevel, ByteFallback, Replace, Fuse, Strip or Metaspace", e);
+    return js_expected(js_get(node, "type"),
+                       "Sequence, ByteLevel, ByteFallback, Replace, Fuse, Strip or Metaspace", e);
 }
 
 static int parse_list(struct js_node node, struct decoder *d, struct err *e)

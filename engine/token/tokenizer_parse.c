@@ -1,7 +1,8 @@
 /* tokenizer_parse.c - from the JSON of a tokenizer.json to struct tokenizer.
  *
- * Everything the tokenizer keeps is copied out of the document.  Ids are checked to be unique and few enough
- * for the number of tokens before anything is allocated by them.  Tested in tests/engine/test_tokenizer.c. */
+ * Everything the tokenizer keeps is copied out of the document.  Ids are checked to be unique and
+ * few enough for the number of tokens before anything is allocated by them.  Tested in
+ * tests/engine/test_tokenizer.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,7 +14,8 @@ static int out_of_memory(struct js_node node, struct err *e)
     return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
 }
 
-/* ---- added tokens ------------------------------------------------------------------------------------ */
+/* ---- added tokens
+ * ------------------------------------------------------------------------------------ */
 
 static int parse_added_token(struct js_node node, struct added_token *t, struct err *e)
 {
@@ -61,10 +63,12 @@ static int parse_added(struct tokenizer *t, struct js_node list, struct err *e)
     return rc;
 }
 
-/* ---- the vocabulary ---------------------------------------------------------------------------------- */
+/* ---- the vocabulary
+ * ---------------------------------------------------------------------------------- */
 
 /* Sizes of what build_vocab will fill, with every id in range. */
-static int measure(const struct tokenizer *t, struct js_node vocab, size_t *count, size_t *bytes, struct err *e)
+static int measure(const struct tokenizer *t, struct js_node vocab, size_t *count, size_t *bytes,
+                   struct err *e)
 {
     int64_t last = -1, id;
     size_t tokens = js_count(vocab) + t->n_added;
@@ -81,20 +85,20 @@ static int measure(const struct tokenizer *t, struct js_node vocab, size_t *coun
         *bytes += t->added[i].content_len + 1;
     }
     if ((size_t)(last + 1) > 2 * tokens + 1024)
-        return err_set(e, ERR_BAD_INPUT, "%s · ids go up to %lld for only %zu tokens", js_name(vocab.doc), (long long)last,
-                       tokens);
+        return err_set(e, ERR_BAD_INPUT, "%s · ids go up to %lld for only %zu tokens",
+                       js_name(vocab.doc), (long long)last, tokens);
     *count = (size_t)(last + 1);
     return 0;
 }
 
 /* Put a token at its id; the spelling is copied to *at. */
-static int place(struct tokenizer *t, struct js_node node, int32_t id, const char *spelling, size_t len, bool special,
-                 char **at, struct err *e)
+static int place(struct tokenizer *t, struct js_node node, int32_t id, const char *spelling,
+                 size_t len, bool special, char **at, struct err *e)
 {
     struct token *k = &t->token[id];
     if (k->spelling)
-        return err_set(e, ERR_BAD_INPUT, "%s · tokens \"%.60s\" and \"%.60s\" have the same id %d", js_name(node.doc),
-                       k->spelling, spelling, (int)id);
+        return err_set(e, ERR_BAD_INPUT, "%s · tokens \"%.60s\" and \"%.60s\" have the same id %d",
+                       js_name(node.doc), k->spelling, spelling, (int)id);
     memcpy(*at, spelling, len);
     (*at)[len] = '\0';
     *k = (struct token){.spelling = *at, .spelling_len = (uint32_t)len, .special = special};
@@ -102,19 +106,22 @@ static int place(struct tokenizer *t, struct js_node node, int32_t id, const cha
     return 0;
 }
 
-static int place_added(struct tokenizer *t, struct js_node root, const struct added_token *a, char **at, struct err *e)
+static int place_added(struct tokenizer *t, struct js_node root, const struct added_token *a,
+                       char **at, struct err *e)
 {
     uint32_t known = strmap_get(&t->bpe.by_spelling, a->content, a->content_len);
     if (known == STRMAP_NONE)
         return place(t, root, a->id, a->content, a->content_len, a->special, at, e);
     if (known != (uint32_t)a->id)
-        return err_set(e, ERR_BAD_INPUT, "%s · added token \"%.100s\" has id %d, in the vocabulary %u",
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · added token \"%.100s\" has id %d, in the vocabulary %u",
                        js_name(root.doc), a->content, (int)a->id, known);
     t->token[a->id].special = a->special;
     return 0;
 }
 
-static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node vocab, struct err *e)
+static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node vocab,
+                       struct err *e)
 {
     size_t bytes;
     int rc = measure(t, vocab, &t->count, &bytes, e);
@@ -156,7 +163,8 @@ static int build_texts(struct tokenizer *t, struct js_node root, struct err *e)
         if (one.too_long || all.too_long) {
             free(one.at);
             free(all.at);
-            return err_set(e, ERR_BAD_INPUT, "%s · the decoder makes token %zu too long", js_name(root.doc), i);
+            return err_set(e, ERR_BAD_INPUT, "%s · the decoder makes token %zu too long",
+                           js_name(root.doc), i);
         }
     }
     free(one.at);
@@ -174,13 +182,15 @@ static void index_bytes(struct tokenizer *t)
         t->byte_id[b] = t->bpe.of_byte[b];
     for (size_t i = 0; i < t->count; i++) {
         const struct token *k = &t->token[i];
-        int32_t *id = k->text_len == 1 && !k->special ? &t->byte_id[(unsigned char)k->text[0]] : NULL;
+        int32_t *id = k->text_len == 1 && !k->special ? &t->byte_id[(unsigned char)k->text[0]]
+                                                      : NULL;
         if (id && *id < 0)
             *id = (int32_t)i;
     }
 }
 
-/* What is looked for in normalized text is the normalized content; so is what the token is spelled. */
+/* What is looked for in normalized text is the normalized content; so is what the token is spelled.
+ */
 static int build_patterns(struct tokenizer *t, struct js_node root, struct err *e)
 {
     struct pretokenize_work w = {.len_max = LIMIT_TOKEN_BYTES * 16};
@@ -201,7 +211,8 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
         if (w.text.len)
             memcpy(a->pattern, w.text.byte, w.text.len);
         a->pattern[w.text.len] = '\0';
-        t->token[a->id].spelling = a->pattern; /* the reference decodes it to what it stands for in the text */
+        t->token[a->id]
+            .spelling = a->pattern; /* the reference decodes it to what it stands for in the text */
         t->token[a->id].spelling_len = (uint32_t)w.text.len;
     }
     work_free(&w);
@@ -211,9 +222,11 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
     return rc;
 }
 
-/* ---- the post-processor ------------------------------------------------------------------------------ */
+/* ---- the post-processor
+ * ------------------------------------------------------------------------------ */
 
-static int add_ids(struct tokenizer *t, struct js_node ids, int32_t **list, size_t *n, struct err *e)
+static int add_ids(struct tokenizer *t, struct js_node ids, int32_t **list, size_t *n,
+                   struct err *e)
 {
     if (!js_is_array(ids))
         return js_expected(ids, "a list of ids", e);
@@ -249,7 +262,8 @@ static int parse_template(struct tokenizer *t, struct js_node node, struct err *
             behind = true;
         } else if (!(rc = js_string(js_get(js_get(item, "SpecialToken"), "id"), &name, NULL, e))) {
             struct js_node ids = js_get(js_get(special, name), "ids");
-            rc = behind ? add_ids(t, ids, &t->suffix, &t->n_suffix, e) : add_ids(t, ids, &t->prefix, &t->n_prefix, e);
+            rc = behind ? add_ids(t, ids, &t->suffix, &t->n_suffix, e)
+                        : add_ids(t, ids, &t->prefix, &t->n_prefix, e);
         }
     }
     return rc || behind ? rc : js_expected(list, "a Sequence among them", e);
@@ -275,11 +289,13 @@ static int parse_post_processor(struct tokenizer *t, struct js_node node, struct
     return rc;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------------- */
+/* ---- the whole
+ * --------------------------------------------------------------------------------------- */
 
 int tokenizer_build(struct tokenizer *t, struct js_node root, struct err *e)
 {
-    struct js_node model = js_get(root, "model"), vocab = js_get(model, "vocab"), type = js_get(model, "type");
+    struct js_node model = js_get(root, "model"), vocab = js_get(model, "vocab"),
+                   type = js_get(model, "type");
     const char *name;
     if (!js_is_object(model))
         return js_expected(model, "an object (is this a tokenizer.json?)", e);

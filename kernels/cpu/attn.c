@@ -1,7 +1,7 @@
 /* attn.c - attn_scores, softmax, attn_mix.
  *
- * Sources hidden by causality are not computed, so what lies in their rows (not yet written, or NaN)
- * cannot reach a result, and a row costs the same in an incremental rerun as in a full one.
+ * Sources hidden by causality are not computed, so what lies in their rows (not yet written, or
+ * NaN) cannot reach a result, and a row costs the same in an incremental rerun as in a full one.
  */
 #include "cpu.h"
 
@@ -50,16 +50,21 @@ static bool same_shape3(const struct kn_view *v, int64_t a, int64_t b, int64_t c
     return v->shape[0] == a && v->shape[1] == b && v->shape[2] == c;
 }
 
-/* `square` is [heads, rows, sources], `query` [rows, heads, dh], `source` [sources, kv heads, dh]. */
-static bool attn_job(struct attn_job *j, struct cpu *c, const struct kn_call *call, const struct kn_view *square,
-                     const struct kn_view *query, const struct kn_view *source)
+/* `square` is [heads, rows, sources], `query` [rows, heads, dh], `source` [sources, kv heads, dh].
+ */
+static bool attn_job(struct attn_job *j, struct cpu *c, const struct kn_call *call,
+                     const struct kn_view *square, const struct kn_view *query,
+                     const struct kn_view *source)
 {
     if (!cpu_is(square, KN_F32, 3) || !cpu_is(query, KN_F32, 3) || !cpu_is(source, KN_F32, 3))
         return false;
-    *j = (struct attn_job){c->isa, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0, 0};
-    if (!same_shape3(square, j->heads, j->rows, j->sources) || source->shape[2] != j->dh || j->dh < 1)
+    *j = (struct attn_job){
+        c->isa, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0, 0};
+    if (!same_shape3(square, j->heads, j->rows, j->sources) || source->shape[2] != j->dh ||
+        j->dh < 1)
         return false;
-    if (source->shape[1] < 1 || j->heads % source->shape[1] != 0 || call->p.dest0 < 0 || call->p.src0 < 0)
+    if (source->shape[1] < 1 || j->heads % source->shape[1] != 0 || call->p.dest0 < 0 ||
+        call->p.src0 < 0)
         return false;
     j->share = j->heads / source->shape[1];
     j->blocks = (j->rows + BLOCK_ROWS - 1) / BLOCK_ROWS;
@@ -79,9 +84,16 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
     const struct kn_param *p = &j->call->p;
     int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1);
     if (lo < hi) {
-        struct gemm g = {.x = view_row(q, first, h), .x_stride = q->stride[0], .w = view_row(k, lo, h / j->share),
-                         .w_stride = k->stride[0], .w_type = KN_F32, .m = end - first, .n = hi - lo, .k = j->dh,
-                         .out = view_row(out, h, first) + lo, .out_stride = out->stride[1]};
+        struct gemm g = {.x = view_row(q, first, h),
+                         .x_stride = q->stride[0],
+                         .w = view_row(k, lo, h / j->share),
+                         .w_stride = k->stride[0],
+                         .w_type = KN_F32,
+                         .m = end - first,
+                         .n = hi - lo,
+                         .k = j->dh,
+                         .out = view_row(out, h, first) + lo,
+                         .out_stride = out->stride[1]};
         j->isa->gemm_nk(&g);
     }
     for (int64_t d = first; d < end; d++) {
@@ -118,7 +130,10 @@ enum kn_status cpu_ATTN_SCORES(struct cpu *c, const struct kn_call *call)
 static void mix_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end)
 {
     const struct kn_view *out = &j->call->out[0], *pattern = &j->call->in[0], *v = &j->call->in[1];
-    struct gemm g = {.x_stride = pattern->stride[1], .w_stride = v->stride[0], .w_type = KN_F32, .n = j->dh,
+    struct gemm g = {.x_stride = pattern->stride[1],
+                     .w_stride = v->stride[0],
+                     .w_type = KN_F32,
+                     .n = j->dh,
                      .out_stride = out->stride[0]};
     if (!j->call->p.accumulate)
         for (int64_t d = first; d < end; d++)
@@ -179,9 +194,13 @@ enum kn_status cpu_SOFTMAX(struct cpu *c, const struct kn_call *call)
 {
     enum { EXP_COST = 4 };
     const struct kn_view *out = &call->out[0], *in = &call->in[0];
-    if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || call->p.dest0 < 0 || call->p.src0 != 0 ||
-        !same_shape3(out, in->shape[0], in->shape[1], in->shape[2]))
+    if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || call->p.dest0 < 0 ||
+        call->p.src0 != 0 || !same_shape3(out, in->shape[0], in->shape[1], in->shape[2]))
         return KN_BAD_CALL;
-    struct attn_job j = {.isa = c->isa, .call = call, .heads = in->shape[0], .rows = in->shape[1], .sources = in->shape[2]};
+    struct attn_job j = {.isa = c->isa,
+                         .call = call,
+                         .heads = in->shape[0],
+                         .rows = in->shape[1],
+                         .sources = in->shape[2]};
     return cpu_each(c, j.heads * j.rows, j.sources * EXP_COST, softmax_units, &j);
 }

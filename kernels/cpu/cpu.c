@@ -47,8 +47,8 @@ static bool view_contiguous(const struct kn_view *v)
     return v->ndim > 0 && expect > 0;
 }
 
-/* Whether two operands certainly share memory.  Interleaved views of one buffer (the heads of a fused
- * projection) need not, so only contiguous ones are compared. */
+/* Whether two operands certainly share memory.  Interleaved views of one buffer (the heads of a
+ * fused projection) need not, so only contiguous ones are compared. */
 static bool views_overlap(const struct kn_view *a, const struct kn_view *b)
 {
     if (!view_contiguous(a) || !view_contiguous(b))
@@ -90,7 +90,8 @@ static bool call_sound(const struct kn_call *call)
         if (!view_sound(&call->out[o]))
             return false;
         for (int i = 0; i < n_in; i++) {
-            bool in_place = i == 0 && may_replace_first(call->op) && same_view(&call->out[o], &call->in[i]);
+            bool in_place = i == 0 && may_replace_first(call->op) &&
+                            same_view(&call->out[o], &call->in[i]);
             if (!in_place && views_overlap(&call->out[o], &call->in[i]))
                 return false;
         }
@@ -111,7 +112,8 @@ static void *backend_alloc(struct kn_backend *be, size_t bytes)
 {
     (void)be;
     /* Zeroed, page-aligned, and committed where touched. */
-    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE,
+                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return p == MAP_FAILED ? NULL : p;
 }
 
@@ -189,12 +191,14 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
     enum kn_cpu best = kn_cpu_best();
     errno = EINVAL;
     if (opt->cpu >= KN_CPU_COUNT || opt->cpu > (int)best) {
-        snprintf(why, why_size, "no %s · this processor offers %s%s%s", kn_cpu_name((enum kn_cpu)opt->cpu),
-                 kn_cpu_name(KN_CPU_PORTABLE), best >= KN_CPU_AVX2 ? ", avx2" : "", best >= KN_CPU_AVX512 ? ", avx512" : "");
+        snprintf(why, why_size, "no %s · this processor offers %s%s%s",
+                 kn_cpu_name((enum kn_cpu)opt->cpu), kn_cpu_name(KN_CPU_PORTABLE),
+                 best >= KN_CPU_AVX2 ? ", avx2" : "", best >= KN_CPU_AVX512 ? ", avx512" : "");
         return NULL;
     }
     if (opt->threads < 0 || opt->threads > THREADS_MAX) {
-        snprintf(why, why_size, "bad number of threads · %d · 0 (all cores) to %d", opt->threads, THREADS_MAX);
+        snprintf(why, why_size, "bad number of threads · %d · 0 (all cores) to %d", opt->threads,
+                 THREADS_MAX);
         return NULL;
     }
     struct cpu *c = calloc(1, sizeof *c);
@@ -209,7 +213,8 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
     c->isa = ISAS[opt->cpu < 0 ? (int)best : opt->cpu];
     c->base.type = &CPU_TYPE;
     c->base.unified = true;
-    snprintf(c->base.describe, sizeof c->base.describe, "cpu %s x%d", c->isa->name, pool_threads(c->pool));
+    snprintf(c->base.describe, sizeof c->base.describe, "cpu %s x%d", c->isa->name,
+             pool_threads(c->pool));
     return &c->base;
 }
 
@@ -220,7 +225,8 @@ bool cpu_absent(const struct kn_view *v)
 
 bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim)
 {
-    return v->dtype == t && v->ndim == ndim && (v->stride[ndim - 1] == 1 || v->shape[ndim - 1] <= 1);
+    return v->dtype == t && v->ndim == ndim &&
+           (v->stride[ndim - 1] == 1 || v->shape[ndim - 1] <= 1);
 }
 
 bool cpu_is_weight(const struct kn_view *v)

@@ -1,7 +1,7 @@
 /* cpu.h - the cpu backend: what its operations share.
  *
- * One family of operations is one file; each function checks its call against the contract in ops.def,
- * then hands out chunks of work to the pool.  Row kernels (isa.h) do the arithmetic.
+ * One family of operations is one file; each function checks its call against the contract in
+ * ops.def, then hands out chunks of work to the pool.  Row kernels (isa.h) do the arithmetic.
  * Tested in tests/kernels.
  */
 #ifndef KN_CPU_CPU_H
@@ -20,7 +20,8 @@ struct cpu {
 struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size);
 
 /* One function per row of ops.def. */
-#define KN_OP(id, name, n_out, n_in) enum kn_status cpu_##id(struct cpu *c, const struct kn_call *call);
+#define KN_OP(id, name, n_out, n_in) \
+    enum kn_status cpu_##id(struct cpu *c, const struct kn_call *call);
 #include "../ops.def"
 #undef KN_OP
 
@@ -31,8 +32,9 @@ struct cpu_rows {
 };
 
 bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret);
-bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim); /* dtype and rank, last axis contiguous */
-bool cpu_is_weight(const struct kn_view *v);                     /* f32, f16 or bf16 */
+bool cpu_is(const struct kn_view *v, enum kn_dtype t,
+            int ndim);                       /* dtype and rank, last axis contiguous */
+bool cpu_is_weight(const struct kn_view *v); /* f32, f16 or bf16 */
 bool cpu_absent(const struct kn_view *v);
 
 static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
@@ -40,8 +42,8 @@ static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
     return (float *)r->data + i * r->stride;
 }
 
-/* fn over chunks of consecutive units of work, 0 .. units; `cost` is a unit's, in elements touched, so
- * that a chunk is worth some microseconds.  scratch as pool_reserve left it. */
+/* fn over chunks of consecutive units of work, 0 .. units; `cost` is a unit's, in elements touched,
+ * so that a chunk is worth some microseconds.  scratch as pool_reserve left it. */
 typedef void cpu_units_fn(void *ctx, int64_t first, int64_t end, void *scratch);
 enum kn_status cpu_each(struct cpu *c, int64_t units, int64_t cost, cpu_units_fn *fn, void *ctx);
 

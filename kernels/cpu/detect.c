@@ -36,7 +36,8 @@ enum kn_cpu kn_cpu_best(void)
     if ((c & need1) != need1)
         return KN_CPU_PORTABLE;
     __asm__("xgetbv" : "=a"(xcr0), "=d"(xcr0_high) : "c"(0));
-    if ((xcr0 & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) || !(b & bit_AVX2))
+    if ((xcr0 & XCR0_AVX) != XCR0_AVX || !__get_cpuid_count(7, 0, &a, &b, &c, &d) ||
+        !(b & bit_AVX2))
         return KN_CPU_PORTABLE;
     const unsigned need7 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
     if ((xcr0 & XCR0_AVX512) != XCR0_AVX512 || (b & need7) != need7)

@@ -1,4 +1,5 @@
-/* elem.c - operations that treat every element or row on its own: embed, copy, add, affine, act, gate, rope. */
+/* elem.c - operations that treat every element or row on its own: embed, copy, add, affine, act,
+ * gate, rope. */
 #include "cpu.h"
 
 #include <string.h>
@@ -18,7 +19,8 @@ static bool rows_job(struct rows_job *j, struct cpu *c, const struct kn_call *ca
         return false;
     if (j->out.n != j->a.n || j->out.len != j->a.len)
         return false;
-    return !second || (cpu_rows(&call->in[1], KN_F32, &j->b) && j->b.n == j->a.n && j->b.len == j->a.len);
+    return !second ||
+           (cpu_rows(&call->in[1], KN_F32, &j->b) && j->b.n == j->a.n && j->b.len == j->a.len);
 }
 
 static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
@@ -29,7 +31,8 @@ static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
     int64_t row_size = table->stride[0] * (int64_t)kn_dtype_size(table->dtype);
     for (int64_t i = first; i < end; i++) {
         int64_t id = ((const int32_t *)j->a.data)[i * j->a.stride];
-        j->c->isa->widen(cpu_row(&j->out, i), (const char *)table->data + id * row_size, table->dtype, j->out.len);
+        j->c->isa->widen(cpu_row(&j->out, i), (const char *)table->data + id * row_size,
+                         table->dtype, j->out.len);
     }
 }
 
@@ -37,8 +40,9 @@ enum kn_status cpu_EMBED(struct cpu *c, const struct kn_call *call)
 {
     struct rows_job j = {.c = c, .call = call};
     const struct kn_view *table = &call->in[1];
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_I32, &j.a) || j.a.len != 1 ||
-        !cpu_is_weight(table) || !cpu_is(table, table->dtype, 2) || j.a.n != j.out.n || table->shape[1] != j.out.len)
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_I32, &j.a) ||
+        j.a.len != 1 || !cpu_is_weight(table) || !cpu_is(table, table->dtype, 2) ||
+        j.a.n != j.out.n || table->shape[1] != j.out.len)
         return KN_BAD_CALL;
     for (int64_t i = 0; i < j.a.n; i++) {
         int64_t id = ((const int32_t *)j.a.data)[i * j.a.stride];
@@ -158,8 +162,8 @@ static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct rows_job *j = ctx;
     for (int64_t i = first; i < end; i++)
-        j->c->isa->act(cpu_row(&j->out, i), cpu_row(&j->a, i), j->b.data ? cpu_row(&j->b, i) : NULL, j->out.len,
-                       j->call->p.act);
+        j->c->isa->act(cpu_row(&j->out, i), cpu_row(&j->a, i), j->b.data ? cpu_row(&j->b, i) : NULL,
+                       j->out.len, j->call->p.act);
 }
 
 enum { ACT_COST = 8 }; /* an activation, in elements merely touched */
@@ -206,10 +210,11 @@ enum kn_status cpu_ROPE(struct cpu *c, const struct kn_call *call)
     struct rows_job j = {.c = c, .call = call};
     int64_t n = call->p.n_rot;
     if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || out->shape[0] != in->shape[0] ||
-        out->shape[1] != in->shape[1] || out->shape[2] != in->shape[2] || n < 0 || n % 2 != 0 || n > in->shape[2])
+        out->shape[1] != in->shape[1] || out->shape[2] != in->shape[2] || n < 0 || n % 2 != 0 ||
+        n > in->shape[2])
         return KN_BAD_CALL;
-    if (!cpu_rows(&call->in[1], KN_F32, &j.a) || !cpu_rows(&call->in[2], KN_F32, &j.b) || j.a.n != in->shape[0] ||
-        j.b.n != in->shape[0] || j.a.len != n || j.b.len != n)
+    if (!cpu_rows(&call->in[1], KN_F32, &j.a) || !cpu_rows(&call->in[2], KN_F32, &j.b) ||
+        j.a.n != in->shape[0] || j.b.n != in->shape[0] || j.a.len != n || j.b.len != n)
         return KN_BAD_CALL;
     return cpu_each(c, in->shape[0], in->shape[1] * in->shape[2], rope_units, &j);
 }

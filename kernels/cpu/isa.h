@@ -1,8 +1,8 @@
 /* isa.h - the row kernels: what is compiled once per instruction set.
  *
- * Plain loops over memory; no views, no threads, no checks.  Every kernel is deterministic, and each
- * element of a result depends on its own row (and weights) alone.  row_*.h implement them on vec.h.
- * Tested in tests/kernels.
+ * Plain loops over memory; no views, no threads, no checks.  Every kernel is deterministic, and
+ * each element of a result depends on its own row (and weights) alone.  row_*.h implement them on
+ * vec.h. Tested in tests/kernels.
  */
 #ifndef KN_CPU_ISA_H
 #define KN_CPU_ISA_H
@@ -22,7 +22,8 @@ struct gemm {
     const float *x;
     int64_t x_stride; /* in elements, as all strides here */
     const void *w;
-    int64_t w_stride; /* nk: between columns of the result, k contiguous; kn: between k, n contiguous */
+    int64_t
+        w_stride; /* nk: between columns of the result, k contiguous; kn: between k, n contiguous */
     enum kn_dtype w_type;
     int64_t m, n, k;
     float *out;
@@ -36,10 +37,12 @@ struct isa {
     void (*gemm_nk)(const struct gemm *g);
     /* Weights [k,n], likewise. */
     void (*gemm_kn)(const struct gemm *g);
-    /* out += x . w as one chain per element, k ascending: split anywhere, it gives the same bits. */
+    /* out += x . w as one chain per element, k ascending: split anywhere, it gives the same bits.
+     */
     void (*gemm_chain)(const struct gemm *g);
     void (*widen)(float *out, const void *src, enum kn_dtype t, int64_t n);
-    void (*act)(float *out, const float *x, const float *gate, int64_t n, enum kn_act act); /* gate or NULL */
+    void (*act)(float *out, const float *x, const float *gate, int64_t n,
+                enum kn_act act); /* gate or NULL */
     void (*scale_cap)(float *x, int64_t n, float scale, float softcap);
     void (*softmax)(float *out, const float *x, int64_t n); /* out may be x */
     double (*sum)(const float *x, int64_t n);

@@ -1,8 +1,8 @@
 /* linear.c - linear, head_result, result_patch: products with weights where they lie.
  *
  * A call is cut into units of UNIT_COLUMNS to GEMM_COLUMNS columns of one group by a block of rows.
- * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the number
- * of threads.
+ * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the
+ * number of threads.
  */
 #include "cpu.h"
 
@@ -10,14 +10,14 @@
 
 struct linear {
     const struct isa *isa;
-    struct gemm g;                        /* the first group; n = columns of one group */
-    int64_t groups;                       /* of columns */
-    int64_t x_group, w_group, out_group;  /* from one to the next, in elements */
-    bool nk;                              /* weights contiguous along k, else along n */
-    const struct kn_view *bias;           /* or NULL */
+    struct gemm g;                       /* the first group; n = columns of one group */
+    int64_t groups;                      /* of columns */
+    int64_t x_group, w_group, out_group; /* from one to the next, in elements */
+    bool nk;                             /* weights contiguous along k, else along n */
+    const struct kn_view *bias;          /* or NULL */
     int64_t bias_group;
     int64_t column_units, row_units, unit_columns, unit_rows;
-    bool all_groups;                      /* a unit takes its columns through all groups */
+    bool all_groups; /* a unit takes its columns through all groups */
 };
 
 enum {
@@ -36,8 +36,8 @@ static const void *weight_at(const struct kn_view *v, int64_t index)
 }
 
 /* Weights of n columns by k with these strides; false unless one of them is 1. */
-static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n, int64_t k, int64_t n_stride,
-                           int64_t k_stride)
+static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n, int64_t k,
+                           int64_t n_stride, int64_t k_stride)
 {
     l->nk = k_stride == 1 || k == 1;
     if (!cpu_is_weight(w) || n < 1 || k < 1 || !(l->nk || n_stride == 1 || n == 1))
@@ -51,8 +51,8 @@ static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n,
 }
 
 /* The product of columns [lo, hi) of one group and rows [row, row + m). */
-static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t row, int64_t m,
-                            float *out, int64_t out_stride, float *scratch)
+static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, int64_t hi,
+                            int64_t row, int64_t m, float *out, int64_t out_stride, float *scratch)
 {
     struct gemm g = l->g;
     int64_t skip = group * l->w_group + lo * (l->nk ? l->g.w_stride : 1);
@@ -70,7 +70,8 @@ static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, i
         l->isa->gemm_kn(&g);
 }
 
-static void linear_bias(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t m, float *out)
+static void linear_bias(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t m,
+                        float *out)
 {
     float bias[GEMM_COLUMNS];
     l->isa->widen(bias, weight_at(l->bias, group * l->bias_group + lo), l->bias->dtype, hi - lo);
@@ -104,8 +105,8 @@ static void linear_units(void *ctx, int64_t first, int64_t end, void *scratch)
     }
 }
 
-/* Cut the columns, and the rows only if that does not make enough units to keep the threads busy to the
- * end: rows share the weights.  A unit is wide, since that is how memory is read best. */
+/* Cut the columns, and the rows only if that does not make enough units to keep the threads busy to
+ * the end: rows share the weights.  A unit is wide, since that is how memory is read best. */
 static void linear_cut(struct linear *l, int64_t groups, int threads, int64_t rows_max)
 {
     enum { UNITS_PER_THREAD = 3, ROWS_MIN = 24 };
@@ -114,12 +115,14 @@ static void linear_cut(struct linear *l, int64_t groups, int threads, int64_t ro
     l->unit_columns = width < UNIT_COLUMNS ? UNIT_COLUMNS : least(width, GEMM_COLUMNS);
     l->column_units = (l->g.n + l->unit_columns - 1) / l->unit_columns;
     l->unit_rows = least(l->g.m, least(rows_max, l->nk ? rows_max : GEMM_ROWS));
-    while (l->unit_rows > ROWS_MIN && groups * l->column_units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) < wanted)
+    while (l->unit_rows > ROWS_MIN &&
+           groups * l->column_units * ((l->g.m + l->unit_rows - 1) / l->unit_rows) < wanted)
         l->unit_rows = (l->unit_rows + 1) / 2;
     l->row_units = (l->g.m + l->unit_rows - 1) / l->unit_rows;
 }
 
-static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *fn, int64_t rows_max, size_t scratch)
+static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *fn,
+                                 int64_t rows_max, size_t scratch)
 {
     l->isa = c->isa;
     if (l->g.m == 0)
@@ -129,7 +132,8 @@ static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *
     if (!pool_reserve(c->pool, scratch))
         return KN_OUT_OF_MEMORY;
     /* A product costs a sixteenth of an element touched. */
-    int64_t cost = (l->unit_rows + 1) * least(l->g.n, l->unit_columns) * l->g.k * (l->all_groups ? l->groups : 1) / 16;
+    int64_t cost = (l->unit_rows + 1) * least(l->g.n, l->unit_columns) * l->g.k *
+                   (l->all_groups ? l->groups : 1) / 16;
     return cpu_each(c, groups * l->column_units * l->row_units, cost, fn, l);
 }
 
@@ -142,7 +146,8 @@ static bool linear_take_bias(struct linear *l, const struct kn_view *b)
     l->bias_group = b->ndim == 2 ? b->stride[0] : l->g.n;
     if (!cpu_is_weight(b) || b->ndim > 2 || !cpu_is(b, b->dtype, b->ndim))
         return false;
-    return b->ndim == 2 ? b->shape[0] == l->groups && b->shape[1] == l->g.n : b->shape[0] == l->groups * l->g.n;
+    return b->ndim == 2 ? b->shape[0] == l->groups && b->shape[1] == l->g.n
+                        : b->shape[0] == l->groups * l->g.n;
 }
 
 enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
@@ -150,12 +155,13 @@ enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
     const struct kn_view *out = &call->out[0], *w = &call->in[1];
     struct linear l = {0};
     struct cpu_rows x;
-    if (!cpu_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) || (out->ndim != 2 && out->ndim != 3) ||
-        !cpu_is(out, KN_F32, out->ndim))
+    if (!cpu_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
+        (out->ndim != 2 && out->ndim != 3) || !cpu_is(out, KN_F32, out->ndim))
         return KN_BAD_CALL;
     int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
     l.groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
-    if (l.groups < 1 || all % l.groups != 0 || out->shape[0] != x.n || x.len != w->shape[w->ndim - 1])
+    if (l.groups < 1 || all % l.groups != 0 || out->shape[0] != x.n ||
+        x.len != w->shape[w->ndim - 1])
         return KN_BAD_CALL;
     int64_t n = all / l.groups;
     if (out->ndim == 3 ? out->shape[1] != l.groups || out->shape[2] != n : out->shape[1] != all)
@@ -185,7 +191,8 @@ static bool linear_heads(struct linear *l, const struct kn_view *z, const struct
     l->groups = z->shape[1];
     if (!linear_weights(l, w, w->shape[0], z->shape[2], w->stride[0], w->stride[1]))
         return false;
-    /* One element per head reads as contiguous either way, but the heads' stride may say otherwise. */
+    /* One element per head reads as contiguous either way, but the heads' stride may say otherwise.
+     */
     l->w_group = z->shape[2] * w->stride[1];
     l->g.x = z->data;
     l->g.x_stride = z->stride[0];
@@ -198,8 +205,8 @@ enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0];
     struct linear l = {0};
-    if (!linear_heads(&l, &call->in[0], &call->in[1]) || !cpu_is(out, KN_F32, 3) || out->shape[0] != l.g.m ||
-        out->shape[1] != l.groups || out->shape[2] != l.g.n)
+    if (!linear_heads(&l, &call->in[0], &call->in[1]) || !cpu_is(out, KN_F32, 3) ||
+        out->shape[0] != l.g.m || out->shape[1] != l.groups || out->shape[2] != l.g.n)
         return KN_BAD_CALL;
     l.g.out = out->data;
     l.g.out_stride = out->stride[0];
@@ -254,11 +261,12 @@ enum kn_status cpu_RESULT_PATCH(struct cpu *c, const struct kn_call *call)
     struct patch p = {.result = result};
     struct cpu_rows out;
     if (!linear_heads(&p.l, &call->in[1], &call->in[2]) || !cpu_rows(&call->out[0], KN_F32, &out) ||
-        out.n != p.l.g.m || out.len != p.l.g.n || !cpu_is(result, KN_F32, 3) || result->shape[0] != out.n ||
-        result->shape[1] != p.l.groups || result->shape[2] != out.len)
+        out.n != p.l.g.m || out.len != p.l.g.n || !cpu_is(result, KN_F32, 3) ||
+        result->shape[0] != out.n || result->shape[1] != p.l.groups || result->shape[2] != out.len)
         return KN_BAD_CALL;
     p.l.g.out = out.data;
     p.l.g.out_stride = out.stride;
     p.l.all_groups = true;
-    return linear_run(c, &p.l, patch_units, PATCH_ROWS, (LINEAR_FLOATS + 2 * PATCH_FLOATS) * sizeof(float));
+    return linear_run(c, &p.l, patch_units, PATCH_ROWS,
+                      (LINEAR_FLOATS + 2 * PATCH_FLOATS) * sizeof(float));
 }

@@ -1,9 +1,9 @@
 /* pool.c - see pool.h.  Tested in tests/kernels/test_pool.c.
  *
- * The queue is one 64-bit ticket: the job's number in the high half, the chunks left in the low half.
- * A thread claims a chunk by compare-and-swap, so a late thread of an older job can never touch a
- * newer one: its ticket does not match.  Once a chunk is claimed its job cannot end before that chunk
- * does, so the job's fields are stable while anybody reads them.
+ * The queue is one 64-bit ticket: the job's number in the high half, the chunks left in the low
+ * half. A thread claims a chunk by compare-and-swap, so a late thread of an older job can never
+ * touch a newer one: its ticket does not match.  Once a chunk is claimed its job cannot end before
+ * that chunk does, so the job's fields are stable while anybody reads them.
  */
 #include "pool.h"
 
@@ -13,10 +13,10 @@
 #include <time.h>
 
 enum {
-    SPIN_NS = 30000,     /* longest spin before sleeping */
-    GAP_NS = 100000,     /* two looks at the clock further apart than this: the core is shared */
-    SHARED_WAITS = 256,  /* waits without spinning after that was seen */
-    PAUSES = 32          /* between two looks at the clock */
+    SPIN_NS = 30000,    /* longest spin before sleeping */
+    GAP_NS = 100000,    /* two looks at the clock further apart than this: the core is shared */
+    SHARED_WAITS = 256, /* waits without spinning after that was seen */
+    PAUSES = 32         /* between two looks at the clock */
 };
 
 struct worker {
@@ -166,7 +166,8 @@ static void wait_done(struct pool *p)
 }
 
 /* Without waking anybody: one chunk, or one thread. */
-static enum kn_status run_alone(struct pool *p, const atomic_bool *cancel, int64_t chunks, pool_fn *fn, void *ctx)
+static enum kn_status run_alone(struct pool *p, const atomic_bool *cancel, int64_t chunks,
+                                pool_fn *fn, void *ctx)
 {
     for (int64_t i = 0; i < chunks; i++) {
         if (cancel && atomic_load_explicit(cancel, memory_order_relaxed))
@@ -176,7 +177,8 @@ static enum kn_status run_alone(struct pool *p, const atomic_bool *cancel, int64
     return KN_OK;
 }
 
-enum kn_status pool_run(struct pool *p, const atomic_bool *cancel, int64_t chunks, pool_fn *fn, void *ctx)
+enum kn_status pool_run(struct pool *p, const atomic_bool *cancel, int64_t chunks, pool_fn *fn,
+                        void *ctx)
 {
     if (chunks <= 1 || p->threads == 1 || chunks > (int64_t)LEFT_MASK)
         return run_alone(p, cancel, chunks, fn, ctx);

@@ -28,8 +28,8 @@ enum kn_status cpu_TOPK(struct cpu *c, const struct kn_call *call)
     if (!rank_in(&j, c, call) || !cpu_rows(&call->out[0], KN_F32, &j.value) ||
         !cpu_rows(&call->out[1], KN_I32, &j.index))
         return KN_BAD_CALL;
-    if (j.value.n != j.in.n || j.index.n != j.in.n || j.value.len != j.index.len || j.value.len < 1 ||
-        j.value.len > j.in.len)
+    if (j.value.n != j.in.n || j.index.n != j.in.n || j.value.len != j.index.len ||
+        j.value.len < 1 || j.value.len > j.in.len)
         return KN_BAD_CALL;
     return cpu_each(c, j.in.n, j.in.len, topk_units, &j);
 }
@@ -45,7 +45,8 @@ static void lse_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_LSE(struct cpu *c, const struct kn_call *call)
 {
     struct rank_job j;
-    if (!rank_in(&j, c, call) || !cpu_rows(&call->out[0], KN_F32, &j.value) || j.value.n != j.in.n || j.value.len != 2)
+    if (!rank_in(&j, c, call) || !cpu_rows(&call->out[0], KN_F32, &j.value) ||
+        j.value.n != j.in.n || j.value.len != 2)
         return KN_BAD_CALL;
     return cpu_each(c, j.in.n, j.in.len, lse_units, &j);
 }
@@ -61,7 +62,8 @@ static void rank_units(void *ctx, int64_t first, int64_t end, void *scratch)
     const struct rank_job *j = ctx;
     for (int64_t i = first; i < end; i++) {
         const float *x = cpu_row(&j->in, i);
-        *index_at(&j->value, i) = (int32_t)j->isa->count_greater(x, j->in.len, x[*index_at(&j->index, i)]);
+        *index_at(&j->value, i) = (int32_t)j->isa->count_greater(x, j->in.len,
+                                                                 x[*index_at(&j->index, i)]);
     }
 }
 

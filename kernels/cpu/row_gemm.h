@@ -1,9 +1,9 @@
 /* row_gemm.h - matrix products whose rows do not know of each other.
  *
- * Two families.  nk: weights [n,k] used where they lie, vectors along k, the lanes summed at the end of
- * each block of k.  kn: weights [k,n], vectors along n, one chain of additions per element and block.
- * In both, the additions of an element come in an order that depends on k alone: tiles, tails and the
- * place of a row or column in them only choose which elements are computed together.
+ * Two families.  nk: weights [n,k] used where they lie, vectors along k, the lanes summed at the
+ * end of each block of k.  kn: weights [k,n], vectors along n, one chain of additions per element
+ * and block. In both, the additions of an element come in an order that depends on k alone: tiles,
+ * tails and the place of a row or column in them only choose which elements are computed together.
  */
 #ifndef KN_CPU_ROW_GEMM_H
 #define KN_CPU_ROW_GEMM_H
@@ -23,11 +23,11 @@ enum {
     NK_COLS = 4,       /* columns of a tile: one v_sum4 */
     NK_BLOCK = 16,     /* columns that all rows visit before the next ones */
     NK_K_BLOCK = 1024, /* k of a block: a tile of both operands then fits the first-level cache */
-    KN_RUN = 32        /* k of one panel before the next panel: as many pages as a prefetcher follows */
+    KN_RUN = 32 /* k of one panel before the next panel: as many pages as a prefetcher follows */
 };
 
-/* Weights come from memory once, and memory takes its time: while tiles work on one block, they ask for
- * the next one, a few lines with every step along k, spread over the tiles of all rows. */
+/* Weights come from memory once, and memory takes its time: while tiles work on one block, they ask
+ * for the next one, a few lines with every step along k, spread over the tiles of all rows. */
 struct ahead {
     const char *at;
     int64_t stride, step; /* bytes between the lines of one step, and from step to step */
@@ -35,7 +35,8 @@ struct ahead {
 };
 
 /* The share of tile `i` of `tiles` in asking for `lines` a step. */
-INLINE struct ahead ahead_share(const char *at, int64_t stride, int64_t step, int64_t lines, int64_t i, int64_t tiles)
+INLINE struct ahead ahead_share(const char *at, int64_t stride, int64_t step, int64_t lines,
+                                int64_t i, int64_t tiles)
 {
     int64_t lo = lines * i / tiles, hi = lines * (i + 1) / tiles;
     return (struct ahead){at + lo * stride, stride, step, hi - lo};
@@ -72,32 +73,30 @@ INLINE void nk_tile(const struct nk_tile *a, const int rows, const enum kn_dtype
 {
     const int64_t size = t == KN_F32 ? 4 : 2;
     vf acc[NK_ROWS][NK_COLS];
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < NK_COLS; j++)
-            acc[i][j] = v_set1(0);
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < NK_COLS; j++)
+        acc[i][j] = v_set1(0);
     int64_t k = 0;
     for (; k + VL <= a->k; k += VL) {
         vf x[NK_ROWS];
         ahead_ask(&a->ahead, k / VL);
-        UNROLL for (int i = 0; i < rows; i++)
-            x[i] = v_load(a->x + i * a->x_stride + k);
-        UNROLL for (int j = 0; j < NK_COLS; j++) {
+        UNROLL for (int i = 0; i < rows; i++) x[i] = v_load(a->x + i * a->x_stride + k);
+        UNROLL for (int j = 0; j < NK_COLS; j++)
+        {
             vf w = v_load_as(t, a->w[j] + k * size);
-            UNROLL for (int i = 0; i < rows; i++)
-                acc[i][j] = v_fma(x[i], w, acc[i][j]);
+            UNROLL for (int i = 0; i < rows; i++) acc[i][j] = v_fma(x[i], w, acc[i][j]);
         }
     }
     if (k < a->k) {
         vf x[NK_ROWS];
-        UNROLL for (int i = 0; i < rows; i++)
-            x[i] = v_load_n(a->x + i * a->x_stride + k, a->k - k);
-        UNROLL for (int j = 0; j < NK_COLS; j++) {
+        UNROLL for (int i = 0; i < rows; i++) x[i] = v_load_n(a->x + i * a->x_stride + k, a->k - k);
+        UNROLL for (int j = 0; j < NK_COLS; j++)
+        {
             vf w = v_load_as_n(t, a->w[j] + k * size, a->k - k);
-            UNROLL for (int i = 0; i < rows; i++)
-                acc[i][j] = v_fma(x[i], w, acc[i][j]);
+            UNROLL for (int i = 0; i < rows; i++) acc[i][j] = v_fma(x[i], w, acc[i][j]);
         }
     }
-    UNROLL for (int i = 0; i < rows; i++) {
+    UNROLL for (int i = 0; i < rows; i++)
+    {
         v4f sum = v_sum4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]), old = {0};
         float *out = a->out + i * a->out_stride;
         size_t bytes = (size_t)a->cols * sizeof *out;
@@ -138,9 +137,11 @@ struct nk_block {
 };
 
 /* All rows of x, from k on, by one block. */
-INLINE void nk_rows(const struct gemm *g, const struct nk_block *b, const float *x, float *out, const enum kn_dtype t)
+INLINE void nk_rows(const struct gemm *g, const struct nk_block *b, const float *x, float *out,
+                    const enum kn_dtype t)
 {
-    struct nk_tile a = {.x = x, .x_stride = g->x_stride, .out_stride = g->out_stride, .k = b->k, .add = b->add};
+    struct nk_tile a = {
+        .x = x, .x_stride = g->x_stride, .out_stride = g->out_stride, .k = b->k, .add = b->add};
     int64_t tiles = (g->m + NK_ROWS - 1) / NK_ROWS, rows;
     for (int64_t i = 0, m = 0; m < g->m; m += rows, i++) {
         rows = tile_rows(g->m - m, NK_ROWS);
@@ -150,7 +151,8 @@ INLINE void nk_rows(const struct gemm *g, const struct nk_block *b, const float 
             for (int64_t j = 0; j < NK_COLS; j++) /* missing columns repeat the last one */
                 a.w[j] = b->w + (n + (j < a.cols ? j : a.cols - 1)) * b->stride;
             a.out = out + m * g->out_stride + n;
-            a.ahead = ahead_share(b->next.at + n * b->next.stride, b->next.stride, b->next.step, b->next.lines, i, tiles);
+            a.ahead = ahead_share(b->next.at + n * b->next.stride, b->next.stride, b->next.step,
+                                  b->next.lines, i, tiles);
             nk_tile_of(&a, rows, t);
         }
     }
@@ -208,7 +210,7 @@ struct kn_tile {
     float *out;
     int64_t out_stride;
     int64_t cols; /* of a narrow tile: 1 to VL */
-    bool add; /* continue the sums that out holds */
+    bool add;     /* continue the sums that out holds */
     struct ahead ahead;
 };
 
@@ -217,33 +219,33 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
 {
     const int vecs = narrow ? 1 : KN_VECS;
     vf acc[KN_ROWS][KN_VECS];
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < vecs; j++) {
-            const float *out = a->out + i * a->out_stride + j * VL;
-            acc[i][j] = v_set1(0);
-            if (a->add)
-                acc[i][j] = narrow ? v_load_n(out, a->cols) : v_load(out);
-        }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vecs; j++)
+    {
+        const float *out = a->out + i * a->out_stride + j * VL;
+        acc[i][j] = v_set1(0);
+        if (a->add)
+            acc[i][j] = narrow ? v_load_n(out, a->cols) : v_load(out);
+    }
     const float *w = a->w;
     for (int64_t k = 0; k < a->k; k++, w += a->w_stride) {
         vf v[KN_VECS];
         ahead_ask(&a->ahead, k);
-        UNROLL for (int j = 0; j < vecs; j++)
-            v[j] = narrow ? v_load_n(w, a->cols) : v_load(w + j * VL);
-        UNROLL for (int i = 0; i < rows; i++) {
+        UNROLL for (int j = 0; j < vecs; j++) v[j] = narrow ? v_load_n(w, a->cols)
+                                                            : v_load(w + j * VL);
+        UNROLL for (int i = 0; i < rows; i++)
+        {
             vf x = v_set1(a->x[i * a->x_stride + k]);
-            UNROLL for (int j = 0; j < vecs; j++)
-                acc[i][j] = v_fma(x, v[j], acc[i][j]);
+            UNROLL for (int j = 0; j < vecs; j++) acc[i][j] = v_fma(x, v[j], acc[i][j]);
         }
     }
-    UNROLL for (int i = 0; i < rows; i++)
-        UNROLL for (int j = 0; j < vecs; j++) {
-            float *out = a->out + i * a->out_stride + j * VL;
-            if (narrow)
-                v_store_n(out, acc[i][j], a->cols);
-            else
-                v_store(out, acc[i][j]);
-        }
+    UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vecs; j++)
+    {
+        float *out = a->out + i * a->out_stride + j * VL;
+        if (narrow)
+            v_store_n(out, acc[i][j], a->cols);
+        else
+            v_store(out, acc[i][j]);
+    }
 }
 
 INLINE void kn_tile_rows(const struct kn_tile *a, int64_t rows, const bool narrow)
@@ -297,7 +299,8 @@ static struct kn_weights kn_weights(const struct gemm *g, int64_t at, int64_t en
 {
     const int64_t size = g->w_type == KN_F32 ? 4 : 2, stride = g->w_stride * size;
     const char *w = (const char *)g->w + at * stride;
-    struct kn_weights r = {(const float *)(const void *)w, g->w_stride, at, end, {w + KN_RUN * stride, 64, stride, 0}};
+    struct kn_weights r = {
+        (const float *)(const void *)w, g->w_stride, at, end, {w + KN_RUN * stride, 64, stride, 0}};
     if (end == g->k) /* the columns to the right are next */
         r.next.at = (const char *)g->w + g->n * size;
     if (g->w_type == KN_F32)
@@ -318,9 +321,15 @@ static void kn_block(const struct gemm *g, int64_t k, int64_t end, float *out, i
         struct kn_weights r = kn_weights(g, at, end - at < KN_RUN ? end : at + KN_RUN);
         for (int64_t n = 0; n < g->n; n += width) {
             int64_t cols = g->n - n < width ? g->n - n : width;
-            struct kn_tile a = {.x = g->x + at, .x_stride = g->x_stride, .w = r.w + n, .w_stride = r.stride,
-                                .k = r.end - at, .out = out + n, .out_stride = out_stride,
-                                .add = at > k, .ahead = r.next};
+            struct kn_tile a = {.x = g->x + at,
+                                .x_stride = g->x_stride,
+                                .w = r.w + n,
+                                .w_stride = r.stride,
+                                .k = r.end - at,
+                                .out = out + n,
+                                .out_stride = out_stride,
+                                .add = at > k,
+                                .ahead = r.next};
             a.ahead.at += n * size;
             a.ahead.lines = (cols * size + 63) / 64;
             kn_panel(&a, g->m, cols);
@@ -347,8 +356,14 @@ static void row_gemm_chain(const struct gemm *g)
 {
     const int64_t width = KN_VECS * VL;
     for (int64_t n = 0; n < g->n; n += width) {
-        struct kn_tile a = {.x = g->x, .x_stride = g->x_stride, .w = (const float *)g->w + n, .w_stride = g->w_stride,
-                            .k = g->k, .out = g->out + n, .out_stride = g->out_stride, .add = true};
+        struct kn_tile a = {.x = g->x,
+                            .x_stride = g->x_stride,
+                            .w = (const float *)g->w + n,
+                            .w_stride = g->w_stride,
+                            .k = g->k,
+                            .out = g->out + n,
+                            .out_stride = g->out_stride,
+                            .add = true};
         kn_panel(&a, g->m, g->n - n < width ? g->n - n : width);
     }
 }

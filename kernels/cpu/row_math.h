@@ -1,15 +1,16 @@
 /* row_math.h - exp, tanh, the normal distribution function and the activations, a vector at a time.
  *
- * Polynomials are near-minimax fits (weighted least squares at Chebyshev nodes, reweighted until the
- * error levels; relative error of each below a quarter ulp), so what is left is rounding.
+ * Polynomials are near-minimax fits (weighted least squares at Chebyshev nodes, reweighted until
+ * the error levels; relative error of each below a quarter ulp), so what is left is rounding.
  */
 #ifndef KN_CPU_ROW_MATH_H
 #define KN_CPU_ROW_MATH_H
 
 #include "vec.h"
 
-/* e^x, within about 1 ulp; Inf above the range and NaN for NaN.  0 where the result would be subnormal:
- * processors take a hundred cycles over one of those, and masked scores are full of them. */
+/* e^x, within about 1 ulp; Inf above the range and NaN for NaN.  0 where the result would be
+ * subnormal: processors take a hundred cycles over one of those, and masked scores are full of
+ * them. */
 INLINE vf v_exp(vf x)
 {
     const vi vanishes = x < -87.3365f; /* ln 2^-126 */
@@ -57,8 +58,8 @@ INLINE vf v_normal_cdf(vf x)
     p = v_fma(p, s, v_set1(1.12837923f));
     vf middle = v_copysign(p * a, x) * 0.5f + 0.5f;
 
-    /* erfc(a) = e^(-a^2) g(u) u, u = 1/(1 + a/2).  a^2 = x^2/2 is taken in two parts, the first exact,
-     * since its rounding error would be the relative error of the tail. */
+    /* erfc(a) = e^(-a^2) g(u) u, u = 1/(1 + a/2).  a^2 = x^2/2 is taken in two parts, the first
+     * exact, since its rounding error would be the relative error of the tail. */
     vf u = 1.0f / v_fma(a, v_set1(0.5f), v_set1(1.0f));
     vf g = v_set1(-0.0634191558f);
     g = v_fma(g, u, v_set1(0.304173917f));

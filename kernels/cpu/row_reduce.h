@@ -25,8 +25,7 @@ static float row_max(const float *x, int64_t n)
         m[j] = v_set1(-INFINITY);
     int64_t i = 0;
     for (; i + 4 * VL <= n; i += 4 * VL)
-        UNROLL for (int j = 0; j < 4; j++)
-            m[j] = v_max(v_load(x + i + j * VL), m[j]);
+        UNROLL for (int j = 0; j < 4; j++) m[j] = v_max(v_load(x + i + j * VL), m[j]);
     for (; i + VL <= n; i += VL)
         m[0] = v_max(v_load(x + i), m[0]);
     if (i < n)
@@ -34,12 +33,14 @@ static float row_max(const float *x, int64_t n)
     return v_greatest(v_max(v_max(m[0], m[1]), v_max(m[2], m[3])));
 }
 
-/* sum of (x - mean)^power, power 1 or 2; the differences in float, as the operations compute them */
+/* sum of (x - mean)^power, power 1 or 2; the differences in float, as the operations compute them
+ */
 INLINE double row_sum_power(const float *x, float mean, int64_t n, int power)
 {
     vd s[4] = {{0}};
     for (int64_t i = 0; i < n; i += 2 * VL) {
-        UNROLL for (int j = 0; j < 2; j++) {
+        UNROLL for (int j = 0; j < 2; j++)
+        {
             int64_t left = n - i - j * VL;
             vd lo, hi;
             vf v;
@@ -109,7 +110,8 @@ static void row_lse(const float *x, int64_t n, float out[2])
     }
     vd s[2] = {{0}}, t[2] = {{0}};
     for (int64_t i = 0; i < n; i += VL) {
-        vf d = (n - i >= VL ? v_load(x + i) : v_load_or(x + i, n - i, v_set1(-INFINITY))) - m, e = v_exp(d);
+        vf d = (n - i >= VL ? v_load(x + i) : v_load_or(x + i, n - i, v_set1(-INFINITY))) - m,
+           e = v_exp(d);
         vf de = v_max(d, v_set1(-200.0f)) * e; /* 0, not NaN, where d is -inf; NaN is in s */
         vd lo, hi;
         v_split(e, &lo, &hi);
@@ -162,8 +164,8 @@ INLINE void top_sift(float *val, int32_t *idx, int64_t k, int64_t h, float v, in
     idx[h] = at;
 }
 
-/* The k greatest, descending.  A heap holds the best so far; whole vectors are skipped while nothing
- * in them beats its worst, which is nearly always. */
+/* The k greatest, descending.  A heap holds the best so far; whole vectors are skipped while
+ * nothing in them beats its worst, which is nearly always. */
 static void row_topk(const float *x, int64_t n, int64_t k, float *val, int32_t *idx)
 {
     for (int64_t i = 0; i < k; i++) {

@@ -1,9 +1,9 @@
 /* vec.h - one vector of floats, as wide as the instruction set that this file is compiled for.
  *
- * Included by the row kernels (row_*.h), which are compiled once per instruction set.  Arithmetic is
- * the compilers' vector extension; what it lacks (partial loads, fma, conversions) is here, three times.
- * Nothing reads a byte outside the elements asked for: weights may end where their mapping ends.
- * No pointer is assumed to be aligned beyond its element.
+ * Included by the row kernels (row_*.h), which are compiled once per instruction set.  Arithmetic
+ * is the compilers' vector extension; what it lacks (partial loads, fma, conversions) is here,
+ * three times. Nothing reads a byte outside the elements asked for: weights may end where their
+ * mapping ends. No pointer is assumed to be aligned beyond its element.
  */
 #ifndef KN_CPU_VEC_H
 #define KN_CPU_VEC_H
@@ -116,7 +116,8 @@ INLINE vf v_load_or(const float *p, int64_t n, vf rest)
 
 INLINE v4f v_fold_max(vf v)
 {
-    __m256 h = _mm256_max_ps(_mm512_castps512_ps256((__m512)v), _mm512_extractf32x8_ps((__m512)v, 1));
+    __m256 h = _mm256_max_ps(_mm512_castps512_ps256((__m512)v),
+                             _mm512_extractf32x8_ps((__m512)v, 1));
     return (v4f)_mm_max_ps(_mm256_castps256_ps128(h), _mm256_extractf128_ps(h, 1));
 }
 
@@ -138,8 +139,10 @@ INLINE vf v_from_f16(vh h)
 /* The sums over the lanes of a, b, c, d, all four in the same order. */
 INLINE v4f v_sum4(vf a, vf b, vf c, vf d)
 {
-    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps((__m512)a, (__m512)b), _mm512_unpackhi_ps((__m512)a, (__m512)b));
-    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps((__m512)c, (__m512)d), _mm512_unpackhi_ps((__m512)c, (__m512)d));
+    __m512 ab = _mm512_add_ps(_mm512_unpacklo_ps((__m512)a, (__m512)b),
+                              _mm512_unpackhi_ps((__m512)a, (__m512)b));
+    __m512 cd = _mm512_add_ps(_mm512_unpacklo_ps((__m512)c, (__m512)d),
+                              _mm512_unpackhi_ps((__m512)c, (__m512)d));
     __m512d lo = _mm512_unpacklo_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
     __m512d hi = _mm512_unpackhi_pd(_mm512_castps_pd(ab), _mm512_castps_pd(cd));
     __m512 s = _mm512_add_ps(_mm512_castpd_ps(lo), _mm512_castpd_ps(hi));
@@ -181,7 +184,8 @@ INLINE vf v_load_n(const float *p, int64_t n)
 
 INLINE vf v_load_or(const float *p, int64_t n, vf rest)
 {
-    return (vf)_mm256_blendv_ps((__m256)rest, (__m256)v_load_n(p, n), _mm256_castsi256_ps(v_first(n)));
+    return (vf)_mm256_blendv_ps((__m256)rest, (__m256)v_load_n(p, n),
+                                _mm256_castsi256_ps(v_first(n)));
 }
 
 INLINE v4f v_fold_max(vf v)
@@ -201,8 +205,10 @@ INLINE vf v_from_f16(vh h)
 
 INLINE v4f v_sum4(vf a, vf b, vf c, vf d)
 {
-    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps((__m256)a, (__m256)b), _mm256_unpackhi_ps((__m256)a, (__m256)b));
-    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps((__m256)c, (__m256)d), _mm256_unpackhi_ps((__m256)c, (__m256)d));
+    __m256 ab = _mm256_add_ps(_mm256_unpacklo_ps((__m256)a, (__m256)b),
+                              _mm256_unpackhi_ps((__m256)a, (__m256)b));
+    __m256 cd = _mm256_add_ps(_mm256_unpacklo_ps((__m256)c, (__m256)d),
+                              _mm256_unpackhi_ps((__m256)c, (__m256)d));
     __m256d lo = _mm256_unpacklo_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd));
     __m256d hi = _mm256_unpackhi_pd(_mm256_castps_pd(ab), _mm256_castps_pd(cd));
     __m256 s = _mm256_add_ps(_mm256_castpd_ps(lo), _mm256_castpd_ps(hi));
@@ -230,7 +236,8 @@ INLINE vf v_min(vf a, vf b)
 INLINE unsigned v_gt_bits(vf a, vf b)
 {
     vi m = a > b;
-    return ((unsigned)m[0] & 1) | ((unsigned)m[1] & 2) | ((unsigned)m[2] & 4) | ((unsigned)m[3] & 8);
+    return ((unsigned)m[0] & 1) | ((unsigned)m[1] & 2) | ((unsigned)m[2] & 4) |
+           ((unsigned)m[3] & 8);
 }
 
 INLINE vf v_load_n(const float *p, int64_t n)
@@ -265,7 +272,8 @@ INLINE vf v_from_f16(vh h)
     vu u = __builtin_convertvector(h, vu);
     vu sign = (u & 0x8000u) << 16, magnitude = (u & 0x7fffu) << 13;
     vf finite = (vf)magnitude * 0x1p112f;
-    return (vf)(sign | (vu)v_select((u & 0x7c00u) == 0x7c00u, (vf)(magnitude | 0x7f800000u), finite));
+    return (vf)(sign |
+                (vu)v_select((u & 0x7c00u) == 0x7c00u, (vf)(magnitude | 0x7f800000u), finite));
 }
 
 INLINE v4f v_sum4(vf a, vf b, vf c, vf d)

@@ -1,6 +1,7 @@
 /* vjp.c - vector-Jacobian products of the row operations: norms, affine, activations, rope.
  *
- * Gradients are computed for looking, not in the rerun path: plain loops, sums and activations in double. */
+ * Gradients are computed for looking, not in the rerun path: plain loops, sums and activations in
+ * double. */
 #include "cpu.h"
 
 #include <math.h>
@@ -12,7 +13,8 @@ struct vjp_job {
 };
 
 /* The outputs and inputs as f32 rows, `rows` of each given. */
-static bool vjp_job(struct vjp_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in)
+static bool vjp_job(struct vjp_job *j, struct cpu *c, const struct kn_call *call, int n_out,
+                    int n_in)
 {
     *j = (struct vjp_job){.c = c, .call = call};
     for (int i = 0; i < n_out; i++)
@@ -37,7 +39,8 @@ static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch
     int64_t n = j->out[0].len;
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
-        double s = *cpu_row(&j->in[2], i), mean = row_mean(j, x, n), mean_dy = row_mean(j, dy, n), ds = 0;
+        double s = *cpu_row(&j->in[2], i), mean = row_mean(j, x, n), mean_dy = row_mean(j, dy, n),
+               ds = 0;
         float *dx = cpu_row(&j->out[0], i);
         for (int64_t k = 0; k < n; k++) {
             ds -= (double)dy[k] * ((double)x[k] - mean);
@@ -50,13 +53,14 @@ static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch
 enum kn_status cpu_NORMALIZE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct vjp_job j;
-    if (!vjp_job(&j, c, call, 2, 3) || j.out[1].len != 1 || j.in[2].len != 1 || j.in[0].len != j.out[0].len ||
-        j.in[1].len != j.out[0].len || j.out[0].len < 1)
+    if (!vjp_job(&j, c, call, 2, 3) || j.out[1].len != 1 || j.in[2].len != 1 ||
+        j.in[0].len != j.out[0].len || j.in[1].len != j.out[0].len || j.out[0].len < 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, normalize_units, &j);
 }
 
-/* s = sqrt(mean(xc^2) + eps): dx = ds xc/(D s); the mean of xc is 0, so centring changes nothing more */
+/* s = sqrt(mean(xc^2) + eps): dx = ds xc/(D s); the mean of xc is 0, so centring changes nothing
+ * more */
 static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
@@ -66,7 +70,8 @@ static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
         const float *x = cpu_row(&j->in[1], i);
         double mean = row_mean(j, x, n);
         double squares = j->c->isa->sum_squares(x, (float)mean, n) / (double)n;
-        double f = (double)*cpu_row(&j->in[0], i) / ((double)n * sqrt(squares + (double)j->call->p.eps));
+        double f = (double)*cpu_row(&j->in[0], i) /
+                   ((double)n * sqrt(squares + (double)j->call->p.eps));
         float *dx = cpu_row(&j->out[0], i);
         for (int64_t k = 0; k < n; k++)
             dx[k] += (float)(f * ((double)x[k] - mean));
@@ -76,7 +81,8 @@ static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_NORM_SCALE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct vjp_job j;
-    if (!vjp_job(&j, c, call, 1, 2) || j.in[0].len != 1 || j.in[1].len != j.out[0].len || j.out[0].len < 1)
+    if (!vjp_job(&j, c, call, 1, 2) || j.in[0].len != 1 || j.in[1].len != j.out[0].len ||
+        j.out[0].len < 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, scale_units, &j);
 }
@@ -98,13 +104,15 @@ enum kn_status cpu_AFFINE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct vjp_job j;
     const struct kn_view *w = &call->in[1];
-    if (!vjp_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !cpu_is_weight(w) || !cpu_is(w, w->dtype, 1) ||
-        w->shape[0] != j.out[0].len)
+    if (!vjp_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !cpu_is_weight(w) ||
+        !cpu_is(w, w->dtype, 1) || w->shape[0] != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, affine_units, &j);
 }
 
-struct act_value { double y, dy; };
+struct act_value {
+    double y, dy;
+};
 
 /* An activation and its derivative. */
 static struct act_value act_value(enum kn_act act, double x)
@@ -117,7 +125,8 @@ static struct act_value act_value(enum kn_act act, double x)
     }
     case KN_ACT_GELU_NEW: {
         double t = tanh(root * (x + cube * x * x * x));
-        return (struct act_value){0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root * (1 + 3 * cube * x * x)};
+        return (struct act_value){0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root *
+                                                                         (1 + 3 * cube * x * x)};
     }
     case KN_ACT_RELU: return (struct act_value){x > 0 ? x : 0, x > 0};
     case KN_ACT_SILU: {
@@ -134,7 +143,8 @@ static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
     const struct vjp_job *j = ctx;
     bool gate = j->in[2].data != NULL;
     for (int64_t i = first; i < end; i++) {
-        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i), *b = gate ? cpu_row(&j->in[2], i) : NULL;
+        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i),
+                    *b = gate ? cpu_row(&j->in[2], i) : NULL;
         float *dx = cpu_row(&j->out[0], i), *db = gate ? cpu_row(&j->out[1], i) : NULL;
         for (int64_t k = 0; k < j->out[0].len; k++) {
             struct act_value v = act_value(j->call->p.act, (double)x[k]);
@@ -150,8 +160,8 @@ enum { ACT_COST = 40 }; /* libm's exp and tanh, in elements merely touched */
 enum kn_status cpu_ACT_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct vjp_job j;
-    if (!vjp_job(&j, c, call, 1, 2) || (unsigned)call->p.act >= KN_ACT_COUNT || j.in[0].len != j.out[0].len ||
-        j.in[1].len != j.out[0].len)
+    if (!vjp_job(&j, c, call, 1, 2) || (unsigned)call->p.act >= KN_ACT_COUNT ||
+        j.in[0].len != j.out[0].len || j.in[1].len != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * ACT_COST, act_units, &j);
 }
@@ -191,8 +201,9 @@ enum kn_status cpu_ROPE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct vjp_job j;
     int64_t n = call->p.n_rot;
-    if (!vjp_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 || n > call->in[0].shape[2] ||
-        j.in[0].len != j.out[0].len || j.in[1].len != n || j.in[2].len != n)
+    if (!vjp_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
+        n > call->in[0].shape[2] || j.in[0].len != j.out[0].len || j.in[1].len != n ||
+        j.in[2].len != n)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len, rope_units, &j);
 }
@@ -219,8 +230,9 @@ enum kn_status cpu_ROPE_TABLE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct vjp_job j;
     int64_t n = call->p.n_rot;
-    if (!vjp_job(&j, c, call, 2, 2) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 || n > call->in[0].shape[2] ||
-        j.in[0].len != j.in[1].len || j.out[0].len != n || j.out[1].len != n)
+    if (!vjp_job(&j, c, call, 2, 2) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
+        n > call->in[0].shape[2] || j.in[0].len != j.in[1].len || j.out[0].len != n ||
+        j.out[1].len != n)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.in[0].len * 2, rope_table_units, &j);
 }

@@ -73,16 +73,20 @@ enum kn_status cpu_SOFTMAX_VJP(struct cpu *c, const struct kn_call *call)
 }
 
 /* square [H,r,S], query [r,H,dh], source [S,Hkv,dh], and outputs of the shapes given */
-static bool attn_vjp(struct attn_vjp *j, struct cpu *c, const struct kn_call *call, const struct kn_view *square,
-                     const struct kn_view *query, const struct kn_view *source)
+static bool attn_vjp(struct attn_vjp *j, struct cpu *c, const struct kn_call *call,
+                     const struct kn_view *square, const struct kn_view *query,
+                     const struct kn_view *source)
 {
     if (!cpu_is(query, KN_F32, 3) || !cpu_is(source, KN_F32, 3))
         return false;
-    *j = (struct attn_vjp){c, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0};
-    if (source->shape[1] < 1 || j->heads % source->shape[1] || source->shape[2] != j->dh || call->p.dest0 < 0)
+    *j = (struct attn_vjp){
+        c, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0};
+    if (source->shape[1] < 1 || j->heads % source->shape[1] || source->shape[2] != j->dh ||
+        call->p.dest0 < 0)
         return false;
     j->share = j->heads / source->shape[1];
-    return is_shape3(square, j->heads, j->rows, j->sources) && is_shape3(&call->out[1], j->sources, j->heads / j->share, j->dh);
+    return is_shape3(square, j->heads, j->rows, j->sources) &&
+           is_shape3(&call->out[1], j->sources, j->heads / j->share, j->dh);
 }
 
 static void add_scaled(float *out, const float *x, float f, int64_t n)
@@ -117,7 +121,8 @@ enum kn_status cpu_ATTN_SCORES_VJP(struct cpu *c, const struct kn_call *call)
     if (!attn_vjp(&j, c, call, &call->in[0], &call->in[1], &call->in[2]) || call->p.softcap != 0 ||
         !is_shape3(&call->out[0], j.rows, j.heads, j.dh))
         return KN_BAD_CALL;
-    return cpu_each(c, j.heads / j.share, j.share * j.rows * j.sources * j.dh / 4, scores_units, &j);
+    return cpu_each(c, j.heads / j.share, j.share * j.rows * j.sources * j.dh / 4, scores_units,
+                    &j);
 }
 
 static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)

@@ -29,7 +29,14 @@ double bench_median(double *v, int n)
     return n % 2 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
 }
 
-enum { LAYERS = 12, WIDTH = 768, CONTEXT = 1024, PARTS = 12, TENSORS = LAYERS * PARTS + 4, PATH_BYTES = 512 };
+enum {
+    LAYERS = 12,
+    WIDTH = 768,
+    CONTEXT = 1024,
+    PARTS = 12,
+    TENSORS = LAYERS * PARTS + 4,
+    PATH_BYTES = 512
+};
 
 static char folders[4][PATH_BYTES];
 static int n_folders;
@@ -61,18 +68,26 @@ static const struct part {
     const char *name;
     int64_t rows, columns; /* columns 0: a vector */
 } parts[PARTS] = {
-    {"ln_1.weight", WIDTH, 0},          {"ln_1.bias", WIDTH, 0},
-    {"attn.c_attn.weight", WIDTH, 3 * WIDTH}, {"attn.c_attn.bias", 3 * WIDTH, 0},
-    {"attn.c_proj.weight", WIDTH, WIDTH}, {"attn.c_proj.bias", WIDTH, 0},
-    {"ln_2.weight", WIDTH, 0},          {"ln_2.bias", WIDTH, 0},
-    {"mlp.c_fc.weight", WIDTH, 4 * WIDTH}, {"mlp.c_fc.bias", 4 * WIDTH, 0},
-    {"mlp.c_proj.weight", 4 * WIDTH, WIDTH}, {"mlp.c_proj.bias", WIDTH, 0},
+    {"ln_1.weight", WIDTH, 0},
+    {"ln_1.bias", WIDTH, 0},
+    {"attn.c_attn.weight", WIDTH, 3 * WIDTH},
+    {"attn.c_attn.bias", 3 * WIDTH, 0},
+    {"attn.c_proj.weight", WIDTH, WIDTH},
+    {"attn.c_proj.bias", WIDTH, 0},
+    {"ln_2.weight", WIDTH, 0},
+    {"ln_2.bias", WIDTH, 0},
+    {"mlp.c_fc.weight", WIDTH, 4 * WIDTH},
+    {"mlp.c_fc.bias", 4 * WIDTH, 0},
+    {"mlp.c_proj.weight", 4 * WIDTH, WIDTH},
+    {"mlp.c_proj.bias", WIDTH, 0},
 };
 
 static int weights_write(const char *path, enum st_dtype dtype, struct err *e)
 {
-    static const struct part root[] = {
-        {"wte.weight", BENCH_VOCAB, WIDTH}, {"wpe.weight", CONTEXT, WIDTH}, {"ln_f.weight", WIDTH, 0}, {"ln_f.bias", WIDTH, 0}};
+    static const struct part root[] = {{"wte.weight", BENCH_VOCAB, WIDTH},
+                                       {"wpe.weight", CONTEXT, WIDTH},
+                                       {"ln_f.weight", WIDTH, 0},
+                                       {"ln_f.bias", WIDTH, 0}};
     static char names[TENSORS][48];
     static struct source sources[TENSORS];
     static struct tensor_out out[TENSORS];
@@ -83,9 +98,14 @@ static int weights_write(const char *path, enum st_dtype dtype, struct err *e)
             snprintf(names[i], sizeof names[i], "h.%d.%s", layer, p->name);
         else
             snprintf(names[i], sizeof names[i], "%s", p->name);
-        sources[i] = (struct source){(uint64_t)i + 1, dtype, strncmp(p->name, "ln_", 3) == 0 && strstr(p->name, "weight")};
-        out[i] = (struct tensor_out){.name = names[i], .dtype = dtype, .rank = p->columns ? 2 : 1,
-                                     .shape = {p->rows, p->columns}, .read = source_read, .ctx = &sources[i]};
+        sources[i] = (struct source){(uint64_t)i + 1, dtype,
+                                     strncmp(p->name, "ln_", 3) == 0 && strstr(p->name, "weight")};
+        out[i] = (struct tensor_out){.name = names[i],
+                                     .dtype = dtype,
+                                     .rank = p->columns ? 2 : 1,
+                                     .shape = {p->rows, p->columns},
+                                     .read = source_read,
+                                     .ctx = &sources[i]};
     }
     return tensor_write(path, out, TENSORS, NULL, 0, e);
 }
@@ -99,8 +119,13 @@ const char *bench_model(enum st_dtype dtype)
     bool ok = mkdtemp(folder) != NULL;
     snprintf(path, sizeof path, "%s/config.json", folder);
     FILE *f = ok ? fopen(path, "w") : NULL;
-    ok = f && fprintf(f, "{\"model_type\":\"gpt2\",\"architectures\":[\"GPT2LMHeadModel\"],\"n_layer\":%d,\"n_head\":12,"
-                         "\"n_embd\":%d,\"n_positions\":%d,\"vocab_size\":%d}\n", LAYERS, WIDTH, CONTEXT, BENCH_VOCAB) > 0;
+    ok =
+        f &&
+        fprintf(
+            f,
+            "{\"model_type\":\"gpt2\",\"architectures\":[\"GPT2LMHeadModel\"],\"n_layer\":%d,\"n_head\":12,"
+            "\"n_embd\":%d,\"n_positions\":%d,\"vocab_size\":%d}\n",
+            LAYERS, WIDTH, CONTEXT, BENCH_VOCAB) > 0;
     ok = f && fclose(f) == 0 && ok;
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
     n_folders += *folder != '\0';

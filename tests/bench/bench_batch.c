@@ -2,8 +2,9 @@
  *
  *   bench_batch [--threads N] [--tokens N] [--bf16]
  *
- * A random model of GPT-2's small size (bench.h), prompts of 32 tokens, N new ones each (default 16).  In every round each batch size takes its
- * turn, together and prompt by prompt; figures are medians of nine rounds.  The tokens are the same, which is checked.
+ * A random model of GPT-2's small size (bench.h), prompts of 32 tokens, N new ones each (default
+ * 16).  In every round each batch size takes its turn, together and prompt by prompt; figures are
+ * medians of nine rounds.  The tokens are the same, which is checked.
  */
 #include "bench.h"
 
@@ -17,7 +18,9 @@ enum { PROMPT = 32, BATCH_MAX = 16, NEW_MAX = 256 };
 static const int sizes[] = {1, 2, 4, 8, 16};
 enum { SIZES = sizeof sizes / sizeof *sizes };
 
-struct page { int32_t id[BATCH_MAX][NEW_MAX], n[BATCH_MAX]; };
+struct page {
+    int32_t id[BATCH_MAX][NEW_MAX], n[BATCH_MAX];
+};
 static struct page pages[2];
 
 static bool keep(void *user, int32_t row, int32_t id, const float *logits)
@@ -28,7 +31,8 @@ static bool keep(void *user, int32_t row, int32_t id, const float *logits)
     return true;
 }
 
-static double run(const struct model *m, const struct pair_target *t, int rows, int count, bool together)
+static double run(const struct model *m, const struct pair_target *t, int rows, int count,
+                  bool together)
 {
     static struct page one;
     struct err e;
@@ -60,10 +64,13 @@ int main(int argc, char **argv)
             dtype = ST_BF16;
         else if (!strcmp(argv[i], "--threads") && i + 1 < argc)
             k.threads = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--tokens") && i + 1 < argc && (count = (int)strtol(argv[i + 1], NULL, 10)) > 0 && count <= NEW_MAX)
+        else if (!strcmp(argv[i], "--tokens") && i + 1 < argc &&
+                 (count = (int)strtol(argv[i + 1], NULL, 10)) > 0 && count <= NEW_MAX)
             i++;
         else
-            return fprintf(stderr, "usage: bench_batch [--threads N] [--tokens 1..%d] [--bf16]\n", NEW_MAX), 2;
+            return fprintf(stderr, "usage: bench_batch [--threads N] [--tokens 1..%d] [--bf16]\n",
+                           NEW_MAX),
+                   2;
     }
     char why[200];
     struct err e;
@@ -84,12 +91,16 @@ int main(int argc, char **argv)
             for (int together = 0; together < 2; together++)
                 ms[s][together][round] = run(m, t, sizes[s], count, together);
             if (memcmp(&pages[0], &pages[1], sizeof pages[0]))
-                return fprintf(stderr, "bench_batch: other tokens together than alone\n"), bench_model_remove(), 1;
+                return fprintf(stderr, "bench_batch: other tokens together than alone\n"),
+                       bench_model_remove(), 1;
         }
-    printf("%s, %d layers of %d, prompts of %d and %d new tokens\n", be->describe, (int)m->cfg.n_layers, (int)m->cfg.d_model, PROMPT, count);
+    printf("%s, %d layers of %d, prompts of %d and %d new tokens\n", be->describe,
+           (int)m->cfg.n_layers, (int)m->cfg.d_model, PROMPT, count);
     for (int s = 0; s < SIZES; s++) {
-        double alone = bench_median(ms[s][0], BENCH_ROUNDS), all = bench_median(ms[s][1], BENCH_ROUNDS);
-        printf("batch %2d   one by one %8.1f ms   together %8.1f ms   %.2f times as fast\n", sizes[s], alone, all, alone / all);
+        double alone = bench_median(ms[s][0], BENCH_ROUNDS),
+               all = bench_median(ms[s][1], BENCH_ROUNDS);
+        printf("batch %2d   one by one %8.1f ms   together %8.1f ms   %.2f times as fast\n",
+               sizes[s], alone, all, alone / all);
     }
     model_close(m);
     kn_close(be);

@@ -3,8 +3,8 @@
  *   bench_linear [--threads N] [--cpu portable|avx2|avx512] [--busy] [--quick]
  *
  * Weights are read from memory, not from a cache: each call takes the next of many copies.  The two
- * contenders take turns; figures are medians.  --busy, for a machine that does other work: processor
- * time of one thread instead of the clock, and the best sample instead of the median.
+ * contenders take turns; figures are medians.  --busy, for a machine that does other work:
+ * processor time of one thread instead of the clock, and the best sample instead of the median.
  */
 #include "bench_roof.h"
 #include "cpu/pool.h"
@@ -66,7 +66,8 @@ static void read_chunk(void *ctx, int64_t chunk, void *scratch)
 {
     (void)ctx, (void)scratch;
     enum { SIZE = 1 << 20 };
-    volatile float keep = bench.roof->read((const float *)(const void *)(bench.memory + chunk * SIZE), SIZE / 4);
+    volatile float keep = bench.roof->read(
+        (const float *)(const void *)(bench.memory + chunk * SIZE), SIZE / 4);
     (void)keep;
 }
 
@@ -99,7 +100,8 @@ static int64_t weight_bytes(const struct shape *s)
 static double time_ours(const struct shape *s, int64_t m, int64_t calls, int64_t *at)
 {
     int64_t copies = MEMORY / weight_bytes(s);
-    struct kn_call call = {.op = KN_OP_LINEAR, .in = {kn_view2(bench.x, KN_F32, m, s->k)},
+    struct kn_call call = {.op = KN_OP_LINEAR,
+                           .in = {kn_view2(bench.x, KN_F32, m, s->k)},
                            .out = {kn_view2(bench.out, KN_F32, m, s->n)}};
     double start = now();
     for (int64_t i = 0; i < calls; i++) {
@@ -121,9 +123,11 @@ static double time_blas(const struct shape *s, int64_t m, int64_t calls, int64_t
     int64_t copies = MEMORY / weight_bytes(s);
     double start = now();
     for (int64_t i = 0; i < calls; i++) {
-        const float *w = (const float *)(const void *)(bench.memory + (*at)++ % copies * weight_bytes(s));
-        cblas_sgemm(CblasRowMajor, CblasNoTrans, s->conv1d ? CblasNoTrans : CblasTrans, (int)m, (int)s->n, (int)s->k, 1,
-                    bench.x, (int)s->k, w, (int)(s->conv1d ? s->n : s->k), 0, bench.out, (int)s->n);
+        const float *w = (const float *)(const void *)(bench.memory +
+                                                       (*at)++ % copies * weight_bytes(s));
+        cblas_sgemm(CblasRowMajor, CblasNoTrans, s->conv1d ? CblasNoTrans : CblasTrans, (int)m,
+                    (int)s->n, (int)s->k, 1, bench.x, (int)s->k, w, (int)(s->conv1d ? s->n : s->k),
+                    0, bench.out, (int)s->n);
     }
     return (now() - start) / (double)calls;
 }
@@ -132,7 +136,8 @@ static double time_blas(const struct shape *s, int64_t m, int64_t calls, int64_t
 static void measure(const struct shape *s, int64_t m)
 {
     double flop = 2.0 * (double)(m * s->n * s->k), bytes = (double)weight_bytes(s);
-    double least = flop / bench.flops > bytes / bench.bytes ? flop / bench.flops : bytes / bench.bytes;
+    double least = flop / bench.flops > bytes / bench.bytes ? flop / bench.flops
+                                                            : bytes / bench.bytes;
     int64_t calls = 1 + (int64_t)((opt.quick ? 0.004 : 0.02) / least), at = 0;
     double ours[SAMPLES], blas[SAMPLES];
     for (int i = 0; i < SAMPLES; i++) {
@@ -143,9 +148,9 @@ static void measure(const struct shape *s, int64_t m)
 #endif
     }
     double t = settle(ours);
-    printf("%6lld x %-5lld %-5s %-6s %4lld %9.3f %8.1f %7.1f %7.0f%%", (long long)s->n, (long long)s->k,
-           kn_dtype_name(s->t), s->conv1d ? "conv1d" : "linear", (long long)m, t * 1e3, flop / t * 1e-9,
-           bytes / t * 1e-9, least / t * 100);
+    printf("%6lld x %-5lld %-5s %-6s %4lld %9.3f %8.1f %7.1f %7.0f%%", (long long)s->n,
+           (long long)s->k, kn_dtype_name(s->t), s->conv1d ? "conv1d" : "linear", (long long)m,
+           t * 1e3, flop / t * 1e-9, bytes / t * 1e-9, least / t * 100);
 #ifdef BENCH_OPENBLAS
     if (s->t == KN_F32) {
         double b = settle(blas);
@@ -159,9 +164,10 @@ static void measure(const struct shape *s, int64_t m)
 }
 
 static const struct shape SHAPES[] = {
-    {2304, 768, KN_F32, false},  {3072, 768, KN_F32, false},  {768, 3072, KN_F32, false}, {50257, 768, KN_F32, false},
-    {2304, 768, KN_F32, true},   {3072, 768, KN_F32, true},   {768, 3072, KN_F32, true},  {3072, 768, KN_BF16, false},
-    {8192, 2048, KN_BF16, false}, {2048, 8192, KN_BF16, false}, {3072, 768, KN_F16, false}, {3072, 768, KN_F16, true},
+    {2304, 768, KN_F32, false},   {3072, 768, KN_F32, false},  {768, 3072, KN_F32, false},
+    {50257, 768, KN_F32, false},  {2304, 768, KN_F32, true},   {3072, 768, KN_F32, true},
+    {768, 3072, KN_F32, true},    {3072, 768, KN_BF16, false}, {8192, 2048, KN_BF16, false},
+    {2048, 8192, KN_BF16, false}, {3072, 768, KN_F16, false},  {3072, 768, KN_F16, true},
 };
 
 static bool parse(int argc, char **argv)
@@ -196,7 +202,9 @@ static bool prepare(void)
     enum kn_cpu cpu = opt.cpu < 0 ? kn_cpu_best() : (enum kn_cpu)opt.cpu;
     bench.roof = &roof_portable;
 #ifdef BENCH_X86
-    bench.roof = cpu == KN_CPU_AVX512 ? &roof_avx512 : cpu == KN_CPU_AVX2 ? &roof_avx2 : &roof_portable;
+    bench.roof = cpu == KN_CPU_AVX512 ? &roof_avx512
+                 : cpu == KN_CPU_AVX2 ? &roof_avx2
+                                      : &roof_portable;
 #endif
     bench.pool = pool_new(opt.threads);
     bench.memory = bench.be->type->alloc(bench.be, MEMORY);
@@ -217,13 +225,16 @@ static bool prepare(void)
 int main(int argc, char **argv)
 {
     if (!parse(argc, argv)) {
-        fprintf(stderr, "usage: bench_linear [--threads N] [--cpu portable|avx2|avx512] [--busy] [--quick]\n");
+        fprintf(
+            stderr,
+            "usage: bench_linear [--threads N] [--cpu portable|avx2|avx512] [--busy] [--quick]\n");
         return 2;
     }
     if (!prepare())
         return 1;
     measure_roof();
-    printf("%s: %.0f GFLOP/s, %.1f GB/s read\n", bench.be->describe, bench.flops * 1e-9, bench.bytes * 1e-9);
+    printf("%s: %.0f GFLOP/s, %.1f GB/s read\n", bench.be->describe, bench.flops * 1e-9,
+           bench.bytes * 1e-9);
 #ifdef BENCH_OPENBLAS
     openblas_set_num_threads(opt.threads);
     printf("OpenBLAS kernels: %s\n", openblas_get_corename());

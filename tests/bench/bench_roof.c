@@ -11,8 +11,7 @@ static double roof_fma(int64_t rounds)
     for (int j = 0; j < CHAINS; j++)
         acc[j] = v_set1((float)j);
     for (int64_t i = 0; i < rounds; i++)
-        UNROLL for (int j = 0; j < CHAINS; j++)
-            acc[j] = v_fma(acc[j], x, y);
+        UNROLL for (int j = 0; j < CHAINS; j++) acc[j] = v_fma(acc[j], x, y);
     vf sum = v_set1(0);
     for (int j = 0; j < CHAINS; j++)
         sum += acc[j];
@@ -28,7 +27,8 @@ static float roof_read(const float *p, int64_t floats)
     for (int j = 0; j < 8; j++)
         acc[j] = v_set1(0);
     for (int64_t i = 0; i + 8 * VL <= floats; i += 8 * VL)
-        UNROLL for (int j = 0; j < 8; j++) {
+        UNROLL for (int j = 0; j < 8; j++)
+        {
             __builtin_prefetch((const char *)(p + i + j * VL) + AHEAD);
             acc[j] += v_load(p + i + j * VL);
         }

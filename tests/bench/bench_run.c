@@ -2,15 +2,15 @@
  *
  *   bench_run [--threads N] [--tokens N]... [--bf16|--f32] [--model FOLDER]
  *
- * A random model of GPT-2's small size, written to a temporary folder.  In every round each contender runs
- * once, in turn; figures are medians of nine rounds.
- *   plain      the forward pass, nothing kept but residuals, keys and values; logits of the last position
- *   captured   the same with every hook point kept, in memory that earlier runs have touched
- *   fresh      the same with a run made anew, its memory touched for the first time
- *   all logits captured, and the logits of every position (what a cache of TransformerLens holds)
- *   edit       one head's attn.hook_z at one (layer, position) set to 0 on top of the run without edits;
- *              the mean over all layers and eight positions, each the median of its rounds
- *   products   with OpenBLAS: the products of the plain pass alone, on the same weights (f32)
+ * A random model of GPT-2's small size, written to a temporary folder.  In every round each
+ * contender runs once, in turn; figures are medians of nine rounds. plain      the forward pass,
+ * nothing kept but residuals, keys and values; logits of the last position captured   the same with
+ * every hook point kept, in memory that earlier runs have touched fresh      the same with a run
+ * made anew, its memory touched for the first time all logits captured, and the logits of every
+ * position (what a cache of TransformerLens holds) edit       one head's attn.hook_z at one (layer,
+ * position) set to 0 on top of the run without edits; the mean over all layers and eight positions,
+ * each the median of its rounds products   with OpenBLAS: the products of the plain pass alone, on
+ * the same weights (f32)
  */
 #include "bench.h"
 
@@ -27,8 +27,9 @@ extern void openblas_set_num_threads(int threads);
 
 enum { PLACES = 8, LAYERS_MAX = 64 };
 enum contender { PLAIN, CAPTURED, FRESH, ALL_LOGITS, PRODUCTS, CONTENDER_COUNT };
-static const char *const contender_names[CONTENDER_COUNT] = {"plain forward", "captured, every hook", "captured, fresh memory",
-                                                             "captured, logits everywhere", "OpenBLAS, products alone"};
+static const char *const contender_names[CONTENDER_COUNT] = {
+    "plain forward", "captured, every hook", "captured, fresh memory",
+    "captured, logits everywhere", "OpenBLAS, products alone"};
 
 static struct bench {
     struct model *m;
@@ -56,7 +57,8 @@ static struct run *make(struct run *base, size_t cache_bytes)
     return r;
 }
 
-/* Change the first token, so that nothing of the last run holds, then run and take the last logits. */
+/* Change the first token, so that nothing of the last run holds, then run and take the last logits.
+ */
 static void forward(struct run *r)
 {
     struct err e;
@@ -74,8 +76,9 @@ static void forward(struct run *r)
 static void product(const struct kn_view *w, const float *x, float *y, int rows)
 {
     bool nk = w->stride[1] == 1;
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, nk ? CblasTrans : CblasNoTrans, rows, (int)w->shape[0], (int)w->shape[1], 1,
-                x, (int)w->shape[1], w->data, (int)(nk ? w->stride[0] : w->stride[1]), 0, y, (int)w->shape[0]);
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, nk ? CblasTrans : CblasNoTrans, rows, (int)w->shape[0],
+                (int)w->shape[1], 1, x, (int)w->shape[1], w->data,
+                (int)(nk ? w->stride[0] : w->stride[1]), 0, y, (int)w->shape[0]);
 }
 
 static void products(void)
@@ -125,7 +128,9 @@ static void contend(enum contender c)
     } else {
         forward(b.captured);
         if (c == ALL_LOGITS)
-            check(run_view(b.captured, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, b.n, &v, &e), &e);
+            check(run_view(b.captured, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, b.n, &v,
+                           &e),
+                  &e);
     }
 }
 
@@ -176,8 +181,9 @@ static void edits(void)
             mean += t / (places * b.m->cfg.n_layers);
             worst = t > worst ? t : worst;
         }
-    printf("  %-28s %8.1f ms  %.2f of a captured run (share of blocks x rows %.2f; the worst cell %.2f)\n", "edit, mean over cells",
-           mean, mean / full, share, worst / full);
+    printf(
+        "  %-28s %8.1f ms  %.2f of a captured run (share of blocks x rows %.2f; the worst cell %.2f)\n",
+        "edit, mean over cells", mean, mean / full, share, worst / full);
 }
 
 static void at_length(int32_t n)
@@ -226,7 +232,8 @@ static void with_model(const char *folder, const int *lengths, int n_lengths)
     }
     check(model_open(&b.m, folder, be, &e), &e);
     b.logits = malloc((size_t)b.m->cfg.d_vocab * sizeof *b.logits);
-    printf("\n%.0f M parameters, %s, %d layers, %s\n", (double)b.m->params / 1e6, b.m->dtype, b.m->cfg.n_layers, be->describe);
+    printf("\n%.0f M parameters, %s, %d layers, %s\n", (double)b.m->params / 1e6, b.m->dtype,
+           b.m->cfg.n_layers, be->describe);
     for (int i = 0; i < n_lengths; i++)
         at_length(lengths[i]);
     free(b.logits);
@@ -252,7 +259,9 @@ int main(int argc, char **argv)
         else if (strcmp(argv[i], "--f32") == 0)
             bf16 = false;
         else {
-            fprintf(stderr, "bench_run: %s · --threads N, --tokens N, --model FOLDER, --bf16 or --f32\n", argv[i]);
+            fprintf(stderr,
+                    "bench_run: %s · --threads N, --tokens N, --model FOLDER, --bf16 or --f32\n",
+                    argv[i]);
             return 2;
         }
     }

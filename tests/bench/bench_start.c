@@ -2,12 +2,11 @@
  *
  *   bench_start [BORESCOPE]
  *
- * Each round starts every contender once, in turn; figures are medians of nine rounds, and ratios to a program
- * that does nothing.  The explorer runs on a pseudo-terminal that answers as an xterm does.
- *   first frame    until the bar of views has arrived
- *   first figures  until the panel of the cell under the cursor has its numbers
- *   first logits   `borescope run` from start to exit
- * "cold": the weights are dropped from the page cache before every start (the file system permitting).
+ * Each round starts every contender once, in turn; figures are medians of nine rounds, and ratios
+ * to a program that does nothing.  The explorer runs on a pseudo-terminal that answers as an xterm
+ * does. first frame    until the bar of views has arrived first figures  until the panel of the
+ * cell under the cursor has its numbers first logits   `borescope run` from start to exit "cold":
+ * the weights are dropped from the page cache before every start (the file system permitting).
  */
 #include "bench.h"
 
@@ -130,7 +129,8 @@ enum { CONTENDERS = sizeof contenders / sizeof *contenders };
 
 static void once(const struct contender *c, char *program, char *big, double took[2])
 {
-    char *explore[WORDS_MAX] = {program, c->model == 2 ? big : "teach", c->model == 2 ? "--tokens" : "-p",
+    char *explore[WORDS_MAX] = {program, c->model == 2 ? big : "teach",
+                                c->model == 2 ? "--tokens" : "-p",
                                 c->model == 2 ? (char *)ids : (char *)prompt, NULL};
     char *run[WORDS_MAX] = {program, "run", explore[1], explore[2], explore[3], NULL};
     char *nothing[] = {"/bin/true", NULL};
@@ -161,11 +161,12 @@ int main(int argc, char **argv)
     bench_model_remove();
     double base = bench_median(took[0][0], BENCH_ROUNDS);
     for (int c = 0; c < CONTENDERS; c++) {
-        double first = bench_median(took[c][0], BENCH_ROUNDS), figures = bench_median(took[c][1], BENCH_ROUNDS);
+        double first = bench_median(took[c][0], BENCH_ROUNDS),
+               figures = bench_median(took[c][1], BENCH_ROUNDS);
         printf("%-28s ", contenders[c].name);
         if (contenders[c].explorer)
-            printf("first frame %7.1f ms (%5.1f x true)   first figures %7.1f ms (%5.1f x true)\n", first, first / base,
-                   figures, figures / base);
+            printf("first frame %7.1f ms (%5.1f x true)   first figures %7.1f ms (%5.1f x true)\n",
+                   first, first / base, figures, figures / base);
         else
             printf("start to exit %5.1f ms (%5.1f x true)\n", first, first / base);
     }

@@ -10,7 +10,7 @@
 
 char **fixture_names(bool representatives_only)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct js_doc *doc = js_open(ROOT "index.json", &e);
     if (!doc)
         fail_msg("%s", e.text);
@@ -40,7 +40,7 @@ struct kn_backend *fixture_backend(void)
 {
     static struct kn_backend *be;
     char why[200];
-    struct kn_options opt = { .backend = "cpu", .threads = 2, .cpu = -1 };
+    struct kn_options opt = {.backend = "cpu", .threads = 2, .cpu = -1};
     if (!be && !(be = kn_open(&opt, why, sizeof why)))
         fail_msg("%s", why);
     return be;
@@ -49,7 +49,7 @@ struct kn_backend *fixture_backend(void)
 struct js_doc *fixture_json(const struct safetensors *st, const char *key)
 {
     const char *text = safetensors_metadata(st, key);
-    struct err e = { 0 };
+    struct err e = {0};
     assert_non_null(text);
     struct js_doc *doc = js_parse(key, text, strlen(text), &e);
     if (!doc)
@@ -73,7 +73,7 @@ int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n)
 
 struct safetensors *fixture_tensors(const char *path)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct safetensors *st = safetensors_open(path, &e);
     if (!st)
         fail_msg("%s", e.text);
@@ -96,8 +96,8 @@ char *fixture_prompt(const struct safetensors *st)
 
 struct fixture fixture_open(const char *name)
 {
-    struct fixture f = { 0 };
-    struct err e = { 0 };
+    struct fixture f = {0};
+    struct err e = {0};
     char path[256];
     snprintf(path, sizeof path, ROOT "%s", name);
     if (model_open(&f.m, path, fixture_backend(), &e))
@@ -110,7 +110,7 @@ struct fixture fixture_open(const char *name)
 struct model *fixture_shape(const char *name)
 {
     struct model *m = NULL;
-    struct err e = { 0 };
+    struct err e = {0};
     char path[256];
     snprintf(path, sizeof path, ROOT "%s", name);
     if (model_open(&m, path, NULL, &e))
@@ -120,17 +120,18 @@ struct model *fixture_shape(const char *name)
 
 struct run *fixture_run_new(const struct model *m, struct run *base, size_t cache_bytes)
 {
-    struct run_options opt = { .cache_bytes = cache_bytes };
-    struct err e = { 0 };
+    struct run_options opt = {.cache_bytes = cache_bytes};
+    struct err e = {0};
     struct run *r = run_create(m, base, &opt, &e);
     if (!r)
         fail_msg("%s", e.text);
     return r;
 }
 
-struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p, size_t cache_bytes)
+struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p,
+                        size_t cache_bytes)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct run *r = fixture_run_new(f->m, base, cache_bytes);
     if (run_sync(r, base ? NULL : f->tokens, base ? 0 : f->n, p, NULL, NULL, &e))
         fail_msg("%s", e.text);
@@ -150,18 +151,19 @@ void fixture_close(struct fixture *f)
     free(f->tokens);
 }
 
-struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts, int32_t count)
+struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts,
+                                     int32_t count)
 {
     struct edit *edits[64];
     bool on[64];
-    struct err e = { 0 };
+    struct err e = {0};
     assert_true(count <= 64);
     for (int32_t i = 0; i < count; i++) {
         on[i] = true;
         if (edit_parse(&edits[i], texts[i], &e))
             fail_msg("%s: %s", texts[i], e.text);
     }
-    struct edit_context ctx = { .cfg = &m->cfg, .n_pos = n, .model = m, .gradients = true };
+    struct edit_context ctx = {.cfg = &m->cfg, .n_pos = n, .model = m, .gradients = true};
     struct edit_program *p = NULL;
     if (edit_resolve(&p, edits, on, count, &ctx, &e))
         fail_msg("%s: %s", texts[0], e.text);

@@ -1,4 +1,5 @@
-/* fixture.h - test support: the fixture models and their reference values (tests/fixtures/README.md). */
+/* fixture.h - test support: the fixture models and their reference values
+ * (tests/fixtures/README.md). */
 #ifndef FIXTURE_H
 #define FIXTURE_H
 
@@ -20,21 +21,25 @@ void fixture_names_free(char **names);
 
 struct fixture {
     struct model *m;
-    struct safetensors *ref;  /* cache.safetensors */
+    struct safetensors *ref; /* cache.safetensors */
     int32_t *tokens, n;
 };
-/* Open a model of tests/fixtures/models (or any folder) with its cache file; fails the test if it cannot. */
+/* Open a model of tests/fixtures/models (or any folder) with its cache file; fails the test if it
+ * cannot. */
 struct fixture fixture_open(const char *name);
 void fixture_close(struct fixture *f);
 /* Its shape alone, without weights; freed with model_close. */
 struct model *fixture_shape(const char *name);
 /* A run with nothing computed, or a fork of `base`. */
 struct run *fixture_run_new(const struct model *m, struct run *base, size_t cache_bytes);
-/* The fixture's tokens computed with edits (NULL: none), as a run of its own or a fork of `base`. */
-struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p, size_t cache_bytes);
+/* The fixture's tokens computed with edits (NULL: none), as a run of its own or a fork of `base`.
+ */
+struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p,
+                        size_t cache_bytes);
 /* Numbers for random walks: 24 bits, the same ones everywhere. */
 uint32_t fixture_random(uint32_t *state);
-/* A reference file of the same folder; any tensor file.  They fail the test if it cannot be opened. */
+/* A reference file of the same folder; any tensor file.  They fail the test if it cannot be opened.
+ */
 struct safetensors *fixture_file(const char *name, const char *file);
 struct safetensors *fixture_tensors(const char *path);
 /* Its prompt as --tokens takes it, "3,17,42"; malloc'ed. */
@@ -48,7 +53,8 @@ struct js_doc *fixture_json(const struct safetensors *st, const char *key);
 int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n);
 
 /* Parse and resolve edits; fails the test with the message if they are refused. */
-struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts, int32_t count);
+struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts,
+                                     int32_t count);
 
 /* max |a - b| / max |b| over finite b; infinities must agree.  NaN in a gives infinity. */
 double fixture_error(const float *a, const float *b, size_t n);

@@ -13,9 +13,9 @@ void library_ok(int rc, const struct bore_error *e)
 
 struct library library_open(const char *name, size_t cache_bytes)
 {
-    struct library l = { 0 };
-    struct bore_error e = { 0 };
-    struct bore_options opt = { .backend = "cpu", .threads = 2, .cache_bytes = cache_bytes };
+    struct library l = {0};
+    struct bore_error e = {0};
+    struct bore_options opt = {.backend = "cpu", .threads = 2, .cache_bytes = cache_bytes};
     char path[256];
     snprintf(path, sizeof path, "tests/fixtures/models/%s", name);
     library_ok(bore_open(&l.m, path, &opt, &e), &e);
@@ -59,11 +59,12 @@ void library_same_caches(const struct bore_cache *a, const struct bore_cache *b,
     }
 }
 
-struct bore_cache *library_cache(struct bore_model *m, const struct bore_pass *p, const char *const *names, int n)
+struct bore_cache *library_cache(struct bore_model *m, const struct bore_pass *p,
+                                 const char *const *names, int n)
 {
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_cache *c = NULL;
-    struct bore_cache_options opt = { .names = names, .n_names = n, .incl_bwd = p->metric != NULL };
+    struct bore_cache_options opt = {.names = names, .n_names = n, .incl_bwd = p->metric != NULL};
     library_ok(bore_run_with_cache(m, p, &opt, &c, NULL, &e), &e);
     return c;
 }

@@ -22,6 +22,7 @@ bool library_same(const struct bore_tensor *a, const struct bore_tensor *b);
 /* Every tensor of two caches; fails with the name of the first that differs. */
 void library_same_caches(const struct bore_cache *a, const struct bore_cache *b, const char *what);
 /* Capture with the given names (NULL: all that fire). */
-struct bore_cache *library_cache(struct bore_model *m, const struct bore_pass *p, const char *const *names, int n);
+struct bore_cache *library_cache(struct bore_model *m, const struct bore_pass *p,
+                                 const char *const *names, int n);
 
 #endif

@@ -1,4 +1,5 @@
-/* test_alias.c - names of other libraries: meanings, values against what the libraries show under them, refusals. */
+/* test_alias.c - names of other libraries: meanings, values against what the libraries show under
+ * them, refusals. */
 #include "fixture.h"
 
 #include "names/alias.h"
@@ -20,10 +21,12 @@ static struct alias_value find(const struct config *cfg, const char *name)
     return v;
 }
 
-/* ---- values ---------------------------------------------------------------------------------------- */
+/* ---- values
+ * ---------------------------------------------------------------------------------------- */
 
 /* One recorded name: its shape there, and the tensor that holds its values. */
-static void check_value(struct run *r, const char *name, const struct st_tensor *t, struct js_node shape)
+static void check_value(struct run *r, const char *name, const struct st_tensor *t,
+                        struct js_node shape)
 {
     const struct config *cfg = &run_model(r)->cfg;
     struct alias_value v = find(cfg, name);
@@ -34,7 +37,8 @@ static void check_value(struct run *r, const char *name, const struct st_tensor 
     for (int i = 0; i < rank; i++) {
         assert_int_equal(js_int(js_at(shape, (size_t)i + 1), 0, INT32_MAX, &want, &e), 0);
         if (mine[i] != want)
-            fail_msg("%s: axis %d is %lld here, %lld there", name, i, (long long)mine[i], (long long)want);
+            fail_msg("%s: axis %d is %lld here, %lld there", name, i, (long long)mine[i],
+                     (long long)want);
         n *= mine[i];
     }
     float *x = malloc((size_t)n * sizeof *x), *row = malloc((size_t)n * sizeof *row);
@@ -59,7 +63,8 @@ static void check_value(struct run *r, const char *name, const struct st_tensor 
     free(row);
 }
 
-/* Every tensor that goes into or comes out of a module of Hugging Face's, and every hook of the bridge. */
+/* Every tensor that goes into or comes out of a module of Hugging Face's, and every hook of the
+ * bridge. */
 static void shows_what_the_libraries_show(void **state)
 {
     (void)state;
@@ -115,11 +120,13 @@ static void lists_only_names_that_exist(void **state)
     fixture_names_free(models);
 }
 
-/* ---- names ----------------------------------------------------------------------------------------- */
+/* ---- names
+ * ----------------------------------------------------------------------------------------- */
 
 static bool same_value(const struct alias_value *a, const struct alias_value *b)
 {
-    bool same = a->form == b->form && a->n_sites == b->n_sites && a->n_edits == b->n_edits && a->spread == b->spread;
+    bool same = a->form == b->form && a->n_sites == b->n_sites && a->n_edits == b->n_edits &&
+                a->spread == b->spread;
     for (int i = 0; same && i < a->n_sites; i++)
         same = a->site[i].id == b->site[i].id && a->site[i].layer == b->site[i].layer;
     for (int i = 0; same && i < a->n_edits; i++)
@@ -130,14 +137,16 @@ static bool same_value(const struct alias_value *a, const struct alias_value *b)
 static bool contains(const struct config *cfg, const struct alias_value *v, struct site_ref s)
 {
     for (int i = 0; i < v->n_sites; i++) {
-        if (v->site[i].layer == s.layer && (v->site[i].id == s.id || site_copied(cfg, v->site[i].id) == s.id))
+        if (v->site[i].layer == s.layer &&
+            (v->site[i].id == s.id || site_copied(cfg, v->site[i].id) == s.id))
             return true;
     }
     return false;
 }
 
 /* name -> meaning -> the names of its sites, and the name is among them. */
-static void check_listed(const struct config *cfg, const struct alias_pick *pick, enum alias_library t)
+static void check_listed(const struct config *cfg, const struct alias_pick *pick,
+                         enum alias_library t)
 {
     struct alias_value v = find(cfg, pick->name);
     char other[LIMIT_NAME];
@@ -210,31 +219,43 @@ static void says_the_usual_name_first(void **state)
         const char *model;
         const char *site, *name[LIBRARY_COUNT];
     } rows[] = {
-        {"gpt2", "blocks.2.attn.hook_z",
+        {"gpt2",
+         "blocks.2.attn.hook_z",
          {"blocks.2.attn.hook_z", "blocks.2.attn.o.hook_in", "transformer.h.2.attn.c_proj.input",
           "model.transformer.h[2].attn.c_proj.input", "layer_2_attn_pre_out"}},
-        {"gpt2", "blocks.0.hook_resid_pre",
-         {"blocks.0.hook_resid_pre", "blocks.0.hook_in", "transformer.h.0.input", "model.transformer.h[0].input",
-          "layer_0_pre_decoder"}},
-        {"gpt2", "blocks.1.attn.hook_k",
+        {"gpt2",
+         "blocks.0.hook_resid_pre",
+         {"blocks.0.hook_resid_pre", "blocks.0.hook_in", "transformer.h.0.input",
+          "model.transformer.h[0].input", "layer_0_pre_decoder"}},
+        {"gpt2",
+         "blocks.1.attn.hook_k",
          {"blocks.1.attn.hook_k", "blocks.1.attn.k.hook_out", "transformer.h.1.attn.c_attn.output",
           "model.transformer.h[1].attn.c_attn.output", NULL}},
-        {"gpt2", "blocks.1.attn.hook_pattern",
-         {"blocks.1.attn.hook_pattern", "blocks.1.attn.hook_pattern", "transformer.h.1.attn.output[1]",
-          "model.transformer.h[1].attn.output[1]", NULL}},
-        {"gpt_neox", "blocks.1.attn.hook_z",
-         {"blocks.1.attn.hook_z", "blocks.1.attn.o.hook_in", "gpt_neox.layers.1.attention.dense.input",
+        {"gpt2",
+         "blocks.1.attn.hook_pattern",
+         {"blocks.1.attn.hook_pattern", "blocks.1.attn.hook_pattern",
+          "transformer.h.1.attn.output[1]", "model.transformer.h[1].attn.output[1]", NULL}},
+        {"gpt_neox",
+         "blocks.1.attn.hook_z",
+         {"blocks.1.attn.hook_z", "blocks.1.attn.o.hook_in",
+          "gpt_neox.layers.1.attention.dense.input",
           "model.gpt_neox.layers[1].attention.dense.input", "layer_1_attn_pre_out"}},
-        {"llama", "blocks.1.attn.hook_z",
-         {"blocks.1.attn.hook_z", "blocks.1.attn.o.hook_in", "model.layers.1.self_attn.o_proj.input",
-          "model.model.layers[1].self_attn.o_proj.input", "layer_1_attn_pre_out"}},
-        {"llama", "blocks.0.hook_resid_mid",
-         {"blocks.0.hook_resid_mid", "blocks.0.ln2.hook_in", "model.layers.0.post_attention_layernorm.input",
+        {"llama",
+         "blocks.1.attn.hook_z",
+         {"blocks.1.attn.hook_z", "blocks.1.attn.o.hook_in",
+          "model.layers.1.self_attn.o_proj.input", "model.model.layers[1].self_attn.o_proj.input",
+          "layer_1_attn_pre_out"}},
+        {"llama",
+         "blocks.0.hook_resid_mid",
+         {"blocks.0.hook_resid_mid", "blocks.0.ln2.hook_in",
+          "model.layers.0.post_attention_layernorm.input",
           "model.model.layers[0].post_attention_layernorm.input", "layer_0_pre_mlp"}},
-        {"qwen2", "blocks.1.mlp.hook_pre_linear",
-         {"blocks.1.mlp.hook_pre_linear", "blocks.1.mlp.in.hook_out", "model.layers.1.mlp.up_proj.output",
-          "model.model.layers[1].mlp.up_proj.output", NULL}},
-        {"mistral", "unembed.hook_out",
+        {"qwen2",
+         "blocks.1.mlp.hook_pre_linear",
+         {"blocks.1.mlp.hook_pre_linear", "blocks.1.mlp.in.hook_out",
+          "model.layers.1.mlp.up_proj.output", "model.model.layers[1].mlp.up_proj.output", NULL}},
+        {"mistral",
+         "unembed.hook_out",
          {"unembed.hook_out", "unembed.hook_out", "lm_head.output", "model.lm_head.output", NULL}},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -293,8 +314,10 @@ static void refuses_in_one_line(void **state)
         const char *model, *name, *says;
     } rows[] = {
         {"gpt2", "transformer.h.7.attn.c_proj.input", "layers 0..2"},
-        {"gpt2", "transformer.h.1.attn.c_prj.input", "the nearest is transformer.h.1.attn.c_proj.input"},
-        {"gpt2", "model.transformer.h[1].mlp.c_fc.outputs", "the nearest is model.transformer.h[1].mlp.c_fc.output"},
+        {"gpt2", "transformer.h.1.attn.c_prj.input",
+         "the nearest is transformer.h.1.attn.c_proj.input"},
+        {"gpt2", "model.transformer.h[1].mlp.c_fc.outputs",
+         "the nearest is model.transformer.h[1].mlp.c_fc.output"},
         {"gpt2", "transformer.wpe.input", "position numbers are no hook"},
         {"gpt2", "transformer.h.0.attn.attn_dropout.output", "never called"},
         {"gpt2", "blocks.0.attn.qkv.hook_out", "one by one"},
@@ -324,9 +347,11 @@ static void refuses_in_one_line(void **state)
     }
 }
 
-/* ---- patterns -------------------------------------------------------------------------------------- */
+/* ---- patterns
+ * -------------------------------------------------------------------------------------- */
 
-static void check_select(const struct config *cfg, const char *pattern, int n, const char *first, const char *last)
+static void check_select(const struct config *cfg, const char *pattern, int n, const char *first,
+                         const char *last)
 {
     struct alias_pick *list;
     struct err e = {0};
@@ -346,14 +371,18 @@ static void patterns_in_every_library(void **state)
     const struct config *cfg = &m->cfg;
     check_select(cfg, "blocks.*.attn.hook_z", 3, "blocks.0.attn.hook_z", "blocks.2.attn.hook_z");
     check_select(cfg, "blocks.{0..2}.hook_in", 3, "blocks.0.hook_in", "blocks.2.hook_in");
-    check_select(cfg, "blocks.{0,2}.attn.{q,k}.hook_out", 4, "blocks.0.attn.q.hook_out", "blocks.2.attn.k.hook_out");
+    check_select(cfg, "blocks.{0,2}.attn.{q,k}.hook_out", 4, "blocks.0.attn.q.hook_out",
+                 "blocks.2.attn.k.hook_out");
     check_select(cfg, "transformer.h.*.attn.c_proj.input", 3, "transformer.h.0.attn.c_proj.input",
                  "transformer.h.2.attn.c_proj.input");
-    check_select(cfg, "h.{1..2}.mlp.act.output", 2, "transformer.h.1.mlp.act.output", "transformer.h.2.mlp.act.output");
-    check_select(cfg, "model.transformer.h[*].mlp.output", 3, "transformer.h.0.mlp.output", "transformer.h.2.mlp.output");
+    check_select(cfg, "h.{1..2}.mlp.act.output", 2, "transformer.h.1.mlp.act.output",
+                 "transformer.h.2.mlp.act.output");
+    check_select(cfg, "model.transformer.h[*].mlp.output", 3, "transformer.h.0.mlp.output",
+                 "transformer.h.2.mlp.output");
     check_select(cfg, "model.transformer.h[1].mlp.output", 1, "model.transformer.h[1].mlp.output",
                  "model.transformer.h[1].mlp.output");
-    check_select(cfg, "transformer.h.1.attn.output[0]", 1, "transformer.h.1.attn.output[0]", "transformer.h.1.attn.output[0]");
+    check_select(cfg, "transformer.h.1.attn.output[0]", 1, "transformer.h.1.attn.output[0]",
+                 "transformer.h.1.attn.output[0]");
     check_select(cfg, "layer_*_mlp_pre_out", 3, "layer_0_mlp_pre_out", "layer_2_mlp_pre_out");
 
     static const char *const bad[][2] = {
@@ -374,7 +403,8 @@ static void patterns_in_every_library(void **state)
     model_close(m);
 }
 
-/* ---- index maps ------------------------------------------------------------------------------------ */
+/* ---- index maps
+ * ------------------------------------------------------------------------------------ */
 
 /* Each column of a joined tensor is where the map says. */
 static void check_map(struct run *r, const char *name)
@@ -384,7 +414,8 @@ static void check_map(struct run *r, const char *name)
     struct err e = {0};
     int64_t shape[ALIAS_RANK_MAX], part_shape[SITE_RANK_MAX];
     assert_int_equal(alias_shape(cfg, &v, run_length(r), shape, NULL), 2);
-    float *whole = malloc((size_t)(shape[0] * shape[1]) * sizeof *whole), *part[ALIAS_SITES_MAX] = {0};
+    float *whole = malloc((size_t)(shape[0] * shape[1]) * sizeof *whole),
+          *part[ALIAS_SITES_MAX] = {0};
     assert_int_equal(alias_read(r, &v, 0, run_length(r), whole, &e), 0);
     for (int i = 0; i < v.n_sites; i++) {
         part[i] = malloc((size_t)(shape[0] * shape[1]) * sizeof *whole);
@@ -411,10 +442,12 @@ static void maps_columns_to_heads(void **state)
 {
     (void)state;
     static const char *const rows[][2] = {
-        {"gpt2", "transformer.h.1.attn.c_attn.output"},       {"gpt2", "transformer.h.1.attn.c_proj.input"},
+        {"gpt2", "transformer.h.1.attn.c_attn.output"},
+        {"gpt2", "transformer.h.1.attn.c_proj.input"},
         {"gpt_neox", "gpt_neox.layers.1.attention.query_key_value.output"},
         {"gpt_neox", "gpt_neox.layers.0.attention.dense.input"},
-        {"llama", "model.layers.1.self_attn.k_proj.output"},  {"llama", "model.layers.1.self_attn.q_proj.output"},
+        {"llama", "model.layers.1.self_attn.k_proj.output"},
+        {"llama", "model.layers.1.self_attn.q_proj.output"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct fixture f = fixture_open(rows[i][0]);

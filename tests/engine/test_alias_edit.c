@@ -1,5 +1,5 @@
-/* test_alias_edit.c - edits by names of other libraries: what hooks on Hugging Face's modules do, and the same edit
- * of the sites; refusals. */
+/* test_alias_edit.c - edits by names of other libraries: what hooks on Hugging Face's modules do,
+ * and the same edit of the sites; refusals. */
 #include "fixture.h"
 
 #include "names/alias.h"
@@ -12,7 +12,8 @@ enum { CACHE = 64 << 20 };
 static const double ERROR_MAX = 1e-5; /* of the largest logit */
 
 /* The edit as text on one name; NULL if it is refused, the reason in *e. */
-static struct edit_program *program_of(const struct model *m, int32_t n, const char *text, struct err *e)
+static struct edit_program *program_of(const struct model *m, int32_t n, const char *text,
+                                       struct err *e)
 {
     struct edit *ed;
     struct edit_context ctx = {.cfg = &m->cfg, .n_pos = n};
@@ -67,7 +68,8 @@ static int check_hf_edits(struct fixture *f, const struct safetensors *hf)
     return (int)want->shape[0];
 }
 
-/* Every module input and output of the first layer and outside the layers, but for what cannot be edited anywhere. */
+/* Every module input and output of the first layer and outside the layers, but for what cannot be
+ * edited anywhere. */
 static void edits_as_hooks_on_modules_do(void **state)
 {
     (void)state;
@@ -86,10 +88,12 @@ static void edits_as_hooks_on_modules_do(void **state)
 }
 
 /* An edit by another name is the edit of the sites, whatever is selected. */
-static void check_same_edit(struct fixture *f, struct run *base, const char *alias, const char *const *sites, int n)
+static void check_same_edit(struct fixture *f, struct run *base, const char *alias,
+                            const char *const *sites, int n)
 {
     struct err e = {0};
-    struct edit_program *a = program_of(f->m, f->n, alias, &e), *b = fixture_program(f->m, f->n, sites, n);
+    struct edit_program *a = program_of(f->m, f->n, alias, &e),
+                        *b = fixture_program(f->m, f->n, sites, n);
     if (!a)
         fail_msg("%s", e.text);
     struct run *ra = fixture_run(f, base, a, CACHE), *rb = fixture_run(f, base, b, CACHE);
@@ -114,7 +118,8 @@ static void edits_by_any_name(void **state)
         const char *alias, *sites[4];
     } rows[] = {
         {"transformer.h.1.attn.c_proj.input[-1, 3] = 0", {"blocks.1.attn.hook_z[-1, 0, 3] = 0"}},
-        {"model.transformer.h[1].attn.c_proj.input[2:, 5:10] = 0", {"blocks.1.attn.hook_z[2:, 1] = 0"}},
+        {"model.transformer.h[1].attn.c_proj.input[2:, 5:10] = 0",
+         {"blocks.1.attn.hook_z[2:, 1] = 0"}},
         {"transformer.h.1.attn.c_proj.input[pos=3] *= 2", {"blocks.1.attn.hook_z[3] *= 2"}},
         {"layer_1_attn_pre_out[:, 2, 1:3] = 0", {"blocks.1.attn.hook_z[:, 2, 1:3] = 0"}},
         {"transformer.h.0.attn.c_attn.output[:, 15:30] *= 0.5", {"blocks.0.attn.hook_k *= 0.5"}},
@@ -126,7 +131,8 @@ static void edits_by_any_name(void **state)
         {"transformer.h.1.ln_1.input[2, 4] += 1",
          {"blocks.1.hook_q_input[2, :, 4] += 1", "blocks.1.hook_k_input[2, :, 4] += 1",
           "blocks.1.hook_v_input[2, :, 4] += 1"}},
-        {"transformer.h.{0..1}.mlp.output[-1] = 0", {"blocks.0.hook_mlp_out[-1] = 0", "blocks.1.hook_mlp_out[-1] = 0"}},
+        {"transformer.h.{0..1}.mlp.output[-1] = 0",
+         {"blocks.0.hook_mlp_out[-1] = 0", "blocks.1.hook_mlp_out[-1] = 0"}},
         {"transformer.h.1.attn.output[0][3, 2:5] = 0", {"blocks.1.hook_attn_out[3, 2:5] = 0"}},
         {"blocks.1.ln2.hook_in[:, 3] = 0", {"blocks.1.hook_mlp_in[:, 3] = 0"}},
         {"layer_1_post_attn *= 0.5", {"blocks.1.ln1.hook_out *= 0.5"}},
@@ -143,11 +149,13 @@ static void edits_by_any_name(void **state)
     }
     run_free(base);
     fixture_close(&f);
-    static const char *const interleaved[] = {"blocks.1.attn.hook_k[:, 1, 7] = 0", "blocks.1.attn.hook_v[:, 1, 0:2] = 0"};
+    static const char *const interleaved[] = {"blocks.1.attn.hook_k[:, 1, 7] = 0",
+                                              "blocks.1.attn.hook_v[:, 1, 0:2] = 0"};
     f = fixture_open("gpt_neox");
     base = fixture_run(&f, NULL, NULL, CACHE);
     /* d_head 8: head 1 begins at column 24, its keys at 32, its values at 40 */
-    check_same_edit(&f, base, "gpt_neox.layers.1.attention.query_key_value.output[:, 39:42] = 0", interleaved, 2);
+    check_same_edit(&f, base, "gpt_neox.layers.1.attention.query_key_value.output[:, 39:42] = 0",
+                    interleaved, 2);
     run_free(base);
     fixture_close(&f);
 }
@@ -162,7 +170,8 @@ static void edits_that_are_refused(void **state)
         {"gpt2", "transformer.h.1.attn.output[1][0, 3, 1] = 0", "edit attn.hook_pattern"},
         {"gpt2", "transformer.h.1.attn.c_proj.input[0, 15] = 0",
          "head*d_head 15 is out of range · transformer.h.1.attn.c_proj.input has head*d_head 0..14 or -15..-1"},
-        {"gpt2", "transformer.h.1.attn.c_proj.input[head=1] = 0", "no axis head · transformer.h.1.attn.c_proj.input has pos 9"},
+        {"gpt2", "transformer.h.1.attn.c_proj.input[head=1] = 0",
+         "no axis head · transformer.h.1.attn.c_proj.input has pos 9"},
         {"gpt2", "transformer.h.1.attn.c_attn.output[0, 1, 2] = 0", "3 indices · "},
         {"gpt2", "transformer.h.7.mlp.output = 0", "layers 0..2"},
         {"gpt2", "transformer.wte.input += 1", "holds token ids"},

@@ -1,5 +1,6 @@
-/* test_circuit.c - what follows from weights alone, against TransformerLens on the fixtures (tests/fixtures/make_circuits.py), raw and
- * processed: singular values and vectors, eigenvalues, norms, corners, composition scores, directions read as tokens. */
+/* test_circuit.c - what follows from weights alone, against TransformerLens on the fixtures
+ * (tests/fixtures/make_circuits.py), raw and processed: singular values and vectors, eigenvalues,
+ * norms, corners, composition scores, directions read as tokens. */
 #include "fixture.h"
 
 #include <math.h>
@@ -40,8 +41,10 @@ static void each_model(void (*check)(struct known *))
     char **models = fixture_names(true);
     for (char **model = models; *model; model++)
         for (int usual = 0; usual < 2; usual++) {
-            struct known k = { .f = fixture_open(*model), .st = fixture_file(*model, "circuits.safetensors"), .state = usual ? "usual" : "raw" };
-            struct err e = { 0 };
+            struct known k = {.f = fixture_open(*model),
+                              .st = fixture_file(*model, "circuits.safetensors"),
+                              .state = usual ? "usual" : "raw"};
+            struct err e = {0};
             if (usual)
                 assert_int_equal(process_model(k.f.m, PROCESS_USUAL, &e), 0);
             check(&k);
@@ -57,7 +60,7 @@ static void check_composition(struct known *k)
     size_t n = (size_t)(c->n_layers * c->n_heads) * (size_t)(c->n_layers * c->n_heads);
     float *mine = malloc(n * sizeof *mine);
     for (int mode = 0; mode < COMPOSITION_COUNT; mode++) {
-        struct err e = { 0 };
+        struct err e = {0};
         char name[32];
         snprintf(name, sizeof name, "composition.%c", "QKV"[mode]);
         assert_int_equal(circuit_composition(k->f.m, (enum composition)mode, mine, &e), 0);
@@ -79,7 +82,7 @@ static void test_composition(void **state)
 /* Both products of every head. */
 static void check_heads(struct known *k)
 {
-    static const char *const kinds[2] = { "QK", "OV" };
+    static const char *const kinds[2] = {"QK", "OV"};
     const struct config *c = &k->f.m->cfg;
     int64_t d = c->d_model, r = c->d_head;
     double a[D * DH], b[D * DH], u[D * DH], s[DH], v[D * DH], re[DH], im[DH];
@@ -87,8 +90,8 @@ static void check_heads(struct known *k)
     for (int kind = 0; kind < 2; kind++)
         for (int32_t l = 0; l < c->n_layers; l++)
             for (int32_t h = 0; h < c->n_heads; h++) {
-                struct err e = { 0 };
-                float sf[DH], eig[2 * DH], corner[4] = { 0 }, norm;
+                struct err e = {0};
+                float sf[DH], eig[2 * DH], corner[4] = {0}, norm;
                 char name[32];
                 int64_t at = l * c->n_heads + h;
                 assert_int_equal(circuit_head(k->f.m, (enum circuit_kind)kind, l, h, a, b, &e), 0);
@@ -122,7 +125,7 @@ static void check_full(struct known *k)
     const struct config *c = &k->f.m->cfg;
     int64_t d = c->d_model, r = c->d_head;
     double tokens[D * D], a[D * DH], b[D * DH], through[D * DH], re[DH], im[DH];
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(circuit_tokens(k->f.m, tokens, &e), 0);
     for (int32_t l = 0; l < c->n_layers; l++)
         for (int32_t h = 0; h < c->n_heads; h++) {
@@ -132,7 +135,8 @@ static void check_full(struct known *k)
             assert_int_equal(factored_eigenvalues(a, through, d, r, re, im, &e), 0);
             for (int i = 0; i < r; i++)
                 eig[2 * i] = (float)re[i], eig[2 * i + 1] = (float)im[i];
-            close_to("full.eig", eig, want(k, "full.eig") + (l * c->n_heads + h) * r * 2, (size_t)(2 * r), 1e-4);
+            close_to("full.eig", eig, want(k, "full.eig") + (l * c->n_heads + h) * r * 2,
+                     (size_t)(2 * r), 1e-4);
         }
 }
 
@@ -150,7 +154,7 @@ static void check_vectors(struct known *k)
     int64_t d = c->d_model, r = c->d_head;
     double a[D * DH], b[D * DH], u[D * DH], s[DH], v[D * DH];
     float uf[D * DH], vf[D * DH], direction[D];
-    struct err e = { 0 };
+    struct err e = {0};
     struct lens_top top[TOP], bottom[TOP];
     assert_int_equal(circuit_head(k->f.m, CIRCUIT_OV, 0, 0, a, b, &e), 0);
     assert_int_equal(factored_svd(a, d, b, d, r, u, s, v, &e), 0);
@@ -168,7 +172,8 @@ static void check_vectors(struct known *k)
     for (int i = 0; i < TOP; i++) {
         assert_true(fabsf(fabsf(top[i].logit) - ref[top[i].id]) <= 1e-5f * most);
         assert_true(fabsf(fabsf(bottom[i].logit) - ref[bottom[i].id]) <= 1e-5f * most);
-        assert_true(i == 0 || (top[i].logit <= top[i - 1].logit && bottom[i].logit >= bottom[i - 1].logit));
+        assert_true(i == 0 ||
+                    (top[i].logit <= top[i - 1].logit && bottom[i].logit >= bottom[i - 1].logit));
     }
     /* the largest of all is at one end or the other */
     assert_true(fabsf(fmaxf(fabsf(top[0].logit), fabsf(bottom[0].logit)) - most) <= 1e-5f * most);
@@ -180,15 +185,16 @@ static void test_vectors(void **state)
     each_model(check_vectors);
 }
 
-/* An embedding's own token lies along it most, when embeddings are orthogonal enough; both sides of a basis vector by hand. */
+/* An embedding's own token lies along it most, when embeddings are orthogonal enough; both sides of
+ * a basis vector by hand. */
 static void test_reading_by_hand(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("llama");
     const struct config *c = &f.m->cfg;
-    const struct kn_view *w[2] = { model_weight(f.m, 0, W_U), model_weight(f.m, 0, W_E) };
-    float x[3 * D] = { 0 };
-    struct err e = { 0 };
+    const struct kn_view *w[2] = {model_weight(f.m, 0, W_U), model_weight(f.m, 0, W_E)};
+    float x[3 * D] = {0};
+    struct err e = {0};
     struct lens_top top[6], bottom[6];
     for (int i = 0; i < 3; i++)
         x[i * c->d_model + 4 * i] = 1;
@@ -197,7 +203,8 @@ static void test_reading_by_hand(void **state)
         for (int i = 0; i < 3; i++) {
             float best = -INFINITY, least = INFINITY;
             for (int32_t t = 0; t < c->d_vocab; t++) {
-                float v = kn_load(w[side]->dtype, w[side]->data, t * w[side]->stride[0] + 4 * i * w[side]->stride[1]);
+                float v = kn_load(w[side]->dtype, w[side]->data,
+                                  t * w[side]->stride[0] + 4 * i * w[side]->stride[1]);
                 best = fmaxf(best, v), least = fminf(least, v);
             }
             assert_float_equal(top[2 * i].logit, best, 1e-6f);
@@ -219,7 +226,7 @@ static void test_cholesky(void **state)
 {
     (void)state;
     enum { R = 4 };
-    double x[R][2] = { { 1, 2 }, { 0.5, -1 }, { 3, 0 }, { -2, 1 } }, g[R * R], l[R * R];
+    double x[R][2] = {{1, 2}, {0.5, -1}, {3, 0}, {-2, 1}}, g[R * R], l[R * R];
     for (int i = 0; i < R; i++)
         for (int j = 0; j < R; j++)
             g[i * R + j] = x[i][0] * x[j][0] + x[i][1] * x[j][1];
@@ -237,7 +244,8 @@ static void test_cholesky(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_composition), cmocka_unit_test(test_heads), cmocka_unit_test(test_full_circuit), cmocka_unit_test(test_vectors),
+        cmocka_unit_test(test_composition),     cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_full_circuit),    cmocka_unit_test(test_vectors),
         cmocka_unit_test(test_reading_by_hand), cmocka_unit_test(test_cholesky),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,8 +16,9 @@ static int parse(struct config *c, const char *text, struct err *e)
 }
 
 #define GPT2 "\"model_type\":\"gpt2\",\"n_layer\":2,\"n_head\":3,\"n_embd\":12,\"vocab_size\":10"
-#define LLAMA "\"model_type\":\"llama\",\"num_hidden_layers\":2,\"num_attention_heads\":4,\"hidden_size\":16," \
-              "\"intermediate_size\":20,\"vocab_size\":10"
+#define LLAMA                                                                                        \
+    "\"model_type\":\"llama\",\"num_hidden_layers\":2,\"num_attention_heads\":4,\"hidden_size\":16," \
+    "\"intermediate_size\":20,\"vocab_size\":10"
 
 static void test_defaults(void **state)
 {
@@ -29,7 +30,8 @@ static void test_defaults(void **state)
     assert_int_equal(c.n_ctx, 1024);
     assert_true(c.tied && c.prepend_bos && c.norm_center && !c.parallel && !c.gated);
     assert_int_equal(c.bos_id, -1);
-    assert_int_equal(parse(&c, "{" LLAMA ",\"num_key_value_heads\":null,\"eos_token_id\":[3,4]}", NULL), 0);
+    assert_int_equal(
+        parse(&c, "{" LLAMA ",\"num_key_value_heads\":null,\"eos_token_id\":[3,4]}", NULL), 0);
     assert_int_equal(c.n_kv_heads, 4);
     assert_int_equal(c.eos_id, 3);
     assert_int_equal(c.n_rot, 4);
@@ -40,17 +42,29 @@ static void test_generations(void **state)
 {
     (void)state;
     struct config a, b;
-    assert_int_equal(parse(&a, "{" LLAMA ",\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}", NULL), 0);
-    assert_int_equal(parse(&b, "{" LLAMA ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":500000.0}}", NULL), 0);
-    assert_true(a.rope_theta == b.rope_theta && a.rope_factor == b.rope_factor && a.rope_scaling == ROPE_LINEAR);
+    assert_int_equal(
+        parse(&a,
+              "{" LLAMA ",\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}",
+              NULL),
+        0);
+    assert_int_equal(
+        parse(
+            &b,
+            "{" LLAMA
+            ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":500000.0}}",
+            NULL),
+        0);
+    assert_true(a.rope_theta == b.rope_theta && a.rope_factor == b.rope_factor &&
+                a.rope_scaling == ROPE_LINEAR);
     assert_int_equal(a.rope_scaling, b.rope_scaling);
 }
 
 static void test_window(void **state)
 {
     (void)state;
-#define MISTRAL "\"model_type\":\"mistral\",\"num_hidden_layers\":2,\"num_attention_heads\":8,\"hidden_size\":16," \
-                "\"intermediate_size\":20,\"vocab_size\":10"
+#define MISTRAL                                                                                        \
+    "\"model_type\":\"mistral\",\"num_hidden_layers\":2,\"num_attention_heads\":8,\"hidden_size\":16," \
+    "\"intermediate_size\":20,\"vocab_size\":10"
     struct config c;
     assert_int_equal(parse(&c, "{" MISTRAL "}", NULL), 0);
     assert_int_equal(c.window, 4096); /* HF's default when the key is missing */
@@ -61,25 +75,31 @@ static void test_window(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    static const struct { const char *json, *says; } rows[] = {
-        { "{}", "model_type \"\" is not supported · supported: gpt2, gpt_neox, llama, mistral, qwen2" },
-        { "[]", "expected an object" },
-        { "{\"model_type\":\"bert\"}", "\"bert\" is not supported" },
-        { "{\"model_type\":7}", "key \"model_type\" · expected a string" },
-        { "{\"model_type\":\"gpt2\",\"n_head\":3}", "key \"n_layer\" · missing" },
-        { "{" GPT2 ",\"n_positions\":\"abc\"}", "key \"n_positions\" · expected an integer" },
-        { "{" GPT2 ",\"activation_function\":\"selu\"}", "expected gelu" },
-        { "{" GPT2 ",\"scale_attn_by_inverse_layer_idx\":true}", "true is not supported" },
-        { "{\"model_type\":\"gpt2\",\"n_layer\":2,\"n_head\":5,\"n_embd\":12,\"vocab_size\":10}", "not a multiple of 5" },
-        { "{\"model_type\":\"gpt2\",\"n_layer\":100000,\"n_head\":5,\"n_embd\":12,\"vocab_size\":10}", "1..512" },
-        { "{" LLAMA ",\"num_key_value_heads\":3}", "not a multiple of 3 key/value heads" },
-        { "{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}", "expected default, linear, dynamic or llama3" },
-        { "{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "factor" },
-        { "{" LLAMA ",\"head_dim\":3}", "must give an even number" },
+    static const struct {
+        const char *json, *says;
+    } rows[] = {
+        {"{}",
+         "model_type \"\" is not supported · supported: gpt2, gpt_neox, llama, mistral, qwen2"},
+        {"[]", "expected an object"},
+        {"{\"model_type\":\"bert\"}", "\"bert\" is not supported"},
+        {"{\"model_type\":7}", "key \"model_type\" · expected a string"},
+        {"{\"model_type\":\"gpt2\",\"n_head\":3}", "key \"n_layer\" · missing"},
+        {"{" GPT2 ",\"n_positions\":\"abc\"}", "key \"n_positions\" · expected an integer"},
+        {"{" GPT2 ",\"activation_function\":\"selu\"}", "expected gelu"},
+        {"{" GPT2 ",\"scale_attn_by_inverse_layer_idx\":true}", "true is not supported"},
+        {"{\"model_type\":\"gpt2\",\"n_layer\":2,\"n_head\":5,\"n_embd\":12,\"vocab_size\":10}",
+         "not a multiple of 5"},
+        {"{\"model_type\":\"gpt2\",\"n_layer\":100000,\"n_head\":5,\"n_embd\":12,\"vocab_size\":10}",
+         "1..512"},
+        {"{" LLAMA ",\"num_key_value_heads\":3}", "not a multiple of 3 key/value heads"},
+        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",
+         "expected default, linear, dynamic or llama3"},
+        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "factor"},
+        {"{" LLAMA ",\"head_dim\":3}", "must give an even number"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
-        struct config c = { .n_layers = 77 };
-        struct err e = { 0 };
+        struct config c = {.n_layers = 77};
+        struct err e = {0};
         assert_int_equal(parse(&c, rows[i].json, &e), ERR_BAD_INPUT);
         assert_int_equal(c.n_layers, 77);
         if (!strstr(e.text, rows[i].says))
@@ -90,8 +110,10 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_generations),
-        cmocka_unit_test(test_window), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_generations),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,9 +53,11 @@ static void index_forms(void **state)
     prints_as("hook_embed[-0]=1", "hook_embed[0] = 1");
     prints_as("hook_embed[2147483647,-2147483647]=1", "hook_embed[2147483647, -2147483647] = 1");
     prints_as("blocks.9.attn.hook_z[pos=-1, head=9]=0", "blocks.9.attn.hook_z[pos=-1, head=9] = 0");
-    prints_as("blocks.9.attn.hook_z[ head = {1,2} , pos = 2: ]=0", "blocks.9.attn.hook_z[head={1,2}, pos=2:] = 0");
+    prints_as("blocks.9.attn.hook_z[ head = {1,2} , pos = 2: ]=0",
+              "blocks.9.attn.hook_z[head={1,2}, pos=2:] = 0");
     prints_as("blocks.9.attn.hook_z[-1, d_head=9]=0", "blocks.9.attn.hook_z[-1, d_head=9] = 0");
-    prints_as("blocks.9.attn.hook_pattern[dest=end,src=0]=0", "blocks.9.attn.hook_pattern[dest=end, src=0] = 0");
+    prints_as("blocks.9.attn.hook_pattern[dest=end,src=0]=0",
+              "blocks.9.attn.hook_pattern[dest=end, src=0] = 0");
     prints_as("hook_embed[end]=1", "hook_embed[end] = 1");
     prints_as("hook_embed[2:end]=1", "hook_embed[2:end] = 1");
 }
@@ -71,9 +73,11 @@ static void token_anchors(void **state)
     prints_as("hook_embed[\" John\":\"Mary\"#2]=1", "hook_embed[\" John\":\"Mary\"#2] = 1");
     prints_as("hook_embed[{\"a\",\"b\"..\"c\"}]=1", "hook_embed[{\"a\",\"b\"..\"c\"}] = 1");
     prints_as("hook_embed[\"a]b, #c\"]=1 # \"d", "hook_embed[\"a]b, #c\"] = 1");
-    prints_as("hook_embed[\"\\\"\\\\\\n\\x00\\x7F\\xe9\"]=1", "hook_embed[\"\\\"\\\\\\n\\x00\\x7f\\xe9\"] = 1");
+    prints_as("hook_embed[\"\\\"\\\\\\n\\x00\\x7F\\xe9\"]=1",
+              "hook_embed[\"\\\"\\\\\\n\\x00\\x7f\\xe9\"] = 1");
     prints_as("hook_embed[\"\\xc3\\xa9\"]=1", "hook_embed[\"\xc3\xa9\"] = 1");
-    prints_as("hook_embed[\"caf\xc3\xa9 \xe2\x96\x81\xf0\x9f\x98\x80\"]=1", "hook_embed[\"caf\xc3\xa9 \xe2\x96\x81\xf0\x9f\x98\x80\"] = 1");
+    prints_as("hook_embed[\"caf\xc3\xa9 \xe2\x96\x81\xf0\x9f\x98\x80\"]=1",
+              "hook_embed[\"caf\xc3\xa9 \xe2\x96\x81\xf0\x9f\x98\x80\"] = 1");
     prints_as("hook_embed[\"\xff\xc3(\"]=1", "hook_embed[\"\\xff\\xc3(\"] = 1");
     prints_as("hook_embed[\"a\tb\nc\"]=1", "hook_embed[\"a\\x09b\\nc\"] = 1");
 }
@@ -83,7 +87,8 @@ static void patterns(void **state)
     (void)state;
     prints_as("blocks.*.attn.hook_z = 0", "blocks.*.attn.hook_z = 0");
     prints_as("blocks.{4..7}.hook_mlp_out = mean()", "blocks.{4..7}.hook_mlp_out = mean()");
-    prints_as("blocks.{0, 2 .. 5}.hook_{resid_{pre, post},attn_out} = 0", "blocks.{0,2..5}.hook_{resid_{pre,post},attn_out} = 0");
+    prints_as("blocks.{0, 2 .. 5}.hook_{resid_{pre, post},attn_out} = 0",
+              "blocks.{0,2..5}.hook_{resid_{pre,post},attn_out} = 0");
     prints_as("blocks.[0-3].attn.hook_z[-1] = 0", "blocks.[0-3].attn.hook_z[-1] = 0");
     prints_as("blocks.[!0].attn.hook_[qk][-1] = 0", "blocks.[!0].attn.hook_[qk][-1] = 0");
     prints_as("blocks.?.hook_resid_p* = 0", "blocks.?.hook_resid_p* = 0");
@@ -238,7 +243,8 @@ static void bounds(void **state)
     edit_free(NULL);
 }
 
-/* ---- random edits: text with free spacing beside its canonical form -------------------------------- */
+/* ---- random edits: text with free spacing beside its canonical form
+ * -------------------------------- */
 
 static uint64_t seed;
 
@@ -269,7 +275,8 @@ static void gap(struct two *t, const char *strict)
 
 static void gen_place(struct two *t)
 {
-    static const char *const tokens[] = {"\"John\"", "\" Mary\"", "\"a\\\"]#,\"", "\"\\n\\x01\"", "\"\xc3\xa9\""};
+    static const char *const tokens[] = {"\"John\"", "\" Mary\"", "\"a\\\"]#,\"", "\"\\n\\x01\"",
+                                         "\"\xc3\xa9\""};
     char s[32];
     gap(t, "");
     switch (roll(4)) {
@@ -284,9 +291,7 @@ static void gen_place(struct two *t)
             both(t, s);
         }
         break;
-    default:
-        snprintf(s, sizeof s, "%d", roll(40) - 20);
-        both(t, s);
+    default: snprintf(s, sizeof s, "%d", roll(40) - 20); both(t, s);
     }
     gap(t, "");
 }
@@ -345,9 +350,14 @@ static void gen_index(struct two *t)
 
 static void gen_edit(struct two *t)
 {
-    static const char *const sites[] = {"blocks.0.attn.hook_z", "blocks.*.hook_mlp_out", "blocks.{1..3}.attn.hook_[qkv]*",
-                                        "hook_{embed,pos_embed}", "*", "blocks.??.ln?.hook_scale"};
-    static const char *const numbers[] = {"0", "-0", "1.5", "-2e+20", "inf", "-inf", "nan", "1e-07"};
+    static const char *const sites[] = {"blocks.0.attn.hook_z",
+                                        "blocks.*.hook_mlp_out",
+                                        "blocks.{1..3}.attn.hook_[qkv]*",
+                                        "hook_{embed,pos_embed}",
+                                        "*",
+                                        "blocks.??.ln?.hook_scale"};
+    static const char *const numbers[] = {"0",   "-0",   "1.5", "-2e+20",
+                                          "inf", "-inf", "nan", "1e-07"};
     *t = (struct two){.n = 0};
     gap(t, "");
     both(t, sites[roll(6)]);
@@ -364,8 +374,15 @@ static void gen_edit(struct two *t)
             gap(t, " ");
         }
     }
-    static const char *const words[] = {"", "from", "mean", "frozen", "clamp", "noise(0.5, seed=-3)", "dir(\" a\\n\", 7)",
-                                        "file(\"a#b\", \"c\")", "project_out(dir(0, \"x\"))"};
+    static const char *const words[] = {"",
+                                        "from",
+                                        "mean",
+                                        "frozen",
+                                        "clamp",
+                                        "noise(0.5, seed=-3)",
+                                        "dir(\" a\\n\", 7)",
+                                        "file(\"a#b\", \"c\")",
+                                        "project_out(dir(0, \"x\"))"};
     both(t, words[kind]);
     if (kind == 4) {
         gap(t, "");
@@ -393,7 +410,8 @@ static void gen_edit(struct two *t)
         both(t, "renormalize");
         gap(t, "");
     }
-    t->n += (size_t)snprintf(t->loose + t->n, sizeof t->loose - t->n, "%s", roll(2) ? "" : "# note [\"");
+    t->n += (size_t)snprintf(t->loose + t->n, sizeof t->loose - t->n, "%s",
+                             roll(2) ? "" : "# note [\"");
 }
 
 static void random_edits_round_trip(void **state)

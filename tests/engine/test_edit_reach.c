@@ -1,5 +1,5 @@
-/* test_edit_reach.c - where edits are said to act is where values change first; edits of weights that become the model's own give the
- * bits of a run with them. */
+/* test_edit_reach.c - where edits are said to act is where values change first; edits of weights
+ * that become the model's own give the bits of a run with them. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -31,8 +31,10 @@ static float *site_values(struct run *r, struct site_ref s, int32_t n, size_t *b
     return x;
 }
 
-/* Every site in forward order whose value differs, until one is reached; that one, and none before it, must be in the list. */
-static void check_first(struct pair *p, const struct fixture *f, const char *text, const struct edit_reach *reach, int32_t n_reach)
+/* Every site in forward order whose value differs, until one is reached; that one, and none before
+ * it, must be in the list. */
+static void check_first(struct pair *p, const struct fixture *f, const char *text,
+                        const struct edit_reach *reach, int32_t n_reach)
 {
     struct site_ref *all = malloc((size_t)(f->m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
     int n = site_list(&f->m->cfg, all);
@@ -42,12 +44,14 @@ static void check_first(struct pair *p, const struct fixture *f, const char *tex
         if (all[i].id == SITE_TOKENS || site_refusal(&f->m->cfg, all[i].id))
             continue;
         size_t bytes;
-        float *a = site_values(pair_run(p, FACE_BASE), all[i], f->n, &bytes), *b = site_values(pair_run(p, FACE_EDITED), all[i], f->n, &bytes);
+        float *a = site_values(pair_run(p, FACE_BASE), all[i], f->n, &bytes),
+              *b = site_values(pair_run(p, FACE_EDITED), all[i], f->n, &bytes);
         bool differs = memcmp(a, b, bytes) != 0, listed = false;
         for (int32_t k = 0; k < n_reach; k++)
             listed |= reach[k].site.id == all[i].id && reach[k].site.layer == all[i].layer;
         if (differs != listed)
-            fail_msg("%s: %s %s", text, site_name(all[i], name), differs ? "changes first and is not listed" : "is listed and does not change");
+            fail_msg("%s: %s %s", text, site_name(all[i], name),
+                     differs ? "changes first and is not listed" : "is listed and does not change");
         met = differs;
         free(a), free(b);
     }
@@ -95,9 +99,11 @@ static void weights_reach(void **state)
 static void hooks_reach(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"blocks.{0,1}.hook_mlp_out[40] = 0", "model.layers.1.self_attn.o_proj.input[:, 2] = 0",
-                                        "blocks.1.attn.hook_pattern_grad *= 0", "blocks.*.mlp.W_out[2] = 0"};
-    static const struct edit_reach want[] = {{{SITE_MLP_OUT, 0}, 0}, {{SITE_MLP_OUT, 1}, 0}, {{SITE_Z, 1}, 1}, {{SITE_PATTERN, 1}, 2},
+    static const char *const texts[] = {
+        "blocks.{0,1}.hook_mlp_out[40] = 0", "model.layers.1.self_attn.o_proj.input[:, 2] = 0",
+        "blocks.1.attn.hook_pattern_grad *= 0", "blocks.*.mlp.W_out[2] = 0"};
+    static const struct edit_reach want[] = {{{SITE_MLP_OUT, 0}, 0}, {{SITE_MLP_OUT, 1}, 0},
+                                             {{SITE_Z, 1}, 1},       {{SITE_PATTERN, 1}, 2},
                                              {{SITE_MLP_OUT, 0}, 3}, {{SITE_MLP_OUT, 1}, 3}};
     struct fixture f = fixture_open("llama");
     struct edit *edits[5];
@@ -107,7 +113,8 @@ static void hooks_reach(void **state)
         assert_int_equal(edit_parse(&edits[i], texts[i], NULL), 0);
     assert_int_equal(edit_reach(edits, 4, f.m, &reach, NULL), 6);
     for (int i = 0; i < 6; i++)
-        assert_true(reach[i].site.id == want[i].site.id && reach[i].site.layer == want[i].site.layer && reach[i].edit == want[i].edit);
+        assert_true(reach[i].site.id == want[i].site.id &&
+                    reach[i].site.layer == want[i].site.layer && reach[i].edit == want[i].edit);
     free(reach);
     assert_int_equal(edit_parse(&edits[4], "blocks.0.attn.hook_zz = 0", NULL), 0);
     assert_true(edit_reach(edits, 5, f.m, &reach, &e) < 0);
@@ -121,8 +128,10 @@ static void hooks_reach(void **state)
 static void weights_kept(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"blocks.0.attn.W_Q[1] *= 2", "blocks.1.attn.b_V += 0.25", "blocks.*.mlp.W_out[:, 2] = 0", "embed.W_E[3] -= 1",
-                                        "blocks.0.attn.W_Q[:, 0] = 0.125", "ln_final.w *= 1.5"};
+    static const char *const texts[] = {
+        "blocks.0.attn.W_Q[1] *= 2",       "blocks.1.attn.b_V += 0.25",
+        "blocks.*.mlp.W_out[:, 2] = 0",    "embed.W_E[3] -= 1",
+        "blocks.0.attn.W_Q[:, 0] = 0.125", "ln_final.w *= 1.5"};
     enum { EDITS = sizeof texts / sizeof *texts };
     char **names = fixture_names(false);
     for (char **name = names; *name; name++) {
@@ -157,6 +166,8 @@ static void weights_kept(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(weights_reach), cmocka_unit_test(hooks_reach), cmocka_unit_test(weights_kept)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(weights_reach),
+                                       cmocka_unit_test(hooks_reach),
+                                       cmocka_unit_test(weights_kept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

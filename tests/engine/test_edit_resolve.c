@@ -12,13 +12,30 @@
 #include "faults.h"
 #include "edit/edit.h"
 
-static const struct config gpt2 = {.n_layers = 4, .n_heads = 5, .n_kv_heads = 5, .d_model = 35, .d_head = 7,
-                                   .d_mlp = 33, .d_vocab = 101, .n_ctx = 64, .pos = POS_LEARNED, .norm_center = true};
-static const struct config llama = {.n_layers = 2, .n_heads = 6, .n_kv_heads = 2, .d_model = 36, .d_head = 6,
-                                    .d_mlp = 44, .d_vocab = 77, .n_ctx = 64, .n_rot = 6, .pos = POS_ROTARY,
+static const struct config gpt2 = {.n_layers = 4,
+                                   .n_heads = 5,
+                                   .n_kv_heads = 5,
+                                   .d_model = 35,
+                                   .d_head = 7,
+                                   .d_mlp = 33,
+                                   .d_vocab = 101,
+                                   .n_ctx = 64,
+                                   .pos = POS_LEARNED,
+                                   .norm_center = true};
+static const struct config llama = {.n_layers = 2,
+                                    .n_heads = 6,
+                                    .n_kv_heads = 2,
+                                    .d_model = 36,
+                                    .d_head = 6,
+                                    .d_mlp = 44,
+                                    .d_vocab = 77,
+                                    .n_ctx = 64,
+                                    .n_rot = 6,
+                                    .pos = POS_ROTARY,
                                     .gated = true};
 
-static const char *const prompt[] = {"When", " Mary", " and", " John", " went", ",", "John", " gave", " John\n"};
+static const char *const prompt[] = {"When", " Mary", " and",  " John",  " went",
+                                     ",",    "John",  " gave", " John\n"};
 enum { N_POS = sizeof prompt / sizeof *prompt };
 
 static int32_t token_text(void *user, int32_t pos, const char **text)
@@ -31,10 +48,12 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 
 static struct edit_context context(const struct config *cfg)
 {
-    return (struct edit_context){.cfg = cfg, .n_pos = N_POS, .token_text = token_text, .user = (void *)(uintptr_t)prompt};
+    return (struct edit_context){
+        .cfg = cfg, .n_pos = N_POS, .token_text = token_text, .user = (void *)(uintptr_t)prompt};
 }
 
-static int resolve(struct edit_program **out, const struct config *cfg, const char *const *texts, int n, struct err *e)
+static int resolve(struct edit_program **out, const struct config *cfg, const char *const *texts,
+                   int n, struct err *e)
 {
     struct edit *edits[16];
     struct edit_context ctx = context(cfg);
@@ -80,9 +99,11 @@ static void selects(const struct config *cfg, const char *text, const char *want
         const struct edit_axis *a = &instr->axis[i];
         at += snprintf(got + at, sizeof got - (size_t)at, "%s", i ? " | " : "");
         if (!a->list)
-            at += snprintf(got + at, sizeof got - (size_t)at, a->n == 1 ? "%d" : "%d..%d", (int)a->lo, (int)(a->lo + a->n - 1));
+            at += snprintf(got + at, sizeof got - (size_t)at, a->n == 1 ? "%d" : "%d..%d",
+                           (int)a->lo, (int)(a->lo + a->n - 1));
         for (int32_t k = 0; a->list && k < a->n; k++)
-            at += snprintf(got + at, sizeof got - (size_t)at, "%s%d", k ? " " : "", (int)a->list[k]);
+            at += snprintf(got + at, sizeof got - (size_t)at, "%s%d", k ? " " : "",
+                           (int)a->list[k]);
     }
     if (strcmp(got, want) != 0)
         fail_msg("%s\n  selects %s\n  wanted  %s", text, got, want);
@@ -100,7 +121,8 @@ static void indices(void **state)
     selects(&gpt2, "blocks.0.attn.hook_z[:-2, ::2, 1:6:3] = 0", "0..6 | 0 2 4 | 1 4");
     selects(&gpt2, "blocks.0.attn.hook_z[:100, -100:2, 3:4:9] = 0", "0..8 | 0..1 | 3");
     selects(&gpt2, "blocks.0.attn.hook_z[{4..7}, {4,0..1}, {6,-1,6}] = 0", "4..7 | 0 1 4 | 6");
-    selects(&gpt2, "blocks.0.attn.hook_z[{3,2,1}, {0..2,2..4}, {-2..end}] = 0", "1..3 | 0..4 | 5..6");
+    selects(&gpt2, "blocks.0.attn.hook_z[{3,2,1}, {0..2,2..4}, {-2..end}] = 0",
+            "1..3 | 0..4 | 5..6");
     selects(&gpt2, "blocks.0.attn.hook_z[end, head=2] = 0", "8 | 2 | 0..6");
     selects(&gpt2, "blocks.0.attn.hook_z[head=2, pos=-1] = 0", "8 | 2 | 0..6");
     selects(&gpt2, "blocks.0.attn.hook_z[d_head=1] = 0", "0..8 | 0..4 | 1");
@@ -124,15 +146,18 @@ static void anchors(void **state)
     selects(&gpt2, "hook_embed[\"Mary\":\"John\"#2] = 0", "1..5 | 0..34");
     selects(&gpt2, "hook_embed[{\"When\",\"and\"..\"went\"}] = 0", "0 2 3 4 | 0..34");
     selects(&gpt2, "blocks.1.attn.hook_pattern[2, \"gave\", \",\"] = 0", "2 | 7 | 5");
-    refused(&gpt2, "hook_embed[\"Jon\"] = 0",
-            "hook_embed[\"Jon\"] = 0 · no token \"Jon\" in the prompt · the nearest are \" John\" (3), \"John\" (6), \" John\\n\" (8)");
-    refused(&gpt2, "hook_embed[\"john \"] = 0", "hook_embed[\"john \"] = 0 · no token \"john \" in the prompt · "
+    refused(
+        &gpt2, "hook_embed[\"Jon\"] = 0",
+        "hook_embed[\"Jon\"] = 0 · no token \"Jon\" in the prompt · the nearest are \" John\" (3), \"John\" (6), \" John\\n\" (8)");
+    refused(&gpt2, "hook_embed[\"john \"] = 0",
+            "hook_embed[\"john \"] = 0 · no token \"john \" in the prompt · "
             "the nearest are \" John\" (3), \"John\" (6), \" John\\n\" (8)");
     refused(&gpt2, "hook_embed[\" John\"#2] = 0",
             "hook_embed[\" John\"#2] = 0 · \" John\"#2 is not in the prompt · it occurs 1 time");
     refused(&gpt2, "hook_embed[\"John\"#-3] = 0",
             "hook_embed[\"John\"#-3] = 0 · \"John\"#-3 is not in the prompt · it occurs 2 times");
-    refused(&gpt2, "blocks.0.attn.hook_z[head=\"John\"] = 0", "blocks.0.attn.hook_z[head=\"John\"] = 0 · "
+    refused(&gpt2, "blocks.0.attn.hook_z[head=\"John\"] = 0",
+            "blocks.0.attn.hook_z[head=\"John\"] = 0 · "
             "token \"John\" for axis head · a token stands for a position; head goes 0..4");
     struct edit_context bare = context(&gpt2);
     bare.token_text = NULL;
@@ -141,49 +166,66 @@ static void anchors(void **state)
     struct err e;
     assert_int_equal(edit_parse(&ed, "hook_embed[\"John\"] = 0", &e), 0);
     assert_int_equal(edit_resolve(&p, &ed, NULL, 1, &bare, &e), ERR_BAD_INPUT);
-    assert_string_equal(e.text, "edit 1: hook_embed[\"John\"] = 0 · token \"John\", but there is no tokenizer · use a position 0..8");
+    assert_string_equal(
+        e.text,
+        "edit 1: hook_embed[\"John\"] = 0 · token \"John\", but there is no tokenizer · use a position 0..8");
     edit_free(ed);
 }
 
 static void messages(void **state)
 {
     (void)state;
-    refused(&gpt2, "blocks.0.attn.hook_z[9] = 0",
-            "blocks.0.attn.hook_z[9] = 0 · pos 9 is out of range · blocks.0.attn.hook_z has pos 0..8 or -9..-1");
-    refused(&gpt2, "blocks.*.attn.hook_z[:, -6] = 0",
-            "blocks.*.attn.hook_z[:, -6] = 0 · head -6 is out of range · blocks.0.attn.hook_z has head 0..4 or -5..-1");
+    refused(
+        &gpt2, "blocks.0.attn.hook_z[9] = 0",
+        "blocks.0.attn.hook_z[9] = 0 · pos 9 is out of range · blocks.0.attn.hook_z has pos 0..8 or -9..-1");
+    refused(
+        &gpt2, "blocks.*.attn.hook_z[:, -6] = 0",
+        "blocks.*.attn.hook_z[:, -6] = 0 · head -6 is out of range · blocks.0.attn.hook_z has head 0..4 or -5..-1");
     refused(&gpt2, "hook_embed[{2..9}] = 0",
             "hook_embed[{2..9}] = 0 · pos 9 is out of range · hook_embed has pos 0..8 or -9..-1");
     refused(&gpt2, "hook_embed[{5..2}] = 0",
             "hook_embed[{5..2}] = 0 · pos {5..2} runs backwards · write the smaller end first");
-    refused(&gpt2, "hook_embed[9:] = 0", "hook_embed[9:] = 0 · pos 9:9 selects nothing · it goes 0..8");
-    refused(&gpt2, "hook_embed[5:3] = 0", "hook_embed[5:3] = 0 · pos 5:3 selects nothing · it goes 0..8");
-    refused(&gpt2, "hook_embed[:, :, 3] = 0", "hook_embed[:, :, 3] = 0 · 3 indices · hook_embed has pos 9, d_model 35");
-    refused(&gpt2, "hook_embed[head=3] = 0", "hook_embed[head=3] = 0 · no axis head · hook_embed has pos 9, d_model 35");
-    refused(&gpt2, "hook_embed[1, pos=3] = 0",
-            "hook_embed[1, pos=3] = 0 · axis pos is given twice · hook_embed has pos 9, d_model 35");
-    refused(&llama, "blocks.0.attn.hook_k[head=1] = 0", "blocks.0.attn.hook_k[head=1] = 0 · "
+    refused(&gpt2, "hook_embed[9:] = 0",
+            "hook_embed[9:] = 0 · pos 9:9 selects nothing · it goes 0..8");
+    refused(&gpt2, "hook_embed[5:3] = 0",
+            "hook_embed[5:3] = 0 · pos 5:3 selects nothing · it goes 0..8");
+    refused(&gpt2, "hook_embed[:, :, 3] = 0",
+            "hook_embed[:, :, 3] = 0 · 3 indices · hook_embed has pos 9, d_model 35");
+    refused(&gpt2, "hook_embed[head=3] = 0",
+            "hook_embed[head=3] = 0 · no axis head · hook_embed has pos 9, d_model 35");
+    refused(
+        &gpt2, "hook_embed[1, pos=3] = 0",
+        "hook_embed[1, pos=3] = 0 · axis pos is given twice · hook_embed has pos 9, d_model 35");
+    refused(&llama, "blocks.0.attn.hook_k[head=1] = 0",
+            "blocks.0.attn.hook_k[head=1] = 0 · "
             "no axis head · blocks.0.attn.hook_k has pos 9, kv_head 2, d_head 6");
-    refused(&gpt2, "blocks.4.hook_resid_pre = 0",
-            "blocks.4.hook_resid_pre = 0 · no hook \"blocks.4.hook_resid_pre\" · this model has layers 0..3");
-    refused(&llama, "blocks.0.hook_attn_in = 0", "blocks.0.hook_attn_in = 0 · blocks.0.hook_attn_in is not available · "
+    refused(
+        &gpt2, "blocks.4.hook_resid_pre = 0",
+        "blocks.4.hook_resid_pre = 0 · no hook \"blocks.4.hook_resid_pre\" · this model has layers 0..3");
+    refused(&llama, "blocks.0.hook_attn_in = 0",
+            "blocks.0.hook_attn_in = 0 · blocks.0.hook_attn_in is not available · "
             "hook_attn_in has one head axis for q, k and v, but key/value heads are grouped here · "
             "use hook_q_input, hook_k_input, hook_v_input");
-    static const char *const bad_tokens[] = {"hook_tokens[3] += 1", "hook_tokens = 0.5", "hook_tokens = -1", "hook_tokens = 101",
-                                             "hook_tokens = nan", "hook_tokens = inf", "hook_tokens = mean()",
-                                             "hook_tokens *= 1", "hook_tokens = 2 * from(a)"};
+    static const char *const bad_tokens[] = {
+        "hook_tokens[3] += 1",  "hook_tokens = 0.5", "hook_tokens = -1",
+        "hook_tokens = 101",    "hook_tokens = nan", "hook_tokens = inf",
+        "hook_tokens = mean()", "hook_tokens *= 1",  "hook_tokens = 2 * from(a)"};
     for (size_t i = 0; i < sizeof bad_tokens / sizeof *bad_tokens; i++) {
         char line[300];
-        snprintf(line, sizeof line, "%s · hook_tokens holds token ids · give it = ID, a whole number 0..100, = from(RUN) or = resample(REF)",
-                 bad_tokens[i]);
+        snprintf(
+            line, sizeof line,
+            "%s · hook_tokens holds token ids · give it = ID, a whole number 0..100, = from(RUN) or = resample(REF)",
+            bad_tokens[i]);
         refused(&gpt2, bad_tokens[i], line);
     }
     edit_program_free(resolved(&gpt2, "hook_tokens = 100"));
     edit_program_free(resolved(&gpt2, "hook_tokens[2] = from(a)"));
 
     /* long edits are cut, the reason stays; the number is that of the list */
-    const char *two[] = {"hook_embed = 0", "blocks.0.attn.hook_z[{1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
-                         "1,1,1,1,1,1,1,1,1}, 77] = 0"};
+    const char *two[] = {
+        "hook_embed = 0",
+        "blocks.0.attn.hook_z[{1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,"
+        "1,1,1,1,1,1,1,1,1}, 77] = 0"};
     struct edit_program *p;
     struct err e;
     assert_int_equal(resolve(&p, &gpt2, two, 2, &e), ERR_BAD_INPUT);
@@ -194,14 +236,20 @@ static void messages(void **state)
 static void order_of_instrs(void **state)
 {
     (void)state;
-    const char *texts[] = {"unembed.hook_in += 1", "blocks.{0,2}.hook_resid_post = 3", "blocks.*.attn.hook_z[1] = from(b)",
-                           "hook_embed *= 2", "blocks.2.attn.hook_z[1] = from(a)", "blocks.2.attn.hook_z[1] += from(b)"};
+    const char *texts[] = {"unembed.hook_in += 1",
+                           "blocks.{0,2}.hook_resid_post = 3",
+                           "blocks.*.attn.hook_z[1] = from(b)",
+                           "hook_embed *= 2",
+                           "blocks.2.attn.hook_z[1] = from(a)",
+                           "blocks.2.attn.hook_z[1] += from(b)"};
     static const struct {
         enum site_id id;
         int32_t layer, edit, source;
-    } want[] = {{SITE_EMBED, -1, 3, -1}, {SITE_Z, 0, 2, 0}, {SITE_RESID_POST, 0, 1, -1}, {SITE_Z, 1, 2, 0},
-                {SITE_Z, 2, 2, 0}, {SITE_Z, 2, 4, 1}, {SITE_Z, 2, 5, 0}, {SITE_RESID_POST, 2, 1, -1},
-                {SITE_Z, 3, 2, 0}, {SITE_UNEMBED_IN, -1, 0, -1}};
+    } want[] = {{SITE_EMBED, -1, 3, -1},     {SITE_Z, 0, 2, 0},
+                {SITE_RESID_POST, 0, 1, -1}, {SITE_Z, 1, 2, 0},
+                {SITE_Z, 2, 2, 0},           {SITE_Z, 2, 4, 1},
+                {SITE_Z, 2, 5, 0},           {SITE_RESID_POST, 2, 1, -1},
+                {SITE_Z, 3, 2, 0},           {SITE_UNEMBED_IN, -1, 0, -1}};
     struct edit_program *p;
     struct err e;
     assert_int_equal(resolve(&p, &gpt2, texts, 6, &e), 0);
@@ -315,7 +363,8 @@ static void reach(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct edit_program *p = resolved(&gpt2, cases[i].text);
         if (p->instrs[0].full != cases[i].full || p->instrs[0].row_min != cases[i].row_min)
-            fail_msg("%s: full %d row_min %d", cases[i].text, p->instrs[0].full, (int)p->instrs[0].row_min);
+            fail_msg("%s: full %d row_min %d", cases[i].text, p->instrs[0].full,
+                     (int)p->instrs[0].row_min);
         edit_program_free(p);
     }
 }
@@ -324,8 +373,9 @@ static void reach(void **state)
 static void full_spreads_in_its_layer(void **state)
 {
     (void)state;
-    const char *texts[] = {"blocks.*.attn.hook_attn_scores[:, 4:] *= 2", "blocks.1.attn.hook_attn_scores[0, 3, 5] = 1",
-                           "blocks.*.attn.hook_pattern[:, 6] *= 0.5", "blocks.*.attn.hook_z[5] = 0"};
+    const char *texts[] = {
+        "blocks.*.attn.hook_attn_scores[:, 4:] *= 2", "blocks.1.attn.hook_attn_scores[0, 3, 5] = 1",
+        "blocks.*.attn.hook_pattern[:, 6] *= 0.5", "blocks.*.attn.hook_z[5] = 0"};
     struct edit_program *p;
     struct err e;
     assert_int_equal(resolve(&p, &gpt2, texts, 4, &e), 0);
@@ -370,7 +420,8 @@ static void instrs_compare(void **state)
     assert_true(same("hook_embed = clamp(-1, 1)", "hook_embed[:] = clamp(-1.0, 1)"));
     assert_false(same("hook_embed = clamp(-1, 1)", "hook_embed = clamp(-1, 2)"));
     assert_false(same("hook_embed = clamp(-1, 1)", "hook_embed = clamp(0, 1)"));
-    assert_false(same("blocks.0.attn.hook_pattern = 1", "blocks.0.attn.hook_pattern = 1, renormalize"));
+    assert_false(
+        same("blocks.0.attn.hook_pattern = 1", "blocks.0.attn.hook_pattern = 1, renormalize"));
 }
 
 static void bounds(void **state)
@@ -396,8 +447,13 @@ static void bounds(void **state)
     deep.n_layers = LIMIT_LAYERS;
     ctx.cfg = &deep;
     for (int i = 0; i < 125; i++)
-        assert_int_equal(edit_parse(&edits[i], i < 120 ? "* *= 1" : i < 123 ? "blocks.*.*_pre = 0" : i == 123
-                                    ? "blocks.{0..303}.hook_resid_pre = 0" : "hook_embed = 0", &e), 0);
+        assert_int_equal(edit_parse(&edits[i],
+                                    i < 120    ? "* *= 1"
+                                    : i < 123  ? "blocks.*.*_pre = 0"
+                                    : i == 123 ? "blocks.{0..303}.hook_resid_pre = 0"
+                                               : "hook_embed = 0",
+                                    &e),
+                         0);
     assert_int_equal(edit_resolve(&p, edits, NULL, 124, &ctx, &e), 0);
     assert_int_equal(p->n_instrs, LIMIT_INSTRS);
     edit_program_free(p);
@@ -424,13 +480,16 @@ static void bounds(void **state)
     edit_free(edits[0]);
 }
 
-/* ---- allocation failures ---------------------------------------------------------------------------- */
+/* ---- allocation failures
+ * ---------------------------------------------------------------------------- */
 
-/* Whichever allocation fails: an error, outputs untouched, nothing leaked (the sanitizer's part). */
+/* Whichever allocation fails: an error, outputs untouched, nothing leaked (the sanitizer's part).
+ */
 static void out_of_memory(void **state)
 {
     (void)state;
-    const char *texts[] = {"* *= 1", "blocks.*.attn.hook_z[{0,2}, ::2] = from(a)", "blocks.1.hook_resid_pre[{0,2}] = from(b)"};
+    const char *texts[] = {"* *= 1", "blocks.*.attn.hook_z[{0,2}, ::2] = from(a)",
+                           "blocks.1.hook_resid_pre[{0,2}] = from(b)"};
     struct edit *edits[3] = {NULL, NULL, NULL};
     struct edit_context ctx = context(&gpt2);
     struct err e = {0, ""};

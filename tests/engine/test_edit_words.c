@@ -1,4 +1,5 @@
-/* test_edit_words.c - the words that bring numbers of their own: dir, file, project_out, noise, from(RUN, pos=). */
+/* test_edit_words.c - the words that bring numbers of their own: dir, file, project_out, noise,
+ * from(RUN, pos=). */
 #include "fixture.h"
 
 #include <math.h>
@@ -37,7 +38,8 @@ static void apply(const char *text, float *x, int32_t row0, int32_t row1)
     for (int i = 1; i < rank; i++)
         inner *= shape[i];
     float *at = x + row0 * inner;
-    struct kn_view v = rank == 2 ? kn_view2(at, KN_F32, row1 - row0, shape[1]) : kn_view3(at, KN_F32, row1 - row0, shape[1], shape[2]);
+    struct kn_view v = rank == 2 ? kn_view2(at, KN_F32, row1 - row0, shape[1])
+                                 : kn_view3(at, KN_F32, row1 - row0, shape[1], shape[2]);
     edit_apply(&p->instrs[0], &v, row0, NULL);
     edit_program_free(p);
 }
@@ -46,8 +48,8 @@ static void refused(const char *text, const char *want)
 {
     struct edit *ed = NULL;
     struct edit_program *p = NULL;
-    struct err e = { 0 };
-    struct edit_context ctx = { .cfg = &f.m->cfg, .n_pos = N, .model = f.m };
+    struct err e = {0};
+    struct edit_context ctx = {.cfg = &f.m->cfg, .n_pos = N, .model = f.m};
     if (edit_parse(&ed, text, &e))
         fail_msg("%s: %s", text, e.text);
     assert_int_equal(edit_resolve(&p, &ed, NULL, 1, &ctx, &e), ERR_BAD_INPUT);
@@ -89,10 +91,14 @@ static void dir_is_a_unit_difference(void **state)
         assert_true(fabs((double)y[i] - (some ? u[i % d] : 0)) < 1e-6);
     }
     free(x), free(y), free(u);
-    refused("blocks.0.attn.hook_z += dir(5, 7)", "blocks.0.attn.hook_z has no d_model axis · use a hook of the residual stream");
-    refused("blocks.0.hook_resid_pre += dir(5, 5)", "dir() · both tokens are 5 · give two different ones");
-    refused("blocks.0.hook_resid_pre += dir(5, 99999)", "dir() · token 99999 · this model's vocabulary is 0..");
-    refused("blocks.0.hook_resid_pre += dir(\"no such token\", 5)", "\"no such token\" is not one token of this model");
+    refused("blocks.0.attn.hook_z += dir(5, 7)",
+            "blocks.0.attn.hook_z has no d_model axis · use a hook of the residual stream");
+    refused("blocks.0.hook_resid_pre += dir(5, 5)",
+            "dir() · both tokens are 5 · give two different ones");
+    refused("blocks.0.hook_resid_pre += dir(5, 99999)",
+            "dir() · token 99999 · this model's vocabulary is 0..");
+    refused("blocks.0.hook_resid_pre += dir(\"no such token\", 5)",
+            "\"no such token\" is not one token of this model");
 }
 
 static void project_out_leaves_nothing_along(void **state)
@@ -109,13 +115,15 @@ static void project_out_leaves_nothing_along(void **state)
         for (int32_t i = 0; i < d; i++)
             before += (double)y[row * d + i] * u[i];
         for (int32_t i = 0; i < d; i++)
-            assert_true(fabs((double)x[row * d + i] - ((double)y[row * d + i] - (row < 2 ? 0 : before * u[i]))) < 1e-5);
+            assert_true(fabs((double)x[row * d + i] -
+                             ((double)y[row * d + i] - (row < 2 ? 0 : before * u[i]))) < 1e-5);
     }
     free(x), free(y), free(u);
     refused("blocks.0.hook_resid_pre[:, 1:] = project_out(dir(1, 2))", "it needs the whole axis");
 }
 
-/* Deterministic, whatever rows go together; Gaussian; other seeds, hooks and layers give other numbers. */
+/* Deterministic, whatever rows go together; Gaussian; other seeds, hooks and layers give other
+ * numbers. */
 static void noise_is_a_function_of_the_place(void **state)
 {
     (void)state;
@@ -126,8 +134,9 @@ static void noise_is_a_function_of_the_place(void **state)
     for (int32_t row = 0; row < N; row += 2)
         apply("blocks.0.attn.hook_z += noise(2, seed=7)", rows, row, row + 2 < N ? row + 2 : N);
     assert_memory_equal(all, rows, bytes);
-    static const char *const others[] = { "blocks.0.attn.hook_z = noise(2, seed=8)", "blocks.1.attn.hook_z = noise(2, seed=7)",
-                                          "blocks.0.attn.hook_v = noise(2, seed=7)" };
+    static const char *const others[] = {"blocks.0.attn.hook_z = noise(2, seed=8)",
+                                         "blocks.1.attn.hook_z = noise(2, seed=7)",
+                                         "blocks.0.attn.hook_v = noise(2, seed=7)"};
     double sum = 0, square = 0, fourth = 0, n = 0;
     for (int k = 0; k < 3; k++) {
         apply(others[k], other, 0, N);
@@ -143,7 +152,7 @@ static void noise_is_a_function_of_the_place(void **state)
             sum += x, square += x * x, fourth += x * x * x * x;
         }
     }
-    assert_true(fabs(sum / n) < 5 / sqrt(n));                  /* five deviations each */
+    assert_true(fabs(sum / n) < 5 / sqrt(n)); /* five deviations each */
     assert_true(fabs(square / n - 1) < 5 * sqrt(2 / n));
     assert_true(fabs(fourth / n - 3) < 5 * sqrt(96 / n));
     free(all), free(rows), free(other);
@@ -161,39 +170,53 @@ static void file_fits_the_selection(void **state)
     float *t = malloc((size_t)(N * heads * d) * sizeof *t);
     for (int32_t i = 0; i < N * heads * d; i++)
         t[i] = (float)i + 0.5f;
-    int32_t ids[2] = { 1, 2 };
+    int32_t ids[2] = {1, 2};
     struct tensor_out out[] = {
-        { .name = "v", .dtype = ST_F32, .rank = 1, .shape = { d }, .data = t },
-        { .name = "pos", .dtype = ST_F32, .rank = 3, .shape = { 1, 3, d }, .data = t }, /* a batch axis of 1 in front */
-        { .name = "one", .dtype = ST_F32, .rank = 3, .shape = { N, 1, 1 }, .data = t },
-        { .name = "ids", .dtype = ST_I32, .rank = 1, .shape = { 2 }, .data = ids },
+        {.name = "v", .dtype = ST_F32, .rank = 1, .shape = {d}, .data = t},
+        {.name = "pos",
+         .dtype = ST_F32,
+         .rank = 3,
+         .shape = {1, 3, d},
+         .data = t}, /* a batch axis of 1 in front */
+        {.name = "one", .dtype = ST_F32, .rank = 3, .shape = {N, 1, 1}, .data = t},
+        {.name = "ids", .dtype = ST_I32, .rank = 1, .shape = {2}, .data = ids},
     };
     assert_int_equal(tensor_write(path, out, 4, NULL, 0, NULL), 0);
     float *x = calloc((size_t)(N * heads * d), sizeof *x);
     char text[200];
-    static const char *const edits[] = { "blocks.0.attn.hook_z[2:, 1] += 2 * file(\"%s\", \"v\")",
-                                         "blocks.0.attn.hook_z[{1,4,7}, 0] = file(\"%s\", \"pos\")",
-                                         "blocks.0.attn.hook_z[:, 2] = file(\"%s\", \"one\")" };
+    static const char *const edits[] = {"blocks.0.attn.hook_z[2:, 1] += 2 * file(\"%s\", \"v\")",
+                                        "blocks.0.attn.hook_z[{1,4,7}, 0] = file(\"%s\", \"pos\")",
+                                        "blocks.0.attn.hook_z[:, 2] = file(\"%s\", \"one\")"};
     for (int k = 0; k < 3; k++) {
         snprintf(text, sizeof text, edits[k], path);
-        for (int32_t row = 0; row < N; row += 3) /* in parts: places in the selection, not in the part */
+        for (int32_t row = 0; row < N;
+             row += 3) /* in parts: places in the selection, not in the part */
             apply(text, x, row, row + 3);
     }
     for (int32_t pos = 0; pos < N; pos++)
         for (int32_t h = 0; h < heads; h++)
             for (int32_t i = 0; i < d; i++) {
                 bool hit = pos == 1 || pos == 4 || pos == 7;
-                float want = h == 1 ? (pos >= 2 ? 2 * t[i] : 0) : h == 0 ? (hit ? t[pos / 3 * d + i] : 0) : h == 2 ? t[pos] : 0;
+                float want = h == 1   ? (pos >= 2 ? 2 * t[i] : 0)
+                             : h == 0 ? (hit ? t[pos / 3 * d + i] : 0)
+                             : h == 2 ? t[pos]
+                                      : 0;
                 assert_true(fabsf(x[(pos * heads + h) * d + i] - want) == 0.0f);
             }
     free(x), free(t);
-    static const struct { const char *edit, *want; } bad[] = {
-        { "blocks.0.attn.hook_z[2:, 1] = file(\"%s\", \"pos\")", "pos is [1, 3, 5] · the selection is [7, 1, 5]" },
-        { "blocks.0.attn.hook_z[2:, 1, 1:] = file(\"%s\", \"v\")", "v is [5] · the selection is [7, 1, 4]" },
-        { "blocks.0.attn.hook_z = file(\"%s\", \"w\")", "no tensor \"w\" in " },
-        { "blocks.0.attn.hook_z = file(\"%s\", \"ids\")", "ids holds I32 · F32, F16, BF16 and F64 can be read" },
-        { "blocks.0.attn.hook_z = file(\"%s.no\", \"v\")", ".no" },
-        { "blocks.0.hook_resid_pre = project_out(file(\"%s\", \"v\"))", "v is [5] · the selection is [9, 15]" },
+    static const struct {
+        const char *edit, *want;
+    } bad[] = {
+        {"blocks.0.attn.hook_z[2:, 1] = file(\"%s\", \"pos\")",
+         "pos is [1, 3, 5] · the selection is [7, 1, 5]"},
+        {"blocks.0.attn.hook_z[2:, 1, 1:] = file(\"%s\", \"v\")",
+         "v is [5] · the selection is [7, 1, 4]"},
+        {"blocks.0.attn.hook_z = file(\"%s\", \"w\")", "no tensor \"w\" in "},
+        {"blocks.0.attn.hook_z = file(\"%s\", \"ids\")",
+         "ids holds I32 · F32, F16, BF16 and F64 can be read"},
+        {"blocks.0.attn.hook_z = file(\"%s.no\", \"v\")", ".no"},
+        {"blocks.0.hook_resid_pre = project_out(file(\"%s\", \"v\"))",
+         "v is [5] · the selection is [9, 15]"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         snprintf(text, sizeof text, bad[i].edit, path);
@@ -206,10 +229,11 @@ static void file_fits_the_selection(void **state)
 static void from_a_position(void **state)
 {
     (void)state;
-    struct run_options opt = { .cache_bytes = SIZE_MAX / 2 };
-    struct err e = { 0 };
-    struct run *base = run_create(f.m, NULL, &opt, NULL), *fork = run_create(f.m, base, &opt, NULL), *other = run_create(f.m, NULL, &opt, NULL);
-    int32_t ids[4] = { 3, 1, 4, 1 }, d = f.m->cfg.d_model;
+    struct run_options opt = {.cache_bytes = SIZE_MAX / 2};
+    struct err e = {0};
+    struct run *base = run_create(f.m, NULL, &opt, NULL), *fork = run_create(f.m, base, &opt, NULL),
+               *other = run_create(f.m, NULL, &opt, NULL);
+    int32_t ids[4] = {3, 1, 4, 1}, d = f.m->cfg.d_model;
     assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
     assert_int_equal(run_sync(other, ids, 4, NULL, NULL, NULL, &e), 0);
     const char *text = "blocks.1.hook_resid_pre[{1,5..6}] = from(other, pos=-2)";
@@ -217,7 +241,7 @@ static void from_a_position(void **state)
     if (run_sync(fork, NULL, 0, p, &other, NULL, &e))
         fail_msg("%s", e.text);
     edit_program_free(p);
-    struct site_ref s = { SITE_RESID_PRE, 1 };
+    struct site_ref s = {SITE_RESID_PRE, 1};
     struct kn_view a, b, own;
     for (int32_t row = 0; row < f.n; row++) {
         bool hit = row == 1 || row == 5 || row == 6;
@@ -239,9 +263,11 @@ static void from_a_position(void **state)
     s.id = SITE_PATTERN;
     assert_int_equal(run_view(fork, s, 3, 4, &a, &e), 0);
     assert_int_equal(run_view(other, s, 3, 4, &b, &e), 0);
-    assert_memory_equal((const float *)a.data + a.stride[0], (const float *)b.data + b.stride[0], 4 * sizeof(float));
+    assert_memory_equal((const float *)a.data + a.stride[0], (const float *)b.data + b.stride[0],
+                        4 * sizeof(float));
     edit_program_free(p);
-    refused("blocks.1.attn.hook_pattern = from(other, pos=0)", "has two positions, dest and src · leave pos out");
+    refused("blocks.1.attn.hook_pattern = from(other, pos=0)",
+            "has two positions, dest and src · leave pos out");
     run_free(fork), run_free(base), run_free(other);
 }
 

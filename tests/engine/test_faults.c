@@ -1,6 +1,6 @@
-/* test_faults.c - memory and files fail at every point in turn, once or from there on: each call of the library either succeeds
- * with the usual values or says in one line what failed, leaks nothing (under ASan), and the same model then does the same
- * work without fault, bit for bit. */
+/* test_faults.c - memory and files fail at every point in turn, once or from there on: each call of
+ * the library either succeeds with the usual values or says in one line what failed, leaks nothing
+ * (under ASan), and the same model then does the same work without fault, bit for bit. */
 #include "library.h"
 
 #include "faults.h"
@@ -49,7 +49,7 @@ struct work {
 static int open_and_close(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
     (void)l;
-    static const struct bore_options options = { .threads = 2, .process = "usual" };
+    static const struct bore_options options = {.threads = 2, .process = "usual"};
     struct bore_model *m;
     int rc = bore_open(&m, "tests/fixtures/models/gpt2_sharded", &options, e);
     if (rc)
@@ -62,8 +62,12 @@ static int open_and_close(const struct library *l, uint64_t *hash, struct bore_e
 
 static int capture_all(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
-    static const char *const names[] = { "*", "blocks.*.attn.hook_result", "transformer.h.*.attn.c_attn.output", "layer_1_pre_mlp" };
-    struct bore_cache_options options = { .names = names, .n_names = l->ref ? 2 : 4, .pos = { .kind = BORE_RANGE, .start = 1, .stop = BORE_OPEN, .step = 2 } };
+    static const char *const names[] = {"*", "blocks.*.attn.hook_result",
+                                        "transformer.h.*.attn.c_attn.output", "layer_1_pre_mlp"};
+    struct bore_cache_options options = {
+        .names = names,
+        .n_names = l->ref ? 2 : 4,
+        .pos = {.kind = BORE_RANGE, .start = 1, .stop = BORE_OPEN, .step = 2}};
     struct bore_cache *c;
     int rc = bore_run_with_cache(l->m, &l->pass, &options, &c, NULL, e);
     if (rc)
@@ -76,16 +80,22 @@ static int capture_all(const struct library *l, uint64_t *hash, struct bore_erro
 static int edited_gradients(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
     static const char *const edits[] = {
-        "blocks.0.mlp.hook_post[{1,3}, 2:5] = mean(ref)", "blocks.1.attn.hook_pattern[1, -1, 0] = 0, renormalize",
-        "blocks.1.hook_resid_pre[2] = from(other)",       "blocks.*.ln2.hook_scale = frozen",
-        "blocks.1.mlp.hook_pre *= 0.5",                    "blocks.0.attn.W_Q[1] *= 0.5",
-        "blocks.1.hook_attn_out += noise(0.1, seed=7)",    "blocks.1.hook_mlp_out[3] = clamp(-1, 1)",
+        "blocks.0.mlp.hook_post[{1,3}, 2:5] = mean(ref)",
+        "blocks.1.attn.hook_pattern[1, -1, 0] = 0, renormalize",
+        "blocks.1.hook_resid_pre[2] = from(other)",
+        "blocks.*.ln2.hook_scale = frozen",
+        "blocks.1.mlp.hook_pre *= 0.5",
+        "blocks.0.attn.W_Q[1] *= 0.5",
+        "blocks.1.hook_attn_out += noise(0.1, seed=7)",
+        "blocks.1.hook_mlp_out[3] = clamp(-1, 1)",
     };
-    static const char *const names[] = { "blocks.{0,1}.hook_resid_{pre,post}", "blocks.1.attn.hook_{q,pattern}" };
-    static const int32_t ids[] = { 3, 1, 4, 1, 5, 9, 2, 6, 5 };
-    const struct bore_prompt other = { "other", ids, 9 }, refs[] = { { "ref", ids + 1, 5 }, { "ref", ids, 4 } };
+    static const char *const names[] = {"blocks.{0,1}.hook_resid_{pre,post}",
+                                        "blocks.1.attn.hook_{q,pattern}"};
+    static const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6, 5};
+    const struct bore_prompt other = {"other", ids, 9},
+                             refs[] = {{"ref", ids + 1, 5}, {"ref", ids, 4}};
     struct bore_pass p = l->pass;
-    struct bore_cache_options options = { .names = names, .n_names = 2, .incl_bwd = true };
+    struct bore_cache_options options = {.names = names, .n_names = 2, .incl_bwd = true};
     struct bore_cache *c;
     p.edits = edits, p.n_edits = sizeof edits / sizeof *edits;
     p.prompts = &other, p.n_prompts = 1, p.references = refs, p.n_references = 2;
@@ -108,9 +118,10 @@ static int halve(struct bore_tensor *t, const struct bore_at *at, void *user)
 
 static int hooks_and_levels(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
-    struct bore_hook forward = { .name = "blocks.*.hook_mlp_out", .fn = halve }, one = { .name = "hook_embed", .fn = halve };
+    struct bore_hook forward = {.name = "blocks.*.hook_mlp_out", .fn = halve},
+                     one = {.name = "hook_embed", .fn = halve};
     struct bore_pass p = l->pass;
-    struct bore_result out = { 0 };
+    struct bore_result out = {0};
     int level, rc = bore_enter(l->m, &forward, 1, &one, 1, &level, e);
     if (rc) {
         assert_int_equal(bore_hook_count(l->m), 0);
@@ -134,11 +145,16 @@ static bool listen(void *user, const struct bore_new_token *t)
 
 static int continue_batch(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
-    static const int32_t ids[] = { 3, 1, 4, 1, 5, 9 };
-    static const uint8_t mask[] = { 0, 1, 1, 1, 1, 1 };
-    static const char *const edits[] = { "blocks.1.hook_mlp_out[-1] *= 0.5" };
-    struct bore_pass p = { .tokens = ids, .rows = 2, .cols = 3, .mask = mask, .edits = edits, .n_edits = 1 };
-    struct bore_generate_options o = { .max_new_tokens = 3, .temperature = 1, .top_p = 0.9, .repetition_penalty = 1.1, .ignore_eos = true };
+    static const int32_t ids[] = {3, 1, 4, 1, 5, 9};
+    static const uint8_t mask[] = {0, 1, 1, 1, 1, 1};
+    static const char *const edits[] = {"blocks.1.hook_mlp_out[-1] *= 0.5"};
+    struct bore_pass p = {
+        .tokens = ids, .rows = 2, .cols = 3, .mask = mask, .edits = edits, .n_edits = 1};
+    struct bore_generate_options o = {.max_new_tokens = 3,
+                                      .temperature = 1,
+                                      .top_p = 0.9,
+                                      .repetition_penalty = 1.1,
+                                      .ignore_eos = true};
     uint64_t heard = 1;
     int rc = bore_generate(l->m, &p, &o, listen, &heard, e);
     if (!rc)
@@ -148,18 +164,21 @@ static int continue_batch(const struct library *l, uint64_t *hash, struct bore_e
 
 static int weights_and_circuits(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
-    struct bore_tensor w = { 0 }, scores = { 0 };
-    struct bore_factored ov = { 0 }, even = { 0 };
+    struct bore_tensor w = {0}, scores = {0};
+    struct bore_factored ov = {0}, even = {0};
     struct bore_weight *list = NULL;
     int n, d_head = bore_model_shape(l->m).d_head;
     double s[64], values[64][2], score;
     assert_true(d_head <= 64);
-    struct bore_slice head = { .kind = BORE_ONE, .start = 1 };
+    struct bore_slice head = {.kind = BORE_ONE, .start = 1};
     int rc = bore_weight_list(l->m, BORE_HUGGING_FACE, &list, &n, e);
     if (!rc && !(rc = bore_weight_read(l->m, "blocks.1.attn.W_Q", &head, 1, &w, e)) &&
-        !(rc = bore_factored_head(l->m, BORE_OV, 1, 0, &ov, e)) && !(rc = bore_factored_even(&ov, &even, e)) &&
-        !(rc = bore_factored_svd(&even, NULL, s, NULL, e)) && !(rc = bore_factored_eigenvalues(&ov, values, e)) &&
-        !(rc = bore_copying_score(l->m, 0, 0, values, &score, e)) && !(rc = bore_composition_scores(l->m, 'K', &scores, e))) {
+        !(rc = bore_factored_head(l->m, BORE_OV, 1, 0, &ov, e)) &&
+        !(rc = bore_factored_even(&ov, &even, e)) &&
+        !(rc = bore_factored_svd(&even, NULL, s, NULL, e)) &&
+        !(rc = bore_factored_eigenvalues(&ov, values, e)) &&
+        !(rc = bore_copying_score(l->m, 0, 0, values, &score, e)) &&
+        !(rc = bore_composition_scores(l->m, 'K', &scores, e))) {
         mix(hash, list, (size_t)n * sizeof *list);
         mix(hash, s, (size_t)d_head * sizeof *s);
         mix(hash, values, (size_t)d_head * sizeof *values);
@@ -175,16 +194,18 @@ static int weights_and_circuits(const struct library *l, uint64_t *hash, struct 
 
 static int analyse(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
-    struct bore_stack stack = { 0 };
-    struct bore_stack_options options = { .kind = "get_full_resid_decomposition" };
-    struct bore_tensor called = { 0 }, hidden = { 0 };
+    struct bore_stack stack = {0};
+    struct bore_stack_options options = {.kind = "get_full_resid_decomposition"};
+    struct bore_tensor called = {0}, hidden = {0};
     float heads[64];
     double mean;
     struct bore_shape shape = bore_model_shape(l->m);
     assert_true(shape.n_layers * shape.n_heads <= 64 && shape.d_model <= 64);
     int rc = bore_logit_attrs(l->m, &l->pass, &options, 5, 7, &stack, NULL, e);
-    if (!rc && !(rc = bore_detect_head(l->m, &l->pass, "induction_head", BORE_ABS, heads, e)) && !(rc = bore_loss(l->m, &l->pass, &mean, NULL, e)) &&
-        !(rc = bore_hidden_states(l->m, &l->pass, &hidden, e)) && !(rc = bore_call(l->m, "blocks.1", hidden.data, 3, &called, e))) {
+    if (!rc && !(rc = bore_detect_head(l->m, &l->pass, "induction_head", BORE_ABS, heads, e)) &&
+        !(rc = bore_loss(l->m, &l->pass, &mean, NULL, e)) &&
+        !(rc = bore_hidden_states(l->m, &l->pass, &hidden, e)) &&
+        !(rc = bore_call(l->m, "blocks.1", hidden.data, 3, &called, e))) {
         mix_tensor(hash, &stack.values);
         mix(hash, heads, (size_t)(shape.n_layers * shape.n_heads) * sizeof *heads);
         mix(hash, &mean, sizeof mean);
@@ -201,13 +222,26 @@ static struct fixture watched;
 static int explore(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
     (void)l;
-    struct err err = { 0, "" };
+    struct err err = {0, ""};
     struct fixture f = watched;
     struct session *s = NULL;
     struct edit *edit = NULL;
-    struct site_ref stats[] = { { SITE_ATTN_SCORES, 0 }, { SITE_RESID_POST, 1 } };
-    struct session_want want = { .tokens = f.tokens, .n = f.n, .target = 3, .pair = { 5, 7 }, .lens = true, .norms = true, .row1 = f.n, .cell_column = 1,
-                                 .cell_row = 2, .cell_k = 4, .attn_layer = 1, .tensor = { SITE_Z, 1 }, .tensor_row1 = 3, .stats = stats, .n_stats = 2 };
+    struct site_ref stats[] = {{SITE_ATTN_SCORES, 0}, {SITE_RESID_POST, 1}};
+    struct session_want want = {.tokens = f.tokens,
+                                .n = f.n,
+                                .target = 3,
+                                .pair = {5, 7},
+                                .lens = true,
+                                .norms = true,
+                                .row1 = f.n,
+                                .cell_column = 1,
+                                .cell_row = 2,
+                                .cell_k = 4,
+                                .attn_layer = 1,
+                                .tensor = {SITE_Z, 1},
+                                .tensor_row1 = 3,
+                                .stats = stats,
+                                .n_stats = 2};
     int rc = edit_parse(&edit, "blocks.0.hook_mlp_out[-1] *= 0.5", &err);
     if (!rc)
         rc = session_open(&s, f.m, 1 << 16, &err);
@@ -230,7 +264,7 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
     }
     session_close(s);
     edit_free(edit);
-    *e = (struct bore_error){ .code = rc };
+    *e = (struct bore_error){.code = rc};
     snprintf(e->text, sizeof e->text, "%s", err.text);
     return rc;
 }
@@ -238,33 +272,35 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
 static int tokenize(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
     (void)l;
-    struct err err = { 0, "" };
-    struct tokenizer *t = tokenizer_open("tests/fixtures/tokenizers/added_byte_level/tokenizer.json", &err);
-    struct token_list list = { 0 };
+    struct err err = {0, ""};
+    struct tokenizer *t = tokenizer_open(
+        "tests/fixtures/tokenizers/added_byte_level/tokenizer.json", &err);
+    struct token_list list = {0};
     int rc = t ? 0 : err.code;
     if (!rc)
-        rc = tokenizer_encode(t, "The quick brown fox\n  jumps <|endoftext|>", 41, TOKENIZER_ADD_SPECIAL, &list, &err);
+        rc = tokenizer_encode(t, "The quick brown fox\n  jumps <|endoftext|>", 41,
+                              TOKENIZER_ADD_SPECIAL, &list, &err);
     if (!rc)
         mix(hash, list.id, list.count * sizeof *list.id);
     token_list_free(&list);
     tokenizer_close(t);
-    *e = (struct bore_error){ .code = rc };
+    *e = (struct bore_error){.code = rc};
     snprintf(e->text, sizeof e->text, "%s", err.text);
     return rc;
 }
 
 static const struct work works[] = {
-    { "open, processed", NULL, 0, open_and_close },
-    { "tokenize", NULL, 0, tokenize },
-    { "capture", "gpt2", 1 << 20, capture_all },
-    { "capture, small cache", "llama", 1, capture_all },
-    { "edits and gradients", "gpt2", 1 << 20, edited_gradients },
-    { "edits and gradients, small cache", "llama", 1, edited_gradients },
-    { "hooks", "gpt_neox", 1 << 20, hooks_and_levels },
-    { "generation", "qwen2", 1 << 20, continue_batch },
-    { "weights", "gpt2", 1 << 20, weights_and_circuits },
-    { "analysis", "gpt2", 1 << 20, analyse },
-    { "session", NULL, 0, explore },
+    {"open, processed", NULL, 0, open_and_close},
+    {"tokenize", NULL, 0, tokenize},
+    {"capture", "gpt2", 1 << 20, capture_all},
+    {"capture, small cache", "llama", 1, capture_all},
+    {"edits and gradients", "gpt2", 1 << 20, edited_gradients},
+    {"edits and gradients, small cache", "llama", 1, edited_gradients},
+    {"hooks", "gpt_neox", 1 << 20, hooks_and_levels},
+    {"generation", "qwen2", 1 << 20, continue_batch},
+    {"weights", "gpt2", 1 << 20, weights_and_circuits},
+    {"analysis", "gpt2", 1 << 20, analyse},
+    {"session", NULL, 0, explore},
 };
 
 static uint64_t result(const struct work *w, const struct library *l, int *rc, struct bore_error *e)
@@ -275,27 +311,32 @@ static uint64_t result(const struct work *w, const struct library *l, int *rc, s
 }
 
 /* Every fault of one kind in turn.  Returns how many there were. */
-static long survive(const struct work *w, const struct library *l, enum fault_kind kind, bool persist)
+static long survive(const struct work *w, const struct library *l, enum fault_kind kind,
+                    bool persist)
 {
     int rc;
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     uint64_t usual = result(w, l, &rc, &e);
     if (rc)
         fail_msg("%s: %s", w->name, e.text);
     for (long n = 0;; n++) {
-        e = (struct bore_error){ 0 };
+        e = (struct bore_error){0};
         fault_set(kind, n, persist);
         uint64_t got = result(w, l, &rc, &e);
         long met = fault_clear();
         if (!met && rc)
             fail_msg("%s: failed without a fault: %s", w->name, e.text);
-        bool told = e.code == rc && (rc == BORE_SYSTEM || (rc == BORE_BAD_INPUT && kind != FAULT_MEMORY)) && e.text[0];
+        bool told = e.code == rc &&
+                    (rc == BORE_SYSTEM || (rc == BORE_BAD_INPUT && kind != FAULT_MEMORY)) &&
+                    e.text[0];
         if (rc ? !told : got != usual)
-            fail_msg("%s, fault %ld of kind %d: %d, \"%s\", %s", w->name, n, (int)kind, rc, e.text, got == usual ? "" : "other values");
+            fail_msg("%s, fault %ld of kind %d: %d, \"%s\", %s", w->name, n, (int)kind, rc, e.text,
+                     got == usual ? "" : "other values");
         if (!met)
             return n;
         if (result(w, l, &rc, &e) != usual || rc)
-            fail_msg("%s, after fault %ld of kind %d: %d, \"%s\"", w->name, n, (int)kind, rc, e.text);
+            fail_msg("%s, after fault %ld of kind %d: %d, \"%s\"", w->name, n, (int)kind, rc,
+                     e.text);
     }
 }
 
@@ -304,7 +345,7 @@ static void test_library(void **state)
     (void)state;
     watched = fixture_open("llama");
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
-        struct library l = { 0 };
+        struct library l = {0};
         if (works[i].model)
             l = library_open(works[i].model, works[i].cache_bytes);
         long memory = survive(&works[i], &l, FAULT_MEMORY, false);
@@ -319,15 +360,17 @@ static void test_library(void **state)
     fixture_close(&watched);
 }
 
-/* A file is there whole or not at all, and what was there before stays, whatever fails while it is written. */
+/* A file is there whole or not at all, and what was there before stays, whatever fails while it is
+ * written. */
 static void test_writing(void **state)
 {
     (void)state;
     char folder[] = "/tmp/bore-faults-XXXXXX";
     assert_non_null(mkdtemp(folder));
-    static const float data[3] = { 1, 2, 3 };
-    const struct tensor_out t = { .name = "t", .dtype = ST_F32, .rank = 1, .shape = { 3 }, .data = data };
-    static const char *const endings[] = { "safetensors", "npz" };
+    static const float data[3] = {1, 2, 3};
+    const struct tensor_out t = {
+        .name = "t", .dtype = ST_F32, .rank = 1, .shape = {3}, .data = data};
+    static const char *const endings[] = {"safetensors", "npz"};
     for (int i = 0; i < 2 * FAULT_COUNT; i++) {
         char path[96];
         struct err e;
@@ -359,6 +402,7 @@ static void test_writing(void **state)
 int main(void)
 {
     setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_library), cmocka_unit_test(test_writing) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_library),
+                                       cmocka_unit_test(test_writing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

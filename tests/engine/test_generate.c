@@ -8,7 +8,8 @@
 #include "measure/generate.h"
 #include "measure/lens.h"
 
-static int32_t choose(const float *logits, int32_t n, double temperature, int32_t k, double p, uint64_t *state)
+static int32_t choose(const float *logits, int32_t n, double temperature, int32_t k, double p,
+                      uint64_t *state)
 {
     struct generate_options o = {.temperature = temperature, .top_k = k, .top_p = p};
     int32_t id = -1;
@@ -20,18 +21,21 @@ static void greedy_takes_the_highest(void **state)
 {
     (void)state;
     uint64_t s = 1;
-    assert_int_equal(choose((const float[]){1, 3, 3, 2}, 4, 0, 0, 1, &s), 1); /* ties: the lower id */
+    assert_int_equal(choose((const float[]){1, 3, 3, 2}, 4, 0, 0, 1, &s),
+                     1); /* ties: the lower id */
     assert_int_equal(choose((const float[]){NAN, -INFINITY, NAN, -INFINITY}, 4, 0, 0, 1, &s), 1);
     assert_true(s == 1); /* nothing is drawn */
     struct err e = {0};
     int32_t id = -7;
-    assert_int_equal(generate_choose((const float[]){NAN, NAN}, 2, &(struct generate_options){0}, &s, &id, &e),
-                     ERR_BAD_INPUT);
+    assert_int_equal(
+        generate_choose((const float[]){NAN, NAN}, 2, &(struct generate_options){0}, &s, &id, &e),
+        ERR_BAD_INPUT);
     assert_int_equal(id, -7);
 }
 
 /* Frequencies of many draws, against softmax over the tokens that may come. */
-static void drawn(const float *logits, int32_t n, double temperature, int32_t k, double p, const double *expected)
+static void drawn(const float *logits, int32_t n, double temperature, int32_t k, double p,
+                  const double *expected)
 {
     enum { DRAWS = 40000 };
     int count[8] = {0};
@@ -41,7 +45,8 @@ static void drawn(const float *logits, int32_t n, double temperature, int32_t k,
     for (int i = 0; i < n; i++) {
         double sd = sqrt(expected[i] * (1 - expected[i]) / DRAWS);
         if (fabs(count[i] / (double)DRAWS - expected[i]) > 5 * sd)
-            fail_msg("token %d: %.4f of the draws, expected %.4f", i, count[i] / (double)DRAWS, expected[i]);
+            fail_msg("token %d: %.4f of the draws, expected %.4f", i, count[i] / (double)DRAWS,
+                     expected[i]);
     }
 }
 
@@ -53,8 +58,10 @@ static void draws_follow_the_distribution(void **state)
     drawn(half, 4, 0.5, 0, 1, (const double[]){1 / 22., 4 / 22., 16 / 22., 1 / 22.});
     drawn(half, 4, 1, 2, 1, (const double[]){0, 2 / 6., 4 / 6., 0});
     drawn(half, 4, 1, 0, 0.5, (const double[]){0, 0, 1, 0});
-    drawn(half, 4, 1, 0, 0.6, (const double[]){0, 2 / 6., 4 / 6., 0}); /* the one that crosses the share is in */
-    drawn(half, 4, 1, 3, 0.7, (const double[]){0, 2 / 6., 4 / 6., 0}); /* share of the top three: 6/7 > 0.7 > 4/7 */
+    drawn(half, 4, 1, 0, 0.6,
+          (const double[]){0, 2 / 6., 4 / 6., 0}); /* the one that crosses the share is in */
+    drawn(half, 4, 1, 3, 0.7,
+          (const double[]){0, 2 / 6., 4 / 6., 0}); /* share of the top three: 6/7 > 0.7 > 4/7 */
     const float odd[] = {NAN, INFINITY, -INFINITY, INFINITY};
     drawn(odd, 4, 1, 0, 1, (const double[]){0, .5, 0, .5});
 }
@@ -88,7 +95,8 @@ static bool collect(void *user, int32_t row, int32_t id, const float *logits)
     return c->n < c->most;
 }
 
-/* Every token is the best of a pair that never saw a shorter prompt, with the edits resolved for its length. */
+/* Every token is the best of a pair that never saw a shorter prompt, with the edits resolved for
+ * its length. */
 static void steps_equal_runs_from_scratch(const char *name, const char *edit_text)
 {
     struct fixture f = fixture_open(name);
@@ -137,13 +145,14 @@ static void generation_is_a_run_at_every_length(void **state)
     }
 }
 
-/* ---- several prompts together ---------------------------------------------------------------------- */
+/* ---- several prompts together
+ * ---------------------------------------------------------------------- */
 
 enum { PROMPTS = 19, EACH = 7 }; /* more than go through the products together */
 
 struct heard {
     int32_t n[PROMPTS], id[PROMPTS][EACH], offset;
-    float *logits; /* [PROMPTS][EACH][vocab] */
+    float *logits;           /* [PROMPTS][EACH][vocab] */
     int32_t vocab, stop_row; /* a row that ends after two tokens */
 };
 
@@ -151,14 +160,18 @@ static bool hear(void *user, int32_t row, int32_t id, const float *logits)
 {
     struct heard *h = user;
     row += h->offset;
-    memcpy(h->logits + ((int64_t)row * EACH + h->n[row]) * h->vocab, logits, (size_t)h->vocab * sizeof *logits);
+    memcpy(h->logits + ((int64_t)row * EACH + h->n[row]) * h->vocab, logits,
+           (size_t)h->vocab * sizeof *logits);
     h->id[row][h->n[row]++] = id;
     return !(row == h->stop_row && h->n[row] == 2);
 }
 
 static struct heard heard_new(const struct model *m)
 {
-    return (struct heard){.vocab = m->cfg.d_vocab, .stop_row = 4, .logits = calloc((size_t)PROMPTS * EACH * (size_t)m->cfg.d_vocab, sizeof(float))};
+    return (struct heard){
+        .vocab = m->cfg.d_vocab,
+        .stop_row = 4,
+        .logits = calloc((size_t)PROMPTS * EACH * (size_t)m->cfg.d_vocab, sizeof(float))};
 }
 
 /* A backend that counts products. */
@@ -172,8 +185,10 @@ static enum kn_status count_run(struct kn_backend *be, const struct kn_call *cal
     return uncounted->run(be, call);
 }
 
-/* Rows of several lengths, drawn with their own seeds, have alone the bits that they have together; *alone and *together count products. */
-static void rows_are_what_they_are_alone(const char *name, const char *const *texts, int32_t n_edits, size_t cache, int *alone, int *together)
+/* Rows of several lengths, drawn with their own seeds, have alone the bits that they have together;
+ * *alone and *together count products. */
+static void rows_are_what_they_are_alone(const char *name, const char *const *texts,
+                                         int32_t n_edits, size_t cache, int *alone, int *together)
 {
     struct fixture f = fixture_open(name);
     struct edit *edits[4];
@@ -181,7 +196,8 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
     int32_t tokens[PROMPTS][64];
     struct err e = {0};
     struct heard one = heard_new(f.m), all = heard_new(f.m);
-    struct generate_options o = {.temperature = 1.2, .top_k = 30, .seed = 11, .repetition_penalty = 1.1};
+    struct generate_options o = {
+        .temperature = 1.2, .top_k = 30, .seed = 11, .repetition_penalty = 1.1};
     struct pair_prompt corrupt = {"corrupt", tokens[0], 15};
     for (int32_t i = 0; i < n_edits; i++)
         if (edit_parse(&edits[i], texts[i], &e))
@@ -189,7 +205,12 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
     for (int32_t i = 0; i < PROMPTS; i++) {
         for (int32_t k = 0; k < 16; k++)
             tokens[i][k] = (i * 7 + k * k * 3 + f.tokens[k % f.n]) % f.m->cfg.d_vocab;
-        t[i] = (struct pair_target){.tokens = tokens[i], .n = 4 + i * 5 % 6, .edits = edits, .n_edits = n_edits, .prompts = &corrupt, .n_prompts = 1};
+        t[i] = (struct pair_target){.tokens = tokens[i],
+                                    .n = 4 + i * 5 % 6,
+                                    .edits = edits,
+                                    .n_edits = n_edits,
+                                    .prompts = &corrupt,
+                                    .n_prompts = 1};
     }
     products = 0;
     if (generate(f.m, t, PROMPTS, EACH, &o, -1, cache * PROMPTS, hear, &all, &e))
@@ -197,12 +218,14 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
     *together = products;
     products = 0;
     for (one.offset = 0; one.offset < PROMPTS; one.offset++, o.seed++)
-        assert_int_equal(generate(f.m, &t[one.offset], 1, EACH, &o, -1, cache, hear, &one, NULL), 0);
+        assert_int_equal(generate(f.m, &t[one.offset], 1, EACH, &o, -1, cache, hear, &one, NULL),
+                         0);
     *alone = products;
     for (int32_t i = 0; i < PROMPTS; i++)
         assert_int_equal(all.n[i], i == all.stop_row ? 2 : EACH);
     assert_memory_equal(all.id, one.id, sizeof all.id);
-    assert_memory_equal(all.logits, one.logits, (size_t)PROMPTS * EACH * (size_t)all.vocab * sizeof(float));
+    assert_memory_equal(all.logits, one.logits,
+                        (size_t)PROMPTS * EACH * (size_t)all.vocab * sizeof(float));
     free(one.logits), free(all.logits);
     for (int32_t i = 0; i < n_edits; i++)
         edit_free(edits[i]);
@@ -213,8 +236,11 @@ static void prompts_go_together(void **state)
 {
     (void)state;
     static const char *const lists[][3] = {
-        {NULL}, {"blocks.0.attn.hook_z[-1] = 0", "blocks.1.hook_resid_post[2:] *= -1.5"}, {"blocks.1.hook_mlp_out = mean()", "unembed.hook_out[-1, 3] += 1"},
-        {"blocks.0.mlp.W_out *= 0.5", "blocks.1.hook_q_input[:, 0] *= 0.5"}, {"blocks.0.attn.hook_pattern[:, -1, 0] = 0, renormalize"},
+        {NULL},
+        {"blocks.0.attn.hook_z[-1] = 0", "blocks.1.hook_resid_post[2:] *= -1.5"},
+        {"blocks.1.hook_mlp_out = mean()", "unembed.hook_out[-1, 3] += 1"},
+        {"blocks.0.mlp.W_out *= 0.5", "blocks.1.hook_q_input[:, 0] *= 0.5"},
+        {"blocks.0.attn.hook_pattern[:, -1, 0] = 0, renormalize"},
         {"blocks.1.attn.hook_result[1:, 0] *= 2", "blocks.0.hook_resid_pre[1:3] = from(corrupt)"},
         {"blocks.0.attn.hook_pattern[0, 1, 2] = 0.5"}, /* sees ahead */
     };
@@ -227,7 +253,8 @@ static void prompts_go_together(void **state)
         for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
             int32_t n = lists[i][0] ? lists[i][1] ? 2 : 1 : 0;
             int alone, together;
-            rows_are_what_they_are_alone(*name, lists[i], n, i % 2 ? 1 << 20 : 0, &alone, &together);
+            rows_are_what_they_are_alone(*name, lists[i], n, i % 2 ? 1 << 20 : 0, &alone,
+                                         &together);
             assert_true(together * 3 < alone); /* weights that edits changed are each row's own */
         }
     fixture_backend()->type = uncounted;
@@ -269,7 +296,8 @@ static void penalties(void **state)
     float out[5];
     struct generate_options o = {.repetition_penalty = 1.25};
     generate_penalize(logits, out, 5, text, 6, &o);
-    const float hf[5] = {2 / 1.25f, -3 * 1.25f, 0, 4 / 1.25f, -0.5f}; /* once each, however often they are there */
+    const float hf[5] = {2 / 1.25f, -3 * 1.25f, 0, 4 / 1.25f,
+                         -0.5f}; /* once each, however often they are there */
     for (int i = 0; i < 5; i++)
         assert_float_equal(out[i], hf[i], 1e-6f);
     o = (struct generate_options){.freq_penalty = 0.75, .temperature = 0.5};
@@ -282,9 +310,16 @@ static void penalties(void **state)
     assert_float_equal(out[0] / 0.5f, (2 / 2.0f) / 0.5f - 3 * 0.75f, 1e-6f);
     assert_float_equal(out[1] / 0.5f, (-3 * 2.0f) / 0.5f - 0.75f, 1e-6f);
     struct err e = {0};
-    const struct {struct generate_options o; const char *says;} bad[] = {
-        {{.top_p = 1, .freq_penalty = 1}, "greedy"}, {{.top_p = 1, .repetition_penalty = -1}, "-1"}, {{.top_p = 1, .repetition_penalty = NAN}, "nan"},
-        {{.top_p = 2}, "top_p 2"}, {{.top_p = 1, .temperature = NAN}, "temperature"}, {{.top_p = 1, .temperature = 1, .freq_penalty = INFINITY}, "inf"},
+    const struct {
+        struct generate_options o;
+        const char *says;
+    } bad[] = {
+        {{.top_p = 1, .freq_penalty = 1}, "greedy"},
+        {{.top_p = 1, .repetition_penalty = -1}, "-1"},
+        {{.top_p = 1, .repetition_penalty = NAN}, "nan"},
+        {{.top_p = 2}, "top_p 2"},
+        {{.top_p = 1, .temperature = NAN}, "temperature"},
+        {{.top_p = 1, .temperature = 1, .freq_penalty = INFINITY}, "inf"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(generate_check(&bad[i].o, &e), ERR_BAD_INPUT);
@@ -299,7 +334,8 @@ int main(void)
         cmocka_unit_test(draws_follow_the_distribution),
         cmocka_unit_test(same_seed_same_draws),
         cmocka_unit_test(generation_is_a_run_at_every_length),
-        cmocka_unit_test(prompts_go_together), cmocka_unit_test(it_stops_where_it_must),
+        cmocka_unit_test(prompts_go_together),
+        cmocka_unit_test(it_stops_where_it_must),
         cmocka_unit_test(penalties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,5 @@
-/* test_grad.c - gradients at every site against PyTorch's autograd through TransformerLens (the fixtures); what has no
- * difference quotient; metrics.  Finite differences: test_grad_wide.c. */
+/* test_grad.c - gradients at every site against PyTorch's autograd through TransformerLens (the
+ * fixtures); what has no difference quotient; metrics.  Finite differences: test_grad_wide.c. */
 #include "fixture.h"
 
 #include <math.h>
@@ -11,10 +11,19 @@
 
 static const double GRADIENT_ERROR_MAX = 1e-4; /* of the site's largest gradient */
 
-struct collected { struct site_ref s; float *values; int64_t shape[SITE_RANK_MAX]; int rank; };
-struct collector { struct collected *list; int32_t n; };
+struct collected {
+    struct site_ref s;
+    float *values;
+    int64_t shape[SITE_RANK_MAX];
+    int rank;
+};
+struct collector {
+    struct collected *list;
+    int32_t n;
+};
 
-static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1,
+                   const struct kn_view *g, struct err *e)
 {
     (void)e;
     struct collector *c = user;
@@ -23,16 +32,17 @@ static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1, co
         if (t->s.id != s.id || t->s.layer != s.layer)
             continue;
         int axis = site_row_axis(s.id);
-        int64_t d[3] = { 1, 1, 1 }, st[3] = { 0 }, full[3] = { 1, 1, 1 };
+        int64_t d[3] = {1, 1, 1}, st[3] = {0}, full[3] = {1, 1, 1};
         for (int k = 0; k < t->rank; k++)
             d[k] = g->shape[k], st[k] = g->stride[k], full[k] = t->shape[k];
         assert_int_equal(d[axis], row1 - row0);
         for (int64_t a = 0; a < d[0]; a++)
             for (int64_t b = 0; b < d[1]; b++)
                 for (int64_t k = 0; k < d[2]; k++) {
-                    int64_t at[3] = { a, b, k };
+                    int64_t at[3] = {a, b, k};
                     at[axis] += row0;
-                    t->values[(at[0] * full[1] + at[1]) * full[2] + at[2]] = ((const float *)g->data)[a * st[0] + b * st[1] + k * st[2]];
+                    t->values[(at[0] * full[1] + at[1]) * full[2] +
+                              at[2]] = ((const float *)g->data)[a * st[0] + b * st[1] + k * st[2]];
                 }
     }
     return 0;
@@ -43,7 +53,7 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
 {
     struct fixture f = fixture_open(name);
     struct safetensors *st = fixture_file(name, file);
-    struct err e = { 0 };
+    struct err e = {0};
     struct metric m;
     const char *text = safetensors_metadata(st, "metric");
     assert_non_null(text);
@@ -67,7 +77,7 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     assert_int_equal(metric_value(&m, fork, base, &value, &e), 0);
     double want = strtod(safetensors_metadata(st, "value"), NULL);
     assert_true(fabs(value - want) <= 1e-5 * fmax(1, fabs(want)));
-    struct collector c = { calloc(safetensors_count(st), sizeof *c.list), 0 };
+    struct collector c = {calloc(safetensors_count(st), sizeof *c.list), 0};
     struct site_ref *sites = calloc(safetensors_count(st), sizeof *sites);
     for (size_t i = 0; i < safetensors_count(st); i++) {
         const struct st_tensor *t = safetensors_at(st, i);
@@ -101,8 +111,9 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
 static void test_reference(void **state)
 {
     (void)state;
-    static const char *const files[] = { "grads.safetensors", "grads.logprob.safetensors", "grads.loss.safetensors", "grads.weights.safetensors",
-                                         "grads.edited.safetensors" };
+    static const char *const files[] = {"grads.safetensors", "grads.logprob.safetensors",
+                                        "grads.loss.safetensors", "grads.weights.safetensors",
+                                        "grads.edited.safetensors"};
     char **names = fixture_names(true);
     double worst = 0;
     int n = 0;
@@ -120,14 +131,15 @@ static void test_reference(void **state)
 }
 
 /* The gradient of logit[-1, 3] at block 0's input. */
-static float *input_gradient(struct fixture *f, struct run *fork, struct run *base, const char *const *texts, int32_t count)
+static float *input_gradient(struct fixture *f, struct run *fork, struct run *base,
+                             const char *const *texts, int32_t count)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct metric m;
-    struct collected one = { .s = { SITE_RESID_PRE, 0 } };
+    struct collected one = {.s = {SITE_RESID_PRE, 0}};
     one.rank = site_shape(&f->m->cfg, one.s.id, f->n, one.shape);
     one.values = calloc((size_t)(one.shape[0] * one.shape[1]), sizeof(float));
-    struct collector c = { &one, 1 };
+    struct collector c = {&one, 1};
     struct edit_program *p = fixture_program(f->m, f->n, texts, count);
     assert_int_equal(metric_parse(&m, "logit[-1, 3]", f->m->tok, f->m->cfg.d_vocab, &e), 0);
     assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
@@ -136,8 +148,9 @@ static float *input_gradient(struct fixture *f, struct run *fork, struct run *ba
     return one.values;
 }
 
-/* A clamp has no difference quotient at its corners; but it is the same function as setting the elements that it holds to
- * their bounds: the same bits, also where another edit then scales them. */
+/* A clamp has no difference quotient at its corners; but it is the same function as setting the
+ * elements that it holds to their bounds: the same bits, also where another edit then scales them.
+ */
 static void test_clamp(void **state)
 {
     (void)state;
@@ -145,24 +158,28 @@ static void test_clamp(void **state)
     for (char **name = names; *name; name++)
         for (size_t cache = 0; cache <= SIZE_MAX / 2; cache += SIZE_MAX / 2) {
             struct fixture f = fixture_open(*name);
-            struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
-            struct err e = { 0 };
+            struct run *base = fixture_run_new(f.m, NULL, cache),
+                       *fork = fixture_run_new(f.m, base, cache);
+            struct err e = {0};
             struct kn_view v;
             assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
-            assert_int_equal(run_view(base, (struct site_ref){ SITE_MLP_OUT, 0 }, 2, 3, &v, &e), 0);
+            assert_int_equal(run_view(base, (struct site_ref){SITE_MLP_OUT, 0}, 2, 3, &v, &e), 0);
             static char held[64][64];
-            const char *texts[64], *clamp[] = { "blocks.0.hook_mlp_out[2] = clamp(-0.1, 0.12)", "blocks.0.hook_mlp_out[:, 1:] *= 1.5" };
+            const char *texts[64], *clamp[] = {"blocks.0.hook_mlp_out[2] = clamp(-0.1, 0.12)",
+                                               "blocks.0.hook_mlp_out[:, 1:] *= 1.5"};
             int32_t n = 0;
             for (int64_t i = 0; i < v.shape[1] && n < 63; i++) {
                 float x = ((const float *)v.data)[i];
                 if (x < -0.1f || x > 0.12f) {
-                    snprintf(held[n], sizeof held[n], "blocks.0.hook_mlp_out[2, %d] = %s", (int)i, x > 0.12f ? "0.12" : "-0.1");
+                    snprintf(held[n], sizeof held[n], "blocks.0.hook_mlp_out[2, %d] = %s", (int)i,
+                             x > 0.12f ? "0.12" : "-0.1");
                     texts[n] = held[n], n++;
                 }
             }
             assert_in_range(n, 1, v.shape[1] - 1);
             texts[n++] = clamp[1];
-            float *a = input_gradient(&f, fork, base, clamp, 2), *b = input_gradient(&f, fork, base, texts, n);
+            float *a = input_gradient(&f, fork, base, clamp, 2),
+                  *b = input_gradient(&f, fork, base, texts, n);
             assert_memory_equal(a, b, (size_t)f.n * (size_t)f.m->cfg.d_model * sizeof *a);
             free(a), free(b);
             run_free(fork), run_free(base);
@@ -171,7 +188,8 @@ static void test_clamp(void **state)
     fixture_names_free(names);
 }
 
-/* ---- edits of gradients ---------------------------------------------------------------------------- */
+/* ---- edits of gradients
+ * ---------------------------------------------------------------------------- */
 
 static bool is_per_head_input(enum site_id s)
 {
@@ -179,23 +197,28 @@ static bool is_per_head_input(enum site_id s)
 }
 
 /* Gradients at every site but the inputs per head, under one edit. */
-static struct collector gradients_under(const struct fixture *f, struct run *fork, struct run *base, const char *edit)
+static struct collector gradients_under(const struct fixture *f, struct run *fork, struct run *base,
+                                        const char *edit)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct metric m;
     struct site_ref *all = malloc((size_t)(f->m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
     int n = site_list(&f->m->cfg, all), kept = 0;
-    struct collector c = { calloc((size_t)n, sizeof *c.list), 0 };
+    struct collector c = {calloc((size_t)n, sizeof *c.list), 0};
     for (int i = 0; i < n; i++) {
         if (all[i].id == SITE_TOKENS || is_per_head_input(all[i].id))
             continue;
         struct collected *to = &c.list[c.n++];
         to->s = all[kept++] = all[i];
         to->rank = site_shape(&f->m->cfg, to->s.id, f->n, to->shape);
-        to->values = calloc((size_t)(to->shape[0] * to->shape[1] * (to->rank == 3 ? to->shape[2] : 1)), sizeof(float));
+        to->values = calloc(
+            (size_t)(to->shape[0] * to->shape[1] * (to->rank == 3 ? to->shape[2] : 1)),
+            sizeof(float));
     }
     struct edit_program *p = fixture_program(f->m, f->n, &edit, 1);
-    assert_int_equal(metric_parse(&m, "logit[-1, 3] - 0.5 * logprob[2, 5]", f->m->tok, f->m->cfg.d_vocab, &e), 0);
+    assert_int_equal(
+        metric_parse(&m, "logit[-1, 3] - 0.5 * logprob[2, 5]", f->m->tok, f->m->cfg.d_vocab, &e),
+        0);
     assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
     if (grad_run(fork, base, &m, all, kept, collect, &c, &e))
         fail_msg("%s: %s", edit, e.text);
@@ -204,8 +227,10 @@ static struct collector gradients_under(const struct fixture *f, struct run *for
     return c;
 }
 
-/* A gradient that is made 0 at a site flows on as if the value there were a constant: what "= frozen" makes of it. */
-static void stops_like_a_constant(const struct fixture *f, struct run *fork, struct run *base, struct site_ref s)
+/* A gradient that is made 0 at a site flows on as if the value there were a constant: what "=
+ * frozen" makes of it. */
+static void stops_like_a_constant(const struct fixture *f, struct run *fork, struct run *base,
+                                  struct site_ref s)
 {
     char name[LIMIT_NAME], edit[LIMIT_NAME + 16];
     snprintf(edit, sizeof edit, "%s = frozen", site_name(s, name));
@@ -215,10 +240,11 @@ static void stops_like_a_constant(const struct fixture *f, struct run *fork, str
     for (int32_t i = 0; i < want.n; i++) {
         const struct collected *a = &want.list[i], *b = &got.list[i];
         bool here = a->s.id == s.id && a->s.layer == s.layer;
-        for (int64_t k = 0, n = a->shape[0] * a->shape[1] * (a->rank == 3 ? a->shape[2] : 1); k < n; k++)
+        for (int64_t k = 0, n = a->shape[0] * a->shape[1] * (a->rank == 3 ? a->shape[2] : 1); k < n;
+             k++)
             if (b->values[k] != (here ? 0 : a->values[k]))
-                fail_msg("%s: %s_grad[%lld] is %g, not %g", edit, site_name(a->s, name), (long long)k, (double)b->values[k],
-                         here ? 0 : (double)a->values[k]);
+                fail_msg("%s: %s_grad[%lld] is %g, not %g", edit, site_name(a->s, name),
+                         (long long)k, (double)b->values[k], here ? 0 : (double)a->values[k]);
         free(a->values), free(b->values);
     }
     free(want.list), free(got.list);
@@ -232,8 +258,10 @@ static void test_gradient_edits(void **state)
     for (char **name = names; *name; name++)
         for (size_t cache = 0; cache <= SIZE_MAX / 2; cache += SIZE_MAX / 2) {
             struct fixture f = fixture_open(*name);
-            struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
-            struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
+            struct run *base = fixture_run_new(f.m, NULL, cache),
+                       *fork = fixture_run_new(f.m, base, cache);
+            struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT *
+                                          sizeof *all);
             int n = site_list(&f.m->cfg, all);
             assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
             for (int i = 0; i < n; i++)
@@ -258,12 +286,15 @@ static void test_hidden_scores(void **state)
         struct fixture f = fixture_open(*name);
         struct run *base = fixture_run_new(f.m, NULL, 0), *fork = fixture_run_new(f.m, base, 0);
         assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
-        struct collector want = gradients_under(&f, fork, base, "blocks.0.attn.hook_attn_scores_grad *= 1");
-        struct collector got = gradients_under(&f, fork, base, "blocks.0.attn.hook_attn_scores_grad[:, 0, 1:] += 3");
+        struct collector want = gradients_under(&f, fork, base,
+                                                "blocks.0.attn.hook_attn_scores_grad *= 1");
+        struct collector got = gradients_under(
+            &f, fork, base, "blocks.0.attn.hook_attn_scores_grad[:, 0, 1:] += 3");
         for (int32_t i = 0; i < want.n; i++) {
             const struct collected *a = &want.list[i], *b = &got.list[i];
             size_t n = (size_t)(a->shape[0] * a->shape[1] * (a->rank == 3 ? a->shape[2] : 1));
-            bool same = !memcmp(a->values, b->values, n * sizeof *a->values), here = a->s.id == SITE_ATTN_SCORES && a->s.layer == 0;
+            bool same = !memcmp(a->values, b->values, n * sizeof *a->values),
+                 here = a->s.id == SITE_ATTN_SCORES && a->s.layer == 0;
             assert_true(same != here);
             free(a->values), free(b->values);
         }
@@ -274,7 +305,8 @@ static void test_hidden_scores(void **state)
     fixture_names_free(names);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------------- */
+/* ---- memory
+ * ---------------------------------------------------------------------------------------- */
 
 /* A backend that counts what it hands out. */
 static struct kn_backend_type counted;
@@ -304,7 +336,10 @@ static struct model *deepened(const struct model *of, int32_t n_layers)
     m->weights = calloc((size_t)(n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
     for (int32_t l = 0; l <= n_layers; l++)
         for (int w = 0; w < WEIGHT_COUNT; w++)
-            m->weights[l * WEIGHT_COUNT + w] = of->weights[(l == n_layers ? of->cfg.n_layers : l % of->cfg.n_layers) * WEIGHT_COUNT + w];
+            m->weights[l * WEIGHT_COUNT +
+                       w] = of->weights[(l == n_layers ? of->cfg.n_layers : l % of->cfg.n_layers) *
+                                            WEIGHT_COUNT +
+                                        w];
     return m;
 }
 
@@ -312,21 +347,23 @@ static struct model *deepened(const struct model *of, int32_t n_layers)
 static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int32_t n, size_t cache)
 {
     struct model *m = deepened(f->m, n_layers);
-    struct err e = { 0 };
+    struct err e = {0};
     struct metric metric;
     int32_t *tokens = malloc((size_t)n * sizeof *tokens), n_sites = 0;
     for (int32_t i = 0; i < n; i++)
         tokens[i] = f->tokens[i % f->n];
-    struct site_ref *all = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *all), *list = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *list);
+    struct site_ref *all = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *all),
+                    *list = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *list);
     int n_all = site_list(&m->cfg, all);
     for (int i = 0; i < n_all; i++)
         if (all[i].id != SITE_TOKENS && !site_refusal(&m->cfg, all[i].id))
             list[n_sites++] = all[i];
     bytes_now = bytes_most = 0;
     struct run *r = fixture_run_new(m, NULL, cache);
-    assert_int_equal(metric_parse(&metric, "logit[-1, 3] - logit[-1, 5]", m->tok, m->cfg.d_vocab, &e), 0);
+    assert_int_equal(
+        metric_parse(&metric, "logit[-1, 3] - logit[-1, 5]", m->tok, m->cfg.d_vocab, &e), 0);
     assert_int_equal(run_sync(r, tokens, n, NULL, NULL, NULL, &e), 0);
-    struct collector nothing = { 0 };
+    struct collector nothing = {0};
     assert_int_equal(grad_run(r, NULL, &metric, list, n_sites, collect, &nothing, &e), 0);
     run_free(r);
     assert_int_equal(bytes_now, 0);
@@ -335,8 +372,8 @@ static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int3
     return bytes_most;
 }
 
-/* Every site's gradient of a deep model takes the memory of one layer, besides each layer's residual stream, keys and
- * values; a generous budget takes more. */
+/* Every site's gradient of a deep model takes the memory of one layer, besides each layer's
+ * residual stream, keys and values; a generous budget takes more. */
 static void test_memory(void **state)
 {
     (void)state;
@@ -347,11 +384,14 @@ static void test_memory(void **state)
     counted = *uncounted;
     counted.alloc = counting_alloc, counted.release = counting_release;
     f.m->be->type = &counted;
-    size_t two = bytes_of_gradients(&f, 2, ROWS, 0), twelve = bytes_of_gradients(&f, 2 + MORE, ROWS, 0);
+    size_t two = bytes_of_gradients(&f, 2, ROWS, 0),
+           twelve = bytes_of_gradients(&f, 2 + MORE, ROWS, 0);
     size_t rich = bytes_of_gradients(&f, 2 + MORE, ROWS, SIZE_MAX / 2);
     f.m->be->type = uncounted;
-    size_t per_layer = (size_t)(c->d_model + 2 * c->n_kv_heads * c->d_head) * CAPACITY * sizeof(float);
-    print_message("%zu KiB for 2 layers, %zu KiB for 12, %zu KiB with all sites kept\n", two / 1024, twelve / 1024, rich / 1024);
+    size_t per_layer = (size_t)(c->d_model + 2 * c->n_kv_heads * c->d_head) * CAPACITY *
+                       sizeof(float);
+    print_message("%zu KiB for 2 layers, %zu KiB for 12, %zu KiB with all sites kept\n", two / 1024,
+                  twelve / 1024, rich / 1024);
     assert_true(twelve <= two + MORE * per_layer);
     assert_true(rich > two + 4 * MORE * per_layer);
     fixture_close(&f);
@@ -361,18 +401,29 @@ static void test_metric_text(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    static const char *const bad[] = { "", "logit", "logit[1]", "logit[1, 2", "logit[1, 99999]", "logit[1, 2] logit[1, 3]", "2 logit[0, 1]",
-                                       "perplexity", "logit[0, \"x]", "- ", "kl[" };
+    static const char *const bad[] = {"",
+                                      "logit",
+                                      "logit[1]",
+                                      "logit[1, 2",
+                                      "logit[1, 99999]",
+                                      "logit[1, 2] logit[1, 3]",
+                                      "2 logit[0, 1]",
+                                      "perplexity",
+                                      "logit[0, \"x]",
+                                      "- ",
+                                      "kl["};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct metric m;
-        struct err e = { 0 };
+        struct err e = {0};
         assert_int_equal(metric_parse(&m, bad[i], f.m->tok, f.m->cfg.d_vocab, &e), ERR_BAD_INPUT);
         assert_non_null(strchr(e.text, ' '));
     }
     struct metric m;
     int32_t a, b;
-    assert_int_equal(metric_parse(&m, " -2.5*logit[ -1 ,3 ]+kl[2]", f.m->tok, f.m->cfg.d_vocab, NULL), 0);
-    assert_true(m.n == 2 && m.terms[0].factor == -2.5 && m.terms[0].pos == -1 && m.terms[1].pos == 2);
+    assert_int_equal(
+        metric_parse(&m, " -2.5*logit[ -1 ,3 ]+kl[2]", f.m->tok, f.m->cfg.d_vocab, NULL), 0);
+    assert_true(m.n == 2 && m.terms[0].factor == -2.5 && m.terms[0].pos == -1 &&
+                m.terms[1].pos == 2);
     assert_int_equal(metric_rows(&m, 5, &a, &b, NULL), 0);
     assert_true(a == 2 && b == 5);
     assert_int_equal(metric_rows(&m, 2, &a, &b, NULL), ERR_BAD_INPUT);
@@ -382,12 +433,9 @@ static void test_metric_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_metric_text),
-        cmocka_unit_test(test_reference),
-        cmocka_unit_test(test_clamp),
-        cmocka_unit_test(test_gradient_edits),
-        cmocka_unit_test(test_hidden_scores),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_metric_text),   cmocka_unit_test(test_reference),
+        cmocka_unit_test(test_clamp),         cmocka_unit_test(test_gradient_edits),
+        cmocka_unit_test(test_hidden_scores), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

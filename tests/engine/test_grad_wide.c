@@ -1,5 +1,6 @@
-/* test_grad_wide.c - gradients at every site of every family against central differences in double precision: the
- * block program computed a second time (wide.c) with the site nudged along random directions.
+/* test_grad_wide.c - gradients at every site of every family against central differences in double
+ * precision: the block program computed a second time (wide.c) with the site nudged along random
+ * directions.
  *
  * The same under edits of sites and of weights, on processed weights, and for on-request sites. */
 #include "fixture.h"
@@ -16,7 +17,7 @@
 
 static const double VALUE_ERROR_MAX = 2e-5;    /* of the site's largest value */
 static const double GRADIENT_ERROR_MAX = 1e-4; /* of the length of the site's gradient */
-enum { DIRECTIONS = 3 }; /* without edits; one with them */
+enum { DIRECTIONS = 3 };                       /* without edits; one with them */
 
 static const char *const METRIC = "2 * logprob[-1, 3] - logit[2, 5] + 0.5 * loss + 3 * kl";
 
@@ -54,7 +55,9 @@ static struct kn_view view_of(float *x, const struct config *cfg, enum site_id s
 {
     int64_t d[SITE_RANK_MAX];
     int rank = site_shape(cfg, s, n, d);
-    return rank == 1 ? kn_view1(x, KN_F32, d[0]) : rank == 2 ? kn_view2(x, KN_F32, d[0], d[1]) : kn_view3(x, KN_F32, d[0], d[1], d[2]);
+    return rank == 1   ? kn_view1(x, KN_F32, d[0])
+           : rank == 2 ? kn_view2(x, KN_F32, d[0], d[1])
+                       : kn_view3(x, KN_F32, d[0], d[1], d[2]);
 }
 
 static int32_t axis_at(const struct edit_axis *a, int32_t i)
@@ -79,7 +82,9 @@ static void renormalize(const struct bend *b, const struct edit_instr *a, double
 {
     for (int32_t i = 0; i < a->axis[0].n; i++)
         for (int32_t j = 0; j < a->axis[1].n; j++) {
-            double *row = v + ((int64_t)axis_at(&a->axis[0], i) * b->n + axis_at(&a->axis[1], j)) * b->n, sum = 0;
+            double *row = v + ((int64_t)axis_at(&a->axis[0], i) * b->n + axis_at(&a->axis[1], j)) *
+                                  b->n,
+                   sum = 0;
             for (int32_t k = 0; k < b->n; k++)
                 sum += row[k];
             for (int32_t k = 0; k < b->n; k++)
@@ -87,7 +92,8 @@ static void renormalize(const struct bend *b, const struct edit_instr *a, double
         }
 }
 
-/* All other edits are y = slope * x + shift, element by element: what the engine's edit makes of 0, 1 and 2. */
+/* All other edits are y = slope * x + shift, element by element: what the engine's edit makes of 0,
+ * 1 and 2. */
 static void linear_edit(const struct bend *b, const struct edit_instr *a, double *v)
 {
     assert_true(a->value != EDIT_CLAMP && a->value != EDIT_FROM && a->value != EDIT_MEAN);
@@ -131,7 +137,8 @@ static void bend_site(void *user, struct site_ref s, double *v)
         v[k] += b->step * b->direction[k];
 }
 
-/* ---- one model under one list of edits ------------------------------------------------------------- */
+/* ---- one model under one list of edits
+ * ------------------------------------------------------------- */
 
 struct site_grad {
     struct site_ref s;
@@ -150,7 +157,8 @@ struct scene {
     int32_t n_grads;
 };
 
-static int keep(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+static int keep(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g,
+                struct err *e)
 {
     (void)e;
     struct scene *c = user;
@@ -160,13 +168,13 @@ static int keep(void *user, struct site_ref s, int32_t row0, int32_t row1, const
             to = c->grads[i].g;
     assert_non_null(to);
     int axis = site_row_axis(s.id);
-    int64_t d[3] = { 1, 1, 1 }, st[3] = { 0 }, full[3] = { 1, 1, 1 };
+    int64_t d[3] = {1, 1, 1}, st[3] = {0}, full[3] = {1, 1, 1};
     int rank = site_shape(&c->m->cfg, s.id, c->n, full);
     for (int k = 0; k < rank; k++)
         d[k] = g->shape[k], st[k] = g->stride[k];
     assert_int_equal(d[axis], row1 - row0);
     for (int64_t i = 0; i < d[0] * d[1] * d[2]; i++) {
-        int64_t at[3] = { i / (d[1] * d[2]), i / d[2] % d[1], i % d[2] };
+        int64_t at[3] = {i / (d[1] * d[2]), i / d[2] % d[1], i % d[2]};
         double x = (double)((const float *)g->data)[at[0] * st[0] + at[1] * st[1] + at[2] * st[2]];
         at[axis] += row0;
         to[(at[0] * full[1] + at[1]) * full[2] + at[2]] = x;
@@ -179,7 +187,7 @@ static void check_values(struct scene *c, const char *where)
 {
     for (int32_t i = 0; i < c->n_grads; i++) {
         struct site_ref s = c->grads[i].s;
-        struct err e = { 0 };
+        struct err e = {0};
         char name[LIMIT_NAME];
         int64_t count = wide_count(c->wide, s.id);
         float *x = malloc((size_t)count * sizeof *x), *y = malloc((size_t)count * sizeof *y);
@@ -200,7 +208,8 @@ static double metric_at(struct scene *c, double step)
     return wide_metric(c->wide, c->wide_base, &c->metric);
 }
 
-/* Slopes along random corners of a cube, each element moved up or down.  Leaves the site and what follows it moved. */
+/* Slopes along random corners of a cube, each element moved up or down.  Leaves the site and what
+ * follows it moved. */
 static double check_site(struct scene *c, const struct site_grad *sg, const char *where)
 {
     static uint64_t seed = 1;
@@ -222,8 +231,9 @@ static double check_site(struct scene *c, const struct site_grad *sg, const char
         double slope = (metric_at(c, h) - metric_at(c, -h)) / (2 * h), error = fabs(slope - mine);
         char name[LIMIT_NAME];
         if (!(error <= GRADIENT_ERROR_MAX * length + 1e-8))
-            fail_msg("%s: d/d %s along direction %d is %.9g, the difference quotient %.9g, the gradient %g long", where,
-                     site_name(sg->s, name), i, mine, slope, length);
+            fail_msg(
+                "%s: d/d %s along direction %d is %.9g, the difference quotient %.9g, the gradient %g long",
+                where, site_name(sg->s, name), i, mine, slope, length);
         worst = length > 0 ? fmax(worst, error / length) : worst;
     }
     c->bend.direction = NULL;
@@ -234,12 +244,14 @@ static double check_site(struct scene *c, const struct site_grad *sg, const char
 /* A per-head input beside an edit of what it would replace: refused, not guessed. */
 static bool is_hidden(const struct scene *c, struct site_ref s)
 {
-    bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT || s.id == SITE_V_INPUT;
+    bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT ||
+                    s.id == SITE_V_INPUT;
     for (int32_t i = 0; per_head && c->bend.edits && i < c->bend.edits->n_instrs; i++) {
         struct site_ref other = c->bend.edits->instrs[i].site;
         if (other.layer == s.layer && site_conflicts(s.id, other.id)) {
-            struct err e = { 0 };
-            assert_int_equal(grad_run(c->fork, c->base, &c->metric, &s, 1, keep, NULL, &e), ERR_BAD_INPUT);
+            struct err e = {0};
+            assert_int_equal(grad_run(c->fork, c->base, &c->metric, &s, 1, keep, NULL, &e),
+                             ERR_BAD_INPUT);
             assert_non_null(strstr(e.text, "is edited"));
             return true;
         }
@@ -249,25 +261,28 @@ static bool is_hidden(const struct scene *c, struct site_ref s)
 
 static void grads_collect(struct scene *c)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct site_ref *all = malloc((size_t)(c->m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
     int n = site_list(&c->m->cfg, all), kept = 0;
     for (int i = 0; i < n; i++)
-        if (all[i].id != SITE_TOKENS && !site_refusal(&c->m->cfg, all[i].id) && !is_hidden(c, all[i]))
+        if (all[i].id != SITE_TOKENS && !site_refusal(&c->m->cfg, all[i].id) &&
+            !is_hidden(c, all[i]))
             all[kept++] = all[i];
     c->grads = malloc((size_t)kept * sizeof *c->grads);
     for (c->n_grads = 0; c->n_grads < kept; c->n_grads++)
-        c->grads[c->n_grads] = (struct site_grad){ all[c->n_grads], plan_order(c->m->plan, all[c->n_grads]),
-                                                    calloc((size_t)wide_count(c->wide, all[c->n_grads].id), sizeof(double)) };
+        c->grads[c->n_grads] = (struct site_grad){
+            all[c->n_grads], plan_order(c->m->plan, all[c->n_grads]),
+            calloc((size_t)wide_count(c->wide, all[c->n_grads].id), sizeof(double))};
     if (grad_run(c->fork, c->base, &c->metric, all, kept, keep, c, &e))
         fail_msg("%s", e.text);
     free(all);
 }
 
-static struct run *run_of(const struct model *m, struct run *base, const struct scene *c, const struct edit_program *p, size_t cache)
+static struct run *run_of(const struct model *m, struct run *base, const struct scene *c,
+                          const struct edit_program *p, size_t cache)
 {
-    struct err e = { 0 };
-    struct run *r = run_create(m, base, &(struct run_options){ .cache_bytes = cache }, &e);
+    struct err e = {0};
+    struct run *r = run_create(m, base, &(struct run_options){.cache_bytes = cache}, &e);
     if (!r || run_sync(r, base ? NULL : c->tokens, base ? 0 : c->n, p, NULL, NULL, &e))
         fail_msg("%s", e.text);
     return r;
@@ -278,26 +293,29 @@ static int later_first(const void *a, const void *b)
     return ((const struct site_grad *)b)->order - ((const struct site_grad *)a)->order;
 }
 
-/* Every site, the last one first, so that what a check leaves moved is computed anew in the next; returns how many,
- * *worst the largest error. */
-static int check_scene(const char *name, unsigned process, const char *const *edits, size_t cache, double *worst)
+/* Every site, the last one first, so that what a check leaves moved is computed anew in the next;
+ * returns how many, *worst the largest error. */
+static int check_scene(const char *name, unsigned process, const char *const *edits, size_t cache,
+                       double *worst)
 {
     struct fixture f = fixture_open(name);
-    struct scene c = { .m = f.m, .tokens = f.tokens, .n = f.n };
-    struct err e = { 0 };
+    struct scene c = {.m = f.m, .tokens = f.tokens, .n = f.n};
+    struct err e = {0};
     char where[256];
     int32_t n_edits = 0;
     while (edits && edits[n_edits])
         n_edits++;
-    snprintf(where, sizeof where, "%s, processing %u, %s", name, process, n_edits ? edits[0] : "no edits");
+    snprintf(where, sizeof where, "%s, processing %u, %s", name, process,
+             n_edits ? edits[0] : "no edits");
     if (process && process_model(f.m, process, &e))
         fail_msg("%s", e.text);
     assert_int_equal(metric_parse(&c.metric, METRIC, f.m->tok, f.m->cfg.d_vocab, &e), 0);
     struct edit_program *p = n_edits ? fixture_program(f.m, f.n, edits, n_edits) : NULL;
     c.base = run_of(f.m, NULL, &c, NULL, cache), c.fork = run_of(f.m, c.base, &c, p, cache);
-    c.wide_base = wide_create(f.m, f.tokens, f.n, NULL), c.wide = wide_create(f.m, f.tokens, f.n, p);
-    c.bend = (struct bend){ .m = f.m, .n = f.n, .edits = p, .base = c.wide_base };
-    c.hook = (struct wide_hook){ changes, bend_site, &c.bend };
+    c.wide_base = wide_create(f.m, f.tokens, f.n, NULL),
+    c.wide = wide_create(f.m, f.tokens, f.n, p);
+    c.bend = (struct bend){.m = f.m, .n = f.n, .edits = p, .base = c.wide_base};
+    c.hook = (struct wide_hook){changes, bend_site, &c.bend};
     wide_run(c.wide_base, 0, NULL);
     wide_run(c.wide, 0, &c.hook);
     grads_collect(&c);
@@ -315,38 +333,56 @@ static int check_scene(const char *name, unsigned process, const char *const *ed
     return c.n_grads;
 }
 
-/* ---- the scenes ------------------------------------------------------------------------------------ */
+/* ---- the scenes
+ * ------------------------------------------------------------------------------------ */
 
 static const char *const LISTS[][6] = {
-    { NULL },
-    { "blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125" },
-    { "blocks.0.hook_attn_out = project_out(dir(3, 4))", "blocks.1.mlp.hook_post *= noise(1, seed=2)" },
-    { "blocks.0.hook_resid_pre += dir(1, 2)", "blocks.1.hook_mlp_out[1:] *= 3 * dir(5, 6)" },
-    { "blocks.0.attn.hook_pattern[:, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[0, 2:, 1] = 0.5, renormalize" },
-    { "blocks.1.attn.hook_pattern[:, 2] += 0.25 * frozen, renormalize", "blocks.0.hook_attn_out[1:] -= 0.5 * frozen" },
-    { "blocks.0.hook_q_input[2:, 1] += 0.25", "blocks.1.hook_v_input[:, 0] *= 0.5", "blocks.1.attn.hook_result[1:, 0] *= 0.5" },
-    { "blocks.0.attn.q.hook_in[1:] *= 1.5", "blocks.1.ln1.hook_scale *= 1.25", "blocks.0.ln2.hook_normalized[2:] += 0.1" },
-    { "blocks.1.attn.hook_attn_scores[:, 3:, 1] = 0.5", "ln_final.hook_scale *= 1.1", "hook_embed[2] *= 0.5" },
-    { "blocks.0.attn.hook_attn_scores[1, 2, 5] = 0.5", "blocks.1.attn.hook_pattern[0, 1, 4] += 0.25" }, /* later positions are seen */
+    {NULL},
+    {"blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125"},
+    {"blocks.0.hook_attn_out = project_out(dir(3, 4))",
+     "blocks.1.mlp.hook_post *= noise(1, seed=2)"},
+    {"blocks.0.hook_resid_pre += dir(1, 2)", "blocks.1.hook_mlp_out[1:] *= 3 * dir(5, 6)"},
+    {"blocks.0.attn.hook_pattern[:, 1:, 0] *= 3, renormalize",
+     "blocks.1.attn.hook_pattern[0, 2:, 1] = 0.5, renormalize"},
+    {"blocks.1.attn.hook_pattern[:, 2] += 0.25 * frozen, renormalize",
+     "blocks.0.hook_attn_out[1:] -= 0.5 * frozen"},
+    {"blocks.0.hook_q_input[2:, 1] += 0.25", "blocks.1.hook_v_input[:, 0] *= 0.5",
+     "blocks.1.attn.hook_result[1:, 0] *= 0.5"},
+    {"blocks.0.attn.q.hook_in[1:] *= 1.5", "blocks.1.ln1.hook_scale *= 1.25",
+     "blocks.0.ln2.hook_normalized[2:] += 0.1"},
+    {"blocks.1.attn.hook_attn_scores[:, 3:, 1] = 0.5", "ln_final.hook_scale *= 1.1",
+     "hook_embed[2] *= 0.5"},
+    {"blocks.0.attn.hook_attn_scores[1, 2, 5] = 0.5",
+     "blocks.1.attn.hook_pattern[0, 1, 4] += 0.25"}, /* later positions are seen */
 };
 /* Edits of weights, fused and grouped ones among them, alone and below edits of what they feed. */
 static const char *const WEIGHTS[][6] = {
-    { "blocks.0.attn.W_Q[1] *= 2", "blocks.1.attn.W_O[0, :, 3] -= 0.25", "blocks.0.ln1.w *= 1.5", "blocks.1.attn.W_Q[0, 3] += 0.25",
-      "unembed.W_U[3] *= 2" },
-    { "embed.W_E[:, 2] += 0.5", "blocks.1.mlp.W_in[2] = 0.125", "blocks.0.ln2.w[:4] *= -1", "ln_final.w[2:5] *= 3", "blocks.0.attn.W_V *= -0.5" },
-    { "blocks.0.mlp.W_out = project_out(dir(3, 4))", "blocks.1.mlp.W_out = clamp(-0.05, 0.05)", "blocks.0.attn.W_K *= 1.5", "blocks.1.attn.b_Q += 0.5",
-      "blocks.0.attn.W_O += 0.5 * dir(1, 2)" },
-    { "blocks.0.attn.W_Q[1] *= 2", "blocks.0.ln1.w[:4] *= 1.5", "blocks.0.hook_q_input[2:, 1] += 0.25", "blocks.1.attn.W_O[0] *= -1",
-      "blocks.1.attn.hook_result[1:, 0] *= 0.5" },
-    { "blocks.0.attn.b_K -= 0.25", "blocks.{0,1}.attn.b_V += 0.25", "blocks.1.attn.b_O += 0.25", "blocks.{0,1}.mlp.b_out -= 0.5",
-      "blocks.1.attn.hook_pattern[:, 1:, 0] *= 3, renormalize" },
+    {"blocks.0.attn.W_Q[1] *= 2", "blocks.1.attn.W_O[0, :, 3] -= 0.25", "blocks.0.ln1.w *= 1.5",
+     "blocks.1.attn.W_Q[0, 3] += 0.25", "unembed.W_U[3] *= 2"},
+    {"embed.W_E[:, 2] += 0.5", "blocks.1.mlp.W_in[2] = 0.125", "blocks.0.ln2.w[:4] *= -1",
+     "ln_final.w[2:5] *= 3", "blocks.0.attn.W_V *= -0.5"},
+    {"blocks.0.mlp.W_out = project_out(dir(3, 4))", "blocks.1.mlp.W_out = clamp(-0.05, 0.05)",
+     "blocks.0.attn.W_K *= 1.5", "blocks.1.attn.b_Q += 0.5",
+     "blocks.0.attn.W_O += 0.5 * dir(1, 2)"},
+    {"blocks.0.attn.W_Q[1] *= 2", "blocks.0.ln1.w[:4] *= 1.5",
+     "blocks.0.hook_q_input[2:, 1] += 0.25", "blocks.1.attn.W_O[0] *= -1",
+     "blocks.1.attn.hook_result[1:, 0] *= 0.5"},
+    {"blocks.0.attn.b_K -= 0.25", "blocks.{0,1}.attn.b_V += 0.25", "blocks.1.attn.b_O += 0.25",
+     "blocks.{0,1}.mlp.b_out -= 0.5", "blocks.1.attn.hook_pattern[:, 1:, 0] *= 3, renormalize"},
 };
-static const char *const LEARNED_WEIGHTS[] = { "pos_embed.W_pos[4] += 0.5", "pos_embed.W_pos[5:, 2] *= 2", "hook_embed[2] *= 0.5", NULL };
-static const char *const CENTRED_WEIGHTS[] = { "blocks.1.ln1.b[3] += 1", "blocks.0.mlp.b_in[5] += 2", "ln_final.b += 0.1", "unembed.b_U[7] += 5", NULL };
-static const char *const GATED_WEIGHTS[] = { "blocks.0.mlp.W_gate[:, 4] *= -1", "blocks.1.mlp.W_gate *= 2", "blocks.1.mlp.gate.hook_in[2] = 0.25", NULL };
-static const char *const ROTARY[] = { "rotary_emb.hook_cos[2:, 1] *= 0.5", "rotary_emb.hook_sin[4] = 0.25", "blocks.1.attn.hook_rot_k[:, 0] *= 2", NULL };
-static const char *const GATED[] = { "blocks.0.mlp.act.hook_out[1:, 3:9] *= -0.5", "blocks.1.mlp.gate.hook_in[2] = 0.25",
-                                     "blocks.1.mlp.in.hook_in[:, 2] -= 1", NULL };
+static const char *const LEARNED_WEIGHTS[] = {
+    "pos_embed.W_pos[4] += 0.5", "pos_embed.W_pos[5:, 2] *= 2", "hook_embed[2] *= 0.5", NULL};
+static const char *const CENTRED_WEIGHTS[] = {"blocks.1.ln1.b[3] += 1", "blocks.0.mlp.b_in[5] += 2",
+                                              "ln_final.b += 0.1", "unembed.b_U[7] += 5", NULL};
+static const char *const GATED_WEIGHTS[] = {"blocks.0.mlp.W_gate[:, 4] *= -1",
+                                            "blocks.1.mlp.W_gate *= 2",
+                                            "blocks.1.mlp.gate.hook_in[2] = 0.25", NULL};
+static const char *const ROTARY[] = {"rotary_emb.hook_cos[2:, 1] *= 0.5",
+                                     "rotary_emb.hook_sin[4] = 0.25",
+                                     "blocks.1.attn.hook_rot_k[:, 0] *= 2", NULL};
+static const char *const GATED[] = {"blocks.0.mlp.act.hook_out[1:, 3:9] *= -0.5",
+                                    "blocks.1.mlp.gate.hook_in[2] = 0.25",
+                                    "blocks.1.mlp.in.hook_in[:, 2] -= 1", NULL};
 
 static void test_families(void **state)
 {
@@ -356,7 +392,8 @@ static void test_families(void **state)
     int n = 0;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        bool rotary = f.m->cfg.pos == POS_ROTARY, gated = f.m->cfg.gated, centred = f.m->cfg.norm_center;
+        bool rotary = f.m->cfg.pos == POS_ROTARY, gated = f.m->cfg.gated,
+             centred = f.m->cfg.norm_center;
         fixture_close(&f);
         for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++)
             n += check_scene(*name, 0, LISTS[i], i % 2 ? SIZE_MAX / 2 : 0, &worst);

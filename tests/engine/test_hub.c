@@ -45,7 +45,8 @@ static int make_top(void **state)
     (void)state;
     if (!mkdtemp(top))
         return -1;
-    static const char *const vars[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME", "XDG_CACHE_HOME", "BORESCOPE_DATA"};
+    static const char *const vars[] = {"HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME",
+                                       "XDG_CACHE_HOME", "BORESCOPE_DATA"};
     for (size_t i = 0; i < sizeof vars / sizeof *vars; i++)
         unsetenv(vars[i]);
     setenv("HOME", in_top("home"), 1);
@@ -123,16 +124,17 @@ static void folders_are_found(void **state)
 static void a_config_alone_is_enough_until_weights_are_needed(void **state)
 {
     (void)state;
-    static const char *const cases[][2] = {{"bare", "no model.safetensors or model.safetensors.index.json"},
-                                           {"other", "only pytorch_model.bin, which is not read"},
-                                           {"two", "several .safetensors"}};
+    static const char *const cases[][2] = {
+        {"bare", "no model.safetensors or model.safetensors.index.json"},
+        {"other", "only pytorch_model.bin, which is not read"},
+        {"two", "several .safetensors"}};
     for (size_t i = 0; i < 3; i++) {
         struct err e = {0};
         struct hub_model m = find(in_top(cases[i][0]));
         assert_string_equal(m.weights, "");
         assert_int_equal(hub_need_weights(&m, &e), ERR_BAD_INPUT);
         assert_non_null(strstr(e.text, cases[i][1]));
-        }
+    }
 }
 
 static void files_are_found_beside_their_config(void **state)
@@ -165,14 +167,16 @@ static void the_cache_is_searched(void **state)
     setenv("HF_HUB_CACHE", in_top("hub"), 1);
     struct hub_model m = find("openai-community/gpt2");
     assert_string_equal(m.name, "openai-community/gpt2");
-    assert_string_equal(m.folder, in_top("hub/models--openai-community--gpt2/snapshots/0123456789abcdef"));
+    assert_string_equal(m.folder,
+                        in_top("hub/models--openai-community--gpt2/snapshots/0123456789abcdef"));
     m = find(in_top("hub/models--openai-community--gpt2/snapshots/0123456789abcdef"));
     assert_string_equal(m.name, "openai-community/gpt2");
-    static const char *const revisions[] = {"openai-community/gpt2@fedc", "openai-community/gpt2@refs/pr/1"};
+    static const char *const revisions[] = {"openai-community/gpt2@fedc",
+                                            "openai-community/gpt2@refs/pr/1"};
     for (size_t i = 0; i < 2; i++) {
         m = find(revisions[i]);
         assert_string_equal(m.folder, in_top("hub/models--openai-community--gpt2/snapshots/fedc"));
-        }
+    }
     m = find("solo");
     assert_string_equal(m.folder, in_top("hub/models--solo/snapshots/aa"));
     refuse("gpt2", "there: openai-community/gpt2");

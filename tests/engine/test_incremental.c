@@ -1,20 +1,22 @@
-/* test_incremental.c - incremental == full, bit for bit: an edit at every site and row, tails of the prompt, and long random
- * sequences of edits and prompts, for every family and several cache budgets. */
+/* test_incremental.c - incremental == full, bit for bit: an edit at every site and row, tails of
+ * the prompt, and long random sequences of edits and prompts, for every family and several cache
+ * budgets. */
 #include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p, struct run *const *src,
-                    struct run_cost *cost)
+static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p,
+                    struct run *const *src, struct run_cost *cost)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     if (run_sync(r, tokens, n, p, src, cost, &e))
         fail_msg("%s", e.text);
 }
 
-/* All values of a run: every site that exists and is not refused, one after the other; malloc'ed. */
+/* All values of a run: every site that exists and is not refused, one after the other; malloc'ed.
+ */
 static float *run_values(struct run *r, bool on_request, size_t *count)
 {
     const struct config *cfg = &run_model(r)->cfg;
@@ -30,7 +32,7 @@ static float *run_values(struct run *r, bool on_request, size_t *count)
         for (int d = 0; d < rank; d++)
             k *= shape[d];
         out = realloc(out, (*count + (size_t)k) * sizeof *out);
-        struct err e = { 0 };
+        struct err e = {0};
         if (run_read(r, all[i], 0, run_length(r), out + *count, NULL, &e))
             fail_msg("%s", e.text);
         *count += (size_t)k;
@@ -48,7 +50,8 @@ static void assert_same(struct run *a, struct run *b, const char *what)
         size_t i = 0;
         while (!memcmp(va + i, vb + i, sizeof *va))
             i++;
-        fail_msg("%s: value %zu of %zu is %.9g incrementally, %.9g in full", what, i, na, (double)va[i], (double)vb[i]);
+        fail_msg("%s: value %zu of %zu is %.9g incrementally, %.9g in full", what, i, na,
+                 (double)va[i], (double)vb[i]);
     }
     free(va), free(vb);
 }
@@ -76,17 +79,21 @@ static void test_every_site(void **state)
         int n = site_list(&f.m->cfg, all);
         for (int budget = 0; budget < 2; budget++) {
             size_t cache = budget ? 50000 : SIZE_MAX / 2;
-            struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache), *full = fixture_run_new(f.m, NULL, cache);
+            struct run *base = fixture_run_new(f.m, NULL, cache),
+                       *fork = fixture_run_new(f.m, base, cache),
+                       *full = fixture_run_new(f.m, NULL, cache);
             sync_ok(base, f.tokens, f.n, NULL, NULL, NULL);
             for (int i = 0; i < n; i++)
-                for (int32_t row = 0; row < f.n && !site_refusal(&f.m->cfg, all[i].id); row += 1 + budget * 3) {
+                for (int32_t row = 0; row < f.n && !site_refusal(&f.m->cfg, all[i].id);
+                     row += 1 + budget * 3) {
                     char text[200];
-                    const char *texts[] = { text };
+                    const char *texts[] = {text};
                     edit_text(text, sizeof text, all[i], row);
                     struct edit_program *p = fixture_program(f.m, f.n, texts, 1);
                     struct run_cost cost;
                     sync_ok(fork, NULL, 0, p, NULL, &cost);
-                    sync_ok(full, f.tokens, f.n, NULL, NULL, NULL); /* so that nothing of the last edit is left */
+                    sync_ok(full, f.tokens, f.n, NULL, NULL,
+                            NULL); /* so that nothing of the last edit is left */
                     sync_ok(full, f.tokens, f.n, p, NULL, NULL);
                     assert_same(fork, full, text);
                     struct run *fresh = fixture_run_new(f.m, NULL, cache);
@@ -104,23 +111,40 @@ static void test_every_site(void **state)
     fixture_names_free(names);
 }
 
-/* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits, globs, reads of other runs. */
+/* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits,
+ * globs, reads of other runs. */
 static void test_random_walk(void **state)
 {
     (void)state;
     static const char *const pool[] = {
-        "blocks.0.attn.hook_z[:, 1] = 0", "blocks.*.hook_mlp_out[-1] *= 0.5", "blocks.1.hook_resid_pre[2:] += 0.25",
-        "blocks.1.attn.hook_pattern[0, -1, 0] = 0", "blocks.0.ln1.hook_scale *= 1.5", "blocks.1.attn.hook_v[{0,1}] -= 1",
-        "hook_embed[1, 3] += 2", "blocks.0.attn.hook_result[1:, 0] *= 2", "blocks.1.hook_mlp_in[0, :] *= 0.5",
-        "blocks.1.mlp.hook_post[:, 2] = from(other)", "blocks.0.hook_attn_out[-1] = mean()", "unembed.hook_out[-1, 3] = 9",
-        "blocks.0.attn.hook_attn_scores[0, 1, :] = 0.5", "blocks.1.hook_q_input[1, 0, :] = 0", "hook_tokens[0] = 5",
-        "blocks.0.attn.hook_k[1] = from(base)", "blocks.1.attn.hook_pattern[:, 1] = mean()",
-        "blocks.1.hook_resid_pre[1:] = frozen", "blocks.0.attn.hook_z = clamp(-0.1, 0.1)",
-        "blocks.*.attn.hook_pattern[0, 1:, 0] *= 3, renormalize", "blocks.1.attn.hook_pattern[1] = frozen, renormalize",
+        "blocks.0.attn.hook_z[:, 1] = 0",
+        "blocks.*.hook_mlp_out[-1] *= 0.5",
+        "blocks.1.hook_resid_pre[2:] += 0.25",
+        "blocks.1.attn.hook_pattern[0, -1, 0] = 0",
+        "blocks.0.ln1.hook_scale *= 1.5",
+        "blocks.1.attn.hook_v[{0,1}] -= 1",
+        "hook_embed[1, 3] += 2",
+        "blocks.0.attn.hook_result[1:, 0] *= 2",
+        "blocks.1.hook_mlp_in[0, :] *= 0.5",
+        "blocks.1.mlp.hook_post[:, 2] = from(other)",
+        "blocks.0.hook_attn_out[-1] = mean()",
+        "unembed.hook_out[-1, 3] = 9",
+        "blocks.0.attn.hook_attn_scores[0, 1, :] = 0.5",
+        "blocks.1.hook_q_input[1, 0, :] = 0",
+        "hook_tokens[0] = 5",
+        "blocks.0.attn.hook_k[1] = from(base)",
+        "blocks.1.attn.hook_pattern[:, 1] = mean()",
+        "blocks.1.hook_resid_pre[1:] = frozen",
+        "blocks.0.attn.hook_z = clamp(-0.1, 0.1)",
+        "blocks.*.attn.hook_pattern[0, 1:, 0] *= 3, renormalize",
+        "blocks.1.attn.hook_pattern[1] = frozen, renormalize",
         "blocks.0.attn.hook_attn_scores[1] = clamp(-0.5, 0.5)",
-        "blocks.*.hook_resid_pre[1:] += noise(0.1, seed=3)", "blocks.1.attn.hook_z *= noise(1, seed=4)",
-        "blocks.0.attn.hook_pattern[2, -1] += noise(0.01)", "blocks.0.hook_resid_post[{0,2}] -= 3 * dir(5, 7)",
-        "blocks.*.hook_mlp_out = project_out(dir(1, 2))", "blocks.1.hook_attn_out[1:] = from(other, pos=0)",
+        "blocks.*.hook_resid_pre[1:] += noise(0.1, seed=3)",
+        "blocks.1.attn.hook_z *= noise(1, seed=4)",
+        "blocks.0.attn.hook_pattern[2, -1] += noise(0.01)",
+        "blocks.0.hook_resid_post[{0,2}] -= 3 * dir(5, 7)",
+        "blocks.*.hook_mlp_out = project_out(dir(1, 2))",
+        "blocks.1.hook_attn_out[1:] = from(other, pos=0)",
         "blocks.0.attn.hook_q += 0.5 * from(base, pos=-1)",
     };
     enum { POOL = sizeof pool / sizeof *pool };
@@ -129,10 +153,13 @@ static void test_random_walk(void **state)
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         size_t cache = fixture_random(&seed) % 2 ? SIZE_MAX / 2 : 40000;
-        struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache), *other = fixture_run_new(f.m, NULL, 0);
+        struct run *base = fixture_run_new(f.m, NULL, cache),
+                   *fork = fixture_run_new(f.m, base, cache),
+                   *other = fixture_run_new(f.m, NULL, 0);
         int32_t other_ids[64], tokens[64], n_max = f.m->cfg.n_ctx < 40 ? f.m->cfg.n_ctx : 40;
         for (int i = 0; i < 64; i++)
-            other_ids[i] = (int32_t)(fixture_random(&seed) % 11), tokens[i] = (int32_t)(fixture_random(&seed) % 11);
+            other_ids[i] = (int32_t)(fixture_random(&seed) % 11),
+            tokens[i] = (int32_t)(fixture_random(&seed) % 11);
         sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
         for (int step = 0; step < 120; step++) {
             int32_t n = 3 + (int32_t)(fixture_random(&seed) % (uint32_t)(n_max - 3));
@@ -143,12 +170,13 @@ static void test_random_walk(void **state)
             for (int k = (int)(fixture_random(&seed) % 5); k > 0; k--)
                 texts[count++] = pool[fixture_random(&seed) % POOL];
             struct edit_program *p = fixture_program(f.m, n, texts, count);
-            struct run *src[2] = { 0 };
+            struct run *src[2] = {0};
             for (int32_t i = 0; i < p->n_sources; i++)
                 src[i] = strcmp(p->sources[i].name, "base") ? other : base;
             sync_ok(base, tokens, n, NULL, NULL, NULL);
             sync_ok(fork, NULL, 0, p, src, NULL);
-            struct run *base2 = fixture_run_new(f.m, NULL, SIZE_MAX / 2), *fork2 = fixture_run_new(f.m, base2, SIZE_MAX / 2);
+            struct run *base2 = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+                       *fork2 = fixture_run_new(f.m, base2, SIZE_MAX / 2);
             sync_ok(base2, tokens, n, NULL, NULL, NULL);
             for (int32_t i = 0; i < p->n_sources; i++)
                 src[i] = src[i] == base ? base2 : src[i];
@@ -172,19 +200,20 @@ static void test_cone(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+               *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
     struct run_cost cost;
     sync_ok(base, f.tokens, f.n, NULL, NULL, &cost);
     assert_true(cost.share == 1.0 && cost.row == 0 && cost.stage == 0);
     sync_ok(base, f.tokens, f.n, NULL, NULL, &cost);
     assert_true(cost.share == 0.0);
-    const char *texts[] = { "blocks.1.attn.hook_z[-1, 0] = 0" };
+    const char *texts[] = {"blocks.1.attn.hook_z[-1, 0] = 0"};
     struct edit_program *p = fixture_program(f.m, f.n, texts, 1);
     sync_ok(fork, NULL, 0, p, NULL, &cost);
     assert_int_equal(cost.row, f.n - 1);
     assert_int_equal(cost.stage, 2);
     struct kn_view a, b;
-    struct site_ref z0 = { SITE_Z, 0 }, post = { SITE_RESID_POST, 1 };
+    struct site_ref z0 = {SITE_Z, 0}, post = {SITE_RESID_POST, 1};
     assert_int_equal(run_view(base, z0, 0, f.n, &a, NULL), 0);
     assert_int_equal(run_view(fork, z0, 0, f.n, &b, NULL), 0);
     assert_ptr_equal(a.data, b.data);
@@ -204,7 +233,7 @@ static void test_cone(void **state)
 
 static bool cancel_after(struct run *r, atomic_bool *flag, const int32_t *tokens, int32_t n)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     atomic_store(flag, true);
     int rc = run_sync(r, tokens, n, NULL, NULL, NULL, &e);
     atomic_store(flag, false);

@@ -1,4 +1,5 @@
-/* Tests of json.h: what is refused, what the messages say, and the JSONTestSuite where it is at hand. */
+/* Tests of json.h: what is refused, what the messages say, and the JSONTestSuite where it is at
+ * hand. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +63,8 @@ static void depth_is_bounded(void **state)
 {
     (void)state;
     struct err e;
-    char *ok = nested(LIMIT_JSON_DEPTH), *deep = nested(LIMIT_JSON_DEPTH + 1), *abyss = nested(1000000);
+    char *ok = nested(LIMIT_JSON_DEPTH), *deep = nested(LIMIT_JSON_DEPTH + 1),
+         *abyss = nested(1000000);
     struct js_doc *doc = parse(ok, &e);
     assert_non_null(doc);
     js_close(doc);
@@ -72,7 +74,9 @@ static void depth_is_bounded(void **state)
     free(deep);
     free(abyss);
     /* Brackets inside strings do not count. */
-    doc = parse("[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[\"]", &e);
+    doc = parse(
+        "[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[\\\"[[[\"]",
+        &e);
     assert_non_null(doc);
     js_close(doc);
 }
@@ -127,9 +131,10 @@ static void getters_check_type_and_range(void **state)
 {
     (void)state;
     struct err e;
-    struct js_doc *doc = parse("{\"n_head\": \"abc\", \"n_layer\": 5, \"eps\": 1e-5, \"tie\": true, \"none\": null,"
-                               "\"rope\": {\"factor\": [8, \"x\"]}, \"nul\": \"a\\u0000b\", \"one\": 1.0}",
-                               &e);
+    struct js_doc *doc = parse(
+        "{\"n_head\": \"abc\", \"n_layer\": 5, \"eps\": 1e-5, \"tie\": true, \"none\": null,"
+        "\"rope\": {\"factor\": [8, \"x\"]}, \"nul\": \"a\\u0000b\", \"one\": 1.0}",
+        &e);
     struct js_node root = js_root(doc);
     int64_t i = -7;
     double d = -7;
@@ -204,7 +209,8 @@ static void members_come_in_file_order(void **state)
 /* Files of the suite that must be accepted as JSON and that we refuse on purpose. */
 static bool refused_on_purpose(const char *file)
 {
-    return strstr(file, "y_object_duplicated_key") || strcmp(file, "y_object_escaped_null_in_key.json") == 0;
+    return strstr(file, "y_object_duplicated_key") ||
+           strcmp(file, "y_object_escaped_null_in_key.json") == 0;
 }
 
 static void the_json_test_suite_passes(void **state)

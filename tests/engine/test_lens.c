@@ -1,4 +1,5 @@
-/* test_lens.c - the lens and the metrics against plain double-precision sums, on the fixture models. */
+/* test_lens.c - the lens and the metrics against plain double-precision sums, on the fixture
+ * models. */
 #include "fixture.h"
 
 #include <math.h>
@@ -18,15 +19,16 @@ static double weight(const struct kn_view *w, int64_t i, int64_t j)
 static void plain_lens(const struct model *m, const float *x, double *logits)
 {
     const struct config *c = &m->cfg;
-    const struct kn_view *w = model_weight(m, 0, W_LNF), *b = model_weight(m, 0, B_LNF), *u = model_weight(m, 0, W_U),
-                         *bu = model_weight(m, 0, B_U);
+    const struct kn_view *w = model_weight(m, 0, W_LNF), *b = model_weight(m, 0, B_LNF),
+                         *u = model_weight(m, 0, W_U), *bu = model_weight(m, 0, B_U);
     double mean = 0, square = 0, *y = malloc((size_t)c->d_model * sizeof *y);
     for (int i = 0; i < c->d_model && c->norm_center; i++)
         mean += x[i] / (double)c->d_model;
     for (int i = 0; i < c->d_model; i++)
         square += (x[i] - mean) * (x[i] - mean) / c->d_model;
     for (int i = 0; i < c->d_model; i++)
-        y[i] = (x[i] - mean) / sqrt(square + c->norm_eps) * weight(w, i, 0) + (b->ndim ? weight(b, i, 0) : 0);
+        y[i] = (x[i] - mean) / sqrt(square + c->norm_eps) * weight(w, i, 0) +
+               (b->ndim ? weight(b, i, 0) : 0);
     for (int v = 0; v < c->d_vocab; v++) {
         logits[v] = bu->ndim ? weight(bu, v, 0) : 0;
         for (int i = 0; i < c->d_model; i++)
@@ -59,8 +61,10 @@ static void near(double got, double expected, double limit, const char *what)
         fail_msg("%s: %.9g, expected %.9g", what, got, expected);
 }
 
-/* One cell against double precision.  Ranks and order are compared where no near tie decides them. */
-static void check_cell(const double *x, int n, int target, const struct lens_cell *c, const struct lens_top *top)
+/* One cell against double precision.  Ranks and order are compared where no near tie decides them.
+ */
+static void check_cell(const double *x, int n, int target, const struct lens_cell *c,
+                       const struct lens_top *top)
 {
     near(c->lse, plain_lse(x, n), 2e-6, "log-sum-exp");
     near(c->entropy, plain_entropy(x, n), 5e-6, "entropy");
@@ -99,7 +103,8 @@ static void lens_of_model(const char *name)
             plain_lens(f.m, resid + p * f.m->cfg.d_model, x);
             check_cell(x, vocab, target, &cells[p], top + p * K);
             /* A cell asked for alone has the same bits. */
-            assert_int_equal(lens_cells(r, &(struct lens_at){c, p}, 1, K, target, &one, one_top, NULL), 0);
+            assert_int_equal(
+                lens_cells(r, &(struct lens_at){c, p}, 1, K, target, &one, one_top, NULL), 0);
             assert_memory_equal(&one, &cells[p], sizeof one);
             assert_memory_equal(one_top, top + p * K, sizeof one_top);
         }
@@ -160,7 +165,8 @@ static void metrics_of_model(const char *name)
 
 static void norms_of_model(const char *name)
 {
-    static const enum site_id sites[] = {SITE_RESID_POST, SITE_Z, SITE_V, SITE_POST, SITE_RESULT, SITE_LN1_SCALE};
+    static const enum site_id sites[] = {SITE_RESID_POST, SITE_Z,      SITE_V,
+                                         SITE_POST,       SITE_RESULT, SITE_LN1_SCALE};
     struct fixture f = fixture_open(name);
     struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
     float *norm = malloc((size_t)f.n * sizeof *norm);
@@ -182,7 +188,8 @@ static void norms_of_model(const char *name)
         free(v);
     }
     struct err e = {0};
-    assert_int_equal(lens_norms(r, (struct site_ref){SITE_PATTERN, 0}, 0, f.n, norm, &e), ERR_BAD_INPUT);
+    assert_int_equal(lens_norms(r, (struct site_ref){SITE_PATTERN, 0}, 0, f.n, norm, &e),
+                     ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "blocks.0.attn.hook_pattern"));
     free(norm);
     run_free(r);
@@ -272,7 +279,8 @@ static void head_scores_are_means_of_mass(void **state)
            h3 = -(2 * .125 * log(.125) + .25 * log(.25) + .5 * log(.5));
     near(s.entropy, (h1 + h2 + h3) / 4, 1e-6, "entropy");
     lens_head_scores(p, 4, tokens, 1, &s);
-    assert_true(isnan(s.previous) && isnan(s.duplicate) && isnan(s.induction) && isnan(s.first) && s.entropy == 0);
+    assert_true(isnan(s.previous) && isnan(s.duplicate) && isnan(s.induction) && isnan(s.first) &&
+                s.entropy == 0);
 }
 
 int main(void)

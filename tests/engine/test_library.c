@@ -1,5 +1,5 @@
-/* test_library.c - the public library against the fixtures of TransformerLens and against itself: captures, positions, bounds,
- * batches, generation. */
+/* test_library.c - the public library against the fixtures of TransformerLens and against itself:
+ * captures, positions, bounds, batches, generation. */
 #include "library.h"
 
 #include <math.h>
@@ -23,7 +23,8 @@ static double error_against(const struct bore_tensor *t, const struct st_tensor 
     return 0;
 }
 
-/* Everything that the library of reference captured, on request or not, under every cache budget. */
+/* Everything that the library of reference captured, on request or not, under every cache budget.
+ */
 static void test_cache_against_reference(void **state)
 {
     (void)state;
@@ -42,7 +43,7 @@ static void test_cache_against_reference(void **state)
             assert_int_equal(bore_cache_count(c), k);
             for (int i = 0; i < k; i++, n++) {
                 struct bore_tensor t;
-                struct bore_error e = { 0 };
+                struct bore_error e = {0};
                 library_ok(bore_cache_get(c, names[i], &t, &e), &e);
                 double d = error_against(&t, safetensors_find(l.ref, names[i]));
                 if (!(d <= 1e-5))
@@ -61,17 +62,17 @@ static void test_gradients_against_reference(void **state)
 {
     (void)state;
     int total = 0;
-    static const char *const files[] = { "grads.safetensors", "grads.loss.safetensors" };
+    static const char *const files[] = {"grads.safetensors", "grads.loss.safetensors"};
     char **models = fixture_names(true);
     for (char **model = models; *model; model++)
         for (int f = 0; f < 2; f++) {
             struct library l = library_open(*model, 1 << 20);
             struct safetensors *st = fixture_file(*model, files[f]);
             l.pass.metric = safetensors_metadata(st, "metric");
-            struct bore_error e = { 0 };
+            struct bore_error e = {0};
             struct bore_cache *c;
-            struct bore_result out = { 0 };
-            struct bore_cache_options opt = { .incl_bwd = true };
+            struct bore_result out = {0};
+            struct bore_cache_options opt = {.incl_bwd = true};
             library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, &out, &e), &e);
             double want = strtod(safetensors_metadata(st, "value"), NULL);
             assert_true(fabs(out.metric[0] - want) <= 1e-5 * fmax(1, fabs(want)));
@@ -102,15 +103,16 @@ static void test_gradients_against_reference(void **state)
 /* Element of a contiguous tensor. */
 static float at(const struct bore_tensor *t, int64_t a, int64_t b, int64_t c, int64_t d)
 {
-    int64_t i[4] = { a, b, c, d }, k = 0;
+    int64_t i[4] = {a, b, c, d}, k = 0;
     for (int x = 0; x < t->rank; x++)
         k += i[x] * t->stride[x];
     return t->data[k];
 }
 
-static struct bore_tensor captured(struct library *l, const struct bore_cache_options *opt, const char *name, struct bore_cache **c)
+static struct bore_tensor captured(struct library *l, const struct bore_cache_options *opt,
+                                   const char *name, struct bore_cache **c)
 {
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_tensor t;
     library_ok(bore_run_with_cache(l->m, &l->pass, opt, c, NULL, &e), &e);
     library_ok(bore_cache_get(*c, name, &t, &e), &e);
@@ -121,25 +123,30 @@ static void test_positions(void **state)
 {
     (void)state;
     struct library l = library_open("llama", 1 << 20);
-    static const char *const sites[] = { "blocks.1.attn.hook_z", "blocks.1.attn.hook_rot_k", "blocks.0.attn.hook_pattern",
-                                         "blocks.0.hook_resid_post", "blocks.1.ln2.hook_scale" };
-    static const int axes[] = { 1, 1, 2, 1, 1 };
-    const int64_t list[] = { 4, -1, 4, 0 };
-    struct bore_slice slices[] = { { .kind = BORE_ONE, .start = -2 }, { BORE_RANGE, 1, -1, 3, NULL, 0 }, { BORE_RANGE, BORE_OPEN, 3, BORE_OPEN, NULL, 0 },
-                                   { BORE_LIST, 0, 0, 0, list, 4 } };
-    int n = l.pass.cols, want[4][16] = { { n - 2 }, { 0 }, { 0, 1, 2 }, { 4, n - 1, 4, 0 } }, counts[4] = { 1, 0, 3, 4 };
+    static const char *const sites[] = {"blocks.1.attn.hook_z", "blocks.1.attn.hook_rot_k",
+                                        "blocks.0.attn.hook_pattern", "blocks.0.hook_resid_post",
+                                        "blocks.1.ln2.hook_scale"};
+    static const int axes[] = {1, 1, 2, 1, 1};
+    const int64_t list[] = {4, -1, 4, 0};
+    struct bore_slice slices[] = {{.kind = BORE_ONE, .start = -2},
+                                  {BORE_RANGE, 1, -1, 3, NULL, 0},
+                                  {BORE_RANGE, BORE_OPEN, 3, BORE_OPEN, NULL, 0},
+                                  {BORE_LIST, 0, 0, 0, list, 4}};
+    int n = l.pass.cols, want[4][16] = {{n - 2}, {0}, {0, 1, 2}, {4, n - 1, 4, 0}},
+        counts[4] = {1, 0, 3, 4};
     for (int i = 1; i < n - 1; i += 3)
         want[1][counts[1]++] = i;
     for (int s = 0; s < 5; s++)
         for (int k = 0; k < 4; k++)
             for (int drop = 0; drop < 2; drop++) {
                 struct bore_cache *whole, *cut;
-                struct bore_cache_options all = { .names = &sites[s], .n_names = 1 }, some = all;
+                struct bore_cache_options all = {.names = &sites[s], .n_names = 1}, some = all;
                 some.pos = slices[k], some.remove_batch = drop;
-                struct bore_tensor a = captured(&l, &all, sites[s], &whole), b = captured(&l, &some, sites[s], &cut);
+                struct bore_tensor a = captured(&l, &all, sites[s], &whole),
+                                   b = captured(&l, &some, sites[s], &cut);
                 bool one = slices[k].kind == BORE_ONE;
                 assert_int_equal(b.rank, a.rank - one - drop);
-                int64_t shape[4] = { 1, 1, 1, 1 }, m = 0;
+                int64_t shape[4] = {1, 1, 1, 1}, m = 0;
                 for (int i = 0; i < a.rank; i++)
                     shape[i] = i == axes[s] ? counts[k] : a.shape[i];
                 for (int i = 0, x = 0; i < a.rank; i++)
@@ -148,18 +155,21 @@ static void test_positions(void **state)
                 for (int64_t x = 0; x < shape[1]; x++)
                     for (int64_t y = 0; y < shape[2]; y++)
                         for (int64_t z = 0; z < shape[3]; z++) {
-                            int64_t i[3] = { x, y, z };
+                            int64_t i[3] = {x, y, z};
                             i[axes[s] - 1] = want[k][i[axes[s] - 1]];
                             float v = at(&a, 0, i[0], i[1], i[2]);
                             assert_memory_equal(&b.data[m++], &v, sizeof v);
                         }
                 bore_cache_free(whole), bore_cache_free(cut);
             }
-    struct bore_slice bad[] = { { .kind = BORE_ONE, .start = n }, { BORE_RANGE, 5, 5, 1, NULL, 0 }, { BORE_RANGE, 0, 5, -1, NULL, 0 }, { .kind = BORE_LIST } };
+    struct bore_slice bad[] = {{.kind = BORE_ONE, .start = n},
+                               {BORE_RANGE, 5, 5, 1, NULL, 0},
+                               {BORE_RANGE, 0, 5, -1, NULL, 0},
+                               {.kind = BORE_LIST}};
     for (int i = 0; i < 4; i++) {
         struct bore_cache *c;
-        struct bore_error e = { 0 };
-        struct bore_cache_options opt = { .pos = bad[i] };
+        struct bore_error e = {0};
+        struct bore_cache_options opt = {.pos = bad[i]};
         assert_int_equal(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), BORE_BAD_INPUT);
         assert_non_null(strstr(e.text, "position"));
     }
@@ -175,77 +185,91 @@ static void test_cache_options(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_cache *c;
     struct bore_tensor t;
-    struct bore_cache_options opt = { .match = is_block_1, .user = "blocks.1." };
+    struct bore_cache_options opt = {.match = is_block_1, .user = "blocks.1."};
     library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), &e);
     assert_int_equal(bore_cache_count(c), 17);
     assert_string_equal(bore_cache_at(c, 0, NULL), "blocks.1.hook_resid_pre");
     assert_int_equal(bore_cache_get(c, "blocks.1.attn.hook_zz", &t, &e), BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "blocks.1.attn.hook_z"));
     bore_cache_free(c);
-    opt = (struct bore_cache_options){ 0 };
+    opt = (struct bore_cache_options){0};
     library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), &e);
     assert_int_equal(bore_cache_count(c), 17 * 3 + 6); /* what fires by default */
     bore_cache_free(c);
-    static const char *const wrong[] = { "blocks.7.hook_resid_pre" }, *const glob[] = { "blocks.*.attn.hook_{z,result}", "hook_tokens" };
-    struct { struct bore_cache_options opt; const char *says; } bad[] = {
-        { { .names = wrong, .n_names = 1 }, "0..2" }, { { .bytes_max = 1000 }, "1000 bytes" }, { { .device = "cuda:0" }, "cpu" },
-        { { .incl_bwd = true }, "metric" },
+    static const char *const wrong[] = {"blocks.7.hook_resid_pre"},
+                             *const glob[] = {"blocks.*.attn.hook_{z,result}", "hook_tokens"};
+    struct {
+        struct bore_cache_options opt;
+        const char *says;
+    } bad[] = {
+        {{.names = wrong, .n_names = 1}, "0..2"},
+        {{.bytes_max = 1000}, "1000 bytes"},
+        {{.device = "cuda:0"}, "cpu"},
+        {{.incl_bwd = true}, "metric"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(bore_run_with_cache(l.m, &l.pass, &bad[i].opt, &c, NULL, &e), BORE_BAD_INPUT);
+        assert_int_equal(bore_run_with_cache(l.m, &l.pass, &bad[i].opt, &c, NULL, &e),
+                         BORE_BAD_INPUT);
         assert_non_null(strstr(e.text, bad[i].says));
     }
-    opt = (struct bore_cache_options){ .names = glob, .n_names = 2, .device = "cpu", .bytes_max = 1 << 20 };
+    opt = (struct bore_cache_options){
+        .names = glob, .n_names = 2, .device = "cpu", .bytes_max = 1 << 20};
     library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), &e);
     assert_int_equal(bore_cache_count(c), 7);
     bore_cache_free(c);
     library_close(&l);
 }
 
-/* Every pair of start and stop: the slices of one full run, and what lies outside is not captured. */
+/* Every pair of start and stop: the slices of one full run, and what lies outside is not captured.
+ */
 static void test_bounds(void **state)
 {
     (void)state;
     char **models = fixture_names(true);
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct bore_error e = { 0 };
+        struct bore_error e = {0};
         int n = bore_model_shape(l.m).n_layers;
         struct bore_cache *full = library_cache(l.m, &l.pass, NULL, 0);
-        struct bore_result whole = { 0 };
+        struct bore_result whole = {0};
         library_ok(bore_run(l.m, &l.pass, &whole, &e), &e);
         for (int start = -1; start < n; start++)
             for (int stop = start < 0 ? 0 : start; stop <= n + 1; stop++) {
-                struct bore_tensor x = { 0 }, want = whole.output, got;
+                struct bore_tensor x = {0}, want = whole.output, got;
                 struct bore_pass p = l.pass;
-                struct bore_result out = { 0 };
+                struct bore_result out = {0};
                 struct bore_cache *c = NULL;
                 char name[64];
                 if (start >= 0) {
                     snprintf(name, sizeof name, "blocks.%d.hook_resid_pre", start);
                     library_ok(bore_cache_get(full, name, &x, &e), &e);
-                    p.residual = x.data, p.start_at_layer = start % 2 ? start : start - n, p.tokens = NULL;
+                    p.residual = x.data, p.start_at_layer = start % 2 ? start : start - n,
+                    p.tokens = NULL;
                 }
                 if (stop <= n) {
                     p.stops = true, p.stop_at_layer = stop == n ? n : stop % 2 ? stop : stop - n;
-                    snprintf(name, sizeof name, stop == n ? "blocks.%d.hook_resid_post" : "blocks.%d.hook_resid_pre", stop == n ? n - 1 : stop);
+                    snprintf(name, sizeof name,
+                             stop == n ? "blocks.%d.hook_resid_post" : "blocks.%d.hook_resid_pre",
+                             stop == n ? n - 1 : stop);
                     library_ok(bore_cache_get(full, name, &want, &e), &e);
                 }
                 if (start == stop) { /* nothing is run, nothing can be captured */
                     library_ok(bore_run(l.m, &p, &out, &e), &e);
                 } else {
-                    struct bore_cache_options opt = { 0 };
+                    struct bore_cache_options opt = {0};
                     library_ok(bore_run_with_cache(l.m, &p, &opt, &c, &out, &e), &e);
                     for (int i = 0; i < bore_cache_count(c); i++) {
                         const char *at_name = bore_cache_at(c, i, &got);
-                        int layer = bore_point_at(l.m, bore_point_find(l.m, at_name, &e), 1, 1).layer;
+                        int layer = bore_point_at(l.m, bore_point_find(l.m, at_name, &e), 1, 1)
+                                        .layer;
                         struct bore_tensor ref;
                         library_ok(bore_cache_get(full, at_name, &ref, &e), &e);
                         if (!library_same(&got, &ref))
-                            fail_msg("%s: layers %d to %d: %s differs", *model, start, stop, at_name);
+                            fail_msg("%s: layers %d to %d: %s differs", *model, start, stop,
+                                     at_name);
                         assert_true(layer < 0 || (layer >= start && layer < stop));
                     }
                 }
@@ -254,7 +278,7 @@ static void test_bounds(void **state)
                 bore_cache_free(c);
                 bore_result_free(&out);
             }
-        struct bore_result after = { 0 };
+        struct bore_result after = {0};
         library_ok(bore_run(l.m, &l.pass, &after, &e), &e);
         assert_true(library_same(&after.output, &whole.output));
         bore_result_free(&after), bore_result_free(&whole);
@@ -281,54 +305,70 @@ static void test_bounds_with_hooks_and_edits(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    struct counted c = { 0 };
-    struct bore_hook h = { .name = "blocks.*.hook_resid_pre", .fn = count_calls, .user = &c };
+    struct bore_error e = {0};
+    struct counted c = {0};
+    struct bore_hook h = {.name = "blocks.*.hook_resid_pre", .fn = count_calls, .user = &c};
     struct bore_pass p = l.pass;
-    struct bore_result a = { 0 }, b = { 0 }, whole = { 0 };
+    struct bore_result a = {0}, b = {0}, whole = {0};
     p.stops = true, p.stop_at_layer = 2;
     library_ok(bore_run_with_hooks(l.m, &p, &h, 1, NULL, 0, 0, &a, &e), &e);
     assert_int_equal(c.calls, 2);
     /* the rest from there, one more hook: the same as all at once */
-    p = (struct bore_pass){ .rows = 1, .cols = l.pass.cols, .residual = a.output.data, .start_at_layer = 2, .metric = "logit[-1, 3]" };
+    p = (struct bore_pass){.rows = 1,
+                           .cols = l.pass.cols,
+                           .residual = a.output.data,
+                           .start_at_layer = 2,
+                           .metric = "logit[-1, 3]"};
     library_ok(bore_run_with_hooks(l.m, &p, &h, 1, NULL, 0, 0, &b, &e), &e);
     assert_int_equal(c.calls, 3);
     assert_int_equal(c.last_layer, 2);
     library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, &whole, &e), &e);
     assert_true(library_same(&whole.output, &b.output));
-    static const char *const early[] = { "blocks.1.hook_mlp_out = 0" }, *const late[] = { "blocks.2.hook_mlp_out = mean()" };
+    static const char *const early[] = {"blocks.1.hook_mlp_out = 0"},
+                             *const late[] = {"blocks.2.hook_mlp_out = mean()"};
     p.edits = early, p.n_edits = 1;
     assert_int_equal(bore_run(l.m, &p, NULL, &e), BORE_BAD_INPUT);
-    assert_string_equal(e.text, "blocks.1.hook_mlp_out cannot be edited · this pass starts at layer 2");
+    assert_string_equal(e.text,
+                        "blocks.1.hook_mlp_out cannot be edited · this pass starts at layer 2");
     p.edits = late;
     library_ok(bore_run(l.m, &p, NULL, &e), &e);
-    struct bore_pass bad[] = { p, p, p };
-    bad[0].start_at_layer = 3, bad[1].start_at_layer = -4, bad[2].stops = true, bad[2].metric = NULL, bad[2].stop_at_layer = 1;
+    struct bore_pass bad[] = {p, p, p};
+    bad[0].start_at_layer = 3, bad[1].start_at_layer = -4, bad[2].stops = true,
+    bad[2].metric = NULL, bad[2].stop_at_layer = 1;
     for (int i = 0; i < 3; i++)
         assert_int_equal(bore_run(l.m, &bad[i], NULL, &e), BORE_BAD_INPUT);
     bore_result_free(&a), bore_result_free(&b), bore_result_free(&whole);
     library_close(&l);
 }
 
-/* Rows of a batch equal the prompts alone, bit for bit, on whichever side they are padded; padding is as the header says. */
+/* Rows of a batch equal the prompts alone, bit for bit, on whichever side they are padded; padding
+ * is as the header says. */
 static void test_batches(void **state)
 {
     (void)state;
     char **models = fixture_names(true);
     enum { ROWS = 4, COLS = 11 };
-    static const uint8_t mask[ROWS * COLS] = { 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, /* left */ 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, /* right */
-                                               1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* none */  0, 1, 1, 0, 1, 1, 0, 0, 1, 1, 0 /* holes */ };
-    static const char *const edits[] = { "blocks.0.attn.hook_z[-1, 0] = 0", "blocks.1.hook_resid_pre[0] += 0.25" };
+    static const uint8_t mask[ROWS * COLS] = {
+        0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, /* left */ 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, /* right */
+        1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, /* none */ 0, 1, 1, 0, 1, 1, 0, 0, 1, 1, 0 /* holes */};
+    static const char *const edits[] = {"blocks.0.attn.hook_z[-1, 0] = 0",
+                                        "blocks.1.hook_resid_pre[0] += 0.25"};
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct bore_error e = { 0 };
+        struct bore_error e = {0};
         int32_t tokens[ROWS * COLS];
         for (int i = 0; i < ROWS * COLS; i++)
             tokens[i] = (i * 7 + 3) % bore_model_shape(l.m).d_vocab;
-        struct bore_pass p = { .tokens = tokens, .mask = mask, .rows = ROWS, .cols = COLS, .edits = edits, .n_edits = 2, .metric = "loss" };
-        struct bore_result all = { 0 }, one = { 0 };
+        struct bore_pass p = {.tokens = tokens,
+                              .mask = mask,
+                              .rows = ROWS,
+                              .cols = COLS,
+                              .edits = edits,
+                              .n_edits = 2,
+                              .metric = "loss"};
+        struct bore_result all = {0}, one = {0};
         struct bore_cache *batch, *single;
-        struct bore_cache_options opt = { .incl_bwd = true };
+        struct bore_cache_options opt = {.incl_bwd = true};
         library_ok(bore_run_with_cache(l.m, &p, &opt, &batch, &all, &e), &e);
         for (int r = 0; r < ROWS; r++) {
             int32_t real[COLS], pos[COLS];
@@ -338,7 +378,12 @@ static void test_batches(void **state)
                 if (mask[r * COLS + i])
                     real[n++] = tokens[r * COLS + i];
             }
-            struct bore_pass alone = { .tokens = real, .rows = 1, .cols = n, .edits = edits, .n_edits = 2, .metric = "loss" };
+            struct bore_pass alone = {.tokens = real,
+                                      .rows = 1,
+                                      .cols = n,
+                                      .edits = edits,
+                                      .n_edits = 2,
+                                      .metric = "loss"};
             library_ok(bore_run_with_cache(l.m, &alone, &opt, &single, &one, &e), &e);
             assert_true(all.metric[r] == one.metric[0]);
             for (int i = 0; i < COLS; i++)
@@ -350,8 +395,9 @@ static void test_batches(void **state)
                 struct bore_tensor b, s;
                 const char *name = bore_cache_at(batch, k, &b);
                 bore_cache_at(single, k, &s);
-                bool attn = strstr(name, "scores") || strstr(name, "pattern"), grad = strstr(name, "_grad");
-                int64_t d[4] = { 1, 1, 1, 1 };
+                bool attn = strstr(name, "scores") || strstr(name, "pattern"),
+                     grad = strstr(name, "_grad");
+                int64_t d[4] = {1, 1, 1, 1};
                 for (int i = 0; i < b.rank; i++)
                     d[i] = b.shape[i];
                 for (int64_t x = 0; x < d[1]; x++)
@@ -366,13 +412,14 @@ static void test_batches(void **state)
                             else
                                 want = attn ? at(&s, 0, x, own, src) : at(&s, 0, own, y, z);
                             if (!(got == want || (isnan(got) && isnan(want))))
-                                fail_msg("%s: row %d: %s[%d,%d,%d] is %g, not %g", *model, r, name, (int)x, (int)y, (int)z, (double)got, (double)want);
+                                fail_msg("%s: row %d: %s[%d,%d,%d] is %g, not %g", *model, r, name,
+                                         (int)x, (int)y, (int)z, (double)got, (double)want);
                         }
             }
             bore_cache_free(single);
             bore_result_free(&one);
         }
-        static const uint8_t none[ROWS * COLS] = { 1 };
+        static const uint8_t none[ROWS * COLS] = {1};
         p.mask = none, p.metric = NULL;
         assert_int_equal(bore_run(l.m, &p, NULL, &e), BORE_BAD_INPUT);
         assert_non_null(strstr(e.text, "row 1"));
@@ -408,16 +455,18 @@ static int add_by_position(struct bore_tensor *t, const struct bore_at *where, v
     for (int64_t i = 0; i < t->shape[1]; i++) {
         assert_true(where->columns[where->pos0 + i] == where->pos0 + i);
         for (int64_t k = 0; where->pos0 + i < 12 && k < t->shape[2]; k++)
-            t->data[i * t->stride[1] + k * t->stride[2]] += 4.0f * (float)((where->pos0 + i + k) % 5) - (float)(k % 3);
+            t->data[i * t->stride[1] + k * t->stride[2]] += 4.0f *
+                                                                (float)((where->pos0 + i + k) % 5) -
+                                                            (float)(k % 3);
     }
     return 0;
 }
 
 static int32_t best_of_last(struct bore_model *m, const int32_t *tokens, int n)
 {
-    struct bore_error e = { 0 };
-    struct bore_result out = { 0 };
-    struct bore_pass p = { .tokens = tokens, .rows = 1, .cols = n };
+    struct bore_error e = {0};
+    struct bore_result out = {0};
+    struct bore_pass p = {.tokens = tokens, .rows = 1, .cols = n};
     library_ok(bore_run(m, &p, &out, &e), &e);
     int32_t best = 0;
     const float *x = out.output.data + (n - 1) * out.output.stride[1];
@@ -427,7 +476,8 @@ static int32_t best_of_last(struct bore_model *m, const int32_t *tokens, int n)
     return best;
 }
 
-/* Each new token computes one row and meets the hooks once; the text is that of full passes with the same hooks. */
+/* Each new token computes one row and meets the hooks once; the text is that of full passes with
+ * the same hooks. */
 static void test_generation(void **state)
 {
     (void)state;
@@ -435,12 +485,13 @@ static void test_generation(void **state)
     char **models = fixture_names(true);
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct bore_error e = { 0 };
-        struct story plain = { .n = 0 }, hooked = { .n = 0 };
-        struct bore_generate_options opt = { .max_new_tokens = NEW_MAX, .ignore_eos = true };
+        struct bore_error e = {0};
+        struct story plain = {.n = 0}, hooked = {.n = 0};
+        struct bore_generate_options opt = {.max_new_tokens = NEW_MAX, .ignore_eos = true};
         l.pass.cols = 6;
         library_ok(bore_generate(l.m, &l.pass, &opt, keep_id, &plain, &e), &e);
-        struct bore_hook h = { .name = "blocks.1.hook_resid_pre", .fn = add_by_position, .user = &hooked };
+        struct bore_hook h = {
+            .name = "blocks.1.hook_resid_pre", .fn = add_by_position, .user = &hooked};
         library_ok(bore_add_hook(l.m, BORE_FORWARD, &h, &e), &e);
         library_ok(bore_generate(l.m, &l.pass, &opt, keep_id, &hooked, &e), &e);
         assert_int_equal(hooked.n, NEW_MAX);
@@ -462,11 +513,12 @@ static void test_generation(void **state)
             memcpy(text + 6, s->ids, NEW_MAX * sizeof *text);
             for (int i = 0; i < NEW_MAX; i++)
                 if (best_of_last(l.m, text, 6 + i) != s->ids[i])
-                    fail_msg("%s: token %d differs from a full pass%s", *model, i, with ? " with the hook" : "");
+                    fail_msg("%s: token %d differs from a full pass%s", *model, i,
+                             with ? " with the hook" : "");
         }
         /* with edits as well */
-        static const char *const edits[] = { "blocks.0.hook_mlp_out[0:3] = 0" };
-        struct story edited = { .n = 0 };
+        static const char *const edits[] = {"blocks.0.hook_mlp_out[0:3] = 0"};
+        struct story edited = {.n = 0};
         l.pass.edits = edits, l.pass.n_edits = 1;
         library_ok(bore_generate(l.m, &l.pass, &opt, keep_id, &edited, &e), &e);
         assert_int_equal(edited.n, NEW_MAX);
@@ -475,28 +527,31 @@ static void test_generation(void **state)
         library_close(&l);
     }
     fixture_names_free(models);
-    assert_true(changed >= 3); /* tiny random models often repeat one token whatever is done to them */
+    assert_true(changed >=
+                3); /* tiny random models often repeat one token whatever is done to them */
 }
 
 static void test_patching_between_rows(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    static const char *const edits[] = { "blocks.1.hook_resid_pre[3] = from(other)" };
-    int32_t other[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
-    struct bore_prompt prompt = { "other", other, 9 };
+    struct bore_error e = {0};
+    static const char *const edits[] = {"blocks.1.hook_resid_pre[3] = from(other)"};
+    int32_t other[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+    struct bore_prompt prompt = {"other", other, 9};
     struct bore_pass p = l.pass;
     p.edits = edits, p.n_edits = 1, p.prompts = &prompt, p.n_prompts = 1;
-    struct bore_result a = { 0 };
+    struct bore_result a = {0};
     library_ok(bore_run(l.m, &p, &a, &e), &e);
-    const char *names[] = { "blocks.1.hook_resid_pre" };
-    struct bore_pass q = { .tokens = other, .rows = 1, .cols = 9 };
-    struct bore_cache *donor = library_cache(l.m, &q, names, 1), *got = library_cache(l.m, &p, names, 1);
+    const char *names[] = {"blocks.1.hook_resid_pre"};
+    struct bore_pass q = {.tokens = other, .rows = 1, .cols = 9};
+    struct bore_cache *donor = library_cache(l.m, &q, names, 1),
+                      *got = library_cache(l.m, &p, names, 1);
     struct bore_tensor x, y;
     library_ok(bore_cache_get(donor, names[0], &x, &e), &e);
     library_ok(bore_cache_get(got, names[0], &y, &e), &e);
-    assert_memory_equal(x.data + 3 * x.stride[1], y.data + 3 * y.stride[1], (size_t)x.shape[2] * sizeof(float));
+    assert_memory_equal(x.data + 3 * x.stride[1], y.data + 3 * y.stride[1],
+                        (size_t)x.shape[2] * sizeof(float));
     bore_cache_free(donor), bore_cache_free(got);
     p.n_prompts = 0;
     assert_int_equal(bore_run(l.m, &p, NULL, &e), BORE_BAD_INPUT);
@@ -508,19 +563,21 @@ static void test_patching_between_rows(void **state)
     library_close(&l);
 }
 
-/* mean(NAME) over prompts of one name: what captures of those prompts give, position by position. */
+/* mean(NAME) over prompts of one name: what captures of those prompts give, position by position.
+ */
 static void test_reference_sets(void **state)
 {
     (void)state;
     struct library l = library_open("llama", 1 << 20);
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
-    static const char *const edits[] = { "blocks.1.hook_resid_pre[{2,4}] = mean(ref)" }, *const names[] = { "blocks.1.hook_resid_pre" };
-    static const int32_t ids[] = { 1, 2, 3, 4, 5, 6, 7 };
-    const struct bore_prompt refs[] = { { "ref", ids, 4 }, { "unused", ids, 7 }, { "ref", ids + 2, 5 } };
-    double sum[64] = { 0 };
+    static const char *const edits[] = {"blocks.1.hook_resid_pre[{2,4}] = mean(ref)"},
+                             *const names[] = {"blocks.1.hook_resid_pre"};
+    static const int32_t ids[] = {1, 2, 3, 4, 5, 6, 7};
+    const struct bore_prompt refs[] = {{"ref", ids, 4}, {"unused", ids, 7}, {"ref", ids + 2, 5}};
+    double sum[64] = {0};
     for (int i = 0; i < 3; i += 2) {
-        struct bore_pass q = { .tokens = refs[i].tokens, .rows = 1, .cols = refs[i].n };
+        struct bore_pass q = {.tokens = refs[i].tokens, .rows = 1, .cols = refs[i].n};
         struct bore_cache *c = library_cache(l.m, &q, names, 1);
         struct bore_tensor t;
         library_ok(bore_cache_get(c, names[0], &t, &e), &e);
@@ -547,15 +604,15 @@ static void test_reference_sets(void **state)
 static void test_open_and_points(void **state)
 {
     (void)state;
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_model *m = NULL;
-    struct bore_options opt = { .cpu = "sse9" };
+    struct bore_options opt = {.cpu = "sse9"};
     assert_int_equal(bore_open(&m, "tests/fixtures/models/gpt2", &opt, &e), BORE_BAD_INPUT);
     assert_int_equal(bore_open(&m, "tests/fixtures/models/nowhere", NULL, &e), BORE_BAD_INPUT);
-    opt = (struct bore_options){ .process = "fold" };
+    opt = (struct bore_options){.process = "fold"};
     assert_true(bore_open(&m, "tests/fixtures/models/gpt2", &opt, &e) < 0);
     assert_null(m);
-    opt = (struct bore_options){ .process = "usual" };
+    opt = (struct bore_options){.process = "usual"};
     library_ok(bore_open(&m, "tests/fixtures/models/gpt2", &opt, &e), &e);
     bore_close(m);
     library_ok(bore_open(&m, "models/teach", NULL, &e), &e);
@@ -584,11 +641,17 @@ static void test_open_and_points(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cache_against_reference), cmocka_unit_test(test_gradients_against_reference), cmocka_unit_test(test_positions),
-        cmocka_unit_test(test_cache_options), cmocka_unit_test(test_bounds), cmocka_unit_test(test_bounds_with_hooks_and_edits),
-        cmocka_unit_test(test_batches), cmocka_unit_test(test_generation),
+        cmocka_unit_test(test_cache_against_reference),
+        cmocka_unit_test(test_gradients_against_reference),
+        cmocka_unit_test(test_positions),
+        cmocka_unit_test(test_cache_options),
+        cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_bounds_with_hooks_and_edits),
+        cmocka_unit_test(test_batches),
+        cmocka_unit_test(test_generation),
         cmocka_unit_test(test_patching_between_rows),
-        cmocka_unit_test(test_reference_sets), cmocka_unit_test(test_open_and_points),
+        cmocka_unit_test(test_reference_sets),
+        cmocka_unit_test(test_open_and_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* test_library_analysis.c - residual stacks, logit attributions, head detection and loss through the public header, against
- * TransformerLens' values. */
+/* test_library_analysis.c - residual stacks, logit attributions, head detection and loss through
+ * the public header, against TransformerLens' values. */
 #include "library.h"
 
 #include <math.h>
@@ -11,8 +11,8 @@ static struct bore_model *open_usual(const char *name)
 {
     char path[200];
     struct bore_model *m = NULL;
-    struct bore_error e = { 0 };
-    struct bore_options o = { .backend = "cpu", .threads = 2, .process = "usual" };
+    struct bore_error e = {0};
+    struct bore_options o = {.backend = "cpu", .threads = 2, .process = "usual"};
     snprintf(path, sizeof path, "tests/fixtures/models/%s", name);
     library_ok(bore_open(&m, path, &o, &e), &e);
     return m;
@@ -28,24 +28,27 @@ static const char *text_of(struct js_node n)
 static void test_stacks(void **state)
 {
     (void)state;
-    static const char *const names[] = { "gpt2", "gpt_neox", "llama" };
+    static const char *const names[] = {"gpt2", "gpt_neox", "llama"};
     int n = 0;
     for (int i = 0; i < 3; i++) {
         struct bore_model *m = open_usual(names[i]);
         struct safetensors *ref = fixture_file(names[i], "analysis.safetensors");
         struct js_doc *variants = fixture_json(ref, "variants");
         int32_t count, *tokens = fixture_ids(ref, "tokens", &count);
-        struct bore_pass pass = { .tokens = tokens, .rows = 1, .cols = count };
+        struct bore_pass pass = {.tokens = tokens, .rows = 1, .cols = count};
         for (size_t v = 0; v < js_count(js_root(variants)); v++, n++) {
             struct js_node item = js_at(js_root(variants), v);
             char key[120];
             int64_t layer = 0;
-            struct bore_error e = { 0 };
+            struct bore_error e = {0};
             struct bore_stack s;
             const char *with = text_of(js_get(item, "with"));
             assert_int_equal(js_int(js_get(item, "layer"), -1, 99, &layer, NULL), 0);
-            struct bore_stack_options o = { .kind = text_of(js_get(item, "kind")), .with = *with ? with : NULL, .ends = layer >= 0, .layer = (int)layer,
-                                            .pos = { .kind = BORE_ONE, .start = -1 } };
+            struct bore_stack_options o = {.kind = text_of(js_get(item, "kind")),
+                                           .with = *with ? with : NULL,
+                                           .ends = layer >= 0,
+                                           .layer = (int)layer,
+                                           .pos = {.kind = BORE_ONE, .start = -1}};
             library_ok(bore_stack(m, &pass, &o, &s, &e), &e);
             snprintf(key, sizeof key, "variant.%s", text_of(js_get(item, "name")));
             const struct st_tensor *want = safetensors_find(ref, key);
@@ -66,25 +69,28 @@ static void test_stacks(void **state)
     assert_true(n > 60);
 }
 
-/* All positions at once are the positions one by one; what is attributed sums to the logit, edits included. */
+/* All positions at once are the positions one by one; what is attributed sums to the logit, edits
+ * included. */
 static void test_attributions(void **state)
 {
     (void)state;
     struct library l = library_open("gpt_neox", 1 << 20);
-    struct bore_error e = { 0 };
-    struct bore_result out = { 0 };
-    const char *edits[] = { "blocks.0.attn.hook_z[:, 1] = 0" };
+    struct bore_error e = {0};
+    struct bore_result out = {0};
+    const char *edits[] = {"blocks.0.attn.hook_z[:, 1] = 0"};
     struct bore_stack all;
     double constant = 0;
     l.pass.edits = edits, l.pass.n_edits = 1;
     library_ok(bore_run(l.m, &l.pass, &out, &e), &e);
-    struct bore_stack_options o = { .kind = "get_full_resid_decomposition", .with = "expand_neurons" };
+    struct bore_stack_options o = {.kind = "get_full_resid_decomposition",
+                                   .with = "expand_neurons"};
     library_ok(bore_logit_attrs(l.m, &l.pass, &o, 5, 11, &all, &constant, &e), &e);
     assert_true(all.values.rank == 3 && all.values.shape[2] == l.pass.cols);
     for (int p = 0; p < l.pass.cols; p++) {
         struct bore_stack one;
-        double sum = constant, want = (double)out.output.data[p * out.output.stride[1] + 5] - (double)out.output.data[p * out.output.stride[1] + 11];
-        o.pos = (struct bore_slice){ .kind = BORE_ONE, .start = p };
+        double sum = constant, want = (double)out.output.data[p * out.output.stride[1] + 5] -
+                                      (double)out.output.data[p * out.output.stride[1] + 11];
+        o.pos = (struct bore_slice){.kind = BORE_ONE, .start = p};
         library_ok(bore_logit_attrs(l.m, &l.pass, &o, 5, 11, &one, NULL, &e), &e);
         assert_int_equal(one.values.rank, 2);
         for (int k = 0; k < all.n; k++) {
@@ -105,9 +111,9 @@ static void test_detect_and_loss(void **state)
     struct bore_model *m = open_usual("llama");
     struct safetensors *ref = fixture_file("llama", "analysis.safetensors");
     int32_t n, *tokens = fixture_ids(ref, "tokens", &n);
-    struct bore_pass pass = { .tokens = tokens, .rows = 1, .cols = n, .metric = "loss" };
-    struct bore_error e = { 0 };
-    struct bore_result out = { 0 };
+    struct bore_pass pass = {.tokens = tokens, .rows = 1, .cols = n, .metric = "loss"};
+    struct bore_error e = {0};
+    struct bore_result out = {0};
     float scores[64], each[16];
     double mean, sum = 0;
     library_ok(bore_detect_head(m, &pass, "induction_head", BORE_EXCLUDE_BOS, scores, &e), &e);
@@ -133,7 +139,8 @@ static void test_detect_and_loss(void **state)
     bore_result_free(&out);
 
     struct bore_stack s;
-    struct bore_stack_options bad = { .kind = "heads" }, word = { .with = "mlp_input" }, far = { .ends = true, .layer = 9 };
+    struct bore_stack_options bad = {.kind = "heads"}, word = {.with = "mlp_input"},
+                              far = {.ends = true, .layer = 9};
     assert_int_equal(bore_stack(m, &pass, &bad, &s, &e), BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "stack_head_results"));
     assert_int_equal(bore_stack(m, &pass, &word, &s, &e), BORE_BAD_INPUT);
@@ -152,7 +159,9 @@ static void test_detect_and_loss(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stacks), cmocka_unit_test(test_attributions), cmocka_unit_test(test_detect_and_loss),
+        cmocka_unit_test(test_stacks),
+        cmocka_unit_test(test_attributions),
+        cmocka_unit_test(test_detect_and_loss),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

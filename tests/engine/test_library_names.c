@@ -1,6 +1,7 @@
-/* test_library_names.c - the library by the names of other libraries: what is captured, what hooks see and change, against the tensors of
- * Hugging Face's modules and what a hook there does (the fixtures' hf.safetensors), and against the same thing by TransformerLens' names;
- * modules called out of order, by any name. */
+/* test_library_names.c - the library by the names of other libraries: what is captured, what hooks
+ * see and change, against the tensors of Hugging Face's modules and what a hook there does (the
+ * fixtures' hf.safetensors), and against the same thing by TransformerLens' names; modules called
+ * out of order, by any name. */
 #include "library.h"
 
 #include <math.h>
@@ -16,7 +17,8 @@ static size_t count_of(const struct bore_tensor *t)
     return n;
 }
 
-/* Every tensor that a module takes or gives and every hook of the bridge: same shape, same numbers. */
+/* Every tensor that a module takes or gives and every hook of the bridge: same shape, same numbers.
+ */
 static void test_captures(void **state)
 {
     (void)state;
@@ -26,20 +28,21 @@ static void test_captures(void **state)
         struct library l = library_open(*model, 1 << 20);
         struct safetensors *hf = fixture_file(*model, "hf.safetensors");
         struct js_doc *shows = fixture_json(hf, "shows");
-        static const char *const lists[] = { "modules", "bridge" };
+        static const char *const lists[] = {"modules", "bridge"};
         for (int k = 0; k < 2; k++) {
             struct js_doc *names = fixture_json(hf, lists[k]);
             for (size_t i = 0; i < js_count(js_root(names)); i++) {
                 const char *name, *stored;
-                struct bore_error e = { 0 };
+                struct bore_error e = {0};
                 struct bore_tensor t;
                 struct js_node row;
                 assert_int_equal(js_string(js_at(js_root(names), i), &name, NULL, NULL), 0);
                 row = js_get(js_root(shows), name);
                 assert_int_equal(js_string(js_at(row, 0), &stored, NULL, NULL), 0);
-                struct bore_cache_options opt = { .names = &name, .n_names = 1 };
+                struct bore_cache_options opt = {.names = &name, .n_names = 1};
                 struct bore_cache *c;
-                if (bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e)) { /* names that mean nothing here say why */
+                if (bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL,
+                                        &e)) { /* names that mean nothing here say why */
                     assert_non_null(strstr(e.text, "·"));
                     continue;
                 }
@@ -51,9 +54,11 @@ static void test_captures(void **state)
                     assert_int_equal(js_count(shape), t.rank);
                     for (int d = 0; d < t.rank; d++) {
                         int64_t size;
-                        assert_int_equal(js_int(js_at(shape, (size_t)d), 0, INT32_MAX, &size, NULL), 0);
+                        assert_int_equal(js_int(js_at(shape, (size_t)d), 0, INT32_MAX, &size, NULL),
+                                         0);
                         if (t.shape[d] != size)
-                            fail_msg("%s %s: axis %d is %d, not %d", *model, name, d, (int)t.shape[d], (int)size);
+                            fail_msg("%s %s: axis %d is %d, not %d", *model, name, d,
+                                     (int)t.shape[d], (int)size);
                     }
                     double error = fixture_error(t.data, want->data, count_of(&t));
                     if (!(error <= 1e-5))
@@ -73,11 +78,12 @@ static void test_captures(void **state)
     assert_true(total > 350);
 }
 
-/* The fixtures' edits, "[2:, {1,4..5}] *= -0.5" and of rotary tables "[2:, 1:3] *= -0.5", as a function. */
+/* The fixtures' edits, "[2:, {1,4..5}] *= -0.5" and of rotary tables "[2:, 1:3] *= -0.5", as a
+ * function. */
 static int change(struct bore_tensor *t, const struct bore_at *at, void *user)
 {
     bool table = strstr(at->name, "rotary_emb.output");
-    int columns[] = { 1, table ? 2 : 4, 5 }, *calls = user;
+    int columns[] = {1, table ? 2 : 4, 5}, *calls = user;
     ++*calls;
     assert_int_equal(t->rank, 3);
     assert_int_equal(at->pos0, 0);
@@ -101,14 +107,15 @@ static void test_hooks(void **state)
         for (int64_t i = 0; i < want->shape[0]; i++) {
             const char *name;
             int calls = 0;
-            struct bore_error e = { 0 };
-            struct bore_result out = { 0 };
+            struct bore_error e = {0};
+            struct bore_result out = {0};
             assert_int_equal(js_string(js_at(js_root(names), (size_t)i), &name, NULL, NULL), 0);
-            struct bore_hook h = { .name = name, .fn = change, .user = &calls };
+            struct bore_hook h = {.name = name, .fn = change, .user = &calls};
             library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, &out, &e), &e);
             assert_int_equal(calls, 1);
             const float *last = out.output.data + (l.pass.cols - 1) * out.output.stride[1];
-            double error = fixture_error(last, (const float *)want->data + i * want->shape[1], (size_t)want->shape[1]);
+            double error = fixture_error(last, (const float *)want->data + i * want->shape[1],
+                                         (size_t)want->shape[1]);
             if (!(error <= 1e-5))
                 fail_msg("%s %s: logits differ by %g", *model, name, error);
             bore_result_free(&out);
@@ -142,17 +149,21 @@ static int look(struct bore_tensor *t, const struct bore_at *at, void *user)
     return 0;
 }
 
-/* One hook is one hook, however many sites it needs; removal and questions by any name of its point. */
+/* One hook is one hook, however many sites it needs; removal and questions by any name of its
+ * point. */
 static void test_lifecycle(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    struct seen fused = { .calls = 0 }, flat = { .calls = 0 }, input = { .calls = 0 };
+    struct bore_error e = {0};
+    struct seen fused = {.calls = 0}, flat = {.calls = 0}, input = {.calls = 0};
     struct bore_hook hooks[] = {
-        { .name = "transformer.h.1.attn.c_attn.output", .fn = look, .user = &fused, .flags = BORE_READS },
-        { .name = "model.transformer.h[1].attn.c_proj.input", .fn = look, .user = &flat },
-        { .name = "transformer.h.1.ln_1.input", .fn = look, .user = &input },
+        {.name = "transformer.h.1.attn.c_attn.output",
+         .fn = look,
+         .user = &fused,
+         .flags = BORE_READS},
+        {.name = "model.transformer.h[1].attn.c_proj.input", .fn = look, .user = &flat},
+        {.name = "transformer.h.1.ln_1.input", .fn = look, .user = &input},
     };
     for (int i = 0; i < 3; i++)
         library_ok(bore_add_hook(l.m, BORE_FORWARD, &hooks[i], &e), &e);
@@ -169,23 +180,34 @@ static void test_lifecycle(void **state)
     assert_int_equal(flat.shape[2], 15);
     assert_int_equal(input.calls, 1);
     assert_string_equal(input.name, "transformer.h.1.ln_1.input");
-    assert_true(bore_has_hooks(l.m, "blocks.1.attn.hook_z", BORE_FORWARD, false, BORE_ANY_LEVEL));      /* the same tensor */
-    assert_false(bore_has_hooks(l.m, "blocks.1.attn.hook_q", BORE_FORWARD, false, BORE_ANY_LEVEL));     /* a part of another's */
+    assert_true(bore_has_hooks(l.m, "blocks.1.attn.hook_z", BORE_FORWARD, false,
+                               BORE_ANY_LEVEL)); /* the same tensor */
+    assert_false(bore_has_hooks(l.m, "blocks.1.attn.hook_q", BORE_FORWARD, false,
+                                BORE_ANY_LEVEL)); /* a part of another's */
     assert_true(bore_has_hooks(l.m, "h.1.attn.c_attn.output", BORE_FORWARD, false, BORE_ANY_LEVEL));
-    library_ok(bore_remove_hooks(l.m, "blocks.*.attn.hook_{q,k,v}", BORE_BOTH, true, BORE_ANY_LEVEL, &e), &e);
+    library_ok(
+        bore_remove_hooks(l.m, "blocks.*.attn.hook_{q,k,v}", BORE_BOTH, true, BORE_ANY_LEVEL, &e),
+        &e);
     assert_int_equal(bore_hook_count(l.m), 3);
-    library_ok(bore_remove_hooks(l.m, "transformer.h.*.attn.c_attn.output", BORE_BOTH, false, BORE_ANY_LEVEL, &e), &e);
+    library_ok(bore_remove_hooks(l.m, "transformer.h.*.attn.c_attn.output", BORE_BOTH, false,
+                                 BORE_ANY_LEVEL, &e),
+               &e);
     assert_int_equal(bore_hook_count(l.m), 2);
-    library_ok(bore_remove_hooks(l.m, "layer_1_attn_pre_out", BORE_FORWARD, false, BORE_ANY_LEVEL, &e), &e);
+    library_ok(
+        bore_remove_hooks(l.m, "layer_1_attn_pre_out", BORE_FORWARD, false, BORE_ANY_LEVEL, &e),
+        &e);
     assert_int_equal(bore_hook_count(l.m), 1);
     assert_string_equal(bore_hook_at(l.m, 0).name, "transformer.h.1.ln_1.input");
-    assert_int_equal(bore_remove_hooks(l.m, "transformer.h.1.ln_9.input", BORE_BOTH, false, BORE_ANY_LEVEL, &e), BORE_BAD_INPUT);
+    assert_int_equal(
+        bore_remove_hooks(l.m, "transformer.h.1.ln_9.input", BORE_BOTH, false, BORE_ANY_LEVEL, &e),
+        BORE_BAD_INPUT);
     bore_reset_hooks(l.m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
     assert_int_equal(bore_hook_count(l.m), 0);
-    assert_ptr_equal(bore_context(l.m, "transformer.h.1.attn.c_proj.input"), bore_context(l.m, "blocks.1.attn.hook_z"));
+    assert_ptr_equal(bore_context(l.m, "transformer.h.1.attn.c_proj.input"),
+                     bore_context(l.m, "blocks.1.attn.hook_z"));
     /* a level that fails leaves none of its hooks */
     int level;
-    struct bore_hook two[] = { hooks[0], { .name = "transformer.h.0.attn.output[1]", .fn = look } };
+    struct bore_hook two[] = {hooks[0], {.name = "transformer.h.0.attn.output[1]", .fn = look}};
     assert_int_equal(bore_enter(l.m, two, 2, NULL, 0, &level, &e), BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "BORE_READS"));
     assert_int_equal(bore_hook_count(l.m), 0);
@@ -206,7 +228,7 @@ static int times_two(struct bore_tensor *t, const struct bore_at *at, void *user
 {
     (void)user;
     assert_true(at->backward);
-    int64_t d[4] = { 1, 1, 1, 1 }, st[4] = { 0 };
+    int64_t d[4] = {1, 1, 1, 1}, st[4] = {0};
     for (int i = 0; i < t->rank; i++)
         d[i] = t->shape[i], st[i] = t->stride[i];
     for (int64_t p = 0; p < d[1]; p++)
@@ -221,11 +243,13 @@ static void test_gradients(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_tensor fused, part, flat, z;
     l.pass.metric = "logit[-1, 7] - logit[-1, 19]";
-    static const char *const names[] = { "blocks.1.attn.hook_{q,k,v,z}", "transformer.h.1.attn.c_attn.output", "transformer.h.1.attn.c_proj.input",
-                                         "transformer.h.1.ln_1.input", "blocks.1.hook_{q,k,v}_input" };
+    static const char *const names[] = {
+        "blocks.1.attn.hook_{q,k,v,z}", "transformer.h.1.attn.c_attn.output",
+        "transformer.h.1.attn.c_proj.input", "transformer.h.1.ln_1.input",
+        "blocks.1.hook_{q,k,v}_input"};
     struct bore_cache *c = library_cache(l.m, &l.pass, names, 5);
     library_ok(bore_cache_get(c, "transformer.h.1.attn.c_attn.output_grad", &fused, &e), &e);
     for (int i = 0; i < 3; i++) {
@@ -233,7 +257,8 @@ static void test_gradients(void **state)
         snprintf(name, sizeof name, "blocks.1.attn.hook_%c_grad", "qkv"[i]);
         library_ok(bore_cache_get(c, name, &part, &e), &e);
         for (int64_t p = 0; p < part.shape[1]; p++)
-            assert_memory_equal(part.data + p * 15, fused.data + p * 45 + i * 15, 15 * sizeof(float));
+            assert_memory_equal(part.data + p * 15, fused.data + p * 45 + i * 15,
+                                15 * sizeof(float));
     }
     library_ok(bore_cache_get(c, "transformer.h.1.attn.c_proj.input_grad", &flat, &e), &e);
     library_ok(bore_cache_get(c, "blocks.1.attn.hook_z_grad", &z, &e), &e);
@@ -254,7 +279,8 @@ static void test_gradients(void **state)
     library_ok(bore_cache_get(c, "blocks.1.attn.o.hook_in", &t, &e), &e);
     assert_int_equal(t.rank, 4);
     library_ok(bore_cache_get(c, "layer_1_attn_pre_out", &t, &e), &e);
-    assert_int_equal(bore_cache_get(c, "transformer.h.0.attn.c_proj.input", &t, &e), BORE_BAD_INPUT);
+    assert_int_equal(bore_cache_get(c, "transformer.h.0.attn.c_proj.input", &t, &e),
+                     BORE_BAD_INPUT);
     bore_cache_free(c);
     library_close(&l);
 }
@@ -263,18 +289,19 @@ static void test_backward_hooks(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_tensor t, part;
     l.pass.metric = "logit[-1, 7] - logit[-1, 19]";
     /* by any name, heads joined or not */
-    static const char *const up[] = { "blocks.0.hook_resid_pre" };
-    static const char *const same[][2] = { { "transformer.h.2.mlp.output", "blocks.2.hook_mlp_out" },
-                                           { "transformer.h.2.attn.c_proj.input", "blocks.2.attn.hook_z" } };
+    static const char *const up[] = {"blocks.0.hook_resid_pre"};
+    static const char *const same[][2] = {
+        {"transformer.h.2.mlp.output", "blocks.2.hook_mlp_out"},
+        {"transformer.h.2.attn.c_proj.input", "blocks.2.attn.hook_z"}};
     struct bore_cache *plain = library_cache(l.m, &l.pass, up, 1), *hooked[2];
     library_ok(bore_cache_get(plain, "blocks.0.hook_resid_pre_grad", &t, &e), &e);
     for (int i = 0; i < 2; i++) {
         for (int k = 0; k < 2; k++) {
-            struct bore_hook h = { .name = same[i][k], .fn = times_two };
+            struct bore_hook h = {.name = same[i][k], .fn = times_two};
             library_ok(bore_add_hook(l.m, BORE_BACKWARD, &h, &e), &e);
             hooked[k] = library_cache(l.m, &l.pass, up, 1);
             bore_reset_hooks(l.m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
@@ -286,21 +313,27 @@ static void test_backward_hooks(void **state)
     }
     bore_cache_free(plain);
     /* refusals say what to do */
-    static const struct { const char *name; unsigned flags; enum bore_direction d; const char *says; } bad[] = {
-        { "transformer.h.0.attn.c_attn.output", 0, BORE_BACKWARD, "hook_q, hook_k and hook_v" },
-        { "transformer.h.0.ln_1.input", 0, BORE_BACKWARD, "hook_q_input" },
-        { "transformer.h.0.attn.output[1]", 0, BORE_FORWARD, "edit attn.hook_pattern" },
-        { "transformer.h.0.mlp.outputt", 0, BORE_FORWARD, "transformer.h.0.mlp.output" },
-        { "transformer.wte.input", 0, BORE_BACKWARD, "no gradient" },
+    static const struct {
+        const char *name;
+        unsigned flags;
+        enum bore_direction d;
+        const char *says;
+    } bad[] = {
+        {"transformer.h.0.attn.c_attn.output", 0, BORE_BACKWARD, "hook_q, hook_k and hook_v"},
+        {"transformer.h.0.ln_1.input", 0, BORE_BACKWARD, "hook_q_input"},
+        {"transformer.h.0.attn.output[1]", 0, BORE_FORWARD, "edit attn.hook_pattern"},
+        {"transformer.h.0.mlp.outputt", 0, BORE_FORWARD, "transformer.h.0.mlp.output"},
+        {"transformer.wte.input", 0, BORE_BACKWARD, "no gradient"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct bore_hook b = { .name = bad[i].name, .fn = add_one, .flags = bad[i].flags };
+        struct bore_hook b = {.name = bad[i].name, .fn = add_one, .flags = bad[i].flags};
         assert_int_equal(bore_add_hook(l.m, bad[i].d, &b, &e), BORE_BAD_INPUT);
         if (!strstr(e.text, bad[i].says))
             fail_msg("%s: %s", bad[i].name, e.text);
     }
-    struct bore_hook b = { .name = "transformer.h.1.attn.c_attn.output", .fn = add_one };
-    assert_int_equal(bore_run_with_hooks(l.m, &l.pass, &b, 1, NULL, 0, 0, NULL, &e), BORE_BAD_INPUT);
+    struct bore_hook b = {.name = "transformer.h.1.attn.c_attn.output", .fn = add_one};
+    assert_int_equal(bore_run_with_hooks(l.m, &l.pass, &b, 1, NULL, 0, 0, NULL, &e),
+                     BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "BORE_GRAD_PASS"));
     b.flags = BORE_GRAD_PASS;
     library_ok(bore_run_with_hooks(l.m, &l.pass, &b, 1, NULL, 0, 0, NULL, &e), &e);
@@ -312,21 +345,25 @@ static void test_everywhere(void **state)
 {
     (void)state;
     struct library l = library_open("gpt_neox", 1 << 20);
-    struct bore_error e = { 0 };
-    int32_t text[2][5] = { { 9, 9, 3, 17, 42 }, { 3, 17, 42, 8, 11 } };
-    uint8_t mask[2][5] = { { 0, 0, 1, 1, 1 }, { 1, 1, 1, 1, 1 } };
-    static const char *const names[] = { "gpt_neox.layers.1.attention.query_key_value.output" };
-    struct bore_hook h = { .name = "gpt_neox.layers.0.attention.query_key_value.output", .fn = add_one };
-    struct bore_pass both = { .tokens = text[0], .mask = mask[0], .rows = 2, .cols = 5 }, one = { .tokens = text[0] + 2, .rows = 1, .cols = 3 };
+    struct bore_error e = {0};
+    int32_t text[2][5] = {{9, 9, 3, 17, 42}, {3, 17, 42, 8, 11}};
+    uint8_t mask[2][5] = {{0, 0, 1, 1, 1}, {1, 1, 1, 1, 1}};
+    static const char *const names[] = {"gpt_neox.layers.1.attention.query_key_value.output"};
+    struct bore_hook h = {.name = "gpt_neox.layers.0.attention.query_key_value.output",
+                          .fn = add_one};
+    struct bore_pass both = {.tokens = text[0], .mask = mask[0], .rows = 2, .cols = 5},
+                     one = {.tokens = text[0] + 2, .rows = 1, .cols = 3};
     library_ok(bore_add_hook(l.m, BORE_FORWARD, &h, &e), &e);
-    struct bore_cache *a = library_cache(l.m, &both, names, 1), *b = library_cache(l.m, &one, names, 1);
+    struct bore_cache *a = library_cache(l.m, &both, names, 1),
+                      *b = library_cache(l.m, &one, names, 1);
     struct bore_tensor x, y;
     bore_cache_at(a, 0, &x), bore_cache_at(b, 0, &y);
     assert_int_equal(x.shape[2], 72);
     assert_true(isnan(x.data[0]));
     assert_memory_equal(x.data + 2 * 72, y.data, 3 * 72 * sizeof(float));
     bore_cache_free(a);
-    struct bore_cache_options opt = { .names = names, .n_names = 1, .pos = { .kind = BORE_ONE, .start = -1 } };
+    struct bore_cache_options opt = {
+        .names = names, .n_names = 1, .pos = {.kind = BORE_ONE, .start = -1}};
     struct bore_cache *kept;
     library_ok(bore_add_caching_hooks(l.m, &opt, &kept, &e), &e);
     library_ok(bore_run(l.m, &one, NULL, &e), &e);
@@ -345,7 +382,8 @@ static void test_everywhere(void **state)
     assert_string_equal(name, "layer_1_post_mlp");
     assert_false(bore_point_name(l.m, i, BORE_HUGGING_FACE, 9, name, sizeof name));
     assert_false(bore_point_name(l.m, i, BORE_HUGGING_FACE, 0, name, 5));
-    assert_int_equal(bore_point_find(l.m, "gpt_neox.layers.0.attention.query_key_value.output", &e), BORE_BAD_INPUT);
+    assert_int_equal(bore_point_find(l.m, "gpt_neox.layers.0.attention.query_key_value.output", &e),
+                     BORE_BAD_INPUT);
     library_close(&l);
 }
 
@@ -353,27 +391,36 @@ static void test_everywhere(void **state)
 static void test_own_modules(void **state)
 {
     (void)state;
-    static const struct { const char *module, *in, *out; } calls[] = {
-        { "blocks.1", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_post" }, { "blocks.0", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post" },
-        { "blocks.1.ln1", "blocks.1.hook_resid_pre", "blocks.1.ln1.hook_out" }, { "blocks.1.attn", "blocks.1.ln1.hook_out", "blocks.1.hook_attn_out" },
-        { "blocks.0.ln2", "blocks.0.hook_mlp_in", "blocks.0.ln2.hook_out" }, { "blocks.0.mlp", "blocks.0.ln2.hook_out", "blocks.0.hook_mlp_out" },
-        { "ln_final", "blocks.%d.hook_resid_post", "unembed.hook_in" }, { "unembed", "unembed.hook_in", "unembed.hook_out" },
-        { "blocks.1.attn.q", "blocks.1.ln1.hook_out", "blocks.1.attn.hook_q" }, { "blocks.1.attn.k", "blocks.1.ln1.hook_out", "blocks.1.attn.hook_k" },
-        { "blocks.0.attn.v", "blocks.0.ln1.hook_out", "blocks.0.attn.hook_v" }, { "blocks.0.attn.o", "blocks.0.attn.hook_z", "blocks.0.hook_attn_out" },
-        { "blocks.1.mlp.out", "blocks.1.mlp.hook_post", "blocks.1.hook_mlp_out" },
+    static const struct {
+        const char *module, *in, *out;
+    } calls[] = {
+        {"blocks.1", "blocks.1.hook_resid_pre", "blocks.1.hook_resid_post"},
+        {"blocks.0", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post"},
+        {"blocks.1.ln1", "blocks.1.hook_resid_pre", "blocks.1.ln1.hook_out"},
+        {"blocks.1.attn", "blocks.1.ln1.hook_out", "blocks.1.hook_attn_out"},
+        {"blocks.0.ln2", "blocks.0.hook_mlp_in", "blocks.0.ln2.hook_out"},
+        {"blocks.0.mlp", "blocks.0.ln2.hook_out", "blocks.0.hook_mlp_out"},
+        {"ln_final", "blocks.%d.hook_resid_post", "unembed.hook_in"},
+        {"unembed", "unembed.hook_in", "unembed.hook_out"},
+        {"blocks.1.attn.q", "blocks.1.ln1.hook_out", "blocks.1.attn.hook_q"},
+        {"blocks.1.attn.k", "blocks.1.ln1.hook_out", "blocks.1.attn.hook_k"},
+        {"blocks.0.attn.v", "blocks.0.ln1.hook_out", "blocks.0.attn.hook_v"},
+        {"blocks.0.attn.o", "blocks.0.attn.hook_z", "blocks.0.hook_attn_out"},
+        {"blocks.1.mlp.out", "blocks.1.mlp.hook_post", "blocks.1.hook_mlp_out"},
     };
     char **models = fixture_names(true);
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct bore_error e = { 0 };
+        struct bore_error e = {0};
         for (size_t i = 0; i < sizeof calls / sizeof *calls; i++) {
             char in[64];
             snprintf(in, sizeof in, "%s", calls[i].in);
             if (strchr(in, '%'))
-                snprintf(in, sizeof in, "blocks.%d.hook_resid_post", bore_model_shape(l.m).n_layers - 1);
-            const char *names[] = { in, calls[i].out };
+                snprintf(in, sizeof in, "blocks.%d.hook_resid_post",
+                         bore_model_shape(l.m).n_layers - 1);
+            const char *names[] = {in, calls[i].out};
             struct bore_cache *c = library_cache(l.m, &l.pass, names, 2);
-            struct bore_tensor x, y, got = { 0 };
+            struct bore_tensor x, y, got = {0};
             library_ok(bore_cache_get(c, in, &x, &e), &e);
             library_ok(bore_cache_get(c, calls[i].out, &y, &e), &e);
             library_ok(bore_call(l.m, calls[i].module, x.data, l.pass.cols, &got, &e), &e);
@@ -394,15 +441,16 @@ static void test_own_modules(void **state)
     fixture_names_free(models);
 }
 
-/* One module by its path: what it captured as input gives its output, bit for bit.  false: no module that can be called. */
+/* One module by its path: what it captured as input gives its output, bit for bit.  false: no
+ * module that can be called. */
 static bool module_agrees(struct library *l, const char *path)
 {
     char in[200], out[200];
-    const char *names[] = { in, out };
-    struct bore_error e = { 0 };
+    const char *names[] = {in, out};
+    struct bore_error e = {0};
     struct bore_cache *c;
     struct bore_tensor x, y, got;
-    struct bore_cache_options opt = { .names = names, .n_names = 2, .remove_batch = true };
+    struct bore_cache_options opt = {.names = names, .n_names = 2, .remove_batch = true};
     snprintf(in, sizeof in, "%s.input", path);
     for (int tuple = 0; tuple < 2; tuple++) {
         snprintf(out, sizeof out, "%s.output%s", path, tuple ? "[0]" : "");
@@ -452,30 +500,39 @@ static void test_modules(void **state)
     print_message("%d modules called by their paths\n", called);
     assert_true(called > 100);
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     struct bore_tensor t;
-    float x[15] = { 0 };
+    float x[15] = {0};
     assert_int_equal(bore_call(l.m, "transformer.h.0.attn.c_attn", x, 1, &t, &e), BORE_BAD_INPUT);
     assert_int_equal(bore_call(l.m, "transformer.h.7.mlp", x, 1, &t, &e), BORE_BAD_INPUT);
     library_close(&l);
 }
 
-/* TransformerLens' axis of pos_slice: what the whole tensors hold there, through both kinds of caching. */
+/* TransformerLens' axis of pos_slice: what the whole tensors hold there, through both kinds of
+ * caching. */
 static void test_library_axis(void **state)
 {
     (void)state;
     struct library l = library_open("llama", 1 << 20);
-    struct bore_error e = { 0 };
-    static const struct { const char *name; int axis; } rows[] = {
-        { "blocks.1.attn.hook_rot_q", 2 }, { "blocks.0.hook_k_input", 2 }, { "blocks.1.attn.hook_q", 1 }, { "blocks.0.attn.hook_result", 1 },
-        { "blocks.0.attn.hook_pattern", 2 }, { "blocks.1.hook_resid_mid", 1 }, { "blocks.1.ln1.hook_scale", 1 },
+    struct bore_error e = {0};
+    static const struct {
+        const char *name;
+        int axis;
+    } rows[] = {
+        {"blocks.1.attn.hook_rot_q", 2},   {"blocks.0.hook_k_input", 2},
+        {"blocks.1.attn.hook_q", 1},       {"blocks.0.attn.hook_result", 1},
+        {"blocks.0.attn.hook_pattern", 2}, {"blocks.1.hook_resid_mid", 1},
+        {"blocks.1.ln1.hook_scale", 1},
     };
-    const int64_t list[] = { 1, -1 };
+    const int64_t list[] = {1, -1};
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++)
         for (int hooks = 0; hooks < 2; hooks++) {
-            const char *names[] = { rows[i].name };
+            const char *names[] = {rows[i].name};
             struct bore_cache *whole = library_cache(l.m, &l.pass, names, 1), *cut;
-            struct bore_cache_options opt = { .names = names, .n_names = 1, .library_axis = true, .pos = { .kind = BORE_LIST, .list = list, .n = 2 } };
+            struct bore_cache_options opt = {.names = names,
+                                             .n_names = 1,
+                                             .library_axis = true,
+                                             .pos = {.kind = BORE_LIST, .list = list, .n = 2}};
             struct bore_tensor a, b;
             if (hooks) {
                 library_ok(bore_add_caching_hooks(l.m, &opt, &cut, &e), &e);
@@ -499,8 +556,9 @@ static void test_library_axis(void **state)
             bore_cache_free(whole), bore_cache_free(cut);
         }
     /* a head that is not there, where that rule takes heads */
-    const char *names[] = { "blocks.1.attn.hook_rot_q" };
-    struct bore_cache_options opt = { .names = names, .n_names = 1, .library_axis = true, .pos = { .kind = BORE_ONE, .start = 7 } };
+    const char *names[] = {"blocks.1.attn.hook_rot_q"};
+    struct bore_cache_options opt = {
+        .names = names, .n_names = 1, .library_axis = true, .pos = {.kind = BORE_ONE, .start = 7}};
     struct bore_cache *c;
     assert_int_equal(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "head 7"));
@@ -513,20 +571,22 @@ static void test_library_axis(void **state)
 static void test_hidden_states(void **state)
 {
     (void)state;
-    static const char *const models[] = { "gpt2", "gpt_neox", "llama" };
+    static const char *const models[] = {"gpt2", "gpt_neox", "llama"};
     for (int k = 0; k < 3; k++) {
         struct library l = library_open(models[k], 1 << 20);
-        struct bore_error e = { 0 };
-        struct bore_tensor t = { 0 };
+        struct bore_error e = {0};
+        struct bore_tensor t = {0};
         int layers = bore_model_shape(l.m).n_layers;
         library_ok(bore_hidden_states(l.m, &l.pass, &t, &e), &e);
         assert_int_equal(t.rank, 4);
         assert_int_equal(t.shape[0], layers + 1);
         for (int i = 0; i <= layers; i++) {
             char name[64];
-            snprintf(name, sizeof name, i < layers ? "blocks.%d.hook_resid_pre" : "unembed.hook_in", i);
+            snprintf(name, sizeof name, i < layers ? "blocks.%d.hook_resid_pre" : "unembed.hook_in",
+                     i);
             const struct st_tensor *want = safetensors_find(l.ref, name);
-            assert_true(fixture_error(t.data + i * t.stride[0], want->data, (size_t)t.stride[0]) <= 1e-5);
+            assert_true(fixture_error(t.data + i * t.stride[0], want->data, (size_t)t.stride[0]) <=
+                        1e-5);
         }
         bore_tensor_free(&t);
         l.pass.stops = true;
@@ -538,9 +598,11 @@ static void test_hidden_states(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_captures), cmocka_unit_test(test_hooks), cmocka_unit_test(test_lifecycle), cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_backward_hooks), cmocka_unit_test(test_everywhere), cmocka_unit_test(test_hidden_states),
-        cmocka_unit_test(test_library_axis), cmocka_unit_test(test_modules), cmocka_unit_test(test_own_modules),
+        cmocka_unit_test(test_captures),       cmocka_unit_test(test_hooks),
+        cmocka_unit_test(test_lifecycle),      cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_backward_hooks), cmocka_unit_test(test_everywhere),
+        cmocka_unit_test(test_hidden_states),  cmocka_unit_test(test_library_axis),
+        cmocka_unit_test(test_modules),        cmocka_unit_test(test_own_modules),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

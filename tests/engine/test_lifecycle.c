@@ -1,5 +1,6 @@
-/* test_lifecycle.c - hooks of the public library: the life of a hook as in TransformerLens' hook_points.py, and what hooks do to
- * values and gradients: a hook that does what an edit does gives the edit's bits everywhere. */
+/* test_lifecycle.c - hooks of the public library: the life of a hook as in TransformerLens'
+ * hook_points.py, and what hooks do to values and gradients: a hook that does what an edit does
+ * gives the edit's bits everywhere. */
 #include "library.h"
 
 #include <math.h>
@@ -27,15 +28,15 @@ static int write_note(struct bore_tensor *t, const struct bore_at *at, void *use
 
 static void run(struct library *l, struct bore_result *out)
 {
-    struct bore_error e = { 0 };
+    struct bore_error e = {0};
     bore_result_free(out);
     library_ok(bore_run(l->m, &l->pass, out, &e), &e);
 }
 
 static void add(struct library *l, const char *name, bore_hook_fn *fn, void *user, unsigned flags)
 {
-    struct bore_error e = { 0 };
-    struct bore_hook h = { .name = name, .fn = fn, .user = user, .flags = flags };
+    struct bore_error e = {0};
+    struct bore_hook h = {.name = name, .fn = fn, .user = user, .flags = flags};
     library_ok(bore_add_hook(l->m, BORE_FORWARD, &h, &e), &e);
 }
 
@@ -43,10 +44,10 @@ static void test_add_prepend_remove(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct log log = { "" };
-    struct note a = { &log, 'a' }, b = { &log, 'b' }, c = { &log, 'c' };
-    struct bore_result out = { 0 };
-    struct bore_error e = { 0 };
+    struct log log = {""};
+    struct note a = {&log, 'a'}, b = {&log, 'b'}, c = {&log, 'c'};
+    struct bore_result out = {0};
+    struct bore_error e = {0};
     assert_false(bore_has_hooks(l.m, NULL, BORE_BOTH, true, BORE_ANY_LEVEL));
     add(&l, "blocks.1.hook_resid_pre", write_note, &a, 0);
     add(&l, "blocks.1.hook_resid_pre", write_note, &b, 0);
@@ -60,15 +61,20 @@ static void test_add_prepend_remove(void **state)
     assert_ptr_equal(bore_hook_at(l.m, 0).user, &c);
     assert_int_equal(bore_hook_at(l.m, 0).level, BORE_NO_LEVEL);
     assert_true(bore_has_hooks(l.m, "blocks.1.hook_resid_pre", BORE_FORWARD, true, BORE_ANY_LEVEL));
-    assert_false(bore_has_hooks(l.m, "blocks.1.hook_resid_pre", BORE_BACKWARD, true, BORE_ANY_LEVEL));
+    assert_false(
+        bore_has_hooks(l.m, "blocks.1.hook_resid_pre", BORE_BACKWARD, true, BORE_ANY_LEVEL));
     assert_false(bore_has_hooks(l.m, "blocks.0.hook_resid_pre", BORE_BOTH, true, BORE_ANY_LEVEL));
     library_ok(bore_remove_hooks(l.m, "blocks.{0,2}.*", BORE_BOTH, false, BORE_ANY_LEVEL, &e), &e);
     assert_int_equal(bore_hook_count(l.m), 3);
-    library_ok(bore_remove_hooks(l.m, "blocks.*.hook_resid_pre", BORE_FORWARD, false, BORE_ANY_LEVEL, &e), &e);
+    library_ok(
+        bore_remove_hooks(l.m, "blocks.*.hook_resid_pre", BORE_FORWARD, false, BORE_ANY_LEVEL, &e),
+        &e);
     assert_int_equal(bore_hook_count(l.m), 0);
     run(&l, &out);
     assert_string_equal(log.text, "cabcab");
-    assert_int_equal(bore_remove_hooks(l.m, "blocks.1.hook_resid_per", BORE_BOTH, false, BORE_ANY_LEVEL, &e), BORE_BAD_INPUT);
+    assert_int_equal(
+        bore_remove_hooks(l.m, "blocks.1.hook_resid_per", BORE_BOTH, false, BORE_ANY_LEVEL, &e),
+        BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "hook_resid_pre"));
     bore_result_free(&out);
     library_close(&l);
@@ -78,10 +84,10 @@ static void test_permanent(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct log log = { "" };
-    struct note p = { &log, 'p' }, a = { &log, 'a' };
-    struct bore_result out = { 0 };
-    struct bore_error e = { 0 };
+    struct log log = {""};
+    struct note p = {&log, 'p'}, a = {&log, 'a'};
+    struct bore_result out = {0};
+    struct bore_error e = {0};
     add(&l, "hook_embed", write_note, &p, BORE_PERMANENT);
     add(&l, "hook_embed", write_note, &a, 0);
     bore_reset_hooks(l.m, true, BORE_BOTH, false, BORE_ANY_LEVEL);
@@ -90,14 +96,16 @@ static void test_permanent(void **state)
     assert_false(bore_has_hooks(l.m, NULL, BORE_BOTH, false, BORE_ANY_LEVEL));
     assert_true(bore_has_hooks(l.m, NULL, BORE_BOTH, true, BORE_ANY_LEVEL));
     /* a permanent hook of run_with_hooks stays behind */
-    struct bore_hook h = { .name = "hook_embed", .fn = write_note, .user = &a, .flags = BORE_PERMANENT };
+    struct bore_hook h = {
+        .name = "hook_embed", .fn = write_note, .user = &a, .flags = BORE_PERMANENT};
     library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, NULL, &e), &e);
     assert_string_equal(log.text, "ppa");
     run(&l, &out);
     assert_string_equal(log.text, "ppapa");
     bore_reset_hooks(l.m, true, BORE_BACKWARD, true, BORE_ANY_LEVEL); /* the other direction */
     assert_int_equal(bore_hook_count(l.m), 2);
-    bore_reset_hooks(l.m, true, BORE_BOTH, true, 7); /* including permanent ones: of whatever level */
+    bore_reset_hooks(l.m, true, BORE_BOTH, true,
+                     7); /* including permanent ones: of whatever level */
     assert_int_equal(bore_hook_count(l.m), 0);
     bore_result_free(&out);
     library_close(&l);
@@ -107,13 +115,14 @@ static void test_levels(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct log log = { "" };
-    struct note o = { &log, 'o' }, a = { &log, 'a' }, b = { &log, 'b' };
-    struct bore_result out = { 0 };
-    struct bore_error e = { 0 };
+    struct log log = {""};
+    struct note o = {&log, 'o'}, a = {&log, 'a'}, b = {&log, 'b'};
+    struct bore_result out = {0};
+    struct bore_error e = {0};
     int outer, inner;
     add(&l, "hook_embed", write_note, &o, 0);
-    struct bore_hook ha = { .name = "hook_embed", .fn = write_note, .user = &a }, hb = { .name = "hook_embed", .fn = write_note, .user = &b };
+    struct bore_hook ha = {.name = "hook_embed", .fn = write_note, .user = &a},
+                     hb = {.name = "hook_embed", .fn = write_note, .user = &b};
     library_ok(bore_enter(l.m, &ha, 1, NULL, 0, &outer, &e), &e);
     library_ok(bore_enter(l.m, &hb, 1, NULL, 0, &inner, &e), &e);
     assert_int_equal(outer, 1);
@@ -131,11 +140,12 @@ static void test_levels(void **state)
     run(&l, &out);
     assert_string_equal(log.text, "oaboao");
     /* hooks that cannot all be added are not added at all, and the level is not entered */
-    struct bore_hook two[2] = { ha, { .name = "hook_embde", .fn = write_note, .user = &b } };
+    struct bore_hook two[2] = {ha, {.name = "hook_embde", .fn = write_note, .user = &b}};
     assert_int_equal(bore_enter(l.m, two, 2, NULL, 0, &inner, &e), BORE_BAD_INPUT);
     assert_int_equal(bore_level(l.m), 0);
     assert_int_equal(bore_hook_count(l.m), 1);
-    assert_int_equal(bore_run_with_hooks(l.m, &l.pass, two, 2, NULL, 0, 0, &out, &e), BORE_BAD_INPUT);
+    assert_int_equal(bore_run_with_hooks(l.m, &l.pass, two, 2, NULL, 0, 0, &out, &e),
+                     BORE_BAD_INPUT);
     assert_int_equal(bore_hook_count(l.m), 1);
     /* reset_hooks_end=False */
     library_ok(bore_run_with_hooks(l.m, &l.pass, &ha, 1, NULL, 0, BORE_KEEP_HOOKS, NULL, &e), &e);
@@ -154,7 +164,7 @@ static int fail_at_second(struct bore_tensor *t, const struct bore_at *at, void 
     if (++*calls < 2)
         return 0;
     int level;
-    struct bore_hook h = { .name = "hook_embed", .fn = fail_at_second, .user = user };
+    struct bore_hook h = {.name = "hook_embed", .fn = fail_at_second, .user = user};
     bore_enter(at->model, &h, 1, NULL, 0, &level, NULL); /* left open by the failing hook */
     snprintf(at->error->text, sizeof at->error->text, "call %d is one too many", *calls);
     return 77;
@@ -165,15 +175,17 @@ static void test_failing_hook(void **state)
     (void)state;
     for (size_t cache = 1; cache <= 1 << 20; cache <<= 20) {
         struct library l = library_open("llama", cache);
-        struct bore_error e = { 0 };
-        struct bore_result out = { 0 };
-        struct log log = { "" };
-        struct note mine = { &log, 'm' };
+        struct bore_error e = {0};
+        struct bore_result out = {0};
+        struct log log = {""};
+        struct note mine = {&log, 'm'};
         struct bore_cache *before = library_cache(l.m, &l.pass, NULL, 0);
         add(&l, "blocks.0.hook_resid_post", write_note, &mine, 0);
         int calls = 0;
-        struct bore_hook h = { .name = "blocks.*.hook_resid_mid", .fn = fail_at_second, .user = &calls };
-        assert_int_equal(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, &out, &e), BORE_HOOK_FAILED);
+        struct bore_hook h = {
+            .name = "blocks.*.hook_resid_mid", .fn = fail_at_second, .user = &calls};
+        assert_int_equal(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, &out, &e),
+                         BORE_HOOK_FAILED);
         assert_string_equal(e.text, "blocks.1.hook_resid_mid · call 2 is one too many");
         assert_int_equal(e.code, BORE_HOOK_FAILED);
         assert_null(out.output.data);
@@ -198,9 +210,9 @@ static void test_contexts(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    struct bore_result out = { 0 };
-    struct bore_hook h = { .name = "blocks.0.attn.hook_z", .fn = count_context };
+    struct bore_error e = {0};
+    struct bore_result out = {0};
+    struct bore_hook h = {.name = "blocks.0.attn.hook_z", .fn = count_context};
     void **context = bore_context(l.m, "blocks.0.attn.hook_z");
     assert_non_null(context);
     assert_null(bore_context(l.m, "no.such"));
@@ -208,7 +220,8 @@ static void test_contexts(void **state)
         library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, NULL, &e), &e);
     assert_int_equal((intptr_t)*context, 3); /* kept between calls */
     assert_null(*bore_context(l.m, "blocks.1.attn.hook_z"));
-    library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, BORE_CLEAR_CONTEXTS, NULL, &e), &e);
+    library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, BORE_CLEAR_CONTEXTS, NULL, &e),
+               &e);
     assert_null(*context);
     *context = &l;
     bore_reset_hooks(l.m, false, BORE_BOTH, false, BORE_ANY_LEVEL);
@@ -223,14 +236,18 @@ static void test_caching_hooks(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    struct bore_result out = { 0 };
+    struct bore_error e = {0};
+    struct bore_result out = {0};
     struct bore_tensor t, want;
-    const char *names[] = { "blocks.*.hook_resid_post", "blocks.1.attn.hook_pattern" };
+    const char *names[] = {"blocks.*.hook_resid_post", "blocks.1.attn.hook_pattern"};
     struct bore_cache *left, *ref;
-    struct bore_cache_options opt = { .names = names, .n_names = 2, .pos = { BORE_RANGE, 2, BORE_OPEN, 3, NULL, 0 }, .remove_batch = true };
+    struct bore_cache_options opt = {.names = names,
+                                     .n_names = 2,
+                                     .pos = {BORE_RANGE, 2, BORE_OPEN, 3, NULL, 0},
+                                     .remove_batch = true};
     library_ok(bore_add_caching_hooks(l.m, &opt, &left, &e), &e);
-    assert_int_equal(bore_cache_get(left, "blocks.0.hook_resid_post", &t, &e), BORE_BAD_INPUT); /* nothing yet */
+    assert_int_equal(bore_cache_get(left, "blocks.0.hook_resid_post", &t, &e),
+                     BORE_BAD_INPUT); /* nothing yet */
     for (int n = 7; n <= 9; n += 2) { /* left behind, they fill at every pass */
         l.pass.cols = n;
         run(&l, &out);
@@ -281,9 +298,9 @@ static void test_firing_order(void **state)
     char **names = fixture_names(true);
     for (char **name = names; *name; name++) {
         struct library l = library_open(*name, 1 << 20);
-        struct bore_error e = { 0 };
+        struct bore_error e = {0};
         struct fired *f = calloc(1, sizeof *f);
-        struct bore_hook h = { .match = every, .fn = write_name, .user = f };
+        struct bore_hook h = {.match = every, .fn = write_name, .user = f};
         library_ok(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, NULL, &e), &e);
         struct js_doc *doc = fixture_json(l.ref, "fired");
         int want = (int)js_count(js_root(doc)), k = 0;
@@ -320,7 +337,7 @@ static int act(struct bore_tensor *t, const struct bore_at *at, void *user)
     const struct like_edit *like = user;
     bool attn = strstr(at->name, "attn_scores") || strstr(at->name, "pattern");
     int axis = attn ? 2 : 1;
-    int64_t d[4] = { 1, 1, 1, 1 }, st[4] = { 0 }, lo[4] = { 0 };
+    int64_t d[4] = {1, 1, 1, 1}, st[4] = {0}, lo[4] = {0};
     for (int i = 0; i < t->rank; i++)
         d[i] = t->shape[i], st[i] = t->stride[i];
     lo[axis] = 2;
@@ -328,21 +345,30 @@ static int act(struct bore_tensor *t, const struct bore_at *at, void *user)
         for (int64_t b = lo[2]; b < d[2]; b++)
             for (int64_t c = 0; c < d[3]; c++) {
                 float *x = t->data + a * st[1] + b * st[2] + c * st[3];
-                *x = like->op == '*' ? *x * like->number : like->op == '+' ? *x + like->number : like->number;
+                *x = like->op == '*'   ? *x * like->number
+                     : like->op == '+' ? *x + like->number
+                                       : like->number;
             }
     return 0;
 }
 
-static void hook_against_edit(struct library *l, const char *name, struct like_edit like, unsigned flags, const char *metric)
+static void hook_against_edit(struct library *l, const char *name, struct like_edit like,
+                              unsigned flags, const char *metric)
 {
     char text[200];
-    const char *attn = strstr(name, "attn_scores") || strstr(name, "pattern") ? ":, " : "", *edits[] = { text };
-    snprintf(text, sizeof text, "%s[%s2:] %s %g", name, attn, like.op == '*' ? "*=" : like.op == '+' ? "+=" : "=", (double)like.number);
-    struct bore_error e = { 0 };
+    const char *attn = strstr(name, "attn_scores") || strstr(name, "pattern") ? ":, " : "",
+               *edits[] = {text};
+    snprintf(text, sizeof text, "%s[%s2:] %s %g", name, attn,
+             like.op == '*'   ? "*="
+             : like.op == '+' ? "+="
+                              : "=",
+             (double)like.number);
+    struct bore_error e = {0};
     struct bore_pass edited = l->pass;
     edited.edits = edits, edited.n_edits = 1, edited.metric = metric;
     struct bore_cache *want = library_cache(l->m, &edited, NULL, 0);
-    struct bore_hook h = { .name = name, .fn = act, .user = &like, .flags = flags }, id = { .name = name, .fn = nothing };
+    struct bore_hook h = {.name = name, .fn = act, .user = &like, .flags = flags},
+                     id = {.name = name, .fn = nothing};
     int level;
     struct bore_pass hooked = l->pass;
     hooked.metric = metric;
@@ -372,7 +398,7 @@ static void test_every_site(void **state)
                 struct bore_point p = bore_point_at(l.m, i, 1, l.pass.cols);
                 if (p.refused)
                     continue;
-                struct like_edit set = { '=', 1 }, mul = { '*', 0.5f }, plus = { '+', 0.25f };
+                struct like_edit set = {'=', 1}, mul = {'*', 0.5f}, plus = {'+', 0.25f};
                 if (!strcmp(p.name, "hook_tokens")) {
                     hook_against_edit(&l, p.name, set, 0, NULL);
                     continue;
@@ -394,15 +420,16 @@ static void test_every_site(void **state)
 static void test_replayed_edits(void **state)
 {
     (void)state;
-    static const char *const edits[] = { "blocks.1.attn.hook_pattern[:, 3, 0] = 0, renormalize", "blocks.0.mlp.hook_post = clamp(-0.1, 0.1)" };
+    static const char *const edits[] = {"blocks.1.attn.hook_pattern[:, 3, 0] = 0, renormalize",
+                                        "blocks.0.mlp.hook_post = clamp(-0.1, 0.1)"};
     for (size_t cache = 1; cache <= 1 << 20; cache <<= 20) {
         struct library l = library_open("llama", cache);
-        struct bore_error e = { 0 };
+        struct bore_error e = {0};
         l.pass.edits = edits, l.pass.n_edits = 2, l.pass.metric = "loss";
         struct bore_cache *want = library_cache(l.m, &l.pass, NULL, 0);
         struct fired *f = calloc(1, sizeof *f);
-        struct bore_hook h[] = { { .name = "blocks.1.attn.hook_pattern", .fn = write_name, .user = f },
-                                 { .name = "blocks.0.mlp.hook_post", .fn = write_name, .user = f } };
+        struct bore_hook h[] = {{.name = "blocks.1.attn.hook_pattern", .fn = write_name, .user = f},
+                                {.name = "blocks.0.mlp.hook_post", .fn = write_name, .user = f}};
         int level;
         library_ok(bore_enter(l.m, h, 2, NULL, 0, &level, &e), &e);
         struct bore_cache *got = library_cache(l.m, &l.pass, NULL, 0);
@@ -425,18 +452,20 @@ static int see_later(struct bore_tensor *t, const struct bore_at *at, void *user
 static void test_attention_to_later_positions(void **state)
 {
     (void)state;
-    static const char *const sites[] = { "blocks.1.attn.hook_pattern", "blocks.1.attn.hook_attn_scores" };
+    static const char *const sites[] = {"blocks.1.attn.hook_pattern",
+                                        "blocks.1.attn.hook_attn_scores"};
     for (size_t cache = 1; cache <= 1 << 20; cache <<= 20)
         for (int i = 0; i < 2; i++) {
             struct library l = library_open("llama", cache);
-            struct bore_error e = { 0 };
+            struct bore_error e = {0};
             char text[100];
-            const char *edits[] = { text };
+            const char *edits[] = {text};
             snprintf(text, sizeof text, "%s[0, 0, -1] = 0.5", sites[i]);
             struct bore_pass edited = l.pass;
             edited.edits = edits, edited.n_edits = 1;
-            struct bore_cache *want = library_cache(l.m, &edited, NULL, 0), *plain = library_cache(l.m, &l.pass, NULL, 0);
-            struct bore_hook h = { .name = sites[i], .fn = see_later };
+            struct bore_cache *want = library_cache(l.m, &edited, NULL, 0),
+                              *plain = library_cache(l.m, &l.pass, NULL, 0);
+            struct bore_hook h = {.name = sites[i], .fn = see_later};
             int level;
             library_ok(bore_enter(l.m, &h, 1, NULL, 0, &level, &e), &e);
             struct bore_cache *got = library_cache(l.m, &l.pass, NULL, 0);
@@ -444,7 +473,8 @@ static void test_attention_to_later_positions(void **state)
             bore_leave(l.m, level, false);
             struct bore_cache *again = library_cache(l.m, &l.pass, NULL, 0);
             library_same_caches(plain, again, "without it");
-            bore_cache_free(want), bore_cache_free(plain), bore_cache_free(got), bore_cache_free(again);
+            bore_cache_free(want), bore_cache_free(plain), bore_cache_free(got),
+                bore_cache_free(again);
             library_close(&l);
         }
 }
@@ -460,21 +490,23 @@ static int twice(struct bore_tensor *t, const struct bore_at *at, void *user)
     return 0;
 }
 
-/* What a backward hook makes of a gradient is what is captured there and flows on: everything before doubles. */
+/* What a backward hook makes of a gradient is what is captured there and flows on: everything
+ * before doubles. */
 static void test_backward(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    struct log log = { "" };
-    struct note a = { &log, 'a' }, b = { &log, 'b' }, c = { &log, 'c' }, f = { &log, 'f' };
+    struct bore_error e = {0};
+    struct log log = {""};
+    struct note a = {&log, 'a'}, b = {&log, 'b'}, c = {&log, 'c'}, f = {&log, 'f'};
     l.pass.metric = "logit[-1, 7] - logit[-1, 19]";
     struct bore_cache *plain = library_cache(l.m, &l.pass, NULL, 0);
-    struct bore_hook h[] = { { .name = "blocks.1.hook_resid_pre", .fn = twice, .user = &l.pass.cols },
-                             { .name = "hook_embed", .fn = write_note, .user = &a },
-                             { .name = "blocks.0.hook_attn_out", .fn = write_note, .user = &b },
-                             { .name = "unembed.hook_out", .fn = write_note, .user = &c } };
-    struct bore_hook forward = { .name = "unembed.hook_out", .fn = write_note, .user = &f, .flags = BORE_READS };
+    struct bore_hook h[] = {{.name = "blocks.1.hook_resid_pre", .fn = twice, .user = &l.pass.cols},
+                            {.name = "hook_embed", .fn = write_note, .user = &a},
+                            {.name = "blocks.0.hook_attn_out", .fn = write_note, .user = &b},
+                            {.name = "unembed.hook_out", .fn = write_note, .user = &c}};
+    struct bore_hook forward = {
+        .name = "unembed.hook_out", .fn = write_note, .user = &f, .flags = BORE_READS};
     int level;
     library_ok(bore_enter(l.m, &forward, 1, h, 4, &level, &e), &e);
     struct bore_cache *got = library_cache(l.m, &l.pass, NULL, 0);
@@ -484,20 +516,25 @@ static void test_backward(void **state)
         struct bore_tensor x, y;
         const char *name = bore_cache_at(got, i, &x);
         bore_cache_at(plain, i, &y);
-        bool grad = strstr(name, "_grad"), before = strstr(name, "blocks.0.") || !strncmp(name, "hook_", 5) || strstr(name, "blocks.1.hook_resid_pre");
+        bool grad = strstr(name, "_grad"), before = strstr(name, "blocks.0.") ||
+                                                    !strncmp(name, "hook_", 5) ||
+                                                    strstr(name, "blocks.1.hook_resid_pre");
         int64_t n = 1;
         for (int k = 0; k < x.rank; k++)
             n *= x.shape[k];
         for (int64_t k = 0; k < n; k++)
-            if (x.data[k] != (grad && before ? 2 * y.data[k] : y.data[k]) && !(isnan(x.data[k]) && isnan(y.data[k])))
-                fail_msg("%s[%d] is %g, was %g", name, (int)k, (double)x.data[k], (double)y.data[k]);
+            if (x.data[k] != (grad && before ? 2 * y.data[k] : y.data[k]) &&
+                !(isnan(x.data[k]) && isnan(y.data[k])))
+                fail_msg("%s[%d] is %g, was %g", name, (int)k, (double)x.data[k],
+                         (double)y.data[k]);
         doubled += grad && before;
     }
     assert_true(doubled > 10);
     bore_leave(l.m, level, false);
     struct bore_pass no_metric = l.pass;
     no_metric.metric = NULL;
-    assert_int_equal(bore_run_with_hooks(l.m, &no_metric, NULL, 0, h, 1, 0, NULL, &e), BORE_BAD_INPUT);
+    assert_int_equal(bore_run_with_hooks(l.m, &no_metric, NULL, 0, h, 1, 0, NULL, &e),
+                     BORE_BAD_INPUT);
     bore_cache_free(plain), bore_cache_free(got);
     library_close(&l);
 }
@@ -523,10 +560,10 @@ static void test_hooks_that_meddle(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct bore_error e = { 0 };
-    struct bore_result plain = { 0 }, out = { 0 };
-    struct log log = { "" };
-    struct note a = { &log, 'a' };
+    struct bore_error e = {0};
+    struct bore_result plain = {0}, out = {0};
+    struct log log = {""};
+    struct note a = {&log, 'a'};
     run(&l, &plain);
     add(&l, "hook_embed", meddle, &l, 0);
     add(&l, "unembed.hook_out", write_note, &a, 0);
@@ -536,8 +573,9 @@ static void test_hooks_that_meddle(void **state)
     run(&l, &out);
     assert_string_equal(log.text, "a");
     assert_true(library_same(&plain.output, &out.output));
-    struct bore_hook h = { .name = "blocks.0.hook_resid_post", .fn = cancel };
-    assert_int_equal(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, NULL, &e), BORE_CANCELLED);
+    struct bore_hook h = {.name = "blocks.0.hook_resid_post", .fn = cancel};
+    assert_int_equal(bore_run_with_hooks(l.m, &l.pass, &h, 1, NULL, 0, 0, NULL, &e),
+                     BORE_CANCELLED);
     run(&l, &out);
     assert_true(library_same(&plain.output, &out.output));
     bore_result_free(&out), bore_result_free(&plain);
@@ -547,11 +585,18 @@ static void test_hooks_that_meddle(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_add_prepend_remove), cmocka_unit_test(test_permanent), cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_failing_hook), cmocka_unit_test(test_contexts), cmocka_unit_test(test_caching_hooks),
-        cmocka_unit_test(test_firing_order), cmocka_unit_test(test_every_site), cmocka_unit_test(test_replayed_edits),
+        cmocka_unit_test(test_add_prepend_remove),
+        cmocka_unit_test(test_permanent),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_failing_hook),
+        cmocka_unit_test(test_contexts),
+        cmocka_unit_test(test_caching_hooks),
+        cmocka_unit_test(test_firing_order),
+        cmocka_unit_test(test_every_site),
+        cmocka_unit_test(test_replayed_edits),
         cmocka_unit_test(test_attention_to_later_positions),
-        cmocka_unit_test(test_backward), cmocka_unit_test(test_hooks_that_meddle),
+        cmocka_unit_test(test_backward),
+        cmocka_unit_test(test_hooks_that_meddle),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_named_weight.c - weights by the names of TransformerLens, Hugging Face, nnsight and taker: Hugging Face's against the tensors of the
- * checkpoint, the others against these; lists without weights, cuts, refusals.  TransformerLens' values: test_process*.c. */
+/* test_named_weight.c - weights by the names of TransformerLens, Hugging Face, nnsight and taker:
+ * Hugging Face's against the tensors of the checkpoint, the others against these; lists without
+ * weights, cuts, refusals.  TransformerLens' values: test_process*.c. */
 #include "fixture.h"
 
 #include <stdio.h>
@@ -12,7 +13,7 @@
 static struct named_weight find(const struct model *m, const char *name)
 {
     struct named_weight w;
-    struct err e = { 0 };
+    struct err e = {0};
     if (named_weight_find(m, name, &w, &e))
         fail_msg("%s", e.text);
     return w;
@@ -27,10 +28,12 @@ static float *read_all(const struct model *m, const struct named_weight *w)
 
 static float stored(const struct st_tensor *t, int64_t i)
 {
-    return t->dtype == ST_F32 ? ((const float *)t->data)[i] : kn_load(t->dtype == ST_F16 ? KN_F16 : KN_BF16, t->data, i);
+    return t->dtype == ST_F32 ? ((const float *)t->data)[i]
+                              : kn_load(t->dtype == ST_F16 ? KN_F16 : KN_BF16, t->data, i);
 }
 
-/* Every tensor of the checkpoint that is a weight, under its name as it lies; nnsight's spelling means the same. */
+/* Every tensor of the checkpoint that is a weight, under its name as it lies; nnsight's spelling
+ * means the same. */
 static void test_checkpoint(void **state)
 {
     (void)state;
@@ -39,8 +42,9 @@ static void test_checkpoint(void **state)
     for (char **model = models; *model; model++) {
         struct fixture f = fixture_open(*model);
         struct named_weight *list[2];
-        struct err e = { 0 };
-        int n = named_weight_list(f.m, LIBRARY_HF, &list[0], &e), n2 = named_weight_list(f.m, LIBRARY_NNSIGHT, &list[1], &e), seen = 0;
+        struct err e = {0};
+        int n = named_weight_list(f.m, LIBRARY_HF, &list[0], &e),
+            n2 = named_weight_list(f.m, LIBRARY_NNSIGHT, &list[1], &e), seen = 0;
         assert_int_equal(n, n2);
         for (int i = 0; i < n; i++) {
             const struct named_weight *w = &list[0][i];
@@ -48,13 +52,14 @@ static void test_checkpoint(void **state)
             const char *bare = strchr(w->name, '.') + 1;
             t = t ? t : safetensors_find(f.m->files, bare); /* published without the prefix */
             if (!t && !strcmp(w->name, "lm_head.weight"))
-                continue;                                   /* tied */
+                continue; /* tied */
             assert_non_null(t);
             assert_int_equal(w->rank, t->rank);
             for (int d = 0; d < w->rank; d++)
                 assert_int_equal(w->shape[d], t->shape[d]);
             struct named_weight other = find(f.m, list[1][i].name);
-            assert_int_equal(other.library, strchr(list[1][i].name, '[') ? LIBRARY_NNSIGHT : LIBRARY_HF);
+            assert_int_equal(other.library,
+                             strchr(list[1][i].name, '[') ? LIBRARY_NNSIGHT : LIBRARY_HF);
             float *v = read_all(f.m, w), *v2 = read_all(f.m, &other);
             for (int64_t k = 0; k < named_weight_size(w); k++)
                 if (v[k] != stored(t, k) || v2[k] != v[k])
@@ -65,7 +70,8 @@ static void test_checkpoint(void **state)
         /* nothing is left out but buffers */
         for (size_t i = 0; i < safetensors_count(f.m->files); i++) {
             const char *name = safetensors_at(f.m->files, i)->name;
-            bool buffer = strstr(name, "attn.bias") || strstr(name, "attention.bias") || strstr(name, "masked_bias") || strstr(name, "inv_freq");
+            bool buffer = strstr(name, "attn.bias") || strstr(name, "attention.bias") ||
+                          strstr(name, "masked_bias") || strstr(name, "inv_freq");
             struct named_weight w;
             if (!buffer && named_weight_find(f.m, name, &w, &e))
                 fail_msg("%s: %s", *model, e.text);
@@ -79,7 +85,8 @@ static void test_checkpoint(void **state)
     assert_true(total > 350);
 }
 
-/* taker's tensors out of TransformerLens': [head, d_head, d_model], and Linear's [out, in] for all others. */
+/* taker's tensors out of TransformerLens': [head, d_head, d_model], and Linear's [out, in] for all
+ * others. */
 static void check_taker(const struct model *m, const struct named_weight *w)
 {
     char name[LIMIT_NAME];
@@ -97,7 +104,8 @@ static void check_taker(const struct model *m, const struct named_weight *w)
         if (w->rank == 3) { /* [h, e, d] of [h, d, e] */
             int64_t e = w->shape[1], d = w->shape[2];
             j = i / (e * d) * e * d + i % d * e + i / d % e;
-        } else if (w->rank == 2 && (out || !heads) && strncmp(rest, "attn.b_", 7)) { /* [out, in] of [in, out] */
+        } else if (w->rank == 2 && (out || !heads) &&
+                   strncmp(rest, "attn.b_", 7)) { /* [out, in] of [in, out] */
             j = i % w->shape[1] * w->shape[0] + i / w->shape[1];
         }
         if (a[i] != b[j])
@@ -109,11 +117,11 @@ static void check_taker(const struct model *m, const struct named_weight *w)
 static void test_taker(void **state)
 {
     (void)state;
-    static const char *const models[] = { "gpt2", "gpt_neox", "llama_tied", "llama" };
+    static const char *const models[] = {"gpt2", "gpt_neox", "llama_tied", "llama"};
     for (int i = 0; i < 4; i++) {
         struct fixture f = fixture_open(models[i]);
         struct named_weight *list;
-        struct err e = { 0 };
+        struct err e = {0};
         int n = named_weight_list(f.m, LIBRARY_TAKER, &list, &e);
         bool grouped = f.m->cfg.n_heads != f.m->cfg.n_kv_heads;
         assert_true(n > 10);
@@ -126,20 +134,23 @@ static void test_taker(void **state)
             assert_non_null(strstr(e.text, "k_proj.weight"));
         }
         if (f.m->cfg.gated) {
-            struct named_weight module = find(f.m, "layers[1].attn.k_proj.weight"), hf = find(f.m, "model.layers.1.self_attn.k_proj.weight");
+            struct named_weight module = find(f.m, "layers[1].attn.k_proj.weight"),
+                                hf = find(f.m, "model.layers.1.self_attn.k_proj.weight");
             float *a = read_all(f.m, &module), *b = read_all(f.m, &hf);
             assert_int_equal(module.library, LIBRARY_TAKER);
             assert_memory_equal(a, b, (size_t)named_weight_size(&hf) * sizeof *a);
             free(a), free(b);
         } else {
-            assert_int_equal(named_weight_find(f.m, "layers.0.attn.q_proj.weight", &w, &e), ERR_BAD_INPUT);
+            assert_int_equal(named_weight_find(f.m, "layers.0.attn.q_proj.weight", &w, &e),
+                             ERR_BAD_INPUT);
             assert_non_null(strstr(e.text, "one tensor here"));
         }
         fixture_close(&f);
     }
 }
 
-/* Names and shapes without weights are those with them; a stack is its layers; a cut is the elements of the whole. */
+/* Names and shapes without weights are those with them; a stack is its layers; a cut is the
+ * elements of the whole. */
 static void test_shapes_and_cuts(void **state)
 {
     (void)state;
@@ -147,7 +158,7 @@ static void test_shapes_and_cuts(void **state)
     for (char **model = models; *model; model++) {
         struct fixture f = fixture_open(*model);
         struct model *bare;
-        struct err e = { 0 };
+        struct err e = {0};
         char path[256];
         snprintf(path, sizeof path, "tests/fixtures/models/%s", *model);
         assert_int_equal(model_open(&bare, path, NULL, &e), 0);
@@ -155,7 +166,8 @@ static void test_shapes_and_cuts(void **state)
             struct named_weight *a, *b;
             if (t == LIBRARY_BRIDGE)
                 continue;
-            int n = named_weight_list(f.m, (enum alias_library)t, &a, &e), k = named_weight_list(bare, (enum alias_library)t, &b, &e);
+            int n = named_weight_list(f.m, (enum alias_library)t, &a, &e),
+                k = named_weight_list(bare, (enum alias_library)t, &b, &e);
             assert_int_equal(n, k);
             for (int i = 0; i < n; i++) {
                 struct named_weight again = find(bare, a[i].name);
@@ -163,7 +175,8 @@ static void test_shapes_and_cuts(void **state)
                 if (t != LIBRARY_NNSIGHT) /* there it is found as Hugging Face's */
                     assert_string_equal(a[i].name, again.name);
                 for (int d = 0; d < a[i].rank; d++)
-                    assert_true(a[i].shape[d] == b[i].shape[d] && a[i].shape[d] == again.shape[d] && a[i].dims[d][0]);
+                    assert_true(a[i].shape[d] == b[i].shape[d] && a[i].shape[d] == again.shape[d] &&
+                                a[i].dims[d][0]);
             }
             free(a), free(b);
         }
@@ -172,8 +185,9 @@ static void test_shapes_and_cuts(void **state)
         assert_string_equal(all.dims[0], "layer");
         float *whole = read_all(f.m, &all), *layer = read_all(f.m, &one);
         assert_memory_equal(whole, layer, (size_t)named_weight_size(&one) * sizeof *whole);
-        const int64_t heads[] = { all.shape[1] - 1, 0 }, column[] = { 2, 0, 1 };
-        const int64_t *cut[WEIGHT_RANK_MAX] = { NULL, heads, NULL, column }, n[WEIGHT_RANK_MAX] = { 0, 2, 0, 3 };
+        const int64_t heads[] = {all.shape[1] - 1, 0}, column[] = {2, 0, 1};
+        const int64_t *cut[WEIGHT_RANK_MAX] = {NULL, heads, NULL, column},
+                      n[WEIGHT_RANK_MAX] = {0, 2, 0, 3};
         int64_t L = all.shape[0], D = all.shape[2], dh = all.shape[3], H = all.shape[1];
         float *some = malloc((size_t)(L * 2 * D * 3) * sizeof *some), *p = some;
         named_weight_cut(f.m, &all, cut, n, some);
@@ -194,9 +208,10 @@ static void test_processed(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(process_model(f.m, PROCESS_USUAL, &e), 0);
-    struct named_weight fused = find(f.m, "transformer.h.1.attn.c_attn.weight"), q = find(f.m, "blocks.1.attn.W_Q"), v = find(f.m, "blocks.1.attn.W_V");
+    struct named_weight fused = find(f.m, "transformer.h.1.attn.c_attn.weight"),
+                        q = find(f.m, "blocks.1.attn.W_Q"), v = find(f.m, "blocks.1.attn.W_V");
     int64_t H = q.shape[0], D = q.shape[1], dh = q.shape[2];
     float *a = read_all(f.m, &fused), *b = read_all(f.m, &q), *c = read_all(f.m, &v);
     for (int64_t d = 0; d < D; d++)
@@ -212,24 +227,35 @@ static void test_processed(void **state)
 static void test_refusals(void **state)
 {
     (void)state;
-    static const struct { const char *model, *name, *says; } rows[] = {
-        { "gpt2", "blocks.3.attn.W_Q", "layers 0..2" }, { "gpt2", "blocks.0.attn.W_Qq", "nearest is blocks.0.attn.W_Q" },
-        { "gpt2", "transformer.h.9.mlp.c_fc.weight", "layers 0..2" }, { "gpt2", "W_gate", "not gated" }, { "gpt2", "blocks.0.attn.OV", "bore_factored_head" },
-        { "gpt2", "W_E_pos", "embed.W_E" }, { "llama", "pos_embed.W_pos", "rotary" }, { "llama", "blocks.0.ln1.b", "RMSNorm" },
-        { "llama", "model.layers.0.self_attn.q_proj.bias", "no such bias" }, { "llama", "layers.0.attn.W_O_inv", "pruned" },
-        { "gpt2", "layers.7.attn.q_proj.weight", "layers 0..2" }, { "gpt2", "transformer.h.0.attn.c_attn.weigth", "c_attn.weight" }, { "gpt2", "", "nearest" },
+    static const struct {
+        const char *model, *name, *says;
+    } rows[] = {
+        {"gpt2", "blocks.3.attn.W_Q", "layers 0..2"},
+        {"gpt2", "blocks.0.attn.W_Qq", "nearest is blocks.0.attn.W_Q"},
+        {"gpt2", "transformer.h.9.mlp.c_fc.weight", "layers 0..2"},
+        {"gpt2", "W_gate", "not gated"},
+        {"gpt2", "blocks.0.attn.OV", "bore_factored_head"},
+        {"gpt2", "W_E_pos", "embed.W_E"},
+        {"llama", "pos_embed.W_pos", "rotary"},
+        {"llama", "blocks.0.ln1.b", "RMSNorm"},
+        {"llama", "model.layers.0.self_attn.q_proj.bias", "no such bias"},
+        {"llama", "layers.0.attn.W_O_inv", "pruned"},
+        {"gpt2", "layers.7.attn.q_proj.weight", "layers 0..2"},
+        {"gpt2", "transformer.h.0.attn.c_attn.weigth", "c_attn.weight"},
+        {"gpt2", "", "nearest"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct fixture f = fixture_open(rows[i].model);
         struct named_weight w;
-        struct err e = { 0 };
+        struct err e = {0};
         assert_int_equal(named_weight_find(f.m, rows[i].name, &w, &e), ERR_BAD_INPUT);
         if (!strstr(e.text, rows[i].says))
             fail_msg("%s: %s", rows[i].name, e.text);
         fixture_close(&f);
     }
     struct fixture f = fixture_open("llama_bias");
-    struct named_weight w = find(f.m, "layers.1.self_attn.q_proj.bias"); /* the prefix may be left out */
+    struct named_weight w = find(f.m,
+                                 "layers.1.self_attn.q_proj.bias"); /* the prefix may be left out */
     assert_string_equal(w.name, "model.layers.1.self_attn.q_proj.bias");
     fixture_close(&f);
 }
@@ -237,7 +263,8 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_checkpoint), cmocka_unit_test(test_taker), cmocka_unit_test(test_shapes_and_cuts), cmocka_unit_test(test_processed),
+        cmocka_unit_test(test_checkpoint),      cmocka_unit_test(test_taker),
+        cmocka_unit_test(test_shapes_and_cuts), cmocka_unit_test(test_processed),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

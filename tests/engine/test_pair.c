@@ -1,4 +1,5 @@
-/* test_pair.c - what a pair says changed, and where its faces can differ, covers what really did. */
+/* test_pair.c - what a pair says changed, and where its faces can differ, covers what really did.
+ */
 #include "fixture.h"
 
 #include <stdlib.h>
@@ -19,7 +20,8 @@ static struct values values_read(struct pair *p, enum face f)
     struct run *r = pair_run(p, f);
     const struct config *cfg = &run_model(r)->cfg;
     size_t most = ((size_t)cfg->n_layers + 1) * SITE_COUNT;
-    struct values v = {calloc(most, sizeof *v.site), calloc(most, sizeof(float *)), calloc(most, sizeof *v.count), 0};
+    struct values v = {calloc(most, sizeof *v.site), calloc(most, sizeof(float *)),
+                       calloc(most, sizeof *v.count), 0};
     int n = site_list(cfg, v.site);
     for (int i = 0; i < n; i++) {
         if (!site_fires(cfg, v.site[i].id))
@@ -45,8 +47,8 @@ static void values_free(struct values *v)
 }
 
 /* Rows [0, row) of site i have the same bits in a and b, which may differ in length. */
-static bool rows_equal(const struct config *cfg, const struct values *a, int32_t na, const struct values *b, int32_t nb,
-                       int i, int32_t row)
+static bool rows_equal(const struct config *cfg, const struct values *a, int32_t na,
+                       const struct values *b, int32_t nb, int i, int32_t row)
 {
     int64_t sa[SITE_RANK_MAX], sb[SITE_RANK_MAX];
     enum site_id id = a->site[i].id;
@@ -59,8 +61,8 @@ static bool rows_equal(const struct config *cfg, const struct values *a, int32_t
     int64_t inner = inner_a < inner_b ? inner_a : inner_b;
     for (int64_t o = 0; o < outer; o++)
         for (int32_t r = 0; r < row; r++)
-            if (memcmp(a->value[i] + (o * sa[axis] + r) * inner_a, b->value[i] + (o * sb[axis] + r) * inner_b,
-                       (size_t)inner * sizeof(float)))
+            if (memcmp(a->value[i] + (o * sa[axis] + r) * inner_a,
+                       b->value[i] + (o * sb[axis] + r) * inner_b, (size_t)inner * sizeof(float)))
                 return false;
     return true;
 }
@@ -71,11 +73,15 @@ static int32_t least(int32_t a, int32_t b)
 }
 
 static const char *const edit_pool[] = {
-    "blocks.0.attn.hook_z[-1, 0] = 0",        "blocks.1.hook_resid_pre[2] *= 0.5",
-    "blocks.0.mlp.hook_post[3:, 1] += 1",     "blocks.1.attn.hook_pattern[0, 3, 1] = 0",
-    "hook_embed[4] = mean()",                 "blocks.1.hook_mlp_out[1] = from(other)",
+    "blocks.0.attn.hook_z[-1, 0] = 0",
+    "blocks.1.hook_resid_pre[2] *= 0.5",
+    "blocks.0.mlp.hook_post[3:, 1] += 1",
+    "blocks.1.attn.hook_pattern[0, 3, 1] = 0",
+    "hook_embed[4] = mean()",
+    "blocks.1.hook_mlp_out[1] = from(other)",
     "blocks.0.attn.hook_pattern[0, 1, 3] = 0.5", /* attention sees a later position */
-    "unembed.hook_out[-1, 3] = 2",            "ln_final.hook_scale[2] *= 2",
+    "unembed.hook_out[-1, 3] = 2",
+    "ln_final.hook_scale[2] *= 2",
 };
 enum { POOL = sizeof edit_pool / sizeof *edit_pool };
 
@@ -84,7 +90,8 @@ static uint32_t next(uint32_t *state)
     return *state = *state * 1664525u + 1013904223u;
 }
 
-/* Random questions one after the other: what is not marked has not changed, what is outside the cone is equal. */
+/* Random questions one after the other: what is not marked has not changed, what is outside the
+ * cone is equal. */
 static void walk(const char *name, uint32_t seed)
 {
     struct fixture f = fixture_open(name);
@@ -107,7 +114,12 @@ static void walk(const char *name, uint32_t seed)
         for (int i = 0; i < POOL; i++)
             on[i] = next(&seed) >> 30 == 0;
         struct pair_prompt prompt = {"other", other, 12};
-        struct pair_target t = {.tokens = tokens, .n = n, .edits = edits, .on = on, .n_edits = POOL, .prompts = &prompt,
+        struct pair_target t = {.tokens = tokens,
+                                .n = n,
+                                .edits = edits,
+                                .on = on,
+                                .n_edits = POOL,
+                                .prompts = &prompt,
                                 .n_prompts = 1};
         struct err e = {0};
         if (pair_sync(p, &t, NULL, &e))
@@ -117,15 +129,19 @@ static void walk(const char *name, uint32_t seed)
             now[face] = values_read(p, (enum face)face);
             for (int i = 0; i < now[face].n && before_n[face]; i++) {
                 int32_t stage = plan_stage_of(f.m->plan, now[face].site[i]);
-                int32_t row = least(pair_changed(p, (enum face)face, stage), least(n, before_n[face]));
-                assert_true(rows_equal(&f.m->cfg, &now[face], n, &before[face], before_n[face], i, row));
+                int32_t row = least(pair_changed(p, (enum face)face, stage),
+                                    least(n, before_n[face]));
+                assert_true(
+                    rows_equal(&f.m->cfg, &now[face], n, &before[face], before_n[face], i, row));
             }
         }
         for (int i = 0; i < now[FACE_EDITED].n; i++) {
-            int32_t row = least(pair_first_changed_row(p, plan_stage_of(f.m->plan, now[FACE_EDITED].site[i])), n);
+            int32_t row = least(
+                pair_first_changed_row(p, plan_stage_of(f.m->plan, now[FACE_EDITED].site[i])), n);
             assert_true(rows_equal(&f.m->cfg, &now[FACE_EDITED], n, &now[FACE_BASE], n, i, row));
         }
-        /* Settled only when both faces are seen: the marks of a face that is away gather till it is back. */
+        /* Settled only when both faces are seen: the marks of a face that is away gather till it is
+         * back. */
         if (pair_run(p, FACE_EDITED)) {
             for (int face = 0; face < FACE_COUNT; face++) {
                 values_free(&before[face]);
@@ -155,7 +171,8 @@ static void marks_cover_every_change(void **state)
             walk(names[i], seed);
 }
 
-/* One edit lets a position see a later one; then the prompt grows and earlier rows see the new token. */
+/* One edit lets a position see a later one; then the prompt grows and earlier rows see the new
+ * token. */
 static void rows_that_see_ahead_change_with_the_length(void **state)
 {
     (void)state;
@@ -186,7 +203,12 @@ static void runs_that_are_not_there_are_named(void **state)
     assert_int_equal(edit_parse(&ed, "blocks.1.hook_resid_pre[2] = from(corupt)", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
     struct pair_prompt prompt = {"corrupt", f.tokens, f.n};
-    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = &ed, .n_edits = 1, .prompts = &prompt, .n_prompts = 1};
+    struct pair_target t = {.tokens = f.tokens,
+                            .n = f.n,
+                            .edits = &ed,
+                            .n_edits = 1,
+                            .prompts = &prompt,
+                            .n_prompts = 1};
     assert_int_equal(pair_sync(p, &t, NULL, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "corupt"));
     assert_non_null(strstr(e.text, "the nearest is corrupt"));
@@ -206,7 +228,12 @@ static void a_source_that_is_too_short_is_refused(void **state)
     assert_int_equal(edit_parse(&ed, "blocks.1.hook_resid_pre[:] = from(short)", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
     struct pair_prompt prompt = {"short", f.tokens, 2};
-    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = &ed, .n_edits = 1, .prompts = &prompt, .n_prompts = 1};
+    struct pair_target t = {.tokens = f.tokens,
+                            .n = f.n,
+                            .edits = &ed,
+                            .n_edits = 1,
+                            .prompts = &prompt,
+                            .n_prompts = 1};
     assert_int_equal(pair_sync(p, &t, NULL, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "short"));
     edit_free(ed);

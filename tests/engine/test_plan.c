@@ -1,4 +1,5 @@
-/* test_plan.c - the block program by itself: every site has its step, orders follow the steps, costs add up. */
+/* test_plan.c - the block program by itself: every site has its step, orders follow the steps,
+ * costs add up. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,7 +11,8 @@
 
 #include "model/plan.h"
 
-static const char *const models[] = {"gpt2", "gpt_neox", "gpt_neox_sequential", "llama", "mistral", "qwen2"};
+static const char *const models[] = {"gpt2",  "gpt_neox", "gpt_neox_sequential",
+                                     "llama", "mistral",  "qwen2"};
 enum { MODELS = sizeof models / sizeof *models };
 
 static struct plan *plan_of(const char *model)
@@ -36,12 +38,14 @@ static void every_site_has_its_step(void **state)
         for (int id = 0; id < SITE_COUNT; id++) {
             if (!site_exists(&p->cfg, (enum site_id)id) || site_refusal(&p->cfg, (enum site_id)id))
                 continue;
-            struct site_ref s = {(enum site_id)id, site_table[id].scope == SCOPE_BLOCK ? 0 : SITE_ROOT};
+            struct site_ref s = {(enum site_id)id,
+                                 site_table[id].scope == SCOPE_BLOCK ? 0 : SITE_ROOT};
             int32_t n, writers = 0, stage = plan_stage_of(p, s);
             const struct step *steps = plan_stage(p, stage, &n);
             assert_true(stage >= 0 && stage < plan_stages(p));
             for (int32_t i = 0; i < n; i++)
-                writers += steps[i].site == s.id && !steps[i].in_place && steps[i].when != STEP_IF_EDITED;
+                writers += steps[i].site == s.id && !steps[i].in_place &&
+                           steps[i].when != STEP_IF_EDITED;
             if (id != SITE_TOKENS && writers != 1)
                 fail_msg("%s: %d steps write site %d", models[m], writers, id);
             sites++;
@@ -51,7 +55,8 @@ static void every_site_has_its_step(void **state)
     }
 }
 
-/* An operand of the same stage was written by an earlier step; orders rise from step to step and stage to stage. */
+/* An operand of the same stage was written by an earlier step; orders rise from step to step and
+ * stage to stage. */
 static void operands_come_first(void **state)
 {
     (void)state;
@@ -70,7 +75,8 @@ static void operands_come_first(void **state)
                         assert_true(written[steps[i].in[k].id]);
                     assert_false(kind == OPERAND_PREV && stage == 0);
                 }
-                int32_t order = plan_order(p, (struct site_ref){steps[i].site, block ? stage - 1 : SITE_ROOT});
+                int32_t order = plan_order(
+                    p, (struct site_ref){steps[i].site, block ? stage - 1 : SITE_ROOT});
                 if (!steps[i].in_place && steps[i].when != STEP_IF_EDITED) {
                     assert_false(written[steps[i].site]);
                     assert_true(order > last);
@@ -91,7 +97,8 @@ static void products_cost_their_weights(void **state)
     for (int m = 0; m < MODELS; m++) {
         struct plan *p = plan_of(models[m]);
         const struct config *c = &p->cfg;
-        double flops = 0, heads = (double)c->n_heads * c->d_head, kv = (double)c->n_kv_heads * c->d_head, d = c->d_model;
+        double flops = 0, heads = (double)c->n_heads * c->d_head,
+               kv = (double)c->n_kv_heads * c->d_head, d = c->d_model;
         for (int32_t stage = 0; stage < plan_stages(p); stage++) {
             int32_t n;
             const struct step *steps = plan_stage(p, stage, &n);

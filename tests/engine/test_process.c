@@ -1,4 +1,5 @@
-/* test_process.c - weight processing and named weights against TransformerLens' own (the fixtures); singular values. */
+/* test_process.c - weight processing and named weights against TransformerLens' own (the fixtures);
+ * singular values. */
 #include "fixture.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@
 static double weight_error(const struct model *m, const struct st_tensor *t)
 {
     struct named_weight w;
-    struct err e = { 0 };
+    struct err e = {0};
     if (named_weight_find(m, t->name, &w, &e))
         fail_msg("%s", e.text);
     assert_int_equal(w.rank, t->rank);
@@ -29,7 +30,7 @@ static double weight_error(const struct model *m, const struct st_tensor *t)
 static double site_error(struct run *r, const char *name, const struct st_tensor *t)
 {
     struct site_ref s;
-    struct err e = { 0 };
+    struct err e = {0};
     if (site_find(&run_model(r)->cfg, strcmp(name, "logits") ? name : "unembed.hook_out", &s, &e))
         fail_msg("%s", e.text);
     float *mine = malloc(t->nbytes + 1);
@@ -39,12 +40,13 @@ static double site_error(struct run *r, const char *name, const struct st_tensor
     return d;
 }
 
-/* Everything that one file of processed values holds.  products: weights are defined up to sign, compare activations only. */
+/* Everything that one file of processed values holds.  products: weights are defined up to sign,
+ * compare activations only. */
 static double check_file(const char *name, const char *file, unsigned flags, bool products)
 {
     struct fixture f = fixture_open(name);
     struct safetensors *st = fixture_file(name, file);
-    struct err e = { 0 };
+    struct err e = {0};
     double worst = 0;
     if (process_model(f.m, flags, &e))
         fail_msg("%s", e.text);
@@ -52,7 +54,9 @@ static double check_file(const char *name, const char *file, unsigned flags, boo
     for (size_t i = 0; i < safetensors_count(st); i++) {
         const struct st_tensor *t = safetensors_at(st, i);
         bool weight = !strstr(t->name, "hook_") && strcmp(t->name, "logits");
-        if (weight && products && (strstr(t->name, "attn.W_") || strstr(t->name, "attn.b_Q") || strstr(t->name, "attn.b_K")))
+        if (weight && products &&
+            (strstr(t->name, "attn.W_") || strstr(t->name, "attn.b_Q") ||
+             strstr(t->name, "attn.b_K")))
             continue;
         double d = weight ? weight_error(f.m, t) : site_error(r, t->name, t);
         worst = fmax(worst, d);
@@ -68,7 +72,7 @@ static double check_file(const char *name, const char *file, unsigned flags, boo
 static void test_usual(void **state)
 {
     (void)state;
-    static const char *const names[] = { "gpt2", "gpt_neox", "llama" };
+    static const char *const names[] = {"gpt2", "gpt_neox", "llama"};
     double worst = 0;
     for (int i = 0; i < 3; i++)
         worst = fmax(worst, check_file(names[i], "processed.safetensors", PROCESS_USUAL, false));
@@ -78,8 +82,8 @@ static void test_usual(void **state)
 static void test_steps(void **state)
 {
     (void)state;
-    static const char *const names[] = { "fold_ln", "center_writing_weights", "center_unembed", "fold_value_biases",
-                                         "refactor_factored_attn_matrices" };
+    static const char *const names[] = {"fold_ln", "center_writing_weights", "center_unembed",
+                                        "fold_value_biases", "refactor_factored_attn_matrices"};
     for (int i = 0; i < 5; i++) {
         char file[100], text[100];
         unsigned flags;
@@ -112,9 +116,10 @@ static void test_refactor_products(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2_bare"), g = fixture_open("gpt2_bare");
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(process_model(g.m, PROCESS_REFACTOR, &e), 0);
-    static const char *const pairs[2][2] = { { "blocks.0.attn.W_Q", "blocks.0.attn.W_K" }, { "blocks.0.attn.W_V", "blocks.0.attn.W_O" } };
+    static const char *const pairs[2][2] = {{"blocks.0.attn.W_Q", "blocks.0.attn.W_K"},
+                                            {"blocks.0.attn.W_V", "blocks.0.attn.W_O"}};
     int64_t d = f.m->cfg.d_model, r = f.m->cfg.d_head, n = f.m->cfg.n_heads * d * r;
     for (int p = 0; p < 2; p++) {
         float *x[2][2];
@@ -127,12 +132,14 @@ static void test_refactor_products(void **state)
         }
         for (int64_t i = 0; i < d; i++)
             for (int64_t j = 0; j < d; j++) {
-                double sum[2] = { 0 };
+                double sum[2] = {0};
                 for (int k = 0; k < 2; k++)
                     for (int64_t q = 0; q < r; q++)
-                        sum[k] += (double)x[k][0][i * r + q] * (double)(p ? x[k][1][q * d + j] : x[k][1][j * r + q]);
+                        sum[k] += (double)x[k][0][i * r + q] *
+                                  (double)(p ? x[k][1][q * d + j] : x[k][1][j * r + q]);
                 if (!(fabs(sum[0] - sum[1]) <= 1e-5))
-                    fail_msg("product %d [%d,%d]: %g before, %g after", p, (int)i, (int)j, sum[0], sum[1]);
+                    fail_msg("product %d [%d,%d]: %g before, %g after", p, (int)i, (int)j, sum[0],
+                             sum[1]);
             }
         for (int k = 0; k < 4; k++)
             free(x[k / 2][k % 2]);
@@ -166,7 +173,7 @@ static void test_factored(void **state)
                 fail_msg("columns %d and %d: %g", k, l, x);
             assert_true(k == 0 || s[k - 1] >= s[k]);
         }
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(factored_svd(a, 3, b, N, R, u, s, v, &e), ERR_BAD_INPUT);
 }
 
@@ -174,7 +181,7 @@ static void test_refusals(void **state)
 {
     (void)state;
     unsigned flags;
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(process_parse("fold", &flags, &e), ERR_USAGE);
     assert_non_null(strstr(e.text, "fold_ln"));
     assert_int_equal(process_parse("", &flags, &e), ERR_USAGE);
@@ -191,9 +198,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_usual), cmocka_unit_test(test_steps), cmocka_unit_test(test_raw_weights),
-        cmocka_unit_test(test_refactor_products),
-        cmocka_unit_test(test_factored), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_usual),       cmocka_unit_test(test_steps),
+        cmocka_unit_test(test_raw_weights), cmocka_unit_test(test_refactor_products),
+        cmocka_unit_test(test_factored),    cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* test_process_all.c - every combination of the processing steps on every fixture model, against what TransformerLens makes of it:
- * weights, activations, logits, and which combinations it refuses (fingerprints: tests/fixtures/make_process.py). */
+/* test_process_all.c - every combination of the processing steps on every fixture model, against
+ * what TransformerLens makes of it: weights, activations, logits, and which combinations it refuses
+ * (fingerprints: tests/fixtures/make_process.py). */
 #include "fixture.h"
 
 #include <math.h>
@@ -24,9 +25,11 @@ static double sign(uint64_t i, uint64_t fold)
 /* Defined up to sign once heads are refactored. */
 static bool up_to_sign(const char *name)
 {
-    static const char *const ends[] = { "attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "attn.b_Q", "attn.b_K", "hook_q", "hook_k", "hook_v", "hook_z" };
+    static const char *const ends[] = {"attn.W_Q", "attn.W_K", "attn.W_V", "attn.W_O", "attn.b_Q",
+                                       "attn.b_K", "hook_q",   "hook_k",   "hook_v",   "hook_z"};
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (strlen(name) >= strlen(ends[i]) && !strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
+        if (strlen(name) >= strlen(ends[i]) &&
+            !strcmp(name + strlen(name) - strlen(ends[i]), ends[i]))
             return true;
     return false;
 }
@@ -35,7 +38,7 @@ static bool up_to_sign(const char *name)
 static float *values_of(struct run *r, const char *name, size_t *n)
 {
     const struct model *m = run_model(r);
-    struct err e = { 0 };
+    struct err e = {0};
     struct named_weight w;
     struct site_ref s;
     *n = 1;
@@ -63,7 +66,7 @@ static float *values_of(struct run *r, const char *name, size_t *n)
 /* Largest difference of a sum over the tensor's norm. */
 static double prints_error(const float *v, size_t n, const float *want, bool absolute)
 {
-    double sum[FOLDS] = { 0 }, norm = 0, worst = 0;
+    double sum[FOLDS] = {0}, norm = 0, worst = 0;
     for (size_t i = 0; i < n; i++) {
         double x = isinf(v[i]) ? 0 : absolute ? fabs((double)v[i]) : (double)v[i];
         norm += x * x;
@@ -77,10 +80,11 @@ static double prints_error(const float *v, size_t n, const float *want, bool abs
     return want[FOLDS] < 1e-6f ? sqrt(norm) : worst; /* what is zero there must be nothing here */
 }
 
-static double check_combination(const char *model, unsigned flags, struct js_node names, const float *prints, int *count)
+static double check_combination(const char *model, unsigned flags, struct js_node names,
+                                const float *prints, int *count)
 {
     struct fixture f = fixture_open(model);
-    struct err e = { 0 };
+    struct err e = {0};
     double worst = 0;
     char text[PROCESS_TEXT_MAX];
     if (process_model(f.m, flags, &e))
@@ -97,7 +101,8 @@ static double check_combination(const char *model, unsigned flags, struct js_nod
         double d = prints_error(v, n, want, flags & PROCESS_REFACTOR && up_to_sign(name));
         free(v);
         if (!(d <= 1e-5))
-            fail_msg("%s %s: %s differs by %g of its norm", model, process_text(flags, text, sizeof text), name, d);
+            fail_msg("%s %s: %s differs by %g of its norm", model,
+                     process_text(flags, text, sizeof text), name, d);
         worst = fmax(worst, d);
         ++*count;
     }
@@ -133,14 +138,15 @@ static void test_combinations(void **state)
         for (size_t i = 0; i < n; i++, combinations++) {
             unsigned flags = flags_of(js_at(js_root(lists), i));
             seen |= 1u << flags;
-            worst = fmax(worst, check_combination(*model, flags, js_root(names), prints + i * k * (FOLDS + 1), &count));
+            worst = fmax(worst, check_combination(*model, flags, js_root(names),
+                                                  prints + i * k * (FOLDS + 1), &count));
         }
         /* what is not computed there is refused, there and here */
         for (unsigned flags = 0; flags < 32; flags++)
             if (!(seen >> flags & 1)) {
                 char text[PROCESS_TEXT_MAX], key[PROCESS_TEXT_MAX + 4];
                 struct fixture f = fixture_open(*model);
-                struct err e = { 0 };
+                struct err e = {0};
                 snprintf(key, sizeof key, "\"%s\"", process_text(flags, text, sizeof text));
                 assert_non_null(strstr(safetensors_metadata(st, "refused"), key));
                 assert_int_equal(process_model(f.m, flags, &e), ERR_BAD_INPUT);
@@ -152,12 +158,13 @@ static void test_combinations(void **state)
         safetensors_close(st);
     }
     fixture_names_free(models);
-    print_message("%d combinations, %d tensors, largest error %.2g of the norm\n", combinations, count, worst);
+    print_message("%d combinations, %d tensors, largest error %.2g of the norm\n", combinations,
+                  count, worst);
     assert_true(combinations > 300 && count > 20000);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_combinations) };
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_combinations)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* test_reference.c - reference sets: their files, mean(REF) and resample(REF) against TransformerLens (the fixtures), the cache on disk. */
+/* test_reference.c - reference sets: their files, mean(REF) and resample(REF) against
+ * TransformerLens (the fixtures), the cache on disk. */
 #include "fixture.h"
 
 #include <dirent.h>
@@ -77,17 +78,21 @@ static struct reference_set *fixture_set(const struct safetensors *st)
     return set;
 }
 
-/* ---- values ------------------------------------------------------------------------------------------ */
+/* ---- values
+ * ------------------------------------------------------------------------------------------ */
 
 static float *logits_of(struct run *r, size_t *n)
 {
     *n = (size_t)run_length(r) * (size_t)run_model(r)->cfg.d_vocab;
     float *x = malloc(*n * sizeof *x);
-    assert_int_equal(run_read(r, (struct site_ref){ SITE_UNEMBED_OUT, SITE_ROOT }, 0, run_length(r), x, NULL, NULL), 0);
+    assert_int_equal(run_read(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, run_length(r),
+                              x, NULL, NULL),
+                     0);
     return x;
 }
 
-/* All entries of one model on one pair, one after the other; then each again on a pair of its own: the same bits. */
+/* All entries of one model on one pair, one after the other; then each again on a pair of its own:
+ * the same bits. */
 static int entries_of(const char *name, double *worst)
 {
     struct fixture f = fixture_open(name);
@@ -95,7 +100,7 @@ static int entries_of(const char *name, double *worst)
     struct reference_set *set = fixture_set(st);
     struct js_doc *doc = fixture_json(st, "edits");
     struct pair *pair;
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(pair_open(&pair, f.m, SIZE_MAX / 2, &e), 0);
     int done = 0;
     for (size_t i = 0; i < js_count(js_root(doc)); i++) {
@@ -107,14 +112,16 @@ static int entries_of(const char *name, double *worst)
             assert_int_equal(js_string(js_at(list, (size_t)k), &text, NULL, NULL), 0);
             assert_int_equal(edit_parse(&edits[k], text, &e), 0);
         }
-        struct pair_target t = { .tokens = f.tokens, .n = f.n, .edits = edits, .n_edits = n, .sets = &set, .n_sets = 1 };
+        struct pair_target t = {
+            .tokens = f.tokens, .n = f.n, .edits = edits, .n_edits = n, .sets = &set, .n_sets = 1};
         if (pair_sync(pair, &t, NULL, &e))
             fail_msg("%s: %s", name, e.text);
         struct pair *own;
         assert_int_equal(pair_open(&own, f.m, 0, &e), 0);
         assert_int_equal(pair_sync(own, &t, NULL, &e), 0);
         size_t count;
-        float *a = logits_of(pair_run(pair, FACE_EDITED), &count), *b = logits_of(pair_run(own, FACE_EDITED), &count);
+        float *a = logits_of(pair_run(pair, FACE_EDITED), &count),
+              *b = logits_of(pair_run(own, FACE_EDITED), &count);
         assert_int_equal(js_string(js_get(row, "logits"), &key, NULL, NULL), 0);
         double d = fixture_error(a, safetensors_find(st, key)->data, count);
         *worst = fmax(*worst, d);
@@ -149,12 +156,14 @@ static void values_are_the_library_s(void **state)
 }
 
 /* One edit made concrete. */
-static struct edit_program *resolved(const struct fixture *f, struct reference_set *const *sets, int32_t n_sets, const char *text)
+static struct edit_program *resolved(const struct fixture *f, struct reference_set *const *sets,
+                                     int32_t n_sets, const char *text)
 {
     struct edit *ed;
     struct edit_program *p = NULL;
-    struct err e = { 0 };
-    struct edit_context ctx = { .cfg = &f->m->cfg, .n_pos = f->n, .model = f->m, .sets = sets, .n_sets = n_sets };
+    struct err e = {0};
+    struct edit_context ctx = {
+        .cfg = &f->m->cfg, .n_pos = f->n, .model = f->m, .sets = sets, .n_sets = n_sets};
     if (edit_parse(&ed, text, &e) || edit_resolve(&p, &ed, NULL, 1, &ctx, &e))
         fail_msg("%s: %s", text, e.text);
     edit_free(ed);
@@ -164,7 +173,7 @@ static struct edit_program *resolved(const struct fixture *f, struct reference_s
 /* Fill with a store of its own; how many prompts were run. */
 static int64_t fill_anew(const struct fixture *f, struct edit_program *p)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct reference_means *s = reference_means_open(f->m, &e);
     if (reference_means_fill(s, p, &e))
         fail_msg("%s", e.text);
@@ -173,7 +182,8 @@ static int64_t fill_anew(const struct fixture *f, struct edit_program *p)
     return runs;
 }
 
-/* ---- the cache --------------------------------------------------------------------------------------- */
+/* ---- the cache
+ * --------------------------------------------------------------------------------------- */
 
 /* The only file of the cache. */
 static void cache_file(char path[400])
@@ -265,16 +275,17 @@ static void keys_of_the_cache(void **state)
     (void)state;
     remove_tree(in_top("borescope"));
     struct fixture f = fixture_open("gpt2"), g = fixture_open("gpt2");
-    static const int32_t a[] = { 3, 4, 5 }, b[] = { 6, 7 };
-    static const int32_t *const prompts[] = { a, b };
-    static const int32_t lengths[] = { 3, 2 }, other_lengths[] = { 2, 2 };
+    static const int32_t a[] = {3, 4, 5}, b[] = {6, 7};
+    static const int32_t *const prompts[] = {a, b};
+    static const int32_t lengths[] = {3, 2}, other_lengths[] = {2, 2};
     struct reference_set *set, *other;
     assert_int_equal(reference_make(&set, "ref", prompts, lengths, 2, NULL), 0);
     assert_int_equal(reference_make(&other, "ref", prompts, other_lengths, 2, NULL), 0);
     assert_int_equal(process_model(g.m, PROCESS_CENTER_WRITING, NULL), 0);
-    static const char *const edits[] = { "blocks.0.hook_mlp_out = mean(ref)", "blocks.1.hook_mlp_out = mean(ref)",
-                                         "blocks.0.hook_attn_out = mean(ref)", "blocks.0.hook_mlp_out = mean(ref, pos=1)",
-                                         "blocks.0.hook_mlp_out[:2] = mean(ref, pos=same)" };
+    static const char *const edits[] = {
+        "blocks.0.hook_mlp_out = mean(ref)", "blocks.1.hook_mlp_out = mean(ref)",
+        "blocks.0.hook_attn_out = mean(ref)", "blocks.0.hook_mlp_out = mean(ref, pos=1)",
+        "blocks.0.hook_mlp_out[:2] = mean(ref, pos=same)"};
     for (int again = 0; again < 2; again++)
         for (int k = 0; k < 15; k++) {
             struct fixture *x = k < 5 || k >= 10 ? &f : &g;
@@ -304,7 +315,7 @@ static void cancelled_and_resumed(void **state)
     struct fixture f = fixture_open("gpt_neox");
     struct safetensors *st = fixture_file("gpt_neox", "references.safetensors");
     struct reference_set *set = fixture_set(st);
-    struct err e = { 0 };
+    struct err e = {0};
     struct reference_means *s = reference_means_open(f.m, &e);
     struct edit_program *p = resolved(&f, &set, 1, "blocks.0.hook_mlp_out = mean(ref)");
     fixture_backend()->cancel = &flag;
@@ -334,12 +345,13 @@ static void cancelled_and_resumed(void **state)
     fixture_close(&f);
 }
 
-/* ---- sets -------------------------------------------------------------------------------------------- */
+/* ---- sets
+ * -------------------------------------------------------------------------------------------- */
 
 static void draws(void **state)
 {
     (void)state;
-    int32_t zeros[40] = { 0 }, lengths[40], seen[40] = { 0 };
+    int32_t zeros[40] = {0}, lengths[40], seen[40] = {0};
     const int32_t *prompts[40];
     for (int i = 0; i < 40; i++)
         prompts[i] = zeros, lengths[i] = i + 1;
@@ -365,7 +377,7 @@ static void draws(void **state)
 static struct reference_set *parsed(const struct model *m, const char *text, size_t len)
 {
     struct reference_set *set = NULL;
-    struct err e = { 0 };
+    struct err e = {0};
     if (reference_parse(&set, m, 0, "ref", "file", text, len, &e))
         fail_msg("%s", e.text);
     return set;
@@ -376,11 +388,11 @@ static void files(void **state)
     (void)state;
     struct model *teach = NULL;
     struct fixture f = fixture_open("gpt2"); /* no tokenizer, learned positions for 32 */
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(model_open(&teach, "teach", fixture_backend(), &e), 0);
     static const char text[] = "\xef\xbb\xbfThe cat\r\n\n  caf\xc3\xa9\nlast without newline";
     struct reference_set *set = parsed(teach, text, sizeof text - 1);
-    static const char *const lines[] = { "The cat", "  caf\xc3\xa9", "last without newline" };
+    static const char *const lines[] = {"The cat", "  caf\xc3\xa9", "last without newline"};
     assert_int_equal(set->n, 3);
     for (int i = 0; i < 3; i++) {
         int32_t *ids, n;
@@ -396,25 +408,41 @@ static void files(void **state)
     assert_int_equal(set->tokens[3], 46);
     reference_free(set);
 
-    static const struct { bool ids; const char *text; size_t len; const char *want; } bad[] = {
-        { false, "", 0, "file · no prompts in it · a reference set is a text file, one prompt per line" },
-        { false, "\n\r\n\n", 4, "file · no prompts in it" },
-        { false, "good\nb\xff" "d\n", 9, "file · line 2 · byte 2 is not UTF-8" },
-        { false, "a\0b", 3, "file · line 1 · a zero byte" },
-        { true, "1,2\nabc\n", 8, "file · line 2 · this model has no tokenizer, and the line is not token ids · ids like 1,2,3" },
-        { true, "1 2147483648", 12, "line 1 · this model has no tokenizer, and the line is not token ids" },
-        { true, "1,47", 4, "line 1 · " },
-        { true, " , ", 3, "line 1 · no tokens" },
-        { true, "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", 65, "learned positions for 32" },
+    static const struct {
+        bool ids;
+        const char *text;
+        size_t len;
+        const char *want;
+    } bad[] = {
+        {false, "", 0,
+         "file · no prompts in it · a reference set is a text file, one prompt per line"},
+        {false, "\n\r\n\n", 4, "file · no prompts in it"},
+        {false,
+         "good\nb\xff"
+         "d\n",
+         9, "file · line 2 · byte 2 is not UTF-8"},
+        {false, "a\0b", 3, "file · line 1 · a zero byte"},
+        {true, "1,2\nabc\n", 8,
+         "file · line 2 · this model has no tokenizer, and the line is not token ids · ids like 1,2,3"},
+        {true, "1 2147483648", 12,
+         "line 1 · this model has no tokenizer, and the line is not token ids"},
+        {true, "1,47", 4, "line 1 · "},
+        {true, " , ", 3, "line 1 · no tokens"},
+        {true, "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", 65,
+         "learned positions for 32"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(reference_parse(&set, bad[i].ids ? f.m : teach, 0, "ref", "file", bad[i].text, bad[i].len, &e), ERR_BAD_INPUT);
+        assert_int_equal(reference_parse(&set, bad[i].ids ? f.m : teach, 0, "ref", "file",
+                                         bad[i].text, bad[i].len, &e),
+                         ERR_BAD_INPUT);
         if (!strstr(e.text, bad[i].want))
             fail_msg("said   %s\nwanted %s", e.text, bad[i].want);
     }
     write_file(in_top("x=1.txt"), "1 2\n", 4);
     write_file(in_top("plain"), "1 2\n", 4);
-    static const struct { const char *form, *name; } good[] = { { "%s", "ref" }, { "a.b-c_1=%s", "a.b-c_1" } };
+    static const struct {
+        const char *form, *name;
+    } good[] = {{"%s", "ref"}, {"a.b-c_1=%s", "a.b-c_1"}};
     for (int i = 0; i < 4; i++) {
         char arg[300];
         snprintf(arg, sizeof arg, good[i % 2].form, in_top(i < 2 ? "plain" : "x=1.txt"));
@@ -423,7 +451,8 @@ static void files(void **state)
         assert_string_equal(set->name, good[i % 2].name);
         reference_free(set);
     }
-    static const char *const missing[] = { "", "a=", "/nowhere/at/all", "a=/nowhere", "/tmp", "/dev/null" };
+    static const char *const missing[] = {"",           "a=",   "/nowhere/at/all",
+                                          "a=/nowhere", "/tmp", "/dev/null"};
     for (size_t i = 0; i < sizeof missing / sizeof *missing; i++) {
         assert_int_equal(reference_load(&set, f.m, -1, missing[i], &e), ERR_BAD_INPUT);
         assert_null(strchr(e.text, '\n'));
@@ -437,29 +466,40 @@ static void refusals(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    static const int32_t a[] = { 3, 4, 5 };
-    static const int32_t *const prompts[] = { a };
-    static const int32_t lengths[] = { 3 };
+    static const int32_t a[] = {3, 4, 5};
+    static const int32_t *const prompts[] = {a};
+    static const int32_t lengths[] = {3};
     struct reference_set *sets[2];
     assert_int_equal(reference_make(&sets[0], "prompts", prompts, lengths, 1, NULL), 0);
     assert_int_equal(reference_make(&sets[1], "ref2", prompts, lengths, 1, NULL), 0);
-    static const struct { int n; const char *edit, *want; } bad[] = {
-        { 0, "hook_embed = mean(ref)", "no reference set is called \"ref\" · name one: --ref ref=FILE, one prompt per line" },
-        { 2, "hook_embed = mean(ref)", "no reference set is called \"ref\" · the nearest is ref2" },
-        { 2, "hook_embed = resample(prompt)", "the nearest is prompts" },
-        { 2, "hook_embed = mean(ref2, pos=3)", "mean(ref2) · position 3 is asked for, the longest prompt of ref2 has 0..2" },
-        { 2, "hook_embed = mean(ref2, pos=-4)", "position -4 is asked for, the longest prompt of ref2 has 0..2" },
-        { 2, "hook_embed[:5] = mean(ref2, pos=same)", "position 4 is asked for, the longest prompt of ref2 has 0..2" },
-        { 2, "hook_embed = resample(ref2)", "resample(ref2) · position 8 is asked for, the longest prompt of ref2 has 0..2" },
-        { 2, "blocks.0.attn.hook_pattern = mean(ref2)", "mean(ref2, pos=same) takes the mean at each" },
-        { 2, "blocks.0.attn.hook_pattern = resample(ref2, pos=0)", "has two positions, dest and src · leave pos out" },
-        { 2, "hook_tokens = mean(ref2)", "hook_tokens holds token ids" },
+    static const struct {
+        int n;
+        const char *edit, *want;
+    } bad[] = {
+        {0, "hook_embed = mean(ref)",
+         "no reference set is called \"ref\" · name one: --ref ref=FILE, one prompt per line"},
+        {2, "hook_embed = mean(ref)", "no reference set is called \"ref\" · the nearest is ref2"},
+        {2, "hook_embed = resample(prompt)", "the nearest is prompts"},
+        {2, "hook_embed = mean(ref2, pos=3)",
+         "mean(ref2) · position 3 is asked for, the longest prompt of ref2 has 0..2"},
+        {2, "hook_embed = mean(ref2, pos=-4)",
+         "position -4 is asked for, the longest prompt of ref2 has 0..2"},
+        {2, "hook_embed[:5] = mean(ref2, pos=same)",
+         "position 4 is asked for, the longest prompt of ref2 has 0..2"},
+        {2, "hook_embed = resample(ref2)",
+         "resample(ref2) · position 8 is asked for, the longest prompt of ref2 has 0..2"},
+        {2, "blocks.0.attn.hook_pattern = mean(ref2)",
+         "mean(ref2, pos=same) takes the mean at each"},
+        {2, "blocks.0.attn.hook_pattern = resample(ref2, pos=0)",
+         "has two positions, dest and src · leave pos out"},
+        {2, "hook_tokens = mean(ref2)", "hook_tokens holds token ids"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct edit *ed;
         struct edit_program *p = NULL;
-        struct err e = { 0 };
-        struct edit_context ctx = { .cfg = &f.m->cfg, .n_pos = f.n, .model = f.m, .sets = sets, .n_sets = bad[i].n };
+        struct err e = {0};
+        struct edit_context ctx = {
+            .cfg = &f.m->cfg, .n_pos = f.n, .model = f.m, .sets = sets, .n_sets = bad[i].n};
         assert_int_equal(edit_parse(&ed, bad[i].edit, &e), 0);
         assert_int_equal(edit_resolve(&p, &ed, NULL, 1, &ctx, &e), ERR_BAD_INPUT);
         if (!strstr(e.text, bad[i].want))
@@ -470,7 +510,8 @@ static void refusals(void **state)
     fixture_close(&f);
 }
 
-/* A set that is replaced by another of its name, and seeds that change: the run follows, bit for bit. */
+/* A set that is replaced by another of its name, and seeds that change: the run follows, bit for
+ * bit. */
 static void sets_change(void **state)
 {
     (void)state;
@@ -487,11 +528,14 @@ static void sets_change(void **state)
         }
         assert_int_equal(reference_make(&sets[s], "ref", prompts, lengths, 4, NULL), 0);
     }
-    static const char *const pool[] = { "blocks.0.hook_mlp_out = mean(ref)", "blocks.1.attn.hook_z[2:] = resample(ref, seed=1)",
-                                        "blocks.0.attn.hook_pattern[1] = resample(ref, seed=2)", "blocks.*.hook_resid_pre[3] = resample(ref, seed=3)",
-                                        "blocks.1.hook_attn_out += 0.5 * mean(ref, pos=same)", "blocks.1.hook_resid_pre[-1] = resample(ref, seed=4)" };
+    static const char *const pool[] = {"blocks.0.hook_mlp_out = mean(ref)",
+                                       "blocks.1.attn.hook_z[2:] = resample(ref, seed=1)",
+                                       "blocks.0.attn.hook_pattern[1] = resample(ref, seed=2)",
+                                       "blocks.*.hook_resid_pre[3] = resample(ref, seed=3)",
+                                       "blocks.1.hook_attn_out += 0.5 * mean(ref, pos=same)",
+                                       "blocks.1.hook_resid_pre[-1] = resample(ref, seed=4)"};
     struct pair *pair;
-    struct err e = { 0 };
+    struct err e = {0};
     assert_int_equal(pair_open(&pair, f.m, 30000, &e), 0);
     for (int step = 0; step < 60; step++) {
         struct edit *edits[3];
@@ -500,7 +544,12 @@ static void sets_change(void **state)
             uint32_t y = (x >> (8 * n)) % 6;
             assert_int_equal(edit_parse(&edits[n], pool[y], &e), 0);
         }
-        struct pair_target t = { .tokens = f.tokens, .n = f.n, .edits = edits, .n_edits = n, .sets = &sets[x % 3], .n_sets = 1 };
+        struct pair_target t = {.tokens = f.tokens,
+                                .n = f.n,
+                                .edits = edits,
+                                .n_edits = n,
+                                .sets = &sets[x % 3],
+                                .n_sets = 1};
         if (pair_sync(pair, &t, NULL, &e))
             fail_msg("%s", e.text);
         struct pair *own;
@@ -508,7 +557,8 @@ static void sets_change(void **state)
         assert_int_equal(pair_sync(own, &t, NULL, &e), 0);
         for (int face = 0; face < 2 && pair_run(pair, (enum face)face); face++) {
             size_t count;
-            float *a = logits_of(pair_run(pair, (enum face)face), &count), *b = logits_of(pair_run(own, (enum face)face), &count);
+            float *a = logits_of(pair_run(pair, (enum face)face), &count),
+                  *b = logits_of(pair_run(own, (enum face)face), &count);
             assert_memory_equal(a, b, count * sizeof *a);
             free(a), free(b);
         }

@@ -1,4 +1,5 @@
-/* Tests of regex.h: the dialect that tokenizer.json files are written in.  Expected cuts are Oniguruma's. */
+/* Tests of regex.h: the dialect that tokenizer.json files are written in.  Expected cuts are
+ * Oniguruma's. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +22,8 @@ static void expect(const char *pattern, const char *text, const char *matches)
     struct regex_match *m = regex_match_new();
     struct regex_walk k = regex_walk_start(r, m, text, strlen(text));
     while (regex_next(&k, &e) > 0)
-        snprintf(got + strlen(got), sizeof got - strlen(got), "<%.*s>", (int)(k.end - k.begin), text + k.begin);
+        snprintf(got + strlen(got), sizeof got - strlen(got), "<%.*s>", (int)(k.end - k.begin),
+                 text + k.begin);
     if (strcmp(got, matches) != 0)
         fail_msg("%s on \"%s\": %s, expected %s", pattern, text, got, matches);
     regex_match_free(m);
@@ -39,10 +41,14 @@ static void refuse(const char *pattern, const char *part)
 static void classes_are_the_dialects(void **state)
 {
     (void)state;
-    expect("\\s", "a\u180eb\xc2\x85" "c\u200bd\u2028e\u3000", "<\xc2\x85><\u2028><\u3000>");
+    expect("\\s",
+           "a\u180eb\xc2\x85"
+           "c\u200bd\u2028e\u3000",
+           "<\xc2\x85><\u2028><\u3000>");
     expect("[\\s]", "a\u180eb c", "< >");
     expect("\\S+", "ab c\u180e", "<ab><c\u180e>");
-    expect("\\w+", "a_b\u0301c \u24b6\u203fx \xc2\xb2 \u2160", "<a_b\u0301c><\u24b6\u203fx><\u2160>");
+    expect("\\w+", "a_b\u0301c \u24b6\u203fx \xc2\xb2 \u2160",
+           "<a_b\u0301c><\u24b6\u203fx><\u2160>");
     expect("[\\w]+", "b\u0301\u203f", "<b\u0301\u203f>");
     expect("\\W", "a!\u0301", "<!>");
     expect("\\h+", "xaF0 g", "<aF0>");

@@ -7,16 +7,17 @@
 
 static const double FORWARD_ERROR_MAX = 1e-5; /* of the site's largest value */
 
-static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p, struct run *const *src)
+static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p,
+                    struct run *const *src)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     if (run_sync(r, tokens, n, p, src, NULL, &e))
         fail_msg("%s", e.text);
 }
 
 static double site_error(struct run *r, const char *name, const struct st_tensor *t)
 {
-    struct err e = { 0 };
+    struct err e = {0};
     struct site_ref s;
     if (site_find(&run_model(r)->cfg, name, &s, &e))
         fail_msg("%s", e.text);
@@ -50,11 +51,15 @@ static void test_sites(void **state)
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         for (int budget = 0; budget < 3; budget++) {
-            struct run *r = fixture_run_new(f.m, NULL, budget == 0 ? SIZE_MAX / 2 : budget == 1 ? 60000 : 0);
+            struct run *r = fixture_run_new(f.m, NULL,
+                                            budget == 0   ? SIZE_MAX / 2
+                                            : budget == 1 ? 60000
+                                                          : 0);
             sync_ok(r, f.tokens, f.n, NULL, NULL);
             for (size_t i = 0; i < safetensors_count(f.ref); i++) {
                 const struct st_tensor *t = safetensors_at(f.ref, i);
-                double d = site_error(r, strcmp(t->name, "logits") ? t->name : "unembed.hook_out", t);
+                double d = site_error(r, strcmp(t->name, "logits") ? t->name : "unembed.hook_out",
+                                      t);
                 worst = fmax(worst, d);
                 if (!(d <= FORWARD_ERROR_MAX))
                     fail_msg("%s: %s differs by %g of its largest value", *name, t->name, d);
@@ -99,9 +104,13 @@ static int edits_of_model(const char *name, double *worst)
     struct fixture f = fixture_open(name);
     struct safetensors *st = fixture_file(name, "edits.safetensors");
     int32_t n_corrupt = 0;
-    int32_t *corrupt_ids = safetensors_metadata(st, "corrupt") ? fixture_ids(st, "corrupt", &n_corrupt) : NULL;
+    int32_t *corrupt_ids = safetensors_metadata(st, "corrupt")
+                               ? fixture_ids(st, "corrupt", &n_corrupt)
+                               : NULL;
     struct js_doc *doc = fixture_json(st, "edits");
-    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2), *corrupt = fixture_run_new(f.m, NULL, 0);
+    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+               *fork = fixture_run_new(f.m, base, SIZE_MAX / 2),
+               *corrupt = fixture_run_new(f.m, NULL, 0);
     sync_ok(base, f.tokens, f.n, NULL, NULL);
     if (corrupt_ids)
         sync_ok(corrupt, corrupt_ids, n_corrupt, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Tests of safetensors.h: one case per rule, every truncation, every damaged header byte, bounded cost. */
+/* Tests of safetensors.h: one case per rule, every truncation, every damaged header byte, bounded
+ * cost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -71,15 +72,18 @@ static struct safetensors *accept(struct image im)
     return st;
 }
 
-#define T(name, dtype, shape, begin, end) \
-    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end "]}"
+#define T(name, dtype, shape, begin, end)                                                          \
+    "\"" name "\":{\"dtype\":\"" dtype "\",\"shape\":" shape ",\"data_offsets\":[" #begin "," #end \
+    "]}"
 
 static void a_good_file_is_read(void **state)
 {
     (void)state;
-    struct image im = make("{\"__metadata__\":{\"format\":\"pt\"}," T("b", "BF16", "[3]", 24, 30) ","
-                           T("a", "F32", "[2, 3]", 0, 24) "," T("empty", "F16", "[0,7]", 30, 30) ","
-                           T("scalar", "I8", "[]", 30, 31) "}", 31);
+    struct image im = make(
+        "{\"__metadata__\":{\"format\":\"pt\"}," T("b", "BF16", "[3]", 24, 30) "," T(
+            "a", "F32", "[2, 3]", 0, 24) "," T("empty", "F16", "[0,7]", 30,
+                                               30) "," T("scalar", "I8", "[]", 30, 31) "}",
+        31);
     struct safetensors *st = accept(im);
     assert_int_equal(safetensors_count(st), 4);
     assert_string_equal(safetensors_at(st, 0)->name, "b");
@@ -90,7 +94,8 @@ static void a_good_file_is_read(void **state)
     assert_int_equal(a->shape[1], 3);
     assert_int_equal(a->nbytes, 24);
     assert_string_equal(a->file, "m.safetensors");
-    assert_ptr_equal((const unsigned char *)safetensors_find(st, "b")->data, (const unsigned char *)a->data + 24);
+    assert_ptr_equal((const unsigned char *)safetensors_find(st, "b")->data,
+                     (const unsigned char *)a->data + 24);
     assert_int_equal(safetensors_find(st, "empty")->nbytes, 0);
     assert_int_equal(safetensors_find(st, "scalar")->rank, 0);
     assert_null(safetensors_find(st, "c"));
@@ -123,22 +128,30 @@ static void the_length_is_checked_first(void **state)
 static void every_field_is_checked(void **state)
 {
     (void)state;
-    refuse("{\"a\":1}", 0, "key \"a\" · expected an object of dtype, shape and data_offsets, found 1");
+    refuse("{\"a\":1}", 0,
+           "key \"a\" · expected an object of dtype, shape and data_offsets, found 1");
     refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[]}}", 0, "expected an object of dtype");
-    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4],\"x\":1}}", 4, "expected an object of dtype");
-    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"offsets\":[0,4]}}", 4, "\"a.data_offsets\" · expected a list of two");
+    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"data_offsets\":[0,4],\"x\":1}}", 4,
+           "expected an object of dtype");
+    refuse("{\"a\":{\"dtype\":\"F32\",\"shape\":[],\"offsets\":[0,4]}}", 4,
+           "\"a.data_offsets\" · expected a list of two");
     refuse("{" T("a", "F33", "[1]", 0, 4) "}", 4, "\"a.dtype\" · expected a dtype");
     refuse("{" T("a", "F4", "[2]", 0, 1) "}", 1, "\"a.dtype\"");
-    refuse("{\"a\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,4]}}", 4, "\"a.dtype\" · expected a string, found 4");
+    refuse("{\"a\":{\"dtype\":4,\"shape\":[],\"data_offsets\":[0,4]}}", 4,
+           "\"a.dtype\" · expected a string, found 4");
     refuse("{" T("a", "F32", "3", 0, 4) "}", 4, "\"a.shape\" · expected a list");
     refuse("{" T("a", "F32", "[-1]", 0, 4) "}", 4, "\"a.shape[0]\" · expected an integer 0..");
     refuse("{" T("a", "F32", "[1.0]", 0, 4) "}", 4, "\"a.shape[0]\" · expected an integer");
     refuse("{" T("a", "F32", "[\"1\"]", 0, 4) "}", 4, "\"a.shape[0]\" · expected an integer");
-    refuse("{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) "}", 1, "at most 8 sizes, found a list of 9");
-    refuse("{" T("a", "F32", "[1]", 0, 8) "}", 4, "\"a.data_offsets[1]\" · expected an integer 0..4, found 8");
-    refuse("{" T("a", "F32", "[1]", 4, 0) "}", 4, "\"a.data_offsets[1]\" · expected an integer 4..4, found 0");
+    refuse("{" T("a", "U8", "[1,1,1,1,1,1,1,1,1]", 0, 1) "}", 1,
+           "at most 8 sizes, found a list of 9");
+    refuse("{" T("a", "F32", "[1]", 0, 8) "}", 4,
+           "\"a.data_offsets[1]\" · expected an integer 0..4, found 8");
+    refuse("{" T("a", "F32", "[1]", 4, 0) "}", 4,
+           "\"a.data_offsets[1]\" · expected an integer 4..4, found 0");
     refuse("{" T("a", "F32", "[1]", -4, 0) "}", 4, "\"a.data_offsets[0]\"");
-    refuse("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,1]}}", 1, "expected a list of two");
+    refuse("{\"a\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1,1]}}", 1,
+           "expected a list of two");
     refuse("{" T("a", "F32", "[2]", 0, 4) "}", 4, "F32 [2] needs 8 bytes, data_offsets hold 4");
     refuse("{\"__metadata__\":[]}", 0, "\"__metadata__\" · expected an object of strings");
     refuse("{\"__metadata__\":{\"a\":1}}", 0, "\"__metadata__.a\" · expected a string");
@@ -164,28 +177,34 @@ static void shapes_cannot_overflow(void **state)
     (void)state;
     refuse("{" T("a", "F32", "[4294967296,4294967296]", 0, 0) "}", 0, "64 bits");
     refuse("{" T("a", "U8", "[4294967296,4294967296]", 0, 0) "}", 0, "64 bits");
-    refuse("{" T("a", "F64", "[2305843009213693952]", 0, 0) "}", 0, "64 bits"); /* 2^61 * 8 wraps to 0 */
+    refuse("{" T("a", "F64", "[2305843009213693952]", 0, 0) "}", 0,
+           "64 bits"); /* 2^61 * 8 wraps to 0 */
     refuse("{" T("a", "U8", "[0,4294967296,4294967296]", 0, 0) "}", 0, "64 bits");
     refuse("{" T("a", "U8", "[9223372036854775808]", 0, 0) "}", 0, "too big integer");
-    refuse("{" T("a", "U8", "[9223372036854775807]", 0, 0) "}", 0, "needs 9223372036854775807 bytes");
+    refuse("{" T("a", "U8", "[9223372036854775807]", 0, 0) "}", 0,
+           "needs 9223372036854775807 bytes");
 }
 
 static void ranges_must_tile_the_data(void **state)
 {
     (void)state;
-    refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[4]", 2, 6) "}", 6, "\"b\" · overlaps \"a\" by 2 bytes");
+    refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[4]", 2, 6) "}", 6,
+           "\"b\" · overlaps \"a\" by 2 bytes");
     refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[4]", 0, 4) "}", 4, "overlaps");
-    refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[2]", 6, 8) "}", 8, "\"b\" · 2 bytes in front of it");
+    refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[2]", 6, 8) "}", 8,
+           "\"b\" · 2 bytes in front of it");
     refuse("{" T("a", "U8", "[4]", 2, 6) "}", 6, "\"a\" · 2 bytes in front of it");
     refuse("{" T("a", "U8", "[4]", 0, 4) "}", 5, "1 bytes after the last tensor");
     refuse("{}", 1, "after the last tensor");
-    refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[0]", 2, 2) "}", 4, "\"b\" · overlaps \"a\"");
+    refuse("{" T("a", "U8", "[4]", 0, 4) "," T("b", "U8", "[0]", 2, 2) "}", 4,
+           "\"b\" · overlaps \"a\"");
 }
 
 static void misaligned_tensors_are_copied_into_place(void **state)
 {
     (void)state;
-    /* The whole data section off by one, as early writers left it, and one tensor off behind a shorter one. */
+    /* The whole data section off by one, as early writers left it, and one tensor off behind a
+     * shorter one. */
     static const char off[] = "{" T("a", "F32", "[2]", 0, 8) "," T("z", "F64", "[0]", 8, 8) "}   ";
     char odd[256];
     snprintf(odd, sizeof odd, "%s%s", off, strlen(off) % 2 ? "" : " ");
@@ -204,13 +223,14 @@ static void misaligned_tensors_are_copied_into_place(void **state)
     st = accept(im);
     assert_int_equal((uintptr_t)safetensors_find(st, "b")->data % 4, 0);
     assert_int_equal(((const unsigned char *)safetensors_find(st, "b")->data)[3], 7);
-    assert_ptr_equal(safetensors_find(st, "u")->data, im.bytes + im.len - 6); /* stays where it lies */
+    assert_ptr_equal(safetensors_find(st, "u")->data,
+                     im.bytes + im.len - 6); /* stays where it lies */
     safetensors_close(st);
     free(im.bytes);
 }
 
-static const char sample_header[] =
-    "{\"__metadata__\":{\"k\":\"v\"}," T("wte", "F32", "[2,2]", 0, 16) "," T("b", "BF16", "[4]", 16, 24) "}";
+static const char sample_header[] = "{\"__metadata__\":{\"k\":\"v\"}," T(
+    "wte", "F32", "[2,2]", 0, 16) "," T("b", "BF16", "[4]", 16, 24) "}";
 
 static void every_truncation_is_refused(void **state)
 {
@@ -218,7 +238,8 @@ static void every_truncation_is_refused(void **state)
     struct image im = make(sample_header, 24);
     for (size_t len = 0; len < im.len; len++) {
         struct err e = {0};
-        unsigned char *exact = malloc(len + !len); /* so that the sanitizer sees a read past the end */
+        unsigned char *exact = malloc(len +
+                                      !len); /* so that the sanitizer sees a read past the end */
         memcpy(exact, im.bytes, len);
         assert_null(safetensors_parse("m", exact, len, &e));
         assert_int_equal(e.code, ERR_BAD_INPUT);
@@ -227,7 +248,8 @@ static void every_truncation_is_refused(void **state)
     free(im.bytes);
 }
 
-/* An accepted file must be sound: every tensor inside the file, aligned, its size that of its shape. */
+/* An accepted file must be sound: every tensor inside the file, aligned, its size that of its
+ * shape. */
 static void check_sound(const struct safetensors *st, const struct image *im)
 {
     for (size_t i = 0; i < safetensors_count(st); i++) {
@@ -275,9 +297,10 @@ static struct image many(size_t n)
     char *text = malloc(size), *p = text;
     *p++ = '{';
     for (size_t i = 0; i < n; i++)
-        p += snprintf(p, size - (size_t)(p - text),
-                      "%s\"model.layers.%zu.w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}",
-                      i ? "," : "", i, i, i + 1);
+        p += snprintf(
+            p, size - (size_t)(p - text),
+            "%s\"model.layers.%zu.w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[%zu,%zu]}",
+            i ? "," : "", i, i, i + 1);
     memcpy(p, "}", 2);
     struct image im = make(text, n);
     free(text);
@@ -308,7 +331,8 @@ static void the_number_of_tensors_is_bounded(void **state)
     refuse_image(many(LIMIT_TENSORS + 1), "more than 262144 tensors");
 }
 
-/* ---- files ------------------------------------------------------------------------------------------- */
+/* ---- files
+ * ------------------------------------------------------------------------------------------- */
 
 static char folder[] = "/tmp/bore-st-XXXXXX";
 
@@ -365,10 +389,13 @@ static void shards_and_index_must_agree(void **state)
 {
     (void)state;
     struct err e = {0};
-    put_image("s1.safetensors", "{\"__metadata__\":{\"k\":\"one\"}," T("a", "U8", "[2]", 0, 2) "}", 2);
-    put_image("s2.safetensors", "{\"__metadata__\":{\"k\":\"two\"}," T("b", "U8", "[3]", 0, 3) "}", 3);
+    put_image("s1.safetensors", "{\"__metadata__\":{\"k\":\"one\"}," T("a", "U8", "[2]", 0, 2) "}",
+              2);
+    put_image("s2.safetensors", "{\"__metadata__\":{\"k\":\"two\"}," T("b", "U8", "[3]", 0, 3) "}",
+              3);
     put_image("s3.safetensors", "{" T("a", "U8", "[3]", 0, 3) "}", 3);
-    const char good[] = "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"a\":\"s1.safetensors\",\"b\":\"s2.safetensors\"}}";
+    const char good[] =
+        "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"a\":\"s1.safetensors\",\"b\":\"s2.safetensors\"}}";
     put("model.safetensors.index.json", good, strlen(good));
     struct safetensors *st = safetensors_open(place("model.safetensors.index.json"), &e);
     if (!st)
@@ -386,13 +413,17 @@ static void shards_and_index_must_agree(void **state)
     refuse_index("{\"weight_map\":{\"a\":\"..\"}}", "in the same folder");
     refuse_index("{\"weight_map\":{\"a\":\"\"}}", "in the same folder");
     refuse_index("{\"weight_map\":{\"a\":\"s4.safetensors\"}}", "cannot open: No such file");
-    refuse_index("{\"weight_map\":{\"a\":\"s1.safetensors\",\"c\":\"s1.safetensors\"}}", "\"c\" · is not in s1.safetensors");
-    refuse_index("{\"weight_map\":{\"a\":\"s1.safetensors\",\"b\":\"s1.safetensors\",\"z\":\"s2.safetensors\"}}",
-                 "index says s1.safetensors, it is in s2.safetensors");
-    refuse_index("{\"weight_map\":{\"b\":\"s2.safetensors\",\"a\":\"s3.safetensors\",\"a2\":\"s1.safetensors\"}}",
-                 "\"a\" · is also in s3.safetensors");
+    refuse_index("{\"weight_map\":{\"a\":\"s1.safetensors\",\"c\":\"s1.safetensors\"}}",
+                 "\"c\" · is not in s1.safetensors");
+    refuse_index(
+        "{\"weight_map\":{\"a\":\"s1.safetensors\",\"b\":\"s1.safetensors\",\"z\":\"s2.safetensors\"}}",
+        "index says s1.safetensors, it is in s2.safetensors");
+    refuse_index(
+        "{\"weight_map\":{\"b\":\"s2.safetensors\",\"a\":\"s3.safetensors\",\"a2\":\"s1.safetensors\"}}",
+        "\"a\" · is also in s3.safetensors");
     put_image("s5.safetensors", "{" T("x", "U8", "[1]", 0, 1) "," T("y", "U8", "[1]", 1, 2) "}", 2);
-    refuse_index("{\"weight_map\":{\"x\":\"s5.safetensors\"}}", "\"y\" · is in s5.safetensors but not in the index");
+    refuse_index("{\"weight_map\":{\"x\":\"s5.safetensors\"}}",
+                 "\"y\" · is in s5.safetensors but not in the index");
 }
 
 static void odd_files_are_refused(void **state)
@@ -405,7 +436,8 @@ static void odd_files_are_refused(void **state)
     assert_null(safetensors_open(place("empty.safetensors"), &e));
     assert_non_null(strstr(e.text, "is 0 bytes long"));
     assert_int_equal(mkfifo(place("fifo.safetensors"), 0600), 0);
-    assert_null(safetensors_open(place("fifo.safetensors"), &e)); /* and does not wait for a writer */
+    assert_null(
+        safetensors_open(place("fifo.safetensors"), &e)); /* and does not wait for a writer */
     assert_non_null(strstr(e.text, "regular file"));
 }
 
@@ -434,7 +466,8 @@ static void on_bus(int sig, siginfo_t *info, void *context)
         signal(sig, SIG_DFL);
 }
 
-/* Cut short while mapped: with a handler that repairs, reading goes on with zeros and the file counts as changed. */
+/* Cut short while mapped: with a handler that repairs, reading goes on with zeros and the file
+ * counts as changed. */
 static void a_lost_mapping_reads_as_zeros(void **state)
 {
     (void)state;
@@ -458,7 +491,8 @@ static void a_lost_mapping_reads_as_zeros(void **state)
     assert_int_equal(now.st_size, id.st_size);
     assert_true(safetensors_changed(st, NULL));
     safetensors_close(st);
-    assert_false(mapping_repair((const void *)(uintptr_t)a)); /* no longer ours: any fault there is fatal */
+    assert_false(
+        mapping_repair((const void *)(uintptr_t)a)); /* no longer ours: any fault there is fatal */
     sigaction(SIGBUS, &before, NULL);
 }
 
@@ -469,12 +503,15 @@ static void the_samples_are_read(void **state)
         const char *file;
         enum st_dtype dtype;
         int rank;
-    } samples[] = {{"tensor-1d-int32", ST_I32, 1}, {"tensor-2d-float64", ST_F64, 2},
-                   {"tensor-3d-float32", ST_F32, 3}, {"tensor-4d-float32", ST_F32, 4}};
+    } samples[] = {{"tensor-1d-int32", ST_I32, 1},
+                   {"tensor-2d-float64", ST_F64, 2},
+                   {"tensor-3d-float32", ST_F32, 3},
+                   {"tensor-4d-float32", ST_F32, 4}};
     for (size_t i = 0; i < sizeof samples / sizeof *samples; i++) {
         char path[256];
         struct err e = {0};
-        snprintf(path, sizeof path, "../shared/data/formats/safetensors/%s.safetensors", samples[i].file);
+        snprintf(path, sizeof path, "../shared/data/formats/safetensors/%s.safetensors",
+                 samples[i].file);
         if (access(path, F_OK)) {
             print_message("SKIP: no %s\n", path);
             skip();

@@ -1,5 +1,6 @@
-/* test_session.c - the worker: what it publishes is what the engine computes, the newest question wins, and
- * figures kept from earlier questions are never stale.  Also run under the thread sanitizer. */
+/* test_session.c - the worker: what it publishes is what the engine computes, the newest question
+ * wins, and figures kept from earlier questions are never stale.  Also run under the thread
+ * sanitizer. */
 #include "fixture.h"
 
 #include <math.h>
@@ -30,8 +31,13 @@ static struct session *opened(const struct fixture *f)
 /* Nothing but the prompt. */
 static struct session_want plain(const int32_t *tokens, int32_t n)
 {
-    return (struct session_want){.tokens = tokens, .n = n, .target = -1, .pair = {-1, -1}, .cell_column = -1,
-                                 .attn_layer = -1, .tensor = {SITE_COUNT, SITE_ROOT}};
+    return (struct session_want){.tokens = tokens,
+                                 .n = n,
+                                 .target = -1,
+                                 .pair = {-1, -1},
+                                 .cell_column = -1,
+                                 .attn_layer = -1,
+                                 .tensor = {SITE_COUNT, SITE_ROOT}};
 }
 
 static const struct snapshot *answer(struct session *s, const struct session_want *want)
@@ -56,13 +62,16 @@ static void assert_cells(const struct lens_cell *a, const struct lens_cell *b, s
     assert_int_equal(!a, !b);
     for (size_t i = 0; i < n && a; i++)
         assert_true(same_float(a[i].entropy, b[i].entropy) && same_float(a[i].lse, b[i].lse) &&
-                    same_float(a[i].target_logit, b[i].target_logit) && a[i].target_rank == b[i].target_rank);
+                    same_float(a[i].target_logit, b[i].target_logit) &&
+                    a[i].target_rank == b[i].target_rank);
 }
 
-static void assert_face(const struct snapshot *a, const struct snapshot *b, int face, const struct config *cfg)
+static void assert_face(const struct snapshot *a, const struct snapshot *b, int face,
+                        const struct config *cfg)
 {
     const struct snapshot_face *x = &a->face[face], *y = &b->face[face];
-    size_t rows = (size_t)(a->row1 - a->row0), n = (size_t)a->n, layers = (size_t)cfg->n_layers, heads = (size_t)cfg->n_heads;
+    size_t rows = (size_t)(a->row1 - a->row0), n = (size_t)a->n, layers = (size_t)cfg->n_layers,
+           heads = (size_t)cfg->n_heads;
     assert_cells(x->cells, y->cells, (layers + 1) * rows);
     assert_true(same_bits(x->top, y->top, (layers + 1) * rows * sizeof *x->top));
     assert_true(same_bits(x->norms.pre, y->norms.pre, layers * rows * sizeof(float)));
@@ -71,10 +80,12 @@ static void assert_face(const struct snapshot *a, const struct snapshot *b, int 
     assert_true(same_bits(x->norms.attn, y->norms.attn, layers * rows * sizeof(float)));
     assert_true(same_bits(x->norms.mlp, y->norms.mlp, layers * rows * sizeof(float)));
     if (a->cell_column >= 0) {
-        assert_true(same_bits(x->detail_top, y->detail_top, (size_t)a->detail_k * sizeof *x->detail_top));
+        assert_true(
+            same_bits(x->detail_top, y->detail_top, (size_t)a->detail_k * sizeof *x->detail_top));
         assert_cells(x->detail_columns, y->detail_columns, layers + 1);
         assert_cells(&x->detail, &y->detail, x->detail_top ? 1 : 0);
-        assert_true(same_float(x->detail_norm, y->detail_norm) && same_float(x->detail_attn, y->detail_attn) &&
+        assert_true(same_float(x->detail_norm, y->detail_norm) &&
+                    same_float(x->detail_attn, y->detail_attn) &&
                     same_float(x->detail_mlp, y->detail_mlp));
     }
     assert_true(same_bits(x->pattern, y->pattern, heads * n * n * sizeof(float)));
@@ -88,12 +99,14 @@ static void assert_face(const struct snapshot *a, const struct snapshot *b, int 
         floats *= (size_t)a->tensor_shape[i];
     assert_true(same_bits(x->tensor, y->tensor, floats * sizeof(float)));
     for (int32_t i = 0; i < a->n_stats && x->stats; i++)
-        assert_true(x->stats[i].n == y->stats[i].n && same_float(x->stats[i].mean, y->stats[i].mean) &&
+        assert_true(x->stats[i].n == y->stats[i].n &&
+                    same_float(x->stats[i].mean, y->stats[i].mean) &&
                     same_float(x->stats[i].std, y->stats[i].std));
     assert_true(same_float(x->pair, y->pair) && same_float(x->loss, y->loss));
 }
 
-static void assert_snapshot(const struct snapshot *a, const struct snapshot *b, const struct config *cfg)
+static void assert_snapshot(const struct snapshot *a, const struct snapshot *b,
+                            const struct config *cfg)
 {
     assert_int_equal(a->err.code, b->err.code);
     assert_int_equal(a->edited, b->edited);
@@ -109,9 +122,14 @@ static uint32_t next(uint32_t *state)
 }
 
 static const char *const edit_pool[] = {
-    "blocks.0.attn.hook_z[-1, 0] = 0",    "blocks.1.hook_resid_pre[2] *= 0.5", "blocks.0.mlp.hook_post[3:, 1] += 1",
-    "blocks.1.attn.hook_pattern[0, 3, 1] = 0", "hook_embed[4] = mean()",  "blocks.1.hook_mlp_out[1] = from(other)",
-    "unembed.hook_out[-1, 3] = 2",        "blocks.7.hook_resid_pre = 0", /* no such layer: refused */
+    "blocks.0.attn.hook_z[-1, 0] = 0",
+    "blocks.1.hook_resid_pre[2] *= 0.5",
+    "blocks.0.mlp.hook_post[3:, 1] += 1",
+    "blocks.1.attn.hook_pattern[0, 3, 1] = 0",
+    "hook_embed[4] = mean()",
+    "blocks.1.hook_mlp_out[1] = from(other)",
+    "unembed.hook_out[-1, 3] = 2",
+    "blocks.7.hook_resid_pre = 0", /* no such layer: refused */
 };
 enum { POOL = sizeof edit_pool / sizeof *edit_pool, LENGTH = 12 };
 
@@ -297,7 +315,8 @@ static void figures_are_the_engine_s(void **state)
         assert_true(fabs(loss - g->loss) < 1e-12);
     }
     double kl;
-    assert_int_equal(lens_kl(pair_run(p, FACE_BASE), pair_run(p, FACE_EDITED), f.n - 1, &kl, NULL), 0);
+    assert_int_equal(lens_kl(pair_run(p, FACE_BASE), pair_run(p, FACE_EDITED), f.n - 1, &kl, NULL),
+                     0);
     assert_true(kl == snap->kl && kl > 0);
     pair_close(p);
     snapshot_release(snap);

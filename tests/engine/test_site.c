@@ -10,13 +10,38 @@
 
 #include "model/site.h"
 
-static const struct config gpt2 = {.n_layers = 4, .n_heads = 5, .n_kv_heads = 5, .d_model = 35, .d_head = 7,
-                                   .d_mlp = 33, .d_vocab = 101, .n_ctx = 64, .pos = POS_LEARNED, .norm_center = true};
-static const struct config neox = {.n_layers = 3, .n_heads = 4, .n_kv_heads = 4, .d_model = 24, .d_head = 6,
-                                   .d_mlp = 50, .d_vocab = 90, .n_ctx = 64, .n_rot = 2, .pos = POS_ROTARY,
-                                   .norm_center = true, .parallel = true};
-static const struct config llama = {.n_layers = 2, .n_heads = 6, .n_kv_heads = 2, .d_model = 36, .d_head = 6,
-                                    .d_mlp = 44, .d_vocab = 77, .n_ctx = 64, .n_rot = 6, .pos = POS_ROTARY,
+static const struct config gpt2 = {.n_layers = 4,
+                                   .n_heads = 5,
+                                   .n_kv_heads = 5,
+                                   .d_model = 35,
+                                   .d_head = 7,
+                                   .d_mlp = 33,
+                                   .d_vocab = 101,
+                                   .n_ctx = 64,
+                                   .pos = POS_LEARNED,
+                                   .norm_center = true};
+static const struct config neox = {.n_layers = 3,
+                                   .n_heads = 4,
+                                   .n_kv_heads = 4,
+                                   .d_model = 24,
+                                   .d_head = 6,
+                                   .d_mlp = 50,
+                                   .d_vocab = 90,
+                                   .n_ctx = 64,
+                                   .n_rot = 2,
+                                   .pos = POS_ROTARY,
+                                   .norm_center = true,
+                                   .parallel = true};
+static const struct config llama = {.n_layers = 2,
+                                    .n_heads = 6,
+                                    .n_kv_heads = 2,
+                                    .d_model = 36,
+                                    .d_head = 6,
+                                    .d_mlp = 44,
+                                    .d_vocab = 77,
+                                    .n_ctx = 64,
+                                    .n_rot = 6,
+                                    .pos = POS_ROTARY,
                                     .gated = true};
 
 static int count(const struct config *cfg, bool fires_only)
@@ -53,21 +78,54 @@ static void fires_as_often_as_transformer_lens(void **state)
 static void lists_in_firing_order(void **state)
 {
     (void)state;
-    static const char *const want_neox[] = {
-        "hook_embed", "blocks.0.hook_resid_pre", "blocks.0.ln1.hook_scale", "blocks.0.ln1.hook_normalized",
-        "blocks.0.attn.hook_q", "blocks.0.attn.hook_k", "blocks.0.attn.hook_v", "blocks.0.attn.hook_rot_q",
-        "blocks.0.attn.hook_rot_k", "blocks.0.attn.hook_attn_scores", "blocks.0.attn.hook_pattern",
-        "blocks.0.attn.hook_z", "blocks.0.hook_attn_out", "blocks.0.ln2.hook_scale", "blocks.0.ln2.hook_normalized",
-        "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post",
-        "ln_final.hook_scale", "ln_final.hook_normalized", "unembed.hook_in", "unembed.hook_out"};
-    static const char *const want_llama[] = {
-        "hook_embed", "blocks.0.hook_resid_pre", "blocks.0.ln1.hook_scale", "blocks.0.ln1.hook_normalized",
-        "blocks.0.attn.hook_q", "blocks.0.attn.hook_k", "blocks.0.attn.hook_v", "blocks.0.attn.hook_rot_q",
-        "blocks.0.attn.hook_rot_k", "blocks.0.attn.hook_attn_scores", "blocks.0.attn.hook_pattern",
-        "blocks.0.attn.hook_z", "blocks.0.hook_attn_out", "blocks.0.hook_resid_mid", "blocks.0.ln2.hook_scale",
-        "blocks.0.ln2.hook_normalized", "blocks.0.mlp.hook_pre", "blocks.0.mlp.hook_pre_linear",
-        "blocks.0.mlp.hook_post", "blocks.0.hook_mlp_out", "blocks.0.hook_resid_post", "ln_final.hook_scale",
-        "ln_final.hook_normalized", "unembed.hook_in", "unembed.hook_out"};
+    static const char *const want_neox[] = {"hook_embed",
+                                            "blocks.0.hook_resid_pre",
+                                            "blocks.0.ln1.hook_scale",
+                                            "blocks.0.ln1.hook_normalized",
+                                            "blocks.0.attn.hook_q",
+                                            "blocks.0.attn.hook_k",
+                                            "blocks.0.attn.hook_v",
+                                            "blocks.0.attn.hook_rot_q",
+                                            "blocks.0.attn.hook_rot_k",
+                                            "blocks.0.attn.hook_attn_scores",
+                                            "blocks.0.attn.hook_pattern",
+                                            "blocks.0.attn.hook_z",
+                                            "blocks.0.hook_attn_out",
+                                            "blocks.0.ln2.hook_scale",
+                                            "blocks.0.ln2.hook_normalized",
+                                            "blocks.0.mlp.hook_pre",
+                                            "blocks.0.mlp.hook_post",
+                                            "blocks.0.hook_mlp_out",
+                                            "blocks.0.hook_resid_post",
+                                            "ln_final.hook_scale",
+                                            "ln_final.hook_normalized",
+                                            "unembed.hook_in",
+                                            "unembed.hook_out"};
+    static const char *const want_llama[] = {"hook_embed",
+                                             "blocks.0.hook_resid_pre",
+                                             "blocks.0.ln1.hook_scale",
+                                             "blocks.0.ln1.hook_normalized",
+                                             "blocks.0.attn.hook_q",
+                                             "blocks.0.attn.hook_k",
+                                             "blocks.0.attn.hook_v",
+                                             "blocks.0.attn.hook_rot_q",
+                                             "blocks.0.attn.hook_rot_k",
+                                             "blocks.0.attn.hook_attn_scores",
+                                             "blocks.0.attn.hook_pattern",
+                                             "blocks.0.attn.hook_z",
+                                             "blocks.0.hook_attn_out",
+                                             "blocks.0.hook_resid_mid",
+                                             "blocks.0.ln2.hook_scale",
+                                             "blocks.0.ln2.hook_normalized",
+                                             "blocks.0.mlp.hook_pre",
+                                             "blocks.0.mlp.hook_pre_linear",
+                                             "blocks.0.mlp.hook_post",
+                                             "blocks.0.hook_mlp_out",
+                                             "blocks.0.hook_resid_post",
+                                             "ln_final.hook_scale",
+                                             "ln_final.hook_normalized",
+                                             "unembed.hook_in",
+                                             "unembed.hook_out"};
     const struct {
         const struct config *cfg;
         const char *const *want;
@@ -161,26 +219,36 @@ static void missing(const struct config *cfg, const char *name, const char *line
 static void says_what_would_work(void **state)
 {
     (void)state;
-    missing(&gpt2, "blocks.9.hook_resid_pre", "no hook \"blocks.9.hook_resid_pre\" · this model has layers 0..3");
+    missing(&gpt2, "blocks.9.hook_resid_pre",
+            "no hook \"blocks.9.hook_resid_pre\" · this model has layers 0..3");
     missing(&gpt2, "blocks.99999999999999999999.hook_resid_pre",
             "no hook \"blocks.99999999999999999999.hook_resid_pre\" · this model has layers 0..3");
-    missing(&gpt2, "blocks.9.hook_residpre", "no hook \"blocks.9.hook_residpre\" · this model has layers 0..3");
-    missing(&gpt2, "blocks.1.hook_resid_prr", "no hook \"blocks.1.hook_resid_prr\" · the nearest is blocks.1.hook_resid_pre");
-    missing(&gpt2, "blocks.2.hook_z", "no hook \"blocks.2.hook_z\" · the nearest is blocks.2.attn.hook_z");
+    missing(&gpt2, "blocks.9.hook_residpre",
+            "no hook \"blocks.9.hook_residpre\" · this model has layers 0..3");
+    missing(&gpt2, "blocks.1.hook_resid_prr",
+            "no hook \"blocks.1.hook_resid_prr\" · the nearest is blocks.1.hook_resid_pre");
+    missing(&gpt2, "blocks.2.hook_z",
+            "no hook \"blocks.2.hook_z\" · the nearest is blocks.2.attn.hook_z");
     missing(&gpt2, "hook_z", "no hook \"hook_z\" · the nearest is blocks.0.attn.hook_z");
-    missing(&gpt2, "resid_post", "no hook \"resid_post\" · the nearest is blocks.0.hook_resid_post");
-    missing(&gpt2, "blocks.01.hook_resid_pre", "no hook \"blocks.01.hook_resid_pre\" · the nearest is blocks.0.hook_resid_pre");
+    missing(&gpt2, "resid_post",
+            "no hook \"resid_post\" · the nearest is blocks.0.hook_resid_post");
+    missing(&gpt2, "blocks.01.hook_resid_pre",
+            "no hook \"blocks.01.hook_resid_pre\" · the nearest is blocks.0.hook_resid_pre");
     missing(&gpt2, "hook_embd", "no hook \"hook_embd\" · the nearest is hook_embed");
     missing(&gpt2, "", "no hook \"\" · the nearest is hook_embed");
-    missing(&neox, "blocks.0.hook_resid_mid", "no hook \"blocks.0.hook_resid_mid\" in this model · "
+    missing(&neox, "blocks.0.hook_resid_mid",
+            "no hook \"blocks.0.hook_resid_mid\" in this model · "
             "attention and MLP are parallel here, both read hook_resid_pre");
-    missing(&llama, "hook_pos_embed", "no hook \"hook_pos_embed\" in this model · "
+    missing(&llama, "hook_pos_embed",
+            "no hook \"hook_pos_embed\" in this model · "
             "positions are rotary here, nothing is added to the embedding");
-    missing(&gpt2, "blocks.0.attn.hook_rot_q", "no hook \"blocks.0.attn.hook_rot_q\" in this model · "
+    missing(&gpt2, "blocks.0.attn.hook_rot_q",
+            "no hook \"blocks.0.attn.hook_rot_q\" in this model · "
             "positions are learned here, queries and keys are not rotated");
     missing(&gpt2, "blocks.0.mlp.hook_pre_linear",
             "no hook \"blocks.0.mlp.hook_pre_linear\" in this model · the MLP here is not gated");
-    missing(&llama, "blocks.0.ln1_post.hook_scale", "no hook \"blocks.0.ln1_post.hook_scale\" in this model · "
+    missing(&llama, "blocks.0.ln1_post.hook_scale",
+            "no hook \"blocks.0.ln1_post.hook_scale\" in this model · "
             "only models that normalize after attention have it");
     char monster[9000];
     memset(monster, 'x', sizeof monster);
@@ -209,29 +277,56 @@ static void globs(void **state)
         const char *pattern, *name;
         bool match;
     } cases[] = {
-        {"*", "blocks.0.attn.hook_z", true}, {"*", "", true}, {"", "", true}, {"", "a", false},
-        {"blocks.*.hook_z", "blocks.0.attn.hook_z", true}, {"blocks.*.attn.hook_z", "blocks.11.attn.hook_z", true},
-        {"blocks.?.attn.hook_z", "blocks.11.attn.hook_z", false}, {"blocks.??.attn.hook_z", "blocks.11.attn.hook_z", true},
+        {"*", "blocks.0.attn.hook_z", true},
+        {"*", "", true},
+        {"", "", true},
+        {"", "a", false},
+        {"blocks.*.hook_z", "blocks.0.attn.hook_z", true},
+        {"blocks.*.attn.hook_z", "blocks.11.attn.hook_z", true},
+        {"blocks.?.attn.hook_z", "blocks.11.attn.hook_z", false},
+        {"blocks.??.attn.hook_z", "blocks.11.attn.hook_z", true},
         {"blocks.{4..7}.hook_mlp_out", "blocks.4.hook_mlp_out", true},
         {"blocks.{4..7}.hook_mlp_out", "blocks.7.hook_mlp_out", true},
         {"blocks.{4..7}.hook_mlp_out", "blocks.8.hook_mlp_out", false},
         {"blocks.{4..7}.hook_mlp_out", "blocks.3.hook_mlp_out", false},
-        {"blocks.{9..12}.x", "blocks.10.x", true}, {"blocks.{9..12}.x", "blocks.1.x", false},
-        {"blocks.{1..12}.x", "blocks.12.x", true}, {"blocks.{1..12}.x", "blocks.13.x", false},
-        {"blocks.{0,2}.x", "blocks.2.x", true}, {"blocks.{0,2}.x", "blocks.1.x", false},
-        {"blocks.{0,2..5}.x", "blocks.4.x", true}, {"blocks.{0, 2..5}.x", "blocks.0.x", true},
-        {"{0..3}", "00", false}, {"{0..3}", "0", true}, {"{0..30}{0..30}", "123", true}, {"{2..1}", "1", false},
-        {"a{b,c}d", "acd", true}, {"a{b,c}d", "ad", false}, {"a{b,}d", "ad", true}, {"{}", "", true},
-        {"hook_{resid_{pre,post},embed}", "hook_resid_post", true}, {"hook_{resid_{pre,post},embed}", "hook_embed", true},
-        {"hook_{resid_{pre,post},embed}", "hook_resid_mid", false}, {"*{q,k}", "hook_k", true},
-        {"hook_[qk]", "hook_q", true}, {"hook_[qk]", "hook_v", false}, {"hook_[!qk]", "hook_v", true},
-        {"hook_[a-m]", "hook_k", true}, {"hook_[a-m]", "hook_z", false}, {"[a-]", "-", true}, {"[]", "x", false},
-        {"a[b", "a[b", true}, {"a{b", "a{b", true}, {"*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaac", false},
-        {"hook_*", "hook_", true}, {"*_pre", "hook_resid_pre", true}, {"*_pre", "hook_resid_pre_", false},
+        {"blocks.{9..12}.x", "blocks.10.x", true},
+        {"blocks.{9..12}.x", "blocks.1.x", false},
+        {"blocks.{1..12}.x", "blocks.12.x", true},
+        {"blocks.{1..12}.x", "blocks.13.x", false},
+        {"blocks.{0,2}.x", "blocks.2.x", true},
+        {"blocks.{0,2}.x", "blocks.1.x", false},
+        {"blocks.{0,2..5}.x", "blocks.4.x", true},
+        {"blocks.{0, 2..5}.x", "blocks.0.x", true},
+        {"{0..3}", "00", false},
+        {"{0..3}", "0", true},
+        {"{0..30}{0..30}", "123", true},
+        {"{2..1}", "1", false},
+        {"a{b,c}d", "acd", true},
+        {"a{b,c}d", "ad", false},
+        {"a{b,}d", "ad", true},
+        {"{}", "", true},
+        {"hook_{resid_{pre,post},embed}", "hook_resid_post", true},
+        {"hook_{resid_{pre,post},embed}", "hook_embed", true},
+        {"hook_{resid_{pre,post},embed}", "hook_resid_mid", false},
+        {"*{q,k}", "hook_k", true},
+        {"hook_[qk]", "hook_q", true},
+        {"hook_[qk]", "hook_v", false},
+        {"hook_[!qk]", "hook_v", true},
+        {"hook_[a-m]", "hook_k", true},
+        {"hook_[a-m]", "hook_z", false},
+        {"[a-]", "-", true},
+        {"[]", "x", false},
+        {"a[b", "a[b", true},
+        {"a{b", "a{b", true},
+        {"*a*a*a*b", "aaaaaaaaaaaaaaaaaaaaac", false},
+        {"hook_*", "hook_", true},
+        {"*_pre", "hook_resid_pre", true},
+        {"*_pre", "hook_resid_pre_", false},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         if (site_glob(cases[i].pattern, cases[i].name) != cases[i].match)
-            fail_msg("%s against %s: expected %s", cases[i].pattern, cases[i].name, cases[i].match ? "match" : "none");
+            fail_msg("%s against %s: expected %s", cases[i].pattern, cases[i].name,
+                     cases[i].match ? "match" : "none");
 }
 
 /* Patterns at and over the bounds end quickly and do not match by accident. */
@@ -287,10 +382,12 @@ static void selects(void **state)
     assert_int_equal(site_select(&gpt2, "blocks.*.attn.*result", out, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "on request"));
     assert_int_equal(site_select(&gpt2, "blocks.*.nothing", out, &e), ERR_BAD_INPUT);
-    assert_int_equal(strncmp(e.text, "no hook matches \"blocks.*.nothing\" · the nearest is blocks.0.", 61), 0);
+    assert_int_equal(
+        strncmp(e.text, "no hook matches \"blocks.*.nothing\" · the nearest is blocks.0.", 61), 0);
     assert_non_null(strstr(e.text, " · this model has layers 0..3"));
     assert_int_equal(site_select(&gpt2, "blocks.{2..9}.attn.hook_z", out, &e), ERR_BAD_INPUT);
-    assert_string_equal(e.text, "no layer 9 for \"blocks.{2..9}.attn.hook_z\" · this model has layers 0..3");
+    assert_string_equal(
+        e.text, "no layer 9 for \"blocks.{2..9}.attn.hook_z\" · this model has layers 0..3");
     assert_int_equal(site_select(&gpt2, "blocks.{0, 4}.attn.hook_z", out, &e), ERR_BAD_INPUT);
     assert_int_equal(site_select(&gpt2, "blocks.7.attn.hook_z", out, &e), ERR_BAD_INPUT);
     assert_string_equal(e.text, "no hook \"blocks.7.attn.hook_z\" · this model has layers 0..3");

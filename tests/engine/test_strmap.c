@@ -1,4 +1,5 @@
-/* Tests of strmap.h: what goes in comes out, also when the table is full, and the earlier value wins. */
+/* Tests of strmap.h: what goes in comes out, also when the table is full, and the earlier value
+ * wins. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,6 @@
-/* test_taker.c - taker's config text, and its hooks as words: what they compute against taker itself (tests/fixtures/make_taker.py),
- * their gradients against differences, reruns against full runs. */
+/* test_taker.c - taker's config text, and its hooks as words: what they compute against taker
+ * itself (tests/fixtures/make_taker.py), their gradients against differences, reruns against full
+ * runs. */
 #include "fixture.h"
 
 #include <math.h>
@@ -30,7 +31,8 @@ static struct taker_hooks read_case(const struct fixture *f, const char *name, s
 
 static struct edit_program *program_of(const struct fixture *f, const struct taker_hooks *t)
 {
-    for (int32_t i = 0; i < t->n_edits; i++) { /* what is made prints as it is, and parses to the same */
+    for (int32_t i = 0; i < t->n_edits;
+         i++) { /* what is made prints as it is, and parses to the same */
         char text[LIMIT_EDIT_TEXT];
         struct edit *ed = NULL;
         struct err e = {0};
@@ -54,14 +56,18 @@ static double difference(const float *have, const struct st_tensor *want)
     return worst / size;
 }
 
-static int check_case(const struct fixture *f, const struct taker_hooks *t, const struct safetensors *ref, int number)
+static int check_case(const struct fixture *f, const struct taker_hooks *t,
+                      const struct safetensors *ref, int number)
 {
     struct err e = {0};
     struct edit_program *p = program_of(f, t);
-    struct run *base = fixture_run(f, NULL, NULL, SIZE_MAX / 2), *fork = fixture_run(f, base, p, SIZE_MAX / 2);
+    struct run *base = fixture_run(f, NULL, NULL, SIZE_MAX / 2),
+               *fork = fixture_run(f, base, p, SIZE_MAX / 2);
     char name[LIMIT_NAME + 16];
     float *values = malloc((size_t)f->n * 4096 * sizeof *values);
-    assert_int_equal(run_read(fork, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f->n, values, NULL, &e), 0);
+    assert_int_equal(
+        run_read(fork, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f->n, values, NULL, &e),
+        0);
     snprintf(name, sizeof name, "%d.logits", number);
     if (!(difference(values, safetensors_find(ref, name)) < 1e-5))
         fail_msg("%s: logits differ", name);
@@ -76,7 +82,8 @@ static int check_case(const struct fixture *f, const struct taker_hooks *t, cons
             struct kn_view one;
             struct site_ref s = v.spread ? v.edit[0] : v.site[0]; /* any of the copies */
             assert_int_equal(run_view_between(fork, s, t->collect[i].edits, row, &one, &e), 0);
-            memcpy(values + row * inner, one.data, (size_t)inner * sizeof *values); /* of heads: the first's */
+            memcpy(values + row * inner, one.data,
+                   (size_t)inner * sizeof *values); /* of heads: the first's */
         }
         if (!(difference(values, want) < 1e-5))
             fail_msg("%s differs by %g", name, difference(values, want));
@@ -112,15 +119,22 @@ static void as_taker(void **state)
     assert_true(edits > 80 && collects > 80);
 }
 
-/* ---- gradients, reruns ------------------------------------------------------------------------------- */
+/* ---- gradients, reruns
+ * ------------------------------------------------------------------------------- */
 
 static const char *const words[] = {
-    "layer_0_attn_pre_out = whiten(\"" FOLDER "gpt2/taker.2.safetensors\", \"whiten.layer_0_attn_pre_out\")",
-    "layer_0_pre_mlp[2:] = whiten(\"" FOLDER "gpt2/taker.2.safetensors\", \"whiten.layer_0_pre_mlp\")",
-    "layer_1_attn_pre_out = whiten(\"" FOLDER "gpt2/taker.2.safetensors\", \"whiten.layer_1_attn_pre_out\")",
-    "layer_1_attn_pre_out = mask(\"" FOLDER "gpt2/taker.2.safetensors\", \"mask.layer_1_attn_pre_out\", tanh)",
-    "layer_1_attn_pre_out = unwhiten(\"" FOLDER "gpt2/taker.2.safetensors\", \"whiten.layer_0_attn_pre_out\")",
-    "layer_1_post_decoder *= rows(\"" FOLDER "gpt2/taker.5.safetensors\", \"actadd.layer_0_post_decoder.param\")",
+    "layer_0_attn_pre_out = whiten(\"" FOLDER
+    "gpt2/taker.2.safetensors\", \"whiten.layer_0_attn_pre_out\")",
+    "layer_0_pre_mlp[2:] = whiten(\"" FOLDER
+    "gpt2/taker.2.safetensors\", \"whiten.layer_0_pre_mlp\")",
+    "layer_1_attn_pre_out = whiten(\"" FOLDER
+    "gpt2/taker.2.safetensors\", \"whiten.layer_1_attn_pre_out\")",
+    "layer_1_attn_pre_out = mask(\"" FOLDER
+    "gpt2/taker.2.safetensors\", \"mask.layer_1_attn_pre_out\", tanh)",
+    "layer_1_attn_pre_out = unwhiten(\"" FOLDER
+    "gpt2/taker.2.safetensors\", \"whiten.layer_0_attn_pre_out\")",
+    "layer_1_post_decoder *= rows(\"" FOLDER
+    "gpt2/taker.5.safetensors\", \"actadd.layer_0_post_decoder.param\")",
 };
 enum { WORDS = sizeof words / sizeof *words };
 
@@ -140,7 +154,8 @@ static double metric_at(struct fixture *f, struct run *fork, double step, const 
     return value;
 }
 
-static int take(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+static int take(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g,
+                struct err *e)
 {
     (void)s;
     (void)e;
@@ -154,10 +169,12 @@ static void gradients_are_slopes(void **state)
     (void)state;
     struct fixture f = fixture_open("gpt2");
     struct err e = {0};
-    struct run *base = fixture_run(&f, NULL, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+    struct run *base = fixture_run(&f, NULL, NULL, SIZE_MAX / 2),
+               *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
     struct metric m;
     float g = NAN;
-    assert_int_equal(metric_parse(&m, "logit[-1, 3] - logit[-1, 5]", f.m->tok, f.m->cfg.d_vocab, &e), 0);
+    assert_int_equal(
+        metric_parse(&m, "logit[-1, 3] - logit[-1, 5]", f.m->tok, f.m->cfg.d_vocab, &e), 0);
     double slope = (metric_at(&f, fork, 4e-3, &m) - metric_at(&f, fork, -4e-3, &m)) / 8e-3;
     metric_at(&f, fork, 0, &m);
     struct site_ref s = {SITE_EMBED, SITE_ROOT};
@@ -177,7 +194,8 @@ static void reruns_are_full_runs(void **state)
     (void)state;
     struct fixture f = fixture_open("gpt2");
     struct err e = {0};
-    struct run *base = fixture_run(&f, NULL, NULL, SIZE_MAX / 2), *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+    struct run *base = fixture_run(&f, NULL, NULL, SIZE_MAX / 2),
+               *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
     struct run *fresh = fixture_run_new(f.m, NULL, SIZE_MAX / 2);
     size_t bytes = (size_t)(f.n * f.m->cfg.d_vocab) * sizeof(float);
     float *a = malloc(bytes), *b = malloc(bytes);
@@ -202,7 +220,8 @@ static void reruns_are_full_runs(void **state)
     fixture_close(&f);
 }
 
-/* ---- the text ---------------------------------------------------------------------------------------- */
+/* ---- the text
+ * ---------------------------------------------------------------------------------------- */
 
 #define PARAMS FOLDER "gpt2/taker.0.safetensors"
 
@@ -212,16 +231,21 @@ static void order_of_hooks(void **state)
     struct config cfg;
     struct err e = {0};
     struct taker_hooks t;
-    static const char text[] = "mlp_pre_out: 1: unoffset, collect\n\nattn_pre_out: replace,offset , unoffset\r\n\tmlp_pre_out:offset, collect,mask,replace\n"
-                               "post_attn:\nattn_pre_out: 0: mask, mask\nattn_pre_out:1:mask";
+    static const char text[] =
+        "mlp_pre_out: 1: unoffset, collect\n\nattn_pre_out: replace,offset , unoffset\r\n\tmlp_pre_out:offset, collect,mask,replace\n"
+        "post_attn:\nattn_pre_out: 0: mask, mask\nattn_pre_out:1:mask";
     assert_int_equal(config_load(&cfg, FOLDER "gpt2/config.json", &e), 0);
     if (taker_parse(&t, &cfg, text, strlen(text), PARAMS, &e))
         fail_msg("%s", e.text);
     static const char *const want[] = {
-        "layer_0_attn_pre_out = rows(", "layer_0_attn_pre_out = offset(", "layer_0_attn_pre_out = unoffset(", "layer_0_attn_pre_out = mask(",
-        "layer_0_attn_pre_out = mask(", "layer_0_mlp_pre_out = offset(", "layer_0_mlp_pre_out = mask(", "layer_0_mlp_pre_out = rows(",
-        "layer_1_attn_pre_out = rows(", "layer_1_attn_pre_out = offset(", "layer_1_attn_pre_out = unoffset(", "layer_1_attn_pre_out = mask(",
-        "layer_1_mlp_pre_out = offset(", "layer_1_mlp_pre_out = mask(", "layer_1_mlp_pre_out = rows(", "layer_1_mlp_pre_out = unoffset(",
+        "layer_0_attn_pre_out = rows(",     "layer_0_attn_pre_out = offset(",
+        "layer_0_attn_pre_out = unoffset(", "layer_0_attn_pre_out = mask(",
+        "layer_0_attn_pre_out = mask(",     "layer_0_mlp_pre_out = offset(",
+        "layer_0_mlp_pre_out = mask(",      "layer_0_mlp_pre_out = rows(",
+        "layer_1_attn_pre_out = rows(",     "layer_1_attn_pre_out = offset(",
+        "layer_1_attn_pre_out = unoffset(", "layer_1_attn_pre_out = mask(",
+        "layer_1_mlp_pre_out = offset(",    "layer_1_mlp_pre_out = mask(",
+        "layer_1_mlp_pre_out = rows(",      "layer_1_mlp_pre_out = unoffset(",
     };
     assert_int_equal(t.n_edits, sizeof want / sizeof *want);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
@@ -249,14 +273,18 @@ static void refused(const char *text, const char *params, const char *want)
 static void messages(void **state)
 {
     (void)state;
-    refused("mlp_preout: mask", NULL, "taker config · line 1 · no point \"mlp_preout\" · the nearest is mlp_pre_out");
-    refused("pre_mlp: mask\npre_mlp: masks", NULL, "line 2 · no hook \"masks\" · the nearest is mask");
+    refused("mlp_preout: mask", NULL,
+            "taker config · line 1 · no point \"mlp_preout\" · the nearest is mlp_pre_out");
+    refused("pre_mlp: mask\npre_mlp: masks", NULL,
+            "line 2 · no hook \"masks\" · the nearest is mask");
     refused("pre_mlp: mask,", NULL, "no hook \"\"");
     refused("pre_mlp: 3: mask", NULL, "no layer \"3\" · this model has layers 0..2");
     refused("pre_mlp: x: mask", NULL, "no layer \"x\"");
-    refused("a: b: c: d", NULL, "line 1 · \"a: b: c: d\" · a line is POINT: HOOK, HOOK or POINT: LAYER: HOOK, HOOK");
+    refused("a: b: c: d", NULL,
+            "line 1 · \"a: b: c: d\" · a line is POINT: HOOK, HOOK or POINT: LAYER: HOOK, HOOK");
     refused("pre_mlp: mask\nmask", NULL, "line 2 · \"mask\" · a line is");
-    refused("pre_mlp: unoffset, offset", NULL, "unoffset at layer_0_pre_mlp without offset before it");
+    refused("pre_mlp: unoffset, offset", NULL,
+            "unoffset at layer_0_pre_mlp without offset before it");
     refused("pre_mlp: sae_encode", NULL, "sae_encode runs a model of its own");
     refused("pre_mlp: mask", PARAMS, "the config has no such hook there");
     refused("pre_mlp: mask", "nowhere.safetensors", "nowhere.safetensors");
@@ -266,8 +294,11 @@ static void messages(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(as_taker), cmocka_unit_test(gradients_are_slopes), cmocka_unit_test(reruns_are_full_runs),
-        cmocka_unit_test(order_of_hooks), cmocka_unit_test(messages),
+        cmocka_unit_test(as_taker),
+        cmocka_unit_test(gradients_are_slopes),
+        cmocka_unit_test(reruns_are_full_runs),
+        cmocka_unit_test(order_of_hooks),
+        cmocka_unit_test(messages),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,4 +1,5 @@
-/* Tests of tensor_write.h: what is written can be read back, whole or not at all, and errors are told. */
+/* Tests of tensor_write.h: what is written can be read back, whole or not at all, and errors are
+ * told. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -122,8 +123,10 @@ static uint64_t get(const unsigned char *p, int n)
     return v;
 }
 
-/* One entry of the central directory at `entry`, checked against its member; returns the member's bytes. */
-static const unsigned char *member(const unsigned char *file, const unsigned char *entry, const char *name, size_t *size)
+/* One entry of the central directory at `entry`, checked against its member; returns the member's
+ * bytes. */
+static const unsigned char *member(const unsigned char *file, const unsigned char *entry,
+                                   const char *name, size_t *size)
 {
     size_t name_len = get(entry + 28, 2), at = get(entry + 42, 4);
     const unsigned char *local = file + at;
@@ -185,7 +188,8 @@ static void npz_has_the_layout_that_numpy_reads(void **state)
     free(file);
 }
 
-static void refuse(const char *name, const struct tensor_out *t, size_t n, int code, const char *part)
+static void refuse(const char *name, const struct tensor_out *t, size_t n, int code,
+                   const char *part)
 {
     struct err e = {0};
     int before = entries(false);
@@ -199,15 +203,22 @@ static void what_cannot_be_written_is_refused(void **state)
 {
     (void)state;
     struct err e = {0};
-    const struct tensor_out twice[] = {{.name = "a", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small},
-                                       {.name = "a", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small}};
-    const struct tensor_out like[] = {{.name = "a/b", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small},
-                                      {.name = "a_b", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small}};
-    const struct tensor_out half = {.name = "h", .dtype = ST_BF16, .rank = 1, .shape = {1}, .data = numbers};
-    const struct tensor_out odd = {.name = "\xff", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small};
-    const struct tensor_out meta = {.name = "__metadata__", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small};
-    const struct tensor_out huge = {.name = "x", .dtype = ST_U8, .rank = 2, .shape = {INT64_MAX, 4}};
-    const struct tensor_out broken = {.name = "x", .dtype = ST_U8, .rank = 1, .shape = {BIG}, .read = break_down};
+    const struct tensor_out twice[] = {
+        {.name = "a", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small},
+        {.name = "a", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small}};
+    const struct tensor_out like[] = {
+        {.name = "a/b", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small},
+        {.name = "a_b", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small}};
+    const struct tensor_out half = {
+        .name = "h", .dtype = ST_BF16, .rank = 1, .shape = {1}, .data = numbers};
+    const struct tensor_out odd = {
+        .name = "\xff", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small};
+    const struct tensor_out meta = {
+        .name = "__metadata__", .dtype = ST_U8, .rank = 1, .shape = {3}, .data = small};
+    const struct tensor_out huge = {
+        .name = "x", .dtype = ST_U8, .rank = 2, .shape = {INT64_MAX, 4}};
+    const struct tensor_out broken = {
+        .name = "x", .dtype = ST_U8, .rank = 1, .shape = {BIG}, .read = break_down};
     const struct tensor_meta same[] = {{"k", "1"}, {"k", "2"}};
     refuse("a.pt", twice, 1, ERR_USAGE, "ends in .safetensors or .npz");
     assert_int_equal(tensor_write_check("x.npz", &e), 0);
@@ -228,14 +239,16 @@ static void what_cannot_be_written_is_refused(void **state)
     assert_int_equal(rmdir(place("d.npz")), 0);
 }
 
-/* A full disk, played by the limit on file sizes: the old file stays and nothing is left beside it. */
+/* A full disk, played by the limit on file sizes: the old file stays and nothing is left beside it.
+ */
 static void a_failed_write_leaves_the_old_file(void **state)
 {
     (void)state;
     struct rlimit old, tight;
     size_t next = 0;
     struct err e = {0};
-    const struct tensor_out big = {.name = "big", .dtype = ST_I8, .rank = 1, .shape = {BIG}, .read = count_up, .ctx = &next};
+    const struct tensor_out big = {
+        .name = "big", .dtype = ST_I8, .rank = 1, .shape = {BIG}, .read = count_up, .ctx = &next};
     write_sample("keep.safetensors");
     int before = entries(false);
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &old), 0);

@@ -1,5 +1,5 @@
-/* Tests of tokenizer.h: ids and bytes against what the reference library gave (fixtures and conformance
- * files), what is refused, and the promises about odd bytes. */
+/* Tests of tokenizer.h: ids and bytes against what the reference library gave (fixtures and
+ * conformance files), what is refused, and the promises about odd bytes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,7 +41,8 @@ static char *read_text(const char *path, size_t *len)
     return text;
 }
 
-/* ---- fixtures ---------------------------------------------------------------------------------------- */
+/* ---- fixtures
+ * ---------------------------------------------------------------------------------------- */
 
 static bool same_ids(const struct token_list *got, struct js_node want)
 {
@@ -53,7 +54,8 @@ static bool same_ids(const struct token_list *got, struct js_node want)
     return same;
 }
 
-static int check_ids(const struct tokenizer *t, struct js_node item, const char *key, unsigned flags)
+static int check_ids(const struct tokenizer *t, struct js_node item, const char *key,
+                     unsigned flags)
 {
     const char *text;
     size_t len;
@@ -84,7 +86,8 @@ static int check_spellings(const struct tokenizer *t, struct js_node item)
         (void)js_string(js_at(spellings, i), &want, NULL, NULL);
         got = tokenizer_spelling(t, (int32_t)id);
         if (!got || strcmp(got, want) != 0) {
-            print_error("%s: token %d is \"%s\", expected \"%s\"\n", js_name(item.doc), (int)id, got ? got : "-", want);
+            print_error("%s: token %d is \"%s\", expected \"%s\"\n", js_name(item.doc), (int)id,
+                        got ? got : "-", want);
             wrong++;
         }
     }
@@ -108,7 +111,8 @@ static char *decode_item(const struct tokenizer *t, struct js_node item, size_t 
     return text;
 }
 
-/* The library writes U+FFFD where it has half a character; we give the bytes, so such cases are not compared. */
+/* The library writes U+FFFD where it has half a character; we give the bytes, so such cases are not
+ * compared. */
 static int check_decoded(const struct tokenizer *t, struct js_node item)
 {
     const char *want;
@@ -138,7 +142,8 @@ static int check_bytes(const struct tokenizer *t, struct js_node item)
         (void)js_int(js_at(ids, i), 0, INT32_MAX, &id, NULL);
         const char *text = tokenizer_text(t, (int32_t)id, &len);
         for (size_t k = 0; k < len && used + 3 < sizeof got; k++)
-            used += (size_t)snprintf(got + used, sizeof got - used, "%02x", (unsigned)(unsigned char)text[k]);
+            used += (size_t)snprintf(got + used, sizeof got - used, "%02x",
+                                     (unsigned)(unsigned char)text[k]);
     }
     if (strcmp(got, want) != 0) {
         print_error("%s: bytes %s, expected %s\n", js_name(item.doc), got, want);
@@ -161,7 +166,8 @@ static int check_fixture(const char *name, int *cases)
     int wrong = 0;
     for (size_t i = 0; i < js_count(encode); i++, ++*cases) {
         struct js_node item = js_at(encode, i);
-        wrong += check_ids(t, item, "ids", 0) + check_ids(t, item, "with_special", TOKENIZER_ADD_SPECIAL) +
+        wrong += check_ids(t, item, "ids", 0) +
+                 check_ids(t, item, "with_special", TOKENIZER_ADD_SPECIAL) +
                  check_spellings(t, item) + check_decoded(t, item);
     }
     for (size_t i = 0; i < js_count(decode); i++, ++*cases)
@@ -194,7 +200,8 @@ static void the_gpt2_conformance_cases_pass(void **state)
     static const char between[] = "\n__ggml_vocab_test__\n";
     size_t in_len, out_len;
     char *in = read_text("../shared/data/conformance/llama.cpp/ggml-vocab-gpt-2.gguf.inp", &in_len);
-    char *out = read_text("../shared/data/conformance/llama.cpp/ggml-vocab-gpt-2.gguf.out", &out_len);
+    char *out = read_text("../shared/data/conformance/llama.cpp/ggml-vocab-gpt-2.gguf.out",
+                          &out_len);
     if (!in || !out || access(gpt2_file, F_OK)) {
         free(in);
         free(out);
@@ -232,21 +239,24 @@ static void the_gpt2_conformance_cases_pass(void **state)
     free(out);
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------------- */
+/* ---- refusals
+ * ---------------------------------------------------------------------------------------- */
 
 /* A small byte-fallback-free tokenizer with one part replaced. */
-static struct tokenizer *parse_with(const char *vocab, const char *merges, const char *model, const char *rest,
-                                    struct err *e)
+static struct tokenizer *parse_with(const char *vocab, const char *merges, const char *model,
+                                    const char *rest, struct err *e)
 {
     char text[4096];
     *e = (struct err){0};
-    snprintf(text, sizeof text, "{\"model\":{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}%s}", vocab, merges, model, rest);
+    snprintf(text, sizeof text, "{\"model\":{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}%s}",
+             vocab, merges, model, rest);
     return tokenizer_parse("tokenizer.json", text, strlen(text), e);
 }
 
 static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<s>\":3,\"\xe2\x96\x81\":4}";
 
-static void refuse(const char *some_vocab, const char *merges, const char *model, const char *rest, const char *part)
+static void refuse(const char *some_vocab, const char *merges, const char *model, const char *rest,
+                   const char *part)
 {
     struct err e;
     assert_null(parse_with(some_vocab, merges, model, rest, &e));
@@ -285,33 +295,46 @@ static void unbuilt_parts_are_refused_by_name(void **state)
     struct err e;
     const char wordpiece[] = "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{},\"merges\":[]}}";
     assert_null(tokenizer_parse("tokenizer.json", wordpiece, strlen(wordpiece), &e));
-    assert_non_null(strstr(e.text, "expected \"BPE\", the one model that is supported, found \"WordPiece\""));
+    assert_non_null(
+        strstr(e.text, "expected \"BPE\", the one model that is supported, found \"WordPiece\""));
     assert_null(tokenizer_parse("tokenizer.json", "[]", 2, &e));
     assert_non_null(strstr(e.text, "is this a tokenizer.json?"));
     refuse(vocab, "[]", ",\"dropout\":0.1", "", "\"model.dropout\" · expected null");
-    refuse(vocab, "[]", ",\"continuing_subword_prefix\":\"##\"", "", "word affixes are not supported");
+    refuse(vocab, "[]", ",\"continuing_subword_prefix\":\"##\"", "",
+           "word affixes are not supported");
     refuse(vocab, "[]", ",\"end_of_word_suffix\":\"</w>\"", "", "word affixes are not supported");
-    refuse(vocab, "[]", ",\"unk_token\":\"<unk>\"", "", "expected a token of the vocabulary, found \"<unk>\"");
+    refuse(vocab, "[]", ",\"unk_token\":\"<unk>\"", "",
+           "expected a token of the vocabulary, found \"<unk>\"");
     refuse_rest(",\"normalizer\":{\"type\":\"Precompiled\"}", "expected Sequence, NFC, NFD");
     refuse_rest(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"}]}",
                 "\"normalizer.normalizers[0].type\" · expected Sequence");
     refuse_rest(",\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}", "found \"UnicodeScripts\"");
-    refuse_rest(",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a-z&&b]\"},\"behavior\":\"Isolated\"}",
-                "&& inside [ ] is not supported");
-    refuse_rest(",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}",
-                "missing closing parenthesis");
-    refuse_rest(",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Kept\"}",
-                "expected Isolated, Removed");
-    refuse_rest(",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"maybe\"}",
-                "expected always, first or never");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a-z&&b]\"},\"behavior\":\"Isolated\"}",
+        "&& inside [ ] is not supported");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}",
+        "missing closing parenthesis");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Kept\"}",
+        "expected Isolated, Removed");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"maybe\"}",
+        "expected always, first or never");
     refuse_rest(",\"decoder\":{\"type\":\"CTC\"}", "found \"CTC\"");
     refuse_rest(",\"post_processor\":{\"type\":\"BertProcessing\"}", "found \"BertProcessing\"");
-    refuse_rest(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}", "a Sequence among them");
-    refuse_rest(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},"
-                "{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[5]}}}", "expected an integer 0..4, found 5");
-    refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]", "\"a\" has id 1, in the vocabulary 0");
-    refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"new\"}]", "\"b\" and \"new\" have the same id 1");
-    refuse_rest(",\"added_tokens\":[{\"id\":9}]", "\"added_tokens[0].content\" · expected a string, found nothing");
+    refuse_rest(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}",
+                "a Sequence among them");
+    refuse_rest(
+        ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},"
+        "{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[5]}}}",
+        "expected an integer 0..4, found 5");
+    refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]",
+                "\"a\" has id 1, in the vocabulary 0");
+    refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"new\"}]",
+                "\"b\" and \"new\" have the same id 1");
+    refuse_rest(",\"added_tokens\":[{\"id\":9}]",
+                "\"added_tokens[0].content\" · expected a string, found nothing");
 }
 
 static void an_added_token_may_have_its_full_length_and_no_more(void **state)
@@ -322,7 +345,10 @@ static void an_added_token_may_have_its_full_length_and_no_more(void **state)
         char *text = malloc(n + 256), *content = malloc(n + 1);
         memset(content, 'x', n);
         content[n] = '\0';
-        snprintf(text, n + 256, "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":\"%s\"}]}", content);
+        snprintf(
+            text, n + 256,
+            "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":\"%s\"}]}",
+            content);
         struct tokenizer *t = tokenizer_parse("tokenizer.json", text, strlen(text), &e);
         assert_int_equal(t != NULL, n == LIMIT_TOKEN_BYTES);
         tokenizer_close(t);
@@ -331,7 +357,8 @@ static void an_added_token_may_have_its_full_length_and_no_more(void **state)
     }
 }
 
-/* ---- bytes ------------------------------------------------------------------------------------------- */
+/* ---- bytes
+ * ------------------------------------------------------------------------------------------- */
 
 static uint32_t random_next(uint32_t *state)
 {
@@ -377,7 +404,8 @@ static void half_a_character_stays_half(void **state)
     assert_int_equal(byte, tokenizer_find(t, "\xe4", 1));
     assert_string_equal(tokenizer_text(t, byte, &len), "\xe4");
     assert_int_equal(len, 1);
-    assert_int_equal(tokenizer_encode(t, "\xe4", 1, 0, &ids, &e), 0); /* not UTF-8: its byte token */
+    assert_int_equal(tokenizer_encode(t, "\xe4", 1, 0, &ids, &e),
+                     0); /* not UTF-8: its byte token */
     assert_int_equal(ids.count, 1);
     assert_int_equal(ids.id[0], byte);
     token_list_free(&ids);
@@ -433,12 +461,14 @@ static void special_tokens_are_known(void **state)
 {
     (void)state;
     struct err e;
-    struct tokenizer *t = parse_with(vocab, "[\"a b\"]", "",
-                                     ",\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
-                                     "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
-                                     "{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}},"
-                                     "{\"SpecialToken\":{\"id\":\"y\"}}],\"special_tokens\":"
-                                     "{\"x\":{\"ids\":[3]},\"y\":{\"ids\":[1,0]}}}", &e);
+    struct tokenizer *t = parse_with(
+        vocab, "[\"a b\"]", "",
+        ",\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
+        "{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}},"
+        "{\"SpecialToken\":{\"id\":\"y\"}}],\"special_tokens\":"
+        "{\"x\":{\"ids\":[3]},\"y\":{\"ids\":[1,0]}}}",
+        &e);
     struct token_list ids = {0};
     assert_non_null(t);
     assert_int_equal(tokenizer_bos(t), 3);
@@ -453,7 +483,8 @@ static void special_tokens_are_known(void **state)
     assert_memory_equal(ids.end, end, sizeof end);
     size_t len;
     char *text = tokenizer_decode(t, ids.id, ids.count, TOKENIZER_SKIP_SPECIAL, &len, &e);
-    assert_string_equal(text, "ab b a"); /* no decoder: spellings joined by spaces, as the reference does */
+    assert_string_equal(
+        text, "ab b a"); /* no decoder: spellings joined by spaces, as the reference does */
     free(text);
     token_list_free(&ids);
     tokenizer_close(t);
@@ -491,7 +522,8 @@ static void models_without_a_tokenizer_have_names_for_their_tokens(void **state)
     token_list_free(&ids);
 }
 
-/* ---- cost -------------------------------------------------------------------------------------------- */
+/* ---- cost
+ * -------------------------------------------------------------------------------------------- */
 
 static double encode_ms(const struct tokenizer *t, const char *text, size_t len, size_t *count)
 {
@@ -506,7 +538,8 @@ static double encode_ms(const struct tokenizer *t, const char *text, size_t len,
     return (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6;
 }
 
-/* Ten times the text must not cost a hundred times as much; the bound leaves room for a busy machine. */
+/* Ten times the text must not cost a hundred times as much; the bound leaves room for a busy
+ * machine. */
 static void a_long_word_costs_no_square(void **state)
 {
     (void)state;
@@ -521,7 +554,8 @@ static void a_long_word_costs_no_square(void **state)
         snprintf(path, sizeof path, "%s/%s/tokenizer.json", fixtures, families[i]);
         struct tokenizer *t = open_or_fail(path);
         double fast = encode_ms(t, text, SHORT, &few), slow = encode_ms(t, text, LONG, &many);
-        print_message("%s: %d bytes %.1f ms, %d bytes %.1f ms\n", families[i], SHORT, fast, LONG, slow);
+        print_message("%s: %d bytes %.1f ms, %d bytes %.1f ms\n", families[i], SHORT, fast, LONG,
+                      slow);
         assert_true(many > 9 * few);
         assert_true(slow < 40 * fast + 20);
         tokenizer_close(t);
@@ -535,8 +569,10 @@ static void steps_that_explode_are_stopped(void **state)
     char rest[4096] = ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[";
     size_t len = strlen(rest);
     for (int i = 0; i < 30; i++)
-        len += (size_t)snprintf(rest + len, sizeof rest - len,
-                                "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}", i ? "," : "");
+        len += (size_t)snprintf(
+            rest + len, sizeof rest - len,
+            "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}",
+            i ? "," : "");
     snprintf(rest + len, sizeof rest - len, "]}");
     struct err e;
     struct token_list ids = {0};

@@ -26,8 +26,8 @@ struct op {
     const struct step *s;
     int32_t stage;
     double *out;
-    int64_t count, width;                 /* elements of `out`, of one of its positions */
-    const double *in[KN_IN_MAX];          /* sites, rotary tables */
+    int64_t count, width;        /* elements of `out`, of one of its positions */
+    const double *in[KN_IN_MAX]; /* sites, rotary tables */
     const struct dense *weight[KN_IN_MAX];
 };
 
@@ -71,7 +71,8 @@ static double activation(enum kn_act act, double x)
 {
     switch (act) {
     case KN_ACT_GELU: return 0.5 * x * (1 + erf(x / sqrt(2)));
-    case KN_ACT_GELU_NEW: return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case KN_ACT_GELU_NEW:
+        return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x > 0 ? x : 0;
     case KN_ACT_SILU: return x / (1 + exp(-x));
     default: return x;
@@ -106,18 +107,22 @@ static void do_normalize(struct op *o)
     int64_t d = config_of(o)->d_model;
     for (int64_t r = 0; r < o->w->n; r++)
         for (int64_t i = 0; i < d; i++)
-            o->out[r * d + i] = (o->in[0][r * d + i] - mean_of(o->in[0] + r * d, d, o->s->p.center)) / o->in[1][r];
+            o->out[r * d + i] = (o->in[0][r * d + i] -
+                                 mean_of(o->in[0] + r * d, d, o->s->p.center)) /
+                                o->in[1][r];
 }
 
 static void do_affine(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
     for (int64_t i = 0; i < o->count; i++)
-        o->out[i] = o->in[0][i] * o->weight[1]->x[i % d] + (o->weight[2] && o->weight[2]->x ? o->weight[2]->x[i % d] : 0);
+        o->out[i] = o->in[0][i] * o->weight[1]->x[i % d] +
+                    (o->weight[2] && o->weight[2]->x ? o->weight[2]->x[i % d] : 0);
 }
 
 /* out[n] += x[k] * W[n0 + n, k0 + k] */
-static void product_add(double *out, int64_t n, const struct dense *w, int64_t n0, int64_t k0, const double *x, int64_t size)
+static void product_add(double *out, int64_t n, const struct dense *w, int64_t n0, int64_t k0,
+                        const double *x, int64_t size)
 {
     for (int64_t k = 0; k < size; k++) {
         const double *row = w->x + (k0 + k) * w->n + n0, by = x[k];
@@ -127,7 +132,8 @@ static void product_add(double *out, int64_t n, const struct dense *w, int64_t n
 }
 
 /* Columns [n0, n0 + n) of x W + b. */
-static void product(const struct op *o, double *out, int64_t n0, int64_t n, const double *x, int64_t size)
+static void product(const struct op *o, double *out, int64_t n0, int64_t n, const double *x,
+                    int64_t size)
 {
     const struct dense *b = o->weight[2];
     for (int64_t c = 0; c < n; c++)
@@ -146,7 +152,8 @@ static void do_linear(struct op *o)
 static void do_linear_per_head(struct op *o)
 {
     const struct config *cfg = config_of(o);
-    const struct dense *gain = dense_of(o->w, o->stage - 1, W_LN1), *shift = dense_of(o->w, o->stage - 1, B_LN1);
+    const struct dense *gain = dense_of(o->w, o->stage - 1, W_LN1),
+                       *shift = dense_of(o->w, o->stage - 1, B_LN1);
     int64_t d = cfg->d_model, heads = o->width / cfg->d_head;
     double *normed = malloc((size_t)d * sizeof *normed);
     for (int64_t i = 0; i < o->w->n * heads; i++) {
@@ -166,21 +173,28 @@ static void do_rope(struct op *o)
         for (int64_t k = 0; k < d; k++) {
             const double *x = o->in[0] + i * d;
             int64_t t = i / heads * n + k;
-            o->out[i * d + k] = k >= n ? x[k] : x[k] * o->in[1][t] + (k < n / 2 ? -x[k + n / 2] : x[k - n / 2]) * o->in[2][t];
+            o->out[i * d + k] = k >= n
+                                    ? x[k]
+                                    : x[k] * o->in[1][t] +
+                                          (k < n / 2 ? -x[k + n / 2] : x[k - n / 2]) * o->in[2][t];
         }
 }
 
 static void do_attn_scores(struct op *o)
 {
     const struct config *cfg = config_of(o);
-    int64_t n = o->w->n, d = cfg->d_head, window = o->stage - 1 < cfg->window_layer0 ? 0 : o->s->p.window;
+    int64_t n = o->w->n, d = cfg->d_head,
+            window = o->stage - 1 < cfg->window_layer0 ? 0 : o->s->p.window;
     for (int64_t h = 0; h < cfg->n_heads; h++)
         for (int64_t i = 0; i < n * n; i++) {
             int64_t dest = i / n, src = i % n, g = h / (cfg->n_heads / cfg->n_kv_heads);
             double sum = 0;
             for (int64_t k = 0; k < d; k++)
-                sum += o->in[0][(dest * cfg->n_heads + h) * d + k] * o->in[1][(src * cfg->n_kv_heads + g) * d + k];
-            o->out[h * n * n + i] = src > dest || (window && dest - src >= window) ? -INFINITY : sum / sqrt((double)d);
+                sum += o->in[0][(dest * cfg->n_heads + h) * d + k] *
+                       o->in[1][(src * cfg->n_kv_heads + g) * d + k];
+            o->out[h * n * n + i] = src > dest || (window && dest - src >= window)
+                                        ? -INFINITY
+                                        : sum / sqrt((double)d);
         }
 }
 
@@ -207,11 +221,14 @@ static void do_attn_mix(struct op *o)
     for (int64_t h = 0; h < cfg->n_heads; h++)
         for (int64_t i = 0; i < n * n; i++)
             for (int64_t k = 0, g = h / (cfg->n_heads / cfg->n_kv_heads); k < d; k++)
-                o->out[(i / n * cfg->n_heads + h) * d + k] += o->in[0][h * n * n + i] * o->in[1][(i % n * cfg->n_kv_heads + g) * d + k];
+                o->out[(i / n * cfg->n_heads + h) * d +
+                       k] += o->in[0][h * n * n + i] *
+                             o->in[1][(i % n * cfg->n_kv_heads + g) * d + k];
 }
 
 /* What one head adds to the residual stream. */
-static void head_share(const struct op *o, double *out, const double *z, const struct dense *weight, int64_t i)
+static void head_share(const struct op *o, double *out, const double *z, const struct dense *weight,
+                       int64_t i)
 {
     int64_t d = config_of(o)->d_model, size = config_of(o)->d_head;
     memset(out, 0, (size_t)d * sizeof *out);
@@ -258,7 +275,8 @@ static void do_embed(struct op *o)
     int64_t d = config_of(o)->d_model;
     bool tokens = o->s->in[0].kind == OPERAND_TOKENS;
     for (int64_t i = 0; i < o->count; i++)
-        o->out[i] = o->weight[1]->x[i % d * o->weight[1]->n + (tokens ? o->w->tokens[i / d] : i / d)];
+        o->out[i] = o->weight[1]
+                        ->x[i % d * o->weight[1]->n + (tokens ? o->w->tokens[i / d] : i / d)];
 }
 
 static void do_step(struct op *o)
@@ -266,7 +284,9 @@ static void do_step(struct op *o)
     switch (o->s->op) {
     case KN_OP_EMBED: do_embed(o); break;
     case KN_OP_COPY: do_copy(o); break;
-    case KN_OP_ADD: case KN_OP_ACT: case KN_OP_GATE: do_pointwise(o); break;
+    case KN_OP_ADD:
+    case KN_OP_ACT:
+    case KN_OP_GATE: do_pointwise(o); break;
     case KN_OP_NORM_SCALE: do_norm_scale(o); break;
     case KN_OP_NORMALIZE: do_normalize(o); break;
     case KN_OP_AFFINE: do_affine(o); break;
@@ -284,14 +304,15 @@ static void do_step(struct op *o)
 /* cosines and sines of the rotary angles: the engine's, which are f32 in Hugging Face's too. */
 static void rotary_fill(struct wide *w)
 {
-    struct err e = { 0 };
-    struct run *r = run_create(w->m, NULL, &(struct run_options){ 0 }, &e);
+    struct err e = {0};
+    struct run *r = run_create(w->m, NULL, &(struct run_options){0}, &e);
     int64_t count = wide_count(w, SITE_ROT_COS);
     float *table = malloc((size_t)count * sizeof *table);
     int rc = r ? run_sync(r, w->tokens, w->n, NULL, NULL, NULL, &e) : -1;
     for (int i = 0; !rc && i < 2; i++) {
         w->rotary[i] = malloc((size_t)count * sizeof(double));
-        rc = run_read(r, (struct site_ref){ i ? SITE_ROT_SIN : SITE_ROT_COS, SITE_ROOT }, 0, w->n, table, NULL, &e);
+        rc = run_read(r, (struct site_ref){i ? SITE_ROT_SIN : SITE_ROT_COS, SITE_ROOT}, 0, w->n,
+                      table, NULL, &e);
         for (int64_t k = 0; !rc && k < count; k++)
             w->rotary[i][k] = (double)table[k];
     }
@@ -302,23 +323,28 @@ static void rotary_fill(struct wide *w)
 
 static bool is_matrix(enum weight_id id)
 {
-    return id == W_E || id == W_POS || id == W_Q || id == W_K || id == W_V || id == W_O || id == W_IN || id == W_GATE || id == W_OUT || id == W_U;
+    return id == W_E || id == W_POS || id == W_Q || id == W_K || id == W_V || id == W_O ||
+           id == W_IN || id == W_GATE || id == W_OUT || id == W_U;
 }
 
 /* A weight as it lies in the file, whose rows may lie in groups. */
 static struct dense dense_read(const struct kn_view *v, enum weight_id id)
 {
     if (!v->ndim)
-        return (struct dense){ 0 };
+        return (struct dense){0};
     assert(v->dtype == KN_F32);
     bool groups = v->ndim == (is_matrix(id) ? 3 : 2);
-    int64_t size = is_matrix(id) ? v->shape[v->ndim - 1] : 1, step = is_matrix(id) ? v->stride[v->ndim - 1] : 0;
-    struct dense d = { .n = groups ? v->shape[0] * v->shape[1] : v->shape[0] };
+    int64_t size = is_matrix(id) ? v->shape[v->ndim - 1] : 1,
+            step = is_matrix(id) ? v->stride[v->ndim - 1] : 0;
+    struct dense d = {.n = groups ? v->shape[0] * v->shape[1] : v->shape[0]};
     d.x = malloc((size_t)(d.n * size) * sizeof *d.x);
     for (int64_t n = 0; n < d.n; n++)
         for (int64_t k = 0; k < size; k++)
-            d.x[k * d.n + n] = (double)((const float *)v->data)[(groups ? n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1]
-                                                                        : n * v->stride[0]) + k * step];
+            d.x[k * d.n + n] = (double)((const float *)
+                                            v->data)[(groups ? n / v->shape[1] * v->stride[0] +
+                                                                   n % v->shape[1] * v->stride[1]
+                                                             : n * v->stride[0]) +
+                                                     k * step];
     return d;
 }
 
@@ -335,10 +361,11 @@ static double edited_value(const struct edit_instr *a, double x, double along, d
 /* One edit of a weight, element by element; a direction lies along the last axis. */
 static void weight_edit(struct wide *w, const struct edit_instr *a)
 {
-    assert(a->value == EDIT_NUMBER || a->value == EDIT_CLAMP || a->value == EDIT_DIR || a->value == EDIT_PROJECT_OUT);
+    assert(a->value == EDIT_NUMBER || a->value == EDIT_CLAMP || a->value == EDIT_DIR ||
+           a->value == EDIT_PROJECT_OUT);
     const struct edit_weight *named = a->weight;
     struct dense *d = dense_of(w, named->layer, named->id);
-    int64_t size[3] = { 1, 1, 1 }, last = a->rank - 1;
+    int64_t size[3] = {1, 1, 1}, last = a->rank - 1;
     for (int i = 0; i < a->rank; i++)
         size[3 - a->rank + i] = a->axis[i].n;
     if (!d->x) { /* a bias of zeros */
@@ -349,7 +376,7 @@ static void weight_edit(struct wide *w, const struct edit_instr *a)
         double along = 0, *at[256];
         assert(size[2] <= 256);
         for (int64_t j = 0; j < size[2]; j++) {
-            int64_t pick[3] = { i / size[1], i % size[1], j }, n = 0, k = 0;
+            int64_t pick[3] = {i / size[1], i % size[1], j}, n = 0, k = 0;
             for (int axis = 0; axis < a->rank; axis++) {
                 const struct edit_axis *x = &a->axis[axis];
                 int64_t index = pick[3 - a->rank + axis];
@@ -357,17 +384,20 @@ static void weight_edit(struct wide *w, const struct edit_instr *a)
                 n += index * named->step_n[axis], k += index * named->step_k[axis];
             }
             at[j] = d->x + k * d->n + n;
-            along += a->value == EDIT_PROJECT_OUT ? *at[j] * (double)a->vec[j * a->vec_stride[last]] : 0;
+            along += a->value == EDIT_PROJECT_OUT ? *at[j] * (double)a->vec[j * a->vec_stride[last]]
+                                                  : 0;
         }
         for (int64_t j = 0; j < size[2]; j++)
-            *at[j] = edited_value(a, *at[j], along, a->vec ? (double)a->vec[j * a->vec_stride[last]] : 0);
+            *at[j] = edited_value(a, *at[j], along,
+                                  a->vec ? (double)a->vec[j * a->vec_stride[last]] : 0);
     }
 }
 
-struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n, const struct edit_program *edits)
+struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n,
+                         const struct edit_program *edits)
 {
     struct wide *w = calloc(1, sizeof *w);
-    *w = (struct wide){ .m = m, .n = n, .tokens = malloc((size_t)n * sizeof *tokens) };
+    *w = (struct wide){.m = m, .n = n, .tokens = malloc((size_t)n * sizeof *tokens)};
     w->value = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *w->value);
     w->weight = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *w->weight);
     memcpy(w->tokens, tokens, (size_t)n * sizeof *tokens);
@@ -376,12 +406,14 @@ struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n
         const struct step *steps = plan_stage(m->plan, stage, &count);
         for (int32_t i = 0; i < count; i++)
             if (!*slot(w, stage, steps[i].site))
-                *slot(w, stage, steps[i].site) = calloc((size_t)wide_count(w, steps[i].site), sizeof(double));
+                *slot(w, stage, steps[i].site) = calloc((size_t)wide_count(w, steps[i].site),
+                                                        sizeof(double));
     }
     for (int32_t layer = 0; layer < m->cfg.n_layers; layer++)
         for (int id = W_NONE + 1; id < WEIGHT_COUNT; id++)
             if (!dense_of(w, layer, (enum weight_id)id)->x)
-                *dense_of(w, layer, (enum weight_id)id) = dense_read(model_weight(m, layer, (enum weight_id)id), (enum weight_id)id);
+                *dense_of(w, layer, (enum weight_id)id) = dense_read(
+                    model_weight(m, layer, (enum weight_id)id), (enum weight_id)id);
     for (int32_t i = 0; edits && i < edits->n_weights; i++)
         weight_edit(w, &edits->weights[i]);
     if (m->cfg.pos == POS_ROTARY)
@@ -402,12 +434,15 @@ void wide_free(struct wide *w)
 static void operand_set(struct op *o, int k)
 {
     const struct operand *in = &o->s->in[k];
-    int32_t stage = in->kind == OPERAND_PREV ? o->stage - 1 : in->kind == OPERAND_ROOT ? 0 : o->stage;
+    int32_t stage = in->kind == OPERAND_PREV   ? o->stage - 1
+                    : in->kind == OPERAND_ROOT ? 0
+                                               : o->stage;
     if (in->kind == OPERAND_WEIGHT)
         o->weight[k] = dense_of(o->w, o->stage - 1, (enum weight_id)in->id);
     else if (in->kind == OPERAND_COS || in->kind == OPERAND_SIN)
         o->in[k] = o->w->rotary[in->kind == OPERAND_SIN];
-    else if (in->kind != OPERAND_NONE && in->kind != OPERAND_TOKENS && in->kind != OPERAND_POSITIONS)
+    else if (in->kind != OPERAND_NONE && in->kind != OPERAND_TOKENS &&
+             in->kind != OPERAND_POSITIONS)
         o->in[k] = *slot(o->w, stage, (enum site_id)in->id);
 }
 
@@ -417,19 +452,26 @@ static void stage_run(struct wide *w, int32_t stage, int32_t first, const struct
     int32_t count, layer = stage >= 1 && stage <= w->m->cfg.n_layers ? stage - 1 : SITE_ROOT;
     const struct step *steps = plan_stage(w->m->plan, stage, &count);
     for (int32_t i = first; i < count; i++) {
-        struct site_ref here = { steps[i].site, layer };
-        bool off = steps[i].when == STEP_IF_EDITED && !(hook && hook->changes(hook->user, (struct site_ref){ steps[i].edited, layer }));
+        struct site_ref here = {steps[i].site, layer};
+        bool off = steps[i].when == STEP_IF_EDITED &&
+                   !(hook && hook->changes(hook->user, (struct site_ref){steps[i].edited, layer}));
         if (off || site_refusal(&w->m->cfg, steps[i].site))
             continue;
-        struct op o = { .w = w, .s = &steps[i], .stage = stage, .out = *slot(w, stage, here.id), .count = wide_count(w, here.id) };
+        struct op o = {.w = w,
+                       .s = &steps[i],
+                       .stage = stage,
+                       .out = *slot(w, stage, here.id),
+                       .count = wide_count(w, here.id)};
         o.width = o.count / w->n;
         for (int k = 0; k < KN_IN_MAX; k++)
             operand_set(&o, k);
         do_step(&o);
         bool last = true;
         for (int32_t j = i + 1; j < count; j++)
-            last &= steps[j].site != here.id || (steps[j].when == STEP_IF_EDITED &&
-                    !(hook && hook->changes(hook->user, (struct site_ref){ steps[j].edited, layer })));
+            last &= steps[j].site != here.id ||
+                    (steps[j].when == STEP_IF_EDITED &&
+                     !(hook &&
+                       hook->changes(hook->user, (struct site_ref){steps[j].edited, layer})));
         if (last && hook)
             hook->call(hook->user, here, o.out);
     }
@@ -450,7 +492,8 @@ static double log_sum_exp(const double *x, int64_t n)
     return log(sum);
 }
 
-static double term_at(const struct wide *w, const struct metric_term *t, int32_t row, int32_t token, const double *x, const double *base)
+static double term_at(const struct wide *w, const struct metric_term *t, int32_t row, int32_t token,
+                      const double *x, const double *base)
 {
     int64_t v = w->m->cfg.d_vocab;
     x += row * v;
@@ -467,7 +510,7 @@ static double term_at(const struct wide *w, const struct metric_term *t, int32_t
 
 double wide_metric(struct wide *w, struct wide *base, const struct metric *m)
 {
-    struct site_ref logits = { SITE_UNEMBED_OUT, SITE_ROOT };
+    struct site_ref logits = {SITE_UNEMBED_OUT, SITE_ROOT};
     const double *x = wide_value(w, logits), *xb = wide_value(base, logits);
     double sum = 0;
     for (int32_t i = 0; i < m->n; i++) {

@@ -1,7 +1,9 @@
-/* wide.h - test support: a model's block program in double precision, with plain loops and no code of the kernels.
+/* wide.h - test support: a model's block program in double precision, with plain loops and no code
+ * of the kernels.
  *
- * The program (plan.h) is the engine's own; its arithmetic here is a second one.  Every site is there at once, on-request
- * ones included, in canonical axis order; something outside may change a value when its last step has run. */
+ * The program (plan.h) is the engine's own; its arithmetic here is a second one.  Every site is
+ * there at once, on-request ones included, in canonical axis order; something outside may change a
+ * value when its last step has run. */
 #ifndef WIDE_H
 #define WIDE_H
 
@@ -12,13 +14,15 @@ struct wide;
 
 /* Something that changes values. */
 struct wide_hook {
-    bool (*changes)(void *user, struct site_ref s); /* steps that only edits of on-request sites switch on */
+    bool (*changes)(void *user,
+                    struct site_ref s); /* steps that only edits of on-request sites switch on */
     void (*call)(void *user, struct site_ref s, double *values);
     void *user;
 };
 
 /* The edits of weights in `edits` (or NULL) are in force; those of sites are the hook's. */
-struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n, const struct edit_program *edits);
+struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n,
+                         const struct edit_program *edits);
 void wide_free(struct wide *w);
 /* Compute the steps from `order` on (plan_order); those before keep their values. */
 void wide_run(struct wide *w, int32_t order, const struct wide_hook *hook);

@@ -1,4 +1,5 @@
-/* faults.c - see faults.h; the linker's --wrap puts these in the place of the real ones (tests/CMakeLists.txt). */
+/* faults.c - see faults.h; the linker's --wrap puts these in the place of the real ones
+ * (tests/CMakeLists.txt). */
 #include "faults_wrap.h"
 
 #include <dirent.h>
@@ -47,10 +48,12 @@ WRAP(FAULT_MEMORY, ENOMEM, NULL, void *, realloc, (void *p, size_t n), (p, n))
 WRAP(FAULT_MEMORY, ENOMEM, NULL, void *, aligned_alloc, (size_t align, size_t n), (align, n))
 WRAP(FAULT_MEMORY, ENOMEM, NULL, char *, strdup, (const char *s), (s))
 WRAP(FAULT_MEMORY, ENOMEM, NULL, char *, strndup, (const char *s, size_t n), (s, n))
-WRAP(FAULT_MEMORY, ENOMEM, MAP_FAILED, void *, mmap, (void *at, size_t n, int prot, int flags, int fd, off_t offset),
+WRAP(FAULT_MEMORY, ENOMEM, MAP_FAILED, void *, mmap,
+     (void *at, size_t n, int prot, int flags, int fd, off_t offset),
      (at, n, prot, flags, fd, offset))
 WRAP(FAULT_MEMORY, EAGAIN, EAGAIN, int, pthread_create,
-     (pthread_t *t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg), (t, attr, fn, arg))
+     (pthread_t * t, const pthread_attr_t *attr, void *(*fn)(void *), void *arg),
+     (t, attr, fn, arg))
 
 int __wrap_asprintf(char **out, const char *format, ...);
 int __wrap_asprintf(char **out, const char *format, ...)
@@ -83,16 +86,17 @@ WRAP(FAULT_FILE, EIO, -1, int, rename, (const char *from, const char *to), (from
 WRAP(FAULT_FILE, ENOSPC, -1, int, mkdir, (const char *path, mode_t mode), (path, mode))
 
 /* Those that may also do less than was asked. */
-#define WRAP_PART(code, name, parameters, all, some)              \
-    ssize_t __real_##name parameters;                              \
-    ssize_t __wrap_##name parameters;                              \
-    ssize_t __wrap_##name parameters                               \
-    {                                                              \
-        if (fault_due(FAULT_FILE, code))                               \
-            return -1;                                             \
+#define WRAP_PART(code, name, parameters, all, some)                                        \
+    ssize_t __real_##name parameters;                                                       \
+    ssize_t __wrap_##name parameters;                                                       \
+    ssize_t __wrap_##name parameters                                                        \
+    {                                                                                       \
+        if (fault_due(FAULT_FILE, code))                                                    \
+            return -1;                                                                      \
         return n > 1 && fault_due(FAULT_SHORT, 0) ? __real_##name some : __real_##name all; \
     }
 
 WRAP_PART(EIO, read, (int fd, void *p, size_t n), (fd, p, n), (fd, p, n / 2))
 WRAP_PART(ENOSPC, write, (int fd, const void *p, size_t n), (fd, p, n), (fd, p, n / 2))
-WRAP_PART(ENOSPC, pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at), (fd, p, n / 2, at))
+WRAP_PART(ENOSPC, pwrite, (int fd, const void *p, size_t n, off_t at), (fd, p, n, at),
+          (fd, p, n / 2, at))

@@ -1,4 +1,5 @@
-/* Fuzz: any bytes as config.json; the shape and the plan of what is accepted stay within their bounds. */
+/* Fuzz: any bytes as config.json; the shape and the plan of what is accepted stay within their
+ * bounds. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void refused(const struct config *cfg, const struct err *e)
 {
     static const struct config untouched;
-    if (e->code >= 0 || *e->text == '\0' || strchr(e->text, '\n') || memcmp(cfg, &untouched, sizeof untouched) != 0)
+    if (e->code >= 0 || *e->text == '\0' || strchr(e->text, '\n') ||
+        memcmp(cfg, &untouched, sizeof untouched) != 0)
         abort();
 }
 
@@ -23,17 +25,18 @@ static void stage_sound(const struct plan *p, int32_t stage)
     for (int32_t i = 0; i < n; i++) {
         int64_t shape[SITE_RANK_MAX];
         struct site_ref s = {steps[i].site, block ? stage - 1 : SITE_ROOT};
-        if (!site_exists(&p->cfg, s.id) || site_shape(&p->cfg, s.id, 3, shape) < 1 || plan_stage_of(p, s) != stage ||
-            !(plan_step_flops(p, &steps[i], 3) >= 0))
+        if (!site_exists(&p->cfg, s.id) || site_shape(&p->cfg, s.id, 3, shape) < 1 ||
+            plan_stage_of(p, s) != stage || !(plan_step_flops(p, &steps[i], 3) >= 0))
             abort();
     }
 }
 
 static void accepted(const struct config *cfg)
 {
-    bool sizes = cfg->n_layers >= 1 && cfg->n_layers <= LIMIT_LAYERS && cfg->n_heads >= 1 && cfg->n_kv_heads >= 1 &&
-                 cfg->n_heads % cfg->n_kv_heads == 0 && cfg->d_model >= 1 && cfg->d_head >= 1 && cfg->d_mlp >= 1 &&
-                 cfg->d_vocab >= 1 && cfg->d_vocab <= LIMIT_VOCAB && cfg->n_ctx >= 1 && cfg->n_ctx <= LIMIT_TOKENS;
+    bool sizes = cfg->n_layers >= 1 && cfg->n_layers <= LIMIT_LAYERS && cfg->n_heads >= 1 &&
+                 cfg->n_kv_heads >= 1 && cfg->n_heads % cfg->n_kv_heads == 0 && cfg->d_model >= 1 &&
+                 cfg->d_head >= 1 && cfg->d_mlp >= 1 && cfg->d_vocab >= 1 &&
+                 cfg->d_vocab <= LIMIT_VOCAB && cfg->n_ctx >= 1 && cfg->n_ctx <= LIMIT_TOKENS;
     if (!sizes || !(cfg->norm_eps >= 0))
         abort();
     struct plan *p = plan_build(cfg);

@@ -1,4 +1,5 @@
-/* fuzz_edit.c - lines of text as an edit list: parse, print, parse again, resolve on small models, apply. */
+/* fuzz_edit.c - lines of text as an edit list: parse, print, parse again, resolve on small models,
+ * apply. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,12 +13,36 @@
 enum { N_POS = 5, LINES_MAX = 8, APPLIED_MAX = 64 };
 
 static const struct config models[] = {
-    {.n_layers = 3, .n_heads = 4, .n_kv_heads = 4, .d_model = 8, .d_head = 2, .d_mlp = 9, .d_vocab = 11, .n_ctx = 8,
-     .pos = POS_LEARNED, .norm_center = true},
-    {.n_layers = 12, .n_heads = 6, .n_kv_heads = 2, .d_model = 12, .d_head = 2, .d_mlp = 7, .d_vocab = 11, .n_ctx = 8,
-     .pos = POS_ROTARY, .gated = true},
-    {.n_layers = 1, .n_heads = 1, .n_kv_heads = 1, .d_model = 2, .d_head = 2, .d_mlp = 3, .d_vocab = 5, .n_ctx = 8,
-     .pos = POS_ROTARY, .parallel = true},
+    {.n_layers = 3,
+     .n_heads = 4,
+     .n_kv_heads = 4,
+     .d_model = 8,
+     .d_head = 2,
+     .d_mlp = 9,
+     .d_vocab = 11,
+     .n_ctx = 8,
+     .pos = POS_LEARNED,
+     .norm_center = true},
+    {.n_layers = 12,
+     .n_heads = 6,
+     .n_kv_heads = 2,
+     .d_model = 12,
+     .d_head = 2,
+     .d_mlp = 7,
+     .d_vocab = 11,
+     .n_ctx = 8,
+     .pos = POS_ROTARY,
+     .gated = true},
+    {.n_layers = 1,
+     .n_heads = 1,
+     .n_kv_heads = 1,
+     .d_model = 2,
+     .d_head = 2,
+     .d_mlp = 3,
+     .d_vocab = 5,
+     .n_ctx = 8,
+     .pos = POS_ROTARY,
+     .parallel = true},
 };
 
 static struct reference_set *set; /* "ref": prompts of 2 and 5 tokens */
@@ -116,7 +141,13 @@ static void resolve(const struct config *cfg, struct edit *const *edits, int32_t
     if (!tok)
         must((tok = tokenizer_none(11, NULL)) != NULL, "a tokenizer");
     struct model m = {.cfg = *cfg, .tok = tok}; /* names of weights need no weights */
-    struct edit_context ctx = {.cfg = cfg, .model = &m, .n_pos = N_POS, .token_text = token_text, .sets = &set, .n_sets = 1, .gradients = true};
+    struct edit_context ctx = {.cfg = cfg,
+                               .model = &m,
+                               .n_pos = N_POS,
+                               .token_text = token_text,
+                               .sets = &set,
+                               .n_sets = 1,
+                               .gradients = true};
     struct edit_program *p;
     struct err e = {0, ""};
     if (edit_resolve(&p, edits, NULL, n, &ctx, &e)) {

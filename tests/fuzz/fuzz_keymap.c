@@ -1,4 +1,5 @@
-/* fuzz_keymap.c - any bytes as a key map file: no fault; what was read prints as a file that reads back the same. */
+/* fuzz_keymap.c - any bytes as a key map file: no fault; what was read prints as a file that reads
+ * back the same. */
 #include <stdlib.h>
 #include <string.h>
 

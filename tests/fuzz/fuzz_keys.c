@@ -1,4 +1,5 @@
-/* fuzz_keys.c - any bytes from a terminal: no fault, bounded events, replies never longer than promised. */
+/* fuzz_keys.c - any bytes from a terminal: no fault, bounded events, replies never longer than
+ * promised. */
 #include <stdlib.h>
 
 #include "keys.h"
@@ -18,8 +19,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 const char *s = keys_name(in[j].key, name);
                 uint32_t back;
                 uint32_t code = in[j].key & KEYS_CODE_MASK;
-                /* what can be pressed can be written in a key map; a bare space and "<" have names there */
-                if (in[j].key != ' ' && in[j].key != '<' && (code < 0x20 || !keys_read_name(&s, &back) || back != in[j].key || *s))
+                /* what can be pressed can be written in a key map; a bare space and "<" have names
+                 * there */
+                if (in[j].key != ' ' && in[j].key != '<' &&
+                    (code < 0x20 || !keys_read_name(&s, &back) || back != in[j].key || *s))
                     abort();
             }
             if (in[j].kind == INPUT_MOUSE && (in[j].x < 0 || in[j].y < 0))

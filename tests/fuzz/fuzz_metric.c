@@ -1,4 +1,5 @@
-/* Fuzz: any text as a metric; what is accepted has terms within bounds, and its rows fit the prompt. */
+/* Fuzz: any text as a metric; what is accepted has terms within bounds, and its rows fit the
+ * prompt. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -28,7 +29,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         for (int32_t i = 0; i < m.n; i++)
             if (!isfinite(m.terms[i].factor) || m.terms[i].token >= VOCAB)
                 abort();
-        if (metric_rows(&m, TOKENS, &row0, &row1, &e) == 0 && (row0 < 0 || row0 >= row1 || row1 > TOKENS))
+        if (metric_rows(&m, TOKENS, &row0, &row1, &e) == 0 &&
+            (row0 < 0 || row0 >= row1 || row1 > TOKENS))
             abort();
     }
     free(text);

@@ -1,5 +1,6 @@
-/* Fuzz: any bytes as the text of a reference set, for a model of 256 byte tokens and for one without a tokenizer.  What is
- * accepted holds ids of the vocabulary, one list per prompt, none of them empty; a refusal is one line. */
+/* Fuzz: any bytes as the text of a reference set, for a model of 256 byte tokens and for one
+ * without a tokenizer.  What is accepted holds ids of the vocabulary, one list per prompt, none of
+ * them empty; a refusal is one line. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,9 +33,12 @@ static void check(const struct model *m, const char *text, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct model bytes = {.cfg = {.d_vocab = 256, .n_ctx = 64, .pos = POS_ROTARY, .bos_id = 1, .prepend_bos = true}};
-    static struct model bare = {.cfg = {.d_vocab = 40, .n_ctx = 8, .pos = POS_LEARNED, .bos_id = -1}};
-    if (!bytes.tok && (!(bytes.tok = tokenizer_bytes(NULL)) || !(bare.tok = tokenizer_none(40, NULL))))
+    static struct model bytes = {
+        .cfg = {.d_vocab = 256, .n_ctx = 64, .pos = POS_ROTARY, .bos_id = 1, .prepend_bos = true}};
+    static struct model bare = {
+        .cfg = {.d_vocab = 40, .n_ctx = 8, .pos = POS_LEARNED, .bos_id = -1}};
+    if (!bytes.tok &&
+        (!(bytes.tok = tokenizer_bytes(NULL)) || !(bare.tok = tokenizer_none(40, NULL))))
         abort();
     char *text = malloc(size + !size); /* exact, so that a read past the end is seen */
     if (!text)

@@ -1,4 +1,5 @@
-/* Fuzz: any bytes as a file of the cache of means.  What is accepted is finite and, written again, equal; else nothing is touched. */
+/* Fuzz: any bytes as a file of the cache of means.  What is accepted is finite and, written again,
+ * equal; else nothing is touched. */
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>

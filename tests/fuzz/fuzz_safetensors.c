@@ -1,5 +1,5 @@
-/* Fuzz: any bytes as a .safetensors file.  What is accepted must be sound: every tensor inside the file, its
- * size that of its shape, found again by its name; and every byte of it readable. */
+/* Fuzz: any bytes as a .safetensors file.  What is accepted must be sound: every tensor inside the
+ * file, its size that of its shape, found again by its name; and every byte of it readable. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>

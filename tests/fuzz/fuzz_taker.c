@@ -12,8 +12,16 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct config cfg = {.n_layers = 3, .n_heads = 3, .n_kv_heads = 3, .d_model = 15, .d_head = 5, .d_mlp = 60, .d_vocab = 47,
-                                      .n_ctx = 32, .pos = POS_LEARNED, .norm_center = true};
+    static const struct config cfg = {.n_layers = 3,
+                                      .n_heads = 3,
+                                      .n_kv_heads = 3,
+                                      .d_model = 15,
+                                      .d_head = 5,
+                                      .d_mlp = 60,
+                                      .d_vocab = 47,
+                                      .n_ctx = 32,
+                                      .pos = POS_LEARNED,
+                                      .norm_center = true};
     for (int with = 0; with < 2; with++) {
         struct taker_hooks t = {0};
         struct err e = {0};

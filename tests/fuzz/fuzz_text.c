@@ -1,6 +1,6 @@
-/* fuzz_text.c - any bytes as text: the sanitizer's promises (tests/render/rule.h), and that what the canvas, the
- * table and the JSON writer print holds no control character but our own newlines and SGR sequences.
- * The first byte chooses the TEXT_* flags, the second the geometry. */
+/* fuzz_text.c - any bytes as text: the sanitizer's promises (tests/render/rule.h), and that what
+ * the canvas, the table and the JSON writer print holds no control character but our own newlines
+ * and SGR sequences. The first byte chooses the TEXT_* flags, the second the geometry. */
 #include <stdlib.h>
 
 #include "canvas.h"
@@ -58,8 +58,10 @@ static void drawn(const char *s, size_t n, unsigned flags, unsigned geometry)
     struct bytes out = {0};
     struct canvas *c = canvas_new(1 + (int)(geometry % 32), 2);
     c->ascii = flags & TEXT_ASCII;
-    canvas_put_text(c, canvas_rect(c), (int)(geometry / 32) - 2, 0, canvas_style(0xffffff, 0x204060, 0), s, n, flags);
-    canvas_put_field(c, canvas_rect(c), 1, 1, canvas_plain(0), s, n, flags, (int)(geometry % 9), true);
+    canvas_put_text(c, canvas_rect(c), (int)(geometry / 32) - 2, 0,
+                    canvas_style(0xffffff, 0x204060, 0), s, n, flags);
+    canvas_put_field(c, canvas_rect(c), 1, 1, canvas_plain(0), s, n, flags, (int)(geometry % 9),
+                     true);
     canvas_dump_ansi(c, COLOR_DEPTH_TRUE, &out);
     expect_clean(&out, true, false);
     for (int y = 0; y < c->h; y++) { /* every row is as wide as the canvas */
@@ -74,7 +76,8 @@ static void drawn(const char *s, size_t n, unsigned flags, unsigned geometry)
 
 static void printed(const char *s, size_t n, unsigned flags, unsigned geometry)
 {
-    struct table_column column = {"text", TABLE_TEXT, 0, (int)(geometry % 20), flags & ~(unsigned)TEXT_UTF8PROC};
+    struct table_column column = {"text", TABLE_TEXT, 0, (int)(geometry % 20),
+                                  flags & ~(unsigned)TEXT_UTF8PROC};
     struct table *t = table_new(&column, 1);
     struct bytes out = {0};
     struct json_out j;

@@ -1,5 +1,5 @@
-/* Fuzz: any bytes as text.  Byte-level tokenizers must give back exactly what went in; all must give ids and
- * offsets in range.  The first byte picks the tokenizer; run from the source root. */
+/* Fuzz: any bytes as text.  Byte-level tokenizers must give back exactly what went in; all must
+ * give ids and offsets in range.  The first byte picks the tokenizer; run from the source root. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,8 +12,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct {
     const char *name;
     bool exact; /* no normalizer, no prefix: the round trip gives the same bytes */
-} families[] = {{"gpt2", true}, {"llama3", true}, {"digits", true}, {"qwen2", false},
-                {"llama2", false}, {"metaspace_first", false}, {"added_byte_level", false}, {"added_llama2", false}};
+} families[] = {{"gpt2", true},
+                {"llama3", true},
+                {"digits", true},
+                {"qwen2", false},
+                {"llama2", false},
+                {"metaspace_first", false},
+                {"added_byte_level", false},
+                {"added_llama2", false}};
 
 enum { FAMILIES = sizeof families / sizeof *families };
 
@@ -45,7 +51,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
             abort();
     } else {
         for (size_t i = 0; i < ids.count; i++)
-            if (ids.id[i] < 0 || ids.id[i] >= tokenizer_count(t) || ids.end[i] < ids.begin[i] || ids.end[i] > n)
+            if (ids.id[i] < 0 || ids.id[i] >= tokenizer_count(t) || ids.end[i] < ids.begin[i] ||
+                ids.end[i] > n)
                 abort();
         char *back = tokenizer_decode(t, ids.id, ids.count, 0, &len, &e);
         if (!back || (families[which].exact && (len != n || memcmp(back, text, n) != 0)))

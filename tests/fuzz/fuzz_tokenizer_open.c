@@ -9,7 +9,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void use(const struct tokenizer *t)
 {
-    static const char text[] = " The cat, it's 12345 <s>caf\xc3\xa9 e\xcc\x81 \xe4\xb8\xad\xe6\x96\x87\r\n\xf0\x9f\x98\x80 \xe4\xb8";
+    static const char text[] =
+        " The cat, it's 12345 <s>caf\xc3\xa9 e\xcc\x81 \xe4\xb8\xad\xe6\x96\x87\r\n\xf0\x9f\x98\x80 \xe4\xb8";
     struct err e = {0};
     struct token_list ids = {0};
     size_t len;

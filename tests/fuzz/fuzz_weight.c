@@ -1,5 +1,5 @@
-/* fuzz_weight.c - names of weights with an index, on small shapes of every architecture: what is found is found again, and every element that an
- * index means is inside the weight. */
+/* fuzz_weight.c - names of weights with an index, on small shapes of every architecture: what is
+ * found is found again, and every element that an index means is inside the weight. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +27,9 @@ static void check(const struct model *m, const char *text)
         must(e.code && e.text[0] && !strchr(e.text, '\n'), "a refusal is one line");
         return;
     }
-    must(named_weight_find(m, cut.w.name, &again, &e) == 0 && named_weight_size(&again) == named_weight_size(&cut.w), "a name is found again");
+    must(named_weight_find(m, cut.w.name, &again, &e) == 0 &&
+             named_weight_size(&again) == named_weight_size(&cut.w),
+         "a name is found again");
     must(weight_cut_shape(&cut, shape, dims) <= cut.w.rank, "no axis more");
     for (int d = 0; d < cut.w.rank; d++) {
         must(cut.n[d] >= 1, "something is selected");
@@ -43,8 +45,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = strndup((const char *)data, size);
     for (int i = 0; text && arch_table[i]; i++) {
         const struct arch *a = arch_table[i];
-        struct model m = {.cfg = {.arch = a, .n_layers = 2, .n_heads = 4, .n_kv_heads = a->gated ? 2 : 4, .d_model = 6, .d_head = 3, .d_mlp = 5, .d_vocab = 7,
-                                  .n_ctx = 8, .pos = a->pos, .gated = a->gated, .norm_center = a->norm_center, .attn_bias = true}};
+        struct model m = {.cfg = {.arch = a,
+                                  .n_layers = 2,
+                                  .n_heads = 4,
+                                  .n_kv_heads = a->gated ? 2 : 4,
+                                  .d_model = 6,
+                                  .d_head = 3,
+                                  .d_mlp = 5,
+                                  .d_vocab = 7,
+                                  .n_ctx = 8,
+                                  .pos = a->pos,
+                                  .gated = a->gated,
+                                  .norm_center = a->norm_center,
+                                  .attn_bias = true}};
         check(&m, text);
     }
     free(text);

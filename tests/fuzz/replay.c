@@ -1,5 +1,5 @@
-/* Runs a fuzz harness on every file of the folders and files named as arguments: the corpus as a plain test,
- * for builds without libFuzzer.  Fails if there was no input at all. */
+/* Runs a fuzz harness on every file of the folders and files named as arguments: the corpus as a
+ * plain test, for builds without libFuzzer.  Fails if there was no input at all. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

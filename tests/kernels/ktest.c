@@ -17,7 +17,8 @@ static int block_count;
 void *kt_alloc(size_t bytes)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), body = (bytes + page - 1) / page * page;
-    char *base = mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    char *base = mmap(NULL, body + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+                      0);
     assert_true(base != MAP_FAILED && block_count < BLOCKS_MAX);
     assert_int_equal(mprotect(base + body, page, PROT_NONE), 0);
     blocks[block_count].base = base;
@@ -73,8 +74,9 @@ void kt_set(const struct kn_view *v, float x, int64_t a, int64_t b, int64_t c)
     } else { /* f16, truncated; small numbers to subnormals, which is what a test wants */
         int exponent = (int)(bits >> 23 & 0xff) - 112;
         uint32_t mantissa = (bits & 0x7fffff) | 0x800000;
-        uint32_t h = exponent > 0 ? (uint32_t)exponent << 10 | (mantissa >> 13 & 0x3ff)
-                     : exponent > -10 ? mantissa >> (14 - exponent) : 0;
+        uint32_t h = exponent > 0     ? (uint32_t)exponent << 10 | (mantissa >> 13 & 0x3ff)
+                     : exponent > -10 ? mantissa >> (14 - exponent)
+                                      : 0;
         if ((bits & 0x7fffffff) >= 0x7f800000)
             h = 0x7c00 | (bits & 0x7fffff ? 0x200 : 0);
         *(uint16_t *)p = (uint16_t)(bits >> 16 & 0x8000) | (uint16_t)h;
@@ -86,15 +88,15 @@ static int64_t extent(const struct kn_view *v, int i)
     return i < v->ndim ? v->shape[i] : 1;
 }
 
-#define EACH(v, a, b, c)                             \
-    for (int64_t a = 0; a < extent(v, 0); a++)       \
-        for (int64_t b = 0; b < extent(v, 1); b++)   \
+#define EACH(v, a, b, c)                           \
+    for (int64_t a = 0; a < extent(v, 0); a++)     \
+        for (int64_t b = 0; b < extent(v, 1); b++) \
             for (int64_t c = 0; c < extent(v, 2); c++)
 
 void kt_fill(const struct kn_view *v, float lo, float hi)
 {
     EACH(v, a, b, c)
-        kt_set(v, kt_uniform(lo, hi), a, b, c);
+    kt_set(v, kt_uniform(lo, hi), a, b, c);
 }
 
 struct kn_view kt_tensor(enum kn_dtype t, int64_t pad, const int64_t *shape)
@@ -151,15 +153,24 @@ void kt_close(void)
 static const struct {
     int out[KN_OUT_MAX], in[KN_IN_MAX];
 } AXES[KN_OP_COUNT] = {
-    [KN_OP_EMBED] = {{0}, {0, -1}},        [KN_OP_COPY] = {{0}, {0}},
-    [KN_OP_ADD] = {{0}, {0, 0}},           [KN_OP_NORM_SCALE] = {{0}, {0}},
-    [KN_OP_NORMALIZE] = {{0}, {0, 0}},     [KN_OP_AFFINE] = {{0}, {0, -1, -1}},
-    [KN_OP_LINEAR] = {{0}, {0, -1, -1}},   [KN_OP_ACT] = {{0}, {0}},
-    [KN_OP_GATE] = {{0}, {0, 0}},          [KN_OP_ROPE] = {{0}, {0, 0, 0}},
-    [KN_OP_ATTN_SCORES] = {{1}, {0, -1}},  [KN_OP_SOFTMAX] = {{1}, {1}},
-    [KN_OP_ATTN_MIX] = {{0}, {1, -1}},     [KN_OP_HEAD_RESULT] = {{0}, {0, -1}},
-    [KN_OP_RESULT_PATCH] = {{0}, {0, 0, -1}}, [KN_OP_TOPK] = {{0, 0}, {0}},
-    [KN_OP_LSE] = {{0}, {0}},              [KN_OP_RANK] = {{0}, {0, 0}},
+    [KN_OP_EMBED] = {{0}, {0, -1}},
+    [KN_OP_COPY] = {{0}, {0}},
+    [KN_OP_ADD] = {{0}, {0, 0}},
+    [KN_OP_NORM_SCALE] = {{0}, {0}},
+    [KN_OP_NORMALIZE] = {{0}, {0, 0}},
+    [KN_OP_AFFINE] = {{0}, {0, -1, -1}},
+    [KN_OP_LINEAR] = {{0}, {0, -1, -1}},
+    [KN_OP_ACT] = {{0}, {0}},
+    [KN_OP_GATE] = {{0}, {0, 0}},
+    [KN_OP_ROPE] = {{0}, {0, 0, 0}},
+    [KN_OP_ATTN_SCORES] = {{1}, {0, -1}},
+    [KN_OP_SOFTMAX] = {{1}, {1}},
+    [KN_OP_ATTN_MIX] = {{0}, {1, -1}},
+    [KN_OP_HEAD_RESULT] = {{0}, {0, -1}},
+    [KN_OP_RESULT_PATCH] = {{0}, {0, 0, -1}},
+    [KN_OP_TOPK] = {{0, 0}, {0}},
+    [KN_OP_LSE] = {{0}, {0}},
+    [KN_OP_RANK] = {{0}, {0, 0}},
     [KN_OP_ROW_NORM] = {{0}, {0}},
 };
 
@@ -204,14 +215,15 @@ static void snapshot_put(const struct snapshot *s, const struct kn_call *call)
             memcpy(call->out[o].data, s->bytes[o], view_bytes(&call->out[o]));
 }
 
-static void snapshot_equal(const struct snapshot *s, const struct kn_call *call, const char *what, int64_t a, int64_t b)
+static void snapshot_equal(const struct snapshot *s, const struct kn_call *call, const char *what,
+                           int64_t a, int64_t b)
 {
     for (int o = 0; o < KN_OUT_MAX; o++)
         for (size_t i = 0; s->bytes[o] && i < view_bytes(&call->out[o]) / 4; i++)
-            if (!same_bits((const char *)s->bytes[o] + 4 * i, (const char *)call->out[o].data + 4 * i,
-                           call->out[o].dtype))
-                fail_msg("%s: out%d differs at %zu, %s %lld %lld", kn_op_name(call->op), o, i, what, (long long)a,
-                         (long long)b);
+            if (!same_bits((const char *)s->bytes[o] + 4 * i,
+                           (const char *)call->out[o].data + 4 * i, call->out[o].dtype))
+                fail_msg("%s: out%d differs at %zu, %s %lld %lld", kn_op_name(call->op), o, i, what,
+                         (long long)a, (long long)b);
 }
 
 static void snapshot_drop(struct snapshot *s)
@@ -232,8 +244,8 @@ static struct kn_call rows_of(struct kn_call call, int64_t lo, int64_t hi)
     return call;
 }
 
-static void check_values(const struct kn_call *call, const struct snapshot *before, kt_reference *reference,
-                         double tolerance, const char *where)
+static void check_values(const struct kn_call *call, const struct snapshot *before,
+                         kt_reference *reference, double tolerance, const char *where)
 {
     struct kn_call was = *call;
     for (int o = 0; o < KN_OUT_MAX; o++)
@@ -247,16 +259,19 @@ static void check_values(const struct kn_call *call, const struct snapshot *befo
         const struct kn_view *v = &call->out[o];
         if (!v->ndim)
             continue;
-        EACH(v, a, b, c) {
+        EACH(v, a, b, c)
+        {
             double size = 0, expect = reference(&was, o, a, b, c, &size), got = kt_at(v, a, b, c);
             if (size == 0)
                 size = fabs(expect);
-            bool same = isnan(expect) ? isnan(got) : isinf(expect) || isinf(size) ? got == expect || isinf(size)
-                                                   : fabs(got - expect) <= tolerance * size;
+            bool same = isnan(expect)                  ? isnan(got)
+                        : isinf(expect) || isinf(size) ? got == expect || isinf(size)
+                                                       : fabs(got - expect) <= tolerance * size;
             if (!same)
-                fail_msg("%s %s: out%d[%lld, %lld, %lld] is %.9g, expected %.9g (error %.3g of %.3g)",
-                         kn_op_name(call->op), where, o, (long long)a, (long long)b, (long long)c, got, expect,
-                         got - expect, size);
+                fail_msg(
+                    "%s %s: out%d[%lld, %lld, %lld] is %.9g, expected %.9g (error %.3g of %.3g)",
+                    kn_op_name(call->op), where, o, (long long)a, (long long)b, (long long)c, got,
+                    expect, got - expect, size);
         }
     }
 }
@@ -302,7 +317,7 @@ void kt_refused(const struct kn_call *call)
 void kt_same_bits(const struct kn_view *x, const struct kn_view *y, const char *what)
 {
     EACH(x, a, b, c)
-        if (!same_bits(element(x, a, b, c), element(y, a, b, c), x->dtype))
-            fail_msg("%s: [%lld, %lld, %lld] is %.9g and %.9g", what, (long long)a, (long long)b, (long long)c,
-                     kt_at(x, a, b, c), kt_at(y, a, b, c));
+    if (!same_bits(element(x, a, b, c), element(y, a, b, c), x->dtype))
+        fail_msg("%s: [%lld, %lld, %lld] is %.9g and %.9g", what, (long long)a, (long long)b,
+                 (long long)c, kt_at(x, a, b, c), kt_at(y, a, b, c));
 }

@@ -1,9 +1,9 @@
-/* ktest.h - one harness for every operation: build a call, say what each element should be, and it is
- * run on every instruction set of this machine, with one, two and three threads, whole and in pieces
- * of rows.
+/* ktest.h - one harness for every operation: build a call, say what each element should be, and it
+ * is run on every instruction set of this machine, with one, two and three threads, whole and in
+ * pieces of rows.
  *
- * All tensors end at a page that may not be touched, so a read or write past the end is a crash, and
- * most start at an address that is aligned for one element only.
+ * All tensors end at a page that may not be touched, so a read or write past the end is a crash,
+ * and most start at an address that is aligned for one element only.
  */
 #ifndef KTEST_H
 #define KTEST_H
@@ -29,17 +29,19 @@ float kt_uniform(float lo, float hi);
  * strides of the leading axis.  Shapes end with 0. */
 struct kn_view kt_tensor(enum kn_dtype t, int64_t pad, const int64_t *shape);
 #define KT(t, pad, ...) kt_tensor(t, pad, (const int64_t[]){__VA_ARGS__, 0})
-struct kn_view kt_transposed(enum kn_dtype t, int64_t pad, int64_t rows, int64_t cols); /* [rows, cols], column-major */
+struct kn_view kt_transposed(enum kn_dtype t, int64_t pad, int64_t rows,
+                             int64_t cols); /* [rows, cols], column-major */
 void kt_fill(const struct kn_view *v, float lo, float hi);
 void kt_set(const struct kn_view *v, float x, int64_t a, int64_t b, int64_t c);
 double kt_at(const struct kn_view *v, int64_t a, int64_t b, int64_t c); /* missing axes: 0 */
 
-/* What out[o] at [a, b, c] should be.  *size: the magnitude that rounding errors are relative to (0: the
- * value's own).  The call's outputs hold what they held before the run. */
-typedef double kt_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size);
+/* What out[o] at [a, b, c] should be.  *size: the magnitude that rounding errors are relative to
+ * (0: the value's own).  The call's outputs hold what they held before the run. */
+typedef double kt_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                            double *size);
 
-/* Run everywhere; every element within `tolerance` of the reference, NaN and Inf exactly; all thread
- * counts and all pieces of rows the same bits. */
+/* Run everywhere; every element within `tolerance` of the reference, NaN and Inf exactly; all
+ * thread counts and all pieces of rows the same bits. */
 void kt_check(const struct kn_call *call, kt_reference *reference, double tolerance);
 
 /* One backend per instruction set and number of threads (1 to 3), opened once. */

@@ -16,7 +16,8 @@ static bool hidden(const struct kn_param *p, int64_t row, int64_t source)
     return (!p->full && s > d) || (p->window > 0 && d - s >= p->window);
 }
 
-static double scores_reference(const struct kn_call *call, int o, int64_t h, int64_t d, int64_t s, double *size)
+static double scores_reference(const struct kn_call *call, int o, int64_t h, int64_t d, int64_t s,
+                               double *size)
 {
     (void)o;
     const struct kn_view *q = &call->in[0], *k = &call->in[1];
@@ -37,10 +38,12 @@ static const struct {
     int32_t dest0, src0, window;
     bool full;
 } SHAPES[] = {
-    {1, 1, 1, 1, 1, 0, 0, 0, false},      {5, 5, 2, 2, 4, 0, 0, 0, false},    {33, 33, 3, 1, 64, 0, 0, 0, false},
-    {70, 70, 4, 2, 20, 0, 0, 0, false},   {1, 40, 4, 4, 16, 39, 0, 0, false}, {7, 40, 2, 1, 33, 33, 0, 5, false},
-    {50, 50, 2, 2, 16, 0, 0, 7, false},   {30, 20, 2, 1, 8, 0, 0, 0, true},   {30, 45, 2, 1, 8, 3, 0, 0, false},
-    {30, 20, 1, 1, 17, 10, 5, 0, false},  {8, 20, 1, 1, 16, 2, 11, 0, false}, {26, 40, 1, 1, 5, 0, 0, 9, true},
+    {1, 1, 1, 1, 1, 0, 0, 0, false},    {5, 5, 2, 2, 4, 0, 0, 0, false},
+    {33, 33, 3, 1, 64, 0, 0, 0, false}, {70, 70, 4, 2, 20, 0, 0, 0, false},
+    {1, 40, 4, 4, 16, 39, 0, 0, false}, {7, 40, 2, 1, 33, 33, 0, 5, false},
+    {50, 50, 2, 2, 16, 0, 0, 7, false}, {30, 20, 2, 1, 8, 0, 0, 0, true},
+    {30, 45, 2, 1, 8, 3, 0, 0, false},  {30, 20, 1, 1, 17, 10, 5, 0, false},
+    {8, 20, 1, 1, 16, 2, 11, 0, false}, {26, 40, 1, 1, 5, 0, 0, 9, true},
 };
 enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
 
@@ -48,13 +51,17 @@ enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
 static struct kn_view square(int i, int64_t pad)
 {
     struct kn_view m = KT(KN_F32, pad, SHAPES[i].rows, SHAPES[i].heads, SHAPES[i].sources);
-    return (struct kn_view){m.data, KN_F32, 3, {m.shape[1], m.shape[0], m.shape[2]}, {m.stride[1], m.stride[0], 1}};
+    return (struct kn_view){
+        m.data, KN_F32, 3, {m.shape[1], m.shape[0], m.shape[2]}, {m.stride[1], m.stride[0], 1}};
 }
 
 static struct kn_param param(int i)
 {
-    return (struct kn_param){.dest0 = SHAPES[i].dest0, .src0 = SHAPES[i].src0, .window = SHAPES[i].window,
-                             .full = SHAPES[i].full, .scale = 0.3f};
+    return (struct kn_param){.dest0 = SHAPES[i].dest0,
+                             .src0 = SHAPES[i].src0,
+                             .window = SHAPES[i].window,
+                             .full = SHAPES[i].full,
+                             .scale = 0.3f};
 }
 
 static struct kn_call scores_call(int i)
@@ -93,11 +100,13 @@ static void test_scores(void **state)
     kt_refused(&bad);
 }
 
-static double softmax_reference(const struct kn_call *call, int o, int64_t h, int64_t d, int64_t s, double *size)
+static double softmax_reference(const struct kn_call *call, int o, int64_t h, int64_t d, int64_t s,
+                                double *size)
 {
     (void)o;
     const struct kn_view *x = &call->in[0];
-    int64_t visible = call->p.full || call->p.dest0 + d + 1 > x->shape[2] ? x->shape[2] : call->p.dest0 + d + 1;
+    int64_t visible = call->p.full || call->p.dest0 + d + 1 > x->shape[2] ? x->shape[2]
+                                                                          : call->p.dest0 + d + 1;
     double greatest = -(double)INFINITY, sum = 0;
     if (s >= visible)
         return 0;
@@ -122,7 +131,8 @@ static void test_softmax(void **state)
     for (int i = 0; i < SHAPE_COUNT; i++) {
         if (SHAPES[i].src0)
             continue;
-        struct kn_call call = {.op = KN_OP_SOFTMAX, .p = param(i), .out = {square(i, 3)}, .in = {square(i, 1)}};
+        struct kn_call call = {
+            .op = KN_OP_SOFTMAX, .p = param(i), .out = {square(i, 3)}, .in = {square(i, 1)}};
         kt_fill(&call.in[0], -9, 9);
         for (int64_t h = 0; h < SHAPES[i].heads; h++)
             for (int64_t d = 0; d < SHAPES[i].rows; d++)
@@ -142,7 +152,8 @@ static void test_softmax(void **state)
         kt_free();
     }
     /* Sources past the row are left out even where their scores are finite; NaN alone is NaN. */
-    struct kn_call call = {.op = KN_OP_SOFTMAX, .in = {KT(KN_F32, 0, 1, 9, 9)}, .out = {KT(KN_F32, 0, 1, 9, 9)}};
+    struct kn_call call = {
+        .op = KN_OP_SOFTMAX, .in = {KT(KN_F32, 0, 1, 9, 9)}, .out = {KT(KN_F32, 0, 1, 9, 9)}};
     kt_set(&call.in[0], NAN, 0, 0, 0);
     kt_check(&call, softmax_reference, 4e-7);
     call.p.src0 = 1;
@@ -152,7 +163,8 @@ static void test_softmax(void **state)
     kt_refused(&call);
 }
 
-static double mix_reference(const struct kn_call *call, int o, int64_t d, int64_t h, int64_t i, double *size)
+static double mix_reference(const struct kn_call *call, int o, int64_t d, int64_t h, int64_t i,
+                            double *size)
 {
     (void)o;
     const struct kn_view *pattern = &call->in[0], *v = &call->in[1];
@@ -216,26 +228,35 @@ static void test_mix_split(void **state)
             }
 }
 
-/* A row is the same whether the sources after it are in the call or not: decoding equals prefill. */
+/* A row is the same whether the sources after it are in the call or not: decoding equals prefill.
+ */
 static void test_later_sources(void **state)
 {
     (void)state;
     const int64_t all = 40, heads = 2, dh = 24;
-    struct kn_view q = KT(KN_F32, 0, all, heads, dh), k = KT(KN_F32, 0, all, heads, dh), v = KT(KN_F32, 0, all, heads, dh);
+    struct kn_view q = KT(KN_F32, 0, all, heads, dh), k = KT(KN_F32, 0, all, heads, dh),
+                   v = KT(KN_F32, 0, all, heads, dh);
     struct kn_view scores = KT(KN_F32, 0, heads, all, all), z = KT(KN_F32, 0, all, heads, dh);
     struct kn_view scores1 = KT(KN_F32, 0, heads, 1, all), z1 = KT(KN_F32, 0, 1, heads, dh);
     for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
         struct kn_backend *be = kt_backend((enum kn_cpu)cpu, 2);
-        kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_SCORES, .out = {scores}, .in = {q, k}, .p = {.scale = 0.2f}});
+        kn_run(be,
+               &(struct kn_call){
+                   .op = KN_OP_ATTN_SCORES, .out = {scores}, .in = {q, k}, .p = {.scale = 0.2f}});
         kn_run(be, &(struct kn_call){.op = KN_OP_SOFTMAX, .out = {scores}, .in = {scores}});
         kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_MIX, .out = {z}, .in = {scores, v}});
         for (int64_t d = 0; d < all; d++) {
             struct kn_view s = kn_slice(scores1, 2, 0, d + 1);
             struct kn_param p = {.scale = 0.2f, .dest0 = (int32_t)d};
-            kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_SCORES, .out = {s},
-                                         .in = {kn_slice(q, 0, d, d + 1), kn_slice(k, 0, 0, d + 1)}, .p = p});
+            kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_SCORES,
+                                         .out = {s},
+                                         .in = {kn_slice(q, 0, d, d + 1), kn_slice(k, 0, 0, d + 1)},
+                                         .p = p});
             kn_run(be, &(struct kn_call){.op = KN_OP_SOFTMAX, .out = {s}, .in = {s}, .p = p});
-            kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_MIX, .out = {z1}, .in = {s, kn_slice(v, 0, 0, d + 1)}, .p = p});
+            kn_run(be, &(struct kn_call){.op = KN_OP_ATTN_MIX,
+                                         .out = {z1},
+                                         .in = {s, kn_slice(v, 0, 0, d + 1)},
+                                         .p = p});
             struct kn_view expect = kn_slice(kn_slice(scores, 1, d, d + 1), 2, 0, d + 1);
             kt_same_bits(&expect, &s, "pattern of one row");
             expect = kn_slice(z, 0, d, d + 1);
@@ -247,8 +268,10 @@ static void test_later_sources(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_scores, free_all),    cmocka_unit_test_teardown(test_softmax, free_all),
-        cmocka_unit_test_teardown(test_mix, free_all),       cmocka_unit_test_teardown(test_mix_split, free_all),
+        cmocka_unit_test_teardown(test_scores, free_all),
+        cmocka_unit_test_teardown(test_softmax, free_all),
+        cmocka_unit_test_teardown(test_mix, free_all),
+        cmocka_unit_test_teardown(test_mix_split, free_all),
         cmocka_unit_test_teardown(test_later_sources, free_all),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

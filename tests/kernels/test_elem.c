@@ -14,7 +14,8 @@ static const double ULP = 0x1p-23; /* of a float, at most */
 static const int64_t LENGTHS[] = {1, 2, 3, 7, 8, 15, 16, 17, 31, 64, 100, 770};
 enum { LENGTH_COUNT = sizeof LENGTHS / sizeof *LENGTHS };
 
-static double embed_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double embed_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                              double *size)
 {
     (void)o, (void)c, (void)size;
     return kt_at(&call->in[1], ((const int32_t *)call->in[0].data)[a], b, 0);
@@ -25,7 +26,8 @@ static void test_embed(void **state)
     (void)state;
     for (enum kn_dtype t = KN_F32; t <= KN_BF16; t++)
         for (int i = 0; i < LENGTH_COUNT; i++) {
-            struct kn_call call = {.op = KN_OP_EMBED, .in = {KT(KN_I32, 0, 70), KT(t, 3, 11, LENGTHS[i])}};
+            struct kn_call call = {.op = KN_OP_EMBED,
+                                   .in = {KT(KN_I32, 0, 70), KT(t, 3, 11, LENGTHS[i])}};
             call.out[0] = KT(KN_F32, 1, 70, LENGTHS[i]);
             for (int64_t r = 0; r < 70; r++)
                 kt_set(&call.in[0], (float)(kt_random() % 11), r, 0, 0);
@@ -38,7 +40,8 @@ static void test_embed(void **state)
         }
 }
 
-static double copy_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double copy_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                             double *size)
 {
     (void)o, (void)size;
     return kt_at(&call->in[0], a, b, c);
@@ -47,13 +50,14 @@ static double copy_reference(const struct kn_call *call, int o, int64_t a, int64
 static void test_copy(void **state)
 {
     (void)state;
-    struct kn_call call = {.op = KN_OP_COPY, .in = {KT(KN_F32, 5, 9, 4, 6)}, .out = {KT(KN_F32, 0, 9, 4, 6)}};
+    struct kn_call call = {
+        .op = KN_OP_COPY, .in = {KT(KN_F32, 5, 9, 4, 6)}, .out = {KT(KN_F32, 0, 9, 4, 6)}};
     kt_set(&call.in[0], NAN, 3, 2, 1);
     kt_check(&call, copy_reference, 0);
     /* axes swapped on one side: [9,4,6] written as [4,9,6] and as [6,4,9] */
     call.out[0] = KT(KN_F32, 2, 4, 9, 6);
-    call.out[0] = (struct kn_view){call.out[0].data, KN_F32, 3, {9, 4, 6},
-                                   {call.out[0].stride[1], call.out[0].stride[0], 1}};
+    call.out[0] = (struct kn_view){
+        call.out[0].data, KN_F32, 3, {9, 4, 6}, {call.out[0].stride[1], call.out[0].stride[0], 1}};
     kt_check(&call, copy_reference, 0);
     call.out[0] = KT(KN_F32, 0, 6, 4, 9);
     call.out[0] = (struct kn_view){call.out[0].data, KN_F32, 3, {9, 4, 6}, {1, 9, 36}};
@@ -82,7 +86,8 @@ static void test_copy(void **state)
     assert_memory_equal(x.data, y.data, 120 * sizeof(float));
 }
 
-static double add_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double add_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                            double *size)
 {
     (void)o, (void)size;
     float product = (float)kt_at(&call->in[1], a, b, c) * call->p.scale;
@@ -93,7 +98,8 @@ static void test_add(void **state)
 {
     (void)state;
     for (int i = 0; i < LENGTH_COUNT; i++) {
-        struct kn_call call = {.op = KN_OP_ADD, .in = {KT(KN_F32, 1, 71, LENGTHS[i]), KT(KN_F32, 2, 71, LENGTHS[i])}};
+        struct kn_call call = {
+            .op = KN_OP_ADD, .in = {KT(KN_F32, 1, 71, LENGTHS[i]), KT(KN_F32, 2, 71, LENGTHS[i])}};
         call.out[0] = KT(KN_F32, 0, 71, LENGTHS[i]);
         call.p.scale = 0.3f;
         kt_set(&call.in[1], NAN, 70, 0, 0);
@@ -117,7 +123,8 @@ static void test_add(void **state)
     kt_refused(&alias);
 }
 
-static double affine_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double affine_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                               double *size)
 {
     (void)o, (void)c;
     double x = kt_at(&call->in[0], a, b, 0) * kt_at(&call->in[1], b, 0, 0);
@@ -131,7 +138,8 @@ static void test_affine(void **state)
     (void)state;
     for (enum kn_dtype t = KN_F32; t <= KN_BF16; t++)
         for (int i = 0; i < LENGTH_COUNT; i++) {
-            struct kn_call call = {.op = KN_OP_AFFINE, .in = {KT(KN_F32, 1, 9, LENGTHS[i]), KT(t, 0, LENGTHS[i])}};
+            struct kn_call call = {.op = KN_OP_AFFINE,
+                                   .in = {KT(KN_F32, 1, 9, LENGTHS[i]), KT(t, 0, LENGTHS[i])}};
             call.out[0] = KT(KN_F32, 2, 9, LENGTHS[i]);
             kt_check(&call, affine_reference, ULP);
             call.in[2] = KT(KN_BF16, 0, LENGTHS[i]);
@@ -146,22 +154,25 @@ static double act_value(enum kn_act act, double x)
 {
     switch (act) {
     case KN_ACT_GELU: return 0.5 * x * erfc(-x / sqrt(2));
-    case KN_ACT_GELU_NEW: return x / (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case KN_ACT_GELU_NEW:
+        return x / (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x < 0 ? 0 : x;
     case KN_ACT_SILU: return x / (1 + exp(-x));
     default: return x;
     }
 }
 
-/* What errors are relative to.  gelu_new is x / (1 + e^t) with a rounded t, whose error e^t turns into a
- * relative one: t times as large on the left, where the value itself vanishes. */
+/* What errors are relative to.  gelu_new is x / (1 + e^t) with a rounded t, whose error e^t turns
+ * into a relative one: t times as large on the left, where the value itself vanishes. */
 static double act_size(enum kn_act act, double x)
 {
-    double t = act == KN_ACT_GELU_NEW && x < 0 ? 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x) : 0;
+    double t = act == KN_ACT_GELU_NEW && x < 0 ? 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)
+                                               : 0;
     return fabs(act_value(act, x)) * (1 - fmax(t, -200)) + 1e-30;
 }
 
-static double act_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double act_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                            double *size)
 {
     (void)o, (void)c;
     double x = kt_at(&call->in[0], a, b, 0), y = act_value(call->p.act, x);
@@ -179,7 +190,8 @@ static void test_act(void **state)
     (void)state;
     for (enum kn_act act = KN_ACT_NONE; act < KN_ACT_COUNT; act++)
         for (int i = 0; i < LENGTH_COUNT; i++) {
-            struct kn_call call = {.op = KN_OP_ACT, .in = {KT(KN_F32, 1, 70, LENGTHS[i])}, .p = {.act = act}};
+            struct kn_call call = {
+                .op = KN_OP_ACT, .in = {KT(KN_F32, 1, 70, LENGTHS[i])}, .p = {.act = act}};
             call.out[0] = KT(KN_F32, 2, 70, LENGTHS[i]);
             kt_fill(&call.in[0], -8, 8);
             kt_set(&call.in[0], NAN, 1, 0, 0);
@@ -196,7 +208,10 @@ static void test_act(void **state)
             kt_check(&call, act_reference, 5 * ULP);
             kt_free();
         }
-    struct kn_call bad = {.op = KN_OP_ACT, .in = {KT(KN_F32, 0, 2, 2)}, .out = {KT(KN_F32, 0, 2, 2)}, .p = {.act = KN_ACT_COUNT}};
+    struct kn_call bad = {.op = KN_OP_ACT,
+                          .in = {KT(KN_F32, 0, 2, 2)},
+                          .out = {KT(KN_F32, 0, 2, 2)},
+                          .p = {.act = KN_ACT_COUNT}};
     kt_refused(&bad);
 }
 
@@ -205,10 +220,13 @@ static void test_act_sweep(void **state)
 {
     (void)state;
     enum { N = 200000 };
-    struct kn_call call = {.op = KN_OP_ACT, .in = {KT(KN_F32, 0, 1, N)}, .out = {KT(KN_F32, 0, 1, N)}};
+    struct kn_call call = {
+        .op = KN_OP_ACT, .in = {KT(KN_F32, 0, 1, N)}, .out = {KT(KN_F32, 0, 1, N)}};
     for (int i = 0; i < N; i++)
-        ((float *)call.in[0].data)[i] = i < N / 2 ? -6 + 12 * (float)i / (N / 2)
-                                                  : (i % 2 ? 1.0f : -1.0f) * expf((float)(i - N / 2) / (N / 2) * 40 - 36);
+        ((float *)call.in[0].data)[i] = i < N / 2
+                                            ? -6 + 12 * (float)i / (N / 2)
+                                            : (i % 2 ? 1.0f : -1.0f) *
+                                                  expf((float)(i - N / 2) / (N / 2) * 40 - 36);
     for (enum kn_act act = KN_ACT_NONE; act < KN_ACT_COUNT; act++)
         for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
             call.p.act = act;
@@ -227,7 +245,8 @@ static void test_act_sweep(void **state)
         }
 }
 
-static double rope_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double rope_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                             double *size)
 {
     (void)o;
     const struct kn_view *x = &call->in[0];
@@ -246,7 +265,9 @@ static void test_rope(void **state)
     static const int64_t SIZES[][2] = {{2, 2}, {16, 4}, {64, 64}, {80, 20}, {10, 10}};
     for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++) {
         int64_t dh = SIZES[i][0], n = SIZES[i][1];
-        struct kn_call call = {.op = KN_OP_ROPE, .in = {KT(KN_F32, 3, 66, 3, dh), KT(KN_F32, 1, 66, n), KT(KN_F32, 0, 66, n)}};
+        struct kn_call call = {
+            .op = KN_OP_ROPE,
+            .in = {KT(KN_F32, 3, 66, 3, dh), KT(KN_F32, 1, 66, n), KT(KN_F32, 0, 66, n)}};
         call.out[0] = KT(KN_F32, 0, 66, 3, dh);
         call.p.n_rot = (int32_t)n;
         kt_check(&call, rope_reference, 2 * ULP);
@@ -266,7 +287,8 @@ static double mean(const struct kn_call *call, int64_t row)
     return sum / (double)call->in[0].shape[1];
 }
 
-static double norm_scale_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double norm_scale_reference(const struct kn_call *call, int o, int64_t a, int64_t b,
+                                   int64_t c, double *size)
 {
     (void)o, (void)b, (void)c, (void)size;
     double m = mean(call, a), sum = 0, n = (double)call->in[0].shape[1];
@@ -275,7 +297,8 @@ static double norm_scale_reference(const struct kn_call *call, int o, int64_t a,
     return sqrt(sum / n + (double)call->p.eps);
 }
 
-static double normalize_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double normalize_reference(const struct kn_call *call, int o, int64_t a, int64_t b,
+                                  int64_t c, double *size)
 {
     (void)o, (void)c;
     double m = mean(call, a), scale = kt_at(&call->in[1], a, 0, 0);
@@ -283,7 +306,8 @@ static double normalize_reference(const struct kn_call *call, int o, int64_t a, 
     return (kt_at(&call->in[0], a, b, 0) - m) / scale;
 }
 
-static double row_norm_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double row_norm_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                                 double *size)
 {
     (void)o, (void)b, (void)c, (void)size;
     double sum = 0;
@@ -312,11 +336,13 @@ static void test_norms(void **state)
             call.out[0] = KT(KN_F32, 4, 70, LENGTHS[i]);
             kt_check(&call, normalize_reference, 2 * ULP);
 
-            call = (struct kn_call){.op = KN_OP_ROW_NORM, .in = {call.in[0]}, .out = {KT(KN_F32, 0, 70, 1)}};
+            call = (struct kn_call){
+                .op = KN_OP_ROW_NORM, .in = {call.in[0]}, .out = {KT(KN_F32, 0, 70, 1)}};
             kt_check(&call, row_norm_reference, ULP);
             kt_free();
         }
-    struct kn_call bad = {.op = KN_OP_NORM_SCALE, .in = {KT(KN_F32, 0, 2, 3)}, .out = {KT(KN_F32, 0, 2, 3)}};
+    struct kn_call bad = {
+        .op = KN_OP_NORM_SCALE, .in = {KT(KN_F32, 0, 2, 3)}, .out = {KT(KN_F32, 0, 2, 3)}};
     kt_refused(&bad);
     bad.op = KN_OP_NORMALIZE;
     bad.in[1] = KT(KN_F32, 0, 2, 3);
@@ -326,10 +352,14 @@ static void test_norms(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_embed, free_all),  cmocka_unit_test_teardown(test_copy, free_all),
-        cmocka_unit_test_teardown(test_add, free_all),    cmocka_unit_test_teardown(test_affine, free_all),
-        cmocka_unit_test_teardown(test_act, free_all),    cmocka_unit_test_teardown(test_act_sweep, free_all),
-        cmocka_unit_test_teardown(test_rope, free_all),   cmocka_unit_test_teardown(test_norms, free_all),
+        cmocka_unit_test_teardown(test_embed, free_all),
+        cmocka_unit_test_teardown(test_copy, free_all),
+        cmocka_unit_test_teardown(test_add, free_all),
+        cmocka_unit_test_teardown(test_affine, free_all),
+        cmocka_unit_test_teardown(test_act, free_all),
+        cmocka_unit_test_teardown(test_act_sweep, free_all),
+        cmocka_unit_test_teardown(test_rope, free_all),
+        cmocka_unit_test_teardown(test_norms, free_all),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     kt_close();

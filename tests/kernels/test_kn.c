@@ -114,7 +114,8 @@ static void test_empty_calls(void **state)
     for (int op = 0; op < KN_OP_COUNT; op++)
         kt_refused(&(struct kn_call){.op = (enum kn_op)op});
     float weight[12], x[4];
-    struct kn_call call = {.op = KN_OP_LINEAR, .in = {kn_view2(x, KN_F32, 0, 4), kn_view2(weight, KN_F32, 3, 4)},
+    struct kn_call call = {.op = KN_OP_LINEAR,
+                           .in = {kn_view2(x, KN_F32, 0, 4), kn_view2(weight, KN_F32, 3, 4)},
                            .out = {kn_view2(x, KN_F32, 0, 3)}};
     for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++)
         assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 2), &call), KN_OK);
@@ -124,8 +125,9 @@ static void test_empty_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),  cmocka_unit_test(test_views),       cmocka_unit_test(test_open),
-        cmocka_unit_test(test_memory), cmocka_unit_test(test_empty_calls),
+        cmocka_unit_test(test_names),       cmocka_unit_test(test_views),
+        cmocka_unit_test(test_open),        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_empty_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

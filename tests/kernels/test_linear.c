@@ -17,7 +17,8 @@ static double weight(const struct kn_view *w, int64_t n, int64_t k)
     return w->ndim == 2 ? kt_at(w, n, k, 0) : kt_at(w, n / w->shape[1], n % w->shape[1], k);
 }
 
-static double linear_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double linear_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                               double *size)
 {
     (void)o;
     const struct kn_view *x = &call->in[0], *w = &call->in[1], *bias = &call->in[2];
@@ -28,7 +29,8 @@ static double linear_reference(const struct kn_call *call, int o, int64_t a, int
         *size += fabs(kt_at(x, a, k, 0) * weight(w, n, k));
     }
     if (bias->ndim) {
-        double v = bias->ndim == 1 ? kt_at(bias, n, 0, 0) : kt_at(bias, n / bias->shape[1], n % bias->shape[1], 0);
+        double v = bias->ndim == 1 ? kt_at(bias, n, 0, 0)
+                                   : kt_at(bias, n / bias->shape[1], n % bias->shape[1], 0);
         sum += v;
         *size += fabs(v);
     }
@@ -40,7 +42,7 @@ static const double TOLERANCE = 5e-7; /* of the sum of magnitudes */
 static const struct {
     int64_t m, n, k;
 } SHAPES[] = {
-    {1, 1, 1},    {1, 7, 3},    {3, 5, 17},    {2, 64, 64},  {5, 65, 33},  {7, 130, 31},
+    {1, 1, 1},     {1, 7, 3},    {3, 5, 17},    {2, 64, 64},   {5, 65, 33},   {7, 130, 31},
     {13, 63, 100}, {70, 66, 48}, {1, 129, 257}, {14, 33, 513}, {25, 80, 300}, {3, 20, 2051},
 };
 
@@ -69,15 +71,21 @@ static void test_groups(void **state)
     (void)state;
     const int64_t heads = 5, dh = 12, k = 37, m = 9;
     for (int layout = 0; layout < 2; layout++) {
-        struct kn_view all = layout ? kt_transposed(KN_F32, 0, heads * 3 * dh, k) : KT(KN_F32, 0, heads * 3 * dh, k);
+        struct kn_view all = layout ? kt_transposed(KN_F32, 0, heads * 3 * dh, k)
+                                    : KT(KN_F32, 0, heads * 3 * dh, k);
         struct kn_view bias = KT(KN_F32, 0, heads * 3 * dh);
         struct kn_call whole = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 0, m, k), all, bias}};
         whole.out[0] = KT(KN_F32, 0, m, heads * 3 * dh);
         for (int part = 0; part < 3; part++) {
             struct kn_call call = {.op = KN_OP_LINEAR, .in = {whole.in[0]}};
-            call.in[1] = (struct kn_view){NULL, KN_F32, 3, {heads, dh, k}, {3 * dh * all.stride[0], all.stride[0], all.stride[1]}};
+            call.in[1] = (struct kn_view){NULL,
+                                          KN_F32,
+                                          3,
+                                          {heads, dh, k},
+                                          {3 * dh * all.stride[0], all.stride[0], all.stride[1]}};
             call.in[1].data = (float *)all.data + part * dh * all.stride[0];
-            call.in[2] = (struct kn_view){(float *)bias.data + part * dh, KN_F32, 2, {heads, dh}, {3 * dh, 1}};
+            call.in[2] = (struct kn_view){
+                (float *)bias.data + part * dh, KN_F32, 2, {heads, dh}, {3 * dh, 1}};
             call.out[0] = part ? KT(KN_F32, 3, m, heads, dh) : KT(KN_F32, 3, m, heads * dh);
             kt_check(&call, linear_reference, TOLERANCE);
 
@@ -85,9 +93,13 @@ static void test_groups(void **state)
             for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
                 kn_run(kt_backend((enum kn_cpu)cpu, 2), &whole);
                 kn_run(kt_backend((enum kn_cpu)cpu, 3), &call);
-                struct kn_view wide = {(float *)whole.out[0].data + part * dh, KN_F32, 3, {m, heads, dh},
+                struct kn_view wide = {(float *)whole.out[0].data + part * dh,
+                                       KN_F32,
+                                       3,
+                                       {m, heads, dh},
                                        {whole.out[0].stride[0], 3 * dh, 1}};
-                struct kn_view narrow = {call.out[0].data, KN_F32, 3, {m, heads, dh}, {call.out[0].stride[0], dh, 1}};
+                struct kn_view narrow = {
+                    call.out[0].data, KN_F32, 3, {m, heads, dh}, {call.out[0].stride[0], dh, 1}};
                 kt_same_bits(&wide, &narrow, "grouped and ungrouped");
             }
         }
@@ -143,7 +155,9 @@ static void test_stored_exactly(void **state)
     (void)state;
     for (enum kn_dtype t = KN_F16; t <= KN_BF16; t++)
         for (int layout = 0; layout < 2; layout++) {
-            struct kn_call call = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 0, 1, 1)}, .out = {KT(KN_F32, 0, 1, 0x10000)}};
+            struct kn_call call = {.op = KN_OP_LINEAR,
+                                   .in = {KT(KN_F32, 0, 1, 1)},
+                                   .out = {KT(KN_F32, 0, 1, 0x10000)}};
             call.in[1] = layout ? kt_transposed(t, 0, 0x10000, 1) : KT(t, 0, 0x10000, 1);
             *(float *)call.in[0].data = 1;
             for (int i = 0; i < 0x10000; i++)
@@ -151,10 +165,11 @@ static void test_stored_exactly(void **state)
             for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
                 assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 2), &call), KN_OK);
                 for (int i = 0; i < 0x10000; i++) {
-                    float got = ((float *)call.out[0].data)[i], expect = kn_load(t, call.in[1].data, i);
+                    float got = ((float *)call.out[0].data)[i],
+                          expect = kn_load(t, call.in[1].data, i);
                     if (isnan(expect) ? !isnan(got) : got != expect)
-                        fail_msg("%s %s %04x: %g, not %g", kn_cpu_name((enum kn_cpu)cpu), kn_dtype_name(t), (unsigned)i,
-                                 (double)got, (double)expect);
+                        fail_msg("%s %s %04x: %g, not %g", kn_cpu_name((enum kn_cpu)cpu),
+                                 kn_dtype_name(t), (unsigned)i, (double)got, (double)expect);
                 }
             }
             kt_free();
@@ -194,7 +209,8 @@ static void test_not_finite(void **state)
     }
 }
 
-static double head_result_reference(const struct kn_call *call, int o, int64_t a, int64_t h, int64_t d, double *size)
+static double head_result_reference(const struct kn_call *call, int o, int64_t a, int64_t h,
+                                    int64_t d, double *size)
 {
     (void)o;
     const struct kn_view *z = &call->in[0], *w = &call->in[1];
@@ -210,12 +226,14 @@ static double head_result_reference(const struct kn_call *call, int o, int64_t a
 static void test_head_result(void **state)
 {
     (void)state;
-    static const int64_t SIZES[][4] = {{1, 1, 1, 1}, {9, 3, 16, 50}, {40, 4, 7, 66}, {3, 2, 64, 130}};
+    static const int64_t SIZES[][4] = {
+        {1, 1, 1, 1}, {9, 3, 16, 50}, {40, 4, 7, 66}, {3, 2, 64, 130}};
     for (size_t i = 0; i < sizeof SIZES / sizeof *SIZES; i++)
         for (enum kn_dtype t = KN_F32; t <= KN_BF16; t++)
             for (int layout = 0; layout < 2; layout++) {
                 int64_t r = SIZES[i][0], heads = SIZES[i][1], dh = SIZES[i][2], d = SIZES[i][3];
-                struct kn_call call = {.op = KN_OP_HEAD_RESULT, .out = {KT(KN_F32, 2, r, heads, d)}};
+                struct kn_call call = {.op = KN_OP_HEAD_RESULT,
+                                       .out = {KT(KN_F32, 2, r, heads, d)}};
                 call.in[0] = KT(KN_F32, 1, r, heads, dh);
                 call.in[1] = layout ? kt_transposed(t, 0, d, heads * dh) : KT(t, 0, d, heads * dh);
                 kt_check(&call, head_result_reference, TOLERANCE);
@@ -223,7 +241,8 @@ static void test_head_result(void **state)
             }
 }
 
-static double result_patch_reference(const struct kn_call *call, int o, int64_t a, int64_t d, int64_t c, double *size)
+static double result_patch_reference(const struct kn_call *call, int o, int64_t a, int64_t d,
+                                     int64_t c, double *size)
 {
     (void)c;
     struct kn_call inner = {.op = KN_OP_HEAD_RESULT, .in = {call->in[1], call->in[2]}};
@@ -243,8 +262,10 @@ static void test_result_patch(void **state)
     const int64_t r = 35, heads = 3, dh = 20, d = 70;
     for (int layout = 0; layout < 2; layout++) {
         struct kn_view z = KT(KN_F32, 0, r, heads, dh), result = KT(KN_F32, 0, r, heads, d);
-        struct kn_view w = layout ? kt_transposed(KN_F32, 0, d, heads * dh) : KT(KN_F32, 0, d, heads * dh);
-        struct kn_call call = {.op = KN_OP_RESULT_PATCH, .in = {result, z, w}, .out = {KT(KN_F32, 5, r, d)}};
+        struct kn_view w = layout ? kt_transposed(KN_F32, 0, d, heads * dh)
+                                  : KT(KN_F32, 0, d, heads * dh);
+        struct kn_call call = {
+            .op = KN_OP_RESULT_PATCH, .in = {result, z, w}, .out = {KT(KN_F32, 5, r, d)}};
         kt_check(&call, result_patch_reference, TOLERANCE);
 
         /* Results that were not edited change nothing; an edited one changes its own row. */
@@ -263,7 +284,8 @@ static void test_result_patch(void **state)
             assert_int_equal(kn_run(be, &call), KN_OK);
             for (int64_t a = 0; a < r; a++)
                 for (int64_t b = 0; b < d; b++)
-                    assert_true((kt_at(&call.out[0], a, b, 0) != kt_at(&before, a, b, 0)) == (a == 11 && b == 4));
+                    assert_true((kt_at(&call.out[0], a, b, 0) != kt_at(&before, a, b, 0)) ==
+                                (a == 11 && b == 4));
         }
         kt_free();
     }
@@ -272,8 +294,10 @@ static void test_result_patch(void **state)
 static void test_bad_calls(void **state)
 {
     (void)state;
-    const struct kn_call good = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 0, 3, 8), KT(KN_F16, 0, 10, 8), KT(KN_F32, 0, 10)},
-                                 .out = {KT(KN_F32, 0, 3, 10)}};
+    const struct kn_call good = {
+        .op = KN_OP_LINEAR,
+        .in = {KT(KN_F32, 0, 3, 8), KT(KN_F16, 0, 10, 8), KT(KN_F32, 0, 10)},
+        .out = {KT(KN_F32, 0, 3, 10)}};
     kt_check(&good, linear_reference, TOLERANCE);
     struct kn_call bad = good;
     bad.in[0].shape[1] = 7;
@@ -322,10 +346,14 @@ static void test_bad_calls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_teardown(test_shapes, free_all),         cmocka_unit_test_teardown(test_groups, free_all),
-        cmocka_unit_test_teardown(test_heads_out, free_all),      cmocka_unit_test_teardown(test_columns, free_all),
-        cmocka_unit_test_teardown(test_stored_exactly, free_all), cmocka_unit_test_teardown(test_not_finite, free_all),
-        cmocka_unit_test_teardown(test_head_result, free_all),    cmocka_unit_test_teardown(test_result_patch, free_all),
+        cmocka_unit_test_teardown(test_shapes, free_all),
+        cmocka_unit_test_teardown(test_groups, free_all),
+        cmocka_unit_test_teardown(test_heads_out, free_all),
+        cmocka_unit_test_teardown(test_columns, free_all),
+        cmocka_unit_test_teardown(test_stored_exactly, free_all),
+        cmocka_unit_test_teardown(test_not_finite, free_all),
+        cmocka_unit_test_teardown(test_head_result, free_all),
+        cmocka_unit_test_teardown(test_result_patch, free_all),
         cmocka_unit_test_teardown(test_bad_calls, free_all),
     };
     int failed = cmocka_run_group_tests(tests, NULL, NULL);

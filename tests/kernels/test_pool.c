@@ -1,4 +1,5 @@
-/* test_pool.c - the thread pool and what it promises: every chunk once, cancellation, no spinning. */
+/* test_pool.c - the thread pool and what it promises: every chunk once, cancellation, no spinning.
+ */
 #include "cpu/pool.h"
 #include "ktest.h"
 
@@ -100,7 +101,8 @@ static void test_backend_cancel(void **state)
 {
     (void)state;
     atomic_bool cancel = true;
-    struct kn_call call = {.op = KN_OP_ACT, .in = {KT(KN_F32, 0, 3, 5)}, .out = {KT(KN_F32, 0, 3, 5)}};
+    struct kn_call call = {
+        .op = KN_OP_ACT, .in = {KT(KN_F32, 0, 3, 5)}, .out = {KT(KN_F32, 0, 3, 5)}};
     for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
         struct kn_backend *be = kt_backend((enum kn_cpu)cpu, 2);
         be->cancel = &cancel;

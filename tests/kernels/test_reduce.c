@@ -52,7 +52,8 @@ static int64_t nth(const struct kn_view *x, int64_t row, int64_t n)
     return -1;
 }
 
-static double topk_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double topk_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                             double *size)
 {
     (void)c, (void)size;
     int64_t at = nth(&call->in[0], a, b);
@@ -71,7 +72,9 @@ static void test_topk(void **state)
             kt_check(&call, topk_reference, 0);
             kt_free();
         }
-    struct kn_call bad = {.op = KN_OP_TOPK, .in = {KT(KN_F32, 0, 2, 3)}, .out = {KT(KN_F32, 0, 2, 4), KT(KN_I32, 0, 2, 4)}};
+    struct kn_call bad = {.op = KN_OP_TOPK,
+                          .in = {KT(KN_F32, 0, 2, 3)},
+                          .out = {KT(KN_F32, 0, 2, 4), KT(KN_I32, 0, 2, 4)}};
     kt_refused(&bad);
     bad.out[0].shape[1] = 2;
     kt_refused(&bad);
@@ -85,7 +88,9 @@ static void test_topk_all(void **state)
 {
     (void)state;
     const int64_t n = 20011;
-    struct kn_call call = {.op = KN_OP_TOPK, .in = {KT(KN_F32, 0, 1, n)}, .out = {KT(KN_F32, 0, 1, n), KT(KN_I32, 0, 1, n)}};
+    struct kn_call call = {.op = KN_OP_TOPK,
+                           .in = {KT(KN_F32, 0, 1, n)},
+                           .out = {KT(KN_F32, 0, 1, n), KT(KN_I32, 0, 1, n)}};
     for (int64_t i = 0; i < n; i += 7)
         kt_set(&call.in[0], (float)(kt_random() % 50) / 50, 0, i, 0);
     kt_set(&call.in[0], NAN, 0, 77, 0);
@@ -96,13 +101,15 @@ static void test_topk_all(void **state)
         for (int64_t i = 0; i < n; i++) {
             float x = ((float *)call.in[0].data)[index[i]];
             assert_true(x == value[i] || isnan(x));
-            assert_true(i == 0 || before((double)value[i - 1], index[i - 1], (double)value[i], index[i]));
+            assert_true(i == 0 ||
+                        before((double)value[i - 1], index[i - 1], (double)value[i], index[i]));
         }
         assert_int_equal(index[n - 1], 77);
     }
 }
 
-static double lse_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double lse_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                            double *size)
 {
     (void)o, (void)c;
     const struct kn_view *x = &call->in[0];
@@ -127,7 +134,8 @@ static void test_lse(void **state)
 {
     (void)state;
     for (int i = 0; i < LENGTH_COUNT; i++) {
-        struct kn_call call = {.op = KN_OP_LSE, .in = {logits(LENGTHS[i])}, .out = {KT(KN_F32, 1, 9, 2)}};
+        struct kn_call call = {
+            .op = KN_OP_LSE, .in = {logits(LENGTHS[i])}, .out = {KT(KN_F32, 1, 9, 2)}};
         kt_check(&call, lse_reference, 2e-7);
         call.out[0].shape[1] = 1;
         kt_refused(&call);
@@ -135,13 +143,15 @@ static void test_lse(void **state)
     }
     /* A vocabulary's worth of equal logits: the entropy is log n, and float sums would drift. */
     const int64_t n = 150001;
-    struct kn_call call = {.op = KN_OP_LSE, .in = {KT(KN_F32, 0, 1, n)}, .out = {KT(KN_F32, 0, 1, 2)}};
+    struct kn_call call = {
+        .op = KN_OP_LSE, .in = {KT(KN_F32, 0, 1, n)}, .out = {KT(KN_F32, 0, 1, 2)}};
     kt_fill(&call.in[0], 3, 3);
     kt_set(&call.in[0], -INFINITY, 0, 5, 0);
     kt_check(&call, lse_reference, 1e-7);
 }
 
-static double rank_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c, double *size)
+static double rank_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                             double *size)
 {
     (void)o, (void)b, (void)c, (void)size;
     const struct kn_view *x = &call->in[0];
@@ -156,7 +166,9 @@ static void test_rank(void **state)
 {
     (void)state;
     for (int i = 0; i < LENGTH_COUNT; i++) {
-        struct kn_call call = {.op = KN_OP_RANK, .in = {logits(LENGTHS[i]), KT(KN_I32, 0, 9)}, .out = {KT(KN_I32, 0, 9)}};
+        struct kn_call call = {.op = KN_OP_RANK,
+                               .in = {logits(LENGTHS[i]), KT(KN_I32, 0, 9)},
+                               .out = {KT(KN_I32, 0, 9)}};
         for (int64_t r = 0; r < 9; r++)
             ((int32_t *)call.in[1].data)[r] = (int32_t)(kt_random() % (uint32_t)LENGTHS[i]);
         kt_check(&call, rank_reference, 0);

@@ -1,5 +1,5 @@
-/* test_vjp.c - vector-Jacobian products against central differences of the forward operation, both in double; that they add to
- * their outputs; that threads do not change a bit. */
+/* test_vjp.c - vector-Jacobian products against central differences of the forward operation, both
+ * in double; that they add to their outputs; that threads do not change a bit. */
 #include "ktest.h"
 
 #include <math.h>
@@ -46,7 +46,8 @@ static double act(enum kn_act a, double x)
 {
     switch (a) {
     case KN_ACT_GELU: return x * 0.5 * erfc(-x / sqrt(2));
-    case KN_ACT_GELU_NEW: return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case KN_ACT_GELU_NEW:
+        return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x > 0 ? x : 0;
     case KN_ACT_SILU: return x / (1 + exp(-x));
     default: return x;
@@ -72,7 +73,9 @@ static void rotate(const double *x, const double *co, const double *si, double *
         for (int k = 0; k < DH; k++) {
             int half = N_ROT / 2, t = i / H * N_ROT + k;
             const double *h = x + i * DH;
-            y[i * DH + k] = k >= N_ROT ? h[k] : h[k] * co[t] + si[t] * (k < half ? -h[k + half] : h[k - half]);
+            y[i * DH + k] = k >= N_ROT
+                                ? h[k]
+                                : h[k] * co[t] + si[t] * (k < half ? -h[k + half] : h[k - half]);
         }
 }
 
@@ -80,7 +83,8 @@ static void f_rope(const double *x, double *y, const struct kn_call *c)
 {
     double co[R * N_ROT], si[R * N_ROT];
     for (int i = 0; i < R * N_ROT; i++)
-        co[i] = kt_at(&c->in[1], i / N_ROT, i % N_ROT, 0), si[i] = kt_at(&c->in[2], i / N_ROT, i % N_ROT, 0);
+        co[i] = kt_at(&c->in[1], i / N_ROT, i % N_ROT, 0),
+        si[i] = kt_at(&c->in[2], i / N_ROT, i % N_ROT, 0);
     rotate(x, co, si, y);
 }
 
@@ -115,7 +119,8 @@ static void f_scores(const double *x, double *y, const struct kn_call *c)
             for (int s = 0; s < S; s++) {
                 double dot = 0;
                 for (int k = 0; k < DH; k++)
-                    dot += x[(d * H + h) * DH + k] * x[R * H * DH + (s * HKV + h / (H / HKV)) * DH + k];
+                    dot += x[(d * H + h) * DH + k] *
+                           x[R * H * DH + (s * HKV + h / (H / HKV)) * DH + k];
                 bool old = c->p.window && DEST0 + d - s >= c->p.window;
                 y[(h * R + d) * S + s] = hidden(c, d, s) || old ? 0 : dot * (double)c->p.scale;
             }
@@ -123,13 +128,15 @@ static void f_scores(const double *x, double *y, const struct kn_call *c)
 
 static void f_mix(const double *x, double *y, const struct kn_call *c)
 {
-    (void)c; /* every source: what the op leaves out has pattern 0, but its derivative by the pattern counts */
+    (void)c; /* every source: what the op leaves out has pattern 0, but its derivative by the
+                pattern counts */
     for (int d = 0; d < R; d++)
         for (int h = 0; h < H; h++)
             for (int k = 0; k < DH; k++) {
                 double sum = 0;
                 for (int s = 0; s < S; s++)
-                    sum += x[(h * R + d) * S + s] * x[H * R * S + (s * HKV + h / (H / HKV)) * DH + k];
+                    sum += x[(h * R + d) * S + s] *
+                           x[H * R * S + (s * HKV + h / (H / HKV)) * DH + k];
                 y[(d * H + h) * DH + k] = sum;
             }
 }
@@ -142,8 +149,10 @@ static int64_t elements(const struct kn_view *v)
     return n;
 }
 
-/* Run on every instruction set; compare out[o] with what it held plus dy . df/dx_o.  inputs: the forward's inputs. */
-static void check(struct kn_call *c, int n_out, const struct kn_view *const *inputs, int n_inputs, forward *f)
+/* Run on every instruction set; compare out[o] with what it held plus dy . df/dx_o.  inputs: the
+ * forward's inputs. */
+static void check(struct kn_call *c, int n_out, const struct kn_view *const *inputs, int n_inputs,
+                  forward *f)
 {
     double x[ALL_MAX], up[ALL_MAX], down[ALL_MAX];
     int64_t n = 0, n_dy = elements(&c->in[0]);
@@ -182,7 +191,8 @@ static void check(struct kn_call *c, int n_out, const struct kn_view *const *inp
         for (int64_t i = 0; i < n_dy; i++)
             want += (double)((const float *)c->in[0].data)[i] * (up[i] - down[i]) / (2 * h);
         if (!(fabs(want - (double)first[o][k]) <= 4e-6 * fmax(1, fabs(want))))
-            fail_msg("%s: out %d [%d] is %.8g, expected %.8g", kn_op_name(c->op), (int)o, (int)k, (double)first[o][k], want);
+            fail_msg("%s: out %d [%d] is %.8g, expected %.8g", kn_op_name(c->op), (int)o, (int)k,
+                     (double)first[o][k], want);
     }
 }
 
@@ -227,10 +237,12 @@ static void test_attention(void **state)
 {
     (void)state;
     for (int full = 0; full < 2; full++) {
-        struct kn_view square = KT(KN_F32, 0, H, R, S), q = KT(KN_F32, 0, R, H, DH), k = KT(KN_F32, 0, S, HKV, DH);
+        struct kn_view square = KT(KN_F32, 0, H, R, S), q = KT(KN_F32, 0, R, H, DH),
+                       k = KT(KN_F32, 0, S, HKV, DH);
         struct kn_param p = {.scale = 0.4f, .full = full, .dest0 = DEST0, .n_rot = N_ROT};
         struct kn_call soft = {.op = KN_OP_SOFTMAX_VJP, .p = p};
-        soft.out[0] = KT(KN_F32, 0, H, R, S), soft.in[0] = KT(KN_F32, 0, H, R, S), soft.in[1] = square;
+        soft.out[0] = KT(KN_F32, 0, H, R, S), soft.in[0] = KT(KN_F32, 0, H, R, S),
+        soft.in[1] = square;
         check(&soft, 1, (const struct kn_view *[]){&square}, 1, f_softmax);
         struct kn_call scores = {.op = KN_OP_ATTN_SCORES_VJP, .p = p};
         scores.p.window = full ? 2 : 3;
@@ -264,7 +276,8 @@ static void test_masked_row(void **state)
 {
     (void)state;
     struct kn_call c = {.op = KN_OP_SOFTMAX_VJP, .p = {.full = true}};
-    c.out[0] = KT(KN_F32, 0, 1, 1, S), c.in[0] = KT(KN_F32, 0, 1, 1, S), c.in[1] = KT(KN_F32, 0, 1, 1, S);
+    c.out[0] = KT(KN_F32, 0, 1, 1, S), c.in[0] = KT(KN_F32, 0, 1, 1, S),
+    c.in[1] = KT(KN_F32, 0, 1, 1, S);
     kt_fill(&c.out[0], 0, 0);
     for (int s = 0; s < S; s++)
         kt_set(&c.in[1], -INFINITY, 0, 0, s);
@@ -279,7 +292,8 @@ static void test_refused(void **state)
     (void)state;
     struct kn_call c = {.op = KN_OP_ATTN_MIX_VJP};
     c.out[0] = KT(KN_F32, 0, H, R, S), c.out[1] = KT(KN_F32, 0, S, HKV, DH + 1);
-    c.in[0] = KT(KN_F32, 0, R, H, DH), c.in[1] = KT(KN_F32, 0, H, R, S), c.in[2] = KT(KN_F32, 0, S, HKV, DH);
+    c.in[0] = KT(KN_F32, 0, R, H, DH), c.in[1] = KT(KN_F32, 0, H, R, S),
+    c.in[2] = KT(KN_F32, 0, S, HKV, DH);
     kt_refused(&c);
     struct kn_call n = {.op = KN_OP_NORMALIZE_VJP};
     n.out[0] = KT(KN_F32, 0, R, D), n.out[1] = KT(KN_F32, 0, R, 2);
@@ -298,8 +312,9 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norms), cmocka_unit_test(test_activations), cmocka_unit_test(test_attention),
-        cmocka_unit_test(test_masked_row), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_norms),     cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_attention), cmocka_unit_test(test_masked_row),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, close_all);
 }

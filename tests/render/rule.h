@@ -1,5 +1,5 @@
-/* rule.h - what text.h promises of one item, checked from the outside: own list, utf8proc's decoder and categories,
- * wcwidth of a UTF-8 locale.  For test_text.c and the fuzz harness. */
+/* rule.h - what text.h promises of one item, checked from the outside: own list, utf8proc's decoder
+ * and categories, wcwidth of a UTF-8 locale.  For test_text.c and the fuzz harness. */
 #ifndef RULE_H
 #define RULE_H
 
@@ -49,15 +49,15 @@ static inline bool rule_forbids(int32_t cp)
     case UTF8PROC_CATEGORY_CS:
     case UTF8PROC_CATEGORY_CO:
     case UTF8PROC_CATEGORY_ZL:
-    case UTF8PROC_CATEGORY_ZP:
-        return true;
-    case UTF8PROC_CATEGORY_ZS:
-        return cp != ' ';
+    case UTF8PROC_CATEGORY_ZP: return true;
+    case UTF8PROC_CATEGORY_ZS: return cp != ' ';
     default:
-        return cp < 0x20 || rule_in(cp, 0x7f, 0x9f) || cp == 0xad || cp == 0x61c || rule_in(cp, 0x115f, 0x1160) ||
-               cp == 0x180e || rule_in(cp, 0x200b, 0x200f) || rule_in(cp, 0x2028, 0x202e) || rule_in(cp, 0x2060, 0x206f) ||
-               cp == 0x3164 || cp == 0xfeff || cp == 0xffa0 || rule_in(cp, 0xfff9, 0xfffb) || rule_in(cp, 0xfdd0, 0xfdef) ||
-               (cp & 0xfffe) == 0xfffe || rule_in(cp, 0xe0000, 0xe0fff);
+        return cp < 0x20 || rule_in(cp, 0x7f, 0x9f) || cp == 0xad || cp == 0x61c ||
+               rule_in(cp, 0x115f, 0x1160) || cp == 0x180e || rule_in(cp, 0x200b, 0x200f) ||
+               rule_in(cp, 0x2028, 0x202e) || rule_in(cp, 0x2060, 0x206f) || cp == 0x3164 ||
+               cp == 0xfeff || cp == 0xffa0 || rule_in(cp, 0xfff9, 0xfffb) ||
+               rule_in(cp, 0xfdd0, 0xfdef) || (cp & 0xfffe) == 0xfffe ||
+               rule_in(cp, 0xe0000, 0xe0fff);
     }
 }
 
@@ -69,7 +69,8 @@ static inline const char *rule_broken(const struct text_item *item, unsigned fla
         return "length";
     for (int at = 0; at < item->len; n++) {
         utf8proc_int32_t cp;
-        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)item->utf8 + at, item->len - at, &cp);
+        utf8proc_ssize_t used = utf8proc_iterate((const utf8proc_uint8_t *)item->utf8 + at,
+                                                 item->len - at, &cp);
         if (used <= 0)
             return "valid UTF-8";
         if (rule_forbids(cp))

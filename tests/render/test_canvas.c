@@ -1,4 +1,5 @@
-/* Tests of canvas.h: canvases as text, style maps, SGR output, and its invariants under random drawing. */
+/* Tests of canvas.h: canvases as text, style maps, SGR output, and its invariants under random
+ * drawing. */
 #include "canvas.h"
 #include "unit.h"
 
@@ -74,7 +75,8 @@ static void data_is_cleaned_and_marked(void **state)
 
 static void put_field(struct canvas *c, int x, int y, const char *s, int width, bool padded)
 {
-    canvas_put_field(c, (struct rect){1, 0, 10, 4}, x, y, canvas_plain(CANVAS_BOLD), s, strlen(s), 0, width, padded);
+    canvas_put_field(c, (struct rect){1, 0, 10, 4}, x, y, canvas_plain(CANVAS_BOLD), s, strlen(s),
+                     0, width, padded);
 }
 
 static void fields(void **state)
@@ -90,7 +92,8 @@ static void fields(void **state)
     put_field(c, 4, 2, "ab", 6, false);
     put_field(c, -2, 3, "Jo", 5, true);
     assert_plain(c, ".Mary  Wh\u2026..\n.Mary  long.\n.hn\u2026.ab.....\n.   ........\n");
-    assert_styles(c, ".aaaaaaaaa..\n.aaaaaaaaaa.\n.aaa.aa.....\n.aaa........\na default on default bold\n");
+    assert_styles(
+        c, ".aaaaaaaaa..\n.aaaaaaaaaa.\n.aaa.aa.....\n.aaa........\na default on default bold\n");
     canvas_free(c);
 }
 
@@ -104,7 +107,8 @@ static void ascii_canvas(void **state)
     canvas_put_text(c, all, 0, 1, canvas_plain(0), "\u25b6\n", 4, TEXT_TOKEN);
     canvas_put_field(c, all, 0, 2, canvas_plain(0), "abcdef", 6, 0, 4, true);
     canvas_fill(c, (struct rect){23, 0, 1, 3}, canvas_plain(0), "\u2502");
-    assert_plain(c, "> 14 | -0.96           |\n<U+25B6>^J             |\nabc~                   |\n");
+    assert_plain(c,
+                 "> 14 | -0.96           |\n<U+25B6>^J             |\nabc~                   |\n");
     canvas_free(c);
 }
 
@@ -113,9 +117,12 @@ static void restyle_keeps_wide_cells_whole(void **state)
     (void)state;
     struct canvas *c = canvas_new(6, 1);
     canvas_put(c, canvas_rect(c), 0, 0, canvas_style(0xff0000, COLOR_DEFAULT, 0), "\u4e2d\u6587ab");
-    canvas_restyle(c, (struct rect){1, 0, 2, 1}, canvas_plain(CANVAS_DIM)); /* halves of two characters */
-    canvas_restyle(c, (struct rect){5, 0, 9, 9}, canvas_style(COLOR_DEFAULT, 0x102030, CANVAS_BOLD));
-    assert_styles(c, "aaaabc\na ff0000 on default dim\nb ff0000 on default\nc ff0000 on 102030 bold\n");
+    canvas_restyle(c, (struct rect){1, 0, 2, 1},
+                   canvas_plain(CANVAS_DIM)); /* halves of two characters */
+    canvas_restyle(c, (struct rect){5, 0, 9, 9},
+                   canvas_style(COLOR_DEFAULT, 0x102030, CANVAS_BOLD));
+    assert_styles(
+        c, "aaaabc\na ff0000 on default dim\nb ff0000 on default\nc ff0000 on 102030 bold\n");
     canvas_free(c);
 }
 
@@ -131,10 +138,13 @@ static void ansi(void **state)
     assert_ansi(c, COLOR_DEPTH_TRUE,
                 "\033[0;1;38;2;255;255;255;48;2;95;135;175mab\033[0mc\n"
                 "\033[0;4;38;2;255;0;0md\033[0m\n     \033[0;7m \033[0m\n");
-    assert_ansi(c, COLOR_DEPTH_256,
-                "\033[0;1;38;5;231;48;5;67mab\033[0mc\n\033[0;4;38;5;196md\033[0m\n     \033[0;7m \033[0m\n");
-    assert_ansi(c, COLOR_DEPTH_16, "\033[0;1;97;100mab\033[0mc\n\033[0;4;91md\033[0m\n     \033[0;7m \033[0m\n");
-    assert_ansi(c, COLOR_DEPTH_NONE, "\033[0;1mab\033[0mc\n\033[0;4md\033[0m\n     \033[0;7m \033[0m\n");
+    assert_ansi(
+        c, COLOR_DEPTH_256,
+        "\033[0;1;38;5;231;48;5;67mab\033[0mc\n\033[0;4;38;5;196md\033[0m\n     \033[0;7m \033[0m\n");
+    assert_ansi(c, COLOR_DEPTH_16,
+                "\033[0;1;97;100mab\033[0mc\n\033[0;4;91md\033[0m\n     \033[0;7m \033[0m\n");
+    assert_ansi(c, COLOR_DEPTH_NONE,
+                "\033[0;1mab\033[0mc\n\033[0;4md\033[0m\n     \033[0;7m \033[0m\n");
     canvas_free(c);
 }
 
@@ -161,37 +171,35 @@ static void invariants(const struct canvas *c)
 static void clipped(const struct canvas *c, const struct canvas_cell *before, struct rect r)
 {
     for (int i = 0; i < c->w * c->h; i++)
-        if (!rect_has(r, i % c->w, i / c->w) && memcmp(&before[i], &c->cell[i], sizeof before[i]) != 0)
+        if (!rect_has(r, i % c->w, i / c->w) &&
+            memcmp(&before[i], &c->cell[i], sizeof before[i]) != 0)
             assert_int_not_equal(before[i].width, 1);
 }
 
 static void random_drawing(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"\u4e2d\u6587\u5b57\u4e2d", "abc", "e\u0301\u4e2d", "\x1b\xe4", "a\u4e2d", " "};
+    static const char *const texts[] = {
+        "\u4e2d\u6587\u5b57\u4e2d", "abc", "e\u0301\u4e2d", "\x1b\xe4", "a\u4e2d", " "};
     struct canvas *c = canvas_new(17, 5);
     struct canvas_cell before[17 * 5];
     uint64_t random = 3;
     for (int i = 0; i < 20000; i++) {
         uint64_t n = unit_random(&random);
-        struct rect r = {(int)(n % 20) - 2, (int)(n >> 8) % 7 - 1, (int)(n >> 16) % 12, (int)(n >> 24) % 5};
+        struct rect r = {(int)(n % 20) - 2, (int)(n >> 8) % 7 - 1, (int)(n >> 16) % 12,
+                         (int)(n >> 24) % 5};
         int x = (int)(n >> 32) % 12 - 4, y = (int)(n >> 36) % 4 - 1;
         const char *s = texts[(n >> 40) % 6];
-        struct canvas_style st = canvas_style(n >> 44 & 1 ? 0x123456 : COLOR_DEFAULT, COLOR_DEFAULT, n >> 45 & 15);
+        struct canvas_style st = canvas_style(n >> 44 & 1 ? 0x123456 : COLOR_DEFAULT, COLOR_DEFAULT,
+                                              n >> 45 & 15);
         memcpy(before, c->cell, sizeof before);
         switch ((n >> 50) % 4) {
-        case 0:
-            canvas_put_text(c, r, x, y, st, s, strlen(s), TEXT_TOKEN);
-            break;
+        case 0: canvas_put_text(c, r, x, y, st, s, strlen(s), TEXT_TOKEN); break;
         case 1:
             canvas_put_field(c, r, x, y, st, s, strlen(s), 0, (int)(n >> 53) % 9, n >> 57 & 1);
             break;
-        case 2:
-            canvas_fill(c, r, st, "\u2502");
-            break;
-        default:
-            canvas_restyle(c, r, st);
-            break;
+        case 2: canvas_fill(c, r, st, "\u2502"); break;
+        default: canvas_restyle(c, r, st); break;
         }
         invariants(c);
         clipped(c, before, r);

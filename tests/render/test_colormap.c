@@ -1,10 +1,12 @@
-/* Tests of colormap.h: maps that keep their order for every reader and on every terminal, readable text. */
+/* Tests of colormap.h: maps that keep their order for every reader and on every terminal, readable
+ * text. */
 #include "colormap.h"
 #include "unit.h"
 
 #include <math.h>
 
-/* What a dichromat sees: Vienot, Brettel and Mollon 1999, on linear RGB (protanopia, deuteranopia). */
+/* What a dichromat sees: Vienot, Brettel and Mollon 1999, on linear RGB (protanopia, deuteranopia).
+ */
 static uint32_t dichromat(uint32_t rgb, int kind)
 {
     static const double m[2][3] = {{0.11238, 0.88762, 0.00401}, {0.29275, 0.70725, -0.02234}};
@@ -24,12 +26,15 @@ static void sequential_is_ordered_by_brightness(void **state)
 {
     (void)state;
     for (int i = 2; i < 256; i++) { /* neighbours may be equal after rounding to 8 bits */
-        uint32_t a = colormap_entry(COLORMAP_SEQUENTIAL, i - 2), b = colormap_entry(COLORMAP_SEQUENTIAL, i);
+        uint32_t a = colormap_entry(COLORMAP_SEQUENTIAL, i - 2),
+                 b = colormap_entry(COLORMAP_SEQUENTIAL, i);
         assert_true(color_luminance(b) > color_luminance(a));
-        if (i >= 16) { /* a 16th of the range is told apart by readers who lack red or green cones, too */
+        if (i >= 16) { /* a 16th of the range is told apart by readers who lack red or green cones,
+                          too */
             a = colormap_entry(COLORMAP_SEQUENTIAL, i - 16);
             for (int kind = 0; kind < 2; kind++)
-                assert_true(color_luminance(dichromat(b, kind)) > color_luminance(dichromat(a, kind)));
+                assert_true(color_luminance(dichromat(b, kind)) >
+                            color_luminance(dichromat(a, kind)));
         }
     }
 }
@@ -38,10 +43,12 @@ static void diverging_is_even_and_its_sides_differ(void **state)
 {
     (void)state;
     for (int i = 0; i < 120; i++) {
-        uint32_t minus = colormap_entry(COLORMAP_DIVERGING, i), plus = colormap_entry(COLORMAP_DIVERGING, 255 - i);
+        uint32_t minus = colormap_entry(COLORMAP_DIVERGING, i),
+                 plus = colormap_entry(COLORMAP_DIVERGING, 255 - i);
         double a = color_luminance(minus) + 0.05, b = color_luminance(plus) + 0.05;
         assert_true(a / b < 1.25 && b / a < 1.25);
-        assert_true(color_luminance(minus) > color_luminance(colormap_entry(COLORMAP_DIVERGING, i + 1)));
+        assert_true(color_luminance(minus) >
+                    color_luminance(colormap_entry(COLORMAP_DIVERGING, i + 1)));
         if (i < 96) { /* blue and orange stay apart: the blue channel against the red one */
             for (int kind = 0; kind < 2; kind++) {
                 uint32_t m = dichromat(minus, kind), p = dichromat(plus, kind);
@@ -77,13 +84,15 @@ static void palette_colours_are_their_own_nearest(void **state)
     assert_int_equal(color_nearest_256(0x5f87b0), 67);
 }
 
-/* Over the whole map, rounding to 256 colours moves brightness by little and never turns it around by much. */
+/* Over the whole map, rounding to 256 colours moves brightness by little and never turns it around
+ * by much. */
 static void order_survives_256_colours(void **state)
 {
     (void)state;
     double highest = 0;
     for (int i = 0; i < 256; i++) {
-        double l = color_luminance(color_of_index(color_nearest_256(colormap_entry(COLORMAP_SEQUENTIAL, i))));
+        double l = color_luminance(
+            color_of_index(color_nearest_256(colormap_entry(COLORMAP_SEQUENTIAL, i))));
         assert_true(l > highest - 0.06);
         highest = l > highest ? l : highest;
     }
@@ -117,7 +126,8 @@ static void text_stays_readable_in_few_colours(void **state)
     color_nearest_pair(COLOR_DEPTH_16, COLOR_DEFAULT, 0xff0000, &f, &b);
     assert_int_equal(f, -1);
     assert_int_equal(b, 9);
-    color_nearest_pair(COLOR_DEPTH_256, 0x5f87af, 0x5f87af, &f, &b); /* a colour bar stays one colour */
+    color_nearest_pair(COLOR_DEPTH_256, 0x5f87af, 0x5f87af, &f,
+                       &b); /* a colour bar stays one colour */
     assert_int_equal(f, b);
 }
 

@@ -7,7 +7,8 @@
 static const float values[] = {0, 0.25F, 0.5F, 0.75F, 1, NAN, 1, 0.5F, 0};
 static const struct heat square = {values, 3, 3, 3, {SCALE_LINEAR, 0, 1}, COLORMAP_SEQUENTIAL};
 static const float differences[] = {-2, -1, 0, 1, 2};
-static const struct heat signed_row = {differences, 1, 5, 5, {SCALE_SYMMETRIC, -2, 2}, COLORMAP_DIVERGING};
+static const struct heat signed_row = {differences,       1, 5, 5, {SCALE_SYMMETRIC, -2, 2},
+                                       COLORMAP_DIVERGING};
 
 static void assert_dumps(const struct canvas *c, const char *plain, const char *styles)
 {
@@ -125,7 +126,8 @@ static void pooling_keeps_peaks(void **state)
     v[3 * 5 + 2] = NAN;
     struct heat m = {v, 7, 5, 5, {SCALE_SYMMETRIC, -3, 3}, COLORMAP_DIVERGING};
     heat_pool(&m, 3, 2, out);
-    assert_true(out[0] == 0.5F && out[1] == 0 && out[2] == 0 && isnan(out[3]) && out[4] == 0 && out[5] == -3);
+    assert_true(out[0] == 0.5F && out[1] == 0 && out[2] == 0 && isnan(out[3]) && out[4] == 0 &&
+                out[5] == -3);
     float same[35];
     heat_pool(&m, 7, 5, same);
     assert_memory_equal(same, v, sizeof v);
@@ -156,10 +158,13 @@ static void legends(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(half_blocks), cmocka_unit_test(glyphs),
-                                       cmocka_unit_test(pixels),      cmocka_unit_test(zero_is_the_middle),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(half_blocks),
+                                       cmocka_unit_test(glyphs),
+                                       cmocka_unit_test(pixels),
+                                       cmocka_unit_test(zero_is_the_middle),
                                        cmocka_unit_test(strides),
-                                       cmocka_unit_test(block_sizes), cmocka_unit_test(pooling_keeps_peaks),
+                                       cmocka_unit_test(block_sizes),
+                                       cmocka_unit_test(pooling_keeps_peaks),
                                        cmocka_unit_test(legends)};
     return cmocka_run_group_tests_name("heat", tests, NULL, NULL);
 }

@@ -58,7 +58,8 @@ static void bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(enlarges_by_blocks), cmocka_unit_test(compacts_the_palette),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(enlarges_by_blocks),
+                                       cmocka_unit_test(compacts_the_palette),
                                        cmocka_unit_test(bounds)};
     return cmocka_run_group_tests_name("image", tests, NULL, NULL);
 }

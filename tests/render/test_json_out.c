@@ -21,15 +21,17 @@ static void forms(void **state)
     json_out_close(&j);
     json_out_object(json_out_key(&j, "empty"));
     json_out_close(&j);
-    json_out_floats(json_out_key(&j, "v"), (const float[]){0.1F, NAN, INFINITY, -1e-10F, 16777216}, 5);
+    json_out_floats(json_out_key(&j, "v"), (const float[]){0.1F, NAN, INFINITY, -1e-10F, 16777216},
+                    5);
     json_out_double(json_out_key(&j, "d"), 0.1);
     json_out_bool(json_out_key(&j, "ok"), true);
     json_out_ints(json_out_key(&j, "ids"), (const int64_t[]){1, INT64_MIN}, 2);
     json_out_close(&j);
     json_out_end(&j);
-    assert_string_equal(out.data, "{\n\"tokens\":[-3,\"a\\\"\\\\\\n\\u001b\\u007f\",null],\n\"empty\":{},\n"
-                                  "\"v\":[0.1,null,null,-1e-10,16777216],\n\"d\":0.1,\n\"ok\":true,\n"
-                                  "\"ids\":[1,-9223372036854775808]\n}\n");
+    assert_string_equal(out.data,
+                        "{\n\"tokens\":[-3,\"a\\\"\\\\\\n\\u001b\\u007f\",null],\n\"empty\":{},\n"
+                        "\"v\":[0.1,null,null,-1e-10,16777216],\n\"d\":0.1,\n\"ok\":true,\n"
+                        "\"ids\":[1,-9223372036854775808]\n}\n");
     bytes_free(&out);
 }
 
@@ -50,7 +52,7 @@ static void texts(void **state)
     assert_text("\u4e2d\u00e9", 5, "\"\u4e2d\u00e9\"\n");
     assert_text("\xc2\x9b\u202e", 5, "\"\\u009b\\u202e\"\n");
     assert_text("\U000e0041", 4, "\"\\udb40\\udc41\"\n");
-    assert_text("\xe4\xb8", 2, "\"\xef\xbf\xbd\"\n");             /* one ill-formed part */
+    assert_text("\xe4\xb8", 2, "\"\xef\xbf\xbd\"\n"); /* one ill-formed part */
     assert_text("\xe4\xb8\xe4\xb8", 4, "\"\xef\xbf\xbd\xef\xbf\xbd\"\n");
     assert_text("\xed\xa0\x80", 3, "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"\n");
     assert_text("a\0b", 3, "\"a\\u0000b\"\n");
@@ -73,7 +75,8 @@ static size_t expected_utf8(const char *s, size_t n, char *to)
 static void any_bytes_read_back(void **state)
 {
     (void)state;
-    static const char *const piece[] = {"\"", "\\", "\u202e", "\U0001f600", "\u0301", "\xe4\xb8", "\xed\xa0\x80"};
+    static const char *const piece[] = {"\"",     "\\",       "\u202e",      "\U0001f600",
+                                        "\u0301", "\xe4\xb8", "\xed\xa0\x80"};
     uint64_t random = 31;
     for (int i = 0; i < 20000; i++) {
         char text[80], expected[320];
@@ -157,7 +160,8 @@ static void one_line_has_no_newline(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(texts),
-                                       cmocka_unit_test(any_bytes_read_back), cmocka_unit_test(floats_read_back), cmocka_unit_test(one_line_has_no_newline)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(forms), cmocka_unit_test(texts), cmocka_unit_test(any_bytes_read_back),
+        cmocka_unit_test(floats_read_back), cmocka_unit_test(one_line_has_no_newline)};
     return cmocka_run_group_tests_name("json_out", tests, NULL, NULL);
 }

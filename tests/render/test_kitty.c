@@ -71,7 +71,8 @@ static void pictures_come_back(void **state)
         assert_int_equal(uncompress(rgb, &len, packed, n), Z_OK);
         assert_int_equal(len, 3 * w * h);
         for (int k = 0; k < w * h; k++)
-            assert_int_equal((uint32_t)rgb[3 * k] << 16 | (uint32_t)rgb[3 * k + 1] << 8 | rgb[3 * k + 2],
+            assert_int_equal((uint32_t)rgb[3 * k] << 16 | (uint32_t)rgb[3 * k + 1] << 8 |
+                                 rgb[3 * k + 2],
                              im.palette[im.pixel[k]]);
         free(packed);
         free(rgb);
@@ -92,6 +93,7 @@ static void deletes(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(pictures_come_back), cmocka_unit_test(deletes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(pictures_come_back),
+                                       cmocka_unit_test(deletes)};
     return cmocka_run_group_tests_name("kitty", tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Out of memory at every allocation of render/ in turn: the failure is reported, nothing leaks, nothing is
- * read that was not written (run under ASan).  */
+/* Out of memory at every allocation of render/ in turn: the failure is reported, nothing leaks,
+ * nothing is read that was not written (run under ASan).  */
 #include "faults.h"
 #include "heat.h"
 #include "json_out.h"
@@ -27,7 +27,8 @@ static bool pictures(struct bytes *out)
 
 static bool texts(struct bytes *out)
 {
-    static const struct table_column columns[] = {{"a", TABLE_TEXT, 0, 5, 0}, {"b", TABLE_NUMBER, 2, 0, 0}};
+    static const struct table_column columns[] = {{"a", TABLE_TEXT, 0, 5, 0},
+                                                  {"b", TABLE_NUMBER, 2, 0, 0}};
     struct table *t = table_new(columns, 2);
     if (!t)
         return false;

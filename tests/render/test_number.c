@@ -40,8 +40,9 @@ static void forms(void **state)
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char out[NUMBER_BYTES];
-        assert_string_equal(number_fit(out, cases[i].v, cases[i].width, cases[i].decimals, cases[i].flags),
-                            cases[i].expected);
+        assert_string_equal(
+            number_fit(out, cases[i].v, cases[i].width, cases[i].decimals, cases[i].flags),
+            cases[i].expected);
     }
 }
 
@@ -60,7 +61,8 @@ static void fills_its_width(void **state)
         char out[NUMBER_BYTES];
         number_fit(out, v, width, decimals, NUMBER_ASCII | (unsigned)(bits >> 40 & 1));
         assert_int_equal(strlen(out), width);
-        if (isnan(v) || fabs(v) > 1e308 || strchr(out, '#')) /* 1.8e308 rounds to 2e308: not a double */
+        if (isnan(v) || fabs(v) > 1e308 ||
+            strchr(out, '#')) /* 1.8e308 rounds to 2e308: not a double */
             continue;
         double shown = strtod(out, NULL);
         double unit = strchr(out, 'e') ? 0.5001 * pow(10, floor(log10(fabs(v)))) : 0.5001;

@@ -27,7 +27,8 @@ static void comes_back(int w, int h, int n_colors, uint64_t *random)
     unsigned char *rgb = malloc(PNG_IMAGE_SIZE(png));
     assert_true(png_image_finish_read(&png, NULL, rgb, 0, NULL));
     for (int k = 0; k < w * h; k++)
-        assert_int_equal((uint32_t)rgb[3 * k] << 16 | (uint32_t)rgb[3 * k + 1] << 8 | rgb[3 * k + 2],
+        assert_int_equal((uint32_t)rgb[3 * k] << 16 | (uint32_t)rgb[3 * k + 1] << 8 |
+                             rgb[3 * k + 2],
                          im.palette[im.pixel[k]]);
     free(rgb);
     image_free(&im);

@@ -68,7 +68,8 @@ static void intersects_and_centers(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(cuts), cmocka_unit_test(cuts_never_go_below_zero),
-                                       cmocka_unit_test(parts_tile), cmocka_unit_test(intersects_and_centers)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(cuts), cmocka_unit_test(cuts_never_go_below_zero),
+        cmocka_unit_test(parts_tile), cmocka_unit_test(intersects_and_centers)};
     return cmocka_run_group_tests_name("rect", tests, NULL, NULL);
 }

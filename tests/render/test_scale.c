@@ -37,7 +37,8 @@ static void positions(void **state)
     (void)state;
     struct scale linear = scale_make(SCALE_LINEAR, 2, 4);
     assert_true(scale_at(linear, 2) == 0 && scale_at(linear, 3) == 0.5 && scale_at(linear, 4) == 1);
-    assert_true(scale_at(linear, -INFINITY) == 0 && scale_at(linear, INFINITY) == 1 && scale_at(linear, 9) == 1);
+    assert_true(scale_at(linear, -INFINITY) == 0 && scale_at(linear, INFINITY) == 1 &&
+                scale_at(linear, 9) == 1);
     assert_true(isnan(scale_at(linear, NAN)));
     struct scale log10 = scale_make(SCALE_LOG, 1, 100);
     assert_float_equal(scale_at(log10, 10), 0.5, 1e-12);

@@ -1,5 +1,5 @@
-/* Tests of sixel_out.h: what is written is read back by a strict decoder of our own (it counts how often each
- * pixel is painted) and by libsixel's, and compared with the picture pixel by pixel. */
+/* Tests of sixel_out.h: what is written is read back by a strict decoder of our own (it counts how
+ * often each pixel is painted) and by libsixel's, and compared with the picture pixel by pixel. */
 #include "sixel_out.h"
 #include "unit.h"
 
@@ -14,8 +14,9 @@ static void random_image(struct image *im, int w, int h, int n_colors, uint64_t 
     for (int i = 0; i < n_colors; i++)
         im->palette[i] = (uint32_t)(unit_random(random) & 0xffffff);
     for (int i = 0; i < w * h; i++)
-        im->pixel[i] = (uint8_t)(i && unit_random(random) & 1 ? im->pixel[i - 1]
-                                                              : unit_random(random) % (uint64_t)n_colors);
+        im->pixel[i] = (uint8_t)(i && unit_random(random) & 1
+                                     ? im->pixel[i - 1]
+                                     : unit_random(random) % (uint64_t)n_colors);
 }
 
 /* The colour after rounding to percent and back: what a terminal makes of it. */
@@ -47,8 +48,8 @@ static uint32_t parse_color(const char **p)
     return rgb;
 }
 
-/* Accepts only what sixel_out.h promises: every pixel is painted (libsixel paints some twice) and ends in its
- * own colour. */
+/* Accepts only what sixel_out.h promises: every pixel is painted (libsixel paints some twice) and
+ * ends in its own colour. */
 static void decode_strictly(const struct bytes *b, const struct image *im, bool once)
 {
     uint32_t color[256] = {0};
@@ -115,8 +116,8 @@ static void decode_with_libsixel(const struct bytes *b, const struct image *im)
 {
     unsigned char *pixels = NULL, *palette = NULL;
     int w, h, n_colors;
-    assert_false(SIXEL_FAILED(
-        sixel_decode_raw((unsigned char *)b->data, (int)b->len, &pixels, &w, &h, &palette, &n_colors, NULL)));
+    assert_false(SIXEL_FAILED(sixel_decode_raw((unsigned char *)b->data, (int)b->len, &pixels, &w,
+                                               &h, &palette, &n_colors, NULL)));
     assert_int_equal(w, im->w);
     assert_int_equal(h, im->h);
     for (size_t i = 0; i < (size_t)w * (size_t)h; i++) {
@@ -151,7 +152,8 @@ static void grids_decode_to_their_pixels(void **state)
     uint64_t random = 11;
     for (int i = 0; i < 150; i++) {
         int w = 1 + (int)(unit_random(&random) % 40), h = 1 + (int)(unit_random(&random) % 20);
-        int cell_w = 1 + (int)(unit_random(&random) % 20), cell_h = 6 * (1 + (int)(unit_random(&random) % 4));
+        int cell_w = 1 + (int)(unit_random(&random) % 20),
+            cell_h = 6 * (1 + (int)(unit_random(&random) % 4));
         struct image im, big;
         struct bytes out = {0};
         random_image(&im, w, h, 1 + (int)(unit_random(&random) % 256), &random);
@@ -173,7 +175,8 @@ static void bitmaps_decode_to_their_pixels(void **state)
         int w = 1 + (int)(unit_random(&random) % 70), h = 1 + (int)(unit_random(&random) % 40);
         struct image im;
         struct bytes out = {0};
-        random_image(&im, w, h, i < 10 ? 1 + i % 3 : 1 + (int)(unit_random(&random) % 256), &random);
+        random_image(&im, w, h, i < 10 ? 1 + i % 3 : 1 + (int)(unit_random(&random) % 256),
+                     &random);
         assert_int_equal(sixel_out_image(&im, &out), IMAGE_OK);
         decode_strictly(&out, &im, false);
         decode_with_libsixel(&out, &im);
@@ -199,7 +202,8 @@ static void bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(grid_golden), cmocka_unit_test(grids_decode_to_their_pixels),
-                                       cmocka_unit_test(bitmaps_decode_to_their_pixels), cmocka_unit_test(bounds)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(grid_golden), cmocka_unit_test(grids_decode_to_their_pixels),
+        cmocka_unit_test(bitmaps_decode_to_their_pixels), cmocka_unit_test(bounds)};
     return cmocka_run_group_tests_name("sixel_out", tests, NULL, NULL);
 }

@@ -1,13 +1,15 @@
-/* Tests of table.h: written forms, alignment of wide and refused characters, TSV that reads back. */
+/* Tests of table.h: written forms, alignment of wide and refused characters, TSV that reads back.
+ */
 #include "table.h"
 #include "text.h"
 #include "unit.h"
 
 #include <math.h>
 
-static const struct table_column columns[] = {
-    {"name", TABLE_TEXT, 0, 12, TEXT_TOKEN}, {"n", TABLE_INT, 0, 0, 0}, {"mean", TABLE_NUMBER, 2, 0, 0},
-    {"note", TABLE_TEXT, 0, 0, 0}};
+static const struct table_column columns[] = {{"name", TABLE_TEXT, 0, 12, TEXT_TOKEN},
+                                              {"n", TABLE_INT, 0, 0, 0},
+                                              {"mean", TABLE_NUMBER, 2, 0, 0},
+                                              {"note", TABLE_TEXT, 0, 0, 0}};
 
 static struct table *example(void)
 {

@@ -1,11 +1,12 @@
-/* Tests of text.h: the rule checked from the outside (own list, utf8proc's decoder and categories, wcwidth of a
- * UTF-8 locale) over every byte, every code point alone and in context, and random strings; and written cases.
- * The program stays in the "C" locale, as under LC_ALL=C. */
+/* Tests of text.h: the rule checked from the outside (own list, utf8proc's decoder and categories,
+ * wcwidth of a UTF-8 locale) over every byte, every code point alone and in context, and random
+ * strings; and written cases. The program stays in the "C" locale, as under LC_ALL=C. */
 #include "rule.h"
 #include "text.h"
 #include "unit.h"
 
-/* Items obey the rule and cover the source; returns the columns, adds the cleaned text to *clean if given. */
+/* Items obey the rule and cover the source; returns the columns, adds the cleaned text to *clean if
+ * given. */
 static int check_items(const char *s, size_t n, unsigned flags, struct bytes *clean)
 {
     struct text_reader r;
@@ -34,7 +35,8 @@ static void check_text(const char *s, size_t n, unsigned flags)
     struct bytes clean = {0}, again = {0}, field = {0};
     int width = check_items(s, n, flags, &clean);
     assert_int_equal(text_width(s, n, flags), width);
-    text_add(&again, clean.data ? clean.data : "", clean.len, flags & ~(unsigned)(TEXT_SPACES | TEXT_TOKEN));
+    text_add(&again, clean.data ? clean.data : "", clean.len,
+             flags & ~(unsigned)(TEXT_SPACES | TEXT_TOKEN));
     assert_int_equal(again.len, clean.len);
     if (clean.len)
         assert_memory_equal(again.data, clean.data, clean.len);
@@ -46,8 +48,14 @@ static void check_text(const char *s, size_t n, unsigned flags)
     bytes_free(&field);
 }
 
-static const unsigned flag_sets[] = {TEXT_PLAIN, TEXT_TOKEN, TEXT_SPACES, TEXT_ASCII, TEXT_ASCII | TEXT_TOKEN,
-                                     TEXT_ASCII | TEXT_OWN, TEXT_UTF8PROC, TEXT_UTF8PROC | TEXT_TOKEN};
+static const unsigned flag_sets[] = {TEXT_PLAIN,
+                                     TEXT_TOKEN,
+                                     TEXT_SPACES,
+                                     TEXT_ASCII,
+                                     TEXT_ASCII | TEXT_TOKEN,
+                                     TEXT_ASCII | TEXT_OWN,
+                                     TEXT_UTF8PROC,
+                                     TEXT_UTF8PROC | TEXT_TOKEN};
 enum { FLAG_SETS = sizeof flag_sets / sizeof flag_sets[0] };
 
 static void all_bytes(void **state)
@@ -74,11 +82,13 @@ static size_t raw_utf8(int32_t cp, char *out)
 static void all_code_points(void **state)
 {
     (void)state;
-    static const char *const before[] = {"", "a", "\u4e2d", "\u1100", "\u263a\ufe0e", "e\u0301\u0302", "\x1b[", "\xe4\xb8"};
+    static const char *const before[] = {
+        "", "a", "\u4e2d", "\u1100", "\u263a\ufe0e", "e\u0301\u0302", "\x1b[", "\xe4\xb8"};
     static const char *const after[] = {"", "\u0301", "\ufe0f", "\u1161\u11a8", "\x9b"};
     for (int32_t cp = 0; cp <= 0x10ffff; cp++) {
         const char *b = before[cp % 8], *a = after[cp % 5];
-        bool crowded = cp < 0x20000 || (cp >= 0xe0000 && cp < 0xe1000) || cp % 64 == 0; /* mostly assigned */
+        bool crowded = cp < 0x20000 || (cp >= 0xe0000 && cp < 0xe1000) ||
+                       cp % 64 == 0; /* mostly assigned */
         char text[32];
         check_items(text, raw_utf8(cp, text), TEXT_PLAIN, NULL);
         if (!crowded)
@@ -94,10 +104,12 @@ static void all_code_points(void **state)
 static void random_strings(void **state)
 {
     (void)state;
-    static const char *const piece[] = {"\x1b]0;", "\xc2\x9b", "\xc2", "\u202e", "\u200d", "\u0301", "\ufe0f",
-                                        "\U0001f600", "\U0001f3fb", "\u1100", "\u1161", "\u11a8", " ", "\t", "\n",
-                                        "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe4\xb8", "\u00e9", "\u05d0",
-                                        "\U000e0041", "\u0915\u094d", "\ufffe", "x", "\u00a0", "\u3000"};
+    static const char *const piece[] = {
+        "\x1b]0;", "\xc2\x9b",   "\xc2",       "\u202e",       "\u200d",           "\u0301",
+        "\ufe0f",  "\U0001f600", "\U0001f3fb", "\u1100",       "\u1161",           "\u11a8",
+        " ",       "\t",         "\n",         "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe4\xb8",
+        "\u00e9",  "\u05d0",     "\U000e0041", "\u0915\u094d", "\ufffe",           "x",
+        "\u00a0",  "\u3000"};
     uint64_t random = 7;
     for (int i = 0; i < 20000; i++) {
         char text[96];
@@ -165,7 +177,8 @@ static void written_forms(void **state)
         struct bytes out = {0};
         text_add(&out, cases[i].in, strlen(cases[i].in), cases[i].flags);
         assert_string_equal(out.data, cases[i].out);
-        assert_int_equal(text_width(cases[i].in, strlen(cases[i].in), cases[i].flags), cases[i].width);
+        assert_int_equal(text_width(cases[i].in, strlen(cases[i].in), cases[i].flags),
+                         cases[i].width);
         bytes_free(&out);
     }
 }
@@ -246,9 +259,11 @@ static void encoding_inverts_decoding(void **state)
 static void the_checks_see_violations(void **state)
 {
     (void)state;
-    assert_true(rule_forbids(0x1b) && rule_forbids(0x9b) && rule_forbids(0x202e) && rule_forbids(0x200b) && rule_forbids(0xe0041) &&
-                rule_forbids(0xe000) && rule_forbids(0xfffe) && rule_forbids(0x2065) && rule_forbids(0xa0));
-    assert_false(rule_forbids('a') || rule_forbids(0x4e2d) || rule_forbids(0x301) || rule_forbids(0xfe0f) || rule_forbids(0x5d0));
+    assert_true(rule_forbids(0x1b) && rule_forbids(0x9b) && rule_forbids(0x202e) &&
+                rule_forbids(0x200b) && rule_forbids(0xe0041) && rule_forbids(0xe000) &&
+                rule_forbids(0xfffe) && rule_forbids(0x2065) && rule_forbids(0xa0));
+    assert_false(rule_forbids('a') || rule_forbids(0x4e2d) || rule_forbids(0x301) ||
+                 rule_forbids(0xfe0f) || rule_forbids(0x5d0));
 }
 
 int main(void)

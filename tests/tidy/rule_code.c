@@ -1,4 +1,5 @@
-/* rule_code.c - what code may include, call and how long it may be.  Tested through tests/tidy/bad. */
+/* rule_code.c - what code may include, call and how long it may be.  Tested through tests/tidy/bad.
+ */
 #include "tidy.h"
 
 #include <ctype.h>
@@ -16,8 +17,23 @@ static const struct arrow {
     {"render/", {"render/"}},
 };
 
+/* The engine's folders: each may include itself and those before it, so that calls have no circle.
+ */
+static const char *const engine_folders[] = {"base", "token",   "model",   "names", "edit",
+                                             "run",  "measure", "session", "lib"};
+
+/* Index of the folder that a path "FOLDER/..." begins with, or -1. */
+static int engine_folder(const char *path)
+{
+    for (size_t i = 0; i < sizeof engine_folders / sizeof *engine_folders; i++)
+        if (path_in(path, engine_folders[i]) && path[strlen(engine_folders[i])] == '/')
+            return (int)i;
+    return -1;
+}
+
 /* System headers that belong to the owner of the terminal. */
-static const char *const terminal_headers[] = {"curses.h", "ncurses.h", "term.h", "termios.h", "sys/ioctl.h", "pty.h"};
+static const char *const terminal_headers[] = {"curses.h",  "ncurses.h",   "term.h",
+                                               "termios.h", "sys/ioctl.h", "pty.h"};
 
 static bool arrow_allows(const struct tree *t, const struct arrow *a, const char *name, bool *known)
 {
@@ -48,9 +64,18 @@ void rule_include(const struct tree *t, const struct source *s)
         if (s->code[at] != '#' || sscanf(p, "#include %c%127[^\">\n]", &open, name) != 2)
             continue;
         bool known = false;
-        if (open == '"' && !arrow_allows(t, a, strrchr(name, '/') ? strrchr(name, '/') + 1 : name, &known) && known)
-            report(s, at, "include", name, "%.*s may not include \"%s\"", (int)strcspn(a->from, "/"), a->from, name);
-        for (size_t i = 0; open == '<' && i < sizeof terminal_headers / sizeof *terminal_headers; i++)
+        if (open == '"' &&
+            !arrow_allows(t, a, strrchr(name, '/') ? strrchr(name, '/') + 1 : name, &known) &&
+            known)
+            report(s, at, "include", name, "%.*s may not include \"%s\"",
+                   (int)strcspn(a->from, "/"), a->from, name);
+        if (open == '"' && path_in(s->path, "engine/") &&
+            engine_folder(name) > engine_folder(s->path + strlen("engine/")))
+            report(s, at, "include", name, "engine/%.*s may not include \"%s\"",
+                   (int)strcspn(s->path + strlen("engine/"), "/"), s->path + strlen("engine/"),
+                   name);
+        for (size_t i = 0; open == '<' && i < sizeof terminal_headers / sizeof *terminal_headers;
+             i++)
             if (strcmp(name, terminal_headers[i]) == 0)
                 report(s, at, "include", name, "<%s> belongs to tui", name);
     }
@@ -93,7 +118,8 @@ void rule_banned(const struct tree *t, const struct source *s)
     size_t n;
     for (size_t at = 0; (n = next_word(s->code, &at)) > 0; at += n) {
         char word[NAME_BYTES + 2];
-        bool member = at > 0 && (s->code[at - 1] == '.' || (at > 1 && s->code[at - 2] == '-' && s->code[at - 1] == '>'));
+        bool member = at > 0 && (s->code[at - 1] == '.' ||
+                                 (at > 1 && s->code[at - 2] == '-' && s->code[at - 1] == '>'));
         if (n >= NAME_BYTES || member || s->code[at + n] != '(')
             continue;
         snprintf(word, sizeof word, " %.*s ", (int)n, s->code + at);
@@ -148,8 +174,8 @@ void rule_size(const struct tree *t, const struct source *s)
             char name[NAME_BYTES];
             function_name(s->code, start_at, name);
             if (line - start + 1 > FUNCTION_LINES_MAX)
-                report(s, start_at, "function", name, "%s has %d lines, at most %d", name, line - start + 1,
-                       FUNCTION_LINES_MAX);
+                report(s, start_at, "function", name, "%s has %d lines, at most %d", name,
+                       line - start + 1, FUNCTION_LINES_MAX);
             start = 0;
         }
         for (size_t i = at; i < s->len && s->code[i] != '\n'; i++)

@@ -8,22 +8,27 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* For every row MACRO(...) of `def` take its argument `arg` (lower-cased if `lower`): a file whose path
- * starts with path[0] (+ argument + path[1], if there is one) holds wanted[0] + argument + wanted[1].
- * Every .def file has a line here. */
+/* For every row MACRO(...) of `def` take its argument `arg` (lower-cased if `lower`): a file whose
+ * path starts with path[0] (+ argument + path[1], if there is one) holds wanted[0] + argument +
+ * wanted[1]. Every .def file has a line here. */
 static const struct row_rule {
     const char *def, *macro;
     int arg;
     bool lower;
     const char *path[2], *wanted[2];
 } row_rules[] = {
-    {"engine/names/alias.def", "ALIAS", 0, false, {"engine/alias_table"}, {"", ""}},
-    {"engine/model/arch.def", "ARCH", 0, false, {"engine/arch_"}, {"", ""}},
+    {"engine/names/alias.def", "ALIAS", 0, false, {"engine/names/alias_table"}, {"", ""}},
+    {"engine/model/arch.def", "ARCH", 0, false, {"engine/model/arch_"}, {"", ""}},
     {"engine/edit/edit.def", "EDIT_OP", 1, false, {"tests/engine/test_edit"}, {" ", " "}},
-    {"engine/edit/edit.def", "EDIT_VALUE", 0, false, {"engine/edit_"}, {"EDIT_", ""}},
-    {"engine/edit/taker.def", "TAKER_POINT", 0, false, {"engine/alias_table"}, {"TAKER(\"", "\""}},
+    {"engine/edit/edit.def", "EDIT_VALUE", 0, false, {"engine/edit/edit_"}, {"EDIT_", ""}},
+    {"engine/edit/taker.def",
+     "TAKER_POINT",
+     0,
+     false,
+     {"engine/names/alias_table"},
+     {"TAKER(\"", "\""}},
     {"engine/edit/taker.def", "TAKER_HOOK", 1, false, {"docs/taker.md"}, {"`", "`"}},
-    {"engine/model/site.def", "SITE", 0, false, {"engine/plan"}, {"", ""}},
+    {"engine/model/site.def", "SITE", 0, false, {"engine/model/plan"}, {"", ""}},
     {"engine/names/named_weight.def", "NAMED", 0, false, {"engine/model/plan.h"}, {"", ""}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},
     {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},
@@ -80,7 +85,8 @@ static void rows_of(const struct tree *t, const struct source *s, const struct r
         for (char *p = name; r->lower && *p; p++)
             *p = (char)tolower((unsigned char)*p);
         char path[128], wanted[128];
-        snprintf(path, sizeof path, "%s%s%s", r->path[0], r->path[1] ? name : "", r->path[1] ? r->path[1] : "");
+        snprintf(path, sizeof path, "%s%s%s", r->path[0], r->path[1] ? name : "",
+                 r->path[1] ? r->path[1] : "");
         snprintf(wanted, sizeof wanted, "%s%s%s", r->wanted[0], name, r->wanted[1]);
         if (!wanted_somewhere(t, path, wanted))
             report(s, at, "row", name, "no %s… holds %s", path, wanted);
@@ -116,7 +122,8 @@ void rule_flags(const struct tree *t, const struct source *s)
                 report(s, at, "flags", NULL, "name the sources, a glob is not rerun");
 }
 
-/* Does a CMakeLists.txt name this file: its path from there, or where it loops, "scale" of test_scale.c? */
+/* Does a CMakeLists.txt name this file: its path from there, or where it loops, "scale" of
+ * test_scale.c? */
 static bool names_file(const struct source *list, const char *path)
 {
     if (strstr(list->text, path))
@@ -132,7 +139,8 @@ static bool names_file(const struct source *list, const char *path)
     return false;
 }
 
-/* Every .c file is named in a CMakeLists.txt of its folder or of one above, so that none is left out. */
+/* Every .c file is named in a CMakeLists.txt of its folder or of one above, so that none is left
+ * out. */
 void rule_listed(const struct tree *t, const struct source *s)
 {
     if (!path_ends(s->path, ".c") || !strchr(s->path, '/'))
@@ -162,7 +170,8 @@ void rule_packages(const struct tree *t, const struct source *s)
         while (module && module > p && !isspace((unsigned char)module[-1]))
             module--;
         char wanted[80];
-        snprintf(wanted, sizeof wanted, "lib:%.*s ", module ? (int)(end - module) : 0, module ? module : "");
+        snprintf(wanted, sizeof wanted, "lib:%.*s ", module ? (int)(end - module) : 0,
+                 module ? module : "");
         if (!strstr(dev->text, wanted))
             report(s, (size_t)(p - s->text), "packages", NULL, "./dev does not know %s", wanted);
     }
@@ -179,7 +188,8 @@ static bool is_in_tree(const struct tree *t, const char *path)
     return false;
 }
 
-/* A source file that a document names in backquotes is there: `engine/model/plan.c`, `plan.c`; not `arch_NAME.c`. */
+/* A source file that a document names in backquotes is there: `engine/model/plan.c`, `plan.c`; not
+ * `arch_NAME.c`. */
 void rule_named(const struct tree *t, const struct source *s)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyz0123456789_-./";

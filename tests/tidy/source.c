@@ -1,6 +1,7 @@
 /* source.c - reading the tree into struct source.
  *
- * Build folders, version control and files with NUL bytes are left out.  Tested through tests/tidy/bad. */
+ * Build folders, version control and files with NUL bytes are left out.  Tested through
+ * tests/tidy/bad. */
 #include "tidy.h"
 
 #include <ctype.h>
@@ -12,8 +13,15 @@
 
 enum { FILE_BYTES_MAX = 1 << 20, PATH_BYTES = 1024 };
 
-static const char *const left_out[] = {"build", ".git", ".cache", "__pycache__", "tests/tidy/bad", "tests/tidy/bad.txt",
-                                       "tests/fuzz/corpus", "tests/fixtures/models", "tests/fixtures/tokenizers"};
+static const char *const left_out[] = {"build",
+                                       ".git",
+                                       ".cache",
+                                       "__pycache__",
+                                       "tests/tidy/bad",
+                                       "tests/tidy/bad.txt",
+                                       "tests/fuzz/corpus",
+                                       "tests/fixtures/models",
+                                       "tests/fixtures/tokenizers"};
 
 static void *need(void *p)
 {
@@ -72,7 +80,8 @@ static void file_add(struct tree *t, const char *root, const char *path, size_t 
         free(text);
         return;
     }
-    struct source s = {.path = need(strdup(path)), .text = text, .code = need(malloc(size + 2)), .len = len};
+    struct source s = {
+        .path = need(strdup(path)), .text = text, .code = need(malloc(size + 2)), .len = len};
     memcpy(s.code, text, size + 2);
     t->files = need(realloc(t->files, (size_t)(t->n + 1) * sizeof *t->files));
     if (is_c(&s))

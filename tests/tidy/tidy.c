@@ -1,7 +1,7 @@
 /* tidy.c - run every rule over the tree, apply the exceptions, print what is left.
  *
- * tidy ROOT: prints "path:line · rule · what"; exit status 0 when there is nothing to print, 1 when there
- * is, 2 when ROOT cannot be read.  An exception that nothing needs is a violation itself.
+ * tidy ROOT: prints "path:line · rule · what"; exit status 0 when there is nothing to print, 1 when
+ * there is, 2 when ROOT cannot be read.  An exception that nothing needs is a violation itself.
  * Tested in tests/tidy/test_tidy.sh. */
 #include "tidy.h"
 
@@ -15,8 +15,9 @@ enum { EXCEPTION_MAX = 64 };
 typedef void rule_fn(const struct tree *t, const struct source *s);
 
 static rule_fn *const rules[] = {
-    rule_include, rule_banned, rule_size,     rule_head,  rule_guard,  rule_declared, rule_layout, rule_words,
-    rule_named_test, rule_flags,  rule_property, rule_rows,  rule_listed, rule_packages, rule_named,
+    rule_include,  rule_banned, rule_size,   rule_head,       rule_guard,
+    rule_declared, rule_layout, rule_words,  rule_named_test, rule_flags,
+    rule_property, rule_rows,   rule_listed, rule_packages,   rule_named,
 };
 
 /* A line of exceptions.txt: "rule path[:symbol] reason". */
@@ -43,7 +44,8 @@ static bool excepted(const struct source *s, const char *rule, const char *symbo
         size_t n = strlen(s->path);
         if (strcmp(e->rule, rule) != 0 || strncmp(e->where, s->path, n) != 0)
             continue;
-        if (e->where[n] == '\0' || (symbol && e->where[n] == ':' && strcmp(e->where + n + 1, symbol) == 0)) {
+        if (e->where[n] == '\0' ||
+            (symbol && e->where[n] == ':' && strcmp(e->where + n + 1, symbol) == 0)) {
             e->used = true;
             return true;
         }
@@ -51,7 +53,8 @@ static bool excepted(const struct source *s, const char *rule, const char *symbo
     return false;
 }
 
-void report(const struct source *s, size_t at, const char *rule, const char *symbol, const char *fmt, ...)
+void report(const struct source *s, size_t at, const char *rule, const char *symbol,
+            const char *fmt, ...)
 {
     if (excepted(s, rule, symbol))
         return;

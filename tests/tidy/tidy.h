@@ -1,16 +1,17 @@
 /* tidy.h - the style of this project as a failing test.
  *
- * Every text file of the tree is read once; each rule looks at one file, or at all of them, and reports.
- * The rules are heuristics on text: they rely on the layout of this project (braces of functions in the
- * first column, one declaration a paragraph) and parse no C.  tests/tidy/bad holds a violation of each.
- * What a rule must let pass stands in exceptions.txt with its reason. */
+ * Every text file of the tree is read once; each rule looks at one file, or at all of them, and
+ * reports. The rules are heuristics on text: they rely on the layout of this project (braces of
+ * functions in the first column, one declaration a paragraph) and parse no C.  tests/tidy/bad holds
+ * a violation of each. What a rule must let pass stands in exceptions.txt with its reason. */
 #ifndef TIDY_H
 #define TIDY_H
 
 #include <stdbool.h>
 #include <stddef.h>
 
-/* One text file: `code` is `text` with comments and the insides of literals blanked, at the same offsets. */
+/* One text file: `code` is `text` with comments and the insides of literals blanked, at the same
+ * offsets. */
 struct source {
     char *path; /* from the root: "engine/run/run.c" */
     char *text, *code;
@@ -22,14 +23,16 @@ struct tree {
     int n;
 };
 
-/* Read every text file below `root`; false when that is no folder.  Lives until the program ends. */
+/* Read every text file below `root`; false when that is no folder.  Lives until the program ends.
+ */
 bool tree_read(struct tree *t, const char *root);
 /* The file at exactly `path`, or NULL. */
 const struct source *tree_find(const struct tree *t, const char *path);
 
-/* Report a violation at an offset of s->text.  `symbol` (may be NULL) narrows exceptions to PATH:SYMBOL. */
-void report(const struct source *s, size_t at, const char *rule, const char *symbol, const char *fmt, ...)
-    __attribute__((format(printf, 5, 6)));
+/* Report a violation at an offset of s->text.  `symbol` (may be NULL) narrows exceptions to
+ * PATH:SYMBOL. */
+void report(const struct source *s, size_t at, const char *rule, const char *symbol,
+            const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 
 /* Is `path` below folder `dir` ("engine/"), does it end in `suffix`? */
 bool path_in(const char *path, const char *dir);

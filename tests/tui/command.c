@@ -83,8 +83,8 @@ struct js_doc *command_json(const char *const *args)
 void assert_refused(struct result r, int status, const char *part)
 {
     if (r.status != status || r.out_len || !strstr(r.err, part))
-        fail_msg("status %d (expected %d), %zu bytes on stdout, stderr: %s(expected: %s)", r.status, status, r.out_len,
-                 r.err, part);
+        fail_msg("status %d (expected %d), %zu bytes on stdout, stderr: %s(expected: %s)", r.status,
+                 status, r.out_len, r.err, part);
     assert_int_equal(strncmp(r.err, "borescope: ", 11), 0);
     assert_ptr_equal(strchr(r.err, '\n'), r.err + r.err_len - 1);
     assert_printable(r.err, r.err_len);

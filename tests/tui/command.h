@@ -13,7 +13,7 @@
 #include "base/json.h"
 
 struct result {
-    int status;     /* exit status; -1 = a signal */
+    int status;      /* exit status; -1 = a signal */
     char *out, *err; /* NUL-terminated besides the lengths */
     size_t out_len, err_len;
 };
@@ -27,8 +27,8 @@ void result_free(struct result *r);
 struct js_doc *command_json(const char *const *args);
 #define RUN_JSON(...) command_json((const char *const[]){__VA_ARGS__, NULL})
 
-/* It failed with this status: nothing on stdout, one line on stderr that begins with "borescope: ", holds no
- * control character and contains `part`. */
+/* It failed with this status: nothing on stdout, one line on stderr that begins with "borescope: ",
+ * holds no control character and contains `part`. */
 void assert_refused(struct result r, int status, const char *part);
 /* No C0 (but newline and tab), DEL, C1 or broken UTF-8. */
 void assert_printable(const char *text, size_t len);

@@ -13,7 +13,8 @@ struct driver {
     struct frame frame;
 };
 
-void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w, int h);
+void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w,
+                 int h);
 void driver_close(struct driver *d);
 /* Keys as key maps write them; each is answered before the next. */
 unsigned driver_keys(struct driver *d, const char *keys);

@@ -1,5 +1,5 @@
-/* program.c - the explorer on a fixture, for the tests that need a whole process on a pseudo-terminal.
- *     tui_program MODEL [--size WxH --play SCRIPT] [--graphics G] [-e EDIT]... */
+/* program.c - the explorer on a fixture, for the tests that need a whole process on a
+ * pseudo-terminal. tui_program MODEL [--size WxH --play SCRIPT] [--graphics G] [-e EDIT]... */
 #include <locale.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +22,11 @@ int main(int argc, char **argv)
         fprintf(stderr, "%s\n", be ? e.text : why);
         return 1;
     }
-    struct explorer_options o = {.app = {.model = m, .tokens = tokens, .n = sizeof tokens / sizeof tokens[0], .bos = 0, .pair = {-1, -1}},
+    struct explorer_options o = {.app = {.model = m,
+                                         .tokens = tokens,
+                                         .n = sizeof tokens / sizeof tokens[0],
+                                         .bos = 0,
+                                         .pair = {-1, -1}},
                                  .cache_bytes = 64 << 20};
     const char *edits[8];
     o.app.edits = edits;

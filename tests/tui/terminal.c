@@ -23,7 +23,8 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* What a shell does: the program gets a foreground group; when it stops, so do we, and it goes on with us. */
+/* What a shell does: the program gets a foreground group; when it stops, so do we, and it goes on
+ * with us. */
 static void be_shell(char *const argv[])
 {
     signal(SIGTTOU, SIG_IGN);
@@ -48,8 +49,10 @@ static void be_shell(char *const argv[])
 void pty_open(struct pty *p, int w, int h, char *const argv[])
 {
     *p = (struct pty){.answers = p->answers, .job = p->job};
-    struct winsize ws = {.ws_col = (unsigned short)w, .ws_row = (unsigned short)h,
-                         .ws_xpixel = (unsigned short)(9 * w), .ws_ypixel = (unsigned short)(18 * h)};
+    struct winsize ws = {.ws_col = (unsigned short)w,
+                         .ws_row = (unsigned short)h,
+                         .ws_xpixel = (unsigned short)(9 * w),
+                         .ws_ypixel = (unsigned short)(18 * h)};
     assert_int_equal(openpty(&p->master, &p->slave, NULL, NULL, &ws), 0);
     assert_int_equal(tcgetattr(p->slave, &p->before), 0);
     fcntl(p->master, F_SETFL, O_NONBLOCK);
@@ -77,14 +80,22 @@ static bool has(const char *seq, const char *what)
 static void sequence(struct pty *p)
 {
     const char *s = p->seq;
-    if (has(s, "[?1049h")) p->alternate = true;
-    if (has(s, "[?1049l")) p->alternate = false;
-    if (has(s, "[?25l")) p->hidden = true;
-    if (has(s, "[?25h") || has(s, "[?12l\x1b[?25h")) p->hidden = false;
-    if (has(s, "[?1000h")) p->mouse = true;
-    if (has(s, "[?1000l")) p->mouse = false;
-    if (has(s, "[?2004h")) p->paste = true;
-    if (has(s, "[?2004l")) p->paste = false;
+    if (has(s, "[?1049h"))
+        p->alternate = true;
+    if (has(s, "[?1049l"))
+        p->alternate = false;
+    if (has(s, "[?25l"))
+        p->hidden = true;
+    if (has(s, "[?25h") || has(s, "[?12l\x1b[?25h"))
+        p->hidden = false;
+    if (has(s, "[?1000h"))
+        p->mouse = true;
+    if (has(s, "[?1000l"))
+        p->mouse = false;
+    if (has(s, "[?2004h"))
+        p->paste = true;
+    if (has(s, "[?2004l"))
+        p->paste = false;
     if (p->answers && has(s, "[c")) {
         p->answered++;
         pty_type(p, "\x1b[6;18;9t\x1b[?62;4;22c", 21);
@@ -125,14 +136,9 @@ static void take(struct pty *p, unsigned char c)
             sequence(p);
         }
         return;
-    case 3: /* a string, until ST */
-        p->state = c == 0x1b ? 4 : 3;
-        return;
-    case 4:
-        p->state = c == '\\' ? 0 : 3;
-        return;
-    default:
-        p->state = 0;
+    case 3: /* a string, until ST */ p->state = c == 0x1b ? 4 : 3; return;
+    case 4: p->state = c == '\\' ? 0 : 3; return;
+    default: p->state = 0;
     }
 }
 
@@ -171,8 +177,10 @@ void pty_type(struct pty *p, const char *bytes, size_t n)
 
 void pty_resize(struct pty *p, int w, int h)
 {
-    struct winsize ws = {.ws_col = (unsigned short)w, .ws_row = (unsigned short)h,
-                         .ws_xpixel = (unsigned short)(9 * w), .ws_ypixel = (unsigned short)(18 * h)};
+    struct winsize ws = {.ws_col = (unsigned short)w,
+                         .ws_row = (unsigned short)h,
+                         .ws_xpixel = (unsigned short)(9 * w),
+                         .ws_ypixel = (unsigned short)(18 * h)};
     ioctl(p->master, TIOCSWINSZ, &ws);
 }
 
@@ -193,10 +201,11 @@ bool pty_is_restored(struct pty *p, char *why, size_t size)
 {
     struct termios now;
     tcgetattr(p->slave, &now);
-    bool settings = now.c_iflag == p->before.c_iflag && now.c_oflag == p->before.c_oflag && now.c_lflag == p->before.c_lflag &&
-                    now.c_cflag == p->before.c_cflag;
-    snprintf(why, size, "settings %s, %s screen, cursor %s, mouse %s, paste %s", settings ? "back" : "CHANGED",
-             p->alternate ? "ALTERNATE" : "main", p->hidden ? "HIDDEN" : "shown", p->mouse ? "ON" : "off", p->paste ? "ON" : "off");
+    bool settings = now.c_iflag == p->before.c_iflag && now.c_oflag == p->before.c_oflag &&
+                    now.c_lflag == p->before.c_lflag && now.c_cflag == p->before.c_cflag;
+    snprintf(why, size, "settings %s, %s screen, cursor %s, mouse %s, paste %s",
+             settings ? "back" : "CHANGED", p->alternate ? "ALTERNATE" : "main",
+             p->hidden ? "HIDDEN" : "shown", p->mouse ? "ON" : "off", p->paste ? "ON" : "off");
     return settings && !p->alternate && !p->hidden && !p->mouse && !p->paste;
 }
 

@@ -1,4 +1,5 @@
-/* terminal.h - a program on a pseudo-terminal, and a small terminal that remembers what it was told. */
+/* terminal.h - a program on a pseudo-terminal, and a small terminal that remembers what it was
+ * told. */
 #ifndef TERMINAL_H
 #define TERMINAL_H
 
@@ -8,17 +9,18 @@
 #include <termios.h>
 
 struct pty {
-    int master, slave;      /* the slave stays open: settings are looked at after the program is gone */
+    int master, slave; /* the slave stays open: settings are looked at after the program is gone */
     pid_t pid;
     struct termios before;
     bool alternate, hidden, mouse, paste; /* what the screen was told last */
-    bool job;               /* run it as a shell would: in a process group of its own, so that it can stop */
-    bool answers;           /* replies to questions, as an xterm with sixel would */
-    size_t total;           /* bytes that came */
-    size_t raw;             /* bytes outside escape sequences that no terminal should get: C0 but CR LF BS, C1, DEL */
-    char tail[1 << 16];     /* the last bytes */
+    bool job;     /* run it as a shell would: in a process group of its own, so that it can stop */
+    bool answers; /* replies to questions, as an xterm with sixel would */
+    size_t total; /* bytes that came */
+    size_t raw; /* bytes outside escape sequences that no terminal should get: C0 but CR LF BS, C1,
+                   DEL */
+    char tail[1 << 16]; /* the last bytes */
     size_t n_tail;
-    char seq[256];          /* of the sequence being read */
+    char seq[256]; /* of the sequence being read */
     size_t n_seq;
     int state, answered;
 };

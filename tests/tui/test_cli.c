@@ -56,7 +56,8 @@ static const char *string_at(struct js_node array, size_t i)
 static void hooks_of(const struct fixture *f, const char *path, const char *ids)
 {
     struct js_doc *doc = RUN_JSON("hooks", path, "--tokens", ids, "--json");
-    struct js_doc *fired = fixture_json(f->ref, "fired"), *registered = fixture_json(f->ref, "registered");
+    struct js_doc *fired = fixture_json(f->ref, "fired"),
+                  *registered = fixture_json(f->ref, "registered");
     size_t n = js_count(js_root(doc)), at = 0, known = 0;
     for (size_t i = 0; i < n; i++) {
         struct js_node h = js_at(js_root(doc), i), shape = js_get(h, "shape");
@@ -87,12 +88,14 @@ static void hooks_on_request_of(const struct fixture *f, const char *path, const
     if (!safetensors_metadata(f->ref, "fired_when_requested"))
         return;
     struct js_doc *doc = RUN_JSON("hooks", path, "--tokens", ids, "--json");
-    struct js_doc *order = fixture_json(f->ref, "fired_when_requested"), *requested = fixture_json(f->ref, "requested");
+    struct js_doc *order = fixture_json(f->ref, "fired_when_requested"),
+                  *requested = fixture_json(f->ref, "requested");
     size_t at = 0, shapes = 0;
     for (size_t i = 0; i < js_count(js_root(doc)); i++) {
         struct js_node h = js_at(js_root(doc), i), shape = js_get(h, "shape");
         const char *name = json_string(h, "name");
-        /* the library's hook_attn_in gives way to the split inputs, and is not there for grouped heads */
+        /* the library's hook_attn_in gives way to the split inputs, and is not there for grouped
+         * heads */
         if (!strstr(name, "hook_attn_in"))
             assert_string_equal(name, string_at(js_root(order), at++));
         for (size_t k = 0; k < js_count(js_root(requested)); k++) {
@@ -121,10 +124,12 @@ static void hooks_need_a_config_only(void **state)
 {
     (void)state;
     size_t len;
-    char *folder = folder_make(), *config = file_read(GPT2 "/config.json", &len), *path = folder_path(folder, "config.json");
+    char *folder = folder_make(), *config = file_read(GPT2 "/config.json", &len),
+         *path = folder_path(folder, "config.json");
     FILE *f = fopen(path, "wbe");
     assert_true(f && fwrite(config, 1, len, f) == len && fclose(f) == 0);
-    struct js_doc *doc = RUN_JSON("hooks", folder, "--filter", "blocks.2.attn.hook_{z,pattern}", "--json");
+    struct js_doc *doc = RUN_JSON("hooks", folder, "--filter", "blocks.2.attn.hook_{z,pattern}",
+                                  "--json");
     assert_int_equal(js_count(js_root(doc)), 2);
     struct js_node pattern = js_at(js_root(doc), 0), shape = js_get(pattern, "shape");
     assert_string_equal(json_string(pattern, "name"), "blocks.2.attn.hook_pattern");
@@ -158,7 +163,8 @@ static void capture_of(const struct fixture *f, const char *path, const char *id
     struct js_doc *fired = fixture_json(f->ref, "fired");
     assert_int_equal(safetensors_count(st), js_count(js_root(fired)) + 1); /* and logits */
     for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *got = safetensors_at(st, i), *want = safetensors_find(f->ref, got->name);
+        const struct st_tensor *got = safetensors_at(st, i),
+                               *want = safetensors_find(f->ref, got->name);
         assert_non_null(want);
         assert_int_equal(got->dtype, ST_F32);
         assert_int_equal(got->rank, want->rank);
@@ -189,8 +195,10 @@ static void asking_for_a_site_switches_it_on(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    char *ids = prompt_of(&f), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
-    struct result r = RUN("run", GPT2, "--tokens", ids, "-c", "blocks.*.attn.hook_result", "-c", "hook_tokens", "-o", file);
+    char *ids = prompt_of(&f), *folder = folder_make(),
+         *file = folder_path(folder, "a.safetensors");
+    struct result r = RUN("run", GPT2, "--tokens", ids, "-c", "blocks.*.attn.hook_result", "-c",
+                          "hook_tokens", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
     struct safetensors *st = fixture_tensors(file);
@@ -213,21 +221,27 @@ static void positions_are_sliced_where_they_are(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    char *ids = prompt_of(&f), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
-    static const char *const names[] = {"blocks.1.attn.hook_z", "blocks.1.attn.hook_pattern", "blocks.1.hook_resid_post"};
+    char *ids = prompt_of(&f), *folder = folder_make(),
+         *file = folder_path(folder, "a.safetensors");
+    static const char *const names[] = {"blocks.1.attn.hook_z", "blocks.1.attn.hook_pattern",
+                                        "blocks.1.hook_resid_post"};
     const struct {
         const char *pos;
         int n, row[8];
         bool drop;
-    } cases[] = {{"-2", 1, {f.n - 2}, true}, {"1:4", 3, {1, 2, 3}, false}, {"::3", 3, {0, 3, 6}, false}, {"4,0,-1", 3, {4, 0, f.n - 1}, false}};
+    } cases[] = {{"-2", 1, {f.n - 2}, true},
+                 {"1:4", 3, {1, 2, 3}, false},
+                 {"::3", 3, {0, 3, 6}, false},
+                 {"4,0,-1", 3, {4, 0, f.n - 1}, false}};
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
-        struct result r = RUN("run", GPT2, "--tokens", ids, "-c", names[0], "-c", names[1], "-c", names[2], "--pos",
-                              cases[c].pos, "-o", file);
+        struct result r = RUN("run", GPT2, "--tokens", ids, "-c", names[0], "-c", names[1], "-c",
+                              names[2], "--pos", cases[c].pos, "-o", file);
         assert_int_equal(r.status, 0);
         result_free(&r);
         struct safetensors *st = fixture_tensors(file);
         for (int k = 0; k < 3; k++) {
-            const struct st_tensor *got = safetensors_find(st, names[k]), *want = safetensors_find(f.ref, names[k]);
+            const struct st_tensor *got = safetensors_find(st, names[k]),
+                                   *want = safetensors_find(f.ref, names[k]);
             int axis = k == 1 ? 2 : 1;
             assert_int_equal(got->rank, want->rank - cases[c].drop);
             int64_t outer = axis == 2 ? want->shape[1] : 1, inner = 1;
@@ -237,8 +251,10 @@ static void positions_are_sliced_where_they_are(void **state)
             for (int64_t o = 0; o < outer; o++)
                 for (int i = 0; i < cases[c].n; i++)
                     for (int64_t j = 0; j < inner; j++)
-                        assert_true(fabs((double)a[(o * cases[c].n + i) * inner + j] -
-                                         (double)b[(o * want->shape[axis] + cases[c].row[i]) * inner + j]) < 1e-4);
+                        assert_true(
+                            fabs((double)a[(o * cases[c].n + i) * inner + j] -
+                                 (double)b[(o * want->shape[axis] + cases[c].row[i]) * inner + j]) <
+                            1e-4);
         }
         assert_int_equal(safetensors_find(st, "logits")->shape[1], f.n); /* never sliced */
         assert_string_equal(safetensors_metadata(st, "pos"), cases[c].pos);
@@ -278,7 +294,8 @@ static void edits_give_the_reference_s_logits(void **state)
         struct js_node item = js_at(js_root(list), i), edits = js_get(item, "edits");
         const char *args[40] = {"run", GPT2, "--tokens", ids, "-o", file};
         int n = 6;
-        if (strcmp(json_string(item, "kind"), "plain") && strcmp(json_string(item, "kind"), "request"))
+        if (strcmp(json_string(item, "kind"), "plain") &&
+            strcmp(json_string(item, "kind"), "request"))
             continue;
         for (size_t k = 0; k < js_count(edits) && n < 38; k++) {
             args[n++] = "-e";
@@ -289,7 +306,8 @@ static void edits_give_the_reference_s_logits(void **state)
             fail_msg("%s: %s", string_at(edits, 0), r.err);
         result_free(&r);
         struct safetensors *st = fixture_tensors(file);
-        const struct st_tensor *got = safetensors_find(st, "logits"), *want = safetensors_find(ref, json_string(item, "logits"));
+        const struct st_tensor *got = safetensors_find(st, "logits"),
+                               *want = safetensors_find(ref, json_string(item, "logits"));
         assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
         safetensors_close(st);
         done++;
@@ -305,15 +323,18 @@ static void edits_give_the_reference_s_logits(void **state)
 static void base_and_edited_stand_side_by_side(void **state)
 {
     (void)state;
-    struct js_doc *doc = RUN_JSON("run", GPT2, "--tokens", "3,1,4,1,5", "-e", "blocks.1.hook_mlp_out[-1] *= -2", "-c",
-                                  "blocks.1.hook_mlp_out", "-k", "3", "--json");
-    struct js_node root = js_root(doc), base = js_get(root, "base"), edited = js_get(root, "edited");
+    struct js_doc *doc = RUN_JSON("run", GPT2, "--tokens", "3,1,4,1,5", "-e",
+                                  "blocks.1.hook_mlp_out[-1] *= -2", "-c", "blocks.1.hook_mlp_out",
+                                  "-k", "3", "--json");
+    struct js_node root = js_root(doc), base = js_get(root, "base"),
+                   edited = js_get(root, "edited");
     assert_string_equal(string_at(js_get(root, "edits"), 0), "blocks.1.hook_mlp_out[-1] *= -2");
     assert_int_equal(js_count(js_get(root, "tokens")), 5);
     assert_int_equal(js_count(js_get(root, "sites")), 2);
     assert_int_equal(js_count(js_get(base, "top")), 3);
     assert_true(json_number(base, "kl") == 0 && json_number(edited, "kl") > 0);
-    assert_true(json_number(base, "loss") == json_number(edited, "loss")); /* the last row predicts nothing known */
+    assert_true(json_number(base, "loss") ==
+                json_number(edited, "loss")); /* the last row predicts nothing known */
     struct js_doc *plain = RUN_JSON("run", GPT2, "--tokens", "3,1,4,1,5", "--json");
     assert_false(js_is_set(js_get(js_root(plain), "edited")));
     assert_true(json_number(js_get(js_root(plain), "base"), "loss") == json_number(base, "loss"));
@@ -325,7 +346,8 @@ static void base_and_edited_stand_side_by_side(void **state)
 
 static void lens_of(const struct fixture *f, const char *path, const char *ids)
 {
-    struct js_doc *doc = RUN_JSON("lens", path, "--tokens", ids, "-k", "4", "--target", "7", "--json");
+    struct js_doc *doc = RUN_JSON("lens", path, "--tokens", ids, "-k", "4", "--target", "7",
+                                  "--json");
     struct js_node layers = js_get(js_root(doc), "layers");
     size_t n = js_count(layers);
     assert_int_equal(n, f->m->cfg.n_layers + 1);
@@ -349,7 +371,8 @@ static void lens_of(const struct fixture *f, const char *path, const char *ids)
         assert_true(fabs(json_number(cell, "target_logprob") - (logits[7] - log(sum))) < 1e-4);
         assert_int_equal(json_int(cell, "rank"), above);
         assert_true(fabs(json_number(best, "logit") - logits[json_int(best, "id")]) < 1e-4);
-        assert_true(fabs(json_number(best, "logprob") - (logits[json_int(best, "id")] - log(sum))) < 1e-4);
+        assert_true(fabs(json_number(best, "logprob") - (logits[json_int(best, "id")] - log(sum))) <
+                    1e-4);
         assert_int_equal(js_count(js_get(cell, "top")), 4);
     }
     js_close(doc);
@@ -363,7 +386,8 @@ static void the_last_lens_column_is_the_output(void **state)
 
 static void norms_and_patterns_of(const struct fixture *f, const char *path, const char *ids)
 {
-    struct js_doc *norms = RUN_JSON("norms", path, "--tokens", ids, "--what", "blocks.0.hook_attn_out", "--json");
+    struct js_doc *norms = RUN_JSON("norms", path, "--tokens", ids, "--what",
+                                    "blocks.0.hook_attn_out", "--json");
     struct js_node site = js_at(js_get(js_root(norms), "sites"), 0);
     const struct st_tensor *t = safetensors_find(f->ref, "blocks.0.hook_attn_out");
     const float *v = t->data;
@@ -371,7 +395,8 @@ static void norms_and_patterns_of(const struct fixture *f, const char *path, con
         double square = 0;
         for (int64_t i = 0; i < t->shape[2]; i++)
             square += (double)v[i] * v[i];
-        assert_true(fabs(json_number_at(js_get(site, "norms"), (size_t)p) - sqrt(square)) < 1e-5 * (1 + sqrt(square)));
+        assert_true(fabs(json_number_at(js_get(site, "norms"), (size_t)p) - sqrt(square)) <
+                    1e-5 * (1 + sqrt(square)));
     }
     js_close(norms);
     struct js_doc *attn = RUN_JSON("attn", path, "--tokens", ids, "-l", "0", "--json");
@@ -383,7 +408,9 @@ static void norms_and_patterns_of(const struct fixture *f, const char *path, con
         double previous = 0;
         for (int32_t d = 0; d < f->n; d++)
             for (int32_t s = 0; s < f->n; s++, v++) {
-                assert_true(fabs(json_number_at(js_at(js_get(head, "pattern"), (size_t)d), (size_t)s) - *v) < 1e-5);
+                assert_true(
+                    fabs(json_number_at(js_at(js_get(head, "pattern"), (size_t)d), (size_t)s) -
+                         *v) < 1e-5);
                 previous += d > 0 && s == d - 1 ? *v : 0;
             }
         assert_true(fabs(json_number(scores, "previous") - previous / (f->n - 1)) < 1e-5);
@@ -424,14 +451,16 @@ static void attention_can_be_drawn(void **state)
 static void tables_come_as_tsv(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "check"};
+    static const char *const commands[] = {"hooks", "run",  "lens", "norms",
+                                           "attn",  "plan", "check"};
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         struct result r = RUN(commands[i], GPT2, "--tokens", "1,2,3", "--tsv");
         assert_int_equal(r.status, 0);
         assert_int_equal(r.err_len, 0);
         int tabs = 0, n = 0;
         char *rest;
-        for (char *line = strtok_r(r.out, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest), n++) {
+        for (char *line = strtok_r(r.out, "\n", &rest); line;
+             line = strtok_r(NULL, "\n", &rest), n++) {
             int count = 0;
             for (char *p = line; *p; p++)
                 count += *p == '\t';
@@ -449,9 +478,11 @@ static void tables_come_as_tsv(void **state)
 static void tokens_go_both_ways(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"Hello world", " leading and trailing ", "wörld 🙂 日本", "a\n\nb\tc", ""};
+    static const char *const texts[] = {"Hello world", " leading and trailing ",
+                                        "wörld 🙂 日本", "a\n\nb\tc", ""};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
-        struct result r = command_run(texts[i], (const char *const[]){"tokens", TOKENIZER, "--stdin", "--json", NULL});
+        struct result r = command_run(
+            texts[i], (const char *const[]){"tokens", TOKENIZER, "--stdin", "--json", NULL});
         assert_int_equal(r.status, 0);
         struct js_doc *doc = js_parse("out", r.out, r.out_len, NULL);
         struct js_node ids = js_get(js_root(doc), "ids");
@@ -469,7 +500,8 @@ static void tokens_go_both_ways(void **state)
     }
 }
 
-/* The pieces that come one by one are the text decoded at once; parts of characters wait for their rest. */
+/* The pieces that come one by one are the text decoded at once; parts of characters wait for their
+ * rest. */
 static void text_streams_as_it_decodes(void **state)
 {
     (void)state;
@@ -477,12 +509,14 @@ static void text_streams_as_it_decodes(void **state)
     for (int seed = 1; seed <= 12; seed++) {
         char number[12];
         snprintf(number, sizeof number, "%d", seed);
-        struct js_doc *doc = RUN_JSON("generate", "teach", "-p", "Naïve 🙂", "-n", "40", "--temperature", "2", "--seed",
-                                      number, "--json");
-        struct result r = RUN("generate", "teach", "-p", "Naïve 🙂", "-n", "40", "--temperature", "2", "--seed", number);
+        struct js_doc *doc = RUN_JSON("generate", "teach", "-p", "Naïve 🙂", "-n", "40",
+                                      "--temperature", "2", "--seed", number, "--json");
+        struct result r = RUN("generate", "teach", "-p", "Naïve 🙂", "-n", "40", "--temperature",
+                              "2", "--seed", number);
         assert_int_equal(r.status, 0);
         assert_printable(r.out, r.out_len);
-        /* Bytes that are no text are <XX> on the terminal and U+FFFD in JSON: equal up to the first of them. */
+        /* Bytes that are no text are <XX> on the terminal and U+FFFD in JSON: equal up to the first
+         * of them. */
         const char *text = json_string(js_root(doc), "text"), *bad = strstr(text, "\357\277\275");
         struct bytes shown = {0};
         cli_plain_text(&shown, text, bad ? (size_t)(bad - text) : strlen(text));
@@ -495,15 +529,19 @@ static void text_streams_as_it_decodes(void **state)
     }
     assert_true(broken < 12); /* the whole was compared at least once */
     struct js_doc *plain = RUN_JSON("generate", "teach", "-p", "One day", "-n", "20", "--json");
-    struct js_doc *varied = RUN_JSON("generate", "teach", "-p", "One day", "-n", "20", "--repetition-penalty", "1000", "--json");
+    struct js_doc *varied = RUN_JSON("generate", "teach", "-p", "One day", "-n", "20",
+                                     "--repetition-penalty", "1000", "--json");
     for (size_t i = 0; i < 20; i++) /* so high a penalty lets no token come twice */
         for (size_t k = 0; k < i; k++)
-            assert_true(json_int(js_at(js_get(js_root(varied), "generated"), i), "id") != json_int(js_at(js_get(js_root(varied), "generated"), k), "id"));
-    assert_string_not_equal(json_string(js_root(plain), "text"), json_string(js_root(varied), "text"));
+            assert_true(json_int(js_at(js_get(js_root(varied), "generated"), i), "id") !=
+                        json_int(js_at(js_get(js_root(varied), "generated"), k), "id"));
+    assert_string_not_equal(json_string(js_root(plain), "text"),
+                            json_string(js_root(varied), "text"));
     js_close(plain);
     js_close(varied);
     struct result a = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8"),
-                  b = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8", "--cache-mb", "0", "--threads", "1");
+                  b = RUN("generate", "teach", "-p", "The day after Monday is", "-n", "8",
+                          "--cache-mb", "0", "--threads", "1");
     assert_string_equal(a.out, b.out);
     assert_int_equal(strncmp(a.out, "The day after Monday is", 23), 0);
     result_free(&a);
@@ -514,7 +552,8 @@ static void identities_hold(const struct fixture *f, const char *path, const cha
 {
     struct js_doc *doc = RUN_JSON("check", path, "--tokens", ids, "--json");
     struct js_node checks = js_get(js_root(doc), "checks");
-    bool one = f->m->cfg.n_layers == 1, by_length = f->m->cfg.rope_scaling == ROPE_DYNAMIC; /* do not apply there */
+    bool one = f->m->cfg.n_layers == 1,
+         by_length = f->m->cfg.rope_scaling == ROPE_DYNAMIC; /* do not apply there */
     assert_int_equal(js_count(checks), check_count - one - by_length);
     for (size_t i = 0; i < js_count(checks); i++)
         assert_true(json_bool(js_at(checks, i), "holds"));
@@ -535,15 +574,18 @@ static void long_prompts_are_noted_where_they_can_run(void **state)
     (void)state;
     struct result r = RUN("norms", MODELS "llama_dynamic", "--tokens", "1,2,3,4,5,6,7,8", "--tsv");
     assert_int_equal(r.status, 0);
-    assert_string_equal(r.err, "borescope: note: the prompt has 8 tokens, the model was trained on 7\n");
+    assert_string_equal(r.err,
+                        "borescope: note: the prompt has 8 tokens, the model was trained on 7\n");
     result_free(&r);
 }
 
 static void every_instruction_set_and_budget_agrees(void **state)
 {
     (void)state;
-    struct result a = RUN("norms", GPT2, "--tokens", "1,2,3", "--tsv", "--cpu", "portable", "--threads", "1"),
-                  b = RUN("norms", GPT2, "--tokens", "1,2,3", "--tsv", "--cpu", "portable", "--threads", "3", "--cache-mb", "0");
+    struct result a = RUN("norms", GPT2, "--tokens", "1,2,3", "--tsv", "--cpu", "portable",
+                          "--threads", "1"),
+                  b = RUN("norms", GPT2, "--tokens", "1,2,3", "--tsv", "--cpu", "portable",
+                          "--threads", "3", "--cache-mb", "0");
     assert_string_equal(a.out, b.out);
     result_free(&a);
     result_free(&b);

@@ -1,4 +1,5 @@
-/* test_cli_data.c - real models, a real tokenizer: skipped where ../shared/data is absent (ctest: exit status 77). */
+/* test_cli_data.c - real models, a real tokenizer: skipped where ../shared/data is absent (ctest:
+ * exit status 77). */
 #include "command.h"
 
 #include <math.h>
@@ -17,11 +18,13 @@ static void greedy_text_is_the_reference_s(void **state)
     (void)state;
     size_t len;
     char *want = file_read(DATA "conformance/stories260K/greedy_200_tokens.txt", &len);
-    struct result r = RUN("generate", STORIES, "-p", "Once upon a time", "-n", "196"); /* 200 with the prompt's 4 */
+    struct result r = RUN("generate", STORIES, "-p", "Once upon a time", "-n",
+                          "196"); /* 200 with the prompt's 4 */
     assert_int_equal(r.status, 0);
     assert_string_equal(r.out, want);
     result_free(&r);
-    r = RUN("generate", STORIES, "-p", "Once upon a time", "-n", "200", "--cpu", "portable", "--cache-mb", "0");
+    r = RUN("generate", STORIES, "-p", "Once upon a time", "-n", "200", "--cpu", "portable",
+            "--cache-mb", "0");
     assert_int_equal(strncmp(r.out, want, len), 0);
     result_free(&r);
     free(want);
@@ -34,14 +37,16 @@ static void golden(const char *name)
     snprintf(model, sizeof model, DATA "models/%s", name);
     snprintf(path, sizeof path, DATA "golden/%s.cache.safetensors", name);
     struct safetensors *ref = fixture_tensors(path), *st;
-    char *ids = fixture_prompt(ref), *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    char *ids = fixture_prompt(ref), *folder = folder_make(),
+         *file = folder_path(folder, "a.safetensors");
     struct result r = RUN("run", model, "--tokens", ids, "-c", "*", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
     st = fixture_tensors(file);
     int shared = 0;
     for (size_t i = 0; i < safetensors_count(ref); i++) {
-        const struct st_tensor *want = safetensors_at(ref, i), *got = safetensors_find(st, want->name);
+        const struct st_tensor *want = safetensors_at(ref, i),
+                               *got = safetensors_find(st, want->name);
         if (!got)
             continue;
         assert_int_equal(got->nbytes, want->nbytes);
@@ -49,7 +54,8 @@ static void golden(const char *name)
         const float *a = got->data, *b = want->data;
         for (size_t k = 0; k < want->nbytes / sizeof *a; k++)
             if (!(fabsf(a[k] - b[k]) <= 1e-4f))
-                fail_msg("%s %s[%zu]: %g, expected %g", name, want->name, k, (double)a[k], (double)b[k]);
+                fail_msg("%s %s[%zu]: %g, expected %g", name, want->name, k, (double)a[k],
+                         (double)b[k]);
         shared++;
     }
     assert_true(shared >= 39 && safetensors_find(st, "logits"));
@@ -80,8 +86,9 @@ static void gpt2_tokens_are_the_reference_s(void **state)
             *end = '\0';
             end += sizeof mark - 1;
         }
-        struct result r = command_run(text, (const char *const[]){"tokens", DATA "tokenizers/gpt2/tokenizer.json", "--stdin",
-                                                                  "--json", NULL});
+        struct result r = command_run(
+            text, (const char *const[]){"tokens", DATA "tokenizers/gpt2/tokenizer.json", "--stdin",
+                                        "--json", NULL});
         assert_int_equal(r.status, 0);
         struct js_doc *doc = js_parse("out", r.out, r.out_len, NULL);
         struct js_node ids = js_get(js_root(doc), "ids");

@@ -1,5 +1,5 @@
-/* test_cli_docs.c - the documentation says what the program does: the command reference is the one the tables give, and
- * every field of --json is explained. */
+/* test_cli_docs.c - the documentation says what the program does: the command reference is the one
+ * the tables give, and every field of --json is explained. */
 #include "command.h"
 
 #include <ctype.h>
@@ -37,7 +37,8 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-/* The part of the page about one command, from its name in backticks at a line's start to the next blank line. */
+/* The part of the page about one command, from its name in backticks at a line's start to the next
+ * blank line. */
 static char *section(const char *page, const char *command)
 {
     char mark[64];
@@ -51,7 +52,8 @@ static char *section(const char *page, const char *command)
 }
 
 /* `common`: what is said of all commands. */
-static void keys_are_explained(struct js_node n, const char *common, const char *part, const char *command)
+static void keys_are_explained(struct js_node n, const char *common, const char *part,
+                               const char *command)
 {
     for (size_t i = 0; js_is_array(n) && i < js_count(n) && i < 3; i++)
         keys_are_explained(js_at(n, i), common, part, command);
@@ -67,18 +69,21 @@ static void keys_are_explained(struct js_node n, const char *common, const char 
 static void every_field_is_explained(void **state)
 {
     (void)state;
-    static const char *const commands[] = {"hooks", "run", "lens", "norms", "attn", "plan", "info", "check",
-                                           "logit_attrs", "detect_head", "loss", "weights", "composition"};
+    static const char *const commands[] = {
+        "hooks", "run",         "lens",        "norms", "attn",    "plan",       "info",
+        "check", "logit_attrs", "detect_head", "loss",  "weights", "composition"};
     size_t len;
     char *page = file_read("docs/headless.md", &len), *begin = strstr(page, "| field | meaning |");
     assert_non_null(begin);
     char *common = strndup(begin, (size_t)(strstr(begin, "\n\n") - begin));
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         const char *model = "tests/fixtures/models/llama"; /* grouped heads: a refused hook */
-        bool info = !strcmp(commands[i], "info") || !strcmp(commands[i], "weights") || !strcmp(commands[i], "composition");
+        bool info = !strcmp(commands[i], "info") || !strcmp(commands[i], "weights") ||
+                    !strcmp(commands[i], "composition");
         bool edits = !strcmp(commands[i], "run") || !strcmp(commands[i], "lens");
         struct js_doc *doc = info    ? RUN_JSON(commands[i], model, "--json")
-                             : edits ? RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json", "-e", "hook_embed = 0")
+                             : edits ? RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json",
+                                                "-e", "hook_embed = 0")
                                      : RUN_JSON(commands[i], model, "--tokens", "1,2,3", "--json");
         char *part = section(page, commands[i]);
         keys_are_explained(js_root(doc), common, part, commands[i]);
@@ -86,15 +91,17 @@ static void every_field_is_explained(void **state)
         js_close(doc);
     }
     static const char *const tokenizer = "tests/fixtures/tokenizers/gpt2/tokenizer.json";
-    static const char *const of[] = {"tokens", "tokens", "generate", "weights", "weights", "weights", "weights", "weights"};
-    struct js_doc *docs[] = {RUN_JSON("tokens", tokenizer, "-p", "é", "--json"),
-                             RUN_JSON("tokens", tokenizer, "-p", "5 6", "--decode", "--json"),
-                             RUN_JSON("generate", "teach", "-p", "One", "-n", "2", "--json"),
-                             RUN_JSON("weights", "teach", "--svd", "-l", "0", "-H", "1", "--json"),
-                             RUN_JSON("weights", "teach", "--svd", "-l", "0", "-H", "1", "--as-tokens", "--json"),
-                             RUN_JSON("weights", "teach", "--target", " Mary", "-l", "0", "-H", "1", "--json"),
-                             RUN_JSON("weights", "teach", "--eigenvalues", "-l", "0", "-H", "1", "--json"),
-                             RUN_JSON("weights", "teach", "blocks.1.mlp.W_out[2:4]", "--as-tokens", "--json")};
+    static const char *const of[] = {"tokens",  "tokens",  "generate", "weights",
+                                     "weights", "weights", "weights",  "weights"};
+    struct js_doc *docs[] = {
+        RUN_JSON("tokens", tokenizer, "-p", "é", "--json"),
+        RUN_JSON("tokens", tokenizer, "-p", "5 6", "--decode", "--json"),
+        RUN_JSON("generate", "teach", "-p", "One", "-n", "2", "--json"),
+        RUN_JSON("weights", "teach", "--svd", "-l", "0", "-H", "1", "--json"),
+        RUN_JSON("weights", "teach", "--svd", "-l", "0", "-H", "1", "--as-tokens", "--json"),
+        RUN_JSON("weights", "teach", "--target", " Mary", "-l", "0", "-H", "1", "--json"),
+        RUN_JSON("weights", "teach", "--eigenvalues", "-l", "0", "-H", "1", "--json"),
+        RUN_JSON("weights", "teach", "blocks.1.mlp.W_out[2:4]", "--as-tokens", "--json")};
     for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
         char *part = section(page, of[i]);
         keys_are_explained(js_root(docs[i]), common, part, of[i]);

@@ -1,4 +1,5 @@
-/* test_cli_errors.c - wrong command lines and bad input: status, one clear line, nothing on standard output. */
+/* test_cli_errors.c - wrong command lines and bad input: status, one clear line, nothing on
+ * standard output. */
 #include "command.h"
 
 #include <fcntl.h>
@@ -60,18 +61,30 @@ static const struct bad table[] = {
     {1, "expected whole numbers", {"lens", MODEL, "--tokens", "1,x"}},
     {1, "it is empty", {"lens", MODEL, "--tokens", ""}},
     {1, "no tokenizer", {"lens", MODEL, "-p", "text"}},
-    {1, "learned positions for 32",
-     {"lens", MODEL, "--tokens", "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"}},
+    {1,
+     "learned positions for 32",
+     {"lens", MODEL, "--tokens",
+      "1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1,1"}},
     {1, "no layer 3", {"attn", MODEL, IDS, "-l", "3"}},
     {1, "no head 3", {"attn", MODEL, IDS, "-H", "3"}},
     {1, "edit 1", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre[7] = 0"}},
     {1, "nearest", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_prae = 0"}},
-    {1, "no run is called \"other\"", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre = from(other)"}},
+    {1,
+     "no run is called \"other\"",
+     {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre = from(other)"}},
     {1, "/nowhere · cannot open", {"lens", MODEL, IDS, "--ref", "a=/nowhere"}},
-    {1, "README.md · line 1 · this model has no tokenizer", {"lens", MODEL, IDS, "--ref", "README.md"}},
+    {1,
+     "README.md · line 1 · this model has no tokenizer",
+     {"lens", MODEL, IDS, "--ref", "README.md"}},
     {1, "name one: --ref a=FILE", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre = mean(a)"}},
-    {1, "the nearest is ref", {"lens", MODEL, IDS, "--ref", "tests/fuzz/corpus/reference/ids", "-e", "blocks.0.hook_resid_pre = mean(rif)"}},
-    {2, "--ref ref · it is given twice", {"lens", MODEL, IDS, "--ref", "tests/fuzz/corpus/reference/ids", "--ref", "ref=tests/fuzz/corpus/reference/ids"}},
+    {1,
+     "the nearest is ref",
+     {"lens", MODEL, IDS, "--ref", "tests/fuzz/corpus/reference/ids", "-e",
+      "blocks.0.hook_resid_pre = mean(rif)"}},
+    {2,
+     "--ref ref · it is given twice",
+     {"lens", MODEL, IDS, "--ref", "tests/fuzz/corpus/reference/ids", "--ref",
+      "ref=tests/fuzz/corpus/reference/ids"}},
     {1, "vocabulary is 0..46", {"lens", MODEL, IDS, "--target", "47"}},
     {1, "hook_pattern", {"norms", MODEL, IDS, "--what", "blocks.0.attn.hook_pattern"}},
     {1, "grouped", {"run", "tests/fixtures/models/llama", IDS, "-c", "blocks.0.hook_attn_in"}},
@@ -89,11 +102,13 @@ static void bad_input_is_one_line_and_a_status(void **state)
 static void foreign_text_never_reaches_the_terminal(void **state)
 {
     (void)state;
-    assert_refused(RUN("lens", "/no\033]0;title\007\302\233where\342\200\256", IDS), 1, "borescope: /no");
+    assert_refused(RUN("lens", "/no\033]0;title\007\302\233where\342\200\256", IDS), 1,
+                   "borescope: /no");
     assert_refused(RUN("lens", MODEL, IDS, "-e", "blocks.0.\033[31m = 0"), 1, "borescope: ");
     assert_refused(RUN("lens", MODEL, IDS, "--\033[31m"), 2, "unknown option");
     assert_refused(RUN("\033[31m"), 1, "borescope: ");
-    struct result r = RUN("tokens", "tests/fixtures/tokenizers/gpt2/tokenizer.json", "-p", "a\033[31m\302\233\177b");
+    struct result r = RUN("tokens", "tests/fixtures/tokenizers/gpt2/tokenizer.json", "-p",
+                          "a\033[31m\302\233\177b");
     assert_int_equal(r.status, 0);
     assert_printable(r.out, r.out_len);
     result_free(&r);

@@ -1,4 +1,5 @@
-/* test_cli_names.c - `hooks --names`, `name`, and names of other libraries wherever a hook name is taken. */
+/* test_cli_names.c - `hooks --names`, `name`, and names of other libraries wherever a hook name is
+ * taken. */
 #include "command.h"
 
 #include <math.h>
@@ -38,12 +39,14 @@ static void hooks_add_the_names(void **state)
     assert_true(has_string(js_get(names, "hf"), "transformer.h.2.attn.c_proj.input"));
     assert_true(has_string(js_get(names, "nnsight"), "model.transformer.h[2].attn.c_proj.input"));
     assert_true(has_string(js_get(names, "taker"), "layer_2_attn_pre_out"));
-    struct js_node out = hook_named(doc, "blocks.0.ln1.hook_out"); /* no TransformerLens name: listed only here */
+    struct js_node out = hook_named(
+        doc, "blocks.0.ln1.hook_out"); /* no TransformerLens name: listed only here */
     assert_true(json_bool(out, "fires"));
     assert_false(js_is_set(js_get(out, "needs")));
     js_close(doc);
 
-    doc = RUN_JSON("hooks", LLAMA, "--names", "hf", "--filter", "model.layers.1.self_attn.?_proj.output", "--json");
+    doc = RUN_JSON("hooks", LLAMA, "--names", "hf", "--filter",
+                   "model.layers.1.self_attn.?_proj.output", "--json");
     assert_int_equal(js_count(js_root(doc)), 4); /* q, k, v and o */
     assert_int_equal(js_count(js_get(js_at(js_root(doc), 0), "names")), 1);
     js_close(doc);
@@ -53,19 +56,22 @@ static void hooks_add_the_names(void **state)
 static void name_says_what_it_is(void **state)
 {
     (void)state;
-    struct js_doc *doc = RUN_JSON("name", GPT2, "model.transformer.h[1].attn.c_attn.output", "--json");
+    struct js_doc *doc = RUN_JSON("name", GPT2, "model.transformer.h[1].attn.c_attn.output",
+                                  "--json");
     assert_string_equal(json_string(js_root(doc), "library"), "nnsight");
     assert_true(json_number_at(js_get(js_root(doc), "shape"), 2) == 45.0);
     assert_true(has_string(js_get(js_root(doc), "sites"), "blocks.1.attn.hook_v"));
     assert_true(json_bool(js_root(doc), "editable"));
-    assert_true(has_string(js_get(js_get(js_root(doc), "names"), "hf"), "transformer.h.1.attn.c_attn.output"));
+    assert_true(has_string(js_get(js_get(js_root(doc), "names"), "hf"),
+                           "transformer.h.1.attn.c_attn.output"));
     js_close(doc);
     doc = RUN_JSON("name", LLAMA, "blocks.1.ln2.hook_out", "--tokens", "1,2,3", "--json");
     assert_true(json_number_at(js_get(js_root(doc), "shape"), 1) == 3.0);
     assert_false(has_string(js_get(js_root(doc), "read_only"), "model.layers.1.mlp.input"));
     js_close(doc);
     doc = RUN_JSON("name", LLAMA, "rotary_emb.hook_cos", "--json");
-    assert_true(has_string(js_get(js_get(js_root(doc), "names"), "hf"), "model.rotary_emb.output[0]"));
+    assert_true(
+        has_string(js_get(js_get(js_root(doc), "names"), "hf"), "model.rotary_emb.output[0]"));
     js_close(doc);
     doc = RUN_JSON("name", LLAMA, "model.layers.1.mlp.act_fn.output", "--json");
     assert_true(has_string(js_get(js_root(doc), "sites"), "blocks.1.mlp.act.hook_out"));
@@ -75,7 +81,8 @@ static void name_says_what_it_is(void **state)
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "(rotated inside the attention function: no module)"));
     result_free(&r);
-    assert_refused(RUN("name", GPT2, "transformer.h.0.attn.c_atn.output"), 1, "nearest is transformer.h.0.attn.c_attn.output");
+    assert_refused(RUN("name", GPT2, "transformer.h.0.attn.c_atn.output"), 1,
+                   "nearest is transformer.h.0.attn.c_attn.output");
 }
 
 /* Without a model: every architecture's names, sizes as words. */
@@ -83,9 +90,12 @@ static void name_needs_no_model(void **state)
 {
     (void)state;
     struct js_doc *doc = RUN_JSON("name", "blocks.70.hook_resid_mid", "--json");
-    assert_int_equal(js_count(js_root(doc)), 2); /* GPT-NeoX's blocks are parallel unless its file says otherwise */
-    assert_true(has_string(js_get(js_get(js_at(js_root(doc), 0), "names"), "hf"), "transformer.h.70.ln_2.input"));
-    assert_string_equal(json_string(js_at(js_root(doc), 1), "architectures"), "llama, mistral, qwen2");
+    assert_int_equal(js_count(js_root(doc)),
+                     2); /* GPT-NeoX's blocks are parallel unless its file says otherwise */
+    assert_true(has_string(js_get(js_get(js_at(js_root(doc), 0), "names"), "hf"),
+                           "transformer.h.70.ln_2.input"));
+    assert_string_equal(json_string(js_at(js_root(doc), 1), "architectures"),
+                        "llama, mistral, qwen2");
     assert_true(has_string(js_get(js_at(js_root(doc), 1), "shape"), "d_model"));
     js_close(doc);
     struct result r = RUN("name", "transformer.h.3.attn.c_attn.output");
@@ -98,7 +108,8 @@ static void name_needs_no_model(void **state)
     assert_refused(RUN("name"), 2, "borescope name [MODEL] HOOK");
 }
 
-static struct safetensors *captured(const char *model, const char *out, const char *const *globs, int n, const char *grad)
+static struct safetensors *captured(const char *model, const char *out, const char *const *globs,
+                                    int n, const char *grad)
 {
     const char *args[80] = {"run", model, "--tokens", TOKENS, "-o", out};
     int at = 6;
@@ -118,14 +129,17 @@ static struct safetensors *captured(const char *model, const char *out, const ch
     return fixture_tensors(out);
 }
 
-/* Every tensor of a layer's modules, captured by its own name, is the recorded one in name, shape and values. */
+/* Every tensor of a layer's modules, captured by its own name, is the recorded one in name, shape
+ * and values. */
 static void run_captures_by_any_name(void **state)
 {
     (void)state;
-    static const char *const globs[] = {"transformer.h.1.*", "model.transformer.h[0].attn.c_attn.output", "layer_1_mlp_pre_out",
-                                        "blocks.1.attn.o.hook_in", "blocks.1.hook_mlp_out"};
+    static const char *const globs[] = {
+        "transformer.h.1.*", "model.transformer.h[0].attn.c_attn.output", "layer_1_mlp_pre_out",
+        "blocks.1.attn.o.hook_in", "blocks.1.hook_mlp_out"};
     char *folder = folder_make(), *path = folder_path(folder, "a.safetensors");
-    struct safetensors *st = captured(GPT2, path, globs, 5, NULL), *hf = fixture_file("gpt2", "hf.safetensors");
+    struct safetensors *st = captured(GPT2, path, globs, 5, NULL),
+                       *hf = fixture_file("gpt2", "hf.safetensors");
     struct safetensors *cache = fixture_file("gpt2", "cache.safetensors");
     struct js_doc *shows = fixture_json(hf, "shows");
     int n_compared = 0;
@@ -162,18 +176,23 @@ static const float *values(const struct safetensors *st, const char *name)
     return t->data;
 }
 
-/* q | k | v one after the other; the residual stream's gradient is that of the norm's input and that of the way round it. */
+/* q | k | v one after the other; the residual stream's gradient is that of the norm's input and
+ * that of the way round it. */
 static void gradients_by_any_name(void **state)
 {
     (void)state;
-    static const char *const globs[] = {"transformer.h.1.attn.c_attn.output", "blocks.1.attn.hook_{q,k,v}",
-                                        "transformer.h.1.ln_1.input", "blocks.1.hook_resid_{pre,mid}"};
+    static const char *const globs[] = {"transformer.h.1.attn.c_attn.output",
+                                        "blocks.1.attn.hook_{q,k,v}", "transformer.h.1.ln_1.input",
+                                        "blocks.1.hook_resid_{pre,mid}"};
     enum { N = 9, D = 15 };
     char *folder = folder_make(), *path = folder_path(folder, "g.safetensors");
     struct safetensors *st = captured(GPT2, path, globs, 4, "logit[-1, 7] - logit[-1, 19]");
-    const float *joined = values(st, "transformer.h.1.attn.c_attn.output_grad"), *norm = values(st, "transformer.h.1.ln_1.input_grad");
-    const float *pre = values(st, "blocks.1.hook_resid_pre_grad"), *mid = values(st, "blocks.1.hook_resid_mid_grad");
-    static const char *const part[] = {"blocks.1.attn.hook_q_grad", "blocks.1.attn.hook_k_grad", "blocks.1.attn.hook_v_grad"};
+    const float *joined = values(st, "transformer.h.1.attn.c_attn.output_grad"),
+                *norm = values(st, "transformer.h.1.ln_1.input_grad");
+    const float *pre = values(st, "blocks.1.hook_resid_pre_grad"),
+                *mid = values(st, "blocks.1.hook_resid_mid_grad");
+    static const char *const part[] = {"blocks.1.attn.hook_q_grad", "blocks.1.attn.hook_k_grad",
+                                       "blocks.1.attn.hook_v_grad"};
     double worst = 0, largest = 0;
     for (int p = 0; p < N; p++)
         for (int k = 0; k < D; k++) {
@@ -187,36 +206,45 @@ static void gradients_by_any_name(void **state)
     safetensors_close(st);
     folder_remove(folder);
     free(path);
-    assert_refused(RUN("run", GPT2, "--tokens", TOKENS, "-c", "transformer.h.1.attn.output[1]", "--grad", "loss"), 1,
-                   "no gradient for transformer.h.1.attn.output[1]");
+    assert_refused(RUN("run", GPT2, "--tokens", TOKENS, "-c", "transformer.h.1.attn.output[1]",
+                       "--grad", "loss"),
+                   1, "no gradient for transformer.h.1.attn.output[1]");
 }
 
 static void norms_and_edits_by_any_name(void **state)
 {
     (void)state;
-    struct js_doc *a = RUN_JSON("norms", LLAMA, "--tokens", TOKENS, "--what", "model.layers.*.mlp.output", "--json");
-    struct js_doc *b = RUN_JSON("norms", LLAMA, "--tokens", TOKENS, "--what", "blocks.*.hook_mlp_out", "--json");
+    struct js_doc *a = RUN_JSON("norms", LLAMA, "--tokens", TOKENS, "--what",
+                                "model.layers.*.mlp.output", "--json");
+    struct js_doc *b = RUN_JSON("norms", LLAMA, "--tokens", TOKENS, "--what",
+                                "blocks.*.hook_mlp_out", "--json");
     for (size_t l = 0; l < 2; l++) {
-        struct js_node x = js_at(js_get(js_root(a), "sites"), l), y = js_at(js_get(js_root(b), "sites"), l);
+        struct js_node x = js_at(js_get(js_root(a), "sites"), l),
+                       y = js_at(js_get(js_root(b), "sites"), l);
         for (size_t p = 0; p < 9; p++)
-            assert_true(json_number_at(js_get(x, "norms"), p) == json_number_at(js_get(y, "norms"), p));
+            assert_true(json_number_at(js_get(x, "norms"), p) ==
+                        json_number_at(js_get(y, "norms"), p));
     }
     js_close(a), js_close(b);
-    a = RUN_JSON("run", LLAMA, "--tokens", TOKENS, "-e", "model.model.layers[1].self_attn.o_proj.input[-1, 4:8] = 0", "--json");
-    b = RUN_JSON("run", LLAMA, "--tokens", TOKENS, "-e", "blocks.1.attn.hook_z[-1, 1] = 0", "--json");
+    a = RUN_JSON("run", LLAMA, "--tokens", TOKENS, "-e",
+                 "model.model.layers[1].self_attn.o_proj.input[-1, 4:8] = 0", "--json");
+    b = RUN_JSON("run", LLAMA, "--tokens", TOKENS, "-e", "blocks.1.attn.hook_z[-1, 1] = 0",
+                 "--json");
     double kl = json_number(js_get(js_root(a), "edited"), "kl");
     assert_true(kl > 0 && kl == json_number(js_get(js_root(b), "edited"), "kl"));
     js_close(a), js_close(b);
-    assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-e", "model.rotary_emb.input = 0"), 1, "cannot be edited");
-    assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-c", "model.layers.{0..4}.output"), 1, "no layer 2");
+    assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-e", "model.rotary_emb.input = 0"), 1,
+                   "cannot be edited");
+    assert_refused(RUN("run", LLAMA, "--tokens", TOKENS, "-c", "model.layers.{0..4}.output"), 1,
+                   "no layer 2");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hooks_add_the_names),      cmocka_unit_test(name_says_what_it_is), cmocka_unit_test(name_needs_no_model),
-        cmocka_unit_test(run_captures_by_any_name), cmocka_unit_test(gradients_by_any_name),
-        cmocka_unit_test(norms_and_edits_by_any_name),
+        cmocka_unit_test(hooks_add_the_names),   cmocka_unit_test(name_says_what_it_is),
+        cmocka_unit_test(name_needs_no_model),   cmocka_unit_test(run_captures_by_any_name),
+        cmocka_unit_test(gradients_by_any_name), cmocka_unit_test(norms_and_edits_by_any_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

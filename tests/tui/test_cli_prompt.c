@@ -1,4 +1,5 @@
-/* test_cli_prompt.c - `borescope test_prompt` against what TransformerLens' test_prompt prints (tests/fixtures/make_test_prompt.py). */
+/* test_cli_prompt.c - `borescope test_prompt` against what TransformerLens' test_prompt prints
+ * (tests/fixtures/make_test_prompt.py). */
 #include "command.h"
 
 #include <stdio.h>
@@ -35,8 +36,8 @@ static int arguments(struct js_node row, const char *folder, const char **args, 
     return n;
 }
 
-/* Line by line; a line differs from the library's only where that would send the terminal something else than text: there it is the
- * library's, cleaned.  Our head stands before. */
+/* Line by line; a line differs from the library's only where that would send the terminal something
+ * else than text: there it is the library's, cleaned.  Our head stands before. */
 static int compare(const char *out, struct js_node lines, int *cleaned)
 {
     while (!strncmp(out, "# ", 2))
@@ -86,7 +87,8 @@ static void test_library(void **state)
         }
         js_close(d);
     }
-    print_message("%d lines, %d of them with characters that are shown instead of sent\n", n, cleaned);
+    print_message("%d lines, %d of them with characters that are shown instead of sent\n", n,
+                  cleaned);
     assert_true(n > 400 && cleaned > 10 && cleaned < n / 10);
 }
 
@@ -94,16 +96,19 @@ static void test_library(void **state)
 static void test_forms(void **state)
 {
     (void)state;
-    struct js_doc *d = RUN_JSON("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "\xc3\xa9", "-k", "1", "--json");
+    struct js_doc *d = RUN_JSON("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "\xc3\xa9",
+                                "-k", "1", "--json");
     struct js_node a = js_get(js_root(d), "answer");
     assert_int_equal(js_count(a), 2);
     assert_int_equal(json_int(js_at(a, 0), "rank"), 74);
     assert_int_equal(json_int(js_at(a, 0), "position"), 4);
     assert_int_equal(json_int(js_at(a, 1), "position"), 5);
     assert_string_equal(json_string(js_at(a, 1), "text"), "\xc3\xa9");
-    assert_int_equal(js_count(js_get(js_root(d), "tokens")), 5); /* what was run: nothing is expected after the last */
+    assert_int_equal(js_count(js_get(js_root(d), "tokens")),
+                     5); /* what was run: nothing is expected after the last */
     js_close(d);
-    d = RUN_JSON("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "\xc3\xa9", "--answer", "John", "--answer", "3", "--json");
+    d = RUN_JSON("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "\xc3\xa9", "--answer",
+                 "John", "--answer", "3", "--json");
     a = js_get(js_root(d), "answer");
     assert_int_equal(js_count(a), 3);
     assert_int_equal(json_int(js_at(a, 0), "rank"), 74);
@@ -111,20 +116,24 @@ static void test_forms(void **state)
     assert_int_equal(json_int(js_at(a, 2), "position"), 4);
     assert_int_equal(js_count(js_get(js_at(a, 2), "top")), 10);
     js_close(d);
-    struct result r = RUN("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "\xc3\xa9", "-k", "2", "--tsv");
+    struct result r = RUN("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "\xc3\xa9", "-k",
+                          "2", "--tsv");
     int lines = 0;
     for (const char *p = r.out; *p; p++)
         lines += *p == '\n';
     assert_int_equal(lines, 1 + 2 * 2);
     result_free(&r);
-    assert_refused(RUN("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "John", "--answer", "", "--no-space"), 1, "--answer 2");
+    assert_refused(RUN("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "John", "--answer",
+                       "", "--no-space"),
+                   1, "--answer 2");
 }
 
 /* An edit at the last position is one where the answer is expected. */
 static void test_edit(void **state)
 {
     (void)state;
-    struct js_doc *d = RUN_JSON("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "3", "-e", "unembed.hook_out[-1, 3] = 99", "--json");
+    struct js_doc *d = RUN_JSON("test_prompt", FOLDER "gpt2", "-p", "He's", "--answer", "3", "-e",
+                                "unembed.hook_out[-1, 3] = 99", "--json");
     struct js_node one = js_at(js_get(js_root(d), "answer"), 0);
     assert_int_equal(json_int(one, "rank"), 0);
     assert_true(json_number(one, "logit") == 99);
@@ -133,6 +142,7 @@ static void test_edit(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_library), cmocka_unit_test(test_forms), cmocka_unit_test(test_edit)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_library), cmocka_unit_test(test_forms),
+                                       cmocka_unit_test(test_edit)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

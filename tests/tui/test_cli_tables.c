@@ -1,8 +1,9 @@
-/* test_cli_tables.c - `borescope hooks` of whole models from their published configs alone: every hook point of TransformerLens in
- * firing order with its shape and switch, and all names in other libraries.
+/* test_cli_tables.c - `borescope hooks` of whole models from their published configs alone: every
+ * hook point of TransformerLens in firing order with its shape and switch, and all names in other
+ * libraries.
  *
- * tables/NAME.tsv holds what must be printed, one block for all ("{l}" is the layer); `lens` rows are the library's own table,
- * `port` rows come with --names. */
+ * tables/NAME.tsv holds what must be printed, one block for all ("{l}" is the layer); `lens` rows
+ * are the library's own table, `port` rows come with --names. */
 #include "command.h"
 
 #include <stdio.h>
@@ -105,7 +106,8 @@ static void prints_the_tables(void **state)
         char *text = file_read(path, &len);
         FILE *f = fopen(config, "wbe");
         assert_true(f && fwrite(text, 1, len, f) == len && fclose(f) == 0);
-        struct result plain = RUN("hooks", folder, "--tsv"), all = RUN("hooks", folder, "--names", "all", "--tsv");
+        struct result plain = RUN("hooks", folder, "--tsv"),
+                      all = RUN("hooks", folder, "--names", "all", "--tsv");
         assert_int_equal(plain.status, 0);
         assert_int_equal(all.status, 0);
         assert_int_equal(check_output(plain.out, &g, models[i].layers, false), models[i].fires);

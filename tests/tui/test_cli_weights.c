@@ -1,5 +1,5 @@
-/* test_cli_weights.c - `borescope weights` and `borescope composition` as their users see them; the numbers are tested in
- * tests/engine/test_named_weight.c and test_circuit.c. */
+/* test_cli_weights.c - `borescope weights` and `borescope composition` as their users see them; the
+ * numbers are tested in tests/engine/test_named_weight.c and test_circuit.c. */
 #include "command.h"
 
 #include <math.h>
@@ -30,8 +30,10 @@ static void lists_read_no_weight(void **state)
     static const char *const whose[] = {NULL, "hf", "nnsight", "taker", "all"};
     char *folder = bare_folder();
     for (int i = 0; i < 5; i++) {
-        struct result bare = i ? RUN("weights", folder, "--tsv", "--names", whose[i]) : RUN("weights", folder, "--tsv");
-        struct result full = i ? RUN("weights", MODEL, "--tsv", "--names", whose[i]) : RUN("weights", MODEL, "--tsv");
+        struct result bare = i ? RUN("weights", folder, "--tsv", "--names", whose[i])
+                               : RUN("weights", folder, "--tsv");
+        struct result full = i ? RUN("weights", MODEL, "--tsv", "--names", whose[i])
+                               : RUN("weights", MODEL, "--tsv");
         assert_int_equal(bare.status, 0);
         assert_string_equal(bare.out, full.out);
         result_free(&bare);
@@ -44,9 +46,11 @@ static void lists_read_no_weight(void **state)
     struct js_node one = js_at(js_root(d), 0), shape = js_get(one, "shape");
     assert_string_equal(json_string(one, "name"), "blocks.0.attn.W_O");
     assert_string_equal(json_string(one, "library"), "transformer_lens");
-    assert_true(json_number_at(shape, 0) == 3 && json_number_at(shape, 1) == 5 && json_number_at(shape, 2) == 15);
+    assert_true(json_number_at(shape, 0) == 3 && json_number_at(shape, 1) == 5 &&
+                json_number_at(shape, 2) == 15);
     js_close(d);
-    d = RUN_JSON("weights", MODEL, "--names", "hf", "--filter", "transformer.h.1.attn.c_attn.*", "--stats", "--json");
+    d = RUN_JSON("weights", MODEL, "--names", "hf", "--filter", "transformer.h.1.attn.c_attn.*",
+                 "--stats", "--json");
     assert_int_equal(js_count(js_root(d)), 2);
     assert_true(json_number(js_at(js_root(d), 0), "std") > 0.1);
     js_close(d);
@@ -57,9 +61,11 @@ static void values_by_any_name(void **state)
 {
     (void)state;
     struct js_doc *l = RUN_JSON("weights", MODEL, "blocks.1.attn.W_K[2, :, {0,3}]", "--json");
-    struct js_doc *h = RUN_JSON("weights", MODEL, "transformer.h.1.attn.c_attn.weight[:, 25:29:3]", "--json");
+    struct js_doc *h = RUN_JSON("weights", MODEL, "transformer.h.1.attn.c_attn.weight[:, 25:29:3]",
+                                "--json");
     struct js_doc *t = RUN_JSON("weights", MODEL, "layers[1].attn.W_K[-1, {0,3}]", "--json");
-    struct js_node x = js_get(js_root(l), "values"), y = js_get(js_root(h), "values"), z = js_get(js_root(t), "values");
+    struct js_node x = js_get(js_root(l), "values"), y = js_get(js_root(h), "values"),
+                   z = js_get(js_root(t), "values");
     assert_int_equal(js_count(x), 15);
     assert_int_equal(js_count(z), 2);
     for (size_t i = 0; i < 15; i++)
@@ -70,7 +76,8 @@ static void values_by_any_name(void **state)
     js_close(l);
     js_close(h);
     js_close(t);
-    struct result r = RUN("weights", MODEL, "blocks.0.mlp.W_in"), all = RUN("weights", MODEL, "blocks.0.mlp.W_in", "--tsv");
+    struct result r = RUN("weights", MODEL, "blocks.0.mlp.W_in"),
+                  all = RUN("weights", MODEL, "blocks.0.mlp.W_in", "--tsv");
     assert_non_null(strstr(r.out, "15 of 15 rows, 8 of 60 columns"));
     assert_null(strstr(all.out, "#"));
     int lines = 0;
@@ -106,49 +113,62 @@ static void files_hold_slices(void **state)
     folder_remove(folder);
 }
 
-/* Edits of weights act on everything that `weights` and `composition` show, and rows say which; `hooks` marks where they act. */
+/* Edits of weights act on everything that `weights` and `composition` show, and rows say which;
+ * `hooks` marks where they act. */
 static void edits_act(void **state)
 {
     (void)state;
     static const char edit[] = "blocks.1.attn.W_O[2] = 0";
-    struct js_doc *d = RUN_JSON("weights", MODEL, "blocks.1.attn.W_O[1:, 0, :2]", "-e", edit, "--json");
+    struct js_doc *d = RUN_JSON("weights", MODEL, "blocks.1.attn.W_O[1:, 0, :2]", "-e", edit,
+                                "--json");
     struct js_node v = js_get(js_root(d), "values");
     assert_true(json_number_at(js_at(v, 0), 1) != 0 && json_number_at(js_at(v, 1), 1) == 0);
     js_close(d);
-    d = RUN_JSON("weights", MODEL, "transformer.h.1.attn.c_proj.weight[10:]", "-e", edit, "-e", "blocks.0.ln1.w *= 2", "--json");
+    d = RUN_JSON("weights", MODEL, "transformer.h.1.attn.c_proj.weight[10:]", "-e", edit, "-e",
+                 "blocks.0.ln1.w *= 2", "--json");
     assert_int_equal(js_count(js_get(js_root(d), "edits")), 1);
     assert_true(json_number_at(js_at(js_get(js_root(d), "values"), 0), 0) == 0);
     js_close(d);
     d = RUN_JSON("weights", MODEL, "--svd", "-l", "1", "-H", "2", "-e", edit, "--json");
-    assert_true(json_number(js_at(js_root(d), 0), "norm") > 0 && json_number(js_at(js_root(d), 1), "norm") == 0);
+    assert_true(json_number(js_at(js_root(d), 0), "norm") > 0 &&
+                json_number(js_at(js_root(d), 1), "norm") == 0);
     js_close(d);
-    d = RUN_JSON("composition", MODEL, "--kind", "K", "-e", "blocks.1.attn.W_K = 0", "-e", "blocks.2.attn.W_K[0] = 0", "--json");
+    d = RUN_JSON("composition", MODEL, "--kind", "K", "-e", "blocks.1.attn.W_K = 0", "-e",
+                 "blocks.2.attn.W_K[0] = 0", "--json");
     struct js_node from = js_at(js_at(js_get(js_at(js_root(d), 0), "scores"), 0), 0); /* L0H0 */
-    assert_false(js_is_set(js_at(js_at(from, 1), 0))); /* 0 / 0 */
+    assert_false(js_is_set(js_at(js_at(from, 1), 0)));                                /* 0 / 0 */
     assert_false(js_is_set(js_at(js_at(from, 2), 0)));
     assert_true(json_number_at(js_at(from, 2), 1) > 0);
     js_close(d);
-    struct result r = RUN("weights", MODEL, "--names", "hf", "--filter", "*.h.1.*c_proj*", "-e", edit, "-e", "blocks.1.attn.b_O += 1");
+    struct result r = RUN("weights", MODEL, "--names", "hf", "--filter", "*.h.1.*c_proj*", "-e",
+                          edit, "-e", "blocks.1.attn.b_O += 1");
     assert_non_null(strstr(r.out, "# edit: blocks.1.attn.W_O[2] = 0\n"));
     assert_non_null(strstr(r.out, "[head*d_head, d_model]  *1\n"));
     assert_non_null(strstr(r.out, "[d_model]               *2\n"));
     result_free(&r);
-    r = RUN("hooks", MODEL, "--filter", "*.1.*", "-e", edit, "-e", "blocks.1.ln1.b += 1", "-e", "blocks.*.hook_attn_out[2] = 0", "--tsv");
-    assert_non_null(strstr(r.out, "blocks.1.attn.hook_result\t[batch, pos, 3, 15]\tf32\tno\tuse_attn_result\t*1\n"));
+    r = RUN("hooks", MODEL, "--filter", "*.1.*", "-e", edit, "-e", "blocks.1.ln1.b += 1", "-e",
+            "blocks.*.hook_attn_out[2] = 0", "--tsv");
+    assert_non_null(strstr(
+        r.out, "blocks.1.attn.hook_result\t[batch, pos, 3, 15]\tf32\tno\tuse_attn_result\t*1\n"));
     assert_non_null(strstr(r.out, "blocks.1.hook_attn_out\t[batch, pos, 15]\tf32\tyes\t\t*1 *3\n"));
-    assert_non_null(strstr(r.out, "blocks.1.ln1.hook_out\t[batch, pos, 15]\tf32\tyes\t\t*2\n")); /* listed because it is marked */
+    assert_non_null(strstr(
+        r.out, "blocks.1.ln1.hook_out\t[batch, pos, 15]\tf32\tyes\t\t*2\n")); /* listed because it
+                                                                                 is marked */
     assert_null(strstr(r.out, "blocks.1.ln2.hook_out"));
     result_free(&r);
-    assert_refused(RUN("weights", MODEL, "-e", "blocks.1.attn.hook_z[40] = 0"), 1, "changes no weight");
+    assert_refused(RUN("weights", MODEL, "-e", "blocks.1.attn.hook_z[40] = 0"), 1,
+                   "changes no weight");
     assert_refused(RUN("weights", MODEL, "-e", "blocks.1.attn.W_QQ = 0"), 1, "blocks.1.attn.W_Q");
     assert_refused(RUN("hooks", MODEL, "-e", "blocks.1.attn.hook_y = 0"), 1, "edit 1");
 }
 
-/* A row of W_U is said by its own token most where it is long enough; the sign of a singular pair is free, the tokens must be of the vocabulary. */
+/* A row of W_U is said by its own token most where it is long enough; the sign of a singular pair
+ * is free, the tokens must be of the vocabulary. */
 static void directions_as_tokens(void **state)
 {
     (void)state;
-    struct js_doc *d = RUN_JSON("weights", "teach", "blocks.2.mlp.W_out[3:5]", "--as-tokens", "-k", "2", "--json");
+    struct js_doc *d = RUN_JSON("weights", "teach", "blocks.2.mlp.W_out[3:5]", "--as-tokens", "-k",
+                                "2", "--json");
     struct js_node list = js_get(js_root(d), "directions");
     assert_string_equal(json_string(js_root(d), "through"), "unembedding");
     assert_int_equal(js_count(list), 2);
@@ -158,14 +178,18 @@ static void directions_as_tokens(void **state)
     assert_true(json_number(js_at(most, 0), "value") >= json_number(js_at(most, 1), "value"));
     assert_true(json_number(js_at(least, 0), "value") <= json_number(js_at(least, 1), "value"));
     js_close(d);
-    d = RUN_JSON("weights", "teach", "W_E[17]", "--as-tokens", "-k", "1", "--json"); /* the embedding is tied: a token says itself */
-    assert_int_equal(json_int(js_at(js_get(js_at(js_get(js_root(d), "directions"), 0), "most"), 0), "id"), 17);
+    d = RUN_JSON("weights", "teach", "W_E[17]", "--as-tokens", "-k", "1",
+                 "--json"); /* the embedding is tied: a token says itself */
+    assert_int_equal(
+        json_int(js_at(js_get(js_at(js_get(js_root(d), "directions"), 0), "most"), 0), "id"), 17);
     js_close(d);
     d = RUN_JSON("weights", "teach", "W_U[:, 17]", "--as-tokens", "-k", "1", "--json");
     assert_string_equal(json_string(js_root(d), "through"), "embedding");
-    assert_int_equal(json_int(js_at(js_get(js_at(js_get(js_root(d), "directions"), 0), "most"), 0), "id"), 17);
+    assert_int_equal(
+        json_int(js_at(js_get(js_at(js_get(js_root(d), "directions"), 0), "most"), 0), "id"), 17);
     js_close(d);
-    struct result r = RUN("weights", "teach", "--svd", "-l", "1", "-H", "2", "--as-tokens", "--tsv", "-k", "2");
+    struct result r = RUN("weights", "teach", "--svd", "-l", "1", "-H", "2", "--as-tokens", "--tsv",
+                          "-k", "2");
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "\tquery\t"));
     assert_non_null(strstr(r.out, "\toutput\t"));
@@ -177,7 +201,8 @@ static void circuits_of_heads(void **state)
 {
     (void)state;
     struct js_doc *d = RUN_JSON("weights", MODEL, "--svd", "-l", "2", "-H", "1", "--json");
-    struct js_node ov = js_at(js_root(d), 1), s = js_get(ov, "singular_values"), left = js_get(ov, "left");
+    struct js_node ov = js_at(js_root(d), 1), s = js_get(ov, "singular_values"),
+                   left = js_get(ov, "left");
     assert_int_equal(js_count(js_root(d)), 2);
     assert_string_equal(json_string(ov, "product"), "OV");
     assert_int_equal(js_count(s), 5);
@@ -205,13 +230,17 @@ static void circuits_of_heads(void **state)
     result_free(&r);
 }
 
-/* A token through a head, by hand from the weights: what it looks for, and what is said when it is looked at. */
+/* A token through a head, by hand from the weights: what it looks for, and what is said when it is
+ * looked at. */
 static void token_through_heads(void **state)
 {
     (void)state;
-    struct js_doc *d = RUN_JSON("weights", MODEL, "--target", "7", "-l", "1", "-H", "2", "-k", "3", "--json");
-    struct js_doc *e = RUN_JSON("weights", MODEL, "W_E[7]", "--json"), *all = RUN_JSON("weights", MODEL, "W_E", "--json");
-    struct js_doc *q = RUN_JSON("weights", MODEL, "blocks.1.attn.W_Q[2]", "--json"), *k = RUN_JSON("weights", MODEL, "blocks.1.attn.W_K[2]", "--json");
+    struct js_doc *d = RUN_JSON("weights", MODEL, "--target", "7", "-l", "1", "-H", "2", "-k", "3",
+                                "--json");
+    struct js_doc *e = RUN_JSON("weights", MODEL, "W_E[7]", "--json"),
+                  *all = RUN_JSON("weights", MODEL, "W_E", "--json");
+    struct js_doc *q = RUN_JSON("weights", MODEL, "blocks.1.attn.W_Q[2]", "--json"),
+                  *k = RUN_JSON("weights", MODEL, "blocks.1.attn.W_K[2]", "--json");
     assert_int_equal(js_count(js_root(d)), 3);
     struct js_node row = js_at(js_root(d), 0), best = js_at(js_get(row, "most"), 0);
     assert_string_equal(json_string(row, "side"), "looks for");
@@ -222,7 +251,8 @@ static void token_through_heads(void **state)
     for (size_t i = 0; i < 5; i++) {
         double a = 0, b = 0;
         for (size_t x = 0; x < 15; x++) {
-            a += json_number_at(js_get(js_root(e), "values"), x) * json_number_at(js_at(js_get(js_root(q), "values"), x), i);
+            a += json_number_at(js_get(js_root(e), "values"), x) *
+                 json_number_at(js_at(js_get(js_root(q), "values"), x), i);
             b += json_number_at(key, x) * json_number_at(js_at(js_get(js_root(k), "values"), x), i);
         }
         score += a * b;
@@ -232,14 +262,17 @@ static void token_through_heads(void **state)
     best = js_at(js_get(js_at(js_root(d), 2), "most"), 0);
     char column[32];
     snprintf(column, sizeof column, "W_U[:, %d]", (int)json_int(best, "id"));
-    struct js_doc *v = RUN_JSON("weights", MODEL, "blocks.1.attn.W_V[2]", "--json"), *o = RUN_JSON("weights", MODEL, "blocks.1.attn.W_O[2]", "--json");
+    struct js_doc *v = RUN_JSON("weights", MODEL, "blocks.1.attn.W_V[2]", "--json"),
+                  *o = RUN_JSON("weights", MODEL, "blocks.1.attn.W_O[2]", "--json");
     struct js_doc *u = RUN_JSON("weights", MODEL, column, "--json");
     score = 0;
     for (size_t i = 0; i < 5; i++) {
         double a = 0, b = 0;
         for (size_t x = 0; x < 15; x++) {
-            a += json_number_at(js_get(js_root(e), "values"), x) * json_number_at(js_at(js_get(js_root(v), "values"), x), i);
-            b += json_number_at(js_at(js_get(js_root(o), "values"), i), x) * json_number_at(js_get(js_root(u), "values"), x);
+            a += json_number_at(js_get(js_root(e), "values"), x) *
+                 json_number_at(js_at(js_get(js_root(v), "values"), x), i);
+            b += json_number_at(js_at(js_get(js_root(o), "values"), i), x) *
+                 json_number_at(js_get(js_root(u), "values"), x);
         }
         score += a * b;
     }
@@ -253,13 +286,19 @@ static void token_through_heads(void **state)
 static void composition(void **state)
 {
     (void)state;
-    struct js_doc *raw = RUN_JSON("composition", MODEL, "--json"), *usual = RUN_JSON("composition", MODEL, "--kind", "K", "--process", "usual", "--json");
+    struct js_doc *raw = RUN_JSON("composition", MODEL, "--json"),
+                  *usual = RUN_JSON("composition", MODEL, "--kind", "K", "--process", "usual",
+                                    "--json");
     assert_int_equal(js_count(js_root(raw)), 3);
     assert_int_equal(js_count(js_root(usual)), 1);
-    double x = json_number_at(js_at(js_at(js_at(js_get(js_at(js_root(raw), 1), "scores"), 0), 1), 2), 0);
-    double y = json_number_at(js_at(js_at(js_at(js_get(js_at(js_root(usual), 0), "scores"), 0), 1), 2), 0);
+    double x = json_number_at(
+        js_at(js_at(js_at(js_get(js_at(js_root(raw), 1), "scores"), 0), 1), 2), 0);
+    double y = json_number_at(
+        js_at(js_at(js_at(js_get(js_at(js_root(usual), 0), "scores"), 0), 1), 2), 0);
     assert_true(x > 0 && y > 0 && fabs(x - y) > 1e-4);
-    assert_true(json_number_at(js_at(js_at(js_at(js_get(js_at(js_root(raw), 0), "scores"), 2), 1), 2), 0) == 0);
+    assert_true(
+        json_number_at(js_at(js_at(js_at(js_get(js_at(js_root(raw), 0), "scores"), 2), 1), 2), 0) ==
+        0);
     js_close(raw);
     js_close(usual);
     struct result r = RUN("composition", MODEL, "-k", "2", "--tsv");
@@ -294,9 +333,15 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lists_read_no_weight), cmocka_unit_test(values_by_any_name), cmocka_unit_test(files_hold_slices), cmocka_unit_test(edits_act),
-        cmocka_unit_test(directions_as_tokens), cmocka_unit_test(circuits_of_heads), cmocka_unit_test(token_through_heads),
-        cmocka_unit_test(composition), cmocka_unit_test(refusals),
+        cmocka_unit_test(lists_read_no_weight),
+        cmocka_unit_test(values_by_any_name),
+        cmocka_unit_test(files_hold_slices),
+        cmocka_unit_test(edits_act),
+        cmocka_unit_test(directions_as_tokens),
+        cmocka_unit_test(circuits_of_heads),
+        cmocka_unit_test(token_through_heads),
+        cmocka_unit_test(composition),
+        cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

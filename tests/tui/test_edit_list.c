@@ -1,4 +1,5 @@
-/* test_edit_list.c - the edits of the session: adding, switching, deleting; every step can be undone. */
+/* test_edit_list.c - the edits of the session: adding, switching, deleting; every step can be
+ * undone. */
 #include <stdio.h>
 #include <string.h>
 
@@ -78,6 +79,7 @@ static void test_bounds(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_changes), cmocka_unit_test(test_undo), cmocka_unit_test(test_bounds)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_changes), cmocka_unit_test(test_undo),
+                                       cmocka_unit_test(test_bounds)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -69,7 +69,8 @@ static void test_zero_is_blank(void **state)
         frame_heat_cells(&f, (struct rect){0, 0, 4, 2}, &m, 2);
         assert_string_equal(canvas_at(f.canvas, 0, 0)->text, " ");
         assert_true(canvas_at(f.canvas, 0, 0)->style.bg == COLOR_DEFAULT);
-        bool marked = canvas_at(f.canvas, 2, 0)->style.bg != COLOR_DEFAULT || strcmp(canvas_at(f.canvas, 2, 0)->text, " ") != 0;
+        bool marked = canvas_at(f.canvas, 2, 0)->style.bg != COLOR_DEFAULT ||
+                      strcmp(canvas_at(f.canvas, 2, 0)->text, " ") != 0;
         assert_true(marked);
         frame_free(&f);
     }
@@ -94,6 +95,7 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_visible), cmocka_unit_test(test_heat),
-                                       cmocka_unit_test(test_zero_is_blank), cmocka_unit_test(test_popup)};
+                                       cmocka_unit_test(test_zero_is_blank),
+                                       cmocka_unit_test(test_popup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

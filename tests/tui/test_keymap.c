@@ -1,4 +1,5 @@
-/* test_keymap.c - key map files: good and bad lines, overriding, sequences, printing, the built-in maps. */
+/* test_keymap.c - key map files: good and bad lines, overriding, sequences, printing, the built-in
+ * maps. */
 #include <stdio.h>
 #include <string.h>
 
@@ -25,7 +26,12 @@ static void test_reading(void **state)
     (void)state;
     struct keymap m = {0};
     struct bytes w = {0};
-    assert_int_equal(parse(&m, "# a comment\n\nx zero\n  X\tzero-all  \r\n[grid]\nx undo\nq none\n<C-x>s write\n<lt> move left", &w), 0);
+    assert_int_equal(
+        parse(
+            &m,
+            "# a comment\n\nx zero\n  X\tzero-all  \r\n[grid]\nx undo\nq none\n<C-x>s write\n<lt> move left",
+            &w),
+        0);
     assert_string_equal(command_of(&m, CTX_GRID, "x"), "undo"); /* the later line wins */
     assert_string_equal(command_of(&m, CTX_HOOKS, "x"), "zero");
     assert_string_equal(command_of(&m, CTX_HOOKS, "X"), "zero-all");
@@ -46,8 +52,8 @@ static void test_bad_lines(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "x", "x nosuch", "<Nope> zero", "abcde zero", "[nowhere]", "[grid", "[]", "set counts maybe", "x accept",
-        "x \x1b]0;title\a"};
+        "x",     "x nosuch", "<Nope> zero",      "abcde zero", "[nowhere]",
+        "[grid", "[]",       "set counts maybe", "x accept",   "x \x1b]0;title\a"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
         struct keymap m = {0};
         struct bytes w = {0};
@@ -56,7 +62,8 @@ static void test_bad_lines(void **state)
         assert_int_equal(parse(&m, text, &w), 1);
         assert_non_null(strstr(w.data, "test:2: "));
         for (size_t k = 0; k < w.len; k++)
-            assert_true((unsigned char)w.data[k] >= 0x20 || w.data[k] == '\n'); /* nothing of the file comes through raw */
+            assert_true((unsigned char)w.data[k] >= 0x20 ||
+                        w.data[k] == '\n'); /* nothing of the file comes through raw */
         assert_string_equal(command_of(&m, CTX_GRID, "u"), "undo"); /* the rest is read */
         assert_string_equal(command_of(&m, CTX_GRID, "U"), "redo");
         keymap_free(&m);
@@ -117,7 +124,8 @@ static void test_table(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reading), cmocka_unit_test(test_bad_lines),
-                                       cmocka_unit_test(test_builtin), cmocka_unit_test(test_table)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_reading), cmocka_unit_test(test_bad_lines),
+        cmocka_unit_test(test_builtin), cmocka_unit_test(test_table)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -90,6 +90,7 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_editing), cmocka_unit_test(test_limit),
-                                       cmocka_unit_test(test_history), cmocka_unit_test(test_drawing)};
+                                       cmocka_unit_test(test_history),
+                                       cmocka_unit_test(test_drawing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

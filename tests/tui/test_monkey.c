@@ -1,5 +1,5 @@
-/* test_monkey.c - thousands of random keys, clicks, pastes, sizes and broken replies: no fault, and a screen each time.
- * BORE_MONKEY=N for another number of events, BORE_MONKEY_SEED=N for others. */
+/* test_monkey.c - thousands of random keys, clicks, pastes, sizes and broken replies: no fault, and
+ * a screen each time. BORE_MONKEY=N for another number of events, BORE_MONKEY_SEED=N for others. */
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +20,9 @@ static uint32_t any(uint32_t n)
 
 static void random_input(struct driver *d, struct keys *keys)
 {
-    static const char likely[] = "123456hjklgG\t\r\x7f" "xXsM+-Pvy.eoOdudubcmHLJKKp:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b" "aeiou=0[]:,*{}\"";
+    static const char likely[] = "123456hjklgG\t\r\x7f"
+                                 "xXsM+-Pvy.eoOdudubcmHLJKKp:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b"
+                                 "aeiou=0[]:,*{}\"";
     char bytes[64];
     size_t n = 1;
     switch (any(12)) {
@@ -29,25 +31,30 @@ static void random_input(struct driver *d, struct keys *keys)
             bytes[n] = (char)any(256);
         break;
     case 1:
-        n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[<%u;%u;%u%c", any(70), any(160), any(60), any(2) ? 'M' : 'm');
+        n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[<%u;%u;%u%c", any(70), any(160), any(60),
+                             any(2) ? 'M' : 'm');
         break;
-    case 2:
-        n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[%c", "ABCDHFZ"[any(7)]);
-        break;
+    case 2: n = (size_t)snprintf(bytes, sizeof bytes, "\x1b[%c", "ABCDHFZ"[any(7)]); break;
     case 3: {
-        static const char *const odd[] = {"\x1b[200~pas\nte\x1b[201~", "\x1b[?62;4c", "\x1b]11;rgb:1/2", "\x1bP>|x",
-                                          "\x1b[6;18;9t", "\xe4\xb8", "\x1b[5~", "\x1b[6~"};
+        static const char *const odd[] = {"\x1b[200~pas\nte\x1b[201~",
+                                          "\x1b[?62;4c",
+                                          "\x1b]11;rgb:1/2",
+                                          "\x1bP>|x",
+                                          "\x1b[6;18;9t",
+                                          "\xe4\xb8",
+                                          "\x1b[5~",
+                                          "\x1b[6~"};
         n = (size_t)snprintf(bytes, sizeof bytes, "%s", odd[any(8)]);
         break;
     }
-    default:
-        bytes[0] = likely[any(sizeof likely - 1)];
+    default: bytes[0] = likely[any(sizeof likely - 1)];
     }
     for (size_t i = 0; i < n; i++) {
         struct input in[2];
         int got = keys_push(keys, (uint8_t)bytes[i], in);
         for (int j = 0; j < got; j++)
-            if (in[j].kind != INPUT_REPLY && !(in[j].kind == INPUT_KEY && in[j].key == 'w' && d->app->mode == LINE_NONE))
+            if (in[j].kind != INPUT_REPLY &&
+                !(in[j].kind == INPUT_KEY && in[j].key == 'w' && d->app->mode == LINE_NONE))
                 app_input(d->app, &in[j]); /* no files in the source tree */
     }
     struct input in;
@@ -82,7 +89,8 @@ static void test_monkey(void **state)
         struct session_want w;
         app_want(d.app, &w);
         app_asked(d.app, session_request(d.s, &w));
-        const struct snapshot *s = any(4) ? session_latest(d.s) : session_wait(d.s, d.app->generation);
+        const struct snapshot *s = any(4) ? session_latest(d.s)
+                                          : session_wait(d.s, d.app->generation);
         answered += s != NULL;
         app_take(d.app, s);
         assert_true(app_draw(d.app, &d.frame));

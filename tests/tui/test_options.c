@@ -28,7 +28,9 @@ static void every_way_to_write_a_value(void **state)
 {
     (void)state;
     struct options o;
-    assert_int_equal(PARSE(&o, NULL, "M", "--prompt=a=b", "-k7", "--temperature", "-0.0", "-e", "x = 1", "-ey = 2", "--edit=z"), 0);
+    assert_int_equal(PARSE(&o, NULL, "M", "--prompt=a=b", "-k7", "--temperature", "-0.0", "-e",
+                           "x = 1", "-ey = 2", "--edit=z"),
+                     0);
     assert_string_equal(o.model, "M");
     assert_string_equal(o.prompt, "a=b");
     assert_int_equal(o.top, 7);
@@ -65,7 +67,8 @@ static void numbers_are_checked_at_their_bounds(void **state)
     struct err e = {0};
     assert_int_equal(PARSE(&o, NULL, "-k", "64"), 0);
     options_free(&o);
-    static const char *const bad[] = {"65", "0", "-1", "1.5", "x", "", " ", "1x", "nan", "inf", "1e99"};
+    static const char *const bad[] = {"65", "0",  "-1",  "1.5", "x",   "",
+                                      " ",  "1x", "nan", "inf", "1e99"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         assert_int_equal(PARSE(&o, &e, "-k", bad[i]), ERR_USAGE);
         assert_non_null(strstr(e.text, "1..64"));
@@ -78,7 +81,8 @@ static void fallbacks_are_the_table_s(void **state)
     (void)state;
     struct options o;
     assert_int_equal(parse(&o, 0, 0, NULL, (const char *const[]){NULL}), 0);
-    assert_true(o.top == 5 && o.head == -1 && o.cache_mb == -1 && o.top_p == 1 && o.given == 0 && !o.model);
+    assert_true(o.top == 5 && o.head == -1 && o.cache_mb == -1 && o.top_p == 1 && o.given == 0 &&
+                !o.model);
     options_free(&o);
 }
 
@@ -96,7 +100,8 @@ static void only_the_set_is_known(void **state)
     options_free(&o);
 }
 
-static void assert_slice(const char *text, int32_t n, bool drop, const int32_t *rows, int32_t n_rows)
+static void assert_slice(const char *text, int32_t n, bool drop, const int32_t *rows,
+                         int32_t n_rows)
 {
     struct slice s;
     assert_int_equal(slice_parse(&s, text, n, NULL), 0);
@@ -120,7 +125,19 @@ static void slices_are_python_s(void **state)
     assert_slice("::2", 5, false, (const int32_t[]){0, 2, 4}, 3);
     assert_slice("1:5:3", 5, false, (const int32_t[]){1, 4}, 2);
     assert_slice("2,0,2,-1", 3, false, (const int32_t[]){2, 0, 2, 2}, 4);
-    static const char *const bad[] = {"", "3", "-4", "a", "1,", ",1", "1:2:0", "1:2:-1", "1:2:3:4", "2:1", "1 2", "99999999999", "1::99999999999"};
+    static const char *const bad[] = {"",
+                                      "3",
+                                      "-4",
+                                      "a",
+                                      "1,",
+                                      ",1",
+                                      "1:2:0",
+                                      "1:2:-1",
+                                      "1:2:3:4",
+                                      "2:1",
+                                      "1 2",
+                                      "99999999999",
+                                      "1::99999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct slice s;
         struct err e = {0};
@@ -132,9 +149,12 @@ static void slices_are_python_s(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_way_to_write_a_value),   cmocka_unit_test(values_may_look_like_options),
-        cmocka_unit_test(numbers_are_checked_at_their_bounds), cmocka_unit_test(fallbacks_are_the_table_s),
-        cmocka_unit_test(only_the_set_is_known),        cmocka_unit_test(slices_are_python_s),
+        cmocka_unit_test(every_way_to_write_a_value),
+        cmocka_unit_test(values_may_look_like_options),
+        cmocka_unit_test(numbers_are_checked_at_their_bounds),
+        cmocka_unit_test(fallbacks_are_the_table_s),
+        cmocka_unit_test(only_the_set_is_known),
+        cmocka_unit_test(slices_are_python_s),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

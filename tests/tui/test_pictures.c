@@ -1,4 +1,5 @@
-/* test_pictures.c - the bytes of pictures beside text: once, in place, around popups, never on the last row. */
+/* test_pictures.c - the bytes of pictures beside text: once, in place, around popups, never on the
+ * last row. */
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,7 +25,8 @@ static int count(const struct bytes *b, const char *what)
     return n;
 }
 
-static void update(struct pictures *p, const struct frame *f, bool afresh, struct bytes *before, struct bytes *after)
+static void update(struct pictures *p, const struct frame *f, bool afresh, struct bytes *before,
+                   struct bytes *after)
 {
     bool show[FRAME_PICTURES_MAX] = {false};
     bytes_clear(before);
@@ -36,15 +38,18 @@ static void update(struct pictures *p, const struct frame *f, bool afresh, struc
 static void test_sixel(void **state)
 {
     (void)state;
-    struct frame f = {.caps = {.graphics = GRAPHICS_SIXEL, .depth = COLOR_DEPTH_TRUE, .cell_w = 9, .cell_h = 18}};
+    struct frame f = {
+        .caps = {.graphics = GRAPHICS_SIXEL, .depth = COLOR_DEPTH_TRUE, .cell_w = 9, .cell_h = 18}};
     struct pictures *p = calloc(1, sizeof *p);
     struct bytes before = {0}, after = {0};
     const struct rect r = {4, 3, 12, 6};
     draw(&f, 8, r);
     update(p, &f, true, &before, &after);
     assert_int_equal(count(&after, "\x1bP"), 1);
-    assert_int_equal(count(&after, "\x1b" "7\x1b[r\x1b[4;5H"), 1); /* margins off, then the place */
-    assert_int_equal(count(&after, "-\x1b\\"), 0);                  /* no trailing new line */
+    assert_int_equal(count(&after, "\x1b"
+                                   "7\x1b[r\x1b[4;5H"),
+                     1);                           /* margins off, then the place */
+    assert_int_equal(count(&after, "-\x1b\\"), 0); /* no trailing new line */
     assert_int_equal(before.len, 0);
     update(p, &f, false, &before, &after); /* nothing changed: nothing is sent */
     assert_int_equal(before.len + after.len, 0);
@@ -71,7 +76,8 @@ static void test_sixel(void **state)
 static void test_last_row(void **state)
 {
     (void)state;
-    struct frame f = {.caps = {.graphics = GRAPHICS_SIXEL, .depth = COLOR_DEPTH_TRUE, .cell_w = 9, .cell_h = 18}};
+    struct frame f = {
+        .caps = {.graphics = GRAPHICS_SIXEL, .depth = COLOR_DEPTH_TRUE, .cell_w = 9, .cell_h = 18}};
     bool show[FRAME_PICTURES_MAX];
     draw(&f, 8, (struct rect){0, 14, 12, 6});
     pictures_choose(&f, show);
@@ -84,7 +90,10 @@ static void test_heights(void **state)
 {
     (void)state;
     for (int cell_h = 7; cell_h < 40; cell_h++) {
-        struct frame f = {.caps = {.graphics = GRAPHICS_SIXEL, .depth = COLOR_DEPTH_TRUE, .cell_w = 8, .cell_h = cell_h}};
+        struct frame f = {.caps = {.graphics = GRAPHICS_SIXEL,
+                                   .depth = COLOR_DEPTH_TRUE,
+                                   .cell_w = 8,
+                                   .cell_h = cell_h}};
         struct pictures *p = calloc(1, sizeof *p);
         struct bytes before = {0}, after = {0};
         draw(&f, 8, (struct rect){0, 0, 20, 12});
@@ -92,7 +101,8 @@ static void test_heights(void **state)
         update(p, &f, true, &before, &after);
         for (size_t i = 0; i + 4 < after.len; i++) {
             int pan, pad, w, h; /* raster attributes: "pan;pad;w;h */
-            if (after.data[i] == '"' && sscanf(after.data + i, "\"%d;%d;%d;%d", &pan, &pad, &w, &h) == 4)
+            if (after.data[i] == '"' &&
+                sscanf(after.data + i, "\"%d;%d;%d;%d", &pan, &pad, &w, &h) == 4)
                 assert_int_equal(h % 6, 0);
         }
         bytes_free(&before);
@@ -105,7 +115,8 @@ static void test_heights(void **state)
 static void test_kitty(void **state)
 {
     (void)state;
-    struct frame f = {.caps = {.graphics = GRAPHICS_KITTY, .depth = COLOR_DEPTH_TRUE, .cell_w = 9, .cell_h = 18}};
+    struct frame f = {
+        .caps = {.graphics = GRAPHICS_KITTY, .depth = COLOR_DEPTH_TRUE, .cell_w = 9, .cell_h = 18}};
     struct pictures *p = calloc(1, sizeof *p);
     struct bytes before = {0}, after = {0};
     draw(&f, 8, (struct rect){4, 3, 12, 6});
@@ -129,7 +140,8 @@ static void test_kitty(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_sixel), cmocka_unit_test(test_last_row),
-                                       cmocka_unit_test(test_heights), cmocka_unit_test(test_kitty)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sixel), cmocka_unit_test(test_last_row),
+        cmocka_unit_test(test_heights), cmocka_unit_test(test_kitty)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-/* test_play.c - what keys do: golden screens through the script player, and what must follow from each verb.
+/* test_play.c - what keys do: golden screens through the script player, and what must follow from
+ * each verb.
  *
- * Screens: tests/tui/screens/NAME.play is run on a fixture in 100 columns and compared with NAME.txt.  With
- * BORE_UPDATE_SCREENS=1 the .txt files are written instead. */
+ * Screens: tests/tui/screens/NAME.play is run on a fixture in 100 columns and compared with
+ * NAME.txt.  With BORE_UPDATE_SCREENS=1 the .txt files are written instead. */
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -16,7 +17,8 @@
 static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
 enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
 
-/* ---- golden screens ----------------------------------------------------------------------------------- */
+/* ---- golden screens
+ * ----------------------------------------------------------------------------------- */
 
 static char *read_all(const char *path, size_t *len)
 {
@@ -39,7 +41,9 @@ static void check_screens(const char *name, const char *model, int w, int h)
     struct kn_backend *be = kn_open(&ko, why, sizeof why);
     assert_non_null(be);
     assert_int_equal(model_open(&m, model, be, &e), 0);
-    struct explorer_options o = {.app = {.model = m, .tokens = tokens, .n = N_TOKENS, .bos = 0, .pair = {-1, -1}}, .cache_bytes = 64 << 20};
+    struct explorer_options o = {
+        .app = {.model = m, .tokens = tokens, .n = N_TOKENS, .bos = 0, .pair = {-1, -1}},
+        .cache_bytes = 64 << 20};
     FILE *out = open_memstream(&shown, &shown_len);
     if (play_main(&o, script, script_len, name, w, h, out, &e) < 0)
         fail_msg("%s", e.text);
@@ -80,10 +84,12 @@ static void test_screens_llama(void **state)
 static void test_screens_neox(void **state)
 {
     (void)state;
-    check_screens("gpt_neox", "tests/fixtures/models/gpt_neox", 110, 26); /* parallel: no hook_resid_mid */
+    check_screens("gpt_neox", "tests/fixtures/models/gpt_neox", 110,
+                  26); /* parallel: no hook_resid_mid */
 }
 
-/* ---- what keys do ------------------------------------------------------------------------------------- */
+/* ---- what keys do
+ * ------------------------------------------------------------------------------------- */
 
 static struct driver d;
 
@@ -160,7 +166,8 @@ static void test_again_and_nudge(void **state)
     assert_true(d.app->message_bad);
 }
 
-/* Zero where the model cannot see it: the difference is blank before the row and below the layer. */
+/* Zero where the model cannot see it: the difference is blank before the row and below the layer.
+ */
 static void test_cone(void **state)
 {
     (void)state;
@@ -171,7 +178,8 @@ static void test_cone(void **state)
     for (int32_t c = 0; c < s->n_columns; c++)
         for (int32_t r = 0; r < rows; r++) {
             int32_t i = c * rows + r;
-            bool differs = memcmp(&s->face[FACE_BASE].top[i], &s->face[FACE_EDITED].top[i], sizeof s->face[0].top[0]) != 0;
+            bool differs = memcmp(&s->face[FACE_BASE].top[i], &s->face[FACE_EDITED].top[i],
+                                  sizeof s->face[0].top[0]) != 0;
             if (c < 2 || r < 3)
                 assert_false(differs);
             if (c == 2 && r == 3)
@@ -225,7 +233,8 @@ static void test_pair_and_target(void **state)
     assert_true(fabs(d.app->snap->face[FACE_BASE].pair - pair) < 1e-5);
     int32_t first = d.app->pair[0];
     driver_keys(&d, "t\"<lt>7>\"<Space>\"<lt>9>\"<Enter>");
-    assert_int_equal(d.app->message_bad, 1); /* this model has no tokenizer: nothing is found, nothing changes */
+    assert_int_equal(d.app->message_bad,
+                     1); /* this model has no tokenizer: nothing is found, nothing changes */
     assert_int_equal(d.app->pair[0], first);
 }
 
@@ -303,7 +312,8 @@ static void test_names_of_other_libraries(void **state)
     assert_int_equal(d.app->cur.site.layer, 1);
     driver_keys(&d, ":tensor<Space>transformer.h.1.mlp.act.outpt<Enter>");
     shows("the nearest is transformer.h.1.mlp.act.output");
-    driver_keys(&d, ":edit<Space>transformer.h.1.attn.c_proj.input[-1,<Space>3]<Space>=<Space>0<Enter>");
+    driver_keys(
+        &d, ":edit<Space>transformer.h.1.attn.c_proj.input[-1,<Space>3]<Space>=<Space>0<Enter>");
     last_edit_is("transformer.h.1.attn.c_proj.input[-1, 3] = 0");
 }
 
@@ -370,7 +380,10 @@ static void test_weights(void **state)
 static void test_mouse_and_paste(void **state)
 {
     (void)state;
-    struct input click = {.kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = d.app->columns_x + d.app->column_width, .y = d.app->rows_y + 2};
+    struct input click = {.kind = INPUT_MOUSE,
+                          .act = MOUSE_PRESS,
+                          .x = d.app->columns_x + d.app->column_width,
+                          .y = d.app->rows_y + 2};
     app_input(d.app, &click);
     assert_int_equal(d.app->cur.row, 2);
     assert_int_equal(d.app->cur.column, 1);
@@ -447,8 +460,10 @@ static void test_taker(void **state)
     app_command(d.app, "taker attn_pre_out: offset, mask, replace, unoffset\nmlp_pre_out: mask");
     assert_false(d.app->message_bad); /* as they are made they do nothing */
     assert_int_equal(d.app->edits.n, 0);
-    app_command(d.app, "taker post_attn: mask, postbias\npre_attn: mask, replace, offset\npost_decoder: mask, actadd "
-                       "tests/fixtures/models/gpt2/taker.3.safetensors");
+    app_command(
+        d.app,
+        "taker post_attn: mask, postbias\npre_attn: mask, replace, offset\npost_decoder: mask, actadd "
+        "tests/fixtures/models/gpt2/taker.3.safetensors");
     if (d.app->message_bad)
         fail_msg("%s", d.app->message);
     assert_int_equal(d.app->edits.n, 14);
@@ -484,11 +499,26 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_screens_gpt2), cmocka_unit_test(test_screens_llama), cmocka_unit_test(test_screens_neox),
-        WITH(test_nouns), WITH(test_again_and_nudge), WITH(test_cone), WITH(test_undo), WITH(test_same_again),
-        WITH(test_pair_and_target), WITH(test_select), WITH(test_views_and_jumps), WITH(test_help_runs),
-        WITH(test_completion), WITH(test_names_of_other_libraries), WITH(test_reference_sets),
-        WITH(test_weights), WITH(test_mouse_and_paste), WITH(test_write), WITH(test_export), WITH(test_taker), WITH(test_sizes)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_screens_gpt2),
+                                       cmocka_unit_test(test_screens_llama),
+                                       cmocka_unit_test(test_screens_neox),
+                                       WITH(test_nouns),
+                                       WITH(test_again_and_nudge),
+                                       WITH(test_cone),
+                                       WITH(test_undo),
+                                       WITH(test_same_again),
+                                       WITH(test_pair_and_target),
+                                       WITH(test_select),
+                                       WITH(test_views_and_jumps),
+                                       WITH(test_help_runs),
+                                       WITH(test_completion),
+                                       WITH(test_names_of_other_libraries),
+                                       WITH(test_reference_sets),
+                                       WITH(test_weights),
+                                       WITH(test_mouse_and_paste),
+                                       WITH(test_write),
+                                       WITH(test_export),
+                                       WITH(test_taker),
+                                       WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* test_pty.c - the whole program on a pseudo-terminal: it starts, answers, leaves; and whatever kills it, in
- * whatever state, the terminal is as it was. */
+/* test_pty.c - the whole program on a pseudo-terminal: it starts, answers, leaves; and whatever
+ * kills it, in whatever state, the terminal is as it was. */
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -101,7 +101,8 @@ static void test_late_answers(void **state)
     quit_cleanly();
 }
 
-/* Left before the terminal has answered: the program waits for the answer, so that the shell does not get it. */
+/* Left before the terminal has answered: the program waits for the answer, so that the shell does
+ * not get it. */
 static void test_quit_before_answers(void **state)
 {
     (void)state;
@@ -146,10 +147,19 @@ static void test_suspend(void **state)
     p.job = false;
 }
 
-/* ---- restoration -------------------------------------------------------------------------------------- */
+/* ---- restoration
+ * -------------------------------------------------------------------------------------- */
 
-enum state { STATE_JUST_STARTED, STATE_IDLE, STATE_RERUN, STATE_POPUP, STATE_FULL_LINE, STATE_COUNT };
-static const char *const state_names[STATE_COUNT] = {"just started", "idle", "rerunning", "popup open", "line full"};
+enum state {
+    STATE_JUST_STARTED,
+    STATE_IDLE,
+    STATE_RERUN,
+    STATE_POPUP,
+    STATE_FULL_LINE,
+    STATE_COUNT
+};
+static const char *const state_names[STATE_COUNT] = {"just started", "idle", "rerunning",
+                                                     "popup open", "line full"};
 
 static void reach(enum state s)
 {
@@ -202,8 +212,8 @@ static void check_signal(int sig, enum state s)
 static void test_restored(void **state)
 {
     (void)state;
-    static const int signals[] = {SIGTERM, SIGHUP, SIGINT, SIGQUIT, SIGSEGV, SIGABRT, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGPIPE,
-                                  SIGUSR1, SIGKILL};
+    static const int signals[] = {SIGTERM, SIGHUP, SIGINT,  SIGQUIT, SIGSEGV, SIGABRT, SIGBUS,
+                                  SIGFPE,  SIGILL, SIGTRAP, SIGPIPE, SIGUSR1, SIGKILL};
     for (int s = 0; s < STATE_COUNT; s++)
         for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
             check_signal(signals[i], (enum state)s);
@@ -240,7 +250,8 @@ static void test_slow_line(void **state)
     quit_cleanly();
 }
 
-/* The model is cut to nothing on disk while it is on show: a banner, and everything else goes on. */
+/* The model is cut to nothing on disk while it is on show: a banner, and everything else goes on.
+ */
 static void test_model_cut_short(void **state)
 {
     (void)state;
@@ -271,9 +282,10 @@ int main(void)
     alarm(500); /* never hang a test run */
     unsetenv("COLORTERM");
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_start_and_quit), cmocka_unit_test(test_silent_terminal), cmocka_unit_test(test_late_answers),
-        cmocka_unit_test(test_quit_before_answers),
-        cmocka_unit_test(test_suspend), cmocka_unit_test(test_slow_line), cmocka_unit_test(test_window_closed), cmocka_unit_test(test_model_cut_short),
+        cmocka_unit_test(test_start_and_quit), cmocka_unit_test(test_silent_terminal),
+        cmocka_unit_test(test_late_answers),   cmocka_unit_test(test_quit_before_answers),
+        cmocka_unit_test(test_suspend),        cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_window_closed),  cmocka_unit_test(test_model_cut_short),
         cmocka_unit_test(test_restored)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

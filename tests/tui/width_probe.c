@@ -1,8 +1,10 @@
-/* width_probe.c - asks the terminal that it runs in how wide it draws what the sanitizer lets through: every code point that may
- * stand alone, with a mark behind it, and every token of the vocabularies given.
+/* width_probe.c - asks the terminal that it runs in how wide it draws what the sanitizer lets
+ * through: every code point that may stand alone, with a mark behind it, and every token of the
+ * vocabularies given.
  *
- * width_probe REPORT [TOKENIZER...]: a line for each text whose columns are not those of text_width, then "N texts, M differ".
- * Run by test_width.sh in real terminals.  Exit status: 0 nothing differs, 1 something does, 2 the terminal does not answer. */
+ * width_probe REPORT [TOKENIZER...]: a line for each text whose columns are not those of
+ * text_width, then "N texts, M differ". Run by test_width.sh in real terminals.  Exit status: 0
+ * nothing differs, 1 something does, 2 the terminal does not answer. */
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,7 +29,8 @@ static int answer(void)
 {
     char buf[32];
     size_t n = 0;
-    for (struct pollfd p = {STDIN_FILENO, POLLIN, 0}; n < sizeof buf - 1 && poll(&p, 1, ANSWER_MS) == 1; n++) {
+    for (struct pollfd p = {STDIN_FILENO, POLLIN, 0};
+         n < sizeof buf - 1 && poll(&p, 1, ANSWER_MS) == 1; n++) {
         if (read(STDIN_FILENO, &buf[n], 1) != 1)
             return 0;
         if (buf[n] == 'R') {
@@ -53,7 +56,8 @@ static void settle(void)
         if (column - 1 == probe.width[i])
             continue;
         probe.differ++;
-        fprintf(probe.report, "\"%s\" %d columns, drawn in %d:", probe.text[i], probe.width[i], column - 1);
+        fprintf(probe.report, "\"%s\" %d columns, drawn in %d:", probe.text[i], probe.width[i],
+                column - 1);
         for (const char *s = probe.text[i]; *s;) {
             int32_t cp;
             s += text_decode(s, strlen(s), &cp);

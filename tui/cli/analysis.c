@@ -1,4 +1,5 @@
-/* analysis.c - `borescope logit_attrs` and `borescope detect_head`: where an answer comes from (engine/measure/analysis.h). */
+/* analysis.c - `borescope logit_attrs` and `borescope detect_head`: where an answer comes from
+ * (engine/measure/analysis.h). */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,47 +23,49 @@ static int choose_tokens(struct cli *c, struct attribution *a)
 {
     struct lens_cell cell;
     struct lens_top top;
-    int err = cli_pair(c, a->pair);
-    if (!err && a->pair[0] < 0)
-        err = cli_token(c, c->opt->target, &a->pair[0]);
-    if (!err && a->pair[0] < 0) {
-        err = lens_output(cli_run_shown(c), a->row, a->row + 1, 1, -1, &cell, &top, &c->err);
+    int rc = cli_pair(c, a->pair);
+    if (!rc && a->pair[0] < 0)
+        rc = cli_token(c, c->opt->target, &a->pair[0]);
+    if (!rc && a->pair[0] < 0) {
+        rc = lens_output(cli_run_shown(c), a->row, a->row + 1, 1, -1, &cell, &top, &c->err);
         a->pair[0] = top.id;
     }
-    return err;
+    return rc;
 }
 
 static int choose_row(struct cli *c, struct attribution *a)
 {
     struct slice s = {0};
-    int err = slice_parse(&s, c->opt->pos ? c->opt->pos : "-1", c->n, &c->err);
-    if (!err && s.n != 1)
-        err = err_set(&c->err, ERR_USAGE, "--pos \"%s\" · logit_attrs looks at one position", c->opt->pos);
-    a->row = err ? 0 : s.row[0];
+    int rc = slice_parse(&s, c->opt->pos ? c->opt->pos : "-1", c->n, &c->err);
+    if (!rc && s.n != 1)
+        rc = err_set(&c->err, ERR_USAGE, "--pos \"%s\" · logit_attrs looks at one position",
+                     c->opt->pos);
+    a->row = rc ? 0 : s.row[0];
     free(s.row);
-    return err;
+    return rc;
 }
 
 static int attribute(struct cli *c, struct attribution *a)
 {
     struct run *r = cli_run_shown(c);
     float *logits = malloc((size_t)c->m->cfg.d_vocab * sizeof *logits);
-    int err = logits ? stack_make(&a->stack, r, &a->of, a->row, a->row + 1, &c->err) : cli_memory(c);
-    a->value = err ? NULL : malloc((size_t)a->stack.n * sizeof *a->value);
-    if (!err && !a->value)
-        err = cli_memory(c);
-    if (!err)
-        err = stack_logit_attrs(&a->stack, r, a->row, a->pair[0], a->pair[1], a->value, &a->constant, &c->err);
-    if (!err)
-        err = lens_logits(r, a->row, logits, &c->err);
-    if (!err) {
+    int rc = logits ? stack_make(&a->stack, r, &a->of, a->row, a->row + 1, &c->err) : cli_memory(c);
+    a->value = rc ? NULL : malloc((size_t)a->stack.n * sizeof *a->value);
+    if (!rc && !a->value)
+        rc = cli_memory(c);
+    if (!rc)
+        rc = stack_logit_attrs(&a->stack, r, a->row, a->pair[0], a->pair[1], a->value, &a->constant,
+                               &c->err);
+    if (!rc)
+        rc = lens_logits(r, a->row, logits, &c->err);
+    if (!rc) {
         a->logit = (double)logits[a->pair[0]] - (a->pair[1] < 0 ? 0 : (double)logits[a->pair[1]]);
         a->sum = a->constant;
         for (int32_t i = 0; i < a->stack.n; i++)
             a->sum += (double)a->value[i];
     }
     free(logits);
-    return err;
+    return rc;
 }
 
 static int attrs_json(struct cli *c, const struct attribution *a)
@@ -98,7 +101,8 @@ static int attrs_json(struct cli *c, const struct attribution *a)
 
 static int attrs_table(struct cli *c, const struct attribution *a)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("component"), COLUMN_NUMBER("logit", 4)};
+    static const struct table_column columns[] = {COLUMN_TEXT("component"),
+                                                  COLUMN_NUMBER("logit", 4)};
     cli_head(c);
     if (!c->opt->tsv) {
         bytes_addf(&c->out, "# %s at position %d: ", stack_kind_name(a->of.kind), (int)a->row);
@@ -109,7 +113,8 @@ static int attrs_table(struct cli *c, const struct attribution *a)
         }
         bytes_addf(&c->out, " = %.4f", a->logit);
         if (a->of.kind != STACK_ACCUMULATED)
-            bytes_addf(&c->out, "; components and the constant %.4f sum to %.4f", a->constant, a->sum);
+            bytes_addf(&c->out, "; components and the constant %.4f sum to %.4f", a->constant,
+                       a->sum);
         bytes_add_char(&c->out, '\n');
     }
     struct table *t = table_new(columns, 2);
@@ -123,32 +128,34 @@ static int attrs_table(struct cli *c, const struct attribution *a)
 int stack_choose(struct cli *c, struct stack_options *of)
 {
     const struct options *o = c->opt;
-    *of = (struct stack_options){.kind = STACK_DECOMPOSED, .layer = o->given & ON(layer) ? o->layer : -1};
-    int err = o->stack ? stack_kind_parse(o->stack, &of->kind, &c->err) : 0;
-    return err || !o->with ? err : stack_flags_parse(o->with, &of->flags, &c->err);
+    *of = (struct stack_options){.kind = STACK_DECOMPOSED,
+                                 .layer = o->given & ON(layer) ? o->layer : -1};
+    int rc = o->stack ? stack_kind_parse(o->stack, &of->kind, &c->err) : 0;
+    return rc || !o->with ? rc : stack_flags_parse(o->with, &of->flags, &c->err);
 }
 
 int cli_logit_attrs(struct cli *c)
 {
     struct attribution a = {.row = 0};
-    int err = stack_choose(c, &a.of);
-    if (!err && a.of.flags & STACK_APPLY_LN)
-        err = err_set(&c->err, ERR_USAGE, "logit_attrs applies the final norm itself · leave apply_ln out");
-    if (!err)
-        err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = choose_row(c, &a);
-    if (!err)
-        err = cli_sync(c);
-    if (!err)
-        err = choose_tokens(c, &a);
-    if (!err)
-        err = attribute(c, &a);
-    if (!err)
-        err = c->opt->json ? attrs_json(c, &a) : attrs_table(c, &a);
+    int rc = stack_choose(c, &a.of);
+    if (!rc && a.of.flags & STACK_APPLY_LN)
+        rc = err_set(&c->err, ERR_USAGE,
+                     "logit_attrs applies the final norm itself · leave apply_ln out");
+    if (!rc)
+        rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = choose_row(c, &a);
+    if (!rc)
+        rc = cli_sync(c);
+    if (!rc)
+        rc = choose_tokens(c, &a);
+    if (!rc)
+        rc = attribute(c, &a);
+    if (!rc)
+        rc = c->opt->json ? attrs_json(c, &a) : attrs_table(c, &a);
     stack_free(&a.stack);
     free(a.value);
-    return err;
+    return rc;
 }
 
 /* ------------------------------------------------------------------ detect_head */
@@ -214,36 +221,40 @@ static int detect(struct cli *c, struct detection *d)
 {
     const struct options *o = c->opt;
     const struct detect_options opt = {o->exclude_bos, o->exclude_current, o->abs_error};
-    size_t heads = (size_t)c->m->cfg.n_heads * (size_t)c->m->cfg.n_layers, cells = (size_t)c->n * (size_t)c->n;
+    size_t heads = (size_t)c->m->cfg.n_heads * (size_t)c->m->cfg.n_layers,
+           cells = (size_t)c->n * (size_t)c->n;
     d->pattern = malloc(cells * sizeof *d->pattern);
     d->scores = malloc((size_t)d->n * heads * sizeof *d->scores);
-    int err = d->pattern && d->scores ? 0 : cli_memory(c);
-    for (int p = 0; p < d->n && !err; p++) {
+    int rc = d->pattern && d->scores ? 0 : cli_memory(c);
+    for (int p = 0; p < d->n && !rc; p++) {
         enum head_pattern named;
         if (d->file)
-            err = head_pattern_read(d->name[p], c->n, d->pattern, &c->err);
-        else if (!(err = head_pattern_parse(d->name[p], &named, &c->err)))
+            rc = head_pattern_read(d->name[p], c->n, d->pattern, &c->err);
+        else if (!(rc = head_pattern_parse(d->name[p], &named, &c->err)))
             head_pattern_fill(named, c->tokens, c->n, d->pattern);
-        if (!err)
-            err = detect_head(cli_run_shown(c), d->pattern, &opt, d->scores + (size_t)p * heads, &c->err);
+        if (!rc)
+            rc = detect_head(cli_run_shown(c), d->pattern, &opt, d->scores + (size_t)p * heads,
+                             &c->err);
     }
-    for (size_t i = 0; i < cells && d->file && !err && !opt.abs; i++)
+    for (size_t i = 0; i < cells && d->file && !rc && !opt.abs; i++)
         if (d->pattern[i] != 0 && d->pattern[i] != 1)
-            snprintf(c->note, sizeof c->note, "note: the pattern has other values than 0 and 1 · attention there is weighted by them · --abs compares");
-    return err;
+            snprintf(
+                c->note, sizeof c->note,
+                "note: the pattern has other values than 0 and 1 · attention there is weighted by them · --abs compares");
+    return rc;
 }
 
 int cli_detect_head(struct cli *c)
 {
     struct detection d = {.n = 0};
-    int err = choose_patterns(c, &d);
-    if (!err)
-        err = cli_open(c, CLI_RUN);
-    if (!err)
-        err = detect(c, &d);
-    if (!err)
-        err = c->opt->json ? detect_json(c, &d) : detect_table(c, &d);
+    int rc = choose_patterns(c, &d);
+    if (!rc)
+        rc = cli_open(c, CLI_RUN);
+    if (!rc)
+        rc = detect(c, &d);
+    if (!rc)
+        rc = c->opt->json ? detect_json(c, &d) : detect_table(c, &d);
     free(d.pattern);
     free(d.scores);
-    return err;
+    return rc;
 }

@@ -27,10 +27,11 @@ static int compute(struct cli *c, struct attention *a)
     a->scores = malloc(heads * sizeof *a->scores);
     if (!a->pattern || !a->scores)
         return cli_memory(c);
-    int err = run_read(cli_run_shown(c), (struct site_ref){SITE_PATTERN, c->opt->layer}, 0, c->n, a->pattern, NULL, &c->err);
-    for (int32_t i = 0; i < a->n_heads && !err; i++)
+    int rc = run_read(cli_run_shown(c), (struct site_ref){SITE_PATTERN, c->opt->layer}, 0, c->n,
+                      a->pattern, NULL, &c->err);
+    for (int32_t i = 0; i < a->n_heads && !rc; i++)
         lens_head_scores(head_pattern(c, a, i), c->n, c->tokens, c->n, &a->scores[i]);
-    return err;
+    return rc;
 }
 
 static void json_head_scores(struct json_out *j, const struct lens_head *s)
@@ -38,8 +39,11 @@ static void json_head_scores(struct json_out *j, const struct lens_head *s)
     const struct {
         const char *key;
         float value;
-    } field[] = {{"previous", s->previous}, {"duplicate", s->duplicate}, {"induction", s->induction},
-                 {"first", s->first}, {"entropy", s->entropy}};
+    } field[] = {{"previous", s->previous},
+                 {"duplicate", s->duplicate},
+                 {"induction", s->induction},
+                 {"first", s->first},
+                 {"entropy", s->entropy}};
     json_out_object(json_out_key(j, "scores"));
     for (size_t i = 0; i < sizeof field / sizeof *field; i++) {
         json_out_float(json_out_key(j, field[i].key), field[i].value);
@@ -70,8 +74,9 @@ static int print_json(struct cli *c, const struct attention *a)
 /* One row per edge that a causal model can have. */
 static int print_tsv(struct cli *c, const struct attention *a)
 {
-    static const struct table_column columns[] = {COLUMN_INT("head"), COLUMN_INT("dest"), COLUMN_INT("src"), COLUMN_TEXT("dest_token"),
-                                                  COLUMN_TEXT("src_token"), COLUMN_NUMBER("pattern", 0)};
+    static const struct table_column columns[] = {
+        COLUMN_INT("head"),        COLUMN_INT("dest"),       COLUMN_INT("src"),
+        COLUMN_TEXT("dest_token"), COLUMN_TEXT("src_token"), COLUMN_NUMBER("pattern", 0)};
     struct table *t = table_new(columns, 6);
     for (int32_t i = 0; i < a->n_heads && t; i++)
         for (int32_t d = 0; d < c->n; d++)
@@ -88,8 +93,12 @@ static int print_tsv(struct cli *c, const struct attention *a)
 
 static int print_scores(struct cli *c, const struct attention *a)
 {
-    static const struct table_column columns[] = {COLUMN_INT("head"), COLUMN_NUMBER("previous", 3), COLUMN_NUMBER("duplicate", 3),
-                                                  COLUMN_NUMBER("induction", 3), COLUMN_NUMBER("first", 3), COLUMN_NUMBER("entropy", 3)};
+    static const struct table_column columns[] = {COLUMN_INT("head"),
+                                                  COLUMN_NUMBER("previous", 3),
+                                                  COLUMN_NUMBER("duplicate", 3),
+                                                  COLUMN_NUMBER("induction", 3),
+                                                  COLUMN_NUMBER("first", 3),
+                                                  COLUMN_NUMBER("entropy", 3)};
     struct table *t = table_new(columns, 6);
     cli_head(c);
     for (int32_t i = 0; i < a->n_heads && t; i++) {
@@ -107,8 +116,8 @@ static int print_scores(struct cli *c, const struct attention *a)
 static int print(struct cli *c, const struct attention *a)
 {
     const struct options *o = c->opt;
-    const struct attn_maps maps = {a->pattern + (size_t)a->first * (size_t)c->n * (size_t)c->n, a->n_heads, c->n, a->first,
-                                   o->layer};
+    const struct attn_maps maps = {a->pattern + (size_t)a->first * (size_t)c->n * (size_t)c->n,
+                                   a->n_heads, c->n, a->first, o->layer};
     if (o->json)
         return print_json(c, a);
     if (o->tsv)
@@ -119,25 +128,25 @@ static int print(struct cli *c, const struct attention *a)
         return attn_sixel(c, &maps);
     if (o->ansi)
         return attn_ansi(c, &maps);
-    int err = print_scores(c, a);
-    return !err && a->n_heads == 1 ? attn_glyphs(c, &maps) : err;
+    int rc = print_scores(c, a);
+    return !rc && a->n_heads == 1 ? attn_glyphs(c, &maps) : rc;
 }
 
 int cli_attn(struct cli *c)
 {
     struct attention a = {0};
-    int err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = cli_check_index(c, "layer", c->opt->layer, c->m->cfg.n_layers);
-    if (!err)
-        err = cli_check_index(c, "head", c->opt->head, c->m->cfg.n_heads);
-    if (!err)
-        err = cli_sync(c);
-    if (!err)
-        err = compute(c, &a);
-    if (!err)
-        err = print(c, &a);
+    int rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = cli_check_index(c, "layer", c->opt->layer, c->m->cfg.n_layers);
+    if (!rc)
+        rc = cli_check_index(c, "head", c->opt->head, c->m->cfg.n_heads);
+    if (!rc)
+        rc = cli_sync(c);
+    if (!rc)
+        rc = compute(c, &a);
+    if (!rc)
+        rc = print(c, &a);
     free(a.pattern);
     free(a.scores);
-    return err;
+    return rc;
 }

@@ -13,12 +13,23 @@
 #include "sixel_out.h"
 #include "text.h"
 
-enum { PICTURE_W = 1152, PICTURE_H = 960, LEVELS = 254, GAP_COLOR = 0x808080, CELLS_W = 120, LABEL_W = 16 };
+enum {
+    PICTURE_W = 1152,
+    PICTURE_H = 960,
+    LEVELS = 254,
+    GAP_COLOR = 0x808080,
+    CELLS_W = 120,
+    LABEL_W = 16
+};
 
 static struct heat head_heat(const struct attn_maps *m, int32_t i)
 {
-    return (struct heat){.value = m->pattern + (size_t)i * (size_t)m->n * (size_t)m->n, .rows = m->n, .cols = m->n,
-                         .stride = m->n, .scale = scale_make(SCALE_LINEAR, 0, 1), .map = COLORMAP_SEQUENTIAL};
+    return (struct heat){.value = m->pattern + (size_t)i * (size_t)m->n * (size_t)m->n,
+                         .rows = m->n,
+                         .cols = m->n,
+                         .stride = m->n,
+                         .scale = scale_make(SCALE_LINEAR, 0, 1),
+                         .map = COLORMAP_SEQUENTIAL};
 }
 
 /* ------------------------------------------------------------------ pixels */
@@ -45,7 +56,8 @@ static int sheet_make(struct sheet *s, const struct attn_maps *m)
         struct heat h = head_heat(m, i);
         heat_pool(&h, s->side, s->side, one);
         for (int y = 0; y < s->side; y++)
-            memcpy(s->value + (size_t)(i / s->across * (s->side + 1) + y) * (size_t)s->w + i % s->across * (s->side + 1),
+            memcpy(s->value + (size_t)(i / s->across * (s->side + 1) + y) * (size_t)s->w +
+                       i % s->across * (s->side + 1),
                    one + (size_t)y * (size_t)s->side, (size_t)s->side * sizeof *one);
     }
     free(one);
@@ -58,8 +70,12 @@ static int sheet_image(const struct attn_maps *m, struct image *out)
     struct sheet s;
     int st = sheet_make(&s, m);
     if (!st) {
-        struct heat h = {.value = s.value, .rows = s.h, .cols = s.w, .stride = s.w,
-                         .scale = scale_make(SCALE_LINEAR, 0, 1), .map = COLORMAP_SEQUENTIAL};
+        struct heat h = {.value = s.value,
+                         .rows = s.h,
+                         .cols = s.w,
+                         .stride = s.w,
+                         .scale = scale_make(SCALE_LINEAR, 0, 1),
+                         .map = COLORMAP_SEQUENTIAL};
         st = heat_image(&h, LEVELS, out);
     }
     if (!st && out->n_colors < IMAGE_COLORS_MAX) {
@@ -77,7 +93,9 @@ static int sheet_image(const struct attn_maps *m, struct image *out)
 static int picture_failed(struct cli *c, int status)
 {
     return status == IMAGE_TOO_LARGE
-               ? err_set(&c->err, ERR_BAD_INPUT, "the picture is too large · %d positions · draw one head with -H", (int)c->n)
+               ? err_set(&c->err, ERR_BAD_INPUT,
+                         "the picture is too large · %d positions · draw one head with -H",
+                         (int)c->n)
                : cli_memory(c);
 }
 
@@ -105,18 +123,18 @@ int attn_png(struct cli *c, const struct attn_maps *m, const char *path)
         st = image_enlarge(&small, block, block, &large);
     if (!st)
         st = png_out_image(&large, &png);
-    int err = st || png.failed ? picture_failed(c, st) : write_file(c, path, &png);
-    if (!err) {
+    int rc = st || png.failed ? picture_failed(c, st) : write_file(c, path, &png);
+    if (!rc) {
         cli_head(c);
-        bytes_addf(&c->out, "# layer %d, %d head%s, %d x %d pixels, written to ", (int)m->layer, (int)m->n_heads,
-                   m->n_heads > 1 ? "s" : "", large.w, large.h);
+        bytes_addf(&c->out, "# layer %d, %d head%s, %d x %d pixels, written to ", (int)m->layer,
+                   (int)m->n_heads, m->n_heads > 1 ? "s" : "", large.w, large.h);
         cli_plain_text(&c->out, path, strlen(path));
         bytes_add_char(&c->out, '\n');
     }
     image_free(&small);
     image_free(&large);
     bytes_free(&png);
-    return err;
+    return rc;
 }
 
 int attn_sixel(struct cli *c, const struct attn_maps *m)
@@ -144,7 +162,8 @@ static enum color_depth depth(void)
     const char *mode = getenv("COLORTERM"), *none = getenv("NO_COLOR");
     if (none && *none)
         return COLOR_DEPTH_NONE;
-    return mode && (!strcmp(mode, "truecolor") || !strcmp(mode, "24bit")) ? COLOR_DEPTH_TRUE : COLOR_DEPTH_256;
+    return mode && (!strcmp(mode, "truecolor") || !strcmp(mode, "24bit")) ? COLOR_DEPTH_TRUE
+                                                                          : COLOR_DEPTH_256;
 }
 
 /* Patterns larger than this many columns are pooled. */
@@ -165,27 +184,31 @@ int attn_ansi(struct cli *c, const struct attn_maps *m)
     enum color_depth d = depth();
     int side = m->n < CELLS_W ? m->n : CELLS_W, tile_w = (side < 8 ? 8 : side) + 2;
     int tile_h = (d == COLOR_DEPTH_NONE ? side : (side + 1) / 2) + 2;
-    int across = CELLS_W / tile_w > 1 ? CELLS_W / tile_w : 1, down = (m->n_heads + across - 1) / across;
-    struct canvas *canvas = down * tile_h <= CANVAS_SIDE_MAX ? canvas_new(across * tile_w, down * tile_h) : NULL;
+    int across = CELLS_W / tile_w > 1 ? CELLS_W / tile_w : 1,
+        down = (m->n_heads + across - 1) / across;
+    struct canvas *canvas = down * tile_h <= CANVAS_SIDE_MAX
+                                ? canvas_new(across * tile_w, down * tile_h)
+                                : NULL;
     float *pooled = malloc((size_t)side * (size_t)side * sizeof *pooled);
     for (int i = 0; i < m->n_heads && canvas && pooled; i++) {
         struct heat whole = head_heat(m, i), h = fitted(&whole, side, pooled);
         struct rect r = {i % across * tile_w, i / across * tile_h, tile_w, tile_h};
-        canvas_putf(canvas, r, 0, 0, canvas_plain(CANVAS_BOLD), "L%dH%d", (int)m->layer, (int)(m->first + i));
+        canvas_putf(canvas, r, 0, 0, canvas_plain(CANVAS_BOLD), "L%dH%d", (int)m->layer,
+                    (int)(m->first + i));
         rect_cut_top(&r, 1);
         if (d == COLOR_DEPTH_NONE)
             heat_glyphs(&h, canvas, r, HEAT_SHADES);
         else
             heat_half_blocks(&h, canvas, r);
     }
-    int err = canvas && pooled ? 0 : cli_memory(c);
-    if (!err) {
+    int rc = canvas && pooled ? 0 : cli_memory(c);
+    if (!rc) {
         cli_head(c);
         canvas_dump_ansi(canvas, d, &c->out);
     }
     canvas_free(canvas);
     free(pooled);
-    return err;
+    return rc;
 }
 
 int attn_glyphs(struct cli *c, const struct attn_maps *m)
@@ -201,7 +224,8 @@ int attn_glyphs(struct cli *c, const struct attn_maps *m)
     for (int i = 0; i < side; i++) {
         const char *text = cli_token_text(c, c->tokens[i], &len);
         canvas_putf(canvas, labels, 0, i, canvas_plain(0), "%4d ", i);
-        canvas_put_field(canvas, labels, 5, i, canvas_plain(0), text, len, TEXT_TOKEN, LABEL_W - 6, true);
+        canvas_put_field(canvas, labels, 5, i, canvas_plain(0), text, len, TEXT_TOKEN, LABEL_W - 6,
+                         true);
     }
     heat_glyphs(&h, canvas, r, HEAT_SHADES);
     canvas_dump_plain(canvas, &c->out);

@@ -10,12 +10,19 @@ static int memory_out(struct err *e)
     return err_set(e, ERR_SYSTEM, "out of memory · captured activations");
 }
 
-static void capture_init(struct capture *c, struct run *run, const struct alias_pick *pick, const struct slice *slice)
+static void capture_init(struct capture *c, struct run *run, const struct alias_pick *pick,
+                         const struct slice *slice)
 {
     int64_t shape[ALIAS_RANK_MAX];
     int rank = alias_shape(&run_model(run)->cfg, &pick->value, run_length(run), shape, NULL);
     int axis = alias_row_axis(&pick->value);
-    *c = (struct capture){.run = run, .value = pick->value, .slice = slice, .rank = 1, .shape = {1}, .count = 1, .collected = -1};
+    *c = (struct capture){.run = run,
+                          .value = pick->value,
+                          .slice = slice,
+                          .rank = 1,
+                          .shape = {1},
+                          .count = 1,
+                          .collected = -1};
     memcpy(c->name, pick->name, sizeof c->name);
     for (int i = 0; i < rank; i++) {
         int64_t size = i == axis ? slice->n : shape[i];
@@ -48,33 +55,37 @@ static bool is_known(const struct wanted *w, const char *name)
 static int mark(const struct config *cfg, const char *glob, struct wanted *w, struct err *e)
 {
     struct alias_pick *picks = NULL;
-    int n = alias_select(cfg, glob, &picks, e), err = n < 0 ? n : 0;
-    struct alias_pick *others = err ? NULL : realloc(w->others, (size_t)(w->n_others + n) * sizeof *others);
+    int n = alias_select(cfg, glob, &picks, e), rc = n < 0 ? n : 0;
+    struct alias_pick *others = rc ? NULL
+                                   : realloc(w->others, (size_t)(w->n_others + n) * sizeof *others);
     if (others)
         w->others = others;
-    else if (!err)
-        err = memory_out(e);
-    for (int i = 0; i < n && !err; i++) {
+    else if (!rc)
+        rc = memory_out(e);
+    for (int i = 0; i < n && !rc; i++) {
         struct site_ref s = picks[i].value.site[0];
         const char *why = picks[i].value.n_sites ? site_refusal(cfg, s.id) : NULL;
         if (why)
-            err = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
+            rc = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
         else if (picks[i].value.library == LIBRARY_LENS)
             w->site[(s.layer + 1) * SITE_COUNT + (int32_t)s.id] = true;
         else if (!is_known(w, picks[i].name))
             w->others[w->n_others++] = picks[i];
     }
     free(picks);
-    return err;
+    return rc;
 }
 
 /* All that is wanted, in its order, and the logits. */
-static int list_wanted(struct capture_list *l, struct run *run, const struct wanted *w, struct err *e)
+static int list_wanted(struct capture_list *l, struct run *run, const struct wanted *w,
+                       struct err *e)
 {
     const struct config *cfg = &run_model(run)->cfg;
     struct alias_pick *all = NULL;
     int n = alias_list(cfg, LIBRARY_LENS, &all, e);
-    l->item = n < 0 ? NULL : calloc(2 * (size_t)(n + w->n_others) + 1, sizeof *l->item); /* and a gradient of each */
+    l->item = n < 0 ? NULL
+                    : calloc(2 * (size_t)(n + w->n_others) + 1,
+                             sizeof *l->item); /* and a gradient of each */
     if (!l->item) {
         free(all);
         return n < 0 ? n : memory_out(e);
@@ -87,45 +98,46 @@ static int list_wanted(struct capture_list *l, struct run *run, const struct wan
     for (int i = 0; i < w->n_others; i++)
         capture_init(&l->item[l->n++], run, &w->others[i], &l->slice);
     struct alias_pick logits = {.name = "logits"};
-    int err = alias_find(cfg, "unembed.hook_out", &logits.value, e);
-    if (!err)
+    int rc = alias_find(cfg, "unembed.hook_out", &logits.value, e);
+    if (!rc)
         capture_init(&l->item[l->n++], run, &logits, &l->all);
     free(all);
-    return err;
+    return rc;
 }
 
-int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs, const char *pos,
-                  struct err *e)
+int captures_open(struct capture_list *l, struct run *run, const char *const *globs, int n_globs,
+                  const char *pos, struct err *e)
 {
     const struct config *cfg = &run_model(run)->cfg;
     struct wanted w = {.site = calloc(((size_t)cfg->n_layers + 1) * SITE_COUNT, sizeof *w.site)};
     *l = (struct capture_list){0};
-    int err = w.site ? 0 : memory_out(e);
-    if (!err)
-        err = slice_parse(&l->slice, pos, run_length(run), e);
-    if (!err)
-        err = slice_parse(&l->all, NULL, run_length(run), e);
-    for (int i = 0; i < n_globs && !err; i++)
-        err = mark(cfg, globs[i], &w, e);
-    if (!err)
-        err = list_wanted(l, run, &w, e);
+    int rc = w.site ? 0 : memory_out(e);
+    if (!rc)
+        rc = slice_parse(&l->slice, pos, run_length(run), e);
+    if (!rc)
+        rc = slice_parse(&l->all, NULL, run_length(run), e);
+    for (int i = 0; i < n_globs && !rc; i++)
+        rc = mark(cfg, globs[i], &w, e);
+    if (!rc)
+        rc = list_wanted(l, run, &w, e);
     free(w.site);
     free(w.others);
-    return err;
+    return rc;
 }
 
 int captures_collect(struct capture_list *l, const struct taker_hooks *t, struct err *e)
 {
-    struct capture logits = l->item[l->n - 1], *more = realloc(l->item, 2 * (size_t)(l->n + t->n_collects) * sizeof *more);
+    struct capture logits = l->item[l->n - 1],
+                   *more = realloc(l->item, 2 * (size_t)(l->n + t->n_collects) * sizeof *more);
     if (!more)
         return memory_out(e);
     l->item = more;
     l->n--;
-    int err = 0;
-    for (int32_t i = 0; i < t->n_collects && !err; i++) {
+    int rc = 0;
+    for (int32_t i = 0; i < t->n_collects && !rc; i++) {
         struct alias_pick pick;
         memcpy(pick.name, t->collect[i].name, sizeof pick.name);
-        if ((err = alias_find(&run_model(logits.run)->cfg, pick.name, &pick.value, e)) != 0)
+        if ((rc = alias_find(&run_model(logits.run)->cfg, pick.name, &pick.value, e)) != 0)
             break;
         int k = 0;
         while (k < l->n && strcmp(l->item[k].name, pick.name) != 0)
@@ -135,7 +147,7 @@ int captures_collect(struct capture_list *l, const struct taker_hooks *t, struct
         l->n += k == l->n;
     }
     l->item[l->n++] = logits;
-    return err;
+    return rc;
 }
 
 void captures_close(struct capture_list *l)
@@ -162,8 +174,8 @@ static void place_row(const struct capture *c, const struct kn_view *v, int32_t 
             for (int64_t k = 0; k < s[2]; k++) {
                 int64_t at[3] = {a, b, k};
                 at[axis] = index;
-                c->values[(at[0] * d[1] + at[1]) * d[2] + at[2]] =
-                    ((const float *)v->data)[a * st[0] + b * st[1] + k * st[2]];
+                c->values[(at[0] * d[1] + at[1]) * d[2] +
+                          at[2]] = ((const float *)v->data)[a * st[0] + b * st[1] + k * st[2]];
             }
 }
 
@@ -186,7 +198,8 @@ static bool is_part(const struct capture *c, struct site_ref s)
 }
 
 /* Rows of a gradient, as grad_run hands them out, into every capture that keeps them. */
-static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t row1, const struct kn_view *g, struct err *e)
+static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t row1,
+                         const struct kn_view *g, struct err *e)
 {
     (void)e;
     struct capture_list *l = user;
@@ -202,7 +215,8 @@ static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t ro
             if (alias_is_site(&c->value))
                 place_row(c, &one, k);
             else
-                alias_add_row(&run_model(c->run)->cfg, &c->value, s, &one, c->values + k * (c->count / c->slice->n));
+                alias_add_row(&run_model(c->run)->cfg, &c->value, s, &one,
+                              c->values + k * (c->count / c->slice->n));
         }
     }
     return 0;
@@ -216,8 +230,9 @@ static int add_gradient(struct capture_list *l, const struct capture *of, struct
     if (!of->value.n_edits)
         return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", of->name, of->value.why);
     if (len + sizeof "_grad" > LIMIT_NAME)
-        return err_set(e, ERR_BAD_INPUT, "%s_grad · a name of more than %d bytes · use TransformerLens' name", of->name,
-                       LIMIT_NAME - 1);
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s_grad · a name of more than %d bytes · use TransformerLens' name",
+                       of->name, LIMIT_NAME - 1);
     *c = *of;
     memcpy(c->name + len, "_grad", sizeof "_grad");
     c->gradient = true;
@@ -228,35 +243,37 @@ static int add_gradient(struct capture_list *l, const struct capture *of, struct
     return 0;
 }
 
-int captures_gradient(struct capture_list *l, struct run *base, const struct metric *m, struct err *e)
+int captures_gradient(struct capture_list *l, struct run *base, const struct metric *m,
+                      struct err *e)
 {
     int n = l->n;
     struct site_ref *sites = calloc((size_t)n * ALIAS_SITES_MAX, sizeof *sites);
-    int n_sites = 0, err = sites ? 0 : memory_out(e);
-    for (int i = 0; i < n && !err; i++) {
+    int n_sites = 0, rc = sites ? 0 : memory_out(e);
+    for (int i = 0; i < n && !rc; i++) {
         const struct capture *c = &l->item[i];
         if (!strcmp(c->name, "logits") || holds_ids(c))
             continue;
-        err = add_gradient(l, c, e);
+        rc = add_gradient(l, c, e);
         for (int k = 0; k < c->value.n_edits; k++)
             sites[n_sites++] = c->value.edit[k];
     }
-    if (!err)
-        err = grad_run(l->item[0].run, base, m, sites, n_sites, take_gradient, l, e);
+    if (!rc)
+        rc = grad_run(l->item[0].run, base, m, sites, n_sites, take_gradient, l, e);
     free(sites);
-    return err;
+    return rc;
 }
 
-/* A row of what collect keeps: between the edits.  An edit of a name that means several copies is in each of them. */
+/* A row of what collect keeps: between the edits.  An edit of a name that means several copies is
+ * in each of them. */
 static int read_collected(const struct capture *c, int32_t row, struct kn_view *out, struct err *e)
 {
     struct site_ref s = c->value.site[0];
     if (!c->value.spread)
         return run_view_between(c->run, s, c->collected, row, out, e);
-    int err = run_view_between(c->run, c->value.edit[0], c->collected, row, out, e);
+    int rc = run_view_between(c->run, c->value.edit[0], c->collected, row, out, e);
     struct kn_view one = kn_view2(out->data, out->dtype, 1, out->shape[2]); /* the first head's */
     *out = one;
-    return err;
+    return rc;
 }
 
 int capture_read(struct capture *c, struct err *e)
@@ -273,14 +290,16 @@ int capture_read(struct capture *c, struct err *e)
         int32_t row = c->slice->row[i];
         struct kn_view v;
         if (c->value.form != FORM_SITE) {
-            int err = alias_read(c->run, &c->value, row, row + 1, c->values + i * (c->count / c->slice->n), e);
-            if (err)
-                return err;
+            int rc = alias_read(c->run, &c->value, row, row + 1,
+                                c->values + i * (c->count / c->slice->n), e);
+            if (rc)
+                return rc;
             continue;
         }
-        int err = c->collected < 0 ? run_view(c->run, c->value.site[0], row, row + 1, &v, e) : read_collected(c, row, &v, e);
-        if (err)
-            return err;
+        int rc = c->collected < 0 ? run_view(c->run, c->value.site[0], row, row + 1, &v, e)
+                                  : read_collected(c, row, &v, e);
+        if (rc)
+            return rc;
         place_row(c, &v, i);
     }
     return 0;
@@ -296,7 +315,8 @@ void capture_drop(struct capture *c)
 
 void capture_stats(const struct capture *c, struct lens_stats *out)
 {
-    lens_stats_values(c->values, c->count, c->value.n_sites && c->value.site[0].id == SITE_ATTN_SCORES, out);
+    lens_stats_values(c->values, c->count,
+                      c->value.n_sites && c->value.site[0].id == SITE_ATTN_SCORES, out);
 }
 
 /* Pieces for the writer: the tensor is read at its first and dropped after its last. */
@@ -305,9 +325,9 @@ static int read_piece(void *ctx, void *buf, size_t offset, size_t n, struct err 
     struct capture *c = ctx;
     bool ids = holds_ids(c);
     size_t size = ids ? sizeof(int64_t) : sizeof(float);
-    int err = offset ? 0 : capture_read(c, e);
-    if (err)
-        return err;
+    int rc = offset ? 0 : capture_read(c, e);
+    if (rc)
+        return rc;
     if (!ids)
         memcpy(buf, (const char *)c->values + offset, n);
     for (size_t i = 0; ids && i < n; i++) { /* ids are exact in f32: LIMIT_VOCAB < 2^24 */
@@ -319,18 +339,22 @@ static int read_piece(void *ctx, void *buf, size_t offset, size_t n, struct err 
     return 0;
 }
 
-int captures_write(struct capture_list *l, const char *path, const struct tensor_meta *meta, size_t n_meta, struct err *e)
+int captures_write(struct capture_list *l, const char *path, const struct tensor_meta *meta,
+                   size_t n_meta, struct err *e)
 {
     struct tensor_out *t = calloc((size_t)l->n, sizeof *t);
     if (!t)
         return memory_out(e);
     for (int i = 0; i < l->n; i++) {
         struct capture *c = &l->item[i];
-        t[i] = (struct tensor_out){.name = c->name, .dtype = holds_ids(c) ? ST_I64 : ST_F32,
-                                   .rank = c->rank, .read = read_piece, .ctx = c};
+        t[i] = (struct tensor_out){.name = c->name,
+                                   .dtype = holds_ids(c) ? ST_I64 : ST_F32,
+                                   .rank = c->rank,
+                                   .read = read_piece,
+                                   .ctx = c};
         memcpy(t[i].shape, c->shape, (size_t)c->rank * sizeof *c->shape);
     }
-    int err = tensor_write(path, t, (size_t)l->n, meta, n_meta, e);
+    int rc = tensor_write(path, t, (size_t)l->n, meta, n_meta, e);
     free(t);
-    return err;
+    return rc;
 }

@@ -58,10 +58,10 @@ static int test(struct check *k, const struct check_info *info, struct finding *
     for (int32_t l = 0; l < layers; l++) {
         k->worst = 0;
         k->scale = -1; /* still -1: nothing to compare in this model */
-        int err = info->test(k, l);
+        int rc = info->test(k, l);
         check_reset(k);
-        if (err)
-            return err;
+        if (rc)
+            return rc;
         double d = k->scale > 0 ? k->worst / k->scale : k->worst;
         out->applies = out->applies || k->scale >= 0;
         if (d > out->deviation || (l == 0 && info->per_block)) {
@@ -99,7 +99,8 @@ static int json_findings(struct cli *c, const struct finding *f)
 
 static int table_findings(struct cli *c, const struct finding *f)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("holds"), COLUMN_TEXT("deviation"), COLUMN_TEXT("limit"), COLUMN_TEXT("worst"),
+    static const struct table_column columns[] = {COLUMN_TEXT("holds"), COLUMN_TEXT("deviation"),
+                                                  COLUMN_TEXT("limit"), COLUMN_TEXT("worst"),
                                                   COLUMN_TEXT("identity")};
     struct table *t = table_new(columns, 5);
     char text[48];
@@ -122,12 +123,13 @@ static int table_findings(struct cli *c, const struct finding *f)
     return cli_table(c, t);
 }
 
-/* Without a prompt: a sentence, or ids all over the vocabulary where there is no tokenizer for text. */
+/* Without a prompt: a sentence, or ids all over the vocabulary where there is no tokenizer for
+ * text. */
 static int default_prompt(struct cli *c)
 {
     static const char text[] = "When Mary and John went to the store, John gave a bag to Mary.";
-    int err = model_tokens(c->m, text, sizeof text - 1, cli_bos(c->opt), &c->tokens, &c->n, &c->err);
-    if (err) {
+    int rc = model_tokens(c->m, text, sizeof text - 1, cli_bos(c->opt), &c->tokens, &c->n, &c->err);
+    if (rc) {
         c->n = c->m->cfg.n_ctx < 16 ? c->m->cfg.n_ctx : 16;
         c->tokens = malloc((size_t)c->n * sizeof *c->tokens);
         for (int32_t i = 0; i < c->n && c->tokens; i++)
@@ -139,32 +141,33 @@ static int default_prompt(struct cli *c)
 
 int cli_check(struct cli *c)
 {
-    int err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, true);
-    if (!err && !c->n)
-        err = default_prompt(c);
-    if (!err)
-        err = cli_sync(c);
+    int rc = cli_model(c, true);
+    if (!rc)
+        rc = cli_prompt(c, true);
+    if (!rc && !c->n)
+        rc = default_prompt(c);
+    if (!rc)
+        rc = cli_sync(c);
     struct finding *f = calloc((size_t)check_count, sizeof *f);
     struct check k = {.c = c, .n = c->n};
     int failed = 0, applied = 0;
-    if (!err && !f)
-        err = cli_memory(c);
-    k.r = err ? NULL : pair_run(c->pair, FACE_BASE);
-    for (int i = 0; i < check_count && !err; i++) {
-        err = test(&k, &check_table[i], &f[i]);
-        applied += !err && f[i].applies;
-        failed += !err && f[i].applies && !f[i].holds;
+    if (!rc && !f)
+        rc = cli_memory(c);
+    k.r = rc ? NULL : pair_run(c->pair, FACE_BASE);
+    for (int i = 0; i < check_count && !rc; i++) {
+        rc = test(&k, &check_table[i], &f[i]);
+        applied += !rc && f[i].applies;
+        failed += !rc && f[i].applies && !f[i].holds;
     }
-    if (!err)
-        err = c->opt->json ? json_findings(c, f) : table_findings(c, f);
-    if (!err && failed) {
+    if (!rc)
+        rc = c->opt->json ? json_findings(c, f) : table_findings(c, f);
+    if (!rc && failed) {
         c->show_anyway = true;
-        err = err_set(&c->err, ERR_BAD_INPUT, "%d of %d identities fail · %s · see the lines that say NO", failed, applied,
-                      c->m->name);
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "%d of %d identities fail · %s · see the lines that say NO", failed, applied,
+                     c->m->name);
     }
     free(k.buffers);
     free(f);
-    return err;
+    return rc;
 }

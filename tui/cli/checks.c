@@ -1,5 +1,6 @@
-/* checks.c - the identities (see checks.def).  Sums and functions here are double, so that a deviation is the
- * run's own rounding.  A function that compares nothing says that its identity does not apply. */
+/* checks.c - the identities (see checks.def).  Sums and functions here are double, so that a
+ * deviation is the run's own rounding.  A function that compares nothing says that its identity
+ * does not apply. */
 #include <math.h>
 #include <stdlib.h>
 
@@ -8,24 +9,26 @@
 
 int check_finite(struct check *k, int32_t layer)
 {
-    struct site_ref *sites = calloc(((size_t)k->c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *sites);
-    int n = sites ? site_list(&k->c->m->cfg, sites) : 0, err = sites ? 0 : cli_memory(k->c);
-    for (int i = 0; i < n && !err; i++) {
+    struct site_ref *sites = calloc(((size_t)k->c->m->cfg.n_layers + 1) * SITE_COUNT,
+                                    sizeof *sites);
+    int n = sites ? site_list(&k->c->m->cfg, sites) : 0, rc = sites ? 0 : cli_memory(k->c);
+    for (int i = 0; i < n && !rc; i++) {
         struct lens_stats s;
         if (sites[i].layer != layer && !(layer == 0 && sites[i].layer == SITE_ROOT))
             continue;
         if (!site_fires(&k->c->m->cfg, sites[i].id))
             continue;
-        err = lens_stats(k->r, sites[i], 0, k->n, &s, &k->c->err);
-        if (!err)
+        rc = lens_stats(k->r, sites[i], 0, k->n, &s, &k->c->err);
+        if (!rc)
             check_compare(k, (double)(s.n_nan + s.n_inf), 0);
     }
     free(sites);
-    return err;
+    return rc;
 }
 
 /* a[i] + b[i] + c[i] == sum[i]; absent terms are NULL. */
-static void compare_sum(struct check *k, const float *a, const float *b, const float *c, const float *sum)
+static void compare_sum(struct check *k, const float *a, const float *b, const float *c,
+                        const float *sum)
 {
     size_t count = (size_t)k->n * (size_t)k->c->m->cfg.d_model;
     for (size_t i = 0; i < count; i++)
@@ -77,8 +80,8 @@ static double row_mean(const struct check *k, const float *x)
     return sum / d;
 }
 
-static int compare_norm(struct check *k, enum site_id input, enum site_id scale_site, enum site_id normalized_site,
-                        int32_t in_layer, int32_t layer)
+static int compare_norm(struct check *k, enum site_id input, enum site_id scale_site,
+                        enum site_id normalized_site, int32_t in_layer, int32_t layer)
 {
     int32_t d = k->c->m->cfg.d_model;
     const float *x = check_values(k, input, in_layer);
@@ -108,7 +111,8 @@ int check_ln2(struct check *k, int32_t layer)
 int check_ln_final(struct check *k, int32_t layer)
 {
     (void)layer;
-    return compare_norm(k, SITE_RESID_POST, SITE_LNF_SCALE, SITE_LNF_NORMALIZED, k->c->m->cfg.n_layers - 1, SITE_ROOT);
+    return compare_norm(k, SITE_RESID_POST, SITE_LNF_SCALE, SITE_LNF_NORMALIZED,
+                        k->c->m->cfg.n_layers - 1, SITE_ROOT);
 }
 
 int check_scale(struct check *k, int32_t layer)
@@ -128,7 +132,8 @@ int check_scale(struct check *k, int32_t layer)
 }
 
 /* f(k, scores row, pattern row) on every row of every head. */
-static int each_row(struct check *k, int32_t layer, void (*f)(struct check *, const float *, const float *))
+static int each_row(struct check *k, int32_t layer,
+                    void (*f)(struct check *, const float *, const float *))
 {
     const float *scores = check_values(k, SITE_ATTN_SCORES, layer);
     const float *pattern = scores ? check_values(k, SITE_PATTERN, layer) : NULL;
@@ -184,7 +189,8 @@ int check_mix(struct check *k, int32_t layer)
             for (int64_t i = 0; i < dh; i++) {
                 double sum = 0;
                 for (int64_t s = 0; s < n; s++)
-                    sum += (double)pattern[(h * n + p) * n + s] * v[(s * cfg->n_kv_heads + h / group) * dh + i];
+                    sum += (double)pattern[(h * n + p) * n + s] *
+                           v[(s * cfg->n_kv_heads + h / group) * dh + i];
                 check_compare(k, z[(p * cfg->n_heads + h) * dh + i], sum);
             }
     return 0;
@@ -213,7 +219,8 @@ static double act(enum kn_act a, double x)
 {
     switch (a) {
     case KN_ACT_GELU: return 0.5 * x * erfc(-x / sqrt(2));
-    case KN_ACT_GELU_NEW: return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
+    case KN_ACT_GELU_NEW:
+        return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x > 0 ? x : 0;
     case KN_ACT_SILU: return x / (1 + exp(-x));
     case KN_ACT_NONE:
@@ -243,21 +250,22 @@ int check_lens(struct check *k, int32_t layer)
     size_t n = (size_t)k->n;
     struct lens_cell *cells = malloc(2 * n * sizeof *cells);
     struct lens_top *top = malloc(2 * n * K * sizeof *top);
-    int err = cells && top ? 0 : cli_memory(k->c);
-    if (!err)
-        err = lens_column(k->r, k->c->m->cfg.n_layers, 0, k->n, top_n, k->c->tokens[0], cells, top, &k->c->err);
-    if (!err)
-        err = lens_output(k->r, 0, k->n, top_n, k->c->tokens[0], cells + n, top + n * K, &k->c->err);
-    for (size_t i = 0; i < n && !err; i++) {
+    int rc = cells && top ? 0 : cli_memory(k->c);
+    if (!rc)
+        rc = lens_column(k->r, k->c->m->cfg.n_layers, 0, k->n, top_n, k->c->tokens[0], cells, top,
+                         &k->c->err);
+    if (!rc)
+        rc = lens_output(k->r, 0, k->n, top_n, k->c->tokens[0], cells + n, top + n * K, &k->c->err);
+    for (size_t i = 0; i < n && !rc; i++) {
         check_compare(k, cells[i].lse, cells[n + i].lse);
         check_compare(k, cells[i].entropy, cells[n + i].entropy);
         check_compare(k, cells[i].target_logit, cells[n + i].target_logit);
     }
-    for (size_t i = 0; i < n * (size_t)top_n && !err; i++)
+    for (size_t i = 0; i < n * (size_t)top_n && !rc; i++)
         check_compare(k, top[i].logit, top[n * K + i].logit);
     free(cells);
     free(top);
-    return err;
+    return rc;
 }
 
 /* Logits of rows [0, n) of another run against those of this one. */
@@ -265,16 +273,16 @@ static int compare_logits(struct check *k, struct run *other, int32_t n)
 {
     size_t vocab = (size_t)k->c->m->cfg.d_vocab;
     float *a = malloc(2 * vocab * sizeof *a);
-    int err = a ? 0 : cli_memory(k->c);
-    for (int32_t p = 0; p < n && !err; p++) {
-        err = lens_logits(k->r, p, a, &k->c->err);
-        if (!err)
-            err = lens_logits(other, p, a + vocab, &k->c->err);
-        for (size_t i = 0; i < vocab && !err; i++)
+    int rc = a ? 0 : cli_memory(k->c);
+    for (int32_t p = 0; p < n && !rc; p++) {
+        rc = lens_logits(k->r, p, a, &k->c->err);
+        if (!rc)
+            rc = lens_logits(other, p, a + vocab, &k->c->err);
+        for (size_t i = 0; i < vocab && !rc; i++)
             check_compare(k, a[vocab + i], a[i]);
     }
     free(a);
-    return err;
+    return rc;
 }
 
 int check_patch(struct check *k, int32_t layer)
@@ -282,17 +290,17 @@ int check_patch(struct check *k, int32_t layer)
     (void)layer;
     struct edit *edit = NULL;
     struct pair *p = NULL;
-    int err = edit_parse(&edit, "blocks.*.hook_resid_post = from(base)", &k->c->err);
+    int rc = edit_parse(&edit, "blocks.*.hook_resid_post = from(base)", &k->c->err);
     struct pair_target t = {.tokens = k->c->tokens, .n = k->n, .edits = &edit, .n_edits = 1};
-    if (!err)
-        err = pair_open(&p, k->c->m, cli_cache_bytes(k->c->opt), &k->c->err);
-    if (!err)
-        err = pair_sync(p, &t, NULL, &k->c->err);
-    if (!err)
-        err = compare_logits(k, pair_run(p, FACE_EDITED), k->n);
+    if (!rc)
+        rc = pair_open(&p, k->c->m, cli_cache_bytes(k->c->opt), &k->c->err);
+    if (!rc)
+        rc = pair_sync(p, &t, NULL, &k->c->err);
+    if (!rc)
+        rc = compare_logits(k, pair_run(p, FACE_EDITED), k->n);
     pair_close(p);
     edit_free(edit);
-    return err;
+    return rc;
 }
 
 static struct run *fresh_run(struct check *k)
@@ -305,26 +313,27 @@ int check_incremental(struct check *k, int32_t layer)
 {
     (void)layer;
     struct run *r = fresh_run(k);
-    int err = r ? 0 : k->c->err.code;
-    for (int32_t n = 1; n <= k->n && !err; n++)
-        err = run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err);
-    if (!err)
-        err = compare_logits(k, r, k->n);
+    int rc = r ? 0 : k->c->err.code;
+    for (int32_t n = 1; n <= k->n && !rc; n++)
+        rc = run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err);
+    if (!rc)
+        rc = compare_logits(k, r, k->n);
     run_free(r);
-    return err;
+    return rc;
 }
 
 int check_causal(struct check *k, int32_t layer)
 {
     (void)layer;
     const struct config *cfg = &k->c->m->cfg;
-    if (k->n < 2 || (cfg->rope_scaling == ROPE_DYNAMIC && k->n > cfg->n_ctx)) /* rotation by length: not causal */
+    if (k->n < 2 || (cfg->rope_scaling == ROPE_DYNAMIC &&
+                     k->n > cfg->n_ctx)) /* rotation by length: not causal */
         return 0;
     struct run *r = fresh_run(k);
     int32_t n = (k->n + 1) / 2;
-    int err = r ? run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err) : k->c->err.code;
-    if (!err)
-        err = compare_logits(k, r, n);
+    int rc = r ? run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err) : k->c->err.code;
+    if (!rc)
+        rc = compare_logits(k, r, n);
     run_free(r);
-    return err;
+    return rc;
 }

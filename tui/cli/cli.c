@@ -16,7 +16,8 @@
 #include "run/weight_copy.h"
 
 const struct command command_table[] = {
-#define COMMAND(name, words, arguments, options, help) {#name, arguments, help, words, options, cli_##name},
+#define COMMAND(name, words, arguments, options, help) \
+    {#name, arguments, help, words, options, cli_##name},
 #include "commands.def"
 };
 const int command_count = sizeof command_table / sizeof *command_table;
@@ -68,7 +69,8 @@ static int open_backend(struct cli *c)
 {
     const struct options *o = c->opt;
     char why[256];
-    struct kn_options k = {.backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = -1};
+    struct kn_options k = {
+        .backend = o->backend ? o->backend : "auto", .threads = o->threads, .cpu = -1};
     if (o->cpu && (k.cpu = kn_cpu_parse(o->cpu)) < 0)
         return err_set(&c->err, ERR_USAGE, "--cpu \"%s\" · portable, avx2 or avx512", o->cpu);
     c->be = kn_open(&k, why, sizeof why);
@@ -78,12 +80,12 @@ static int open_backend(struct cli *c)
 int cli_model(struct cli *c, bool weights)
 {
     unsigned process = 0;
-    int err = c->opt->process ? process_parse(c->opt->process, &process, &c->err) : 0;
-    if (!err && weights)
-        err = open_backend(c);
-    if (!err)
-        err = model_open(&c->m, c->model_name, c->be, &c->err);
-    return err || !weights ? err : process_model(c->m, process, &c->err);
+    int rc = c->opt->process ? process_parse(c->opt->process, &process, &c->err) : 0;
+    if (!rc && weights)
+        rc = open_backend(c);
+    if (!rc)
+        rc = model_open(&c->m, c->model_name, c->be, &c->err);
+    return rc || !weights ? rc : process_model(c->m, process, &c->err);
 }
 
 /* ------------------------------------------------------------------ the prompt */
@@ -99,7 +101,8 @@ int cli_stdin(char **text, size_t *len, struct err *e)
         if (n < 0 || !room) {
             int code = errno;
             bytes_free(&b);
-            return err_set(e, ERR_SYSTEM, "standard input · %s", room ? strerror(code) : "out of memory");
+            return err_set(e, ERR_SYSTEM, "standard input · %s",
+                           room ? strerror(code) : "out of memory");
         }
         if (n == 0)
             break;
@@ -126,7 +129,9 @@ int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
         long v = strtol(p, &end, 10);
         if (end == p || errno || v < 0 || v > INT32_MAX || !strchr(", \t\r\n", *end)) {
             free(out);
-            return err_set(e, ERR_BAD_INPUT, "token ids \"%.40s\" · expected whole numbers like 1,2,3 · at \"%.20s\"", text, p);
+            return err_set(e, ERR_BAD_INPUT,
+                           "token ids \"%.40s\" · expected whole numbers like 1,2,3 · at \"%.20s\"",
+                           text, p);
         }
         out[count++] = (int32_t)v;
         p = end;
@@ -145,56 +150,62 @@ int cli_bos(const struct options *o)
 static int check_prompt(struct cli *c, const int32_t *ids, int32_t n)
 {
     bool over = false;
-    int err = model_check_tokens(c->m, ids, n, &over, &c->err);
+    int rc = model_check_tokens(c->m, ids, n, &over, &c->err);
     if (over)
-        snprintf(c->note, sizeof c->note, "note: the prompt has %d tokens, the model was trained on %d", (int)n, (int)c->m->cfg.n_ctx);
-    return err;
+        snprintf(c->note, sizeof c->note,
+                 "note: the prompt has %d tokens, the model was trained on %d", (int)n,
+                 (int)c->m->cfg.n_ctx);
+    return rc;
 }
 
 static int tokens_of(struct cli *c, const char *text, size_t len, int32_t **ids, int32_t *n)
 {
     const struct options *o = c->opt;
     if (o->bos && c->m->cfg.bos_id < 0)
-        return err_set(&c->err, ERR_BAD_INPUT, "--bos · this model names no beginning-of-text token · use --no-bos");
-    int err = model_tokens(c->m, text, len, cli_bos(o), ids, n, &c->err);
-    if (!err && (err = check_prompt(c, *ids, *n)) != 0) {
+        return err_set(&c->err, ERR_BAD_INPUT,
+                       "--bos · this model names no beginning-of-text token · use --no-bos");
+    int rc = model_tokens(c->m, text, len, cli_bos(o), ids, n, &c->err);
+    if (!rc && (rc = check_prompt(c, *ids, *n)) != 0) {
         free(*ids);
         *ids = NULL;
     }
-    return err;
+    return rc;
 }
 
 /* A prompt that is given as ids: exactly these. */
 static int ids_of(struct cli *c, const char *text, int32_t **ids, int32_t *n)
 {
-    int err = cli_ids(text, ids, n, &c->err);
-    if (!err && !*n)
-        err = err_set(&c->err, ERR_BAD_INPUT, "token ids · it is empty · give some like 1,2,3");
-    if (!err && *n > LIMIT_TOKENS)
-        err = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)*n, LIMIT_TOKENS);
-    return err ? err : check_prompt(c, *ids, *n);
+    int rc = cli_ids(text, ids, n, &c->err);
+    if (!rc && !*n)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "token ids · it is empty · give some like 1,2,3");
+    if (!rc && *n > LIMIT_TOKENS)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)*n,
+                     LIMIT_TOKENS);
+    return rc ? rc : check_prompt(c, *ids, *n);
 }
 
 int cli_prompt(struct cli *c, bool optional)
 {
     const struct options *o = c->opt;
-    int err = 0;
+    int rc = 0;
     if (o->tokens)
         return ids_of(c, o->tokens, &c->tokens, &c->n);
     if (o->from_stdin) {
         char *text;
         size_t len;
-        err = cli_stdin(&text, &len, &c->err);
-        if (err)
-            return err;
-        err = tokens_of(c, text, len, &c->tokens, &c->n);
+        rc = cli_stdin(&text, &len, &c->err);
+        if (rc)
+            return rc;
+        rc = tokens_of(c, text, len, &c->tokens, &c->n);
         free(text);
-        return err;
+        return rc;
     }
     if (o->prompt)
         return tokens_of(c, o->prompt, strlen(o->prompt), &c->tokens, &c->n);
-    return optional ? 0 : err_set(&c->err, ERR_USAGE, "%s needs a prompt · -p TEXT, --stdin or --tokens 1,2,3",
-                                  o->command->name);
+    return optional ? 0
+                    : err_set(&c->err, ERR_USAGE,
+                              "%s needs a prompt · -p TEXT, --stdin or --tokens 1,2,3",
+                              o->command->name);
 }
 
 bool cli_has_bos(const struct cli *c)
@@ -207,24 +218,26 @@ bool cli_has_bos(const struct cli *c)
 static int parse_edits(struct cli *c)
 {
     const struct options *o = c->opt;
-    int err = o->taker ? taker_load(&c->taker, &c->m->cfg, o->taker, o->taker_params, &c->err) : 0;
-    if (!err && o->taker_params && !o->taker)
-        err = err_set(&c->err, ERR_USAGE, "--taker-params without --taker · the config says which hooks read them");
-    if (err)
-        return err;
+    int rc = o->taker ? taker_load(&c->taker, &c->m->cfg, o->taker, o->taker_params, &c->err) : 0;
+    if (!rc && o->taker_params && !o->taker)
+        rc = err_set(&c->err, ERR_USAGE,
+                     "--taker-params without --taker · the config says which hooks read them");
+    if (rc)
+        return rc;
     int32_t n = c->taker.n_edits + o->edits.n;
     c->edits = calloc((size_t)n + 1, sizeof(struct edit *));
     if (!c->edits)
         return cli_memory(c);
     if (n > LIMIT_EDITS)
         return err_set(&c->err, ERR_BAD_INPUT, "%d edits · at most %d", (int)n, LIMIT_EDITS);
-    for (; c->n_edits < n && !err; c->n_edits += !err) {
+    for (; c->n_edits < n && !rc; c->n_edits += !rc) {
         int32_t i = c->n_edits - c->taker.n_edits;
-        err = edit_parse(&c->edits[c->n_edits], i < 0 ? c->taker.edit[c->n_edits] : o->edits.item[i], &c->err);
-        if (err)
+        rc = edit_parse(&c->edits[c->n_edits], i < 0 ? c->taker.edit[c->n_edits] : o->edits.item[i],
+                        &c->err);
+        if (rc)
             err_prefix(&c->err, "edit %d", (int)c->n_edits + 1);
     }
-    return err;
+    return rc;
 }
 
 static int parse_run(struct cli *c, const char *text, struct pair_prompt *out)
@@ -234,15 +247,18 @@ static int parse_run(struct cli *c, const char *text, struct pair_prompt *out)
         return err_set(&c->err, ERR_USAGE, "--run \"%s\" · expected NAME=TEXT", text);
     size_t len = (size_t)(eq - text);
     if (len == 4 && !strncmp(text, "base", 4))
-        return err_set(&c->err, ERR_USAGE, "--run base · base is the run without edits · take another name");
+        return err_set(&c->err, ERR_USAGE,
+                       "--run base · base is the run without edits · take another name");
     char *name = strndup(text, len);
     int32_t *ids = NULL, n = 0;
     bool ids_only = !strcmp(tokenizer_kind(c->m->tok), "none");
-    int err = !name ? cli_memory(c) : ids_only ? ids_of(c, eq + 1, &ids, &n) : tokens_of(c, eq + 1, strlen(eq + 1), &ids, &n);
+    int rc = !name      ? cli_memory(c)
+             : ids_only ? ids_of(c, eq + 1, &ids, &n)
+                        : tokens_of(c, eq + 1, strlen(eq + 1), &ids, &n);
     *out = (struct pair_prompt){name, ids, n};
-    if (err)
+    if (rc)
         err_prefix(&c->err, "--run %.*s", (int)(len < 40 ? len : 40), text);
-    return err;
+    return rc;
 }
 
 static int parse_runs(struct cli *c)
@@ -252,12 +268,13 @@ static int parse_runs(struct cli *c)
     if (!c->prompts)
         return cli_memory(c);
     for (int i = 0; i < l->n; i++) {
-        int err = parse_run(c, l->item[i], &c->prompts[i]);
-        for (int k = 0; k < i && !err; k++)
+        int rc = parse_run(c, l->item[i], &c->prompts[i]);
+        for (int k = 0; k < i && !rc; k++)
             if (!strcmp(c->prompts[i].name, c->prompts[k].name))
-                err = err_set(&c->err, ERR_USAGE, "--run %s · it is given twice", c->prompts[i].name);
-        if (err)
-            return err;
+                rc = err_set(&c->err, ERR_USAGE, "--run %s · it is given twice",
+                             c->prompts[i].name);
+        if (rc)
+            return rc;
     }
     return 0;
 }
@@ -269,61 +286,70 @@ static int load_sets(struct cli *c)
     if (!c->sets)
         return cli_memory(c);
     for (int i = 0; i < l->n; i++) {
-        int err = reference_load(&c->sets[i], c->m, cli_bos(c->opt), l->item[i], &c->err);
-        for (int k = 0; k < i && !err; k++)
+        int rc = reference_load(&c->sets[i], c->m, cli_bos(c->opt), l->item[i], &c->err);
+        for (int k = 0; k < i && !rc; k++)
             if (!strcmp(c->sets[i]->name, c->sets[k]->name))
-                err = err_set(&c->err, ERR_USAGE, "--ref %s · it is given twice · --ref NAME=FILE", c->sets[i]->name);
-        if (err)
-            return err;
+                rc = err_set(&c->err, ERR_USAGE, "--ref %s · it is given twice · --ref NAME=FILE",
+                             c->sets[i]->name);
+        if (rc)
+            return rc;
     }
     return 0;
 }
 
 int cli_target(struct cli *c, struct pair_target *t)
 {
-    int err = parse_edits(c);
-    if (!err)
-        err = parse_runs(c);
-    if (!err)
-        err = load_sets(c);
-    *t = (struct pair_target){.tokens = c->tokens, .n = c->n, .edits = c->edits, .n_edits = c->n_edits,
-                              .prompts = c->prompts, .n_prompts = c->opt->runs.n, .sets = c->sets, .n_sets = c->opt->refs.n};
-    return err;
+    int rc = parse_edits(c);
+    if (!rc)
+        rc = parse_runs(c);
+    if (!rc)
+        rc = load_sets(c);
+    *t = (struct pair_target){.tokens = c->tokens,
+                              .n = c->n,
+                              .edits = c->edits,
+                              .n_edits = c->n_edits,
+                              .prompts = c->prompts,
+                              .n_prompts = c->opt->runs.n,
+                              .sets = c->sets,
+                              .n_sets = c->opt->refs.n};
+    return rc;
 }
 
 int cli_edit_weights(struct cli *c)
 {
     struct edit_context ctx = {.cfg = &c->m->cfg, .n_pos = 1, .model = c->m};
     char text[LIMIT_EDIT_TEXT];
-    int err = parse_edits(c);
-    for (int32_t i = 0; i < c->n_edits && !err; i++)
+    int rc = parse_edits(c);
+    for (int32_t i = 0; i < c->n_edits && !rc; i++)
         if (!edit_of_weights(c->edits[i])) {
             edit_print(c->edits[i], text, sizeof text);
-            err = err_set(&c->err, ERR_BAD_INPUT, "edit %d: %.100s · it is of a hook and changes no weight · borescope run and hooks take it", (int)i + 1,
-                          text);
+            rc = err_set(
+                &c->err, ERR_BAD_INPUT,
+                "edit %d: %.100s · it is of a hook and changes no weight · borescope run and hooks take it",
+                (int)i + 1, text);
         }
-    if (!err)
-        err = edit_resolve(&c->program, c->edits, NULL, c->n_edits, &ctx, &c->err);
-    return err ? err : weight_copy_keep(c->m, c->program, &c->err);
+    if (!rc)
+        rc = edit_resolve(&c->program, c->edits, NULL, c->n_edits, &ctx, &c->err);
+    return rc ? rc : weight_copy_keep(c->m, c->program, &c->err);
 }
 
 int cli_sync(struct cli *c)
 {
     struct pair_target t;
-    int err = cli_target(c, &t);
-    if (!err)
-        err = pair_open(&c->pair, c->m, cli_cache_bytes(c->opt), &c->err);
-    if (!err)
+    int rc = cli_target(c, &t);
+    if (!rc)
+        rc = pair_open(&c->pair, c->m, cli_cache_bytes(c->opt), &c->err);
+    if (!rc)
         pair_differentiate(c->pair, c->opt->grad != NULL);
-    return err ? err : pair_sync(c->pair, &t, NULL, &c->err);
+    return rc ? rc : pair_sync(c->pair, &t, NULL, &c->err);
 }
 
 int cli_open(struct cli *c, enum cli_need need)
 {
-    int err = cli_model(c, need != CLI_SHAPE);
-    if (!err)
-        err = cli_prompt(c, need == CLI_SHAPE);
-    return err || need != CLI_RUN ? err : cli_sync(c);
+    int rc = cli_model(c, need != CLI_SHAPE);
+    if (!rc)
+        rc = cli_prompt(c, need == CLI_SHAPE);
+    return rc || need != CLI_RUN ? rc : cli_sync(c);
 }
 
 struct run *cli_run_shown(const struct cli *c)
@@ -333,7 +359,9 @@ struct run *cli_run_shown(const struct cli *c)
 
 int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count)
 {
-    return v < count ? 0 : err_set(&c->err, ERR_BAD_INPUT, "no %s %d · this model has 0..%d", what, (int)v, (int)count - 1);
+    return v < count ? 0
+                     : err_set(&c->err, ERR_BAD_INPUT, "no %s %d · this model has 0..%d", what,
+                               (int)v, (int)count - 1);
 }
 
 int32_t cli_top(const struct cli *c)
@@ -349,19 +377,21 @@ static int token_of_text(struct cli *c, const char *text, int32_t *id)
     int32_t found = tokenizer_find(c->m->tok, text, strlen(text));
     struct token_list l = {0};
     char near[TOKEN_NEAREST_MAX];
-    int err = 0;
+    int rc = 0;
     if (found >= 0 && found < c->m->cfg.d_vocab) {
         *id = found;
         return 0;
     }
-    err = tokenizer_encode(c->m->tok, text, strlen(text), 0, &l, &c->err);
-    if (!err && l.count == 1 && l.id[0] < c->m->cfg.d_vocab)
+    rc = tokenizer_encode(c->m->tok, text, strlen(text), 0, &l, &c->err);
+    if (!rc && l.count == 1 && l.id[0] < c->m->cfg.d_vocab)
         *id = l.id[0];
-    else if (!err)
-        err = err_set(&c->err, ERR_BAD_INPUT, "\"%s\" is %zu tokens · give one token, with its leading space if it has "
-                      "one, or an id · %s", text, l.count, token_nearest(c->m->tok, text, strlen(text), near));
+    else if (!rc)
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "\"%s\" is %zu tokens · give one token, with its leading space if it has "
+                     "one, or an id · %s",
+                     text, l.count, token_nearest(c->m->tok, text, strlen(text), near));
     token_list_free(&l);
-    return err;
+    return rc;
 }
 
 int cli_token(struct cli *c, const char *arg, int32_t *id)
@@ -373,17 +403,17 @@ int cli_token(struct cli *c, const char *arg, int32_t *id)
     if (len && strspn(arg, "0123456789") == len) {
         long v = len < 10 ? strtol(arg, NULL, 10) : INT32_MAX;
         if (v >= c->m->cfg.d_vocab)
-            return err_set(&c->err, ERR_BAD_INPUT, "token %s · this model's vocabulary is 0..%d", arg,
-                           (int)c->m->cfg.d_vocab - 1);
+            return err_set(&c->err, ERR_BAD_INPUT, "token %s · this model's vocabulary is 0..%d",
+                           arg, (int)c->m->cfg.d_vocab - 1);
         *id = (int32_t)v;
         return 0;
     }
     /* Quotes make a text of what could be an id. */
     if (len >= 2 && arg[0] == '"' && arg[len - 1] == '"') {
         char *text = strndup(arg + 1, len - 2);
-        int err = text ? token_of_text(c, text, id) : cli_memory(c);
+        int rc = text ? token_of_text(c, text, id) : cli_memory(c);
         free(text);
-        return err;
+        return rc;
     }
     return token_of_text(c, arg, id);
 }
@@ -395,9 +425,10 @@ int cli_pair(struct cli *c, int32_t pair[2])
     if (!text)
         return 0;
     if (!slash || slash == text || !slash[1])
-        return err_set(&c->err, ERR_USAGE, "--pair \"%s\" · two tokens with / between them: ' Mary/ John'", text);
+        return err_set(&c->err, ERR_USAGE,
+                       "--pair \"%s\" · two tokens with / between them: ' Mary/ John'", text);
     char *first = strndup(text, (size_t)(slash - text));
-    int err = first ? cli_token(c, first, &pair[0]) : cli_memory(c);
+    int rc = first ? cli_token(c, first, &pair[0]) : cli_memory(c);
     free(first);
-    return err ? err : cli_token(c, slash + 1, &pair[1]);
+    return rc ? rc : cli_token(c, slash + 1, &pair[1]);
 }

@@ -1,8 +1,10 @@
-/* cli.h - what the headless commands share: the model, the prompt, the edits, and where output goes.
+/* cli.h - what the headless commands share: the model, the prompt, the edits, and where output
+ * goes.
  *
- * A command writes into cli.out and returns 0, or negative with cli.err filled; main.c prints one or the
- * other, so that a failed command leaves nothing on standard output.  Strings from outside go through the
- * sanitizer (tables, json_out and text_add do that).  Tested in tests/tui/test_cli*.c. */
+ * A command writes into cli.out and returns 0, or negative with cli.err filled; main.c prints one
+ * or the other, so that a failed command leaves nothing on standard output.  Strings from outside
+ * go through the sanitizer (tables, json_out and text_add do that).  Tested in
+ * tests/tui/test_cli*.c. */
 #ifndef CLI_H
 #define CLI_H
 
@@ -18,23 +20,23 @@
 
 struct cli {
     const struct options *opt;
-    const char *model_name;      /* what to open */
+    const char *model_name; /* what to open */
     struct err err;
     struct bytes out;
     struct kn_backend *be;
     struct model *m;
-    int32_t *tokens;             /* the prompt */
+    int32_t *tokens; /* the prompt */
     int32_t n;
-    struct edit **edits;         /* [n_edits]: those of --taker, then -e */
+    struct edit **edits; /* [n_edits]: those of --taker, then -e */
     int32_t n_edits;
     struct taker_hooks taker;
     struct pair_prompt *prompts; /* [opt->runs.n] */
     struct reference_set **sets; /* [opt->refs.n] */
     struct pair *pair;
     struct edit_program *program; /* of cli_edit_weights, else NULL */
-    bool show_anyway;            /* the result is printed even though the command fails (check) */
-    double metric;               /* value of --grad */
-    char note[200];              /* a notice for standard error beside the result */
+    bool show_anyway;             /* the result is printed even though the command fails (check) */
+    double metric;                /* value of --grad */
+    char note[200];               /* a notice for standard error beside the result */
 };
 
 struct command {
@@ -63,10 +65,11 @@ enum cli_need {
 };
 int cli_open(struct cli *c, enum cli_need need);
 
-/* The parts of cli_open.  Open the backend and the model; `weights` false: shape, plan and tokenizer only. */
+/* The parts of cli_open.  Open the backend and the model; `weights` false: shape, plan and
+ * tokenizer only. */
 int cli_model(struct cli *c, bool weights);
-/* The prompt from -p, --stdin or --tokens into c->tokens.  Without one: an error, or n = 0 if `optional`.  A prompt
- * longer than the trained context of a rotary model is noted. */
+/* The prompt from -p, --stdin or --tokens into c->tokens.  Without one: an error, or n = 0 if
+ * `optional`.  A prompt longer than the trained context of a rotary model is noted. */
 int cli_prompt(struct cli *c, bool optional);
 /* --top, at most the vocabulary. */
 int32_t cli_top(const struct cli *c);
@@ -99,11 +102,12 @@ int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count);
 const char *cli_token_text(const struct cli *c, int32_t id, size_t *len);
 /* Running text: cleaned, but newlines and tabs stay what they are. */
 void cli_plain_text(struct bytes *out, const char *text, size_t len);
-/* {"id": …, "text": …}, with "bytes" (hex) where the text is no UTF-8; further members follow, not closed. */
+/* {"id": …, "text": …}, with "bytes" (hex) where the text is no UTF-8; further members follow, not
+ * closed. */
 void cli_json_token(const struct cli *c, struct json_out *j, int32_t id);
 /* The k best of a lens cell: [{id, text, logit, logprob}] */
-void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cell *cell, const struct lens_top *top,
-                  int32_t k);
+void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cell *cell,
+                  const struct lens_top *top, int32_t k);
 /* A token's text between quotes, cleaned. */
 void cli_plain_token(struct cli *c, int32_t id);
 /* The texts of the edits that `on` marks (NULL: all): ["blocks.0.attn.W_Q = 0", ...] */
@@ -112,7 +116,8 @@ void cli_json_edits(const struct cli *c, struct json_out *j, const bool *on);
 void cli_table_edits(const struct cli *c, struct table *t, const bool *on);
 /* "tokens": [{id, text}] */
 void cli_json_tokens(const struct cli *c, struct json_out *j);
-/* Begin an object with what every result says about itself: "model", "processing", "bos", "edits". */
+/* Begin an object with what every result says about itself: "model", "processing", "bos", "edits".
+ */
 void cli_json_begin(struct cli *c, struct json_out *j);
 int cli_json_end(struct cli *c, struct json_out *j);
 /* "mean", "std", "min", "max". */
@@ -132,7 +137,7 @@ struct cli_rows {
 };
 int cli_rows_open(struct cli *c, struct cli_rows *r, const struct table_column *columns, int n);
 /* Prints them if err is 0; frees them in any case. */
-int cli_rows_close(struct cli *c, struct cli_rows *r, int err);
+int cli_rows_close(struct cli *c, struct cli_rows *r, int rc);
 int cli_memory(struct cli *c);
 
 /* help.c */

@@ -1,4 +1,5 @@
-/* cli_out.c - how results are written: token texts, the head of every result, tables (see cli.h). */
+/* cli_out.c - how results are written: token texts, the head of every result, tables (see cli.h).
+ */
 #include <stdio.h>
 #include <string.h>
 
@@ -57,8 +58,8 @@ void cli_json_token(const struct cli *c, struct json_out *j, int32_t id)
     bytes_free(&hex);
 }
 
-void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cell *cell, const struct lens_top *top,
-                  int32_t k)
+void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cell *cell,
+                  const struct lens_top *top, int32_t k)
 {
     json_out_array(j);
     for (int32_t i = 0; i < k; i++) {
@@ -161,13 +162,13 @@ void cli_head(struct cli *c)
 
 int cli_table(struct cli *c, struct table *t)
 {
-    int err = !t || table_failed(t) ? cli_memory(c) : 0;
-    if (!err && c->opt->tsv)
+    int rc = !t || table_failed(t) ? cli_memory(c) : 0;
+    if (!rc && c->opt->tsv)
         table_tsv(t, &c->out);
-    else if (!err)
+    else if (!rc)
         table_plain(t, &c->out);
     table_free(t);
-    return err;
+    return rc;
 }
 
 void cli_table_token(const struct cli *c, struct table *t, int32_t id)
@@ -205,10 +206,10 @@ int cli_rows_open(struct cli *c, struct cli_rows *r, const struct table_column *
     return r->t ? 0 : cli_memory(c);
 }
 
-int cli_rows_close(struct cli *c, struct cli_rows *r, int err)
+int cli_rows_close(struct cli *c, struct cli_rows *r, int rc)
 {
-    if (!err)
+    if (!rc)
         return r->t ? cli_table(c, r->t) : cli_json_end(c, &r->j);
     table_free(r->t);
-    return err;
+    return rc;
 }

@@ -7,7 +7,10 @@
 
 static const char *const kind_names[COMPOSITION_COUNT] = {"Q", "K", "V"};
 
-struct pair_score { int64_t at; float score; };
+struct pair_score {
+    int64_t at;
+    float score;
+};
 
 static int by_score(const void *a, const void *b)
 {
@@ -18,7 +21,8 @@ static int by_score(const void *a, const void *b)
 /* The best pairs of one kind as rows. */
 static int add_rows(struct cli *c, struct table *t, int kind, const float *scores)
 {
-    int64_t layers = c->m->cfg.n_layers, heads = c->m->cfg.n_heads, n = layers * heads * layers * heads, found = 0;
+    int64_t layers = c->m->cfg.n_layers, heads = c->m->cfg.n_heads,
+            n = layers * heads * layers * heads, found = 0;
     struct pair_score *list = malloc((size_t)n * sizeof *list);
     if (!list)
         return cli_memory(c);
@@ -64,12 +68,15 @@ static int kind_chosen(struct cli *c, int *only)
     for (int k = 0; c->opt->kind && k < COMPOSITION_COUNT; k++)
         if (!strcmp(c->opt->kind, kind_names[k]))
             *only = k;
-    return c->opt->kind && *only < 0 ? err_set(&c->err, ERR_USAGE, "--kind \"%.20s\" · Q, K or V", c->opt->kind) : 0;
+    return c->opt->kind && *only < 0
+               ? err_set(&c->err, ERR_USAGE, "--kind \"%.20s\" · Q, K or V", c->opt->kind)
+               : 0;
 }
 
 int cli_composition(struct cli *c)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("kind"), COLUMN_TEXT("from"), COLUMN_TEXT("to"), COLUMN_NUMBER("score", 4)};
+    static const struct table_column columns[] = {COLUMN_TEXT("kind"), COLUMN_TEXT("from"),
+                                                  COLUMN_TEXT("to"), COLUMN_NUMBER("score", 4)};
     struct cli_rows rows = {0};
     int only, err = kind_chosen(c, &only);
     if (!err)

@@ -19,33 +19,43 @@ static int read_prompt(struct cli *c, const char *word)
     with_prompt.prompt = word;
     const struct options *given = c->opt;
     c->opt = &with_prompt;
-    int err = cli_prompt(c, false);
+    int rc = cli_prompt(c, false);
     c->opt = given;
-    return err;
+    return rc;
 }
 
 static int open_explorer(struct cli *c, const char *prompt, struct explorer_options *x)
 {
     const struct options *o = c->opt;
-    int err = cli_model(c, true);
-    if (!err)
-        err = read_prompt(c, prompt);
-    *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(o), .graphics = o->graphics, .color = o->color,
-                                   .keymap = o->keymap, .plain = o->plain, .no_mouse = o->no_mouse};
-    x->app = (struct app_options){.model = c->m, .prompt = prompt ? prompt : o->prompt, .bos = cli_bos(o),
-                                  .edits = o->edits.item, .n_edits = o->edits.n, .refs = o->refs.item, .n_refs = o->refs.n, .other = o->other};
+    int rc = cli_model(c, true);
+    if (!rc)
+        rc = read_prompt(c, prompt);
+    *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(o),
+                                   .graphics = o->graphics,
+                                   .color = o->color,
+                                   .keymap = o->keymap,
+                                   .plain = o->plain,
+                                   .no_mouse = o->no_mouse};
+    x->app = (struct app_options){.model = c->m,
+                                  .prompt = prompt ? prompt : o->prompt,
+                                  .bos = cli_bos(o),
+                                  .edits = o->edits.item,
+                                  .n_edits = o->edits.n,
+                                  .refs = o->refs.item,
+                                  .n_refs = o->refs.n,
+                                  .other = o->other};
     if (o->tokens || o->from_stdin) {
         x->app.tokens = c->tokens;
         x->app.n = c->n;
     }
-    return err ? err : cli_pair(c, x->app.pair);
+    return rc ? rc : cli_pair(c, x->app.pair);
 }
 
 int cli_explore(struct cli *c)
 {
     struct explorer_options x;
-    int err = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
-    return err ? err : explorer_main(&x, &c->err);
+    int rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+    return rc ? rc : explorer_main(&x, &c->err);
 }
 
 static int parse_size(struct cli *c, int *w, int *h)
@@ -64,23 +74,23 @@ int cli_play(struct cli *c)
     size_t len, out_len;
     int w = 0, h = 0;
     c->model_name = c->opt->n_words ? c->opt->words[0] : "teach";
-    int err = parse_size(c, &w, &h);
-    if (!err)
-        err = play_read(c->opt->model, &script, &len, &c->err);
-    if (!err)
-        err = open_explorer(c, NULL, &x);
-    FILE *out = err ? NULL : open_memstream(&screens, &out_len);
-    if (!err && !out)
-        err = cli_memory(c);
-    if (!err)
-        err = play_main(&x, script, len, c->opt->model, w, h, out, &c->err);
+    int rc = parse_size(c, &w, &h);
+    if (!rc)
+        rc = play_read(c->opt->model, &script, &len, &c->err);
+    if (!rc)
+        rc = open_explorer(c, NULL, &x);
+    FILE *out = rc ? NULL : open_memstream(&screens, &out_len);
+    if (!rc && !out)
+        rc = cli_memory(c);
+    if (!rc)
+        rc = play_main(&x, script, len, c->opt->model, w, h, out, &c->err);
     if (out && fclose(out))
-        err = err ? err : cli_memory(c);
-    if (!err)
+        rc = rc ? rc : cli_memory(c);
+    if (!rc)
         bytes_add(&c->out, screens, out_len);
     free(screens);
     free(script);
-    return err;
+    return rc;
 }
 
 int cli_keys(struct cli *c)
@@ -88,11 +98,11 @@ int cli_keys(struct cli *c)
     char *text = NULL;
     size_t len;
     FILE *out = open_memstream(&text, &len);
-    int err = out ? explorer_print_keymap(c->opt->keymap, out, &c->err) : cli_memory(c);
+    int rc = out ? explorer_print_keymap(c->opt->keymap, out, &c->err) : cli_memory(c);
     if (out && fclose(out))
-        err = err ? err : cli_memory(c);
-    if (!err)
+        rc = rc ? rc : cli_memory(c);
+    if (!rc)
         bytes_add(&c->out, text, len);
     free(text);
-    return err;
+    return rc;
 }

@@ -1,4 +1,5 @@
-/* export.c - `borescope export`: a run, its edits and captures as a Python program for another library. */
+/* export.c - `borescope export`: a run, its edits and captures as a Python program for another
+ * library. */
 #include "export/export.h"
 
 #include <stdlib.h>
@@ -10,13 +11,13 @@
 static int write_program(struct cli *c, const char *path, const struct bytes *text)
 {
     struct file_write f;
-    int err = file_write_begin(&f, path, &c->err);
-    if (err)
-        return err;
-    err = file_write_bytes(&f, text->data, text->len, &c->err);
-    if (err)
+    int rc = file_write_begin(&f, path, &c->err);
+    if (rc)
+        return rc;
+    rc = file_write_bytes(&f, text->data, text->len, &c->err);
+    if (rc)
         file_write_abandon(&f);
-    return err ? err : file_write_commit(&f, &c->err);
+    return rc ? rc : file_write_commit(&f, &c->err);
 }
 
 /* -c, and the hooks that taker's config collects at. */
@@ -35,8 +36,10 @@ static int captures(struct cli *c, const char ***out, int *n)
         (*out)[given->n + i] = name;
         for (int32_t k = t->collect[i].edits; k < t->n_edits; k++)
             if (!strncmp(t->edit[k], name, strlen(name)) && t->edit[k][strlen(name)] == ' ')
-                return err_set(&c->err, ERR_BAD_INPUT, "collect at %s · %s comes after it: an exported program keeps values after all edits", name,
-                               t->edit[k]);
+                return err_set(
+                    &c->err, ERR_BAD_INPUT,
+                    "collect at %s · %s comes after it: an exported program keeps values after all edits",
+                    name, t->edit[k]);
     }
     return 0;
 }
@@ -47,29 +50,40 @@ int cli_export(struct cli *c)
     struct pair_target t;
     struct bytes text = {0};
     enum export_to to = EXPORT_TRANSFORMER_LENS;
-    int err = o->to ? export_find(o->to, &to, &c->err)
-                    : err_set(&c->err, ERR_USAGE, "export needs a library · --to transformer_lens or --to nnsight");
-    if (!err)
-        err = cli_model(c, true);
-    if (!err)
-        err = cli_prompt(c, false);
-    if (!err)
-        err = cli_target(c, &t);
+    int rc = o->to ? export_find(o->to, &to, &c->err)
+                   : err_set(&c->err, ERR_USAGE,
+                             "export needs a library · --to transformer_lens or --to nnsight");
+    if (!rc)
+        rc = cli_model(c, true);
+    if (!rc)
+        rc = cli_prompt(c, false);
+    if (!rc)
+        rc = cli_target(c, &t);
     const char **names = NULL;
     int n_names = 0;
-    if (!err)
-        err = captures(c, &names, &n_names);
-    if (err) {
+    if (!rc)
+        rc = captures(c, &names, &n_names);
+    if (rc) {
         free(names);
-        return err;
+        return rc;
     }
-    const struct export x = {.m = c->m, .tokens = t.tokens, .n = t.n, .edits = t.edits, .on = t.on, .n_edits = t.n_edits,
-                             .prompts = t.prompts, .n_prompts = t.n_prompts, .sets = t.sets, .n_sets = t.n_sets, .captures = names,
-                             .n_captures = n_names, .grad = o->grad};
-    err = export_program(o->output ? &text : &c->out, to, &x, &c->err);
-    if (!err && o->output)
-        err = write_program(c, o->output, &text);
+    const struct export x = {.m = c->m,
+                             .tokens = t.tokens,
+                             .n = t.n,
+                             .edits = t.edits,
+                             .on = t.on,
+                             .n_edits = t.n_edits,
+                             .prompts = t.prompts,
+                             .n_prompts = t.n_prompts,
+                             .sets = t.sets,
+                             .n_sets = t.n_sets,
+                             .captures = names,
+                             .n_captures = n_names,
+                             .grad = o->grad};
+    rc = export_program(o->output ? &text : &c->out, to, &x, &c->err);
+    if (!rc && o->output)
+        rc = write_program(c, o->output, &text);
     bytes_free(&text);
     free(names);
-    return err;
+    return rc;
 }

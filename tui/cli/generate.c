@@ -1,8 +1,8 @@
 /* generate.c - `borescope generate`: text as it comes.
  *
- * What is printed is always the decoding of all ids so far, less what was printed before: joined pieces of a
- * character, leading spaces and byte tokens come out exactly as in the text decoded at once.  The end of a character
- * whose bytes are not all there waits for its rest. */
+ * What is printed is always the decoding of all ids so far, less what was printed before: joined
+ * pieces of a character, leading spaces and byte tokens come out exactly as in the text decoded at
+ * once.  The end of a character whose bytes are not all there waits for its rest. */
 #include "measure/generate.h"
 
 #include <stdio.h>
@@ -18,7 +18,7 @@ struct stream {
     int32_t *ids; /* the prompt and what followed */
     int32_t n;
     size_t shown; /* bytes of the decoded text that are printed */
-    int err;
+    int rc;
 };
 
 /* Bytes at the end of a text that begin a character and lack its rest. */
@@ -27,7 +27,10 @@ static size_t partial_tail(const char *s, size_t n)
     for (size_t back = 1; back <= 3 && back <= n; back++) {
         unsigned char b = (unsigned char)s[n - back];
         if (b >= 0xC0)
-            return b >= 0xF0 ? (back < 4 ? back : 0) : b >= 0xE0 ? (back < 3 ? back : 0) : back < 2 ? back : 0;
+            return b >= 0xF0   ? (back < 4 ? back : 0)
+                   : b >= 0xE0 ? (back < 3 ? back : 0)
+                   : back < 2  ? back
+                               : 0;
         if (b < 0x80)
             return 0;
     }
@@ -39,7 +42,8 @@ static int show(struct stream *s, bool last)
 {
     struct bytes out = {0};
     size_t len;
-    char *text = tokenizer_decode(s->c->m->tok, s->ids, (size_t)s->n, TOKENIZER_SKIP_SPECIAL, &len, &s->c->err);
+    char *text = tokenizer_decode(s->c->m->tok, s->ids, (size_t)s->n, TOKENIZER_SKIP_SPECIAL, &len,
+                                  &s->c->err);
     if (!text)
         return s->c->err.code;
     size_t end = last ? len : len - partial_tail(text, len);
@@ -50,11 +54,11 @@ static int show(struct stream *s, bool last)
     free(text);
     if (out.len)
         fwrite(out.data, 1, out.len, stdout);
-    int err = out.failed ? cli_memory(s->c) : 0;
+    int rc = out.failed ? cli_memory(s->c) : 0;
     bytes_free(&out);
-    if (!err && (fflush(stdout) || ferror(stdout)))
-        err = err_set(&s->c->err, ERR_SYSTEM, "standard output · it cannot be written to");
-    return err;
+    if (!rc && (fflush(stdout) || ferror(stdout)))
+        rc = err_set(&s->c->err, ERR_SYSTEM, "standard output · it cannot be written to");
+    return rc;
 }
 
 static bool emit(void *user, int32_t row, int32_t id, const float *logits)
@@ -62,8 +66,8 @@ static bool emit(void *user, int32_t row, int32_t id, const float *logits)
     (void)row, (void)logits;
     struct stream *s = user;
     s->ids[s->n++] = id;
-    s->err = s->c->opt->json ? 0 : show(s, false);
-    return !s->err;
+    s->rc = s->c->opt->json ? 0 : show(s, false);
+    return !s->rc;
 }
 
 static int print_json(struct cli *c, const struct stream *s, const char *text, size_t len)
@@ -85,41 +89,46 @@ static int print_json(struct cli *c, const struct stream *s, const char *text, s
 static int run(struct cli *c, struct stream *s, const struct pair_target *t)
 {
     const struct options *o = c->opt;
-    struct generate_options g = {.temperature = o->temperature, .top_k = o->top_k, .top_p = o->top_p,
-                                 .seed = (uint64_t)o->seed, .repetition_penalty = o->repetition_penalty,
+    struct generate_options g = {.temperature = o->temperature,
+                                 .top_k = o->top_k,
+                                 .top_p = o->top_p,
+                                 .seed = (uint64_t)o->seed,
+                                 .repetition_penalty = o->repetition_penalty,
                                  .freq_penalty = o->freq_penalty};
     memcpy(s->ids, c->tokens, (size_t)c->n * sizeof *s->ids);
     s->n = c->n;
-    int err = generate(c->m, t, 1, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(o), emit, s, &c->err);
-    if (s->err)
-        return s->err;
-    if (o->json && !err) {
+    int rc = generate(c->m, t, 1, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(o), emit, s,
+                      &c->err);
+    if (s->rc)
+        return s->rc;
+    if (o->json && !rc) {
         size_t len;
-        char *text = tokenizer_decode(c->m->tok, s->ids, (size_t)s->n, TOKENIZER_SKIP_SPECIAL, &len, &c->err);
+        char *text = tokenizer_decode(c->m->tok, s->ids, (size_t)s->n, TOKENIZER_SKIP_SPECIAL, &len,
+                                      &c->err);
         if (!text)
             return c->err.code;
-        err = print_json(c, s, text, len);
+        rc = print_json(c, s, text, len);
         free(text);
     } else if (!o->json && s->n > c->n) {
         int shown = show(s, true);
         if (isatty(STDOUT_FILENO))
             putchar('\n');
-        return err ? err : shown;
+        return rc ? rc : shown;
     }
-    return err;
+    return rc;
 }
 
 int cli_generate(struct cli *c)
 {
     struct pair_target t;
     struct stream s = {.c = c};
-    int err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = cli_target(c, &t);
-    if (!err) {
+    int rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = cli_target(c, &t);
+    if (!rc) {
         s.ids = malloc(((size_t)c->n + (size_t)c->opt->count) * sizeof *s.ids);
-        err = s.ids ? run(c, &s, &t) : cli_memory(c);
+        rc = s.ids ? run(c, &s, &t) : cli_memory(c);
     }
     free(s.ids);
-    return err;
+    return rc;
 }

@@ -29,7 +29,8 @@ static bool edits_at(const struct cli *c, const struct hook_list *l, struct site
     return any;
 }
 
-/* A module's output, computed in every run, that TransformerLens' transformers have no hook on: listed with --names. */
+/* A module's output, computed in every run, that TransformerLens' transformers have no hook on:
+ * listed with --names. */
 static bool is_module_output(enum site_id id)
 {
     const char *needs = site_table[id].needs;
@@ -62,7 +63,8 @@ static bool is_symbolic(const struct cli *c, enum site_dim d)
     return !c->n && (d == DIM_POS || d == DIM_DEST || d == DIM_SRC);
 }
 
-static void json_site(const struct cli *c, struct json_out *j, const struct hook_list *l, struct site_ref s)
+static void json_site(const struct cli *c, struct json_out *j, const struct hook_list *l,
+                      struct site_ref s)
 {
     const struct site_info *info = &site_table[s.id];
     const char *refusal = site_refusal(&c->m->cfg, s.id);
@@ -106,7 +108,8 @@ static void json_site(const struct cli *c, struct json_out *j, const struct hook
     json_out_close(j);
 }
 
-static void table_site(const struct cli *c, struct table *t, const struct hook_list *l, struct site_ref s)
+static void table_site(const struct cli *c, struct table *t, const struct hook_list *l,
+                       struct site_ref s)
 {
     const struct site_info *info = &site_table[s.id];
     char name[LIMIT_NAME], shape[96];
@@ -143,7 +146,9 @@ static bool is_wanted(const struct cli *c, const struct hook_list *l, struct sit
     if (!c->opt->filter || site_glob(c->opt->filter, site_name(s, name)))
         return true;
     for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
-        for (int k = 0; l->libraries & 1u << t && alias_name(&c->m->cfg, s, (enum alias_library)t, k, name); k++)
+        for (int k = 0;
+             l->libraries & 1u << t && alias_name(&c->m->cfg, s, (enum alias_library)t, k, name);
+             k++)
             if (site_glob(c->opt->filter, name))
                 return true;
     return false;
@@ -155,7 +160,10 @@ static int keep_matching(struct cli *c, struct hook_list *l)
     for (int i = 0; i < n; i++)
         if (is_wanted(c, l, l->sites[i]))
             l->sites[l->n++] = l->sites[i];
-    return l->n ? 0 : err_set(&c->err, ERR_BAD_INPUT, "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'", c->opt->filter);
+    return l->n ? 0
+                : err_set(&c->err, ERR_BAD_INPUT,
+                          "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'",
+                          c->opt->filter);
 }
 
 static int print_json(struct cli *c, const struct hook_list *l)
@@ -170,12 +178,14 @@ static int print_json(struct cli *c, const struct hook_list *l)
 
 static int print_table(struct cli *c, const struct hook_list *l)
 {
-    struct table_column columns[6 + LIBRARY_COUNT] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("dtype"), COLUMN_TEXT("fires"),
-                                                     COLUMN_TEXT("needs"), COLUMN_TEXT("edits")};
+    struct table_column columns[6 + LIBRARY_COUNT] = {COLUMN_TEXT("name"),  COLUMN_TEXT("shape"),
+                                                      COLUMN_TEXT("dtype"), COLUMN_TEXT("fires"),
+                                                      COLUMN_TEXT("needs"), COLUMN_TEXT("edits")};
     int n_columns = c->n_edits ? 6 : 5;
     for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
         if (l->libraries & 1u << t)
-            columns[n_columns++] = (struct table_column)COLUMN_TEXT(alias_library_name((enum alias_library)t));
+            columns[n_columns++] = (struct table_column)COLUMN_TEXT(
+                alias_library_name((enum alias_library)t));
     struct table *t = table_new(columns, n_columns);
     cli_head(c);
     for (int i = 0; i < l->n && t; i++)
@@ -187,24 +197,24 @@ int cli_hooks(struct cli *c)
 {
     struct hook_list l = {0};
     struct pair_target t;
-    int err = names_libraries(c, &l.libraries);
-    if (!err)
-        err = cli_open(c, CLI_SHAPE);
-    if (!err)
-        err = cli_target(c, &t);
-    if (err)
-        return err;
+    int rc = names_libraries(c, &l.libraries);
+    if (!rc)
+        rc = cli_open(c, CLI_SHAPE);
+    if (!rc)
+        rc = cli_target(c, &t);
+    if (rc)
+        return rc;
     l.sites = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *l.sites);
     l.on = calloc((size_t)c->n_edits + 1, sizeof *l.on);
-    err = l.sites && l.on ? 0 : cli_memory(c);
-    if (!err && (l.n_reach = edit_reach(c->edits, c->n_edits, c->m, &l.reach, &c->err)) < 0)
-        err = l.n_reach;
-    if (!err)
-        err = keep_matching(c, &l);
-    if (!err)
-        err = c->opt->json ? print_json(c, &l) : print_table(c, &l);
+    rc = l.sites && l.on ? 0 : cli_memory(c);
+    if (!rc && (l.n_reach = edit_reach(c->edits, c->n_edits, c->m, &l.reach, &c->err)) < 0)
+        rc = l.n_reach;
+    if (!rc)
+        rc = keep_matching(c, &l);
+    if (!rc)
+        rc = c->opt->json ? print_json(c, &l) : print_table(c, &l);
     free(l.sites);
     free(l.on);
     free(l.reach);
-    return err;
+    return rc;
 }

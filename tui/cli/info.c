@@ -42,15 +42,19 @@ static void plain_facts(struct bytes *out, const struct fact *f, int n)
 
 static const char *act_name(enum kn_act act)
 {
-    static const char *const names[KN_ACT_COUNT] = {[KN_ACT_NONE] = "none", [KN_ACT_GELU] = "gelu",
-                                                    [KN_ACT_GELU_NEW] = "gelu_new", [KN_ACT_RELU] = "relu",
+    static const char *const names[KN_ACT_COUNT] = {[KN_ACT_NONE] = "none",
+                                                    [KN_ACT_GELU] = "gelu",
+                                                    [KN_ACT_GELU_NEW] = "gelu_new",
+                                                    [KN_ACT_RELU] = "relu",
                                                     [KN_ACT_SILU] = "silu"};
     return names[act];
 }
 
 static const char *rope_name(enum rope_scaling s)
 {
-    static const char *const names[] = {[ROPE_PLAIN] = "none", [ROPE_LINEAR] = "linear", [ROPE_DYNAMIC] = "dynamic",
+    static const char *const names[] = {[ROPE_PLAIN] = "none",
+                                        [ROPE_LINEAR] = "linear",
+                                        [ROPE_DYNAMIC] = "dynamic",
                                         [ROPE_LLAMA3] = "llama3"};
     return names[s];
 }
@@ -59,9 +63,9 @@ static const char *rope_name(enum rope_scaling s)
 static int has_weights(struct cli *c, bool *out)
 {
     struct hub_model h;
-    int err = hub_resolve(c->model_name, &h, &c->err);
-    if (err)
-        return err;
+    int rc = hub_resolve(c->model_name, &h, &c->err);
+    if (rc)
+        return rc;
     *out = h.weights[0] != '\0';
     return 0;
 }
@@ -69,11 +73,11 @@ static int has_weights(struct cli *c, bool *out)
 int cli_info(struct cli *c)
 {
     bool weights;
-    int err = has_weights(c, &weights);
-    if (!err)
-        err = cli_model(c, weights);
-    if (err)
-        return err;
+    int rc = has_weights(c, &weights);
+    if (!rc)
+        rc = cli_model(c, weights);
+    if (rc)
+        return rc;
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
     char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX];

@@ -1,4 +1,5 @@
-/* lens.c - `borescope lens`: every position of every layer through the final norm and the unembedding. */
+/* lens.c - `borescope lens`: every position of every layer through the final norm and the
+ * unembedding. */
 #include "measure/lens.h"
 
 #include <math.h>
@@ -24,11 +25,11 @@ static int grid_compute(struct cli *c, struct grid *g)
     size_t cells = (size_t)g->columns * (size_t)c->n;
     g->cells = malloc(cells * sizeof *g->cells);
     g->top = malloc(cells * (size_t)g->k * sizeof *g->top);
-    int err = g->cells && g->top ? 0 : cli_memory(c);
-    for (int32_t i = 0; i < g->columns && !err; i++)
-        err = lens_column(cli_run_shown(c), i, 0, c->n, g->k, g->target, g->cells + at(c, i, 0),
-                          g->top + at(c, i, 0) * (size_t)g->k, &c->err);
-    return err;
+    int rc = g->cells && g->top ? 0 : cli_memory(c);
+    for (int32_t i = 0; i < g->columns && !rc; i++)
+        rc = lens_column(cli_run_shown(c), i, 0, c->n, g->k, g->target, g->cells + at(c, i, 0),
+                         g->top + at(c, i, 0) * (size_t)g->k, &c->err);
+    return rc;
 }
 
 static void json_cell(const struct cli *c, struct json_out *j, const struct grid *g, size_t i)
@@ -75,9 +76,17 @@ static int print_json(struct cli *c, const struct grid *g)
 /* One row per candidate. */
 static int print_tsv(struct cli *c, const struct grid *g)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("name"), COLUMN_INT("pos"), COLUMN_TEXT("token"), COLUMN_INT("place"), COLUMN_INT("id"),
-                                                  COLUMN_TEXT("text"), COLUMN_NUMBER("logit", 0), COLUMN_NUMBER("logprob", 0),
-                                                  COLUMN_NUMBER("entropy", 0), COLUMN_INT("rank"), COLUMN_NUMBER("target_logprob", 0)};
+    static const struct table_column columns[] = {COLUMN_TEXT("name"),
+                                                  COLUMN_INT("pos"),
+                                                  COLUMN_TEXT("token"),
+                                                  COLUMN_INT("place"),
+                                                  COLUMN_INT("id"),
+                                                  COLUMN_TEXT("text"),
+                                                  COLUMN_NUMBER("logit", 0),
+                                                  COLUMN_NUMBER("logprob", 0),
+                                                  COLUMN_NUMBER("entropy", 0),
+                                                  COLUMN_INT("rank"),
+                                                  COLUMN_NUMBER("target_logprob", 0)};
     struct table *t = table_new(columns, 11);
     char name[LIMIT_NAME];
     for (int32_t i = 0; i < g->columns && t; i++)
@@ -117,7 +126,8 @@ static int print_grid(struct cli *c, const struct grid *g)
         columns[1] = (struct table_column)COLUMN_TOKEN("token");
         for (int32_t i = 0; i < g->columns; i++) {
             snprintf(names[i], LIMIT_NAME, i ? "%d" : "embed", (int)i - 1);
-            columns[i + 2] = (struct table_column){names[i], g->target < 0 ? TABLE_TEXT : TABLE_NUMBER, 3, 12, TEXT_TOKEN};
+            columns[i + 2] = (struct table_column){
+                names[i], g->target < 0 ? TABLE_TEXT : TABLE_NUMBER, 3, 12, TEXT_TOKEN};
         }
         cli_head(c);
         t = table_new(columns, (int)n);
@@ -134,28 +144,28 @@ static int print_grid(struct cli *c, const struct grid *g)
             cli_table_token(c, t, g->top[at(c, i, p) * (size_t)g->k].id);
         }
     }
-    int err = cli_table(c, t);
+    int rc = cli_table(c, t);
     free(columns);
     free(names);
-    return err;
+    return rc;
 }
 
 int cli_lens(struct cli *c)
 {
     struct grid g = {0};
-    int err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = cli_token(c, c->opt->target, &g.target);
-    if (!err)
-        err = cli_sync(c);
-    if (!err) {
+    int rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = cli_token(c, c->opt->target, &g.target);
+    if (!rc)
+        rc = cli_sync(c);
+    if (!rc) {
         g.columns = c->m->cfg.n_layers + 1;
         g.k = cli_top(c);
-        err = grid_compute(c, &g);
+        rc = grid_compute(c, &g);
     }
-    if (!err)
-        err = c->opt->json ? print_json(c, &g) : c->opt->tsv ? print_tsv(c, &g) : print_grid(c, &g);
+    if (!rc)
+        rc = c->opt->json ? print_json(c, &g) : c->opt->tsv ? print_tsv(c, &g) : print_grid(c, &g);
     free(g.cells);
     free(g.top);
-    return err;
+    return rc;
 }

@@ -15,7 +15,8 @@ static int loss_json(struct cli *c, double mean, const float *each)
 
 static int loss_table(struct cli *c, double mean, const float *each)
 {
-    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_TOKEN("token"), COLUMN_TOKEN("next"), COLUMN_NUMBER("loss", 4)};
+    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_TOKEN("token"),
+                                                  COLUMN_TOKEN("next"), COLUMN_NUMBER("loss", 4)};
     cli_head(c);
     if (!c->opt->tsv)
         bytes_addf(&c->out, "# mean %.4f nats\n", mean);
@@ -32,18 +33,19 @@ static int loss_table(struct cli *c, double mean, const float *each)
 int cli_loss(struct cli *c)
 {
     double mean = 0;
-    int err = cli_open(c, CLI_PROMPT);
-    if (!err && c->n < 2)
-        err = err_set(&c->err, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d", (int)c->n);
-    if (!err)
-        err = cli_sync(c);
-    float *each = err ? NULL : malloc((size_t)c->n * sizeof *each);
-    if (!err && !each)
-        err = cli_memory(c);
-    if (!err)
-        err = lens_loss(cli_run_shown(c), &mean, each, &c->err);
-    if (!err)
-        err = c->opt->json ? loss_json(c, mean, each) : loss_table(c, mean, each);
+    int rc = cli_open(c, CLI_PROMPT);
+    if (!rc && c->n < 2)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d",
+                     (int)c->n);
+    if (!rc)
+        rc = cli_sync(c);
+    float *each = rc ? NULL : malloc((size_t)c->n * sizeof *each);
+    if (!rc && !each)
+        rc = cli_memory(c);
+    if (!rc)
+        rc = lens_loss(cli_run_shown(c), &mean, each, &c->err);
+    if (!rc)
+        rc = c->opt->json ? loss_json(c, mean, each) : loss_table(c, mean, each);
     free(each);
-    return err;
+    return rc;
 }

@@ -1,4 +1,5 @@
-/* man.c - the manual page, made from the tables of commands, options and actions and the built-in key map.
+/* man.c - the manual page, made from the tables of commands, options and actions and the built-in
+ * key map.
  *
  * Tested in tests/tui/test_cli_docs.c: docs/borescope.1 is what this writes. */
 #include <stdio.h>
@@ -43,8 +44,10 @@ static void add_item(struct bytes *out, const char *word, const char *argument, 
 
 static void add_commands(struct bytes *out)
 {
-    bytes_add_string(out, ".SH COMMANDS\nWhat each prints, and its options, are told by \\fBborescope\\fR \\fICOMMAND\\fR "
-                          "\\fB\\-\\-help\\fR.\n");
+    bytes_add_string(
+        out,
+        ".SH COMMANDS\nWhat each prints, and its options, are told by \\fBborescope\\fR \\fICOMMAND\\fR "
+        "\\fB\\-\\-help\\fR.\n");
     for (int i = 0; i < command_count; i++)
         add_item(out, command_table[i].name, command_table[i].arguments, command_table[i].help);
 }
@@ -55,9 +58,10 @@ static void add_options(struct bytes *out)
     for (int i = 0; i < OPTION_COUNT; i++) {
         const struct option_info *t = &option_table[i];
         char word[80], help[512];
-        snprintf(word, sizeof word, "%s%c%s--%s", t->letter ? "-" : "", t->letter ? t->letter : ' ', t->letter ? ", " : "",
-                 t->name);
-        bool number = (t->kind == OPTION_INT || t->kind == OPTION_REAL) && t->fallback >= t->min && t->fallback > 0;
+        snprintf(word, sizeof word, "%s%c%s--%s", t->letter ? "-" : "", t->letter ? t->letter : ' ',
+                 t->letter ? ", " : "", t->name);
+        bool number = (t->kind == OPTION_INT || t->kind == OPTION_REAL) && t->fallback >= t->min &&
+                      t->fallback > 0;
         if (number)
             snprintf(help, sizeof help, "%s (default %g)", t->help, t->fallback);
         add_item(out, word + (t->letter ? 0 : 1), t->value, number ? help : t->help);
@@ -69,7 +73,9 @@ static void add_keys(struct bytes *out)
 {
     size_t len;
     const char *text = keymap_builtin("default", &len);
-    bytes_add_string(out, ".SH KEYS\nThe default key map; \\fBborescope keys\\fR prints the one in force.\n.PP\n.nf\n");
+    bytes_add_string(
+        out,
+        ".SH KEYS\nThe default key map; \\fBborescope keys\\fR prints the one in force.\n.PP\n.nf\n");
     struct bytes all = {0};
     bytes_add(&all, text, len);
     bytes_add_char(&all, '\0');
@@ -81,23 +87,29 @@ static void add_keys(struct bytes *out)
 
 void help_man(struct bytes *out)
 {
-    bytes_add_string(out, ".\\\" Made by `borescope help man`.\n.TH BORESCOPE 1 \"\" \"borescope " BORE_VERSION "\" \"User Commands\"\n"
-                          ".SH NAME\nborescope \\- look inside a running transformer from a terminal\n"
-                          ".SH SYNOPSIS\n.B borescope\n\\fIMODEL\\fR [\\fIPROMPT\\fR] [\\fIOPTIONS\\fR]\n.br\n.B borescope\n"
-                          "\\fICOMMAND\\fR \\fIMODEL\\fR [\\fIOPTIONS\\fR]\n"
-                          ".SH DESCRIPTION\nThe first form is the explorer: every token at every layer, attention as pictures, every\n"
-                          "hook point under the name that TransformerLens gives it. A key changes what is under the cursor and the\n"
-                          "model is rerun. The others print the same numbers.\n.PP\n"
-                          "\\fIMODEL\\fR is a folder with config.json, a .safetensors file beside one, a name in the local Hugging Face\n"
-                          "cache, or \\fBteach\\fR, the built\\-in model.\n");
+    bytes_add_string(
+        out,
+        ".\\\" Made by `borescope help man`.\n.TH BORESCOPE 1 \"\" \"borescope " BORE_VERSION
+        "\" \"User Commands\"\n"
+        ".SH NAME\nborescope \\- look inside a running transformer from a terminal\n"
+        ".SH SYNOPSIS\n.B borescope\n\\fIMODEL\\fR [\\fIPROMPT\\fR] [\\fIOPTIONS\\fR]\n.br\n.B borescope\n"
+        "\\fICOMMAND\\fR \\fIMODEL\\fR [\\fIOPTIONS\\fR]\n"
+        ".SH DESCRIPTION\nThe first form is the explorer: every token at every layer, attention as pictures, every\n"
+        "hook point under the name that TransformerLens gives it. A key changes what is under the cursor and the\n"
+        "model is rerun. The others print the same numbers.\n.PP\n"
+        "\\fIMODEL\\fR is a folder with config.json, a .safetensors file beside one, a name in the local Hugging Face\n"
+        "cache, or \\fBteach\\fR, the built\\-in model.\n");
     add_commands(out);
     add_options(out);
-    bytes_add_string(out, ".SH IN THE EXPLORER\nCommands for the \\fB:\\fR line and for key maps.\n");
+    bytes_add_string(out,
+                     ".SH IN THE EXPLORER\nCommands for the \\fB:\\fR line and for key maps.\n");
     for (int i = 0; i < ACTION_COUNT; i++)
         add_item(out, action_table[i].name, action_table[i].usage, action_table[i].help);
     add_keys(out);
-    bytes_add_string(out, ".SH FILES\n.TP\n$XDG_CONFIG_HOME/borescope/keys\nkeys of one's own; ~/.config when the variable is not set\n"
-                          ".SH ENVIRONMENT\n.TP\n.BR HF_HOME \", \" HF_HUB_CACHE\nwhere the Hugging Face cache is\n"
-                          ".TP\n.BR TERM \", \" COLORTERM \", \" NO_COLOR\nwhat the terminal can do, and whether colours are wanted\n"
-                          ".SH EXIT STATUS\n0; 1 if the work failed or the input is bad; 2 for wrong usage. An error is one line on standard error.\n");
+    bytes_add_string(
+        out,
+        ".SH FILES\n.TP\n$XDG_CONFIG_HOME/borescope/keys\nkeys of one's own; ~/.config when the variable is not set\n"
+        ".SH ENVIRONMENT\n.TP\n.BR HF_HOME \", \" HF_HUB_CACHE\nwhere the Hugging Face cache is\n"
+        ".TP\n.BR TERM \", \" COLORTERM \", \" NO_COLOR\nwhat the terminal can do, and whether colours are wanted\n"
+        ".SH EXIT STATUS\n0; 1 if the work failed or the input is bad; 2 for wrong usage. An error is one line on standard error.\n");
 }

@@ -1,4 +1,5 @@
-/* name.c - `borescope name`: one tensor under all its names, in one model or in every architecture (docs/names.md). */
+/* name.c - `borescope name`: one tensor under all its names, in one model or in every architecture
+ * (docs/names.md). */
 #include "names.h"
 
 #include "model/arch.h"
@@ -21,7 +22,9 @@ int names_libraries(struct cli *c, unsigned *out)
     for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
         if (!strcmp(which, alias_library_name((enum alias_library)t)))
             *out = 1u << t;
-    return *out ? 0 : err_set(&c->err, ERR_USAGE, "--names \"%s\" · all, bridge, hf, nnsight or taker", which);
+    return *out ? 0
+                : err_set(&c->err, ERR_USAGE, "--names \"%s\" · all, bridge, hf, nnsight or taker",
+                          which);
 }
 
 static bool same_tensor(const struct alias_value *a, const struct alias_value *b)
@@ -32,8 +35,10 @@ static bool same_tensor(const struct alias_value *a, const struct alias_value *b
     return same;
 }
 
-/* The index-th name of a tensor in one library: of the site and of what it is part of, or of a tensor made of several. */
-static bool name_get(const struct config *cfg, const struct alias_value *v, enum alias_library t, int index, char buf[LIMIT_NAME])
+/* The index-th name of a tensor in one library: of the site and of what it is part of, or of a
+ * tensor made of several. */
+static bool name_get(const struct config *cfg, const struct alias_value *v, enum alias_library t,
+                     int index, char buf[LIMIT_NAME])
 {
     if (v->form == FORM_SITE || v->form == FORM_FLAT)
         return alias_name(cfg, v->site[0], t, index, buf);
@@ -49,7 +54,8 @@ static bool name_get(const struct config *cfg, const struct alias_value *v, enum
     return found;
 }
 
-void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned libraries)
+void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v,
+                unsigned libraries)
 {
     char name[LIMIT_NAME];
     json_out_object(j);
@@ -68,7 +74,11 @@ void names_json(const struct config *cfg, struct json_out *j, const struct alias
 struct asked {
     const char *name;
     const struct config *cfg;
-    enum { SIZES_ALL, SIZES_BUT_POS, SIZES_NONE } sizes; /* which are numbers; the others are words */
+    enum {
+        SIZES_ALL,
+        SIZES_BUT_POS,
+        SIZES_NONE
+    } sizes; /* which are numbers; the others are words */
     int32_t n;
     struct alias_value v;
 };
@@ -159,10 +169,12 @@ static const char *shape_text(const struct asked *a, const struct alias_value *v
 {
     int64_t shape[ALIAS_RANK_MAX];
     const char *dims[ALIAS_RANK_MAX];
-    int rank = alias_shape(a->cfg, v, a->n, shape, dims), n = snprintf(buf, 96, "[%s", a->sizes == SIZES_ALL ? "1" : "batch");
+    int rank = alias_shape(a->cfg, v, a->n, shape, dims),
+        n = snprintf(buf, 96, "[%s", a->sizes == SIZES_ALL ? "1" : "batch");
     for (int i = 0; i < rank; i++) {
         const char *word = size_word(a, dims[i]);
-        n += word ? snprintf(buf + n, 96 - (size_t)n, ", %s", word) : snprintf(buf + n, 96 - (size_t)n, ", %lld", (long long)shape[i]);
+        n += word ? snprintf(buf + n, 96 - (size_t)n, ", %s", word)
+                  : snprintf(buf + n, 96 - (size_t)n, ", %lld", (long long)shape[i]);
     }
     snprintf(buf + n, 96 - (size_t)n, "]");
     return buf;
@@ -198,20 +210,22 @@ static const char *edit_word(const struct alias_value *v)
     return v->n_edits == 0 ? "read only" : v->spread ? "through copies per head" : "yes";
 }
 
-static const struct table_column columns[] = {COLUMN_TEXT("architecture"), COLUMN_TEXT("library"), COLUMN_TEXT("name"), COLUMN_TEXT("shape"),
+static const struct table_column columns[] = {COLUMN_TEXT("architecture"), COLUMN_TEXT("library"),
+                                              COLUMN_TEXT("name"), COLUMN_TEXT("shape"),
                                               COLUMN_TEXT("edit")};
 
 /* Its rows; with a first cell for the architecture where there are several. */
-static int add_rows(struct table *table, const struct asked *a, const char *architecture, struct err *e)
+static int add_rows(struct table *table, const struct asked *a, const char *architecture,
+                    struct err *e)
 {
     char name[LIMIT_NAME + 64], shape[96];
     for (int t = 0; t < LIBRARY_COUNT; t++) {
         struct alias_value of;
         int k = 0;
         for (; name_get(a->cfg, &a->v, (enum alias_library)t, k, name); k++) {
-            int err = alias_find(a->cfg, name, &of, e);
-            if (err)
-                return err;
+            int rc = alias_find(a->cfg, name, &of, e);
+            if (rc)
+                return rc;
             if (architecture)
                 table_string(table, architecture);
             table_string(table, alias_library_name((enum alias_library)t));
@@ -220,7 +234,8 @@ static int add_rows(struct table *table, const struct asked *a, const char *arch
             table_string(table, edit_word(&of));
         }
         if (k == 0 && a->v.n_sites == 1) {
-            snprintf(name, sizeof name, "(%s)", alias_absence(a->v.site[0].id, (enum alias_library)t));
+            snprintf(name, sizeof name, "(%s)",
+                     alias_absence(a->v.site[0].id, (enum alias_library)t));
             if (architecture)
                 table_string(table, architecture);
             table_string(table, alias_library_name((enum alias_library)t));
@@ -237,11 +252,11 @@ static int add_rows(struct table *table, const struct asked *a, const char *arch
 static int name_in_model(struct cli *c)
 {
     struct asked a = {.name = c->opt->words[0]};
-    int err = cli_open(c, CLI_SHAPE);
-    if (!err)
-        err = alias_find(&c->m->cfg, a.name, &a.v, &c->err);
-    if (err)
-        return err;
+    int rc = cli_open(c, CLI_SHAPE);
+    if (!rc)
+        rc = alias_find(&c->m->cfg, a.name, &a.v, &c->err);
+    if (rc)
+        return rc;
     a.cfg = &c->m->cfg;
     a.n = c->n;
     a.sizes = c->n ? SIZES_ALL : SIZES_BUT_POS;
@@ -259,11 +274,11 @@ static int name_in_model(struct cli *c)
         print_facts(&c->out, &a);
     }
     struct table *table = table_new(columns + 1, 4);
-    err = table ? add_rows(table, &a, NULL, &c->err) : 0;
-    if (!err)
+    rc = table ? add_rows(table, &a, NULL, &c->err) : 0;
+    if (!rc)
         return cli_table(c, table);
     table_free(table);
-    return err;
+    return rc;
 }
 
 /* ------------------------------------------------------------------ in every architecture */
@@ -272,14 +287,16 @@ static int name_in_model(struct cli *c)
 static int32_t layers_of(const char *name)
 {
     int32_t most = 0;
-    for (const char *p = name; (p = strpbrk(p, "0123456789")) != NULL; p += strspn(p, "0123456789")) {
+    for (const char *p = name; (p = strpbrk(p, "0123456789")) != NULL;
+         p += strspn(p, "0123456789")) {
         long v = strtol(p, NULL, 10);
         most = v > most && v < LIMIT_LAYERS ? (int32_t)v : most;
     }
     return most + 1;
 }
 
-/* "llama, mistral, qwen2": the architectures from the i-th on with the same names; false if an earlier one has them. */
+/* "llama, mistral, qwen2": the architectures from the i-th on with the same names; false if an
+ * earlier one has them. */
 static bool family_label(int i, char label[128])
 {
     int n = 0;
@@ -294,8 +311,8 @@ static bool family_label(int i, char label[128])
     return true;
 }
 
-/* Each family of architectures has its rows, or the reason for having none; a name that none has is an error: that of
- * the family that has the nearest. */
+/* Each family of architectures has its rows, or the reason for having none; a name that none has is
+ * an error: that of the family that has the nearest. */
 static int name_in_all(struct cli *c)
 {
     struct asked a = {.name = c->opt->model, .sizes = SIZES_NONE};
@@ -303,14 +320,15 @@ static int name_in_all(struct cli *c)
     struct json_out j;
     struct err nearest;
     size_t distance_min = SIZE_MAX;
-    int n_found = 0, err = table ? 0 : cli_memory(c);
+    int n_found = 0, rc = table ? 0 : cli_memory(c);
     if (c->opt->json)
         json_out_begin(&j, &c->out), json_out_array(&j);
-    for (int i = 0; arch_table[i] && !err; i++) {
+    for (int i = 0; arch_table[i] && !rc; i++) {
         char label[128];
         struct config cfg;
         struct err why;
-        if (!family_label(i, label) || (err = config_usual(&cfg, arch_table[i], layers_of(a.name), &c->err)))
+        if (!family_label(i, label) ||
+            (rc = config_usual(&cfg, arch_table[i], layers_of(a.name), &c->err)))
             continue;
         a.cfg = &cfg;
         if (alias_find(&cfg, a.name, &a.v, &why)) {
@@ -332,14 +350,14 @@ static int name_in_all(struct cli *c)
             json_asked(&j, &a);
             json_out_close(&j);
         } else
-            err = add_rows(table, &a, label, &c->err);
+            rc = add_rows(table, &a, label, &c->err);
     }
-    if (!err && !n_found)
-        err = err_set(&c->err, ERR_BAD_INPUT, "%s · borescope name [MODEL] HOOK", nearest.text);
-    if (!err && !c->opt->json)
+    if (!rc && !n_found)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "%s · borescope name [MODEL] HOOK", nearest.text);
+    if (!rc && !c->opt->json)
         return cli_table(c, table);
     table_free(table);
-    return err ? err : cli_json_end(c, &j);
+    return rc ? rc : cli_json_end(c, &j);
 }
 
 int cli_name(struct cli *c)

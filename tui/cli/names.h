@@ -9,6 +9,7 @@
 /* --names as bits 1 << enum alias_library: all, or one library's; 0 = not given. */
 int names_libraries(struct cli *c, unsigned *out);
 /* {"bridge": [...], "hf": [...], ...} */
-void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v, unsigned libraries);
+void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v,
+                unsigned libraries);
 
 #endif

@@ -13,7 +13,8 @@ struct norm_list {
     int n;
 };
 
-/* A pattern leaves out what has no positions of its own (scores, patterns); a name of one is refused by lens_norms. */
+/* A pattern leaves out what has no positions of its own (scores, patterns); a name of one is
+ * refused by lens_norms. */
 static int choose(struct cli *c, struct norm_list *l)
 {
     const char *what = c->opt->what ? c->opt->what : "blocks.*.hook_resid_post";
@@ -24,8 +25,11 @@ static int choose(struct cli *c, struct norm_list *l)
         if (n == 1 || alias_row_axis(&l->what[i].value) == 0)
             l->what[l->n++] = l->what[i];
     if (!l->n)
-        return err_set(&c->err, ERR_BAD_INPUT, "--what \"%s\" · it matches only [head, dest, src] sites, which have no norm "
-                       "per position", what);
+        return err_set(
+            &c->err, ERR_BAD_INPUT,
+            "--what \"%s\" · it matches only [head, dest, src] sites, which have no norm "
+            "per position",
+            what);
     l->value = calloc((size_t)l->n * (size_t)c->n, sizeof *l->value);
     return l->value ? 0 : cli_memory(c);
 }
@@ -39,16 +43,16 @@ static int norms_of(struct cli *c, const struct alias_value *v, float *out)
     int64_t shape[ALIAS_RANK_MAX];
     alias_shape(&c->m->cfg, v, 1, shape, NULL);
     float *row = malloc((size_t)shape[1] * sizeof *row);
-    int err = row ? 0 : cli_memory(c);
-    for (int32_t p = 0; p < c->n && !err; p++) {
+    int rc = row ? 0 : cli_memory(c);
+    for (int32_t p = 0; p < c->n && !rc; p++) {
         double sum = 0;
-        err = alias_read(r, v, p, p + 1, row, &c->err);
-        for (int64_t k = 0; k < shape[1] && !err; k++)
+        rc = alias_read(r, v, p, p + 1, row, &c->err);
+        for (int64_t k = 0; k < shape[1] && !rc; k++)
             sum += (double)row[k] * row[k];
         out[p] = (float)sqrt(sum);
     }
     free(row);
-    return err;
+    return rc;
 }
 
 static int print_json(struct cli *c, const struct norm_list *l)
@@ -60,7 +64,8 @@ static int print_json(struct cli *c, const struct norm_list *l)
     for (int i = 0; i < l->n; i++) {
         json_out_object(&j);
         json_out_string(json_out_key(&j, "name"), l->what[i].name);
-        json_out_floats(json_out_key(&j, "norms"), l->value + (size_t)i * (size_t)c->n, (size_t)c->n);
+        json_out_floats(json_out_key(&j, "norms"), l->value + (size_t)i * (size_t)c->n,
+                        (size_t)c->n);
         json_out_close(&j);
     }
     return cli_json_end(c, &j);
@@ -86,24 +91,24 @@ static int print_table(struct cli *c, const struct norm_list *l)
         for (int i = 0; i < l->n; i++)
             table_number(t, l->value[(size_t)i * (size_t)c->n + (size_t)p]);
     }
-    int err = cli_table(c, t);
+    int rc = cli_table(c, t);
     free(columns);
-    return err;
+    return rc;
 }
 
 int cli_norms(struct cli *c)
 {
     struct norm_list l = {0};
-    int err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = choose(c, &l);
-    if (!err)
-        err = cli_sync(c);
-    for (int i = 0; i < l.n && !err; i++)
-        err = norms_of(c, &l.what[i].value, l.value + (size_t)i * (size_t)c->n);
-    if (!err)
-        err = c->opt->json ? print_json(c, &l) : print_table(c, &l);
+    int rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = choose(c, &l);
+    if (!rc)
+        rc = cli_sync(c);
+    for (int i = 0; i < l.n && !rc; i++)
+        rc = norms_of(c, &l.what[i].value, l.value + (size_t)i * (size_t)c->n);
+    if (!rc)
+        rc = c->opt->json ? print_json(c, &l) : print_table(c, &l);
     free(l.what);
     free(l.value);
-    return err;
+    return rc;
 }

@@ -5,10 +5,13 @@
 #include "cli.h"
 
 static const char *const weight_names[WEIGHT_COUNT] = {
-    [W_NONE] = "", [W_E] = "W_E", [W_POS] = "W_pos", [W_LN1] = "ln1.w", [B_LN1] = "ln1.b", [W_Q] = "W_Q", [B_Q] = "b_Q",
-    [W_K] = "W_K", [B_K] = "b_K", [W_V] = "W_V", [B_V] = "b_V", [W_O] = "W_O", [B_O] = "b_O", [W_LN2] = "ln2.w",
-    [B_LN2] = "ln2.b", [W_IN] = "W_in", [B_IN] = "b_in", [W_GATE] = "W_gate", [B_GATE] = "b_gate", [W_OUT] = "W_out",
-    [B_OUT] = "b_out", [W_LNF] = "ln_final.w", [B_LNF] = "ln_final.b", [W_U] = "W_U", [B_U] = "b_U"};
+    [W_NONE] = "",     [W_E] = "W_E",          [W_POS] = "W_pos",      [W_LN1] = "ln1.w",
+    [B_LN1] = "ln1.b", [W_Q] = "W_Q",          [B_Q] = "b_Q",          [W_K] = "W_K",
+    [B_K] = "b_K",     [W_V] = "W_V",          [B_V] = "b_V",          [W_O] = "W_O",
+    [B_O] = "b_O",     [W_LN2] = "ln2.w",      [B_LN2] = "ln2.b",      [W_IN] = "W_in",
+    [B_IN] = "b_in",   [W_GATE] = "W_gate",    [B_GATE] = "b_gate",    [W_OUT] = "W_out",
+    [B_OUT] = "b_out", [W_LNF] = "ln_final.w", [B_LNF] = "ln_final.b", [W_U] = "W_U",
+    [B_U] = "b_U"};
 
 static const char *operand_name(struct operand o)
 {
@@ -37,8 +40,11 @@ static void operands(const struct step *s, char *buf, size_t size)
     for (int i = 0; i < KN_IN_MAX && n < size; i++) {
         if (s->in[i].kind == OPERAND_NONE)
             continue;
-        const char *mark = s->in[i].kind == OPERAND_ALL ? "*" : s->in[i].kind == OPERAND_PREV ? "^" : "";
-        n += (size_t)snprintf(buf + n, size - n, "%s%s%s", n ? ", " : "", operand_name(s->in[i]), mark);
+        const char *mark = s->in[i].kind == OPERAND_ALL    ? "*"
+                           : s->in[i].kind == OPERAND_PREV ? "^"
+                                                           : "";
+        n += (size_t)snprintf(buf + n, size - n, "%s%s%s", n ? ", " : "", operand_name(s->in[i]),
+                              mark);
     }
 }
 
@@ -60,7 +66,8 @@ struct total {
 
 static bool is_kept(const struct cli *c, enum site_id id)
 {
-    return id == SITE_RESID_POST || id == SITE_V || id == plan_key_site(c->m->plan) || id == SITE_EMBED;
+    return id == SITE_RESID_POST || id == SITE_V || id == plan_key_site(c->m->plan) ||
+           id == SITE_EMBED;
 }
 
 static void stage_total(const struct cli *c, int32_t stage, struct total *t)
@@ -81,7 +88,8 @@ static void stage_total(const struct cli *c, int32_t stage, struct total *t)
 static void json_step(const struct cli *c, struct json_out *j, const struct step *s, int32_t stage)
 {
     char name[LIMIT_NAME];
-    struct site_ref site = {s->site, site_table[s->site].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
+    struct site_ref site = {s->site,
+                            site_table[s->site].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
     json_out_object(j);
     json_out_int(json_out_key(j, "stage"), stage);
     json_out_string(json_out_key(j, "op"), kn_op_name(s->op));
@@ -116,7 +124,8 @@ static int json_plan(struct cli *c, const struct total *t)
     return cli_json_end(c, &j);
 }
 
-static void table_stage(struct cli *c, struct table *t, int32_t stage, const char *label, double flops)
+static void table_stage(struct cli *c, struct table *t, int32_t stage, const char *label,
+                        double flops)
 {
     int32_t n;
     char reads[256];
@@ -136,11 +145,12 @@ static void table_stage(struct cli *c, struct table *t, int32_t stage, const cha
 
 int cli_plan(struct cli *c)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("stage"), COLUMN_TEXT("writes"), COLUMN_TEXT("op"), COLUMN_TEXT("reads"),
-                                                  COLUMN_TEXT("when"), COLUMN_NUMBER("Mflop", 3), COLUMN_NUMBER("%", 2)};
-    int err = cli_open(c, CLI_SHAPE);
-    if (err)
-        return err;
+    static const struct table_column columns[] = {
+        COLUMN_TEXT("stage"), COLUMN_TEXT("writes"),     COLUMN_TEXT("op"),    COLUMN_TEXT("reads"),
+        COLUMN_TEXT("when"),  COLUMN_NUMBER("Mflop", 3), COLUMN_NUMBER("%", 2)};
+    int rc = cli_open(c, CLI_SHAPE);
+    if (rc)
+        return rc;
     c->n = c->n ? c->n : 1;
     struct total total = {0};
     int32_t stages = plan_stages(c->m->plan);
@@ -149,9 +159,10 @@ int cli_plan(struct cli *c)
     if (c->opt->json)
         return json_plan(c, &total);
     if (!c->opt->tsv)
-        bytes_addf(&c->out, "# %d positions: %.4g Mflop; all sites %.4g MB, of which always kept %.4g MB; "
-                   "* all rows, ^ the stage before; shares are of one block\n", (int)c->n, total.flops * 1e-6,
-                   total.bytes * 1e-6, total.kept * 1e-6);
+        bytes_addf(&c->out,
+                   "# %d positions: %.4g Mflop; all sites %.4g MB, of which always kept %.4g MB; "
+                   "* all rows, ^ the stage before; shares are of one block\n",
+                   (int)c->n, total.flops * 1e-6, total.bytes * 1e-6, total.kept * 1e-6);
     struct table *t = table_new(columns, 7);
     char label[40];
     if (t) {

@@ -20,15 +20,16 @@ static int outcome(struct cli *c, struct run *r, struct outcome *out)
     struct run *base = pair_run(c->pair, FACE_BASE);
     int32_t last = c->n - 1;
     out->kl = 0;
-    int err = lens_loss(r, &out->loss, NULL, &c->err);
-    if (!err)
-        err = lens_output(r, last, last + 1, c->opt->top, -1, &out->cell, out->top, &c->err);
-    if (!err && r != base)
-        err = lens_kl(base, r, last, &out->kl, &c->err);
-    return err;
+    int rc = lens_loss(r, &out->loss, NULL, &c->err);
+    if (!rc)
+        rc = lens_output(r, last, last + 1, c->opt->top, -1, &out->cell, out->top, &c->err);
+    if (!rc && r != base)
+        rc = lens_kl(base, r, last, &out->kl, &c->err);
+    return rc;
 }
 
-static void json_outcome(const struct cli *c, struct json_out *j, const char *key, const struct outcome *o)
+static void json_outcome(const struct cli *c, struct json_out *j, const char *key,
+                         const struct outcome *o)
 {
     json_out_key(j, key);
     if (!o) {
@@ -53,17 +54,18 @@ static void json_capture(struct json_out *j, const struct capture *k, const stru
     json_out_close(j);
 }
 
-static int print_json(struct cli *c, struct capture_list *l, const struct outcome *base, const struct outcome *edited)
+static int print_json(struct cli *c, struct capture_list *l, const struct outcome *base,
+                      const struct outcome *edited)
 {
     struct json_out j;
-    int err = 0;
+    int rc = 0;
     cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
     json_out_array(json_out_key(&j, "sites"));
-    for (int i = 0; i < l->n && !err; i++) {
+    for (int i = 0; i < l->n && !rc; i++) {
         struct lens_stats s;
-        if ((err = capture_read(&l->item[i], &c->err)) != 0)
-            return err;
+        if ((rc = capture_read(&l->item[i], &c->err)) != 0)
+            return rc;
         capture_stats(&l->item[i], &s);
         json_capture(&j, &l->item[i], &s);
         capture_drop(&l->item[i]);
@@ -96,10 +98,13 @@ static void plain_outcome(struct cli *c, const char *name, const struct outcome 
     bytes_add_char(&c->out, '\n');
 }
 
-static int print_table(struct cli *c, struct capture_list *l, const struct outcome *base, const struct outcome *edited)
+static int print_table(struct cli *c, struct capture_list *l, const struct outcome *base,
+                       const struct outcome *edited)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_NUMBER("mean", 4), COLUMN_NUMBER("std", 4),
-                                                  COLUMN_NUMBER("min", 4), COLUMN_NUMBER("max", 4), COLUMN_INT("NaN"), COLUMN_INT("inf")};
+    static const struct table_column columns[] = {COLUMN_TEXT("name"),      COLUMN_TEXT("shape"),
+                                                  COLUMN_NUMBER("mean", 4), COLUMN_NUMBER("std", 4),
+                                                  COLUMN_NUMBER("min", 4),  COLUMN_NUMBER("max", 4),
+                                                  COLUMN_INT("NaN"),        COLUMN_INT("inf")};
     cli_head(c);
     plain_outcome(c, edited ? "base" : "", base);
     if (edited)
@@ -115,15 +120,16 @@ static int print_table(struct cli *c, struct capture_list *l, const struct outco
         struct lens_stats s;
         char shape[96];
         int n = snprintf(shape, sizeof shape, "[");
-        int err = capture_read(k, &c->err);
-        if (err) {
+        int rc = capture_read(k, &c->err);
+        if (rc) {
             table_free(t);
-            return err;
+            return rc;
         }
         capture_stats(k, &s);
         capture_drop(k);
         for (int d = 0; d < k->rank; d++)
-            n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld", d ? ", " : "", (long long)k->shape[d]);
+            n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld", d ? ", " : "",
+                          (long long)k->shape[d]);
         snprintf(shape + n, sizeof shape - (size_t)n, "]");
         table_string(t, k->name);
         table_string(t, shape);
@@ -155,15 +161,19 @@ static int write_file(struct cli *c, struct capture_list *l)
     struct bytes tokens = {0}, edits = {0};
     char process[PROCESS_TEXT_MAX];
     meta_lists(c, &tokens, &edits);
-    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name},
-                                       {"tokens", tokens.data}, {"edits", edits.data},
-                                       {"processing", process_text(c->m->process, process, sizeof process)},
-                                       {"metric", c->opt->grad ? c->opt->grad : ""},
-                                       {"bos", cli_has_bos(c) ? "true" : "false"},
-                                       {"pos", c->opt->pos ? c->opt->pos : ":"}};
-    int err = tokens.failed || edits.failed ? cli_memory(c)
-                                            : captures_write(l, c->opt->output, meta, sizeof meta / sizeof *meta, &c->err);
-    if (!err && !c->opt->json && !c->opt->tsv) {
+    const struct tensor_meta meta[] = {
+        {"program", "borescope " BORE_VERSION},
+        {"model", c->m->name},
+        {"tokens", tokens.data},
+        {"edits", edits.data},
+        {"processing", process_text(c->m->process, process, sizeof process)},
+        {"metric", c->opt->grad ? c->opt->grad : ""},
+        {"bos", cli_has_bos(c) ? "true" : "false"},
+        {"pos", c->opt->pos ? c->opt->pos : ":"}};
+    int rc = tokens.failed || edits.failed
+                 ? cli_memory(c)
+                 : captures_write(l, c->opt->output, meta, sizeof meta / sizeof *meta, &c->err);
+    if (!rc && !c->opt->json && !c->opt->tsv) {
         int64_t count = 0;
         for (int i = 0; i < l->n; i++)
             count += l->item[i].count;
@@ -174,7 +184,7 @@ static int write_file(struct cli *c, struct capture_list *l)
     }
     bytes_free(&tokens);
     bytes_free(&edits);
-    return err;
+    return rc;
 }
 
 /* --grad: the metric's value, and NAME_grad for every captured name. */
@@ -183,47 +193,49 @@ static int gradients(struct cli *c, struct capture_list *l, double *value)
     struct metric m;
     struct run *base = pair_run(c->pair, FACE_BASE), *shown = cli_run_shown(c);
     if (l->n < 2)
-        return err_set(&c->err, ERR_USAGE, "--grad adds the gradients of captured names · name some with -c");
-    int err = metric_parse(&m, c->opt->grad, c->m->tok, c->m->cfg.d_vocab, &c->err);
-    if (!err)
-        err = metric_value(&m, shown, base, value, &c->err);
-    return err ? err : captures_gradient(l, base, &m, &c->err);
+        return err_set(&c->err, ERR_USAGE,
+                       "--grad adds the gradients of captured names · name some with -c");
+    int rc = metric_parse(&m, c->opt->grad, c->m->tok, c->m->cfg.d_vocab, &c->err);
+    if (!rc)
+        rc = metric_value(&m, shown, base, value, &c->err);
+    return rc ? rc : captures_gradient(l, base, &m, &c->err);
 }
 
 static int with_captures(struct cli *c, struct capture_list *l)
 {
     const struct options *o = c->opt;
     struct run *edited = pair_run(c->pair, FACE_EDITED);
-    int err = o->grad ? gradients(c, l, &c->metric) : 0;
-    if (!err && o->output)
-        err = write_file(c, l);
-    if (err || (o->output && !o->json && !o->tsv))
-        return err;
+    int rc = o->grad ? gradients(c, l, &c->metric) : 0;
+    if (!rc && o->output)
+        rc = write_file(c, l);
+    if (rc || (o->output && !o->json && !o->tsv))
+        return rc;
     struct outcome *out = calloc(FACE_COUNT, sizeof *out);
     if (!out)
         return cli_memory(c);
-    err = outcome(c, pair_run(c->pair, FACE_BASE), &out[FACE_BASE]);
-    if (!err && edited)
-        err = outcome(c, edited, &out[FACE_EDITED]);
+    rc = outcome(c, pair_run(c->pair, FACE_BASE), &out[FACE_BASE]);
+    if (!rc && edited)
+        rc = outcome(c, edited, &out[FACE_EDITED]);
     const struct outcome *e = edited ? &out[FACE_EDITED] : NULL;
-    if (!err)
-        err = o->json ? print_json(c, l, out, e) : print_table(c, l, out, e);
+    if (!rc)
+        rc = o->json ? print_json(c, l, out, e) : print_table(c, l, out, e);
     free(out);
-    return err;
+    return rc;
 }
 
 int cli_run(struct cli *c)
 {
     struct capture_list l = {0};
-    int err = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
-    if (!err)
-        err = cli_open(c, CLI_RUN);
-    if (!err)
-        err = captures_open(&l, cli_run_shown(c), c->opt->capture.item, c->opt->capture.n, c->opt->pos, &c->err);
-    if (!err && c->taker.n_collects)
-        err = captures_collect(&l, &c->taker, &c->err);
-    if (!err)
-        err = with_captures(c, &l);
+    int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
+    if (!rc)
+        rc = cli_open(c, CLI_RUN);
+    if (!rc)
+        rc = captures_open(&l, cli_run_shown(c), c->opt->capture.item, c->opt->capture.n,
+                           c->opt->pos, &c->err);
+    if (!rc && c->taker.n_collects)
+        rc = captures_collect(&l, &c->taker, &c->err);
+    if (!rc)
+        rc = with_captures(c, &l);
     captures_close(&l);
-    return err;
+    return rc;
 }

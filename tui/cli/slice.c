@@ -19,7 +19,8 @@ static bool number(const char **p, int64_t fallback, int64_t *out, bool *found)
 
 static int malformed(const char *text, struct err *e)
 {
-    return err_set(e, ERR_USAGE, "--pos \"%s\" · a position, a range or a list: 3, -1, 2:5, ::2, 0,2,-1", text);
+    return err_set(e, ERR_USAGE,
+                   "--pos \"%s\" · a position, a range or a list: 3, -1, 2:5, ::2, 0,2,-1", text);
 }
 
 static int64_t clamp(int64_t v, int64_t n)
@@ -48,7 +49,9 @@ static int parse_range(struct slice *s, const char *text, int32_t n, struct err 
     for (int64_t i = clamp(part[0], n); i < clamp(part[1], n); i += part[2])
         s->row[s->n++] = (int32_t)i;
     if (!s->n)
-        return err_set(e, ERR_BAD_INPUT, "--pos \"%s\" · it holds none of the prompt's positions 0..%d", text, (int)n - 1);
+        return err_set(e, ERR_BAD_INPUT,
+                       "--pos \"%s\" · it holds none of the prompt's positions 0..%d", text,
+                       (int)n - 1);
     return 0;
 }
 
@@ -60,7 +63,8 @@ static int parse_list(struct slice *s, const char *text, int32_t n, struct err *
         if (!number(&p, 0, &v, &found) || !found || (*p && *p != ','))
             return malformed(text, e);
         if (v < -(int64_t)n || v >= n)
-            return err_set(e, ERR_BAD_INPUT, "--pos %lld · the prompt has positions 0..%d", (long long)v, (int)n - 1);
+            return err_set(e, ERR_BAD_INPUT, "--pos %lld · the prompt has positions 0..%d",
+                           (long long)v, (int)n - 1);
         s->row[s->n++] = (int32_t)(v < 0 ? v + n : v);
         s->drop = !*p && s->n == 1;
         if (!*p)
@@ -74,10 +78,10 @@ int slice_parse(struct slice *out, const char *text, int32_t n, struct err *e)
     struct slice s = {malloc((strlen(t) + (size_t)n) * sizeof *s.row), 0, false};
     if (!s.row)
         return err_set(e, ERR_SYSTEM, "out of memory · --pos");
-    int err = strchr(t, ':') ? parse_range(&s, t, n, e) : parse_list(&s, t, n, e);
-    if (err)
+    int rc = strchr(t, ':') ? parse_range(&s, t, n, e) : parse_list(&s, t, n, e);
+    if (rc)
         free(s.row);
     else
         *out = s;
-    return err;
+    return rc;
 }

@@ -1,7 +1,8 @@
 /* slice.h - `--pos`: which positions to keep.
  *
- * As in TransformerLens' pos_slice: a single position drops the axis, a range or a list keeps it.  The axis is always
- * the one of positions (the destination for scores and patterns).  Tested in tests/tui/test_options.c. */
+ * As in TransformerLens' pos_slice: a single position drops the axis, a range or a list keeps it.
+ * The axis is always the one of positions (the destination for scores and patterns).  Tested in
+ * tests/tui/test_options.c. */
 #ifndef SLICE_H
 #define SLICE_H
 
@@ -13,7 +14,7 @@
 struct slice {
     int32_t *row; /* [n], in the order asked for */
     int32_t n;
-    bool drop;    /* a single position: the axis goes */
+    bool drop; /* a single position: the axis goes */
 };
 
 /* "3", "-1", "2:5", ":-1", "::2", "0,2,-1" for a prompt of n positions; NULL = all.  Free row. */

@@ -1,4 +1,5 @@
-/* stack.c - `borescope stack`: the components of a residual stream, their sizes, or they themselves in a file. */
+/* stack.c - `borescope stack`: the components of a residual stream, their sizes, or they themselves
+ * in a file. */
 #include "stack.h"
 
 #include <math.h>
@@ -28,10 +29,11 @@ static void stacks_free(struct stacks *s)
 static int stacks_make(struct cli *c, struct stacks *s)
 {
     s->at = calloc((size_t)s->slice.n, sizeof *s->at);
-    int err = s->at ? 0 : cli_memory(c);
-    for (int32_t i = 0; !err && i < s->slice.n; i++)
-        err = stack_make(&s->at[i], cli_run_shown(c), &s->of, s->slice.row[i], s->slice.row[i] + 1, &c->err);
-    return err;
+    int rc = s->at ? 0 : cli_memory(c);
+    for (int32_t i = 0; !rc && i < s->slice.n; i++)
+        rc = stack_make(&s->at[i], cli_run_shown(c), &s->of, s->slice.row[i], s->slice.row[i] + 1,
+                        &c->err);
+    return rc;
 }
 
 static double norm(const struct stack *s, int32_t k)
@@ -72,7 +74,7 @@ static int print_table(struct cli *c, const struct stacks *s)
 {
     size_t n = (size_t)s->slice.n + 1;
     struct table_column *columns = calloc(n, sizeof *columns);
-    char (*heads)[16] = calloc(n, sizeof *heads);
+    char(*heads)[16] = calloc(n, sizeof *heads);
     struct table *t = NULL;
     if (columns && heads) {
         columns[0] = (struct table_column)COLUMN_TEXT("component");
@@ -90,14 +92,15 @@ static int print_table(struct cli *c, const struct stacks *s)
         for (int32_t i = 0; i < s->slice.n; i++)
             table_number(t, (float)norm(&s->at[i], k));
     }
-    int err = cli_table(c, t);
+    int rc = cli_table(c, t);
     free(columns);
     free(heads);
-    return err;
+    return rc;
 }
 
 /* The labels and the token ids as JSON. */
-static void meta_lists(const struct cli *c, const struct stacks *s, struct bytes *labels, struct bytes *tokens)
+static void meta_lists(const struct cli *c, const struct stacks *s, struct bytes *labels,
+                       struct bytes *tokens)
 {
     struct json_out j;
     json_out_begin(&j, labels);
@@ -112,7 +115,8 @@ static void meta_lists(const struct cli *c, const struct stacks *s, struct bytes
     json_out_close(&j);
 }
 
-/* [component, batch, pos, d_model], as the library stacks them; a single position drops its axis. */
+/* [component, batch, pos, d_model], as the library stacks them; a single position drops its axis.
+ */
 static int write_file(struct cli *c, const struct stacks *s)
 {
     int64_t d = c->m->cfg.d_model, n = s->at[0].n, rows = s->slice.n;
@@ -125,39 +129,50 @@ static int write_file(struct cli *c, const struct stacks *s)
     struct bytes labels = {0}, tokens = {0};
     char process[PROCESS_TEXT_MAX];
     meta_lists(c, s, &labels, &tokens);
-    struct tensor_out t = {.name = stack_kind_name(s->of.kind), .dtype = ST_F32, .rank = s->slice.drop ? 3 : 4, .shape = {n, 1, rows, d}, .data = all};
+    struct tensor_out t = {.name = stack_kind_name(s->of.kind),
+                           .dtype = ST_F32,
+                           .rank = s->slice.drop ? 3 : 4,
+                           .shape = {n, 1, rows, d},
+                           .data = all};
     if (s->slice.drop)
         t.shape[2] = d;
-    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name}, {"tokens", tokens.data},
-                                       {"labels", labels.data}, {"with", c->opt->with ? c->opt->with : ""},
-                                       {"processing", process_text(c->m->process, process, sizeof process)}};
-    int err = labels.failed || tokens.failed ? cli_memory(c) : tensor_write(c->opt->output, &t, 1, meta, sizeof meta / sizeof *meta, &c->err);
+    const struct tensor_meta meta[] = {
+        {"program", "borescope " BORE_VERSION},
+        {"model", c->m->name},
+        {"tokens", tokens.data},
+        {"labels", labels.data},
+        {"with", c->opt->with ? c->opt->with : ""},
+        {"processing", process_text(c->m->process, process, sizeof process)}};
+    int rc = labels.failed || tokens.failed
+                 ? cli_memory(c)
+                 : tensor_write(c->opt->output, &t, 1, meta, sizeof meta / sizeof *meta, &c->err);
     bytes_free(&labels);
     bytes_free(&tokens);
     free(all);
-    return err;
+    return rc;
 }
 
 int cli_stack(struct cli *c)
 {
     struct stacks s = {.at = NULL};
-    int err = stack_choose(c, &s.of);
-    if (!err && c->opt->output)
-        err = tensor_write_check(c->opt->output, &c->err);
-    if (!err)
-        err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = slice_parse(&s.slice, c->opt->pos, c->n, &c->err);
-    if (!err)
-        err = cli_sync(c);
-    if (!err)
-        err = stacks_make(c, &s);
-    if (!err && s.at[0].n == 0)
-        err = err_set(&c->err, ERR_BAD_INPUT, "%s of layer 0 has no components · layers 1..%d", stack_kind_name(s.of.kind), (int)c->m->cfg.n_layers);
-    if (!err && c->opt->output)
-        err = write_file(c, &s);
-    if (!err && (c->opt->json || !c->opt->output))
-        err = c->opt->json ? print_json(c, &s) : print_table(c, &s);
+    int rc = stack_choose(c, &s.of);
+    if (!rc && c->opt->output)
+        rc = tensor_write_check(c->opt->output, &c->err);
+    if (!rc)
+        rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = slice_parse(&s.slice, c->opt->pos, c->n, &c->err);
+    if (!rc)
+        rc = cli_sync(c);
+    if (!rc)
+        rc = stacks_make(c, &s);
+    if (!rc && s.at[0].n == 0)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "%s of layer 0 has no components · layers 1..%d",
+                     stack_kind_name(s.of.kind), (int)c->m->cfg.n_layers);
+    if (!rc && c->opt->output)
+        rc = write_file(c, &s);
+    if (!rc && (c->opt->json || !c->opt->output))
+        rc = c->opt->json ? print_json(c, &s) : print_table(c, &s);
     stacks_free(&s);
-    return err;
+    return rc;
 }

@@ -1,8 +1,10 @@
-/* test_prompt.c - `borescope test_prompt`: how well the model expects an answer, printed as TransformerLens' test_prompt prints it.
+/* test_prompt.c - `borescope test_prompt`: how well the model expects an answer, printed as
+ * TransformerLens' test_prompt prints it.
  *
- * One answer is followed token by token, of several each one's first token is looked at.  An answer's last token is not run: nothing
- * is expected after it.  The text is the library's line by line, after our own head; what a terminal should not get is cleaned,
- * and there is no colour and no wrapping.  Tested in tests/tui/test_cli_prompt.c. */
+ * One answer is followed token by token, of several each one's first token is looked at.  An
+ * answer's last token is not run: nothing is expected after it.  The text is the library's line by
+ * line, after our own head; what a terminal should not get is cleaned, and there is no colour and
+ * no wrapping.  Tested in tests/tui/test_cli_prompt.c. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -43,36 +45,39 @@ static int answer_read(struct cli *c, const char *text, struct answer *a)
         return cli_memory(c);
     spaced[0] = ' ';
     memcpy(spaced + space, text, len);
-    int err = model_tokens(c->m, spaced, len + space, 0, &a->id, &a->n, &c->err);
+    int rc = model_tokens(c->m, spaced, len + space, 0, &a->id, &a->n, &c->err);
     free(spaced);
-    return err;
+    return rc;
 }
 
 static int answers_read(struct cli *c, struct trial *t)
 {
     const struct option_list *given = &c->opt->answer;
     if (!given->n)
-        return err_set(&c->err, ERR_USAGE, "test_prompt needs the expected answer · --answer ' Mary'");
-    int err = 0;
+        return err_set(&c->err, ERR_USAGE,
+                       "test_prompt needs the expected answer · --answer ' Mary'");
+    int rc = 0;
     t->answers = calloc((size_t)given->n, sizeof *t->answers);
     if (!t->answers)
         return cli_memory(c);
-    for (; t->n_answers < given->n && !err; t->n_answers++) {
+    for (; t->n_answers < given->n && !rc; t->n_answers++) {
         struct answer *a = &t->answers[t->n_answers];
-        err = answer_read(c, given->item[t->n_answers], a);
-        if (!err)
-            err = model_check_tokens(c->m, a->id, a->n, NULL, &c->err);
-        if (err)
+        rc = answer_read(c, given->item[t->n_answers], a);
+        if (!rc)
+            rc = model_check_tokens(c->m, a->id, a->n, NULL, &c->err);
+        if (rc)
             err_prefix(&c->err, "--answer %d", t->n_answers + 1);
     }
-    return err;
+    return rc;
 }
 
-/* What has to be expected where; the prompt grows by what one answer's later tokens are expected after. */
+/* What has to be expected where; the prompt grows by what one answer's later tokens are expected
+ * after. */
 static int trial_plan(struct cli *c, struct trial *t)
 {
     bool one = t->n_answers == 1;
-    int32_t more = one ? t->answers[0].n - 1 : 0, k = c->opt->given & ON(top) ? c->opt->top : TOP_DEFAULT;
+    int32_t more = one ? t->answers[0].n - 1 : 0,
+            k = c->opt->given & ON(top) ? c->opt->top : TOP_DEFAULT;
     t->n_prompt = c->n;
     t->n = one ? t->answers[0].n : t->n_answers;
     t->k = k < c->m->cfg.d_vocab ? k : c->m->cfg.d_vocab;
@@ -84,7 +89,8 @@ static int trial_plan(struct cli *c, struct trial *t)
     memcpy(all + c->n, t->answers[0].id, (size_t)more * sizeof *all);
     c->n += more;
     for (int32_t i = 0; i < t->n; i++) {
-        t->each[i] = (struct expected){.id = one ? t->answers[0].id[i] : t->answers[i].id[0], .row = t->n_prompt - 1 + (one ? i : 0)};
+        t->each[i] = (struct expected){.id = one ? t->answers[0].id[i] : t->answers[i].id[0],
+                                       .row = t->n_prompt - 1 + (one ? i : 0)};
         if (!(t->each[i].top = calloc((size_t)t->k, sizeof *t->each[i].top)))
             return cli_memory(c);
     }
@@ -93,12 +99,13 @@ static int trial_plan(struct cli *c, struct trial *t)
 
 static int trial_run(struct cli *c, struct trial *t)
 {
-    int err = cli_sync(c);
-    for (int32_t i = 0; i < t->n && !err; i++) {
+    int rc = cli_sync(c);
+    for (int32_t i = 0; i < t->n && !rc; i++) {
         struct expected *x = &t->each[i];
-        err = lens_output(cli_run_shown(c), x->row, x->row + 1, t->k, x->id, &x->cell, x->top, &c->err);
+        rc = lens_output(cli_run_shown(c), x->row, x->row + 1, t->k, x->id, &x->cell, x->top,
+                         &c->err);
     }
-    return err;
+    return rc;
 }
 
 static void trial_free(struct trial *t)
@@ -113,7 +120,8 @@ static void trial_free(struct trial *t)
 
 /* ------------------------------------------------------------------ the library's text */
 
-/* A token alone, as the library decodes it: SentencePiece decoders drop a leading space, parts of a character become U+FFFD. */
+/* A token alone, as the library decodes it: SentencePiece decoders drop a leading space, parts of a
+ * character become U+FFFD. */
 static void add_decoded(const struct cli *c, struct bytes *out, int32_t id)
 {
     size_t len = 0;
@@ -147,7 +155,11 @@ static void add_repr(const struct cli *c, struct bytes *out, int32_t id)
         else if (cp == '\n' || cp == '\r' || cp == '\t')
             bytes_add_string(out, cp == '\n' ? "\\n" : cp == '\r' ? "\\r" : "\\t");
         else if (kind == TEXT_CLASS_CONTROL || kind == TEXT_CLASS_REFUSED)
-            bytes_addf(out, cp < 0x100 ? "\\x%02x" : cp < 0x10000 ? "\\u%04x" : "\\U%08x", (unsigned)cp);
+            bytes_addf(out,
+                       cp < 0x100     ? "\\x%02x"
+                       : cp < 0x10000 ? "\\u%04x"
+                                      : "\\U%08x",
+                       (unsigned)cp);
         else
             bytes_add(out, text.data + i, n);
     }
@@ -176,13 +188,15 @@ static void put_line(struct cli *c, struct bytes *line)
 
 static void put_figures(struct cli *c, struct bytes *line, float logit, float lse, int32_t id)
 {
-    bytes_addf(line, "Logit: %5.2f Prob: %5.2f%% Token: |", (double)logit, 100 * exp((double)logit - (double)lse));
+    bytes_addf(line, "Logit: %5.2f Prob: %5.2f%% Token: |", (double)logit,
+               100 * exp((double)logit - (double)lse));
     add_decoded(c, line, id);
     bytes_add_char(line, '|');
     put_line(c, line);
 }
 
-static void put_top(struct cli *c, struct bytes *line, const struct trial *t, const struct expected *x)
+static void put_top(struct cli *c, struct bytes *line, const struct trial *t,
+                    const struct expected *x)
 {
     for (int32_t k = 0; k < t->k; k++) {
         bytes_addf(line, "Top %dth token. ", (int)k);
@@ -227,9 +241,9 @@ static int trial_text(struct cli *c, const struct trial *t)
             put_top(c, &line, t, x);
     }
     put_ranks(c, &line, t);
-    int err = line.failed || c->out.failed ? cli_memory(c) : 0;
+    int rc = line.failed || c->out.failed ? cli_memory(c) : 0;
     bytes_free(&line);
-    return err;
+    return rc;
 }
 
 /* ------------------------------------------------------------------ for programs */
@@ -255,9 +269,10 @@ static int trial_json(struct cli *c, const struct trial *t)
 
 static int trial_table(struct cli *c, const struct trial *t)
 {
-    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_TOKEN("answer"), COLUMN_INT("rank"), COLUMN_NUMBER("logit", 2),
-                                                  COLUMN_NUMBER("p", 4), COLUMN_INT("top"), COLUMN_TOKEN("token"), COLUMN_NUMBER("logit", 2),
-                                                  COLUMN_NUMBER("p", 4)};
+    static const struct table_column columns[] = {
+        COLUMN_INT("pos"),         COLUMN_TOKEN("answer"),    COLUMN_INT("rank"),
+        COLUMN_NUMBER("logit", 2), COLUMN_NUMBER("p", 4),     COLUMN_INT("top"),
+        COLUMN_TOKEN("token"),     COLUMN_NUMBER("logit", 2), COLUMN_NUMBER("p", 4)};
     struct table *out = table_new(columns, 9);
     for (int32_t i = 0; i < t->n && out; i++)
         for (int32_t k = 0; k < t->k; k++) {
@@ -278,15 +293,17 @@ static int trial_table(struct cli *c, const struct trial *t)
 int cli_test_prompt(struct cli *c)
 {
     struct trial t = {0};
-    int err = cli_open(c, CLI_PROMPT);
-    if (!err)
-        err = answers_read(c, &t);
-    if (!err)
-        err = trial_plan(c, &t);
-    if (!err)
-        err = trial_run(c, &t);
-    if (!err)
-        err = c->opt->json ? trial_json(c, &t) : c->opt->tsv ? trial_table(c, &t) : trial_text(c, &t);
+    int rc = cli_open(c, CLI_PROMPT);
+    if (!rc)
+        rc = answers_read(c, &t);
+    if (!rc)
+        rc = trial_plan(c, &t);
+    if (!rc)
+        rc = trial_run(c, &t);
+    if (!rc)
+        rc = c->opt->json  ? trial_json(c, &t)
+             : c->opt->tsv ? trial_table(c, &t)
+                           : trial_text(c, &t);
     trial_free(&t);
-    return err;
+    return rc;
 }

@@ -35,15 +35,16 @@ static int open_source(struct cli *c, struct source *s)
 {
     const struct options *o = c->opt;
     char folder[4096];
-    const char *file = is_json_file(c->model_name) ? c->model_name : bare_folder(c->model_name, folder);
+    const char *file = is_json_file(c->model_name) ? c->model_name
+                                                   : bare_folder(c->model_name, folder);
     if (*file) {
         s->tok = tokenizer_open(file, &c->err);
         s->bos = s->tok && o->bos ? tokenizer_bos(s->tok) : -1;
         return s->tok ? 0 : c->err.code;
     }
-    int err = cli_model(c, false);
-    if (err)
-        return err;
+    int rc = cli_model(c, false);
+    if (rc)
+        return rc;
     s->bos = o->bos || (!o->no_bos && c->m->cfg.prepend_bos) ? c->m->cfg.bos_id : -1;
     return 0;
 }
@@ -62,7 +63,9 @@ static int input(struct cli *c, char **text, size_t *len)
 
 static int print_tokens(struct cli *c, const struct tokenizer *tok, const int32_t *id, size_t n)
 {
-    static const struct table_column columns[] = {COLUMN_INT("pos"), COLUMN_INT("id"), {"text", TABLE_TEXT, 0, 0, TEXT_TOKEN},
+    static const struct table_column columns[] = {COLUMN_INT("pos"),
+                                                  COLUMN_INT("id"),
+                                                  {"text", TABLE_TEXT, 0, 0, TEXT_TOKEN},
                                                   COLUMN_TEXT("spelling")};
     size_t len;
     if (c->opt->json) {
@@ -82,7 +85,8 @@ static int print_tokens(struct cli *c, const struct tokenizer *tok, const int32_
     }
     struct table *t = table_new(columns, 4);
     for (size_t i = 0; i < n && t; i++) {
-        const char *text = tokenizer_text(tok, id[i], &len), *spelling = tokenizer_spelling(tok, id[i]);
+        const char *text = tokenizer_text(tok, id[i], &len),
+                   *spelling = tokenizer_spelling(tok, id[i]);
         table_int(t, (int64_t)i);
         table_int(t, id[i]);
         table_text(t, text, len);
@@ -97,42 +101,42 @@ static int decode(struct cli *c, const struct tokenizer *tok, const char *ids)
     int32_t *id = NULL, n = 0;
     size_t len;
     char *text = NULL;
-    int err = cli_ids(ids, &id, &n, &c->err);
-    if (!err && !(text = tokenizer_decode(tok, id, (size_t)n, 0, &len, &c->err)))
-        err = c->err.code;
-    if (!err && c->opt->json) {
+    int rc = cli_ids(ids, &id, &n, &c->err);
+    if (!rc && !(text = tokenizer_decode(tok, id, (size_t)n, 0, &len, &c->err)))
+        rc = c->err.code;
+    if (!rc && c->opt->json) {
         struct json_out j;
         json_out_begin(&j, &c->out);
         json_out_object(&j);
         json_out_text(json_out_key(&j, "text"), text, len);
-        err = cli_json_end(c, &j);
-    } else if (!err) {
+        rc = cli_json_end(c, &j);
+    } else if (!rc) {
         cli_plain_text(&c->out, text, len);
         bytes_add_char(&c->out, '\n');
     }
     free(id);
     free(text);
-    return err;
+    return rc;
 }
 
 static int encode(struct cli *c, const struct source *s, const char *text, size_t len)
 {
     const struct tokenizer *tok = s->tok ? s->tok : c->m->tok;
     struct token_list l = {0};
-    int err = tokenizer_encode(tok, text, len, 0, &l, &c->err);
-    bool prepend = !err && s->bos >= 0 && !(l.count && l.id[0] == s->bos);
-    int32_t *all = err ? NULL : malloc((l.count + 1) * sizeof *all);
-    if (!err && !all)
-        err = cli_memory(c);
-    if (!err) {
+    int rc = tokenizer_encode(tok, text, len, 0, &l, &c->err);
+    bool prepend = !rc && s->bos >= 0 && !(l.count && l.id[0] == s->bos);
+    int32_t *all = rc ? NULL : malloc((l.count + 1) * sizeof *all);
+    if (!rc && !all)
+        rc = cli_memory(c);
+    if (!rc) {
         all[0] = s->bos;
         if (l.count)
             memcpy(all + prepend, l.id, l.count * sizeof *all);
-        err = print_tokens(c, tok, all, l.count + prepend);
+        rc = print_tokens(c, tok, all, l.count + prepend);
     }
     free(all);
     token_list_free(&l);
-    return err;
+    return rc;
 }
 
 static int with_source(struct cli *c, const struct source *s)
@@ -141,33 +145,34 @@ static int with_source(struct cli *c, const struct source *s)
     const struct options *o = c->opt;
     char *text = NULL;
     size_t len = 0;
-    int err;
+    int rc;
     if (o->bos && s->bos < 0)
-        return err_set(&c->err, ERR_BAD_INPUT, "--bos · nothing here names a beginning-of-text token · use --no-bos");
+        return err_set(&c->err, ERR_BAD_INPUT,
+                       "--bos · nothing here names a beginning-of-text token · use --no-bos");
     if (o->tokens && o->decode)
         return decode(c, tok, o->tokens);
     if (o->tokens) {
         int32_t *id, n;
-        err = cli_ids(o->tokens, &id, &n, &c->err);
-        if (!err)
-            err = print_tokens(c, tok, id, (size_t)n);
-        if (!err)
+        rc = cli_ids(o->tokens, &id, &n, &c->err);
+        if (!rc)
+            rc = print_tokens(c, tok, id, (size_t)n);
+        if (!rc)
             free(id);
-        return err;
+        return rc;
     }
-    err = input(c, &text, &len);
-    if (!err)
-        err = o->decode ? decode(c, tok, text) : encode(c, s, text, len);
+    rc = input(c, &text, &len);
+    if (!rc)
+        rc = o->decode ? decode(c, tok, text) : encode(c, s, text, len);
     free(text);
-    return err;
+    return rc;
 }
 
 int cli_tokens(struct cli *c)
 {
     struct source s = {NULL, -1};
-    int err = open_source(c, &s);
-    if (!err)
-        err = with_source(c, &s);
+    int rc = open_source(c, &s);
+    if (!rc)
+        rc = with_source(c, &s);
     tokenizer_close(s.tok);
-    return err;
+    return rc;
 }

@@ -1,4 +1,5 @@
-/* weight_circuits.c - `borescope weights --svd`, `--eigenvalues` and `--target`: the QK and OV products of heads. */
+/* weight_circuits.c - `borescope weights --svd`, `--eigenvalues` and `--target`: the QK and OV
+ * products of heads. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,7 +12,7 @@
 struct product {
     int32_t layer, head;
     enum circuit_kind kind;
-    bool full;                         /* W_E OV W_U */
+    bool full; /* W_E OV W_U */
     int64_t d, r;
     double *a, *b, *u, *s, *v, *re, *im, norm;
 };
@@ -29,33 +30,36 @@ static int each_product(struct cli *c, bool full, product_fn *fn, void *user)
     const struct config *g = &c->m->cfg;
     int64_t d = g->d_model, r = g->d_head, n = d * r;
     struct product p = {.d = d, .r = r};
-    double *mem = malloc((size_t)(5 * n + 3 * r + (full ? d * d : 0)) * sizeof *mem), *tokens = mem ? mem + 5 * n + 3 * r : NULL;
-    int err = mem ? 0 : cli_memory(c);
-    if (!err && c->opt->given & ON(layer))
-        err = cli_check_index(c, "layer", c->opt->layer, g->n_layers);
-    if (!err && c->opt->head >= 0)
-        err = cli_check_index(c, "head", c->opt->head, g->n_heads);
-    if (!err && full)
-        err = circuit_tokens(c->m, tokens, &c->err);
-    for (p.layer = 0; p.layer < g->n_layers && !err; p.layer++)
-        for (p.head = 0; p.head < g->n_heads && !err; p.head++) {
-            if ((c->opt->given & ON(layer) && c->opt->layer != p.layer) || (c->opt->head >= 0 && c->opt->head != p.head))
+    double *mem = malloc((size_t)(5 * n + 3 * r + (full ? d * d : 0)) * sizeof *mem),
+           *tokens = mem ? mem + 5 * n + 3 * r : NULL;
+    int rc = mem ? 0 : cli_memory(c);
+    if (!rc && c->opt->given & ON(layer))
+        rc = cli_check_index(c, "layer", c->opt->layer, g->n_layers);
+    if (!rc && c->opt->head >= 0)
+        rc = cli_check_index(c, "head", c->opt->head, g->n_heads);
+    if (!rc && full)
+        rc = circuit_tokens(c->m, tokens, &c->err);
+    for (p.layer = 0; p.layer < g->n_layers && !rc; p.layer++)
+        for (p.head = 0; p.head < g->n_heads && !rc; p.head++) {
+            if ((c->opt->given & ON(layer) && c->opt->layer != p.layer) ||
+                (c->opt->head >= 0 && c->opt->head != p.head))
                 continue;
-            for (int k = 0; k < 2 + full && !err; k++) {
-                p.a = mem, p.u = mem + 2 * n, p.v = mem + 3 * n, p.s = mem + 5 * n, p.re = p.s + r, p.im = p.re + r;
+            for (int k = 0; k < 2 + full && !rc; k++) {
+                p.a = mem, p.u = mem + 2 * n, p.v = mem + 3 * n, p.s = mem + 5 * n, p.re = p.s + r,
+                p.im = p.re + r;
                 p.b = mem + n, p.kind = k ? CIRCUIT_OV : CIRCUIT_QK, p.full = k == 2;
-                err = circuit_head(c->m, p.kind, p.layer, p.head, p.a, p.b, &c->err);
-                if (!err && p.full) {
+                rc = circuit_head(c->m, p.kind, p.layer, p.head, p.a, p.b, &c->err);
+                if (!rc && p.full) {
                     circuit_through_tokens(tokens, p.b, d, r, mem + 4 * n);
                     p.b = mem + 4 * n;
                 }
                 p.norm = p.full ? NAN : factored_norm(p.a, d, p.b, d, r);
-                if (!err)
-                    err = fn(c, &p, user);
+                if (!rc)
+                    rc = fn(c, &p, user);
             }
         }
     free(mem);
-    return err;
+    return rc;
 }
 
 static void product_label(struct table *t, const struct product *p)
@@ -73,7 +77,8 @@ static void product_json(struct json_out *j, const struct product *p)
     json_out_double(json_out_key(j, "norm"), p->norm);
 }
 
-/* ---- singular values ------------------------------------------------------------------------------- */
+/* ---- singular values
+ * ------------------------------------------------------------------------------- */
 
 /* Column i of x[d, r] as floats. */
 static void column(const double *x, int64_t d, int64_t r, int64_t i, float *out)
@@ -82,7 +87,8 @@ static void column(const double *x, int64_t d, int64_t r, int64_t i, float *out)
         out[k] = (float)x[k * r + i];
 }
 
-static void vectors_json(struct json_out *j, const char *key, const double *x, int64_t d, int64_t r, float *buf)
+static void vectors_json(struct json_out *j, const char *key, const double *x, int64_t d, int64_t r,
+                         float *buf)
 {
     json_out_array(json_out_key(j, key));
     for (int64_t i = 0; i < r; i++) {
@@ -95,11 +101,11 @@ static void vectors_json(struct json_out *j, const char *key, const double *x, i
 static int svd_row(struct cli *c, struct product *p, void *user)
 {
     struct cli_rows *s = user;
-    int err = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
+    int rc = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
     float *buf = malloc((size_t)(p->d > p->r ? p->d : p->r) * sizeof *buf);
-    if (!err && !buf)
-        err = cli_memory(c);
-    if (!err && s->t) {
+    if (!rc && !buf)
+        rc = cli_memory(c);
+    if (!rc && s->t) {
         product_label(s->t, p);
         table_number(s->t, (float)p->norm);
         for (int32_t i = 0; i < c->opt->top; i++)
@@ -107,7 +113,7 @@ static int svd_row(struct cli *c, struct product *p, void *user)
                 table_number(s->t, (float)p->s[i]);
             else
                 table_blank(s->t);
-    } else if (!err) {
+    } else if (!rc) {
         product_json(&s->j, p);
         for (int64_t i = 0; i < p->r; i++)
             buf[i] = (float)p->s[i];
@@ -119,19 +125,20 @@ static int svd_row(struct cli *c, struct product *p, void *user)
         json_out_close(&s->j);
     }
     free(buf);
-    return err;
+    return rc;
 }
 
 /* One side of one singular direction. */
-static int direction_row(struct cli *c, const struct product *p, struct cli_rows *s, int64_t i, bool right, float *buf)
+static int direction_row(struct cli *c, const struct product *p, struct cli_rows *s, int64_t i,
+                         bool right, float *buf)
 {
     static const char *const sides[2][2] = {{"query", "key"}, {"source", "output"}};
     struct lens_top top[2][LENS_TOP_MAX];
     enum circuit_side side = p->kind == CIRCUIT_OV && right ? CIRCUIT_UNEMBED : CIRCUIT_EMBED;
     column(right ? p->v : p->u, p->d, p->r, i, buf);
-    int err = circuit_read(c->m, side, buf, 1, c->opt->top, top[0], top[1], &c->err);
-    if (err)
-        return err;
+    int rc = circuit_read(c->m, side, buf, 1, c->opt->top, top[0], top[1], &c->err);
+    if (rc)
+        return rc;
     if (s->t) {
         product_label(s->t, p);
         table_int(s->t, i);
@@ -154,43 +161,47 @@ static int direction_row(struct cli *c, const struct product *p, struct cli_rows
 static int svd_tokens(struct cli *c, struct product *p, void *user)
 {
     enum { DIRECTIONS = 5 };
-    int err = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
+    int rc = factored_svd(p->a, p->d, p->b, p->d, p->r, p->u, p->s, p->v, &c->err);
     float *buf = malloc((size_t)p->d * sizeof *buf);
-    if (!err && !buf)
-        err = cli_memory(c);
-    for (int64_t i = 0; i < p->r && i < DIRECTIONS && !err; i++)
-        for (int right = 0; right < 2 && !err; right++)
-            err = direction_row(c, p, user, i, right, buf);
+    if (!rc && !buf)
+        rc = cli_memory(c);
+    for (int64_t i = 0; i < p->r && i < DIRECTIONS && !rc; i++)
+        for (int right = 0; right < 2 && !rc; right++)
+            rc = direction_row(c, p, user, i, right, buf);
     free(buf);
-    return err;
+    return rc;
 }
 
 int weights_svd(struct cli *c)
 {
-    static const struct table_column tokens[] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_INT("direction"), COLUMN_NUMBER("s", 4),
-                                                 COLUMN_TEXT("side"), COLUMN_TEXT("most"), COLUMN_TEXT("least")};
-    struct table_column columns[3 + LENS_TOP_MAX] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_NUMBER("norm", 4)};
+    static const struct table_column tokens[] = {
+        COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_INT("direction"), COLUMN_NUMBER("s", 4),
+        COLUMN_TEXT("side"), COLUMN_TEXT("most"),    COLUMN_TEXT("least")};
+    struct table_column columns[3 + LENS_TOP_MAX] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"),
+                                                     COLUMN_NUMBER("norm", 4)};
     char names[LENS_TOP_MAX][16];
     struct cli_rows s = {0};
     for (int32_t i = 0; i < c->opt->top; i++) {
         snprintf(names[i], sizeof names[i], "s%d", (int)i);
         columns[3 + i] = (struct table_column)COLUMN_NUMBER(names[i], 4);
     }
-    int err = c->opt->as_tokens ? cli_rows_open(c, &s, tokens, 7) : cli_rows_open(c, &s, columns, 3 + c->opt->top);
-    if (!err)
-        err = each_product(c, false, c->opt->as_tokens ? svd_tokens : svd_row, &s);
-    return cli_rows_close(c, &s, err);
+    int rc = c->opt->as_tokens ? cli_rows_open(c, &s, tokens, 7)
+                               : cli_rows_open(c, &s, columns, 3 + c->opt->top);
+    if (!rc)
+        rc = each_product(c, false, c->opt->as_tokens ? svd_tokens : svd_row, &s);
+    return cli_rows_close(c, &s, rc);
 }
 
-/* ---- eigenvalues ----------------------------------------------------------------------------------- */
+/* ---- eigenvalues
+ * ----------------------------------------------------------------------------------- */
 
 static int eigen_row(struct cli *c, struct product *p, void *user)
 {
     struct cli_rows *s = user;
     double sum = 0, size = 0;
-    int err = factored_eigenvalues(p->a, p->b, p->d, p->r, p->re, p->im, &c->err);
-    if (err)
-        return err;
+    int rc = factored_eigenvalues(p->a, p->b, p->d, p->r, p->re, p->im, &c->err);
+    if (rc)
+        return rc;
     for (int64_t i = 0; i < p->r; i++)
         sum += p->re[i], size += hypot(p->re[i], p->im[i]);
     if (s->t) {
@@ -203,7 +214,8 @@ static int eigen_row(struct cli *c, struct product *p, void *user)
         for (int32_t i = 0; i < c->opt->top; i++) {
             char text[64] = "";
             if (i < p->r)
-                snprintf(text, sizeof text, p->im[i] != 0 ? "%.4g%+.4gi" : "%.4g", p->re[i], p->im[i]);
+                snprintf(text, sizeof text, p->im[i] != 0 ? "%.4g%+.4gi" : "%.4g", p->re[i],
+                         p->im[i]);
             table_string(s->t, text);
         }
         return 0;
@@ -224,7 +236,8 @@ static int eigen_row(struct cli *c, struct product *p, void *user)
 
 int weights_eigenvalues(struct cli *c)
 {
-    struct table_column columns[4 + LENS_TOP_MAX] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_NUMBER("norm", 4),
+    struct table_column columns[4 + LENS_TOP_MAX] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"),
+                                                     COLUMN_NUMBER("norm", 4),
                                                      COLUMN_NUMBER("score", 4)};
     char names[LENS_TOP_MAX][16];
     struct cli_rows s = {0};
@@ -232,15 +245,17 @@ int weights_eigenvalues(struct cli *c)
         snprintf(names[i], sizeof names[i], "e%d", (int)i);
         columns[4 + i] = (struct table_column)COLUMN_TEXT(names[i]);
     }
-    int err = cli_rows_open(c, &s, columns, 4 + c->opt->top);
-    if (!err)
-        err = each_product(c, true, eigen_row, &s);
-    return cli_rows_close(c, &s, err);
+    int rc = cli_rows_open(c, &s, columns, 4 + c->opt->top);
+    if (!rc)
+        rc = each_product(c, true, eigen_row, &s);
+    return cli_rows_close(c, &s, rc);
 }
 
-/* ---- one token through the heads ------------------------------------------------------------------- */
+/* ---- one token through the heads
+ * ------------------------------------------------------------------- */
 
-/* A token's embedding through a product: what a head says when it looks at it, what it looks for from it, what looks for it. */
+/* A token's embedding through a product: what a head says when it looks at it, what it looks for
+ * from it, what looks for it. */
 struct token_rows {
     struct cli_rows s;
     int32_t id;
@@ -268,9 +283,10 @@ static int token_side(struct cli *c, const struct product *p, struct token_rows 
     static const char *const sides[2][2] = {{"looks for", "is looked for by"}, {"says", ""}};
     struct lens_top top[2][LENS_TOP_MAX];
     through(p, t->x, turned, t->out);
-    int err = circuit_read(c->m, p->kind == CIRCUIT_OV ? CIRCUIT_UNEMBED : CIRCUIT_EMBED, t->out, 1, c->opt->top, top[0], top[1], &c->err);
-    if (err)
-        return err;
+    int rc = circuit_read(c->m, p->kind == CIRCUIT_OV ? CIRCUIT_UNEMBED : CIRCUIT_EMBED, t->out, 1,
+                          c->opt->top, top[0], top[1], &c->err);
+    if (rc)
+        return rc;
     if (t->s.t) {
         product_label(t->s.t, p);
         table_string(t->s.t, sides[p->kind][turned]);
@@ -290,31 +306,32 @@ static int token_side(struct cli *c, const struct product *p, struct token_rows 
 
 static int token_row(struct cli *c, struct product *p, void *user)
 {
-    int err = token_side(c, p, user, false);
-    return err || p->kind == CIRCUIT_OV ? err : token_side(c, p, user, true);
+    int rc = token_side(c, p, user, false);
+    return rc || p->kind == CIRCUIT_OV ? rc : token_side(c, p, user, true);
 }
 
 int weights_token(struct cli *c)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"), COLUMN_TEXT("side"), COLUMN_TEXT("most"),
+    static const struct table_column columns[] = {COLUMN_TEXT("head"), COLUMN_TEXT("product"),
+                                                  COLUMN_TEXT("side"), COLUMN_TEXT("most"),
                                                   COLUMN_TEXT("least")};
     struct named_weight w;
     struct token_rows t = {.id = -1};
     int64_t d = c->m->cfg.d_model;
-    int err = cli_token(c, c->opt->target, &t.id);
-    if (!err)
-        err = named_weight_find(c->m, "W_E", &w, &c->err);
+    int rc = cli_token(c, c->opt->target, &t.id);
+    if (!rc)
+        rc = named_weight_find(c->m, "W_E", &w, &c->err);
     t.x = malloc((size_t)d * sizeof *t.x);
     t.out = malloc((size_t)d * sizeof *t.out);
-    if (!err && (!t.x || !t.out))
-        err = cli_memory(c);
-    for (int64_t i = 0; i < d && !err; i++)
+    if (!rc && (!t.x || !t.out))
+        rc = cli_memory(c);
+    for (int64_t i = 0; i < d && !rc; i++)
         t.x[i] = (double)named_weight_value(c->m, &w, (int64_t[]){t.id, i, 0, 0});
-    if (!err)
-        err = cli_rows_open(c, &t.s, columns, 5);
-    if (!err)
-        err = each_product(c, false, token_row, &t);
+    if (!rc)
+        rc = cli_rows_open(c, &t.s, columns, 5);
+    if (!rc)
+        rc = each_product(c, false, token_row, &t);
     free(t.x);
     free(t.out);
-    return cli_rows_close(c, &t.s, err);
+    return cli_rows_close(c, &t.s, rc);
 }

@@ -19,7 +19,10 @@ static bool number(const char **p, int64_t open, int64_t *out, bool *found)
 
 static int malformed(const char *text, struct err *e)
 {
-    return err_set(e, ERR_USAGE, "\"%.60s\" · an index is 3, -1, 2:5, ::2 or {0,2}; one per axis, with commas between", text);
+    return err_set(
+        e, ERR_USAGE,
+        "\"%.60s\" · an index is 3, -1, 2:5, ::2 or {0,2}; one per axis, with commas between",
+        text);
 }
 
 static int64_t bound(int64_t i, int64_t n)
@@ -33,7 +36,8 @@ static int element(struct weight_cut *c, int axis, int64_t i, struct err *e)
 {
     int64_t size = c->w.shape[axis];
     if (i < -size || i >= size)
-        return err_set(e, ERR_BAD_INPUT, "%s · %s %lld is out of range · it has %s 0..%lld", c->w.name, c->w.dims[axis], (long long)i, c->w.dims[axis],
+        return err_set(e, ERR_BAD_INPUT, "%s · %s %lld is out of range · it has %s 0..%lld",
+                       c->w.name, c->w.dims[axis], (long long)i, c->w.dims[axis],
                        (long long)size - 1);
     c->index[axis][c->n[axis]++] = i < 0 ? i + size : i;
     return 0;
@@ -44,7 +48,8 @@ static int parse_set(struct weight_cut *c, int axis, const char *p, const char *
     for (p++;; p++) {
         int64_t i;
         bool found;
-        if (!number(&p, 0, &i, &found) || !found || (*p != ',' && *p != '}') || c->n[axis] >= c->w.shape[axis])
+        if (!number(&p, 0, &i, &found) || !found || (*p != ',' && *p != '}') ||
+            c->n[axis] >= c->w.shape[axis])
             return malformed(text, e);
         int rc = element(c, axis, i, e);
         if (rc || *p == '}')
@@ -52,7 +57,8 @@ static int parse_set(struct weight_cut *c, int axis, const char *p, const char *
     }
 }
 
-static int parse_range(struct weight_cut *c, int axis, const char *p, const char *text, struct err *e)
+static int parse_range(struct weight_cut *c, int axis, const char *p, const char *text,
+                       struct err *e)
 {
     int64_t size = c->w.shape[axis], part[3] = {0, size, 1};
     bool found = false;
@@ -77,14 +83,17 @@ static int parse_range(struct weight_cut *c, int axis, const char *p, const char
         free(c->index[axis]);
         c->index[axis] = NULL;
     }
-    return c->n[axis] ? 0 : err_set(e, ERR_BAD_INPUT, "\"%.60s\" · it holds none of %s 0..%lld", text, c->w.dims[axis], (long long)size - 1);
+    return c->n[axis] ? 0
+                      : err_set(e, ERR_BAD_INPUT, "\"%.60s\" · it holds none of %s 0..%lld", text,
+                                c->w.dims[axis], (long long)size - 1);
 }
 
 static int parse_axis(struct weight_cut *c, int axis, char *text, struct err *e)
 {
     const char *p = text + strspn(text, " ");
     if (axis >= c->w.rank)
-        return err_set(e, ERR_BAD_INPUT, "%s · it has %d axes, the index more", c->w.name, c->w.rank);
+        return err_set(e, ERR_BAD_INPUT, "%s · it has %d axes, the index more", c->w.name,
+                       c->w.rank);
     c->n[axis] = 0;
     c->index[axis] = malloc((size_t)c->w.shape[axis] * sizeof *c->index[axis]);
     if (!c->index[axis])
@@ -116,8 +125,10 @@ int weight_cut_parse(struct weight_cut *out, const struct model *m, const char *
     struct weight_cut c = {0};
     size_t len = strlen(text);
     const char *open = len && text[len - 1] == ']' ? strrchr(text, '[') : NULL;
-    char *name = strndup(text, open ? (size_t)(open - text) : len), *index = open ? strndup(open + 1, (size_t)(text + len - open - 2)) : NULL;
-    int rc = name && (index || !open) ? named_weight_find(m, name, &c.w, e) : err_set(e, ERR_SYSTEM, "out of memory · a name");
+    char *name = strndup(text, open ? (size_t)(open - text) : len),
+         *index = open ? strndup(open + 1, (size_t)(text + len - open - 2)) : NULL;
+    int rc = name && (index || !open) ? named_weight_find(m, name, &c.w, e)
+                                      : err_set(e, ERR_SYSTEM, "out of memory · a name");
     for (int d = 0; !rc && d < c.w.rank; d++)
         c.n[d] = c.w.shape[d];
     if (!rc && index)
@@ -146,7 +157,8 @@ int64_t weight_cut_size(const struct weight_cut *c)
     return n;
 }
 
-int weight_cut_shape(const struct weight_cut *c, int64_t shape[WEIGHT_RANK_MAX], const char *dims[WEIGHT_RANK_MAX])
+int weight_cut_shape(const struct weight_cut *c, int64_t shape[WEIGHT_RANK_MAX],
+                     const char *dims[WEIGHT_RANK_MAX])
 {
     int rank = 0;
     for (int d = 0; d < c->w.rank; d++)

@@ -14,7 +14,8 @@ static int64_t kept(const struct weight_cut *cut, int axis, int64_t i)
 }
 
 /* "2, 0" : the element of every axis but `without` that a row stands for. */
-static void row_label(const struct weight_cut *cut, int without, int64_t row, char *buf, size_t size)
+static void row_label(const struct weight_cut *cut, int without, int64_t row, char *buf,
+                      size_t size)
 {
     int64_t at[WEIGHT_RANK_MAX];
     size_t n = 0;
@@ -25,7 +26,8 @@ static void row_label(const struct weight_cut *cut, int without, int64_t row, ch
             row /= cut->n[d];
         }
     for (int d = 0; d < cut->w.rank; d++)
-        n += (size_t)snprintf(buf + n, size - n, d == without ? "%s:" : "%s%lld", d ? ", " : "", d == without ? 0LL : (long long)at[d]);
+        n += (size_t)snprintf(buf + n, size - n, d == without ? "%s:" : "%s%lld", d ? ", " : "",
+                              d == without ? 0LL : (long long)at[d]);
 }
 
 static void head(struct cli *c, const struct weight_cut *cut)
@@ -47,8 +49,10 @@ static int values_table(struct cli *c, const struct weight_cut *cut, const float
         shown[1] = columns < COLUMNS_SHOWN ? columns : COLUMNS_SHOWN;
         head(c, cut);
         if (shown[0] < rows || shown[1] < columns)
-            bytes_addf(&c->out, "# %lld of %lld rows, %lld of %lld columns · --tsv, --json or -o for all\n", (long long)shown[0], (long long)rows,
-                       (long long)shown[1], (long long)columns);
+            bytes_addf(&c->out,
+                       "# %lld of %lld rows, %lld of %lld columns · --tsv, --json or -o for all\n",
+                       (long long)shown[0], (long long)rows, (long long)shown[1],
+                       (long long)columns);
     }
     struct table_column *col = calloc((size_t)shown[1] + 1, sizeof *col);
     char(*name)[24] = calloc((size_t)shown[1] + 1, sizeof *name), label[128];
@@ -69,10 +73,10 @@ static int values_table(struct cli *c, const struct weight_cut *cut, const float
         for (int64_t k = 0; k < shown[1]; k++)
             table_number(t, v[i * columns + k]);
     }
-    int err = cli_table(c, t);
+    int rc = cli_table(c, t);
     free(col);
     free(name);
-    return err;
+    return rc;
 }
 
 /* Nested arrays of shape[axis..rank). */
@@ -118,7 +122,7 @@ int weights_values(struct cli *c, const struct weight_cut *cut)
     float *v = weights_read(c, cut);
     if (!v)
         return c->err.code;
-    int err = 0;
+    int rc = 0;
     if (c->opt->json) {
         struct json_out j;
         int64_t shape[WEIGHT_RANK_MAX];
@@ -127,15 +131,16 @@ int weights_values(struct cli *c, const struct weight_cut *cut)
         json_out_begin(&j, &c->out);
         cut_json(c, &j, cut);
         values_json(json_out_key(&j, "values"), &p, shape, weight_cut_shape(cut, shape, dims));
-        err = cli_json_end(c, &j);
+        rc = cli_json_end(c, &j);
     } else {
-        err = values_table(c, cut, v);
+        rc = values_table(c, cut, v);
     }
     free(v);
-    return err;
+    return rc;
 }
 
-/* ---- as tokens ------------------------------------------------------------------------------------- */
+/* ---- as tokens
+ * ------------------------------------------------------------------------------------- */
 
 void weights_table_tokens(const struct cli *c, struct table *t, const struct lens_top *top)
 {
@@ -151,7 +156,8 @@ void weights_table_tokens(const struct cli *c, struct table *t, const struct len
     bytes_free(&text);
 }
 
-void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key, const struct lens_top *top)
+void weights_tokens_json(const struct cli *c, struct json_out *j, const char *key,
+                         const struct lens_top *top)
 {
     json_out_array(json_out_key(j, key));
     for (int32_t i = 0; i < c->opt->top; i++) {
@@ -181,13 +187,19 @@ static int directions_find(struct cli *c, const struct weight_cut *cut, struct d
         if (!strcmp(cut->w.dims[i], "d_model"))
             d->axis = i;
     if (d->axis < 0 || cut->n[d->axis] != c->m->cfg.d_model || cut->index[d->axis])
-        return err_set(&c->err, ERR_BAD_INPUT, "--as-tokens · %s with this index has no whole axis d_model · take e.g. blocks.0.mlp.W_out[5]", cut->w.name);
+        return err_set(
+            &c->err, ERR_BAD_INPUT,
+            "--as-tokens · %s with this index has no whole axis d_model · take e.g. blocks.0.mlp.W_out[5]",
+            cut->w.name);
     if (id == W_LN1 || id == B_LN1 || id == W_LN2 || id == B_LN2 || id == W_LNF || id == B_LNF)
-        return err_set(&c->err, ERR_BAD_INPUT, "--as-tokens · %s belongs to a norm: no direction that is written or read", cut->w.name);
+        return err_set(&c->err, ERR_BAD_INPUT,
+                       "--as-tokens · %s belongs to a norm: no direction that is written or read",
+                       cut->w.name);
     d->n = weight_cut_size(cut) / c->m->cfg.d_model;
     if (d->n > 4096)
-        return err_set(&c->err, ERR_BAD_INPUT, "--as-tokens · %s has %lld directions · choose at most 4096, e.g. %s[0:100]", cut->w.name,
-                       (long long)d->n, cut->w.name);
+        return err_set(&c->err, ERR_BAD_INPUT,
+                       "--as-tokens · %s has %lld directions · choose at most 4096, e.g. %s[0:100]",
+                       cut->w.name, (long long)d->n, cut->w.name);
     return 0;
 }
 
@@ -204,13 +216,16 @@ static void directions_turn(const struct weight_cut *cut, struct directions *d, 
 
 static int directions_table(struct cli *c, const struct weight_cut *cut, const struct directions *d)
 {
-    static const struct table_column columns[] = {COLUMN_TEXT("index"), COLUMN_TEXT("most"), COLUMN_TEXT("least")};
+    static const struct table_column columns[] = {COLUMN_TEXT("index"), COLUMN_TEXT("most"),
+                                                  COLUMN_TEXT("least")};
     struct table *t = table_new(columns, 3);
     if (!t)
         return cli_memory(c);
     if (!c->opt->tsv) {
         head(c, cut);
-        bytes_addf(&c->out, "# through the %s\n", d->side == CIRCUIT_UNEMBED ? "unembedding: what it says" : "embedding: what it reads");
+        bytes_addf(&c->out, "# through the %s\n",
+                   d->side == CIRCUIT_UNEMBED ? "unembedding: what it says"
+                                              : "embedding: what it reads");
     }
     for (int64_t i = 0; i < d->n; i++) {
         char label[128];
@@ -227,7 +242,8 @@ static int directions_json(struct cli *c, const struct weight_cut *cut, const st
     struct json_out j;
     json_out_begin(&j, &c->out);
     cut_json(c, &j, cut);
-    json_out_string(json_out_key(&j, "through"), d->side == CIRCUIT_UNEMBED ? "unembedding" : "embedding");
+    json_out_string(json_out_key(&j, "through"),
+                    d->side == CIRCUIT_UNEMBED ? "unembedding" : "embedding");
     json_out_array(json_out_key(&j, "directions"));
     for (int64_t i = 0; i < d->n; i++) {
         char label[128];
@@ -244,22 +260,22 @@ static int directions_json(struct cli *c, const struct weight_cut *cut, const st
 int weights_as_tokens(struct cli *c, const struct weight_cut *cut)
 {
     struct directions d = {0};
-    int err = directions_find(c, cut, &d);
-    if (err)
-        return err;
+    int rc = directions_find(c, cut, &d);
+    if (rc)
+        return rc;
     float *v = weights_read(c, cut);
     d.x = malloc((size_t)weight_cut_size(cut) * sizeof *d.x);
     d.top = malloc((size_t)(d.n * c->opt->top) * 2 * sizeof *d.top);
     d.bottom = d.top ? d.top + d.n * c->opt->top : NULL;
-    err = v ? d.x && d.top ? 0 : cli_memory(c) : c->err.code;
-    if (!err) {
+    rc = v ? d.x && d.top ? 0 : cli_memory(c) : c->err.code;
+    if (!rc) {
         directions_turn(cut, &d, v);
-        err = circuit_read(c->m, d.side, d.x, d.n, c->opt->top, d.top, d.bottom, &c->err);
+        rc = circuit_read(c->m, d.side, d.x, d.n, c->opt->top, d.top, d.bottom, &c->err);
     }
-    if (!err)
-        err = c->opt->json ? directions_json(c, cut, &d) : directions_table(c, cut, &d);
+    if (!rc)
+        rc = c->opt->json ? directions_json(c, cut, &d) : directions_table(c, cut, &d);
     free(v);
     free(d.x);
     free(d.top);
-    return err;
+    return rc;
 }

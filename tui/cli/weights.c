@@ -1,5 +1,5 @@
-/* weights.c - `borescope weights`: weights under the names of TransformerLens, Hugging Face, nnsight and taker; as a list, which reads no
- * weight, with statistics, or into a file. */
+/* weights.c - `borescope weights`: weights under the names of TransformerLens, Hugging Face,
+ * nnsight and taker; as a list, which reads no weight, with statistics, or into a file. */
 #include "weights.h"
 
 #include <stdio.h>
@@ -18,7 +18,10 @@ struct item {
     struct cli *c;
 };
 
-struct item_list { struct item *item; int32_t n; };
+struct item_list {
+    struct item *item;
+    int32_t n;
+};
 
 static void items_close(struct item_list *l)
 {
@@ -37,8 +40,8 @@ static int items_add(struct cli *c, struct item_list *l, enum alias_library t)
     struct item *more = n < 0 ? NULL : realloc(l->item, (size_t)(l->n + n + 1) * sizeof *more);
     if (more)
         l->item = more;
-    int err = n < 0 ? n : more ? 0 : cli_memory(c);
-    for (int32_t i = 0; i < n && !err; i++) {
+    int rc = n < 0 ? n : more ? 0 : cli_memory(c);
+    for (int32_t i = 0; i < n && !rc; i++) {
         if (!site_glob(glob, list[i].name))
             continue;
         struct item *it = &l->item[l->n++];
@@ -47,24 +50,29 @@ static int items_add(struct cli *c, struct item_list *l, enum alias_library t)
         snprintf(it->name, sizeof it->name, "%s", list[i].name);
     }
     free(list);
-    return err;
+    return rc;
 }
 
 /* Those that --names and --filter mean; TransformerLens' without --names. */
 static int items_open(struct cli *c, struct item_list *l)
 {
     unsigned libraries = 0;
-    int err = c->opt->names && !strcmp(c->opt->names, "bridge")
-                  ? err_set(&c->err, ERR_BAD_INPUT, "--names bridge · weights have the names of transformer_lens (without --names), hf, nnsight and taker; all")
-                  : names_libraries(c, &libraries);
+    int rc =
+        c->opt->names && !strcmp(c->opt->names, "bridge")
+            ? err_set(
+                  &c->err, ERR_BAD_INPUT,
+                  "--names bridge · weights have the names of transformer_lens (without --names), hf, nnsight and taker; all")
+            : names_libraries(c, &libraries);
     if (!libraries || (c->opt->names && !strcmp(c->opt->names, "all")))
         libraries |= 1u << LIBRARY_LENS;
-    for (int t = 0; t < LIBRARY_COUNT && !err; t++)
+    for (int t = 0; t < LIBRARY_COUNT && !rc; t++)
         if (libraries >> t & 1 && t != LIBRARY_BRIDGE)
-            err = items_add(c, l, (enum alias_library)t);
-    if (!err && !l->n)
-        err = err_set(&c->err, ERR_BAD_INPUT, "--filter \"%s\" · it matches no weight · e.g. blocks.0.attn.W_Q, *.mlp.W_out", c->opt->filter);
-    return err;
+            rc = items_add(c, l, (enum alias_library)t);
+    if (!rc && !l->n)
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "--filter \"%s\" · it matches no weight · e.g. blocks.0.attn.W_Q, *.mlp.W_out",
+                     c->opt->filter);
+    return rc;
 }
 
 float *weights_read(struct cli *c, const struct weight_cut *cut)
@@ -83,7 +91,8 @@ bool *weights_edited(const struct cli *c, const struct named_weight *w)
     for (int32_t i = 0; on && i < c->program->n_weights; i++) {
         const struct edit_instr *act = &c->program->weights[i];
         for (int k = 0; k < w->n_parts; k++)
-            on[act->edit] |= act->weight->id == w->part[k] && (w->layer < 0 || act->weight->layer == w->layer);
+            on[act->edit] |= act->weight->id == w->part[k] &&
+                             (w->layer < 0 || act->weight->layer == w->layer);
     }
     return on;
 }
@@ -123,22 +132,27 @@ static int write_items(struct cli *c, struct item_list *l)
         struct item *it = &l->item[i];
         const char *dims[WEIGHT_RANK_MAX];
         int64_t shape[WEIGHT_RANK_MAX];
-        t[i] = (struct tensor_out){.name = it->cut.w.name, .dtype = ST_F32, .read = read_piece, .ctx = it};
+        t[i] = (struct tensor_out){
+            .name = it->cut.w.name, .dtype = ST_F32, .read = read_piece, .ctx = it};
         t[i].rank = weight_cut_shape(&it->cut, shape, dims);
         memcpy(t[i].shape, shape, (size_t)t[i].rank * sizeof *shape);
     }
-    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION}, {"model", c->m->name}, {"edits", edits.data},
-                                       {"processing", process_text(c->m->process, process, sizeof process)}};
-    int err = tensor_write(c->opt->output, t, (size_t)l->n, meta, sizeof meta / sizeof *meta, &c->err);
+    const struct tensor_meta meta[] = {
+        {"program", "borescope " BORE_VERSION},
+        {"model", c->m->name},
+        {"edits", edits.data},
+        {"processing", process_text(c->m->process, process, sizeof process)}};
+    int rc = tensor_write(c->opt->output, t, (size_t)l->n, meta, sizeof meta / sizeof *meta,
+                          &c->err);
     free(t);
     bytes_free(&edits);
-    if (!err && !c->opt->json && !c->opt->tsv) {
+    if (!rc && !c->opt->json && !c->opt->tsv) {
         cli_head(c);
         bytes_addf(&c->out, "# %d weight%s, written to ", (int)l->n, l->n == 1 ? "" : "s");
         cli_plain_text(&c->out, c->opt->output, strlen(c->opt->output));
         bytes_add_char(&c->out, '\n');
     }
-    return err;
+    return rc;
 }
 
 static void shape_text(const struct named_weight *w, char *buf, size_t size, bool words)
@@ -146,7 +160,8 @@ static void shape_text(const struct named_weight *w, char *buf, size_t size, boo
     size_t n = (size_t)snprintf(buf, size, "[");
     for (int d = 0; d < w->rank; d++)
         n += words ? (size_t)snprintf(buf + n, size - n, "%s%s", d ? ", " : "", w->dims[d])
-                   : (size_t)snprintf(buf + n, size - n, "%s%lld", d ? ", " : "", (long long)w->shape[d]);
+                   : (size_t)snprintf(buf + n, size - n, "%s%lld", d ? ", " : "",
+                                      (long long)w->shape[d]);
     snprintf(buf + n, size - n, "]");
 }
 
@@ -188,45 +203,47 @@ static void item_row(struct table *t, const struct item *it, const struct lens_s
 
 static int list_items(struct cli *c, struct item_list *l)
 {
-    struct table_column columns[8] = {COLUMN_TEXT("name"), COLUMN_TEXT("shape"), COLUMN_TEXT("axes"), COLUMN_NUMBER("mean", 4),
-                                      COLUMN_NUMBER("std", 4), COLUMN_NUMBER("min", 4), COLUMN_NUMBER("max", 4)};
+    struct table_column columns[8] = {COLUMN_TEXT("name"),     COLUMN_TEXT("shape"),
+                                      COLUMN_TEXT("axes"),     COLUMN_NUMBER("mean", 4),
+                                      COLUMN_NUMBER("std", 4), COLUMN_NUMBER("min", 4),
+                                      COLUMN_NUMBER("max", 4)};
     int n_columns = c->opt->stats ? 7 : 3;
     struct cli_rows rows;
     if (c->n_edits)
         columns[n_columns++] = (struct table_column)COLUMN_TEXT("edits");
-    int err = cli_rows_open(c, &rows, columns, n_columns);
-    for (int32_t i = 0; i < l->n && !err; i++) {
+    int rc = cli_rows_open(c, &rows, columns, n_columns);
+    for (int32_t i = 0; i < l->n && !rc; i++) {
         struct item *it = &l->item[i];
         struct lens_stats s;
         float *values = c->opt->stats ? weights_read(c, &it->cut) : NULL;
         if (values)
             lens_stats_values(values, weight_cut_size(&it->cut), false, &s);
         else if (c->opt->stats)
-            err = c->err.code;
+            rc = c->err.code;
         free(values);
         if (rows.t)
             item_row(rows.t, it, values ? &s : NULL);
         else
             item_json(&rows.j, it, values ? &s : NULL);
     }
-    return cli_rows_close(c, &rows, err);
+    return cli_rows_close(c, &rows, rc);
 }
 
 /* One weight that was named. */
 static int one_weight(struct cli *c)
 {
     struct weight_cut cut = {0};
-    int err = weight_cut_parse(&cut, c->m, c->opt->words[0], &c->err);
-    if (!err && c->opt->output) {
+    int rc = weight_cut_parse(&cut, c->m, c->opt->words[0], &c->err);
+    if (!rc && c->opt->output) {
         struct item it = {.cut = cut, .c = c};
         struct item_list l = {&it, 1};
-        err = write_items(c, &l);
+        rc = write_items(c, &l);
         free(it.values);
-    } else if (!err) {
-        err = c->opt->as_tokens ? weights_as_tokens(c, &cut) : weights_values(c, &cut);
+    } else if (!rc) {
+        rc = c->opt->as_tokens ? weights_as_tokens(c, &cut) : weights_values(c, &cut);
     }
     weight_cut_free(&cut);
-    return err;
+    return rc;
 }
 
 static int check_options(struct cli *c)
@@ -234,36 +251,49 @@ static int check_options(struct cli *c)
     const struct options *o = c->opt;
     bool circuits = o->svd || o->eigenvalues || o->target;
     if (circuits && (o->output || o->n_words))
-        return err_set(&c->err, ERR_USAGE, "--svd, --eigenvalues and --target print tables of heads · leave out -o and the weight's name; "
-                       "-l and -H choose heads");
+        return err_set(
+            &c->err, ERR_USAGE,
+            "--svd, --eigenvalues and --target print tables of heads · leave out -o and the weight's name; "
+            "-l and -H choose heads");
     if (o->svd + o->eigenvalues + (o->target != NULL) > 1)
-        return err_set(&c->err, ERR_USAGE, "--svd, --eigenvalues or --target · one of them at a time");
+        return err_set(&c->err, ERR_USAGE,
+                       "--svd, --eigenvalues or --target · one of them at a time");
     if (o->as_tokens && (o->output || o->eigenvalues || (!o->n_words && !o->svd)))
-        return err_set(&c->err, ERR_USAGE, "--as-tokens · it reads the directions of a weight, 'blocks.0.mlp.W_out[5]', or those of --svd");
+        return err_set(
+            &c->err, ERR_USAGE,
+            "--as-tokens · it reads the directions of a weight, 'blocks.0.mlp.W_out[5]', or those of --svd");
     if (o->n_words && (o->filter || o->names || o->stats))
-        return err_set(&c->err, ERR_USAGE, "%s · one weight is named: leave out --filter, --names and --stats", o->words[0]);
+        return err_set(&c->err, ERR_USAGE,
+                       "%s · one weight is named: leave out --filter, --names and --stats",
+                       o->words[0]);
     if (!circuits && o->given & (ON(layer) | ON(head)))
-        return err_set(&c->err, ERR_USAGE, "-l and -H choose heads for --svd, --eigenvalues and --target");
+        return err_set(&c->err, ERR_USAGE,
+                       "-l and -H choose heads for --svd, --eigenvalues and --target");
     return o->output ? tensor_write_check(o->output, &c->err) : 0;
 }
 
 int cli_weights(struct cli *c)
 {
     const struct options *o = c->opt;
-    bool reads = o->stats || o->output || o->n_words || o->svd || o->eigenvalues || o->target || o->edits.n;
+    bool reads = o->stats || o->output || o->n_words || o->svd || o->eigenvalues || o->target ||
+                 o->edits.n;
     struct item_list l = {0};
-    int err = check_options(c);
-    if (!err)
-        err = cli_model(c, reads);
-    if (!err && !reads && o->process) /* names and shapes are the same, what is shown is not */
-        err = process_parse(o->process, &c->m->process, &c->err);
-    if (!err)
-        err = cli_edit_weights(c);
-    if (err || o->svd || o->eigenvalues || o->target || o->n_words)
-        return err ? err : o->svd ? weights_svd(c) : o->eigenvalues ? weights_eigenvalues(c) : o->target ? weights_token(c) : one_weight(c);
-    err = items_open(c, &l);
-    if (!err)
-        err = o->output ? write_items(c, &l) : list_items(c, &l);
+    int rc = check_options(c);
+    if (!rc)
+        rc = cli_model(c, reads);
+    if (!rc && !reads && o->process) /* names and shapes are the same, what is shown is not */
+        rc = process_parse(o->process, &c->m->process, &c->err);
+    if (!rc)
+        rc = cli_edit_weights(c);
+    if (rc || o->svd || o->eigenvalues || o->target || o->n_words)
+        return rc               ? rc
+               : o->svd         ? weights_svd(c)
+               : o->eigenvalues ? weights_eigenvalues(c)
+               : o->target      ? weights_token(c)
+                                : one_weight(c);
+    rc = items_open(c, &l);
+    if (!rc)
+        rc = o->output ? write_items(c, &l) : list_items(c, &l);
     items_close(&l);
-    return err;
+    return rc;
 }

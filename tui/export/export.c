@@ -1,4 +1,5 @@
-/* export.c - resolving what is to be exported, and the parts that the programs for all libraries share (see export.h). */
+/* export.c - resolving what is to be exported, and the parts that the programs for all libraries
+ * share (see export.h). */
 #include "export/export_parts.h"
 
 #include <math.h>
@@ -24,7 +25,8 @@ int export_find(const char *name, enum export_to *to, struct err *e)
     return err_set(e, ERR_USAGE, "no export to \"%.40s\" · transformer_lens or nnsight", name);
 }
 
-/* ---- resolving --------------------------------------------------------------------------------------- */
+/* ---- resolving
+ * --------------------------------------------------------------------------------------- */
 
 static int32_t token_text(void *user, int32_t pos, const char **text)
 {
@@ -41,47 +43,60 @@ static int check_run(const struct export *x, const struct edit_instr *act, struc
     for (int32_t i = 0; i < x->n_prompts; i++)
         if (!strcmp(x->prompts[i].name, act->source_name))
             return 0;
-    return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · edit %d · give it with --run NAME=TEXT", act->source_name,
-                   (int)act->edit + 1);
+    return err_set(e, ERR_BAD_INPUT,
+                   "no run is called \"%s\" · edit %d · give it with --run NAME=TEXT",
+                   act->source_name, (int)act->edit + 1);
 }
 
-/* Dynamic rotary scaling makes its tables for a length: TransformerLens keeps those that it began with, Hugging Face those of
- * the longest prompt so far. */
+/* Dynamic rotary scaling makes its tables for a length: TransformerLens keeps those that it began
+ * with, Hugging Face those of the longest prompt so far. */
 static int check_lengths(const struct export *in, struct err *e)
 {
-    static const char why[] = "%s %s · %d tokens beside %d: dynamic rotary scaling depends on the length · give it as many";
+    static const char why[] =
+        "%s %s · %d tokens beside %d: dynamic rotary scaling depends on the length · give it as many";
     for (int32_t i = 0; i < in->n_prompts; i++)
         if (in->prompts[i].n != in->n)
-            return err_set(e, ERR_BAD_INPUT, why, "--run", in->prompts[i].name, (int)in->prompts[i].n, (int)in->n);
+            return err_set(e, ERR_BAD_INPUT, why, "--run", in->prompts[i].name,
+                           (int)in->prompts[i].n, (int)in->n);
     for (int32_t i = 0; i < in->n_sets; i++)
         for (int32_t k = 0; k < in->sets[i]->n; k++)
             if (in->sets[i]->start[k + 1] - in->sets[i]->start[k] != in->n)
                 return err_set(e, ERR_BAD_INPUT, why, "--ref", in->sets[i]->name,
-                               (int)(in->sets[i]->start[k + 1] - in->sets[i]->start[k]), (int)in->n);
+                               (int)(in->sets[i]->start[k + 1] - in->sets[i]->start[k]),
+                               (int)in->n);
     return 0;
 }
 
 static int resolve_edits(struct exporter *x)
 {
     const struct export *in = x->x;
-    struct edit_context ctx = {.cfg = x->cfg, .n_pos = in->n, .model = in->m, .token_text = token_text, .user = (void *)(uintptr_t)in,
-                               .sets = in->sets, .n_sets = in->n_sets};
+    struct edit_context ctx = {.cfg = x->cfg,
+                               .n_pos = in->n,
+                               .model = in->m,
+                               .token_text = token_text,
+                               .user = (void *)(uintptr_t)in,
+                               .sets = in->sets,
+                               .n_sets = in->n_sets};
     ctx.gradients = in->grad != NULL;
-    int err = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
-    for (int32_t i = 0; !err && i < x->prog->n_instrs; i++)
-        err = check_run(in, &x->prog->instrs[i], x->e);
-    if (!err && x->cfg->rope_scaling == ROPE_DYNAMIC)
-        err = check_lengths(in, x->e);
-    size_t n = err ? 0 : (size_t)x->prog->n_instrs + (size_t)x->prog->n_back + (size_t)x->prog->n_weights;
-    x->change = err ? NULL : calloc(n + 1, sizeof *x->change);
-    return err || x->change ? err : err_set(x->e, ERR_SYSTEM, "out of memory · export");
+    int rc = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
+    for (int32_t i = 0; !rc && i < x->prog->n_instrs; i++)
+        rc = check_run(in, &x->prog->instrs[i], x->e);
+    if (!rc && x->cfg->rope_scaling == ROPE_DYNAMIC)
+        rc = check_lengths(in, x->e);
+    size_t n = rc ? 0
+                  : (size_t)x->prog->n_instrs + (size_t)x->prog->n_back +
+                        (size_t)x->prog->n_weights;
+    x->change = rc ? NULL : calloc(n + 1, sizeof *x->change);
+    return rc || x->change ? rc : err_set(x->e, ERR_SYSTEM, "out of memory · export");
 }
 
 static int add_captures(struct exporter *x, const char *glob)
 {
     struct alias_pick *picks = NULL;
     int n = alias_select(x->cfg, glob, &picks, x->e);
-    struct alias_pick *more = n < 0 ? NULL : realloc(x->capture, (size_t)(x->n_captures + n) * sizeof *more);
+    struct alias_pick *more = n < 0
+                                  ? NULL
+                                  : realloc(x->capture, (size_t)(x->n_captures + n) * sizeof *more);
     if (!more) {
         free(picks);
         return n < 0 ? n : err_set(x->e, ERR_SYSTEM, "out of memory · export");
@@ -100,18 +115,19 @@ static int add_captures(struct exporter *x, const char *glob)
 
 static int resolve_captures(struct exporter *x)
 {
-    int err = 0;
-    for (int i = 0; i < x->x->n_captures && !err; i++)
-        err = add_captures(x, x->x->captures[i]);
-    for (int i = 0; i < x->n_captures && !err; i++) {
+    int rc = 0;
+    for (int i = 0; i < x->x->n_captures && !rc; i++)
+        rc = add_captures(x, x->x->captures[i]);
+    for (int i = 0; i < x->n_captures && !rc; i++) {
         const struct alias_value *v = &x->capture[i].value;
         const char *why = v->n_sites ? site_refusal(x->cfg, v->site[0].id) : NULL;
         if (why)
-            err = err_set(x->e, ERR_BAD_INPUT, "%s · %s", x->capture[i].name, why);
-        if (!err && x->x->grad && !v->n_edits)
-            err = err_set(x->e, ERR_BAD_INPUT, "no gradient for %s · %s", x->capture[i].name, v->why);
+            rc = err_set(x->e, ERR_BAD_INPUT, "%s · %s", x->capture[i].name, why);
+        if (!rc && x->x->grad && !v->n_edits)
+            rc = err_set(x->e, ERR_BAD_INPUT, "no gradient for %s · %s", x->capture[i].name,
+                         v->why);
     }
-    return err;
+    return rc;
 }
 
 static int resolve_metric(struct exporter *x)
@@ -120,9 +136,10 @@ static int resolve_metric(struct exporter *x)
     if (!x->x->grad)
         return 0;
     if (!x->n_captures)
-        return err_set(x->e, ERR_USAGE, "--grad adds the gradients of captured names · name some with -c");
-    int err = metric_parse(&x->metric, x->x->grad, x->x->m->tok, x->cfg->d_vocab, x->e);
-    return err ? err : metric_rows(&x->metric, x->x->n, &row0, &row1, x->e);
+        return err_set(x->e, ERR_USAGE,
+                       "--grad adds the gradients of captured names · name some with -c");
+    int rc = metric_parse(&x->metric, x->x->grad, x->x->m->tok, x->cfg->d_vocab, x->e);
+    return rc ? rc : metric_rows(&x->metric, x->x->n, &row0, &row1, x->e);
 }
 
 /* Sets are written out: their size has a bound. */
@@ -130,8 +147,9 @@ static int check_sets(struct exporter *x)
 {
     for (int32_t i = 0; i < x->x->n_sets; i++)
         if (x->x->sets[i]->n_tokens > SET_TOKENS_MAX)
-            return err_set(x->e, ERR_BAD_INPUT, "--ref %s · %lld tokens · an exported program holds at most %d", x->x->sets[i]->name,
-                           (long long)x->x->sets[i]->n_tokens, SET_TOKENS_MAX);
+            return err_set(x->e, ERR_BAD_INPUT,
+                           "--ref %s · %lld tokens · an exported program holds at most %d",
+                           x->x->sets[i]->name, (long long)x->x->sets[i]->n_tokens, SET_TOKENS_MAX);
     return 0;
 }
 
@@ -140,18 +158,18 @@ int export_program(struct bytes *out, enum export_to to, const struct export *in
     struct exporter x = {.x = in, .cfg = &in->m->cfg, .to = to, .e = e};
     struct bytes text = {0};
     x.out = &text;
-    int err = resolve_edits(&x);
-    if (!err)
-        err = check_sets(&x);
-    if (!err)
-        err = resolve_captures(&x);
-    if (!err)
-        err = resolve_metric(&x);
-    if (!err)
-        err = to == EXPORT_NNSIGHT ? export_nnsight(&x) : export_lens(&x);
-    if (!err && text.failed)
-        err = err_set(e, ERR_SYSTEM, "out of memory · export");
-    if (!err)
+    int rc = resolve_edits(&x);
+    if (!rc)
+        rc = check_sets(&x);
+    if (!rc)
+        rc = resolve_captures(&x);
+    if (!rc)
+        rc = resolve_metric(&x);
+    if (!rc)
+        rc = to == EXPORT_NNSIGHT ? export_nnsight(&x) : export_lens(&x);
+    if (!rc && text.failed)
+        rc = err_set(e, ERR_SYSTEM, "out of memory · export");
+    if (!rc)
         bytes_add(out, text.data, text.len);
     for (int32_t i = 0; i < x.n_functions; i++)
         bytes_free(&x.function[i].body);
@@ -161,12 +179,14 @@ int export_program(struct bytes *out, enum export_to to, const struct export *in
     free(x.capture);
     edit_program_free(x.prog);
     bytes_free(&text);
-    return err;
+    return rc;
 }
 
-/* ---- Python ------------------------------------------------------------------------------------------ */
+/* ---- Python
+ * ------------------------------------------------------------------------------------------ */
 
-/* What could not be shown as it is becomes bytes in Python's way of passing them through a text ("surrogateescape"). */
+/* What could not be shown as it is becomes bytes in Python's way of passing them through a text
+ * ("surrogateescape"). */
 void export_string(struct bytes *out, const char *text, size_t len)
 {
     struct bytes shown = {0};
@@ -213,7 +233,9 @@ void export_comment(struct exporter *x, const char *text, size_t len)
     struct bytes shown = {0};
     text_add(&shown, text, len, TEXT_PLAIN);
     for (size_t i = 0; i < shown.len; i++) /* it may stand in a text of three quotes */
-        bytes_add_char(x->out, shown.data[i] == '"' && x->in_docstring ? '\'' : shown.data[i] == '\\' && x->in_docstring ? '/' : shown.data[i]);
+        bytes_add_char(x->out, shown.data[i] == '"' && x->in_docstring    ? '\''
+                               : shown.data[i] == '\\' && x->in_docstring ? '/'
+                                                                          : shown.data[i]);
     bytes_free(&shown);
 }
 
@@ -259,16 +281,20 @@ void export_title(struct exporter *x, const char *library, const char *needs)
     int32_t n = 0;
     for (int32_t i = 0; i < x->x->n_edits; i++)
         n += !x->x->on || x->x->on[i];
-    bytes_addf(x->out, " through %s: %d token%s, %d edit%s, %d hook point%s captured.  Written by borescope export.\n\n"
-               "    python THIS_FILE [OUT.safetensors | OUT.npz]\n\n"
-               "Needs %s, transformers 5 and safetensors.  The file that it writes holds the same tensors under the same names\n"
-               "as that of `borescope run -o`.\n\"\"\"\n\n", library, (int)x->x->n, x->x->n == 1 ? "" : "s", (int)n, n == 1 ? "" : "s",
-               x->n_captures, x->n_captures == 1 ? "" : "s", needs);
+    bytes_addf(
+        x->out,
+        " through %s: %d token%s, %d edit%s, %d hook point%s captured.  Written by borescope export.\n\n"
+        "    python THIS_FILE [OUT.safetensors | OUT.npz]\n\n"
+        "Needs %s, transformers 5 and safetensors.  The file that it writes holds the same tensors under the same names\n"
+        "as that of `borescope run -o`.\n\"\"\"\n\n",
+        library, (int)x->x->n, x->x->n == 1 ? "" : "s", (int)n, n == 1 ? "" : "s", x->n_captures,
+        x->n_captures == 1 ? "" : "s", needs);
 }
 
 void export_imports(struct exporter *x)
 {
-    bytes_addf(x->out, "%s%simport sys\n\nimport numpy as np\nimport torch\n", x->prog->n_weights ? "import contextlib\n" : "",
+    bytes_addf(x->out, "%s%simport sys\n\nimport numpy as np\nimport torch\n",
+               x->prog->n_weights ? "import contextlib\n" : "",
                x->prog->n_back ? "import functools\n" : "");
 }
 
@@ -282,7 +308,8 @@ void export_tokens(struct exporter *x)
         put_sets(x);
     if (!x->reads_runs)
         return;
-    bytes_add_string(x->out, "# runs without edits, which edits read\nRUNS = {\n    \"base\": TOKENS,\n");
+    bytes_add_string(x->out,
+                     "# runs without edits, which edits read\nRUNS = {\n    \"base\": TOKENS,\n");
     for (int32_t i = 0; i < x->x->n_prompts; i++) {
         bytes_add_string(x->out, "    ");
         export_string(x->out, x->x->prompts[i].name, strlen(x->x->prompts[i].name));
@@ -297,13 +324,19 @@ static void put_term(struct bytes *b, const struct metric_term *t)
 {
     switch (t->kind) {
     case METRIC_LOGIT: bytes_addf(b, "logits[0, %d, %d]", (int)t->pos, (int)t->token); return;
-    case METRIC_LOGPROB: bytes_addf(b, "logits[0, %d].log_softmax(-1)[%d]", (int)t->pos, (int)t->token); return;
+    case METRIC_LOGPROB:
+        bytes_addf(b, "logits[0, %d].log_softmax(-1)[%d]", (int)t->pos, (int)t->token);
+        return;
     case METRIC_LOSS:
-        bytes_add_string(b, "torch.nn.functional.cross_entropy(logits[0, :-1], torch.tensor(TOKENS[1:]))");
+        bytes_add_string(
+            b, "torch.nn.functional.cross_entropy(logits[0, :-1], torch.tensor(TOKENS[1:]))");
         return;
     case METRIC_KL:
-        bytes_addf(b, "torch.nn.functional.kl_div(logits[0, %d].log_softmax(-1), base_logits[0, %d].log_softmax(-1), "
-                   "log_target=True, reduction=\"sum\")", (int)t->pos, (int)t->pos);
+        bytes_addf(
+            b,
+            "torch.nn.functional.kl_div(logits[0, %d].log_softmax(-1), base_logits[0, %d].log_softmax(-1), "
+            "log_target=True, reduction=\"sum\")",
+            (int)t->pos, (int)t->pos);
         return;
     }
 }
@@ -328,7 +361,8 @@ void export_metric(struct exporter *x)
 
 void export_save(struct exporter *x)
 {
-    bytes_add_string(x->out,
+    bytes_add_string(
+        x->out,
         "def save(path, tensors):\n"
         "    tensors = {name: value.detach().contiguous().clone() for name, value in tensors.items()}\n"
         "    if path.endswith(\".npz\"):\n"
@@ -348,12 +382,15 @@ void export_list_end(struct exporter *x)
 int export_layers(const struct site_ref *sites, int n)
 {
     int k = 1;
-    while (k < n && sites[k].id == sites[0].id && sites[k].layer == sites[k - 1].layer + 1 && sites[0].layer != SITE_ROOT)
+    while (k < n && sites[k].id == sites[0].id && sites[k].layer == sites[k - 1].layer + 1 &&
+           sites[0].layer != SITE_ROOT)
         k++;
     return k;
 }
 
 struct site_ref export_site(const struct alias_pick *p)
 {
-    return p->value.form == FORM_SITE && p->value.n_sites == 1 ? p->value.site[0] : (struct site_ref){SITE_COUNT, SITE_ROOT};
+    return p->value.form == FORM_SITE && p->value.n_sites == 1
+               ? p->value.site[0]
+               : (struct site_ref){SITE_COUNT, SITE_ROOT};
 }

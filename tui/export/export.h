@@ -1,9 +1,10 @@
 /* export.h - the edits and captures of a run as a Python program for another library.
  *
- * The program loads the same model, runs exactly these tokens, applies exactly these edits as hooks and writes the captured
- * tensors under the same names, so that its file can be compared with that of `borescope run -o`.  What the other library
- * cannot do is refused in one line that names the edit or the capture; nothing is left out silently.
- * Writes into memory only.  Tested in tests/tui/test_export.c, against the libraries in tests/tui/test_export.py. */
+ * The program loads the same model, runs exactly these tokens, applies exactly these edits as hooks
+ * and writes the captured tensors under the same names, so that its file can be compared with that
+ * of `borescope run -o`.  What the other library cannot do is refused in one line that names the
+ * edit or the capture; nothing is left out silently. Writes into memory only.  Tested in
+ * tests/tui/test_export.c, against the libraries in tests/tui/test_export.py. */
 #ifndef EXPORT_H
 #define EXPORT_H
 
@@ -14,12 +15,13 @@
 enum export_to { EXPORT_TRANSFORMER_LENS, EXPORT_NNSIGHT, EXPORT_COUNT };
 extern const char *const export_names[EXPORT_COUNT];
 
-struct export {
+struct export
+{
     const struct model *m;
     const int32_t *tokens;
     int32_t n;
     struct edit *const *edits;
-    const bool *on;              /* NULL = all on */
+    const bool *on; /* NULL = all on */
     int32_t n_edits;
     const struct pair_prompt *prompts; /* what from(NAME) reads */
     int32_t n_prompts;
@@ -27,7 +29,7 @@ struct export {
     int32_t n_sets;
     const char *const *captures; /* names and patterns, as -c */
     int n_captures;
-    const char *grad;            /* a metric (metric.h) whose gradients are captured besides, or NULL */
+    const char *grad; /* a metric (metric.h) whose gradients are captured besides, or NULL */
 };
 
 /* "transformer_lens" or "nnsight"; refuses others. */

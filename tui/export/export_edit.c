@@ -10,10 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- statements -------------------------------------------------------------------------------------- */
+/* ---- statements
+ * -------------------------------------------------------------------------------------- */
 
 /* x[...] = x[...] - (x[...] @ d)[..., None] * d */
-static void put_project(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
+static void put_project(struct exporter *x, struct bytes *b, const struct edit_instr *act,
+                        const struct edit *ed)
 {
     bytes_add_string(b, "    d = ");
     if (ed->direction == EDIT_FILE) {
@@ -32,7 +34,8 @@ static void put_project(struct exporter *x, struct bytes *b, const struct edit_i
 }
 
 /* x[:, 2:5] = whiten(x[:, 2:5], "hooks.safetensors", "whiten.layer_0_pre_mlp") */
-static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
+static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_instr *act,
+                       const struct edit *ed)
 {
     bytes_add_string(b, "    ");
     export_target(b, x, act, 1, INDEX_KEEP);
@@ -48,8 +51,10 @@ static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_in
 static bool needs_mask(const struct edit_instr *act)
 {
     bool attention = act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN;
-    bool plain = (act->op == EDIT_SET || act->op == EDIT_ADD) && act->number > 0 && isfinite(act->number);
-    return attention && !act->full && ((edit_reads_source(act->value) && !plain) || act->value == EDIT_MEAN_REF);
+    bool plain = (act->op == EDIT_SET || act->op == EDIT_ADD) && act->number > 0 &&
+                 isfinite(act->number);
+    return attention && !act->full &&
+           ((edit_reads_source(act->value) && !plain) || act->value == EDIT_MEAN_REF);
 }
 
 static bool brings_shape(enum edit_value_kind v)
@@ -57,7 +62,8 @@ static bool brings_shape(enum edit_value_kind v)
     return v == EDIT_FILE || v == EDIT_ROWS || v == EDIT_MASK;
 }
 
-static bool put_statements(struct exporter *x, struct bytes *b, const struct export_change *c, const struct edit *ed)
+static bool put_statements(struct exporter *x, struct bytes *b, const struct export_change *c,
+                           const struct edit *ed)
 {
     const struct edit_instr *act = &c->act;
     if (act->value == EDIT_PROJECT_OUT) {
@@ -78,7 +84,9 @@ static bool put_statements(struct exporter *x, struct bytes *b, const struct exp
         return false;
     bytes_add_char(b, '\n');
     if (masked)
-        bytes_add_string(b, "    later = torch.ones_like(x, dtype=torch.bool).triu(1)\n    x = torch.where(later, before, x)\n");
+        bytes_add_string(
+            b,
+            "    later = torch.ones_like(x, dtype=torch.bool).triu(1)\n    x = torch.where(later, before, x)\n");
     if (act->renormalize) {
         bytes_add_string(b, "    rows = x");
         export_index(b, x, act, 2, INDEX_PLAIN, false);
@@ -90,7 +98,8 @@ static bool put_statements(struct exporter *x, struct bytes *b, const struct exp
 }
 
 /* The function's lines, from its copy x to what it returns. */
-static bool put_body(struct exporter *x, struct bytes *b, const struct export_change *c, const struct edit *ed)
+static bool put_body(struct exporter *x, struct bytes *b, const struct export_change *c,
+                     const struct edit *ed)
 {
     if (c->act.weight)
         export_weight_begin(x, b, c);
@@ -104,30 +113,36 @@ static bool put_body(struct exporter *x, struct bytes *b, const struct export_ch
     return written;
 }
 
-/* ---- functions --------------------------------------------------------------------------------------- */
+/* ---- functions
+ * --------------------------------------------------------------------------------------- */
 
 int export_refuse(struct exporter *x, int32_t edit, const char *why)
 {
     char text[100];
     bool cut = edit_print(x->x->edits[edit], text, sizeof text) >= (int)sizeof text;
-    return err_set(x->e, ERR_BAD_INPUT, "edit %d: %s%s · %s", (int)edit + 1, text, cut ? "…" : "", why);
+    return err_set(x->e, ERR_BAD_INPUT, "edit %d: %s%s · %s", (int)edit + 1, text, cut ? "…" : "",
+                   why);
 }
 
-/* The function with this body among those of the edit, made if there is none; -1 = memory is out. */
+/* The function with this body among those of the edit, made if there is none; -1 = memory is out.
+ */
 static int32_t function_with(struct exporter *x, const struct edit_instr *act, struct bytes *body)
 {
     int32_t first = x->n_functions, edit = act->edit;
     while (first > 0 && x->function[first - 1].edit == edit)
         first--;
     for (int32_t i = first; i < x->n_functions; i++)
-        if (x->function[i].body.len == body->len && !memcmp(x->function[i].body.data, body->data, body->len))
+        if (x->function[i].body.len == body->len &&
+            !memcmp(x->function[i].body.data, body->data, body->len))
             return i;
-    struct export_function *more = realloc(x->function, ((size_t)x->n_functions + 1) * sizeof *more);
+    struct export_function *more = realloc(x->function,
+                                           ((size_t)x->n_functions + 1) * sizeof *more);
     if (!more || body->failed)
         return -1;
     x->function = more;
     int n = x->n_functions - first + 1;
-    x->function[x->n_functions++] = (struct export_function){edit, n, n, act->weight != NULL, *body};
+    x->function[x->n_functions++] = (struct export_function){edit, n, n, act->weight != NULL,
+                                                             *body};
     for (int32_t i = first; i < x->n_functions; i++)
         x->function[i].count = n;
     *body = (struct bytes){0};
@@ -137,14 +152,15 @@ static int32_t function_with(struct exporter *x, const struct edit_instr *act, s
 static int by_edit(const void *a, const void *b)
 {
     const struct export_change *x = a, *y = b;
-    return x->act.edit != y->act.edit ? (x->act.edit < y->act.edit ? -1 : 1) : (x->order > y->order) - (x->order < y->order);
+    return x->act.edit != y->act.edit ? (x->act.edit < y->act.edit ? -1 : 1)
+                                      : (x->order > y->order) - (x->order < y->order);
 }
 
 int export_functions(struct exporter *x)
 {
-    int err = export_weights(x);
-    if (err)
-        return err;
+    int rc = export_weights(x);
+    if (rc)
+        return rc;
     for (int32_t i = 0; i < x->n_changes; i++)
         x->change[i].order = i;
     if (x->n_changes)
@@ -187,7 +203,10 @@ void export_functions_print(struct exporter *x)
             export_comment(x, text, strlen(text));
             bytes_add_char(x->out, '\n');
         }
-        bytes_addf(x->out, "def %s(%s):\n", name, f->weight ? "w, name" : x->to == EXPORT_TRANSFORMER_LENS ? "x, hook" : "x, name");
+        bytes_addf(x->out, "def %s(%s):\n", name,
+                   f->weight                          ? "w, name"
+                   : x->to == EXPORT_TRANSFORMER_LENS ? "x, hook"
+                                                      : "x, name");
         bytes_add(x->out, f->body.data, f->body.len);
         bytes_add_string(x->out, "\n\n");
     }

@@ -1,4 +1,5 @@
-/* export_helpers.c - the Python functions that edits call, each written only where one does (see export_parts.h).
+/* export_helpers.c - the Python functions that edits call, each written only where one does (see
+ * export_parts.h).
  *
  * Tested in tests/tui/test_export.py. */
 #include "export/export_parts.h"
@@ -84,13 +85,15 @@ void export_helpers(struct exporter *x, const char *unembedding)
     if (x->helpers & HELP_UNIT)
         bytes_add_string(x->out, "def unit(d):\n    return d / d.double().norm().float()\n\n\n");
     if (x->helpers & HELP_DIRECTION)
-        bytes_addf(x->out, "def direction(a, b):\n"
+        bytes_addf(x->out,
+                   "def direction(a, b):\n"
                    "    \"\"\"From token b to token a in the unembedding, length 1.\"\"\"\n"
                    "    d = (%s).detach()\n"
-                   "    return (d.double() / d.double().norm()).float()\n\n\n", unembedding);
+                   "    return (d.double() / d.double().norm()).float()\n\n\n",
+                   unembedding);
     if (x->helpers & HELP_LOAD)
         bytes_add_string(x->out, "def load(path, name):\n    with safe_open(path, \"pt\") as f:\n"
-                         "        return f.get_tensor(name).float()\n\n\n");
+                                 "        return f.get_tensor(name).float()\n\n\n");
     if (x->helpers & HELP_ROWS)
         bytes_add_string(x->out, rows_text);
     if (x->helpers & HELP_MASK)

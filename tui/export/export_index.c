@@ -1,7 +1,7 @@
 /* export_index.c - the elements that an edit selects, as an index of a Python tensor.
  *
- * A negative number, an anchor or a set has become what it means for these tokens.  A hook point's tensor has the batch axis
- * first, a weight has none.  Tested in tests/tui/test_export.py. */
+ * A negative number, an anchor or a set has become what it means for these tokens.  A hook point's
+ * tensor has the batch axis first, a weight has none.  Tested in tests/tui/test_export.py. */
 #include "export/export_parts.h"
 
 #include <string.h>
@@ -22,7 +22,8 @@ static int32_t axis_value(const struct edit_axis *a, int32_t i)
 static struct piece piece_of(const struct edit_axis *a, int64_t size, bool outside)
 {
     int32_t step = a->n > 1 ? axis_value(a, 1) - axis_value(a, 0) : 1, lo = axis_value(a, 0);
-    struct piece p = {PIECE_RANGE, lo, axis_value(a, a->n - 1) + 1, step, (int32_t)size, a, outside};
+    struct piece p = {PIECE_RANGE, lo,     axis_value(a, a->n - 1) + 1, step, (int32_t)size,
+                      a,           outside};
     for (int32_t i = 2; i < a->n; i++)
         if (axis_value(a, i) - axis_value(a, i - 1) != step)
             p.kind = PIECE_LIST;
@@ -70,7 +71,8 @@ static void put_piece(struct bytes *b, const struct piece *p, enum index_form fo
         export_list(b, p->axis, 0);
 }
 
-void export_shape(const struct exporter *x, const struct edit_instr *act, int64_t shape[SITE_RANK_MAX])
+void export_shape(const struct exporter *x, const struct edit_instr *act,
+                  int64_t shape[SITE_RANK_MAX])
 {
     if (!act->weight) {
         site_shape(x->cfg, act->site.id, x->x->n, shape);
@@ -86,7 +88,8 @@ static bool is_position(const struct edit_instr *act, int axis)
     return d == DIM_POS || d == DIM_DEST || d == DIM_SRC;
 }
 
-bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form, bool outside)
+bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n,
+                  enum index_form form, bool outside)
 {
     struct piece p[SITE_RANK_MAX];
     int64_t shape[SITE_RANK_MAX];
@@ -99,7 +102,9 @@ bool export_index(struct bytes *b, const struct exporter *x, const struct edit_i
     }
     if (last < 0)
         return false;
-    bool all = lists > 1 && form == INDEX_KEEP; /* lists apart from each other would move their axes to the front */
+    bool all = lists > 1 &&
+               form ==
+                   INDEX_KEEP; /* lists apart from each other would move their axes to the front */
     if (all)
         last = n - 1;
     left = all ? n : lists;
@@ -115,7 +120,8 @@ bool export_index(struct bytes *b, const struct exporter *x, const struct edit_i
     return true;
 }
 
-void export_target(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form)
+void export_target(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n,
+                   enum index_form form)
 {
     bytes_add_char(b, 'x');
     if (!export_index(b, x, act, n, form, false))

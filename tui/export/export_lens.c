@@ -1,4 +1,5 @@
-/* export_lens.c - a program for TransformerLens (see export.h): its hooks and its run.  The model: export_lens_model.c.
+/* export_lens.c - a program for TransformerLens (see export.h): its hooks and its run.  The model:
+ * export_lens_model.c.
  *
  * Hooks in need of a switch get it.
  * Tested in tests/tui/test_export.c and test_export.py. */
@@ -38,7 +39,8 @@ static void switch_on(struct switches *sw, enum site_id id, bool live)
     sw->tokens |= id == SITE_TOKENS;
 }
 
-/* ---- checks ------------------------------------------------------------------------------------------ */
+/* ---- checks
+ * ------------------------------------------------------------------------------------------ */
 
 /* What can be read all the same is made of other hooks (put_derived). */
 static bool is_made(enum site_id id)
@@ -50,7 +52,9 @@ static const char *no_hook(enum site_id id)
 {
     if (id == SITE_LN1_OUT || id == SITE_LN2_OUT)
         return "TransformerLens has no hook on a norm's output · its ln1.hook_normalized and ln2.hook_normalized come before the weight";
-    return site_is_module_port(id) ? "TransformerLens has no hook there · it is a module's own input or output in Hugging Face" : NULL;
+    return site_is_module_port(id)
+               ? "TransformerLens has no hook there · it is a module's own input or output in Hugging Face"
+               : NULL;
 }
 
 static int check_changes(struct exporter *x, struct switches *sw)
@@ -72,11 +76,15 @@ static int check_switches(struct exporter *x, const struct switches *sw)
     for (int32_t i = 0; i < x->n_changes; i++) {
         const struct edit_instr *act = &x->change[i].act;
         if (is_ln1(act->site.id) && (sw->split || sw->attn_in))
-            return export_refuse(x, act->edit, "TransformerLens gives the hooks of ln1 a head axis while another edit or capture switches the "
-                                 "inputs of heads on · export them one by one");
+            return export_refuse(
+                x, act->edit,
+                "TransformerLens gives the hooks of ln1 a head axis while another edit or capture switches the "
+                "inputs of heads on · export them one by one");
         if (act->site.id == SITE_ATTN_IN && sw->split)
-            return export_refuse(x, act->edit, "TransformerLens ignores hook_attn_in where hook_q_input, hook_k_input and hook_v_input "
-                                 "are on · edit those");
+            return export_refuse(
+                x, act->edit,
+                "TransformerLens ignores hook_attn_in where hook_q_input, hook_k_input and hook_v_input "
+                "are on · edit those");
     }
     return 0;
 }
@@ -88,31 +96,43 @@ static int check_capture(struct exporter *x, const struct alias_pick *p, const s
         if (no_hook(s.id) && !(is_made(s.id) && !x->x->grad))
             return err_set(x->e, ERR_BAD_INPUT, "capture %s · %s", p->name, no_hook(s.id));
         if (is_ln1(s.id) && (sw->split || sw->attn_in) && (x->x->grad || inputs_edited(x, s.layer)))
-            return err_set(x->e, ERR_BAD_INPUT, "capture %s · TransformerLens gives it a head axis where the inputs of heads are switched on "
-                           "· export them one by one", p->name);
+            return err_set(
+                x->e, ERR_BAD_INPUT,
+                "capture %s · TransformerLens gives it a head axis where the inputs of heads are switched on "
+                "· export them one by one",
+                p->name);
         if (s.id == SITE_ATTN_IN && sw->split && x->x->grad)
-            return err_set(x->e, ERR_BAD_INPUT, "capture %s · TransformerLens ignores it where hook_q_input is on · export them one by one",
-                           p->name);
+            return err_set(
+                x->e, ERR_BAD_INPUT,
+                "capture %s · TransformerLens ignores it where hook_q_input is on · export them one by one",
+                p->name);
     }
     if (x->x->grad && p->value.spread)
-        return err_set(x->e, ERR_BAD_INPUT, "capture %s · its gradient is that of several hooks · name hook_q_input, hook_k_input, hook_v_input",
-                       p->name);
+        return err_set(
+            x->e, ERR_BAD_INPUT,
+            "capture %s · its gradient is that of several hooks · name hook_q_input, hook_k_input, hook_v_input",
+            p->name);
     return 0;
 }
 
 static int check_biases(struct exporter *x)
 {
     if (x->cfg->mlp_bias && x->cfg->gated)
-        return err_set(x->e, ERR_BAD_INPUT, "%s · TransformerLens' gated MLP has no biases on its gate · it cannot hold this model", x->x->m->name);
+        return err_set(
+            x->e, ERR_BAD_INPUT,
+            "%s · TransformerLens' gated MLP has no biases on its gate · it cannot hold this model",
+            x->x->m->name);
     return 0;
 }
 
-/* ---- names ------------------------------------------------------------------------------------------- */
+/* ---- names
+ * ------------------------------------------------------------------------------------------- */
 
 static int by_site(const void *a, const void *b)
 {
     const struct site_ref *x = a, *y = b;
-    return x->id != y->id ? (x->id > y->id) - (x->id < y->id) : (x->layer > y->layer) - (x->layer < y->layer);
+    return x->id != y->id ? (x->id > y->id) - (x->id < y->id)
+                          : (x->layer > y->layer) - (x->layer < y->layer);
 }
 
 /* Sorted, each once; returns how many are left. */
@@ -137,8 +157,8 @@ static void put_pairs(struct exporter *x, const struct site_ref *s, int n, const
             k = 1;
             bytes_addf(x->out, "    (\"%s\", %s),\n", site_name(s[i], name), with);
         } else {
-            bytes_addf(x->out, "    *((f\"blocks.{layer}.%s\", %s) for layer in range(%d, %d)),\n", site_table[s[i].id].name, with,
-                       (int)s[i].layer, (int)s[i].layer + k);
+            bytes_addf(x->out, "    *((f\"blocks.{layer}.%s\", %s) for layer in range(%d, %d)),\n",
+                       site_table[s[i].id].name, with, (int)s[i].layer, (int)s[i].layer + k);
         }
     }
 }
@@ -153,8 +173,12 @@ static void put_names(struct exporter *x, const struct site_ref *s, int n)
             bytes_addf(x->out, "    \"%s\",\n", site_name(s[i], name));
             continue;
         }
-        bytes_addf(x->out, "    *(f\"blocks.{layer}.{hook}\" for layer in range(%d, %d) for hook in (\n", (int)s[i].layer, (int)s[i].layer + k);
-        for (same = i; same < n && export_layers(s + same, n - same) == k && s[same].layer == s[i].layer; same += k)
+        bytes_addf(x->out,
+                   "    *(f\"blocks.{layer}.{hook}\" for layer in range(%d, %d) for hook in (\n",
+                   (int)s[i].layer, (int)s[i].layer + k);
+        for (same = i;
+             same < n && export_layers(s + same, n - same) == k && s[same].layer == s[i].layer;
+             same += k)
             bytes_addf(x->out, "        \"%s\",\n", site_table[s[same].id].name);
         bytes_add_string(x->out, "    )),\n");
         k = same - i;
@@ -168,7 +192,8 @@ static void put_edits(struct exporter *x, bool backward, struct site_ref *room)
     for (int32_t f = 0; f < x->n_functions; f++) {
         int n = 0;
         for (int32_t i = 0; i < x->n_changes; i++)
-            if (x->change[i].function == f && !x->change[i].act.weight && x->change[i].act.backward == backward)
+            if (x->change[i].function == f && !x->change[i].act.weight &&
+                x->change[i].act.backward == backward)
                 room[n++] = x->change[i].act.site;
         export_function_name(x, f, name);
         put_pairs(x, room, sort_sites(room, n), name);
@@ -189,20 +214,31 @@ static bool put_derived(struct exporter *x, const struct alias_pick *p, const st
         if ((is_split(s.id) && !sw->split) || (s.id == SITE_ATTN_IN && !sw->attn_in)) {
             int64_t shape[SITE_RANK_MAX];
             site_shape(x->cfg, s.id, 1, shape);
-            bytes_addf(x->out, "c[\"blocks.%d.hook_resid_pre\"].unsqueeze(2).expand(-1, -1, %d, -1)", (int)s.layer, (int)shape[1]);
+            bytes_addf(x->out,
+                       "c[\"blocks.%d.hook_resid_pre\"].unsqueeze(2).expand(-1, -1, %d, -1)",
+                       (int)s.layer, (int)shape[1]);
         } else if (s.id == SITE_ACT_OUT) {
-            bytes_addf(x->out, "model.blocks[%d].mlp.act_fn(c[\"blocks.%d.mlp.hook_pre\"])", (int)s.layer, (int)s.layer);
+            bytes_addf(x->out, "model.blocks[%d].mlp.act_fn(c[\"blocks.%d.mlp.hook_pre\"])",
+                       (int)s.layer, (int)s.layer);
         } else if (is_made(s.id)) {
-            bytes_addf(x->out, "model.blocks[0].attn.rotary_%s[None, :len(TOKENS)]", s.id == SITE_ROT_COS ? "cos" : "sin");
+            bytes_addf(x->out, "model.blocks[0].attn.rotary_%s[None, :len(TOKENS)]",
+                       s.id == SITE_ROT_COS ? "cos" : "sin");
         } else {
-            bytes_addf(x->out, "c[\"%s\"]%s", a[0], is_ln1(s.id) && (sw->split || sw->attn_in) ? "[:, :, 0]" : "");
+            bytes_addf(x->out, "c[\"%s\"]%s", a[0],
+                       is_ln1(s.id) && (sw->split || sw->attn_in) ? "[:, :, 0]" : "");
         }
         return true;
     case FORM_FLAT: bytes_addf(x->out, "c[\"%s\"].flatten(2)", a[0]); return true;
     case FORM_THIRDS:
-        bytes_addf(x->out, "torch.cat([c[\"%s\"].flatten(2), c[\"%s\"].flatten(2), c[\"%s\"].flatten(2)], -1)", a[0], a[1], a[2]);
+        bytes_addf(
+            x->out,
+            "torch.cat([c[\"%s\"].flatten(2), c[\"%s\"].flatten(2), c[\"%s\"].flatten(2)], -1)",
+            a[0], a[1], a[2]);
         return true;
-    case FORM_HEADS: bytes_addf(x->out, "torch.stack([c[\"%s\"], c[\"%s\"], c[\"%s\"]], 3).flatten(2)", a[0], a[1], a[2]); return true;
+    case FORM_HEADS:
+        bytes_addf(x->out, "torch.stack([c[\"%s\"], c[\"%s\"], c[\"%s\"]], 3).flatten(2)", a[0],
+                   a[1], a[2]);
+        return true;
     case FORM_REFUSED: break;
     }
     return false;
@@ -215,10 +251,12 @@ static bool is_direct(const struct alias_pick *p, const struct switches *sw)
     if (s.id == SITE_COUNT || is_made(s.id) || strcmp(site_name(s, name), p->name) != 0)
         return false;
     bool inputs_on = sw->split || sw->attn_in;
-    return !(is_split(s.id) && !sw->split) && !(s.id == SITE_ATTN_IN && !sw->attn_in) && !(is_ln1(s.id) && inputs_on);
+    return !(is_split(s.id) && !sw->split) && !(s.id == SITE_ATTN_IN && !sw->attn_in) &&
+           !(is_ln1(s.id) && inputs_on);
 }
 
-/* CAPTURE: hooks whose value is kept as it is; SEEN: all that are read; DERIVED: other captures, made of those. */
+/* CAPTURE: hooks whose value is kept as it is; SEEN: all that are read; DERIVED: other captures,
+ * made of those. */
 static void put_captures(struct exporter *x, const struct switches *sw, struct site_ref *room)
 {
     int n = 0, derived = 0;
@@ -232,7 +270,9 @@ static void put_captures(struct exporter *x, const struct switches *sw, struct s
         const struct alias_pick *p = &x->capture[i];
         if (is_direct(p, sw))
             continue;
-        bytes_add_string(x->out, derived++ ? "    \"" : "# other names: made of hooks' values c\nDERIVED = {\n    \"");
+        bytes_add_string(x->out,
+                         derived++ ? "    \""
+                                   : "# other names: made of hooks' values c\nDERIVED = {\n    \"");
         bytes_addf(x->out, "%s\": lambda c, model: ", p->name);
         put_derived(x, p, sw);
         bytes_add_string(x->out, ",\n");
@@ -262,41 +302,50 @@ static bool has_derived(const struct exporter *x, const struct switches *sw)
     return false;
 }
 
-/* ---- the run ----------------------------------------------------------------------------------------- */
+/* ---- the run
+ * ----------------------------------------------------------------------------------------- */
 
 static void put_runs(struct exporter *x)
 {
     if (!x->reads_runs && !x->reads_sets)
         return;
-    bytes_add_string(x->out,
+    bytes_add_string(
+        x->out,
         "\n\ndef values_of(tokens):\n"
         "    \"\"\"The hook points that edits read, in a run without edits.\"\"\"\n"
         "    names = [name for name, _ in EDITS]\n"
         "    with torch.no_grad():\n"
         "        return model.run_with_cache(torch.tensor([tokens]), prepend_bos=False, names_filter=names)[1]\n\n\n");
     if (x->reads_runs)
-        bytes_add_string(x->out, "runs = {name: values_of(tokens) for name, tokens in RUNS.items()}\n");
+        bytes_add_string(x->out,
+                         "runs = {name: values_of(tokens) for name, tokens in RUNS.items()}\n");
     if (x->reads_sets)
-        bytes_add_string(x->out, "refs = {name: [values_of(tokens) for tokens in prompts] for name, prompts in REFS.items()}\n");
+        bytes_add_string(
+            x->out,
+            "refs = {name: [values_of(tokens) for tokens in prompts] for name, prompts in REFS.items()}\n");
 }
 
 static void put_forward(struct exporter *x, const char *seen)
 {
-    bytes_addf(x->out,
+    bytes_addf(
+        x->out,
         "values = {}\n\n\n"
         "def keep(x, hook):\n"
         "    values[hook.name] = x.clone()\n\n\n"
         "with torch.no_grad(), %smodel.hooks(fwd_hooks=EDITS + [(name, keep) for name in %s]):\n"
         "    logits = model(torch.tensor([TOKENS]), prepend_bos=False)\n\n"
-        "captured = {name: values[name] for name in CAPTURE}\n", x->prog->n_weights ? "edited_weights(), " : "", seen);
+        "captured = {name: values[name] for name in CAPTURE}\n",
+        x->prog->n_weights ? "edited_weights(), " : "", seen);
 }
 
-/* Gradients are edited by hooks on the tensors.  The library's backward hooks (dir="bwd") would put the edited gradient before the
- * edits of the value, see one firing of ln1 at a time, and not see each other's changes. */
+/* Gradients are edited by hooks on the tensors.  The library's backward hooks (dir="bwd") would put
+ * the edited gradient before the edits of the value, see one firing of ln1 at a time, and not see
+ * each other's changes. */
 static void put_backward(struct exporter *x, const char *seen, bool derived)
 {
     bool edits = x->prog->n_back > 0;
-    bytes_addf(x->out,
+    bytes_addf(
+        x->out,
         "values = {}\n\n\n"
         "def keep(x, hook):\n"
         "    \"\"\"What fires first stands for all firings (ln1: for q, k and v): its gradient is their sum.\"\"\"\n"
@@ -314,11 +363,16 @@ static void put_backward(struct exporter *x, const char *seen, bool derived)
         "grads = {name: torch.zeros_like(x) if x.grad is None else x.grad for name, x in values.items() if x.is_floating_point()}\n"
         "captured = {name: values[name] for name in CAPTURE}\n"
         "captured.update({name + \"_grad\": grads[name] for name in CAPTURE if name in grads})\n",
-        x->prog->n_weights ? "edited_weights(), " : "", edits ? "[*" : "", seen, edits ? ", *dict(GRADIENTS)]" : "",
-        edits ? "for name, edit in GRADIENTS:\n"
-                "    values[name].register_hook(functools.partial(edit, hook=model.hook_dict[name]))\n" : "");
+        x->prog->n_weights ? "edited_weights(), " : "", edits ? "[*" : "", seen,
+        edits ? ", *dict(GRADIENTS)]" : "",
+        edits
+            ? "for name, edit in GRADIENTS:\n"
+              "    values[name].register_hook(functools.partial(edit, hook=model.hook_dict[name]))\n"
+            : "");
     if (derived)
-        bytes_add_string(x->out, "captured.update({name + \"_grad\": make(grads, model) for name, make in DERIVED.items()})\n");
+        bytes_add_string(
+            x->out,
+            "captured.update({name + \"_grad\": make(grads, model) for name, make in DERIVED.items()})\n");
 }
 
 static void put_head(struct exporter *x)
@@ -326,10 +380,12 @@ static void put_head(struct exporter *x)
     struct bytes *b = x->out;
     export_title(x, "TransformerLens", "transformer_lens 3");
     export_imports(x);
-    bytes_addf(b, "%sfrom safetensors.torch import save_file\n"
+    bytes_addf(b,
+               "%sfrom safetensors.torch import save_file\n"
                "from transformer_lens import HookedTransformer, HookedTransformerConfig\n"
                "from transformer_lens.pretrained.weight_conversions import %s\n"
-               "from transformers import AutoModelForCausalLM\n\n", x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "",
+               "from transformers import AutoModelForCausalLM\n\n",
+               x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "",
                x->cfg->arch->lens.convert);
     bytes_add_string(b, "MODEL = ");
     export_string(b, x->x->m->folder, strlen(x->x->m->folder));
@@ -339,30 +395,31 @@ static void put_head(struct exporter *x)
 int export_lens(struct exporter *x)
 {
     struct switches sw = {0};
-    int err = check_biases(x);
-    if (!err)
-        err = check_changes(x, &sw);
-    for (int i = 0; i < x->n_captures && !err; i++)
+    int rc = check_biases(x);
+    if (!rc)
+        rc = check_changes(x, &sw);
+    for (int i = 0; i < x->n_captures && !rc; i++)
         for (int k = 0; k < x->capture[i].value.n_sites; k++)
             switch_on(&sw, x->capture[i].value.site[k].id, x->x->grad != NULL);
-    if (!err)
-        err = check_switches(x, &sw);
-    for (int i = 0; i < x->n_captures && !err; i++)
-        err = check_capture(x, &x->capture[i], &sw);
-    if (!err)
-        err = export_functions(x);
+    if (!rc)
+        rc = check_switches(x, &sw);
+    for (int i = 0; i < x->n_captures && !rc; i++)
+        rc = check_capture(x, &x->capture[i], &sw);
+    if (!rc)
+        rc = export_functions(x);
     size_t n = (size_t)x->n_changes + (size_t)x->n_captures * ALIAS_SITES_MAX + 1;
-    struct site_ref *room = err ? NULL : malloc(n * sizeof *room);
-    if (!err && !room)
-        err = err_set(x->e, ERR_SYSTEM, "out of memory · export");
-    if (err)
-        return err;
+    struct site_ref *room = rc ? NULL : malloc(n * sizeof *room);
+    if (!rc && !room)
+        rc = err_set(x->e, ERR_SYSTEM, "out of memory · export");
+    if (rc)
+        return rc;
     bool derived = has_derived(x, &sw);
     put_head(x);
     export_tokens(x);
     bytes_add_string(x->out, "\n\n");
     export_lens_model(x, &sw);
-    export_helpers(x, x->edits_unembedding ? "unembedding[:, a] - unembedding[:, b]" : "model.W_U[:, a] - model.W_U[:, b]");
+    export_helpers(x, x->edits_unembedding ? "unembedding[:, a] - unembedding[:, b]"
+                                           : "model.W_U[:, a] - model.W_U[:, b]");
     export_functions_print(x);
     export_metric(x);
     export_save(x);
@@ -370,7 +427,8 @@ int export_lens(struct exporter *x)
     bytes_add_string(x->out, "# hook point, function; in this order\nEDITS = [\n");
     put_edits(x, false, room);
     if (x->prog->n_back) {
-        bytes_add_string(x->out, "# hook point, function of its gradient; in this order\nGRADIENTS = [\n");
+        bytes_add_string(x->out,
+                         "# hook point, function of its gradient; in this order\nGRADIENTS = [\n");
         put_edits(x, true, room);
     }
     put_captures(x, &sw, room);
@@ -383,9 +441,12 @@ int export_lens(struct exporter *x)
     else
         put_forward(x, derived ? "SEEN" : "CAPTURE");
     if (derived)
-        bytes_add_string(x->out, "captured.update({name: make(values, model) for name, make in DERIVED.items()})\n");
-    bytes_add_string(x->out, "captured[\"logits\"] = logits\n"
-                     "save(sys.argv[1] if len(sys.argv) > 1 else \"captured.safetensors\", captured)\n");
+        bytes_add_string(
+            x->out,
+            "captured.update({name: make(values, model) for name, make in DERIVED.items()})\n");
+    bytes_add_string(
+        x->out, "captured[\"logits\"] = logits\n"
+                "save(sys.argv[1] if len(sys.argv) > 1 else \"captured.safetensors\", captured)\n");
     free(room);
     return 0;
 }

@@ -1,6 +1,7 @@
-/* export_lens_model.c - the model of a program for TransformerLens: a HookedTransformer made from the checkpoint's own folder by the
- * library's converter; where that is known to leave something out, the architecture's data says how it is put back.
- * Tested in tests/tui/test_export.c and test_export.py. */
+/* export_lens_model.c - the model of a program for TransformerLens: a HookedTransformer made from
+ * the checkpoint's own folder by the library's converter; where that is known to leave something
+ * out, the architecture's data says how it is put back. Tested in tests/tui/test_export.c and
+ * test_export.py. */
 #include "export/export_lens.h"
 
 #include "model/process.h"
@@ -18,24 +19,35 @@ static int32_t context_of(const struct exporter *x)
 
 static void put_config(struct exporter *x, const struct switches *sw)
 {
-    static const char *const acts[KN_ACT_COUNT] = {[KN_ACT_GELU] = "gelu", [KN_ACT_GELU_NEW] = "gelu_new", [KN_ACT_RELU] = "relu",
+    static const char *const acts[KN_ACT_COUNT] = {[KN_ACT_GELU] = "gelu",
+                                                   [KN_ACT_GELU_NEW] = "gelu_new",
+                                                   [KN_ACT_RELU] = "relu",
                                                    [KN_ACT_SILU] = "silu"};
     const struct config *c = x->cfg;
-    bytes_addf(x->out, "    cfg = HookedTransformerConfig(\n"
-               "        n_layers=%d, n_heads=%d, d_head=%d, d_model=%d, d_mlp=%d, d_vocab=%d, n_ctx=%d,\n"
-               "        act_fn=\"%s\", gated_mlp=%s, normalization_type=\"%s\", final_rms=%s, eps=%.9g, attn_scale=%d**0.5,\n",
-               (int)c->n_layers, (int)c->n_heads, (int)c->d_head, (int)c->d_model, (int)c->d_mlp, (int)c->d_vocab, (int)context_of(x),
-               acts[c->act], c->gated ? "True" : "False", c->norm_center ? "LN" : "RMS", c->norm_center ? "False" : "True", c->norm_eps,
-               (int)c->d_head);
+    bytes_addf(
+        x->out,
+        "    cfg = HookedTransformerConfig(\n"
+        "        n_layers=%d, n_heads=%d, d_head=%d, d_model=%d, d_mlp=%d, d_vocab=%d, n_ctx=%d,\n"
+        "        act_fn=\"%s\", gated_mlp=%s, normalization_type=\"%s\", final_rms=%s, eps=%.9g, attn_scale=%d**0.5,\n",
+        (int)c->n_layers, (int)c->n_heads, (int)c->d_head, (int)c->d_model, (int)c->d_mlp,
+        (int)c->d_vocab, (int)context_of(x), acts[c->act], c->gated ? "True" : "False",
+        c->norm_center ? "LN" : "RMS", c->norm_center ? "False" : "True", c->norm_eps,
+        (int)c->d_head);
     if (c->pos == POS_ROTARY)
-        bytes_addf(x->out, "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=False,\n",
-                   (int)c->n_rot, c->rope_theta);
+        bytes_addf(
+            x->out,
+            "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=False,\n",
+            (int)c->n_rot, c->rope_theta);
     if (c->arch->lens.grouped)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
     if (c->window)
-        bytes_addf(x->out, "        use_local_attn=True, window_size=%d, attn_types=[\"local\"] * %d,\n", (int)c->window, (int)c->n_layers);
-    bytes_addf(x->out, "        parallel_attn_mlp=%s, use_hook_tokens=%s, init_weights=False, dtype=torch.float32,\n    )\n",
-               c->parallel ? "True" : "False", sw->tokens ? "True" : "False");
+        bytes_addf(x->out,
+                   "        use_local_attn=True, window_size=%d, attn_types=[\"local\"] * %d,\n",
+                   (int)c->window, (int)c->n_layers);
+    bytes_addf(
+        x->out,
+        "        parallel_attn_mlp=%s, use_hook_tokens=%s, init_weights=False, dtype=torch.float32,\n    )\n",
+        c->parallel ? "True" : "False", sw->tokens ? "True" : "False");
 }
 
 static void put_rotary(struct exporter *x)
@@ -43,16 +55,23 @@ static void put_rotary(struct exporter *x)
     if (x->cfg->pos != POS_ROTARY || x->cfg->rope_scaling == ROPE_PLAIN)
         return;
     int32_t n = x->cfg->rope_scaling == ROPE_DYNAMIC ? x->x->n : context_of(x);
-    bytes_addf(x->out, "    # the scaled rotary tables of the original\n"
+    bytes_addf(x->out,
+               "    # the scaled rotary tables of the original\n"
                "    cos, sin = hf.%srotary_emb(torch.zeros(1), torch.arange(%d)[None])\n"
                "    for block in model.blocks:\n"
-               "        block.attn.rotary_cos, block.attn.rotary_sin = cos[0], sin[0]\n", x->cfg->arch->prefix, (int)n);
+               "        block.attn.rotary_cos, block.attn.rotary_sin = cos[0], sin[0]\n",
+               x->cfg->arch->prefix, (int)n);
 }
 
 static void put_switches(struct exporter *x, const struct switches *sw)
 {
-    const struct { bool on; const char *name; } list[] = {
-        {sw->result, "attn_result"}, {sw->split, "split_qkv_input"}, {sw->attn_in, "attn_in"}, {sw->mlp_in, "hook_mlp_in"}};
+    const struct {
+        bool on;
+        const char *name;
+    } list[] = {{sw->result, "attn_result"},
+                {sw->split, "split_qkv_input"},
+                {sw->attn_in, "attn_in"},
+                {sw->mlp_in, "hook_mlp_in"}};
     for (size_t i = 0; i < sizeof list / sizeof *list; i++)
         if (list[i].on)
             bytes_addf(x->out, "    model.set_use_%s(True)\n", list[i].name);
@@ -60,21 +79,31 @@ static void put_switches(struct exporter *x, const struct switches *sw)
 
 void export_lens_model(struct exporter *x, const struct switches *sw)
 {
-    static const struct { unsigned flag; const char *name; } steps[] = {
-        {PROCESS_FOLD_LN, "fold_ln"}, {PROCESS_CENTER_WRITING, "center_writing_weights"}, {PROCESS_CENTER_UNEMBED, "center_unembed"},
-        {PROCESS_FOLD_VALUE_BIASES, "fold_value_biases"}, {PROCESS_REFACTOR, "refactor_factored_attn_matrices"}};
+    static const struct {
+        unsigned flag;
+        const char *name;
+    } steps[] = {{PROCESS_FOLD_LN, "fold_ln"},
+                 {PROCESS_CENTER_WRITING, "center_writing_weights"},
+                 {PROCESS_CENTER_UNEMBED, "center_unembed"},
+                 {PROCESS_FOLD_VALUE_BIASES, "fold_value_biases"},
+                 {PROCESS_REFACTOR, "refactor_factored_attn_matrices"}};
     const struct arch *a = x->cfg->arch;
-    bytes_add_string(x->out, "def load_model():\n    hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, "
-                     "attn_implementation=\"eager\")\n");
+    bytes_add_string(
+        x->out,
+        "def load_model():\n    hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, "
+        "attn_implementation=\"eager\")\n");
     put_config(x, sw);
     if (a->lens.before)
         bytes_add_string(x->out, a->lens.before);
     bytes_addf(x->out, "    weights = %s(hf, cfg)\n", a->lens.convert);
     if (a->lens.biases && x->cfg->attn_bias)
         bytes_add_string(x->out, a->lens.biases);
-    bytes_add_string(x->out, "    model = HookedTransformer(cfg)\n    model.load_and_process_state_dict(\n        weights,\n");
+    bytes_add_string(
+        x->out,
+        "    model = HookedTransformer(cfg)\n    model.load_and_process_state_dict(\n        weights,\n");
     for (size_t i = 0; i < sizeof steps / sizeof *steps; i++)
-        bytes_addf(x->out, "        %s=%s,\n", steps[i].name, x->x->m->process & steps[i].flag ? "True" : "False");
+        bytes_addf(x->out, "        %s=%s,\n", steps[i].name,
+                   x->x->m->process & steps[i].flag ? "True" : "False");
     bytes_add_string(x->out, "    )\n");
     put_rotary(x);
     put_switches(x, sw);

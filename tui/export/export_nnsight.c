@@ -1,31 +1,34 @@
 /* export_nnsight.c - a program for nnsight around the Hugging Face model (see export.h).
  *
- * A hook point becomes a module's input or output, seen in TransformerLens' shape (export_place.h).  What lies inside the attention
- * function (rotated queries and keys, scores, pattern) is made reachable by an attention function of the program's own, with an empty
- * module at each of these places.  Tested in tests/tui/test_export.c and test_export.py. */
+ * A hook point becomes a module's input or output, seen in TransformerLens' shape (export_place.h).
+ * What lies inside the attention function (rotated queries and keys, scores, pattern) is made
+ * reachable by an attention function of the program's own, with an empty module at each of these
+ * places.  Tested in tests/tui/test_export.c and test_export.py. */
 #include "export/export_place.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static const char attention_text[] =
-    "def attend(module, query, key, value, attention_mask, scaling=None, **_):\n"
-    "    \"\"\"Attention with a place to look at every step of it.\"\"\"\n"
-    "    query, key = module.hook_rot_q(query), module.hook_rot_k(key)\n"
-    "    groups = query.shape[1] // key.shape[1]\n"
-    "    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)\n"
-    "    scores = query @ key.transpose(-1, -2) * scaling\n"
-    "    scores = scores.masked_fill(attention_mask < 0, -float(\"inf\"))\n"
-    "    pattern = module.hook_pattern(module.hook_attn_scores(scores).softmax(-1))\n"
-    "    return (pattern @ value).transpose(1, 2).contiguous(), pattern\n\n\n";
+static const char attention_text
+    [] = "def attend(module, query, key, value, attention_mask, scaling=None, **_):\n"
+         "    \"\"\"Attention with a place to look at every step of it.\"\"\"\n"
+         "    query, key = module.hook_rot_q(query), module.hook_rot_k(key)\n"
+         "    groups = query.shape[1] // key.shape[1]\n"
+         "    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)\n"
+         "    scores = query @ key.transpose(-1, -2) * scaling\n"
+         "    scores = scores.masked_fill(attention_mask < 0, -float(\"inf\"))\n"
+         "    pattern = module.hook_pattern(module.hook_attn_scores(scores).softmax(-1))\n"
+         "    return (pattern @ value).transpose(1, 2).contiguous(), pattern\n\n\n";
 
 static void put_head(struct exporter *x, const struct points *p)
 {
     struct bytes *b = x->out;
     export_title(x, "nnsight", "nnsight");
     export_imports(x);
-    bytes_addf(b, "from nnsight import NNsight\n%sfrom safetensors.torch import save_file\nfrom transformers import AutoModelForCausalLM\n\nMODEL = ",
-               x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "");
+    bytes_addf(
+        b,
+        "from nnsight import NNsight\n%sfrom safetensors.torch import save_file\nfrom transformers import AutoModelForCausalLM\n\nMODEL = ",
+        x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "");
     export_string(b, x->x->m->folder, strlen(x->x->m->folder));
     bytes_add_char(b, '\n');
     export_tokens(x);
@@ -39,13 +42,20 @@ static void put_model(struct exporter *x, const struct points *p)
     char path[LIMIT_NAME];
     struct point at;
     struct bytes *b = x->out;
-    bytes_add_string(b, "hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, attn_implementation=\"eager\").eval()\n");
-    if (p->attention && alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, 0}, LIBRARY_NNSIGHT, 0, path) && export_path_split(path, &at)) {
+    bytes_add_string(
+        b,
+        "hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, attn_implementation=\"eager\").eval()\n");
+    if (p->attention &&
+        alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, 0}, LIBRARY_NNSIGHT, 0, path) &&
+        export_path_split(path, &at)) {
         const char *blocks = at.module + strlen("model."), *rest = strstr(blocks, "[0]");
-        bytes_addf(b, "sys.modules[type(hf).__module__].eager_attention_forward = attend\n"
-                   "for block in hf.%.*s:\n"
-                   "    for name in (\"hook_rot_q\", \"hook_rot_k\", \"hook_attn_scores\", \"hook_pattern\"):\n"
-                   "        block%s.add_module(name, torch.nn.Identity())\n", (int)(rest - blocks), blocks, rest + strlen("[0]"));
+        bytes_addf(
+            b,
+            "sys.modules[type(hf).__module__].eager_attention_forward = attend\n"
+            "for block in hf.%.*s:\n"
+            "    for name in (\"hook_rot_q\", \"hook_rot_k\", \"hook_attn_scores\", \"hook_pattern\"):\n"
+            "        block%s.add_module(name, torch.nn.Identity())\n",
+            (int)(rest - blocks), blocks, rest + strlen("[0]"));
     }
     bytes_add_string(b, "model = NNsight(hf)\n");
     if (x->edits_unembedding && x->helpers & HELP_DIRECTION)
@@ -69,20 +79,24 @@ static void put_edits(struct exporter *x, const struct points *p, bool backward)
 
 static void put_points(struct exporter *x, const struct points *p)
 {
-    bytes_add_string(x->out, "# Where each hook point is, in the order in which the model gets there:\n"
-                     "# name, module, its side, element of a tuple, that tensor in the hook point's shape\nPOINTS = [\n");
+    bytes_add_string(
+        x->out,
+        "# Where each hook point is, in the order in which the model gets there:\n"
+        "# name, module, its side, element of a tuple, that tensor in the hook point's shape\nPOINTS = [\n");
     for (int i = 0; i < p->n; i++) {
         const struct point *at = &p->item[i];
         char element[16] = "None";
         if (at->element >= 0)
             snprintf(element, sizeof element, "%d", at->element);
-        bytes_addf(x->out, "    (\"%s\", %s, \"%s\", %s, %s),\n", at->name, at->module, at->output ? "output" : "input", element, at->view);
+        bytes_addf(x->out, "    (\"%s\", %s, \"%s\", %s, %s),\n", at->name, at->module,
+                   at->output ? "output" : "input", element, at->view);
     }
     export_list_end(x);
     bytes_add_string(x->out, "# point, function; in this order\nEDITS = [\n");
     put_edits(x, p, false);
     if (x->prog->n_back) {
-        bytes_add_string(x->out, "# point, function of its gradient; in this order\nGRADIENTS = [\n");
+        bytes_add_string(x->out,
+                         "# point, function of its gradient; in this order\nGRADIENTS = [\n");
         put_edits(x, p, true);
     }
     bytes_add_string(x->out, "CAPTURE = [\n");
@@ -109,24 +123,36 @@ static const char run_text[] =
 static void put_run(struct exporter *x)
 {
     bytes_add_string(x->out, run_text);
-    bytes_add_string(x->out, x->x->grad ? "            if x.is_floating_point() and torch.is_grad_enabled():\n"
-                                          "                x.requires_grad_().retain_grad()\n"
-                                          "            values[name] = x.save()\n"
-                                        : "            values[name] = part.save()\n");
-    bytes_add_string(x->out, "        logits = model.output.logits.save()\n    return logits, values\n\n\n");
+    bytes_add_string(
+        x->out, x->x->grad ? "            if x.is_floating_point() and torch.is_grad_enabled():\n"
+                             "                x.requires_grad_().retain_grad()\n"
+                             "            values[name] = x.save()\n"
+                           : "            values[name] = part.save()\n");
+    bytes_add_string(
+        x->out, "        logits = model.output.logits.save()\n    return logits, values\n\n\n");
     if (x->reads_runs || x->reads_sets)
-        bytes_addf(x->out, "def values_of(tokens):\n    \"\"\"What edits read, of a run without edits.\"\"\"\n    with torch.no_grad():\n"
-                   "        return %s\n\n\n", x->x->grad ? "{name: shown(name, x) for name, x in run(tokens)[1].items()}" : "run(tokens)[1]");
+        bytes_addf(
+            x->out,
+            "def values_of(tokens):\n    \"\"\"What edits read, of a run without edits.\"\"\"\n    with torch.no_grad():\n"
+            "        return %s\n\n\n",
+            x->x->grad ? "{name: shown(name, x) for name, x in run(tokens)[1].items()}"
+                       : "run(tokens)[1]");
     if (x->reads_runs)
-        bytes_add_string(x->out, "runs = {name: values_of(tokens) for name, tokens in RUNS.items()}\n");
+        bytes_add_string(x->out,
+                         "runs = {name: values_of(tokens) for name, tokens in RUNS.items()}\n");
     if (x->reads_sets)
-        bytes_add_string(x->out, "refs = {name: [values_of(tokens) for tokens in prompts] for name, prompts in REFS.items()}\n");
+        bytes_add_string(
+            x->out,
+            "refs = {name: [values_of(tokens) for tokens in prompts] for name, prompts in REFS.items()}\n");
     if (!x->x->grad) {
-        bytes_addf(x->out, "with torch.no_grad()%s:\n    logits, values = run(TOKENS, EDITS)\n"
-                   "captured = {name: values[name] for name in CAPTURE}\n", x->prog->n_weights ? ", edited_weights()" : "");
+        bytes_addf(x->out,
+                   "with torch.no_grad()%s:\n    logits, values = run(TOKENS, EDITS)\n"
+                   "captured = {name: values[name] for name in CAPTURE}\n",
+                   x->prog->n_weights ? ", edited_weights()" : "");
         return;
     }
-    bytes_addf(x->out,
+    bytes_addf(
+        x->out,
         "with torch.no_grad():\n    base_logits, _ = run(TOKENS)\n"
         "%slogits, values = run(TOKENS, EDITS)\n"
         "%s"
@@ -137,7 +163,9 @@ static void put_run(struct exporter *x)
         "    if x.is_floating_point():\n"
         "        captured[name + \"_grad\"] = shown(name, torch.zeros_like(x) if x.grad is None else x.grad)\n",
         x->prog->n_weights ? "with edited_weights():\n    " : "",
-        x->prog->n_back ? "for name, edit in GRADIENTS:\n    values[name].register_hook(functools.partial(changed, name=name, edit=edit))\n" : "");
+        x->prog->n_back
+            ? "for name, edit in GRADIENTS:\n    values[name].register_hook(functools.partial(changed, name=name, edit=edit))\n"
+            : "");
 }
 
 static void put_program(struct exporter *x, const struct points *p)
@@ -145,36 +173,41 @@ static void put_program(struct exporter *x, const struct points *p)
     put_head(x, p);
     put_model(x, p);
     bytes_add_string(x->out, "\n");
-    export_helpers(x, x->edits_unembedding ? "unembedding[a] - unembedding[b]" : "model.lm_head.weight[a] - model.lm_head.weight[b]");
+    export_helpers(x, x->edits_unembedding ? "unembedding[a] - unembedding[b]"
+                                           : "model.lm_head.weight[a] - model.lm_head.weight[b]");
     export_functions_print(x);
     export_metric(x);
     export_save(x);
     export_weights_print(x, "hf");
     put_points(x, p);
     if (x->x->grad)
-        bytes_add_string(x->out, "VIEWS = {name: view for name, _, _, _, view in POINTS}\n\n\n"
-                         "def shown(name, x):\n    return VIEWS[name](x) if VIEWS[name] else x\n\n\n");
+        bytes_add_string(
+            x->out, "VIEWS = {name: view for name, _, _, _, view in POINTS}\n\n\n"
+                    "def shown(name, x):\n    return VIEWS[name](x) if VIEWS[name] else x\n\n\n");
     if (x->prog->n_back)
         bytes_add_string(x->out, "def changed(grad, name, edit):\n"
-                         "    grad = grad.clone()\n"
-                         "    part = shown(name, grad)\n"
-                         "    part.copy_(edit(part, name.removesuffix(\"_grad\")))\n"
-                         "    return grad\n\n\n");
+                                 "    grad = grad.clone()\n"
+                                 "    part = shown(name, grad)\n"
+                                 "    part.copy_(edit(part, name.removesuffix(\"_grad\")))\n"
+                                 "    return grad\n\n\n");
     put_run(x);
-    bytes_add_string(x->out, "captured[\"logits\"] = logits\n"
-                     "save(sys.argv[1] if len(sys.argv) > 1 else \"captured.safetensors\", captured)\n");
+    bytes_add_string(
+        x->out, "captured[\"logits\"] = logits\n"
+                "save(sys.argv[1] if len(sys.argv) > 1 else \"captured.safetensors\", captured)\n");
 }
 
 int export_nnsight(struct exporter *x)
 {
     struct points p = {0};
     if (x->x->m->process)
-        return err_set(x->e, ERR_BAD_INPUT, "--process · nnsight runs the checkpoint as it is · --process none, or --to transformer_lens");
-    int err = export_places(x, &p);
-    if (!err)
-        err = export_functions(x);
-    if (!err)
+        return err_set(
+            x->e, ERR_BAD_INPUT,
+            "--process · nnsight runs the checkpoint as it is · --process none, or --to transformer_lens");
+    int rc = export_places(x, &p);
+    if (!rc)
+        rc = export_functions(x);
+    if (!rc)
         put_program(x, &p);
     export_places_free(&p);
-    return err;
+    return rc;
 }

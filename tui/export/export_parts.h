@@ -8,7 +8,8 @@
 #include "export/export.h"
 #include "measure/metric.h"
 
-/* A Python function that does what one edit does to a tensor; one for all places where it is the same text. */
+/* A Python function that does what one edit does to a tensor; one for all places where it is the
+ * same text. */
 struct export_function {
     int32_t edit;
     int index, count; /* of those of the edit */
@@ -17,24 +18,34 @@ struct export_function {
 };
 
 /* Helpers that the functions call, written only where they are used. */
-enum { HELP_DIRECTION = 1, HELP_LOAD = 2, HELP_NOISE = 4, HELP_UNIT = 8, HELP_MEAN = 16, HELP_ROWS = 32, HELP_MASK = 64, HELP_WHITEN = 128,
-       HELP_WEIGHT_NOISE = 256, HELP_FILES = HELP_LOAD | HELP_ROWS | HELP_MASK | HELP_WHITEN };
+enum {
+    HELP_DIRECTION = 1,
+    HELP_LOAD = 2,
+    HELP_NOISE = 4,
+    HELP_UNIT = 8,
+    HELP_MEAN = 16,
+    HELP_ROWS = 32,
+    HELP_MASK = 64,
+    HELP_WHITEN = 128,
+    HELP_WEIGHT_NOISE = 256,
+    HELP_FILES = HELP_LOAD | HELP_ROWS | HELP_MASK | HELP_WHITEN
+};
 
 /* The library's parameter that holds a weight. */
 struct export_parameter {
-    char name[LIMIT_NAME];      /* "%d" for the layer */
-    char axes[5], named[5];     /* its axes, and those that the edit names: export_weight.c */
+    char name[LIMIT_NAME];  /* "%d" for the layer */
+    char axes[5], named[5]; /* its axes, and those that the edit names: export_weight.c */
     enum weight_fuse fuse;
-    int part;                   /* of a fused one */
-    bool absent;                /* a bias that this model has not */
+    int part;    /* of a fused one */
+    bool absent; /* a bias that this model has not */
 };
 
 /* One edit at one place: an act, and where that is for the library. */
 struct export_change {
-    struct edit_instr act;  /* on a value, a gradient (act.backward) or a weight (act.weight) */
-    int32_t order;        /* among all, in program order */
-    int point;            /* nnsight: index of the point; none for weights */
-    int32_t function;     /* index */
+    struct edit_instr act; /* on a value, a gradient (act.backward) or a weight (act.weight) */
+    int32_t order;         /* among all, in program order */
+    int point;             /* nnsight: index of the point; none for weights */
+    int32_t function;      /* index */
     const struct export_parameter *parameter; /* of a weight; NULL: another change */
 };
 
@@ -53,8 +64,8 @@ struct exporter {
     struct export_function *function;
     int32_t n_functions;
     unsigned helpers;
-    bool reads_runs;  /* from(), mean(), frozen: other runs' values are needed */
-    bool reads_sets;  /* mean(REF), resample() */
+    bool reads_runs;        /* from(), mean(), frozen: other runs' values are needed */
+    bool reads_sets;        /* mean(REF), resample() */
     bool edits_unembedding; /* directions are those of the unembedding as it was */
     bool in_docstring;
     struct err *e;
@@ -66,18 +77,23 @@ enum index_form {
     INDEX_KEEP   /* no axis is dropped or moved, so that a value of the selection's shape fits */
 };
 /* The extents of an act's tensor, without the batch. */
-void export_shape(const struct exporter *x, const struct edit_instr *act, int64_t shape[SITE_RANK_MAX]);
-/* "[:, 2:5, -1]": the batch (a weight has none), then the first n axes of the act, those that are whole at the end left out;
- * nothing, and false, where all are.  `outside`: of another run's tensor, which may be longer. */
-bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form, bool outside);
+void export_shape(const struct exporter *x, const struct edit_instr *act,
+                  int64_t shape[SITE_RANK_MAX]);
+/* "[:, 2:5, -1]": the batch (a weight has none), then the first n axes of the act, those that are
+ * whole at the end left out; nothing, and false, where all are.  `outside`: of another run's
+ * tensor, which may be longer. */
+bool export_index(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n,
+                  enum index_form form, bool outside);
 /* The elements that are assigned to: "x[:, 2:5]", "x[:]". */
-void export_target(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n, enum index_form form);
+void export_target(struct bytes *b, const struct exporter *x, const struct edit_instr *act, int n,
+                   enum index_form form);
 /* "[0, 2, 3]", in `nested` more brackets each. */
 void export_list(struct bytes *b, const struct edit_axis *a, int nested);
 
 /* export_value.c */
 /* The value at the index with its factor; false where there is none to write. */
-bool export_value(struct exporter *x, struct bytes *b, const struct export_change *c, const struct edit *ed);
+bool export_value(struct exporter *x, struct bytes *b, const struct export_change *c,
+                  const struct edit *ed);
 /* direction(464, 611) */
 void export_direction(struct exporter *x, struct bytes *b, const struct edit *ed);
 /* load("steer.safetensors", "v6") */
@@ -85,7 +101,8 @@ void export_file(struct exporter *x, struct bytes *b, const struct edit *ed);
 /* "steer.safetensors", "v6"; the path made absolute */
 void export_place(struct bytes *b, const struct edit *ed);
 
-/* export_helpers.c: the functions in x->helpers; the unembedding's difference of tokens a and b as Python */
+/* export_helpers.c: the functions in x->helpers; the unembedding's difference of tokens a and b as
+ * Python */
 void export_helpers(struct exporter *x, const char *unembedding);
 
 /* export_weight.c */
@@ -93,14 +110,17 @@ void export_helpers(struct exporter *x, const char *unembedding);
 int export_weights(struct exporter *x);
 /* "blocks.0.attn.W_Q": the library's parameter that a change is made in. */
 const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME]);
-/* The lines of a function that make x, a copy of parameter w in the shape in which the edit names it, and those that return w. */
+/* The lines of a function that make x, a copy of parameter w in the shape in which the edit names
+ * it, and those that return w. */
 void export_weight_begin(const struct exporter *x, struct bytes *b, const struct export_change *c);
 void export_weight_end(const struct exporter *x, struct bytes *b, const struct export_change *c);
-/* The list of edited weights and the context in which a model (`model`: its Python name) has them; nothing where there are none. */
+/* The list of edited weights and the context in which a model (`model`: its Python name) has them;
+ * nothing where there are none. */
 void export_weights_print(struct exporter *x, const char *model);
 
 /* export_edit.c */
-/* Changes of weights are added to those of hooks, and all get their functions; refuses what has no text. */
+/* Changes of weights are added to those of hooks, and all get their functions; refuses what has no
+ * text. */
 int export_functions(struct exporter *x);
 void export_functions_print(struct exporter *x);
 /* "edit_3" or "edit_3_1" */
@@ -122,7 +142,8 @@ void export_metric(struct exporter *x);
 void export_save(struct exporter *x);
 /* The end of a list whose beginning is "NAME = [" and a new line. */
 void export_list_end(struct exporter *x);
-/* "blocks.{layer}.attn.hook_z" with the layers of sites[0..n) that follow each other; the count used up. */
+/* "blocks.{layer}.attn.hook_z" with the layers of sites[0..n) that follow each other; the count
+ * used up. */
 int export_layers(const struct site_ref *sites, int n);
 /* The site of a capture that is one, else id SITE_COUNT. */
 struct site_ref export_site(const struct alias_pick *p);

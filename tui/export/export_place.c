@@ -1,7 +1,8 @@
 /* export_place.c - places for nnsight (see export_place.h).
  *
- * A hook point becomes a module's input or output.  Of several modules that show one tensor, an edit of its value takes the first that
- * the model reaches and an edit of its gradient the last: the others then see it.  Tested in tests/tui/test_export.c and test_export.py. */
+ * A hook point becomes a module's input or output.  Of several modules that show one tensor, an
+ * edit of its value takes the first that the model reaches and an edit of its gradient the last:
+ * the others then see it.  Tested in tests/tui/test_export.c and test_export.py. */
 #include "export/export_place.h"
 
 #include <stdio.h>
@@ -13,7 +14,8 @@ static bool in_attention(enum site_id id)
     return id == SITE_ROT_Q || id == SITE_ROT_K || id == SITE_ATTN_SCORES || id == SITE_PATTERN;
 }
 
-/* ---- finding places ---------------------------------------------------------------------------------- */
+/* ---- finding places
+ * ---------------------------------------------------------------------------------- */
 
 /* Inputs and activations of one projection come before the next one runs. */
 static enum site_id turn_of(enum site_id id)
@@ -22,7 +24,8 @@ static enum site_id turn_of(enum site_id id)
     case SITE_Q_IN: return SITE_Q;
     case SITE_K_IN: return SITE_K;
     case SITE_V_IN: return SITE_V;
-    case SITE_GATE_IN: case SITE_ACT_OUT: return SITE_PRE;
+    case SITE_GATE_IN:
+    case SITE_ACT_OUT: return SITE_PRE;
     case SITE_UP_IN: return SITE_PRE_LINEAR;
     default: return id;
     }
@@ -37,7 +40,8 @@ static int site_order(const struct points *p, struct site_ref s)
     return p->n_sites;
 }
 
-/* Among the names of one site: as in the table, but what a module returns comes after what the modules within it return. */
+/* Among the names of one site: as in the table, but what a module returns comes after what the
+ * modules within it return. */
 static int row_order(const struct points *p, int row)
 {
     struct point outer = {0}, inner = {0};
@@ -46,7 +50,8 @@ static int row_order(const struct points *p, int row)
         return last;
     size_t n = strlen(outer.module);
     for (int i = 0; i < p->n_names; i++)
-        if (p->nnsight[i].value.site[0].id == p->nnsight[row].value.site[0].id && export_path_split(p->nnsight[i].name, &inner) &&
+        if (p->nnsight[i].value.site[0].id == p->nnsight[row].value.site[0].id &&
+            export_path_split(p->nnsight[i].name, &inner) &&
             !strncmp(inner.module, outer.module, n) && inner.module[n] == '.' && 2 * i + 1 > last)
             last = 2 * i + 1;
     return last;
@@ -66,7 +71,8 @@ bool export_path_split(const char *path, struct point *out)
 }
 
 /* How the site lies in the tensor of the name. */
-static void view_of(const struct config *cfg, const struct alias_value *v, struct site_ref s, char *buf, size_t size)
+static void view_of(const struct config *cfg, const struct alias_value *v, struct site_ref s,
+                    char *buf, size_t size)
 {
     int64_t shape[SITE_RANK_MAX];
     int part = 0;
@@ -77,14 +83,16 @@ static void view_of(const struct config *cfg, const struct alias_value *v, struc
     if (v->form == FORM_FLAT)
         snprintf(buf, size, "lambda x: x.unflatten(-1, (%d, %d))", h, d);
     else if (v->form == FORM_THIRDS)
-        snprintf(buf, size, "lambda x: x[..., %d:%d].unflatten(-1, (%d, %d))", part * h * d, (part + 1) * h * d, h, d);
+        snprintf(buf, size, "lambda x: x[..., %d:%d].unflatten(-1, (%d, %d))", part * h * d,
+                 (part + 1) * h * d, h, d);
     else if (v->form == FORM_HEADS)
         snprintf(buf, size, "lambda x: x.unflatten(-1, (%d, 3, %d))[..., %d, :]", h, d, part);
     else
         snprintf(buf, size, "None");
 }
 
-static bool shows(const struct config *cfg, const struct alias_value *v, struct site_ref s, bool edit)
+static bool shows(const struct config *cfg, const struct alias_value *v, struct site_ref s,
+                  bool edit)
 {
     const struct site_ref *list = edit ? v->edit : v->site;
     for (int i = 0; i < (edit ? v->n_edits : v->n_sites); i++) {
@@ -98,17 +106,22 @@ static bool shows(const struct config *cfg, const struct alias_value *v, struct 
 /* What a place is for: to look, to edit a value, to edit a gradient. */
 enum use { USE_VALUE, USE_EDIT, USE_GRADIENT };
 
-/* The row that shows (or edits) a site, in its block and alone rather than within something larger; -1 = none.  Of a gradient the last
- * that the model reaches: it comes back there first, and the others then see the edit. */
+/* The row that shows (or edits) a site, in its block and alone rather than within something larger;
+ * -1 = none.  Of a gradient the last that the model reaches: it comes back there first, and the
+ * others then see the edit. */
 static int row_of(const struct exporter *x, const struct points *p, struct site_ref s, enum use use)
 {
     int best = -1, best_rank = 0, best_order = 0;
     for (int i = 0; i < p->n_names; i++) {
         const struct alias_value *v = &p->nnsight[i].value;
-        bool alone = v->form == FORM_SITE || v->form == FORM_FLAT, in_block = strchr(p->nnsight[i].name, '[') != NULL;
+        bool alone = v->form == FORM_SITE || v->form == FORM_FLAT,
+             in_block = strchr(p->nnsight[i].name, '[') != NULL;
         int rank = use == USE_GRADIENT ? 1 : 1 + alone + (in_block && s.layer != SITE_ROOT);
-        int order = use == USE_GRADIENT ? -row_order(p, i) : row_order(p, i); /* of equals the first: the others then see the edit */
-        if ((rank > best_rank || (rank == best_rank && order < best_order)) && shows(x->cfg, v, s, use != USE_VALUE)) {
+        int order = use == USE_GRADIENT
+                        ? -row_order(p, i)
+                        : row_order(p, i); /* of equals the first: the others then see the edit */
+        if ((rank > best_rank || (rank == best_rank && order < best_order)) &&
+            shows(x->cfg, v, s, use != USE_VALUE)) {
             best = i;
             best_rank = rank;
             best_order = order;
@@ -117,16 +130,20 @@ static int row_of(const struct exporter *x, const struct points *p, struct site_
     return best;
 }
 
-static int place_site(const struct exporter *x, struct points *p, struct site_ref s, enum use use, struct point *out)
+static int place_site(const struct exporter *x, struct points *p, struct site_ref s, enum use use,
+                      struct point *out)
 {
     char path[LIMIT_NAME];
     site_name(s, out->name);
     out->site = site_order(p, s);
     if (in_attention(s.id)) {
-        if (!alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, s.layer}, LIBRARY_NNSIGHT, 0, path) || !export_path_split(path, out))
+        if (!alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, s.layer}, LIBRARY_NNSIGHT, 0,
+                        path) ||
+            !export_path_split(path, out))
             return -1;
         size_t n = strlen(out->module);
-        snprintf(out->module + n, sizeof out->module - n, "%s", strrchr(site_table[s.id].name, '.'));
+        snprintf(out->module + n, sizeof out->module - n, "%s",
+                 strrchr(site_table[s.id].name, '.'));
         bool rotated = s.id == SITE_ROT_Q || s.id == SITE_ROT_K;
         snprintf(out->view, sizeof out->view, rotated ? "lambda x: x.transpose(1, 2)" : "None");
         out->element = -1;
@@ -155,7 +172,8 @@ static int place_name(const struct points *p, const struct alias_pick *pick, str
         snprintf(out->view, sizeof out->view, "None");
         out->row = row_order(p, i);
         out->site = site_order(p, v->site[v->n_sites - 1]);
-        for (int k = 0; v->site[0].id == SITE_PATTERN && k < i; k++) /* returned with the output: element 0 says when */
+        for (int k = 0; v->site[0].id == SITE_PATTERN && k < i;
+             k++) /* returned with the output: element 0 says when */
             if (!strncmp(p->hf[k].name, p->hf[i].name, strlen(p->hf[i].name) - 2)) {
                 out->site = site_order(p, p->nnsight[k].value.site[0]);
                 out->row = row_order(p, k);
@@ -175,11 +193,14 @@ static int add_point(struct points *p, const struct point *new)
     return p->n++;
 }
 
-/* ---- what is exported -------------------------------------------------------------------------------- */
+/* ---- what is exported
+ * -------------------------------------------------------------------------------- */
 
 static bool same_axis(const struct edit_axis *a, const struct edit_axis *b)
 {
-    return a->n == b->n && (a->list ? b->list && !memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list) : !b->list && a->lo == b->lo);
+    return a->n == b->n &&
+           (a->list ? b->list && !memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list)
+                    : !b->list && a->lo == b->lo);
 }
 
 /* The act with the same edit on another of the split inputs, all heads of both. */
@@ -189,8 +210,9 @@ static bool has_twin(const struct exporter *x, const struct edit_instr *act, enu
         const struct edit_instr *b = &x->prog->instrs[i];
         int64_t shape[SITE_RANK_MAX];
         site_shape(x->cfg, b->site.id, x->x->n, shape);
-        if (b->edit == act->edit && b->site.id == id && b->site.layer == act->site.layer && same_axis(&b->axis[0], &act->axis[0]) &&
-            same_axis(&b->axis[2], &act->axis[2]) && b->axis[1].n == shape[1])
+        if (b->edit == act->edit && b->site.id == id && b->site.layer == act->site.layer &&
+            same_axis(&b->axis[0], &act->axis[0]) && same_axis(&b->axis[2], &act->axis[2]) &&
+            b->axis[1].n == shape[1])
             return true;
     }
     return false;
@@ -199,8 +221,10 @@ static bool has_twin(const struct exporter *x, const struct edit_instr *act, enu
 /* An edit of the norm's input reaches all heads of q, k and v: one tensor here. */
 static bool is_joint(const struct exporter *x, const struct edit_instr *act)
 {
-    return (act->site.id == SITE_Q_INPUT || act->site.id == SITE_K_INPUT || act->site.id == SITE_V_INPUT) &&
-           has_twin(x, act, SITE_Q_INPUT) && has_twin(x, act, SITE_K_INPUT) && has_twin(x, act, SITE_V_INPUT);
+    return (act->site.id == SITE_Q_INPUT || act->site.id == SITE_K_INPUT ||
+            act->site.id == SITE_V_INPUT) &&
+           has_twin(x, act, SITE_Q_INPUT) && has_twin(x, act, SITE_K_INPUT) &&
+           has_twin(x, act, SITE_V_INPUT);
 }
 
 static int place_joint(struct points *p, struct edit_instr *act, struct point *out)
@@ -224,7 +248,8 @@ static int place_joint(struct points *p, struct edit_instr *act, struct point *o
 static int refuse_place(struct exporter *x, const struct edit_instr *act)
 {
     char why[LIMIT_NAME + 160], name[LIMIT_NAME];
-    snprintf(why, sizeof why, "nnsight has no place for %s: %s", site_name(act->site, name), alias_absence(act->site.id, LIBRARY_NNSIGHT));
+    snprintf(why, sizeof why, "nnsight has no place for %s: %s", site_name(act->site, name),
+             alias_absence(act->site.id, LIBRARY_NNSIGHT));
     return export_refuse(x, act->edit, why);
 }
 
@@ -267,10 +292,15 @@ static int place_captures(struct exporter *x, struct points *p)
         struct point at = {.element = -1};
         struct site_ref s = export_site(c);
         bool module = c->value.library == LIBRARY_HF || c->value.library == LIBRARY_NNSIGHT;
-        int missing = module ? place_name(p, c, &at) : s.id == SITE_COUNT ? -1 : place_site(x, p, s, x->x->grad ? USE_EDIT : USE_VALUE, &at);
+        int missing = module ? place_name(p, c, &at)
+                      : s.id == SITE_COUNT
+                          ? -1
+                          : place_site(x, p, s, x->x->grad ? USE_EDIT : USE_VALUE, &at);
         if (missing)
-            return err_set(x->e, ERR_BAD_INPUT, "capture %s · nnsight has no place for it: %s", c->name,
-                           s.id == SITE_COUNT ? "name the module's input or output" : alias_absence(s.id, LIBRARY_NNSIGHT));
+            return err_set(x->e, ERR_BAD_INPUT, "capture %s · nnsight has no place for it: %s",
+                           c->name,
+                           s.id == SITE_COUNT ? "name the module's input or output"
+                                              : alias_absence(s.id, LIBRARY_NNSIGHT));
         snprintf(at.name, sizeof at.name, "%s", c->name);
         add_point(p, &at);
     }
@@ -283,7 +313,8 @@ static int by_order(const void *a, const void *b)
     const struct point *x = a, *y = b;
     if (x->site != y->site)
         return x->site < y->site ? -1 : 1;
-    return x->row != y->row ? (x->row < y->row ? -1 : 1) : x->stage - y->stage; /* edits before what only looks */
+    return x->row != y->row ? (x->row < y->row ? -1 : 1)
+                            : x->stage - y->stage; /* edits before what only looks */
 }
 
 /* Sorting moves points: changes follow their names. */
@@ -311,16 +342,18 @@ int export_places(struct exporter *x, struct points *p)
     if (p->n_names < 0 || n_hf < 0)
         return p->n_names < 0 ? p->n_names : n_hf;
     p->sites = calloc(((size_t)x->cfg->n_layers + 1) * SITE_COUNT, sizeof *p->sites);
-    p->item = calloc((size_t)x->prog->n_instrs + (size_t)x->prog->n_back + (size_t)x->n_captures + 1, sizeof *p->item);
+    p->item = calloc((size_t)x->prog->n_instrs + (size_t)x->prog->n_back + (size_t)x->n_captures +
+                         1,
+                     sizeof *p->item);
     if (!p->sites || !p->item)
         return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     p->n_sites = site_list(x->cfg, p->sites);
-    int err = place_changes(x, p);
-    if (!err)
-        err = place_captures(x, p);
-    if (!err)
-        err = place_gradients(x, p);
-    return err ? err : sort_points(x, p);
+    int rc = place_changes(x, p);
+    if (!rc)
+        rc = place_captures(x, p);
+    if (!rc)
+        rc = place_gradients(x, p);
+    return rc ? rc : sort_points(x, p);
 }
 
 void export_places_free(struct points *p)

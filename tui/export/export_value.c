@@ -1,6 +1,7 @@
 /* export_value.c - the value that an edit puts at its index, as a Python expression.
  *
- * Edits that read another run index it as they index the tensor.  Tested in tests/tui/test_export.py. */
+ * Edits that read another run index it as they index the tensor.  Tested in
+ * tests/tui/test_export.py. */
 #include "export/export_parts.h"
 
 #include "edit/edit_form.h"
@@ -17,7 +18,8 @@ static const char *hook_word(const struct exporter *x)
 static int32_t source_length(const struct exporter *x, const struct edit_instr *act)
 {
     if (act->set && act->value == EDIT_RESAMPLE)
-        return (int32_t)(act->set->start[act->source_prompt + 1] - act->set->start[act->source_prompt]);
+        return (int32_t)(act->set->start[act->source_prompt + 1] -
+                         act->set->start[act->source_prompt]);
     for (int32_t i = 0; i < x->x->n_prompts && act->value == EDIT_FROM; i++)
         if (!strcmp(x->x->prompts[i].name, act->source_name))
             return x->x->prompts[i].n;
@@ -50,7 +52,9 @@ static void put_ref_mean(struct exporter *x, struct bytes *b, const struct edit_
 /* runs["corrupt"][hook.name][:, 2:5], refs["ref"][3][hook.name][:, -1] */
 static void put_source(struct exporter *x, struct bytes *b, const struct edit_instr *act)
 {
-    const char *run = act->set ? act->set->name : act->value == EDIT_FROM ? act->source_name : "base";
+    const char *run = act->set                  ? act->set->name
+                      : act->value == EDIT_FROM ? act->source_name
+                                                : "base";
     bool same = act->source_pos == EDIT_SAME_POS && act->value != EDIT_MEAN;
     *(act->set ? &x->reads_sets : &x->reads_runs) = true;
     if (act->value == EDIT_MEAN_REF) {
@@ -74,7 +78,8 @@ void export_direction(struct exporter *x, struct bytes *b, const struct edit *ed
 {
     int32_t id[2];
     for (int i = 0; i < 2; i++)
-        id[i] = ed->text[i] ? tokenizer_find(x->x->m->tok, ed->text[i], (size_t)ed->text_len[i]) : ed->token[i];
+        id[i] = ed->text[i] ? tokenizer_find(x->x->m->tok, ed->text[i], (size_t)ed->text_len[i])
+                            : ed->token[i];
     bytes_addf(b, "direction(%d, %d)", (int)id[0], (int)id[1]);
     x->helpers |= HELP_DIRECTION;
 }
@@ -111,7 +116,8 @@ static void put_shape(struct bytes *b, const struct edit_instr *act)
 }
 
 /* rows("hooks.safetensors", "actadd.layer_0_pre_attn.param", [0, 1, 2]).reshape(3, 15) */
-static void put_rows(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
+static void put_rows(struct exporter *x, struct bytes *b, const struct edit_instr *act,
+                     const struct edit *ed)
 {
     bytes_add_string(b, "rows(");
     export_place(b, ed);
@@ -119,16 +125,19 @@ static void put_rows(struct exporter *x, struct bytes *b, const struct edit_inst
     if (act->axis[0].list)
         export_list(b, &act->axis[0], 0);
     else
-        bytes_addf(b, "range(%d, %d)", (int)act->axis[0].lo, (int)(act->axis[0].lo + act->axis[0].n));
+        bytes_addf(b, "range(%d, %d)", (int)act->axis[0].lo,
+                   (int)(act->axis[0].lo + act->axis[0].n));
     bytes_add_char(b, ')');
     put_shape(b, act);
     x->helpers |= HELP_ROWS;
 }
 
 /* mask(...), or the offset that goes with it */
-static void put_mask(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
+static void put_mask(struct exporter *x, struct bytes *b, const struct edit_instr *act,
+                     const struct edit *ed)
 {
-    static const char *const fns[EDIT_MASK_COUNT] = {"lambda p: (p > 0).float()", "torch.sigmoid", "torch.tanh", "torch.relu"};
+    static const char *const fns[EDIT_MASK_COUNT] = {"lambda p: (p > 0).float()", "torch.sigmoid",
+                                                     "torch.tanh", "torch.relu"};
     bytes_addf(b, "%s(", act->part ? "mask_offset" : "mask");
     export_place(b, ed);
     bytes_addf(b, ", %s)", fns[ed->mask_fn]);
@@ -137,10 +146,12 @@ static void put_mask(struct exporter *x, struct bytes *b, const struct edit_inst
 }
 
 /* A tensor laid on the selection's axes: written out unless it runs along the last axis alone. */
-static void put_vector(struct exporter *x, struct bytes *b, const struct edit_instr *act, const struct edit *ed)
+static void put_vector(struct exporter *x, struct bytes *b, const struct edit_instr *act,
+                       const struct edit *ed)
 {
     export_file(x, b, ed);
-    if (act->vec_stride[0] || (act->rank == 3 && act->vec_stride[1]) || !act->vec_stride[act->rank - 1])
+    if (act->vec_stride[0] || (act->rank == 3 && act->vec_stride[1]) ||
+        !act->vec_stride[act->rank - 1])
         put_shape(b, act);
 }
 
@@ -170,7 +181,8 @@ static void put_noise(struct exporter *x, struct bytes *b, const struct export_c
     x->helpers |= act->weight ? HELP_WEIGHT_NOISE : HELP_NOISE;
 }
 
-bool export_value(struct exporter *x, struct bytes *b, const struct export_change *c, const struct edit *ed)
+bool export_value(struct exporter *x, struct bytes *b, const struct export_change *c,
+                  const struct edit *ed)
 {
     const struct edit_instr *act = &c->act;
     put_factor(b, act);
@@ -180,21 +192,19 @@ bool export_value(struct exporter *x, struct bytes *b, const struct export_chang
     case EDIT_MEAN:
     case EDIT_FROZEN:
     case EDIT_RESAMPLE:
-    case EDIT_MEAN_REF:
-        put_source(x, b, act);
-        return true;
+    case EDIT_MEAN_REF: put_source(x, b, act); return true;
     case EDIT_CLAMP:
         bytes_add_char(b, 'x');
         export_index(b, x, act, act->rank, INDEX_PLAIN, false);
-        bytes_add_string(b, ".clone().clamp("); /* its gradient needs the values that are about to be overwritten */
+        bytes_add_string(
+            b,
+            ".clone().clamp("); /* its gradient needs the values that are about to be overwritten */
         export_float(b, act->lo);
         bytes_add_string(b, ", ");
         export_float(b, act->hi);
         bytes_add_char(b, ')');
         return true;
-    case EDIT_NOISE:
-        put_noise(x, b, c);
-        return true;
+    case EDIT_NOISE: put_noise(x, b, c); return true;
     case EDIT_DIR:
         export_direction(x, b, ed);
         if (!is_whole(x, act, act->rank - 1)) {

@@ -1,9 +1,10 @@
-/* export_weight.c - edits of weights: the library's parameter that holds a weight, seen in the shape in which the edit names it,
- * and the context in which the model has its edited weights.
+/* export_weight.c - edits of weights: the library's parameter that holds a weight, seen in the
+ * shape in which the edit names it, and the context in which the model has its edited weights.
  *
- * The edited weight is a new parameter in place of the model's, which is not written: what shares it (tied embeddings) stays as it
- * is, and it comes back afterwards.  Several edits of one parameter follow each other in the order of the list.
- * Tested in tests/tui/test_export.c and test_export.py. */
+ * The edited weight is a new parameter in place of the model's, which is not written: what shares
+ * it (tied embeddings) stays as it is, and it comes back afterwards.  Several edits of one
+ * parameter follow each other in the order of the list. Tested in tests/tui/test_export.c and
+ * test_export.py. */
 #include "export/export_parts.h"
 
 #include "model/arch.h"
@@ -14,7 +15,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A letter for each axis: n, k what the weight gives and reads; where heads are in it h, d apart, J joined. */
+/* A letter for each axis: n, k what the weight gives and reads; where heads are in it h, d apart, J
+ * joined. */
 static char axis_letter(const char *word, bool reads)
 {
     if (strstr(word, "head*d_head"))
@@ -50,7 +52,8 @@ static void layer_as_pattern(char name[LIMIT_NAME], int32_t layer)
         snprintf(name, LIMIT_NAME, "%.*s.%%d.%s", (int)(at - from), from, at + strlen(number));
 }
 
-/* TransformerLens: its name in its shape; where its class of attention has grouped heads the stored one. */
+/* TransformerLens: its name in its shape; where its class of attention has grouped heads the stored
+ * one. */
 static int find_lens(struct exporter *x, const struct edit_weight *w, struct export_parameter *p)
 {
     struct named_weight *list = NULL;
@@ -61,7 +64,8 @@ static int find_lens(struct exporter *x, const struct edit_weight *w, struct exp
             continue;
         const char *last = strrchr(at->name, '.') + 1;
         bool stored = is_kv(w->id) && x->cfg->arch->lens.grouped && *last != '_';
-        snprintf(p->name, sizeof p->name, "%.*s%s%s", (int)(last - at->name), at->name, stored ? "_" : "", last);
+        snprintf(p->name, sizeof p->name, "%.*s%s%s", (int)(last - at->name), at->name,
+                 stored ? "_" : "", last);
         layer_as_pattern(p->name, w->layer);
         for (int d = 0; d < at->rank; d++)
             p->axes[d] = axis_letter(at->dims[d], at->axis[d].run[0].over == RUN_K);
@@ -72,7 +76,8 @@ static int find_lens(struct exporter *x, const struct edit_weight *w, struct exp
 }
 
 /* Hugging Face: the architecture's row; a bias that this model has not is there to be set. */
-static bool find_module(const struct config *c, const struct edit_weight *w, struct export_parameter *p)
+static bool find_module(const struct config *c, const struct edit_weight *w,
+                        struct export_parameter *p)
 {
     if (w->id == W_U || w->id == B_U) {
         snprintf(p->name, sizeof p->name, "lm_head.%s", w->id == W_U ? "weight" : "bias");
@@ -85,7 +90,8 @@ static bool find_module(const struct config *c, const struct edit_weight *w, str
     if (a->id == W_NONE)
         return false;
     char n = a->n == DIM_HEAD || a->n == DIM_KV_HEAD ? 'J' : 'n', k = a->k == DIM_HEAD ? 'J' : 'k';
-    snprintf(p->name, sizeof p->name, "%s%.*s", c->arch->prefix, (int)strcspn(a->name, "|"), a->name);
+    snprintf(p->name, sizeof p->name, "%s%.*s", c->arch->prefix, (int)strcspn(a->name, "|"),
+             a->name);
     p->axes[0] = a->layout == LAYOUT_KN ? k : n;
     p->axes[1] = a->layout == LAYOUT_VECTOR ? 0 : a->layout == LAYOUT_KN ? n : k;
     p->fuse = a->fuse;
@@ -100,24 +106,34 @@ static bool joins_apart(const char *from, const char *to)
     return h && h[1] != 'd' && strchr(to, 'J');
 }
 
-static int find_parameter(struct exporter *x, const struct edit_instr *act, struct export_parameter *p)
+static int find_parameter(struct exporter *x, const struct edit_instr *act,
+                          struct export_parameter *p)
 {
     const struct edit_weight *w = act->weight;
     char why[200];
     if (x->to == EXPORT_NNSIGHT) {
         p->absent = !model_weight(x->x->m, w->layer < 0 ? 0 : w->layer, w->id)->ndim;
-        return find_module(x->cfg, w, p) ? 0 : export_refuse(x, act->edit, "the module has no such parameter");
+        return find_module(x->cfg, w, p)
+                   ? 0
+                   : export_refuse(x, act->edit, "the module has no such parameter");
     }
     if (x->cfg->gated && (w->id == B_IN || w->id == B_GATE)) {
-        snprintf(why, sizeof why, "TransformerLens' gated MLP has no bias before the gate · the same is blocks.%d.mlp.%s += …", (int)w->layer,
-                 w->id == B_IN ? "hook_pre_linear" : "hook_pre");
+        snprintf(
+            why, sizeof why,
+            "TransformerLens' gated MLP has no bias before the gate · the same is blocks.%d.mlp.%s += …",
+            (int)w->layer, w->id == B_IN ? "hook_pre_linear" : "hook_pre");
         return export_refuse(x, act->edit, why);
     }
-    bool norm = w->id == W_LN1 || w->id == B_LN1 || w->id == W_LN2 || w->id == B_LN2 || w->id == W_LNF || w->id == B_LNF;
+    bool norm = w->id == W_LN1 || w->id == B_LN1 || w->id == W_LN2 || w->id == B_LN2 ||
+                w->id == W_LNF || w->id == B_LNF;
     if (norm && (x->x->m->process & PROCESS_FOLD_LN))
-        return export_refuse(x, act->edit, "after fold_ln TransformerLens' norms have no weights · --process without fold_ln");
+        return export_refuse(
+            x, act->edit,
+            "after fold_ln TransformerLens' norms have no weights · --process without fold_ln");
     int found = find_lens(x, w, p);
-    return found < 0 ? found : found ? 0 : export_refuse(x, act->edit, "TransformerLens has no such parameter");
+    return found < 0 ? found
+           : found   ? 0
+                     : export_refuse(x, act->edit, "TransformerLens has no such parameter");
 }
 
 static int by_parameter(const void *a, const void *b)
@@ -128,7 +144,8 @@ static int by_parameter(const void *a, const void *b)
     int names = strcmp(x->parameter->name, y->parameter->name);
     if (names || x->act.site.layer != y->act.site.layer)
         return names ? names : x->act.site.layer < y->act.site.layer ? -1 : 1;
-    return (x->act.weight->id > y->act.weight->id) - (x->act.weight->id < y->act.weight->id); /* parts of one: any order will do */
+    return (x->act.weight->id > y->act.weight->id) -
+           (x->act.weight->id < y->act.weight->id); /* parts of one: any order will do */
 }
 
 int export_weights(struct exporter *x)
@@ -140,19 +157,21 @@ int export_weights(struct exporter *x)
         return err_set(x->e, ERR_SYSTEM, "out of memory · export");
     for (int32_t i = 0; i < n; i++) {
         const struct edit_instr *act = &x->prog->weights[i];
-        int err = find_parameter(x, act, &x->parameter[i]);
-        if (err)
-            return err;
+        int rc = find_parameter(x, act, &x->parameter[i]);
+        if (rc)
+            return rc;
         named_axes(act->weight, x->parameter[i].named);
         x->edits_unembedding |= act->weight->id == W_U;
-        x->change[x->n_changes++] = (struct export_change){.act = *act, .parameter = &x->parameter[i]};
+        x->change[x->n_changes++] = (struct export_change){.act = *act,
+                                                           .parameter = &x->parameter[i]};
     }
     if (n)
         qsort(first, (size_t)n, sizeof *first, by_parameter);
     return 0;
 }
 
-/* ---- shapes ------------------------------------------------------------------------------------------ */
+/* ---- shapes
+ * ------------------------------------------------------------------------------------------ */
 
 /* Joined heads written as they are, or apart. */
 static void expand(const char *axes, bool apart, char out[5])
@@ -184,7 +203,8 @@ static void put_order(struct bytes *b, const char *from, const char *to)
         bytes_addf(b, ".permute(%d, %d, %d)", at[0], at[1], at[2]);
 }
 
-/* What follows a tensor of one shape to show it in another: ".unflatten(0, (4, 5)).transpose(1, 2)". */
+/* What follows a tensor of one shape to show it in another: ".unflatten(0, (4, 5)).transpose(1,
+ * 2)". */
 static void put_view(struct bytes *b, const char *from, const char *to, int heads, int d_head)
 {
     char cur[5], want[5];
@@ -200,7 +220,8 @@ static void put_view(struct bytes *b, const char *from, const char *to, int head
 }
 
 /* q, k or v out of their joint parameter, and how its axes are then. */
-static void put_part(struct bytes *b, const struct export_parameter *p, int heads, int d_head, char axes[5])
+static void put_part(struct bytes *b, const struct export_parameter *p, int heads, int d_head,
+                     char axes[5])
 {
     int width = heads * d_head;
     bool second = p->axes[0] != 'J';
@@ -215,11 +236,13 @@ static void put_part(struct bytes *b, const struct export_parameter *p, int head
 
 static bool is_viewed(const struct export_parameter *p)
 {
-    return p->fuse != FUSE_NONE || (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
+    return p->fuse != FUSE_NONE ||
+           (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
 }
 
 /* Zeros for a bias that the model has not. */
-static void put_absent(struct bytes *b, const struct edit_weight *w, const struct export_parameter *p)
+static void put_absent(struct bytes *b, const struct edit_weight *w,
+                       const struct export_parameter *p)
 {
     int64_t n = p->fuse == FUSE_NONE ? 1 : 3;
     for (int i = 0; i < w->rank; i++)
@@ -260,13 +283,15 @@ void export_weight_end(const struct exporter *x, struct bytes *b, const struct e
     bytes_add_char(b, '\n');
 }
 
-/* ---- the run ----------------------------------------------------------------------------------------- */
+/* ---- the run
+ * ----------------------------------------------------------------------------------------- */
 
 const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME])
 {
     const char *pattern = c->parameter->name, *mark = strstr(pattern, "%d");
     if (mark)
-        snprintf(buf, LIMIT_NAME, "%.*s%d%s", (int)(mark - pattern), pattern, (int)c->act.site.layer, mark + 2);
+        snprintf(buf, LIMIT_NAME, "%.*s%d%s", (int)(mark - pattern), pattern,
+                 (int)c->act.site.layer, mark + 2);
     else
         snprintf(buf, LIMIT_NAME, "%s", pattern);
     return buf;
@@ -277,7 +302,8 @@ static int32_t run_length_of(const struct exporter *x, int32_t i)
 {
     int32_t k = 1;
     const struct export_change *c = &x->change[i];
-    while (i + k < x->n_changes && c[k].parameter && c[k].function == c->function && !strcmp(c[k].parameter->name, c->parameter->name) &&
+    while (i + k < x->n_changes && c[k].parameter && c[k].function == c->function &&
+           !strcmp(c[k].parameter->name, c->parameter->name) &&
            c[k].act.site.layer == c->act.site.layer + k)
         k++;
     return k;
@@ -318,8 +344,9 @@ void export_weights_print(struct exporter *x, const char *model)
             k = 1;
             bytes_addf(x->out, "    (\"%s\", %s),\n", export_parameter(c, name), function);
         } else {
-            bytes_addf(x->out, "    *((f\"%.*s{layer}%s\", %s) for layer in range(%d, %d)),\n", (int)(mark - pattern), pattern, mark + 2,
-                       function, (int)c->act.site.layer, (int)(c->act.site.layer + k));
+            bytes_addf(x->out, "    *((f\"%.*s{layer}%s\", %s) for layer in range(%d, %d)),\n",
+                       (int)(mark - pattern), pattern, mark + 2, function, (int)c->act.site.layer,
+                       (int)(c->act.site.layer + k));
         }
     }
     bytes_add_string(x->out, "]\n\n\n");

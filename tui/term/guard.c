@@ -1,8 +1,9 @@
 /* guard.c - restoring the terminal (see guard.h).
  *
- * What runs in the handler: tcflush, tcsetattr, write, poll, read-only statics.  The order matters: output that
- * waits in the line is dropped first (it may be a picture nobody reads, and the reset would queue behind it), and
- * the reset begins by ending any string that was cut off in the middle. */
+ * What runs in the handler: tcflush, tcsetattr, write, poll, read-only statics.  The order matters:
+ * output that waits in the line is dropped first (it may be a picture nobody reads, and the reset
+ * would queue behind it), and the reset begins by ending any string that was cut off in the middle.
+ */
 #include "guard.h"
 
 #include <errno.h>
@@ -16,13 +17,14 @@
 #include <termios.h>
 #include <unistd.h>
 
-static const int fatal_signals[] = {SIGHUP, SIGINT, SIGQUIT, SIGILL, SIGTRAP, SIGABRT, SIGBUS, SIGFPE, SIGSEGV,
-                                    SIGTERM, SIGPIPE, SIGXCPU, SIGSYS, SIGALRM, SIGUSR1, SIGUSR2};
+static const int fatal_signals[] = {SIGHUP, SIGINT,  SIGQUIT, SIGILL,  SIGTRAP, SIGABRT,
+                                    SIGBUS, SIGFPE,  SIGSEGV, SIGTERM, SIGPIPE, SIGXCPU,
+                                    SIGSYS, SIGALRM, SIGUSR1, SIGUSR2};
 enum { N_FATAL = sizeof fatal_signals / sizeof fatal_signals[0], STACK_BYTES = 64 * 1024 };
 
 static struct {
-    int tty;                  /* own non-blocking description of the terminal */
-    int guardian;             /* write end of its pipe */
+    int tty;      /* own non-blocking description of the terminal */
+    int guardian; /* write end of its pipe */
     pid_t guardian_pid, owner;
     struct termios saved;
     char reset[GUARD_RESET_MAX];
@@ -33,9 +35,12 @@ static struct {
     void *stack;
 } guard = {.tty = -1, .guardian = -1, .pipe = {-1, -1}};
 
-/* The guardian is told the reset string and whether it is needed through its pipe: a length byte pair, then the
- * bytes; 'A' armed, 'D' not armed.  EOF is the death of the program. */
-struct guard_word { char kind; unsigned char len[2]; };
+/* The guardian is told the reset string and whether it is needed through its pipe: a length byte
+ * pair, then the bytes; 'A' armed, 'D' not armed.  EOF is the death of the program. */
+struct guard_word {
+    char kind;
+    unsigned char len[2];
+};
 
 static bool write_all(int fd, const char *bytes, size_t n, int wait_ms)
 {
@@ -56,7 +61,8 @@ static bool write_all(int fd, const char *bytes, size_t n, int wait_ms)
 }
 
 /* Terminal settings and reset string; true when all of it went out. */
-static bool restore_tty(int tty, const struct termios *saved, const char *reset, size_t n, bool drop, int wait_ms)
+static bool restore_tty(int tty, const struct termios *saved, const char *reset, size_t n,
+                        bool drop, int wait_ms)
 {
     if (drop)
         tcflush(tty, TCOFLUSH);
@@ -65,7 +71,8 @@ static bool restore_tty(int tty, const struct termios *saved, const char *reset,
     return through;
 }
 
-/* ---- the guardian ----------------------------------------------------------------------------------- */
+/* ---- the guardian
+ * ----------------------------------------------------------------------------------- */
 
 static bool read_exact(int fd, void *to, size_t n)
 {
@@ -95,7 +102,8 @@ static void guardian_run(int in, int tty)
             break;
         len = n ? n : len;
     }
-    for (int i = 0; armed && i < 3000; i++) { /* 5 minutes: a line that nobody reads may come back */
+    for (int i = 0; armed && i < 3000;
+         i++) { /* 5 minutes: a line that nobody reads may come back */
         if (restore_tty(tty, &guard.saved, reset, len, true, 0) || errno == EIO)
             break;
         poll(NULL, 0, 100);
@@ -123,7 +131,8 @@ static int guardian_start(struct err *e)
     pthread_sigmask(SIG_BLOCK, &all, &old);
     pid_t pid = fork();
     if (pid == 0) {
-        static const int ignore[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGTTOU, SIGTTIN, SIGTSTP, SIGPIPE, SIGUSR1, SIGUSR2};
+        static const int ignore[] = {SIGINT,  SIGTERM, SIGHUP,  SIGQUIT, SIGTTOU,
+                                     SIGTTIN, SIGTSTP, SIGPIPE, SIGUSR1, SIGUSR2};
         for (size_t i = 0; i < sizeof ignore / sizeof ignore[0]; i++)
             signal(ignore[i], SIG_IGN);
         setpgid(0, 0);
@@ -153,7 +162,8 @@ static void guardian_tell(char kind, size_t n)
         write_all(guard.guardian, message, sizeof w + n, 0);
 }
 
-/* ---- signals ------------------------------------------------------------------------------------------ */
+/* ---- signals
+ * ------------------------------------------------------------------------------------------ */
 
 static void say(const char *s)
 {
@@ -181,7 +191,8 @@ static void on_fatal(int sig, siginfo_t *info, void *context)
 {
     (void)context;
     int saved_errno = errno;
-    if (sig == SIGBUS && info->si_code == BUS_ADRERR && guard.repair && guard.repair(info->si_addr)) {
+    if (sig == SIGBUS && info->si_code == BUS_ADRERR && guard.repair &&
+        guard.repair(info->si_addr)) {
         errno = saved_errno;
         return;
     }
@@ -193,7 +204,8 @@ static void on_fatal(int sig, siginfo_t *info, void *context)
             say("borescope: ended by ");
             say(signal_name(sig));
             say("\r\n");
-            /* a crash beside the main thread: it may still be writing, so the guardian goes over it again */
+            /* a crash beside the main thread: it may still be writing, so the guardian goes over it
+             * again */
             if (gettid() == getpid())
                 guardian_tell('D', 0);
         }
@@ -233,7 +245,8 @@ static int signals_install(struct err *e)
     return 0;
 }
 
-/* ---- what others call --------------------------------------------------------------------------------- */
+/* ---- what others call
+ * --------------------------------------------------------------------------------- */
 
 int guard_open(int fd, struct err *e)
 {

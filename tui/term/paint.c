@@ -34,7 +34,8 @@ static int color_number(uint32_t rgb, enum color_depth depth)
     if (rgb & COLOR_DEFAULT_FLAG)
         return -1;
     switch (depth) {
-    case COLOR_DEPTH_TRUE: return rgb < 8 ? 8 : (int)rgb; /* 0..7 are the user's palette, and bold makes them bright */
+    case COLOR_DEPTH_TRUE:
+        return rgb < 8 ? 8 : (int)rgb; /* 0..7 are the user's palette, and bold makes them bright */
     case COLOR_DEPTH_256: return color_nearest_256(rgb);
     case COLOR_DEPTH_16: return COLORS >= 16 ? color_nearest_16(rgb) : color_nearest_16(rgb) & 7;
     default: return -1;
@@ -52,7 +53,8 @@ static void put_cell(int x, int y, const struct canvas_cell *cell, enum color_de
         wide[n++] = cp < 0 ? L'?' : (wchar_t)cp;
     }
     wide[n] = 0;
-    attr_t attr = (cell->style.attr & CANVAS_BOLD ? A_BOLD : 0) | (cell->style.attr & CANVAS_DIM ? A_DIM : 0) |
+    attr_t attr = (cell->style.attr & CANVAS_BOLD ? A_BOLD : 0) |
+                  (cell->style.attr & CANVAS_DIM ? A_DIM : 0) |
                   (cell->style.attr & CANVAS_REVERSE ? A_REVERSE : 0) |
                   (cell->style.attr & CANVAS_UNDERLINE ? A_UNDERLINE : 0);
     int fg = color_number(cell->style.fg, depth), bg = color_number(cell->style.bg, depth);

@@ -8,7 +8,8 @@
 
 void pictures_choose(const struct frame *f, bool *show)
 {
-    bool pixels = (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) && f->caps.cell_w > 0;
+    bool pixels = (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) &&
+                  f->caps.cell_w > 0;
     for (int i = 0; i < f->n_pictures; i++) {
         struct rect r = f->picture[i].r;
         show[i] = pixels && r.y + r.h < f->canvas->h; /* the last row scrolls */
@@ -28,8 +29,9 @@ static uint64_t hash_add(uint64_t h, const void *data, size_t n)
 
 static uint64_t picture_hash(const struct picture *p, const struct frame_caps *caps)
 {
-    const int shape[] = {p->r.x, p->r.y, p->r.w, p->r.h, p->block_w, p->block_h, p->image.w, p->image.h,
-                         caps->cell_w, caps->cell_h, (int)caps->graphics};
+    const int shape[] = {
+        p->r.x,     p->r.y,     p->r.w,       p->r.h,       p->block_w,         p->block_h,
+        p->image.w, p->image.h, caps->cell_w, caps->cell_h, (int)caps->graphics};
     uint64_t h = hash_add(0xcbf29ce484222325u, shape, sizeof shape);
     h = hash_add(h, p->image.palette, (size_t)p->image.n_colors * sizeof p->image.palette[0]);
     return hash_add(h, p->image.pixel, (size_t)p->image.w * (size_t)p->image.h);
@@ -45,19 +47,25 @@ static int cut_out(const struct picture *p, int x0, int y0, int x1, int y1, stru
     memcpy(out->palette, p->image.palette, sizeof out->palette);
     for (int y = y0; y < y1; y++)
         for (int x = x0; x < x1; x++)
-            out->pixel[(y - y0) * out->w + x - x0] = p->image.pixel[y / p->block_h * p->image.w + x / p->block_w];
+            out->pixel[(y - y0) * out->w + x - x0] = p->image.pixel[y / p->block_h * p->image.w +
+                                                                    x / p->block_w];
     return IMAGE_OK;
 }
 
 static void sixel_at(int x, int y, const struct bytes *picture, struct bytes *out)
 {
-    bytes_addf(out, "\x1b" "7\x1b[r\x1b[%d;%dH", y + 1, x + 1);
+    bytes_addf(out,
+               "\x1b"
+               "7\x1b[r\x1b[%d;%dH",
+               y + 1, x + 1);
     bytes_add(out, picture->data, picture->len);
-    bytes_add_string(out, "\x1b" "8");
+    bytes_add_string(out, "\x1b"
+                          "8");
 }
 
 /* One visible part; its height in pixels is cut to a multiple of 6, so that nothing scrolls. */
-static void sixel_part(const struct picture *p, struct rect part, const struct frame_caps *caps, struct bytes *out)
+static void sixel_part(const struct picture *p, struct rect part, const struct frame_caps *caps,
+                       struct bytes *out)
 {
     int w = p->image.w * p->block_w, h = p->image.h * p->block_h;
     int x0 = (part.x - p->r.x) * caps->cell_w, y0 = (part.y - p->r.y) * caps->cell_h;
@@ -85,9 +93,13 @@ static void sixel_part(const struct picture *p, struct rect part, const struct f
 
 static void kitty_part(const struct picture *p, int i, struct bytes *out)
 {
-    bytes_addf(out, "\x1b" "7\x1b[%d;%dH", p->r.y + 1, p->r.x + 1);
+    bytes_addf(out,
+               "\x1b"
+               "7\x1b[%d;%dH",
+               p->r.y + 1, p->r.x + 1);
     kitty_image(&p->image, (uint32_t)i + 1, p->r.w, p->r.h, out);
-    bytes_add_string(out, "\x1b" "8");
+    bytes_add_string(out, "\x1b"
+                          "8");
 }
 
 static bool covered(const struct pictures *now, int x, int y)
@@ -100,7 +112,8 @@ static bool covered(const struct pictures *now, int x, int y)
 }
 
 /* Spaces over what was shown and is no more. */
-static void erase_rest(const struct pictures *was, const struct pictures *now, int w, int h, struct bytes *out)
+static void erase_rest(const struct pictures *was, const struct pictures *now, int w, int h,
+                       struct bytes *out)
 {
     for (int i = 0; i < was->n; i++)
         for (int k = 0; k < was->shown[i].n_parts; k++) {
@@ -119,8 +132,8 @@ static void erase_rest(const struct pictures *was, const struct pictures *now, i
         }
 }
 
-void pictures_update(struct pictures *p, const struct frame *f, const bool *show, bool afresh, struct bytes *before,
-                     struct bytes *after)
+void pictures_update(struct pictures *p, const struct frame *f, const bool *show, bool afresh,
+                     struct bytes *before, struct bytes *after)
 {
     bool kitty = f->caps.graphics == GRAPHICS_KITTY;
     static struct pictures now; /* large */
@@ -137,14 +150,17 @@ void pictures_update(struct pictures *p, const struct frame *f, const bool *show
     if (!afresh && !kitty)
         erase_rest(p, &now, f->canvas->w, f->canvas->h, &erase);
     if (erase.len && !erase.failed) {
-        bytes_add_string(before, "\x1b" "7\x1b[0m");
+        bytes_add_string(before, "\x1b"
+                                 "7\x1b[0m");
         bytes_add(before, erase.data, erase.len);
-        bytes_add_string(before, "\x1b" "8");
+        bytes_add_string(before, "\x1b"
+                                 "8");
     }
     bytes_free(&erase);
     for (int i = 0; i < FRAME_PICTURES_MAX; i++) {
         const struct shown *s = &now.shown[i], *was = &p->shown[i];
-        bool same = !afresh && i < p->n && i < now.n && s->hash == was->hash && s->n_parts == was->n_parts &&
+        bool same = !afresh && i < p->n && i < now.n && s->hash == was->hash &&
+                    s->n_parts == was->n_parts &&
                     memcmp(s->part, was->part, (size_t)s->n_parts * sizeof s->part[0]) == 0;
         bool on = i < now.n && s->n_parts;
         if (on && !same && kitty) {

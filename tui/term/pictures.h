@@ -1,10 +1,10 @@
 /* pictures.h - what pixels are on the terminal, and the bytes that bring it to what a frame wants.
  *
- * Sixel: `ESC 7`, margins off, position, picture, `ESC 8`; a picture that did not change is not sent; one that
- * replaces another of the same place is sent over it, never erased first; what nobody covers any more is erased
- * with spaces.  A picture under a popup is sent as up to four pieces around it.  The last row never holds pixels.
- * kitty: by id, replaced in place; those under a popup are shown as characters meanwhile.
- * Bytes only; tested in tests/tui/test_pictures.c. */
+ * Sixel: `ESC 7`, margins off, position, picture, `ESC 8`; a picture that did not change is not
+ * sent; one that replaces another of the same place is sent over it, never erased first; what
+ * nobody covers any more is erased with spaces.  A picture under a popup is sent as up to four
+ * pieces around it.  The last row never holds pixels. kitty: by id, replaced in place; those under
+ * a popup are shown as characters meanwhile. Bytes only; tested in tests/tui/test_pictures.c. */
 #ifndef PICTURES_H
 #define PICTURES_H
 
@@ -24,8 +24,8 @@ struct pictures {
 
 /* Which pictures of f are shown as pixels: show[n_pictures]. */
 void pictures_choose(const struct frame *f, bool *show);
-/* Bytes to write before the text (what is no longer covered) and after it (pictures).  `afresh`: nothing of what
- * was sent is on the screen any more. */
+/* Bytes to write before the text (what is no longer covered) and after it (pictures).  `afresh`:
+ * nothing of what was sent is on the screen any more. */
 void pictures_update(struct pictures *p, const struct frame *f, const bool *show, bool afresh,
                      struct bytes *before, struct bytes *after);
 /* Bytes that take all pictures out of the terminal (kitty keeps them); for the end. */

@@ -39,7 +39,8 @@ struct tty {
     int caret_visible;
 };
 
-/* ---- options -------------------------------------------------------------------------------------------- */
+/* ---- options
+ * -------------------------------------------------------------------------------------------- */
 
 static const char *const graphics_words[] = {"auto", "sixel", "kitty", "blocks", "none", NULL};
 static const char *const color_words[] = {"auto", "never", "16", "256", "direct", NULL};
@@ -55,7 +56,8 @@ static bool is_word(const char *s, const char *const *words)
 int tty_check_options(const struct tty_options *o, struct err *e)
 {
     if (o->graphics && !is_word(o->graphics, graphics_words))
-        return err_set(e, ERR_USAGE, "--graphics %s · auto, sixel, kitty, blocks or none", o->graphics);
+        return err_set(e, ERR_USAGE, "--graphics %s · auto, sixel, kitty, blocks or none",
+                       o->graphics);
     if (o->color && !is_word(o->color, color_words))
         return err_set(e, ERR_USAGE, "--color %s · auto, never, 16, 256 or direct", o->color);
     return 0;
@@ -72,7 +74,8 @@ bool tty_is_usable(void)
     return name && *name && strcmp(name, "dumb") != 0 && isatty(STDOUT_FILENO);
 }
 
-/* ---- terminal types ------------------------------------------------------------------------------------- */
+/* ---- terminal types
+ * ------------------------------------------------------------------------------------- */
 
 /* Does terminfo know `name`?  Leaves nothing behind. */
 static bool terminfo_has(const char *name)
@@ -93,7 +96,8 @@ static void choose_type(const struct tty_options *o, char *buf, size_t size)
     snprintf(buf, size, "%s", name);
     const char *ct = getenv("COLORTERM");
     bool wanted = option_is(o->color, "direct") ||
-                  ((!o->color || option_is(o->color, "auto")) && ct && (option_is(ct, "truecolor") || option_is(ct, "24bit")));
+                  ((!o->color || option_is(o->color, "auto")) && ct &&
+                   (option_is(ct, "truecolor") || option_is(ct, "24bit")));
     const char *no = getenv("NO_COLOR");
     if (!wanted || (!option_is(o->color, "direct") && no && *no))
         return;
@@ -121,7 +125,8 @@ static enum color_depth choose_depth(const struct tty_options *o)
     return COLORS >= 256 ? COLOR_DEPTH_256 : COLOR_DEPTH_16;
 }
 
-/* ---- reset string --------------------------------------------------------------------------------------- */
+/* ---- reset string
+ * --------------------------------------------------------------------------------------- */
 
 /* A terminfo string without its padding marks. */
 static void add_capability(struct bytes *b, const char *name)
@@ -156,7 +161,8 @@ static void prepare_reset(const struct tty *t)
     bytes_free(&b);
 }
 
-/* ---- writing -------------------------------------------------------------------------------------------- */
+/* ---- writing
+ * -------------------------------------------------------------------------------------------- */
 
 static void write_bytes(const struct tty *t, const char *s, size_t n)
 {
@@ -178,7 +184,8 @@ static void write_string(const struct tty *t, const char *s)
     write_bytes(t, s, strlen(s));
 }
 
-/* ---- questions ------------------------------------------------------------------------------------------ */
+/* ---- questions
+ * ------------------------------------------------------------------------------------------ */
 
 static void ask(struct tty *t, const char *question)
 {
@@ -194,7 +201,8 @@ static void ask(struct tty *t, const char *question)
 
 static bool wants_pictures(const struct tty *t)
 {
-    return !option_is(t->opt.graphics, "blocks") && !option_is(t->opt.graphics, "none") && !t->caps.ascii;
+    return !option_is(t->opt.graphics, "blocks") && !option_is(t->opt.graphics, "none") &&
+           !t->caps.ascii;
 }
 
 static void ask_all(struct tty *t)
@@ -205,11 +213,13 @@ static void ask_all(struct tty *t)
     ask(t, t->multiplexed ? "\x1b[16t" : "\x1b[>0q\x1b[16t");
 }
 
-/* Cell size from the window size in pixels: less exact (borders), used until the terminal says better. */
+/* Cell size from the window size in pixels: less exact (borders), used until the terminal says
+ * better. */
 static void cell_from_ioctl(struct tty *t)
 {
     struct winsize ws = {0};
-    if (ioctl(t->fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col && ws.ws_row && ws.ws_xpixel && ws.ws_ypixel) {
+    if (ioctl(t->fd, TIOCGWINSZ, &ws) == 0 && ws.ws_col && ws.ws_row && ws.ws_xpixel &&
+        ws.ws_ypixel) {
         t->caps.cell_w = ws.ws_xpixel / ws.ws_col;
         t->caps.cell_h = ws.ws_ypixel / ws.ws_row;
     }
@@ -294,7 +304,8 @@ bool tty_reply(struct tty *t, const char *text, size_t n)
     return memcmp(&was, &t->caps, sizeof was) != 0;
 }
 
-/* ---- opening and closing -------------------------------------------------------------------------------- */
+/* ---- opening and closing
+ * -------------------------------------------------------------------------------- */
 
 static void measure(struct tty *t)
 {
@@ -326,14 +337,17 @@ static int start_curses(struct tty *t, struct err *e)
     int status = 0;
     choose_type(&t->opt, type, sizeof type);
     if (setupterm(type, fileno(t->out), &status) != OK)
-        return err_set(e, ERR_BAD_INPUT, "TERM=%s is not in the terminfo database · try TERM=xterm or --plain", getenv("TERM"));
+        return err_set(e, ERR_BAD_INPUT,
+                       "TERM=%s is not in the terminfo database · try TERM=xterm or --plain",
+                       getenv("TERM"));
     prepare_reset(t);
     del_curterm(cur_term);
     guard_arm(true); /* before the first byte that changes anything */
     t->screen = newterm(type, t->out, t->in);
     if (!t->screen) {
         guard_restore();
-        return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain", getenv("TERM"));
+        return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain",
+                       getenv("TERM"));
     }
     set_term(t->screen);
     if (has_colors()) {
@@ -396,7 +410,8 @@ static void await_answers(struct tty *t)
     clock_gettime(CLOCK_MONOTONIC, &start);
     while (t->fences > 0) {
         clock_gettime(CLOCK_MONOTONIC, &now);
-        long left = FENCE_MS - ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
+        long left = FENCE_MS -
+                    ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
         struct pollfd p = {.fd = t->fd, .events = POLLIN};
         if (left <= 0 || poll(&p, 1, (int)left) < 0 || !(p.revents & POLLIN))
             return;
@@ -464,7 +479,8 @@ void tty_resume(struct tty *t)
     tty_resized(t);
 }
 
-/* ---- the rest ------------------------------------------------------------------------------------------- */
+/* ---- the rest
+ * ------------------------------------------------------------------------------------------- */
 
 int tty_fd(const struct tty *t)
 {
@@ -536,7 +552,8 @@ bool tty_copy(struct tty *t, const char *text, size_t n)
     struct bytes b = {0};
     bytes_add_string(&b, "\x1b]52;c;");
     for (size_t i = 0; i < n; i += 3) {
-        uint32_t v = (uint32_t)(uint8_t)text[i] << 16 | (i + 1 < n ? (uint32_t)(uint8_t)text[i + 1] << 8 : 0) |
+        uint32_t v = (uint32_t)(uint8_t)text[i] << 16 |
+                     (i + 1 < n ? (uint32_t)(uint8_t)text[i + 1] << 8 : 0) |
                      (i + 2 < n ? (uint8_t)text[i + 2] : 0);
         bytes_add_char(&b, digits[v >> 18]);
         bytes_add_char(&b, digits[v >> 12 & 63]);

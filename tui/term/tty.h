@@ -1,8 +1,8 @@
 /* tty.h - the terminal: the only user of ncurses.
  *
- * Shows frames, reads bytes, asks the terminal what it can show without waiting for the answer, and gives the
- * terminal back as it was (guard.h).  One terminal, main thread only.
- * Tested in tests/tui/test_pty.c and, by eye, in xterm with sixel. */
+ * Shows frames, reads bytes, asks the terminal what it can show without waiting for the answer, and
+ * gives the terminal back as it was (guard.h).  One terminal, main thread only. Tested in
+ * tests/tui/test_pty.c and, by eye, in xterm with sixel. */
 #ifndef TTY_H
 #define TTY_H
 
@@ -24,7 +24,7 @@ int tty_open(struct tty **out, const struct tty_options *o, struct err *e);
 /* Waits up to 1 s for answers that are still on their way, so that none lands in the shell. */
 void tty_close(struct tty *t);
 
-int tty_fd(const struct tty *t);          /* to poll and read */
+int tty_fd(const struct tty *t); /* to poll and read */
 void tty_size(const struct tty *t, int *w, int *h);
 const struct frame_caps *tty_caps(const struct tty *t);
 /* A reply (INPUT_REPLY).  True when the capabilities changed. */

@@ -23,7 +23,9 @@ static struct parts share_out(const struct app *a, struct rect body)
     p.head_width = width < HEAD_MIN ? HEAD_MIN : width > HEAD_MAX ? HEAD_MAX : width;
     p.heads = (body.w - SCORE_LABEL) / p.head_width;
     p.heads = p.heads > n ? n : p.heads < 1 ? 1 : p.heads;
-    bool cramped = a->cur.map && body.h < a->n + 18; /* inside the map, rows of tokens matter more than small maps */
+    bool cramped = a->cur.map &&
+                   body.h <
+                       a->n + 18; /* inside the map, rows of tokens matter more than small maps */
     if (cramped) {
         p.thumbs = p.scores = (struct rect){body.x, body.y, 0, 0};
         p.map = body;
@@ -54,7 +56,8 @@ static void attention_want(const struct app *a, struct session_want *w)
     w->tensor_row1 = a->n;
 }
 
-/* ---- small maps and scores ---------------------------------------------------------------------------- */
+/* ---- small maps and scores
+ * ---------------------------------------------------------------------------- */
 
 static void draw_heads(const struct app *a, struct canvas *c, const struct parts *p)
 {
@@ -64,8 +67,9 @@ static void draw_heads(const struct app *a, struct canvas *c, const struct parts
         bool on = h == a->cur.head;
         bool edited = draw_is_edited(a, (struct site_ref){SITE_Z, app_layer(a)}, 1, h) ||
                       draw_is_edited(a, (struct site_ref){SITE_PATTERN, app_layer(a)}, 0, h);
-        canvas_putf(c, p->header, SCORE_LABEL + i * p->head_width, 0, canvas_plain(on ? CANVAS_BOLD : 0), on ? "[%d]%s" : " %d %s",
-                    (int)h, edited ? "*" : "");
+        canvas_putf(c, p->header, SCORE_LABEL + i * p->head_width, 0,
+                    canvas_plain(on ? CANVAS_BOLD : 0), on ? "[%d]%s" : " %d %s", (int)h,
+                    edited ? "*" : "");
     }
     if (a->head_left + p->heads < a->m->cfg.n_heads)
         canvas_put(c, p->header, p->header.w - 1, 0, canvas_plain(0), "›");
@@ -73,10 +77,12 @@ static void draw_heads(const struct app *a, struct canvas *c, const struct parts
         canvas_put(c, p->header, SCORE_LABEL - 1, 0, canvas_plain(0), "‹");
 }
 
-static void draw_thumbs(const struct app *a, struct frame *f, const struct parts *p, const struct attention *at)
+static void draw_thumbs(const struct app *a, struct frame *f, const struct parts *p,
+                        const struct attention *at)
 {
     for (int i = 0; i < p->heads && p->thumbs.h > 0; i++) {
-        struct rect r = {p->thumbs.x + SCORE_LABEL + i * p->head_width, p->thumbs.y, p->head_width - 1, p->thumbs.h};
+        struct rect r = {p->thumbs.x + SCORE_LABEL + i * p->head_width, p->thumbs.y,
+                         p->head_width - 1, p->thumbs.h};
         float *v = attention_matrix(at, a->head_left + i);
         if (!v)
             continue;
@@ -92,15 +98,20 @@ static float score_of(const struct lens_head *h, int which)
     return v[which];
 }
 
-static void draw_scores(const struct app *a, struct canvas *c, const struct parts *p, const struct attention *at, bool stale)
+static void draw_scores(const struct app *a, struct canvas *c, const struct parts *p,
+                        const struct attention *at, bool stale)
 {
-    static const char *const names[SCORES] = {"previous", "duplicate", "induction", "first tok", "entropy"};
+    static const char *const names[SCORES] = {"previous", "duplicate", "induction", "first tok",
+                                              "entropy"};
     for (int k = 0; k < SCORES && k < p->scores.h; k++) {
         canvas_put(c, p->scores, 1, k, canvas_plain(CANVAS_DIM), names[k]);
         for (int i = 0; i < p->heads; i++) {
             int32_t h = a->head_left + i;
             float base = score_of(&at->s->face[FACE_BASE].heads[h], k);
-            float v = at->show == SHOW_BASE ? base : show_value(at->show, base, score_of(&at->s->face[FACE_EDITED].heads[h], k));
+            float v = at->show == SHOW_BASE
+                          ? base
+                          : show_value(at->show, base,
+                                       score_of(&at->s->face[FACE_EDITED].heads[h], k));
             char n[NUMBER_BYTES];
             bool mostly = k < 4 && at->show != SHOW_DIFFERENCE && v >= 0.5f;
             if (isnan(v))
@@ -110,12 +121,15 @@ static void draw_scores(const struct app *a, struct canvas *c, const struct part
             else
                 number_fit(n, (double)v, 5, 2, at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
             canvas_put(c, p->scores, SCORE_LABEL + i * p->head_width, k,
-                       canvas_plain((mostly ? CANVAS_BOLD | CANVAS_UNDERLINE : 0) | (stale ? CANVAS_DIM : 0)), n);
+                       canvas_plain((mostly ? CANVAS_BOLD | CANVAS_UNDERLINE : 0) |
+                                    (stale ? CANVAS_DIM : 0)),
+                       n);
         }
     }
 }
 
-/* ---- the large map ------------------------------------------------------------------------------------ */
+/* ---- the large map
+ * ------------------------------------------------------------------------------------ */
 
 /* Every destination has a row of its own and every source at least one column. */
 static bool is_aligned(const struct rect *area, int32_t n)
@@ -142,8 +156,10 @@ static void mark_cursor(const struct app *a, struct canvas *c, struct rect r, in
     }
 }
 
-/* Source labels above the columns: on two lines in turn, so that each has the width of two columns. */
-static void draw_sources(const struct app *a, struct canvas *c, struct rect labels, int32_t n, int cell_w)
+/* Source labels above the columns: on two lines in turn, so that each has the width of two columns.
+ */
+static void draw_sources(const struct app *a, struct canvas *c, struct rect labels, int32_t n,
+                         int cell_w)
 {
     for (int32_t j = 0; j < n; j++) {
         bool on = j == a->cur.src && a->cur.map;
@@ -160,12 +176,14 @@ static void draw_sources(const struct app *a, struct canvas *c, struct rect labe
             len--;
         }
         struct rect field = {labels.x + x, labels.y + j % 2, cell_w * 2 - 1, 1};
-        canvas_put_text(c, field, 0, 0, canvas_plain(on ? CANVAS_BOLD | CANVAS_UNDERLINE : CANVAS_DIM), text, len, TEXT_TOKEN);
+        canvas_put_text(c, field, 0, 0,
+                        canvas_plain(on ? CANVAS_BOLD | CANVAS_UNDERLINE : CANVAS_DIM), text, len,
+                        TEXT_TOKEN);
     }
 }
 
-static void draw_aligned(const struct app *a, struct frame *f, struct rect area, struct rect labels, const struct attention *at,
-                         const struct heat *m)
+static void draw_aligned(const struct app *a, struct frame *f, struct rect area, struct rect labels,
+                         const struct attention *at, const struct heat *m)
 {
     int cell_w = area.w / at->n;
     cell_w = cell_w > 6 ? 6 : cell_w;
@@ -180,7 +198,8 @@ static void draw_aligned(const struct app *a, struct frame *f, struct rect area,
         mark_cursor(a, f->canvas, area, cell_w);
 }
 
-/* Characters are half as wide as samples may be: each sample `by` columns wide.  To free; NULL when out of memory. */
+/* Characters are half as wide as samples may be: each sample `by` columns wide.  To free; NULL when
+ * out of memory. */
 static float *widened(const struct heat *m, int by)
 {
     float *v = calloc((size_t)m->rows * (size_t)m->cols * (size_t)by, sizeof *v);
@@ -206,7 +225,8 @@ static struct frame_place draw_picture(struct frame *f, struct rect area, const 
     return p;
 }
 
-static void draw_dense(const struct app *a, struct frame *f, struct rect area, struct rect labels, const struct heat *m)
+static void draw_dense(const struct app *a, struct frame *f, struct rect area, struct rect labels,
+                       const struct heat *m)
 {
     struct frame_place p = draw_picture(f, area, m);
     int last = -1;
@@ -225,7 +245,8 @@ static void draw_dense(const struct app *a, struct frame *f, struct rect area, s
     if (!a->cur.map)
         return;
     canvas_put(f->canvas, labels, x, LABEL_ROWS - 1, canvas_plain(CANVAS_BOLD), "▼");
-    canvas_put_field(f->canvas, labels, at, LABEL_ROWS - 1, canvas_plain(0), text, len, TEXT_TOKEN, 11, false);
+    canvas_put_field(f->canvas, labels, at, LABEL_ROWS - 1, canvas_plain(0), text, len, TEXT_TOKEN,
+                     11, false);
 }
 
 static void draw_map(struct app *a, struct frame *f, struct rect r, const struct attention *at)
@@ -233,9 +254,10 @@ static void draw_map(struct app *a, struct frame *f, struct rect r, const struct
     struct canvas *c = f->canvas;
     struct rect title = rect_cut_top(&r, 1), labels = rect_cut_top(&r, LABEL_ROWS), area = r;
     rect_cut_left(&area, DRAW_LABEL);
-    canvas_putf(c, title, 1, 0, canvas_plain(CANVAS_BOLD), "L%dH%d", (int)app_layer(a), (int)a->cur.head);
-    canvas_putf(c, title, DRAW_LABEL, 0, canvas_plain(CANVAS_DIM), "source (keys) ─────  %s %s", mask_names[a->mask],
-                a->attn_log ? "log" : "linear");
+    canvas_putf(c, title, 1, 0, canvas_plain(CANVAS_BOLD), "L%dH%d", (int)app_layer(a),
+                (int)a->cur.head);
+    canvas_putf(c, title, DRAW_LABEL, 0, canvas_plain(CANVAS_DIM), "source (keys) ─────  %s %s",
+                mask_names[a->mask], a->attn_log ? "log" : "linear");
     canvas_put(c, labels, 6, LABEL_ROWS - 1, canvas_plain(CANVAS_DIM), "dest");
     a->rows_y = area.y;
     a->columns_x = area.x;
@@ -287,12 +309,14 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
         float v = attention_value(&at, a->cur.head, a->cur.row, a->cur.src);
         x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
         draw_token(a, c, r, x, 1, st, a->tokens[a->cur.src], 16);
-        canvas_put(c, r, 30, 1, st, number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        canvas_put(c, r, 30, 1, st,
+                   number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
         int rank = 1;
         for (int32_t j = 0; j <= a->cur.row; j++)
             rank += attention_value(&at, a->cur.head, a->cur.row, j) > v;
         canvas_putf(c, r, 0, 2, st, "rank %d of %d;  value norm %s", rank, (int)a->cur.row + 1,
-                    number_fit(n[0], (double)attention_value_norm(&at, a->cur.head, a->cur.src), 8, 2, NUMBER_LEFT));
+                    number_fit(n[0], (double)attention_value_norm(&at, a->cur.head, a->cur.src), 8,
+                               2, NUMBER_LEFT));
     }
     canvas_put(c, r, 0, 4, canvas_plain(CANVAS_BOLD), "top sources");
     int32_t best[8];
@@ -303,7 +327,8 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
             break; /* no change from here on */
         canvas_putf(c, r, 0, 5 + i, st, "%4d ", (int)best[i]);
         draw_token(a, c, r, 5, 5 + i, st, a->tokens[best[i]], 16);
-        canvas_put(c, r, 22, 5 + i, st, number_fit(n[0], (double)v, 8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        canvas_put(c, r, 22, 5 + i, st,
+                   number_fit(n[0], (double)v, 8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
     }
     struct rect bottom = r;
     bottom = rect_cut_bottom(&bottom, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
@@ -316,11 +341,13 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
 
 static void attention_title(const struct app *a, struct bytes *out)
 {
-    bytes_addf(out, "blocks.%d.attn.%s [%d heads, %d, %d]", (int)app_layer(a), a->scores ? "hook_attn_scores" : "hook_pattern",
-               (int)a->m->cfg.n_heads, (int)a->n, (int)a->n);
+    bytes_addf(out, "blocks.%d.attn.%s [%d heads, %d, %d]", (int)app_layer(a),
+               a->scores ? "hook_attn_scores" : "hook_pattern", (int)a->m->cfg.n_heads, (int)a->n,
+               (int)a->n);
 }
 
-/* ---- moving ------------------------------------------------------------------------------------------- */
+/* ---- moving
+ * ------------------------------------------------------------------------------------------- */
 
 static void attention_move(struct app *a, enum move m, int count)
 {
@@ -336,12 +363,14 @@ static bool attention_noun(const struct app *a, struct noun *n)
     int32_t l = app_layer(a);
     if (a->cur.map) {
         n->site = (struct site_ref){a->scores ? SITE_ATTN_SCORES : SITE_PATTERN, l};
-        snprintf(n->here, sizeof n->here, "[%d, %d, %d]", (int)a->cur.head, (int)draw_row_index(a, a->cur.row), (int)a->cur.src);
+        snprintf(n->here, sizeof n->here, "[%d, %d, %d]", (int)a->cur.head,
+                 (int)draw_row_index(a, a->cur.row), (int)a->cur.src);
         snprintf(n->all, sizeof n->all, "[%d, :, %d]", (int)a->cur.head, (int)a->cur.src);
         return true;
     }
     n->site = (struct site_ref){SITE_Z, l};
-    snprintf(n->here, sizeof n->here, "[%d, %d]", (int)draw_row_index(a, a->cur.row), (int)a->cur.head);
+    snprintf(n->here, sizeof n->here, "[%d, %d]", (int)draw_row_index(a, a->cur.row),
+             (int)a->cur.head);
     snprintf(n->all, sizeof n->all, "[:, %d]", (int)a->cur.head);
     return true;
 }
@@ -353,7 +382,8 @@ static bool attention_enter(struct app *a)
         struct attention at;
         bool stale;
         int32_t best;
-        if (attention_open(&at, a, &stale) && a->cur.row < at.n && attention_top(&at, a->cur.head, a->cur.row, &best, 1) == 1)
+        if (attention_open(&at, a, &stale) && a->cur.row < at.n &&
+            attention_top(&at, a->cur.head, a->cur.row, &best, 1) == 1)
             a->cur.src = best; /* where this head looks from here */
         return true;
     }
@@ -391,7 +421,14 @@ static bool attention_click(struct app *a, int x, int y)
 }
 
 const struct view view_attention = {
-    .help = "heads of a layer; Left and Right choose one, Enter goes into its map, J and K change the layer, m masks",
-    .layout = attention_layout, .want = attention_want, .draw = attention_draw, .side = attention_side,
-    .title = attention_title, .move = attention_move, .noun = attention_noun, .enter = attention_enter,
+    .help =
+        "heads of a layer; Left and Right choose one, Enter goes into its map, J and K change the layer, m masks",
+    .layout = attention_layout,
+    .want = attention_want,
+    .draw = attention_draw,
+    .side = attention_side,
+    .title = attention_title,
+    .move = attention_move,
+    .noun = attention_noun,
+    .enter = attention_enter,
     .click = attention_click};

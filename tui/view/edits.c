@@ -22,19 +22,25 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
     struct canvas *c = f->canvas;
     canvas_put(c, body, 3, 0, canvas_plain(CANVAS_DIM), "no  on  edit");
     if (!a->edits.n)
-        canvas_put(c, body, 3, 2, canvas_plain(0), "no edits yet · x zeroes what is under the cursor in the other views, e types one");
+        canvas_put(
+            c, body, 3, 2, canvas_plain(0),
+            "no edits yet · x zeroes what is under the cursor in the other views, e types one");
     for (int i = 0; i + a->edit_top < a->edits.n && i < a->page; i++) {
         int e = i + a->edit_top;
         bool on = e == a->cur.edit;
-        struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) | (a->edits.on[e] ? 0 : CANVAS_DIM));
-        canvas_putf(c, body, 1, i + 1, st, "%s %2d  %s  %s", on ? "▶" : " ", e + 1, a->edits.on[e] ? "* " : "- ", a->edits.text[e]);
+        struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
+                                              (a->edits.on[e] ? 0 : CANVAS_DIM));
+        canvas_putf(c, body, 1, i + 1, st, "%s %2d  %s  %s", on ? "▶" : " ", e + 1,
+                    a->edits.on[e] ? "* " : "- ", a->edits.text[e]);
     }
-    canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d", a->edits.at, a->edits.n_past - 1 - a->edits.at);
+    canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d", a->edits.at,
+                a->edits.n_past - 1 - a->edits.at);
 }
 
 static void edits_title(const struct app *a, struct bytes *out)
 {
-    bytes_addf(out, "%d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s", edit_list_count_on(&a->edits));
+    bytes_addf(out, "%d edit%s, %d on", a->edits.n, a->edits.n == 1 ? "" : "s",
+               edit_list_count_on(&a->edits));
 }
 
 static void edits_move(struct app *a, enum move m, int count)
@@ -74,6 +80,13 @@ static void edits_copy(const struct app *a, struct bytes *out)
 }
 
 const struct view view_edits = {
-    .help = "o switches an edit on or off, O all, d deletes, e changes it, u and ^R undo and redo, Enter shows its hook",
-    .layout = edits_layout, .want = edits_want, .draw = edits_draw, .title = edits_title, .move = edits_move,
-    .enter = edits_enter, .click = edits_click, .copy = edits_copy};
+    .help =
+        "o switches an edit on or off, O all, d deletes, e changes it, u and ^R undo and redo, Enter shows its hook",
+    .layout = edits_layout,
+    .want = edits_want,
+    .draw = edits_draw,
+    .title = edits_title,
+    .move = edits_move,
+    .enter = edits_enter,
+    .click = edits_click,
+    .copy = edits_copy};

@@ -44,7 +44,8 @@ static void grid_want(const struct app *a, struct session_want *w)
         detail_want(a, w, a->body.h - 12 < 5 ? 5 : a->body.h - 12);
 }
 
-/* ---- values ------------------------------------------------------------------------------------------- */
+/* ---- values
+ * ------------------------------------------------------------------------------------------- */
 
 static const float *norms_of(const struct snapshot_norms *n, enum quantity q)
 {
@@ -58,7 +59,8 @@ static const float *norms_of(const struct snapshot_norms *n, enum quantity q)
 }
 
 /* The figure of a cell: NaN where there is none (the embedding has no attention) or none yet. */
-static float face_value(const struct app *a, const struct snapshot *s, enum face face, int32_t column, int32_t row)
+static float face_value(const struct app *a, const struct snapshot *s, enum face face,
+                        int32_t column, int32_t row)
 {
     const struct snapshot_face *f = &s->face[face];
     int32_t rows = s->row1 - s->row0, i = row - s->row0;
@@ -85,7 +87,8 @@ static float value(const struct app *a, const struct snapshot *s, int32_t column
 {
     enum show show = app_show(a, s);
     float base = face_value(a, s, FACE_BASE, column, row);
-    return show_value(show, base, show == SHOW_BASE ? base : face_value(a, s, FACE_EDITED, column, row));
+    return show_value(show, base,
+                      show == SHOW_BASE ? base : face_value(a, s, FACE_EDITED, column, row));
 }
 
 static struct scale fit(const struct app *a, const struct snapshot *s)
@@ -102,12 +105,16 @@ static struct scale fit(const struct app *a, const struct snapshot *s)
     for (int32_t c = 0; v && c < s->n_columns; c++)
         for (int32_t r = 0; r < rows; r++)
             v[n++] = value(a, s, c, s->row0 + r);
-    struct scale sc = scale_fit(show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC : a->linear ? SCALE_LINEAR : SCALE_LOG, v, (size_t)n);
+    struct scale sc = scale_fit(show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC
+                                : a->linear             ? SCALE_LINEAR
+                                                        : SCALE_LOG,
+                                v, (size_t)n);
     free(v);
     return sc;
 }
 
-/* ---- drawing ------------------------------------------------------------------------------------------ */
+/* ---- drawing
+ * ------------------------------------------------------------------------------------------ */
 
 static bool is_selected(const struct app *a, int32_t column, int32_t row)
 {
@@ -119,13 +126,14 @@ static struct site_ref cell_site(const struct app *a, int32_t column)
 {
     if (column == 0)
         return run_lens_site(a->m, 0);
-    static const enum site_id ids[QUANTITY_COUNT] = {SITE_RESID_POST, SITE_RESID_POST, SITE_RESID_PRE, SITE_RESID_MID,
-                                                     SITE_ATTN_OUT, SITE_MLP_OUT, SITE_RESID_POST, SITE_RESID_POST};
+    static const enum site_id ids[QUANTITY_COUNT] = {
+        SITE_RESID_POST, SITE_RESID_POST, SITE_RESID_PRE,  SITE_RESID_MID,
+        SITE_ATTN_OUT,   SITE_MLP_OUT,    SITE_RESID_POST, SITE_RESID_POST};
     return (struct site_ref){ids[a->quantity], column - 1};
 }
 
-static void draw_cell(const struct app *a, struct frame *f, struct rect r, const struct snapshot *s, struct scale sc, bool stale,
-                      int32_t column, int32_t row)
+static void draw_cell(const struct app *a, struct frame *f, struct rect r, const struct snapshot *s,
+                      struct scale sc, bool stale, int32_t column, int32_t row)
 {
     struct canvas *c = f->canvas;
     int width = a->column_width - 1;
@@ -133,14 +141,20 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
     float v = value(a, s, column, row);
     bool diff = show == SHOW_DIFFERENCE, blank = isnan(v) || (diff && v == 0);
     bool on = column == a->cur.column && row == a->cur.row;
-    struct canvas_style st = blank ? canvas_plain(0)
-                                   : draw_value_style(f, diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL, scale_at(sc, v));
-    st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) | (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
+    struct canvas_style st = blank
+                                 ? canvas_plain(0)
+                                 : draw_value_style(f,
+                                                    diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
+                                                    scale_at(sc, v));
+    st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) |
+               (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
     canvas_fill(c, (struct rect){r.x, r.y, width, 1}, st, " ");
     bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
-    bool both = on && edited && width >= COLUMN_MIN; /* in the narrowest cells the mark stands for the bracket */
-    int x = both ? 2 : 1, room = width - 1 - x;      /* bracket, mark, value, bracket */
-    bool pending = isnan(v) && !(column == 0 && !is_lens(a->quantity) && a->quantity != QUANTITY_NORM);
+    bool both = on && edited &&
+                width >= COLUMN_MIN; /* in the narrowest cells the mark stands for the bracket */
+    int x = both ? 2 : 1, room = width - 1 - x; /* bracket, mark, value, bracket */
+    bool pending = isnan(v) &&
+                   !(column == 0 && !is_lens(a->quantity) && a->quantity != QUANTITY_NORM);
     if (pending)
         canvas_put(c, r, 1, 0, canvas_plain(CANVAS_DIM), "…");
     else if (!blank && a->quantity == QUANTITY_LENS && !diff) {
@@ -148,8 +162,11 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
         draw_token(a, c, r, x, 0, st, top[column * (s->row1 - s->row0) + row - s->row0].id, room);
     } else if (!blank) {
         char n[NUMBER_BYTES];
-        int decimals = a->quantity == QUANTITY_RANK ? 0 : diff || a->quantity == QUANTITY_ENTROPY ? 2 : 1;
-        canvas_put(c, r, x, 0, st, number_fit(n, (double)v, room, decimals, diff ? NUMBER_SIGN : 0));
+        int decimals = a->quantity == QUANTITY_RANK              ? 0
+                       : diff || a->quantity == QUANTITY_ENTROPY ? 2
+                                                                 : 1;
+        canvas_put(c, r, x, 0, st,
+                   number_fit(n, (double)v, room, decimals, diff ? NUMBER_SIGN : 0));
     }
     if (on) {
         canvas_put(c, r, 0, 0, st, "[");
@@ -178,13 +195,15 @@ static void draw_header(const struct app *a, struct canvas *c, struct rect r, in
 
 static const char *legend_name(const struct app *a, bool diff)
 {
-    static const char *const names[QUANTITY_COUNT] = {"p(top-1)", "norm", "norm", "norm", "norm", "norm", "entropy", "rank"};
+    static const char *const names[QUANTITY_COUNT] = {"p(top-1)", "norm", "norm",    "norm",
+                                                      "norm",     "norm", "entropy", "rank"};
     return diff ? a->quantity == QUANTITY_LENS ? "change of log p" : "change" : names[a->quantity];
 }
 
 static void grid_draw(struct app *a, struct frame *f, struct rect body)
 {
-    struct rect rest = body, header = rect_cut_top(&rest, 1), legend = rect_cut_bottom(&rest, body.h > 3 ? 1 : 0);
+    struct rect rest = body, header = rect_cut_top(&rest, 1),
+                legend = rect_cut_bottom(&rest, body.h > 3 ? 1 : 0);
     int32_t columns = a->m->cfg.n_layers + 1, shown = (body.w - DRAW_LABEL) / a->column_width;
     shown = shown > columns - a->column_left ? columns - a->column_left : shown;
     draw_header(a, f->canvas, header, shown);
@@ -195,7 +214,8 @@ static void grid_draw(struct app *a, struct frame *f, struct rect body)
         int32_t row = a->row_top + i;
         draw_position(a, f->canvas, rest, i, row);
         for (int32_t j = 0; j < shown; j++) {
-            struct rect cell = {rest.x + DRAW_LABEL + j * a->column_width, rest.y + i, a->column_width, 1};
+            struct rect cell = {rest.x + DRAW_LABEL + j * a->column_width, rest.y + i,
+                                a->column_width, 1};
             if (s)
                 draw_cell(a, f, cell, s, sc, stale, a->column_left + j, row);
             else
@@ -204,16 +224,22 @@ static void grid_draw(struct app *a, struct frame *f, struct rect body)
     }
     bool diff = s && app_show(a, s) == SHOW_DIFFERENCE;
     if (legend.h)
-        heat_legend(f->canvas, legend, 1, 0, legend_name(a, diff), sc, diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL);
+        heat_legend(f->canvas, legend, 1, 0, legend_name(a, diff), sc,
+                    diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL);
 }
 
 static void grid_title(const struct app *a, struct bytes *out)
 {
-    static const char *const names[QUANTITY_COUNT] = {
-        "lens: top-1 of blocks.*.hook_resid_post", "norm of blocks.*.hook_resid_post", "norm of blocks.*.hook_resid_pre",
-        "norm of blocks.*.hook_resid_mid", "attention: norm of blocks.*.hook_attn_out", "MLP: norm of blocks.*.hook_mlp_out",
-        "entropy of the lens", "rank of "};
-    if (a->quantity == QUANTITY_LENS && a->show == SHOW_DIFFERENCE && a->snap && a->snap->edited && app_target(a) >= 0) {
+    static const char *const names[QUANTITY_COUNT] = {"lens: top-1 of blocks.*.hook_resid_post",
+                                                      "norm of blocks.*.hook_resid_post",
+                                                      "norm of blocks.*.hook_resid_pre",
+                                                      "norm of blocks.*.hook_resid_mid",
+                                                      "attention: norm of blocks.*.hook_attn_out",
+                                                      "MLP: norm of blocks.*.hook_mlp_out",
+                                                      "entropy of the lens",
+                                                      "rank of "};
+    if (a->quantity == QUANTITY_LENS && a->show == SHOW_DIFFERENCE && a->snap && a->snap->edited &&
+        app_target(a) >= 0) {
         bytes_add_string(out, "lens: change of log p of \"");
         draw_add_token(a, app_target(a), out);
         bytes_add_string(out, "\"");
@@ -227,7 +253,8 @@ static void grid_title(const struct app *a, struct bytes *out)
     }
 }
 
-/* ---- moving ------------------------------------------------------------------------------------------- */
+/* ---- moving
+ * ------------------------------------------------------------------------------------------- */
 
 static void grid_move(struct app *a, enum move m, int count)
 {
@@ -263,11 +290,20 @@ static bool grid_click(struct app *a, int x, int y)
         return false;
     a->cur.row = row;
     if (x >= a->columns_x)
-        a->cur.column = draw_clamp(a->column_left + (x - a->columns_x) / a->column_width, a->m->cfg.n_layers + 1);
+        a->cur.column = draw_clamp(a->column_left + (x - a->columns_x) / a->column_width,
+                                   a->m->cfg.n_layers + 1);
     return true;
 }
 
 const struct view view_grid = {
-    .help = "rows are tokens, columns the residual stream from the embedding to the last layer; Tab changes what cells show",
-    .layout = grid_layout, .want = grid_want, .draw = grid_draw, .side = detail_draw, .title = grid_title,
-    .move = grid_move, .noun = grid_noun, .enter = grid_enter, .click = grid_click};
+    .help =
+        "rows are tokens, columns the residual stream from the embedding to the last layer; Tab changes what cells show",
+    .layout = grid_layout,
+    .want = grid_want,
+    .draw = grid_draw,
+    .side = detail_draw,
+    .title = grid_title,
+    .move = grid_move,
+    .noun = grid_noun,
+    .enter = grid_enter,
+    .click = grid_click};

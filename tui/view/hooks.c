@@ -89,7 +89,9 @@ static void go_to(struct app *a, int32_t at)
 
 static int32_t rows_shown(struct rect body)
 {
-    return body.h > 6 ? body.h - 5 : body.h - 2 > 0 ? body.h - 2 : 1; /* header lines and the foot */
+    return body.h > 6       ? body.h - 5
+           : body.h - 2 > 0 ? body.h - 2
+                            : 1; /* header lines and the foot */
 }
 
 static void hooks_layout(struct app *a, struct rect body)
@@ -125,10 +127,12 @@ static void hooks_want(const struct app *a, struct session_want *w)
     w->n_stats = n;
 }
 
-static const struct lens_stats *stats_of(const struct snapshot *s, enum face face, struct site_ref ref)
+static const struct lens_stats *stats_of(const struct snapshot *s, enum face face,
+                                         struct site_ref ref)
 {
     for (int32_t i = 0; s && i < s->n_stats; i++)
-        if (s->stats[i].id == ref.id && s->stats[i].layer == ref.layer && s->face[face].stats[i].n >= 0)
+        if (s->stats[i].id == ref.id && s->stats[i].layer == ref.layer &&
+            s->face[face].stats[i].n >= 0)
             return &s->face[face].stats[i];
     return NULL;
 }
@@ -142,7 +146,8 @@ static void shape_text(const struct app *a, enum site_id id, char *buf, size_t s
     snprintf(buf + at, size - (size_t)at, "]");
 }
 
-static void draw_figures(const struct app *a, struct canvas *c, struct rect r, int x, int y, struct canvas_style st, struct site_ref ref)
+static void draw_figures(const struct app *a, struct canvas *c, struct rect r, int x, int y,
+                         struct canvas_style st, struct site_ref ref)
 {
     bool stale;
     const struct snapshot *s = app_part(a, PART_STATS, &stale);
@@ -160,7 +165,8 @@ static void draw_figures(const struct app *a, struct canvas *c, struct rect r, i
         char n[NUMBER_BYTES];
         double shown = show == SHOW_DIFFERENCE ? b[i] == v[i] ? 0 : v[i] - b[i] : v[i];
         if (show != SHOW_DIFFERENCE || shown != 0)
-            canvas_put(c, r, x + i * 8, y, st, number_fit(n, shown, 7, 2, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+            canvas_put(c, r, x + i * 8, y, st,
+                       number_fit(n, shown, 7, 2, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
     }
     canvas_putf(c, r, x + 32, y, st, "%5lld", (long long)st2->n_nan);
 }
@@ -168,7 +174,8 @@ static void draw_figures(const struct app *a, struct canvas *c, struct rect r, i
 static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int y, int32_t i)
 {
     bool on = i == a->cur.hook, wide = r.w >= 80;
-    struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) | (has_stats(a, i) ? 0 : CANVAS_DIM));
+    struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
+                                          (has_stats(a, i) ? 0 : CANVAS_DIM));
     char name[LIMIT_NAME], shape[64];
     site_name(a->sites[i], name);
     shape_text(a, a->sites[i].id, shape, sizeof shape);
@@ -190,7 +197,8 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
     for (int32_t k = 0, at = 0; k < a->n_reach && at < 32; k++) {
         const struct edit_reach *hit = &a->reach[k];
         if (hit->site.id == a->sites[i].id && hit->site.layer == a->sites[i].layer)
-            at += snprintf(edits + at, sizeof edits - (size_t)at, " %s%d", a->edits.on[hit->edit] ? "*" : "-", (int)hit->edit + 1);
+            at += snprintf(edits + at, sizeof edits - (size_t)at, " %s%d",
+                           a->edits.on[hit->edit] ? "*" : "-", (int)hit->edit + 1);
     }
     canvas_put(c, r, x + 42, y, canvas_plain(0), edits);
 }
@@ -198,12 +206,15 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
 /* The same tensor under the names of other libraries. */
 static void draw_names(const struct app *a, struct canvas *c, struct rect r)
 {
-    static const enum alias_library libraries[] = {LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER, LIBRARY_BRIDGE};
+    static const enum alias_library libraries[] = {LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER,
+                                                   LIBRARY_BRIDGE};
     int x = 3;
     for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
         char name[LIMIT_NAME];
         if (alias_name(&a->m->cfg, a->sites[a->cur.hook], libraries[i], 0, name)) {
-            x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), alias_library_name(libraries[i])) + 1;
+            x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM),
+                            alias_library_name(libraries[i])) +
+                 1;
             x += canvas_put(c, r, x, 0, canvas_plain(0), name) + 3;
         }
     }
@@ -216,7 +227,8 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     (void)at;
     int x = canvas_putf(c, body, 1, 0, canvas_plain(0), "%d of %d", (int)n, (int)a->n_sites) + 4;
     if (a->filter[0])
-        canvas_putf(c, body, x, 0, canvas_plain(0), "filter: %s%s", a->filter, a->listed_elsewhere ? "   a name in another library" : "");
+        canvas_putf(c, body, x, 0, canvas_plain(0), "filter: %s%s", a->filter,
+                    a->listed_elsewhere ? "   a name in another library" : "");
     struct rect head = {body.x, body.y + 1, body.w, 1};
     canvas_put(c, head, 3, 0, canvas_plain(CANVAS_DIM), "name");
     canvas_put(c, head, 3 + NAME_WIDTH, 0, canvas_plain(CANVAS_DIM), "shape");
@@ -241,9 +253,11 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     if (n && refusal)
         canvas_put(c, foot, 3, 0, canvas_plain(CANVAS_DIM), refusal);
     else if (n)
-        canvas_put(c, foot, 3, 0, canvas_plain(CANVAS_DIM), has_stats(a, a->cur.hook)
-                   ? "y copies the name   Enter opens the tensor   x zeroes"
-                   : "y copies the name   Enter opens the tensor   x zeroes   Space switches this on-request hook on");
+        canvas_put(
+            c, foot, 3, 0, canvas_plain(CANVAS_DIM),
+            has_stats(a, a->cur.hook)
+                ? "y copies the name   Enter opens the tensor   x zeroes"
+                : "y copies the name   Enter opens the tensor   x zeroes   Space switches this on-request hook on");
 }
 
 static void hooks_title(const struct app *a, struct bytes *out)
@@ -306,6 +320,14 @@ static void hooks_copy(const struct app *a, struct bytes *out)
 }
 
 const struct view view_hooks = {
-    .help = "every hook point in firing order; / filters by its name in any library, Enter shows values, x zeroes it at the position of the cursor",
-    .layout = hooks_layout, .want = hooks_want, .draw = hooks_draw, .title = hooks_title, .move = hooks_move,
-    .noun = hooks_noun, .enter = hooks_enter, .click = hooks_click, .copy = hooks_copy};
+    .help =
+        "every hook point in firing order; / filters by its name in any library, Enter shows values, x zeroes it at the position of the cursor",
+    .layout = hooks_layout,
+    .want = hooks_want,
+    .draw = hooks_draw,
+    .title = hooks_title,
+    .move = hooks_move,
+    .noun = hooks_noun,
+    .enter = hooks_enter,
+    .click = hooks_click,
+    .copy = hooks_copy};

@@ -23,8 +23,10 @@ static void draw_layers(struct app *a, struct frame *f, struct rect r)
 {
     struct canvas *c = f->canvas;
     bool stale;
-    const struct snapshot *s = app_part(a, PART_DETAIL, &stale), *cells = app_part(a, PART_CELLS, &stale);
-    canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "column   top-1              p   entropy    logit     log p   rank");
+    const struct snapshot *s = app_part(a, PART_DETAIL, &stale),
+                          *cells = app_part(a, PART_CELLS, &stale);
+    canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD),
+               "column   top-1              p   entropy    logit     log p   rank");
     int32_t n = a->m->cfg.n_layers + 1, top = draw_scroll(0, a->cur.column, n, r.h - 1);
     for (int32_t i = 0; i + 1 < r.h && top + i < n; i++) {
         int32_t col = top + i;
@@ -40,16 +42,19 @@ static void draw_layers(struct app *a, struct frame *f, struct rect r)
             const struct lens_top *best = &cells->face[face].top[at];
             if (best->id >= 0) {
                 draw_token(a, c, r, 9, i + 1, st, best->id, 14);
-                canvas_putf(c, r, 24, i + 1, st, "%5.3f", exp((double)best->logit - (double)cells->face[face].cells[at].lse));
+                canvas_putf(c, r, 24, i + 1, st, "%5.3f",
+                            exp((double)best->logit - (double)cells->face[face].cells[at].lse));
             }
         }
         if (!s)
             continue;
         enum show show = app_show(a, s);
-        const struct lens_cell *d = &s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED].detail_columns[col];
+        const struct lens_cell *d = &s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED]
+                                         .detail_columns[col];
         const struct lens_cell *b = &s->face[FACE_BASE].detail_columns[col];
         unsigned sign = show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
-        double entropy = (double)d->entropy, logit = (double)d->target_logit, logp = logit - (double)d->lse;
+        double entropy = (double)d->entropy, logit = (double)d->target_logit,
+               logp = logit - (double)d->lse;
         if (show == SHOW_DIFFERENCE) {
             entropy -= (double)b->entropy;
             logp -= (double)b->target_logit - (double)b->lse;
@@ -68,7 +73,8 @@ static void lens_draw(struct app *a, struct frame *f, struct rect body)
     if (body.w >= SIDE_MIN_COLUMNS) {
         struct rect left = rect_cut_left(&right, 66);
         draw_layers(a, f, left);
-        canvas_fill(f->canvas, (struct rect){right.x, right.y, 1, right.h}, canvas_plain(CANVAS_DIM), "│");
+        canvas_fill(f->canvas, (struct rect){right.x, right.y, 1, right.h},
+                    canvas_plain(CANVAS_DIM), "│");
         rect_cut_left(&right, 2);
         detail_draw(a, f, right);
         return;
@@ -88,10 +94,12 @@ static void lens_title(const struct app *a, struct bytes *out)
 
 static void lens_move(struct app *a, enum move m, int count)
 {
-    /* the layers stand below each other here, so up and down go through them, and pages through positions */
+    /* the layers stand below each other here, so up and down go through them, and pages through
+     * positions */
     bool page = m == MOVE_PAGE_UP || m == MOVE_PAGE_DOWN;
     m = m == MOVE_PAGE_UP ? MOVE_LEFT : m == MOVE_PAGE_DOWN ? MOVE_RIGHT : m;
-    draw_move_cursor(m, page ? 10 : count, &a->cur.column, a->m->cfg.n_layers + 1, 1, &a->cur.row, a->n);
+    draw_move_cursor(m, page ? 10 : count, &a->cur.column, a->m->cfg.n_layers + 1, 1, &a->cur.row,
+                     a->n);
 }
 
 static bool lens_noun(const struct app *a, struct noun *n)
@@ -113,7 +121,8 @@ static bool lens_enter(struct app *a)
 static bool lens_click(struct app *a, int x, int y)
 {
     (void)x;
-    int32_t n = a->m->cfg.n_layers + 1, col = y - a->body.y - 1 + draw_scroll(0, a->cur.column, n, a->body.h - 1);
+    int32_t n = a->m->cfg.n_layers + 1,
+            col = y - a->body.y - 1 + draw_scroll(0, a->cur.column, n, a->body.h - 1);
     if (y <= a->body.y || col >= n || a->w < SIDE_MIN_COLUMNS)
         return false;
     a->cur.column = col;
@@ -128,6 +137,14 @@ static void lens_copy(const struct app *a, struct bytes *out)
 }
 
 const struct view view_lens = {
-    .help = "one cell of the grid: the best tokens, and the target at this position through all layers",
-    .layout = lens_layout, .want = lens_want, .draw = lens_draw, .title = lens_title, .move = lens_move,
-    .noun = lens_noun, .enter = lens_enter, .click = lens_click, .copy = lens_copy};
+    .help =
+        "one cell of the grid: the best tokens, and the target at this position through all layers",
+    .layout = lens_layout,
+    .want = lens_want,
+    .draw = lens_draw,
+    .title = lens_title,
+    .move = lens_move,
+    .noun = lens_noun,
+    .enter = lens_enter,
+    .click = lens_click,
+    .copy = lens_copy};

@@ -1,4 +1,5 @@
-/* tensor.c - view 5: the values of any hook, one slice of two axes at a time, as a map and as numbers. */
+/* tensor.c - view 5: the values of any hook, one slice of two axes at a time, as a map and as
+ * numbers. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,11 +8,12 @@
 
 enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
 
-/* The slice on show: rows are positions, columns the last axis; a head is chosen where there is one. */
+/* The slice on show: rows are positions, columns the last axis; a head is chosen where there is
+ * one. */
 struct slice {
     int64_t shape[SITE_RANK_MAX];
     int rank;
-    bool head_first;       /* [head, dest, src], else [pos, head, d] */
+    bool head_first; /* [head, dest, src], else [pos, head, d] */
     int32_t heads, columns;
 };
 
@@ -35,11 +37,13 @@ static int32_t table_rows(struct rect body)
 static void tensor_layout(struct app *a, struct rect body)
 {
     struct slice s = slice_of(a);
-    a->cur.head = draw_clamp(a->cur.head, s.heads > a->m->cfg.n_heads ? s.heads : a->m->cfg.n_heads);
+    a->cur.head = draw_clamp(a->cur.head,
+                             s.heads > a->m->cfg.n_heads ? s.heads : a->m->cfg.n_heads);
     a->cur.element = draw_clamp(a->cur.element, s.columns);
     a->page = table_rows(body);
     a->tensor_top = draw_scroll(a->tensor_top, a->cur.row, a->n, a->page);
-    a->tensor_left = draw_scroll(a->tensor_left, a->cur.element, s.columns, (body.w - DRAW_LABEL) / VALUE_WIDTH);
+    a->tensor_left = draw_scroll(a->tensor_left, a->cur.element, s.columns,
+                                 (body.w - DRAW_LABEL) / VALUE_WIDTH);
 }
 
 static void tensor_want(const struct app *a, struct session_want *w)
@@ -56,11 +60,13 @@ static int32_t head_of(const struct app *a, const struct slice *s)
     return a->cur.head < s->heads ? a->cur.head : s->heads - 1;
 }
 
-static float value(const struct app *a, const struct slice *s, const struct snapshot *snap, enum show show, int32_t row, int32_t col)
+static float value(const struct app *a, const struct slice *s, const struct snapshot *snap,
+                   enum show show, int32_t row, int32_t col)
 {
     if (row < snap->tensor_row0 || row >= snap->tensor_row1)
         return NAN;
-    size_t rows = (size_t)(snap->tensor_row1 - snap->tensor_row0), i = (size_t)(row - snap->tensor_row0);
+    size_t rows = (size_t)(snap->tensor_row1 - snap->tensor_row0),
+           i = (size_t)(row - snap->tensor_row0);
     size_t head = (size_t)head_of(a, s), columns = (size_t)s->columns;
     size_t at = s->head_first ? (head * rows + i) * columns + (size_t)col
                               : (i * (size_t)s->heads + head) * columns + (size_t)col;
@@ -79,14 +85,15 @@ static bool fits(const struct app *a, const struct slice *s, const struct snapsh
     return snap->tensor.layer == a->cur.site.layer;
 }
 
-static void draw_table(const struct app *a, struct frame *f, struct rect r, const struct slice *s, const struct snapshot *snap,
-                       enum show show, struct scale sc, bool stale)
+static void draw_table(const struct app *a, struct frame *f, struct rect r, const struct slice *s,
+                       const struct snapshot *snap, enum show show, struct scale sc, bool stale)
 {
     struct canvas *c = f->canvas;
     int shown = (r.w - DRAW_LABEL) / VALUE_WIDTH;
     for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++)
         canvas_putf(c, r, DRAW_LABEL + j * VALUE_WIDTH, 0,
-                    canvas_plain(a->tensor_left + j == a->cur.element ? CANVAS_BOLD : CANVAS_DIM), "%8d", (int)a->tensor_left + j);
+                    canvas_plain(a->tensor_left + j == a->cur.element ? CANVAS_BOLD : CANVAS_DIM),
+                    "%8d", (int)a->tensor_left + j);
     rect_cut_top(&r, 1);
     for (int32_t i = 0; i < r.h && a->tensor_top + i < a->n; i++) {
         int32_t row = a->tensor_top + i;
@@ -98,11 +105,15 @@ static void draw_table(const struct app *a, struct frame *f, struct rect r, cons
             char n[NUMBER_BYTES];
             if (show == SHOW_DIFFERENCE && v == 0 && !on)
                 continue;
-            struct canvas_style st = draw_value_style(f, sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL, scale_at(sc, v));
+            struct canvas_style st = draw_value_style(
+                f, sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
+                scale_at(sc, v));
             st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0);
             struct rect cell = {r.x + DRAW_LABEL + j * VALUE_WIDTH, r.y + i, VALUE_WIDTH, 1};
             canvas_fill(c, (struct rect){cell.x, cell.y, VALUE_WIDTH, 1}, st, " ");
-            canvas_put(c, cell, 1, 0, st, number_fit(n, (double)v, VALUE_WIDTH - 2, 3, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+            canvas_put(c, cell, 1, 0, st,
+                       number_fit(n, (double)v, VALUE_WIDTH - 2, 3,
+                                  show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
             if (on) {
                 canvas_put(c, cell, 0, 0, st, "[");
                 canvas_put(c, cell, VALUE_WIDTH - 1, 0, st, "]");
@@ -116,7 +127,8 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
     struct slice s = slice_of(a);
     bool stale;
     const struct snapshot *snap = app_part(a, PART_TENSOR, &stale);
-    struct rect rest = body, legend = rect_cut_bottom(&rest, 1), table = rect_cut_top(&rest, a->page + 1);
+    struct rect rest = body, legend = rect_cut_bottom(&rest, 1),
+                table = rect_cut_top(&rest, a->page + 1);
     if (!snap || !fits(a, &s, snap)) {
         canvas_put(f->canvas, table, 1, 1, canvas_plain(CANVAS_DIM), "…");
         return;
@@ -134,7 +146,8 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
             negative = negative || (x < 0 && isfinite(x));
         }
     size_t count = (size_t)rows * (size_t)s.columns;
-    struct scale sc = scale_fit(negative || show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC : SCALE_LINEAR, v, count);
+    struct scale sc = scale_fit(
+        negative || show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC : SCALE_LINEAR, v, count);
     enum colormap map = sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
     draw_table(a, f, table, &s, snap, show, sc, stale);
     if (rest.h > 2) {
@@ -167,7 +180,8 @@ static void tensor_move(struct app *a, enum move m, int count)
 static bool tensor_noun(const struct app *a, struct noun *n)
 {
     struct slice s = slice_of(a);
-    int row = (int)draw_row_index(a, a->cur.row), head = (int)head_of(a, &s), e = (int)a->cur.element;
+    int row = (int)draw_row_index(a, a->cur.row), head = (int)head_of(a, &s),
+        e = (int)a->cur.element;
     n->site = a->cur.site;
     if (s.rank == 2) {
         snprintf(n->here, sizeof n->here, "[%d, %d]", row, e);
@@ -192,7 +206,8 @@ static bool tensor_click(struct app *a, int x, int y)
         return false;
     a->cur.row = row;
     if (x >= a->body.x + DRAW_LABEL)
-        a->cur.element = draw_clamp(a->tensor_left + (x - a->body.x - DRAW_LABEL) / VALUE_WIDTH, slice_of(a).columns);
+        a->cur.element = draw_clamp(a->tensor_left + (x - a->body.x - DRAW_LABEL) / VALUE_WIDTH,
+                                    slice_of(a).columns);
     return true;
 }
 
@@ -206,10 +221,18 @@ static void tensor_copy(const struct app *a, struct bytes *out)
     tensor_noun(a, &n);
     bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
     if (snap && fits(a, &s, snap))
-        bytes_addf(out, " %.9g", (double)value(a, &s, snap, app_show(a, snap), a->cur.row, a->cur.element));
+        bytes_addf(out, " %.9g",
+                   (double)value(a, &s, snap, app_show(a, snap), a->cur.row, a->cur.element));
 }
 
 const struct view view_tensor = {
-    .help = "values of one hook: rows are positions, columns the last axis; H L the head, J K the layer, :tensor HOOK another",
-    .layout = tensor_layout, .want = tensor_want, .draw = tensor_draw, .title = tensor_title, .move = tensor_move,
-    .noun = tensor_noun, .click = tensor_click, .copy = tensor_copy};
+    .help =
+        "values of one hook: rows are positions, columns the last axis; H L the head, J K the layer, :tensor HOOK another",
+    .layout = tensor_layout,
+    .want = tensor_want,
+    .draw = tensor_draw,
+    .title = tensor_title,
+    .move = tensor_move,
+    .noun = tensor_noun,
+    .click = tensor_click,
+    .copy = tensor_copy};
