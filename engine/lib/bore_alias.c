@@ -1,6 +1,6 @@
 /* bore_alias.c - the library's hooks under other libraries' names: a tensor that is a site in
  * another shape (heads joined), several sites in one (a fused projection), or the input of a norm,
- * which is copied to the heads of three sites (alias.def).
+ * which is copied to the heads of three sites (arch_names.def).
  *
  * A hook on several sites has a callback at each.  A fused projection's are written one after the
  * other before anything reads them: the callback of the last one joins them, calls the hook, and

@@ -7,6 +7,7 @@
 #ifndef ARCH_H
 #define ARCH_H
 
+#include "model/arch_names.h"
 #include "model/plan.h"
 
 /* How a config value is read.  The target is the field of struct config at `offset`. */
@@ -51,8 +52,6 @@ struct arch_weight {
     enum weight_if when;
 };
 
-struct alias_row;
-
 /* How TransformerLens reads such a model, for programs that are exported: Python. */
 struct arch_lens {
     const char *convert; /* its function of weight_conversions */
@@ -70,7 +69,7 @@ struct arch {
     const struct arch_key *keys;
     const struct arch_must *must;
     const struct arch_weight *weights; /* ends with id W_NONE */
-    const struct alias_row *names; /* Hugging Face's module paths, taker's points (alias_table.h) */
+    const struct alias_row *names;     /* Hugging Face's module paths, taker's points */
     struct arch_lens lens;
 };
 

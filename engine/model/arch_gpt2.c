@@ -1,6 +1,6 @@
 /* arch_gpt2.c - GPT-2: learned positions, LayerNorm, fused Conv1D projections stored [k,n]. */
-#include "names/alias_table.h"
 #include "model/arch.h"
+#include "model/arch_rows.h"
 
 #define AT(field) offsetof(struct config, field)
 
@@ -57,6 +57,66 @@ static const struct arch_weight weights[] = {
     {W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, FUSE_NONE, 0, IF_ALWAYS},
 };
 
+#define H "transformer.h.%d."
+#define TRAP \
+    "taker's GPT-2 map takes the norm for what follows the sublayer: this is the norm's output, no contribution"
+#define AFTER_NORM \
+    "taker's GPT-2 map says post-norm: this is what the sublayer reads, not the residual stream"
+
+static const struct alias_row names[] = {
+    HF("transformer.wte.input", TOKENS),
+    HF("transformer.wte.output", EMBED),
+    NO("transformer.wpe.input", POSITIONS),
+    HF("transformer.wpe.output", POS_EMBED),
+    HF("transformer.drop.input", RESID_FIRST),
+    HF("transformer.drop.output", RESID_FIRST),
+    HF(H "input", RESID_PRE),
+    TAKER("pre_decoder", RESID_PRE, NULL),
+    HF(H "ln_1.input", LN1_IN),
+    HF(H "ln_1.output", LN1_OUT),
+    HF(H "attn.input", LN1_OUT),
+    TAKER("pre_attn", LN1_OUT, AFTER_NORM),
+    HF(H "attn.c_attn.input", LN1_OUT),
+    HF(H "attn.c_attn.output", QKV_THIRDS),
+    HF(H "attn.c_proj.input", Z_FLAT),
+    TAKER("attn_pre_out", Z, NULL),
+    HF(H "attn.output.0", ATTN_OUT),
+    HF(H "attn.c_proj.output", ATTN_OUT),
+    HF(H "attn.resid_dropout.input", ATTN_OUT),
+    HF(H "attn.resid_dropout.output", ATTN_OUT),
+    HF_SECOND(H "attn.output", ATTN_TUPLE, TUPLE),
+    TAKER("post_attn", LN1_OUT, TRAP),
+    HF(H "attn.output.1", PATTERN_COPY),
+    NO(H "attn.attn_dropout.input", DROPPED),
+    NO(H "attn.attn_dropout.output", DROPPED),
+    HF(H "ln_2.input", MLP_IN),
+    HF(H "ln_2.output", LN2_OUT),
+    HF(H "mlp.input", LN2_OUT),
+    TAKER("pre_mlp", LN2_OUT, AFTER_NORM),
+    HF(H "mlp.c_fc.input", LN2_OUT),
+    HF(H "mlp.c_fc.output", PRE),
+    HF(H "mlp.act.input", PRE),
+    HF(H "mlp.act.output", POST),
+    HF(H "mlp.c_proj.input", POST),
+    TAKER("mlp_pre_out", POST, NULL),
+    HF(H "mlp.output", MLP_OUT),
+    HF(H "mlp.c_proj.output", MLP_OUT),
+    HF(H "mlp.dropout.input", MLP_OUT),
+    HF(H "mlp.dropout.output", MLP_OUT),
+    TAKER("post_mlp", LN2_OUT, TRAP),
+    HF(H "output", RESID_POST),
+    HF_SECOND(H "output.0", RESID_POST, OLD_TUPLE),
+    TAKER("post_decoder", RESID_POST, NULL),
+    HF("transformer.ln_f.input", RESID_LAST),
+    HF("transformer.ln_f.output", UNEMBED_IN),
+    HF("transformer.output.last_hidden_state", UNEMBED_IN),
+    HF("lm_head.input", UNEMBED_IN),
+    HF("lm_head.output", UNEMBED_OUT),
+    HF_SECOND("transformer.input", TOKENS, NULL),
+    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    END,
+};
+
 extern const struct arch arch_gpt2;
 const struct arch arch_gpt2 = {
     .model_type = "gpt2",
@@ -69,6 +129,6 @@ const struct arch arch_gpt2 = {
     .keys = keys,
     .must = must,
     .weights = weights,
-    .names = alias_gpt2,
+    .names = names,
     .lens = {.convert = "convert_gpt2_weights"},
 };

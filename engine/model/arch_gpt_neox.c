@@ -1,7 +1,7 @@
 /* arch_gpt_neox.c - GPT-NeoX and Pythia: partial rotary, LayerNorm, parallel or sequential
  * residual, query_key_value rows interleaved per head. */
-#include "names/alias_table.h"
 #include "model/arch.h"
+#include "model/arch_rows.h"
 
 #define AT(field) offsetof(struct config, field)
 
@@ -61,6 +61,58 @@ static const struct arch_weight weights[] = {
     {W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, FUSE_NONE, 0, IF_ALWAYS},
 };
 
+#define L "gpt_neox.layers.%d."
+
+static const struct alias_row names[] = {
+    HF("gpt_neox.embed_in.input", TOKENS),
+    HF("gpt_neox.embed_in.output", EMBED),
+    HF("gpt_neox.emb_dropout.input", EMBED),
+    HF("gpt_neox.emb_dropout.output", EMBED),
+    HF("gpt_neox.rotary_emb.input", ROTARY_IN),
+    HF("gpt_neox.rotary_emb.output.0", COS),
+    HF("gpt_neox.rotary_emb.output.1", SIN),
+    HF(L "input", RESID_PRE),
+    HF(L "input_layernorm.input", LN1_IN),
+    TAKER_IN,
+    HF(L "input_layernorm.output", LN1_OUT),
+    HF(L "attention.input", LN1_OUT),
+    HF(L "attention.query_key_value.input", LN1_OUT),
+    HF(L "attention.query_key_value.output", QKV_HEADS),
+    HF(L "attention.dense.input", Z_FLAT),
+    HF(L "attention.output.0", ATTN_OUT),
+    HF(L "attention.dense.output", ATTN_OUT),
+    HF(L "post_attention_dropout.input", ATTN_OUT),
+    HF(L "post_attention_dropout.output", ATTN_OUT),
+    HF_SECOND(L "attention.output", ATTN_TUPLE, TUPLE),
+    HF(L "attention.output.1", PATTERN_COPY),
+    HF(L "post_attention_layernorm.input", MLP_IN),
+    TAKER_ATTN,
+    HF(L "post_attention_layernorm.output", LN2_OUT),
+    HF(L "mlp.input", LN2_OUT),
+    HF(L "mlp.dense_h_to_4h.input", LN2_OUT),
+    HF(L "mlp.dense_h_to_4h.output", PRE),
+    HF(L "mlp.act.input", PRE),
+    HF(L "mlp.act.output", POST),
+    HF(L "mlp.dense_4h_to_h.input", POST),
+    HF(L "mlp.output", MLP_OUT),
+    HF(L "mlp.dense_4h_to_h.output", MLP_OUT),
+    HF(L "post_mlp_dropout.input", MLP_OUT),
+    HF(L "post_mlp_dropout.output", MLP_OUT),
+    HF(L "output", RESID_POST),
+    HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE),
+    TAKER_OUT,
+    HF("gpt_neox.final_layer_norm.input", RESID_LAST),
+    HF("gpt_neox.final_layer_norm.output", UNEMBED_IN),
+    HF("gpt_neox.output.last_hidden_state", UNEMBED_IN),
+    HF("lm_head.input", UNEMBED_IN),
+    HF("lm_head.output", UNEMBED_OUT),
+    HF_SECOND("embed_out.input", UNEMBED_IN, NULL),
+    HF_SECOND("embed_out.output", UNEMBED_OUT, NULL),
+    HF_SECOND("gpt_neox.input", TOKENS, NULL),
+    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    END,
+};
+
 extern const struct arch arch_gpt_neox;
 const struct arch arch_gpt_neox = {
     .model_type = "gpt_neox",
@@ -73,7 +125,7 @@ const struct arch arch_gpt_neox = {
     .keys = keys,
     .must = must,
     .weights = weights,
-    .names = alias_gpt_neox,
+    .names = names,
     .lens =
         {.convert = "convert_neox_weights",
          .before = "    hf.embed_out = hf.lm_head  # the converter knows it by its former name\n"},

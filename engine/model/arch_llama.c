@@ -1,7 +1,7 @@
 /* arch_llama.c - the Llama family: RMSNorm, rotary positions, grouped heads, gated MLP.
  * Mistral adds a sliding window, Qwen2 biases on q, k and v (and a window on its last layers). */
-#include "names/alias_table.h"
 #include "model/arch.h"
+#include "model/arch_rows.h"
 
 #define AT(field) offsetof(struct config, field)
 
@@ -81,6 +81,56 @@ static const struct arch_must must[] = {{NULL, false}};
 static const struct arch_weight weights[] = {WEIGHTS(IF_ATTN_BIAS)};
 static const struct arch_weight qwen2_weights[] = {WEIGHTS(IF_ALWAYS)};
 
+#define L "model.layers.%d."
+
+static const struct alias_row names[] = {
+    HF("model.embed_tokens.input", TOKENS),
+    HF("model.embed_tokens.output", EMBED),
+    HF("model.rotary_emb.input", ROTARY_IN),
+    HF("model.rotary_emb.output.0", COS),
+    HF("model.rotary_emb.output.1", SIN),
+    HF(L "input", RESID_PRE),
+    HF(L "input_layernorm.input", LN1_IN),
+    TAKER_IN,
+    HF(L "input_layernorm.output", LN1_OUT),
+    HF(L "self_attn.input", LN1_OUT),
+    HF(L "self_attn.q_proj.input", Q_IN),
+    HF(L "self_attn.k_proj.input", K_IN),
+    HF(L "self_attn.v_proj.input", V_IN),
+    HF(L "self_attn.q_proj.output", Q_FLAT),
+    HF(L "self_attn.k_proj.output", K_FLAT),
+    HF(L "self_attn.v_proj.output", V_FLAT),
+    HF(L "self_attn.o_proj.input", Z_FLAT),
+    HF(L "self_attn.output.0", ATTN_OUT),
+    HF(L "self_attn.o_proj.output", ATTN_OUT),
+    HF_SECOND(L "self_attn.output", ATTN_TUPLE, TUPLE),
+    HF(L "self_attn.output.1", PATTERN_COPY),
+    HF(L "post_attention_layernorm.input", MLP_IN),
+    TAKER_ATTN,
+    HF(L "post_attention_layernorm.output", LN2_OUT),
+    HF(L "mlp.input", LN2_OUT),
+    HF(L "mlp.gate_proj.input", GATE_IN),
+    HF(L "mlp.up_proj.input", UP_IN),
+    HF(L "mlp.gate_proj.output", PRE),
+    HF(L "mlp.act_fn.input", PRE),
+    HF(L "mlp.up_proj.output", PRE_LINEAR),
+    HF(L "mlp.act_fn.output", ACT_OUT),
+    HF(L "mlp.down_proj.input", POST),
+    HF(L "mlp.output", MLP_OUT),
+    HF(L "mlp.down_proj.output", MLP_OUT),
+    HF(L "output", RESID_POST),
+    HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE),
+    TAKER_OUT,
+    HF("model.norm.input", RESID_LAST),
+    HF("model.norm.output", UNEMBED_IN),
+    HF("model.output.last_hidden_state", UNEMBED_IN),
+    HF("lm_head.input", UNEMBED_IN),
+    HF("lm_head.output", UNEMBED_OUT),
+    HF_SECOND("model.input", TOKENS, NULL),
+    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    END,
+};
+
 static const char biases
     [] = "    for layer, block in enumerate(hf.model.layers):  # the converter drops these biases\n"
          "        part, at = block.self_attn, f\"blocks.{layer}.attn.\"\n"
@@ -102,7 +152,7 @@ static const char biases
         .keys = key_table,                                                                  \
         .must = must,                                                                       \
         .weights = weight_table,                                                            \
-        .names = alias_llama,                                                               \
+        .names = names,                                                                     \
         .lens = {.convert = "convert_" type "_weights", .grouped = true, .biases = biases}, \
     }
 

@@ -6,22 +6,14 @@
  * expressions
  * ("model.transformer.h[2].attn.c_proj.input") and taker's points ("layer_2_attn_pre_out").  An
  * alias says which sites it is made of, how, and what an edit of it changes; or it is refused with
- * the reason. Values and index maps are in alias_read.c, the names in alias_table.c, their meanings
- * in alias.def; for users: docs/names.md.  Knows nothing of the edit language.  Tested in
- * tests/engine/test_alias.c. */
+ * the reason. Values and index maps are in alias_read.c, names and meanings in
+ * model/arch_names.def, model/arch_*.c and alias_bridge.c; for users: docs/names.md.  Knows nothing
+ * of the edit language.  Tested in tests/engine/test_alias.c. */
 #ifndef ALIAS_H
 #define ALIAS_H
 
+#include "model/arch_names.h"
 #include "run/run.h"
-
-enum alias_library {
-    LIBRARY_LENS,
-    LIBRARY_BRIDGE,
-    LIBRARY_HF,
-    LIBRARY_NNSIGHT,
-    LIBRARY_TAKER,
-    LIBRARY_COUNT
-};
 
 enum alias_form {
     FORM_SITE,   /* the site as it is */
@@ -29,22 +21,6 @@ enum alias_form {
     FORM_THIRDS, /* q, k and v, each flat, one after the other (GPT-2's c_attn) */
     FORM_HEADS,  /* q, k and v of head 0, then those of head 1, ... (GPT-NeoX's query_key_value) */
     FORM_REFUSED
-};
-
-enum alias_id {
-#define ALIAS(id, form, scope, sites, edit, edited, why) ALIAS_##id,
-#include "names/alias.def"
-    ALIAS_COUNT
-};
-
-/* One name: "%d" stands for the layer; a number in a tuple is written ".0". */
-struct alias_row {
-    enum alias_library library; /* nnsight's names follow from the HF rows */
-    const char *name;
-    enum alias_id means;
-    enum { ROW_ALWAYS, ROW_GATED, ROW_UNGATED, ROW_LEARNED, ROW_ROTARY } when;
-    bool second;      /* accepted, but never shown, and outside every pattern */
-    const char *note; /* what to know about it; why it is refused */
 };
 
 enum { ALIAS_SITES_MAX = 3, ALIAS_RANK_MAX = SITE_RANK_MAX };

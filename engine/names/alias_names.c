@@ -1,5 +1,5 @@
-/* alias_names.c - the names of sites in each library: rows of alias_table.c spelled out for a
- * model.
+/* alias_names.c - the names of sites in each library: rows of arch_*.c and alias_bridge.c spelled
+ * out for a model.
  *
  * Tested in tests/engine/test_alias.c. */
 #include "names/alias_names.h"
@@ -29,7 +29,7 @@
 const struct alias_meaning alias_meanings[ALIAS_COUNT] = {
 #define ALIAS(id, form, scope, sites, edit, edited, why) \
     [ALIAS_##id] = {FORM_##form, SCOPE_##scope, sites, EDIT_AS_##edit, edited, why},
-#include "names/alias.def"
+#include "model/arch_names.def"
 };
 
 static const struct {
@@ -39,7 +39,7 @@ static const struct {
 } absences[] = {
 #define ALIAS(id, form, scope, sites, edit, edited, why)
 #define ALIAS_ABSENT(site, library, why) {SITE_##site, LIBRARY_##library, why},
-#include "names/alias.def"
+#include "model/arch_names.def"
 };
 
 const char *alias_library_name(enum alias_library t)

@@ -2,9 +2,9 @@
 #ifndef ALIAS_NAMES_H
 #define ALIAS_NAMES_H
 
-#include "names/alias_table.h"
+#include "names/alias.h"
 
-/* One row of alias.def. */
+/* One row of arch_names.def. */
 struct alias_meaning {
     enum alias_form form;
     enum site_scope scope;
@@ -16,6 +16,8 @@ struct alias_meaning {
     const char *why;
 };
 extern const struct alias_meaning alias_meanings[ALIAS_COUNT];
+
+extern const struct alias_row alias_bridge[]; /* every architecture */
 
 /* The tables of a model: the bridge's, the architecture's if it has one, then NULL. */
 enum { ALIAS_TABLES = 3 };

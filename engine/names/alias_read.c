@@ -1,4 +1,4 @@
-/* alias_read.c - shapes, values and index maps of aliases: what alias.def's forms mean.
+/* alias_read.c - shapes, values and index maps of aliases: what arch_names.def's forms mean.
  *
  * Tested in tests/engine/test_alias.c against the tensors that Hugging Face's modules take and
  * return. */

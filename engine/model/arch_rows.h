@@ -1,0 +1,49 @@
+/* arch_rows.h - how the tables of an architecture's file are spelled: names of modules and weights.
+ *
+ * Rows of names stand in forward order: before the blocks, a block, after the blocks; the first row
+ * of a tensor in a library is its usual name.  Paths are those of transformers 5; names that older
+ * versions or the published checkpoints use are second rows.  taker's points follow its model map:
+ * where that says pre-norm, pre_attn is the norm's input, else what attention reads.  For arch_*.c
+ * and alias_bridge.c. */
+#ifndef ARCH_ROWS_H
+#define ARCH_ROWS_H
+
+#include "model/arch_names.h"
+
+#define HF(name, means)                                          \
+    {                                                            \
+        LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, false, NULL \
+    }
+#define HF_SECOND(name, means, note)                            \
+    {                                                           \
+        LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, true, note \
+    }
+#define NO(name, why)                                          \
+    {                                                          \
+        LIBRARY_HF, name, ALIAS_REFUSED, ROW_ALWAYS, true, why \
+    }
+#define TAKER(point, means, note)                                                \
+    {                                                                            \
+        LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, ROW_ALWAYS, false, note \
+    }
+#define END                                                       \
+    {                                                             \
+        LIBRARY_COUNT, NULL, ALIAS_COUNT, ROW_ALWAYS, false, NULL \
+    }
+
+#define POSITIONS "position numbers are no hook · the nearest are hook_tokens and hook_pos_embed"
+#define TUPLE "element 0 of the tuple that the module returns"
+#define OLD_TUPLE "before transformers 5 a layer returned a tuple"
+#define DROPPED \
+    "the attention function drops out by itself: this module is never called · use attn.hook_pattern"
+
+/* The points of taker's maps that say pre-norm. */
+#define TAKER_IN TAKER("pre_decoder", RESID_PRE, NULL), TAKER("pre_attn", LN1_IN, NULL)
+#define TAKER_ATTN                                                      \
+    TAKER("attn_pre_out", Z, NULL), TAKER("post_attn", ATTN_OUT, NULL), \
+        TAKER("pre_mlp", MLP_IN, NULL)
+#define TAKER_OUT                                                       \
+    TAKER("mlp_pre_out", POST, NULL), TAKER("post_mlp", MLP_OUT, NULL), \
+        TAKER("post_decoder", RESID_POST, NULL)
+
+#endif

@@ -1,0 +1,75 @@
+/* alias_bridge.c - the names of TransformerLens 3's bridge, for every architecture, in forward
+ * order; the first row of a tensor is its usual name.  Tested in tests/engine/test_alias.c. */
+#include "names/alias_names.h"
+
+#include "model/arch_rows.h"
+
+#define BRIDGE(name, means, when)                                    \
+    {                                                                \
+        LIBRARY_BRIDGE, name, ALIAS_##means, ROW_##when, false, NULL \
+    }
+#define B "blocks.%d."
+#define ONE_BY_ONE \
+    "the bridge hooks q, k and v one by one and never fires it · use attn.q.hook_out, attn.k.hook_out, attn.v.hook_out"
+
+const struct alias_row alias_bridge[] = {
+    BRIDGE("embed.hook_in", TOKENS, ALWAYS),
+    BRIDGE("embed.hook_out", EMBED, ALWAYS),
+    BRIDGE("pos_embed.hook_out", POS_EMBED, LEARNED),
+    BRIDGE("rotary_emb.hook_cos", COS, ROTARY),
+    BRIDGE("rotary_emb.hook_sin", SIN, ROTARY),
+    BRIDGE(B "hook_in", RESID_PRE, ALWAYS),
+    BRIDGE(B "attn.hook_attn_in", ATTN_IN, ALWAYS),
+    BRIDGE(B "attn.hook_q_input", Q_INPUT, ALWAYS),
+    BRIDGE(B "attn.hook_k_input", K_INPUT, ALWAYS),
+    BRIDGE(B "attn.hook_v_input", V_INPUT, ALWAYS),
+    BRIDGE(B "ln1.hook_in", LN1_IN, ALWAYS),
+    BRIDGE(B "ln1.hook_scale", LN1_SCALE, ALWAYS),
+    BRIDGE(B "ln1.hook_normalized", LN1_NORMALIZED, ALWAYS),
+    BRIDGE(B "ln1.hook_out", LN1_OUT, ALWAYS),
+    BRIDGE(B "attn.hook_in", LN1_OUT, ALWAYS),
+    {LIBRARY_BRIDGE, B "attn.hook_cos", ALIAS_COS_HERE, ROW_ROTARY, true, NULL},
+    {LIBRARY_BRIDGE, B "attn.hook_sin", ALIAS_SIN_HERE, ROW_ROTARY, true, NULL},
+    BRIDGE(B "attn.q.hook_in", Q_IN, ALWAYS),
+    BRIDGE(B "attn.k.hook_in", K_IN, ALWAYS),
+    BRIDGE(B "attn.v.hook_in", V_IN, ALWAYS),
+    BRIDGE(B "attn.q.hook_out", Q, ALWAYS),
+    BRIDGE(B "attn.k.hook_out", K, ALWAYS),
+    BRIDGE(B "attn.v.hook_out", V, ALWAYS),
+    {LIBRARY_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
+    {LIBRARY_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
+    BRIDGE(B "attn.hook_rot_q", ROT_Q, ROTARY),
+    BRIDGE(B "attn.hook_rot_k", ROT_K, ROTARY),
+    BRIDGE(B "attn.hook_attn_scores", ATTN_SCORES, ALWAYS),
+    BRIDGE(B "attn.hook_pattern", PATTERN, ALWAYS),
+    BRIDGE(B "attn.o.hook_in", Z, ALWAYS),
+    BRIDGE(B "attn.hook_result", RESULT, ALWAYS),
+    BRIDGE(B "attn.hook_out", ATTN_OUT, ALWAYS),
+    BRIDGE(B "attn.o.hook_out", ATTN_OUT, ALWAYS),
+    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, ROW_ALWAYS, true,
+     "it fires only where q, k and v are one product"},
+    BRIDGE(B "ln2.hook_in", MLP_IN, ALWAYS),
+    BRIDGE(B "hook_mlp_in", MLP_IN, ALWAYS),
+    BRIDGE(B "ln2.hook_scale", LN2_SCALE, ALWAYS),
+    BRIDGE(B "ln2.hook_normalized", LN2_NORMALIZED, ALWAYS),
+    BRIDGE(B "ln2.hook_out", LN2_OUT, ALWAYS),
+    BRIDGE(B "mlp.hook_in", LN2_OUT, ALWAYS),
+    BRIDGE(B "mlp.in.hook_in", LN2_OUT, UNGATED),
+    BRIDGE(B "mlp.gate.hook_in", GATE_IN, GATED),
+    BRIDGE(B "mlp.in.hook_in", UP_IN, GATED),
+    BRIDGE(B "mlp.in.hook_out", PRE, UNGATED),
+    BRIDGE(B "mlp.gate.hook_out", PRE, GATED),
+    BRIDGE(B "mlp.in.hook_out", PRE_LINEAR, GATED),
+    BRIDGE(B "mlp.out.hook_in", POST, ALWAYS),
+    BRIDGE(B "mlp.hook_out", MLP_OUT, ALWAYS),
+    BRIDGE(B "mlp.out.hook_out", MLP_OUT, ALWAYS),
+    BRIDGE(B "hook_out", RESID_POST, ALWAYS),
+    BRIDGE("ln_final.hook_in", RESID_LAST, ALWAYS),
+    BRIDGE("ln_final.hook_scale", LNF_SCALE, ALWAYS),
+    BRIDGE("ln_final.hook_normalized", LNF_NORMALIZED, ALWAYS),
+    BRIDGE("unembed.hook_in", UNEMBED_IN, ALWAYS),
+    BRIDGE("ln_final.hook_out", UNEMBED_IN, ALWAYS),
+    BRIDGE("unembed.hook_out", UNEMBED_OUT, ALWAYS),
+    BRIDGE("hook_unembed", UNEMBED_OUT, ALWAYS),
+    END,
+};
