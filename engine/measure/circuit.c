@@ -12,6 +12,7 @@
 
 #include "base/factored.h"
 #include "names/named_weight.h"
+#include "run/run_device.h"
 
 static int memory_out(struct err *e)
 {
@@ -95,9 +96,7 @@ static int product(const struct model *m, const float *x, int64_t rows, const st
     for (int i = 0; i < 3; i++)
         if (mem[i])
             be->type->release(be, mem[i], bytes[i]);
-    return st == KN_OK          ? 0
-           : st == KN_CANCELLED ? err_set(e, ERR_CANCELLED, "cancelled")
-                                : memory_out(e);
+    return run_status(st, e);
 }
 
 /* ---- composition

@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "run/run_device.h"
+
 enum { BLOCK_BYTES = 16 << 20, BLOCK_ROWS = 256 };
 
 /* One block's buffers on the backend. */
@@ -22,17 +24,6 @@ struct scratch {
     float *x, *logits, *top_logit, *lse, *target_logit;
     int32_t *top_id, *ids, *rank;
 };
-
-static int status(enum kn_status st, struct err *e)
-{
-    assert(st != KN_BAD_CALL);
-    switch (st) {
-    case KN_OK: return 0;
-    case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
-    case KN_OUT_OF_MEMORY: return err_set(e, ERR_SYSTEM, "device out of memory · logit lens");
-    default: return err_set(e, ERR_SYSTEM, "the device failed · logit lens");
-    }
-}
 
 static void scratch_close(struct scratch *s)
 {
@@ -65,7 +56,7 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     }
     s->mem = s->be->type->alloc(s->be, s->bytes);
     if (!s->mem)
-        return status(KN_OUT_OF_MEMORY, e);
+        return run_status(KN_OUT_OF_MEMORY, e);
     s->x = (float *)(void *)(s->mem + at[0]);
     s->logits = (float *)(void *)(s->mem + at[1]);
     s->top_logit = (float *)(void *)(s->mem + at[2]);
@@ -77,16 +68,10 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     return 0;
 }
 
-static int copy(struct kn_backend *be, struct kn_view from, struct kn_view to, struct err *e)
-{
-    struct kn_call call = {.op = KN_OP_COPY, .out = {to}, .in = {from}};
-    return status(kn_run(be, &call), e);
-}
-
 /* A device array brought to the host. */
 static int fetch(struct kn_backend *be, void *host, const void *dev, size_t bytes, struct err *e)
 {
-    return bytes ? status(be->type->read(be, host, dev, bytes), e) : 0;
+    return bytes ? run_status(be->type->read(be, host, dev, bytes), e) : 0;
 }
 
 /* log-sum-exp and entropy of each row of `logits`, into s->lse. */
@@ -94,7 +79,7 @@ static int reduce_lse(struct scratch *s, const struct kn_view *logits, struct er
 {
     struct kn_call call = {
         .op = KN_OP_LSE, .out = {kn_view2(s->lse, KN_F32, logits->shape[0], 2)}, .in = {*logits}};
-    return status(kn_run(s->be, &call), e);
+    return run_status(kn_run(s->be, &call), e);
 }
 
 static int reduce_top(struct scratch *s, const struct kn_view *logits, struct lens_top *top,
@@ -105,7 +90,7 @@ static int reduce_top(struct scratch *s, const struct kn_view *logits, struct le
         .op = KN_OP_TOPK,
         .in = {*logits},
         .out = {kn_view2(s->top_logit, KN_F32, n, s->k), kn_view2(s->top_id, KN_I32, n, s->k)}};
-    int rc = status(kn_run(s->be, &call), e);
+    int rc = run_status(kn_run(s->be, &call), e);
     float logit[LENS_TOP_MAX];
     int32_t id[LENS_TOP_MAX];
     for (int64_t i = 0; !rc && i < n; i++) {
@@ -126,16 +111,16 @@ static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_
     int32_t ids[BLOCK_ROWS];
     for (int64_t i = 0; i < n; i++)
         ids[i] = target;
-    int rc = status(s->be->type->write(s->be, s->ids, ids, (size_t)n * sizeof *ids), e);
+    int rc = run_status(s->be->type->write(s->be, s->ids, ids, (size_t)n * sizeof *ids), e);
     if (rc)
         return rc;
     struct kn_call call = {.op = KN_OP_RANK,
                            .out = {kn_view1(s->rank, KN_I32, n)},
                            .in = {*logits, kn_view1(s->ids, KN_I32, n)}};
-    rc = status(kn_run(s->be, &call), e);
-    return rc ? rc
-              : copy(s->be, kn_slice(*logits, 1, target, target + 1),
-                     kn_view2(s->target_logit, KN_F32, n, 1), e);
+    rc = run_status(kn_run(s->be, &call), e);
+    struct kn_view column = kn_slice(*logits, 1, target, target + 1),
+                   to = kn_view2(s->target_logit, KN_F32, n, 1);
+    return rc ? rc : run_copy(s->be, &to, &column, e);
 }
 
 /* Reduce one block of logits [n, V] to cells[n] and top[n*k]. */
@@ -173,11 +158,11 @@ static int gather(struct scratch *s, struct run *r, const struct lens_at *at, in
     for (int32_t i = 0, j; i < n; i = j) {
         for (j = i + 1; j < n && at[j].column == at[i].column && at[j].row == at[j - 1].row + 1;)
             j++;
-        struct kn_view v;
+        struct kn_view v, to = kn_view2(s->x + i * d, KN_F32, j - i, d);
         int rc = run_view(r, run_lens_site(run_model(r), at[i].column), at[i].row,
                           at[i].row + (j - i), &v, e);
         if (!rc)
-            rc = copy(s->be, v, kn_view2(s->x + i * d, KN_F32, j - i, d), e);
+            rc = run_copy(s->be, &to, &v, e);
         if (rc)
             return rc;
     }
@@ -372,18 +357,18 @@ int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
            bytes = row_bytes + (size_t)(n * d) * sizeof(float);
     float *mem = be->type->alloc(be, bytes);
     if (!mem)
-        return status(KN_OUT_OF_MEMORY, e);
+        return run_status(KN_OUT_OF_MEMORY, e);
     struct kn_view flat = v;
     flat.data = mem + n;
     int64_t stride = 1;
     for (int i = v.ndim - 1; i >= 0; stride *= v.shape[i--])
         flat.stride[i] = stride;
-    rc = copy(be, v, flat, e);
+    rc = run_copy(be, &flat, &v, e);
     struct kn_call call = {.op = KN_OP_ROW_NORM,
                            .out = {kn_view2(mem, KN_F32, n, 1)},
                            .in = {kn_view2(mem + n, KN_F32, n, d)}};
     if (!rc)
-        rc = status(kn_run(be, &call), e);
+        rc = run_status(kn_run(be, &call), e);
     if (!rc)
         rc = fetch(be, out, mem, row_bytes, e);
     be->type->release(be, mem, bytes);

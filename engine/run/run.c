@@ -51,7 +51,9 @@ void run_free(struct run *r)
     run_weights_free(r);
     run_edits_free(r);
     run_called_free(r);
-    free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin), free(r->keep);
+    for (int i = 0; i < RUN_OPERANDS; i++)
+        run_release(r, &r->operand[i]);
+    free(r->tokens), free(r->keep);
     free(r);
 }
 
@@ -240,13 +242,13 @@ static int given_place(struct run *r, struct err *e)
     int rc = run_rope_place(r, e);
     if (rc || (rc = run_keep_stage(r, before, e)))
         return rc;
-    size_t floats = (size_t)r->n * (size_t)r->m->cfg.d_model;
-    memcpy(r->keep[run_slot(before, before ? SITE_RESID_POST : SITE_EMBED)], r->given,
-           floats * sizeof *r->given);
+    enum site_id stream = before ? SITE_RESID_POST : SITE_EMBED;
     float *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
-    for (size_t i = 0; pos && i < floats; i++)
-        pos[i] = -0.0f; /* adds nothing, not even to -0 */
-    return 0;
+    struct kn_view to = run_site_view(r, stream, r->keep[run_slot(before, stream)], r->n, 0);
+    if ((rc = run_write(r->m->be, &to, r->given, e)) || !pos)
+        return rc;
+    to.data = pos;
+    return run_fill(r->m->be, &to, -0.0f, e); /* adds nothing, not even to -0 */
 }
 
 /* The stage after the last one to compute; the final one is computed when somebody looks, unless
@@ -357,7 +359,8 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
         same = 0;
     int32_t rope = run_rope_length(&r->m->cfg, n);
     if (rope != r->rope_n) {
-        run_rope_fill(r, rope);
+        if ((rc = run_rope_fill(r, rope, e)))
+            return rc;
         same = 0;
     }
     r->version += same < n || n < r->n;

@@ -7,22 +7,7 @@
 #include "run/run_parts.h"
 
 #include <assert.h>
-#include <string.h>
-
-int run_status(enum kn_status st, struct err *e)
-{
-    switch (st) {
-    case KN_OK: return 0;
-    case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
-    case KN_OUT_OF_MEMORY:
-        return err_set(e, ERR_SYSTEM, "out of memory in a kernel · a shorter prompt needs less");
-    case KN_DEVICE_LOST:
-        return err_set(e, ERR_SYSTEM, "the device was lost · start again, or use --backend cpu");
-    default:
-        assert(st != KN_BAD_CALL && "a kernel refused a call that the plan made");
-        return ERR_SYSTEM;
-    }
-}
+#include <stdlib.h>
 
 static bool cancelled(const struct run *r)
 {
@@ -58,7 +43,7 @@ static struct kn_view flat(struct kn_view v)
 static struct kn_view operand_view(const struct pass *p, const struct operand *o)
 {
     struct run *r = p->r;
-    int32_t rows = p->f->r1 - p->f->r0, r0 = p->f->r0, n_rot = r->m->cfg.n_rot;
+    int32_t r0 = p->f->r0, r1 = p->f->r1, rows = r1 - r0;
     struct kn_view v = {0};
     switch (o->kind) {
     case OPERAND_SITE: return site_rows(p, p->f->stage, read_from(p, (enum site_id)o->id));
@@ -74,10 +59,10 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
         return v;
     }
     case OPERAND_WEIGHT: return *run_weight(r, p->f->stage - 1, (enum weight_id)o->id);
-    case OPERAND_TOKENS: return kn_view1(r->ids + r0, KN_I32, rows);
-    case OPERAND_POSITIONS: return kn_view1(r->positions + r0, KN_I32, rows);
-    case OPERAND_COS: return kn_view2(r->cos + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
-    case OPERAND_SIN: return kn_view2(r->sin + (int64_t)r0 * n_rot, KN_F32, rows, n_rot);
+    case OPERAND_TOKENS: return run_operand_view(r, RUN_IDS, r0, r1);
+    case OPERAND_POSITIONS: return run_operand_view(r, RUN_POSITIONS, r0, r1);
+    case OPERAND_COS: return run_operand_view(r, RUN_COS, r0, r1);
+    case OPERAND_SIN: return run_operand_view(r, RUN_SIN, r0, r1);
     case OPERAND_NONE:
     case OPERAND_ALL: break;
     }
@@ -188,17 +173,6 @@ static int run_step(const struct pass *p, struct err *e)
                                : run_status(kn_run(p->r->m->be, &c), e);
 }
 
-/* Rows of v from mem, or to it. */
-static void rows_copy(const struct kn_view *v, float *mem, bool to)
-{
-    assert(v->stride[1] == 1);
-    size_t bytes = (size_t)v->shape[1] * sizeof *mem;
-    for (int64_t i = 0; i < v->shape[0]; i++) {
-        float *row = (float *)v->data + i * v->stride[0], *there = mem + i * v->shape[1];
-        memcpy(to ? there : row, to ? row : there, bytes);
-    }
-}
-
 /* One product of several runs, their rows one below the other; *same: false, and nothing was done,
  * where weights differ. */
 static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
@@ -217,16 +191,20 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
     int rc = *same ? run_reserve(own, &own->shared[0], rows * k, e) : 0;
     if (!*same || rc || (rc = run_reserve(own, &own->shared[1], rows * columns, e)))
         return rc;
-    float *in = own->shared[0].mem, *out = own->shared[1].mem;
-    for (int32_t j = 0; j < n; at += c[j++].in[0].shape[0])
-        rows_copy(&c[j].in[0], in + at * k, true);
     struct kn_call whole = c[0];
-    whole.in[0] = kn_view2(in, KN_F32, rows, k),
-    whole.out[0] = kn_view2(out, KN_F32, rows, columns);
-    rc = run_status(kn_run(own->m->be, &whole), e);
+    whole.in[0] = kn_view2(own->shared[0].mem, KN_F32, rows, k),
+    whole.out[0] = kn_view2(own->shared[1].mem, KN_F32, rows, columns);
+    for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0]) {
+        struct kn_view part = kn_slice(whole.in[0], 0, at, at + c[j].in[0].shape[0]);
+        rc = run_copy(own->m->be, &part, &c[j].in[0], e);
+    }
+    if (!rc)
+        rc = run_status(kn_run(own->m->be, &whole), e);
     at = 0;
-    for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0])
-        rows_copy(&c[j].out[0], out + at * columns, false);
+    for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0]) {
+        struct kn_view part = kn_slice(whole.out[0], 0, at, at + c[j].in[0].shape[0]);
+        rc = run_copy(own->m->be, &c[j].out[0], &part, e);
+    }
     return rc;
 }
 
@@ -335,28 +313,48 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
     return run_exec_all(&r, &f, 1, first, last, want, e);
 }
 
+/* Ids that hook_tokens shows after its edits and callbacks, as the embedding reads them. */
+static int tokens_edited(struct run *r, struct kn_view *shown, int32_t r0, int32_t r1, int32_t *ids,
+                         struct err *e)
+{
+    bool full = false;
+    struct host_view h = {0};
+    int rc = run_has_edits(r, 0, SITE_TOKENS)
+                 ? run_edits_apply(r, 0, SITE_TOKENS, shown->data, r0, r1, e)
+                 : 0;
+    if (!rc && run_called(r, 0, SITE_TOKENS))
+        rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
+    if (rc || (rc = host_view_get(&h, r->m->be, shown, e)))
+        return rc;
+    for (int32_t i = 0; !rc && i < r1 - r0; i++) {
+        float x = ((const float *)h.v.data)[i];
+        if (x >= 0 && x < (float)r->m->cfg.d_vocab)
+            ids[i] = (int32_t)x;
+        else
+            rc = err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d", r0 + i,
+                         (double)x, r->m->cfg.d_vocab - 1);
+    }
+    host_view_drop(&h);
+    return rc;
+}
+
 /* hook_tokens: ids as floats (exact below 2^24), edited, and back to the ids that the embedding
  * reads. */
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
 {
-    float *shown = r->keep[SITE_TOKENS];
-    for (int32_t i = r0; i < r1; i++)
-        shown[i] = (float)r->tokens[i];
-    if (run_edited(r, 0, SITE_TOKENS) || run_called(r, 0, SITE_TOKENS)) {
-        int rc = run_has_edits(r, 0, SITE_TOKENS)
-                     ? run_edits_apply(r, 0, SITE_TOKENS, shown + r0, r0, r1, e)
-                     : 0;
-        bool full = false;
-        if (!rc && run_called(r, 0, SITE_TOKENS))
-            rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
-        if (rc)
-            return rc;
-    }
-    for (int32_t i = r0; i < r1; i++) {
-        if (!(shown[i] >= 0 && shown[i] < (float)r->m->cfg.d_vocab))
-            return err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d", i,
-                           (double)shown[i], r->m->cfg.d_vocab - 1);
-        r->ids[i] = (int32_t)shown[i];
-    }
-    return 0;
+    int32_t n = r1 - r0, *ids = malloc((size_t)n * (sizeof *ids + sizeof(float)));
+    if (!ids)
+        return err_set(e, ERR_SYSTEM, "out of memory · %d tokens", n);
+    float *numbers = (float *)(ids + n);
+    for (int32_t i = 0; i < n; i++)
+        ids[i] = r->tokens[r0 + i], numbers[i] = (float)ids[i];
+    struct kn_view shown = run_site_view(r, SITE_TOKENS, r->keep[SITE_TOKENS] + r0, n, 0),
+                   to = run_operand_view(r, RUN_IDS, r0, r1);
+    int rc = run_write(r->m->be, &shown, numbers, e);
+    if (!rc && run_edited(r, 0, SITE_TOKENS))
+        rc = tokens_edited(r, &shown, r0, r1, ids, e);
+    if (!rc)
+        rc = run_write(r->m->be, &to, ids, e);
+    free(ids);
+    return rc;
 }

@@ -97,6 +97,20 @@ void run_resident_update(struct run *r)
     r->n_resident = n;
 }
 
+/* Elements of an operand for one position. */
+static int64_t operand_pitch(const struct run *r, enum run_operand o)
+{
+    return o == RUN_COS || o == RUN_SIN ? r->m->cfg.n_rot : 1;
+}
+
+struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t r0, int32_t r1)
+{
+    int64_t pitch = operand_pitch(r, o);
+    float *at = r->operand[o].mem + r0 * pitch;
+    return o == RUN_COS || o == RUN_SIN ? kn_view2(at, KN_F32, r1 - r0, pitch)
+                                        : kn_view1(at, KN_I32, r1 - r0);
+}
+
 int run_set_capacity(struct run *r, int32_t n, struct err *e)
 {
     int32_t cap = r->cap ? r->cap : 32;
@@ -106,28 +120,36 @@ int run_set_capacity(struct run *r, int32_t n, struct err *e)
         cap = r->base->cap;
     if (cap == r->cap)
         return 0;
-    size_t n_rot = (size_t)r->m->cfg.n_rot;
+    struct buffer operand[RUN_OPERANDS] = {{0}};
     int32_t *tokens = malloc((size_t)cap * sizeof *tokens),
-            *ids = malloc((size_t)cap * sizeof *ids),
             *positions = malloc((size_t)cap * sizeof *positions);
-    float *cos = malloc(((size_t)cap * n_rot + 1) * sizeof *cos),
-          *sin = malloc(((size_t)cap * n_rot + 1) * sizeof *sin);
-    if (!tokens || !ids || !positions || !cos || !sin) {
-        free(tokens), free(ids), free(positions), free(cos), free(sin);
+    bool there = tokens && positions;
+    for (int i = 0; there && i < RUN_OPERANDS; i++)
+        there = !run_reserve(r, &operand[i], operand_pitch(r, i) * cap + 1, e);
+    if (!there) {
+        free(tokens), free(positions);
+        for (int i = 0; i < RUN_OPERANDS; i++)
+            run_release(r, &operand[i]);
         return err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);
     }
     if (r->tokens)
         run_drop(r);
     if (r->n)
         memcpy(tokens, r->tokens, (size_t)r->n * sizeof *tokens);
-    free(r->tokens), free(r->ids), free(r->positions), free(r->cos), free(r->sin);
-    r->tokens = tokens, r->ids = ids, r->positions = positions, r->cos = cos, r->sin = sin;
+    free(r->tokens);
+    r->tokens = tokens;
+    for (int i = 0; i < RUN_OPERANDS; i++) {
+        run_release(r, &r->operand[i]);
+        r->operand[i] = operand[i];
+    }
     r->cap = cap;
     for (int32_t i = 0; i < cap; i++)
         positions[i] = i;
-    run_rope_fill(r, run_rope_length(&r->m->cfg, n));
+    struct kn_view to = run_operand_view(r, RUN_POSITIONS, 0, cap);
+    int rc = run_write(r->m->be, &to, positions, e);
+    free(positions);
     r->n_resident = resident_count(r);
-    return 0;
+    return rc ? rc : run_rope_fill(r, run_rope_length(&r->m->cfg, n), e);
 }
 
 int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e)

@@ -12,6 +12,7 @@
 
 #include "run/callback.h"
 #include "run/run.h"
+#include "run/run_device.h"
 
 static_assert(SITE_COUNT <= 64, "sets of sites are 64 bits");
 
@@ -25,6 +26,16 @@ enum {
 struct buffer {
     float *mem;
     size_t floats;
+};
+
+/* What the first stage reads besides weights, for every position of the capacity, in device memory.
+ */
+enum run_operand {
+    RUN_IDS,       /* i32 [cap], after edits of hook_tokens */
+    RUN_POSITIONS, /* i32 [cap]: 0, 1, ... */
+    RUN_COS,       /* f32 [cap][n_rot]: the angles' halves twice */
+    RUN_SIN,
+    RUN_OPERANDS
 };
 
 struct frame {
@@ -57,9 +68,8 @@ struct run {
     struct run *base;
     size_t cache_bytes;
     int32_t n, cap;
-    int32_t *tokens;          /* [cap] as asked for */
-    int32_t *ids, *positions; /* [cap] operands; ids after edits of hook_tokens */
-    float *cos, *sin;         /* [cap][n_rot]: the angles' halves twice */
+    int32_t *tokens; /* [cap] as asked for */
+    struct buffer operand[RUN_OPERANDS];
     int32_t rope_n; /* length that the rotary table was made for (matters for dynamic scaling) */
     int32_t n_resident; /* stages 1..n_resident keep every site */
     float **keep;
@@ -113,9 +123,12 @@ bool run_resident(const struct run *r, int32_t stage);
 /* Is the site kept for all rows in this stage? */
 bool run_is_kept(const struct run *r, int32_t stage, enum site_id s);
 
-/* run_rope.c: fill r->cos, r->sin for capacity rows as Hugging Face does, for a run of n positions.
- */
-void run_rope_fill(struct run *r, int32_t n);
+/* Rows [r0, r1) of an operand. */
+struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t r0, int32_t r1);
+
+/* run_rope.c: the rotary tables for capacity rows as Hugging Face makes them, for a run of n
+ * positions. */
+int run_rope_fill(struct run *r, int32_t n, struct err *e);
 /* Put the tables where blocks read them, for a run that skips the first stage. */
 int run_rope_place(struct run *r, struct err *e);
 int32_t run_rope_length(const struct config *cfg, int32_t n);
@@ -130,7 +143,6 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
 int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
                  int32_t last, enum site_id want, struct err *e);
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
-int run_status(enum kn_status st, struct err *e);
 
 /* run.c: steps from `order` on, on rows from `row` on, await computing. */
 void run_dirty(struct run *r, int32_t order, int32_t row);

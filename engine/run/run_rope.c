@@ -5,7 +5,7 @@
 #include "run/run_parts.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 /* Length that decides the table: dynamic scaling grows with the prompt past the trained context. */
 int32_t run_rope_length(const struct config *cfg, int32_t n)
@@ -35,29 +35,43 @@ static float inverse_frequency(const struct config *cfg, int32_t i, int32_t n)
     return (1 - smooth) * (f / (float)factor) + smooth * f;
 }
 
-void run_rope_fill(struct run *r, int32_t n)
+int run_rope_fill(struct run *r, int32_t n, struct err *e)
 {
     const struct config *cfg = &r->m->cfg;
-    size_t half = (size_t)cfg->n_rot / 2;
+    size_t half = (size_t)cfg->n_rot / 2, floats = (size_t)r->cap * 2 * half;
+    float *c = malloc((2 * floats + 1) * sizeof *c), *s = c ? c + floats : NULL;
+    if (!c)
+        return err_set(e, ERR_SYSTEM, "out of memory · rotary tables of %d positions", r->cap);
     for (int32_t i = 0; i < cfg->n_rot / 2; i++) {
         float f = inverse_frequency(cfg, i, n);
         for (int32_t p = 0; p < r->cap; p++) {
             float angle = f * (float)p;
             size_t at = (size_t)p * 2 * half + (size_t)i;
-            r->cos[at] = r->cos[at + half] = (float)cos((double)angle);
-            r->sin[at] = r->sin[at + half] = (float)sin((double)angle);
+            c[at] = c[at + half] = (float)cos((double)angle);
+            s[at] = s[at + half] = (float)sin((double)angle);
         }
     }
-    r->rope_n = n;
+    struct kn_view to[2] = {run_operand_view(r, RUN_COS, 0, r->cap),
+                            run_operand_view(r, RUN_SIN, 0, r->cap)};
+    int rc = run_write(r->m->be, &to[0], c, e);
+    if (!rc)
+        rc = run_write(r->m->be, &to[1], s, e);
+    free(c);
+    r->rope_n = rc ? 0 : n;
+    return rc;
 }
 
 int run_rope_place(struct run *r, struct err *e)
 {
-    size_t bytes = (size_t)r->n * (size_t)r->m->cfg.n_rot * sizeof(float);
+    static const struct {
+        enum site_id site;
+        enum run_operand from;
+    } table[] = {{SITE_ROT_COS, RUN_COS}, {SITE_ROT_SIN, RUN_SIN}};
     int rc = run_keep_stage(r, 0, e);
-    if (rc || r->m->cfg.pos != POS_ROTARY)
-        return rc;
-    memcpy(r->keep[SITE_ROT_COS], r->cos, bytes);
-    memcpy(r->keep[SITE_ROT_SIN], r->sin, bytes);
-    return 0;
+    for (int i = 0; !rc && r->m->cfg.pos == POS_ROTARY && i < 2; i++) {
+        struct kn_view to = run_site_view(r, table[i].site, r->keep[table[i].site], r->n, 0),
+                       from = run_operand_view(r, table[i].from, 0, r->n);
+        rc = run_copy(r->m->be, &to, &from, e);
+    }
+    return rc;
 }

@@ -1,0 +1,87 @@
+/* run_device.c - see run_device.h. */
+#include "run/run_device.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+int run_status(enum kn_status st, struct err *e)
+{
+    switch (st) {
+    case KN_OK: return 0;
+    case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
+    case KN_OUT_OF_MEMORY:
+        return err_set(e, ERR_SYSTEM, "out of memory in a kernel · a shorter prompt needs less");
+    case KN_DEVICE_LOST:
+        return err_set(e, ERR_SYSTEM, "the device was lost · start again, or use --backend cpu");
+    default:
+        assert(st != KN_BAD_CALL && "a kernel refused a call that the plan made");
+        return ERR_SYSTEM;
+    }
+}
+
+static int64_t count_of(const struct kn_view *v)
+{
+    int64_t n = 1;
+    for (int i = 0; i < v->ndim; i++)
+        n *= v->shape[i];
+    return n;
+}
+
+int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e)
+{
+    size_t bytes = (size_t)count_of(to) * kn_dtype_size(to->dtype);
+    return bytes ? run_status(be->type->write(be, to->data, from, bytes), e) : 0;
+}
+
+int run_copy(struct kn_backend *be, const struct kn_view *to, const struct kn_view *from,
+             struct err *e)
+{
+    struct kn_call c = {.op = KN_OP_COPY, .out = {*to}, .in = {*from}};
+    return run_status(kn_run(be, &c), e);
+}
+
+int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err *e)
+{
+    struct host_view h;
+    int rc = host_view_get(&h, be, v, e);
+    if (rc)
+        return rc;
+    int64_t n = count_of(v);
+    float *p = h.v.data;
+    if (x == 0 && !signbit(x))
+        memset(p, 0, (size_t)n * sizeof *p);
+    else
+        for (int64_t i = 0; i < n; i++)
+            p[i] = x;
+    return host_view_end(&h, be, 0, e);
+}
+
+int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
+                  struct err *e)
+{
+    assert(be->unified);
+    *h = (struct host_view){.v = *device, .device = *device};
+    return run_status(be->type->sync(be), e);
+}
+
+int host_view_put(const struct host_view *h, struct kn_backend *be, struct err *e)
+{
+    (void)h, (void)be, (void)e;
+    return 0;
+}
+
+int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e)
+{
+    if (!rc)
+        rc = host_view_put(h, be, e);
+    host_view_drop(h);
+    return rc;
+}
+
+void host_view_drop(struct host_view *h)
+{
+    free(h->own);
+    *h = (struct host_view){0};
+}

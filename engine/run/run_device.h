@@ -1,0 +1,41 @@
+/* run_device.h - device memory as the engine meets it: the words of a kernel's status, values
+ * written, and values that the host looks at or changes.
+ *
+ * Nothing else follows a pointer into device memory.  Where the device's memory is the host's
+ * (kn_backend.unified) a host view is the memory itself and nothing is copied; elsewhere it is a
+ * packed copy.  Called on the thread that owns the runs.  Tested in tests/engine/test_run.c. */
+#ifndef RUN_DEVICE_H
+#define RUN_DEVICE_H
+
+#include "base/err.h"
+#include "kn.h"
+
+/* 0, or the error that a status means. */
+int run_status(enum kn_status st, struct err *e);
+
+/* Contiguous host values into a contiguous view, ordered with the calls; taken at once. */
+int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e);
+/* Every element of a contiguous f32 view, ordered with the calls. */
+int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err *e);
+/* One value to another's place: strides free, 0 repeats. */
+int run_copy(struct kn_backend *be, const struct kn_view *to, const struct kn_view *from,
+             struct err *e);
+
+/* A view whose elements the host can read and change.  Zero-initialised is none. */
+struct host_view {
+    struct kn_view v;      /* the elements, f32 */
+    struct kn_view device; /* where they came from */
+    void *own;             /* the copy, or NULL */
+};
+/* Bring a view's present values; what is got must be given to host_view_end.  On failure it holds
+ * nothing. */
+int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
+                  struct err *e);
+/* Put the values back, which the host changed. */
+int host_view_put(const struct host_view *h, struct kn_backend *be, struct err *e);
+/* Let go of it, after putting the values back if rc is 0: rc, or what that said. */
+int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e);
+/* Let go of what was only read. */
+void host_view_drop(struct host_view *h);
+
+#endif
