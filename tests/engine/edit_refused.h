@@ -2,6 +2,8 @@
 #ifndef EDIT_REFUSED_H
 #define EDIT_REFUSED_H
 
+#include <string.h>
+
 #include "edit/edit.h"
 
 /* Parsing `text` fails with exactly the line `want` and leaves its output untouched. */

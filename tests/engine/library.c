@@ -33,17 +33,26 @@ void library_close(struct library *l)
     free(l->tokens);
 }
 
+size_t library_count(const struct bore_tensor *t)
+{
+    size_t n = 1;
+    for (int i = 0; i < t->rank; i++)
+        n *= (size_t)t->shape[i];
+    return n;
+}
+
+float library_at(const struct bore_tensor *t, int64_t a, int64_t b, int64_t c, int64_t d)
+{
+    int64_t i[4] = {a, b, c, d}, k = 0;
+    for (int x = 0; x < t->rank; x++)
+        k += i[x] * t->stride[x];
+    return t->data[k];
+}
+
 bool library_same(const struct bore_tensor *a, const struct bore_tensor *b)
 {
-    size_t n = sizeof(float);
-    if (a->rank != b->rank)
-        return false;
-    for (int i = 0; i < a->rank; i++) {
-        if (a->shape[i] != b->shape[i])
-            return false;
-        n *= (size_t)a->shape[i];
-    }
-    return !memcmp(a->data, b->data, n);
+    return a->rank == b->rank && !memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) &&
+           !memcmp(a->data, b->data, library_count(a) * sizeof(float));
 }
 
 void library_same_caches(const struct bore_cache *a, const struct bore_cache *b, const char *what)

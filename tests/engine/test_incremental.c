@@ -111,43 +111,91 @@ static void test_every_site(void **state)
     fixture_names_free(names);
 }
 
+/* What the random walk edits. */
+static const char *const pool[] = {
+    "blocks.0.attn.hook_z[:, 1] = 0",
+    "blocks.*.hook_mlp_out[-1] *= 0.5",
+    "blocks.1.hook_resid_pre[2:] += 0.25",
+    "blocks.1.attn.hook_pattern[0, -1, 0] = 0",
+    "blocks.0.ln1.hook_scale *= 1.5",
+    "blocks.1.attn.hook_v[{0,1}] -= 1",
+    "hook_embed[1, 3] += 2",
+    "blocks.0.attn.hook_result[1:, 0] *= 2",
+    "blocks.1.hook_mlp_in[0, :] *= 0.5",
+    "blocks.1.mlp.hook_post[:, 2] = from(other)",
+    "blocks.0.hook_attn_out[-1] = mean()",
+    "unembed.hook_out[-1, 3] = 9",
+    "blocks.0.attn.hook_attn_scores[0, 1, :] = 0.5",
+    "blocks.1.hook_q_input[1, 0, :] = 0",
+    "hook_tokens[0] = 5",
+    "blocks.0.attn.hook_k[1] = from(base)",
+    "blocks.1.attn.hook_pattern[:, 1] = mean()",
+    "blocks.1.hook_resid_pre[1:] = frozen",
+    "blocks.0.attn.hook_z = clamp(-0.1, 0.1)",
+    "blocks.*.attn.hook_pattern[0, 1:, 0] *= 3, renormalize",
+    "blocks.1.attn.hook_pattern[1] = frozen, renormalize",
+    "blocks.0.attn.hook_attn_scores[1] = clamp(-0.5, 0.5)",
+    "blocks.*.hook_resid_pre[1:] += noise(0.1, seed=3)",
+    "blocks.1.attn.hook_z *= noise(1, seed=4)",
+    "blocks.0.attn.hook_pattern[2, -1] += noise(0.01)",
+    "blocks.0.hook_resid_post[{0,2}] -= 3 * dir(5, 7)",
+    "blocks.*.hook_mlp_out = project_out(dir(1, 2))",
+    "blocks.1.hook_attn_out[1:] = from(other, pos=0)",
+    "blocks.0.attn.hook_q += 0.5 * from(base, pos=-1)",
+};
+enum { POOL = sizeof pool / sizeof *pool, WALK_IDS = 64 };
+
+/* The program's sources: the other prompt's run, or `base`. */
+static void sources(const struct edit_program *p, struct run *base, struct run *other,
+                    struct run *src[2])
+{
+    for (int32_t i = 0; i < p->n_sources; i++)
+        src[i] = strcmp(p->sources[i].name, "base") ? other : base;
+}
+
+/* A fork and its base against runs of the same target that are computed from nothing. */
+static void assert_full(struct run *base, struct run *fork, struct run *other,
+                        const struct edit_program *p, const int32_t *tokens, int32_t n,
+                        const char *what)
+{
+    struct run *base2 = fixture_run_new(run_model(base), NULL, SIZE_MAX / 2),
+               *fork2 = fixture_run_new(run_model(base), base2, SIZE_MAX / 2), *src[2] = {0};
+    sync_ok(base2, tokens, n, NULL, NULL, NULL);
+    sources(p, base2, other, src);
+    sync_ok(fork2, NULL, 0, p, src, NULL);
+    assert_same(base, base2, what);
+    assert_same(fork, fork2, what);
+    run_free(fork2), run_free(base2);
+}
+
+/* One step: another length, sometimes another token, up to four edits. */
+static void walk_step(const struct fixture *f, uint32_t *seed, int32_t *tokens, int32_t n_max,
+                      struct run *base, struct run *fork, struct run *other)
+{
+    int32_t n = 3 + (int32_t)(fixture_random(seed) % (uint32_t)(n_max - 3));
+    if (fixture_random(seed) % 3)
+        tokens[fixture_random(seed) % (uint32_t)n] = (int32_t)(fixture_random(seed) % 11);
+    const char *texts[6];
+    char what[512] = "";
+    int count = 0;
+    for (int k = (int)(fixture_random(seed) % 5); k > 0; k--) {
+        texts[count] = pool[fixture_random(seed) % POOL];
+        snprintf(what + strlen(what), sizeof what - strlen(what), "%s; ", texts[count++]);
+    }
+    struct edit_program *p = fixture_program(f->m, n, texts, count);
+    struct run *src[2] = {0};
+    sources(p, base, other, src);
+    sync_ok(base, tokens, n, NULL, NULL, NULL);
+    sync_ok(fork, NULL, 0, p, src, NULL);
+    assert_full(base, fork, other, p, tokens, n, what);
+    edit_program_free(p);
+}
+
 /* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits,
  * globs, reads of other runs. */
 static void test_random_walk(void **state)
 {
     (void)state;
-    static const char *const pool[] = {
-        "blocks.0.attn.hook_z[:, 1] = 0",
-        "blocks.*.hook_mlp_out[-1] *= 0.5",
-        "blocks.1.hook_resid_pre[2:] += 0.25",
-        "blocks.1.attn.hook_pattern[0, -1, 0] = 0",
-        "blocks.0.ln1.hook_scale *= 1.5",
-        "blocks.1.attn.hook_v[{0,1}] -= 1",
-        "hook_embed[1, 3] += 2",
-        "blocks.0.attn.hook_result[1:, 0] *= 2",
-        "blocks.1.hook_mlp_in[0, :] *= 0.5",
-        "blocks.1.mlp.hook_post[:, 2] = from(other)",
-        "blocks.0.hook_attn_out[-1] = mean()",
-        "unembed.hook_out[-1, 3] = 9",
-        "blocks.0.attn.hook_attn_scores[0, 1, :] = 0.5",
-        "blocks.1.hook_q_input[1, 0, :] = 0",
-        "hook_tokens[0] = 5",
-        "blocks.0.attn.hook_k[1] = from(base)",
-        "blocks.1.attn.hook_pattern[:, 1] = mean()",
-        "blocks.1.hook_resid_pre[1:] = frozen",
-        "blocks.0.attn.hook_z = clamp(-0.1, 0.1)",
-        "blocks.*.attn.hook_pattern[0, 1:, 0] *= 3, renormalize",
-        "blocks.1.attn.hook_pattern[1] = frozen, renormalize",
-        "blocks.0.attn.hook_attn_scores[1] = clamp(-0.5, 0.5)",
-        "blocks.*.hook_resid_pre[1:] += noise(0.1, seed=3)",
-        "blocks.1.attn.hook_z *= noise(1, seed=4)",
-        "blocks.0.attn.hook_pattern[2, -1] += noise(0.01)",
-        "blocks.0.hook_resid_post[{0,2}] -= 3 * dir(5, 7)",
-        "blocks.*.hook_mlp_out = project_out(dir(1, 2))",
-        "blocks.1.hook_attn_out[1:] = from(other, pos=0)",
-        "blocks.0.attn.hook_q += 0.5 * from(base, pos=-1)",
-    };
-    enum { POOL = sizeof pool / sizeof *pool };
     char **names = fixture_names(true);
     uint32_t seed = 7;
     for (char **name = names; *name; name++) {
@@ -156,39 +204,14 @@ static void test_random_walk(void **state)
         struct run *base = fixture_run_new(f.m, NULL, cache),
                    *fork = fixture_run_new(f.m, base, cache),
                    *other = fixture_run_new(f.m, NULL, 0);
-        int32_t other_ids[64], tokens[64], n_max = f.m->cfg.n_ctx < 40 ? f.m->cfg.n_ctx : 40;
-        for (int i = 0; i < 64; i++)
+        int32_t other_ids[WALK_IDS], tokens[WALK_IDS],
+            n_max = f.m->cfg.n_ctx < 40 ? f.m->cfg.n_ctx : 40;
+        for (int i = 0; i < WALK_IDS; i++)
             other_ids[i] = (int32_t)(fixture_random(&seed) % 11),
             tokens[i] = (int32_t)(fixture_random(&seed) % 11);
         sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
-        for (int step = 0; step < 120; step++) {
-            int32_t n = 3 + (int32_t)(fixture_random(&seed) % (uint32_t)(n_max - 3));
-            if (fixture_random(&seed) % 3)
-                tokens[fixture_random(&seed) % (uint32_t)n] = (int32_t)(fixture_random(&seed) % 11);
-            const char *texts[6];
-            int count = 0;
-            for (int k = (int)(fixture_random(&seed) % 5); k > 0; k--)
-                texts[count++] = pool[fixture_random(&seed) % POOL];
-            struct edit_program *p = fixture_program(f.m, n, texts, count);
-            struct run *src[2] = {0};
-            for (int32_t i = 0; i < p->n_sources; i++)
-                src[i] = strcmp(p->sources[i].name, "base") ? other : base;
-            sync_ok(base, tokens, n, NULL, NULL, NULL);
-            sync_ok(fork, NULL, 0, p, src, NULL);
-            struct run *base2 = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
-                       *fork2 = fixture_run_new(f.m, base2, SIZE_MAX / 2);
-            sync_ok(base2, tokens, n, NULL, NULL, NULL);
-            for (int32_t i = 0; i < p->n_sources; i++)
-                src[i] = src[i] == base ? base2 : src[i];
-            sync_ok(fork2, NULL, 0, p, src, NULL);
-            assert_same(base, base2, *name);
-            char what[512] = "";
-            for (int i = 0; i < count; i++)
-                snprintf(what + strlen(what), sizeof what - strlen(what), "%s; ", texts[i]);
-            assert_same(fork, fork2, what);
-            run_free(fork2), run_free(base2);
-            edit_program_free(p);
-        }
+        for (int step = 0; step < 120; step++)
+            walk_step(&f, &seed, tokens, n_max, base, fork, other);
         run_free(fork), run_free(other), run_free(base);
         fixture_close(&f);
     }

@@ -10,6 +10,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "fixture.h"
+
 enum { ARGS_MAX = 60 };
 
 static int temporary(const char *content)
@@ -145,6 +147,13 @@ double json_number_at(struct js_node array, size_t i)
     return number(js_at(array, i));
 }
 
+const char *json_string_at(struct js_node array, size_t i)
+{
+    const char *s = NULL;
+    assert_int_equal(js_string(js_at(array, i), &s, NULL, NULL), 0);
+    return s;
+}
+
 bool json_bool(struct js_node n, const char *key)
 {
     bool v = false;
@@ -152,6 +161,19 @@ bool json_bool(struct js_node n, const char *key)
     if (js_bool(member(n, key), &v, &e))
         fail_msg("%s", e.text);
     return v;
+}
+
+void on_every_model(void (*test)(const struct fixture *f, const char *path, const char *ids))
+{
+    char **names = fixture_names(false);
+    for (int i = 0; names[i]; i++) {
+        struct fixture f = fixture_open(names[i]);
+        char *path = folder_path("tests/fixtures/models", names[i]), *ids = fixture_prompt(f.ref);
+        test(&f, path, ids);
+        free(path), free(ids);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
 }
 
 char *folder_make(void)

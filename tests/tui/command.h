@@ -39,6 +39,11 @@ int64_t json_int(struct js_node n, const char *key);
 double json_number(struct js_node n, const char *key);
 bool json_bool(struct js_node n, const char *key);
 double json_number_at(struct js_node array, size_t i);
+const char *json_string_at(struct js_node array, size_t i);
+
+/* Every fixture model: its reference values, its folder, and its prompt as --tokens takes it. */
+struct fixture;
+void on_every_model(void (*test)(const struct fixture *f, const char *path, const char *ids));
 
 /* A new folder for one test's files, removed with all in it by folder_remove. */
 char *folder_make(void);

@@ -1,0 +1,252 @@
+/* test_tokenizer_made.c - tokenizers written in the test: what is refused and how it is said,
+ * special tokens, bytes that have no token, models without a tokenizer. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/limit.h"
+#include "token/tokenizer.h"
+
+/* A small byte-fallback-free tokenizer with one part replaced. */
+static struct tokenizer *parse_with(const char *vocab, const char *merges, const char *model,
+                                    const char *rest, struct err *e)
+{
+    char text[4096];
+    *e = (struct err){0};
+    snprintf(text, sizeof text, "{\"model\":{\"type\":\"BPE\",\"vocab\":%s,\"merges\":%s%s}%s}",
+             vocab, merges, model, rest);
+    return tokenizer_parse("tokenizer.json", text, strlen(text), e);
+}
+
+static const char vocab[] = "{\"a\":0,\"b\":1,\"ab\":2,\"<s>\":3,\"\xe2\x96\x81\":4}";
+
+static void refuse(const char *some_vocab, const char *merges, const char *model, const char *rest,
+                   const char *part)
+{
+    struct err e;
+    assert_null(parse_with(some_vocab, merges, model, rest, &e));
+    assert_int_equal(e.code, ERR_BAD_INPUT);
+    if (!strstr(e.text, part) || !strstr(e.text, "tokenizer.json"))
+        fail_msg("message \"%s\" lacks \"%s\"", e.text, part);
+}
+
+static void refuse_rest(const char *rest, const char *part)
+{
+    refuse(vocab, "[\"a b\"]", "", rest, part);
+}
+
+static void bad_vocabularies_are_refused(void **state)
+{
+    (void)state;
+    refuse("[]", "[]", "", "", "\"model.vocab\" · expected an object");
+    refuse("{\"a\":\"0\"}", "[]", "", "", "\"model.vocab.a\" · expected an integer");
+    refuse("{\"a\":-1}", "[]", "", "", "\"model.vocab.a\" · expected an integer 0..");
+    refuse("{\"a\":4194304}", "[]", "", "", "expected an integer 0..4194303");
+    refuse("{\"a\":4194303}", "[]", "", "", "ids go up to 4194303 for only 1 tokens");
+    refuse("{\"a\":0,\"b\":0}", "[]", "", "", "\"a\" and \"b\" have the same id 0");
+    refuse("{\"a\":0,\"a\":1}", "[]", "", "", "duplicate");
+    refuse(vocab, "{}", "", "", "\"model.merges\" · expected a list");
+    refuse(vocab, "[\"ab\"]", "", "", "\"model.merges[0]\" · expected \"LEFT RIGHT\"");
+    refuse(vocab, "[\"a b c\"]", "", "", "expected \"LEFT RIGHT\"");
+    refuse(vocab, "[[\"a\"]]", "", "", "expected \"LEFT RIGHT\"");
+    refuse(vocab, "[[\"a\",1]]", "", "", "\"model.merges[0][1]\" · expected a string");
+    refuse(vocab, "[\"b a\"]", "", "", "join to a third");
+    refuse(vocab, "[\"c a\"]", "", "", "join to a third");
+}
+
+static void unbuilt_parts_are_refused_by_name(void **state)
+{
+    (void)state;
+    struct err e;
+    const char wordpiece[] = "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{},\"merges\":[]}}";
+    assert_null(tokenizer_parse("tokenizer.json", wordpiece, strlen(wordpiece), &e));
+    assert_non_null(
+        strstr(e.text, "expected \"BPE\", the one model that is supported, found \"WordPiece\""));
+    assert_null(tokenizer_parse("tokenizer.json", "[]", 2, &e));
+    assert_non_null(strstr(e.text, "is this a tokenizer.json?"));
+    refuse(vocab, "[]", ",\"dropout\":0.1", "", "\"model.dropout\" · expected null");
+    refuse(vocab, "[]", ",\"continuing_subword_prefix\":\"##\"", "",
+           "word affixes are not supported");
+    refuse(vocab, "[]", ",\"end_of_word_suffix\":\"</w>\"", "", "word affixes are not supported");
+    refuse(vocab, "[]", ",\"unk_token\":\"<unk>\"", "",
+           "expected a token of the vocabulary, found \"<unk>\"");
+    refuse_rest(",\"normalizer\":{\"type\":\"Precompiled\"}", "expected Sequence, NFC, NFD");
+    refuse_rest(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"}]}",
+                "\"normalizer.normalizers[0].type\" · expected Sequence");
+    refuse_rest(",\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}", "found \"UnicodeScripts\"");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a-z&&b]\"},\"behavior\":\"Isolated\"}",
+        "&& inside [ ] is not supported");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"(\"},\"behavior\":\"Isolated\"}",
+        "missing closing parenthesis");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"a\"},\"behavior\":\"Kept\"}",
+        "expected Isolated, Removed");
+    refuse_rest(
+        ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"maybe\"}",
+        "expected always, first or never");
+    refuse_rest(",\"decoder\":{\"type\":\"CTC\"}", "found \"CTC\"");
+    refuse_rest(",\"post_processor\":{\"type\":\"BertProcessing\"}", "found \"BertProcessing\"");
+    refuse_rest(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}",
+                "a Sequence among them");
+    refuse_rest(
+        ",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"x\"}},"
+        "{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"x\":{\"ids\":[5]}}}",
+        "expected an integer 0..4, found 5");
+    refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"a\"}]",
+                "\"a\" has id 1, in the vocabulary 0");
+    refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"new\"}]",
+                "\"b\" and \"new\" have the same id 1");
+    refuse_rest(",\"added_tokens\":[{\"id\":9}]",
+                "\"added_tokens[0].content\" · expected a string, found nothing");
+}
+
+static void an_added_token_may_have_its_full_length_and_no_more(void **state)
+{
+    (void)state;
+    for (size_t n = LIMIT_TOKEN_BYTES; n <= LIMIT_TOKEN_BYTES + 1; n++) {
+        struct err e = {0};
+        char *text = malloc(n + 256), *content = malloc(n + 1);
+        memset(content, 'x', n);
+        content[n] = '\0';
+        snprintf(
+            text, n + 256,
+            "{\"model\":{\"vocab\":{\"a\":0},\"merges\":[]},\"added_tokens\":[{\"id\":1,\"content\":\"%s\"}]}",
+            content);
+        struct tokenizer *t = tokenizer_parse("tokenizer.json", text, strlen(text), &e);
+        assert_int_equal(t != NULL, n == LIMIT_TOKEN_BYTES);
+        tokenizer_close(t);
+        free(text);
+        free(content);
+    }
+}
+
+static void bytes_without_a_token_are_an_error_that_leaves_the_list_alone(void **state)
+{
+    (void)state;
+    struct err e;
+    struct token_list ids = {0};
+    struct tokenizer *t = parse_with(vocab, "[\"a b\"]", "", "", &e);
+    assert_non_null(t);
+    assert_int_equal(tokenizer_encode(t, "ab", 2, 0, &ids, &e), 0);
+    assert_int_equal(ids.count, 1);
+    assert_int_equal(tokenizer_encode(t, "ab\xff", 3, 0, &ids, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "byte 0xFF at 2 is not UTF-8"));
+    assert_int_equal(ids.count, 1);
+    token_list_free(&ids);
+    int32_t out_of_range = 5;
+    size_t len;
+    assert_null(tokenizer_decode(t, &out_of_range, 1, 0, &len, &e));
+    assert_non_null(strstr(e.text, "ids 0..4"));
+    assert_string_equal(tokenizer_text(t, 7, &len), "<7>");
+    assert_null(tokenizer_spelling(t, 7));
+    assert_null(tokenizer_spelling(t, -1));
+    assert_int_equal(tokenizer_find(t, "zz", 2), -1);
+    tokenizer_close(t);
+}
+
+static void special_tokens_are_known(void **state)
+{
+    (void)state;
+    struct err e;
+    struct tokenizer *t = parse_with(
+        vocab, "[\"a b\"]", "",
+        ",\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
+        "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":["
+        "{\"SpecialToken\":{\"id\":\"x\"}},{\"Sequence\":{\"id\":\"A\"}},"
+        "{\"SpecialToken\":{\"id\":\"y\"}}],\"special_tokens\":"
+        "{\"x\":{\"ids\":[3]},\"y\":{\"ids\":[1,0]}}}",
+        &e);
+    struct token_list ids = {0};
+    assert_non_null(t);
+    assert_int_equal(tokenizer_bos(t), 3);
+    assert_string_equal(tokenizer_kind(t), "bpe");
+    assert_int_equal(tokenizer_count(t), 5);
+    assert_int_equal(tokenizer_encode(t, "ab<s>", 5, TOKENIZER_ADD_SPECIAL, &ids, &e), 0);
+    static const int32_t want[] = {3, 2, 3, 1, 0};
+    static const uint32_t begin[] = {0, 0, 2, 5, 5}, end[] = {0, 2, 5, 5, 5};
+    assert_int_equal(ids.count, 5);
+    assert_memory_equal(ids.id, want, sizeof want);
+    assert_memory_equal(ids.begin, begin, sizeof begin);
+    assert_memory_equal(ids.end, end, sizeof end);
+    size_t len;
+    char *text = tokenizer_decode(t, ids.id, ids.count, TOKENIZER_SKIP_SPECIAL, &len, &e);
+    assert_string_equal(
+        text, "ab b a"); /* no decoder: spellings joined by spaces, as the reference does */
+    free(text);
+    token_list_free(&ids);
+    tokenizer_close(t);
+}
+
+static void models_without_a_tokenizer_have_names_for_their_tokens(void **state)
+{
+    (void)state;
+    struct err e = {0};
+    size_t len;
+    struct token_list ids = {0};
+    struct tokenizer *t = tokenizer_bytes(&e);
+    assert_int_equal(tokenizer_encode(t, "a\xff\0b", 4, TOKENIZER_ADD_SPECIAL, &ids, &e), 0);
+    static const int32_t want[] = {'a', 255, 0, 'b'};
+    assert_int_equal(ids.count, 4);
+    assert_memory_equal(ids.id, want, sizeof want);
+    char *back = tokenizer_decode(t, ids.id, ids.count, 0, &len, &e);
+    assert_int_equal(len, 4);
+    assert_memory_equal(back, "a\xff\0b", 4);
+    assert_string_equal(tokenizer_spelling(t, 10), "<0x0A>");
+    assert_int_equal(tokenizer_find(t, "\n", 1), 10);
+    assert_string_equal(tokenizer_kind(t), "bytes");
+    assert_int_equal(tokenizer_bos(t), -1);
+    free(back);
+    tokenizer_close(t);
+    t = tokenizer_none(1000, &e);
+    assert_string_equal(tokenizer_kind(t), "none");
+    assert_string_equal(tokenizer_text(t, 123, &len), "<123>");
+    assert_int_equal(tokenizer_encode(t, "a", 1, 0, &ids, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "no tokenizer.json"));
+    back = tokenizer_decode(t, want, 1, 0, &len, &e);
+    assert_string_equal(back, "<97>");
+    free(back);
+    tokenizer_close(t);
+    token_list_free(&ids);
+}
+
+static void steps_that_explode_are_stopped(void **state)
+{
+    (void)state;
+    char rest[4096] = ",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[";
+    size_t len = strlen(rest);
+    for (int i = 0; i < 30; i++)
+        len += (size_t)snprintf(
+            rest + len, sizeof rest - len,
+            "%s{\"type\":\"Replace\",\"pattern\":{\"String\":\"a\"},\"content\":\"aa\"}",
+            i ? "," : "");
+    snprintf(rest + len, sizeof rest - len, "]}");
+    struct err e;
+    struct token_list ids = {0};
+    struct tokenizer *t = parse_with(vocab, "[]", "", rest, &e);
+    assert_non_null(t);
+    assert_int_equal(tokenizer_encode(t, "a", 1, 0, &ids, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "longer than"));
+    tokenizer_close(t);
+    token_list_free(&ids);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(bad_vocabularies_are_refused),
+        cmocka_unit_test(unbuilt_parts_are_refused_by_name),
+        cmocka_unit_test(an_added_token_may_have_its_full_length_and_no_more),
+        cmocka_unit_test(bytes_without_a_token_are_an_error_that_leaves_the_list_alone),
+        cmocka_unit_test(special_tokens_are_known),
+        cmocka_unit_test(models_without_a_tokenizer_have_names_for_their_tokens),
+        cmocka_unit_test(steps_that_explode_are_stopped),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
