@@ -348,21 +348,9 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
     return rc;
 }
 
-static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct err *e)
+static void length_set(struct run *r, const int32_t *tokens, int32_t n)
 {
     int32_t same = tokens_differ(r, tokens, n);
-    int32_t cap = r->cap;
-    int rc = run_set_capacity(r, n, e);
-    if (rc)
-        return rc;
-    if (r->cap != cap)
-        same = 0;
-    int32_t rope = run_rope_length(&r->m->cfg, n);
-    if (rope != r->rope_n) {
-        if ((rc = run_rope_fill(r, rope, e)))
-            return rc;
-        same = 0;
-    }
     r->version += same < n || n < r->n;
     for (int32_t i = 0; i < r->n_instrs; i++)
         if (r->instrs[i].full && n != r->n) /* rows that saw positions which are gone or new */
@@ -376,7 +364,6 @@ static int length_set(struct run *r, const int32_t *tokens, int32_t n, struct er
     }
     memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
     r->n = n;
-    return 0;
 }
 
 int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
@@ -389,27 +376,28 @@ int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edi
     }
     if (n < 1 || n > LIMIT_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", n, LIMIT_TOKENS);
+    /* All that can fail stands before what is taken over for good: a failure must not leave edits
+     * in force whose values were not computed. */
     struct old_instrs old = instrs_take(r);
     int rc = run_edits_set(r, prog, sources, e);
+    if (!rc)
+        rc = run_set_capacity(r, n, e);
     if (!rc)
         rc = run_weights_set(r, prog, old.program, e);
     if (rc) {
         instrs_put_back(r, &old);
         return rc;
     }
-    rc = length_set(r, tokens, n, e);
-    if (!rc) {
-        instrs_compare(r, &old);
-        if (r->base)
-            fork_place(r);
-        if (run_called_order(r) != ORDER_NONE)
-            run_dirty(r, run_called_order(r), r->called_row);
-        r->version += old.n || old.program || r->n_instrs || r->weights.n ||
-                      r->called
-                          .n; /* edits of the final stage change values without computing a block */
-    }
+    length_set(r, tokens, n);
+    instrs_compare(r, &old);
+    if (r->base)
+        fork_place(r);
+    if (run_called_order(r) != ORDER_NONE)
+        run_dirty(r, run_called_order(r), r->called_row);
+    /* edits of the final stage change values without computing a block */
+    r->version += old.n || old.program || r->n_instrs || r->weights.n || r->called.n;
     instrs_drop(&old);
-    return rc;
+    return 0;
 }
 
 int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,

@@ -111,6 +111,40 @@ struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t
                                         : kn_view1(at, KN_I32, r1 - r0);
 }
 
+/* Operands and tokens for `cap` positions; every value is dropped. */
+static int capacity_change(struct run *r, int32_t cap, struct err *e)
+{
+    struct buffer operand[RUN_OPERANDS] = {{0}};
+    int32_t *tokens = malloc((size_t)cap * sizeof *tokens),
+            *positions = malloc((size_t)cap * sizeof *positions);
+    int rc = tokens && positions ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);
+    for (int i = 0; !rc && i < RUN_OPERANDS; i++)
+        rc = run_reserve(r, &operand[i], operand_pitch(r, i) * cap + 1, e);
+    for (int32_t i = 0; positions && i < cap; i++)
+        positions[i] = i;
+    struct kn_view to = kn_view1(operand[RUN_POSITIONS].mem, KN_I32, cap);
+    if (!rc)
+        rc = run_write(r->m->be, &to, positions, e);
+    free(positions);
+    if (rc) {
+        free(tokens);
+        for (int i = 0; i < RUN_OPERANDS; i++)
+            run_release(r, &operand[i]);
+        return rc;
+    }
+    if (r->tokens)
+        run_drop(r);
+    free(r->tokens);
+    r->tokens = tokens;
+    for (int i = 0; i < RUN_OPERANDS; i++) {
+        run_release(r, &r->operand[i]);
+        r->operand[i] = operand[i];
+    }
+    r->cap = cap, r->n = r->rope_n = 0;
+    r->n_resident = resident_count(r);
+    return 0;
+}
+
 int run_set_capacity(struct run *r, int32_t n, struct err *e)
 {
     int32_t cap = r->cap ? r->cap : 32;
@@ -118,38 +152,12 @@ int run_set_capacity(struct run *r, int32_t n, struct err *e)
         cap *= 2;
     if (r->base) /* so that a row of scores has one pitch in both */
         cap = r->base->cap;
-    if (cap == r->cap)
-        return 0;
-    struct buffer operand[RUN_OPERANDS] = {{0}};
-    int32_t *tokens = malloc((size_t)cap * sizeof *tokens),
-            *positions = malloc((size_t)cap * sizeof *positions);
-    bool there = tokens && positions;
-    for (int i = 0; there && i < RUN_OPERANDS; i++)
-        there = !run_reserve(r, &operand[i], operand_pitch(r, i) * cap + 1, e);
-    if (!there) {
-        free(tokens), free(positions);
-        for (int i = 0; i < RUN_OPERANDS; i++)
-            run_release(r, &operand[i]);
-        return err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);
-    }
-    if (r->tokens)
-        run_drop(r);
-    if (r->n)
-        memcpy(tokens, r->tokens, (size_t)r->n * sizeof *tokens);
-    free(r->tokens);
-    r->tokens = tokens;
-    for (int i = 0; i < RUN_OPERANDS; i++) {
-        run_release(r, &r->operand[i]);
-        r->operand[i] = operand[i];
-    }
-    r->cap = cap;
-    for (int32_t i = 0; i < cap; i++)
-        positions[i] = i;
-    struct kn_view to = run_operand_view(r, RUN_POSITIONS, 0, cap);
-    int rc = run_write(r->m->be, &to, positions, e);
-    free(positions);
-    r->n_resident = resident_count(r);
-    return rc ? rc : run_rope_fill(r, run_rope_length(&r->m->cfg, n), e);
+    int rc = cap == r->cap ? 0 : capacity_change(r, cap, e);
+    int32_t rope = run_rope_length(&r->m->cfg, n);
+    if (rc || rope == r->rope_n)
+        return rc;
+    r->n = 0; /* no value stands any more */
+    return run_rope_fill(r, rope, e);
 }
 
 int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e)

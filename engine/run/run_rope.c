@@ -40,6 +40,7 @@ int run_rope_fill(struct run *r, int32_t n, struct err *e)
     const struct config *cfg = &r->m->cfg;
     size_t half = (size_t)cfg->n_rot / 2, floats = (size_t)r->cap * 2 * half;
     float *c = malloc((2 * floats + 1) * sizeof *c), *s = c ? c + floats : NULL;
+    r->rope_n = 0;
     if (!c)
         return err_set(e, ERR_SYSTEM, "out of memory · rotary tables of %d positions", r->cap);
     for (int32_t i = 0; i < cfg->n_rot / 2; i++) {
