@@ -217,7 +217,7 @@ int bore_alias_check_metric(const struct callbacks *c, struct err *e)
 
 void bore_alias_sweep(struct bore_model *m, bool all)
 {
-    for (struct bore_alias **p = &m->aliases; *p && !m->running;) {
+    for (struct bore_alias **p = &m->aliases; *p && !m->work->depth;) {
         struct bore_alias *a = *p;
         bool used = false;
         for (int32_t i = 0; !all && i < m->hooks.n && !used; i++)

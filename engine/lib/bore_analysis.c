@@ -27,61 +27,47 @@ static int run_one(struct bore_model *m, const struct bore_pass *p, struct run *
     return rc;
 }
 
-/* Stacks at the positions of a slice. */
-struct stacks {
-    struct stack *at;
-    int64_t *pos, n;
-    bool drop;
-};
-
-static void stacks_free(struct stacks *s)
-{
-    for (int64_t i = 0; s->at && i < s->n; i++)
-        stack_free(&s->at[i]);
-    free(s->at), free(s->pos);
-}
-
-static int stacks_make(struct stacks *s, const struct bore_stack_options *o, struct run *r,
-                       struct err *e)
+/* Run, and stack the positions of the options' slice; *rows (malloc'ed): which. */
+static int stack_run(struct bore_model *m, const struct bore_pass *p,
+                     const struct bore_stack_options *o, struct stack *s, int32_t **rows,
+                     struct err *e)
 {
     struct stack_options of = {.kind = STACK_DECOMPOSED, .layer = o->ends ? o->layer : -1};
+    struct run *r = NULL;
+    int64_t *list = NULL, n = 0;
     int rc = o->kind ? stack_kind_parse(o->kind, &of.kind, e) : 0;
     if (!rc && o->with)
         rc = stack_flags_parse(o->with, &of.flags, e);
     if (!rc && o->ends && o->layer < 0)
         rc = err_set(e, ERR_BAD_INPUT, "a stack · layer %d · the stream that enters a layer 0..%d",
-                     o->layer, run_model(r)->cfg.n_layers - 1);
+                     o->layer, m->m->cfg.n_layers - 1);
     if (!rc)
-        rc = bore_slice_list(&o->pos, run_length(r), "position", &s->pos, &s->n, e);
-    s->drop = o->pos.kind == BORE_ONE;
-    if (!rc && !(s->at = calloc((size_t)s->n + 1, sizeof *s->at)))
+        rc = run_one(m, p, &r, e);
+    if (!rc)
+        rc = bore_slice_list(&o->pos, run_length(r), "position", &list, &n, e);
+    if (!rc && !(*rows = malloc((size_t)n * sizeof **rows)))
         rc = err_set(e, ERR_SYSTEM, "out of memory · a stack");
-    for (int64_t i = 0; !rc && i < s->n; i++)
-        rc = stack_make(&s->at[i], r, &of, (int32_t)s->pos[i], (int32_t)s->pos[i] + 1, e);
-    return rc;
+    for (int64_t i = 0; !rc && i < n; i++)
+        (*rows)[i] = (int32_t)list[i];
+    free(list);
+    return rc ? rc : stack_make(s, r, &of, *rows, (int32_t)n, e);
 }
 
-/* [component, 1, pos, width] and the labels; without pos where that axis goes, without width where
- * it is 1. */
-static int result_open(struct bore_stack *out, const struct stacks *s, int64_t width, struct err *e)
+/* [component, 1, pos, width] of values, and the labels; without pos where that axis goes, without
+ * width where it is 1.  Takes values and labels. */
+static struct bore_stack stack_shown(struct stack *s, const struct bore_stack_options *o,
+                                     float *values, int64_t width)
 {
-    int64_t n = s->n ? s->at[0].n : 0;
-    struct bore_tensor *t = &out->values;
-    *out = (struct bore_stack){.n = (int)n, .labels = calloc((size_t)n + 1, sizeof *out->labels)};
-    t->shape[t->rank++] = n, t->shape[t->rank++] = 1;
-    if (!s->drop)
-        t->shape[t->rank++] = s->n;
+    struct bore_stack out = {
+        .n = s->n, .labels = s->label, .values = {.data = values, .rank = 2, .shape = {s->n, 1}}};
+    struct bore_tensor *t = &out.values;
+    if (o->pos.kind != BORE_ONE)
+        t->shape[t->rank++] = s->rows;
     if (width > 1)
         t->shape[t->rank++] = width;
     bore_tensor_pack(t);
-    t->data = malloc((size_t)(n * s->n * width + 1) * sizeof *t->data);
-    if (!out->labels || !t->data) {
-        bore_stack_free(out);
-        return err_set(e, ERR_SYSTEM, "out of memory · a stack");
-    }
-    for (int64_t k = 0; k < n; k++)
-        memcpy(out->labels[k], s->at[0].label[k], sizeof out->labels[k]);
-    return 0;
+    s->label = NULL;
+    return out;
 }
 
 int bore_stack(struct bore_model *m, const struct bore_pass *pass,
@@ -89,21 +75,17 @@ int bore_stack(struct bore_model *m, const struct bore_pass *pass,
                struct bore_error *error)
 {
     struct err e = {0};
-    struct run *r = NULL;
-    struct stacks s = {0};
+    struct stack s = {0};
+    int32_t *rows = NULL;
     struct bore_stack_options o = options ? *options : (struct bore_stack_options){0};
-    int64_t d = m->m->cfg.d_model;
-    int rc = run_one(m, pass, &r, &e);
-    if (!rc)
-        rc = stacks_make(&s, &o, r, &e);
-    if (!rc)
-        rc = result_open(out, &s, d, &e);
-    for (int64_t i = 0; !rc && i < s.n; i++)
-        for (int64_t k = 0; k < out->n; k++)
-            memcpy(out->values.data + (k * s.n + i) * d, s.at[i].values + k * d,
-                   (size_t)d * sizeof(float));
-    stacks_free(&s);
-    return bore_done(rc, &e, error);
+    int rc = bore_begin(m, &e);
+    if (!rc && !(rc = stack_run(m, pass, &o, &s, &rows, &e))) {
+        *out = stack_shown(&s, &o, s.values, s.d_model);
+        s.values = NULL;
+    }
+    stack_free(&s);
+    free(rows);
+    return bore_end(m, rc, &e, error);
 }
 
 static int check_token(const struct bore_model *m, int32_t id, bool optional, struct err *e)
@@ -119,35 +101,32 @@ int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass,
                      struct bore_stack *out, double *constant, struct bore_error *error)
 {
     struct err e = {0};
-    struct run *r = NULL;
-    struct stacks s = {0};
+    struct stack s = {0};
+    int32_t *rows = NULL;
     struct bore_stack_options o = options ? *options : (struct bore_stack_options){0};
     double rest = 0;
     float *each = NULL;
-    int rc = check_token(m, token, false, &e);
-    if (!rc && !(rc = check_token(m, incorrect, true, &e)))
-        rc = o.with && strstr(o.with, "apply_ln")
-                 ? err_set(&e, ERR_BAD_INPUT,
-                           "logit_attrs applies the final norm itself · leave apply_ln out")
-                 : 0;
-    if (!rc && !(rc = run_one(m, pass, &r, &e)) && !(rc = stacks_make(&s, &o, r, &e)))
-        rc = result_open(out, &s, 1, &e);
-    if (!rc && !(each = malloc(((size_t)out->n + 1) * sizeof *each))) {
+    int rc = bore_begin(m, &e);
+    if (!rc && !(rc = check_token(m, token, false, &e)))
+        rc = check_token(m, incorrect, true, &e);
+    if (!rc && o.with && strstr(o.with, "apply_ln"))
+        rc = err_set(&e, ERR_BAD_INPUT,
+                     "logit_attrs applies the final norm itself · leave apply_ln out");
+    if (!rc)
+        rc = stack_run(m, pass, &o, &s, &rows, &e);
+    if (!rc && !(each = malloc(((size_t)s.n * (size_t)s.rows + 1) * sizeof *each)))
         rc = err_set(&e, ERR_SYSTEM, "out of memory · logit_attrs");
-        bore_stack_free(out);
-    }
-    for (int64_t i = 0; !rc && i < s.n; i++) {
-        if ((rc = stack_logit_attrs(&s.at[i], r, (int32_t)s.pos[i], token, incorrect, each, &rest,
-                                    &e)))
-            bore_stack_free(out);
-        for (int64_t k = 0; !rc && k < out->n; k++)
-            out->values.data[k * s.n + i] = each[k];
+    if (!rc)
+        rc = stack_logit_attrs(&s, pair_shown(m->pair), rows, token, incorrect, each, &rest, &e);
+    if (!rc) {
+        *out = stack_shown(&s, &o, each, 1);
+        each = NULL;
     }
     if (!rc && constant)
         *constant = rest;
-    free(each);
-    stacks_free(&s);
-    return bore_done(rc, &e, error);
+    stack_free(&s);
+    free(rows), free(each);
+    return bore_end(m, rc, &e, error);
 }
 
 void bore_stack_free(struct bore_stack *s)
@@ -186,14 +165,20 @@ int bore_detect_head(struct bore_model *m, const struct bore_pass *pass, const c
                      unsigned flags, float *scores, struct bore_error *error)
 {
     struct err e = {0};
-    return bore_done(detect(m, pass, pattern, NULL, flags, scores, &e), &e, error);
+    int rc = bore_begin(m, &e);
+    if (!rc)
+        rc = detect(m, pass, pattern, NULL, flags, scores, &e);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, const float *pattern,
                         unsigned flags, float *scores, struct bore_error *error)
 {
     struct err e = {0};
-    return bore_done(detect(m, pass, NULL, pattern, flags, scores, &e), &e, error);
+    int rc = bore_begin(m, &e);
+    if (!rc)
+        rc = detect(m, pass, NULL, pattern, flags, scores, &e);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token,
@@ -202,7 +187,9 @@ int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, 
     struct err e = {0};
     struct run *r = NULL;
     double loss = 0;
-    int rc = run_one(m, pass, &r, &e);
+    int rc = bore_begin(m, &e);
+    if (!rc)
+        rc = run_one(m, pass, &r, &e);
     if (!rc && run_length(r) < 2)
         rc = err_set(&e, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d",
                      (int)run_length(r));
@@ -210,5 +197,5 @@ int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, 
         rc = lens_loss(r, &loss, per_token, &e);
     if (!rc && mean)
         *mean = loss;
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }

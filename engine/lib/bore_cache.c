@@ -381,14 +381,14 @@ int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass,
     struct bore_capture cap = {.cache = NULL};
     if (options)
         cap.opt = *options;
-    int rc = bore_cache_open(m, pass, &cap.opt, &cap.cache, &e);
-    if (!rc)
+    int rc = bore_begin(m, &e);
+    if (!rc && !(rc = bore_cache_open(m, pass, &cap.opt, &cap.cache, &e)))
         rc = bore_pass_run(m, pass, &cap, out, &e);
     if (rc)
         bore_cache_free(cap.cache);
     else
         *cache = cap.cache;
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struct bore_tensor *out,

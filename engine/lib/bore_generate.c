@@ -41,7 +41,7 @@ static bool emit_token(void *user, int32_t row, int32_t id, const float *logits)
 static void turn(void *user, int32_t row)
 {
     struct batch *b = user;
-    b->m->row = row, b->m->columns = b->rows[row].columns;
+    b->m->work->row = row, b->m->work->columns = b->rows[row].columns;
 }
 
 static int options_check(const struct bore_model *m, const struct bore_pass *p,
@@ -106,9 +106,7 @@ int bore_generate(struct bore_model *m, const struct bore_pass *pass,
     struct batch b = {.m = m, .emit = emit, .user = user};
     struct callbacks hooks = {0};
     int rc = bore_begin(m, &e);
-    if (rc)
-        return bore_done(rc, &e, error);
-    if (!(rc = options_check(m, pass, o, &e)) &&
+    if (!rc && !(rc = options_check(m, pass, o, &e)) &&
         !(rc = batch_open(&b, pass, o->max_new_tokens, &e)))
         rc = callbacks_copy(&hooks, &m->hooks, &e);
     struct generate_options opt = {
@@ -123,15 +121,14 @@ int bore_generate(struct bore_model *m, const struct bore_pass *pass,
         .callbacks = hooks.n ? &hooks : NULL,
         .turn = turn,
     };
-    m->rows = pass->rows;
+    if (!rc)
+        m->work->rows = pass->rows;
     if (!rc)
         rc = generate(m->m, b.targets, pass->rows, o->max_new_tokens, &opt,
                       o->ignore_eos ? -1 : m->m->cfg.eos_id, m->cache_bytes, emit_token, &b, &e);
     callbacks_free(&hooks);
     batch_close(&b);
-    m->columns = NULL;
-    m->running = false;
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_call(struct bore_model *m, const char *name, const float *in, int n,
@@ -141,9 +138,7 @@ int bore_call(struct bore_model *m, const char *name, const float *in, int n,
     struct run_module module;
     struct bore_tensor t = {.rank = 2, .shape = {n}};
     int rc = bore_begin(m, &e);
-    if (rc)
-        return bore_done(rc, &e, error);
-    if (!(rc = run_module_find(&m->m->cfg, name, &module, &e))) {
+    if (!rc && !(rc = run_module_find(&m->m->cfg, name, &module, &e))) {
         t.shape[1] = run_module_width(&m->m->cfg, &module, true);
         bore_tensor_pack(&t);
         if (n > 0 && !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))))
@@ -155,6 +150,5 @@ int bore_call(struct bore_model *m, const char *name, const float *in, int n,
         bore_tensor_free(&t);
     else
         *out = t;
-    m->running = false;
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }

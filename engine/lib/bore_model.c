@@ -26,6 +26,33 @@ int bore_done(int rc, const struct err *e, struct bore_error *out)
     return rc;
 }
 
+void bore_begin_read(const struct bore_model *m)
+{
+    struct bore_work *w = m->work;
+    if (w->depth++)
+        return;
+    atomic_store_explicit(&w->cancel, false, memory_order_relaxed);
+    m->be->cancel = &w->cancel;
+}
+
+int bore_begin(struct bore_model *m, struct err *e)
+{
+    bore_begin_read(m);
+    return m->work->depth == 1
+               ? 0
+               : err_set(e, ERR_BAD_INPUT,
+                         "this model is running · a hook cannot run it; open it a second time");
+}
+
+int bore_end(const struct bore_model *m, int rc, const struct err *e, struct bore_error *out)
+{
+    if (!--m->work->depth) {
+        m->be->cancel = NULL;
+        m->work->columns = NULL;
+    }
+    return bore_done(rc, e, out);
+}
+
 const char *bore_version(void)
 {
     return BORE_VERSION;
@@ -98,8 +125,9 @@ int bore_open(struct bore_model **out, const char *model, const struct bore_opti
     struct err e = {0};
     unsigned flags = 0;
     struct bore_model *m = calloc(1, sizeof *m);
-    int rc = m ? process_parse(o->process ? o->process : "none", &flags, &e)
-               : err_set(&e, ERR_SYSTEM, "out of memory · a model");
+    int rc = m && (m->work = calloc(1, sizeof *m->work))
+                 ? process_parse(o->process ? o->process : "none", &flags, &e)
+                 : err_set(&e, ERR_SYSTEM, "out of memory · a model");
     if (!rc && !(m->be = backend_open(o, &e)))
         rc = e.code;
     if (!rc && !(rc = model_open(&m->m, model, m->be, &e)) && flags)
@@ -107,7 +135,6 @@ int bore_open(struct bore_model **out, const char *model, const struct bore_opti
     if (!rc)
         rc = points_open(m, &e);
     if (!rc) {
-        m->be->cancel = &m->cancel;
         m->cache_bytes = o->cache_bytes ? o->cache_bytes : cache_default();
         rc = pair_open(&m->pair, m->m, m->cache_bytes, &e);
     }
@@ -126,7 +153,7 @@ void bore_close(struct bore_model *m)
         pair_close(m->pair);
     callbacks_free(&m->hooks);
     bore_alias_sweep(m, true);
-    free(m->sites), free(m->names), free(m->contexts);
+    free(m->sites), free(m->names), free(m->contexts), free(m->work);
     model_close(m->m);
     if (m->be)
         kn_close(m->be);
@@ -279,5 +306,5 @@ int bore_point_find(const struct bore_model *m, const char *name, struct bore_er
 
 void bore_cancel(struct bore_model *m)
 {
-    atomic_store_explicit(&m->cancel, true, memory_order_relaxed);
+    atomic_store_explicit(&m->work->cancel, true, memory_order_relaxed);
 }

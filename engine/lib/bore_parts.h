@@ -10,10 +10,18 @@
 #include "measure/metric.h"
 #include "run/pair.h"
 
+/* The call under way. */
+struct bore_work {
+    atomic_bool cancel; /* set from any thread; the backend looks at it while the call lasts */
+    int depth;          /* 0 = no call; more than 1: a hook reads its model */
+    int row, rows;      /* of the batch */
+    const int32_t *columns;
+};
+
 struct bore_model {
     struct model *m;
     struct kn_backend *be;
-    atomic_bool cancel;
+    struct bore_work *work;
     size_t cache_bytes;
     struct pair *pair;
     struct site_ref *sites; /* every hook point in firing order */
@@ -23,13 +31,18 @@ struct bore_model {
     struct callbacks hooks;
     struct bore_alias *aliases; /* behind hooks by other libraries' names */
     int level;
-    bool running;
-    int row, rows; /* of the batch under way */
-    const int32_t *columns;
 };
 
 /* Copy a failure out; returns rc. */
 int bore_done(int rc, const struct err *e, struct bore_error *out);
+/* Every call that uses the backend begins with one of these and ends with bore_end, also when
+ * bore_begin fails: in between bore_cancel stops it.  bore_begin is for what moves the model's
+ * runs: an error within another call (a hook that runs its own model).  A call that only reads
+ * becomes part of that call. */
+int bore_begin(struct bore_model *m, struct err *e);
+void bore_begin_read(const struct bore_model *m);
+/* Returns rc as bore_done does. */
+int bore_end(const struct bore_model *m, int rc, const struct err *e, struct bore_error *out);
 int bore_site_index(const struct bore_model *m, struct site_ref s);
 /* Contiguous strides of t->shape. */
 void bore_tensor_pack(struct bore_tensor *t);
@@ -95,8 +108,7 @@ void bore_target_free(struct pair_target *t);
 /* First and one past the last stage of a pass (plan.h). */
 int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first,
                      int32_t *end, struct err *e);
-/* Mark the model as running; an error if it is (a hook that runs its own model). */
-int bore_begin(struct bore_model *m, struct err *e);
+/* Between bore_begin and bore_end. */
 int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap,
                   struct bore_result *out, struct err *e);
 

@@ -169,16 +169,6 @@ int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pa
     return rc;
 }
 
-int bore_begin(struct bore_model *m, struct err *e)
-{
-    if (m->running)
-        return err_set(e, ERR_BAD_INPUT,
-                       "this model is running · a hook cannot run it; open it a second time");
-    atomic_store_explicit(&m->cancel, false, memory_order_relaxed);
-    m->running = true;
-    return 0;
-}
-
 /* What the rows of one pass share. */
 struct pass {
     struct bore_model *m;
@@ -188,6 +178,7 @@ struct pass {
     struct metric metric;
     bool alone; /* hooks act on the base run */
     struct bore_capture *cap;
+    bool wanted; /* somebody takes the result */
     struct bore_result out;
 };
 
@@ -288,18 +279,18 @@ static int row_compute(struct pass *s, struct pair *pair, const struct pair_targ
                        const struct bore_row *row, int index, struct err *e)
 {
     struct bore_model *m = s->m;
-    m->row = index, m->rows = s->p->rows, m->columns = row->columns;
+    m->work->row = index, m->work->rows = s->p->rows, m->work->columns = row->columns;
     int rc = pair_callbacks(pair, &s->hooks, s->alone, 0, e);
     pair_differentiate(pair, s->p->metric != NULL);
     if (!rc)
         rc = pair_sync(pair, t, NULL, e);
     struct run *base = pair_run(pair, FACE_BASE), *edited = pair_run(pair, FACE_EDITED),
                *r = edited ? edited : base;
-    if (!rc)
+    if (!rc && s->wanted)
         rc = output_row(s, row, index, r, e);
     if (!rc && s->cap)
         rc = bore_cache_row(s->cap, s->p, row, index, r, e);
-    if (!rc && s->p->metric)
+    if (!rc && s->wanted && s->p->metric)
         rc = metric_value(&s->metric, r, edited ? base : NULL, &s->out.metric[index], e);
     if (!rc && s->p->metric)
         rc = bore_backward(s->cap, s->p, row, index, r, edited ? base : NULL, &s->metric, e);
@@ -339,26 +330,23 @@ static int row_run(struct pass *s, int index, struct err *e)
 int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap,
                   struct bore_result *out, struct err *e)
 {
-    struct pass s = {.m = m, .p = p, .cap = cap};
-    int rc = bore_begin(m, e);
-    if (rc)
-        return rc;
-    if (!(rc = bore_pass_check(m, p, e)) && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) &&
-        p->metric)
+    struct pass s = {.m = m, .p = p, .cap = cap, .wanted = out};
+    int rc = bore_pass_check(m, p, e);
+    if (!rc && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) && p->metric)
         rc = metric_parse(&s.metric, p->metric, m->m->tok, m->m->cfg.d_vocab, e);
     if (!rc)
         s.alone = !reads_base(&s);
-    if (!rc && !(rc = hooks_within(&s, e)))
+    if (!rc)
+        rc = hooks_within(&s, e);
+    if (!rc && s.wanted)
         rc = output_open(&s, e);
     for (int i = 0; !rc && i < p->rows; i++)
         rc = row_run(&s, i, e);
-    if (!rc && out)
+    if (!rc && s.wanted)
         *out = s.out;
     else
         bore_result_free(&s.out);
     callbacks_free(&s.hooks);
-    m->columns = NULL;
-    m->running = false;
     return rc;
 }
 
@@ -375,7 +363,10 @@ int bore_run(struct bore_model *m, const struct bore_pass *pass, struct bore_res
              struct bore_error *error)
 {
     struct err e = {0};
-    return bore_done(bore_pass_run(m, pass, NULL, out, &e), &e, error);
+    int rc = bore_begin(m, &e);
+    if (!rc)
+        rc = bore_pass_run(m, pass, NULL, out, &e);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass,
@@ -395,12 +386,12 @@ int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass,
     if (rc)
         return bore_done(rc, &e, error);
     level = m->level;
-    rc = bore_pass_run(m, pass, NULL, out, &e);
+    rc = bore_run(m, pass, out, error);
     if (flags & BORE_KEEP_HOOKS) {
         bore_leave(m, level + 1, false);
         m->level = level - 1;
     } else {
         bore_leave(m, level, flags & BORE_CLEAR_CONTEXTS);
     }
-    return bore_done(rc, &e, error);
+    return rc;
 }

@@ -70,6 +70,7 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
     struct named_weight w;
     struct bore_tensor t = {0};
     int64_t *index[WEIGHT_RANK_MAX] = {NULL}, n[WEIGHT_RANK_MAX] = {0};
+    bore_begin_read(m);
     int rc = named_weight_find(m->m, name, &w, &e);
     if (!rc && axes && (n_axes < 0 || n_axes > w.rank))
         rc = err_set(&e, ERR_BAD_INPUT, "%s · %d slices for %d axes", name, n_axes, w.rank);
@@ -89,7 +90,7 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
     }
     for (int d = 0; d < WEIGHT_RANK_MAX; d++)
         free(index[d]);
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }
 
 static int add_bias(const struct bore_model *m, int layer, const char *which, float *sum,
@@ -116,6 +117,7 @@ int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input,
                                  layers - mlp_input),
                          &e, error);
     float *sum = calloc(d, sizeof *sum);
+    bore_begin_read(m);
     if (!sum)
         rc = err_set(&e, ERR_SYSTEM, "out of memory · a bias");
     for (int l = 0; !rc && l < layer; l++)
@@ -126,7 +128,7 @@ int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input,
     if (!rc)
         memcpy(out, sum, d * sizeof *sum);
     free(sum);
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }
 
 /* ---- products in factors
@@ -158,14 +160,13 @@ int bore_factored_head(const struct bore_model *m, enum bore_circuit which, int 
     struct err e = {0};
     struct bore_factored f;
     const struct config *c = &m->m->cfg;
+    bore_begin_read(m);
     int rc = factored_alloc(&f, c->d_model, c->d_model, c->d_head, &e);
-    if (rc)
-        return bore_done(rc, &e, error);
-    if ((rc = circuit_head(m->m, (enum circuit_kind)which, layer, head, f.a, f.b, &e)))
+    if (!rc && (rc = circuit_head(m->m, (enum circuit_kind)which, layer, head, f.a, f.b, &e)))
         bore_factored_free(&f);
-    else
+    if (!rc)
         *out = f;
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_factored_product(const struct bore_factored *f, const struct bore_factored *g,
@@ -289,6 +290,7 @@ int bore_copying_score(const struct bore_model *m, int layer, int head, double (
     int64_t d = f.rows;
     double *tokens = malloc((size_t)(d * d) * sizeof *tokens),
            *through = calloc((size_t)(d * f.inner), sizeof *through), sum = 0, size = 0;
+    bore_begin_read(m);
     rc = tokens && through ? circuit_tokens(m->m, tokens, &e)
                            : err_set(&e, ERR_SYSTEM, "out of memory · a full circuit");
     if (!rc) {
@@ -296,7 +298,9 @@ int bore_copying_score(const struct bore_model *m, int layer, int head, double (
         memcpy(f.b, through, (size_t)(d * f.inner) * sizeof *through);
     }
     free(tokens), free(through);
-    rc = rc ? bore_done(rc, &e, error) : bore_factored_eigenvalues(&f, values, error);
+    rc = bore_end(m, rc, &e, error);
+    if (!rc)
+        rc = bore_factored_eigenvalues(&f, values, error);
     for (int64_t i = 0; !rc && i < f.inner; i++)
         sum += values[i][0], size += hypot(values[i][0], values[i][1]);
     if (!rc && score)
@@ -312,6 +316,7 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
     const struct config *c = &m->m->cfg;
     struct bore_tensor t = {.rank = 4, .shape = {c->n_layers, c->n_heads, c->n_layers, c->n_heads}};
     bool known = mode == 'Q' || mode == 'K' || mode == 'V';
+    bore_begin_read(m);
     bore_tensor_pack(&t);
     int rc = !known ? err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V",
                               mode ? mode : ' ')
@@ -326,7 +331,7 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
         bore_tensor_free(&t);
     else
         *out = t;
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least, const float *x,
@@ -336,6 +341,7 @@ int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least
     struct lens_top *top = n < 0 || k < 1 || k > LENS_TOP_MAX
                                ? NULL
                                : malloc(((size_t)n * (size_t)k * 2 + 1) * sizeof *top);
+    bore_begin_read(m);
     int rc = n < 0 || k < 1 || k > LENS_TOP_MAX
                  ? err_set(&e, ERR_BAD_INPUT,
                            "%d tokens of %d directions · 1..%d tokens can be asked for", k, n,
@@ -348,5 +354,5 @@ int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least
         ids[i] = one.id, values[i] = one.logit;
     }
     free(top);
-    return bore_done(rc, &e, error);
+    return bore_end(m, rc, &e, error);
 }

@@ -95,9 +95,29 @@ struct builder {
     struct stack s;
     struct run *r;
     struct stack_options o; /* layer: 0..n_layers */
-    int32_t row0;
+    const int32_t *rows;    /* [s.rows] */
     struct err *e;
 };
+
+/* The site's values at the given rows, [row, ...]; rows that follow each other are read at once. */
+static int read_rows(struct run *r, struct site_ref s, const int32_t *rows, int32_t n, float *dst,
+                     struct err *e)
+{
+    int rc = 0;
+    int64_t count;
+    for (int32_t i = 0, k; !rc && i < n; i = k) {
+        for (k = i + 1; k < n && rows[k] == rows[k - 1] + 1;)
+            k++;
+        if (!(rc = run_read(r, s, rows[i], rows[k - 1] + 1, dst, &count, e)))
+            dst += count;
+    }
+    return rc;
+}
+
+static int read_site(const struct builder *b, enum site_id id, int32_t layer, float *dst)
+{
+    return read_rows(b->r, (struct site_ref){id, layer}, b->rows, b->s.rows, dst, b->e);
+}
 
 static bool has(const struct builder *b, enum stack_flag f)
 {
@@ -120,8 +140,7 @@ static float *next(struct builder *b, const char *label, int32_t l, int32_t i)
 /* A component that is one site as it is; `#` in the label is the layer. */
 static int add_site(struct builder *b, enum site_id id, int32_t layer, const char *label)
 {
-    return run_read(b->r, (struct site_ref){id, layer}, b->row0, b->row0 + b->s.rows,
-                    next(b, label, layer, 0), NULL, b->e);
+    return read_site(b, id, layer, next(b, label, layer, 0));
 }
 
 /* All heads of a layer, from hook_result. */
@@ -132,8 +151,7 @@ static int add_heads(struct builder *b, int32_t layer)
     float *all = malloc(rows * (size_t)heads * d * sizeof *all);
     if (!all)
         return err_set(b->e, ERR_SYSTEM, "out of memory · head results");
-    int rc = run_read(b->r, (struct site_ref){SITE_RESULT, layer}, b->row0, b->row0 + b->s.rows,
-                      all, NULL, b->e);
+    int rc = read_site(b, SITE_RESULT, layer, all);
     for (int32_t h = 0; !rc && h < heads; h++) {
         float *to = next(b, "L#H#", layer, h);
         for (size_t i = 0; i < rows; i++)
@@ -152,8 +170,7 @@ static int add_neurons(struct builder *b, int32_t layer)
     float *post = malloc(rows * n * sizeof *post);
     if (!post)
         return err_set(b->e, ERR_SYSTEM, "out of memory · neuron results");
-    int rc = run_read(b->r, (struct site_ref){SITE_POST, layer}, b->row0, b->row0 + b->s.rows, post,
-                      NULL, b->e);
+    int rc = read_site(b, SITE_POST, layer, post);
     for (size_t k = 0; !rc && k < n; k++) {
         float *to = next(b, "L#N#", layer, (int32_t)k);
         for (size_t i = 0; i < rows; i++)
@@ -181,7 +198,8 @@ static int add_remainder(struct builder *b)
     size_t count = (size_t)b->s.rows * (size_t)b->s.d_model;
     int32_t n = b->s.n;
     float *to = next(b, "remainder", 0, 0);
-    int rc = run_read(b->r, stream_site(b), b->row0, b->row0 + b->s.rows, to, NULL, b->e);
+    struct site_ref stream = stream_site(b);
+    int rc = read_site(b, stream.id, stream.layer, to);
     for (size_t k = 0; !rc && k < count; k++) {
         double sum = 0;
         for (int32_t i = 0; i < n; i++)
@@ -292,7 +310,7 @@ static int apply_norm(struct builder *b)
     float *scale = malloc(rows * sizeof *scale);
     if (!scale)
         return err_set(b->e, ERR_SYSTEM, "out of memory · a norm's scale");
-    int rc = run_read(b->r, at, b->row0, b->row0 + b->s.rows, scale, NULL, b->e);
+    int rc = read_site(b, at.id, at.layer, scale);
     for (size_t i = 0; !rc && i < (size_t)b->s.n * rows; i++) {
         float *x = b->s.values + i * d;
         double mean = cfg->norm_center ? mean_of(x, d) : 0;
@@ -345,16 +363,26 @@ static int fail_flag(enum stack_kind kind, const char *word, struct err *e)
     return err_set(e, ERR_BAD_INPUT, "%s has no %s · it has %s", kind_names[kind], word, have);
 }
 
-static int check(const struct run *r, const struct stack_options *o, int32_t row0, int32_t row1,
-                 struct err *e)
+static int check_where(const struct run *r, const struct stack_options *o, const int32_t *rows,
+                       int32_t n, struct err *e)
+{
+    int32_t layers = run_model(r)->cfg.n_layers;
+    bool fits = n > 0 && o->layer >= -1 && o->layer <= layers;
+    for (int32_t i = 0; fits && i < n; i++)
+        fits = rows[i] >= 0 && rows[i] < run_length(r);
+    if (fits)
+        return 0;
+    return err_set(
+        e, ERR_BAD_INPUT,
+        "%s · rows %d..%d, layer %d · the prompt has 0..%d, layers go to %d (the stream that leaves the last)",
+        kind_names[o->kind], n > 0 ? rows[0] : 0, n > 0 ? rows[n - 1] : -1, o->layer,
+        run_length(r) - 1, layers);
+}
+
+static int check(const struct run *r, const struct stack_options *o, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     const char *kind = kind_names[o->kind];
-    if (row0 < 0 || row0 >= row1 || row1 > run_length(r) || o->layer < -1 || o->layer > c->n_layers)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "%s · rows %d..%d, layer %d · the prompt has 0..%d, layers go to %d (the stream that leaves the last)",
-            kind, row0, row1 - 1, o->layer, run_length(r) - 1, c->n_layers);
     for (int i = 0; i < FLAG_WORDS; i++)
         if (o->flags & flag_words[i].flag && !(flag_words[i].kinds >> o->kind & 1))
             return fail_flag(o->kind, flag_words[i].word, e);
@@ -385,24 +413,23 @@ static int64_t count_most(const struct config *c, const struct stack_options *o)
     return 4 + layers * (2 + (neurons ? c->d_mlp : 0) + (heads ? c->n_heads : 0));
 }
 
-int stack_make(struct stack *out, struct run *r, const struct stack_options *o, int32_t row0,
-               int32_t row1, struct err *e)
+int stack_make(struct stack *out, struct run *r, const struct stack_options *o, const int32_t *rows,
+               int32_t n_rows, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     struct builder b = {
-        .s = {.rows = row1 - row0, .d_model = c->d_model}, .r = r, .o = *o, .row0 = row0, .e = e};
+        .s = {.rows = n_rows, .d_model = c->d_model}, .r = r, .o = *o, .rows = rows, .e = e};
     const char *kind = kind_names[o->kind];
-    int rc = check(r, o, row0, row1, e);
-    if (rc)
+    int rc = check_where(r, o, rows, n_rows, e);
+    if (rc || (rc = check(r, o, e)))
         return rc;
     b.o.layer = o->layer < 0 ? c->n_layers : o->layer;
-    int64_t n = count_most(c, &b.o),
-            bytes = n * (row1 - row0) * c->d_model * (int64_t)sizeof(float);
+    int64_t n = count_most(c, &b.o), bytes = n * n_rows * c->d_model * (int64_t)sizeof(float);
     if (bytes > LIMIT_STACK_BYTES)
         return err_set(
             e, ERR_BAD_INPUT,
             "%s · %lld vectors take %.1f GB, at most %.1f · fewer layers or positions, or one_layer",
-            kind, (long long)(n * (row1 - row0)), (double)bytes * 1e-9, LIMIT_STACK_BYTES * 1e-9);
+            kind, (long long)(n * n_rows), (double)bytes * 1e-9, LIMIT_STACK_BYTES * 1e-9);
     b.s.label = calloc((size_t)n, sizeof *b.s.label);
     b.s.values = malloc((size_t)bytes);
     rc = b.s.label && b.s.values ? fill(&b) : err_set(e, ERR_SYSTEM, "out of memory · %s", kind);
@@ -433,27 +460,26 @@ static double direction(const struct run *r, int32_t a, int32_t b, double *dir)
     return constant;
 }
 
-int stack_logit_attrs(const struct stack *s, struct run *r, int32_t row0, int32_t a, int32_t b,
-                      float *out, double *constant, struct err *e)
+int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows, int32_t a,
+                      int32_t b, float *out, double *constant, struct err *e)
 {
     const struct model *m = run_model(r);
-    size_t d = (size_t)s->d_model, rows = (size_t)s->rows;
-    float *scale = malloc(rows * sizeof *scale);
+    size_t d = (size_t)s->d_model, n_rows = (size_t)s->rows;
+    float *scale = malloc(n_rows * sizeof *scale);
     double *dir = malloc(d * sizeof *dir);
     int rc = scale && dir ? 0 : err_set(e, ERR_SYSTEM, "out of memory · logit_attrs");
     if (!rc)
-        rc = run_read(r, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}, row0, row0 + s->rows, scale,
-                      NULL, e);
+        rc = read_rows(r, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}, rows, s->rows, scale, e);
     if (!rc)
         *constant = direction(r, a, b, dir);
-    for (size_t i = 0; !rc && i < (size_t)s->n * rows; i++) {
+    for (size_t i = 0; !rc && i < (size_t)s->n * n_rows; i++) {
         const float *x = s->values + i * d;
         double mean = 0, dot = 0;
         for (size_t j = 0; j < d && m->cfg.norm_center; j++)
             mean += (double)x[j] / (double)d;
         for (size_t j = 0; j < d; j++)
             dot += ((double)x[j] - mean) * dir[j];
-        out[i] = (float)(dot / (double)scale[i % rows]);
+        out[i] = (float)(dot / (double)scale[i % n_rows]);
     }
     free(scale);
     free(dir);

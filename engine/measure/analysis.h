@@ -61,19 +61,19 @@ int stack_kind_parse(const char *name, enum stack_kind *out, struct err *e);
  * no_remainder, one_layer. */
 int stack_flags_parse(const char *text, unsigned *flags, struct err *e);
 
-/* Components of a residual stream at rows [row0, row1).  Refused past LIMIT_STACK_BYTES.  Freed
- * with stack_free. */
-int stack_make(struct stack *out, struct run *r, const struct stack_options *o, int32_t row0,
-               int32_t row1, struct err *e);
+/* Components of a residual stream at rows[n_rows], in any order.  Refused past LIMIT_STACK_BYTES,
+ * all rows together.  Freed with stack_free. */
+int stack_make(struct stack *out, struct run *r, const struct stack_options *o, const int32_t *rows,
+               int32_t n_rows, struct err *e);
 void stack_free(struct stack *s);
 
 /* Direct logit attribution with the run's own final norm held fixed: out[n * rows], the share of
- * each component in logit[a] (minus logit[b] if b >= 0) at its position.  *constant: what the
- * norm's bias and b_U give (same for all rows); a stack that sums to the residual stream sums, with
- * it, to the logit.  Where the final norm has weights they belong to the direction (a model
- * processed with fold_ln has none: then this is logit_attrs). */
-int stack_logit_attrs(const struct stack *s, struct run *r, int32_t row0, int32_t a, int32_t b,
-                      float *out, double *constant, struct err *e);
+ * each component in logit[a] (minus logit[b] if b >= 0) at its position; rows: those of the stack.
+ * *constant: what the norm's bias and b_U give (same for all rows); a stack that sums to the
+ * residual stream sums, with it, to the logit.  Where the final norm has weights they belong to the
+ * direction (a model processed with fold_ln has none: then this is logit_attrs). */
+int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows, int32_t a,
+                      int32_t b, float *out, double *constant, struct err *e);
 
 enum head_pattern { HEAD_PREVIOUS, HEAD_DUPLICATE, HEAD_INDUCTION, HEAD_PATTERN_COUNT };
 const char *head_pattern_name(enum head_pattern p); /* "previous_token_head", ... */

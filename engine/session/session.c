@@ -1,8 +1,9 @@
 /* session.c - the worker thread (see session.h).
  *
  * The interface leaves at most one request; the worker takes it, computes, publishes.  `lock`
- * guards the fields marked so and is never held while computing.  The cancel flag is the backend's
- * own: kernels look at it between chunks.  Only the worker touches the runs and the figures. */
+ * guards the fields marked so and is never held while computing.  While it computes the backend has
+ * the cancel flag: kernels look at it between chunks.  Only the worker touches the runs and the
+ * figures. */
 #include "session/session.h"
 
 #include <assert.h>
@@ -168,7 +169,9 @@ static void *worker(void *user)
         pthread_mutex_unlock(&s->lock);
 
         struct err e = {0};
+        s->m->be->cancel = &s->cancel;
         int rc = compute(&j, &e);
+        s->m->be->cancel = NULL;
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
         session_want_free(want);
@@ -211,13 +214,11 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
     if (!rc)
         rc = figures_open(&s->figures, m, e);
     if (!rc) {
-        m->be->cancel = &s->cancel;
         int code = pthread_create(&s->thread, NULL, worker, s);
         if (code)
             rc = err_set(e, ERR_SYSTEM, "cannot start a thread: %s · session", strerror(code));
     }
     if (rc) {
-        m->be->cancel = NULL;
         session_free(s);
         return rc;
     }
@@ -235,7 +236,6 @@ void session_close(struct session *s)
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->thread, NULL);
-    s->m->be->cancel = NULL;
     session_free(s);
 }
 

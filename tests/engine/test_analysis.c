@@ -47,8 +47,8 @@ static void test_stacks(void **state)
             char key[80];
             struct stack s;
             struct err e = {0};
-            if (stack_make(&s, o.r, &(struct stack_options){.kind = k, .layer = -1}, o.f.n - 1,
-                           o.f.n, &e))
+            if (stack_make(&s, o.r, &(struct stack_options){.kind = k, .layer = -1},
+                           (int32_t[]){o.f.n - 1}, 1, &e))
                 fail_msg("%s", e.text);
             snprintf(key, sizeof key, "labels.%s", stack_kind_name(k));
             struct js_doc *labels = fixture_json(o.ref, key);
@@ -67,8 +67,9 @@ static void test_stacks(void **state)
                 fail_msg("%s %s: components differ by %g", names[i], key, d);
             float *attrs = malloc((size_t)s.n * sizeof *attrs);
             double constant;
-            assert_int_equal(
-                stack_logit_attrs(&s, o.r, o.f.n - 1, answer, wrong, attrs, &constant, &e), 0);
+            assert_int_equal(stack_logit_attrs(&s, o.r, (int32_t[]){o.f.n - 1}, answer, wrong,
+                                               attrs, &constant, &e),
+                             0);
             snprintf(key, sizeof key, "attrs.%s", stack_kind_name(k));
             d = fixture_error(attrs, safetensors_find(o.ref, key)->data, (size_t)s.n);
             if (!(d <= 1e-5))
@@ -102,10 +103,10 @@ static void test_sums(void **state)
                                        .flags = k == STACK_NEURONS ? STACK_ONE_LAYER
                                                 : k == STACK_FULL  ? STACK_EXPAND_NEURONS
                                                                    : 0};
-            assert_int_equal(stack_make(&s, r, &of, 3, 4, &e), 0);
+            assert_int_equal(stack_make(&s, r, &of, (int32_t[]){3}, 1, &e), 0);
             float *attrs = malloc((size_t)s.n * sizeof *attrs);
             double sum;
-            assert_int_equal(stack_logit_attrs(&s, r, 3, 2, 7, attrs, &sum, &e), 0);
+            assert_int_equal(stack_logit_attrs(&s, r, (int32_t[]){3}, 2, 7, attrs, &sum, &e), 0);
             for (int32_t i = 0; i < s.n; i++)
                 sum += (double)attrs[i];
             double want = (double)logits[2] - (double)logits[7];
@@ -145,7 +146,7 @@ static void test_parameters(void **state)
             of = (struct stack_options){.layer = (int32_t)layer};
             assert_int_equal(stack_kind_parse(kind, &of.kind, &e), 0);
             assert_true(!*with || !stack_flags_parse(with, &of.flags, &e));
-            if (stack_make(&s, o.r, &of, o.f.n - 1, o.f.n, &e))
+            if (stack_make(&s, o.r, &of, (int32_t[]){o.f.n - 1}, 1, &e))
                 fail_msg("%s %s: %s", names[i], name, e.text);
             want = js_get(item, "labels");
             assert_int_equal(js_count(want), s.n);
@@ -218,8 +219,9 @@ static void test_refusals(void **state)
     float scores[64];
     enum stack_kind k;
     enum head_pattern p;
-    assert_int_equal(stack_make(&s, r, &(struct stack_options){STACK_HEADS, 0, -1}, 0, 2, &e),
-                     ERR_BAD_INPUT);
+    assert_int_equal(
+        stack_make(&s, r, &(struct stack_options){STACK_HEADS, 0, -1}, (int32_t[]){0, 1}, 2, &e),
+        ERR_BAD_INPUT);
     static const struct {
         struct stack_options of;
         const char *says;
@@ -233,7 +235,7 @@ static void test_refusals(void **state)
         {{STACK_NEURONS, STACK_ONE_LAYER, 0}, "layers 1..3"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(stack_make(&s, r, &bad[i].of, 0, 1, &e), ERR_BAD_INPUT);
+        assert_int_equal(stack_make(&s, r, &bad[i].of, (int32_t[]){0}, 1, &e), ERR_BAD_INPUT);
         if (!strstr(e.text, bad[i].says))
             fail_msg("%s", e.text);
     }

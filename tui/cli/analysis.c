@@ -49,13 +49,13 @@ static int attribute(struct cli *c, struct attribution *a)
 {
     struct run *r = cli_run_shown(c);
     float *logits = malloc((size_t)c->m->cfg.d_vocab * sizeof *logits);
-    int rc = logits ? stack_make(&a->stack, r, &a->of, a->row, a->row + 1, &c->err) : cli_memory(c);
+    int rc = logits ? stack_make(&a->stack, r, &a->of, &a->row, 1, &c->err) : cli_memory(c);
     a->value = rc ? NULL : malloc((size_t)a->stack.n * sizeof *a->value);
     if (!rc && !a->value)
         rc = cli_memory(c);
     if (!rc)
-        rc = stack_logit_attrs(&a->stack, r, a->row, a->pair[0], a->pair[1], a->value, &a->constant,
-                               &c->err);
+        rc = stack_logit_attrs(&a->stack, r, &a->row, a->pair[0], a->pair[1], a->value,
+                               &a->constant, &c->err);
     if (!rc)
         rc = lens_logits(r, a->row, logits, &c->err);
     if (!rc) {

@@ -11,42 +11,24 @@
 #include "slice.h"
 #include "model/tensor_write.h"
 
-/* One stack per position asked for; they have the same labels. */
-struct stacks {
+/* The stack at the positions asked for. */
+struct stacked {
     struct stack_options of;
     struct slice slice;
-    struct stack *at; /* [slice.n] */
+    struct stack s; /* rows: those of the slice */
 };
 
-static void stacks_free(struct stacks *s)
+/* Of component k at the i-th position. */
+static double norm(const struct stack *s, int32_t k, int32_t i)
 {
-    for (int32_t i = 0; s->at && i < s->slice.n; i++)
-        stack_free(&s->at[i]);
-    free(s->at);
-    free(s->slice.row);
-}
-
-static int stacks_make(struct cli *c, struct stacks *s)
-{
-    s->at = calloc((size_t)s->slice.n, sizeof *s->at);
-    int rc = s->at ? 0 : cli_memory(c);
-    for (int32_t i = 0; !rc && i < s->slice.n; i++)
-        rc = stack_make(&s->at[i], cli_run_shown(c), &s->of, s->slice.row[i], s->slice.row[i] + 1,
-                        &c->err);
-    return rc;
-}
-
-static double norm(const struct stack *s, int32_t k)
-{
+    const float *x = s->values + ((int64_t)k * s->rows + i) * s->d_model;
     double sum = 0;
-    for (int32_t j = 0; j < s->d_model; j++) {
-        double x = (double)s->values[(int64_t)k * s->d_model + j];
-        sum += x * x;
-    }
+    for (int32_t j = 0; j < s->d_model; j++)
+        sum += (double)x[j] * (double)x[j];
     return sqrt(sum);
 }
 
-static int print_json(struct cli *c, const struct stacks *s)
+static int print_json(struct cli *c, const struct stacked *s)
 {
     struct json_out j;
     cli_json_begin(c, &j);
@@ -57,12 +39,12 @@ static int print_json(struct cli *c, const struct stacks *s)
         json_out_int(&j, s->slice.row[i]);
     json_out_close(&j);
     json_out_array(json_out_key(&j, "components"));
-    for (int32_t k = 0; k < s->at[0].n; k++) {
+    for (int32_t k = 0; k < s->s.n; k++) {
         json_out_object(&j);
-        json_out_string(json_out_key(&j, "label"), s->at[0].label[k]);
+        json_out_string(json_out_key(&j, "label"), s->s.label[k]);
         json_out_array(json_out_key(&j, "norms"));
         for (int32_t i = 0; i < s->slice.n; i++)
-            json_out_double(&j, norm(&s->at[i], k));
+            json_out_double(&j, norm(&s->s, k, i));
         json_out_close(&j);
         json_out_close(&j);
     }
@@ -70,7 +52,7 @@ static int print_json(struct cli *c, const struct stacks *s)
 }
 
 /* Components down, positions across. */
-static int print_table(struct cli *c, const struct stacks *s)
+static int print_table(struct cli *c, const struct stacked *s)
 {
     size_t n = (size_t)s->slice.n + 1;
     struct table_column *columns = calloc(n, sizeof *columns);
@@ -87,10 +69,10 @@ static int print_table(struct cli *c, const struct stacks *s)
             bytes_addf(&c->out, "# %s: the size of each component\n", stack_kind_name(s->of.kind));
         t = table_new(columns, (int)n);
     }
-    for (int32_t k = 0; t && k < s->at[0].n; k++) {
-        table_string(t, s->at[0].label[k]);
+    for (int32_t k = 0; t && k < s->s.n; k++) {
+        table_string(t, s->s.label[k]);
         for (int32_t i = 0; i < s->slice.n; i++)
-            table_number(t, (float)norm(&s->at[i], k));
+            table_number(t, (float)norm(&s->s, k, i));
     }
     int rc = cli_table(c, t);
     free(columns);
@@ -99,14 +81,14 @@ static int print_table(struct cli *c, const struct stacks *s)
 }
 
 /* The labels and the token ids as JSON. */
-static void meta_lists(const struct cli *c, const struct stacks *s, struct bytes *labels,
+static void meta_lists(const struct cli *c, const struct stacked *s, struct bytes *labels,
                        struct bytes *tokens)
 {
     struct json_out j;
     json_out_begin(&j, labels);
     json_out_array(&j);
-    for (int32_t k = 0; k < s->at[0].n; k++)
-        json_out_string(&j, s->at[0].label[k]);
+    for (int32_t k = 0; k < s->s.n; k++)
+        json_out_string(&j, s->s.label[k]);
     json_out_close(&j);
     json_out_begin(&j, tokens);
     json_out_array(&j);
@@ -117,25 +99,17 @@ static void meta_lists(const struct cli *c, const struct stacks *s, struct bytes
 
 /* [component, batch, pos, d_model], as the library stacks them; a single position drops its axis.
  */
-static int write_file(struct cli *c, const struct stacks *s)
+static int write_file(struct cli *c, const struct stacked *s)
 {
-    int64_t d = c->m->cfg.d_model, n = s->at[0].n, rows = s->slice.n;
-    float *all = malloc((size_t)(n * rows * d) * sizeof *all);
-    if (!all)
-        return cli_memory(c);
-    for (int64_t k = 0; k < n; k++)
-        for (int64_t i = 0; i < rows; i++)
-            memcpy(all + (k * rows + i) * d, s->at[i].values + k * d, (size_t)d * sizeof *all);
     struct bytes labels = {0}, tokens = {0};
     char process[PROCESS_TEXT_MAX];
     meta_lists(c, s, &labels, &tokens);
-    struct tensor_out t = {.name = stack_kind_name(s->of.kind),
-                           .dtype = ST_F32,
-                           .rank = s->slice.drop ? 3 : 4,
-                           .shape = {n, 1, rows, d},
-                           .data = all};
-    if (s->slice.drop)
-        t.shape[2] = d;
+    struct tensor_out t = {
+        .name = stack_kind_name(s->of.kind),
+        .dtype = ST_F32,
+        .rank = s->slice.drop ? 3 : 4,
+        .shape = {s->s.n, 1, s->slice.drop ? s->s.d_model : s->s.rows, s->s.d_model},
+        .data = s->s.values};
     const struct tensor_meta meta[] = {
         {"program", "borescope " BORE_VERSION},
         {"model", c->m->name},
@@ -148,13 +122,12 @@ static int write_file(struct cli *c, const struct stacks *s)
                  : tensor_write(c->opt->output, &t, 1, meta, sizeof meta / sizeof *meta, &c->err);
     bytes_free(&labels);
     bytes_free(&tokens);
-    free(all);
     return rc;
 }
 
 int cli_stack(struct cli *c)
 {
-    struct stacks s = {.at = NULL};
+    struct stacked s = {.s = {0}};
     int rc = stack_choose(c, &s.of);
     if (!rc && c->opt->output)
         rc = tensor_write_check(c->opt->output, &c->err);
@@ -165,14 +138,15 @@ int cli_stack(struct cli *c)
     if (!rc)
         rc = cli_sync(c);
     if (!rc)
-        rc = stacks_make(c, &s);
-    if (!rc && s.at[0].n == 0)
+        rc = stack_make(&s.s, cli_run_shown(c), &s.of, s.slice.row, s.slice.n, &c->err);
+    if (!rc && s.s.n == 0)
         rc = err_set(&c->err, ERR_BAD_INPUT, "%s of layer 0 has no components · layers 1..%d",
                      stack_kind_name(s.of.kind), (int)c->m->cfg.n_layers);
     if (!rc && c->opt->output)
         rc = write_file(c, &s);
     if (!rc && (c->opt->json || !c->opt->output))
         rc = c->opt->json ? print_json(c, &s) : print_table(c, &s);
-    stacks_free(&s);
+    stack_free(&s.s);
+    free(s.slice.row);
     return rc;
 }
