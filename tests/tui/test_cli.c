@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "bytes.h"
-#include "check.h"
+#include "cli.h"
 #include "fixture.h"
 
 #define MODELS "tests/fixtures/models/"
@@ -245,7 +245,7 @@ static void tables_come_as_tsv(void **state)
     }
 }
 
-/* ------------------------------------------------------------------ tokens, generate, check */
+/* ------------------------------------------------------------------ tokens, generate */
 
 static void tokens_go_both_ways(void **state)
 {
@@ -320,27 +320,6 @@ static void text_streams_as_it_decodes(void **state)
     result_free(&b);
 }
 
-static void identities_hold(const struct fixture *f, const char *path, const char *ids)
-{
-    struct js_doc *doc = RUN_JSON("check", path, "--tokens", ids, "--json");
-    struct js_node checks = js_get(js_root(doc), "checks");
-    bool one = f->m->cfg.n_layers == 1,
-         by_length = f->m->cfg.rope_scaling == ROPE_DYNAMIC; /* do not apply there */
-    assert_int_equal(js_count(checks), check_count - one - by_length);
-    for (size_t i = 0; i < js_count(checks); i++)
-        assert_true(json_bool(js_at(checks, i), "holds"));
-    js_close(doc);
-}
-
-static void sound_models_pass_the_check(void **state)
-{
-    (void)state;
-    on_every_model(identities_hold);
-    struct result r = RUN("check", GPT2); /* a prompt of its own */
-    assert_int_equal(r.status, 0);
-    result_free(&r);
-}
-
 static void long_prompts_are_noted_where_they_can_run(void **state)
 {
     (void)state;
@@ -374,7 +353,6 @@ int main(void)
         cmocka_unit_test(tables_come_as_tsv),
         cmocka_unit_test(tokens_go_both_ways),
         cmocka_unit_test(text_streams_as_it_decodes),
-        cmocka_unit_test(sound_models_pass_the_check),
         cmocka_unit_test(long_prompts_are_noted_where_they_can_run),
         cmocka_unit_test(every_instruction_set_and_budget_agrees),
     };

@@ -46,8 +46,9 @@ void check_compare(struct check *k, double got, double expected)
 
 /* What one identity came to. */
 struct finding {
-    double deviation; /* relative to the largest value */
-    int32_t layer;    /* where it was worst; -1 = not per block */
+    double deviation;      /* relative to the largest value */
+    int32_t layer;         /* where it was worst; -1 = not per block */
+    struct site_ref first; /* check.first */
     bool applies, holds;
 };
 
@@ -55,6 +56,7 @@ static int test(struct check *k, const struct check_info *info, struct finding *
 {
     int32_t layers = info->per_block ? k->c->m->cfg.n_layers : 1;
     *out = (struct finding){.layer = -1};
+    k->first = (struct site_ref){SITE_COUNT, SITE_ROOT};
     for (int32_t l = 0; l < layers; l++) {
         k->worst = 0;
         k->scale = -1; /* still -1: nothing to compare in this model */
@@ -69,6 +71,9 @@ static int test(struct check *k, const struct check_info *info, struct finding *
             out->layer = info->per_block ? l : -1;
         }
     }
+    out->first = k->first;
+    if (out->first.id != SITE_COUNT && out->first.layer != SITE_ROOT)
+        out->layer = out->first.layer;
     out->holds = out->deviation <= info->limit;
     return 0;
 }
@@ -76,6 +81,7 @@ static int test(struct check *k, const struct check_info *info, struct finding *
 static int json_findings(struct cli *c, const struct finding *f)
 {
     struct json_out j;
+    char name[LIMIT_NAME];
     cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
     json_out_array(json_out_key(&j, "checks"));
@@ -91,6 +97,11 @@ static int json_findings(struct cli *c, const struct finding *f)
             json_out_null(&j);
         else
             json_out_int(&j, f[i].layer);
+        json_out_key(&j, "hook");
+        if (f[i].first.id == SITE_COUNT)
+            json_out_null(&j);
+        else
+            json_out_string(&j, site_name(f[i].first, name));
         json_out_bool(json_out_key(&j, "holds"), f[i].holds);
         json_out_close(&j);
     }
@@ -103,7 +114,7 @@ static int table_findings(struct cli *c, const struct finding *f)
                                                   COLUMN_TEXT("limit"), COLUMN_TEXT("worst"),
                                                   COLUMN_TEXT("identity")};
     struct table *t = table_new(columns, 5);
-    char text[48];
+    char text[LIMIT_NAME];
     cli_head(c);
     for (int i = 0; i < check_count && t; i++) {
         if (!f[i].applies)
@@ -117,7 +128,11 @@ static int table_findings(struct cli *c, const struct finding *f)
             snprintf(text, sizeof text, "exact");
         table_string(t, text);
         snprintf(text, sizeof text, "block %d", (int)f[i].layer);
-        table_string(t, f[i].layer < 0 ? "" : text);
+        if (f[i].first.id != SITE_COUNT)
+            site_name(f[i].first, text);
+        else if (f[i].layer < 0)
+            text[0] = 0;
+        table_string(t, text);
         table_string(t, check_table[i].name);
     }
     return cli_table(c, t);

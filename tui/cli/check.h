@@ -1,5 +1,5 @@
 /* check.h - the identities of `borescope check`, one function each (rows of checks.def).
- * Tested in tests/tui/test_cli.c. */
+ * Tested in tests/tui/test_cli_check.c. */
 #ifndef CHECK_H
 #define CHECK_H
 
@@ -10,8 +10,9 @@ struct check {
     struct cli *c;
     struct run *r;
     int32_t n;
-    double worst, scale; /* largest deviation and largest value seen */
-    float **buffers;     /* values read for this identity, freed together */
+    double worst, scale;   /* largest deviation and largest value seen */
+    struct site_ref first; /* the hook where it goes wrong, where one can be named: id SITE_COUNT */
+    float **buffers;       /* values read for this identity, freed together */
     int n_buffers;
 };
 

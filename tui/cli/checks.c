@@ -9,18 +9,19 @@
 
 int check_finite(struct check *k, int32_t layer)
 {
+    (void)layer;
     struct site_ref *sites = calloc(((size_t)k->c->m->cfg.n_layers + 1) * SITE_COUNT,
                                     sizeof *sites);
     int n = sites ? site_list(&k->c->m->cfg, sites) : 0, rc = sites ? 0 : cli_memory(k->c);
-    for (int i = 0; i < n && !rc; i++) {
+    for (int i = 0; i < n && !rc; i++) { /* in firing order */
         struct lens_stats s;
-        if (sites[i].layer != layer && !(layer == 0 && sites[i].layer == SITE_ROOT))
-            continue;
         if (!site_fires(&k->c->m->cfg, sites[i].id))
             continue;
         rc = lens_stats(k->r, sites[i], 0, k->n, &s, &k->c->err);
-        if (!rc)
-            check_compare(k, (double)(s.n_nan + s.n_inf), 0);
+        int64_t bad = rc ? 0 : s.n_nan + s.n_inf;
+        if (bad && k->first.id == SITE_COUNT)
+            k->first = sites[i];
+        check_compare(k, (double)bad, 0);
     }
     free(sites);
     return rc;

@@ -1,0 +1,109 @@
+/* test_cli_check.c - `borescope check`: sound models pass, and a broken one is told where it
+ * breaks.
+ */
+#include "command.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "fixture.h"
+
+#define MODELS "tests/fixtures/models/"
+#define GPT2 MODELS "gpt2"
+
+static void identities_hold(const struct fixture *f, const char *path, const char *ids)
+{
+    struct js_doc *doc = RUN_JSON("check", path, "--tokens", ids, "--json");
+    struct js_node checks = js_get(js_root(doc), "checks");
+    bool one = f->m->cfg.n_layers == 1,
+         by_length = f->m->cfg.rope_scaling == ROPE_DYNAMIC; /* do not apply there */
+    assert_int_equal(js_count(checks), check_count - one - by_length);
+    for (size_t i = 0; i < js_count(checks); i++)
+        assert_true(json_bool(js_at(checks, i), "holds"));
+    js_close(doc);
+}
+
+static void sound_models_pass_the_check(void **state)
+{
+    (void)state;
+    char **names = fixture_names(false);
+    for (int i = 0; names[i]; i++) {
+        struct fixture f = fixture_open(names[i]);
+        char *path = NULL, *ids = fixture_prompt(f.ref);
+        assert_true(asprintf(&path, MODELS "%s", names[i]) > 0);
+        identities_hold(&f, path, ids);
+        free(path), free(ids);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+    struct result r = RUN("check", GPT2); /* a prompt of its own */
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+}
+
+/* A copy of the model file in which the first element of a tensor is NaN. */
+static void spoil(const char *from, const char *to, const char *tensor)
+{
+    struct safetensors *st = fixture_tensors(from);
+    const struct st_tensor *first = safetensors_at(st, 0), *t = safetensors_find(st, tensor);
+    size_t len, header;
+    char *bytes = file_read(from, &len);
+    uint64_t text;
+    memcpy(&text, bytes, sizeof text);
+    for (size_t i = 0; i < safetensors_count(st); i++) /* the one that lies first */
+        if ((const char *)safetensors_at(st, i)->data < (const char *)first->data)
+            first = safetensors_at(st, i);
+    header = sizeof text + (size_t)text;
+    const float nan = NAN;
+    memcpy(bytes + header + ((const char *)t->data - (const char *)first->data), &nan, sizeof nan);
+    FILE *f = fopen(to, "wb");
+    assert_true(f && fwrite(bytes, 1, len, f) == len && !fclose(f));
+    safetensors_close(st);
+    free(bytes);
+}
+
+static void the_first_hook_with_a_nan_is_named(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *tensor, *hook;
+        int layer;
+    } cases[] = {{"transformer.ln_f.weight", "unembed.hook_in", -1},
+                 {"transformer.h.1.mlp.c_fc.bias", "blocks.1.mlp.hook_pre", 1}};
+    char *folder = folder_make(), *model = folder_path(folder, "model.safetensors"),
+         *config = folder_path(folder, "config.json");
+    size_t len;
+    char *text = file_read(GPT2 "/config.json", &len);
+    FILE *f = fopen(config, "wb");
+    assert_true(f && fwrite(text, 1, len, f) == len && !fclose(f));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        spoil(GPT2 "/model.safetensors", model, cases[i].tensor);
+        struct result r = RUN("check", folder, "--tokens", "1,2,3", "--json");
+        assert_int_equal(r.status, 1);
+        struct js_doc *doc = js_parse("check", r.out, r.out_len, NULL);
+        struct js_node check = js_at(js_get(js_root(doc), "checks"), 0);
+        assert_false(json_bool(check, "holds"));
+        assert_string_equal(json_string(check, "hook"), cases[i].hook);
+        if (cases[i].layer >= 0)
+            assert_int_equal(json_int(check, "layer"), cases[i].layer);
+        js_close(doc);
+        result_free(&r);
+        r = RUN("check", folder, "--tokens", "1,2,3");
+        assert_non_null(strstr(r.out, cases[i].hook));
+        result_free(&r);
+    }
+    free(text), free(model), free(config);
+    folder_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sound_models_pass_the_check),
+        cmocka_unit_test(the_first_hook_with_a_nan_is_named),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
