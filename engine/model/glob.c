@@ -222,6 +222,41 @@ int32_t site_missing_layer(const struct config *cfg, const char *pattern)
     return -1;
 }
 
+static int fail_unmatched(const struct config *cfg, const char *pattern, struct site_ref *scratch,
+                          struct err *e)
+{
+    char near[LIMIT_NAME], name[LIMIT_NAME];
+    size_t least = SIZE_MAX;
+    int n = site_list(cfg, scratch);
+    for (int i = 0; i < n; i++)
+        if (nearest_is(pattern, site_name(scratch[i], name), &least))
+            memcpy(near, name, sizeof near);
+    return err_set(e, ERR_BAD_INPUT,
+                   "no hook matches \"%.100s\" · the nearest is %s · this model has layers 0..%d",
+                   pattern, near, (int)cfg->n_layers - 1);
+}
+
+/* Does a pattern with so many parts spelled out mean a site that it matches?  2: yes; 1: where it
+ * means no other; 0: no, what only another library hooks is spelled out. */
+static int meaning(const struct config *cfg, enum site_id id, int named)
+{
+    bool port = site_is_module_port(id);
+    return site_fires(cfg, id) || named > port ? 2 : !port;
+}
+
+/* Keep those of sites[n] that are meant; how many. */
+static int keep_meant(const struct config *cfg, struct site_ref *sites, int n, int named)
+{
+    int most = 1, kept = 0;
+    for (int i = 0; i < n; i++)
+        if (meaning(cfg, sites[i].id, named) > most)
+            most = 2;
+    for (int i = 0; i < n; i++)
+        if (meaning(cfg, sites[i].id, named) == most)
+            sites[kept++] = sites[i];
+    return kept;
+}
+
 int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e)
 {
     if (strlen(pattern) >= LIMIT_PATTERN)
@@ -233,31 +268,12 @@ int site_select(const struct config *cfg, const char *pattern, struct site_ref *
     if (missing >= 0)
         return err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d",
                        (int)missing, pattern, (int)cfg->n_layers - 1);
-    int named = parts_named(pattern);
-    bool asleep = false;
-    int n = site_list(cfg, out), kept = 0;
+    int n = site_list(cfg, out), matched = 0;
     for (int i = 0; i < n; i++) {
         char name[LIMIT_NAME];
-        if (!site_glob(pattern, site_name(out[i], name)))
-            continue;
-        if (site_fires(cfg, out[i].id) || named > site_is_module_port(out[i].id))
-            out[kept++] = out[i];
-        else
-            asleep = true;
+        if (site_glob(pattern, site_name(out[i], name)))
+            out[matched++] = out[i];
     }
-    if (kept > 0)
-        return kept;
-    if (asleep)
-        return err_set(e, ERR_BAD_INPUT,
-                       "\"%.100s\" matches only hooks that are computed on request · "
-                       "write the last part of the name out, as in blocks.*.attn.hook_result",
-                       pattern);
-    char near[LIMIT_NAME], name[LIMIT_NAME];
-    size_t least = SIZE_MAX;
-    for (int i = 0; i < n; i++)
-        if (nearest_is(pattern, site_name(out[i], name), &least))
-            memcpy(near, name, sizeof near);
-    return err_set(e, ERR_BAD_INPUT,
-                   "no hook matches \"%.100s\" · the nearest is %s · this model has layers 0..%d",
-                   pattern, near, (int)cfg->n_layers - 1);
+    int kept = keep_meant(cfg, out, matched, parts_named(pattern));
+    return kept ? kept : fail_unmatched(cfg, pattern, out, e);
 }

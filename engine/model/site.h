@@ -101,7 +101,8 @@ bool site_is_pattern(const char *text);
  * request too if the hook is spelled out, that is if nothing after the last dot outside braces is *
  * ? or [: "blocks.*.attn.hook_result" and "blocks.0.hook_{mlp_in,mlp_out}" switch hooks on,
  * "blocks.0.*" does not; of module ports the part before must be spelled out too
- * ("blocks.*.ln1.hook_out", not "blocks.*.hook_out"). A set or range of layers must lie within the
+ * ("blocks.*.ln1.hook_out", not "blocks.*.hook_out"). A pattern that matches nothing else means
+ * sites on request, never module ports ("*_input"). A set or range of layers must lie within the
  * model: "blocks.{2..9}..." is an error where there are four. Sites with a site_refusal are
  * returned: the caller refuses them. */
 int site_select(const struct config *cfg, const char *pattern, struct site_ref *out, struct err *e);

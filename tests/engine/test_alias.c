@@ -383,6 +383,12 @@ static void patterns_in_every_library(void **state)
                  "model.transformer.h[1].mlp.output");
     check_select(cfg, "transformer.h.1.attn.output[0]", 1, "transformer.h.1.attn.output[0]",
                  "transformer.h.1.attn.output[0]");
+    /* TransformerLens' own names come first, those on request too */
+    check_select(cfg, "*_input", 9, "blocks.0.hook_q_input", "blocks.2.hook_v_input");
+    check_select(cfg, "blocks.*.attn.hook_q_inpu?", 3, "blocks.0.attn.hook_q_input",
+                 "blocks.2.attn.hook_q_input");
+    check_select(cfg, "blocks.1.attn.hook_q_input", 1, "blocks.1.attn.hook_q_input",
+                 "blocks.1.attn.hook_q_input");
     check_select(cfg, "layer_*_mlp_pre_out", 3, "layer_0_mlp_pre_out", "layer_2_mlp_pre_out");
 
     static const char *const bad[][2] = {

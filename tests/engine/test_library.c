@@ -210,6 +210,11 @@ static void test_cache_options(void **state)
     library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), &e);
     assert_int_equal(bore_cache_count(c), 7);
     bore_cache_free(c);
+    static const char *const own[] = {"*_input"}; /* not the bridge's attn.hook_q_input */
+    c = library_cache(l.m, &l.pass, own, 1);
+    assert_int_equal(bore_cache_count(c), 9);
+    assert_string_equal(bore_cache_at(c, 0, NULL), "blocks.0.hook_q_input");
+    bore_cache_free(c);
     library_close(&l);
 }
 

@@ -168,6 +168,41 @@ static void run_captures_by_any_name(void **state)
     free(path);
 }
 
+/* A pattern means TransformerLens' names where it matches any; the others' where it does not, or
+ * where one is typed out. */
+static void patterns_mean_the_own_names_first(void **state)
+{
+    (void)state;
+    static const char *const globs[] = {"*_input"};
+    char *folder = folder_make(), *path = folder_path(folder, "a.safetensors");
+    struct safetensors *st = captured(GPT2, path, globs, 1, NULL);
+    assert_int_equal(safetensors_count(st), 9 + 1); /* and logits */
+    assert_non_null(safetensors_find(st, "blocks.0.hook_q_input"));
+    safetensors_close(st);
+    folder_remove(folder);
+    free(path);
+    static const struct {
+        const char *filter, *first;
+        size_t n;
+    } rows[] = {
+        {"*_input", "blocks.0.hook_q_input", 9},
+        {"*hook_in", "unembed.hook_in", 1}, /* not the bridge's 30 */
+        {"blocks.2.attn.hook_q_inpu?", "blocks.2.hook_q_input", 1},
+        {"blocks.2.attn.hook_q_input", "blocks.2.hook_q_input", 1},
+        {"transformer.h.1.attn.c_attn.output", "blocks.1.attn.hook_q", 3},
+        {"model.transformer.h[1].mlp.output", "blocks.1.hook_mlp_out", 1},
+        {"transformer.h.*.mlp.c_fc.output", "blocks.0.mlp.hook_pre", 3},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct js_doc *doc = RUN_JSON("hooks", GPT2, "--filter", rows[i].filter, "--json");
+        if (js_count(js_root(doc)) != rows[i].n ||
+            strcmp(json_string(js_at(js_root(doc), 0), "name"), rows[i].first) != 0)
+            fail_msg("%s: %zu hooks from %s", rows[i].filter, js_count(js_root(doc)),
+                     json_string(js_at(js_root(doc), 0), "name"));
+        js_close(doc);
+    }
+}
+
 static const float *values(const struct safetensors *st, const char *name)
 {
     const struct st_tensor *t = safetensors_find(st, name);
@@ -242,9 +277,13 @@ static void norms_and_edits_by_any_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hooks_add_the_names),   cmocka_unit_test(name_says_what_it_is),
-        cmocka_unit_test(name_needs_no_model),   cmocka_unit_test(run_captures_by_any_name),
-        cmocka_unit_test(gradients_by_any_name), cmocka_unit_test(norms_and_edits_by_any_name),
+        cmocka_unit_test(hooks_add_the_names),
+        cmocka_unit_test(name_says_what_it_is),
+        cmocka_unit_test(name_needs_no_model),
+        cmocka_unit_test(run_captures_by_any_name),
+        cmocka_unit_test(patterns_mean_the_own_names_first),
+        cmocka_unit_test(gradients_by_any_name),
+        cmocka_unit_test(norms_and_edits_by_any_name),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

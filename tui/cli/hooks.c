@@ -137,28 +137,49 @@ static void table_site(const struct cli *c, struct table *t, const struct hook_l
             table_string(t, alias_name(&c->m->cfg, s, (enum alias_library)k, 0, name) ? name : "");
 }
 
-/* Does one of the site's names match?  Other libraries are asked only where they are shown. */
+/* Is it listed, under its own name? */
 static bool is_wanted(const struct cli *c, const struct hook_list *l, struct site_ref s)
 {
     char name[LIMIT_NAME];
     if (is_module_output(s.id) && !l->libraries && !edits_at(c, l, s))
         return false;
-    if (!c->opt->filter || site_glob(c->opt->filter, site_name(s, name)))
-        return true;
+    return !c->opt->filter || site_glob(c->opt->filter, site_name(s, name));
+}
+
+/* Does another library's name of the site match the filter? */
+static bool is_wanted_elsewhere(const struct cli *c, struct site_ref s)
+{
+    char name[LIMIT_NAME];
     for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
-        for (int k = 0;
-             l->libraries & 1u << t && alias_name(&c->m->cfg, s, (enum alias_library)t, k, name);
-             k++)
+        for (int k = 0; alias_name(&c->m->cfg, s, (enum alias_library)t, k, name); k++)
             if (site_glob(c->opt->filter, name))
                 return true;
     return false;
 }
 
+/* Is the site among what one name shows? */
+static bool is_shown(const struct alias_value *v, struct site_ref s)
+{
+    for (int i = 0; i < v->n_sites; i++)
+        if (v->site[i].id == s.id && v->site[i].layer == s.layer)
+            return true;
+    return false;
+}
+
+/* The filter's own meaning comes first: TransformerLens' names, then one name of any library, then
+ * patterns over the others'. */
 static int keep_matching(struct cli *c, struct hook_list *l)
 {
+    struct alias_value v;
     int n = site_list(&c->m->cfg, l->sites);
     for (int i = 0; i < n; i++)
         if (is_wanted(c, l, l->sites[i]))
+            l->sites[l->n++] = l->sites[i];
+    if (l->n)
+        return 0;
+    bool one = alias_find(&c->m->cfg, c->opt->filter, &v, NULL) == 0;
+    for (int i = 0; i < n; i++)
+        if (one ? is_shown(&v, l->sites[i]) : is_wanted_elsewhere(c, l->sites[i]))
             l->sites[l->n++] = l->sites[i];
     return l->n ? 0
                 : err_set(&c->err, ERR_BAD_INPUT,
