@@ -260,8 +260,7 @@ static int row_open(const struct generation *g, struct row *row, const struct pa
     memcpy(row->tokens, t->tokens, (size_t)t->n * sizeof *row->tokens);
     row->now = *t;
     row->now.tokens = row->tokens;
-    return g->opt->callbacks ? run_reserve_rows(pair_run(row->pair, FACE_BASE), (int32_t)room, e)
-                             : 0; /* so that no position meets them twice */
+    return 0;
 }
 
 int generate(const struct model *m, const struct pair_target *t, int32_t rows, int32_t count,

@@ -79,11 +79,6 @@ void run_differentiate(struct run *r, bool on)
     r->keep_marks = on;
 }
 
-int run_reserve_rows(struct run *r, int32_t n, struct err *e)
-{
-    return n > r->cap ? run_set_capacity(r, n, e) : 0;
-}
-
 const struct model *run_model(const struct run *r)
 {
     return r->m;

@@ -73,9 +73,6 @@ void run_differentiate(struct run *r, bool on);
  * value.  start is set once, on a fresh base run; stop = n_layers + 1 or more: all.  What waits
  * behind `stop` is computed by a run_sync with a later one. */
 void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop);
-/* Room for n positions, so that growing to them computes no row twice. */
-int run_reserve_rows(struct run *r, int32_t n, struct err *e);
-
 int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
 const struct model *run_model(const struct run *r);

@@ -77,14 +77,7 @@ void run_called_free(struct run *r)
 /* Let go of what only the callbacks before needed. */
 static void forget(struct run *r)
 {
-    for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
-        enum site_id s = (enum site_id)(i % SITE_COUNT);
-        if (r->keep[i] && !run_is_kept(r, i / SITE_COUNT, s)) {
-            r->m->be->type->release(r->m->be, r->keep[i],
-                                    (size_t)run_pitch(r, s) * (size_t)r->cap * sizeof(float));
-            r->keep[i] = NULL;
-        }
-    }
+    run_release_unkept(r);
     run_marks_drop(r);
     if (r->called_full)
         memset(r->called_full, 0, (size_t)plan_stages(r->m->plan) * sizeof *r->called_full);

@@ -11,11 +11,20 @@ static bool is_attn(enum site_id s)
     return s == SITE_ATTN_SCORES || s == SITE_PATTERN;
 }
 
+/* Where there is room for `cap` positions. */
+static int64_t pitch_of(const struct config *cfg, enum site_id s, int32_t cap)
+{
+    return is_attn(s) ? (int64_t)cfg->n_heads * cap : site_row_size(cfg, s, 1);
+}
+
+static size_t bytes_of(const struct config *cfg, enum site_id s, int32_t cap)
+{
+    return (size_t)pitch_of(cfg, s, cap) * (size_t)cap * sizeof(float);
+}
+
 int64_t run_pitch(const struct run *r, enum site_id s)
 {
-    if (is_attn(s))
-        return (int64_t)r->m->cfg.n_heads * r->cap;
-    return site_row_size(&r->m->cfg, s, 1);
+    return pitch_of(&r->m->cfg, s, r->cap);
 }
 
 bool run_resident(const struct run *r, int32_t stage)
@@ -46,7 +55,7 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
         float **at = &r->keep[run_slot(stage, (enum site_id)s)];
         if (*at || site_table[s].scope != scope_of(r, stage) || !run_is_kept(r, stage, id))
             continue;
-        size_t bytes = (size_t)run_pitch(r, id) * (size_t)r->cap * sizeof(float);
+        size_t bytes = bytes_of(&r->m->cfg, id, r->cap);
         if (!(*at = r->m->be->type->alloc(r->m->be, bytes)))
             return err_set(
                 e, ERR_SYSTEM,
@@ -56,15 +65,25 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
     return 0;
 }
 
+static void keep_release(struct run *r, int32_t slot)
+{
+    if (r->keep[slot])
+        r->m->be->type->release(r->m->be, r->keep[slot],
+                                bytes_of(&r->m->cfg, (enum site_id)(slot % SITE_COUNT), r->cap));
+    r->keep[slot] = NULL;
+}
+
+void run_release_unkept(struct run *r)
+{
+    for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++)
+        if (!run_is_kept(r, i / SITE_COUNT, (enum site_id)(i % SITE_COUNT)))
+            keep_release(r, i);
+}
+
 void run_drop(struct run *r)
 {
     for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++)
-        if (r->keep[i]) {
-            size_t bytes = (size_t)run_pitch(r, (enum site_id)(i % SITE_COUNT)) * (size_t)r->cap *
-                           sizeof(float);
-            r->m->be->type->release(r->m->be, r->keep[i], bytes);
-            r->keep[i] = NULL;
-        }
+        keep_release(r, i);
     run_marks_drop(r);
     r->fork_order = r->base ? ORDER_NONE : 0;
     r->fork_row = 0;
@@ -74,15 +93,15 @@ void run_drop(struct run *r)
 }
 
 /* How many blocks may keep every site within the budget. */
-static int32_t resident_count(const struct run *r)
+static int32_t resident_count(const struct run *r, int32_t cap)
 {
     const struct config *cfg = &r->m->cfg;
     int64_t floats = 0;
     for (int s = 0; s < SITE_COUNT; s++)
         if (site_table[s].scope == SCOPE_BLOCK && site_exists(cfg, (enum site_id)s) &&
             !site_table[s].needs)
-            floats += run_pitch(r, (enum site_id)s);
-    size_t per_stage = (size_t)(floats + 2 * cfg->d_model) * (size_t)r->cap * sizeof(float);
+            floats += pitch_of(cfg, (enum site_id)s, cap);
+    size_t per_stage = (size_t)(floats + 2 * cfg->d_model) * (size_t)cap * sizeof(float);
     size_t n = (r->cache_bytes > r->weights.bytes ? r->cache_bytes - r->weights.bytes : 0) /
                per_stage;
     return n < (size_t)cfg->n_layers ? (int32_t)n : cfg->n_layers;
@@ -90,11 +109,12 @@ static int32_t resident_count(const struct run *r)
 
 void run_resident_update(struct run *r)
 {
-    int32_t n = r->cap ? resident_count(r) : 0;
-    if (n == r->n_resident)
-        return;
-    run_drop(r); /* rare: only where copies are large against the budget */
+    int32_t n = r->cap ? resident_count(r, r->cap) : 0, before = r->n_resident;
+    if (n > before)
+        run_drop(r); /* rare: only where copies are large against the budget */
     r->n_resident = n;
+    if (n < before)
+        run_release_unkept(r);
 }
 
 /* Elements of an operand for one position. */
@@ -111,12 +131,71 @@ struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t
                                         : kn_view1(at, KN_I32, r1 - r0);
 }
 
-/* Operands and tokens for `cap` positions; every value is dropped. */
-static int capacity_change(struct run *r, int32_t cap, struct err *e)
+static struct kn_view view_of(const struct config *cfg, enum site_id s, float *row, int32_t rows,
+                              int32_t src, int32_t cap)
+{
+    if (is_attn(s)) {
+        struct kn_view v = kn_view3(row, KN_F32, cfg->n_heads, rows, src);
+        v.stride[0] = cap;
+        v.stride[1] = pitch_of(cfg, s, cap);
+        return v;
+    }
+    int64_t shape[SITE_RANK_MAX];
+    int rank = site_shape(cfg, s, rows, shape);
+    return rank == 1   ? kn_view1(row, KN_F32, shape[0])
+           : rank == 2 ? kn_view2(row, KN_F32, shape[0], shape[1])
+                       : kn_view3(row, KN_F32, shape[0], shape[1], shape[2]);
+}
+
+struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
+                             int32_t src)
+{
+    return view_of(&r->m->cfg, s, row, rows, src, r->cap);
+}
+
+/* Move what is kept, one site at a time, to where `cap` positions have room.  On failure what was
+ * not moved is gone. */
+static int kept_move(struct run *r, int32_t cap, struct err *e)
+{
+    const struct config *cfg = &r->m->cfg;
+    struct kn_backend *be = r->m->be;
+    int32_t row0 = r->base ? r->fork_row : 0, rows = r->n - row0;
+    int rc = 0;
+    for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
+        enum site_id s = (enum site_id)(i % SITE_COUNT);
+        float *from = r->keep[i], *to = NULL;
+        if (from && !rc && !(to = be->type->alloc(be, bytes_of(cfg, s, cap))))
+            rc = err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s of %d positions",
+                         bytes_of(cfg, s, cap), site_table[s].name, cap);
+        if (to && rows > 0) {
+            struct kn_view old = view_of(cfg, s, from + row0 * pitch_of(cfg, s, r->cap), rows, r->n,
+                                         r->cap),
+                           moved = view_of(cfg, s, to + row0 * pitch_of(cfg, s, cap), rows, r->n,
+                                           cap);
+            rc = run_copy(be, &moved, &old, e);
+        }
+        keep_release(r, i);
+        r->keep[i] = to;
+    }
+    return rc;
+}
+
+static void operands_take(struct run *r, struct buffer operand[RUN_OPERANDS])
+{
+    for (int i = 0; i < RUN_OPERANDS; i++) {
+        run_release(r, &r->operand[i]);
+        r->operand[i] = operand[i];
+    }
+}
+
+/* Operands, tokens and values for `cap` positions; on failure the values are as they were or are
+ * dropped. */
+static int capacity_grow(struct run *r, int32_t cap, struct err *e)
 {
     struct buffer operand[RUN_OPERANDS] = {{0}};
-    int32_t *tokens = malloc((size_t)cap * sizeof *tokens),
+    int32_t *tokens = realloc(r->tokens, (size_t)cap * sizeof *tokens),
             *positions = malloc((size_t)cap * sizeof *positions);
+    r->tokens = tokens ? tokens : r->tokens;
     int rc = tokens && positions ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);
     for (int i = 0; !rc && i < RUN_OPERANDS; i++)
         rc = run_reserve(r, &operand[i], operand_pitch(r, i) * cap + 1, e);
@@ -127,36 +206,35 @@ static int capacity_change(struct run *r, int32_t cap, struct err *e)
         rc = run_write(r->m->be, &to, positions, e);
     free(positions);
     if (rc) {
-        free(tokens);
         for (int i = 0; i < RUN_OPERANDS; i++)
             run_release(r, &operand[i]);
         return rc;
     }
-    if (r->tokens)
+    r->n_resident = resident_count(r, cap); /* never more than for fewer positions */
+    run_release_unkept(r);
+    run_marks_drop(r);
+    rc = kept_move(r, cap, e);
+    operands_take(r, operand);
+    r->cap = cap, r->rope_n = 0, r->look.version = 0;
+    if (rc) {
         run_drop(r);
-    free(r->tokens);
-    r->tokens = tokens;
-    for (int i = 0; i < RUN_OPERANDS; i++) {
-        run_release(r, &r->operand[i]);
-        r->operand[i] = operand[i];
+        r->n = 0;
     }
-    r->cap = cap, r->n = r->rope_n = 0;
-    r->n_resident = resident_count(r);
-    return 0;
+    return rc;
 }
 
 int run_set_capacity(struct run *r, int32_t n, struct err *e)
 {
-    int32_t cap = r->cap ? r->cap : 32;
+    int32_t cap = r->cap ? r->cap : 32, rope = run_rope_length(&r->m->cfg, n), before = r->rope_n;
     while (cap < n)
         cap *= 2;
     if (r->base) /* so that a row of scores has one pitch in both */
         cap = r->base->cap;
-    int rc = cap == r->cap ? 0 : capacity_change(r, cap, e);
-    int32_t rope = run_rope_length(&r->m->cfg, n);
+    int rc = cap == r->cap ? 0 : capacity_grow(r, cap, e);
     if (rc || rope == r->rope_n)
         return rc;
-    r->n = 0; /* no value stands any more */
+    if (rope != before)
+        r->n = 0; /* no value stands any more */
     return run_rope_fill(r, rope, e);
 }
 
@@ -190,21 +268,4 @@ float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id
         return kept + (int64_t)row * run_pitch(r, s);
     assert(f && f->stage == stage && row >= f->r0 && row < f->r1 && f->site[s].mem);
     return f->site[s].mem + (int64_t)(row - f->r0) * run_pitch(r, s);
-}
-
-struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
-                             int32_t src)
-{
-    const struct config *cfg = &r->m->cfg;
-    if (is_attn(s)) {
-        struct kn_view v = kn_view3(row, KN_F32, cfg->n_heads, rows, src);
-        v.stride[0] = r->cap;
-        v.stride[1] = run_pitch(r, s);
-        return v;
-    }
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(cfg, s, rows, shape);
-    return rank == 1   ? kn_view1(row, KN_F32, shape[0])
-           : rank == 2 ? kn_view2(row, KN_F32, shape[0], shape[1])
-                       : kn_view3(row, KN_F32, shape[0], shape[1], shape[2]);
 }

@@ -109,10 +109,11 @@ static inline int32_t run_slot(int32_t stage, enum site_id s)
 int64_t run_pitch(const struct run *r, enum site_id s); /* floats per row */
 int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e);
 void run_release(struct run *r, struct buffer *b);
-/* Memory and tables for n positions; drops every value when it grows. */
+/* Memory and tables for n positions; what was computed moves along when it grows. */
 int run_set_capacity(struct run *r, int32_t n, struct err *e);
 int run_keep_stage(struct run *r, int32_t stage, struct err *e);
 void run_drop(struct run *r);
+void run_release_unkept(struct run *r); /* what run_is_kept denies */
 /* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept
  * sites only. */
 float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row);

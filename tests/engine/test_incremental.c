@@ -254,6 +254,57 @@ static void test_cone(void **state)
     fixture_close(&f);
 }
 
+/* One token past the room there is: one row of work for a base run and its fork, and what was there
+ * is as it was. */
+static void grow(const struct fixture *f, int32_t n, size_t cache)
+{
+    static const char *const texts[] = {"blocks.0.attn.hook_z[3, 1] = 0",
+                                        "blocks.1.attn.hook_pattern[0, 4, 1] = 0.5"};
+    struct run *base = fixture_run_new(f->m, NULL, cache),
+               *fork = fixture_run_new(f->m, base, cache);
+    int32_t *tokens = malloc((size_t)(n + 1) * sizeof *tokens);
+    for (int32_t i = 0; i <= n; i++)
+        tokens[i] = (i * 5 + i / 7) % 11;
+    for (int32_t k = n; k <= n + 1; k++) {
+        struct run_cost cost[2];
+        struct edit_program *p = fixture_program(f->m, k, texts, 2);
+        sync_ok(base, tokens, k, NULL, NULL, &cost[0]);
+        sync_ok(fork, NULL, 0, p, NULL, &cost[1]);
+        for (int i = 0; i < 2 && k > n && (cache == 0 || cache == SIZE_MAX / 2); i++) {
+            assert_int_equal(cost[i].row, n);
+            assert_true(cost[i].share <= 1.0 / k);
+        }
+        struct run *all = fixture_run_new(f->m, NULL, SIZE_MAX / 2),
+                   *edited = fixture_run_new(f->m, all, SIZE_MAX / 2);
+        sync_ok(all, tokens, k, NULL, NULL, NULL);
+        sync_ok(edited, NULL, 0, p, NULL, NULL);
+        assert_same(base, all, "base");
+        assert_same(fork, edited, "fork");
+        run_free(edited), run_free(all);
+        edit_program_free(p);
+    }
+    free(tokens);
+    run_free(fork), run_free(base);
+}
+
+static void test_grow(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        for (size_t cache = 16000; cache < 400000 && f.m->cfg.n_ctx > 32; cache *= 2)
+            grow(&f, 32, cache);
+        if (f.m->cfg.n_ctx > 32)
+            grow(&f, 32, 0), grow(&f, 32, SIZE_MAX / 2);
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+    struct fixture f = fixture_open("llama");
+    grow(&f, 512, 0), grow(&f, 512, SIZE_MAX / 2);
+    fixture_close(&f);
+}
+
 static bool cancel_after(struct run *r, atomic_bool *flag, const int32_t *tokens, int32_t n)
 {
     struct err e = {0};
@@ -286,9 +337,8 @@ static void test_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cone),
-        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_every_site),
+        cmocka_unit_test(test_cone),        cmocka_unit_test(test_grow),
+        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_every_site),
         cmocka_unit_test(test_random_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
