@@ -14,6 +14,7 @@ enum {
     LIMIT_PATTERN = 1024,   /* bytes of a pattern of hook names with its NUL */
     LIMIT_EDITS = 1024,     /* edits of one run */
     LIMIT_EDIT_TEXT = 4096, /* bytes of one edit's text, as typed and as printed, with its NUL */
+    LIMIT_SOURCES = 4,      /* runs of other prompts that a pair keeps beside those it reads now */
     LIMIT_INSTRS = 1 << 20, /* edits times the hooks that their patterns match */
     LIMIT_JSON_DEPTH = 64,
     LIMIT_JSON_BYTES = 1 << 28,

@@ -4,9 +4,10 @@
  * only. */
 #include "run/pair.h"
 
-#include "run/callback.h"
 #include "base/nearest.h"
 #include "edit/reference.h"
+#include "run/callback.h"
+#include "run/pair_edits.h"
 #include "run/reference_mean.h"
 
 #include <stdlib.h>
@@ -28,6 +29,7 @@ struct pair {
     struct source *sources;
     int32_t n_sources;
     struct reference_means *means;
+    struct pair_edits edits;
     struct edit_program *program; /* what the fork was last synced to, or is on its way to */
     int32_t *changed[FACE_COUNT]; /* [stages] */
     int32_t *cone;                /* [stages] */
@@ -83,6 +85,7 @@ void pair_close(struct pair *p)
     }
     free(p->sources);
     edit_program_free(p->program);
+    pair_edits_free(&p->edits);
     reference_means_close(p->means);
     free(p->cone);
     free(p);
@@ -143,44 +146,6 @@ static void mark_programs(const struct pair *p, int32_t *rows, const struct edit
     mark_weights(p, rows, b, i);
 }
 
-/* What edit anchors see of the prompt. */
-struct text_source {
-    const struct tokenizer *tok;
-    const int32_t *tokens;
-};
-
-static int32_t token_text(void *user, int32_t pos, const char **text)
-{
-    const struct text_source *src = user;
-    size_t len;
-    *text = tokenizer_text(src->tok, src->tokens[pos], &len);
-    return (int32_t)len;
-}
-
-static int resolve(struct pair *p, const struct pair_target *t, struct edit_program **out,
-                   struct err *e)
-{
-    struct text_source src = {p->m->tok, t->tokens};
-    struct edit_context ctx = {.cfg = &p->m->cfg,
-                               .n_pos = t->n,
-                               .model = p->m,
-                               .token_text = token_text,
-                               .user = &src,
-                               .sets = t->sets,
-                               .n_sets = t->n_sets,
-                               .gradients = p->gradients};
-    bool *on = NULL;
-    if (!t->on && t->n_edits) {
-        on = malloc((size_t)t->n_edits * sizeof *on);
-        if (!on)
-            return memory_out(e);
-        memset(on, 1, (size_t)t->n_edits);
-    }
-    int rc = edit_resolve(out, t->edits, t->on ? t->on : on, t->n_edits, &ctx, e);
-    free(on);
-    return rc;
-}
-
 /* name NULL: the one for resample() after `skip` others. */
 static struct source *source_find(const struct pair *p, const char *name, int32_t skip)
 {
@@ -230,9 +195,8 @@ static struct source *source_make(struct pair *p, const char *name, int32_t skip
     struct source *s = source_find(p, name, skip);
     if (s)
         return s;
-    /* Sources get a fifth of the budget, so that four of them are within it whatever their number.
-     */
-    struct run_options opt = {.cache_bytes = p->cache_bytes / 20};
+    /* Sources get a fifth of the budget. */
+    struct run_options opt = {.cache_bytes = p->cache_bytes / (5 * LIMIT_SOURCES)};
     struct source *more = realloc(p->sources, (size_t)(p->n_sources + 1) * sizeof *more);
     char *copy = name ? strdup(name) : NULL;
     struct run *run = NULL;
@@ -248,6 +212,37 @@ static struct source *source_make(struct pair *p, const char *name, int32_t skip
     }
     p->sources[p->n_sources] = (struct source){copy, run};
     return &p->sources[p->n_sources++];
+}
+
+static bool is_read(const struct edit_program *prog, const struct source *s, int32_t drawn)
+{
+    for (int32_t i = 0; prog && i < prog->n_sources; i++) {
+        const struct edit_source *from = &prog->sources[i];
+        if (s->name ? !from->set && !strcmp(from->name, s->name) : from->set && drawn-- == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Free runs that the fork's program does not read: of prompts that are no longer there, and the
+ * oldest of more than LIMIT_SOURCES.  A run that comes back is new to the fork, which compares
+ * addresses and versions only of what it read last. */
+static void sources_trim(struct pair *p, const struct pair_target *t)
+{
+    int32_t drawn = 0, kept = 0, over = p->n_sources - LIMIT_SOURCES;
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        struct source s = p->sources[i];
+        bool gone = s.name && !prompt_find(t, s.name);
+        if ((gone || over > 0) && !is_read(p->program, &s, s.name ? 0 : drawn)) {
+            run_free(s.run);
+            free(s.name);
+            over--;
+        } else {
+            p->sources[kept++] = s;
+        }
+        drawn += !s.name;
+    }
+    p->n_sources = kept;
 }
 
 /* Bring the runs that `prog` reads to their tokens; runs[] takes one for each of prog->sources.
@@ -283,7 +278,7 @@ static int sync_sources(struct pair *p, const struct pair_target *t,
 /* An edit list that does not fit is an error before anything changes. */
 static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e)
 {
-    int rc = resolve(p, t, &p->next, e);
+    int rc = pair_edits_resolve(&p->edits, p->m, t, p->gradients, &p->next, e);
     if (!rc)
         rc = check_sources(t, p->next, e);
     if (rc)
@@ -365,6 +360,8 @@ static int sync_all(struct pair *const *pairs, const struct pair_target *t, int3
         if (pairs[i]->edited)
             costs[i] = own[k++];
     for (int32_t i = 0; i < begun; i++) {
+        if (!rc)
+            sources_trim(pairs[i], &t[i]);
         edit_program_free(pairs[i]->next);
         free(pairs[i]->reads);
         pairs[i]->next = NULL, pairs[i]->reads = NULL;

@@ -2,9 +2,11 @@
  */
 #include "fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "faults.h"
 #include "run/pair.h"
 
 /* The values of every default site of a face, one after the other. */
@@ -241,6 +243,110 @@ static void a_source_that_is_too_short_is_refused(void **state)
     fixture_close(&f);
 }
 
+/* Looking again opens no file: only other edits, another prompt or other sets do. */
+static void edits_are_resolved_when_they_change(void **state)
+{
+    (void)state;
+    static const char text
+        [] = "blocks.1.hook_resid_pre[-1] = "
+             "file(\"tests/fixtures/models/gpt2/model.safetensors\", \"transformer.ln_f.bias\")";
+    struct fixture f = fixture_open("gpt2");
+    struct pair *p = NULL;
+    struct edit *ed[2] = {NULL};
+    assert_int_equal(edit_parse(&ed[0], text, NULL), 0);
+    assert_int_equal(edit_parse(&ed[1], "blocks.0.hook_mlp_out[0] = 0", NULL), 0);
+    assert_int_equal(pair_open(&p, f.m, 1 << 20, NULL), 0);
+    bool on[2] = {true, false};
+    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = ed, .on = on, .n_edits = 2};
+    long before = fault_opens();
+    for (int i = 0; i < 12; i++)
+        assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
+    assert_int_equal(fault_opens() - before, 1);
+    on[1] = true;
+    assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
+    assert_int_equal(fault_opens() - before, 2);
+    t.n--;
+    assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
+    assert_int_equal(fault_opens() - before, 3);
+    pair_differentiate(p, true);
+    assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
+    assert_int_equal(fault_opens() - before, 4);
+    pair_close(p);
+    edit_free(ed[0]), edit_free(ed[1]);
+    fixture_close(&f);
+}
+
+/* Bytes that a backend has given out, counted by a type that stands before its own. */
+static const struct kn_backend_type *counted;
+static size_t bytes_out;
+
+static void *count_alloc(struct kn_backend *be, size_t bytes)
+{
+    bytes_out += bytes;
+    return counted->alloc(be, bytes);
+}
+
+static void count_release(struct kn_backend *be, void *mem, size_t bytes)
+{
+    bytes_out -= bytes;
+    counted->release(be, mem, bytes);
+}
+
+/* Patches from one prompt after the other: what is not read any more is freed, and one that comes
+ * back is computed again rightly. */
+static void sources_do_not_pile_up(void **state)
+{
+    (void)state;
+    enum { PROMPTS = 12 };
+    struct fixture f = fixture_open("gpt2");
+    struct kn_backend *be = f.m->be;
+    counted = be->type;
+    struct kn_backend_type counting = *be->type;
+    counting.alloc = count_alloc, counting.release = count_release;
+    be->type = &counting;
+    struct pair *p = NULL;
+    struct edit *ed[PROMPTS];
+    struct pair_prompt prompts[PROMPTS];
+    int32_t tokens[PROMPTS][8];
+    char names[PROMPTS][8], text[80];
+    assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
+    for (int i = 0; i < PROMPTS; i++) {
+        snprintf(names[i], sizeof names[i], "p%d", i);
+        snprintf(text, sizeof text, "blocks.1.hook_resid_pre[2] = from(p%d)", i);
+        assert_int_equal(edit_parse(&ed[i], text, NULL), 0);
+        for (int k = 0; k < 8; k++)
+            tokens[i][k] = (i * 8 + k) % f.m->cfg.d_vocab;
+        prompts[i] = (struct pair_prompt){names[i], tokens[i], 8};
+    }
+    size_t after[2 * PROMPTS];
+    for (int i = 0; i < 2 * PROMPTS; i++) {
+        struct pair_target t = {.tokens = f.tokens,
+                                .n = f.n,
+                                .edits = &ed[i % PROMPTS],
+                                .n_edits = 1,
+                                .prompts = prompts,
+                                .n_prompts = PROMPTS};
+        float *got = malloc((size_t)f.m->cfg.d_model * sizeof *got),
+              *want = malloc((size_t)f.m->cfg.d_model * sizeof *want);
+        struct site_ref site = {SITE_RESID_PRE, 1};
+        assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
+        after[i] = bytes_out;
+        assert_int_equal(run_read(pair_run(p, FACE_EDITED), site, 2, 3, got, NULL, NULL), 0);
+        struct run *r = fixture_run_new(f.m, NULL, 0);
+        assert_int_equal(run_sync(r, tokens[i % PROMPTS], 8, NULL, NULL, NULL, NULL), 0);
+        assert_int_equal(run_read(r, site, 2, 3, want, NULL, NULL), 0);
+        assert_memory_equal(got, want, (size_t)f.m->cfg.d_model * sizeof *got);
+        run_free(r);
+        free(got), free(want);
+    }
+    assert_true(after[2 * PROMPTS - 1] <= after[LIMIT_SOURCES]);
+    pair_close(p);
+    be->type = counted;
+    for (int i = 0; i < PROMPTS; i++)
+        edit_free(ed[i]);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -248,6 +354,8 @@ int main(void)
         cmocka_unit_test(rows_that_see_ahead_change_with_the_length),
         cmocka_unit_test(runs_that_are_not_there_are_named),
         cmocka_unit_test(a_source_that_is_too_short_is_refused),
+        cmocka_unit_test(edits_are_resolved_when_they_change),
+        cmocka_unit_test(sources_do_not_pile_up),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 static atomic_int kind_set = FAULT_COUNT;
-static atomic_long countdown, failed;
+static atomic_long countdown, failed, opens;
 static atomic_bool persisting;
 
 void fault_set(enum fault_kind kind, long n, bool persist)
@@ -22,6 +22,11 @@ void fault_set(enum fault_kind kind, long n, bool persist)
     failed = 0;
     persisting = persist;
     kind_set = kind;
+}
+
+long fault_opens(void)
+{
+    return opens;
 }
 
 long fault_clear(void)
@@ -75,10 +80,18 @@ int __wrap_open(const char *path, int flags, ...)
     va_start(args, flags);
     mode_t mode = va_arg(args, mode_t); /* read also where none was given: then it is not used */
     va_end(args);
+    opens++;
     return fault_due(FAULT_FILE, EIO) ? -1 : __real_open(path, flags, mode);
 }
 
-WRAP(FAULT_FILE, EIO, NULL, FILE *, fopen, (const char *path, const char *mode), (path, mode))
+FILE *__real_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode);
+FILE *__wrap_fopen(const char *path, const char *mode)
+{
+    opens++;
+    return fault_due(FAULT_FILE, EIO) ? NULL : __real_fopen(path, mode);
+}
+
 WRAP(FAULT_FILE, EIO, NULL, DIR *, opendir, (const char *path), (path))
 WRAP(FAULT_FILE, EIO, -1, int, fstat, (int fd, struct stat *st), (fd, st))
 WRAP(FAULT_FILE, EIO, -1, int, fsync, (int fd), (fd))

@@ -18,6 +18,8 @@ enum fault_kind {
 
 /* The n-th (from 0 on) of these calls fails from now on; with `persist` all after it too. */
 void fault_set(enum fault_kind kind, long n, bool persist);
+/* How often open and fopen were called since the program began. */
+long fault_opens(void);
 /* No more.  How many calls were made to fail since fault_set. */
 long fault_clear(void);
 
