@@ -154,7 +154,7 @@ static int parse_set(struct scan *s, struct edit_sel *sel)
 
 static enum site_dim dim_named(const char *p, size_t n)
 {
-    for (int d = DIM_NONE + 1; d < DIM_COUNT; d++)
+    for (int d = DIM_NONE + 1; d < DIM_NAMED; d++)
         if (scan_word_is(p, n, site_dim_name((enum site_dim)d)))
             return (enum site_dim)d;
     return DIM_NONE;
@@ -178,7 +178,7 @@ static int parse_dim(struct scan *s, struct edit_sel *sel)
     if (sel->dim != DIM_NONE)
         return 0;
     char names[200] = "these are";
-    for (int d = DIM_NONE + 1, at = (int)strlen(names); d < DIM_COUNT; d++)
+    for (int d = DIM_NONE + 1, at = (int)strlen(names); d < DIM_NAMED; d++)
         at += snprintf(names + at, sizeof names - (size_t)at, " %s",
                        site_dim_name((enum site_dim)d));
     return scan_fail_at(s, start, "unknown axis", names);

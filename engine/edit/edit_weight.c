@@ -44,7 +44,7 @@ bool edit_is_weight(const char *pattern)
 
 static enum site_dim dim_of(const char *word)
 {
-    for (int d = DIM_NONE + 1; d < DIM_COUNT; d++)
+    for (int d = DIM_NONE + 1; d < DIM_NAMED; d++)
         if (strcmp(word, site_dim_name((enum site_dim)d)) == 0)
             return (enum site_dim)d;
     return DIM_NONE;

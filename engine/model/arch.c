@@ -1,5 +1,8 @@
-/* arch.c - the table of architectures (arch.def). */
+/* arch.c - the table of architectures (arch.def), and what their tensors hold (see arch.h). */
 #include "model/arch.h"
+
+#include <stdio.h>
+#include <string.h>
 
 #define ARCH(name) extern const struct arch name;
 #include "model/arch.def"
@@ -11,3 +14,56 @@ const struct arch *const arch_table[] = {
 #undef ARCH
     NULL,
 };
+
+int arch_parts(const struct arch_tensor *t)
+{
+    int n = 0;
+    while (n < ARCH_PARTS_MAX && t->part[n] != W_NONE)
+        n++;
+    return n;
+}
+
+int64_t arch_groups(const struct config *cfg, const struct arch_tensor *t)
+{
+    return site_dim_size(cfg, t->groups, 0);
+}
+
+int64_t arch_part_first(const struct config *cfg, const struct arch_tensor *t, int i)
+{
+    int64_t n = 0;
+    for (int k = 0; k < i; k++)
+        n += weight_n(cfg, t->part[k]) / arch_groups(cfg, t);
+    return n;
+}
+
+const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w, int *part)
+{
+    for (const struct arch_tensor *t = a->tensors; t->name; t++)
+        for (int i = 0; i < arch_parts(t); i++)
+            if (t->part[i] == w) {
+                *part = i;
+                return t;
+            }
+    return NULL;
+}
+
+bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int index,
+                      char buf[LIMIT_NAME])
+{
+    const char *p = t->name;
+    for (; index > 0 && p; index--)
+        p = (p = strchr(p, '|')) ? p + 1 : NULL;
+    if (p)
+        snprintf(buf, LIMIT_NAME, "%s%.*s", t->bare ? "" : a->prefix, (int)strcspn(p, "|"), p);
+    return p != NULL;
+}
+
+char *arch_name_spell(const char *pattern, int32_t layer, char buf[LIMIT_NAME])
+{
+    const char *mark = strstr(pattern, "%d");
+    if (mark)
+        snprintf(buf, LIMIT_NAME, "%.*s%d%s", (int)(mark - pattern), pattern, (int)layer, mark + 2);
+    else
+        snprintf(buf, LIMIT_NAME, "%s", pattern);
+    return buf;
+}

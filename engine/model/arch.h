@@ -1,4 +1,4 @@
-/* arch.h - an architecture as data: fixed properties, config keys, weight names.
+/* arch.h - an architecture as data: fixed properties, config keys, tensors, names of modules.
  *
  * One architecture is one `const struct arch` in arch_<family>.c and one row of arch.def.  Nothing
  * outside arch*.c may test its name: what differs is a property in struct config, which plan.c
@@ -28,28 +28,20 @@ struct arch_must {
     bool value;
 };
 
-enum weight_layout {
-    LAYOUT_VECTOR, /* [n] */
-    LAYOUT_NK,     /* stored [n,k]: HF Linear, Embedding */
-    LAYOUT_KN      /* stored [k,n]: GPT-2's Conv1D */
-};
-enum weight_fuse {
-    FUSE_NONE,
-    FUSE_THIRDS, /* q | k | v one after the other along n (GPT-2) */
-    FUSE_HEADS   /* per head q, k, v along n (GPT-NeoX) */
-};
-enum weight_if { IF_ALWAYS, IF_ATTN_BIAS, IF_MLP_BIAS, IF_UNTIED };
+enum { ARCH_PARTS_MAX = 3 };
 
-struct arch_weight {
-    enum weight_id id;
-    const char *name; /* alternatives, separated by '|'; "%d" is the layer; tried with and without
-                         `prefix` */
-    enum weight_layout layout;
-    enum site_dim n, k; /* logical size: DIM_HEAD stands for n_heads*d_head, DIM_KV_HEAD for
-                           n_kv_heads*d_head, DIM_POS for n_ctx */
-    enum weight_fuse fuse;
-    int part; /* of a fused tensor: 0 q, 1 k, 2 v */
-    enum weight_if when;
+/* A tensor of the checkpoint: [n,k] or [n], one weight, or several that share their k joined along
+ * n. */
+struct arch_tensor {
+    const char *name; /* alternatives, separated by '|'; "%d" is the layer */
+    enum weight_id part[ARCH_PARTS_MAX];
+    enum site_dim
+        groups;       /* DIM_NONE: the parts one after the other.  Else a share of each for every
+                         element of this axis: q, k, v of one head, then those of the next */
+    const char *axis; /* word for what the parts are joined along */
+    bool turned;      /* stored [k,n]: GPT-2's Conv1D */
+    bool bare;        /* outside the architecture's prefix */
+    enum property when;
 };
 
 /* How TransformerLens reads such a model, for programs that are exported: Python. */
@@ -68,7 +60,7 @@ struct arch {
     enum pos_kind pos;
     const struct arch_key *keys;
     const struct arch_must *must;
-    const struct arch_weight *weights; /* ends with id W_NONE */
+    const struct arch_tensor *tensors; /* ends with a NULL name */
     const struct alias_row *names;     /* Hugging Face's module paths, taker's points */
     struct arch_lens lens;
 };
@@ -78,6 +70,20 @@ struct arch {
     {                             \
         NULL, KEY_INT, 0, 0, 0, 0 \
     }
+
+/* How many weights a tensor joins. */
+int arch_parts(const struct arch_tensor *t);
+/* Where part i begins along n, in each group; for i = arch_parts: the size of a group. */
+int64_t arch_part_first(const struct config *cfg, const struct arch_tensor *t, int i);
+int64_t arch_groups(const struct config *cfg, const struct arch_tensor *t);
+/* The tensor that holds a weight, and which part of it; NULL: no row has it. */
+const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w, int *part);
+/* The index-th alternative of a tensor's names as it is usual, "%d" for the layer; false when there
+ * are no more. */
+bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int index,
+                      char buf[LIMIT_NAME]);
+/* "%d" in a pattern -> the layer; returns buf. */
+char *arch_name_spell(const char *pattern, int32_t layer, char buf[LIMIT_NAME]);
 
 /* All architectures, in arch.def's order; NULL-terminated. */
 extern const struct arch *const arch_table[];

@@ -24,37 +24,27 @@ static const struct arch_must must[] = {
     {NULL, false},
 };
 
-#define FUSED(id, name, layout, k, part)                            \
-    {                                                               \
-        id, name, layout, DIM_HEAD, k, FUSE_THIRDS, part, IF_ALWAYS \
-    }
-#define PLAIN(id, name, layout, n, k)                   \
-    {                                                   \
-        id, name, layout, n, k, FUSE_NONE, 0, IF_ALWAYS \
-    }
-static const struct arch_weight weights[] = {
-    PLAIN(W_E, "wte.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL),
-    PLAIN(W_POS, "wpe.weight", LAYOUT_NK, DIM_POS, DIM_D_MODEL),
-    PLAIN(W_LN1, "h.%d.ln_1.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(B_LN1, "h.%d.ln_1.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    FUSED(W_Q, "h.%d.attn.c_attn.weight", LAYOUT_KN, DIM_D_MODEL, 0),
-    FUSED(B_Q, "h.%d.attn.c_attn.bias", LAYOUT_VECTOR, DIM_NONE, 0),
-    FUSED(W_K, "h.%d.attn.c_attn.weight", LAYOUT_KN, DIM_D_MODEL, 1),
-    FUSED(B_K, "h.%d.attn.c_attn.bias", LAYOUT_VECTOR, DIM_NONE, 1),
-    FUSED(W_V, "h.%d.attn.c_attn.weight", LAYOUT_KN, DIM_D_MODEL, 2),
-    FUSED(B_V, "h.%d.attn.c_attn.bias", LAYOUT_VECTOR, DIM_NONE, 2),
-    PLAIN(W_O, "h.%d.attn.c_proj.weight", LAYOUT_KN, DIM_D_MODEL, DIM_HEAD),
-    PLAIN(B_O, "h.%d.attn.c_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(W_LN2, "h.%d.ln_2.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(B_LN2, "h.%d.ln_2.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(W_IN, "h.%d.mlp.c_fc.weight", LAYOUT_KN, DIM_D_MLP, DIM_D_MODEL),
-    PLAIN(B_IN, "h.%d.mlp.c_fc.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE),
-    PLAIN(W_OUT, "h.%d.mlp.c_proj.weight", LAYOUT_KN, DIM_D_MODEL, DIM_D_MLP),
-    PLAIN(B_OUT, "h.%d.mlp.c_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(W_LNF, "ln_f.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(B_LNF, "ln_f.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    {W_U, "lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, FUSE_NONE, 0, IF_UNTIED},
-    {W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, FUSE_NONE, 0, IF_ALWAYS},
+#define JOINED "qkv*head*d_head"
+
+static const struct arch_tensor tensors[] = {
+    {.name = "wte.weight", .part = {W_E}},
+    {.name = "wpe.weight", .part = {W_POS}},
+    {.name = "h.%d.ln_1.weight", .part = {W_LN1}},
+    {.name = "h.%d.ln_1.bias", .part = {B_LN1}},
+    {.name = "h.%d.attn.c_attn.weight", .part = {W_Q, W_K, W_V}, .turned = true, .axis = JOINED},
+    {.name = "h.%d.attn.c_attn.bias", .part = {B_Q, B_K, B_V}, .axis = JOINED},
+    {.name = "h.%d.attn.c_proj.weight", .part = {W_O}, .turned = true},
+    {.name = "h.%d.attn.c_proj.bias", .part = {B_O}},
+    {.name = "h.%d.ln_2.weight", .part = {W_LN2}},
+    {.name = "h.%d.ln_2.bias", .part = {B_LN2}},
+    {.name = "h.%d.mlp.c_fc.weight", .part = {W_IN}, .turned = true},
+    {.name = "h.%d.mlp.c_fc.bias", .part = {B_IN}},
+    {.name = "h.%d.mlp.c_proj.weight", .part = {W_OUT}, .turned = true},
+    {.name = "h.%d.mlp.c_proj.bias", .part = {B_OUT}},
+    {.name = "ln_f.weight", .part = {W_LNF}},
+    {.name = "ln_f.bias", .part = {B_LNF}},
+    {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED},
+    {.name = NULL},
 };
 
 #define H "transformer.h.%d."
@@ -128,7 +118,7 @@ const struct arch arch_gpt2 = {
     .pos = POS_LEARNED,
     .keys = keys,
     .must = must,
-    .weights = weights,
+    .tensors = tensors,
     .names = names,
     .lens = {.convert = "convert_gpt2_weights"},
 };

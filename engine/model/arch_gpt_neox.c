@@ -26,39 +26,38 @@ static const struct arch_key keys[] = {
 
 static const struct arch_must must[] = {{NULL, false}};
 
-#define QKV "layers.%d.attention.query_key_value."
-#define FUSED(id, name, layout, k, part, when)                \
-    {                                                         \
-        id, name, layout, DIM_HEAD, k, FUSE_HEADS, part, when \
-    }
-#define PLAIN(id, name, layout, n, k)                   \
-    {                                                   \
-        id, name, layout, n, k, FUSE_NONE, 0, IF_ALWAYS \
-    }
-static const struct arch_weight weights[] = {
-    PLAIN(W_E, "embed_in.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL),
-    PLAIN(W_LN1, "layers.%d.input_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(B_LN1, "layers.%d.input_layernorm.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    FUSED(W_Q, QKV "weight", LAYOUT_NK, DIM_D_MODEL, 0, IF_ALWAYS),
-    FUSED(B_Q, QKV "bias", LAYOUT_VECTOR, DIM_NONE, 0, IF_ATTN_BIAS),
-    FUSED(W_K, QKV "weight", LAYOUT_NK, DIM_D_MODEL, 1, IF_ALWAYS),
-    FUSED(B_K, QKV "bias", LAYOUT_VECTOR, DIM_NONE, 1, IF_ATTN_BIAS),
-    FUSED(W_V, QKV "weight", LAYOUT_NK, DIM_D_MODEL, 2, IF_ALWAYS),
-    FUSED(B_V, QKV "bias", LAYOUT_VECTOR, DIM_NONE, 2, IF_ATTN_BIAS),
-    PLAIN(W_O, "layers.%d.attention.dense.weight", LAYOUT_NK, DIM_D_MODEL, DIM_HEAD),
-    {B_O, "layers.%d.attention.dense.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, FUSE_NONE, 0,
-     IF_ATTN_BIAS},
-    PLAIN(W_LN2, "layers.%d.post_attention_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(B_LN2, "layers.%d.post_attention_layernorm.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(W_IN, "layers.%d.mlp.dense_h_to_4h.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL),
-    PLAIN(B_IN, "layers.%d.mlp.dense_h_to_4h.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE),
-    PLAIN(W_OUT, "layers.%d.mlp.dense_4h_to_h.weight", LAYOUT_NK, DIM_D_MODEL, DIM_D_MLP),
-    PLAIN(B_OUT, "layers.%d.mlp.dense_4h_to_h.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(W_LNF, "final_layer_norm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    PLAIN(B_LNF, "final_layer_norm.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE),
-    {W_U, "embed_out.weight|lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, FUSE_NONE, 0,
-     IF_UNTIED},
-    {W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, FUSE_NONE, 0, IF_ALWAYS},
+#define ATTN "layers.%d.attention."
+#define MLP "layers.%d.mlp."
+#define JOINED "head*qkv*d_head"
+
+static const struct arch_tensor tensors[] = {
+    {.name = "embed_in.weight", .part = {W_E}},
+    {.name = "layers.%d.input_layernorm.weight", .part = {W_LN1}},
+    {.name = "layers.%d.input_layernorm.bias", .part = {B_LN1}},
+    {.name = ATTN "query_key_value.weight",
+     .part = {W_Q, W_K, W_V},
+     .groups = DIM_KV_HEAD,
+     .axis = JOINED},
+    {.name = ATTN "query_key_value.bias",
+     .part = {B_Q, B_K, B_V},
+     .groups = DIM_KV_HEAD,
+     .axis = JOINED,
+     .when = PROPERTY_ATTN_BIAS},
+    {.name = ATTN "dense.weight", .part = {W_O}},
+    {.name = ATTN "dense.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS},
+    {.name = "layers.%d.post_attention_layernorm.weight", .part = {W_LN2}},
+    {.name = "layers.%d.post_attention_layernorm.bias", .part = {B_LN2}},
+    {.name = MLP "dense_h_to_4h.weight", .part = {W_IN}},
+    {.name = MLP "dense_h_to_4h.bias", .part = {B_IN}},
+    {.name = MLP "dense_4h_to_h.weight", .part = {W_OUT}},
+    {.name = MLP "dense_4h_to_h.bias", .part = {B_OUT}},
+    {.name = "final_layer_norm.weight", .part = {W_LNF}},
+    {.name = "final_layer_norm.bias", .part = {B_LNF}},
+    {.name = "embed_out.weight|lm_head.weight",
+     .part = {W_U},
+     .bare = true,
+     .when = PROPERTY_UNTIED},
+    {.name = NULL},
 };
 
 #define L "gpt_neox.layers.%d."
@@ -124,7 +123,7 @@ const struct arch arch_gpt_neox = {
     .pos = POS_ROTARY,
     .keys = keys,
     .must = must,
-    .weights = weights,
+    .tensors = tensors,
     .names = names,
     .lens =
         {.convert = "convert_neox_weights",

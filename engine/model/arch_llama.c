@@ -48,38 +48,34 @@ static const struct arch_key qwen2_keys[] = {
 
 static const struct arch_must must[] = {{NULL, false}};
 
-#define PLAIN(id, name, layout, n, k, when)        \
-    {                                              \
-        id, name, layout, n, k, FUSE_NONE, 0, when \
-    }
 #define ATTN "layers.%d.self_attn."
 #define MLP "layers.%d.mlp."
-#define WEIGHTS(qkv_bias)                                                                      \
-    PLAIN(W_E, "embed_tokens.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, IF_ALWAYS),         \
-        PLAIN(W_LN1, "layers.%d.input_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, \
-              IF_ALWAYS),                                                                      \
-        PLAIN(W_Q, ATTN "q_proj.weight", LAYOUT_NK, DIM_HEAD, DIM_D_MODEL, IF_ALWAYS),         \
-        PLAIN(B_Q, ATTN "q_proj.bias", LAYOUT_VECTOR, DIM_HEAD, DIM_NONE, qkv_bias),           \
-        PLAIN(W_K, ATTN "k_proj.weight", LAYOUT_NK, DIM_KV_HEAD, DIM_D_MODEL, IF_ALWAYS),      \
-        PLAIN(B_K, ATTN "k_proj.bias", LAYOUT_VECTOR, DIM_KV_HEAD, DIM_NONE, qkv_bias),        \
-        PLAIN(W_V, ATTN "v_proj.weight", LAYOUT_NK, DIM_KV_HEAD, DIM_D_MODEL, IF_ALWAYS),      \
-        PLAIN(B_V, ATTN "v_proj.bias", LAYOUT_VECTOR, DIM_KV_HEAD, DIM_NONE, qkv_bias),        \
-        PLAIN(W_O, ATTN "o_proj.weight", LAYOUT_NK, DIM_D_MODEL, DIM_HEAD, IF_ALWAYS),         \
-        PLAIN(B_O, ATTN "o_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ATTN_BIAS),    \
-        PLAIN(W_LN2, "layers.%d.post_attention_layernorm.weight", LAYOUT_VECTOR, DIM_D_MODEL,  \
-              DIM_NONE, IF_ALWAYS),                                                            \
-        PLAIN(W_GATE, MLP "gate_proj.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL, IF_ALWAYS),   \
-        PLAIN(B_GATE, MLP "gate_proj.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE, IF_MLP_BIAS),  \
-        PLAIN(W_IN, MLP "up_proj.weight", LAYOUT_NK, DIM_D_MLP, DIM_D_MODEL, IF_ALWAYS),       \
-        PLAIN(B_IN, MLP "up_proj.bias", LAYOUT_VECTOR, DIM_D_MLP, DIM_NONE, IF_MLP_BIAS),      \
-        PLAIN(W_OUT, MLP "down_proj.weight", LAYOUT_NK, DIM_D_MODEL, DIM_D_MLP, IF_ALWAYS),    \
-        PLAIN(B_OUT, MLP "down_proj.bias", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_MLP_BIAS), \
-        PLAIN(W_LNF, "norm.weight", LAYOUT_VECTOR, DIM_D_MODEL, DIM_NONE, IF_ALWAYS),          \
-        PLAIN(W_U, "lm_head.weight", LAYOUT_NK, DIM_D_VOCAB, DIM_D_MODEL, IF_UNTIED),          \
-        PLAIN(W_NONE, NULL, LAYOUT_VECTOR, DIM_NONE, DIM_NONE, IF_ALWAYS)
+#define TENSORS(qkv_bias)                                                                 \
+    {.name = "embed_tokens.weight", .part = {W_E}},                                       \
+        {.name = "layers.%d.input_layernorm.weight", .part = {W_LN1}},                    \
+        {.name = ATTN "q_proj.weight", .part = {W_Q}},                                    \
+        {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = qkv_bias},                    \
+        {.name = ATTN "k_proj.weight", .part = {W_K}},                                    \
+        {.name = ATTN "k_proj.bias", .part = {B_K}, .when = qkv_bias},                    \
+        {.name = ATTN "v_proj.weight", .part = {W_V}},                                    \
+        {.name = ATTN "v_proj.bias", .part = {B_V}, .when = qkv_bias},                    \
+        {.name = ATTN "o_proj.weight", .part = {W_O}},                                    \
+        {.name = ATTN "o_proj.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS},          \
+        {.name = "layers.%d.post_attention_layernorm.weight", .part = {W_LN2}},           \
+        {.name = MLP "gate_proj.weight", .part = {W_GATE}},                               \
+        {.name = MLP "gate_proj.bias", .part = {B_GATE}, .when = PROPERTY_MLP_BIAS},      \
+        {.name = MLP "up_proj.weight", .part = {W_IN}},                                   \
+        {.name = MLP "up_proj.bias", .part = {B_IN}, .when = PROPERTY_MLP_BIAS},          \
+        {.name = MLP "down_proj.weight", .part = {W_OUT}},                                \
+        {.name = MLP "down_proj.bias", .part = {B_OUT}, .when = PROPERTY_MLP_BIAS},       \
+        {.name = "norm.weight", .part = {W_LNF}},                                         \
+        {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED}, \
+    {                                                                                     \
+        .name = NULL                                                                      \
+    }
 
-static const struct arch_weight weights[] = {WEIGHTS(IF_ATTN_BIAS)};
-static const struct arch_weight qwen2_weights[] = {WEIGHTS(IF_ALWAYS)};
+static const struct arch_tensor tensors[] = {TENSORS(PROPERTY_ATTN_BIAS)};
+static const struct arch_tensor qwen2_tensors[] = {TENSORS(PROPERTY_ALWAYS)};
 
 #define L "model.layers.%d."
 
@@ -139,7 +135,7 @@ static const char biases
          "        weights[at + \"_b_V\"] = part.v_proj.bias.detach().view(-1, cfg.d_head)\n"
          "        weights[at + \"b_O\"] = part.o_proj.bias.detach()\n";
 
-#define ARCH_LLAMA(name, type, class, bos, key_table, weight_table)                         \
+#define ARCH_LLAMA(name, type, class, bos, key_table, tensor_table)                         \
     extern const struct arch name;                                                          \
     const struct arch name = {                                                              \
         .model_type = type,                                                                 \
@@ -151,11 +147,11 @@ static const char biases
         .pos = POS_ROTARY,                                                                  \
         .keys = key_table,                                                                  \
         .must = must,                                                                       \
-        .weights = weight_table,                                                            \
+        .tensors = tensor_table,                                                            \
         .names = names,                                                                     \
         .lens = {.convert = "convert_" type "_weights", .grouped = true, .biases = biases}, \
     }
 
-ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, weights);
-ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", true, mistral_keys, weights);
-ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", false, qwen2_keys, qwen2_weights);
+ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, tensors);
+ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", true, mistral_keys, tensors);
+ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", false, qwen2_keys, qwen2_tensors);

@@ -5,7 +5,7 @@
 #ifndef ARCH_NAMES_H
 #define ARCH_NAMES_H
 
-#include <stdbool.h>
+#include "model/config.h"
 
 enum alias_library {
     LIBRARY_LENS,
@@ -28,7 +28,7 @@ struct alias_row {
     enum alias_library library; /* nnsight's names follow from the HF rows */
     const char *name;
     enum alias_id means;
-    enum { ROW_ALWAYS, ROW_GATED, ROW_UNGATED, ROW_LEARNED, ROW_ROTARY } when;
+    enum property when;
     bool second;      /* accepted, but never shown, and outside every pattern */
     const char *note; /* what to know about it; why it is refused */
 };

@@ -10,25 +10,25 @@
 
 #include "model/arch_names.h"
 
-#define HF(name, means)                                          \
-    {                                                            \
-        LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, false, NULL \
+#define HF(name, means)                                               \
+    {                                                                 \
+        LIBRARY_HF, name, ALIAS_##means, PROPERTY_ALWAYS, false, NULL \
     }
-#define HF_SECOND(name, means, note)                            \
-    {                                                           \
-        LIBRARY_HF, name, ALIAS_##means, ROW_ALWAYS, true, note \
+#define HF_SECOND(name, means, note)                                 \
+    {                                                                \
+        LIBRARY_HF, name, ALIAS_##means, PROPERTY_ALWAYS, true, note \
     }
-#define NO(name, why)                                          \
-    {                                                          \
-        LIBRARY_HF, name, ALIAS_REFUSED, ROW_ALWAYS, true, why \
+#define NO(name, why)                                               \
+    {                                                               \
+        LIBRARY_HF, name, ALIAS_REFUSED, PROPERTY_ALWAYS, true, why \
     }
-#define TAKER(point, means, note)                                                \
-    {                                                                            \
-        LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, ROW_ALWAYS, false, note \
+#define TAKER(point, means, note)                                                     \
+    {                                                                                 \
+        LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, PROPERTY_ALWAYS, false, note \
     }
-#define END                                                       \
-    {                                                             \
-        LIBRARY_COUNT, NULL, ALIAS_COUNT, ROW_ALWAYS, false, NULL \
+#define END                                                            \
+    {                                                                  \
+        LIBRARY_COUNT, NULL, ALIAS_COUNT, PROPERTY_ALWAYS, false, NULL \
     }
 
 #define POSITIONS "position numbers are no hook · the nearest are hook_tokens and hook_pos_embed"

@@ -12,6 +12,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+bool config_has(const struct config *cfg, enum property p)
+{
+    const bool has[] = {
+#define PROPERTY(id, holds, lack) holds,
+#include "model/property.def"
+    };
+    return has[p];
+}
+
+const char *config_lack(enum property p)
+{
+    static const char *const text[] = {
+#define PROPERTY(id, holds, lack) lack,
+#include "model/property.def"
+    };
+    return text[p];
+}
+
 /* The first of "a|b.c" that is there, null included; else an absent node. */
 static struct js_node key_find(struct js_node root, const char *names)
 {

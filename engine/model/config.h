@@ -11,6 +11,13 @@
 enum pos_kind { POS_LEARNED, POS_ROTARY };
 enum rope_scaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3 };
 
+/* What models have or lack. */
+enum property {
+#define PROPERTY(id, holds, lack) PROPERTY_##id,
+#include "model/property.def"
+    PROPERTY_COUNT
+};
+
 struct arch;
 
 struct config {
@@ -39,6 +46,9 @@ struct config {
     int32_t bos_id, eos_id; /* -1 = config.json names none */
 };
 
+bool config_has(const struct config *cfg, enum property p);
+/* Why what needs p is not in a model without it. */
+const char *config_lack(enum property p);
 /* Parse the bytes of a config.json (`file` names it in messages).  0, or negative with *e filled
  * and *cfg untouched.  Thread-safe. */
 int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file,

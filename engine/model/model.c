@@ -10,14 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_root_weight(enum weight_id w)
-{
-    return w == W_E || w == W_POS || w == W_LNF || w == B_LNF || w == W_U || w == B_U;
-}
-
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w)
 {
-    return &m->weights[(size_t)(is_root_weight(w) ? m->cfg.n_layers : l) * WEIGHT_COUNT + w];
+    return &m->weights[(size_t)(weight_is_root(w) ? m->cfg.n_layers : l) * WEIGHT_COUNT + w];
 }
 
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e)

@@ -9,36 +9,7 @@
 #ifndef PLAN_H
 #define PLAN_H
 
-#include "model/site.h"
-
-enum weight_id {
-    W_NONE,
-    W_E,
-    W_POS,
-    W_LN1,
-    B_LN1,
-    W_Q,
-    B_Q,
-    W_K,
-    B_K,
-    W_V,
-    B_V,
-    W_O,
-    B_O,
-    W_LN2,
-    B_LN2,
-    W_IN,
-    B_IN,
-    W_GATE,
-    B_GATE,
-    W_OUT,
-    B_OUT,
-    W_LNF,
-    B_LNF,
-    W_U,
-    B_U,
-    WEIGHT_COUNT
-};
+#include "model/weight.h"
 
 enum operand_kind {
     OPERAND_NONE,

@@ -66,66 +66,42 @@ struct mat {
 static struct mat mat(struct model *m, int32_t l, enum weight_id w)
 {
     const struct kn_view *v = model_weight(m, l, w);
-    bool vector = w == W_LN1 || w == W_LN2 || w == W_LNF || v->ndim == 1;
-    return (struct mat){v->data, v->ndim ? v->shape[0] : 0, vector ? 1 : v->ndim ? v->shape[1] : 0};
+    return (struct mat){v->data, v->ndim ? weight_n(&m->cfg, w) : 0, weight_k(&m->cfg, w)};
 }
 
-/* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias of n elements
- * becomes zeros. */
-static int own(struct model *m, int32_t l, enum weight_id w, int64_t n_absent, struct err *e)
+/* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias becomes zeros.
+ */
+static int own(struct model *m, int32_t l, enum weight_id w, struct err *e)
 {
     const struct kn_view *v = model_weight(m, l, w);
-    int64_t shape[3] = {1, 1, 1}, stride[3] = {0, 0, 0}, count = 1;
-    int rank = v->ndim ? v->ndim : 1;
-    shape[0] = n_absent;
+    int64_t shape[3] = {1, 1, 1}, stride[3] = {0, 0, 0}, n = weight_n(&m->cfg, w),
+            k = weight_k(&m->cfg, w);
     for (int i = 0; i < v->ndim; i++)
         shape[i] = v->shape[i], stride[i] = v->stride[i];
-    for (int i = 0; i < rank; i++)
-        count *= shape[i];
-    float *p = calloc((size_t)count + 1, sizeof *p);
+    float *p = calloc((size_t)(n * k) + 1, sizeof *p);
     if (!p)
         return err_set(e, ERR_SYSTEM, "out of memory · an f32 copy of the weights for --process");
-    for (int64_t i = 0; v->ndim && i < count; i++) {
+    for (int64_t i = 0; v->ndim && i < n * k; i++) {
         int64_t c = i % shape[2], b = i / shape[2] % shape[1], a = i / shape[2] / shape[1];
         p[i] = kn_load(v->dtype, v->data, a * stride[0] + b * stride[1] + c * stride[2]);
     }
-    bool vector = rank == 1 || w == B_Q || w == B_K || w == B_V;
-    struct kn_view copy = vector ? kn_view1(p, KN_F32, count)
-                                 : kn_view2(p, KN_F32, count / shape[rank - 1], shape[rank - 1]);
+    bool vector = weight_table[w].k == DIM_NONE;
+    struct kn_view copy = vector ? kn_view1(p, KN_F32, n) : kn_view2(p, KN_F32, n, k);
     int rc = model_own_weight(m, l, w, copy, e);
     if (rc)
         free(p);
     return rc;
 }
 
+/* Every weight that such a model can have. */
 static int own_all(struct model *m, struct err *e)
 {
-    const struct config *c = &m->cfg;
-    int64_t q = (int64_t)c->n_heads * c->d_head, kv = (int64_t)c->n_kv_heads * c->d_head,
-            d = c->d_model;
-    const struct {
-        enum weight_id w;
-        int64_t n_absent;
-    } block[] =
-        {
-            {W_LN1, d}, {B_LN1, d},       {W_LN2, d}, {B_LN2, d}, {W_Q, 0},    {B_Q, q},
-            {W_K, 0},   {B_K, kv},        {W_V, 0},   {B_V, kv},  {W_O, 0},    {B_O, d},
-            {W_IN, 0},  {B_IN, c->d_mlp}, {W_OUT, 0}, {B_OUT, d}, {W_GATE, 0}, {B_GATE, c->d_mlp},
-        },
-      root[] = {{W_E, 0}, {W_POS, 0}, {W_LNF, d}, {B_LNF, d}, {W_U, 0}, {B_U, c->d_vocab}};
     int rc = 0;
-    for (int32_t l = 0; l <= c->n_layers; l++) {
-        bool is_root = l == c->n_layers;
-        size_t n = is_root ? sizeof root / sizeof *root : sizeof block / sizeof *block;
-        for (size_t i = 0; !rc && i < n; i++) {
-            enum weight_id w = is_root ? root[i].w : block[i].w;
-            bool absent = !model_weight(m, l, w)->ndim;
-            bool none = (w == W_POS || w == W_GATE) || (w == B_GATE && !c->gated) ||
-                        ((w == B_LN1 || w == B_LN2 || w == B_LNF) && !c->norm_center);
-            if (!(absent && none))
-                rc = own(m, l, w, is_root ? root[i].n_absent : block[i].n_absent, e);
-        }
-    }
+    for (int32_t l = 0; l <= m->cfg.n_layers; l++)
+        for (int w = W_NONE + 1; !rc && w < WEIGHT_COUNT; w++)
+            if (weight_is_root((enum weight_id)w) == (l == m->cfg.n_layers) &&
+                config_has(&m->cfg, weight_table[w].when))
+                rc = own(m, l, (enum weight_id)w, e);
     return rc;
 }
 

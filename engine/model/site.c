@@ -30,7 +30,7 @@
 
 const struct site_info site_table[SITE_COUNT] = {
 #define SITE(id, scope, name, dims, when, needs) \
-    [SITE_##id] = {name, SCOPE_##scope, dims, WHEN_##when, needs},
+    [SITE_##id] = {name, SCOPE_##scope, dims, PROPERTY_##when, needs},
 #include "model/site.def"
 #undef SITE
 };
@@ -51,34 +51,9 @@ static const struct {
     {"embed.ln.", "only models that normalize the embedding have it"},
 };
 
-static bool property_holds(const struct config *cfg, enum site_when when)
-{
-    switch (when) {
-    case WHEN_ALWAYS: return true;
-    case WHEN_LEARNED_POS: return cfg->pos == POS_LEARNED;
-    case WHEN_ROTARY: return cfg->pos == POS_ROTARY;
-    case WHEN_SEQUENTIAL: return !cfg->parallel;
-    case WHEN_GATED: return cfg->gated;
-    }
-    return false;
-}
-
-/* Why a model lacks the sites of one property. */
-static const char *lack(enum site_when when)
-{
-    switch (when) {
-    case WHEN_LEARNED_POS: return "positions are rotary here, nothing is added to the embedding";
-    case WHEN_ROTARY: return "positions are learned here, queries and keys are not rotated";
-    case WHEN_SEQUENTIAL: return "attention and MLP are parallel here, both read hook_resid_pre";
-    case WHEN_GATED: return "the MLP here is not gated";
-    case WHEN_ALWAYS: break;
-    }
-    return "";
-}
-
 bool site_exists(const struct config *cfg, enum site_id id)
 {
-    return property_holds(cfg, site_table[id].when);
+    return config_has(cfg, site_table[id].when);
 }
 
 bool site_fires(const struct config *cfg, enum site_id id)
@@ -142,25 +117,13 @@ char *site_name(struct site_ref s, char buf[LIMIT_NAME])
     return buf;
 }
 
-static int64_t dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos)
+int64_t site_dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos)
 {
-    switch (d) {
-    case DIM_POS:
-    case DIM_DEST:
-    case DIM_SRC: return n_pos;
-    case DIM_HEAD: return cfg->n_heads;
-    case DIM_KV_HEAD: return cfg->n_kv_heads;
-    case DIM_D_HEAD: return cfg->d_head;
-    case DIM_D_MODEL: return cfg->d_model;
-    case DIM_D_MLP: return cfg->d_mlp;
-    case DIM_D_VOCAB: return cfg->d_vocab;
-    case DIM_N_ROT: return cfg->n_rot;
-    case DIM_ONE: return 1;
-    case DIM_NONE:
-    case DIM_COUNT: break;
-    }
-    assert(false && "an axis without a size");
-    return 0;
+    const int64_t sizes[] = {
+#define DIM(id, word, size) size,
+#include "model/dim.def"
+    };
+    return sizes[d];
 }
 
 int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos,
@@ -168,7 +131,7 @@ int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos,
 {
     const struct site_info *info = &site_table[id];
     for (int i = 0; i < info->rank; i++)
-        shape[i] = dim_size(cfg, info->dims[i], n_pos);
+        shape[i] = site_dim_size(cfg, info->dims[i], n_pos);
     return info->rank;
 }
 
@@ -192,11 +155,9 @@ int site_row_axis(enum site_id id)
 
 const char *site_dim_name(enum site_dim d)
 {
-    static const char *const name[DIM_COUNT] = {
-        [DIM_NONE] = "none",       [DIM_POS] = "pos",         [DIM_HEAD] = "head",
-        [DIM_KV_HEAD] = "kv_head", [DIM_D_HEAD] = "d_head",   [DIM_D_MODEL] = "d_model",
-        [DIM_D_MLP] = "d_mlp",     [DIM_D_VOCAB] = "d_vocab", [DIM_N_ROT] = "n_rot",
-        [DIM_ONE] = "one",         [DIM_DEST] = "dest",       [DIM_SRC] = "src",
+    static const char *const name[] = {
+#define DIM(id, word, size) word,
+#include "model/dim.def"
     };
     return name[d];
 }
@@ -292,7 +253,7 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
 static const char *absence(const struct config *cfg, const char *rest, int id)
 {
     if (id >= 0)
-        return site_exists(cfg, (enum site_id)id) ? NULL : lack(site_table[id].when);
+        return site_exists(cfg, (enum site_id)id) ? NULL : config_lack(site_table[id].when);
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
         if (strncmp(rest, elsewhere[i].part, strlen(elsewhere[i].part)) == 0)
             return elsewhere[i].why;

@@ -17,21 +17,11 @@ enum site_id {
 
 enum site_scope { SCOPE_EMBED, SCOPE_BLOCK, SCOPE_FINAL };
 enum site_dim {
-    DIM_NONE,
-    DIM_POS,
-    DIM_HEAD,
-    DIM_KV_HEAD,
-    DIM_D_HEAD,
-    DIM_D_MODEL,
-    DIM_D_MLP,
-    DIM_D_VOCAB,
-    DIM_N_ROT,
-    DIM_ONE,
-    DIM_DEST,
-    DIM_SRC,
+#define DIM(id, word, size) DIM_##id,
+#include "model/dim.def"
     DIM_COUNT
 };
-enum site_when { WHEN_ALWAYS, WHEN_LEARNED_POS, WHEN_ROTARY, WHEN_SEQUENTIAL, WHEN_GATED };
+enum { DIM_NAMED = DIM_HEADS }; /* those before it are axes that an edit can name */
 
 enum { SITE_ROOT = -1, SITE_RANK_MAX = 3 };
 
@@ -40,7 +30,7 @@ struct site_info {
     enum site_scope scope;
     int rank;
     enum site_dim dims[SITE_RANK_MAX];
-    enum site_when when;
+    enum property when;
     const char *needs; /* NULL = computed in every run */
 };
 
@@ -75,9 +65,10 @@ int site_shape(const struct config *cfg, enum site_id id, int32_t n_pos,
 int64_t site_row_size(const struct config *cfg, enum site_id id, int32_t n_pos);
 /* The axis that runs over computed rows: pos, or dest. */
 int site_row_axis(enum site_id id);
-/* Word for a dimension as the edit language and --json spell it: "pos", "head", "d_head", "src",
- * ... */
+/* Word for an axis as the edit language and --json spell it: "pos", "head", "d_head", "src", ... */
 const char *site_dim_name(enum site_dim d);
+/* Elements along an axis in a model, for n_pos positions. */
+int64_t site_dim_size(const struct config *cfg, enum site_dim d, int32_t n_pos);
 /* All sites of the model in TransformerLens' firing order; out has room for
  * n_layers * SITE_COUNT + SITE_COUNT entries; returns how many. */
 int site_list(const struct config *cfg, struct site_ref *out);

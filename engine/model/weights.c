@@ -1,6 +1,6 @@
-/* weights.c - see weights.h.  The names, layouts and fusings are the architecture's data (arch.h).
- * A view's logical shape is [n, k] or [heads, d_head, k] whatever the stored layout.
- * Tested in tests/engine/test_run.c. */
+/* weights.c - see weights.h.  Names, layouts and what is joined are the architecture's data
+ * (arch.h). A view's logical shape is [n, k] or [groups, n of a group, k] whatever the stored
+ * layout. Tested in tests/engine/test_run.c. */
 #include "model/weights.h"
 
 #include "model/arch.h"
@@ -8,51 +8,26 @@
 #include <stdio.h>
 #include <string.h>
 
-static int64_t dim_size(const struct config *cfg, enum site_dim d)
+/* The tensor under any of its names, with and without the architecture's prefix; the first, as it
+ * is usual, to `name`. */
+static const struct st_tensor *tensor_find(const struct arch *arch, const struct arch_tensor *row,
+                                           int32_t layer, const struct safetensors *st,
+                                           char name[LIMIT_NAME])
 {
-    switch (d) {
-    case DIM_HEAD: return (int64_t)cfg->n_heads * cfg->d_head;
-    case DIM_KV_HEAD: return (int64_t)cfg->n_kv_heads * cfg->d_head;
-    case DIM_D_MODEL: return cfg->d_model;
-    case DIM_D_MLP: return cfg->d_mlp;
-    case DIM_D_VOCAB: return cfg->d_vocab;
-    case DIM_POS: return cfg->n_ctx;
-    default: return 1;
-    }
-}
-
-static bool is_root(const struct arch_weight *w)
-{
-    return !strstr(w->name, "%d");
-}
-
-/* The tensor under any of its names, with and without the architecture's prefix; first full name to
- * `name`. */
-static const struct st_tensor *tensor_find(const struct arch *arch, const struct arch_weight *w,
-                                           int32_t layer, const struct safetensors *st, char *name,
-                                           size_t size)
-{
-    bool first = true;
-    for (const char *p = w->name; *p; p += strcspn(p, "|"), p += *p == '|') {
-        char pattern[LIMIT_NAME], bare[LIMIT_NAME], full[2 * LIMIT_NAME];
-        snprintf(pattern, sizeof pattern, "%.*s", (int)strcspn(p, "|"), p);
-        const char *mark = strstr(pattern, "%d");
-        if (mark)
-            snprintf(bare, sizeof bare, "%.*s%d%s", (int)(mark - pattern), pattern, layer,
-                     mark + 2);
+    char pattern[LIMIT_NAME], usual[LIMIT_NAME], other[2 * LIMIT_NAME];
+    const struct st_tensor *t = NULL;
+    for (int i = 0; !t && arch_tensor_name(arch, row, i, pattern); i++) {
+        arch_name_spell(pattern, layer, usual);
+        if (i == 0)
+            snprintf(name, LIMIT_NAME, "%s", usual);
+        if (row->bare)
+            snprintf(other, sizeof other, "%s%s", arch->prefix, usual);
         else
-            snprintf(bare, sizeof bare, "%s", pattern);
-        snprintf(full, sizeof full, "%s%s", arch->prefix, bare);
-        if (first)
-            snprintf(name, size, "%s", w->id == W_U ? bare : full);
-        first = false;
-        const struct st_tensor *t = safetensors_find(st, full);
-        if (!t)
-            t = safetensors_find(st, bare);
-        if (t)
-            return t;
+            snprintf(other, sizeof other, "%s", usual + strlen(arch->prefix));
+        t = safetensors_find(st, usual);
+        t = t ? t : safetensors_find(st, other);
     }
-    return NULL;
+    return t;
 }
 
 static int dtype_of(const struct st_tensor *t, enum kn_dtype *out, struct err *e)
@@ -67,48 +42,54 @@ static int dtype_of(const struct st_tensor *t, enum kn_dtype *out, struct err *e
     }
 }
 
-/* Logical view of one weight inside its stored tensor. */
-static struct kn_view weight_view(const struct config *cfg, const struct arch_weight *w,
-                                  const struct st_tensor *t, enum kn_dtype type)
+/* Logical view of one part of a stored tensor: [n, k], [groups, n of a group, k], or the same
+ * without k. */
+static struct kn_view part_view(const struct config *cfg, const struct arch_tensor *row, int part,
+                                const struct st_tensor *t, enum kn_dtype type)
 {
-    int64_t n = dim_size(cfg, w->n), k = dim_size(cfg, w->k), dh = cfg->d_head;
-    int64_t stored_n = w->fuse == FUSE_NONE ? n : 3 * n;
-    int64_t sn = w->layout == LAYOUT_KN ? 1 : k, sk = w->layout == LAYOUT_KN ? stored_n : 1;
-    int64_t first = w->fuse == FUSE_THIRDS ? w->part * n : w->fuse == FUSE_HEADS ? w->part * dh : 0;
+    enum weight_id w = row->part[part];
+    int64_t groups = arch_groups(cfg, row), k = weight_k(cfg, w),
+            group = arch_part_first(cfg, row, arch_parts(row));
+    int64_t sn = row->turned ? 1 : k, sk = row->turned ? groups * group : 1;
     struct kn_view v = {
-        .data = (void *)((uintptr_t)t->data + (size_t)(first * sn) * kn_dtype_size(type)),
+        .data = (void *)((uintptr_t)t->data +
+                         (size_t)(arch_part_first(cfg, row, part) * sn) * kn_dtype_size(type)),
         .dtype = type};
-    bool vector = w->layout == LAYOUT_VECTOR;
-    if (w->fuse == FUSE_HEADS) {
-        v.ndim = vector ? 2 : 3;
-        v.shape[0] = cfg->n_heads, v.shape[1] = dh, v.shape[2] = k;
-        v.stride[0] = 3 * dh * sn, v.stride[1] = sn, v.stride[2] = sk;
-    } else {
-        v.ndim = vector ? 1 : 2;
-        v.shape[0] = n, v.shape[1] = k;
-        v.stride[0] = vector ? 1 : sn, v.stride[1] = sk;
+    if (groups > 1) {
+        v.shape[v.ndim] = groups;
+        v.stride[v.ndim++] = group * sn;
     }
-    if (vector)
-        v.stride[v.ndim - 1] = 1;
-    if (vector && w->fuse == FUSE_HEADS)
-        v.stride[0] = 3 * dh;
+    v.shape[v.ndim] = weight_n(cfg, w) / groups;
+    v.stride[v.ndim++] = sn;
+    if (t->rank == 2) {
+        v.shape[v.ndim] = k;
+        v.stride[v.ndim++] = sk;
+    }
     return v;
 }
 
-static int weight_bind(struct kn_view *out, const struct config *cfg, const struct arch_weight *w,
+/* The shape that a tensor must have; returns its rank. */
+static int shape_of(const struct config *cfg, const struct arch_tensor *row, int64_t shape[2])
+{
+    shape[row->turned] = arch_groups(cfg, row) * arch_part_first(cfg, row, arch_parts(row));
+    shape[!row->turned] = weight_k(cfg, row->part[0]);
+    return weight_table[row->part[0]].k == DIM_NONE ? 1 : 2;
+}
+
+/* All weights that one tensor holds in a layer; out[w] for weight w. */
+static int tensor_bind(struct kn_view *out, const struct config *cfg, const struct arch_tensor *row,
                        int32_t layer, const struct safetensors *st, struct err *e)
 {
-    char name[2 * LIMIT_NAME];
-    const struct st_tensor *t = tensor_find(cfg->arch, w, layer, st, name, sizeof name);
+    char name[LIMIT_NAME];
+    const struct st_tensor *t = tensor_find(cfg->arch, row, layer, st, name);
     if (!t) {
         const char *near = safetensors_nearest(st, name);
         const struct st_tensor *any = safetensors_count(st) ? safetensors_at(st, 0) : NULL;
         return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s",
                        any ? any->file : "checkpoint", name, near ? near : "none");
     }
-    int64_t n = dim_size(cfg, w->n) * (w->fuse == FUSE_NONE ? 1 : 3), k = dim_size(cfg, w->k);
-    int64_t want[2] = {w->layout == LAYOUT_KN ? k : n, w->layout == LAYOUT_KN ? n : k};
-    int rank = w->layout == LAYOUT_VECTOR ? 1 : 2;
+    int64_t want[2];
+    int rank = shape_of(cfg, row, want);
     if (t->rank != rank || t->shape[0] != want[0] || (rank == 2 && t->shape[1] != want[1])) {
         char a[64], b[128];
         return err_set(e, ERR_BAD_INPUT,
@@ -118,36 +99,27 @@ static int weight_bind(struct kn_view *out, const struct config *cfg, const stru
     }
     enum kn_dtype type = KN_F32;
     int rc = dtype_of(t, &type, e);
-    if (!rc)
-        *out = weight_view(cfg, w, t, type);
+    for (int i = 0; !rc && i < arch_parts(row); i++)
+        out[row->part[i]] = part_view(cfg, row, i, t, type);
     return rc;
-}
-
-static bool weight_exists(const struct config *cfg, const struct arch_weight *w)
-{
-    switch (w->when) {
-    case IF_ATTN_BIAS: return cfg->attn_bias;
-    case IF_MLP_BIAS: return cfg->mlp_bias;
-    case IF_UNTIED: return !cfg->tied;
-    default: return true;
-    }
 }
 
 int weights_bind(struct kn_view *weights, const struct config *cfg, const struct safetensors *st,
                  const char **dtype, struct err *e)
 {
-    size_t per_type[KN_DTYPE_COUNT] = {0};
-    for (const struct arch_weight *w = cfg->arch->weights; w->id != W_NONE; w++) {
-        if (!weight_exists(cfg, w))
+    uint64_t per_type[KN_DTYPE_COUNT] = {0};
+    for (const struct arch_tensor *row = cfg->arch->tensors; row->name; row++) {
+        if (!config_has(cfg, row->when))
             continue;
-        int32_t lo = is_root(w) ? cfg->n_layers : 0,
-                hi = is_root(w) ? cfg->n_layers + 1 : cfg->n_layers;
-        for (int32_t l = lo; l < hi; l++) {
-            struct kn_view *v = &weights[(size_t)l * WEIGHT_COUNT + w->id];
-            int rc = weight_bind(v, cfg, w, l, st, e);
+        bool root = weight_is_root(row->part[0]);
+        for (int32_t l = root ? cfg->n_layers : 0; l < cfg->n_layers + root; l++) {
+            struct kn_view *layer = &weights[(size_t)l * WEIGHT_COUNT];
+            int64_t shape[2];
+            int rc = tensor_bind(layer, cfg, row, l, st, e);
             if (rc)
                 return rc;
-            per_type[v->dtype] += (size_t)(dim_size(cfg, w->n) * dim_size(cfg, w->k));
+            shape_of(cfg, row, shape);
+            per_type[layer[row->part[0]].dtype] += (uint64_t)(shape[0] * shape[1]);
         }
     }
     struct kn_view *root = weights + (size_t)cfg->n_layers * WEIGHT_COUNT;

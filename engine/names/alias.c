@@ -120,14 +120,7 @@ static const char *row_absence(const struct config *cfg, const struct alias_row 
         if (why || (why = site_absence(cfg, name)))
             return why;
     }
-    switch (row->when) {
-    case ROW_GATED: return "the MLP here is not gated";
-    case ROW_UNGATED: return "the MLP here is gated";
-    case ROW_LEARNED: return "positions are rotary here";
-    case ROW_ROTARY: return "positions are learned here";
-    case ROW_ALWAYS: break;
-    }
-    return "the model has no such part";
+    return config_has(cfg, row->when) ? "the model has no such part" : config_lack(row->when);
 }
 
 /* The layer that a name asks for, if there is one; else the first. */

@@ -4,9 +4,9 @@
 
 #include "model/arch_rows.h"
 
-#define BRIDGE(name, means, when)                                    \
-    {                                                                \
-        LIBRARY_BRIDGE, name, ALIAS_##means, ROW_##when, false, NULL \
+#define BRIDGE(name, means, when)                                         \
+    {                                                                     \
+        LIBRARY_BRIDGE, name, ALIAS_##means, PROPERTY_##when, false, NULL \
     }
 #define B "blocks.%d."
 #define ONE_BY_ONE \
@@ -15,7 +15,7 @@
 const struct alias_row alias_bridge[] = {
     BRIDGE("embed.hook_in", TOKENS, ALWAYS),
     BRIDGE("embed.hook_out", EMBED, ALWAYS),
-    BRIDGE("pos_embed.hook_out", POS_EMBED, LEARNED),
+    BRIDGE("pos_embed.hook_out", POS_EMBED, LEARNED_POS),
     BRIDGE("rotary_emb.hook_cos", COS, ROTARY),
     BRIDGE("rotary_emb.hook_sin", SIN, ROTARY),
     BRIDGE(B "hook_in", RESID_PRE, ALWAYS),
@@ -28,16 +28,16 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "ln1.hook_normalized", LN1_NORMALIZED, ALWAYS),
     BRIDGE(B "ln1.hook_out", LN1_OUT, ALWAYS),
     BRIDGE(B "attn.hook_in", LN1_OUT, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.hook_cos", ALIAS_COS_HERE, ROW_ROTARY, true, NULL},
-    {LIBRARY_BRIDGE, B "attn.hook_sin", ALIAS_SIN_HERE, ROW_ROTARY, true, NULL},
+    {LIBRARY_BRIDGE, B "attn.hook_cos", ALIAS_COS_HERE, PROPERTY_ROTARY, true, NULL},
+    {LIBRARY_BRIDGE, B "attn.hook_sin", ALIAS_SIN_HERE, PROPERTY_ROTARY, true, NULL},
     BRIDGE(B "attn.q.hook_in", Q_IN, ALWAYS),
     BRIDGE(B "attn.k.hook_in", K_IN, ALWAYS),
     BRIDGE(B "attn.v.hook_in", V_IN, ALWAYS),
     BRIDGE(B "attn.q.hook_out", Q, ALWAYS),
     BRIDGE(B "attn.k.hook_out", K, ALWAYS),
     BRIDGE(B "attn.v.hook_out", V, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
-    {LIBRARY_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, ROW_ALWAYS, true, ONE_BY_ONE},
+    {LIBRARY_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, PROPERTY_ALWAYS, true, ONE_BY_ONE},
+    {LIBRARY_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, PROPERTY_ALWAYS, true, ONE_BY_ONE},
     BRIDGE(B "attn.hook_rot_q", ROT_Q, ROTARY),
     BRIDGE(B "attn.hook_rot_k", ROT_K, ROTARY),
     BRIDGE(B "attn.hook_attn_scores", ATTN_SCORES, ALWAYS),
@@ -46,7 +46,7 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "attn.hook_result", RESULT, ALWAYS),
     BRIDGE(B "attn.hook_out", ATTN_OUT, ALWAYS),
     BRIDGE(B "attn.o.hook_out", ATTN_OUT, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, ROW_ALWAYS, true,
+    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, PROPERTY_ALWAYS, true,
      "it fires only where q, k and v are one product"},
     BRIDGE(B "ln2.hook_in", MLP_IN, ALWAYS),
     BRIDGE(B "hook_mlp_in", MLP_IN, ALWAYS),

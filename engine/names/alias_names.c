@@ -64,9 +64,7 @@ bool alias_row_in_block(const struct alias_row *row)
 bool alias_row_holds(const struct config *cfg, const struct alias_row *row)
 {
     const struct alias_meaning *m = &alias_meanings[row->means];
-    if ((row->when == ROW_GATED && !cfg->gated) || (row->when == ROW_UNGATED && cfg->gated) ||
-        (row->when == ROW_LEARNED && cfg->pos != POS_LEARNED) ||
-        (row->when == ROW_ROTARY && cfg->pos != POS_ROTARY))
+    if (!config_has(cfg, row->when))
         return false;
     for (int i = 0; i < m->n_sites; i++)
         if (!site_exists(cfg, m->sites[i]) || site_refusal(cfg, m->sites[i]))

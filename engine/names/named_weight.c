@@ -35,62 +35,29 @@ static const struct {
 #define NAMED_REFUSED(name, why) {name, why},
 #include "names/named_weight.def"
 };
-static const enum site_dim extents[WEIGHT_COUNT][2] = {
-#define EXTENT(id, n, k) [id] = {DIM_##n, DIM_##k},
-#include "names/named_weight.def"
-};
 enum {
     ROW_COUNT = sizeof rows / sizeof *rows,
     MODULE_COUNT = sizeof modules / sizeof *modules,
     REFUSED_COUNT = sizeof refused / sizeof *refused
 };
 
-static bool is_root(enum weight_id id)
-{
-    return id == W_E || id == W_POS || id == W_LNF || id == B_LNF || id == W_U || id == B_U;
-}
-
 /* Root weights that come after the blocks. */
 static bool is_last(enum weight_id id)
 {
-    return id == W_LNF || id == B_LNF || id == W_U || id == B_U;
+    return weight_table[id].scope == SCOPE_FINAL;
 }
 
-/* Does the kind of model have it (perhaps as zeros)? */
+/* Why this kind of model cannot have it; NULL: it has, perhaps as zeros. */
 static const char *absence(const struct config *c, enum weight_id id)
 {
-    switch (id) {
-    case W_POS: return c->pos == POS_LEARNED ? NULL : "positions are rotary here: no weight";
-    case W_GATE:
-    case B_GATE: return c->gated ? NULL : "the MLP here is not gated";
-    case B_LN1:
-    case B_LN2:
-    case B_LNF: return c->norm_center ? NULL : "an RMSNorm has no bias";
-    default: return NULL;
-    }
+    enum property p = weight_table[id].when;
+    return config_has(c, p) ? NULL : config_lack(p);
 }
 
-static int64_t heads_of(const struct config *c, enum site_dim d)
+/* Are its heads those of keys and values, and fewer than the model's? */
+static bool is_grouped(const struct config *c, enum weight_id id)
 {
-    return d == DIM_KV_HEAD ? c->n_kv_heads : c->n_heads;
-}
-
-static int64_t size_of(const struct config *c, enum site_dim d)
-{
-    switch (d) {
-    case DIM_HEAD:
-    case DIM_KV_HEAD: return heads_of(c, d) * c->d_head;
-    case DIM_D_MODEL: return c->d_model;
-    case DIM_D_MLP: return c->d_mlp;
-    case DIM_D_VOCAB: return c->d_vocab;
-    case DIM_POS: return c->n_ctx;
-    default: return 1;
-    }
-}
-
-static const char *word_of(enum site_dim d)
-{
-    return d == DIM_HEAD ? "head*d_head" : d == DIM_KV_HEAD ? "kv_head*d_head" : site_dim_name(d);
+    return weight_table[id].n == DIM_KV_HEADS && c->n_kv_heads != c->n_heads;
 }
 
 static void run_add(struct weight_axis *a, enum weight_over over, int64_t size, int64_t step)
@@ -99,46 +66,54 @@ static void run_add(struct weight_axis *a, enum weight_over over, int64_t size, 
     a->run[a->n++].over = over;
 }
 
-/* Add an axis to a tensor. */
-static void axis_add(const struct config *c, struct named_weight *w, enum word word, bool stored)
+/* Close an axis whose runs are there. */
+static void axis_end(struct named_weight *w, const char *word)
 {
-    bool k = word == AXIS_K || word == AXIS_HEAD_K || word == AXIS_D_K;
-    enum site_dim d = extents[w->part[0]][k];
-    struct weight_axis *a = &w->axis[w->rank];
-    int64_t repeat = d == DIM_KV_HEAD && !stored ? c->n_heads / c->n_kv_heads : 1;
-    enum weight_over over = k ? RUN_K : RUN_N;
-    *a = (struct weight_axis){0};
-    switch (word) {
-    case AXIS_N:
-    case AXIS_K:
-        run_add(a, over, size_of(c, d), 1);
-        w->dims[w->rank] = word_of(d);
-        break;
-    case AXIS_HEAD_N:
-    case AXIS_HEAD_K:
-        run_add(a, over, heads_of(c, d), c->d_head);
-        if (repeat > 1)
-            run_add(a, RUN_REPEAT, repeat, 0);
-        w->dims[w->rank] = repeat > 1 ? "head"
-                                      : site_dim_name(c->n_heads == c->n_kv_heads ? DIM_HEAD : d);
-        break;
-    case AXIS_D_N:
-    case AXIS_D_K:
-        run_add(a, over, c->d_head, 1);
-        w->dims[w->rank] = "d_head";
-        break;
-    case AXIS_NONE: return;
-    }
+    const struct weight_axis *a = &w->axis[w->rank];
+    w->dims[w->rank] = word;
     w->shape[w->rank] = 1;
     for (int i = 0; i < a->n; i++)
         w->shape[w->rank] *= a->run[i].size;
     w->rank++;
 }
 
+/* Add an axis to a tensor. */
+static void axis_add(const struct config *c, struct named_weight *w, enum word word, bool stored)
+{
+    bool k = word == AXIS_K || word == AXIS_HEAD_K || word == AXIS_D_K;
+    enum weight_id id = w->part[0];
+    enum site_dim d = k ? weight_table[id].k : weight_table[id].n;
+    int64_t size = site_dim_size(c, d, 0),
+            repeat = is_grouped(c, id) && !stored ? c->n_heads / c->n_kv_heads : 1;
+    enum weight_over over = k ? RUN_K : RUN_N;
+    struct weight_axis *a = &w->axis[w->rank];
+    *a = (struct weight_axis){0};
+    switch (word) {
+    case AXIS_N:
+    case AXIS_K:
+        run_add(a, over, size, 1);
+        axis_end(w, site_dim_name(d));
+        break;
+    case AXIS_HEAD_N:
+    case AXIS_HEAD_K:
+        run_add(a, over, size / c->d_head, c->d_head);
+        if (repeat > 1)
+            run_add(a, RUN_REPEAT, repeat, 0);
+        axis_end(w, site_dim_name(is_grouped(c, id) && repeat == 1 ? DIM_KV_HEAD : DIM_HEAD));
+        break;
+    case AXIS_D_N:
+    case AXIS_D_K:
+        run_add(a, over, c->d_head, 1);
+        axis_end(w, site_dim_name(DIM_D_HEAD));
+        break;
+    case AXIS_NONE: break;
+    }
+}
+
 static struct named_weight begin(enum alias_library t, enum weight_id id, int32_t layer)
 {
     return (struct named_weight){
-        .library = t, .layer = is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = {id}};
+        .library = t, .layer = weight_is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = {id}};
 }
 
 /* A row of named_weight.def.  stored: keys and values of grouped heads as they lie. */
@@ -160,68 +135,44 @@ static struct named_weight row_weight(const struct config *c, const struct row *
 /* ---- Hugging Face's names: the architecture's rows
  * ------------------------------------------------- */
 
-static bool is_there(const struct model *m, const struct arch_weight *a)
+static bool is_there(const struct model *m, const struct arch_tensor *a)
 {
-    bool bias = a->when == IF_ATTN_BIAS  ? m->cfg.attn_bias
-                : a->when == IF_MLP_BIAS ? m->cfg.mlp_bias
-                                         : true;
+    bool bias = a->when == PROPERTY_UNTIED ||
+                config_has(&m->cfg, a->when); /* a tied head has a name */
     return bias ||
-           (m->weights && model_weight(m, 0, a->id)->ndim); /* processing may have made one */
+           (m->weights && model_weight(m, 0, a->part[0])->ndim); /* processing may have made one */
 }
 
-/* The n axis of a tensor that joins q, k and v. */
-static void fused_axis(const struct config *c, const struct arch_weight *a, struct named_weight *w)
+/* The n axis of a tensor that joins weights. */
+static void joined_axis(const struct config *c, const struct arch_tensor *a, struct named_weight *w)
 {
     struct weight_axis *x = &w->axis[w->rank];
     *x = (struct weight_axis){0};
-    w->dims[w->rank] = a->fuse == FUSE_THIRDS ? "qkv*head*d_head" : "head*qkv*d_head";
-    if (a->fuse == FUSE_HEADS)
-        run_add(x, RUN_N, c->n_heads, c->d_head);
-    run_add(x, RUN_PART, 3, 1);
-    run_add(x, RUN_N, a->fuse == FUSE_HEADS ? c->d_head : (int64_t)c->n_heads * c->d_head, 1);
-    w->shape[w->rank++] = 3 * (int64_t)c->n_heads * c->d_head;
+    for (int i = 0; i <= w->n_parts; i++)
+        w->part_first[i] = arch_part_first(c, a, i);
+    run_add(x, RUN_GROUP, arch_groups(c, a), 1);
+    run_add(x, RUN_PART, w->part_first[w->n_parts], 1);
+    axis_end(w, a->axis);
 }
 
 /* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix.
  */
-static struct named_weight arch_weight(const struct config *c, const struct arch_weight *a,
+static struct named_weight arch_weight(const struct config *c, const struct arch_tensor *a,
                                        const char *pattern, int32_t layer)
 {
-    static const enum weight_id parts[2][3] = {{W_Q, W_K, W_V}, {B_Q, B_K, B_V}};
-    struct named_weight w = begin(LIBRARY_HF, a->id, layer);
-    const char *mark = strstr(pattern, "%d");
-    if (mark)
-        snprintf(w.name, sizeof w.name, "%.*s%d%s", (int)(mark - pattern), pattern, layer,
-                 mark + 2);
-    else
-        snprintf(w.name, sizeof w.name, "%s", pattern);
-    if (a->fuse != FUSE_NONE) {
-        w.n_parts = 3;
-        memcpy(w.part, parts[a->layout == LAYOUT_VECTOR], sizeof w.part);
-    }
-    for (int i = 0; i < (a->layout == LAYOUT_VECTOR ? 1 : 2); i++) {
-        bool k = (i == 1) != (a->layout == LAYOUT_KN);
-        if (!k && a->fuse != FUSE_NONE)
-            fused_axis(c, a, &w);
+    struct named_weight w = begin(LIBRARY_HF, a->part[0], layer);
+    int rank = weight_table[a->part[0]].k == DIM_NONE ? 1 : 2;
+    arch_name_spell(pattern, layer, w.name);
+    w.n_parts = arch_parts(a);
+    memcpy(w.part, a->part, sizeof w.part);
+    for (int i = 0; i < rank; i++) {
+        bool k = (i == 1) != a->turned;
+        if (!k && w.n_parts > 1)
+            joined_axis(c, a, &w);
         else
             axis_add(c, &w, k ? AXIS_K : AXIS_N, true);
     }
     return w;
-}
-
-/* The index-th alternative of a row's names with the architecture's prefix (the unembedding has
- * none). */
-static bool arch_name(const struct config *c, const struct arch_weight *a, int index,
-                      char buf[LIMIT_NAME])
-{
-    const char *p = a->name;
-    for (; index > 0 && p; index--)
-        p = (p = strchr(p, '|')) ? p + 1 : NULL;
-    if (!p)
-        return false;
-    snprintf(buf, LIMIT_NAME, "%s%.*s", a->id == W_U ? "" : c->arch->prefix, (int)strcspn(p, "|"),
-             p);
-    return true;
 }
 
 /* ---- listing
@@ -255,22 +206,23 @@ static void list_add(struct lister *l, struct named_weight w)
 static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
 {
     const struct config *c = &l->m->cfg;
-    bool grouped = c->n_kv_heads != c->n_heads, hf = l->t == LIBRARY_HF || l->t == LIBRARY_NNSIGHT;
+    bool hf = l->t == LIBRARY_HF || l->t == LIBRARY_NNSIGHT;
     for (int i = 0; i < ROW_COUNT; i++) {
         const struct row *r = &rows[i];
-        if (r->library != l->t || is_root(r->id) != root || is_last(r->id) != last ||
+        if (r->library != l->t || weight_is_root(r->id) != root || is_last(r->id) != last ||
             absence(c, r->id))
             continue;
-        bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
+        bool kv = is_grouped(c, r->id);
         if (kv && l->t == LIBRARY_TAKER)
             continue;
         for (int stored = 0; stored < 1 + kv; stored++)
             list_add(l, row_weight(c, r, layer, stored));
     }
-    for (const struct arch_weight *a = hf ? c->arch->weights : NULL; a && a->id != W_NONE; a++) {
+    for (const struct arch_tensor *a = hf ? c->arch->tensors : NULL; a && a->name; a++) {
         char pattern[LIMIT_NAME];
-        if (is_root(a->id) == root && is_last(a->id) == last && a->part == 0 && is_there(l->m, a) &&
-            arch_name(c, a, 0, pattern))
+        enum weight_id id = a->part[0];
+        if (weight_is_root(id) == root && is_last(id) == last && is_there(l->m, a) &&
+            arch_tensor_name(c->arch, a, 0, pattern))
             list_add(l, arch_weight(c, a, pattern, layer));
     }
 }
@@ -314,16 +266,15 @@ static enum found find_row(const struct model *m, const char *name, const char *
                            struct named_weight *out, struct err *e)
 {
     const struct config *c = &m->cfg;
-    bool grouped = c->n_kv_heads != c->n_heads;
     for (int i = 0; i < ROW_COUNT; i++)
         for (int stored = 0; stored < 2; stored++) {
             const struct row *r = &rows[i];
             const char *dot = strrchr(r->name, '.') + 1;
-            bool kv = grouped && extents[r->id][0] == DIM_KV_HEAD;
+            bool kv = is_grouped(c, r->id);
             char pattern[LIMIT_NAME];
             int32_t layer;
             snprintf(pattern, sizeof pattern, "%s%.*s%s%s",
-                     is_root(r->id)               ? ""
+                     weight_is_root(r->id)        ? ""
                      : r->library == LIBRARY_LENS ? "blocks.%d."
                                                   : "layers.%d.",
                      (int)(dot - r->name), r->name, stored ? "_" : "", dot);
@@ -353,7 +304,7 @@ static enum found find_stack(const struct model *m, const char *name, struct nam
         if (absence(&m->cfg, rows[i].id))
             return refuse(name, absence(&m->cfg, rows[i].id), e);
         *out = row_weight(&m->cfg, &rows[i], 0, false);
-        if (is_root(rows[i].id))
+        if (weight_is_root(rows[i].id))
             return FOUND_IT;
         for (int d = out->rank++; d > 0; d--)
             out->shape[d] = out->shape[d - 1], out->dims[d] = out->dims[d - 1],
@@ -372,13 +323,13 @@ static enum found find_arch(const struct model *m, const char *name, const char 
                             enum weight_id id, int32_t layer, struct named_weight *out,
                             struct err *e)
 {
-    for (const struct arch_weight *a = m->cfg.arch->weights; a->id != W_NONE; a++) {
+    for (const struct arch_tensor *a = m->cfg.arch->tensors; a->name; a++) {
         char pattern[LIMIT_NAME];
-        for (int i = 0; arch_name(&m->cfg, a, i, pattern); i++) {
+        for (int i = 0; arch_tensor_name(m->cfg.arch, a, i, pattern); i++) {
             int32_t at = layer;
-            if (id != W_NONE ? a->id != id : !alias_spells(pattern, text, &at))
+            if (id != W_NONE ? a->part[0] != id : !alias_spells(pattern, text, &at))
                 continue;
-            if (id != W_NONE && a->fuse != FUSE_NONE)
+            if (id != W_NONE && arch_parts(a) > 1)
                 return refuse(
                     name,
                     "q, k and v are one tensor here, the map has no such module · read attn.W_Q, attn.W_K, attn.W_V",

@@ -11,15 +11,16 @@
 #ifndef NAMED_WEIGHT_H
 #define NAMED_WEIGHT_H
 
+#include "model/arch.h"
 #include "names/alias.h"
 #include "model/model.h"
 
-enum { WEIGHT_RANK_MAX = 4, WEIGHT_RUNS_MAX = 3, WEIGHT_PARTS_MAX = 3 };
+enum { WEIGHT_RANK_MAX = 4, WEIGHT_RUNS_MAX = 2, WEIGHT_PARTS_MAX = ARCH_PARTS_MAX };
 
-enum weight_over { RUN_N, RUN_K, RUN_PART, RUN_LAYER, RUN_REPEAT };
-/* An axis of the tensor as it is shown: up to three runs, the outermost first, over the weight's
- * own axes n and k, over the weights that are joined in it, over layers, or over nothing (a
- * repetition). */
+enum weight_over { RUN_N, RUN_K, RUN_GROUP, RUN_PART, RUN_LAYER, RUN_REPEAT };
+/* An axis of the tensor as it is shown: up to two runs, the outer one first, over the weight's own
+ * axes n and k, over groups of joined weights and over what a group has of each, over layers, or
+ * over nothing (a repetition). */
 struct weight_axis {
     int n;
     struct {
@@ -34,6 +35,7 @@ struct named_weight {
     int32_t layer;              /* SITE_ROOT for root weights and stacks */
     int n_parts;
     enum weight_id part[WEIGHT_PARTS_MAX];
+    int64_t part_first[WEIGHT_PARTS_MAX + 1]; /* of joined ones: where each begins in a group */
     int rank;
     int64_t shape[WEIGHT_RANK_MAX];
     const char *dims[WEIGHT_RANK_MAX]; /* "head", "d_model", "head*d_head", "layer", ... */

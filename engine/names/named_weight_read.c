@@ -34,7 +34,8 @@ struct weight_at {
 static struct weight_at element_at(const struct model *m, const struct named_weight *w,
                                    const int64_t index[WEIGHT_RANK_MAX])
 {
-    int64_t n = 0, k = 0, part = 0, layer = w->layer < 0 ? 0 : w->layer;
+    int64_t n = 0, k = 0, group = 0, layer = w->layer < 0 ? 0 : w->layer;
+    int part = 0;
     for (int i = 0; i < w->rank; i++) {
         int64_t left = index[i];
         for (int r = w->axis[i].n; r-- > 0; left /= w->axis[i].run[r].size) {
@@ -42,12 +43,18 @@ static struct weight_at element_at(const struct model *m, const struct named_wei
             switch (w->axis[i].run[r].over) {
             case RUN_N: n += at; break;
             case RUN_K: k += at; break;
-            case RUN_PART: part += at; break;
+            case RUN_GROUP: group = at; break;
+            case RUN_PART:
+                while (at >= w->part_first[part + 1])
+                    part++;
+                n = at - w->part_first[part];
+                break;
             case RUN_LAYER: layer += at; break;
             case RUN_REPEAT: break;
             }
         }
     }
+    n += group * (w->part_first[part + 1] - w->part_first[part]);
     struct weight_at out = {.id = w->part[part], .layer = (int32_t)layer};
     const struct kn_view *v = model_weight(m, out.layer, out.id);
     out.offset = v->ndim ? element(v, out.id, n, k, m->cfg.d_head) : 0;

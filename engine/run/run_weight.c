@@ -9,14 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_root(enum weight_id w)
-{
-    return w == W_E || w == W_POS || w == W_LNF || w == B_LNF || w == W_U || w == B_U;
-}
-
 const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w)
 {
-    int32_t at = is_root(w) ? SITE_ROOT : layer;
+    int32_t at = weight_is_root(w) ? SITE_ROOT : layer;
     for (int32_t i = 0; i < r->weights.n; i++)
         if (r->weights.list[i].id == w && r->weights.list[i].layer == at)
             return &r->weights.list[i].v;

@@ -63,8 +63,8 @@ double *wide_value(struct wide *w, struct site_ref s)
 
 static struct dense *dense_of(struct wide *w, int32_t layer, enum weight_id id)
 {
-    bool root = id == W_E || id == W_POS || id == W_LNF || id == B_LNF || id == W_U || id == B_U;
-    return &w->weight[(root ? w->m->cfg.n_layers : layer) * (int32_t)WEIGHT_COUNT + (int32_t)id];
+    return &w->weight[(weight_is_root(id) ? w->m->cfg.n_layers : layer) * (int32_t)WEIGHT_COUNT +
+                      (int32_t)id];
 }
 
 static double activation(enum kn_act act, double x)
@@ -323,8 +323,7 @@ static void rotary_fill(struct wide *w)
 
 static bool is_matrix(enum weight_id id)
 {
-    return id == W_E || id == W_POS || id == W_Q || id == W_K || id == W_V || id == W_O ||
-           id == W_IN || id == W_GATE || id == W_OUT || id == W_U;
+    return weight_table[id].k != DIM_NONE;
 }
 
 /* A weight as it lies in the file, whose rows may lie in groups. */

@@ -4,15 +4,6 @@
 
 #include "cli.h"
 
-static const char *const weight_names[WEIGHT_COUNT] = {
-    [W_NONE] = "",     [W_E] = "W_E",          [W_POS] = "W_pos",      [W_LN1] = "ln1.w",
-    [B_LN1] = "ln1.b", [W_Q] = "W_Q",          [B_Q] = "b_Q",          [W_K] = "W_K",
-    [B_K] = "b_K",     [W_V] = "W_V",          [B_V] = "b_V",          [W_O] = "W_O",
-    [B_O] = "b_O",     [W_LN2] = "ln2.w",      [B_LN2] = "ln2.b",      [W_IN] = "W_in",
-    [B_IN] = "b_in",   [W_GATE] = "W_gate",    [B_GATE] = "b_gate",    [W_OUT] = "W_out",
-    [B_OUT] = "b_out", [W_LNF] = "ln_final.w", [B_LNF] = "ln_final.b", [W_U] = "W_U",
-    [B_U] = "b_U"};
-
 static const char *operand_name(struct operand o)
 {
     switch (o.kind) {
@@ -23,7 +14,7 @@ static const char *operand_name(struct operand o)
     case OPERAND_PREV:
     case OPERAND_ROOT:
     case OPERAND_REPEAT: return site_table[o.id].name;
-    case OPERAND_WEIGHT: return weight_names[o.id];
+    case OPERAND_WEIGHT: return weight_table[o.id].name;
     case OPERAND_TOKENS: return "tokens";
     case OPERAND_POSITIONS: return "positions";
     case OPERAND_COS: return "cos";

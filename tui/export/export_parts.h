@@ -33,11 +33,11 @@ enum {
 
 /* The library's parameter that holds a weight. */
 struct export_parameter {
-    char name[LIMIT_NAME];  /* "%d" for the layer */
-    char axes[5], named[5]; /* its axes, and those that the edit names: export_weight.c */
-    enum weight_fuse fuse;
-    int part;    /* of a fused one */
-    bool absent; /* a bias that this model has not */
+    char name[LIMIT_NAME];            /* "%d" for the layer */
+    char axes[5], named[5];           /* its axes, and those that the edit names: export_weight.c */
+    const struct arch_tensor *joined; /* where it holds other weights too, else NULL */
+    int part;                         /* of a joined one */
+    bool absent;                      /* a bias that this model has not */
 };
 
 /* One edit at one place: an act, and where that is for the library. */

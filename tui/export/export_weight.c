@@ -11,6 +11,7 @@
 #include "names/named_weight.h"
 #include "model/process.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,18 +85,20 @@ static bool find_module(const struct config *c, const struct edit_weight *w,
         memcpy(p->axes, w->id == W_U ? "nk" : "n", w->id == W_U ? 3 : 2);
         return true;
     }
-    const struct arch_weight *a = c->arch->weights;
-    while (a->id != W_NONE && a->id != w->id)
-        a++;
-    if (a->id == W_NONE)
+    int part;
+    const struct arch_tensor *a = arch_tensor_of(c->arch, w->id, &part);
+    if (!a)
         return false;
-    char n = a->n == DIM_HEAD || a->n == DIM_KV_HEAD ? 'J' : 'n', k = a->k == DIM_HEAD ? 'J' : 'k';
-    snprintf(p->name, sizeof p->name, "%s%.*s", c->arch->prefix, (int)strcspn(a->name, "|"),
-             a->name);
-    p->axes[0] = a->layout == LAYOUT_KN ? k : n;
-    p->axes[1] = a->layout == LAYOUT_VECTOR ? 0 : a->layout == LAYOUT_KN ? n : k;
-    p->fuse = a->fuse;
-    p->part = a->part;
+    const struct weight_info *info = &weight_table[w->id];
+    char n = info->n == DIM_HEADS || info->n == DIM_KV_HEADS ? 'J' : 'n',
+         k = info->k == DIM_HEADS  ? 'J'
+             : info->k == DIM_NONE ? 0
+                                   : 'k';
+    arch_tensor_name(c->arch, a, 0, p->name);
+    p->axes[0] = a->turned ? k : n;
+    p->axes[1] = a->turned ? n : k;
+    p->joined = arch_parts(a) > 1 ? a : NULL;
+    p->part = part;
     return true;
 }
 
@@ -220,34 +223,37 @@ static void put_view(struct bytes *b, const char *from, const char *to, int head
 }
 
 /* q, k or v out of their joint parameter, and how its axes are then. */
-static void put_part(struct bytes *b, const struct export_parameter *p, int heads, int d_head,
+static void put_part(struct bytes *b, const struct config *c, const struct export_parameter *p,
                      char axes[5])
 {
-    int width = heads * d_head;
-    bool second = p->axes[0] != 'J';
+    const struct arch_tensor *a = p->joined;
     snprintf(axes, 5, "%s", p->axes);
-    if (p->fuse == FUSE_THIRDS)
-        bytes_addf(b, "[%s%d:%d]", second ? ":, " : "", p->part * width, (p->part + 1) * width);
-    if (p->fuse == FUSE_HEADS) { /* stored [n, k]: the first axis */
-        bytes_addf(b, ".unflatten(0, (%d, 3, %d))[:, %d]", heads, d_head, p->part);
+    if (!a)
+        return;
+    int groups = (int)arch_groups(c, a), first = (int)arch_part_first(c, a, p->part),
+        end = (int)arch_part_first(c, a, p->part + 1);
+    if (groups == 1) {
+        bytes_addf(b, "[%s%d:%d]", a->turned ? ":, " : "", first, end);
+    } else { /* stored [n, k], a head of each part: the first axis */
+        assert(end - first == c->d_head && first % c->d_head == 0);
+        bytes_addf(b, ".unflatten(0, (%d, %d, %d))[:, %d]", groups, arch_parts(a), end - first,
+                   first / c->d_head);
         expand(p->axes, true, axes);
     }
 }
 
 static bool is_viewed(const struct export_parameter *p)
 {
-    return p->fuse != FUSE_NONE ||
-           (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
+    return p->joined || (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
 }
 
 /* Zeros for a bias that the model has not. */
-static void put_absent(struct bytes *b, const struct edit_weight *w,
+static void put_absent(struct bytes *b, const struct config *c, const struct edit_weight *w,
                        const struct export_parameter *p)
 {
-    int64_t n = p->fuse == FUSE_NONE ? 1 : 3;
-    for (int i = 0; i < w->rank; i++)
-        n *= w->shape[i];
-    bytes_addf(b, "torch.zeros(%lld) if w is None else ", (long long)(n / w->repeat));
+    const struct arch_tensor *a = p->joined;
+    int64_t n = a ? arch_groups(c, a) * arch_part_first(c, a, arch_parts(a)) : weight_n(c, w->id);
+    bytes_addf(b, "torch.zeros(%lld) if w is None else ", (long long)n);
 }
 
 /* Either x is a copy of the parameter, or a view of w, which is one. */
@@ -259,7 +265,7 @@ void export_weight_begin(const struct exporter *x, struct bytes *b, const struct
     char axes[5];
     bytes_addf(b, "    %s = ", is_viewed(p) ? "w" : "x");
     if (p->absent)
-        put_absent(b, w, p);
+        put_absent(b, x->cfg, w, p);
     bytes_add_string(b, "w.detach()");
     if (!is_viewed(p))
         put_view(b, p->axes, p->named, heads, x->cfg->d_head);
@@ -267,7 +273,7 @@ void export_weight_begin(const struct exporter *x, struct bytes *b, const struct
     if (!is_viewed(p))
         return;
     bytes_add_string(b, "    x = w");
-    put_part(b, p, heads, x->cfg->d_head, axes);
+    put_part(b, x->cfg, p, axes);
     put_view(b, axes, p->named, heads, x->cfg->d_head);
     for (int i = 0; i < w->rank; i++)
         bytes_addf(b, "%s%s", i ? ", " : "  # [", !i && w->repeat > 1 ? "kv_head" : w->words[i]);
@@ -288,13 +294,7 @@ void export_weight_end(const struct exporter *x, struct bytes *b, const struct e
 
 const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME])
 {
-    const char *pattern = c->parameter->name, *mark = strstr(pattern, "%d");
-    if (mark)
-        snprintf(buf, LIMIT_NAME, "%.*s%d%s", (int)(mark - pattern), pattern,
-                 (int)c->act.site.layer, mark + 2);
-    else
-        snprintf(buf, LIMIT_NAME, "%s", pattern);
-    return buf;
+    return arch_name_spell(c->parameter->name, c->act.site.layer, buf);
 }
 
 /* The changes from i on that make the same of one parameter in layers that follow each other. */

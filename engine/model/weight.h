@@ -1,0 +1,31 @@
+/* weight.h - the weights that models are made of: ids, axes, where they belong (weight.def).
+ *
+ * A weight is named by (enum weight_id, layer).  Knows nothing of files and values. */
+#ifndef WEIGHT_H
+#define WEIGHT_H
+
+#include "model/site.h"
+
+enum weight_id {
+    W_NONE,
+#define WEIGHT(id, name, scope, n, k, when) id,
+#include "model/weight.def"
+    WEIGHT_COUNT
+};
+
+struct weight_info {
+    const char *name;
+    enum site_scope scope;
+    enum site_dim n, k;
+    enum property when;
+};
+
+extern const struct weight_info weight_table[WEIGHT_COUNT]; /* W_NONE: an empty name */
+
+/* One for the model, or one in each block? */
+bool weight_is_root(enum weight_id w);
+/* Elements that it gives, and that it reads (1 for a vector). */
+int64_t weight_n(const struct config *cfg, enum weight_id w);
+int64_t weight_k(const struct config *cfg, enum weight_id w);
+
+#endif
