@@ -190,12 +190,12 @@ static int side_branches(struct walk *w, enum site_id from, struct err *e)
 static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_fn *fn, void *user,
                       struct err *e)
 {
-    uint64_t done = 0;
+    bool done[SITE_COUNT] = {false};
     int rc = 0;
     for (int32_t i = n - 1; !rc && i >= 0; i--) {
         enum site_id s = steps[i].site;
-        if (!(done >> s & 1)) {
-            done |= UINT64_C(1) << s;
+        if (!done[s]) {
+            done[s] = true;
             rc = site_done(w, s, fn, user, e);
             if (!rc)
                 rc = side_branches(w, s, e);
@@ -210,14 +210,14 @@ static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_
 static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, struct err *e)
 {
     int rc = 0;
-    uint64_t seen = 0;
+    bool seen[SITE_COUNT] = {false};
     for (int32_t i = 0; !rc && i < n; i++) {
         enum site_id s = steps[i].site;
         bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s ||
                       w->wanted[s] || is_live(w, s);
-        if (needed && !(seen >> s & 1) && !grad_is_all(w, s))
+        if (needed && !seen[s] && !grad_is_all(w, s))
             rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
-        seen |= UINT64_C(1) << s;
+        seen[s] = true;
     }
     return rc;
 }

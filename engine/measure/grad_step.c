@@ -115,8 +115,6 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
     c.p.full = w->full &&
                op != KN_OP_ATTN_SCORES_VJP; /* scores are masked first, edits may then unmask */
     c.p.dest0 = w->r0;
-    if (w->stage - 1 < w->r->m->cfg.window_layer0)
-        c.p.window = 0;
     int rc = 0, n_in = 1, n_out = 0;
     for (int i = 0; !rc && i < KN_IN_MAX - 1 && s->in[i].kind != OPERAND_NONE; i++) {
         const struct operand *o = &s->in[i];

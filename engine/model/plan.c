@@ -1,7 +1,8 @@
 /* plan.c - emitting the block program (see plan.h).
  *
- * The only reader of the architecture's properties.  Straight-line code: it reads as the forward
- * pass, but emits steps instead of computing.  Tested in tests/engine/test_plan.c. */
+ * Straight-line code: it reads as the forward pass of one layer, but emits steps instead of
+ * computing.  What differs from layer to layer is asked for here and nowhere else.  Tested in
+ * tests/engine/test_plan.c. */
 #include "model/plan.h"
 
 #include <assert.h>
@@ -9,12 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { STEPS_MAX = 48 }; /* of one stage */
+static_assert((int64_t)(LIMIT_LAYERS + 2) * PLAN_STAGE_ORDER < INT32_MAX, "orders are 32 bits");
 
 struct emitter {
     const struct config *cfg;
-    struct step steps[STEPS_MAX];
-    int32_t n;
+    int32_t layer;      /* whose steps are emitted */
+    struct step *steps; /* of all stages so far; room for `cap` */
+    int32_t n, cap;
+    bool failed; /* memory is out: steps go to `lost` */
+    struct step lost;
 };
 
 #define AT(s)                  \
@@ -53,11 +57,26 @@ struct emitter {
 static struct step *emit(struct emitter *em, enum kn_op op, enum site_id site,
                          const struct operand in[KN_IN_MAX])
 {
-    assert(em->n < STEPS_MAX);
+    if (em->n == em->cap) {
+        int32_t cap = em->cap ? 2 * em->cap : 64;
+        struct step *more = realloc(em->steps, (size_t)cap * sizeof *more);
+        if (!more) {
+            em->failed = true;
+            return &em->lost;
+        }
+        em->steps = more, em->cap = cap;
+    }
     struct step *s = &em->steps[em->n++];
-    *s = (struct step){.op = op, .site = site, .p = {.scale = 1.0f}};
+    memset(s, 0, sizeof *s); /* padding too: stages are compared byte by byte */
+    s->op = op, s->site = site, s->p.scale = 1.0f;
     memcpy(s->in, in, sizeof s->in);
     return s;
+}
+
+/* A sliding window in positions, 0 = none. */
+static int32_t layer_window(const struct config *cfg, int32_t layer)
+{
+    return layer < cfg->window_layer0 ? 0 : cfg->window;
 }
 
 static void emit_embed(struct emitter *em)
@@ -135,7 +154,7 @@ static void emit_attention(struct emitter *em)
     }
     struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, {OPERAND_SITE, query}, ALL(key));
     s->p.scale = (float)(1.0 / sqrt((double)cfg->d_head));
-    s->p.window = cfg->window;
+    s->p.window = layer_window(cfg, em->layer);
     EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES));
     EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V));
     EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
@@ -171,10 +190,10 @@ static void emit_mlp(struct emitter *em, enum site_id input)
     EMIT(em, LINEAR, MLP_OUT, AT(POST), WEIGHT(W_OUT), WEIGHT(B_OUT));
 }
 
-static void emit_block(struct emitter *em, bool first)
+static void emit_block(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
-    if (!first)
+    if (em->layer > 0)
         EMIT(em, COPY, RESID_PRE, PREV(RESID_POST));
     else if (cfg->pos == POS_LEARNED)
         EMIT(em, ADD, RESID_PRE, PREV(EMBED), PREV(POS_EMBED));
@@ -199,51 +218,68 @@ static void emit_final(struct emitter *em)
     EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
 }
 
+/* The steps emitted last are those of a stage; kept once where an earlier one has the same. */
+static void stage_take(struct plan *p, struct emitter *em, int32_t stage, int32_t first)
+{
+    size_t bytes = (size_t)(em->n - first) * sizeof *em->steps;
+    p->first[stage] = first, p->count[stage] = em->n - first;
+    assert(em->n - first < PLAN_STAGE_ORDER);
+    for (int32_t i = 0; i < stage; i++)
+        if (p->count[i] == p->count[stage] &&
+            !memcmp(em->steps + p->first[i], em->steps + first, bytes)) {
+            p->first[stage] = p->first[i];
+            em->n = first;
+            return;
+        }
+}
+
 struct plan *plan_build(const struct config *cfg)
 {
     struct plan *p = calloc(1, sizeof *p);
-    struct emitter *em = calloc(4, sizeof *em);
-    struct step *steps = calloc(4 * STEPS_MAX, sizeof *steps);
-    if (!p || !em || !steps) {
-        free(p), free(em), free(steps);
+    struct emitter em = {.cfg = cfg};
+    if (p)
+        *p = (struct plan){.cfg = *cfg, .stages = cfg->n_layers + 2};
+    if (!p || !(p->first = calloc((size_t)p->stages * 2, sizeof *p->first))) {
+        free(p);
         return NULL;
     }
-    for (int i = 0; i < 4; i++)
-        em[i].cfg = cfg;
-    emit_embed(&em[PLAN_EMBED]);
-    emit_block(&em[PLAN_BLOCK0], true);
-    emit_block(&em[PLAN_BLOCK], false);
-    emit_final(&em[PLAN_FINAL]);
-    *p = (struct plan){.cfg = *cfg, .steps = steps};
-    for (int i = 0, at = 0; i < PLAN_PART_COUNT; i++) {
-        p->first[i] = at, p->count[i] = em[i].n;
-        memcpy(steps + at, em[i].steps, (size_t)em[i].n * sizeof *steps);
-        at += em[i].n;
+    p->count = p->first + p->stages;
+    for (int32_t stage = 0; stage < p->stages && !em.failed; stage++) {
+        int32_t first = em.n;
+        em.layer = stage - 1;
+        if (stage == 0)
+            emit_embed(&em);
+        else if (stage <= cfg->n_layers)
+            emit_block(&em);
+        else
+            emit_final(&em);
+        stage_take(p, &em, stage, first);
     }
-    free(em);
+    p->steps = em.steps;
+    if (em.failed) {
+        plan_free(p);
+        return NULL;
+    }
     return p;
 }
 
 void plan_free(struct plan *p)
 {
-    if (p)
-        free(p->steps);
+    if (!p)
+        return;
+    free(p->steps), free(p->first);
     free(p);
 }
 
 int32_t plan_stages(const struct plan *p)
 {
-    return p->cfg.n_layers + 2;
+    return p->stages;
 }
 
 const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n)
 {
-    int part = stage == 0                 ? PLAN_EMBED
-               : stage == 1               ? PLAN_BLOCK0
-               : stage <= p->cfg.n_layers ? PLAN_BLOCK
-                                          : PLAN_FINAL;
-    *n = p->count[part];
-    return p->steps + p->first[part];
+    *n = p->count[stage];
+    return p->steps + p->first[stage];
 }
 
 int32_t plan_stage_of(const struct plan *p, struct site_ref s)

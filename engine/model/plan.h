@@ -1,11 +1,13 @@
 /* plan.h - the block program: a model's forward pass as a list of steps.
  *
- * plan_build is the only reader of the architecture's properties.  A step runs one op and writes
- * exactly one site, so every value is hookable by construction.  Steps are grouped in stages: stage
- * 0 embeds, stages 1..n_layers are the blocks, stage n_layers+1 is the final norm and the
- * unembedding.  A step reads sites of its stage, row by row; the first ones of the previous stage;
- * attention reads keys and values of all rows. A plan is immutable and knows nothing of tokens,
- * values or devices.  Tested in tests/engine/test_plan.c. */
+ * What an architecture's properties mean for the computation is said in plan_build alone; which
+ * sites they bring stands in site.def.  A step runs one op and writes exactly one site, so every
+ * value is hookable by construction.  Steps are grouped in stages: stage 0 embeds, stages
+ * 1..n_layers are the blocks, stage n_layers+1 is the final norm and the unembedding.  Each layer
+ * has steps of its own: parameters, operands and ops may differ (windows, rotary bases, sizes);
+ * layers that have the same share them.  A step reads sites of its stage, row by row; the first
+ * ones of the previous stage; attention reads keys and values of all rows.  A plan is immutable and
+ * knows nothing of tokens, values or devices.  Tested in tests/engine/test_plan.c. */
 #ifndef PLAN_H
 #define PLAN_H
 
@@ -53,14 +55,13 @@ struct step {
     struct kn_param p;
 };
 
-/* Blocks share their steps, but the first one reads the embedding. */
-enum plan_part { PLAN_EMBED, PLAN_BLOCK0, PLAN_BLOCK, PLAN_FINAL, PLAN_PART_COUNT };
-enum { PLAN_STAGE_ORDER = 64 }; /* orders per stage: more than a stage has steps */
+enum { PLAN_STAGE_ORDER = 1 << 16 }; /* orders per stage: more than a stage has steps */
 
 struct plan {
     struct config cfg;
+    int32_t stages;
     struct step *steps;
-    int32_t first[PLAN_PART_COUNT], count[PLAN_PART_COUNT];
+    int32_t *first, *count; /* [stages] */
 };
 
 /* Build the plan of a model shape.  NULL only when memory is out. */
@@ -68,7 +69,7 @@ struct plan *plan_build(const struct config *cfg);
 void plan_free(struct plan *p);
 
 int32_t plan_stages(const struct plan *p); /* n_layers + 2 */
-/* The steps of a stage; *n = how many. */
+/* The steps of a stage; *n = how many.  Stages with the same steps have the same ones. */
 const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n);
 /* The stage that writes a site. */
 int32_t plan_stage_of(const struct plan *p, struct site_ref s);

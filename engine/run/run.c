@@ -223,7 +223,7 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     plan_stage(r->m->plan, stage, &last);
     struct frame *f = &r->work;
     for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {
-        f->stage = stage, f->r0 = a, f->r1 = a + step < r->n ? a + step : r->n, f->extra = 0;
+        run_frame_start(f, stage, a, a + step < r->n ? a + step : r->n);
         rc = run_exec(r, f, first, last, SITE_COUNT, e);
     }
     return rc;
@@ -306,8 +306,7 @@ static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
     plan_stage(runs[0]->m->plan, stage, &last);
     for (int32_t i = 0; !rc && i < n; i++) {
         frames[i] = &runs[i]->work;
-        frames[i]->stage = stage, frames[i]->r0 = runs[i]->dirty_row, frames[i]->r1 = runs[i]->n,
-        frames[i]->extra = 0;
+        run_frame_start(frames[i], stage, runs[i]->dirty_row, runs[i]->n);
         rc = run_keep_stage(runs[i], stage, e);
         if (!rc && stage == 0)
             rc = run_embed_tokens(runs[i], runs[i]->dirty_row, runs[i]->n, e);

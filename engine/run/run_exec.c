@@ -159,8 +159,6 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
     c.p.dest0 = p->f->r0;
     c.p.full = p->full &&
                s->op != KN_OP_ATTN_SCORES; /* scores are masked first, edits may then unmask */
-    if (p->f->stage - 1 < p->r->m->cfg.window_layer0)
-        c.p.window = 0;
     return c;
 }
 
@@ -274,7 +272,7 @@ static int step_written(struct pass *p, const struct step *s, const struct step 
         amended |= later->site == s->site && step_active(p->r, p->f->stage, later, want);
     int rc = amended ? 0 : site_written(p, s->site, e);
     if (!rc && s->when == STEP_IF_WANTED)
-        p->f->extra |= UINT64_C(1) << s->site;
+        p->f->extra[s->site] = true;
     return rc;
 }
 

@@ -258,6 +258,12 @@ void run_release(struct run *r, struct buffer *b)
     *b = (struct buffer){0};
 }
 
+void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1)
+{
+    f->stage = stage, f->r0 = r0, f->r1 = r1, f->upto = 0;
+    memset(f->extra, 0, sizeof f->extra);
+}
+
 float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row)
 {
     struct site_ref ref = {s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};

@@ -1,4 +1,4 @@
-/* run_parts.h - what the files run*.c share; nobody else includes it.
+/* run_parts.h - the inside of a run: for the files run*.c and, in a backward pass, grad*.c.
  *
  * Where a value lies.  A site of a stage has a row pitch (floats per position; attention scores and
  * patterns lie as [dest][head][src] with src padded to the capacity).  It is either kept, in
@@ -8,13 +8,9 @@
 #ifndef RUN_PARTS_H
 #define RUN_PARTS_H
 
-#include <assert.h>
-
 #include "run/callback.h"
 #include "run/run.h"
 #include "run/run_device.h"
-
-static_assert(SITE_COUNT <= 64, "sets of sites are 64 bits");
 
 enum {
     RUN_CHUNK = 256,      /* rows of one pass through a stage: bounds scratch memory and the time to
@@ -40,9 +36,9 @@ enum run_operand {
 
 struct frame {
     int32_t stage, r0, r1;
-    int32_t upto;     /* steps of the stage done in this frame */
-    uint64_t extra;   /* on-request sites done, bit per site */
-    uint64_t version; /* of the run when it was filled */
+    int32_t upto;           /* steps of the stage done in this frame */
+    bool extra[SITE_COUNT]; /* on-request sites done */
+    uint64_t version;       /* of the run when it was filled */
     struct buffer site[SITE_COUNT];
 };
 
@@ -114,6 +110,8 @@ int run_set_capacity(struct run *r, int32_t n, struct err *e);
 int run_keep_stage(struct run *r, int32_t stage, struct err *e);
 void run_drop(struct run *r);
 void run_release_unkept(struct run *r); /* what run_is_kept denies */
+/* Nothing of rows [r0, r1) of a stage is done yet. */
+void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1);
 /* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept
  * sites only. */
 float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row);

@@ -14,8 +14,8 @@ static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0,
     struct frame *f = &r->look;
     if (f->stage != stage || f->r0 > row0 || f->r1 < row1 || f->version != r->version ||
         f->r1 > r->n) {
-        f->stage = stage, f->r0 = row0, f->r1 = row1;
-        f->upto = 0, f->extra = 0, f->version = r->version;
+        run_frame_start(f, stage, row0, row1);
+        f->version = r->version;
     }
     int32_t n, at = -1, rc;
     const struct step *steps = plan_stage(r->m->plan, stage, &n);
@@ -24,7 +24,7 @@ static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0,
             at = i;
     assert(at >= 0);
     bool on_request = steps[at].when == STEP_IF_WANTED;
-    if (on_request && (f->extra >> s & 1))
+    if (on_request && f->extra[s])
         return 0;
     if (!run_resident(r, stage) && at >= f->upto) {
         if ((rc = run_exec(r, f, f->upto, at + 1, s, e))) {
@@ -56,8 +56,8 @@ int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct e
         if (r->keep[run_slot(stage, s.id)] ||
             (r->look.version == r->version && r->look.stage == stage))
             continue;
-        r->look.stage = stage, r->look.r0 = row, r->look.r1 = row + 1;
-        r->look.upto = 0, r->look.extra = 0, r->look.version = r->version;
+        run_frame_start(&r->look, stage, row, row + 1);
+        r->look.version = r->version;
         frames[count] = &r->look;
         now[count++] = r;
     }

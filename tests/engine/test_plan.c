@@ -114,12 +114,41 @@ static void products_cost_their_weights(void **state)
     }
 }
 
+static const struct step *scores_of(const struct plan *p, int32_t layer)
+{
+    int32_t n, i = 0;
+    const struct step *steps = plan_stage(p, layer + 1, &n);
+    while (i < n && steps[i].op != KN_OP_ATTN_SCORES)
+        i++;
+    assert_true(i < n);
+    return &steps[i];
+}
+
+/* Layers have parameters of their own; those that are alike share their steps. */
+static void layers_differ_where_they_should(void **state)
+{
+    (void)state;
+    enum { LAYERS = 6, FROM = 3 };
+    struct plan *shape = plan_of("qwen2");
+    struct config cfg = shape->cfg;
+    plan_free(shape);
+    cfg.n_layers = LAYERS, cfg.window = 4, cfg.window_layer0 = FROM;
+    struct plan *p = plan_build(&cfg);
+    assert_non_null(p);
+    for (int32_t l = 0; l < LAYERS; l++) {
+        assert_int_equal(scores_of(p, l)->p.window, l < FROM ? 0 : 4);
+        assert_true(l < 2 || (scores_of(p, l) == scores_of(p, l - 1)) == (l != FROM));
+    }
+    plan_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_site_has_its_step),
         cmocka_unit_test(operands_come_first),
         cmocka_unit_test(products_cost_their_weights),
+        cmocka_unit_test(layers_differ_where_they_should),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,8 +183,7 @@ static void do_rope(struct op *o)
 static void do_attn_scores(struct op *o)
 {
     const struct config *cfg = config_of(o);
-    int64_t n = o->w->n, d = cfg->d_head,
-            window = o->stage - 1 < cfg->window_layer0 ? 0 : o->s->p.window;
+    int64_t n = o->w->n, d = cfg->d_head, window = o->s->p.window;
     for (int64_t h = 0; h < cfg->n_heads; h++)
         for (int64_t i = 0; i < n * n; i++) {
             int64_t dest = i / n, src = i % n, g = h / (cfg->n_heads / cfg->n_kv_heads);

@@ -134,6 +134,29 @@ static void table_stage(struct cli *c, struct table *t, int32_t stage, const cha
     }
 }
 
+/* "block 0", "blocks 1..5, 7" for the layers with the steps of one stage; false: an earlier one has
+ * named them. */
+static bool blocks_label(const struct cli *c, int32_t stage, char *buf, size_t size)
+{
+    int32_t n, last = plan_stages(c->m->plan) - 1, count = 0;
+    const struct step *own = plan_stage(c->m->plan, stage, &n);
+    char list[80] = "";
+    for (int32_t s = 1, end; s < last; s = end) {
+        for (end = s; end < last && plan_stage(c->m->plan, end, &n) == own;)
+            end++;
+        if (end > s && s < stage)
+            return false;
+        size_t at = strlen(list);
+        if (end > s)
+            snprintf(list + at, sizeof list - at, end - s > 1 ? "%s%d..%d" : "%s%d", at ? ", " : "",
+                     (int)s - 1, (int)end - 2);
+        count += end - s;
+        end += end == s;
+    }
+    snprintf(buf, size, "block%s %s", count > 1 ? "s" : "", list);
+    return true;
+}
+
 int cli_plan(struct cli *c)
 {
     static const struct table_column columns[] = {
@@ -155,13 +178,12 @@ int cli_plan(struct cli *c)
                    "* all rows, ^ the stage before; shares are of one block\n",
                    (int)c->n, total.flops * 1e-6, total.bytes * 1e-6, total.kept * 1e-6);
     struct table *t = table_new(columns, 7);
-    char label[40];
+    char label[96];
     if (t) {
         table_stage(c, t, 0, "embed", total.flops);
-        table_stage(c, t, 1, "block 0", total.flops);
-        snprintf(label, sizeof label, stages > 4 ? "blocks 1..%d" : "block %d", (int)stages - 3);
-        if (stages > 3)
-            table_stage(c, t, 2, label, total.flops);
+        for (int32_t s = 1; s < stages - 1; s++)
+            if (blocks_label(c, s, label, sizeof label))
+                table_stage(c, t, s, label, total.flops);
         table_stage(c, t, stages - 1, "final", total.flops);
     }
     return cli_table(c, t);
