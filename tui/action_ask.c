@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "app.h"
 #include "complete.h"
@@ -193,10 +194,8 @@ unsigned act_WRITE(struct app *a, const char *args)
     else
         for (int i = 1; i < 1000; i++) { /* the first name that is free */
             snprintf(path, sizeof path, "borescope-%s-%d.txt", view_names[a->cur.view], i);
-            FILE *there = fopen(path, "re");
-            if (!there)
+            if (access(path, F_OK))
                 break;
-            fclose(there);
         }
     struct frame f = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}};
     struct bytes text = {0};

@@ -12,6 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file_read.h"
 #include "term/guard.h"
 #include "term/tty.h"
 
@@ -23,15 +24,15 @@ enum { FRAME_MS = 16, GRACE_MS = 8, KEYMAP_BYTES_MAX = 1 << 20 };
 static int keymap_file(struct keymap *m, const char *path, bool must, struct bytes *warnings,
                        struct err *e)
 {
-    FILE *f = fopen(path, "re");
-    if (!f)
-        return must ? err_set(e, ERR_BAD_INPUT, "key map %s · %s · default, vim, emacs or a file",
-                              path, strerror(errno))
-                    : 0;
-    char *text = malloc(KEYMAP_BYTES_MAX);
-    size_t n = text ? fread(text, 1, KEYMAP_BYTES_MAX, f) : 0;
-    fclose(f);
-    int r = !text ? -1 : keymap_parse(m, path, text, n, warnings);
+    char *text = NULL;
+    size_t n = 0;
+    struct err why = {0};
+    if (!must && access(path, F_OK))
+        return 0;
+    int r = file_read_all(path, KEYMAP_BYTES_MAX, &text, &n, &why);
+    if (r)
+        return err_set(e, r, "key map %s · default, vim, emacs or a file", why.text);
+    r = keymap_parse(m, path, text, n, warnings);
     free(text);
     return r < 0 ? err_set(e, ERR_SYSTEM, "out of memory") : 0;
 }

@@ -27,8 +27,6 @@ int explorer_print_keymap(const char *keymap, FILE *out, struct err *e);
 /* Drive the interface with a script, in w x h cells, and print its screens (play.c). */
 int play_main(const struct explorer_options *o, const char *script, size_t len, const char *name,
               int w, int h, FILE *out, struct err *e);
-/* For play_main: read a script file ("-" = stdin); *text is malloc'ed. */
-int play_read(const char *path, char **text, size_t *len, struct err *e);
 /* The key map of these options: built in, then the user's file.  Warnings (a line each) to
  * *warnings. */
 int explorer_keymap(const char *name, struct keymap *m, struct bytes *warnings, struct err *e);

@@ -10,7 +10,6 @@
  *     screen [NAME]        print the screen
  * After every line the engine is waited for.  A script without `screen` prints one at its end.
  * Times and the device are left out, so that the same script prints the same screens. */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -24,29 +23,6 @@ struct play {
     int screens;
     bool quit;
 };
-
-int play_read(const char *path, char **text, size_t *len, struct err *e)
-{
-    FILE *f = strcmp(path, "-") == 0 ? stdin : fopen(path, "re");
-    if (!f)
-        return err_set(e, ERR_BAD_INPUT, "script %s · %s", path, strerror(errno));
-    struct bytes b = {0};
-    char buf[4096];
-    size_t n;
-    while ((n = fread(buf, 1, sizeof buf, f)) > 0 && b.len < 1 << 24)
-        bytes_add(&b, buf, n);
-    bytes_add(&b, "", 0);
-    bool bad = ferror(f);
-    if (f != stdin)
-        fclose(f);
-    if (bad || b.failed) {
-        bytes_free(&b);
-        return err_set(e, ERR_SYSTEM, "cannot read %s", path);
-    }
-    *text = b.data ? b.data : strdup("");
-    *len = b.len;
-    return 0;
-}
 
 /* Ask and wait until everything on the screen is of the present question. */
 static int settle(struct play *p, struct err *e)

@@ -5,17 +5,14 @@
  * Tested in tests/engine/test_json.c (with the JSONTestSuite) and tests/fuzz/fuzz_json.c. */
 #include "base/json.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/file_read.h"
 #include "base/limit.h"
 
 struct js_doc {
@@ -92,61 +89,14 @@ fail:
     return NULL;
 }
 
-/* All bytes of an open regular file; `size` from fstat, checked against what was really read. */
-static char *read_all(int fd, const char *path, size_t size, struct err *e)
-{
-    char *bytes = malloc(size + 1);
-    if (!bytes) {
-        err_set(e, ERR_SYSTEM, "%s · out of memory for its %zu bytes", path, size);
-        return NULL;
-    }
-    size_t have = 0;
-    for (;;) {
-        ssize_t n = read(fd, bytes + have, size + 1 - have);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            err_set(e, ERR_SYSTEM, "%s · cannot read: %s", path, strerror(errno));
-            break;
-        }
-        have += (size_t)n;
-        if (have > size || (n == 0 && have < size)) {
-            err_set(e, ERR_SYSTEM, "%s · changed while it was read · try again", path);
-            break;
-        }
-        if (n == 0)
-            return bytes;
-    }
-    free(bytes);
-    return NULL;
-}
-
 struct js_doc *js_open(const char *path, struct err *e)
 {
-    struct js_doc *doc = NULL;
     char *bytes = NULL;
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0 || fstat(fd, &st) < 0) {
-        err_set(e, ERR_BAD_INPUT, "%s · cannot open: %s", path, strerror(errno));
-        goto out;
-    }
-    if (!S_ISREG(st.st_mode)) {
-        err_set(e, ERR_BAD_INPUT, "%s · is not a regular file", path);
-        goto out;
-    }
-    if (st.st_size > LIMIT_JSON_BYTES) {
-        err_set(e, ERR_BAD_INPUT, "%s · is %jd bytes long, at most %d are read", path,
-                (intmax_t)st.st_size, LIMIT_JSON_BYTES);
-        goto out;
-    }
-    bytes = read_all(fd, path, (size_t)st.st_size, e);
-    if (bytes)
-        doc = js_parse(path, bytes, (size_t)st.st_size, e);
-out:
+    size_t len = 0;
+    if (file_read_all(path, LIMIT_JSON_BYTES, &bytes, &len, e))
+        return NULL;
+    struct js_doc *doc = js_parse(path, bytes, len, e);
     free(bytes);
-    if (fd >= 0)
-        close(fd);
     return doc;
 }
 

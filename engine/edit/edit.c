@@ -3,7 +3,6 @@
  * Printing is the inverse of edit_parse.c.  Tested in tests/engine/test_edit.c. */
 #include "edit/edit_form.h"
 
-#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdint.h>
@@ -11,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
+
+#include "base/number.h"
 
 const struct edit_word edit_op_words[EDIT_OP_COUNT] = {
 #define EDIT_OP(id, text, help) [EDIT_##id] = {text, text, help},
@@ -62,11 +63,8 @@ bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN])
 
 const char *edit_number_parse(const char *text, float *out, bool *over)
 {
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = uselocale(c);
     char *end;
-    float f = strtof(text, &end);
-    uselocale(old);
-    freelocale(c);
+    float f = number_float(text, &end);
     const char *p = text + (*text == '-' || *text == '+');
     *over = isinf(f) && *p != 'i' && *p != 'I';
     *out = isnan(f) ? NAN : f; /* one NaN: its sign and payload mean nothing */
@@ -77,15 +75,12 @@ int edit_number_print(float f, char buf[32])
 {
     if (isnan(f))
         return snprintf(buf, 32, "nan");
-    locale_t c = newlocale(LC_ALL_MASK, "C", (locale_t)0), old = uselocale(c);
     int n = 0;
     for (int digits = 1; digits <= 9; digits++) {
-        n = snprintf(buf, 32, "%.*g", digits, (double)f);
-        if (strtof(buf, NULL) == f)
+        n = number_print(buf, 32, digits, (double)f);
+        if (number_float(buf, NULL) == f)
             break;
     }
-    uselocale(old);
-    freelocale(c);
     return n;
 }
 

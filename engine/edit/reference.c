@@ -1,14 +1,11 @@
 /* reference.c - see reference.h. */
 #include "edit/reference.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 #include <utf8proc.h>
 
+#include "base/file_read.h"
 #include "base/nearest.h"
 #include "base/splitmix.h"
 
@@ -200,39 +197,6 @@ int reference_parse(struct reference_set **out, const struct model *m, int bos, 
 /* ---- files
  * ------------------------------------------------------------------------------------------- */
 
-static int read_all(int fd, const char *path, char **out, size_t *len, struct err *e)
-{
-    struct stat st;
-    if (fstat(fd, &st) < 0)
-        return err_set(e, ERR_BAD_INPUT, "%s · %s", path, strerror(errno));
-    if (!S_ISREG(st.st_mode))
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "%s · is not a regular file · a reference set is a text file, one prompt per line",
-            path);
-    if (st.st_size > LIMIT_REFERENCE_BYTES)
-        return err_set(e, ERR_BAD_INPUT, "%s · %jd bytes · at most %d", path, (intmax_t)st.st_size,
-                       LIMIT_REFERENCE_BYTES);
-    char *text = malloc((size_t)st.st_size + 1);
-    size_t at = 0;
-    if (!text)
-        return memory_out(e);
-    while (at < (size_t)st.st_size) {
-        ssize_t n = read(fd, text + at, (size_t)st.st_size - at);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0) {
-            free(text);
-            return err_set(e, ERR_SYSTEM, "%s · %s", path, strerror(errno));
-        }
-        if (n == 0)
-            break;
-        at += (size_t)n;
-    }
-    *out = text, *len = at;
-    return 0;
-}
-
 /* How many bytes before an = make a name; 0 = there is none. */
 static size_t name_length(const char *arg)
 {
@@ -248,17 +212,14 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
     char *name = n ? strndup(arg, n) : strdup(REFERENCE_NAME), *text = NULL;
     if (!name)
         return memory_out(e);
-    int fd = *path ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK) : -1, rc = 0;
+    struct err why = {0};
+    int rc = 0;
     if (!*path)
         rc = err_set(e, ERR_BAD_INPUT, "reference set \"%s\" · expected NAME=FILE or FILE", arg);
-    else if (fd < 0)
-        rc = err_set(e, ERR_BAD_INPUT, "%s · cannot open: %s", path, strerror(errno));
-    if (!rc)
-        rc = read_all(fd, path, &text, &len, e);
+    else if ((rc = file_read_all(path, LIMIT_REFERENCE_BYTES, &text, &len, &why)))
+        err_set(e, rc, "%s · a reference set is a text file, one prompt per line", why.text);
     if (!rc)
         rc = reference_parse(out, m, bos, name, path, text, len, e);
-    if (fd >= 0)
-        close(fd);
     free(text), free(name);
     return rc;
 }

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit/edit_form.h"
+#include "base/file_read.h"
 #include "base/nearest.h"
+#include "edit/edit_form.h"
 #include "model/safetensors.h"
 
 enum point {
@@ -337,21 +338,14 @@ int taker_load(struct taker_hooks *out, const struct config *cfg, const char *co
 {
     if (strchr(config, ':'))
         return taker_parse(out, cfg, config, strlen(config), params, e);
-    FILE *f = fopen(config, "re");
-    char *text = f ? malloc(TAKER_TEXT_MAX + 2) : NULL;
-    int rc = f ? 0
-               : err_set(e, ERR_BAD_INPUT,
-                         "taker config %s · %s · a file, or the text itself: POINT: HOOK, HOOK",
-                         config, strerror(errno));
-    if (!rc && !text)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · taker config");
-    size_t n = rc ? 0 : fread(text, 1, TAKER_TEXT_MAX + 1, f);
-    if (!rc && ferror(f))
-        rc = err_set(e, ERR_BAD_INPUT, "taker config %s · %s", config, strerror(errno));
-    if (!rc)
+    char *text = NULL;
+    size_t n = 0;
+    struct err why = {0};
+    int rc = file_read_all(config, TAKER_TEXT_MAX, &text, &n, &why);
+    if (rc)
+        err_set(e, rc, "taker config %s · a file, or the text itself: POINT: HOOK, HOOK", why.text);
+    else
         rc = taker_parse(out, cfg, text, n, params, e);
-    if (f)
-        fclose(f);
     free(text);
     return rc;
 }

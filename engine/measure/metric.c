@@ -1,6 +1,7 @@
 /* metric.c - see metric.h.  Softmaxes are taken in double. */
 #include "measure/metric.h"
 
+#include "base/number.h"
 #include "edit/token_nearest.h"
 
 #include <ctype.h>
@@ -83,7 +84,7 @@ static int take_term(struct scanner *s, struct metric_term *t)
     static const char *const names[] = {"logit", "logprob", "loss", "kl"};
     skip(s);
     char *end;
-    double f = strtod(s->at, &end);
+    double f = number_double(s->at, &end);
     if (end != s->at) {
         t->factor *= f;
         s->at = end;

@@ -60,10 +60,11 @@ static bool path_join(char path[PATH_MAX], const char *folder, const char *name)
     return path_make(path, "%s%s%s", folder, n && folder[n - 1] == '/' ? "" : "/", name);
 }
 
-/* FOLDER/NAME to path if it is there, else "". */
+/* FOLDER/NAME to path if there is anything of that name, else "": what is no file is refused by
+ * whoever opens it. */
 static bool file_in(const char *folder, const char *name, char path[PATH_MAX])
 {
-    if (path_join(path, folder, name) && is_file(path))
+    if (path_join(path, folder, name) && access(path, F_OK) == 0)
         return true;
     path[0] = '\0';
     return false;
@@ -455,6 +456,8 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
                        found ? " · weights are read from .safetensors files only, there is " : "",
                        found ? other : "");
     }
+    if (rc && !is_folder(arg) && !is_file(arg) && access(arg, F_OK) == 0)
+        return err_set(e, ERR_BAD_INPUT, "%s · is neither a folder nor a regular file", arg);
     if (rc && e)
         *e = why;
     if (!rc)

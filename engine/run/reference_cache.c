@@ -2,7 +2,6 @@
 #include "run/reference_cache.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <math.h>
@@ -10,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
+#include "base/file_read.h"
 #include "model/fingerprint.h"
 #include "model/tensor_write.h"
 
@@ -81,26 +80,12 @@ bool reference_cache_parse(const void *bytes, size_t len, const char *key, const
 
 bool reference_cache_read(const char *key, const int64_t *shape, int rank, float *out)
 {
-    char path[PATH_MAX];
-    struct stat st;
-    size_t values = (size_t)count_of(shape, rank) * sizeof *out, at = 0;
-    int fd = place_of(key, false, path) ? open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
-                                        : -1;
-    if (fd < 0)
-        return false;
-    bool ok = !fstat(fd, &st) && S_ISREG(st.st_mode) && (uint64_t)st.st_size >= values &&
-              (uint64_t)st.st_size <= values + HEADER_MAX;
-    char *bytes = ok ? malloc((size_t)st.st_size) : NULL;
-    while (bytes && at < (size_t)st.st_size) {
-        ssize_t n = read(fd, bytes + at, (size_t)st.st_size - at);
-        if (n == 0 || (n < 0 && errno != EINTR))
-            break;
-        at += n > 0 ? (size_t)n : 0;
-    }
-    ok = bytes && at == (size_t)st.st_size &&
-         reference_cache_parse(bytes, at, key, shape, rank, out);
+    char path[PATH_MAX], *bytes = NULL;
+    size_t values = (size_t)count_of(shape, rank) * sizeof *out, len;
+    bool ok = place_of(key, false, path) &&
+              !file_read_all(path, values + HEADER_MAX, &bytes, &len, NULL) &&
+              reference_cache_parse(bytes, len, key, shape, rank, out);
     free(bytes);
-    close(fd);
     return ok;
 }
 

@@ -2,6 +2,7 @@
  * fixtures); what has no difference quotient; metrics.  Finite differences: test_grad_wide.c. */
 #include "fixture.h"
 
+#include <locale.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -420,10 +421,14 @@ static void test_metric_text(void **state)
     }
     struct metric m;
     int32_t a, b;
+    static const char *const comma[] = {"de_DE.UTF-8", "de_DE.utf8", "fr_FR.UTF-8", "nl_NL.UTF-8"};
+    for (size_t i = 0; i < 4 && !setlocale(LC_ALL, comma[i]);)
+        i++;
     assert_int_equal(
         metric_parse(&m, " -2.5*logit[ -1 ,3 ]+kl[2]", f.m->tok, f.m->cfg.d_vocab, NULL), 0);
     assert_true(m.n == 2 && m.terms[0].factor == -2.5 && m.terms[0].pos == -1 &&
                 m.terms[1].pos == 2);
+    setlocale(LC_ALL, "C");
     assert_int_equal(metric_rows(&m, 5, &a, &b, NULL), 0);
     assert_true(a == 2 && b == 5);
     assert_int_equal(metric_rows(&m, 2, &a, &b, NULL), ERR_BAD_INPUT);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -59,6 +60,9 @@ static const struct bad table[] = {
     {1, "cannot write", {"run", MODEL, IDS, "-o", "/nowhere/x.npz"}},
     {1, "99", {"lens", MODEL, "--tokens", "1,99"}},
     {1, "expected whole numbers", {"lens", MODEL, "--tokens", "1,x"}},
+    {1, "at \",2\"", {"lens", MODEL, "--tokens", "1,,2"}},
+    {1, "at \",1\"", {"lens", MODEL, "--tokens", ",1"}},
+    {1, "nothing follows the last comma", {"lens", MODEL, "--tokens", "1, "}},
     {1, "it is empty", {"lens", MODEL, "--tokens", ""}},
     {1, "no tokenizer", {"lens", MODEL, "-p", "text"}},
     {1,
@@ -97,6 +101,22 @@ static void bad_input_is_one_line_and_a_status(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof table / sizeof *table; i++)
         assert_refused(command_run(NULL, table[i].args), table[i].status, table[i].part);
+}
+
+static void only_regular_files_are_read(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), path[200];
+    snprintf(path, sizeof path, "%s/pipe", folder);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    alarm(60); /* for a reader that waits for a writer */
+    assert_refused(RUN("keys", "--keymap", path), 1, "pipe · is not a regular file");
+    assert_refused(RUN("play", path, MODEL, IDS), 1, "pipe · is not a regular file");
+    assert_refused(RUN("info", path), 1, "pipe · is neither a folder nor a regular file");
+    assert_refused(RUN("tokens", path, "-p", "x"), 1, "pipe");
+    assert_refused(RUN("lens", MODEL, IDS, "--taker", path), 1, "pipe · is not a regular file");
+    alarm(0);
+    folder_remove(folder);
 }
 
 static void foreign_text_never_reaches_the_terminal(void **state)
@@ -168,6 +188,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_input_is_one_line_and_a_status),
+        cmocka_unit_test(only_regular_files_are_read),
         cmocka_unit_test(foreign_text_never_reaches_the_terminal),
         cmocka_unit_test(a_full_disk_is_noticed),
         cmocka_unit_test(every_command_explains_every_option),

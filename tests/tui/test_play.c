@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/file_read.h"
 #include "driver.h"
 #include "unit.h"
 
@@ -24,7 +25,7 @@ static char *read_all(const char *path, size_t *len)
 {
     struct err e = {0};
     char *text = NULL;
-    return play_read(path, &text, len, &e) < 0 ? NULL : text;
+    return file_read_all(path, 1 << 24, &text, len, &e) ? NULL : text;
 }
 
 static void check_screens(const char *name, const char *model, int w, int h)

@@ -120,21 +120,22 @@ int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
     int32_t *out = malloc((strlen(text) / 2 + 1) * sizeof *out);
     if (!out)
         return err_set(e, ERR_SYSTEM, "out of memory · token ids");
-    for (const char *p = text;;) {
-        p += strspn(p, ", \t\r\n");
-        if (!*p)
-            break;
+    static const char space[] = " \t\r\n";
+    bool comma = false; /* a number must follow */
+    for (const char *p = text + strspn(text, space); *p || comma;) {
         char *end;
         errno = 0;
         long v = strtol(p, &end, 10);
         if (end == p || errno || v < 0 || v > INT32_MAX || !strchr(", \t\r\n", *end)) {
             free(out);
             return err_set(e, ERR_BAD_INPUT,
-                           "token ids \"%.40s\" · expected whole numbers like 1,2,3 · at \"%.20s\"",
-                           text, p);
+                           "token ids \"%.40s\" · expected whole numbers like 1,2,3 · %s\"%.20s\"",
+                           text, *p ? "at " : "nothing follows the last comma", p);
         }
         out[count++] = (int32_t)v;
-        p = end;
+        p = end + strspn(end, space);
+        comma = *p == ',';
+        p += comma ? 1 + strspn(p + 1, space) : 0;
     }
     *ids = out;
     *n = (int32_t)count;

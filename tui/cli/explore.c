@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_read.h"
 #include "cli.h"
+
+enum { SCRIPT_BYTES_MAX = 1 << 24 };
 
 /* "A/B": two tokens, or -1, -1. */
 /* The prompt may also be the second word, and may be left out: the explorer asks for one. */
@@ -67,6 +70,16 @@ static int parse_size(struct cli *c, int *w, int *h)
     return err_set(&c->err, ERR_USAGE, "--size \"%s\" · columns x rows, e.g. 120x40", text);
 }
 
+/* "-" = standard input. */
+static int read_script(struct cli *c, const char *path, char **text, size_t *len)
+{
+    int rc = strcmp(path, "-") == 0 ? cli_stdin(text, len, &c->err)
+                                    : file_read_all(path, SCRIPT_BYTES_MAX, text, len, &c->err);
+    if (rc)
+        err_prefix(&c->err, "script");
+    return rc;
+}
+
 int cli_play(struct cli *c)
 {
     struct explorer_options x;
@@ -76,7 +89,7 @@ int cli_play(struct cli *c)
     c->model_name = c->opt->n_words ? c->opt->words[0] : "teach";
     int rc = parse_size(c, &w, &h);
     if (!rc)
-        rc = play_read(c->opt->model, &script, &len, &c->err);
+        rc = read_script(c, c->opt->model, &script, &len);
     if (!rc)
         rc = open_explorer(c, NULL, &x);
     FILE *out = rc ? NULL : open_memstream(&screens, &out_len);
