@@ -11,7 +11,7 @@
 #include "cli.h"
 #include "base/mapping.h"
 #include "base/nearest.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 #include "term/guard.h"
 #include "text.h"
 
@@ -65,7 +65,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     else if (!rc)
         rc = cmd->run(&c);
     const char *file;
-    if (!rc && c.m && c.m->files && safetensors_changed(c.m->files, &file))
+    if (!rc && c.m && c.m->files && checkpoint_changed(c.m->files, &file))
         rc = err_set(&c.err, ERR_SYSTEM,
                      "%s · %s was cut short, replaced or written to while in use · run it again",
                      c.m->name, file);

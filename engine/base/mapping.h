@@ -3,7 +3,7 @@
  *
  * Reading past the new end of a mapped file raises SIGBUS.  A handler that asks mapping_repair gets
  * zero pages there and the range is marked lost, so that the run goes on to its end and whoever
- * asks (safetensors_changed) learns that its figures mean nothing.  A library must not take its
+ * asks (checkpoint_changed) learns that its figures mean nothing.  A library must not take its
  * host's signals: the program installs the handler (guard.h). Tested in
  * tests/engine/test_safetensors.c and tests/tui/test_pty.c. */
 #ifndef MAPPING_H

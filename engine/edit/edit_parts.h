@@ -12,7 +12,6 @@
 #include "edit/edit_form.h"
 
 struct edit_chunk;
-struct st_tensor;
 
 /* ---- edit_axis.c ----
  * What one selection means on one axis of one hook. */
@@ -106,9 +105,6 @@ void edit_reference_free(struct edit_program *prog);
  * not there, a shape that does not fit. */
 int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed,
                         const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e);
-
-/* Element i of a tensor as f32; false for a type that cannot be read. */
-bool edit_vector_element(const struct st_tensor *t, int64_t i, float *out);
 
 /* ---- edit_hook.c ----
  * Taker's hooks as words of the edit language: rows(), mask(), offset() and unoffset(), postbias(),

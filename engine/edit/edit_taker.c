@@ -9,10 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 struct hook_file {
-    struct safetensors *st;
+    struct checkpoint *st;
     const struct edit *ed;
     struct edit_chunk **chunks;
     struct err *e;
@@ -23,21 +23,16 @@ static const struct st_tensor *find(const struct hook_file *f, const char *part)
 {
     char name[LIMIT_EDIT_TEXT + 40];
     snprintf(name, sizeof name, "%s%s%s", f->ed->text[1], *part ? "." : "", part);
-    return safetensors_find(f->st, name);
+    return checkpoint_find(f->st, name);
 }
 
 static int fail_missing(const struct hook_file *f, const char *part)
 {
     char name[LIMIT_NAME];
     snprintf(name, sizeof name, "%.80s%s", f->ed->text[1], part);
-    const char *near = safetensors_nearest(f->st, name);
+    const char *near = checkpoint_nearest(f->st, name);
     return err_set(f->e, ERR_BAD_INPUT, "no tensor \"%s\" in %s · the nearest is \"%s\"", name,
                    f->ed->text[0], near ? near : "");
-}
-
-static int64_t count_of(const struct st_tensor *t)
-{
-    return (int64_t)(t->nbytes / st_dtype_size(t->dtype));
 }
 
 static int64_t count_within(const struct edit_instr *a)
@@ -52,15 +47,14 @@ static int64_t count_within(const struct edit_instr *a)
 static int read_all(const struct hook_file *f, const struct st_tensor *t, int64_t want, float *out)
 {
     char shape[80];
-    if (count_of(t) != want)
+    if (st_count(t) != want)
         return err_set(f->e, ERR_BAD_INPUT,
                        "%s is %s · the selection has %lld elements at a position", t->name,
                        st_shape_text(shape, sizeof shape, t->shape, t->rank), (long long)want);
-    for (int64_t i = 0; i < want; i++)
-        if (!edit_vector_element(t, i, &out[i]))
-            return err_set(f->e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read",
-                           t->name, st_dtype_name(t->dtype));
-    return 0;
+    if (st_decode(t, 0, want, out))
+        return 0;
+    return err_set(f->e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read", t->name,
+                   st_dtype_name(t->dtype));
 }
 
 static int alloc(const struct hook_file *f, int64_t n, float **out)
@@ -114,8 +108,8 @@ static int read_row(const struct hook_file *f, const struct st_tensor *t, bool w
 static bool has_rows(const struct hook_file *f)
 {
     size_t n = strlen(f->ed->text[1]);
-    for (size_t i = 0; i < safetensors_count(f->st); i++) {
-        const char *name = safetensors_at(f->st, i)->name;
+    for (size_t i = 0; i < checkpoint_count(f->st); i++) {
+        const char *name = checkpoint_at(f->st, i)->name;
         if (!strncmp(name, f->ed->text[1], n) && name[n] == '.' && name[n + 1] &&
             strspn(name + n + 1, "0123456789") == strlen(name + n + 1))
             return true;
@@ -231,7 +225,7 @@ static int64_t whiten_width(const struct edit_instr *a, const struct hook_file *
     int64_t last = a->axis[a->rank - 1].n, all = count_within(a);
     for (int i = 0; i < 2; i++) {
         if (t[i])
-            return count_of(t[i]) == all ? all : count_of(t[i]) == last ? last : 0;
+            return st_count(t[i]) == all ? all : st_count(t[i]) == last ? last : 0;
         if (m[i])
             return m[i]->rank != 2          ? 0
                    : m[i]->shape[0] == all  ? all
@@ -325,12 +319,12 @@ int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const 
     if (!ctx->model)
         return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here",
                        edit_value_words[ed->value].form);
-    if (!(f.st = safetensors_open(ed->text[0], e)))
+    if (!(f.st = checkpoint_open(ed->text[0], e)))
         return err_code(e);
     int rc = shift                    ? offset_resolve(&instrs[0], &f)
              : whiten                 ? whiten_resolve(&instrs[0], ctx, &f)
              : ed->value == EDIT_MASK ? mask_resolve(instrs, n, &f)
                                       : rows_resolve(&instrs[0], n, &f);
-    safetensors_close(f.st);
+    checkpoint_close(f.st);
     return rc;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "names/named_weight.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 #include "edit/token_nearest.h"
 
 static int token_of(const struct edit *ed, int k, const struct model *m, int32_t *id, struct err *e)
@@ -60,27 +60,15 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     return unit_length(d, m->cfg.d_model, "dir()", e);
 }
 
-bool edit_vector_element(const struct st_tensor *t, int64_t i, float *out)
-{
-    switch (t->dtype) {
-    case ST_F32: *out = ((const float *)t->data)[i]; return true;
-    case ST_F64: *out = (float)((const double *)t->data)[i]; return true;
-    case ST_F16: *out = kn_load(KN_F16, t->data, i); return true;
-    case ST_BF16: *out = kn_load(KN_BF16, t->data, i); return true;
-    default: return false;
-    }
-}
-
-static int file_tensor(const struct edit *ed, struct safetensors *st, const struct st_tensor **out,
+static int file_tensor(const struct edit *ed, struct checkpoint *st, const struct st_tensor **out,
                        struct err *e)
 {
-    const char *near = safetensors_nearest(st, ed->text[1]);
-    *out = safetensors_find(st, ed->text[1]);
+    const char *near = checkpoint_nearest(st, ed->text[1]);
+    *out = checkpoint_find(st, ed->text[1]);
     if (!*out)
         return err_set(e, ERR_BAD_INPUT, "file() · no tensor \"%s\" in %s · the nearest is \"%s\"",
                        ed->text[1], ed->text[0], near ? near : "");
-    float x;
-    if ((*out)->nbytes == 0 || !edit_vector_element(*out, 0, &x))
+    if ((*out)->nbytes == 0 || !st_decode(*out, 0, 0, NULL))
         return err_set(e, ERR_BAD_INPUT,
                        "file() · %s holds %s%s · F32, F16, BF16 and F64 can be read", ed->text[1],
                        st_dtype_name((*out)->dtype), (*out)->nbytes ? "" : " and is empty");
@@ -122,21 +110,21 @@ static int read_file(struct edit_instr *instr, const struct edit *ed, struct edi
                      struct err *e)
 {
     const struct st_tensor *t = NULL;
-    struct safetensors *st = safetensors_open(ed->text[0], e);
+    struct checkpoint *st = checkpoint_open(ed->text[0], e);
     if (!st)
         return err_code(e);
     int rc = file_tensor(ed, st, &t, e);
     if (!rc)
         rc = file_shape(instr, t, ed, e);
     if (!rc) {
-        instr->vec_n = (int64_t)(t->nbytes / st_dtype_size(t->dtype));
+        instr->vec_n = st_count(t);
         float *v = edit_chunk_alloc(chunks, (size_t)instr->vec_n * sizeof *v);
-        for (int64_t i = 0; v && i < instr->vec_n; i++)
-            edit_vector_element(t, i, &v[i]);
+        if (v)
+            st_decode(t, 0, instr->vec_n, v);
         instr->vec = v;
         rc = v ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
     }
-    safetensors_close(st);
+    checkpoint_close(st);
     return rc;
 }
 

@@ -9,7 +9,7 @@
 #include "base/file_read.h"
 #include "base/nearest.h"
 #include "edit/edit_form.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 enum point {
     TAKER_POINTS = 8,
@@ -45,7 +45,7 @@ struct entry {
 struct taker {
     const struct config *cfg;
     const char *params;
-    struct safetensors *st;
+    struct checkpoint *st;
     const char *mask_fn; /* NULL = step */
     bool *used;          /* [tensors of st] */
     struct entry *entry;
@@ -187,8 +187,8 @@ static bool take_params(struct taker *t, const char *name)
 {
     bool any = false;
     size_t n = strlen(name);
-    for (size_t i = 0; t->st && i < safetensors_count(t->st); i++) {
-        const struct st_tensor *p = safetensors_at(t->st, i);
+    for (size_t i = 0; t->st && i < checkpoint_count(t->st); i++) {
+        const struct st_tensor *p = checkpoint_at(t->st, i);
         if (strncmp(p->name, name, n) != 0 || (p->name[n] && p->name[n] != '.'))
             continue;
         t->used[i] = true;
@@ -201,10 +201,10 @@ static int open_params(struct taker *t)
 {
     if (!t->params)
         return 0;
-    if (!(t->st = safetensors_open(t->params, t->e)))
+    if (!(t->st = checkpoint_open(t->params, t->e)))
         return err_code(t->e);
-    const char *fn = safetensors_metadata(t->st, "mask_fn");
-    t->used = calloc(safetensors_count(t->st) + 1, sizeof *t->used);
+    const char *fn = checkpoint_metadata(t->st, "mask_fn");
+    t->used = calloc(checkpoint_count(t->st) + 1, sizeof *t->used);
     if (!t->used)
         return err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
     int i = 0;
@@ -221,10 +221,10 @@ static int open_params(struct taker *t)
 /* Parameters that no hook of the text reads. */
 static int check_used(const struct taker *t)
 {
-    for (size_t i = 0; t->st && i < safetensors_count(t->st); i++)
+    for (size_t i = 0; t->st && i < checkpoint_count(t->st); i++)
         if (!t->used[i])
             return err_set(t->e, ERR_BAD_INPUT, "%s · %s · the config has no such hook there",
-                           t->params, safetensors_at(t->st, i)->name);
+                           t->params, checkpoint_at(t->st, i)->name);
     return 0;
 }
 
@@ -323,7 +323,7 @@ int taker_parse(struct taker_hooks *out, const struct config *cfg, const char *t
             rc = add_point(&t, l, p);
     if (!rc)
         rc = check_used(&t);
-    safetensors_close(t.st);
+    checkpoint_close(t.st);
     free(t.used);
     free(t.entry);
     if (rc)

@@ -8,8 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "edit/edit_parts.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 static const char *const names[HEAD_PATTERN_COUNT] = {"previous_token_head", "duplicate_token_head",
                                                       "induction_head"};
@@ -69,17 +68,14 @@ static int read_tensor(const char *where, const struct st_tensor *t, int32_t n, 
                        struct err *e)
 {
     char has[80];
-    float x;
     if (t->rank != 2 || t->shape[0] != n || t->shape[1] != n)
         return err_set(
             e, ERR_BAD_INPUT,
             "%s is %s · a detection pattern is [%d, %d], a row and a column for each token of the prompt",
             where, st_shape_text(has, sizeof has, t->shape, t->rank), (int)n, (int)n);
-    if (!edit_vector_element(t, 0, &x))
+    if (!st_decode(t, 0, (int64_t)n * n, pattern))
         return err_set(e, ERR_BAD_INPUT, "%s holds %s · F32, F16, BF16 and F64 can be read", where,
                        st_dtype_name(t->dtype));
-    for (int64_t i = 0; i < (int64_t)n * n; i++)
-        edit_vector_element(t, i, &pattern[i]);
     return check_triangle(where, pattern, n, e);
 }
 
@@ -87,15 +83,15 @@ int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *
 {
     const char *colon = access(where, F_OK) ? strrchr(where, ':') : NULL;
     char *path = strndup(where, colon ? (size_t)(colon - where) : strlen(where));
-    struct safetensors *st = path ? safetensors_open(path, e) : NULL;
-    const struct st_tensor *t = !st                          ? NULL
-                                : colon                      ? safetensors_find(st, colon + 1)
-                                : safetensors_count(st) == 1 ? safetensors_at(st, 0)
-                                                             : NULL;
+    struct checkpoint *st = path ? checkpoint_open(path, e) : NULL;
+    const struct st_tensor *t = !st                         ? NULL
+                                : colon                     ? checkpoint_find(st, colon + 1)
+                                : checkpoint_count(st) == 1 ? checkpoint_at(st, 0)
+                                                            : NULL;
     int rc = st     ? 0
              : path ? err_code(e)
                     : err_set(e, ERR_SYSTEM, "out of memory · a detection pattern");
-    const char *near = st ? safetensors_nearest(st, colon ? colon + 1 : "") : NULL;
+    const char *near = st ? checkpoint_nearest(st, colon ? colon + 1 : "") : NULL;
     if (st && !t)
         rc = err_set(e, ERR_BAD_INPUT,
                      colon ? "%s · no such tensor · the nearest is %s:%s"
@@ -103,7 +99,7 @@ int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *
                      where, path, near ? near : "NAME");
     if (!rc)
         rc = read_tensor(where, t, n, pattern, e);
-    safetensors_close(st);
+    checkpoint_close(st);
     free(path);
     return rc;
 }

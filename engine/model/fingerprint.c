@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "model/model.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 #include "base/splitmix.h"
 
 enum { WHOLE_MAX = 1 << 16, SAMPLES = 16, SAMPLE_BYTES = 4096 };
@@ -83,8 +83,8 @@ struct fingerprint fingerprint_model(const struct model *m)
                                   'x'); /* "cpu avx512 x2": their number does not change a bit */
     fingerprint_add(&f, m->be->describe,
                     threads ? (size_t)(threads - m->be->describe) : strlen(m->be->describe));
-    add_word(&f, safetensors_stamp(m->files));
-    for (size_t i = 0; i < safetensors_count(m->files); i++)
-        add_tensor(&f, safetensors_at(m->files, i));
+    add_word(&f, checkpoint_stamp(m->files));
+    for (size_t i = 0; i < checkpoint_count(m->files); i++)
+        add_tensor(&f, checkpoint_at(m->files, i));
     return f;
 }

@@ -31,14 +31,14 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     int rc = hub_need_weights(h, e);
     if (rc)
         return rc;
-    if (!(m->files = safetensors_open(h->weights, e)))
+    if (!(m->files = checkpoint_open(h->weights, e)))
         return err_code(e);
     m->weights = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
     if (!m->weights)
         return err_set(e, ERR_SYSTEM, "out of memory · %d layers", m->cfg.n_layers);
     if ((rc = weights_bind(m->weights, &m->cfg, m->files, &m->dtype, e)))
         return rc;
-    m->bytes = safetensors_nbytes(m->files);
+    m->bytes = checkpoint_nbytes(m->files);
     for (int32_t i = 0; i < (m->cfg.n_layers + 1) * WEIGHT_COUNT; i++) {
         const struct kn_view *v = &m->weights[i];
         if (!v->ndim || (i % WEIGHT_COUNT == W_U && m->cfg.tied))
@@ -102,7 +102,7 @@ void model_close(struct model *m)
         free(m->owned[i]);
     free(m->owned);
     free(m->weights);
-    safetensors_close(m->files);
+    checkpoint_close(m->files);
     tokenizer_close(m->tok);
     free(m);
 }

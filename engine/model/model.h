@@ -9,7 +9,7 @@
 #include "model/plan.h"
 #include "token/tokenizer.h"
 
-struct safetensors;
+struct checkpoint;
 
 struct model {
     char name[LIMIT_NAME]; /* as shown: folder name, hub name, "teach" */
@@ -17,7 +17,7 @@ struct model {
     struct config cfg;
     struct plan *plan;
     struct kn_view *weights; /* [(n_layers + 1) * WEIGHT_COUNT]; see model_weight */
-    struct safetensors *files;
+    struct checkpoint *files;
     struct tokenizer *tok; /* never NULL: bytes or bare ids when there is no tokenizer.json */
     struct kn_backend *be; /* borrowed */
     const char *dtype;     /* stored type of most weights: "f32", "f16", "bf16" */

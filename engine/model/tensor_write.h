@@ -11,14 +11,14 @@
 #include <stdint.h>
 
 #include "base/err.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 /* One tensor: contiguous, row-major, little-endian. */
 struct tensor_out {
     const char *name;
     enum st_dtype dtype;
     int rank;
-    int64_t shape[SAFETENSORS_RANK_MAX];
+    int64_t shape[CHECKPOINT_RANK_MAX];
     const void *data; /* all of it, or NULL and `read` is called for consecutive pieces, in order */
     int (*read)(void *ctx, void *buf, size_t offset, size_t n,
                 struct err *e); /* 0 or negative with *e */

@@ -11,7 +11,7 @@
 /* The tensor under any of its names, with and without the architecture's prefix; the first, as it
  * is usual, to `name`. */
 static const struct st_tensor *tensor_find(const struct arch *arch, const struct arch_tensor *row,
-                                           int32_t layer, const struct safetensors *st,
+                                           int32_t layer, const struct checkpoint *st,
                                            char name[LIMIT_NAME])
 {
     char pattern[LIMIT_NAME], usual[LIMIT_NAME], other[2 * LIMIT_NAME];
@@ -24,22 +24,10 @@ static const struct st_tensor *tensor_find(const struct arch *arch, const struct
             snprintf(other, sizeof other, "%s%s", arch->prefix, usual);
         else
             snprintf(other, sizeof other, "%s", usual + strlen(arch->prefix));
-        t = safetensors_find(st, usual);
-        t = t ? t : safetensors_find(st, other);
+        t = checkpoint_find(st, usual);
+        t = t ? t : checkpoint_find(st, other);
     }
     return t;
-}
-
-static int dtype_of(const struct st_tensor *t, enum kn_dtype *out, struct err *e)
-{
-    switch (t->dtype) {
-    case ST_F32: *out = KN_F32; return 0;
-    case ST_F16: *out = KN_F16; return 0;
-    case ST_BF16: *out = KN_BF16; return 0;
-    default:
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
-                       t->file, t->name, st_dtype_name(t->dtype));
-    }
 }
 
 /* Logical view of one part of a stored tensor: [n, k], [groups, n of a group, k], or the same
@@ -78,13 +66,13 @@ static int shape_of(const struct config *cfg, const struct arch_tensor *row, int
 
 /* All weights that one tensor holds in a layer; out[w] for weight w. */
 static int tensor_bind(struct kn_view *out, const struct config *cfg, const struct arch_tensor *row,
-                       int32_t layer, const struct safetensors *st, struct err *e)
+                       int32_t layer, const struct checkpoint *st, struct err *e)
 {
     char name[LIMIT_NAME];
     const struct st_tensor *t = tensor_find(cfg->arch, row, layer, st, name);
     if (!t) {
-        const char *near = safetensors_nearest(st, name);
-        const struct st_tensor *any = safetensors_count(st) ? safetensors_at(st, 0) : NULL;
+        const char *near = checkpoint_nearest(st, name);
+        const struct st_tensor *any = checkpoint_count(st) ? checkpoint_at(st, 0) : NULL;
         return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s",
                        any ? any->file : "checkpoint", name, near ? near : "none");
     }
@@ -97,14 +85,16 @@ static int tensor_bind(struct kn_view *out, const struct config *cfg, const stru
                        t->name, st_shape_text(a, sizeof a, want, rank),
                        st_shape_text(b, sizeof b, t->shape, t->rank));
     }
-    enum kn_dtype type = KN_F32;
-    int rc = dtype_of(t, &type, e);
-    for (int i = 0; !rc && i < arch_parts(row); i++)
+    enum kn_dtype type;
+    if (!st_kernel_type(t->dtype, &type))
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
+                       t->file, t->name, st_dtype_name(t->dtype));
+    for (int i = 0; i < arch_parts(row); i++)
         out[row->part[i]] = part_view(cfg, row, i, t, type);
-    return rc;
+    return 0;
 }
 
-int weights_bind(struct kn_view *weights, const struct config *cfg, const struct safetensors *st,
+int weights_bind(struct kn_view *weights, const struct config *cfg, const struct checkpoint *st,
                  const char **dtype, struct err *e)
 {
     uint64_t per_type[KN_DTYPE_COUNT] = {0};

@@ -57,10 +57,10 @@ static bool place_of(const char *key, bool make, char path[PATH_MAX])
 bool reference_cache_parse(const void *bytes, size_t len, const char *key, const int64_t *shape,
                            int rank, float *out)
 {
-    struct safetensors *st = safetensors_parse("reference", bytes, len, NULL);
-    const struct st_tensor *t = st ? safetensors_find(st, "mean") : NULL;
-    const char *kept = st ? safetensors_metadata(st, "key") : NULL,
-               *check = st ? safetensors_metadata(st, "check") : NULL;
+    struct checkpoint *st = checkpoint_parse("reference", bytes, len, NULL);
+    const struct st_tensor *t = st ? checkpoint_find(st, "mean") : NULL;
+    const char *kept = st ? checkpoint_metadata(st, "key") : NULL,
+               *check = st ? checkpoint_metadata(st, "check") : NULL;
     int64_t n = count_of(shape, rank);
     bool ok = t && kept && check && !strcmp(kept, key) && t->dtype == ST_F32 && t->rank == rank;
     for (int i = 0; i < rank; i++)
@@ -74,7 +74,7 @@ bool reference_cache_parse(const void *bytes, size_t len, const char *key, const
     }
     if (ok)
         memcpy(out, t->data, (size_t)n * sizeof *out);
-    safetensors_close(st);
+    checkpoint_close(st);
     return ok;
 }
 

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "session/figures.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 #include "session/session_want.h"
 #include "session/snapshot.h"
 
@@ -105,7 +105,7 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     snap->complete = complete;
     snap->time_us = j->s->time_us;
     snap->share = j->s->share;
-    snap->changed = safetensors_changed(j->s->m->files, NULL);
+    snap->changed = checkpoint_changed(j->s->m->files, NULL);
     publish(j, snap);
     return 0;
 }

@@ -7,7 +7,7 @@
 
 #include <stddef.h>
 
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 enum { BENCH_ROUNDS = 9, BENCH_TOKENS_MAX = 512, BENCH_VOCAB = 50257 };
 

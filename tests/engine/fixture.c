@@ -46,9 +46,9 @@ struct kn_backend *fixture_backend(void)
     return be;
 }
 
-struct js_doc *fixture_json(const struct safetensors *st, const char *key)
+struct js_doc *fixture_json(const struct checkpoint *st, const char *key)
 {
-    const char *text = safetensors_metadata(st, key);
+    const char *text = checkpoint_metadata(st, key);
     struct err e = {0};
     assert_non_null(text);
     struct js_doc *doc = js_parse(key, text, strlen(text), &e);
@@ -57,7 +57,7 @@ struct js_doc *fixture_json(const struct safetensors *st, const char *key)
     return doc;
 }
 
-int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n)
+int32_t *fixture_ids(const struct checkpoint *st, const char *key, int32_t *n)
 {
     struct js_doc *doc = fixture_json(st, key);
     *n = (int32_t)js_count(js_root(doc));
@@ -71,25 +71,25 @@ int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n)
     return ids;
 }
 
-struct safetensors *fixture_tensors(const char *path)
+struct checkpoint *fixture_tensors(const char *path)
 {
     struct err e = {0};
-    struct safetensors *st = safetensors_open(path, &e);
+    struct checkpoint *st = checkpoint_open(path, &e);
     if (!st)
         fail_msg("%s", e.text);
     return st;
 }
 
-struct safetensors *fixture_file(const char *name, const char *file)
+struct checkpoint *fixture_file(const char *name, const char *file)
 {
     char path[256];
     snprintf(path, sizeof path, ROOT "%s/%s", name, file);
     return fixture_tensors(path);
 }
 
-char *fixture_prompt(const struct safetensors *st)
+char *fixture_prompt(const struct checkpoint *st)
 {
-    char *ids = strdup(safetensors_metadata(st, "tokens") + 1); /* without the brackets */
+    char *ids = strdup(checkpoint_metadata(st, "tokens") + 1); /* without the brackets */
     ids[strlen(ids) - 1] = '\0';
     return ids;
 }
@@ -147,7 +147,7 @@ uint32_t fixture_random(uint32_t *state)
 void fixture_close(struct fixture *f)
 {
     model_close(f->m);
-    safetensors_close(f->ref);
+    checkpoint_close(f->ref);
     free(f->tokens);
 }
 

@@ -13,7 +13,7 @@
 
 #include "base/json.h"
 #include "run/run.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 /* Every folder of tests/fixtures/models; NULL-terminated; malloc'ed strings. */
 char **fixture_names(bool representatives_only);
@@ -21,7 +21,7 @@ void fixture_names_free(char **names);
 
 struct fixture {
     struct model *m;
-    struct safetensors *ref; /* cache.safetensors */
+    struct checkpoint *ref; /* cache.safetensors */
     int32_t *tokens, n;
 };
 /* Open a model of tests/fixtures/models (or any folder) with its cache file; fails the test if it
@@ -40,17 +40,17 @@ struct run *fixture_run(const struct fixture *f, struct run *base, const struct 
 uint32_t fixture_random(uint32_t *state);
 /* A reference file of the same folder; any tensor file.  They fail the test if it cannot be opened.
  */
-struct safetensors *fixture_file(const char *name, const char *file);
-struct safetensors *fixture_tensors(const char *path);
+struct checkpoint *fixture_file(const char *name, const char *file);
+struct checkpoint *fixture_tensors(const char *path);
 /* Its prompt as --tokens takes it, "3,17,42"; malloc'ed. */
-char *fixture_prompt(const struct safetensors *st);
+char *fixture_prompt(const struct checkpoint *st);
 
 /* The cpu backend, opened once. */
 struct kn_backend *fixture_backend(void);
 /* A JSON value out of a reference file's metadata. */
-struct js_doc *fixture_json(const struct safetensors *st, const char *key);
+struct js_doc *fixture_json(const struct checkpoint *st, const char *key);
 /* A list of ids out of the metadata; malloc'ed. */
-int32_t *fixture_ids(const struct safetensors *st, const char *key, int32_t *n);
+int32_t *fixture_ids(const struct checkpoint *st, const char *key, int32_t *n);
 
 /* Parse and resolve edits; fails the test with the message if they are refused. */
 struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts,

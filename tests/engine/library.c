@@ -29,7 +29,7 @@ struct library library_open(const char *name, size_t cache_bytes)
 void library_close(struct library *l)
 {
     bore_close(l->m);
-    safetensors_close(l->ref);
+    checkpoint_close(l->ref);
     free(l->tokens);
 }
 

@@ -10,7 +10,7 @@ struct library {
     struct bore_model *m;
     struct bore_pass pass; /* the fixture's tokens, one row */
     int32_t *tokens;
-    struct safetensors *ref;
+    struct checkpoint *ref;
 };
 
 struct library library_open(const char *name, size_t cache_bytes);

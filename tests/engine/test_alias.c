@@ -72,15 +72,15 @@ static void shows_what_the_libraries_show(void **state)
     int compared = 0;
     for (char **name = models; *name; name++) {
         struct fixture f = fixture_open(*name);
-        struct safetensors *hf = fixture_file(*name, "hf.safetensors");
+        struct checkpoint *hf = fixture_file(*name, "hf.safetensors");
         struct js_doc *shows = fixture_json(hf, "shows");
         struct run *r = fixture_run(&f, NULL, NULL, CACHE);
         for (struct js_iter it = js_members(js_root(shows)); js_next(&it);) {
             const char *stored;
             struct err e = {0};
             assert_int_equal(js_string(js_at(it.value, 0), &stored, NULL, &e), 0);
-            const struct st_tensor *t = safetensors_find(hf, stored);
-            t = t ? t : safetensors_find(f.ref, stored);
+            const struct st_tensor *t = checkpoint_find(hf, stored);
+            t = t ? t : checkpoint_find(f.ref, stored);
             if (!t)
                 fail_msg("no tensor %s", stored);
             check_value(r, it.key, t, js_at(it.value, 1));
@@ -88,7 +88,7 @@ static void shows_what_the_libraries_show(void **state)
         }
         run_free(r);
         js_close(shows);
-        safetensors_close(hf);
+        checkpoint_close(hf);
         fixture_close(&f);
     }
     fixture_names_free(models);
@@ -103,7 +103,7 @@ static void lists_only_names_that_exist(void **state)
     char **models = fixture_names(true);
     for (char **name = models; *name; name++) {
         struct fixture f = fixture_open(*name);
-        struct safetensors *hf = fixture_file(*name, "hf.safetensors");
+        struct checkpoint *hf = fixture_file(*name, "hf.safetensors");
         struct js_doc *shows = fixture_json(hf, "shows");
         struct alias_pick *list;
         struct err e = {0};
@@ -114,7 +114,7 @@ static void lists_only_names_that_exist(void **state)
                 fail_msg("%s has no %s", *name, list[i].name);
         free(list);
         js_close(shows);
-        safetensors_close(hf);
+        checkpoint_close(hf);
         fixture_close(&f);
     }
     fixture_names_free(models);

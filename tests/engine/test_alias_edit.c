@@ -34,10 +34,10 @@ static void read_logits(struct run *r, int32_t row, float *out)
 }
 
 /* Logits at the last position when a hook on that module makes the edit. */
-static int check_hf_edits(struct fixture *f, const struct safetensors *hf)
+static int check_hf_edits(struct fixture *f, const struct checkpoint *hf)
 {
     struct js_doc *names = fixture_json(hf, "edited"), *edits = fixture_json(hf, "edits");
-    const struct st_tensor *want = safetensors_find(hf, "edited");
+    const struct st_tensor *want = checkpoint_find(hf, "edited");
     struct run *base = fixture_run(f, NULL, NULL, CACHE);
     int64_t width = want->shape[1];
     float *mine = malloc((size_t)width * sizeof *mine);
@@ -77,9 +77,9 @@ static void edits_as_hooks_on_modules_do(void **state)
     int n = 0;
     for (char **name = models; *name; name++) {
         struct fixture f = fixture_open(*name);
-        struct safetensors *hf = fixture_file(*name, "hf.safetensors");
+        struct checkpoint *hf = fixture_file(*name, "hf.safetensors");
         n += check_hf_edits(&f, hf);
-        safetensors_close(hf);
+        checkpoint_close(hf);
         fixture_close(&f);
     }
     fixture_names_free(models);

@@ -12,7 +12,7 @@
 
 struct opened {
     struct fixture f;
-    struct safetensors *ref;
+    struct checkpoint *ref;
     struct run *r;
 };
 
@@ -30,7 +30,7 @@ static struct opened open_processed(const char *name)
 static void close_processed(struct opened *o)
 {
     run_free(o->r);
-    safetensors_close(o->ref);
+    checkpoint_close(o->ref);
     fixture_close(&o->f);
 }
 
@@ -41,8 +41,8 @@ static void test_stacks(void **state)
     (void)state;
     for (int i = 0; i < 3; i++) {
         struct opened o = open_processed(names[i]);
-        int32_t answer = (int32_t)strtol(safetensors_metadata(o.ref, "answer"), NULL, 10);
-        int32_t wrong = (int32_t)strtol(safetensors_metadata(o.ref, "wrong"), NULL, 10);
+        int32_t answer = (int32_t)strtol(checkpoint_metadata(o.ref, "answer"), NULL, 10);
+        int32_t wrong = (int32_t)strtol(checkpoint_metadata(o.ref, "wrong"), NULL, 10);
         for (enum stack_kind k = 0; k < STACK_KIND_COUNT; k++) {
             char key[80];
             struct stack s;
@@ -60,7 +60,7 @@ static void test_stacks(void **state)
                 assert_string_equal(s.label[c], want);
             }
             snprintf(key, sizeof key, "stack.%s", stack_kind_name(k));
-            const struct st_tensor *t = safetensors_find(o.ref, key);
+            const struct st_tensor *t = checkpoint_find(o.ref, key);
             assert_int_equal(t->shape[0], s.n);
             double d = fixture_error(s.values, t->data, (size_t)s.n * (size_t)s.d_model);
             if (!(d <= 1e-5))
@@ -71,7 +71,7 @@ static void test_stacks(void **state)
                                                attrs, &constant, &e),
                              0);
             snprintf(key, sizeof key, "attrs.%s", stack_kind_name(k));
-            d = fixture_error(attrs, safetensors_find(o.ref, key)->data, (size_t)s.n);
+            d = fixture_error(attrs, checkpoint_find(o.ref, key)->data, (size_t)s.n);
             if (!(d <= 1e-5))
                 fail_msg("%s %s: attributions differ by %g", names[i], key, d);
             free(attrs);
@@ -155,7 +155,7 @@ static void test_parameters(void **state)
                 assert_string_equal(s.label[c], label);
             }
             snprintf(key, sizeof key, "variant.%s", name);
-            const struct st_tensor *t = safetensors_find(o.ref, key);
+            const struct st_tensor *t = checkpoint_find(o.ref, key);
             assert_int_equal(t->nbytes, (size_t)s.n * (size_t)s.d_model * sizeof(float));
             double d = fixture_error(s.values, t->data, (size_t)s.n * (size_t)s.d_model);
             if (!(d <= 1e-5))
@@ -193,7 +193,7 @@ static void test_detect(void **state)
                     assert_int_equal(head_pattern_read(key, o.f.n, pattern, NULL), 0);
                 snprintf(key, sizeof key, "detect.%s.%s.%d%d", name, opt.abs ? "abs" : "mul",
                          opt.exclude_bos, opt.exclude_current_token);
-                const struct st_tensor *t = safetensors_find(o.ref, key);
+                const struct st_tensor *t = checkpoint_find(o.ref, key);
                 assert_non_null(t);
                 assert_int_equal(detect_head(o.r, pattern, &opt, scores, NULL), 0);
                 for (size_t s = 0; s < t->nbytes / sizeof(float); s++)

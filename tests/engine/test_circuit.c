@@ -16,7 +16,7 @@ enum { DH = 16, D = 64 }; /* at most, in the fixtures */
 
 struct known {
     struct fixture f;
-    struct safetensors *st;
+    struct checkpoint *st;
     const char *state; /* "raw" or "usual" */
 };
 
@@ -24,7 +24,7 @@ static const float *want(const struct known *k, const char *name)
 {
     char full[64];
     snprintf(full, sizeof full, "%s.%s", k->state, name);
-    const struct st_tensor *t = safetensors_find(k->st, full);
+    const struct st_tensor *t = checkpoint_find(k->st, full);
     assert_non_null(t);
     return t->data;
 }
@@ -48,7 +48,7 @@ static void each_model(void (*check)(struct known *))
             if (usual)
                 assert_int_equal(process_model(k.f.m, PROCESS_USUAL, &e), 0);
             check(&k);
-            safetensors_close(k.st);
+            checkpoint_close(k.st);
             fixture_close(&k.f);
         }
     fixture_names_free(models);

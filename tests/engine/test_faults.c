@@ -387,10 +387,10 @@ static void test_writing(void **state)
             closedir(dir);
             assert_int_equal(entries, access(path, F_OK) == 0);
             if (!rc && i % 2 == 0) {
-                struct safetensors *st = safetensors_open(path, &e);
+                struct checkpoint *st = checkpoint_open(path, &e);
                 assert_non_null(st);
-                assert_memory_equal(safetensors_find(st, "t")->data, data, sizeof data);
-                safetensors_close(st);
+                assert_memory_equal(checkpoint_find(st, "t")->data, data, sizeof data);
+                checkpoint_close(st);
             }
             unlink(path);
             assert_true(n < 1000);

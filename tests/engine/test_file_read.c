@@ -68,8 +68,8 @@ static bool read_json(const char *path, struct err *e)
 
 static bool read_weights(const char *path, struct err *e)
 {
-    struct safetensors *st = safetensors_open(path, e);
-    safetensors_close(st);
+    struct checkpoint *st = checkpoint_open(path, e);
+    checkpoint_close(st);
     return st;
 }
 

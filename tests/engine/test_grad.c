@@ -53,16 +53,16 @@ static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1,
 static int grads_of_file(const char *name, const char *file, size_t cache, double *worst)
 {
     struct fixture f = fixture_open(name);
-    struct safetensors *st = fixture_file(name, file);
+    struct checkpoint *st = fixture_file(name, file);
     struct err e = {0};
     struct metric m;
-    const char *text = safetensors_metadata(st, "metric");
+    const char *text = checkpoint_metadata(st, "metric");
     assert_non_null(text);
     if (metric_parse(&m, text, f.m->tok, f.m->cfg.d_vocab, &e))
         fail_msg("%s: %s", text, e.text);
     struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
     assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
-    if (safetensors_metadata(st, "edits")) {
+    if (checkpoint_metadata(st, "edits")) {
         struct js_doc *doc = fixture_json(st, "edits");
         const char *texts[16];
         for (size_t k = 0; k < js_count(js_root(doc)); k++)
@@ -76,12 +76,12 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     }
     double value;
     assert_int_equal(metric_value(&m, fork, base, &value, &e), 0);
-    double want = strtod(safetensors_metadata(st, "value"), NULL);
+    double want = strtod(checkpoint_metadata(st, "value"), NULL);
     assert_true(fabs(value - want) <= 1e-5 * fmax(1, fabs(want)));
-    struct collector c = {calloc(safetensors_count(st), sizeof *c.list), 0};
-    struct site_ref *sites = calloc(safetensors_count(st), sizeof *sites);
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *t = safetensors_at(st, i);
+    struct collector c = {calloc(checkpoint_count(st), sizeof *c.list), 0};
+    struct site_ref *sites = calloc(checkpoint_count(st), sizeof *sites);
+    for (size_t i = 0; i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
         char site[LIMIT_NAME];
         snprintf(site, sizeof site, "%.*s", (int)(strlen(t->name) - strlen("_grad")), t->name);
         struct collected *to = &c.list[c.n];
@@ -94,7 +94,7 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     if (grad_run(fork, base, &m, sites, c.n, collect, &c, &e))
         fail_msg("%s", e.text);
     for (int32_t i = 0; i < c.n; i++) {
-        const struct st_tensor *t = safetensors_at(st, (size_t)i);
+        const struct st_tensor *t = checkpoint_at(st, (size_t)i);
         double d = fixture_error(c.list[i].values, t->data, t->nbytes / sizeof(float));
         *worst = fmax(*worst, d);
         if (!(d <= GRADIENT_ERROR_MAX))
@@ -104,7 +104,7 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     int n = c.n;
     free(c.list), free(sites);
     run_free(fork), run_free(base);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
     return n;
 }

@@ -126,7 +126,7 @@ static void metrics_of_model(const char *name)
     struct fixture f = fixture_open(name);
     struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
     int vocab = f.m->cfg.d_vocab;
-    const float *ref = safetensors_find(f.ref, "logits")->data;
+    const float *ref = checkpoint_find(f.ref, "logits")->data;
     double *x = malloc((size_t)vocab * sizeof *x), sum = 0, loss, kl;
     float *per_token = malloc((size_t)f.n * sizeof *per_token);
     assert_int_equal(lens_loss(r, &loss, per_token, NULL), 0);

@@ -32,19 +32,19 @@ static void test_cache_against_reference(void **state)
     for (char **model = models; *model; model++)
         for (size_t cache = 1; cache <= 1 << 20; cache <<= 20) {
             struct library l = library_open(*model, cache);
-            size_t count = safetensors_count(l.ref);
+            size_t count = checkpoint_count(l.ref);
             const char **names = calloc(count, sizeof *names);
             int k = 0;
             for (size_t i = 0; i < count; i++)
-                if (strcmp(safetensors_at(l.ref, i)->name, "logits"))
-                    names[k++] = safetensors_at(l.ref, i)->name;
+                if (strcmp(checkpoint_at(l.ref, i)->name, "logits"))
+                    names[k++] = checkpoint_at(l.ref, i)->name;
             struct bore_cache *c = library_cache(l.m, &l.pass, names, k);
             assert_int_equal(bore_cache_count(c), k);
             for (int i = 0; i < k; i++, n++) {
                 struct bore_tensor t;
                 struct bore_error e = {0};
                 library_ok(bore_cache_get(c, names[i], &t, &e), &e);
-                double d = error_against(&t, safetensors_find(l.ref, names[i]));
+                double d = error_against(&t, checkpoint_find(l.ref, names[i]));
                 if (!(d <= 1e-5))
                     fail_msg("%s: %s differs by %g", *model, names[i], d);
             }
@@ -66,20 +66,20 @@ static void test_gradients_against_reference(void **state)
     for (char **model = models; *model; model++)
         for (int f = 0; f < 2; f++) {
             struct library l = library_open(*model, 1 << 20);
-            struct safetensors *st = fixture_file(*model, files[f]);
-            l.pass.metric = safetensors_metadata(st, "metric");
+            struct checkpoint *st = fixture_file(*model, files[f]);
+            l.pass.metric = checkpoint_metadata(st, "metric");
             struct bore_error e = {0};
             struct bore_cache *c;
             struct bore_result out = {0};
             struct bore_cache_options opt = {.incl_bwd = true};
             library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, &out, &e), &e);
-            double want = strtod(safetensors_metadata(st, "value"), NULL);
+            double want = strtod(checkpoint_metadata(st, "value"), NULL);
             assert_true(fabs(out.metric[0] - want) <= 1e-5 * fmax(1, fabs(want)));
             int n = 0;
             for (int i = 0; i < bore_cache_count(c); i++) {
                 struct bore_tensor t;
                 const char *name = bore_cache_at(c, i, &t);
-                const struct st_tensor *ref = safetensors_find(st, name);
+                const struct st_tensor *ref = checkpoint_find(st, name);
                 if (!ref)
                     continue;
                 double d = error_against(&t, ref);
@@ -91,7 +91,7 @@ static void test_gradients_against_reference(void **state)
             total += n;
             bore_cache_free(c);
             bore_result_free(&out);
-            safetensors_close(st);
+            checkpoint_close(st);
             library_close(&l);
         }
     fixture_names_free(models);

@@ -32,7 +32,7 @@ static void test_stacks(void **state)
     int n = 0;
     for (int i = 0; i < 3; i++) {
         struct bore_model *m = open_usual(names[i]);
-        struct safetensors *ref = fixture_file(names[i], "analysis.safetensors");
+        struct checkpoint *ref = fixture_file(names[i], "analysis.safetensors");
         struct js_doc *variants = fixture_json(ref, "variants");
         int32_t count, *tokens = fixture_ids(ref, "tokens", &count);
         struct bore_pass pass = {.tokens = tokens, .rows = 1, .cols = count};
@@ -51,7 +51,7 @@ static void test_stacks(void **state)
                                            .pos = {.kind = BORE_ONE, .start = -1}};
             library_ok(bore_stack(m, &pass, &o, &s, &e), &e);
             snprintf(key, sizeof key, "variant.%s", text_of(js_get(item, "name")));
-            const struct st_tensor *want = safetensors_find(ref, key);
+            const struct st_tensor *want = checkpoint_find(ref, key);
             assert_true(s.values.rank == 3 && s.values.shape[0] == s.n && s.values.shape[1] == 1);
             assert_int_equal(js_count(js_get(item, "labels")), s.n);
             for (int k = 0; k < s.n; k++)
@@ -63,7 +63,7 @@ static void test_stacks(void **state)
         }
         free(tokens);
         js_close(variants);
-        safetensors_close(ref);
+        checkpoint_close(ref);
         bore_close(m);
     }
     assert_true(n > 60);
@@ -109,7 +109,7 @@ static void test_detect_and_loss(void **state)
 {
     (void)state;
     struct bore_model *m = open_usual("llama");
-    struct safetensors *ref = fixture_file("llama", "analysis.safetensors");
+    struct checkpoint *ref = fixture_file("llama", "analysis.safetensors");
     int32_t n, *tokens = fixture_ids(ref, "tokens", &n);
     struct bore_pass pass = {.tokens = tokens, .rows = 1, .cols = n, .metric = "loss"};
     struct bore_error e = {0};
@@ -117,15 +117,15 @@ static void test_detect_and_loss(void **state)
     float scores[64], each[16];
     double mean, sum = 0;
     library_ok(bore_detect_head(m, &pass, "induction_head", BORE_EXCLUDE_BOS, scores, &e), &e);
-    const struct st_tensor *want = safetensors_find(ref, "detect.induction_head.mul.10");
+    const struct st_tensor *want = checkpoint_find(ref, "detect.induction_head.mul.10");
     for (size_t i = 0; i < want->nbytes / sizeof(float); i++)
         assert_true(fabs((double)scores[i] - (double)((const float *)want->data)[i]) <= 1e-5);
-    const struct st_tensor *own = safetensors_find(ref, "pattern.graded");
+    const struct st_tensor *own = checkpoint_find(ref, "pattern.graded");
     float pattern[256];
     assert_true(own->nbytes <= sizeof pattern);
     memcpy(pattern, own->data, own->nbytes);
     library_ok(bore_detect_pattern(m, &pass, pattern, BORE_EXCLUDE_CURRENT_TOKEN, scores, &e), &e);
-    want = safetensors_find(ref, "detect.graded.mul.01");
+    want = checkpoint_find(ref, "detect.graded.mul.01");
     for (size_t i = 0; i < want->nbytes / sizeof(float); i++)
         assert_true(fabs((double)scores[i] - (double)((const float *)want->data)[i]) <= 1e-5);
     pattern[1] = 0.5f;
@@ -152,7 +152,7 @@ static void test_detect_and_loss(void **state)
     pass.rows = 2;
     assert_int_equal(bore_stack(m, &pass, NULL, &s, &e), BORE_BAD_INPUT);
     free(tokens);
-    safetensors_close(ref);
+    checkpoint_close(ref);
     bore_close(m);
 }
 

@@ -99,7 +99,7 @@ static void test_modules(void **state)
     int called = 0;
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct safetensors *hf = fixture_file(*model, "hf.safetensors");
+        struct checkpoint *hf = fixture_file(*model, "hf.safetensors");
         struct js_doc *names = fixture_json(hf, "modules");
         for (size_t i = 0; i < js_count(js_root(names)); i++) {
             const char *name, *dot;
@@ -111,7 +111,7 @@ static void test_modules(void **state)
                 called += module_agrees(&l, path);
         }
         js_close(names);
-        safetensors_close(hf);
+        checkpoint_close(hf);
         library_close(&l);
     }
     fixture_names_free(models);
@@ -142,7 +142,7 @@ static void test_hidden_states(void **state)
             char name[64];
             snprintf(name, sizeof name, i < layers ? "blocks.%d.hook_resid_pre" : "unembed.hook_in",
                      i);
-            const struct st_tensor *want = safetensors_find(l.ref, name);
+            const struct st_tensor *want = checkpoint_find(l.ref, name);
             assert_true(fixture_error(t.data + i * t.stride[0], want->data, (size_t)t.stride[0]) <=
                         1e-5);
         }

@@ -16,7 +16,7 @@ static void test_captures(void **state)
     int total = 0;
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct safetensors *hf = fixture_file(*model, "hf.safetensors");
+        struct checkpoint *hf = fixture_file(*model, "hf.safetensors");
         struct js_doc *shows = fixture_json(hf, "shows");
         static const char *const lists[] = {"modules", "bridge"};
         for (int k = 0; k < 2; k++) {
@@ -37,8 +37,8 @@ static void test_captures(void **state)
                     continue;
                 }
                 library_ok(bore_cache_get(c, name, &t, &e), &e);
-                const struct st_tensor *want = safetensors_find(hf, stored);
-                want = want ? want : safetensors_find(l.ref, stored);
+                const struct st_tensor *want = checkpoint_find(hf, stored);
+                want = want ? want : checkpoint_find(l.ref, stored);
                 struct js_node shape = js_at(row, 1);
                 if (want && want->dtype == ST_F32) {
                     assert_int_equal(js_count(shape), t.rank);
@@ -60,7 +60,7 @@ static void test_captures(void **state)
             js_close(names);
         }
         js_close(shows);
-        safetensors_close(hf);
+        checkpoint_close(hf);
         library_close(&l);
     }
     fixture_names_free(models);
@@ -91,9 +91,9 @@ static void test_hooks(void **state)
     int done = 0;
     for (char **model = models; *model; model++) {
         struct library l = library_open(*model, 1 << 20);
-        struct safetensors *hf = fixture_file(*model, "hf.safetensors");
+        struct checkpoint *hf = fixture_file(*model, "hf.safetensors");
         struct js_doc *names = fixture_json(hf, "edited");
-        const struct st_tensor *want = safetensors_find(hf, "edited");
+        const struct st_tensor *want = checkpoint_find(hf, "edited");
         for (int64_t i = 0; i < want->shape[0]; i++) {
             const char *name;
             int calls = 0;
@@ -113,7 +113,7 @@ static void test_hooks(void **state)
             done++;
         }
         js_close(names);
-        safetensors_close(hf);
+        checkpoint_close(hf);
         library_close(&l);
     }
     fixture_names_free(models);

@@ -58,9 +58,9 @@ static void near_to(double a, double b, double limit)
         fail_msg("%g is not %g", a, b);
 }
 
-static const float *known(const struct safetensors *st, const char *name)
+static const float *known(const struct checkpoint *st, const char *name)
 {
-    const struct st_tensor *t = safetensors_find(st, name);
+    const struct st_tensor *t = checkpoint_find(st, name);
     assert_non_null(t);
     return t->data;
 }
@@ -71,7 +71,7 @@ static void test_factored(void **state)
 {
     (void)state;
     struct library l = library_open("llama", 1 << 20);
-    struct safetensors *st = fixture_file("llama", "circuits.safetensors");
+    struct checkpoint *st = fixture_file("llama", "circuits.safetensors");
     struct bore_error e = {0};
     struct bore_factored qk, ov, even, both;
     enum { D = 24, R = 4, H = 6 };
@@ -126,7 +126,7 @@ static void test_factored(void **state)
     assert_int_equal(bore_factored_product(&odd, &qk, &third, &e), BORE_BAD_INPUT);
     bore_factored_free(&third), bore_factored_free(&both), bore_factored_free(&even),
         bore_factored_free(&qk), bore_factored_free(&ov);
-    safetensors_close(st);
+    checkpoint_close(st);
     library_close(&l);
 }
 
@@ -134,7 +134,7 @@ static void test_copying_and_bias(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 20);
-    struct safetensors *st = fixture_file("gpt2", "circuits.safetensors");
+    struct checkpoint *st = fixture_file("gpt2", "circuits.safetensors");
     struct bore_error e = {0};
     double z[5][2], score, sum = 0, size = 0;
     library_ok(bore_copying_score(l.m, 2, 1, z, &score, &e), &e);
@@ -145,7 +145,7 @@ static void test_copying_and_bias(void **state)
         sum += (double)want[0], size += hypot((double)want[0], (double)want[1]);
     }
     assert_true(fabs(score - sum / size) < 1e-4);
-    safetensors_close(st);
+    checkpoint_close(st);
     /* the biases before a layer are what is left of the stream when nothing else writes: by hand */
     float bias[15], want[15] = {0};
     static const char *const names[] = {"blocks.0.attn.b_O", "blocks.0.mlp.b_out",

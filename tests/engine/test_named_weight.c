@@ -48,9 +48,9 @@ static void test_checkpoint(void **state)
         assert_int_equal(n, n2);
         for (int i = 0; i < n; i++) {
             const struct named_weight *w = &list[0][i];
-            const struct st_tensor *t = safetensors_find(f.m->files, w->name);
+            const struct st_tensor *t = checkpoint_find(f.m->files, w->name);
             const char *bare = strchr(w->name, '.') + 1;
-            t = t ? t : safetensors_find(f.m->files, bare); /* published without the prefix */
+            t = t ? t : checkpoint_find(f.m->files, bare); /* published without the prefix */
             if (!t && !strcmp(w->name, "lm_head.weight"))
                 continue; /* tied */
             assert_non_null(t);
@@ -68,8 +68,8 @@ static void test_checkpoint(void **state)
             seen++;
         }
         /* nothing is left out but buffers */
-        for (size_t i = 0; i < safetensors_count(f.m->files); i++) {
-            const char *name = safetensors_at(f.m->files, i)->name;
+        for (size_t i = 0; i < checkpoint_count(f.m->files); i++) {
+            const char *name = checkpoint_at(f.m->files, i)->name;
             bool buffer = strstr(name, "attn.bias") || strstr(name, "attention.bias") ||
                           strstr(name, "masked_bias") || strstr(name, "inv_freq");
             struct named_weight w;

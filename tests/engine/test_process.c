@@ -45,14 +45,14 @@ static double site_error(struct run *r, const char *name, const struct st_tensor
 static double check_file(const char *name, const char *file, unsigned flags, bool products)
 {
     struct fixture f = fixture_open(name);
-    struct safetensors *st = fixture_file(name, file);
+    struct checkpoint *st = fixture_file(name, file);
     struct err e = {0};
     double worst = 0;
     if (process_model(f.m, flags, &e))
         fail_msg("%s", e.text);
     struct run *r = fixture_run(&f, NULL, NULL, 0);
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *t = safetensors_at(st, i);
+    for (size_t i = 0; i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
         bool weight = !strstr(t->name, "hook_") && strcmp(t->name, "logits");
         if (weight && products &&
             (strstr(t->name, "attn.W_") || strstr(t->name, "attn.b_Q") ||
@@ -64,7 +64,7 @@ static double check_file(const char *name, const char *file, unsigned flags, boo
             fail_msg("%s %s: %s differs by %g of its largest value", name, file, t->name, d);
     }
     run_free(r);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
     return worst;
 }
@@ -99,15 +99,15 @@ static void test_raw_weights(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2_bare");
-    struct safetensors *st = fixture_file("gpt2_bare", "processed.center_unembed.safetensors");
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *t = safetensors_at(st, i);
+    struct checkpoint *st = fixture_file("gpt2_bare", "processed.center_unembed.safetensors");
+    for (size_t i = 0; i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
         if (strstr(t->name, "unembed") || !strcmp(t->name, "logits"))
             continue;
         if (weight_error(f.m, t) > 0)
             fail_msg("%s differs by %g", t->name, weight_error(f.m, t));
     }
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
 }
 

@@ -130,9 +130,9 @@ static void test_combinations(void **state)
     int count = 0, combinations = 0;
     double worst = 0;
     for (char **model = models; *model; model++) {
-        struct safetensors *st = fixture_file(*model, "process.safetensors");
+        struct checkpoint *st = fixture_file(*model, "process.safetensors");
         struct js_doc *lists = fixture_json(st, "combinations"), *names = fixture_json(st, "names");
-        const float *prints = safetensors_find(st, "prints")->data;
+        const float *prints = checkpoint_find(st, "prints")->data;
         size_t n = js_count(js_root(lists)), k = js_count(js_root(names));
         unsigned seen = 0;
         for (size_t i = 0; i < n; i++, combinations++) {
@@ -148,14 +148,14 @@ static void test_combinations(void **state)
                 struct fixture f = fixture_open(*model);
                 struct err e = {0};
                 snprintf(key, sizeof key, "\"%s\"", process_text(flags, text, sizeof text));
-                assert_non_null(strstr(safetensors_metadata(st, "refused"), key));
+                assert_non_null(strstr(checkpoint_metadata(st, "refused"), key));
                 assert_int_equal(process_model(f.m, flags, &e), ERR_BAD_INPUT);
                 assert_non_null(strstr(e.text, "rotary"));
                 assert_int_equal(f.m->process, 0);
                 fixture_close(&f);
             }
         js_close(lists), js_close(names);
-        safetensors_close(st);
+        checkpoint_close(st);
     }
     fixture_names_free(models);
     print_message("%d combinations, %d tensors, largest error %.2g of the norm\n", combinations,

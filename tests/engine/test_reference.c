@@ -56,7 +56,7 @@ static int tear_down(void **state)
 }
 
 /* The set `ref` of a fixture file. */
-static struct reference_set *fixture_set(const struct safetensors *st)
+static struct reference_set *fixture_set(const struct checkpoint *st)
 {
     struct js_doc *doc = fixture_json(st, "references");
     int32_t ids[16][16], lengths[16];
@@ -96,7 +96,7 @@ static float *logits_of(struct run *r, size_t *n)
 static int entries_of(const char *name, double *worst)
 {
     struct fixture f = fixture_open(name);
-    struct safetensors *st = fixture_file(name, "references.safetensors");
+    struct checkpoint *st = fixture_file(name, "references.safetensors");
     struct reference_set *set = fixture_set(st);
     struct js_doc *doc = fixture_json(st, "edits");
     struct pair *pair;
@@ -123,7 +123,7 @@ static int entries_of(const char *name, double *worst)
         float *a = logits_of(pair_run(pair, FACE_EDITED), &count),
               *b = logits_of(pair_run(own, FACE_EDITED), &count);
         assert_int_equal(js_string(js_get(row, "logits"), &key, NULL, NULL), 0);
-        double d = fixture_error(a, safetensors_find(st, key)->data, count);
+        double d = fixture_error(a, checkpoint_find(st, key)->data, count);
         *worst = fmax(*worst, d);
         if (!(d <= 1e-5))
             fail_msg("%s: after %s the logits differ by %g", name, text, d);
@@ -137,7 +137,7 @@ static int entries_of(const char *name, double *worst)
     pair_close(pair);
     js_close(doc);
     reference_free(set);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
     return done;
 }
@@ -215,7 +215,7 @@ static void cached_on_disk(void **state)
     static const char *const edit = "blocks.1.attn.hook_v[2:5] = mean(ref)";
     remove_tree(in_top("borescope"));
     struct fixture f = fixture_open("llama");
-    struct safetensors *st = fixture_file("llama", "references.safetensors");
+    struct checkpoint *st = fixture_file("llama", "references.safetensors");
     struct reference_set *set = fixture_set(st);
     struct edit_program *p = resolved(&f, &set, 1, edit);
     assert_true(p->needs_means);
@@ -265,7 +265,7 @@ static void cached_on_disk(void **state)
     edit_program_free(q);
     edit_program_free(p);
     reference_free(set);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
 }
 
@@ -313,7 +313,7 @@ static void cancelled_and_resumed(void **state)
     remove_tree(in_top("borescope"));
     static atomic_bool flag;
     struct fixture f = fixture_open("gpt_neox");
-    struct safetensors *st = fixture_file("gpt_neox", "references.safetensors");
+    struct checkpoint *st = fixture_file("gpt_neox", "references.safetensors");
     struct reference_set *set = fixture_set(st);
     struct err e = {0};
     struct reference_means *s = reference_means_open(f.m, &e);
@@ -341,7 +341,7 @@ static void cancelled_and_resumed(void **state)
     edit_program_free(p), edit_program_free(q);
     reference_means_close(s);
     reference_free(set);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
 }
 

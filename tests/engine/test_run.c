@@ -56,8 +56,8 @@ static void test_sites(void **state)
                                             : budget == 1 ? 60000
                                                           : 0);
             sync_ok(r, f.tokens, f.n, NULL, NULL);
-            for (size_t i = 0; i < safetensors_count(f.ref); i++) {
-                const struct st_tensor *t = safetensors_at(f.ref, i);
+            for (size_t i = 0; i < checkpoint_count(f.ref); i++) {
+                const struct st_tensor *t = checkpoint_at(f.ref, i);
                 double d = site_error(r, strcmp(t->name, "logits") ? t->name : "unembed.hook_out",
                                       t);
                 worst = fmax(worst, d);
@@ -102,9 +102,9 @@ static void test_names(void **state)
 static int edits_of_model(const char *name, double *worst)
 {
     struct fixture f = fixture_open(name);
-    struct safetensors *st = fixture_file(name, "edits.safetensors");
+    struct checkpoint *st = fixture_file(name, "edits.safetensors");
     int32_t n_corrupt = 0;
-    int32_t *corrupt_ids = safetensors_metadata(st, "corrupt")
+    int32_t *corrupt_ids = checkpoint_metadata(st, "corrupt")
                                ? fixture_ids(st, "corrupt", &n_corrupt)
                                : NULL;
     struct js_doc *doc = fixture_json(st, "edits");
@@ -123,7 +123,7 @@ static int edits_of_model(const char *name, double *worst)
         assert_int_equal(js_string(js_get(row, "logits"), &logits, NULL, NULL), 0);
         struct edit_program *p = fixture_program(f.m, f.n, texts, (int32_t)js_count(list));
         sync_ok(fork, NULL, 0, p, &corrupt);
-        double d = site_error(fork, "unembed.hook_out", safetensors_find(st, logits));
+        double d = site_error(fork, "unembed.hook_out", checkpoint_find(st, logits));
         *worst = fmax(*worst, d);
         if (!(d <= FORWARD_ERROR_MAX))
             fail_msg("%s: after %s the logits differ by %g", name, texts[0], d);
@@ -133,7 +133,7 @@ static int edits_of_model(const char *name, double *worst)
     run_free(fork), run_free(corrupt), run_free(base);
     js_close(doc);
     free(corrupt_ids);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
     return done;
 }

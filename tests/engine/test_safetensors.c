@@ -1,5 +1,5 @@
-/* Tests of safetensors.h: one case per rule, every truncation, every damaged header byte, bounded
- * cost. */
+/* Tests of safetensors.c and checkpoint.h: one case per rule, every truncation, every damaged
+ * header byte, bounded cost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,7 @@
 
 #include "base/limit.h"
 #include "base/mapping.h"
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 /* A file in memory: header text, declared length (or the true one), data bytes of zeros. */
 struct image {
@@ -50,7 +50,7 @@ static struct image make(const char *header, size_t data_len)
 static void refuse_image(struct image im, const char *message_part)
 {
     struct err e = {0};
-    struct safetensors *st = safetensors_parse("m.safetensors", im.bytes, im.len, &e);
+    struct checkpoint *st = checkpoint_parse("m.safetensors", im.bytes, im.len, &e);
     free(im.bytes);
     assert_null(st);
     assert_int_equal(e.code, ERR_BAD_INPUT);
@@ -63,10 +63,10 @@ static void refuse(const char *header, size_t data_len, const char *message_part
     refuse_image(make(header, data_len), message_part);
 }
 
-static struct safetensors *accept(struct image im)
+static struct checkpoint *accept(struct image im)
 {
     struct err e = {0};
-    struct safetensors *st = safetensors_parse("m.safetensors", im.bytes, im.len, &e);
+    struct checkpoint *st = checkpoint_parse("m.safetensors", im.bytes, im.len, &e);
     if (!st)
         fail_msg("refused: %s", e.text);
     return st;
@@ -84,32 +84,32 @@ static void a_good_file_is_read(void **state)
             "a", "F32", "[2, 3]", 0, 24) "," T("empty", "F16", "[0,7]", 30,
                                                30) "," T("scalar", "I8", "[]", 30, 31) "}",
         31);
-    struct safetensors *st = accept(im);
-    assert_int_equal(safetensors_count(st), 4);
-    assert_string_equal(safetensors_at(st, 0)->name, "b");
-    const struct st_tensor *a = safetensors_find(st, "a");
+    struct checkpoint *st = accept(im);
+    assert_int_equal(checkpoint_count(st), 4);
+    assert_string_equal(checkpoint_at(st, 0)->name, "b");
+    const struct st_tensor *a = checkpoint_find(st, "a");
     assert_int_equal(a->dtype, ST_F32);
     assert_int_equal(a->rank, 2);
     assert_int_equal(a->shape[0], 2);
     assert_int_equal(a->shape[1], 3);
     assert_int_equal(a->nbytes, 24);
     assert_string_equal(a->file, "m.safetensors");
-    assert_ptr_equal((const unsigned char *)safetensors_find(st, "b")->data,
+    assert_ptr_equal((const unsigned char *)checkpoint_find(st, "b")->data,
                      (const unsigned char *)a->data + 24);
-    assert_int_equal(safetensors_find(st, "empty")->nbytes, 0);
-    assert_int_equal(safetensors_find(st, "scalar")->rank, 0);
-    assert_null(safetensors_find(st, "c"));
-    assert_string_equal(safetensors_nearest(st, "scaler"), "scalar");
-    assert_string_equal(safetensors_metadata(st, "format"), "pt");
-    assert_null(safetensors_metadata(st, "other"));
-    assert_int_equal(safetensors_nbytes(st), 31);
-    assert_false(safetensors_changed(st, NULL));
+    assert_int_equal(checkpoint_find(st, "empty")->nbytes, 0);
+    assert_int_equal(checkpoint_find(st, "scalar")->rank, 0);
+    assert_null(checkpoint_find(st, "c"));
+    assert_string_equal(checkpoint_nearest(st, "scaler"), "scalar");
+    assert_string_equal(checkpoint_metadata(st, "format"), "pt");
+    assert_null(checkpoint_metadata(st, "other"));
+    assert_int_equal(checkpoint_nbytes(st), 31);
+    assert_false(checkpoint_changed(st, NULL));
     char shape[32];
     assert_string_equal(st_shape_text(shape, sizeof shape, a->shape, a->rank), "[2, 3]");
-    safetensors_close(st);
+    checkpoint_close(st);
     free(im.bytes);
     im = make("{}", 0);
-    safetensors_close(accept(im));
+    checkpoint_close(accept(im));
     free(im.bytes);
 }
 
@@ -168,7 +168,7 @@ static void names_are_checked(void **state)
     refuse("{" T("\\u0000", "U8", "[1]", 0, 1) "}", 1, "NUL byte");
     refuse("{" T("\xff", "U8", "[1]", 0, 1) "}", 1, "unable to decode byte 0xff");
     struct image im = make("{" T("gewöhnlich", "U8", "[1]", 0, 1) "}", 1);
-    safetensors_close(accept(im));
+    checkpoint_close(accept(im));
     free(im.bytes);
 }
 
@@ -211,21 +211,21 @@ static void misaligned_tensors_are_copied_into_place(void **state)
     struct image im = make_declared(odd, strlen(odd), 8);
     for (unsigned char i = 0; i < 8; i++)
         im.bytes[im.len - 8 + i] = i;
-    struct safetensors *st = accept(im);
-    const struct st_tensor *a = safetensors_find(st, "a");
+    struct checkpoint *st = accept(im);
+    const struct st_tensor *a = checkpoint_find(st, "a");
     assert_int_equal((uintptr_t)a->data % 4, 0);
     assert_memory_equal(a->data, "\0\1\2\3\4\5\6\7", 8);
-    assert_int_equal(safetensors_copied(st), 64);
-    safetensors_close(st);
+    assert_int_equal(checkpoint_copied(st), 64);
+    checkpoint_close(st);
     free(im.bytes);
     im = make("{" T("u", "U8", "[2]", 0, 2) "," T("b", "F32", "[1]", 2, 6) "}", 6);
     im.bytes[im.len - 1] = 7;
     st = accept(im);
-    assert_int_equal((uintptr_t)safetensors_find(st, "b")->data % 4, 0);
-    assert_int_equal(((const unsigned char *)safetensors_find(st, "b")->data)[3], 7);
-    assert_ptr_equal(safetensors_find(st, "u")->data,
+    assert_int_equal((uintptr_t)checkpoint_find(st, "b")->data % 4, 0);
+    assert_int_equal(((const unsigned char *)checkpoint_find(st, "b")->data)[3], 7);
+    assert_ptr_equal(checkpoint_find(st, "u")->data,
                      im.bytes + im.len - 6); /* stays where it lies */
-    safetensors_close(st);
+    checkpoint_close(st);
     free(im.bytes);
 }
 
@@ -241,7 +241,7 @@ static void every_truncation_is_refused(void **state)
         unsigned char *exact = malloc(len +
                                       !len); /* so that the sanitizer sees a read past the end */
         memcpy(exact, im.bytes, len);
-        assert_null(safetensors_parse("m", exact, len, &e));
+        assert_null(checkpoint_parse("m", exact, len, &e));
         assert_int_equal(e.code, ERR_BAD_INPUT);
         free(exact);
     }
@@ -250,19 +250,19 @@ static void every_truncation_is_refused(void **state)
 
 /* An accepted file must be sound: every tensor inside the file, aligned, its size that of its
  * shape. */
-static void check_sound(const struct safetensors *st, const struct image *im)
+static void check_sound(const struct checkpoint *st, const struct image *im)
 {
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *t = safetensors_at(st, i);
+    for (size_t i = 0; i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
         const unsigned char *p = t->data;
         size_t n = st_dtype_size(t->dtype);
         for (int d = 0; d < t->rank; d++)
             n *= (size_t)t->shape[d];
         assert_int_equal(n, t->nbytes);
         assert_int_equal((uintptr_t)p % st_dtype_size(t->dtype), 0);
-        if (!safetensors_copied(st) && n)
+        if (!checkpoint_copied(st) && n)
             assert_true(p >= im->bytes + 8 && p + n <= im->bytes + im->len);
-        assert_ptr_equal(safetensors_find(st, t->name), t);
+        assert_ptr_equal(checkpoint_find(st, t->name), t);
     }
 }
 
@@ -276,14 +276,14 @@ static void every_damaged_header_byte_is_survived(void **state)
         for (int v = 0; v < 256; v++) {
             struct err e = {0};
             im.bytes[at] = (unsigned char)v;
-            struct safetensors *st = safetensors_parse("m", im.bytes, im.len, &e);
+            struct checkpoint *st = checkpoint_parse("m", im.bytes, im.len, &e);
             if (st) {
                 check_sound(st, &im);
                 accepted++;
             } else {
                 assert_int_equal(e.code, ERR_BAD_INPUT);
             }
-            safetensors_close(st);
+            checkpoint_close(st);
         }
         im.bytes[at] = good;
     }
@@ -313,12 +313,12 @@ static void a_hundred_thousand_tensors_are_quick(void **state)
     struct image im = many(100000);
     struct timespec a, b;
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &a);
-    struct safetensors *st = accept(im);
+    struct checkpoint *st = accept(im);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &b);
     print_message("100000 tensors, %zu bytes: %.0f ms of cpu\n", im.len,
                   (double)(b.tv_sec - a.tv_sec) * 1e3 + (double)(b.tv_nsec - a.tv_nsec) / 1e6);
-    assert_int_equal(safetensors_find(st, "model.layers.99999.w")->nbytes, 1);
-    safetensors_close(st);
+    assert_int_equal(checkpoint_find(st, "model.layers.99999.w")->nbytes, 1);
+    checkpoint_close(st);
     free(im.bytes);
 }
 
@@ -326,7 +326,7 @@ static void the_number_of_tensors_is_bounded(void **state)
 {
     (void)state;
     struct image im = many(LIMIT_TENSORS);
-    safetensors_close(accept(im));
+    checkpoint_close(accept(im));
     free(im.bytes);
     refuse_image(many(LIMIT_TENSORS + 1), "more than 262144 tensors");
 }
@@ -380,7 +380,7 @@ static void refuse_index(const char *json, const char *message_part)
 {
     struct err e = {0};
     put("model.safetensors.index.json", json, strlen(json));
-    assert_null(safetensors_open(place("model.safetensors.index.json"), &e));
+    assert_null(checkpoint_open(place("model.safetensors.index.json"), &e));
     if (!strstr(e.text, message_part))
         fail_msg("message \"%s\" lacks \"%s\"", e.text, message_part);
 }
@@ -397,14 +397,14 @@ static void shards_and_index_must_agree(void **state)
     const char good[] =
         "{\"metadata\":{\"total_size\":5},\"weight_map\":{\"a\":\"s1.safetensors\",\"b\":\"s2.safetensors\"}}";
     put("model.safetensors.index.json", good, strlen(good));
-    struct safetensors *st = safetensors_open(place("model.safetensors.index.json"), &e);
+    struct checkpoint *st = checkpoint_open(place("model.safetensors.index.json"), &e);
     if (!st)
         fail_msg("%s", e.text);
-    assert_int_equal(safetensors_count(st), 2);
-    assert_string_equal(safetensors_find(st, "b")->file, "s2.safetensors");
-    assert_string_equal(safetensors_metadata(st, "k"), "one");
-    assert_int_equal(safetensors_nbytes(st), 5);
-    safetensors_close(st);
+    assert_int_equal(checkpoint_count(st), 2);
+    assert_string_equal(checkpoint_find(st, "b")->file, "s2.safetensors");
+    assert_string_equal(checkpoint_metadata(st, "k"), "one");
+    assert_int_equal(checkpoint_nbytes(st), 5);
+    checkpoint_close(st);
     refuse_index("{\"weight_map\":{}}", "weight_map");
     refuse_index("{}", "\"weight_map\" · expected an object");
     refuse_index("{\"weight_map\":{\"a\":1}}", "\"weight_map.a\" · expected a string");
@@ -430,14 +430,14 @@ static void odd_files_are_refused(void **state)
 {
     (void)state;
     struct err e = {0};
-    assert_null(safetensors_open(folder, &e));
+    assert_null(checkpoint_open(folder, &e));
     assert_non_null(strstr(e.text, "regular file"));
     put("empty.safetensors", "", 0);
-    assert_null(safetensors_open(place("empty.safetensors"), &e));
+    assert_null(checkpoint_open(place("empty.safetensors"), &e));
     assert_non_null(strstr(e.text, "is 0 bytes long"));
     assert_int_equal(mkfifo(place("fifo.safetensors"), 0600), 0);
     assert_null(
-        safetensors_open(place("fifo.safetensors"), &e)); /* and does not wait for a writer */
+        checkpoint_open(place("fifo.safetensors"), &e)); /* and does not wait for a writer */
     assert_non_null(strstr(e.text, "regular file"));
 }
 
@@ -447,16 +447,16 @@ static void a_change_of_the_file_is_seen(void **state)
     struct err e = {0};
     const char *changed = NULL;
     put_image("c.safetensors", "{" T("a", "U8", "[2]", 0, 2) "}", 2);
-    struct safetensors *st = safetensors_open(place("c.safetensors"), &e);
+    struct checkpoint *st = checkpoint_open(place("c.safetensors"), &e);
     assert_non_null(st);
-    assert_false(safetensors_changed(st, &changed));
+    assert_false(checkpoint_changed(st, &changed));
     put_image("c2.safetensors", "{" T("a", "U8", "[3]", 0, 3) "}", 3);
     assert_int_equal(rename(place("c2.safetensors"), place("c.safetensors")), 0);
-    assert_true(safetensors_changed(st, &changed));
+    assert_true(checkpoint_changed(st, &changed));
     assert_string_equal(changed, "c.safetensors");
     unlink(place("c.safetensors"));
-    assert_true(safetensors_changed(st, NULL));
-    safetensors_close(st);
+    assert_true(checkpoint_changed(st, NULL));
+    checkpoint_close(st);
 }
 
 static void on_bus(int sig, siginfo_t *info, void *context)
@@ -476,21 +476,21 @@ static void a_lost_mapping_reads_as_zeros(void **state)
     struct sigaction before;
     sigaction(SIGBUS, NULL, &before);
     put_image("lost.safetensors", "{" T("a", "U8", "[196608]", 0, 196608) "}", BYTES);
-    struct safetensors *st = safetensors_open(place("lost.safetensors"), &e);
+    struct checkpoint *st = checkpoint_open(place("lost.safetensors"), &e);
     assert_non_null(st);
     struct stat id, now;
     assert_int_equal(stat(place("lost.safetensors"), &id), 0);
     assert_int_equal(truncate(place("lost.safetensors"), 65536), 0);
     struct sigaction repairing = {.sa_sigaction = on_bus, .sa_flags = (int)SA_SIGINFO};
     sigaction(SIGBUS, &repairing, NULL);
-    const volatile unsigned char *a = safetensors_at(st, 0)->data;
+    const volatile unsigned char *a = checkpoint_at(st, 0)->data;
     assert_int_equal(a[BYTES - 1], 0);
     assert_int_equal(a[BYTES / 2], 0);
     assert_int_equal(truncate(place("lost.safetensors"), id.st_size), 0);
     assert_int_equal(stat(place("lost.safetensors"), &now), 0);
     assert_int_equal(now.st_size, id.st_size);
-    assert_true(safetensors_changed(st, NULL));
-    safetensors_close(st);
+    assert_true(checkpoint_changed(st, NULL));
+    checkpoint_close(st);
     assert_false(
         mapping_repair((const void *)(uintptr_t)a)); /* no longer ours: any fault there is fatal */
     sigaction(SIGBUS, &before, NULL);
@@ -516,13 +516,13 @@ static void the_samples_are_read(void **state)
             print_message("SKIP: no %s\n", path);
             skip();
         }
-        struct safetensors *st = safetensors_open(path, &e);
+        struct checkpoint *st = checkpoint_open(path, &e);
         if (!st)
             fail_msg("%s", e.text);
-        assert_int_equal(safetensors_count(st), 1);
-        assert_int_equal(safetensors_at(st, 0)->dtype, samples[i].dtype);
-        assert_int_equal(safetensors_at(st, 0)->rank, samples[i].rank);
-        safetensors_close(st);
+        assert_int_equal(checkpoint_count(st), 1);
+        assert_int_equal(checkpoint_at(st, 0)->dtype, samples[i].dtype);
+        assert_int_equal(checkpoint_at(st, 0)->rank, samples[i].rank);
+        checkpoint_close(st);
     }
 }
 

@@ -57,7 +57,7 @@ static double difference(const float *have, const struct st_tensor *want)
 }
 
 static int check_case(const struct fixture *f, const struct taker_hooks *t,
-                      const struct safetensors *ref, int number)
+                      const struct checkpoint *ref, int number)
 {
     struct err e = {0};
     struct edit_program *p = program_of(f, t);
@@ -69,13 +69,13 @@ static int check_case(const struct fixture *f, const struct taker_hooks *t,
         run_read(fork, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f->n, values, NULL, &e),
         0);
     snprintf(name, sizeof name, "%d.logits", number);
-    if (!(difference(values, safetensors_find(ref, name)) < 1e-5))
+    if (!(difference(values, checkpoint_find(ref, name)) < 1e-5))
         fail_msg("%s: logits differ", name);
     for (int32_t i = 0; i < t->n_collects; i++) {
         struct alias_value v;
         assert_int_equal(alias_find(&f->m->cfg, t->collect[i].name, &v, &e), 0);
         snprintf(name, sizeof name, "%d.%s", number, t->collect[i].name);
-        const struct st_tensor *want = safetensors_find(ref, name);
+        const struct st_tensor *want = checkpoint_find(ref, name);
         assert_non_null(want);
         int64_t inner = (int64_t)(want->nbytes / sizeof(float)) / f->n;
         for (int32_t row = 0; row < f->n; row++) {
@@ -102,7 +102,7 @@ static void as_taker(void **state)
     int edits = 0, collects = 0;
     for (int i = 0; i < 3; i++) {
         struct fixture f = fixture_open(names[i]);
-        struct safetensors *ref = fixture_file(names[i], "taker.safetensors");
+        struct checkpoint *ref = fixture_file(names[i], "taker.safetensors");
         struct js_doc *cases = fixture_json(ref, "cases");
         for (int k = 0; k < (int)js_count(js_root(cases)); k++) {
             struct js_node one = js_at(js_root(cases), (size_t)k);
@@ -113,7 +113,7 @@ static void as_taker(void **state)
             taker_free(&t);
         }
         js_close(cases);
-        safetensors_close(ref);
+        checkpoint_close(ref);
         fixture_close(&f);
     }
     assert_true(edits > 80 && collects > 80);

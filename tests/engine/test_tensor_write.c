@@ -97,22 +97,22 @@ static void safetensors_come_back(void **state)
     (void)state;
     struct err e = {0};
     write_sample("a.safetensors");
-    struct safetensors *st = safetensors_open(place("a.safetensors"), &e);
+    struct checkpoint *st = checkpoint_open(place("a.safetensors"), &e);
     if (!st)
         fail_msg("%s", e.text);
-    assert_int_equal(safetensors_count(st), 5);
-    assert_string_equal(safetensors_metadata(st, "prompt"), "\"é\"\n");
-    const struct st_tensor *z = safetensors_find(st, "blocks.0.hook_z");
+    assert_int_equal(checkpoint_count(st), 5);
+    assert_string_equal(checkpoint_metadata(st, "prompt"), "\"é\"\n");
+    const struct st_tensor *z = checkpoint_find(st, "blocks.0.hook_z");
     assert_int_equal(z->rank, 2);
     assert_int_equal(z->shape[1], 3);
     assert_memory_equal(z->data, numbers, sizeof numbers);
-    assert_memory_equal(safetensors_find(st, "u")->data, small, sizeof small);
-    const unsigned char *big = safetensors_find(st, "big")->data;
+    assert_memory_equal(checkpoint_find(st, "u")->data, small, sizeof small);
+    const unsigned char *big = checkpoint_find(st, "big")->data;
     for (size_t i = 0; i < BIG; i++)
         assert_int_equal(big[i], i % 251);
-    assert_int_equal(safetensors_find(st, "none")->nbytes, 0);
-    assert_int_equal(safetensors_find(st, "scalar")->rank, 0);
-    safetensors_close(st);
+    assert_int_equal(checkpoint_find(st, "none")->nbytes, 0);
+    assert_int_equal(checkpoint_find(st, "scalar")->rank, 0);
+    checkpoint_close(st);
 }
 
 static uint64_t get(const unsigned char *p, int n)
@@ -261,10 +261,10 @@ static void a_failed_write_leaves_the_old_file(void **state)
     assert_int_equal(rc, ERR_SYSTEM);
     assert_non_null(strstr(e.text, "cannot write: File too large"));
     assert_int_equal(entries(false), before);
-    struct safetensors *st = safetensors_open(place("keep.safetensors"), &e);
+    struct checkpoint *st = checkpoint_open(place("keep.safetensors"), &e);
     assert_non_null(st);
-    assert_int_equal(safetensors_count(st), 5);
-    safetensors_close(st);
+    assert_int_equal(checkpoint_count(st), 5);
+    checkpoint_close(st);
 }
 
 static void a_link_stays_a_link(void **state)

@@ -77,7 +77,7 @@ static void assert_same(struct run *a, struct run *b, const char *what)
 static int entries_of(const char *name, const char *file, unsigned process, double *worst)
 {
     struct fixture f = fixture_open(name);
-    struct safetensors *st = fixture_file(name, file);
+    struct checkpoint *st = fixture_file(name, file);
     struct js_doc *doc = fixture_json(st, "edits");
     struct err e = {0};
     assert_int_equal(process_model(f.m, process, &e), 0);
@@ -97,7 +97,7 @@ static int entries_of(const char *name, const char *file, unsigned process, doub
                                   (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f.n, logits,
                                   NULL, &e),
                          0);
-        double d = fixture_error(logits, safetensors_find(st, key)->data, count);
+        double d = fixture_error(logits, checkpoint_find(st, key)->data, count);
         *worst = fmax(*worst, d);
         if (!(d <= 1e-5))
             fail_msg("%s: after %s the logits differ by %g", name, texts[0], d);
@@ -105,7 +105,7 @@ static int entries_of(const char *name, const char *file, unsigned process, doub
     free(logits);
     pair_close(pair);
     js_close(doc);
-    safetensors_close(st);
+    checkpoint_close(st);
     fixture_close(&f);
     return done;
 }

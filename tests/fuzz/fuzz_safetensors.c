@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/safetensors.h"
+#include "model/checkpoint.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,18 +31,18 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct err e = {0};
     unsigned char *file = malloc(size + !size); /* exact, so that a read past the end is seen */
     memcpy(file, data, size);
-    struct safetensors *st = safetensors_parse("fuzz.safetensors", file, size, &e);
+    struct checkpoint *st = checkpoint_parse("fuzz.safetensors", file, size, &e);
     if (!st && (e.code != ERR_BAD_INPUT || !e.text[0]))
         abort();
-    for (size_t i = 0; st && i < safetensors_count(st); i++) {
-        const struct st_tensor *t = safetensors_at(st, i);
-        check(t, file, size, safetensors_copied(st) > 0);
-        if (safetensors_find(st, t->name) != t)
+    for (size_t i = 0; st && i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
+        check(t, file, size, checkpoint_copied(st) > 0);
+        if (checkpoint_find(st, t->name) != t)
             abort();
     }
     if (st) {
-        (void)safetensors_nearest(st, "lm_head.weight");
-        safetensors_close(st);
+        (void)checkpoint_nearest(st, "lm_head.weight");
+        checkpoint_close(st);
     }
     free(file);
     return 0;

@@ -34,7 +34,7 @@ static void hooks_of(const struct fixture *f, const char *path, const char *ids)
         }
         assert_false(js_is_set(js_get(h, "needs")));
         assert_string_equal(name, json_string_at(js_root(fired), at++)); /* in firing order */
-        const struct st_tensor *t = safetensors_find(f->ref, name);
+        const struct st_tensor *t = checkpoint_find(f->ref, name);
         assert_int_equal(js_count(shape), t->rank);
         for (int d = 0; d < t->rank; d++)
             assert_true(json_number_at(shape, (size_t)d) == (double)t->shape[d]);
@@ -48,7 +48,7 @@ static void hooks_of(const struct fixture *f, const char *path, const char *ids)
 /* Switched on, the others stand where the library fires them, in its shapes. */
 static void hooks_on_request_of(const struct fixture *f, const char *path, const char *ids)
 {
-    if (!safetensors_metadata(f->ref, "fired_when_requested"))
+    if (!checkpoint_metadata(f->ref, "fired_when_requested"))
         return;
     struct js_doc *doc = RUN_JSON("hooks", path, "--tokens", ids, "--json");
     struct js_doc *order = fixture_json(f->ref, "fired_when_requested"),
@@ -64,7 +64,7 @@ static void hooks_on_request_of(const struct fixture *f, const char *path, const
         for (size_t k = 0; k < js_count(js_root(requested)); k++) {
             if (strcmp(name, json_string_at(js_root(requested), k)) != 0)
                 continue;
-            const struct st_tensor *t = safetensors_find(f->ref, name);
+            const struct st_tensor *t = checkpoint_find(f->ref, name);
             assert_int_equal(js_count(shape), t->rank);
             for (int d = 0; d < t->rank; d++)
                 assert_true(json_number_at(shape, (size_t)d) == (double)t->shape[d]);
@@ -125,7 +125,7 @@ static void lens_of(const struct fixture *f, const char *path, const char *ids)
     assert_int_equal(n, f->m->cfg.n_layers + 1);
     assert_string_equal(json_string(js_at(layers, 0), "name"),
                         f->m->cfg.pos == POS_LEARNED ? "blocks.0.hook_resid_pre" : "hook_embed");
-    const float *logits = safetensors_find(f->ref, "logits")->data;
+    const float *logits = checkpoint_find(f->ref, "logits")->data;
     int32_t vocab = f->m->cfg.d_vocab;
     struct js_node cells = js_get(js_at(layers, n - 1), "cells");
     assert_int_equal(js_count(cells), f->n);
@@ -161,7 +161,7 @@ static void norms_and_patterns_of(const struct fixture *f, const char *path, con
     struct js_doc *norms = RUN_JSON("norms", path, "--tokens", ids, "--what",
                                     "blocks.0.hook_attn_out", "--json");
     struct js_node site = js_at(js_get(js_root(norms), "sites"), 0);
-    const struct st_tensor *t = safetensors_find(f->ref, "blocks.0.hook_attn_out");
+    const struct st_tensor *t = checkpoint_find(f->ref, "blocks.0.hook_attn_out");
     const float *v = t->data;
     for (int32_t p = 0; p < f->n; p++, v += t->shape[2]) {
         double square = 0;
@@ -173,7 +173,7 @@ static void norms_and_patterns_of(const struct fixture *f, const char *path, con
     js_close(norms);
     struct js_doc *attn = RUN_JSON("attn", path, "--tokens", ids, "-l", "0", "--json");
     struct js_node heads = js_get(js_root(attn), "heads");
-    v = safetensors_find(f->ref, "blocks.0.attn.hook_pattern")->data;
+    v = checkpoint_find(f->ref, "blocks.0.attn.hook_pattern")->data;
     assert_int_equal(js_count(heads), f->m->cfg.n_heads);
     for (size_t h = 0; h < js_count(heads); h++) {
         struct js_node head = js_at(heads, h), scores = js_get(head, "scores");

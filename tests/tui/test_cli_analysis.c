@@ -40,9 +40,9 @@ static void test_stack(void **state)
     struct js_doc *d = RUN_JSON("stack", MODEL, IDS, "-l", "1", "--with", "mlp_input", "--pos",
                                 "2:4", "-o", path, "--json");
     struct js_node list = js_get(js_root(d), "components");
-    struct safetensors *st = fixture_tensors(path);
-    const struct st_tensor *t = safetensors_find(st, "decompose_resid");
-    assert_non_null(strstr(safetensors_metadata(st, "labels"), "1_attn_out"));
+    struct checkpoint *st = fixture_tensors(path);
+    const struct st_tensor *t = checkpoint_find(st, "decompose_resid");
+    assert_non_null(strstr(checkpoint_metadata(st, "labels"), "1_attn_out"));
     assert_int_equal(js_count(list), 5);
     assert_true(t->rank == 4 && t->shape[0] == 5 && t->shape[1] == 1 && t->shape[2] == 2 &&
                 t->shape[3] == 15);
@@ -56,7 +56,7 @@ static void test_stack(void **state)
         assert_true(fabs(sqrt(sum) - json_number_at(js_get(js_at(list, (size_t)k), "norms"), 1)) <
                     1e-5);
     }
-    safetensors_close(st);
+    checkpoint_close(st);
     js_close(d);
     struct result r = RUN("stack", MODEL, IDS, "--stack", "accumulated_resid", "--pos", "-1",
                           "--tsv");
@@ -100,8 +100,8 @@ static void test_own_pattern(void **state)
     (void)state;
     static const char ids[] = "3,17,42,8,8,29,3,17,42",
                       file[] = MODEL "/analysis.safetensors:pattern.graded";
-    struct safetensors *st = fixture_tensors(MODEL "/analysis.safetensors");
-    const float *want = safetensors_find(st, "detect.graded.abs.10")->data;
+    struct checkpoint *st = fixture_tensors(MODEL "/analysis.safetensors");
+    const float *want = checkpoint_find(st, "detect.graded.abs.10")->data;
     struct js_doc *d = RUN_JSON("detect_head", MODEL, "--tokens", ids, "--process", "usual",
                                 "--exclude-bos", "--abs", "--pattern", file, "--json");
     struct js_node p = js_get(js_root(d), "patterns"), scores = js_get(js_at(p, 0), "scores");
@@ -110,7 +110,7 @@ static void test_own_pattern(void **state)
     for (size_t i = 0; i < 9; i++)
         assert_true(fabs(json_number_at(js_at(scores, i / 3), i % 3) - (double)want[i]) < 1.01e-3);
     js_close(d);
-    safetensors_close(st);
+    checkpoint_close(st);
     struct result r = RUN("detect_head", MODEL, "--tokens", ids, "--pattern", file);
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.err, "other values than 0 and 1"));

@@ -47,21 +47,21 @@ static void sound_models_pass_the_check(void **state)
 /* A copy of the model file in which the first element of a tensor is NaN. */
 static void spoil(const char *from, const char *to, const char *tensor)
 {
-    struct safetensors *st = fixture_tensors(from);
-    const struct st_tensor *first = safetensors_at(st, 0), *t = safetensors_find(st, tensor);
+    struct checkpoint *st = fixture_tensors(from);
+    const struct st_tensor *first = checkpoint_at(st, 0), *t = checkpoint_find(st, tensor);
     size_t len, header;
     char *bytes = file_read(from, &len);
     uint64_t text;
     memcpy(&text, bytes, sizeof text);
-    for (size_t i = 0; i < safetensors_count(st); i++) /* the one that lies first */
-        if ((const char *)safetensors_at(st, i)->data < (const char *)first->data)
-            first = safetensors_at(st, i);
+    for (size_t i = 0; i < checkpoint_count(st); i++) /* the one that lies first */
+        if ((const char *)checkpoint_at(st, i)->data < (const char *)first->data)
+            first = checkpoint_at(st, i);
     header = sizeof text + (size_t)text;
     const float nan = NAN;
     memcpy(bytes + header + ((const char *)t->data - (const char *)first->data), &nan, sizeof nan);
     FILE *f = fopen(to, "wb");
     assert_true(f && fwrite(bytes, 1, len, f) == len && !fclose(f));
-    safetensors_close(st);
+    checkpoint_close(st);
     free(bytes);
 }
 

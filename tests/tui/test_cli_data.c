@@ -36,7 +36,7 @@ static void golden(const char *name)
     char model[128], path[128];
     snprintf(model, sizeof model, DATA "models/%s", name);
     snprintf(path, sizeof path, DATA "golden/%s.cache.safetensors", name);
-    struct safetensors *ref = fixture_tensors(path), *st;
+    struct checkpoint *ref = fixture_tensors(path), *st;
     char *ids = fixture_prompt(ref), *folder = folder_make(),
          *file = folder_path(folder, "a.safetensors");
     struct result r = RUN("run", model, "--tokens", ids, "-c", "*", "-o", file);
@@ -44,9 +44,9 @@ static void golden(const char *name)
     result_free(&r);
     st = fixture_tensors(file);
     int shared = 0;
-    for (size_t i = 0; i < safetensors_count(ref); i++) {
-        const struct st_tensor *want = safetensors_at(ref, i),
-                               *got = safetensors_find(st, want->name);
+    for (size_t i = 0; i < checkpoint_count(ref); i++) {
+        const struct st_tensor *want = checkpoint_at(ref, i),
+                               *got = checkpoint_find(st, want->name);
         if (!got)
             continue;
         assert_int_equal(got->nbytes, want->nbytes);
@@ -58,9 +58,9 @@ static void golden(const char *name)
                          (double)b[k]);
         shared++;
     }
-    assert_true(shared >= 39 && safetensors_find(st, "logits"));
-    safetensors_close(ref);
-    safetensors_close(st);
+    assert_true(shared >= 39 && checkpoint_find(st, "logits"));
+    checkpoint_close(ref);
+    checkpoint_close(st);
     free(ids), free(file);
     folder_remove(folder);
 }

@@ -11,12 +11,12 @@
 #define MODEL "tests/fixtures/models/gpt2"
 
 /* Every tensor of `want` whose name the file has too; returns how many. */
-static int compare(const struct safetensors *have, const struct safetensors *want,
-                   const char *suffix, double most)
+static int compare(const struct checkpoint *have, const struct checkpoint *want, const char *suffix,
+                   double most)
 {
     int n = 0;
-    for (size_t i = 0; i < safetensors_count(want); i++) {
-        const struct st_tensor *w = safetensors_at(want, i), *h = safetensors_find(have, w->name);
+    for (size_t i = 0; i < checkpoint_count(want); i++) {
+        const struct st_tensor *w = checkpoint_at(want, i), *h = checkpoint_find(have, w->name);
         if (!h || !strstr(w->name, suffix))
             continue;
         double diff = 0, size = 0;
@@ -39,17 +39,17 @@ static void test_gradient_file(void **state)
 {
     (void)state;
     char *folder = folder_make(), *path = folder_path(folder, "g.safetensors");
-    struct safetensors *want = fixture_tensors(MODEL "/grads.safetensors");
+    struct checkpoint *want = fixture_tensors(MODEL "/grads.safetensors");
     char *ids = fixture_prompt(want);
     struct result r = RUN("run", MODEL, "--tokens", ids, "-c", "*", "--grad",
-                          safetensors_metadata(want, "metric"), "-o", path);
+                          checkpoint_metadata(want, "metric"), "-o", path);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *have = fixture_tensors(path);
-    assert_string_equal(safetensors_metadata(have, "metric"), safetensors_metadata(want, "metric"));
+    struct checkpoint *have = fixture_tensors(path);
+    assert_string_equal(checkpoint_metadata(have, "metric"), checkpoint_metadata(want, "metric"));
     assert_true(compare(have, want, "_grad", 1e-4) > 50);
-    safetensors_close(have);
-    safetensors_close(want);
+    checkpoint_close(have);
+    checkpoint_close(want);
     folder_remove(folder);
     free(path), free(ids);
 }
@@ -81,17 +81,17 @@ static void test_gradient_edit(void **state)
                           "--grad", "logit[-1, 5]", "-o", paths[0]);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *plain = fixture_tensors(paths[0]);
+    struct checkpoint *plain = fixture_tensors(paths[0]);
     for (int i = 0; i < 2; i++) {
         r = RUN("run", MODEL, "--tokens", "3,17,42", "-c", "blocks.*.hook_resid_pre", "--grad",
                 "logit[-1, 5]", "-e", edits[i], "-o", paths[1]);
         if (r.status)
             fail_msg("%s", r.err);
         result_free(&r);
-        struct safetensors *grad_changed = fixture_tensors(paths[1]);
-        for (size_t k = 0; k < safetensors_count(plain); k++) {
-            const struct st_tensor *a = safetensors_at(plain, k),
-                                   *b = safetensors_find(grad_changed, a->name);
+        struct checkpoint *grad_changed = fixture_tensors(paths[1]);
+        for (size_t k = 0; k < checkpoint_count(plain); k++) {
+            const struct st_tensor *a = checkpoint_at(plain, k),
+                                   *b = checkpoint_find(grad_changed, a->name);
             int64_t n = (int64_t)(a->nbytes / sizeof(float)), row = n / 3;
             bool doubled = !strcmp(a->name, "blocks.1.hook_resid_pre_grad"),
                  before = !strcmp(a->name, "blocks.0.hook_resid_pre_grad");
@@ -104,9 +104,9 @@ static void test_gradient_edit(void **state)
             }
             assert_true(same == !(doubled || before));
         }
-        safetensors_close(grad_changed);
+        checkpoint_close(grad_changed);
     }
-    safetensors_close(plain);
+    checkpoint_close(plain);
     folder_remove(folder);
     free(paths[0]), free(paths[1]);
 }
@@ -115,18 +115,18 @@ static void test_processed(void **state)
 {
     (void)state;
     char *folder = folder_make(), *path = folder_path(folder, "p.safetensors");
-    struct safetensors *want = fixture_tensors(MODEL "/processed.safetensors");
+    struct checkpoint *want = fixture_tensors(MODEL "/processed.safetensors");
     char *ids = fixture_prompt(want);
     struct result r = RUN("run", MODEL, "--tokens", ids, "-c", "*", "--process", "usual", "-o",
                           path);
     assert_int_equal(r.status, 0);
     assert_non_null(strstr(r.out, "usual"));
     result_free(&r);
-    struct safetensors *have = fixture_tensors(path);
-    assert_string_equal(safetensors_metadata(have, "processing"), "usual");
+    struct checkpoint *have = fixture_tensors(path);
+    assert_string_equal(checkpoint_metadata(have, "processing"), "usual");
     assert_true(compare(have, want, "hook_", 1e-5) > 50);
-    safetensors_close(have);
-    safetensors_close(want);
+    checkpoint_close(have);
+    checkpoint_close(want);
     folder_remove(folder);
     free(path), free(ids);
 }

@@ -108,8 +108,8 @@ static void name_needs_no_model(void **state)
     assert_refused(RUN("name"), 2, "borescope name [MODEL] HOOK");
 }
 
-static struct safetensors *captured(const char *model, const char *out, const char *const *globs,
-                                    int n, const char *grad)
+static struct checkpoint *captured(const char *model, const char *out, const char *const *globs,
+                                   int n, const char *grad)
 {
     const char *args[80] = {"run", model, "--tokens", TOKENS, "-o", out};
     int at = 6;
@@ -138,20 +138,20 @@ static void run_captures_by_any_name(void **state)
         "transformer.h.1.*", "model.transformer.h[0].attn.c_attn.output", "layer_1_mlp_pre_out",
         "blocks.1.attn.o.hook_in", "blocks.1.hook_mlp_out"};
     char *folder = folder_make(), *path = folder_path(folder, "a.safetensors");
-    struct safetensors *st = captured(GPT2, path, globs, 5, NULL),
-                       *hf = fixture_file("gpt2", "hf.safetensors");
-    struct safetensors *cache = fixture_file("gpt2", "cache.safetensors");
+    struct checkpoint *st = captured(GPT2, path, globs, 5, NULL),
+                      *hf = fixture_file("gpt2", "hf.safetensors");
+    struct checkpoint *cache = fixture_file("gpt2", "cache.safetensors");
     struct js_doc *shows = fixture_json(hf, "shows");
     int n_compared = 0;
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *t = safetensors_at(st, i);
+    for (size_t i = 0; i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
         struct js_node shown = js_get(js_root(shows), t->name);
         const char *stored;
         if (!js_is_set(shown))
             continue;
         assert_int_equal(js_string(js_at(shown, 0), &stored, NULL, NULL), 0);
-        const struct st_tensor *want = safetensors_find(hf, stored);
-        want = want ? want : safetensors_find(cache, stored);
+        const struct st_tensor *want = checkpoint_find(hf, stored);
+        want = want ? want : checkpoint_find(cache, stored);
         assert_int_equal(js_count(js_at(shown, 1)), t->rank);
         for (int k = 0; k < t->rank; k++)
             assert_true(json_number_at(js_at(shown, 1), (size_t)k) == (double)t->shape[k]);
@@ -159,11 +159,11 @@ static void run_captures_by_any_name(void **state)
         n_compared++;
     }
     assert_true(n_compared >= 25);
-    assert_non_null(safetensors_find(st, "model.transformer.h[0].attn.c_attn.output"));
-    assert_non_null(safetensors_find(st, "layer_1_mlp_pre_out"));
-    assert_non_null(safetensors_find(st, "blocks.1.hook_mlp_out"));
+    assert_non_null(checkpoint_find(st, "model.transformer.h[0].attn.c_attn.output"));
+    assert_non_null(checkpoint_find(st, "layer_1_mlp_pre_out"));
+    assert_non_null(checkpoint_find(st, "blocks.1.hook_mlp_out"));
     js_close(shows);
-    safetensors_close(st), safetensors_close(hf), safetensors_close(cache);
+    checkpoint_close(st), checkpoint_close(hf), checkpoint_close(cache);
     folder_remove(folder);
     free(path);
 }
@@ -175,10 +175,10 @@ static void patterns_mean_the_own_names_first(void **state)
     (void)state;
     static const char *const globs[] = {"*_input"};
     char *folder = folder_make(), *path = folder_path(folder, "a.safetensors");
-    struct safetensors *st = captured(GPT2, path, globs, 1, NULL);
-    assert_int_equal(safetensors_count(st), 9 + 1); /* and logits */
-    assert_non_null(safetensors_find(st, "blocks.0.hook_q_input"));
-    safetensors_close(st);
+    struct checkpoint *st = captured(GPT2, path, globs, 1, NULL);
+    assert_int_equal(checkpoint_count(st), 9 + 1); /* and logits */
+    assert_non_null(checkpoint_find(st, "blocks.0.hook_q_input"));
+    checkpoint_close(st);
     folder_remove(folder);
     free(path);
     static const struct {
@@ -203,9 +203,9 @@ static void patterns_mean_the_own_names_first(void **state)
     }
 }
 
-static const float *values(const struct safetensors *st, const char *name)
+static const float *values(const struct checkpoint *st, const char *name)
 {
-    const struct st_tensor *t = safetensors_find(st, name);
+    const struct st_tensor *t = checkpoint_find(st, name);
     if (!t)
         fail_msg("no %s", name);
     return t->data;
@@ -221,7 +221,7 @@ static void gradients_by_any_name(void **state)
                                         "blocks.1.hook_resid_{pre,mid}"};
     enum { N = 9, D = 15 };
     char *folder = folder_make(), *path = folder_path(folder, "g.safetensors");
-    struct safetensors *st = captured(GPT2, path, globs, 4, "logit[-1, 7] - logit[-1, 19]");
+    struct checkpoint *st = captured(GPT2, path, globs, 4, "logit[-1, 7] - logit[-1, 19]");
     const float *joined = values(st, "transformer.h.1.attn.c_attn.output_grad"),
                 *norm = values(st, "transformer.h.1.ln_1.input_grad");
     const float *pre = values(st, "blocks.1.hook_resid_pre_grad"),
@@ -238,7 +238,7 @@ static void gradients_by_any_name(void **state)
         }
     assert_true(largest > 0.01);
     assert_true(worst <= 1e-5 * largest);
-    safetensors_close(st);
+    checkpoint_close(st);
     folder_remove(folder);
     free(path);
     assert_refused(RUN("run", GPT2, "--tokens", TOKENS, "-c", "transformer.h.1.attn.output[1]",

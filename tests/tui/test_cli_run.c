@@ -16,12 +16,12 @@ static void capture_of(const struct fixture *f, const char *path, const char *id
     struct result r = RUN("run", path, "--tokens", ids, "-c", "*", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *st = fixture_tensors(file);
+    struct checkpoint *st = fixture_tensors(file);
     struct js_doc *fired = fixture_json(f->ref, "fired");
-    assert_int_equal(safetensors_count(st), js_count(js_root(fired)) + 1); /* and logits */
-    for (size_t i = 0; i < safetensors_count(st); i++) {
-        const struct st_tensor *got = safetensors_at(st, i),
-                               *want = safetensors_find(f->ref, got->name);
+    assert_int_equal(checkpoint_count(st), js_count(js_root(fired)) + 1); /* and logits */
+    for (size_t i = 0; i < checkpoint_count(st); i++) {
+        const struct st_tensor *got = checkpoint_at(st, i),
+                               *want = checkpoint_find(f->ref, got->name);
         assert_non_null(want);
         assert_int_equal(got->dtype, ST_F32);
         assert_int_equal(got->rank, want->rank);
@@ -30,14 +30,14 @@ static void capture_of(const struct fixture *f, const char *path, const char *id
         if (!(error <= 1e-5))
             fail_msg("%s %s: relative error %.2g", path, got->name, error);
     }
-    assert_string_equal(safetensors_metadata(st, "processing"), "raw");
-    assert_string_equal(safetensors_metadata(st, "edits"), "[]");
+    assert_string_equal(checkpoint_metadata(st, "processing"), "raw");
+    assert_string_equal(checkpoint_metadata(st, "edits"), "[]");
     int32_t n, *tokens = fixture_ids(st, "tokens", &n);
     assert_int_equal(n, f->n);
     assert_memory_equal(tokens, f->tokens, (size_t)n * sizeof *tokens);
     free(tokens);
     js_close(fired);
-    safetensors_close(st);
+    checkpoint_close(st);
     free(file);
     folder_remove(folder);
 }
@@ -58,16 +58,16 @@ static void asking_for_a_site_switches_it_on(void **state)
                           "hook_tokens", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
-    struct safetensors *st = fixture_tensors(file);
-    const struct st_tensor *got = safetensors_find(st, "blocks.1.attn.hook_result"),
-                           *want = safetensors_find(f.ref, "blocks.1.attn.hook_result");
+    struct checkpoint *st = fixture_tensors(file);
+    const struct st_tensor *got = checkpoint_find(st, "blocks.1.attn.hook_result"),
+                           *want = checkpoint_find(f.ref, "blocks.1.attn.hook_result");
     assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
-    got = safetensors_find(st, "hook_tokens");
+    got = checkpoint_find(st, "hook_tokens");
     assert_int_equal(got->dtype, ST_I64);
     for (int32_t i = 0; i < f.n; i++)
         assert_int_equal(((const int64_t *)got->data)[i], f.tokens[i]);
-    assert_int_equal(safetensors_count(st), 3 + 2);
-    safetensors_close(st);
+    assert_int_equal(checkpoint_count(st), 3 + 2);
+    checkpoint_close(st);
     free(ids), free(file);
     folder_remove(folder);
     fixture_close(&f);
@@ -95,10 +95,10 @@ static void positions_are_sliced_where_they_are(void **state)
                               names[2], "--pos", cases[c].pos, "-o", file);
         assert_int_equal(r.status, 0);
         result_free(&r);
-        struct safetensors *st = fixture_tensors(file);
+        struct checkpoint *st = fixture_tensors(file);
         for (int k = 0; k < 3; k++) {
-            const struct st_tensor *got = safetensors_find(st, names[k]),
-                                   *want = safetensors_find(f.ref, names[k]);
+            const struct st_tensor *got = checkpoint_find(st, names[k]),
+                                   *want = checkpoint_find(f.ref, names[k]);
             int axis = k == 1 ? 2 : 1;
             assert_int_equal(got->rank, want->rank - cases[c].drop);
             int64_t outer = axis == 2 ? want->shape[1] : 1, inner = 1;
@@ -113,9 +113,9 @@ static void positions_are_sliced_where_they_are(void **state)
                                  (double)b[(o * want->shape[axis] + cases[c].row[i]) * inner + j]) <
                             1e-4);
         }
-        assert_int_equal(safetensors_find(st, "logits")->shape[1], f.n); /* never sliced */
-        assert_string_equal(safetensors_metadata(st, "pos"), cases[c].pos);
-        safetensors_close(st);
+        assert_int_equal(checkpoint_find(st, "logits")->shape[1], f.n); /* never sliced */
+        assert_string_equal(checkpoint_metadata(st, "pos"), cases[c].pos);
+        checkpoint_close(st);
     }
     free(ids), free(file);
     folder_remove(folder);
@@ -141,7 +141,7 @@ static void npz_is_a_zip(void **state)
 static void edits_give_the_reference_s_logits(void **state)
 {
     (void)state;
-    struct safetensors *ref = fixture_file("gpt2", "edits.safetensors");
+    struct checkpoint *ref = fixture_file("gpt2", "edits.safetensors");
     struct js_doc *list = fixture_json(ref, "edits");
     char *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
     struct fixture f = fixture_open("gpt2");
@@ -162,16 +162,16 @@ static void edits_give_the_reference_s_logits(void **state)
         if (r.status)
             fail_msg("%s: %s", json_string_at(edits, 0), r.err);
         result_free(&r);
-        struct safetensors *st = fixture_tensors(file);
-        const struct st_tensor *got = safetensors_find(st, "logits"),
-                               *want = safetensors_find(ref, json_string(item, "logits"));
+        struct checkpoint *st = fixture_tensors(file);
+        const struct st_tensor *got = checkpoint_find(st, "logits"),
+                               *want = checkpoint_find(ref, json_string(item, "logits"));
         assert_true(fixture_error(got->data, want->data, want->nbytes / sizeof(float)) <= 1e-5);
-        safetensors_close(st);
+        checkpoint_close(st);
         done++;
     }
     assert_true(done >= 8);
     js_close(list);
-    safetensors_close(ref);
+    checkpoint_close(ref);
     free(ids), free(file);
     folder_remove(folder);
     fixture_close(&f);

@@ -12,11 +12,11 @@
 #define FOLDER "tests/fixtures/models/llama"
 
 /* Everything collected, and the logits; returns how many tensors. */
-static int compare(const char *path, const struct safetensors *ref, int number,
+static int compare(const char *path, const struct checkpoint *ref, int number,
                    struct js_node collects)
 {
     struct err e = {0};
-    struct safetensors *have = fixture_tensors(path);
+    struct checkpoint *have = fixture_tensors(path);
     int n = (int)js_count(collects);
     for (int i = 0; i <= n; i++) {
         const char *name = "logits";
@@ -24,7 +24,7 @@ static int compare(const char *path, const struct safetensors *ref, int number,
         if (i < n)
             assert_int_equal(js_string(js_at(collects, (size_t)i), &name, NULL, &e), 0);
         snprintf(key, sizeof key, "%d.%s", number, name);
-        const struct st_tensor *h = safetensors_find(have, name), *w = safetensors_find(ref, key);
+        const struct st_tensor *h = checkpoint_find(have, name), *w = checkpoint_find(ref, key);
         assert_true(h && w && h->nbytes == w->nbytes);
         double worst = 0, size = 1e-30;
         for (size_t k = 0; k < w->nbytes / sizeof(float); k++) {
@@ -35,7 +35,7 @@ static int compare(const char *path, const struct safetensors *ref, int number,
         if (!(worst < 1e-5 * size))
             fail_msg("%s differs by %g of %g", key, worst, size);
     }
-    safetensors_close(have);
+    checkpoint_close(have);
     return n + 1;
 }
 
@@ -64,7 +64,7 @@ static void check_generated(struct js_node one, const char *ids, const char *par
 static void test_cases(void **state)
 {
     (void)state;
-    struct safetensors *ref = fixture_file("llama", "taker.safetensors");
+    struct checkpoint *ref = fixture_file("llama", "taker.safetensors");
     struct js_doc *cases = fixture_json(ref, "cases");
     char *ids = fixture_prompt(ref), *folder = folder_make(),
          *out = folder_path(folder, "out.safetensors"), *config = folder_path(folder, "hooks.txt");
@@ -88,7 +88,7 @@ static void test_cases(void **state)
     }
     assert_true(n > 30 && generated == 1);
     js_close(cases);
-    safetensors_close(ref);
+    checkpoint_close(ref);
     folder_remove(folder);
     free(ids), free(out), free(config);
 }
