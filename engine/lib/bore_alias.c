@@ -118,9 +118,10 @@ static int call_alias(const struct callback *self, int32_t row0, const struct kn
         return call_joined(self, a, row0, v, e);
     if (a->n_parts > 1)
         return call_spread(self, a, row0, v, e);
-    struct bore_tensor t = {.data = v->data, .rank = v->ndim + 1, .shape = {1}};
-    for (int d = 0; d < v->ndim; d++)
-        t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
+    struct kn_view shown = alias_view(&a->value, v);
+    struct bore_tensor t = {.data = shown.data, .rank = shown.ndim + 1, .shape = {1}};
+    for (int d = 0; d < shown.ndim; d++)
+        t.shape[d + 1] = shown.shape[d], t.stride[d + 1] = shown.stride[d];
     return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
 }
 
@@ -145,8 +146,7 @@ static int check(const struct alias_pick *pick, enum bore_direction d, unsigned 
                  struct err *e)
 {
     const struct alias_value *v = &pick->value;
-    bool shown = v->form == FORM_SITE || v->form == FORM_FLAT || is_fused(v);
-    if (!shown || (!v->n_edits && d == BORE_BACKWARD))
+    if (!v->n_sites || (!v->n_edits && d == BORE_BACKWARD))
         return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s", pick->name, v->why);
     if (!v->n_edits && !(flags & BORE_READS))
         return err_set(e, ERR_BAD_INPUT, "a hook on %s · %s; to look only, say BORE_READS",

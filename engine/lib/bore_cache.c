@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/nearest.h"
+#include "measure/alias_read.h"
 
 void bore_cache_free(struct bore_cache *c)
 {

@@ -298,7 +298,7 @@ int bore_point_find(const struct bore_model *m, const char *name, struct bore_er
     struct err e = {0};
     struct alias_value v;
     int rc = alias_find(&m->m->cfg, name, &v, &e);
-    if (!rc && !alias_is_site(&v) && v.form != FORM_FLAT)
+    if (!rc && (v.n_sites != 1 || v.spread))
         rc = err_set(&e, ERR_BAD_INPUT, "\"%.100s\" · it is no single hook point%s%s", name,
                      v.why ? " · " : "", v.why ? v.why : "; bore_add_hook takes it");
     return rc ? bore_done(rc, &e, error) : bore_site_index(m, v.site[0]);

@@ -103,7 +103,9 @@ static const struct alias_row names[] = {
     HF("lm_head.input", UNEMBED_IN),
     HF("lm_head.output", UNEMBED_OUT),
     HF_SECOND("transformer.input", TOKENS, NULL),
+    HF_SECOND("transformer.output", UNEMBED_IN, LAST_STATE),
     HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    NO("output", "the model returns a record · output.logits are its logits"),
     END,
 };
 

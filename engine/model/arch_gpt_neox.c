@@ -108,7 +108,9 @@ static const struct alias_row names[] = {
     HF_SECOND("embed_out.input", UNEMBED_IN, NULL),
     HF_SECOND("embed_out.output", UNEMBED_OUT, NULL),
     HF_SECOND("gpt_neox.input", TOKENS, NULL),
+    HF_SECOND("gpt_neox.output", UNEMBED_IN, LAST_STATE),
     HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    NO("output", "the model returns a record · output.logits are its logits"),
     END,
 };
 

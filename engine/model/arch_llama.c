@@ -101,6 +101,10 @@ static const struct alias_row names[] = {
     HF(L "self_attn.o_proj.output", ATTN_OUT),
     HF_SECOND(L "self_attn.output", ATTN_TUPLE, TUPLE),
     HF(L "self_attn.output.1", PATTERN_COPY),
+    HF_SECOND(L "self_attn.rotary_emb.input", V_FIRST, OLD_ROTARY),
+    HF_SECOND(L "self_attn.rotary_emb.output.0", COS_FIRST, OLD_ROTARY),
+    HF_SECOND(L "self_attn.rotary_emb.output.1", SIN_FIRST, OLD_ROTARY),
+    NO(L "self_attn.rotary_emb.output", "a tuple: output[0] are the cosines, output[1] the sines"),
     HF(L "post_attention_layernorm.input", MLP_IN),
     TAKER_ATTN,
     HF(L "post_attention_layernorm.output", LN2_OUT),
@@ -122,8 +126,10 @@ static const struct alias_row names[] = {
     HF("model.output.last_hidden_state", UNEMBED_IN),
     HF("lm_head.input", UNEMBED_IN),
     HF("lm_head.output", UNEMBED_OUT),
+    HF_SECOND("model.output", UNEMBED_IN, LAST_STATE),
     HF_SECOND("model.input", TOKENS, NULL),
     HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    NO("output", "the model returns a record · output.logits are its logits"),
     END,
 };
 

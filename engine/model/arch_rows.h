@@ -34,6 +34,8 @@
 #define POSITIONS "position numbers are no hook · the nearest are hook_tokens and hook_pos_embed"
 #define TUPLE "element 0 of the tuple that the module returns"
 #define OLD_TUPLE "before transformers 5 a layer returned a tuple"
+#define LAST_STATE "the last hidden state, after the final norm"
+#define OLD_ROTARY "before transformers 4.35 each layer had a rotary module of its own"
 #define DROPPED \
     "the attention function drops out by itself: this module is never called · use attn.hook_pattern"
 

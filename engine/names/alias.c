@@ -1,9 +1,9 @@
-/* alias.c - names in any library -> what they mean in one model (see alias.h).
+/* alias.c - names in any library -> what they mean in one model, and back (see alias.h).
  *
  * A name is compared with the rows in one flat form, indices as path elements; the name of the
  * outermost module may be left out or nnsight's "model." be put before it.  Tested in
  * tests/engine/test_alias.c and tests/fuzz/fuzz_edit.c. */
-#include "names/alias_names.h"
+#include "names/alias.h"
 
 #include "model/arch.h"
 #include "base/nearest.h"
@@ -13,6 +13,161 @@
 #include <string.h>
 
 enum { FAR_LAYER = 1000000007 };
+
+/* ---- rows ---- */
+
+/* clang-format off */
+#define SITES0 0, {SITE_EMBED}
+#define SITES1(a) 1, {SITE_##a}
+#define SITES3(a, b, c) 3, {SITE_##a, SITE_##b, SITE_##c}
+/* clang-format on */
+
+/* One row of arch_names.def. */
+static const struct alias_meaning {
+    enum alias_form form;
+    enum site_scope scope;
+    int n_sites;
+    enum site_id sites[ALIAS_SITES_MAX];
+    enum { EDIT_AS_SAME, EDIT_AS_SPREAD, EDIT_AS_NONE } edit;
+    int n_edited;
+    enum site_id edited[ALIAS_SITES_MAX];
+    const char *why;
+} meanings[ALIAS_COUNT] = {
+#define ALIAS(id, form, scope, sites, edit, edited, why) \
+    [ALIAS_##id] = {FORM_##form, SCOPE_##scope, sites, EDIT_AS_##edit, edited, why},
+#include "model/arch_names.def"
+};
+
+static const struct {
+    enum site_id id;
+    enum alias_library library;
+    const char *why;
+} absences[] = {
+#define ALIAS(id, form, scope, sites, edit, edited, why)
+#define ALIAS_ABSENT(site, library, why) {SITE_##site, LIBRARY_##library, why},
+#include "model/arch_names.def"
+};
+
+const char *alias_library_name(enum alias_library t)
+{
+    static const char *const name[LIBRARY_COUNT] = {"transformer_lens", "bridge", "hf", "nnsight",
+                                                    "taker"};
+    return name[t];
+}
+
+/* The library whose rows hold another's names: nnsight's follow from Hugging Face's. */
+static enum alias_library rows_of(enum alias_library t)
+{
+    return t == LIBRARY_NNSIGHT ? LIBRARY_HF : t;
+}
+
+/* The i-th row of a model, the bridge's before its architecture's; NULL past the last. */
+static const struct alias_row *row_at(const struct config *cfg, int i)
+{
+    if (i < alias_bridge_count)
+        return &alias_bridge[i];
+    const struct alias_row *row = cfg->arch ? &cfg->arch->names[i - alias_bridge_count] : NULL;
+    return row && row->name ? row : NULL;
+}
+
+static bool row_in_block(const struct alias_row *row)
+{
+    return strstr(row->name, "%d") != NULL;
+}
+
+/* Does what the row means exist in this model? */
+static bool row_holds(const struct config *cfg, const struct alias_row *row)
+{
+    const struct alias_meaning *m = &meanings[row->means];
+    if (!config_has(cfg, row->when))
+        return false;
+    for (int i = 0; i < m->n_sites; i++)
+        if (!site_exists(cfg, m->sites[i]) || site_refusal(cfg, m->sites[i]))
+            return false;
+    return true;
+}
+
+/* Is it one of a library's names that are shown? */
+static bool row_shown(const struct config *cfg, const struct alias_row *row, enum alias_library t)
+{
+    return row->library == rows_of(t) && !row->second && row_holds(cfg, row);
+}
+
+/* A tuple's element at the end of a path: ".0", ".1". */
+static bool is_element(const char *p)
+{
+    return p[0] == '.' && p[1] >= '0' && p[1] <= '9' && p[2] == '\0';
+}
+
+/* The row's name with its layer; t may be LIBRARY_NNSIGHT for an HF row. */
+static char *row_name(const struct alias_row *row, enum alias_library t, int32_t layer,
+                      char buf[LIMIT_NAME])
+{
+    bool nnsight = t == LIBRARY_NNSIGHT;
+    size_t n = 0;
+    if (nnsight)
+        n += (size_t)snprintf(buf, LIMIT_NAME, "model.");
+    for (const char *p = row->name; *p && n + 16 < LIMIT_NAME; p++) {
+        if (nnsight && strncmp(p, ".%d", 3) == 0) {
+            n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "[%d]", (int)layer);
+            p += 2;
+        } else if (strncmp(p, "%d", 2) == 0) {
+            n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "%d", (int)layer);
+            p++;
+        } else if (is_element(p)) {
+            n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "[%c]", p[1]);
+            p++;
+        } else {
+            buf[n++] = *p;
+        }
+    }
+    buf[n] = '\0';
+    return buf;
+}
+
+static struct site_ref place(const struct config *cfg, enum site_id id, enum site_scope scope,
+                             int32_t layer)
+{
+    if (site_table[id].scope != SCOPE_BLOCK)
+        return (struct site_ref){id, SITE_ROOT};
+    return (struct site_ref){id, scope == SCOPE_EMBED   ? 0
+                                 : scope == SCOPE_FINAL ? cfg->n_layers - 1
+                                                        : layer};
+}
+
+static struct alias_value row_value(const struct config *cfg, const struct alias_row *row,
+                                    int32_t layer)
+{
+    const struct alias_meaning *m = &meanings[row->means];
+    struct alias_value v = {.form = m->form,
+                            .library = row->library,
+                            .n_sites = m->n_sites,
+                            .why = m->why,
+                            .note = row->note};
+    for (int i = 0; i < m->n_sites; i++)
+        v.site[i] = place(cfg, m->sites[i], m->scope, layer);
+    v.spread = m->edit == EDIT_AS_SPREAD;
+    if (m->edit == EDIT_AS_SAME) {
+        v.n_edits = v.n_sites;
+        memcpy(v.edit, v.site, sizeof v.edit);
+    }
+    for (int i = 0; i < m->n_edited; i++)
+        v.edit[v.n_edits++] = place(cfg, m->edited[i], m->scope, layer);
+    return v;
+}
+
+/* A site under its own name. */
+static struct alias_value site_value(struct site_ref s)
+{
+    return (struct alias_value){.form = FORM_SITE,
+                                .library = LIBRARY_LENS,
+                                .n_sites = 1,
+                                .site = {s},
+                                .n_edits = 1,
+                                .edit = {s}};
+}
+
+/* ---- spelling ---- */
 
 static bool is_digit(char c)
 {
@@ -25,7 +180,7 @@ static bool is_word(char c)
 }
 
 /* "layers[2]" -> "layers.2" and "output[0]" -> "output.0"; false where the result is no name. */
-static bool alias_flatten(const char *name, char buf[LIMIT_PATTERN])
+static bool flatten(const char *name, char buf[LIMIT_PATTERN])
 {
     size_t n = 0;
     for (const char *p = name; *p; p++) {
@@ -51,7 +206,7 @@ int alias_variants(const struct config *cfg, const char *name,
                    char out[ALIAS_VARIANTS][LIMIT_PATTERN])
 {
     char flat[LIMIT_PATTERN];
-    if (!alias_flatten(name, flat))
+    if (!flatten(name, flat))
         return 0;
     const char *inner = strncmp(flat, "model.", 6) == 0 ? flat + 6 : NULL,
                *prefix = cfg->arch ? cfg->arch->prefix : NULL;
@@ -88,31 +243,31 @@ bool alias_spells(const char *pattern, const char *text, int32_t *layer)
     return *text == '\0';
 }
 
+/* ---- one name ---- */
+
 /* The row that a name spells, one that holds if there is any; NULL if none does. */
 static const struct alias_row *find_row(const struct config *cfg, const char *name, int32_t *layer)
 {
     char text[ALIAS_VARIANTS][LIMIT_PATTERN];
-    const struct alias_row *tables[ALIAS_TABLES], *absent = NULL;
+    const struct alias_row *row, *absent = NULL;
     int n = alias_variants(cfg, name, text);
     int32_t at;
-    alias_tables(cfg, tables);
     for (int v = 0; v < n; v++)
-        for (int i = 0; i < ALIAS_TABLES; i++)
-            for (const struct alias_row *row = tables[i]; row && row->name; row++) {
-                if (!alias_spells(row->name, text[v], &at))
-                    continue;
-                *layer = at;
-                if (alias_row_holds(cfg, row))
-                    return row;
-                absent = row;
-            }
+        for (int i = 0; (row = row_at(cfg, i)); i++) {
+            if (!alias_spells(row->name, text[v], &at))
+                continue;
+            *layer = at;
+            if (row_holds(cfg, row))
+                return row;
+            absent = row;
+        }
     return absent;
 }
 
 /* Why a row does not hold here. */
 static const char *row_absence(const struct config *cfg, const struct alias_row *row)
 {
-    const struct alias_meaning *m = &alias_meanings[row->means];
+    const struct alias_meaning *m = &meanings[row->means];
     for (int i = 0; i < m->n_sites; i++) {
         char name[LIMIT_NAME];
         const char *why = site_refusal(cfg, m->sites[i]);
@@ -134,20 +289,16 @@ static int32_t layer_of(const struct config *cfg, const char *name)
 /* The nearest name in the library's own spelling, at the layer that was asked for. */
 static size_t nearest_name(const struct config *cfg, const char *name, char best[LIMIT_NAME])
 {
-    const struct alias_row *tables[ALIAS_TABLES];
+    const struct alias_row *row;
     size_t least = SIZE_MAX;
     int32_t layer = layer_of(cfg, name);
-    alias_tables(cfg, tables);
-    for (int i = 0; i < ALIAS_TABLES; i++)
-        for (const struct alias_row *row = tables[i]; row && row->name; row++)
-            for (int nnsight = 0; nnsight <= (row->library == LIBRARY_HF); nnsight++) {
-                char full[LIMIT_NAME];
-                if (row->second || !alias_row_holds(cfg, row))
-                    continue;
-                alias_row_name(row, nnsight ? LIBRARY_NNSIGHT : row->library, layer, full);
-                if (nearest_is(name, full, &least))
-                    memcpy(best, full, sizeof full);
-            }
+    for (int i = 0; (row = row_at(cfg, i)); i++)
+        for (int t = LIBRARY_BRIDGE; t < LIBRARY_COUNT; t++) {
+            char full[LIMIT_NAME];
+            if (row_shown(cfg, row, (enum alias_library)t) &&
+                nearest_is(name, row_name(row, (enum alias_library)t, layer, full), &least))
+                memcpy(best, full, sizeof full);
+        }
     return least;
 }
 
@@ -170,10 +321,36 @@ size_t alias_distance(const struct config *cfg, const char *name)
     return site < other ? site : other;
 }
 
+/* The first row below a list of layers ("model.layers", perhaps with .input or .output); NULL where
+ * the name is none. */
+static const struct alias_row *row_in_list(const struct config *cfg, const char *name)
+{
+    char text[ALIAS_VARIANTS][LIMIT_PATTERN];
+    const struct alias_row *row;
+    int n = alias_variants(cfg, name, text);
+    for (int v = 0; v < n; v++) {
+        char *end = strrchr(text[v], '.');
+        if (end && (strcmp(end, ".input") == 0 || strcmp(end, ".output") == 0))
+            *end = '\0';
+        size_t len = strlen(text[v]);
+        for (int i = 0; (row = row_at(cfg, i)); i++)
+            if (strncmp(row->name, text[v], len) == 0 &&
+                strncmp(row->name + len, ".%d.", strlen(".%d.")) == 0)
+                return row;
+    }
+    return NULL;
+}
+
 static int fail_unknown(const struct config *cfg, const char *name, struct err *e)
 {
     char near[LIMIT_NAME];
     struct site_ref s;
+    const struct alias_row *row = row_in_list(cfg, name);
+    if (row)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "no hook \"%.100s\" · a list of layers, which never runs · its layers do: %s", name,
+            row_name(row, row->library, 0, near));
     /* a bare hook name ("hook_z", "z") is site_find's to complete */
     bool path = strpbrk(name, ".[") || strncmp(name, "layer_", 6) == 0;
     if (site_absence(cfg, name) || !path ||
@@ -187,7 +364,7 @@ static int check_row(const struct config *cfg, const struct alias_row *row, int3
 {
     if (row->means == ALIAS_REFUSED)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · %s", name, row->note);
-    if (!alias_row_holds(cfg, row))
+    if (!row_holds(cfg, row))
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name,
                        row_absence(cfg, row));
     if (layer >= cfg->n_layers)
@@ -201,12 +378,7 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
     struct site_ref s;
     int32_t layer;
     if (site_find(cfg, name, &s, NULL) == 0) {
-        *out = (struct alias_value){.form = FORM_SITE,
-                                    .library = LIBRARY_LENS,
-                                    .n_sites = 1,
-                                    .site = {s},
-                                    .n_edits = 1,
-                                    .edit = {s}};
+        *out = site_value(s);
         return 0;
     }
     const struct alias_row *row = find_row(cfg, name, &layer);
@@ -215,14 +387,121 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
     int rc = check_row(cfg, row, layer, name, e);
     if (rc)
         return rc;
-    *out = alias_row_value(cfg, row, layer);
+    *out = row_value(cfg, row, layer);
     if (row->library == LIBRARY_HF && strchr(name, '[') && !strstr(row->name, "output."))
         out->library = LIBRARY_NNSIGHT;
     return 0;
 }
 
-/* ---- patterns
- * -------------------------------------------------------------------------------------- */
+/* ---- all names ---- */
+
+static int memory_out(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "out of memory for names");
+}
+
+/* The sites of a pattern (NULL: all) under their own names. */
+static int pick_sites(const struct config *cfg, const char *pattern, struct alias_pick **out,
+                      struct err *e)
+{
+    struct site_ref *sites = malloc(((size_t)cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
+    if (!sites)
+        return memory_out(e);
+    int n = pattern ? site_select(cfg, pattern, sites, e) : site_list(cfg, sites);
+    struct alias_pick *list = n > 0 ? malloc((size_t)n * sizeof *list) : NULL;
+    if (n > 0 && !list)
+        n = memory_out(e);
+    for (int i = 0; i < n; i++) {
+        list[i].value = site_value(sites[i]);
+        site_name(sites[i], list[i].name);
+    }
+    free(sites);
+    if (n > 0)
+        *out = list;
+    return n;
+}
+
+/* Rows that stand before, within or after the blocks. */
+static enum site_scope row_scope(const struct alias_row *row)
+{
+    return row_in_block(row) ? SCOPE_BLOCK : meanings[row->means].scope;
+}
+
+static void list_scope(const struct config *cfg, enum alias_library t, enum site_scope scope,
+                       int32_t layer, struct alias_pick *out, int *n)
+{
+    const struct alias_row *row;
+    for (int i = 0; (row = row_at(cfg, i)); i++) {
+        if (row_scope(row) != scope || !row_shown(cfg, row, t))
+            continue;
+        out[*n].value = row_value(cfg, row, layer);
+        out[*n].value.library = t;
+        row_name(row, t, layer, out[*n].name);
+        ++*n;
+    }
+}
+
+int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick **out,
+               struct err *e)
+{
+    if (t == LIBRARY_LENS)
+        return pick_sites(cfg, NULL, out, e);
+    size_t rows = 0;
+    while (row_at(cfg, (int)rows))
+        rows++;
+    struct alias_pick *list = malloc(((size_t)cfg->n_layers + 2) * rows * sizeof *list);
+    if (!list)
+        return memory_out(e);
+    int n = 0;
+    list_scope(cfg, t, SCOPE_EMBED, 0, list, &n);
+    for (int32_t l = 0; l < cfg->n_layers; l++)
+        list_scope(cfg, t, SCOPE_BLOCK, l, list, &n);
+    list_scope(cfg, t, SCOPE_FINAL, 0, list, &n);
+    *out = list;
+    return n;
+}
+
+/* A name for a copy (hook_mlp_in) also names what it copies. */
+static bool shows(const struct config *cfg, const struct alias_value *v, struct site_ref s)
+{
+    for (int i = 0; i < v->n_sites; i++) {
+        struct site_ref at = v->site[i];
+        if (at.layer == s.layer && (at.id == s.id || site_copied(cfg, at.id) == s.id))
+            return true;
+    }
+    return false;
+}
+
+bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library t, int index,
+                char buf[LIMIT_NAME])
+{
+    if (t == LIBRARY_LENS)
+        return index == 0 && site_name(s, buf);
+    enum { ALONE_IN_BLOCK, ALONE_OUTSIDE, WITHIN, PASSES };
+    const struct alias_row *row;
+    for (int pass = 0; pass < PASSES; pass++)
+        for (int i = 0; (row = row_at(cfg, i)); i++) {
+            if (!row_shown(cfg, row, t))
+                continue;
+            struct alias_value v = row_value(cfg, row, s.layer);
+            int alone = row_in_block(row) ? ALONE_IN_BLOCK : ALONE_OUTSIDE;
+            if (pass != (v.n_sites == 1 ? alone : WITHIN) || !shows(cfg, &v, s) || index-- > 0)
+                continue;
+            row_name(row, t, s.layer, buf);
+            return true;
+        }
+    return false;
+}
+
+const char *alias_absence(enum site_id id, enum alias_library t)
+{
+    for (size_t i = 0; i < sizeof absences / sizeof *absences; i++)
+        if (absences[i].id == id && absences[i].library == rows_of(t))
+            return absences[i].why;
+    return t == LIBRARY_TAKER ? "not a hook point there" : "no such point there";
+}
+
+/* ---- patterns ---- */
 
 static int pick_one(const struct config *cfg, const char *name, struct alias_pick **out,
                     struct err *e)
@@ -236,84 +515,59 @@ static int pick_one(const struct config *cfg, const char *name, struct alias_pic
                        LIMIT_NAME - 1);
     struct alias_pick *pick = malloc(sizeof *pick);
     if (!pick)
-        return err_set(e, ERR_SYSTEM, "out of memory for names");
+        return memory_out(e);
     pick->value = v;
     snprintf(pick->name, sizeof pick->name, "%s", name);
     *out = pick;
     return 1;
 }
 
-static int pick_sites(const struct config *cfg, const char *pattern, struct alias_pick **out,
-                      struct err *e)
-{
-    struct site_ref *sites = malloc(((size_t)cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
-    if (!sites)
-        return err_set(e, ERR_SYSTEM, "out of memory for names");
-    int n = site_select(cfg, pattern, sites, e);
-    struct alias_pick *list = n > 0 ? malloc((size_t)n * sizeof *list) : NULL;
-    if (n > 0 && !list)
-        n = err_set(e, ERR_SYSTEM, "out of memory for names");
-    for (int i = 0; i < n; i++) {
-        list[i].value = (struct alias_value){.form = FORM_SITE,
-                                             .library = LIBRARY_LENS,
-                                             .n_sites = 1,
-                                             .site = {sites[i]},
-                                             .n_edits = 1,
-                                             .edit = {sites[i]}};
-        site_name(sites[i], list[i].name);
-    }
-    free(sites);
-    if (n > 0)
-        *out = list;
-    return n;
-}
-
 static bool row_matches(const struct alias_row *row, const char *pattern, int32_t layer)
 {
     char name[LIMIT_NAME], flat[LIMIT_PATTERN];
-    alias_row_name(row, row->library, layer, name);
-    return alias_flatten(name, flat) && site_glob(pattern, flat);
+    row_name(row, row->library, layer, name);
+    return flatten(name, flat) && site_glob(pattern, flat);
 }
 
 /* A layer beyond the model that the pattern names without a wildcard, besides some within, or -1:
  * the rest would otherwise hide that it did nothing there. */
 static int32_t missing_layer(const struct config *cfg, const char *pattern)
 {
-    const struct alias_row *tables[ALIAS_TABLES];
-    alias_tables(cfg, tables);
-    for (int i = 0; i < ALIAS_TABLES && strchr(pattern, '{'); i++)
-        for (const struct alias_row *row = tables[i]; row && row->name; row++) {
-            if (!alias_row_in_block(row) || !alias_row_holds(cfg, row) ||
-                row_matches(row, pattern, FAR_LAYER))
-                continue;
-            int32_t l = 0;
-            while (l < cfg->n_layers && !row_matches(row, pattern, l))
-                l++;
-            if (l == cfg->n_layers)
-                continue;
-            for (l = cfg->n_layers; l <= LIMIT_LAYERS; l++)
-                if (row_matches(row, pattern, l))
-                    return l;
-        }
+    const struct alias_row *row;
+    for (int i = 0; strchr(pattern, '{') && (row = row_at(cfg, i)); i++) {
+        if (!row_in_block(row) || !row_holds(cfg, row) || row_matches(row, pattern, FAR_LAYER))
+            continue;
+        int32_t l = 0;
+        while (l < cfg->n_layers && !row_matches(row, pattern, l))
+            l++;
+        if (l == cfg->n_layers)
+            continue;
+        for (l = cfg->n_layers; l <= LIMIT_LAYERS; l++)
+            if (row_matches(row, pattern, l))
+                return l;
+    }
     return -1;
 }
 
-/* Keep the names of one library that match; returns how many. */
+/* The names of one library that match; how many, or negative. */
 static int pick_library(const struct config *cfg, const char *pattern, enum alias_library t,
                         struct alias_pick **out, struct err *e)
 {
     struct alias_pick *list = NULL;
-    int n = alias_list(cfg, t, &list, e), kept = 0;
+    int n = alias_list(cfg, t, &list, e), kept = n < 0 ? n : 0;
     for (int i = 0; i < n; i++) {
         char flat[LIMIT_PATTERN];
-        if (alias_flatten(list[i].name, flat) && site_glob(pattern, flat))
+        if (flatten(list[i].name, flat) && site_glob(pattern, flat))
             list[kept++] = list[i];
     }
-    if (n < 0 || kept == 0) {
+    int32_t missing = kept > 0 ? missing_layer(cfg, pattern) : -1;
+    if (missing >= 0)
+        kept = err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d",
+                       (int)missing, pattern, (int)cfg->n_layers - 1);
+    if (kept > 0)
+        *out = list;
+    else
         free(list);
-        return n < 0 ? n : 0;
-    }
-    *out = list;
     return kept;
 }
 
@@ -331,20 +585,9 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
     int n_texts = alias_variants(cfg, pattern, text);
     for (int v = 0; v < n_texts; v++)
         for (size_t i = 0; i < sizeof libraries / sizeof *libraries; i++) {
-            struct alias_pick *picks = NULL;
-            int k = pick_library(cfg, text[v], libraries[i], &picks, e);
-            if (k == 0)
-                continue;
-            int32_t missing = k > 0 ? missing_layer(cfg, text[v]) : -1;
-            if (missing < 0) {
-                if (k > 0)
-                    *out = picks;
+            int k = pick_library(cfg, text[v], libraries[i], out, e);
+            if (k != 0)
                 return k;
-            }
-            free(picks);
-            return err_set(e, ERR_BAD_INPUT,
-                           "no layer %d for \"%.100s\" · this model has layers 0..%d", (int)missing,
-                           pattern, (int)cfg->n_layers - 1);
         }
     return n;
 }

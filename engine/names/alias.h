@@ -6,20 +6,22 @@
  * expressions
  * ("model.transformer.h[2].attn.c_proj.input") and taker's points ("layer_2_attn_pre_out").  An
  * alias says which sites it is made of, how, and what an edit of it changes; or it is refused with
- * the reason. Values and index maps are in alias_read.c, names and meanings in
- * model/arch_names.def, model/arch_*.c and alias_bridge.c; for users: docs/names.md.  Knows nothing
- * of the edit language.  Tested in tests/engine/test_alias.c. */
+ * the reason.  Names and meanings stand in model/arch_names.def, model/arch_*.c and alias_bridge.c;
+ * for users: docs/names.md.  Knows nothing of values (measure/alias_read.h) and of the edit
+ * language.  Tested in tests/engine/test_alias.c. */
 #ifndef ALIAS_H
 #define ALIAS_H
 
+#include "kn.h"
 #include "model/arch_names.h"
-#include "run/run.h"
+#include "model/site.h"
 
 enum alias_form {
     FORM_SITE,   /* the site as it is */
     FORM_FLAT,   /* a [pos, head, d_head] site as [pos, head*d_head] */
     FORM_THIRDS, /* q, k and v, each flat, one after the other (GPT-2's c_attn) */
     FORM_HEADS,  /* q, k and v of head 0, then those of head 1, ... (GPT-NeoX's query_key_value) */
+    FORM_HEAD_FIRST, /* a [pos, head, d] site as [head, pos, d], a [pos, d] one as [1, pos, d] */
     FORM_REFUSED
 };
 
@@ -75,11 +77,12 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
                 int64_t shape[ALIAS_RANK_MAX], const char *dims[ALIAS_RANK_MAX]);
 /* The axis that runs over rows. */
 int alias_row_axis(const struct alias_value *v);
-/* Rows [row0, row1) to contiguous host memory; *count (may be NULL) floats.  Errors as run_read. */
-int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
-               struct err *e);
 /* Is the tensor the site itself, in its own shape? */
 bool alias_is_site(const struct alias_value *v);
+/* Is it a site with its axes as they are, or in another order?  Then alias_view gives it from a
+ * view of rows of the site. */
+bool alias_is_view(const struct alias_value *v);
+struct kn_view alias_view(const struct alias_value *v, const struct kn_view *site);
 /* One line on how the tensor is made ("columns of q, k and v, one after the other"), or NULL where
  * it is the site. */
 const char *alias_form_text(enum alias_form form);
@@ -95,5 +98,20 @@ struct alias_at alias_map_index(const struct config *cfg, const struct alias_val
  * edited site or joined heads. */
 void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s,
                    const struct kn_view *row, float *dst);
+
+/* ---- spelling, for names of weights too ---- */
+
+/* The bridge's names, in every architecture: alias_bridge_count rows. */
+extern const struct alias_row alias_bridge[];
+extern const int alias_bridge_count;
+
+/* Does the text spell the pattern, in which "%d" stands for a layer?  *layer: the number there,
+ * else SITE_ROOT. */
+bool alias_spells(const char *pattern, const char *text, int32_t *layer);
+/* The texts that a name may stand for: itself, without nnsight's "model.", with the outermost
+ * module's name.  Returns how many. */
+enum { ALIAS_VARIANTS = 4 };
+int alias_variants(const struct config *cfg, const char *name,
+                   char out[ALIAS_VARIANTS][LIMIT_PATTERN]);
 
 #endif

@@ -1,6 +1,6 @@
 /* alias_bridge.c - the names of TransformerLens 3's bridge, for every architecture, in forward
  * order; the first row of a tensor is its usual name.  Tested in tests/engine/test_alias.c. */
-#include "names/alias_names.h"
+#include "names/alias.h"
 
 #include "model/arch_rows.h"
 
@@ -71,5 +71,5 @@ const struct alias_row alias_bridge[] = {
     BRIDGE("ln_final.hook_out", UNEMBED_IN, ALWAYS),
     BRIDGE("unembed.hook_out", UNEMBED_OUT, ALWAYS),
     BRIDGE("hook_unembed", UNEMBED_OUT, ALWAYS),
-    END,
 };
+const int alias_bridge_count = sizeof alias_bridge / sizeof *alias_bridge;

@@ -2,7 +2,7 @@
  * named_weight.def and arch.h spelled out. */
 #include "names/named_weight.h"
 
-#include "names/alias_names.h"
+#include "names/alias.h"
 #include "model/arch.h"
 #include "base/nearest.h"
 

@@ -2,7 +2,7 @@
  * them, refusals. */
 #include "fixture.h"
 
-#include "names/alias.h"
+#include "measure/alias_read.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -274,6 +274,45 @@ static void says_the_usual_name_first(void **state)
     }
 }
 
+/* What a llama's layers passed to their own rotary modules, [head, pos, d_head], and got from them,
+ * [1, pos, n_rot], before transformers 4.35 (compared with version 4.34.1): the sites in another
+ * order. */
+static void shows_rotary_modules_of_layers(void **state)
+{
+    (void)state;
+    static const char *const rows[][2] = {
+        {"model.layers.1.self_attn.rotary_emb.input", "blocks.1.attn.hook_v"},
+        {"model.model.layers[0].self_attn.rotary_emb.output[0]", "rotary_emb.hook_cos"},
+        {"layers.1.self_attn.rotary_emb.output.1", "rotary_emb.hook_sin"},
+    };
+    struct fixture f = fixture_open("llama");
+    struct run *r = fixture_run(&f, NULL, NULL, CACHE);
+    struct err e = {0};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct alias_value v = find(&f.m->cfg, rows[i][0]), own = find(&f.m->cfg, rows[i][1]);
+        int64_t shape[ALIAS_RANK_MAX], heads = i ? 1 : f.m->cfg.n_kv_heads;
+        assert_int_equal(alias_shape(&f.m->cfg, &v, f.n, shape, NULL), 3);
+        assert_int_equal(shape[0], heads);
+        assert_int_equal(shape[1], f.n);
+        assert_int_equal(alias_row_axis(&v), 1);
+        assert_int_equal(v.n_edits, 0);
+        int64_t d = shape[2], n = heads * f.n * d;
+        float *x = malloc((size_t)n * sizeof *x), *y = malloc((size_t)n * sizeof *y);
+        assert_int_equal(alias_read(r, &own, 0, f.n, y, &e), 0);
+        for (int32_t row0 = 0; row0 < 2; row0++) { /* all rows; the last ones */
+            int32_t from = row0 ? f.n - 3 : 0, rows_read = f.n - from;
+            assert_int_equal(alias_read(r, &v, from, f.n, x, &e), 0);
+            for (int64_t h = 0; h < heads; h++)
+                for (int64_t p = 0; p < rows_read; p++)
+                    assert_memory_equal(x + (h * rows_read + p) * d,
+                                        y + ((p + from) * heads + h) * d, (size_t)d * sizeof *x);
+        }
+        free(x), free(y);
+    }
+    run_free(r);
+    fixture_close(&f);
+}
+
 /* Spellings that are no listed name, and what they are. */
 static void reads_other_spellings(void **state)
 {
@@ -286,6 +325,9 @@ static void reads_other_spellings(void **state)
         {"gpt2", "transformer.h.1.output[0]", "blocks.1.hook_resid_post"},
         {"gpt2", "model.transformer.h[1].output[0]", "blocks.1.hook_resid_post"},
         {"gpt2", "model.output.logits", "unembed.hook_out"},
+        {"gpt2", "transformer.output", "unembed.hook_in"},
+        {"llama", "model.output", "unembed.hook_in"},
+        {"llama", "model.model.output", "unembed.hook_in"},
         {"gpt2", "layer_1_pre_attn", "blocks.1.ln1.hook_out"}, /* taker's map of GPT-2 */
         {"gpt2", "layer_1_post_attn", "blocks.1.ln1.hook_out"},
         {"gpt2", "layer_1_pre_mlp", "blocks.1.ln2.hook_out"},
@@ -331,6 +373,14 @@ static void refuses_in_one_line(void **state)
         {"gpt_neox", "pos_embed.hook_out", "positions are rotary here"},
         {"llama", "blocks.0.attn.hook_attn_in", "key/value heads are grouped here"},
         {"gpt2", "blocks.0.mlp.gate.hook_out", "the MLP here is not gated"},
+        {"llama", "model.layers",
+         "a list of layers, which never runs · its layers do: model.layers.0.input"},
+        {"llama", "model.layers.output", "a list of layers, which never runs"},
+        {"gpt2", "model.transformer.h.input", "its layers do: transformer.h.0.input"},
+        {"gpt2", "blocks", "its layers do: blocks.0.hook_in"},
+        {"gpt2", "output", "output.logits"},
+        {"llama", "output", "output.logits"},
+        {"llama", "model.layers.0.self_attn.rotary_emb.output", "output[0] are the cosines"},
         {"gpt2", "", "no hook"},
         {"gpt2", "[", "no hook"},
         {"gpt2", "transformer.h.01.output", "no hook"},
@@ -471,6 +521,7 @@ int main(void)
         cmocka_unit_test(lists_only_names_that_exist),
         cmocka_unit_test(names_go_there_and_back),
         cmocka_unit_test(says_the_usual_name_first),
+        cmocka_unit_test(shows_rotary_modules_of_layers),
         cmocka_unit_test(reads_other_spellings),
         cmocka_unit_test(refuses_in_one_line),
         cmocka_unit_test(patterns_in_every_library),

@@ -179,6 +179,9 @@ static void edits_that_are_refused(void **state)
         {"gpt2", "transformer.wte.input += 1", "holds token ids"},
         {"llama", "model.rotary_emb.input = 0", "takes only the type of its input"},
         {"llama", "blocks.0.attn.hook_cos[0, 1] = 0", "reaches one layer"},
+        {"llama", "model.layers.0.self_attn.rotary_emb.input[1, 2] = 0",
+         "an edit there does nothing · edit attn.hook_v"},
+        {"llama", "model.layers.0.self_attn.rotary_emb.output[0][0, 2] = 0", "reaches one layer"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         struct model *m;

@@ -377,6 +377,56 @@ static void test_everywhere(void **state)
     library_close(&l);
 }
 
+static int keep_first(struct bore_tensor *t, const struct bore_at *at, void *user)
+{
+    struct bore_tensor *seen = user;
+    (void)at;
+    *seen = *t;
+    seen->data = NULL;
+    return 0;
+}
+
+/* Heads before positions, as old rotary modules took the values: positions are the third axis. */
+static void test_heads_first(void **state)
+{
+    (void)state;
+    struct library l = library_open("llama", 1 << 20);
+    struct bore_error e = {0};
+    static const char *const names[] = {"model.layers.1.self_attn.rotary_emb.input",
+                                        "blocks.1.attn.hook_v"};
+    struct bore_cache_options opt = {
+        .names = names, .n_names = 2, .pos = {BORE_RANGE, 1, 6, 2, NULL, 0}};
+    for (int hooks = 0; hooks < 2; hooks++) {
+        struct bore_cache *c;
+        struct bore_tensor x, v;
+        if (hooks) {
+            library_ok(bore_add_caching_hooks(l.m, &opt, &c, &e), &e);
+            library_ok(bore_run(l.m, &l.pass, NULL, &e), &e);
+        } else {
+            library_ok(bore_run_with_cache(l.m, &l.pass, &opt, &c, NULL, &e), &e);
+        }
+        library_ok(bore_cache_get(c, names[0], &x, &e), &e);
+        library_ok(bore_cache_get(c, names[1], &v, &e), &e);
+        assert_int_equal(x.rank, 4);
+        assert_true(x.shape[1] == v.shape[2] && x.shape[2] == 3 && x.shape[3] == v.shape[3]);
+        for (int64_t h = 0; h < x.shape[1]; h++)
+            for (int64_t p = 0; p < 3; p++)
+                for (int64_t d = 0; d < x.shape[3]; d++)
+                    assert_true(library_at(&x, 0, h, p, d) == library_at(&v, 0, p, h, d));
+        bore_reset_hooks(l.m, true, BORE_BOTH, true, BORE_ANY_LEVEL);
+        bore_cache_free(c);
+    }
+    struct bore_tensor seen = {0};
+    struct bore_hook h = {.name = names[0], .fn = keep_first, .user = &seen};
+    assert_int_equal(bore_add_hook(l.m, BORE_FORWARD, &h, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "edit attn.hook_v"));
+    h.flags = BORE_READS;
+    library_ok(bore_add_hook(l.m, BORE_FORWARD, &h, &e), &e);
+    library_ok(bore_run(l.m, &l.pass, NULL, &e), &e);
+    assert_true(seen.rank == 4 && seen.shape[1] == 2 && seen.shape[2] == l.pass.cols);
+    library_close(&l);
+}
+
 /* TransformerLens' axis of pos_slice: what the whole tensors hold there, through both kinds of
  * caching. */
 static void test_library_axis(void **state)
@@ -443,7 +493,7 @@ int main(void)
         cmocka_unit_test(test_captures),       cmocka_unit_test(test_hooks),
         cmocka_unit_test(test_lifecycle),      cmocka_unit_test(test_gradients),
         cmocka_unit_test(test_backward_hooks), cmocka_unit_test(test_everywhere),
-        cmocka_unit_test(test_library_axis),
+        cmocka_unit_test(test_heads_first),    cmocka_unit_test(test_library_axis),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
 /* capture.c - reading chosen sites (see capture.h). */
 #include "capture.h"
+#include "measure/alias_read.h"
 #include "measure/grad.h"
 
 #include <stdlib.h>
@@ -289,7 +290,7 @@ int capture_read(struct capture *c, struct err *e)
     for (int32_t i = 0; i < c->slice->n; i++) {
         int32_t row = c->slice->row[i];
         struct kn_view v;
-        if (c->value.form != FORM_SITE) {
+        if (!alias_is_view(&c->value)) {
             int rc = alias_read(c->run, &c->value, row, row + 1,
                                 c->values + i * (c->count / c->slice->n), e);
             if (rc)
@@ -300,6 +301,7 @@ int capture_read(struct capture *c, struct err *e)
                                   : read_collected(c, row, &v, e);
         if (rc)
             return rc;
+        v = alias_view(&c->value, &v);
         place_row(c, &v, i);
     }
     return 0;

@@ -40,7 +40,7 @@ static bool same_tensor(const struct alias_value *a, const struct alias_value *b
 static bool name_get(const struct config *cfg, const struct alias_value *v, enum alias_library t,
                      int index, char buf[LIMIT_NAME])
 {
-    if (v->form == FORM_SITE || v->form == FORM_FLAT)
+    if (v->n_sites == 1)
         return alias_name(cfg, v->site[0], t, index, buf);
     struct alias_pick *list = NULL;
     int n = alias_list(cfg, t, &list, NULL);

@@ -5,6 +5,7 @@
 
 #include "names/alias.h"
 #include "cli.h"
+#include "measure/alias_read.h"
 #include "measure/lens.h"
 
 struct norm_list {
@@ -38,7 +39,7 @@ static int choose(struct cli *c, struct norm_list *l)
 static int norms_of(struct cli *c, const struct alias_value *v, float *out)
 {
     struct run *r = cli_run_shown(c);
-    if (v->form == FORM_SITE || v->form == FORM_FLAT)
+    if (v->n_sites == 1) /* the same numbers, whatever their order */
         return lens_norms(r, v->site[0], 0, c->n, out, &c->err);
     int64_t shape[ALIAS_RANK_MAX];
     alias_shape(&c->m->cfg, v, 1, shape, NULL);

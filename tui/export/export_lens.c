@@ -201,6 +201,12 @@ static void put_edits(struct exporter *x, bool backward, struct site_ref *room)
     export_list_end(x);
 }
 
+static void put_table(struct exporter *x, enum site_id id)
+{
+    bytes_addf(x->out, "model.blocks[0].attn.rotary_%s[None, :len(TOKENS)]",
+               id == SITE_ROT_COS ? "cos" : "sin");
+}
+
 /* A capture that is not simply a hook's value: how it is made of those, c. */
 static bool put_derived(struct exporter *x, const struct alias_pick *p, const struct switches *sw)
 {
@@ -221,8 +227,7 @@ static bool put_derived(struct exporter *x, const struct alias_pick *p, const st
             bytes_addf(x->out, "model.blocks[%d].mlp.act_fn(c[\"blocks.%d.mlp.hook_pre\"])",
                        (int)s.layer, (int)s.layer);
         } else if (is_made(s.id)) {
-            bytes_addf(x->out, "model.blocks[0].attn.rotary_%s[None, :len(TOKENS)]",
-                       s.id == SITE_ROT_COS ? "cos" : "sin");
+            put_table(x, s.id);
         } else {
             bytes_addf(x->out, "c[\"%s\"]%s", a[0],
                        is_ln1(s.id) && (sw->split || sw->attn_in) ? "[:, :, 0]" : "");
@@ -238,6 +243,13 @@ static bool put_derived(struct exporter *x, const struct alias_pick *p, const st
     case FORM_HEADS:
         bytes_addf(x->out, "torch.stack([c[\"%s\"], c[\"%s\"], c[\"%s\"]], 3).flatten(2)", a[0],
                    a[1], a[2]);
+        return true;
+    case FORM_HEAD_FIRST:
+        if (is_made(s.id))
+            put_table(x, s.id);
+        else
+            bytes_addf(x->out, "c[\"%s\"]", a[0]);
+        bytes_add_string(x->out, is_made(s.id) ? "[:, None]" : ".transpose(1, 2)");
         return true;
     case FORM_REFUSED: break;
     }

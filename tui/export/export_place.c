@@ -299,8 +299,9 @@ static int place_captures(struct exporter *x, struct points *p)
         if (missing)
             return err_set(x->e, ERR_BAD_INPUT, "capture %s · nnsight has no place for it: %s",
                            c->name,
-                           s.id == SITE_COUNT ? "name the module's input or output"
-                                              : alias_absence(s.id, LIBRARY_NNSIGHT));
+                           module               ? "its version of transformers has no such tensor"
+                           : s.id == SITE_COUNT ? "name the module's input or output"
+                                                : alias_absence(s.id, LIBRARY_NNSIGHT));
         snprintf(at.name, sizeof at.name, "%s", c->name);
         add_point(p, &at);
     }

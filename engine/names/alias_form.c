@@ -1,12 +1,11 @@
-/* alias_read.c - shapes, values and index maps of aliases: what arch_names.def's forms mean.
+/* alias_form.c - shapes and index maps of aliases: how the forms of arch_names.def make up a
+ * tensor.
  *
  * Tested in tests/engine/test_alias.c against the tensors that Hugging Face's modules take and
  * return. */
 #include "names/alias.h"
 
 #include <assert.h>
-#include <stdlib.h>
-#include <string.h>
 
 const char *alias_form_text(enum alias_form form)
 {
@@ -14,6 +13,7 @@ const char *alias_form_text(enum alias_form form)
     case FORM_FLAT: return "heads joined: column k is head k / d_head, element k % d_head";
     case FORM_THIRDS: return "q, k and v with their heads joined, one after the other";
     case FORM_HEADS: return "q, k and v of head 0, then of head 1, and so on";
+    case FORM_HEAD_FIRST: return "heads before positions";
     case FORM_SITE:
     case FORM_REFUSED: break;
     }
@@ -28,16 +28,49 @@ static int64_t columns(const struct config *cfg, struct site_ref s)
     return rank == 3 ? shape[1] * shape[2] : shape[1];
 }
 
+/* Which axis of the site each axis of a view of it is, -1: one that the site has not.  Returns how
+ * many. */
+static int axes_shown(const struct alias_value *v, int rank, int from[ALIAS_RANK_MAX])
+{
+    static const int head_first[ALIAS_RANK_MAX] = {1, 0, 2}, no_head[ALIAS_RANK_MAX] = {-1, 0, 1};
+    for (int i = 0; i < ALIAS_RANK_MAX; i++)
+        from[i] = v->form == FORM_SITE ? i : rank == 3 ? head_first[i] : no_head[i];
+    return v->form == FORM_SITE ? rank : ALIAS_RANK_MAX;
+}
+
+bool alias_is_view(const struct alias_value *v)
+{
+    return v->form == FORM_SITE || v->form == FORM_HEAD_FIRST;
+}
+
+struct kn_view alias_view(const struct alias_value *v, const struct kn_view *site)
+{
+    struct kn_view out = *site;
+    int from[ALIAS_RANK_MAX];
+    out.ndim = axes_shown(v, site->ndim, from);
+    for (int i = 0; i < out.ndim; i++) {
+        out.shape[i] = from[i] < 0 ? 1 : site->shape[from[i]];
+        out.stride[i] = from[i] < 0 ? 0 : site->stride[from[i]];
+    }
+    return out;
+}
+
 int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos,
                 int64_t shape[ALIAS_RANK_MAX], const char *dims[ALIAS_RANK_MAX])
 {
     static const char *const word[] = {[FORM_FLAT] = "head*d_head",
                                        [FORM_THIRDS] = "qkv*head*d_head",
                                        [FORM_HEADS] = "head*qkv*d_head"};
-    if (v->form == FORM_SITE) {
-        int rank = site_shape(cfg, v->site[0].id, n_pos, shape);
-        for (int i = 0; i < rank && dims; i++)
-            dims[i] = site_dim_name(site_table[v->site[0].id].dims[i]);
+    if (alias_is_view(v)) {
+        const struct site_info *info = &site_table[v->site[0].id];
+        int64_t own[SITE_RANK_MAX];
+        int rank = site_shape(cfg, v->site[0].id, n_pos, own), from[SITE_RANK_MAX];
+        rank = axes_shown(v, rank, from);
+        for (int i = 0; i < rank; i++) {
+            shape[i] = from[i] < 0 ? 1 : own[from[i]];
+            if (dims)
+                dims[i] = site_dim_name(from[i] < 0 ? DIM_ONE : info->dims[from[i]]);
+        }
         return rank;
     }
     shape[0] = n_pos;
@@ -53,7 +86,7 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
 
 int alias_row_axis(const struct alias_value *v)
 {
-    return v->form == FORM_SITE ? site_row_axis(v->site[0].id) : 0;
+    return v->form == FORM_SITE ? site_row_axis(v->site[0].id) : v->form == FORM_HEAD_FIRST;
 }
 
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k)
@@ -93,38 +126,4 @@ void alias_add_row(const struct config *cfg, const struct alias_value *v, struct
                                                                         ->data)[h * row->stride[1] +
                                                                                 d * row->stride[2]];
     }
-}
-
-/* ---- values
- * ---------------------------------------------------------------------------------------- */
-
-/* q, k and v side by side: THIRDS in one run of columns each, HEADS d_head columns at a time. */
-static int read_fused(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1,
-                      float *dst, struct err *e)
-{
-    const struct config *cfg = &run_model(r)->cfg;
-    int64_t each = columns(cfg, v->site[0]), rows = row1 - row0;
-    int64_t unit = v->form == FORM_HEADS ? cfg->d_head : each;
-    float *part = malloc((size_t)(rows * each) * sizeof *part);
-    if (!part)
-        return err_set(e, ERR_SYSTEM, "out of memory · a fused projection");
-    int rc = 0;
-    for (int i = 0; i < v->n_sites && !rc; i++) {
-        rc = run_read(r, v->site[i], row0, row1, part, NULL, e);
-        for (int64_t p = 0; p < rows && !rc; p++)
-            for (int64_t k = 0; k < each; k += unit)
-                memcpy(dst + p * each * v->n_sites + k * v->n_sites + i * unit, part + p * each + k,
-                       (size_t)unit * sizeof *dst);
-    }
-    free(part);
-    return rc;
-}
-
-int alias_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
-               struct err *e)
-{
-    assert(v->form != FORM_REFUSED && "a refused name has no value");
-    bool fused = v->form == FORM_THIRDS || v->form == FORM_HEADS;
-    return fused ? read_fused(r, v, row0, row1, dst, e)
-                 : run_read(r, v->site[0], row0, row1, dst, NULL, e);
 }
