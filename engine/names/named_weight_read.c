@@ -10,17 +10,14 @@ int64_t named_weight_size(const struct named_weight *w)
     return n;
 }
 
-/* Element (n, k) of a stored view, which is [n, k], [heads, d_head, k], a vector [n], or [heads,
- * d_head]. */
-static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, int64_t k,
-                       int64_t d_head)
+/* Element (n, k) of a stored view: [n, k] or [groups, n of a group, k]; vectors without k. */
+static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, int64_t k)
 {
-    bool head_vector = id == B_Q || id == B_K || id == B_V;
-    if (v->ndim == 3)
-        return n / d_head * v->stride[0] + n % d_head * v->stride[1] + k * v->stride[2];
-    if (v->ndim == 2 && head_vector)
-        return n / d_head * v->stride[0] + n % d_head * v->stride[1];
-    return v->ndim == 2 ? n * v->stride[0] + k * v->stride[1] : n * v->stride[0];
+    bool matrix = weight_table[id].k != DIM_NONE;
+    int64_t last = matrix ? k * v->stride[v->ndim - 1] : 0;
+    if (v->ndim - matrix == 1)
+        return n * v->stride[0] + last;
+    return n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1] + last;
 }
 
 /* Where an element lies: the stored weight's view (ndim 0: this model has none, its elements are 0)
@@ -57,7 +54,7 @@ static struct weight_at element_at(const struct model *m, const struct named_wei
     n += group * (w->part_first[part + 1] - w->part_first[part]);
     struct weight_at out = {.id = w->part[part], .layer = (int32_t)layer};
     const struct kn_view *v = model_weight(m, out.layer, out.id);
-    out.offset = v->ndim ? element(v, out.id, n, k, m->cfg.d_head) : 0;
+    out.offset = v->ndim ? element(v, out.id, n, k) : 0;
     return out;
 }
 
