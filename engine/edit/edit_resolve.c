@@ -283,7 +283,8 @@ static int finish_instr(struct resolver *r, struct site_ref site,
         a->backward = r->backward;
         a->full = r->backward ||
                   (unmasks(ed, site.id) && edit_axis_max(&a->axis[2]) > edit_axis_min(&a->axis[1]));
-        a->row_min = edit_axis_min(&a->axis[site_row_axis(site.id)]);
+        a->row_min = config_first_reached_row(r->ctx->cfg,
+                                              edit_axis_min(&a->axis[site_row_axis(site.id)]));
         rc = add_instr(r, a);
     }
     return rc;
@@ -459,12 +460,12 @@ static bool is_attention(const struct edit_instr *instr)
     return instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN;
 }
 
-/* What one edit unmasks in a layer, every other edit of its scores and pattern sees.  Acts of a
- * layer stand together. */
-static void spread_full(struct edit_program *p)
+/* What one edit unmasks in a layer, every other edit of its scores and pattern sees; where nothing
+ * is masked they all do.  Instructions of a layer stand together. */
+static void spread_full(struct edit_program *p, bool all)
 {
     for (int32_t i = 0, end; i < p->n_instrs; i = end) {
-        bool full = false;
+        bool full = all;
         for (end = i;
              end < p->n_instrs && stage_of(p->instrs[end].site) == stage_of(p->instrs[i].site);
              end++)
@@ -526,7 +527,7 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
     p->back = p->instrs ? p->instrs + p->n_instrs : NULL;
     if (p->n_weights > 0)
         qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_weight);
-    spread_full(p);
+    spread_full(p, ctx->cfg->bidirectional);
     *out = p;
     return 0;
 }

@@ -240,7 +240,9 @@ int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edi
         rc = fold_heads(&instr.axis[0], w, ed, chunks, e);
     if (!rc && (ed->value == EDIT_DIR || ed->value == EDIT_FILE || ed->value == EDIT_PROJECT_OUT))
         rc = edit_vector_resolve(&instr, ed, ctx, chunks, e);
-    instr.row_min = w->id == W_POS ? edit_axis_min(&instr.axis[0]) : 0;
+    instr.row_min = w->id == W_POS
+                        ? config_first_reached_row(ctx->cfg, edit_axis_min(&instr.axis[0]))
+                        : 0;
     if (!rc)
         *out = instr;
     return rc;

@@ -14,7 +14,7 @@
 static bool grad_is_all(const struct walk *w, enum site_id s)
 {
     bool block = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers;
-    return block && (s == SITE_V || s == SITE_RESID_POST || s == plan_key_site(w->r->m->plan));
+    return block && w->r->m->plan->carried[s];
 }
 
 static struct kn_view attn_view(struct walk *w, enum site_id s)
@@ -226,13 +226,13 @@ static int before_prepare(struct walk *w, const struct step *steps, int32_t n, s
 {
     int rc = 0;
     for (int32_t i = 0; !rc && i < n; i++)
-        for (int k = 0; !rc && k < KN_IN_MAX; k++)
+        for (int k = 0; !rc && k < KN_IN_MAX; k++) {
+            enum site_id s = (enum site_id)steps[i].in[k].id;
             if (steps[i].in[k].kind == OPERAND_PREV)
-                rc = zeroed(w, &w->before[steps[i].in[k].id],
-                            (int64_t)w->r->n * w->r->m->cfg.d_model, e);
-    enum site_id key = plan_key_site(w->r->m->plan), all[2] = {key, SITE_V};
-    for (int k = 0; !rc && k < 2; k++)
-        rc = zeroed(w, &w->all[all[k]], run_pitch(w->r, all[k]) * w->r->n, e);
+                rc = zeroed(w, &w->before[s], run_pitch(w->r, s) * w->r->n, e);
+            else if (steps[i].in[k].kind == OPERAND_ALL)
+                rc = zeroed(w, &w->all[s], run_pitch(w->r, s) * w->r->n, e);
+        }
     return rc;
 }
 

@@ -112,8 +112,8 @@ static int repeat_vjp(struct walk *w, struct kn_view dx, struct kn_view dy, stru
 static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct err *e)
 {
     struct kn_call c = {.op = op, .in = {grad_view(w, s->site)}, .p = s->p};
-    c.p.full = w->full &&
-               op != KN_OP_ATTN_SCORES_VJP; /* scores are masked first, edits may then unmask */
+    /* scores are masked first, edits may then unmask */
+    c.p.full |= w->full && op != KN_OP_ATTN_SCORES_VJP;
     c.p.dest0 = w->r0;
     int rc = 0, n_in = 1, n_out = 0;
     for (int i = 0; !rc && i < KN_IN_MAX - 1 && s->in[i].kind != OPERAND_NONE; i++) {

@@ -280,6 +280,11 @@ static int config_from_doc(struct config *cfg, struct js_doc *doc, struct err *e
     return rc;
 }
 
+int32_t config_first_reached_row(const struct config *cfg, int32_t row)
+{
+    return cfg->bidirectional ? 0 : row;
+}
+
 int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file, struct err *e)
 {
     return config_from_doc(cfg, js_parse(file, bytes, len, e), e);

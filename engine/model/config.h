@@ -37,10 +37,12 @@ struct config {
     int32_t rope_n_ctx; /* original context of the llama3 scaling */
     enum kn_act act;
     enum pos_kind pos;
-    bool norm_center; /* LayerNorm (with bias) instead of RMSNorm */
-    bool parallel;    /* attention and MLP both read resid_pre */
-    bool gated;       /* mlp.hook_pre_linear exists */
-    bool tied;        /* the unembedding is the embedding */
+    bool bidirectional; /* attention looks at later positions too */
+    double softcap;     /* of attention scores, cap * tanh(x / cap); 0 = none */
+    bool norm_center;   /* LayerNorm (with bias) instead of RMSNorm */
+    bool parallel;      /* attention and MLP both read resid_pre */
+    bool gated;         /* mlp.hook_pre_linear exists */
+    bool tied;          /* the unembedding is the embedding */
     bool attn_bias, mlp_bias;
     bool prepend_bos;       /* TransformerLens' default for this architecture */
     int32_t bos_id, eos_id; /* -1 = config.json names none */
@@ -49,6 +51,8 @@ struct config {
 bool config_has(const struct config *cfg, enum property p);
 /* Why what needs p is not in a model without it. */
 const char *config_lack(enum property p);
+/* The first row that a change of row `row` can reach. */
+int32_t config_first_reached_row(const struct config *cfg, int32_t row);
 /* Parse the bytes of a config.json (`file` names it in messages).  0, or negative with *e filled
  * and *cfg untouched.  Thread-safe. */
 int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file,

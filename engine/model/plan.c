@@ -155,8 +155,10 @@ static void emit_attention(struct emitter *em)
     struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, {OPERAND_SITE, query}, ALL(key));
     s->p.scale = (float)(1.0 / sqrt((double)cfg->d_head));
     s->p.window = layer_window(cfg, em->layer);
-    EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES));
-    EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V));
+    s->p.softcap = (float)cfg->softcap;
+    s->p.full = cfg->bidirectional;
+    EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES))->p.full = cfg->bidirectional;
+    EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V))->p.full = cfg->bidirectional;
     EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
     EMIT(em, LINEAR, ATTN_OUT, FLAT(Z), WEIGHT(W_O), WEIGHT(B_O));
     s = EMIT(em, RESULT_PATCH, ATTN_OUT, AT(RESULT), AT(Z), WEIGHT(W_O));
@@ -233,6 +235,19 @@ static void stage_take(struct plan *p, struct emitter *em, int32_t stage, int32_
         }
 }
 
+/* What the steps say of the sites that they write and read. */
+static void sites_mark(struct plan *p, int32_t n)
+{
+    for (const struct step *s = p->steps; s < p->steps + n; s++) {
+        p->always[s->site] |= s->when == STEP_ALWAYS;
+        for (int k = 0; k < KN_IN_MAX; k++) {
+            enum operand_kind kind = s->in[k].kind;
+            if (kind == OPERAND_ALL || kind == OPERAND_PREV || kind == OPERAND_ROOT)
+                p->carried[s->in[k].id] = true;
+        }
+    }
+}
+
 struct plan *plan_build(const struct config *cfg)
 {
     struct plan *p = calloc(1, sizeof *p);
@@ -260,6 +275,7 @@ struct plan *plan_build(const struct config *cfg)
         plan_free(p);
         return NULL;
     }
+    sites_mark(p, em.n);
     return p;
 }
 
@@ -314,11 +330,6 @@ int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
     }
     assert(0 && "a weight that no step reads");
     return 0;
-}
-
-enum site_id plan_key_site(const struct plan *p)
-{
-    return p->cfg.pos == POS_ROTARY ? SITE_ROT_K : SITE_K;
 }
 
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)

@@ -61,7 +61,9 @@ struct plan {
     struct config cfg;
     int32_t stages;
     struct step *steps;
-    int32_t *first, *count; /* [stages] */
+    int32_t *first, *count;   /* [stages] */
+    bool always[SITE_COUNT];  /* some step that always runs writes it */
+    bool carried[SITE_COUNT]; /* other stages, or rows that come later, read it */
 };
 
 /* Build the plan of a model shape.  NULL only when memory is out. */
@@ -78,8 +80,6 @@ int32_t plan_stage_of(const struct plan *p, struct site_ref s);
 int32_t plan_order(const struct plan *p, struct site_ref s);
 /* Order of the first step that reads a weight (root weights: any layer). */
 int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w);
-/* The site keys are read from by attention: hook_rot_k or hook_k. */
-enum site_id plan_key_site(const struct plan *p);
 /* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and
  * bytes of the sites' values: what `borescope plan` prints. */
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n);

@@ -1,7 +1,7 @@
 /* pair.c - base, fork and sources kept in step (see pair.h).
  *
- * Causality gives the book-keeping: a change at (stage s, row r) reaches rows >= r of stages >= s
- * only. */
+ * The book-keeping: a change at (stage s, row r) reaches stages >= s only, and there rows from
+ * config_first_reached_row on. */
 #include "run/pair.h"
 
 #include "base/nearest.h"
@@ -297,6 +297,7 @@ static int sync_base(struct pair *p, const struct pair_target *t, int failed, st
     if (p->m->cfg.rope_scaling == ROPE_DYNAMIC && old != t->n)
         row = 0; /* the rotation depends on the length */
     p->stale = row < old || row < t->n;
+    row = config_first_reached_row(&p->m->cfg, row);
     if (p->stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);

@@ -1,9 +1,9 @@
 /* run.c - what must be computed again: from (tokens, edits) to the first dirty step and row (see
  * run.h).
  *
- * Causality: a change at step s, row r reaches only rows >= r from that step on.  So what awaits
- * computing is one pair (dirty_order, dirty_row); several changes join by taking the smaller of
- * each. */
+ * A change at step s, row r reaches only rows from config_first_reached_row on: r itself where
+ * attention is causal.  So what awaits computing is one pair (dirty_order, dirty_row); several
+ * changes join by taking the smaller of each. */
 #include "run/run_parts.h"
 
 #include <assert.h>
@@ -166,13 +166,13 @@ static void instrs_compare(struct run *r, const struct old_instrs *o)
     }
 }
 
-/* The first position where the new tokens differ from the ones the values stand for. */
+/* The first row whose values other tokens than those they stand for change. */
 static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t n)
 {
     int32_t i = 0, shared = n < r->n ? n : r->n;
     while (i < shared && tokens[i] == r->tokens[i])
         i++;
-    return i;
+    return i < n || n < r->n ? config_first_reached_row(&r->m->cfg, i) : i;
 }
 
 /* A step in the middle of a stage can be the first to run only where the sites before it are kept.

@@ -23,6 +23,11 @@ static int32_t instr_stage(const struct run *r, const struct edit_instr *a)
 
 bool run_stage_full(const struct run *r, int32_t stage)
 {
+    int32_t n;
+    const struct step *steps = plan_stage(r->m->plan, stage, &n);
+    for (int32_t i = 0; i < n; i++)
+        if (steps[i].p.full)
+            return true;
     for (int32_t i = 0; i < r->n_instrs; i++)
         if (r->instrs[i].full && instr_stage(r, &r->instrs[i]) == stage)
             return true;

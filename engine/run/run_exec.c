@@ -157,8 +157,8 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
     if (s->flat_out && !s->per_head)
         c.out[0] = flat(c.out[0]);
     c.p.dest0 = p->f->r0;
-    c.p.full = p->full &&
-               s->op != KN_OP_ATTN_SCORES; /* scores are masked first, edits may then unmask */
+    /* scores are masked first, edits may then unmask */
+    c.p.full |= p->full && s->op != KN_OP_ATTN_SCORES;
     return c;
 }
 

@@ -36,11 +36,9 @@ bool run_is_kept(const struct run *r, int32_t stage, enum site_id s)
 {
     if (!site_exists(&r->m->cfg, s))
         return false;
-    if (stage == 0 || s == SITE_RESID_POST || s == SITE_V || s == plan_key_site(r->m->plan) ||
-        run_called(r, stage, s))
-        return true;
-    const char *needs = site_table[s].needs;
-    return run_resident(r, stage) && (!needs || s == SITE_LN1_OUT || s == SITE_LN2_OUT);
+    const struct plan *plan = r->m->plan;
+    return stage == 0 || plan->carried[s] || run_called(r, stage, s) ||
+           (run_resident(r, stage) && plan->always[s]);
 }
 
 static enum site_scope scope_of(const struct run *r, int32_t stage)
@@ -98,10 +96,9 @@ static int32_t resident_count(const struct run *r, int32_t cap)
     const struct config *cfg = &r->m->cfg;
     int64_t floats = 0;
     for (int s = 0; s < SITE_COUNT; s++)
-        if (site_table[s].scope == SCOPE_BLOCK && site_exists(cfg, (enum site_id)s) &&
-            !site_table[s].needs)
+        if (site_table[s].scope == SCOPE_BLOCK && r->m->plan->always[s])
             floats += pitch_of(cfg, (enum site_id)s, cap);
-    size_t per_stage = (size_t)(floats + 2 * cfg->d_model) * (size_t)cap * sizeof(float);
+    size_t per_stage = (size_t)floats * (size_t)cap * sizeof(float);
     size_t n = (r->cache_bytes > r->weights.bytes ? r->cache_bytes - r->weights.bytes : 0) /
                per_stage;
     return n < (size_t)cfg->n_layers ? (int32_t)n : cfg->n_layers;

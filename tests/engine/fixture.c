@@ -144,6 +144,14 @@ uint32_t fixture_random(uint32_t *state)
     return *state >> 8;
 }
 
+void fixture_change(struct fixture *f, void (*change)(struct config *cfg))
+{
+    change(&f->m->cfg);
+    plan_free(f->m->plan);
+    f->m->plan = plan_build(&f->m->cfg);
+    assert_non_null(f->m->plan);
+}
+
 void fixture_close(struct fixture *f)
 {
     model_close(f->m);

@@ -28,6 +28,8 @@ struct fixture {
  * cannot. */
 struct fixture fixture_open(const char *name);
 void fixture_close(struct fixture *f);
+/* The same weights as another shape of model would use them: `change` sets properties. */
+void fixture_change(struct fixture *f, void (*change)(struct config *cfg));
 /* Its shape alone, without weights; freed with model_close. */
 struct model *fixture_shape(const char *name);
 /* A run with nothing computed, or a fork of `base`. */

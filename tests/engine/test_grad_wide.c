@@ -295,10 +295,12 @@ static int later_first(const void *a, const void *b)
 
 /* Every site, the last one first, so that what a check leaves moved is computed anew in the next;
  * returns how many, *worst the largest error. */
-static int check_scene(const char *name, unsigned process, const char *const *edits, size_t cache,
-                       double *worst)
+static int check_changed(const char *name, void (*change)(struct config *), unsigned process,
+                         const char *const *edits, size_t cache, double *worst)
 {
     struct fixture f = fixture_open(name);
+    if (change)
+        fixture_change(&f, change);
     struct scene c = {.m = f.m, .tokens = f.tokens, .n = f.n};
     struct err e = {0};
     char where[256];
@@ -331,6 +333,12 @@ static int check_scene(const char *name, unsigned process, const char *const *ed
     edit_program_free(p);
     fixture_close(&f);
     return c.n_grads;
+}
+
+static int check_scene(const char *name, unsigned process, const char *const *edits, size_t cache,
+                       double *worst)
+{
+    return check_changed(name, NULL, process, edits, cache, worst);
 }
 
 /* ---- the scenes
@@ -426,11 +434,32 @@ static void test_processed(void **state)
     print_message("%d gradients, largest error: %.2g of their length\n", n, worst);
 }
 
+static void look_both_ways(struct config *cfg)
+{
+    cfg->bidirectional = true;
+}
+
+/* What no family of the fixtures has yet. */
+static void test_properties(void **state)
+{
+    (void)state;
+    char **names = fixture_names(true);
+    double worst = 0;
+    int n = 0;
+    for (char **name = names; *name; name++)
+        for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++)
+            n += check_changed(*name, look_both_ways, 0, LISTS[i], i % 2 ? SIZE_MAX / 2 : 0,
+                               &worst);
+    fixture_names_free(names);
+    print_message("%d gradients, largest error: %.2g of their length\n", n, worst);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families),
         cmocka_unit_test(test_processed),
+        cmocka_unit_test(test_properties),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -193,13 +193,14 @@ static void walk_step(const struct fixture *f, uint32_t *seed, int32_t *tokens, 
 
 /* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits,
  * globs, reads of other runs. */
-static void test_random_walk(void **state)
+static void random_walk(void (*change)(struct config *))
 {
-    (void)state;
     char **names = fixture_names(true);
     uint32_t seed = 7;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
+        if (change)
+            fixture_change(&f, change);
         size_t cache = fixture_random(&seed) % 2 ? SIZE_MAX / 2 : 40000;
         struct run *base = fixture_run_new(f.m, NULL, cache),
                    *fork = fixture_run_new(f.m, base, cache),
@@ -216,6 +217,23 @@ static void test_random_walk(void **state)
         fixture_close(&f);
     }
     fixture_names_free(names);
+}
+
+static void test_random_walk(void **state)
+{
+    (void)state;
+    random_walk(NULL);
+}
+
+static void look_both_ways(struct config *cfg)
+{
+    cfg->bidirectional = true;
+}
+
+static void test_bidirectional_walk(void **state)
+{
+    (void)state;
+    random_walk(look_both_ways);
 }
 
 /* What an edit cannot reach is the base's own value, and costs nothing. */
@@ -339,7 +357,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cone),        cmocka_unit_test(test_grow),
         cmocka_unit_test(test_cancel),      cmocka_unit_test(test_every_site),
-        cmocka_unit_test(test_random_walk),
+        cmocka_unit_test(test_random_walk), cmocka_unit_test(test_bidirectional_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

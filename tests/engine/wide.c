@@ -191,9 +191,10 @@ static void do_attn_scores(struct op *o)
             for (int64_t k = 0; k < d; k++)
                 sum += o->in[0][(dest * cfg->n_heads + h) * d + k] *
                        o->in[1][(src * cfg->n_kv_heads + g) * d + k];
-            o->out[h * n * n + i] = src > dest || (window && dest - src >= window)
-                                        ? -INFINITY
-                                        : sum / sqrt((double)d);
+            double score = sum / sqrt((double)d), cap = (double)o->s->p.softcap;
+            score = cap > 0 ? cap * tanh(score / cap) : score;
+            bool hidden = (src > dest && !o->s->p.full) || (window && dest - src >= window);
+            o->out[h * n * n + i] = hidden ? -INFINITY : score;
         }
 }
 

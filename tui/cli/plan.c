@@ -57,8 +57,7 @@ struct total {
 
 static bool is_kept(const struct cli *c, enum site_id id)
 {
-    return id == SITE_RESID_POST || id == SITE_V || id == plan_key_site(c->m->plan) ||
-           id == SITE_EMBED;
+    return c->m->plan->carried[id];
 }
 
 static void stage_total(const struct cli *c, int32_t stage, struct total *t)
