@@ -34,6 +34,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
 
 enum bore_code {
     BORE_OK = 0,
@@ -547,6 +550,9 @@ int bore_generate(struct bore_model *m, const struct bore_pass *pass,
                   bool (*emit)(void *user, const struct bore_new_token *token), void *user,
                   struct bore_error *error);
 
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
