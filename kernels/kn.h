@@ -26,14 +26,21 @@ enum {
     KN_OUT_MAX = 2  /* outputs of a call */
 };
 
-/* A tensor: a value, never an owner.  Strides are in elements and may be 0 (a repeated axis) in
- * inputs.  data == NULL with ndim == 0 is "absent" (an optional operand). */
+/* A tensor: a value, never an owner.  `data` is the base of a buffer, in host or in device memory,
+ * and the view's first element is element `first` of it, so that a part of a view moves `first`
+ * alone: an address of a device is never calculated with outside kernels/.  Strides are in elements
+ * and may be 0 (a repeated axis) in inputs.  data == NULL with ndim == 0 is "absent" (an optional
+ * operand).
+ *
+ * Types stored in blocks of elements: a row starts at a block and lies without gaps, so that
+ * `first` and every stride but the last (which is 1) are whole blocks. */
 struct kn_view {
     void *data;
     enum kn_dtype dtype;
     int ndim;
     int64_t shape[KN_DIM_MAX];
     int64_t stride[KN_DIM_MAX];
+    int64_t first;
 };
 
 enum kn_status {
@@ -77,33 +84,53 @@ struct kn_call {
 
 struct kn_backend;
 
-/* One backend's methods.  All are called from one thread at a time (the engine's worker). */
+/* One backend's methods, all called from one thread at a time (the engine's worker).
+ *
+ * Device memory is what alloc and import gave; the host follows no pointer into it (but see
+ * `unified`), and every operand of run, read, write and fill lies in it.  What is queued is done in
+ * the order of the calls, at the latest in sync; release and forget wait for what was queued
+ * before them.  A failure of something queued may be told by any later method, and by sync at the
+ * latest; a call outside its contract by run or by sync. */
 struct kn_backend_type {
     const char *name; /* "cpu", "cuda", ... */
     /* Device memory of `bytes`, zeroed, 64-byte aligned; pages are committed on first touch where
      * the device can.  NULL when there is none left. */
     void *(*alloc)(struct kn_backend *be, size_t bytes);
-    void (*release)(struct kn_backend *be, void *mem, size_t bytes);
-    /* Host bytes made usable as an operand: on the cpu the same pointer, elsewhere a device copy.
-     * The host bytes must stay mapped while the import lives. */
-    void *(*import)(struct kn_backend *be, const void *host, size_t bytes);
-    void (*forget)(struct kn_backend *be, void *imported, size_t bytes);
-    /* Run one call to completion (cpu) or queue it in order (devices). */
+    void (*release)(struct kn_backend *be, void *mem, size_t bytes); /* mem may be NULL */
+    /* A host view made usable as an input: on the cpu the same memory, elsewhere a copy, which may
+     * lie otherwise (other strides, another order of bytes) but has the same type and shape.  The
+     * host bytes must stay as they are while the import lives.  An absent view gives an absent one.
+     * On failure *device is untouched. */
+    enum kn_status (*import)(struct kn_backend *be, const struct kn_view *host,
+                             struct kn_view *device);
+    void (*forget)(struct kn_backend *be, struct kn_view *device); /* made absent; may be so */
+    /* Run one call to completion (cpu) or queue it. */
     enum kn_status (*run)(struct kn_backend *be, const struct kn_call *call);
-    /* Wait for queued calls. */
+    /* Wait for everything queued. */
     enum kn_status (*sync)(struct kn_backend *be);
-    /* Copy between device and host memory, ordered after queued calls; synchronous. */
-    enum kn_status (*read)(struct kn_backend *be, void *host, const void *dev, size_t bytes);
-    enum kn_status (*write)(struct kn_backend *be, void *dev, const void *host, size_t bytes);
+    /* The elements of a view, in the view's order, to `host` without gaps.  Queued: `host` must
+     * live until sync, and holds the elements from then on. */
+    enum kn_status (*read)(struct kn_backend *be, const struct kn_view *v, void *host);
+    /* The same the other way.  Queued, but `host` is taken at once and may change after the call.
+     * No element of v may lie where another does (no stride of 0). */
+    enum kn_status (*write)(struct kn_backend *be, const struct kn_view *v, const void *host);
+    /* x into every element of an f32 view.  Queued. */
+    enum kn_status (*fill)(struct kn_backend *be, const struct kn_view *v, float x);
+    /* Bytes of memory of the device, and how many of them are free now. */
+    void (*memory)(struct kn_backend *be, size_t *total, size_t *available);
     void (*close)(struct kn_backend *be);
 };
 
-/* Common head of every backend. */
+/* Common head of every backend: what it promises. */
 struct kn_backend {
     const struct kn_backend_type *type;
     char describe[64];         /* for the status line, e.g. "cpu avx512 x2" */
     const atomic_bool *cancel; /* looked at between chunks of work; NULL = never cancelled */
-    bool unified;              /* device memory can be read by the host through the same pointer */
+    bool unified; /* device memory is host memory: the host may follow views of it when nothing is
+                     queued, and host memory may be an operand */
+    bool exact_rows;        /* row invariance holds bit for bit */
+    size_t alloc_max;       /* bytes of the largest buffer */
+    int64_t rows_preferred; /* rows of a call that are worth its start */
 };
 
 /* Instruction sets of the cpu backend, in rising order. */
@@ -128,19 +155,47 @@ static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call 
 
 const char *kn_op_name(enum kn_op op);
 const char *kn_dtype_name(enum kn_dtype t); /* "f32", ... */
-size_t kn_dtype_size(enum kn_dtype t);      /* bytes */
 const char *kn_cpu_name(enum kn_cpu c);     /* "portable", "avx2", "avx512" */
 int kn_cpu_parse(const char *name);         /* an enum kn_cpu or -1 */
 enum kn_cpu kn_cpu_best(void);              /* what CPUID and the OS allow here */
+
+/* ---- views (view.c) ---- */
+
+/* Elements of a block: 1, or what a type stores together. */
+int64_t kn_dtype_block(enum kn_dtype t);
+/* Bytes of n elements of a row, n whole blocks. */
+size_t kn_row_bytes(enum kn_dtype t, int64_t n);
+int64_t kn_count(const struct kn_view *v); /* elements; 1 for an absent view */
 
 /* Contiguous views of 1 to 3 dimensions, and parts of a view. */
 struct kn_view kn_view1(void *data, enum kn_dtype t, int64_t a);
 struct kn_view kn_view2(void *data, enum kn_dtype t, int64_t a, int64_t b);
 struct kn_view kn_view3(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c);
+/* The same, `elements` further on in the buffer. */
+struct kn_view kn_moved(struct kn_view v, int64_t elements);
 /* Elements [lo, hi) of axis `dim`; the rank stays. */
 struct kn_view kn_slice(struct kn_view v, int dim, int64_t lo, int64_t hi);
+/* What lies at index i of axis `dim`; the axis goes. */
+struct kn_view kn_index(struct kn_view v, int dim, int64_t i);
+/* Axes `dim` and `dim` + 1, which must lie without gaps, as one. */
+struct kn_view kn_join(struct kn_view v, int dim);
+/* Two axes change places. */
+struct kn_view kn_swap(struct kn_view v, int a, int b);
 
-/* One stored element as float (f16, bf16 and f32 exactly). */
-float kn_load(enum kn_dtype t, const void *data, int64_t index);
+/* Views of host memory alone (of device memory where it is unified). */
+
+/* Address of the element i further than the first; of its block, for types that have some. */
+void *kn_at(const struct kn_view *host, int64_t i);
+/* Address of the first element of an f32 view. */
+float *kn_f32(const struct kn_view *host);
+/* The element i further than the first as float (exact for all but i32). */
+float kn_load(const struct kn_view *host, int64_t i);
+/* Rows [row0, row0 + rows) of axis 0, each in the view's order and without gaps, as floats. */
+void kn_decode_rows(const struct kn_view *host, int64_t row0, int64_t rows, float *dst);
+/* The elements in the view's order and stored type, without gaps: to dst, and from src. */
+void kn_pack(const struct kn_view *host, void *dst);
+void kn_unpack(const struct kn_view *host, const void *src);
+/* x into every element of an f32 view. */
+void kn_fill(const struct kn_view *host, float x);
 
 #endif

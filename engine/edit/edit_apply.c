@@ -144,7 +144,7 @@ static void cut_all(struct cut cut[SITE_RANK_MAX], const struct edit_instr *inst
 
 static float *line_at(const struct kn_view *v, const struct cut *cut, int64_t a, int64_t b)
 {
-    return (float *)v->data + a * cut[0].stride + b * cut[1].stride;
+    return kn_f32(v) + a * cut[0].stride + b * cut[1].stride;
 }
 
 bool edit_reads_source(enum edit_value_kind v)
@@ -221,8 +221,7 @@ void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, in
             int64_t a = cut_value(&cut[0], i) - cut[0].base, row = cut_value(&cut[1], j),
                     b = row - cut[1].base;
             float *to = line_at(g, cut, a, b);
-            const float *x = (const float *)value->data + a * cut[0].src_stride +
-                             b * cut[1].src_stride;
+            const float *x = kn_f32(value) + a * cut[0].src_stride + b * cut[1].src_stride;
             for (int64_t k = 0, n = line_length(instr, cut, row); k < n; k++) {
                 int64_t at = cut_value(&cut[2], k) - cut[2].base;
                 float y = x[at * cut[2].src_stride];
@@ -244,8 +243,7 @@ void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view 
                     b = row - cut[1].base;
             int64_t n = row_sources(instr, g, row);
             float *to = line_at(g, cut, a, b);
-            const float *x = (const float *)value->data + a * cut[0].src_stride +
-                             b * cut[1].src_stride;
+            const float *x = kn_f32(value) + a * cut[0].src_stride + b * cut[1].src_stride;
             double sum = 0, along = 0;
             for (int64_t k = 0; k < n; k++) {
                 sum += (double)x[k * value->stride[2]];

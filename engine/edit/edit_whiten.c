@@ -43,7 +43,7 @@ static void map(const struct edit_instr *instr, double *x, double *y, bool gradi
 static float *element(const struct kn_view *v, int64_t row, int64_t at)
 {
     int64_t inner = v->ndim == 3 ? v->shape[2] : v->shape[1];
-    float *p = (float *)v->data + row * v->stride[0];
+    float *p = kn_f32(v) + row * v->stride[0];
     return v->ndim == 3 ? p + at / inner * v->stride[1] + at % inner * v->stride[2]
                         : p + at * v->stride[1];
 }

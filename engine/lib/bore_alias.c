@@ -44,7 +44,7 @@ static void join(struct bore_alias *a, const struct config *cfg, int64_t rows, i
     for (int64_t k = 0; k < columns; k++) {
         struct alias_at at = alias_map_index(cfg, &a->value, k);
         const struct kn_view *v = &a->seen[at.part];
-        float *x = (float *)v->data + at.head * v->stride[1] + at.d * v->stride[2];
+        float *x = kn_f32(v) + at.head * v->stride[1] + at.d * v->stride[2];
         for (int64_t p = 0; p < rows; p++)
             *(back ? &x[p * v->stride[0]] : &a->buf[p * columns + k]) = *(
                 back ? &a->buf[p * columns + k] : &x[p * v->stride[0]]);
@@ -57,8 +57,8 @@ static void spread(const struct bore_alias *a, const struct kn_view *v)
     for (int64_t p = 0; p < v->shape[0]; p++)
         for (int64_t h = 0; h < v->shape[1]; h++)
             for (int64_t d = 0; d < v->shape[2]; d++)
-                ((float *)v->data)[p * v->stride[0] + h * v->stride[1] +
-                                   d * v->stride[2]] = a->buf[p * v->shape[2] + d];
+                kn_f32(v)[p * v->stride[0] + h * v->stride[1] +
+                          d * v->stride[2]] = a->buf[p * v->shape[2] + d];
 }
 
 static int call_buffer(const struct callback *self, struct bore_alias *a, int32_t row0,
@@ -100,8 +100,7 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
             return rc;
         for (int64_t p = 0; p < rows; p++)
             for (int64_t d = 0; d < columns; d++)
-                a->buf[p * columns + d] = ((const float *)
-                                               v->data)[p * v->stride[0] + d * v->stride[2]];
+                a->buf[p * columns + d] = kn_f32(v)[p * v->stride[0] + d * v->stride[2]];
         if ((rc = call_buffer(self, a, row0, rows, columns, e)))
             return rc;
     }
@@ -119,7 +118,7 @@ static int call_alias(const struct callback *self, int32_t row0, const struct kn
     if (a->n_parts > 1)
         return call_spread(self, a, row0, v, e);
     struct kn_view shown = alias_view(&a->value, v);
-    struct bore_tensor t = {.data = shown.data, .rank = shown.ndim + 1, .shape = {1}};
+    struct bore_tensor t = {.data = kn_f32(&shown), .rank = shown.ndim + 1, .shape = {1}};
     for (int d = 0; d < shown.ndim; d++)
         t.shape[d + 1] = shown.shape[d], t.stride[d + 1] = shown.stride[d];
     return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);

@@ -30,8 +30,8 @@ static void collect_site(const struct backward *b, int i, struct site_ref s, int
             for (int64_t z = 0; z < d[2]; z++) {
                 int64_t at[3] = {x, y, z};
                 at[axis] += row0;
-                b->values[i][(at[0] * full[1] + at[1]) * full[2] +
-                             at[2]] = ((const float *)g->data)[x * st[0] + y * st[1] + z * st[2]];
+                b->values[i][(at[0] * full[1] + at[1]) * full[2] + at[2]] = kn_f32(
+                    g)[x * st[0] + y * st[1] + z * st[2]];
             }
 }
 

@@ -48,7 +48,7 @@ static int call_hook(const struct callback *self, int32_t row0, const struct kn_
                      struct err *e)
 {
     struct bore_model *m = self->owner;
-    struct bore_tensor t = {.data = v->data, .rank = v->ndim + 1, .shape = {1}};
+    struct bore_tensor t = {.data = kn_f32(v), .rank = v->ndim + 1, .shape = {1}};
     for (int d = 0; d < v->ndim; d++)
         t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
     return bore_hook_call(self, m->names[bore_site_index(m, self->site)],

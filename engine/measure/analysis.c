@@ -176,8 +176,7 @@ static int add_neurons(struct builder *b, int32_t layer)
         for (size_t i = 0; i < rows; i++)
             for (size_t j = 0; j < d; j++)
                 to[i * d + j] = post[i * n + k] *
-                                kn_load(w->dtype, w->data,
-                                        (int64_t)j * w->stride[0] + (int64_t)k * w->stride[1]);
+                                kn_load(w, (int64_t)j * w->stride[0] + (int64_t)k * w->stride[1]);
     }
     free(post);
     return rc;
@@ -212,7 +211,7 @@ static int add_remainder(struct builder *b)
 static double bias_at(const struct run *r, int32_t layer, enum weight_id w, size_t j)
 {
     const struct kn_view *b = run_weight(r, layer, w);
-    return b->ndim ? (double)kn_load(b->dtype, b->data, (int64_t)j) : 0;
+    return b->ndim ? (double)kn_load(b, (int64_t)j) : 0;
 }
 
 /* The attention biases of all layers together; MLP biases are in their outputs, unless these are
@@ -334,8 +333,7 @@ static void apply_final_norm(struct builder *b)
             sum += ((double)x[j] - mean) * ((double)x[j] - mean);
         double scale = sqrt(sum / (double)d + cfg->norm_eps);
         for (size_t j = 0; j < d; j++)
-            x[j] = (float)(((double)x[j] - mean) / scale *
-                               (double)kn_load(w->dtype, w->data, (int64_t)j) +
+            x[j] = (float)(((double)x[j] - mean) / scale * (double)kn_load(w, (int64_t)j) +
                            bias_at(b->r, 0, B_LNF, j));
     }
 }
@@ -448,15 +446,14 @@ static double direction(const struct run *r, int32_t a, int32_t b, double *dir)
                          *shift = run_weight(r, 0, B_LNF), *bu = run_weight(r, 0, B_U);
     double constant = 0;
     for (int64_t j = 0; j < m->cfg.d_model; j++) {
-        double d = (double)kn_load(u->dtype, u->data, a * u->stride[0] + j * u->stride[1]);
+        double d = (double)kn_load(u, a * u->stride[0] + j * u->stride[1]);
         if (b >= 0)
-            d -= (double)kn_load(u->dtype, u->data, b * u->stride[0] + j * u->stride[1]);
-        constant += shift->ndim ? d * (double)kn_load(shift->dtype, shift->data, j) : 0;
-        dir[j] = d * (double)kn_load(w->dtype, w->data, j);
+            d -= (double)kn_load(u, b * u->stride[0] + j * u->stride[1]);
+        constant += shift->ndim ? d * (double)kn_load(shift, j) : 0;
+        dir[j] = d * (double)kn_load(w, j);
     }
     if (bu->ndim)
-        constant += (double)kn_load(bu->dtype, bu->data, a) -
-                    (b >= 0 ? (double)kn_load(bu->dtype, bu->data, b) : 0);
+        constant += (double)kn_load(bu, a) - (b >= 0 ? (double)kn_load(bu, b) : 0);
     return constant;
 }
 

@@ -85,14 +85,14 @@ static int product(const struct model *m, const float *x, int64_t rows, const st
                            .out = {kn_view2(mem[1], KN_F32, rows, n)},
                            .in = {kn_view2(mem[0], KN_F32, rows, k), *w}};
     if (host)
-        call.in[1].data = mem[2];
-    enum kn_status st = mem[0] && mem[1] && (mem[2] || !host)
-                            ? be->type->write(be, mem[0], x, bytes[0])
-                            : KN_OUT_OF_MEMORY;
+        call.in[1].data = mem[2], call.in[1].first = 0;
+    enum kn_status st = mem[0] && mem[1] && (mem[2] || !host) ? be->type->write(be, &call.in[0], x)
+                                                              : KN_OUT_OF_MEMORY;
     if (!st && host)
-        st = be->type->write(be, mem[2], w->data, bytes[2]);
+        st = be->type->write(be, &call.in[1], kn_f32(w));
     st = st ? st : kn_run(be, &call);
-    st = st ? st : be->type->read(be, out, mem[1], bytes[1]);
+    st = st ? st : be->type->read(be, &call.out[0], out);
+    st = st ? st : be->type->sync(be);
     for (int i = 0; i < 3; i++)
         if (mem[i])
             be->type->release(be, mem[i], bytes[i]);
@@ -223,10 +223,8 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
         int64_t n = n_vocab - v0 < TOKENS ? n_vocab - v0 : TOKENS;
         for (int64_t i = 0; i < d; i++)
             for (int64_t v = 0; v < n; v++) {
-                x[i * n + v] = kn_load(u->dtype, u->data,
-                                       (v0 + v) * u->stride[0] + i * u->stride[1]);
-                w[i * n + v] = kn_load(t->dtype, t->data,
-                                       (v0 + v) * t->stride[0] + i * t->stride[1]);
+                x[i * n + v] = kn_load(u, (v0 + v) * u->stride[0] + i * u->stride[1]);
+                w[i * n + v] = kn_load(t, (v0 + v) * t->stride[0] + i * t->stride[1]);
             }
         struct kn_view view = kn_view2(w, KN_F32, d, n);
         rc = product(m, x, d, &view, true, part, e);

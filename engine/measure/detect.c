@@ -113,7 +113,7 @@ static float score(const struct kn_view *v, int64_t head, const float *pattern,
         for (int32_t s = 0; s < n; s++) {
             if ((o->exclude_bos && s == 0) || (o->exclude_current_token && s == d))
                 continue;
-            double a = (double)((const float *)v->data)[head * v->stride[0] + d * v->stride[1] + s],
+            double a = (double)kn_f32(v)[head * v->stride[0] + d * v->stride[1] + s],
                    want = (double)pattern[(int64_t)d * n + s];
             hit += a * want;
             all += a;

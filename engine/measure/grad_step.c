@@ -10,25 +10,7 @@ static int call(struct walk *w, struct kn_call c, struct err *e)
 
 static struct kn_view flat(struct kn_view v)
 {
-    return v.ndim == 3 ? kn_view2(v.data, v.dtype, v.shape[0], v.shape[1] * v.shape[2]) : v;
-}
-
-/* W as [k, n]: the same memory seen the other way round. */
-static struct kn_view transposed(struct kn_view v)
-{
-    struct kn_view t = v;
-    t.shape[0] = v.shape[1], t.shape[1] = v.shape[0];
-    t.stride[0] = v.stride[1], t.stride[1] = v.stride[0];
-    return t;
-}
-
-static struct kn_view weight_group(struct kn_view v, int64_t g)
-{
-    struct kn_view one = kn_slice(v, 0, g, g + 1);
-    one.ndim = 2;
-    for (int i = 0; i < 2; i++)
-        one.shape[i] = v.shape[i + 1], one.stride[i] = v.stride[i + 1];
-    return one;
+    return v.ndim == 3 ? kn_join(v, 1) : v;
 }
 
 /* dx[r,K] += dy[r,N] . W[N,K], W perhaps in groups along N */
@@ -40,11 +22,11 @@ static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, 
     int rc = run_reserve(w->r, &w->temp[0], rows * dx.shape[1], e);
     struct kn_view part = kn_view2(w->temp[0].mem, KN_F32, rows, dx.shape[1]);
     for (int64_t g = 0; !rc && g < groups; g++) {
-        struct kn_view one = weight.ndim == 3 ? weight_group(weight, g) : weight;
+        struct kn_view one = weight.ndim == 3 ? kn_index(weight, 0, g) : weight;
         rc = call(w,
                   (struct kn_call){.op = KN_OP_LINEAR,
                                    .out = {part},
-                                   .in = {kn_slice(dy, 1, g * n, (g + 1) * n), transposed(one)}},
+                                   .in = {kn_slice(dy, 1, g * n, (g + 1) * n), kn_swap(one, 0, 1)}},
                   e);
         if (!rc)
             rc = call(
@@ -98,12 +80,8 @@ static int add_to(struct walk *w, struct kn_view dx, struct kn_view dy, struct e
 static int repeat_vjp(struct walk *w, struct kn_view dx, struct kn_view dy, struct err *e)
 {
     int rc = 0;
-    for (int64_t h = 0; !rc && h < dy.shape[1]; h++) {
-        struct kn_view one = kn_view2((float *)dy.data + h * dy.stride[1], KN_F32, dy.shape[0],
-                                      dy.shape[2]);
-        one.stride[0] = dy.stride[0];
-        rc = add_to(w, dx, one, e);
-    }
+    for (int64_t h = 0; !rc && h < dy.shape[1]; h++)
+        rc = add_to(w, dx, kn_index(dy, 1, h), e);
     return rc;
 }
 
@@ -134,7 +112,7 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
 {
     if (s->op == KN_OP_RESULT_PATCH) {
         struct kn_view dy = grad_view(w, SITE_ATTN_OUT), g = grad_view(w, SITE_RESULT), rep = g;
-        rep.data = dy.data, rep.stride[0] = dy.stride[0], rep.stride[1] = 0;
+        rep.data = dy.data, rep.first = dy.first, rep.stride[0] = dy.stride[0], rep.stride[1] = 0;
         return call(w, (struct kn_call){.op = KN_OP_COPY, .out = {g}, .in = {rep}}, e);
     }
     struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z),
@@ -142,11 +120,8 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
     int rc = 0;
     for (int64_t h = 0; !rc && h < dz.shape[1]; h++) {
         int64_t dh = dz.shape[2];
-        struct kn_view dy = kn_view2((float *)g.data + h * g.stride[1], KN_F32, g.shape[0],
-                                     g.shape[2]),
-                       dx = kn_view2((float *)dz.data + h * dh, KN_F32, dz.shape[0], dh);
-        dy.stride[0] = g.stride[0], dx.stride[0] = dz.stride[0];
-        rc = linear_vjp(w, dy, kn_slice(wo, 1, h * dh, (h + 1) * dh), dx, e);
+        rc = linear_vjp(w, kn_index(g, 1, h), kn_slice(wo, 1, h * dh, (h + 1) * dh),
+                        kn_index(dz, 1, h), e);
     }
     return rc;
 }
@@ -163,8 +138,7 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
         rc = run_reserve(r, &w->temp[i], i == 1 ? 2 * rows * n : rows * n * d, e);
     if (rc)
         return rc;
-    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * n, d),
-                   dx2 = kn_view2(dx.data, KN_F32, rows * n, d);
+    struct kn_view x2 = kn_join(x, 0), dx2 = kn_join(dx, 0);
     struct kn_view scale = kn_view2(w->temp[1].mem, KN_F32, rows * n, 1),
                    dscale = kn_view2(w->temp[1].mem + rows * n, KN_F32, rows * n, 1),
                    dnormed = kn_view2(w->temp[2].mem, KN_F32, rows * n, d),
@@ -174,12 +148,9 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
     for (int64_t i = 0; i < rows * n; i++)
         w->temp[1].mem[rows * n + i] = 0;
     for (int64_t h = 0; !rc && h < n; h++) {
-        struct kn_view one = kn_view2((float *)dy.data + h * dh, KN_F32, rows, dh),
-                       to = kn_view2(w->temp[2].mem + h * d, KN_F32, rows, d);
-        one.stride[0] = n * dh, to.stride[0] = n * d;
-        rc = linear_vjp(w, one,
-                        wq.ndim == 3 ? weight_group(wq, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
-                        to, e);
+        rc = linear_vjp(w, kn_index(dy, 1, h),
+                        wq.ndim == 3 ? kn_index(wq, 0, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
+                        kn_index(kn_view3(w->temp[2].mem, KN_F32, rows, n, d), 1, h), e);
     }
     struct kn_param p = {
         .scale = 1, .eps = (float)r->m->cfg.norm_eps, .center = r->m->cfg.norm_center};

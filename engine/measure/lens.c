@@ -68,10 +68,12 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     return 0;
 }
 
-/* A device array brought to the host. */
+/* A device array of floats or ids brought to the host. */
 static int fetch(struct kn_backend *be, void *host, const void *dev, size_t bytes, struct err *e)
 {
-    return bytes ? run_status(be->type->read(be, host, dev, bytes), e) : 0;
+    struct kn_view v = kn_view1((void *)(uintptr_t)dev, KN_I32, (int64_t)(bytes / sizeof(int32_t)));
+    int rc = run_status(be->type->read(be, &v, host), e);
+    return rc ? rc : run_status(be->type->sync(be), e);
 }
 
 /* log-sum-exp and entropy of each row of `logits`, into s->lse. */
@@ -111,12 +113,12 @@ static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_
     int32_t ids[BLOCK_ROWS];
     for (int64_t i = 0; i < n; i++)
         ids[i] = target;
-    int rc = run_status(s->be->type->write(s->be, s->ids, ids, (size_t)n * sizeof *ids), e);
-    if (rc)
-        return rc;
     struct kn_call call = {.op = KN_OP_RANK,
                            .out = {kn_view1(s->rank, KN_I32, n)},
                            .in = {*logits, kn_view1(s->ids, KN_I32, n)}};
+    int rc = run_write(s->be, &call.in[1], ids, e);
+    if (rc)
+        return rc;
     rc = run_status(kn_run(s->be, &call), e);
     struct kn_view column = kn_slice(*logits, 1, target, target + 1),
                    to = kn_view2(s->target_logit, KN_F32, n, 1);
@@ -206,7 +208,7 @@ int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, f
     if (!rc)
         rc = run_unembed(r, &x, &logits, e);
     for (int32_t i = 0; i < n && !rc; i++)
-        rc = fetch(run_model(r)->be, &out[i], (const float *)logits.data + ids[i], sizeof *out, e);
+        rc = fetch(run_model(r)->be, &out[i], kn_f32(&logits) + ids[i], sizeof *out, e);
     scratch_close(&s);
     return rc;
 }
@@ -307,8 +309,7 @@ int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct er
         if (!rc)
             rc = fetch(s.be, lse, s.lse, 2 * (size_t)m * sizeof *lse, e);
         for (int32_t i = 0; !rc && i < m; i++) {
-            const float *cell = (const float *)logits.data + i * logits.stride[0] +
-                                run_tokens(r)[row + i + 1];
+            const float *cell = kn_f32(&logits) + i * logits.stride[0] + run_tokens(r)[row + i + 1];
             rc = fetch(s.be, &logit, cell, sizeof logit, e);
             out[row - row0 + i] = lse[2 * i] - logit;
         }
@@ -359,7 +360,7 @@ int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
     if (!mem)
         return run_status(KN_OUT_OF_MEMORY, e);
     struct kn_view flat = v;
-    flat.data = mem + n;
+    flat.data = mem + n, flat.first = 0;
     int64_t stride = 1;
     for (int i = v.ndim - 1; i >= 0; stride *= v.shape[i--])
         flat.stride[i] = stride;

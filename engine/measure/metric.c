@@ -226,10 +226,9 @@ static int rows_eval(const struct metric *m, struct run *r, struct run *base, in
                     continue;
                 *value += term_at(t, loss ? -t->factor / (n - 1) : t->factor,
                                   loss ? run_tokens(r)[row + 1] : t->token,
-                                  (const float *)x.data + (row - a) * x.stride[0],
-                                  xb.ndim ? (const float *)xb.data + (row - a) * xb.stride[0]
-                                          : NULL,
-                                  d_vocab, g ? g + (row - row0) * d_vocab : NULL);
+                                  kn_f32(&x) + (row - a) * x.stride[0],
+                                  xb.ndim ? kn_f32(&xb) + (row - a) * xb.stride[0] : NULL, d_vocab,
+                                  g ? g + (row - row0) * d_vocab : NULL);
             }
     }
     return 0;

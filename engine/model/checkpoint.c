@@ -75,13 +75,15 @@ bool st_kernel_type(enum st_dtype d, enum kn_dtype *out)
 bool st_decode(const struct st_tensor *t, int64_t first, int64_t n, float *out)
 {
     enum kn_dtype type;
-    bool wide = t->dtype == ST_F64;
-    if (!wide && !st_kernel_type(t->dtype, &type))
-        return false;
-    for (int64_t i = 0; i < n; i++)
-        out[i] = wide ? (float)((const double *)t->data)[first + i]
-                      : kn_load(type, t->data, first + i);
-    return true;
+    if (st_kernel_type(t->dtype, &type)) {
+        struct kn_view v = kn_view2((void *)(uintptr_t)t->data, type, 1, n);
+        v.first = first;
+        kn_decode_rows(&v, 0, 1, out);
+        return true;
+    }
+    for (int64_t i = 0; t->dtype == ST_F64 && i < n; i++)
+        out[i] = (float)((const double *)t->data)[first + i];
+    return t->dtype == ST_F64;
 }
 
 /* ---- files

@@ -66,7 +66,8 @@ struct mat {
 static struct mat mat(struct model *m, int32_t l, enum weight_id w)
 {
     const struct kn_view *v = model_weight(m, l, w);
-    return (struct mat){v->data, v->ndim ? weight_n(&m->cfg, w) : 0, weight_k(&m->cfg, w)};
+    return (struct mat){v->ndim ? kn_f32(v) : NULL, v->ndim ? weight_n(&m->cfg, w) : 0,
+                        weight_k(&m->cfg, w)};
 }
 
 /* Replace a view by an f32 copy of its own, [n, k] whatever it was; an absent bias becomes zeros.
@@ -83,7 +84,7 @@ static int own(struct model *m, int32_t l, enum weight_id w, struct err *e)
         return err_set(e, ERR_SYSTEM, "out of memory · an f32 copy of the weights for --process");
     for (int64_t i = 0; v->ndim && i < n * k; i++) {
         int64_t c = i % shape[2], b = i / shape[2] % shape[1], a = i / shape[2] / shape[1];
-        p[i] = kn_load(v->dtype, v->data, a * stride[0] + b * stride[1] + c * stride[2]);
+        p[i] = kn_load(v, a * stride[0] + b * stride[1] + c * stride[2]);
     }
     bool vector = weight_table[w].k == DIM_NONE;
     struct kn_view copy = vector ? kn_view1(p, KN_F32, n) : kn_view2(p, KN_F32, n, k);

@@ -24,7 +24,7 @@ static int head_alloc(struct head *h, int64_t d, int64_t r, struct err *e)
 
 static float *data(const struct model *m, int32_t l, enum weight_id w)
 {
-    return model_weight(m, l, w)->data;
+    return kn_f32(model_weight(m, l, w));
 }
 
 /* [W; b] of one head as [d+1, r] from the joint [heads*r, d] and [heads*r]. */

@@ -39,10 +39,9 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
     int64_t groups = arch_groups(cfg, row), k = weight_k(cfg, w),
             group = arch_part_first(cfg, row, arch_parts(row));
     int64_t sn = row->turned ? 1 : k, sk = row->turned ? groups * group : 1;
-    struct kn_view v = {
-        .data = (void *)((uintptr_t)t->data +
-                         (size_t)(arch_part_first(cfg, row, part) * sn) * kn_dtype_size(type)),
-        .dtype = type};
+    struct kn_view v = {.data = (void *)(uintptr_t)t->data,
+                        .dtype = type,
+                        .first = arch_part_first(cfg, row, part) * sn};
     if (groups > 1) {
         v.shape[v.ndim] = groups;
         v.stride[v.ndim++] = group * sn;

@@ -122,8 +122,7 @@ void alias_add_row(const struct config *cfg, const struct alias_value *v, struct
             continue;
         for (int64_t h = 0; h < row->shape[1]; h++)
             for (int64_t d = 0; d < row->shape[2]; d++)
-                dst[v->spread ? d : column_of(cfg, v, i, h, d)] += ((const float *)row
-                                                                        ->data)[h * row->stride[1] +
-                                                                                d * row->stride[2]];
+                dst[v->spread ? d : column_of(cfg, v, i, h, d)] += kn_f32(
+                    row)[h * row->stride[1] + d * row->stride[2]];
     }
 }

@@ -63,7 +63,7 @@ float named_weight_value(const struct model *m, const struct named_weight *w,
 {
     struct weight_at at = element_at(m, w, index);
     const struct kn_view *v = model_weight(m, at.layer, at.id);
-    return v->ndim ? kn_load(v->dtype, v->data, at.offset) : 0;
+    return v->ndim ? kn_load(v, at.offset) : 0;
 }
 
 /* Elements of the last axis in one line: their distance in the stored weight, or 0 where they lie
@@ -92,7 +92,7 @@ static bool read_line(const struct model *m, const struct named_weight *w,
     const struct kn_view *v = model_weight(m, first.layer, first.id);
     int64_t step = v->ndim ? last_stride(m, w, first, at) : 0;
     for (int64_t i = 0; step && i < w->shape[w->rank - 1]; i++)
-        dst[i] = kn_load(v->dtype, v->data, first.offset + i * step);
+        dst[i] = kn_load(v, first.offset + i * step);
     return step != 0;
 }
 

@@ -203,17 +203,16 @@ static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_
         if (is_attention(x->site.id)) { /* later sources are masked */
             for (int64_t h = 0; h < x->shape[0]; h++)
                 for (int64_t src = 0; src <= row; src++)
-                    x->sum[(h * longest + to) * longest + src] += (double)((const float *)v->data)
-                        [h * v->stride[0] + (row - r0) * v->stride[1] + src * v->stride[2]];
+                    x->sum[(h * longest + to) * longest + src] += (double)kn_f32(
+                        v)[h * v->stride[0] + (row - r0) * v->stride[1] + src * v->stride[2]];
             continue;
         }
         int64_t b_n = v->ndim > 2 ? v->shape[1] : 1, c_n = v->shape[v->ndim - 1];
         for (int64_t b = 0; b < b_n; b++)
             for (int64_t c = 0; c < c_n; c++)
-                x->sum[(to * b_n + b) * c_n +
-                       c] += (double)((const float *)v->data)[(row - r0) * v->stride[0] +
-                                                              (v->ndim > 2 ? b * v->stride[1] : 0) +
-                                                              c * v->stride[v->ndim - 1]];
+                x->sum[(to * b_n + b) * c_n + c] += (double)kn_f32(
+                    v)[(row - r0) * v->stride[0] + (v->ndim > 2 ? b * v->stride[1] : 0) +
+                       c * v->stride[v->ndim - 1]];
     }
 }
 

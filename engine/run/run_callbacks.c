@@ -130,7 +130,7 @@ static bool sees_later(const struct kn_view *v, int32_t row0, float blank)
 {
     for (int64_t h = 0; h < v->shape[0]; h++)
         for (int64_t i = 0; i < v->shape[1]; i++) {
-            const float *p = (const float *)v->data + h * v->stride[0] + i * v->stride[1];
+            const float *p = kn_f32(v) + h * v->stride[0] + i * v->stride[1];
             for (int64_t k = row0 + i + 1; k < v->shape[2]; k++)
                 if (p[k] != blank)
                     return true;
@@ -193,5 +193,5 @@ void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t
         for (int64_t b = 0; b < d[1]; b++)
             for (int64_t c = 0; c < d[2]; c++)
                 if (m[a * ms[0] + b * ms[1] + c * ms[2]])
-                    ((float *)g->data)[a * gs[0] + b * gs[1] + c * gs[2]] = 0;
+                    kn_f32(g)[a * gs[0] + b * gs[1] + c * gs[2]] = 0;
 }

@@ -2,7 +2,6 @@
 #include "run/run_device.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,18 +20,9 @@ int run_status(enum kn_status st, struct err *e)
     }
 }
 
-static int64_t count_of(const struct kn_view *v)
-{
-    int64_t n = 1;
-    for (int i = 0; i < v->ndim; i++)
-        n *= v->shape[i];
-    return n;
-}
-
 int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e)
 {
-    size_t bytes = (size_t)count_of(to) * kn_dtype_size(to->dtype);
-    return bytes ? run_status(be->type->write(be, to->data, from, bytes), e) : 0;
+    return run_status(be->type->write(be, to, from), e);
 }
 
 int run_copy(struct kn_backend *be, const struct kn_view *to, const struct kn_view *from,
@@ -44,18 +34,7 @@ int run_copy(struct kn_backend *be, const struct kn_view *to, const struct kn_vi
 
 int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err *e)
 {
-    struct host_view h;
-    int rc = host_view_get(&h, be, v, e);
-    if (rc)
-        return rc;
-    int64_t n = count_of(v);
-    float *p = h.v.data;
-    if (x == 0 && !signbit(x))
-        memset(p, 0, (size_t)n * sizeof *p);
-    else
-        for (int64_t i = 0; i < n; i++)
-            p[i] = x;
-    return host_view_end(&h, be, 0, e);
+    return run_status(be->type->fill(be, v, x), e);
 }
 
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,

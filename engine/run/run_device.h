@@ -13,9 +13,9 @@
 /* 0, or the error that a status means. */
 int run_status(enum kn_status st, struct err *e);
 
-/* Contiguous host values into a contiguous view, ordered with the calls; taken at once. */
+/* Contiguous host values into a view, ordered with the calls; taken at once. */
 int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e);
-/* Every element of a contiguous f32 view, ordered with the calls. */
+/* Every element of an f32 view, ordered with the calls. */
 int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err *e);
 /* One value to another's place: strides free, 0 repeats. */
 int run_copy(struct kn_backend *be, const struct kn_view *to, const struct kn_view *from,

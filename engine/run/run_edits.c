@@ -176,14 +176,14 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
             int64_t col = v.ndim - axis == 3
                               ? (k / v.shape[2]) * v.stride[1] + k % v.shape[2] * v.stride[2]
                               : k * (v.ndim > axis + 1 ? v.stride[axis + 1] : 0);
-            const float *p = (const float *)v.data + (axis ? o * v.stride[0] : 0) + col;
+            const float *p = kn_f32(&v) + (axis ? o * v.stride[0] : 0) + col;
             double sum = 0;
             for (int32_t i = 0; i < n; i++)
                 sum += (double)p[i * v.stride[axis]];
             r->mean.mem[o * inner + k] = (float)(sum / n);
         }
     *out = v;
-    out->data = r->mean.mem;
+    out->data = r->mean.mem, out->first = 0;
     int64_t stride = 1;
     for (int i = v.ndim - 1; i >= 0; i--) {
         out->stride[i] = i == axis ? 0 : stride;

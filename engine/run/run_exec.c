@@ -37,7 +37,7 @@ static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_i
 
 static struct kn_view flat(struct kn_view v)
 {
-    return v.ndim == 3 ? kn_view2(v.data, v.dtype, v.shape[0], v.shape[1] * v.shape[2]) : v;
+    return v.ndim == 3 ? kn_join(v, 1) : v;
 }
 
 static struct kn_view operand_view(const struct pass *p, const struct operand *o)
@@ -54,7 +54,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
         struct kn_view x = site_rows(p, p->f->stage, (enum site_id)o->id);
         int64_t shape[SITE_RANK_MAX];
         site_shape(&r->m->cfg, p->step->site, rows, shape);
-        v = kn_view3(x.data, KN_F32, rows, shape[1], shape[2]);
+        v = kn_moved(kn_view3(x.data, KN_F32, rows, shape[1], shape[2]), x.first);
         v.stride[0] = x.stride[0], v.stride[1] = 0;
         return v;
     }
@@ -109,8 +109,7 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
         (rc = run_reserve(r, &r->temp[1], rows * heads * d, e)) ||
         (rc = run_reserve(r, &r->temp[2], rows * heads * d, e)))
         return rc;
-    struct kn_view x2 = kn_view2(x.data, KN_F32, rows * heads, d),
-                   scale = kn_view2(r->temp[0].mem, KN_F32, rows * heads, 1),
+    struct kn_view x2 = kn_join(x, 0), scale = kn_view2(r->temp[0].mem, KN_F32, rows * heads, 1),
                    norm = kn_view2(r->temp[1].mem, KN_F32, rows * heads, d),
                    normed = kn_view2(r->temp[2].mem, KN_F32, rows * heads, d);
     struct kn_call calls[3] = {
@@ -127,10 +126,8 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
             return rc;
     for (int64_t h = 0; h < heads; h++) {
         struct kn_call one = {.op = KN_OP_LINEAR, .p = c->p};
-        one.out[0] = kn_view2((float *)out.data + h * dh, KN_F32, rows, dh);
-        one.out[0].stride[0] = heads * dh;
-        one.in[0] = kn_view2(r->temp[2].mem + h * d, KN_F32, rows, d);
-        one.in[0].stride[0] = heads * d;
+        one.out[0] = kn_index(out, 1, h);
+        one.in[0] = kn_index(kn_view3(r->temp[2].mem, KN_F32, rows, heads, d), 1, h);
         one.in[1] = kn_slice(w, 0, w.ndim == 3 ? h : h * dh, w.ndim == 3 ? h + 1 : (h + 1) * dh);
         if (b.ndim)
             one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh,
@@ -171,6 +168,11 @@ static int run_step(const struct pass *p, struct err *e)
                                : run_status(kn_run(p->r->m->be, &c), e);
 }
 
+static bool same_place(const struct kn_view *a, const struct kn_view *b)
+{
+    return a->data == b->data && a->first == b->first;
+}
+
 /* One product of several runs, their rows one below the other; *same: false, and nothing was done,
  * where weights differ. */
 static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
@@ -183,7 +185,7 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
     for (int32_t j = 0; j < n; j++) {
         c[j] = step_call(p[j], &all);
         rows += c[j].in[0].shape[0];
-        *same &= c[j].in[1].data == c[0].in[1].data && c[j].in[2].data == c[0].in[2].data;
+        *same &= same_place(&c[j].in[1], &c[0].in[1]) && same_place(&c[j].in[2], &c[0].in[2]);
     }
     int64_t k = c[0].in[0].shape[1], columns = c[0].out[0].shape[1];
     int rc = *same ? run_reserve(own, &own->shared[0], rows * k, e) : 0;

@@ -77,7 +77,7 @@ static void fill_future(struct kn_view *v, enum site_id s, int32_t row0, bool fu
     float blank = s == SITE_PATTERN ? 0.0f : -INFINITY;
     for (int64_t h = 0; h < v->shape[0]; h++)
         for (int64_t i = 0; i < v->shape[1]; i++) {
-            float *p = (float *)v->data + h * v->stride[0] + i * v->stride[1];
+            float *p = kn_f32(v) + h * v->stride[0] + i * v->stride[1];
             for (int64_t k = row0 + i + 1; k < v->shape[2]; k++)
                 p[k] = blank;
         }
@@ -139,7 +139,7 @@ static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst
     d[ax] = dst_rows;
     for (int64_t a = 0; a < s[0]; a++)
         for (int64_t b = 0; b < s[1]; b++) {
-            const float *from = (const float *)v->data + a * st[0] + b * st[1];
+            const float *from = kn_f32(v) + a * st[0] + b * st[1];
             int64_t da = a + (ax == 0 ? dst_row0 : 0), db = b + (ax == 1 ? dst_row0 : 0);
             float *to = dst + (da * d[1] + db) * d[2] + (ax == 2 ? dst_row0 : 0);
             if (st[2] == 1)

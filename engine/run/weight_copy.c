@@ -62,8 +62,8 @@ static int copy_rows(const struct model *m, struct kn_view to, struct kn_view fr
                      int unit, int32_t *ids, struct err *e)
 {
     int64_t n = to.shape[row], len = to.shape[unit];
-    struct kn_view out = kn_view2(to.data, KN_F32, n, len),
-                   table = kn_view2(from.data, from.dtype, n, len);
+    struct kn_view out = kn_moved(kn_view2(to.data, KN_F32, n, len), to.first),
+                   table = kn_moved(kn_view2(from.data, from.dtype, n, len), from.first);
     out.stride[0] = to.stride[row];
     table.stride[0] = from.stride[row];
     struct kn_call c = {.op = KN_OP_EMBED, .out = {out}, .in = {kn_view1(ids, KN_I32, n), table}};
@@ -88,15 +88,15 @@ static int copy_values(const struct model *m, const struct kn_view *to, const st
     int rc = 0;
     struct kn_view a = *to, b = *from;
     if (to->ndim == 1) { /* one row */
-        a = kn_view2(to->data, KN_F32, 1, to->shape[0]),
-        b = kn_view2(from->data, from->dtype, 1, to->shape[0]);
+        a = kn_moved(kn_view2(to->data, KN_F32, 1, to->shape[0]), to->first),
+        b = kn_moved(kn_view2(from->data, from->dtype, 1, to->shape[0]), from->first);
         unit = 1;
     }
     if (to->ndim < 3)
         rc = copy_rows(m, a, b, unit == 1 ? 0 : 1, unit, ids, e);
     for (int64_t g = 0; to->ndim == 3 && !rc && g < to->shape[0]; g++) {
-        a.data = (float *)to->data + g * to->stride[0];
-        b.data = (char *)from->data + (size_t)(g * from->stride[0]) * kn_dtype_size(from->dtype);
+        a.first = to->first + g * to->stride[0];
+        b.first = from->first + g * from->stride[0];
         rc = copy_rows(m, a, b, unit == 2 ? 1 : 2, unit, ids, e);
     }
     free(ids);
@@ -122,7 +122,7 @@ int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int
     struct kn_view from = stored_or_zeros(m, instrs->weight), copy;
     int64_t sn, sk;
     pack(&copy, &from, is_matrix(instrs->weight), &sn, &sk);
-    copy.data = mem;
+    copy.data = mem, copy.first = 0;
     int rc = 0;
     if (from.data)
         rc = copy_values(m, &copy, &from, e);

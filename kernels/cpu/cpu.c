@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 typedef enum kn_status cpu_op(struct cpu *c, const struct kn_call *call);
 
@@ -35,7 +36,8 @@ static bool view_sound(const struct kn_view *v)
     }
     if (v->ndim == 0 || elements == 0)
         return true;
-    return v->data && (uintptr_t)v->data % kn_dtype_size(v->dtype) == 0;
+    /* The address of an element is a multiple of its size. */
+    return v->data && (uintptr_t)v->data % kn_row_bytes(v->dtype, kn_dtype_block(v->dtype)) == 0;
 }
 
 static bool view_contiguous(const struct kn_view *v)
@@ -54,11 +56,7 @@ static bool views_overlap(const struct kn_view *a, const struct kn_view *b)
     if (!view_contiguous(a) || !view_contiguous(b))
         return false;
     const char *pa = a->data, *pb = b->data;
-    size_t na = kn_dtype_size(a->dtype), nb = kn_dtype_size(b->dtype);
-    for (int i = 0; i < a->ndim; i++)
-        na *= (size_t)a->shape[i];
-    for (int i = 0; i < b->ndim; i++)
-        nb *= (size_t)b->shape[i];
+    size_t na = kn_row_bytes(a->dtype, kn_count(a)), nb = kn_row_bytes(b->dtype, kn_count(b));
     return pa < pb + nb && pb < pa + na;
 }
 
@@ -99,13 +97,27 @@ static bool call_sound(const struct kn_call *call)
     return true;
 }
 
+/* The view with its first element as its data: operations know nothing of `first`. */
+static void view_resolve(struct kn_view *v)
+{
+    if (v->data && v->first) {
+        v->data = kn_at(v, 0);
+        v->first = 0;
+    }
+}
+
 static enum kn_status backend_run(struct kn_backend *be, const struct kn_call *call)
 {
-    if (!call_sound(call))
+    struct kn_call c = *call;
+    for (int i = 0; i < KN_OUT_MAX; i++)
+        view_resolve(&c.out[i]);
+    for (int i = 0; i < KN_IN_MAX; i++)
+        view_resolve(&c.in[i]);
+    if (!call_sound(&c))
         return KN_BAD_CALL;
     if (be->cancel && atomic_load_explicit(be->cancel, memory_order_relaxed))
         return KN_CANCELLED;
-    return OPS[call->op].run((struct cpu *)be, call);
+    return OPS[c.op].run((struct cpu *)be, &c);
 }
 
 static void *backend_alloc(struct kn_backend *be, size_t bytes)
@@ -124,18 +136,18 @@ static void backend_release(struct kn_backend *be, void *mem, size_t bytes)
         munmap(mem, bytes ? bytes : 1);
 }
 
-static void *backend_import(struct kn_backend *be, const void *host, size_t bytes)
+static enum kn_status backend_import(struct kn_backend *be, const struct kn_view *host,
+                                     struct kn_view *device)
 {
     (void)be;
-    (void)bytes;
-    return (void *)(uintptr_t)host; /* operands are only read; kn_view has no const twin */
+    *device = *host; /* where it lies */
+    return KN_OK;
 }
 
-static void backend_forget(struct kn_backend *be, void *imported, size_t bytes)
+static void backend_forget(struct kn_backend *be, struct kn_view *device)
 {
     (void)be;
-    (void)imported;
-    (void)bytes;
+    *device = (struct kn_view){0};
 }
 
 static enum kn_status backend_sync(struct kn_backend *be)
@@ -144,11 +156,36 @@ static enum kn_status backend_sync(struct kn_backend *be)
     return KN_OK;
 }
 
-static enum kn_status backend_copy(struct kn_backend *be, void *to, const void *from, size_t bytes)
+static enum kn_status backend_read(struct kn_backend *be, const struct kn_view *v, void *host)
 {
     (void)be;
-    memmove(to, from, bytes);
+    kn_pack(v, host);
     return KN_OK;
+}
+
+static enum kn_status backend_write(struct kn_backend *be, const struct kn_view *v,
+                                    const void *host)
+{
+    (void)be;
+    kn_unpack(v, host);
+    return KN_OK;
+}
+
+static enum kn_status backend_fill(struct kn_backend *be, const struct kn_view *v, float x)
+{
+    (void)be;
+    if (v->dtype != KN_F32)
+        return KN_BAD_CALL;
+    kn_fill(v, x);
+    return KN_OK;
+}
+
+static void backend_memory(struct kn_backend *be, size_t *total, size_t *available)
+{
+    (void)be;
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    *total = (size_t)sysconf(_SC_PHYS_PAGES) * page;
+    *available = (size_t)sysconf(_SC_AVPHYS_PAGES) * page;
 }
 
 static void backend_close(struct kn_backend *be)
@@ -166,8 +203,10 @@ static const struct kn_backend_type CPU_TYPE = {
     .forget = backend_forget,
     .run = backend_run,
     .sync = backend_sync,
-    .read = backend_copy,
-    .write = backend_copy,
+    .read = backend_read,
+    .write = backend_write,
+    .fill = backend_fill,
+    .memory = backend_memory,
     .close = backend_close,
 };
 
@@ -187,7 +226,7 @@ static int threads_default(void)
 
 struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_size)
 {
-    enum { THREADS_MAX = 1024 };
+    enum { THREADS_MAX = 1024, ROWS_PREFERRED = 256 };
     enum kn_cpu best = kn_cpu_best();
     errno = EINVAL;
     if (opt->cpu >= KN_CPU_COUNT || opt->cpu > (int)best) {
@@ -213,6 +252,9 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
     c->isa = ISAS[opt->cpu < 0 ? (int)best : opt->cpu];
     c->base.type = &CPU_TYPE;
     c->base.unified = true;
+    c->base.exact_rows = true;
+    c->base.alloc_max = PTRDIFF_MAX;
+    c->base.rows_preferred = ROWS_PREFERRED;
     snprintf(c->base.describe, sizeof c->base.describe, "cpu %s x%d", c->isa->name,
              pool_threads(c->pool));
     return &c->base;

@@ -28,11 +28,10 @@ static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct rows_job *j = ctx;
     const struct kn_view *table = &j->call->in[1];
-    int64_t row_size = table->stride[0] * (int64_t)kn_dtype_size(table->dtype);
     for (int64_t i = first; i < end; i++) {
         int64_t id = ((const int32_t *)j->a.data)[i * j->a.stride];
-        j->c->isa->widen(cpu_row(&j->out, i), (const char *)table->data + id * row_size,
-                         table->dtype, j->out.len);
+        j->c->isa->widen(cpu_row(&j->out, i), kn_at(table, id * table->stride[0]), table->dtype,
+                         j->out.len);
     }
 }
 

@@ -30,11 +30,6 @@ static int64_t least(int64_t a, int64_t b)
     return a < b ? a : b;
 }
 
-static const void *weight_at(const struct kn_view *v, int64_t index)
-{
-    return (const char *)v->data + index * (int64_t)kn_dtype_size(v->dtype);
-}
-
 /* Weights of n columns by k with these strides; false unless one of them is 1. */
 static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n, int64_t k,
                            int64_t n_stride, int64_t k_stride)
@@ -57,7 +52,7 @@ static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, i
     struct gemm g = l->g;
     int64_t skip = group * l->w_group + lo * (l->nk ? l->g.w_stride : 1);
     g.x += group * l->x_group + row * g.x_stride;
-    g.w = (const char *)g.w + skip * (int64_t)kn_dtype_size(g.w_type);
+    g.w = (const char *)g.w + kn_row_bytes(g.w_type, skip);
     g.m = m;
     g.n = hi - lo;
     g.out = out;
@@ -74,7 +69,7 @@ static void linear_bias(const struct linear *l, int64_t group, int64_t lo, int64
                         float *out)
 {
     float bias[GEMM_COLUMNS];
-    l->isa->widen(bias, weight_at(l->bias, group * l->bias_group + lo), l->bias->dtype, hi - lo);
+    l->isa->widen(bias, kn_at(l->bias, group * l->bias_group + lo), l->bias->dtype, hi - lo);
     for (int64_t i = 0; i < m; i++)
         for (int64_t n = 0; n < hi - lo; n++)
             out[i * l->g.out_stride + n] += bias[n];

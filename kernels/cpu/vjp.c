@@ -96,7 +96,7 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
         const float *dy = cpu_row(&j->in[0], i);
         float *dx = cpu_row(&j->out[0], i);
         for (int64_t k = 0; k < j->out[0].len; k++)
-            dx[k] += dy[k] * kn_load(w->dtype, w->data, k);
+            dx[k] += dy[k] * kn_load(w, k);
     }
 }
 

@@ -94,7 +94,7 @@ struct shape {
 
 static int64_t weight_bytes(const struct shape *s)
 {
-    return s->n * s->k * (int64_t)kn_dtype_size(s->t);
+    return (int64_t)kn_row_bytes(s->t, s->n * s->k);
 }
 
 static double time_ours(const struct shape *s, int64_t m, int64_t calls, int64_t *at)

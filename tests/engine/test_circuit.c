@@ -203,8 +203,7 @@ static void test_reading_by_hand(void **state)
         for (int i = 0; i < 3; i++) {
             float best = -INFINITY, least = INFINITY;
             for (int32_t t = 0; t < c->d_vocab; t++) {
-                float v = kn_load(w[side]->dtype, w[side]->data,
-                                  t * w[side]->stride[0] + 4 * i * w[side]->stride[1]);
+                float v = kn_load(w[side], t * w[side]->stride[0] + 4 * i * w[side]->stride[1]);
                 best = fmaxf(best, v), least = fminf(least, v);
             }
             assert_float_equal(top[2 * i].logit, best, 1e-6f);

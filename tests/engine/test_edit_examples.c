@@ -75,7 +75,7 @@ static int ignore(void *user, struct site_ref s, int32_t row0, int32_t row1,
                   const struct kn_view *g, struct err *e)
 {
     (void)s, (void)row0, (void)row1, (void)e;
-    *(double *)user += (double)*(const float *)g->data;
+    *(double *)user += (double)*kn_f32(g);
     return 0;
 }
 

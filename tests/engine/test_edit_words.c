@@ -263,8 +263,7 @@ static void from_a_position(void **state)
     s.id = SITE_PATTERN;
     assert_int_equal(run_view(fork, s, 3, 4, &a, &e), 0);
     assert_int_equal(run_view(other, s, 3, 4, &b, &e), 0);
-    assert_memory_equal((const float *)a.data + a.stride[0], (const float *)b.data + b.stride[0],
-                        4 * sizeof(float));
+    assert_memory_equal(kn_f32(&a) + a.stride[0], kn_f32(&b) + b.stride[0], 4 * sizeof(float));
     edit_program_free(p);
     refused("blocks.1.attn.hook_pattern = from(other, pos=0)",
             "has two positions, dest and src · leave pos out");

@@ -42,8 +42,8 @@ static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1,
                 for (int64_t k = 0; k < d[2]; k++) {
                     int64_t at[3] = {a, b, k};
                     at[axis] += row0;
-                    t->values[(at[0] * full[1] + at[1]) * full[2] +
-                              at[2]] = ((const float *)g->data)[a * st[0] + b * st[1] + k * st[2]];
+                    t->values[(at[0] * full[1] + at[1]) * full[2] + at[2]] = kn_f32(
+                        g)[a * st[0] + b * st[1] + k * st[2]];
                 }
     }
     return 0;
@@ -170,7 +170,7 @@ static void test_clamp(void **state)
                                                "blocks.0.hook_mlp_out[:, 1:] *= 1.5"};
             int32_t n = 0;
             for (int64_t i = 0; i < v.shape[1] && n < 63; i++) {
-                float x = ((const float *)v.data)[i];
+                float x = kn_f32(&v)[i];
                 if (x < -0.1f || x > 0.12f) {
                     snprintf(held[n], sizeof held[n], "blocks.0.hook_mlp_out[2, %d] = %s", (int)i,
                              x > 0.12f ? "0.12" : "-0.1");

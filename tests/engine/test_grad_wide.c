@@ -175,7 +175,7 @@ static int keep(void *user, struct site_ref s, int32_t row0, int32_t row1, const
     assert_int_equal(d[axis], row1 - row0);
     for (int64_t i = 0; i < d[0] * d[1] * d[2]; i++) {
         int64_t at[3] = {i / (d[1] * d[2]), i / d[2] % d[1], i % d[2]};
-        double x = (double)((const float *)g->data)[at[0] * st[0] + at[1] * st[1] + at[2] * st[2]];
+        double x = (double)kn_f32(g)[at[0] * st[0] + at[1] * st[1] + at[2] * st[2]];
         at[axis] += row0;
         to[(at[0] * full[1] + at[1]) * full[2] + at[2]] = x;
     }

@@ -12,7 +12,7 @@ enum { K = 4 };
 
 static double weight(const struct kn_view *w, int64_t i, int64_t j)
 {
-    return kn_load(w->dtype, w->data, i * w->stride[0] + (w->ndim > 1 ? j * w->stride[1] : 0));
+    return kn_load(w, i * w->stride[0] + (w->ndim > 1 ? j * w->stride[1] : 0));
 }
 
 /* Final norm and unembedding of one residual row, in double. */

@@ -28,8 +28,9 @@ static float *read_all(const struct model *m, const struct named_weight *w)
 
 static float stored(const struct st_tensor *t, int64_t i)
 {
-    return t->dtype == ST_F32 ? ((const float *)t->data)[i]
-                              : kn_load(t->dtype == ST_F16 ? KN_F16 : KN_BF16, t->data, i);
+    struct kn_view half = {.data = (void *)(uintptr_t)t->data,
+                           .dtype = t->dtype == ST_F16 ? KN_F16 : KN_BF16};
+    return t->dtype == ST_F32 ? ((const float *)t->data)[i] : kn_load(&half, i);
 }
 
 /* Every tensor of the checkpoint that is a weight, under its name as it lies; nnsight's spelling

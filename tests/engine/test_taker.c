@@ -160,7 +160,7 @@ static int take(void *user, struct site_ref s, int32_t row0, int32_t row1, const
     (void)s;
     (void)e;
     if (row0 <= 8 && 8 < row1)
-        *(float *)user = ((const float *)g->data)[(8 - row0) * g->stride[0] + 3 * g->stride[1]];
+        *(float *)user = kn_f32(g)[(8 - row0) * g->stride[0] + 3 * g->stride[1]];
     return 0;
 }
 

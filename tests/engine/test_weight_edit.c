@@ -279,8 +279,7 @@ static int collect(void *user, struct site_ref s, int32_t row0, int32_t row1,
     struct collected *c = user;
     for (int32_t i = row0; i < row1; i++)
         for (int64_t k = 0; k < g->shape[1]; k++)
-            c->x[i * g->shape[1] + k] = ((const float *)
-                                             g->data)[(i - row0) * g->stride[0] + k * g->stride[1]];
+            c->x[i * g->shape[1] + k] = kn_f32(g)[(i - row0) * g->stride[0] + k * g->stride[1]];
     return 0;
 }
 
@@ -320,7 +319,7 @@ static char path[] = "/tmp/bore-weights-XXXXXX.safetensors";
 
 static double at(const struct kn_view *v, int64_t i, int64_t j)
 {
-    return (double)kn_load(v->dtype, v->data, i * v->stride[0] + j * v->stride[1]);
+    return (double)kn_load(v, i * v->stride[0] + j * v->stride[1]);
 }
 
 static void words(void **state)
@@ -393,12 +392,12 @@ static void tokens_as_indices(void **state)
     assert_int_equal(run_view(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f.n, &v, &e),
                      0);
     for (int32_t i = 0; i < f.n; i++)
-        assert_true(fabsf(((const float *)v.data)[i * v.stride[0] + mary]) == 0.0f);
+        assert_true(fabsf(kn_f32(&v)[i * v.stride[0] + mary]) == 0.0f);
     assert_int_equal(run_view(r, (struct site_ref){SITE_EMBED, SITE_ROOT}, 0, f.n, &v, &e), 0);
     for (int32_t i = 0; i < f.n; i++)
         for (int64_t k = 0; k < v.shape[1]; k++)
             if (f.tokens[i] == mary)
-                assert_true(fabsf(((const float *)v.data)[i * v.stride[0] + k]) == 0.0f);
+                assert_true(fabsf(kn_f32(&v)[i * v.stride[0] + k]) == 0.0f);
     texts[0] = "unembed.W_U[:, \"no such token\"] = 0";
     assert_int_equal(sync_texts(p, &f, f.n, texts, 1, NULL, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "\"no such token\" is not one token of this model"));
@@ -451,14 +450,12 @@ static void the_model_is_never_written(void **state)
         struct err e = {0};
         assert_int_equal(process_model(f.m, processed ? PROCESS_USUAL : 0, &e), 0);
         const struct kn_view *w = model_weight(f.m, 0, W_Q), *o = model_weight(f.m, 1, W_OUT);
-        float before[2] = {kn_load(w->dtype, w->data, 5), kn_load(o->dtype, o->data, 7)};
+        float before[2] = {kn_load(w, 5), kn_load(o, 7)};
         struct pair *p = pair_new(f.m, SIZE_MAX / 2);
         const char *texts[] = {"blocks.*.attn.W_Q = 3", "blocks.*.mlp.W_out = 3",
                                "blocks.*.attn.W_V *= 0", "embed.W_E = 1"};
         assert_int_equal(sync_texts(p, &f, f.n, texts, 4, NULL, &e), 0);
-        assert_true(fabsf(kn_load(w->dtype, w->data, 5) - before[0]) +
-                        fabsf(kn_load(o->dtype, o->data, 7) - before[1]) ==
-                    0.0f);
+        assert_true(fabsf(kn_load(w, 5) - before[0]) + fabsf(kn_load(o, 7) - before[1]) == 0.0f);
         assert_int_equal(sync_texts(p, &f, f.n, texts, 0, NULL, &e), 0);
         assert_null(pair_run(p, FACE_EDITED));
         pair_close(p);
@@ -490,11 +487,8 @@ static void copies_of_every_type(void **state)
                 n[d] = want->shape[d], s[d] = want->stride[d], t[d] = have->stride[d];
             for (int64_t k = 0; k < n[0] * n[1] * n[2]; k++) {
                 int64_t a = k / n[2] / n[1], b = k / n[2] % n[1], c = k % n[2];
-                float x = want->ndim
-                              ? kn_load(want->dtype, want->data, a * s[0] + b * s[1] + c * s[2])
-                              : 0.0f;
-                assert_true(
-                    fabsf(((const float *)have->data)[a * t[0] + b * t[1] + c * t[2]] - x) == 0.0f);
+                float x = want->ndim ? kn_load(want, a * s[0] + b * s[1] + c * s[2]) : 0.0f;
+                assert_true(fabsf(kn_f32(have)[a * t[0] + b * t[1] + c * t[2]] - x) == 0.0f);
             }
         }
         pair_close(p);

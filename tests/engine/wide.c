@@ -339,11 +339,10 @@ static struct dense dense_read(const struct kn_view *v, enum weight_id id)
     d.x = malloc((size_t)(d.n * size) * sizeof *d.x);
     for (int64_t n = 0; n < d.n; n++)
         for (int64_t k = 0; k < size; k++)
-            d.x[k * d.n + n] = (double)((const float *)
-                                            v->data)[(groups ? n / v->shape[1] * v->stride[0] +
-                                                                   n % v->shape[1] * v->stride[1]
-                                                             : n * v->stride[0]) +
-                                                     k * step];
+            d.x[k * d.n + n] = (double)kn_f32(
+                v)[(groups ? n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1]
+                           : n * v->stride[0]) +
+                   k * step];
     return d;
 }
 

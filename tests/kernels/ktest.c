@@ -46,18 +46,23 @@ float kt_uniform(float lo, float hi)
     return lo + (hi - lo) * (float)(kt_random() & 0xffffff) / 0x1p24f;
 }
 
-static char *element(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
+static int64_t offset(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
 {
     const int64_t index[3] = {a, b, c};
-    int64_t offset = 0;
+    int64_t at = 0;
     for (int i = 0; i < v->ndim && i < 3; i++)
-        offset += index[i] * v->stride[i];
-    return (char *)v->data + offset * (int64_t)kn_dtype_size(v->dtype);
+        at += index[i] * v->stride[i];
+    return at;
+}
+
+static void *element(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
+{
+    return kn_at(v, offset(v, a, b, c));
 }
 
 double kt_at(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
 {
-    return (double)kn_load(v->dtype, element(v, a, b, c), 0);
+    return (double)kn_load(v, offset(v, a, b, c));
 }
 
 void kt_set(const struct kn_view *v, float x, int64_t a, int64_t b, int64_t c)
@@ -114,7 +119,7 @@ struct kn_view kt_tensor(enum kn_dtype t, int64_t pad, const int64_t *shape)
         size *= v.shape[i];
     }
     size -= v.ndim > 1 ? pad : 0; /* the last row ends the memory */
-    v.data = kt_alloc((size_t)size * kn_dtype_size(t));
+    v.data = kt_alloc(kn_row_bytes(t, size));
     kt_fill(&v, -1, 1);
     return v;
 }
@@ -122,8 +127,7 @@ struct kn_view kt_tensor(enum kn_dtype t, int64_t pad, const int64_t *shape)
 struct kn_view kt_transposed(enum kn_dtype t, int64_t pad, int64_t rows, int64_t cols)
 {
     struct kn_view v = KT(t, pad, cols, rows);
-    struct kn_view w = {v.data, t, 2, {rows, cols}, {v.stride[1], v.stride[0]}};
-    return w;
+    return kn_swap(v, 0, 1);
 }
 
 static struct kn_backend *backends[KN_CPU_COUNT][KT_THREADS_MAX + 1];
@@ -179,7 +183,7 @@ static size_t view_bytes(const struct kn_view *v)
     int64_t last = 0;
     for (int i = 0; i < v->ndim; i++)
         last += (v->shape[i] - 1) * v->stride[i];
-    return v->ndim ? (size_t)(last + 1) * kn_dtype_size(v->dtype) : 0;
+    return v->ndim ? kn_row_bytes(v->dtype, last + 1) : 0;
 }
 
 /* The same 32 bits, or both NaN: which of two NaNs an addition hands on is not defined. */
@@ -203,7 +207,7 @@ static struct snapshot snapshot_take(const struct kn_call *call)
         if (call->out[o].ndim) {
             size_t n = view_bytes(&call->out[o]);
             s.bytes[o] = malloc(n);
-            memcpy(s.bytes[o], call->out[o].data, n);
+            memcpy(s.bytes[o], kn_at(&call->out[o], 0), n);
         }
     return s;
 }
@@ -212,7 +216,7 @@ static void snapshot_put(const struct snapshot *s, const struct kn_call *call)
 {
     for (int o = 0; o < KN_OUT_MAX; o++)
         if (s->bytes[o])
-            memcpy(call->out[o].data, s->bytes[o], view_bytes(&call->out[o]));
+            memcpy(kn_at(&call->out[o], 0), s->bytes[o], view_bytes(&call->out[o]));
 }
 
 static void snapshot_equal(const struct snapshot *s, const struct kn_call *call, const char *what,
@@ -221,7 +225,7 @@ static void snapshot_equal(const struct snapshot *s, const struct kn_call *call,
     for (int o = 0; o < KN_OUT_MAX; o++)
         for (size_t i = 0; s->bytes[o] && i < view_bytes(&call->out[o]) / 4; i++)
             if (!same_bits((const char *)s->bytes[o] + 4 * i,
-                           (const char *)call->out[o].data + 4 * i, call->out[o].dtype))
+                           (const char *)kn_at(&call->out[o], 0) + 4 * i, call->out[o].dtype))
                 fail_msg("%s: out%d differs at %zu, %s %lld %lld", kn_op_name(call->op), o, i, what,
                          (long long)a, (long long)b);
 }
@@ -250,10 +254,11 @@ static void check_values(const struct kn_call *call, const struct snapshot *befo
     struct kn_call was = *call;
     for (int o = 0; o < KN_OUT_MAX; o++)
         if (before->bytes[o]) {
-            was.out[o].data = before->bytes[o];
+            was.out[o].data = before->bytes[o], was.out[o].first = 0;
             for (int i = 0; i < KN_IN_MAX; i++) /* in place */
-                if (call->in[i].data == call->out[o].data)
-                    was.in[i].data = before->bytes[o];
+                if (call->in[i].data == call->out[o].data &&
+                    call->in[i].first == call->out[o].first)
+                    was.in[i].data = before->bytes[o], was.in[i].first = 0;
         }
     for (int o = 0; o < KN_OUT_MAX; o++) {
         const struct kn_view *v = &call->out[o];

@@ -51,8 +51,7 @@ enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
 static struct kn_view square(int i, int64_t pad)
 {
     struct kn_view m = KT(KN_F32, pad, SHAPES[i].rows, SHAPES[i].heads, SHAPES[i].sources);
-    return (struct kn_view){
-        m.data, KN_F32, 3, {m.shape[1], m.shape[0], m.shape[2]}, {m.stride[1], m.stride[0], 1}};
+    return kn_swap(m, 0, 1);
 }
 
 static struct kn_param param(int i)

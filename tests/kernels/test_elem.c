@@ -56,15 +56,14 @@ static void test_copy(void **state)
     kt_check(&call, copy_reference, 0);
     /* axes swapped on one side: [9,4,6] written as [4,9,6] and as [6,4,9] */
     call.out[0] = KT(KN_F32, 2, 4, 9, 6);
-    call.out[0] = (struct kn_view){
-        call.out[0].data, KN_F32, 3, {9, 4, 6}, {call.out[0].stride[1], call.out[0].stride[0], 1}};
+    call.out[0] = kn_swap(call.out[0], 0, 1);
     kt_check(&call, copy_reference, 0);
     call.out[0] = KT(KN_F32, 0, 6, 4, 9);
-    call.out[0] = (struct kn_view){call.out[0].data, KN_F32, 3, {9, 4, 6}, {1, 9, 36}};
+    call.out[0] = (struct kn_view){call.out[0].data, KN_F32, 3, {9, 4, 6}, {1, 9, 36}, 0};
     kt_check(&call, copy_reference, 0);
     /* one row repeated for all */
     call.in[0] = KT(KN_F32, 0, 4, 6);
-    call.in[0] = (struct kn_view){call.in[0].data, KN_F32, 3, {9, 4, 6}, {0, 6, 1}};
+    call.in[0] = (struct kn_view){call.in[0].data, KN_F32, 3, {9, 4, 6}, {0, 6, 1}, 0};
     kt_check(&call, copy_reference, 0);
     struct kn_call bad = call;
     bad.out[0].stride[0] = 0;

@@ -78,14 +78,15 @@ static void test_groups(void **state)
         whole.out[0] = KT(KN_F32, 0, m, heads * 3 * dh);
         for (int part = 0; part < 3; part++) {
             struct kn_call call = {.op = KN_OP_LINEAR, .in = {whole.in[0]}};
-            call.in[1] = (struct kn_view){NULL,
-                                          KN_F32,
-                                          3,
-                                          {heads, dh, k},
-                                          {3 * dh * all.stride[0], all.stride[0], all.stride[1]}};
-            call.in[1].data = (float *)all.data + part * dh * all.stride[0];
-            call.in[2] = (struct kn_view){
-                (float *)bias.data + part * dh, KN_F32, 2, {heads, dh}, {3 * dh, 1}};
+            call.in[1] = (struct kn_view){
+                .data = all.data,
+                .dtype = KN_F32,
+                .ndim = 3,
+                .shape = {heads, dh, k},
+                .stride = {3 * dh * all.stride[0], all.stride[0], all.stride[1]},
+                .first = part * dh * all.stride[0]};
+            call.in[2] = (struct kn_view){bias.data,   KN_F32,      2,
+                                          {heads, dh}, {3 * dh, 1}, part * dh};
             call.out[0] = part ? KT(KN_F32, 3, m, heads, dh) : KT(KN_F32, 3, m, heads * dh);
             kt_check(&call, linear_reference, TOLERANCE);
 
@@ -93,13 +94,14 @@ static void test_groups(void **state)
             for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
                 kn_run(kt_backend((enum kn_cpu)cpu, 2), &whole);
                 kn_run(kt_backend((enum kn_cpu)cpu, 3), &call);
-                struct kn_view wide = {(float *)whole.out[0].data + part * dh,
+                struct kn_view wide = {whole.out[0].data,
                                        KN_F32,
                                        3,
                                        {m, heads, dh},
-                                       {whole.out[0].stride[0], 3 * dh, 1}};
+                                       {whole.out[0].stride[0], 3 * dh, 1},
+                                       part * dh};
                 struct kn_view narrow = {
-                    call.out[0].data, KN_F32, 3, {m, heads, dh}, {call.out[0].stride[0], dh, 1}};
+                    call.out[0].data, KN_F32, 3, {m, heads, dh}, {call.out[0].stride[0], dh, 1}, 0};
                 kt_same_bits(&wide, &narrow, "grouped and ungrouped");
             }
         }
@@ -165,8 +167,7 @@ static void test_stored_exactly(void **state)
             for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++) {
                 assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 2), &call), KN_OK);
                 for (int i = 0; i < 0x10000; i++) {
-                    float got = ((float *)call.out[0].data)[i],
-                          expect = kn_load(t, call.in[1].data, i);
+                    float got = ((float *)call.out[0].data)[i], expect = kn_load(&call.in[1], i);
                     if (isnan(expect) ? !isnan(got) : got != expect)
                         fail_msg("%s %s %04x: %g, not %g", kn_cpu_name((enum kn_cpu)cpu),
                                  kn_dtype_name(t), (unsigned)i, (double)got, (double)expect);
@@ -183,7 +184,8 @@ static void test_stored_exactly(void **state)
             value = mantissa ? (double)NAN : (double)INFINITY;
         if (i & 0x8000)
             value = -value;
-        double got = (double)kn_load(KN_F16, &h, 0);
+        struct kn_view one = kn_view1(&h, KN_F16, 1);
+        double got = (double)kn_load(&one, 0);
         assert_true(isnan(value) ? isnan(got) : got == value);
     }
 }

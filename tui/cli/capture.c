@@ -175,8 +175,8 @@ static void place_row(const struct capture *c, const struct kn_view *v, int32_t 
             for (int64_t k = 0; k < s[2]; k++) {
                 int64_t at[3] = {a, b, k};
                 at[axis] = index;
-                c->values[(at[0] * d[1] + at[1]) * d[2] +
-                          at[2]] = ((const float *)v->data)[a * st[0] + b * st[1] + k * st[2]];
+                c->values[(at[0] * d[1] + at[1]) * d[2] + at[2]] = kn_f32(
+                    v)[a * st[0] + b * st[1] + k * st[2]];
             }
 }
 
@@ -272,7 +272,7 @@ static int read_collected(const struct capture *c, int32_t row, struct kn_view *
     if (!c->value.spread)
         return run_view_between(c->run, s, c->collected, row, out, e);
     int rc = run_view_between(c->run, c->value.edit[0], c->collected, row, out, e);
-    struct kn_view one = kn_view2(out->data, out->dtype, 1, out->shape[2]); /* the first head's */
+    struct kn_view one = kn_index(*out, 1, 0); /* the first head's */
     *out = one;
     return rc;
 }

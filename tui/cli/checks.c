@@ -207,7 +207,7 @@ int check_result(struct check *k, int32_t layer)
         return k->c->err.code;
     for (int64_t p = 0; p < k->n; p++)
         for (int64_t i = 0; i < cfg->d_model; i++) {
-            double sum = bias->ndim ? kn_load(bias->dtype, bias->data, i * bias->stride[0]) : 0;
+            double sum = bias->ndim ? kn_load(bias, i * bias->stride[0]) : 0;
             for (int64_t h = 0; h < cfg->n_heads; h++)
                 sum += result[(p * cfg->n_heads + h) * cfg->d_model + i];
             check_compare(k, out[p * cfg->d_model + i], sum);
