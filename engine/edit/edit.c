@@ -30,12 +30,6 @@ bool edit_changes_itself(enum edit_value_kind v)
     return v == EDIT_CLAMP || v == EDIT_PROJECT_OUT || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
 }
 
-bool edit_stands_alone(enum edit_value_kind v)
-{
-    return edit_changes_itself(v) || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET ||
-           v == EDIT_POSTBIAS;
-}
-
 struct edit *edit_copy(const struct edit *ed)
 {
     struct edit *same = (struct edit *)(uintptr_t)
@@ -229,9 +223,6 @@ static void put_arguments(struct writer *w, const struct edit *ed, enum edit_val
             put(w, ", %s", edit_mask_fn_names[ed->mask_fn]);
         return;
     case EDIT_PROJECT_OUT:
-    case EDIT_OFFSET:
-    case EDIT_UNOFFSET:
-    case EDIT_POSTBIAS:
         put(w, "%s(", edit_value_words[ed->direction].word);
         put_arguments(w, ed, ed->direction);
         put(w, ")");

@@ -51,9 +51,6 @@ enum edit_mask_fn {
 };
 extern const char *const edit_mask_fn_names[EDIT_MASK_COUNT];
 
-/* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone.
- */
-bool edit_stands_alone(enum edit_value_kind v);
 /* Is an instruction of this value more than its operator?  mask() is not: its instructions multiply
  * and add. */
 bool edit_changes_itself(enum edit_value_kind v);

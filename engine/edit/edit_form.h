@@ -46,7 +46,7 @@ struct edit {
     enum edit_op op;
     enum edit_value_kind value;
     float number;                   /* EDIT_NUMBER, or the factor before a word */
-    enum edit_value_kind direction; /* EDIT_PROJECT_OUT, EDIT_OFFSET …: EDIT_DIR or EDIT_FILE */
+    enum edit_value_kind direction; /* EDIT_PROJECT_OUT: EDIT_DIR or EDIT_FILE */
     enum edit_mask_fn mask_fn;
     const char *text[2]; /* EDIT_FROM: run; EDIT_MEAN_REF, EDIT_RESAMPLE: set; EDIT_DIR: two tokens,
                             NULL for ids; EDIT_FILE: path, tensor */

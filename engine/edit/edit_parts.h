@@ -106,9 +106,8 @@ void edit_reference_free(struct edit_program *prog);
 int edit_vector_resolve(struct edit_instr *instr, const struct edit *ed,
                         const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e);
 
-/* ---- edit_hook.c ----
- * Taker's hooks as words of the edit language: rows(), mask(), offset() and unoffset(), postbias(),
- * whiten() and unwhiten(). */
+/* ---- edit_taker.c ----
+ * Taker's hooks as words of the edit language: rows(), mask(), whiten() and unwhiten(). */
 
 /* A hook has one number for each selected element at a position (rows(): for each position of its
  * own), which the file holds in the hook's order, whatever the shape it was saved in. */

@@ -325,9 +325,6 @@ static bool alias_brings_numbers(const struct edit *ed)
     case EDIT_MASK:
     case EDIT_WHITEN:
     case EDIT_UNWHITEN: return true;
-    case EDIT_OFFSET:
-    case EDIT_UNOFFSET:
-    case EDIT_POSTBIAS: return ed->direction == EDIT_FILE;
     default: return false;
     }
 }

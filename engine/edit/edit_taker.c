@@ -1,7 +1,8 @@
-/* edit_hook.c - taker's words: rows, mask, offset, postbias, whiten (edit_parts.h).
+/* edit_taker.c - taker's words: rows, mask, whiten (edit_parts.h).
  *
  * The arithmetic is that of taker 1.2.3's hook classes: NeuronMask, NeuronActAdd, NeuronReplace,
- * NeuronOffset, NeuronPostBias, NeuronWhiten.  Tested against them in tests/engine/test_taker.c. */
+ * NeuronWhiten; its offsets and biases are += and -= of a file's tensor.  Tested against them in
+ * tests/engine/test_taker.c. */
 #include "edit/edit_parts.h"
 
 #include <math.h>
@@ -77,8 +78,7 @@ static void lay(struct edit_instr *a, float *vec, int64_t n, bool rows)
     a->vec_stride[0] = rows ? stride : 0;
 }
 
-/* ---- rows()
- * ------------------------------------------------------------------------------------------ */
+/* ---- rows() ---- */
 
 /* Row p: of the tensor, or the tensor called NAME.p.  NULL: there is none. */
 static const struct st_tensor *row_tensor(const struct hook_file *f, const struct st_tensor *whole,
@@ -148,8 +148,7 @@ static int rows_resolve(struct edit_instr *a, int *n, const struct hook_file *f)
     return 0;
 }
 
-/* ---- mask(), offset()
- * -------------------------------------------------------------------------------- */
+/* ---- mask() ---- */
 
 /* The functions in double, so that what is rounded is the result. */
 static float mask_of(enum edit_mask_fn fn, float p)
@@ -202,19 +201,7 @@ static int mask_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n,
     return 0;
 }
 
-static int offset_resolve(struct edit_instr *a, const struct hook_file *f)
-{
-    const struct st_tensor *t = find(f, "");
-    int64_t inner = count_within(a);
-    float *v;
-    int rc = t ? alloc(f, inner, &v) : fail_missing(f, "");
-    if (!rc && !(rc = read_all(f, t, inner, v)))
-        lay(a, v, inner, false);
-    return rc;
-}
-
-/* ---- whiten()
- * ---------------------------------------------------------------------------------------- */
+/* ---- whiten() ---- */
 
 /* Width of the vectors that are rotated: all inner elements of a position, or the last axis; 0 =
  * neither fits. */
@@ -286,45 +273,33 @@ static int whiten_resolve(struct edit_instr *a, const struct edit_context *ctx,
     return rc;
 }
 
-/* ---- all
- * --------------------------------------------------------------------------------------------- */
+/* ---- all ---- */
 
 bool edit_hook_is(enum edit_value_kind v)
 {
-    return v == EDIT_ROWS || v == EDIT_MASK || v == EDIT_OFFSET || v == EDIT_UNOFFSET ||
-           v == EDIT_POSTBIAS || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
+    return v == EDIT_ROWS || v == EDIT_MASK || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
 }
 
 int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const struct edit *ed,
                       const struct edit_context *ctx, struct edit_chunk **chunks, struct err *e)
 {
     struct hook_file f = {.ed = ed, .chunks = chunks, .e = e};
-    bool shift = ed->value == EDIT_OFFSET || ed->value == EDIT_UNOFFSET ||
-                 ed->value == EDIT_POSTBIAS;
-    bool whiten = ed->value == EDIT_WHITEN || ed->value == EDIT_UNWHITEN;
+    const char *form = edit_value_words[ed->value].form;
     char name[LIMIT_NAME];
     *n = 1;
     if (!edit_hook_is(ed->value))
         return 0;
     if (instrs[0].site.id == SITE_ATTN_SCORES || instrs[0].site.id == SITE_PATTERN)
         return err_set(e, ERR_BAD_INPUT,
-                       "%s · %s has two positions, dest and src · it is for hooks with one",
-                       edit_value_words[ed->value].form, site_name(instrs[0].site, name));
-    if (shift) { /* what += and -= of that vector are */
-        instrs[0].op = ed->value == EDIT_UNOFFSET ? EDIT_SUB : EDIT_ADD;
-        instrs[0].value = ed->direction;
-    }
-    if (shift && ed->direction == EDIT_DIR)
-        return edit_vector_resolve(&instrs[0], ed, ctx, chunks, e);
+                       "%s · %s has two positions, dest and src · it is for hooks with one", form,
+                       site_name(instrs[0].site, name));
     if (!ctx->model)
-        return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here",
-                       edit_value_words[ed->value].form);
+        return err_set(e, ERR_BAD_INPUT, "%s · no weights are open here", form);
     if (!(f.st = checkpoint_open(ed->text[0], e)))
         return err_code(e);
-    int rc = shift                    ? offset_resolve(&instrs[0], &f)
-             : whiten                 ? whiten_resolve(&instrs[0], ctx, &f)
-             : ed->value == EDIT_MASK ? mask_resolve(instrs, n, &f)
-                                      : rows_resolve(&instrs[0], n, &f);
+    int rc = ed->value == EDIT_MASK   ? mask_resolve(instrs, n, &f)
+             : ed->value == EDIT_ROWS ? rows_resolve(&instrs[0], n, &f)
+                                      : whiten_resolve(&instrs[0], ctx, &f);
     checkpoint_close(f.st);
     return rc;
 }

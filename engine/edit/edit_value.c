@@ -249,6 +249,19 @@ static int parse_arguments(struct scan *s)
     }
 }
 
+/* Taker's words for adding a vector and taking it away. */
+static bool is_shift(enum edit_value_kind v)
+{
+    return v == EDIT_OFFSET || v == EDIT_UNOFFSET || v == EDIT_POSTBIAS;
+}
+
+/* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone.
+ */
+static bool stands_alone(enum edit_value_kind v)
+{
+    return edit_changes_itself(v) || v == EDIT_MASK || is_shift(v);
+}
+
 /* A word; `factor`: a number times it. */
 static int parse_word(struct scan *s, bool factor)
 {
@@ -265,7 +278,7 @@ static int parse_word(struct scan *s, bool factor)
         return fail_word(s, at, n);
     s->ed->value = (enum edit_value_kind)kind;
     s->p += n;
-    if (edit_stands_alone(s->ed->value) && (factor || s->ed->op != EDIT_SET)) {
+    if (stands_alone(s->ed->value) && (factor || s->ed->op != EDIT_SET)) {
         char what[80];
         snprintf(what, sizeof what, "%s stands alone after =", edit_value_words[kind].form);
         return scan_fail_at(s, at, what, "it already begins from the value there");
@@ -280,7 +293,13 @@ static int parse_word(struct scan *s, bool factor)
         s->ed->value = EDIT_MEAN_REF;
     if (parse_arguments(s))
         return ERR_BAD_INPUT;
-    return scan_take(s, ")") ? 0 : scan_fail(s, "expected )", edit_value_words[s->ed->value].form);
+    if (!scan_take(s, ")"))
+        return scan_fail(s, "expected )", edit_value_words[s->ed->value].form);
+    if (is_shift(s->ed->value)) {
+        s->ed->op = s->ed->value == EDIT_UNOFFSET ? EDIT_SUB : EDIT_ADD;
+        s->ed->value = s->ed->direction;
+    }
+    return 0;
 }
 
 static int parse_value(struct scan *s)

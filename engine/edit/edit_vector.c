@@ -76,15 +76,13 @@ static int file_tensor(const struct edit *ed, struct checkpoint *st, const struc
 }
 
 /* Lay the tensor's axes on the selection's, from the last backwards: equal sizes match, a 1 is
- * repeated, an axis that selects one element may be left out. */
-static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const struct edit *ed,
-                      struct err *e)
+ * repeated, an axis that selects one element may be left out.  Does it fit? */
+static bool lay_axes(struct edit_instr *instr, const struct st_tensor *t)
 {
-    int64_t stride = 1, want[SITE_RANK_MAX];
+    int64_t stride = 1;
     int d = t->rank - 1;
     for (int i = instr->rank - 1; i >= 0; i--) {
         int64_t n = instr->axis[i].n, size = d >= 0 ? t->shape[d] : 1;
-        want[i] = n;
         instr->vec_stride[i] = 0;
         if (d < 0 || (n == 1 && size != 1))
             continue;
@@ -96,8 +94,26 @@ static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const
     }
     for (; d >= 0 && t->shape[d] == 1; d--)
         continue;
-    if (d < 0)
+    return d < 0;
+}
+
+/* Lay its elements on those selected at one position, in their order, whatever the tensor's shape.
+ * Are there as many? */
+static bool lay_elements(struct edit_instr *instr, const struct st_tensor *t)
+{
+    int64_t stride = 1;
+    for (int i = instr->rank - 1; i > 0; stride *= instr->axis[i--].n)
+        instr->vec_stride[i] = stride;
+    instr->vec_stride[0] = 0;
+    return stride == st_count(t) && site_row_axis(instr->site.id) == 0;
+}
+
+static int file_shape(struct edit_instr *instr, const struct st_tensor *t, const struct edit *ed,
+                      struct err *e)
+{
+    if (lay_axes(instr, t) || (!instr->weight && lay_elements(instr, t)))
         return 0;
+    int64_t want[SITE_RANK_MAX];
     for (int i = 0; i < instr->rank; i++)
         want[i] = instr->axis[i].n;
     char has[80], needs[80];

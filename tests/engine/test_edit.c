@@ -143,6 +143,10 @@ static void values(void **state)
     prints_as("x = file(\"a b.safetensors\",\"v\")", "x = file(\"a b.safetensors\", \"v\")");
     prints_as("x=project_out( dir(\"a\",3) )", "x = project_out(dir(\"a\", 3))");
     prints_as("x = project_out(file(\"p\", \"t\"))", "x = project_out(file(\"p\", \"t\"))");
+    /* taker's words are read as the operators that they are */
+    prints_as("x = offset(file(\"p\", \"t\"))", "x += file(\"p\", \"t\")");
+    prints_as("x[2:] = unoffset( dir(3,4) )", "x[2:] -= dir(3, 4)");
+    prints_as("x = postbias(file(\"p\", \"t\"))", "x += file(\"p\", \"t\")");
     prints_as("x -= .5 * frozen#a", "x -= 0.5 * frozen");
     prints_as("x = clamp( -1.0 ,+1 )", "x = clamp(-1, 1)");
     prints_as("x=clamp(0,inf)", "x = clamp(0, inf)");

@@ -180,8 +180,9 @@ static void file_fits_the_selection(void **state)
          .data = t}, /* a batch axis of 1 in front */
         {.name = "one", .dtype = ST_F32, .rank = 3, .shape = {N, 1, 1}, .data = t},
         {.name = "ids", .dtype = ST_I32, .rank = 1, .shape = {2}, .data = ids},
+        {.name = "flat", .dtype = ST_F32, .rank = 1, .shape = {heads * d}, .data = t},
     };
-    assert_int_equal(tensor_write(path, out, 4, NULL, 0, NULL), 0);
+    assert_int_equal(tensor_write(path, out, 5, NULL, 0, NULL), 0);
     float *x = calloc((size_t)(N * heads * d), sizeof *x);
     char text[200];
     static const char *const edits[] = {"blocks.0.attn.hook_z[2:, 1] += 2 * file(\"%s\", \"v\")",
@@ -189,8 +190,7 @@ static void file_fits_the_selection(void **state)
                                         "blocks.0.attn.hook_z[:, 2] = file(\"%s\", \"one\")"};
     for (int k = 0; k < 3; k++) {
         snprintf(text, sizeof text, edits[k], path);
-        for (int32_t row = 0; row < N;
-             row += 3) /* in parts: places in the selection, not in the part */
+        for (int32_t row = 0; row < N; row += 3) /* parts: places in the selection, not in these */
             apply(text, x, row, row + 3);
     }
     for (int32_t pos = 0; pos < N; pos++)
@@ -203,6 +203,13 @@ static void file_fits_the_selection(void **state)
                                       : 0;
                 assert_true(fabsf(x[(pos * heads + h) * d + i] - want) == 0.0f);
             }
+    /* heads joined: one number for each element at a position, in the hook's order */
+    memset(x, 0, (size_t)(N * heads * d) * sizeof *x);
+    snprintf(text, sizeof text, "blocks.0.attn.hook_z[2:] = unoffset(file(\"%s\", \"flat\"))",
+             path);
+    apply(text, x, 0, N);
+    for (int32_t i = 0; i < N * heads * d; i++)
+        assert_true(x[i] == (i / (heads * d) >= 2 ? -t[i % (heads * d)] : 0));
     free(x), free(t);
     static const struct {
         const char *edit, *want;

@@ -238,14 +238,14 @@ static void order_of_hooks(void **state)
     if (taker_parse(&t, &cfg, text, strlen(text), PARAMS, &e))
         fail_msg("%s", e.text);
     static const char *const want[] = {
-        "layer_0_attn_pre_out = rows(",     "layer_0_attn_pre_out = offset(",
-        "layer_0_attn_pre_out = unoffset(", "layer_0_attn_pre_out = mask(",
-        "layer_0_attn_pre_out = mask(",     "layer_0_mlp_pre_out = offset(",
-        "layer_0_mlp_pre_out = mask(",      "layer_0_mlp_pre_out = rows(",
-        "layer_1_attn_pre_out = rows(",     "layer_1_attn_pre_out = offset(",
-        "layer_1_attn_pre_out = unoffset(", "layer_1_attn_pre_out = mask(",
-        "layer_1_mlp_pre_out = offset(",    "layer_1_mlp_pre_out = mask(",
-        "layer_1_mlp_pre_out = rows(",      "layer_1_mlp_pre_out = unoffset(",
+        "layer_0_attn_pre_out = rows(",  "layer_0_attn_pre_out += file(",
+        "layer_0_attn_pre_out -= file(", "layer_0_attn_pre_out = mask(",
+        "layer_0_attn_pre_out = mask(",  "layer_0_mlp_pre_out += file(",
+        "layer_0_mlp_pre_out = mask(",   "layer_0_mlp_pre_out = rows(",
+        "layer_1_attn_pre_out = rows(",  "layer_1_attn_pre_out += file(",
+        "layer_1_attn_pre_out -= file(", "layer_1_attn_pre_out = mask(",
+        "layer_1_mlp_pre_out += file(",  "layer_1_mlp_pre_out = mask(",
+        "layer_1_mlp_pre_out = rows(",   "layer_1_mlp_pre_out -= file(",
     };
     assert_int_equal(t.n_edits, sizeof want / sizeof *want);
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)
