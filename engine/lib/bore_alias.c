@@ -3,9 +3,10 @@
  * which is copied to the heads of three sites (arch_names.def).
  *
  * A hook on several sites has a callback at each.  A fused projection's are written one after the
- * other before anything reads them: the callback of the last one joins them, calls the hook, and
- * takes them apart again.  A norm's input is shown by the first of its copies; the others are given
- * what the hook left there. Tested in tests/engine/test_library_names.c. */
+ * other before anything reads them: the callback of the last one, which sees the others' values
+ * beside its own, joins them, calls the hook, and takes them apart again.  A norm's input is shown
+ * by the first of its copies; the others are given what the hook left there. Tested in
+ * tests/engine/test_library_names.c. */
 #include "lib/bore_parts.h"
 
 #include <stdlib.h>
@@ -37,13 +38,14 @@ static int room_for(struct bore_alias *a, int64_t n, struct err *e)
     return 0;
 }
 
-/* Joined columns of the parts to the buffer, or back where they differ. */
-static void join(struct bore_alias *a, const struct config *cfg, int64_t rows, int64_t columns,
-                 bool back)
+/* Joined columns of the parts to the buffer, or back where they differ.  seen: the values of the
+ * last part, then of those before it. */
+static void join(struct bore_alias *a, const struct config *cfg, const struct kn_view *seen,
+                 int64_t rows, int64_t columns, bool back)
 {
     for (int64_t k = 0; k < columns; k++) {
         struct alias_at at = alias_map_index(cfg, &a->value, k);
-        const struct kn_view *v = &a->seen[at.part];
+        const struct kn_view *v = &seen[(at.part + 1) % a->n_parts];
         float *x = kn_f32(v) + at.head * v->stride[1] + at.d * v->stride[2];
         for (int64_t p = 0; p < rows; p++)
             *(back ? &x[p * v->stride[0]] : &a->buf[p * columns + k]) = *(
@@ -74,19 +76,16 @@ static int call_joined(const struct callback *self, struct bore_alias *a, int32_
 {
     const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
     int64_t shape[ALIAS_RANK_MAX];
-    for (int i = 0; i < a->n_parts; i++)
-        if (same_site(a->part[i], self->site))
-            a->seen[i] = *v;
     if (!same_site(self->site, a->calls_at))
         return 0;
     alias_shape(cfg, &a->value, (int32_t)v->shape[0], shape, NULL);
     int rc = room_for(a, shape[0] * shape[1], e);
     if (rc)
         return rc;
-    join(a, cfg, shape[0], shape[1], false);
+    join(a, cfg, v, shape[0], shape[1], false);
     rc = call_buffer(self, a, row0, shape[0], shape[1], e);
     if (!rc && !(self->flags & CALLBACK_READS))
-        join(a, cfg, shape[0], shape[1], true);
+        join(a, cfg, v, shape[0], shape[1], true);
     return rc;
 }
 
@@ -195,6 +194,10 @@ int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bor
                              .fn = call_alias,
                              .user = a,
                              .owner = m};
+        if (is_fused(&a->value) && i == a->n_parts - 1) {
+            memcpy(c.with, a->part, sizeof c.with);
+            c.n_with = i;
+        }
         rc = callbacks_add(&m->hooks, &c, e);
     }
     return rc;

@@ -59,7 +59,6 @@ struct bore_alias {
     struct site_ref part[ALIAS_SITES_MAX],
         calls_at; /* sites that have a callback; the one whose callback calls fn */
     int n_parts;
-    struct kn_view seen[ALIAS_SITES_MAX]; /* of parts that were computed before calls_at */
     float *buf;
     int64_t room;
 };

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "model/checkpoint.h"
+#include "run/run_device.h"
 
 static const char *const names[HEAD_PATTERN_COUNT] = {"previous_token_head", "duplicate_token_head",
                                                       "induction_head"};
@@ -134,9 +135,12 @@ int detect_head(struct run *r, const float *pattern, const struct detect_options
         rc = check_triangle("detect_head", pattern, n, e);
     for (int32_t l = 0; !rc && l < run_model(r)->cfg.n_layers; l++) {
         struct kn_view v;
-        rc = run_view(r, (struct site_ref){SITE_PATTERN, l}, 0, n, &v, e);
+        struct host_view host = {0};
+        if (!(rc = run_view(r, (struct site_ref){SITE_PATTERN, l}, 0, n, &v, e)))
+            rc = host_view_get(&host, run_model(r)->be, &v, e);
         for (int32_t h = 0; !rc && h < heads; h++)
-            scores[l * heads + h] = score(&v, h, pattern, opt);
+            scores[l * heads + h] = score(&host.v, h, pattern, opt);
+        host_view_drop(&host);
     }
     return rc;
 }

@@ -38,9 +38,8 @@ struct kn_view grad_view_all(struct walk *w, enum site_id s)
 static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *e)
 {
     int rc = run_reserve(w->r, b, floats, e);
-    if (!rc)
-        memset(b->mem, 0, (size_t)floats * sizeof(float));
-    return rc;
+    struct kn_view v = kn_view1(b->mem, KN_F32, floats);
+    return rc ? rc : run_fill(w->r->m->be, &v, 0, e);
 }
 
 static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
@@ -81,7 +80,22 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     return true;
 }
 
-/* What an instruction does beyond arithmetic. */
+typedef void word_vjp(const struct edit_instr *a, const struct kn_view *g, int32_t row0,
+                      const struct kn_view *value);
+
+/* The product of what instruction i does beyond arithmetic; `value`: what it acted on. */
+static int word_back(struct walk *w, word_vjp *back, const struct edit_instr *a,
+                     const struct kn_view *g, const struct kn_view *value, struct err *e)
+{
+    struct kn_backend *be = w->r->m->be;
+    struct host_view to = {0}, from = {0};
+    int rc = host_view_get(&to, be, g, e);
+    if (!rc && !(rc = host_view_get(&from, be, value, e)))
+        back(a, &to.v, w->r0, &from.v);
+    host_view_drop(&from);
+    return host_view_end(&to, be, rc, e);
+}
+
 static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
 {
     struct edit_instr a = w->r->instrs[i];
@@ -91,11 +105,21 @@ static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct 
         a.renormalize = false;
         rc = run_replay(w->r, i, w->r0, w->r1, &value, e);
         if (!rc && !(rc = run_instr_apply(w->r, &a, &value, w->r0, e)))
-            edit_renormalize_back(&a, g, w->r0, &value);
+            rc = word_back(w, edit_renormalize_back, &a, g, &value, e);
     }
     if (!rc && a.value == EDIT_CLAMP && !(rc = run_replay(w->r, i, w->r0, w->r1, &value, e)))
-        edit_clamp_back(&a, g, w->r0, &value);
+        rc = word_back(w, edit_clamp_back, &a, g, &value, e);
     return rc;
+}
+
+static int whiten_back(struct walk *w, const struct edit_instr *a, const struct kn_view *g,
+                       struct err *e)
+{
+    struct host_view h;
+    int rc = host_view_get(&h, w->r->m->be, g, e);
+    if (!rc && edit_whiten_back(a, &h.v, w->r0))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+    return host_view_end(&h, w->r->m->be, rc, e);
 }
 
 /* Products of the edits of one site, last edit first: what an edit replaced has no past; what it
@@ -117,9 +141,8 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
         a.renormalize = false;
         if (!rc && a.value == EDIT_PROJECT_OUT)
             rc = run_instr_apply(r, &a, &g, w->r0, e); /* a projection is its own transpose */
-        if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN) &&
-            edit_whiten_back(&a, &g, w->r0))
-            rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+        if (!rc && (a.value == EDIT_WHITEN || a.value == EDIT_UNWHITEN))
+            rc = whiten_back(w, &a, &g, e);
         if (edit_changes_itself(a.value))
             continue;
         if (a.op == EDIT_SET)
@@ -137,11 +160,20 @@ static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const s
 {
     struct site_ref here = site_here(w, s);
     const struct edit_program *p = w->r->program;
+    struct host_view h;
+    int rc = host_view_get(&h, w->r->m->be, g, e);
+    if (rc)
+        return rc;
     for (int32_t i = 0; p && i < p->n_back; i++)
         if (p->back[i].site.id == s && p->back[i].site.layer == here.layer)
-            edit_apply(&p->back[i], g, r0, NULL);
-    int rc = callbacks_call(&w->r->called, CALLBACK_BACKWARD, here, r0, g, e);
-    return rc || !w->asked[s] ? rc : fn(user, here, r0, r1, g, e);
+            edit_apply(&p->back[i], &h.v, r0, NULL);
+    int32_t at = 0;
+    for (const struct callback *c;
+         !rc && (c = callbacks_next(&w->r->called, CALLBACK_BACKWARD, here, &at));)
+        rc = c->fn(c, r0, &h.v, e);
+    if (!rc && w->asked[s])
+        rc = fn(user, here, r0, r1, &h.v, e);
+    return host_view_end(&h, w->r->m->be, rc, e);
 }
 
 static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, struct err *e)
@@ -154,7 +186,9 @@ static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, st
     }
     if (run_changed(w->r, w->stage, s)) {
         struct kn_view g = grad_view(w, s);
-        run_marks_apply(w->r, w->stage, s, w->r0, &g);
+        int rc = run_marks_apply(w->r, w->stage, s, w->r0, &g, e);
+        if (rc)
+            return rc;
     }
     return edits_vjp(w, s, e);
 }
@@ -236,6 +270,19 @@ static int before_prepare(struct walk *w, const struct step *steps, int32_t n, s
     return rc;
 }
 
+/* The metric's gradient at the logits of rows [a, b). */
+static int metric_back(struct walk *w, struct run *base, const struct metric *m, int32_t a,
+                       int32_t b, struct err *e)
+{
+    struct kn_view rows = grad_view(w, SITE_UNEMBED_OUT),
+                   g = kn_slice(rows, 0, a - w->r0, b - w->r0);
+    struct host_view h;
+    int rc = host_view_get(&h, w->r->m->be, &g, e);
+    if (!rc)
+        rc = metric_gradient(m, w->r, base, a, b, kn_f32(&h.v), e);
+    return host_view_end(&h, w->r->m->be, rc, e);
+}
+
 /* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two
  * runs). */
 static int stage_back(struct walk *w, struct run *base, const struct metric *m, int32_t row0,
@@ -256,9 +303,7 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
             break;
         int32_t a = w->r0 > row0 ? w->r0 : row0, b = w->r1 < row1 ? w->r1 : row1;
         if (final && a < b)
-            rc = metric_gradient(
-                m, r, base, a, b,
-                w->rows[SITE_UNEMBED_OUT].mem + (int64_t)(a - w->r0) * r->m->cfg.d_vocab, e);
+            rc = metric_back(w, base, m, a, b, e);
         if (!rc && (!final || a < b || w->wanted[SITE_UNEMBED_OUT] || w->wanted[SITE_UNEMBED_IN] ||
                     w->wanted[SITE_LNF_SCALE] || w->wanted[SITE_LNF_NORMALIZED]))
             rc = block_back(w, steps, n, fn, user, e);

@@ -143,10 +143,10 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
                    dscale = kn_view2(w->temp[1].mem + rows * n, KN_F32, rows * n, 1),
                    dnormed = kn_view2(w->temp[2].mem, KN_F32, rows * n, d),
                    dnorm = kn_view2(w->temp[3].mem, KN_F32, rows * n, d);
-    for (int64_t i = 0; i < rows * n * d; i++)
-        w->temp[2].mem[i] = w->temp[3].mem[i] = 0;
-    for (int64_t i = 0; i < rows * n; i++)
-        w->temp[1].mem[rows * n + i] = 0;
+    for (int i = 1; !rc && i < 4; i++) {
+        struct kn_view all = kn_view1(w->temp[i].mem, KN_F32, i == 1 ? 2 * rows * n : rows * n * d);
+        rc = run_fill(r->m->be, &all, 0, e);
+    }
     for (int64_t h = 0; !rc && h < n; h++) {
         rc = linear_vjp(w, kn_index(dy, 1, h),
                         wq.ndim == 3 ? kn_index(wq, 0, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
@@ -177,7 +177,9 @@ int grad_act_out(struct walk *w, struct err *e)
     int rc = run_reserve(w->r, &w->temp[0], floats, e);
     if (rc || (rc = value(w, &instr, &x, e)) || (rc = value(w, &gate, &b, e)))
         return rc;
-    memset(w->temp[0].mem, 0, (size_t)floats * sizeof(float));
+    struct kn_view all = kn_view1(w->temp[0].mem, KN_F32, floats);
+    if ((rc = run_fill(w->r->m->be, &all, 0, e)))
+        return rc;
     struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0],
                                      dx.shape[1]); /* b's share comes through the joint step */
     return call(w, (struct kn_call){.op = KN_OP_GATE_VJP, .out = {dx, unused}, .in = {dy, x, b}},

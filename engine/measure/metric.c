@@ -3,6 +3,7 @@
 
 #include "base/number.h"
 #include "edit/token_nearest.h"
+#include "run/run_device.h"
 
 #include <ctype.h>
 #include <math.h>
@@ -169,10 +170,11 @@ static double log_sum_exp(const float *x, int64_t n)
     return most + log(sum);
 }
 
-static int logits_view(struct run *r, int32_t row0, int32_t row1, struct kn_view *v, struct err *e)
+static int logits_get(struct host_view *h, struct run *r, int32_t row0, int32_t row1, struct err *e)
 {
-    struct site_ref out = {SITE_UNEMBED_OUT, SITE_ROOT};
-    return run_view(r, out, row0, row1, v, e);
+    struct kn_view v;
+    int rc = run_view(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, row0, row1, &v, e);
+    return rc ? rc : host_view_get(h, run_model(r)->be, &v, e);
 }
 
 /* Value and, where g is not NULL, gradient of one term at one row.  b: the base's logits, for kl.
@@ -202,6 +204,11 @@ static double term_at(const struct metric_term *t, double factor, int32_t token,
     return factor * ((double)x[token] - lse);
 }
 
+static const float *row_of(const struct host_view *h, int64_t i)
+{
+    return h->v.ndim ? kn_f32(&h->v) + i * h->v.stride[0] : NULL;
+}
+
 /* All terms on rows [row0, row1): the sum of their values goes to *value. */
 static int rows_eval(const struct metric *m, struct run *r, struct run *base, int32_t row0,
                      int32_t row1, float *g, double *value, struct err *e)
@@ -211,25 +218,25 @@ static int rows_eval(const struct metric *m, struct run *r, struct run *base, in
     int64_t d_vocab = run_model(r)->cfg.d_vocab;
     for (int32_t a = row0; a < row1; a += BLOCK) {
         int32_t b = a + BLOCK < row1 ? a + BLOCK : row1;
-        struct kn_view x, xb = {0};
-        int rc = logits_view(r, a, b, &x, e);
-        for (int32_t i = 0; !rc && base && i < m->n && !xb.ndim; i++)
+        struct host_view h = {0}, hb = {0};
+        int rc = logits_get(&h, r, a, b, e);
+        for (int32_t i = 0; !rc && base && i < m->n && !hb.v.ndim; i++)
             if (m->terms[i].kind == METRIC_KL)
-                rc = logits_view(base, a, b, &xb, e);
-        if (rc)
-            return rc;
-        for (int32_t row = a; row < b; row++)
+                rc = logits_get(&hb, base, a, b, e);
+        for (int32_t row = a; !rc && row < b; row++)
             for (int32_t i = 0; i < m->n; i++) {
                 const struct metric_term *t = &m->terms[i];
                 bool loss = t->kind == METRIC_LOSS;
                 if (loss ? row >= n - 1 : row != at_row(t, n))
                     continue;
                 *value += term_at(t, loss ? -t->factor / (n - 1) : t->factor,
-                                  loss ? run_tokens(r)[row + 1] : t->token,
-                                  kn_f32(&x) + (row - a) * x.stride[0],
-                                  xb.ndim ? kn_f32(&xb) + (row - a) * xb.stride[0] : NULL, d_vocab,
+                                  loss ? run_tokens(r)[row + 1] : t->token, row_of(&h, row - a),
+                                  row_of(&hb, row - a), d_vocab,
                                   g ? g + (row - row0) * d_vocab : NULL);
             }
+        host_view_drop(&h), host_view_drop(&hb);
+        if (rc)
+            return rc;
     }
     return 0;
 }

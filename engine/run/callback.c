@@ -80,16 +80,13 @@ void callbacks_free(struct callbacks *c)
     *c = (struct callbacks){0};
 }
 
-int callbacks_call(const struct callbacks *c, enum callback_dir dir, struct site_ref s,
-                   int32_t row0, const struct kn_view *v, struct err *e)
+const struct callback *callbacks_next(const struct callbacks *c, enum callback_dir dir,
+                                      struct site_ref s, int32_t *i)
 {
-    for (int32_t i = 0; i < c->n; i++) {
-        const struct callback *cb = &c->list[i];
-        if (cb->dir != dir || !same_site(cb->site, s))
-            continue;
-        int rc = cb->fn(cb, row0, v, e);
-        if (rc)
-            return rc;
+    while (*i < c->n) {
+        const struct callback *cb = &c->list[(*i)++];
+        if (cb->dir == dir && same_site(cb->site, s))
+            return cb;
     }
-    return 0;
+    return NULL;
 }

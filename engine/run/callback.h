@@ -20,13 +20,13 @@ enum callback_flag {
                                there */
 };
 
-enum { CALLBACK_ANY_LEVEL = -1 };
+enum { CALLBACK_ANY_LEVEL = -1, CALLBACK_WITH_MAX = 2 };
 
 struct callback;
 
 /* Rows [row0, row0 + rows of v) of the site as a canonical f32 view (no batch dimension, strides
- * free), which may be changed in place.  Non-zero stops the pass with that code; *e may be filled.
- */
+ * free) in host memory, which may be changed in place; v[1], v[2]: the same rows of self->with.
+ * Views are good until it returns.  Non-zero stops the pass with that code; *e may be filled. */
 typedef int callback_fn(const struct callback *self, int32_t row0, const struct kn_view *v,
                         struct err *e);
 
@@ -36,6 +36,9 @@ struct callback {
     unsigned flags;
     int32_t level;
     callback_fn *fn;
+    struct site_ref with[CALLBACK_WITH_MAX]; /* forward: sites of the stage that are computed before
+                                                and kept, because they have callbacks too */
+    int n_with;
     void *user, *owner;  /* the caller's */
     void (*inner)(void); /* the caller's: a function of another type behind fn */
 };
@@ -58,8 +61,8 @@ bool callbacks_any(const struct callbacks *c, enum callback_dir dir, callback_te
 int callbacks_copy(struct callbacks *to, const struct callbacks *from, struct err *e);
 void callbacks_free(struct callbacks *c);
 
-/* Call those of one site and direction, in order. */
-int callbacks_call(const struct callbacks *c, enum callback_dir dir, struct site_ref s,
-                   int32_t row0, const struct kn_view *v, struct err *e);
+/* The next one of a site and direction from place *i on, in firing order; NULL: there is none. */
+const struct callback *callbacks_next(const struct callbacks *c, enum callback_dir dir,
+                                      struct site_ref s, int32_t *i);
 
 #endif

@@ -13,6 +13,7 @@
 #include "model/fingerprint.h"
 #include "edit/reference.h"
 #include "run/reference_cache.h"
+#include "run/run_device.h"
 
 enum { ROWS = 256 }; /* read at once */
 
@@ -222,13 +223,17 @@ static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_t
                       struct err *e)
 {
     int32_t n = run_length(s->run);
-    struct kn_view v;
     int rc = 0;
     for (int32_t r0 = 0; !rc && r0 < n; r0 += ROWS)
         for (int32_t i = 0; !rc && i < n_todo; i++) {
             int32_t r1 = r0 + ROWS < n ? r0 + ROWS : n;
-            if (todo[i]->done == prompt && !(rc = run_view(s->run, todo[i]->site, r0, r1, &v, e)))
-                add_rows(todo[i], &v, r0, r1, n);
+            struct kn_view v;
+            struct host_view h = {0};
+            if (todo[i]->done != prompt || (rc = run_view(s->run, todo[i]->site, r0, r1, &v, e)) ||
+                (rc = host_view_get(&h, s->m->be, &v, e)))
+                continue;
+            add_rows(todo[i], &h.v, r0, r1, n);
+            host_view_drop(&h);
         }
     for (int32_t i = 0; i < n_todo; i++) {
         if (todo[i]->done != prompt)

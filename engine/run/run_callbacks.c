@@ -71,7 +71,6 @@ void run_called_free(struct run *r)
     run_marks_drop(r);
     callbacks_free(&r->called);
     free(r->marks), free(r->called_full);
-    run_release(r, &r->old);
 }
 
 /* Let go of what only the callbacks before needed. */
@@ -138,60 +137,111 @@ static bool sees_later(const struct kn_view *v, int32_t row0, float blank)
     return false;
 }
 
-/* Mark the elements that differ from what they were. */
-static int mark_changes(struct run *r, int32_t slot, const float *row, const float *old, int32_t r0,
-                        int64_t pitch, int64_t count, struct err *e)
+/* Elements of a host view in its order, for the caller to free; NULL: no memory. */
+static float *values_copy(const struct kn_view *v)
 {
+    float *copy = malloc((size_t)kn_count(v) * sizeof *copy + 1);
+    if (copy)
+        kn_pack(v, copy);
+    return copy;
+}
+
+/* Mark the elements that differ from what they were, `old`, which lies without gaps. */
+static int mark_changes(struct run *r, int32_t stage, enum site_id s, const struct kn_view *now,
+                        const float *old, int32_t r0, struct err *e)
+{
+    int32_t slot = run_slot(stage, s), rows = (int32_t)now->shape[site_row_axis(s)];
+    int64_t pitch = run_pitch(r, s), n[3], vs[3], ms[3];
     if (!r->marks[slot] && !(r->marks[slot] = calloc((size_t)(pitch * r->cap), 1)))
         return err_set(e, ERR_SYSTEM, "out of memory · what callbacks changed");
     uint8_t *m = r->marks[slot] + r0 * pitch;
-    for (int64_t i = 0; i < count; i++)
-        m[i] = memcmp(&row[i], &old[i], sizeof *row) != 0;
+    struct kn_view at = run_site_view(r, s, NULL, rows, r->n);
+    run_axes(&at, n, ms);
+    run_axes(now, n, vs);
+    memset(m, 0, (size_t)(rows * pitch));
+    for (int64_t a = 0; a < n[0]; a++)
+        for (int64_t b = 0; b < n[1]; b++)
+            for (int64_t c = 0; c < n[2]; c++, old++)
+                m[a * ms[0] + b * ms[1] + c * ms[2]] = memcmp(kn_f32(now) + a * vs[0] + b * vs[1] +
+                                                                  c * vs[2],
+                                                              old, sizeof *old) != 0;
     return 0;
+}
+
+/* One callback on rows of its site, which `v` holds, and of the sites that it sees beside it. */
+static int call_one(struct run *r, int32_t stage, const struct callback *c, int32_t r0,
+                    const struct kn_view *v, struct err *e)
+{
+    struct kn_view shown[1 + CALLBACK_WITH_MAX] = {*v};
+    struct host_view with[CALLBACK_WITH_MAX] = {0};
+    int32_t rows = (int32_t)v->shape[site_row_axis(c->site.id)];
+    int rc = 0;
+    for (int i = 0; !rc && i < c->n_with; i++) {
+        enum site_id s = c->with[i].id;
+        float *at = r->keep[run_slot(stage, s)] + r0 * run_pitch(r, s);
+        struct kn_view x = run_site_view(r, s, at, rows, 0);
+        rc = host_view_get(&with[i], r->m->be, &x, e);
+        shown[i + 1] = with[i].v;
+    }
+    if (!rc)
+        rc = c->fn(c, r0, shown, e);
+    for (int i = 0; i < c->n_with; i++)
+        if (c->flags & CALLBACK_READS)
+            host_view_drop(&with[i]);
+        else
+            rc = host_view_end(&with[i], r->m->be, rc, e);
+    return rc;
 }
 
 int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src,
              bool *full, struct err *e)
 {
     struct site_ref ref = {s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
-    int32_t slot = run_slot(stage, s);
-    int64_t pitch = run_pitch(r, s), count = pitch * (r1 - r0);
-    float *row = r->keep[slot] + r0 * pitch;
-    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN;
+    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN, changes = run_changed(r, stage, s);
     bool ends = r->keep_marks &&
                 called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS | CALLBACK_GRAD_PASS);
-    struct kn_view v = run_site_view(r, s, row, r1 - r0, n_src);
-    int rc = ends ? run_reserve(r, &r->old, count, e) : 0;
-    if (rc)
-        return rc;
-    if (ends)
-        memcpy(r->old.mem, row, (size_t)count * sizeof *row);
-    if ((rc = callbacks_call(&r->called, CALLBACK_FORWARD, ref, r0, &v, e)))
-        return rc;
-    if (ends && (rc = mark_changes(r, slot, row, r->old.mem, r0, pitch, count, e)))
-        return rc;
-    if (attn && run_changed(r, stage, s) && !*full &&
-        sees_later(&v, r0, s == SITE_PATTERN ? 0.0f : -INFINITY)) {
-        *full = true;
-        r->called_full[stage] = true;
-    }
-    return 0;
+    struct kn_view v = run_site_view(r, s, r->keep[run_slot(stage, s)] + r0 * run_pitch(r, s),
+                                     r1 - r0, n_src);
+    struct host_view h;
+    float *old = NULL;
+    int rc = host_view_get(&h, r->m->be, &v, e);
+    if (!rc && ends && !(old = values_copy(&h.v)))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · what callbacks change");
+    int32_t at = 0;
+    for (const struct callback *c;
+         !rc && (c = callbacks_next(&r->called, CALLBACK_FORWARD, ref, &at));)
+        rc = call_one(r, stage, c, r0, &h.v, e);
+    if (!rc && ends)
+        rc = mark_changes(r, stage, s, &h.v, old, r0, e);
+    free(old);
+    if (!rc && attn && changes && !*full &&
+        sees_later(&h.v, r0, s == SITE_PATTERN ? 0.0f : -INFINITY))
+        *full = r->called_full[stage] = true;
+    if (changes)
+        return host_view_end(&h, r->m->be, rc, e);
+    host_view_drop(&h);
+    return rc;
 }
 
-void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0,
-                     const struct kn_view *g)
+int run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0,
+                    const struct kn_view *g, struct err *e)
 {
     const uint8_t *m = r->marks ? r->marks[run_slot(stage, s)] : NULL;
     if (!m)
-        return;
+        return 0;
     struct kn_view at = run_site_view(r, s, NULL, (int32_t)g->shape[site_row_axis(s)], r->n);
-    int64_t d[3] = {1, 1, 1}, gs[3] = {0}, ms[3] = {0};
-    for (int i = 0; i < g->ndim; i++)
-        d[i] = g->shape[i], gs[i] = g->stride[i], ms[i] = at.stride[i];
+    struct host_view h;
+    int64_t n[3], ms[3], gs[3];
+    int rc = host_view_get(&h, r->m->be, g, e);
+    if (rc)
+        return rc;
+    run_axes(&at, n, ms);
+    run_axes(&h.v, n, gs);
     m += r0 * run_pitch(r, s);
-    for (int64_t a = 0; a < d[0]; a++)
-        for (int64_t b = 0; b < d[1]; b++)
-            for (int64_t c = 0; c < d[2]; c++)
+    for (int64_t a = 0; a < n[0]; a++)
+        for (int64_t b = 0; b < n[1]; b++)
+            for (int64_t c = 0; c < n[2]; c++)
                 if (m[a * ms[0] + b * ms[1] + c * ms[2]])
-                    kn_f32(g)[a * gs[0] + b * gs[1] + c * gs[2]] = 0;
+                    kn_f32(&h.v)[a * gs[0] + b * gs[1] + c * gs[2]] = 0;
+    return host_view_end(&h, r->m->be, 0, e);
 }

@@ -3,7 +3,6 @@
 
 #include <assert.h>
 #include <stdlib.h>
-#include <string.h>
 
 int run_status(enum kn_status st, struct err *e)
 {
@@ -37,18 +36,32 @@ int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err
     return run_status(be->type->fill(be, v, x), e);
 }
 
+int run_fetch(struct kn_backend *be, const struct kn_view *from, void *to, struct err *e)
+{
+    int rc = run_status(be->type->read(be, from, to), e);
+    return rc ? rc : run_status(be->type->sync(be), e);
+}
+
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
                   struct err *e)
 {
-    assert(be->unified);
     *h = (struct host_view){.v = *device, .device = *device};
-    return run_status(be->type->sync(be), e);
+    if (be->unified)
+        return run_status(be->type->sync(be), e);
+    if (!(h->own = malloc((size_t)kn_count(device) * sizeof(float) + 1)))
+        return err_set(e, ERR_SYSTEM, "out of memory · values on their way from the device");
+    h->v.data = h->own, h->v.first = 0;
+    for (int64_t i = device->ndim - 1, stride = 1; i >= 0; stride *= device->shape[i--])
+        h->v.stride[i] = stride;
+    int rc = run_fetch(be, device, h->own, e);
+    if (rc)
+        host_view_drop(h);
+    return rc;
 }
 
 int host_view_put(const struct host_view *h, struct kn_backend *be, struct err *e)
 {
-    (void)h, (void)be, (void)e;
-    return 0;
+    return h->own ? run_write(be, &h->device, h->own, e) : 0;
 }
 
 int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e)

@@ -13,13 +13,16 @@
 /* 0, or the error that a status means. */
 int run_status(enum kn_status st, struct err *e);
 
-/* Contiguous host values into a view, ordered with the calls; taken at once. */
+/* Host values without gaps into the elements of a view, ordered with the calls; taken at once. */
 int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e);
 /* Every element of an f32 view, ordered with the calls. */
 int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err *e);
 /* One value to another's place: strides free, 0 repeats. */
 int run_copy(struct kn_backend *be, const struct kn_view *to, const struct kn_view *from,
              struct err *e);
+
+/* The elements of a view, in its order and without gaps, to the host, and wait for them. */
+int run_fetch(struct kn_backend *be, const struct kn_view *from, void *to, struct err *e);
 
 /* A view whose elements the host can read and change.  Zero-initialised is none. */
 struct host_view {

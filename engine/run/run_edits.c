@@ -154,43 +154,51 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     return 0;
 }
 
-/* Mean over the row axis of the base run's value, as a view that repeats it for `rows` rows.
- * Sums are double, in row order. */
+/* Means over the row axis of a host view, in its order; sums are double, in row order. */
+static void rows_mean(const struct kn_view *v, int axis, float *out)
+{
+    int64_t n[3], st[3], rows = v->shape[axis];
+    int at = axis + 3 - v->ndim;
+    run_axes(v, n, st);
+    n[at] = 1;
+    for (int64_t a = 0; a < n[0]; a++)
+        for (int64_t b = 0; b < n[1]; b++)
+            for (int64_t c = 0; c < n[2]; c++) {
+                const float *p = kn_f32(v) + a * st[0] + b * st[1] + c * st[2];
+                double sum = 0;
+                for (int64_t i = 0; i < rows; i++)
+                    sum += (double)p[i * st[at]];
+                *out++ = (float)(sum / (double)rows);
+            }
+}
+
+/* The mean of the base run's value over its positions, as a view that repeats it for `rows` rows.
+ */
 static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, struct kn_view *out,
                      struct err *e)
 {
-    enum site_id s = a->site.id;
-    int32_t n = r->base->n;
-    int axis = site_row_axis(s);
+    int axis = site_row_axis(a->site.id);
     struct kn_view v;
-    int rc = run_view(r->base, a->site, 0, n, &v, e);
-    if (rc)
+    struct host_view h;
+    int rc = run_view(r->base, a->site, 0, r->base->n, &v, e);
+    if (rc || (rc = host_view_get(&h, r->m->be, &v, e)))
         return rc;
-    int64_t outer = axis ? v.shape[0] : 1, inner = 1;
-    for (int i = axis + 1; i < v.ndim; i++)
-        inner *= v.shape[i];
-    if ((rc = run_reserve(r, &r->mean, outer * inner, e)))
-        return rc;
-    for (int64_t o = 0; o < outer; o++)
-        for (int64_t k = 0; k < inner; k++) {
-            int64_t col = v.ndim - axis == 3
-                              ? (k / v.shape[2]) * v.stride[1] + k % v.shape[2] * v.stride[2]
-                              : k * (v.ndim > axis + 1 ? v.stride[axis + 1] : 0);
-            const float *p = kn_f32(&v) + (axis ? o * v.stride[0] : 0) + col;
-            double sum = 0;
-            for (int32_t i = 0; i < n; i++)
-                sum += (double)p[i * v.stride[axis]];
-            r->mean.mem[o * inner + k] = (float)(sum / n);
-        }
-    *out = v;
-    out->data = r->mean.mem, out->first = 0;
-    int64_t stride = 1;
-    for (int i = v.ndim - 1; i >= 0; i--) {
-        out->stride[i] = i == axis ? 0 : stride;
-        stride *= i == axis ? 1 : v.shape[i];
+    int64_t shape[3] = {v.shape[0], v.shape[1], v.shape[2]}, count = kn_count(&v) / v.shape[axis];
+    float *mean = malloc((size_t)count * sizeof *mean);
+    rc = mean ? run_reserve(r, &r->mean, count, e)
+              : err_set(e, ERR_SYSTEM, "out of memory for edits");
+    shape[axis] = 1;
+    struct kn_view to = run_packed(r->mean.mem, v.ndim, shape);
+    if (!rc) {
+        rows_mean(&h.v, axis, mean);
+        rc = run_write(r->m->be, &to, mean, e);
     }
-    out->shape[axis] = rows;
-    return 0;
+    host_view_drop(&h);
+    free(mean);
+    to.shape[axis] = rows, to.stride[axis] = 0;
+    if (!rc)
+        *out = to;
+    return rc;
 }
 
 /* What from() reads for rows [lo, hi). */
@@ -220,12 +228,16 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
              : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
              : a->value == EDIT_MEAN   ? mean_view(r, a, hi - lo, &src, e)
                                        : 0;
-    if (!rc && (a->value == EDIT_WHITEN || a->value == EDIT_UNWHITEN))
-        return edit_whiten_apply(a, &rows, lo) ? err_set(e, ERR_SYSTEM, "out of memory for edits")
-                                               : 0;
-    if (!rc)
-        edit_apply(a, &rows, lo, &src);
-    return rc;
+    struct host_view to = {0}, from = {0};
+    if (!rc && !(rc = host_view_get(&to, r->m->be, &rows, e)) && src.ndim)
+        rc = host_view_get(&from, r->m->be, &src, e);
+    bool whitens = a->value == EDIT_WHITEN || a->value == EDIT_UNWHITEN;
+    if (!rc && whitens && edit_whiten_apply(a, &to.v, lo))
+        rc = err_set(e, ERR_SYSTEM, "out of memory for edits");
+    else if (!rc && !whitens)
+        edit_apply(a, &to.v, lo, &from.v);
+    host_view_drop(&from);
+    return host_view_end(&to, r->m->be, rc, e);
 }
 
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,

@@ -139,9 +139,23 @@ static struct kn_view view_of(const struct config *cfg, enum site_id s, float *r
     }
     int64_t shape[SITE_RANK_MAX];
     int rank = site_shape(cfg, s, rows, shape);
-    return rank == 1   ? kn_view1(row, KN_F32, shape[0])
-           : rank == 2 ? kn_view2(row, KN_F32, shape[0], shape[1])
-                       : kn_view3(row, KN_F32, shape[0], shape[1], shape[2]);
+    return run_packed(row, rank, shape);
+}
+
+struct kn_view run_packed(float *mem, int rank, const int64_t *shape)
+{
+    return rank == 1   ? kn_view1(mem, KN_F32, shape[0])
+           : rank == 2 ? kn_view2(mem, KN_F32, shape[0], shape[1])
+                       : kn_view3(mem, KN_F32, shape[0], shape[1], shape[2]);
+}
+
+void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3])
+{
+    int lead = 3 - v->ndim;
+    for (int i = 0; i < 3; i++) {
+        shape[i] = i < lead ? 1 : v->shape[i - lead];
+        stride[i] = i < lead ? 0 : v->stride[i - lead];
+    }
 }
 
 struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,

@@ -142,15 +142,10 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     if (rc)
         return rc;
     struct kn_view given = kn_view1(f->site[in].mem, KN_F32, (int64_t)floats);
-    struct host_view h;
     if ((rc = run_write(r->m->be, &given, x, e)) || (rc = run_exec(r, f, first, last, out, e)))
         return rc;
     struct kn_view made = kn_view1(run_row(r, f, f->stage, out, 0), KN_F32, run_pitch(r, out) * n);
-    if ((rc = host_view_get(&h, r->m->be, &made, e)))
-        return rc;
-    memcpy(y, h.v.data, (size_t)run_pitch(r, out) * (size_t)n * sizeof *y);
-    host_view_drop(&h);
-    return 0;
+    return run_fetch(r->m->be, &made, y, e);
 }
 
 /* A block, or the final norm: a run that starts there. */

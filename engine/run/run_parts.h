@@ -88,8 +88,7 @@ struct run {
     int32_t called_row;      /* rows before it have been through them */
     bool *called_full;       /* [stages] a callback let attention see later positions */
     bool keep_marks;         /* a backward pass will follow */
-    uint8_t **marks; /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
-    struct buffer old;
+    uint8_t **marks;    /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
     int32_t start;      /* the first stage: the residual stream before it is `given` */
     const float *given; /* [n][d_model] */
     int32_t stop;       /* stages from this one on wait */
@@ -119,6 +118,10 @@ float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id
  * sites. */
 struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
                              int32_t src);
+/* A contiguous f32 view of shape[rank]. */
+struct kn_view run_packed(float *mem, int rank, const int64_t *shape);
+/* Shape and strides of a view as of rank 3: leading axes of one element. */
+void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3]);
 bool run_resident(const struct run *r, int32_t stage);
 /* Is the site kept for all rows in this stage? */
 bool run_is_kept(const struct run *r, int32_t stage, enum site_id s);
@@ -161,8 +164,8 @@ int32_t run_called_order(
 int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r1, int32_t n_src,
              bool *full, struct err *e);
 /* Zero the gradient where callbacks replaced the value. */
-void run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0,
-                     const struct kn_view *g);
+int run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t r0,
+                    const struct kn_view *g, struct err *e);
 void run_marks_drop(struct run *r);
 void run_called_free(struct run *r);
 

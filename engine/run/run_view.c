@@ -4,7 +4,6 @@
 
 #include <assert.h>
 #include <math.h>
-#include <string.h>
 
 /* The frame r->look holds (stage, rows) of the present version; fill it up to and including site s.
  */
@@ -70,17 +69,19 @@ int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct e
 }
 
 /* Sources after the destination are not computed; show them as the library does. */
-static void fill_future(struct kn_view *v, enum site_id s, int32_t row0, bool full)
+static int fill_future(struct run *r, const struct kn_view *v, enum site_id s, int32_t row0,
+                       struct err *e)
 {
-    if (full)
-        return;
     float blank = s == SITE_PATTERN ? 0.0f : -INFINITY;
-    for (int64_t h = 0; h < v->shape[0]; h++)
+    struct host_view h;
+    int rc = host_view_get(&h, r->m->be, v, e);
+    for (int64_t k = 0; !rc && k < v->shape[0]; k++)
         for (int64_t i = 0; i < v->shape[1]; i++) {
-            float *p = kn_f32(v) + h * v->stride[0] + i * v->stride[1];
-            for (int64_t k = row0 + i + 1; k < v->shape[2]; k++)
-                p[k] = blank;
+            float *p = kn_f32(&h.v) + k * h.v.stride[0] + i * h.v.stride[1];
+            for (int64_t src = row0 + i + 1; src < v->shape[2]; src++)
+                p[src] = blank;
         }
+    return host_view_end(&h, r->m->be, rc, e);
 }
 
 static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
@@ -96,9 +97,8 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
         at = r->look.site[s.id].mem + (int64_t)(row0 - r->look.r0) * run_pitch(r, s.id);
     }
     *out = run_site_view(r, s.id, at, row1 - row0, r->n);
-    if (s.id == SITE_ATTN_SCORES || s.id == SITE_PATTERN)
-        fill_future(out, s.id, row0, run_stage_full(r, stage));
-    return 0;
+    bool attn = s.id == SITE_ATTN_SCORES || s.id == SITE_PATTERN;
+    return attn && !run_stage_full(r, stage) ? fill_future(r, out, s.id, row0, e) : 0;
 }
 
 int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out,
@@ -128,49 +128,26 @@ int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_v
     return rc;
 }
 
-static void copy_rows(const struct kn_view *v, int axis, float *dst, int64_t dst_rows,
-                      int64_t dst_row0)
-{
-    int64_t s[3] = {1, 1, 1}, st[3] = {0, 0, 0};
-    for (int i = 0; i < v->ndim; i++)
-        s[3 - v->ndim + i] = v->shape[i], st[3 - v->ndim + i] = v->stride[i];
-    int ax = axis + 3 - v->ndim;
-    int64_t d[3] = {s[0], s[1], s[2]};
-    d[ax] = dst_rows;
-    for (int64_t a = 0; a < s[0]; a++)
-        for (int64_t b = 0; b < s[1]; b++) {
-            const float *from = kn_f32(v) + a * st[0] + b * st[1];
-            int64_t da = a + (ax == 0 ? dst_row0 : 0), db = b + (ax == 1 ? dst_row0 : 0);
-            float *to = dst + (da * d[1] + db) * d[2] + (ax == 2 ? dst_row0 : 0);
-            if (st[2] == 1)
-                memcpy(to, from, (size_t)s[2] * sizeof *to);
-            else
-                for (int64_t c = 0; c < s[2]; c++)
-                    to[c] = from[c * st[2]];
-        }
-}
-
 /* Rows on both sides of the fork row: the base's and own ones, brought together. */
 static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
                        struct kn_view *out, struct err *e)
 {
     int axis = site_row_axis(s.id);
-    int64_t shape[SITE_RANK_MAX], count = 1;
+    int64_t shape[SITE_RANK_MAX], before = r->fork_row - row0;
     int rank = site_shape(&r->m->cfg, s.id, r->n, shape);
     shape[axis] = row1 - row0;
-    for (int i = 0; i < rank; i++)
-        count *= shape[i];
-    struct kn_view part;
-    int rc = run_reserve(r, &r->gather, count, e);
-    if (rc || (rc = run_view(r->base, s, row0, r->fork_row, &part, e)))
+    struct kn_view whole = run_packed(NULL, rank, shape), part, to;
+    int rc = run_reserve(r, &r->gather, kn_count(&whole), e);
+    whole.data = r->gather.mem;
+    to = kn_slice(whole, axis, 0, before);
+    if (rc || (rc = run_view(r->base, s, row0, r->fork_row, &part, e)) ||
+        (rc = run_copy(r->m->be, &to, &part, e)))
         return rc;
-    copy_rows(&part, axis, r->gather.mem, row1 - row0, 0);
-    if ((rc = own_view(r, s, stage, r->fork_row, row1, &part, e)))
+    to = kn_slice(whole, axis, before, row1 - row0);
+    if ((rc = own_view(r, s, stage, r->fork_row, row1, &part, e)) ||
+        (rc = run_copy(r->m->be, &to, &part, e)))
         return rc;
-    copy_rows(&part, axis, r->gather.mem, row1 - row0, r->fork_row - row0);
-    *out = rank == 1   ? kn_view1(r->gather.mem, KN_F32, shape[0])
-           : rank == 2 ? kn_view2(r->gather.mem, KN_F32, shape[0], shape[1])
-                       : kn_view3(r->gather.mem, KN_F32, shape[0], shape[1], shape[2]);
+    *out = whole;
     return 0;
 }
 
@@ -207,26 +184,34 @@ int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row
     return run_view(r, s, row, row + 1, out, e);
 }
 
+/* Queue the elements of a view to their places among those of `rows` rows, from row `at` on. */
+static int rows_read(struct run *r, const struct kn_view *v, int axis, int64_t rows, int64_t at,
+                     float *dst, struct err *e)
+{
+    int64_t outer = axis ? v->shape[0] : 1, row = kn_count(v) / outer / v->shape[axis];
+    int rc = 0;
+    for (int64_t i = 0; !rc && i < outer; i++) {
+        struct kn_view part = axis ? kn_slice(*v, 0, i, i + 1) : *v;
+        rc = run_status(r->m->be->type->read(r->m->be, &part, dst + (i * rows + at) * row), e);
+    }
+    return rc;
+}
+
 int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst,
              int64_t *count, struct err *e)
 {
-    int axis = site_row_axis(s.id);
-    int64_t shape[SITE_RANK_MAX], n = 1;
-    int rank = site_shape(&r->m->cfg, s.id, r->n, shape);
-    shape[axis] = row1 - row0;
-    for (int i = 0; i < rank; i++)
-        n *= shape[i];
-    for (int32_t a = row0; a < row1; a += RUN_CHUNK) {
+    int rc = 0;
+    for (int32_t a = row0; !rc && a < row1; a += RUN_CHUNK) {
         int32_t b = a + RUN_CHUNK < row1 ? a + RUN_CHUNK : row1;
         struct kn_view v;
-        int rc = run_view(r, s, a, b, &v, e);
-        if (rc)
-            return rc;
-        copy_rows(&v, axis, dst, row1 - row0, a - row0);
+        if (!(rc = run_view(r, s, a, b, &v, e)))
+            rc = rows_read(r, &v, site_row_axis(s.id), row1 - row0, a - row0, dst, e);
     }
-    if (count)
-        *count = n;
-    return 0;
+    enum kn_status st = r->m->be->type->sync(
+        r->m->be); /* no read is left waiting, also on failure */
+    if (!rc && !(rc = run_status(st, e)) && count)
+        *count = site_row_size(&r->m->cfg, s.id, r->n) * (row1 - row0);
+    return rc;
 }
 
 int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e)
