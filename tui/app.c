@@ -149,6 +149,7 @@ void app_free(struct app *a)
 {
     snapshot_release(a->snap);
     snapshot_release(a->old);
+    want_list_free(&a->wants);
     edit_list_free(&a->edits);
     if (a->program)
         edit_program_free(a->program);
@@ -380,6 +381,29 @@ static void mend_cursor(struct app *a)
     p->head = p->head >= cfg->n_heads ? cfg->n_heads - 1 : p->head < 0 ? 0 : p->head;
 }
 
+static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
+
+struct want app_pair_want(const struct app *a)
+{
+    struct want w = want_whole(WANT_LOGITS, output_site);
+    w.id[0] = a->pair[0];
+    w.id[1] = a->pair[1];
+    return w;
+}
+
+struct want app_kl_want(void)
+{
+    return want_whole(WANT_KL, output_site);
+}
+
+/* The two likeliest tokens at the end. */
+static struct want likeliest(const struct app *a)
+{
+    struct want w = want_make(WANT_BEST, run_lens_site(a->m, a->m->cfg.n_layers), a->n - 1, a->n);
+    w.k = 2;
+    return w;
+}
+
 void app_want(struct app *a, struct session_want *w)
 {
     mend_cursor(a);
@@ -387,28 +411,25 @@ void app_want(struct app *a, struct session_want *w)
     a->body = app_body(a, &side);
     app_view(a)->layout(a, a->body);
     static struct pair_prompt other;
+    a->wants.n = 0;
+    app_view(a)->want(a, &a->wants);
+    want_add(&a->wants, app_pair_want(a));
+    want_add(&a->wants, app_kl_want());
+    if (a->pair_wanted)
+        want_add(&a->wants, likeliest(a));
     *w = (struct session_want){.tokens = a->tokens,
                                .n = a->n,
                                .edits = a->edits.edit,
                                .on = a->edits.on,
                                .n_edits = a->edits.n,
-                               .target = app_target(a),
-                               .pair = {a->pair[0], a->pair[1]},
-                               .cell_column = -1,
-                               .attn_layer = -1,
-                               .tensor = {SITE_COUNT, SITE_ROOT},
                                .sets = a->sets,
-                               .n_sets = a->n_sets};
+                               .n_sets = a->n_sets,
+                               .wants = a->wants.item,
+                               .n_wants = a->wants.n};
     if (a->other_tokens) {
         other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
         w->prompts = &other;
         w->n_prompts = 1;
-    }
-    app_view(a)->want(a, w);
-    if (a->pair_wanted) { /* the two likeliest at the end */
-        w->cell_column = a->m->cfg.n_layers;
-        w->cell_row = a->n - 1;
-        w->cell_k = w->cell_k > 2 ? w->cell_k : 2;
     }
 }
 
@@ -423,12 +444,12 @@ void app_asked(struct app *a, uint64_t generation)
 static void take_pair(struct app *a)
 {
     const struct snapshot *s = a->snap;
-    const struct snapshot_face *f = &s->face[FACE_BASE];
-    if (!a->pair_wanted || s->generation < a->values_generation || !f->detail_top ||
-        s->detail_k < 2 || s->cell_column != a->m->cfg.n_layers || s->cell_row != a->n - 1)
+    const struct want w = likeliest(a);
+    const struct want_best *best = snapshot_at(s, FACE_BASE, &w, a->n - 1);
+    if (!a->pair_wanted || s->generation < a->values_generation || !best)
         return;
-    a->pair[0] = f->detail_top[0].id;
-    a->pair[1] = f->detail_top[1].id;
+    a->pair[0] = best[0].id;
+    a->pair[1] = best[1].id;
     a->pair_wanted = false;
 }
 
@@ -452,31 +473,30 @@ void app_take(struct app *a, const struct snapshot *s)
     take_pair(a);
 }
 
-static bool face_has(const struct snapshot_face *f, enum part p)
+static bool is_stale(const struct app *a, const struct snapshot *s)
 {
-    switch (p) {
-    case PART_CELLS: return f->cells && f->top;
-    case PART_NORMS: return f->norms.post != NULL;
-    case PART_DETAIL: return f->detail_top && f->detail_columns;
-    case PART_PATTERN: return f->pattern != NULL;
-    case PART_TENSOR: return f->tensor != NULL;
-    case PART_STATS: return f->stats != NULL;
-    case PART_ANY: return true;
+    return a->asking_changed || s->generation < a->values_generation;
+}
+
+const struct snapshot *app_newest(const struct app *a, bool *stale)
+{
+    const struct snapshot *s = a->snap ? a->snap : a->old;
+    *stale = s && is_stale(a, s);
+    return s;
+}
+
+bool app_answer(const struct app *a, enum want_kind kind, enum site_id id, struct answer *out)
+{
+    const struct snapshot *const from[] = {a->snap, a->old};
+    for (int i = 0; i < 2; i++) {
+        const struct snapshot *s = from[i];
+        const struct want *w = s ? snapshot_want(s, kind, id) : NULL;
+        if (!w || !snapshot_answers(s, w))
+            continue;
+        *out = (struct answer){s, w, is_stale(a, s), app_show(a, s)};
+        return true;
     }
     return false;
-}
-
-static bool has(const struct snapshot *s, enum part p)
-{
-    return s && face_has(&s->face[FACE_BASE], p) &&
-           (!s->edited || face_has(&s->face[FACE_EDITED], p));
-}
-
-const struct snapshot *app_part(const struct app *a, enum part p, bool *stale)
-{
-    const struct snapshot *s = has(a->snap, p) ? a->snap : has(a->old, p) ? a->old : NULL;
-    *stale = s && (a->asking_changed || s->generation < a->values_generation);
-    return s;
 }
 
 enum show app_show(const struct app *a, const struct snapshot *s)

@@ -142,6 +142,7 @@ struct app {
     uint64_t values_generation;        /* the first request of the present values */
     bool asking_changed;               /* the values change with the next request */
     const struct snapshot *snap, *old; /* newest; the newest that was complete */
+    struct want_list wants;            /* the last ones asked for */
     /* typing */
     enum line_mode mode;
     struct line line;
@@ -219,12 +220,23 @@ unsigned app_line_accept(struct app *a);
 void app_line_cancel(struct app *a);
 bool app_help_row(const struct app *a, size_t binding); /* is it listed? */
 
-/* Parts of a snapshot: the newest that has it, NULL if none.  *stale: it belongs to an older
- * question. */
-enum part { PART_CELLS, PART_NORMS, PART_DETAIL, PART_PATTERN, PART_TENSOR, PART_STATS, PART_ANY };
-const struct snapshot *app_part(const struct app *a, enum part p, bool *stale);
+/* What a view draws from: a snapshot, and the want in it that says what was asked. */
+struct answer {
+    const struct snapshot *s;
+    const struct want *w;
+    bool stale; /* it belongs to an older question */
+    enum show show;
+};
+/* The newest snapshot that answers its first want of this kind (and site, if not SITE_COUNT) in
+ * full; false if there is none. */
+bool app_answer(const struct app *a, enum want_kind kind, enum site_id id, struct answer *out);
+/* The newest snapshot, NULL before the first. */
+const struct snapshot *app_newest(const struct app *a, bool *stale);
 /* The face to show of it. */
 enum show app_show(const struct app *a, const struct snapshot *s);
+/* What the status line wants: logits of the pair, and the divergence of the edited run. */
+struct want app_pair_want(const struct app *a);
+struct want app_kl_want(void);
 /* base, edited, or edited - base. */
 float show_value(enum show show, float base, float edited);
 

@@ -4,35 +4,89 @@
 #include <math.h>
 #include <stdlib.h>
 
+enum { PART_FLOATS = 1 << 22, PART_ROWS = 16 };
+
+/* Rows of some heads: all, or as many around the cursor as PART_FLOATS hold. */
+static struct want part_want(const struct app *a, int32_t head, int32_t heads)
+{
+    struct site_ref site = {a->scores ? SITE_ATTN_SCORES : SITE_PATTERN, app_layer(a)};
+    struct want w = want_make(WANT_VALUES, site, 0, a->n);
+    w.head0 = head;
+    w.head1 = head + heads;
+    int32_t room = (int32_t)(PART_FLOATS / ((int64_t)heads * a->n)) / PART_ROWS * PART_ROWS;
+    room = room < 2 * PART_ROWS ? 2 * PART_ROWS : room;
+    if (room < a->n) {
+        w.row0 = (a->cur.row - room / 2) / PART_ROWS * PART_ROWS;
+        w.row0 = w.row0 < 0 ? 0 : w.row0 > a->n - room ? a->n - room : w.row0;
+        w.row1 = w.row0 + room;
+    }
+    return w;
+}
+
+void attention_want(const struct app *a, struct want_list *l, int32_t head, int32_t heads)
+{
+    struct want small = part_want(a, head, heads), large = part_want(a, a->cur.head, 1);
+    want_add(l, small);
+    if (large.row1 - large.row0 > small.row1 - small.row0)
+        want_add(l, large);
+    want_add(l, want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, app_layer(a)}));
+    want_add(l, want_make(WANT_HEAD_NORM, (struct site_ref){SITE_V, app_layer(a)}, 0, a->n));
+}
+
+static bool part_open(struct attention_part *p, const struct snapshot *s, const struct want *w)
+{
+    *p = (struct attention_part){.w = w};
+    for (int f = 0; f < FACE_COUNT; f++)
+        p->v[f] = snapshot_rows(s, (enum face)f, w);
+    return p->v[FACE_BASE] && (p->v[FACE_EDITED] || !s->edited);
+}
+
 bool attention_open(struct attention *at, const struct app *a, bool *stale)
 {
-    const struct snapshot *s = app_part(a, PART_PATTERN, stale);
-    if (!s || s->attn_layer < 0)
+    static const enum site_id sites[] = {SITE_PATTERN, SITE_ATTN_SCORES};
+    struct answer from;
+    if (!app_answer(a, WANT_VALUES, sites[a->scores], &from) &&
+        !app_answer(a, WANT_VALUES, sites[!a->scores], &from))
         return false;
-    *stale = *stale || s->attn_layer != app_layer(a) || s->attn_scores != a->scores;
-    *at = (struct attention){a, s, app_show(a, s), s->n < a->n ? s->n : a->n};
-    return true;
+    const struct snapshot *s = from.s;
+    *at = (struct attention){.a = a,
+                             .s = s,
+                             .show = from.show,
+                             .scores = from.w->site.id == SITE_ATTN_SCORES,
+                             .n = s->n < a->n ? s->n : a->n};
+    bool there = part_open(&at->small, s, from.w);
+    at->large = at->small;
+    const struct want *last = from.w; /* the large one stands behind the small ones */
+    for (const struct want *w = from.w; w < s->wants + s->n_wants; w++)
+        if (w->kind == WANT_VALUES && w->site.id == from.w->site.id)
+            last = w;
+    struct attention_part large;
+    if (last != from.w && part_open(&large, s, last))
+        at->large = large;
+    struct want heads = want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, from.w->site.layer}),
+                norms = want_make(WANT_HEAD_NORM, (struct site_ref){SITE_V, from.w->site.layer}, 0,
+                                  s->n);
+    for (int f = 0; f < FACE_COUNT; f++) {
+        at->heads[f] = snapshot_at(s, (enum face)f, &heads, 0);
+        at->norm[f] = snapshot_rows(s, (enum face)f, &norms);
+    }
+    *stale = from.stale || from.w->site.layer != app_layer(a) || at->scores != a->scores;
+    return there;
 }
 
-float attention_value_norm(const struct attention *at, int32_t head, int32_t src)
+bool attention_has(const struct attention_part *p, int32_t head)
 {
-    const struct snapshot *s = at->s;
-    const float *v = s->face[at->show == SHOW_BASE ? FACE_BASE : FACE_EDITED].tensor;
+    return head >= p->w->head0 && head < p->w->head1;
+}
+
+const float *attention_value_norm(const struct attention *at, enum face face, int32_t head,
+                                  int32_t src)
+{
     const struct config *cfg = &at->a->m->cfg;
-    if (!v || s->tensor.id != SITE_V || s->tensor.layer != s->attn_layer || src >= s->tensor_row1)
-        return NAN;
-    int32_t kv = head / (cfg->n_heads / cfg->n_kv_heads);
-    v += ((size_t)src * (size_t)cfg->n_kv_heads + (size_t)kv) * (size_t)cfg->d_head;
-    double sum = 0;
-    for (int32_t i = 0; i < cfg->d_head; i++)
-        sum += (double)v[i] * (double)v[i];
-    return (float)sqrt(sum);
-}
-
-static const float *row_of(const struct attention *at, enum face face, int32_t head, int32_t dest)
-{
-    size_t n = (size_t)at->s->n;
-    return at->s->face[face].pattern + ((size_t)head * n + (size_t)dest) * n;
+    const float *v = at->norm[face];
+    return v ? v + (size_t)src * (size_t)cfg->n_kv_heads +
+                   (size_t)(head / (cfg->n_heads / cfg->n_kv_heads))
+             : NULL;
 }
 
 /* The row's divisor under the mask. */
@@ -51,67 +105,71 @@ static float row_divisor(const struct attention *at, const float *row, int32_t d
     }
 }
 
-static float face_value(const struct attention *at, enum face face, int32_t head, int32_t dest,
-                        int32_t src, const float *divisor)
+static bool row_open(const struct attention *at, const struct attention_part *p, int32_t head,
+                     int32_t dest, struct attention_row *out)
 {
-    const float *row = row_of(at, face, head, dest);
+    const struct want *w = p->w;
+    if (!attention_has(p, head) || dest < w->row0 || dest >= w->row1)
+        return false;
+    size_t from = ((size_t)(dest - w->row0) * (size_t)(w->head1 - w->head0) +
+                   (size_t)(head - w->head0)) *
+                  (size_t)at->s->n;
+    *out = (struct attention_row){.head = head, .dest = dest};
+    for (int f = 0; f < FACE_COUNT && p->v[f]; f++) {
+        out->v[f] = p->v[f] + from;
+        out->divisor[f] = row_divisor(at, out->v[f], dest);
+    }
+    return true;
+}
+
+bool attention_row(const struct attention *at, int32_t head, int32_t dest,
+                   struct attention_row *out)
+{
+    return row_open(at, &at->large, head, dest, out) || row_open(at, &at->small, head, dest, out);
+}
+
+static float face_value(const struct attention *at, const struct attention_row *row, enum face face,
+                        int32_t src)
+{
     enum mask mask = at->a->mask;
     if ((mask == MASK_NO_FIRST || mask == MASK_RENORMALISED) && src == 0)
         return 0;
-    float v = row[src];
-    if (mask == MASK_VALUE) {
-        float norm = attention_value_norm(at, head, src);
-        return isnan(norm) ? v : v * norm;
-    }
-    if (mask == MASK_RAW || mask == MASK_NO_FIRST)
-        return v;
-    return v / (divisor ? *divisor : row_divisor(at, row, dest));
+    float v = row->v[face][src];
+    const float *norm = attention_value_norm(at, face, row->head, src);
+    return mask == MASK_VALUE ? (norm ? v * *norm : v) : v / row->divisor[face];
 }
 
-static float value_with(const struct attention *at, int32_t head, int32_t dest, int32_t src,
-                        const float divisor[FACE_COUNT])
+float attention_value(const struct attention *at, const struct attention_row *row, int32_t src)
 {
-    float base = face_value(at, FACE_BASE, head, dest, src, divisor ? &divisor[FACE_BASE] : NULL);
+    float base = face_value(at, row, FACE_BASE, src);
     if (at->show == SHOW_BASE)
         return base;
-    float edited = face_value(at, FACE_EDITED, head, dest, src,
-                              divisor ? &divisor[FACE_EDITED] : NULL);
+    float edited = face_value(at, row, FACE_EDITED, src);
     if (at->show == SHOW_DIFFERENCE && base == edited) /* also -inf beside -inf */
         return 0;
     return show_value(at->show, base, edited);
 }
 
-float attention_value(const struct attention *at, int32_t head, int32_t dest, int32_t src)
+float *attention_matrix(const struct attention *at, const struct attention_part *p, int32_t head)
 {
-    return value_with(at, head, dest, src, NULL);
-}
-
-float *attention_matrix(const struct attention *at, int32_t head)
-{
-    size_t n = (size_t)at->n;
-    float *v = calloc(n * n, sizeof *v);
-    if (!v)
-        return NULL;
-    for (int32_t i = 0; i < at->n; i++) {
-        float divisor[FACE_COUNT] = {row_divisor(at, row_of(at, FACE_BASE, head, i), i), 1};
-        if (at->show != SHOW_BASE)
-            divisor[FACE_EDITED] = row_divisor(at, row_of(at, FACE_EDITED, head, i), i);
+    size_t n = (size_t)at->n, rows = (size_t)(p->w->row1 - p->w->row0);
+    float *v = calloc(n * rows + 1, sizeof *v), *to = v;
+    float ahead = at->scores && at->show != SHOW_DIFFERENCE ? -INFINITY : 0;
+    for (int32_t i = p->w->row0; v && i < p->w->row1; i++) {
+        struct attention_row row;
+        bool there = row_open(at, p, head, i, &row);
         for (int32_t j = 0; j < at->n; j++)
-            v[(size_t)i * n + (size_t)j] = j <= i ? value_with(at, head, i, j, divisor)
-                                           : at->s->attn_scores && at->show != SHOW_DIFFERENCE
-                                               ? -INFINITY
-                                               : 0;
+            *to++ = there && j <= i ? attention_value(at, &row, j) : ahead;
     }
     return v;
 }
 
-struct scale attention_scale(const struct attention *at, const float *matrix)
+struct scale attention_scale(const struct attention *at, const float *matrix, size_t count)
 {
-    size_t n = (size_t)at->n * (size_t)at->n;
     if (at->show == SHOW_DIFFERENCE)
-        return scale_fit(SCALE_SYMMETRIC, matrix, n);
-    if (at->s->attn_scores || at->a->mask == MASK_VALUE)
-        return scale_fit(SCALE_LINEAR, matrix, n);
+        return scale_fit(SCALE_SYMMETRIC, matrix, count);
+    if (at->scores || at->a->mask == MASK_VALUE)
+        return scale_fit(SCALE_LINEAR, matrix, count);
     return at->a->attn_log ? scale_make(SCALE_LOG, 1e-3f, 1) : scale_make(SCALE_LINEAR, 0, 1);
 }
 
@@ -120,15 +178,16 @@ enum colormap attention_map(const struct attention *at)
     return at->show == SHOW_DIFFERENCE ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
 }
 
-int attention_top(const struct attention *at, int32_t head, int32_t dest, int32_t *src, int max)
+int attention_top(const struct attention *at, const struct attention_row *row, int32_t *src,
+                  int max)
 {
     int n = 0;
     bool diff = at->show == SHOW_DIFFERENCE;
-    for (int32_t j = 0; j <= dest && j < at->n; j++) {
-        float v = attention_value(at, head, dest, j);
+    for (int32_t j = 0; j <= row->dest && j < at->n; j++) {
+        float v = attention_value(at, row, j);
         int at_place = n;
         while (at_place > 0) {
-            float other = attention_value(at, head, dest, src[at_place - 1]);
+            float other = attention_value(at, row, src[at_place - 1]);
             if (diff ? fabsf(v) > fabsf(other) : v > other)
                 at_place--;
             else

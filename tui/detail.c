@@ -16,111 +16,197 @@ void detail_name(const struct app *a, char buf[LIMIT_NAME + 24])
              (int)a->cur.row);
 }
 
-void detail_want(const struct app *a, struct session_want *w, int k)
+struct want detail_cell(const struct app *a, int32_t column, int32_t row0, int32_t row1)
 {
-    w->cell_column = a->cur.column;
-    w->cell_row = a->cur.row;
-    w->cell_k = k > LENS_TOP_MAX ? LENS_TOP_MAX : k < 2 ? 2 : k;
+    struct want w = want_make(WANT_CELL, run_lens_site(a->m, column), row0, row1);
+    w.id[0] = app_target(a);
+    return w;
 }
 
-static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s,
-                         enum show show)
+/* Sites whose norms stand beside the cell: its own, and what the block added. */
+static int norm_sites(struct site_ref cell, struct site_ref sites[3])
 {
-    const struct snapshot_face *f = &s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED];
-    char n[3][NUMBER_BYTES];
-    canvas_putf(c, r, 1, 1, canvas_plain(0), "norm %s   +attn %s   +mlp %s",
-                number_fit(n[0], (double)f->detail_norm, 6, 1, NUMBER_LEFT),
-                number_fit(n[1], (double)f->detail_attn, 6, 1, NUMBER_LEFT),
-                number_fit(n[2], (double)f->detail_mlp, 6, 1, NUMBER_LEFT));
-    int x = 1 + canvas_putf(c, r, 1, 2, canvas_plain(0), "entropy %s",
-                            number_fit(n[0], (double)f->detail.entropy, 6, 2, NUMBER_LEFT));
-    if (s->target < 0)
+    sites[0] = cell;
+    sites[1] = (struct site_ref){SITE_ATTN_OUT, cell.layer};
+    sites[2] = (struct site_ref){SITE_MLP_OUT, cell.layer};
+    return cell.id == SITE_RESID_POST ? 3 : 1;
+}
+
+void detail_want(const struct app *a, struct want_list *l, int k)
+{
+    struct site_ref site = run_lens_site(a->m, a->cur.column), sites[3];
+    int32_t row = a->cur.row, vocab = a->m->cfg.d_vocab;
+    struct want best = want_make(WANT_BEST, site, row, row + 1);
+    best.k = k > LENS_TOP_MAX ? LENS_TOP_MAX : k < 2 ? 2 : k;
+    best.k = best.k > vocab ? vocab : best.k;
+    want_add(l, best);
+    for (int i = 0, n = norm_sites(site, sites); i < n; i++)
+        want_add(l, want_make(WANT_NORM, sites[i], row, row + 1));
+    for (int32_t c = 0; c <= a->m->cfg.n_layers; c++)
+        want_add(l, detail_cell(a, c, row, row + 1));
+}
+
+/* The cell that an answer is about: its row, and lens cells of that row, for the target of then. */
+struct shown {
+    struct answer at;
+    int32_t row, target;
+    const struct want_best *best[FACE_COUNT];
+    const struct want_cell *cell[FACE_COUNT]; /* NULL: not there yet */
+};
+
+static const struct want_cell *cell_at(const struct shown *d, enum face face, struct site_ref site)
+{
+    struct want w = want_make(WANT_CELL, site, d->row, d->row + 1);
+    w.id[0] = d->target;
+    return snapshot_at(d->at.s, face, &w, d->row);
+}
+
+static bool show_open(struct shown *d, const struct app *a)
+{
+    if (!app_answer(a, WANT_BEST, SITE_COUNT, &d->at))
+        return false;
+    const struct want *target = snapshot_want(d->at.s, WANT_CELL, SITE_COUNT);
+    d->row = d->at.w->row0;
+    d->target = target ? target->id[0] : -1;
+    for (int f = 0; f < FACE_COUNT; f++) {
+        d->best[f] = snapshot_at(d->at.s, (enum face)f, d->at.w, d->row);
+        d->cell[f] = cell_at(d, (enum face)f, d->at.w->site);
+    }
+    return true;
+}
+
+static enum face face_of(enum show show)
+{
+    return show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
+}
+
+static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
+{
+    static const char *const names[] = {"norm ", "   +attn ", "   +mlp "};
+    enum face face = face_of(d->at.show);
+    const struct want_cell *cell = d->cell[face];
+    char n[NUMBER_BYTES];
+    struct site_ref sites[3];
+    int known = norm_sites(d->at.w->site, sites), x = 1;
+    for (int i = 0; i < 3; i++) {
+        struct want w = want_make(WANT_NORM, sites[i], d->row, d->row + 1);
+        const float *norm = i < known ? snapshot_at(d->at.s, face, &w, d->row) : NULL;
+        const char *none = i < known ? "…" : "–";
+        x += canvas_putf(c, r, x, 1, canvas_plain(0), "%s%s", names[i],
+                         norm ? number_fit(n, (double)*norm, 6, 1, NUMBER_LEFT) : none);
+    }
+    x = 1 + canvas_putf(c, r, 1, 2, canvas_plain(0), "entropy %s",
+                        cell ? number_fit(n, (double)cell->cell.entropy, 6, 2, NUMBER_LEFT) : "…");
+    if (d->target < 0)
         return;
     struct bytes b = {0};
     bytes_add_string(&b, "   rank of \"");
-    draw_add_token(a, s->target, &b);
-    bytes_addf(&b, "\" %d", (int)f->detail.target_rank + 1);
+    draw_add_token(a, d->target, &b);
+    bytes_add_string(&b, cell ? "\" " : "\" …");
+    if (cell)
+        bytes_addf(&b, "%d", (int)cell->cell.target_rank + 1);
     if (!b.failed)
         canvas_put_text(c, r, x, 2, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     bytes_free(&b);
 }
 
-static void draw_top_one(struct app *a, struct canvas *c, struct rect r,
-                         const struct snapshot_face *f, int k)
+/* A probability from its logit; "…" while the cell is not there. */
+static const char *probability(char n[NUMBER_BYTES], const struct want_cell *cell, float logit,
+                               int width)
+{
+    return cell ? number_fit(n, exp((double)logit - (double)cell->cell.lse), width, 3, 0) : "    …";
+}
+
+static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "top");
     canvas_put(c, r, 20, 0, canvas_plain(CANVAS_BOLD), "   p     logit");
-    for (int i = 0; i < k && i + 1 < r.h; i++) {
+    for (int i = 0; i < d->at.w->k && i + 1 < r.h; i++) {
         char n[NUMBER_BYTES];
-        const struct lens_top *t = &f->detail_top[i];
+        const struct want_best *t = &d->best[FACE_BASE][i];
         canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i + 1);
         draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 15);
-        canvas_putf(c, r, 20, i + 1, canvas_plain(0), "%5.3f",
-                    exp((double)t->logit - (double)f->detail.lse));
+        canvas_put(c, r, 20, i + 1, canvas_plain(0),
+                   probability(n, d->cell[FACE_BASE], t->logit, 5));
         canvas_put(c, r, 26, i + 1, canvas_plain(0), number_fit(n, (double)t->logit, 8, 2, 0));
     }
 }
 
-/* Base, edited and difference beside each other: the edited face's best tokens, or the base's. */
-static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s)
+/* Base, edited and difference beside each other: the best of both, in turn. */
+static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
-    const struct snapshot_face *base = &s->face[FACE_BASE], *edited = &s->face[FACE_EDITED];
+    const struct want_best *base = d->best[FACE_BASE], *edited = d->best[FACE_EDITED];
+    const struct want_cell *before = d->cell[FACE_BASE], *after = d->cell[FACE_EDITED];
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "p of");
     canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD), " base edited   diff");
     int row = 1;
-    for (int i = 0; i < 2 * s->detail_k && row < r.h; i++) {
-        const struct snapshot_face *from = i % 2 ? edited : base; /* the best of both, in turn */
-        int32_t id = from->detail_top[i / 2].id;
+    for (int i = 0; i < 2 * d->at.w->k && row < r.h; i++) {
+        int32_t id = (i % 2 ? edited : base)[i / 2].id;
         bool seen = false;
         for (int j = 0; j < i && !seen; j++)
-            seen = (j % 2 ? edited : base)->detail_top[j / 2].id == id;
+            seen = (j % 2 ? edited : base)[j / 2].id == id;
         if (seen)
             continue;
-        float logit = from->detail_top[i / 2].logit,
-              other = (i % 2 ? base : edited)->detail_cross[i / 2];
-        double pb = exp((double)(i % 2 ? other : logit) - (double)base->detail.lse);
-        double pe = exp((double)(i % 2 ? logit : other) - (double)edited->detail.lse);
-        char n[3][NUMBER_BYTES];
+        float lb = i % 2 ? edited[i / 2].base : base[i / 2].logit,
+              le = i % 2 ? edited[i / 2].logit : edited[i / 2].of_base;
+        char n[NUMBER_BYTES];
         draw_token(a, c, r, 1, row, canvas_plain(0), id, 16);
-        canvas_put(c, r, 18, row, canvas_plain(0), number_fit(n[0], pb, 5, 3, 0));
-        canvas_put(c, r, 24, row, canvas_plain(0), number_fit(n[1], pe, 6, 3, 0));
-        canvas_put(c, r, 31, row, canvas_plain(0), number_fit(n[2], pe - pb, 6, 3, NUMBER_SIGN));
+        canvas_put(c, r, 18, row, canvas_plain(0), probability(n, before, lb, 5));
+        canvas_put(c, r, 24, row, canvas_plain(0), probability(n, after, le, 6));
+        if (before && after)
+            canvas_put(c, r, 31, row, canvas_plain(0),
+                       number_fit(n,
+                                  exp((double)le - (double)after->cell.lse) -
+                                      exp((double)lb - (double)before->cell.lse),
+                                  6, 3, NUMBER_SIGN));
         row++;
     }
 }
 
-static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct snapshot *s,
-                         enum show show)
+/* The target's logit in a column; false while it is not there. */
+static bool through(const struct shown *d, const struct app *a, int32_t column, float *v)
 {
-    int n = s->n_columns;
+    struct site_ref site = run_lens_site(a->m, column);
+    const struct want_cell *base = cell_at(d, FACE_BASE, site),
+                           *edited = cell_at(d, FACE_EDITED, site);
+    if (!base || (d->at.show != SHOW_BASE && !edited))
+        return false;
+    *v = show_value(d->at.show, base->cell.target_logit, edited ? edited->cell.target_logit : 0);
+    return true;
+}
+
+static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
+{
+    int n = a->m->cfg.n_layers + 1, found = 0;
     float *v = calloc((size_t)n, sizeof *v);
-    if (!v || s->target < 0) {
-        free(v);
+    bool *there = calloc((size_t)n, sizeof *there);
+    if (!v || !there || d->target < 0) {
+        free(v), free(there);
         return;
     }
     for (int i = 0; i < n; i++)
-        v[i] = show_value(show, s->face[FACE_BASE].detail_columns[i].target_logit,
-                          s->face[FACE_EDITED].detail_columns
-                              ? s->face[FACE_EDITED].detail_columns[i].target_logit
-                              : 0);
+        found += there[i] = through(d, a, i, &v[i]);
     struct bytes b = {0};
     bytes_add_string(&b, "\"");
-    draw_add_token(a, s->target, &b);
+    draw_add_token(a, d->target, &b);
     bytes_add_string(&b, "\" through the layers  ");
     int x = 1;
     if (!b.failed)
         x += canvas_put_text(c, r, 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     bytes_free(&b);
-    spark_put(c, r, x, 0, canvas_plain(0), v, (size_t)n, scale_fit(SCALE_LINEAR, v, (size_t)n));
+    if (found == n)
+        spark_put(c, r, x, 0, canvas_plain(0), v, (size_t)n, scale_fit(SCALE_LINEAR, v, (size_t)n));
+    else
+        canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), "…");
     x = 1;
+    unsigned sign = d->at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
     for (int i = 0; i < n && x + 6 < r.w - 8; i++) {
         char num[NUMBER_BYTES];
-        x += canvas_putf(
-            c, r, x, 1, canvas_plain(i == a->cur.column ? CANVAS_BOLD : 0), "%s ",
-            number_fit(num, (double)v[i], 5, 1, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        x += canvas_putf(c, r, x, 1, canvas_plain(i == a->cur.column ? CANVAS_BOLD : 0), "%s ",
+                         there[i] ? number_fit(num, (double)v[i], 5, 1, sign) : "    …");
     }
     canvas_put(c, r, x + 1, 1, canvas_plain(0), "(logit)");
-    free(v);
+    free(v), free(there);
 }
 
 void detail_draw(struct app *a, struct frame *f, struct rect r)
@@ -135,29 +221,29 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     const char *text = tokenizer_text(a->m->tok, a->tokens[a->cur.row], &len);
     x += canvas_put_text(c, r, x, 0, canvas_plain(0), text, len, TEXT_TOKEN);
     canvas_put(c, r, x, 0, canvas_plain(0), "\"");
-    bool stale;
-    const struct snapshot *s = app_part(a, PART_DETAIL, &stale);
-    if (!s) {
+    struct shown d;
+    if (!show_open(&d, a)) {
         canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
         return;
     }
-    stale = stale || s->cell_column != a->cur.column || s->cell_row != a->cur.row;
-    enum show show = app_show(a, s);
-    draw_figures(a, c, r, s, show);
+    struct site_ref site = run_lens_site(a->m, a->cur.column);
+    bool stale = d.at.stale || d.at.w->site.id != site.id || d.at.w->site.layer != site.layer ||
+                 d.row != a->cur.row;
+    draw_figures(a, c, r, &d);
     struct rect rest = r;
     rect_cut_top(&rest, 4);
     struct rect bottom = rect_cut_bottom(&rest,
                                          a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
-    struct rect through = rect_cut_bottom(&rest, 3);
-    if (rest.h > s->detail_k + 1) { /* keep it together */
-        through.y = rest.y + s->detail_k + 2;
-        rest.h = s->detail_k + 1;
+    struct rect below = rect_cut_bottom(&rest, 3);
+    if (rest.h > d.at.w->k + 1) { /* keep it together */
+        below.y = rest.y + d.at.w->k + 2;
+        rest.h = d.at.w->k + 1;
     }
-    if (show == SHOW_BASE)
-        draw_top_one(a, c, rest, &s->face[FACE_BASE], s->detail_k);
+    if (d.at.show == SHOW_BASE)
+        draw_top_one(a, c, rest, &d);
     else
-        draw_top_both(a, c, rest, s);
-    draw_through(a, c, through, s, show);
+        draw_top_both(a, c, rest, &d);
+    draw_through(a, c, below, &d);
     if (stale)
         canvas_restyle(c, (struct rect){r.x, r.y + 1, r.w, r.h - 1}, canvas_plain(CANVAS_DIM));
     if (a->edits.n) {

@@ -5,8 +5,10 @@
 
 #include "draw.h"
 
-/* Ask for it. */
-void detail_want(const struct app *a, struct session_want *w, int k);
+/* Ask for it, with k best tokens, and for its row through all columns. */
+void detail_want(const struct app *a, struct want_list *l, int k);
+/* A lens cell of the application's target. */
+struct want detail_cell(const struct app *a, int32_t column, int32_t row0, int32_t row1);
 void detail_draw(struct app *a, struct frame *f, struct rect r);
 /* "blocks.2.hook_resid_post[14]" */
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24]);

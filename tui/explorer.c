@@ -132,6 +132,8 @@ struct loop {
     struct tty *term;
     struct frame frame;
     struct keys keys;
+    struct session_want last; /* the last request, without its wants */
+    struct want_list last_wants;
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
 };
@@ -206,27 +208,25 @@ static void take_signals(struct loop *l)
     }
 }
 
-static bool same_want(const struct session_want *a, const struct session_want *b)
-{
-    return memcmp(a, b, sizeof *a) == 0;
-}
-
 /* Ask when what is wanted changed.  The pointers inside are compared too: new values have new
  * arrays. */
 static void ask(struct loop *l)
 {
-    static struct session_want last;
-    static struct site_ref stats[256];
-    struct session_want w;
+    struct session_want w, key;
     memset(&w, 0, sizeof w);
     app_want(l->app, &w);
-    bool new_stats = w.n_stats && (w.n_stats != last.n_stats ||
-                                   memcmp(stats, w.stats, (size_t)w.n_stats * sizeof *stats) != 0);
-    if (same_want(&w, &last) && !l->app->asking_changed && !new_stats)
+    key = w;
+    key.wants = NULL;
+    size_t bytes = (size_t)w.n_wants * sizeof *w.wants;
+    if (memcmp(&key, &l->last, sizeof key) == 0 && !l->app->asking_changed &&
+        memcmp(l->last_wants.item, w.wants, bytes) == 0)
         return;
-    if (w.n_stats)
-        memcpy(stats, w.stats, (size_t)w.n_stats * sizeof *stats);
-    last = w;
+    l->last = key;
+    l->last_wants.n = 0;
+    for (int32_t i = 0; i < w.n_wants; i++)
+        want_add(&l->last_wants, w.wants[i]);
+    if (l->last_wants.failed) /* compares unequal next time */
+        l->last.n_wants = -1;
     l->asked_ms = now_ms();
     app_asked(l->app, session_request(l->session, &w));
 }
@@ -319,6 +319,7 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
         run(&l);
     tty_close(l.term);
     session_close(l.session);
+    want_list_free(&l.last_wants);
     frame_free(&l.frame);
     return r;
 }

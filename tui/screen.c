@@ -43,14 +43,17 @@ static void add_pair(const struct app *a, const struct snapshot *s, struct bytes
     draw_add_token(a, a->pair[1], b);
     bytes_add_string(b, ") ");
     char n[NUMBER_BYTES];
-    double base = s ? s->face[FACE_BASE].pair : (double)NAN,
-           edited = s && s->edited ? s->face[FACE_EDITED].pair : (double)NAN;
-    bytes_add_string(b, isnan(base) ? "…" : number_fit(n, base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
-    if (s && s->edited && isnan(edited)) { /* a NaN is said, not hidden */
-        bytes_add_string(b, s->complete ? " → NaN" : " → …");
-    } else if (!isnan(edited)) {
-        bytes_addf(b, " → %s", number_fit(n, edited, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
-        bytes_addf(b, " (%s)", number_fit(n, edited - base, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
+    const struct want w = app_pair_want(a);
+    const float *base = s ? snapshot_at(s, FACE_BASE, &w, 0) : NULL,
+                *edited = s ? snapshot_at(s, FACE_EDITED, &w, 0) : NULL;
+    double before = base ? (double)base[0] - (double)base[1] : 0,
+           after = edited ? (double)edited[0] - (double)edited[1] : 0;
+    bytes_add_string(b, base ? number_fit(n, before, 8, 2, NUMBER_SIGN | NUMBER_LEFT) : "…");
+    if (base && edited) {
+        bytes_addf(b, " → %s", number_fit(n, after, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
+        bytes_addf(b, " (%s)", number_fit(n, after - before, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
+    } else if (s && s->edited) {
+        bytes_add_string(b, " → …");
     }
 }
 
@@ -79,15 +82,14 @@ static void draw_status(const struct app *a, struct canvas *c)
 {
     struct rect r = {0, 0, a->w, 1};
     bool stale;
-    const struct snapshot *s = app_part(a, PART_ANY, &stale);
+    const struct snapshot *s = app_newest(a, &stale);
     struct canvas_style st = canvas_plain(CANVAS_REVERSE);
     canvas_fill(c, r, st, " ");
     struct bytes left = {0}, right = {0};
     char n[NUMBER_BYTES];
-    bytes_addf(&right, "KL %s  ",
-               !s          ? "…"
-               : s->edited ? number_fit(n, s->kl, 8, 3, NUMBER_LEFT)
-                           : "0.000");
+    const struct want kl = app_kl_want();
+    const double *nats = s ? snapshot_at(s, s->edited ? FACE_EDITED : FACE_BASE, &kl, 0) : NULL;
+    bytes_addf(&right, "KL %s  ", nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
     add_pair(a, s, &right);
     if (s && !a->opt.fixed)
         bytes_addf(&right, "   %s ms", number_fit(n, (double)s->time_us / 1000, 8, 1, NUMBER_LEFT));
@@ -141,7 +143,7 @@ static void draw_tabs(const struct app *a, struct canvas *c)
     struct bytes b = {0};
     app_view(a)->title(a, &b);
     bool stale;
-    const struct snapshot *s = app_part(a, PART_ANY, &stale);
+    const struct snapshot *s = app_newest(a, &stale);
     bytes_addf(&b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
     if (s && s->changed) {
         canvas_fill(c, r, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE), " ");

@@ -1,7 +1,8 @@
 /* view.h - what a view is: one file view/<name>.c that ends in one `const struct view view_<name>`.
  *
  * A view reads the application's state and the snapshots it is given; it never calls the engine's
- * workers and never waits.  Missing values are drawn as "…", stale ones dim.  Tested in tests/tui.
+ * workers and never waits.  Missing values are drawn as "…", stale ones dim; a NaN is a value.
+ * Tested in tests/tui.
  */
 #ifndef VIEW_H
 #define VIEW_H
@@ -37,8 +38,8 @@ struct view {
     const char *help;
     /* Bring cursor and scrolling into what exists and fits `body`; called before want and draw. */
     void (*layout)(struct app *a, struct rect body);
-    /* Ask for the data that draw needs. */
-    void (*want)(const struct app *a, struct session_want *w);
+    /* Ask for the data that draw needs: what is to be there first comes first. */
+    void (*want)(const struct app *a, struct want_list *w);
     void (*draw)(struct app *a, struct frame *f, struct rect body);
     /* The panel at the side, or NULL. */
     void (*side)(struct app *a, struct frame *f, struct rect r);

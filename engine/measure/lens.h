@@ -78,6 +78,8 @@ void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats
 struct lens_head {
     float previous, duplicate, induction, first, entropy;
 };
+/* Of every head of a layer: out[n_heads].  Its pattern is read in blocks of rows. */
+int lens_heads(struct run *r, int32_t layer, struct lens_head *out, struct err *e);
 /* pattern: [dest, src] of one head, n x n, row stride `stride`; tokens[n]. */
 void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n,
                       struct lens_head *out);

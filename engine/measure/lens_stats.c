@@ -101,33 +101,71 @@ static float ratio(double sum, int32_t n)
     return n ? (float)(sum / n) : NAN;
 }
 
+/* What the scores of a head are means of, over the rows so far. */
+struct head_sums {
+    double previous, duplicate, induction, first, entropy;
+    int32_t n_copied; /* rows whose token stood before: its successor then stands there too */
+};
+
+static void head_add(struct head_sums *h, const float *row, int32_t dest, const int32_t *tokens,
+                     int32_t n)
+{
+    bool copied = false;
+    for (int32_t s = 0; s < dest; s++) {
+        if (tokens[s] == tokens[dest]) {
+            h->duplicate += row[s];
+            h->induction += row[s + 1];
+            copied = true;
+        }
+    }
+    for (int32_t s = 0; s < n; s++)
+        if (row[s] > 0)
+            h->entropy -= row[s] * log(row[s]);
+    h->n_copied += copied;
+    if (dest > 0) {
+        h->previous += row[dest - 1];
+        h->first += row[0];
+    }
+}
+
+static struct lens_head head_end(const struct head_sums *h, int32_t n)
+{
+    return (struct lens_head){.previous = ratio(h->previous, n - 1),
+                              .duplicate = ratio(h->duplicate, h->n_copied),
+                              .induction = ratio(h->induction, h->n_copied),
+                              .first = ratio(h->first, n - 1),
+                              .entropy = ratio(h->entropy, n)};
+}
+
 void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n,
                       struct lens_head *out)
 {
-    double previous = 0, duplicate = 0, induction = 0, first = 0, entropy = 0;
-    int32_t n_copied = 0; /* rows whose token stood before: its successor then stands there too */
-    for (int32_t d = 0; d < n; d++) {
-        const float *row = pattern + d * stride;
-        bool copied = false;
-        for (int32_t s = 0; s < d; s++) {
-            if (tokens[s] == tokens[d]) {
-                duplicate += row[s];
-                induction += row[s + 1];
-                copied = true;
-            }
-        }
-        for (int32_t s = 0; s < n; s++)
-            if (row[s] > 0)
-                entropy -= row[s] * log(row[s]);
-        n_copied += copied;
-        if (d > 0) {
-            previous += row[d - 1];
-            first += row[0];
-        }
+    struct head_sums h = {0};
+    for (int32_t d = 0; d < n; d++)
+        head_add(&h, pattern + d * stride, d, tokens, n);
+    *out = head_end(&h, n);
+}
+
+int lens_heads(struct run *r, int32_t layer, struct lens_head *out, struct err *e)
+{
+    const struct site_ref site = {SITE_PATTERN, layer};
+    const struct config *cfg = &run_model(r)->cfg;
+    int32_t n = run_length(r), heads = cfg->n_heads;
+    int64_t row = site_row_size(cfg, site.id, n);
+    int32_t step = row < CHUNK_FLOATS ? (int32_t)(CHUNK_FLOATS / row) : 1;
+    step = step < n ? step : n;
+    float *buf = malloc((size_t)(row * step) * sizeof *buf);
+    struct head_sums *sums = calloc((size_t)heads, sizeof *sums);
+    int rc = buf && sums ? 0 : err_set(e, ERR_SYSTEM, "out of memory · scores of heads");
+    for (int32_t i = 0, rows; i < n && !rc; i += rows) {
+        rows = n - i < step ? n - i : step;
+        rc = run_read(r, site, i, i + rows, buf, NULL, e);
+        for (int64_t h = 0; h < heads && !rc; h++)
+            for (int64_t d = 0; d < rows; d++)
+                head_add(&sums[h], buf + (h * rows + d) * n, i + (int32_t)d, run_tokens(r), n);
     }
-    *out = (struct lens_head){.previous = ratio(previous, n - 1),
-                              .duplicate = ratio(duplicate, n_copied),
-                              .induction = ratio(induction, n_copied),
-                              .first = ratio(first, n - 1),
-                              .entropy = ratio(entropy, n)};
+    for (int32_t h = 0; h < heads && !rc; h++)
+        out[h] = head_end(&sums[h], n);
+    free(buf), free(sums);
+    return rc;
 }

@@ -405,6 +405,11 @@ void pair_differentiate(struct pair *p, bool on)
         run_differentiate(p->run[f], on);
 }
 
+const struct edit_program *pair_program(const struct pair *p)
+{
+    return p->edited && p->program ? edit_program_copy(p->program) : NULL;
+}
+
 struct run *pair_run(const struct pair *p, enum face f)
 {
     return f == FACE_EDITED && !p->edited ? NULL : p->run[f];

@@ -59,6 +59,10 @@ int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_
 void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone);
 void pair_differentiate(struct pair *p, bool on);
 
+/* The edits of the last pair_sync that succeeded, resolved; a reference of the caller's own, NULL
+ * if none is on. */
+const struct edit_program *pair_program(const struct pair *p);
+
 /* FACE_EDITED is NULL while no edit is on and it has no callbacks. */
 struct run *pair_run(const struct pair *p, enum face f);
 /* The edited run, or the base where there is none. */

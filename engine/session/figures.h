@@ -1,9 +1,8 @@
 /* figures.h - what a session's views show, computed once and kept while it stays true.
  *
- * Holds derived figures of both faces (lens cells, norms, patterns, statistics) beside a pair of
- * runs, drops exactly those that a sync may have changed, and computes those that are wanted and
- * missing, quick ones first.  figures_snapshot copies what is wanted and there.  One thread at a
- * time. Tested through the session in tests/engine/test_session.c. */
+ * Holds derived figures of both faces under the wants that asked for them, beside a pair of runs;
+ * drops exactly the elements that a sync may have changed, and computes those that are wanted and
+ * missing.  One thread at a time.  Tested through the session in tests/engine/test_session.c. */
 #ifndef FIGURES_H
 #define FIGURES_H
 
@@ -15,17 +14,15 @@ struct figures;
 int figures_open(struct figures **out, const struct model *m, struct err *e);
 void figures_close(struct figures *f);
 
-/* After pair_sync, also a failed one: drop what changed. */
+/* After pair_sync, also a failed one: drop what changed, make room for what is wanted. */
 int figures_settle(struct figures *f, struct pair *p, const struct session_want *want,
                    struct err *e);
-/* Compute all that is wanted and missing.  `between` is called after each piece of work; non-zero
- * from it ends the work with that. */
+/* Compute all that is wanted and missing, in the order of want.def.  `between` is called after each
+ * piece of work; non-zero from it ends the work with that. */
 int figures_work(struct figures *f, struct pair *p, const struct session_want *want,
                  int (*between)(void *user, struct err *e), void *user, struct err *e);
 /* A snapshot of what is there, with one reference; NULL when memory is out. */
-struct snapshot *figures_snapshot(const struct figures *f, const struct session_want *want,
-                                  struct err *e);
-/* A snapshot without figures, for saying why in its err; NULL when memory is out. */
-struct snapshot *snapshot_failed(void);
+struct snapshot *figures_snapshot(const struct figures *f, const struct pair *p,
+                                  const struct session_want *want, struct err *e);
 
 #endif

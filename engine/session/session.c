@@ -17,7 +17,7 @@
 
 #include "session/figures.h"
 #include "model/checkpoint.h"
-#include "session/session_want.h"
+#include "session/request.h"
 #include "session/snapshot.h"
 
 enum { PUBLISH_US = 16000 }; /* parts of an answer are shown this often */
@@ -99,7 +99,7 @@ static void publish_failure(struct job *j, const struct err *why)
 
 static int publish_figures(struct job *j, bool complete, struct err *e)
 {
-    struct snapshot *snap = figures_snapshot(j->s->figures, j->want, e);
+    struct snapshot *snap = figures_snapshot(j->s->figures, j->s->pair, j->want, e);
     if (!snap)
         return ERR_SYSTEM;
     snap->complete = complete;
@@ -174,7 +174,7 @@ static void *worker(void *user)
         s->m->be->cancel = NULL;
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
-        session_want_free(want);
+        request_free(want);
         pthread_mutex_lock(&s->lock);
     }
     pthread_mutex_unlock(&s->lock);
@@ -187,7 +187,7 @@ static void session_free(struct session *s)
     pair_close(s->pair);
     snapshot_release(s->latest);
     snapshot_release(s->spare);
-    session_want_free(s->next);
+    request_free(s->next);
     if (s->fd >= 0)
         close(s->fd);
     pthread_cond_destroy(&s->news);
@@ -241,7 +241,7 @@ void session_close(struct session *s)
 
 uint64_t session_request(struct session *s, const struct session_want *want)
 {
-    struct session_want *copy = session_want_copy(want, &s->m->cfg);
+    struct session_want *copy = request_copy(want, &s->m->cfg);
     pthread_mutex_lock(&s->lock);
     struct job j = {.s = s, .generation = ++s->generation};
     struct session_want *old = s->next;
@@ -249,7 +249,7 @@ uint64_t session_request(struct session *s, const struct session_want *want)
     atomic_store(&s->cancel, true); /* the worker clears it when it takes the request */
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
-    session_want_free(old);
+    request_free(old);
     if (!copy) {
         struct err e;
         err_set(&e, ERR_SYSTEM, "out of memory · request");

@@ -1,24 +1,39 @@
-/* snapshot.c - memory of snapshots (see snapshot.h). */
+/* snapshot.c - memory of answers, and finding figures in them (see snapshot.h, session.h). */
 #include "session/snapshot.h"
 
+#include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
-struct blob {
-    atomic_int refs;
-    float data[];
-};
-
-struct blob *blob_new(size_t floats)
+struct blob *blob_new(int32_t row0, int32_t row1, size_t bytes)
 {
-    struct blob *b = malloc(sizeof *b + floats * sizeof *b->data);
-    if (b)
-        atomic_init(&b->refs, 1);
+    size_t rows = (size_t)(row1 - row0), head = (sizeof(struct blob) + 15) & ~(size_t)15;
+    if (bytes && rows > (SIZE_MAX - head) / (bytes + 1))
+        return NULL;
+    struct blob *b = malloc(head + rows * (bytes + sizeof *b->there));
+    if (!b)
+        return NULL;
+    char *data = (char *)b + head;
+    *b = (struct blob){.row0 = row0,
+                       .row1 = row1,
+                       .bytes = bytes,
+                       .data = data,
+                       .there = (bool *)(data + rows * bytes)};
+    atomic_init(&b->refs, 1);
+    memset(b->there, 0, rows * sizeof *b->there);
     return b;
 }
 
-float *blob_data(struct blob *b)
+struct blob *blob_copy(const struct blob *b, int32_t row0, int32_t row1)
 {
-    return b->data;
+    struct blob *to = blob_new(row0, row1, b->bytes);
+    int32_t first = row0 > b->row0 ? row0 : b->row0, last = row1 < b->row1 ? row1 : b->row1;
+    if (to && first < last) {
+        memcpy(blob_at(to, first), blob_at(b, first), (size_t)(last - first) * b->bytes);
+        memcpy(to->there + (first - row0), b->there + (first - b->row0),
+               (size_t)(last - first) * sizeof *b->there);
+    }
+    return to;
 }
 
 struct blob *blob_hold(struct blob *b)
@@ -34,61 +49,78 @@ void blob_release(struct blob *b)
         free(b);
 }
 
-enum { BLOB_MAX = 2 * FACE_COUNT };
+bool blob_is_shared(const struct blob *b)
+{
+    return atomic_load_explicit(&b->refs, memory_order_acquire) > 1;
+}
 
-struct part {
-    struct part *next;
+void *blob_at(const struct blob *b, int32_t row)
+{
+    return b->data + (size_t)(row - b->row0) * b->bytes;
+}
+
+bool blob_has(const struct blob *b, int32_t row)
+{
+    return b && row >= b->row0 && row < b->row1 && b->there[row - b->row0];
+}
+
+struct figure {
+    struct want want;
+    struct blob *face[FACE_COUNT];
 };
 
 struct box {
     struct snapshot snap; /* first: a snapshot's address is its box's */
     atomic_int refs;
-    struct part *parts;
-    struct blob *blobs[BLOB_MAX];
-    int n_blobs;
-    bool broken;
+    int32_t n_figures;
+    struct figure figure[]; /* [snap.n_wants], sorted by want_order */
 };
-
-struct snapshot *snapshot_new(void)
-{
-    struct box *b = calloc(1, sizeof *b);
-    if (!b)
-        return NULL;
-    atomic_init(&b->refs, 1);
-    return &b->snap;
-}
 
 static struct box *box_of(const struct snapshot *s)
 {
     return (struct box *)(void *)(uintptr_t)s;
 }
 
-void *snapshot_part(struct snapshot *s, size_t count, size_t size)
+static struct box *box_new(int32_t figures)
 {
-    struct box *b = box_of(s);
-    size_t head = (sizeof(struct part) + 15) & ~(size_t)15;
-    struct part *p = calloc(1, head + count * size);
-    if (!p) {
-        b->broken = true;
+    struct box *b = calloc(1, sizeof *b + (size_t)figures * sizeof *b->figure);
+    if (b)
+        atomic_init(&b->refs, 1);
+    return b;
+}
+
+struct snapshot *snapshot_new(const struct session_want *want)
+{
+    struct box *b = box_new(want->n_wants);
+    struct want *wants = malloc(((size_t)want->n_wants + 1) * sizeof *wants);
+    if (!b || !wants) {
+        free(b), free(wants);
         return NULL;
     }
-    p->next = b->parts;
-    b->parts = p;
-    return (char *)p + head;
+    memcpy(wants, want->wants, (size_t)want->n_wants * sizeof *wants);
+    b->snap.n = want->n;
+    b->snap.wants = wants;
+    b->snap.n_wants = want->n_wants;
+    return &b->snap;
 }
 
-float *snapshot_share(struct snapshot *s, struct blob *blob)
+struct snapshot *snapshot_failed(void)
+{
+    struct box *b = box_new(0);
+    if (!b)
+        return NULL;
+    b->snap.complete = true;
+    return &b->snap;
+}
+
+void snapshot_show(struct snapshot *s, const struct want *want, struct blob *const face[FACE_COUNT])
 {
     struct box *b = box_of(s);
-    if (!blob)
-        return NULL;
-    b->blobs[b->n_blobs++] = blob_hold(blob);
-    return blob->data;
-}
-
-bool snapshot_broken(const struct snapshot *s)
-{
-    return box_of(s)->broken;
+    struct figure *f = &b->figure[b->n_figures++];
+    assert(b->n_figures <= s->n_wants);
+    f->want = *want;
+    for (int i = 0; i < FACE_COUNT; i++)
+        f->face[i] = blob_hold(face[i]);
 }
 
 void snapshot_hold(const struct snapshot *s)
@@ -101,11 +133,55 @@ void snapshot_release(const struct snapshot *s)
     if (!s || atomic_fetch_sub_explicit(&box_of(s)->refs, 1, memory_order_acq_rel) != 1)
         return;
     struct box *b = box_of(s);
-    for (struct part *p = b->parts, *next; p; p = next) {
-        next = p->next;
-        free(p);
-    }
-    for (int i = 0; i < b->n_blobs; i++)
-        blob_release(b->blobs[i]);
+    for (int32_t i = 0; i < b->n_figures; i++)
+        for (int f = 0; f < FACE_COUNT; f++)
+            blob_release(b->figure[i].face[f]);
+    edit_program_free((struct edit_program *)(uintptr_t)s->program);
+    free((void *)(uintptr_t)s->wants);
     free(b);
+}
+
+static int by_want(const void *a, const void *b)
+{
+    return want_order(&((const struct figure *)a)->want, &((const struct figure *)b)->want);
+}
+
+static const struct blob *find(const struct snapshot *s, enum face face, const struct want *want)
+{
+    const struct box *b = box_of(s);
+    const struct figure key = {.want = *want},
+                        *f = bsearch(&key, b->figure, (size_t)b->n_figures, sizeof *f, by_want);
+    return f ? f->face[face] : NULL;
+}
+
+const void *snapshot_at(const struct snapshot *s, enum face face, const struct want *want,
+                        int32_t row)
+{
+    const struct blob *b = find(s, face, want);
+    return blob_has(b, row) ? blob_at(b, row) : NULL;
+}
+
+const void *snapshot_rows(const struct snapshot *s, enum face face, const struct want *want)
+{
+    const struct blob *b = find(s, face, want);
+    for (int32_t row = want->row0; row < want->row1; row++)
+        if (!blob_has(b, row))
+            return NULL;
+    return b && want->row0 < want->row1 ? blob_at(b, want->row0) : NULL;
+}
+
+const struct want *snapshot_want(const struct snapshot *s, enum want_kind kind, enum site_id id)
+{
+    for (int32_t i = 0; i < s->n_wants; i++)
+        if (s->wants[i].kind == kind && (id == SITE_COUNT || s->wants[i].site.id == id))
+            return &s->wants[i];
+    return NULL;
+}
+
+bool snapshot_answers(const struct snapshot *s, const struct want *want)
+{
+    for (int f = 0; f < (s->edited ? FACE_COUNT : 1); f++)
+        if (!snapshot_rows(s, (enum face)f, want))
+            return false;
+    return true;
 }

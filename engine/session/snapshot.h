@@ -1,28 +1,43 @@
-/* snapshot.h - how snapshots own their memory: session-internal.
+/* snapshot.h - how answers own their memory: session-internal.
  *
- * A snapshot is a struct snapshot in front of a list of parts.  Small parts are its own; large ones
- * (patterns, tensors) are shared with later snapshots by reference count.
- * Parts are immutable once the snapshot is published.
+ * Elements of a figure lie in a blob, with a mark for each that is there.  A blob is counted:
+ * the cache of figures and any number of snapshots share it, and it is only written while the
+ * cache alone holds it.  A snapshot is a struct snapshot in front of the figures that it shows.
  * Tested in tests/engine/test_session.c. */
 #ifndef SNAPSHOT_H
 #define SNAPSHOT_H
 
 #include "session/session.h"
 
-/* A shared array. */
-struct blob;
-struct blob *blob_new(size_t floats);
-float *blob_data(struct blob *b);
+/* Elements of rows [row0, row1), `bytes` each, 16-byte aligned from the first on. */
+struct blob {
+    atomic_int refs;
+    int32_t row0, row1;
+    size_t bytes;
+    bool *there; /* [row1 - row0] */
+    char *data;
+};
+
+/* Nothing there yet; NULL when memory is out. */
+struct blob *blob_new(int32_t row0, int32_t row1, size_t bytes);
+/* The same rows and more or fewer, with those there that both have. */
+struct blob *blob_copy(const struct blob *b, int32_t row0, int32_t row1);
 struct blob *blob_hold(struct blob *b); /* NULL stays NULL */
 void blob_release(struct blob *b);
+bool blob_is_shared(const struct blob *b);
+/* The place of a row. */
+void *blob_at(const struct blob *b, int32_t row);
+/* Is the row there?  b may be NULL. */
+bool blob_has(const struct blob *b, int32_t row);
 
-struct snapshot *snapshot_new(void);
-/* Memory that lives as long as the snapshot, zeroed; NULL (and the snapshot remembers) when there
- * is none. */
-void *snapshot_part(struct snapshot *s, size_t count, size_t size);
-/* The blob's data, held as long as the snapshot; NULL for NULL. */
-float *snapshot_share(struct snapshot *s, struct blob *b);
-bool snapshot_broken(const struct snapshot *s);
+/* Room for the wants and tokens of a request, which are copied; NULL when memory is out. */
+struct snapshot *snapshot_new(const struct session_want *want);
+/* What answers `want` in a face (NULL: nothing); takes references.  In want_order, each once, no
+ * more than there are wants. */
+void snapshot_show(struct snapshot *s, const struct want *want,
+                   struct blob *const face[FACE_COUNT]);
 void snapshot_hold(const struct snapshot *s);
+/* One without figures, for saying why in its err; NULL when memory is out. */
+struct snapshot *snapshot_failed(void);
 
 #endif

@@ -226,22 +226,18 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
     struct fixture f = watched;
     struct session *s = NULL;
     struct edit *edit = NULL;
-    struct site_ref stats[] = {{SITE_ATTN_SCORES, 0}, {SITE_RESID_POST, 1}};
-    struct session_want want = {.tokens = f.tokens,
-                                .n = f.n,
-                                .target = 3,
-                                .pair = {5, 7},
-                                .lens = true,
-                                .norms = true,
-                                .row1 = f.n,
-                                .cell_column = 1,
-                                .cell_row = 2,
-                                .cell_k = 4,
-                                .attn_layer = 1,
-                                .tensor = {SITE_Z, 1},
-                                .tensor_row1 = 3,
-                                .stats = stats,
-                                .n_stats = 2};
+    struct want wants[] = {want_whole(WANT_LOGITS, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}),
+                           want_make(WANT_BEST, (struct site_ref){SITE_RESID_POST, 0}, 2, 3),
+                           want_make(WANT_NORM, (struct site_ref){SITE_RESID_POST, 1}, 0, f.n),
+                           want_make(WANT_VALUES, (struct site_ref){SITE_PATTERN, 1}, 0, f.n),
+                           want_make(WANT_VALUES, (struct site_ref){SITE_Z, 1}, 0, 3),
+                           want_make(WANT_CELL, (struct site_ref){SITE_RESID_POST, 1}, 0, f.n),
+                           want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, 1}),
+                           want_whole(WANT_STATS, (struct site_ref){SITE_ATTN_SCORES, 0})};
+    enum { WANTS = sizeof wants / sizeof *wants };
+    wants[0].id[0] = 5, wants[0].id[1] = 7;
+    wants[1].k = 4;
+    struct session_want want = {.tokens = f.tokens, .n = f.n, .wants = wants, .n_wants = WANTS};
     int rc = edit_parse(&edit, "blocks.0.hook_mlp_out[-1] *= 0.5", &err);
     if (!rc)
         rc = session_open(&s, f.m, 1 << 16, &err);
@@ -250,15 +246,10 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
         const struct snapshot *snap = session_wait(s, session_request(s, &want));
         if ((rc = snap->err.code) != 0)
             err = snap->err;
-        for (int face = 0; face <= i && !rc; face++) {
-            const struct snapshot_face *at = &snap->face[face];
-            mix(hash, at->top, (size_t)(snap->n_columns * f.n) * sizeof *at->top);
-            mix(hash, at->norms.post, (size_t)(f.m->cfg.n_layers * f.n) * sizeof(float));
-            mix(hash, at->detail_top, 4 * sizeof *at->detail_top);
-            mix(hash, at->pattern, (size_t)(f.m->cfg.n_heads * f.n * f.n) * sizeof(float));
-            mix(hash, at->tensor, (size_t)(3 * f.m->cfg.n_heads * f.m->cfg.d_head) * sizeof(float));
-            mix(hash, &at->stats[1].mean, sizeof at->stats[1].mean);
-            mix(hash, &at->pair, sizeof at->pair);
+        for (int k = 0; k < (i + 1) * WANTS && !rc; k++) {
+            const struct want *w = &wants[k % WANTS];
+            mix(hash, snapshot_rows(snap, (enum face)(k / WANTS), w),
+                (size_t)(w->row1 - w->row0) * want_bytes(&f.m->cfg, w, f.n));
         }
         snapshot_release(snap);
     }

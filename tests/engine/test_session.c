@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "session/request.h"
 #include "session/session.h"
 
 static struct edit *parsed(const char *text)
@@ -31,14 +32,10 @@ static struct session *opened(const struct fixture *f)
 /* Nothing but the prompt. */
 static struct session_want plain(const int32_t *tokens, int32_t n)
 {
-    return (struct session_want){.tokens = tokens,
-                                 .n = n,
-                                 .target = -1,
-                                 .pair = {-1, -1},
-                                 .cell_column = -1,
-                                 .attn_layer = -1,
-                                 .tensor = {SITE_COUNT, SITE_ROOT}};
+    return (struct session_want){.tokens = tokens, .n = n};
 }
+
+static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
 
 static const struct snapshot *answer(struct session *s, const struct session_want *want)
 {
@@ -52,68 +49,24 @@ static bool same_bits(const void *a, const void *b, size_t n)
     return (!a && !b) || (a && b && !memcmp(a, b, n));
 }
 
-static bool same_float(double a, double b)
-{
-    return a == b || (isnan(a) && isnan(b));
-}
-
-static void assert_cells(const struct lens_cell *a, const struct lens_cell *b, size_t n)
-{
-    assert_int_equal(!a, !b);
-    for (size_t i = 0; i < n && a; i++)
-        assert_true(same_float(a[i].entropy, b[i].entropy) && same_float(a[i].lse, b[i].lse) &&
-                    same_float(a[i].target_logit, b[i].target_logit) &&
-                    a[i].target_rank == b[i].target_rank);
-}
-
-static void assert_face(const struct snapshot *a, const struct snapshot *b, int face,
-                        const struct config *cfg)
-{
-    const struct snapshot_face *x = &a->face[face], *y = &b->face[face];
-    size_t rows = (size_t)(a->row1 - a->row0), n = (size_t)a->n, layers = (size_t)cfg->n_layers,
-           heads = (size_t)cfg->n_heads;
-    assert_cells(x->cells, y->cells, (layers + 1) * rows);
-    assert_true(same_bits(x->top, y->top, (layers + 1) * rows * sizeof *x->top));
-    assert_true(same_bits(x->norms.pre, y->norms.pre, layers * rows * sizeof(float)));
-    assert_true(same_bits(x->norms.mid, y->norms.mid, layers * rows * sizeof(float)));
-    assert_true(same_bits(x->norms.post, y->norms.post, layers * rows * sizeof(float)));
-    assert_true(same_bits(x->norms.attn, y->norms.attn, layers * rows * sizeof(float)));
-    assert_true(same_bits(x->norms.mlp, y->norms.mlp, layers * rows * sizeof(float)));
-    if (a->cell_column >= 0) {
-        assert_true(
-            same_bits(x->detail_top, y->detail_top, (size_t)a->detail_k * sizeof *x->detail_top));
-        assert_cells(x->detail_columns, y->detail_columns, layers + 1);
-        assert_cells(&x->detail, &y->detail, x->detail_top ? 1 : 0);
-        assert_true(same_float(x->detail_norm, y->detail_norm) &&
-                    same_float(x->detail_attn, y->detail_attn) &&
-                    same_float(x->detail_mlp, y->detail_mlp));
-    }
-    assert_true(same_bits(x->pattern, y->pattern, heads * n * n * sizeof(float)));
-    assert_int_equal(!x->heads, !y->heads);
-    for (size_t h = 0; h < heads && x->heads; h++)
-        assert_true(same_float(x->heads[h].previous, y->heads[h].previous) &&
-                    same_float(x->heads[h].induction, y->heads[h].induction) &&
-                    same_float(x->heads[h].entropy, y->heads[h].entropy));
-    size_t floats = 1;
-    for (int i = 0; i < a->tensor_rank; i++)
-        floats *= (size_t)a->tensor_shape[i];
-    assert_true(same_bits(x->tensor, y->tensor, floats * sizeof(float)));
-    for (int32_t i = 0; i < a->n_stats && x->stats; i++)
-        assert_true(x->stats[i].n == y->stats[i].n &&
-                    same_float(x->stats[i].mean, y->stats[i].mean) &&
-                    same_float(x->stats[i].std, y->stats[i].std));
-    assert_true(same_float(x->pair, y->pair) && same_float(x->loss, y->loss));
-}
-
+/* The same wants, and for each the same elements are there, with the same bits. */
 static void assert_snapshot(const struct snapshot *a, const struct snapshot *b,
                             const struct config *cfg)
 {
     assert_int_equal(a->err.code, b->err.code);
     assert_int_equal(a->edited, b->edited);
-    assert_true(same_float(a->kl, b->kl));
     assert_int_equal(a->n, b->n);
-    for (int face = 0; face < FACE_COUNT && !a->err.code; face++)
-        assert_face(a, b, face, cfg);
+    assert_int_equal(a->n_wants, b->n_wants);
+    for (int32_t i = 0; i < a->n_wants; i++) {
+        const struct want *w = &a->wants[i];
+        assert_memory_equal(w, &b->wants[i], sizeof *w);
+        assert_true(snapshot_answers(a, w));
+        for (int face = 0; face < FACE_COUNT; face++)
+            for (int32_t row = w->row0; row < w->row1; row++)
+                assert_true(same_bits(snapshot_at(a, (enum face)face, w, row),
+                                      snapshot_at(b, (enum face)face, w, row),
+                                      want_bytes(cfg, w, a->n)));
+    }
 }
 
 static uint32_t next(uint32_t *state)
@@ -140,10 +93,48 @@ struct walk {
     bool on[POOL];
     int32_t tokens[LENGTH], other[LENGTH];
     struct pair_prompt prompt;
-    struct site_ref stats[3];
+    struct want_list wants;
     struct session_want want;
     uint32_t seed;
 };
+
+static int32_t any(struct walk *w, int32_t n)
+{
+    return (int32_t)next(&w->seed) % n;
+}
+
+/* Some want of each kind, some of it outside the prompt or the model. */
+static struct want random_want(struct walk *w)
+{
+    static const enum site_id sites[] = {SITE_EMBED,   SITE_RESID_POST,  SITE_MLP_OUT, SITE_V,
+                                         SITE_PATTERN, SITE_ATTN_SCORES, SITE_Z};
+    const struct config *c = &w->f.m->cfg;
+    int32_t row0 = any(w, 8) - 1;
+    struct want x = want_make((enum want_kind)any(w, WANT_COUNT),
+                              (struct site_ref){sites[any(w, 7)], any(w, c->n_layers + 1)}, row0,
+                              row0 + any(w, 8));
+    if (x.site.id == SITE_EMBED)
+        x.site.layer = SITE_ROOT;
+    if (x.kind == WANT_CELL || x.kind == WANT_BEST)
+        x.site = run_lens_site(w->f.m, any(w, c->n_layers + 1));
+    if (x.kind == WANT_LOGITS || x.kind == WANT_KL)
+        x.site = output_site;
+    if (x.kind == WANT_HEADS)
+        x.site = (struct site_ref){SITE_PATTERN, any(w, c->n_layers)};
+    if (x.kind == WANT_HEAD_NORM)
+        x.site = (struct site_ref){SITE_V, any(w, c->n_layers)};
+    if (x.kind == WANT_BEST)
+        x.k = any(w, 9);
+    if (x.kind == WANT_CELL || x.kind == WANT_LOGITS)
+        x.id[0] = any(w, c->d_vocab + 2) - 1;
+    if (x.kind == WANT_LOGITS)
+        x.id[1] = any(w, c->d_vocab);
+    if (x.kind == WANT_VALUES && x.site.id != SITE_EMBED && any(w, 2)) {
+        x.head0 = any(w, c->n_heads);
+        x.head1 = x.head0 + any(w, 3);
+    }
+    return x;
+}
 
 static void walk_open(struct walk *w, const char *name, uint32_t seed)
 {
@@ -151,25 +142,21 @@ static void walk_open(struct walk *w, const char *name, uint32_t seed)
     for (int i = 0; i < POOL; i++)
         w->edits[i] = parsed(edit_pool[i]);
     for (int i = 0; i < LENGTH; i++)
-        w->tokens[i] = w->other[i] = (int32_t)next(&w->seed) % w->f.m->cfg.d_vocab;
+        w->tokens[i] = w->other[i] = any(w, w->f.m->cfg.d_vocab);
     w->prompt = (struct pair_prompt){"other", w->other, LENGTH};
-    w->stats[0] = (struct site_ref){SITE_EMBED, SITE_ROOT};
-    w->stats[1] = (struct site_ref){SITE_ATTN_SCORES, 1};
-    w->stats[2] = (struct site_ref){SITE_MLP_OUT, 0};
     w->want = plain(w->tokens, LENGTH);
     w->want.edits = w->edits;
     w->want.on = w->on;
     w->want.n_edits = POOL;
     w->want.prompts = &w->prompt;
     w->want.n_prompts = 1;
-    w->want.stats = w->stats;
-    w->want.n_stats = 3;
 }
 
 static void walk_close(struct walk *w)
 {
     for (int i = 0; i < POOL; i++)
         edit_free(w->edits[i]);
+    want_list_free(&w->wants);
     fixture_close(&w->f);
 }
 
@@ -178,37 +165,19 @@ static void walk_step(struct walk *w)
     struct session_want *q = &w->want;
     const struct config *c = &w->f.m->cfg;
     int32_t r = (int32_t)next(&w->seed);
-    switch (next(&w->seed) % 10) {
+    switch (any(w, 8)) {
     case 0: w->tokens[r % LENGTH] = r / LENGTH % c->d_vocab; break;
     case 1: q->n = 6 + r % 7; break;
     case 2:
     case 3: w->on[r % POOL] = !w->on[r % POOL]; break;
     case 4: w->other[r % LENGTH] = r / LENGTH % c->d_vocab; break;
-    case 5:
-        q->lens = r & 1;
-        q->norms = r & 2;
-        q->row0 = r / 4 % 6;
-        q->row1 = q->row0 + r / 24 % 8;
-        break;
-    case 6:
-        q->cell_column = r % (c->n_layers + 2) - 1;
-        q->cell_row = r / 8 % q->n;
-        q->cell_k = r / 256 % 9;
-        break;
-    case 7:
-        q->attn_layer = r % (c->n_layers + 1) - 1;
-        q->attn_scores = r >> 8 & 1;
-        break;
-    case 8:
-        q->tensor = (struct site_ref){r % 2 ? SITE_Z : SITE_PATTERN, r / 2 % c->n_layers};
-        q->tensor_row0 = r / 16 % 5;
-        q->tensor_row1 = q->tensor_row0 + 1 + r / 128 % 4;
-        break;
-    default:
-        q->target = r % (c->d_vocab + 1) - 1;
-        q->pair[0] = r / 64 % c->d_vocab;
-        q->pair[1] = r % 3 ? (q->pair[0] + 1) % c->d_vocab : -1;
+    default: /* some of the wants of before, and new ones */
+        w->wants.n = r % (w->wants.n + 1);
+        for (int i = any(w, 12); i > 0; i--)
+            want_add(&w->wants, random_want(w));
     }
+    q->wants = w->wants.item;
+    q->n_wants = w->wants.n;
 }
 
 /* A session that has seen a hundred questions answers like one that has seen none. */
@@ -270,58 +239,160 @@ static void the_newest_question_wins(void **state)
     walk_close(&w);
 }
 
+/* Lens cells of a column in an answer, and as the lens gives them for a target. */
+static void assert_column(struct run *r, const struct want_cell *got, int32_t column,
+                          int32_t target)
+{
+    int32_t n = run_length(r);
+    struct lens_cell *cells = calloc((size_t)n, sizeof *cells);
+    struct lens_top *top = calloc((size_t)n, sizeof *top);
+    assert_int_equal(lens_column(r, column, 0, n, 1, target, cells, top, NULL), 0);
+    for (int32_t i = 0; i < n; i++) {
+        assert_memory_equal(&cells[i], &got[i].cell, sizeof *cells);
+        assert_memory_equal(&top[i], &got[i].top, sizeof *top);
+    }
+    free(cells), free(top);
+}
+
 static void figures_are_the_engine_s(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
     struct session *s = opened(&f);
+    const struct config *cfg = &f.m->cfg;
     struct edit *edits[] = {parsed("blocks.1.attn.hook_z[-1] = 0")};
     struct session_want w = plain(f.tokens, f.n);
+    struct want cell[8],
+        norm = want_make(WANT_NORM, (struct site_ref){SITE_RESID_MID, 2}, 0, f.n),
+        values = want_make(WANT_VALUES, (struct site_ref){SITE_PATTERN, 1}, 0, f.n),
+        logits = want_whole(WANT_LOGITS, output_site),
+        divergence = want_whole(WANT_KL, output_site),
+        heads = want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, 1});
+    struct want_list l = {0};
+    logits.id[0] = 3, logits.id[1] = 4;
+    values.head0 = 1, values.head1 = 2;
+    const struct want *const others[] = {&norm, &values, &logits, &divergence, &heads};
+    for (int i = 0; i < 5; i++)
+        want_add(&l, *others[i]);
+    for (int32_t c = 0; c <= cfg->n_layers; c++) {
+        cell[c] = want_make(WANT_CELL, run_lens_site(f.m, c), 0, f.n);
+        cell[c].id[0] = 3;
+        want_add(&l, cell[c]);
+    }
     w.edits = edits;
     w.n_edits = 1;
-    w.lens = w.norms = true;
-    w.row1 = f.n;
-    w.target = 3;
-    w.pair[0] = 3, w.pair[1] = 4;
-    w.attn_layer = 1;
+    w.wants = l.item;
+    w.n_wants = l.n;
     const struct snapshot *snap = answer(s, &w);
 
     struct pair *p = NULL;
-    bool on = true;
-    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = edits, .on = &on, .n_edits = 1};
-    size_t n = (size_t)f.n, vocab = (size_t)f.m->cfg.d_vocab, h = (size_t)f.m->cfg.n_heads;
-    struct lens_cell *cells = malloc(n * sizeof *cells);
-    struct lens_top *top = malloc(n * sizeof *top);
+    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = edits, .n_edits = 1};
+    size_t n = (size_t)f.n, vocab = (size_t)cfg->d_vocab, h = (size_t)cfg->n_heads;
     float *v = malloc((h * n * n + n + vocab) * sizeof *v);
     session_close(s); /* before another run uses the backend */
     assert_int_equal(pair_open(&p, f.m, 1 << 20, NULL), 0);
     assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
     for (int face = 0; face < FACE_COUNT; face++) {
         struct run *r = pair_run(p, (enum face)face);
-        const struct snapshot_face *g = &snap->face[face];
-        double loss;
-        for (int32_t c = 0; c <= f.m->cfg.n_layers; c++) {
-            assert_int_equal(lens_column(r, c, 0, f.n, 1, 3, cells, top, NULL), 0);
-            assert_memory_equal(cells, g->cells + (size_t)c * n, n * sizeof *cells);
-            assert_memory_equal(top, g->top + (size_t)c * n, n * sizeof *top);
-        }
-        assert_int_equal(lens_norms(r, (struct site_ref){SITE_RESID_MID, 2}, 0, f.n, v, NULL), 0);
-        assert_memory_equal(v, g->norms.mid + 2 * n, n * sizeof *v);
-        assert_int_equal(run_read(r, (struct site_ref){SITE_PATTERN, 1}, 0, f.n, v, NULL, NULL), 0);
-        assert_memory_equal(v, g->pattern, h * n * n * sizeof *v);
+        struct lens_head score;
+        for (int32_t c = 0; c <= cfg->n_layers; c++)
+            assert_column(r, snapshot_rows(snap, (enum face)face, &cell[c]), c, 3);
+        assert_int_equal(lens_norms(r, norm.site, 0, f.n, v, NULL), 0);
+        assert_memory_equal(v, snapshot_rows(snap, (enum face)face, &norm), n * sizeof *v);
+        assert_int_equal(run_read(r, values.site, 0, f.n, v, NULL, NULL), 0);
+        assert_memory_equal(v + n * n, snapshot_rows(snap, (enum face)face, &values),
+                            n * n * sizeof *v); /* head 1 */
+        lens_head_scores(v + n * n, f.n, f.tokens, f.n, &score);
+        const struct lens_head *all = snapshot_at(snap, (enum face)face, &heads, 0);
+        assert_memory_equal(&score, &all[1], sizeof score);
         assert_int_equal(lens_logits(r, f.n - 1, v, NULL), 0);
-        assert_true(g->pair == (double)v[3] - (double)v[4]);
-        assert_int_equal(lens_loss(r, &loss, NULL, NULL), 0);
-        assert_true(fabs(loss - g->loss) < 1e-12);
+        const float *pair = snapshot_at(snap, (enum face)face, &logits, 0);
+        assert_true(pair[0] == v[3] && pair[1] == v[4]);
     }
     double kl;
     assert_int_equal(lens_kl(pair_run(p, FACE_BASE), pair_run(p, FACE_EDITED), f.n - 1, &kl, NULL),
                      0);
-    assert_true(kl == snap->kl && kl > 0);
+    assert_true(kl == *(const double *)snapshot_at(snap, FACE_EDITED, &divergence, 0) && kl > 0);
+    assert_true(0 == *(const double *)snapshot_at(snap, FACE_BASE, &divergence, 0));
     pair_close(p);
     snapshot_release(snap);
     edit_free(edits[0]);
-    free(cells), free(top), free(v);
+    want_list_free(&l);
+    free(v);
+    fixture_close(&f);
+}
+
+/* NaN is a value: it is there, and it is not computed again and again. */
+static void a_nan_is_there(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct session *s = opened(&f);
+    struct edit *edits[] = {parsed("blocks.1.hook_resid_post[2:] = nan")};
+    struct want_list l = {0};
+    struct want cell = want_make(WANT_CELL, (struct site_ref){SITE_RESID_POST, 1}, 0, f.n),
+                norm = want_make(WANT_NORM, (struct site_ref){SITE_RESID_POST, 1}, 0, f.n),
+                stats = want_whole(WANT_STATS, (struct site_ref){SITE_RESID_POST, 1}),
+                logits = want_whole(WANT_LOGITS, output_site),
+                kl = want_whole(WANT_KL, output_site);
+    cell.id[0] = logits.id[0] = 3, logits.id[1] = 4;
+    const struct want *const all[] = {&cell, &norm, &stats, &logits, &kl};
+    for (int i = 0; i < 5; i++)
+        want_add(&l, *all[i]);
+    struct session_want w = plain(f.tokens, f.n);
+    w.edits = edits;
+    w.n_edits = 1;
+    w.wants = l.item;
+    w.n_wants = l.n;
+    const struct snapshot *snap = answer(s, &w);
+    for (int i = 0; i < 5; i++)
+        assert_true(snapshot_answers(snap, all[i]));
+    const struct want_cell *c = snapshot_at(snap, FACE_EDITED, &cell, 2);
+    const struct lens_stats *st = snapshot_at(snap, FACE_EDITED, &stats, 0);
+    assert_true(isnan(c->cell.lse) && isnan(c->cell.target_logit));
+    assert_true(isnan(*(const float *)snapshot_at(snap, FACE_EDITED, &norm, 2)));
+    assert_true(*(const float *)snapshot_at(snap, FACE_EDITED, &norm, 1) > 0);
+    assert_true(st->n_nan == (int64_t)(f.n - 2) * f.m->cfg.d_model);
+    assert_true(isnan(*(const float *)snapshot_at(snap, FACE_EDITED, &logits, 0)));
+    assert_true(isnan(*(const double *)snapshot_at(snap, FACE_EDITED, &kl, 0)));
+    snapshot_release(snap);
+    edit_free(edits[0]);
+    want_list_free(&l);
+    session_close(s);
+    fixture_close(&f);
+}
+
+/* What a want takes is cut to the prompt and to LIMIT_FIGURES; what does not fit is left out. */
+static void wants_are_cut_to_what_there_is(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    const struct config *cfg = &f.m->cfg;
+    struct want w = want_make(WANT_VALUES, (struct site_ref){SITE_PATTERN, 1}, -3, f.n + 5);
+    assert_true(want_fit(cfg, &w, f.n));
+    assert_true(w.row0 == 0 && w.row1 == f.n);
+    assert_true(want_bytes(cfg, &w, f.n) == (size_t)(cfg->n_heads * f.n) * sizeof(float));
+    w.head0 = 1, w.head1 = 2;
+    assert_true(want_bytes(cfg, &w, f.n) == (size_t)f.n * sizeof(float));
+    w.head1 = cfg->n_heads + 1;
+    assert_false(want_fit(cfg, &w, f.n));
+    w = want_make(WANT_NORM, (struct site_ref){SITE_PATTERN, 1}, 0, f.n);
+    assert_false(want_fit(cfg, &w, f.n)); /* it has no norm per position */
+    w = want_make(WANT_VALUES, (struct site_ref){SITE_Z, cfg->n_layers}, 0, f.n);
+    assert_false(want_fit(cfg, &w, f.n));
+
+    /* Logits of so many tokens that two of these wants are more than the limit. */
+    struct config wide = *cfg;
+    int32_t n = 600, tokens[600] = {0};
+    wide.d_vocab = 100000;
+    struct want both[] = {want_make(WANT_VALUES, output_site, 0, n),
+                          want_make(WANT_VALUES, output_site, 0, n)};
+    struct session_want q = {.tokens = tokens, .n = n, .wants = both, .n_wants = 2};
+    struct session_want *copy = request_copy(&q, &wide);
+    size_t row = want_bytes(&wide, &both[0], n);
+    assert_true(copy->n_wants == 2 && copy->wants[0].row1 == n && copy->wants[1].row1 < n);
+    assert_true((size_t)(copy->wants[0].row1 + copy->wants[1].row1) == (size_t)LIMIT_FIGURES / row);
+    request_free(copy);
     fixture_close(&f);
 }
 
@@ -343,8 +414,6 @@ static void news_can_be_polled_for(void **state)
     }
     assert_int_equal(poll(&p, 1, 0), 0); /* drained */
     assert_false(snap->edited);
-    assert_true(isnan(snap->kl));
-    assert_null(snap->face[FACE_EDITED].cells);
     snapshot_release(snap);
     session_close(s);
     fixture_close(&f);
@@ -395,6 +464,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_the_engine_s),
+        cmocka_unit_test(a_nan_is_there),
+        cmocka_unit_test(wants_are_cut_to_what_there_is),
         cmocka_unit_test(kept_figures_are_never_stale),
         cmocka_unit_test(the_newest_question_wins),
         cmocka_unit_test(news_can_be_polled_for),

@@ -33,6 +33,7 @@ static const struct row_rule {
     {"engine/model/weight.def", "WEIGHT", 0, false, {"engine/model/plan.c"}, {"", ""}},
     {"engine/model/dim.def", "DIM", 0, false, {"engine/model/"}, {"", ""}},
     {"engine/model/property.def", "PROPERTY", 0, false, {"engine/"}, {"", ""}},
+    {"engine/session/want.def", "WANT", 3, false, {"engine/session/figure_kinds"}, {"int ", "("}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},
     {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},
     {"tui/options.def", "TEXT", 0, false, {"tui/"}, {"->", ""}},

@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "base/file_read.h"
+#include "detail.h"
 #include "driver.h"
+#include "run/run.h"
 #include "unit.h"
 
 #define SCREENS "tests/tui/screens/"
@@ -167,6 +169,24 @@ static void test_again_and_nudge(void **state)
     assert_true(d.app->message_bad);
 }
 
+/* What the status line says. */
+static double pair_of(enum face face)
+{
+    const struct want w = app_pair_want(d.app);
+    const float *logits = snapshot_at(d.app->snap, face, &w, 0);
+    assert_non_null(logits);
+    return (double)logits[0] - (double)logits[1];
+}
+
+static double kl_now(void)
+{
+    const struct want w = app_kl_want();
+    const double *kl = snapshot_at(d.app->snap, d.app->snap->edited ? FACE_EDITED : FACE_BASE, &w,
+                                   0);
+    assert_non_null(kl);
+    return *kl;
+}
+
 /* Zero where the model cannot see it: the difference is blank before the row and below the layer.
  */
 static void test_cone(void **state)
@@ -175,12 +195,12 @@ static void test_cone(void **state)
     driver_keys(&d, "gjjjhx"); /* row 3, column of layer 1 */
     last_edit_is("blocks.1.hook_resid_post[3] = 0");
     const struct snapshot *s = d.app->snap;
-    int32_t rows = s->row1 - s->row0;
-    for (int32_t c = 0; c < s->n_columns; c++)
-        for (int32_t r = 0; r < rows; r++) {
-            int32_t i = c * rows + r;
-            bool differs = memcmp(&s->face[FACE_BASE].top[i], &s->face[FACE_EDITED].top[i],
-                                  sizeof s->face[0].top[0]) != 0;
+    for (int32_t c = 0; c <= d.m->cfg.n_layers; c++)
+        for (int32_t r = 0; r < N_TOKENS; r++) {
+            struct want w = detail_cell(d.app, c, r, r + 1);
+            const struct want_cell *base = snapshot_at(s, FACE_BASE, &w, r),
+                                   *edited = snapshot_at(s, FACE_EDITED, &w, r);
+            bool differs = memcmp(base, edited, sizeof *base) != 0;
             if (c < 2 || r < 3)
                 assert_false(differs);
             if (c == 2 && r == 3)
@@ -190,16 +210,32 @@ static void test_cone(void **state)
     shows("b:difference");
 }
 
+/* A NaN is shown as one, not as a value that is still to come. */
+static void test_nan(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":edit<Space>blocks.1.hook_resid_post[3:]<Space>=<Space>nan<Enter>");
+    static const char *const views[] = {"1", ":quantity<Space>norm<Enter>",
+                                        ":quantity<Space>entropy<Enter>", "3", "5"};
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        driver_keys(&d, views[i]);
+        char *screen = driver_screen(&d);
+        assert_non_null(strstr(screen, "NaN"));
+        assert_null(strstr(screen, "…"));
+        free(screen);
+    }
+}
+
 static void test_undo(void **state)
 {
     (void)state;
-    double before = d.app->snap->face[FACE_BASE].pair;
+    double before = pair_of(FACE_BASE);
     driver_keys(&d, "X");
-    assert_true(d.app->snap->edited && d.app->snap->face[FACE_EDITED].pair != before);
+    assert_true(d.app->snap->edited && pair_of(FACE_EDITED) != before);
     shows("1 edit");
     driver_keys(&d, "u");
     assert_false(d.app->snap->edited);
-    assert_true(d.app->snap->face[FACE_BASE].pair == before);
+    assert_true(pair_of(FACE_BASE) == before);
     driver_keys(&d, "<C-r>");
     assert_true(d.app->snap->edited);
     driver_keys(&d, "o");
@@ -227,11 +263,14 @@ static void test_same_again(void **state)
 static void test_pair_and_target(void **state)
 {
     (void)state;
-    const struct snapshot_face *f = &d.app->snap->face[FACE_BASE];
-    assert_int_equal(d.app->pair[0], f->detail_top[0].id); /* the two likeliest at the end */
-    assert_int_equal(d.app->pair[1], f->detail_top[1].id);
-    double pair = (double)f->detail_top[0].logit - (double)f->detail_top[1].logit;
-    assert_true(fabs(d.app->snap->face[FACE_BASE].pair - pair) < 1e-5);
+    struct want w = want_make(WANT_BEST, run_lens_site(d.m, d.m->cfg.n_layers), N_TOKENS - 1,
+                              N_TOKENS);
+    w.k = snapshot_want(d.app->snap, WANT_BEST, SITE_COUNT)->k; /* the side panel's */
+    const struct want_best *best = snapshot_at(d.app->snap, FACE_BASE, &w, N_TOKENS - 1);
+    assert_int_equal(d.app->pair[0], best[0].id); /* the two likeliest at the end */
+    assert_int_equal(d.app->pair[1], best[1].id);
+    double pair = (double)best[0].logit - (double)best[1].logit;
+    assert_true(fabs(pair_of(FACE_BASE) - pair) < 1e-5);
     int32_t first = d.app->pair[0];
     driver_keys(&d, "t\"<lt>7>\"<Space>\"<lt>9>\"<Enter>");
     assert_int_equal(d.app->message_bad,
@@ -344,11 +383,11 @@ static void test_reference_sets(void **state)
     shows("ref: 2 prompts, 7 tokens, the longest 4");
     driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
     last_edit_is("blocks.1.hook_mlp_out = mean(ref)");
-    double kl = d.app->snap->kl;
+    double kl = kl_now();
     assert_true(kl > 0);
     write_prompts(path, "8 9\n");
     driver_keys(&d, keys);
-    assert_true(d.app->snap->kl > 0 && fabs(d.app->snap->kl - kl) > 1e-6);
+    assert_true(kl_now() > 0 && fabs(kl_now() - kl) > 1e-6);
     driver_keys(&d, ":ref<Space>other=/nowhere<Enter>");
     shows("cannot open");
     driver_keys(&d, ":ref<Enter>");
@@ -365,12 +404,12 @@ static void test_weights(void **state)
     assert_string_equal(line_text(&d.app->line), "edit blocks.1.mlp.W_in");
     driver_keys(&d, "[:,<Space>3:9]<Space>*=<Space>0<Enter>");
     last_edit_is("blocks.1.mlp.W_in[:, 3:9] *= 0");
-    assert_true(d.app->snap->edited && d.app->snap->kl > 0);
-    double kl = d.app->snap->kl;
+    assert_true(d.app->snap->edited && kl_now() > 0);
+    double kl = kl_now();
     driver_keys(&d, "o");
     assert_false(d.app->snap->edited);
     driver_keys(&d, "o");
-    assert_true(fabs(d.app->snap->kl - kl) == 0.0);
+    assert_true(fabs(kl_now() - kl) == 0.0);
     driver_keys(&d, "6");
     shows("blocks.1.mlp.W_in[:, 3:9] *= 0");
     driver_keys(&d, "u<C-r>u");
@@ -506,6 +545,7 @@ int main(void)
                                        WITH(test_nouns),
                                        WITH(test_again_and_nudge),
                                        WITH(test_cone),
+                                       WITH(test_nan),
                                        WITH(test_undo),
                                        WITH(test_same_again),
                                        WITH(test_pair_and_target),

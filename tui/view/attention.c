@@ -47,13 +47,9 @@ static void attention_layout(struct app *a, struct rect body)
         a->cur.column = 1; /* the embedding has no attention */
 }
 
-static void attention_want(const struct app *a, struct session_want *w)
+static void want(const struct app *a, struct want_list *l)
 {
-    w->attn_layer = app_layer(a);
-    w->attn_scores = a->scores;
-    w->tensor = (struct site_ref){SITE_V, app_layer(a)}; /* norms of the values, to weigh by */
-    w->tensor_row0 = 0;
-    w->tensor_row1 = a->n;
+    attention_want(a, l, a->head_left, share_out(a, a->body).heads);
 }
 
 /* ---- small maps and scores
@@ -83,10 +79,16 @@ static void draw_thumbs(const struct app *a, struct frame *f, const struct parts
     for (int i = 0; i < p->heads && p->thumbs.h > 0; i++) {
         struct rect r = {p->thumbs.x + SCORE_LABEL + i * p->head_width, p->thumbs.y,
                          p->head_width - 1, p->thumbs.h};
-        float *v = attention_matrix(at, a->head_left + i);
+        int32_t rows = at->small.w->row1 - at->small.w->row0;
+        float *v = attention_matrix(at, &at->small, a->head_left + i);
         if (!v)
             continue;
-        struct heat m = {v, at->n, at->n, at->n, attention_scale(at, v), attention_map(at)};
+        struct heat m = {v,
+                         rows,
+                         at->n,
+                         at->n,
+                         attention_scale(at, v, (size_t)rows * (size_t)at->n),
+                         attention_map(at)};
         frame_heat(f, r, &m);
         free(v);
     }
@@ -107,12 +109,17 @@ static void draw_scores(const struct app *a, struct canvas *c, const struct part
         canvas_put(c, p->scores, 1, k, canvas_plain(CANVAS_DIM), names[k]);
         for (int i = 0; i < p->heads; i++) {
             int32_t h = a->head_left + i;
-            float base = score_of(&at->s->face[FACE_BASE].heads[h], k);
+            const struct lens_head *const *heads = at->heads;
+            char n[NUMBER_BYTES];
+            if (!heads[FACE_BASE] || (at->show != SHOW_BASE && !heads[FACE_EDITED])) {
+                canvas_put(c, p->scores, SCORE_LABEL + i * p->head_width, k,
+                           canvas_plain(CANVAS_DIM), "    …");
+                continue;
+            }
+            float base = score_of(&heads[FACE_BASE][h], k);
             float v = at->show == SHOW_BASE
                           ? base
-                          : show_value(at->show, base,
-                                       score_of(&at->s->face[FACE_EDITED].heads[h], k));
-            char n[NUMBER_BYTES];
+                          : show_value(at->show, base, score_of(&heads[FACE_EDITED][h], k));
             bool mostly = k < 4 && at->show != SHOW_DIFFERENCE && v >= 0.5f;
             if (isnan(v))
                 snprintf(n, sizeof n, "    –");
@@ -225,17 +232,19 @@ static struct frame_place draw_picture(struct frame *f, struct rect area, const 
     return p;
 }
 
+/* row0: the position of the first row. */
 static void draw_dense(const struct app *a, struct frame *f, struct rect area, struct rect labels,
-                       const struct heat *m)
+                       const struct heat *m, int32_t row0)
 {
     struct frame_place p = draw_picture(f, area, m);
-    int last = -1;
+    int last = -1, cursor = a->cur.row - row0;
     for (int32_t i = 0; i < m->rows; i++) {
         int y = (int)((i + 0.5) * p.dy);
-        if (y == last && i != a->cur.row)
+        if (y == last && i != cursor)
             continue;
-        if (y != (int)((a->cur.row + 0.5) * p.dy) || i == a->cur.row)
-            draw_position(a, f->canvas, (struct rect){labels.x, area.y + y, DRAW_LABEL, 1}, 0, i);
+        if (y != (int)((cursor + 0.5) * p.dy) || i == cursor)
+            draw_position(a, f->canvas, (struct rect){labels.x, area.y + y, DRAW_LABEL, 1}, 0,
+                          row0 + i);
         last = y;
     }
     int x = DRAW_LABEL + (int)((a->cur.src + 0.5) * p.dx);
@@ -261,16 +270,24 @@ static void draw_map(struct app *a, struct frame *f, struct rect r, const struct
     canvas_put(c, labels, 6, LABEL_ROWS - 1, canvas_plain(CANVAS_DIM), "dest");
     a->rows_y = area.y;
     a->columns_x = area.x;
-    float *v = attention_matrix(at, a->cur.head);
+    const struct attention_part *p = attention_has(&at->large, a->cur.head) ? &at->large
+                                                                            : &at->small;
+    int32_t rows = p->w->row1 - p->w->row0;
+    float *v = attention_matrix(at, p, a->cur.head);
     if (!v || rect_is_empty(area)) {
         free(v);
         return;
     }
-    struct heat m = {v, at->n, at->n, at->n, attention_scale(at, v), attention_map(at)};
-    if (is_aligned(&area, at->n))
+    struct heat m = {v,
+                     rows,
+                     at->n,
+                     at->n,
+                     attention_scale(at, v, (size_t)rows * (size_t)at->n),
+                     attention_map(at)};
+    if (rows == at->n && is_aligned(&area, at->n))
         draw_aligned(a, f, area, labels, at, &m);
     else
-        draw_dense(a, f, area, labels, &m);
+        draw_dense(a, f, area, labels, &m, p->w->row0);
     free(v);
 }
 
@@ -299,30 +316,33 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     struct canvas_style st = canvas_plain(0);
     int x = canvas_putf(c, r, 0, 0, canvas_plain(CANVAS_BOLD), "from  %d ", (int)a->cur.row);
     draw_token(a, c, r, x, 0, st, a->tokens[a->cur.row], 16);
-    if (!attention_open(&at, a, &stale) || a->cur.row >= at.n) {
+    struct attention_row row;
+    if (!attention_open(&at, a, &stale) || a->cur.row >= at.n ||
+        !attention_row(&at, a->cur.head, a->cur.row, &row)) {
         canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
         return;
     }
     char n[2][NUMBER_BYTES];
     st.attr = stale ? CANVAS_DIM : 0;
     if (a->cur.map) {
-        float v = attention_value(&at, a->cur.head, a->cur.row, a->cur.src);
+        float v = attention_value(&at, &row, a->cur.src);
         x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
         draw_token(a, c, r, x, 1, st, a->tokens[a->cur.src], 16);
         canvas_put(c, r, 30, 1, st,
                    number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
         int rank = 1;
         for (int32_t j = 0; j <= a->cur.row; j++)
-            rank += attention_value(&at, a->cur.head, a->cur.row, j) > v;
+            rank += attention_value(&at, &row, j) > v;
+        const float *norm = attention_value_norm(
+            &at, at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED, a->cur.head, a->cur.src);
         canvas_putf(c, r, 0, 2, st, "rank %d of %d;  value norm %s", rank, (int)a->cur.row + 1,
-                    number_fit(n[0], (double)attention_value_norm(&at, a->cur.head, a->cur.src), 8,
-                               2, NUMBER_LEFT));
+                    norm ? number_fit(n[0], (double)*norm, 8, 2, NUMBER_LEFT) : "…");
     }
     canvas_put(c, r, 0, 4, canvas_plain(CANVAS_BOLD), "top sources");
     int32_t best[8];
-    int found = attention_top(&at, a->cur.head, a->cur.row, best, r.h > 16 ? 8 : 4);
+    int found = attention_top(&at, &row, best, r.h > 16 ? 8 : 4);
     for (int i = 0; i < found; i++) {
-        float v = attention_value(&at, a->cur.head, a->cur.row, best[i]);
+        float v = attention_value(&at, &row, best[i]);
         if (at.show == SHOW_DIFFERENCE && v == 0)
             break; /* no change from here on */
         canvas_putf(c, r, 0, 5 + i, st, "%4d ", (int)best[i]);
@@ -380,10 +400,12 @@ static bool attention_enter(struct app *a)
     if (!a->cur.map) {
         a->cur.map = true;
         struct attention at;
+        struct attention_row row;
         bool stale;
         int32_t best;
         if (attention_open(&at, a, &stale) && a->cur.row < at.n &&
-            attention_top(&at, a->cur.head, a->cur.row, &best, 1) == 1)
+            attention_row(&at, a->cur.head, a->cur.row, &row) &&
+            attention_top(&at, &row, &best, 1) == 1)
             a->cur.src = best; /* where this head looks from here */
         return true;
     }
@@ -424,7 +446,7 @@ const struct view view_attention = {
     .help =
         "heads of a layer; Left and Right choose one, Enter goes into its map, J and K change the layer, m masks",
     .layout = attention_layout,
-    .want = attention_want,
+    .want = want,
     .draw = attention_draw,
     .side = attention_side,
     .title = attention_title,

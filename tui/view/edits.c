@@ -11,10 +11,10 @@ static void edits_layout(struct app *a, struct rect body)
     a->rows_y = body.y + 1;
 }
 
-static void edits_want(const struct app *a, struct session_want *w)
+static void edits_want(const struct app *a, struct want_list *l)
 {
     (void)a;
-    (void)w; /* status line alone */
+    (void)l; /* status line alone */
 }
 
 static void edits_draw(struct app *a, struct frame *f, struct rect body)

@@ -32,82 +32,127 @@ static void grid_layout(struct app *a, struct rect body)
     a->columns_x = body.x + DRAW_LABEL;
 }
 
-static void grid_want(const struct app *a, struct session_want *w)
+/* Site whose norm, or whose edits, a column shows; column 0 is the embedding. */
+static struct site_ref cell_site(const struct app *a, int32_t column)
+{
+    if (column == 0)
+        return run_lens_site(a->m, 0);
+    static const enum site_id ids[QUANTITY_COUNT] = {
+        SITE_RESID_POST, SITE_RESID_POST, SITE_RESID_PRE,  SITE_RESID_MID,
+        SITE_ATTN_OUT,   SITE_MLP_OUT,    SITE_RESID_POST, SITE_RESID_POST};
+    return (struct site_ref){ids[a->quantity], column - 1};
+}
+
+/* The embedding has no attention. */
+static bool is_figure(const struct app *a, int32_t column)
+{
+    return column > 0 || is_lens(a->quantity) || a->quantity == QUANTITY_NORM;
+}
+
+static struct want column_want(const struct app *a, int32_t column)
+{
+    int32_t end = a->row_top + a->page < a->n ? a->row_top + a->page : a->n;
+    if (is_lens(a->quantity))
+        return detail_cell(a, column, a->row_top, end);
+    return want_make(WANT_NORM,
+                     column ? cell_site(a, column) : (struct site_ref){SITE_RESID_PRE, 0},
+                     a->row_top, end);
+}
+
+static void grid_want(const struct app *a, struct want_list *l)
 {
     bool side;
     app_body(a, &side);
-    w->row0 = a->row_top;
-    w->row1 = a->row_top + a->page < a->n ? a->row_top + a->page : a->n;
-    w->lens = is_lens(a->quantity);
-    w->norms = !w->lens;
     if (side || a->side_open)
-        detail_want(a, w, a->body.h - 12 < 5 ? 5 : a->body.h - 12);
+        detail_want(a, l, a->body.h - 12 < 5 ? 5 : a->body.h - 12);
+    for (int32_t column = a->m->cfg.n_layers; column >= 0; column--)
+        if (is_figure(a, column))
+            want_add(l, column_want(a, column));
 }
 
 /* ---- values
  * ------------------------------------------------------------------------------------------- */
 
-static const float *norms_of(const struct snapshot_norms *n, enum quantity q)
+/* The columns of an answer, for the target of then. */
+struct columns {
+    struct answer at;
+    int32_t target;
+};
+
+static bool columns_open(struct columns *s, const struct app *a)
 {
-    switch (q) {
-    case QUANTITY_PRE: return n->pre;
-    case QUANTITY_MID: return n->mid;
-    case QUANTITY_ATTN: return n->attn;
-    case QUANTITY_MLP: return n->mlp;
-    default: return n->post;
-    }
+    bool lens = is_lens(a->quantity);
+    if (!app_answer(a, lens ? WANT_CELL : WANT_NORM, SITE_COUNT, &s->at))
+        return false;
+    s->target = lens ? s->at.w->id[0] : -1;
+    return true;
 }
 
-/* The figure of a cell: NaN where there is none (the embedding has no attention) or none yet. */
-static float face_value(const struct app *a, const struct snapshot *s, enum face face,
-                        int32_t column, int32_t row)
+static const void *element(const struct app *a, const struct columns *s, enum face face,
+                           int32_t column, int32_t row)
 {
-    const struct snapshot_face *f = &s->face[face];
-    int32_t rows = s->row1 - s->row0, i = row - s->row0;
-    if (i < 0 || i >= rows)
-        return NAN;
-    if (!is_lens(a->quantity)) {
-        const float *v = norms_of(&f->norms, a->quantity);
-        if (column == 0)
-            return a->quantity == QUANTITY_NORM && f->norms.pre ? f->norms.pre[i] : NAN;
-        return v ? v[(column - 1) * rows + i] : NAN;
-    }
-    const struct lens_cell *cell = &f->cells[column * rows + i];
-    const struct lens_top *top = &f->top[column * rows + i];
-    if (a->quantity == QUANTITY_ENTROPY)
-        return cell->entropy;
-    if (a->quantity == QUANTITY_RANK)
-        return cell->target_rank < 0 ? NAN : (float)cell->target_rank + 1;
-    if (a->show == SHOW_DIFFERENCE && s->edited)
-        return cell->target_logit - cell->lse;
-    return top->id < 0 ? NAN : expf(top->logit - cell->lse);
+    struct want w = column_want(a, column);
+    if (is_lens(a->quantity))
+        w.id[0] = s->target;
+    return is_figure(a, column) ? snapshot_at(s->at.s, face, &w, row) : NULL;
 }
 
-static float value(const struct app *a, const struct snapshot *s, int32_t column, int32_t row)
+static const struct want_cell *lens_at(const struct app *a, const struct columns *s, enum face face,
+                                       int32_t column, int32_t row)
 {
-    enum show show = app_show(a, s);
-    float base = face_value(a, s, FACE_BASE, column, row);
-    return show_value(show, base,
-                      show == SHOW_BASE ? base : face_value(a, s, FACE_EDITED, column, row));
+    return element(a, s, face, column, row);
 }
 
-static struct scale fit(const struct app *a, const struct snapshot *s)
+/* The figure of a cell; false while it is not there. */
+static bool face_value(const struct app *a, const struct columns *s, enum face face, int32_t column,
+                       int32_t row, float *v)
 {
-    int32_t rows = s->row1 - s->row0, n = 0;
-    enum show show = app_show(a, s);
-    if (show != SHOW_DIFFERENCE && a->quantity == QUANTITY_LENS)
+    const void *at = element(a, s, face, column, row);
+    const struct want_cell *cell = at;
+    if (!at)
+        return false;
+    if (!is_lens(a->quantity))
+        *v = *(const float *)at;
+    else if (a->quantity == QUANTITY_ENTROPY)
+        *v = cell->cell.entropy;
+    else if (a->quantity == QUANTITY_RANK)
+        *v = (float)cell->cell.target_rank + 1;
+    else if (s->at.show == SHOW_DIFFERENCE)
+        *v = cell->cell.target_logit - cell->cell.lse;
+    else
+        *v = expf(cell->top.logit - cell->cell.lse);
+    return a->quantity != QUANTITY_RANK || cell->cell.target_rank >= 0;
+}
+
+static bool value(const struct app *a, const struct columns *s, int32_t column, int32_t row,
+                  float *v)
+{
+    float base, edited = 0;
+    bool there = face_value(a, s, FACE_BASE, column, row, &base) &&
+                 (s->at.show == SHOW_BASE || face_value(a, s, FACE_EDITED, column, row, &edited));
+    if (there)
+        *v = s->at.show == SHOW_DIFFERENCE && base == edited ? 0
+                                                             : show_value(s->at.show, base, edited);
+    return there;
+}
+
+static struct scale fit(const struct app *a, const struct columns *s)
+{
+    int32_t columns = a->m->cfg.n_layers + 1, n = 0;
+    bool diff = s->at.show == SHOW_DIFFERENCE;
+    if (!diff && a->quantity == QUANTITY_LENS)
         return scale_make(SCALE_LINEAR, 0, 1);
-    if (show != SHOW_DIFFERENCE && a->quantity == QUANTITY_ENTROPY)
+    if (!diff && a->quantity == QUANTITY_ENTROPY)
         return scale_make(SCALE_LINEAR, 0, logf((float)a->m->cfg.d_vocab));
-    if (show != SHOW_DIFFERENCE && a->quantity == QUANTITY_RANK)
+    if (!diff && a->quantity == QUANTITY_RANK)
         return scale_make(SCALE_LOG, 1, (float)(a->m->cfg.d_vocab > 2 ? a->m->cfg.d_vocab : 2));
-    float *v = calloc((size_t)rows * (size_t)s->n_columns + 1, sizeof *v);
-    for (int32_t c = 0; v && c < s->n_columns; c++)
-        for (int32_t r = 0; r < rows; r++)
-            v[n++] = value(a, s, c, s->row0 + r);
-    struct scale sc = scale_fit(show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC
-                                : a->linear             ? SCALE_LINEAR
-                                                        : SCALE_LOG,
+    float *v = calloc((size_t)a->page * (size_t)columns + 1, sizeof *v);
+    for (int32_t c = 0; v && c < columns; c++)
+        for (int32_t r = 0; r < a->page; r++)
+            n += value(a, s, c, a->row_top + r, &v[n]);
+    struct scale sc = scale_fit(diff        ? SCALE_SYMMETRIC
+                                : a->linear ? SCALE_LINEAR
+                                            : SCALE_LOG,
                                 v, (size_t)n);
     free(v);
     return sc;
@@ -122,44 +167,32 @@ static bool is_selected(const struct app *a, int32_t column, int32_t row)
     return a->selecting && (column - c0) * (column - c1) <= 0 && (row - r0) * (row - r1) <= 0;
 }
 
-static struct site_ref cell_site(const struct app *a, int32_t column)
-{
-    if (column == 0)
-        return run_lens_site(a->m, 0);
-    static const enum site_id ids[QUANTITY_COUNT] = {
-        SITE_RESID_POST, SITE_RESID_POST, SITE_RESID_PRE,  SITE_RESID_MID,
-        SITE_ATTN_OUT,   SITE_MLP_OUT,    SITE_RESID_POST, SITE_RESID_POST};
-    return (struct site_ref){ids[a->quantity], column - 1};
-}
-
-static void draw_cell(const struct app *a, struct frame *f, struct rect r, const struct snapshot *s,
-                      struct scale sc, bool stale, int32_t column, int32_t row)
+static void draw_cell(const struct app *a, struct frame *f, struct rect r, const struct columns *s,
+                      struct scale sc, int32_t column, int32_t row)
 {
     struct canvas *c = f->canvas;
     int width = a->column_width - 1;
-    enum show show = app_show(a, s);
-    float v = value(a, s, column, row);
-    bool diff = show == SHOW_DIFFERENCE, blank = isnan(v) || (diff && v == 0);
+    float v = 0;
+    bool diff = s->at.show == SHOW_DIFFERENCE, there = value(a, s, column, row, &v);
+    bool blank = !there || (diff && v == 0), pending = !there && is_figure(a, column);
     bool on = column == a->cur.column && row == a->cur.row;
     struct canvas_style st = blank
                                  ? canvas_plain(0)
                                  : draw_value_style(f,
                                                     diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
                                                     scale_at(sc, v));
-    st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) |
+    st.attr |= (s->at.stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) |
                (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
     canvas_fill(c, (struct rect){r.x, r.y, width, 1}, st, " ");
     bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
     bool both = on && edited &&
                 width >= COLUMN_MIN; /* in the narrowest cells the mark stands for the bracket */
     int x = both ? 2 : 1, room = width - 1 - x; /* bracket, mark, value, bracket */
-    bool pending = isnan(v) &&
-                   !(column == 0 && !is_lens(a->quantity) && a->quantity != QUANTITY_NORM);
     if (pending)
         canvas_put(c, r, 1, 0, canvas_plain(CANVAS_DIM), "…");
-    else if (!blank && a->quantity == QUANTITY_LENS && !diff) {
-        const struct lens_top *top = s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED].top;
-        draw_token(a, c, r, x, 0, st, top[column * (s->row1 - s->row0) + row - s->row0].id, room);
+    else if (!blank && a->quantity == QUANTITY_LENS && !diff && !isnan(v)) {
+        enum face face = s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
+        draw_token(a, c, r, x, 0, st, lens_at(a, s, face, column, row)->top.id, room);
     } else if (!blank) {
         char n[NUMBER_BYTES];
         int decimals = a->quantity == QUANTITY_RANK              ? 0
@@ -207,22 +240,21 @@ static void grid_draw(struct app *a, struct frame *f, struct rect body)
     int32_t columns = a->m->cfg.n_layers + 1, shown = (body.w - DRAW_LABEL) / a->column_width;
     shown = shown > columns - a->column_left ? columns - a->column_left : shown;
     draw_header(a, f->canvas, header, shown);
-    bool stale;
-    const struct snapshot *s = app_part(a, is_lens(a->quantity) ? PART_CELLS : PART_NORMS, &stale);
-    struct scale sc = s ? fit(a, s) : scale_make(SCALE_LINEAR, 0, 1);
+    struct columns s = {.at = {0}};
+    bool there = columns_open(&s, a), diff = s.at.show == SHOW_DIFFERENCE;
+    struct scale sc = there ? fit(a, &s) : scale_make(SCALE_LINEAR, 0, 1);
     for (int32_t i = 0; i < rest.h && a->row_top + i < a->n; i++) {
         int32_t row = a->row_top + i;
         draw_position(a, f->canvas, rest, i, row);
         for (int32_t j = 0; j < shown; j++) {
             struct rect cell = {rest.x + DRAW_LABEL + j * a->column_width, rest.y + i,
                                 a->column_width, 1};
-            if (s)
-                draw_cell(a, f, cell, s, sc, stale, a->column_left + j, row);
+            if (there)
+                draw_cell(a, f, cell, &s, sc, a->column_left + j, row);
             else
                 canvas_put(f->canvas, cell, 1, 0, canvas_plain(CANVAS_DIM), "…");
         }
     }
-    bool diff = s && app_show(a, s) == SHOW_DIFFERENCE;
     if (legend.h)
         heat_legend(f->canvas, legend, 1, 0, legend_name(a, diff), sc,
                     diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL);

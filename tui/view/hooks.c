@@ -7,7 +7,7 @@
 #include "names/alias.h"
 #include "draw.h"
 
-enum { NAME_WIDTH = 34, SHAPE_WIDTH = 19, STATS_MAX = 256 };
+enum { NAME_WIDTH = 34, SHAPE_WIDTH = 19 };
 
 /* Letters in this order, or a pattern with wildcards. */
 static bool matches(const char *name, const char *filter)
@@ -112,29 +112,16 @@ static bool has_stats(const struct app *a, int32_t i)
     return site_fires(&a->m->cfg, a->sites[i].id) || a->observed[i];
 }
 
-static void hooks_want(const struct app *a, struct session_want *w)
+static void hooks_want(const struct app *a, struct want_list *l)
 {
-    static struct site_ref refs[STATS_MAX];
-    int32_t at = 0, n = 0;
-    for (int32_t i = 0; i < a->n_sites && n < STATS_MAX; i++) {
+    int32_t at = 0;
+    for (int32_t i = 0; i < a->n_sites; i++) {
         if (!is_listed(a, i))
             continue;
         if (at >= a->hook_top && at < a->hook_top + a->page && has_stats(a, i))
-            refs[n++] = a->sites[i];
+            want_add(l, want_whole(WANT_STATS, a->sites[i]));
         at++;
     }
-    w->stats = refs;
-    w->n_stats = n;
-}
-
-static const struct lens_stats *stats_of(const struct snapshot *s, enum face face,
-                                         struct site_ref ref)
-{
-    for (int32_t i = 0; s && i < s->n_stats; i++)
-        if (s->stats[i].id == ref.id && s->stats[i].layer == ref.layer &&
-            s->face[face].stats[i].n >= 0)
-            return &s->face[face].stats[i];
-    return NULL;
 }
 
 static void shape_text(const struct app *a, enum site_id id, char *buf, size_t size)
@@ -149,16 +136,18 @@ static void shape_text(const struct app *a, enum site_id id, char *buf, size_t s
 static void draw_figures(const struct app *a, struct canvas *c, struct rect r, int x, int y,
                          struct canvas_style st, struct site_ref ref)
 {
-    bool stale;
-    const struct snapshot *s = app_part(a, PART_STATS, &stale);
-    enum show show = s ? app_show(a, s) : SHOW_BASE;
-    const struct lens_stats *base = stats_of(s, FACE_BASE, ref);
-    const struct lens_stats *st2 = show == SHOW_BASE ? base : stats_of(s, FACE_EDITED, ref);
+    const struct want w = want_whole(WANT_STATS, ref);
+    struct answer at;
+    bool answered = app_answer(a, WANT_STATS, SITE_COUNT, &at);
+    enum show show = answered ? at.show : SHOW_BASE;
+    const struct lens_stats *base = answered ? snapshot_at(at.s, FACE_BASE, &w, 0) : NULL,
+                            *st2 = base && show != SHOW_BASE ? snapshot_at(at.s, FACE_EDITED, &w, 0)
+                                                             : base;
     if (!base || !st2) {
         canvas_put(c, r, x + 6, y, canvas_plain(CANVAS_DIM), "…");
         return;
     }
-    st.attr |= stale ? CANVAS_DIM : 0;
+    st.attr |= at.stale ? CANVAS_DIM : 0;
     double v[4] = {st2->mean, st2->std, (double)st2->min, (double)st2->max};
     double b[4] = {base->mean, base->std, (double)base->min, (double)base->max};
     for (int i = 0; i < 4; i++) {

@@ -11,59 +11,63 @@ static void lens_layout(struct app *a, struct rect body)
     a->rows_y = body.y + 2;
 }
 
-static void lens_want(const struct app *a, struct session_want *w)
+static void lens_want(const struct app *a, struct want_list *l)
 {
-    detail_want(a, w, a->body.h - 10 < 8 ? 8 : a->body.h - 10);
-    w->lens = true; /* the row through the layers */
-    w->row0 = a->cur.row;
-    w->row1 = a->cur.row + 1;
+    detail_want(a, l, a->body.h - 10 < 8 ? 8 : a->body.h - 10);
+}
+
+/* Best token and figures of a row's cell; those of the target of then. */
+static void draw_cell(struct app *a, struct canvas *c, struct rect r, int y, struct canvas_style st,
+                      const struct answer *at, int32_t column)
+{
+    struct want w = detail_cell(a, column, a->cur.row, a->cur.row + 1);
+    w.id[0] = at->w->id[0];
+    const struct want_cell *base = snapshot_at(at->s, FACE_BASE, &w, a->cur.row),
+                           *cell = at->show == SHOW_BASE
+                                       ? base
+                                       : snapshot_at(at->s, FACE_EDITED, &w, a->cur.row);
+    if (!base || !cell) {
+        canvas_put(c, r, 9, y, canvas_plain(CANVAS_DIM), "…");
+        return;
+    }
+    const struct lens_cell *d = &cell->cell, *b = &base->cell;
+    unsigned sign = at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
+    double entropy = (double)d->entropy, logit = (double)d->target_logit,
+           logp = logit - (double)d->lse;
+    if (at->show == SHOW_DIFFERENCE) {
+        entropy -= (double)b->entropy;
+        logp -= (double)b->target_logit - (double)b->lse;
+        logit -= (double)b->target_logit;
+    }
+    char num[4][NUMBER_BYTES];
+    draw_token(a, c, r, 9, y, st, cell->top.id, 14);
+    canvas_putf(c, r, 24, y, st, "%s",
+                number_fit(num[0], exp((double)cell->top.logit - (double)d->lse), 5, 3, 0));
+    canvas_putf(c, r, 31, y, st, "%s %s %s", number_fit(num[1], entropy, 7, 2, sign),
+                number_fit(num[2], logit, 8, 2, sign), number_fit(num[3], logp, 9, 2, sign));
+    if (d->target_rank >= 0)
+        canvas_putf(c, r, 57, y, st, "%6d", (int)d->target_rank + 1);
 }
 
 static void draw_layers(struct app *a, struct frame *f, struct rect r)
 {
     struct canvas *c = f->canvas;
-    bool stale;
-    const struct snapshot *s = app_part(a, PART_DETAIL, &stale),
-                          *cells = app_part(a, PART_CELLS, &stale);
+    struct answer at;
+    bool answered = app_answer(a, WANT_CELL, SITE_COUNT, &at);
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD),
                "column   top-1              p   entropy    logit     log p   rank");
     int32_t n = a->m->cfg.n_layers + 1, top = draw_scroll(0, a->cur.column, n, r.h - 1);
     for (int32_t i = 0; i + 1 < r.h && top + i < n; i++) {
         int32_t col = top + i;
         bool on = col == a->cur.column;
-        char name[16] = "emb", num[3][NUMBER_BYTES];
+        char name[16] = "emb";
         if (col)
             snprintf(name, sizeof name, "%d", (int)col - 1);
-        struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) | (stale ? CANVAS_DIM : 0));
+        struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
+                                              (answered && at.stale ? CANVAS_DIM : 0));
         canvas_putf(c, r, 0, i + 1, st, "%s%4s", on ? "▶" : " ", name);
-        if (cells && cells->row0 <= a->cur.row && a->cur.row < cells->row1) {
-            enum face face = app_show(a, cells) == SHOW_BASE ? FACE_BASE : FACE_EDITED;
-            int32_t at = col * (cells->row1 - cells->row0) + a->cur.row - cells->row0;
-            const struct lens_top *best = &cells->face[face].top[at];
-            if (best->id >= 0) {
-                draw_token(a, c, r, 9, i + 1, st, best->id, 14);
-                canvas_putf(c, r, 24, i + 1, st, "%5.3f",
-                            exp((double)best->logit - (double)cells->face[face].cells[at].lse));
-            }
-        }
-        if (!s)
-            continue;
-        enum show show = app_show(a, s);
-        const struct lens_cell *d = &s->face[show == SHOW_BASE ? FACE_BASE : FACE_EDITED]
-                                         .detail_columns[col];
-        const struct lens_cell *b = &s->face[FACE_BASE].detail_columns[col];
-        unsigned sign = show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
-        double entropy = (double)d->entropy, logit = (double)d->target_logit,
-               logp = logit - (double)d->lse;
-        if (show == SHOW_DIFFERENCE) {
-            entropy -= (double)b->entropy;
-            logp -= (double)b->target_logit - (double)b->lse;
-            logit -= (double)b->target_logit;
-        }
-        canvas_putf(c, r, 31, i + 1, st, "%s %s %s", number_fit(num[0], entropy, 7, 2, sign),
-                    number_fit(num[1], logit, 8, 2, sign), number_fit(num[2], logp, 9, 2, sign));
-        if (d->target_rank >= 0)
-            canvas_putf(c, r, 57, i + 1, st, "%6d", (int)d->target_rank + 1);
+        if (answered)
+            draw_cell(a, c, r, i + 1, st, &at, col);
     }
 }
 

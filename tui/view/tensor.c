@@ -46,49 +46,65 @@ static void tensor_layout(struct app *a, struct rect body)
                                  (body.w - DRAW_LABEL) / VALUE_WIDTH);
 }
 
-static void tensor_want(const struct app *a, struct session_want *w)
-{
-    struct slice s = slice_of(a);
-    w->tensor = a->cur.site;
-    bool whole = (int64_t)a->n * s.heads * s.columns <= WHOLE_MAX;
-    w->tensor_row0 = whole ? 0 : a->tensor_top;
-    w->tensor_row1 = whole || a->tensor_top + a->page > a->n ? a->n : a->tensor_top + a->page;
-}
-
 static int32_t head_of(const struct app *a, const struct slice *s)
 {
     return a->cur.head < s->heads ? a->cur.head : s->heads - 1;
 }
 
-static float value(const struct app *a, const struct slice *s, const struct snapshot *snap,
-                   enum show show, int32_t row, int32_t col)
+/* The head on show, all rows if they are few, else those on screen. */
+static void tensor_want(const struct app *a, struct want_list *l)
 {
-    if (row < snap->tensor_row0 || row >= snap->tensor_row1)
-        return NAN;
-    size_t rows = (size_t)(snap->tensor_row1 - snap->tensor_row0),
-           i = (size_t)(row - snap->tensor_row0);
-    size_t head = (size_t)head_of(a, s), columns = (size_t)s->columns;
-    size_t at = s->head_first ? (head * rows + i) * columns + (size_t)col
-                              : (i * (size_t)s->heads + head) * columns + (size_t)col;
-    float base = snap->face[FACE_BASE].tensor[at];
-    if (show == SHOW_BASE)
-        return base;
-    float edited = snap->face[FACE_EDITED].tensor[at];
-    return show == SHOW_DIFFERENCE && base == edited ? 0 : show_value(show, base, edited);
+    struct slice s = slice_of(a);
+    bool whole = (int64_t)a->n * s.columns <= WHOLE_MAX;
+    struct want w = want_make(WANT_VALUES, a->cur.site, whole ? 0 : a->tensor_top,
+                              whole ? a->n : a->tensor_top + a->page);
+    if (s.rank == 3) {
+        w.head0 = head_of(a, &s);
+        w.head1 = w.head0 + 1;
+    }
+    want_add(l, w);
 }
 
-/* Does the snapshot hold what the cursor asks for? */
-static bool fits(const struct app *a, const struct slice *s, const struct snapshot *snap)
+/* The rows of an answer. */
+struct values {
+    struct answer at;
+    int32_t columns;
+    const float *v[FACE_COUNT];
+};
+
+/* False: nothing there that is of the hook and the prompt on show.  Another head is stale. */
+static bool values_open(struct values *v, const struct app *a, const struct slice *s)
 {
-    if (snap->tensor.id != a->cur.site.id || snap->tensor_rank != s->rank || snap->n != a->n)
+    if (!app_answer(a, WANT_VALUES, a->cur.site.id, &v->at) || v->at.s->n != a->n ||
+        v->at.w->site.layer != a->cur.site.layer || (v->at.w->head1 != 0) != (s->rank == 3) ||
+        v->at.w->head1 - v->at.w->head0 > 1)
         return false;
-    return snap->tensor.layer == a->cur.site.layer;
+    v->columns = s->columns;
+    v->at.stale = v->at.stale || (s->rank == 3 && v->at.w->head0 != head_of(a, s));
+    for (int f = 0; f < FACE_COUNT; f++)
+        v->v[f] = snapshot_rows(v->at.s, (enum face)f, v->at.w);
+    return true;
+}
+
+/* False: that row is not there. */
+static bool value(const struct values *v, int32_t row, int32_t col, float *out)
+{
+    const struct want *w = v->at.w;
+    if (row < w->row0 || row >= w->row1)
+        return false;
+    size_t at = (size_t)(row - w->row0) * (size_t)v->columns + (size_t)col;
+    float base = v->v[FACE_BASE][at];
+    float edited = v->at.show == SHOW_BASE ? base : v->v[FACE_EDITED][at];
+    *out = v->at.show == SHOW_DIFFERENCE && base == edited ? 0
+                                                           : show_value(v->at.show, base, edited);
+    return true;
 }
 
 static void draw_table(const struct app *a, struct frame *f, struct rect r, const struct slice *s,
-                       const struct snapshot *snap, enum show show, struct scale sc, bool stale)
+                       const struct values *values, struct scale sc)
 {
     struct canvas *c = f->canvas;
+    bool diff = values->at.show == SHOW_DIFFERENCE;
     int shown = (r.w - DRAW_LABEL) / VALUE_WIDTH;
     for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++)
         canvas_putf(c, r, DRAW_LABEL + j * VALUE_WIDTH, 0,
@@ -100,20 +116,23 @@ static void draw_table(const struct app *a, struct frame *f, struct rect r, cons
         draw_position(a, c, r, i, row);
         for (int j = 0; j < shown && a->tensor_left + j < s->columns; j++) {
             int32_t col = a->tensor_left + j;
-            float v = value(a, s, snap, show, row, col);
             bool on = row == a->cur.row && col == a->cur.element;
             char n[NUMBER_BYTES];
-            if (show == SHOW_DIFFERENCE && v == 0 && !on)
+            struct rect cell = {r.x + DRAW_LABEL + j * VALUE_WIDTH, r.y + i, VALUE_WIDTH, 1};
+            float v;
+            if (!value(values, row, col, &v)) {
+                canvas_put(c, cell, 1, 0, canvas_plain(CANVAS_DIM), "…");
+                continue;
+            }
+            if (diff && v == 0 && !on)
                 continue;
             struct canvas_style st = draw_value_style(
                 f, sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
                 scale_at(sc, v));
-            st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0);
-            struct rect cell = {r.x + DRAW_LABEL + j * VALUE_WIDTH, r.y + i, VALUE_WIDTH, 1};
+            st.attr |= (values->at.stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0);
             canvas_fill(c, (struct rect){cell.x, cell.y, VALUE_WIDTH, 1}, st, " ");
             canvas_put(c, cell, 1, 0, st,
-                       number_fit(n, (double)v, VALUE_WIDTH - 2, 3,
-                                  show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+                       number_fit(n, (double)v, VALUE_WIDTH - 2, 3, diff ? NUMBER_SIGN : 0));
             if (on) {
                 canvas_put(c, cell, 0, 0, st, "[");
                 canvas_put(c, cell, VALUE_WIDTH - 1, 0, st, "]");
@@ -125,38 +144,34 @@ static void draw_table(const struct app *a, struct frame *f, struct rect r, cons
 static void tensor_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct slice s = slice_of(a);
-    bool stale;
-    const struct snapshot *snap = app_part(a, PART_TENSOR, &stale);
+    struct values values;
     struct rect rest = body, legend = rect_cut_bottom(&rest, 1),
                 table = rect_cut_top(&rest, a->page + 1);
-    if (!snap || !fits(a, &s, snap)) {
+    if (!values_open(&values, a, &s)) {
         canvas_put(f->canvas, table, 1, 1, canvas_plain(CANVAS_DIM), "…");
         return;
     }
-    enum show show = app_show(a, snap);
-    int32_t rows = snap->tensor_row1 - snap->tensor_row0;
-    float *v = calloc((size_t)rows * (size_t)s.columns + 1, sizeof *v);
+    bool diff = values.at.show == SHOW_DIFFERENCE, negative = false;
+    int32_t row0 = values.at.w->row0, rows = values.at.w->row1 - row0;
+    size_t count = (size_t)rows * (size_t)s.columns;
+    float *v = calloc(count + 1, sizeof *v), *to = v;
     if (!v)
         return;
-    bool negative = false;
     for (int32_t i = 0; i < rows; i++)
-        for (int32_t j = 0; j < s.columns; j++) {
-            float x = value(a, &s, snap, show, snap->tensor_row0 + i, j);
-            v[(size_t)i * (size_t)s.columns + (size_t)j] = x;
-            negative = negative || (x < 0 && isfinite(x));
+        for (int32_t j = 0; j < s.columns; j++, to++) {
+            value(&values, row0 + i, j, to);
+            negative = negative || (*to < 0 && isfinite(*to));
         }
-    size_t count = (size_t)rows * (size_t)s.columns;
-    struct scale sc = scale_fit(
-        negative || show == SHOW_DIFFERENCE ? SCALE_SYMMETRIC : SCALE_LINEAR, v, count);
+    struct scale sc = scale_fit(negative || diff ? SCALE_SYMMETRIC : SCALE_LINEAR, v, count);
     enum colormap map = sc.kind == SCALE_SYMMETRIC ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
-    draw_table(a, f, table, &s, snap, show, sc, stale);
+    draw_table(a, f, table, &s, &values, sc);
     if (rest.h > 2) {
         rect_cut_top(&rest, 1);
         rect_cut_left(&rest, DRAW_LABEL);
         struct heat m = {v, rows, s.columns, s.columns, sc, map};
         frame_heat(f, rest, &m);
     }
-    heat_legend(f->canvas, legend, 1, 0, show == SHOW_DIFFERENCE ? "change" : "value", sc, map);
+    heat_legend(f->canvas, legend, 1, 0, diff ? "change" : "value", sc, map);
     free(v);
 }
 
@@ -214,15 +229,14 @@ static bool tensor_click(struct app *a, int x, int y)
 static void tensor_copy(const struct app *a, struct bytes *out)
 {
     struct slice s = slice_of(a);
-    bool stale;
-    const struct snapshot *snap = app_part(a, PART_TENSOR, &stale);
+    struct values values;
     struct noun n;
+    float v;
     char name[LIMIT_NAME];
     tensor_noun(a, &n);
     bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
-    if (snap && fits(a, &s, snap))
-        bytes_addf(out, " %.9g",
-                   (double)value(a, &s, snap, app_show(a, snap), a->cur.row, a->cur.element));
+    if (values_open(&values, a, &s) && value(&values, a->cur.row, a->cur.element, &v))
+        bytes_addf(out, " %.9g", (double)v);
 }
 
 const struct view view_tensor = {

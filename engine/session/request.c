@@ -1,5 +1,5 @@
-/* session_want.c - deep copies of requests (see session_want.h). */
-#include "session/session_want.h"
+/* request.c - deep copies of requests (see request.h). */
+#include "session/request.h"
 
 #include "edit/reference.h"
 
@@ -15,30 +15,23 @@ static void *copy_array(const void *from, int32_t n, size_t size)
     return to;
 }
 
-static int32_t clamp(int32_t v, int32_t lo, int32_t hi)
+static int32_t fit_wants(struct want *to, const struct session_want *from, const struct config *cfg)
 {
-    return v < lo ? lo : v > hi ? hi : v;
-}
-
-static void clip(struct session_want *w, const struct config *cfg)
-{
-    w->row0 = clamp(w->row0, 0, w->n);
-    w->row1 = clamp(w->row1, w->row0, w->n);
-    w->tensor_row0 = clamp(w->tensor_row0, 0, w->n);
-    w->tensor_row1 = clamp(w->tensor_row1, w->tensor_row0, w->n);
-    if (w->tensor_row0 == w->tensor_row1 ||
-        !site_exists(cfg, w->tensor.id < SITE_COUNT ? w->tensor.id : SITE_EMBED))
-        w->tensor.id = SITE_COUNT;
-    if (w->cell_column > cfg->n_layers || w->cell_row < 0 || w->cell_row >= w->n)
-        w->cell_column = -1;
-    w->cell_k = clamp(w->cell_k, 0, LENS_TOP_MAX);
-    if (w->attn_layer >= cfg->n_layers)
-        w->attn_layer = -1;
-    if (w->target >= cfg->d_vocab)
-        w->target = -1;
-    for (int i = 0; i < 2; i++)
-        if (w->pair[i] >= cfg->d_vocab)
-            w->pair[i] = -1;
+    size_t room = LIMIT_FIGURES;
+    int32_t n = 0;
+    for (int32_t i = 0; i < from->n_wants; i++) {
+        struct want w = from->wants[i];
+        if (!want_fit(cfg, &w, from->n))
+            continue;
+        size_t bytes = want_bytes(cfg, &w, from->n), rows = (size_t)(w.row1 - w.row0);
+        rows = bytes && rows > room / bytes ? room / bytes : rows;
+        if (!rows)
+            continue;
+        room -= rows * bytes;
+        w.row1 = w.row0 + (int32_t)rows;
+        to[n++] = w;
+    }
+    return n;
 }
 
 static struct pair_prompt *copy_prompts(const struct pair_prompt *from, int32_t n)
@@ -61,7 +54,7 @@ static struct pair_prompt *copy_prompts(const struct pair_prompt *from, int32_t 
     return NULL;
 }
 
-struct session_want *session_want_copy(const struct session_want *from, const struct config *cfg)
+struct session_want *request_copy(const struct session_want *from, const struct config *cfg)
 {
     struct session_want *w = malloc(sizeof *w);
     if (!w)
@@ -84,16 +77,17 @@ struct session_want *session_want_copy(const struct session_want *from, const st
         sets[i] = reference_hold(from->sets[i]);
     w->sets = sets;
     w->n_sets = sets ? from->n_sets : 0;
-    w->stats = copy_array(from->stats, from->n_stats, sizeof *from->stats);
-    if (w->tokens && edits && on && w->prompts && sets && w->stats) {
-        clip(w, cfg);
+    struct want *wants = calloc((size_t)from->n_wants + 1, sizeof *wants);
+    w->wants = wants;
+    if (w->tokens && edits && on && w->prompts && sets && wants) {
+        w->n_wants = fit_wants(wants, from, cfg);
         return w;
     }
-    session_want_free(w);
+    request_free(w);
     return NULL;
 }
 
-void session_want_free(struct session_want *w)
+void request_free(struct session_want *w)
 {
     if (!w)
         return;
@@ -110,6 +104,6 @@ void session_want_free(struct session_want *w)
     free((void *)(uintptr_t)w->on);
     free((void *)(uintptr_t)w->tokens);
     free((void *)(uintptr_t)w->prompts);
-    free((void *)(uintptr_t)w->stats);
+    free((void *)(uintptr_t)w->wants);
     free(w);
 }

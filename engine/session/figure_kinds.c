@@ -1,0 +1,207 @@
+/* figure_kinds.c - computing elements, a function for each kind of figure (see figure_kinds.h).
+ *
+ * Where rows of a site are read, they are read in blocks, so that no more than BLOCK_FLOATS of it
+ * are copied beside the figure itself. */
+#include "session/figure_kinds.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BLOCK_FLOATS = 1 << 20, UNITS_MAX = 256 };
+
+static int memory_out(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "out of memory · views");
+}
+
+/* The first unit after i that is not the next row of the same want. */
+static int32_t stretch_end(const struct figure_unit *u, int32_t i, int32_t n)
+{
+    int32_t j = i + 1;
+    while (j < n && u[j].want == u[i].want && u[j].row == u[j - 1].row + 1)
+        j++;
+    return j;
+}
+
+int figure_logits(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    float *logits = malloc((size_t)run_model(a->run)->cfg.d_vocab * sizeof *logits);
+    if (!logits)
+        return memory_out(e);
+    int rc = lens_logits(a->run, run_length(a->run) - 1, logits, e);
+    for (int32_t i = 0; i < n && !rc; i++)
+        for (int k = 0; k < 2; k++)
+            ((float *)u[i].to)[k] = logits[u[i].want->id[k]];
+    free(logits);
+    return rc;
+}
+
+int figure_kl(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; i < n && !rc; i++) {
+        *(double *)u[i].to = 0;
+        if (a->face != FACE_BASE)
+            rc = lens_kl(pair_run(a->pair, FACE_BASE), a->run, run_length(a->run) - 1, u[i].to, e);
+    }
+    return rc;
+}
+
+/* Column and row of the lens. */
+static struct lens_at lens_place(const struct figure_unit *u)
+{
+    struct site_ref s = u->want->site;
+    return (struct lens_at){s.id == SITE_RESID_POST ? s.layer + 1 : 0, u->row};
+}
+
+int figure_cell(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    struct lens_at at[UNITS_MAX];
+    struct lens_cell cells[UNITS_MAX];
+    struct lens_top top[UNITS_MAX];
+    assert(n > 0 && n <= UNITS_MAX);
+    for (int32_t i = 0; i < n; i++)
+        at[i] = lens_place(&u[i]);
+    int rc = lens_cells(a->run, at, n, 1, u[0].want->id[0], cells, top, e);
+    for (int32_t i = 0; i < n && !rc; i++)
+        *(struct want_cell *)u[i].to = (struct want_cell){cells[i], top[i]};
+    return rc;
+}
+
+/* Logits of k tokens, `id` from best[0] on, in a face's cell; to[k]. */
+static int pick(struct run *r, struct lens_at at, const struct want_best *best, int32_t k,
+                float *to, struct err *e)
+{
+    int32_t ids[LENS_TOP_MAX];
+    for (int32_t i = 0; i < k; i++)
+        ids[i] = best[i].id;
+    return lens_pick(r, at, ids, k, to, e);
+}
+
+int figure_best(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; i < n && !rc; i++) {
+        int32_t k = u[i].want->k;
+        struct want_best *to = u[i].to;
+        struct lens_at at = lens_place(&u[i]);
+        struct lens_cell cell;
+        struct lens_top top[LENS_TOP_MAX];
+        float base[LENS_TOP_MAX], of_base[LENS_TOP_MAX];
+        rc = lens_cells(a->run, &at, 1, k, -1, &cell, top, e);
+        for (int32_t t = 0; t < k && !rc; t++)
+            to[t] = (struct want_best){top[t].id, top[t].logit, top[t].logit, top[t].logit};
+        if (rc || a->face == FACE_BASE)
+            continue;
+        rc = pick(pair_run(a->pair, FACE_BASE), at, to, k, base, e);
+        if (!rc)
+            rc = pick(a->run, at, u[i].base, k, of_base, e);
+        for (int32_t t = 0; t < k && !rc; t++)
+            to[t].base = base[t], to[t].of_base = of_base[t];
+    }
+    return rc;
+}
+
+int figure_norm(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0, j; i < n && !rc; i = j) {
+        j = stretch_end(u, i, n);
+        rc = lens_norms(a->run, u[i].want->site, u[i].row, u[i].row + (j - i), u[i].to, e);
+    }
+    return rc;
+}
+
+/* Rows of a site, `take` for each: its wanted heads as [heads][width], whatever the site's own
+ * order. */
+static int each_row(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
+                    void (*take)(const float *heads, size_t n_heads, size_t width, void *to),
+                    struct err *e)
+{
+    const struct want *w = u->want;
+    const struct config *cfg = &run_model(a->run)->cfg;
+    struct want all = *w;
+    all.head0 = all.head1 = 0;
+    int32_t length = run_length(a->run);
+    size_t floats = want_floats(cfg, &all, length), heads = want_heads(cfg, w),
+           width = floats / want_heads(cfg, &all);
+    bool by_head = site_row_axis(w->site.id) != 0; /* [head, dest, src], else [pos, head, d] */
+    int32_t block = floats < BLOCK_FLOATS ? (int32_t)(BLOCK_FLOATS / floats) : 1, rows;
+    block = block < n ? block : n;
+    float *buf = malloc((size_t)block * floats * sizeof *buf),
+          *row = malloc(heads * width * sizeof *row);
+    int rc = buf && row ? 0 : memory_out(e);
+    struct kn_view ignored; /* so that what must be recomputed is so once, not block by block */
+    if (!rc)
+        rc = run_view(a->run, w->site, u->row, u->row + n, &ignored, e);
+    for (int32_t i = 0; i < n && !rc; i += rows) {
+        rows = n - i < block ? n - i : block;
+        rc = run_read(a->run, w->site, u[i].row, u[i].row + rows, buf, NULL, e);
+        for (int32_t r = 0; r < rows && !rc; r++) {
+            for (size_t h = 0; h < heads; h++) {
+                size_t from = (size_t)w->head0 + h;
+                from = by_head ? from * (size_t)rows + (size_t)r
+                               : (size_t)r * (floats / width) + from;
+                memcpy(row + h * width, buf + from * width, width * sizeof *row);
+            }
+            take(row, heads, width, u[i + r].to);
+        }
+    }
+    free(buf), free(row);
+    return rc;
+}
+
+static int each_stretch(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
+                        void (*take)(const float *, size_t, size_t, void *), struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0, j; i < n && !rc; i = j) {
+        j = stretch_end(u, i, n);
+        rc = each_row(a, u + i, j - i, take, e);
+    }
+    return rc;
+}
+
+static void take_values(const float *heads, size_t n_heads, size_t width, void *to)
+{
+    memcpy(to, heads, n_heads * width * sizeof *heads);
+}
+
+int figure_values(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    return each_stretch(a, u, n, take_values, e);
+}
+
+static void take_norms(const float *heads, size_t n_heads, size_t width, void *to)
+{
+    for (size_t h = 0; h < n_heads; h++) {
+        double sum = 0;
+        for (size_t i = 0; i < width; i++)
+            sum += (double)heads[h * width + i] * (double)heads[h * width + i];
+        ((float *)to)[h] = (float)sqrt(sum);
+    }
+}
+
+int figure_head_norm(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
+                     struct err *e)
+{
+    return each_stretch(a, u, n, take_norms, e);
+}
+
+int figure_heads(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; i < n && !rc; i++)
+        rc = lens_heads(a->run, u[i].want->site.layer, u[i].to, e);
+    return rc;
+}
+
+int figure_stats(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; i < n && !rc; i++)
+        rc = lens_stats(a->run, u[i].want->site, 0, run_length(a->run), u[i].to, e);
+    return rc;
+}

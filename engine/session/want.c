@@ -1,0 +1,118 @@
+/* want.c - keys, sizes and lists of wants (see want.h). */
+#include "session/want.h"
+
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PER_ROW, PER_PROMPT };
+static const bool whole[WANT_COUNT] = {
+#define WANT(id, per, piece, function, bytes, what) PER_##per == PER_PROMPT,
+#include "session/want.def"
+};
+
+int want_order(const struct want *a, const struct want *b)
+{
+    return memcmp(a, b, offsetof(struct want, row0)); /* no padding: all fields have four bytes */
+}
+
+bool want_same(const struct want *a, const struct want *b)
+{
+    return want_order(a, b) == 0;
+}
+
+bool want_is_whole(enum want_kind kind)
+{
+    return whole[kind];
+}
+
+/* The axis of heads of a site, -1 = none. */
+static int head_axis(enum site_id id)
+{
+    const struct site_info *s = &site_table[id];
+    for (int i = 0; i < s->rank; i++)
+        if (s->dims[i] == DIM_HEAD || s->dims[i] == DIM_KV_HEAD)
+            return i;
+    return -1;
+}
+
+static int32_t all_heads(const struct config *cfg, enum site_id id)
+{
+    int64_t shape[SITE_RANK_MAX];
+    int axis = head_axis(id);
+    site_shape(cfg, id, 1, shape);
+    return axis < 0 ? 1 : (int32_t)shape[axis];
+}
+
+size_t want_heads(const struct config *cfg, const struct want *w)
+{
+    return (size_t)(w->head1 ? w->head1 - w->head0 : all_heads(cfg, w->site.id));
+}
+
+size_t want_floats(const struct config *cfg, const struct want *w, int32_t n)
+{
+    return (size_t)(site_row_size(cfg, w->site.id, n) / all_heads(cfg, w->site.id)) *
+           want_heads(cfg, w);
+}
+
+size_t want_bytes(const struct config *cfg, const struct want *w, int32_t n)
+{
+    const size_t sizes[WANT_COUNT] = {
+#define WANT(id, per, piece, function, bytes, what) bytes,
+#include "session/want.def"
+    };
+    return sizes[w->kind];
+}
+
+static int32_t clamp(int32_t v, int32_t lo, int32_t hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+static bool is_lens_site(const struct config *cfg, struct site_ref s)
+{
+    return s.id == SITE_RESID_POST ||
+           (s.id == (cfg->pos == POS_LEARNED ? SITE_RESID_PRE : SITE_EMBED) && s.layer <= 0);
+}
+
+bool want_fit(const struct config *cfg, struct want *w, int32_t n)
+{
+    int32_t layers = site_table[w->site.id].scope == SCOPE_BLOCK ? cfg->n_layers : 0;
+    bool block = layers > 0, lens = w->kind == WANT_CELL || w->kind == WANT_BEST;
+    if (!site_exists(cfg, w->site.id) || site_refusal(cfg, w->site.id) || w->site.layer >= layers ||
+        (w->site.layer < 0) == block)
+        return false;
+    if ((lens && !is_lens_site(cfg, w->site)) ||
+        (w->kind == WANT_NORM && site_row_axis(w->site.id) != 0))
+        return false;
+    if (w->head0 < 0 || w->head1 > all_heads(cfg, w->site.id) ||
+        (w->head1 && w->head0 >= w->head1) || w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab)
+        return false;
+    if (w->kind == WANT_LOGITS && (w->id[0] < 0 || w->id[1] < 0))
+        return false;
+    if (w->kind == WANT_BEST && (w->k < 1 || w->k > LENS_TOP_MAX || w->k > cfg->d_vocab))
+        return false;
+    w->row0 = want_is_whole(w->kind) ? 0 : clamp(w->row0, 0, n);
+    w->row1 = want_is_whole(w->kind) ? n > 0 : clamp(w->row1, w->row0, n);
+    return w->row0 < w->row1;
+}
+
+void want_add(struct want_list *l, struct want w)
+{
+    if (l->n == l->cap) {
+        struct want *more = realloc(l->item, (size_t)(2 * l->cap + 64) * sizeof *more);
+        if (!more) {
+            l->failed = true;
+            return;
+        }
+        l->item = more;
+        l->cap = 2 * l->cap + 64;
+    }
+    l->item[l->n++] = w;
+}
+
+void want_list_free(struct want_list *l)
+{
+    free(l->item);
+    *l = (struct want_list){0};
+}
