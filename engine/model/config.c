@@ -216,7 +216,7 @@ static const struct arch *arch_find(struct js_node root, struct err *e)
     struct js_node classes = js_at(js_get(root, "architectures"), 0);
     if (js_is_set(node) ? js_string(node, &type, NULL, e) : js_string_or(classes, "", &type, e))
         return NULL;
-    char known[160] = "";
+    char known[512] = "";
     for (const struct arch *const *a = arch_table; *a; a++) {
         if (!strcmp(type, (*a)->model_type) || !strcmp(type, (*a)->class_name))
             return *a;

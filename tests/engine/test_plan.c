@@ -1,19 +1,10 @@
 /* test_plan.c - the block program by itself: every site has its step, orders follow the steps,
  * costs add up. */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdint.h>
-
-#include <cmocka.h>
+#include "fixture.h"
 
 #include <stdio.h>
 
 #include "model/plan.h"
-
-static const char *const models[] = {"gpt2",  "gpt_neox", "gpt_neox_sequential",
-                                     "llama", "mistral",  "qwen2"};
-enum { MODELS = sizeof models / sizeof *models };
 
 static struct plan *plan_of(const char *model)
 {
@@ -32,8 +23,9 @@ static struct plan *plan_of(const char *model)
 static void every_site_has_its_step(void **state)
 {
     (void)state;
-    for (int m = 0; m < MODELS; m++) {
-        struct plan *p = plan_of(models[m]);
+    char **models = fixture_names(true);
+    for (char **model = models; *model; model++) {
+        struct plan *p = plan_of(*model);
         int sites = 0;
         for (int id = 0; id < SITE_COUNT; id++) {
             if (!site_exists(&p->cfg, (enum site_id)id) || site_refusal(&p->cfg, (enum site_id)id))
@@ -47,12 +39,13 @@ static void every_site_has_its_step(void **state)
                 writers += steps[i].site == s.id && !steps[i].in_place &&
                            steps[i].when != STEP_IF_EDITED;
             if (id != SITE_TOKENS && writers != 1)
-                fail_msg("%s: %d steps write site %d", models[m], writers, id);
+                fail_msg("%s: %d steps write site %d", *model, writers, id);
             sites++;
         }
         assert_true(sites > 25);
         plan_free(p);
     }
+    fixture_names_free(models);
 }
 
 /* An operand of the same stage was written by an earlier step; orders rise from step to step and
@@ -60,8 +53,9 @@ static void every_site_has_its_step(void **state)
 static void operands_come_first(void **state)
 {
     (void)state;
-    for (int m = 0; m < MODELS; m++) {
-        struct plan *p = plan_of(models[m]);
+    char **models = fixture_names(true);
+    for (char **model = models; *model; model++) {
+        struct plan *p = plan_of(*model);
         int32_t last = -1;
         for (int32_t stage = 0; stage < plan_stages(p); stage++) {
             bool block = stage > 0 && stage < plan_stages(p) - 1, written[SITE_COUNT] = {false};
@@ -87,6 +81,7 @@ static void operands_come_first(void **state)
         }
         plan_free(p);
     }
+    fixture_names_free(models);
 }
 
 /* The products that always run: 2 operations for each weight and row, and nothing else. */
@@ -94,8 +89,9 @@ static void products_cost_their_weights(void **state)
 {
     (void)state;
     enum { ROWS = 7 };
-    for (int m = 0; m < MODELS; m++) {
-        struct plan *p = plan_of(models[m]);
+    char **models = fixture_names(true);
+    for (char **model = models; *model; model++) {
+        struct plan *p = plan_of(*model);
         const struct config *c = &p->cfg;
         double flops = 0, heads = (double)c->n_heads * c->d_head,
                kv = (double)c->n_kv_heads * c->d_head, d = c->d_model;
@@ -109,9 +105,10 @@ static void products_cost_their_weights(void **state)
         double mlp = (c->gated ? 3 : 2) * d * c->d_mlp, attention = 2 * d * heads + 2 * d * kv;
         double wanted = 2.0 * ROWS * (c->n_layers * (mlp + attention) + d * c->d_vocab);
         if (flops != wanted)
-            fail_msg("%s: %.0f operations, %.0f wanted", models[m], flops, wanted);
+            fail_msg("%s: %.0f operations, %.0f wanted", *model, flops, wanted);
         plan_free(p);
     }
+    fixture_names_free(models);
 }
 
 static const struct step *scores_of(const struct plan *p, int32_t layer)

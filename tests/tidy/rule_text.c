@@ -227,19 +227,24 @@ void rule_words(const struct tree *t, const struct source *s)
     }
 }
 
-/* An architecture is data: its name stands in its own file and nowhere else in the engine. */
+/* An architecture is data: its name, a row of arch.def, stands in its own file and nowhere else in
+ * the engine. */
 void rule_property(const struct tree *t, const struct source *s)
 {
-    (void)t;
-    static const char *const names[] = {"gpt2", "gpt_neox", "llama", "mistral", "qwen2"};
+    static const char table[] = "engine/model/arch.def", row[] = "ARCH(arch_";
     if (!path_in(s->path, "engine/") || path_in(s->path, "engine/model/arch"))
         return;
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        char quoted[32];
-        snprintf(quoted, sizeof quoted, "\"%s\"", names[i]);
+    const struct source *list = NULL;
+    for (int i = 0; i < t->n && !list; i++)
+        list = strcmp(t->files[i].path, table) == 0 ? &t->files[i] : NULL;
+    for (const char *at = list ? list->code : ""; (at = strstr(at, row)) != NULL; at++) {
+        char name[32], quoted[40];
+        if (sscanf(at + sizeof row - 1, "%31[a-z0-9_]", name) != 1)
+            continue;
+        snprintf(quoted, sizeof quoted, "\"%s\"", name);
         for (const char *p = s->text; (p = strstr(p, quoted)) != NULL; p++)
             if (s->code[p - s->text] == '"')
-                report(s, (size_t)(p - s->text), "property", names[i],
+                report(s, (size_t)(p - s->text), "property", name,
                        "%s outside arch*.c · ask for the property", quoted);
     }
 }
