@@ -53,19 +53,54 @@ enum kn_status {
 
 enum kn_act { KN_ACT_NONE, KN_ACT_GELU, KN_ACT_GELU_NEW, KN_ACT_RELU, KN_ACT_SILU, KN_ACT_COUNT };
 
+/* What edit does to an element x, v being its value (ops.def). */
+enum kn_edit {
+    KN_EDIT_SET,       /* v */
+    KN_EDIT_ADD,       /* x + v */
+    KN_EDIT_MULTIPLY,  /* x * v */
+    KN_EDIT_CLAMP,     /* x held within [lo, hi]; a NaN stays */
+    KN_EDIT_CLAMP_VJP, /* x, but 0 where v lies outside [lo, hi] */
+    KN_EDIT_COUNT
+};
+
+enum { KN_SELECT_MAX = 3 }; /* axes of a selection */
+
+/* Indices start, start + step, ... of an axis, n of them; step == 0 is the whole axis. */
+struct kn_range {
+    int32_t start, step, n;
+};
+
+/* What stats finds, as words of 32 bits in this order; mean and m2 are of the finite elements. */
+struct kn_stats {
+    int64_t n, n_nan, n_inf, n_finite;
+    double mean, m2; /* m2: sum of squared differences from the mean */
+    float min, max;  /* NaN where there is none */
+};
+enum { KN_STATS_WORDS = sizeof(struct kn_stats) / sizeof(int32_t) };
+
 /* Scalars of a call; ops.def says which of them an op reads. */
 struct kn_param {
-    float scale;   /* factor on products (attn_scores) or on the second operand (add) */
+    float scale;   /* factor on products (attn_scores), on the second operand (add), on the value
+                      (edit) */
     float eps;     /* norms: added to the mean square */
     float softcap; /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none */
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */
     bool full;       /* attention: no causal bound, every source is visible (window still holds) */
-    int32_t dest0;   /* attention: absolute position of the first dest row of the call */
-    int32_t src0;    /* attention: absolute position of the first source of the call */
-    int32_t window;  /* attention: sources older than dest-window+1 are hidden, 0 = no window */
-    int32_t n_rot;   /* rope: leading elements of each head that are rotated (even) */
+    bool causal;     /* edit, renormalize: elements of the last axis past dest0 + their index on the
+                        axis before it do not belong to a line */
+    bool by_place;   /* edit: values lie as the elements do, not as the selection counts them */
+    bool masked;     /* stats: -inf is a hidden score and no infinity */
+    enum kn_edit edit;
+    float number;  /* edit: the value where no operand gives it; hide: what is written */
+    float lo, hi;  /* edit: bounds of a clamp */
+    double factor; /* softmax_grad */
+    struct kn_range range[KN_SELECT_MAX]; /* edit, project, renormalize: the selection per axis */
+    int32_t dest0;  /* attention: absolute position of the first dest row of the call */
+    int32_t src0;   /* attention: absolute position of the first source of the call */
+    int32_t window; /* attention: sources older than dest-window+1 are hidden, 0 = no window */
+    int32_t n_rot;  /* rope: leading elements of each head that are rotated (even) */
 };
 
 enum kn_op {

@@ -95,6 +95,16 @@ static void add_scaled(float *out, const float *x, float f, int64_t n)
         out[k] += f * x[k];
 }
 
+/* Of cap * tanh(x/cap), x = q.k * scale. */
+static double cap_slope(const struct kn_call *c, const float *q, const float *k, int64_t n)
+{
+    double dot = 0;
+    for (int64_t i = 0; i < n; i++)
+        dot += (double)q[i] * (double)k[i];
+    double t = tanh(dot * (double)c->p.scale / (double)c->p.softcap);
+    return 1 - t * t;
+}
+
 static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
@@ -107,6 +117,8 @@ static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
                 float *dq = at(&c->out[0], d, h);
                 for (int64_t s = first_visible(j, d); s < end_visible(j, d); s++) {
                     float f = ds[s] * c->p.scale;
+                    if (c->p.softcap > 0 && f != 0)
+                        f = (float)((double)f * cap_slope(c, q, at(&c->in[2], s, g), j->dh));
                     if (f == 0) /* what lies there cannot matter */
                         continue;
                     add_scaled(dq, at(&c->in[2], s, g), f, j->dh);
@@ -118,7 +130,7 @@ static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_ATTN_SCORES_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct attn_vjp j;
-    if (!attn_vjp(&j, c, call, &call->in[0], &call->in[1], &call->in[2]) || call->p.softcap != 0 ||
+    if (!attn_vjp(&j, c, call, &call->in[0], &call->in[1], &call->in[2]) ||
         !is_shape3(&call->out[0], j.rows, j.heads, j.dh))
         return KN_BAD_CALL;
     return cpu_each(c, j.heads / j.share, j.share * j.rows * j.sources * j.dh / 4, scores_units,

@@ -122,7 +122,9 @@ static void f_scores(const double *x, double *y, const struct kn_call *c)
                     dot += x[(d * H + h) * DH + k] *
                            x[R * H * DH + (s * HKV + h / (H / HKV)) * DH + k];
                 bool old = c->p.window && DEST0 + d - s >= c->p.window;
-                y[(h * R + d) * S + s] = hidden(c, d, s) || old ? 0 : dot * (double)c->p.scale;
+                double score = dot * (double)c->p.scale, cap = (double)c->p.softcap;
+                score = cap > 0 ? cap * tanh(score / cap) : score;
+                y[(h * R + d) * S + s] = hidden(c, d, s) || old ? 0 : score;
             }
 }
 
@@ -248,6 +250,8 @@ static void test_attention(void **state)
         scores.p.window = full ? 2 : 3;
         scores.out[0] = KT(KN_F32, 0, R, H, DH), scores.out[1] = KT(KN_F32, 0, S, HKV, DH);
         scores.in[0] = square, scores.in[1] = q, scores.in[2] = k;
+        check(&scores, 2, (const struct kn_view *[]){&q, &k}, 2, f_scores);
+        scores.p.softcap = 0.6f; /* bends most of them */
         check(&scores, 2, (const struct kn_view *[]){&q, &k}, 2, f_scores);
         struct kn_view pattern = KT(KN_F32, 0, H, R, S);
         for (int h = 0; h < H; h++)

@@ -1,0 +1,172 @@
+/* logits.c - pick and softmax_grad; stats.  Sums in double, in order. */
+#include "cpu.h"
+
+#include <math.h>
+#include <string.h>
+
+struct logits_job {
+    const struct kn_param *p;
+    struct cpu_rows out, x, ids, base;
+};
+
+static const int32_t *id_row(const struct cpu_rows *r, int64_t i)
+{
+    return (const int32_t *)r->data + i * r->stride;
+}
+
+/* Ids of as many rows, each an index into rows of n elements. */
+static bool ids_take(struct cpu_rows *ids, const struct kn_view *v, int64_t rows, int64_t n)
+{
+    if (!cpu_rows(v, KN_I32, ids) || ids->n != rows)
+        return false;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t k = 0; k < ids->len; k++)
+            if (id_row(ids, i)[k] < 0 || id_row(ids, i)[k] >= n)
+                return false;
+    return true;
+}
+
+static void pick_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct logits_job *j = ctx;
+    for (int64_t i = first; i < end; i++)
+        for (int64_t k = 0; k < j->out.len; k++)
+            cpu_row(&j->out, i)[k] = cpu_row(&j->x, i)[id_row(&j->ids, i)[k]];
+}
+
+enum kn_status cpu_PICK(struct cpu *c, const struct kn_call *call)
+{
+    struct logits_job j = {.p = &call->p};
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.x) ||
+        j.out.n != j.x.n || !ids_take(&j.ids, &call->in[1], j.x.n, j.x.len) ||
+        j.ids.len != j.out.len)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out.n, j.out.len * 4, pick_units, &j);
+}
+
+static double log_sum_exp(const float *x, int64_t n)
+{
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, (double)x[i]);
+    for (int64_t i = 0; i < n; i++)
+        sum += exp((double)x[i] - most);
+    return most + log(sum);
+}
+
+static void grad_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct logits_job *j = ctx;
+    int64_t n = j->x.len;
+    double factor = j->p->factor;
+    for (int64_t i = first; i < end; i++) {
+        const float *x = cpu_row(&j->x, i), *b = j->base.data ? cpu_row(&j->base, i) : NULL;
+        float *g = cpu_row(&j->out, i);
+        double lse = log_sum_exp(x, n), lse_b = b ? log_sum_exp(b, n) : 0;
+        for (int64_t k = 0; k < n; k++) {
+            double q = exp((double)x[k] - lse);
+            if (b)
+                g[k] += (float)(factor * (q - exp((double)b[k] - lse_b)));
+            else
+                g[k] -= (float)(factor * q);
+        }
+        if (!b)
+            g[*id_row(&j->ids, i)] += (float)factor;
+    }
+}
+
+enum kn_status cpu_SOFTMAX_GRAD(struct cpu *c, const struct kn_call *call)
+{
+    enum { EXP_COST = 40 };
+    struct logits_job j = {.p = &call->p};
+    bool to_base = !cpu_absent(&call->in[2]);
+    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.x) ||
+        j.out.n != j.x.n || j.out.len != j.x.len || to_base == !cpu_absent(&call->in[1]))
+        return KN_BAD_CALL;
+    if (to_base
+            ? !cpu_rows(&call->in[2], KN_F32, &j.base) || j.base.n != j.x.n || j.base.len != j.x.len
+            : !ids_take(&j.ids, &call->in[1], j.x.n, j.x.len) || j.ids.len != 1)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.x.n, j.x.len * EXP_COST, grad_units, &j);
+}
+
+struct stats_job {
+    const struct kn_view *x;
+    bool masked;
+    struct kn_stats s;
+    double sum;
+};
+
+typedef void stats_line(struct stats_job *j, const float *x, int64_t stride, int64_t n);
+
+static void stats_count(struct stats_job *j, const float *x, int64_t stride, int64_t n)
+{
+    struct kn_stats *s = &j->s;
+    s->n += n;
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i * stride];
+        if (isnan(v)) {
+            s->n_nan++;
+            continue;
+        }
+        bool hidden = j->masked && v == -INFINITY;
+        s->n_inf += isinf(v) && !hidden;
+        s->min = isnan(s->min) || v < s->min ? v : s->min;
+        if (!hidden)
+            s->max = isnan(s->max) || v > s->max ? v : s->max;
+        if (isfinite(v))
+            j->sum += (double)v, s->n_finite++;
+    }
+}
+
+static void stats_spread(struct stats_job *j, const float *x, int64_t stride, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++) {
+        double d = (double)x[i * stride] - j->s.mean;
+        if (isfinite(x[i * stride]))
+            j->s.m2 += d * d;
+    }
+}
+
+/* fn on every line of the last axis, in order. */
+static void stats_lines(struct stats_job *j, stats_line *fn)
+{
+    const struct kn_view *v = j->x;
+    int last = v->ndim - 1;
+    int64_t n = v->shape[last], lines = 1;
+    for (int i = 0; i < last; i++)
+        lines *= v->shape[i];
+    for (int64_t u = 0; u < lines; u++) {
+        int64_t at = 0, rest = u;
+        for (int i = last - 1; i >= 0; rest /= v->shape[i--])
+            at += rest % v->shape[i] * v->stride[i];
+        fn(j, kn_f32(v) + at, v->stride[last], n);
+    }
+}
+
+static void stats_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)first, (void)end, (void)scratch;
+    struct stats_job *j = ctx;
+    stats_lines(j, stats_count);
+    if (!j->s.n_finite)
+        return;
+    j->s.mean = j->sum / (double)j->s.n_finite;
+    stats_lines(j, stats_spread);
+}
+
+enum kn_status cpu_STATS(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0], *x = &call->in[0];
+    struct stats_job j = {
+        .x = x, .masked = call->p.masked, .s = {.min = NAN, .max = NAN, .mean = 0}};
+    if (!cpu_is(out, KN_I32, 1) || out->shape[0] != KN_STATS_WORDS || x->dtype != KN_F32 ||
+        x->ndim < 1)
+        return KN_BAD_CALL;
+    enum kn_status st = cpu_each(c, 1, 1, stats_units, &j); /* one sum: no part of it by itself */
+    if (st == KN_OK)
+        memcpy(out->data, &j.s, sizeof j.s);
+    return st;
+}
