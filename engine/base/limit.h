@@ -20,6 +20,7 @@ enum {
     LIMIT_JSON_BYTES = 1 << 28,
     LIMIT_JSON_VALUES = 1 << 22, /* values of one document: bounds the memory of its tree */
     LIMIT_TOKEN_BYTES = 1 << 12, /* bytes of one added token */
+    LIMIT_TRIE_NODES = 1 << 24,  /* different beginnings of all tokens together */
     LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
     LIMIT_TENSORS = 1 << 18,
     LIMIT_REFERENCE_BYTES = 1 << 27, /* of the file of a reference set */

@@ -467,6 +467,11 @@ int step_unicode(const struct pretokenize_step *s, struct pretokenize_work *w, s
 /* ---- characters
  * -------------------------------------------------------------------------------------- */
 
+size_t char_len(unsigned char lead)
+{
+    return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+}
+
 bool is_space(int32_t c)
 {
     if (c < 0x80)

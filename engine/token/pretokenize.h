@@ -95,6 +95,8 @@ void piece_push(struct pretokenize_work *w, struct pieces *p, size_t begin, size
 size_t byte_level_char(unsigned char byte, char out[2]);
 int byte_level_byte(int32_t code_point);
 
+/* Bytes of the character that begins with `lead`, in valid UTF-8. */
+size_t char_len(unsigned char lead);
 /* Unicode White_Space and the regular expressions' \w, by code point. */
 bool is_space(int32_t code_point);
 bool is_word(int32_t code_point);

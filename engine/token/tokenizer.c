@@ -27,7 +27,7 @@ static struct tokenizer *from_doc(struct js_doc *doc, struct err *e)
         tokenizer_close(t);
         t = NULL;
     } else
-        t->kind = "bpe";
+        t->kind = t->model->kind;
     js_close(doc);
     return t;
 }
@@ -99,9 +99,12 @@ void tokenizer_close(struct tokenizer *t)
         free(t->added[i].pattern);
     }
     free(t->added);
-    added_set_free(&t->raw);
-    added_set_free(&t->normalized);
-    bpe_free(&t->bpe);
+    trie_free(&t->raw.trie);
+    trie_free(&t->normalized.trie);
+    strmap_free(&t->by_spelling);
+    trie_free(&t->trie);
+    free(t->bpe.merge);
+    free(t->unigram.score);
     steps_free(&t->normalizer);
     steps_free(&t->pre_tokenizer);
     decoder_free(&t->decoder);
@@ -122,7 +125,7 @@ struct encoding {
     struct pretokenize_work work;
     struct mapped whole; /* the normalized text, while work.text holds one part of it */
     struct added_pieces raw, normalized;
-    struct bpe_work bpe;
+    struct model_work model;
     struct token_list *out;
 };
 
@@ -159,23 +162,44 @@ static int memory_out(struct err *e)
     return err_set(e, ERR_SYSTEM, "out of memory while tokenizing");
 }
 
-/* The pieces of work.text through BPE. */
+int word_push(struct model_work *w, int32_t id, size_t begin, size_t end, struct err *e)
+{
+    if (w->count == w->capacity) {
+        size_t capacity = w->capacity * 2 + 64;
+        void *grown = realloc(w->token, capacity * sizeof *w->token);
+        if (!grown)
+            return memory_out(e);
+        w->token = grown;
+        w->capacity = capacity;
+    }
+    w->token[w->count++] = (struct word_token){id, (uint32_t)begin, (uint32_t)end};
+    return 0;
+}
+
+int word_unknown(const char *bytes, size_t n, struct err *e)
+{
+    return err_set(
+        e, ERR_BAD_INPUT,
+        "text · no token stands for \"%.*s\", and the tokenizer has none for the unknown",
+        n < 40 ? (int)n : 40, bytes);
+}
+
+/* The pieces of work.text through the model. */
 static int encode_pieces(struct encoding *n, struct err *e)
 {
     const struct mapped *m = &n->work.text;
-    for (size_t i = 0; i < n->work.pieces.count; i++) {
+    int rc = 0;
+    for (size_t i = 0; i < n->work.pieces.count && !rc; i++) {
         struct piece p = n->work.pieces.at[i];
-        if (bpe_word(&n->t->bpe, &n->bpe, m->byte + p.begin, p.end - p.begin))
-            return memory_out(e);
-        for (uint32_t s = n->bpe.symbols ? 0 : UINT32_MAX; s != UINT32_MAX;
-             s = n->bpe.symbol[s].next) {
-            const struct bpe_symbol *y = &n->bpe.symbol[s];
-            if (push_token(n->out, y->id, m->begin[p.begin + y->begin],
-                           m->end[p.begin + y->end - 1]))
-                return memory_out(e);
+        n->model.count = 0;
+        rc = n->t->model->encode(n->t, &n->model, m->byte + p.begin, p.end - p.begin, e);
+        for (size_t k = 0; k < n->model.count && !rc; k++) {
+            struct word_token w = n->model.token[k];
+            if (push_token(n->out, w.id, m->begin[p.begin + w.begin], m->end[p.begin + w.end - 1]))
+                rc = memory_out(e);
         }
     }
-    return 0;
+    return rc;
 }
 
 /* Text between added tokens, normalized: bytes [begin, end) of n->whole. */
@@ -253,7 +277,7 @@ static int encode_text(struct encoding *n, size_t len, struct err *e)
 {
     int rc = 0;
     for (size_t at = 0; at < len && !rc;) {
-        size_t end = n->t->bpe.merge ? valid_end(n->text, at, len) : at;
+        size_t end = n->t->model ? valid_end(n->text, at, len) : at;
         if (end > at) {
             rc = encode_run(n, at, end, e);
             at = end;
@@ -303,7 +327,10 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, un
     free(n.whole.end);
     free(n.raw.at);
     free(n.normalized.at);
-    bpe_work_free(&n.bpe);
+    free(n.model.token);
+    free(n.model.symbol);
+    free(n.model.heap);
+    free(n.model.node);
     return rc;
 }
 
@@ -328,7 +355,7 @@ char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, u
             continue;
         if (t->decoder.spaces && !first)
             buffer_push(&out, " ", 1);
-        if (first && k->spelling && t->bpe.merge)
+        if (first && k->spelling && t->model)
             decoder_token(&t->decoder, k->spelling, k->spelling_len, true, &out);
         else {
             const char *text = tokenizer_text(t, id[i], &text_len);

@@ -1,10 +1,11 @@
 /* tokenizer.h - text to token ids and back, as tokenizer.json says.
  *
- * BPE models: byte-level (GPT-2, NeoX, Llama-3, Qwen) and SentencePiece-style (Llama-2, Mistral).
- * Ids are exactly those of the Hugging Face `tokenizers` library.  A component that is not known is
- * refused by name when the file is opened; nothing is ignored silently except "truncation" and
- * "padding".  Classes and normal forms follow Unicode 14 (PCRE2) and 15 (utf8proc); the library's
- * tables are older in places, so text with characters assigned since may differ.
+ * BPE: byte-level (GPT-2, NeoX, Llama-3, Qwen) and SentencePiece-style (Llama-2, Gemma); Unigram
+ * (T5); WordPiece (BERT); WordLevel. Ids are exactly those of the Hugging Face `tokenizers`
+ * library.  A component that is not known is refused by name when the file is opened; nothing is
+ * ignored silently except "truncation" and "padding".  Classes and normal forms follow Unicode 14
+ * (PCRE2) and 15 (utf8proc); the library's tables are older in places, so text with characters
+ * assigned since may differ.
  *
  * Text is bytes.  Bytes that are not UTF-8 (a piece of a character) become their byte tokens where
  * the vocabulary has them, else encoding fails.  Decoding never invents replacement characters: a
@@ -67,7 +68,8 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len);
 /* What the post-processor puts in front of a text; -1 if nothing.  (A model's own bos_token_id
  * stands in config.json: GPT-2 has one, its post-processor adds none.) */
 int32_t tokenizer_bos(const struct tokenizer *t);
-/* tokenizer_bytes and tokenizer_none are not real tokenizers: "bytes", "none"; else "bpe". */
+/* tokenizer_bytes and tokenizer_none are not real tokenizers: "bytes", "none"; else "bpe",
+ * "unigram", "wordpiece" or "wordlevel". */
 const char *tokenizer_kind(const struct tokenizer *t);
 
 #endif

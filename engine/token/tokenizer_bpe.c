@@ -4,7 +4,6 @@
  * candidates over a linked list of symbols; a candidate whose pair has changed since is dropped
  * when it comes up.  So a word of n characters costs O(n log n), also when it is a whole text
  * without spaces. Tested in tests/engine/test_tokenizer.c. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,7 +63,7 @@ static int merge_sides(struct js_node node, const char *side[2], size_t len[2], 
     return 0;
 }
 
-static int parse_merge(struct js_node node, struct bpe *b, uint32_t rank, struct err *e)
+static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, struct err *e)
 {
     const char *side[2];
     size_t len[2];
@@ -76,14 +75,14 @@ static int parse_merge(struct js_node node, struct bpe *b, uint32_t rank, struct
         return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
     memcpy(joined, side[0], len[0]);
     memcpy(joined + len[0], side[1], len[1]);
-    uint32_t left = strmap_get(&b->by_spelling, side[0], len[0]),
-             right = strmap_get(&b->by_spelling, side[1], len[1]);
-    uint32_t id = strmap_get(&b->by_spelling, joined, len[0] + len[1]);
+    uint32_t left = strmap_get(&t->by_spelling, side[0], len[0]),
+             right = strmap_get(&t->by_spelling, side[1], len[1]);
+    uint32_t id = strmap_get(&t->by_spelling, joined, len[0] + len[1]);
     if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE) {
         rc = js_expected(node, "two tokens of the vocabulary that join to a third", e);
     } else { /* of a pair given twice the later rank holds, as in the reference */
         uint64_t pair = pair_of((int32_t)left, (int32_t)right);
-        *merge_slot(b, pair) = (struct merge){.pair = pair, .rank = rank, .id = (int32_t)id};
+        *merge_slot(&t->bpe, pair) = (struct merge){.pair = pair, .rank = rank, .id = (int32_t)id};
     }
     if (joined != stack)
         free(joined);
@@ -113,69 +112,44 @@ static int refuse_options(struct js_node model, struct err *e)
     return 0;
 }
 
-static void index_chars(struct bpe *b)
+static void index_chars(struct tokenizer *t)
 {
     for (int32_t c = 0; c < BPE_CHARS; c++) {
         utf8proc_uint8_t text[4];
         utf8proc_ssize_t n = utf8proc_encode_char(c, text);
-        b->of_char[c] = (int32_t)strmap_get(&b->by_spelling, (const char *)text,
-                                            (size_t)n); /* none: -1 */
-    }
-    for (int i = 0; i < 256; i++) {
-        char text[8];
-        snprintf(text, sizeof text, "<0x%02X>", (unsigned)i);
-        b->of_byte[i] = b->byte_fallback ? (int32_t)strmap_get(&b->by_spelling, text, 6) : -1;
+        t->bpe.of_char[c] = (int32_t)strmap_get(&t->by_spelling, (const char *)text,
+                                                (size_t)n); /* none: -1 */
     }
 }
 
-int bpe_parse_model(struct js_node model, struct bpe *b, struct err *e)
+int bpe_parse(struct tokenizer *t, struct js_node model, struct err *e)
 {
-    const char *unk = NULL;
+    struct bpe *b = &t->bpe;
     struct js_node merges = js_get(model, "merges");
     int rc = refuse_options(model, e);
     if (!rc)
         rc = js_bool_or(js_get(model, "fuse_unk"), false, &b->fuse_unk, e);
     if (!rc)
-        rc = js_bool_or(js_get(model, "byte_fallback"), false, &b->byte_fallback, e);
-    if (!rc)
         rc = js_bool_or(js_get(model, "ignore_merges"), false, &b->ignore_merges, e);
-    if (!rc)
-        rc = js_string_or(js_get(model, "unk_token"), NULL, &unk, e);
     if (!rc && !js_is_array(merges))
         rc = js_expected(merges, "a list of merges", e);
     if (rc)
         return rc;
-    b->unk = unk ? (int32_t)strmap_get(&b->by_spelling, unk, strlen(unk)) : -1;
-    if (unk && b->unk < 0)
-        return js_expected(js_get(model, "unk_token"), "a token of the vocabulary", e);
+    b->unk_vanishes = !js_is_set(js_get(model, "unk_token"));
     if (merges_init(b, js_count(merges)))
         return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu merges", js_name(model.doc),
                        js_count(merges));
     for (size_t i = 0; i < js_count(merges) && !rc; i++)
-        rc = parse_merge(js_at(merges, i), b, (uint32_t)i, e);
-    index_chars(b);
+        rc = parse_merge(js_at(merges, i), t, (uint32_t)i, e);
+    index_chars(t);
     return rc;
-}
-
-void bpe_free(struct bpe *b)
-{
-    strmap_free(&b->by_spelling);
-    free(b->merge);
-    b->merge = NULL;
 }
 
 /* ---- one word
  * ---------------------------------------------------------------------------------------- */
 
-void bpe_work_free(struct bpe_work *w)
-{
-    free(w->symbol);
-    free(w->heap);
-    *w = (struct bpe_work){0};
-}
-
 /* At most one symbol per byte; of the heap: a candidate per neighbour pair, two more per merge. */
-static int reserve(struct bpe_work *w, size_t len)
+static int reserve(struct model_work *w, size_t len, struct err *e)
 {
     if (len <= w->symbols_max)
         return 0;
@@ -187,12 +161,12 @@ static int reserve(struct bpe_work *w, size_t len)
     if (heap)
         w->heap = heap;
     if (!symbol || !heap)
-        return -1;
+        return err_set(e, ERR_SYSTEM, "out of memory for a word of %zu bytes", len);
     w->symbols_max = max;
     return 0;
 }
 
-static void add_symbol(struct bpe_work *w, int32_t id, size_t begin, size_t end)
+static void add_symbol(struct model_work *w, int32_t id, size_t begin, size_t end)
 {
     uint32_t i = (uint32_t)w->symbols++;
     w->symbol[i] = (struct bpe_symbol){id, (uint32_t)begin, (uint32_t)end, i ? i - 1 : NO_SYMBOL,
@@ -208,65 +182,64 @@ struct pending {
     size_t begin, end;
 };
 
-static void flush_pending(const struct bpe *b, struct bpe_work *w, struct pending *p)
+static void flush_pending(const struct tokenizer *t, struct model_work *w, struct pending *p)
 {
     if (p->any)
-        add_symbol(w, b->unk, p->begin, p->end);
+        add_symbol(w, t->unk, p->begin, p->end);
     p->any = false;
 }
 
-static bool add_bytes(const struct bpe *b, struct bpe_work *w, const char *word, size_t at,
+static bool add_bytes(const struct tokenizer *t, struct model_work *w, const char *word, size_t at,
                       size_t n)
 {
-    if (!b->byte_fallback)
-        return false;
     for (size_t i = at; i < at + n; i++)
-        if (b->of_byte[(unsigned char)word[i]] < 0)
+        if (t->of_byte[(unsigned char)word[i]] < 0)
             return false;
     for (size_t i = at; i < at + n; i++)
-        add_symbol(w, b->of_byte[(unsigned char)word[i]], i, i + 1);
+        add_symbol(w, t->of_byte[(unsigned char)word[i]], i, i + 1);
     return true;
 }
 
-static void add_unknown(const struct bpe *b, struct bpe_work *w, struct pending *p, size_t at,
-                        size_t n)
+static int add_unknown(const struct tokenizer *t, struct model_work *w, struct pending *p,
+                       const char *word, size_t at, size_t n, struct err *e)
 {
-    if (b->unk < 0)
-        return;
-    if (p->any && b->fuse_unk) {
+    if (t->bpe.unk_vanishes)
+        return 0;
+    if (t->unk < 0)
+        return word_unknown(word + at, n, e);
+    if (p->any && t->bpe.fuse_unk) {
         p->end = at + n;
-        return;
+        return 0;
     }
-    flush_pending(b, w, p);
+    flush_pending(t, w, p);
     *p = (struct pending){true, at, at + n};
+    return 0;
 }
 
-static size_t char_len(unsigned char lead)
-{
-    return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
-static void split_chars(const struct bpe *b, struct bpe_work *w, const char *word, size_t len)
+static int split_chars(const struct tokenizer *t, struct model_work *w, const char *word,
+                       size_t len, struct err *e)
 {
     struct pending unknown = {0};
-    for (size_t at = 0, n; at < len; at += n) {
+    int rc = 0;
+    for (size_t at = 0, n; at < len && !rc; at += n) {
         unsigned char lead = (unsigned char)word[at];
         int32_t id;
         n = char_len(lead);
         if (n == 1)
-            id = b->of_char[lead];
+            id = t->bpe.of_char[lead];
         else if (n == 2)
-            id = b->of_char[(lead & 0x1f) << 6 | (word[at + 1] & 0x3f)];
+            id = t->bpe.of_char[(lead & 0x1f) << 6 | (word[at + 1] & 0x3f)];
         else
-            id = (int32_t)strmap_get(&b->by_spelling, word + at, n);
+            id = (int32_t)strmap_get(&t->by_spelling, word + at, n);
         if (id >= 0) {
-            flush_pending(b, w, &unknown);
+            flush_pending(t, w, &unknown);
             add_symbol(w, id, at, at + n);
-        } else if (!add_bytes(b, w, word, at, n)) {
-            add_unknown(b, w, &unknown, at, n);
+        } else if (!add_bytes(t, w, word, at, n)) {
+            rc = add_unknown(t, w, &unknown, word, at, n, e);
         }
     }
-    flush_pending(b, w, &unknown);
+    flush_pending(t, w, &unknown);
+    return rc;
 }
 
 static bool before(struct bpe_candidate a, struct bpe_candidate b)
@@ -274,7 +247,7 @@ static bool before(struct bpe_candidate a, struct bpe_candidate b)
     return a.rank != b.rank ? a.rank < b.rank : a.at < b.at;
 }
 
-static void heap_push(struct bpe_work *w, struct bpe_candidate c)
+static void heap_push(struct model_work *w, struct bpe_candidate c)
 {
     size_t i = w->heap_len++;
     while (i && before(c, w->heap[(i - 1) / 2])) {
@@ -284,7 +257,7 @@ static void heap_push(struct bpe_work *w, struct bpe_candidate c)
     w->heap[i] = c;
 }
 
-static struct bpe_candidate heap_pop(struct bpe_work *w)
+static struct bpe_candidate heap_pop(struct model_work *w)
 {
     struct bpe_candidate top = w->heap[0], last = w->heap[--w->heap_len];
     size_t i = 0;
@@ -298,7 +271,7 @@ static struct bpe_candidate heap_pop(struct bpe_work *w)
     return top;
 }
 
-static const struct merge *merge_at(const struct bpe *b, const struct bpe_work *w, uint32_t left)
+static const struct merge *merge_at(const struct bpe *b, const struct model_work *w, uint32_t left)
 {
     uint32_t right = w->symbol[left].next;
     if (right == NO_SYMBOL)
@@ -307,14 +280,14 @@ static const struct merge *merge_at(const struct bpe *b, const struct bpe_work *
     return m->pair == NO_PAIR ? NULL : m;
 }
 
-static void offer(const struct bpe *b, struct bpe_work *w, uint32_t left)
+static void offer(const struct bpe *b, struct model_work *w, uint32_t left)
 {
     const struct merge *m = merge_at(b, w, left);
     if (m)
         heap_push(w, (struct bpe_candidate){m->rank, left, m->id});
 }
 
-static void merge_all(const struct bpe *b, struct bpe_work *w)
+static void merge_all(const struct bpe *b, struct model_work *w)
 {
     w->heap_len = 0;
     for (uint32_t i = 0; i + 1 < w->symbols; i++)
@@ -338,19 +311,20 @@ static void merge_all(const struct bpe *b, struct bpe_work *w)
     }
 }
 
-int bpe_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t len)
+int bpe_encode(const struct tokenizer *t, struct model_work *w, const char *word, size_t len,
+               struct err *e)
 {
+    uint32_t whole = t->bpe.ignore_merges ? strmap_get(&t->by_spelling, word, len) : STRMAP_NONE;
+    if (whole != STRMAP_NONE)
+        return word_push(w, (int32_t)whole, 0, len, e);
     w->symbols = 0;
-    if (reserve(w, len))
-        return -1;
-    if (b->ignore_merges) {
-        uint32_t id = strmap_get(&b->by_spelling, word, len);
-        if (id != STRMAP_NONE) {
-            add_symbol(w, (int32_t)id, 0, len);
-            return 0;
-        }
-    }
-    split_chars(b, w, word, len);
-    merge_all(b, w);
-    return 0;
+    int rc = reserve(w, len, e);
+    if (!rc)
+        rc = split_chars(t, w, word, len, e);
+    if (rc || !w->symbols)
+        return rc;
+    merge_all(&t->bpe, w);
+    for (uint32_t s = 0; s != NO_SYMBOL && !rc; s = w->symbol[s].next)
+        rc = word_push(w, w->symbol[s].id, w->symbol[s].begin, w->symbol[s].end, e);
+    return rc;
 }

@@ -3,6 +3,7 @@
  * Everything the tokenizer keeps is copied out of the document.  Ids are checked to be unique and
  * few enough for the number of tokens before anything is allocated by them.  Tested in
  * tests/engine/test_tokenizer.c. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -66,25 +67,61 @@ static int parse_added(struct tokenizer *t, struct js_node list, struct err *e)
 /* ---- the vocabulary
  * ---------------------------------------------------------------------------------- */
 
+/* The tokens of "model.vocab": an object of ids by token, or a list of [token, score] whose places
+ * are the ids.  Such a list goes from the end, since of a token that stands there twice the last
+ * place holds. */
+struct vocab_walk {
+    struct js_node vocab;
+    struct js_iter members;
+    size_t left; /* of the list */
+    const char *token;
+    size_t len;
+    int64_t id;
+};
+
+static struct vocab_walk vocab_start(struct js_node vocab)
+{
+    return (struct vocab_walk){
+        .vocab = vocab, .members = js_members(vocab), .left = js_count(vocab)};
+}
+
+/* 1: the next token; 0: there is none; else an error. */
+static int vocab_next(struct vocab_walk *v, struct err *e)
+{
+    if (js_is_array(v->vocab)) {
+        if (!v->left)
+            return 0;
+        v->id = (int64_t)--v->left;
+        int rc = js_string(js_at(js_at(v->vocab, v->left), 0), &v->token, &v->len, e);
+        return rc ? rc : 1;
+    }
+    if (!js_next(&v->members))
+        return 0;
+    v->token = v->members.key;
+    v->len = v->members.key_len;
+    int rc = js_int(v->members.value, 0, LIMIT_VOCAB - 1, &v->id, e);
+    return rc ? rc : 1;
+}
+
 /* Sizes of what build_vocab will fill, with every id in range. */
 static int measure(const struct tokenizer *t, struct js_node vocab, size_t *count, size_t *bytes,
                    struct err *e)
 {
-    int64_t last = -1, id;
+    int64_t last = -1;
     size_t tokens = js_count(vocab) + t->n_added;
+    int rc;
     *bytes = 0;
-    for (struct js_iter it = js_members(vocab); js_next(&it);) {
-        int rc = js_int(it.value, 0, LIMIT_VOCAB - 1, &id, e);
-        if (rc)
-            return rc;
-        last = id > last ? id : last;
-        *bytes += it.key_len + 1;
+    for (struct vocab_walk v = vocab_start(vocab); (rc = vocab_next(&v, e)) > 0;) {
+        last = v.id > last ? v.id : last;
+        *bytes += v.len + 1;
     }
+    if (rc < 0)
+        return rc;
     for (size_t i = 0; i < t->n_added; i++) {
         last = t->added[i].id > last ? t->added[i].id : last;
         *bytes += t->added[i].content_len + 1;
     }
-    if ((size_t)(last + 1) > 2 * tokens + 1024)
+    if ((size_t)(last + 1) > 2 * tokens + 1024 || last >= LIMIT_VOCAB)
         return err_set(e, ERR_BAD_INPUT, "%s · ids go up to %lld for only %zu tokens",
                        js_name(vocab.doc), (long long)last, tokens);
     *count = (size_t)(last + 1);
@@ -109,7 +146,7 @@ static int place(struct tokenizer *t, struct js_node node, int32_t id, const cha
 static int place_added(struct tokenizer *t, struct js_node root, const struct added_token *a,
                        char **at, struct err *e)
 {
-    uint32_t known = strmap_get(&t->bpe.by_spelling, a->content, a->content_len);
+    uint32_t known = strmap_get(&t->by_spelling, a->content, a->content_len);
     if (known == STRMAP_NONE)
         return place(t, root, a->id, a->content, a->content_len, a->special, at, e);
     if (known != (uint32_t)a->id)
@@ -118,6 +155,24 @@ static int place_added(struct tokenizer *t, struct js_node root, const struct ad
                        js_name(root.doc), a->content, (int)a->id, known);
     t->token[a->id].special = a->special;
     return 0;
+}
+
+/* For models that look for tokens at the beginning of what is left: the vocabulary as a trie. */
+static int build_trie(struct tokenizer *t, struct js_node root, struct err *e)
+{
+    struct trie_key *key = malloc((t->count + 1) * sizeof *key);
+    size_t n = 0;
+    if (!key)
+        return out_of_memory(root, e);
+    for (size_t i = 0; i < t->count; i++)
+        if (t->token[i].spelling)
+            key[n++] = (struct trie_key){t->token[i].spelling, t->token[i].spelling_len,
+                                         (int32_t)i};
+    int rc = trie_make(&t->trie, key, n, e);
+    if (rc)
+        err_prefix(e, "%s", js_name(root.doc));
+    free(key);
+    return rc;
 }
 
 static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node vocab,
@@ -129,16 +184,16 @@ static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node 
         return rc;
     t->token = calloc(t->count + 1, sizeof *t->token);
     t->spellings = malloc(bytes + 1);
-    if (!t->token || !t->spellings || strmap_init(&t->bpe.by_spelling, js_count(vocab)))
+    if (!t->token || !t->spellings || strmap_init(&t->by_spelling, js_count(vocab)))
         return out_of_memory(root, e);
     char *at = t->spellings;
-    for (struct js_iter it = js_members(vocab); js_next(&it) && !rc;) {
-        int64_t id = -1;
-        (void)js_int(it.value, 0, LIMIT_VOCAB - 1, &id, NULL); /* measure has seen it */
+    for (struct vocab_walk v = vocab_start(vocab); !rc && (rc = vocab_next(&v, e)) > 0;) {
         const char *spelling = at;
-        if (!(rc = place(t, root, (int32_t)id, it.key, it.key_len, false, &at, e)))
-            (void)strmap_put(&t->bpe.by_spelling, spelling, it.key_len, (uint32_t)id);
+        if (!(rc = place(t, root, (int32_t)v.id, v.token, v.len, false, &at, e)))
+            (void)strmap_put(&t->by_spelling, spelling, v.len, (uint32_t)v.id);
     }
+    if (!rc && t->model->beginnings)
+        rc = build_trie(t, root, e);
     for (size_t i = 0; i < t->n_added && !rc; i++)
         rc = place_added(t, root, &t->added[i], &at, e);
     return rc;
@@ -179,7 +234,7 @@ static int build_texts(struct tokenizer *t, struct js_node root, struct err *e)
 static void index_bytes(struct tokenizer *t)
 {
     for (int b = 0; b < 256; b++)
-        t->byte_id[b] = t->bpe.of_byte[b];
+        t->byte_id[b] = t->of_byte[b];
     for (size_t i = 0; i < t->count; i++) {
         const struct token *k = &t->token[i];
         int32_t *id = k->text_len == 1 && !k->special ? &t->byte_id[(unsigned char)k->text[0]]
@@ -211,47 +266,54 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
         if (w.text.len)
             memcpy(a->pattern, w.text.byte, w.text.len);
         a->pattern[w.text.len] = '\0';
-        t->token[a->id]
-            .spelling = a->pattern; /* the reference decodes it to what it stands for in the text */
-        t->token[a->id].spelling_len = (uint32_t)w.text.len;
+        /* The reference decodes it to what it stands for in the text, and then knows it to be
+         * special by that. */
+        struct token *k = &t->token[a->id];
+        k->spelling = a->pattern;
+        k->spelling_len = (uint32_t)w.text.len;
+        k->special = a->special && a->pattern_len == a->content_len &&
+                     memcmp(a->pattern, a->content, a->content_len) == 0;
     }
     work_free(&w);
-    if (!rc && (added_set_make(&t->raw, t->added, t->n_added, false) ||
-                added_set_make(&t->normalized, t->added, t->n_added, true)))
-        rc = out_of_memory(root, e);
+    if (rc)
+        return rc;
+    rc = added_set_make(&t->raw, t->added, t->n_added, false, e);
+    if (!rc)
+        rc = added_set_make(&t->normalized, t->added, t->n_added, true, e);
+    if (rc)
+        err_prefix(e, "%s", js_name(root.doc));
     return rc;
 }
 
 /* ---- the post-processor
  * ------------------------------------------------------------------------------ */
 
-static int add_ids(struct tokenizer *t, struct js_node ids, int32_t **list, size_t *n,
-                   struct err *e)
+/* What one processor puts around a text. */
+struct around {
+    int32_t *id;
+    size_t n, n_before; /* id[0 .. n_before) in front of it */
+};
+
+static int around_add(struct tokenizer *t, struct around *a, struct js_node node, struct err *e)
 {
-    if (!js_is_array(ids))
-        return js_expected(ids, "a list of ids", e);
-    int32_t *grown = realloc(*list, (*n + js_count(ids) + 1) * sizeof *grown);
+    int64_t id = 0;
+    int rc = js_int(node, 0, (int64_t)t->count - 1, &id, e);
+    if (rc)
+        return rc;
+    int32_t *grown = realloc(a->id, (a->n + 1) * sizeof *grown);
     if (!grown)
-        return out_of_memory(ids, e);
-    *list = grown;
-    for (size_t i = 0; i < js_count(ids); i++) {
-        int64_t id = 0;
-        int rc = js_int(js_at(ids, i), 0, (int64_t)t->count - 1, &id, e);
-        if (rc)
-            return rc;
-        grown[(*n)++] = (int32_t)id;
-    }
+        return out_of_memory(node, e);
+    a->id = grown;
+    a->id[a->n++] = (int32_t)id;
     return 0;
 }
 
 /* "single": special tokens around the one sequence A. */
-static int parse_template(struct tokenizer *t, struct js_node node, struct err *e)
+static int parse_template(struct tokenizer *t, struct around *a, struct js_node node, struct err *e)
 {
     struct js_node list = js_get(node, "single"), special = js_get(node, "special_tokens");
     bool behind = false;
     int rc = 0;
-    if (t->prefix || t->suffix)
-        return js_expected(node, "one TemplateProcessing only", e);
     if (!js_is_array(list))
         return js_expected(list, "a list", e);
     for (size_t i = 0; i < js_count(list) && !rc; i++) {
@@ -259,29 +321,86 @@ static int parse_template(struct tokenizer *t, struct js_node node, struct err *
         const char *name;
         if (js_is_object(js_get(item, "Sequence"))) {
             rc = behind ? js_expected(item, "one Sequence only", e) : 0;
+            a->n_before = a->n;
             behind = true;
         } else if (!(rc = js_string(js_get(js_get(item, "SpecialToken"), "id"), &name, NULL, e))) {
             struct js_node ids = js_get(js_get(special, name), "ids");
-            rc = behind ? add_ids(t, ids, &t->suffix, &t->n_suffix, e)
-                        : add_ids(t, ids, &t->prefix, &t->n_prefix, e);
+            if (!js_is_array(ids))
+                return js_expected(ids, "a list of ids", e);
+            for (size_t k = 0; k < js_count(ids) && !rc; k++)
+                rc = around_add(t, a, js_at(ids, k), e);
         }
     }
     return rc || behind ? rc : js_expected(list, "a Sequence among them", e);
 }
 
+/* BertProcessing, RobertaProcessing: "cls" and "sep" as [token, id]. */
+static int parse_cls_sep(struct tokenizer *t, struct around *a, struct js_node node, struct err *e)
+{
+    int rc = around_add(t, a, js_at(js_get(node, "cls"), 1), e);
+    a->n_before = a->n;
+    return rc ? rc : around_add(t, a, js_at(js_get(node, "sep"), 1), e);
+}
+
+/* Trims offsets, changes no ids. */
+static int parse_offsets(struct tokenizer *t, struct around *a, struct js_node node, struct err *e)
+{
+    (void)t, (void)a, (void)node, (void)e;
+    return 0;
+}
+
+static const struct {
+    const char *type;
+    int (*parse)(struct tokenizer *t, struct around *a, struct js_node node, struct err *e);
+} processors[] = {{"ByteLevel", parse_offsets},
+                  {"TemplateProcessing", parse_template},
+                  {"BertProcessing", parse_cls_sep},
+                  {"RobertaProcessing", parse_cls_sep}};
+
+/* Put what is around the text so far inside what this processor adds. */
+static int wrap(struct tokenizer *t, const struct around *a, struct js_node node, struct err *e)
+{
+    size_t n_after = a->n - a->n_before;
+    int32_t *prefix = realloc(t->prefix, (t->n_prefix + a->n_before + 1) * sizeof *prefix);
+    t->prefix = prefix ? prefix : t->prefix;
+    int32_t *suffix = realloc(t->suffix, (t->n_suffix + n_after + 1) * sizeof *suffix);
+    t->suffix = suffix ? suffix : t->suffix;
+    if (!prefix || !suffix)
+        return out_of_memory(node, e);
+    if (!a->n)
+        return 0;
+    memmove(prefix + a->n_before, prefix, t->n_prefix * sizeof *prefix);
+    memcpy(prefix, a->id, a->n_before * sizeof *prefix);
+    memcpy(suffix + t->n_suffix, a->id + a->n_before, n_after * sizeof *suffix);
+    t->n_prefix += a->n_before;
+    t->n_suffix += n_after;
+    return 0;
+}
+
 static int parse_post_processor(struct tokenizer *t, struct js_node node, struct err *e)
 {
     const char *type;
+    struct js_node list = js_get(node, "processors");
     if (!js_is_set(node))
         return 0;
     int rc = js_string(js_get(node, "type"), &type, NULL, e);
-    if (rc || strcmp(type, "ByteLevel") == 0) /* trims offsets, changes no ids */
+    if (rc)
         return rc;
-    if (strcmp(type, "TemplateProcessing") == 0)
-        return parse_template(t, node, e);
+    for (size_t i = 0; i < sizeof processors / sizeof *processors; i++) {
+        struct around a = {0};
+        if (strcmp(type, processors[i].type) != 0)
+            continue;
+        rc = processors[i].parse(t, &a, node, e);
+        if (!rc)
+            rc = wrap(t, &a, node, e);
+        free(a.id);
+        return rc;
+    }
     if (strcmp(type, "Sequence") != 0)
-        return js_expected(js_get(node, "type"), "Sequence, ByteLevel or TemplateProcessing", e);
-    struct js_node list = js_get(node, "processors");
+        return js_expected(js_get(node, "type"),
+                           "Sequence, ByteLevel, TemplateProcessing, BertProcessing or "
+                           "RobertaProcessing",
+                           e);
     if (!js_is_array(list))
         return js_expected(list, "a list", e);
     for (size_t i = 0; i < js_count(list) && !rc; i++)
@@ -289,27 +408,74 @@ static int parse_post_processor(struct tokenizer *t, struct js_node node, struct
     return rc;
 }
 
+/* ---- the model
+ * --------------------------------------------------------------------------------------- */
+
+static const struct token_model models[] = {
+    {"BPE", "bpe", "merges", false, false, bpe_parse, bpe_encode},
+    {"WordPiece", "wordpiece", "max_input_chars_per_word", false, true, wordpiece_parse,
+     wordpiece_encode},
+    {"WordLevel", "wordlevel", "unk_token", false, false, wordlevel_parse, wordlevel_encode},
+    {"Unigram", "unigram", "vocab", true, true, unigram_parse, unigram_encode},
+};
+
+static int find_model(struct tokenizer *t, struct js_node model, struct err *e)
+{
+    const char *name;
+    struct js_node type = js_get(model, "type");
+    int rc = js_string_or(type, NULL, &name, e);
+    for (size_t i = 0; i < sizeof models / sizeof *models && !rc && !t->model; i++)
+        if (name ? strcmp(name, models[i].type) == 0 : js_is_set(js_get(model, models[i].mark)))
+            t->model = &models[i];
+    return rc || t->model ? rc : js_expected(type, "BPE, WordPiece, WordLevel or Unigram", e);
+}
+
+/* What models have in common: the unknown token, by name, and the tokens of bytes. */
+static int parse_fallbacks(struct tokenizer *t, struct js_node model, struct err *e)
+{
+    const char *unk;
+    size_t len;
+    bool bytes;
+    struct js_node node = js_get(model, "unk_token");
+    t->unk = -1;
+    int rc = js_bool_or(js_get(model, "byte_fallback"), false, &bytes, e);
+    if (!rc && js_is_set(node) && !(rc = js_string(node, &unk, &len, e)))
+        t->unk = (int32_t)strmap_get(&t->by_spelling, unk, len); /* none: -1 */
+    for (int i = 0; i < 256 && !rc; i++) {
+        char text[8];
+        snprintf(text, sizeof text, "<0x%02X>", (unsigned)i);
+        t->of_byte[i] = bytes ? (int32_t)strmap_get(&t->by_spelling, text, 6) : -1;
+    }
+    return rc;
+}
+
+static int parse_model(struct tokenizer *t, struct js_node root, struct js_node model,
+                       struct err *e)
+{
+    struct js_node vocab = js_get(model, "vocab");
+    int rc = find_model(t, model, e);
+    if (!rc && t->model->list && !js_is_array(vocab))
+        rc = js_expected(vocab, "a list of tokens and scores", e);
+    if (!rc && !t->model->list && !js_is_object(vocab))
+        rc = js_expected(vocab, "an object of tokens and ids", e);
+    if (!rc)
+        rc = build_vocab(t, root, vocab, e);
+    if (!rc)
+        rc = parse_fallbacks(t, model, e);
+    return rc ? rc : t->model->parse(t, model, e);
+}
+
 /* ---- the whole
  * --------------------------------------------------------------------------------------- */
 
 int tokenizer_build(struct tokenizer *t, struct js_node root, struct err *e)
 {
-    struct js_node model = js_get(root, "model"), vocab = js_get(model, "vocab"),
-                   type = js_get(model, "type");
-    const char *name;
+    struct js_node model = js_get(root, "model");
     if (!js_is_object(model))
         return js_expected(model, "an object (is this a tokenizer.json?)", e);
-    int rc = js_string_or(type, "BPE", &name, e);
-    if (!rc && strcmp(name, "BPE") != 0)
-        rc = js_expected(type, "\"BPE\", the one model that is supported", e);
-    if (!rc && !js_is_object(vocab))
-        rc = js_expected(vocab, "an object of tokens and ids", e);
+    int rc = parse_added(t, js_get(root, "added_tokens"), e);
     if (!rc)
-        rc = parse_added(t, js_get(root, "added_tokens"), e);
-    if (!rc)
-        rc = build_vocab(t, root, vocab, e);
-    if (!rc)
-        rc = bpe_parse_model(model, &t->bpe, e);
+        rc = parse_model(t, root, model, e);
     if (!rc)
         rc = normalizer_parse(js_get(root, "normalizer"), &t->normalizer, e);
     if (!rc)

@@ -5,25 +5,43 @@
 #include "token/pretokenize.h"
 #include "base/strmap.h"
 #include "token/tokenizer.h"
+#include "token/trie.h"
 
-/* ---- the vocabulary and its merges (tokenizer_bpe.c) ---- */
+/* ---- models: how a word becomes tokens (tokenizer_bpe.c, _unigram.c, _wordpiece.c) ---- */
 
-enum { BPE_CHARS = 0x800 }; /* code points of up to two bytes: the byte-level alphabet and more */
+struct model_work;
 
-struct merge {
-    uint64_t pair; /* left id << 32 | right id; all ones: free */
-    uint32_t rank;
-    int32_t id; /* what the pair becomes */
+/* One row per "model.type"; the table is in tokenizer_parse.c. */
+struct token_model {
+    const char *type, *kind; /* as tokenizer.json and as tokenizer_kind say it */
+    const char *mark;        /* old files without "type" are told by this key */
+    bool list;               /* the vocabulary is a list of [token, score], else an object of ids */
+    bool beginnings;         /* it is wanted as a trie */
+    /* Read the "model" object; the vocabulary is already in place. */
+    int (*parse)(struct tokenizer *t, struct js_node model, struct err *e);
+    /* Append the tokens of one word, which is not empty, to w->token. */
+    int (*encode)(const struct tokenizer *t, struct model_work *w, const char *word, size_t len,
+                  struct err *e);
 };
 
-struct bpe {
-    struct strmap by_spelling; /* the model's own vocabulary, without added tokens */
-    struct merge *merge;       /* open addressing */
-    size_t merge_mask;
-    int32_t of_char[BPE_CHARS]; /* id of a one-character token, -1 */
-    int32_t of_byte[256];       /* id of "<0x00>" … "<0xFF>", -1 */
-    int32_t unk;                /* -1: unknown characters vanish, as in the reference */
-    bool fuse_unk, byte_fallback, ignore_merges;
+/* Their functions. */
+int bpe_parse(struct tokenizer *t, struct js_node model, struct err *e);
+int bpe_encode(const struct tokenizer *t, struct model_work *w, const char *word, size_t len,
+               struct err *e);
+int unigram_parse(struct tokenizer *t, struct js_node model, struct err *e);
+int unigram_encode(const struct tokenizer *t, struct model_work *w, const char *word, size_t len,
+                   struct err *e);
+int wordpiece_parse(struct tokenizer *t, struct js_node model, struct err *e);
+int wordpiece_encode(const struct tokenizer *t, struct model_work *w, const char *word, size_t len,
+                     struct err *e);
+int wordlevel_parse(struct tokenizer *t, struct js_node model, struct err *e);
+int wordlevel_encode(const struct tokenizer *t, struct model_work *w, const char *word, size_t len,
+                     struct err *e);
+
+/* A token of a word: bytes [begin, end) of it. */
+struct word_token {
+    int32_t id;
+    uint32_t begin, end;
 };
 
 struct bpe_symbol {
@@ -37,20 +55,55 @@ struct bpe_candidate {
     int32_t id;
 };
 
-struct bpe_work {
+/* The best way to cut the word up to a place. */
+struct unigram_node {
+    double score;
+    uint32_t begin; /* of the last token; UINT32_MAX: no way leads here */
+    int32_t id;     /* of it */
+};
+
+/* Scratch of one encoding; each model uses its part. */
+struct model_work {
+    struct word_token *token;
+    size_t count, capacity;
     struct bpe_symbol *symbol;
     size_t symbols, symbols_max;
     struct bpe_candidate *heap;
     size_t heap_len;
+    struct unigram_node *node;
+    size_t nodes_max;
 };
 
-/* Read options and merges of the "model" object; its vocabulary is already in b->by_spelling. */
-int bpe_parse_model(struct js_node model, struct bpe *b, struct err *e);
-void bpe_free(struct bpe *b);
-/* The tokens of one word into w->symbol[…], followed from index 0 through `next`; 0 symbols:
- * nothing. -1: out of memory. */
-int bpe_word(const struct bpe *b, struct bpe_work *w, const char *word, size_t len);
-void bpe_work_free(struct bpe_work *w);
+/* Append a token to w->token. */
+int word_push(struct model_work *w, int32_t id, size_t begin, size_t end, struct err *e);
+/* The error of bytes that no token stands for, where the vocabulary has no unknown token either. */
+int word_unknown(const char *bytes, size_t n, struct err *e);
+
+enum { BPE_CHARS = 0x800 }; /* code points of up to two bytes: the byte-level alphabet and more */
+
+struct merge {
+    uint64_t pair; /* left id << 32 | right id; all ones: free */
+    uint32_t rank;
+    int32_t id; /* what the pair becomes */
+};
+
+struct bpe {
+    struct merge *merge; /* open addressing */
+    size_t merge_mask;
+    int32_t of_char[BPE_CHARS]; /* id of a one-character token, -1 */
+    bool unk_vanishes;          /* no unk_token: unknown characters leave nothing behind */
+    bool fuse_unk, ignore_merges;
+};
+
+struct unigram {
+    double *score; /* by id */
+    double unk_score;
+};
+
+struct wordpiece {
+    uint32_t continuing; /* node of the trie below which the tokens inside a word are */
+    int64_t chars_max;   /* a longer word is unknown */
+};
 
 /* ---- added tokens (tokenizer_added.c) ---- */
 
@@ -62,11 +115,10 @@ struct added_token {
     bool single_word, lstrip, rstrip, normalized, special;
 };
 
-/* Some of the added tokens, sorted by pattern. */
+/* Some of the added tokens, by pattern. */
 struct added_set {
-    const struct added_token **sorted;
-    uint32_t first[257]; /* patterns beginning with byte b: sorted[first[b] .. first[b + 1]) */
-    size_t count;
+    const struct added_token *token;
+    struct trie trie; /* of indices into token; without nodes if there are none */
 };
 
 struct added_piece {
@@ -79,9 +131,9 @@ struct added_pieces {
     size_t count, capacity;
 };
 
-/* Those of t[0 .. n) with that `normalized`, by their pattern.  0 or -1 (memory). */
-int added_set_make(struct added_set *s, const struct added_token *t, size_t n, bool normalized);
-void added_set_free(struct added_set *s);
+/* Those of t[0 .. n) with that `normalized`, by their pattern; t must outlive the set. */
+int added_set_make(struct added_set *s, const struct added_token *t, size_t n, bool normalized,
+                   struct err *e);
 /* Cut text into added tokens and what lies between, leftmost longest first.  Appends; -1: out of
  * memory. */
 int added_split(const struct added_set *s, const char *text, size_t begin, size_t end,
@@ -125,10 +177,17 @@ struct token {
 
 struct tokenizer {
     const char *kind;
+    const struct token_model *model; /* NULL: bytes, none */
+    struct strmap by_spelling;       /* the model's own vocabulary, without added tokens */
+    struct trie trie;                /* the same, where the model looks for beginnings */
+    int32_t unk;                     /* -1: there is no unknown token */
+    int32_t of_byte[256];            /* id of "<0x00>" … with byte fallback, else -1 */
     struct token *token;
     size_t count;
     char *spellings, *texts; /* one block each */
     struct bpe bpe;
+    struct unigram unigram;
+    struct wordpiece wordpiece;
     struct added_token *added;
     size_t n_added;
     struct added_set raw, normalized; /* looked for before and after the normalizer */

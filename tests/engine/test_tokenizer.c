@@ -336,12 +336,12 @@ static double encode_ms(const struct tokenizer *t, const char *text, size_t len,
 static void a_long_word_costs_no_square(void **state)
 {
     (void)state;
-    static const char *const families[] = {"gpt2", "llama2"};
+    static const char *const families[] = {"gpt2", "llama2", "unigram", "unigram_bytes"};
     enum { SHORT = 20000, LONG = 200000 };
     char *text = malloc(LONG);
     for (size_t i = 0; i < LONG; i++)
         text[i] = "theandofsherhe"[i % 14];
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof families / sizeof *families; i++) {
         char path[256];
         size_t few, many;
         snprintf(path, sizeof path, "%s/%s/tokenizer.json", fixtures, families[i]);

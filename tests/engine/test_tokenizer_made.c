@@ -63,18 +63,19 @@ static void unbuilt_parts_are_refused_by_name(void **state)
 {
     (void)state;
     struct err e;
-    const char wordpiece[] = "{\"model\":{\"type\":\"WordPiece\",\"vocab\":{},\"merges\":[]}}";
-    assert_null(tokenizer_parse("tokenizer.json", wordpiece, strlen(wordpiece), &e));
+    const char other[] = "{\"model\":{\"type\":\"Other\",\"vocab\":{},\"merges\":[]}}";
+    assert_null(tokenizer_parse("tokenizer.json", other, strlen(other), &e));
     assert_non_null(
-        strstr(e.text, "expected \"BPE\", the one model that is supported, found \"WordPiece\""));
+        strstr(e.text, "expected BPE, WordPiece, WordLevel or Unigram, found \"Other\""));
+    const char nothing[] = "{\"model\":{\"type\":null,\"vocabulary\":{}}}";
+    assert_null(tokenizer_parse("tokenizer.json", nothing, strlen(nothing), &e));
+    assert_non_null(strstr(e.text, "\"model.type\" · expected BPE, WordPiece"));
     assert_null(tokenizer_parse("tokenizer.json", "[]", 2, &e));
     assert_non_null(strstr(e.text, "is this a tokenizer.json?"));
     refuse(vocab, "[]", ",\"dropout\":0.1", "", "\"model.dropout\" · expected null");
     refuse(vocab, "[]", ",\"continuing_subword_prefix\":\"##\"", "",
            "word affixes are not supported");
     refuse(vocab, "[]", ",\"end_of_word_suffix\":\"</w>\"", "", "word affixes are not supported");
-    refuse(vocab, "[]", ",\"unk_token\":\"<unk>\"", "",
-           "expected a token of the vocabulary, found \"<unk>\"");
     refuse_rest(",\"normalizer\":{\"type\":\"Precompiled\"}", "expected Sequence, NFC, NFD");
     refuse_rest(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"}]}",
                 "\"normalizer.normalizers[0].type\" · expected Sequence");
@@ -92,7 +93,9 @@ static void unbuilt_parts_are_refused_by_name(void **state)
         ",\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"_\",\"prepend_scheme\":\"maybe\"}",
         "expected always, first or never");
     refuse_rest(",\"decoder\":{\"type\":\"CTC\"}", "found \"CTC\"");
-    refuse_rest(",\"post_processor\":{\"type\":\"BertProcessing\"}", "found \"BertProcessing\"");
+    refuse_rest(",\"post_processor\":{\"type\":\"Other\"}", "found \"Other\"");
+    refuse_rest(",\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"a\",0]}",
+                "\"post_processor.sep[1]\" · expected an integer 0..4, found nothing");
     refuse_rest(",\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[]}",
                 "a Sequence among them");
     refuse_rest(
@@ -148,6 +151,118 @@ static void bytes_without_a_token_are_an_error_that_leaves_the_list_alone(void *
     assert_null(tokenizer_spelling(t, 7));
     assert_null(tokenizer_spelling(t, -1));
     assert_int_equal(tokenizer_find(t, "zz", 2), -1);
+    tokenizer_close(t);
+}
+
+static struct tokenizer *model_only(const char *model)
+{
+    char text[1024];
+    struct err e = {0};
+    snprintf(text, sizeof text, "{\"model\":%s}", model);
+    struct tokenizer *t = tokenizer_parse("tokenizer.json", text, strlen(text), &e);
+    if (!t)
+        fail_msg("%s", e.text);
+    return t;
+}
+
+static void check_ids(const char *model, const char *text, const int32_t *want, size_t n)
+{
+    struct err e = {0};
+    struct token_list ids = {0};
+    struct tokenizer *t = model_only(model);
+    int rc = tokenizer_encode(t, text, strlen(text), 0, &ids, &e);
+    if (rc || ids.count != n || memcmp(ids.id, want, n * sizeof *want) != 0)
+        fail_msg("%s on \"%s\": %zu ids %s", model, text, ids.count, e.text);
+    token_list_free(&ids);
+    tokenizer_close(t);
+}
+
+static void refuse_text(const char *model, const char *text, const char *part)
+{
+    struct err e = {0};
+    struct token_list ids = {0};
+    struct tokenizer *t = model_only(model);
+    assert_int_equal(tokenizer_encode(t, text, strlen(text), 0, &ids, &e), ERR_BAD_INPUT);
+    if (!strstr(e.text, part))
+        fail_msg("message \"%s\" lacks \"%s\"", e.text, part);
+    assert_int_equal(ids.count, 0);
+    token_list_free(&ids);
+    tokenizer_close(t);
+}
+
+/* As the reference: the file opens, and the first unknown character is the error. */
+static void a_model_without_an_unknown_token_says_so_when_it_needs_one(void **state)
+{
+    (void)state;
+    static const char part[] = "no token stands for \"z\", and the tokenizer has none";
+    refuse_text("{\"vocab\":{\"a\":0},\"merges\":[],\"unk_token\":\"<unk>\"}", "az", part);
+    refuse_text("{\"type\":\"Unigram\",\"vocab\":[[\"a\",0]]}", "az", part);
+    refuse_text("{\"type\":\"WordLevel\",\"vocab\":{\"a\":0},\"unk_token\":\"u\"}", "z", part);
+    refuse_text("{\"type\":\"WordPiece\",\"vocab\":{\"a\":0},\"unk_token\":\"u\","
+                "\"continuing_subword_prefix\":\"##\",\"max_input_chars_per_word\":9}",
+                "z", part);
+    check_ids("{\"vocab\":{\"a\":0},\"merges\":[]}", "az", (int32_t[]){0}, 1);
+}
+
+static void bad_models_are_refused(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model, *part;
+    } bad[] = {
+        {"{\"type\":\"Unigram\",\"vocab\":{\"a\":0}}", "expected a list of tokens and scores"},
+        {"{\"type\":\"Unigram\",\"vocab\":[[\"a\"]]}", "\"model.vocab[0][1]\" · expected a number"},
+        {"{\"type\":\"Unigram\",\"vocab\":[[1,1]]}", "\"model.vocab[0][0]\" · expected a string"},
+        {"{\"type\":\"Unigram\",\"vocab\":[[\"a\",1]],\"unk_id\":1}", "expected an integer 0..0"},
+        {"{\"type\":\"WordPiece\",\"vocab\":{\"a\":0}}", "continuing_subword_prefix"},
+        {"{\"type\":\"WordLevel\",\"vocab\":[]}", "expected an object of tokens and ids"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char text[256];
+        struct err e = {0};
+        snprintf(text, sizeof text, "{\"model\":%s}", bad[i].model);
+        assert_null(tokenizer_parse("tokenizer.json", text, strlen(text), &e));
+        if (!strstr(e.text, bad[i].part))
+            fail_msg("message \"%s\" lacks \"%s\"", e.text, bad[i].part);
+    }
+}
+
+/* Ties, tokens that stand twice, unknowns that join to a token: as the reference has them. */
+static void unigram_cuts_as_the_reference_does(void **state)
+{
+    (void)state;
+    static const char
+        tie[] = "{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"a\",-1],"
+                "[\"b\",-1],[\"ab\",-2],[\"ba\",-2]]}";
+    check_ids(tie, "ab", (int32_t[]){3}, 1); /* the longer one comes first, the pair is no better */
+    check_ids(tie, "aba", (int32_t[]){1, 4}, 2); /* of two ways the one known first */
+    check_ids(tie, "zz", (int32_t[]){0}, 1);
+    check_ids(tie, "z<unk>z", (int32_t[]){0}, 1);
+    check_ids("{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"a\",-1],[\"a\",-3]]}",
+              "a", (int32_t[]){2}, 1);
+    check_ids("{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",99],[\"xy\",50]]}", "xy",
+              (int32_t[]){1}, 1);
+}
+
+static void processors_wrap_each_other(void **state)
+{
+    (void)state;
+    struct err e;
+    struct token_list ids = {0};
+    struct tokenizer *t = parse_with(
+        vocab, "[\"a b\"]", "",
+        ",\"post_processor\":{\"type\":\"Sequence\",\"processors\":["
+        "{\"type\":\"BertProcessing\",\"sep\":[\"b\",1],\"cls\":[\"a\",0]},"
+        "{\"type\":\"ByteLevel\"},"
+        "{\"type\":\"RobertaProcessing\",\"sep\":[\"ab\",2],\"cls\":[\"<s>\",3]}]}",
+        &e);
+    static const int32_t want[] = {3, 0, 2, 1, 2};
+    assert_non_null(t);
+    assert_int_equal(tokenizer_encode(t, "ab", 2, TOKENIZER_ADD_SPECIAL, &ids, &e), 0);
+    assert_int_equal(ids.count, 5);
+    assert_memory_equal(ids.id, want, sizeof want);
+    assert_int_equal(tokenizer_bos(t), 3);
+    token_list_free(&ids);
     tokenizer_close(t);
 }
 
@@ -244,6 +359,10 @@ int main(void)
         cmocka_unit_test(unbuilt_parts_are_refused_by_name),
         cmocka_unit_test(an_added_token_may_have_its_full_length_and_no_more),
         cmocka_unit_test(bytes_without_a_token_are_an_error_that_leaves_the_list_alone),
+        cmocka_unit_test(a_model_without_an_unknown_token_says_so_when_it_needs_one),
+        cmocka_unit_test(bad_models_are_refused),
+        cmocka_unit_test(unigram_cuts_as_the_reference_does),
+        cmocka_unit_test(processors_wrap_each_other),
         cmocka_unit_test(special_tokens_are_known),
         cmocka_unit_test(models_without_a_tokenizer_have_names_for_their_tokens),
         cmocka_unit_test(steps_that_explode_are_stopped),
