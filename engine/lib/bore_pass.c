@@ -152,7 +152,7 @@ int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pa
     struct pair_prompt *prompts = calloc((size_t)(p->n_prompts > 0 ? p->n_prompts : 0) + 1,
                                          sizeof *prompts);
     struct pair_target out = {
-        .tokens = row->tokens, .n = row->n, .edits = edits, .prompts = prompts};
+        .input.tokens = row->tokens, .input.n = row->n, .edits = edits, .prompts = prompts};
     int rc = edits && prompts ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d edits", p->n_edits);
     for (int i = 0; !rc && i < p->n_prompts; i++, out.n_prompts++)
         prompts[i] = (struct pair_prompt){p->prompts[i].name, p->prompts[i].tokens,
@@ -314,7 +314,8 @@ static int row_run(struct pass *s, int index, struct err *e)
         rc = err_set(e, ERR_SYSTEM, "out of memory · a residual stream");
     if (!rc) {
         struct pair *pair = own ? own : m->pair;
-        pair_bounds(pair, s->first - 1, x, s->p->stops ? s->end - 1 : INT32_MAX, s->alone);
+        t.input.rows = x, t.input.start = s->first - 1;
+        pair_stop(pair, s->p->stops ? s->end - 1 : INT32_MAX, s->alone);
         rc = row_compute(s, pair, &t, &row, index, e);
     }
     if (rc && s->p->rows > 1)

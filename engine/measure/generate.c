@@ -179,7 +179,7 @@ static int pass_called(const struct generation *g, struct row *row, bool first, 
     if (g->opt->turn)
         g->opt->turn(g->user, row->index);
     int rc = pair_callbacks(row->pair, g->opt->callbacks, row->now.n_edits == 0,
-                            first ? 0 : row->now.n - 1, e);
+                            first ? 0 : row->now.input.n - 1, e);
     return fail_row(g, row->index, rc ? rc : pair_sync(row->pair, &row->now, NULL, e), e);
 }
 
@@ -205,21 +205,21 @@ static int pass_together(const struct generation *g, struct row *const *rows, in
 static int row_next(const struct generation *g, struct row *row, bool last, struct err *e)
 {
     int32_t n = g->m->cfg.d_vocab, id = 0;
-    int rc = lens_logits(pair_shown(row->pair), row->now.n - 1, g->logits, e);
+    int rc = lens_logits(pair_shown(row->pair), row->now.input.n - 1, g->logits, e);
     if (!rc) {
-        generate_penalize(g->logits, g->logits + n, n, row->tokens, row->now.n, g->opt);
+        generate_penalize(g->logits, g->logits + n, n, row->tokens, row->now.input.n, g->opt);
         rc = generate_choose(g->logits + n, n, g->opt, &row->state, &id, e);
     }
     if (rc)
         return fail_row(g, row->index, rc, e);
     row->ended = is_stop(g->opt, g->eos_id, id) || !g->emit(g->user, row->index, id, g->logits) ||
                  last;
-    if (!row->ended && row->now.n == LIMIT_TOKENS)
+    if (!row->ended && row->now.input.n == LIMIT_TOKENS)
         return fail_row(
             g, row->index,
             err_set(e, ERR_BAD_INPUT, "%d positions are the most of one run", LIMIT_TOKENS), e);
     if (!row->ended)
-        row->tokens[row->now.n++] = id;
+        row->tokens[row->now.input.n++] = id;
     return 0;
 }
 
@@ -234,7 +234,8 @@ static int step(const struct generation *g, struct row *rows, int32_t n, bool fi
         if (!rows[i].ended) {
             now[active++] = &rows[i];
             rc = fail_row(g, rows[i].index,
-                          model_check_tokens(g->m, rows[i].tokens, rows[i].now.n, NULL, e), e);
+                          model_check_tokens(g->m, rows[i].tokens, rows[i].now.input.n, NULL, e),
+                          e);
         }
     if (!rc && active && !g->opt->callbacks)
         rc = pass_together(g, now, active, e);
@@ -249,17 +250,17 @@ static int step(const struct generation *g, struct row *rows, int32_t n, bool fi
 static int row_open(const struct generation *g, struct row *row, const struct pair_target *t,
                     int32_t count, size_t cache_bytes, struct err *e)
 {
-    int64_t room = (int64_t)t->n + (count > 0 ? count : 0);
+    int64_t room = (int64_t)t->input.n + (count > 0 ? count : 0);
     room = room < LIMIT_TOKENS ? room : LIMIT_TOKENS;
     int rc = pair_open(&row->pair, g->m, cache_bytes, e);
     if (rc)
         return rc;
-    row->tokens = malloc((size_t)(room > t->n ? room : t->n) * sizeof *row->tokens);
+    row->tokens = malloc((size_t)(room > t->input.n ? room : t->input.n) * sizeof *row->tokens);
     if (!row->tokens)
         return err_set(e, ERR_SYSTEM, "out of memory · generate");
-    memcpy(row->tokens, t->tokens, (size_t)t->n * sizeof *row->tokens);
+    memcpy(row->tokens, t->input.tokens, (size_t)t->input.n * sizeof *row->tokens);
     row->now = *t;
-    row->now.tokens = row->tokens;
+    row->now.input.tokens = row->tokens;
     return 0;
 }
 

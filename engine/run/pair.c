@@ -268,7 +268,7 @@ static int sync_sources(struct pair *p, const struct pair_target *t,
         runs[i] = s->run;
         if (run_length(s->run) != n || first_difference(run_tokens(s->run), n, tokens, n) < n)
             *stale = true;
-        int rc = run_sync(s->run, tokens, n, NULL, NULL, NULL, e);
+        int rc = run_sync(s->run, run_ids(tokens, n), NULL, NULL, NULL, e);
         if (rc)
             return rc;
     }
@@ -293,16 +293,18 @@ static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e
 static int sync_base(struct pair *p, const struct pair_target *t, int failed, struct err *e)
 {
     struct run *base = p->run[FACE_BASE];
-    int32_t old = run_length(base), row = first_difference(run_tokens(base), old, t->tokens, t->n);
-    if (p->m->cfg.rope_scaling == ROPE_DYNAMIC && old != t->n)
-        row = 0; /* the rotation depends on the length */
-    p->stale = row < old || row < t->n;
+    const struct run_input *in = &t->input;
+    int32_t old = run_length(base), row = 0;
+    /* Given rows are new, and a rotation that depends on the length is another one. */
+    if (!in->rows && (p->m->cfg.rope_scaling != ROPE_DYNAMIC || old == in->n))
+        row = first_difference(run_tokens(base), old, in->tokens, in->n);
+    p->stale = row < old || row < in->n;
     row = config_first_reached_row(&p->m->cfg, row);
     if (p->stale)
         for (int f = 0; f < FACE_COUNT; f++)
             mark(p, p->changed[f], 0, row);
     p->edited = p->next->n_instrs > 0 || p->next->n_back > 0 || p->next->n_weights > 0 || p->called;
-    return failed ? failed : run_target(base, t->tokens, t->n, NULL, NULL, e);
+    return failed ? failed : run_target(base, *in, NULL, NULL, e);
 }
 
 /* The base is there (or `failed`): what the edits read, then the fork on its way. */
@@ -328,7 +330,8 @@ static int sync_fork(struct pair *p, const struct pair_target *t, int failed, st
         mark(p, p->cone, 0, 0);
         mark(p, p->changed[FACE_EDITED], 0, 0);
     }
-    return rc ? rc : run_target(p->run[FACE_EDITED], NULL, 0, p->program, p->reads, e);
+    return rc ? rc
+              : run_target(p->run[FACE_EDITED], (struct run_input){0}, p->program, p->reads, e);
 }
 
 /* Base first, then what the edits read, then the fork; costs[n]: of the face on show. */
@@ -392,10 +395,10 @@ int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_
     return rc ? rc : run_callbacks(p->run[FACE_EDITED], alone ? NULL : c, row0, e);
 }
 
-void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone)
+void pair_stop(struct pair *p, int32_t stop, bool alone)
 {
-    run_bounds(p->run[FACE_BASE], start, given, alone ? stop : INT32_MAX);
-    run_bounds(p->run[FACE_EDITED], start, given, stop);
+    run_stop(p->run[FACE_BASE], alone ? stop : INT32_MAX);
+    run_stop(p->run[FACE_EDITED], stop);
 }
 
 void pair_differentiate(struct pair *p, bool on)

@@ -22,8 +22,7 @@ struct pair_prompt {
 };
 
 struct pair_target {
-    const int32_t *tokens;
-    int32_t n;
+    struct run_input input;
     struct edit *const *edits;
     const bool *on; /* NULL = all on */
     int32_t n_edits;
@@ -54,9 +53,9 @@ int pair_sync_all(struct pair *const *pairs, const struct pair_target *t, int32_
  * there must be no edits: nothing is computed twice.  To be called before each pair_sync. */
 int pair_callbacks(struct pair *p, const struct callbacks *c, bool alone, int32_t row0,
                    struct err *e);
-/* run_bounds and run_differentiate of both faces; `alone`: stop the base too, else it is computed
- * to its end. */
-void pair_bounds(struct pair *p, int32_t start, const float *given, int32_t stop, bool alone);
+/* run_stop and run_differentiate of both faces; `alone`: stop the base too, else it is computed to
+ * its end. */
+void pair_stop(struct pair *p, int32_t stop, bool alone);
 void pair_differentiate(struct pair *p, bool on);
 
 /* The edits of the last pair_sync that succeeded, resolved; a reference of the caller's own, NULL

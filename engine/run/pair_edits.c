@@ -27,9 +27,10 @@ static bool is_on(const struct pair_target *t, int32_t i)
 
 static bool is_answer(const struct pair_edits *p, const struct pair_target *t, bool gradients)
 {
-    if (!p->program || p->gradients != gradients || p->n != t->n || p->n_edits != t->n_edits ||
-        p->n_sets != t->n_sets ||
-        (t->n && memcmp(p->tokens, t->tokens, (size_t)t->n * sizeof *t->tokens)))
+    if (!p->program || p->gradients != gradients || p->n != t->input.n ||
+        p->n_edits != t->n_edits || p->n_sets != t->n_sets ||
+        (t->input.n &&
+         memcmp(p->tokens, t->input.tokens, (size_t)t->input.n * sizeof *t->input.tokens)))
         return false;
     for (int32_t i = 0; i < t->n_edits; i++)
         if (p->edits[i] != t->edits[i] || p->on[i] != is_on(t, i))
@@ -55,15 +56,15 @@ void pair_edits_free(struct pair_edits *p)
 static int hold(struct pair_edits *p, const struct pair_target *t, bool gradients, struct err *e)
 {
     *p = (struct pair_edits){.gradients = gradients,
-                             .n = t->n,
-                             .tokens = calloc((size_t)t->n + 1, sizeof *p->tokens),
+                             .n = t->input.n,
+                             .tokens = calloc((size_t)t->input.n + 1, sizeof *p->tokens),
                              .edits = calloc((size_t)t->n_edits + 1, sizeof(struct edit *)),
                              .on = calloc((size_t)t->n_edits + 1, sizeof *p->on),
                              .sets = calloc((size_t)t->n_sets + 1, sizeof(struct reference_set *))};
     if (!p->tokens || !p->edits || !p->on || !p->sets)
         return err_set(e, ERR_SYSTEM, "out of memory · edits");
-    if (t->n)
-        memcpy(p->tokens, t->tokens, (size_t)t->n * sizeof *t->tokens);
+    if (t->input.n)
+        memcpy(p->tokens, t->input.tokens, (size_t)t->input.n * sizeof *t->input.tokens);
     for (; p->n_edits < t->n_edits; p->n_edits++) {
         p->edits[p->n_edits] = edit_copy(t->edits[p->n_edits]);
         p->on[p->n_edits] = is_on(t, p->n_edits);
@@ -77,9 +78,9 @@ int pair_edits_resolve(struct pair_edits *p, const struct model *m, const struct
                        bool gradients, struct edit_program **out, struct err *e)
 {
     if (!is_answer(p, t, gradients)) {
-        struct text_source src = {m->tok, t->tokens};
+        struct text_source src = {m->tok, t->input.tokens};
         struct edit_context ctx = {.cfg = &m->cfg,
-                                   .n_pos = t->n,
+                                   .n_pos = t->input.n,
                                    .model = m,
                                    .token_text = token_text,
                                    .user = &src,

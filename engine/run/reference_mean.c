@@ -263,11 +263,13 @@ static int sweep(struct reference_means *s, struct mean **todo, int32_t n_todo, 
     }
     if (!s->run && !(s->run = run_create(s->m, NULL, &none, e)))
         return ERR_SYSTEM;
-    run_bounds(s->run, 0, NULL, stop);
+    run_stop(s->run, stop);
     int rc = 0;
     for (int32_t i = first; !rc && i < set->n; i++) {
-        rc = run_sync(s->run, set->tokens + set->start[i],
-                      (int32_t)(set->start[i + 1] - set->start[i]), NULL, NULL, NULL, e);
+        rc = run_sync(
+            s->run,
+            run_ids(set->tokens + set->start[i], (int32_t)(set->start[i + 1] - set->start[i])),
+            NULL, NULL, NULL, e);
         s->runs += !rc;
         if (!rc)
             rc = add_prompt(s, todo, n_todo, i, e);

@@ -67,10 +67,8 @@ const int32_t *run_tokens(const struct run *r)
     return r->tokens;
 }
 
-void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop)
+void run_stop(struct run *r, int32_t stop)
 {
-    r->start = given ? start + 1 : 0;
-    r->given = given;
     r->stop = stop > r->m->cfg.n_layers ? INT32_MAX : stop + 1;
 }
 
@@ -170,7 +168,7 @@ static void instrs_compare(struct run *r, const struct old_instrs *o)
 static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t n)
 {
     int32_t i = 0, shared = n < r->n ? n : r->n;
-    while (i < shared && tokens[i] == r->tokens[i])
+    while (i < shared && tokens && tokens[i] == r->tokens[i])
         i++;
     return i < n || n < r->n ? config_first_reached_row(&r->m->cfg, i) : i;
 }
@@ -356,33 +354,40 @@ static void length_set(struct run *r, const int32_t *tokens, int32_t n)
             full |= r->instrs[i].full;
         run_dirty(r, r->fork_order, full ? 0 : row);
     }
-    memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
+    if (tokens)
+        memcpy(r->tokens + same, tokens + same, (size_t)(n - same) * sizeof *tokens);
+    else
+        memset(r->tokens, 0, (size_t)n * sizeof *tokens);
     r->n = n;
 }
 
-int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+int run_target(struct run *r, struct run_input in, const struct edit_program *prog,
                struct run *const *sources, struct err *e)
 {
     if (r->base) {
         assert(r->base->dirty_order == ORDER_NONE ||
                r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
-        tokens = r->base->tokens, n = r->base->n;
+        in = (struct run_input){r->base->tokens, r->base->n, r->base->given, r->base->start - 1};
     }
-    if (n < 1 || n > LIMIT_TOKENS)
-        return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", n, LIMIT_TOKENS);
+    if (in.n < 1 || in.n > LIMIT_TOKENS)
+        return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", in.n,
+                       LIMIT_TOKENS);
+    if (in.rows || r->given)
+        r->n = 0; /* no value stands any more */
+    r->given = in.rows, r->start = in.rows ? in.start + 1 : 0;
     /* All that can fail stands before what is taken over for good: a failure must not leave edits
      * in force whose values were not computed. */
     struct old_instrs old = instrs_take(r);
     int rc = run_edits_set(r, prog, sources, e);
     if (!rc)
-        rc = run_set_capacity(r, n, e);
+        rc = run_set_capacity(r, in.n, e);
     if (!rc)
         rc = run_weights_set(r, prog, old.program, e);
     if (rc) {
         instrs_put_back(r, &old);
         return rc;
     }
-    length_set(r, tokens, n);
+    length_set(r, in.tokens, in.n);
     instrs_compare(r, &old);
     if (r->base)
         fork_place(r);
@@ -394,10 +399,10 @@ int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edi
     return 0;
 }
 
-int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+int run_sync(struct run *r, struct run_input in, const struct edit_program *prog,
              struct run *const *sources, struct run_cost *cost, struct err *e)
 {
     struct run_cost unused;
-    int rc = run_target(r, tokens, n, prog, sources, e);
+    int rc = run_target(r, in, prog, sources, e);
     return rc ? rc : run_compute(&r, 1, cost ? cost : &unused, e);
 }

@@ -33,18 +33,32 @@ struct run_cost {
     double share;  /* block-rows computed / (n_layers * n_pos) */
 };
 
+/* What a run starts from, for n positions: token ids, or in place of all that the stages before
+ * block `start` compute, rows of the residual stream.  Those are read while the run computes and
+ * taken as new by every sync; sites before block `start` have no value. */
+struct run_input {
+    const int32_t *tokens; /* [n] ids; NULL beside rows: zeros */
+    int32_t n;
+    const float *rows; /* NULL, or [n, d_model] */
+    int32_t start;
+};
+static inline struct run_input run_ids(const int32_t *tokens, int32_t n)
+{
+    return (struct run_input){.tokens = tokens, .n = n};
+}
+
 /* A base run (base == NULL) or a fork of `base`, which must outlive it.  NULL + *e when memory is
  * out. */
 struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt,
                        struct err *e);
 void run_free(struct run *r);
 
-/* Bring a run to n tokens (a base run; a fork takes its base's tokens: pass NULL, 0) and to the
- * edits of `prog` (referred to; NULL = none; resolved against the same n; prog->sources[i] is read
- * from sources[i], which must be synced and long enough, and for mean() the base run).  On
- * ERR_CANCELLED the run remembers what is dirty and the next call completes it.  cost may be NULL.
+/* Bring a run to an input (a base run; a fork takes its base's: pass {0}) and to the edits of
+ * `prog` (referred to; NULL = none; resolved against the same n; prog->sources[i] is read from
+ * sources[i], which must be synced and long enough, and for mean() the base run).  On ERR_CANCELLED
+ * the run remembers what is dirty and the next call completes it.  cost may be NULL.
  */
-int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+int run_sync(struct run *r, struct run_input in, const struct edit_program *prog,
              struct run *const *sources, struct run_cost *cost, struct err *e);
 
 /* run_sync in two parts, for several runs of one model (at most RUN_TOGETHER_MAX): aim each, then
@@ -52,7 +66,7 @@ int run_sync(struct run *r, const int32_t *tokens, int32_t n, const struct edit_
  * value has the bits that run_sync gives it.  A fork is aimed when its base is computed.  costs[n].
  */
 enum { RUN_TOGETHER_MAX = 16 };
-int run_target(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *prog,
+int run_target(struct run *r, struct run_input in, const struct edit_program *prog,
                struct run *const *sources, struct err *e);
 int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e);
 /* Compute a site of the final stage at the last position of each run together, for run_view of it
@@ -68,11 +82,9 @@ int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct e
 int run_callbacks(struct run *r, const struct callbacks *c, int32_t row0, struct err *e);
 /* The next passes will be differentiated: remember what callbacks change. */
 void run_differentiate(struct run *r, bool on);
-/* Compute only blocks [start, stop): `given` [n, d_model] (borrowed until the run is freed; NULL:
- * from the embedding) is the residual stream before block `start`; sites outside the bounds have no
- * value.  start is set once, on a fresh base run; stop = n_layers + 1 or more: all.  What waits
- * behind `stop` is computed by a run_sync with a later one. */
-void run_bounds(struct run *r, int32_t start, const float *given, int32_t stop);
+/* Compute only blocks before `stop`; sites from there on have no value.  n_layers + 1 or more: all.
+ * What waits behind `stop` is computed by a run_sync with a later one. */
+void run_stop(struct run *r, int32_t stop);
 int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
 const struct model *run_model(const struct run *r);

@@ -152,16 +152,11 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
 static int whole_run(struct run *r, const struct run_module *m, const float *x, int32_t n, float *y,
                      struct err *e)
 {
-    int32_t layer = m->layer == SITE_ROOT ? r->m->cfg.n_layers : m->layer,
-            *tokens = calloc((size_t)n, sizeof *tokens);
-    int rc = tokens ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d rows", n);
-    run_bounds(r, layer, x, layer + 1);
-    if (!rc)
-        rc = run_sync(r, tokens, n, NULL, NULL, NULL, e);
-    if (!rc)
-        rc = run_read(r, module_out(m), 0, n, y, NULL, e);
-    free(tokens);
-    return rc;
+    int32_t layer = m->layer == SITE_ROOT ? r->m->cfg.n_layers : m->layer;
+    struct run_input in = {.n = n, .rows = x, .start = layer};
+    run_stop(r, layer + 1);
+    int rc = run_sync(r, in, NULL, NULL, NULL, e);
+    return rc ? rc : run_read(r, module_out(m), 0, n, y, NULL, e);
 }
 
 int run_module_call(const struct model *model, const struct run_module *m, const float *x,

@@ -90,7 +90,7 @@ struct run {
     bool keep_marks;         /* a backward pass will follow */
     uint8_t **marks;    /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
     int32_t start;      /* the first stage: the residual stream before it is `given` */
-    const float *given; /* [n][d_model] */
+    const float *given; /* [n][d_model], the caller's */
     int32_t stop;       /* stages from this one on wait */
 };
 

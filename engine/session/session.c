@@ -124,8 +124,8 @@ static int compute(struct job *j, struct err *e)
 {
     struct session *s = j->s;
     const struct session_want *w = j->want;
-    struct pair_target t = {.tokens = w->tokens,
-                            .n = w->n,
+    struct pair_target t = {.input.tokens = w->tokens,
+                            .input.n = w->n,
                             .edits = w->edits,
                             .on = w->on,
                             .n_edits = w->n_edits,

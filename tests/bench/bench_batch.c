@@ -84,7 +84,7 @@ int main(int argc, char **argv)
     for (int i = 0; i < BATCH_MAX; i++) {
         for (int c = 0; c < PROMPT; c++)
             tokens[i][c] = (i * 7919 + c * 104729) % m->cfg.d_vocab;
-        t[i] = (struct pair_target){.tokens = tokens[i], .n = PROMPT};
+        t[i] = (struct pair_target){.input.tokens = tokens[i], .input.n = PROMPT};
     }
     for (int round = 0; round < BENCH_ROUNDS; round++)
         for (int s = 0; s < SIZES; s++) {

@@ -64,7 +64,7 @@ static void forward(struct run *r)
     struct err e;
     struct run_cost cost;
     b.tokens[0] = (b.tokens[0] + 1) % b.m->cfg.d_vocab;
-    check(run_sync(r, b.tokens, b.n, NULL, NULL, &cost, &e), &e);
+    check(run_sync(r, run_ids(b.tokens, b.n), NULL, NULL, &cost, &e), &e);
     if (cost.share < 1) {
         fprintf(stderr, "bench_run: only %g of the blocks were computed\n", cost.share);
         exit(1);
@@ -147,9 +147,9 @@ static double edit_time(int32_t layer, int32_t row, double *share)
     snprintf(text, sizeof text, "blocks.%d.attn.hook_z[%d, 0] = 0", layer, row);
     check(edit_parse(&ed, text, &e), &e);
     check(edit_resolve(&prog, &ed, &on, 1, &ctx, &e), &e);
-    check(run_sync(b.fork, NULL, 0, NULL, NULL, NULL, &e), &e);
+    check(run_sync(b.fork, (struct run_input){0}, NULL, NULL, NULL, &e), &e);
     double from = bench_now();
-    check(run_sync(b.fork, NULL, 0, prog, NULL, &cost, &e), &e);
+    check(run_sync(b.fork, (struct run_input){0}, prog, NULL, &cost, &e), &e);
     check(lens_logits(b.fork, b.n - 1, b.logits, &e), &e);
     double took = bench_now() - from;
     *share = cost.share;

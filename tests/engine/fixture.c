@@ -133,7 +133,7 @@ struct run *fixture_run(const struct fixture *f, struct run *base, const struct 
 {
     struct err e = {0};
     struct run *r = fixture_run_new(f->m, base, cache_bytes);
-    if (run_sync(r, base ? NULL : f->tokens, base ? 0 : f->n, p, NULL, NULL, &e))
+    if (run_sync(r, base ? (struct run_input){0} : run_ids(f->tokens, f->n), p, NULL, NULL, &e))
         fail_msg("%s", e.text);
     return r;
 }

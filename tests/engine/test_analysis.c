@@ -23,7 +23,7 @@ static struct opened open_processed(const char *name)
     struct run_options opt = {0};
     assert_int_equal(process_model(o.f.m, PROCESS_USUAL, &e), 0);
     o.r = run_create(o.f.m, NULL, &opt, &e);
-    assert_int_equal(run_sync(o.r, o.f.tokens, o.f.n, NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(o.r, run_ids(o.f.tokens, o.f.n), NULL, NULL, NULL, &e), 0);
     return o;
 }
 
@@ -93,7 +93,7 @@ static void test_sums(void **state)
         struct err e = {0};
         struct run_options opt = {0};
         struct run *r = run_create(f.m, NULL, &opt, &e);
-        assert_int_equal(run_sync(r, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+        assert_int_equal(run_sync(r, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
         float *logits = malloc((size_t)f.m->cfg.d_vocab * sizeof *logits);
         assert_int_equal(lens_logits(r, 3, logits, &e), 0);
         for (enum stack_kind k = STACK_DECOMPOSED; k < STACK_KIND_COUNT; k++) {
@@ -213,7 +213,7 @@ static void test_refusals(void **state)
     struct err e = {0};
     struct run_options opt = {0};
     struct run *r = run_create(f.m, NULL, &opt, &e);
-    assert_int_equal(run_sync(r, f.tokens, 1, NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(r, run_ids(f.tokens, 1), NULL, NULL, NULL, &e), 0);
     struct stack s;
     struct detect_options d = {0};
     float scores[64];

@@ -101,11 +101,11 @@ static double run_edit(struct pair *p, struct pair_target *t, struct edit *ed, c
             fail_msg("docs/edits.md: %s: %s", line, e.text);
         return sum;
     }
-    size_t n = (size_t)run_model(base)->cfg.d_vocab * (size_t)t->n;
+    size_t n = (size_t)run_model(base)->cfg.d_vocab * (size_t)t->input.n;
     float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
     struct site_ref logits = {SITE_UNEMBED_OUT, SITE_ROOT};
-    assert_int_equal(run_read(base, logits, 0, t->n, a, NULL, &e), 0);
-    assert_int_equal(run_read(edited, logits, 0, t->n, b, NULL, &e), 0);
+    assert_int_equal(run_read(base, logits, 0, t->input.n, a, NULL, &e), 0);
+    assert_int_equal(run_read(edited, logits, 0, t->input.n, b, NULL, &e), 0);
     double most = 0;
     for (size_t i = 0; i < n; i++)
         most = fmax(most, fabs((double)a[i] - (double)b[i]));
@@ -143,8 +143,8 @@ static void examples(void **state)
     assert_int_equal(
         reference_parse(&set, m, -1, "ref", "prompts.txt", references, sizeof references - 1, &e),
         0);
-    struct pair_target t = {.tokens = own.tokens,
-                            .n = own.n,
+    struct pair_target t = {.input.tokens = own.tokens,
+                            .input.n = own.n,
                             .prompts = runs,
                             .n_prompts = 1,
                             .sets = &set,

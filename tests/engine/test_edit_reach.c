@@ -14,7 +14,8 @@
 static void sync_one(struct pair *p, const struct fixture *f, struct edit *const *edits, int32_t n)
 {
     struct err e = {0};
-    struct pair_target t = {.tokens = f->tokens, .n = f->n, .edits = edits, .n_edits = n};
+    struct pair_target t = {
+        .input.tokens = f->tokens, .input.n = f->n, .edits = edits, .n_edits = n};
     if (pair_sync(p, &t, NULL, &e))
         fail_msg("%s", e.text);
 }

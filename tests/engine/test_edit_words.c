@@ -241,11 +241,11 @@ static void from_a_position(void **state)
     struct run *base = run_create(f.m, NULL, &opt, NULL), *fork = run_create(f.m, base, &opt, NULL),
                *other = run_create(f.m, NULL, &opt, NULL);
     int32_t ids[4] = {3, 1, 4, 1}, d = f.m->cfg.d_model;
-    assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
-    assert_int_equal(run_sync(other, ids, 4, NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(other, run_ids(ids, 4), NULL, NULL, NULL, &e), 0);
     const char *text = "blocks.1.hook_resid_pre[{1,5..6}] = from(other, pos=-2)";
     struct edit_program *p = fixture_program(f.m, f.n, &text, 1);
-    if (run_sync(fork, NULL, 0, p, &other, NULL, &e))
+    if (run_sync(fork, (struct run_input){0}, p, &other, NULL, &e))
         fail_msg("%s", e.text);
     edit_program_free(p);
     struct site_ref s = {SITE_RESID_PRE, 1};
@@ -259,13 +259,13 @@ static void from_a_position(void **state)
     }
     text = "blocks.1.hook_resid_pre = from(other, pos=4)";
     p = fixture_program(f.m, f.n, &text, 1);
-    assert_int_equal(run_sync(fork, NULL, 0, p, &other, NULL, &e), ERR_BAD_INPUT);
+    assert_int_equal(run_sync(fork, (struct run_input){0}, p, &other, NULL, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "position 4 is asked for, that run has 0..3"));
     edit_program_free(p);
     /* a run need not be longer than the last dest that reads it: later sources are masked */
     text = "blocks.1.attn.hook_pattern[1, 3] = from(other)";
     p = fixture_program(f.m, f.n, &text, 1);
-    if (run_sync(fork, NULL, 0, p, &other, NULL, &e))
+    if (run_sync(fork, (struct run_input){0}, p, &other, NULL, &e))
         fail_msg("%s", e.text);
     s.id = SITE_PATTERN;
     assert_int_equal(run_view(fork, s, 3, 4, &a, &e), 0);

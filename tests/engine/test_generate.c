@@ -104,7 +104,8 @@ static void steps_equal_runs_from_scratch(const char *name, const char *edit_tex
     struct err e = {0};
     if (edit_text && edit_parse(&ed, edit_text, &e))
         fail_msg("%s", e.text);
-    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = &ed, .n_edits = ed ? 1 : 0};
+    struct pair_target t = {
+        .input.tokens = f.tokens, .input.n = f.n, .edits = &ed, .n_edits = ed ? 1 : 0};
     struct generate_options o = {0};
     struct collected got = {.most = 64};
     int count = 10;
@@ -115,17 +116,17 @@ static void steps_equal_runs_from_scratch(const char *name, const char *edit_tex
     int32_t tokens[64];
     float *logits = malloc((size_t)f.m->cfg.d_vocab * sizeof *logits);
     memcpy(tokens, f.tokens, (size_t)f.n * sizeof *tokens);
-    t.tokens = tokens;
+    t.input.tokens = tokens;
     for (int i = 0; i < count; i++) {
         struct pair *p = NULL;
         uint64_t s = 0;
-        t.n = f.n + i;
+        t.input.n = f.n + i;
         assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
         assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
         struct run *r = pair_run(p, ed ? FACE_EDITED : FACE_BASE);
-        assert_int_equal(lens_logits(r, t.n - 1, logits, NULL), 0);
-        tokens[t.n] = choose(logits, f.m->cfg.d_vocab, 0, 0, 1, &s);
-        assert_int_equal(tokens[t.n], got.id[i]);
+        assert_int_equal(lens_logits(r, t.input.n - 1, logits, NULL), 0);
+        tokens[t.input.n] = choose(logits, f.m->cfg.d_vocab, 0, 0, 1, &s);
+        assert_int_equal(tokens[t.input.n], got.id[i]);
         pair_close(p);
     }
     free(logits);
@@ -205,8 +206,8 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
     for (int32_t i = 0; i < PROMPTS; i++) {
         for (int32_t k = 0; k < 16; k++)
             tokens[i][k] = (i * 7 + k * k * 3 + f.tokens[k % f.n]) % f.m->cfg.d_vocab;
-        t[i] = (struct pair_target){.tokens = tokens[i],
-                                    .n = 4 + i * 5 % 6,
+        t[i] = (struct pair_target){.input.tokens = tokens[i],
+                                    .input.n = 4 + i * 5 % 6,
                                     .edits = edits,
                                     .n_edits = n_edits,
                                     .prompts = &corrupt,
@@ -265,7 +266,7 @@ static void it_stops_where_it_must(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2"); /* learned positions for 32 */
-    struct pair_target t = {.tokens = f.tokens, .n = f.n};
+    struct pair_target t = {.input.tokens = f.tokens, .input.n = f.n};
     struct generate_options o = {0};
     struct collected got = {.most = 64}, again = {.most = 64};
     struct err e = {0};

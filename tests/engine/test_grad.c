@@ -61,18 +61,18 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     if (metric_parse(&m, text, f.m->tok, f.m->cfg.d_vocab, &e))
         fail_msg("%s: %s", text, e.text);
     struct run *base = fixture_run_new(f.m, NULL, cache), *fork = fixture_run_new(f.m, base, cache);
-    assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
     if (checkpoint_metadata(st, "edits")) {
         struct js_doc *doc = fixture_json(st, "edits");
         const char *texts[16];
         for (size_t k = 0; k < js_count(js_root(doc)); k++)
             assert_int_equal(js_string(js_at(js_root(doc), k), &texts[k], NULL, NULL), 0);
         struct edit_program *p = fixture_program(f.m, f.n, texts, (int32_t)js_count(js_root(doc)));
-        assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+        assert_int_equal(run_sync(fork, (struct run_input){0}, p, NULL, NULL, &e), 0);
         edit_program_free(p);
         js_close(doc);
     } else {
-        assert_int_equal(run_sync(fork, NULL, 0, NULL, NULL, NULL, &e), 0);
+        assert_int_equal(run_sync(fork, (struct run_input){0}, NULL, NULL, NULL, &e), 0);
     }
     double value;
     assert_int_equal(metric_value(&m, fork, base, &value, &e), 0);
@@ -143,7 +143,7 @@ static float *input_gradient(struct fixture *f, struct run *fork, struct run *ba
     struct collector c = {&one, 1};
     struct edit_program *p = fixture_program(f->m, f->n, texts, count);
     assert_int_equal(metric_parse(&m, "logit[-1, 3]", f->m->tok, f->m->cfg.d_vocab, &e), 0);
-    assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(fork, (struct run_input){0}, p, NULL, NULL, &e), 0);
     assert_int_equal(grad_run(fork, base, &m, &one.s, 1, collect, &c, &e), 0);
     edit_program_free(p);
     return one.values;
@@ -163,7 +163,7 @@ static void test_clamp(void **state)
                        *fork = fixture_run_new(f.m, base, cache);
             struct err e = {0};
             struct kn_view v;
-            assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, &e), 0);
+            assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
             assert_int_equal(run_view(base, (struct site_ref){SITE_MLP_OUT, 0}, 2, 3, &v, &e), 0);
             static char held[64][64];
             const char *texts[64], *clamp[] = {"blocks.0.hook_mlp_out[2] = clamp(-0.1, 0.12)",
@@ -220,7 +220,7 @@ static struct collector gradients_under(const struct fixture *f, struct run *for
     assert_int_equal(
         metric_parse(&m, "logit[-1, 3] - 0.5 * logprob[2, 5]", f->m->tok, f->m->cfg.d_vocab, &e),
         0);
-    assert_int_equal(run_sync(fork, NULL, 0, p, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(fork, (struct run_input){0}, p, NULL, NULL, &e), 0);
     if (grad_run(fork, base, &m, all, kept, collect, &c, &e))
         fail_msg("%s: %s", edit, e.text);
     edit_program_free(p);
@@ -264,7 +264,7 @@ static void test_gradient_edits(void **state)
             struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT *
                                           sizeof *all);
             int n = site_list(&f.m->cfg, all);
-            assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
+            assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, NULL), 0);
             for (int i = 0; i < n; i++)
                 if (all[i].id != SITE_TOKENS && !site_refusal(&f.m->cfg, all[i].id)) {
                     stops_like_a_constant(&f, fork, base, all[i]);
@@ -286,7 +286,7 @@ static void test_hidden_scores(void **state)
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         struct run *base = fixture_run_new(f.m, NULL, 0), *fork = fixture_run_new(f.m, base, 0);
-        assert_int_equal(run_sync(base, f.tokens, f.n, NULL, NULL, NULL, NULL), 0);
+        assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, NULL), 0);
         struct collector want = gradients_under(&f, fork, base,
                                                 "blocks.0.attn.hook_attn_scores_grad *= 1");
         struct collector got = gradients_under(
@@ -363,7 +363,7 @@ static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int3
     struct run *r = fixture_run_new(m, NULL, cache);
     assert_int_equal(
         metric_parse(&metric, "logit[-1, 3] - logit[-1, 5]", m->tok, m->cfg.d_vocab, &e), 0);
-    assert_int_equal(run_sync(r, tokens, n, NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(r, run_ids(tokens, n), NULL, NULL, NULL, &e), 0);
     struct collector nothing = {0};
     assert_int_equal(grad_run(r, NULL, &metric, list, n_sites, collect, &nothing, &e), 0);
     run_free(r);

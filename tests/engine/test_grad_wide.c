@@ -283,7 +283,8 @@ static struct run *run_of(const struct model *m, struct run *base, const struct 
 {
     struct err e = {0};
     struct run *r = run_create(m, base, &(struct run_options){.cache_bytes = cache}, &e);
-    if (!r || run_sync(r, base ? NULL : c->tokens, base ? 0 : c->n, p, NULL, NULL, &e))
+    if (!r ||
+        run_sync(r, base ? (struct run_input){0} : run_ids(c->tokens, c->n), p, NULL, NULL, &e))
         fail_msg("%s", e.text);
     return r;
 }

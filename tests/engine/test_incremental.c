@@ -11,7 +11,7 @@ static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struc
                     struct run *const *src, struct run_cost *cost)
 {
     struct err e = {0};
-    if (run_sync(r, tokens, n, p, src, cost, &e))
+    if (run_sync(r, run_ids(tokens, n), p, src, cost, &e))
         fail_msg("%s", e.text);
 }
 
@@ -323,11 +323,53 @@ static void test_grow(void **state)
     fixture_close(&f);
 }
 
+/* A run goes from ids to rows of the residual stream, to other rows at the same place, and back;
+ * its fork follows. */
+static void test_rows(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"blocks.1.attn.hook_z[3, 1] = 0"};
+    struct fixture f = fixture_open("llama");
+    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+               *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+    struct site_ref before = {SITE_RESID_POST, 0}, last = {SITE_RESID_POST, 1};
+    size_t floats = (size_t)f.n * (size_t)f.m->cfg.d_model;
+    float *rows = malloc(floats * sizeof *rows), *end[2];
+    struct edit_program *p = fixture_program(f.m, f.n, texts, 1);
+    for (int i = 0; i < 2; i++)
+        end[i] = malloc(floats * sizeof **end);
+    for (int turn = 0; turn < 4; turn++) { /* ids, their rows, other rows, ids */
+        bool given = turn == 1 || turn == 2, other = turn == 2;
+        if (turn == 1)
+            assert_int_equal(run_read(base, before, 0, f.n, rows, NULL, NULL), 0);
+        if (other)
+            rows[0] += 1;
+        struct run_input in = {
+            .tokens = given ? NULL : f.tokens, .n = f.n, .rows = given ? rows : NULL, .start = 1};
+        for (int i = 0; i < 2; i++) {
+            struct err e = {0};
+            struct run *r = i ? fork : base;
+            float *now = malloc(floats * sizeof *now);
+            if (run_sync(r, i ? (struct run_input){0} : in, i ? p : NULL, NULL, NULL, &e) ||
+                run_read(r, last, 0, f.n, now, NULL, &e))
+                fail_msg("%s", e.text);
+            if (turn == 0)
+                memcpy(end[i], now, floats * sizeof *now);
+            assert_true(!memcmp(end[i], now, floats * sizeof *now) == !other);
+            free(now);
+        }
+    }
+    free(rows), free(end[0]), free(end[1]);
+    edit_program_free(p);
+    run_free(fork), run_free(base);
+    fixture_close(&f);
+}
+
 static bool cancel_after(struct run *r, atomic_bool *flag, const int32_t *tokens, int32_t n)
 {
     struct err e = {0};
     atomic_store(flag, true);
-    int rc = run_sync(r, tokens, n, NULL, NULL, NULL, &e);
+    int rc = run_sync(r, run_ids(tokens, n), NULL, NULL, NULL, &e);
     atomic_store(flag, false);
     return rc == ERR_CANCELLED;
 }
@@ -355,9 +397,13 @@ static void test_cancel(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cone),        cmocka_unit_test(test_grow),
-        cmocka_unit_test(test_cancel),      cmocka_unit_test(test_every_site),
-        cmocka_unit_test(test_random_walk), cmocka_unit_test(test_bidirectional_walk),
+        cmocka_unit_test(test_cone),
+        cmocka_unit_test(test_grow),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_every_site),
+        cmocka_unit_test(test_random_walk),
+        cmocka_unit_test(test_bidirectional_walk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,8 +116,8 @@ static void walk(const char *name, uint32_t seed)
         for (int i = 0; i < POOL; i++)
             on[i] = next(&seed) >> 30 == 0;
         struct pair_prompt prompt = {"other", other, 12};
-        struct pair_target t = {.tokens = tokens,
-                                .n = n,
+        struct pair_target t = {.input.tokens = tokens,
+                                .input.n = n,
                                 .edits = edits,
                                 .on = on,
                                 .n_edits = POOL,
@@ -183,10 +183,11 @@ static void rows_that_see_ahead_change_with_the_length(void **state)
     struct edit *ed = NULL;
     assert_int_equal(edit_parse(&ed, "blocks.0.attn.hook_pattern[0, 1, 3] = 0.5", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
-    struct pair_target t = {.tokens = f.tokens, .n = f.n - 1, .edits = &ed, .n_edits = 1};
+    struct pair_target t = {
+        .input.tokens = f.tokens, .input.n = f.n - 1, .edits = &ed, .n_edits = 1};
     assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
     pair_settle(p);
-    t.n = f.n;
+    t.input.n = f.n;
     assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
     assert_int_equal(pair_changed(p, FACE_EDITED, 1), 0);
     assert_int_equal(pair_changed(p, FACE_BASE, 1), f.n - 1);
@@ -205,8 +206,8 @@ static void runs_that_are_not_there_are_named(void **state)
     assert_int_equal(edit_parse(&ed, "blocks.1.hook_resid_pre[2] = from(corupt)", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
     struct pair_prompt prompt = {"corrupt", f.tokens, f.n};
-    struct pair_target t = {.tokens = f.tokens,
-                            .n = f.n,
+    struct pair_target t = {.input.tokens = f.tokens,
+                            .input.n = f.n,
                             .edits = &ed,
                             .n_edits = 1,
                             .prompts = &prompt,
@@ -230,8 +231,8 @@ static void a_source_that_is_too_short_is_refused(void **state)
     assert_int_equal(edit_parse(&ed, "blocks.1.hook_resid_pre[:] = from(short)", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
     struct pair_prompt prompt = {"short", f.tokens, 2};
-    struct pair_target t = {.tokens = f.tokens,
-                            .n = f.n,
+    struct pair_target t = {.input.tokens = f.tokens,
+                            .input.n = f.n,
                             .edits = &ed,
                             .n_edits = 1,
                             .prompts = &prompt,
@@ -257,7 +258,8 @@ static void edits_are_resolved_when_they_change(void **state)
     assert_int_equal(edit_parse(&ed[1], "blocks.0.hook_mlp_out[0] = 0", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 1 << 20, NULL), 0);
     bool on[2] = {true, false};
-    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = ed, .on = on, .n_edits = 2};
+    struct pair_target t = {
+        .input.tokens = f.tokens, .input.n = f.n, .edits = ed, .on = on, .n_edits = 2};
     long before = fault_opens();
     for (int i = 0; i < 12; i++)
         assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
@@ -265,7 +267,7 @@ static void edits_are_resolved_when_they_change(void **state)
     on[1] = true;
     assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
     assert_int_equal(fault_opens() - before, 2);
-    t.n--;
+    t.input.n--;
     assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
     assert_int_equal(fault_opens() - before, 3);
     pair_differentiate(p, true);
@@ -320,8 +322,8 @@ static void sources_do_not_pile_up(void **state)
     }
     size_t after[2 * PROMPTS];
     for (int i = 0; i < 2 * PROMPTS; i++) {
-        struct pair_target t = {.tokens = f.tokens,
-                                .n = f.n,
+        struct pair_target t = {.input.tokens = f.tokens,
+                                .input.n = f.n,
                                 .edits = &ed[i % PROMPTS],
                                 .n_edits = 1,
                                 .prompts = prompts,
@@ -333,7 +335,7 @@ static void sources_do_not_pile_up(void **state)
         after[i] = bytes_out;
         assert_int_equal(run_read(pair_run(p, FACE_EDITED), site, 2, 3, got, NULL, NULL), 0);
         struct run *r = fixture_run_new(f.m, NULL, 0);
-        assert_int_equal(run_sync(r, tokens[i % PROMPTS], 8, NULL, NULL, NULL, NULL), 0);
+        assert_int_equal(run_sync(r, run_ids(tokens[i % PROMPTS], 8), NULL, NULL, NULL, NULL), 0);
         assert_int_equal(run_read(r, site, 2, 3, want, NULL, NULL), 0);
         assert_memory_equal(got, want, (size_t)f.m->cfg.d_model * sizeof *got);
         run_free(r);

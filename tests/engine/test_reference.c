@@ -112,8 +112,12 @@ static int entries_of(const char *name, double *worst)
             assert_int_equal(js_string(js_at(list, (size_t)k), &text, NULL, NULL), 0);
             assert_int_equal(edit_parse(&edits[k], text, &e), 0);
         }
-        struct pair_target t = {
-            .tokens = f.tokens, .n = f.n, .edits = edits, .n_edits = n, .sets = &set, .n_sets = 1};
+        struct pair_target t = {.input.tokens = f.tokens,
+                                .input.n = f.n,
+                                .edits = edits,
+                                .n_edits = n,
+                                .sets = &set,
+                                .n_sets = 1};
         if (pair_sync(pair, &t, NULL, &e))
             fail_msg("%s: %s", name, e.text);
         struct pair *own;
@@ -408,8 +412,8 @@ static void sets_change(void **state)
             uint32_t y = (x >> (8 * n)) % 6;
             assert_int_equal(edit_parse(&edits[n], pool[y], &e), 0);
         }
-        struct pair_target t = {.tokens = f.tokens,
-                                .n = f.n,
+        struct pair_target t = {.input.tokens = f.tokens,
+                                .input.n = f.n,
                                 .edits = edits,
                                 .n_edits = n,
                                 .sets = &sets[x % 3],

@@ -11,7 +11,7 @@ static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struc
                     struct run *const *src)
 {
     struct err e = {0};
-    if (run_sync(r, tokens, n, p, src, NULL, &e))
+    if (run_sync(r, run_ids(tokens, n), p, src, NULL, &e))
         fail_msg("%s", e.text);
 }
 

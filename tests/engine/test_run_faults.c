@@ -88,21 +88,22 @@ static void subject_close(struct subject *s)
 static int subject_sync(struct subject *s, struct target t, struct err *e)
 {
     if (s->kind == ALONE)
-        return run_sync(s->base, prompt, t.n, t.program, NULL, NULL, e);
+        return run_sync(s->base, run_ids(prompt, t.n), t.program, NULL, NULL, e);
     if (s->kind == PAIR) {
         struct edit *parsed[EDITS] = {0};
         int rc = 0, n = t.edited ? EDITS : 0;
         for (int i = 0; i < n && !rc; i++)
             rc = edit_parse(&parsed[i], edits[i], e);
-        struct pair_target target = {.tokens = prompt, .n = t.n, .edits = parsed, .n_edits = n};
+        struct pair_target target = {
+            .input.tokens = prompt, .input.n = t.n, .edits = parsed, .n_edits = n};
         if (!rc)
             rc = pair_sync(s->pair, &target, NULL, e);
         for (int i = 0; i < n; i++)
             edit_free(parsed[i]);
         return rc;
     }
-    int rc = run_sync(s->base, prompt, t.n, NULL, NULL, NULL, e);
-    return rc ? rc : run_sync(s->fork, NULL, 0, t.program, NULL, NULL, e);
+    int rc = run_sync(s->base, run_ids(prompt, t.n), NULL, NULL, NULL, e);
+    return rc ? rc : run_sync(s->fork, (struct run_input){0}, t.program, NULL, NULL, e);
 }
 
 static uint64_t subject_values(const struct subject *s)

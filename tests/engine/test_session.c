@@ -286,7 +286,7 @@ static void figures_are_the_engine_s(void **state)
     const struct snapshot *snap = answer(s, &w);
 
     struct pair *p = NULL;
-    struct pair_target t = {.tokens = f.tokens, .n = f.n, .edits = edits, .n_edits = 1};
+    struct pair_target t = {.input = run_ids(f.tokens, f.n), .edits = edits, .n_edits = 1};
     size_t n = (size_t)f.n, vocab = (size_t)cfg->d_vocab, h = (size_t)cfg->n_heads;
     float *v = malloc((h * n * n + n + vocab) * sizeof *v);
     session_close(s); /* before another run uses the backend */

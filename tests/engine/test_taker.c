@@ -148,7 +148,8 @@ static double metric_at(struct fixture *f, struct run *fork, double step, const 
     texts[0] = nudge;
     memcpy(texts + 1, words, sizeof words);
     struct edit_program *p = fixture_program(f->m, f->n, texts, WORDS + 1);
-    if (run_sync(fork, NULL, 0, p, NULL, NULL, &e) || metric_value(m, fork, NULL, &value, &e))
+    if (run_sync(fork, (struct run_input){0}, p, NULL, NULL, &e) ||
+        metric_value(m, fork, NULL, &value, &e))
         fail_msg("%s", e.text);
     edit_program_free(p);
     return value;
@@ -202,12 +203,12 @@ static void reruns_are_full_runs(void **state)
     struct site_ref logits = {SITE_UNEMBED_OUT, SITE_ROOT};
     for (int n = 1; n <= WORDS; n++) { /* one more each time */
         struct edit_program *p = fixture_program(f.m, f.n, words, n);
-        if (run_sync(fork, NULL, 0, p, NULL, NULL, &e))
+        if (run_sync(fork, (struct run_input){0}, p, NULL, NULL, &e))
             fail_msg("%s", e.text);
         edit_program_free(p);
     }
     struct edit_program *p = fixture_program(f.m, f.n, words, WORDS);
-    assert_int_equal(run_sync(fresh, f.tokens, f.n, p, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(fresh, run_ids(f.tokens, f.n), p, NULL, NULL, &e), 0);
     edit_program_free(p);
     assert_int_equal(run_read(fork, logits, 0, f.n, a, NULL, &e), 0);
     assert_int_equal(run_read(fresh, logits, 0, f.n, b, NULL, &e), 0);

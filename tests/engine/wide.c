@@ -308,7 +308,7 @@ static void rotary_fill(struct wide *w)
     struct run *r = run_create(w->m, NULL, &(struct run_options){0}, &e);
     int64_t count = wide_count(w, SITE_ROT_COS);
     float *table = malloc((size_t)count * sizeof *table);
-    int rc = r ? run_sync(r, w->tokens, w->n, NULL, NULL, NULL, &e) : -1;
+    int rc = r ? run_sync(r, run_ids(w->tokens, w->n), NULL, NULL, NULL, &e) : -1;
     for (int i = 0; !rc && i < 2; i++) {
         w->rotary[i] = malloc((size_t)count * sizeof(double));
         rc = run_read(r, (struct site_ref){i ? SITE_ROT_SIN : SITE_ROT_COS, SITE_ROOT}, 0, w->n,

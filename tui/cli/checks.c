@@ -292,7 +292,8 @@ int check_patch(struct check *k, int32_t layer)
     struct edit *edit = NULL;
     struct pair *p = NULL;
     int rc = edit_parse(&edit, "blocks.*.hook_resid_post = from(base)", &k->c->err);
-    struct pair_target t = {.tokens = k->c->tokens, .n = k->n, .edits = &edit, .n_edits = 1};
+    struct pair_target t = {
+        .input.tokens = k->c->tokens, .input.n = k->n, .edits = &edit, .n_edits = 1};
     if (!rc)
         rc = pair_open(&p, k->c->m, cli_cache_bytes(k->c->opt), &k->c->err);
     if (!rc)
@@ -316,7 +317,7 @@ int check_incremental(struct check *k, int32_t layer)
     struct run *r = fresh_run(k);
     int rc = r ? 0 : k->c->err.code;
     for (int32_t n = 1; n <= k->n && !rc; n++)
-        rc = run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err);
+        rc = run_sync(r, run_ids(k->c->tokens, n), NULL, NULL, NULL, &k->c->err);
     if (!rc)
         rc = compare_logits(k, r, k->n);
     run_free(r);
@@ -332,7 +333,8 @@ int check_causal(struct check *k, int32_t layer)
         return 0;
     struct run *r = fresh_run(k);
     int32_t n = (k->n + 1) / 2;
-    int rc = r ? run_sync(r, k->c->tokens, n, NULL, NULL, NULL, &k->c->err) : k->c->err.code;
+    int rc = r ? run_sync(r, run_ids(k->c->tokens, n), NULL, NULL, NULL, &k->c->err)
+               : k->c->err.code;
     if (!rc)
         rc = compare_logits(k, r, n);
     run_free(r);

@@ -305,8 +305,8 @@ int cli_target(struct cli *c, struct pair_target *t)
         rc = parse_runs(c);
     if (!rc)
         rc = load_sets(c);
-    *t = (struct pair_target){.tokens = c->tokens,
-                              .n = c->n,
+    *t = (struct pair_target){.input.tokens = c->tokens,
+                              .input.n = c->n,
                               .edits = c->edits,
                               .n_edits = c->n_edits,
                               .prompts = c->prompts,

@@ -68,8 +68,8 @@ int cli_export(struct cli *c)
         return rc;
     }
     const struct export x = {.m = c->m,
-                             .tokens = t.tokens,
-                             .n = t.n,
+                             .tokens = t.input.tokens,
+                             .n = t.input.n,
                              .edits = t.edits,
                              .on = t.on,
                              .n_edits = t.n_edits,
