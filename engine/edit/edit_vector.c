@@ -54,9 +54,15 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     if (a == b)
         return err_set(e, ERR_BAD_INPUT, "dir() · both tokens are %d · give two different ones",
                        (int)a);
+    float *minus = malloc((size_t)m->cfg.d_model * sizeof *minus);
+    if (!minus)
+        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+    const int64_t tokens[2] = {a, b}, one[WEIGHT_RANK_MAX] = {0, 1};
+    named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){NULL, &tokens[0]}, one, d);
+    named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){NULL, &tokens[1]}, one, minus);
     for (int64_t i = 0; i < m->cfg.d_model; i++)
-        d[i] = named_weight_value(m, &w, (int64_t[]){i, a, 0, 0}) -
-               named_weight_value(m, &w, (int64_t[]){i, b, 0, 0});
+        d[i] -= minus[i];
+    free(minus);
     return unit_length(d, m->cfg.d_model, "dir()", e);
 }
 

@@ -99,9 +99,14 @@ static int add_bias(const struct bore_model *m, int layer, const char *which, fl
     char name[LIMIT_NAME];
     struct named_weight w;
     snprintf(name, sizeof name, "blocks.%d.%s", layer, which);
-    int rc = named_weight_find(m->m, name, &w, e);
+    float *bias = malloc((size_t)m->m->cfg.d_model * sizeof *bias);
+    int rc = bias ? named_weight_find(m->m, name, &w, e)
+                  : err_set(e, ERR_SYSTEM, "out of memory · a bias");
+    if (!rc)
+        named_weight_read(m->m, &w, bias);
     for (int64_t i = 0; !rc && i < w.shape[0]; i++)
-        sum[i] += named_weight_value(m->m, &w, (int64_t[]){i, 0, 0, 0});
+        sum[i] += bias[i];
+    free(bias);
     return rc;
 }
 

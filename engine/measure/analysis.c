@@ -137,6 +137,15 @@ static float *next(struct builder *b, const char *label, int32_t l, int32_t i)
     return b->s.values + (size_t)b->s.n++ * (size_t)b->s.rows * (size_t)b->s.d_model;
 }
 
+/* Room for n components whose second number counts them. */
+static float *next_each(struct builder *b, const char *label, int32_t l, int32_t n)
+{
+    float *first = next(b, label, l, 0);
+    for (int32_t i = 1; i < n; i++)
+        next(b, label, l, i);
+    return first;
+}
+
 /* A component that is one site as it is; `#` in the label is the layer. */
 static int add_site(struct builder *b, enum site_id id, int32_t layer, const char *label)
 {
@@ -147,15 +156,14 @@ static int add_site(struct builder *b, enum site_id id, int32_t layer, const cha
 static int add_heads(struct builder *b, int32_t layer)
 {
     int32_t heads = run_model(b->r)->cfg.n_heads;
-    size_t d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
-    float *all = malloc(rows * (size_t)heads * d * sizeof *all);
+    float *all = malloc((size_t)(b->s.rows * heads) * (size_t)b->s.d_model * sizeof *all);
     if (!all)
         return err_set(b->e, ERR_SYSTEM, "out of memory · head results");
     int rc = read_site(b, SITE_RESULT, layer, all);
-    for (int32_t h = 0; !rc && h < heads; h++) {
-        float *to = next(b, "L#H#", layer, h);
-        for (size_t i = 0; i < rows; i++)
-            memcpy(to + i * d, all + (i * (size_t)heads + (size_t)h) * d, d * sizeof *to);
+    if (!rc) {
+        struct kn_view by_head = kn_swap(kn_view3(all, KN_F32, b->s.rows, heads, b->s.d_model), 0,
+                                         1);
+        kn_pack(&by_head, next_each(b, "L#H#", layer, heads));
     }
     free(all);
     return rc;
@@ -167,16 +175,16 @@ static int add_neurons(struct builder *b, int32_t layer)
     const struct model *m = run_model(b->r);
     const struct kn_view *w = run_weight(b->r, layer, W_OUT);
     size_t n = (size_t)m->cfg.d_mlp, d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
-    float *post = malloc(rows * n * sizeof *post);
+    float *post = malloc((rows + 1) * n * sizeof *post), *out = post ? post + rows * n : NULL;
     if (!post)
         return err_set(b->e, ERR_SYSTEM, "out of memory · neuron results");
     int rc = read_site(b, SITE_POST, layer, post);
-    for (size_t k = 0; !rc && k < n; k++) {
-        float *to = next(b, "L#N#", layer, (int32_t)k);
+    float *to = rc ? NULL : next_each(b, "L#N#", layer, m->cfg.d_mlp);
+    for (size_t j = 0; !rc && j < d; j++) {
+        kn_decode_rows(w, (int64_t)j, 1, out);
         for (size_t i = 0; i < rows; i++)
-            for (size_t j = 0; j < d; j++)
-                to[i * d + j] = post[i * n + k] *
-                                kn_load(w, (int64_t)j * w->stride[0] + (int64_t)k * w->stride[1]);
+            for (size_t k = 0; k < n; k++)
+                to[(k * rows + i) * d + j] = post[i * n + k] * out[k];
     }
     free(post);
     return rc;
@@ -208,29 +216,43 @@ static int add_remainder(struct builder *b)
     return rc;
 }
 
-static double bias_at(const struct run *r, int32_t layer, enum weight_id w, size_t j)
+/* A vector of a layer; zeros where the model has none. */
+static void vector_read(const struct run *r, int32_t layer, enum weight_id w, float *out)
 {
-    const struct kn_view *b = run_weight(r, layer, w);
-    return b->ndim ? (double)kn_load(b, (int64_t)j) : 0;
+    const struct kn_view *v = run_weight(r, layer, w);
+    int64_t n = weight_n(&run_model(r)->cfg, w);
+    if (v->ndim)
+        kn_decode_rows(v, 0, n, out);
+    else
+        memset(out, 0, (size_t)n * sizeof *out);
+}
+
+/* Add a bias of the layers [0, n) to sum; scratch has room for one. */
+static void bias_sum(const struct run *r, enum weight_id w, int32_t n, float *scratch, double *sum)
+{
+    for (int32_t l = 0; l < n; l++) {
+        vector_read(r, l, w, scratch);
+        for (int64_t j = 0; j < weight_n(&run_model(r)->cfg, w); j++)
+            sum[j] += (double)scratch[j];
+    }
 }
 
 /* The attention biases of all layers together; MLP biases are in their outputs, unless these are
  * taken apart. */
-static void add_bias(struct builder *b)
+static int add_bias(struct builder *b)
 {
     size_t d = (size_t)b->s.d_model;
-    int32_t attn = b->o.layer + has(b, STACK_MLP_INPUT),
-            mlp = has(b, STACK_EXPAND_NEURONS) ? b->o.layer : 0;
+    double *sum = calloc(d, sizeof *sum);
     float *to = next(b, "bias", 0, 0);
-    for (size_t j = 0; j < d; j++) {
-        double sum = 0;
-        for (int32_t l = 0; l < attn; l++)
-            sum += bias_at(b->r, l, B_O, j);
-        for (int32_t l = 0; l < mlp; l++)
-            sum += bias_at(b->r, l, B_OUT, j);
-        for (size_t i = 0; i < (size_t)b->s.rows; i++)
-            to[i * d + j] = (float)sum;
-    }
+    if (!sum)
+        return err_set(b->e, ERR_SYSTEM, "out of memory · a bias");
+    bias_sum(b->r, B_O, b->o.layer + has(b, STACK_MLP_INPUT), to, sum);
+    bias_sum(b->r, B_OUT, has(b, STACK_EXPAND_NEURONS) ? b->o.layer : 0, to, sum);
+    for (size_t i = 0; i < (size_t)b->s.rows; i++)
+        for (size_t j = 0; j < d; j++)
+            to[i * d + j] = (float)sum[j];
+    free(sum);
+    return 0;
 }
 
 static int add_embeddings(struct builder *b)
@@ -284,7 +306,7 @@ static int fill_parts(struct builder *b)
     if (!rc && !full && !has(b, STACK_NO_REMAINDER))
         rc = add_remainder(b);
     if (!rc && full && !(rc = add_embeddings(b)))
-        add_bias(b);
+        rc = add_bias(b);
     return rc;
 }
 
@@ -321,11 +343,15 @@ static int apply_norm(struct builder *b)
 }
 
 /* Each component through the final norm as if it were the stream: the logit lens. */
-static void apply_final_norm(struct builder *b)
+static int apply_final_norm(struct builder *b)
 {
     const struct config *cfg = &run_model(b->r)->cfg;
-    const struct kn_view *w = run_weight(b->r, 0, W_LNF);
     size_t d = (size_t)b->s.d_model;
+    float *w = malloc(2 * d * sizeof *w), *shift = w ? w + d : NULL;
+    if (!w)
+        return err_set(b->e, ERR_SYSTEM, "out of memory · the final norm");
+    vector_read(b->r, 0, W_LNF, w);
+    vector_read(b->r, 0, B_LNF, shift);
     for (size_t i = 0; i < (size_t)b->s.n * (size_t)b->s.rows; i++) {
         float *x = b->s.values + i * d;
         double mean = cfg->norm_center ? mean_of(x, d) : 0, sum = 0;
@@ -333,9 +359,10 @@ static void apply_final_norm(struct builder *b)
             sum += ((double)x[j] - mean) * ((double)x[j] - mean);
         double scale = sqrt(sum / (double)d + cfg->norm_eps);
         for (size_t j = 0; j < d; j++)
-            x[j] = (float)(((double)x[j] - mean) / scale * (double)kn_load(w, (int64_t)j) +
-                           bias_at(b->r, 0, B_LNF, j));
+            x[j] = (float)(((double)x[j] - mean) / scale * (double)w[j] + (double)shift[j]);
     }
+    free(w);
+    return 0;
 }
 
 static int fill(struct builder *b)
@@ -347,8 +374,7 @@ static int fill(struct builder *b)
         return rc;
     if (b->o.kind != STACK_ACCUMULATED || b->o.layer < run_model(b->r)->cfg.n_layers)
         return apply_norm(b);
-    apply_final_norm(b);
-    return 0;
+    return apply_final_norm(b);
 }
 
 static int fail_flag(enum stack_kind kind, const char *word, struct err *e)
@@ -439,22 +465,33 @@ int stack_make(struct stack *out, struct run *r, const struct stack_options *o, 
 }
 
 /* w_lnf * (W_U[:, a] - W_U[:, b]), and what the norm's bias and b_U add. */
-static double direction(const struct run *r, int32_t a, int32_t b, double *dir)
+static int direction(const struct run *r, int32_t a, int32_t b, double *dir, double *constant,
+                     struct err *e)
 {
-    const struct model *m = run_model(r);
-    const struct kn_view *u = run_weight(r, 0, W_U), *w = run_weight(r, 0, W_LNF),
-                         *shift = run_weight(r, 0, B_LNF), *bu = run_weight(r, 0, B_U);
-    double constant = 0;
-    for (int64_t j = 0; j < m->cfg.d_model; j++) {
-        double d = (double)kn_load(u, a * u->stride[0] + j * u->stride[1]);
-        if (b >= 0)
-            d -= (double)kn_load(u, b * u->stride[0] + j * u->stride[1]);
-        constant += shift->ndim ? d * (double)kn_load(shift, j) : 0;
-        dir[j] = d * (double)kn_load(w, j);
+    const struct kn_view *u = run_weight(r, 0, W_U), *bu = run_weight(r, 0, B_U);
+    int64_t d = run_model(r)->cfg.d_model;
+    float *plus = calloc((size_t)(4 * d), sizeof *plus), bias[2] = {0};
+    if (!plus)
+        return err_set(e, ERR_SYSTEM, "out of memory · logit_attrs");
+    float *minus = plus + d, *w = plus + 2 * d, *shift = plus + 3 * d;
+    kn_decode_rows(u, a, 1, plus);
+    if (b >= 0)
+        kn_decode_rows(u, b, 1, minus);
+    vector_read(r, 0, W_LNF, w);
+    vector_read(r, 0, B_LNF, shift);
+    double sum = 0;
+    for (int64_t j = 0; j < d; j++) {
+        double x = (double)plus[j] - (double)minus[j];
+        sum += x * (double)shift[j];
+        dir[j] = x * (double)w[j];
     }
     if (bu->ndim)
-        constant += (double)kn_load(bu, a) - (b >= 0 ? (double)kn_load(bu, b) : 0);
-    return constant;
+        kn_decode_rows(bu, a, 1, &bias[0]);
+    if (bu->ndim && b >= 0)
+        kn_decode_rows(bu, b, 1, &bias[1]);
+    *constant = sum + ((double)bias[0] - (double)bias[1]);
+    free(plus);
+    return 0;
 }
 
 int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows, int32_t a,
@@ -468,7 +505,7 @@ int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows,
     if (!rc)
         rc = read_rows(r, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}, rows, s->rows, scale, e);
     if (!rc)
-        *constant = direction(r, a, b, dir);
+        rc = direction(r, a, b, dir, constant, e);
     for (size_t i = 0; !rc && i < (size_t)s->n * n_rows; i++) {
         const float *x = s->values + i * d;
         double mean = 0, dot = 0;

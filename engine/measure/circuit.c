@@ -38,10 +38,8 @@ static int head_rows(const struct model *m, const char *which, int32_t layer, fl
     if (!turned)
         return memory_out(e);
     named_weight_read(m, &w, turned);
-    for (int64_t h = 0; h < heads; h++)
-        for (int64_t k = 0; k < d; k++)
-            for (int64_t i = 0; i < dh; i++)
-                out[(h * dh + i) * d + k] = turned[(h * d + k) * dh + i];
+    struct kn_view rows = kn_swap(kn_view3(turned, KN_F32, heads, d, dh), 1, 2);
+    kn_pack(&rows, out);
     free(turned);
     return 0;
 }
@@ -54,20 +52,24 @@ int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, i
     if (layer < 0 || layer >= c->n_layers || head < 0 || head >= c->n_heads)
         return err_set(e, ERR_BAD_INPUT, "L%dH%d · this model has layers 0..%d and heads 0..%d",
                        (int)layer, (int)head, c->n_layers - 1, c->n_heads - 1);
-    for (int f = 0; f < 2; f++) {
+    int64_t d = c->d_model, r = c->d_head;
+    const int64_t at = head, one[WEIGHT_RANK_MAX] = {1};
+    float *x = malloc((size_t)(d * r) * sizeof *x);
+    int rc = x ? 0 : memory_out(e);
+    for (int f = 0; !rc && f < 2; f++) {
         char name[LIMIT_NAME];
         struct named_weight w;
         snprintf(name, sizeof name, "blocks.%d.attn.%s", (int)layer, names[kind][f]);
-        int rc = named_weight_find(m, name, &w, e);
-        if (rc)
-            return rc;
+        if ((rc = named_weight_find(m, name, &w, e)))
+            break;
         bool turned = kind == CIRCUIT_OV && f == 1; /* W_O lies [head, d_head, d_model] */
-        for (int64_t k = 0; k < c->d_model; k++)
-            for (int64_t i = 0; i < c->d_head; i++)
-                (f ? b : a)[k * c->d_head + i] = (double)named_weight_value(
-                    m, &w, (int64_t[]){head, turned ? i : k, turned ? k : i, 0});
+        named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){&at}, one, x);
+        for (int64_t k = 0; k < d; k++)
+            for (int64_t i = 0; i < r; i++)
+                (f ? b : a)[k * r + i] = (double)(turned ? x[i * d + k] : x[k * r + i]);
     }
-    return 0;
+    free(x);
+    return rc;
 }
 
 /* out[rows, n] = x[rows, k] . w[n, k]^T on the backend; x and out in host memory, w a weight of the
@@ -214,18 +216,18 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
     enum { TOKENS = 1024 }; /* at a time, summed in double */
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
     const struct kn_view *u = model_weight(m, 0, W_U), *t = model_weight(m, 0, W_E);
-    float *x = malloc((size_t)(2 * d * TOKENS + d * d) * sizeof *x), *w = x ? x + d * TOKENS : NULL,
-          *part = x ? w + d * TOKENS : NULL;
+    float *x = malloc((size_t)(3 * d * TOKENS + d * d) * sizeof *x), *w = x ? x + d * TOKENS : NULL,
+          *rows = x ? w + d * TOKENS : NULL, *part = x ? rows + d * TOKENS : NULL;
     int rc = x ? 0 : memory_out(e);
     for (int64_t i = 0; !rc && i < d * d; i++)
         out[i] = 0;
     for (int64_t v0 = 0; !rc && v0 < n_vocab; v0 += TOKENS) {
         int64_t n = n_vocab - v0 < TOKENS ? n_vocab - v0 : TOKENS;
-        for (int64_t i = 0; i < d; i++)
-            for (int64_t v = 0; v < n; v++) {
-                x[i * n + v] = kn_load(u, (v0 + v) * u->stride[0] + i * u->stride[1]);
-                w[i * n + v] = kn_load(t, (v0 + v) * t->stride[0] + i * t->stride[1]);
-            }
+        struct kn_view columns = kn_swap(kn_view2(rows, KN_F32, n, d), 0, 1);
+        kn_decode_rows(u, v0, n, rows);
+        kn_pack(&columns, x);
+        kn_decode_rows(t, v0, n, rows);
+        kn_pack(&columns, w);
         struct kn_view view = kn_view2(w, KN_F32, d, n);
         rc = product(m, x, d, &view, true, part, e);
         for (int64_t i = 0; !rc && i < d * d; i++)

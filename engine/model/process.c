@@ -75,17 +75,12 @@ static struct mat mat(struct model *m, int32_t l, enum weight_id w)
 static int own(struct model *m, int32_t l, enum weight_id w, struct err *e)
 {
     const struct kn_view *v = model_weight(m, l, w);
-    int64_t shape[3] = {1, 1, 1}, stride[3] = {0, 0, 0}, n = weight_n(&m->cfg, w),
-            k = weight_k(&m->cfg, w);
-    for (int i = 0; i < v->ndim; i++)
-        shape[i] = v->shape[i], stride[i] = v->stride[i];
+    int64_t n = weight_n(&m->cfg, w), k = weight_k(&m->cfg, w);
     float *p = calloc((size_t)(n * k) + 1, sizeof *p);
     if (!p)
         return err_set(e, ERR_SYSTEM, "out of memory · an f32 copy of the weights for --process");
-    for (int64_t i = 0; v->ndim && i < n * k; i++) {
-        int64_t c = i % shape[2], b = i / shape[2] % shape[1], a = i / shape[2] / shape[1];
-        p[i] = kn_load(v, a * stride[0] + b * stride[1] + c * stride[2]);
-    }
+    if (v->ndim)
+        kn_decode_rows(v, 0, v->shape[0], p);
     bool vector = weight_table[w].k == DIM_NONE;
     struct kn_view copy = vector ? kn_view1(p, KN_F32, n) : kn_view2(p, KN_F32, n, k);
     int rc = model_own_weight(m, l, w, copy, e);

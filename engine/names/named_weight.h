@@ -51,8 +51,6 @@ int named_weight_find(const struct model *m, const char *name, struct named_weig
                       struct err *e);
 int64_t named_weight_size(const struct named_weight *w);
 
-float named_weight_value(const struct model *m, const struct named_weight *w,
-                         const int64_t index[WEIGHT_RANK_MAX]);
 /* Values as f32, row-major; dst has room for all. */
 void named_weight_read(const struct model *m, const struct named_weight *w, float *dst);
 /* Those at index[i][0..n[i]) of every axis (NULL: all of it). */

@@ -1,5 +1,5 @@
 /* named_weight_read.c - values of named weights (see named_weight.h): from an index as a library
- * counts to the element as it is stored. */
+ * counts to the rows as they are stored, which are decoded a stretch at a time. */
 #include "names/named_weight.h"
 
 int64_t named_weight_size(const struct named_weight *w)
@@ -10,26 +10,14 @@ int64_t named_weight_size(const struct named_weight *w)
     return n;
 }
 
-/* Element (n, k) of a stored view: [n, k] or [groups, n of a group, k]; vectors without k. */
-static int64_t element(const struct kn_view *v, enum weight_id id, int64_t n, int64_t k)
-{
-    bool matrix = weight_table[id].k != DIM_NONE;
-    int64_t last = matrix ? k * v->stride[v->ndim - 1] : 0;
-    if (v->ndim - matrix == 1)
-        return n * v->stride[0] + last;
-    return n / v->shape[1] * v->stride[0] + n % v->shape[1] * v->stride[1] + last;
-}
-
-/* Where an element lies: the stored weight's view (ndim 0: this model has none, its elements are 0)
- * and the element in it. */
-struct weight_at {
+/* An element of a stored weight. */
+struct place {
     enum weight_id id;
     int32_t layer;
-    int64_t offset;
+    int64_t n, k;
 };
 
-static struct weight_at element_at(const struct model *m, const struct named_weight *w,
-                                   const int64_t index[WEIGHT_RANK_MAX])
+static struct place place_of(const struct named_weight *w, const int64_t index[WEIGHT_RANK_MAX])
 {
     int64_t n = 0, k = 0, group = 0, layer = w->layer < 0 ? 0 : w->layer;
     int part = 0;
@@ -52,75 +40,113 @@ static struct weight_at element_at(const struct model *m, const struct named_wei
         }
     }
     n += group * (w->part_first[part + 1] - w->part_first[part]);
-    struct weight_at out = {.id = w->part[part], .layer = (int32_t)layer};
-    const struct kn_view *v = model_weight(m, out.layer, out.id);
-    out.offset = v->ndim ? element(v, out.id, n, k) : 0;
-    return out;
+    return (struct place){w->part[part], (int32_t)layer, n, k};
 }
 
-float named_weight_value(const struct model *m, const struct named_weight *w,
-                         const int64_t index[WEIGHT_RANK_MAX])
+/* Do a weight's elements lie side by side along n?  (Vectors, and what is stored [k, n].) */
+static bool lies_along_n(const struct kn_view *v, enum weight_id id)
 {
-    struct weight_at at = element_at(m, w, index);
-    const struct kn_view *v = model_weight(m, at.layer, at.id);
-    return v->ndim ? kn_load(v, at.offset) : 0;
+    return weight_table[id].k == DIM_NONE ||
+           (v->ndim == 2 && v->stride[0] == 1 && v->stride[1] != 1);
 }
 
-/* Elements of the last axis in one line: their distance in the stored weight, or 0 where they lie
- * otherwise. */
-static int64_t last_stride(const struct model *m, const struct named_weight *w,
-                           struct weight_at first, int64_t at[WEIGHT_RANK_MAX])
+enum { STRETCH = 1024 };
+
+/* A cut while it is read, and the stretch of a line of a stored weight that is decoded. */
+struct reader {
+    const struct model *m;
+    const struct named_weight *w;
+    const int64_t *const *index;
+    int64_t size[WEIGHT_RANK_MAX];
+    const struct kn_view *view;
+    int64_t line, lo, hi; /* the line's first element in the view, columns [lo, hi) of it */
+    float x[STRETCH];
+};
+
+/* The element, out of a view that is [n, k] or [groups, n of a group, k], without k for vectors. */
+static float value_at(struct reader *r, struct place p)
 {
-    const struct weight_axis *a = &w->axis[w->rank - 1];
-    int64_t size = w->shape[w->rank - 1], second, last;
-    if (a->n != 1 || size < 2 || (a->run[0].over != RUN_N && a->run[0].over != RUN_K))
+    const struct kn_view *v = model_weight(r->m, p.layer, p.id);
+    if (!v->ndim)
         return 0;
-    at[w->rank - 1] = 1;
-    second = element_at(m, w, at).offset;
-    at[w->rank - 1] = size - 1;
-    last = element_at(m, w, at).offset;
-    at[w->rank - 1] = 0;
-    return last - first.offset == (size - 1) * (second - first.offset) ? second - first.offset : 0;
+    bool matrix = weight_table[p.id].k != DIM_NONE, along_n = lies_along_n(v, p.id);
+    int inner = v->ndim - 1 - matrix, axis = along_n ? inner : v->ndim - 1;
+    int64_t group = inner ? p.n / v->shape[1] : 0, n = inner ? p.n % v->shape[1] : p.n,
+            column = along_n ? n : p.k,
+            line = group * v->stride[0] + (!along_n ? n * v->stride[inner]
+                                           : matrix ? p.k * v->stride[v->ndim - 1]
+                                                    : 0);
+    if (v != r->view || line != r->line || column < r->lo || column >= r->hi) {
+        struct kn_view row = {.data = v->data,
+                              .dtype = v->dtype,
+                              .ndim = 1,
+                              .shape = {v->shape[axis]},
+                              .stride = {v->stride[axis]},
+                              .first = v->first + line};
+        r->view = v, r->line = line;
+        r->lo = column / STRETCH * STRETCH;
+        r->hi = r->lo + STRETCH < row.shape[0] ? r->lo + STRETCH : row.shape[0];
+        kn_decode_rows(&row, r->lo, r->hi - r->lo, r->x);
+    }
+    return r->x[column - r->lo];
 }
 
-/* All of the last axis at at[0..rank-1); false where it is no line. */
-static bool read_line(const struct model *m, const struct named_weight *w,
-                      int64_t at[WEIGHT_RANK_MAX], float *dst)
+/* The last axis of the tensor along which stored elements lie side by side. */
+static int line_axis(const struct reader *r)
 {
-    at[w->rank - 1] = 0;
-    struct weight_at first = element_at(m, w, at);
-    const struct kn_view *v = model_weight(m, first.layer, first.id);
-    int64_t step = v->ndim ? last_stride(m, w, first, at) : 0;
-    for (int64_t i = 0; step && i < w->shape[w->rank - 1]; i++)
-        dst[i] = kn_load(v, first.offset + i * step);
-    return step != 0;
+    const struct named_weight *w = r->w;
+    bool along_n = lies_along_n(model_weight(r->m, w->layer < 0 ? 0 : w->layer, w->part[0]),
+                                w->part[0]);
+    for (int d = w->rank - 1; d > 0; d--) {
+        enum weight_over over = w->axis[d].run[0].over;
+        if (along_n ? over == RUN_N || over == RUN_GROUP : over == RUN_K)
+            return d;
+    }
+    return 0;
+}
+
+/* All of an axis at at[], whose elements are `step` apart in dst. */
+static void read_axis(struct reader *r, int axis, int64_t at[WEIGHT_RANK_MAX], int64_t step,
+                      float *dst)
+{
+    const struct weight_axis *a = &r->w->axis[axis];
+    const int64_t *list = r->index ? r->index[axis] : NULL;
+    bool straight = !list && a->n == 1 && (a->run[0].over == RUN_N || a->run[0].over == RUN_K);
+    struct place p = {0};
+    for (int64_t i = 0; i < r->size[axis]; i++, dst += step) {
+        if (straight && i > 0) {
+            *(a->run[0].over == RUN_N ? &p.n : &p.k) += a->run[0].step;
+        } else {
+            at[axis] = list ? list[i] : i;
+            p = place_of(r->w, at);
+        }
+        *dst = value_at(r, p);
+    }
 }
 
 void named_weight_cut(const struct model *m, const struct named_weight *w,
                       const int64_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
                       float *dst)
 {
-    int64_t size[WEIGHT_RANK_MAX] = {1, 1, 1, 1}, at[WEIGHT_RANK_MAX] = {0},
-            i[WEIGHT_RANK_MAX] = {0};
-    for (int d = 0; d < w->rank; d++)
-        size[d] = index && index[d] ? n[d] : w->shape[d];
-    /* the last axis innermost, whatever the rank */
-    int last = w->rank - 1;
-    int64_t lines = 1;
-    for (int d = 0; d < last; d++)
-        lines *= size[d];
-    for (int64_t line = 0; line < lines; line++, dst += size[last]) {
-        int64_t left = line;
-        for (int d = last - 1; d >= 0; left /= size[d], d--) {
-            i[d] = left % size[d];
-            at[d] = index && index[d] ? index[d][i[d]] : i[d];
+    struct reader r = {.m = m, .w = w, .index = index};
+    int64_t step[WEIGHT_RANK_MAX], at[WEIGHT_RANK_MAX] = {0}, all = 1;
+    for (int d = w->rank - 1; d >= 0; d--) {
+        r.size[d] = index && index[d] ? n[d] : w->shape[d];
+        step[d] = all;
+        all *= r.size[d];
+    }
+    int axis = line_axis(&r);
+    for (int64_t line = 0; all > 0 && line < all / r.size[axis]; line++) {
+        int64_t left = line, offset = 0;
+        for (int d = w->rank - 1; d >= 0; d--) {
+            if (d == axis)
+                continue;
+            int64_t i = left % r.size[d];
+            at[d] = index && index[d] ? index[d][i] : i;
+            offset += i * step[d];
+            left /= r.size[d];
         }
-        if (!(index && index[last]) && read_line(m, w, at, dst))
-            continue;
-        for (i[last] = 0; i[last] < size[last]; i[last]++) {
-            at[last] = index && index[last] ? index[last][i[last]] : i[last];
-            dst[i[last]] = named_weight_value(m, w, at);
-        }
+        read_axis(&r, axis, at, step[axis], dst + offset);
     }
 }
 

@@ -325,8 +325,12 @@ int weights_token(struct cli *c)
     t.out = malloc((size_t)d * sizeof *t.out);
     if (!rc && (!t.x || !t.out))
         rc = cli_memory(c);
-    for (int64_t i = 0; i < d && !rc; i++)
-        t.x[i] = (double)named_weight_value(c->m, &w, (int64_t[]){t.id, i, 0, 0});
+    if (!rc) {
+        const int64_t token = t.id, one[WEIGHT_RANK_MAX] = {1};
+        named_weight_cut(c->m, &w, (const int64_t *[WEIGHT_RANK_MAX]){&token}, one, t.out);
+        for (int64_t i = 0; i < d; i++)
+            t.x[i] = (double)t.out[i];
+    }
     if (!rc)
         rc = cli_rows_open(c, &t.s, columns, 5);
     if (!rc)
