@@ -5,6 +5,7 @@
 #include "kn.h"
 
 #include "cpu/cpu.h"
+#include "wrap.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -20,6 +21,17 @@ static const struct {
 };
 enum { BACKEND_COUNT = sizeof BACKENDS / sizeof *BACKENDS };
 
+/* Those that wrap others, which stand after the colon. */
+static const struct {
+    const char *name, *form;
+    wrap_open *open;
+} WRAPS[] = {
+    {"fence", "fence:B", fence_open},
+    {"check", "check:A,B", check_open},
+    {"trace", "trace:B", trace_open},
+};
+enum { WRAP_COUNT = sizeof WRAPS / sizeof *WRAPS };
+
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size)
 {
     static const struct kn_options plain = {.backend = "auto", .cpu = -1};
@@ -31,12 +43,18 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
     for (int i = 0; i < BACKEND_COUNT; i++)
         if (strcmp(name, BACKENDS[i].name) == 0)
             return BACKENDS[i].open(opt, why, why_size);
+    for (int i = 0; i < WRAP_COUNT; i++) {
+        size_t n = strlen(WRAPS[i].name);
+        if (strncmp(name, WRAPS[i].name, n) == 0 && name[n] == ':')
+            return WRAPS[i].open(opt, name + n + 1, why, why_size);
+    }
 
     char there[128] = "auto";
     errno = EINVAL;
-    for (int i = 0; i < BACKEND_COUNT; i++) {
+    for (int i = 0; i < BACKEND_COUNT + WRAP_COUNT; i++) {
         size_t used = strlen(there);
-        snprintf(there + used, sizeof there - used, ", %s", BACKENDS[i].name);
+        snprintf(there + used, sizeof there - used, ", %s",
+                 i < BACKEND_COUNT ? BACKENDS[i].name : WRAPS[i - BACKEND_COUNT].form);
     }
     if (why_size > 0)
         snprintf(why, why_size, "unknown backend · %s · there is %s", name, there);
@@ -59,4 +77,22 @@ const char *kn_op_name(enum kn_op op)
 {
     assert((unsigned)op < KN_OP_COUNT);
     return OP_NAMES[op];
+}
+
+const char *kn_seen_name(int kind)
+{
+    static const char *const MORE[] = {"read", "write", "fill"};
+    assert(kind >= 0 && kind < KN_SEEN_COUNT);
+    return kind < KN_OP_COUNT ? OP_NAMES[kind] : MORE[kind - KN_OP_COUNT];
+}
+
+const struct kn_seen *kn_seen(const struct kn_backend *be, int kind)
+{
+    assert(kind >= 0 && kind < KN_SEEN_COUNT);
+    return be->type->seen ? be->type->seen(be, kind) : NULL;
+}
+
+const char *kn_departure(const struct kn_backend *be)
+{
+    return be->type->departure ? be->type->departure(be) : NULL;
 }

@@ -119,6 +119,15 @@ struct kn_call {
 
 struct kn_backend;
 
+/* What a backend that watches another one saw of one kind of work. */
+struct kn_seen {
+    int64_t calls;
+    double seconds, bytes; /* trace: until it was done; of all operands */
+    double worst; /* check: the largest difference, in parts of the largest element of its row */
+};
+/* Kinds of work: the operations, and these. */
+enum { KN_SEEN_READ = KN_OP_COUNT, KN_SEEN_WRITE, KN_SEEN_FILL, KN_SEEN_COUNT };
+
 /* One backend's methods, all called from one thread at a time (the engine's worker).
  *
  * Device memory is what alloc and import gave; the host follows no pointer into it (but see
@@ -153,6 +162,9 @@ struct kn_backend_type {
     enum kn_status (*fill)(struct kn_backend *be, const struct kn_view *v, float x);
     /* Bytes of memory of the device, and how many of them are free now. */
     void (*memory)(struct kn_backend *be, size_t *total, size_t *available);
+    /* Of backends that watch another one, for the rest NULL: see kn_seen and kn_departure. */
+    const struct kn_seen *(*seen)(const struct kn_backend *be, int kind);
+    const char *(*departure)(const struct kn_backend *be);
     void (*close)(struct kn_backend *be);
 };
 
@@ -172,9 +184,11 @@ struct kn_backend {
 enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
 
 struct kn_options {
-    const char *backend; /* "auto", "cpu" */
-    int threads;         /* 0 = the number of cores this process may use */
-    int cpu;             /* an enum kn_cpu, or -1 for the best that this machine has */
+    /* "auto", "cpu", or one around others: "fence:B", B behind memory that the host cannot touch;
+     * "check:A,B", each call on both, compared; "trace:B", counts and times */
+    const char *backend;
+    int threads; /* 0 = the number of cores this process may use */
+    int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */
 };
 
 /* Open a backend.  On failure returns NULL and writes one line to `why` (what was asked, what is
@@ -187,6 +201,13 @@ static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call 
 {
     return be->type->run(be, call);
 }
+
+/* What was seen of one kind of work; NULL where the backend watches nothing. */
+const struct kn_seen *kn_seen(const struct kn_backend *be, int kind);
+const char *kn_seen_name(int kind); /* of an operation its name */
+/* The first result in which the backends of check: differ by more than the operation allows, as
+ * one line; NULL where there was none.  Lives as long as the backend. */
+const char *kn_departure(const struct kn_backend *be);
 
 const char *kn_op_name(enum kn_op op);
 const char *kn_dtype_name(enum kn_dtype t); /* "f32", ... */

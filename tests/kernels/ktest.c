@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 enum { BLOCKS_MAX = 4096 };
-static struct {
+static struct block {
     void *base;
     size_t size;
+    char *start; /* of what was asked for, to the end of which it reaches */
+    size_t bytes;
 } blocks[BLOCKS_MAX];
 static int block_count;
 
@@ -22,6 +24,8 @@ void *kt_alloc(size_t bytes)
     assert_true(base != MAP_FAILED && block_count < BLOCKS_MAX);
     assert_int_equal(mprotect(base + body, page, PROT_NONE), 0);
     blocks[block_count].base = base;
+    blocks[block_count].start = base + body - bytes;
+    blocks[block_count].bytes = bytes;
     blocks[block_count++].size = body + page;
     return base + body - bytes;
 }
@@ -144,8 +148,28 @@ struct kn_backend *kt_backend(enum kn_cpu cpu, int threads)
     return *be;
 }
 
+/* Backends that have memory of their own, or might. */
+static const char *const STAGED[] = {"cpu", "fence:cpu", "check:cpu,cpu", "check:cpu,fence:cpu",
+                                     "trace:cpu"};
+enum { STAGED_COUNT = sizeof STAGED / sizeof *STAGED };
+static struct kn_backend *staged[STAGED_COUNT];
+
+static struct kn_backend *staged_backend(int i)
+{
+    char why[128] = "";
+    if (!staged[i])
+        staged[i] = kn_open(&(struct kn_options){STAGED[i], 2, -1}, why, sizeof why);
+    if (!staged[i])
+        fail_msg("%s", why);
+    return staged[i];
+}
+
 void kt_close(void)
 {
+    for (int i = 0; i < STAGED_COUNT; i++) {
+        kn_close(staged[i]);
+        staged[i] = NULL;
+    }
     for (int i = 0; i < KN_CPU_COUNT; i++)
         for (int j = 0; j <= KT_THREADS_MAX; j++) {
             kn_close(backends[i][j]);
@@ -299,6 +323,115 @@ static void check_values(const struct kn_call *call, const struct snapshot *befo
     }
 }
 
+/* A block of host memory on a backend. */
+struct stage {
+    const struct block *block;
+    char *mem;
+};
+
+enum {
+    STAGE_MAX = KN_OUT_MAX + KN_IN_MAX,
+    STAGE_PAD = 4 /* bytes before what is staged: an address that is aligned for elements alone */
+};
+
+static const struct block *block_of(const struct kn_view *v)
+{
+    const char *at = kn_at(v, 0);
+    for (int i = 0; i < block_count; i++)
+        if (at >= blocks[i].start && at + view_bytes(v) <= blocks[i].start + blocks[i].bytes)
+            return &blocks[i];
+    return NULL;
+}
+
+/* All of a block on the device. */
+static struct kn_view stage_all(const struct stage *s)
+{
+    struct kn_view v = kn_view1(s->mem, KN_F16, (int64_t)s->block->bytes / 2);
+    v.first = STAGE_PAD / 2;
+    return v;
+}
+
+static struct stage *stage_of(struct stage *list, const struct block *block)
+{
+    struct stage *s = list;
+    while (s->block && s->block != block)
+        s++;
+    return s;
+}
+
+static void stage(struct kn_backend *be, struct stage *list, struct kn_view *v)
+{
+    const struct block *block = block_of(v);
+    struct stage *s = stage_of(list, block);
+    assert_non_null(block);
+    if (!s->block) {
+        s->block = block;
+        s->mem = be->type->alloc(be, block->bytes + STAGE_PAD);
+        assert_non_null(s->mem);
+        struct kn_view all = stage_all(s);
+        assert_int_equal(be->type->write(be, &all, block->start), KN_OK);
+    }
+    int64_t bytes = STAGE_PAD + ((char *)kn_at(v, 0) - block->start);
+    v->data = s->mem;
+    v->first = bytes / (int64_t)kn_row_bytes(v->dtype, 1);
+}
+
+static enum kn_status run_staged(struct kn_backend *be, const struct kn_call *call)
+{
+    struct stage list[STAGE_MAX + 1] = {0};
+    struct kn_view imports[KN_IN_MAX] = {0};
+    struct kn_call c = *call;
+    for (int i = 0; i < KN_OUT_MAX; i++)
+        if (c.out[i].ndim)
+            stage(be, list, &c.out[i]);
+    for (int i = 0; i < KN_IN_MAX; i++) { /* every second one is imported, if it is only read */
+        if (!c.in[i].ndim)
+            continue;
+        if (stage_of(list, block_of(&c.in[i]))->block || i % 2 == 0) {
+            stage(be, list, &c.in[i]);
+        } else {
+            assert_int_equal(be->type->import(be, &c.in[i], &imports[i]), KN_OK);
+            c.in[i] = imports[i];
+        }
+    }
+    enum kn_status st = kn_run(be, &c), later = be->type->sync(be);
+    st = st ? st : later;
+    for (struct stage *s = list; s->block; s++) {
+        struct kn_view all = stage_all(s);
+        if (!st)
+            assert_int_equal(be->type->read(be, &all, s->block->start), KN_OK);
+        be->type->release(be, s->mem, s->block->bytes + STAGE_PAD);
+    }
+    for (int i = 0; i < KN_IN_MAX; i++)
+        be->type->forget(be, &imports[i]);
+    assert_int_equal(be->type->sync(be), KN_OK);
+    return st;
+}
+
+/* The same bits from memory of every backend's own. */
+static void check_staged(const struct kn_call *call, const struct snapshot *before,
+                         const struct snapshot *result)
+{
+    for (int i = 0; i < STAGED_COUNT; i++) {
+        struct kn_backend *be = staged_backend(i);
+        snapshot_put(before, call);
+        assert_int_equal(run_staged(be, call), KN_OK);
+        snapshot_equal(result, call, STAGED[i], 0, 0);
+        if (kn_departure(be))
+            fail_msg("%s", kn_departure(be));
+    }
+}
+
+void kt_staged(const struct kn_call *call)
+{
+    struct snapshot before = snapshot_take(call);
+    assert_int_equal(kn_run(kt_backend(kn_cpu_best(), 2), call), KN_OK);
+    struct snapshot result = snapshot_take(call);
+    check_staged(call, &before, &result);
+    snapshot_drop(&before);
+    snapshot_drop(&result);
+}
+
 void kt_check(const struct kn_call *call, kt_reference *reference, double tolerance)
 {
     static const int64_t PIECES[] = {1, 2, 3, 5, 8, 17, 64};
@@ -325,6 +458,8 @@ void kt_check(const struct kn_call *call, kt_reference *reference, double tolera
             }
             snapshot_equal(&result, call, where, -1, PIECES[p]);
         }
+        if (cpu == (int)kn_cpu_best())
+            check_staged(call, &before, &result);
         snapshot_drop(&result);
     }
     snapshot_put(&before, call);
@@ -335,6 +470,13 @@ void kt_refused(const struct kn_call *call)
 {
     for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++)
         assert_int_equal(kn_run(kt_backend((enum kn_cpu)cpu, 2), call), KN_BAD_CALL);
+    bool inside = true; /* what reaches past its memory is no call at all */
+    for (int i = 0; i < KN_OUT_MAX; i++)
+        inside &= !call->out[i].ndim || block_of(&call->out[i]);
+    for (int i = 0; i < KN_IN_MAX; i++)
+        inside &= !call->in[i].ndim || block_of(&call->in[i]);
+    for (int i = 0; inside && i < STAGED_COUNT; i++)
+        assert_int_equal(run_staged(staged_backend(i), call), KN_BAD_CALL);
 }
 
 void kt_same_bits(const struct kn_view *x, const struct kn_view *y, const char *what)

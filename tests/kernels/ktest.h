@@ -1,6 +1,7 @@
 /* ktest.h - one harness for every operation: build a call, say what each element should be, and it
  * is run on every instruction set of this machine, with one, two and three threads, whole and in
- * pieces of rows.
+ * pieces of rows; then on backends with memory of their own (fence:, check:, trace:), where every
+ * operand is copied to and from.
  *
  * All tensors end at a page that may not be touched, so a read or write past the end is a crash,
  * and most start at an address that is aligned for one element only.
@@ -43,6 +44,10 @@ typedef double kt_reference(const struct kn_call *call, int o, int64_t a, int64_
 /* Run everywhere; every element within `tolerance` of the reference, NaN and Inf exactly; all
  * thread counts and all pieces of rows the same bits. */
 void kt_check(const struct kn_call *call, kt_reference *reference, double tolerance);
+
+/* The second part of kt_check alone: the bits of the best instruction set on all backends with
+ * memory of their own.  The outputs hold the result. */
+void kt_staged(const struct kn_call *call);
 
 /* One backend per instruction set and number of threads (1 to 3), opened once. */
 enum { KT_THREADS_MAX = 3 };

@@ -1,0 +1,89 @@
+/* wrap.c - see wrap.h. */
+#include "wrap.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+struct kn_backend *wrap_inner(const struct kn_options *opt, const char *name, char *why,
+                              size_t why_size)
+{
+    struct kn_options inner = *opt;
+    inner.backend = name;
+    return kn_open(&inner, why, why_size);
+}
+
+void wrap_promise(struct kn_backend *be, const struct kn_backend *inner, const char *prefix)
+{
+    be->unified = inner->unified;
+    be->exact_rows = inner->exact_rows;
+    be->alloc_max = inner->alloc_max;
+    be->rows_preferred = inner->rows_preferred;
+    snprintf(be->describe, sizeof be->describe, "%s:%.*s", prefix, (int)(sizeof be->describe - 8),
+             inner->describe);
+}
+
+size_t wrap_span(const struct kn_view *v)
+{
+    int64_t last = 0;
+    for (int i = 0; i < v->ndim; i++) {
+        if (v->shape[i] == 0)
+            return 0;
+        last += (v->shape[i] - 1) * v->stride[i];
+    }
+    int64_t block = kn_dtype_block(v->dtype);
+    return v->ndim ? kn_row_bytes(v->dtype, (last + block) / block * block) : 0;
+}
+
+bool regions_add(struct regions *rs, struct region r)
+{
+    if (rs->n == rs->room) {
+        int room = rs->room ? 2 * rs->room : 64;
+        struct region *more = realloc(rs->list, (size_t)room * sizeof *more);
+        if (!more)
+            return false;
+        rs->list = more, rs->room = room;
+    }
+    rs->list[rs->n++] = r;
+    return true;
+}
+
+struct region *regions_find(const struct regions *rs, const struct kn_view *v)
+{
+    const char *at = kn_at(v, 0);
+    size_t span = wrap_span(v);
+    for (int i = rs->n - 1; i >= 0; i--) {
+        struct region *r = &rs->list[i];
+        if (at >= r->at && at + span <= r->at + r->bytes && !r->gone)
+            return r;
+    }
+    return NULL;
+}
+
+struct region *regions_at(const struct regions *rs, const void *at)
+{
+    for (int i = rs->n - 1; i >= 0; i--)
+        if (rs->list[i].at == at && !rs->list[i].gone)
+            return &rs->list[i];
+    return NULL;
+}
+
+void regions_remove(struct regions *rs, struct region *r)
+{
+    *r = rs->list[--rs->n];
+}
+
+struct kn_view region_other(const struct region *r, const struct kn_view *v)
+{
+    struct kn_view other = *v;
+    other.data = r->other + ((const char *)kn_at(v, 0) - r->at);
+    other.first = 0;
+    return other;
+}
+
+void wrap_fail(const char *who, const char *what, const char *op, const char *operand)
+{
+    char text[160];
+    snprintf(text, sizeof text, "%s: %s: %s of %s", who, what, operand, op);
+    __assert_fail(text, __FILE__, __LINE__, __func__); /* assert() takes no text of its own */
+}
