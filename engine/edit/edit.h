@@ -112,23 +112,28 @@ struct edit_instr {
     bool renormalize; /* hook_pattern: then divide each touched [head, dest] row by its sum */
     int32_t rank;
     struct edit_axis axis[SITE_RANK_MAX]; /* outer product of these, canonical order */
-    int32_t row_min;                      /* first row whose values change (0 if `full`) */
-    bool full;     /* attention sees later positions in this layer, see below */
-    bool backward; /* of a name that ends in _grad: changes the gradient, not the value */
-    int32_t edit;  /* which edit of the list this came from */
-    int32_t part;  /* which of its instructions on this site: mask() multiplies, then adds */
-    int32_t width; /* EDIT_WHITEN, EDIT_UNWHITEN */
+    int32_t row_min; /* first row whose values change (0 where attention is `full`) */
+    bool full;       /* attention sees later positions in this layer, see below */
+    bool backward;   /* of a name that ends in _grad: changes the gradient, not the value */
+    int32_t edit;    /* which edit of the list this came from */
+    int32_t part;    /* which of its instructions on this site: mask() multiplies, then adds */
+    int32_t width;   /* EDIT_WHITEN, EDIT_UNWHITEN */
 };
 
 /* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever
  * (-inf where src > dest); what follows them in the layer must run unmasked.  Set on an instruction
- * that selects some src > dest of hook_attn_scores  = unless the number is -inf;  += and -= where
- * -inf and the number make NaN;  *= by a factor <= 0 or NaN;  clamp() with a lower bound above -inf
- *   hook_pattern      =, +=, -= unless the number is 0;  *= by an inf or NaN;  =, +=, -= of mean(),
- * which is not 0 there;  clamp() with bounds that exclude 0 both              noise() and file(),
- * whatever they hold and then on every instruction on either site of that layer.  from() and frozen
- * alone never set it.  Without it elements with src > dest are outside every edit: they keep -inf
- * and 0. */
+ * that selects some src > dest, where its value is not sure to hide it:
+ *
+ *   hook_attn_scores   = unless the number is -inf; += and -= where -inf and the number make NaN;
+ *                      *= by a factor <= 0 or NaN; clamp() with a lower bound above -inf
+ *   hook_pattern       =, += and -= unless the number is 0, and of mean(), which is not 0 there;
+ *                      *= by an inf or NaN; clamp() with bounds that exclude 0
+ *   both               noise() and file(), whatever they hold
+ *
+ * and then on every instruction on either site of that layer.  from() and frozen alone never set
+ * it. Without it elements with src > dest are outside every edit: they keep -inf and 0.
+ * Instructions on gradients, which exist for every src, always have it. */
+
 /* A run that instructions read. */
 struct edit_source {
     const char *name;                /* of a run; with `set`: the set's */
@@ -157,7 +162,7 @@ struct edit_program {
 struct edit_context {
     const struct config *cfg;
     int32_t n_pos;
-    const struct model *model; /* for dir() and file(); NULL: they are refused */
+    const struct model *model; /* for what reads weights, files or the vocabulary; NULL: refused */
     bool gradients; /* a backward pass will follow; if not, edits of gradients are refused */
     /* Bytes of token `pos` for anchors such as pos="John"#2; NULL when there is no tokenizer.
      * Returns the length and points *text at bytes that live as long as the context. */
@@ -168,12 +173,12 @@ struct edit_context {
     int32_t n_sets;
 };
 
-/* Make a list concrete: patterns become sites as site_select says, negative and named indices
+/* Make a list concrete: patterns become sites as alias_select says, negative and named indices
  * become numbers, anchors positions.  Edits that are off are left out (on == NULL: all are on).
  * *out is freed with edit_program_free.  A pattern that matches no hook, a hook that is refused, an
  * index out of range, an empty selection or an anchor that is not in the prompt is an error that
- * names the edit and the nearest valid choice.  hook_tokens takes only = with a token id, or =
- * from(RUN). */
+ * names the edit and the nearest valid choice.  hook_tokens takes only = with a token id,
+ * = from(RUN) or = resample(REF). */
 int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
                  const struct edit_context *ctx, struct err *e);
 /* Another reference to the same, immutable program, to be freed like the first.  Never fails. */

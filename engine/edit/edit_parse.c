@@ -1,17 +1,16 @@
 /* edit_parse.c - text -> struct edit: a recursive descent over the grammar in edit_form.h.
  *
- * Knows no model: whether names, axes and indices fit is edit_resolve.c's question; operators and
- * values are in edit_value.c.  Each parse_* function stands on the first byte of its part, skips
- * the blanks before it, and returns 0 or, with the error filled, a negative code.  Tested in
- * tests/engine/test_edit.c and tests/fuzz/fuzz_edit.c. */
+ * Knows no model: whether names, axes and indices fit is edit_resolve.c's question.  Each parse_*
+ * function stands on the first byte of its part, skips the blanks before it, and returns 0 or, with
+ * the error filled, a negative code.  Tested in tests/engine/test_edit.c and
+ * tests/fuzz/fuzz_edit.c. */
 #include "edit/edit_scan.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- the hook
- * -------------------------------------------------------------------------------------- */
+/* ---- the hook ---- */
 
 /* A character of a hook pattern outside braces; "*=" is an operator. */
 static bool is_pattern(const char *p)
@@ -79,8 +78,7 @@ static int parse_pattern(struct scan *s)
     return 0;
 }
 
-/* ---- the index
- * ------------------------------------------------------------------------------------- */
+/* ---- the index ---- */
 
 static bool at_place(struct scan *s)
 {
@@ -90,8 +88,7 @@ static bool at_place(struct scan *s)
                : scan_word_is(s->p, scan_word_len(s->p), "end");
 }
 
-/* edit_parse.c: one index. */
-static int scan_place(struct scan *s, struct edit_place *out)
+static int parse_place(struct scan *s, struct edit_place *out)
 {
     if (!at_place(s))
         return scan_fail(s, "expected an index",
@@ -124,7 +121,7 @@ static int parse_range(struct scan *s, struct edit_sel *sel, struct edit_place l
     struct edit_span *span = &s->ed->spans[s->n_spans++];
     *span = (struct edit_span){.lo = lo};
     *sel = (struct edit_sel){sel->dim, SEL_RANGE, 1, 1, span};
-    if (at_place(s) && scan_place(s, &span->hi))
+    if (at_place(s) && parse_place(s, &span->hi))
         return ERR_BAD_INPUT;
     if (!scan_take(s, ":"))
         return 0;
@@ -146,7 +143,7 @@ static int parse_set(struct scan *s, struct edit_sel *sel)
         struct edit_span *span = &s->ed->spans[s->n_spans++];
         *span = (struct edit_span){.hi = {.kind = PLACE_NONE}};
         sel->n++;
-        if (scan_place(s, &span->lo) || (scan_take(s, "..") && scan_place(s, &span->hi)))
+        if (parse_place(s, &span->lo) || (scan_take(s, "..") && parse_place(s, &span->hi)))
             return ERR_BAD_INPUT;
     } while (scan_take(s, ","));
     return scan_take(s, "}") ? 0 : scan_fail(s, "expected , or }", "a set is {1,4} or {4..7}");
@@ -201,7 +198,7 @@ static int parse_sel(struct scan *s, struct edit_sel *sel)
     if (scan_take(s, "{"))
         return parse_set(s, sel);
     struct edit_place place;
-    if (scan_place(s, &place))
+    if (parse_place(s, &place))
         return ERR_BAD_INPUT;
     if (scan_take(s, ":"))
         return parse_range(s, sel, place);
@@ -230,8 +227,345 @@ static int parse_index(struct scan *s)
                : scan_fail(s, "expected , or ]", "an index is [-1, 9] or [pos=-1, head=9]");
 }
 
-/* ---- the whole
- * ------------------------------------------------------------------------------------- */
+/* ---- the operator and the value: one parse_NAME per word that has arguments ---- */
+
+enum { VALUE_FORMS = 800 }; /* bytes of the list of all values */
+
+static int parse_op(struct scan *s)
+{
+    scan_comments(s);
+    for (int op = 0; op < EDIT_OP_COUNT; op++)
+        if (scan_take(s, edit_op_words[op].word)) {
+            s->ed->op = (enum edit_op)op;
+            return 0;
+        }
+    return scan_fail(s, "expected an operator", "these are = += -= *=");
+}
+
+/* The forms of all values, for messages. */
+static const char *value_forms(char buf[VALUE_FORMS])
+{
+    size_t n = (size_t)snprintf(buf, VALUE_FORMS, "values are ");
+    for (int i = 0; i < EDIT_VALUE_COUNT; i++)
+        n += (size_t)snprintf(buf + n, VALUE_FORMS - n, "%s%s", i ? ", " : "",
+                              edit_value_words[i].form);
+    return buf;
+}
+
+/* A word that is no value that can stand here. */
+static int fail_word(struct scan *s, const char *at, size_t n)
+{
+    char forms[VALUE_FORMS], what[160];
+    snprintf(what, sizeof what, "unknown value \"%.*s\"", n > 60 ? 60 : (int)n, at);
+    return scan_fail_at(s, at, what, value_forms(forms));
+}
+
+/* The name of a run or a reference set: plain or quoted. */
+static int parse_source_name(struct scan *s)
+{
+    const char *what = s->ed->value == EDIT_FROM ? "run" : "reference set",
+               *form = edit_value_words[s->ed->value].form;
+    char message[60];
+    scan_blanks(s);
+    const char *at = s->p;
+    if (*at == '"') {
+        int32_t len;
+        if (scan_quoted(s, &s->ed->text[0], &len))
+            return ERR_BAD_INPUT;
+        if (strlen(s->ed->text[0]) != (size_t)len) {
+            snprintf(message, sizeof message, "zero byte in the name of a %s", what);
+            return scan_fail_at(s, at, message, form);
+        }
+    } else {
+        size_t n = 0;
+        while (scan_is_word(at[n]) || at[n] == '.' || at[n] == '-')
+            n++;
+        memcpy(s->bytes, at, n);
+        s->bytes[n] = '\0';
+        s->ed->text[0] = s->bytes;
+        s->bytes += n + 1;
+        s->p += n;
+    }
+    snprintf(message, sizeof message, "expected the name of a %s", what);
+    return *s->ed->text[0] ? 0 : scan_fail_at(s, at, message, form);
+}
+
+static int parse_pos(struct scan *s)
+{
+    bool mean = s->ed->value == EDIT_MEAN_REF;
+    scan_blanks(s);
+    const char *at = s->p;
+    if (mean && scan_take(s, "same")) {
+        s->ed->source_pos = EDIT_SAME_POS;
+        return 0;
+    }
+    if (scan_take(s, "end")) {
+        s->ed->source_pos = -1;
+        return 0;
+    }
+    if (mean && !scan_is_digit(*at) && *at != '-' && *at != '+')
+        return scan_fail(s, "expected a position", "a whole number, end, or same");
+    return scan_int(s, &s->ed->source_pos);
+}
+
+/* RUN or REF, then pos= and (resample) seed= in any order. */
+static int parse_source(struct scan *s)
+{
+    bool seeded = s->ed->value == EDIT_RESAMPLE;
+    s->ed->source_pos = s->ed->value == EDIT_MEAN_REF ? EDIT_ALL_POS : EDIT_SAME_POS;
+    if (parse_source_name(s))
+        return ERR_BAD_INPUT;
+    for (int given = 0; scan_take(s, ",");) {
+        bool seed = seeded && !(given & 1) && scan_take(s, "seed");
+        if ((!seed && ((given & 2) || !scan_take(s, "pos"))) || !scan_take(s, "="))
+            return scan_fail(s, seeded ? "expected seed= or pos=" : "expected pos=",
+                             seeded                          ? "as in resample(ref, seed=7, pos=-1)"
+                             : s->ed->value == EDIT_MEAN_REF ? "as in mean(ref, pos=same)"
+                                                             : "as in from(corrupt, pos=-1)");
+        if (seed ? scan_int(s, &s->ed->seed) : parse_pos(s))
+            return ERR_BAD_INPUT;
+        given |= seed ? 1 : 2;
+    }
+    return 0;
+}
+
+/* What a number may look like as an argument; nan is none of them. */
+#define NUMBERS "such as 0, -1.5, 1e-3, inf, -inf"
+
+static int parse_number(struct scan *s, float *out, const char *such)
+{
+    scan_blanks(s);
+    bool over;
+    const char *end = edit_number_parse(s->p, out, &over);
+    if (end == s->p)
+        return scan_fail(s, "expected a number", such);
+    if (over)
+        return scan_fail(s, "number beyond f32", "the largest is 3.4028235e38; inf is written inf");
+    if (scan_is_word(*end) || *end == '.')
+        return scan_fail(s, "not a number", such);
+    s->p = end;
+    return 0;
+}
+
+static int parse_clamp(struct scan *s)
+{
+    const char *at = s->p;
+    struct edit *ed = s->ed;
+    if (parse_number(s, &ed->lo, NUMBERS))
+        return ERR_BAD_INPUT;
+    if (!scan_take(s, ","))
+        return scan_fail(s, "expected ,", edit_value_words[EDIT_CLAMP].form);
+    if (parse_number(s, &ed->hi, NUMBERS))
+        return ERR_BAD_INPUT;
+    return ed->lo <= ed->hi ? 0
+                            : scan_fail_at(s, at, "bounds that hold nothing",
+                                           "the lower one comes first, as in clamp(-1, 1)");
+}
+
+static int parse_noise(struct scan *s)
+{
+    scan_blanks(s);
+    const char *at = s->p;
+    if (parse_number(s, &s->ed->sigma, NUMBERS))
+        return ERR_BAD_INPUT;
+    if (!(s->ed->sigma >= 0.0f && s->ed->sigma <= 3.4e38f))
+        return scan_fail_at(s, at, "not a standard deviation",
+                            "a number from 0 on, as in noise(0.1, seed=7)");
+    if (!scan_take(s, ","))
+        return 0;
+    if (!scan_take(s, "seed") || !scan_take(s, "="))
+        return scan_fail(s, "expected seed=", edit_value_words[EDIT_NOISE].form);
+    return scan_int(s, &s->ed->seed);
+}
+
+/* Two tokens, in quotes or as ids. */
+static int parse_dir(struct scan *s)
+{
+    struct edit *ed = s->ed;
+    for (int i = 0; i < 2; i++) {
+        if (i && !scan_take(s, ","))
+            return scan_fail(s, "expected ,", edit_value_words[EDIT_DIR].form);
+        scan_blanks(s);
+        const char *at = s->p;
+        if (*at == '"' ? scan_quoted(s, &ed->text[i], &ed->text_len[i])
+                       : scan_int(s, &ed->token[i]))
+            return ERR_BAD_INPUT;
+        if (ed->token[i] < 0)
+            return scan_fail_at(s, at, "token below 0", "a token id, or a token in quotes");
+    }
+    return 0;
+}
+
+static int parse_file(struct scan *s)
+{
+    for (int i = 0; i < 2; i++) {
+        if (i && !scan_take(s, ","))
+            return scan_fail(s, "expected ,", edit_value_words[EDIT_FILE].form);
+        scan_blanks(s);
+        const char *at = s->p;
+        if (*at != '"')
+            return scan_fail(s, "expected a text in quotes", edit_value_words[EDIT_FILE].form);
+        if (scan_quoted(s, &s->ed->text[i], &s->ed->text_len[i]))
+            return ERR_BAD_INPUT;
+        if (!*s->ed->text[i] || strlen(s->ed->text[i]) != (size_t)s->ed->text_len[i])
+            return scan_fail_at(s, at, "not a name", edit_value_words[EDIT_FILE].form);
+    }
+    return 0;
+}
+
+static int parse_mask(struct scan *s)
+{
+    if (parse_file(s))
+        return ERR_BAD_INPUT;
+    if (!scan_take(s, ","))
+        return 0;
+    scan_blanks(s);
+    size_t n = scan_word_len(s->p);
+    for (int fn = 0; fn < EDIT_MASK_COUNT; fn++)
+        if (scan_word_is(s->p, n, edit_mask_fn_names[fn])) {
+            s->ed->mask_fn = (enum edit_mask_fn)fn;
+            s->p += n;
+            return 0;
+        }
+    return scan_fail(s, "expected a function", "step, sigmoid, tanh or relu");
+}
+
+static int parse_direction(struct scan *s)
+{
+    static const enum edit_value_kind kinds[] = {EDIT_DIR, EDIT_FILE};
+    for (int i = 0; i < 2; i++) {
+        if (!scan_take(s, edit_value_words[kinds[i]].word))
+            continue;
+        s->ed->direction = kinds[i];
+        if (!scan_take(s, "("))
+            return scan_fail(s, "expected (", edit_value_words[kinds[i]].form);
+        if (kinds[i] == EDIT_DIR ? parse_dir(s) : parse_file(s))
+            return ERR_BAD_INPUT;
+        return scan_take(s, ")") ? 0 : scan_fail(s, "expected )", edit_value_words[kinds[i]].form);
+    }
+    char forms[120];
+    const char *word = edit_value_words[s->ed->value].word;
+    snprintf(forms, sizeof forms, "%s(dir(\"A\", \"B\")) or %s(file(\"PATH\", \"TENSOR\"))", word,
+             word);
+    return scan_fail(s, "expected a direction", forms);
+}
+
+static int parse_arguments(struct scan *s)
+{
+    switch (s->ed->value) {
+    case EDIT_FROM:
+    case EDIT_MEAN_REF:
+    case EDIT_RESAMPLE: return parse_source(s);
+    case EDIT_CLAMP: return parse_clamp(s);
+    case EDIT_NOISE: return parse_noise(s);
+    case EDIT_DIR: return parse_dir(s);
+    case EDIT_FILE:
+    case EDIT_ROWS:
+    case EDIT_WHITEN:
+    case EDIT_UNWHITEN: return parse_file(s);
+    case EDIT_MASK: return parse_mask(s);
+    case EDIT_PROJECT_OUT:
+    case EDIT_OFFSET:
+    case EDIT_UNOFFSET:
+    case EDIT_POSTBIAS: return parse_direction(s);
+    default: return 0;
+    }
+}
+
+/* Taker's words for adding a vector and taking it away. */
+static bool is_shift(enum edit_value_kind v)
+{
+    return v == EDIT_OFFSET || v == EDIT_UNOFFSET || v == EDIT_POSTBIAS;
+}
+
+/* Does this value begin from the value that it replaces, as clamp() does?  Then it takes = alone.
+ */
+static bool stands_alone(enum edit_value_kind v)
+{
+    return edit_changes_itself(v) || v == EDIT_MASK || is_shift(v);
+}
+
+/* A word; `factor`: a number times it. */
+static int parse_word(struct scan *s, bool factor)
+{
+    scan_blanks(s);
+    const char *at = s->p;
+    size_t n = scan_word_len(at);
+    char forms[VALUE_FORMS];
+    if (n == 0)
+        return scan_fail(s, "expected a value", value_forms(forms));
+    int kind = 0;
+    while (kind < EDIT_VALUE_COUNT && !scan_word_is(at, n, edit_value_words[kind].word))
+        kind++;
+    if (kind == EDIT_VALUE_COUNT)
+        return fail_word(s, at, n);
+    s->ed->value = (enum edit_value_kind)kind;
+    s->p += n;
+    if (stands_alone(s->ed->value) && (factor || s->ed->op != EDIT_SET)) {
+        char what[80];
+        snprintf(what, sizeof what, "%s stands alone after =", edit_value_words[kind].form);
+        return scan_fail_at(s, at, what, "it already begins from the value there");
+    }
+    if (!strchr(edit_value_words[kind].form, '('))
+        return 0;
+    if (!scan_take(s, "("))
+        return scan_fail(s, "expected (", edit_value_words[kind].form);
+    if (kind == EDIT_MEAN && scan_take(s, ")"))
+        return 0;
+    if (kind == EDIT_MEAN)
+        s->ed->value = EDIT_MEAN_REF;
+    if (parse_arguments(s))
+        return ERR_BAD_INPUT;
+    if (!scan_take(s, ")"))
+        return scan_fail(s, "expected )", edit_value_words[s->ed->value].form);
+    if (is_shift(s->ed->value)) {
+        s->ed->op = s->ed->value == EDIT_UNOFFSET ? EDIT_SUB : EDIT_ADD;
+        s->ed->value = s->ed->direction;
+    }
+    return 0;
+}
+
+static int parse_value(struct scan *s)
+{
+    scan_blanks(s);
+    struct edit *ed = s->ed;
+    bool over;
+    ed->value = EDIT_NUMBER;
+    if (edit_number_parse(s->p, &ed->number, &over) == s->p) {
+        ed->number = 1.0f;
+        return parse_word(s, false);
+    }
+    if (parse_number(s, &ed->number, NUMBERS ", nan"))
+        return ERR_BAD_INPUT;
+    return scan_take(s, "*") ? parse_word(s, true) : 0;
+}
+
+/* "OP VALUE [, renormalize]" up to the end of the text. */
+static int parse_action(struct scan *s)
+{
+    int rc = parse_op(s);
+    if (rc || (rc = parse_value(s)))
+        return rc;
+    scan_comments(s);
+    const char *at = s->p;
+    if (scan_take(s, ",")) {
+        scan_blanks(s);
+        size_t n = scan_word_len(s->p);
+        if (scan_word_is(s->p, n, EDIT_RENORMALIZE)) {
+            s->ed->renormalize = true;
+            s->p += n;
+            scan_comments(s);
+            at = s->p;
+        } else if (n > 0) {
+            return fail_word(s, s->p, n);
+        }
+    }
+    return *at == '\0' ? 0
+                       : scan_fail_at(s, at, "unexpected text after the edit",
+                                      "one edit is HOOK[index] = VALUE");
+}
+
+/* ---- the whole ---- */
 
 int edit_parse(struct edit **out, const char *text, struct err *e)
 {
@@ -252,7 +586,7 @@ int edit_parse(struct edit **out, const char *text, struct err *e)
     struct scan s = {.text = text, .p = text, .ed = ed, .bytes = (char *)ed + head, .e = e};
     int rc = parse_pattern(&s);
     rc = rc ? rc : parse_index(&s);
-    rc = rc ? rc : scan_value(&s);
+    rc = rc ? rc : parse_action(&s);
     if (!rc && edit_print(ed, NULL, 0) >= LIMIT_EDIT_TEXT)
         rc = err_set(e, ERR_BAD_INPUT, "edit of %d bytes once printed · at most %d",
                      edit_print(ed, NULL, 0), LIMIT_EDIT_TEXT - 1);

@@ -12,12 +12,36 @@
 #include "edit/edit_form.h"
 
 struct edit_chunk;
+struct reference_set;
 
-/* ---- edit_axis.c ----
- * What one selection means on one axis of one hook. */
+/* Has the site two positions, dest and src? */
+static inline bool edit_two_positions(enum site_id id)
+{
+    return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
+}
 
-/* Memory that lives as long as the chunk list; NULL when there is none left. */
+/* ---- edit_program.c ----
+ * A program while it is made. */
+
+/* An empty one; NULL when memory is out. */
+struct edit_program *edit_program_new(void);
+/* Where its memory is; memory that lives as long as such chunks, or NULL when there is none left.
+ */
+struct edit_chunk **edit_program_chunks(struct edit_program *p);
 void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes);
+/* One more instruction: a copy. */
+int edit_program_add(struct edit_program *p, const struct edit_instr *instr, struct err *e);
+/* The index of a source, added with a copy of its name where it is new. */
+int edit_program_source(struct edit_program *p, struct edit_source want, int32_t *out,
+                        struct err *e);
+/* Keep a set as long as the program. */
+int edit_program_hold(struct edit_program *p, const struct reference_set *set, struct err *e);
+/* All instructions are there: put them in the order that edit.h promises, those on gradients apart,
+ * and let every edit of a layer's attention see what one of them, or the model, does not mask. */
+void edit_program_order(struct edit_program *p, const struct config *cfg);
+
+/* ---- edit_index.c ----
+ * What an edit's index selects on the axes of a hook or a weight. */
 
 /* The i-th value of a resolved axis; its least and its greatest. */
 static inline int32_t edit_axis_value(const struct edit_axis *a, int32_t i)
@@ -35,25 +59,8 @@ static inline int32_t edit_axis_max(const struct edit_axis *a)
     return edit_axis_value(a, a->n - 1);
 }
 
-struct edit_axis_at {
-    const struct edit_context *ctx;
-    const char *name;  /* of the hook, for messages */
-    enum site_dim dim; /* DIM_NONE: heads joined into columns */
-    const char *word;  /* what the axis is called */
-    int32_t size;      /* of the axis, >= 1 */
-    struct edit_chunk **chunks;
-};
-
-/* The values that `sel` (NULL = all) selects, ascending without repeats, at least one.  Lists go to
- * the chunks.  A single index or an end of a {a..b} outside the axis, an empty selection, and a
- * token that is not in the prompt are errors; the ends of a range a:b are clipped to the axis. */
-int edit_axis_resolve(struct edit_axis *out, const struct edit_sel *sel,
-                      const struct edit_axis_at *at, struct err *e);
-
-/* ---- edit_target.c ----
- * What an edit's index is read against: a name, axes, sizes. */
-
-/* The axes of a site, of a weight, or of an alias that has others than its sites. */
+/* What an index is read against: the axes of a site, of a weight, or of an alias that has others
+ * than its sites. */
 struct edit_target {
     char name[LIMIT_NAME];
     int rank;
@@ -84,18 +91,6 @@ struct edit_part {
 int edit_alias_split(const struct config *cfg, const struct alias_value *v,
                      const struct edit_axis in[2], struct edit_chunk **chunks,
                      struct edit_part **out, struct err *e);
-
-/* ---- edit_reference.c ----
- * What mean(REF) and resample(REF) refer to. */
-
-/* Fill instr->set (held by the program) and, for EDIT_RESAMPLE, instr->source_prompt; the axes of
- * the instruction are known.  Nothing for other values.  Errors are one line: a set that is not
- * there, a position that no prompt of it has. */
-int edit_reference_resolve(struct edit_program *prog, struct edit_instr *instr,
-                           const struct edit *ed, const struct edit_context *ctx,
-                           struct edit_chunk **chunks, struct err *e);
-/* Let go of the sets. */
-void edit_reference_free(struct edit_program *prog);
 
 /* ---- edit_vector.c ----
  * The constants that an edit brings along, dir() and file(). */

@@ -1,7 +1,7 @@
 /* edit_resolve.c - edits made concrete for one model and prompt: patterns become sites, indices
  * become numbers, and what an edit can reach (row_min, full) is decided.
  *
- * Knows no run and no value.  What a selection means on one axis is in edit_axis.c.  Tested in
+ * Knows no run and no value.  What an index means is in edit_index.c.  Tested in
  * tests/engine/test_edit_resolve.c, tests/engine/test_alias_edit.c and tests/fuzz/fuzz_edit.c. */
 #include "edit/edit_parts.h"
 
@@ -9,20 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The owner of a program's memory, shared by its copies. */
-struct arena {
-    atomic_int refs;
-    struct edit_program *program;
-    struct edit_chunk *chunks;
-};
+#include "edit/reference.h"
 
 struct resolver {
     const struct edit_context *ctx;
     struct edit_program *prog;
-    struct arena *arena;
-    int32_t cap, cap_weights; /* of prog->instrs, prog->weights */
-    int32_t cap_sources;
-    int32_t edit; /* the edit at hand */
+    struct edit_chunk **chunks; /* of prog */
+    int32_t edit;               /* the edit at hand */
     const struct edit *ed;
     bool spread; /* the site at hand is one of several copies, with a head axis more than its name
                     has */
@@ -30,52 +23,7 @@ struct resolver {
     bool backward; /* the edit is of a gradient */
 };
 
-struct edit_chunk {
-    struct edit_chunk *next;
-    max_align_t bytes[];
-};
-
-void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes)
-{
-    struct edit_chunk *c = malloc(sizeof *c + bytes);
-    if (!c)
-        return NULL;
-    c->next = *chunks;
-    *chunks = c;
-    return c->bytes;
-}
-
-struct edit_program *edit_program_copy(const struct edit_program *p)
-{
-    struct arena *a = p->arena;
-    atomic_fetch_add(&a->refs, 1);
-    return a->program;
-}
-
-void edit_program_free(struct edit_program *p)
-{
-    struct arena *a = p ? p->arena : NULL;
-    if (!a || atomic_fetch_sub(&a->refs, 1) != 1)
-        return;
-    edit_reference_free(p);
-    for (struct edit_chunk *c = a->chunks, *next; c; c = next) {
-        next = c->next;
-        free(c);
-    }
-    free(p->instrs);
-    free(p->weights);
-    free(p);
-    free(a);
-}
-
-float *edit_program_floats(struct edit_program *p, int64_t n)
-{
-    struct arena *a = p->arena;
-    return edit_chunk_alloc(&a->chunks, (size_t)n * sizeof(float));
-}
-
-/* ---- one edit on one hook
- * --------------------------------------------------------------------------- */
+/* ---- one edit on one hook ---- */
 
 /* hook_tokens holds ids: no arithmetic, and only ids that the embedding has. */
 static int check_tokens(struct resolver *r)
@@ -99,7 +47,7 @@ static bool unmasks(const struct edit *ed, enum site_id id)
     float x = ed->number;
     bool number = ed->value == EDIT_NUMBER, set = ed->op == EDIT_SET, mul = ed->op == EDIT_MUL;
     if (ed->value == EDIT_NOISE || ed->value == EDIT_FILE)
-        return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
+        return edit_two_positions(id);
     if (ed->value == EDIT_CLAMP)
         return id == SITE_ATTN_SCORES ? ed->lo > -INFINITY
                                       : id == SITE_PATTERN && (ed->lo > 0.0f || ed->hi < 0.0f);
@@ -114,59 +62,6 @@ static bool unmasks(const struct edit *ed, enum site_id id)
     return id == SITE_PATTERN && ed->value == EDIT_MEAN && !mul;
 }
 
-/* The index of a source, added when new. */
-static int source_index(struct resolver *r, struct edit_source want, int32_t *out)
-{
-    struct edit_program *p = r->prog;
-    for (int32_t i = 0; i < p->n_sources; i++)
-        if (strcmp(p->sources[i].name, want.name) == 0 && p->sources[i].set == want.set &&
-            p->sources[i].prompt == want.prompt) {
-            *out = i;
-            return 0;
-        }
-    size_t size = strlen(want.name) + 1;
-    char *name = edit_chunk_alloc(&r->arena->chunks, size);
-    bool full = p->n_sources == r->cap_sources;
-    struct edit_source *more = full ? edit_chunk_alloc(&r->arena->chunks,
-                                                       (size_t)(2 * r->cap_sources + 1) *
-                                                           sizeof *more)
-                                    : p->sources;
-    if (!name || !more)
-        return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
-    if (full) {
-        memcpy(more, p->sources, (size_t)p->n_sources * sizeof *more);
-        p->sources = more;
-        r->cap_sources = 2 * r->cap_sources + 1;
-    }
-    want.name = memcpy(name, want.name, size);
-    p->sources[p->n_sources] = want;
-    *out = p->n_sources++;
-    return 0;
-}
-
-static int add_instr(struct resolver *r, const struct edit_instr *instr)
-{
-    struct edit_program *p = r->prog;
-    struct edit_instr **list = instr->weight ? &p->weights : &p->instrs;
-    int32_t *n = instr->weight ? &p->n_weights : &p->n_instrs,
-            *cap = instr->weight ? &r->cap_weights : &r->cap;
-    if (*n == LIMIT_INSTRS)
-        return err_set(r->e, ERR_BAD_INPUT,
-                       "edits on more than %d hooks in all · "
-                       "use fewer edits or narrower patterns",
-                       LIMIT_INSTRS);
-    if (*n == *cap) {
-        int32_t more = *cap ? 2 * *cap : 16;
-        struct edit_instr *instrs = realloc(*list, (size_t)more * sizeof *instrs);
-        if (!instrs)
-            return err_set(r->e, ERR_SYSTEM, "out of memory for edits");
-        *list = instrs;
-        *cap = more;
-    }
-    (*list)[(*n)++] = *instr;
-    return 0;
-}
-
 /* dir(), file(): read once for all layers of a pattern. */
 static int brings_vector(struct resolver *r, struct edit_instr *instr)
 {
@@ -175,7 +70,7 @@ static int brings_vector(struct resolver *r, struct edit_instr *instr)
     const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1]
                                                       : NULL;
     if (!prev || prev->edit != instr->edit || prev->site.id != instr->site.id)
-        return edit_vector_resolve(instr, r->ed, r->ctx, &r->arena->chunks, r->e);
+        return edit_vector_resolve(instr, r->ed, r->ctx, r->chunks, r->e);
     instr->vec = prev->vec, instr->vec_n = prev->vec_n;
     memcpy(instr->vec_stride, prev->vec_stride, sizeof instr->vec_stride);
     return 0;
@@ -218,6 +113,75 @@ static void unfold(struct edit_instr *a, const struct edit_instr *given)
     a->vec_stride[2] = a->vec_stride[1], a->vec_stride[1] = 0;
 }
 
+/* How many positions a prompt must have. */
+static int32_t positions_needed(const struct edit_instr *instr)
+{
+    int32_t pos = instr->source_pos;
+    if (pos == EDIT_ALL_POS)
+        return 1;
+    if (pos == EDIT_SAME_POS)
+        return edit_axis_max(&instr->axis[site_row_axis(instr->site.id)]) + 1;
+    return pos < 0 ? -pos : pos + 1;
+}
+
+/* What mean(REF) and resample(REF) refer to: the set, which the program holds, and the prompt that
+ * is drawn. */
+static int refers_to_set(struct resolver *r, struct edit_instr *instr)
+{
+    const struct reference_set *set = reference_find(r->ctx->sets, r->ctx->n_sets, r->ed->text[0],
+                                                     r->e);
+    char name[LIMIT_NAME];
+    int rc = set ? edit_program_hold(r->prog, set, r->e) : ERR_BAD_INPUT;
+    if (rc)
+        return rc;
+    if (instr->value == EDIT_MEAN_REF && edit_two_positions(instr->site.id) &&
+        instr->source_pos != EDIT_SAME_POS)
+        return err_set(
+            r->e, ERR_BAD_INPUT,
+            "%s has two positions, dest and src · mean(%s, pos=same) takes the mean at each",
+            site_name(instr->site, name), set->name);
+    int32_t need = positions_needed(instr), asked = instr->source_pos;
+    if (need > set->longest)
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "%s(%s) · position %d is asked for, the longest prompt of %s has 0..%d",
+                       edit_value_words[instr->value].word, set->name,
+                       (int)(asked < 0 && asked > EDIT_ALL_POS ? asked : need - 1), set->name,
+                       (int)set->longest - 1);
+    instr->set = set;
+    if (instr->value == EDIT_RESAMPLE)
+        instr->source_prompt = reference_draw(set, r->ed->seed, need);
+    else
+        r->prog->needs_means = true;
+    return 0;
+}
+
+/* The run that from() and resample() read. */
+static int refers_to_run(struct resolver *r, struct edit_instr *instr)
+{
+    const struct edit *ed = r->ed;
+    char name[LIMIT_NAME];
+    struct edit_source source = {ed->text[0], instr->set, instr->source_prompt};
+    int rc = edit_program_source(r->prog, source, &instr->source, r->e);
+    if (rc)
+        return rc;
+    instr->source_name = r->prog->sources[instr->source].name;
+    if (ed->source_pos != EDIT_SAME_POS && edit_two_positions(instr->site.id))
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
+                       edit_value_words[ed->value].word, site_name(instr->site, name));
+    return 0;
+}
+
+/* Sets and runs that the value names. */
+static int refers(struct resolver *r, struct edit_instr *instr)
+{
+    enum edit_value_kind v = instr->value;
+    int rc = v == EDIT_MEAN_REF || v == EDIT_RESAMPLE ? refers_to_set(r, instr) : 0;
+    if (!rc && (v == EDIT_FROM || v == EDIT_RESAMPLE))
+        rc = refers_to_run(r, instr);
+    return rc;
+}
+
 /* What an edit reads from files and weights; it may be several instructions, or none
  * (edit_parts.h). */
 static int brings_numbers(struct resolver *r, struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n)
@@ -225,7 +189,7 @@ static int brings_numbers(struct resolver *r, struct edit_instr instrs[EDIT_HOOK
     struct edit_instr given = instrs[0];
     if (r->spread)
         fold(&instrs[0]);
-    int rc = edit_hook_resolve(instrs, n, r->ed, r->ctx, &r->arena->chunks, r->e);
+    int rc = edit_hook_resolve(instrs, n, r->ed, r->ctx, r->chunks, r->e);
     if (!rc && instrs[0].value == given.value && r->ed->value != EDIT_MASK &&
         r->ed->value != EDIT_ROWS)
         rc = brings_vector(r, &instrs[0]);
@@ -258,22 +222,9 @@ static int finish_instr(struct resolver *r, struct site_ref site,
                                .rank = site_table[site.id].rank,
                                .edit = r->edit};
     memcpy(instr.axis, axis, sizeof instr.axis);
-    struct edit_source source = {ed->text[0], NULL, -1};
     int rc = r->backward ? check_backward(r, site) : 0;
-    if (rc || (rc = edit_reference_resolve(r->prog, &instr, ed, r->ctx, &r->arena->chunks, r->e)))
+    if (rc || (rc = refers(r, &instr)))
         return rc;
-    if (ed->value == EDIT_RESAMPLE)
-        source = (struct edit_source){ed->text[0], instr.set, instr.source_prompt};
-    if (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE) {
-        if ((rc = source_index(r, source, &instr.source)))
-            return rc;
-        instr.source_name = r->prog->sources[instr.source].name;
-        if (ed->source_pos != EDIT_SAME_POS &&
-            (site.id == SITE_ATTN_SCORES || site.id == SITE_PATTERN))
-            return err_set(r->e, ERR_BAD_INPUT,
-                           "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
-                           edit_value_words[ed->value].word, site_name(site, name));
-    }
     int n;
     struct edit_instr instrs[EDIT_HOOK_INSTRS] = {instr};
     rc = brings_numbers(r, instrs, &n);
@@ -285,7 +236,7 @@ static int finish_instr(struct resolver *r, struct site_ref site,
                   (unmasks(ed, site.id) && edit_axis_max(&a->axis[2]) > edit_axis_min(&a->axis[1]));
         a->row_min = config_first_reached_row(r->ctx->cfg,
                                               edit_axis_min(&a->axis[site_row_axis(site.id)]));
-        rc = add_instr(r, a);
+        rc = edit_program_add(r->prog, a, r->e);
     }
     return rc;
 }
@@ -308,7 +259,7 @@ static int resolve_site(struct resolver *r, struct site_ref site)
         memcpy(axis, prev->axis, sizeof axis);
     } else {
         struct edit_target t = edit_target_site(r->ctx, site);
-        int rc = edit_target_axes(&t, r->ed, r->ctx, &r->arena->chunks, axis, r->e);
+        int rc = edit_target_axes(&t, r->ed, r->ctx, r->chunks, axis, r->e);
         if (rc)
             return rc;
     }
@@ -347,9 +298,8 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
         return err_set(r->e, ERR_BAD_INPUT,
                        "%s · %s joins or splits axes · use TransformerLens' name of the hook",
                        edit_value_words[r->ed->value].form, pick->name);
-    int rc = edit_target_axes(&t, r->ed, r->ctx, &r->arena->chunks, axis, r->e);
-    int n = rc ? rc
-               : edit_alias_split(r->ctx->cfg, &pick->value, axis, &r->arena->chunks, &parts, r->e);
+    int rc = edit_target_axes(&t, r->ed, r->ctx, r->chunks, axis, r->e);
+    int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, r->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
     r->spread = pick->value.spread;
     for (int i = 0; i < n && !rc; i++)
@@ -374,9 +324,9 @@ static int resolve_weights(struct resolver *r)
     int n = edit_weight_select(r->ctx, r->ed->pattern, &list, r->e), rc = n < 0 ? n : 0;
     for (int i = 0; i < n && !rc; i++) {
         struct edit_instr instr;
-        rc = edit_weight_instr(&instr, r->ed, r->edit, &list[i], r->ctx, &r->arena->chunks, r->e);
+        rc = edit_weight_instr(&instr, r->ed, r->edit, &list[i], r->ctx, r->chunks, r->e);
         if (!rc)
-            rc = add_instr(r, &instr);
+            rc = edit_program_add(r->prog, &instr, r->e);
     }
     free(list);
     return rc;
@@ -409,92 +359,6 @@ static int resolve_edit(struct resolver *r)
     return rc;
 }
 
-/* ---- the program
- * ----------------------------------------------------------------------------------- */
-
-static int64_t stage_of(struct site_ref s)
-{
-    switch (site_table[s.id].scope) {
-    case SCOPE_EMBED: return 0;
-    case SCOPE_BLOCK: return (int64_t)s.layer + 1;
-    case SCOPE_FINAL: break;
-    }
-    return INT64_MAX;
-}
-
-static int by_stage(const void *a, const void *b)
-{
-    const struct edit_instr *x = a, *y = b;
-    if (x->backward != y->backward)
-        return x->backward ? 1 : -1;
-    int64_t sx = stage_of(x->site), sy = stage_of(y->site);
-    if (sx != sy)
-        return sx < sy ? -1 : 1;
-    if (x->site.id != y->site.id)
-        return x->site.id < y->site.id ? -1 : 1;
-    if (x->edit != y->edit)
-        return x->edit < y->edit ? -1 : 1;
-    if (x->part != y->part)
-        return x->part < y->part ? -1 : 1;
-    /* parts of one edit are disjoint; any order will do, but the same every time */
-    for (int i = 1; i < SITE_RANK_MAX; i++)
-        if (edit_axis_min(&x->axis[i]) != edit_axis_min(&y->axis[i]))
-            return edit_axis_min(&x->axis[i]) < edit_axis_min(&y->axis[i]) ? -1 : 1;
-    return 0;
-}
-
-static int by_weight(const void *a, const void *b)
-{
-    const struct edit_instr *x = a, *y = b;
-    const struct edit_weight *v = x->weight, *w = y->weight;
-    if (v->layer != w->layer)
-        return v->layer < w->layer ? -1 : 1;
-    return v->id != w->id ? (v->id < w->id ? -1 : 1) : x->edit < y->edit ? -1 : x->edit > y->edit;
-}
-
-static bool is_attention(const struct edit_instr *instr)
-{
-    return instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN;
-}
-
-/* What one edit unmasks in a layer, every other edit of its scores and pattern sees; where nothing
- * is masked they all do.  Instructions of a layer stand together. */
-static void spread_full(struct edit_program *p, bool all)
-{
-    for (int32_t i = 0, end; i < p->n_instrs; i = end) {
-        bool full = all;
-        for (end = i;
-             end < p->n_instrs && stage_of(p->instrs[end].site) == stage_of(p->instrs[i].site);
-             end++)
-            full |= p->instrs[end].full;
-        for (int32_t k = i; full && k < end; k++)
-            if (is_attention(&p->instrs[k])) {
-                p->instrs[k].full = true;
-                p->instrs[k].row_min = 0;
-            }
-    }
-}
-
-static struct edit_program *program_new(int32_t n_edits)
-{
-    struct edit_program *p = calloc(1, sizeof *p);
-    struct arena *a = calloc(1, sizeof *a);
-    struct edit_source *sources = a ? edit_chunk_alloc(&a->chunks,
-                                                       ((size_t)n_edits + 1) * sizeof *sources)
-                                    : NULL;
-    if (!p || !sources) {
-        free(p);
-        free(a ? a->chunks : NULL);
-        free(a);
-        return NULL;
-    }
-    atomic_init(&a->refs, 1);
-    a->program = p;
-    p->arena = a;
-    p->sources = sources;
-    return p;
-}
-
 int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
                  const struct edit_context *ctx, struct err *e)
 {
@@ -502,10 +366,11 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         return err_set(e, ERR_BAD_INPUT, "%d edits · at most %d", (int)n, LIMIT_EDITS);
     if (n > 0 && ctx->n_pos < 1)
         return err_set(e, ERR_BAD_INPUT, "edits on an empty prompt · give it a token");
-    struct edit_program *p = program_new(n);
-    int rc = p ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
-    struct resolver r = {
-        .ctx = ctx, .prog = p, .arena = p ? p->arena : NULL, .cap_sources = n + 1, .e = e};
+    struct edit_program *p = edit_program_new();
+    if (!p)
+        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+    struct resolver r = {.ctx = ctx, .prog = p, .chunks = edit_program_chunks(p), .e = e};
+    int rc = 0;
     for (int32_t i = 0; i < n && !rc; i++) {
         if (on && !on[i])
             continue;
@@ -517,51 +382,7 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         edit_program_free(p);
         return rc;
     }
-    if (p->n_instrs > 0)
-        qsort(p->instrs, (size_t)p->n_instrs, sizeof *p->instrs, by_stage);
-    for (; p->n_instrs > 0 && p->instrs[p->n_instrs - 1].backward; p->n_instrs--)
-        p->n_back++;
-    p->back = p->instrs ? p->instrs + p->n_instrs : NULL;
-    if (p->n_weights > 0)
-        qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_weight);
-    spread_full(p, ctx->cfg->bidirectional);
+    edit_program_order(p, ctx->cfg);
     *out = p;
     return 0;
-}
-
-static bool axis_equal(const struct edit_axis *a, const struct edit_axis *b)
-{
-    if (a->n != b->n || !a->list != !b->list)
-        return false;
-    return a->list ? memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list) == 0 : a->lo == b->lo;
-}
-
-bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b)
-{
-    return a->weight->id == b->weight->id && a->weight->layer == b->weight->layer;
-}
-
-bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b)
-{
-    if (!a->weight != !b->weight ||
-        (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
-        return false;
-    if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op ||
-        a->value != b->value || a->full != b->full || a->renormalize != b->renormalize ||
-        memcmp(&a->number, &b->number, sizeof a->number) != 0)
-        return false;
-    if (memcmp(&a->lo, &b->lo, sizeof a->lo) != 0 || memcmp(&a->hi, &b->hi, sizeof a->hi) != 0)
-        return false;
-    if (memcmp(&a->sigma, &b->sigma, sizeof a->sigma) != 0 || a->seed != b->seed ||
-        a->source_pos != b->source_pos || a->vec_n != b->vec_n ||
-        memcmp(a->vec_stride, b->vec_stride, sizeof a->vec_stride) != 0 ||
-        (a->vec_n && memcmp(a->vec, b->vec, (size_t)a->vec_n * sizeof *a->vec) != 0))
-        return false;
-    if ((a->value == EDIT_FROM || a->value == EDIT_RESAMPLE) &&
-        (strcmp(a->source_name, b->source_name) != 0 || a->source_prompt != b->source_prompt))
-        return false;
-    for (int i = 0; i < a->rank; i++)
-        if (!axis_equal(&a->axis[i], &b->axis[i]))
-            return false;
-    return true;
 }

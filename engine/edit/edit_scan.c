@@ -4,7 +4,6 @@
 
 #include <string.h>
 
-/* "what · column N · what would work"; columns count characters from 1. */
 int scan_fail_at(struct scan *s, const char *at, const char *what, const char *would_work)
 {
     int column = 1;
@@ -39,7 +38,6 @@ void scan_blanks(struct scan *s)
         s->p++;
 }
 
-/* Outside brackets and quotes a '#' begins a comment. */
 void scan_comments(struct scan *s)
 {
     for (;;) {
@@ -60,7 +58,6 @@ bool scan_take(struct scan *s, const char *text)
     return true;
 }
 
-/* The length of the word at p; 0 where none begins. */
 size_t scan_word_len(const char *p)
 {
     size_t n = 0;
@@ -97,7 +94,6 @@ static int hex_value(char c)
                                   : -1;
 }
 
-/* A string in quotes, to the text pool with a NUL behind it. */
 int scan_quoted(struct scan *s, const char **text, int32_t *len)
 {
     const char *open = s->p++;

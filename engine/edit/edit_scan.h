@@ -1,7 +1,7 @@
-/* edit_scan.h - the reading head of the edit parser; private to edit_parse.c and edit_value.c.
+/* edit_scan.h - the reading head of the edit parser; private to edit_parse.c.
  *
- * Each function skips the blanks before its part, and returns 0 or, with the error filled, a
- * negative code. */
+ * Functions that return int return 0 or, with the error filled, a negative code; scan_take and
+ * scan_int skip the blanks before their part. */
 #ifndef EDIT_SCAN_H
 #define EDIT_SCAN_H
 
@@ -32,8 +32,5 @@ bool scan_word_is(const char *p, size_t n, const char *word);
 int scan_int(struct scan *s, int32_t *out);
 /* A string in quotes, to the text pool with a NUL behind it. */
 int scan_quoted(struct scan *s, const char **text, int32_t *len);
-
-/* edit_value.c: "OP VALUE [, renormalize]" up to the end of the text. */
-int scan_value(struct scan *s);
 
 #endif

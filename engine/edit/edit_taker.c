@@ -289,7 +289,7 @@ int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const 
     *n = 1;
     if (!edit_hook_is(ed->value))
         return 0;
-    if (instrs[0].site.id == SITE_ATTN_SCORES || instrs[0].site.id == SITE_PATTERN)
+    if (edit_two_positions(instrs[0].site.id))
         return err_set(e, ERR_BAD_INPUT,
                        "%s · %s has two positions, dest and src · it is for hooks with one", form,
                        site_name(instrs[0].site, name));

@@ -1,5 +1,5 @@
-/* edit_axis.c - selections -> integers: negative and clipped indices, sets, token anchors
- * (edit_parts.h).
+/* edit_index.c - what an index means on the axes of a hook or a weight: negative and clipped
+ * places, sets, token anchors -> integers (edit_parts.h).
  *
  * Tested in tests/engine/test_edit_resolve.c. */
 #include "edit/edit_parts.h"
@@ -18,12 +18,21 @@ enum {
     TOKEN_SHOWN = 80    /* bytes of a token in a message */
 };
 
+/* One axis, and what messages call it. */
+struct axis_at {
+    const struct edit_context *ctx;
+    const char *name;  /* of the hook, for messages */
+    enum site_dim dim; /* DIM_NONE: heads joined into columns */
+    const char *word;  /* what the axis is called */
+    int32_t size;      /* of the axis, >= 1 */
+    struct edit_chunk **chunks;
+};
+
 struct interval {
     int32_t lo, hi; /* both included */
 };
 
-/* ---- token anchors
- * --------------------------------------------------------------------------------- */
+/* ---- token anchors ---- */
 
 static const char *trimmed(const char *s, int32_t *len)
 {
@@ -37,13 +46,13 @@ static const char *trimmed(const char *s, int32_t *len)
 }
 
 /* The part of the axis that the prompt has tokens for: W_pos has positions beyond it. */
-static int32_t prompt_size(const struct edit_axis_at *at)
+static int32_t prompt_size(const struct axis_at *at)
 {
     return at->size < at->ctx->n_pos ? at->size : at->ctx->n_pos;
 }
 
 /* A token is meant by its exact text, or by its text without the blanks around it. */
-static bool token_is(const struct edit_axis_at *at, int32_t pos, const struct edit_place *p)
+static bool token_is(const struct axis_at *at, int32_t pos, const struct edit_place *p)
 {
     const char *text;
     int32_t len = at->ctx->token_text(at->ctx->user, pos, &text);
@@ -70,8 +79,7 @@ static const char *shown(const char *text, int32_t len, char buf[TOKEN_SHOWN])
 }
 
 /* The positions of the tokens most like the anchor, each text once; returns how many. */
-static int nearest(const struct edit_axis_at *at, const struct edit_place *p,
-                   int32_t pos[NEAREST_MAX])
+static int nearest(const struct axis_at *at, const struct edit_place *p, int32_t pos[NEAREST_MAX])
 {
     size_t d[NEAREST_MAX];
     int n = 0;
@@ -101,7 +109,7 @@ static int nearest(const struct edit_axis_at *at, const struct edit_place *p,
     return n;
 }
 
-static int fail_token(const struct edit_axis_at *at, const struct edit_place *p, int32_t found,
+static int fail_token(const struct axis_at *at, const struct edit_place *p, int32_t found,
                       struct err *e)
 {
     char list[NEAREST_MAX * (TOKEN_SHOWN + 20)] = "", token[TOKEN_SHOWN], other[TOKEN_SHOWN];
@@ -120,7 +128,7 @@ static int fail_token(const struct edit_axis_at *at, const struct edit_place *p,
     return err_set(e, ERR_BAD_INPUT, "no token %s in the prompt · the nearest are %s", token, list);
 }
 
-static int find_token(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out,
+static int find_token(const struct axis_at *at, const struct edit_place *p, int64_t *out,
                       struct err *e)
 {
     enum site_dim d = at->dim;
@@ -153,11 +161,10 @@ static int find_token(const struct edit_axis_at *at, const struct edit_place *p,
     return fail_token(at, p, found, e);
 }
 
-/* ---- places and selections
- * ------------------------------------------------------------------------- */
+/* ---- places and selections ---- */
 
 /* A place as a number, counted from the start; it may lie outside the axis. */
-static int place_value(const struct edit_axis_at *at, const struct edit_place *p, int64_t *out,
+static int place_value(const struct axis_at *at, const struct edit_place *p, int64_t *out,
                        struct err *e)
 {
     if (p->kind == PLACE_TOKEN)
@@ -168,7 +175,7 @@ static int place_value(const struct edit_axis_at *at, const struct edit_place *p
     return 0;
 }
 
-static int place_inside(const struct edit_axis_at *at, const struct edit_place *p, int32_t *out,
+static int place_inside(const struct axis_at *at, const struct edit_place *p, int32_t *out,
                         struct err *e)
 {
     int64_t v;
@@ -184,7 +191,7 @@ static int place_inside(const struct edit_axis_at *at, const struct edit_place *
     return 0;
 }
 
-static int fail_empty(const struct edit_axis_at *at, int64_t lo, int64_t hi, struct err *e)
+static int fail_empty(const struct axis_at *at, int64_t lo, int64_t hi, struct err *e)
 {
     const char *dim = at->word;
     return err_set(e, ERR_BAD_INPUT, "%s %lld:%lld selects nothing · it goes 0..%d", dim,
@@ -193,7 +200,7 @@ static int fail_empty(const struct edit_axis_at *at, int64_t lo, int64_t hi, str
 
 /* The values lo, lo+step, ...: contiguous, or a list. */
 static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t step,
-                       const struct edit_axis_at *at, struct err *e)
+                       const struct axis_at *at, struct err *e)
 {
     int32_t *list = NULL;
     if (step > 1 && n > 1) {
@@ -208,7 +215,7 @@ static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t ste
 }
 
 static int resolve_range(struct edit_axis *out, const struct edit_sel *sel,
-                         const struct edit_axis_at *at, struct err *e)
+                         const struct axis_at *at, struct err *e)
 {
     const struct edit_span *span = &sel->spans[0];
     int64_t lo = 0, hi = at->size;
@@ -245,7 +252,7 @@ static int32_t merge(struct interval *iv, int32_t n)
 }
 
 static int store_intervals(struct edit_axis *out, const struct interval *iv, int32_t n_iv,
-                           const struct edit_axis_at *at, struct err *e)
+                           const struct axis_at *at, struct err *e)
 {
     int32_t n = 0;
     for (int32_t i = 0; i < n_iv; i++)
@@ -264,8 +271,8 @@ static int store_intervals(struct edit_axis *out, const struct interval *iv, int
     return 0;
 }
 
-static int resolve_set(struct edit_axis *out, const struct edit_sel *sel,
-                       const struct edit_axis_at *at, struct err *e)
+static int resolve_set(struct edit_axis *out, const struct edit_sel *sel, const struct axis_at *at,
+                       struct err *e)
 {
     struct interval *iv = malloc((size_t)sel->n * sizeof *iv);
     if (!iv)
@@ -288,12 +295,102 @@ static int resolve_set(struct edit_axis *out, const struct edit_sel *sel,
     return rc;
 }
 
-int edit_axis_resolve(struct edit_axis *out, const struct edit_sel *sel,
-                      const struct edit_axis_at *at, struct err *e)
+/* The values that `sel` (NULL = all) selects, ascending without repeats, at least one.  Lists go to
+ * the chunks.  A single index or an end of a {a..b} outside the axis, an empty selection, and a
+ * token that is not in the prompt are errors; the ends of a range a:b are clipped to the axis. */
+static int resolve_axis(struct edit_axis *out, const struct edit_sel *sel, const struct axis_at *at,
+                        struct err *e)
 {
     if (!sel) {
         *out = (struct edit_axis){0, at->size, NULL};
         return 0;
     }
     return sel->kind == SEL_RANGE ? resolve_range(out, sel, at, e) : resolve_set(out, sel, at, e);
+}
+
+/* ---- all axes ---- */
+
+struct edit_target edit_target_site(const struct edit_context *ctx, struct site_ref site)
+{
+    struct edit_target t = {.rank = site_shape(ctx->cfg, site.id, ctx->n_pos, t.shape)};
+    site_name(site, t.name);
+    for (int i = 0; i < t.rank; i++) {
+        t.dims[i] = site_table[site.id].dims[i];
+        t.words[i] = site_dim_name(t.dims[i]);
+    }
+    return t;
+}
+
+struct edit_target edit_target_alias(const struct edit_context *ctx, const struct alias_pick *pick)
+{
+    if (pick->value.form == FORM_SITE) {
+        struct edit_target t = edit_target_site(ctx, pick->value.site[0]);
+        memcpy(t.name, pick->name, sizeof t.name);
+        return t;
+    }
+    struct edit_target t = {
+        .rank = alias_shape(ctx->cfg, &pick->value, ctx->n_pos, t.shape, t.words),
+        .dims = {DIM_POS}};
+    memcpy(t.name, pick->name, sizeof t.name);
+    return t;
+}
+
+/* The axis that a selection names, or -1. */
+static int axis_of(const struct config *cfg, const struct edit_target *t, enum site_dim dim)
+{
+    for (int i = 0; i < t->rank; i++)
+        if (t->dims[i] == dim ||
+            (t->dims[i] == DIM_KV_HEAD && dim == DIM_HEAD && cfg->n_kv_heads == cfg->n_heads))
+            return i;
+    return -1;
+}
+
+/* "pos 7, head 12, d_head 64" */
+static const char *axes_text(const struct edit_target *t, char buf[120])
+{
+    int at = 0;
+    for (int i = 0; i < t->rank; i++)
+        at += snprintf(buf + at, 120 - (size_t)at, "%s%s %lld", i ? ", " : "", t->words[i],
+                       (long long)t->shape[i]);
+    return buf;
+}
+
+/* Which selection belongs to which axis; NULL selects all. */
+static int match_axes(const struct edit_target *t, const struct edit *ed, const struct config *cfg,
+                      const struct edit_sel *map[SITE_RANK_MAX], struct err *e)
+{
+    char axes[120];
+    for (int i = 0; i < SITE_RANK_MAX; i++)
+        map[i] = NULL;
+    for (int i = 0; i < ed->n_sels; i++) {
+        const struct edit_sel *sel = &ed->sels[i];
+        int axis = sel->dim == DIM_NONE ? i : axis_of(cfg, t, sel->dim);
+        if (sel->dim != DIM_NONE && axis < 0)
+            return err_set(e, ERR_BAD_INPUT, "no axis %s · %s has %s", site_dim_name(sel->dim),
+                           t->name, axes_text(t, axes));
+        if (axis >= t->rank)
+            return err_set(e, ERR_BAD_INPUT, "%d indices · %s has %s", (int)ed->n_sels, t->name,
+                           axes_text(t, axes));
+        if (map[axis])
+            return err_set(e, ERR_BAD_INPUT, "axis %s is given twice · %s has %s",
+                           site_dim_name(sel->dim), t->name, axes_text(t, axes));
+        map[axis] = sel;
+    }
+    return 0;
+}
+
+int edit_target_axes(const struct edit_target *t, const struct edit *ed,
+                     const struct edit_context *ctx, struct edit_chunk **chunks,
+                     struct edit_axis axis[SITE_RANK_MAX], struct err *e)
+{
+    const struct edit_sel *map[SITE_RANK_MAX];
+    if (match_axes(t, ed, ctx->cfg, map, e))
+        return ERR_BAD_INPUT;
+    for (int i = 0; i < t->rank; i++) {
+        struct axis_at at = {ctx, t->name, t->dims[i], t->words[i], (int32_t)t->shape[i], chunks};
+        int rc = resolve_axis(&axis[i], map[i], &at, e);
+        if (rc)
+            return rc;
+    }
+    return 0;
 }

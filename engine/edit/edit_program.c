@@ -1,0 +1,264 @@
+/* edit_program.c - what edits become: lists of instructions, their memory, order and equality
+ * (edit.h, edit_parts.h).
+ *
+ * A program and everything that its instructions refer to are freed together, with the last copy.
+ * Tested in tests/engine/test_edit_resolve.c. */
+#include "edit/edit_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "edit/reference.h"
+
+/* The owner of a program's memory, shared by its copies. */
+struct arena {
+    atomic_int refs;
+    struct edit_program *program;
+    struct edit_chunk *chunks;
+    int32_t cap, cap_weights, cap_sources; /* of the program's lists */
+};
+
+struct edit_chunk {
+    struct edit_chunk *next;
+    max_align_t bytes[];
+};
+
+void *edit_chunk_alloc(struct edit_chunk **chunks, size_t bytes)
+{
+    struct edit_chunk *c = malloc(sizeof *c + bytes);
+    if (!c)
+        return NULL;
+    c->next = *chunks;
+    *chunks = c;
+    return c->bytes;
+}
+
+struct edit_chunk **edit_program_chunks(struct edit_program *p)
+{
+    struct arena *a = p->arena;
+    return &a->chunks;
+}
+
+float *edit_program_floats(struct edit_program *p, int64_t n)
+{
+    return edit_chunk_alloc(edit_program_chunks(p), (size_t)n * sizeof(float));
+}
+
+struct edit_program *edit_program_new(void)
+{
+    struct edit_program *p = calloc(1, sizeof *p);
+    struct arena *a = calloc(1, sizeof *a);
+    if (!p || !a) {
+        free(p);
+        free(a);
+        return NULL;
+    }
+    atomic_init(&a->refs, 1);
+    a->program = p;
+    p->arena = a;
+    return p;
+}
+
+struct edit_program *edit_program_copy(const struct edit_program *p)
+{
+    struct arena *a = p->arena;
+    atomic_fetch_add(&a->refs, 1);
+    return a->program;
+}
+
+void edit_program_free(struct edit_program *p)
+{
+    struct arena *a = p ? p->arena : NULL;
+    if (!a || atomic_fetch_sub(&a->refs, 1) != 1)
+        return;
+    for (int32_t i = 0; i < p->n_sets; i++)
+        reference_free(p->sets[i]);
+    for (struct edit_chunk *c = a->chunks, *next; c; c = next) {
+        next = c->next;
+        free(c);
+    }
+    free(p->instrs);
+    free(p->weights);
+    free(p->sources);
+    free(p->sets);
+    free(p);
+    free(a);
+}
+
+/* ---- growing ---- */
+
+/* Room for one more of a list of n items of `size` bytes. */
+static int room_for_one(void **list, int32_t n, int32_t *cap, size_t size, struct err *e)
+{
+    if (n < *cap)
+        return 0;
+    int32_t more = *cap ? 2 * *cap : 16;
+    void *items = realloc(*list, (size_t)more * size);
+    if (!items)
+        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+    *list = items;
+    *cap = more;
+    return 0;
+}
+
+int edit_program_add(struct edit_program *p, const struct edit_instr *instr, struct err *e)
+{
+    struct arena *a = p->arena;
+    struct edit_instr **list = instr->weight ? &p->weights : &p->instrs;
+    int32_t *n = instr->weight ? &p->n_weights : &p->n_instrs;
+    if (*n == LIMIT_INSTRS)
+        return err_set(e, ERR_BAD_INPUT,
+                       "edits on more than %d hooks in all · use fewer edits or narrower patterns",
+                       LIMIT_INSTRS);
+    void *items = *list;
+    int rc = room_for_one(&items, *n, instr->weight ? &a->cap_weights : &a->cap, sizeof *instr, e);
+    *list = items;
+    if (!rc)
+        (*list)[(*n)++] = *instr;
+    return rc;
+}
+
+int edit_program_source(struct edit_program *p, struct edit_source want, int32_t *out,
+                        struct err *e)
+{
+    struct arena *a = p->arena;
+    for (int32_t i = 0; i < p->n_sources; i++)
+        if (strcmp(p->sources[i].name, want.name) == 0 && p->sources[i].set == want.set &&
+            p->sources[i].prompt == want.prompt) {
+            *out = i;
+            return 0;
+        }
+    size_t size = strlen(want.name) + 1;
+    char *name = edit_chunk_alloc(&a->chunks, size);
+    void *items = p->sources;
+    int rc = name ? room_for_one(&items, p->n_sources, &a->cap_sources, sizeof want, e)
+                  : err_set(e, ERR_SYSTEM, "out of memory for edits");
+    p->sources = items;
+    if (rc)
+        return rc;
+    want.name = memcpy(name, want.name, size);
+    p->sources[p->n_sources] = want;
+    *out = p->n_sources++;
+    return 0;
+}
+
+int edit_program_hold(struct edit_program *p, const struct reference_set *set, struct err *e)
+{
+    for (int32_t i = 0; i < p->n_sets; i++)
+        if (p->sets[i] == set)
+            return 0;
+    struct reference_set **sets = realloc(p->sets, ((size_t)p->n_sets + 1) * sizeof *sets);
+    if (!sets)
+        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+    p->sets = sets;
+    p->sets[p->n_sets++] = reference_hold(set);
+    return 0;
+}
+
+/* ---- order ---- */
+
+/* Do two sites belong to one layer, or to one end of the model? */
+static bool same_layer(struct site_ref a, struct site_ref b)
+{
+    return site_table[a.id].scope == site_table[b.id].scope && a.layer == b.layer;
+}
+
+static int by_stage(const void *a, const void *b)
+{
+    const struct edit_instr *x = a, *y = b;
+    if (x->backward != y->backward)
+        return x->backward ? 1 : -1;
+    enum site_scope sx = site_table[x->site.id].scope, sy = site_table[y->site.id].scope;
+    if (sx != sy)
+        return sx < sy ? -1 : 1;
+    if (x->site.layer != y->site.layer)
+        return x->site.layer < y->site.layer ? -1 : 1;
+    if (x->site.id != y->site.id)
+        return x->site.id < y->site.id ? -1 : 1;
+    if (x->edit != y->edit)
+        return x->edit < y->edit ? -1 : 1;
+    if (x->part != y->part)
+        return x->part < y->part ? -1 : 1;
+    /* parts of one edit are disjoint; any order will do, but the same every time */
+    for (int i = 1; i < SITE_RANK_MAX; i++)
+        if (edit_axis_min(&x->axis[i]) != edit_axis_min(&y->axis[i]))
+            return edit_axis_min(&x->axis[i]) < edit_axis_min(&y->axis[i]) ? -1 : 1;
+    return 0;
+}
+
+static int by_weight(const void *a, const void *b)
+{
+    const struct edit_instr *x = a, *y = b;
+    const struct edit_weight *v = x->weight, *w = y->weight;
+    if (v->layer != w->layer)
+        return v->layer < w->layer ? -1 : 1;
+    return v->id != w->id ? (v->id < w->id ? -1 : 1) : x->edit < y->edit ? -1 : x->edit > y->edit;
+}
+
+/* What one edit unmasks in a layer, every other edit of its scores and pattern sees; where nothing
+ * is masked they all do.  Instructions of a layer stand together. */
+static void spread_full(struct edit_program *p, bool all)
+{
+    for (int32_t i = 0, end; i < p->n_instrs; i = end) {
+        bool full = all;
+        for (end = i; end < p->n_instrs && same_layer(p->instrs[end].site, p->instrs[i].site);
+             end++)
+            full |= p->instrs[end].full;
+        for (int32_t k = i; full && k < end; k++)
+            if (edit_two_positions(p->instrs[k].site.id)) {
+                p->instrs[k].full = true;
+                p->instrs[k].row_min = 0;
+            }
+    }
+}
+
+void edit_program_order(struct edit_program *p, const struct config *cfg)
+{
+    if (p->n_instrs > 0)
+        qsort(p->instrs, (size_t)p->n_instrs, sizeof *p->instrs, by_stage);
+    for (; p->n_instrs > 0 && p->instrs[p->n_instrs - 1].backward; p->n_instrs--)
+        p->n_back++;
+    p->back = p->instrs ? p->instrs + p->n_instrs : NULL;
+    if (p->n_weights > 0)
+        qsort(p->weights, (size_t)p->n_weights, sizeof *p->weights, by_weight);
+    spread_full(p, cfg->bidirectional);
+}
+
+/* ---- equality ---- */
+
+static bool axis_equal(const struct edit_axis *a, const struct edit_axis *b)
+{
+    if (a->n != b->n || !a->list != !b->list)
+        return false;
+    return a->list ? memcmp(a->list, b->list, (size_t)a->n * sizeof *a->list) == 0 : a->lo == b->lo;
+}
+
+bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b)
+{
+    return a->weight->id == b->weight->id && a->weight->layer == b->weight->layer;
+}
+
+bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b)
+{
+    if (!a->weight != !b->weight ||
+        (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
+        return false;
+    if (a->site.id != b->site.id || a->site.layer != b->site.layer || a->op != b->op ||
+        a->value != b->value || a->full != b->full || a->renormalize != b->renormalize ||
+        memcmp(&a->number, &b->number, sizeof a->number) != 0)
+        return false;
+    if (memcmp(&a->lo, &b->lo, sizeof a->lo) != 0 || memcmp(&a->hi, &b->hi, sizeof a->hi) != 0)
+        return false;
+    if (memcmp(&a->sigma, &b->sigma, sizeof a->sigma) != 0 || a->seed != b->seed ||
+        a->source_pos != b->source_pos || a->vec_n != b->vec_n ||
+        memcmp(a->vec_stride, b->vec_stride, sizeof a->vec_stride) != 0 ||
+        (a->vec_n && memcmp(a->vec, b->vec, (size_t)a->vec_n * sizeof *a->vec) != 0))
+        return false;
+    if ((a->value == EDIT_FROM || a->value == EDIT_RESAMPLE) &&
+        (strcmp(a->source_name, b->source_name) != 0 || a->source_prompt != b->source_prompt))
+        return false;
+    for (int i = 0; i < a->rank; i++)
+        if (!axis_equal(&a->axis[i], &b->axis[i]))
+            return false;
+    return true;
+}
