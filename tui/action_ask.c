@@ -236,8 +236,14 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
     char(*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
     const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
     int rc = names && list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · export");
+    bool on = edit_list_count_on(&a->edits) > 0, stale;
+    const struct snapshot *s = app_newest(a, &stale);
     if (!rc && !a->n)
         rc = err_set(e, ERR_BAD_INPUT, "nothing to export · give a prompt first");
+    if (!rc && on && (!s || stale || !s->program))
+        rc = err_set(
+            e, ERR_BAD_INPUT,
+            "the edits are still being computed, or do not fit · export when they are in force");
     if (!rc) {
         const struct export x = {.m = a->m,
                                  .tokens = a->tokens,
@@ -245,6 +251,7 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
                                  .edits = a->edits.edit,
                                  .on = a->edits.on,
                                  .n_edits = a->edits.n,
+                                 .program = on ? s->program : NULL,
                                  .prompts = &other,
                                  .n_prompts = a->other_tokens != NULL,
                                  .sets = a->sets,

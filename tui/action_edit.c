@@ -7,73 +7,43 @@
 
 #include "app.h"
 
-/* ---- checking
- * ----------------------------------------------------------------------------------------- */
-
-static int32_t token_text(void *user, int32_t pos, const char **text)
-{
-    const struct app *a = user;
-    size_t len;
-    *text = tokenizer_text(a->m->tok, a->tokens[pos], &len);
-    return (int32_t)len;
-}
-
-static struct edit_context context_of(struct app *a)
-{
-    return (struct edit_context){.cfg = &a->m->cfg,
-                                 .n_pos = a->n,
-                                 .model = a->m,
-                                 .token_text = token_text,
-                                 .user = a,
-                                 .sets = a->sets,
-                                 .n_sets = a->n_sets};
-}
-
-void app_resolve(struct app *a)
-{
-    struct err ignored;
-    struct edit_context ctx = context_of(a);
-    if (a->program)
-        edit_program_free(a->program);
-    a->program = NULL;
-    struct edit_program *fresh = NULL;
-    if (a->edits.n &&
-        edit_resolve(&fresh, a->edits.edit, a->edits.on, a->edits.n, &ctx, &ignored) == 0)
-        a->program = fresh;
-    free(a->reach);
-    a->reach = NULL;
-    a->n_reach = edit_reach(a->edits.edit, a->edits.n, a->m, &a->reach, &ignored);
-}
-
-int app_edit_check(struct app *a, const char *text, struct err *e)
-{
-    struct edit *ed = NULL;
-    int r = edit_parse(&ed, text, e);
-    if (r < 0)
-        return r;
-    bool on = true;
-    struct edit_program *prog = NULL;
-    struct edit_context ctx = context_of(a);
-    r = edit_resolve(&prog, &ed, &on, 1, &ctx, e);
-    if (r == 0)
-        edit_program_free(prog);
-    edit_free(ed);
-    const char *why = strstr(e->text, " · ");
-    if (r < 0 && why &&
-        strncmp(e->text, "edit 1:", 7) ==
-            0) /* it has no number yet, and stands in the line anyway */
-        memmove(e->text, why + strlen(" · "), strlen(why + strlen(" · ")) + 1);
-    return r;
-}
+/* ---- new edits are on trial
+ * ------------------------------------------------------------------------------ */
 
 void app_edits_changed(struct app *a)
 {
+    struct err ignored;
     if (a->edits.n && a->show == SHOW_BASE && edit_list_count_on(&a->edits))
         a->show = SHOW_EDITED;
     if (a->cur.edit >= a->edits.n)
         a->cur.edit = a->edits.n ? a->edits.n - 1 : 0;
-    app_resolve(a);
+    free(a->reach);
+    a->reach = NULL;
+    a->n_reach = edit_reach(a->edits.edit, a->edits.n, a->m, &a->reach, &ignored);
+    a->trial[0] = a->trial[1] = 0;
     app_values_changed(a);
+}
+
+void app_edits_try(struct app *a, int from, int to)
+{
+    app_edits_changed(a);
+    a->trial[0] = from;
+    a->trial[1] = to;
+}
+
+bool app_edits_refused(struct app *a, const struct err *why)
+{
+    struct err e;
+    int number = 0, used = 0;
+    if (sscanf(why->text, "edit %d%n", &number, &used) != 1 || number <= a->trial[0] ||
+        number > a->trial[1] || edit_list_undo(&a->edits, &e) < 0)
+        return false;
+    edit_list_forget(&a->edits);
+    /* "edit 1: TEXT · why": it has no number any more, and its text was just typed. */
+    const char *text = why->text[used] == ':' ? strstr(why->text, " · ") : NULL;
+    app_edits_changed(a);
+    app_complain(a, "%s", text ? text + strlen(" · ") : why->text);
+    return true;
 }
 
 static unsigned finish(struct app *a, int r, const struct err *e)
@@ -85,11 +55,19 @@ static unsigned finish(struct app *a, int r, const struct err *e)
     return 0;
 }
 
+/* Edits [from, to) were put into the list; or they were not, for a reason. */
+static int finish_new(struct app *a, int r, const struct err *e, int from, int to)
+{
+    finish(a, r, e);
+    if (r >= 0)
+        app_edits_try(a, from, to);
+    return r;
+}
+
 int app_edit_add(struct app *a, const char *text)
 {
     struct err e = {0};
-    int r = app_edit_check(a, text, &e);
-    for (int i = 0; r == 0 && i < a->edits.n; i++)
+    for (int i = 0; i < a->edits.n; i++)
         if (strcmp(a->edits.text[i], text) == 0) {
             if (a->edits.on[i])
                 app_say(a, "already there: edit %d · o switches it off, u takes it back", i + 1);
@@ -97,14 +75,12 @@ int app_edit_add(struct app *a, const char *text)
                 finish(a, edit_list_set_on(&a->edits, i, true, &e), &e);
             return 0;
         }
-    if (r == 0)
-        r = edit_list_add(&a->edits, text, &e);
+    int r = edit_list_add(&a->edits, text, &e);
     if (r == 0) {
         a->cur.edit = a->edits.n - 1;
         app_say(a, "edit %d: %s", a->edits.n, a->edits.text[a->edits.n - 1]);
     }
-    finish(a, r, &e);
-    return r;
+    return finish_new(a, r, &e, a->edits.n - 1, a->edits.n);
 }
 
 /* ---- verbs
@@ -281,8 +257,9 @@ unsigned act_EDIT(struct app *a, const char *args)
             app_edit_add(a, args);
             return 0;
         }
-        int r = app_edit_check(a, args, &e);
-        return finish(a, r < 0 ? r : edit_list_replace(&a->edits, replacing, args, &e), &e);
+        finish_new(a, edit_list_replace(&a->edits, replacing, args, &e), &e, replacing,
+                   replacing + 1);
+        return 0;
     }
     char line[LIMIT_EDIT_TEXT + 8] = "edit ", noun[256];
     if (a->cur.view == VIEW_EDITS && a->edits.n) {

@@ -103,6 +103,13 @@ static int prompt_open(struct app *a, const struct app_options *o, struct err *e
     return model_check_tokens(a->m, a->tokens, a->n, NULL, e);
 }
 
+static int reference_open(struct app *a, const char *arg, struct err *e)
+{
+    struct reference_set *set = NULL;
+    int r = reference_load(&set, a->m, a->opt.bos, arg, e);
+    return r ? r : app_set_reference(a, set, NULL, e);
+}
+
 int app_open(struct app *a, const struct app_options *o, struct err *e)
 {
     *a = (struct app){.opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24};
@@ -116,7 +123,7 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     if (r == 0)
         r = prompt_open(a, o, e);
     for (int i = 0; r == 0 && i < o->n_refs; i++)
-        r = app_set_reference(a, o->refs[i], NULL, e);
+        r = reference_open(a, o->refs[i], e);
     for (int i = 0; r == 0 && i < o->n_edits; i++)
         r = edit_list_add(&a->edits, o->edits[i], e);
     if (r == 0 && o->other && !app_set_other(a, o->other))
@@ -130,8 +137,7 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
                             .column = a->m->cfg.n_layers,
                             .site = {SITE_RESID_POST, a->m->cfg.n_layers - 1}};
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
-    app_resolve(a);
-    app_values_changed(a);
+    app_edits_changed(a);
     if (!o->prompt && !o->tokens)
         app_line_open(a, LINE_PROMPT, "");
     return 0;
@@ -151,8 +157,8 @@ void app_free(struct app *a)
     snapshot_release(a->old);
     want_list_free(&a->wants);
     edit_list_free(&a->edits);
-    if (a->program)
-        edit_program_free(a->program);
+    if (a->task)
+        a->task->free(a->task);
     free(a->reach);
     completion_free(&a->complete);
     for (int i = 0; i < LINE_MODE_COUNT; i++)
@@ -425,7 +431,8 @@ void app_want(struct app *a, struct session_want *w)
                                .sets = a->sets,
                                .n_sets = a->n_sets,
                                .wants = a->wants.item,
-                               .n_wants = a->wants.n};
+                               .n_wants = a->wants.n,
+                               .task = a->task ? &a->task->work : NULL};
     if (a->other_tokens) {
         other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
         w->prompts = &other;
@@ -453,12 +460,39 @@ static void take_pair(struct app *a)
     a->pair_wanted = false;
 }
 
+void app_begin(struct app *a, struct task *t)
+{
+    if (a->task) {
+        app_complain(a, "still reading a file · again in a moment");
+        t->free(t);
+        return;
+    }
+    a->task = t;
+}
+
+static void take_task(struct app *a)
+{
+    struct task *t = a->task;
+    if (!t || !atomic_load(&t->work.done))
+        return;
+    a->task = NULL;
+    t->finish(a, t);
+    t->free(t);
+}
+
+bool app_is_settled(const struct app *a)
+{
+    return !a->task && !a->asking_changed && !a->pair_wanted;
+}
+
 void app_take(struct app *a, const struct snapshot *s)
 {
     if (!s)
         return;
+    take_task(a);
     if (s->err.code < 0) {
-        if (s->err.code != ERR_CANCELLED)
+        bool now = s->generation >= a->values_generation && !a->asking_changed;
+        if (s->err.code != ERR_CANCELLED && !(now && app_edits_refused(a, &s->err)))
             app_complain(a, "%s", s->err.text);
         snapshot_release(s);
         return;
@@ -470,6 +504,8 @@ void app_take(struct app *a, const struct snapshot *s)
         snapshot_release(a->snap);
     }
     a->snap = s;
+    if (s->generation >= a->values_generation && !a->asking_changed)
+        a->trial[0] = a->trial[1] = 0;
     take_pair(a);
 }
 

@@ -22,6 +22,14 @@ enum { /* what an event asks of the driver */
        REACT_COPY = 8 /* app.copied */
 };
 
+/* A command that reads files: its work is done on the worker.  finish: it is done, work.err says
+ * how it went. */
+struct task {
+    struct session_task work;
+    void (*finish)(struct app *a, struct task *t);
+    void (*free)(struct task *t);
+};
+
 enum show { SHOW_BASE, SHOW_EDITED, SHOW_DIFFERENCE, SHOW_COUNT };
 enum line_mode {
     LINE_NONE,
@@ -128,8 +136,8 @@ struct app {
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
-    struct edit_program
-        *program; /* the edits that are on, resolved; NULL if they do not fit the prompt */
+    int trial[2]; /* edits [from, to) that no answer has accepted yet: a refusal takes them back */
+    struct task *task;        /* under way on the worker, NULL = none */
     struct edit_reach *reach; /* [n_reach] where all edits act */
     int32_t n_reach;
     int32_t pair[2], target; /* target -1: pair[0] */
@@ -159,7 +167,7 @@ struct app {
     struct frame *frame; /* the last one drawn: for `write` */
 };
 
-/* 0 or negative with *e; freed with app_free. */
+/* 0 or negative with *e; freed with app_free, once the session is closed. */
 int app_open(struct app *a, const struct app_options *o, struct err *e);
 void app_free(struct app *a);
 
@@ -177,6 +185,9 @@ void app_take(struct app *a, const struct snapshot *snap);
 void app_want(struct app *a, struct session_want *w);
 /* The driver asked; `generation` is the session's. */
 void app_asked(struct app *a, uint64_t generation);
+
+/* Nothing is left to ask: all answers to the question of now are in. */
+bool app_is_settled(const struct app *a);
 
 /* Draw all of it.  False when out of memory. */
 bool app_draw(struct app *a, struct frame *f);
@@ -197,22 +208,25 @@ int32_t app_target(const struct app *a);
 void app_tab(const struct app *a, int view, int *x, int *width);
 struct rect app_body(const struct app *a, bool *side);
 const struct view *app_view(const struct app *a);
-/* Edits.  app_resolve follows every change of the list or the prompt. */
-void app_resolve(struct app *a);
+/* Edits.  What is added is on trial: where it does not fit the model and the prompt, the worker
+ * says so, and it is taken back with the reason. */
 int app_edit_add(struct app *a, const char *text);
-/* Does an edit fit the model and the prompt?  0 or negative with *e. */
-int app_edit_check(struct app *a, const char *text, struct err *e);
 void app_edits_changed(struct app *a);
+void app_edits_try(struct app *a, int from, int to); /* edits [from, to) are new */
+/* The worker refused the question: true if that was for the edits on trial, which are gone now. */
+bool app_edits_refused(struct app *a, const struct err *why);
 bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text);
 bool app_set_other(struct app *a, const char *text);
-/* A reference set from a file, NAME=FILE or FILE: new, or instead of the one of that name.  *at
- * (may be NULL): its place. */
-int app_set_reference(struct app *a, const char *arg, int *at, struct err *e);
+/* A reference set, taken over: new, or instead of the one of that name.  *at (may be NULL): its
+ * place. */
+int app_set_reference(struct app *a, struct reference_set *set, int *at, struct err *e);
 /* A token as typed: "quoted", or a word that is tried with a leading space first.  -1 with a
  * message. */
 int32_t app_token(struct app *a, const char *text, size_t len);
+/* Begin a task, taken over.  One at a time: a second one is refused with a message. */
+void app_begin(struct app *a, struct task *t);
 /* Typing. */
 void app_line_open(struct app *a, enum line_mode mode, const char *text);
 void app_line_changed(struct app *a);

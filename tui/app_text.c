@@ -44,7 +44,6 @@ bool app_set_prompt(struct app *a, const char *text)
     if (at_end)
         a->cur.row = n - 1;
     a->pair_wanted = a->pair_auto;
-    app_resolve(a);
     app_values_changed(a);
     return true;
 }

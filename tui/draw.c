@@ -94,8 +94,9 @@ static bool axis_has(const struct edit_axis *x, int32_t at)
 
 bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at)
 {
-    for (int32_t i = 0; a->program && i < a->program->n_instrs; i++) {
-        const struct edit_instr *act = &a->program->instrs[i];
+    const struct edit_program *p = a->snap ? a->snap->program : NULL;
+    for (int32_t i = 0; p && i < p->n_instrs; i++) {
+        const struct edit_instr *act = &p->instrs[i];
         if (act->site.id == s.id && act->site.layer == s.layer &&
             (axis < 0 || (axis < act->rank && axis_has(&act->axis[axis], at))))
             return true;

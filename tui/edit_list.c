@@ -95,6 +95,13 @@ static int state_restore(struct edit_list *l, const char *state, struct err *e)
     return 0;
 }
 
+void edit_list_forget(struct edit_list *l)
+{
+    for (int i = l->at + 1; i < l->n_past; i++)
+        free(l->past[i]);
+    l->n_past = l->at + 1;
+}
+
 /* Push a state behind the present one, forgetting what was undone, and make it the present. */
 static int state_push(struct edit_list *l, const char *state, struct err *e)
 {
@@ -114,8 +121,7 @@ static int state_push(struct edit_list *l, const char *state, struct err *e)
         return no_memory(e);
     }
     l->past = grown;
-    for (int i = l->at + 1; i < l->n_past; i++)
-        free(l->past[i]);
+    edit_list_forget(l);
     l->past[++l->at] = copy;
     l->n_past = l->at + 1;
     if (l->n_past > EDIT_LIST_UNDO_MAX) {

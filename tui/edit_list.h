@@ -34,5 +34,7 @@ int edit_list_count_on(const struct edit_list *l);
 /* One step back or forth; 0, or negative when there is none. */
 int edit_list_undo(struct edit_list *l, struct err *e);
 int edit_list_redo(struct edit_list *l, struct err *e);
+/* What was undone can not be brought back. */
+void edit_list_forget(struct edit_list *l);
 
 #endif

@@ -15,6 +15,8 @@
 
 #include "explorer.h"
 
+enum { SETTLE_MAX = 8 };
+
 struct play {
     struct app *app;
     struct session *session;
@@ -27,17 +29,17 @@ struct play {
 /* Ask and wait until everything on the screen is of the present question. */
 static int settle(struct play *p, struct err *e)
 {
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < SETTLE_MAX; i++) { /* once more with what an answer brought */
         struct session_want w;
         app_want(p->app, &w);
-        bool pair = p->app->pair_wanted;
+        bool pair = p->app->pair_wanted; /* what it brings is asked about anew */
         app_asked(p->app, session_request(p->session, &w));
         const struct snapshot *s = session_wait(p->session, p->app->generation);
         if (!s)
             return err_set(e, ERR_SYSTEM, "out of memory");
         app_take(p->app, s);
-        if (!pair)
-            break; /* else once more, with the pair that was found */
+        if (!pair && app_is_settled(p->app))
+            break;
     }
     return 0;
 }

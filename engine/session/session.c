@@ -120,6 +120,15 @@ static int between(void *user, struct err *e)
     return now_us() - j->shown_us < PUBLISH_US ? 0 : publish_figures(j, false, e);
 }
 
+static void do_task(struct session_task *t)
+{
+    if (!t || atomic_load(&t->done))
+        return;
+    t->err = (struct err){0};
+    t->run(t, &t->err);
+    atomic_store(&t->done, true);
+}
+
 static int compute(struct job *j, struct err *e)
 {
     struct session *s = j->s;
@@ -134,6 +143,7 @@ static int compute(struct job *j, struct err *e)
                             .sets = w->sets,
                             .n_sets = w->n_sets};
     struct run_cost cost = {0};
+    do_task(w->task);
     int rc = model_check_tokens(s->m, w->tokens, w->n, NULL, e);
     for (int32_t i = 0; i < w->n_prompts && !rc; i++)
         rc = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, NULL, e);

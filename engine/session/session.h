@@ -10,12 +10,22 @@
 #ifndef SESSION_H
 #define SESSION_H
 
+#include <stdatomic.h>
+
 #include "run/pair.h"
 #include "session/want.h"
 
 struct session;
 
-/* What to compute and what to show.  Everything is copied by session_request. */
+/* Something to do on the worker before it computes, such as reading a file.  The interface keeps it
+ * until it is done or the session is closed, and every request until then carries it. */
+struct session_task {
+    int (*run)(struct session_task *t, struct err *e);
+    struct err err;   /* once it is done: what run said */
+    atomic_bool done; /* set before the next answer, which may be that of a newer request */
+};
+
+/* What to compute and what to show.  Everything but the task is copied by session_request. */
 struct session_want {
     const int32_t *tokens;
     int32_t n;
@@ -28,6 +38,7 @@ struct session_want {
     int32_t n_sets;
     const struct want *wants; /* within a kind, what is wanted first first */
     int32_t n_wants;
+    struct session_task *task; /* NULL = none */
 };
 
 struct snapshot {

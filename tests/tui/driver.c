@@ -51,13 +51,13 @@ void driver_close(struct driver *d)
 
 void driver_settle(struct driver *d)
 {
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 8; i++) {
         struct session_want w;
         app_want(d->app, &w);
-        bool again = d->app->pair_wanted;
+        bool pair = d->app->pair_wanted; /* what it brings is asked about anew */
         app_asked(d->app, session_request(d->s, &w));
         app_take(d->app, session_wait(d->s, d->app->generation));
-        if (!again)
+        if (!pair && app_is_settled(d->app))
             break;
     }
 }

@@ -357,46 +357,6 @@ static void test_names_of_other_libraries(void **state)
     last_edit_is("transformer.h.1.attn.c_proj.input[-1, 3] = 0");
 }
 
-static void write_prompts(const char *path, const char *text)
-{
-    FILE *f = fopen(path, "we");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-/* A reference set is read, read anew, and named when it is missing. */
-static void test_reference_sets(void **state)
-{
-    (void)state;
-    char path[] = "/tmp/bore-play-XXXXXX", keys[100];
-    close(mkstemp(path));
-    setenv("XDG_CACHE_HOME", "/proc/nowhere", 1);
-    write_prompts(path, "1 2 3\n4 5 6 7\n");
-    driver_keys(&d, ":ref<Enter>");
-    shows("no reference sets");
-    driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
-    shows("no reference set is called \"ref\"");
-    assert_int_equal(d.app->edits.n, 0);
-    snprintf(keys, sizeof keys, ":ref<Space>%s<Enter>", path);
-    driver_keys(&d, keys);
-    shows("ref: 2 prompts, 7 tokens, the longest 4");
-    driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
-    last_edit_is("blocks.1.hook_mlp_out = mean(ref)");
-    double kl = kl_now();
-    assert_true(kl > 0);
-    write_prompts(path, "8 9\n");
-    driver_keys(&d, keys);
-    assert_true(kl_now() > 0 && fabs(kl_now() - kl) > 1e-6);
-    driver_keys(&d, ":ref<Space>other=/nowhere<Enter>");
-    shows("cannot open");
-    driver_keys(&d, ":ref<Enter>");
-    shows("ref: 1 prompt, 2 tokens");
-    driver_keys(&d, "u");
-    assert_int_equal(d.app->edits.n, 0);
-    unlink(path);
-}
-
 static void test_weights(void **state)
 {
     (void)state;
@@ -475,6 +435,7 @@ static void test_export(void **state)
     app_edit_add(d.app, "blocks.1.hook_mlp_out = 0");
     app_command(d.app, "toggle 2");
     app_command(d.app, "tensor blocks.1.hook_resid_post");
+    driver_settle(&d);
     snprintf(command, sizeof command, "export transformer_lens %s", path);
     app_command(d.app, command);
     if (d.app->message_bad)
@@ -492,25 +453,6 @@ static void test_export(void **state)
     assert_non_null(strstr(d.app->message, "transformer_lens or nnsight"));
     app_command(d.app, "export nnsight");
     assert_non_null(strstr(d.app->message, "FILE.py"));
-}
-
-static void test_taker(void **state)
-{
-    (void)state;
-    app_command(d.app, "taker attn_pre_out: offset, mask, replace, unoffset\nmlp_pre_out: mask");
-    assert_false(d.app->message_bad); /* as they are made they do nothing */
-    assert_int_equal(d.app->edits.n, 0);
-    app_command(
-        d.app,
-        "taker post_attn: mask, postbias\npre_attn: mask, replace, offset\npost_decoder: mask, actadd "
-        "tests/fixtures/models/gpt2/taker.3.safetensors");
-    if (d.app->message_bad)
-        fail_msg("%s", d.app->message);
-    assert_int_equal(d.app->edits.n, 14);
-    app_command(d.app, "undo"); /* one step */
-    assert_int_equal(d.app->edits.n, 0);
-    app_command(d.app, "taker post_attn: masks");
-    assert_true(d.app->message_bad);
 }
 
 static void test_sizes(void **state)
@@ -554,12 +496,10 @@ int main(void)
                                        WITH(test_help_runs),
                                        WITH(test_completion),
                                        WITH(test_names_of_other_libraries),
-                                       WITH(test_reference_sets),
                                        WITH(test_weights),
                                        WITH(test_mouse_and_paste),
                                        WITH(test_write),
                                        WITH(test_export),
-                                       WITH(test_taker),
                                        WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -78,7 +78,8 @@ static int resolve_edits(struct exporter *x)
                                .sets = in->sets,
                                .n_sets = in->n_sets};
     ctx.gradients = in->grad != NULL;
-    int rc = edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
+    x->prog = in->program ? edit_program_copy(in->program) : NULL;
+    int rc = x->prog ? 0 : edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
     for (int32_t i = 0; !rc && i < x->prog->n_instrs; i++)
         rc = check_run(in, &x->prog->instrs[i], x->e);
     if (!rc && x->cfg->rope_scaling == ROPE_DYNAMIC)

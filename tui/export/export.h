@@ -23,7 +23,8 @@ struct export
     struct edit *const *edits;
     const bool *on; /* NULL = all on */
     int32_t n_edits;
-    const struct pair_prompt *prompts; /* what from(NAME) reads */
+    const struct edit_program *program; /* those that are on, resolved; NULL: not yet */
+    const struct pair_prompt *prompts;  /* what from(NAME) reads */
     int32_t n_prompts;
     struct reference_set *const *sets; /* what mean(REF) and resample(REF) read */
     int32_t n_sets;
