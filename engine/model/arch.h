@@ -56,8 +56,7 @@ struct arch {
     const char *model_type;
     const char *class_name; /* the entry of "architectures", when model_type is missing */
     const char *prefix;     /* "transformer." */
-    bool norm_center, gated, prepend_bos;
-    enum pos_kind pos;
+    struct config base;     /* its properties: what the keys do not say */
     const struct arch_key *keys;
     const struct arch_must *must;
     const struct arch_tensor *tensors; /* ends with a NULL name */

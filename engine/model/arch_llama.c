@@ -147,10 +147,11 @@ static const char biases
         .model_type = type,                                                                 \
         .class_name = class,                                                                \
         .prefix = "model.",                                                                 \
-        .norm_center = false,                                                               \
-        .gated = true,                                                                      \
-        .prepend_bos = bos,                                                                 \
-        .pos = POS_ROTARY,                                                                  \
+        .base = {.pos = POS_ROTARY,                                                         \
+                 .gated = true,                                                             \
+                 .prepend_bos = bos,                                                        \
+                 .rotary_share = 1,                                                         \
+                 .window_on = true},                                                        \
         .keys = key_table,                                                                  \
         .must = must,                                                                       \
         .tensors = tensor_table,                                                            \

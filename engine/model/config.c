@@ -235,13 +235,8 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
     const struct arch *arch = arch_find(root, e);
     if (!arch)
         return ERR_BAD_INPUT;
-    *cfg = (struct config){.arch = arch,
-                           .pos = arch->pos,
-                           .norm_center = arch->norm_center,
-                           .gated = arch->gated,
-                           .prepend_bos = arch->prepend_bos,
-                           .rotary_share = 1,
-                           .window_on = true};
+    *cfg = arch->base;
+    cfg->arch = arch;
     int rc;
     for (const struct arch_key *k = arch->keys; k->names; k++)
         if ((rc = key_read(cfg, k, root, e)))
