@@ -45,19 +45,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     char *text = strndup((const char *)data, size);
     for (int i = 0; text && arch_table[i]; i++) {
         const struct arch *a = arch_table[i];
-        struct model m = {.cfg = {.arch = a,
-                                  .n_layers = 2,
-                                  .n_heads = 4,
-                                  .n_kv_heads = a->gated ? 2 : 4,
-                                  .d_model = 6,
-                                  .d_head = 3,
-                                  .d_mlp = 5,
-                                  .d_vocab = 7,
-                                  .n_ctx = 8,
-                                  .pos = a->pos,
-                                  .gated = a->gated,
-                                  .norm_center = a->norm_center,
-                                  .attn_bias = true}};
+        struct model m = {.cfg = a->base};
+        m.cfg.arch = a;
+        m.cfg.n_layers = 2, m.cfg.n_heads = 4, m.cfg.n_kv_heads = a->base.gated ? 2 : 4;
+        m.cfg.d_model = 6, m.cfg.d_head = 3, m.cfg.d_mlp = 5, m.cfg.d_vocab = 7, m.cfg.n_ctx = 8;
+        m.cfg.attn_bias = true;
         check(&m, text);
     }
     free(text);
