@@ -1,8 +1,9 @@
-/* bore_cache.c - captured values of a pass: which, and which positions of them (see borescope.h).
+/* bore_cache.c - captured values of a pass: which, and which positions of them (see borescope.h,
+ * capture.h).
  *
  * A row's values are those of its real tokens; here they are spread to the caller's columns and cut
  * to the positions asked for.  Tested in tests/engine/test_library.c. */
-#include "lib/bore_cache_parts.h"
+#include "lib/bore_parts.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -10,15 +11,35 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "measure/alias_read.h"
+#include "measure/capture.h"
+
+/* What belongs to one item of the list. */
+struct entry {
+    struct bore_cache *cache;
+    struct capture_slice cut;
+    struct bore_tensor t; /* without memory until it is filled, where caching hooks fill it */
+};
+
+struct bore_cache {
+    struct config cfg; /* of the model, which may be closed before */
+    struct capture_list l;
+    struct entry *entry; /* [l.n] */
+    int rows;
+    bool drops_batch, library_axis;
+    struct bore_slice slice; /* caching hooks resolve it at every call */
+    int64_t *list_copy;
+};
 
 void bore_cache_free(struct bore_cache *c)
 {
     if (!c)
         return;
-    for (int i = 0; i < c->n; i++)
-        bore_tensor_free(&c->list[i].t), free(c->list[i].pick);
-    free(c->list), free(c->list_copy);
+    for (int i = 0; c->entry && i < c->l.n; i++) {
+        c->l.item[i].values = NULL; /* a part of the tensor */
+        bore_tensor_free(&c->entry[i].t), free(c->entry[i].cut.index);
+    }
+    captures_close(&c->l);
+    free(c->entry), free(c->list_copy);
     free(c);
 }
 
@@ -82,151 +103,71 @@ static int sliced_axis(const struct bore_cache *c, const struct alias_value *v)
     return s == SITE_Q || s == SITE_K || s == SITE_V || s == SITE_Z || s == SITE_RESULT ? row : 1;
 }
 
-/* The elements of an entry's axis, which has `size`, that are captured. */
-static int slice_resolve(const struct bore_cache *c, struct entry *x, int64_t size, struct err *e)
+/* The elements of an item's axis, which has `size`, that are captured. */
+static int cut_resolve(struct bore_cache *c, int i, int64_t size, struct err *e)
 {
-    free(x->pick);
-    x->pick = NULL;
-    return bore_slice_list(&c->slice, size,
-                           x->axis == alias_row_axis(&x->value) ? "position" : "head", &x->pick,
-                           &x->n_pick, e);
+    struct capture *item = &c->l.item[i];
+    struct capture_slice *cut = &c->entry[i].cut;
+    int64_t *list = NULL, n = 0;
+    free(cut->index);
+    *cut = (struct capture_slice){.drop = c->slice.kind == BORE_ONE};
+    int rc = bore_slice_list(&c->slice, size,
+                             item->axis == alias_row_axis(&item->value) ? "position" : "head",
+                             &list, &n, e);
+    if (!rc && !(cut->index = malloc((size_t)n * sizeof *cut->index)))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · a cache");
+    for (int64_t k = 0; !rc && k < n; k++)
+        cut->index[cut->n++] = (int32_t)list[k];
+    free(list);
+    return rc;
 }
 
-/* What is to be captured: TransformerLens' points in firing order, then names of other libraries as
- * they were asked for. */
-struct wanted {
-    const struct bore_model *m;
-    int32_t first, end; /* stages of the pass */
-    bool *on;           /* [n_sites] */
-    struct alias_pick *others;
-    int n_others;
-};
-
-/* Does the pass compute it? */
-static bool computed(const struct wanted *w, const struct alias_value *v)
+/* A cache without memory for its tensors: all values, then all gradients. */
+static int cache_new(struct bore_cache **out, const struct bore_model *m,
+                     const struct bore_cache_options *o, int32_t first, int32_t end, struct err *e)
 {
-    int32_t stage = v->n_sites ? plan_stage_of(w->m->m->plan, v->site[0]) : w->first;
-    return stage >= w->first && stage < w->end;
-}
-
-static int want_other(struct wanted *w, const struct alias_pick *pick, struct err *e)
-{
-    for (int i = 0; i < w->n_others; i++)
-        if (!strcmp(w->others[i].name, pick->name))
-            return 0;
-    struct alias_pick *more = realloc(w->others, ((size_t)w->n_others + 1) * sizeof *more);
-    if (!more)
+    const struct capture_want want = {.names = o->match ? NULL : o->names,
+                                      .n_names = o->n_names,
+                                      .match = o->match,
+                                      .user = o->user,
+                                      .first = first,
+                                      .end = end};
+    struct bore_cache *c = calloc(1, sizeof *c);
+    if (!c)
         return err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    w->others = more;
-    w->others[w->n_others++] = *pick;
-    return 0;
-}
-
-static int want_name(struct wanted *w, const char *name, struct err *e)
-{
-    struct bore_hook h = {.name = name};
-    struct alias_pick *picks = NULL;
-    int n = bore_hook_picks(w->m, &h, &picks, e), rc = n < 0 ? n : 0;
-    for (int i = 0; !rc && i < n; i++) {
-        if (!computed(w, &picks[i].value)) {
-            if (!site_is_pattern(name) || (n == 1 && picks[i].value.library != LIBRARY_LENS))
-                rc = err_set(
-                    e, ERR_BAD_INPUT, "%s · this pass does not compute it: it runs layers %d to %d",
-                    picks[i].name, w->first ? w->first - 1 : 0,
-                    w->end > w->m->m->cfg.n_layers + 1 ? w->m->m->cfg.n_layers - 1 : w->end - 2);
-        } else if (picks[i].value.library == LIBRARY_LENS) {
-            w->on[bore_site_index(w->m, picks[i].value.site[0])] = true;
-        } else {
-            rc = want_other(w, &picks[i], e);
-        }
-    }
-    free(picks);
-    return rc;
-}
-
-static int wanted_open(struct wanted *w, const struct bore_cache_options *opt, struct err *e)
-{
-    const struct bore_model *m = w->m;
-    int rc = (w->on = calloc((size_t)m->n_sites, sizeof *w->on))
-                 ? 0
-                 : err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    for (int i = 0; !rc && !opt->match && opt->names && i < opt->n_names; i++)
-        rc = want_name(w, opt->names[i], e);
-    for (int i = 0; !rc && (opt->match || !opt->names) && i < m->n_sites; i++) {
-        struct alias_value v = {.n_sites = 1, .site = {m->sites[i]}};
-        w->on[i] = computed(w, &v) && site_fires(&m->m->cfg, m->sites[i].id) &&
-                   (!opt->match || opt->match(m->names[i], opt->user));
-    }
-    return rc;
-}
-
-static void wanted_close(struct wanted *w)
-{
-    free(w->on), free(w->others);
-}
-
-static bool holds_ids(const struct alias_value *v)
-{
-    return v->n_sites && v->site[0].id == SITE_TOKENS;
-}
-
-static int entry_add(struct bore_cache *c, const struct alias_value *v, const char *name,
-                     bool gradient, struct err *e)
-{
-    if (gradient && holds_ids(v))
-        return 0;
-    if (gradient && !v->n_edits)
-        return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", name, v->why);
-    struct entry *x = &c->list[c->n++];
-    *x = (struct entry){.value = *v, .gradient = gradient, .axis = sliced_axis(c, v), .cache = c};
-    snprintf(x->name, sizeof x->name, "%s%s", name, gradient ? "_grad" : "");
-    return 0;
-}
-
-/* Entries without memory: all values, then all gradients. */
-static int entries_list(struct bore_cache *c, const struct wanted *w, bool incl_bwd, struct err *e)
-{
-    int most = w->n_others, rc = 0;
-    for (int i = 0; i < w->m->n_sites; i++)
-        most += w->on[i];
-    if (!most)
-        return err_set(
+    c->cfg = m->m->cfg, c->l.m = m->m;
+    c->drops_batch = o->remove_batch, c->library_axis = o->library_axis, c->slice = o->pos;
+    int rc = captures_select(&c->l, &want, e);
+    if (!rc && !c->l.n)
+        rc = err_set(
             e, ERR_BAD_INPUT,
             "a cache · nothing is captured by these names · bore_point_at lists the hook points");
-    if (!(c->list = calloc((size_t)most * 2, sizeof *c->list)))
-        return err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", most);
-    for (int pass = 0; !rc && pass < 1 + incl_bwd; pass++) {
-        for (int i = 0; !rc && i < w->m->n_sites; i++) {
-            struct alias_value v = {.form = FORM_SITE,
-                                    .library = LIBRARY_LENS,
-                                    .n_sites = 1,
-                                    .site = {w->m->sites[i]},
-                                    .n_edits = 1,
-                                    .edit = {w->m->sites[i]}};
-            rc = w->on[i] ? entry_add(c, &v, w->m->names[i], pass, e) : 0;
-        }
-        for (int i = 0; !rc && i < w->n_others; i++)
-            rc = entry_add(c, &w->others[i].value, w->others[i].name, pass, e);
-    }
+    for (int i = 0; i < c->l.n; i++)
+        c->l.item[i].axis = sliced_axis(c, &c->l.item[i].value);
+    if (!rc && o->incl_bwd)
+        rc = captures_add_gradients(&c->l, c->l.n, e);
+    if (!rc && !(c->entry = calloc((size_t)c->l.n, sizeof *c->entry)))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", c->l.n);
+    for (int i = 0; !rc && i < c->l.n; i++)
+        c->entry[i].cache = c, c->l.item[i].cut = &c->entry[i].cut;
+    if (rc)
+        bore_cache_free(c);
+    else
+        *out = c;
     return rc;
 }
 
-/* Shape of an entry, and its memory. */
-static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size_t bytes_max,
-                      struct err *e)
+/* Shape of a tensor, and its memory. */
+static int entry_open(struct bore_cache *c, int i, size_t *bytes, size_t bytes_max, struct err *e)
 {
+    struct capture *item = &c->l.item[i];
+    struct bore_tensor t = {.rank = !c->drops_batch, .shape = {c->rows}};
     int64_t shape[ALIAS_RANK_MAX];
-    int rank = alias_shape(&c->cfg, &x->value, c->cols, shape, NULL),
-        rc = slice_resolve(c, x, shape[x->axis], e);
-    struct bore_tensor t = {0};
+    alias_shape(&c->l.m->cfg, &item->value, c->l.columns, shape, NULL);
+    int rc = cut_resolve(c, i, shape[item->axis], e);
     if (rc)
         return rc;
-    if (!c->drops_batch)
-        t.shape[t.rank++] = c->rows;
-    shape[x->axis] = x->n_pick;
-    for (int i = 0; i < rank; i++)
-        if (i != x->axis || c->slice.kind != BORE_ONE)
-            t.shape[t.rank++] = shape[i];
+    t.rank += capture_shape(&c->l, item, false, t.shape + t.rank);
     bore_tensor_pack(&t);
     size_t need = (size_t)bore_tensor_size(&t) * sizeof(float);
     *bytes += need;
@@ -234,18 +175,19 @@ static int entry_open(struct bore_cache *c, struct entry *x, size_t *bytes, size
         return err_set(
             e, ERR_BAD_INPUT,
             "the cache would take more than %zu bytes at %s · capture fewer names or positions",
-            bytes_max, x->name);
-    if (!(t.data = malloc(need ? need : 1)))
-        return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s", need, x->name);
-    x->t = t;
+            bytes_max, item->name);
+    if (!(t.data = calloc(need ? need : 1, 1)))
+        return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s", need, item->name);
+    c->entry[i].t = t;
     return 0;
 }
 
-static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p,
-                           const struct bore_cache_options *opt, struct bore_cache **out,
-                           struct err *e)
+static int cache_open(const struct bore_model *m, const struct bore_pass *p,
+                      const struct bore_cache_options *opt, struct bore_cache **out, struct err *e)
 {
     int32_t first, end;
+    struct bore_cache *c = NULL;
+    size_t bytes = 0;
     int rc = bore_pass_check(m, p, e);
     if (!rc)
         rc = bore_pass_stages(m, p, &first, &end, e);
@@ -258,20 +200,13 @@ static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p
     if (!rc && opt->incl_bwd && !p->metric)
         rc = err_set(e, ERR_BAD_INPUT,
                      "incl_bwd · there is nothing to differentiate · set pass.metric");
+    if (!rc)
+        rc = cache_new(&c, m, opt, first, end, e);
     if (rc)
         return rc;
-    struct bore_cache *c = calloc(1, sizeof *c);
-    struct wanted w = {.m = m, .first = first, .end = end};
-    size_t bytes = 0;
-    if (!c)
-        return err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    c->cfg = m->m->cfg, c->rows = p->rows, c->cols = p->cols, c->drops_batch = opt->remove_batch;
-    c->slice = opt->pos, c->library_axis = opt->library_axis;
-    if (!(rc = wanted_open(&w, opt, e)))
-        rc = entries_list(c, &w, opt->incl_bwd, e);
-    for (int i = 0; !rc && i < c->n; i++)
-        rc = entry_open(c, &c->list[i], &bytes, opt->bytes_max, e);
-    wanted_close(&w);
+    c->rows = p->rows, c->l.columns = p->cols;
+    for (int i = 0; !rc && i < c->l.n; i++)
+        rc = entry_open(c, i, &bytes, opt->bytes_max, e);
     if (rc)
         bore_cache_free(c);
     else
@@ -282,53 +217,8 @@ static int bore_cache_open(const struct bore_model *m, const struct bore_pass *p
 /* ---- filling
  * --------------------------------------------------------------------------------------- */
 
-/* What an element shows where its own position is padding; where only its source is. */
-static float blank(const struct entry *x, const struct bore_pass *p, int index, int32_t column)
-{
-    if (holds_ids(&x->value))
-        return p->tokens ? (float)p->tokens[(int64_t)index * p->cols + column] : 0;
-    return x->gradient ? 0 : NAN;
-}
-
-/* The site whose shape an entry has, where it has one. */
-static enum site_id shown_site(const struct entry *x)
-{
-    return x->value.form == FORM_SITE && x->value.n_sites ? x->value.site[0].id : SITE_COUNT;
-}
-
-void bore_entry_place(const struct bore_cache *c, struct entry *x, const struct bore_pass *p,
-                      int index, const float *values, const int64_t *shape, int rank,
-                      const int32_t *real)
-{
-    enum site_id shown = shown_site(x);
-    int row = alias_row_axis(&x->value) + SITE_RANK_MAX - rank,
-        axis = x->axis + SITE_RANK_MAX - rank;
-    int64_t from[3] = {1, 1, 1}, to[3] = {1, 1, 1};
-    bool src = shown != SITE_COUNT && site_table[shown].dims[rank - 1] == DIM_SRC;
-    for (int i = 0; i < rank; i++)
-        from[i + 3 - rank] = to[i + 3 - rank] = shape[i];
-    to[row] = c->cols;
-    to[axis] = x->n_pick;
-    if (src)
-        to[2] = c->cols;
-    float *dst = x->t.data + (c->drops_batch ? 0 : index * x->t.stride[0]);
-    float hidden = x->gradient || shown == SITE_PATTERN ? 0.0f : -INFINITY;
-    for (int64_t a = 0; a < to[0]; a++)
-        for (int64_t b = 0; b < to[1]; b++)
-            for (int64_t k = 0; k < to[2]; k++) {
-                int64_t at[3] = {a, b, k};
-                at[axis] = x->pick[at[axis]];
-                int32_t column = (int32_t)at[row];
-                at[row] = real[column];
-                if (src)
-                    at[2] = real[k];
-                *dst++ = at[row] < 0 ? blank(x, p, index, column)
-                         : at[2] < 0 ? hidden
-                                     : values[(at[0] * from[1] + at[1]) * from[2] + at[2]];
-            }
-}
-
-int32_t *bore_real_positions(const struct bore_pass *p, const struct bore_row *row)
+/* For every column the position of its token, -1 where it is masked; malloc'ed. */
+static int32_t *real_positions(const struct bore_pass *p, const struct bore_row *row)
 {
     int32_t *real = malloc((size_t)p->cols * sizeof *real);
     for (int i = 0; real && i < p->cols; i++)
@@ -338,36 +228,69 @@ int32_t *bore_real_positions(const struct bore_pass *p, const struct bore_row *r
     return real;
 }
 
-int64_t bore_entry_shape(const struct run *r, const struct entry *x, int64_t shape[ALIAS_RANK_MAX],
-                         int *rank)
+/* What an element shows where its own position is padding. */
+static float blank(const struct capture *item, const struct bore_pass *p, int index, int32_t column)
 {
-    int64_t n = 1;
-    *rank = alias_shape(&run_model(r)->cfg, &x->value, run_length(r), shape, NULL);
-    for (int i = 0; i < *rank; i++)
-        n *= shape[i];
-    return n;
+    if (capture_holds_ids(item))
+        return p->tokens ? (float)p->tokens[(int64_t)index * p->cols + column] : 0;
+    return item->gradient ? 0 : NAN;
 }
 
-int bore_cache_row(struct bore_capture *cap, const struct bore_pass *p, const struct bore_row *row,
-                   int index, struct run *r, struct err *e)
+/* Padding into a row of the batch: its own positions, and where only the source is padding 0 or
+ * -inf. */
+static void fill_blanks(const struct bore_cache *c, struct capture *item, const struct bore_pass *p,
+                        int index)
 {
-    struct bore_cache *c = cap->cache;
-    int32_t *real = bore_real_positions(p, row);
-    int rc = real ? 0 : err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    for (int i = 0; !rc && i < c->n; i++) {
-        struct entry *x = &c->list[i];
-        if (x->gradient)
-            continue;
-        int rank;
-        int64_t shape[ALIAS_RANK_MAX], n = bore_entry_shape(r, x, shape, &rank);
-        float *values = malloc((size_t)n * sizeof *values);
-        rc = values ? alias_read(r, &x->value, 0, row->n, values, e)
-                    : err_set(e, ERR_SYSTEM, "out of memory · %s", x->name);
-        if (!rc)
-            bore_entry_place(c, x, p, index, values, shape, rank, real);
-        free(values);
+    int64_t shape[ALIAS_RANK_MAX], inner = 1, outer = 1;
+    int rank = capture_shape(&c->l, item, true, shape), row = alias_row_axis(&item->value);
+    float hidden = item->gradient || item->value.site[0].id == SITE_PATTERN ? 0.0f : -INFINITY,
+          *to = item->values;
+    for (int i = 0; i < rank; i++)
+        *(i < row ? &outer : &inner) *= i == row ? 1 : shape[i];
+    for (int64_t o = 0; o < outer; o++)
+        for (int64_t k = 0; k < shape[row]; k++) {
+            int32_t column = item->axis == row ? item->cut->index[k] : (int32_t)k;
+            float x = c->l.position[column] < 0 ? blank(item, p, index, column) : hidden;
+            for (int64_t i = 0; i < inner; i++)
+                *to++ = x;
+        }
+}
+
+/* The values of one row of a batch: where they go, which columns they are of. */
+static int row_begin(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,
+                     int index, struct run *r, struct err *e)
+{
+    int32_t *real = real_positions(p, row);
+    if (!real)
+        return err_set(e, ERR_SYSTEM, "out of memory · a cache");
+    c->l.run = r, c->l.position = real;
+    for (int i = 0; i < c->l.n; i++) {
+        const struct bore_tensor *t = &c->entry[i].t;
+        c->l.item[i].values = t->data + (c->drops_batch ? 0 : index * t->stride[0]);
+        if (row->n < p->cols)
+            fill_blanks(c, &c->l.item[i], p, index);
     }
-    free(real);
+    return 0;
+}
+
+static void row_end(struct bore_cache *c)
+{
+    free((void *)(uintptr_t)c->l.position);
+    c->l.position = NULL;
+}
+
+int bore_cache_row(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,
+                   int index, struct run *r, struct run *base, const struct metric *metric,
+                   struct err *e)
+{
+    struct capture_list none = {.m = run_model(r), .run = r};
+    int rc = c ? row_begin(c, p, row, index, r, e) : 0;
+    if (!rc && c)
+        rc = captures_read(&c->l, 0, c->l.n, e);
+    if (!rc && metric) /* for the hooks also without a cache */
+        rc = captures_differentiate(c ? &c->l : &none, base, metric, e);
+    if (c)
+        row_end(c);
     return rc;
 }
 
@@ -378,17 +301,16 @@ int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass,
                         const struct bore_cache_options *options, struct bore_cache **cache,
                         struct bore_result *out, struct bore_error *error)
 {
+    static const struct bore_cache_options defaults = {0};
     struct err e = {0};
-    struct bore_capture cap = {.cache = NULL};
-    if (options)
-        cap.opt = *options;
+    struct bore_cache *c = NULL;
     int rc = bore_begin(m, &e);
-    if (!rc && !(rc = bore_cache_open(m, pass, &cap.opt, &cap.cache, &e)))
-        rc = bore_pass_run(m, pass, &cap, out, &e);
+    if (!rc && !(rc = cache_open(m, pass, options ? options : &defaults, &c, &e)))
+        rc = bore_pass_run(m, pass, c, out, &e);
     if (rc)
-        bore_cache_free(cap.cache);
+        bore_cache_free(c);
     else
-        *cache = cap.cache;
+        *cache = c;
     return bore_end(m, rc, &e, error);
 }
 
@@ -408,11 +330,12 @@ int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struc
     int rc = bore_run_with_cache(m, pass, &opt, &c, NULL, error);
     if (rc)
         return rc;
-    struct bore_tensor t = {.rank = 4, .shape = {c->n, pass->rows, pass->cols, m->m->cfg.d_model}};
+    struct bore_tensor t = {.rank = 4,
+                            .shape = {c->l.n, pass->rows, pass->cols, m->m->cfg.d_model}};
     bore_tensor_pack(&t);
     if ((t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))) {
-        for (int i = 0; i < c->n; i++) /* firing order: the norm is last */
-            memcpy(t.data + i * t.stride[0], c->list[i].t.data,
+        for (int i = 0; i < c->l.n; i++) /* firing order: the norm is last */
+            memcpy(t.data + i * t.stride[0], c->entry[i].t.data,
                    (size_t)t.stride[0] * sizeof(float));
         *out = t;
     } else {
@@ -424,14 +347,14 @@ int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struc
 
 int bore_cache_count(const struct bore_cache *c)
 {
-    return c->n;
+    return c->l.n;
 }
 
 const char *bore_cache_at(const struct bore_cache *c, int i, struct bore_tensor *t)
 {
     if (t)
-        *t = c->list[i].t;
-    return c->list[i].name;
+        *t = c->entry[i].t;
+    return c->l.item[i].name;
 }
 
 static bool same_value(const struct alias_value *a, const struct alias_value *b)
@@ -452,20 +375,21 @@ static bool get_converted(const struct bore_cache *c, const char *bare, bool gra
     struct alias_value v;
     if (alias_find(&c->cfg, bare, &v, NULL))
         return false;
-    for (int i = 0; i < c->n; i++) {
-        struct entry *x = &c->list[i];
+    for (int i = 0; i < c->l.n; i++) {
+        const struct capture *x = &c->l.item[i];
+        const struct bore_tensor *own = &c->entry[i].t;
         struct alias_value like = v;
-        if (x->gradient != gradient || !x->t.data || (gradient && x->value.spread != v.spread))
+        if (x->gradient != gradient || !own->data || (gradient && x->value.spread != v.spread))
             continue;
         if (same_value(&v, &x->value)) {
-            *t = x->t;
+            *t = *own;
             return true;
         }
         like.form = v.form == FORM_FLAT ? FORM_SITE : v.form == FORM_SITE ? FORM_FLAT : v.form;
         if (like.form == v.form || !same_value(&like, &x->value))
             continue;
-        struct bore_tensor out = x->t;
-        int last = x->t.rank - 1;
+        struct bore_tensor out = *own;
+        int last = own->rank - 1;
         if (v.form == FORM_FLAT) { /* [..., head, d_head] -> [..., head * d_head] */
             out.rank--;
             out.shape[last - 1] *= out.shape[last];
@@ -487,9 +411,9 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
 {
     struct err e = {0};
     size_t len = strlen(name);
-    for (int i = 0; i < c->n; i++)
-        if (!strcmp(name, c->list[i].name) && c->list[i].t.data) {
-            *t = c->list[i].t;
+    for (int i = 0; i < c->l.n; i++)
+        if (!strcmp(name, c->l.item[i].name) && c->entry[i].t.data) {
+            *t = c->entry[i].t;
             return 0;
         }
     char bare[LIMIT_NAME];
@@ -502,8 +426,8 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
     }
     const char *near = "nothing";
     size_t least = SIZE_MAX;
-    for (int i = 0; i < c->n; i++)
-        near = nearest_is(name, c->list[i].name, &least) ? c->list[i].name : near;
+    for (int i = 0; i < c->l.n; i++)
+        near = nearest_is(name, c->l.item[i].name, &least) ? c->l.item[i].name : near;
     return bore_done(
         err_set(&e, ERR_BAD_INPUT, "\"%.100s\" was not captured · the nearest is %s", name, near),
         &e, error);
@@ -517,30 +441,37 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
 {
     struct entry *x = user;
     struct bore_cache *c = x->cache;
+    int i = (int)(x - c->entry), axis = c->l.item[i].axis;
     struct err e = {0};
-    int axis = 1 + x->axis, lead = 4 - t->rank;
-    struct bore_tensor to = {0};
-    if (slice_resolve(c, x, t->shape[axis], &e))
+    struct kn_view v = {.data = t->data, .dtype = KN_F32, .ndim = t->rank - 1};
+    struct bore_tensor to = {.rank = !c->drops_batch, .shape = {1}};
+    if (cut_resolve(c, i, t->shape[1 + axis], &e))
         return bore_done(e.code, &e, at->error);
-    int64_t d[4] = {1, 1, 1, 1}, st[4] = {0};
-    for (int i = 0; i < t->rank; i++) {
-        d[i + lead] = i == axis ? x->n_pick : t->shape[i], st[i + lead] = t->stride[i];
-        if (!(i == 0 && c->drops_batch) && !(i == axis && c->slice.kind == BORE_ONE))
-            to.shape[to.rank++] = d[i + lead];
+    for (int d = 0; d < v.ndim; d++) {
+        v.shape[d] = t->shape[1 + d], v.stride[d] = t->stride[1 + d];
+        if (d != axis || !x->cut.drop)
+            to.shape[to.rank++] = d == axis ? x->cut.n : v.shape[d];
     }
     bore_tensor_pack(&to);
-    float *dst = to.data = malloc((size_t)bore_tensor_size(&to) * sizeof(float));
-    if (!dst)
+    if (!(to.data = malloc((size_t)bore_tensor_size(&to) * sizeof(float))))
         return bore_done(err_set(&e, ERR_SYSTEM, "out of memory · a caching hook"), &e, at->error);
-    for (int64_t a = 0; a < d[1]; a++)
-        for (int64_t b = 0; b < d[2]; b++)
-            for (int64_t k = 0; k < d[3]; k++) {
-                int64_t i[4] = {0, a, b, k};
-                i[axis + lead] = x->pick[i[axis + lead]];
-                *dst++ = t->data[i[1] * st[1] + i[2] * st[2] + i[3] * st[3]];
-            }
+    capture_copy(&v, axis, &x->cut, to.data);
     free(x->t.data);
     x->t = to;
+    return 0;
+}
+
+/* The list of a slice, which the caller may take back. */
+static int slice_keep(struct bore_cache *c, struct err *e)
+{
+    size_t bytes = c->slice.kind == BORE_LIST && c->slice.n > 0
+                       ? (size_t)c->slice.n * sizeof *c->list_copy
+                       : 0;
+    if (!bytes)
+        return 0;
+    if (!(c->list_copy = malloc(bytes)))
+        return err_set(e, ERR_SYSTEM, "out of memory · caching hooks");
+    c->slice.list = memcpy(c->list_copy, c->slice.list, bytes);
     return 0;
 }
 
@@ -550,34 +481,19 @@ int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options
     static const struct bore_cache_options defaults = {0};
     const struct bore_cache_options *o = options ? options : &defaults;
     struct err e = {0};
-    struct bore_cache *c = calloc(1, sizeof *c);
-    struct wanted w = {.m = m, .first = 0, .end = INT32_MAX};
-    int rc = c ? wanted_open(&w, o, &e) : err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
-    if (c)
-        c->cfg = m->m->cfg, c->library_axis = o->library_axis;
+    struct bore_cache *c = NULL;
+    int rc = cache_new(&c, m, o, 0, INT32_MAX, &e), before = m->hooks.n;
     if (!rc)
-        rc = entries_list(c, &w, o->incl_bwd, &e);
-    if (!rc) {
-        c->drops_batch = o->remove_batch, c->slice = o->pos;
-        if (o->pos.kind == BORE_LIST && o->pos.n > 0) {
-            c->list_copy = malloc((size_t)o->pos.n * sizeof *c->list_copy);
-            if (c->list_copy)
-                memcpy(c->list_copy, o->pos.list, (size_t)o->pos.n * sizeof *c->list_copy);
-            else
-                rc = err_set(&e, ERR_SYSTEM, "out of memory · caching hooks");
-            c->slice.list = c->list_copy;
-        }
+        rc = slice_keep(c, &e);
+    for (int i = 0; !rc && i < c->l.n; i++) {
+        const struct capture *item = &c->l.item[i];
+        char bare[sizeof item->name];
+        memcpy(bare, item->name, sizeof bare);
+        bare[strlen(bare) - (item->gradient ? strlen("_grad") : 0)] = '\0';
+        struct bore_hook h = {
+            .name = bare, .fn = cache_tensor, .user = &c->entry[i], .flags = BORE_READS};
+        rc = bore_hook_add(m, item->gradient ? BORE_BACKWARD : BORE_FORWARD, &h, BORE_NO_LEVEL, &e);
     }
-    int before = m->hooks.n;
-    for (int i = 0; !rc && i < c->n; i++) {
-        struct entry *x = &c->list[i];
-        char bare[sizeof x->name];
-        memcpy(bare, x->name, sizeof bare);
-        bare[strlen(bare) - (x->gradient ? strlen("_grad") : 0)] = '\0';
-        struct bore_hook h = {.name = bare, .fn = cache_tensor, .user = x, .flags = BORE_READS};
-        rc = bore_hook_add(m, x->gradient ? BORE_BACKWARD : BORE_FORWARD, &h, BORE_NO_LEVEL, &e);
-    }
-    wanted_close(&w);
     if (rc) {
         m->hooks.n = before < m->hooks.n ? before : m->hooks.n; /* appended ones */
         bore_alias_sweep(m, false);

@@ -1,6 +1,7 @@
 /* bore_hooks.c - the library's hooks: adding, levels, removing, contexts (see borescope.h).
  * Tested in tests/engine/test_lifecycle.c. */
 #include "lib/bore_parts.h"
+#include "measure/capture.h"
 
 #include <assert.h>
 #include <stdlib.h>
@@ -72,27 +73,13 @@ static int picks_matching(const struct bore_model *m, const struct bore_hook *h,
     return n < 0 ? n : kept;
 }
 
-int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out,
-                    struct err *e)
+static int hook_picks(const struct bore_model *m, const struct bore_hook *h,
+                      struct alias_pick **out, struct err *e)
 {
-    const struct config *cfg = &m->m->cfg;
-    struct alias_pick *picks = NULL;
     if (!h->name && !h->match)
         return err_set(e, ERR_BAD_INPUT,
                        "a hook without a point · give a name, a pattern or a match function");
-    int n = h->name ? alias_select(cfg, h->name, &picks, e) : picks_matching(m, h, &picks, e);
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < picks[i].value.n_sites; k++) {
-            const char *why = site_refusal(cfg, picks[i].value.site[k].id);
-            if (!why)
-                continue;
-            int rc = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
-            free(picks);
-            return rc;
-        }
-    if (n > 0)
-        *out = picks;
-    return n;
+    return h->name ? capture_picks(&m->m->cfg, h->name, out, e) : picks_matching(m, h, out, e);
 }
 
 static int add_one(struct bore_model *m, enum bore_direction d, const struct bore_hook *h,
@@ -125,7 +112,7 @@ int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore
     if (!h->fn)
         return err_set(e, ERR_BAD_INPUT, "a hook · it has no function");
     struct alias_pick *picks = NULL;
-    int n = bore_hook_picks(m, h, &picks, e), rc = n < 0 ? n : 0;
+    int n = hook_picks(m, h, &picks, e), rc = n < 0 ? n : 0;
     for (int i = 0; !rc && i < n; i++)
         rc = add_one(m, d, h, &picks[i], level, e);
     free(picks);

@@ -77,9 +77,6 @@ void bore_alias_sweep(struct bore_model *m, bool all);
 /* bore_hooks.c: call the caller's function. */
 int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user,
                    int32_t row0, struct bore_tensor *t, struct err *e);
-/* The points a hook means; *out is malloc'ed.  Their number, or negative. */
-int bore_hook_picks(const struct bore_model *m, const struct bore_hook *h, struct alias_pick **out,
-                    struct err *e);
 int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level,
                   struct err *e);
 int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward,
@@ -90,11 +87,6 @@ int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int 
 /* One row of a batch, or a prompt that is generated from. */
 struct bore_row {
     int32_t *tokens, *columns, n; /* real tokens and where they stand */
-};
-/* What a pass fills besides its result. */
-struct bore_capture {
-    struct bore_cache *cache;
-    struct bore_cache_options opt;
 };
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e);
 int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e);
@@ -108,19 +100,17 @@ void bore_target_free(struct pair_target *t);
 int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first,
                      int32_t *end, struct err *e);
 /* Between bore_begin and bore_end. */
-int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap,
+int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_cache *cache,
                   struct bore_result *out, struct err *e);
 
 /* bore_cache.c */
 /* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
 int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list,
                     int64_t *n, struct err *e);
-/* Forward values of one row, after a pass. */
-int bore_cache_row(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row,
-                   int index, struct run *r, struct err *e);
-/* Gradients of one row; runs the backward pass (also without a cache: for the hooks). */
-int bore_backward(struct bore_capture *c, const struct bore_pass *p, const struct bore_row *row,
-                  int index, struct run *r, struct run *base, const struct metric *metric,
-                  struct err *e);
+/* Values of one row after its pass, and with a metric their gradients (also without a cache: for
+ * the hooks).  base: what kl compares with, or NULL. */
+int bore_cache_row(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,
+                   int index, struct run *r, struct run *base, const struct metric *metric,
+                   struct err *e);
 
 #endif

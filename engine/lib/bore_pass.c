@@ -176,9 +176,9 @@ struct pass {
     int32_t first, end; /* stages */
     struct callbacks hooks;
     struct metric metric;
-    bool alone; /* hooks act on the base run */
-    struct bore_capture *cap;
-    bool wanted; /* somebody takes the result */
+    bool alone;               /* hooks act on the base run */
+    struct bore_cache *cache; /* or NULL */
+    bool wanted;              /* somebody takes the result */
     struct bore_result out;
 };
 
@@ -288,12 +288,12 @@ static int row_compute(struct pass *s, struct pair *pair, const struct pair_targ
                *r = edited ? edited : base;
     if (!rc && s->wanted)
         rc = output_row(s, row, index, r, e);
-    if (!rc && s->cap)
-        rc = bore_cache_row(s->cap, s->p, row, index, r, e);
-    if (!rc && s->wanted && s->p->metric)
-        rc = metric_value(&s->metric, r, edited ? base : NULL, &s->out.metric[index], e);
-    if (!rc && s->p->metric)
-        rc = bore_backward(s->cap, s->p, row, index, r, edited ? base : NULL, &s->metric, e);
+    const struct metric *metric = s->p->metric ? &s->metric : NULL;
+    base = edited ? base : NULL;
+    if (!rc && s->wanted && metric)
+        rc = metric_value(metric, r, base, &s->out.metric[index], e);
+    if (!rc && (s->cache || metric))
+        rc = bore_cache_row(s->cache, s->p, row, index, r, base, metric, e);
     return rc;
 }
 
@@ -328,10 +328,10 @@ static int row_run(struct pass *s, int index, struct err *e)
     return rc;
 }
 
-int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_capture *cap,
+int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_cache *cache,
                   struct bore_result *out, struct err *e)
 {
-    struct pass s = {.m = m, .p = p, .cap = cap, .wanted = out};
+    struct pass s = {.m = m, .p = p, .cache = cache, .wanted = out};
     int rc = bore_pass_check(m, p, e);
     if (!rc && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) && p->metric)
         rc = metric_parse(&s.metric, p->metric, m->m->tok, m->m->cfg.d_vocab, e);

@@ -103,12 +103,12 @@ static void only_the_set_is_known(void **state)
 static void assert_slice(const char *text, int32_t n, bool drop, const int32_t *rows,
                          int32_t n_rows)
 {
-    struct slice s;
+    struct capture_slice s;
     assert_int_equal(slice_parse(&s, text, n, NULL), 0);
     assert_int_equal(s.n, n_rows);
     assert_int_equal(s.drop, drop);
-    assert_memory_equal(s.row, rows, (size_t)n_rows * sizeof *rows);
-    free(s.row);
+    assert_memory_equal(s.index, rows, (size_t)n_rows * sizeof *rows);
+    free(s.index);
 }
 
 static void slices_are_python_s(void **state)
@@ -139,7 +139,7 @@ static void slices_are_python_s(void **state)
                                       "99999999999",
                                       "1::99999999999"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        struct slice s;
+        struct capture_slice s;
         struct err e = {0};
         assert_true(slice_parse(&s, bad[i], 3, &e) < 0);
         assert_non_null(strstr(e.text, "--pos"));

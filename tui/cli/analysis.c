@@ -35,13 +35,13 @@ static int choose_tokens(struct cli *c, struct attribution *a)
 
 static int choose_row(struct cli *c, struct attribution *a)
 {
-    struct slice s = {0};
+    struct capture_slice s = {0};
     int rc = slice_parse(&s, c->opt->pos ? c->opt->pos : "-1", c->n, &c->err);
     if (!rc && s.n != 1)
         rc = err_set(&c->err, ERR_USAGE, "--pos \"%s\" · logit_attrs looks at one position",
                      c->opt->pos);
-    a->row = rc ? 0 : s.row[0];
-    free(s.row);
+    a->row = rc ? 0 : s.index[0];
+    free(s.index);
     return rc;
 }
 

@@ -4,9 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "capture.h"
 #include "cli.h"
+#include "measure/capture.h"
 #include "model/process.h"
+#include "slice.h"
 
 /* What is said of one run besides its activations. */
 struct outcome {
@@ -43,14 +44,36 @@ static void json_outcome(const struct cli *c, struct json_out *j, const char *ke
     json_out_close(j);
 }
 
-static void json_capture(struct json_out *j, const struct capture *k, const struct lens_stats *s)
+/* What is said of one tensor, which is read for it; shape[0]: the batch. */
+struct shown {
+    const char *name;
+    int rank;
+    int64_t shape[ALIAS_RANK_MAX + 1];
+    struct lens_stats stats;
+};
+
+static int look_at(struct capture_list *l, int i, struct shown *out, struct err *e)
+{
+    struct capture *k = &l->item[i];
+    int rc = captures_load(l, i, e);
+    if (rc)
+        return rc;
+    *out = (struct shown){.name = k->name, .shape = {1}};
+    out->rank = 1 + capture_shape(l, k, false, out->shape + 1);
+    lens_stats_values(k->values, capture_count(l, k), k->value.site[0].id == SITE_ATTN_SCORES,
+                      &out->stats);
+    capture_drop(k);
+    return 0;
+}
+
+static void json_capture(struct json_out *j, const struct shown *k)
 {
     json_out_object(j);
     json_out_string(json_out_key(j, "name"), k->name);
     json_out_ints(json_out_key(j, "shape"), k->shape, (size_t)k->rank);
-    cli_json_stats(j, s);
-    json_out_int(json_out_key(j, "nan"), s->n_nan);
-    json_out_int(json_out_key(j, "inf"), s->n_inf);
+    cli_json_stats(j, &k->stats);
+    json_out_int(json_out_key(j, "nan"), k->stats.n_nan);
+    json_out_int(json_out_key(j, "inf"), k->stats.n_inf);
     json_out_close(j);
 }
 
@@ -63,12 +86,10 @@ static int print_json(struct cli *c, struct capture_list *l, const struct outcom
     cli_json_tokens(c, &j);
     json_out_array(json_out_key(&j, "sites"));
     for (int i = 0; i < l->n && !rc; i++) {
-        struct lens_stats s;
-        if ((rc = capture_read(&l->item[i], &c->err)) != 0)
+        struct shown k;
+        if ((rc = look_at(l, i, &k, &c->err)))
             return rc;
-        capture_stats(&l->item[i], &s);
-        json_capture(&j, &l->item[i], &s);
-        capture_drop(&l->item[i]);
+        json_capture(&j, &k);
     }
     json_out_close(&j);
     if (c->opt->grad) {
@@ -116,26 +137,22 @@ static int print_table(struct cli *c, struct capture_list *l, const struct outco
     }
     struct table *t = table_new(columns, 8);
     for (int i = 0; i < l->n && t; i++) {
-        struct capture *k = &l->item[i];
-        struct lens_stats s;
+        struct shown k;
         char shape[96];
-        int n = snprintf(shape, sizeof shape, "[");
-        int rc = capture_read(k, &c->err);
+        int n = snprintf(shape, sizeof shape, "["), rc = look_at(l, i, &k, &c->err);
         if (rc) {
             table_free(t);
             return rc;
         }
-        capture_stats(k, &s);
-        capture_drop(k);
-        for (int d = 0; d < k->rank; d++)
+        for (int d = 0; d < k.rank; d++)
             n += snprintf(shape + n, sizeof shape - (size_t)n, "%s%lld", d ? ", " : "",
-                          (long long)k->shape[d]);
+                          (long long)k.shape[d]);
         snprintf(shape + n, sizeof shape - (size_t)n, "]");
-        table_string(t, k->name);
+        table_string(t, k.name);
         table_string(t, shape);
-        cli_table_stats(t, &s);
-        table_int(t, s.n_nan);
-        table_int(t, s.n_inf);
+        cli_table_stats(t, &k.stats);
+        table_int(t, k.stats.n_nan);
+        table_int(t, k.stats.n_inf);
     }
     return cli_table(c, t);
 }
@@ -176,7 +193,7 @@ static int write_file(struct cli *c, struct capture_list *l)
     if (!rc && !c->opt->json && !c->opt->tsv) {
         int64_t count = 0;
         for (int i = 0; i < l->n; i++)
-            count += l->item[i].count;
+            count += capture_count(l, &l->item[i]);
         cli_head(c);
         bytes_addf(&c->out, "# %d tensors, %.1f MB, written to ", l->n, (double)count * 4e-6);
         cli_plain_text(&c->out, c->opt->output, strlen(c->opt->output));
@@ -198,7 +215,9 @@ static int gradients(struct cli *c, struct capture_list *l, double *value)
     int rc = metric_parse(&m, c->opt->grad, c->m->tok, c->m->cfg.d_vocab, &c->err);
     if (!rc)
         rc = metric_value(&m, shown, base, value, &c->err);
-    return rc ? rc : captures_gradient(l, base, &m, &c->err);
+    if (!rc)
+        rc = captures_add_gradients(l, l->n - 1, &c->err); /* of all but the logits */
+    return rc ? rc : captures_differentiate(l, base, &m, &c->err);
 }
 
 static int with_captures(struct cli *c, struct capture_list *l)
@@ -223,19 +242,35 @@ static int with_captures(struct cli *c, struct capture_list *l)
     return rc;
 }
 
+/* What -c names, what taker collects, and the logits, which are never cut. */
+static int choose(struct cli *c, struct capture_list *l, struct capture_slice *pos)
+{
+    const struct capture_want want = {
+        .names = c->opt->capture.item, .n_names = c->opt->capture.n, .end = INT32_MAX};
+    *l = (struct capture_list){.m = c->m, .run = cli_run_shown(c), .columns = c->n};
+    int rc = slice_parse(pos, c->opt->pos, c->n, &c->err);
+    if (!rc && want.n_names)
+        rc = captures_select(l, &want, &c->err);
+    for (int32_t i = 0; !rc && i < c->taker.n_collects; i++)
+        rc = captures_add(l, c->taker.collect[i].name, c->taker.collect[i].name,
+                          c->taker.collect[i].edits, &c->err);
+    for (int i = 0; i < l->n; i++)
+        l->item[i].cut = pos;
+    return rc ? rc : captures_add(l, "unembed.hook_out", "logits", -1, &c->err);
+}
+
 int cli_run(struct cli *c)
 {
     struct capture_list l = {0};
+    struct capture_slice pos = {0};
     int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
     if (!rc)
         rc = cli_open(c, CLI_RUN);
     if (!rc)
-        rc = captures_open(&l, cli_run_shown(c), c->opt->capture.item, c->opt->capture.n,
-                           c->opt->pos, &c->err);
-    if (!rc && c->taker.n_collects)
-        rc = captures_collect(&l, &c->taker, &c->err);
+        rc = choose(c, &l, &pos);
     if (!rc)
         rc = with_captures(c, &l);
     captures_close(&l);
+    free(pos.index);
     return rc;
 }

@@ -30,7 +30,7 @@ static int64_t clamp(int64_t v, int64_t n)
 }
 
 /* lo:hi:step with Python's meaning, step > 0. */
-static int parse_range(struct slice *s, const char *text, int32_t n, struct err *e)
+static int parse_range(struct capture_slice *s, const char *text, int32_t n, struct err *e)
 {
     int64_t part[3] = {0, n, 1};
     const char *p = text;
@@ -47,7 +47,7 @@ static int parse_range(struct slice *s, const char *text, int32_t n, struct err 
     if (part[2] <= 0)
         return err_set(e, ERR_USAGE, "--pos \"%s\" · the step must be at least 1", text);
     for (int64_t i = clamp(part[0], n); i < clamp(part[1], n); i += part[2])
-        s->row[s->n++] = (int32_t)i;
+        s->index[s->n++] = (int32_t)i;
     if (!s->n)
         return err_set(e, ERR_BAD_INPUT,
                        "--pos \"%s\" · it holds none of the prompt's positions 0..%d", text,
@@ -55,7 +55,7 @@ static int parse_range(struct slice *s, const char *text, int32_t n, struct err 
     return 0;
 }
 
-static int parse_list(struct slice *s, const char *text, int32_t n, struct err *e)
+static int parse_list(struct capture_slice *s, const char *text, int32_t n, struct err *e)
 {
     for (const char *p = text;; p++) {
         int64_t v;
@@ -65,22 +65,22 @@ static int parse_list(struct slice *s, const char *text, int32_t n, struct err *
         if (v < -(int64_t)n || v >= n)
             return err_set(e, ERR_BAD_INPUT, "--pos %lld · the prompt has positions 0..%d",
                            (long long)v, (int)n - 1);
-        s->row[s->n++] = (int32_t)(v < 0 ? v + n : v);
+        s->index[s->n++] = (int32_t)(v < 0 ? v + n : v);
         s->drop = !*p && s->n == 1;
         if (!*p)
             return 0;
     }
 }
 
-int slice_parse(struct slice *out, const char *text, int32_t n, struct err *e)
+int slice_parse(struct capture_slice *out, const char *text, int32_t n, struct err *e)
 {
     const char *t = text ? text : ":";
-    struct slice s = {malloc((strlen(t) + (size_t)n) * sizeof *s.row), 0, false};
-    if (!s.row)
+    struct capture_slice s = {malloc((strlen(t) + (size_t)n) * sizeof *s.index), 0, false};
+    if (!s.index)
         return err_set(e, ERR_SYSTEM, "out of memory · --pos");
     int rc = strchr(t, ':') ? parse_range(&s, t, n, e) : parse_list(&s, t, n, e);
     if (rc)
-        free(s.row);
+        free(s.index);
     else
         *out = s;
     return rc;

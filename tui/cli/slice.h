@@ -6,18 +6,9 @@
 #ifndef SLICE_H
 #define SLICE_H
 
-#include <stdbool.h>
-#include <stdint.h>
+#include "measure/capture.h"
 
-#include "base/err.h"
-
-struct slice {
-    int32_t *row; /* [n], in the order asked for */
-    int32_t n;
-    bool drop; /* a single position: the axis goes */
-};
-
-/* "3", "-1", "2:5", ":-1", "::2", "0,2,-1" for a prompt of n positions; NULL = all.  Free row. */
-int slice_parse(struct slice *out, const char *text, int32_t n, struct err *e);
+/* "3", "-1", "2:5", ":-1", "::2", "0,2,-1" for a prompt of n positions; NULL = all.  Free index. */
+int slice_parse(struct capture_slice *out, const char *text, int32_t n, struct err *e);
 
 #endif

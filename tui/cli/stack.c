@@ -14,7 +14,7 @@
 /* The stack at the positions asked for. */
 struct stacked {
     struct stack_options of;
-    struct slice slice;
+    struct capture_slice slice;
     struct stack s; /* rows: those of the slice */
 };
 
@@ -36,7 +36,7 @@ static int print_json(struct cli *c, const struct stacked *s)
     json_out_string(json_out_key(&j, "stack"), stack_kind_name(s->of.kind));
     json_out_array(json_out_key(&j, "positions"));
     for (int32_t i = 0; i < s->slice.n; i++)
-        json_out_int(&j, s->slice.row[i]);
+        json_out_int(&j, s->slice.index[i]);
     json_out_close(&j);
     json_out_array(json_out_key(&j, "components"));
     for (int32_t k = 0; k < s->s.n; k++) {
@@ -61,7 +61,7 @@ static int print_table(struct cli *c, const struct stacked *s)
     if (columns && heads) {
         columns[0] = (struct table_column)COLUMN_TEXT("component");
         for (int32_t i = 0; i < s->slice.n; i++) {
-            snprintf(heads[i], sizeof heads[i], "at %d", (int)s->slice.row[i]);
+            snprintf(heads[i], sizeof heads[i], "at %d", (int)s->slice.index[i]);
             columns[i + 1] = (struct table_column)COLUMN_NUMBER(heads[i], 4);
         }
         cli_head(c);
@@ -138,7 +138,7 @@ int cli_stack(struct cli *c)
     if (!rc)
         rc = cli_sync(c);
     if (!rc)
-        rc = stack_make(&s.s, cli_run_shown(c), &s.of, s.slice.row, s.slice.n, &c->err);
+        rc = stack_make(&s.s, cli_run_shown(c), &s.of, s.slice.index, s.slice.n, &c->err);
     if (!rc && s.s.n == 0)
         rc = err_set(&c->err, ERR_BAD_INPUT, "%s of layer 0 has no components · layers 1..%d",
                      stack_kind_name(s.of.kind), (int)c->m->cfg.n_layers);
@@ -147,6 +147,6 @@ int cli_stack(struct cli *c)
     if (!rc && (c->opt->json || !c->opt->output))
         rc = c->opt->json ? print_json(c, &s) : print_table(c, &s);
     stack_free(&s.s);
-    free(s.slice.row);
+    free(s.slice.index);
     return rc;
 }

@@ -1,0 +1,534 @@
+/* capture.c - see capture.h. */
+#include "measure/capture.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "measure/grad.h"
+#include "run/run_device.h"
+
+enum {
+    ROWS_MAX = 256, /* of one block: as many as a run computes at once */
+    GAP_MAX = 16    /* rows that nobody wants are computed along, if they are no more than these:
+                       a product of so few is as dear as one of none */
+};
+
+static int memory_out(struct err *e)
+{
+    return err_set(e, ERR_SYSTEM, "out of memory · captured activations");
+}
+
+void captures_close(struct capture_list *l)
+{
+    for (int i = 0; i < l->n; i++)
+        free(l->item[i].values);
+    free(l->item);
+    l->item = NULL, l->n = 0;
+}
+
+bool capture_holds_ids(const struct capture *c)
+{
+    return c->value.site[0].id == SITE_TOKENS;
+}
+
+/* ---- what to keep
+ * ------------------------------------------------------------------------------------------ */
+
+static struct capture *append(struct capture_list *l, const struct alias_value *v, const char *name,
+                              struct err *e)
+{
+    struct capture *more = realloc(l->item, ((size_t)l->n + 1) * sizeof *more);
+    if (!more) {
+        memory_out(e);
+        return NULL;
+    }
+    l->item = more;
+    struct capture *c = &more[l->n++];
+    *c = (struct capture){.value = *v, .collected = -1, .axis = alias_row_axis(v)};
+    snprintf(c->name, sizeof c->name, "%s", name);
+    return c;
+}
+
+int capture_picks(const struct config *cfg, const char *name, struct alias_pick **out,
+                  struct err *e)
+{
+    struct alias_pick *picks = NULL;
+    int n = alias_select(cfg, name, &picks, e);
+    for (int i = 0; i < n; i++)
+        for (int k = 0; k < picks[i].value.n_sites; k++) {
+            const char *why = site_refusal(cfg, picks[i].value.site[k].id);
+            if (!why)
+                continue;
+            int rc = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
+            free(picks);
+            return rc;
+        }
+    if (n > 0)
+        *out = picks;
+    return n;
+}
+
+/* TransformerLens' names as marks on the list of all, others in a list of their own. */
+struct chosen {
+    struct capture_list *l;
+    const struct capture_want *want;
+    struct alias_pick *all;
+    int n_all;
+    bool *on;                  /* [n_all] */
+    struct capture_list other; /* names only */
+};
+
+static bool computed(const struct chosen *w, const struct alias_value *v)
+{
+    int32_t stage = plan_stage_of(w->l->m->plan, v->site[0]);
+    return stage >= w->want->first && stage < w->want->end;
+}
+
+static int choose(struct chosen *w, const struct alias_pick *pick, struct err *e)
+{
+    const struct site_ref s = pick->value.site[0];
+    if (pick->value.library == LIBRARY_LENS) {
+        int i = 0;
+        while (w->all[i].value.site[0].id != s.id || w->all[i].value.site[0].layer != s.layer)
+            i++;
+        w->on[i] = true;
+        return 0;
+    }
+    for (int i = 0; i < w->other.n; i++)
+        if (!strcmp(w->other.item[i].name, pick->name))
+            return 0;
+    return append(&w->other, &pick->value, pick->name, e) ? 0 : ERR_SYSTEM;
+}
+
+static int choose_name(struct chosen *w, const char *name, struct err *e)
+{
+    const struct config *cfg = &w->l->m->cfg;
+    struct alias_pick *picks = NULL;
+    int n = capture_picks(cfg, name, &picks, e), rc = n < 0 ? n : 0;
+    for (int i = 0; !rc && i < n; i++) {
+        if (computed(w, &picks[i].value))
+            rc = choose(w, &picks[i], e);
+        else if (!site_is_pattern(name) || (n == 1 && picks[i].value.library != LIBRARY_LENS))
+            rc = err_set(e, ERR_BAD_INPUT,
+                         "%s · this pass does not compute it: it runs layers %d to %d",
+                         picks[i].name, w->want->first ? w->want->first - 1 : 0,
+                         w->want->end > cfg->n_layers + 1 ? cfg->n_layers - 1 : w->want->end - 2);
+    }
+    free(picks);
+    return rc;
+}
+
+int captures_select(struct capture_list *l, const struct capture_want *want, struct err *e)
+{
+    struct chosen w = {.l = l, .want = want};
+    const struct config *cfg = &l->m->cfg;
+    w.n_all = alias_list(cfg, LIBRARY_LENS, &w.all, e);
+    if (w.n_all < 0)
+        return w.n_all;
+    int rc = (w.on = calloc((size_t)w.n_all, sizeof *w.on)) ? 0 : memory_out(e);
+    for (int i = 0; !rc && want->names && i < want->n_names; i++)
+        rc = choose_name(&w, want->names[i], e);
+    for (int i = 0; !rc && !want->names && i < w.n_all; i++)
+        w.on[i] = computed(&w, &w.all[i].value) && site_fires(cfg, w.all[i].value.site[0].id) &&
+                  (!want->match || want->match(w.all[i].name, want->user));
+    for (int i = 0; !rc && i < w.n_all; i++)
+        if (w.on[i] && !append(l, &w.all[i].value, w.all[i].name, e))
+            rc = ERR_SYSTEM;
+    for (int i = 0; !rc && i < w.other.n; i++)
+        if (!append(l, &w.other.item[i].value, w.other.item[i].name, e))
+            rc = ERR_SYSTEM;
+    captures_close(&w.other);
+    free(w.all), free(w.on);
+    return rc;
+}
+
+int captures_add(struct capture_list *l, const char *of, const char *name, int32_t collected,
+                 struct err *e)
+{
+    struct alias_value v;
+    int rc = alias_find(&l->m->cfg, of, &v, e), i = 0;
+    if (rc)
+        return rc;
+    while (i < l->n && strcmp(l->item[i].name, name) != 0)
+        i++;
+    if (i == l->n && !append(l, &v, name, e))
+        return ERR_SYSTEM;
+    l->item[i].collected = collected;
+    return 0;
+}
+
+int captures_add_gradients(struct capture_list *l, int n, struct err *e)
+{
+    for (int i = 0; i < n; i++) {
+        struct capture of = l->item[i];
+        if (capture_holds_ids(&of))
+            continue;
+        if (!of.value.n_edits)
+            return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", of.name, of.value.why);
+        struct capture *c = append(l, &of.value, of.name, e);
+        if (!c)
+            return ERR_SYSTEM;
+        snprintf(c->name + strlen(c->name), sizeof "_grad", "_grad");
+        c->axis = of.axis, c->cut = of.cut, c->gradient = true;
+    }
+    return 0;
+}
+
+/* ---- where an element goes
+ * --------------------------------------------------------------------------------- */
+
+int capture_shape(const struct capture_list *l, const struct capture *c, bool whole,
+                  int64_t shape[ALIAS_RANK_MAX])
+{
+    int64_t all[ALIAS_RANK_MAX];
+    int rank = alias_shape(&l->m->cfg, &c->value, l->columns, all, NULL), n = 0;
+    for (int i = 0; i < rank; i++) {
+        bool cut = c->cut && i == c->axis;
+        if (whole || !cut || !c->cut->drop)
+            shape[n++] = cut ? c->cut->n : all[i];
+    }
+    return n;
+}
+
+int64_t capture_count(const struct capture_list *l, const struct capture *c)
+{
+    int64_t shape[ALIAS_RANK_MAX], n = 1;
+    for (int i = capture_shape(l, c, true, shape); i-- > 0;)
+        n *= shape[i];
+    return n;
+}
+
+/* A strided copy, or sum, of rows [outer, inner], of each of which some elements may be chosen. */
+struct block {
+    int64_t from_row, to_row;
+    struct {
+        int64_t n, from, to;
+        const int32_t *list; /* of elements there; -1: leave the place alone; NULL = all */
+    } outer, inner;
+    bool add;
+};
+
+static void block_row(const struct block *b, const float *from, float *to)
+{
+    for (int64_t i = 0; i < b->outer.n; i++) {
+        const float *x = from + (b->outer.list ? b->outer.list[i] : i) * b->outer.from;
+        float *y = to + i * b->outer.to;
+        if (!b->add && !b->inner.list && b->inner.from == 1 && b->inner.to == 1) {
+            memcpy(y, x, (size_t)b->inner.n * sizeof *y);
+            continue;
+        }
+        for (int64_t k = 0; k < b->inner.n; k++) {
+            int64_t at = b->inner.list ? b->inner.list[k] : k;
+            float *one = y + k * b->inner.to;
+            if (at >= 0)
+                *one = b->add ? *one + x[at * b->inner.from] : x[at * b->inner.from];
+        }
+    }
+}
+
+/* Axes of a view [.., row, ..] and of where it goes, whose shape is `to`, contiguous. */
+static struct block block_of(const struct kn_view *v, int row, const int64_t to[ALIAS_RANK_MAX],
+                             int cut, const int32_t *cut_list, const int32_t *last_list)
+{
+    struct block b = {.outer = {.n = 1}, .inner = {.n = 1}};
+    int64_t stride = 1;
+    bool has_inner = false;
+    for (int i = v->ndim - 1; i >= 0; stride *= to[i--]) {
+        if (i == row) {
+            b.from_row = v->stride[i], b.to_row = stride;
+            continue;
+        }
+        const int32_t *list = i == cut ? cut_list : i == v->ndim - 1 ? last_list : NULL;
+        if (has_inner) {
+            b.outer.n = to[i], b.outer.from = v->stride[i], b.outer.to = stride;
+            b.outer.list = list;
+        } else {
+            b.inner.n = to[i], b.inner.from = v->stride[i], b.inner.to = stride;
+            b.inner.list = list;
+            has_inner = true;
+        }
+    }
+    return b;
+}
+
+void capture_copy(const struct kn_view *v, int axis, const struct capture_slice *cut, float *to)
+{
+    int64_t shape[ALIAS_RANK_MAX];
+    for (int i = 0; i < v->ndim; i++)
+        shape[i] = i == axis ? cut->n : v->shape[i];
+    struct block b = block_of(v, axis, shape, -1, NULL, NULL);
+    for (int32_t k = 0; k < cut->n; k++)
+        block_row(&b, kn_f32(v) + cut->index[k] * b.from_row, to + k * b.to_row);
+}
+
+/* The part-th site of a tensor [pos, columns] whose heads are joined, or with `spread` its sum over
+ * heads; *at: its first column. */
+static struct block joined_block(const struct capture_list *l, const struct capture *c, int part,
+                                 const struct kn_view *v, int64_t *at)
+{
+    int64_t shape[ALIAS_RANK_MAX], d = v->shape[v->ndim - 1], own[SITE_RANK_MAX];
+    bool heads = v->ndim == 3, spread = c->gradient && c->value.spread,
+         turns = c->value.form == FORM_HEADS;
+    capture_shape(l, c, true, shape);
+    *at = turns ? part * d : 0;
+    for (int i = 0; i < part && !turns && !spread; i++) {
+        int rank = site_shape(&l->m->cfg, c->value.site[i].id, 1, own);
+        *at += rank == 3 ? own[1] * own[2] : own[1];
+    }
+    return (struct block){
+        .from_row = v->stride[0],
+        .to_row = shape[1],
+        .outer = {.n = heads ? v->shape[1] : 1,
+                  .from = heads ? v->stride[1] : 0,
+                  .to = spread  ? 0
+                        : turns ? c->value.n_sites * d
+                                : d},
+        .inner = {.n = d, .from = v->stride[v->ndim - 1], .to = 1},
+    };
+}
+
+/* Where the run has the k-th row of a tensor. */
+static int32_t row_at(const struct capture_list *l, const struct capture *c, int32_t k)
+{
+    bool cut = c->cut && c->axis == alias_row_axis(&c->value);
+    int32_t column = cut ? c->cut->index[k] : k;
+    return l->position ? l->position[column] : column;
+}
+
+static int32_t rows_of(const struct capture_list *l, const struct capture *c)
+{
+    return c->cut && c->axis == alias_row_axis(&c->value) ? c->cut->n : l->columns;
+}
+
+/* Rows [r0, ...) of the part-th site, in host memory, to those places that want them. */
+static void place(const struct capture_list *l, struct capture *c, int part,
+                  const struct kn_view *site, int32_t r0, int32_t r1)
+{
+    struct kn_view v = *site;
+    struct block b;
+    int64_t at = 0;
+    if (alias_is_view(&c->value) && !(c->gradient && c->value.spread)) {
+        v = alias_view(&c->value, site);
+        const struct site_info *info = &site_table[c->value.site[0].id];
+        bool src = c->value.form == FORM_SITE && info->dims[v.ndim - 1] == DIM_SRC;
+        int row = alias_row_axis(&c->value);
+        int64_t shape[ALIAS_RANK_MAX];
+        capture_shape(l, c, true, shape);
+        b = block_of(&v, row, shape, c->cut && c->axis != row ? c->axis : -1,
+                     c->cut ? c->cut->index : NULL, src ? l->position : NULL);
+    } else {
+        b = joined_block(l, c, part, site, &at);
+    }
+    b.add = c->gradient && !alias_is_site(&c->value);
+    int32_t n = rows_of(l, c);
+    for (int32_t k = 0; k < n; k++) {
+        int32_t row = row_at(l, c, k);
+        if (row >= r0 && row < r1)
+            block_row(&b, kn_f32(&v) + (row - r0) * b.from_row, c->values + at + k * b.to_row);
+    }
+}
+
+/* ---- reading
+ * ------------------------------------------------------------------------------------------- */
+
+static int place_view(struct capture_list *l, struct capture *c, int part, const struct kn_view *v,
+                      int32_t r0, int32_t r1, struct err *e)
+{
+    struct host_view host = {0};
+    int rc = host_view_get(&host, l->m->be, v, e);
+    if (!rc)
+        place(l, c, part, &host.v, r0, r1);
+    host_view_drop(&host);
+    return rc;
+}
+
+/* A row of what collect keeps: between the edits.  An edit of a name that means several copies is
+ * in each of them. */
+static int read_collected(struct capture_list *l, struct capture *c, int32_t row, struct err *e)
+{
+    const struct alias_value *a = &c->value;
+    struct kn_view v;
+    int rc = run_view_between(l->run, a->spread ? a->edit[0] : a->site[0], c->collected, row, &v,
+                              e);
+    if (!rc && a->spread) { /* the first head's */
+        v.stride[1] = v.stride[2];
+        v.shape[1] = v.shape[2];
+        v.ndim = 2;
+    }
+    return rc ? rc : place_view(l, c, 0, &v, row, row + 1, e);
+}
+
+static int read_rows(struct capture_list *l, struct capture *c, int32_t r0, int32_t r1,
+                     struct err *e)
+{
+    int rc = 0;
+    for (int32_t row = r0; c->collected >= 0 && !rc && row < r1; row++)
+        rc = read_collected(l, c, row, e);
+    for (int i = 0; c->collected < 0 && !rc && i < c->value.n_sites; i++) {
+        struct kn_view v;
+        rc = run_view(l->run, c->value.site[i], r0, r1, &v, e);
+        if (!rc)
+            rc = place_view(l, c, i, &v, r0, r1, e);
+    }
+    return rc;
+}
+
+/* Is it one that is read in this stage? */
+static bool is_read(const struct capture_list *l, const struct capture *c, int32_t stage)
+{
+    return !c->gradient && plan_stage_of(l->m->plan, c->value.site[0]) == stage;
+}
+
+/* The next rows to read together, from *r1 on; false: there are none. */
+static bool rows_next(const bool *wanted, int32_t n, int32_t *r0, int32_t *r1)
+{
+    int32_t at = *r1;
+    while (at < n && !wanted[at])
+        at++;
+    *r0 = at;
+    for (int32_t gap = 0; at < n && at - *r0 < ROWS_MAX && gap <= GAP_MAX; at++) {
+        gap = wanted[at] ? 0 : gap + 1;
+        *r1 = wanted[at] ? at + 1 : *r1;
+    }
+    return *r0 < n;
+}
+
+int captures_read(struct capture_list *l, int first, int end, struct err *e)
+{
+    int32_t n = run_length(l->run), stages = plan_stages(l->m->plan);
+    bool *wanted = malloc((size_t)n * sizeof *wanted);
+    int rc = wanted ? 0 : memory_out(e);
+    for (int32_t stage = 0; !rc && stage < stages; stage++) {
+        memset(wanted, 0, (size_t)n * sizeof *wanted);
+        for (int i = first; i < end; i++) {
+            int32_t rows = is_read(l, &l->item[i], stage) ? rows_of(l, &l->item[i]) : 0;
+            for (int32_t k = 0, row; k < rows; k++)
+                if ((row = row_at(l, &l->item[i], k)) >= 0)
+                    wanted[row] = true;
+        }
+        for (int32_t r0 = 0, r1 = 0; !rc && rows_next(wanted, n, &r0, &r1);)
+            for (int i = first; !rc && i < end; i++)
+                if (is_read(l, &l->item[i], stage))
+                    rc = read_rows(l, &l->item[i], r0, r1, e);
+    }
+    free(wanted);
+    return rc;
+}
+
+/* Rows of a gradient, as grad_run hands them out, into every one that keeps them. */
+static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t row1,
+                         const struct kn_view *g, struct err *e)
+{
+    (void)e;
+    struct capture_list *l = user;
+    for (int i = 0; i < l->n; i++)
+        for (int k = 0; l->item[i].gradient && k < l->item[i].value.n_edits; k++) {
+            struct site_ref part = l->item[i].value.edit[k];
+            if (part.id == s.id && part.layer == s.layer)
+                place(l, &l->item[i], k, g, row0, row1);
+        }
+    return 0;
+}
+
+int captures_differentiate(struct capture_list *l, struct run *base, const struct metric *m,
+                           struct err *e)
+{
+    struct site_ref *sites = calloc((size_t)l->n * ALIAS_SITES_MAX + 1, sizeof *sites);
+    int n = 0;
+    int rc = sites ? 0 : memory_out(e);
+    for (int i = 0; !rc && i < l->n; i++) {
+        struct capture *c = &l->item[i];
+        for (int k = 0; c->gradient && k < c->value.n_edits; k++)
+            sites[n++] = c->value.edit[k];
+        if (c->gradient && !c->values &&
+            !(c->values = calloc((size_t)capture_count(l, c), sizeof *c->values)))
+            rc = memory_out(e);
+    }
+    if (!rc)
+        rc = grad_run(l->run, base, m, sites, n, take_gradient, l, e);
+    free(sites);
+    return rc;
+}
+
+/* ---- one after the other
+ * ----------------------------------------------------------------------------------- */
+
+void capture_drop(struct capture *c)
+{
+    if (c->gradient)
+        return;
+    free(c->values);
+    c->values = NULL;
+}
+
+int captures_load(struct capture_list *l, int i, struct err *e)
+{
+    struct capture *c = l->item;
+    int32_t stage = plan_stage_of(l->m->plan, c[i].value.site[0]);
+    int64_t bytes = 0;
+    int end = i, rc = 0;
+    if (c[i].values)
+        return 0;
+    while (!rc && end < l->n && is_read(l, &c[end], stage) && !c[end].values) {
+        int64_t size = capture_count(l, &c[end]) * (int64_t)sizeof(float);
+        bytes += size;
+        if (end > i && bytes > LIMIT_CAPTURE_BYTES)
+            break;
+        rc = (c[end++].values = malloc((size_t)size)) ? 0 : memory_out(e);
+    }
+    if (!rc)
+        rc = captures_read(l, i, end, e);
+    for (int k = i; rc && k < end; k++)
+        capture_drop(&c[k]);
+    return rc;
+}
+
+/* One tensor for the writer. */
+struct piece {
+    struct capture_list *l;
+    int i;
+};
+
+/* Its bytes, in order: read at the first, dropped after the last. */
+static int read_piece(void *ctx, void *buf, size_t offset, size_t n, struct err *e)
+{
+    const struct piece *p = ctx;
+    struct capture *c = &p->l->item[p->i];
+    bool ids = capture_holds_ids(c);
+    size_t size = ids ? sizeof(int64_t) : sizeof(float);
+    int rc = captures_load(p->l, p->i, e);
+    if (rc)
+        return rc;
+    if (!ids)
+        memcpy(buf, (const char *)c->values + offset, n);
+    for (size_t i = 0; ids && i < n; i++) { /* ids are exact in f32: LIMIT_VOCAB < 2^24 */
+        int64_t id = (int64_t)c->values[(offset + i) / size];
+        memcpy((char *)buf + i, (const char *)&id + (offset + i) % size, 1);
+    }
+    if (offset + n == (size_t)capture_count(p->l, c) * size)
+        capture_drop(c);
+    return 0;
+}
+
+int captures_write(struct capture_list *l, const char *path, const struct tensor_meta *meta,
+                   size_t n_meta, struct err *e)
+{
+    struct tensor_out *t = calloc((size_t)l->n + 1, sizeof *t);
+    struct piece *p = calloc((size_t)l->n + 1, sizeof *p);
+    int rc = t && p ? 0 : memory_out(e);
+    for (int i = 0; !rc && i < l->n; i++) {
+        struct capture *c = &l->item[i];
+        p[i] = (struct piece){l, i};
+        t[i] = (struct tensor_out){.name = c->name,
+                                   .dtype = capture_holds_ids(c) ? ST_I64 : ST_F32,
+                                   .shape = {1},
+                                   .read = read_piece,
+                                   .ctx = &p[i]};
+        t[i].rank = 1 + capture_shape(l, c, false, t[i].shape + 1);
+    }
+    if (!rc)
+        rc = tensor_write(path, t, (size_t)l->n, meta, n_meta, e);
+    free(t), free(p);
+    return rc;
+}
