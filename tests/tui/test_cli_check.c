@@ -44,6 +44,26 @@ static void sound_models_pass_the_check(void **state)
     result_free(&r);
 }
 
+/* What the backend did stands under the identities, and the same in JSON. */
+static void operations_are_counted(void **state)
+{
+    (void)state;
+    struct result r = RUN("check", GPT2, "--backend", "trace:cpu");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "difference"));
+    assert_non_null(strstr(r.out, "attn_scores"));
+    result_free(&r);
+    struct js_doc *doc = RUN_JSON("check", GPT2, "--backend", "trace:cpu", "--json");
+    struct js_node list = js_get(js_root(doc), "operations");
+    assert_true(js_count(list) > 10);
+    for (size_t i = 0; i < js_count(list); i++)
+        assert_true(json_int(js_at(list, i), "calls") > 0);
+    js_close(doc);
+    doc = RUN_JSON("check", GPT2, "--json");
+    assert_int_equal(js_count(js_get(js_root(doc), "operations")), 0);
+    js_close(doc);
+}
+
 /* A copy of the model file in which the first element of a tensor is NaN. */
 static void spoil(const char *from, const char *to, const char *tensor)
 {
@@ -103,6 +123,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sound_models_pass_the_check),
+        cmocka_unit_test(operations_are_counted),
         cmocka_unit_test(the_first_hook_with_a_nan_is_named),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

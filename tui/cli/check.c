@@ -78,6 +78,53 @@ static int test(struct check *k, const struct check_info *info, struct finding *
     return 0;
 }
 
+/* What a backend that watches another one saw of the operations: trace:, check:. */
+static void json_seen(struct cli *c, struct json_out *j)
+{
+    json_out_array(json_out_key(j, "operations"));
+    for (int i = 0; i < KN_SEEN_COUNT; i++) {
+        const struct kn_seen *s = kn_seen(c->be, i);
+        if (!s || !s->calls)
+            continue;
+        json_out_object(j);
+        json_out_string(json_out_key(j, "name"), kn_seen_name(i));
+        json_out_int(json_out_key(j, "calls"), s->calls);
+        json_out_double(json_out_key(j, "seconds"), s->seconds);
+        json_out_double(json_out_key(j, "bytes"), s->bytes);
+        json_out_double(json_out_key(j, "difference"), s->worst);
+        json_out_close(j);
+    }
+    json_out_close(j);
+    json_out_key(j, "departure");
+    if (kn_departure(c->be))
+        json_out_string(j, kn_departure(c->be));
+    else
+        json_out_null(j);
+}
+
+static int table_seen(struct cli *c)
+{
+    static const struct table_column columns[] = {COLUMN_TEXT("operation"), COLUMN_TEXT("calls"),
+                                                  COLUMN_TEXT("ms"), COLUMN_TEXT("MB"),
+                                                  COLUMN_TEXT("difference")};
+    struct table *t = table_new(columns, 5);
+    char text[LIMIT_NAME];
+    for (int i = 0; i < KN_SEEN_COUNT && t; i++) {
+        const struct kn_seen *s = kn_seen(c->be, i);
+        if (!s->calls)
+            continue;
+        table_string(t, kn_seen_name(i));
+        snprintf(text, sizeof text, "%lld", (long long)s->calls);
+        table_string(t, text);
+        const double figures[] = {s->seconds * 1e3, s->bytes * 1e-6, s->worst};
+        for (int k = 0; k < 3; k++) {
+            snprintf(text, sizeof text, "%.3g", figures[k]);
+            table_string(t, text);
+        }
+    }
+    return cli_table(c, t);
+}
+
 static int json_findings(struct cli *c, const struct finding *f)
 {
     struct json_out j;
@@ -105,6 +152,9 @@ static int json_findings(struct cli *c, const struct finding *f)
         json_out_bool(json_out_key(&j, "holds"), f[i].holds);
         json_out_close(&j);
     }
+    json_out_close(&j);
+    if (kn_seen(c->be, 0))
+        json_seen(c, &j);
     return cli_json_end(c, &j);
 }
 
@@ -135,7 +185,8 @@ static int table_findings(struct cli *c, const struct finding *f)
         table_string(t, text);
         table_string(t, check_table[i].name);
     }
-    return cli_table(c, t);
+    int rc = cli_table(c, t);
+    return rc || !kn_seen(c->be, 0) ? rc : table_seen(c);
 }
 
 /* Without a prompt: a sentence, or ids all over the vocabulary where there is no tokenizer for
@@ -181,6 +232,10 @@ int cli_check(struct cli *c)
         rc = err_set(&c->err, ERR_BAD_INPUT,
                      "%d of %d identities fail · %s · see the lines that say NO", failed, applied,
                      c->m->name);
+    }
+    if (!rc && kn_departure(c->be)) {
+        c->show_anyway = true;
+        rc = err_set(&c->err, ERR_BAD_INPUT, "backends depart · %s", kn_departure(c->be));
     }
     free(k.buffers);
     free(f);
