@@ -1,6 +1,8 @@
 /* fixture.c - see fixture.h. */
 #include "fixture.h"
 
+#include "../backend.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -40,10 +42,20 @@ struct kn_backend *fixture_backend(void)
 {
     static struct kn_backend *be;
     char why[200];
-    struct kn_options opt = {.backend = "cpu", .threads = 2, .cpu = -1};
+    struct kn_options opt = {.backend = test_backend(), .threads = 2, .cpu = -1};
     if (!be && !(be = kn_open(&opt, why, sizeof why)))
         fail_msg("%s", why);
     return be;
+}
+
+float *fixture_values(const struct kn_view *v)
+{
+    struct kn_backend *be = fixture_backend();
+    float *values = malloc((size_t)kn_count(v) * sizeof *values + 1);
+    assert_non_null(values);
+    assert_int_equal(be->type->read(be, v, values), KN_OK);
+    assert_int_equal(be->type->sync(be), KN_OK);
+    return values;
 }
 
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key)

@@ -49,6 +49,8 @@ char *fixture_prompt(const struct checkpoint *st);
 
 /* The cpu backend, opened once. */
 struct kn_backend *fixture_backend(void);
+/* The elements of a view of its memory, without gaps; the caller frees them. */
+float *fixture_values(const struct kn_view *v);
 /* A JSON value out of a reference file's metadata. */
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key);
 /* A list of ids out of the metadata; malloc'ed. */

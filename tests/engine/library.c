@@ -1,6 +1,8 @@
 /* library.c - see library.h. */
 #include "library.h"
 
+#include "../backend.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +17,7 @@ struct library library_open(const char *name, size_t cache_bytes)
 {
     struct library l = {0};
     struct bore_error e = {0};
-    struct bore_options opt = {.backend = "cpu", .threads = 2, .cache_bytes = cache_bytes};
+    struct bore_options opt = {.backend = test_backend(), .threads = 2, .cache_bytes = cache_bytes};
     char path[256];
     snprintf(path, sizeof path, "tests/fixtures/models/%s", name);
     library_ok(bore_open(&l.m, path, &opt, &e), &e);

@@ -2,6 +2,8 @@
  * the public header, against TransformerLens' values. */
 #include "library.h"
 
+#include "../backend.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,7 +14,7 @@ static struct bore_model *open_usual(const char *name)
     char path[200];
     struct bore_model *m = NULL;
     struct bore_error e = {0};
-    struct bore_options o = {.backend = "cpu", .threads = 2, .process = "usual"};
+    struct bore_options o = {.backend = test_backend(), .threads = 2, .process = "usual"};
     snprintf(path, sizeof path, "tests/fixtures/models/%s", name);
     library_ok(bore_open(&m, path, &o, &e), &e);
     return m;

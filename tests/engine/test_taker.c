@@ -82,8 +82,10 @@ static int check_case(const struct fixture *f, const struct taker_hooks *t,
             struct kn_view one;
             struct site_ref s = v.spread ? v.edit[0] : v.site[0]; /* any of the copies */
             assert_int_equal(run_view_between(fork, s, t->collect[i].edits, row, &one, &e), 0);
-            memcpy(values + row * inner, one.data,
+            float *here = fixture_values(&one);
+            memcpy(values + row * inner, here,
                    (size_t)inner * sizeof *values); /* of heads: the first's */
+            free(here);
         }
         if (!(difference(values, want) < 1e-5))
             fail_msg("%s differs by %g", name, difference(values, want));
