@@ -110,44 +110,69 @@ static int rewrite_escape(struct rewrite *w, bool in_class)
     return 0;
 }
 
-/* w->at is at the [ of a bracket expression. */
+/* [:alpha:] at w->at, copied whole. */
+static void rewrite_posix(struct rewrite *w)
+{
+    size_t n = 2;
+    while (peek(w, n) && peek(w, n) != ']')
+        n++;
+    put(w, w->in + w->at, n + (peek(w, n) == ']'));
+    w->at += n + (peek(w, n) == ']');
+}
+
+/* One item of a bracket expression.  `edge`: what is before it is no character that a range could
+ * begin with, because a set inside the set begins or ended there. */
+static int rewrite_item(struct rewrite *w, bool edge)
+{
+    char c = peek(w, 0);
+    if (c == '\\')
+        return rewrite_escape(w, true);
+    if (c == '&' && peek(w, 1) == '&')
+        return err_set(w->e, ERR_BAD_INPUT, "&& inside [ ] is not supported");
+    if (c == '[') {
+        rewrite_posix(w);
+        return 0;
+    }
+    if (c == '-' && peek(w, 1) == '[' && peek(w, 2) != ':')
+        return err_set(w->e, ERR_BAD_INPUT, "-[ ] inside [ ] is not supported");
+    if (c == '-' && (edge || peek(w, 1) == ']'))
+        puts_to(w, "\\-");
+    else
+        put(w, &c, 1);
+    w->at++;
+    return 0;
+}
+
+/* w->at is at the [ of a bracket expression.  Sets inside it are joined to it: [a[bc]] is [abc]. */
 static int rewrite_class(struct rewrite *w)
 {
+    bool edge = true; /* at the beginning, and where a set inside begins or ends */
+    int open = 1, rc = 0;
     put(w, "[", 1);
     w->at++;
     if (peek(w, 0) == '^') {
         put(w, "^", 1);
         w->at++;
     }
-    for (bool first = true; w->at < w->in_len; first = false) {
+    for (bool first = true; w->at < w->in_len && !rc; first = false) {
         char c = peek(w, 0);
-        int rc = 0;
-        if (c == ']' && !first) {
-            put(w, "]", 1);
+        bool inner = c == '[' && peek(w, 1) != ':';
+        if (inner && (peek(w, 1) == '^' || peek(w, 1) == ']'))
+            return err_set(w->e, ERR_BAD_INPUT, "[%c ] inside [ ] is not supported", peek(w, 1));
+        if (inner || (c == ']' && !first)) {
+            open += inner ? 1 : -1;
+            edge = true;
             w->at++;
+        } else {
+            rc = rewrite_item(w, edge);
+            edge = false;
+        }
+        if (!open) {
+            put(w, "]", 1);
             return 0;
         }
-        if (c == '\\') {
-            if ((rc = rewrite_escape(w, true)))
-                return rc;
-            continue;
-        }
-        if (c == '&' && peek(w, 1) == '&')
-            return err_set(w->e, ERR_BAD_INPUT, "&& inside [ ] is not supported");
-        if (c == '[' && peek(w, 1) != ':')
-            return err_set(w->e, ERR_BAD_INPUT, "[ ] inside [ ] is not supported");
-        if (c == '[') { /* [:alpha:] */
-            size_t n = 2;
-            while (peek(w, n) && peek(w, n) != ']')
-                n++;
-            put(w, w->in + w->at, n + (peek(w, n) == ']'));
-            w->at += n + (peek(w, n) == ']');
-            continue;
-        }
-        put(w, &c, 1);
-        w->at++;
     }
-    return err_set(w->e, ERR_BAD_INPUT, "[ without ]");
+    return rc ? rc : err_set(w->e, ERR_BAD_INPUT, "[ without ]");
 }
 
 /* Length of {n}, {n,}, {,m} or {n,m} at w->at, else 0. */

@@ -1,7 +1,8 @@
 /* regex.h - the regular expressions of tokenizer.json: Oniguruma's dialect on PCRE2.
  *
  * The files are written for Oniguruma; where the dialects differ (\s, \w, \h, X{n,m}+, line
- * anchors) the pattern is rewritten, and what cannot be rewritten (nested classes, && in classes,
+ * anchors) the pattern is rewritten, and what cannot be rewritten (negated sets in classes, && in
+ * classes,
  * (?m)) is refused. A compiled expression is read-only and shared; scratch belongs to one thread.
  * Tested in tests/engine/test_regex.c. */
 #ifndef REGEX_H

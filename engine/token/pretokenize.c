@@ -11,6 +11,7 @@
 
 #include <utf8proc.h>
 
+#include "token/char_class.h"
 #include "token/pretokenize_steps.h"
 #include "base/regex.h"
 
@@ -46,9 +47,8 @@ static bool text_reserve(struct pretokenize_work *w, struct mapped *m, size_t n)
     return true;
 }
 
-/* Append n bytes that all stand for original[begin .. end). */
-static void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n,
-                        uint32_t begin, uint32_t end)
+void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n,
+                 uint32_t begin, uint32_t end)
 {
     if (!text_reserve(w, m, n))
         return;
@@ -213,13 +213,56 @@ int step_split(const struct pretokenize_step *s, struct pretokenize_work *w, str
     return 0;
 }
 
+int step_split_chars(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
+{
+    (void)e;
+    for (size_t i = 0; i < w->pieces.count; i++) {
+        struct piece p = w->pieces.at[i];
+        struct cutter c = {.w = w, .behavior = s->behavior};
+        size_t done = p.begin;
+        for (size_t at = p.begin, n; at < p.end; at += n) {
+            utf8proc_int32_t point;
+            n = char_len((unsigned char)w->text.byte[at]);
+            utf8proc_iterate((const utf8proc_uint8_t *)w->text.byte + at, (utf8proc_ssize_t)n,
+                             &point);
+            if (!s->is_delimiter(point))
+                continue;
+            if (done < at)
+                cut(&c, done, at, false);
+            cut(&c, at, at + n, true);
+            done = at + n;
+        }
+        if (done < p.end)
+            cut(&c, done, p.end, false);
+        cut_flush(&c);
+    }
+    swap_pieces(w);
+    return 0;
+}
+
+int step_chunks(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
+{
+    (void)e;
+    for (size_t i = 0; i < w->pieces.count; i++) {
+        struct piece p = w->pieces.at[i];
+        int64_t chars = 0;
+        for (size_t at = p.begin; at < p.end; at += char_len((unsigned char)w->text.byte[at]))
+            if (chars++ % s->chars == 0 && at > p.begin) {
+                piece_push(w, &w->pieces_next, p.begin, at);
+                p.begin = (uint32_t)at;
+            }
+        piece_push(w, &w->pieces_next, p.begin, p.end);
+    }
+    swap_pieces(w);
+    return 0;
+}
+
 /* ---- rewriting
  * --------------------------------------------------------------------------------------- */
 
-/* Rewrite piece by piece: `rewrite` appends what becomes of one to w->text_next. */
-static int each_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e,
-                      int (*rewrite)(const struct pretokenize_step *, struct pretokenize_work *,
-                                     struct piece, struct err *))
+int each_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e,
+               int (*rewrite)(const struct pretokenize_step *, struct pretokenize_work *,
+                              struct piece, struct err *))
 {
     for (size_t i = 0; i < w->pieces.count; i++) {
         size_t begin = w->text_next.len;
@@ -294,66 +337,6 @@ int step_bytes(const struct pretokenize_step *s, struct pretokenize_work *w, str
     return each_piece(s, w, e, bytes_of_piece);
 }
 
-/* Calls `one` for every character of the piece. */
-static void each_char(struct pretokenize_work *w, struct piece p,
-                      void (*one)(struct pretokenize_work *w, size_t at, size_t n, int32_t c))
-{
-    for (size_t at = p.begin; at < p.end;) {
-        utf8proc_int32_t c;
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)w->text.byte + at,
-                                              (utf8proc_ssize_t)(p.end - at), &c);
-        if (n <= 0)
-            return; /* cannot be: text is valid */
-        one(w, at, (size_t)n, c);
-        at += (size_t)n;
-    }
-}
-
-static void lower_char(struct pretokenize_work *w, size_t at, size_t n, int32_t c)
-{
-    utf8proc_uint8_t out[8];
-    utf8proc_ssize_t out_n = utf8proc_encode_char(utf8proc_tolower(c), out);
-    if (c == 0x130) { /* the one character whose lower case is two */
-        memcpy(out, "i\xcc\x87", 3);
-        out_n = 3;
-    }
-    mapped_push(w, &w->text_next, (const char *)out, (size_t)out_n, w->text.begin[at],
-                w->text.end[at + n - 1]);
-}
-
-static int lower_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p,
-                       struct err *e)
-{
-    (void)s, (void)e;
-    each_char(w, p, lower_char);
-    return 0;
-}
-
-int step_lower(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
-{
-    return each_piece(s, w, e, lower_piece);
-}
-
-static void strip_accent(struct pretokenize_work *w, size_t at, size_t n, int32_t c)
-{
-    utf8proc_category_t k = utf8proc_category(c);
-    if (k != UTF8PROC_CATEGORY_MN && k != UTF8PROC_CATEGORY_MC && k != UTF8PROC_CATEGORY_ME)
-        mapped_copy(w, &w->text_next, &w->text, at, at + n);
-}
-
-static int strip_accents_piece(const struct pretokenize_step *s, struct pretokenize_work *w,
-                               struct piece p, struct err *e)
-{
-    (void)s, (void)e;
-    each_char(w, p, strip_accent);
-    return 0;
-}
-
-int step_strip_accents(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
-{
-    return each_piece(s, w, e, strip_accents_piece);
-}
-
 static int strip_piece(const struct pretokenize_step *s, struct pretokenize_work *w, struct piece p,
                        struct err *e)
 {
@@ -386,122 +369,8 @@ int step_strip(const struct pretokenize_step *s, struct pretokenize_work *w, str
     return each_piece(s, w, e, strip_piece);
 }
 
-/* ---- Unicode normal forms
- * ---------------------------------------------------------------------------- */
-
-/* The end of the grapheme cluster that begins at `at`.  Composition and reordering never cross its
- * end: what can follow a starter in a composition extends its cluster. */
-static size_t cluster_end(const struct mapped *m, size_t at, size_t end)
-{
-    utf8proc_int32_t c, next, state = 0;
-    at += (size_t)utf8proc_iterate((const utf8proc_uint8_t *)m->byte + at,
-                                   (utf8proc_ssize_t)(end - at), &c);
-    while (at < end) {
-        utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)m->byte + at,
-                                              (utf8proc_ssize_t)(end - at), &next);
-        if (utf8proc_grapheme_break_stateful(c, next, &state))
-            break;
-        at += (size_t)n;
-        c = next;
-    }
-    return at;
-}
-
-/* Reordering marks costs the square of their number, and no script needs this many. */
-enum { CLUSTER_LEN_MAX = 4096 };
-
-/* One cluster: kept byte for byte with its origins if it does not change, else all of it stands for
- * all. */
-static int normalize_cluster(struct pretokenize_work *w, size_t at, size_t end, int form,
-                             struct err *e)
-{
-    if (end - at > CLUSTER_LEN_MAX)
-        return err_set(e, ERR_BAD_INPUT,
-                       "text · one character with %zu bytes of marks at byte %u · at most %d",
-                       end - at, w->text.begin[at], CLUSTER_LEN_MAX);
-    utf8proc_uint8_t *out = NULL;
-    const utf8proc_uint8_t *in = (const utf8proc_uint8_t *)w->text.byte + at;
-    utf8proc_ssize_t n = utf8proc_map(in, (utf8proc_ssize_t)(end - at), &out,
-                                      (utf8proc_option_t)form);
-    if (n < 0)
-        return err_set(e, ERR_SYSTEM, "cannot normalize the text at byte %zu · %s", at,
-                       utf8proc_errmsg(n));
-    if ((size_t)n == end - at && memcmp(out, in, (size_t)n) == 0)
-        mapped_copy(w, &w->text_next, &w->text, at, end);
-    else
-        mapped_push(w, &w->text_next, (const char *)out, (size_t)n, w->text.begin[at],
-                    w->text.end[end - 1]);
-    free(out);
-    return 0;
-}
-
-static int unicode_piece(const struct pretokenize_step *s, struct pretokenize_work *w,
-                         struct piece p, struct err *e)
-{
-    const struct mapped *m = &w->text;
-    for (size_t at = p.begin; at < p.end;) {
-        size_t plain = at; /* ASCII that no combining mark can follow */
-        while (plain < p.end && (unsigned char)m->byte[plain] < 0x80)
-            plain++;
-        if (plain < p.end && plain > at)
-            plain--;
-        if (plain > at) {
-            mapped_copy(w, &w->text_next, m, at, plain);
-            at = plain;
-            continue;
-        }
-        size_t end = cluster_end(m, at, p.end);
-        int rc = normalize_cluster(w, at, end, s->form, e);
-        if (rc)
-            return rc;
-        at = end;
-    }
-    return 0;
-}
-
-int step_unicode(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
-{
-    return each_piece(s, w, e, unicode_piece);
-}
-
-/* ---- characters
- * -------------------------------------------------------------------------------------- */
-
-size_t char_len(unsigned char lead)
-{
-    return lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-}
-
-bool is_space(int32_t c)
-{
-    if (c < 0x80)
-        return c == ' ' || (c >= '\t' && c <= '\r');
-    utf8proc_category_t k = utf8proc_category(c);
-    return c == 0x85 || k == UTF8PROC_CATEGORY_ZS || k == UTF8PROC_CATEGORY_ZL ||
-           k == UTF8PROC_CATEGORY_ZP;
-}
-
-bool is_word(int32_t c)
-{
-    switch (utf8proc_category(c)) {
-    case UTF8PROC_CATEGORY_LU:
-    case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-    case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_LO:
-    case UTF8PROC_CATEGORY_MN:
-    case UTF8PROC_CATEGORY_MC:
-    case UTF8PROC_CATEGORY_ME:
-    case UTF8PROC_CATEGORY_ND:
-    case UTF8PROC_CATEGORY_NL:
-    case UTF8PROC_CATEGORY_PC: return true;
-    default: break;
-    }
-    /* Join controls, and circled letters: symbols with the property Alphabetic. */
-    return c == 0x200c || c == 0x200d || (c >= 0x24b6 && c <= 0x24e9) ||
-           (c >= 0x1f130 && c <= 0x1f149) || (c >= 0x1f150 && c <= 0x1f169) ||
-           (c >= 0x1f170 && c <= 0x1f189);
-}
+/* ---- the byte-level alphabet
+ * ------------------------------------------------------------------------------------- */
 
 /* GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and
  * up in order. */

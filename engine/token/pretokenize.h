@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/json.h"
 
+struct charsmap;
 struct regex;
 struct regex_match;
 
@@ -64,6 +65,10 @@ struct pretokenize_step {
     bool unless_there;     /* prefix: not if the piece begins so already */
     bool left, right;      /* strip */
     int form;              /* unicode: utf8proc options */
+    int64_t chars;         /* chunks: of so many characters */
+    bool (*is_delimiter)(int32_t c); /* split_chars */
+    void (*rewrite_char)(struct pretokenize_work *w, size_t at, size_t n, int32_t c); /* chars */
+    struct charsmap *charsmap; /* precompiled */
 };
 
 struct pretokenize_steps {
@@ -94,11 +99,5 @@ void piece_push(struct pretokenize_work *w, struct pieces *p, size_t begin, size
  * and back (-1: the code point stands for none). */
 size_t byte_level_char(unsigned char byte, char out[2]);
 int byte_level_byte(int32_t code_point);
-
-/* Bytes of the character that begins with `lead`, in valid UTF-8. */
-size_t char_len(unsigned char lead);
-/* Unicode White_Space and the regular expressions' \w, by code point. */
-bool is_space(int32_t code_point);
-bool is_word(int32_t code_point);
 
 #endif

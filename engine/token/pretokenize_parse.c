@@ -10,6 +10,7 @@
 
 #include <utf8proc.h>
 
+#include "token/char_class.h"
 #include "token/pretokenize_steps.h"
 #include "base/regex.h"
 
@@ -19,6 +20,7 @@ void steps_free(struct pretokenize_steps *s)
 {
     for (size_t i = 0; i < s->count; i++) {
         regex_free(s->at[i].regex);
+        charsmap_free(s->at[i].charsmap);
         free(s->at[i].text);
     }
     free(s->at);
@@ -112,14 +114,57 @@ static int parse_unicode(struct js_node node, struct pretokenize_steps *out, str
     return js_expected(js_get(node, "type"), "a Unicode normal form", e);
 }
 
+static int add_chars(struct js_node node,
+                     void (*rewrite)(struct pretokenize_work *, size_t, size_t, int32_t),
+                     struct pretokenize_steps *out, struct err *e)
+{
+    return add(node, out, (struct pretokenize_step){.run = step_chars, .rewrite_char = rewrite}, e);
+}
+
 static int parse_lower(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return add(node, out, (struct pretokenize_step){.run = step_lower}, e);
+    return add_chars(node, char_lower, out, e);
 }
 
 static int parse_strip_accents(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return add(node, out, (struct pretokenize_step){.run = step_strip_accents}, e);
+    return add_chars(node, char_strip_mark, out, e);
+}
+
+static int parse_nmt(struct js_node node, struct pretokenize_steps *out, struct err *e)
+{
+    return add_chars(node, char_nmt, out, e);
+}
+
+static int parse_bert(struct js_node node, struct pretokenize_steps *out, struct err *e)
+{
+    bool clean, chinese, lower, strip = false;
+    int rc = js_bool_or(js_get(node, "clean_text"), true, &clean, e);
+    if (!rc)
+        rc = js_bool_or(js_get(node, "handle_chinese_chars"), true, &chinese, e);
+    if (!rc)
+        rc = js_bool_or(js_get(node, "lowercase"), true, &lower, e);
+    if (!rc)
+        rc = js_bool_or(js_get(node, "strip_accents"), lower, &strip, e);
+    if (!rc && clean)
+        rc = add_chars(node, char_bert_clean, out, e);
+    if (!rc && chinese)
+        rc = add_chars(node, char_bert_chinese, out, e);
+    if (!rc && strip)
+        rc = add(node, out,
+                 (struct pretokenize_step){.run = step_unicode,
+                                           .form = UTF8PROC_STABLE | UTF8PROC_DECOMPOSE},
+                 e);
+    if (!rc && strip)
+        rc = add_chars(node, char_strip_nonspacing, out, e);
+    return rc || !lower ? rc : add_chars(node, char_lower, out, e);
+}
+
+static int parse_precompiled(struct js_node node, struct pretokenize_steps *out, struct err *e)
+{
+    struct pretokenize_step s = {
+        .run = step_charsmap, .charsmap = charsmap_parse(js_get(node, "precompiled_charsmap"), e)};
+    return s.charsmap ? add(node, out, s, e) : err_code(e);
 }
 
 static int parse_bytes(struct js_node node, struct pretokenize_steps *out, struct err *e)
@@ -216,32 +261,54 @@ static int parse_byte_level(struct js_node node, struct pretokenize_steps *out, 
     return rc ? rc : parse_bytes(node, out, e);
 }
 
+static int add_split_chars(struct js_node node, bool (*is)(int32_t), enum split_behavior behavior,
+                           struct pretokenize_steps *out, struct err *e)
+{
+    return add(node, out,
+               (struct pretokenize_step){
+                   .run = step_split_chars, .is_delimiter = is, .behavior = behavior},
+               e);
+}
+
 static int parse_digits(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     bool single;
     int rc = js_bool_or(js_get(node, "individual_digits"), false, &single, e);
     return rc ? rc
-              : add_split(node, "\\p{N}", single ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, false, out,
-                          e);
-}
-
-static int parse_whitespace(struct js_node node, struct pretokenize_steps *out, struct err *e)
-{
-    /* Written for Rust's \w, which has the join controls besides. */
-    return add_split(node, "[\\w\\x{200c}\\x{200d}]+|[^\\w\\s\\x{200c}\\x{200d}]+", SPLIT_REMOVED,
-                     true, out, e);
+              : add_split_chars(node, is_numeric, single ? SPLIT_ISOLATED : SPLIT_CONTIGUOUS, out,
+                                e);
 }
 
 static int parse_whitespace_split(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
-    return add_split(node, "\\s", SPLIT_REMOVED, false, out, e);
+    return add_split_chars(node, is_space, SPLIT_REMOVED, out, e);
+}
+
+/* \w+|[^\w\s]+ */
+static int parse_whitespace(struct js_node node, struct pretokenize_steps *out, struct err *e)
+{
+    int rc = parse_whitespace_split(node, out, e);
+    return rc ? rc : add_split_chars(node, is_word, SPLIT_CONTIGUOUS, out, e);
+}
+
+static int parse_bert_words(struct js_node node, struct pretokenize_steps *out, struct err *e)
+{
+    int rc = parse_whitespace_split(node, out, e);
+    return rc ? rc : add_split_chars(node, is_punctuation, SPLIT_ISOLATED, out, e);
 }
 
 static int parse_punctuation(struct js_node node, struct pretokenize_steps *out, struct err *e)
 {
     enum split_behavior behavior = SPLIT_ISOLATED;
     int rc = parse_behavior(js_get(node, "behavior"), behavior, &behavior, e);
-    return rc ? rc : add_split(node, "[\\p{P}!-/:-@\\[-`{-~]", behavior, false, out, e);
+    return rc ? rc : add_split_chars(node, is_punctuation, behavior, out, e);
+}
+
+static int parse_fixed_length(struct js_node node, struct pretokenize_steps *out, struct err *e)
+{
+    struct pretokenize_step s = {.run = step_chunks};
+    int rc = js_int_or(js_get(node, "length"), 1, INT32_MAX, 5, &s.chars, e);
+    return rc ? rc : add(node, out, s, e);
 }
 
 static int parse_char_delimiter(struct js_node node, struct pretokenize_steps *out, struct err *e)
@@ -307,17 +374,32 @@ struct component {
 };
 
 static const struct component normalizers[] = {
-    {"NFC", parse_unicode},     {"NFD", parse_unicode},     {"NFKC", parse_unicode},
-    {"NFKD", parse_unicode},    {"Lowercase", parse_lower}, {"StripAccents", parse_strip_accents},
-    {"Strip", parse_strip},     {"Prepend", parse_prepend}, {"Replace", parse_replace},
+    {"NFC", parse_unicode},
+    {"NFD", parse_unicode},
+    {"NFKC", parse_unicode},
+    {"NFKD", parse_unicode},
+    {"Lowercase", parse_lower},
+    {"StripAccents", parse_strip_accents},
+    {"Strip", parse_strip},
+    {"Prepend", parse_prepend},
+    {"Replace", parse_replace},
     {"ByteLevel", parse_bytes},
+    {"BertNormalizer", parse_bert},
+    {"Precompiled", parse_precompiled},
+    {"Nmt", parse_nmt},
 };
 
 static const struct component pre_tokenizers[] = {
-    {"ByteLevel", parse_byte_level},  {"Split", parse_split},
-    {"Digits", parse_digits},         {"Punctuation", parse_punctuation},
-    {"Whitespace", parse_whitespace}, {"WhitespaceSplit", parse_whitespace_split},
-    {"Metaspace", parse_metaspace},   {"CharDelimiterSplit", parse_char_delimiter},
+    {"ByteLevel", parse_byte_level},
+    {"Split", parse_split},
+    {"Digits", parse_digits},
+    {"Punctuation", parse_punctuation},
+    {"Whitespace", parse_whitespace},
+    {"WhitespaceSplit", parse_whitespace_split},
+    {"Metaspace", parse_metaspace},
+    {"CharDelimiterSplit", parse_char_delimiter},
+    {"FixedLength", parse_fixed_length},
+    {"BertPreTokenizer", parse_bert_words},
 };
 
 static int unknown_type(struct js_node type, const struct component *table, size_t n, struct err *e)

@@ -337,44 +337,47 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, un
 /* ---- decoding
  * ---------------------------------------------------------------------------------------- */
 
-char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags,
-                       size_t *len, struct err *e)
+/* The ids' spellings as a list of tokens; without a model what they stand for. */
+static int list_tokens(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags,
+                       struct decode_list *out, struct err *e)
 {
-    struct byte_buffer out = {0};
-    bool first = true;
     for (size_t i = 0; i < n; i++) {
-        size_t text_len;
-        if (id[i] < 0 || (size_t)id[i] >= t->count) {
-            err_set(e, ERR_BAD_INPUT, "token %d · the vocabulary has ids 0..%zu", (int)id[i],
-                    t->count - 1);
-            free(out.at);
-            return NULL;
-        }
+        if (id[i] < 0 || (size_t)id[i] >= t->count)
+            return err_set(e, ERR_BAD_INPUT, "token %d · the vocabulary has ids 0..%zu", (int)id[i],
+                           t->count - 1);
         const struct token *k = &t->token[id[i]];
         if (flags & TOKENIZER_SKIP_SPECIAL && k->special)
             continue;
-        if (t->decoder.spaces && !first)
-            buffer_push(&out, " ", 1);
-        if (first && k->spelling && t->model)
-            decoder_token(&t->decoder, k->spelling, k->spelling_len, true, &out);
-        else {
-            const char *text = tokenizer_text(t, id[i], &text_len);
-            buffer_push(&out, text, text_len);
-        }
-        first = false;
+        size_t len = k->spelling_len;
+        const char *text = k->spelling && t->model ? k->spelling : tokenizer_text(t, id[i], &len);
+        buffer_push(&out->text, text, len);
+        decode_list_end(out);
     }
-    out.len_max = out.len * 8 + 4096;
-    decoder_whole(&t->decoder, &out);
-    *len = out.len;
-    out.len_max = 0;
-    buffer_push(&out, "", 1);
-    if (!out.out_of_memory && !out.too_long)
-        return out.at;
-    err_set(e, ERR_SYSTEM,
-            out.too_long ? "the tokenizer's decoder makes this text too long"
-                         : "out of memory for a text");
-    free(out.at);
-    return NULL;
+    return 0;
+}
+
+char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags,
+                       size_t *len, struct err *e)
+{
+    struct decode_work w = {0};
+    char *text = NULL;
+    if (!list_tokens(t, id, n, flags, &w.have, e)) {
+        decoder_text(&t->decoder, &w);
+        struct byte_buffer *out = &w.have.text;
+        *len = out->len;
+        out->len_max = 0;
+        buffer_push(out, "", 1);
+        if (out->out_of_memory || out->too_long) {
+            err_set(e, ERR_SYSTEM,
+                    out->too_long ? "the tokenizer's decoder makes this text too long"
+                                  : "out of memory for a text");
+        } else {
+            text = out->at;
+            out->at = NULL;
+        }
+    }
+    decode_work_free(&w);
+    return text;
 }
 
 /* ---- looking at the vocabulary

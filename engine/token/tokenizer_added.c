@@ -6,6 +6,7 @@
 
 #include <utf8proc.h>
 
+#include "token/char_class.h"
 #include "token/tokenizer_parts.h"
 
 int added_set_make(struct added_set *s, const struct added_token *t, size_t n, bool normalized,

@@ -9,6 +9,7 @@
 
 #include <utf8proc.h>
 
+#include "token/char_class.h"
 #include "token/tokenizer_parts.h"
 
 #define NO_PAIR UINT64_MAX

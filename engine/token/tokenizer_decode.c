@@ -1,8 +1,8 @@
 /* tokenizer_decode.c - "decoder" of tokenizer.json: spellings back to bytes.
  *
+ * A chain of steps over a list of tokens; some join tokens, and later steps see those as one.
  * Unlike the reference nothing is ever replaced by U+FFFD: a token that holds a part of a character
- * gives those bytes.  Steps before the first Fuse see one token, steps after it the joined text.
- * Tested in tests/engine/test_tokenizer.c. */
+ * gives those bytes.  Tested in tests/engine/test_tokenizer.c. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,13 +12,24 @@
 
 enum { STEPS_MAX = 16, TEXT_LEN_MAX = 64 };
 
+/* One token on its way through a step. */
+struct decode_token {
+    const char *text;
+    size_t len;
+    bool first, last; /* of the whole text */
+};
+
 struct decode_step {
-    void (*run)(const struct decode_step *s, const char *in, size_t len, bool first,
+    /* Append what becomes of the token.  True: it is a lone byte, which joins its neighbours of
+     * that kind. */
+    bool (*run)(const struct decode_step *s, const struct decode_token *in,
                 struct byte_buffer *out);
+    bool joins;                                       /* all tokens become one */
     char needle[TEXT_LEN_MAX], content[TEXT_LEN_MAX]; /* replace; strip has content only */
     size_t needle_len, content_len;
-    int64_t start, stop; /* strip: how many at most */
-    bool drop_first;     /* replace: not in the first token */
+    int64_t start, stop;        /* strip: how many at most */
+    bool drop_first, drop_last; /* replace: by nothing in the first, the last token */
+    bool cleanup;               /* wordpiece */
 };
 
 void buffer_push(struct byte_buffer *b, const char *s, size_t n)
@@ -54,23 +65,32 @@ static size_t next_char(const char *s, size_t len, int32_t *c)
     return n > 0 ? (size_t)n : 1;
 }
 
-static void run_byte_level(const struct decode_step *s, const char *in, size_t len, bool first,
+static bool run_byte_level(const struct decode_step *s, const struct decode_token *in,
                            struct byte_buffer *out)
 {
-    (void)s, (void)first;
+    (void)s;
     size_t begin = out->len;
-    for (size_t at = 0; at < len;) {
+    for (size_t at = 0; at < in->len;) {
         int32_t c;
-        at += next_char(in + at, len - at, &c);
+        at += next_char(in->text + at, in->len - at, &c);
         int b = byte_level_byte(c);
         if (b < 0) { /* not of the alphabet: an added token, taken as it stands */
             out->len = begin;
-            buffer_push(out, in, len);
-            return;
+            buffer_push(out, in->text, in->len);
+            return false;
         }
         char byte = (char)(unsigned char)b;
         buffer_push(out, &byte, 1);
     }
+    return false;
+}
+
+static bool run_fuse(const struct decode_step *s, const struct decode_token *in,
+                     struct byte_buffer *out)
+{
+    (void)s;
+    buffer_push(out, in->text, in->len);
+    return false;
 }
 
 static int hex_digit(char c)
@@ -82,88 +102,180 @@ static int hex_digit(char c)
 }
 
 /* "<0xE4>" is the byte E4. */
-static void run_byte_fallback(const struct decode_step *s, const char *in, size_t len, bool first,
+static bool run_byte_fallback(const struct decode_step *s, const struct decode_token *in,
                               struct byte_buffer *out)
 {
-    (void)s, (void)first;
-    if (len == 6 && memcmp(in, "<0x", 3) == 0 && in[5] == '>' && hex_digit(in[3]) >= 0 &&
-        hex_digit(in[4]) >= 0) {
-        char byte = (char)(unsigned char)(hex_digit(in[3]) * 16 + hex_digit(in[4]));
-        buffer_push(out, &byte, 1);
-    } else {
-        buffer_push(out, in, len);
-    }
+    const char *t = in->text;
+    if (in->len != 6 || memcmp(t, "<0x", 3) != 0 || t[5] != '>' || hex_digit(t[3]) < 0 ||
+        hex_digit(t[4]) < 0)
+        return run_fuse(s, in, out);
+    char byte = (char)(unsigned char)(hex_digit(t[3]) * 16 + hex_digit(t[4]));
+    buffer_push(out, &byte, 1);
+    return true;
 }
 
 /* Every needle becomes content.  Also Metaspace, whose prefix in front of the first token was not
- * in the text. */
-static void run_replace(const struct decode_step *s, const char *in, size_t len, bool first,
+ * in the text, and BPEDecoder, whose last word has no space behind it. */
+static bool run_replace(const struct decode_step *s, const struct decode_token *in,
                         struct byte_buffer *out)
 {
-    for (size_t at = 0; at < len;) {
-        const char *hit = memmem(in + at, len - at, s->needle, s->needle_len);
-        size_t plain = hit ? (size_t)(hit - in) - at : len - at;
-        buffer_push(out, in + at, plain);
+    bool drop = (in->first && s->drop_first) || (in->last && s->drop_last);
+    for (size_t at = 0; at < in->len;) {
+        const char *hit = memmem(in->text + at, in->len - at, s->needle, s->needle_len);
+        size_t plain = hit ? (size_t)(hit - in->text) - at : in->len - at;
+        buffer_push(out, in->text + at, plain);
         at += plain;
-        if (hit && !(first && s->drop_first))
+        if (hit && !drop)
             buffer_push(out, s->content, s->content_len);
         at += hit ? s->needle_len : 0;
     }
+    return false;
 }
 
-static void run_strip(const struct decode_step *s, const char *in, size_t len, bool first,
+static bool run_strip(const struct decode_step *s, const struct decode_token *in,
                       struct byte_buffer *out)
 {
-    (void)first;
-    size_t begin = 0, end = len, n = s->content_len;
-    for (int64_t i = 0; i < s->start && end - begin >= n && memcmp(in + begin, s->content, n) == 0;
-         i++)
+    size_t begin = 0, end = in->len, n = s->content_len;
+    for (int64_t i = 0;
+         i < s->start && end - begin >= n && memcmp(in->text + begin, s->content, n) == 0; i++)
         begin += n;
-    for (int64_t i = 0; i < s->stop && end - begin >= n && memcmp(in + end - n, s->content, n) == 0;
-         i++)
+    for (int64_t i = 0;
+         i < s->stop && end - begin >= n && memcmp(in->text + end - n, s->content, n) == 0; i++)
         end -= n;
-    buffer_push(out, in + begin, end - begin);
+    buffer_push(out, in->text + begin, end - begin);
+    return false;
+}
+
+/* Every needle in text[0 .. len) becomes content, which is not longer; the new length. */
+static size_t replace_within(char *text, size_t len, const char *needle, const char *content)
+{
+    size_t n = strlen(needle), m = strlen(content), made = 0;
+    for (size_t at = 0; at < len;) {
+        if (len - at >= n && memcmp(text + at, needle, n) == 0) {
+            memmove(text + made, content, m);
+            made += m;
+            at += n;
+        } else {
+            text[made++] = text[at++];
+        }
+    }
+    return made;
+}
+
+/* "##" goes, or a space comes, except at the beginning of the text. */
+static bool run_wordpiece(const struct decode_step *s, const struct decode_token *in,
+                          struct byte_buffer *out)
+{
+    static const char *const tidy[][2] = {{" .", "."},     {" ?", "?"},           {" !", "!"},
+                                          {" ,", ","},     {" ' ", "'"},          {" n't", "n't"},
+                                          {" 'm", "'m"},   {" do not", " don't"}, {" 's", "'s"},
+                                          {" 've", "'ve"}, {" 're", "'re"}};
+    size_t begin = out->len;
+    bool inside = in->len >= s->needle_len && memcmp(in->text, s->needle, s->needle_len) == 0;
+    size_t skip = !in->first && inside ? s->needle_len : 0;
+    if (!in->first && !inside)
+        buffer_push(out, " ", 1);
+    buffer_push(out, in->text + skip, in->len - skip);
+    for (size_t i = 0; i < sizeof tidy / sizeof *tidy && s->cleanup && out->len > begin; i++)
+        out->len = begin +
+                   replace_within(out->at + begin, out->len - begin, tidy[i][0], tidy[i][1]);
+    return false;
 }
 
 /* ---- the whole chain
  * --------------------------------------------------------------------------------- */
 
-/* Run steps [from, to) over `in`, the last one into *out.  What lies between may grow eightfold:
- * real decoders shrink, and a chain of replacements must not explode. */
-static void run_steps(const struct decoder *d, size_t from, size_t to, const char *in, size_t len,
-                      bool first, struct byte_buffer *out)
+void decode_list_end(struct decode_list *l)
 {
-    struct byte_buffer have = {0};
-    for (size_t i = from; i < to; i++) {
-        struct byte_buffer next = {.len_max = len * 8 + 256};
-        struct byte_buffer *target = i + 1 == to ? out : &next;
-        const char *text = i == from ? in : have.at;
-        d->step[i].run(&d->step[i], text ? text : "", i == from ? len : have.len, first, target);
-        out->out_of_memory |= target->out_of_memory;
-        out->too_long |= target->too_long;
-        free(have.at);
-        have = next;
+    if (l->count == l->capacity) {
+        size_t capacity = l->capacity * 2 + 16;
+        void *grown = realloc(l->end, capacity * sizeof *l->end);
+        if (!grown) {
+            l->text.out_of_memory = true;
+            return;
+        }
+        l->end = grown;
+        l->capacity = capacity;
     }
-    if (from == to)
-        buffer_push(out, in, len);
+    l->end[l->count++] = l->text.len;
 }
 
-void decoder_token(const struct decoder *d, const char *spelling, size_t len, bool first,
-                   struct byte_buffer *out)
+static void clear(struct decode_list *l, size_t len_max)
 {
-    run_steps(d, 0, d->whole, spelling, len, first, out);
+    l->count = l->text.len = 0;
+    l->text.len_max = len_max;
 }
 
-void decoder_whole(const struct decoder *d, struct byte_buffer *text)
+void decode_work_clear(struct decode_work *w)
 {
-    struct byte_buffer out = {.len_max = text->len_max};
-    if (d->whole == d->count)
-        return;
-    run_steps(d, d->whole, d->count, text->at, text->len, true, &out);
-    out.out_of_memory |= text->out_of_memory;
-    out.too_long |= text->too_long;
-    free(text->at);
-    *text = out;
+    clear(&w->have, 0);
+}
+
+void decode_work_free(struct decode_work *w)
+{
+    free(w->have.text.at);
+    free(w->have.end);
+    free(w->next.text.at);
+    free(w->next.end);
+    *w = (struct decode_work){0};
+}
+
+/* What comes out may be eight times as long: real decoders shrink, and a chain of replacements must
+ * not explode. */
+static void run_step(const struct decode_step *s, struct decode_work *w, bool whole)
+{
+    const struct decode_list *in = &w->have;
+    struct decode_list *out = &w->next;
+    bool was_byte = false;
+    clear(out, in->text.len * 8 + 256);
+    for (size_t i = 0, begin = 0; i < in->count; begin = in->end[i++]) {
+        struct decode_token t = {in->text.at ? in->text.at + begin : "", in->end[i] - begin,
+                                 whole && i == 0, whole && i + 1 == in->count};
+        size_t made = out->text.len;
+        bool byte = s->run(s, &t, &out->text), join = s->joins || (byte && was_byte);
+        if (i && !join) { /* the token before ends where this one began */
+            size_t len = out->text.len;
+            out->text.len = made;
+            decode_list_end(out);
+            out->text.len = len;
+        }
+        was_byte = byte;
+    }
+    if (in->count)
+        decode_list_end(out);
+    out->text.out_of_memory |= in->text.out_of_memory;
+    out->text.too_long |= in->text.too_long;
+    struct decode_list swap = w->have;
+    w->have = w->next;
+    w->next = swap;
+}
+
+void decoder_token(const struct decoder *d, struct decode_work *w)
+{
+    for (size_t i = 0; i < d->whole; i++)
+        run_step(&d->step[i], w, false);
+}
+
+static void join_by_spaces(struct decode_work *w)
+{
+    clear(&w->next, 0);
+    for (size_t i = 0, begin = 0; i < w->have.count; begin = w->have.end[i++]) {
+        if (i)
+            buffer_push(&w->next.text, " ", 1);
+        buffer_push(&w->next.text, w->have.text.at + begin, w->have.end[i] - begin);
+    }
+    w->next.text.out_of_memory |= w->have.text.out_of_memory;
+    struct decode_list swap = w->have;
+    w->have = w->next;
+    w->next = swap;
+}
+
+void decoder_text(const struct decoder *d, struct decode_work *w)
+{
+    for (size_t i = 0; i < d->count; i++)
+        run_step(&d->step[i], w, true);
+    if (d->spaces)
+        join_by_spaces(w);
 }
 
 /* ---- parsing
@@ -187,7 +299,32 @@ static int parse_byte_level(struct js_node node, struct decode_step *s, struct e
 {
     (void)node, (void)e;
     s->run = run_byte_level;
+    s->joins = true;
     return 0;
+}
+
+static int parse_fuse(struct js_node node, struct decode_step *s, struct err *e)
+{
+    (void)node, (void)e;
+    s->run = run_fuse;
+    s->joins = true;
+    return 0;
+}
+
+static int parse_wordpiece(struct js_node node, struct decode_step *s, struct err *e)
+{
+    s->run = run_wordpiece;
+    int rc = copy_text(js_get(node, "prefix"), s->needle, &s->needle_len, e);
+    return rc ? rc : js_bool(js_get(node, "cleanup"), &s->cleanup, e);
+}
+
+static int parse_bpe(struct js_node node, struct decode_step *s, struct err *e)
+{
+    s->run = run_replace;
+    s->content[0] = ' ';
+    s->content_len = 1;
+    s->drop_last = true;
+    return copy_text(js_get(node, "suffix"), s->needle, &s->needle_len, e);
 }
 
 static int parse_byte_fallback(struct js_node node, struct decode_step *s, struct err *e)
@@ -240,7 +377,8 @@ static const struct {
 } decoders[] = {
     {"ByteLevel", parse_byte_level}, {"ByteFallback", parse_byte_fallback},
     {"Replace", parse_replace},      {"Strip", parse_strip},
-    {"Metaspace", parse_metaspace},
+    {"Metaspace", parse_metaspace},  {"Fuse", parse_fuse},
+    {"WordPiece", parse_wordpiece},  {"BPEDecoder", parse_bpe},
 };
 
 static int parse_one(struct js_node node, struct decoder *d, struct err *e)
@@ -250,11 +388,6 @@ static int parse_one(struct js_node node, struct decoder *d, struct err *e)
     int rc = js_string(js_get(node, "type"), &type, NULL, e);
     if (rc)
         return rc;
-    if (strcmp(type, "Fuse") == 0) { /* what follows sees the joined text */
-        if (d->whole == SIZE_MAX)
-            d->whole = d->count;
-        return 0;
-    }
     for (size_t i = 0; i < sizeof decoders / sizeof *decoders; i++) {
         if (strcmp(type, decoders[i].type) != 0)
             continue;
@@ -267,10 +400,15 @@ static int parse_one(struct js_node node, struct decoder *d, struct err *e)
             return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
         d->step = grown;
         d->step[d->count++] = s;
+        if (s.joins && d->whole == SIZE_MAX) /* what follows sees the joined text */
+            d->whole = d->count;
         return 0;
     }
-    return js_expected(js_get(node, "type"),
-                       "Sequence, ByteLevel, ByteFallback, Replace, Fuse, Strip or Metaspace", e);
+    return js_expected(
+        js_get(node, "type"),
+        "Sequence, ByteLevel, ByteFallback, Replace, Fuse, Strip, Metaspace, WordPiece or "
+        "BPEDecoder",
+        e);
 }
 
 static int parse_list(struct js_node node, struct decoder *d, struct err *e)

@@ -202,33 +202,33 @@ static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node 
 /* The bytes that every token contributes, in one block. */
 static int build_texts(struct tokenizer *t, struct js_node root, struct err *e)
 {
-    struct byte_buffer all = {0}, one = {.len_max = LIMIT_TOKEN_BYTES * 4};
+    struct byte_buffer all = {0};
+    struct decode_work w = {0};
     size_t spelled = 0;
+    int rc = 0;
     for (size_t i = 0; i < t->count; i++)
         spelled += t->token[i].spelling_len + 1;
     all.len_max = spelled * 8 + 4096;
-    for (size_t i = 0; i < t->count; i++) {
+    for (size_t i = 0; i < t->count && !rc; i++) {
         struct token *k = &t->token[i];
-        one.len = 0;
-        if (k->spelling)
-            decoder_token(&t->decoder, k->spelling, k->spelling_len, false, &one);
-        k->text_len = (uint32_t)one.len;
-        buffer_push(&all, one.at, one.len);
+        decode_work_clear(&w);
+        buffer_push(&w.have.text, k->spelling, k->spelling ? k->spelling_len : 0);
+        decode_list_end(&w.have);
+        decoder_token(&t->decoder, &w);
+        k->text_len = (uint32_t)w.have.text.len;
+        buffer_push(&all, w.have.text.at, w.have.text.len);
         buffer_push(&all, "", 1);
-        if (one.too_long || all.too_long) {
-            free(one.at);
-            free(all.at);
-            return err_set(e, ERR_BAD_INPUT, "%s · the decoder makes token %zu too long",
-                           js_name(root.doc), i);
-        }
+        if (w.have.text.out_of_memory || all.out_of_memory)
+            rc = out_of_memory(root, e);
+        else if (w.have.text.too_long || all.too_long)
+            rc = err_set(e, ERR_BAD_INPUT, "%s · the decoder makes token %zu too long",
+                         js_name(root.doc), i);
     }
-    free(one.at);
+    decode_work_free(&w);
     t->texts = all.at;
-    if (one.out_of_memory || all.out_of_memory)
-        return out_of_memory(root, e);
-    for (size_t i = 0, at = 0; i < t->count; at += t->token[i++].text_len + 1)
+    for (size_t i = 0, at = 0; i < t->count && !rc; at += t->token[i++].text_len + 1)
         t->token[i].text = t->texts + at;
-    return 0;
+    return rc;
 }
 
 static void index_bytes(struct tokenizer *t)

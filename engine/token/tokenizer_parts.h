@@ -148,6 +148,17 @@ struct byte_buffer {
     bool out_of_memory, too_long; /* sticky */
 };
 
+/* Tokens end to end: token i is text[end[i - 1] .. end[i]). */
+struct decode_list {
+    struct byte_buffer text;
+    size_t *end;
+    size_t count, capacity;
+};
+
+struct decode_work {
+    struct decode_list have, next;
+};
+
 struct decode_step;
 
 struct decoder {
@@ -159,11 +170,14 @@ struct decoder {
 
 int decoder_parse(struct js_node node, struct decoder *d, struct err *e);
 void decoder_free(struct decoder *d);
-/* The bytes of one token, appended to *out.  `first`: it begins the text. */
-void decoder_token(const struct decoder *d, const char *spelling, size_t len, bool first,
-                   struct byte_buffer *out);
-/* What the joined text becomes, in place. */
-void decoder_whole(const struct decoder *d, struct byte_buffer *text);
+/* What the one token of w->have contributes in the middle of a text, in w->have.text. */
+void decoder_token(const struct decoder *d, struct decode_work *w);
+/* The text of all tokens of w->have, in w->have.text. */
+void decoder_text(const struct decoder *d, struct decode_work *w);
+/* What was pushed to l->text since the last token is one. */
+void decode_list_end(struct decode_list *l);
+void decode_work_clear(struct decode_work *w);
+void decode_work_free(struct decode_work *w);
 void buffer_push(struct byte_buffer *b, const char *s, size_t n);
 
 /* ---- the whole ---- */

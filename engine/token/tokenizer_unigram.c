@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "token/char_class.h"
 #include "token/tokenizer_parts.h"
 
 /* ---- the model object

@@ -56,6 +56,12 @@ static void classes_are_the_dialects(void **state)
     expect("\\H", "a g", "< ><g>");
     expect("\\d", "1\u0661\xc2\xb2\u2160", "<1><\u0661>");
     expect("[[:digit:]]+", "12a", "<12>");
+    expect("[a[bc]d]+", "xabcd]", "<abcd>");
+    expect("[^(\\s|[.,!]x)]+", "ab (c.d|e!", "<ab><c><d><e>");
+    expect("[a[b-]d]+", "abcd-", "<ab><d->");
+    expect("[a[-c]]+", "abc-", "<a><c->");
+    expect("[[a]-c]+", "abc-", "<a><c->");
+    expect("[a[[:digit:]]-]+", "a1-b", "<a1->");
     expect("\\u0061|[\\u4e00-\\u9fff]", "a中b", "<a><中>");
     expect("\\p{Lu}{2}", "ABc", "<AB>");
     expect("[]a]+", "x]a", "<]a>");
@@ -86,7 +92,10 @@ static void lines_have_anchors_and_empty_matches_move_on(void **state)
 static void what_cannot_be_said_is_refused(void **state)
 {
     (void)state;
-    refuse("[a[bc]]", "[ ] inside [ ] is not supported");
+    refuse("[a[^bc]]", "[^ ] inside [ ] is not supported");
+    refuse("[a[]]", "[] ] inside [ ] is not supported");
+    refuse("[a[b]", "[ without ]");
+    refuse("[a-[c]]", "-[ ] inside [ ]");
     refuse("[a&&b]", "&& inside [ ] is not supported");
     refuse("[\\W]", "\\W inside [ ]");
     refuse("(?m).", "(?m) is not supported");

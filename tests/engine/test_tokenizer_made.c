@@ -76,9 +76,18 @@ static void unbuilt_parts_are_refused_by_name(void **state)
     refuse(vocab, "[]", ",\"continuing_subword_prefix\":\"##\"", "",
            "word affixes are not supported");
     refuse(vocab, "[]", ",\"end_of_word_suffix\":\"</w>\"", "", "word affixes are not supported");
-    refuse_rest(",\"normalizer\":{\"type\":\"Precompiled\"}", "expected Sequence, NFC, NFD");
-    refuse_rest(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Nmt\"}]}",
+    refuse_rest(",\"normalizer\":{\"type\":\"Other\"}", "expected Sequence, NFC, NFD");
+    refuse_rest(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Other\"}]}",
                 "\"normalizer.normalizers[0].type\" · expected Sequence");
+    static const char *const maps[] = {"",         "AAAA",     "AAAAAA",  "AAAAAA=A",
+                                       "BAAAAA==", "AAAA/w==", "AAAAAP8="};
+    for (size_t i = 0; i < sizeof maps / sizeof *maps; i++) {
+        char rest[160];
+        snprintf(rest, sizeof rest,
+                 ",\"normalizer\":{\"type\":\"Precompiled\",\"precompiled_charsmap\":\"%s\"}",
+                 maps[i]);
+        refuse_rest(rest, "precompiled_charsmap\" · expected base64 of a trie");
+    }
     refuse_rest(",\"pre_tokenizer\":{\"type\":\"UnicodeScripts\"}", "found \"UnicodeScripts\"");
     refuse_rest(
         ",\"pre_tokenizer\":{\"type\":\"Split\",\"pattern\":{\"Regex\":\"[a-z&&b]\"},\"behavior\":\"Isolated\"}",
