@@ -440,6 +440,11 @@ static void look_both_ways(struct config *cfg)
     cfg->bidirectional = true;
 }
 
+static void cap_scores(struct config *cfg)
+{
+    cfg->softcap = 0.25;
+}
+
 /* What no family of the fixtures has yet. */
 static void test_properties(void **state)
 {
@@ -448,9 +453,11 @@ static void test_properties(void **state)
     double worst = 0;
     int n = 0;
     for (char **name = names; *name; name++)
-        for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++)
-            n += check_changed(*name, look_both_ways, 0, LISTS[i], i % 2 ? SIZE_MAX / 2 : 0,
-                               &worst);
+        for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++) {
+            size_t cache = i % 2 ? SIZE_MAX / 2 : 0;
+            n += check_changed(*name, look_both_ways, 0, LISTS[i], cache, &worst);
+            n += check_changed(*name, cap_scores, 0, LISTS[i], cache, &worst);
+        }
     fixture_names_free(names);
     print_message("%d gradients, largest error: %.2g of their length\n", n, worst);
 }
