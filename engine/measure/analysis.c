@@ -342,29 +342,6 @@ static int apply_norm(struct builder *b)
     return rc;
 }
 
-/* Each component through the final norm as if it were the stream: the logit lens. */
-static int apply_final_norm(struct builder *b)
-{
-    const struct config *cfg = &run_model(b->r)->cfg;
-    size_t d = (size_t)b->s.d_model;
-    float *w = malloc(2 * d * sizeof *w), *shift = w ? w + d : NULL;
-    if (!w)
-        return err_set(b->e, ERR_SYSTEM, "out of memory · the final norm");
-    vector_read(b->r, 0, W_LNF, w);
-    vector_read(b->r, 0, B_LNF, shift);
-    for (size_t i = 0; i < (size_t)b->s.n * (size_t)b->s.rows; i++) {
-        float *x = b->s.values + i * d;
-        double mean = cfg->norm_center ? mean_of(x, d) : 0, sum = 0;
-        for (size_t j = 0; j < d; j++)
-            sum += ((double)x[j] - mean) * ((double)x[j] - mean);
-        double scale = sqrt(sum / (double)d + cfg->norm_eps);
-        for (size_t j = 0; j < d; j++)
-            x[j] = (float)(((double)x[j] - mean) / scale * (double)w[j] + (double)shift[j]);
-    }
-    free(w);
-    return 0;
-}
-
 static int fill(struct builder *b)
 {
     int rc = b->o.kind == STACK_ACCUMULATED  ? fill_accumulated(b)
@@ -374,7 +351,8 @@ static int fill(struct builder *b)
         return rc;
     if (b->o.kind != STACK_ACCUMULATED || b->o.layer < run_model(b->r)->cfg.n_layers)
         return apply_norm(b);
-    return apply_final_norm(b);
+    /* each component as if it were the stream: the logit lens */
+    return run_final_norm(b->r, b->s.values, b->s.n * (int64_t)b->s.rows, b->e);
 }
 
 static int fail_flag(enum stack_kind kind, const char *word, struct err *e)

@@ -436,8 +436,9 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         run_release(r, &w->all[s]);
         run_release(r, &w->before[s]);
         run_release(r, &w->root[s]);
+        run_release(r, &w->aside[s]);
     }
-    for (int i = 0; w && i < 4; i++)
+    for (int i = 0; w && i < 2; i++)
         run_release(r, &w->temp[i]);
     free(w);
     return rc;

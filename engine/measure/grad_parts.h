@@ -21,7 +21,11 @@ struct walk {
     struct buffer before[SITE_COUNT];
     struct buffer root[SITE_COUNT]; /* sites of the first stage that every block reads, for all
                                        rows; none: not wanted */
-    struct buffer temp[4];
+    struct buffer temp[2];
+    const struct run_chain
+        *chain; /* not NULL: operands are those of run_chain, and the gradients */
+    struct kn_view chain_x, chain_dx; /* of what it reads and writes are these */
+    struct buffer aside[SITE_COUNT];
 };
 
 /* Rows [r0, r1) of a site's gradient in this stage. */

@@ -46,6 +46,11 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
         *out = *run_weight(w->r, w->stage - 1, (enum weight_id)o->id);
         return 0;
     }
+    if (w->chain) {
+        *out = run_chain_writes(w->chain, s) ? run_chain_view(w->r, s, w->chain_x.shape[0])
+                                             : w->chain_x;
+        return 0;
+    }
     if (o->kind == OPERAND_PREV)
         return run_view(w->r, (struct site_ref){s, w->stage == 1 ? SITE_ROOT : w->stage - 2}, w->r0,
                         w->r1, out, e);
@@ -62,6 +67,10 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
 static struct kn_view gradient(struct walk *w, const struct operand *o)
 {
     enum site_id s = (enum site_id)o->id;
+    if (w->chain)
+        return run_chain_writes(w->chain, s)
+                   ? run_site_view(w->r, s, w->aside[s].mem, (int32_t)w->chain_x.shape[0], 0)
+                   : w->chain_dx;
     if (o->kind == OPERAND_ALL)
         return grad_view_all(w, s);
     if (o->kind != OPERAND_PREV)
@@ -89,7 +98,8 @@ static int repeat_vjp(struct walk *w, struct kn_view dx, struct kn_view dy, stru
  * to. */
 static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct err *e)
 {
-    struct kn_call c = {.op = op, .in = {grad_view(w, s->site)}, .p = s->p};
+    struct operand own = {OPERAND_SITE, s->site};
+    struct kn_call c = {.op = op, .in = {gradient(w, &own)}, .p = s->p};
     /* scores are masked first, edits may then unmask */
     c.p.full |= w->full && op != KN_OP_ATTN_SCORES_VJP;
     c.p.dest0 = w->r0;
@@ -126,45 +136,43 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
     return rc;
 }
 
+/* Room for the gradients of what the chain writes, zeroed. */
+static int chain_prepare(struct walk *w, struct err *e)
+{
+    int rc = 0;
+    for (int s = 0; !rc && s < SITE_COUNT; s++) {
+        enum site_id id = (enum site_id)s;
+        if (!run_chain_writes(w->chain, id))
+            continue;
+        struct operand own = {OPERAND_SITE, id};
+        rc = run_reserve(w->r, &w->aside[s], run_pitch(w->r, id) * w->chain_x.shape[0], e);
+        struct kn_view g = gradient(w, &own);
+        rc = rc ? rc : run_fill(w->r->m->be, &g, 0, e);
+    }
+    return rc;
+}
+
 int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight,
                   struct err *e)
 {
-    struct run *r = w->r;
     struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x,
-                   wq = *run_weight(r, w->stage - 1, weight);
+                   wq = *run_weight(w->r, w->stage - 1, weight);
     int64_t rows = dx.shape[0], n = dx.shape[1], d = dx.shape[2], dh = dy.shape[2];
+    struct run_chain norm = run_chain_normed(w->r, w->stage);
     int rc = value(w, &(struct operand){OPERAND_SITE, input}, &x, e);
-    for (int i = 1; !rc && i < 4; i++)
-        rc = run_reserve(r, &w->temp[i], i == 1 ? 2 * rows * n : rows * n * d, e);
     if (rc)
         return rc;
-    struct kn_view x2 = kn_join(x, 0), dx2 = kn_join(dx, 0);
-    struct kn_view scale = kn_view2(w->temp[1].mem, KN_F32, rows * n, 1),
-                   dscale = kn_view2(w->temp[1].mem + rows * n, KN_F32, rows * n, 1),
-                   dnormed = kn_view2(w->temp[2].mem, KN_F32, rows * n, d),
-                   dnorm = kn_view2(w->temp[3].mem, KN_F32, rows * n, d);
-    for (int i = 1; !rc && i < 4; i++) {
-        struct kn_view all = kn_view1(w->temp[i].mem, KN_F32, i == 1 ? 2 * rows * n : rows * n * d);
-        rc = run_fill(r->m->be, &all, 0, e);
-    }
-    for (int64_t h = 0; !rc && h < n; h++) {
+    w->chain = &norm, w->chain_x = kn_join(x, 0), w->chain_dx = kn_join(dx, 0);
+    if (!(rc = run_chain(w->r, &norm, &w->chain_x, NULL, e)))
+        rc = chain_prepare(w, e);
+    for (int64_t h = 0; !rc && h < n; h++)
         rc = linear_vjp(w, kn_index(dy, 1, h),
                         wq.ndim == 3 ? kn_index(wq, 0, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
-                        kn_index(kn_view3(w->temp[2].mem, KN_F32, rows, n, d), 1, h), e);
-    }
-    struct kn_param p = {
-        .scale = 1, .eps = (float)r->m->cfg.norm_eps, .center = r->m->cfg.norm_center};
-    struct kn_call calls[4] = {
-        {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {x2}, .p = p},
-        {.op = KN_OP_AFFINE_VJP,
-         .out = {dnorm},
-         .in = {dnormed, *run_weight(r, w->stage - 1, W_LN1)},
-         .p = p},
-        {.op = KN_OP_NORMALIZE_VJP, .out = {dx2, dscale}, .in = {dnorm, x2, scale}, .p = p},
-        {.op = KN_OP_NORM_SCALE_VJP, .out = {dx2}, .in = {dscale, x2}, .p = p},
-    };
-    for (int i = 0; !rc && i < 4; i++)
-        rc = call(w, calls[i], e);
+                        kn_index(kn_view3(w->aside[SITE_LN1_OUT].mem, KN_F32, rows, n, d), 1, h),
+                        e);
+    for (int32_t i = norm.n - 1; !rc && i >= 0; i--)
+        rc = norm.steps[i].when == STEP_ALWAYS ? grad_step(w, &norm.steps[i], e) : 0;
+    w->chain = NULL;
     return rc;
 }
 
@@ -209,7 +217,7 @@ static int rope_vjp(struct walk *w, const struct step *s, struct err *e)
 
 int grad_step(struct walk *w, const struct step *s, struct err *e)
 {
-    struct kn_view dy = grad_view(w, s->site);
+    struct kn_view dy = gradient(w, &(struct operand){OPERAND_SITE, s->site});
     switch (s->op) {
     case KN_OP_EMBED: return 0;
     case KN_OP_COPY:

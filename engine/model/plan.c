@@ -129,8 +129,6 @@ static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, 
         s->when = STEP_IF_EDITED;
         s->edited = from[i];
         s->per_head = true;
-        s->p.eps = (float)em->cfg->norm_eps;
-        s->p.center = em->cfg->norm_center;
     }
 }
 

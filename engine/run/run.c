@@ -40,9 +40,8 @@ void run_free(struct run *r)
     for (int i = 0; i < SITE_COUNT; i++) {
         run_release(r, &r->work.site[i]);
         run_release(r, &r->look.site[i]);
+        run_release(r, &r->aside[i]);
     }
-    for (int i = 0; i < 3; i++)
-        run_release(r, &r->temp[i]);
     run_release(r, &r->gather);
     run_release(r, &r->shared[0]);
     run_release(r, &r->shared[1]);

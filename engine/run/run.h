@@ -114,6 +114,10 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
  * activations act here. */
 int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e);
 
+/* The final norm of n residual rows [n, d_model] of the host, in place; as run_unembed.  On failure
+ * some are done. */
+int run_final_norm(struct run *r, float *x, int64_t n, struct err *e);
+
 /* The residual column c of the lens: 0 = before block 0 (hook_embed for rotary models, the first
  * hook_resid_pre where positions are learned), c = 1..n_layers: hook_resid_post of block c-1. */
 struct site_ref run_lens_site(const struct model *m, int32_t column);

@@ -104,30 +104,17 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
     struct run *r = p->r;
     struct kn_view x = c->in[0], w = c->in[1], b = c->in[2], out = c->out[0];
     int64_t rows = x.shape[0], heads = x.shape[1], d = x.shape[2], dh = out.shape[2];
-    int rc;
-    if ((rc = run_reserve(r, &r->temp[0], rows * heads, e)) ||
-        (rc = run_reserve(r, &r->temp[1], rows * heads * d, e)) ||
-        (rc = run_reserve(r, &r->temp[2], rows * heads * d, e)))
+    struct kn_view rows_of_heads = kn_join(x, 0);
+    struct run_chain norm = run_chain_normed(r, p->f->stage);
+    int rc = run_chain(r, &norm, &rows_of_heads, NULL, e);
+    if (rc)
         return rc;
-    struct kn_view x2 = kn_join(x, 0), scale = kn_view2(r->temp[0].mem, KN_F32, rows * heads, 1),
-                   norm = kn_view2(r->temp[1].mem, KN_F32, rows * heads, d),
-                   normed = kn_view2(r->temp[2].mem, KN_F32, rows * heads, d);
-    struct kn_call calls[3] = {
-        {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {x2}, .p = c->p},
-        {.op = KN_OP_NORMALIZE, .out = {norm}, .in = {x2, scale}, .p = c->p},
-        {.op = KN_OP_AFFINE,
-         .out = {normed},
-         .p = c->p,
-         .in = {norm, *run_weight(r, p->f->stage - 1, W_LN1),
-                *run_weight(r, p->f->stage - 1, B_LN1)}},
-    };
-    for (int i = 0; i < 3; i++)
-        if ((rc = run_status(kn_run(r->m->be, &calls[i]), e)))
-            return rc;
+    struct kn_view normed = run_chain_view(r, SITE_LN1_OUT, rows * heads);
+    normed = kn_view3(normed.data, KN_F32, rows, heads, d);
     for (int64_t h = 0; h < heads; h++) {
         struct kn_call one = {.op = KN_OP_LINEAR, .p = c->p};
         one.out[0] = kn_index(out, 1, h);
-        one.in[0] = kn_index(kn_view3(r->temp[2].mem, KN_F32, rows, heads, d), 1, h);
+        one.in[0] = kn_index(normed, 1, h);
         one.in[1] = kn_slice(w, 0, w.ndim == 3 ? h : h * dh, w.ndim == 3 ? h + 1 : (h + 1) * dh);
         if (b.ndim)
             one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh,

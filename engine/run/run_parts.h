@@ -82,7 +82,8 @@ struct run {
         dirty_row;    /* steps >= order on rows >= row await computing; ORDER_NONE = none */
     uint64_t version; /* rises whenever a value may have changed */
     struct frame work, look;
-    struct buffer gather, temp[3], mean, replay;
+    struct buffer aside[SITE_COUNT]; /* run_chain */
+    struct buffer gather, mean, replay;
     struct buffer shared[2]; /* operands of a product for several runs */
     struct callbacks called; /* own copy */
     int32_t called_row;      /* rows before it have been through them */
@@ -146,6 +147,28 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
 int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
                  int32_t last, enum site_id want, struct err *e);
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
+
+/* run_chain.c: neighbouring steps of a stage, by the sites that the first and the last one write;
+ * what runs only on request is left out. */
+struct run_chain {
+    int32_t stage;
+    const struct step *steps;
+    int32_t n;
+};
+struct run_chain run_chain_of(const struct run *r, int32_t stage, enum site_id first,
+                              enum site_id last);
+bool run_chain_writes(const struct run_chain *c, enum site_id s);
+/* Run it on rows x[r, d_model], which stand for every value that no step of it writes; no edits
+ * act.  The last site lies in *out, or if that is NULL where all others do: run_chain_view, good
+ * until the next run_chain. */
+int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
+              const struct kn_view *out, struct err *e);
+struct kn_view run_chain_view(const struct run *r, enum site_id s, int64_t rows);
+/* Of a block: from residual rows to what queries, keys and values are projected from. */
+static inline struct run_chain run_chain_normed(const struct run *r, int32_t stage)
+{
+    return run_chain_of(r, stage, SITE_LN1_SCALE, SITE_LN1_OUT);
+}
 
 /* run.c: steps from `order` on, on rows from `row` on, await computing. */
 void run_dirty(struct run *r, int32_t order, int32_t row);

@@ -213,34 +213,3 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
         *count = site_row_size(&r->m->cfg, s.id, r->n) * (row1 - row0);
     return rc;
 }
-
-int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e)
-{
-    const struct model *m = r->m;
-    int64_t rows = x->shape[0], d = m->cfg.d_model;
-    int rc;
-    if ((rc = run_reserve(r, &r->temp[0], rows, e)) ||
-        (rc = run_reserve(r, &r->temp[1], rows * d, e)) ||
-        (rc = run_reserve(r, &r->temp[2], rows * d, e)))
-        return rc;
-    struct kn_view scale = kn_view2(r->temp[0].mem, KN_F32, rows, 1),
-                   norm = kn_view2(r->temp[1].mem, KN_F32, rows, d),
-                   normed = kn_view2(r->temp[2].mem, KN_F32, rows, d);
-    struct kn_param p = {.scale = 1, .eps = (float)m->cfg.norm_eps, .center = m->cfg.norm_center};
-    struct kn_call calls[4] = {
-        {.op = KN_OP_NORM_SCALE, .out = {scale}, .in = {*x}, .p = p},
-        {.op = KN_OP_NORMALIZE, .out = {norm}, .in = {*x, scale}, .p = p},
-        {.op = KN_OP_AFFINE,
-         .out = {normed},
-         .in = {norm, *run_weight(r, 0, W_LNF), *run_weight(r, 0, B_LNF)},
-         .p = p},
-        {.op = KN_OP_LINEAR,
-         .out = {*logits},
-         .in = {normed, *run_weight(r, 0, W_U), *run_weight(r, 0, B_U)},
-         .p = p},
-    };
-    for (int i = 0; i < 4; i++)
-        if ((rc = run_status(kn_run(m->be, &calls[i]), e)))
-            return rc;
-    return 0;
-}

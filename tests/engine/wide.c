@@ -154,11 +154,12 @@ static void do_linear_per_head(struct op *o)
     const struct config *cfg = config_of(o);
     const struct dense *gain = dense_of(o->w, o->stage - 1, W_LN1),
                        *shift = dense_of(o->w, o->stage - 1, B_LN1);
+    const struct kn_param norm = {.eps = (float)cfg->norm_eps, .center = cfg->norm_center};
     int64_t d = cfg->d_model, heads = o->width / cfg->d_head;
     double *normed = malloc((size_t)d * sizeof *normed);
     for (int64_t i = 0; i < o->w->n * heads; i++) {
         const double *x = o->in[0] + i * d;
-        double mean = mean_of(x, d, o->s->p.center), scale = scale_of(x, d, &o->s->p);
+        double mean = mean_of(x, d, norm.center), scale = scale_of(x, d, &norm);
         for (int64_t k = 0; k < d; k++)
             normed[k] = (x[k] - mean) / scale * gain->x[k] + (shift->x ? shift->x[k] : 0);
         product(o, o->out + i * cfg->d_head, i % heads * cfg->d_head, cfg->d_head, normed, d);
