@@ -217,17 +217,6 @@ static int cache_open(const struct bore_model *m, const struct bore_pass *p,
 /* ---- filling
  * --------------------------------------------------------------------------------------- */
 
-/* For every column the position of its token, -1 where it is masked; malloc'ed. */
-static int32_t *real_positions(const struct bore_pass *p, const struct bore_row *row)
-{
-    int32_t *real = malloc((size_t)p->cols * sizeof *real);
-    for (int i = 0; real && i < p->cols; i++)
-        real[i] = -1;
-    for (int i = 0; real && i < row->n; i++)
-        real[row->columns[i]] = i;
-    return real;
-}
-
 /* What an element shows where its own position is padding. */
 static float blank(const struct capture *item, const struct bore_pass *p, int index, int32_t column)
 {
@@ -256,41 +245,23 @@ static void fill_blanks(const struct bore_cache *c, struct capture *item, const 
         }
 }
 
-/* The values of one row of a batch: where they go, which columns they are of. */
-static int row_begin(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,
-                     int index, struct run *r, struct err *e)
-{
-    int32_t *real = real_positions(p, row);
-    if (!real)
-        return err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    c->l.run = r, c->l.position = real;
-    for (int i = 0; i < c->l.n; i++) {
-        const struct bore_tensor *t = &c->entry[i].t;
-        c->l.item[i].values = t->data + (c->drops_batch ? 0 : index * t->stride[0]);
-        if (row->n < p->cols)
-            fill_blanks(c, &c->l.item[i], p, index);
-    }
-    return 0;
-}
-
-static void row_end(struct bore_cache *c)
-{
-    free((void *)(uintptr_t)c->l.position);
-    c->l.position = NULL;
-}
-
 int bore_cache_row(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,
                    int index, struct run *r, struct run *base, const struct metric *metric,
                    struct err *e)
 {
     struct capture_list none = {.m = run_model(r), .run = r};
-    int rc = c ? row_begin(c, p, row, index, r, e) : 0;
-    if (!rc && c)
+    int rc = 0;
+    for (int i = 0; c && i < c->l.n; i++) {
+        const struct bore_tensor *t = &c->entry[i].t;
+        c->l.run = r, c->l.position = row->position;
+        c->l.item[i].values = t->data + (c->drops_batch ? 0 : index * t->stride[0]);
+        if (row->n < p->cols)
+            fill_blanks(c, &c->l.item[i], p, index);
+    }
+    if (c)
         rc = captures_read(&c->l, 0, c->l.n, e);
     if (!rc && metric) /* for the hooks also without a cache */
         rc = captures_differentiate(c ? &c->l : &none, base, metric, e);
-    if (c)
-        row_end(c);
     return rc;
 }
 

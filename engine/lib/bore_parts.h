@@ -87,6 +87,7 @@ int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int 
 /* One row of a batch, or a prompt that is generated from. */
 struct bore_row {
     int32_t *tokens, *columns, n; /* real tokens and where they stand */
+    int32_t *position;            /* [cols] which real token a column has, -1: none */
 };
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e);
 int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e);

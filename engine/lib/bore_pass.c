@@ -5,6 +5,7 @@
  * base run itself, so that nothing is computed twice. Tested in tests/engine/test_library.c. */
 #include "lib/bore_parts.h"
 #include "edit/reference.h"
+#include "measure/capture.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -67,17 +68,21 @@ int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int3
 int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e)
 {
     size_t at = (size_t)row * (size_t)p->cols;
-    struct bore_row r = {calloc((size_t)p->cols, sizeof *r.tokens),
-                         calloc((size_t)p->cols, sizeof *r.columns), 0};
-    if (!r.tokens || !r.columns) {
+    size_t cols = (size_t)p->cols;
+    struct bore_row r = {calloc(cols, sizeof *r.tokens), calloc(cols, sizeof *r.columns), 0,
+                         calloc(cols, sizeof *r.position)};
+    if (!r.tokens || !r.columns || !r.position) {
         bore_row_free(&r);
         return err_set(e, ERR_SYSTEM, "out of memory · %d tokens", p->cols);
     }
-    for (int i = 0; i < p->cols; i++)
-        if (!p->mask || p->mask[at + (size_t)i]) {
-            r.columns[r.n] = i;
-            r.tokens[r.n++] = p->tokens ? p->tokens[at + (size_t)i] : 0;
-        }
+    for (int i = 0; i < p->cols; i++) {
+        bool real = !p->mask || p->mask[at + (size_t)i];
+        r.position[i] = real ? r.n : -1;
+        if (!real)
+            continue;
+        r.columns[r.n] = i;
+        r.tokens[r.n++] = p->tokens ? p->tokens[at + (size_t)i] : 0;
+    }
     if (!r.n) {
         bore_row_free(&r);
         return err_set(e, ERR_BAD_INPUT,
@@ -89,7 +94,7 @@ int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, stru
 
 void bore_row_free(struct bore_row *r)
 {
-    free(r->tokens), free(r->columns);
+    free(r->tokens), free(r->columns), free(r->position);
     *r = (struct bore_row){0};
 }
 
@@ -221,21 +226,36 @@ static int output_open(struct pass *s, struct err *e)
     return 0;
 }
 
-/* Rows of a run's [pos, width] site to the columns of their tokens, or added to what is there. */
-static int rows_read(struct pass *s, const struct bore_row *row, int index, struct run *r,
-                     struct site_ref from, bool add, struct err *e)
+/* A site [pos, width] of a run to the columns of its tokens. */
+static int columns_read(const struct pass *s, const struct bore_row *row, struct run *r,
+                        enum site_id id, int32_t layer, float *to, struct err *e)
 {
-    const struct bore_tensor *t = &s->out.output;
-    size_t width = (size_t)t->shape[2];
-    float *rows = malloc((size_t)row->n * width * sizeof *rows);
-    int rc = rows ? run_read(r, from, 0, row->n, rows, NULL, e)
-                  : err_set(e, ERR_SYSTEM, "out of memory · the output of %d positions", row->n);
-    for (int i = 0; !rc && i < row->n; i++) {
-        float *to = t->data + index * t->stride[0] + row->columns[i] * t->stride[1];
-        for (size_t k = 0; k < width; k++)
-            to[k] = add ? to[k] + rows[(size_t)i * width + k] : rows[(size_t)i * width + k];
-    }
-    free(rows);
+    struct capture c = {.value = {.form = FORM_SITE, .n_sites = 1, .site = {{id, layer}}},
+                        .collected = -1,
+                        .values = to};
+    struct capture_list l = {.m = s->m->m,
+                             .run = r,
+                             .columns = s->p->cols,
+                             .position = row->position,
+                             .item = &c,
+                             .n = 1};
+    return captures_read(&l, 0, 1, e);
+}
+
+/* What enters the first block, of a pass that stops before it. */
+static int embedding_read(const struct pass *s, const struct bore_row *row, struct run *r,
+                          float *to, struct err *e)
+{
+    size_t n = (size_t)s->out.output.stride[0];
+    int rc = columns_read(s, row, r, SITE_EMBED, SITE_ROOT, to, e);
+    if (rc || !site_exists(&s->m->m->cfg, SITE_POS_EMBED))
+        return rc;
+    float *pos = calloc(n, sizeof *pos);
+    rc = pos ? columns_read(s, row, r, SITE_POS_EMBED, SITE_ROOT, pos, e)
+             : err_set(e, ERR_SYSTEM, "out of memory · the output of %d positions", row->n);
+    for (size_t i = 0; !rc && i < n; i++)
+        to[i] += pos[i];
+    free(pos);
     return rc;
 }
 
@@ -243,24 +263,20 @@ static int rows_read(struct pass *s, const struct bore_row *row, int index, stru
 static int output_row(struct pass *s, const struct bore_row *row, int index, struct run *r,
                       struct err *e)
 {
-    if (!s->p->stops)
-        return rows_read(s, row, index, r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, false,
-                         e);
     const struct bore_tensor *t = &s->out.output;
+    float *to = t->data + index * t->stride[0];
+    if (!s->p->stops)
+        return columns_read(s, row, r, SITE_UNEMBED_OUT, SITE_ROOT, to, e);
     if (s->first == s->end) {
         for (int i = 0; i < row->n; i++) {
-            int64_t at = index * t->stride[0] + row->columns[i] * t->stride[1];
-            memcpy(t->data + at, s->p->residual + at, (size_t)t->shape[2] * sizeof *t->data);
+            int64_t at = row->columns[i] * t->stride[1];
+            memcpy(to + at, s->p->residual + index * t->stride[0] + at,
+                   (size_t)t->shape[2] * sizeof *to);
         }
         return 0;
     }
-    if (s->end > 1)
-        return rows_read(s, row, index, r, (struct site_ref){SITE_RESID_POST, s->end - 2}, false,
-                         e);
-    int rc = rows_read(s, row, index, r, (struct site_ref){SITE_EMBED, SITE_ROOT}, false, e);
-    if (!rc && site_exists(&s->m->m->cfg, SITE_POS_EMBED))
-        rc = rows_read(s, row, index, r, (struct site_ref){SITE_POS_EMBED, SITE_ROOT}, true, e);
-    return rc;
+    return s->end > 1 ? columns_read(s, row, r, SITE_RESID_POST, s->end - 2, to, e)
+                      : embedding_read(s, row, r, to, e);
 }
 
 /* The real rows of the residual stream that a pass starts from. */

@@ -105,42 +105,67 @@ int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *
     return rc;
 }
 
-static float score(const struct kn_view *v, int64_t head, const float *pattern,
-                   const struct detect_options *o)
+/* What the positions so far add up to for one head. */
+struct sums {
+    double hit, all, diff;
+};
+
+/* Rows [row0, ...) of one head's attention, host memory. */
+static void add_rows(struct sums *sums, const struct kn_view *v, int64_t head, int32_t row0,
+                     const float *pattern, const struct detect_options *o)
 {
-    int32_t n = (int32_t)v->shape[1];
-    double hit = 0, all = 0, diff = 0;
-    for (int32_t d = 0; d < n; d++)
+    int32_t n = (int32_t)v->shape[2];
+    for (int32_t i = 0; i < (int32_t)v->shape[1]; i++)
         for (int32_t s = 0; s < n; s++) {
-            if ((o->exclude_bos && s == 0) || (o->exclude_current_token && s == d))
+            if ((o->exclude_bos && s == 0) || (o->exclude_current_token && s == row0 + i))
                 continue;
-            double a = (double)kn_f32(v)[head * v->stride[0] + d * v->stride[1] + s],
-                   want = (double)pattern[(int64_t)d * n + s];
-            hit += a * want;
-            all += a;
-            diff += fabs(a - want);
+            double a = (double)kn_f32(v)[head * v->stride[0] + i * v->stride[1] + s],
+                   want = (double)pattern[(int64_t)(row0 + i) * n + s];
+            sums->hit += a * want;
+            sums->all += a;
+            sums->diff += fabs(a - want);
         }
-    /* mean over n x n, times n, rounded */
-    return (float)(o->abs ? 1 - nearbyint(diff / n * 1000) / 1000 : hit / all);
+}
+
+/* Sums of every head of a layer, a block of rows at a time. */
+static int layer_sums(struct run *r, int32_t layer, const float *pattern,
+                      const struct detect_options *o, struct sums *sums, struct err *e)
+{
+    enum { ROWS = 256 };
+    int32_t n = run_length(r), heads = run_model(r)->cfg.n_heads;
+    int rc = 0;
+    memset(sums, 0, (size_t)heads * sizeof *sums);
+    for (int32_t row = 0; !rc && row < n; row += ROWS) {
+        struct kn_view v;
+        struct host_view host = {0};
+        rc = run_view(r, (struct site_ref){SITE_PATTERN, layer}, row,
+                      row + ROWS < n ? row + ROWS : n, &v, e);
+        if (!rc)
+            rc = host_view_get(&host, run_model(r)->be, &v, e);
+        for (int32_t h = 0; !rc && h < heads; h++)
+            add_rows(&sums[h], &host.v, h, row, pattern, o);
+        host_view_drop(&host);
+    }
+    return rc;
 }
 
 int detect_head(struct run *r, const float *pattern, const struct detect_options *opt,
                 float *scores, struct err *e)
 {
     int32_t n = run_length(r), heads = run_model(r)->cfg.n_heads;
-    int rc = n < 2 ? err_set(e, ERR_BAD_INPUT,
-                             "detect_head · needs two tokens or more, the prompt has %d", n)
-                   : 0;
+    struct sums *sums = malloc((size_t)heads * sizeof *sums);
+    int rc = sums ? 0 : err_set(e, ERR_SYSTEM, "out of memory · detect_head");
+    if (!rc && n < 2)
+        rc = err_set(e, ERR_BAD_INPUT, "detect_head · needs two tokens or more, the prompt has %d",
+                     n);
     if (!rc)
         rc = check_triangle("detect_head", pattern, n, e);
     for (int32_t l = 0; !rc && l < run_model(r)->cfg.n_layers; l++) {
-        struct kn_view v;
-        struct host_view host = {0};
-        if (!(rc = run_view(r, (struct site_ref){SITE_PATTERN, l}, 0, n, &v, e)))
-            rc = host_view_get(&host, run_model(r)->be, &v, e);
-        for (int32_t h = 0; !rc && h < heads; h++)
-            scores[l * heads + h] = score(&host.v, h, pattern, opt);
-        host_view_drop(&host);
+        rc = layer_sums(r, l, pattern, opt, sums, e);
+        for (int32_t h = 0; !rc && h < heads; h++) /* mean over n x n, times n, rounded */
+            scores[l * heads + h] = (float)(opt->abs ? 1 - nearbyint(sums[h].diff / n * 1000) / 1000
+                                                     : sums[h].hit / sums[h].all);
     }
+    free(sums);
     return rc;
 }

@@ -7,7 +7,7 @@
  * ("model.transformer.h[2].attn.c_proj.input") and taker's points ("layer_2_attn_pre_out").  An
  * alias says which sites it is made of, how, and what an edit of it changes; or it is refused with
  * the reason.  Names and meanings stand in model/arch_names.def, model/arch_*.c and alias_bridge.c;
- * for users: docs/names.md.  Knows nothing of values (measure/alias_read.h) and of the edit
+ * for users: docs/names.md.  Knows nothing of values (measure/capture.h) and of the edit
  * language.  Tested in tests/engine/test_alias.c. */
 #ifndef ALIAS_H
 #define ALIAS_H

@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "measure/capture.h"
+
 #define ROOT "tests/fixtures/models/"
 
 char **fixture_names(bool representatives_only)
@@ -148,6 +150,22 @@ struct run *fixture_run(const struct fixture *f, struct run *base, const struct 
     if (run_sync(r, base ? (struct run_input){0} : run_ids(f->tokens, f->n), p, NULL, NULL, &e))
         fail_msg("%s", e.text);
     return r;
+}
+
+int fixture_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
+                 struct err *e)
+{
+    struct capture_slice rows = {malloc((size_t)(row1 - row0) * sizeof *rows.index), row1 - row0,
+                                 false};
+    struct capture c = {
+        .value = *v, .collected = -1, .axis = alias_row_axis(v), .cut = &rows, .values = dst};
+    struct capture_list l = {
+        .m = run_model(r), .run = r, .columns = run_length(r), .item = &c, .n = 1};
+    for (int32_t i = 0; i < rows.n; i++)
+        rows.index[i] = row0 + i;
+    int rc = captures_read(&l, 0, 1, e);
+    free(rows.index);
+    return rc;
 }
 
 uint32_t fixture_random(uint32_t *state)

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "base/json.h"
+#include "names/alias.h"
 #include "run/run.h"
 #include "model/checkpoint.h"
 
@@ -38,6 +39,9 @@ struct run *fixture_run_new(const struct model *m, struct run *base, size_t cach
  */
 struct run *fixture_run(const struct fixture *f, struct run *base, const struct edit_program *p,
                         size_t cache_bytes);
+/* Rows [row0, row1) of a tensor under another library's name, as captures read it. */
+int fixture_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
+                 struct err *e);
 /* Numbers for random walks: 24 bits, the same ones everywhere. */
 uint32_t fixture_random(uint32_t *state);
 /* A reference file of the same folder; any tensor file.  They fail the test if it cannot be opened.

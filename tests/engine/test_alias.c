@@ -2,8 +2,6 @@
  * them, refusals. */
 #include "fixture.h"
 
-#include "measure/alias_read.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,7 +40,7 @@ static void check_value(struct run *r, const char *name, const struct st_tensor 
         n *= mine[i];
     }
     float *x = malloc((size_t)n * sizeof *x), *row = malloc((size_t)n * sizeof *row);
-    if (alias_read(r, &v, 0, run_length(r), x, &e))
+    if (fixture_read(r, &v, 0, run_length(r), x, &e))
         fail_msg("%s: %s", name, e.text);
     double error = 0;
     if (t->dtype == ST_I64) {
@@ -56,7 +54,7 @@ static void check_value(struct run *r, const char *name, const struct st_tensor 
     /* a row alone is the same row */
     if (alias_row_axis(&v) == 0) {
         int64_t count = n / run_length(r);
-        assert_int_equal(alias_read(r, &v, 3, 4, row, &e), 0);
+        assert_int_equal(fixture_read(r, &v, 3, 4, row, &e), 0);
         assert_memory_equal(row, x + 3 * count, (size_t)count * sizeof *x);
     }
     free(x);
@@ -298,10 +296,10 @@ static void shows_rotary_modules_of_layers(void **state)
         assert_int_equal(v.n_edits, 0);
         int64_t d = shape[2], n = heads * f.n * d;
         float *x = malloc((size_t)n * sizeof *x), *y = malloc((size_t)n * sizeof *y);
-        assert_int_equal(alias_read(r, &own, 0, f.n, y, &e), 0);
+        assert_int_equal(fixture_read(r, &own, 0, f.n, y, &e), 0);
         for (int32_t row0 = 0; row0 < 2; row0++) { /* all rows; the last ones */
             int32_t from = row0 ? f.n - 3 : 0, rows_read = f.n - from;
-            assert_int_equal(alias_read(r, &v, from, f.n, x, &e), 0);
+            assert_int_equal(fixture_read(r, &v, from, f.n, x, &e), 0);
             for (int64_t h = 0; h < heads; h++)
                 for (int64_t p = 0; p < rows_read; p++)
                     assert_memory_equal(x + (h * rows_read + p) * d,
@@ -472,7 +470,7 @@ static void check_map(struct run *r, const char *name)
     assert_int_equal(alias_shape(cfg, &v, run_length(r), shape, NULL), 2);
     float *whole = malloc((size_t)(shape[0] * shape[1]) * sizeof *whole),
           *part[ALIAS_SITES_MAX] = {0};
-    assert_int_equal(alias_read(r, &v, 0, run_length(r), whole, &e), 0);
+    assert_int_equal(fixture_read(r, &v, 0, run_length(r), whole, &e), 0);
     for (int i = 0; i < v.n_sites; i++) {
         part[i] = malloc((size_t)(shape[0] * shape[1]) * sizeof *whole);
         assert_int_equal(run_read(r, v.site[i], 0, run_length(r), part[i], NULL, &e), 0);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure/alias_read.h"
 #include "measure/capture.h"
 
 enum { LONG = 257 };
@@ -168,7 +167,7 @@ static void test_cut_values(void **state)
             struct capture one = l.item[i];
             one.cut = NULL;
             float *whole = malloc((size_t)capture_count(&l, &one) * sizeof *whole);
-            assert_int_equal(alias_read(r, &one.value, 0, f.n, whole, &e), 0);
+            assert_int_equal(fixture_read(r, &one.value, 0, f.n, whole, &e), 0);
             check_cut(&l, &l.item[i], f.n, whole);
             free(whole);
         }

@@ -4,6 +4,7 @@
 
 #include "attn_draw.h"
 #include "cli.h"
+#include "measure/capture.h"
 #include "measure/lens.h"
 
 /* Patterns of heads [first, first + n_heads) of a layer, each [n][n]. */
@@ -15,20 +16,40 @@ struct attention {
 
 static const float *head_pattern(const struct cli *c, const struct attention *a, int32_t i)
 {
-    return a->pattern + (size_t)(a->first + i) * (size_t)c->n * (size_t)c->n;
+    return a->pattern + (size_t)i * (size_t)c->n * (size_t)c->n;
+}
+
+/* The patterns of the heads that are shown. */
+static int read_patterns(struct cli *c, struct attention *a)
+{
+    struct capture_slice heads = {malloc((size_t)a->n_heads * sizeof *heads.index), a->n_heads,
+                                  false};
+    struct capture_list l = {.m = c->m, .run = cli_run_shown(c), .columns = c->n};
+    char name[LIMIT_NAME];
+    site_name((struct site_ref){SITE_PATTERN, c->opt->layer}, name);
+    int rc = heads.index ? captures_add(&l, name, name, -1, &c->err) : cli_memory(c);
+    for (int32_t i = 0; !rc && i < a->n_heads; i++)
+        heads.index[i] = a->first + i;
+    if (!rc) {
+        l.item->axis = 0, l.item->cut = &heads;
+        rc = captures_load(&l, 0, &c->err);
+    }
+    if (!rc) {
+        a->pattern = l.item->values;
+        l.item->values = NULL;
+    }
+    captures_close(&l);
+    free(heads.index);
+    return rc;
 }
 
 static int compute(struct cli *c, struct attention *a)
 {
-    size_t n = (size_t)c->n, heads = (size_t)c->m->cfg.n_heads;
     a->first = c->opt->head < 0 ? 0 : c->opt->head;
     a->n_heads = c->opt->head < 0 ? c->m->cfg.n_heads : 1;
-    a->pattern = malloc(heads * n * n * sizeof *a->pattern);
-    a->scores = malloc(heads * sizeof *a->scores);
-    if (!a->pattern || !a->scores)
-        return cli_memory(c);
-    int rc = run_read(cli_run_shown(c), (struct site_ref){SITE_PATTERN, c->opt->layer}, 0, c->n,
-                      a->pattern, NULL, &c->err);
+    int rc = read_patterns(c, a);
+    if (!rc && !(a->scores = malloc((size_t)a->n_heads * sizeof *a->scores)))
+        rc = cli_memory(c);
     for (int32_t i = 0; i < a->n_heads && !rc; i++)
         lens_head_scores(head_pattern(c, a, i), c->n, c->tokens, c->n, &a->scores[i]);
     return rc;
@@ -116,8 +137,7 @@ static int print_scores(struct cli *c, const struct attention *a)
 static int print(struct cli *c, const struct attention *a)
 {
     const struct options *o = c->opt;
-    const struct attn_maps maps = {a->pattern + (size_t)a->first * (size_t)c->n * (size_t)c->n,
-                                   a->n_heads, c->n, a->first, o->layer};
+    const struct attn_maps maps = {a->pattern, a->n_heads, c->n, a->first, o->layer};
     if (o->json)
         return print_json(c, a);
     if (o->tsv)

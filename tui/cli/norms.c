@@ -5,7 +5,7 @@
 
 #include "names/alias.h"
 #include "cli.h"
-#include "measure/alias_read.h"
+#include "measure/capture.h"
 #include "measure/lens.h"
 
 struct norm_list {
@@ -36,23 +36,24 @@ static int choose(struct cli *c, struct norm_list *l)
 }
 
 /* One norm per position of a tensor; lens_norms knows those of a site. */
-static int norms_of(struct cli *c, const struct alias_value *v, float *out)
+static int norms_of(struct cli *c, const struct alias_pick *what, float *out)
 {
     struct run *r = cli_run_shown(c);
-    if (v->n_sites == 1) /* the same numbers, whatever their order */
-        return lens_norms(r, v->site[0], 0, c->n, out, &c->err);
-    int64_t shape[ALIAS_RANK_MAX];
-    alias_shape(&c->m->cfg, v, 1, shape, NULL);
-    float *row = malloc((size_t)shape[1] * sizeof *row);
-    int rc = row ? 0 : cli_memory(c);
+    struct capture_list l = {.m = c->m, .run = r, .columns = c->n};
+    if (what->value.n_sites == 1) /* the same numbers, whatever their order */
+        return lens_norms(r, what->value.site[0], 0, c->n, out, &c->err);
+    int rc = captures_add(&l, what->name, what->name, -1, &c->err);
+    if (!rc)
+        rc = captures_load(&l, 0, &c->err);
+    int64_t width = rc ? 0 : capture_count(&l, l.item) / c->n;
     for (int32_t p = 0; p < c->n && !rc; p++) {
+        const float *row = l.item->values + p * width;
         double sum = 0;
-        rc = alias_read(r, v, p, p + 1, row, &c->err);
-        for (int64_t k = 0; k < shape[1] && !rc; k++)
+        for (int64_t k = 0; k < width; k++)
             sum += (double)row[k] * row[k];
         out[p] = (float)sqrt(sum);
     }
-    free(row);
+    captures_close(&l);
     return rc;
 }
 
@@ -106,7 +107,7 @@ int cli_norms(struct cli *c)
     if (!rc)
         rc = cli_sync(c);
     for (int i = 0; i < l.n && !rc; i++)
-        rc = norms_of(c, &l.what[i].value, l.value + (size_t)i * (size_t)c->n);
+        rc = norms_of(c, &l.what[i], l.value + (size_t)i * (size_t)c->n);
     if (!rc)
         rc = c->opt->json ? print_json(c, &l) : print_table(c, &l);
     free(l.what);
