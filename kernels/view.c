@@ -132,7 +132,7 @@ static void decode(enum kn_dtype t, const void *data, int64_t i, int64_t stride,
     const int32_t *w = data;
     switch (t) {
     case KN_F32:
-        if (stride == 1)
+        if (stride == 1 && n > 0)
             memcpy(dst, f + i, (size_t)n * sizeof *dst);
         else
             for (int64_t k = 0; k < n; k++)
@@ -199,7 +199,7 @@ void kn_decode_rows(const struct kn_view *host, int64_t row0, int64_t rows, floa
 /* n units of `size` bytes, `to` and `from` units apart. */
 static void move(char *dst, int64_t to, const char *src, int64_t from, int64_t n, size_t size)
 {
-    if (to == 1 && from == 1)
+    if (to == 1 && from == 1 && n > 0)
         memmove(dst, src, (size_t)n * size);
     else if (size == 4)
         for (int64_t i = 0; i < n; i++)
