@@ -89,9 +89,12 @@ static void json_seen(struct cli *c, struct json_out *j)
         json_out_object(j);
         json_out_string(json_out_key(j, "name"), kn_seen_name(i));
         json_out_int(json_out_key(j, "calls"), s->calls);
-        json_out_double(json_out_key(j, "seconds"), s->seconds);
-        json_out_double(json_out_key(j, "bytes"), s->bytes);
-        json_out_double(json_out_key(j, "difference"), s->worst);
+        if (s->seconds > 0) {
+            json_out_double(json_out_key(j, "seconds"), s->seconds);
+            json_out_double(json_out_key(j, "bytes"), s->bytes);
+        } else {
+            json_out_double(json_out_key(j, "difference"), s->worst);
+        }
         json_out_close(j);
     }
     json_out_close(j);
@@ -117,8 +120,11 @@ static int table_seen(struct cli *c)
         snprintf(text, sizeof text, "%lld", (long long)s->calls);
         table_string(t, text);
         const double figures[] = {s->seconds * 1e3, s->bytes * 1e-6, s->worst};
+        bool timed = s->seconds > 0; /* by trace:, which compares nothing */
         for (int k = 0; k < 3; k++) {
-            snprintf(text, sizeof text, "%.3g", figures[k]);
+            text[0] = 0;
+            if (timed == (k < 2))
+                snprintf(text, sizeof text, "%.3g", figures[k]);
             table_string(t, text);
         }
     }
