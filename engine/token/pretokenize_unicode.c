@@ -101,8 +101,6 @@ void char_nmt(struct pretokenize_work *w, size_t at, size_t n, int32_t c)
 /* ---- Unicode normal forms
  * ---------------------------------------------------------------------------- */
 
-/* Composition and reordering never cross the end of a cluster: what can follow a starter in a
- * composition extends its cluster. */
 size_t cluster_end(const struct mapped *m, size_t at, size_t end)
 {
     utf8proc_int32_t c, next, state = 0;
@@ -117,6 +115,52 @@ size_t cluster_end(const struct mapped *m, size_t at, size_t end)
         c = next;
     }
     return at;
+}
+
+/* The first or last code point that c is decomposed to. */
+static int32_t decomposed(int32_t c, bool last)
+{
+    utf8proc_int32_t out[32];
+    int state = 0;
+    utf8proc_ssize_t n = utf8proc_decompose_char(c, out, 32, UTF8PROC_DECOMPOSE | UTF8PROC_COMPAT,
+                                                 &state);
+    return n > 0 && n <= 32 ? out[last ? n - 1 : 0] : c;
+}
+
+/* Do the letters of two Korean characters compose?  Compatibility letters do so under NFKC, though
+ * each is a cluster of its own. */
+static bool hangul_composes(int32_t before, int32_t c)
+{
+    int32_t left = decomposed(before, true), right = decomposed(c, false);
+    bool vowel = right >= 0x1161 && right <= 0x1175, final = right > 0x11a7 && right <= 0x11c2;
+    return (vowel && left >= 0x1100 && left <= 0x1112) ||
+           (final && left >= 0x1161 && left <= 0x1175);
+}
+
+static int32_t char_at(const struct mapped *m, size_t at, size_t end)
+{
+    utf8proc_int32_t c;
+    return utf8proc_iterate((const utf8proc_uint8_t *)m->byte + at, (utf8proc_ssize_t)(end - at),
+                            &c) > 0
+               ? c
+               : -1;
+}
+
+/* The end of what is normalized in one go from `at`: composition and reordering never cross it,
+ * since what can follow a starter in a composition extends its cluster. */
+static size_t unit_end(const struct mapped *m, size_t at, size_t end, int form)
+{
+    size_t stop = cluster_end(m, at, end);
+    while (form & UTF8PROC_COMPAT && stop < end) {
+        size_t last = stop - 1;
+        while (last > at && ((unsigned char)m->byte[last] & 0xc0) == 0x80)
+            last--;
+        int32_t before = char_at(m, last, end), next = char_at(m, stop, end);
+        if (next < 0x1161 || !hangul_composes(before, next))
+            break;
+        stop = cluster_end(m, stop, end);
+    }
+    return stop;
 }
 
 /* Reordering marks costs the square of their number, and no script needs this many. */
@@ -150,10 +194,7 @@ static int normalize_cluster(struct pretokenize_work *w, size_t at, size_t end, 
 /* The end of the character at `at` if the reference does not decompose it, else `at`. */
 static size_t whole_char(const struct mapped *m, size_t at, size_t end)
 {
-    utf8proc_int32_t c;
-    utf8proc_ssize_t n = utf8proc_iterate((const utf8proc_uint8_t *)m->byte + at,
-                                          (utf8proc_ssize_t)(end - at), &c);
-    return n > 0 && is_whole(c) ? at + (size_t)n : at;
+    return is_whole(char_at(m, at, end)) ? at + char_len((unsigned char)m->byte[at]) : at;
 }
 
 static int unicode_piece(const struct pretokenize_step *s, struct pretokenize_work *w,
@@ -177,7 +218,7 @@ static int unicode_piece(const struct pretokenize_step *s, struct pretokenize_wo
             at = end;
             continue;
         }
-        end = cluster_end(m, at, p.end);
+        end = unit_end(m, at, p.end, s->form);
         int rc = normalize_cluster(w, at, end, s->form, e);
         if (rc)
             return rc;

@@ -90,7 +90,10 @@ int added_split(const struct added_set *s, const char *text, size_t begin, size_
             from -= n;
         while (t->rstrip && stop < end && is_space(char_after(text, stop, end, &n)))
             stop += n;
-        if ((done < from && push(out, done, from, -1)) || push(out, from, stop, t->id))
+        if (t->lstrip && from < done) /* the one before took the spaces that this one begins with */
+            from = done;
+        if ((done < from && push(out, done, from, -1)) ||
+            (from < stop && push(out, from, stop, t->id)))
             return -1;
         done = stop;
     }

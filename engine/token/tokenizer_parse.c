@@ -130,7 +130,7 @@ static int measure(const struct tokenizer *t, struct js_node vocab, size_t *coun
 
 /* Put a token at its id; the spelling is copied to *at. */
 static int place(struct tokenizer *t, struct js_node node, int32_t id, const char *spelling,
-                 size_t len, bool special, char **at, struct err *e)
+                 size_t len, char **at, struct err *e)
 {
     struct token *k = &t->token[id];
     if (k->spelling)
@@ -138,7 +138,7 @@ static int place(struct tokenizer *t, struct js_node node, int32_t id, const cha
                        js_name(node.doc), k->spelling, spelling, (int)id);
     memcpy(*at, spelling, len);
     (*at)[len] = '\0';
-    *k = (struct token){.spelling = *at, .spelling_len = (uint32_t)len, .special = special};
+    *k = (struct token){.spelling = *at, .spelling_len = (uint32_t)len};
     *at += len + 1;
     return 0;
 }
@@ -148,12 +148,11 @@ static int place_added(struct tokenizer *t, struct js_node root, const struct ad
 {
     uint32_t known = strmap_get(&t->by_spelling, a->content, a->content_len);
     if (known == STRMAP_NONE)
-        return place(t, root, a->id, a->content, a->content_len, a->special, at, e);
+        return place(t, root, a->id, a->content, a->content_len, at, e);
     if (known != (uint32_t)a->id)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · added token \"%.100s\" has id %d, in the vocabulary %u",
                        js_name(root.doc), a->content, (int)a->id, known);
-    t->token[a->id].special = a->special;
     return 0;
 }
 
@@ -189,7 +188,7 @@ static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node 
     char *at = t->spellings;
     for (struct vocab_walk v = vocab_start(vocab); !rc && (rc = vocab_next(&v, e)) > 0;) {
         const char *spelling = at;
-        if (!(rc = place(t, root, (int32_t)v.id, v.token, v.len, false, &at, e)))
+        if (!(rc = place(t, root, (int32_t)v.id, v.token, v.len, &at, e)))
             (void)strmap_put(&t->by_spelling, spelling, v.len, (uint32_t)v.id);
     }
     if (!rc && t->model->beginnings)
@@ -244,6 +243,23 @@ static void index_bytes(struct tokenizer *t)
     }
 }
 
+/* The reference knows a token to be special by its spelling: by what it decodes to. */
+static int mark_special(struct tokenizer *t, struct js_node root, struct err *e)
+{
+    struct strmap special = {0};
+    if (strmap_init(&special, t->n_added))
+        return out_of_memory(root, e);
+    for (size_t i = 0; i < t->n_added; i++)
+        if (t->added[i].special)
+            (void)strmap_put(&special, t->added[i].content, t->added[i].content_len, 1);
+    for (size_t i = 0; i < t->count && special.count; i++)
+        if (t->token[i].spelling)
+            t->token[i].special = strmap_get(&special, t->token[i].spelling,
+                                             t->token[i].spelling_len) != STRMAP_NONE;
+    strmap_free(&special);
+    return 0;
+}
+
 /* What is looked for in normalized text is the normalized content; so is what the token is spelled.
  */
 static int build_patterns(struct tokenizer *t, struct js_node root, struct err *e)
@@ -261,20 +277,22 @@ static int build_patterns(struct tokenizer *t, struct js_node root, struct err *
         a->pattern_len = w.text.len;
         if (!rc && (!a->pattern || w.out_of_memory))
             rc = out_of_memory(root, e);
+        if (!rc && a->content_len && !a->pattern_len)
+            rc = err_set(e, ERR_BAD_INPUT,
+                         "%s · the normalizer leaves nothing of added token \"%.100s\"",
+                         js_name(root.doc), a->content);
         if (rc)
             break;
         if (w.text.len)
             memcpy(a->pattern, w.text.byte, w.text.len);
         a->pattern[w.text.len] = '\0';
-        /* The reference decodes it to what it stands for in the text, and then knows it to be
-         * special by that. */
-        struct token *k = &t->token[a->id];
-        k->spelling = a->pattern;
-        k->spelling_len = (uint32_t)w.text.len;
-        k->special = a->special && a->pattern_len == a->content_len &&
-                     memcmp(a->pattern, a->content, a->content_len) == 0;
+        /* The reference decodes it to what it stands for in the text. */
+        t->token[a->id].spelling = a->pattern;
+        t->token[a->id].spelling_len = (uint32_t)w.text.len;
     }
     work_free(&w);
+    if (!rc)
+        rc = mark_special(t, root, e);
     if (rc)
         return rc;
     rc = added_set_make(&t->raw, t->added, t->n_added, false, e);

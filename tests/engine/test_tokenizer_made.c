@@ -115,6 +115,9 @@ static void unbuilt_parts_are_refused_by_name(void **state)
                 "\"a\" has id 1, in the vocabulary 0");
     refuse_rest(",\"added_tokens\":[{\"id\":1,\"content\":\"new\"}]",
                 "\"b\" and \"new\" have the same id 1");
+    refuse_rest(",\"normalizer\":{\"type\":\"Strip\"},"
+                "\"added_tokens\":[{\"id\":5,\"content\":\" \",\"normalized\":true}]",
+                "the normalizer leaves nothing of added token \" \"");
     refuse_rest(",\"added_tokens\":[{\"id\":9}]",
                 "\"added_tokens[0].content\" · expected a string, found nothing");
 }

@@ -19,7 +19,16 @@ static const struct {
                 {"llama2", false},
                 {"metaspace_first", false},
                 {"added_byte_level", false},
-                {"added_llama2", false}};
+                {"added_llama2", false},
+                {"gemma", false},
+                {"bloom", true},
+                {"bert", false},
+                {"bert_cased", false},
+                {"wordlevel", false},
+                {"unigram", false},
+                {"unigram_bytes", false},
+                {"t5", false},
+                {"albert", false}};
 
 enum { FAMILIES = sizeof families / sizeof *families };
 
