@@ -27,14 +27,13 @@ static int run_one(struct bore_model *m, const struct bore_pass *p, struct run *
     return rc;
 }
 
-/* Run, and stack the positions of the options' slice; *rows (malloc'ed): which. */
+/* Run, and stack the positions of the options' slice; rows: which. */
 static int stack_run(struct bore_model *m, const struct bore_pass *p,
-                     const struct bore_stack_options *o, struct stack *s, int32_t **rows,
-                     struct err *e)
+                     const struct bore_stack_options *o, struct stack *s,
+                     struct capture_slice *rows, struct err *e)
 {
     struct stack_options of = {.kind = STACK_DECOMPOSED, .layer = o->ends ? o->layer : -1};
     struct run *r = NULL;
-    int64_t *list = NULL, n = 0;
     int rc = o->kind ? stack_kind_parse(o->kind, &of.kind, e) : 0;
     if (!rc && o->with)
         rc = stack_flags_parse(o->with, &of.flags, e);
@@ -44,13 +43,8 @@ static int stack_run(struct bore_model *m, const struct bore_pass *p,
     if (!rc)
         rc = run_one(m, p, &r, e);
     if (!rc)
-        rc = bore_slice_list(&o->pos, run_length(r), "position", &list, &n, e);
-    if (!rc && !(*rows = malloc((size_t)n * sizeof **rows)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · a stack");
-    for (int64_t i = 0; !rc && i < n; i++)
-        (*rows)[i] = (int32_t)list[i];
-    free(list);
-    return rc ? rc : stack_make(s, r, &of, *rows, (int32_t)n, e);
+        rc = bore_slice_cut(&o->pos, run_length(r), "position", rows, e);
+    return rc ? rc : stack_make(s, r, &of, rows->index, rows->n, e);
 }
 
 /* [component, 1, pos, width] of values, and the labels; without pos where that axis goes, without
@@ -76,7 +70,7 @@ int bore_stack(struct bore_model *m, const struct bore_pass *pass,
 {
     struct err e = {0};
     struct stack s = {0};
-    int32_t *rows = NULL;
+    struct capture_slice rows = {0};
     struct bore_stack_options o = options ? *options : (struct bore_stack_options){0};
     int rc = bore_begin(m, &e);
     if (!rc && !(rc = stack_run(m, pass, &o, &s, &rows, &e))) {
@@ -84,7 +78,7 @@ int bore_stack(struct bore_model *m, const struct bore_pass *pass,
         s.values = NULL;
     }
     stack_free(&s);
-    free(rows);
+    free(rows.index);
     return bore_end(m, rc, &e, error);
 }
 
@@ -102,7 +96,7 @@ int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass,
 {
     struct err e = {0};
     struct stack s = {0};
-    int32_t *rows = NULL;
+    struct capture_slice rows = {0};
     struct bore_stack_options o = options ? *options : (struct bore_stack_options){0};
     double rest = 0;
     float *each = NULL;
@@ -117,7 +111,8 @@ int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass,
     if (!rc && !(each = malloc(((size_t)s.n * (size_t)s.rows + 1) * sizeof *each)))
         rc = err_set(&e, ERR_SYSTEM, "out of memory · logit_attrs");
     if (!rc)
-        rc = stack_logit_attrs(&s, pair_shown(m->pair), rows, token, incorrect, each, &rest, &e);
+        rc = stack_logit_attrs(&s, pair_shown(m->pair), rows.index, token, incorrect, each, &rest,
+                               &e);
     if (!rc) {
         *out = stack_shown(&s, &o, each, 1);
         each = NULL;
@@ -125,7 +120,7 @@ int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass,
     if (!rc && constant)
         *constant = rest;
     stack_free(&s);
-    free(rows), free(each);
+    free(rows.index), free(each);
     return bore_end(m, rc, &e, error);
 }
 

@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "measure/capture.h"
 
 /* What belongs to one item of the list. */
 struct entry {
@@ -92,6 +91,22 @@ int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, 
     return 0;
 }
 
+int bore_slice_cut(const struct bore_slice *s, int64_t size, const char *what,
+                   struct capture_slice *out, struct err *e)
+{
+    int64_t *list = NULL, n = 0;
+    int rc = bore_slice_list(s, size, what, &list, &n, e);
+    struct capture_slice cut = {.drop = s->kind == BORE_ONE};
+    if (!rc && !(cut.index = malloc((size_t)n * sizeof *cut.index)))
+        rc = err_set(e, ERR_SYSTEM, "out of memory · %lld %ss", (long long)n, what);
+    for (int64_t i = 0; !rc && i < n; i++)
+        cut.index[cut.n++] = (int32_t)list[i];
+    if (!rc)
+        *out = cut;
+    free(list);
+    return rc;
+}
+
 /* The axis that a slice of positions means: theirs; as TransformerLens has it, the last but one of
  * what is not named hook_q, k, v, z, result. */
 static int sliced_axis(const struct bore_cache *c, const struct alias_value *v)
@@ -108,18 +123,10 @@ static int cut_resolve(struct bore_cache *c, int i, int64_t size, struct err *e)
 {
     struct capture *item = &c->l.item[i];
     struct capture_slice *cut = &c->entry[i].cut;
-    int64_t *list = NULL, n = 0;
     free(cut->index);
-    *cut = (struct capture_slice){.drop = c->slice.kind == BORE_ONE};
-    int rc = bore_slice_list(&c->slice, size,
-                             item->axis == alias_row_axis(&item->value) ? "position" : "head",
-                             &list, &n, e);
-    if (!rc && !(cut->index = malloc((size_t)n * sizeof *cut->index)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · a cache");
-    for (int64_t k = 0; !rc && k < n; k++)
-        cut->index[cut->n++] = (int32_t)list[k];
-    free(list);
-    return rc;
+    *cut = (struct capture_slice){0};
+    return bore_slice_cut(&c->slice, size,
+                          item->axis == alias_row_axis(&item->value) ? "position" : "head", cut, e);
 }
 
 /* A cache without memory for its tensors: all values, then all gradients. */

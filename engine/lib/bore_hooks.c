@@ -1,7 +1,6 @@
 /* bore_hooks.c - the library's hooks: adding, levels, removing, contexts (see borescope.h).
  * Tested in tests/engine/test_lifecycle.c. */
 #include "lib/bore_parts.h"
-#include "measure/capture.h"
 
 #include <assert.h>
 #include <stdlib.h>

@@ -7,7 +7,7 @@
 #include "names/alias.h"
 #include "lib/borescope.h"
 #include "run/callback.h"
-#include "measure/metric.h"
+#include "measure/capture.h"
 #include "run/pair.h"
 
 /* The call under way. */
@@ -108,6 +108,9 @@ int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_c
 /* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
 int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list,
                     int64_t *n, struct err *e);
+/* The same as a cut of tensors (capture.h); out->index is malloc'ed. */
+int bore_slice_cut(const struct bore_slice *s, int64_t size, const char *what,
+                   struct capture_slice *out, struct err *e);
 /* Values of one row after its pass, and with a metric their gradients (also without a cache: for
  * the hooks).  base: what kl compares with, or NULL. */
 int bore_cache_row(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,

@@ -5,7 +5,6 @@
  * base run itself, so that nothing is computed twice. Tested in tests/engine/test_library.c. */
 #include "lib/bore_parts.h"
 #include "edit/reference.h"
-#include "measure/capture.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -306,7 +306,8 @@ int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass,
                         const struct bore_hook *forward, int n_forward,
                         const struct bore_hook *backward, int n_backward, unsigned flags,
                         struct bore_result *out, struct bore_error *error);
-/* Stop the pass under way, which then fails with BORE_CANCELLED.  From any thread. */
+/* Stop the call under way, which then fails with BORE_CANCELLED; without one nothing happens.  From
+ * any thread. */
 void bore_cancel(struct bore_model *m);
 
 /* ---- caches
@@ -342,7 +343,8 @@ struct bore_cache_options {
 };
 
 struct bore_cache;
-/* Run (with the hooks that are there; what they left is captured) and capture.  out may be NULL. */
+/* Run (with the hooks that are there; what they left is captured) and capture.  out may be NULL: no
+ * logits then, unless they are captured. */
 int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass,
                         const struct bore_cache_options *options, struct bore_cache **cache,
                         struct bore_result *out, struct bore_error *error);
@@ -480,7 +482,8 @@ struct bore_stack {
     char (*labels)[24];        /* the library's: "0_attn_out", "L3H7", "remainder", ... */
     struct bore_tensor values; /* [n, 1, pos, d_model] */
 };
-/* options: NULL = decompose_resid at all positions.  Free with bore_stack_free. */
+/* options: NULL = decompose_resid at all positions.  All vectors together may take 1 GiB.  Free
+ * with bore_stack_free. */
 int bore_stack(struct bore_model *m, const struct bore_pass *pass,
                const struct bore_stack_options *options, struct bore_stack *out,
                struct bore_error *error);
