@@ -25,6 +25,7 @@ struct run *run_create(const struct model *m, struct run *base, const struct run
     r->m = m;
     r->base = base;
     r->cache_bytes = opt->cache_bytes;
+    r->frame_bytes = opt->frame_bytes ? opt->frame_bytes : LIMIT_FRAME_BYTES;
     r->dirty_order = r->fork_order = base ? ORDER_NONE : 0;
     r->version = 1;
     r->instr_stop = -1;
@@ -43,6 +44,7 @@ void run_free(struct run *r)
         run_release(r, &r->aside[i]);
     }
     run_release(r, &r->gather);
+    run_release(r, &r->wide);
     run_release(r, &r->shared[0]);
     run_release(r, &r->shared[1]);
     run_release(r, &r->mean);
@@ -216,7 +218,9 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     int rc = run_keep_stage(r, stage, e);
     if (!rc && stage == 0)
         rc = run_embed_tokens(r, r->dirty_row, r->n, e);
-    int32_t last, step = run_stage_full(r, stage) || run_stage_called(r, stage) ? r->n : RUN_CHUNK;
+    int32_t last, step = run_stage_full(r, stage) || run_stage_called(r, stage)
+                             ? r->n
+                             : run_frame_rows(r, stage, SITE_COUNT);
     plan_stage(r->m->plan, stage, &last);
     struct frame *f = &r->work;
     for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {

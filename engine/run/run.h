@@ -24,6 +24,8 @@ struct callbacks;
 
 struct run_options {
     size_t cache_bytes; /* budget for the sites that need not be kept; 0 = none are kept */
+    size_t
+        frame_bytes; /* what one pass through a stage may hold beside them; 0 = LIMIT_FRAME_BYTES */
 };
 
 /* What one run_sync did, for the status line and tests. */
@@ -108,6 +110,11 @@ int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row
  * NULL). */
 int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst,
              int64_t *count, struct err *e);
+
+/* Rows of some heads [head0, head1) of a site that has heads (head1 0: all of it), as
+ * [row][head][d] or [row][head][src] in contiguous host memory. */
+int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1, int32_t head0,
+                   int32_t head1, float *dst, struct err *e);
 
 /* Final norm and unembedding of arbitrary residual rows x[rows, d_model] (the logit lens): logits
  * [rows, d_vocab] into `logits`, both in backend memory.  With the weights of this run; no edits of

@@ -269,6 +269,17 @@ void run_release(struct run *r, struct buffer *b)
     *b = (struct buffer){0};
 }
 
+int32_t run_frame_rows(const struct run *r, int32_t stage, enum site_id want)
+{
+    size_t row = 0;
+    for (int s = 0; s < SITE_COUNT; s++)
+        if (site_table[s].scope == scope_of(r, stage) &&
+            !r->keep[run_slot(stage, (enum site_id)s)] && (r->m->plan->always[s] || s == (int)want))
+            row += (size_t)run_pitch(r, (enum site_id)s) * sizeof(float);
+    size_t rows = row ? r->frame_bytes / row : RUN_CHUNK;
+    return rows < 1 ? 1 : rows < RUN_CHUNK ? (int32_t)rows : RUN_CHUNK;
+}
+
 void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1)
 {
     f->stage = stage, f->r0 = r0, f->r1 = r1, f->upto = 0;

@@ -62,7 +62,7 @@ struct run_weights {
 struct run {
     const struct model *m;
     struct run *base;
-    size_t cache_bytes;
+    size_t cache_bytes, frame_bytes;
     int32_t n, cap;
     int32_t *tokens; /* [cap] as asked for */
     struct buffer operand[RUN_OPERANDS];
@@ -82,6 +82,7 @@ struct run {
         dirty_row;    /* steps >= order on rows >= row await computing; ORDER_NONE = none */
     uint64_t version; /* rises whenever a value may have changed */
     struct frame work, look;
+    struct buffer wide;              /* rows of a site that were looked at in several passes */
     struct buffer aside[SITE_COUNT]; /* run_chain */
     struct buffer gather, mean, replay;
     struct buffer shared[2]; /* operands of a product for several runs */
@@ -112,6 +113,9 @@ void run_drop(struct run *r);
 void run_release_unkept(struct run *r); /* what run_is_kept denies */
 /* Nothing of rows [r0, r1) of a stage is done yet. */
 void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1);
+/* Rows that a pass through a stage takes at once, with the on-request site `want` (or SITE_COUNT):
+ * RUN_CHUNK, or as few as frame_bytes have room for. */
+int32_t run_frame_rows(const struct run *r, int32_t stage, enum site_id want);
 /* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept
  * sites only. */
 float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row);

@@ -11,8 +11,9 @@ static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0,
                      struct err *e)
 {
     struct frame *f = &r->look;
+    bool wide = f->r1 - f->r0 > run_frame_rows(r, stage, s) && f->r1 - f->r0 > row1 - row0;
     if (f->stage != stage || f->r0 > row0 || f->r1 < row1 || f->version != r->version ||
-        f->r1 > r->n) {
+        f->r1 > r->n || wide) {
         run_frame_start(f, stage, row0, row1);
         f->version = r->version;
     }
@@ -84,6 +85,29 @@ static int fill_future(struct run *r, const struct kn_view *v, enum site_id s, i
     return host_view_end(&h, r->m->be, rc, e);
 }
 
+/* Rows of a site that is not kept, looked at in as many passes as frames of frame_bytes need. */
+static int look_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
+                     float **at, struct err *e)
+{
+    int64_t pitch = run_pitch(r, s.id);
+    int32_t step = run_frame_rows(r, stage, s.id);
+    bool once = row1 - row0 <= step;
+    int rc = once ? 0 : run_reserve(r, &r->wide, (row1 - row0) * pitch, e);
+    for (int32_t a = row0; !rc && a < row1; a += step) {
+        int32_t b = a + step < row1 ? a + step : row1;
+        if ((rc = look_fill(r, stage, s.id, a, b, e)))
+            break;
+        *at = r->look.site[s.id].mem + (a - r->look.r0) * pitch;
+        if (once)
+            break;
+        struct kn_view from = kn_view1(*at, KN_F32, (b - a) * pitch),
+                       to = kn_view1(r->wide.mem + (a - row0) * pitch, KN_F32, (b - a) * pitch);
+        rc = run_copy(r->m->be, &to, &from, e);
+        *at = r->wide.mem;
+    }
+    return rc;
+}
+
 static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
                     struct kn_view *out, struct err *e)
 {
@@ -91,10 +115,9 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
     if (at) {
         at += (int64_t)row0 * run_pitch(r, s.id);
     } else {
-        int rc = look_fill(r, stage, s.id, row0, row1, e);
+        int rc = look_view(r, s, stage, row0, row1, &at, e);
         if (rc)
             return rc;
-        at = r->look.site[s.id].mem + (int64_t)(row0 - r->look.r0) * run_pitch(r, s.id);
     }
     *out = run_site_view(r, s.id, at, row1 - row0, r->n);
     bool attn = s.id == SITE_ATTN_SCORES || s.id == SITE_PATTERN;
@@ -201,8 +224,9 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
              int64_t *count, struct err *e)
 {
     int rc = 0;
-    for (int32_t a = row0; !rc && a < row1; a += RUN_CHUNK) {
-        int32_t b = a + RUN_CHUNK < row1 ? a + RUN_CHUNK : row1;
+    int32_t step = run_frame_rows(r, plan_stage_of(r->m->plan, s), s.id);
+    for (int32_t a = row0; !rc && a < row1; a += step) {
+        int32_t b = a + step < row1 ? a + step : row1;
         struct kn_view v;
         if (!(rc = run_view(r, s, a, b, &v, e)))
             rc = rows_read(r, &v, site_row_axis(s.id), row1 - row0, a - row0, dst, e);
@@ -212,4 +236,26 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
     if (!rc && !(rc = run_status(st, e)) && count)
         *count = site_row_size(&r->m->cfg, s.id, r->n) * (row1 - row0);
     return rc;
+}
+
+int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1, int32_t head0,
+                   int32_t head1, float *dst, struct err *e)
+{
+    int rc = 0, axis = site_row_axis(s.id);
+    int32_t step = run_frame_rows(r, plan_stage_of(r->m->plan, s), s.id);
+    for (int32_t a = row0; !rc && a < row1; a += step) {
+        int32_t b = a + step < row1 ? a + step : row1;
+        struct kn_view v;
+        if ((rc = run_view(r, s, a, b, &v, e)))
+            break;
+        v = head1 ? kn_slice(v, axis ? 0 : 1, head0, head1) : v;
+        struct kn_view rows = v;
+        if (axis) /* rows before heads */
+            rows.shape[0] = v.shape[1], rows.stride[0] = v.stride[1], rows.shape[1] = v.shape[0],
+            rows.stride[1] = v.stride[0];
+        rc = run_status(r->m->be->type->read(r->m->be, &rows, dst), e);
+        dst += kn_count(&rows);
+    }
+    enum kn_status st = r->m->be->type->sync(r->m->be);
+    return rc ? rc : run_status(st, e);
 }

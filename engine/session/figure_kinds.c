@@ -1,15 +1,11 @@
-/* figure_kinds.c - computing elements, a function for each kind of figure (see figure_kinds.h).
- *
- * Where rows of a site are read, they are read in blocks, so that no more than BLOCK_FLOATS of it
- * are copied beside the figure itself. */
+/* figure_kinds.c - computing elements, a function for each kind of figure (see figure_kinds.h). */
 #include "session/figure_kinds.h"
 
 #include <assert.h>
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
-enum { BLOCK_FLOATS = 1 << 20, UNITS_MAX = 256 };
+enum { UNITS_MAX = 256 };
 
 static int memory_out(struct err *e)
 {
@@ -114,80 +110,41 @@ int figure_norm(const struct figure_ask *a, const struct figure_unit *u, int32_t
     return rc;
 }
 
-/* Rows of a site, `take` for each: its wanted heads as [heads][width], whatever the site's own
- * order. */
-static int each_row(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
-                    void (*take)(const float *heads, size_t n_heads, size_t width, void *to),
-                    struct err *e)
-{
-    const struct want *w = u->want;
-    const struct config *cfg = &run_model(a->run)->cfg;
-    struct want all = *w;
-    all.head0 = all.head1 = 0;
-    int32_t length = run_length(a->run);
-    size_t floats = want_floats(cfg, &all, length), heads = want_heads(cfg, w),
-           width = floats / want_heads(cfg, &all);
-    bool by_head = site_row_axis(w->site.id) != 0; /* [head, dest, src], else [pos, head, d] */
-    int32_t block = floats < BLOCK_FLOATS ? (int32_t)(BLOCK_FLOATS / floats) : 1, rows;
-    block = block < n ? block : n;
-    float *buf = malloc((size_t)block * floats * sizeof *buf),
-          *row = malloc(heads * width * sizeof *row);
-    int rc = buf && row ? 0 : memory_out(e);
-    struct kn_view ignored; /* so that what must be recomputed is so once, not block by block */
-    if (!rc)
-        rc = run_view(a->run, w->site, u->row, u->row + n, &ignored, e);
-    for (int32_t i = 0; i < n && !rc; i += rows) {
-        rows = n - i < block ? n - i : block;
-        rc = run_read(a->run, w->site, u[i].row, u[i].row + rows, buf, NULL, e);
-        for (int32_t r = 0; r < rows && !rc; r++) {
-            for (size_t h = 0; h < heads; h++) {
-                size_t from = (size_t)w->head0 + h;
-                from = by_head ? from * (size_t)rows + (size_t)r
-                               : (size_t)r * (floats / width) + from;
-                memcpy(row + h * width, buf + from * width, width * sizeof *row);
-            }
-            take(row, heads, width, u[i + r].to);
-        }
-    }
-    free(buf), free(row);
-    return rc;
-}
-
-static int each_stretch(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
-                        void (*take)(const float *, size_t, size_t, void *), struct err *e)
+int figure_values(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
 {
     int rc = 0;
     for (int32_t i = 0, j; i < n && !rc; i = j) {
+        const struct want *w = u[i].want;
         j = stretch_end(u, i, n);
-        rc = each_row(a, u + i, j - i, take, e);
+        rc = run_read_heads(a->run, w->site, u[i].row, u[i].row + (j - i), w->head0, w->head1,
+                            u[i].to, e);
     }
     return rc;
-}
-
-static void take_values(const float *heads, size_t n_heads, size_t width, void *to)
-{
-    memcpy(to, heads, n_heads * width * sizeof *heads);
-}
-
-int figure_values(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
-{
-    return each_stretch(a, u, n, take_values, e);
-}
-
-static void take_norms(const float *heads, size_t n_heads, size_t width, void *to)
-{
-    for (size_t h = 0; h < n_heads; h++) {
-        double sum = 0;
-        for (size_t i = 0; i < width; i++)
-            sum += (double)heads[h * width + i] * (double)heads[h * width + i];
-        ((float *)to)[h] = (float)sqrt(sum);
-    }
 }
 
 int figure_head_norm(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
                      struct err *e)
 {
-    return each_stretch(a, u, n, take_norms, e);
+    const struct config *cfg = &run_model(a->run)->cfg;
+    int rc = 0;
+    for (int32_t i = 0, j; i < n && !rc; i = j) {
+        const struct want *w = u[i].want;
+        size_t floats = want_floats(cfg, w, run_length(a->run)),
+               width = floats / want_heads(cfg, w);
+        j = stretch_end(u, i, n);
+        float *v = malloc((size_t)(j - i) * floats * sizeof *v), *norm = u[i].to;
+        rc = v ? run_read_heads(a->run, w->site, u[i].row, u[i].row + (j - i), w->head0, w->head1,
+                                v, e)
+               : memory_out(e);
+        for (size_t k = 0; k < (size_t)(j - i) * floats && !rc; k += width) {
+            double sum = 0;
+            for (size_t d = k; d < k + width; d++)
+                sum += (double)v[d] * (double)v[d];
+            *norm++ = (float)sqrt(sum);
+        }
+        free(v);
+    }
+    return rc;
 }
 
 int figure_heads(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)

@@ -85,8 +85,9 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n)
     if ((lens && !is_lens_site(cfg, w->site)) ||
         (w->kind == WANT_NORM && site_row_axis(w->site.id) != 0))
         return false;
-    if (w->head0 < 0 || w->head1 > all_heads(cfg, w->site.id) ||
-        (w->head1 && w->head0 >= w->head1) || w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab)
+    int32_t heads = head_axis(w->site.id) < 0 ? 0 : all_heads(cfg, w->site.id);
+    if (w->head0 < 0 || w->head1 > heads || (w->head1 && w->head0 >= w->head1) ||
+        w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab)
         return false;
     if (w->kind == WANT_LOGITS && (w->id[0] < 0 || w->id[1] < 0))
         return false;

@@ -225,3 +225,50 @@ double fixture_error(const float *a, const float *b, size_t n)
     }
     return scale > 0 ? diff / scale : diff;
 }
+
+/* ---- counting bytes
+ * ---------------------------------------------------------------------------------------- */
+
+static struct kn_backend *counted_be;
+static const struct kn_backend_type *counted;
+static struct kn_backend_type counting;
+static size_t bytes_now, bytes_most;
+
+static void *count_alloc(struct kn_backend *be, size_t bytes)
+{
+    bytes_now += bytes;
+    bytes_most = bytes_now > bytes_most ? bytes_now : bytes_most;
+    return counted->alloc(be, bytes);
+}
+
+static void count_release(struct kn_backend *be, void *mem, size_t bytes)
+{
+    bytes_now -= bytes;
+    counted->release(be, mem, bytes);
+}
+
+void fixture_count(struct kn_backend *be)
+{
+    if (counted_be)
+        counted_be->type = counted;
+    counted_be = be;
+    bytes_now = bytes_most = 0;
+    if (!be)
+        return;
+    counted = be->type;
+    counting = *counted;
+    counting.alloc = count_alloc, counting.release = count_release;
+    be->type = &counting;
+}
+
+size_t fixture_bytes(void)
+{
+    return bytes_now;
+}
+
+size_t fixture_bytes_most(void)
+{
+    size_t most = bytes_most;
+    bytes_most = bytes_now;
+    return most;
+}

@@ -55,6 +55,11 @@ char *fixture_prompt(const struct checkpoint *st);
 struct kn_backend *fixture_backend(void);
 /* The elements of a view of its memory, without gaps; the caller frees them. */
 float *fixture_values(const struct kn_view *v);
+/* Count the bytes that a backend has given out, from 0; NULL: no more.  One backend at a time. */
+void fixture_count(struct kn_backend *be);
+size_t fixture_bytes(void);
+/* The most of them at once since the count began or was asked for last. */
+size_t fixture_bytes_most(void);
 /* A JSON value out of a reference file's metadata. */
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key);
 /* A list of ids out of the metadata; malloc'ed. */

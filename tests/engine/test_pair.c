@@ -278,22 +278,6 @@ static void edits_are_resolved_when_they_change(void **state)
     fixture_close(&f);
 }
 
-/* Bytes that a backend has given out, counted by a type that stands before its own. */
-static const struct kn_backend_type *counted;
-static size_t bytes_out;
-
-static void *count_alloc(struct kn_backend *be, size_t bytes)
-{
-    bytes_out += bytes;
-    return counted->alloc(be, bytes);
-}
-
-static void count_release(struct kn_backend *be, void *mem, size_t bytes)
-{
-    bytes_out -= bytes;
-    counted->release(be, mem, bytes);
-}
-
 /* Patches from one prompt after the other: what is not read any more is freed, and one that comes
  * back is computed again rightly. */
 static void sources_do_not_pile_up(void **state)
@@ -301,11 +285,7 @@ static void sources_do_not_pile_up(void **state)
     (void)state;
     enum { PROMPTS = 12 };
     struct fixture f = fixture_open("gpt2");
-    struct kn_backend *be = f.m->be;
-    counted = be->type;
-    struct kn_backend_type counting = *be->type;
-    counting.alloc = count_alloc, counting.release = count_release;
-    be->type = &counting;
+    fixture_count(f.m->be);
     struct pair *p = NULL;
     struct edit *ed[PROMPTS];
     struct pair_prompt prompts[PROMPTS];
@@ -332,7 +312,7 @@ static void sources_do_not_pile_up(void **state)
               *want = malloc((size_t)f.m->cfg.d_model * sizeof *want);
         struct site_ref site = {SITE_RESID_PRE, 1};
         assert_int_equal(pair_sync(p, &t, NULL, NULL), 0);
-        after[i] = bytes_out;
+        after[i] = fixture_bytes();
         assert_int_equal(run_read(pair_run(p, FACE_EDITED), site, 2, 3, got, NULL, NULL), 0);
         struct run *r = fixture_run_new(f.m, NULL, 0);
         assert_int_equal(run_sync(r, run_ids(tokens[i % PROMPTS], 8), NULL, NULL, NULL, NULL), 0);
@@ -343,7 +323,7 @@ static void sources_do_not_pile_up(void **state)
     }
     assert_true(after[2 * PROMPTS - 1] <= after[LIMIT_SOURCES]);
     pair_close(p);
-    be->type = counted;
+    fixture_count(NULL);
     for (int i = 0; i < PROMPTS; i++)
         edit_free(ed[i]);
     fixture_close(&f);
