@@ -78,7 +78,8 @@ bool st_decode(const struct st_tensor *t, int64_t first, int64_t n, float *out)
     if (st_kernel_type(t->dtype, &type)) {
         struct kn_view v = kn_view2((void *)(uintptr_t)t->data, type, 1, n);
         v.first = first;
-        kn_decode_rows(&v, 0, 1, out);
+        if (n)
+            kn_decode_rows(&v, 0, 1, out);
         return true;
     }
     for (int64_t i = 0; t->dtype == ST_F64 && i < n; i++)

@@ -4,13 +4,13 @@
 
 #include "attn_draw.h"
 #include "cli.h"
-#include "measure/capture.h"
 #include "measure/lens.h"
 
-/* Patterns of heads [first, first + n_heads) of a layer, each [n][n]. */
+/* Heads [first, first + n_heads) of a layer: scores, and patterns, each [n][n], where they are
+ * shown. */
 struct attention {
     float *pattern;
-    struct lens_head *scores;
+    struct lens_head *scores; /* of all heads */
     int32_t first, n_heads;
 };
 
@@ -19,39 +19,24 @@ static const float *head_pattern(const struct cli *c, const struct attention *a,
     return a->pattern + (size_t)i * (size_t)c->n * (size_t)c->n;
 }
 
-/* The patterns of the heads that are shown. */
-static int read_patterns(struct cli *c, struct attention *a)
-{
-    struct capture_slice heads = {malloc((size_t)a->n_heads * sizeof *heads.index), a->n_heads,
-                                  false};
-    struct capture_list l = {.m = c->m, .run = cli_run_shown(c), .columns = c->n};
-    char name[LIMIT_NAME];
-    site_name((struct site_ref){SITE_PATTERN, c->opt->layer}, name);
-    int rc = heads.index ? captures_add(&l, name, name, -1, &c->err) : cli_memory(c);
-    for (int32_t i = 0; !rc && i < a->n_heads; i++)
-        heads.index[i] = a->first + i;
-    if (!rc) {
-        l.item->axis = 0, l.item->cut = &heads;
-        rc = captures_load(&l, 0, &c->err);
-    }
-    if (!rc) {
-        a->pattern = l.item->values;
-        l.item->values = NULL;
-    }
-    captures_close(&l);
-    free(heads.index);
-    return rc;
-}
-
 static int compute(struct cli *c, struct attention *a)
 {
-    a->first = c->opt->head < 0 ? 0 : c->opt->head;
-    a->n_heads = c->opt->head < 0 ? c->m->cfg.n_heads : 1;
-    int rc = read_patterns(c, a);
-    if (!rc && !(a->scores = malloc((size_t)a->n_heads * sizeof *a->scores)))
-        rc = cli_memory(c);
-    for (int32_t i = 0; i < a->n_heads && !rc; i++)
-        lens_head_scores(head_pattern(c, a, i), c->n, c->tokens, c->n, &a->scores[i]);
+    const struct options *o = c->opt;
+    const struct site_ref site = {SITE_PATTERN, o->layer};
+    struct run *r = cli_run_shown(c);
+    size_t n = (size_t)c->n, heads = (size_t)c->m->cfg.n_heads;
+    bool one = o->head >= 0, shown = one || o->json || o->tsv || o->png || o->sixel || o->ansi;
+    a->first = one ? o->head : 0;
+    a->n_heads = one ? 1 : c->m->cfg.n_heads;
+    a->pattern = shown ? malloc((size_t)a->n_heads * n * n * sizeof *a->pattern) : NULL;
+    a->scores = malloc(heads * sizeof *a->scores);
+    if ((shown && !a->pattern) || !a->scores)
+        return cli_memory(c);
+    int rc = lens_heads(r, o->layer, a->scores, &c->err);
+    if (!rc && one)
+        rc = run_read_heads(r, site, 0, c->n, o->head, o->head + 1, a->pattern, &c->err);
+    else if (!rc && shown)
+        rc = run_read(r, site, 0, c->n, a->pattern, NULL, &c->err);
     return rc;
 }
 
@@ -86,7 +71,7 @@ static int print_json(struct cli *c, const struct attention *a)
         for (int32_t d = 0; d < c->n; d++)
             json_out_floats(&j, head_pattern(c, a, i) + (size_t)d * (size_t)c->n, (size_t)c->n);
         json_out_close(&j);
-        json_head_scores(&j, &a->scores[i]);
+        json_head_scores(&j, &a->scores[a->first + i]);
         json_out_close(&j);
     }
     return cli_json_end(c, &j);
@@ -123,7 +108,7 @@ static int print_scores(struct cli *c, const struct attention *a)
     struct table *t = table_new(columns, 6);
     cli_head(c);
     for (int32_t i = 0; i < a->n_heads && t; i++) {
-        const struct lens_head *s = &a->scores[i];
+        const struct lens_head *s = &a->scores[a->first + i];
         table_int(t, a->first + i);
         table_number(t, s->previous);
         table_number(t, s->duplicate);
