@@ -158,9 +158,7 @@ static int compute(struct job *j, struct err *e)
     }
     if (!rc)
         rc = figures_settle(s->figures, s->pair, w, e);
-    if (!rc)
-        rc = figures_work(s->figures, s->pair, w, between, j, e);
-    return rc ? rc : publish_figures(j, true, e);
+    return rc ? rc : figures_work(s->figures, s->pair, w, between, j, e);
 }
 
 static void *worker(void *user)
@@ -181,7 +179,9 @@ static void *worker(void *user)
         struct err e = {0};
         s->m->be->cancel = &s->cancel;
         int rc = compute(&j, &e);
-        s->m->be->cancel = NULL;
+        s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
+        if (!rc)
+            rc = publish_figures(&j, true, &e);
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
         request_free(want);
