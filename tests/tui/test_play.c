@@ -455,6 +455,34 @@ static void test_export(void **state)
     assert_non_null(strstr(d.app->message, "FILE.py"));
 }
 
+/* A pattern that is larger than what a view asks for at once: rows around the cursor. */
+static void test_long_prompt(void **state)
+{
+    (void)state;
+    enum { LONG = 1300 };
+    static int32_t many[LONG];
+    struct driver here = d; /* this test has one of its own */
+    for (int32_t i = 0; i < LONG; i++)
+        many[i] = i * 7 % 40;
+    driver_open(&d, "tests/fixtures/models/llama", many, LONG, 120, 36);
+    static const char *const keys[] = {"2", "g", "<PgDn><PgDn>L<Enter>"};
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        driver_keys(&d, keys[i]);
+        const struct want *w = snapshot_want(d.app->snap, WANT_VALUES, SITE_PATTERN);
+        assert_true(w->row1 - w->row0 < LONG && w->row0 <= d.app->cur.row &&
+                    d.app->cur.row < w->row1);
+        assert_true((size_t)(w->row1 - w->row0) * want_bytes(&d.m->cfg, w, LONG) <= 1 << 25);
+        shows("top sources");
+        char *screen = driver_screen(&d), here_is[32];
+        snprintf(here_is, sizeof here_is, "▶%4d", (int)d.app->cur.row);
+        assert_non_null(strstr(screen, here_is));
+        assert_null(strstr(screen, "…\n"));
+        free(screen);
+    }
+    driver_close(&d);
+    d = here;
+}
+
 static void test_sizes(void **state)
 {
     (void)state;
@@ -500,6 +528,7 @@ int main(void)
                                        WITH(test_mouse_and_paste),
                                        WITH(test_write),
                                        WITH(test_export),
+                                       WITH(test_long_prompt),
                                        WITH(test_sizes)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
