@@ -80,6 +80,11 @@ static enum face face_of(enum show show)
     return show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
 }
 
+float detail_rank(const struct lens_cell *c)
+{
+    return isnan(c->target_logit) ? NAN : (float)c->target_rank + 1;
+}
+
 static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
     static const char *const names[] = {"norm ", "   +attn ", "   +mlp "};
@@ -104,7 +109,7 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
     draw_add_token(a, d->target, &b);
     bytes_add_string(&b, cell ? "\" " : "\" …");
     if (cell)
-        bytes_addf(&b, "%d", (int)cell->cell.target_rank + 1);
+        bytes_add_string(&b, number_fit(n, (double)detail_rank(&cell->cell), 8, 0, NUMBER_LEFT));
     if (!b.failed)
         canvas_put_text(c, r, x, 2, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     bytes_free(&b);

@@ -9,6 +9,8 @@
 void detail_want(const struct app *a, struct want_list *l, int k);
 /* A lens cell of the application's target. */
 struct want detail_cell(const struct app *a, int32_t column, int32_t row0, int32_t row1);
+/* Place of the target among the logits, from 1 on; NaN where its logit is NaN. */
+float detail_rank(const struct lens_cell *c);
 void detail_draw(struct app *a, struct frame *f, struct rect r);
 /* "blocks.2.hook_resid_post[14]" */
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24]);

@@ -116,7 +116,7 @@ static bool face_value(const struct app *a, const struct columns *s, enum face f
     else if (a->quantity == QUANTITY_ENTROPY)
         *v = cell->cell.entropy;
     else if (a->quantity == QUANTITY_RANK)
-        *v = (float)cell->cell.target_rank + 1;
+        *v = detail_rank(&cell->cell);
     else if (s->at.show == SHOW_DIFFERENCE)
         *v = cell->cell.target_logit - cell->cell.lse;
     else

@@ -46,7 +46,7 @@ static void draw_cell(struct app *a, struct canvas *c, struct rect r, int y, str
     canvas_putf(c, r, 31, y, st, "%s %s %s", number_fit(num[1], entropy, 7, 2, sign),
                 number_fit(num[2], logit, 8, 2, sign), number_fit(num[3], logp, 9, 2, sign));
     if (d->target_rank >= 0)
-        canvas_putf(c, r, 57, y, st, "%6d", (int)d->target_rank + 1);
+        canvas_put(c, r, 57, y, st, number_fit(num[0], (double)detail_rank(d), 6, 0, 0));
 }
 
 static void draw_layers(struct app *a, struct frame *f, struct rect r)
