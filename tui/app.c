@@ -423,21 +423,18 @@ void app_want(struct app *a, struct session_want *w)
     want_add(&a->wants, app_kl_want());
     if (a->pair_wanted)
         want_add(&a->wants, likeliest(a));
-    *w = (struct session_want){.tokens = a->tokens,
-                               .n = a->n,
-                               .edits = a->edits.edit,
-                               .on = a->edits.on,
-                               .n_edits = a->edits.n,
-                               .sets = a->sets,
-                               .n_sets = a->n_sets,
+    *w = (struct session_want){.target = {.input = run_ids(a->tokens, a->n),
+                                          .edits = a->edits.edit,
+                                          .on = a->edits.on,
+                                          .n_edits = a->edits.n,
+                                          .prompts = &other,
+                                          .n_prompts = a->other_tokens != NULL,
+                                          .sets = a->sets,
+                                          .n_sets = a->n_sets},
                                .wants = a->wants.item,
                                .n_wants = a->wants.n,
                                .task = a->task ? &a->task->work : NULL};
-    if (a->other_tokens) {
-        other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
-        w->prompts = &other;
-        w->n_prompts = 1;
-    }
+    other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
 }
 
 void app_asked(struct app *a, uint64_t generation)

@@ -132,8 +132,8 @@ struct loop {
     struct tty *term;
     struct frame frame;
     struct keys keys;
-    struct session_want last; /* the last request, without its wants */
-    struct want_list last_wants;
+    struct want_list wants; /* of the last request */
+    struct session_task *task;
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
 };
@@ -208,25 +208,18 @@ static void take_signals(struct loop *l)
     }
 }
 
-/* Ask when what is wanted changed.  The pointers inside are compared too: new values have new
- * arrays. */
+/* Ask when the values change, or what is wanted of them. */
 static void ask(struct loop *l)
 {
-    struct session_want w, key;
-    memset(&w, 0, sizeof w);
+    struct session_want w;
     app_want(l->app, &w);
-    key = w;
-    key.wants = NULL;
-    size_t bytes = (size_t)w.n_wants * sizeof *w.wants;
-    if (memcmp(&key, &l->last, sizeof key) == 0 && !l->app->asking_changed &&
-        memcmp(l->last_wants.item, w.wants, bytes) == 0)
+    if (!l->app->asking_changed && w.task == l->task && w.n_wants == l->wants.n &&
+        memcmp(l->wants.item, w.wants, (size_t)w.n_wants * sizeof *w.wants) == 0)
         return;
-    l->last = key;
-    l->last_wants.n = 0;
+    l->task = w.task;
+    l->wants.n = 0;
     for (int32_t i = 0; i < w.n_wants; i++)
-        want_add(&l->last_wants, w.wants[i]);
-    if (l->last_wants.failed) /* compares unequal next time */
-        l->last.n_wants = -1;
+        want_add(&l->wants, w.wants[i]);
     l->asked_ms = now_ms();
     app_asked(l->app, session_request(l->session, &w));
 }
@@ -319,7 +312,7 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
         run(&l);
     tty_close(l.term);
     session_close(l.session);
-    want_list_free(&l.last_wants);
+    want_list_free(&l.wants);
     frame_free(&l.frame);
     return r;
 }

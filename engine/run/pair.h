@@ -32,6 +32,11 @@ struct pair_target {
     int32_t n_sets;
 };
 
+/* A copy of all that a target points to but the rows of its input, which it has none of; edits and
+ * sets are counted.  Freed with pair_target_free, also after a failure. */
+int pair_target_copy(struct pair_target *to, const struct pair_target *from, struct err *e);
+void pair_target_free(struct pair_target *t);
+
 struct pair;
 
 /* cache_bytes: the budget of all runs together (run.h). */

@@ -11,13 +11,8 @@
 /* The last answer, and a reference to or a copy of all that it was made from.  {0} at first. */
 struct pair_edits {
     struct edit_program *program;
+    struct pair_target from;
     bool gradients;
-    int32_t *tokens, n;
-    struct edit **edits;
-    bool *on;
-    int32_t n_edits;
-    struct reference_set **sets;
-    int32_t n_sets;
 };
 
 /* The program of t's edits, a reference of the caller's own (edit_program_free); errors as

@@ -224,7 +224,7 @@ int figures_settle(struct figures *f, struct pair *p, const struct session_want 
 {
     f->request++;
     f->edited = pair_run(p, FACE_EDITED) != NULL;
-    forget_changed(f, p, want->n);
+    forget_changed(f, p, want->target.input.n);
     pair_settle(p);
     bool ok = true;
     for (int32_t i = 0; i < want->n_wants && ok; i++) {
@@ -232,9 +232,9 @@ int figures_settle(struct figures *f, struct pair *p, const struct session_want 
         struct entry *x = entry_make(f, w);
         ok = x;
         for (int face = 0; face < faces(f) && ok; face++)
-            ok = cover(&x->face[face], w, want_bytes(&f->m->cfg, w, want->n));
+            ok = cover(&x->face[face], w, want_bytes(&f->m->cfg, w, want->target.input.n));
         if (x)
-            x->asked = f->request, x->n = want->n;
+            x->asked = f->request, x->n = want->target.input.n;
     }
     trim(f);
     return ok ? 0 : memory_out(e);

@@ -133,26 +133,19 @@ static int compute(struct job *j, struct err *e)
 {
     struct session *s = j->s;
     const struct session_want *w = j->want;
-    struct pair_target t = {.input.tokens = w->tokens,
-                            .input.n = w->n,
-                            .edits = w->edits,
-                            .on = w->on,
-                            .n_edits = w->n_edits,
-                            .prompts = w->prompts,
-                            .n_prompts = w->n_prompts,
-                            .sets = w->sets,
-                            .n_sets = w->n_sets};
+    const struct pair_target *t = &w->target;
     struct run_cost cost = {0};
     do_task(w->task);
-    int rc = model_check_tokens(s->m, w->tokens, w->n, NULL, e);
-    for (int32_t i = 0; i < w->n_prompts && !rc; i++)
-        rc = model_check_tokens(s->m, w->prompts[i].tokens, w->prompts[i].n, NULL, e);
+    int rc = model_check_tokens(s->m, t->input.tokens, t->input.n, NULL, e);
+    for (int32_t i = 0; i < t->n_prompts && !rc; i++)
+        rc = model_check_tokens(s->m, t->prompts[i].tokens, t->prompts[i].n, NULL, e);
     if (rc)
         return rc;
     int64_t start = now_us();
-    rc = pair_sync(s->pair, &t, &cost, e);
+    rc = pair_sync(s->pair, t, &cost, e);
     if (!rc &&
-        cost.row < w->n) { /* moving the cursor does not replace the figures of the last rerun */
+        cost.row <
+            t->input.n) { /* moving the cursor does not replace the figures of the last rerun */
         s->time_us = now_us() - start;
         s->share = cost.share;
     }

@@ -27,15 +27,7 @@ struct session_task {
 
 /* What to compute and what to show.  Everything but the task is copied by session_request. */
 struct session_want {
-    const int32_t *tokens;
-    int32_t n;
-    struct edit *const *edits;
-    const bool *on;
-    int32_t n_edits;
-    const struct pair_prompt *prompts;
-    int32_t n_prompts;
-    struct reference_set *const *sets;
-    int32_t n_sets;
+    struct pair_target target;
     const struct want *wants; /* within a kind, what is wanted first first */
     int32_t n_wants;
     struct session_task *task; /* NULL = none */

@@ -98,7 +98,7 @@ struct snapshot *snapshot_new(const struct session_want *want)
         return NULL;
     }
     memcpy(wants, want->wants, (size_t)want->n_wants * sizeof *wants);
-    b->snap.n = want->n;
+    b->snap.n = want->target.input.n;
     b->snap.wants = wants;
     b->snap.n_wants = want->n_wants;
     return &b->snap;

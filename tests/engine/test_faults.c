@@ -237,12 +237,13 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
     enum { WANTS = sizeof wants / sizeof *wants };
     wants[0].id[0] = 5, wants[0].id[1] = 7;
     wants[1].k = 4;
-    struct session_want want = {.tokens = f.tokens, .n = f.n, .wants = wants, .n_wants = WANTS};
+    struct session_want want = {
+        .target.input = run_ids(f.tokens, f.n), .wants = wants, .n_wants = WANTS};
     int rc = edit_parse(&edit, "blocks.0.hook_mlp_out[-1] *= 0.5", &err);
     if (!rc)
         rc = session_open(&s, f.m, 1 << 16, &err);
     for (int i = 0; i < 2 && !rc; i++) {
-        want.edits = &edit, want.n_edits = i;
+        want.target.edits = &edit, want.target.n_edits = i;
         const struct snapshot *snap = session_wait(s, session_request(s, &want));
         if ((rc = snap->err.code) != 0)
             err = snap->err;

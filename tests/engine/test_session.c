@@ -32,7 +32,7 @@ static struct session *opened(const struct fixture *f)
 /* Nothing but the prompt. */
 static struct session_want plain(const int32_t *tokens, int32_t n)
 {
-    return (struct session_want){.tokens = tokens, .n = n};
+    return (struct session_want){.target.input = run_ids(tokens, n)};
 }
 
 static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
@@ -145,11 +145,11 @@ static void walk_open(struct walk *w, const char *name, uint32_t seed)
         w->tokens[i] = w->other[i] = any(w, w->f.m->cfg.d_vocab);
     w->prompt = (struct pair_prompt){"other", w->other, LENGTH};
     w->want = plain(w->tokens, LENGTH);
-    w->want.edits = w->edits;
-    w->want.on = w->on;
-    w->want.n_edits = POOL;
-    w->want.prompts = &w->prompt;
-    w->want.n_prompts = 1;
+    w->want.target.edits = w->edits;
+    w->want.target.on = w->on;
+    w->want.target.n_edits = POOL;
+    w->want.target.prompts = &w->prompt;
+    w->want.target.n_prompts = 1;
 }
 
 static void walk_close(struct walk *w)
@@ -167,7 +167,7 @@ static void walk_step(struct walk *w)
     int32_t r = (int32_t)next(&w->seed);
     switch (any(w, 8)) {
     case 0: w->tokens[r % LENGTH] = r / LENGTH % c->d_vocab; break;
-    case 1: q->n = 6 + r % 7; break;
+    case 1: q->target.input.n = 6 + r % 7; break;
     case 2:
     case 3: w->on[r % POOL] = !w->on[r % POOL]; break;
     case 4: w->other[r % LENGTH] = r / LENGTH % c->d_vocab; break;
@@ -279,8 +279,8 @@ static void figures_are_the_engine_s(void **state)
         cell[c].id[0] = 3;
         want_add(&l, cell[c]);
     }
-    w.edits = edits;
-    w.n_edits = 1;
+    w.target.edits = edits;
+    w.target.n_edits = 1;
     w.wants = l.item;
     w.n_wants = l.n;
     const struct snapshot *snap = answer(s, &w);
@@ -340,8 +340,8 @@ static void a_nan_is_there(void **state)
     for (int i = 0; i < 5; i++)
         want_add(&l, *all[i]);
     struct session_want w = plain(f.tokens, f.n);
-    w.edits = edits;
-    w.n_edits = 1;
+    w.target.edits = edits;
+    w.target.n_edits = 1;
     w.wants = l.item;
     w.n_wants = l.n;
     const struct snapshot *snap = answer(s, &w);
@@ -387,7 +387,7 @@ static void wants_are_cut_to_what_there_is(void **state)
     wide.d_vocab = 100000;
     struct want both[] = {want_make(WANT_VALUES, output_site, 0, n),
                           want_make(WANT_VALUES, output_site, 0, n)};
-    struct session_want q = {.tokens = tokens, .n = n, .wants = both, .n_wants = 2};
+    struct session_want q = {.target.input = run_ids(tokens, n), .wants = both, .n_wants = 2};
     struct session_want *copy = request_copy(&q, &wide);
     size_t row = want_bytes(&wide, &both[0], n);
     assert_true(copy->n_wants == 2 && copy->wants[0].row1 == n && copy->wants[1].row1 < n);
@@ -426,8 +426,8 @@ static void a_bad_question_is_answered_with_the_reason(void **state)
     struct session *s = opened(&f);
     struct edit *edits[] = {parsed("blocks.0.attn.hook_z[99] = 0")};
     struct session_want w = plain(f.tokens, f.n);
-    w.edits = edits;
-    w.n_edits = 1;
+    w.target.edits = edits;
+    w.target.n_edits = 1;
     const struct snapshot *snap = answer(s, &w);
     assert_int_equal(snap->err.code, ERR_BAD_INPUT);
     assert_non_null(strstr(snap->err.text, "99"));
