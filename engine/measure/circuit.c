@@ -72,33 +72,38 @@ int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, i
     return rc;
 }
 
-/* out[rows, n] = x[rows, k] . w[n, k]^T on the backend; x and out in host memory, w a weight of the
- * model or (host) contiguous f32 in host memory too. */
+/* out[rows, n] = x[rows, k] . w[n, k]^T on the backend; x and out in host memory, w an operand. */
 static int product(const struct model *m, const float *x, int64_t rows, const struct kn_view *w,
-                   bool host, float *out, struct err *e)
+                   float *out, struct err *e)
 {
     struct kn_backend *be = m->be;
     int64_t k = w->shape[1], n = w->shape[0];
-    size_t bytes[3] = {(size_t)(rows * k) * sizeof *x, (size_t)(rows * n) * sizeof *x,
-                       (size_t)(n * k) * sizeof *x};
-    void *mem[3] = {be->type->alloc(be, bytes[0]), be->type->alloc(be, bytes[1]),
-                    host ? be->type->alloc(be, bytes[2]) : NULL};
+    size_t bytes = (size_t)(rows * (k + n)) * sizeof *x;
+    float *mem = be->type->alloc(be, bytes);
+    if (!mem)
+        return memory_out(e);
     struct kn_call call = {.op = KN_OP_LINEAR,
-                           .out = {kn_view2(mem[1], KN_F32, rows, n)},
-                           .in = {kn_view2(mem[0], KN_F32, rows, k), *w}};
-    if (host)
-        call.in[1].data = mem[2], call.in[1].first = 0;
-    enum kn_status st = mem[0] && mem[1] && (mem[2] || !host) ? be->type->write(be, &call.in[0], x)
-                                                              : KN_OUT_OF_MEMORY;
-    if (!st && host)
-        st = be->type->write(be, &call.in[1], kn_f32(w));
-    st = st ? st : kn_run(be, &call);
-    st = st ? st : be->type->read(be, &call.out[0], out);
-    st = st ? st : be->type->sync(be);
-    for (int i = 0; i < 3; i++)
-        if (mem[i])
-            be->type->release(be, mem[i], bytes[i]);
-    return run_status(st, e);
+                           .out = {kn_view2(mem + rows * k, KN_F32, rows, n)},
+                           .in = {kn_view2(mem, KN_F32, rows, k), *w}};
+    int rc = run_write(be, &call.in[0], x, e);
+    if (!rc)
+        rc = run_status(kn_run(be, &call), e);
+    if (!rc)
+        rc = run_fetch(be, &call.out[0], out, e);
+    be->type->release(be, mem, bytes);
+    return rc;
+}
+
+/* The same with contiguous f32 w[n, k] in host memory. */
+static int product_host(const struct model *m, const float *x, int64_t rows, const float *w,
+                        int64_t n, int64_t k, float *out, struct err *e)
+{
+    struct kn_view host = kn_view2((void *)(uintptr_t)w, KN_F32, n, k), there = {0};
+    int rc = run_status(m->be->type->import(m->be, &host, &there), e);
+    if (!rc)
+        rc = product(m, x, rows, &there, out, e);
+    m->be->type->forget(m->be, &there);
+    return rc;
 }
 
 /* ---- composition
@@ -171,8 +176,7 @@ static int pair_scores(const struct compose *c, int32_t l1, int32_t l2, float *o
 {
     int64_t heads = c->m->cfg.n_heads, layers = c->m->cfg.n_layers, r = c->r;
     const float *left = c->left + l1 * c->rows * c->d;
-    struct kn_view w = kn_view2(c->right, KN_F32, c->rows, c->d);
-    int rc = product(c->m, left, c->rows, &w, true, c->block, e);
+    int rc = product_host(c->m, left, c->rows, c->right, c->rows, c->d, c->block, e);
     for (int64_t h1 = 0; !rc && h1 < heads; h1++)
         for (int64_t h2 = 0; h2 < heads; h2++) {
             double both = block_norm(c->block, c->rows, h1 * r, r, h2 * r, r);
@@ -228,8 +232,7 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
         kn_pack(&columns, x);
         kn_decode_rows(t, v0, n, rows);
         kn_pack(&columns, w);
-        struct kn_view view = kn_view2(w, KN_F32, d, n);
-        rc = product(m, x, d, &view, true, part, e);
+        rc = product_host(m, x, d, w, d, n, part, e);
         for (int64_t i = 0; !rc && i < d * d; i++)
             out[i] += (double)part[i];
     }
@@ -260,16 +263,16 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
 {
     enum { ROWS = 32 };
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
-    const struct kn_view *w = model_weight(m, 0, side == CIRCUIT_EMBED ? W_E : W_U);
+    enum weight_id id = side == CIRCUIT_EMBED ? W_E : W_U;
     float *values = malloc((size_t)(ROWS * n_vocab) * sizeof *values);
     int rc = k < 1 || k > LENS_TOP_MAX || k > n_vocab
                  ? err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k,
                            LENS_TOP_MAX, (long long)n_vocab)
-             : values ? 0
+             : values ? run_status(model_import_weight(m, 0, id), e)
                       : memory_out(e);
     for (int64_t i0 = 0; !rc && i0 < n; i0 += ROWS) {
         int64_t rows = n - i0 < ROWS ? n - i0 : ROWS;
-        rc = product(m, x + i0 * d, rows, w, false, values, e);
+        rc = product(m, x + i0 * d, rows, model_device_weight(m, 0, id), values, e);
         for (int64_t i = 0; !rc && i < rows; i++) {
             int32_t n_top = 0, n_bottom = 0;
             for (int32_t v = 0; v < n_vocab; v++) {

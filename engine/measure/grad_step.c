@@ -43,7 +43,7 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
     int32_t layer = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers ? w->stage - 1 : SITE_ROOT;
     enum site_id s = (enum site_id)o->id;
     if (o->kind == OPERAND_WEIGHT) {
-        *out = *run_weight(w->r, w->stage - 1, (enum weight_id)o->id);
+        *out = *run_device_weight(w->r, w->stage - 1, (enum weight_id)o->id);
         return 0;
     }
     if (w->chain) {
@@ -126,7 +126,7 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
         return call(w, (struct kn_call){.op = KN_OP_COPY, .out = {g}, .in = {rep}}, e);
     }
     struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z),
-                   wo = *run_weight(w->r, w->stage - 1, W_O);
+                   wo = *run_device_weight(w->r, w->stage - 1, W_O);
     int rc = 0;
     for (int64_t h = 0; !rc && h < dz.shape[1]; h++) {
         int64_t dh = dz.shape[2];
@@ -156,7 +156,7 @@ int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum w
                   struct err *e)
 {
     struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x,
-                   wq = *run_weight(w->r, w->stage - 1, weight);
+                   wq = *run_device_weight(w->r, w->stage - 1, weight);
     int64_t rows = dx.shape[0], n = dx.shape[1], d = dx.shape[2], dh = dy.shape[2];
     struct run_chain norm = run_chain_normed(w->r, w->stage);
     int rc = value(w, &(struct operand){OPERAND_SITE, input}, &x, e);
@@ -232,7 +232,8 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
         if (s->per_head)
             return grad_per_head(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id,
                                  e);
-        return linear_vjp(w, flat(dy), *run_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
+        return linear_vjp(w, flat(dy),
+                          *run_device_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
                           flat(gradient(w, &s->in[0])), e);
     case KN_OP_NORM_SCALE: return twin_vjp(w, s, KN_OP_NORM_SCALE_VJP, e);
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);

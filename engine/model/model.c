@@ -15,6 +15,58 @@ const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight
     return &m->weights[(size_t)(weight_is_root(w) ? m->cfg.n_layers : l) * WEIGHT_COUNT + w];
 }
 
+static struct kn_view *device_of(const struct model *m, int32_t l, enum weight_id w)
+{
+    return &m->device[model_weight(m, l, w) - m->weights];
+}
+
+const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum weight_id w)
+{
+    return device_of(m, l, w);
+}
+
+static bool same_place(const struct kn_view *a, const struct kn_view *b)
+{
+    return a->ndim && a->data == b->data && a->first == b->first;
+}
+
+/* The weight that lies where this one does: tied embeddings lie in one place, and are imported
+ * once. */
+static enum weight_id twin_of(enum weight_id w)
+{
+    return w == W_E ? W_U : w == W_U ? W_E : w;
+}
+
+enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w)
+{
+    const struct kn_view *host = model_weight(m, l, w), *twin = model_weight(m, l, twin_of(w));
+    struct kn_view *to = device_of(m, l, w), *there = device_of(m, l, twin_of(w));
+    if (to->ndim || !host->ndim)
+        return KN_OK;
+    if (!there->ndim || !same_place(host, twin))
+        return m->be->type->import(m->be, host, to);
+    *to = *there;
+    return KN_OK;
+}
+
+enum kn_status model_import(const struct model *m)
+{
+    enum kn_status st = KN_OK;
+    for (int32_t l = 0; !st && l < m->cfg.n_layers; l++)
+        for (int w = 0; !st && w < WEIGHT_COUNT; w++)
+            st = model_import_weight(m, l, (enum weight_id)w);
+    return st;
+}
+
+/* Let go of what was imported. */
+static void device_forget(struct model *m, int32_t l, enum weight_id w)
+{
+    struct kn_view *v = device_of(m, l, w), *twin = device_of(m, l, twin_of(w));
+    if (twin != v && same_place(v, twin))
+        *twin = (struct kn_view){0};
+    m->be->type->forget(m->be, v);
+}
+
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e)
 {
     void **more = realloc(m->owned, ((size_t)m->n_owned + 1) * sizeof *more);
@@ -22,6 +74,7 @@ int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_vie
         return err_set(e, ERR_SYSTEM, "out of memory · a copy of a weight");
     m->owned = more;
     m->owned[m->n_owned++] = v.data;
+    device_forget(m, l, w);
     m->weights[model_weight(m, l, w) - m->weights] = v;
     return 0;
 }
@@ -33,7 +86,9 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
         return rc;
     if (!(m->files = checkpoint_open(h->weights, e)))
         return err_code(e);
-    m->weights = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
+    size_t count = (size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT;
+    m->weights = calloc(2 * count, sizeof *m->weights);
+    m->device = m->weights ? m->weights + count : NULL;
     if (!m->weights)
         return err_set(e, ERR_SYSTEM, "out of memory · %d layers", m->cfg.n_layers);
     if ((rc = weights_bind(m->weights, &m->cfg, m->files, &m->dtype, e)))
@@ -96,6 +151,9 @@ void model_close(struct model *m)
 {
     if (!m)
         return;
+    for (int32_t l = 0; m->weights && l < m->cfg.n_layers; l++)
+        for (int w = 0; w < WEIGHT_COUNT; w++)
+            device_forget(m, l, (enum weight_id)w);
     free(m->folder);
     plan_free(m->plan);
     for (int32_t i = 0; i < m->n_owned; i++)

@@ -17,6 +17,7 @@ struct model {
     struct config cfg;
     struct plan *plan;
     struct kn_view *weights; /* [(n_layers + 1) * WEIGHT_COUNT]; see model_weight */
+    struct kn_view *device;  /* the same for operations; see model_import */
     struct checkpoint *files;
     struct tokenizer *tok; /* never NULL: bytes or bare ids when there is no tokenizer.json */
     struct kn_backend *be; /* borrowed */
@@ -35,11 +36,18 @@ struct model {
 int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e);
 void model_close(struct model *m);
 
-/* The weight `w` of layer `l` (0..n_layers-1; root weights: any l).  ndim 0 = this model has none.
- */
+/* The weight `w` of layer `l` (0..n_layers-1; root weights: any l) in host memory.  ndim 0 = this
+ * model has none. */
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w);
+/* Make one weight, or every weight, usable as an operand; what is so already stays.  On the cpu
+ * that is the mapped memory itself. */
+enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w);
+enum kn_status model_import(const struct model *m);
+/* The weight as operations take it, once it is imported. */
+const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum weight_id w);
 /* Put v, whose data is malloc'ed, in the place of that weight; the model frees it.  No run may be
- * using the weight.  On failure (memory) nothing changed and the data is still the caller's. */
+ * using the weight, which has to be imported again.  On failure (memory) nothing changed and the
+ * data is still the caller's. */
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e);
 
 /* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never

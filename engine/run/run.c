@@ -13,7 +13,8 @@
 struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt,
                        struct err *e)
 {
-    assert(m->be->unified); /* edits are applied through host pointers */
+    if (run_status(model_import(m), e))
+        return NULL;
     struct run *r = calloc(1, sizeof *r);
     if (r)
         r->keep = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *r->keep);

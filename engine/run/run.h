@@ -91,8 +91,8 @@ int32_t run_length(const struct run *r);        /* positions */
 const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
 const struct model *run_model(const struct run *r);
 
-/* A weight as this run uses it: the model's, or the copy that its edits made.  As model_weight;
- * good until the next run_sync. */
+/* A weight as this run uses it: the model's, or the copy that its edits made, in host memory.  As
+ * model_weight; good until the next run_sync. */
 const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w);
 
 /* Rows [row0, row1) of a site as a view in canonical axis order ([pos, head, d_head]; [head, dest,

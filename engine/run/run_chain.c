@@ -52,7 +52,7 @@ int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
         for (int i = 0; i < KN_IN_MAX; i++) {
             enum site_id from = (enum site_id)s->in[i].id;
             if (s->in[i].kind == OPERAND_WEIGHT)
-                call.in[i] = *run_weight(r, c->stage - 1, (enum weight_id)s->in[i].id);
+                call.in[i] = *run_device_weight(r, c->stage - 1, (enum weight_id)s->in[i].id);
             else if (s->in[i].kind != OPERAND_NONE)
                 call.in[i] = !run_chain_writes(c, from) ? *x
                              : out && from == last      ? *out

@@ -58,7 +58,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
         v.stride[0] = x.stride[0], v.stride[1] = 0;
         return v;
     }
-    case OPERAND_WEIGHT: return *run_weight(r, p->f->stage - 1, (enum weight_id)o->id);
+    case OPERAND_WEIGHT: return *run_device_weight(r, p->f->stage - 1, (enum weight_id)o->id);
     case OPERAND_TOKENS: return run_operand_view(r, RUN_IDS, r0, r1);
     case OPERAND_POSITIONS: return run_operand_view(r, RUN_POSITIONS, r0, r1);
     case OPERAND_COS: return run_operand_view(r, RUN_COS, r0, r1);

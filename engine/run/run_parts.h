@@ -46,7 +46,8 @@ struct frame {
 struct run_weight {
     enum weight_id id;
     int32_t layer;    /* SITE_ROOT for root weights */
-    struct kn_view v; /* f32, packed, own memory */
+    struct kn_view v; /* f32, packed, own memory of the host */
+    struct kn_view device;
     size_t bytes;
     int32_t first, n; /* the instructions that made it, in edit_program.weights */
     int32_t row_min;  /* the first row they reach */
@@ -211,7 +212,9 @@ bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
 
-/* run_weight.c.  Make the copies of `p` (NULL = none) the ones in force and dirty what uses those
+/* run_weight.c.  A weight as run_weight has it, for operations. */
+const struct kn_view *run_device_weight(const struct run *r, int32_t layer, enum weight_id w);
+/* Make the copies of `p` (NULL = none) the ones in force and dirty what uses those
  * that changed; `old`: the program before.  On failure nothing has changed. */
 int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old,
                     struct err *e);

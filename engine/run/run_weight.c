@@ -9,13 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w)
+/* The copy of a weight that the run's edits made, or NULL. */
+static const struct run_weight *copy_of(const struct run *r, int32_t layer, enum weight_id w)
 {
     int32_t at = weight_is_root(w) ? SITE_ROOT : layer;
     for (int32_t i = 0; i < r->weights.n; i++)
         if (r->weights.list[i].id == w && r->weights.list[i].layer == at)
-            return &r->weights.list[i].v;
-    return model_weight(r->m, layer, w);
+            return &r->weights.list[i];
+    return NULL;
+}
+
+const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w)
+{
+    const struct run_weight *copy = copy_of(r, layer, w);
+    return copy ? &copy->v : model_weight(r->m, layer, w);
+}
+
+const struct kn_view *run_device_weight(const struct run *r, int32_t layer, enum weight_id w)
+{
+    const struct run_weight *copy = copy_of(r, layer, w);
+    return copy ? &copy->device : model_device_weight(r->m, layer, w);
 }
 
 static int32_t group_row(const struct edit_program *p, int32_t i, int32_t n)
@@ -55,8 +68,8 @@ static int start_check(const struct run *r, const struct edit_program *p, struct
 
 static void release(struct run *r, struct run_weight *x)
 {
-    if (x->v.data)
-        r->m->be->type->release(r->m->be, x->v.data, x->bytes);
+    r->m->be->type->forget(r->m->be, &x->device);
+    free(x->v.data);
 }
 
 /* A fresh copy with n instructions on it. */
@@ -66,14 +79,13 @@ static int weight_make(struct run *r, const struct edit_instr *instrs, int32_t n
     struct run_weight x = {.id = instrs->weight->id,
                            .layer = instrs->weight->layer,
                            .bytes = weight_copy_bytes(r->m, instrs)};
-    float *mem = r->m->be->type->alloc(r->m->be, x.bytes);
-    int rc = mem ? weight_copy_make(r->m, instrs, n, mem, &x.v, e)
-                 : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s", x.bytes,
-                           instrs->weight->name);
+    int rc = weight_copy_make(r->m, instrs, n, &x.v, e);
     if (!rc)
+        rc = run_status(r->m->be->type->import(r->m->be, &x.v, &x.device), e);
+    if (rc)
+        free(x.v.data);
+    else
         *out = x;
-    else if (mem)
-        r->m->be->type->release(r->m->be, mem, x.bytes);
     return rc;
 }
 

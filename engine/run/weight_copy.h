@@ -11,9 +11,9 @@
 
 /* Of the copy that an instruction on a weight changes. */
 size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr);
-/* instrs[0..n) are on one weight; *out is a view of mem, weight_copy_bytes of it, once they have
- * acted. */
-int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n, float *mem,
+/* instrs[0..n) are on one weight; *out is a view of the whole of a new copy in host memory, once
+ * they have acted, for the caller to free. */
+int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n,
                      struct kn_view *out, struct err *e);
 /* How many of a program's instructions on weights from i on are on the same one. */
 int32_t weight_copy_instrs(const struct edit_program *p, int32_t i);

@@ -336,7 +336,9 @@ static struct model *deepened(const struct model *of, int32_t n_layers)
     *m = *of;
     m->cfg.n_layers = n_layers;
     m->plan = plan_build(&m->cfg);
-    m->weights = calloc((size_t)(n_layers + 1) * WEIGHT_COUNT, sizeof *m->weights);
+    size_t count = (size_t)(n_layers + 1) * WEIGHT_COUNT;
+    m->weights = calloc(2 * count, sizeof *m->weights);
+    m->device = m->weights + count;
     for (int32_t l = 0; l <= n_layers; l++)
         for (int w = 0; w < WEIGHT_COUNT; w++)
             m->weights[l * WEIGHT_COUNT +
@@ -371,7 +373,8 @@ static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int3
     run_free(r);
     assert_int_equal(bytes_now, 0);
     free(all), free(list), free(tokens);
-    plan_free(m->plan), free(m->weights), free(m);
+    m->folder = NULL, m->files = NULL, m->tok = NULL; /* the other's */
+    model_close(m);
     return bytes_most;
 }
 
