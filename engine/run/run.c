@@ -214,6 +214,12 @@ static void fork_place(struct run *r)
     }
 }
 
+/* Few rows, so that products are worth sharing. */
+static bool is_short(const struct run *r)
+{
+    return r->n - r->dirty_row <= RUN_SHARED_ROWS;
+}
+
 static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err *e)
 {
     int rc = run_keep_stage(r, stage, e);
@@ -228,7 +234,7 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
         run_frame_start(f, stage, a, a + step < r->n ? a + step : r->n);
         rc = run_exec(r, f, first, last, SITE_COUNT, e);
     }
-    return rc;
+    return rc || is_short(r) ? rc : run_wait(r->m->be, e); /* so that it can be cancelled */
 }
 
 /* What a run that starts in the middle reads of stages before: the residual stream, the rotary
@@ -293,12 +299,6 @@ static int compute_begin(struct run *r, struct run_cost *cost, struct err *e)
     return 0;
 }
 
-/* Few rows, so that products are worth sharing. */
-static bool is_short(const struct run *r)
-{
-    return r->n - r->dirty_row <= RUN_SHARED_ROWS;
-}
-
 /* One stage of runs that are at the same step of it. */
 static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
 {
@@ -318,10 +318,29 @@ static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
                              SITE_COUNT, e);
 }
 
+/* Nothing counts as computed before it has been waited for; after a failure of a backend that
+ * queues, how far it came is not known. */
+static int compute_end(struct run *const *runs, int32_t n, const int32_t *before, int rc,
+                       struct err *e)
+{
+    struct kn_backend *be = runs[0]->m->be;
+    if (rc)
+        be->type->sync(be);
+    else
+        rc = run_wait(be, e);
+    for (int32_t i = 0; rc && !be->unified && i < n; i++)
+        if (before[i] != ORDER_NONE)
+            run_dirty(runs[i], before[i], runs[i]->dirty_row);
+    return rc;
+}
+
 int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, struct err *e)
 {
+    int32_t before[RUN_TOGETHER_MAX];
     assert(n <= RUN_TOGETHER_MAX);
     int rc = 0;
+    for (int32_t i = 0; i < n; i++)
+        before[i] = runs[i]->dirty_order;
     for (int32_t i = 0; !rc && i < n; i++)
         rc = compute_begin(runs[i], &costs[i], e);
     for (int32_t stage = 0; !rc && stage < plan_stages(runs[0]->m->plan); stage++) {
@@ -341,7 +360,7 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
                 if (is_due(runs[i], stage)) /* the others are past it */
                     stage_done(runs[i], stage, &costs[i]);
     }
-    return rc;
+    return compute_end(runs, n, before, rc, e);
 }
 
 static void length_set(struct run *r, const int32_t *tokens, int32_t n)

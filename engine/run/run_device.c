@@ -19,6 +19,11 @@ int run_status(enum kn_status st, struct err *e)
     }
 }
 
+int run_wait(struct kn_backend *be, struct err *e)
+{
+    return run_status(be->type->sync(be), e);
+}
+
 int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e)
 {
     return run_status(be->type->write(be, to, from), e);
@@ -39,7 +44,7 @@ int run_fill(struct kn_backend *be, const struct kn_view *v, float x, struct err
 int run_fetch(struct kn_backend *be, const struct kn_view *from, void *to, struct err *e)
 {
     int rc = run_status(be->type->read(be, from, to), e);
-    return rc ? rc : run_status(be->type->sync(be), e);
+    return rc ? rc : run_wait(be, e);
 }
 
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
@@ -47,7 +52,7 @@ int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_vi
 {
     *h = (struct host_view){.v = *device, .device = *device};
     if (be->unified)
-        return run_status(be->type->sync(be), e);
+        return run_wait(be, e);
     if (!(h->own = malloc((size_t)kn_count(device) * sizeof(float) + 1)))
         return err_set(e, ERR_SYSTEM, "out of memory · values on their way from the device");
     h->v.data = h->own, h->v.first = 0;

@@ -13,6 +13,8 @@
 /* 0, or the error that a status means. */
 int run_status(enum kn_status st, struct err *e);
 
+/* Wait for everything queued: what failed of it fails here at the latest. */
+int run_wait(struct kn_backend *be, struct err *e);
 /* Host values without gaps into the elements of a view, ordered with the calls; taken at once. */
 int run_write(struct kn_backend *be, const struct kn_view *to, const void *from, struct err *e);
 /* Every element of an f32 view, ordered with the calls. */

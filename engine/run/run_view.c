@@ -26,18 +26,14 @@ static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0,
     bool on_request = steps[at].when == STEP_IF_WANTED;
     if (on_request && f->extra[s])
         return 0;
-    if (!run_resident(r, stage) && at >= f->upto) {
-        if ((rc = run_exec(r, f, f->upto, at + 1, s, e))) {
-            f->version = 0; /* holds a mixture now */
-            return rc;
-        }
+    bool all = !run_resident(r, stage) && at >= f->upto;
+    if (!all && !on_request)
+        return 0;
+    rc = run_exec(r, f, all ? f->upto : at, at + 1, s, e);
+    if (!rc && !(rc = run_wait(r->m->be, e)) && all)
         f->upto = at + 1;
-        return 0;
-    }
-    if (!on_request)
-        return 0;
-    if ((rc = run_exec(r, f, at, at + 1, s, e)))
-        f->version = 0;
+    if (rc)
+        f->version = 0; /* holds a mixture now */
     return rc;
 }
 
@@ -62,6 +58,8 @@ int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct e
         now[count++] = r;
     }
     int rc = count ? run_exec_all(now, frames, count, 0, end, s.id, e) : 0;
+    if (!rc && count)
+        rc = run_wait(runs[0]->m->be, e);
     for (int32_t i = 0; i < count; i++) {
         frames[i]->upto = rc ? 0 : end;
         frames[i]->version = rc ? 0 : frames[i]->version;
@@ -231,9 +229,11 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
         if (!(rc = run_view(r, s, a, b, &v, e)))
             rc = rows_read(r, &v, site_row_axis(s.id), row1 - row0, a - row0, dst, e);
     }
-    enum kn_status st = r->m->be->type->sync(
-        r->m->be); /* no read is left waiting, also on failure */
-    if (!rc && !(rc = run_status(st, e)) && count)
+    if (rc)
+        r->m->be->type->sync(r->m->be); /* no read is left waiting */
+    else
+        rc = run_wait(r->m->be, e);
+    if (!rc && count)
         *count = site_row_size(&r->m->cfg, s.id, r->n) * (row1 - row0);
     return rc;
 }
