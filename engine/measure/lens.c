@@ -1,9 +1,10 @@
 /* lens.c - logit lens and output metrics: reduced over the vocabulary on the backend, in row
  * blocks.
  *
- * One scratch allocation per call holds a block's residual rows, logits and reductions; only the
- * reduced figures come to the host.  All ops used are row-invariant, so a cell has the same bits
- * whatever else is in its block.  Statistics and head scores stand in lens_stats.c. */
+ * One scratch allocation per call holds a block's residual rows, logits and figures; only the
+ * figures come to the host, with one wait for a block.  All ops used are row-invariant, so a cell
+ * has the same bits whatever else is in its block.  Statistics and head scores stand in
+ * lens_stats.c. */
 #include "measure/lens.h"
 
 #include <assert.h>
@@ -15,97 +16,106 @@
 
 enum { BLOCK_BYTES = 16 << 20, BLOCK_ROWS = 256 };
 
-/* One block's buffers on the backend. */
+/* One block's memory on the backend.  Places are in words of 32 bits. */
 struct scratch {
     struct kn_backend *be;
-    char *mem;
+    float *mem;
     size_t bytes;
-    int32_t rows, k; /* capacity */
-    float *x, *logits, *top_logit, *lse, *target_logit;
-    int32_t *top_id, *ids, *rank;
+    int32_t rows, k, picks; /* capacity; figures per row */
+    int64_t x, logits, ids;
+    int64_t lse, picked, rank, top_logit, top_id, end; /* figures: [lse, end) */
+    int32_t *host;                                     /* these words, once fetched */
 };
 
 static void scratch_close(struct scratch *s)
 {
     if (s->mem)
         s->be->type->release(s->be, s->mem, s->bytes);
+    free(s->host);
 }
 
 /* Room for up to `rows` rows; x and logits only when the logits are not the run's own. */
-static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t k, bool unembed,
-                        struct err *e)
+static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t k, int32_t picks,
+                        bool unembed, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
-    size_t fit = (size_t)BLOCK_BYTES / ((size_t)c->d_vocab * sizeof(float));
-    size_t n = (size_t)rows < BLOCK_ROWS ? (size_t)rows : BLOCK_ROWS;
+    int64_t fit = BLOCK_BYTES / ((int64_t)c->d_vocab * (int64_t)sizeof(float)), n;
+    n = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
     n = fit < 1 ? 1 : fit < n ? fit : n;
-
-    *s = (struct scratch){.be = run_model(r)->be, .rows = (int32_t)n, .k = k};
-    const size_t counts[] = {unembed ? n * (size_t)c->d_model : 0,
-                             unembed ? n * (size_t)c->d_vocab : 0,
-                             n * (size_t)k,
-                             n * 2,
-                             n,
-                             n * (size_t)k,
-                             n,
-                             n};
-    size_t at[sizeof counts / sizeof *counts];
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-        at[i] = s->bytes;
-        s->bytes += (counts[i] * sizeof(float) + 63) & ~(size_t)63;
-    }
+    *s = (struct scratch){.be = run_model(r)->be,
+                          .rows = (int32_t)n,
+                          .k = k < c->d_vocab ? k : c->d_vocab,
+                          .picks = picks};
+    s->logits = s->x + (unembed ? n * c->d_model : 0);
+    s->ids = s->logits + (unembed ? n * c->d_vocab : 0);
+    s->lse = s->ids + n * picks;
+    s->picked = s->lse + n * 2;
+    s->rank = s->picked + n * picks;
+    s->top_logit = s->rank + n;
+    s->top_id = s->top_logit + n * s->k;
+    s->end = s->top_id + n * s->k;
+    s->bytes = (size_t)s->end * sizeof(float);
     s->mem = s->be->type->alloc(s->be, s->bytes);
-    if (!s->mem)
-        return run_status(KN_OUT_OF_MEMORY, e);
-    s->x = (float *)(void *)(s->mem + at[0]);
-    s->logits = (float *)(void *)(s->mem + at[1]);
-    s->top_logit = (float *)(void *)(s->mem + at[2]);
-    s->lse = (float *)(void *)(s->mem + at[3]);
-    s->target_logit = (float *)(void *)(s->mem + at[4]);
-    s->top_id = (int32_t *)(void *)(s->mem + at[5]);
-    s->ids = (int32_t *)(void *)(s->mem + at[6]);
-    s->rank = (int32_t *)(void *)(s->mem + at[7]);
-    return 0;
+    s->host = malloc((size_t)(s->end - s->lse) * sizeof *s->host);
+    if (s->mem && s->host)
+        return 0;
+    scratch_close(s);
+    return err_set(e, ERR_SYSTEM, "out of memory · logit lens");
 }
 
-/* A device array of floats or ids brought to the host. */
-static int fetch(struct kn_backend *be, void *host, const void *dev, size_t bytes, struct err *e)
+static struct kn_view part(const struct scratch *s, int64_t at, enum kn_dtype t, int64_t rows,
+                           int64_t columns)
 {
-    struct kn_view v = kn_view1((void *)(uintptr_t)dev, KN_I32, (int64_t)(bytes / sizeof(int32_t)));
-    int rc = run_status(be->type->read(be, &v, host), e);
-    return rc ? rc : run_status(be->type->sync(be), e);
+    return kn_moved(kn_view2(s->mem, t, rows, columns), at);
 }
 
-/* log-sum-exp and entropy of each row of `logits`, into s->lse. */
-static int reduce_lse(struct scratch *s, const struct kn_view *logits, struct err *e)
+static int run_op(const struct scratch *s, struct kn_call call, struct err *e)
 {
-    struct kn_call call = {
-        .op = KN_OP_LSE, .out = {kn_view2(s->lse, KN_F32, logits->shape[0], 2)}, .in = {*logits}};
     return run_status(kn_run(s->be, &call), e);
 }
 
-static int reduce_top(struct scratch *s, const struct kn_view *logits, struct lens_top *top,
-                      struct err *e)
+/* All figures of a block to s->host. */
+static int figures_fetch(struct scratch *s, struct err *e)
 {
-    int64_t n = logits->shape[0];
-    struct kn_call call = {
-        .op = KN_OP_TOPK,
-        .in = {*logits},
-        .out = {kn_view2(s->top_logit, KN_F32, n, s->k), kn_view2(s->top_id, KN_I32, n, s->k)}};
-    int rc = run_status(kn_run(s->be, &call), e);
-    float logit[LENS_TOP_MAX];
-    int32_t id[LENS_TOP_MAX];
-    for (int64_t i = 0; !rc && i < n; i++) {
-        rc = fetch(s->be, logit, s->top_logit + i * s->k, (size_t)s->k * sizeof *logit, e);
-        if (!rc)
-            rc = fetch(s->be, id, s->top_id + i * s->k, (size_t)s->k * sizeof *id, e);
-        for (int32_t j = 0; !rc && j < s->k; j++)
-            top[i * s->k + j] = (struct lens_top){id[j], logit[j]};
-    }
-    return rc;
+    struct kn_view v = kn_moved(kn_view1(s->mem, KN_I32, s->end - s->lse), s->lse);
+    return run_fetch(s->be, &v, s->host, e);
 }
 
-/* Logit and rank of one token in every row, into s->target_logit and s->rank. */
+static float figure(const struct scratch *s, int64_t at)
+{
+    float x;
+    memcpy(&x, &s->host[at - s->lse], sizeof x);
+    return x;
+}
+
+/* log-sum-exp and entropy of each row. */
+static int reduce_lse(struct scratch *s, const struct kn_view *logits, struct err *e)
+{
+    struct kn_view out = part(s, s->lse, KN_F32, logits->shape[0], 2);
+    return run_op(s, (struct kn_call){.op = KN_OP_LSE, .out = {out}, .in = {*logits}}, e);
+}
+
+static int reduce_top(struct scratch *s, const struct kn_view *logits, struct err *e)
+{
+    int64_t n = logits->shape[0];
+    struct kn_view value = part(s, s->top_logit, KN_F32, n, s->k),
+                   id = part(s, s->top_id, KN_I32, n, s->k);
+    return run_op(s, (struct kn_call){.op = KN_OP_TOPK, .out = {value, id}, .in = {*logits}}, e);
+}
+
+/* Logits of s->picks tokens of each row: ids[rows of logits][picks]. */
+static int reduce_pick(struct scratch *s, const struct kn_view *logits, const int32_t *ids,
+                       struct err *e)
+{
+    int64_t n = logits->shape[0];
+    struct kn_view in = part(s, s->ids, KN_I32, n, s->picks),
+                   out = part(s, s->picked, KN_F32, n, s->picks);
+    int rc = run_write(s->be, &in, ids, e);
+    return rc ? rc
+              : run_op(s, (struct kn_call){.op = KN_OP_PICK, .out = {out}, .in = {*logits, in}}, e);
+}
+
+/* Logit and rank of one token in every row. */
 static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_t target,
                          struct err *e)
 {
@@ -113,42 +123,33 @@ static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_
     int32_t ids[BLOCK_ROWS];
     for (int64_t i = 0; i < n; i++)
         ids[i] = target;
-    struct kn_call call = {.op = KN_OP_RANK,
-                           .out = {kn_view1(s->rank, KN_I32, n)},
-                           .in = {*logits, kn_view1(s->ids, KN_I32, n)}};
-    int rc = run_write(s->be, &call.in[1], ids, e);
-    if (rc)
-        return rc;
-    rc = run_status(kn_run(s->be, &call), e);
-    struct kn_view column = kn_slice(*logits, 1, target, target + 1),
-                   to = kn_view2(s->target_logit, KN_F32, n, 1);
-    return rc ? rc : run_copy(s->be, &to, &column, e);
+    struct kn_view in = kn_moved(kn_view1(s->mem, KN_I32, n), s->ids),
+                   out = kn_moved(kn_view1(s->mem, KN_I32, n), s->rank);
+    int rc = reduce_pick(s, logits, ids, e);
+    return rc ? rc
+              : run_op(s, (struct kn_call){.op = KN_OP_RANK, .out = {out}, .in = {*logits, in}}, e);
 }
 
 /* Reduce one block of logits [n, V] to cells[n] and top[n*k]. */
 static int reduce(struct scratch *s, const struct kn_view *logits, int32_t target,
                   struct lens_cell *cells, struct lens_top *top, struct err *e)
 {
-    size_t n = (size_t)logits->shape[0];
-    float lse[2 * BLOCK_ROWS], logit[BLOCK_ROWS];
-    int32_t rank[BLOCK_ROWS];
+    int64_t n = logits->shape[0];
+    bool aims = target >= 0;
     int rc = reduce_lse(s, logits, e);
-    if (!rc)
-        rc = fetch(s->be, lse, s->lse, 2 * n * sizeof *lse, e);
     if (!rc && s->k)
-        rc = reduce_top(s, logits, top, e);
-    if (!rc && target >= 0) {
+        rc = reduce_top(s, logits, e);
+    if (!rc && aims)
         rc = reduce_target(s, logits, target, e);
-        if (!rc)
-            rc = fetch(s->be, logit, s->target_logit, n * sizeof *logit, e);
-        if (!rc)
-            rc = fetch(s->be, rank, s->rank, n * sizeof *rank, e);
-    }
-    for (size_t i = 0; !rc && i < n; i++)
-        cells[i] = (struct lens_cell){.lse = lse[2 * i],
-                                      .entropy = lse[2 * i + 1],
-                                      .target_logit = target < 0 ? NAN : logit[i],
-                                      .target_rank = target < 0 ? -1 : rank[i]};
+    if (!rc)
+        rc = figures_fetch(s, e);
+    for (int64_t i = 0; !rc && i < n; i++)
+        cells[i] = (struct lens_cell){.lse = figure(s, s->lse + 2 * i),
+                                      .entropy = figure(s, s->lse + 2 * i + 1),
+                                      .target_logit = aims ? figure(s, s->picked + i) : NAN,
+                                      .target_rank = aims ? s->host[s->rank + i - s->lse] : -1};
+    for (int64_t i = 0; !rc && i < n * s->k; i++)
+        top[i] = (struct lens_top){s->host[s->top_id + i - s->lse], figure(s, s->top_logit + i)};
     return rc;
 }
 
@@ -160,7 +161,7 @@ static int gather(struct scratch *s, struct run *r, const struct lens_at *at, in
     for (int32_t i = 0, j; i < n; i = j) {
         for (j = i + 1; j < n && at[j].column == at[i].column && at[j].row == at[j - 1].row + 1;)
             j++;
-        struct kn_view v, to = kn_view2(s->x + i * d, KN_F32, j - i, d);
+        struct kn_view v, to = part(s, s->x + i * d, KN_F32, j - i, d);
         int rc = run_view(r, run_lens_site(run_model(r), at[i].column), at[i].row,
                           at[i].row + (j - i), &v, e);
         if (!rc)
@@ -177,13 +178,13 @@ int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, in
     assert(n >= 0 && k >= 0 && k <= LENS_TOP_MAX && target < run_model(r)->cfg.d_vocab);
     const struct config *c = &run_model(r)->cfg;
     struct scratch s;
-    int rc = n ? scratch_open(&s, r, n, k < c->d_vocab ? k : c->d_vocab, true, e) : 0;
+    int rc = n ? scratch_open(&s, r, n, k, 1, true, e) : 0;
     if (rc || !n)
         return rc;
     for (int32_t i = 0, m; !rc && i < n; i += m) {
         m = n - i < s.rows ? n - i : s.rows;
-        struct kn_view x = kn_view2(s.x, KN_F32, m, c->d_model),
-                       logits = kn_view2(s.logits, KN_F32, m, c->d_vocab);
+        struct kn_view x = part(&s, s.x, KN_F32, m, c->d_model),
+                       logits = part(&s, s.logits, KN_F32, m, c->d_vocab);
         rc = gather(&s, r, at + i, m, e);
         if (!rc)
             rc = run_unembed(r, &x, &logits, e);
@@ -199,16 +200,20 @@ int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, f
 {
     const struct config *c = &run_model(r)->cfg;
     struct scratch s;
-    int rc = scratch_open(&s, r, 1, 0, true, e);
+    int rc = scratch_open(&s, r, 1, 0, n, true, e);
     if (rc)
         return rc;
-    struct kn_view x = kn_view2(s.x, KN_F32, 1, c->d_model),
-                   logits = kn_view2(s.logits, KN_F32, 1, c->d_vocab);
+    struct kn_view x = part(&s, s.x, KN_F32, 1, c->d_model),
+                   logits = part(&s, s.logits, KN_F32, 1, c->d_vocab);
     rc = gather(&s, r, &at, 1, e);
     if (!rc)
         rc = run_unembed(r, &x, &logits, e);
+    if (!rc)
+        rc = reduce_pick(&s, &logits, ids, e);
+    if (!rc)
+        rc = figures_fetch(&s, e);
     for (int32_t i = 0; i < n && !rc; i++)
-        rc = fetch(run_model(r)->be, &out[i], kn_f32(&logits) + ids[i], sizeof *out, e);
+        out[i] = figure(&s, s.picked + i);
     scratch_close(&s);
     return rc;
 }
@@ -233,9 +238,8 @@ int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t ta
                 struct lens_cell *cells, struct lens_top *top, struct err *e)
 {
     assert(k >= 0 && k <= LENS_TOP_MAX && target < run_model(r)->cfg.d_vocab);
-    int32_t vocab = run_model(r)->cfg.d_vocab;
     struct scratch s;
-    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, k < vocab ? k : vocab, false, e) : 0;
+    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, k, 1, false, e) : 0;
     if (rc || row0 >= row1)
         return rc;
     for (int32_t row = row0, m; !rc && row < row1; row += m) {
@@ -296,23 +300,21 @@ int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct er
 {
     assert(row1 < run_length(r) || row0 >= row1);
     struct scratch s;
-    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, 0, false, e) : 0;
+    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, 0, 1, false, e) : 0;
     if (rc || row0 >= row1)
         return rc;
     for (int32_t row = row0, m; !rc && row < row1; row += m) {
         m = row1 - row < s.rows ? row1 - row : s.rows;
         struct kn_view logits;
-        float lse[2 * BLOCK_ROWS], logit;
         rc = run_view(r, output_site, row, row + m, &logits, e);
         if (!rc)
             rc = reduce_lse(&s, &logits, e);
         if (!rc)
-            rc = fetch(s.be, lse, s.lse, 2 * (size_t)m * sizeof *lse, e);
-        for (int32_t i = 0; !rc && i < m; i++) {
-            const float *cell = kn_f32(&logits) + i * logits.stride[0] + run_tokens(r)[row + i + 1];
-            rc = fetch(s.be, &logit, cell, sizeof logit, e);
-            out[row - row0 + i] = lse[2 * i] - logit;
-        }
+            rc = reduce_pick(&s, &logits, run_tokens(r) + row + 1, e);
+        if (!rc)
+            rc = figures_fetch(&s, e);
+        for (int32_t i = 0; !rc && i < m; i++)
+            out[row - row0 + i] = figure(&s, s.lse + 2 * i) - figure(&s, s.picked + i);
     }
     scratch_close(&s);
     return rc;
@@ -354,24 +356,22 @@ int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
     int64_t n = v.shape[0], d = 1;
     for (int i = 1; i < v.ndim; i++)
         d *= v.shape[i];
-    size_t row_bytes = (size_t)n * sizeof(float),
-           bytes = row_bytes + (size_t)(n * d) * sizeof(float);
+    size_t bytes = (size_t)(n + n * d) * sizeof(float);
     float *mem = be->type->alloc(be, bytes);
     if (!mem)
         return run_status(KN_OUT_OF_MEMORY, e);
-    struct kn_view flat = v;
-    flat.data = mem + n, flat.first = 0;
-    int64_t stride = 1;
-    for (int i = v.ndim - 1; i >= 0; stride *= v.shape[i--])
-        flat.stride[i] = stride;
-    rc = run_copy(be, &flat, &v, e);
-    struct kn_call call = {.op = KN_OP_ROW_NORM,
-                           .out = {kn_view2(mem, KN_F32, n, 1)},
-                           .in = {kn_view2(mem + n, KN_F32, n, d)}};
+    struct kn_view rows = v,
+                   norms = kn_view2(mem, KN_F32, n, 1); /* the rows lie behind the norms */
+    rows.data = mem, rows.first = n;
+    for (int64_t i = v.ndim - 1, stride = 1; i >= 0; stride *= v.shape[i--])
+        rows.stride[i] = stride;
+    rc = run_copy(be, &rows, &v, e);
+    struct kn_call call = {
+        .op = KN_OP_ROW_NORM, .out = {norms}, .in = {kn_moved(kn_view2(mem, KN_F32, n, d), n)}};
     if (!rc)
         rc = run_status(kn_run(be, &call), e);
     if (!rc)
-        rc = fetch(be, out, mem, row_bytes, e);
+        rc = run_fetch(be, &norms, out, e);
     be->type->release(be, mem, bytes);
     return rc;
 }
