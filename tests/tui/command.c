@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "../backend.h"
 #include "fixture.h"
 
 enum { ARGS_MAX = 60 };
@@ -38,14 +39,29 @@ static char *contents(int fd, size_t *len)
     return text;
 }
 
+/* Does the command take --backend?  Its help says so. */
+static bool takes_backend(const char *command)
+{
+    char line[256], *found = NULL;
+    snprintf(line, sizeof line, "%s %s --help", BORESCOPE, command);
+    FILE *f = popen(line, "r");
+    assert_non_null(f);
+    while (!found && fgets(line, sizeof line, f))
+        found = strstr(line, "--backend");
+    pclose(f);
+    return found;
+}
+
 struct result command_run(const char *input, const char *const *args)
 {
-    const char *argv[ARGS_MAX + 2] = {BORESCOPE};
+    const char *argv[ARGS_MAX + 4] = {BORESCOPE};
     int n = 0, status, in = temporary(input), out = temporary(NULL), err = temporary(NULL);
     for (; args[n]; n++) {
         assert_true(n < ARGS_MAX);
         argv[n + 1] = args[n];
     }
+    if (strcmp(test_backend(), "cpu") && n && args[0][0] != '-' && takes_backend(args[0]))
+        argv[n + 1] = "--backend", argv[n + 2] = test_backend();
     pid_t pid = fork();
     assert_true(pid >= 0);
     if (pid == 0) {

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../backend.h"
 #include "unit.h"
 
 void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w,
@@ -13,7 +14,7 @@ void driver_open(struct driver *d, const char *model, const int32_t *tokens, int
     struct err e = {0};
     struct bytes warnings = {0};
     *d = (struct driver){.frame = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}}};
-    struct kn_options ko = {.backend = "cpu", .threads = 1, .cpu = KN_CPU_PORTABLE};
+    struct kn_options ko = {.backend = test_backend(), .threads = 1, .cpu = KN_CPU_PORTABLE};
     d->be = kn_open(&ko, why, sizeof why);
     if (!d->be)
         fail_msg("%s", why);

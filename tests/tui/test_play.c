@@ -13,6 +13,7 @@
 #include "base/file_read.h"
 #include "detail.h"
 #include "driver.h"
+#include "../backend.h"
 #include "run/run.h"
 #include "unit.h"
 
@@ -40,7 +41,7 @@ static void check_screens(const char *name, const char *model, int w, int h)
     struct err e = {0};
     char why[256];
     struct model *m = NULL;
-    struct kn_options ko = {.backend = "cpu", .threads = 1, .cpu = KN_CPU_PORTABLE};
+    struct kn_options ko = {.backend = test_backend(), .threads = 1, .cpu = KN_CPU_PORTABLE};
     struct kn_backend *be = kn_open(&ko, why, sizeof why);
     assert_non_null(be);
     assert_int_equal(model_open(&m, model, be, &e), 0);
