@@ -223,7 +223,8 @@ int64_t kn_dtype_block(enum kn_dtype t);
 size_t kn_row_bytes(enum kn_dtype t, int64_t n);
 int64_t kn_count(const struct kn_view *v); /* elements; 1 for an absent view */
 
-/* Contiguous views of 1 to 3 dimensions, and parts of a view. */
+/* Contiguous views, and parts of a view. */
+struct kn_view kn_packed(void *data, enum kn_dtype t, int ndim, const int64_t *shape);
 struct kn_view kn_view1(void *data, enum kn_dtype t, int64_t a);
 struct kn_view kn_view2(void *data, enum kn_dtype t, int64_t a, int64_t b);
 struct kn_view kn_view3(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c);
@@ -251,6 +252,8 @@ void kn_decode_rows(const struct kn_view *host, int64_t row0, int64_t rows, floa
 /* The elements in the view's order and stored type, without gaps: to dst, and from src. */
 void kn_pack(const struct kn_view *host, void *dst);
 void kn_unpack(const struct kn_view *host, const void *src);
+/* What the operation stats finds in an f32 view. */
+void kn_stats(const struct kn_view *host, bool masked, struct kn_stats *out);
 /* x into every element of an f32 view. */
 void kn_fill(const struct kn_view *host, float x);
 

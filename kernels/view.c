@@ -5,6 +5,7 @@
 #include "kn.h"
 
 #include <assert.h>
+#include <math.h>
 #include <string.h>
 
 #include "half.h"
@@ -45,6 +46,15 @@ int64_t kn_count(const struct kn_view *v)
     for (int i = 0; i < v->ndim; i++)
         n *= v->shape[i];
     return n;
+}
+
+struct kn_view kn_packed(void *data, enum kn_dtype t, int ndim, const int64_t *shape)
+{
+    struct kn_view v = {.data = data, .dtype = t, .ndim = ndim};
+    int64_t n = 1;
+    for (int i = ndim - 1; i >= 0; n *= shape[i--])
+        v.shape[i] = shape[i], v.stride[i] = n;
+    return v;
 }
 
 struct kn_view kn_view3(void *data, enum kn_dtype t, int64_t a, int64_t b, int64_t c)
@@ -240,4 +250,37 @@ void kn_fill(const struct kn_view *host, float x)
     EACH_LINE(&l, at)
     for (int64_t i = 0; i < l.n; i++)
         p[at + i * l.stride] = x;
+}
+
+static void stats_count(struct kn_stats *s, float x, bool masked)
+{
+    if (isnan(x)) {
+        s->n_nan++;
+        return;
+    }
+    bool hidden = masked && x == -INFINITY;
+    s->n_inf += isinf(x) && !hidden;
+    s->min = isnan(s->min) || x < s->min ? x : s->min;
+    if (!hidden)
+        s->max = isnan(s->max) || x > s->max ? x : s->max;
+}
+
+void kn_stats(const struct kn_view *host, bool masked, struct kn_stats *out)
+{
+    struct lines l = lines_of(host);
+    struct kn_stats s = {.n = kn_count(host), .min = NAN, .max = NAN};
+    const float *x = kn_f32(host);
+    double sum = 0;
+    EACH_LINE(&l, at)
+    for (int64_t i = at, n = 0; n < l.n; n++, i += l.stride) {
+        stats_count(&s, x[i], masked);
+        if (isfinite(x[i]))
+            sum += (double)x[i], s.n_finite++;
+    }
+    s.mean = s.n_finite ? sum / (double)s.n_finite : 0;
+    EACH_LINE(&l, at)
+    for (int64_t i = at, n = 0; n < l.n; n++, i += l.stride)
+        if (isfinite(x[i]))
+            s.m2 += ((double)x[i] - s.mean) * ((double)x[i] - s.mean);
+    *out = s;
 }

@@ -274,13 +274,8 @@ static int before_prepare(struct walk *w, const struct step *steps, int32_t n, s
 static int metric_back(struct walk *w, struct run *base, const struct metric *m, int32_t a,
                        int32_t b, struct err *e)
 {
-    struct kn_view rows = grad_view(w, SITE_UNEMBED_OUT),
-                   g = kn_slice(rows, 0, a - w->r0, b - w->r0);
-    struct host_view h;
-    int rc = host_view_get(&h, w->r->m->be, &g, e);
-    if (!rc)
-        rc = metric_gradient(m, w->r, base, a, b, kn_f32(&h.v), e);
-    return host_view_end(&h, w->r->m->be, rc, e);
+    struct kn_view g = kn_slice(grad_view(w, SITE_UNEMBED_OUT), 0, a - w->r0, b - w->r0);
+    return metric_gradient(m, w->r, base, a, b, &g, e);
 }
 
 /* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two

@@ -1,99 +1,113 @@
-/* lens_stats.c - statistics of a site and scores of an attention head: plain sums on the host, in
- * double. */
+/* lens_stats.c - statistics of a site, an operation for a chunk of rows, and scores of attention
+ * heads, plain sums on the host.  All in double. */
 #include "measure/lens.h"
+
+#include "run/run_device.h"
 
 #include <math.h>
 #include <stdlib.h>
 
 enum { CHUNK_FLOATS = 1 << 20 };
 
-/* Moments of the finite values seen so far. */
-struct moments {
+/* Statistics so far; mean and m2 are of the finite values. */
+struct sums {
+    struct lens_stats s;
     int64_t n;
-    double mean, m2; /* m2 = sum of squared deviations */
+    double mean, m2;
 };
 
-/* Add a chunk: its own mean first, then the exact pairwise merge (Chan, Golub, LeVeque 1979), so
- * that a large mean does not eat the variance. */
-static void moments_add(struct moments *m, const float *x, int64_t n)
+static struct sums sums_none(void)
 {
-    int64_t count = 0;
-    double sum = 0, m2 = 0;
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(x[i]))
-            sum += x[i], count++;
-    if (!count)
+    return (struct sums){.s = {.min = NAN, .max = NAN}};
+}
+
+/* One more chunk by the exact pairwise merge (Chan, Golub, LeVeque 1979), so that a large mean does
+ * not eat the variance. */
+static void sums_add(struct sums *to, const struct kn_stats *k)
+{
+    struct lens_stats *s = &to->s;
+    s->n += k->n, s->n_nan += k->n_nan, s->n_inf += k->n_inf;
+    s->min = isnan(s->min) || k->min < s->min ? k->min : s->min;
+    s->max = isnan(s->max) || k->max > s->max ? k->max : s->max;
+    if (!k->n_finite)
         return;
-    double mean = sum / (double)count;
-    for (int64_t i = 0; i < n; i++)
-        if (isfinite(x[i]))
-            m2 += (x[i] - mean) * (x[i] - mean);
-    int64_t all = m->n + count;
-    double delta = mean - m->mean;
-    m->m2 += m2 + delta * delta * (double)m->n * (double)count / (double)all;
-    m->mean += delta * (double)count / (double)all;
-    m->n = all;
+    int64_t all = to->n + k->n_finite;
+    double delta = k->mean - to->mean, count = (double)k->n_finite;
+    to->m2 += k->m2 + delta * delta * (double)to->n * count / (double)all;
+    to->mean += delta * count / (double)all;
+    to->n = all;
 }
 
-static void stats_add(struct lens_stats *s, const float *x, int64_t n, bool masked)
+static struct lens_stats sums_end(struct sums *to)
 {
-    s->n += n;
-    for (int64_t i = 0; i < n; i++) {
-        if (isnan(x[i])) {
-            s->n_nan++;
-            continue;
-        }
-        bool hidden = masked && x[i] == -INFINITY;
-        s->n_inf += isinf(x[i]) && !hidden;
-        s->min = isnan(s->min) || x[i] < s->min ? x[i] : s->min;
-        if (!hidden)
-            s->max = isnan(s->max) || x[i] > s->max ? x[i] : s->max;
-    }
-}
-
-static void finish(struct lens_stats *s, const struct moments *m)
-{
-    s->mean = m->n ? m->mean : NAN;
-    s->std = m->n ? sqrt(m->m2 / (double)m->n) : NAN;
+    to->s.mean = to->n ? to->mean : NAN;
+    to->s.std = to->n ? sqrt(to->m2 / (double)to->n) : NAN;
+    return to->s;
 }
 
 void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats *out)
 {
-    struct moments m = {0};
-    *out = (struct lens_stats){.min = NAN, .max = NAN};
-    stats_add(out, v, n, masked);
-    moments_add(&m, v, n);
-    finish(out, &m);
+    struct kn_view host = kn_view1((void *)(uintptr_t)v, KN_F32, n);
+    struct sums sums = sums_none();
+    struct kn_stats k;
+    kn_stats(&host, masked, &k);
+    sums_add(&sums, &k);
+    *out = sums_end(&sums);
+}
+
+/* Statistics of rows [row0, row1), which `to` has room for, by one operation. */
+static int rows_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
+                      const struct kn_view *to, const struct kn_view *words, struct kn_stats *out,
+                      struct err *e)
+{
+    struct kn_backend *be = run_model(r)->be;
+    int32_t step = (int32_t)be->rows_preferred;
+    int rc = 0, axis = site_row_axis(site.id);
+    for (int32_t a = row0; !rc && a < row1; a += step) {
+        int32_t b = row1 - a < step ? row1 : a + step;
+        struct kn_view v, part = kn_slice(*to, axis, a - row0, b - row0);
+        rc = run_view(r, site, a, b, &v, e);
+        if (!rc)
+            rc = run_copy(be, &part, &v, e);
+    }
+    struct kn_call call = {.op = KN_OP_STATS,
+                           .out = {*words},
+                           .in = {*to},
+                           .p = {.masked = site.id == SITE_ATTN_SCORES}};
+    if (!rc)
+        rc = run_status(kn_run(be, &call), e);
+    return rc ? rc : run_fetch(be, words, out, e);
 }
 
 int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
                struct lens_stats *out, struct err *e)
 {
-    int64_t row = site_row_size(&run_model(r)->cfg, site.id, run_length(r));
-    int32_t step = (int32_t)(row < CHUNK_FLOATS ? CHUNK_FLOATS / row : 1);
-    if (step > row1 - row0)
-        step = row1 - row0;
-    float *buf = malloc((size_t)(row * (step > 0 ? step : 1)) * sizeof *buf);
-    if (!buf)
+    const struct config *cfg = &run_model(r)->cfg;
+    struct kn_backend *be = run_model(r)->be;
+    int64_t row = site_row_size(cfg, site.id, run_length(r)), shape[SITE_RANK_MAX];
+    int rank = site_shape(cfg, site.id, run_length(r), shape), axis = site_row_axis(site.id);
+    int32_t most = (int32_t)(row < CHUNK_FLOATS ? CHUNK_FLOATS / row : 1);
+    most = most > row1 - row0 ? row1 - row0 : most;
+    size_t bytes = sizeof(struct kn_stats) + (size_t)(row * most) * sizeof(float);
+    void *mem = be->type->alloc(be, bytes);
+    if (!mem)
         return err_set(e, ERR_SYSTEM, "out of memory · statistics");
-    struct lens_stats s = {.min = NAN, .max = NAN};
-    struct moments m = {0};
+    struct kn_view words = kn_view1(mem, KN_I32, KN_STATS_WORDS);
+    struct sums sums = sums_none();
     int rc = 0;
     for (int32_t i = row0, k; !rc && i < row1; i += k) {
-        int64_t count = 0;
-        k = row1 - i < step ? row1 - i : step;
-        rc = run_read(r, site, i, i + k, buf, &count, e);
-        if (!rc) {
-            stats_add(&s, buf, count, site.id == SITE_ATTN_SCORES);
-            moments_add(&m, buf, count);
-        }
+        struct kn_stats found;
+        k = row1 - i < most ? row1 - i : most;
+        shape[axis] = k;
+        struct kn_view to = kn_moved(kn_packed(mem, KN_F32, rank, shape), KN_STATS_WORDS);
+        rc = rows_stats(r, site, i, i + k, &to, &words, &found, e);
+        if (!rc)
+            sums_add(&sums, &found);
     }
-    free(buf);
-    if (rc)
-        return rc;
-    finish(&s, &m);
-    *out = s;
-    return 0;
+    be->type->release(be, mem, bytes);
+    if (!rc)
+        *out = sums_end(&sums);
+    return rc;
 }
 
 static float ratio(double sum, int32_t n)

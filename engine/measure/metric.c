@@ -170,38 +170,31 @@ static double log_sum_exp(const float *x, int64_t n)
     return most + log(sum);
 }
 
+static int logits_view(struct run *r, int32_t row0, int32_t row1, struct kn_view *v, struct err *e)
+{
+    return run_view(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, row0, row1, v, e);
+}
+
 static int logits_get(struct host_view *h, struct run *r, int32_t row0, int32_t row1, struct err *e)
 {
     struct kn_view v;
-    int rc = run_view(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, row0, row1, &v, e);
+    int rc = logits_view(r, row0, row1, &v, e);
     return rc ? rc : host_view_get(h, run_model(r)->be, &v, e);
 }
 
-/* Value and, where g is not NULL, gradient of one term at one row.  b: the base's logits, for kl.
- */
+/* Value of one term at one row.  b: the base's logits, for kl. */
 static double term_at(const struct metric_term *t, double factor, int32_t token, const float *x,
-                      const float *b, int64_t n, float *g)
+                      const float *b, int64_t n)
 {
     double lse = t->kind == METRIC_LOGIT ? 0 : log_sum_exp(x, n), value = 0;
-    if (t->kind == METRIC_KL) {
-        if (!b)
-            return 0;
-        double lse_b = log_sum_exp(b, n);
-        for (int64_t i = 0; i < n; i++) {
-            double p = exp((double)b[i] - lse_b), q = (double)x[i] - lse;
-            value += p > 0 ? p * ((double)b[i] - lse_b - q) : 0;
-            if (g)
-                g[i] += (float)(factor * (exp(q) - p));
-        }
-        return factor * value;
+    if (t->kind != METRIC_KL)
+        return factor * ((double)x[token] - lse);
+    double lse_b = b ? log_sum_exp(b, n) : 0;
+    for (int64_t i = 0; b && i < n; i++) {
+        double p = exp((double)b[i] - lse_b), q = (double)x[i] - lse;
+        value += p > 0 ? p * ((double)b[i] - lse_b - q) : 0;
     }
-    if (g) {
-        if (t->kind != METRIC_LOGIT)
-            for (int64_t i = 0; i < n; i++)
-                g[i] -= (float)(factor * exp((double)x[i] - lse));
-        g[token] += (float)factor;
-    }
-    return factor * ((double)x[token] - lse);
+    return factor * value;
 }
 
 static const float *row_of(const struct host_view *h, int64_t i)
@@ -209,54 +202,91 @@ static const float *row_of(const struct host_view *h, int64_t i)
     return h->v.ndim ? kn_f32(&h->v) + i * h->v.stride[0] : NULL;
 }
 
-/* All terms on rows [row0, row1): the sum of their values goes to *value. */
-static int rows_eval(const struct metric *m, struct run *r, struct run *base, int32_t row0,
-                     int32_t row1, float *g, double *value, struct err *e)
+/* Rows of [a, b) that a term reads. */
+static void term_rows(const struct metric_term *t, int32_t n, int32_t *a, int32_t *b)
 {
-    enum { BLOCK = 64 };
-    int32_t n = run_length(r);
+    int32_t lo = t->kind == METRIC_LOSS ? 0 : at_row(t, n),
+            hi = t->kind == METRIC_LOSS ? n - 1 : lo + 1;
+    *a = lo > *a ? lo : *a;
+    *b = hi < *b ? hi : *b;
+}
+
+static double term_factor(const struct metric_term *t, int32_t n)
+{
+    return t->kind == METRIC_LOSS ? -t->factor / (n - 1) : t->factor;
+}
+
+enum { BLOCK = 64 };
+
+int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
+                 struct err *e)
+{
+    int32_t row0, row1, n = run_length(r);
     int64_t d_vocab = run_model(r)->cfg.d_vocab;
-    for (int32_t a = row0; a < row1; a += BLOCK) {
+    double value = 0;
+    int rc = metric_rows(m, n, &row0, &row1, e);
+    for (int32_t a = row0; !rc && a < row1; a += BLOCK) {
         int32_t b = a + BLOCK < row1 ? a + BLOCK : row1;
         struct host_view h = {0}, hb = {0};
-        int rc = logits_get(&h, r, a, b, e);
+        rc = logits_get(&h, r, a, b, e);
         for (int32_t i = 0; !rc && base && i < m->n && !hb.v.ndim; i++)
             if (m->terms[i].kind == METRIC_KL)
                 rc = logits_get(&hb, base, a, b, e);
         for (int32_t row = a; !rc && row < b; row++)
             for (int32_t i = 0; i < m->n; i++) {
                 const struct metric_term *t = &m->terms[i];
-                bool loss = t->kind == METRIC_LOSS;
-                if (loss ? row >= n - 1 : row != at_row(t, n))
-                    continue;
-                *value += term_at(t, loss ? -t->factor / (n - 1) : t->factor,
-                                  loss ? run_tokens(r)[row + 1] : t->token, row_of(&h, row - a),
-                                  row_of(&hb, row - a), d_vocab,
-                                  g ? g + (row - row0) * d_vocab : NULL);
+                int32_t lo = row, hi = row + 1;
+                term_rows(t, n, &lo, &hi);
+                if (lo < hi)
+                    value += term_at(t, term_factor(t, n),
+                                     t->kind == METRIC_LOSS ? run_tokens(r)[row + 1] : t->token,
+                                     row_of(&h, row - a), row_of(&hb, row - a), d_vocab);
             }
         host_view_drop(&h), host_view_drop(&hb);
-        if (rc)
-            return rc;
     }
-    return 0;
-}
-
-int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
-                 struct err *e)
-{
-    int32_t row0, row1;
-    double value = 0;
-    int rc = metric_rows(m, run_length(r), &row0, &row1, e);
-    if (!rc)
-        rc = rows_eval(m, r, base, row0, row1, NULL, &value, e);
     if (!rc)
         *out = value;
     return rc;
 }
 
-int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0,
-                    int32_t row1, float *g, struct err *e)
+/* d term / d logits of the rows [a, b) that it reads, added to g. */
+static int term_back(const struct metric_term *t, struct run *r, struct run *base, int32_t a,
+                     int32_t b, const struct kn_view *g, struct err *e)
 {
-    double unused = 0;
-    return rows_eval(m, r, base, row0, row1, g, &unused, e);
+    struct kn_backend *be = run_model(r)->be;
+    double factor = term_factor(t, run_length(r));
+    struct kn_call c = {.op = KN_OP_SOFTMAX_GRAD, .out = {*g}, .p = {.factor = factor}};
+    if (t->kind == METRIC_LOGIT) {
+        struct kn_param p = {.edit = KN_EDIT_ADD, .number = (float)factor, .scale = 1};
+        p.range[1] = (struct kn_range){t->token, 1, 1};
+        return run_status(kn_run(be, &(struct kn_call){.op = KN_OP_EDIT, .out = {*g}, .p = p}), e);
+    }
+    if (t->kind == METRIC_KL && !base)
+        return 0;
+    int rc = logits_view(r, a, b, &c.in[0], e);
+    if (!rc && t->kind == METRIC_KL)
+        rc = logits_view(base, a, b, &c.in[2], e);
+    const int32_t *ids = t->kind == METRIC_LOSS ? run_tokens(r) + a + 1 : &t->token;
+    struct kn_view host = kn_view1((void *)(uintptr_t)ids, KN_I32, b - a);
+    if (!rc && t->kind != METRIC_KL)
+        rc = run_status(be->type->import(be, &host, &c.in[1]), e);
+    if (!rc)
+        rc = run_status(kn_run(be, &c), e);
+    be->type->forget(be, &c.in[1]);
+    return rc;
+}
+
+int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0,
+                    int32_t row1, const struct kn_view *g, struct err *e)
+{
+    int rc = 0;
+    for (int32_t from = row0; !rc && from < row1; from += BLOCK)
+        for (int32_t i = 0; !rc && i < m->n; i++) {
+            int32_t a = from, b = from + BLOCK < row1 ? from + BLOCK : row1;
+            term_rows(&m->terms[i], run_length(r), &a, &b);
+            struct kn_view rows = a < b ? kn_slice(*g, 0, a - row0, b - row0) : *g;
+            if (a < b)
+                rc = term_back(&m->terms[i], r, base, a, b, &rows, e);
+        }
+    return rc;
 }

@@ -36,8 +36,8 @@ int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1,
 /* The value on a run; base: the run that kl compares with, or NULL. */
 int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
                  struct err *e);
-/* d metric / d logits of rows [row0, row1), added to g [rows, d_vocab]. */
+/* d metric / d logits of rows [row0, row1), added to g [rows, d_vocab] in device memory. */
 int metric_gradient(const struct metric *m, struct run *r, struct run *base, int32_t row0,
-                    int32_t row1, float *g, struct err *e);
+                    int32_t row1, const struct kn_view *g, struct err *e);
 
 #endif

@@ -92,81 +92,21 @@ enum kn_status cpu_SOFTMAX_GRAD(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.x.n, j.x.len * EXP_COST, grad_units, &j);
 }
 
-struct stats_job {
-    const struct kn_view *x;
-    bool masked;
-    struct kn_stats s;
-    double sum;
-};
-
-typedef void stats_line(struct stats_job *j, const float *x, int64_t stride, int64_t n);
-
-static void stats_count(struct stats_job *j, const float *x, int64_t stride, int64_t n)
-{
-    struct kn_stats *s = &j->s;
-    s->n += n;
-    for (int64_t i = 0; i < n; i++) {
-        float v = x[i * stride];
-        if (isnan(v)) {
-            s->n_nan++;
-            continue;
-        }
-        bool hidden = j->masked && v == -INFINITY;
-        s->n_inf += isinf(v) && !hidden;
-        s->min = isnan(s->min) || v < s->min ? v : s->min;
-        if (!hidden)
-            s->max = isnan(s->max) || v > s->max ? v : s->max;
-        if (isfinite(v))
-            j->sum += (double)v, s->n_finite++;
-    }
-}
-
-static void stats_spread(struct stats_job *j, const float *x, int64_t stride, int64_t n)
-{
-    for (int64_t i = 0; i < n; i++) {
-        double d = (double)x[i * stride] - j->s.mean;
-        if (isfinite(x[i * stride]))
-            j->s.m2 += d * d;
-    }
-}
-
-/* fn on every line of the last axis, in order. */
-static void stats_lines(struct stats_job *j, stats_line *fn)
-{
-    const struct kn_view *v = j->x;
-    int last = v->ndim - 1;
-    int64_t n = v->shape[last], lines = 1;
-    for (int i = 0; i < last; i++)
-        lines *= v->shape[i];
-    for (int64_t u = 0; u < lines; u++) {
-        int64_t at = 0, rest = u;
-        for (int i = last - 1; i >= 0; rest /= v->shape[i--])
-            at += rest % v->shape[i] * v->stride[i];
-        fn(j, kn_f32(v) + at, v->stride[last], n);
-    }
-}
-
 static void stats_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)first, (void)end, (void)scratch;
-    struct stats_job *j = ctx;
-    stats_lines(j, stats_count);
-    if (!j->s.n_finite)
-        return;
-    j->s.mean = j->sum / (double)j->s.n_finite;
-    stats_lines(j, stats_spread);
+    const struct kn_call *call = ctx;
+    struct kn_stats s;
+    kn_stats(&call->in[0], call->p.masked, &s);
+    memcpy(call->out[0].data, &s, sizeof s);
 }
 
 enum kn_status cpu_STATS(struct cpu *c, const struct kn_call *call)
 {
+    struct kn_call own = *call;
     const struct kn_view *out = &call->out[0], *x = &call->in[0];
-    struct stats_job j = {
-        .x = x, .masked = call->p.masked, .s = {.min = NAN, .max = NAN, .mean = 0}};
     if (!cpu_is(out, KN_I32, 1) || out->shape[0] != KN_STATS_WORDS || x->dtype != KN_F32 ||
         x->ndim < 1)
         return KN_BAD_CALL;
-    enum kn_status st = cpu_each(c, 1, 1, stats_units, &j); /* one sum: no part of it by itself */
-    if (st == KN_OK)
-        memcpy(out->data, &j.s, sizeof j.s);
-    return st;
+    return cpu_each(c, 1, 1, stats_units, &own); /* one sum: no part of it by itself */
 }
