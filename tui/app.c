@@ -138,6 +138,9 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
                             .site = {SITE_RESID_POST, a->m->cfg.n_layers - 1}};
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
     app_edits_changed(a);
+    char note[160];
+    if (model_vocabulary_note(a->m, note, sizeof note))
+        app_say(a, "%s", note);
     if (!o->prompt && !o->tokens)
         app_line_open(a, LINE_PROMPT, "");
     return 0;

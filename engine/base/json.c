@@ -58,7 +58,8 @@ static int check_bounds(const char *name, const char *bytes, size_t len, struct 
     return 0;
 }
 
-struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct err *e)
+static struct js_doc *parse(const char *name, const char *bytes, size_t len, size_t flags,
+                            struct err *e)
 {
     if (len > LIMIT_JSON_BYTES) {
         err_set(e, ERR_BAD_INPUT, "%s · is %zu bytes long, at most %d are read", name, len,
@@ -73,8 +74,8 @@ struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct 
         err_set(e, ERR_SYSTEM, "%s · out of memory", name);
         goto fail;
     }
-    doc->root = json_loadb(bytes, len, JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL,
-                           &why);
+    doc->root = json_loadb(bytes, len,
+                           flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (!doc->root) {
         if (json_error_code(&why) == json_error_out_of_memory)
             err_set(e, ERR_SYSTEM, "%s · out of memory", name);
@@ -89,15 +90,30 @@ fail:
     return NULL;
 }
 
-struct js_doc *js_open(const char *path, struct err *e)
+struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct err *e)
+{
+    return parse(name, bytes, len, 0, e);
+}
+
+static struct js_doc *open_file(const char *path, size_t flags, struct err *e)
 {
     char *bytes = NULL;
     size_t len = 0;
     if (file_read_all(path, LIMIT_JSON_BYTES, &bytes, &len, e))
         return NULL;
-    struct js_doc *doc = js_parse(path, bytes, len, e);
+    struct js_doc *doc = parse(path, bytes, len, flags, e);
     free(bytes);
     return doc;
+}
+
+struct js_doc *js_open(const char *path, struct err *e)
+{
+    return open_file(path, 0, e);
+}
+
+struct js_doc *js_open_texts(const char *path, struct err *e)
+{
+    return open_file(path, JSON_DECODE_INT_AS_REAL, e);
 }
 
 void js_close(struct js_doc *doc)

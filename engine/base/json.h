@@ -33,6 +33,9 @@ struct js_node {
 struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct err *e);
 /* Read and parse a regular file; messages call it by `path`. */
 struct js_doc *js_open(const char *path, struct err *e);
+/* The same for a file of which no integer is wanted: those may be of any size, and js_int finds
+ * none. */
+struct js_doc *js_open_texts(const char *path, struct err *e);
 void js_close(struct js_doc *doc);
 const char *js_name(const struct js_doc *doc);
 

@@ -136,9 +136,7 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
         rc = err_code(e);
     if (rc)
         goto done;
-    /* A tokenizer that names its own start of text fills in for a config that names none. */
-    if (m->cfg.bos_id < 0 && tokenizer_bos(m->tok) < m->cfg.d_vocab)
-        m->cfg.bos_id = tokenizer_bos(m->tok);
+    model_find_bos(m);
 done:
     if (rc)
         model_close(m);
@@ -163,55 +161,4 @@ void model_close(struct model *m)
     checkpoint_close(m->files);
     tokenizer_close(m->tok);
     free(m);
-}
-
-int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
-                 int32_t *n, struct err *e)
-{
-    struct token_list l = {0};
-    int rc = tokenizer_encode(m->tok, text, len, 0, &l, e);
-    if (rc)
-        return rc;
-    int32_t bos_id = m->cfg.bos_id;
-    bool prepend = bos_id >= 0 && (bos < 0 ? m->cfg.prepend_bos : bos != 0) &&
-                   !(l.count && l.id[0] == bos_id);
-    size_t count = l.count + prepend;
-    int32_t *out = malloc((count + 1) * sizeof *out);
-    if (!out)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · %zu tokens", count);
-    else if (count == 0)
-        rc = err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give some text");
-    else if (count > LIMIT_TOKENS)
-        rc = err_set(e, ERR_BAD_INPUT, "prompt · %zu tokens · at most %d can be run", count,
-                     LIMIT_TOKENS);
-    if (!rc) {
-        if (prepend)
-            out[0] = bos_id;
-        for (size_t i = 0; i < l.count; i++)
-            out[i + prepend] = l.id[i];
-        *ids = out;
-        *n = (int32_t)count;
-    } else {
-        free(out);
-    }
-    token_list_free(&l);
-    return rc;
-}
-
-int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,
-                       struct err *e)
-{
-    for (int32_t i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= m->cfg.d_vocab)
-            return err_set(e, ERR_BAD_INPUT,
-                           "token %d at position %d · this model's vocabulary is 0..%d", ids[i], i,
-                           m->cfg.d_vocab - 1);
-    if (n > m->cfg.n_ctx && m->cfg.pos == POS_LEARNED)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "prompt · %d tokens · this model has learned positions for %d; shorten the prompt", n,
-            m->cfg.n_ctx);
-    if (over)
-        *over = n > m->cfg.n_ctx;
-    return 0;
 }

@@ -50,6 +50,13 @@ const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum
  * data is still the caller's. */
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e);
 
+/* Set cfg.bos_id to the token that TransformerLens begins texts with: the tokenizer's, where its
+ * configuration names one, else config.json's, else the post-processor's. */
+void model_find_bos(struct model *m);
+/* Where the tokenizer and the model differ in the size of their vocabulary, what that means, in
+ * buf; else NULL.  160 bytes do. */
+const char *model_vocabulary_note(const struct model *m, char *buf, size_t size);
+
 /* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never
  * twice when the text or the tokenizer already starts with it).  *ids is malloc'ed.  Refuses an
  * empty result and prompts past LIMIT_TOKENS. */

@@ -334,6 +334,22 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, un
     return rc;
 }
 
+int tokenizer_encode_from(const struct tokenizer *t, int32_t bos, const char *text, size_t len,
+                          struct token_list *out, struct err *e)
+{
+    size_t count = out->count;
+    int rc = tokenizer_encode(t, text, len, 0, out, e);
+    if (rc || bos < 0 || (out->count > count && out->id[count] == bos))
+        return rc;
+    out->count = count;
+    if (tokenizer_bos(t) == bos)
+        return tokenizer_encode(t, text, len, TOKENIZER_ADD_SPECIAL, out, e);
+    rc = push_added(&bos, 1, 0, out, e);
+    if (!rc && (rc = tokenizer_encode(t, text, len, 0, out, e)))
+        out->count = count;
+    return rc;
+}
+
 /* ---- decoding
  * ---------------------------------------------------------------------------------------- */
 

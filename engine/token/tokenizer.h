@@ -50,6 +50,11 @@ void token_list_free(struct token_list *l);
 /* Append the ids of `text` to *out.  len < 2^31.  On failure *out is as before. */
 int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, unsigned flags,
                      struct token_list *out, struct err *e);
+/* The same for a text that begins with the token `bos` (-1: with nothing), which is not put in
+ * front of a text that begins so by itself.  Where it is the post-processor's own, all that this
+ * one adds comes with it: [CLS] brings [SEP]. */
+int tokenizer_encode_from(const struct tokenizer *t, int32_t bos, const char *text, size_t len,
+                          struct token_list *out, struct err *e);
 /* malloc'ed bytes of the text, NUL-terminated besides *len; NULL and *e if an id is outside the
  * vocabulary (or memory is out). */
 char *tokenizer_decode(const struct tokenizer *t, const int32_t *id, size_t n, unsigned flags,

@@ -278,6 +278,35 @@ static void processors_wrap_each_other(void **state)
     tokenizer_close(t);
 }
 
+static void check_from(const struct tokenizer *t, int32_t bos, const char *text,
+                       const int32_t *want, size_t n)
+{
+    struct err e = {0};
+    struct token_list ids = {0};
+    assert_int_equal(tokenizer_encode_from(t, bos, text, strlen(text), &ids, &e), 0);
+    assert_int_equal(ids.count, n);
+    assert_memory_equal(ids.id, want, n * sizeof *want);
+    token_list_free(&ids);
+}
+
+static void a_text_begins_once_and_the_processors_own_beginning_brings_its_end(void **state)
+{
+    (void)state;
+    struct err e;
+    struct tokenizer *t = parse_with(
+        vocab, "[\"a b\"]", "",
+        ",\"added_tokens\":[{\"id\":3,\"content\":\"<s>\",\"special\":true}],"
+        "\"post_processor\":{\"type\":\"BertProcessing\",\"cls\":[\"<s>\",3],\"sep\":[\"b\",1]}",
+        &e);
+    assert_non_null(t);
+    check_from(t, -1, "ab", (int32_t[]){2}, 1);
+    check_from(t, 3, "ab", (int32_t[]){3, 2, 1}, 3);
+    check_from(t, 3, "<s>ab", (int32_t[]){3, 2}, 2);
+    check_from(t, 0, "ab", (int32_t[]){0, 2}, 2);
+    check_from(t, 3, "", (int32_t[]){3, 1}, 2);
+    tokenizer_close(t);
+}
+
 static void special_tokens_are_known(void **state)
 {
     (void)state;
@@ -375,6 +404,7 @@ int main(void)
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(unigram_cuts_as_the_reference_does),
         cmocka_unit_test(processors_wrap_each_other),
+        cmocka_unit_test(a_text_begins_once_and_the_processors_own_beginning_brings_its_end),
         cmocka_unit_test(special_tokens_are_known),
         cmocka_unit_test(models_without_a_tokenizer_have_names_for_their_tokens),
         cmocka_unit_test(steps_that_explode_are_stopped),

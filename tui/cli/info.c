@@ -29,7 +29,7 @@ static void json_facts(struct json_out *j, const struct fact *f, int n)
 static void plain_facts(struct bytes *out, const struct fact *f, int n)
 {
     for (int i = 0; i < n; i++) {
-        bytes_addf(out, "%-14s ", f[i].key);
+        bytes_addf(out, "%-15s ", f[i].key);
         if (f[i].text)
             text_add(out, f[i].text, strlen(f[i].text), TEXT_PLAIN);
         else if (f[i].number < 0)
@@ -80,7 +80,7 @@ int cli_info(struct cli *c)
         return rc;
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
-    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX];
+    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160];
     const struct fact facts[] = {
         {"model", c->m->name, 0},
         {"architecture", g->arch->model_type, 0},
@@ -104,6 +104,7 @@ int cli_info(struct cli *c)
         {"lens_start", site_name(first, lens), 0},
         {"tokenizer", tokenizer_kind(c->m->tok), 0},
         {"vocabulary", NULL, tokenizer_count(c->m->tok)},
+        {"vocabulary_note", model_vocabulary_note(c->m, note, sizeof note), -1},
         {"bos_id", NULL, g->bos_id},
         {"bos_default", g->prepend_bos && g->bos_id >= 0 ? "prepended" : "not prepended", 0},
         {"eos_id", NULL, g->eos_id},

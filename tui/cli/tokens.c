@@ -123,18 +123,9 @@ static int encode(struct cli *c, const struct source *s, const char *text, size_
 {
     const struct tokenizer *tok = s->tok ? s->tok : c->m->tok;
     struct token_list l = {0};
-    int rc = tokenizer_encode(tok, text, len, 0, &l, &c->err);
-    bool prepend = !rc && s->bos >= 0 && !(l.count && l.id[0] == s->bos);
-    int32_t *all = rc ? NULL : malloc((l.count + 1) * sizeof *all);
-    if (!rc && !all)
-        rc = cli_memory(c);
-    if (!rc) {
-        all[0] = s->bos;
-        if (l.count)
-            memcpy(all + prepend, l.id, l.count * sizeof *all);
-        rc = print_tokens(c, tok, all, l.count + prepend);
-    }
-    free(all);
+    int rc = tokenizer_encode_from(tok, s->bos, text, len, &l, &c->err);
+    if (!rc)
+        rc = print_tokens(c, tok, l.id, l.count);
     token_list_free(&l);
     return rc;
 }

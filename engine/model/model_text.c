@@ -1,0 +1,104 @@
+/* model_text.c - a model and its texts: which token begins them, their ids, what the sizes of the
+ * tokenizer and of the vocabulary say. */
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/json.h"
+#include "base/limit.h"
+#include "model/model.h"
+
+/* ---- the beginning of a text
+ * ------------------------------------------------------------------------- */
+
+/* The token that "bos_token" or the like names: "<s>" or {"content": "<s>", …}; -1: none. */
+static int32_t named_token(const struct model *m, struct js_node node)
+{
+    const char *text;
+    size_t len;
+    struct js_node content = js_is_object(node) ? js_get(node, "content") : node;
+    if (!js_is_set(content) || js_string(content, &text, &len, NULL))
+        return -1;
+    int32_t id = tokenizer_find(m->tok, text, len);
+    return id < m->cfg.d_vocab ? id : -1;
+}
+
+/* TransformerLens begins texts with the tokenizer's bos_token, and where that is null with its
+ * eos_token.  A key that is not there says nothing, since classes have defaults of their own. */
+static int32_t configured_bos(const struct model *m)
+{
+    char path[PATH_MAX + 32];
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", m->folder);
+    struct js_doc *doc = access(path, R_OK) ? NULL : js_open_texts(path, NULL);
+    if (!doc)
+        return -1; /* nothing else is wanted from it */
+    struct js_node bos = js_get(js_root(doc), "bos_token");
+    int32_t id = named_token(m, bos);
+    if (id < 0 && bos.value && !js_is_set(bos))
+        id = named_token(m, js_get(js_root(doc), "eos_token"));
+    js_close(doc);
+    return id;
+}
+
+void model_find_bos(struct model *m)
+{
+    int32_t id = configured_bos(m);
+    if (id >= 0)
+        m->cfg.bos_id = id;
+    else if (m->cfg.bos_id < 0 && tokenizer_bos(m->tok) < m->cfg.d_vocab)
+        m->cfg.bos_id = tokenizer_bos(m->tok);
+}
+
+/* ---- ids
+ * --------------------------------------------------------------------------------------------- */
+
+int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
+                 int32_t *n, struct err *e)
+{
+    struct token_list l = {0};
+    bool prepend = bos < 0 ? m->cfg.prepend_bos : bos != 0;
+    int rc = tokenizer_encode_from(m->tok, prepend ? m->cfg.bos_id : -1, text, len, &l, e);
+    if (!rc && l.count == 0)
+        rc = err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give some text");
+    else if (!rc && l.count > LIMIT_TOKENS)
+        rc = err_set(e, ERR_BAD_INPUT, "prompt · %zu tokens · at most %d can be run", l.count,
+                     LIMIT_TOKENS);
+    if (!rc) {
+        *ids = l.id;
+        *n = (int32_t)l.count;
+        l.id = NULL;
+    }
+    token_list_free(&l);
+    return rc;
+}
+
+int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,
+                       struct err *e)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (ids[i] < 0 || ids[i] >= m->cfg.d_vocab)
+            return err_set(e, ERR_BAD_INPUT,
+                           "token %d at position %d · this model's vocabulary is 0..%d", ids[i], i,
+                           m->cfg.d_vocab - 1);
+    if (n > m->cfg.n_ctx && m->cfg.pos == POS_LEARNED)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "prompt · %d tokens · this model has learned positions for %d; shorten the prompt", n,
+            m->cfg.n_ctx);
+    if (over)
+        *over = n > m->cfg.n_ctx;
+    return 0;
+}
+
+const char *model_vocabulary_note(const struct model *m, char *buf, size_t size)
+{
+    int32_t n = tokenizer_count(m->tok), rows = m->cfg.d_vocab;
+    if (n == rows)
+        return NULL;
+    int32_t lo = n < rows ? n : rows, hi = n < rows ? rows : n;
+    snprintf(buf, size, "the tokenizer has %d tokens, the model %d · ids %d..%d %s", n, rows, lo,
+             hi - 1, n < rows ? "have no text" : "cannot be run");
+    return buf;
+}
