@@ -32,14 +32,11 @@ static int axis_of_flags(const bool *flags, int32_t size, struct edit_chunk **ch
     return 0;
 }
 
-static int split_spread(const struct config *cfg, const struct alias_value *v,
-                        const struct edit_axis in[2], struct edit_part *out)
+static int split_spread(const struct alias_value *v, const struct edit_axis in[2],
+                        const int32_t *heads, struct edit_part *out)
 {
-    for (int i = 0; i < v->n_edits; i++) {
-        int64_t shape[SITE_RANK_MAX];
-        site_shape(cfg, v->edit[i].id, 1, shape);
-        out[i] = (struct edit_part){v->edit[i], {in[0], {0, (int32_t)shape[1], NULL}, in[1]}};
-    }
+    for (int i = 0; i < v->n_edits; i++)
+        out[i] = (struct edit_part){v->edit[i], {in[0], {0, heads[i], NULL}, in[1]}};
     return v->n_edits;
 }
 
@@ -72,31 +69,46 @@ static int split_heads(struct site_ref site, bool *flags, bool *together, int32_
     return n;
 }
 
+/* The selected columns of joined heads: one flag for each element of a head of each site. */
+static int split_columns(const struct config *cfg, const struct alias_value *v,
+                         const struct edit_axis in[2], const int32_t *heads,
+                         struct edit_chunk **chunks, struct edit_part *out)
+{
+    int64_t begin[ALIAS_SITES_MAX + 1] = {0}, most = 0;
+    for (int s = 0; s < v->n_edits; s++) {
+        begin[s + 1] = begin[s] + (int64_t)heads[s] * cfg->d_head;
+        most = heads[s] > most ? heads[s] : most;
+    }
+    bool *flags = calloc((size_t)(begin[v->n_edits] + most), sizeof *flags);
+    int n = flags ? 0 : -1;
+    for (int32_t i = 0; i < in[1].n && flags; i++) {
+        struct alias_at at = alias_map_index(cfg, v, edit_axis_value(&in[1], i));
+        flags[begin[at.part] + (int64_t)at.head * cfg->d_head + at.d] = true;
+    }
+    for (int s = 0; s < v->n_edits && n >= 0; s++) {
+        int k = split_heads(v->edit[s], flags + begin[s], flags + begin[v->n_edits], heads[s],
+                            cfg->d_head, &in[0], chunks, out + n);
+        n = k < 0 ? -1 : n + k;
+    }
+    free(flags);
+    return n;
+}
+
 int edit_alias_split(const struct config *cfg, const struct alias_value *v,
                      const struct edit_axis in[2], struct edit_chunk **chunks,
                      struct edit_part **out, struct err *e)
 {
-    int64_t shape[SITE_RANK_MAX];
-    site_shape(cfg, v->edit[0].id, 1, shape);
-    int32_t heads = (int32_t)shape[1], d = cfg->d_head;
-    int64_t each = (int64_t)heads * d;
-    struct edit_part *parts = malloc((size_t)(heads + 1) * ALIAS_SITES_MAX * sizeof *parts);
-    bool *flags = calloc((size_t)(each * v->n_edits + heads), sizeof *flags);
-    int n = parts && flags ? 0 : -1;
-    if (n == 0 && v->spread) {
-        n = split_spread(cfg, v, in, parts);
-    } else if (n == 0) {
-        for (int32_t i = 0; i < in[1].n; i++) {
-            struct alias_at at = alias_map_index(cfg, v, edit_axis_value(&in[1], i));
-            flags[at.part * each + (int64_t)at.head * d + at.d] = true;
-        }
-        for (int s = 0; s < v->n_edits && n >= 0; s++) {
-            int k = split_heads(v->edit[s], flags + s * each, flags + each * v->n_edits, heads, d,
-                                &in[0], chunks, parts + n);
-            n = k < 0 ? -1 : n + k;
-        }
+    int32_t heads[ALIAS_SITES_MAX], most = 0;
+    for (int s = 0; s < v->n_edits; s++) {
+        int64_t shape[SITE_RANK_MAX];
+        site_shape(cfg, v->edit[s].id, 1, shape);
+        heads[s] = (int32_t)shape[1];
+        most += heads[s];
     }
-    free(flags);
+    struct edit_part *parts = malloc((size_t)most * sizeof *parts);
+    int n = !parts      ? -1
+            : v->spread ? split_spread(v, in, heads, parts)
+                        : split_columns(cfg, v, in, heads, chunks, parts);
     if (n < 0) {
         free(parts);
         return err_set(e, ERR_SYSTEM, "out of memory for edits");

@@ -19,7 +19,8 @@
 enum alias_form {
     FORM_SITE,   /* the site as it is */
     FORM_FLAT,   /* a [pos, head, d_head] site as [pos, head*d_head] */
-    FORM_THIRDS, /* q, k and v, each flat, one after the other (GPT-2's c_attn) */
+    FORM_THIRDS, /* q, k and v, each flat, one after the other (GPT-2's c_attn); k and v may be
+                    narrower */
     FORM_HEADS,  /* q, k and v of head 0, then those of head 1, ... (GPT-NeoX's query_key_value) */
     FORM_HEAD_FIRST, /* a [pos, head, d] site as [head, pos, d], a [pos, d] one as [1, pos, d] */
     FORM_REFUSED
@@ -93,11 +94,6 @@ struct alias_at {
     int32_t head, d;
 };
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k);
-/* Add one row of an edited site, [1, head, d_head] or [1, head, d_model], to the row of the alias
- * that it is part of: the other direction of the edits, for gradients.  The alias has more than one
- * edited site or joined heads. */
-void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s,
-                   const struct kn_view *row, float *dst);
 
 /* ---- spelling, for names of weights too ---- */
 

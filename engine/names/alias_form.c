@@ -91,38 +91,18 @@ int alias_row_axis(const struct alias_value *v)
 
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k)
 {
-    int64_t d = cfg->d_head, each = columns(cfg, v->site[0]);
+    int64_t d = cfg->d_head;
     if (v->form == FORM_HEADS)
         return (struct alias_at){(int)(k / d % v->n_sites), (int32_t)(k / (d * v->n_sites)),
                                  (int32_t)(k % d)};
     assert(v->form == FORM_FLAT || v->form == FORM_THIRDS);
-    return (struct alias_at){(int)(k / each), (int32_t)(k % each / d), (int32_t)(k % d)};
+    int part = 0;
+    for (; part + 1 < v->n_sites && k >= columns(cfg, v->site[part]); part++)
+        k -= columns(cfg, v->site[part]);
+    return (struct alias_at){part, (int32_t)(k / d), (int32_t)(k % d)};
 }
 
 bool alias_is_site(const struct alias_value *v)
 {
     return v->form == FORM_SITE && !v->spread;
-}
-
-/* Column of an element of the part-th site. */
-static int64_t column_of(const struct config *cfg, const struct alias_value *v, int64_t part,
-                         int64_t head, int64_t d)
-{
-    if (v->form == FORM_HEADS)
-        return (head * v->n_sites + part) * cfg->d_head + d;
-    return part * columns(cfg, v->site[0]) + head * cfg->d_head + d;
-}
-
-void alias_add_row(const struct config *cfg, const struct alias_value *v, struct site_ref s,
-                   const struct kn_view *row, float *dst)
-{
-    assert(row->ndim == 3 && !alias_is_site(v));
-    for (int i = 0; i < v->n_edits; i++) {
-        if (v->edit[i].id != s.id || v->edit[i].layer != s.layer)
-            continue;
-        for (int64_t h = 0; h < row->shape[1]; h++)
-            for (int64_t d = 0; d < row->shape[2]; d++)
-                dst[v->spread ? d : column_of(cfg, v, i, h, d)] += kn_f32(
-                    row)[h * row->stride[1] + d * row->stride[2]];
-    }
 }

@@ -512,6 +512,27 @@ static void maps_columns_to_heads(void **state)
     }
 }
 
+/* q, k and v one after the other where keys and values have fewer heads: no family has such a name
+ * yet. */
+static void parts_may_be_unequal(void **state)
+{
+    (void)state;
+    struct model *m = fixture_shape("llama");
+    int32_t d = m->cfg.d_head, heads[] = {m->cfg.n_heads, m->cfg.n_kv_heads, m->cfg.n_kv_heads};
+    struct alias_value v = {
+        .form = FORM_THIRDS, .n_sites = 3, .site = {{SITE_Q, 1}, {SITE_K, 1}, {SITE_V, 1}}};
+    int64_t shape[ALIAS_RANK_MAX], k = 0;
+    assert_int_equal(alias_shape(&m->cfg, &v, 5, shape, NULL), 2);
+    for (int part = 0; part < 3; part++)
+        for (int32_t i = 0; i < heads[part] * d; i++, k++) {
+            struct alias_at at = alias_map_index(&m->cfg, &v, k);
+            assert_true(at.part == part && at.head == i / d && at.d == i % d);
+        }
+    assert_int_equal(shape[1], k);
+    assert_true(heads[0] > heads[1]);
+    model_close(m);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -524,6 +545,7 @@ int main(void)
         cmocka_unit_test(refuses_in_one_line),
         cmocka_unit_test(patterns_in_every_library),
         cmocka_unit_test(maps_columns_to_heads),
+        cmocka_unit_test(parts_may_be_unequal),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
