@@ -149,6 +149,34 @@ static float *input_gradient(struct fixture *f, struct run *fork, struct run *ba
     return one.values;
 }
 
+/* An edit that clamps x[0..n) half way between its mean and its extremes, and two that set the
+ * elements which that reaches. */
+static void clamp_texts(const float *x, int64_t n, char clamp[128], char *low, char *high,
+                        size_t size)
+{
+    double least = (double)x[0], most = (double)x[0], mean = 0;
+    for (int64_t i = 0; i < n; i++) {
+        least = fmin(least, (double)x[i]), most = fmax(most, (double)x[i]);
+        mean += (double)x[i] / (double)n;
+    }
+    char bound[2][32], *text[2] = {low, high};
+    snprintf(bound[0], sizeof bound[0], "%.3g", (least + mean) / 2);
+    snprintf(bound[1], sizeof bound[1], "%.3g", (most + mean) / 2);
+    snprintf(clamp, 128, "blocks.0.hook_mlp_out[2] = clamp(%s, %s)", bound[0], bound[1]);
+    for (int side = 0; side < 2; side++) {
+        float at = strtof(bound[side], NULL);
+        size_t k = (size_t)snprintf(text[side], size, "blocks.0.hook_mlp_out[2, ");
+        char between = '{';
+        for (int64_t i = 0; i < n; i++)
+            if (side ? x[i] > at : x[i] < at) {
+                k += (size_t)snprintf(text[side] + k, size - k, "%c%d", between, (int)i);
+                between = ',';
+            }
+        assert_int_equal(between, ',');
+        snprintf(text[side] + k, size - k, "}] = %s", bound[side]);
+    }
+}
+
 /* A clamp has no difference quotient at its corners; but it is the same function as setting the
  * elements that it holds to their bounds: the same bits, also where another edit then scales them.
  */
@@ -165,24 +193,14 @@ static void test_clamp(void **state)
             struct kn_view v;
             assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
             assert_int_equal(run_view(base, (struct site_ref){SITE_MLP_OUT, 0}, 2, 3, &v, &e), 0);
-            static char held[64][64];
+            char clamp[128], low[4096], high[4096];
             float *values = fixture_values(&v);
-            const char *texts[64], *clamp[] = {"blocks.0.hook_mlp_out[2] = clamp(-0.1, 0.12)",
-                                               "blocks.0.hook_mlp_out[:, 1:] *= 1.5"};
-            int32_t n = 0;
-            for (int64_t i = 0; i < v.shape[1] && n < 63; i++) {
-                float x = values[i];
-                if (x < -0.1f || x > 0.12f) {
-                    snprintf(held[n], sizeof held[n], "blocks.0.hook_mlp_out[2, %d] = %s", (int)i,
-                             x > 0.12f ? "0.12" : "-0.1");
-                    texts[n] = held[n], n++;
-                }
-            }
-            assert_in_range(n, 1, v.shape[1] - 1);
+            clamp_texts(values, v.shape[1], clamp, low, high, sizeof low);
             free(values);
-            texts[n++] = clamp[1];
-            float *a = input_gradient(&f, fork, base, clamp, 2),
-                  *b = input_gradient(&f, fork, base, texts, n);
+            const char *after = "blocks.0.hook_mlp_out[:, 1:] *= 1.5", *clamped[] = {clamp, after},
+                       *held[] = {low, high, after};
+            float *a = input_gradient(&f, fork, base, clamped, 2),
+                  *b = input_gradient(&f, fork, base, held, 3);
             assert_memory_equal(a, b, (size_t)f.n * (size_t)f.m->cfg.d_model * sizeof *a);
             free(a), free(b);
             run_free(fork), run_free(base);

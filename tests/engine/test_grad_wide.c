@@ -144,6 +144,7 @@ struct site_grad {
     struct site_ref s;
     int32_t order; /* plan_order */
     double *g;
+    double length;
 };
 struct scene {
     struct model *m;
@@ -208,16 +209,36 @@ static double metric_at(struct scene *c, double step)
     return wide_metric(c->wide, c->wide_base, &c->metric);
 }
 
+static double length_of(const struct scene *c, const struct site_grad *sg)
+{
+    double sum = 0;
+    for (int64_t k = 0; k < wide_count(c->wide, sg->s.id); k++)
+        sum += sg->g[k] * sg->g[k];
+    return sqrt(sum);
+}
+
+/* The longest gradient of a site with the same axes. */
+static double family_length(const struct scene *c, enum site_id id)
+{
+    double most = 0;
+    for (int32_t i = 0; i < c->n_grads; i++) {
+        const struct site_grad *sg = &c->grads[i];
+        if (!memcmp(site_table[sg->s.id].dims, site_table[id].dims, sizeof site_table[id].dims))
+            most = fmax(most, sg->length);
+    }
+    return most;
+}
+
 /* Slopes along random corners of a cube, each element moved up or down.  Leaves the site and what
  * follows it moved. */
 static double check_site(struct scene *c, const struct site_grad *sg, const char *where)
 {
     static uint64_t seed = 1;
     int64_t count = wide_count(c->wide, sg->s.id);
-    double *direction = malloc((size_t)count * sizeof *direction), length = 0, worst = 0;
-    for (int64_t k = 0; k < count; k++)
-        length += sg->g[k] * sg->g[k];
-    length = sqrt(length);
+    double *direction = malloc((size_t)count * sizeof *direction), worst = 0,
+           family = family_length(c, sg->s.id);
+    /* what is nearly zero is a difference of values on the scale of its family */
+    double length = sg->length < 1e-4 * family ? family : sg->length;
     c->bend.at = sg->s;
     c->bend.direction = direction;
     for (int i = 0; i < (c->bend.edits ? 1 : DIRECTIONS); i++) {
@@ -271,8 +292,9 @@ static void grads_collect(struct scene *c)
     c->grads = malloc((size_t)kept * sizeof *c->grads);
     for (c->n_grads = 0; c->n_grads < kept; c->n_grads++)
         c->grads[c->n_grads] = (struct site_grad){
-            all[c->n_grads], plan_order(c->m->plan, all[c->n_grads]),
-            calloc((size_t)wide_count(c->wide, all[c->n_grads].id), sizeof(double))};
+            .s = all[c->n_grads],
+            .order = plan_order(c->m->plan, all[c->n_grads]),
+            .g = calloc((size_t)wide_count(c->wide, all[c->n_grads].id), sizeof(double))};
     if (grad_run(c->fork, c->base, &c->metric, all, kept, keep, c, &e))
         fail_msg("%s", e.text);
     free(all);
@@ -323,6 +345,8 @@ static int check_changed(const char *name, void (*change)(struct config *), unsi
     wide_run(c.wide, 0, &c.hook);
     grads_collect(&c);
     check_values(&c, where);
+    for (int32_t i = 0; i < c.n_grads; i++)
+        c.grads[i].length = length_of(&c, &c.grads[i]);
     qsort(c.grads, (size_t)c.n_grads, sizeof *c.grads, later_first);
     for (int32_t i = 0; i < c.n_grads; i++) {
         *worst = fmax(*worst, check_site(&c, &c.grads[i], where));

@@ -138,6 +138,7 @@ static int entries_of(const char *name, double *worst)
             edit_free(edits[k]);
         done++;
     }
+    assert_int_equal(done, strtol(checkpoint_metadata(st, "count"), NULL, 10));
     pair_close(pair);
     js_close(doc);
     reference_free(set);
@@ -154,7 +155,6 @@ static void values_are_the_library_s(void **state)
     int done = 0;
     for (char **name = names; *name; name++)
         done += entries_of(*name, &worst);
-    assert_int_equal(done, 150);
     print_message("%d edits with reference sets, largest error of the logits: %.2g\n", done, worst);
     fixture_names_free(names);
 }

@@ -130,6 +130,7 @@ static int edits_of_model(const char *name, double *worst)
         edit_program_free(p);
         done++;
     }
+    assert_int_equal(done, strtol(checkpoint_metadata(st, "count"), NULL, 10));
     run_free(fork), run_free(corrupt), run_free(base);
     js_close(doc);
     free(corrupt_ids);
@@ -146,7 +147,6 @@ static void test_edits(void **state)
     double worst = 0;
     for (char **name = names; *name; name++)
         done += edits_of_model(*name, &worst);
-    assert_true(done == 463);
     print_message("%d edits, largest error of the logits: %.2g\n", done, worst);
     fixture_names_free(names);
 }

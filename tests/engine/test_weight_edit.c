@@ -103,6 +103,7 @@ static int entries_of(const char *name, const char *file, unsigned process, doub
         if (!(d <= 1e-5))
             fail_msg("%s: after %s the logits differ by %g", name, texts[0], d);
     }
+    assert_int_equal(done, strtol(checkpoint_metadata(st, "count"), NULL, 10));
     free(logits);
     pair_close(pair);
     js_close(doc);
@@ -124,7 +125,6 @@ static void weights_of_the_library(void **state)
         done += entries_of(processed[i], "weight_edits.processed.safetensors", PROCESS_USUAL,
                            &worst);
     print_message("%d edits of weights, largest error of the logits: %.2g\n", done, worst);
-    assert_int_equal(done, 298);
     fixture_names_free(names);
 }
 

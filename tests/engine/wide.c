@@ -95,17 +95,18 @@ static double scale_of(const double *x, int64_t d, const struct kn_param *p)
     return sqrt(sum / (double)d + (double)p->eps);
 }
 
+/* A scale for each position, or for each head of one. */
 static void do_norm_scale(struct op *o)
 {
-    int64_t d = config_of(o)->d_model;
-    for (int64_t r = 0; r < o->w->n; r++)
+    int64_t d = wide_count(o->w, (enum site_id)o->s->in[0].id) / o->count;
+    for (int64_t r = 0; r < o->count; r++)
         o->out[r] = scale_of(o->in[0] + r * d, d, &o->s->p);
 }
 
 static void do_normalize(struct op *o)
 {
-    int64_t d = config_of(o)->d_model;
-    for (int64_t r = 0; r < o->w->n; r++)
+    int64_t rows = wide_count(o->w, (enum site_id)o->s->in[1].id), d = o->count / rows;
+    for (int64_t r = 0; r < rows; r++)
         for (int64_t i = 0; i < d; i++)
             o->out[r * d + i] = (o->in[0][r * d + i] -
                                  mean_of(o->in[0] + r * d, d, o->s->p.center)) /
@@ -114,7 +115,7 @@ static void do_normalize(struct op *o)
 
 static void do_affine(struct op *o)
 {
-    int64_t d = config_of(o)->d_model;
+    int64_t d = o->weight[1]->n;
     for (int64_t i = 0; i < o->count; i++)
         o->out[i] = o->in[0][i] * o->weight[1]->x[i % d] +
                     (o->weight[2] && o->weight[2]->x ? o->weight[2]->x[i % d] : 0);
