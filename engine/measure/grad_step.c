@@ -13,6 +13,11 @@ static struct kn_view flat(struct kn_view v)
     return v.ndim == 3 ? kn_join(v, 1) : v;
 }
 
+static struct kn_view heads_as_rows(struct kn_view v)
+{
+    return v.ndim == 3 ? kn_join(v, 0) : v;
+}
+
 /* dx[r,K] += dy[r,N] . W[N,K], W perhaps in groups along N */
 static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, struct kn_view dx,
                       struct err *e)
@@ -114,6 +119,10 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
         if (!(linear_in && differentiable) && !(op == KN_OP_AFFINE_VJP && i == 2))
             rc = value(w, o, &c.in[n_in++], e);
     }
+    for (int i = 0; s->heads_are_rows && i < KN_IN_MAX; i++)
+        c.in[i] = heads_as_rows(c.in[i]);
+    for (int i = 0; s->heads_are_rows && i < KN_OUT_MAX; i++)
+        c.out[i] = heads_as_rows(c.out[i]);
     return rc ? rc : call(w, c, e);
 }
 

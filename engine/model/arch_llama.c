@@ -36,13 +36,21 @@ static const struct arch_key mistral_keys[] = {
     KEY_END,
 };
 
-static const struct arch_key qwen2_keys[] = {
-    KEYS_SHARED,
-    {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 32},
-    {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 32768},
-    {"use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0},
-    {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096},
-    {"max_window_layers", KEY_INT, AT(window_layer0), 0, LIMIT_LAYERS, 28},
+#define KEYS_QWEN                                                                         \
+    KEYS_SHARED, {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 32},    \
+        {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 32768}, \
+        {"use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0},                         \
+        {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096},          \
+    {                                                                                     \
+        "max_window_layers", KEY_INT, AT(window_layer0), 0, LIMIT_LAYERS, 28              \
+    }
+
+static const struct arch_key qwen2_keys[] = {KEYS_QWEN, KEY_END};
+
+static const struct arch_key qwen3_keys[] = {
+    KEYS_QWEN,
+    {"head_dim", KEY_INT, AT(d_head), 1, LIMIT_D_HEAD, 128},
+    {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
     KEY_END,
 };
 
@@ -76,6 +84,11 @@ static const struct arch_must must[] = {{NULL, false}};
 
 static const struct arch_tensor tensors[] = {TENSORS(PROPERTY_ATTN_BIAS)};
 static const struct arch_tensor qwen2_tensors[] = {TENSORS(PROPERTY_ALWAYS)};
+static const struct arch_tensor qwen3_tensors[] = {
+    {.name = ATTN "q_norm.weight", .part = {W_QN}},
+    {.name = ATTN "k_norm.weight", .part = {W_KN}},
+    TENSORS(PROPERTY_ATTN_BIAS),
+};
 
 #define L "model.layers.%d."
 
@@ -96,6 +109,10 @@ static const struct alias_row names[] = {
     HF(L "self_attn.q_proj.output", Q_FLAT),
     HF(L "self_attn.k_proj.output", K_FLAT),
     HF(L "self_attn.v_proj.output", V_FLAT),
+    HF_IF(L "self_attn.q_norm.input", Q, QK_NORM),
+    HF_IF(L "self_attn.q_norm.output", Q_NORMED, QK_NORM),
+    HF_IF(L "self_attn.k_norm.input", K, QK_NORM),
+    HF_IF(L "self_attn.k_norm.output", K_NORMED, QK_NORM),
     HF(L "self_attn.o_proj.input", Z_FLAT),
     HF(L "self_attn.output.0", ATTN_OUT),
     HF(L "self_attn.o_proj.output", ATTN_OUT),
@@ -141,24 +158,25 @@ static const char biases
          "        weights[at + \"_b_V\"] = part.v_proj.bias.detach().view(-1, cfg.d_head)\n"
          "        weights[at + \"b_O\"] = part.o_proj.bias.detach()\n";
 
-#define ARCH_LLAMA(name, type, class, bos, key_table, tensor_table)                         \
-    extern const struct arch name;                                                          \
-    const struct arch name = {                                                              \
-        .model_type = type,                                                                 \
-        .class_name = class,                                                                \
-        .prefix = "model.",                                                                 \
-        .base = {.pos = POS_ROTARY,                                                         \
-                 .gated = true,                                                             \
-                 .prepend_bos = bos,                                                        \
-                 .rotary_share = 1,                                                         \
-                 .window_on = true},                                                        \
-        .keys = key_table,                                                                  \
-        .must = must,                                                                       \
-        .tensors = tensor_table,                                                            \
-        .names = names,                                                                     \
-        .lens = {.convert = "convert_" type "_weights", .grouped = true, .biases = biases}, \
+/* Further properties may follow. */
+#define ARCH_LLAMA(name, type, class, key_table, tensor_table, ...)                                \
+    extern const struct arch name;                                                                 \
+    const struct arch name = {                                                                     \
+        .model_type = type,                                                                        \
+        .class_name = class,                                                                       \
+        .prefix = "model.",                                                                        \
+        .base =                                                                                    \
+            {.pos = POS_ROTARY, .gated = true, .rotary_share = 1, .window_on = true, __VA_ARGS__}, \
+        .keys = key_table,                                                                         \
+        .must = must,                                                                              \
+        .tensors = tensor_table,                                                                   \
+        .names = names,                                                                            \
+        .lens = {.convert = "convert_" type "_weights", .grouped = true, .biases = biases},        \
     }
 
-ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", true, llama_keys, tensors);
-ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", true, mistral_keys, tensors);
-ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", false, qwen2_keys, qwen2_tensors);
+ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", llama_keys, tensors, .prepend_bos = true);
+ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", mistral_keys, tensors,
+           .prepend_bos = true);
+ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", qwen2_keys, qwen2_tensors,
+           .prepend_bos = false);
+ARCH_LLAMA(arch_qwen3, "qwen3", "Qwen3ForCausalLM", qwen3_keys, qwen3_tensors, .qk_norm = true);

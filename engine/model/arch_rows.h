@@ -14,6 +14,10 @@
     {                                                                 \
         LIBRARY_HF, name, ALIAS_##means, PROPERTY_ALWAYS, false, NULL \
     }
+#define HF_IF(name, means, when)                                      \
+    {                                                                 \
+        LIBRARY_HF, name, ALIAS_##means, PROPERTY_##when, false, NULL \
+    }
 #define HF_SECOND(name, means, note)                                 \
     {                                                                \
         LIBRARY_HF, name, ALIAS_##means, PROPERTY_ALWAYS, true, note \

@@ -41,6 +41,7 @@ struct config {
     double softcap;     /* of attention scores, cap * tanh(x / cap); 0 = none */
     bool norm_center;   /* LayerNorm (with bias) instead of RMSNorm */
     bool parallel;      /* attention and MLP both read resid_pre */
+    bool qk_norm;       /* queries and keys are normalized head by head before they are rotated */
     bool gated;         /* mlp.hook_pre_linear exists */
     bool tied;          /* the unembedding is the embedding */
     bool attn_bias, mlp_bias;

@@ -132,6 +132,16 @@ static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, 
     }
 }
 
+/* A norm without a bias of each head. */
+static void emit_head_norm(struct emitter *em, enum site_id x, enum site_id scale,
+                           enum site_id normalized, enum site_id out, enum weight_id w)
+{
+    int32_t first = em->n;
+    emit_norm(em, (struct operand){OPERAND_SITE, x}, scale, normalized, out, w, W_NONE);
+    for (int32_t i = first; i < em->n; i++)
+        em->steps[i].heads_are_rows = true;
+}
+
 static void emit_attention(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
@@ -145,9 +155,16 @@ static void emit_attention(struct emitter *em)
     emit_heads(em, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
     emit_heads(em, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
     enum site_id query = SITE_Q, key = SITE_K;
+    if (cfg->qk_norm) {
+        emit_head_norm(em, query, SITE_Q_NORM_SCALE, SITE_Q_NORM_NORMALIZED, SITE_Q_NORMED, W_QN);
+        emit_head_norm(em, key, SITE_K_NORM_SCALE, SITE_K_NORM_NORMALIZED, SITE_K_NORMED, W_KN);
+        query = SITE_Q_NORMED, key = SITE_K_NORMED;
+    }
     if (cfg->pos == POS_ROTARY) {
-        EMIT(em, ROPE, ROT_Q, AT(Q), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
-        EMIT(em, ROPE, ROT_K, AT(K), ROOT(ROT_COS), ROOT(ROT_SIN))->p.n_rot = cfg->n_rot;
+        EMIT(em, ROPE, ROT_Q, {OPERAND_SITE, query}, ROOT(ROT_COS), ROOT(ROT_SIN))
+            ->p.n_rot = cfg->n_rot;
+        EMIT(em, ROPE, ROT_K, {OPERAND_SITE, key}, ROOT(ROT_COS), ROOT(ROT_SIN))
+            ->p.n_rot = cfg->n_rot;
         query = SITE_ROT_Q, key = SITE_ROT_K;
     }
     struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, {OPERAND_SITE, query}, ALL(key));

@@ -51,6 +51,7 @@ struct step {
     bool per_head;       /* LINEAR from a per-head residual input [pos, head, d_model]: ln1 and the
                             projection head by head */
     bool flat_out;       /* writes [pos, heads, d] as [pos, heads*d] */
+    bool heads_are_rows; /* [pos, heads, d] is run as [pos*heads, d] */
     struct operand in[KN_IN_MAX];
     struct kn_param p;
 };

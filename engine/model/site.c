@@ -41,8 +41,6 @@ static const struct {
 } elsewhere[] = {
     {"ln1_post.", "only models that normalize after attention have it"},
     {"ln2_post.", "only models that normalize after the MLP have it"},
-    {"attn.q_norm.", "only models with query/key norms have it"},
-    {"attn.k_norm.", "only models with query/key norms have it"},
     {"attn.hook_attn_input", "only shortformer attention has it"},
     {"mlp.hook_mid", "only SoLU models have it"},
     {"mlp.ln.", "only SoLU models have it"},

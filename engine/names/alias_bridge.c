@@ -9,6 +9,8 @@
         LIBRARY_BRIDGE, name, ALIAS_##means, PROPERTY_##when, false, NULL \
     }
 #define B "blocks.%d."
+#define HEADS_FIRST(x) "it is [head, pos, d_head] in the bridge · use attn.hook_" x
+#define NORMED_FIRST(x) "it is [head, pos, d_head] in the bridge · use attn." x "_norm.hook_out"
 #define ONE_BY_ONE \
     "the bridge hooks q, k and v one by one and never fires it · use attn.q.hook_out, attn.k.hook_out, attn.v.hook_out"
 
@@ -38,6 +40,18 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "attn.v.hook_out", V, ALWAYS),
     {LIBRARY_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, PROPERTY_ALWAYS, true, ONE_BY_ONE},
     {LIBRARY_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, PROPERTY_ALWAYS, true, ONE_BY_ONE},
+    BRIDGE(B "attn.q_norm.hook_scale", Q_NORM_SCALE, QK_NORM),
+    BRIDGE(B "attn.q_norm.hook_normalized", Q_NORM_NORMALIZED, QK_NORM),
+    BRIDGE(B "attn.k_norm.hook_scale", K_NORM_SCALE, QK_NORM),
+    BRIDGE(B "attn.k_norm.hook_normalized", K_NORM_NORMALIZED, QK_NORM),
+    {LIBRARY_BRIDGE, B "attn.q_norm.hook_in", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
+     HEADS_FIRST("q")},
+    {LIBRARY_BRIDGE, B "attn.k_norm.hook_in", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
+     HEADS_FIRST("k")},
+    {LIBRARY_BRIDGE, B "attn.hook_q_normed", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
+     NORMED_FIRST("q")},
+    {LIBRARY_BRIDGE, B "attn.hook_k_normed", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
+     NORMED_FIRST("k")},
     BRIDGE(B "attn.hook_rot_q", ROT_Q, ROTARY),
     BRIDGE(B "attn.hook_rot_k", ROT_K, ROTARY),
     BRIDGE(B "attn.hook_attn_scores", ATTN_SCORES, ALWAYS),

@@ -40,6 +40,11 @@ static struct kn_view flat(struct kn_view v)
     return v.ndim == 3 ? kn_join(v, 1) : v;
 }
 
+static struct kn_view heads_as_rows(struct kn_view v)
+{
+    return v.ndim == 3 ? kn_join(v, 0) : v;
+}
+
 static struct kn_view operand_view(const struct pass *p, const struct operand *o)
 {
     struct run *r = p->r;
@@ -140,6 +145,11 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
     c.out[0] = site_rows(p, p->f->stage, s->site);
     if (s->flat_out && !s->per_head)
         c.out[0] = flat(c.out[0]);
+    if (s->heads_are_rows) {
+        c.out[0] = heads_as_rows(c.out[0]);
+        for (int i = 0; i < KN_IN_MAX; i++)
+            c.in[i] = heads_as_rows(c.in[i]);
+    }
     c.p.dest0 = p->f->r0;
     /* scores are masked first, edits may then unmask */
     c.p.full |= p->full && s->op != KN_OP_ATTN_SCORES;

@@ -38,9 +38,10 @@ except ImportError as missing:
 transformers.logging.set_verbosity_error()
 transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
-# A program replaces the attention function of its model's module.
-MODELING = [importlib.import_module(f"transformers.models.{kind}.modeling_{kind}").__name__ for kind in ("gpt2", "gpt_neox", "llama", "mistral", "qwen2")]
 ROOT = Path("tests/fixtures/models")
+KINDS = sorted({json.loads((ROOT / name / "config.json").read_text())["model_type"] for name in sys.argv[2:]})
+# A program replaces the attention function of its model's module.
+MODELING = [importlib.import_module(f"transformers.models.{kind}.modeling_{kind}").__name__ for kind in KINDS]
 FORWARD, GRADIENT = 2e-5, 2e-4  # of the largest value of a tensor: float32 against float32
 
 # One line: edits separated by " ; ".  L: the last layer.  Lines whose hooks a model has not are left out for it.

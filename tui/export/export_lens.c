@@ -52,6 +52,8 @@ static const char *no_hook(enum site_id id)
 {
     if (id == SITE_LN1_OUT || id == SITE_LN2_OUT)
         return "TransformerLens has no hook on a norm's output · its ln1.hook_normalized and ln2.hook_normalized come before the weight";
+    if (site_table[id].when == PROPERTY_QK_NORM)
+        return "TransformerLens makes one axis of batch, position and head there · use hook_q, hook_k, hook_rot_q, hook_rot_k";
     return site_is_module_port(id)
                ? "TransformerLens has no hook there · it is a module's own input or output in Hugging Face"
                : NULL;

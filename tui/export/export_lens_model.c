@@ -40,6 +40,8 @@ static void put_config(struct exporter *x, const struct switches *sw)
             (int)c->n_rot, c->rope_theta);
     if (c->arch->lens.grouped)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
+    if (c->qk_norm)
+        bytes_add_string(x->out, "        use_qk_norm=True,\n");
     if (c->window)
         bytes_addf(x->out,
                    "        use_local_attn=True, window_size=%d, attn_types=[\"local\"] * %d,\n",

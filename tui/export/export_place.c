@@ -17,12 +17,14 @@ static bool in_attention(enum site_id id)
 /* ---- finding places
  * ---------------------------------------------------------------------------------- */
 
-/* Inputs and activations of one projection come before the next one runs. */
+/* Inputs, norms and activations of one projection come before the next one runs. */
 static enum site_id turn_of(enum site_id id)
 {
     switch (id) {
-    case SITE_Q_IN: return SITE_Q;
-    case SITE_K_IN: return SITE_K;
+    case SITE_Q_IN:
+    case SITE_Q_NORMED: return SITE_Q;
+    case SITE_K_IN:
+    case SITE_K_NORMED: return SITE_K;
     case SITE_V_IN: return SITE_V;
     case SITE_GATE_IN:
     case SITE_ACT_OUT: return SITE_PRE;
