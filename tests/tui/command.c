@@ -55,12 +55,14 @@ static bool takes_backend(const char *command)
 struct result command_run(const char *input, const char *const *args)
 {
     const char *argv[ARGS_MAX + 4] = {BORESCOPE};
+    bool named = false; /* by the test itself */
     int n = 0, status, in = temporary(input), out = temporary(NULL), err = temporary(NULL);
     for (; args[n]; n++) {
         assert_true(n < ARGS_MAX);
         argv[n + 1] = args[n];
+        named |= !strcmp(args[n], "--backend");
     }
-    if (strcmp(test_backend(), "cpu") && n && args[0][0] != '-' && takes_backend(args[0]))
+    if (!named && strcmp(test_backend(), "cpu") && n && args[0][0] != '-' && takes_backend(args[0]))
         argv[n + 1] = "--backend", argv[n + 2] = test_backend();
     pid_t pid = fork();
     assert_true(pid >= 0);
