@@ -157,6 +157,7 @@ static int charsmap_piece(const struct pretokenize_step *s, struct pretokenize_w
                           struct piece p, struct err *e)
 {
     (void)e;
+    size_t made = w->text_next.len;
     for (size_t at = p.begin, end; at < p.end; at = end) {
         end = cluster_end(&w->text, at, p.end);
         if (end - at <= WHOLE_LEN_MAX && replaced(s->charsmap, w, at, end - at))
@@ -167,6 +168,9 @@ static int charsmap_piece(const struct pretokenize_step *s, struct pretokenize_w
                 mapped_copy(w, &w->text_next, &w->text, at, at + n);
         }
     }
+    if (w->text_next.len >
+        made) /* what is taken out in front belongs to what remains, so that it */
+        w->text_next.begin[made] = w->text.begin[p.begin]; /* may still be the first of the text */
     return 0;
 }
 
