@@ -59,8 +59,12 @@ static int parse_added(struct tokenizer *t, struct js_node list, struct err *e)
     if (!t->added)
         return out_of_memory(list, e);
     int rc = 0;
-    for (size_t i = 0; i < js_count(list) && !rc; i++, t->n_added++)
-        rc = parse_added_token(js_at(list, i), &t->added[i], e);
+    for (size_t i = 0; i < js_count(list) && !rc; i++) {
+        struct added_token *a = &t->added[t->n_added++];
+        rc = parse_added_token(js_at(list, i), a, e);
+        if (!rc && !a->content_len) /* the reference passes it over */
+            free(t->added[--t->n_added].content);
+    }
     return rc;
 }
 
@@ -143,12 +147,21 @@ static int place(struct tokenizer *t, struct js_node node, int32_t id, const cha
     return 0;
 }
 
+/* One that the model does not have is counted on from its vocabulary: *next is the reference's
+ * count, whatever the file says. */
 static int place_added(struct tokenizer *t, struct js_node root, const struct added_token *a,
-                       char **at, struct err *e)
+                       size_t *next, char **at, struct err *e)
 {
     uint32_t known = strmap_get(&t->by_spelling, a->content, a->content_len);
-    if (known == STRMAP_NONE)
-        return place(t, root, a->id, a->content, a->content_len, at, e);
+    if (known == STRMAP_NONE) {
+        int rc = place(t, root, a->id, a->content, a->content_len, at, e);
+        if (!rc && (size_t)a->id != *next)
+            rc = err_set(e, ERR_BAD_INPUT,
+                         "%s · added token \"%.100s\" has id %d, where counting on gives %zu",
+                         js_name(root.doc), a->content, (int)a->id, *next);
+        ++*next;
+        return rc;
+    }
     if (known != (uint32_t)a->id)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · added token \"%.100s\" has id %d, in the vocabulary %u",
@@ -193,8 +206,9 @@ static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node 
     }
     if (!rc && t->model->beginnings)
         rc = build_trie(t, root, e);
+    size_t next = js_count(vocab);
     for (size_t i = 0; i < t->n_added && !rc; i++)
-        rc = place_added(t, root, &t->added[i], &at, e);
+        rc = place_added(t, root, &t->added[i], &next, &at, e);
     return rc;
 }
 

@@ -118,6 +118,8 @@ static void unbuilt_parts_are_refused_by_name(void **state)
     refuse_rest(",\"normalizer\":{\"type\":\"Strip\"},"
                 "\"added_tokens\":[{\"id\":5,\"content\":\" \",\"normalized\":true}]",
                 "the normalizer leaves nothing of added token \" \"");
+    refuse_rest(",\"added_tokens\":[{\"id\":6,\"content\":\"new\"}]",
+                "\"new\" has id 6, where counting on gives 5");
     refuse_rest(",\"added_tokens\":[{\"id\":9}]",
                 "\"added_tokens[0].content\" · expected a string, found nothing");
 }
@@ -250,6 +252,11 @@ static void unigram_cuts_as_the_reference_does(void **state)
     check_ids(tie, "aba", (int32_t[]){1, 4}, 2); /* of two ways the one known first */
     check_ids(tie, "zz", (int32_t[]){0}, 1);
     check_ids(tie, "z<unk>z", (int32_t[]){0}, 1);
+    /* Read to the nearest double the pair would be as good as "ab", which came first. */
+    check_ids(
+        "{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"a\",-3.594],[\"b\",-4.394],"
+        "[\"ab\",-7.9879999999999995]]}",
+        "ab", (int32_t[]){1, 2}, 2);
     check_ids("{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",0],[\"a\",-1],[\"a\",-3]]}",
               "a", (int32_t[]){2}, 1);
     check_ids("{\"type\":\"Unigram\",\"unk_id\":0,\"vocab\":[[\"<unk>\",99],[\"xy\",50]]}", "xy",
