@@ -195,24 +195,14 @@ static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, st
 
 /* What is looked at but not edited and nothing reads: side branches off what is computed without
  * it. */
-static int side_branches(struct walk *w, enum site_id from, struct err *e)
+static int side_branches(struct walk *w, const struct step *steps, int32_t n, enum site_id from,
+                         struct err *e)
 {
-    static const struct {
-        enum site_id heads, input;
-        enum weight_id weight;
-    } table[] = {
-        {SITE_Q, SITE_Q_INPUT, W_Q},
-        {SITE_K, SITE_K_INPUT, W_K},
-        {SITE_V, SITE_V_INPUT, W_V},
-    };
     int rc = 0;
-    for (int i = 0; i < 3; i++) {
-        if (table[i].heads != from)
-            continue;
-        enum site_id inputs[2] = {table[i].input, SITE_ATTN_IN};
-        for (int k = 0; !rc && k < 2; k++)
-            if (w->wanted[inputs[k]] && !is_live(w, inputs[k]))
-                rc = grad_per_head(w, from, inputs[k], table[i].weight, e);
+    for (int32_t i = 0; !rc && i < n; i++) {
+        enum site_id input = (enum site_id)steps[i].in[0].id;
+        if (steps[i].per_head && steps[i].site == from && w->wanted[input] && !is_live(w, input))
+            rc = grad_step(w, &steps[i], e);
     }
     if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
         rc = grad_step(w, &(struct step){.op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT}, e);
@@ -232,7 +222,7 @@ static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_
             done[s] = true;
             rc = site_done(w, s, fn, user, e);
             if (!rc)
-                rc = side_branches(w, s, e);
+                rc = side_branches(w, steps, n, s, e);
         }
         if (!rc && step_carries(w, steps, n, i))
             rc = grad_step(w, &steps[i], e);
@@ -329,16 +319,18 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
 static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
                       void *user, struct err *e)
 {
-    static const enum site_id order[] = {SITE_ROT_SIN, SITE_ROT_COS, SITE_POS_EMBED, SITE_EMBED};
+    int32_t n;
+    const struct step *steps = plan_stage(w->r->m->plan, 0, &n);
     int rc = 0;
     w->stage = 0;
     wanted_set(w, sites, n_sites);
-    for (int i = 0; !rc && i < (int)(sizeof order / sizeof *order); i++) {
-        if (!w->wanted[order[i]])
+    for (int32_t i = n - 1; !rc && i >= 0; i--) {
+        enum site_id s = steps[i].site;
+        if (!w->wanted[s])
             continue;
-        float *mem = w->before[order[i]].mem ? w->before[order[i]].mem : w->root[order[i]].mem;
-        struct kn_view g = run_site_view(w->r, order[i], mem, w->r->n, 0);
-        rc = given(w, order[i], 0, w->r->n, &g, fn, user, e);
+        float *mem = w->before[s].mem ? w->before[s].mem : w->root[s].mem;
+        struct kn_view g = run_site_view(w->r, s, mem, w->r->n, 0);
+        rc = given(w, s, 0, w->r->n, &g, fn, user, e);
     }
     return rc;
 }
@@ -387,16 +379,23 @@ static int conflicts_check(const struct walk *w, struct err *e)
     return 0;
 }
 
-/* What every block adds to, if somebody looks at it. */
+/* What every block adds to, if somebody looks at any of it. */
 static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_sites,
                         struct err *e)
 {
-    static const enum site_id tables[] = {SITE_ROT_COS, SITE_ROT_SIN};
+    bool root[SITE_COUNT] = {false}, wanted = false;
     int rc = 0;
     wanted_set(w, sites, n_sites);
-    if (w->wanted[SITE_ROT_COS] || w->wanted[SITE_ROT_SIN])
-        for (int i = 0; !rc && i < 2; i++)
-            rc = zeroed(w, &w->root[tables[i]], run_pitch(w->r, tables[i]) * w->r->n, e);
+    for (int32_t stage = 1, n; stage < plan_stages(w->r->m->plan); stage++) {
+        const struct step *steps = plan_stage(w->r->m->plan, stage, &n);
+        for (int32_t i = 0; i < n; i++)
+            for (int k = 0; k < KN_IN_MAX; k++)
+                if (steps[i].in[k].kind == OPERAND_ROOT)
+                    root[steps[i].in[k].id] = true, wanted |= w->wanted[steps[i].in[k].id];
+    }
+    for (int s = 0; !rc && wanted && s < SITE_COUNT; s++)
+        if (root[s])
+            rc = zeroed(w, &w->root[s], run_pitch(w->r, (enum site_id)s) * w->r->n, e);
     return rc;
 }
 

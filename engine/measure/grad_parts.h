@@ -36,9 +36,5 @@ struct kn_view grad_view_all(struct walk *w, enum site_id s);
 int grad_step(struct walk *w, const struct step *s, struct err *e);
 /* Gradient of mlp.instr.hook_out from that of mlp.hook_post: nothing else reads it. */
 int grad_act_out(struct walk *w, struct err *e);
-/* Gradient of a per-head residual input (hook_q_input, ...) from the gradient of the heads it
- * feeds. */
-int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight,
-                  struct err *e);
 
 #endif

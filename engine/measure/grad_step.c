@@ -161,8 +161,9 @@ static int chain_prepare(struct walk *w, struct err *e)
     return rc;
 }
 
-int grad_per_head(struct walk *w, enum site_id heads, enum site_id input, enum weight_id weight,
-                  struct err *e)
+/* Gradient of a per-head residual input (hook_q_input, ...) from that of the heads it feeds. */
+static int per_head_vjp(struct walk *w, enum site_id heads, enum site_id input,
+                        enum weight_id weight, struct err *e)
 {
     struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x,
                    wq = *run_device_weight(w->r, w->stage - 1, weight);
@@ -207,7 +208,7 @@ int grad_act_out(struct walk *w, struct err *e)
 static int rope_vjp(struct walk *w, const struct step *s, struct err *e)
 {
     int rc = twin_vjp(w, s, KN_OP_ROPE_VJP, e);
-    if (rc || !w->root[SITE_ROT_COS].mem)
+    if (rc || !w->root[s->in[1].id].mem)
         return rc;
     struct kn_view x, dy = grad_view(w, s->site), table[2];
     for (int i = 0; i < 2; i++) {
@@ -239,8 +240,8 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     }
     case KN_OP_LINEAR:
         if (s->per_head)
-            return grad_per_head(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id,
-                                 e);
+            return per_head_vjp(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id,
+                                e);
         return linear_vjp(w, flat(dy),
                           *run_device_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
                           flat(gradient(w, &s->in[0])), e);

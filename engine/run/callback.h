@@ -3,7 +3,7 @@
  * A list in firing order: per site and direction in order of adding, prepended ones first.  Each
  * belongs to a level (a depth of nested scopes) unless it is permanent; the meanings of level,
  * direction and including_permanent are those of TransformerLens' hook_points.py. Knows nothing of
- * runs; run_called.c calls them.  Tested in tests/engine/test_lifecycle.c. */
+ * runs; run_callbacks.c calls them.  Tested in tests/engine/test_lifecycle.c. */
 #ifndef CALLBACK_H
 #define CALLBACK_H
 

@@ -1,4 +1,4 @@
-/* run_called.c - callbacks of a run: when they fire, and what their changes mean (see run.h,
+/* run_callbacks.c - callbacks of a run: when they fire, and what their changes mean (see run.h,
  * run_callbacks).
  *
  * A stage with callbacks runs on all its rows at once, and every site that has one is kept for all

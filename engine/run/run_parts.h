@@ -178,7 +178,8 @@ static inline struct run_chain run_chain_normed(const struct run *r, int32_t sta
 /* run.c: steps from `order` on, on rows from `row` on, await computing. */
 void run_dirty(struct run *r, int32_t order, int32_t row);
 
-/* run_called.c.  Is there a forward callback on the site; one that may change it; a backward one?
+/* run_callbacks.c.  Is there a forward callback on the site; one that may change it; a backward
+ * one?
  */
 bool run_called(const struct run *r, int32_t stage, enum site_id s);
 bool run_changed(const struct run *r, int32_t stage, enum site_id s);
