@@ -160,7 +160,8 @@ struct kn_backend_type {
     enum kn_status (*write)(struct kn_backend *be, const struct kn_view *v, const void *host);
     /* x into every element of an f32 view.  Queued. */
     enum kn_status (*fill)(struct kn_backend *be, const struct kn_view *v, float x);
-    /* Bytes of memory of the device, and how many of them are free now. */
+    /* Bytes of memory of the device, and how many of them are free now; 0 where that is not known.
+     */
     void (*memory)(struct kn_backend *be, size_t *total, size_t *available);
     /* Of backends that watch another one, for the rest NULL: see kn_seen and kn_departure. */
     const struct kn_seen *(*seen)(const struct kn_backend *be, int kind);

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "model/process.h"
 
@@ -97,10 +96,11 @@ static struct kn_backend *backend_open(const struct bore_options *o, struct err 
     return be;
 }
 
-static size_t cache_default(void)
+static size_t cache_default(struct kn_backend *be)
 {
-    long pages = sysconf(_SC_PHYS_PAGES), size = sysconf(_SC_PAGESIZE);
-    return pages > 0 && size > 0 ? (size_t)pages / 4 * (size_t)size : (size_t)1 << 30;
+    size_t total, available;
+    be->type->memory(be, &total, &available);
+    return total ? total / 4 : (size_t)1 << 30;
 }
 
 static int points_open(struct bore_model *m, struct err *e)
@@ -135,7 +135,7 @@ int bore_open(struct bore_model **out, const char *model, const struct bore_opti
     if (!rc)
         rc = points_open(m, &e);
     if (!rc) {
-        m->cache_bytes = o->cache_bytes ? o->cache_bytes : cache_default();
+        m->cache_bytes = o->cache_bytes ? o->cache_bytes : cache_default(m->be);
         rc = pair_open(&m->pair, m->m, m->cache_bytes, &e);
     }
     if (rc)

@@ -183,9 +183,10 @@ static enum kn_status backend_fill(struct kn_backend *be, const struct kn_view *
 static void backend_memory(struct kn_backend *be, size_t *total, size_t *available)
 {
     (void)be;
-    size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    *total = (size_t)sysconf(_SC_PHYS_PAGES) * page;
-    *available = (size_t)sysconf(_SC_AVPHYS_PAGES) * page;
+    long page = sysconf(_SC_PAGESIZE), all = sysconf(_SC_PHYS_PAGES),
+         free_now = sysconf(_SC_AVPHYS_PAGES);
+    *total = all > 0 ? (size_t)all * (size_t)page : 0;
+    *available = free_now > 0 ? (size_t)free_now * (size_t)page : 0;
 }
 
 static void backend_close(struct kn_backend *be)

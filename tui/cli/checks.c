@@ -295,7 +295,7 @@ int check_patch(struct check *k, int32_t layer)
     struct pair_target t = {
         .input.tokens = k->c->tokens, .input.n = k->n, .edits = &edit, .n_edits = 1};
     if (!rc)
-        rc = pair_open(&p, k->c->m, cli_cache_bytes(k->c->opt), &k->c->err);
+        rc = pair_open(&p, k->c->m, cli_cache_bytes(k->c), &k->c->err);
     if (!rc)
         rc = pair_sync(p, &t, NULL, &k->c->err);
     if (!rc)
@@ -307,7 +307,7 @@ int check_patch(struct check *k, int32_t layer)
 
 static struct run *fresh_run(struct check *k)
 {
-    struct run_options opt = {.cache_bytes = cli_cache_bytes(k->c->opt) / 4};
+    struct run_options opt = {.cache_bytes = cli_cache_bytes(k->c) / 4};
     return run_create(k->c->m, NULL, &opt, &k->c->err);
 }
 

@@ -58,11 +58,14 @@ int cli_memory(struct cli *c)
     return err_set(&c->err, ERR_SYSTEM, "out of memory · %s", c->opt->command->name);
 }
 
-size_t cli_cache_bytes(const struct options *o)
+size_t cli_cache_bytes(const struct cli *c)
 {
-    long pages = sysconf(_SC_AVPHYS_PAGES), page = sysconf(_SC_PAGESIZE);
-    size_t quarter = pages > 0 && page > 0 ? (size_t)pages * (size_t)page / 4 : (size_t)256 << 20;
-    return o->cache_mb >= 0 ? (size_t)o->cache_mb << 20 : quarter;
+    size_t total, available = 0;
+    if (c->opt->cache_mb >= 0)
+        return (size_t)c->opt->cache_mb << 20;
+    if (c->be)
+        c->be->type->memory(c->be, &total, &available);
+    return available ? available / 4 : (size_t)256 << 20;
 }
 
 static int open_backend(struct cli *c)
@@ -339,7 +342,7 @@ int cli_sync(struct cli *c)
     struct pair_target t;
     int rc = cli_target(c, &t);
     if (!rc)
-        rc = pair_open(&c->pair, c->m, cli_cache_bytes(c->opt), &c->err);
+        rc = pair_open(&c->pair, c->m, cli_cache_bytes(c), &c->err);
     if (!rc)
         pair_differentiate(c->pair, c->opt->grad != NULL);
     return rc ? rc : pair_sync(c->pair, &t, NULL, &c->err);

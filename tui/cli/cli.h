@@ -83,7 +83,8 @@ int cli_target(struct cli *c, struct pair_target *t);
 int cli_edit_weights(struct cli *c);
 /* The face that a command shows: edited if there are edits. */
 struct run *cli_run_shown(const struct cli *c);
-size_t cli_cache_bytes(const struct options *o);
+/* --cache-mb, or a quarter of what the device has free. */
+size_t cli_cache_bytes(const struct cli *c);
 /* All of standard input; *text is malloc'ed. */
 int cli_stdin(char **text, size_t *len, struct err *e);
 /* Ids separated by commas or blanks; *ids is malloc'ed. */

@@ -33,7 +33,7 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
     int rc = cli_model(c, true);
     if (!rc)
         rc = read_prompt(c, prompt);
-    *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(o),
+    *x = (struct explorer_options){.cache_bytes = cli_cache_bytes(c),
                                    .graphics = o->graphics,
                                    .color = o->color,
                                    .keymap = o->keymap,

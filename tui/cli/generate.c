@@ -97,7 +97,7 @@ static int run(struct cli *c, struct stream *s, const struct pair_target *t)
                                  .freq_penalty = o->freq_penalty};
     memcpy(s->ids, c->tokens, (size_t)c->n * sizeof *s->ids);
     s->n = c->n;
-    int rc = generate(c->m, t, 1, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(o), emit, s,
+    int rc = generate(c->m, t, 1, o->count, &g, c->m->cfg.eos_id, cli_cache_bytes(c), emit, s,
                       &c->err);
     if (s->rc)
         return s->rc;
