@@ -160,7 +160,7 @@ static void decode(enum kn_dtype t, const void *data, int64_t i, int64_t stride,
         for (int64_t k = 0; k < n; k++)
             dst[k] = (float)w[i + k * stride];
         break;
-    case KN_DTYPE_COUNT: assert(!"such a type");
+    case KN_DTYPE_COUNT: assert(false && "no such type");
     }
 }
 
