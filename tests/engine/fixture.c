@@ -12,7 +12,8 @@
 
 #define ROOT "tests/fixtures/models/"
 
-char **fixture_names(bool representatives_only)
+/* Those of the index that have a file (NULL: all), or are representatives. */
+static char **names_where(const char *file, bool representative)
 {
     struct err e = {0};
     struct js_doc *doc = js_open(ROOT "index.json", &e);
@@ -21,16 +22,28 @@ char **fixture_names(bool representatives_only)
     size_t n = js_count(js_root(doc)), k = 0;
     char **names = calloc(n + 1, sizeof *names);
     for (size_t i = 0; i < n; i++) {
-        struct js_node item = js_at(js_root(doc), i);
-        const char *s;
-        bool rep = false;
-        assert_int_equal(js_string(js_get(item, "name"), &s, NULL, &e), 0);
+        struct js_node item = js_at(js_root(doc), i), files = js_get(item, "files");
+        const char *name, *one;
+        bool rep = false, has = !file;
+        assert_int_equal(js_string(js_get(item, "name"), &name, NULL, &e), 0);
         assert_int_equal(js_bool(js_get(item, "representative"), &rep, &e), 0);
-        if (rep || !representatives_only)
-            names[k++] = strdup(s);
+        for (size_t f = 0; f < js_count(files) && !has; f++)
+            has = !js_string(js_at(files, f), &one, NULL, &e) && !strcmp(one, file);
+        if (has && (rep || !representative))
+            names[k++] = strdup(name);
     }
     js_close(doc);
     return names;
+}
+
+char **fixture_names(bool representatives_only)
+{
+    return names_where(NULL, representatives_only);
+}
+
+char **fixture_names_with(const char *file)
+{
+    return names_where(file, false);
 }
 
 void fixture_names_free(char **names)

@@ -18,6 +18,8 @@
 
 /* Every folder of tests/fixtures/models; NULL-terminated; malloc'ed strings. */
 char **fixture_names(bool representatives_only);
+/* Those that have this reference file. */
+char **fixture_names_with(const char *file);
 void fixture_names_free(char **names);
 
 struct fixture {

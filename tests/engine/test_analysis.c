@@ -10,6 +10,8 @@
 #include "measure/analysis.h"
 #include "model/process.h"
 
+static const char ANALYSIS[] = "analysis.safetensors";
+
 struct opened {
     struct fixture f;
     struct checkpoint *ref;
@@ -18,7 +20,7 @@ struct opened {
 
 static struct opened open_processed(const char *name)
 {
-    struct opened o = {.f = fixture_open(name), .ref = fixture_file(name, "analysis.safetensors")};
+    struct opened o = {.f = fixture_open(name), .ref = fixture_file(name, ANALYSIS)};
     struct err e = {0};
     struct run_options opt = {0};
     assert_int_equal(process_model(o.f.m, PROCESS_USUAL, &e), 0);
@@ -34,13 +36,12 @@ static void close_processed(struct opened *o)
     fixture_close(&o->f);
 }
 
-static const char *const names[] = {"gpt2", "gpt_neox", "llama"};
-
 static void test_stacks(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
-        struct opened o = open_processed(names[i]);
+    char **names = fixture_names_with(ANALYSIS);
+    for (char **model = names; *model; model++) {
+        struct opened o = open_processed(*model);
         int32_t answer = (int32_t)strtol(checkpoint_metadata(o.ref, "answer"), NULL, 10);
         int32_t wrong = (int32_t)strtol(checkpoint_metadata(o.ref, "wrong"), NULL, 10);
         for (enum stack_kind k = 0; k < STACK_KIND_COUNT; k++) {
@@ -64,7 +65,7 @@ static void test_stacks(void **state)
             assert_int_equal(t->shape[0], s.n);
             double d = fixture_error(s.values, t->data, (size_t)s.n * (size_t)s.d_model);
             if (!(d <= 1e-5))
-                fail_msg("%s %s: components differ by %g", names[i], key, d);
+                fail_msg("%s %s: components differ by %g", *model, key, d);
             float *attrs = malloc((size_t)s.n * sizeof *attrs);
             double constant;
             assert_int_equal(stack_logit_attrs(&s, o.r, (int32_t[]){o.f.n - 1}, answer, wrong,
@@ -73,13 +74,14 @@ static void test_stacks(void **state)
             snprintf(key, sizeof key, "attrs.%s", stack_kind_name(k));
             d = fixture_error(attrs, checkpoint_find(o.ref, key)->data, (size_t)s.n);
             if (!(d <= 1e-5))
-                fail_msg("%s %s: attributions differ by %g", names[i], key, d);
+                fail_msg("%s %s: attributions differ by %g", *model, key, d);
             free(attrs);
             stack_free(&s);
             js_close(labels);
         }
         close_processed(&o);
     }
+    fixture_names_free(names);
 }
 
 /* Every stack that sums to the stream accounts for the whole logit difference, raw weights and
@@ -128,8 +130,9 @@ static void test_parameters(void **state)
 {
     (void)state;
     int n_variants = 0;
-    for (int i = 0; i < 3; i++) {
-        struct opened o = open_processed(names[i]);
+    char **names = fixture_names_with(ANALYSIS);
+    for (char **model = names; *model; model++) {
+        struct opened o = open_processed(*model);
         struct js_doc *variants = fixture_json(o.ref, "variants");
         for (size_t v = 0; v < js_count(js_root(variants)); v++, n_variants++) {
             struct js_node item = js_at(js_root(variants), v), want;
@@ -147,7 +150,7 @@ static void test_parameters(void **state)
             assert_int_equal(stack_kind_parse(kind, &of.kind, &e), 0);
             assert_true(!*with || !stack_flags_parse(with, &of.flags, &e));
             if (stack_make(&s, o.r, &of, (int32_t[]){o.f.n - 1}, 1, &e))
-                fail_msg("%s %s: %s", names[i], name, e.text);
+                fail_msg("%s %s: %s", *model, name, e.text);
             want = js_get(item, "labels");
             assert_int_equal(js_count(want), s.n);
             for (int32_t c = 0; c < s.n; c++) {
@@ -159,12 +162,13 @@ static void test_parameters(void **state)
             assert_int_equal(t->nbytes, (size_t)s.n * (size_t)s.d_model * sizeof(float));
             double d = fixture_error(s.values, t->data, (size_t)s.n * (size_t)s.d_model);
             if (!(d <= 1e-5))
-                fail_msg("%s %s: components differ by %g", names[i], name, d);
+                fail_msg("%s %s: components differ by %g", *model, name, d);
             stack_free(&s);
         }
         js_close(variants);
         close_processed(&o);
     }
+    fixture_names_free(names);
     print_message("%d calls with parameters\n", n_variants);
     assert_true(n_variants > 40);
 }
@@ -172,8 +176,9 @@ static void test_parameters(void **state)
 static void test_detect(void **state)
 {
     (void)state;
-    for (int i = 0; i < 3; i++) {
-        struct opened o = open_processed(names[i]);
+    char **names = fixture_names_with(ANALYSIS);
+    for (char **model = names; *model; model++) {
+        struct opened o = open_processed(*model);
         for (int p = 0; p < HEAD_PATTERN_COUNT + 2; p++)
             for (int k = 0; k < 8; k++) {
                 static const char *const own[2] = {"binary", "graded"};
@@ -185,8 +190,7 @@ static void test_detect(void **state)
                                                           : own[p - HEAD_PATTERN_COUNT];
                 assert_true(o.f.n * o.f.n <= 256);
                 snprintf(key, sizeof key,
-                         "tests/fixtures/models/%s/analysis.safetensors:pattern.%s", names[i],
-                         name);
+                         "tests/fixtures/models/%s/analysis.safetensors:pattern.%s", *model, name);
                 if (p < HEAD_PATTERN_COUNT)
                     head_pattern_fill((enum head_pattern)p, o.f.tokens, o.f.n, pattern);
                 else
@@ -199,11 +203,12 @@ static void test_detect(void **state)
                 for (size_t s = 0; s < t->nbytes / sizeof(float); s++)
                     if (!(fabs((double)scores[s] - (double)((const float *)t->data)[s]) <=
                           (opt.abs ? 1.01e-3 : 1e-5)))
-                        fail_msg("%s %s [%zu]: %g, the library has %g", names[i], key, s,
+                        fail_msg("%s %s [%zu]: %g, the library has %g", *model, key, s,
                                  (double)scores[s], (double)((const float *)t->data)[s]);
             }
         close_processed(&o);
     }
+    fixture_names_free(names);
 }
 
 static void test_refusals(void **state)

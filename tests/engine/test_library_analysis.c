@@ -30,11 +30,11 @@ static const char *text_of(struct js_node n)
 static void test_stacks(void **state)
 {
     (void)state;
-    static const char *const names[] = {"gpt2", "gpt_neox", "llama"};
+    char **names = fixture_names_with("analysis.safetensors");
     int n = 0;
-    for (int i = 0; i < 3; i++) {
-        struct bore_model *m = open_usual(names[i]);
-        struct checkpoint *ref = fixture_file(names[i], "analysis.safetensors");
+    for (char **model = names; *model; model++) {
+        struct bore_model *m = open_usual(*model);
+        struct checkpoint *ref = fixture_file(*model, "analysis.safetensors");
         struct js_doc *variants = fixture_json(ref, "variants");
         int32_t count, *tokens = fixture_ids(ref, "tokens", &count);
         struct bore_pass pass = {.tokens = tokens, .rows = 1, .cols = count};
@@ -60,7 +60,7 @@ static void test_stacks(void **state)
                 assert_string_equal(s.labels[k], text_of(js_at(js_get(item, "labels"), (size_t)k)));
             double error = fixture_error(s.values.data, want->data, want->nbytes / sizeof(float));
             if (!(error <= 1e-5))
-                fail_msg("%s %s: components differ by %g", names[i], key, error);
+                fail_msg("%s %s: components differ by %g", *model, key, error);
             bore_stack_free(&s);
         }
         free(tokens);
@@ -68,6 +68,7 @@ static void test_stacks(void **state)
         checkpoint_close(ref);
         bore_close(m);
     }
+    fixture_names_free(names);
     assert_true(n > 60);
 }
 

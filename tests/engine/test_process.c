@@ -72,10 +72,11 @@ static double check_file(const char *name, const char *file, unsigned flags, boo
 static void test_usual(void **state)
 {
     (void)state;
-    static const char *const names[] = {"gpt2", "gpt_neox", "llama"};
+    char **names = fixture_names_with("processed.safetensors");
     double worst = 0;
-    for (int i = 0; i < 3; i++)
-        worst = fmax(worst, check_file(names[i], "processed.safetensors", PROCESS_USUAL, false));
+    for (char **name = names; *name; name++)
+        worst = fmax(worst, check_file(*name, "processed.safetensors", PROCESS_USUAL, false));
+    fixture_names_free(names);
     print_message("largest error of a processed weight or activation: %.2g\n", worst);
 }
 

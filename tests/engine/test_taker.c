@@ -100,15 +100,15 @@ static int check_case(const struct fixture *f, const struct taker_hooks *t,
 static void as_taker(void **state)
 {
     (void)state;
-    static const char *const names[] = {"gpt2", "llama", "mistral"};
+    char **names = fixture_names_with("taker.safetensors");
     int edits = 0, collects = 0;
-    for (int i = 0; i < 3; i++) {
-        struct fixture f = fixture_open(names[i]);
-        struct checkpoint *ref = fixture_file(names[i], "taker.safetensors");
+    for (char **model = names; *model; model++) {
+        struct fixture f = fixture_open(*model);
+        struct checkpoint *ref = fixture_file(*model, "taker.safetensors");
         struct js_doc *cases = fixture_json(ref, "cases");
         for (int k = 0; k < (int)js_count(js_root(cases)); k++) {
             struct js_node one = js_at(js_root(cases), (size_t)k);
-            struct taker_hooks t = read_case(&f, names[i], one);
+            struct taker_hooks t = read_case(&f, *model, one);
             assert_int_equal(t.n_collects, js_count(js_get(one, "collects")));
             edits += check_case(&f, &t, ref, k);
             collects += t.n_collects;
@@ -118,6 +118,7 @@ static void as_taker(void **state)
         checkpoint_close(ref);
         fixture_close(&f);
     }
+    fixture_names_free(names);
     assert_true(edits > 80 && collects > 80);
 }
 
