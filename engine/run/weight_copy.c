@@ -6,25 +6,13 @@
 
 #include "run/run_device.h"
 
-/* A bias that the model does not have: zeros, in groups where its weight lies in groups. */
+/* A bias that the model does not have: zeros, in groups where its weight, the row before it in
+ * weight.def, lies in groups. */
 static struct kn_view absent_bias(const struct model *m, const struct edit_weight *w)
 {
-    bool heads = w->id == B_Q || w->id == B_K || w->id == B_V;
-    const struct kn_view *q = model_weight(m, w->layer, W_Q);
-    int64_t count = 1;
-    for (int i = 0; i < w->rank; i++)
-        count *= w->shape[i];
-    count /= w->repeat;
-    return heads && q->ndim == 3 ? kn_view2(NULL, KN_F32, q->shape[0], q->shape[1])
-                                 : kn_view1(NULL, KN_F32, count);
-}
-
-static bool is_matrix(const struct edit_weight *w)
-{
-    int64_t k = 0;
-    for (int i = 0; i < w->rank; i++)
-        k += w->step_k[i];
-    return k > 0;
+    const struct kn_view *of = model_weight(m, w->layer, w->id - 1);
+    return of->ndim == 3 ? kn_view2(NULL, KN_F32, of->shape[0], of->shape[1])
+                         : kn_view1(NULL, KN_F32, weight_n(&m->cfg, w->id));
 }
 
 /* The copy's axes: those of `from`, packed; *sn, *sk: the distance of two rows n, and of two
@@ -82,7 +70,7 @@ int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int
     if (!mem)
         return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s",
                        weight_copy_bytes(m, instrs), instrs->weight->name);
-    pack(&copy, &from, is_matrix(instrs->weight), &sn, &sk);
+    pack(&copy, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
     copy.data = mem, copy.first = 0;
     if (from.data)
         copy_values(&from, sk != 1, mem);

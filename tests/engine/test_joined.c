@@ -156,14 +156,16 @@ static void same_tensors(const struct model *m, const struct checkpoint *st)
     free(list);
 }
 
-static void same_logits(const struct fixture *f, const struct model *joined)
+/* With an edit (or NULL) of a weight by its own name, each model resolving it for itself. */
+static void same_logits(const struct fixture *f, const struct model *joined, const char *edit)
 {
     struct fixture g = *f;
     g.m = (struct model *)(uintptr_t)joined;
     size_t n = (size_t)f->n * (size_t)f->m->cfg.d_vocab;
     float *a = malloc(n * sizeof *a), *b = malloc(n * sizeof *b);
-    struct run *ra = fixture_run(f, NULL, NULL, 1 << 20),
-               *rb = fixture_run(&g, NULL, NULL, 1 << 20);
+    struct edit_program *pa = edit ? fixture_program(f->m, f->n, &edit, 1) : NULL,
+                        *pb = edit ? fixture_program(joined, f->n, &edit, 1) : NULL;
+    struct run *ra = fixture_run(f, NULL, pa, 1 << 20), *rb = fixture_run(&g, NULL, pb, 1 << 20);
     struct site_ref logits = {SITE_UNEMBED_OUT, SITE_ROOT};
     assert_int_equal(run_read(ra, logits, 0, f->n, a, NULL, NULL), 0);
     assert_int_equal(run_read(rb, logits, 0, f->n, b, NULL, NULL), 0);
@@ -171,6 +173,7 @@ static void same_logits(const struct fixture *f, const struct model *joined)
     double most = joined->cfg.arch->tensors[1].turned ? 1e-6 : 0;
     assert_true(fixture_error(a, b, n) <= most);
     run_free(ra), run_free(rb);
+    edit_program_free(pa), edit_program_free(pb);
     free(a), free(b);
 }
 
@@ -184,13 +187,20 @@ static void check(const struct arch_tensor *rows)
     struct err e = {0};
     arch.tensors = rows;
     joined.cfg.arch = &arch;
-    joined.weights = calloc((size_t)(joined.cfg.n_layers + 1) * WEIGHT_COUNT,
-                            sizeof *joined.weights);
+    size_t count = (size_t)(joined.cfg.n_layers + 1) * WEIGHT_COUNT;
+    joined.weights = calloc(2 * count, sizeof *joined.weights);
+    joined.device = joined.weights + count;
     if (weights_bind(joined.weights, &joined.cfg, st, &joined.dtype, &e))
         fail_msg("%s", e.text);
     same_values(f.m, &joined);
     same_tensors(&joined, st);
-    same_logits(&f, &joined);
+    static const char *const edits[] = {
+        NULL, "blocks.0.attn.b_K += 0.5", "blocks.1.attn._W_V[1, :, 2] *= 3",
+        "blocks.0.attn.W_Q[2] = 0", "blocks.1.mlp.W_gate[:, 3] *= -1"};
+    for (size_t i = 0; i < sizeof edits / sizeof *edits; i++)
+        same_logits(&f, &joined, edits[i]);
+    for (size_t i = 0; i < count; i++)
+        joined.be->type->forget(joined.be, &joined.device[i]);
     free(joined.weights);
     checkpoint_close(st);
     fixture_close(&f);
