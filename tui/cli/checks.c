@@ -205,13 +205,19 @@ int check_result(struct check *k, int32_t layer)
     const float *out = result ? check_values(k, SITE_ATTN_OUT, layer) : NULL;
     if (!out)
         return k->c->err.code;
+    float *b = calloc((size_t)cfg->d_model, sizeof *b);
+    if (!b)
+        return cli_memory(k->c);
+    if (bias->ndim)
+        kn_decode_rows(bias, 0, cfg->d_model, b);
     for (int64_t p = 0; p < k->n; p++)
         for (int64_t i = 0; i < cfg->d_model; i++) {
-            double sum = bias->ndim ? kn_load(bias, i * bias->stride[0]) : 0;
+            double sum = (double)b[i];
             for (int64_t h = 0; h < cfg->n_heads; h++)
                 sum += result[(p * cfg->n_heads + h) * cfg->d_model + i];
             check_compare(k, out[p * cfg->d_model + i], sum);
         }
+    free(b);
     return 0;
 }
 
