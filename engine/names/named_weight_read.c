@@ -58,18 +58,27 @@ struct reader {
     const struct named_weight *w;
     const int64_t *const *index;
     int64_t size[WEIGHT_RANK_MAX];
+    bool along_n;    /* lines of types that are not stored in blocks run along n */
+    int64_t stretch; /* elements to decode at once */
     const struct kn_view *view;
     int64_t line, lo, hi; /* the line's first element in the view, columns [lo, hi) of it */
     float x[STRETCH];
 };
 
-/* The element, out of a view that is [n, k] or [groups, n of a group, k], without k for vectors. */
-static float value_at(struct reader *r, struct place p)
+static bool line_is_along_n(const struct reader *r, const struct kn_view *v, enum weight_id id)
+{
+    return kn_dtype_block(v->dtype) > 1 ? lies_along_n(v, id) : r->along_n;
+}
+
+/* The element, decoded with what follows on its line: *left elements with it.  NULL: the model has
+ * no such weight, all are 0.  A view is [n, k] or [groups, n of a group, k], without k for vectors.
+ */
+static const float *seek(struct reader *r, struct place p, int64_t *left)
 {
     const struct kn_view *v = model_weight(r->m, p.layer, p.id);
     if (!v->ndim)
-        return 0;
-    bool matrix = weight_table[p.id].k != DIM_NONE, along_n = lies_along_n(v, p.id);
+        return NULL;
+    bool matrix = weight_table[p.id].k != DIM_NONE, along_n = line_is_along_n(r, v, p.id);
     int inner = v->ndim - 1 - matrix, axis = along_n ? inner : v->ndim - 1;
     int64_t group = inner ? p.n / v->shape[1] : 0, n = inner ? p.n % v->shape[1] : p.n,
             column = along_n ? n : p.k,
@@ -83,44 +92,46 @@ static float value_at(struct reader *r, struct place p)
                               .shape = {v->shape[axis]},
                               .stride = {v->stride[axis]},
                               .first = v->first + line};
+        int64_t block = kn_dtype_block(v->dtype), most = r->stretch < block ? block : r->stretch;
         r->view = v, r->line = line;
-        r->lo = column / STRETCH * STRETCH;
-        r->hi = r->lo + STRETCH < row.shape[0] ? r->lo + STRETCH : row.shape[0];
+        r->lo = column / most * most;
+        r->hi = r->lo + most < row.shape[0] ? r->lo + most : row.shape[0];
         kn_decode_rows(&row, r->lo, r->hi - r->lo, r->x);
     }
-    return r->x[column - r->lo];
+    *left = r->hi - column;
+    return r->x + (column - r->lo);
 }
 
-/* The last axis of the tensor along which stored elements lie side by side. */
+/* The last axis of the tensor that runs along lines. */
 static int line_axis(const struct reader *r)
 {
-    const struct named_weight *w = r->w;
-    bool along_n = lies_along_n(model_weight(r->m, w->layer < 0 ? 0 : w->layer, w->part[0]),
-                                w->part[0]);
-    for (int d = w->rank - 1; d > 0; d--) {
-        enum weight_over over = w->axis[d].run[0].over;
-        if (along_n ? over == RUN_N || over == RUN_GROUP : over == RUN_K)
+    for (int d = r->w->rank - 1; d > 0; d--) {
+        enum weight_over over = r->w->axis[d].run[0].over;
+        if (r->along_n ? over == RUN_N || over == RUN_GROUP : over == RUN_K)
             return d;
     }
     return 0;
 }
 
-/* All of an axis at at[], whose elements are `step` apart in dst. */
+/* All of an axis at at[], whose elements are `step` apart in dst: as many at a time as follow each
+ * other in a line. */
 static void read_axis(struct reader *r, int axis, int64_t at[WEIGHT_RANK_MAX], int64_t step,
                       float *dst)
 {
     const struct weight_axis *a = &r->w->axis[axis];
     const int64_t *list = r->index ? r->index[axis] : NULL;
-    bool straight = !list && a->n == 1 && (a->run[0].over == RUN_N || a->run[0].over == RUN_K);
-    struct place p = {0};
-    for (int64_t i = 0; i < r->size[axis]; i++, dst += step) {
-        if (straight && i > 0) {
-            *(a->run[0].over == RUN_N ? &p.n : &p.k) += a->run[0].step;
-        } else {
-            at[axis] = list ? list[i] : i;
-            p = place_of(r->w, at);
-        }
-        *dst = value_at(r, p);
+    enum weight_over over = a->run[0].over;
+    bool straight = !list && a->n == 1 && a->run[0].step == 1 && (over == RUN_N || over == RUN_K);
+    for (int64_t i = 0, n; i < r->size[axis]; i += n) {
+        at[axis] = list ? list[i] : i;
+        struct place p = place_of(r->w, at);
+        int64_t left = 1;
+        const float *x = seek(r, p, &left);
+        const struct kn_view *v = model_weight(r->m, p.layer, p.id);
+        bool follows = straight && x && line_is_along_n(r, v, p.id) == (over == RUN_N);
+        n = !follows ? 1 : left < r->size[axis] - i ? left : r->size[axis] - i;
+        for (int64_t k = 0; k < n; k++, dst += step)
+            *dst = x ? x[k] : 0;
     }
 }
 
@@ -135,7 +146,12 @@ void named_weight_cut(const struct model *m, const struct named_weight *w,
         step[d] = all;
         all *= r.size[d];
     }
+    const struct kn_view *v = model_weight(m, w->layer < 0 ? 0 : w->layer, w->part[0]);
+    r.along_n = weight_table[w->part[0]].k == DIM_NONE ||
+                (kn_dtype_block(v->dtype) > 1 ? lies_along_n(v, w->part[0])
+                                              : w->axis[w->rank - 1].run[0].over != RUN_K);
     int axis = line_axis(&r);
+    r.stretch = r.size[axis] > 1 ? STRETCH : 1;
     for (int64_t line = 0; all > 0 && line < all / r.size[axis]; line++) {
         int64_t left = line, offset = 0;
         for (int d = w->rank - 1; d >= 0; d--) {
