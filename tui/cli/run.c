@@ -55,13 +55,16 @@ struct shown {
 static int look_at(struct capture_list *l, int i, struct shown *out, struct err *e)
 {
     struct capture *k = &l->item[i];
+    struct site_ref site = k->value.site[0];
+    int64_t n = capture_count(l, k);
+    *out = (struct shown){.name = k->name, .shape = {1}};
+    out->rank = 1 + capture_shape(l, k, false, out->shape + 1);
+    if (!k->cut && n * (int64_t)sizeof(float) > LIMIT_CAPTURE_BYTES) /* logits, a block at a time */
+        return lens_stats(l->run, site, 0, l->columns, &out->stats, e);
     int rc = captures_load(l, i, e);
     if (rc)
         return rc;
-    *out = (struct shown){.name = k->name, .shape = {1}};
-    out->rank = 1 + capture_shape(l, k, false, out->shape + 1);
-    lens_stats_values(k->values, capture_count(l, k), k->value.site[0].id == SITE_ATTN_SCORES,
-                      &out->stats);
+    lens_stats_values(k->values, n, site.id == SITE_ATTN_SCORES, &out->stats);
     capture_drop(k);
     return 0;
 }
