@@ -38,29 +38,16 @@ static int room_for(struct bore_alias *a, int64_t n, struct err *e)
     return 0;
 }
 
-/* Joined columns of the parts to the buffer, or back where they differ.  seen: the values of the
- * last part, then of those before it. */
-static void join(struct bore_alias *a, const struct config *cfg, const struct kn_view *seen,
-                 int64_t rows, int64_t columns, bool back)
+/* Joined columns of the parts to the buffer, or back.  seen: the values of the last part, then of
+ * those before it. */
+static void join(const struct bore_alias *a, const struct config *cfg, const struct kn_view *seen,
+                 const struct kn_view *whole, bool back)
 {
-    for (int64_t k = 0; k < columns; k++) {
-        struct alias_at at = alias_map_index(cfg, &a->value, k);
-        const struct kn_view *v = &seen[(at.part + 1) % a->n_parts];
-        float *x = kn_f32(v) + at.head * v->stride[1] + at.d * v->stride[2];
-        for (int64_t p = 0; p < rows; p++)
-            *(back ? &x[p * v->stride[0]] : &a->buf[p * columns + k]) = *(
-                back ? &a->buf[p * columns + k] : &x[p * v->stride[0]]);
+    for (int i = 0; i < a->n_parts; i++) {
+        struct kn_view mine = alias_part(cfg, &a->value, i, whole);
+        const struct kn_view *site = &seen[(i + 1) % a->n_parts];
+        capture_move(back ? site : &mine, back ? &mine : site);
     }
-}
-
-/* The buffer to every head of one site. */
-static void spread(const struct bore_alias *a, const struct kn_view *v)
-{
-    for (int64_t p = 0; p < v->shape[0]; p++)
-        for (int64_t h = 0; h < v->shape[1]; h++)
-            for (int64_t d = 0; d < v->shape[2]; d++)
-                kn_f32(v)[p * v->stride[0] + h * v->stride[1] +
-                          d * v->stride[2]] = a->buf[p * v->shape[2] + d];
 }
 
 static int call_buffer(const struct callback *self, struct bore_alias *a, int32_t row0,
@@ -82,29 +69,33 @@ static int call_joined(const struct callback *self, struct bore_alias *a, int32_
     int rc = room_for(a, shape[0] * shape[1], e);
     if (rc)
         return rc;
-    join(a, cfg, v, shape[0], shape[1], false);
+    struct kn_view whole = kn_view2(a->buf, KN_F32, shape[0], shape[1]);
+    join(a, cfg, v, &whole, false);
     rc = call_buffer(self, a, row0, shape[0], shape[1], e);
     if (!rc && !(self->flags & CALLBACK_READS))
-        join(a, cfg, v, shape[0], shape[1], true);
+        join(a, cfg, v, &whole, true);
     return rc;
 }
 
 static int call_spread(const struct callback *self, struct bore_alias *a, int32_t row0,
                        const struct kn_view *v, struct err *e)
 {
+    const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
     int64_t rows = v->shape[0], columns = v->shape[2];
-    if (same_site(self->site, a->calls_at)) {
-        int rc = room_for(a, rows * columns, e);
-        if (rc)
-            return rc;
-        for (int64_t p = 0; p < rows; p++)
-            for (int64_t d = 0; d < columns; d++)
-                a->buf[p * columns + d] = kn_f32(v)[p * v->stride[0] + d * v->stride[2]];
-        if ((rc = call_buffer(self, a, row0, rows, columns, e)))
-            return rc;
+    bool shows = same_site(self->site, a->calls_at);
+    int rc = shows ? room_for(a, rows * columns, e) : 0;
+    if (rc)
+        return rc;
+    struct kn_view whole = kn_view2(a->buf, KN_F32, rows, columns),
+                   mine = alias_part(cfg, &a->value, 0, &whole);
+    if (shows) {
+        struct kn_view to = kn_slice(mine, 1, 0, 1), head = kn_slice(*v, 1, 0, 1);
+        capture_move(&to, &head);
+        rc = call_buffer(self, a, row0, rows, columns, e);
     }
-    spread(a, v);
-    return 0;
+    if (!rc)
+        capture_move(v, &mine);
+    return rc;
 }
 
 /* The engine's callback behind every hook under another library's name. */

@@ -252,40 +252,40 @@ static struct block block_of(const struct kn_view *v, int row, const int64_t to[
     return b;
 }
 
-void capture_copy(const struct kn_view *v, int axis, const struct capture_slice *cut, float *to)
+/* The same of a tensor whose heads are joined, or with `spread` of its sum over heads. */
+static struct block joined_block(const struct kn_view *from, const struct kn_view *to)
 {
-    int64_t shape[ALIAS_RANK_MAX];
-    for (int i = 0; i < v->ndim; i++)
-        shape[i] = i == axis ? cut->n : v->shape[i];
-    struct block b = block_of(v, axis, shape, -1, NULL, NULL);
-    for (int32_t k = 0; k < cut->n; k++)
-        block_row(&b, kn_f32(v) + cut->index[k] * b.from_row, to + k * b.to_row);
+    bool heads = from->ndim == 3;
+    return (struct block){
+        .from_row = from->stride[0],
+        .to_row = to->stride[0],
+        .outer = {.n = to->shape[1], .from = heads ? from->stride[1] : 0, .to = to->stride[1]},
+        .inner = {.n = to->shape[2], .from = from->stride[from->ndim - 1], .to = to->stride[2]},
+    };
 }
 
-/* The part-th site of a tensor [pos, columns] whose heads are joined, or with `spread` its sum over
- * heads; *at: its first column. */
-static struct block joined_block(const struct capture_list *l, const struct capture *c, int part,
-                                 const struct kn_view *v, int64_t *at)
+void capture_move(const struct kn_view *to, const struct kn_view *from)
 {
-    int64_t shape[ALIAS_RANK_MAX], d = v->shape[v->ndim - 1], own[SITE_RANK_MAX];
-    bool heads = v->ndim == 3, spread = c->gradient && c->value.spread,
-         turns = c->value.form == FORM_HEADS;
-    capture_shape(l, c, true, shape);
-    *at = turns ? part * d : 0;
-    for (int i = 0; i < part && !turns && !spread; i++) {
-        int rank = site_shape(&l->m->cfg, c->value.site[i].id, 1, own);
-        *at += rank == 3 ? own[1] * own[2] : own[1];
+    int64_t n[3] = {1, 1, 1}, f[3] = {0}, t[3] = {0};
+    for (int i = 0, at = 3 - from->ndim; i < from->ndim; i++, at++)
+        n[at] = from->shape[i], f[at] = from->stride[i], t[at] = to->stride[i];
+    struct block b = {.outer = {n[1], f[1], t[1], NULL}, .inner = {n[2], f[2], t[2], NULL}};
+    for (int64_t i = 0; i < n[0]; i++)
+        block_row(&b, kn_f32(from) + i * f[0], kn_f32(to) + i * t[0]);
+}
+
+void capture_copy(const struct kn_view *v, int axis, const struct capture_slice *cut, float *to)
+{
+    struct kn_view all = *v;
+    int64_t stride = 1;
+    all.data = to, all.first = 0, all.shape[axis] = cut->n;
+    for (int i = all.ndim - 1; i >= 0; stride *= all.shape[i--])
+        all.stride[i] = stride;
+    for (int32_t k = 0; k < cut->n; k++) {
+        struct kn_view from = kn_slice(*v, axis, cut->index[k], cut->index[k] + 1),
+                       place = kn_slice(all, axis, k, k + 1);
+        capture_move(&place, &from);
     }
-    return (struct block){
-        .from_row = v->stride[0],
-        .to_row = shape[1],
-        .outer = {.n = heads ? v->shape[1] : 1,
-                  .from = heads ? v->stride[1] : 0,
-                  .to = spread  ? 0
-                        : turns ? c->value.n_sites * d
-                                : d},
-        .inner = {.n = d, .from = v->stride[v->ndim - 1], .to = 1},
-    };
 }
 
 /* Where the run has the k-th row of a tensor. */
@@ -305,27 +305,30 @@ static int32_t rows_of(const struct capture_list *l, const struct capture *c)
 static void place(const struct capture_list *l, struct capture *c, int part,
                   const struct kn_view *site, int32_t r0, int32_t r1)
 {
+    int64_t shape[ALIAS_RANK_MAX];
     struct kn_view v = *site;
     struct block b;
-    int64_t at = 0;
+    float *to = c->values;
+    capture_shape(l, c, true, shape);
     if (alias_is_view(&c->value) && !(c->gradient && c->value.spread)) {
         v = alias_view(&c->value, site);
         const struct site_info *info = &site_table[c->value.site[0].id];
         bool src = c->value.form == FORM_SITE && info->dims[v.ndim - 1] == DIM_SRC;
         int row = alias_row_axis(&c->value);
-        int64_t shape[ALIAS_RANK_MAX];
-        capture_shape(l, c, true, shape);
         b = block_of(&v, row, shape, c->cut && c->axis != row ? c->axis : -1,
                      c->cut ? c->cut->index : NULL, src ? l->position : NULL);
     } else {
-        b = joined_block(l, c, part, site, &at);
+        struct kn_view whole = kn_view2(c->values, KN_F32, shape[0], shape[1]),
+                       mine = alias_part(&l->m->cfg, &c->value, part, &whole);
+        b = joined_block(site, &mine);
+        to = kn_f32(&mine);
     }
     b.add = c->gradient && !alias_is_site(&c->value);
     int32_t n = rows_of(l, c);
     for (int32_t k = 0; k < n; k++) {
         int32_t row = row_at(l, c, k);
         if (row >= r0 && row < r1)
-            block_row(&b, kn_f32(&v) + (row - r0) * b.from_row, c->values + at + k * b.to_row);
+            block_row(&b, kn_f32(&v) + (row - r0) * b.from_row, to + k * b.to_row);
     }
 }
 

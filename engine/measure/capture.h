@@ -88,7 +88,9 @@ void capture_drop(struct capture *c);
 int captures_write(struct capture_list *l, const char *path, const struct tensor_meta *meta,
                    size_t n_meta, struct err *e);
 
-/* Elements of a host view, `cut` of one axis, to contiguous memory. */
+/* Elements of a host view to the places of another of its shape. */
+void capture_move(const struct kn_view *to, const struct kn_view *from);
+/* Those of a host view, `cut` of one axis, to contiguous memory. */
 void capture_copy(const struct kn_view *v, int axis, const struct capture_slice *cut, float *to);
 
 #endif

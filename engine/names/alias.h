@@ -94,6 +94,10 @@ struct alias_at {
     int32_t head, d;
 };
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k);
+/* Where the part-th site lies in rows `whole`, [pos, columns], of such an alias, as [pos, head, d].
+ * Of one that is spread over heads: where its part-th edited site takes its values from. */
+struct kn_view alias_part(const struct config *cfg, const struct alias_value *v, int part,
+                          const struct kn_view *whole);
 
 /* ---- spelling, for names of weights too ---- */
 

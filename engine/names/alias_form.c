@@ -106,3 +106,23 @@ bool alias_is_site(const struct alias_value *v)
 {
     return v->form == FORM_SITE && !v->spread;
 }
+
+struct kn_view alias_part(const struct config *cfg, const struct alias_value *v, int part,
+                          const struct kn_view *whole)
+{
+    const struct site_ref *sites = v->spread ? v->edit : v->site;
+    int64_t own[SITE_RANK_MAX], step = whole->stride[1];
+    int rank = site_shape(cfg, sites[part].id, 1, own);
+    int64_t d = own[rank - 1], between = v->form == FORM_HEADS ? v->n_sites * d : d;
+    struct kn_view out = *whole;
+    out.ndim = 3;
+    out.shape[1] = rank == 3 ? own[1] : 1;
+    out.shape[2] = d;
+    out.stride[1] = v->spread ? 0 : between * step;
+    out.stride[2] = step;
+    if (v->form == FORM_HEADS)
+        out.first += part * d * step;
+    for (int i = 0; i < part && v->form == FORM_THIRDS; i++)
+        out.first += columns(cfg, sites[i]) * step;
+    return out;
+}
