@@ -131,7 +131,8 @@ static void edits_by_any_name(void **state)
         {"transformer.h.1.ln_1.input[2, 4] += 1",
          {"blocks.1.hook_q_input[2, :, 4] += 1", "blocks.1.hook_k_input[2, :, 4] += 1",
           "blocks.1.hook_v_input[2, :, 4] += 1"}},
-        {"*_inpu[t][2] = 0", {"blocks.*.hook_{q,k,v}_input[2] = 0"}},
+        /* own names first: not the bridge's ln2.hook_in */
+        {"*{_input,.ln2.hook_in}[2] = 0", {"blocks.*.hook_{q,k,v}_input[2] = 0"}},
         {"transformer.h.{0..1}.mlp.output[-1] = 0",
          {"blocks.0.hook_mlp_out[-1] = 0", "blocks.1.hook_mlp_out[-1] = 0"}},
         {"transformer.h.1.attn.output[0][3, 2:5] = 0", {"blocks.1.hook_attn_out[3, 2:5] = 0"}},
