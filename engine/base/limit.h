@@ -30,7 +30,7 @@ enum {
     LIMIT_CAPTURE_BYTES = 1 << 28,    /* of captured tensors of one stage that are read together */
     LIMIT_STACK_BYTES = 1 << 30,      /* of one stack of residual components */
     LIMIT_FIGURES = 1 << 28,          /* bytes of what an interface asks for at once, per face */
-    LIMIT_FRAME_BYTES = 1 << 26,      /* of the values that one pass through a stage holds */
+    LIMIT_FRAME_BYTES = 1 << 27,      /* of the values that one pass through a stage holds */
     LIMIT_SHARDS = 4096
 };
 
