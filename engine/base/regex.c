@@ -26,9 +26,31 @@ struct regex_match {
 
 /* Oniguruma's classes, as the inside of a bracket expression.  PCRE2's own \s has U+180E besides,
  * its \w has neither marks nor connector punctuation. */
-static const char class_space[] = "\\t-\\r\\x20\\x{85}\\p{Z}";
-static const char class_word[] = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
-static const char class_hex[] = "0-9a-fA-F";
+#define SPACE "\\t-\\r\\x20\\x{85}\\p{Z}"
+#define WORD "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define HEX "0-9a-fA-F"
+/* Outside of brackets \w has Latin-1's other numbers too. */
+#define WORD_ALONE WORD "\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
+#define BEHIND_WORD "(?<=[" WORD_ALONE "])"
+#define BEHIND_OTHER "(?<![" WORD_ALONE "])"
+#define BEFORE_WORD "(?=[" WORD_ALONE "])"
+#define BEFORE_OTHER "(?![" WORD_ALONE "])"
+
+/* What stands for an escape outside of brackets. */
+static const struct {
+    char escape;
+    const char *pattern;
+} alone[] = {
+    {'s', "[" SPACE "]"},
+    {'S', "[^" SPACE "]"},
+    {'w', "[" WORD_ALONE "]"},
+    {'W', "[^" WORD_ALONE "]"},
+    {'h', "[" HEX "]"},
+    {'H', "[^" HEX "]"},
+    {'b', "(?:" BEHIND_WORD BEFORE_OTHER "|" BEHIND_OTHER BEFORE_WORD ")"},
+    {'B', "(?:" BEHIND_WORD BEFORE_WORD "|" BEHIND_OTHER BEFORE_OTHER ")"},
+};
+enum { ALONE_LEN_MAX = sizeof BEHIND_WORD * 4 + 16 };
 
 struct rewrite {
     const char *in;
@@ -58,18 +80,14 @@ static char peek(const struct rewrite *w, size_t ahead)
 }
 
 /* \s and its kin; false if the escape is not one of them. */
-static bool rewrite_class_escape(struct rewrite *w, char c)
+static bool rewrite_alone(struct rewrite *w, char c)
 {
-    const char *set = strchr("sS", c)   ? class_space
-                      : strchr("wW", c) ? class_word
-                      : strchr("hH", c) ? class_hex
-                                        : NULL;
-    if (!set)
-        return false;
-    puts_to(w, isupper((unsigned char)c) ? "[^" : "[");
-    puts_to(w, set);
-    puts_to(w, "]");
-    return true;
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        if (alone[i].escape == c) {
+            puts_to(w, alone[i].pattern);
+            return true;
+        }
+    return false;
 }
 
 /* w->at is at a backslash. */
@@ -95,8 +113,8 @@ static int rewrite_escape(struct rewrite *w, bool in_class)
         return 0;
     }
     if (in_class && strchr("swh", c))
-        puts_to(w, c == 's' ? class_space : c == 'w' ? class_word : class_hex);
-    else if (in_class || !rewrite_class_escape(w, c))
+        puts_to(w, c == 's' ? SPACE : c == 'w' ? WORD : HEX);
+    else if (in_class || !rewrite_alone(w, c))
         put(w, w->in + w->at, 2);
     w->at += 2;
     /* The name of \p{…} is copied whole: its braces must not look like a quantifier. */
@@ -245,9 +263,9 @@ static int rewrite_one(struct rewrite *w)
 /* malloc'ed pattern for PCRE2 with its length, or NULL. */
 static char *rewrite(const char *pattern, size_t len, size_t *out_len, struct err *e)
 {
-    /* Two bytes (\w) become at most as many as the longest class with its brackets. */
+    /* Two bytes become at most as many as the longest escape. */
     struct rewrite w = {
-        .in = pattern, .in_len = len, .out = malloc(len * sizeof class_word + 64), .e = e};
+        .in = pattern, .in_len = len, .out = malloc(len * ALONE_LEN_MAX + 64), .e = e};
     int rc = w.out ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
     while (!rc && w.at < len)
         rc = rewrite_one(&w);

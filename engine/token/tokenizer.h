@@ -3,9 +3,9 @@
  * BPE: byte-level (GPT-2, NeoX, Llama-3, Qwen) and SentencePiece-style (Llama-2, Gemma); Unigram
  * (T5); WordPiece (BERT); WordLevel. Ids are exactly those of the Hugging Face `tokenizers`
  * library.  A component that is not known is refused by name when the file is opened; nothing is
- * ignored silently except "truncation" and "padding".  Classes and normal forms follow Unicode 14
- * (PCRE2) and 15 (utf8proc); the library's tables are older in places, so text with characters
- * assigned since may differ.
+ * ignored silently except "truncation" and "padding".  Classes of characters are the
+ * library's of version 0.23 (char_class.h), those of regular expressions PCRE2's: a text with
+ * letters that Unicode has had since its version 14 may be cut otherwise.
  *
  * Text is bytes.  Bytes that are not UTF-8 (a piece of a character) become their byte tokens where
  * the vocabulary has them, else encoding fails.  Decoding never invents replacement characters: a

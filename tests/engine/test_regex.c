@@ -48,7 +48,12 @@ static void classes_are_the_dialects(void **state)
     expect("[\\s]", "a\u180eb c", "< >");
     expect("\\S+", "ab c\u180e", "<ab><c\u180e>");
     expect("\\w+", "a_b\u0301c \u24b6\u203fx \xc2\xb2 \u2160",
-           "<a_b\u0301c><\u24b6\u203fx><\u2160>");
+           "<a_b\u0301c><\u24b6\u203fx><\xc2\xb2><\u2160>"); /* Latin-1's numbers: outside of [ ] */
+    expect("[\\w]+", "a\u00b2b \u00bd", "<a><b>");
+    expect("\\w+", "a\u00b2b \u00bd\u00b7 \u2460", "<a\u00b2b><\u00bd>");
+    expect("\\W+", "a\u00b2b\u00b7 \u2460", "<\u00b7 \u2460>");
+    expect("\\b.", "a\u00b2 \u0301e\u0301!", "<a>< ><\u0301><!>");
+    expect("\\B.", "a\u00b2 !", "<\u00b2><!>");
     expect("[\\w]+", "b\u0301\u203f", "<b\u0301\u203f>");
     expect("\\W", "a!\u0301", "<!>");
     expect("\\h+", "xaF0 g", "<aF0>");
