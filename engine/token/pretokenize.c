@@ -50,7 +50,7 @@ static bool text_reserve(struct pretokenize_work *w, struct mapped *m, size_t n)
 void mapped_push(struct pretokenize_work *w, struct mapped *m, const char *byte, size_t n,
                  uint32_t begin, uint32_t end)
 {
-    if (!text_reserve(w, m, n))
+    if (!n || !text_reserve(w, m, n))
         return;
     memcpy(m->byte + m->len, byte, n);
     for (size_t i = m->len; i < m->len + n; i++) {
