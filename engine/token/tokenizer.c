@@ -104,6 +104,8 @@ void tokenizer_close(struct tokenizer *t)
     strmap_free(&t->by_spelling);
     trie_free(&t->trie);
     free(t->bpe.merge);
+    free(t->bpe.prefix);
+    free(t->bpe.suffix);
     free(t->unigram.score);
     steps_free(&t->normalizer);
     steps_free(&t->pre_tokenizer);

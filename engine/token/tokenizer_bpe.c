@@ -12,6 +12,8 @@
 #include "token/char_class.h"
 #include "token/tokenizer_parts.h"
 
+enum { AFFIX_LEN_MAX = 64, CHAR_LEN_MAX = 4 };
+
 #define NO_PAIR UINT64_MAX
 #define NO_SYMBOL UINT32_MAX
 
@@ -72,13 +74,16 @@ static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, 
     int rc = merge_sides(node, side, len, e);
     if (rc)
         return rc;
+    if (len[1] < t->bpe.prefix_len)
+        return js_expected(node, "a right half that begins with the prefix", e);
+    size_t skip = t->bpe.prefix_len, joined_len = len[0] + len[1] - skip;
     if (len[0] + len[1] > sizeof stack && !(joined = malloc(len[0] + len[1])))
         return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
     memcpy(joined, side[0], len[0]);
-    memcpy(joined + len[0], side[1], len[1]);
+    memcpy(joined + len[0], side[1] + skip, len[1] - skip);
     uint32_t left = strmap_get(&t->by_spelling, side[0], len[0]),
              right = strmap_get(&t->by_spelling, side[1], len[1]);
-    uint32_t id = strmap_get(&t->by_spelling, joined, len[0] + len[1]);
+    uint32_t id = strmap_get(&t->by_spelling, joined, joined_len);
     if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE) {
         rc = js_expected(node, "two tokens of the vocabulary that join to a third", e);
     } else { /* of a pair given twice the later rank holds, as in the reference */
@@ -93,22 +98,27 @@ static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, 
 /* ---- the model object
  * -------------------------------------------------------------------------------- */
 
-/* Options that would change ids and that are not built: only their neutral value is taken. */
-static int refuse_options(struct js_node model, struct err *e)
+static int parse_affix(struct js_node node, char **out, size_t *out_len, struct err *e)
 {
-    static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    const char *affix;
-    for (size_t i = 0; i < 2; i++) {
-        struct js_node node = js_get(model, affixes[i]);
-        int rc = js_string_or(node, "", &affix, e);
-        if (rc)
-            return rc;
-        if (affix[0])
-            return js_expected(node, "null or \"\" (word affixes are not supported)", e);
-    }
+    const char *text = NULL;
+    size_t len = 0;
+    int rc = js_is_set(node) ? js_string(node, &text, &len, e) : 0;
+    if (rc || !len)
+        return rc;
+    if (len > AFFIX_LEN_MAX)
+        return js_expected(node, "at most 64 bytes of text", e);
+    *out = malloc(len);
+    if (!*out)
+        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+    memcpy(*out, text, len);
+    *out_len = len;
+    return 0;
+}
+
+static int refuse_dropout(struct js_node node, struct err *e)
+{
     double dropout = 0;
-    struct js_node node = js_get(model, "dropout");
-    if (js_is_set(node) && (js_number(node, 0, 0, &dropout, NULL)))
+    if (js_is_set(node) && js_number(node, 0, 0, &dropout, NULL))
         return js_expected(node, "null (random tokens are not supported)", e);
     return 0;
 }
@@ -127,7 +137,11 @@ int bpe_parse(struct tokenizer *t, struct js_node model, struct err *e)
 {
     struct bpe *b = &t->bpe;
     struct js_node merges = js_get(model, "merges");
-    int rc = refuse_options(model, e);
+    int rc = refuse_dropout(js_get(model, "dropout"), e);
+    if (!rc)
+        rc = parse_affix(js_get(model, "continuing_subword_prefix"), &b->prefix, &b->prefix_len, e);
+    if (!rc)
+        rc = parse_affix(js_get(model, "end_of_word_suffix"), &b->suffix, &b->suffix_len, e);
     if (!rc)
         rc = js_bool_or(js_get(model, "fuse_unk"), false, &b->fuse_unk, e);
     if (!rc)
@@ -190,14 +204,50 @@ static void flush_pending(const struct tokenizer *t, struct model_work *w, struc
     p->any = false;
 }
 
-static bool add_bytes(const struct tokenizer *t, struct model_work *w, const char *word, size_t at,
-                      size_t n)
+/* A character of a word, and how the vocabulary spells it there. */
+struct spelled {
+    size_t at, n; /* bytes of the word */
+    const char *text;
+    size_t len;
+    char buf[2 * AFFIX_LEN_MAX + CHAR_LEN_MAX];
+};
+
+static void spell(const struct bpe *b, const char *word, size_t len, struct spelled *s)
 {
-    for (size_t i = at; i < at + n; i++)
-        if (t->of_byte[(unsigned char)word[i]] < 0)
+    size_t prefix = s->at ? b->prefix_len : 0, suffix = s->at + s->n == len ? b->suffix_len : 0;
+    s->text = word + s->at;
+    s->len = s->n;
+    if (!prefix && !suffix)
+        return;
+    if (prefix)
+        memcpy(s->buf, b->prefix, prefix);
+    memcpy(s->buf + prefix, word + s->at, s->n);
+    if (suffix)
+        memcpy(s->buf + prefix + s->n, b->suffix, suffix);
+    s->text = s->buf;
+    s->len = prefix + s->n + suffix;
+}
+
+static int32_t spelled_id(const struct tokenizer *t, const struct spelled *s)
+{
+    unsigned char lead = (unsigned char)s->text[0];
+    if (s->len == 1 && lead < 0x80)
+        return t->bpe.of_char[lead];
+    if (s->len == 2 && lead >= 0xc0)
+        return t->bpe.of_char[(lead & 0x1f) << 6 | (s->text[1] & 0x3f)];
+    return (int32_t)strmap_get(&t->by_spelling, s->text, s->len);
+}
+
+/* A token for each byte of the spelling. */
+static bool add_bytes(const struct tokenizer *t, struct model_work *w, const struct spelled *s)
+{
+    bool alone = s->len == s->n;
+    for (size_t i = 0; i < s->len; i++)
+        if (t->of_byte[(unsigned char)s->text[i]] < 0)
             return false;
-    for (size_t i = at; i < at + n; i++)
-        add_symbol(w, t->of_byte[(unsigned char)word[i]], i, i + 1);
+    for (size_t i = 0; i < s->len; i++)
+        add_symbol(w, t->of_byte[(unsigned char)s->text[i]], s->at + (alone ? i : 0),
+                   alone ? s->at + i + 1 : s->at + s->n);
     return true;
 }
 
@@ -222,21 +272,15 @@ static int split_chars(const struct tokenizer *t, struct model_work *w, const ch
 {
     struct pending unknown = {0};
     int rc = 0;
-    for (size_t at = 0, n; at < len && !rc; at += n) {
-        unsigned char lead = (unsigned char)word[at];
-        int32_t id;
-        n = char_len(lead);
-        if (n == 1)
-            id = t->bpe.of_char[lead];
-        else if (n == 2)
-            id = t->bpe.of_char[(lead & 0x1f) << 6 | (word[at + 1] & 0x3f)];
-        else
-            id = (int32_t)strmap_get(&t->by_spelling, word + at, n);
+    for (struct spelled s = {.at = 0}; s.at < len && !rc; s.at += s.n) {
+        s.n = char_len((unsigned char)word[s.at]);
+        spell(&t->bpe, word, len, &s);
+        int32_t id = spelled_id(t, &s);
         if (id >= 0) {
             flush_pending(t, w, &unknown);
-            add_symbol(w, id, at, at + n);
-        } else if (!add_bytes(t, w, word, at, n)) {
-            rc = add_unknown(t, w, &unknown, word, at, n, e);
+            add_symbol(w, id, s.at, s.at + s.n);
+        } else if (!add_bytes(t, w, &s)) {
+            rc = add_unknown(t, w, &unknown, word, s.at, s.n, e);
         }
     }
     flush_pending(t, w, &unknown);
@@ -319,7 +363,7 @@ int bpe_encode(const struct tokenizer *t, struct model_work *w, const char *word
     if (whole != STRMAP_NONE)
         return word_push(w, (int32_t)whole, 0, len, e);
     w->symbols = 0;
-    int rc = reserve(w, len, e);
+    int rc = reserve(w, len * (1 + t->bpe.prefix_len) + t->bpe.suffix_len, e);
     if (!rc)
         rc = split_chars(t, w, word, len, e);
     if (rc || !w->symbols)

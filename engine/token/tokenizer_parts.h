@@ -92,6 +92,10 @@ struct bpe {
     size_t merge_mask;
     int32_t of_char[BPE_CHARS]; /* id of a one-character token, -1 */
     bool unk_vanishes;          /* no unk_token: unknown characters leave nothing behind */
+    /* What the spelling of a character has in front inside a word, behind at its end; NULL:
+     * nothing. */
+    char *prefix, *suffix;
+    size_t prefix_len, suffix_len;
     bool fuse_unk, ignore_merges;
 };
 

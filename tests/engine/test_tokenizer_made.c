@@ -73,9 +73,12 @@ static void unbuilt_parts_are_refused_by_name(void **state)
     assert_null(tokenizer_parse("tokenizer.json", "[]", 2, &e));
     assert_non_null(strstr(e.text, "is this a tokenizer.json?"));
     refuse(vocab, "[]", ",\"dropout\":0.1", "", "\"model.dropout\" · expected null");
-    refuse(vocab, "[]", ",\"continuing_subword_prefix\":\"##\"", "",
-           "word affixes are not supported");
-    refuse(vocab, "[]", ",\"end_of_word_suffix\":\"</w>\"", "", "word affixes are not supported");
+    refuse(vocab, "[\"a b\"]", ",\"continuing_subword_prefix\":\"##\"", "",
+           "expected a right half that begins with the prefix");
+    refuse(
+        vocab, "[]",
+        ",\"end_of_word_suffix\":\"0123456789012345678901234567890123456789012345678901234567890123+\"",
+        "", "\"model.end_of_word_suffix\" · expected at most 64 bytes");
     refuse_rest(",\"normalizer\":{\"type\":\"Other\"}", "expected Sequence, NFC, NFD");
     refuse_rest(",\"normalizer\":{\"type\":\"Sequence\",\"normalizers\":[{\"type\":\"Other\"}]}",
                 "\"normalizer.normalizers[0].type\" · expected Sequence");
@@ -263,6 +266,20 @@ static void unigram_cuts_as_the_reference_does(void **state)
               (int32_t[]){1}, 1);
 }
 
+static void characters_are_spelled_with_the_affixes_of_their_place(void **state)
+{
+    (void)state;
+    static const char model[] =
+        "{\"type\":\"BPE\",\"continuing_subword_prefix\":\"##\",\"end_of_word_suffix\":\"</w>\","
+        "\"vocab\":{\"a\":0,\"##b\":1,\"##b</w>\":2,\"a</w>\":3,\"ab</w>\":4,\"##c\":5,"
+        "\"##\u00e9</w>\":6},\"merges\":[[\"a\",\"##b</w>\"]]}";
+    check_ids(model, "ab", (int32_t[]){4}, 1);
+    check_ids(model, "abc", (int32_t[]){0, 1}, 2);
+    check_ids(model, "a", (int32_t[]){3}, 1);
+    check_ids(model, "abb", (int32_t[]){0, 1, 2}, 3);
+    check_ids(model, "ac\u00e9", (int32_t[]){0, 5, 6}, 3);
+}
+
 static void processors_wrap_each_other(void **state)
 {
     (void)state;
@@ -410,6 +427,7 @@ int main(void)
         cmocka_unit_test(a_model_without_an_unknown_token_says_so_when_it_needs_one),
         cmocka_unit_test(bad_models_are_refused),
         cmocka_unit_test(unigram_cuts_as_the_reference_does),
+        cmocka_unit_test(characters_are_spelled_with_the_affixes_of_their_place),
         cmocka_unit_test(processors_wrap_each_other),
         cmocka_unit_test(a_text_begins_once_and_the_processors_own_beginning_brings_its_end),
         cmocka_unit_test(special_tokens_are_known),
