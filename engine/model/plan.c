@@ -347,6 +347,15 @@ int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
     return 0;
 }
 
+int32_t plan_window(const struct plan *p, int32_t layer)
+{
+    int32_t n, window = 0;
+    const struct step *steps = plan_stage(p, layer + 1, &n);
+    for (int32_t i = 0; i < n; i++)
+        window = steps[i].p.window ? steps[i].p.window : window;
+    return window;
+}
+
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)
 {
     const struct config *c = &p->cfg;

@@ -81,6 +81,8 @@ int32_t plan_stage_of(const struct plan *p, struct site_ref s);
 int32_t plan_order(const struct plan *p, struct site_ref s);
 /* Order of the first step that reads a weight (root weights: any layer). */
 int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w);
+/* How many positions a layer's attention looks back over, itself included; 0 = all. */
+int32_t plan_window(const struct plan *p, int32_t layer);
 /* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and
  * bytes of the sites' values: what `borescope plan` prints. */
 double plan_step_flops(const struct plan *p, const struct step *s, int32_t n);

@@ -134,6 +134,7 @@ static void layers_differ_where_they_should(void **state)
     assert_non_null(p);
     for (int32_t l = 0; l < LAYERS; l++) {
         assert_int_equal(scores_of(p, l)->p.window, l < FROM ? 0 : 4);
+        assert_int_equal(plan_window(p, l), l < FROM ? 0 : 4);
         assert_true(l < 2 || (scores_of(p, l) == scores_of(p, l - 1)) == (l != FROM));
     }
     plan_free(p);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MODEL "tests/fixtures/models/gpt2"
 #define IDS "--tokens", "3,17,42,8,8,29,3,17,42"
@@ -165,6 +166,35 @@ static void test_syntax(void **state)
     free(path);
 }
 
+/* A window that begins at a later layer is exported for the layers that have it. */
+static void test_windows(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *weights = folder_path(folder, "model.safetensors"),
+         *config = folder_path(folder, "config.json"),
+         *from = realpath("tests/fixtures/models/qwen2/model.safetensors", NULL);
+    size_t len;
+    char *text = file_read("tests/fixtures/models/qwen2/config.json", &len),
+         *use = strstr(text, "\"use_sliding_window\": false"),
+         *first = strstr(text, "\"max_window_layers\": 2");
+    assert_true(from && use && first);
+    memcpy(use, "\"use_sliding_window\": true ", strlen("\"use_sliding_window\": false"));
+    first[strlen("\"max_window_layers\": ")] = '1';
+    FILE *f = fopen(config, "we");
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, strlen(text), f), strlen(text));
+    fclose(f);
+    assert_int_equal(symlink(from, weights), 0);
+    struct result r = RUN("export", folder, IDS, "--to", "transformer_lens");
+    if (r.status)
+        fail_msg("%s", r.err);
+    assert_non_null(
+        strstr(r.out, "window_size=64, attn_types=[\"global\"] * 1 + [\"local\"] * 1,"));
+    result_free(&r);
+    free(text), free(from), free(config), free(weights);
+    folder_remove(folder);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -220,6 +250,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_weights),
-        cmocka_unit_test(test_syntax), cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_syntax), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_windows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -17,6 +17,26 @@ static int32_t context_of(const struct exporter *x)
     return n;
 }
 
+/* attn_types=["global"] * 2 + ["local"] * 4: neighbouring layers of one kind together. */
+static void put_windows(struct exporter *x)
+{
+    const struct plan *plan = x->x->m->plan;
+    int32_t n = x->cfg->n_layers, size = 0;
+    for (int32_t l = 0; l < n && !size; l++)
+        size = plan_window(plan, l);
+    if (!size)
+        return;
+    bytes_addf(x->out, "        use_local_attn=True, window_size=%d, attn_types=", (int)size);
+    for (int32_t l = 0, end; l < n; l = end) {
+        bool local = plan_window(plan, l) > 0;
+        for (end = l + 1; end < n && (plan_window(plan, end) > 0) == local;)
+            end++;
+        bytes_addf(x->out, "%s[\"%s\"] * %d", l ? " + " : "", local ? "local" : "global",
+                   (int)(end - l));
+    }
+    bytes_add_string(x->out, ",\n");
+}
+
 static void put_config(struct exporter *x, const struct switches *sw)
 {
     static const char *const acts[KN_ACT_COUNT] = {[KN_ACT_GELU] = "gelu",
@@ -42,10 +62,7 @@ static void put_config(struct exporter *x, const struct switches *sw)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
     if (c->qk_norm)
         bytes_add_string(x->out, "        use_qk_norm=True,\n");
-    if (c->window)
-        bytes_addf(x->out,
-                   "        use_local_attn=True, window_size=%d, attn_types=[\"local\"] * %d,\n",
-                   (int)c->window, (int)c->n_layers);
+    put_windows(x);
     bytes_addf(
         x->out,
         "        parallel_attn_mlp=%s, use_hook_tokens=%s, init_weights=False, dtype=torch.float32,\n    )\n",
