@@ -220,6 +220,7 @@ enum kn_cpu kn_cpu_best(void);              /* what CPUID and the OS allow here 
 
 /* Elements of a block: 1, or what a type stores together. */
 int64_t kn_dtype_block(enum kn_dtype t);
+size_t kn_dtype_bytes(enum kn_dtype t); /* of a block */
 /* Bytes of n elements of a row, n whole blocks. */
 size_t kn_row_bytes(enum kn_dtype t, int64_t n);
 int64_t kn_count(const struct kn_view *v); /* elements; 1 for an absent view */

@@ -33,6 +33,12 @@ int64_t kn_dtype_block(enum kn_dtype t)
     return DTYPES[t].block;
 }
 
+size_t kn_dtype_bytes(enum kn_dtype t)
+{
+    assert((unsigned)t < KN_DTYPE_COUNT);
+    return DTYPES[t].bytes;
+}
+
 size_t kn_row_bytes(enum kn_dtype t, int64_t n)
 {
     int64_t block = kn_dtype_block(t);

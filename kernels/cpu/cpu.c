@@ -37,7 +37,7 @@ static bool view_sound(const struct kn_view *v)
     if (v->ndim == 0 || elements == 0)
         return true;
     /* The address of an element is a multiple of its size. */
-    return v->data && (uintptr_t)v->data % kn_row_bytes(v->dtype, kn_dtype_block(v->dtype)) == 0;
+    return v->data && (uintptr_t)v->data % kn_dtype_bytes(v->dtype) == 0;
 }
 
 static bool view_contiguous(const struct kn_view *v)
@@ -97,27 +97,36 @@ static bool call_sound(const struct kn_call *call)
     return true;
 }
 
-/* The view with its first element as its data: operations know nothing of `first`. */
-static void view_resolve(struct kn_view *v)
+/* Make each view's first element its data, for operations know nothing of `first`; false: they all
+ * are so. */
+static bool call_resolve(const struct kn_call *call, struct kn_call *own)
 {
-    if (v->data && v->first) {
-        v->data = kn_at(v, 0);
-        v->first = 0;
+    bool moved = false;
+    for (int i = 0; i < KN_OUT_MAX; i++)
+        moved |= call->out[i].first != 0;
+    for (int i = 0; i < KN_IN_MAX; i++)
+        moved |= call->in[i].first != 0;
+    if (!moved)
+        return false;
+    *own = *call;
+    for (int i = 0; i < KN_OUT_MAX + KN_IN_MAX; i++) {
+        struct kn_view *v = i < KN_OUT_MAX ? &own->out[i] : &own->in[i - KN_OUT_MAX];
+        if (v->data)
+            v->data = kn_at(v, 0), v->first = 0;
     }
+    return true;
 }
 
 static enum kn_status backend_run(struct kn_backend *be, const struct kn_call *call)
 {
-    struct kn_call c = *call;
-    for (int i = 0; i < KN_OUT_MAX; i++)
-        view_resolve(&c.out[i]);
-    for (int i = 0; i < KN_IN_MAX; i++)
-        view_resolve(&c.in[i]);
-    if (!call_sound(&c))
+    struct kn_call own;
+    if (call_resolve(call, &own))
+        call = &own;
+    if (!call_sound(call))
         return KN_BAD_CALL;
     if (be->cancel && atomic_load_explicit(be->cancel, memory_order_relaxed))
         return KN_CANCELLED;
-    return OPS[c.op].run((struct cpu *)be, &c);
+    return OPS[call->op].run((struct cpu *)be, call);
 }
 
 static void *backend_alloc(struct kn_backend *be, size_t bytes)

@@ -16,6 +16,7 @@ static void test_names(void **state)
     assert_int_equal(kn_row_bytes(KN_F32, 3), 12);
     assert_int_equal(kn_row_bytes(KN_F16, 3), 6);
     assert_int_equal(kn_dtype_block(KN_BF16), 1);
+    assert_int_equal(kn_dtype_bytes(KN_BF16), 2);
     for (int i = 0; i < KN_CPU_COUNT; i++)
         assert_int_equal(kn_cpu_parse(kn_cpu_name((enum kn_cpu)i)), i);
     assert_int_equal(kn_cpu_parse("sse9"), -1);
