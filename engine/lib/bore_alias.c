@@ -88,6 +88,7 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
         return rc;
     struct kn_view whole = kn_view2(a->buf, KN_F32, rows, columns),
                    mine = alias_part(cfg, &a->value, 0, &whole);
+    mine.shape[1] = v->shape[1]; /* keys and values may have fewer heads than queries */
     if (shows) {
         struct kn_view to = kn_slice(mine, 1, 0, 1), head = kn_slice(*v, 1, 0, 1);
         capture_move(&to, &head);
