@@ -304,7 +304,10 @@ static int replace_piece(const struct pretokenize_step *s, struct pretokenize_wo
     while ((rc = regex_next(&k, e)) > 0) {
         size_t begin = p.begin + k.begin, end = p.begin + k.end;
         mapped_copy(w, &w->text_next, &w->text, done, begin);
-        uint32_t from = begin < p.end     ? w->text.begin[begin]
+        size_t last = end; /* what is put there stands for the last character of what goes */
+        while (last > begin && ((unsigned char)w->text.byte[--last] & 0xc0) == 0x80)
+            ;
+        uint32_t from = last < p.end      ? w->text.begin[last]
                         : begin > p.begin ? w->text.end[begin - 1]
                                           : 0;
         mapped_push(w, &w->text_next, s->text, s->len, from,

@@ -331,6 +331,25 @@ static void a_text_begins_once_and_the_processors_own_beginning_brings_its_end(v
     tokenizer_close(t);
 }
 
+/* As in the reference a replacement stands for the last character that it replaces, so that one of
+ * two characters no longer begins the text. */
+static void a_replacement_of_the_beginning_is_not_the_first(void **state)
+{
+    (void)state;
+    struct err e;
+    struct tokenizer *t = parse_with(
+        vocab, "[\"a b\"]", "",
+        ",\"normalizer\":{\"type\":\"Replace\",\"pattern\":{\"String\":\"aa\"},\"content\":\"b\"},"
+        "\"pre_tokenizer\":{\"type\":\"Metaspace\",\"replacement\":\"\u2581\","
+        "\"prepend_scheme\":\"first\",\"split\":false}",
+        &e);
+    assert_non_null(t);
+    check_from(t, -1, "aa", (int32_t[]){1}, 1);
+    check_from(t, -1, "ab", (int32_t[]){4, 2}, 2);
+    check_from(t, -1, "b", (int32_t[]){4, 1}, 2);
+    tokenizer_close(t);
+}
+
 static void special_tokens_are_known(void **state)
 {
     (void)state;
@@ -430,6 +449,7 @@ int main(void)
         cmocka_unit_test(characters_are_spelled_with_the_affixes_of_their_place),
         cmocka_unit_test(processors_wrap_each_other),
         cmocka_unit_test(a_text_begins_once_and_the_processors_own_beginning_brings_its_end),
+        cmocka_unit_test(a_replacement_of_the_beginning_is_not_the_first),
         cmocka_unit_test(special_tokens_are_known),
         cmocka_unit_test(models_without_a_tokenizer_have_names_for_their_tokens),
         cmocka_unit_test(steps_that_explode_are_stopped),
