@@ -30,6 +30,16 @@ bool edit_changes_itself(enum edit_value_kind v)
     return v == EDIT_CLAMP || v == EDIT_PROJECT_OUT || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
 }
 
+bool edit_reads_source(enum edit_value_kind v)
+{
+    return v == EDIT_FROM || v == EDIT_RESAMPLE || v == EDIT_MEAN || v == EDIT_FROZEN;
+}
+
+bool edit_is_hosted(enum edit_value_kind v)
+{
+    return v == EDIT_NOISE || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
+}
+
 struct edit *edit_copy(const struct edit *ed)
 {
     struct edit *same = (struct edit *)(uintptr_t)

@@ -192,23 +192,12 @@ bool edit_same_weight(const struct edit_instr *a, const struct edit_instr *b);
  * Sources are compared by name. */
 bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b);
 
-/* Apply one instruction (whiten() and unwhiten(): edit_whiten.h) to rows [row0, row0 + rows of v)
- * of its site.  v: f32 view in canonical axis order, strides free.  src: view of the same shape and
- * row range holding the replacement (EDIT_FROM, EDIT_RESAMPLE, EDIT_FROZEN), or the mean over the
- * row axis (EDIT_MEAN, that axis has stride 0); ignored for the others (may be NULL).  Selected
- * elements outside v are left out.  `renormalize` needs all sources of a row in v. */
-void edit_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0,
-                const struct kn_view *src);
-/* Does edit_apply read `src` for this value? */
+/* Does applying an instruction (run_apply.h) read other values of its site? */
 bool edit_reads_source(enum edit_value_kind v);
-
-/* The backward passes of what edit_apply does beyond arithmetic: gradients after -> gradients
- * before, in place on g, of the same rows and shape as `value`.  Clamp: zero where `value`, the
- * values before the instruction, lies outside the bounds.  Renormalize: `value` holds the rows
- * right before their division. */
-void edit_clamp_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0,
-                     const struct kn_view *value);
-void edit_renormalize_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0,
-                           const struct kn_view *value);
+/* Is it applied by the host: noise(), whiten(), unwhiten()? */
+bool edit_is_hosted(enum edit_value_kind v);
+/* noise() on rows [row0, row0 + rows of v) of its site: v is an f32 view of host memory in
+ * canonical axis order, strides free. */
+void edit_noise_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0);
 
 #endif

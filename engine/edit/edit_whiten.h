@@ -1,5 +1,5 @@
 /* edit_whiten.h - whiten() and unwhiten(): a linear map of the elements at one position; private to
- * edit_apply.c and grad.c.
+ * run_apply.c and grad.c.
  *
  *     whiten(x)   = scale * (R (x + offset))          unwhiten(x) = R' (x * unscale) - offset
  *
@@ -10,7 +10,7 @@
 
 #include "edit/edit.h"
 
-/* Rows of a view as edit_apply.  -1 when memory is out; then nothing changed. */
+/* Rows of a view as edit_noise_apply.  -1 when memory is out; then nothing changed. */
 int edit_whiten_apply(const struct edit_instr *instr, const struct kn_view *v, int32_t row0);
 /* Gradients after -> gradients before, in place. */
 int edit_whiten_back(const struct edit_instr *instr, const struct kn_view *g, int32_t row0);

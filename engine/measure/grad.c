@@ -6,6 +6,7 @@
 #include "measure/grad_parts.h"
 
 #include "edit/edit_whiten.h"
+#include "run/run_apply.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,7 @@ static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *
 {
     int rc = run_reserve(w->r, b, floats, e);
     struct kn_view v = kn_view1(b->mem, KN_F32, floats);
-    return rc ? rc : run_fill(w->r->m->be, &v, 0, e);
+    return rc ? rc : run_fill(stage_backend(w->r, w->stage), &v, 0, e);
 }
 
 static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
@@ -80,35 +81,21 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     return true;
 }
 
-typedef void word_vjp(const struct edit_instr *a, const struct kn_view *g, int32_t row0,
-                      const struct kn_view *value);
-
-/* The product of what instruction i does beyond arithmetic; `value`: what it acted on. */
-static int word_back(struct walk *w, word_vjp *back, const struct edit_instr *a,
-                     const struct kn_view *g, const struct kn_view *value, struct err *e)
-{
-    struct kn_backend *be = w->r->m->be;
-    struct host_view to = {0}, from = {0};
-    int rc = host_view_get(&to, be, g, e);
-    if (!rc && !(rc = host_view_get(&from, be, value, e)))
-        back(a, &to.v, w->r0, &from.v);
-    host_view_drop(&from);
-    return host_view_end(&to, be, rc, e);
-}
-
+/* What instruction i does beyond arithmetic. */
 static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
 {
     struct edit_instr a = w->r->instrs[i];
+    struct kn_backend *be = stage_backend(w->r, w->stage);
     struct kn_view value;
     int rc = 0;
     if (a.renormalize) {
         a.renormalize = false;
         rc = run_replay(w->r, i, w->r0, w->r1, &value, e);
         if (!rc && !(rc = run_instr_apply(w->r, &a, &value, w->r0, e)))
-            rc = word_back(w, edit_renormalize_back, &a, g, &value, e);
+            rc = run_renormalize_back(be, &a, g, w->r0, &value, e);
     }
     if (!rc && a.value == EDIT_CLAMP && !(rc = run_replay(w->r, i, w->r0, w->r1, &value, e)))
-        rc = word_back(w, edit_clamp_back, &a, g, &value, e);
+        rc = run_clamp_back(be, &a, g, w->r0, &value, e);
     return rc;
 }
 
@@ -116,10 +103,10 @@ static int whiten_back(struct walk *w, const struct edit_instr *a, const struct 
                        struct err *e)
 {
     struct host_view h;
-    int rc = host_view_get(&h, w->r->m->be, g, e);
+    int rc = host_view_get(&h, stage_backend(w->r, w->stage), g, e);
     if (!rc && edit_whiten_back(a, &h.v, w->r0))
         rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
-    return host_view_end(&h, w->r->m->be, rc, e);
+    return host_view_end(&h, stage_backend(w->r, w->stage), rc, e);
 }
 
 /* Products of the edits of one site, last edit first: what an edit replaced has no past; what it
@@ -161,19 +148,19 @@ static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const s
     struct site_ref here = site_here(w, s);
     const struct edit_program *p = w->r->program;
     struct host_view h;
-    int rc = host_view_get(&h, w->r->m->be, g, e);
-    if (rc)
-        return rc;
-    for (int32_t i = 0; p && i < p->n_back; i++)
+    int rc = 0;
+    for (int32_t i = 0; !rc && p && i < p->n_back; i++)
         if (p->back[i].site.id == s && p->back[i].site.layer == here.layer)
-            edit_apply(&p->back[i], &h.v, r0, NULL);
+            rc = run_apply(stage_backend(w->r, w->stage), &p->back[i], g, r0, NULL, e);
+    if (rc || (rc = host_view_get(&h, stage_backend(w->r, w->stage), g, e)))
+        return rc;
     int32_t at = 0;
     for (const struct callback *c;
          !rc && (c = callbacks_next(&w->r->called, CALLBACK_BACKWARD, here, &at));)
         rc = c->fn(c, r0, &h.v, e);
     if (!rc && w->asked[s])
         rc = fn(user, here, r0, r1, &h.v, e);
-    return host_view_end(&h, w->r->m->be, rc, e);
+    return host_view_end(&h, stage_backend(w->r, w->stage), rc, e);
 }
 
 static int site_done(struct walk *w, enum site_id s, grad_fn *fn, void *user, struct err *e)

@@ -5,7 +5,7 @@
 
 static int call(struct walk *w, struct kn_call c, struct err *e)
 {
-    return run_status(kn_run(w->r->m->be, &c), e);
+    return run_status(kn_run(stage_backend(w->r, w->stage), &c), e);
 }
 
 static struct kn_view flat(struct kn_view v)
@@ -156,7 +156,7 @@ static int chain_prepare(struct walk *w, struct err *e)
         struct operand own = {OPERAND_SITE, id};
         rc = run_reserve(w->r, &w->aside[s], run_pitch(w->r, id) * w->chain_x.shape[0], e);
         struct kn_view g = gradient(w, &own);
-        rc = rc ? rc : run_fill(w->r->m->be, &g, 0, e);
+        rc = rc ? rc : run_fill(stage_backend(w->r, w->stage), &g, 0, e);
     }
     return rc;
 }
@@ -196,7 +196,7 @@ int grad_act_out(struct walk *w, struct err *e)
     if (rc || (rc = value(w, &instr, &x, e)) || (rc = value(w, &gate, &b, e)))
         return rc;
     struct kn_view all = kn_view1(w->temp[0].mem, KN_F32, floats);
-    if ((rc = run_fill(w->r->m->be, &all, 0, e)))
+    if ((rc = run_fill(stage_backend(w->r, w->stage), &all, 0, e)))
         return rc;
     struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0],
                                      dx.shape[1]); /* b's share comes through the joint step */

@@ -180,7 +180,7 @@ static int call_one(struct run *r, int32_t stage, const struct callback *c, int3
         enum site_id s = c->with[i].id;
         float *at = r->keep[run_slot(stage, s)] + r0 * run_pitch(r, s);
         struct kn_view x = run_site_view(r, s, at, rows, 0);
-        rc = host_view_get(&with[i], r->m->be, &x, e);
+        rc = host_view_get(&with[i], stage_backend(r, stage), &x, e);
         shown[i + 1] = with[i].v;
     }
     if (!rc)
@@ -189,7 +189,7 @@ static int call_one(struct run *r, int32_t stage, const struct callback *c, int3
         if (c->flags & CALLBACK_READS)
             host_view_drop(&with[i]);
         else
-            rc = host_view_end(&with[i], r->m->be, rc, e);
+            rc = host_view_end(&with[i], stage_backend(r, stage), rc, e);
     return rc;
 }
 
@@ -204,7 +204,7 @@ int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r
                                      r1 - r0, n_src);
     struct host_view h;
     float *old = NULL;
-    int rc = host_view_get(&h, r->m->be, &v, e);
+    int rc = host_view_get(&h, stage_backend(r, stage), &v, e);
     if (!rc && ends && !(old = values_copy(&h.v)))
         rc = err_set(e, ERR_SYSTEM, "out of memory · what callbacks change");
     int32_t at = 0;
@@ -218,7 +218,7 @@ int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r
         sees_later(&h.v, r0, s == SITE_PATTERN ? 0.0f : -INFINITY))
         *full = r->called_full[stage] = true;
     if (changes)
-        return host_view_end(&h, r->m->be, rc, e);
+        return host_view_end(&h, stage_backend(r, stage), rc, e);
     host_view_drop(&h);
     return rc;
 }
@@ -232,7 +232,7 @@ int run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t 
     struct kn_view at = run_site_view(r, s, NULL, (int32_t)g->shape[site_row_axis(s)], r->n);
     struct host_view h;
     int64_t n[3], ms[3], gs[3];
-    int rc = host_view_get(&h, r->m->be, g, e);
+    int rc = host_view_get(&h, stage_backend(r, stage), g, e);
     if (rc)
         return rc;
     run_axes(&at, n, ms);
@@ -243,5 +243,5 @@ int run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t 
             for (int64_t c = 0; c < n[2]; c++)
                 if (m[a * ms[0] + b * ms[1] + c * ms[2]])
                     kn_f32(&h.v)[a * gs[0] + b * gs[1] + c * gs[2]] = 0;
-    return host_view_end(&h, r->m->be, 0, e);
+    return host_view_end(&h, stage_backend(r, stage), 0, e);
 }

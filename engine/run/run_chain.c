@@ -58,7 +58,7 @@ int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
                              : out && from == last      ? *out
                                                         : run_chain_view(r, from, rows);
         }
-        rc = run_status(kn_run(r->m->be, &call), e);
+        rc = run_status(kn_run(stage_backend(r, c->stage), &call), e);
     }
     return rc;
 }

@@ -1,7 +1,6 @@
 /* run_edits.c - the edits of a run, and applying them to rows as they are computed. */
+#include "run/run_apply.h"
 #include "run/run_parts.h"
-
-#include "edit/edit_whiten.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -228,16 +227,7 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
              : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
              : a->value == EDIT_MEAN   ? mean_view(r, a, hi - lo, &src, e)
                                        : 0;
-    struct host_view to = {0}, from = {0};
-    if (!rc && !(rc = host_view_get(&to, r->m->be, &rows, e)) && src.ndim)
-        rc = host_view_get(&from, r->m->be, &src, e);
-    bool whitens = a->value == EDIT_WHITEN || a->value == EDIT_UNWHITEN;
-    if (!rc && whitens && edit_whiten_apply(a, &to.v, lo))
-        rc = err_set(e, ERR_SYSTEM, "out of memory for edits");
-    else if (!rc && !whitens)
-        edit_apply(a, &to.v, lo, &from.v);
-    host_view_drop(&from);
-    return host_view_end(&to, r->m->be, rc, e);
+    return rc ? rc : run_apply(stage_backend(r, instr_stage(r, a)), a, &rows, lo, &src, e);
 }
 
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,

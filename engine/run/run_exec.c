@@ -94,7 +94,7 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
         c->p.src0 = lo;
         *(scores ? &c->out[0] : &c->in[0]) = kn_slice(whole, 2, lo, hi);
         c->p.accumulate = !scores && lo > 0;
-        int rc = run_status(kn_run(r->m->be, c), e);
+        int rc = run_status(kn_run(stage_backend(r, p->f->stage), c), e);
         if (rc)
             return rc;
     }
@@ -124,7 +124,7 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
         if (b.ndim)
             one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh,
                                  b.ndim == 2 ? h + 1 : (h + 1) * dh);
-        if ((rc = run_status(kn_run(r->m->be, &one), e)))
+        if ((rc = run_status(kn_run(stage_backend(r, p->f->stage), &one), e)))
             return rc;
     }
     return 0;
@@ -162,7 +162,7 @@ static int run_step(const struct pass *p, struct err *e)
     struct kn_call c = step_call(p, &all);
     return all != SITE_COUNT   ? run_attention(p, &c, all, e)
            : p->step->per_head ? run_per_head(p, &c, e)
-                               : run_status(kn_run(p->r->m->be, &c), e);
+                               : run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
 }
 
 static bool same_place(const struct kn_view *a, const struct kn_view *b)
@@ -175,6 +175,7 @@ static bool same_place(const struct kn_view *a, const struct kn_view *b)
 static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *e)
 {
     struct run *own = p[0]->r;
+    struct kn_backend *be = stage_backend(own, p[0]->f->stage);
     enum site_id all;
     struct kn_call c[RUN_TOGETHER_MAX] = {step_call(p[0], &all)};
     int64_t rows = 0, at = 0;
@@ -193,14 +194,14 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
     whole.out[0] = kn_view2(own->shared[1].mem, KN_F32, rows, columns);
     for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0]) {
         struct kn_view part = kn_slice(whole.in[0], 0, at, at + c[j].in[0].shape[0]);
-        rc = run_copy(own->m->be, &part, &c[j].in[0], e);
+        rc = run_copy(be, &part, &c[j].in[0], e);
     }
     if (!rc)
-        rc = run_status(kn_run(own->m->be, &whole), e);
+        rc = run_status(kn_run(be, &whole), e);
     at = 0;
     for (int32_t j = 0; !rc && j < n; at += c[j++].in[0].shape[0]) {
         struct kn_view part = kn_slice(whole.out[0], 0, at, at + c[j].in[0].shape[0]);
-        rc = run_copy(own->m->be, &c[j].out[0], &part, e);
+        rc = run_copy(be, &c[j].out[0], &part, e);
     }
     return rc;
 }
@@ -210,7 +211,8 @@ static int step_all(struct pass *const *p, int32_t n, struct err *e)
 {
     bool done = false;
     int rc = 0;
-    if (n > 1 && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head)
+    bool exact = stage_backend(p[0]->r, p[0]->f->stage)->exact_rows; /* its bits as if alone */
+    if (n > 1 && exact && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head)
         rc = run_shared(p, n, &done, e);
     for (int32_t j = 0; !done && !rc && j < n; j++)
         rc = run_step(p[j], e);
@@ -321,7 +323,7 @@ static int tokens_edited(struct run *r, struct kn_view *shown, int32_t r0, int32
                  : 0;
     if (!rc && run_called(r, 0, SITE_TOKENS))
         rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
-    if (rc || (rc = host_view_get(&h, r->m->be, shown, e)))
+    if (rc || (rc = host_view_get(&h, stage_backend(r, 0), shown, e)))
         return rc;
     for (int32_t i = 0; !rc && i < r1 - r0; i++) {
         float x = ((const float *)h.v.data)[i];
@@ -347,11 +349,11 @@ int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
         ids[i] = r->tokens[r0 + i], numbers[i] = (float)ids[i];
     struct kn_view shown = run_site_view(r, SITE_TOKENS, r->keep[SITE_TOKENS] + r0, n, 0),
                    to = run_operand_view(r, RUN_IDS, r0, r1);
-    int rc = run_write(r->m->be, &shown, numbers, e);
+    int rc = run_write(stage_backend(r, 0), &shown, numbers, e);
     if (!rc && run_edited(r, 0, SITE_TOKENS))
         rc = tokens_edited(r, &shown, r0, r1, ids, e);
     if (!rc)
-        rc = run_write(r->m->be, &to, ids, e);
+        rc = run_write(stage_backend(r, 0), &to, ids, e);
     free(ids);
     return rc;
 }

@@ -22,6 +22,12 @@ static size_t bytes_of(const struct config *cfg, enum site_id s, int32_t cap)
     return (size_t)pitch_of(cfg, s, cap) * (size_t)cap * sizeof(float);
 }
 
+struct kn_backend *stage_backend(const struct run *r, int32_t stage)
+{
+    assert(stage >= 0 && stage < plan_stages(r->m->plan));
+    return r->m->be;
+}
+
 int64_t run_pitch(const struct run *r, enum site_id s)
 {
     return pitch_of(&r->m->cfg, s, r->cap);
@@ -54,7 +60,8 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
         if (*at || site_table[s].scope != scope_of(r, stage) || !run_is_kept(r, stage, id))
             continue;
         size_t bytes = bytes_of(&r->m->cfg, id, r->cap);
-        if (!(*at = r->m->be->type->alloc(r->m->be, bytes)))
+        struct kn_backend *be = stage_backend(r, stage);
+        if (!(*at = be->type->alloc(be, bytes)))
             return err_set(
                 e, ERR_SYSTEM,
                 "out of memory · %zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
@@ -65,9 +72,10 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
 
 static void keep_release(struct run *r, int32_t slot)
 {
+    struct kn_backend *be = stage_backend(r, slot / SITE_COUNT);
     if (r->keep[slot])
-        r->m->be->type->release(r->m->be, r->keep[slot],
-                                bytes_of(&r->m->cfg, (enum site_id)(slot % SITE_COUNT), r->cap));
+        be->type->release(be, r->keep[slot],
+                          bytes_of(&r->m->cfg, (enum site_id)(slot % SITE_COUNT), r->cap));
     r->keep[slot] = NULL;
 }
 

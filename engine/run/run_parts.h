@@ -103,7 +103,9 @@ static inline int32_t run_slot(int32_t stage, enum site_id s)
     return stage * (int32_t)SITE_COUNT + (int32_t)s;
 }
 
-/* run_mem.c */
+/* run_mem.c.  The backend that holds a stage's values and does its steps: the model's, for every
+ * stage. */
+struct kn_backend *stage_backend(const struct run *r, int32_t stage);
 int64_t run_pitch(const struct run *r, enum site_id s); /* floats per row */
 int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e);
 void run_release(struct run *r, struct buffer *b);

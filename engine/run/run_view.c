@@ -30,7 +30,7 @@ static int look_fill(struct run *r, int32_t stage, enum site_id s, int32_t row0,
     if (!all && !on_request)
         return 0;
     rc = run_exec(r, f, all ? f->upto : at, at + 1, s, e);
-    if (!rc && !(rc = run_wait(r->m->be, e)) && all)
+    if (!rc && !(rc = run_wait(stage_backend(r, stage), e)) && all)
         f->upto = at + 1;
     if (rc)
         f->version = 0; /* holds a mixture now */
@@ -59,7 +59,7 @@ int run_look_all(struct run *const *runs, int32_t n, struct site_ref s, struct e
     }
     int rc = count ? run_exec_all(now, frames, count, 0, end, s.id, e) : 0;
     if (!rc && count)
-        rc = run_wait(runs[0]->m->be, e);
+        rc = run_wait(stage_backend(runs[0], stage), e);
     for (int32_t i = 0; i < count; i++) {
         frames[i]->upto = rc ? 0 : end;
         frames[i]->version = rc ? 0 : frames[i]->version;
@@ -72,15 +72,8 @@ static int fill_future(struct run *r, const struct kn_view *v, enum site_id s, i
                        struct err *e)
 {
     float blank = s == SITE_PATTERN ? 0.0f : -INFINITY;
-    struct host_view h;
-    int rc = host_view_get(&h, r->m->be, v, e);
-    for (int64_t k = 0; !rc && k < v->shape[0]; k++)
-        for (int64_t i = 0; i < v->shape[1]; i++) {
-            float *p = kn_f32(&h.v) + k * h.v.stride[0] + i * h.v.stride[1];
-            for (int64_t src = row0 + i + 1; src < v->shape[2]; src++)
-                p[src] = blank;
-        }
-    return host_view_end(&h, r->m->be, rc, e);
+    struct kn_call c = {.op = KN_OP_HIDE, .out = {*v}, .p = {.number = blank, .dest0 = row0}};
+    return run_status(kn_run(r->m->be, &c), e);
 }
 
 /* Rows of a site that is not kept, looked at in as many passes as frames of frame_bytes need. */

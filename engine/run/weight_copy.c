@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "run/run_device.h"
+#include "run/run_apply.h"
 
 /* A bias that the model does not have: zeros, in groups where its weight, the row before it in
  * weight.def, lies in groups. */
@@ -61,30 +61,53 @@ size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr)
     return (size_t)kn_count(&from) * sizeof(float);
 }
 
-int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n,
-                     struct kn_view *out, struct err *e)
+/* The instructions on a copy whose rows and columns lie sn and sk apart, in memory of the backend.
+ */
+static int instrs_apply(struct kn_backend *be, const struct edit_instr *instrs, int32_t n,
+                        void *mem, int64_t sn, int64_t sk, struct err *e)
 {
-    struct kn_view from = stored_or_zeros(m, instrs->weight), copy;
-    int64_t sn, sk;
-    float *mem = calloc(1, weight_copy_bytes(m, instrs));
-    if (!mem)
-        return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s",
-                       weight_copy_bytes(m, instrs), instrs->weight->name);
-    pack(&copy, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
-    copy.data = mem, copy.first = 0;
-    if (from.data)
-        copy_values(&from, sk != 1, mem);
-    for (int32_t i = 0; i < n; i++) {
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_weight *named = instrs[i].weight;
         struct kn_view v = {.data = mem, .dtype = KN_F32, .ndim = named->rank};
         for (int d = 0; d < named->rank; d++) {
             v.shape[d] = named->shape[d] / (d == 0 ? named->repeat : 1);
             v.stride[d] = named->step_n[d] * sn + named->step_k[d] * sk;
         }
-        edit_apply(&instrs[i], &v, 0, NULL);
+        rc = run_apply(be, &instrs[i], &v, 0, NULL, e);
     }
-    *out = copy;
-    return 0;
+    return rc;
+}
+
+int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n,
+                     struct kn_view *out, struct err *e)
+{
+    struct kn_backend *be = m->be;
+    struct kn_view from = stored_or_zeros(m, instrs->weight), copy;
+    int64_t sn, sk;
+    size_t bytes = weight_copy_bytes(m, instrs);
+    float *mem = calloc(1, bytes), *there = be->unified ? mem : be->type->alloc(be, bytes);
+    int rc = mem && there ? 0
+                          : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s",
+                                    bytes, instrs->weight->name);
+    pack(&copy, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
+    copy.data = mem, copy.first = 0;
+    struct kn_view all = kn_view1(there, KN_F32, (int64_t)(bytes / sizeof *mem));
+    if (!rc && from.data)
+        copy_values(&from, sk != 1, mem);
+    if (!rc && there != mem)
+        rc = run_write(be, &all, mem, e);
+    if (!rc)
+        rc = instrs_apply(be, instrs, n, there, sn, sk, e);
+    if (!rc && there != mem)
+        rc = run_fetch(be, &all, mem, e);
+    if (there != mem)
+        be->type->release(be, there, bytes);
+    if (rc)
+        free(mem);
+    else
+        *out = copy;
+    return rc;
 }
 
 int32_t weight_copy_instrs(const struct edit_program *p, int32_t i)

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "edit/edit.h"
+#include "../host_apply.h"
 
 enum { N_POS = 6, H = 3, DH = 4, TOTAL = H * N_POS * N_POS };
 
@@ -80,7 +80,7 @@ static void check(const char *text, int32_t row0, int32_t row1, const int perm[3
     if (instr->value == EDIT_MEAN)
         src.stride[row_axis] = 0;
     memcpy(src.shape, v.shape, sizeof v.shape);
-    edit_apply(instr, &v, row0, instr->value == EDIT_NUMBER ? NULL : &src);
+    host_apply(instr, &v, row0, instr->value == EDIT_NUMBER ? NULL : &src);
 
     bool masked = !instr->full &&
                   (instr->site.id == SITE_PATTERN || instr->site.id == SITE_ATTN_SCORES);
@@ -170,8 +170,8 @@ static void rows_renormalized(void **state)
             x[i] = y[i] = (float)(1 + i % 7);
         struct kn_view v = kn_view3(x, KN_F32, H, N_POS, N_POS),
                        w = kn_view3(y, KN_F32, H, N_POS, N_POS);
-        edit_apply(&p->instrs[0], &v, 0, NULL);
-        edit_apply(&plain, &w, 0, NULL);
+        host_apply(&p->instrs[0], &v, 0, NULL);
+        host_apply(&plain, &w, 0, NULL);
         for (int h = 0; h < H; h++)
             for (int d = 0; d < N_POS; d++) {
                 bool hit = t ? h == 1 && d == 2 : h != 1 && d >= 3;
@@ -197,7 +197,7 @@ static void fewer_sources(void **state)
     float x[H * 1 * 3 + 1] = {0};
     struct kn_view v = {
         .data = x, .dtype = KN_F32, .ndim = 3, .shape = {H, 1, 3}, .stride = {3, 3, 1}};
-    edit_apply(&p->instrs[0], &v, 2, NULL);
+    host_apply(&p->instrs[0], &v, 2, NULL);
     for (int h = 0; h < H; h++)
         assert_true(x[3 * h] == 9.0f && x[3 * h + 1] == 0.0f && x[3 * h + 2] == 9.0f);
     assert_true(x[3 * H] == 0.0f);
@@ -217,7 +217,7 @@ static void from_copies_bits(void **state)
     struct kn_view v = {.data = x, .dtype = KN_F32, .ndim = 2, .shape = {1, 12}, .stride = {12, 1}},
                    src = v;
     src.data = s;
-    edit_apply(&p->instrs[0], &v, 4, &src);
+    host_apply(&p->instrs[0], &v, 4, &src);
     memcpy(got, x, sizeof x);
     assert_memory_equal(got, bits, sizeof bits);
     edit_program_free(p);

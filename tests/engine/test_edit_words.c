@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "../host_apply.h"
 #include "names/named_weight.h"
 #include "model/tensor_write.h"
 
@@ -40,7 +41,7 @@ static void apply(const char *text, float *x, int32_t row0, int32_t row1)
     float *at = x + row0 * inner;
     struct kn_view v = rank == 2 ? kn_view2(at, KN_F32, row1 - row0, shape[1])
                                  : kn_view3(at, KN_F32, row1 - row0, shape[1], shape[2]);
-    edit_apply(&p->instrs[0], &v, row0, NULL);
+    host_apply(&p->instrs[0], &v, row0, NULL);
     edit_program_free(p);
 }
 

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../host_apply.h"
 #include "edit/edit.h"
 #include "measure/grad.h"
 #include "model/process.h"
@@ -110,7 +111,7 @@ static void linear_edit(const struct bend *b, const struct edit_instr *a, double
         for (int64_t k = 0; k < count; k++)
             probe[i][k] = (float)i;
         struct kn_view x = view_of(probe[i], &b->m->cfg, a->site.id, b->n);
-        edit_apply(&plain, &x, 0, a->value == EDIT_FROZEN ? &src : NULL);
+        host_apply(&plain, &x, 0, a->value == EDIT_FROZEN ? &src : NULL);
     }
     for (int64_t k = 0; k < count; k++) {
         double slope = (double)probe[2][k] - (double)probe[1][k];

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../host_apply.h"
 #include "model/arch.h"
 #include "edit/edit.h"
 #include "model/model.h"
@@ -108,10 +109,10 @@ static void apply(const struct config *cfg, const struct edit_instr *instr)
     struct kn_view src = v;
     v.data = x;
     src.data = s;
-    edit_apply(instr, &v, 0, &src);
+    host_apply(instr, &v, 0, &src);
     int row_axis = site_row_axis(instr->site.id);
     v.shape[row_axis] = src.shape[row_axis] = 2;
-    edit_apply(instr, &v, 2, &src);
+    host_apply(instr, &v, 2, &src);
     free(x);
     free(s);
 }
@@ -131,7 +132,7 @@ static void apply_weight(const struct edit_instr *instr)
     }
     v.data = calloc((size_t)n, sizeof(float));
     must(v.data != NULL, "memory");
-    edit_apply(instr, &v, 0, NULL);
+    host_apply(instr, &v, 0, NULL);
     free(v.data);
 }
 
