@@ -3,7 +3,7 @@
  *
  * Nothing else follows a pointer into device memory.  Where the device's memory is the host's
  * (kn_backend.unified) a host view is the memory itself and nothing is copied; elsewhere it is a
- * packed copy.  Called on the thread that owns the runs.  Tested in tests/engine/test_run.c. */
+ * packed copy.  Called on the thread that owns the runs.  Tested in tests/engine/test_device.c. */
 #ifndef RUN_DEVICE_H
 #define RUN_DEVICE_H
 
