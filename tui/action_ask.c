@@ -9,8 +9,7 @@
 #include "complete.h"
 #include "export/export.h"
 
-/* ---- prompts, tokens
- * ---------------------------------------------------------------------------------- */
+/* ---- prompts, tokens ---- */
 
 unsigned act_PROMPT(struct app *a, const char *args)
 {
@@ -79,8 +78,7 @@ unsigned act_TARGET(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- search
- * ------------------------------------------------------------------------------------------- */
+/* ---- search ---- */
 
 static bool row_matches(const struct app *a, int32_t row)
 {
@@ -153,8 +151,7 @@ unsigned act_OBSERVE(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- out of the program
- * ------------------------------------------------------------------------------- */
+/* ---- out of the program ---- */
 
 unsigned act_COPY(struct app *a, const char *args)
 {
@@ -235,7 +232,7 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
     const struct pair_prompt other = {"other", a->other_tokens, a->n_other};
     char(*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
     const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
-    int rc = names && list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · export");
+    int rc = names && list ? 0 : err_memory(e, "export");
     bool on = edit_list_count_on(&a->edits) > 0, stale;
     const struct snapshot *s = app_newest(a, &stale);
     if (!rc && !a->n)
@@ -342,8 +339,7 @@ unsigned act_CANCEL(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- typing
- * ------------------------------------------------------------------------------------------- */
+/* ---- typing ---- */
 
 unsigned act_ACCEPT(struct app *a, const char *args)
 {

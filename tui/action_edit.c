@@ -7,8 +7,7 @@
 
 #include "app.h"
 
-/* ---- new edits are on trial
- * ------------------------------------------------------------------------------ */
+/* ---- new edits are on trial ---- */
 
 void app_edits_changed(struct app *a)
 {
@@ -83,8 +82,7 @@ int app_edit_add(struct app *a, const char *text)
     return finish_new(a, r, &e, a->edits.n - 1, a->edits.n);
 }
 
-/* ---- verbs
- * -------------------------------------------------------------------------------------------- */
+/* ---- verbs ---- */
 
 static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
 {
@@ -272,8 +270,7 @@ unsigned act_EDIT(struct app *a, const char *args)
     return 0;
 }
 
-/* ---- the list
- * ----------------------------------------------------------------------------------------- */
+/* ---- the list ---- */
 
 /* The edit that the cursor means: in the edits view its row, else the last one on the noun, else
  * the last. -1 = none */

@@ -56,8 +56,7 @@ int32_t app_target(const struct app *a)
     return a->target >= 0 ? a->target : a->pair[0];
 }
 
-/* ---- opening
- * ------------------------------------------------------------------------------------------ */
+/* ---- opening ---- */
 
 static int sites_open(struct app *a, struct err *e)
 {
@@ -183,8 +182,7 @@ void app_free(struct app *a)
     *a = (struct app){0};
 }
 
-/* ---- places
- * ------------------------------------------------------------------------------------------- */
+/* ---- places ---- */
 
 void app_jump_push(struct app *a)
 {
@@ -226,8 +224,7 @@ void app_resize(struct app *a, int w, int h)
     a->h = h;
 }
 
-/* ---- input
- * -------------------------------------------------------------------------------------------- */
+/* ---- input ---- */
 
 static unsigned context(const struct app *a)
 {
@@ -372,8 +369,7 @@ unsigned app_timeout(struct app *a)
     return 0;
 }
 
-/* ---- asking and answers
- * ------------------------------------------------------------------------------- */
+/* ---- asking and answers ---- */
 
 void app_values_changed(struct app *a)
 {

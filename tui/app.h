@@ -192,8 +192,7 @@ bool app_is_settled(const struct app *a);
 /* Draw all of it.  False when out of memory. */
 bool app_draw(struct app *a, struct frame *f);
 
-/* ---- for actions and views
- * -------------------------------------------------------------------------- */
+/* ---- for actions and views ---- */
 
 void app_say(struct app *a, const char *fmt, ...) ERR_PRINTF(2, 3);
 void app_complain(struct app *a, const char *fmt, ...) ERR_PRINTF(2, 3);

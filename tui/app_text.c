@@ -86,8 +86,7 @@ int32_t app_token(struct app *a, const char *text, size_t len)
     return id;
 }
 
-/* ---- the line
- * ----------------------------------------------------------------------------------------- */
+/* ---- the line ---- */
 
 void app_line_open(struct app *a, enum line_mode mode, const char *text)
 {

@@ -18,8 +18,7 @@
 
 enum { FRAME_MS = 16, GRACE_MS = 8, KEYMAP_BYTES_MAX = 1 << 20 };
 
-/* ---- key maps
- * ----------------------------------------------------------------------------------------- */
+/* ---- key maps ---- */
 
 static int keymap_file(struct keymap *m, const char *path, bool must, struct bytes *warnings,
                        struct err *e)
@@ -84,8 +83,7 @@ int explorer_print_keymap(const char *name, FILE *out, struct err *e)
     return r;
 }
 
-/* ---- plain text
- * --------------------------------------------------------------------------------------- */
+/* ---- plain text ---- */
 
 static int print_plain(struct app *a, struct session *s, FILE *out, struct err *e)
 {
@@ -123,8 +121,7 @@ static int print_plain(struct app *a, struct session *s, FILE *out, struct err *
     return ok ? 0 : err_set(e, ERR_SYSTEM, "cannot write the screen");
 }
 
-/* ---- the loop
- * ----------------------------------------------------------------------------------------- */
+/* ---- the loop ---- */
 
 struct loop {
     struct app *app;

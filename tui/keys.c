@@ -419,8 +419,7 @@ int keys_timeout(struct keys *k, struct input *out)
     return 0;
 }
 
-/* ---- names
- * ---------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static const struct {
     const char *name;

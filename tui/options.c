@@ -91,7 +91,7 @@ static int add_item(struct option_list *l, const char *text, struct err *e)
 {
     const char **more = realloc(l->item, (size_t)(l->n + 1) * sizeof *more);
     if (!more)
-        return err_set(e, ERR_SYSTEM, "out of memory · options");
+        return err_memory(e, "options");
     l->item = more;
     l->item[l->n++] = text;
     return 0;

@@ -30,8 +30,7 @@ struct rect app_body(const struct app *a, bool *side)
     return r;
 }
 
-/* ---- status
- * ------------------------------------------------------------------------------------------- */
+/* ---- status ---- */
 
 static void add_pair(const struct app *a, const struct snapshot *s, struct bytes *b)
 {
@@ -158,8 +157,7 @@ static void draw_tabs(const struct app *a, struct canvas *c)
     bytes_free(&b);
 }
 
-/* ---- message and key bar
- * ------------------------------------------------------------------------------ */
+/* ---- message and key bar ---- */
 
 static const char *const line_marks[LINE_MODE_COUNT] = {
     "", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: "};
@@ -222,8 +220,7 @@ static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
     }
 }
 
-/* ---- popups
- * ------------------------------------------------------------------------------------------- */
+/* ---- popups ---- */
 
 /* All keys of binding i's command in this view. */
 static void help_keys(const struct app *a, size_t i, char *buf, size_t size)
@@ -359,8 +356,7 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
     bytes_free(&help);
 }
 
-/* ---- all of it
- * ---------------------------------------------------------------------------------------- */
+/* ---- all of it ---- */
 
 bool app_draw(struct app *a, struct frame *f)
 {

@@ -25,6 +25,16 @@ int err_set(struct err *e, int code, const char *fmt, ...)
     return code;
 }
 
+int err_memory(struct err *e, const char *fmt, ...)
+{
+    char what[sizeof e->text];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    return err_set(e, ERR_SYSTEM, "out of memory · %s", what);
+}
+
 int err_code(const struct err *e)
 {
     return e ? e->code : ERR_BAD_INPUT;

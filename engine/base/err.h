@@ -28,6 +28,8 @@ struct err {
 
 /* Fill *e (may be NULL) and return `code`, so that a function can `return err_set(...)`. */
 int err_set(struct err *e, int code, const char *fmt, ...) ERR_PRINTF(3, 4);
+/* The same for memory that ran out: "out of memory · " and what it was for; returns ERR_SYSTEM. */
+int err_memory(struct err *e, const char *fmt, ...) ERR_PRINTF(2, 3);
 /* What to return when a callee failed by giving NULL: its code, or ERR_BAD_INPUT where e is NULL.
  */
 int err_code(const struct err *e);

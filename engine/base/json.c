@@ -130,8 +130,7 @@ const char *js_name(const struct js_doc *doc)
     return doc->name;
 }
 
-/* ---- nodes
- * ------------------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 /* Append to a path without ever overflowing it; a path that is full ends in "…". */
 static void path_add(char *path, size_t size, const char *text, size_t len)
@@ -217,8 +216,7 @@ bool js_is_string(struct js_node node)
     return json_is_string(node.value);
 }
 
-/* ---- checked values
- * ---------------------------------------------------------------------------------- */
+/* ---- checked values ---- */
 
 static void describe(char *buf, size_t size, const json_t *v)
 {
@@ -333,8 +331,7 @@ int js_string_or(struct js_node node, const char *fallback, const char **out, st
     return 0;
 }
 
-/* ---- walking an object
- * ------------------------------------------------------------------------------- */
+/* ---- walking an object ---- */
 
 struct js_iter js_members(struct js_node object)
 {

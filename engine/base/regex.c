@@ -21,8 +21,7 @@ struct regex_match {
     pcre2_jit_stack *stack; /* made when the default 32 KiB did not do */
 };
 
-/* ---- rewriting the dialect
- * --------------------------------------------------------------------------- */
+/* ---- rewriting the dialect ---- */
 
 /* Oniguruma's classes, as the inside of a bracket expression.  PCRE2's own \s has U+180E besides,
  * its \w has neither marks nor connector punctuation. */
@@ -277,8 +276,7 @@ static char *rewrite(const char *pattern, size_t len, size_t *out_len, struct er
     return NULL;
 }
 
-/* ---- compiling and matching
- * -------------------------------------------------------------------------- */
+/* ---- compiling and matching ---- */
 
 struct regex *regex_compile(const char *pattern, size_t len, bool literal, struct err *e)
 {

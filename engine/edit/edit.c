@@ -62,8 +62,7 @@ bool edit_hook_pattern(const struct edit *ed, char pattern[LIMIT_PATTERN])
     return backward;
 }
 
-/* ---- numbers
- * --------------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 const char *edit_number_parse(const char *text, float *out, bool *over)
 {
@@ -88,8 +87,7 @@ int edit_number_print(float f, char buf[32])
     return n;
 }
 
-/* ---- printing
- * -------------------------------------------------------------------------------------- */
+/* ---- printing ---- */
 
 struct writer {
     char *buf;

@@ -111,7 +111,7 @@ int edit_alias_split(const struct config *cfg, const struct alias_value *v,
                         : split_columns(cfg, v, in, heads, chunks, parts);
     if (n < 0) {
         free(parts);
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     }
     *out = parts;
     return n;

@@ -206,7 +206,7 @@ static int store_steps(struct edit_axis *out, int32_t lo, int32_t n, int32_t ste
     if (step > 1 && n > 1) {
         list = edit_chunk_alloc(at->chunks, (size_t)n * sizeof *list);
         if (!list)
-            return err_set(e, ERR_SYSTEM, "out of memory for edits");
+            return err_memory(e, "edits");
         for (int32_t i = 0; i < n; i++)
             list[i] = lo + i * step;
     }
@@ -263,7 +263,7 @@ static int store_intervals(struct edit_axis *out, const struct interval *iv, int
     }
     int32_t *list = edit_chunk_alloc(at->chunks, (size_t)n * sizeof *list), *p = list;
     if (!list)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     for (int32_t i = 0; i < n_iv; i++)
         for (int32_t v = iv[i].lo; v <= iv[i].hi; v++)
             *p++ = v;
@@ -276,7 +276,7 @@ static int resolve_set(struct edit_axis *out, const struct edit_sel *sel, const 
 {
     struct interval *iv = malloc((size_t)sel->n * sizeof *iv);
     if (!iv)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     int rc = 0;
     for (int32_t i = 0; i < sel->n && !rc; i++) {
         const struct edit_span *span = &sel->spans[i];

@@ -580,7 +580,7 @@ int edit_parse(struct edit **out, const char *text, struct err *e)
     size_t head = sizeof(struct edit) + (commas + 1) * sizeof(struct edit_span);
     struct edit *ed = calloc(1, head + len + 2);
     if (!ed)
-        return err_set(e, ERR_SYSTEM, "out of memory for an edit");
+        return err_memory(e, "edits");
     atomic_init(&ed->refs, 1);
     ed->source_pos = EDIT_SAME_POS;
     struct scan s = {.text = text, .p = text, .ed = ed, .bytes = (char *)ed + head, .e = e};

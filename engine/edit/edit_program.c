@@ -95,7 +95,7 @@ static int room_for_one(void **list, int32_t n, int32_t *cap, size_t size, struc
     int32_t more = *cap ? 2 * *cap : 16;
     void *items = realloc(*list, (size_t)more * size);
     if (!items)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     *list = items;
     *cap = more;
     return 0;
@@ -132,7 +132,7 @@ int edit_program_source(struct edit_program *p, struct edit_source want, int32_t
     char *name = edit_chunk_alloc(&a->chunks, size);
     void *items = p->sources;
     int rc = name ? room_for_one(&items, p->n_sources, &a->cap_sources, sizeof want, e)
-                  : err_set(e, ERR_SYSTEM, "out of memory for edits");
+                  : err_memory(e, "edits");
     p->sources = items;
     if (rc)
         return rc;
@@ -149,7 +149,7 @@ int edit_program_hold(struct edit_program *p, const struct reference_set *set, s
             return 0;
     struct reference_set **sets = realloc(p->sets, ((size_t)p->n_sets + 1) * sizeof *sets);
     if (!sets)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     p->sets = sets;
     p->sets[p->n_sets++] = reference_hold(set);
     return 0;

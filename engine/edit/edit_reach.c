@@ -93,7 +93,7 @@ int32_t edit_reach(struct edit *const *edits, int32_t n, const struct model *m,
                                                                                  m, e)))
             err_prefix(e, "edit %d", (int)l.edit + 1);
     if (!rc && l.failed)
-        rc = err_set(e, ERR_SYSTEM, "out of memory for edits");
+        rc = err_memory(e, "edits");
     if (rc) {
         free(l.item);
         return rc;

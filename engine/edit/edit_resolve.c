@@ -368,7 +368,7 @@ int edit_resolve(struct edit_program **out, struct edit *const *edits, const boo
         return err_set(e, ERR_BAD_INPUT, "edits on an empty prompt · give it a token");
     struct edit_program *p = edit_program_new();
     if (!p)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     struct resolver r = {.ctx = ctx, .prog = p, .chunks = edit_program_chunks(p), .e = e};
     int rc = 0;
     for (int32_t i = 0; i < n && !rc; i++) {

@@ -61,7 +61,7 @@ static int read_all(const struct hook_file *f, const struct st_tensor *t, int64_
 static int alloc(const struct hook_file *f, int64_t n, float **out)
 {
     *out = edit_chunk_alloc(f->chunks, ((size_t)n + 1) * sizeof **out);
-    return *out ? 0 : err_set(f->e, ERR_SYSTEM, "out of memory for edits");
+    return *out ? 0 : err_memory(f->e, "edits");
 }
 
 /* The strides of one number for each element of the inner axes; `rows`: other ones at every
@@ -129,8 +129,7 @@ static int rows_resolve(struct edit_instr *a, int *n, const struct hook_file *f)
                      : fail_missing(f, "");
     float *vec;
     int32_t *list = edit_chunk_alloc(f->chunks, ((size_t)given.n + 1) * sizeof *list), kept = 0;
-    int rc = list ? alloc(f, inner * given.n, &vec)
-                  : err_set(f->e, ERR_SYSTEM, "out of memory for edits");
+    int rc = list ? alloc(f, inner * given.n, &vec) : err_memory(f->e, "edits");
     for (int32_t i = 0; i < given.n && !rc; i++) {
         int32_t p = given.list ? given.list[i] : given.lo + i;
         const struct st_tensor *t = row_tensor(f, whole, p);

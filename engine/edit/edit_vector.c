@@ -56,7 +56,7 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
                        (int)a);
     float *minus = malloc((size_t)m->cfg.d_model * sizeof *minus);
     if (!minus)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     const int64_t tokens[2] = {a, b}, one[WEIGHT_RANK_MAX] = {0, 1};
     named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){NULL, &tokens[0]}, one, d);
     named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){NULL, &tokens[1]}, one, minus);
@@ -144,7 +144,7 @@ static int read_file(struct edit_instr *instr, const struct edit *ed, struct edi
         if (v)
             st_decode(t, 0, instr->vec_n, v);
         instr->vec = v;
-        rc = v ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
+        rc = v ? 0 : err_memory(e, "edits");
     }
     checkpoint_close(st);
     return rc;
@@ -158,7 +158,7 @@ static int read_direction(struct edit_instr *instr, const struct edit *ed,
     int32_t d_model = ctx->cfg->d_model;
     float *d = edit_chunk_alloc(chunks, (size_t)d_model * sizeof *d);
     if (!d)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     int rc = read_dir(ed, ctx->model, d, e);
     if (rc)
         return rc;

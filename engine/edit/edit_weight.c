@@ -116,7 +116,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern,
         return err_set(e, ERR_BAD_INPUT, "%.100s is a weight · no weights are open here", pattern);
     struct edit_weight *found = calloc(1, sizeof *found);
     int missing = site_missing_layer(&m->cfg, pattern), kept = 0;
-    int rc = found ? 0 : err_set(e, ERR_SYSTEM, "out of memory for edits");
+    int rc = found ? 0 : err_memory(e, "edits");
     if (!rc && missing >= 0)
         rc = err_set(e, ERR_BAD_INPUT, "no layer %d for \"%.100s\" · this model has layers 0..%d",
                      missing, pattern, (int)m->cfg.n_layers - 1);
@@ -134,7 +134,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern,
             kept = select_from(pattern, list, n, found, e);
             rc = kept < 0 ? kept : 0;
         } else {
-            rc = n < 0 ? n : err_set(e, ERR_SYSTEM, "out of memory for edits");
+            rc = n < 0 ? n : err_memory(e, "edits");
         }
         free(list);
     }
@@ -152,8 +152,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern,
     return kept;
 }
 
-/* ---- one edit on one weight
- * -------------------------------------------------------------------------- */
+/* ---- one edit on one weight ---- */
 
 static bool value_fits(enum edit_value_kind v)
 {
@@ -174,7 +173,7 @@ static int fold_heads(struct edit_axis *a, const struct edit_weight *w, const st
                        stored, (int)w->repeat, stored, (int)(w->shape[0] / w->repeat));
     int32_t n = 0, *list = edit_chunk_alloc(chunks, (size_t)a->n * sizeof *list);
     if (!list)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     for (int32_t i = 0, k; i < a->n; i = k) { /* ascending: heads of a group stand together */
         int32_t group = edit_axis_value(a, i) / w->repeat;
         for (k = i; k < a->n && edit_axis_value(a, k) / w->repeat == group; k++)
@@ -213,7 +212,7 @@ int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edi
             w->name, (int)w->layer);
     struct edit_weight *own = edit_chunk_alloc(chunks, sizeof *own);
     if (!own)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     *own = *w;
     struct edit_instr instr = {.site = {SITE_COUNT, w->layer},
                                .weight = own,

@@ -24,7 +24,7 @@ static void building_free(struct building *b)
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory · a reference set");
+    return err_memory(e, "a reference set");
 }
 
 static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct err *e)
@@ -109,8 +109,7 @@ int reference_make(struct reference_set **out, const char *name, const int32_t *
     return rc;
 }
 
-/* ---- text
- * -------------------------------------------------------------------------------------------- */
+/* ---- text ---- */
 
 /* A line of token ids, for models without a tokenizer.  *ids is malloc'ed. */
 static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, struct err *e)
@@ -194,8 +193,7 @@ int reference_parse(struct reference_set **out, const struct model *m, int bos, 
     return rc;
 }
 
-/* ---- files
- * ------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 /* How many bytes before an = make a name; 0 = there is none. */
 static size_t name_length(const char *arg)
@@ -224,8 +222,7 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
     return rc;
 }
 
-/* ---- asking
- * ------------------------------------------------------------------------------------------ */
+/* ---- asking ---- */
 
 const struct reference_set *reference_find(struct reference_set *const *sets, int32_t n,
                                            const char *name, struct err *e)

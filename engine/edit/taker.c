@@ -54,8 +54,7 @@ struct taker {
     struct err *e;
 };
 
-/* ---- the text
- * ---------------------------------------------------------------------------------------- */
+/* ---- the text ---- */
 
 struct span {
     const char *p;
@@ -172,15 +171,14 @@ static int parse_text(struct taker *t, const char *text, size_t len)
         return err_set(t->e, ERR_BAD_INPUT, "taker config · %s · a line is POINT: HOOK, HOOK",
                        len > TAKER_TEXT_MAX ? "it is too long" : "a zero byte in it");
     t->entry = calloc(TAKER_HOOKS_MAX, sizeof *t->entry);
-    int rc = t->entry ? 0 : err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
+    int rc = t->entry ? 0 : err_memory(t->e, "taker config");
     struct span rest = {text, len};
     for (int line = 1; rest.n && !rc; line++)
         rc = parse_line(t, line, cut(&rest, '\n'));
     return rc;
 }
 
-/* ---- parameters
- * -------------------------------------------------------------------------------------- */
+/* ---- parameters ---- */
 
 /* Does NAME, or NAME.something, exist?  Marks all such tensors as used. */
 static bool take_params(struct taker *t, const char *name)
@@ -206,7 +204,7 @@ static int open_params(struct taker *t)
     const char *fn = checkpoint_metadata(t->st, "mask_fn");
     t->used = calloc(checkpoint_count(t->st) + 1, sizeof *t->used);
     if (!t->used)
-        return err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
+        return err_memory(t->e, "taker config");
     int i = 0;
     while (fn && i < EDIT_MASK_COUNT && strcmp(fn, edit_mask_fn_names[i]) != 0)
         i++;
@@ -228,8 +226,7 @@ static int check_used(const struct taker *t)
     return 0;
 }
 
-/* ---- edits
- * ------------------------------------------------------------------------------------------- */
+/* ---- edits ---- */
 
 static int add_edit(struct taker *t, const char *text)
 {
@@ -238,7 +235,7 @@ static int add_edit(struct taker *t, const char *text)
         t->out.edit = more;
     char *copy = more ? strdup(text) : NULL;
     if (!copy)
-        return err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
+        return err_memory(t->e, "taker config");
     t->out.edit[t->out.n_edits++] = copy;
     return 0;
 }
@@ -248,7 +245,7 @@ static int add_collect(struct taker *t, const char *name)
     struct taker_collect *more = realloc(t->out.collect,
                                          ((size_t)t->out.n_collects + 1) * sizeof *more);
     if (!more)
-        return err_set(t->e, ERR_SYSTEM, "out of memory · taker config");
+        return err_memory(t->e, "taker config");
     t->out.collect = more;
     struct taker_collect *c = &more[t->out.n_collects++];
     snprintf(c->name, sizeof c->name, "%s", name);
@@ -308,8 +305,7 @@ static int add_point(struct taker *t, int32_t layer, int point)
     return rc;
 }
 
-/* ---- all
- * --------------------------------------------------------------------------------------------- */
+/* ---- all ---- */
 
 int taker_parse(struct taker_hooks *out, const struct config *cfg, const char *text, size_t len,
                 const char *params, struct err *e)

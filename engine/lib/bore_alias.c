@@ -33,7 +33,7 @@ static int room_for(struct bore_alias *a, int64_t n, struct err *e)
         return 0;
     float *buf = realloc(a->buf, (size_t)n * sizeof *buf);
     if (!buf)
-        return err_set(e, ERR_SYSTEM, "out of memory · a hook on %s", a->name);
+        return err_memory(e, "a hook on %s", a->name);
     a->buf = buf, a->room = n;
     return 0;
 }
@@ -172,7 +172,7 @@ int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bor
     int rc = check(pick, d, h->flags, e);
     struct bore_alias *a = rc ? NULL : calloc(1, sizeof *a);
     if (!a)
-        return rc ? rc : err_set(e, ERR_SYSTEM, "out of memory · a hook");
+        return rc ? rc : err_memory(e, "a hook");
     memcpy(a->name, pick->name, sizeof a->name);
     a->value = pick->value, a->fn = h->fn, a->user = h->user;
     parts_set(a, h->flags);

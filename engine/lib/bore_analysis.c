@@ -109,7 +109,7 @@ int bore_logit_attrs(struct bore_model *m, const struct bore_pass *pass,
     if (!rc)
         rc = stack_run(m, pass, &o, &s, &rows, &e);
     if (!rc && !(each = malloc(((size_t)s.n * (size_t)s.rows + 1) * sizeof *each)))
-        rc = err_set(&e, ERR_SYSTEM, "out of memory · logit_attrs");
+        rc = err_memory(&e, "logit_attrs");
     if (!rc)
         rc = stack_logit_attrs(&s, pair_shown(m->pair), rows.index, token, incorrect, each, &rest,
                                &e);
@@ -149,7 +149,7 @@ static int detect(struct bore_model *m, const struct bore_pass *pass, const char
     size_t n = (size_t)run_length(r);
     float *own = malloc(n * n * sizeof *own);
     if (!own)
-        return err_set(e, ERR_SYSTEM, "out of memory · detect_head");
+        return err_memory(e, "detect_head");
     head_pattern_fill(which, run_tokens(r), (int32_t)n, own);
     rc = detect_head(r, own, &o, scores, e);
     free(own);

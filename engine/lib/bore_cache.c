@@ -42,8 +42,7 @@ void bore_cache_free(struct bore_cache *c)
     free(c);
 }
 
-/* ---- what to capture
- * ------------------------------------------------------------------------------- */
+/* ---- what to capture ---- */
 
 /* An end of a range as Python takes it: from the end if negative, then cut to [0, size]. */
 static int64_t bound(int64_t i, int64_t size, int64_t open)
@@ -75,7 +74,7 @@ int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, 
                        what, (long long)size);
     int64_t *out = malloc((size_t)count * sizeof *out);
     if (!out)
-        return err_set(e, ERR_SYSTEM, "out of memory · %lld %ss", (long long)count, what);
+        return err_memory(e, "%lld %ss", (long long)count, what);
     for (int64_t i = 0; i < count; i++) {
         int64_t at = s->kind == BORE_ONE    ? s->start
                      : s->kind == BORE_LIST ? s->list[i]
@@ -98,7 +97,7 @@ int bore_slice_cut(const struct bore_slice *s, int64_t size, const char *what,
     int rc = bore_slice_list(s, size, what, &list, &n, e);
     struct capture_slice cut = {.drop = s->kind == BORE_ONE};
     if (!rc && !(cut.index = malloc((size_t)n * sizeof *cut.index)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · %lld %ss", (long long)n, what);
+        rc = err_memory(e, "%lld %ss", (long long)n, what);
     for (int64_t i = 0; !rc && i < n; i++)
         cut.index[cut.n++] = (int32_t)list[i];
     if (!rc)
@@ -141,7 +140,7 @@ static int cache_new(struct bore_cache **out, const struct bore_model *m,
                                       .end = end};
     struct bore_cache *c = calloc(1, sizeof *c);
     if (!c)
-        return err_set(e, ERR_SYSTEM, "out of memory · a cache");
+        return err_memory(e, "a cache");
     c->cfg = m->m->cfg, c->l.m = m->m;
     c->drops_batch = o->remove_batch, c->library_axis = o->library_axis, c->slice = o->pos;
     int rc = captures_select(&c->l, &want, e);
@@ -154,7 +153,7 @@ static int cache_new(struct bore_cache **out, const struct bore_model *m,
     if (!rc && o->incl_bwd)
         rc = captures_add_gradients(&c->l, c->l.n, e);
     if (!rc && !(c->entry = calloc((size_t)c->l.n, sizeof *c->entry)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · a cache of %d tensors", c->l.n);
+        rc = err_memory(e, "a cache of %d tensors", c->l.n);
     for (int i = 0; !rc && i < c->l.n; i++)
         c->entry[i].cache = c, c->l.item[i].cut = &c->entry[i].cut;
     if (rc)
@@ -184,7 +183,7 @@ static int entry_open(struct bore_cache *c, int i, size_t *bytes, size_t bytes_m
             "the cache would take more than %zu bytes at %s · capture fewer names or positions",
             bytes_max, item->name);
     if (!(t.data = calloc(need ? need : 1, 1)))
-        return err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s", need, item->name);
+        return err_memory(e, "%zu bytes for %s", need, item->name);
     c->entry[i].t = t;
     return 0;
 }
@@ -221,8 +220,7 @@ static int cache_open(const struct bore_model *m, const struct bore_pass *p,
     return rc;
 }
 
-/* ---- filling
- * --------------------------------------------------------------------------------------- */
+/* ---- filling ---- */
 
 /* What an element shows where its own position is padding. */
 static float blank(const struct capture *item, const struct bore_pass *p, int index, int32_t column)
@@ -272,8 +270,7 @@ int bore_cache_row(struct bore_cache *c, const struct bore_pass *p, const struct
     return rc;
 }
 
-/* ---- the public side
- * ------------------------------------------------------------------------------- */
+/* ---- the public side ---- */
 
 int bore_run_with_cache(struct bore_model *m, const struct bore_pass *pass,
                         const struct bore_cache_options *options, struct bore_cache **cache,
@@ -317,7 +314,7 @@ int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struc
                    (size_t)t.stride[0] * sizeof(float));
         *out = t;
     } else {
-        rc = bore_done(err_set(&e, ERR_SYSTEM, "out of memory · hidden states"), &e, error);
+        rc = bore_done(err_memory(&e, "hidden states"), &e, error);
     }
     bore_cache_free(c);
     return rc;
@@ -411,8 +408,7 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
         &e, error);
 }
 
-/* ---- caching hooks
- * --------------------------------------------------------------------------------- */
+/* ---- caching hooks ---- */
 
 /* A bore_hook_fn: keep a copy of the tensor, cut to the positions asked for. */
 static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *user)
@@ -432,7 +428,7 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
     }
     bore_tensor_pack(&to);
     if (!(to.data = malloc((size_t)bore_tensor_size(&to) * sizeof(float))))
-        return bore_done(err_set(&e, ERR_SYSTEM, "out of memory · a caching hook"), &e, at->error);
+        return bore_done(err_memory(&e, "a caching hook"), &e, at->error);
     capture_copy(&v, axis, &x->cut, to.data);
     free(x->t.data);
     x->t = to;
@@ -448,7 +444,7 @@ static int slice_keep(struct bore_cache *c, struct err *e)
     if (!bytes)
         return 0;
     if (!(c->list_copy = malloc(bytes)))
-        return err_set(e, ERR_SYSTEM, "out of memory · caching hooks");
+        return err_memory(e, "caching hooks");
     c->slice.list = memcpy(c->list_copy, c->slice.list, bytes);
     return 0;
 }

@@ -12,7 +12,7 @@ static int columns_extend(struct bore_row *row, int cols, int more, struct err *
 {
     int32_t *columns = realloc(row->columns, ((size_t)row->n + (size_t)more) * sizeof *columns);
     if (!columns)
-        return err_set(e, ERR_SYSTEM, "out of memory · %d tokens", more);
+        return err_memory(e, "%d tokens", more);
     row->columns = columns;
     for (int i = 0; i < more; i++)
         columns[row->n + i] = cols + i;
@@ -74,9 +74,7 @@ static int batch_open(struct batch *b, const struct bore_pass *p, int more, stru
     b->rows = calloc((size_t)p->rows, sizeof *b->rows);
     b->targets = calloc((size_t)p->rows, sizeof *b->targets);
     b->emitted = calloc((size_t)p->rows, sizeof *b->emitted);
-    int rc = b->rows && b->targets && b->emitted
-                 ? 0
-                 : err_set(e, ERR_SYSTEM, "out of memory · a batch of %d rows", p->rows);
+    int rc = b->rows && b->targets && b->emitted ? 0 : err_memory(e, "a batch of %d rows", p->rows);
     for (int i = 0; !rc && i < p->rows; i++) {
         if (!(rc = bore_pass_row(p, i, &b->rows[i], e)) &&
             !(rc = columns_extend(&b->rows[i], p->cols, more, e)))
@@ -142,7 +140,7 @@ int bore_call(struct bore_model *m, const char *name, const float *in, int n,
         t.shape[1] = run_module_width(&m->m->cfg, &module, true);
         bore_tensor_pack(&t);
         if (n > 0 && !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))))
-            rc = err_set(&e, ERR_SYSTEM, "out of memory · %d rows", n);
+            rc = err_memory(&e, "%d rows", n);
     }
     if (!rc)
         rc = run_module_call(m->m, &module, in, n, t.data, &e);

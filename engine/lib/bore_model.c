@@ -110,7 +110,7 @@ static int points_open(struct bore_model *m, struct err *e)
     m->names = malloc(most * sizeof *m->names);
     m->contexts = calloc(most, sizeof *m->contexts);
     if (!m->sites || !m->names || !m->contexts)
-        return err_set(e, ERR_SYSTEM, "out of memory · hook points");
+        return err_memory(e, "hook points");
     m->n_sites = site_list(&m->m->cfg, m->sites);
     for (int i = 0; i < m->n_sites; i++)
         site_name(m->sites[i], m->names[i]);
@@ -127,7 +127,7 @@ int bore_open(struct bore_model **out, const char *model, const struct bore_opti
     struct bore_model *m = calloc(1, sizeof *m);
     int rc = m && (m->work = calloc(1, sizeof *m->work))
                  ? process_parse(o->process ? o->process : "none", &flags, &e)
-                 : err_set(&e, ERR_SYSTEM, "out of memory · a model");
+                 : err_memory(&e, "a model");
     if (!rc && !(m->be = backend_open(o, &e)))
         rc = e.code;
     if (!rc && !(rc = model_open(&m->m, model, m->be, &e)) && flags)
@@ -187,7 +187,7 @@ int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int 
             *n = calloc((size_t)(rows > 0 ? rows : 0) + 1, sizeof *n), most = 0;
     int rc = rows < 1   ? err_set(&e, ERR_BAD_INPUT, "%d texts · a batch has one at least", rows)
              : row && n ? 0
-                        : err_set(&e, ERR_SYSTEM, "out of memory · a batch");
+                        : err_memory(&e, "a batch");
     for (int i = 0; !rc && i < rows; i++) {
         rc = model_tokens(m->m, texts[i], strlen(texts[i]), bos, &row[i], &n[i], &e);
         most = n[i] > most ? n[i] : most;
@@ -199,7 +199,7 @@ int bore_tokens_batch(const struct bore_model *m, const char *const *texts, int 
             pad = m->m->cfg.eos_id < 0 ? 0 : m->m->cfg.eos_id;
     uint8_t *real = rc ? NULL : calloc(size, 1);
     if (!rc && (!out || !real))
-        rc = err_set(&e, ERR_SYSTEM, "out of memory · a batch");
+        rc = err_memory(&e, "a batch");
     for (size_t i = 0; !rc && i < size; i++) {
         int32_t r = (int32_t)(i / (size_t)most),
                 at = (int32_t)(i % (size_t)most) - (pad_left ? most - n[r] : 0);

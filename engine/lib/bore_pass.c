@@ -72,7 +72,7 @@ int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, stru
                          calloc(cols, sizeof *r.position)};
     if (!r.tokens || !r.columns || !r.position) {
         bore_row_free(&r);
-        return err_set(e, ERR_SYSTEM, "out of memory · %d tokens", p->cols);
+        return err_memory(e, "%d tokens", p->cols);
     }
     for (int i = 0; i < p->cols; i++) {
         bool real = !p->mask || p->mask[at + (size_t)i];
@@ -128,7 +128,7 @@ static struct reference_set *set_make(const struct bore_pass *p, int first, stru
     if (n > 0)
         (void)reference_make(&set, name, tokens, lengths, n, e);
     else
-        err_set(e, ERR_SYSTEM, "out of memory · a reference set");
+        err_memory(e, "a reference set");
     free(tokens), free(lengths);
     return set;
 }
@@ -139,7 +139,7 @@ static int sets_make(const struct bore_pass *p, struct pair_target *t, struct er
                                          sizeof(struct reference_set *));
     struct err own = {0};
     if (!sets)
-        return err_set(e, ERR_SYSTEM, "out of memory · reference sets");
+        return err_memory(e, "reference sets");
     t->sets = sets;
     for (int i = 0; i < p->n_references && !own.code; i++) {
         struct reference_set *set = set_make(p, i, &own);
@@ -157,7 +157,7 @@ int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pa
                                          sizeof *prompts);
     struct pair_target out = {
         .input.tokens = row->tokens, .input.n = row->n, .edits = edits, .prompts = prompts};
-    int rc = edits && prompts ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d edits", p->n_edits);
+    int rc = edits && prompts ? 0 : err_memory(e, "%d edits", p->n_edits);
     for (int i = 0; !rc && i < p->n_prompts; i++, out.n_prompts++)
         prompts[i] = (struct pair_prompt){p->prompts[i].name, p->prompts[i].tokens,
                                           p->prompts[i].n};
@@ -218,8 +218,7 @@ static int output_open(struct pass *s, struct err *e)
     t->data = malloc((size_t)bore_tensor_size(t) * sizeof(float));
     s->out.metric = s->p->metric ? calloc((size_t)s->p->rows, sizeof(double)) : NULL;
     if (!t->data || (s->p->metric && !s->out.metric))
-        return err_set(e, ERR_SYSTEM, "out of memory · the outputs of %d positions",
-                       s->p->rows * s->p->cols);
+        return err_memory(e, "the outputs of %d positions", s->p->rows * s->p->cols);
     for (int64_t i = 0; i < bore_tensor_size(t); i++)
         t->data[i] = NAN;
     return 0;
@@ -251,7 +250,7 @@ static int embedding_read(const struct pass *s, const struct bore_row *row, stru
         return rc;
     float *pos = calloc(n, sizeof *pos);
     rc = pos ? columns_read(s, row, r, SITE_POS_EMBED, SITE_ROOT, pos, e)
-             : err_set(e, ERR_SYSTEM, "out of memory · the output of %d positions", row->n);
+             : err_memory(e, "the output of %d positions", row->n);
     for (size_t i = 0; !rc && i < n; i++)
         to[i] += pos[i];
     free(pos);
@@ -326,7 +325,7 @@ static int row_run(struct pass *s, int index, struct err *e)
         rc = bore_target(s->p, &row, &t, e);
     if (!rc && s->p->residual && !(rc = pair_open(&own, m->m, m->cache_bytes, e)) &&
         !(x = given_rows(s, &row, index)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · a residual stream");
+        rc = err_memory(e, "a residual stream");
     if (!rc) {
         struct pair *pair = own ? own : m->pair;
         t.input.rows = x, t.input.start = s->first - 1;

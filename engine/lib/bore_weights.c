@@ -43,7 +43,7 @@ int bore_weight_list(const struct bore_model *m, enum bore_library library,
             : named_weight_list(m->m, (enum alias_library)library, &all, &e);
     struct bore_weight *out = count < 0 ? NULL : malloc(((size_t)count + 1) * sizeof *out);
     if (count >= 0 && !out)
-        count = err_set(&e, ERR_SYSTEM, "out of memory · names of weights");
+        count = err_memory(&e, "names of weights");
     for (int i = 0; i < count; i++)
         out[i] = shown(&all[i]);
     free(all);
@@ -83,7 +83,7 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
     }
     bore_tensor_pack(&t);
     if (!rc && !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))))
-        rc = err_set(&e, ERR_SYSTEM, "out of memory · %s", name);
+        rc = err_memory(&e, "%s", name);
     if (!rc) {
         named_weight_cut(m->m, &w, (const int64_t *const *)index, n, t.data);
         *out = t;
@@ -100,8 +100,7 @@ static int add_bias(const struct bore_model *m, int layer, const char *which, fl
     struct named_weight w;
     snprintf(name, sizeof name, "blocks.%d.%s", layer, which);
     float *bias = malloc((size_t)m->m->cfg.d_model * sizeof *bias);
-    int rc = bias ? named_weight_find(m->m, name, &w, e)
-                  : err_set(e, ERR_SYSTEM, "out of memory · a bias");
+    int rc = bias ? named_weight_find(m->m, name, &w, e) : err_memory(e, "a bias");
     if (!rc)
         named_weight_read(m->m, &w, bias);
     for (int64_t i = 0; !rc && i < w.shape[0]; i++)
@@ -124,7 +123,7 @@ int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input,
     float *sum = calloc(d, sizeof *sum);
     bore_begin_read(m);
     if (!sum)
-        rc = err_set(&e, ERR_SYSTEM, "out of memory · a bias");
+        rc = err_memory(&e, "a bias");
     for (int l = 0; !rc && l < layer; l++)
         if (!(rc = add_bias(m, l, "attn.b_O", sum, &e)) && include_mlp_biases)
             rc = add_bias(m, l, "mlp.b_out", sum, &e);
@@ -136,8 +135,7 @@ int bore_accumulated_bias(const struct bore_model *m, int layer, bool mlp_input,
     return bore_end(m, rc, &e, error);
 }
 
-/* ---- products in factors
- * --------------------------------------------------------------------------- */
+/* ---- products in factors ---- */
 
 void bore_factored_free(struct bore_factored *f)
 {
@@ -155,8 +153,7 @@ static int factored_alloc(struct bore_factored *f, int64_t rows, int64_t cols, i
     if (f->a && f->b)
         return 0;
     bore_factored_free(f);
-    return err_set(e, ERR_SYSTEM, "out of memory · a product of %lld x %lld", (long long)rows,
-                   (long long)cols);
+    return err_memory(e, "a product of %lld x %lld", (long long)rows, (long long)cols);
 }
 
 int bore_factored_head(const struct bore_model *m, enum bore_circuit which, int layer, int head,
@@ -187,7 +184,7 @@ int bore_factored_product(const struct bore_factored *f, const struct bore_facto
             &e, error);
     double *middle = calloc((size_t)(f->inner * g->inner), sizeof *middle); /* f.b^T g.a */
     int rc = middle ? factored_alloc(&p, f->rows, g->cols, f->inner, &e)
-                    : err_set(&e, ERR_SYSTEM, "out of memory · a product");
+                    : err_memory(&e, "a product");
     for (int64_t k = 0; !rc && k < f->cols; k++)
         for (int64_t i = 0; i < f->inner; i++)
             for (int64_t j = 0; j < g->inner; j++)
@@ -212,7 +209,7 @@ int bore_factored_svd(const struct bore_factored *f, double *u, double *s, doubl
     double *mem = malloc((nu + nv + r) * sizeof *mem);
     int rc = mem ? factored_svd(f->a, f->rows, f->b, f->cols, f->inner, mem, mem + nu + nv,
                                 mem + nu, &e)
-                 : err_set(&e, ERR_SYSTEM, "out of memory · singular values");
+                 : err_memory(&e, "singular values");
     if (!rc && u)
         memcpy(u, mem, nu * sizeof *u);
     if (!rc && v)
@@ -230,7 +227,7 @@ int bore_factored_even(const struct bore_factored *f, struct bore_factored *out,
     struct bore_factored even;
     double *s = malloc((size_t)f->inner * sizeof *s);
     int rc = s ? factored_alloc(&even, f->rows, f->cols, f->inner, &e)
-               : err_set(&e, ERR_SYSTEM, "out of memory · singular values");
+               : err_memory(&e, "singular values");
     if (rc) {
         free(s);
         return bore_done(rc, &e, error);
@@ -256,7 +253,7 @@ int bore_factored_eigenvalues(const struct bore_factored *f, double (*values)[2]
     int rc = f->rows != f->cols ? err_set(&e, ERR_BAD_INPUT,
                                           "eigenvalues · the product is %lld x %lld, not square",
                                           (long long)f->rows, (long long)f->cols)
-             : !z               ? err_set(&e, ERR_SYSTEM, "out of memory · eigenvalues")
+             : !z               ? err_memory(&e, "eigenvalues")
                   : factored_eigenvalues(f->a, f->b, f->rows, f->inner, z, z + f->inner, &e);
     for (int64_t i = 0; !rc && i < f->inner; i++)
         values[i][0] = z[i], values[i][1] = z[f->inner + i];
@@ -281,8 +278,7 @@ void bore_factored_corner(const struct bore_factored *f, int64_t n_rows, int64_t
         }
 }
 
-/* ---- the model's circuits
- * -------------------------------------------------------------------------- */
+/* ---- the model's circuits ---- */
 
 int bore_copying_score(const struct bore_model *m, int layer, int head, double (*values)[2],
                        double *score, struct bore_error *error)
@@ -296,8 +292,7 @@ int bore_copying_score(const struct bore_model *m, int layer, int head, double (
     double *tokens = malloc((size_t)(d * d) * sizeof *tokens),
            *through = calloc((size_t)(d * f.inner), sizeof *through), sum = 0, size = 0;
     bore_begin_read(m);
-    rc = tokens && through ? circuit_tokens(m->m, tokens, &e)
-                           : err_set(&e, ERR_SYSTEM, "out of memory · a full circuit");
+    rc = tokens && through ? circuit_tokens(m->m, tokens, &e) : err_memory(&e, "a full circuit");
     if (!rc) {
         circuit_through_tokens(tokens, f.b, d, f.inner, through);
         memcpy(f.b, through, (size_t)(d * f.inner) * sizeof *through);
@@ -326,7 +321,7 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
     int rc = !known ? err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V",
                               mode ? mode : ' ')
              : !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))
-                 ? err_set(&e, ERR_SYSTEM, "out of memory · composition scores")
+                 ? err_memory(&e, "composition scores")
                  : circuit_composition(m->m,
                                        (enum composition)(mode == 'Q'   ? COMPOSITION_Q
                                                           : mode == 'K' ? COMPOSITION_K
@@ -351,7 +346,7 @@ int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least
                  ? err_set(&e, ERR_BAD_INPUT,
                            "%d tokens of %d directions · 1..%d tokens can be asked for", k, n,
                            LENS_TOP_MAX)
-             : !top ? err_set(&e, ERR_SYSTEM, "out of memory · directions")
+             : !top ? err_memory(&e, "directions")
                     : circuit_read(m->m, embedding ? CIRCUIT_EMBED : CIRCUIT_UNEMBED, x, n, k, top,
                                    top + n * k, &e);
     for (int i = 0; !rc && i < n * k; i++) {

@@ -62,8 +62,7 @@ struct bore_tensor {
 
 const char *bore_version(void); /* "0.1.0" */
 
-/* ---- models
- * ---------------------------------------------------------------------------------------- */
+/* ---- models ---- */
 
 struct bore_model;
 
@@ -108,8 +107,7 @@ int bore_token(const struct bore_model *m, const char *text, int32_t *id, struct
 int bore_text(const struct bore_model *m, const int32_t *ids, int n, char **text,
               struct bore_error *error);
 
-/* ---- hook points
- * ----------------------------------------------------------------------------------- */
+/* ---- hook points ---- */
 
 struct bore_point {
     const char *name; /* "blocks.3.attn.hook_z"; lives as long as the model */
@@ -145,8 +143,7 @@ bool bore_point_name(const struct bore_model *m, int i, enum bore_library librar
  * reason or the nearest name in the error. */
 int bore_point_find(const struct bore_model *m, const char *name, struct bore_error *error);
 
-/* ---- hooks
- * ----------------------------------------------------------------------------------------- */
+/* ---- hooks ---- */
 
 /* Where a hook is called. */
 struct bore_at {
@@ -243,8 +240,7 @@ struct bore_hook_info bore_hook_at(const struct bore_model *m, int i);
 void **bore_context(struct bore_model *m, const char *name);
 void bore_clear_contexts(struct bore_model *m);
 
-/* ---- passes
- * ---------------------------------------------------------------------------------------- */
+/* ---- passes ---- */
 
 /* A further prompt that edits read: from(NAME); a prompt of a reference set. */
 struct bore_prompt {
@@ -310,8 +306,7 @@ int bore_run_with_hooks(struct bore_model *m, const struct bore_pass *pass,
  * any thread. */
 void bore_cancel(struct bore_model *m);
 
-/* ---- caches
- * ---------------------------------------------------------------------------------------- */
+/* ---- caches ---- */
 
 /* Positions: all (zero-initialised); one, which drops the axis; start, stop, step as in Python,
  * BORE_OPEN for what is left out; a list.  Columns of the caller's tokens are meant. */
@@ -368,8 +363,7 @@ int bore_cache_get(const struct bore_cache *c, const char *name, struct bore_ten
 int bore_add_caching_hooks(struct bore_model *m, const struct bore_cache_options *options,
                            struct bore_cache **cache, struct bore_error *error);
 
-/* ---- modules out of order
- * -------------------------------------------------------------------------- */
+/* ---- modules out of order ---- */
 
 /* Call one module on n rows of any activation: no hooks, no edits.  NAME: "blocks.L" (residual in,
  * residual out), "blocks.L.ln1", "blocks.L.ln2" (residual -> normed), "blocks.L.attn",
@@ -383,8 +377,7 @@ int bore_call(struct bore_model *m, const char *name, const float *in, int n,
               struct bore_tensor *out, struct bore_error *error);
 void bore_tensor_free(struct bore_tensor *t);
 
-/* ---- weights
- * --------------------------------------------------------------------------------------- */
+/* ---- weights ---- */
 
 /* A weight under a library's name and in its layout: TransformerLens' "blocks.0.attn.W_Q" [head,
  * d_model, d_head] ("W_Q": over layers), Hugging Face's "transformer.h.0.attn.c_attn.weight",
@@ -459,8 +452,7 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
 int bore_direction_tokens(const struct bore_model *m, bool embedding, bool least, const float *x,
                           int n, int k, int32_t *ids, float *values, struct bore_error *error);
 
-/* ---- analysis
- * -------------------------------------------------------------------------------------- */
+/* ---- analysis ---- */
 
 /* ActivationCache's stacks and what they are for, of one whole prompt: pass.rows = 1, no mask,
  * residual or stops.  Edits and hooks act. */
@@ -515,8 +507,7 @@ int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, cons
 int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token,
               struct bore_error *error);
 
-/* ---- generation
- * ------------------------------------------------------------------------------------ */
+/* ---- generation ---- */
 
 struct bore_generate_options {
     int max_new_tokens;

@@ -158,7 +158,7 @@ static int add_heads(struct builder *b, int32_t layer)
     int32_t heads = run_model(b->r)->cfg.n_heads;
     float *all = malloc((size_t)(b->s.rows * heads) * (size_t)b->s.d_model * sizeof *all);
     if (!all)
-        return err_set(b->e, ERR_SYSTEM, "out of memory · head results");
+        return err_memory(b->e, "head results");
     int rc = read_site(b, SITE_RESULT, layer, all);
     if (!rc) {
         struct kn_view by_head = kn_swap(kn_view3(all, KN_F32, b->s.rows, heads, b->s.d_model), 0,
@@ -177,7 +177,7 @@ static int add_neurons(struct builder *b, int32_t layer)
     size_t n = (size_t)m->cfg.d_mlp, d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
     float *post = malloc((rows + 1) * n * sizeof *post), *out = post ? post + rows * n : NULL;
     if (!post)
-        return err_set(b->e, ERR_SYSTEM, "out of memory · neuron results");
+        return err_memory(b->e, "neuron results");
     int rc = read_site(b, SITE_POST, layer, post);
     float *to = rc ? NULL : next_each(b, "L#N#", layer, m->cfg.d_mlp);
     for (size_t j = 0; !rc && j < d; j++) {
@@ -245,7 +245,7 @@ static int add_bias(struct builder *b)
     double *sum = calloc(d, sizeof *sum);
     float *to = next(b, "bias", 0, 0);
     if (!sum)
-        return err_set(b->e, ERR_SYSTEM, "out of memory · a bias");
+        return err_memory(b->e, "a bias");
     bias_sum(b->r, B_O, b->o.layer + has(b, STACK_MLP_INPUT), to, sum);
     bias_sum(b->r, B_OUT, has(b, STACK_EXPAND_NEURONS) ? b->o.layer : 0, to, sum);
     for (size_t i = 0; i < (size_t)b->s.rows; i++)
@@ -330,7 +330,7 @@ static int apply_norm(struct builder *b)
                           last ? SITE_ROOT : b->o.layer};
     float *scale = malloc(rows * sizeof *scale);
     if (!scale)
-        return err_set(b->e, ERR_SYSTEM, "out of memory · a norm's scale");
+        return err_memory(b->e, "a norm's scale");
     int rc = read_site(b, at.id, at.layer, scale);
     for (size_t i = 0; !rc && i < (size_t)b->s.n * rows; i++) {
         float *x = b->s.values + i * d;
@@ -434,7 +434,7 @@ int stack_make(struct stack *out, struct run *r, const struct stack_options *o, 
             kind, (long long)(n * n_rows), (double)bytes * 1e-9, LIMIT_STACK_BYTES * 1e-9);
     b.s.label = calloc((size_t)n, sizeof *b.s.label);
     b.s.values = malloc((size_t)bytes);
-    rc = b.s.label && b.s.values ? fill(&b) : err_set(e, ERR_SYSTEM, "out of memory · %s", kind);
+    rc = b.s.label && b.s.values ? fill(&b) : err_memory(e, "%s", kind);
     if (rc)
         stack_free(&b.s);
     else
@@ -450,7 +450,7 @@ static int direction(const struct run *r, int32_t a, int32_t b, double *dir, dou
     int64_t d = run_model(r)->cfg.d_model;
     float *plus = calloc((size_t)(4 * d), sizeof *plus), bias[2] = {0};
     if (!plus)
-        return err_set(e, ERR_SYSTEM, "out of memory · logit_attrs");
+        return err_memory(e, "logit_attrs");
     float *minus = plus + d, *w = plus + 2 * d, *shift = plus + 3 * d;
     kn_decode_rows(u, a, 1, plus);
     if (b >= 0)
@@ -479,7 +479,7 @@ int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows,
     size_t d = (size_t)s->d_model, n_rows = (size_t)s->rows;
     float *scale = malloc(n_rows * sizeof *scale);
     double *dir = malloc(d * sizeof *dir);
-    int rc = scale && dir ? 0 : err_set(e, ERR_SYSTEM, "out of memory · logit_attrs");
+    int rc = scale && dir ? 0 : err_memory(e, "logit_attrs");
     if (!rc)
         rc = read_rows(r, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}, rows, s->rows, scale, e);
     if (!rc)

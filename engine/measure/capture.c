@@ -16,7 +16,7 @@ enum {
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory · captured activations");
+    return err_memory(e, "captured activations");
 }
 
 void captures_close(struct capture_list *l)
@@ -32,8 +32,7 @@ bool capture_holds_ids(const struct capture *c)
     return c->value.site[0].id == SITE_TOKENS;
 }
 
-/* ---- what to keep
- * ------------------------------------------------------------------------------------------ */
+/* ---- what to keep ---- */
 
 static struct capture *append(struct capture_list *l, const struct alias_value *v, const char *name,
                               struct err *e)
@@ -175,8 +174,7 @@ int captures_add_gradients(struct capture_list *l, int n, struct err *e)
     return 0;
 }
 
-/* ---- where an element goes
- * --------------------------------------------------------------------------------- */
+/* ---- where an element goes ---- */
 
 int capture_shape(const struct capture_list *l, const struct capture *c, bool whole,
                   int64_t shape[ALIAS_RANK_MAX])
@@ -332,8 +330,7 @@ static void place(const struct capture_list *l, struct capture *c, int part,
     }
 }
 
-/* ---- reading
- * ------------------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static int place_view(struct capture_list *l, struct capture *c, int part, const struct kn_view *v,
                       int32_t r0, int32_t r1, struct err *e)
@@ -454,8 +451,7 @@ int captures_differentiate(struct capture_list *l, struct run *base, const struc
     return rc;
 }
 
-/* ---- one after the other
- * ----------------------------------------------------------------------------------- */
+/* ---- one after the other ---- */
 
 void capture_drop(struct capture *c)
 {

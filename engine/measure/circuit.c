@@ -16,7 +16,7 @@
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory · weights of heads");
+    return err_memory(e, "weights of heads");
 }
 
 /* One layer's weight of all heads as rows [head * d_head][d_model]. */
@@ -106,8 +106,7 @@ static int product_host(const struct model *m, const float *x, int64_t rows, con
     return rc;
 }
 
-/* ---- composition
- * ----------------------------------------------------------------------------------- */
+/* ---- composition ---- */
 
 /* Every head of a layer collapsed: rows L^T X with Y Y^T = L L^T; x, y, out [heads *
  * d_head][d_model]. */
@@ -212,8 +211,7 @@ int circuit_composition(const struct model *m, enum composition kind, float *out
     return rc;
 }
 
-/* ---- tokens
- * ---------------------------------------------------------------------------------------- */
+/* ---- tokens ---- */
 
 int circuit_tokens(const struct model *m, double *out, struct err *e)
 {

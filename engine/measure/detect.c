@@ -89,9 +89,7 @@ int head_pattern_read(const char *where, int32_t n, float *pattern, struct err *
                                 : colon                     ? checkpoint_find(st, colon + 1)
                                 : checkpoint_count(st) == 1 ? checkpoint_at(st, 0)
                                                             : NULL;
-    int rc = st     ? 0
-             : path ? err_code(e)
-                    : err_set(e, ERR_SYSTEM, "out of memory · a detection pattern");
+    int rc = st ? 0 : path ? err_code(e) : err_memory(e, "a detection pattern");
     const char *near = st ? checkpoint_nearest(st, colon ? colon + 1 : "") : NULL;
     if (st && !t)
         rc = err_set(e, ERR_BAD_INPUT,
@@ -154,7 +152,7 @@ int detect_head(struct run *r, const float *pattern, const struct detect_options
 {
     int32_t n = run_length(r), heads = run_model(r)->cfg.n_heads;
     struct sums *sums = malloc((size_t)heads * sizeof *sums);
-    int rc = sums ? 0 : err_set(e, ERR_SYSTEM, "out of memory · detect_head");
+    int rc = sums ? 0 : err_memory(e, "detect_head");
     if (!rc && n < 2)
         rc = err_set(e, ERR_BAD_INPUT, "detect_head · needs two tokens or more, the prompt has %d",
                      n);

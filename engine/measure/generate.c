@@ -89,7 +89,7 @@ int generate_choose(const float *logits, int32_t n, const struct generate_option
     if (opt->temperature > 0) {
         char *mem = malloc((size_t)n * (sizeof(double) + sizeof(int32_t)));
         if (!mem)
-            return err_set(e, ERR_SYSTEM, "out of memory · sampling");
+            return err_memory(e, "sampling");
         double *p = (double *)(void *)mem;
         best = draw(logits, n, opt, (int32_t *)(void *)(p + n), p, state);
         free(mem);
@@ -257,7 +257,7 @@ static int row_open(const struct generation *g, struct row *row, const struct pa
         return rc;
     row->tokens = malloc((size_t)(room > t->input.n ? room : t->input.n) * sizeof *row->tokens);
     if (!row->tokens)
-        return err_set(e, ERR_SYSTEM, "out of memory · generate");
+        return err_memory(e, "generate");
     memcpy(row->tokens, t->input.tokens, (size_t)t->input.n * sizeof *row->tokens);
     row->now = *t;
     row->now.input.tokens = row->tokens;
@@ -272,8 +272,7 @@ int generate(const struct model *m, const struct pair_target *t, int32_t rows, i
         .m = m, .opt = opt, .eos_id = eos_id, .n = rows, .emit = emit, .user = user};
     g.rows = calloc((size_t)rows, sizeof *g.rows);
     g.logits = malloc((size_t)m->cfg.d_vocab * 2 * sizeof *g.logits);
-    int rc = g.rows && g.logits ? generate_check(opt, e)
-                                : err_set(e, ERR_SYSTEM, "out of memory · generate");
+    int rc = g.rows && g.logits ? generate_check(opt, e) : err_memory(e, "generate");
     for (int32_t i = 0; i < rows && !rc; i++) {
         g.rows[i].index = i, g.rows[i].state = opt->seed + (uint64_t)i;
         rc = row_open(&g, &g.rows[i], &t[i], count, cache_bytes / (size_t)rows, e);

@@ -105,7 +105,7 @@ static int whiten_back(struct walk *w, const struct edit_instr *a, const struct 
     struct host_view h;
     int rc = host_view_get(&h, stage_backend(w->r, w->stage), g, e);
     if (!rc && edit_whiten_back(a, &h.v, w->r0))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+        rc = err_memory(e, "a backward pass");
     return host_view_end(&h, stage_backend(w->r, w->stage), rc, e);
 }
 
@@ -391,8 +391,7 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
 {
     struct walk *w = calloc(1, sizeof *w);
     int32_t row0, row1, last = r->m->cfg.n_layers + 1;
-    int rc = w ? sites_check(r, sites, n_sites, e)
-               : err_set(e, ERR_SYSTEM, "out of memory · a backward pass");
+    int rc = w ? sites_check(r, sites, n_sites, e) : err_memory(e, "a backward pass");
     if (!rc)
         rc = metric_rows(m, r->n, &row0, &row1, e);
     if (!rc) {

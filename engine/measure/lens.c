@@ -60,7 +60,7 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     if (s->mem && s->host)
         return 0;
     scratch_close(s);
-    return err_set(e, ERR_SYSTEM, "out of memory · logit lens");
+    return err_memory(e, "logit lens");
 }
 
 static struct kn_view part(const struct scratch *s, int64_t at, enum kn_dtype t, int64_t rows,
@@ -224,7 +224,7 @@ int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32
     int32_t n = row1 - row0;
     struct lens_at *at = malloc((size_t)(n > 0 ? n : 1) * sizeof *at);
     if (!at)
-        return err_set(e, ERR_SYSTEM, "out of memory · logit lens");
+        return err_memory(e, "logit lens");
     for (int32_t i = 0; i < n; i++)
         at[i] = (struct lens_at){column, row0 + i};
     int rc = lens_cells(r, at, n, k, target, cells, top, e);
@@ -277,7 +277,7 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
     int32_t n = run_model(base)->cfg.d_vocab;
     float *p = malloc(2 * (size_t)n * sizeof *p);
     if (!p)
-        return err_set(e, ERR_SYSTEM, "out of memory · KL");
+        return err_memory(e, "KL");
     float *q = p + n;
     int rc = lens_logits(base, row, p, e);
     if (!rc)
@@ -325,7 +325,7 @@ int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
     int32_t n = run_length(r) - 1;
     float *out = per_token ? per_token : malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
     if (!out)
-        return err_set(e, ERR_SYSTEM, "out of memory · loss");
+        return err_memory(e, "loss");
     int rc = lens_losses(r, 0, n, out, e);
     if (!rc) {
         double sum = 0;

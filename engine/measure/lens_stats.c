@@ -91,7 +91,7 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
     size_t bytes = sizeof(struct kn_stats) + (size_t)(row * most) * sizeof(float);
     void *mem = be->type->alloc(be, bytes);
     if (!mem)
-        return err_set(e, ERR_SYSTEM, "out of memory · statistics");
+        return err_memory(e, "statistics");
     struct kn_view words = kn_view1(mem, KN_I32, KN_STATS_WORDS);
     struct sums sums = sums_none();
     int rc = 0;
@@ -170,7 +170,7 @@ int lens_heads(struct run *r, int32_t layer, struct lens_head *out, struct err *
     step = step < n ? step : n;
     float *buf = malloc((size_t)(row * step) * sizeof *buf);
     struct head_sums *sums = calloc((size_t)heads, sizeof *sums);
-    int rc = buf && sums ? 0 : err_set(e, ERR_SYSTEM, "out of memory · scores of heads");
+    int rc = buf && sums ? 0 : err_memory(e, "scores of heads");
     for (int32_t i = 0, rows; i < n && !rc; i += rows) {
         rows = n - i < step ? n - i : step;
         rc = run_read(r, site, i, i + rows, buf, NULL, e);

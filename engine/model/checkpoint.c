@@ -87,8 +87,7 @@ bool st_decode(const struct st_tensor *t, int64_t first, int64_t n, float *out)
     return t->dtype == ST_F64;
 }
 
-/* ---- files
- * ------------------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static int map_shard(struct shard *sh, struct err *e)
 {
@@ -174,8 +173,7 @@ int checkpoint_load(struct checkpoint *st, struct err *e)
     return 0;
 }
 
-/* ---- the public side
- * --------------------------------------------------------------------------------- */
+/* ---- the public side ---- */
 
 struct checkpoint *checkpoint_open(const char *path, struct err *e)
 {

@@ -113,8 +113,7 @@ static bool is_visible(const char *name)
     return name[0] != '.';
 }
 
-/* ---- a folder
- * ---------------------------------------------------------------------------------------- */
+/* ---- a folder ---- */
 
 /* "models--org--name" of the cache as "org/name", from behind its "models--". */
 static void name_from_cache(char *name, size_t size, const char *cached, size_t len)
@@ -211,8 +210,7 @@ static int take_file(const char *path, struct hub_model *out, struct err *e)
     return take_folder(folder, slash ? slash + 1 : path, path, out);
 }
 
-/* ---- the built-in model
- * ------------------------------------------------------------------------------ */
+/* ---- the built-in model ---- */
 
 static const char builtin_name[] = "teach";
 
@@ -246,8 +244,7 @@ static int resolve_builtin(struct hub_model *out, struct err *e)
         builtin_name, folder, builtin_name);
 }
 
-/* ---- the local cache of the hub
- * ---------------------------------------------------------------------- */
+/* ---- the local cache of the hub ---- */
 
 /* $VAR/tail with a leading ~ replaced; false if VAR is unset or empty. */
 static bool path_from_env(const char *var, const char *tail, char path[PATH_MAX])
@@ -429,8 +426,7 @@ static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
     return take_repo(root, name, revision, out, e);
 }
 
-/* ---- the public side
- * --------------------------------------------------------------------------------- */
+/* ---- the public side ---- */
 
 int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
 {

@@ -71,7 +71,7 @@ int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_vie
 {
     void **more = realloc(m->owned, ((size_t)m->n_owned + 1) * sizeof *more);
     if (!more)
-        return err_set(e, ERR_SYSTEM, "out of memory · a copy of a weight");
+        return err_memory(e, "a copy of a weight");
     m->owned = more;
     m->owned[m->n_owned++] = v.data;
     device_forget(m, l, w);
@@ -90,7 +90,7 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     m->weights = calloc(2 * count, sizeof *m->weights);
     m->device = m->weights ? m->weights + count : NULL;
     if (!m->weights)
-        return err_set(e, ERR_SYSTEM, "out of memory · %d layers", m->cfg.n_layers);
+        return err_memory(e, "%d layers", m->cfg.n_layers);
     if ((rc = weights_bind(m->weights, &m->cfg, m->files, &m->dtype, e)))
         return rc;
     m->bytes = checkpoint_nbytes(m->files);
@@ -118,7 +118,7 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
 {
     struct hub_model h;
     struct model *m = calloc(1, sizeof *m);
-    int rc = m ? hub_resolve(name, &h, e) : err_set(e, ERR_SYSTEM, "out of memory · a model");
+    int rc = m ? hub_resolve(name, &h, e) : err_memory(e, "a model");
     if (rc || (rc = config_load(&m->cfg, h.config, e)))
         goto done;
     snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h.name);
@@ -129,7 +129,7 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
     m->be = be;
     m->dtype = "";
     if (!(m->plan = plan_build(&m->cfg)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · the plan");
+        rc = err_memory(e, "the plan");
     else if (be && !(rc = weights_open(m, &h, e)) && !(m->tok = tokenizer_for(m, &h, e)))
         rc = err_code(e);
     else if (!be && !(m->tok = tokenizer_for(m, &h, e)))

@@ -10,8 +10,7 @@
 #include "base/limit.h"
 #include "model/model.h"
 
-/* ---- the beginning of a text
- * ------------------------------------------------------------------------- */
+/* ---- the beginning of a text ---- */
 
 /* The token that "bos_token" or the like names: "<s>" or {"content": "<s>", …}; -1: none. */
 static int32_t named_token(const struct model *m, struct js_node node)
@@ -51,8 +50,7 @@ void model_find_bos(struct model *m)
         m->cfg.bos_id = tokenizer_bos(m->tok);
 }
 
-/* ---- ids
- * --------------------------------------------------------------------------------------------- */
+/* ---- ids ---- */
 
 int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
                  int32_t *n, struct err *e)

@@ -78,7 +78,7 @@ static int own(struct model *m, int32_t l, enum weight_id w, struct err *e)
     int64_t n = weight_n(&m->cfg, w), k = weight_k(&m->cfg, w);
     float *p = calloc((size_t)(n * k) + 1, sizeof *p);
     if (!p)
-        return err_set(e, ERR_SYSTEM, "out of memory · an f32 copy of the weights for --process");
+        return err_memory(e, "an f32 copy of the weights for --process");
     if (v->ndim)
         kn_decode_rows(v, 0, v->shape[0], p);
     bool vector = weight_table[w].k == DIM_NONE;

@@ -16,7 +16,7 @@ static int head_alloc(struct head *h, int64_t d, int64_t r, struct err *e)
 {
     double *p = calloc((size_t)(4 * (d + 1) * r + r), sizeof *p);
     if (!p)
-        return err_set(e, ERR_SYSTEM, "out of memory · refactoring a head");
+        return err_memory(e, "refactoring a head");
     *h = (struct head){p, p + (d + 1) * r, p + 2 * (d + 1) * r, p + 4 * (d + 1) * r,
                        p + 3 * (d + 1) * r};
     return 0;

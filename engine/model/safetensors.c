@@ -20,8 +20,7 @@
 #include "base/strmap.h"
 #include "model/checkpoint_parts.h"
 
-/* ---- one header
- * -------------------------------------------------------------------------------------- */
+/* ---- one header ---- */
 
 /* Names are shown and typed: no control characters (jansson has already refused what is not UTF-8).
  */
@@ -288,8 +287,7 @@ int safetensors_read(struct checkpoint *st, struct shard *sh, struct err *e)
     return rc;
 }
 
-/* ---- the sharded index
- * ------------------------------------------------------------------------------- */
+/* ---- the sharded index ---- */
 
 /* A shard's name is a plain file name: nothing that could lead out of the folder. */
 static int check_shard_name(struct js_node node, const char *name, struct err *e)

@@ -177,8 +177,7 @@ int site_list(const struct config *cfg, struct site_ref *out)
     return list_scope(cfg, SCOPE_FINAL, SITE_ROOT, out, n);
 }
 
-/* ---- names -> sites
- * -------------------------------------------------------------------------------- */
+/* ---- names -> sites ---- */
 
 /* "blocks.12.rest" -> layer and rest; anything else is a root name.  A layer that no int32_t holds
  * is INT32_MAX. */

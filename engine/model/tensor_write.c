@@ -61,8 +61,7 @@ static int each_piece(const struct tensor_out *t,
     return rc;
 }
 
-/* ---- safetensors
- * ------------------------------------------------------------------------------------- */
+/* ---- safetensors ---- */
 
 static int take_file(void *to, const void *bytes, size_t n, struct err *e)
 {
@@ -138,8 +137,7 @@ static int write_safetensors(struct job *j, struct err *e)
     return rc;
 }
 
-/* ---- npz
- * --------------------------------------------------------------------------------------------- */
+/* ---- npz ---- */
 
 static const char *const npy_types[ST_DTYPE_COUNT] = {
     [ST_BOOL] = "|b1", [ST_U8] = "|u1",  [ST_I8] = "|i1",  [ST_I16] = "<i2",
@@ -211,8 +209,7 @@ static int write_npz(struct job *j, struct err *e)
     return rc;
 }
 
-/* ---- the public side
- * --------------------------------------------------------------------------------- */
+/* ---- the public side ---- */
 
 static const struct format {
     const char *ending;

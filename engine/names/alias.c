@@ -397,7 +397,7 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory for names");
+    return err_memory(e, "names");
 }
 
 /* The sites of a pattern (NULL: all) under their own names. */

@@ -132,8 +132,7 @@ static struct named_weight row_weight(const struct config *c, const struct row *
     return w;
 }
 
-/* ---- Hugging Face's names: the architecture's rows
- * ------------------------------------------------- */
+/* ---- Hugging Face's names: the architecture's rows ---- */
 
 static bool is_there(const struct model *m, const struct arch_tensor *a)
 {
@@ -175,8 +174,7 @@ static struct named_weight arch_weight(const struct config *c, const struct arch
     return w;
 }
 
-/* ---- listing
- * --------------------------------------------------------------------------------------- */
+/* ---- listing ---- */
 
 struct lister {
     const struct model *m;
@@ -233,7 +231,7 @@ int named_weight_list(const struct model *m, enum alias_library t, struct named_
     size_t most = ((size_t)m->cfg.n_layers + 2) * (ROW_COUNT + WEIGHT_COUNT);
     struct lister l = {m, t, malloc(most * sizeof *l.out), 0};
     if (!l.out)
-        return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
+        return err_memory(e, "names of weights");
     list_stretch(&l, true, false, 0);
     for (int32_t layer = 0; layer < m->cfg.n_layers; layer++)
         list_stretch(&l, false, false, layer);
@@ -242,8 +240,7 @@ int named_weight_list(const struct model *m, enum alias_library t, struct named_
     return l.n;
 }
 
-/* ---- finding
- * --------------------------------------------------------------------------------------- */
+/* ---- finding ---- */
 
 /* What became of a name. */
 enum found { FOUND_NOTHING, FOUND_IT, FOUND_REFUSED };
@@ -383,7 +380,7 @@ static int fail_unknown(const struct model *m, const char *name, struct err *e)
     struct lister l = {.m = m,
                        .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out)};
     if (!l.out)
-        return err_set(e, ERR_SYSTEM, "out of memory · names of weights");
+        return err_memory(e, "names of weights");
     for (size_t t = 0; t < sizeof libraries / sizeof *libraries; t++) {
         l.t = libraries[t], l.n = 0;
         list_stretch(&l, true, false, 0);

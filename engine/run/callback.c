@@ -17,7 +17,7 @@ static int list_reserve(struct callbacks *c, int32_t n, struct err *e)
     cap = cap < n ? n : cap;
     struct callback *more = realloc(c->list, (size_t)cap * sizeof *more);
     if (!more)
-        return err_set(e, ERR_SYSTEM, "out of memory · %d callbacks", n);
+        return err_memory(e, "%d callbacks", n);
     c->list = more, c->cap = cap;
     return 0;
 }

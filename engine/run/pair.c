@@ -42,7 +42,7 @@ struct pair {
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory · runs");
+    return err_memory(e, "runs");
 }
 
 int pair_open(struct pair **out, const struct model *m, size_t cache_bytes, struct err *e)

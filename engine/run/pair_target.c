@@ -63,5 +63,5 @@ int pair_target_copy(struct pair_target *to, const struct pair_target *from, str
                                .n_prompts = from->n_prompts,
                                .sets = sets,
                                .n_sets = from->n_sets};
-    return ok ? 0 : err_set(e, ERR_SYSTEM, "out of memory · edits and prompts");
+    return ok ? 0 : err_memory(e, "edits and prompts");
 }

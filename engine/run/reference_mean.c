@@ -45,7 +45,7 @@ struct reference_means *reference_means_open(const struct model *m, struct err *
 {
     struct reference_means *s = calloc(1, sizeof *s);
     if (!s)
-        err_set(e, ERR_SYSTEM, "out of memory · means over reference sets");
+        err_memory(e, "means over reference sets");
     else
         s->m = m;
     return s;
@@ -84,8 +84,7 @@ static int64_t rows_of(const struct mean *x)
     return x->shape[site_row_axis(x->site.id)];
 }
 
-/* ---- keeping
- * ----------------------------------------------------------------------------------------- */
+/* ---- keeping ---- */
 
 static void key_text(struct reference_means *s, const struct mean *x, char buf[REFERENCE_KEY_MAX])
 {
@@ -122,7 +121,7 @@ static int mean_make(struct reference_means *s, const struct edit_instr *a, stru
     char key[REFERENCE_KEY_MAX], name[LIMIT_NAME];
     struct mean *x = calloc(1, sizeof *x);
     if (!x)
-        return err_set(e, ERR_SYSTEM, "out of memory · a mean over %s", a->set->name);
+        return err_memory(e, "a mean over %s", a->set->name);
     x->set = reference_hold(a->set), x->site = a->site, x->pos = a->source_pos;
     int32_t rows = x->pos == EDIT_SAME_POS ? x->set->longest : 1;
     x->rank = site_shape(&s->m->cfg, x->site.id, rows, x->shape);
@@ -142,7 +141,7 @@ static int mean_make(struct reference_means *s, const struct edit_instr *a, stru
     x->count = calloc((size_t)rows, sizeof *x->count);
     if (!x->value || !x->sum || !x->count) {
         mean_free(x);
-        return err_set(e, ERR_SYSTEM, "out of memory · a mean over %s", a->set->name);
+        return err_memory(e, "a mean over %s", a->set->name);
     }
     key_text(s, x, key);
     if (reference_cache_read(key, x->shape, x->rank, x->value)) {
@@ -188,8 +187,7 @@ static void evict(struct reference_means *s)
     }
 }
 
-/* ---- computing
- * --------------------------------------------------------------------------------------- */
+/* ---- computing ---- */
 
 /* Add rows [r0, r1) of a prompt of n tokens. */
 static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_t r1, int32_t n)
@@ -293,8 +291,7 @@ static int32_t unfinished(const struct reference_means *s, const struct referenc
     return n;
 }
 
-/* ---- giving
- * ------------------------------------------------------------------------------------------ */
+/* ---- giving ---- */
 
 /* The selected elements of the mean, one row of them unless every position has its own. */
 static int instr_fill(struct edit_program *prog, struct edit_instr *a, const struct mean *x,
@@ -312,7 +309,7 @@ static int instr_fill(struct edit_program *prog, struct edit_instr *a, const str
     }
     float *vec = edit_program_floats(prog, count), *p = vec;
     if (!vec)
-        return err_set(e, ERR_SYSTEM, "out of memory for edits");
+        return err_memory(e, "edits");
     for (int64_t i = 0; i < n[0]; i++)
         for (int64_t j = 0; j < n[1]; j++)
             for (int64_t k = 0; k < n[2]; k++) {
@@ -351,7 +348,7 @@ int reference_means_fill(struct reference_means *s, struct edit_program *prog, s
     evict(s);
     struct mean **todo = calloc((size_t)n + 1, sizeof *todo);
     if (!rc && !todo)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · means over reference sets");
+        rc = err_memory(e, "means over reference sets");
     for (int32_t i = 0; !rc && i < prog->n_sets; i++) {
         int32_t n_todo = unfinished(s, prog->sets[i], todo);
         if (n_todo)

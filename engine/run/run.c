@@ -20,7 +20,7 @@ struct run *run_create(const struct model *m, struct run *base, const struct run
         r->keep = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *r->keep);
     if (!r || !r->keep) {
         free(r);
-        err_set(e, ERR_SYSTEM, "out of memory · a run of %d layers", m->cfg.n_layers);
+        err_memory(e, "a run of %d layers", m->cfg.n_layers);
         return NULL;
     }
     r->m = m;

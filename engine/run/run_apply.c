@@ -193,7 +193,7 @@ static int on_host(struct kn_backend *be, const struct edit_instr *instr, const 
     if (!rc && instr->value == EDIT_NOISE)
         edit_noise_apply(instr, &h.v, row0);
     else if (!rc && edit_whiten_apply(instr, &h.v, row0))
-        rc = err_set(e, ERR_SYSTEM, "out of memory for edits");
+        rc = err_memory(e, "edits");
     return host_view_end(&h, be, rc, e);
 }
 

@@ -111,7 +111,7 @@ int run_callbacks(struct run *r, const struct callbacks *c, int32_t row0, struct
     if (!r->called_full)
         r->called_full = calloc(stages, sizeof *r->called_full);
     if (!r->marks || !r->called_full)
-        return err_set(e, ERR_SYSTEM, "out of memory · callbacks");
+        return err_memory(e, "callbacks");
     if ((rc = callbacks_copy(&r->called, c, e)))
         return rc;
     if (row0 == 0) {
@@ -153,7 +153,7 @@ static int mark_changes(struct run *r, int32_t stage, enum site_id s, const stru
     int32_t slot = run_slot(stage, s), rows = (int32_t)now->shape[site_row_axis(s)];
     int64_t pitch = run_pitch(r, s), n[3], vs[3], ms[3];
     if (!r->marks[slot] && !(r->marks[slot] = calloc((size_t)(pitch * r->cap), 1)))
-        return err_set(e, ERR_SYSTEM, "out of memory · what callbacks changed");
+        return err_memory(e, "what callbacks changed");
     uint8_t *m = r->marks[slot] + r0 * pitch;
     struct kn_view at = run_site_view(r, s, NULL, rows, r->n);
     run_axes(&at, n, ms);
@@ -206,7 +206,7 @@ int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r
     float *old = NULL;
     int rc = host_view_get(&h, stage_backend(r, stage), &v, e);
     if (!rc && ends && !(old = values_copy(&h.v)))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · what callbacks change");
+        rc = err_memory(e, "what callbacks change");
     int32_t at = 0;
     for (const struct callback *c;
          !rc && (c = callbacks_next(&r->called, CALLBACK_FORWARD, ref, &at));)

@@ -114,7 +114,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     uint64_t *version = calloc((size_t)n + 1, sizeof *version);
     int rc = 0;
     if (!first || !src || !version)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · %d edits", n);
+        rc = err_memory(e, "%d edits", n);
     if (!rc && n)
         rc = inputs_check(prog, e);
     for (int32_t i = 0; !rc && i < n; i++) {
@@ -184,8 +184,7 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
         return rc;
     int64_t shape[3] = {v.shape[0], v.shape[1], v.shape[2]}, count = kn_count(&v) / v.shape[axis];
     float *mean = malloc((size_t)count * sizeof *mean);
-    rc = mean ? run_reserve(r, &r->mean, count, e)
-              : err_set(e, ERR_SYSTEM, "out of memory for edits");
+    rc = mean ? run_reserve(r, &r->mean, count, e) : err_memory(e, "edits");
     shape[axis] = 1;
     struct kn_view to = run_packed(r->mean.mem, v.ndim, shape);
     if (!rc) {

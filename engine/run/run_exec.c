@@ -343,7 +343,7 @@ int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
 {
     int32_t n = r1 - r0, *ids = malloc((size_t)n * (sizeof *ids + sizeof(float)));
     if (!ids)
-        return err_set(e, ERR_SYSTEM, "out of memory · %d tokens", n);
+        return err_memory(e, "%d tokens", n);
     float *numbers = (float *)(ids + n);
     for (int32_t i = 0; i < n; i++)
         ids[i] = r->tokens[r0 + i], numbers[i] = (float)ids[i];

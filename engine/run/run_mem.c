@@ -62,9 +62,8 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
         size_t bytes = bytes_of(&r->m->cfg, id, r->cap);
         struct kn_backend *be = stage_backend(r, stage);
         if (!(*at = be->type->alloc(be, bytes)))
-            return err_set(
-                e, ERR_SYSTEM,
-                "out of memory · %zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
+            return err_memory(
+                e, "%zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
                 bytes, site_table[s].name, r->cap);
     }
     return 0;
@@ -184,8 +183,8 @@ static int kept_move(struct run *r, int32_t cap, struct err *e)
         enum site_id s = (enum site_id)(i % SITE_COUNT);
         float *from = r->keep[i], *to = NULL;
         if (from && !rc && !(to = be->type->alloc(be, bytes_of(cfg, s, cap))))
-            rc = err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for %s of %d positions",
-                         bytes_of(cfg, s, cap), site_table[s].name, cap);
+            rc = err_memory(e, "%zu bytes for %s of %d positions", bytes_of(cfg, s, cap),
+                            site_table[s].name, cap);
         if (to && rows > 0) {
             struct kn_view old = view_of(cfg, s, from + row0 * pitch_of(cfg, s, r->cap), rows, r->n,
                                          r->cap),
@@ -215,7 +214,7 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
     int32_t *tokens = realloc(r->tokens, (size_t)cap * sizeof *tokens),
             *positions = malloc((size_t)cap * sizeof *positions);
     r->tokens = tokens ? tokens : r->tokens;
-    int rc = tokens && positions ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d positions", cap);
+    int rc = tokens && positions ? 0 : err_memory(e, "%d positions", cap);
     for (int i = 0; !rc && i < RUN_OPERANDS; i++)
         rc = run_reserve(r, &operand[i], operand_pitch(r, i) * cap + 1, e);
     for (int32_t i = 0; positions && i < cap; i++)
@@ -263,9 +262,8 @@ int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e)
         return 0;
     run_release(r, b);
     if (!(b->mem = r->m->be->type->alloc(r->m->be, (size_t)floats * sizeof(float))))
-        return err_set(e, ERR_SYSTEM,
-                       "out of memory · %zu bytes of scratch · a shorter prompt needs less",
-                       (size_t)floats * sizeof(float));
+        return err_memory(e, "%zu bytes of scratch · a shorter prompt needs less",
+                          (size_t)floats * sizeof(float));
     b->floats = (size_t)floats;
     return 0;
 }

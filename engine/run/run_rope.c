@@ -42,7 +42,7 @@ int run_rope_fill(struct run *r, int32_t n, struct err *e)
     float *c = malloc((2 * floats + 1) * sizeof *c), *s = c ? c + floats : NULL;
     r->rope_n = 0;
     if (!c)
-        return err_set(e, ERR_SYSTEM, "out of memory · rotary tables of %d positions", r->cap);
+        return err_memory(e, "rotary tables of %d positions", r->cap);
     for (int32_t i = 0; i < cfg->n_rot / 2; i++) {
         float f = inverse_frequency(cfg, i, n);
         for (int32_t p = 0; p < r->cap; p++) {

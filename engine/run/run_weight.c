@@ -97,7 +97,7 @@ int run_weights_set(struct run *r, const struct edit_program *p, const struct ed
     if (!most && !r->weights.n)
         return 0;
     fresh.list = calloc((size_t)most + 1, sizeof *fresh.list);
-    int rc = fresh.list ? 0 : err_set(e, ERR_SYSTEM, "out of memory · %d edits of weights", most);
+    int rc = fresh.list ? 0 : err_memory(e, "%d edits of weights", most);
     if (!rc && p)
         rc = start_check(r, p, e);
     for (int32_t i = 0, n; !rc && i < most; i += n) {

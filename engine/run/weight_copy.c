@@ -87,9 +87,9 @@ int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int
     int64_t sn, sk;
     size_t bytes = weight_copy_bytes(m, instrs);
     float *mem = calloc(1, bytes), *there = be->unified ? mem : be->type->alloc(be, bytes);
-    int rc = mem && there ? 0
-                          : err_set(e, ERR_SYSTEM, "out of memory · %zu bytes for a copy of %s",
-                                    bytes, instrs->weight->name);
+    int rc = mem && there
+                 ? 0
+                 : err_memory(e, "%zu bytes for a copy of %s", bytes, instrs->weight->name);
     pack(&copy, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
     copy.data = mem, copy.first = 0;
     struct kn_view all = kn_view1(there, KN_F32, (int64_t)(bytes / sizeof *mem));

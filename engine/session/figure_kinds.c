@@ -9,7 +9,7 @@ enum { UNITS_MAX = 256 };
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory · views");
+    return err_memory(e, "views");
 }
 
 /* The first unit after i that is not the next row of the same want. */

@@ -42,7 +42,7 @@ static const struct kind {
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory · views");
+    return err_memory(e, "views");
 }
 
 int figures_open(struct figures **out, const struct model *m, struct err *e)
@@ -72,8 +72,7 @@ void figures_close(struct figures *f)
     free(f);
 }
 
-/* ---- the cache
- * ------------------------------------------------------------------------------------------ */
+/* ---- the cache ---- */
 
 /* Where a want's entry stands, or would stand. */
 static int32_t place_of(const struct figures *f, const struct want *w)
@@ -156,8 +155,7 @@ static bool cover(struct blob **b, const struct want *w, size_t bytes)
     return more != NULL;
 }
 
-/* ---- what stays true
- * ------------------------------------------------------------------------------------ */
+/* ---- what stays true ---- */
 
 /* Drop what rows from `row` on of its site may have changed.  Without memory for a copy the rest
  * goes too. */
@@ -240,8 +238,7 @@ int figures_settle(struct figures *f, struct pair *p, const struct session_want 
     return ok ? 0 : memory_out(e);
 }
 
-/* ---- computing
- * ------------------------------------------------------------------------------------------ */
+/* ---- computing ---- */
 
 /* One call of figures_work, and the elements gathered for the next call of a function. */
 struct work {
@@ -362,8 +359,7 @@ int figures_work(struct figures *f, struct pair *p, const struct session_want *w
     return rc;
 }
 
-/* ---- showing
- * ------------------------------------------------------------------------------------------ */
+/* ---- showing ---- */
 
 struct snapshot *figures_snapshot(const struct figures *f, const struct pair *p,
                                   const struct session_want *want, struct err *e)

@@ -203,7 +203,7 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s)
-        return err_set(e, ERR_SYSTEM, "out of memory · session");
+        return err_memory(e, "session");
     s->m = m;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
@@ -211,7 +211,7 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
     s->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
     if (!rc && !(s->spare = snapshot_failed()))
-        rc = err_set(e, ERR_SYSTEM, "out of memory · session");
+        rc = err_memory(e, "session");
     if (!rc)
         rc = pair_open(&s->pair, m, cache_bytes, e);
     if (!rc)
@@ -255,7 +255,7 @@ uint64_t session_request(struct session *s, const struct session_want *want)
     request_free(old);
     if (!copy) {
         struct err e;
-        err_set(&e, ERR_SYSTEM, "out of memory · request");
+        err_memory(&e, "request");
         publish_failure(&j, &e);
     }
     return j.generation;

@@ -55,7 +55,7 @@ void cli_close(struct cli *c)
 
 int cli_memory(struct cli *c)
 {
-    return err_set(&c->err, ERR_SYSTEM, "out of memory · %s", c->opt->command->name);
+    return err_memory(&c->err, "%s", c->opt->command->name);
 }
 
 size_t cli_cache_bytes(const struct cli *c)
@@ -122,7 +122,7 @@ int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
     size_t count = 0;
     int32_t *out = malloc((strlen(text) / 2 + 1) * sizeof *out);
     if (!out)
-        return err_set(e, ERR_SYSTEM, "out of memory · token ids");
+        return err_memory(e, "token ids");
     static const char space[] = " \t\r\n";
     bool comma = false; /* a number must follow */
     for (const char *p = text + strspn(text, space); *p || comma;) {

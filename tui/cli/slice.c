@@ -77,7 +77,7 @@ int slice_parse(struct capture_slice *out, const char *text, int32_t n, struct e
     const char *t = text ? text : ":";
     struct capture_slice s = {malloc((strlen(t) + (size_t)n) * sizeof *s.index), 0, false};
     if (!s.index)
-        return err_set(e, ERR_SYSTEM, "out of memory · --pos");
+        return err_memory(e, "--pos");
     int rc = strchr(t, ':') ? parse_range(&s, t, n, e) : parse_list(&s, t, n, e);
     if (rc)
         free(s.index);

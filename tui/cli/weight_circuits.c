@@ -77,8 +77,7 @@ static void product_json(struct json_out *j, const struct product *p)
     json_out_double(json_out_key(j, "norm"), p->norm);
 }
 
-/* ---- singular values
- * ------------------------------------------------------------------------------- */
+/* ---- singular values ---- */
 
 /* Column i of x[d, r] as floats. */
 static void column(const double *x, int64_t d, int64_t r, int64_t i, float *out)
@@ -192,8 +191,7 @@ int weights_svd(struct cli *c)
     return cli_rows_close(c, &s, rc);
 }
 
-/* ---- eigenvalues
- * ----------------------------------------------------------------------------------- */
+/* ---- eigenvalues ---- */
 
 static int eigen_row(struct cli *c, struct product *p, void *user)
 {
@@ -251,8 +249,7 @@ int weights_eigenvalues(struct cli *c)
     return cli_rows_close(c, &s, rc);
 }
 
-/* ---- one token through the heads
- * ------------------------------------------------------------------- */
+/* ---- one token through the heads ---- */
 
 /* A token's embedding through a product: what a head says when it looks at it, what it looks for
  * from it, what looks for it. */

@@ -97,7 +97,7 @@ static int parse_axis(struct weight_cut *c, int axis, char *text, struct err *e)
     c->n[axis] = 0;
     c->index[axis] = malloc((size_t)c->w.shape[axis] * sizeof *c->index[axis]);
     if (!c->index[axis])
-        return err_set(e, ERR_SYSTEM, "out of memory · an index");
+        return err_memory(e, "an index");
     return *p == '{' ? parse_set(c, axis, p, text, e) : parse_range(c, axis, p, text, e);
 }
 
@@ -128,7 +128,7 @@ int weight_cut_parse(struct weight_cut *out, const struct model *m, const char *
     char *name = strndup(text, open ? (size_t)(open - text) : len),
          *index = open ? strndup(open + 1, (size_t)(text + len - open - 2)) : NULL;
     int rc = name && (index || !open) ? named_weight_find(m, name, &c.w, e)
-                                      : err_set(e, ERR_SYSTEM, "out of memory · a name");
+                                      : err_memory(e, "a name");
     for (int d = 0; !rc && d < c.w.rank; d++)
         c.n[d] = c.w.shape[d];
     if (!rc && index)

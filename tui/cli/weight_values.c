@@ -139,8 +139,7 @@ int weights_values(struct cli *c, const struct weight_cut *cut)
     return rc;
 }
 
-/* ---- as tokens
- * ------------------------------------------------------------------------------------- */
+/* ---- as tokens ---- */
 
 void weights_table_tokens(const struct cli *c, struct table *t, const struct lens_top *top)
 {

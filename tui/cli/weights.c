@@ -81,7 +81,7 @@ float *weights_read(struct cli *c, const struct weight_cut *cut)
     if (v)
         named_weight_cut(c->m, &cut->w, (const int64_t *const *)cut->index, cut->n, v);
     else
-        err_set(&c->err, ERR_SYSTEM, "out of memory · %s", cut->w.name);
+        err_memory(&c->err, "%s", cut->w.name);
     return v;
 }
 

@@ -25,8 +25,7 @@ int export_find(const char *name, enum export_to *to, struct err *e)
     return err_set(e, ERR_USAGE, "no export to \"%.40s\" · transformer_lens or nnsight", name);
 }
 
-/* ---- resolving
- * --------------------------------------------------------------------------------------- */
+/* ---- resolving ---- */
 
 static int32_t token_text(void *user, int32_t pos, const char **text)
 {
@@ -88,7 +87,7 @@ static int resolve_edits(struct exporter *x)
                   : (size_t)x->prog->n_instrs + (size_t)x->prog->n_back +
                         (size_t)x->prog->n_weights;
     x->change = rc ? NULL : calloc(n + 1, sizeof *x->change);
-    return rc || x->change ? rc : err_set(x->e, ERR_SYSTEM, "out of memory · export");
+    return rc || x->change ? rc : err_memory(x->e, "export");
 }
 
 static int add_captures(struct exporter *x, const char *glob)
@@ -100,7 +99,7 @@ static int add_captures(struct exporter *x, const char *glob)
                                   : realloc(x->capture, (size_t)(x->n_captures + n) * sizeof *more);
     if (!more) {
         free(picks);
-        return n < 0 ? n : err_set(x->e, ERR_SYSTEM, "out of memory · export");
+        return n < 0 ? n : err_memory(x->e, "export");
     }
     x->capture = more;
     for (int i = 0; i < n; i++) {
@@ -169,7 +168,7 @@ int export_program(struct bytes *out, enum export_to to, const struct export *in
     if (!rc)
         rc = to == EXPORT_NNSIGHT ? export_nnsight(&x) : export_lens(&x);
     if (!rc && text.failed)
-        rc = err_set(e, ERR_SYSTEM, "out of memory · export");
+        rc = err_memory(e, "export");
     if (!rc)
         bytes_add(out, text.data, text.len);
     for (int32_t i = 0; i < x.n_functions; i++)
@@ -183,8 +182,7 @@ int export_program(struct bytes *out, enum export_to to, const struct export *in
     return rc;
 }
 
-/* ---- Python
- * ------------------------------------------------------------------------------------------ */
+/* ---- Python ---- */
 
 /* What could not be shown as it is becomes bytes in Python's way of passing them through a text
  * ("surrogateescape"). */

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- statements
- * -------------------------------------------------------------------------------------- */
+/* ---- statements ---- */
 
 /* x[...] = x[...] - (x[...] @ d)[..., None] * d */
 static void put_project(struct exporter *x, struct bytes *b, const struct edit_instr *act,
@@ -113,8 +112,7 @@ static bool put_body(struct exporter *x, struct bytes *b, const struct export_ch
     return written;
 }
 
-/* ---- functions
- * --------------------------------------------------------------------------------------- */
+/* ---- functions ---- */
 
 int export_refuse(struct exporter *x, int32_t edit, const char *why)
 {
@@ -177,7 +175,7 @@ int export_functions(struct exporter *x)
         c->function = function_with(x, &c->act, &body);
         bytes_free(&body);
         if (c->function < 0)
-            return err_set(x->e, ERR_SYSTEM, "out of memory · export");
+            return err_memory(x->e, "export");
     }
     return 0;
 }

@@ -39,8 +39,7 @@ static void switch_on(struct switches *sw, enum site_id id, bool live)
     sw->tokens |= id == SITE_TOKENS;
 }
 
-/* ---- checks
- * ------------------------------------------------------------------------------------------ */
+/* ---- checks ---- */
 
 /* What can be read all the same is made of other hooks (put_derived). */
 static bool is_made(enum site_id id)
@@ -127,8 +126,7 @@ static int check_biases(struct exporter *x)
     return 0;
 }
 
-/* ---- names
- * ------------------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 static int by_site(const void *a, const void *b)
 {
@@ -316,8 +314,7 @@ static bool has_derived(const struct exporter *x, const struct switches *sw)
     return false;
 }
 
-/* ---- the run
- * ----------------------------------------------------------------------------------------- */
+/* ---- the run ---- */
 
 static void put_runs(struct exporter *x)
 {
@@ -424,7 +421,7 @@ int export_lens(struct exporter *x)
     size_t n = (size_t)x->n_changes + (size_t)x->n_captures * ALIAS_SITES_MAX + 1;
     struct site_ref *room = rc ? NULL : malloc(n * sizeof *room);
     if (!rc && !room)
-        rc = err_set(x->e, ERR_SYSTEM, "out of memory · export");
+        rc = err_memory(x->e, "export");
     if (rc)
         return rc;
     bool derived = has_derived(x, &sw);

@@ -14,8 +14,7 @@ static bool in_attention(enum site_id id)
     return id == SITE_ROT_Q || id == SITE_ROT_K || id == SITE_ATTN_SCORES || id == SITE_PATTERN;
 }
 
-/* ---- finding places
- * ---------------------------------------------------------------------------------- */
+/* ---- finding places ---- */
 
 /* Inputs, norms and activations of one projection come before the next one runs. */
 static enum site_id turn_of(enum site_id id)
@@ -195,8 +194,7 @@ static int add_point(struct points *p, const struct point *new)
     return p->n++;
 }
 
-/* ---- what is exported
- * -------------------------------------------------------------------------------- */
+/* ---- what is exported ---- */
 
 static bool same_axis(const struct edit_axis *a, const struct edit_axis *b)
 {
@@ -325,7 +323,7 @@ static int sort_points(struct exporter *x, struct points *p)
 {
     int *place = malloc(((size_t)p->n + 1) * sizeof *place);
     if (!place)
-        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
+        return err_memory(x->e, "export");
     for (int i = 0; i < p->n; i++)
         p->item[i].stage = i;
     if (p->n)
@@ -349,7 +347,7 @@ int export_places(struct exporter *x, struct points *p)
                          1,
                      sizeof *p->item);
     if (!p->sites || !p->item)
-        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
+        return err_memory(x->e, "export");
     p->n_sites = site_list(x->cfg, p->sites);
     int rc = place_changes(x, p);
     if (!rc)

@@ -157,7 +157,7 @@ int export_weights(struct exporter *x)
     struct export_change *first = x->change + x->n_changes;
     x->parameter = calloc((size_t)n + 1, sizeof *x->parameter);
     if (!x->parameter)
-        return err_set(x->e, ERR_SYSTEM, "out of memory · export");
+        return err_memory(x->e, "export");
     for (int32_t i = 0; i < n; i++) {
         const struct edit_instr *act = &x->prog->weights[i];
         int rc = find_parameter(x, act, &x->parameter[i]);
@@ -173,8 +173,7 @@ int export_weights(struct exporter *x)
     return 0;
 }
 
-/* ---- shapes
- * ------------------------------------------------------------------------------------------ */
+/* ---- shapes ---- */
 
 /* Joined heads written as they are, or apart. */
 static void expand(const char *axes, bool apart, char out[5])
@@ -289,8 +288,7 @@ void export_weight_end(const struct exporter *x, struct bytes *b, const struct e
     bytes_add_char(b, '\n');
 }
 
-/* ---- the run
- * ----------------------------------------------------------------------------------------- */
+/* ---- the run ---- */
 
 const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME])
 {

@@ -71,8 +71,7 @@ static bool restore_tty(int tty, const struct termios *saved, const char *reset,
     return through;
 }
 
-/* ---- the guardian
- * ----------------------------------------------------------------------------------- */
+/* ---- the guardian ---- */
 
 static bool read_exact(int fd, void *to, size_t n)
 {
@@ -162,8 +161,7 @@ static void guardian_tell(char kind, size_t n)
         write_all(guard.guardian, message, sizeof w + n, 0);
 }
 
-/* ---- signals
- * ------------------------------------------------------------------------------------------ */
+/* ---- signals ---- */
 
 static void say(const char *s)
 {
@@ -245,8 +243,7 @@ static int signals_install(struct err *e)
     return 0;
 }
 
-/* ---- what others call
- * --------------------------------------------------------------------------------- */
+/* ---- what others call ---- */
 
 int guard_open(int fd, struct err *e)
 {

@@ -39,8 +39,7 @@ struct tty {
     int caret_visible;
 };
 
-/* ---- options
- * -------------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 static const char *const graphics_words[] = {"auto", "sixel", "kitty", "blocks", "none", NULL};
 static const char *const color_words[] = {"auto", "never", "16", "256", "direct", NULL};
@@ -74,8 +73,7 @@ bool tty_is_usable(void)
     return name && *name && strcmp(name, "dumb") != 0 && isatty(STDOUT_FILENO);
 }
 
-/* ---- terminal types
- * ------------------------------------------------------------------------------------- */
+/* ---- terminal types ---- */
 
 /* Does terminfo know `name`?  Leaves nothing behind. */
 static bool terminfo_has(const char *name)
@@ -125,8 +123,7 @@ static enum color_depth choose_depth(const struct tty_options *o)
     return COLORS >= 256 ? COLOR_DEPTH_256 : COLOR_DEPTH_16;
 }
 
-/* ---- reset string
- * --------------------------------------------------------------------------------------- */
+/* ---- reset string ---- */
 
 /* A terminfo string without its padding marks. */
 static void add_capability(struct bytes *b, const char *name)
@@ -161,8 +158,7 @@ static void prepare_reset(const struct tty *t)
     bytes_free(&b);
 }
 
-/* ---- writing
- * -------------------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static void write_bytes(const struct tty *t, const char *s, size_t n)
 {
@@ -184,8 +180,7 @@ static void write_string(const struct tty *t, const char *s)
     write_bytes(t, s, strlen(s));
 }
 
-/* ---- questions
- * ------------------------------------------------------------------------------------------ */
+/* ---- questions ---- */
 
 static void ask(struct tty *t, const char *question)
 {
@@ -304,8 +299,7 @@ bool tty_reply(struct tty *t, const char *text, size_t n)
     return memcmp(&was, &t->caps, sizeof was) != 0;
 }
 
-/* ---- opening and closing
- * -------------------------------------------------------------------------------- */
+/* ---- opening and closing ---- */
 
 static void measure(struct tty *t)
 {
@@ -479,8 +473,7 @@ void tty_resume(struct tty *t)
     tty_resized(t);
 }
 
-/* ---- the rest
- * ------------------------------------------------------------------------------------------- */
+/* ---- the rest ---- */
 
 int tty_fd(const struct tty *t)
 {

@@ -52,8 +52,7 @@ static void want(const struct app *a, struct want_list *l)
     attention_want(a, l, a->head_left, share_out(a, a->body).heads);
 }
 
-/* ---- small maps and scores
- * ---------------------------------------------------------------------------- */
+/* ---- small maps and scores ---- */
 
 static void draw_heads(const struct app *a, struct canvas *c, const struct parts *p)
 {
@@ -135,8 +134,7 @@ static void draw_scores(const struct app *a, struct canvas *c, const struct part
     }
 }
 
-/* ---- the large map
- * ------------------------------------------------------------------------------------ */
+/* ---- the large map ---- */
 
 /* Every destination has a row of its own and every source at least one column. */
 static bool is_aligned(const struct rect *area, int32_t n)
@@ -366,8 +364,7 @@ static void attention_title(const struct app *a, struct bytes *out)
                (int)a->n);
 }
 
-/* ---- moving
- * ------------------------------------------------------------------------------------------- */
+/* ---- moving ---- */
 
 static void attention_move(struct app *a, enum move m, int count)
 {

@@ -70,8 +70,7 @@ static void grid_want(const struct app *a, struct want_list *l)
             want_add(l, column_want(a, column));
 }
 
-/* ---- values
- * ------------------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 /* The columns of an answer, for the target of then. */
 struct columns {
@@ -158,8 +157,7 @@ static struct scale fit(const struct app *a, const struct columns *s)
     return sc;
 }
 
-/* ---- drawing
- * ------------------------------------------------------------------------------------------ */
+/* ---- drawing ---- */
 
 static bool is_selected(const struct app *a, int32_t column, int32_t row)
 {
@@ -285,8 +283,7 @@ static void grid_title(const struct app *a, struct bytes *out)
     }
 }
 
-/* ---- moving
- * ------------------------------------------------------------------------------------------- */
+/* ---- moving ---- */
 
 static void grid_move(struct app *a, enum move m, int count)
 {
