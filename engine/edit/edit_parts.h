@@ -23,6 +23,9 @@ static inline bool edit_two_positions(enum site_id id)
 /* ---- edit_program.c ----
  * A program while it is made. */
 
+/* What an edit means on a site, without its axes and what it refers to. */
+struct edit_instr edit_instr_of(const struct edit *ed, int32_t edit, struct site_ref site,
+                                int rank);
 /* An empty one; NULL when memory is out. */
 struct edit_program *edit_program_new(void);
 /* Where its memory is; memory that lives as long as such chunks, or NULL when there is none left.

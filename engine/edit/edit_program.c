@@ -101,6 +101,24 @@ static int room_for_one(void **list, int32_t n, int32_t *cap, size_t size, struc
     return 0;
 }
 
+struct edit_instr edit_instr_of(const struct edit *ed, int32_t edit, struct site_ref site, int rank)
+{
+    return (struct edit_instr){.site = site,
+                               .op = ed->op,
+                               .value = ed->value,
+                               .number = ed->number,
+                               .source = -1,
+                               .source_prompt = -1,
+                               .source_pos = ed->source_pos,
+                               .lo = ed->lo,
+                               .hi = ed->hi,
+                               .sigma = ed->sigma,
+                               .seed = ed->seed,
+                               .renormalize = ed->renormalize,
+                               .rank = rank,
+                               .edit = edit};
+}
+
 int edit_program_add(struct edit_program *p, const struct edit_instr *instr, struct err *e)
 {
     struct arena *a = p->arena;
@@ -163,36 +181,35 @@ static bool same_layer(struct site_ref a, struct site_ref b)
     return site_table[a.id].scope == site_table[b.id].scope && a.layer == b.layer;
 }
 
+/* Of two lists of n keys: which comes first. */
+static int compare(const int32_t *a, const int32_t *b, int n)
+{
+    int i = 0;
+    while (i < n - 1 && a[i] == b[i])
+        i++;
+    return (a[i] > b[i]) - (a[i] < b[i]);
+}
+
 static int by_stage(const void *a, const void *b)
 {
-    const struct edit_instr *x = a, *y = b;
-    if (x->backward != y->backward)
-        return x->backward ? 1 : -1;
-    enum site_scope sx = site_table[x->site.id].scope, sy = site_table[y->site.id].scope;
-    if (sx != sy)
-        return sx < sy ? -1 : 1;
-    if (x->site.layer != y->site.layer)
-        return x->site.layer < y->site.layer ? -1 : 1;
-    if (x->site.id != y->site.id)
-        return x->site.id < y->site.id ? -1 : 1;
-    if (x->edit != y->edit)
-        return x->edit < y->edit ? -1 : 1;
-    if (x->part != y->part)
-        return x->part < y->part ? -1 : 1;
-    /* parts of one edit are disjoint; any order will do, but the same every time */
-    for (int i = 1; i < SITE_RANK_MAX; i++)
-        if (edit_axis_min(&x->axis[i]) != edit_axis_min(&y->axis[i]))
-            return edit_axis_min(&x->axis[i]) < edit_axis_min(&y->axis[i]) ? -1 : 1;
-    return 0;
+    int32_t key[2][8];
+    for (int i = 0; i < 2; i++) {
+        const struct edit_instr *x = i ? b : a;
+        /* parts of one edit are disjoint; any order will do, but the same every time */
+        memcpy(key[i],
+               (const int32_t[]){x->backward, (int32_t)site_table[x->site.id].scope, x->site.layer,
+                                 (int32_t)x->site.id, x->edit, x->part, edit_axis_min(&x->axis[1]),
+                                 edit_axis_min(&x->axis[2])},
+               sizeof key[i]);
+    }
+    return compare(key[0], key[1], 8);
 }
 
 static int by_weight(const void *a, const void *b)
 {
     const struct edit_instr *x = a, *y = b;
-    const struct edit_weight *v = x->weight, *w = y->weight;
-    if (v->layer != w->layer)
-        return v->layer < w->layer ? -1 : 1;
-    return v->id != w->id ? (v->id < w->id ? -1 : 1) : x->edit < y->edit ? -1 : x->edit > y->edit;
+    return compare((int32_t[]){x->weight->layer, (int32_t)x->weight->id, x->edit},
+                   (int32_t[]){y->weight->layer, (int32_t)y->weight->id, y->edit}, 3);
 }
 
 /* What one edit unmasks in a layer, every other edit of its scores and pattern sees; where nothing

@@ -62,14 +62,21 @@ static bool unmasks(const struct edit *ed, enum site_id id)
     return id == SITE_PATTERN && ed->value == EDIT_MEAN && !mul;
 }
 
+/* The instruction that was added last, if it is of the same edit and site. */
+static const struct edit_instr *instr_before(const struct resolver *r, enum site_id id)
+{
+    int32_t n = r->prog->n_instrs;
+    const struct edit_instr *last = n ? &r->prog->instrs[n - 1] : NULL;
+    return last && last->edit == r->edit && last->site.id == id ? last : NULL;
+}
+
 /* dir(), file(): read once for all layers of a pattern. */
 static int brings_vector(struct resolver *r, struct edit_instr *instr)
 {
     if (instr->value != EDIT_DIR && instr->value != EDIT_FILE && instr->value != EDIT_PROJECT_OUT)
         return 0;
-    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1]
-                                                      : NULL;
-    if (!prev || prev->edit != instr->edit || prev->site.id != instr->site.id)
+    const struct edit_instr *prev = instr_before(r, instr->site.id);
+    if (!prev)
         return edit_vector_resolve(instr, r->ed, r->ctx, r->chunks, r->e);
     instr->vec = prev->vec, instr->vec_n = prev->vec_n;
     memcpy(instr->vec_stride, prev->vec_stride, sizeof instr->vec_stride);
@@ -207,20 +214,7 @@ static int finish_instr(struct resolver *r, struct site_ref site,
     if (ed->renormalize && site.id != SITE_PATTERN)
         return err_set(r->e, ERR_BAD_INPUT, "%s has no rows to renormalize · hook_pattern has",
                        site_name(site, name));
-    struct edit_instr instr = {.site = site,
-                               .op = ed->op,
-                               .value = ed->value,
-                               .number = ed->number,
-                               .source = -1,
-                               .source_prompt = -1,
-                               .source_pos = ed->source_pos,
-                               .lo = ed->lo,
-                               .hi = ed->hi,
-                               .sigma = ed->sigma,
-                               .seed = ed->seed,
-                               .renormalize = ed->renormalize,
-                               .rank = site_table[site.id].rank,
-                               .edit = r->edit};
+    struct edit_instr instr = edit_instr_of(ed, r->edit, site, site_table[site.id].rank);
     memcpy(instr.axis, axis, sizeof instr.axis);
     int rc = r->backward ? check_backward(r, site) : 0;
     if (rc || (rc = refers(r, &instr)))
@@ -253,9 +247,8 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
     /* the sites of a pattern mostly have the same axes: share the lists with the instruction before
      */
-    const struct edit_instr *prev = r->prog->n_instrs ? &r->prog->instrs[r->prog->n_instrs - 1]
-                                                      : NULL;
-    if (prev && prev->edit == r->edit && prev->site.id == site.id) {
+    const struct edit_instr *prev = instr_before(r, site.id);
+    if (prev) {
         memcpy(axis, prev->axis, sizeof axis);
     } else {
         struct edit_target t = edit_target_site(r->ctx, site);

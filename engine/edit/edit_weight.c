@@ -214,19 +214,9 @@ int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edi
     if (!own)
         return err_memory(e, "edits");
     *own = *w;
-    struct edit_instr instr = {.site = {SITE_COUNT, w->layer},
-                               .weight = own,
-                               .op = ed->op,
-                               .value = ed->value,
-                               .number = ed->number,
-                               .source = -1,
-                               .source_prompt = -1,
-                               .lo = ed->lo,
-                               .hi = ed->hi,
-                               .sigma = ed->sigma,
-                               .seed = ed->seed,
-                               .rank = w->rank,
-                               .edit = edit};
+    struct edit_instr instr = edit_instr_of(ed, edit, (struct site_ref){SITE_COUNT, w->layer},
+                                            w->rank);
+    instr.weight = own;
     struct edit_target t = {.rank = w->rank};
     memcpy(t.name, w->name, sizeof t.name);
     for (int i = 0; i < w->rank; i++) {

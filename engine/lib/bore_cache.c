@@ -182,10 +182,9 @@ static int entry_open(struct bore_cache *c, int i, size_t *bytes, size_t bytes_m
             e, ERR_BAD_INPUT,
             "the cache would take more than %zu bytes at %s · capture fewer names or positions",
             bytes_max, item->name);
-    if (!(t.data = calloc(need ? need : 1, 1)))
-        return err_memory(e, "%zu bytes for %s", need, item->name);
+    rc = bore_tensor_alloc(&t, item->name, e);
     c->entry[i].t = t;
-    return 0;
+    return rc;
 }
 
 static int cache_open(const struct bore_model *m, const struct bore_pass *p,
@@ -307,17 +306,13 @@ int bore_hidden_states(struct bore_model *m, const struct bore_pass *pass, struc
         return rc;
     struct bore_tensor t = {.rank = 4,
                             .shape = {c->l.n, pass->rows, pass->cols, m->m->cfg.d_model}};
-    bore_tensor_pack(&t);
-    if ((t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))) {
-        for (int i = 0; i < c->l.n; i++) /* firing order: the norm is last */
-            memcpy(t.data + i * t.stride[0], c->entry[i].t.data,
-                   (size_t)t.stride[0] * sizeof(float));
+    rc = bore_tensor_alloc(&t, "hidden states", &e);
+    for (int i = 0; !rc && i < c->l.n; i++) /* firing order: the norm is last */
+        memcpy(t.data + i * t.stride[0], c->entry[i].t.data, (size_t)t.stride[0] * sizeof(float));
+    if (!rc)
         *out = t;
-    } else {
-        rc = bore_done(err_memory(&e, "hidden states"), &e, error);
-    }
     bore_cache_free(c);
-    return rc;
+    return bore_done(rc, &e, error);
 }
 
 int bore_cache_count(const struct bore_cache *c)
@@ -426,9 +421,8 @@ static int cache_tensor(struct bore_tensor *t, const struct bore_at *at, void *u
         if (d != axis || !x->cut.drop)
             to.shape[to.rank++] = d == axis ? x->cut.n : v.shape[d];
     }
-    bore_tensor_pack(&to);
-    if (!(to.data = malloc((size_t)bore_tensor_size(&to) * sizeof(float))))
-        return bore_done(err_memory(&e, "a caching hook"), &e, at->error);
+    if (bore_tensor_alloc(&to, "a caching hook", &e))
+        return bore_done(e.code, &e, at->error);
     capture_copy(&v, axis, &x->cut, to.data);
     free(x->t.data);
     x->t = to;

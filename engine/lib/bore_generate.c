@@ -138,9 +138,7 @@ int bore_call(struct bore_model *m, const char *name, const float *in, int n,
     int rc = bore_begin(m, &e);
     if (!rc && !(rc = run_module_find(&m->m->cfg, name, &module, &e))) {
         t.shape[1] = run_module_width(&m->m->cfg, &module, true);
-        bore_tensor_pack(&t);
-        if (n > 0 && !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))))
-            rc = err_memory(&e, "%d rows", n);
+        rc = bore_tensor_alloc(&t, name, &e);
     }
     if (!rc)
         rc = run_module_call(m->m, &module, in, n, t.data, &e);

@@ -74,6 +74,14 @@ int64_t bore_tensor_size(const struct bore_tensor *t)
     return n;
 }
 
+int bore_tensor_alloc(struct bore_tensor *t, const char *what, struct err *e)
+{
+    bore_tensor_pack(t);
+    size_t n = (size_t)bore_tensor_size(t);
+    t->data = calloc(n ? n : 1, sizeof *t->data);
+    return t->data ? 0 : err_memory(e, "%zu bytes for %s", n * sizeof *t->data, what);
+}
+
 void bore_tensor_free(struct bore_tensor *t)
 {
     if (t)

@@ -46,6 +46,8 @@ int bore_end(const struct bore_model *m, int rc, const struct err *e, struct bor
 int bore_site_index(const struct bore_model *m, struct site_ref s);
 /* Contiguous strides of t->shape. */
 void bore_tensor_pack(struct bore_tensor *t);
+/* The same and memory for it, zeros; `what` is in the error. */
+int bore_tensor_alloc(struct bore_tensor *t, const char *what, struct err *e);
 int64_t bore_tensor_size(const struct bore_tensor *t);
 
 /* bore_alias.c: a hook on a tensor that is made of a site, or of several, in another shape. */

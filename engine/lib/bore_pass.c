@@ -214,11 +214,12 @@ static int output_open(struct pass *s, struct err *e)
     struct bore_tensor *t = &s->out.output;
     *t = (struct bore_tensor){
         .rank = 3, .shape = {s->p->rows, s->p->cols, s->p->stops ? cfg->d_model : cfg->d_vocab}};
-    bore_tensor_pack(t);
-    t->data = malloc((size_t)bore_tensor_size(t) * sizeof(float));
+    int rc = bore_tensor_alloc(t, "the outputs", e);
+    if (rc)
+        return rc;
     s->out.metric = s->p->metric ? calloc((size_t)s->p->rows, sizeof(double)) : NULL;
-    if (!t->data || (s->p->metric && !s->out.metric))
-        return err_memory(e, "the outputs of %d positions", s->p->rows * s->p->cols);
+    if (s->p->metric && !s->out.metric)
+        return err_memory(e, "the metric of %d rows", s->p->rows);
     for (int64_t i = 0; i < bore_tensor_size(t); i++)
         t->data[i] = NAN;
     return 0;

@@ -81,10 +81,7 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
         if (!(axes && d < n_axes && axes[d].kind == BORE_ONE))
             t.shape[t.rank++] = n[d];
     }
-    bore_tensor_pack(&t);
-    if (!rc && !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float))))
-        rc = err_memory(&e, "%s", name);
-    if (!rc) {
+    if (!rc && !(rc = bore_tensor_alloc(&t, name, &e))) {
         named_weight_cut(m->m, &w, (const int64_t *const *)index, n, t.data);
         *out = t;
     }
@@ -316,17 +313,15 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
     const struct config *c = &m->m->cfg;
     struct bore_tensor t = {.rank = 4, .shape = {c->n_layers, c->n_heads, c->n_layers, c->n_heads}};
     bool known = mode == 'Q' || mode == 'K' || mode == 'V';
+    enum composition composition = mode == 'Q'   ? COMPOSITION_Q
+                                   : mode == 'K' ? COMPOSITION_K
+                                                 : COMPOSITION_V;
     bore_begin_read(m);
-    bore_tensor_pack(&t);
-    int rc = !known ? err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V",
-                              mode ? mode : ' ')
-             : !(t.data = malloc((size_t)bore_tensor_size(&t) * sizeof(float)))
-                 ? err_memory(&e, "composition scores")
-                 : circuit_composition(m->m,
-                                       (enum composition)(mode == 'Q'   ? COMPOSITION_Q
-                                                          : mode == 'K' ? COMPOSITION_K
-                                                                        : COMPOSITION_V),
-                                       t.data, &e);
+    int rc = known ? bore_tensor_alloc(&t, "composition scores", &e)
+                   : err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V",
+                             mode ? mode : ' ');
+    if (!rc)
+        rc = circuit_composition(m->m, composition, t.data, &e);
     if (rc)
         bore_tensor_free(&t);
     else

@@ -58,11 +58,23 @@ static const struct {
     {"no_remainder", STACK_NO_REMAINDER, OF_HEADS | OF_NEURONS},
     {"one_layer", STACK_ONE_LAYER, OF_NEURONS},
 };
-enum { FLAG_WORDS = sizeof flag_words / sizeof *flag_words };
+enum { FLAG_WORDS = sizeof flag_words / sizeof *flag_words, FLAG_TEXT = 160 };
+
+/* The words that any of these kinds has. */
+static const char *flag_list(int kinds, char list[FLAG_TEXT])
+{
+    size_t n = 0;
+    for (int i = 0; i < FLAG_WORDS; i++)
+        if (flag_words[i].kinds & kinds)
+            n += (size_t)snprintf(list + n, FLAG_TEXT - n, "%s%s", n ? ", " : "",
+                                  flag_words[i].word);
+    return list;
+}
 
 int stack_flags_parse(const char *text, unsigned *flags, struct err *e)
 {
     unsigned all = 0;
+    char words[FLAG_TEXT];
     for (const char *at = text;; at++) {
         size_t len = strcspn(at, ",");
         int i = 0;
@@ -70,10 +82,8 @@ int stack_flags_parse(const char *text, unsigned *flags, struct err *e)
                (strlen(flag_words[i].word) != len || strncmp(flag_words[i].word, at, len) != 0))
             i++;
         if (i == FLAG_WORDS)
-            return err_set(
-                e, ERR_USAGE,
-                "no \"%.*s\" · mlp_input, incl_mid, apply_ln, expand_neurons, no_embeds, no_attn, no_mlp, no_remainder, one_layer",
-                (int)(len < 40 ? len : 40), at);
+            return err_set(e, ERR_USAGE, "no \"%.*s\" · %s", (int)(len < 40 ? len : 40), at,
+                           flag_list(ALL_KINDS, words));
         all |= flag_words[i].flag;
         at += len;
         if (!*at)
@@ -355,16 +365,6 @@ static int fill(struct builder *b)
     return run_final_norm(b->r, b->s.values, b->s.n * (int64_t)b->s.rows, b->e);
 }
 
-static int fail_flag(enum stack_kind kind, const char *word, struct err *e)
-{
-    char have[160] = "";
-    for (int i = 0; i < FLAG_WORDS; i++)
-        if (flag_words[i].kinds >> kind & 1)
-            snprintf(have + strlen(have), sizeof have - strlen(have), "%s%s", *have ? ", " : "",
-                     flag_words[i].word);
-    return err_set(e, ERR_BAD_INPUT, "%s has no %s · it has %s", kind_names[kind], word, have);
-}
-
 static int check_where(const struct run *r, const struct stack_options *o, const int32_t *rows,
                        int32_t n, struct err *e)
 {
@@ -385,9 +385,11 @@ static int check(const struct run *r, const struct stack_options *o, struct err 
 {
     const struct config *c = &run_model(r)->cfg;
     const char *kind = kind_names[o->kind];
+    char words[FLAG_TEXT];
     for (int i = 0; i < FLAG_WORDS; i++)
         if (o->flags & flag_words[i].flag && !(flag_words[i].kinds >> o->kind & 1))
-            return fail_flag(o->kind, flag_words[i].word, e);
+            return err_set(e, ERR_BAD_INPUT, "%s has no %s · it has %s", kind, flag_words[i].word,
+                           flag_list(1 << o->kind, words));
     if (o->flags & (STACK_MLP_INPUT | STACK_INCL_MID) && c->parallel)
         return err_set(
             e, ERR_BAD_INPUT,

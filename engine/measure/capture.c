@@ -275,10 +275,8 @@ void capture_move(const struct kn_view *to, const struct kn_view *from)
 void capture_copy(const struct kn_view *v, int axis, const struct capture_slice *cut, float *to)
 {
     struct kn_view all = *v;
-    int64_t stride = 1;
-    all.data = to, all.first = 0, all.shape[axis] = cut->n;
-    for (int i = all.ndim - 1; i >= 0; stride *= all.shape[i--])
-        all.stride[i] = stride;
+    all.shape[axis] = cut->n;
+    all = kn_packed(to, KN_F32, v->ndim, all.shape);
     for (int32_t k = 0; k < cut->n; k++) {
         struct kn_view from = kn_slice(*v, axis, cut->index[k], cut->index[k] + 1),
                        place = kn_slice(all, axis, k, k + 1);

@@ -296,15 +296,15 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
     return rc;
 }
 
-int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct err *e)
+/* Of the tokens after rows [0, n): out[n]. */
+static int losses(struct run *r, int32_t n, float *out, struct err *e)
 {
-    assert(row1 < run_length(r) || row0 >= row1);
     struct scratch s;
-    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, 0, 1, false, e) : 0;
-    if (rc || row0 >= row1)
+    int rc = n > 0 ? scratch_open(&s, r, n, 0, 1, false, e) : 0;
+    if (rc || n <= 0)
         return rc;
-    for (int32_t row = row0, m; !rc && row < row1; row += m) {
-        m = row1 - row < s.rows ? row1 - row : s.rows;
+    for (int32_t row = 0, m; !rc && row < n; row += m) {
+        m = n - row < s.rows ? n - row : s.rows;
         struct kn_view logits;
         rc = run_view(r, output_site, row, row + m, &logits, e);
         if (!rc)
@@ -314,7 +314,7 @@ int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct er
         if (!rc)
             rc = figures_fetch(&s, e);
         for (int32_t i = 0; !rc && i < m; i++)
-            out[row - row0 + i] = figure(&s, s.lse + 2 * i) - figure(&s, s.picked + i);
+            out[row + i] = figure(&s, s.lse + 2 * i) - figure(&s, s.picked + i);
     }
     scratch_close(&s);
     return rc;
@@ -326,7 +326,7 @@ int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
     float *out = per_token ? per_token : malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
     if (!out)
         return err_memory(e, "loss");
-    int rc = lens_losses(r, 0, n, out, e);
+    int rc = losses(r, n, out, e);
     if (!rc) {
         double sum = 0;
         for (int32_t i = 0; i < n; i++)
@@ -360,11 +360,8 @@ int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
     float *mem = be->type->alloc(be, bytes);
     if (!mem)
         return run_status(KN_OUT_OF_MEMORY, e);
-    struct kn_view rows = v,
+    struct kn_view rows = kn_moved(kn_packed(mem, KN_F32, v.ndim, v.shape), n),
                    norms = kn_view2(mem, KN_F32, n, 1); /* the rows lie behind the norms */
-    rows.data = mem, rows.first = n;
-    for (int64_t i = v.ndim - 1, stride = 1; i >= 0; stride *= v.shape[i--])
-        rows.stride[i] = stride;
     rc = run_copy(be, &rows, &v, e);
     struct kn_call call = {
         .op = KN_OP_ROW_NORM, .out = {norms}, .in = {kn_moved(kn_view2(mem, KN_F32, n, d), n)}};

@@ -48,10 +48,8 @@ int lens_logits(struct run *r, int32_t row, float *out, struct err *e);
 
 /* KL(base || edited) in nats of the output distributions at one row. */
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e);
-/* Next-token cross-entropy of rows [row0, row1), row1 < length: out[row1 - row0]. */
-int lens_losses(struct run *r, int32_t row0, int32_t row1, float *out, struct err *e);
-/* Its mean over rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a single token.
- * per_token (may be NULL) takes n-1 values. */
+/* Mean next-token cross-entropy of rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a
+ * single token. per_token (may be NULL) takes n-1 values. */
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e);
 
 /* Euclidean norms of rows [row0,row1) of a [pos, ...] site, over all further axes together. */

@@ -280,14 +280,6 @@ uint64_t checkpoint_nbytes(const struct checkpoint *st)
     return st->nbytes;
 }
 
-uint64_t checkpoint_copied(const struct checkpoint *st)
-{
-    uint64_t n = 0;
-    for (size_t i = 0; i < st->n_shards; i++)
-        n += st->shard[i].copy_len;
-    return n;
-}
-
 bool checkpoint_changed(const struct checkpoint *st, const char **file)
 {
     for (size_t i = 0; i < st->n_shards; i++)

@@ -74,9 +74,6 @@ const char *checkpoint_metadata(const struct checkpoint *st, const char *key);
 
 /* Bytes of all data sections. */
 uint64_t checkpoint_nbytes(const struct checkpoint *st);
-/* Bytes that had to be copied because the file does not align them; 0 for what today's writers
- * make. */
-uint64_t checkpoint_copied(const struct checkpoint *st);
 /* A mapped file could not be read, or its size, mtime, device or inode is not what it was (a stat
  * per shard). The name of the first such file goes to *file (may be NULL); owned by st. */
 bool checkpoint_changed(const struct checkpoint *st, const char **file);

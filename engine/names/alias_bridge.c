@@ -8,6 +8,10 @@
     {                                                                     \
         LIBRARY_BRIDGE, name, ALIAS_##means, PROPERTY_##when, false, NULL \
     }
+#define SECOND(name, means, when, note)                                  \
+    {                                                                    \
+        LIBRARY_BRIDGE, name, ALIAS_##means, PROPERTY_##when, true, note \
+    }
 #define B "blocks.%d."
 #define HEADS_FIRST(x) "it is [head, pos, d_head] in the bridge · use attn.hook_" x
 #define NORMED_FIRST(x) "it is [head, pos, d_head] in the bridge · use attn." x "_norm.hook_out"
@@ -30,28 +34,24 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "ln1.hook_normalized", LN1_NORMALIZED, ALWAYS),
     BRIDGE(B "ln1.hook_out", LN1_OUT, ALWAYS),
     BRIDGE(B "attn.hook_in", LN1_OUT, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.hook_cos", ALIAS_COS_HERE, PROPERTY_ROTARY, true, NULL},
-    {LIBRARY_BRIDGE, B "attn.hook_sin", ALIAS_SIN_HERE, PROPERTY_ROTARY, true, NULL},
+    SECOND(B "attn.hook_cos", COS_HERE, ROTARY, NULL),
+    SECOND(B "attn.hook_sin", SIN_HERE, ROTARY, NULL),
     BRIDGE(B "attn.q.hook_in", Q_IN, ALWAYS),
     BRIDGE(B "attn.k.hook_in", K_IN, ALWAYS),
     BRIDGE(B "attn.v.hook_in", V_IN, ALWAYS),
     BRIDGE(B "attn.q.hook_out", Q, ALWAYS),
     BRIDGE(B "attn.k.hook_out", K, ALWAYS),
     BRIDGE(B "attn.v.hook_out", V, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.qkv.hook_in", ALIAS_REFUSED, PROPERTY_ALWAYS, true, ONE_BY_ONE},
-    {LIBRARY_BRIDGE, B "attn.qkv.hook_out", ALIAS_REFUSED, PROPERTY_ALWAYS, true, ONE_BY_ONE},
+    SECOND(B "attn.qkv.hook_in", REFUSED, ALWAYS, ONE_BY_ONE),
+    SECOND(B "attn.qkv.hook_out", REFUSED, ALWAYS, ONE_BY_ONE),
     BRIDGE(B "attn.q_norm.hook_scale", Q_NORM_SCALE, QK_NORM),
     BRIDGE(B "attn.q_norm.hook_normalized", Q_NORM_NORMALIZED, QK_NORM),
     BRIDGE(B "attn.k_norm.hook_scale", K_NORM_SCALE, QK_NORM),
     BRIDGE(B "attn.k_norm.hook_normalized", K_NORM_NORMALIZED, QK_NORM),
-    {LIBRARY_BRIDGE, B "attn.q_norm.hook_in", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
-     HEADS_FIRST("q")},
-    {LIBRARY_BRIDGE, B "attn.k_norm.hook_in", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
-     HEADS_FIRST("k")},
-    {LIBRARY_BRIDGE, B "attn.hook_q_normed", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
-     NORMED_FIRST("q")},
-    {LIBRARY_BRIDGE, B "attn.hook_k_normed", ALIAS_REFUSED, PROPERTY_QK_NORM, true,
-     NORMED_FIRST("k")},
+    SECOND(B "attn.q_norm.hook_in", REFUSED, QK_NORM, HEADS_FIRST("q")),
+    SECOND(B "attn.k_norm.hook_in", REFUSED, QK_NORM, HEADS_FIRST("k")),
+    SECOND(B "attn.hook_q_normed", REFUSED, QK_NORM, NORMED_FIRST("q")),
+    SECOND(B "attn.hook_k_normed", REFUSED, QK_NORM, NORMED_FIRST("k")),
     BRIDGE(B "attn.hook_rot_q", ROT_Q, ROTARY),
     BRIDGE(B "attn.hook_rot_k", ROT_K, ROTARY),
     BRIDGE(B "attn.hook_attn_scores", ATTN_SCORES, ALWAYS),
@@ -60,8 +60,8 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "attn.hook_result", RESULT, ALWAYS),
     BRIDGE(B "attn.hook_out", ATTN_OUT, ALWAYS),
     BRIDGE(B "attn.o.hook_out", ATTN_OUT, ALWAYS),
-    {LIBRARY_BRIDGE, B "attn.hook_hidden_states", ALIAS_ATTN_OUT, PROPERTY_ALWAYS, true,
-     "it fires only where q, k and v are one product"},
+    SECOND(B "attn.hook_hidden_states", ATTN_OUT, ALWAYS,
+           "it fires only where q, k and v are one product"),
     BRIDGE(B "ln2.hook_in", MLP_IN, ALWAYS),
     BRIDGE(B "hook_mlp_in", MLP_IN, ALWAYS),
     BRIDGE(B "ln2.hook_scale", LN2_SCALE, ALWAYS),

@@ -55,9 +55,7 @@ int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_vi
         return run_wait(be, e);
     if (!(h->own = malloc((size_t)kn_count(device) * sizeof(float) + 1)))
         return err_memory(e, "values on their way from the device");
-    h->v.data = h->own, h->v.first = 0;
-    for (int64_t i = device->ndim - 1, stride = 1; i >= 0; stride *= device->shape[i--])
-        h->v.stride[i] = stride;
+    h->v = kn_packed(h->own, device->dtype, device->ndim, device->shape);
     int rc = run_fetch(be, device, h->own, e);
     if (rc)
         host_view_drop(h);

@@ -186,7 +186,7 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
     float *mean = malloc((size_t)count * sizeof *mean);
     rc = mean ? run_reserve(r, &r->mean, count, e) : err_memory(e, "edits");
     shape[axis] = 1;
-    struct kn_view to = run_packed(r->mean.mem, v.ndim, shape);
+    struct kn_view to = kn_packed(r->mean.mem, KN_F32, v.ndim, shape);
     if (!rc) {
         rows_mean(&h.v, axis, mean);
         rc = run_write(r->m->be, &to, mean, e);

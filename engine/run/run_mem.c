@@ -146,14 +146,7 @@ static struct kn_view view_of(const struct config *cfg, enum site_id s, float *r
     }
     int64_t shape[SITE_RANK_MAX];
     int rank = site_shape(cfg, s, rows, shape);
-    return run_packed(row, rank, shape);
-}
-
-struct kn_view run_packed(float *mem, int rank, const int64_t *shape)
-{
-    return rank == 1   ? kn_view1(mem, KN_F32, shape[0])
-           : rank == 2 ? kn_view2(mem, KN_F32, shape[0], shape[1])
-                       : kn_view3(mem, KN_F32, shape[0], shape[1], shape[2]);
+    return kn_packed(row, KN_F32, rank, shape);
 }
 
 void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3])

@@ -126,8 +126,6 @@ float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id
  * sites. */
 struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
                              int32_t src);
-/* A contiguous f32 view of shape[rank]. */
-struct kn_view run_packed(float *mem, int rank, const int64_t *shape);
 /* Shape and strides of a view as of rank 3: leading axes of one element. */
 void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3]);
 bool run_resident(const struct run *r, int32_t stage);

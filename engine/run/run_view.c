@@ -150,7 +150,7 @@ static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t 
     int64_t shape[SITE_RANK_MAX], before = r->fork_row - row0;
     int rank = site_shape(&r->m->cfg, s.id, r->n, shape);
     shape[axis] = row1 - row0;
-    struct kn_view whole = run_packed(NULL, rank, shape), part, to;
+    struct kn_view whole = kn_packed(NULL, KN_F32, rank, shape), part, to;
     int rc = run_reserve(r, &r->gather, kn_count(&whole), e);
     whole.data = r->gather.mem;
     to = kn_slice(whole, axis, 0, before);
