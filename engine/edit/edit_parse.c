@@ -450,27 +450,15 @@ static int parse_direction(struct scan *s)
     return scan_fail(s, "expected a direction", forms);
 }
 
-static int parse_arguments(struct scan *s)
-{
-    switch (s->ed->value) {
-    case EDIT_FROM:
-    case EDIT_MEAN_REF:
-    case EDIT_RESAMPLE: return parse_source(s);
-    case EDIT_CLAMP: return parse_clamp(s);
-    case EDIT_NOISE: return parse_noise(s);
-    case EDIT_DIR: return parse_dir(s);
-    case EDIT_FILE:
-    case EDIT_ROWS:
-    case EDIT_WHITEN:
-    case EDIT_UNWHITEN: return parse_file(s);
-    case EDIT_MASK: return parse_mask(s);
-    case EDIT_PROJECT_OUT:
-    case EDIT_OFFSET:
-    case EDIT_UNOFFSET:
-    case EDIT_POSTBIAS: return parse_direction(s);
-    default: return 0;
-    }
-}
+static int (*const parse_arguments[EDIT_VALUE_COUNT])(struct scan *) = {
+    [EDIT_FROM] = parse_source,       [EDIT_MEAN_REF] = parse_source,
+    [EDIT_RESAMPLE] = parse_source,   [EDIT_CLAMP] = parse_clamp,
+    [EDIT_NOISE] = parse_noise,       [EDIT_DIR] = parse_dir,
+    [EDIT_FILE] = parse_file,         [EDIT_ROWS] = parse_file,
+    [EDIT_WHITEN] = parse_file,       [EDIT_UNWHITEN] = parse_file,
+    [EDIT_MASK] = parse_mask,         [EDIT_PROJECT_OUT] = parse_direction,
+    [EDIT_OFFSET] = parse_direction,  [EDIT_UNOFFSET] = parse_direction,
+    [EDIT_POSTBIAS] = parse_direction};
 
 /* Taker's words for adding a vector and taking it away. */
 static bool is_shift(enum edit_value_kind v)
@@ -514,7 +502,7 @@ static int parse_word(struct scan *s, bool factor)
         return 0;
     if (kind == EDIT_MEAN)
         s->ed->value = EDIT_MEAN_REF;
-    if (parse_arguments(s))
+    if (parse_arguments[s->ed->value](s))
         return ERR_BAD_INPUT;
     if (!scan_take(s, ")"))
         return scan_fail(s, "expected )", edit_value_words[s->ed->value].form);

@@ -84,7 +84,7 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
 /* What instruction i does beyond arithmetic. */
 static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
 {
-    struct edit_instr a = w->r->instrs[i];
+    struct edit_instr a = w->r->instrs.list[i];
     struct kn_backend *be = stage_backend(w->r, w->stage);
     struct kn_view value;
     int rc = 0;
@@ -116,14 +116,14 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     struct run *r = w->r;
     if (!run_has_edits(r, w->stage, s))
         return 0;
-    int32_t first = r->instr_first[run_slot(w->stage, s)], last = first;
-    while (last < r->n_instrs && r->instrs[last].site.id == s &&
-           plan_stage_of(r->m->plan, r->instrs[last].site) == w->stage)
+    int32_t first = r->instrs.first[run_slot(w->stage, s)], last = first;
+    while (last < r->instrs.n && r->instrs.list[last].site.id == s &&
+           plan_stage_of(r->m->plan, r->instrs.list[last].site) == w->stage)
         last++;
     struct kn_view g = grad_view(w, s);
     int rc = 0;
     for (int32_t i = last - 1; !rc && i >= first; i--) {
-        struct edit_instr a = r->instrs[i];
+        struct edit_instr a = r->instrs.list[i];
         rc = words_vjp(w, i, &g, e);
         a.renormalize = false;
         if (!rc && a.value == EDIT_PROJECT_OUT)
@@ -146,7 +146,7 @@ static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const s
                  grad_fn *fn, void *user, struct err *e)
 {
     struct site_ref here = site_here(w, s);
-    const struct edit_program *p = w->r->program;
+    const struct edit_program *p = w->r->instrs.program;
     struct host_view h;
     int rc = 0;
     for (int32_t i = 0; !rc && p && i < p->n_back; i++)
@@ -293,7 +293,7 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
         w->grad_changed[s] = run_called_back(w->r, w->stage, (enum site_id)s, CALLBACK_READS);
         w->whole |= w->wanted[s];
     }
-    const struct edit_program *p = w->r->program;
+    const struct edit_program *p = w->r->instrs.program;
     for (int32_t i = 0; p && i < p->n_back; i++)
         if (plan_stage_of(w->r->m->plan, p->back[i].site) == w->stage)
             w->grad_changed[p->back[i].site.id] = w->wanted[p->back[i].site.id] = true;

@@ -51,7 +51,7 @@ void run_free(struct run *r)
     run_release(r, &r->mean);
     run_release(r, &r->replay);
     run_weights_free(r);
-    run_edits_free(r);
+    run_instrs_free(&r->instrs);
     run_called_free(r);
     for (int i = 0; i < RUN_OPERANDS; i++)
         run_release(r, &r->operand[i]);
@@ -100,68 +100,44 @@ void run_dirty(struct run *r, int32_t order, int32_t row)
     r->dirty_row = row < r->dirty_row ? row : r->dirty_row;
 }
 
-/* A run's instructions before a new program replaced them. */
-struct old_instrs {
-    struct edit_program *program;
-    const struct edit_instr *instrs;
-    int32_t n, *first;
-    struct run **sources;
-    uint64_t *version;
-};
-
-static struct old_instrs instrs_take(struct run *r)
+static bool instr_same(const struct run_instrs *now, int32_t i, const struct run_instrs *old,
+                       int32_t j)
 {
-    struct old_instrs o = {r->program,     r->instrs,  r->n_instrs,
-                           r->instr_first, r->sources, r->source_version};
-    r->program = NULL, r->instrs = NULL, r->n_instrs = 0, r->instr_first = NULL, r->sources = NULL,
-    r->source_version = NULL;
-    return o;
-}
-
-static void instrs_put_back(struct run *r, struct old_instrs *o)
-{
-    run_edits_free(r);
-    r->program = o->program, r->instrs = o->instrs, r->n_instrs = o->n, r->instr_first = o->first,
-    r->sources = o->sources, r->source_version = o->version;
-}
-
-static void instrs_drop(struct old_instrs *o)
-{
-    edit_program_free(o->program), free(o->first), free(o->sources), free(o->version);
-}
-
-static bool instr_same(const struct run *r, int32_t i, const struct old_instrs *o, int32_t j)
-{
-    const struct edit_instr *a = &r->instrs[i], *b = &o->instrs[j];
-    if (!edit_instr_equal(a, b) || r->source_version[i] != o->version[j])
+    const struct edit_instr *a = &now->list[i], *b = &old->list[j];
+    if (!edit_instr_equal(a, b) || now->version[i] != old->version[j])
         return false;
-    return a->source < 0 || r->sources[a->source] == o->sources[b->source];
+    return a->source < 0 || now->sources[a->source] == old->sources[b->source];
+}
+
+/* The i-th instruction if it is on this site, else NULL. */
+static const struct edit_instr *instr_on(const struct run_instrs *l, int32_t i, struct site_ref s)
+{
+    if (i < 0 || i >= l->n || l->list[i].site.id != s.id || l->list[i].site.layer != s.layer)
+        return NULL;
+    return &l->list[i];
 }
 
 /* Dirty what differs between the old and the new instructions of every site.  Order matters on one
  * site only. */
-static void instrs_compare(struct run *r, const struct old_instrs *o)
+static void instrs_compare(struct run *r, const struct run_instrs *old)
 {
+    const struct run_instrs *now = &r->instrs;
     int32_t n_index = plan_stages(r->m->plan) * SITE_COUNT;
     for (int32_t k = 0; k < n_index; k++) {
-        int32_t i = r->instr_first ? r->instr_first[k] : -1, j = o->first ? o->first[k] : -1;
+        int32_t i = now->first ? now->first[k] : -1, j = old->first ? old->first[k] : -1;
         if (i < 0 && j < 0)
             continue;
-        struct site_ref s = i >= 0 ? r->instrs[i].site : o->instrs[j].site;
+        struct site_ref s = i >= 0 ? now->list[i].site : old->list[j].site;
         while (true) {
-            bool in_new = i >= 0 && i < r->n_instrs && r->instrs[i].site.id == s.id &&
-                          r->instrs[i].site.layer == s.layer;
-            bool in_old = j >= 0 && j < o->n && o->instrs[j].site.id == s.id &&
-                          o->instrs[j].site.layer == s.layer;
-            if (!in_new && !in_old)
+            const struct edit_instr *a = instr_on(now, i, s), *b = instr_on(old, j, s);
+            if (!a && !b)
                 break;
-            if (!(in_new && in_old && instr_same(r, i, o, j))) {
-                if (in_new)
-                    run_dirty(r, plan_order(r->m->plan, s), r->instrs[i].row_min);
-                if (in_old)
-                    run_dirty(r, plan_order(r->m->plan, s), o->instrs[j].row_min);
-            }
-            i += in_new, j += in_old;
+            bool same = a && b && instr_same(now, i, old, j);
+            if (a && !same)
+                run_dirty(r, plan_order(r->m->plan, s), a->row_min);
+            if (b && !same)
+                run_dirty(r, plan_order(r->m->plan, s), b->row_min);
+            i += a != NULL, j += b != NULL;
         }
     }
 }
@@ -188,16 +164,16 @@ static int32_t order_start(const struct run *r, int32_t order)
 static void fork_place(struct run *r)
 {
     int32_t called = run_called_order(r);
-    if (!r->n_instrs && !r->weights.n && called == ORDER_NONE) {
+    if (!r->instrs.n && !r->weights.n && called == ORDER_NONE) {
         r->fork_order = r->dirty_order = ORDER_NONE;
         r->fork_row = 0;
         return;
     }
     int32_t order = called, row = r->called.n ? 0 : r->n;
-    for (int32_t i = 0; i < r->n_instrs; i++) {
-        int32_t o = plan_order(r->m->plan, r->instrs[i].site);
+    for (int32_t i = 0; i < r->instrs.n; i++) {
+        int32_t o = plan_order(r->m->plan, r->instrs.list[i].site);
         order = o < order ? o : order;
-        row = r->instrs[i].row_min < row ? r->instrs[i].row_min : row;
+        row = r->instrs.list[i].row_min < row ? r->instrs.list[i].row_min : row;
     }
     for (int32_t i = 0; i < r->weights.n; i++) {
         const struct run_weight *w = &r->weights.list[i];
@@ -367,14 +343,14 @@ static void length_set(struct run *r, const int32_t *tokens, int32_t n)
 {
     int32_t same = tokens_differ(r, tokens, n);
     r->version += same < n || n < r->n;
-    for (int32_t i = 0; i < r->n_instrs; i++)
-        if (r->instrs[i].full && n != r->n) /* rows that saw positions which are gone or new */
-            run_dirty(r, plan_order(r->m->plan, r->instrs[i].site), 0);
+    for (int32_t i = 0; i < r->instrs.n; i++)
+        if (r->instrs.list[i].full && n != r->n) /* rows that saw positions which are gone or new */
+            run_dirty(r, plan_order(r->m->plan, r->instrs.list[i].site), 0);
     if (same < n && !(r->base && r->fork_order == ORDER_NONE)) {
         int32_t row = r->base && r->fork_row > same ? r->fork_row : same;
         bool full = false;
-        for (int32_t i = 0; i < r->n_instrs; i++)
-            full |= r->instrs[i].full;
+        for (int32_t i = 0; i < r->instrs.n; i++)
+            full |= r->instrs.list[i].full;
         run_dirty(r, r->fork_order, full ? 0 : row);
     }
     if (tokens)
@@ -400,14 +376,16 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
     r->given = in.rows, r->start = in.rows ? in.start + 1 : 0;
     /* All that can fail stands before what is taken over for good: a failure must not leave edits
      * in force whose values were not computed. */
-    struct old_instrs old = instrs_take(r);
+    struct run_instrs old = r->instrs;
+    r->instrs = (struct run_instrs){0};
     int rc = run_edits_set(r, prog, sources, e);
     if (!rc)
         rc = run_set_capacity(r, in.n, e);
     if (!rc)
         rc = run_weights_set(r, prog, old.program, e);
     if (rc) {
-        instrs_put_back(r, &old);
+        run_instrs_free(&r->instrs);
+        r->instrs = old;
         return rc;
     }
     length_set(r, in.tokens, in.n);
@@ -417,8 +395,8 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
     if (run_called_order(r) != ORDER_NONE)
         run_dirty(r, run_called_order(r), r->called_row);
     /* edits of the final stage change values without computing a block */
-    r->version += old.n || old.program || r->n_instrs || r->weights.n || r->called.n;
-    instrs_drop(&old);
+    r->version += old.n || old.program || r->instrs.n || r->weights.n || r->called.n;
+    run_instrs_free(&old);
     return 0;
 }
 

@@ -222,32 +222,44 @@ int run_apply(struct kn_backend *be, const struct edit_instr *instr, const struc
     return rc;
 }
 
-int run_clamp_back(struct kn_backend *be, const struct edit_instr *instr, const struct kn_view *g,
-                   int32_t row0, const struct kn_view *value, struct err *e)
+/* Gradients of rows that are all selected: zero where the value lies outside the bounds. */
+static int clamp_back(struct kn_backend *be, const struct edit_instr *instr, struct kn_view g,
+                      int32_t row0, const struct kn_view *value, struct err *e)
+{
+    struct making m = {
+        .be = be, .instr = instr, .c = {.op = KN_OP_EDIT, .out = {g}, .in = {*value}}};
+    struct kn_param *p = &m.c.p;
+    int64_t n[SITE_RANK_MAX];
+    p->edit = KN_EDIT_CLAMP_VJP, p->lo = instr->lo, p->hi = instr->hi;
+    p->by_place = true, p->causal = sees_past_only(instr), p->dest0 = row0;
+    return finish(&m, select_axes(&m, instr->rank, n), e);
+}
+
+typedef int back_fn(struct kn_backend *be, const struct edit_instr *instr, struct kn_view g,
+                    int32_t row0, const struct kn_view *value, struct err *e);
+
+static int rows_back(back_fn *back, struct kn_backend *be, const struct edit_instr *instr,
+                     const struct kn_view *g, int32_t row0, const struct kn_view *value,
+                     struct err *e)
 {
     int axis = row_axis(instr), rc = 0;
     int32_t row1 = row0 + (int32_t)g->shape[axis];
     for (struct rows r = {.hi = row0}; !rc && rows_next(&instr->axis[axis], row1, &r);) {
-        struct making m = {.be = be, .instr = instr, .c = {.op = KN_OP_EDIT}};
-        struct kn_param *p = &m.c.p;
-        int64_t n[SITE_RANK_MAX];
-        m.c.out[0] = rows_of(g, axis, &r, row0), m.c.in[0] = rows_of(value, axis, &r, row0);
-        p->edit = KN_EDIT_CLAMP_VJP, p->lo = instr->lo, p->hi = instr->hi;
-        p->by_place = true, p->causal = sees_past_only(instr), p->dest0 = r.lo;
-        rc = finish(&m, select_axes(&m, instr->rank, n), e);
+        struct kn_view from = rows_of(value, axis, &r, row0);
+        rc = back(be, instr, rows_of(g, axis, &r, row0), r.lo, &from, e);
     }
     return rc;
+}
+
+int run_clamp_back(struct kn_backend *be, const struct edit_instr *instr, const struct kn_view *g,
+                   int32_t row0, const struct kn_view *value, struct err *e)
+{
+    return rows_back(clamp_back, be, instr, g, row0, value, e);
 }
 
 int run_renormalize_back(struct kn_backend *be, const struct edit_instr *instr,
                          const struct kn_view *g, int32_t row0, const struct kn_view *value,
                          struct err *e)
 {
-    int axis = row_axis(instr), rc = 0;
-    int32_t row1 = row0 + (int32_t)g->shape[axis];
-    for (struct rows r = {.hi = row0}; !rc && rows_next(&instr->axis[axis], row1, &r);) {
-        struct kn_view at = rows_of(g, axis, &r, row0), from = rows_of(value, axis, &r, row0);
-        rc = renormalize(be, instr, at, r.lo, &from, e);
-    }
-    return rc;
+    return rows_back(renormalize, be, instr, g, row0, value, e);
 }

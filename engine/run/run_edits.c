@@ -7,7 +7,7 @@
 
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s)
 {
-    return r->instr_first && r->instr_first[run_slot(stage, s)] >= 0;
+    return r->instrs.first && r->instrs.first[run_slot(stage, s)] >= 0;
 }
 
 bool run_edited(const struct run *r, int32_t stage, enum site_id s)
@@ -27,18 +27,16 @@ bool run_stage_full(const struct run *r, int32_t stage)
     for (int32_t i = 0; i < n; i++)
         if (steps[i].p.full)
             return true;
-    for (int32_t i = 0; i < r->n_instrs; i++)
-        if (r->instrs[i].full && instr_stage(r, &r->instrs[i]) == stage)
+    for (int32_t i = 0; i < r->instrs.n; i++)
+        if (r->instrs.list[i].full && instr_stage(r, &r->instrs.list[i]) == stage)
             return true;
     return r->called_full && r->called_full[stage];
 }
 
-void run_edits_free(struct run *r)
+void run_instrs_free(struct run_instrs *l)
 {
-    edit_program_free(r->program), free(r->instr_first), free(r->sources), free(r->source_version);
-    r->program = NULL, r->instrs = NULL, r->instr_first = NULL, r->sources = NULL,
-    r->source_version = NULL;
-    r->n_instrs = 0;
+    edit_program_free(l->program), free(l->first), free(l->sources), free(l->version);
+    *l = (struct run_instrs){0};
 }
 
 /* First and one past the last row that an instruction touches. */
@@ -133,23 +131,22 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
         free(first), free(src), free(version);
         return rc;
     }
-    run_edits_free(r);
+    run_instrs_free(&r->instrs);
     memset(first, -1, n_index * sizeof *first);
-    const struct edit_instr *instrs = n ? prog->instrs : NULL;
     for (int32_t i = 0; i < n; i++) {
-        int32_t *at = &first[run_slot(instr_stage(r, &instrs[i]), instrs[i].site.id)];
+        const struct edit_instr *a = &prog->instrs[i];
+        int32_t *at = &first[run_slot(instr_stage(r, a), a->site.id)];
         if (*at < 0)
             *at = i;
-        if (reads_source(&instrs[i]))
-            version[i] = sources[instrs[i].source]->version;
-        else if (reads_base(&instrs[i]))
+        if (reads_source(a))
+            version[i] = sources[a->source]->version;
+        else if (reads_base(a))
             version[i] = r->base->version;
     }
     for (int32_t i = 0; i < n_src; i++)
         src[i] = sources ? sources[i] : NULL;
-    r->program = prog ? edit_program_copy(prog) : NULL;
-    r->instrs = instrs, r->n_instrs = n, r->instr_first = first, r->sources = src,
-    r->source_version = version;
+    r->instrs = (struct run_instrs){
+        prog ? edit_program_copy(prog) : NULL, n ? prog->instrs : NULL, n, first, src, version};
     return 0;
 }
 
@@ -222,7 +219,7 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
     if (lo >= hi)
         return 0;
     struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = {0};
-    int rc = reads_source(a)           ? source_view(r->sources[a->source], a, lo, hi, &src, e)
+    int rc = reads_source(a) ? source_view(r->instrs.sources[a->source], a, lo, hi, &src, e)
              : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
              : a->value == EDIT_MEAN   ? mean_view(r, a, hi - lo, &src, e)
                                        : 0;
@@ -234,11 +231,11 @@ int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_pt
 {
     struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
     int rc = 0;
-    for (int32_t i = r->instr_first[run_slot(stage, s)];
-         !rc && i < r->n_instrs && i != r->instr_stop; i++) {
-        if (r->instrs[i].site.id != s || instr_stage(r, &r->instrs[i]) != stage)
+    for (int32_t i = r->instrs.first[run_slot(stage, s)];
+         !rc && i < r->instrs.n && i != r->instr_stop; i++) {
+        if (r->instrs.list[i].site.id != s || instr_stage(r, &r->instrs.list[i]) != stage)
             break;
-        rc = run_instr_apply(r, &r->instrs[i], &v, r0, e);
+        rc = run_instr_apply(r, &r->instrs.list[i], &v, r0, e);
     }
     return rc;
 }

@@ -60,6 +60,16 @@ struct run_weights {
     size_t bytes; /* of all copies */
 };
 
+/* The edits in force. */
+struct run_instrs {
+    struct edit_program *program;  /* a reference, or NULL */
+    const struct edit_instr *list; /* its instructions, sorted by stage and site */
+    int32_t n;
+    int32_t *first; /* [stages * SITE_COUNT] first instruction of a site, -1 */
+    struct run **sources;
+    uint64_t *version; /* per instruction: version of the run it reads, 0 = reads none */
+};
+
 struct run {
     const struct model *m;
     struct run *base;
@@ -70,14 +80,9 @@ struct run {
     int32_t rope_n; /* length that the rotary table was made for (matters for dynamic scaling) */
     int32_t n_resident; /* stages 1..n_resident keep every site */
     float **keep;
-    struct edit_program *program;    /* a reference, or NULL */
-    const struct edit_instr *instrs; /* its instructions, sorted by stage and site */
-    int32_t n_instrs;
-    int32_t *instr_first; /* [stages * SITE_COUNT] first instruction of a site, -1 */
-    int32_t instr_stop;   /* run_replay: instructions of its site from here on wait; else -1 */
-    struct run **sources;
+    struct run_instrs instrs;
+    int32_t instr_stop; /* run_replay: instructions of its site from here on wait; else -1 */
     struct run_weights weights;
-    uint64_t *source_version; /* per instruction: version of the run it reads, 0 = reads none */
     int32_t fork_order, fork_row;
     int32_t dirty_order,
         dirty_row;    /* steps >= order on rows >= row await computing; ORDER_NONE = none */
@@ -97,7 +102,7 @@ struct run {
     int32_t stop;       /* stages from this one on wait */
 };
 
-/* Index of a site of a stage in run.keep and run.instr_first. */
+/* Index of a site of a stage in run.keep and run.instrs.first. */
 static inline int32_t run_slot(int32_t stage, enum site_id s)
 {
     return stage * (int32_t)SITE_COUNT + (int32_t)s;
@@ -201,7 +206,7 @@ void run_called_free(struct run *r);
 /* run_edits.c */
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources,
                   struct err *e);
-void run_edits_free(struct run *r);
+void run_instrs_free(struct run_instrs *l);
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,
                     int32_t r1, struct err *e);
 /* One instruction on rows of a canonical view whose first row is r0 (values, or in a backward pass

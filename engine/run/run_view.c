@@ -118,7 +118,7 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
 int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_view *out,
                struct err *e)
 {
-    struct site_ref s = r->instrs[instr].site;
+    struct site_ref s = r->instrs.list[instr].site;
     int32_t n, stage = plan_stage_of(r->m->plan, s), slot = run_slot(stage, s.id);
     const struct step *steps = plan_stage(r->m->plan, stage, &n);
     int rc = look_fill(r, stage, s.id, r0, r1, e); /* what its steps read */
@@ -191,9 +191,9 @@ int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row
 {
     bool own = row < r->n &&
                !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
-    for (int32_t i = 0; own && i < r->n_instrs; i++) /* in list order within a site */
-        if (r->instrs[i].site.id == s.id && r->instrs[i].site.layer == s.layer &&
-            r->instrs[i].edit >= edit)
+    for (int32_t i = 0; own && i < r->instrs.n; i++) /* in list order within a site */
+        if (r->instrs.list[i].site.id == s.id && r->instrs.list[i].site.layer == s.layer &&
+            r->instrs.list[i].edit >= edit)
             return run_replay(r, i, row, row + 1, out, e);
     return run_view(r, s, row, row + 1, out, e);
 }

@@ -23,26 +23,24 @@ static int32_t stretch_end(const struct figure_unit *u, int32_t i, int32_t n)
 
 int figure_logits(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
 {
+    (void)n;
     float *logits = malloc((size_t)run_model(a->run)->cfg.d_vocab * sizeof *logits);
     if (!logits)
         return memory_out(e);
     int rc = lens_logits(a->run, run_length(a->run) - 1, logits, e);
-    for (int32_t i = 0; i < n && !rc; i++)
-        for (int k = 0; k < 2; k++)
-            ((float *)u[i].to)[k] = logits[u[i].want->id[k]];
+    for (int k = 0; k < 2 && !rc; k++)
+        ((float *)u->to)[k] = logits[u->want->id[k]];
     free(logits);
     return rc;
 }
 
 int figure_kl(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
 {
-    int rc = 0;
-    for (int32_t i = 0; i < n && !rc; i++) {
-        *(double *)u[i].to = 0;
-        if (a->face != FACE_BASE)
-            rc = lens_kl(pair_run(a->pair, FACE_BASE), a->run, run_length(a->run) - 1, u[i].to, e);
-    }
-    return rc;
+    (void)n;
+    *(double *)u->to = 0;
+    return a->face == FACE_BASE
+               ? 0
+               : lens_kl(pair_run(a->pair, FACE_BASE), a->run, run_length(a->run) - 1, u->to, e);
 }
 
 /* Column and row of the lens. */
@@ -78,25 +76,23 @@ static int pick(struct run *r, struct lens_at at, const struct want_best *best, 
 
 int figure_best(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
 {
-    int rc = 0;
-    for (int32_t i = 0; i < n && !rc; i++) {
-        int32_t k = u[i].want->k;
-        struct want_best *to = u[i].to;
-        struct lens_at at = lens_place(&u[i]);
-        struct lens_cell cell;
-        struct lens_top top[LENS_TOP_MAX];
-        float base[LENS_TOP_MAX], of_base[LENS_TOP_MAX];
-        rc = lens_cells(a->run, &at, 1, k, -1, &cell, top, e);
-        for (int32_t t = 0; t < k && !rc; t++)
-            to[t] = (struct want_best){top[t].id, top[t].logit, top[t].logit, top[t].logit};
-        if (rc || a->face == FACE_BASE)
-            continue;
-        rc = pick(pair_run(a->pair, FACE_BASE), at, to, k, base, e);
-        if (!rc)
-            rc = pick(a->run, at, u[i].base, k, of_base, e);
-        for (int32_t t = 0; t < k && !rc; t++)
-            to[t].base = base[t], to[t].of_base = of_base[t];
-    }
+    (void)n;
+    int32_t k = u->want->k;
+    struct want_best *to = u->to;
+    struct lens_at at = lens_place(u);
+    struct lens_cell cell;
+    struct lens_top top[LENS_TOP_MAX];
+    float base[LENS_TOP_MAX], of_base[LENS_TOP_MAX];
+    int rc = lens_cells(a->run, &at, 1, k, -1, &cell, top, e);
+    for (int32_t t = 0; t < k && !rc; t++)
+        to[t] = (struct want_best){top[t].id, top[t].logit, top[t].logit, top[t].logit};
+    if (rc || a->face == FACE_BASE)
+        return rc;
+    rc = pick(pair_run(a->pair, FACE_BASE), at, to, k, base, e);
+    if (!rc)
+        rc = pick(a->run, at, u->base, k, of_base, e);
+    for (int32_t t = 0; t < k && !rc; t++)
+        to[t].base = base[t], to[t].of_base = of_base[t];
     return rc;
 }
 
@@ -149,16 +145,12 @@ int figure_head_norm(const struct figure_ask *a, const struct figure_unit *u, in
 
 int figure_heads(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
 {
-    int rc = 0;
-    for (int32_t i = 0; i < n && !rc; i++)
-        rc = lens_heads(a->run, u[i].want->site.layer, u[i].to, e);
-    return rc;
+    (void)n;
+    return lens_heads(a->run, u->want->site.layer, u->to, e);
 }
 
 int figure_stats(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
 {
-    int rc = 0;
-    for (int32_t i = 0; i < n && !rc; i++)
-        rc = lens_stats(a->run, u[i].want->site, 0, run_length(a->run), u[i].to, e);
-    return rc;
+    (void)n;
+    return lens_stats(a->run, u->want->site, 0, run_length(a->run), u->to, e);
 }

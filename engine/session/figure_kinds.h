@@ -12,7 +12,8 @@ struct figure_ask {
     enum face face;
 };
 
-/* One element to compute.  Those of one call are of one kind and differ in site and row alone. */
+/* One element to compute.  Those of one call are of one kind and differ in site and row alone;
+ * there are at most as many as the row's `piece`. */
 struct figure_unit {
     const struct want *want;
     int32_t row;
