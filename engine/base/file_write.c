@@ -26,7 +26,7 @@ static int open_temp(struct file_write *f, struct err *e)
     for (int i = 0; i < 100; i++) {
         if (asprintf(&f->temp, "%s.%ld-%d.tmp", f->path, (long)getpid(), i) < 0) {
             f->temp = NULL;
-            return err_set(e, ERR_SYSTEM, "%s · out of memory", f->path);
+            return err_memory(e, "%s", f->path);
         }
         f->fd = open(f->temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (f->fd >= 0)
@@ -46,7 +46,7 @@ int file_write_begin(struct file_write *f, const char *path, struct err *e)
     *f = (struct file_write){.fd = -1, .path = real_target(path)};
     int rc;
     if (!f->path)
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
+        rc = err_memory(e, "%s", path);
     else if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
         rc = err_set(e, ERR_BAD_INPUT, "%s · is not a regular file", path);
     else

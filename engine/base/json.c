@@ -71,14 +71,14 @@ static struct js_doc *parse(const char *name, const char *bytes, size_t len, siz
     struct js_doc *doc = calloc(1, sizeof *doc);
     json_error_t why;
     if (!doc || !(doc->name = strdup(name))) {
-        err_set(e, ERR_SYSTEM, "%s · out of memory", name);
+        err_memory(e, "%s", name);
         goto fail;
     }
     doc->root = json_loadb(bytes, len,
                            flags | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &why);
     if (!doc->root) {
         if (json_error_code(&why) == json_error_out_of_memory)
-            err_set(e, ERR_SYSTEM, "%s · out of memory", name);
+            err_memory(e, "%s", name);
         else
             err_set(e, ERR_BAD_INPUT, "%s · line %d, byte %d · not valid JSON: %s", name, why.line,
                     why.position, why.text);

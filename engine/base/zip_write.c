@@ -67,7 +67,7 @@ int zip_member_begin(struct zip_write *z, const char *name, uint64_t size, struc
         size_t capacity = z->capacity * 2 + 16;
         void *grown = realloc(z->member, capacity * sizeof *z->member);
         if (!grown)
-            return err_set(e, ERR_SYSTEM, "%s · out of memory", z->file->path);
+            return err_memory(e, "%s", z->file->path);
         z->member = grown;
         z->capacity = capacity;
     }
@@ -77,7 +77,7 @@ int zip_member_begin(struct zip_write *z, const char *name, uint64_t size, struc
                              .size = size,
                              .crc = (uint32_t)crc32(0, NULL, 0)};
     if (!m->name)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", z->file->path);
+        return err_memory(e, "%s", z->file->path);
     z->count++;
     for (size_t i = 0; i + 1 < z->count; i++)
         if (strcmp(z->member[i].name, m->name) == 0)

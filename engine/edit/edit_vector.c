@@ -6,7 +6,6 @@
 
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "names/named_weight.h"
 #include "model/checkpoint.h"

@@ -2,7 +2,6 @@
 #include "edit/token_nearest.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "edit/edit_form.h"
 #include "base/nearest.h"

@@ -312,16 +312,15 @@ int bore_composition_scores(const struct bore_model *m, char mode, struct bore_t
     struct err e = {0};
     const struct config *c = &m->m->cfg;
     struct bore_tensor t = {.rank = 4, .shape = {c->n_layers, c->n_heads, c->n_layers, c->n_heads}};
-    bool known = mode == 'Q' || mode == 'K' || mode == 'V';
-    enum composition composition = mode == 'Q'   ? COMPOSITION_Q
-                                   : mode == 'K' ? COMPOSITION_K
-                                                 : COMPOSITION_V;
+    static const char modes[COMPOSITION_COUNT] = {
+        [COMPOSITION_Q] = 'Q', [COMPOSITION_K] = 'K', [COMPOSITION_V] = 'V'};
+    const char *known = memchr(modes, mode, sizeof modes);
     bore_begin_read(m);
     int rc = known ? bore_tensor_alloc(&t, "composition scores", &e)
                    : err_set(&e, ERR_BAD_INPUT, "composition scores of \"%c\" · Q, K or V",
                              mode ? mode : ' ');
     if (!rc)
-        rc = circuit_composition(m->m, composition, t.data, &e);
+        rc = circuit_composition(m->m, (enum composition)(known - modes), t.data, &e);
     if (rc)
         bore_tensor_free(&t);
     else

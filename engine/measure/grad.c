@@ -9,7 +9,6 @@
 #include "run/run_apply.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* Is the site's gradient held for all rows? */
 static bool grad_is_all(const struct walk *w, enum site_id s)

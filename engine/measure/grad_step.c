@@ -1,8 +1,6 @@
 /* grad_step.c - the vector-Jacobian product of each step, as backend calls (see grad_parts.h). */
 #include "measure/grad_parts.h"
 
-#include <string.h>
-
 static int call(struct walk *w, struct kn_call c, struct err *e)
 {
     return run_status(kn_run(stage_backend(w->r, w->stage), &c), e);

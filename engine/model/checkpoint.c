@@ -112,7 +112,7 @@ static int map_shard(struct shard *sh, struct err *e)
             sh->mapping = mapping_add(map, sh->len);
             if (!sh->mapping) {
                 munmap(map, sh->len);
-                rc = err_set(e, ERR_SYSTEM, "%s · out of memory", sh->path);
+                rc = err_memory(e, "%s", sh->path);
             }
         }
     }
@@ -161,8 +161,7 @@ int checkpoint_load(struct checkpoint *st, struct err *e)
     if (rc)
         return rc;
     if (strmap_init(&st->by_name, st->n_tensors))
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu tensors", st->shard[0].file,
-                       st->n_tensors);
+        return err_memory(e, "%s, %zu tensors", st->shard[0].file, st->n_tensors);
     for (size_t i = 0; i < st->n_tensors; i++) {
         const struct st_tensor *t = &st->tensor[i];
         size_t first = strmap_put(&st->by_name, t->name, strlen(t->name), (uint32_t)i);
@@ -182,12 +181,12 @@ struct checkpoint *checkpoint_open(const char *path, struct err *e)
     struct checkpoint *st = calloc(1, sizeof *st);
     int rc;
     if (!st)
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
+        rc = err_memory(e, "%s", path);
     else if (len >= sizeof index_ending - 1 &&
              strcmp(path + len - (sizeof index_ending - 1), index_ending) == 0)
         rc = safetensors_open_index(st, path, e);
     else if (!checkpoint_add(st, strdup(path)))
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
+        rc = err_memory(e, "%s", path);
     else
         rc = checkpoint_load(st, e);
     if (!rc)
@@ -202,7 +201,7 @@ struct checkpoint *checkpoint_parse(const char *name, const void *bytes, size_t 
     struct shard *sh = st ? checkpoint_add(st, strdup(name)) : NULL;
     int rc = 0;
     if (!sh)
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", name);
+        rc = err_memory(e, "%s", name);
     else {
         sh->base = bytes;
         sh->len = len;

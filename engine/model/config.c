@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <stddef.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 bool config_has(const struct config *cfg, enum property p)

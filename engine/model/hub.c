@@ -273,32 +273,18 @@ static void cache_root(char path[PATH_MAX])
     path_make(path, "%s/.cache/huggingface/hub", pw ? pw->pw_dir : "");
 }
 
-/* `name` or `org/name`, each of letters, digits, '.', '_' and '-', none beginning with '.'. */
-static bool is_hub_name(const char *s)
+/* Parts of letters, digits, '.', '_' and '-', none beginning with '.', with '/' between them: at
+ * most `parts`. */
+static bool is_name(const char *s, int parts)
 {
-    int slashes = 0;
     for (const char *p = s; *p; p++) {
         bool first = p == s || p[-1] == '/';
         if (*p == '/' && !first && p[1])
-            slashes++;
+            parts--;
         else if (!isalnum((unsigned char)*p) && !(strchr("._-", *p) && !(first && *p == '.')))
             return false;
     }
-    return s[0] && slashes <= 1;
-}
-
-/* A branch, tag, "refs/pr/1" or commit: the same letters, any number of parts, no part beginning
- * with '.'. */
-static bool is_revision(const char *s)
-{
-    for (const char *p = s; *p; p++) {
-        bool first = p == s || p[-1] == '/';
-        if (*p == '/'
-                ? first || !p[1]
-                : !isalnum((unsigned char)*p) && !(strchr("._-", *p) && !(first && *p == '.')))
-            return false;
-    }
-    return s[0] != '\0';
+    return s[0] && parts > 0;
 }
 
 /* First line of refs/REVISION if it could be a commit. */
@@ -419,7 +405,7 @@ static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
     char *revision = strchr(name, '@');
     if (revision)
         *revision++ = '\0';
-    if (!fits || !is_hub_name(name) || (revision && !is_revision(revision)))
+    if (!fits || !is_name(name, 2) || (revision && !is_name(revision, INT_MAX)))
         return err_set(e, ERR_BAD_INPUT,
                        "%s · no such file or folder, and not a name like org/name@revision", arg);
     cache_root(root);

@@ -2,8 +2,6 @@
  * tokenizer and of the vocabulary say. */
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"

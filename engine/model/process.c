@@ -1,7 +1,6 @@
 /* process.c - see process.h.  The steps stand in the library's order. */
 #include "model/process.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -121,7 +121,7 @@ static int check_tiling(const struct shard *sh, size_t data_at, const struct st_
 {
     const struct st_tensor **sorted = malloc((n + 1) * sizeof *sorted);
     if (!sorted)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu tensors", sh->file, n);
+        return err_memory(e, "%s, %zu tensors", sh->file, n);
     for (size_t i = 0; i < n; i++)
         sorted[i] = &t[i];
     qsort(sorted, n, sizeof *sorted, order_by_place);
@@ -156,7 +156,7 @@ static int read_metadata(struct checkpoint *st, struct js_node node, struct err 
         return 0;
     st->meta = calloc(js_count(node) + 1, sizeof *st->meta);
     if (!st->meta)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+        return err_memory(e, "%s", js_name(node.doc));
     for (struct js_iter it = js_members(node); js_next(&it);) {
         const char *value;
         int rc = js_string(it.value, &value, NULL, e);
@@ -166,7 +166,7 @@ static int read_metadata(struct checkpoint *st, struct js_node node, struct err 
         m->key = strdup(it.key);
         m->value = strdup(value);
         if (!m->key || !m->value)
-            return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+            return err_memory(e, "%s", js_name(node.doc));
     }
     return 0;
 }
@@ -245,7 +245,7 @@ static int read_entries(struct checkpoint *st, struct shard *sh, struct js_node 
     if (grown)
         st->tensor = grown;
     if (!grown || !sh->names)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu tensors", sh->file, n);
+        return err_memory(e, "%s, %zu tensors", sh->file, n);
     char *name = sh->names;
     size_t first = st->n_tensors;
     for (struct js_iter it = js_members(root); js_next(&it);) {
@@ -318,7 +318,7 @@ static int list_shards(struct checkpoint *st, const char *index_path, struct js_
         if (asprintf(&path, "%.*s%s", folder, index_path, name) < 0)
             path = NULL;
         if (!checkpoint_add(st, path))
-            return err_set(e, ERR_SYSTEM, "%s · out of memory", index_path);
+            return err_memory(e, "%s", index_path);
     }
     return 0;
 }
@@ -361,7 +361,7 @@ int safetensors_open_index(struct checkpoint *st, const char *path, struct err *
     if (!js_is_object(map) || js_count(map) == 0)
         rc = js_expected(map, "an object of tensor names and files", e);
     else if (strmap_init(&seen, js_count(map)))
-        rc = err_set(e, ERR_SYSTEM, "%s · out of memory", path);
+        rc = err_memory(e, "%s", path);
     else
         rc = list_shards(st, path, map, &seen, e);
     if (!rc)

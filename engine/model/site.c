@@ -11,7 +11,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#define SCOPE(s) SCOPE_##s
 #define DIMS1(a)                    \
     1,                              \
     {                               \

@@ -36,7 +36,7 @@ static uint64_t nbytes_of(const struct tensor_out *t)
 
 static int out_of_memory(const struct job *j, struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "%s · out of memory", j->file.path ? j->file.path : "tensors");
+    return err_memory(e, "%s", j->file.path ? j->file.path : "tensors");
 }
 
 /* Hand the tensor's bytes on, from memory or piece by piece. */
@@ -49,7 +49,7 @@ static int each_piece(const struct tensor_out *t,
         return size ? take(to, t->data, (size_t)size, e) : 0;
     char *piece = malloc(PIECE);
     if (!piece)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", t->name);
+        return err_memory(e, "%s", t->name);
     int rc = 0;
     for (uint64_t at = 0; at < size && !rc; at += PIECE) {
         size_t n = size - at < PIECE ? (size_t)(size - at) : PIECE;
@@ -176,7 +176,7 @@ static int write_member(struct zip_write *z, const struct tensor_out *t, struct 
     char header[512], *name;
     size_t len = npy_header(header, t);
     if (asprintf(&name, "%s.npy", t->name) < 0)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", z->file->path);
+        return err_memory(e, "%s", z->file->path);
     int rc = zip_member_begin(z, name, len + nbytes_of(t), e);
     free(name);
     if (!rc)

@@ -7,7 +7,6 @@
 #include "run/weight_copy.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 /* The copy of a weight that the run's edits made, or NULL. */
 static const struct run_weight *copy_of(const struct run *r, int32_t layer, enum weight_id w)

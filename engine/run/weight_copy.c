@@ -2,7 +2,6 @@
 #include "run/weight_copy.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #include "run/run_apply.h"
 

@@ -13,34 +13,33 @@ static int memory_out(struct err *e)
 }
 
 /* The first unit after i that is not the next row of the same want. */
-static int32_t stretch_end(const struct figure_unit *u, int32_t i, int32_t n)
+static int32_t stretch_end(const struct figure_ask *a, int32_t i)
 {
+    const struct figure_unit *u = a->unit;
     int32_t j = i + 1;
-    while (j < n && u[j].want == u[i].want && u[j].row == u[j - 1].row + 1)
+    while (j < a->n && u[j].want == u[i].want && u[j].row == u[j - 1].row + 1)
         j++;
     return j;
 }
 
-int figure_logits(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_logits(const struct figure_ask *a, struct err *e)
 {
-    (void)n;
     float *logits = malloc((size_t)run_model(a->run)->cfg.d_vocab * sizeof *logits);
     if (!logits)
         return memory_out(e);
     int rc = lens_logits(a->run, run_length(a->run) - 1, logits, e);
     for (int k = 0; k < 2 && !rc; k++)
-        ((float *)u->to)[k] = logits[u->want->id[k]];
+        ((float *)a->unit->to)[k] = logits[a->unit->want->id[k]];
     free(logits);
     return rc;
 }
 
-int figure_kl(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_kl(const struct figure_ask *a, struct err *e)
 {
-    (void)n;
-    *(double *)u->to = 0;
-    return a->face == FACE_BASE
-               ? 0
-               : lens_kl(pair_run(a->pair, FACE_BASE), a->run, run_length(a->run) - 1, u->to, e);
+    *(double *)a->unit->to = 0;
+    return a->face == FACE_BASE ? 0
+                                : lens_kl(pair_run(a->pair, FACE_BASE), a->run,
+                                          run_length(a->run) - 1, a->unit->to, e);
 }
 
 /* Column and row of the lens. */
@@ -50,17 +49,17 @@ static struct lens_at lens_place(const struct figure_unit *u)
     return (struct lens_at){s.id == SITE_RESID_POST ? s.layer + 1 : 0, u->row};
 }
 
-int figure_cell(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_cell(const struct figure_ask *a, struct err *e)
 {
     struct lens_at at[UNITS_MAX];
     struct lens_cell cells[UNITS_MAX];
     struct lens_top top[UNITS_MAX];
-    assert(n > 0 && n <= UNITS_MAX);
-    for (int32_t i = 0; i < n; i++)
-        at[i] = lens_place(&u[i]);
-    int rc = lens_cells(a->run, at, n, 1, u[0].want->id[0], cells, top, e);
-    for (int32_t i = 0; i < n && !rc; i++)
-        *(struct want_cell *)u[i].to = (struct want_cell){cells[i], top[i]};
+    assert(a->n > 0 && a->n <= UNITS_MAX);
+    for (int32_t i = 0; i < a->n; i++)
+        at[i] = lens_place(&a->unit[i]);
+    int rc = lens_cells(a->run, at, a->n, 1, a->unit[0].want->id[0], cells, top, e);
+    for (int32_t i = 0; i < a->n && !rc; i++)
+        *(struct want_cell *)a->unit[i].to = (struct want_cell){cells[i], top[i]};
     return rc;
 }
 
@@ -74,12 +73,11 @@ static int pick(struct run *r, struct lens_at at, const struct want_best *best, 
     return lens_pick(r, at, ids, k, to, e);
 }
 
-int figure_best(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_best(const struct figure_ask *a, struct err *e)
 {
-    (void)n;
-    int32_t k = u->want->k;
-    struct want_best *to = u->to;
-    struct lens_at at = lens_place(u);
+    int32_t k = a->unit->want->k;
+    struct want_best *to = a->unit->to;
+    struct lens_at at = lens_place(a->unit);
     struct lens_cell cell;
     struct lens_top top[LENS_TOP_MAX];
     float base[LENS_TOP_MAX], of_base[LENS_TOP_MAX];
@@ -90,47 +88,47 @@ int figure_best(const struct figure_ask *a, const struct figure_unit *u, int32_t
         return rc;
     rc = pick(pair_run(a->pair, FACE_BASE), at, to, k, base, e);
     if (!rc)
-        rc = pick(a->run, at, u->base, k, of_base, e);
+        rc = pick(a->run, at, a->unit->base, k, of_base, e);
     for (int32_t t = 0; t < k && !rc; t++)
         to[t].base = base[t], to[t].of_base = of_base[t];
     return rc;
 }
 
-int figure_norm(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_norm(const struct figure_ask *a, struct err *e)
 {
     int rc = 0;
-    for (int32_t i = 0, j; i < n && !rc; i = j) {
-        j = stretch_end(u, i, n);
-        rc = lens_norms(a->run, u[i].want->site, u[i].row, u[i].row + (j - i), u[i].to, e);
+    for (int32_t i = 0, j; i < a->n && !rc; i = j) {
+        j = stretch_end(a, i);
+        rc = lens_norms(a->run, a->unit[i].want->site, a->unit[i].row, a->unit[i].row + (j - i),
+                        a->unit[i].to, e);
     }
     return rc;
 }
 
-int figure_values(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_values(const struct figure_ask *a, struct err *e)
 {
     int rc = 0;
-    for (int32_t i = 0, j; i < n && !rc; i = j) {
-        const struct want *w = u[i].want;
-        j = stretch_end(u, i, n);
-        rc = run_read_heads(a->run, w->site, u[i].row, u[i].row + (j - i), w->head0, w->head1,
-                            u[i].to, e);
+    for (int32_t i = 0, j; i < a->n && !rc; i = j) {
+        const struct want *w = a->unit[i].want;
+        j = stretch_end(a, i);
+        rc = run_read_heads(a->run, w->site, a->unit[i].row, a->unit[i].row + (j - i), w->head0,
+                            w->head1, a->unit[i].to, e);
     }
     return rc;
 }
 
-int figure_head_norm(const struct figure_ask *a, const struct figure_unit *u, int32_t n,
-                     struct err *e)
+int figure_head_norm(const struct figure_ask *a, struct err *e)
 {
     const struct config *cfg = &run_model(a->run)->cfg;
     int rc = 0;
-    for (int32_t i = 0, j; i < n && !rc; i = j) {
-        const struct want *w = u[i].want;
+    for (int32_t i = 0, j; i < a->n && !rc; i = j) {
+        const struct want *w = a->unit[i].want;
         size_t floats = want_floats(cfg, w, run_length(a->run)),
                width = floats / want_heads(cfg, w);
-        j = stretch_end(u, i, n);
-        float *v = malloc((size_t)(j - i) * floats * sizeof *v), *norm = u[i].to;
-        rc = v ? run_read_heads(a->run, w->site, u[i].row, u[i].row + (j - i), w->head0, w->head1,
-                                v, e)
+        j = stretch_end(a, i);
+        float *v = malloc((size_t)(j - i) * floats * sizeof *v), *norm = a->unit[i].to;
+        rc = v ? run_read_heads(a->run, w->site, a->unit[i].row, a->unit[i].row + (j - i), w->head0,
+                                w->head1, v, e)
                : memory_out(e);
         for (size_t k = 0; k < (size_t)(j - i) * floats && !rc; k += width) {
             double sum = 0;
@@ -143,14 +141,12 @@ int figure_head_norm(const struct figure_ask *a, const struct figure_unit *u, in
     return rc;
 }
 
-int figure_heads(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_heads(const struct figure_ask *a, struct err *e)
 {
-    (void)n;
-    return lens_heads(a->run, u->want->site.layer, u->to, e);
+    return lens_heads(a->run, a->unit->want->site.layer, a->unit->to, e);
 }
 
-int figure_stats(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e)
+int figure_stats(const struct figure_ask *a, struct err *e)
 {
-    (void)n;
-    return lens_stats(a->run, u->want->site, 0, run_length(a->run), u->to, e);
+    return lens_stats(a->run, a->unit->want->site, 0, run_length(a->run), a->unit->to, e);
 }

@@ -5,15 +5,7 @@
 
 #include "session/session.h"
 
-/* Whose elements are computed. */
-struct figure_ask {
-    struct pair *pair;
-    struct run *run; /* of the face */
-    enum face face;
-};
-
-/* One element to compute.  Those of one call are of one kind and differ in site and row alone;
- * there are at most as many as the row's `piece`. */
+/* One element to compute. */
 struct figure_unit {
     const struct want *want;
     int32_t row;
@@ -21,8 +13,17 @@ struct figure_unit {
     const void *base; /* the base's element if this is the edited face's; NULL: not there */
 };
 
+/* Elements of one face to compute: of one kind, they differ in site and row alone. */
+struct figure_ask {
+    struct pair *pair;
+    struct run *run; /* of the face */
+    enum face face;
+    const struct figure_unit *unit;
+    int32_t n; /* 1 .. the kind's `piece` */
+};
+
 #define WANT(id, per, piece, function, bytes, what) \
-    int function(const struct figure_ask *a, const struct figure_unit *u, int32_t n, struct err *e);
+    int function(const struct figure_ask *a, struct err *e);
 #include "session/want.def"
 
 #endif

@@ -6,7 +6,6 @@
  * differences are exact zeros. */
 #include "session/figures.h"
 
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -34,7 +33,7 @@ struct figures {
 /* A row of want.def. */
 static const struct kind {
     int32_t piece;
-    int (*compute)(const struct figure_ask *, const struct figure_unit *, int32_t, struct err *);
+    int (*compute)(const struct figure_ask *, struct err *);
 } kinds[WANT_COUNT] = {
 #define WANT(id, per, piece, function, bytes, what) {piece, function},
 #include "session/want.def"
@@ -294,8 +293,9 @@ static int compute_face(struct work *w, int face, bool *computed)
             units[n++] = u;
         }
     }
-    const struct figure_ask ask = {w->p, pair_run(w->p, (enum face)face), (enum face)face};
-    int rc = n ? kinds[units->want->kind].compute(&ask, units, n, w->e) : 0;
+    const struct figure_ask ask = {w->p, pair_run(w->p, (enum face)face), (enum face)face, units,
+                                   n};
+    int rc = n ? kinds[units->want->kind].compute(&ask, w->e) : 0;
     if (!rc)
         mark(w, face, units, n);
     *computed = *computed || n;
