@@ -98,7 +98,8 @@ int generate_choose(const float *logits, int32_t n, const struct generate_option
     return 0;
 }
 
-int generate_check(const struct generate_options *opt, struct err *e)
+/* Are the options' numbers in range? */
+static int options_check(const struct generate_options *opt, struct err *e)
 {
     double r = opt->repetition_penalty, f = opt->freq_penalty, t = opt->temperature;
     if (!(t >= 0) || isinf(t) || !(opt->top_p >= 0 && opt->top_p <= 1) || opt->top_k < 0)
@@ -272,7 +273,7 @@ int generate(const struct model *m, const struct pair_target *t, int32_t rows, i
         .m = m, .opt = opt, .eos_id = eos_id, .n = rows, .emit = emit, .user = user};
     g.rows = calloc((size_t)rows, sizeof *g.rows);
     g.logits = malloc((size_t)m->cfg.d_vocab * 2 * sizeof *g.logits);
-    int rc = g.rows && g.logits ? generate_check(opt, e) : err_memory(e, "generate");
+    int rc = g.rows && g.logits ? options_check(opt, e) : err_memory(e, "generate");
     for (int32_t i = 0; i < rows && !rc; i++) {
         g.rows[i].index = i, g.rows[i].state = opt->seed + (uint64_t)i;
         rc = row_open(&g, &g.rows[i], &t[i], count, cache_bytes / (size_t)rows, e);

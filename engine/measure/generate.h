@@ -42,8 +42,6 @@ int generate(const struct model *m, const struct pair_target *t, int32_t rows, i
 /* logits[n] with the penalties for tokens[n_tokens] (ids below n) to out[n]. */
 void generate_penalize(const float *logits, float *out, int32_t n, const int32_t *tokens,
                        int32_t n_tokens, const struct generate_options *opt);
-/* Are the options' numbers in range? */
-int generate_check(const struct generate_options *opt, struct err *e);
 /* Choose from one row of logits[n]; *state is the generator's (start it with the seed). */
 int generate_choose(const float *logits, int32_t n, const struct generate_options *opt,
                     uint64_t *state, int32_t *id, struct err *e);

@@ -62,15 +62,10 @@ int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_vi
     return rc;
 }
 
-int host_view_put(const struct host_view *h, struct kn_backend *be, struct err *e)
-{
-    return h->own ? run_write(be, &h->device, h->own, e) : 0;
-}
-
 int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e)
 {
-    if (!rc)
-        rc = host_view_put(h, be, e);
+    if (!rc && h->own)
+        rc = run_write(be, &h->device, h->own, e);
     host_view_drop(h);
     return rc;
 }

@@ -36,9 +36,8 @@ struct host_view {
  * nothing. */
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
                   struct err *e);
-/* Put the values back, which the host changed. */
-int host_view_put(const struct host_view *h, struct kn_backend *be, struct err *e);
-/* Let go of it, after putting the values back if rc is 0: rc, or what that said. */
+/* Let go of it, after putting the values back, which the host changed, if rc is 0: rc, or what that
+ * said. */
 int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e);
 /* Let go of what was only read. */
 void host_view_drop(struct host_view *h);

@@ -38,7 +38,8 @@ bool run_resident(const struct run *r, int32_t stage)
     return stage <= r->n_resident;
 }
 
-bool run_is_kept(const struct run *r, int32_t stage, enum site_id s)
+/* Is the site kept for all rows in this stage? */
+static bool is_kept(const struct run *r, int32_t stage, enum site_id s)
 {
     if (!site_exists(&r->m->cfg, s))
         return false;
@@ -57,7 +58,7 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
     for (int s = 0; s < SITE_COUNT; s++) {
         enum site_id id = (enum site_id)s;
         float **at = &r->keep[run_slot(stage, (enum site_id)s)];
-        if (*at || site_table[s].scope != scope_of(r, stage) || !run_is_kept(r, stage, id))
+        if (*at || site_table[s].scope != scope_of(r, stage) || !is_kept(r, stage, id))
             continue;
         size_t bytes = bytes_of(&r->m->cfg, id, r->cap);
         struct kn_backend *be = stage_backend(r, stage);
@@ -81,7 +82,7 @@ static void keep_release(struct run *r, int32_t slot)
 void run_release_unkept(struct run *r)
 {
     for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++)
-        if (!run_is_kept(r, i / SITE_COUNT, (enum site_id)(i % SITE_COUNT)))
+        if (!is_kept(r, i / SITE_COUNT, (enum site_id)(i % SITE_COUNT)))
             keep_release(r, i);
 }
 

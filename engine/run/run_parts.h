@@ -118,7 +118,7 @@ void run_release(struct run *r, struct buffer *b);
 int run_set_capacity(struct run *r, int32_t n, struct err *e);
 int run_keep_stage(struct run *r, int32_t stage, struct err *e);
 void run_drop(struct run *r);
-void run_release_unkept(struct run *r); /* what run_is_kept denies */
+void run_release_unkept(struct run *r); /* of sites that need not be kept any more */
 /* Nothing of rows [r0, r1) of a stage is done yet. */
 void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1);
 /* Rows that a pass through a stage takes at once, with the on-request site `want` (or SITE_COUNT):
@@ -134,8 +134,6 @@ struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, in
 /* Shape and strides of a view as of rank 3: leading axes of one element. */
 void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3]);
 bool run_resident(const struct run *r, int32_t stage);
-/* Is the site kept for all rows in this stage? */
-bool run_is_kept(const struct run *r, int32_t stage, enum site_id s);
 
 /* Rows [r0, r1) of an operand. */
 struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t r0, int32_t r1);

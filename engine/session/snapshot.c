@@ -36,7 +36,7 @@ struct blob *blob_copy(const struct blob *b, int32_t row0, int32_t row1)
     return to;
 }
 
-struct blob *blob_hold(struct blob *b)
+static struct blob *blob_hold(struct blob *b) /* NULL stays NULL */
 {
     if (b)
         atomic_fetch_add_explicit(&b->refs, 1, memory_order_relaxed);

@@ -22,7 +22,6 @@ struct blob {
 struct blob *blob_new(int32_t row0, int32_t row1, size_t bytes);
 /* The same rows and more or fewer, with those there that both have. */
 struct blob *blob_copy(const struct blob *b, int32_t row0, int32_t row1);
-struct blob *blob_hold(struct blob *b); /* NULL stays NULL */
 void blob_release(struct blob *b);
 bool blob_is_shared(const struct blob *b);
 /* The place of a row. */

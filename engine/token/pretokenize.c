@@ -323,14 +323,35 @@ int step_replace(const struct pretokenize_step *s, struct pretokenize_work *w, s
     return each_piece(s, w, e, replace_piece);
 }
 
+/* GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and
+ * up in order. */
+static int32_t byte_level_code_point(int b)
+{
+    if (b <= 0x20)
+        return 0x100 + b;
+    if (b >= 0x7f && b <= 0xa0)
+        return 0x121 + (b - 0x7f);
+    return b == 0xad ? 0x143 : b;
+}
+
+int byte_level_byte(int32_t c)
+{
+    int b = c < 0x100    ? (int)c
+            : c <= 0x120 ? (int)c - 0x100
+            : c <= 0x142 ? (int)c - 0x121 + 0x7f
+                         : 0xad;
+    return c >= 0 && c <= 0x143 && byte_level_code_point(b) == c ? b : -1;
+}
+
 static int bytes_of_piece(const struct pretokenize_step *s, struct pretokenize_work *w,
                           struct piece p, struct err *e)
 {
     (void)s, (void)e;
     for (size_t i = p.begin; i < p.end; i++) {
-        char c[2];
-        size_t n = byte_level_char((unsigned char)w->text.byte[i], c);
-        mapped_push(w, &w->text_next, c, n, w->text.begin[i], w->text.end[i]);
+        utf8proc_uint8_t c[2];
+        size_t n = (size_t)utf8proc_encode_char(
+            byte_level_code_point((unsigned char)w->text.byte[i]), c);
+        mapped_push(w, &w->text_next, (const char *)c, n, w->text.begin[i], w->text.end[i]);
     }
     return 0;
 }
@@ -370,32 +391,4 @@ static int strip_piece(const struct pretokenize_step *s, struct pretokenize_work
 int step_strip(const struct pretokenize_step *s, struct pretokenize_work *w, struct err *e)
 {
     return each_piece(s, w, e, strip_piece);
-}
-
-/* ---- the byte-level alphabet
- * ------------------------------------------------------------------------------------- */
-
-/* GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the other 68 bytes for U+0100 and
- * up in order. */
-static int32_t byte_level_code_point(int b)
-{
-    if (b <= 0x20)
-        return 0x100 + b;
-    if (b >= 0x7f && b <= 0xa0)
-        return 0x121 + (b - 0x7f);
-    return b == 0xad ? 0x143 : b;
-}
-
-size_t byte_level_char(unsigned char byte, char out[2])
-{
-    return (size_t)utf8proc_encode_char(byte_level_code_point(byte), (utf8proc_uint8_t *)out);
-}
-
-int byte_level_byte(int32_t c)
-{
-    int b = c < 0x100    ? (int)c
-            : c <= 0x120 ? (int)c - 0x100
-            : c <= 0x142 ? (int)c - 0x121 + 0x7f
-                         : 0xad;
-    return c >= 0 && c <= 0x143 && byte_level_code_point(b) == c ? b : -1;
 }

@@ -95,9 +95,7 @@ void mapped_push_original(struct pretokenize_work *w, struct mapped *m, const ch
                           uint32_t begin);
 void piece_push(struct pretokenize_work *w, struct pieces *p, size_t begin, size_t end);
 
-/* The byte-level alphabet: the character that stands for a byte, as UTF-8 (its length is returned),
- * and back (-1: the code point stands for none). */
-size_t byte_level_char(unsigned char byte, char out[2]);
+/* The byte whose character in the byte-level alphabet this is; -1: of none. */
 int byte_level_byte(int32_t code_point);
 
 #endif

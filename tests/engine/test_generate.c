@@ -310,6 +310,13 @@ static void penalties(void **state)
     generate_penalize(logits, out, 5, text, 6, &o);
     assert_float_equal(out[0] / 0.5f, (2 / 2.0f) / 0.5f - 3 * 0.75f, 1e-6f);
     assert_float_equal(out[1] / 0.5f, (-3 * 2.0f) / 0.5f - 0.75f, 1e-6f);
+}
+
+static void options_out_of_range_are_refused(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct pair_target t = {.input.tokens = f.tokens, .input.n = f.n};
     struct err e = {0};
     const struct {
         struct generate_options o;
@@ -323,9 +330,13 @@ static void penalties(void **state)
         {{.top_p = 1, .temperature = 1, .freq_penalty = INFINITY}, "inf"},
     };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-        assert_int_equal(generate_check(&bad[i].o, &e), ERR_BAD_INPUT);
+        struct collected got = {.most = 1};
+        assert_int_equal(generate(f.m, &t, 1, 1, &bad[i].o, -1, 0, collect, &got, &e),
+                         ERR_BAD_INPUT);
         assert_non_null(strstr(e.text, bad[i].says));
+        assert_int_equal(got.n, 0);
     }
+    fixture_close(&f);
 }
 
 int main(void)
@@ -338,6 +349,7 @@ int main(void)
         cmocka_unit_test(prompts_go_together),
         cmocka_unit_test(it_stops_where_it_must),
         cmocka_unit_test(penalties),
+        cmocka_unit_test(options_out_of_range_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
