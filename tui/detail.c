@@ -232,8 +232,7 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
         return;
     }
     struct site_ref site = run_lens_site(a->m, a->cur.column);
-    bool stale = d.at.stale || d.at.w->site.id != site.id || d.at.w->site.layer != site.layer ||
-                 d.row != a->cur.row;
+    bool stale = d.at.stale || !site_same(d.at.w->site, site) || d.row != a->cur.row;
     draw_figures(a, c, r, &d);
     struct rect rest = r;
     rect_cut_top(&rest, 4);

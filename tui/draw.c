@@ -97,7 +97,7 @@ bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at
     const struct edit_program *p = a->snap ? a->snap->program : NULL;
     for (int32_t i = 0; p && i < p->n_instrs; i++) {
         const struct edit_instr *act = &p->instrs[i];
-        if (act->site.id == s.id && act->site.layer == s.layer &&
+        if (site_same(act->site, s) &&
             (axis < 0 || (axis < act->rank && axis_has(&act->axis[axis], at))))
             return true;
     }

@@ -16,7 +16,7 @@ struct reach_list {
 static void add(struct reach_list *l, struct site_ref s)
 {
     for (int32_t i = l->n; i-- > 0 && l->item[i].edit == l->edit;)
-        if (l->item[i].site.id == s.id && l->item[i].site.layer == s.layer)
+        if (site_same(l->item[i].site, s))
             return;
     if (l->n == l->cap) {
         struct edit_reach *more = realloc(l->item, (size_t)(2 * l->cap + 16) * sizeof *more);

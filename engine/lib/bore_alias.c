@@ -12,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_site(struct site_ref a, struct site_ref b)
-{
-    return a.id == b.id && a.layer == b.layer;
-}
-
 static bool is_fused(const struct alias_value *v)
 {
     return v->form == FORM_THIRDS || v->form == FORM_HEADS;
@@ -63,7 +58,7 @@ static int call_joined(const struct callback *self, struct bore_alias *a, int32_
 {
     const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
     int64_t shape[ALIAS_RANK_MAX];
-    if (!same_site(self->site, a->calls_at))
+    if (!site_same(self->site, a->calls_at))
         return 0;
     alias_shape(cfg, &a->value, (int32_t)v->shape[0], shape, NULL);
     int rc = room_for(a, shape[0] * shape[1], e);
@@ -82,7 +77,7 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
 {
     const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
     int64_t rows = v->shape[0], columns = v->shape[2];
-    bool shows = same_site(self->site, a->calls_at);
+    bool shows = site_same(self->site, a->calls_at);
     int rc = shows ? room_for(a, rows * columns, e) : 0;
     if (rc)
         return rc;
@@ -128,8 +123,8 @@ bool bore_alias_at(const struct callback *c, const void *user)
         return false;
     if (is_joint(v) || (a && is_joint(&a->value)))
         return a && a->value.form == v->form && a->value.spread == v->spread &&
-               same_site(a->value.site[0], v->site[0]);
-    return same_site(c->site, v->site[0]);
+               site_same(a->value.site[0], v->site[0]);
+    return site_same(c->site, v->site[0]);
 }
 
 static int check(const struct alias_pick *pick, enum bore_direction d, unsigned flags,

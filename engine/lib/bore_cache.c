@@ -331,7 +331,7 @@ static bool same_value(const struct alias_value *a, const struct alias_value *b)
     if (a->n_sites != b->n_sites || a->form != b->form || !a->n_sites)
         return false;
     for (int i = 0; i < a->n_sites; i++)
-        if (a->site[i].id != b->site[i].id || a->site[i].layer != b->site[i].layer)
+        if (!site_same(a->site[i], b->site[i]))
             return false;
     return true;
 }

@@ -231,7 +231,7 @@ bool bore_has_hooks(const struct bore_model *m, const char *name, enum bore_dire
 static bool stands_for_hook(const struct callback *c)
 {
     const struct bore_alias *a = bore_alias_of(c);
-    return !a || (a->calls_at.id == c->site.id && a->calls_at.layer == c->site.layer);
+    return !a || site_same(a->calls_at, c->site);
 }
 
 int bore_hook_count(const struct bore_model *m)

@@ -254,7 +254,7 @@ int bore_text(const struct bore_model *m, const int32_t *ids, int n, char **text
 int bore_site_index(const struct bore_model *m, struct site_ref s)
 {
     int i = 0;
-    while (m->sites[i].id != s.id || m->sites[i].layer != s.layer)
+    while (!site_same(m->sites[i], s))
         i++;
     return i;
 }

@@ -89,7 +89,7 @@ static int choose(struct chosen *w, const struct alias_pick *pick, struct err *e
     const struct site_ref s = pick->value.site[0];
     if (pick->value.library == LIBRARY_LENS) {
         int i = 0;
-        while (w->all[i].value.site[0].id != s.id || w->all[i].value.site[0].layer != s.layer)
+        while (!site_same(w->all[i].value.site[0], s))
             i++;
         w->on[i] = true;
         return 0;
@@ -422,8 +422,7 @@ static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t ro
     struct capture_list *l = user;
     for (int i = 0; i < l->n; i++)
         for (int k = 0; l->item[i].gradient && k < l->item[i].value.n_edits; k++) {
-            struct site_ref part = l->item[i].value.edit[k];
-            if (part.id == s.id && part.layer == s.layer)
+            if (site_same(l->item[i].value.edit[k], s))
                 place(l, &l->item[i], k, g, row0, row1);
         }
     return 0;

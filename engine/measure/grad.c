@@ -149,7 +149,7 @@ static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const s
     struct host_view h;
     int rc = 0;
     for (int32_t i = 0; !rc && p && i < p->n_back; i++)
-        if (p->back[i].site.id == s && p->back[i].site.layer == here.layer)
+        if (site_same(p->back[i].site, here))
             rc = run_apply(stage_backend(w->r, w->stage), &p->back[i], g, r0, NULL, e);
     if (rc || (rc = host_view_get(&h, stage_backend(w->r, w->stage), g, e)))
         return rc;

@@ -48,6 +48,11 @@ static const struct {
     {"embed.ln.", "only models that normalize the embedding have it"},
 };
 
+bool site_same(struct site_ref a, struct site_ref b)
+{
+    return a.id == b.id && a.layer == b.layer;
+}
+
 bool site_exists(const struct config *cfg, enum site_id id)
 {
     return config_has(cfg, site_table[id].when);

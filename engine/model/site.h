@@ -41,6 +41,8 @@ struct site_ref {
 
 extern const struct site_info site_table[SITE_COUNT];
 
+/* One site of one layer? */
+bool site_same(struct site_ref a, struct site_ref b);
 /* Does this site exist in this model? */
 bool site_exists(const struct config *cfg, enum site_id id);
 /* Does it fire in every run, as a TransformerLens name? */

@@ -4,11 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool same_site(struct site_ref a, struct site_ref b)
-{
-    return a.id == b.id && a.layer == b.layer;
-}
-
 static int list_reserve(struct callbacks *c, int32_t n, struct err *e)
 {
     if (n <= c->cap)
@@ -85,7 +80,7 @@ const struct callback *callbacks_next(const struct callbacks *c, enum callback_d
 {
     while (*i < c->n) {
         const struct callback *cb = &c->list[(*i)++];
-        if (cb->dir == dir && same_site(cb->site, s))
+        if (cb->dir == dir && site_same(cb->site, s))
             return cb;
     }
     return NULL;

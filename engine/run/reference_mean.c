@@ -165,8 +165,7 @@ static bool same_set(const struct reference_set *a, const struct reference_set *
 static struct mean *mean_find(const struct reference_means *s, const struct edit_instr *a)
 {
     for (struct mean *x = s->list; x; x = x->next)
-        if (same_set(x->set, a->set) && x->site.id == a->site.id &&
-            x->site.layer == a->site.layer && x->pos == a->source_pos)
+        if (same_set(x->set, a->set) && site_same(x->site, a->site) && x->pos == a->source_pos)
             return x;
     return NULL;
 }

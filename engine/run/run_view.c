@@ -192,8 +192,7 @@ int run_view_between(struct run *r, struct site_ref s, int32_t edit, int32_t row
     bool own = row < r->n &&
                !(r->base && (plan_order(r->m->plan, s) < r->fork_order || row < r->fork_row));
     for (int32_t i = 0; own && i < r->instrs.n; i++) /* in list order within a site */
-        if (r->instrs.list[i].site.id == s.id && r->instrs.list[i].site.layer == s.layer &&
-            r->instrs.list[i].edit >= edit)
+        if (site_same(r->instrs.list[i].site, s) && r->instrs.list[i].edit >= edit)
             return run_replay(r, i, row, row + 1, out, e);
     return run_view(r, s, row, row + 1, out, e);
 }

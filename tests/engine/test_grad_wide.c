@@ -33,15 +33,10 @@ struct bend {
     double step;
 };
 
-static bool same_site(struct site_ref a, struct site_ref b)
-{
-    return a.id == b.id && a.layer == b.layer;
-}
-
 static bool has_edits(const struct bend *b, struct site_ref s)
 {
     for (int32_t i = 0; b->edits && i < b->edits->n_instrs; i++)
-        if (same_site(b->edits->instrs[i].site, s))
+        if (site_same(b->edits->instrs[i].site, s))
             return true;
     return false;
 }
@@ -49,7 +44,7 @@ static bool has_edits(const struct bend *b, struct site_ref s)
 static bool changes(void *user, struct site_ref s)
 {
     const struct bend *b = user;
-    return (b->direction && same_site(b->at, s)) || has_edits(b, s);
+    return (b->direction && site_same(b->at, s)) || has_edits(b, s);
 }
 
 static struct kn_view view_of(float *x, const struct config *cfg, enum site_id s, int32_t n)
@@ -127,13 +122,13 @@ static void bend_site(void *user, struct site_ref s, double *v)
     const struct bend *b = user;
     for (int32_t i = 0; b->edits && i < b->edits->n_instrs; i++) {
         const struct edit_instr *a = &b->edits->instrs[i];
-        if (!same_site(a->site, s))
+        if (!site_same(a->site, s))
             continue;
         (a->value == EDIT_PROJECT_OUT ? project_out : linear_edit)(b, a, v);
         if (a->renormalize)
             renormalize(b, a, v);
     }
-    int64_t count = b->direction && same_site(b->at, s) ? wide_count(b->base, s.id) : 0;
+    int64_t count = b->direction && site_same(b->at, s) ? wide_count(b->base, s.id) : 0;
     for (int64_t k = 0; k < count; k++)
         v[k] += b->step * b->direction[k];
 }
@@ -166,7 +161,7 @@ static int keep(void *user, struct site_ref s, int32_t row0, int32_t row1, const
     struct scene *c = user;
     double *to = NULL;
     for (int32_t i = 0; i < c->n_grads; i++)
-        if (same_site(c->grads[i].s, s))
+        if (site_same(c->grads[i].s, s))
             to = c->grads[i].g;
     assert_non_null(to);
     int axis = site_row_axis(s.id);

@@ -24,7 +24,7 @@ static bool edits_at(const struct cli *c, const struct hook_list *l, struct site
     for (int32_t i = 0; i < c->n_edits; i++)
         l->on[i] = false;
     for (int32_t i = 0; i < l->n_reach; i++)
-        if (l->reach[i].site.id == s.id && l->reach[i].site.layer == s.layer)
+        if (site_same(l->reach[i].site, s))
             l->on[l->reach[i].edit] = any = true;
     return any;
 }
@@ -161,7 +161,7 @@ static bool is_wanted_elsewhere(const struct cli *c, struct site_ref s)
 static bool is_shown(const struct alias_value *v, struct site_ref s)
 {
     for (int i = 0; i < v->n_sites; i++)
-        if (v->site[i].id == s.id && v->site[i].layer == s.layer)
+        if (site_same(v->site[i], s))
             return true;
     return false;
 }

@@ -31,7 +31,7 @@ static bool same_tensor(const struct alias_value *a, const struct alias_value *b
 {
     bool same = a->form == b->form && a->n_sites == b->n_sites;
     for (int i = 0; same && i < a->n_sites; i++)
-        same = a->site[i].id == b->site[i].id && a->site[i].layer == b->site[i].layer;
+        same = site_same(a->site[i], b->site[i]);
     return same;
 }
 

@@ -36,7 +36,7 @@ static int site_order(const struct points *p, struct site_ref s)
 {
     s.id = turn_of(s.id);
     for (int i = 0; i < p->n_sites; i++)
-        if (p->sites[i].id == s.id && p->sites[i].layer == s.layer)
+        if (site_same(p->sites[i], s))
             return i;
     return p->n_sites;
 }

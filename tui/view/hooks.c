@@ -38,7 +38,7 @@ static int list_elsewhere(struct app *a)
                 continue;
             for (int32_t i = 0; i < a->n_sites; i++)
                 for (int p = 0; p < v->n_sites && !a->listed[i]; p++)
-                    if (a->sites[i].id == v->site[p].id && a->sites[i].layer == v->site[p].layer)
+                    if (site_same(a->sites[i], v->site[p]))
                         a->listed[i] = true, found++;
         }
         free(names);
@@ -185,7 +185,7 @@ static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int 
     char edits[48] = "";
     for (int32_t k = 0, at = 0; k < a->n_reach && at < 32; k++) {
         const struct edit_reach *hit = &a->reach[k];
-        if (hit->site.id == a->sites[i].id && hit->site.layer == a->sites[i].layer)
+        if (site_same(hit->site, a->sites[i]))
             at += snprintf(edits + at, sizeof edits - (size_t)at, " %s%d",
                            a->edits.on[hit->edit] ? "*" : "-", (int)hit->edit + 1);
     }
