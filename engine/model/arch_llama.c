@@ -1,5 +1,6 @@
 /* arch_llama.c - the Llama family: RMSNorm, rotary positions, grouped heads, gated MLP.
- * Mistral adds a sliding window, Qwen2 biases on q, k and v (and a window on its last layers). */
+ * Mistral adds a sliding window, Qwen2 biases on q, k and v (and a window on its last layers),
+ * Qwen3 norms of each head's queries and keys. */
 #include "model/arch.h"
 #include "model/arch_rows.h"
 

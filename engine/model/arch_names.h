@@ -1,7 +1,7 @@
 /* arch_names.h - rows of names that libraries give to the hook points of an architecture.
  *
  * Each arch_*.c ends in such a table; what a row's meaning is made of stands in arch_names.def.
- * alias.h reads both.  Tested in tests/engine/test_alias.c. */
+ * alias.c reads both.  Tested in tests/engine/test_alias.c. */
 #ifndef ARCH_NAMES_H
 #define ARCH_NAMES_H
 

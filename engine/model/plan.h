@@ -1,13 +1,14 @@
 /* plan.h - the block program: a model's forward pass as a list of steps.
  *
- * What an architecture's properties mean for the computation is said in plan_build alone; which
- * sites they bring stands in site.def.  A step runs one op and writes exactly one site, so every
- * value is hookable by construction.  Steps are grouped in stages: stage 0 embeds, stages
- * 1..n_layers are the blocks, stage n_layers+1 is the final norm and the unembedding.  Each layer
- * has steps of its own: parameters, operands and ops may differ (windows, rotary bases, sizes);
- * layers that have the same share them.  A step reads sites of its stage, row by row; the first
- * ones of the previous stage; attention reads keys and values of all rows.  A plan is immutable and
- * knows nothing of tokens, values or devices.  Tested in tests/engine/test_plan.c. */
+ * What an architecture's properties mean for the forward pass is said in plan_build alone; which
+ * sites they bring stands in site.def.  (process.c and analysis.c do a norm's arithmetic outside of
+ * a pass, on weights and stacks.)  A step runs one op and writes exactly one site, so every value
+ * is hookable by construction.  Steps are grouped in stages: stage 0 embeds, stages 1..n_layers are
+ * the blocks, stage n_layers+1 is the final norm and the unembedding.  Each layer has steps of its
+ * own: parameters, operands and ops may differ (windows, rotary bases, sizes); layers that have the
+ * same share them.  A step reads sites of its stage, row by row; the first ones of the previous
+ * stage; attention reads keys and values of all rows.  A plan is immutable and knows nothing of
+ * tokens, values or devices.  Tested in tests/engine/test_plan.c. */
 #ifndef PLAN_H
 #define PLAN_H
 

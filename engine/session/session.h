@@ -2,8 +2,8 @@
  *
  * The interface says what it wants to see (a target and the data its views need); the worker syncs
  * the runs and publishes immutable snapshots.  Every request has a generation: a newer one cancels
- * the older between steps, and the newest snapshot wins.  Whatever is quick and on screen is
- * published first; a snapshot is `complete` when all that was asked for is in it.
+ * the older between a kernel's chunks, and the newest snapshot wins.  Whatever is quick and on
+ * screen is published first; a snapshot is `complete` when all that was asked for is in it.
  *
  * session_request, session_latest and snapshot_release may be called from the interface thread
  * only; none of them waits for the engine.  Tested in tests/engine/test_session.c. */

@@ -1,7 +1,7 @@
 /* tokenizer.c - encoding and decoding (see tokenizer.h).
  *
  * Encoding: cut the text at bytes that are not UTF-8; in what is between, cut out added tokens,
- * normalize, cut out normalized added tokens, pre-tokenize, and run BPE on every piece.  All
+ * normalize, cut out normalized added tokens, pre-tokenize, and run the model on every piece.  All
  * scratch is made per call. */
 #include "token/tokenizer.h"
 
