@@ -83,7 +83,7 @@ static int product(const struct model *m, const float *x, int64_t rows, const st
     if (!mem)
         return memory_out(e);
     struct kn_call call = {.op = KN_OP_LINEAR,
-                           .out = {kn_view2(mem + rows * k, KN_F32, rows, n)},
+                           .out = {kn_moved(kn_view2(mem, KN_F32, rows, n), rows * k)},
                            .in = {kn_view2(mem, KN_F32, rows, k), *w}};
     int rc = run_write(be, &call.in[0], x, e);
     if (!rc)

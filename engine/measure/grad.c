@@ -26,13 +26,14 @@ struct kn_view grad_view(struct walk *w, enum site_id s)
 {
     if (s == SITE_ATTN_SCORES || s == SITE_PATTERN)
         return attn_view(w, s);
-    float *at = grad_is_all(w, s) ? w->all[s].mem + w->r0 * run_pitch(w->r, s) : w->rows[s].mem;
-    return run_site_view(w->r, s, at, w->r1 - w->r0, 0);
+    bool all = grad_is_all(w, s);
+    return run_site_view(w->r, s, all ? w->all[s].mem : w->rows[s].mem, all ? w->r0 : 0,
+                         w->r1 - w->r0, 0);
 }
 
 struct kn_view grad_view_all(struct walk *w, enum site_id s)
 {
-    return run_site_view(w->r, s, w->all[s].mem, w->r->n, 0);
+    return run_site_view(w->r, s, w->all[s].mem, 0, w->r->n, 0);
 }
 
 static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *e)
@@ -314,8 +315,8 @@ static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_si
         enum site_id s = steps[i].site;
         if (!w->wanted[s])
             continue;
-        float *mem = w->before[s].mem ? w->before[s].mem : w->root[s].mem;
-        struct kn_view g = run_site_view(w->r, s, mem, w->r->n, 0);
+        void *mem = w->before[s].mem ? w->before[s].mem : w->root[s].mem;
+        struct kn_view g = run_site_view(w->r, s, mem, 0, w->r->n, 0);
         rc = given(w, s, 0, w->r->n, &g, fn, user, e);
     }
     return rc;

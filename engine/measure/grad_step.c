@@ -72,14 +72,13 @@ static struct kn_view gradient(struct walk *w, const struct operand *o)
     enum site_id s = (enum site_id)o->id;
     if (w->chain)
         return run_chain_writes(w->chain, s)
-                   ? run_site_view(w->r, s, w->aside[s].mem, (int32_t)w->chain_x.shape[0], 0)
+                   ? run_site_view(w->r, s, w->aside[s].mem, 0, (int32_t)w->chain_x.shape[0], 0)
                    : w->chain_dx;
     if (o->kind == OPERAND_ALL)
         return grad_view_all(w, s);
-    if (o->kind != OPERAND_PREV)
-        return grad_view(w, s);
-    int64_t d = w->r->m->cfg.d_model;
-    return kn_view2(w->before[s].mem + w->r0 * d, KN_F32, w->r1 - w->r0, d);
+    return o->kind == OPERAND_PREV
+               ? run_site_view(w->r, s, w->before[s].mem, w->r0, w->r1 - w->r0, 0)
+               : grad_view(w, s);
 }
 
 static int add_to(struct walk *w, struct kn_view dx, struct kn_view dy, struct err *e)
@@ -211,8 +210,7 @@ static int rope_vjp(struct walk *w, const struct step *s, struct err *e)
     struct kn_view x, dy = grad_view(w, s->site), table[2];
     for (int i = 0; i < 2; i++) {
         enum site_id t = (enum site_id)s->in[i + 1].id;
-        table[i] = run_site_view(w->r, t, w->root[t].mem + w->r0 * run_pitch(w->r, t),
-                                 w->r1 - w->r0, 0);
+        table[i] = run_site_view(w->r, t, w->root[t].mem, w->r0, w->r1 - w->r0, 0);
     }
     if ((rc = value(w, &s->in[0], &x, e)))
         return rc;

@@ -222,8 +222,8 @@ static int given_place(struct run *r, struct err *e)
     if (rc || (rc = run_keep_stage(r, before, e)))
         return rc;
     enum site_id stream = before ? SITE_RESID_POST : SITE_EMBED;
-    float *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
-    struct kn_view to = run_site_view(r, stream, r->keep[run_slot(before, stream)], r->n, 0);
+    void *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
+    struct kn_view to = run_site_view(r, stream, r->keep[run_slot(before, stream)], 0, r->n, 0);
     if ((rc = run_write(r->m->be, &to, r->given, e)) || !pos)
         return rc;
     to.data = pos;

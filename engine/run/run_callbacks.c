@@ -155,7 +155,7 @@ static int mark_changes(struct run *r, int32_t stage, enum site_id s, const stru
     if (!r->marks[slot] && !(r->marks[slot] = calloc((size_t)(pitch * r->cap), 1)))
         return err_memory(e, "what callbacks changed");
     uint8_t *m = r->marks[slot] + r0 * pitch;
-    struct kn_view at = run_site_view(r, s, NULL, rows, r->n);
+    struct kn_view at = run_site_view(r, s, NULL, 0, rows, r->n);
     run_axes(&at, n, ms);
     run_axes(now, n, vs);
     memset(m, 0, (size_t)(rows * pitch));
@@ -178,8 +178,7 @@ static int call_one(struct run *r, int32_t stage, const struct callback *c, int3
     int rc = 0;
     for (int i = 0; !rc && i < c->n_with; i++) {
         enum site_id s = c->with[i].id;
-        float *at = r->keep[run_slot(stage, s)] + r0 * run_pitch(r, s);
-        struct kn_view x = run_site_view(r, s, at, rows, 0);
+        struct kn_view x = run_site_view(r, s, r->keep[run_slot(stage, s)], r0, rows, 0);
         rc = host_view_get(&with[i], stage_backend(r, stage), &x, e);
         shown[i + 1] = with[i].v;
     }
@@ -200,8 +199,7 @@ int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r
     bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN, changes = run_changed(r, stage, s);
     bool ends = r->keep_marks &&
                 called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS | CALLBACK_GRAD_PASS);
-    struct kn_view v = run_site_view(r, s, r->keep[run_slot(stage, s)] + r0 * run_pitch(r, s),
-                                     r1 - r0, n_src);
+    struct kn_view v = run_site_view(r, s, r->keep[run_slot(stage, s)], r0, r1 - r0, n_src);
     struct host_view h;
     float *old = NULL;
     int rc = host_view_get(&h, stage_backend(r, stage), &v, e);
@@ -229,7 +227,7 @@ int run_marks_apply(const struct run *r, int32_t stage, enum site_id s, int32_t 
     const uint8_t *m = r->marks ? r->marks[run_slot(stage, s)] : NULL;
     if (!m)
         return 0;
-    struct kn_view at = run_site_view(r, s, NULL, (int32_t)g->shape[site_row_axis(s)], r->n);
+    struct kn_view at = run_site_view(r, s, NULL, 0, (int32_t)g->shape[site_row_axis(s)], r->n);
     struct host_view h;
     int64_t n[3], ms[3], gs[3];
     int rc = host_view_get(&h, stage_backend(r, stage), g, e);

@@ -32,7 +32,7 @@ bool run_chain_writes(const struct run_chain *c, enum site_id s)
 
 struct kn_view run_chain_view(const struct run *r, enum site_id s, int64_t rows)
 {
-    return run_site_view(r, s, r->aside[s].mem, (int32_t)rows, 0);
+    return run_site_view(r, s, r->aside[s].mem, 0, (int32_t)rows, 0);
 }
 
 int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,

@@ -226,16 +226,15 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
     return rc ? rc : run_apply(stage_backend(r, instr_stage(r, a)), a, &rows, lo, &src, e);
 }
 
-int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,
-                    int32_t r1, struct err *e)
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, const struct kn_view *v,
+                    int32_t r0, struct err *e)
 {
-    struct kn_view v = run_site_view(r, s, row0_ptr, r1 - r0, r->n);
     int rc = 0;
     for (int32_t i = r->instrs.first[run_slot(stage, s)];
          !rc && i < r->instrs.n && i != r->instr_stop; i++) {
         if (r->instrs.list[i].site.id != s || instr_stage(r, &r->instrs.list[i]) != stage)
             break;
-        rc = run_instr_apply(r, &r->instrs.list[i], &v, r0, e);
+        rc = run_instr_apply(r, &r->instrs.list[i], v, r0, e);
     }
     return rc;
 }

@@ -32,7 +32,7 @@ static enum site_id read_from(const struct pass *p, enum site_id s)
 static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_id s)
 {
     const struct frame *f = p->f;
-    return run_site_view(p->r, s, run_row(p->r, f, stage, s, f->r0), f->r1 - f->r0, p->n_src);
+    return run_rows(p->r, f, stage, s, f->r0, f->r1 - f->r0, p->n_src);
 }
 
 static struct kn_view flat(struct kn_view v)
@@ -88,9 +88,7 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
         int32_t lo = part ? split : 0, hi = part ? p->n_src : split;
         if (lo == hi)
             continue;
-        float *row = part || !split ? run_row(r, NULL, p->f->stage, all, lo)
-                                    : run_row(r->base, NULL, p->f->stage, all, 0);
-        c->in[1] = run_site_view(r, all, row, hi - lo, 0);
+        c->in[1] = run_rows(part || !split ? r : r->base, NULL, p->f->stage, all, lo, hi - lo, 0);
         c->p.src0 = lo;
         *(scores ? &c->out[0] : &c->in[0]) = kn_slice(whole, 2, lo, hi);
         c->p.accumulate = !scores && lo > 0;
@@ -243,8 +241,10 @@ static int site_written(struct pass *p, enum site_id s, struct err *e)
     struct run *r = p->r;
     struct frame *f = p->f;
     int rc = 0;
-    if (run_has_edits(r, f->stage, s))
-        rc = run_edits_apply(r, f->stage, s, run_row(r, f, f->stage, s, f->r0), f->r0, f->r1, e);
+    if (run_has_edits(r, f->stage, s)) {
+        struct kn_view v = run_rows(r, f, f->stage, s, f->r0, f->r1 - f->r0, r->n);
+        rc = run_edits_apply(r, f->stage, s, &v, f->r0, e);
+    }
     if (!rc && run_called(r, f->stage, s) && r->instr_stop < 0)
         rc = run_call(r, f->stage, s, f->r0, f->r1, p->n_src, &p->full, e);
     return rc;
@@ -318,15 +318,14 @@ static int tokens_edited(struct run *r, struct kn_view *shown, int32_t r0, int32
 {
     bool full = false;
     struct host_view h = {0};
-    int rc = run_has_edits(r, 0, SITE_TOKENS)
-                 ? run_edits_apply(r, 0, SITE_TOKENS, shown->data, r0, r1, e)
-                 : 0;
+    int rc = run_has_edits(r, 0, SITE_TOKENS) ? run_edits_apply(r, 0, SITE_TOKENS, shown, r0, e)
+                                              : 0;
     if (!rc && run_called(r, 0, SITE_TOKENS))
         rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
     if (rc || (rc = host_view_get(&h, stage_backend(r, 0), shown, e)))
         return rc;
     for (int32_t i = 0; !rc && i < r1 - r0; i++) {
-        float x = ((const float *)h.v.data)[i];
+        float x = kn_load(&h.v, i);
         if (x >= 0 && x < (float)r->m->cfg.d_vocab)
             ids[i] = (int32_t)x;
         else
@@ -347,7 +346,7 @@ int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
     float *numbers = (float *)(ids + n);
     for (int32_t i = 0; i < n; i++)
         ids[i] = r->tokens[r0 + i], numbers[i] = (float)ids[i];
-    struct kn_view shown = run_site_view(r, SITE_TOKENS, r->keep[SITE_TOKENS] + r0, n, 0),
+    struct kn_view shown = run_site_view(r, SITE_TOKENS, r->keep[SITE_TOKENS], r0, n, 0),
                    to = run_operand_view(r, RUN_IDS, r0, r1);
     int rc = run_write(stage_backend(r, 0), &shown, numbers, e);
     if (!rc && run_edited(r, 0, SITE_TOKENS))

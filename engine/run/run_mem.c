@@ -57,7 +57,7 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
 {
     for (int s = 0; s < SITE_COUNT; s++) {
         enum site_id id = (enum site_id)s;
-        float **at = &r->keep[run_slot(stage, (enum site_id)s)];
+        void **at = &r->keep[run_slot(stage, id)];
         if (*at || site_table[s].scope != scope_of(r, stage) || !is_kept(r, stage, id))
             continue;
         size_t bytes = bytes_of(&r->m->cfg, id, r->cap);
@@ -131,23 +131,25 @@ static int64_t operand_pitch(const struct run *r, enum run_operand o)
 struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t r0, int32_t r1)
 {
     int64_t pitch = operand_pitch(r, o);
-    float *at = r->operand[o].mem + r0 * pitch;
-    return o == RUN_COS || o == RUN_SIN ? kn_view2(at, KN_F32, r1 - r0, pitch)
-                                        : kn_view1(at, KN_I32, r1 - r0);
+    void *mem = r->operand[o].mem;
+    struct kn_view v = o == RUN_COS || o == RUN_SIN ? kn_view2(mem, KN_F32, r->cap, pitch)
+                                                    : kn_view1(mem, KN_I32, r->cap);
+    return kn_slice(v, 0, r0, r1);
 }
 
-static struct kn_view view_of(const struct config *cfg, enum site_id s, float *row, int32_t rows,
-                              int32_t src, int32_t cap)
+static struct kn_view view_of(const struct config *cfg, enum site_id s, void *mem, int32_t row,
+                              int32_t rows, int32_t src, int32_t cap)
 {
+    int64_t pitch = pitch_of(cfg, s, cap), shape[SITE_RANK_MAX];
+    struct kn_view v;
     if (is_attn(s)) {
-        struct kn_view v = kn_view3(row, KN_F32, cfg->n_heads, rows, src);
-        v.stride[0] = cap;
-        v.stride[1] = pitch_of(cfg, s, cap);
-        return v;
+        v = kn_view3(mem, KN_F32, cfg->n_heads, rows, src);
+        v.stride[0] = cap, v.stride[1] = pitch;
+    } else {
+        int rank = site_shape(cfg, s, rows, shape);
+        v = kn_packed(mem, KN_F32, rank, shape);
     }
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(cfg, s, rows, shape);
-    return kn_packed(row, KN_F32, rank, shape);
+    return kn_moved(v, row * pitch);
 }
 
 void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3])
@@ -159,10 +161,10 @@ void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3])
     }
 }
 
-struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
-                             int32_t src)
+struct kn_view run_site_view(const struct run *r, enum site_id s, void *mem, int32_t row,
+                             int32_t rows, int32_t src)
 {
-    return view_of(&r->m->cfg, s, row, rows, src, r->cap);
+    return view_of(&r->m->cfg, s, mem, row, rows, src, r->cap);
 }
 
 /* Move what is kept, one site at a time, to where `cap` positions have room.  On failure what was
@@ -175,15 +177,13 @@ static int kept_move(struct run *r, int32_t cap, struct err *e)
     int rc = 0;
     for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
         enum site_id s = (enum site_id)(i % SITE_COUNT);
-        float *from = r->keep[i], *to = NULL;
+        void *from = r->keep[i], *to = NULL;
         if (from && !rc && !(to = be->type->alloc(be, bytes_of(cfg, s, cap))))
             rc = err_memory(e, "%zu bytes for %s of %d positions", bytes_of(cfg, s, cap),
                             site_table[s].name, cap);
         if (to && rows > 0) {
-            struct kn_view old = view_of(cfg, s, from + row0 * pitch_of(cfg, s, r->cap), rows, r->n,
-                                         r->cap),
-                           moved = view_of(cfg, s, to + row0 * pitch_of(cfg, s, cap), rows, r->n,
-                                           cap);
+            struct kn_view old = view_of(cfg, s, from, row0, rows, r->n, r->cap),
+                           moved = view_of(cfg, s, to, row0, rows, r->n, cap);
             rc = run_copy(be, &moved, &old, e);
         }
         keep_release(r, i);
@@ -286,14 +286,15 @@ void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1)
     memset(f->extra, 0, sizeof f->extra);
 }
 
-float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row)
+struct kn_view run_rows(const struct run *r, const struct frame *f, int32_t stage, enum site_id s,
+                        int32_t row, int32_t rows, int32_t src)
 {
     struct site_ref ref = {s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
     if (r->base && plan_order(r->m->plan, ref) < r->fork_order)
-        return run_row(r->base, NULL, stage, s, row);
-    float *kept = r->keep[run_slot(stage, (enum site_id)s)];
+        return run_rows(r->base, NULL, stage, s, row, rows, src);
+    void *kept = r->keep[run_slot(stage, s)];
     if (kept)
-        return kept + (int64_t)row * run_pitch(r, s);
+        return run_site_view(r, s, kept, row, rows, src);
     assert(f && f->stage == stage && row >= f->r0 && row < f->r1 && f->site[s].mem);
-    return f->site[s].mem + (int64_t)(row - f->r0) * run_pitch(r, s);
+    return run_site_view(r, s, f->site[s].mem, row - f->r0, rows, src);
 }

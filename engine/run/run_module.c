@@ -144,7 +144,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     struct kn_view given = kn_view1(f->site[in].mem, KN_F32, (int64_t)floats);
     if ((rc = run_write(r->m->be, &given, x, e)) || (rc = run_exec(r, f, first, last, out, e)))
         return rc;
-    struct kn_view made = kn_view1(run_row(r, f, f->stage, out, 0), KN_F32, run_pitch(r, out) * n);
+    struct kn_view made = run_rows(r, f, f->stage, out, 0, n, n);
     return run_fetch(r->m->be, &made, y, e);
 }
 

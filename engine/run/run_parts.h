@@ -20,7 +20,7 @@ enum {
 };
 
 struct buffer {
-    float *mem;
+    void *mem;
     size_t floats;
 };
 
@@ -79,7 +79,7 @@ struct run {
     struct buffer operand[RUN_OPERANDS];
     int32_t rope_n; /* length that the rotary table was made for (matters for dynamic scaling) */
     int32_t n_resident; /* stages 1..n_resident keep every site */
-    float **keep;
+    void **keep;
     struct run_instrs instrs;
     int32_t instr_stop; /* run_replay: instructions of its site from here on wait; else -1 */
     struct run_weights weights;
@@ -124,13 +124,14 @@ void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1);
 /* Rows that a pass through a stage takes at once, with the on-request site `want` (or SITE_COUNT):
  * RUN_CHUNK, or as few as frame_bytes have room for. */
 int32_t run_frame_rows(const struct run *r, int32_t stage, enum site_id want);
-/* Row `row` of a site as this run sees it; f = the frame of the current pass, or NULL for kept
- * sites only. */
-float *run_row(struct run *r, const struct frame *f, int32_t stage, enum site_id s, int32_t row);
-/* Rows [r0, r1) from `row` on as a canonical view; src = extent of the source axis of attention
- * sites. */
-struct kn_view run_site_view(const struct run *r, enum site_id s, float *row, int32_t rows,
-                             int32_t src);
+/* `rows` rows of a site from row `row` of `mem` on, as a canonical view; src = extent of the source
+ * axis of attention sites. */
+struct kn_view run_site_view(const struct run *r, enum site_id s, void *mem, int32_t row,
+                             int32_t rows, int32_t src);
+/* The same of the site as this run sees it, from position `row` on; f = the frame of the current
+ * pass, or NULL for kept sites only. */
+struct kn_view run_rows(const struct run *r, const struct frame *f, int32_t stage, enum site_id s,
+                        int32_t row, int32_t rows, int32_t src);
 /* Shape and strides of a view as of rank 3: leading axes of one element. */
 void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3]);
 bool run_resident(const struct run *r, int32_t stage);
@@ -205,8 +206,8 @@ void run_called_free(struct run *r);
 int run_edits_set(struct run *r, const struct edit_program *prog, struct run *const *sources,
                   struct err *e);
 void run_instrs_free(struct run_instrs *l);
-int run_edits_apply(struct run *r, int32_t stage, enum site_id s, float *row0_ptr, int32_t r0,
-                    int32_t r1, struct err *e);
+int run_edits_apply(struct run *r, int32_t stage, enum site_id s, const struct kn_view *v,
+                    int32_t r0, struct err *e);
 /* One instruction on rows of a canonical view whose first row is r0 (values, or in a backward pass
  * gradients). */
 int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,

@@ -70,7 +70,7 @@ int run_rope_place(struct run *r, struct err *e)
     } table[] = {{SITE_ROT_COS, RUN_COS}, {SITE_ROT_SIN, RUN_SIN}};
     int rc = run_keep_stage(r, 0, e);
     for (int i = 0; !rc && r->m->cfg.pos == POS_ROTARY && i < 2; i++) {
-        struct kn_view to = run_site_view(r, table[i].site, r->keep[table[i].site], r->n, 0),
+        struct kn_view to = run_site_view(r, table[i].site, r->keep[table[i].site], 0, r->n, 0),
                        from = run_operand_view(r, table[i].from, 0, r->n);
         rc = run_copy(r->m->be, &to, &from, e);
     }

@@ -78,39 +78,36 @@ static int fill_future(struct run *r, const struct kn_view *v, enum site_id s, i
 
 /* Rows of a site that is not kept, looked at in as many passes as frames of frame_bytes need. */
 static int look_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
-                     float **at, struct err *e)
+                     struct kn_view *out, struct err *e)
 {
-    int64_t pitch = run_pitch(r, s.id);
-    int32_t step = run_frame_rows(r, stage, s.id);
-    bool once = row1 - row0 <= step;
-    int rc = once ? 0 : run_reserve(r, &r->wide, (row1 - row0) * pitch, e);
+    int32_t step = run_frame_rows(r, stage, s.id), rows = row1 - row0;
+    bool once = rows <= step;
+    struct kn_view seen = {0};
+    int rc = once ? 0 : run_reserve(r, &r->wide, rows * run_pitch(r, s.id), e);
     for (int32_t a = row0; !rc && a < row1; a += step) {
         int32_t b = a + step < row1 ? a + step : row1;
         if ((rc = look_fill(r, stage, s.id, a, b, e)))
             break;
-        *at = r->look.site[s.id].mem + (a - r->look.r0) * pitch;
+        seen = run_site_view(r, s.id, r->look.site[s.id].mem, a - r->look.r0, b - a, r->n);
         if (once)
             break;
-        struct kn_view from = kn_view1(*at, KN_F32, (b - a) * pitch),
-                       to = kn_view1(r->wide.mem + (a - row0) * pitch, KN_F32, (b - a) * pitch);
-        rc = run_copy(r->m->be, &to, &from, e);
-        *at = r->wide.mem;
+        struct kn_view to = run_site_view(r, s.id, r->wide.mem, a - row0, b - a, r->n);
+        rc = run_copy(r->m->be, &to, &seen, e);
     }
+    if (!rc)
+        *out = once ? seen : run_site_view(r, s.id, r->wide.mem, 0, rows, r->n);
     return rc;
 }
 
 static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row0, int32_t row1,
                     struct kn_view *out, struct err *e)
 {
-    float *at = r->keep[run_slot(stage, s.id)];
-    if (at) {
-        at += (int64_t)row0 * run_pitch(r, s.id);
-    } else {
-        int rc = look_view(r, s, stage, row0, row1, &at, e);
-        if (rc)
-            return rc;
-    }
-    *out = run_site_view(r, s.id, at, row1 - row0, r->n);
+    void *kept = r->keep[run_slot(stage, s.id)];
+    int rc = kept ? 0 : look_view(r, s, stage, row0, row1, out, e);
+    if (rc)
+        return rc;
+    if (kept)
+        *out = run_site_view(r, s.id, kept, row0, row1 - row0, r->n);
     bool attn = s.id == SITE_ATTN_SCORES || s.id == SITE_PATTERN;
     return attn && !run_stage_full(r, stage) ? fill_future(r, out, s.id, row0, e) : 0;
 }
@@ -127,7 +124,7 @@ int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_v
     /* The same steps again, into a buffer of their own. */
     struct frame f = r->look;
     f.site[s.id] = r->replay;
-    float *kept = r->keep[slot];
+    void *kept = r->keep[slot];
     r->keep[slot] = NULL;
     r->instr_stop = instr;
     for (int32_t i = 0; !rc && i < n; i++)
@@ -137,8 +134,7 @@ int run_replay(struct run *r, int32_t instr, int32_t r0, int32_t r1, struct kn_v
     r->keep[slot] = kept;
     r->replay = f.site[s.id];
     if (!rc)
-        *out = run_site_view(r, s.id, r->replay.mem + (int64_t)(r0 - f.r0) * run_pitch(r, s.id),
-                             r1 - r0, r->n);
+        *out = run_site_view(r, s.id, r->replay.mem, r0 - f.r0, r1 - r0, r->n);
     return rc;
 }
 
