@@ -22,29 +22,8 @@ struct arch;
 
 struct config {
     const struct arch *arch;
-    int32_t n_layers, n_heads, n_kv_heads; /* n_kv_heads divides n_heads */
-    int32_t d_model, d_head, d_mlp, d_vocab;
-    int32_t n_ctx;         /* trained context, positions */
-    int32_t window;        /* sliding attention window in positions, 0 = none */
-    int32_t window_layer0; /* the window holds from this layer on */
-    bool window_on;
-    int32_t n_rot;       /* rotated elements per head, even; 0 = no rotary */
-    double rotary_share; /* n_rot / d_head as the file says it */
-    double norm_eps;
-    double rope_theta;
-    enum rope_scaling rope_scaling;
-    double rope_factor, rope_low_freq, rope_high_freq;
-    int32_t rope_n_ctx; /* original context of the llama3 scaling */
-    enum kn_act act;
-    enum pos_kind pos;
-    bool bidirectional; /* attention looks at later positions too */
-    double softcap;     /* of attention scores, cap * tanh(x / cap); 0 = none */
-    bool norm_center;   /* LayerNorm (with bias) instead of RMSNorm */
-    bool parallel;      /* attention and MLP both read resid_pre */
-    bool qk_norm;       /* queries and keys are normalized head by head before they are rotated */
-    bool gated;         /* mlp.hook_pre_linear exists */
-    bool tied;          /* the unembedding is the embedding */
-    bool attn_bias, mlp_bias;
+#define CONFIG(type, field) type field;
+#include "model/config.def"
     bool prepend_bos;       /* TransformerLens' default for this architecture */
     int32_t bos_id, eos_id; /* -1 = config.json names none */
 };

@@ -46,17 +46,10 @@ static void add_tensor(struct fingerprint *f, const struct st_tensor *t)
                         SAMPLE_BYTES);
 }
 
-/* Numbers of config.json that the plan's steps do not hold. */
 static void add_config(struct fingerprint *f, const struct config *c)
 {
-    const int64_t whole[] = {
-        c->n_layers,   c->n_heads, c->n_kv_heads,  c->d_model,       c->d_head, c->d_mlp,
-        c->d_vocab,    c->n_ctx,   c->window,      c->window_layer0, c->n_rot,  c->rope_scaling,
-        c->rope_n_ctx, c->pos,     c->norm_center, c->parallel,      c->gated,  c->tied};
-    const double real[] = {c->norm_eps, c->rope_theta, c->rope_factor, c->rope_low_freq,
-                           c->rope_high_freq};
-    fingerprint_add(f, whole, sizeof whole);
-    fingerprint_add(f, real, sizeof real);
+#define CONFIG(type, field) fingerprint_add(f, &c->field, sizeof c->field);
+#include "model/config.def"
 }
 
 static void add_step(struct fingerprint *f, const struct step *s)

@@ -112,9 +112,7 @@ static bool instr_same(const struct run_instrs *now, int32_t i, const struct run
 /* The i-th instruction if it is on this site, else NULL. */
 static const struct edit_instr *instr_on(const struct run_instrs *l, int32_t i, struct site_ref s)
 {
-    if (i < 0 || i >= l->n || l->list[i].site.id != s.id || l->list[i].site.layer != s.layer)
-        return NULL;
-    return &l->list[i];
+    return i >= 0 && i < l->n && site_same(l->list[i].site, s) ? &l->list[i] : NULL;
 }
 
 /* Dirty what differs between the old and the new instructions of every site.  Order matters on one

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "run/pair.h"
+#include "model/fingerprint.h"
 #include "model/process.h"
 #include "edit/reference.h"
 #include "run/reference_mean.h"
@@ -440,12 +441,38 @@ static void sets_change(void **state)
     fixture_close(&f);
 }
 
+/* Every number of the shape tells two models apart. */
+static void fingerprints_tell_shapes_apart(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct config *c = &f.m->cfg;
+    struct fingerprint one = fingerprint_model(f.m), other = {0};
+#define CONFIG(type, field)                             \
+    {                                                   \
+        const type was = c->field;                      \
+        c->field = was ? (type)0 : (type)1;             \
+        other = fingerprint_model(f.m);                 \
+        if (memcmp(&one, &other, sizeof one) == 0)      \
+            fail_msg("%s makes no difference", #field); \
+        c->field = was;                                 \
+    }
+#include "model/config.def"
+    other = fingerprint_model(f.m);
+    assert_memory_equal(&one, &other, sizeof one);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(values_are_the_library_s), cmocka_unit_test(cached_on_disk),
-        cmocka_unit_test(keys_of_the_cache),        cmocka_unit_test(cancelled_and_resumed),
-        cmocka_unit_test(names_of_files),           cmocka_unit_test(sets_change),
+        cmocka_unit_test(values_are_the_library_s),
+        cmocka_unit_test(cached_on_disk),
+        cmocka_unit_test(keys_of_the_cache),
+        cmocka_unit_test(cancelled_and_resumed),
+        cmocka_unit_test(names_of_files),
+        cmocka_unit_test(sets_change),
+        cmocka_unit_test(fingerprints_tell_shapes_apart),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -31,6 +31,7 @@ static const struct row_rule {
     {"engine/model/site.def", "SITE", 0, false, {"engine/model/plan"}, {"", ""}},
     {"engine/names/named_weight.def", "NAMED", 0, false, {"engine/model/weight.def"}, {"(", ","}},
     {"engine/model/weight.def", "WEIGHT", 0, false, {"engine/model/plan.c"}, {"", ""}},
+    {"engine/model/config.def", "CONFIG", 1, false, {"engine/"}, {"->", ""}},
     {"engine/model/dim.def", "DIM", 0, false, {"engine/model/"}, {"", ""}},
     {"engine/model/property.def", "PROPERTY", 0, false, {"engine/"}, {"", ""}},
     {"engine/session/want.def", "WANT", 3, false, {"engine/session/figure_kinds"}, {"int ", "("}},
