@@ -217,8 +217,7 @@ static int observed_names(const struct app *a, char (*names)[LIMIT_NAME], const 
     int n = 0;
     for (int32_t i = 0; i < a->n_sites; i++) {
         struct site_ref s = a->sites[i];
-        bool shown = a->cur.view == VIEW_TENSOR && s.id == a->cur.site.id &&
-                     s.layer == a->cur.site.layer;
+        bool shown = a->cur.view == VIEW_TENSOR && site_same(s, a->cur.site);
         if (a->observed[i] || shown) {
             list[n] = site_name(s, names[n]);
             n++;

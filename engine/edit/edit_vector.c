@@ -56,9 +56,10 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     float *minus = malloc((size_t)m->cfg.d_model * sizeof *minus);
     if (!minus)
         return err_memory(e, "edits");
-    const int64_t tokens[2] = {a, b}, one[WEIGHT_RANK_MAX] = {0, 1};
-    named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){NULL, &tokens[0]}, one, d);
-    named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){NULL, &tokens[1]}, one, minus);
+    const int32_t tokens[2] = {a, b};
+    const int64_t one[WEIGHT_RANK_MAX] = {0, 1};
+    named_weight_cut(m, &w, (const int32_t *[WEIGHT_RANK_MAX]){NULL, &tokens[0]}, one, d);
+    named_weight_cut(m, &w, (const int32_t *[WEIGHT_RANK_MAX]){NULL, &tokens[1]}, one, minus);
     for (int64_t i = 0; i < m->cfg.d_model; i++)
         d[i] -= minus[i];
     free(minus);

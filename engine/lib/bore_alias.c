@@ -45,14 +45,6 @@ static void join(const struct bore_alias *a, const struct config *cfg, const str
     }
 }
 
-static int call_buffer(const struct callback *self, struct bore_alias *a, int32_t row0,
-                       int64_t rows, int64_t columns, struct err *e)
-{
-    struct bore_tensor t = {.data = a->buf, .rank = 3, .shape = {1, rows, columns}};
-    bore_tensor_pack(&t);
-    return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
-}
-
 static int call_joined(const struct callback *self, struct bore_alias *a, int32_t row0,
                        const struct kn_view *v, struct err *e)
 {
@@ -66,7 +58,7 @@ static int call_joined(const struct callback *self, struct bore_alias *a, int32_
         return rc;
     struct kn_view whole = kn_view2(a->buf, KN_F32, shape[0], shape[1]);
     join(a, cfg, v, &whole, false);
-    rc = call_buffer(self, a, row0, shape[0], shape[1], e);
+    rc = bore_hook_call(self, a->name, a->fn, a->user, row0, &whole, e);
     if (!rc && !(self->flags & CALLBACK_READS))
         join(a, cfg, v, &whole, true);
     return rc;
@@ -87,7 +79,7 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
     if (shows) {
         struct kn_view to = kn_slice(mine, 1, 0, 1), head = kn_slice(*v, 1, 0, 1);
         capture_move(&to, &head);
-        rc = call_buffer(self, a, row0, rows, columns, e);
+        rc = bore_hook_call(self, a->name, a->fn, a->user, row0, &whole, e);
     }
     if (!rc)
         capture_move(v, &mine);
@@ -104,10 +96,7 @@ static int call_alias(const struct callback *self, int32_t row0, const struct kn
     if (a->n_parts > 1)
         return call_spread(self, a, row0, v, e);
     struct kn_view shown = alias_view(&a->value, v);
-    struct bore_tensor t = {.data = kn_f32(&shown), .rank = shown.ndim + 1, .shape = {1}};
-    for (int d = 0; d < shown.ndim; d++)
-        t.shape[d + 1] = shown.shape[d], t.stride[d + 1] = shown.stride[d];
-    return bore_hook_call(self, a->name, a->fn, a->user, row0, &t, e);
+    return bore_hook_call(self, a->name, a->fn, a->user, row0, &shown, e);
 }
 
 const struct bore_alias *bore_alias_of(const struct callback *c)

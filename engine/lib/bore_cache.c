@@ -52,8 +52,8 @@ static int64_t bound(int64_t i, int64_t size, int64_t open)
     return i < 0 ? 0 : i > size ? size : i;
 }
 
-int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list,
-                    int64_t *n, struct err *e)
+int bore_slice_cut(const struct bore_slice *s, int64_t size, const char *what,
+                   struct capture_slice *cut, struct err *e)
 {
     int64_t lo = 0, hi = size, step = 1;
     if (s->kind == BORE_RANGE) {
@@ -71,38 +71,22 @@ int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, 
     if (count < 1 || (s->kind == BORE_LIST && !s->list))
         return err_set(e, ERR_BAD_INPUT, "the %ss asked for are none of the %lld that are there",
                        what, (long long)size);
-    int64_t *out = malloc((size_t)count * sizeof *out);
-    if (!out)
+    int32_t *index = count > INT32_MAX ? NULL : malloc((size_t)count * sizeof *index);
+    if (!index)
         return err_memory(e, "%lld %ss", (long long)count, what);
     for (int64_t i = 0; i < count; i++) {
         int64_t at = s->kind == BORE_ONE    ? s->start
                      : s->kind == BORE_LIST ? s->list[i]
                                             : lo + i * step;
-        out[i] = at < 0 ? at + size : at;
-        if (out[i] < 0 || out[i] >= size) {
-            free(out);
+        index[i] = (int32_t)(at < 0 ? at + size : at);
+        if (at < -size || at >= size) {
+            free(index);
             return err_set(e, ERR_BAD_INPUT, "%s %lld · there are %ss %lld..%lld", what,
                            (long long)at, what, -(long long)size, (long long)size - 1);
         }
     }
-    *list = out, *n = count;
+    *cut = (struct capture_slice){index, (int32_t)count, s->kind == BORE_ONE};
     return 0;
-}
-
-int bore_slice_cut(const struct bore_slice *s, int64_t size, const char *what,
-                   struct capture_slice *out, struct err *e)
-{
-    int64_t *list = NULL, n = 0;
-    int rc = bore_slice_list(s, size, what, &list, &n, e);
-    struct capture_slice cut = {.drop = s->kind == BORE_ONE};
-    if (!rc && !(cut.index = malloc((size_t)n * sizeof *cut.index)))
-        rc = err_memory(e, "%lld %ss", (long long)n, what);
-    for (int64_t i = 0; !rc && i < n; i++)
-        cut.index[cut.n++] = (int32_t)list[i];
-    if (!rc)
-        *out = cut;
-    free(list);
-    return rc;
 }
 
 /* The axis that a slice of positions means: theirs; as TransformerLens has it, the last but one of

@@ -17,10 +17,14 @@ static_assert((int)BORE_PERMANENT == (int)CALLBACK_PERMANENT &&
 static_assert((int)BORE_ANY_LEVEL == (int)CALLBACK_ANY_LEVEL, "levels are the engine's");
 
 int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user,
-                   int32_t row0, struct bore_tensor *t, struct err *e)
+                   int32_t row0, const struct kn_view *v, struct err *e)
 {
     struct bore_model *m = c->owner;
     struct bore_error said = {0};
+    struct bore_tensor t = {.data = kn_f32(v), .rank = v->ndim + 1, .shape = {1}};
+    for (int d = 0; d < v->ndim; d++)
+        t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
+    t.stride[0] = v->shape[0] * v->stride[0];
     struct bore_at at = {
         .model = m,
         .name = name,
@@ -33,7 +37,7 @@ int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn,
         .context = &m->contexts[bore_site_index(m, c->site)],
         .error = &said,
     };
-    int rc = fn(t, &at, user);
+    int rc = fn(&t, &at, user);
     if (!rc)
         return 0;
     said.text[sizeof said.text - 1] = '\0';
@@ -48,11 +52,8 @@ static int call_hook(const struct callback *self, int32_t row0, const struct kn_
                      struct err *e)
 {
     struct bore_model *m = self->owner;
-    struct bore_tensor t = {.data = kn_f32(v), .rank = v->ndim + 1, .shape = {1}};
-    for (int d = 0; d < v->ndim; d++)
-        t.shape[d + 1] = v->shape[d], t.stride[d + 1] = v->stride[d];
     return bore_hook_call(self, m->names[bore_site_index(m, self->site)],
-                          (bore_hook_fn *)self->inner, self->user, row0, &t, e);
+                          (bore_hook_fn *)self->inner, self->user, row0, v, e);
 }
 
 /* Points that a match function takes. */

@@ -76,9 +76,9 @@ int bore_alias_check_metric(const struct callbacks *c, struct err *e);
 /* Free those that no hook of the model uses any more; all = every one. */
 void bore_alias_sweep(struct bore_model *m, bool all);
 
-/* bore_hooks.c: call the caller's function. */
+/* bore_hooks.c: call the caller's function with a batch of one. */
 int bore_hook_call(const struct callback *c, const char *name, bore_hook_fn *fn, void *user,
-                   int32_t row0, struct bore_tensor *t, struct err *e);
+                   int32_t row0, const struct kn_view *v, struct err *e);
 int bore_hook_add(struct bore_model *m, enum bore_direction d, const struct bore_hook *h, int level,
                   struct err *e);
 int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int n_forward,
@@ -107,12 +107,10 @@ int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_c
                   struct bore_result *out, struct err *e);
 
 /* bore_cache.c */
-/* The elements of an axis of `size` that a slice means, `what` for messages; *list is malloc'ed. */
-int bore_slice_list(const struct bore_slice *s, int64_t size, const char *what, int64_t **list,
-                    int64_t *n, struct err *e);
-/* The same as a cut of tensors (capture.h); out->index is malloc'ed. */
+/* The elements of an axis of `size` that a slice means, `what` for messages; cut->index is
+ * malloc'ed. */
 int bore_slice_cut(const struct bore_slice *s, int64_t size, const char *what,
-                   struct capture_slice *out, struct err *e);
+                   struct capture_slice *cut, struct err *e);
 /* Values of one row after its pass, and with a metric their gradients (also without a cache: for
  * the hooks).  base: what kl compares with, or NULL. */
 int bore_cache_row(struct bore_cache *c, const struct bore_pass *p, const struct bore_row *row,

@@ -69,7 +69,9 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
     struct err e = {0};
     struct named_weight w;
     struct bore_tensor t = {0};
-    int64_t *index[WEIGHT_RANK_MAX] = {NULL}, n[WEIGHT_RANK_MAX] = {0};
+    struct capture_slice cut[WEIGHT_RANK_MAX] = {{0}};
+    const int32_t *index[WEIGHT_RANK_MAX] = {NULL};
+    int64_t n[WEIGHT_RANK_MAX] = {0};
     bore_begin_read(m);
     int rc = named_weight_find(m->m, name, &w, &e);
     if (!rc && axes && (n_axes < 0 || n_axes > w.rank))
@@ -77,16 +79,18 @@ int bore_weight_read(const struct bore_model *m, const char *name, const struct 
     for (int d = 0; !rc && d < w.rank; d++) {
         n[d] = w.shape[d];
         if (axes && d < n_axes && axes[d].kind != BORE_ALL)
-            rc = bore_slice_list(&axes[d], w.shape[d], w.dims[d], &index[d], &n[d], &e);
-        if (!(axes && d < n_axes && axes[d].kind == BORE_ONE))
+            rc = bore_slice_cut(&axes[d], w.shape[d], w.dims[d], &cut[d], &e);
+        if ((index[d] = cut[d].index))
+            n[d] = cut[d].n;
+        if (!cut[d].drop)
             t.shape[t.rank++] = n[d];
     }
     if (!rc && !(rc = bore_tensor_alloc(&t, name, &e))) {
-        named_weight_cut(m->m, &w, (const int64_t *const *)index, n, t.data);
+        named_weight_cut(m->m, &w, index, n, t.data);
         *out = t;
     }
     for (int d = 0; d < WEIGHT_RANK_MAX; d++)
-        free(index[d]);
+        free(cut[d].index);
     return bore_end(m, rc, &e, error);
 }
 

@@ -53,7 +53,7 @@ int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, i
         return err_set(e, ERR_BAD_INPUT, "L%dH%d · this model has layers 0..%d and heads 0..%d",
                        (int)layer, (int)head, c->n_layers - 1, c->n_heads - 1);
     int64_t d = c->d_model, r = c->d_head;
-    const int64_t at = head, one[WEIGHT_RANK_MAX] = {1};
+    const int64_t one[WEIGHT_RANK_MAX] = {1};
     float *x = malloc((size_t)(d * r) * sizeof *x);
     int rc = x ? 0 : memory_out(e);
     for (int f = 0; !rc && f < 2; f++) {
@@ -63,7 +63,7 @@ int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, i
         if ((rc = named_weight_find(m, name, &w, e)))
             break;
         bool turned = kind == CIRCUIT_OV && f == 1; /* W_O lies [head, d_head, d_model] */
-        named_weight_cut(m, &w, (const int64_t *[WEIGHT_RANK_MAX]){&at}, one, x);
+        named_weight_cut(m, &w, (const int32_t *[WEIGHT_RANK_MAX]){&head}, one, x);
         for (int64_t k = 0; k < d; k++)
             for (int64_t i = 0; i < r; i++)
                 (f ? b : a)[k * r + i] = (double)(turned ? x[i * d + k] : x[k * r + i]);

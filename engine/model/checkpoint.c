@@ -174,6 +174,14 @@ int checkpoint_load(struct checkpoint *st, struct err *e)
 
 /* ---- the public side ---- */
 
+static struct checkpoint *opened(struct checkpoint *st, int rc)
+{
+    if (!rc)
+        return st;
+    checkpoint_close(st);
+    return NULL;
+}
+
 struct checkpoint *checkpoint_open(const char *path, struct err *e)
 {
     static const char index_ending[] = ".json";
@@ -189,10 +197,7 @@ struct checkpoint *checkpoint_open(const char *path, struct err *e)
         rc = err_memory(e, "%s", path);
     else
         rc = checkpoint_load(st, e);
-    if (!rc)
-        return st;
-    checkpoint_close(st);
-    return NULL;
+    return opened(st, rc);
 }
 
 struct checkpoint *checkpoint_parse(const char *name, const void *bytes, size_t len, struct err *e)
@@ -207,10 +212,7 @@ struct checkpoint *checkpoint_parse(const char *name, const void *bytes, size_t 
         sh->len = len;
         rc = checkpoint_load(st, e);
     }
-    if (!rc)
-        return st;
-    checkpoint_close(st);
-    return NULL;
+    return opened(st, rc);
 }
 
 void checkpoint_close(struct checkpoint *st)

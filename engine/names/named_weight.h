@@ -55,7 +55,7 @@ int64_t named_weight_size(const struct named_weight *w);
 void named_weight_read(const struct model *m, const struct named_weight *w, float *dst);
 /* Those at index[i][0..n[i]) of every axis (NULL: all of it). */
 void named_weight_cut(const struct model *m, const struct named_weight *w,
-                      const int64_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
+                      const int32_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
                       float *dst);
 
 #endif

@@ -56,7 +56,7 @@ enum { STRETCH = 1024 };
 struct reader {
     const struct model *m;
     const struct named_weight *w;
-    const int64_t *const *index;
+    const int32_t *const *index;
     int64_t size[WEIGHT_RANK_MAX];
     bool along_n;    /* lines of types that are not stored in blocks run along n */
     int64_t stretch; /* elements to decode at once */
@@ -119,7 +119,7 @@ static void read_axis(struct reader *r, int axis, int64_t at[WEIGHT_RANK_MAX], i
                       float *dst)
 {
     const struct weight_axis *a = &r->w->axis[axis];
-    const int64_t *list = r->index ? r->index[axis] : NULL;
+    const int32_t *list = r->index ? r->index[axis] : NULL;
     enum weight_over over = a->run[0].over;
     bool straight = !list && a->n == 1 && a->run[0].step == 1 && (over == RUN_N || over == RUN_K);
     for (int64_t i = 0, n; i < r->size[axis]; i += n) {
@@ -136,7 +136,7 @@ static void read_axis(struct reader *r, int axis, int64_t at[WEIGHT_RANK_MAX], i
 }
 
 void named_weight_cut(const struct model *m, const struct named_weight *w,
-                      const int64_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
+                      const int32_t *const index[WEIGHT_RANK_MAX], const int64_t n[WEIGHT_RANK_MAX],
                       float *dst)
 {
     struct reader r = {.m = m, .w = w, .index = index};

@@ -186,9 +186,9 @@ static void test_shapes_and_cuts(void **state)
         assert_string_equal(all.dims[0], "layer");
         float *whole = read_all(f.m, &all), *layer = read_all(f.m, &one);
         assert_memory_equal(whole, layer, (size_t)named_weight_size(&one) * sizeof *whole);
-        const int64_t heads[] = {all.shape[1] - 1, 0}, column[] = {2, 0, 1};
-        const int64_t *cut[WEIGHT_RANK_MAX] = {NULL, heads, NULL, column},
-                      n[WEIGHT_RANK_MAX] = {0, 2, 0, 3};
+        const int32_t heads[] = {(int32_t)all.shape[1] - 1, 0}, column[] = {2, 0, 1};
+        const int32_t *cut[WEIGHT_RANK_MAX] = {NULL, heads, NULL, column};
+        const int64_t n[WEIGHT_RANK_MAX] = {0, 2, 0, 3};
         int64_t L = all.shape[0], D = all.shape[2], dh = all.shape[3], H = all.shape[1];
         float *some = malloc((size_t)(L * 2 * D * 3) * sizeof *some), *p = some;
         named_weight_cut(f.m, &all, cut, n, some);

@@ -323,8 +323,8 @@ int weights_token(struct cli *c)
     if (!rc && (!t.x || !t.out))
         rc = cli_memory(c);
     if (!rc) {
-        const int64_t token = t.id, one[WEIGHT_RANK_MAX] = {1};
-        named_weight_cut(c->m, &w, (const int64_t *[WEIGHT_RANK_MAX]){&token}, one, t.out);
+        const int64_t one[WEIGHT_RANK_MAX] = {1};
+        named_weight_cut(c->m, &w, (const int32_t *[WEIGHT_RANK_MAX]){&t.id}, one, t.out);
         for (int64_t i = 0; i < d; i++)
             t.x[i] = (double)t.out[i];
     }

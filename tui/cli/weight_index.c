@@ -39,7 +39,7 @@ static int element(struct weight_cut *c, int axis, int64_t i, struct err *e)
         return err_set(e, ERR_BAD_INPUT, "%s · %s %lld is out of range · it has %s 0..%lld",
                        c->w.name, c->w.dims[axis], (long long)i, c->w.dims[axis],
                        (long long)size - 1);
-    c->index[axis][c->n[axis]++] = i < 0 ? i + size : i;
+    c->index[axis][c->n[axis]++] = (int32_t)(i < 0 ? i + size : i);
     return 0;
 }
 
@@ -78,7 +78,7 @@ static int parse_range(struct weight_cut *c, int axis, const char *p, const char
     if (part[2] < 1)
         return err_set(e, ERR_USAGE, "\"%.60s\" · the step must be at least 1", text);
     for (int64_t i = bound(part[0], size); i < bound(part[1], size); i += part[2])
-        c->index[axis][c->n[axis]++] = i;
+        c->index[axis][c->n[axis]++] = (int32_t)i;
     if (c->n[axis] == size) { /* all of them: the whole axis */
         free(c->index[axis]);
         c->index[axis] = NULL;

@@ -8,7 +8,7 @@
 /* Some elements of a weight. */
 struct weight_cut {
     struct named_weight w;
-    int64_t *index[WEIGHT_RANK_MAX]; /* NULL: the whole axis */
+    int32_t *index[WEIGHT_RANK_MAX]; /* NULL: the whole axis */
     int64_t n[WEIGHT_RANK_MAX];      /* elements kept of every axis */
     bool drop[WEIGHT_RANK_MAX];      /* a single index: the axis goes */
 };

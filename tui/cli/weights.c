@@ -79,7 +79,7 @@ float *weights_read(struct cli *c, const struct weight_cut *cut)
 {
     float *v = malloc((size_t)weight_cut_size(cut) * sizeof *v);
     if (v)
-        named_weight_cut(c->m, &cut->w, (const int64_t *const *)cut->index, cut->n, v);
+        named_weight_cut(c->m, &cut->w, (const int32_t *const *)cut->index, cut->n, v);
     else
         err_memory(&c->err, "%s", cut->w.name);
     return v;
