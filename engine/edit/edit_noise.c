@@ -62,8 +62,7 @@ void edit_noise_apply(const struct edit_instr *instr, const struct kn_view *v, i
         s[i] = i < lead ? span_of(&one, 0, 1, 0)
                         : span_of(&instr->axis[i - lead], i - lead == rows ? row0 : 0,
                                   v->shape[i - lead], v->stride[i - lead]);
-    bool masked = !instr->full &&
-                  (instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN);
+    bool masked = !instr->full && site_is_attention(instr->site.id);
     uint64_t key = noise_key(instr);
     for (int32_t i = s[0].first; i < s[0].end; i++)
         for (int32_t j = s[1].first; j < s[1].end; j++) {

@@ -14,12 +14,6 @@
 struct edit_chunk;
 struct reference_set;
 
-/* Has the site two positions, dest and src? */
-static inline bool edit_two_positions(enum site_id id)
-{
-    return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
-}
-
 /* ---- edit_program.c ----
  * A program while it is made. */
 

@@ -222,7 +222,7 @@ static void spread_full(struct edit_program *p, bool all)
              end++)
             full |= p->instrs[end].full;
         for (int32_t k = i; full && k < end; k++)
-            if (edit_two_positions(p->instrs[k].site.id)) {
+            if (site_is_attention(p->instrs[k].site.id)) {
                 p->instrs[k].full = true;
                 p->instrs[k].row_min = 0;
             }

@@ -47,7 +47,7 @@ static bool unmasks(const struct edit *ed, enum site_id id)
     float x = ed->number;
     bool number = ed->value == EDIT_NUMBER, set = ed->op == EDIT_SET, mul = ed->op == EDIT_MUL;
     if (ed->value == EDIT_NOISE || ed->value == EDIT_FILE)
-        return edit_two_positions(id);
+        return site_is_attention(id);
     if (ed->value == EDIT_CLAMP)
         return id == SITE_ATTN_SCORES ? ed->lo > -INFINITY
                                       : id == SITE_PATTERN && (ed->lo > 0.0f || ed->hi < 0.0f);
@@ -141,7 +141,7 @@ static int refers_to_set(struct resolver *r, struct edit_instr *instr)
     int rc = set ? edit_program_hold(r->prog, set, r->e) : ERR_BAD_INPUT;
     if (rc)
         return rc;
-    if (instr->value == EDIT_MEAN_REF && edit_two_positions(instr->site.id) &&
+    if (instr->value == EDIT_MEAN_REF && site_is_attention(instr->site.id) &&
         instr->source_pos != EDIT_SAME_POS)
         return err_set(
             r->e, ERR_BAD_INPUT,
@@ -172,7 +172,7 @@ static int refers_to_run(struct resolver *r, struct edit_instr *instr)
     if (rc)
         return rc;
     instr->source_name = r->prog->sources[instr->source].name;
-    if (ed->source_pos != EDIT_SAME_POS && edit_two_positions(instr->site.id))
+    if (ed->source_pos != EDIT_SAME_POS && site_is_attention(instr->site.id))
         return err_set(r->e, ERR_BAD_INPUT,
                        "%s(…, pos=N) · %s has two positions, dest and src · leave pos out",
                        edit_value_words[ed->value].word, site_name(instr->site, name));

@@ -287,7 +287,7 @@ int edit_hook_resolve(struct edit_instr instrs[EDIT_HOOK_INSTRS], int *n, const 
     *n = 1;
     if (!edit_hook_is(ed->value))
         return 0;
-    if (edit_two_positions(instrs[0].site.id))
+    if (site_is_attention(instrs[0].site.id))
         return err_set(e, ERR_BAD_INPUT,
                        "%s · %s has two positions, dest and src · it is for hooks with one", form,
                        site_name(instrs[0].site, name));

@@ -22,11 +22,6 @@ static void building_free(struct building *b)
     free(b->tokens), free(b->start);
 }
 
-static int memory_out(struct err *e)
-{
-    return err_memory(e, "a reference set");
-}
-
 static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct err *e)
 {
     if (b->n == LIMIT_REFERENCE_PROMPTS)
@@ -40,7 +35,7 @@ static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct 
         int32_t cap = b->cap ? 2 * b->cap : 64;
         int64_t *more = realloc(b->start, (size_t)cap * sizeof *more);
         if (!more)
-            return memory_out(e);
+            return err_memory(e, "a reference set");
         more[0] = 0;
         b->start = more, b->cap = cap;
     }
@@ -48,7 +43,7 @@ static int add_prompt(struct building *b, const int32_t *ids, int32_t n, struct 
         int64_t cap = 2 * (b->n_tokens + n);
         int32_t *more = realloc(b->tokens, (size_t)cap * sizeof *more);
         if (!more)
-            return memory_out(e);
+            return err_memory(e, "a reference set");
         b->tokens = more, b->cap_tokens = cap;
     }
     memcpy(b->tokens + b->n_tokens, ids, (size_t)n * sizeof *ids);
@@ -66,7 +61,7 @@ static int finish(struct building *b, const char *name, const char *path,
     char *own_name = strdup(name), *own_path = strdup(path);
     if (!s || !own_name || !own_path) {
         free(s), free(own_name), free(own_path);
-        return memory_out(e);
+        return err_memory(e, "a reference set");
     }
     atomic_init(&s->refs, 1);
     s->name = own_name, s->path = own_path;
@@ -116,7 +111,7 @@ static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, str
 {
     int32_t *out = malloc((len + 1) * sizeof *out), count = 0;
     if (!out)
-        return memory_out(e);
+        return err_memory(e, "a reference set");
     for (size_t i = 0; i < len;) {
         if (strchr(", \t", line[i])) {
             i++;
@@ -209,7 +204,7 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
     const char *path = n ? arg + n + 1 : arg;
     char *name = n ? strndup(arg, n) : strdup(REFERENCE_NAME), *text = NULL;
     if (!name)
-        return memory_out(e);
+        return err_memory(e, "a reference set");
     struct err why = {0};
     int rc = 0;
     if (!*path)

@@ -24,7 +24,7 @@ static struct kn_view attn_view(struct walk *w, enum site_id s)
 
 struct kn_view grad_view(struct walk *w, enum site_id s)
 {
-    if (s == SITE_ATTN_SCORES || s == SITE_PATTERN)
+    if (site_is_attention(s))
         return attn_view(w, s);
     bool all = grad_is_all(w, s);
     return run_site_view(w->r, s, all ? w->all[s].mem : w->rows[s].mem, all ? w->r0 : 0,
@@ -45,7 +45,7 @@ static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *
 
 static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
 {
-    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN;
+    bool attn = site_is_attention(s);
     return attn ? (int64_t)w->r->m->cfg.n_heads * rows * w->r->n : run_pitch(w->r, s) * rows;
 }
 

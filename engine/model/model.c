@@ -98,10 +98,7 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
         const struct kn_view *v = &m->weights[i];
         if (!v->ndim || (i % WEIGHT_COUNT == W_U && m->cfg.tied))
             continue;
-        uint64_t n = 1;
-        for (int d = 0; d < v->ndim; d++)
-            n *= (uint64_t)v->shape[d];
-        m->params += n;
+        m->params += (uint64_t)kn_count(v);
     }
     return 0;
 }

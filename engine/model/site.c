@@ -48,6 +48,11 @@ static const struct {
     {"embed.ln.", "only models that normalize the embedding have it"},
 };
 
+bool site_is_attention(enum site_id id)
+{
+    return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
+}
+
 bool site_same(struct site_ref a, struct site_ref b)
 {
     return a.id == b.id && a.layer == b.layer;

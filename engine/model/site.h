@@ -43,6 +43,8 @@ extern const struct site_info site_table[SITE_COUNT];
 
 /* One site of one layer? */
 bool site_same(struct site_ref a, struct site_ref b);
+/* Has the site two positions, dest and src: the attention scores or the pattern? */
+bool site_is_attention(enum site_id id);
 /* Does this site exist in this model? */
 bool site_exists(const struct config *cfg, enum site_id id);
 /* Does it fire in every run, as a TransformerLens name? */

@@ -395,22 +395,17 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
 
 /* ---- all names ---- */
 
-static int memory_out(struct err *e)
-{
-    return err_memory(e, "names");
-}
-
 /* The sites of a pattern (NULL: all) under their own names. */
 static int pick_sites(const struct config *cfg, const char *pattern, struct alias_pick **out,
                       struct err *e)
 {
     struct site_ref *sites = malloc(((size_t)cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
     if (!sites)
-        return memory_out(e);
+        return err_memory(e, "names");
     int n = pattern ? site_select(cfg, pattern, sites, e) : site_list(cfg, sites);
     struct alias_pick *list = n > 0 ? malloc((size_t)n * sizeof *list) : NULL;
     if (n > 0 && !list)
-        n = memory_out(e);
+        n = err_memory(e, "names");
     for (int i = 0; i < n; i++) {
         list[i].value = site_value(sites[i]);
         site_name(sites[i], list[i].name);
@@ -451,7 +446,7 @@ int alias_list(const struct config *cfg, enum alias_library t, struct alias_pick
         rows++;
     struct alias_pick *list = malloc(((size_t)cfg->n_layers + 2) * rows * sizeof *list);
     if (!list)
-        return memory_out(e);
+        return err_memory(e, "names");
     int n = 0;
     list_scope(cfg, t, SCOPE_EMBED, 0, list, &n);
     for (int32_t l = 0; l < cfg->n_layers; l++)
@@ -515,7 +510,7 @@ static int pick_one(const struct config *cfg, const char *name, struct alias_pic
                        LIMIT_NAME - 1);
     struct alias_pick *pick = malloc(sizeof *pick);
     if (!pick)
-        return memory_out(e);
+        return err_memory(e, "names");
     pick->value = v;
     snprintf(pick->name, sizeof pick->name, "%s", name);
     *out = pick;

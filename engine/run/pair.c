@@ -40,22 +40,17 @@ struct pair {
     bool stale;                /* the prompts are not what they were */
 };
 
-static int memory_out(struct err *e)
-{
-    return err_memory(e, "runs");
-}
-
 int pair_open(struct pair **out, const struct model *m, size_t cache_bytes, struct err *e)
 {
     struct pair *p = calloc(1, sizeof *p);
     if (!p)
-        return memory_out(e);
+        return err_memory(e, "runs");
     *p = (struct pair){.m = m, .cache_bytes = cache_bytes, .stages = plan_stages(m->plan)};
     int32_t *books = calloc((size_t)p->stages * (FACE_COUNT + 1), sizeof *books);
     struct run_options opt = {.cache_bytes = cache_bytes * 2 / 5};
     p->cone = books;
     if (!books) {
-        memory_out(e);
+        err_memory(e, "runs");
         goto fail;
     }
     for (int f = 0; f < FACE_COUNT; f++) {
@@ -205,7 +200,7 @@ static struct source *source_make(struct pair *p, const char *name, int32_t skip
     if (more && !name == !copy)
         run = run_create(p->m, NULL, &opt, e);
     else
-        memory_out(e);
+        err_memory(e, "runs");
     if (!run) {
         free(copy);
         return NULL;
@@ -285,7 +280,7 @@ static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e
         return rc;
     p->reads = calloc((size_t)p->next->n_sources + 1, sizeof(struct run *));
     if (!p->reads)
-        return memory_out(e);
+        return err_memory(e, "runs");
     return 0;
 }
 

@@ -74,11 +74,6 @@ int64_t reference_means_runs(const struct reference_means *s)
     return s->runs;
 }
 
-static bool is_attention(enum site_id id)
-{
-    return id == SITE_ATTN_SCORES || id == SITE_PATTERN;
-}
-
 static int64_t rows_of(const struct mean *x)
 {
     return x->shape[site_row_axis(x->site.id)];
@@ -104,7 +99,7 @@ static void key_text(struct reference_means *s, const struct mean *x, char buf[R
 static void finish(struct reference_means *s, struct mean *x)
 {
     char key[REFERENCE_KEY_MAX];
-    int64_t rows = rows_of(x), outer = is_attention(x->site.id) ? x->shape[0] : 1,
+    int64_t rows = rows_of(x), outer = site_is_attention(x->site.id) ? x->shape[0] : 1,
             inner = x->n / outer / rows;
     for (int64_t i = 0; i < x->n; i++)
         x->value[i] = (float)(x->sum[i] / (double)x->count[i / inner % rows]);
@@ -198,7 +193,7 @@ static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_
             continue;
         int64_t to = same ? row : 0, longest = rows_of(x);
         x->count[to]++;
-        if (is_attention(x->site.id)) { /* later sources are masked */
+        if (site_is_attention(x->site.id)) { /* later sources are masked */
             for (int64_t h = 0; h < x->shape[0]; h++)
                 for (int64_t src = 0; src <= row; src++)
                     x->sum[(h * longest + to) * longest + src] += (double)kn_f32(

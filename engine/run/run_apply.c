@@ -20,7 +20,7 @@ static const struct {
 
 static bool sees_past_only(const struct edit_instr *instr)
 {
-    return !instr->full && (instr->site.id == SITE_ATTN_SCORES || instr->site.id == SITE_PATTERN);
+    return !instr->full && site_is_attention(instr->site.id);
 }
 
 /* The axis that rows are counted on; a weight is always whole. */

@@ -196,7 +196,7 @@ int run_call(struct run *r, int32_t stage, enum site_id s, int32_t r0, int32_t r
              bool *full, struct err *e)
 {
     struct site_ref ref = {s, site_table[s].scope == SCOPE_BLOCK ? stage - 1 : SITE_ROOT};
-    bool attn = s == SITE_ATTN_SCORES || s == SITE_PATTERN, changes = run_changed(r, stage, s);
+    bool attn = site_is_attention(s), changes = run_changed(r, stage, s);
     bool ends = r->keep_marks &&
                 called_by(r, stage, s, CALLBACK_FORWARD, CALLBACK_READS | CALLBACK_GRAD_PASS);
     struct kn_view v = run_site_view(r, s, r->keep[run_slot(stage, s)], r0, r1 - r0, n_src);

@@ -6,15 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool is_attn(enum site_id s)
-{
-    return s == SITE_ATTN_SCORES || s == SITE_PATTERN;
-}
-
 /* Where there is room for `cap` positions. */
 static int64_t pitch_of(const struct config *cfg, enum site_id s, int32_t cap)
 {
-    return is_attn(s) ? (int64_t)cfg->n_heads * cap : site_row_size(cfg, s, 1);
+    return site_is_attention(s) ? (int64_t)cfg->n_heads * cap : site_row_size(cfg, s, 1);
 }
 
 static size_t bytes_of(const struct config *cfg, enum site_id s, int32_t cap)
@@ -142,7 +137,7 @@ static struct kn_view view_of(const struct config *cfg, enum site_id s, void *me
 {
     int64_t pitch = pitch_of(cfg, s, cap), shape[SITE_RANK_MAX];
     struct kn_view v;
-    if (is_attn(s)) {
+    if (site_is_attention(s)) {
         v = kn_view3(mem, KN_F32, cfg->n_heads, rows, src);
         v.stride[0] = cap, v.stride[1] = pitch;
     } else {

@@ -108,7 +108,7 @@ static int own_view(struct run *r, struct site_ref s, int32_t stage, int32_t row
         return rc;
     if (kept)
         *out = run_site_view(r, s.id, kept, row0, row1 - row0, r->n);
-    bool attn = s.id == SITE_ATTN_SCORES || s.id == SITE_PATTERN;
+    bool attn = site_is_attention(s.id);
     return attn && !run_stage_full(r, stage) ? fill_future(r, out, s.id, row0, e) : 0;
 }
 

@@ -7,11 +7,6 @@
 
 enum { UNITS_MAX = 256 };
 
-static int memory_out(struct err *e)
-{
-    return err_memory(e, "views");
-}
-
 /* The first unit after i that is not the next row of the same want. */
 static int32_t stretch_end(const struct figure_ask *a, int32_t i)
 {
@@ -26,7 +21,7 @@ int figure_logits(const struct figure_ask *a, struct err *e)
 {
     float *logits = malloc((size_t)run_model(a->run)->cfg.d_vocab * sizeof *logits);
     if (!logits)
-        return memory_out(e);
+        return err_memory(e, "views");
     int rc = lens_logits(a->run, run_length(a->run) - 1, logits, e);
     for (int k = 0; k < 2 && !rc; k++)
         ((float *)a->unit->to)[k] = logits[a->unit->want->id[k]];
@@ -129,7 +124,7 @@ int figure_head_norm(const struct figure_ask *a, struct err *e)
         float *v = malloc((size_t)(j - i) * floats * sizeof *v), *norm = a->unit[i].to;
         rc = v ? run_read_heads(a->run, w->site, a->unit[i].row, a->unit[i].row + (j - i), w->head0,
                                 w->head1, v, e)
-               : memory_out(e);
+               : err_memory(e, "views");
         for (size_t k = 0; k < (size_t)(j - i) * floats && !rc; k += width) {
             double sum = 0;
             for (size_t d = k; d < k + width; d++)

@@ -39,16 +39,11 @@ static const struct kind {
 #include "session/want.def"
 };
 
-static int memory_out(struct err *e)
-{
-    return err_memory(e, "views");
-}
-
 int figures_open(struct figures **out, const struct model *m, struct err *e)
 {
     struct figures *f = calloc(1, sizeof *f);
     if (!f)
-        return memory_out(e);
+        return err_memory(e, "views");
     f->m = m;
     *out = f;
     return 0;
@@ -234,7 +229,7 @@ int figures_settle(struct figures *f, struct pair *p, const struct session_want 
             x->asked = f->request, x->n = want->target.input.n;
     }
     trim(f);
-    return ok ? 0 : memory_out(e);
+    return ok ? 0 : err_memory(e, "views");
 }
 
 /* ---- computing ---- */
@@ -279,7 +274,7 @@ static int compute_face(struct work *w, int face, bool *computed)
         if (blob_has(x->face[face], w->row[i]))
             continue;
         if (!own(&x->face[face]))
-            return memory_out(w->e);
+            return err_memory(w->e, "views");
         struct figure_unit u = {.want = w->want[i],
                                 .row = w->row[i],
                                 .to = blob_at(x->face[face], w->row[i]),
@@ -366,7 +361,7 @@ struct snapshot *figures_snapshot(const struct figures *f, const struct pair *p,
 {
     struct snapshot *s = snapshot_new(want);
     if (!s) {
-        memory_out(e);
+        err_memory(e, "views");
         return NULL;
     }
     s->edited = f->edited;

@@ -49,7 +49,7 @@ static void put_whiten(struct exporter *x, struct bytes *b, const struct edit_in
 /* Scores from later positions stay -inf; arithmetic of two of them would not leave them so. */
 static bool needs_mask(const struct edit_instr *act)
 {
-    bool attention = act->site.id == SITE_ATTN_SCORES || act->site.id == SITE_PATTERN;
+    bool attention = site_is_attention(act->site.id);
     bool plain = (act->op == EDIT_SET || act->op == EDIT_ADD) && act->number > 0 &&
                  isfinite(act->number);
     return attention && !act->full &&

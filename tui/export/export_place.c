@@ -11,7 +11,7 @@
 
 static bool in_attention(enum site_id id)
 {
-    return id == SITE_ROT_Q || id == SITE_ROT_K || id == SITE_ATTN_SCORES || id == SITE_PATTERN;
+    return id == SITE_ROT_Q || id == SITE_ROT_K || site_is_attention(id);
 }
 
 /* ---- finding places ---- */
