@@ -308,12 +308,13 @@ static int flush(struct work *w)
     return rc ? rc : computed ? w->between(w->user, w->e) : 0;
 }
 
-/* Elements of these wants can be computed together. */
+/* Elements of these wants are computed together.  Not those of other rows: the cell under the
+ * cursor does not wait for a screen full of cells. */
 static bool is_alike(const struct want *a, const struct want *b)
 {
     struct want other = *b;
     other.site = a->site;
-    return want_same(a, &other);
+    return want_same(a, &other) && a->row0 == b->row0 && a->row1 == b->row1;
 }
 
 static bool is_missing(const struct figures *f, const struct want *w, int32_t row)
