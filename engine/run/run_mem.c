@@ -205,7 +205,7 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
     r->tokens = tokens ? tokens : r->tokens;
     int rc = tokens && positions ? 0 : err_memory(e, "%d positions", cap);
     for (int i = 0; !rc && i < RUN_OPERANDS; i++)
-        rc = run_reserve(r, &operand[i], operand_pitch(r, i) * cap + 1, e);
+        rc = run_reserve(r, &operand[i], operand_pitch(r, (enum run_operand)i) * cap + 1, e);
     for (int32_t i = 0; positions && i < cap; i++)
         positions[i] = i;
     struct kn_view to = kn_view1(operand[RUN_POSITIONS].mem, KN_I32, cap);

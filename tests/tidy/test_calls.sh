@@ -36,5 +36,6 @@ calls() {
 
 calls "$order"
 # and that it would be seen: backwards nearly everything is one
+# shellcheck disable=SC2086 # word splitting is meant
 reverse=$(printf '%s\n' $order | awk '{ all = $0 " " all } END { print all }')
 ! calls "$reverse" >/dev/null
