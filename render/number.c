@@ -74,6 +74,30 @@ const char *number_short(char out[NUMBER_BYTES], double v)
     return out;
 }
 
+/* `letters`: of thousands, millions and so on. */
+static const char *scaled(char out[NUMBER_BYTES], double v, const char *letters, const char *unit)
+{
+    char letter[2] = "";
+    for (int i = 0; v >= 999.5 && letters[i]; i++) {
+        v /= 1000;
+        letter[0] = letters[i];
+    }
+    int decimals = !letter[0] || v >= 99.95 ? 0 : v >= 9.995 ? 1 : 2;
+    (void)snprintf(out, NUMBER_BYTES, "%.*f%s%s%s", decimals, v, letter[0] || *unit ? " " : "",
+                   letter, unit);
+    return out;
+}
+
+const char *number_bytes(char out[NUMBER_BYTES], double v)
+{
+    return scaled(out, v, "kMGTP", "B");
+}
+
+const char *number_count(char out[NUMBER_BYTES], double v)
+{
+    return scaled(out, v, "kMBT", "");
+}
+
 const char *number_exact_float(char out[NUMBER_BYTES], float v)
 {
     if (isnan(v))

@@ -15,6 +15,9 @@ enum {
 const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals, unsigned flags);
 /* Three significant digits, unpadded: "0", "41.2", "1.23e6" (ends of scales). */
 const char *number_short(char out[NUMBER_BYTES], double v);
+/* Three digits and a letter: "519 B", "4.80 MB", "2.51 GB" of 1000 each; "135 M", "7.24 B". */
+const char *number_bytes(char out[NUMBER_BYTES], double v);
+const char *number_count(char out[NUMBER_BYTES], double v);
 /* For machines: as few digits (6 to 9, 15 to 17) as read back to the same number; "NaN", "inf",
  * "-inf". */
 const char *number_exact_float(char out[NUMBER_BYTES], float v);

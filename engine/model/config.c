@@ -5,6 +5,7 @@
 
 #include "model/arch.h"
 #include "base/json.h"
+#include "base/nearest.h"
 
 #include <assert.h>
 #include <stddef.h>
@@ -208,23 +209,43 @@ static int token_id(struct js_node node, int32_t *out, struct err *e)
     return rc;
 }
 
-static const struct arch *arch_find(struct js_node root, struct err *e)
+/* "model_type", or the class where that is missing. */
+static int family_read(struct js_node root, const char **type, struct err *e)
 {
-    const char *type = NULL;
     struct js_node node = js_get(root, "model_type");
     struct js_node classes = js_at(js_get(root, "architectures"), 0);
-    if (js_is_set(node) ? js_string(node, &type, NULL, e) : js_string_or(classes, "", &type, e))
+    return js_is_set(node) ? js_string(node, type, NULL, e) : js_string_or(classes, "", type, e);
+}
+
+static const struct arch *arch_find(struct js_node root, struct err *e)
+{
+    const char *type = NULL, *near = "";
+    size_t least = SIZE_MAX;
+    if (family_read(root, &type, e))
         return NULL;
-    char known[512] = "";
     for (const struct arch *const *a = arch_table; *a; a++) {
         if (!strcmp(type, (*a)->model_type) || !strcmp(type, (*a)->class_name))
             return *a;
-        size_t n = strlen(known);
-        snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", (*a)->model_type);
+        if (nearest_is(type, (*a)->model_type, &least))
+            near = (*a)->model_type;
     }
-    err_set(e, ERR_BAD_INPUT, "%s · model_type \"%s\" is not supported · supported: %s",
-            js_name(root.doc), type, known);
+    err_set(e, ERR_BAD_INPUT,
+            "%s · model_type \"%s\" is not supported, nearest %s · docs/models.md lists all",
+            js_name(root.doc), type, near);
     return NULL;
+}
+
+int config_family(const char *path, char *buf, size_t size, struct err *e)
+{
+    const char *type = "";
+    struct js_doc *doc = js_open_texts(path, e);
+    if (!doc)
+        return err_code(e);
+    int rc = family_read(js_root(doc), &type, e);
+    if (!rc)
+        snprintf(buf, size, "%s", type);
+    js_close(doc);
+    return rc;
 }
 
 static int config_read(struct config *cfg, struct js_node root, struct err *e)

@@ -43,5 +43,7 @@ int config_parse(struct config *cfg, const char *bytes, size_t len, const char *
 int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e);
 /* The same as config_parse from a file. */
 int config_load(struct config *cfg, const char *path, struct err *e);
+/* The model_type that a config.json names, supported or not; "" if it names none. */
+int config_family(const char *path, char *buf, size_t size, struct err *e);
 
 #endif

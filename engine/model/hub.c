@@ -115,6 +115,8 @@ static bool is_visible(const char *name)
 
 /* ---- a folder ---- */
 
+static const char cached_prefix[] = "models--";
+
 /* "models--org--name" of the cache as "org/name", from behind its "models--". */
 static void name_from_cache(char *name, size_t size, const char *cached, size_t len)
 {
@@ -180,12 +182,12 @@ int hub_need_weights(const struct hub_model *m, struct err *e)
             "name the file",
             m->folder, name);
     if (entry_in(m->folder, is_other_weights, false, name))
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "%s · no model.safetensors or model.safetensors.index.json, only %s, which is not read · "
-            "save the model with save_pretrained(…, safe_serialization=True)",
-            m->folder, name);
-    return err_set(e, ERR_BAD_INPUT, "%s · no model.safetensors or model.safetensors.index.json",
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · weights missing: only %s, which is not read · "
+                       "save the model with save_pretrained(…, safe_serialization=True)",
+                       m->folder, name);
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · weights missing: no model.safetensors or model.safetensors.index.json",
                    m->folder);
 }
 
@@ -212,7 +214,7 @@ static int take_file(const char *path, struct hub_model *out, struct err *e)
 
 /* ---- the built-in model ---- */
 
-static const char builtin_name[] = "teach";
+const char hub_builtin[] = "teach";
 
 /* Where the built-in model may lie, best first; false: there is no such place. */
 static bool builtin_candidate(int i, char path[PATH_MAX])
@@ -220,15 +222,15 @@ static bool builtin_candidate(int i, char path[PATH_MAX])
     char exe[PATH_MAX];
     const char *data = getenv("BORESCOPE_DATA");
     switch (i) {
-    case 0: return data && data[0] && path_make(path, "%s/models/%s", data, builtin_name);
+    case 0: return data && data[0] && path_make(path, "%s/models/%s", data, hub_builtin);
     case 1: {
         ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
         exe[n < 0 ? 0 : n] = '\0';
         char *slash = strrchr(exe, '/');
         return slash && path_make(path, "%.*s/../share/borescope/models/%s", (int)(slash - exe),
-                                  exe, builtin_name);
+                                  exe, hub_builtin);
     }
-    default: return path_make(path, "%s/models/%s", BORE_SOURCE_DIR, builtin_name);
+    default: return path_make(path, "%s/models/%s", BORE_SOURCE_DIR, hub_builtin);
     }
 }
 
@@ -237,11 +239,11 @@ static int resolve_builtin(struct hub_model *out, struct err *e)
     char folder[PATH_MAX] = "its place";
     for (int i = 0; i < 3; i++)
         if (builtin_candidate(i, folder) && has_config(folder))
-            return take_folder(folder, builtin_name, NULL, out);
+            return take_folder(folder, hub_builtin, NULL, out);
     return err_set(
         e, ERR_BAD_INPUT,
         "%s · the built-in model is not at %s · set BORESCOPE_DATA to the folder that holds models/%s",
-        builtin_name, folder, builtin_name);
+        hub_builtin, folder, hub_builtin);
 }
 
 /* ---- the local cache of the hub ---- */
@@ -259,7 +261,7 @@ static bool path_from_env(const char *var, const char *tail, char path[PATH_MAX]
     return path_make(path, "%s%s%s", home ? home : "", value, tail);
 }
 
-static void cache_root(char path[PATH_MAX])
+void hub_cache(char path[PATH_MAX])
 {
     static const char *const places[][2] = {{"HF_HUB_CACHE", ""},
                                             {"HUGGINGFACE_HUB_CACHE", ""},
@@ -319,6 +321,15 @@ static bool find_snapshot(const char *repo, const char *revision, char path[PATH
     return found && path_join(path, snapshots, revision) && is_folder(path);
 }
 
+bool hub_cached_name(const char *folder, char name[NAME_MAX + 1])
+{
+    size_t n = strlen(cached_prefix);
+    if (strncmp(folder, cached_prefix, n) != 0)
+        return false;
+    name_from_cache(name, NAME_MAX + 1, folder + n, strlen(folder + n));
+    return true;
+}
+
 /* How badly a cached model's name fits what was typed; the part after the org counts as well. */
 static size_t misfit(const char *typed, const char *cached)
 {
@@ -339,9 +350,8 @@ static void list_near(const char *root, const char *typed, char *buf, size_t siz
     DIR *dir = opendir(root);
     for (struct dirent *d; dir && (d = readdir(dir));) {
         char shown[NAME_MAX + 1];
-        if (strncmp(d->d_name, "models--", 8) != 0)
+        if (!hub_cached_name(d->d_name, shown))
             continue;
-        name_from_cache(shown, sizeof shown, d->d_name + 8, strlen(d->d_name + 8));
         size_t s = misfit(typed, shown);
         int at = n;
         while (at > 0 &&
@@ -369,46 +379,62 @@ static int not_cached(const char *root, const char *name, struct err *e)
     char near[200];
     list_near(root, name, near, sizeof near);
     if (near[0])
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · neither a folder, a file nor in the cache %s · there: %s", name, root,
-                       near);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · neither a folder, a file nor in the cache %s · to fetch it: borescope pull %s · there: %s",
+            name, root, name, near);
     return err_set(
         e, ERR_BAD_INPUT,
-        "%s · neither a folder, a file nor in the cache %s, which is empty · try the built-in model: %s",
-        name, root, builtin_name);
+        "%s · neither a folder, a file nor in the cache %s, which is empty · to fetch it: borescope pull %s · "
+        "or try the built-in model: %s",
+        name, root, name, hub_builtin);
+}
+
+void hub_repo(const char *root, const char *name, char path[PATH_MAX])
+{
+    const char *slash = strchr(name, '/');
+    path_make(path, "%s/%s%.*s%s%s", root, cached_prefix, slash ? (int)(slash - name) : 0, name,
+              slash ? "--" : "", slash ? slash + 1 : name);
 }
 
 /* One repository of the cache; `name` is org/name. */
 static int take_repo(const char *root, const char *name, const char *revision,
                      struct hub_model *out, struct err *e)
 {
-    const char *slash = strchr(name, '/');
     char repo[PATH_MAX], folder[PATH_MAX];
-    path_make(repo, "%s/models--%.*s%s%s", root, slash ? (int)(slash - name) : 0, name,
-              slash ? "--" : "", slash ? slash + 1 : name);
+    hub_repo(root, name, repo);
     if (!is_folder(repo))
         return not_cached(root, name, e);
     if (!find_snapshot(repo, revision, folder))
-        return err_set(e, ERR_BAD_INPUT, "%s · %s has no snapshot of revision %s", name, repo,
-                       revision ? revision : "main");
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · no snapshot of revision %s · in %s · to fetch it: borescope pull %s%s%s", name,
+            revision ? revision : "main", repo, name, revision ? "@" : "",
+            revision ? revision : "");
     if (!has_config(folder))
         return err_set(e, ERR_BAD_INPUT,
-                       "%s · %s holds no config.json · fetch the whole model into the cache", name,
-                       folder);
+                       "%s · no config.json · in %s · to fetch it: borescope pull %s%s%s", name,
+                       folder, name, revision ? "@" : "", revision ? revision : "");
     return take_folder(folder, name, NULL, out);
+}
+
+bool hub_split(const char *arg, char name[PATH_MAX], char **revision)
+{
+    bool fits = path_make(name, "%s", arg);
+    char *at = strchr(name, '@');
+    if (at)
+        *at++ = '\0';
+    *revision = at;
+    return fits && is_name(name, 2) && (!at || is_name(at, INT_MAX));
 }
 
 static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
 {
-    char name[PATH_MAX], root[PATH_MAX];
-    bool fits = path_make(name, "%s", arg);
-    char *revision = strchr(name, '@');
-    if (revision)
-        *revision++ = '\0';
-    if (!fits || !is_name(name, 2) || (revision && !is_name(revision, INT_MAX)))
+    char name[PATH_MAX], root[PATH_MAX], *revision;
+    if (!hub_split(arg, name, &revision))
         return err_set(e, ERR_BAD_INPUT,
                        "%s · no such file or folder, and not a name like org/name@revision", arg);
-    cache_root(root);
+    hub_cache(root);
     return take_repo(root, name, revision, out, e);
 }
 
@@ -419,7 +445,7 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
     if (!arg[0])
         return err_set(e, ERR_BAD_INPUT,
                        "no model named · expected a folder, a .safetensors file, a hub name or %s",
-                       builtin_name);
+                       hub_builtin);
     struct hub_model m = {0};
     struct err why = {0};
     int rc;
@@ -427,7 +453,7 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
         rc = take_folder(arg, NULL, NULL, &m);
     else if (is_file(arg))
         rc = take_file(arg, &m, &why);
-    else if (strcmp(arg, builtin_name) == 0)
+    else if (strcmp(arg, hub_builtin) == 0)
         rc = resolve_builtin(&m, &why);
     else
         rc = resolve_cached(arg, &m, &why);

@@ -7,12 +7,14 @@
  * beside the program's bin folder, or models/teach of the source tree it was built from;
  *   4. `org/name`, `name`, `org/name@revision` in the local Hugging Face cache ($HF_HUB_CACHE, else
  *      $HF_HOME/hub, else $XDG_CACHE_HOME/huggingface/hub, else ~/.cache/huggingface/hub).
- * Nothing is downloaded.  The error says where was looked and names what is near.
+ * Nothing is fetched.  The error says where was looked, names what is near and the command that
+ * would fetch it.
  * Nothing is opened here except the cache's refs files; contents are checked by their parsers. */
 #ifndef HUB_H
 #define HUB_H
 
 #include <limits.h>
+#include <stdbool.h>
 
 #include "base/err.h"
 
@@ -30,5 +32,16 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e);
 
 /* ERR_BAD_INPUT when m->weights is "": what was looked for, and what lies there instead. */
 int hub_need_weights(const struct hub_model *m, struct err *e);
+
+/* The name of the built-in model. */
+extern const char hub_builtin[];
+/* The folder of the local cache, and that of one model in it ("org/name"). */
+void hub_cache(char path[PATH_MAX]);
+void hub_repo(const char *root, const char *name, char path[PATH_MAX]);
+/* A folder of the cache, "models--org--name", as "org/name"; false: it is not a model's. */
+bool hub_cached_name(const char *folder, char name[NAME_MAX + 1]);
+/* "org/name@revision" taken apart; *revision points into name, NULL where there is none.  False: a
+ * name or a revision that a hub cannot have, or one that could lead out of the cache. */
+bool hub_split(const char *arg, char name[PATH_MAX], char **revision);
 
 #endif

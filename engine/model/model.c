@@ -111,30 +111,21 @@ static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_m
     return m->cfg.d_vocab == 256 ? tokenizer_bytes(e) : tokenizer_none(m->cfg.d_vocab, e);
 }
 
-int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e)
+/* Files and shape; *h says where the rest lies. */
+static int shape_open(struct model *m, const char *name, struct hub_model *h, struct err *e)
 {
-    struct hub_model h;
-    struct model *m = calloc(1, sizeof *m);
-    int rc = m ? hub_resolve(name, &h, e) : err_memory(e, "a model");
-    if (rc || (rc = config_load(&m->cfg, h.config, e)))
-        goto done;
-    snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h.name);
-    if (!(m->folder = realpath(h.folder, NULL))) {
-        rc = err_set(e, ERR_SYSTEM, "%s · %s", h.folder, strerror(errno));
-        goto done;
-    }
-    m->be = be;
+    int rc = hub_resolve(name, h, e);
+    if (rc || (rc = config_load(&m->cfg, h->config, e)))
+        return rc;
+    snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h->name);
+    if (!(m->folder = realpath(h->folder, NULL)))
+        return err_set(e, ERR_SYSTEM, "%s · %s", h->folder, strerror(errno));
     m->dtype = "";
-    if (!(m->plan = plan_build(&m->cfg)))
-        rc = err_memory(e, "the plan");
-    else if (be && !(rc = weights_open(m, &h, e)) && !(m->tok = tokenizer_for(m, &h, e)))
-        rc = err_code(e);
-    else if (!be && !(m->tok = tokenizer_for(m, &h, e)))
-        rc = err_code(e);
-    if (rc)
-        goto done;
-    model_find_bos(m);
-done:
+    return (m->plan = plan_build(&m->cfg)) ? 0 : err_memory(e, "the plan");
+}
+
+static int finish_open(struct model **out, struct model *m, int rc)
+{
     if (rc)
         model_close(m);
     else
@@ -142,11 +133,33 @@ done:
     return rc;
 }
 
+int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e)
+{
+    struct hub_model h;
+    struct model *m = calloc(1, sizeof *m);
+    int rc = m ? shape_open(m, name, &h, e) : err_memory(e, "a model");
+    if (!rc && (m->be = be))
+        rc = weights_open(m, &h, e);
+    if (!rc && !(m->tok = tokenizer_for(m, &h, e)))
+        rc = err_code(e);
+    if (!rc)
+        model_find_bos(m);
+    return finish_open(out, m, rc);
+}
+
+int model_look(struct model **out, const char *name, struct err *e)
+{
+    struct hub_model h;
+    struct model *m = calloc(1, sizeof *m);
+    int rc = m ? shape_open(m, name, &h, e) : err_memory(e, "a model");
+    return finish_open(out, m, rc ? rc : weights_open(m, &h, e));
+}
+
 void model_close(struct model *m)
 {
     if (!m)
         return;
-    for (int32_t l = 0; m->weights && l < m->cfg.n_layers; l++)
+    for (int32_t l = 0; m->be && m->weights && l < m->cfg.n_layers; l++)
         for (int w = 0; w < WEIGHT_COUNT; w++)
             device_forget(m, l, (enum weight_id)w);
     free(m->folder);

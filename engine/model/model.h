@@ -34,6 +34,9 @@ struct model {
  * weights, no tokenizer needed (enough for hook names and shapes).  0 and *out, freed with
  * model_close; else negative with one line in *e (file, tensor, expected and found shape). */
 int model_open(struct model **out, const char *name, struct kn_backend *be, struct err *e);
+/* Shape and weights, as far as a list of models tells: bound and checked, on no device and without
+ * the tokenizer, whose file may be large. */
+int model_look(struct model **out, const char *name, struct err *e);
 void model_close(struct model *m);
 
 /* The weight `w` of layer `l` (0..n_layers-1; root weights: any l) in host memory.  ndim 0 = this

@@ -180,14 +180,17 @@ static void the_cache_is_searched(void **state)
     m = find("solo");
     assert_string_equal(m.folder, in_top("hub/models--solo/snapshots/aa"));
     refuse("gpt2", "there: openai-community/gpt2");
+    refuse("gpt2", "to fetch it: borescope pull gpt2 ·");
     refuse("openai-community/gtp2", "there: openai-community/gpt2, ");
     refuse("openai-community/gpt2@dev", "no snapshot of revision dev");
-    refuse("torn/model", "holds no config.json");
+    refuse("openai-community/gpt2@dev", "borescope pull openai-community/gpt2@dev");
+    refuse("torn/model", "no config.json");
     refuse("../plain", "no such file or folder, and not a name");
     refuse("openai-community/gpt2@../../solo/snapshots/aa", "not a name");
     refuse("a/b/c", "not a name");
     setenv("HF_HUB_CACHE", in_top("nowhere"), 1);
-    refuse("gpt2", "which is empty · try the built-in model: teach");
+    refuse("gpt2",
+           "which is empty · to fetch it: borescope pull gpt2 · or try the built-in model: teach");
     unsetenv("HF_HUB_CACHE");
 }
 

@@ -72,8 +72,33 @@ static void fills_its_width(void **state)
     }
 }
 
+static void sizes(void **state)
+{
+    (void)state;
+    static const struct {
+        double v;
+        const char *bytes, *count;
+    } cases[] = {{0, "0 B", "0"},
+                 {519, "519 B", "519"},
+                 {999, "999 B", "999"},
+                 {1000, "1.00 kB", "1.00 k"},
+                 {99960, "100 kB", "100 k"},
+                 {999499, "999 kB", "999 k"},
+                 {999600, "1.00 MB", "1.00 M"},
+                 {4798840, "4.80 MB", "4.80 M"},
+                 {7241732096, "7.24 GB", "7.24 B"},
+                 {46702792704, "46.7 GB", "46.7 B"},
+                 {1.8e19, "18000 PB", "18000000 T"}};
+    char out[NUMBER_BYTES];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_string_equal(number_bytes(out, cases[i].v), cases[i].bytes);
+        assert_string_equal(number_count(out, cases[i].v), cases[i].count);
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(fills_its_width)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(forms), cmocka_unit_test(sizes),
+                                       cmocka_unit_test(fills_its_width)};
     return cmocka_run_group_tests_name("number", tests, NULL, NULL);
 }
