@@ -81,9 +81,10 @@ enum { KN_STATS_WORDS = sizeof(struct kn_stats) / sizeof(int32_t) };
 /* Scalars of a call; ops.def says which of them an op reads. */
 struct kn_param {
     float scale;   /* factor on products (attn_scores), on the second operand (add), on the value
-                      (edit) */
+                      (edit), on the row (embed) */
     float eps;     /* norms: added to the mean square */
-    float softcap; /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none */
+    float softcap; /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none; softcap */
+    float offset;  /* affine: added to the weight (1 + w) */
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */

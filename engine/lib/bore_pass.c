@@ -265,7 +265,7 @@ static int output_row(struct pass *s, const struct bore_row *row, int index, str
     const struct bore_tensor *t = &s->out.output;
     float *to = t->data + index * t->stride[0];
     if (!s->p->stops)
-        return columns_read(s, row, r, SITE_UNEMBED_OUT, SITE_ROOT, to, e);
+        return columns_read(s, row, r, site_logits(&run_model(r)->cfg), SITE_ROOT, to, e);
     if (s->first == s->end) {
         for (int i = 0; i < row->n; i++) {
             int64_t at = row->columns[i] * t->stride[1];

@@ -199,7 +199,8 @@ static int pass_together(const struct generation *g, struct row *const *rows, in
         return fail_row(g, which < 0 ? -1 : rows[which]->index, rc, e);
     for (int32_t i = 0; i < n; i++)
         runs[i] = pair_shown(rows[i]->pair);
-    return run_look_all(runs, n, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, e);
+    return run_look_all(runs, n,
+                        (struct site_ref){site_logits(&run_model(runs[0])->cfg), SITE_ROOT}, e);
 }
 
 /* What follows the row, chosen and emitted. */

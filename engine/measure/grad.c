@@ -251,8 +251,16 @@ static int before_prepare(struct walk *w, const struct step *steps, int32_t n, s
 static int metric_back(struct walk *w, struct run *base, const struct metric *m, int32_t a,
                        int32_t b, struct err *e)
 {
-    struct kn_view g = kn_slice(grad_view(w, SITE_UNEMBED_OUT), 0, a - w->r0, b - w->r0);
+    struct kn_view g = kn_slice(grad_view(w, site_logits(&w->r->m->cfg)), 0, a - w->r0, b - w->r0);
     return metric_gradient(m, w->r, base, a, b, &g, e);
+}
+
+static bool any_wanted(const struct walk *w, const struct step *steps, int32_t n)
+{
+    bool any = false;
+    for (int32_t i = 0; i < n; i++)
+        any |= w->wanted[steps[i].site];
+    return any;
 }
 
 /* One stage for all rows: blocks in falling order, never across a fork row (values there lie in two
@@ -276,8 +284,7 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
         int32_t a = w->r0 > row0 ? w->r0 : row0, b = w->r1 < row1 ? w->r1 : row1;
         if (final && a < b)
             rc = metric_back(w, base, m, a, b, e);
-        if (!rc && (!final || a < b || w->wanted[SITE_UNEMBED_OUT] || w->wanted[SITE_UNEMBED_IN] ||
-                    w->wanted[SITE_LNF_SCALE] || w->wanted[SITE_LNF_NORMALIZED]))
+        if (!rc && (!final || a < b || any_wanted(w, steps, n)))
             rc = block_back(w, steps, n, fn, user, e);
     }
     return rc;

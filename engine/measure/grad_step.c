@@ -127,7 +127,7 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
 static int result_vjp(struct walk *w, const struct step *s, struct err *e)
 {
     if (s->op == KN_OP_RESULT_PATCH) {
-        struct kn_view dy = grad_view(w, SITE_ATTN_OUT), g = grad_view(w, SITE_RESULT), rep = g;
+        struct kn_view dy = grad_view(w, s->site), g = grad_view(w, SITE_RESULT), rep = g;
         rep.data = dy.data, rep.first = dy.first, rep.stride[0] = dy.stride[0], rep.stride[1] = 0;
         return call(w, (struct kn_call){.op = KN_OP_COPY, .out = {g}, .in = {rep}}, e);
     }
@@ -165,18 +165,21 @@ static int per_head_vjp(struct walk *w, enum site_id heads, enum site_id input,
     struct kn_view dy = grad_view(w, heads), dx = grad_view(w, input), x,
                    wq = *run_device_weight(w->r, w->stage - 1, weight);
     int64_t rows = dx.shape[0], n = dx.shape[1], d = dx.shape[2], dh = dy.shape[2];
-    struct run_chain norm = run_chain_normed(w->r, w->stage);
+    struct run_chain norm = {0};
+    bool normed = config_norm_before(&w->r->m->cfg);
     int rc = value(w, &(struct operand){OPERAND_SITE, input}, &x, e);
     if (rc)
         return rc;
-    w->chain = &norm, w->chain_x = kn_join(x, 0), w->chain_dx = kn_join(dx, 0);
-    if (!(rc = run_chain(w->r, &norm, &w->chain_x, NULL, e)))
-        rc = chain_prepare(w, e);
+    if (normed) {
+        norm = run_chain_normed(w->r, w->stage);
+        w->chain = &norm, w->chain_x = kn_join(x, 0), w->chain_dx = kn_join(dx, 0);
+        if (!(rc = run_chain(w->r, &norm, &w->chain_x, NULL, e)) && !(rc = chain_prepare(w, e)))
+            dx = kn_view3(w->aside[SITE_LN1_OUT].mem, KN_F32, rows, n, d);
+    }
     for (int64_t h = 0; !rc && h < n; h++)
         rc = linear_vjp(w, kn_index(dy, 1, h),
                         wq.ndim == 3 ? kn_index(wq, 0, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
-                        kn_index(kn_view3(w->aside[SITE_LN1_OUT].mem, KN_F32, rows, n, d), 1, h),
-                        e);
+                        kn_index(dx, 1, h), e);
     for (int32_t i = norm.n - 1; !rc && i >= 0; i--)
         rc = norm.steps[i].when == STEP_ALWAYS ? grad_step(w, &norm.steps[i], e) : 0;
     w->chain = NULL;
@@ -244,6 +247,7 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     case KN_OP_NORM_SCALE: return twin_vjp(w, s, KN_OP_NORM_SCALE_VJP, e);
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);
+    case KN_OP_SOFTCAP: return twin_vjp(w, s, KN_OP_SOFTCAP_VJP, e);
     case KN_OP_ACT: return twin_vjp(w, s, KN_OP_ACT_VJP, e);
     case KN_OP_GATE: return twin_vjp(w, s, KN_OP_GATE_VJP, e);
     case KN_OP_ROPE: return rope_vjp(w, s, e);

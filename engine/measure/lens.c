@@ -232,7 +232,10 @@ int lens_column(struct run *r, int32_t column, int32_t row0, int32_t row1, int32
     return rc;
 }
 
-static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
+static struct site_ref output_site(const struct run *r)
+{
+    return (struct site_ref){site_logits(&run_model(r)->cfg), SITE_ROOT};
+}
 
 int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t target,
                 struct lens_cell *cells, struct lens_top *top, struct err *e)
@@ -245,7 +248,7 @@ int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t ta
     for (int32_t row = row0, m; !rc && row < row1; row += m) {
         m = row1 - row < s.rows ? row1 - row : s.rows;
         struct kn_view logits;
-        rc = run_view(r, output_site, row, row + m, &logits, e);
+        rc = run_view(r, output_site(r), row, row + m, &logits, e);
         if (!rc)
             rc = reduce(&s, &logits, target, cells + (row - row0),
                         top ? top + (int64_t)(row - row0) * s.k : NULL, e);
@@ -256,7 +259,7 @@ int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t ta
 
 int lens_logits(struct run *r, int32_t row, float *out, struct err *e)
 {
-    return run_read(r, output_site, row, row + 1, out, NULL, e);
+    return run_read(r, output_site(r), row, row + 1, out, NULL, e);
 }
 
 /* Log-sum-exp in double: KL subtracts nearly equal numbers. */
@@ -306,7 +309,7 @@ static int losses(struct run *r, int32_t n, float *out, struct err *e)
     for (int32_t row = 0, m; !rc && row < n; row += m) {
         m = n - row < s.rows ? n - row : s.rows;
         struct kn_view logits;
-        rc = run_view(r, output_site, row, row + m, &logits, e);
+        rc = run_view(r, output_site(r), row, row + m, &logits, e);
         if (!rc)
             rc = reduce_lse(&s, &logits, e);
         if (!rc)

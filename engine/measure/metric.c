@@ -172,7 +172,8 @@ static double log_sum_exp(const float *x, int64_t n)
 
 static int logits_view(struct run *r, int32_t row0, int32_t row1, struct kn_view *v, struct err *e)
 {
-    return run_view(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, row0, row1, v, e);
+    return run_view(r, (struct site_ref){site_logits(&run_model(r)->cfg), SITE_ROOT}, row0, row1, v,
+                    e);
 }
 
 static int logits_get(struct host_view *h, struct run *r, int32_t row0, int32_t row1, struct err *e)

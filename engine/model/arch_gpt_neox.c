@@ -16,7 +16,7 @@ static const struct arch_key keys[] = {
     {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_GELU},
     {"rotary_pct|rope_parameters.partial_rotary_factor|partial_rotary_factor", KEY_NUMBER,
      AT(rotary_share), 1e-6, 1, 0.25},
-    {"rotary_emb_base|rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope_theta), 1, 1e12,
+    {"rotary_emb_base|rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope.theta), 1, 1e12,
      10000},
     {"use_parallel_residual", KEY_BOOL, AT(parallel), 0, 0, 1},
     {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 1},

@@ -15,7 +15,7 @@
         {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},                    \
         {"rms_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-6},                                \
         {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_SILU},                                   \
-        {"rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope_theta), 1, 1e12, 10000}, \
+        {"rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope.theta), 1, 1e12, 10000}, \
     {                                                                                          \
         "tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0                                     \
     }

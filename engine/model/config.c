@@ -12,6 +12,17 @@
 #include <stdio.h>
 #include <string.h>
 
+bool layer_in(const struct layer_set *set, int32_t layer)
+{
+    return set->bits[layer / 64] >> layer % 64 & 1;
+}
+
+void layer_put(struct layer_set *set, int32_t layer, bool in)
+{
+    uint64_t bit = (uint64_t)1 << layer % 64, *at = &set->bits[layer / 64];
+    *at = in ? *at | bit : *at & ~bit;
+}
+
 bool config_has(const struct config *cfg, enum property p)
 {
     const bool has[] = {
@@ -122,13 +133,9 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
     return rc;
 }
 
-static int rope_read(struct config *cfg, struct js_node root, struct err *e)
+/* The scaling of a table's angles. */
+static int rope_scaling_read(struct rope *out, struct js_node rope, struct err *e)
 {
-    struct js_node rope = js_get(root, "rope_scaling");
-    if (!js_is_set(rope))
-        rope = js_get(root, "rope_parameters");
-    if (!js_is_set(rope))
-        return 0;
     if (!js_is_object(rope))
         return js_expected(rope, "an object", e);
     struct js_node kind = key_find(rope, "rope_type|type");
@@ -143,22 +150,66 @@ static int rope_read(struct config *cfg, struct js_node root, struct err *e)
             found = i;
     if (found < 0)
         return js_expected(kind, "default, linear, dynamic or llama3", e);
-    cfg->rope_scaling = (enum rope_scaling)found;
+    out->scaling = found;
     if (found == ROPE_PLAIN)
         return 0;
-    if ((rc = js_number(js_get(rope, "factor"), 1e-3, 1e6, &cfg->rope_factor, e)) ||
+    if ((rc = js_number(js_get(rope, "factor"), 1e-3, 1e6, &out->factor, e)) ||
         found != ROPE_LLAMA3)
         return rc;
     int64_t ctx;
-    if ((rc = js_number(js_get(rope, "low_freq_factor"), 1e-6, 1e6, &cfg->rope_low_freq, e)) ||
-        (rc = js_number(js_get(rope, "high_freq_factor"), 1e-6, 1e6, &cfg->rope_high_freq, e)) ||
+    if ((rc = js_number(js_get(rope, "low_freq_factor"), 1e-6, 1e6, &out->low_freq, e)) ||
+        (rc = js_number(js_get(rope, "high_freq_factor"), 1e-6, 1e6, &out->high_freq, e)) ||
         (rc = js_int(js_get(rope, "original_max_position_embeddings"), 1, INT32_MAX, &ctx, e)))
         return rc;
-    if (cfg->rope_high_freq <= cfg->rope_low_freq)
+    if (out->high_freq <= out->low_freq)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · rope_scaling · high_freq_factor %g must be above low_freq_factor %g",
-                       js_name(root.doc), cfg->rope_high_freq, cfg->rope_low_freq);
-    cfg->rope_n_ctx = (int32_t)ctx;
+                       js_name(rope.doc), out->high_freq, out->low_freq);
+    out->n_ctx = (int32_t)ctx;
+    return 0;
+}
+
+/* rope_parameters of transformers 5, or rope_scaling of 4; by kind of layer where the tables
+ * differ. */
+static int rope_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    struct js_node rope = js_get(root, "rope_scaling");
+    if (!js_is_set(rope))
+        rope = js_get(root, "rope_parameters");
+    struct js_node full = js_get(rope, "full_attention"), local = js_get(rope, "sliding_attention");
+    bool split = cfg->rope_by_window && js_is_set(full);
+    int rc = 0;
+    if (js_is_set(rope))
+        rc = rope_scaling_read(&cfg->rope, split ? full : rope, e);
+    if (!rc && split && js_is_set(local))
+        rc = rope_scaling_read(&cfg->rope_local, local, e);
+    return rc;
+}
+
+/* Layers that have a window, as layer_types says or by the pattern. */
+static int layers_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    struct js_node types = js_get(root, "layer_types");
+    if (js_is_set(types) && (!js_is_array(types) || js_count(types) != (size_t)cfg->n_layers)) {
+        char want[64];
+        snprintf(want, sizeof want, "an array of %d, one for each layer", cfg->n_layers);
+        return js_expected(types, want, e);
+    }
+    for (int32_t l = 0; l < cfg->n_layers; l++) {
+        const char *type = "";
+        struct js_node node = js_is_set(types) ? js_at(types, (size_t)l) : types;
+        int rc = js_is_set(types) ? js_string(node, &type, NULL, e) : 0;
+        if (rc)
+            return rc;
+        bool sliding = !strcmp(type, "sliding_attention");
+        if (js_is_set(types) && !sliding && strcmp(type, "full_attention"))
+            return js_expected(node, "sliding_attention or full_attention", e);
+        layer_put(&cfg->windowed, l,
+                  js_is_set(types)
+                      ? sliding
+                      : l >= cfg->window_layer0 &&
+                            !(cfg->window_pattern && (l + 1) % cfg->window_pattern == 0));
+    }
     return 0;
 }
 
@@ -270,7 +321,8 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
                 js_get(root, m->name),
                 m->value ? "true (false is not supported)" : "false (true is not supported)", e);
     }
-    if ((rc = rope_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+    if ((rc = rope_read(cfg, root, e)) || (rc = layers_read(cfg, root, e)) ||
+        (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = token_id(js_get(root, "bos_token_id"), &cfg->bos_id, e)) ||
         (rc = token_id(js_get(root, "eos_token_id"), &cfg->eos_id, e)))
         return rc;

@@ -6,10 +6,30 @@
 #define CONFIG_H
 
 #include "base/err.h"
+#include "base/limit.h"
 #include "kn.h"
 
 enum pos_kind { POS_LEARNED, POS_ROTARY };
 enum rope_scaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3 };
+
+/* Where the norms of a block stand. */
+enum norm_place {
+    NORM_BEFORE,   /* each branch reads the normalized residual stream */
+    NORM_AFTER,    /* what a branch gives is normalized before it is added */
+    NORM_BOTH,     /* both */
+    NORM_RESIDUAL, /* the sum of stream and branch is normalized, and goes on as the stream */
+};
+
+/* Rotary angles: the parameters of one table.  No padding: it is hashed. */
+struct rope {
+    double theta, factor, low_freq, high_freq;
+    int32_t scaling; /* enum rope_scaling */
+    int32_t n_ctx;   /* original context of the llama3 scaling */
+};
+
+struct layer_set {
+    uint64_t bits[LIMIT_LAYERS / 64];
+};
 
 /* What models have or lack. */
 enum property {
@@ -28,6 +48,15 @@ struct config {
     int32_t bos_id, eos_id; /* -1 = config.json names none */
 };
 
+/* Is a layer, 0 <= layer < LIMIT_LAYERS, in the set; put it in or take it out. */
+bool layer_in(const struct layer_set *set, int32_t layer);
+void layer_put(struct layer_set *set, int32_t layer, bool in);
+
+/* Does a branch read the normalized stream? */
+static inline bool config_norm_before(const struct config *cfg)
+{
+    return cfg->norm_place == NORM_BEFORE || cfg->norm_place == NORM_BOTH;
+}
 bool config_has(const struct config *cfg, enum property p);
 /* Why what needs p is not in a model without it. */
 const char *config_lack(enum property p);

@@ -76,17 +76,23 @@ static struct step *emit(struct emitter *em, enum kn_op op, enum site_id site,
 /* A sliding window in positions, 0 = none. */
 static int32_t layer_window(const struct config *cfg, int32_t layer)
 {
-    return layer < cfg->window_layer0 ? 0 : cfg->window;
+    return layer_in(&cfg->windowed, layer) ? cfg->window : 0;
 }
 
 static void emit_embed(struct emitter *em)
 {
-    EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
-    if (em->cfg->pos == POS_LEARNED)
+    const struct config *cfg = em->cfg;
+    struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
+    s->p.scale = cfg->embed_scale ? (float)cfg->embed_scale : 1;
+    if (cfg->pos == POS_LEARNED)
         EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
-    if (em->cfg->pos == POS_ROTARY) {
+    if (cfg->pos == POS_ROTARY) {
         EMIT(em, COPY, ROT_COS, {OPERAND_COS, 0});
         EMIT(em, COPY, ROT_SIN, {OPERAND_SIN, 0});
+    }
+    if (cfg->pos == POS_ROTARY && cfg->rope_by_window) {
+        EMIT(em, COPY, ROT_COS_LOCAL, {OPERAND_COS, 1});
+        EMIT(em, COPY, ROT_SIN_LOCAL, {OPERAND_SIN, 1});
     }
 }
 
@@ -104,7 +110,21 @@ static void emit_norm(struct emitter *em, struct operand x, enum site_id scale,
          (struct operand[KN_IN_MAX]){{OPERAND_SITE, normalized},
                                      WEIGHT(w),
                                      em->cfg->norm_center ? (struct operand)WEIGHT(b)
-                                                          : (struct operand){0}});
+                                                          : (struct operand){0}})
+        ->p.offset = (float)em->cfg->norm_offset;
+}
+
+/* The norms that a block has in any order, of `x`. */
+static void emit_ln1(struct emitter *em, enum site_id x)
+{
+    emit_norm(em, (struct operand){OPERAND_SITE, x}, SITE_LN1_SCALE, SITE_LN1_NORMALIZED,
+              SITE_LN1_OUT, W_LN1, B_LN1);
+}
+
+static void emit_ln2(struct emitter *em, enum site_id x)
+{
+    emit_norm(em, (struct operand){OPERAND_SITE, x}, SITE_LN2_SCALE, SITE_LN2_NORMALIZED,
+              SITE_LN2_OUT, W_LN2, B_LN2);
 }
 
 static void emit_wanted(struct emitter *em, enum site_id site, struct operand from)
@@ -112,12 +132,12 @@ static void emit_wanted(struct emitter *em, enum site_id site, struct operand fr
     emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){from})->when = STEP_IF_WANTED;
 }
 
-/* A projection of the normed input to heads; also its two replacements, from per-head residual
+/* A projection of attention's input `x` to heads; also its two replacements, from per-head residual
  * inputs. */
-static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, enum site_id input,
-                       enum weight_id w, enum weight_id b)
+static void emit_heads(struct emitter *em, enum site_id x, enum site_id out, enum site_id port,
+                       enum site_id input, enum weight_id w, enum weight_id b)
 {
-    emit_wanted(em, port, (struct operand)AT(LN1_OUT));
+    emit_wanted(em, port, (struct operand){OPERAND_SITE, x});
     emit(em, KN_OP_LINEAR, out,
          (struct operand[KN_IN_MAX]){{OPERAND_SITE, port}, WEIGHT(w), WEIGHT(b)})
         ->flat_out = true;
@@ -142,18 +162,35 @@ static void emit_head_norm(struct emitter *em, enum site_id x, enum site_id scal
         em->steps[i].heads_are_rows = true;
 }
 
-static void emit_attention(struct emitter *em)
+/* Queries or keys turned by the layer's rotary table. */
+static void emit_rope(struct emitter *em, enum site_id out, enum site_id x)
+{
+    struct operand from = {OPERAND_SITE, x}, cosine = ROOT(ROT_COS), sine = ROOT(ROT_SIN);
+    if (layer_in(&em->cfg->unrotated, em->layer)) {
+        emit(em, KN_OP_COPY, out, (struct operand[KN_IN_MAX]){from});
+        return;
+    }
+    if (em->cfg->rope_by_window && layer_in(&em->cfg->windowed, em->layer))
+        cosine.id = SITE_ROT_COS_LOCAL, sine.id = SITE_ROT_SIN_LOCAL;
+    emit(em, KN_OP_ROPE, out, (struct operand[KN_IN_MAX]){from, cosine, sine})
+        ->p.n_rot = em->cfg->n_rot;
+}
+
+/* Returns the site that is added to the stream. */
+static enum site_id emit_attention(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
+    bool before = config_norm_before(cfg), both = cfg->norm_place == NORM_BOTH;
     emit_wanted(em, SITE_ATTN_IN, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_Q_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_K_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_V_INPUT, (struct operand)REPEAT(RESID_PRE));
-    emit_norm(em, (struct operand)AT(RESID_PRE), SITE_LN1_SCALE, SITE_LN1_NORMALIZED, SITE_LN1_OUT,
-              W_LN1, B_LN1);
-    emit_heads(em, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
-    emit_heads(em, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
-    emit_heads(em, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
+    enum site_id x = before ? SITE_LN1_OUT : SITE_RESID_PRE;
+    if (before)
+        emit_ln1(em, SITE_RESID_PRE);
+    emit_heads(em, x, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
+    emit_heads(em, x, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
+    emit_heads(em, x, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
     enum site_id query = SITE_Q, key = SITE_K;
     if (cfg->qk_norm) {
         emit_head_norm(em, query, SITE_Q_NORM_SCALE, SITE_Q_NORM_NORMALIZED, SITE_Q_NORMED, W_QN);
@@ -161,37 +198,47 @@ static void emit_attention(struct emitter *em)
         query = SITE_Q_NORMED, key = SITE_K_NORMED;
     }
     if (cfg->pos == POS_ROTARY) {
-        EMIT(em, ROPE, ROT_Q, {OPERAND_SITE, query}, ROOT(ROT_COS), ROOT(ROT_SIN))
-            ->p.n_rot = cfg->n_rot;
-        EMIT(em, ROPE, ROT_K, {OPERAND_SITE, key}, ROOT(ROT_COS), ROOT(ROT_SIN))
-            ->p.n_rot = cfg->n_rot;
+        emit_rope(em, SITE_ROT_Q, query);
+        emit_rope(em, SITE_ROT_K, key);
         query = SITE_ROT_Q, key = SITE_ROT_K;
     }
     struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, {OPERAND_SITE, query}, ALL(key));
-    s->p.scale = (float)(1.0 / sqrt((double)cfg->d_head));
+    double scalar = cfg->query_pre_attn_scalar;
+    s->p.scale = (float)(1.0 / sqrt(scalar ? scalar : (double)cfg->d_head));
     s->p.window = layer_window(cfg, em->layer);
     s->p.softcap = (float)cfg->softcap;
     s->p.full = cfg->bidirectional;
     EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES))->p.full = cfg->bidirectional;
     EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V))->p.full = cfg->bidirectional;
     EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
-    EMIT(em, LINEAR, ATTN_OUT, FLAT(Z), WEIGHT(W_O), WEIGHT(B_O));
-    s = EMIT(em, RESULT_PATCH, ATTN_OUT, AT(RESULT), AT(Z), WEIGHT(W_O));
+    enum site_id out = both ? SITE_ATTN_LINEAR : SITE_ATTN_OUT;
+    emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){FLAT(Z), WEIGHT(W_O), WEIGHT(B_O)});
+    s = emit(em, KN_OP_RESULT_PATCH, out,
+             (struct operand[KN_IN_MAX]){AT(RESULT), AT(Z), WEIGHT(W_O)});
     s->when = STEP_IF_EDITED;
     s->edited = SITE_RESULT;
     s->in_place = true;
+    if (both)
+        emit_norm(em, (struct operand)AT(ATTN_LINEAR), SITE_LN1_POST_SCALE,
+                  SITE_LN1_POST_NORMALIZED, SITE_ATTN_OUT, W_LN1_POST, W_NONE);
+    if (cfg->norm_place == NORM_AFTER)
+        emit_ln1(em, SITE_ATTN_OUT);
+    return cfg->norm_place == NORM_AFTER ? SITE_LN1_OUT : SITE_ATTN_OUT;
 }
 
-static void emit_mlp(struct emitter *em, enum site_id input)
+/* Likewise; `input`: the stream that the MLP reads. */
+static enum site_id emit_mlp(struct emitter *em, enum site_id input)
 {
     const struct config *cfg = em->cfg;
+    bool before = config_norm_before(cfg), both = cfg->norm_place == NORM_BOTH;
     emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
-    emit_norm(em, (struct operand)AT(MLP_IN), SITE_LN2_SCALE, SITE_LN2_NORMALIZED, SITE_LN2_OUT,
-              W_LN2, B_LN2);
+    struct operand x = {OPERAND_SITE, before ? SITE_LN2_OUT : SITE_MLP_IN};
+    if (before)
+        emit_ln2(em, SITE_MLP_IN);
     if (cfg->gated) {
-        emit_wanted(em, SITE_GATE_IN, (struct operand)AT(LN2_OUT));
+        emit_wanted(em, SITE_GATE_IN, x);
         EMIT(em, LINEAR, PRE, AT(GATE_IN), WEIGHT(W_GATE), WEIGHT(B_GATE));
-        emit_wanted(em, SITE_UP_IN, (struct operand)AT(LN2_OUT));
+        emit_wanted(em, SITE_UP_IN, x);
         EMIT(em, LINEAR, PRE_LINEAR, AT(UP_IN), WEIGHT(W_IN), WEIGHT(B_IN));
         struct step *s = EMIT(em, ACT, ACT_OUT, AT(PRE));
         s->when = STEP_IF_WANTED;
@@ -201,38 +248,60 @@ static void emit_mlp(struct emitter *em, enum site_id input)
         s->when = STEP_IF_EDITED;
         s->edited = SITE_ACT_OUT;
     } else {
-        EMIT(em, LINEAR, PRE, AT(LN2_OUT), WEIGHT(W_IN), WEIGHT(B_IN));
+        EMIT(em, LINEAR, PRE, x, WEIGHT(W_IN), WEIGHT(B_IN));
         EMIT(em, ACT, POST, AT(PRE))->p.act = cfg->act;
     }
-    EMIT(em, LINEAR, MLP_OUT, AT(POST), WEIGHT(W_OUT), WEIGHT(B_OUT));
+    emit(em, KN_OP_LINEAR, both ? SITE_MLP_LINEAR : SITE_MLP_OUT,
+         (struct operand[KN_IN_MAX]){AT(POST), WEIGHT(W_OUT), WEIGHT(B_OUT)});
+    if (both)
+        emit_norm(em, (struct operand)AT(MLP_LINEAR), SITE_LN2_POST_SCALE, SITE_LN2_POST_NORMALIZED,
+                  SITE_MLP_OUT, W_LN2_POST, W_NONE);
+    if (cfg->norm_place == NORM_AFTER)
+        emit_ln2(em, SITE_MLP_OUT);
+    return cfg->norm_place == NORM_AFTER ? SITE_LN2_OUT : SITE_MLP_OUT;
+}
+
+/* The stream as a block hands it on. */
+static struct operand stream_before(const struct emitter *em)
+{
+    return em->cfg->norm_place == NORM_RESIDUAL ? (struct operand)PREV(LN2_OUT)
+                                                : (struct operand)PREV(RESID_POST);
 }
 
 static void emit_block(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
     if (em->layer > 0)
-        EMIT(em, COPY, RESID_PRE, PREV(RESID_POST));
+        EMIT(em, COPY, RESID_PRE, stream_before(em));
     else if (cfg->pos == POS_LEARNED)
         EMIT(em, ADD, RESID_PRE, PREV(EMBED), PREV(POS_EMBED));
     else
         EMIT(em, COPY, RESID_PRE, PREV(EMBED));
-    emit_attention(em);
+    enum site_id added = emit_attention(em), stream = SITE_RESID_MID;
     if (cfg->parallel) {
         emit_mlp(em, SITE_RESID_PRE);
         EMIT(em, ADD, RESID_POST, AT(RESID_PRE), AT(ATTN_OUT));
         EMIT(em, ADD, RESID_POST, AT(RESID_POST), AT(MLP_OUT))->in_place = true;
-    } else {
-        EMIT(em, ADD, RESID_MID, AT(RESID_PRE), AT(ATTN_OUT));
-        emit_mlp(em, SITE_RESID_MID);
-        EMIT(em, ADD, RESID_POST, AT(RESID_MID), AT(MLP_OUT));
+        return;
     }
+    EMIT(em, ADD, RESID_MID, AT(RESID_PRE), {OPERAND_SITE, added});
+    if (cfg->norm_place == NORM_RESIDUAL) {
+        emit_ln1(em, SITE_RESID_MID);
+        stream = SITE_LN1_OUT;
+    }
+    added = emit_mlp(em, stream);
+    EMIT(em, ADD, RESID_POST, {OPERAND_SITE, stream}, {OPERAND_SITE, added});
+    if (cfg->norm_place == NORM_RESIDUAL)
+        emit_ln2(em, SITE_RESID_POST);
 }
 
 static void emit_final(struct emitter *em)
 {
-    emit_norm(em, (struct operand)PREV(RESID_POST), SITE_LNF_SCALE, SITE_LNF_NORMALIZED,
-              SITE_UNEMBED_IN, W_LNF, B_LNF);
+    emit_norm(em, stream_before(em), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN, W_LNF,
+              B_LNF);
     EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
+    if (em->cfg->final_softcap > 0)
+        EMIT(em, SOFTCAP, LOGITS, AT(UNEMBED_OUT))->p.softcap = (float)em->cfg->final_softcap;
 }
 
 /* The steps emitted last are those of a stage; kept once where an earlier one has the same. */
@@ -360,15 +429,10 @@ double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)
 {
     const struct config *c = &p->cfg;
     double out = (double)site_row_size(c, s->site, n) * n;
-    double z = (double)c->n_heads * c->d_head;
     switch (s->op) {
-    case KN_OP_LINEAR:
-        return 2 * out *
-               (s->site == SITE_ATTN_OUT  ? z
-                : s->site == SITE_MLP_OUT ? c->d_mlp
-                                          : c->d_model);
+    case KN_OP_LINEAR: return 2 * out * (double)weight_k(c, (enum weight_id)s->in[1].id);
     case KN_OP_HEAD_RESULT: return 2 * out * c->d_head;
-    case KN_OP_RESULT_PATCH: return 2 * out * z;
+    case KN_OP_RESULT_PATCH: return 2 * out * (double)weight_k(c, W_O);
     /* half of the square is masked */
     case KN_OP_ATTN_SCORES: return out * c->d_head;
     case KN_OP_ATTN_MIX: return out * n;

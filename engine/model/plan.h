@@ -25,8 +25,8 @@ enum operand_kind {
     OPERAND_WEIGHT,
     OPERAND_TOKENS,
     OPERAND_POSITIONS,
-    OPERAND_COS,
-    OPERAND_SIN, /* the rotary tables */
+    OPERAND_COS, /* a rotary table; id: 0, or 1 for that of layers with a window */
+    OPERAND_SIN,
     OPERAND_ROOT /* rows of a site of the first stage (edited rotary tables) */
 };
 

@@ -38,8 +38,6 @@ const struct site_info site_table[SITE_COUNT] = {
 static const struct {
     const char *part, *why;
 } elsewhere[] = {
-    {"ln1_post.", "only models that normalize after attention have it"},
-    {"ln2_post.", "only models that normalize after the MLP have it"},
     {"attn.hook_attn_input", "only shortformer attention has it"},
     {"mlp.hook_mid", "only SoLU models have it"},
     {"mlp.ln.", "only SoLU models have it"},
@@ -77,14 +75,22 @@ bool site_is_module_port(enum site_id id)
 enum site_id site_copied(const struct config *cfg, enum site_id id)
 {
     switch (id) {
-    case SITE_MLP_IN: return cfg->parallel ? SITE_RESID_PRE : SITE_RESID_MID;
+    case SITE_MLP_IN:
+        return cfg->parallel                      ? SITE_RESID_PRE
+               : cfg->norm_place == NORM_RESIDUAL ? SITE_LN1_OUT
+                                                  : SITE_RESID_MID;
     case SITE_Q_IN:
     case SITE_K_IN:
-    case SITE_V_IN: return SITE_LN1_OUT;
+    case SITE_V_IN: return config_norm_before(cfg) ? SITE_LN1_OUT : SITE_RESID_PRE;
     case SITE_GATE_IN:
-    case SITE_UP_IN: return SITE_LN2_OUT;
+    case SITE_UP_IN: return config_norm_before(cfg) ? SITE_LN2_OUT : site_copied(cfg, SITE_MLP_IN);
     default: return id;
     }
+}
+
+enum site_id site_logits(const struct config *cfg)
+{
+    return cfg->final_softcap > 0 ? SITE_LOGITS : SITE_UNEMBED_OUT;
 }
 
 bool site_conflicts(enum site_id a, enum site_id b)

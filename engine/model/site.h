@@ -57,6 +57,8 @@ bool site_is_module_port(enum site_id id);
 /* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual
  * stream); others: itself. */
 enum site_id site_copied(const struct config *cfg, enum site_id id);
+/* The site whose values are the model's logits. */
+enum site_id site_logits(const struct config *cfg);
 /* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their
  * inputs; those per head have a norm of their own. */
 bool site_conflicts(enum site_id a, enum site_id b);

@@ -71,7 +71,7 @@ static struct run_chain final_chain(const struct run *r, enum site_id last)
 
 int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e)
 {
-    struct run_chain c = final_chain(r, SITE_UNEMBED_OUT);
+    struct run_chain c = final_chain(r, site_logits(&r->m->cfg));
     return run_chain(r, &c, x, logits, e);
 }
 

@@ -66,8 +66,11 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     case OPERAND_WEIGHT: return *run_device_weight(r, p->f->stage - 1, (enum weight_id)o->id);
     case OPERAND_TOKENS: return run_operand_view(r, RUN_IDS, r0, r1);
     case OPERAND_POSITIONS: return run_operand_view(r, RUN_POSITIONS, r0, r1);
-    case OPERAND_COS: return run_operand_view(r, RUN_COS, r0, r1);
-    case OPERAND_SIN: return run_operand_view(r, RUN_SIN, r0, r1);
+    case OPERAND_COS:
+    case OPERAND_SIN: {
+        enum run_operand table = o->kind == OPERAND_COS ? RUN_COS : RUN_SIN;
+        return run_operand_view(r, table + 2 * o->id, r0, r1);
+    }
     case OPERAND_NONE:
     case OPERAND_ALL: break;
     }
@@ -107,13 +110,15 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
     struct run *r = p->r;
     struct kn_view x = c->in[0], w = c->in[1], b = c->in[2], out = c->out[0];
     int64_t rows = x.shape[0], heads = x.shape[1], d = x.shape[2], dh = out.shape[2];
-    struct kn_view rows_of_heads = kn_join(x, 0);
-    struct run_chain norm = run_chain_normed(r, p->f->stage);
-    int rc = run_chain(r, &norm, &rows_of_heads, NULL, e);
-    if (rc)
-        return rc;
-    struct kn_view normed = run_chain_view(r, SITE_LN1_OUT, rows * heads);
-    normed = kn_view3(normed.data, KN_F32, rows, heads, d);
+    struct kn_view rows_of_heads = kn_join(x, 0), normed = x;
+    int rc = 0;
+    if (config_norm_before(&r->m->cfg)) {
+        struct run_chain norm = run_chain_normed(r, p->f->stage);
+        if ((rc = run_chain(r, &norm, &rows_of_heads, NULL, e)))
+            return rc;
+        normed = run_chain_view(r, SITE_LN1_OUT, rows * heads);
+        normed = kn_view3(normed.data, KN_F32, rows, heads, d);
+    }
     for (int64_t h = 0; h < heads; h++) {
         struct kn_call one = {.op = KN_OP_LINEAR, .p = c->p};
         one.out[0] = kn_index(out, 1, h);

@@ -120,15 +120,16 @@ void run_resident_update(struct run *r)
 /* Elements of an operand for one position. */
 static int64_t operand_pitch(const struct run *r, enum run_operand o)
 {
-    return o == RUN_COS || o == RUN_SIN ? r->m->cfg.n_rot : 1;
+    bool local = o >= RUN_COS_LOCAL && !r->m->cfg.rope_by_window;
+    return o < RUN_COS ? 1 : local ? 0 : r->m->cfg.n_rot;
 }
 
 struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t r0, int32_t r1)
 {
     int64_t pitch = operand_pitch(r, o);
     void *mem = r->operand[o].mem;
-    struct kn_view v = o == RUN_COS || o == RUN_SIN ? kn_view2(mem, KN_F32, r->cap, pitch)
-                                                    : kn_view1(mem, KN_I32, r->cap);
+    struct kn_view v = o >= RUN_COS ? kn_view2(mem, KN_F32, r->cap, pitch)
+                                    : kn_view1(mem, KN_I32, r->cap);
     return kn_slice(v, 0, r0, r1);
 }
 

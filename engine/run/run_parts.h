@@ -31,6 +31,8 @@ enum run_operand {
     RUN_POSITIONS, /* i32 [cap]: 0, 1, ... */
     RUN_COS,       /* f32 [cap][n_rot]: the angles' halves twice */
     RUN_SIN,
+    RUN_COS_LOCAL, /* the table of layers with a window, where they have one */
+    RUN_SIN_LOCAL,
     RUN_OPERANDS
 };
 

@@ -1,5 +1,5 @@
 /* elem.c - operations that treat every element or row on its own: embed, copy, add, affine, act,
- * gate, rope. */
+ * softcap, gate, rope. */
 #include "cpu.h"
 
 #include <string.h>
@@ -28,10 +28,13 @@ static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct rows_job *j = ctx;
     const struct kn_view *table = &j->call->in[1];
+    float scale = j->call->p.scale;
     for (int64_t i = first; i < end; i++) {
         int64_t id = ((const int32_t *)j->a.data)[i * j->a.stride];
-        j->c->isa->widen(cpu_row(&j->out, i), kn_at(table, id * table->stride[0]), table->dtype,
-                         j->out.len);
+        float *out = cpu_row(&j->out, i);
+        j->c->isa->widen(out, kn_at(table, id * table->stride[0]), table->dtype, j->out.len);
+        for (int64_t k = 0; scale != 1 && k < j->out.len; k++)
+            out[k] *= scale;
     }
 }
 
@@ -113,12 +116,15 @@ enum kn_status cpu_ADD(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out.n, j.out.len, add_units, &j);
 }
 
-/* A weight vector as floats: itself, or converted into scratch. */
-static const float *as_floats(const struct cpu *c, const struct kn_view *v, float *scratch)
+/* A weight vector as floats, `offset` added: itself, or converted into scratch. */
+static const float *as_floats(const struct cpu *c, const struct kn_view *v, float offset,
+                              float *scratch)
 {
-    if (v->dtype == KN_F32)
+    if (v->dtype == KN_F32 && offset == 0)
         return v->data;
     c->isa->widen(scratch, v->data, v->dtype, v->shape[0]);
+    for (int64_t k = 0; offset != 0 && k < v->shape[0]; k++)
+        scratch[k] += offset;
     return scratch;
 }
 
@@ -126,8 +132,9 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     const struct rows_job *j = ctx;
     const struct kn_view *bias = &j->call->in[2];
-    const float *w = as_floats(j->c, &j->call->in[1], scratch);
-    const float *b = cpu_absent(bias) ? NULL : as_floats(j->c, bias, (float *)scratch + j->out.len);
+    const float *w = as_floats(j->c, &j->call->in[1], j->call->p.offset, scratch);
+    const float *b = cpu_absent(bias) ? NULL
+                                      : as_floats(j->c, bias, 0, (float *)scratch + j->out.len);
     for (int64_t i = first; i < end; i++) {
         float *out = cpu_row(&j->out, i);
         const float *a = cpu_row(&j->a, i);
@@ -156,6 +163,8 @@ enum kn_status cpu_AFFINE(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out.n, j.out.len, affine_units, &j);
 }
 
+enum { ACT_COST = 8 }; /* an activation, in elements merely touched */
+
 static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
@@ -165,14 +174,31 @@ static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
                        j->out.len, j->call->p.act);
 }
 
-enum { ACT_COST = 8 }; /* an activation, in elements merely touched */
-
 enum kn_status cpu_ACT(struct cpu *c, const struct kn_call *call)
 {
     struct rows_job j = {.b = {0}};
     if ((unsigned)call->p.act >= KN_ACT_COUNT || !rows_job(&j, c, call, false))
         return KN_BAD_CALL;
     return cpu_each(c, j.out.n, j.out.len * ACT_COST, act_units, &j);
+}
+
+static void softcap_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    for (int64_t i = first; i < end; i++) {
+        float *out = cpu_row(&j->out, i);
+        memmove(out, cpu_row(&j->a, i), (size_t)j->out.len * sizeof *out);
+        j->c->isa->scale_cap(out, j->out.len, 1, j->call->p.softcap);
+    }
+}
+
+enum kn_status cpu_SOFTCAP(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j;
+    if (!(call->p.softcap > 0) || !rows_job(&j, c, call, false))
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out.n, j.out.len * ACT_COST, softcap_units, &j);
 }
 
 enum kn_status cpu_GATE(struct cpu *c, const struct kn_call *call)

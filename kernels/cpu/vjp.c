@@ -96,7 +96,7 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
         const float *dy = cpu_row(&j->in[0], i);
         float *dx = cpu_row(&j->out[0], i);
         for (int64_t k = 0; k < j->out[0].len; k++)
-            dx[k] += dy[k] * kn_load(w, k);
+            dx[k] += dy[k] * (kn_load(w, k) + j->call->p.offset);
     }
 }
 
@@ -108,6 +108,31 @@ enum kn_status cpu_AFFINE_VJP(struct cpu *c, const struct kn_call *call)
         !cpu_is(w, w->dtype, 1) || w->shape[0] != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, affine_units, &j);
+}
+
+/* y = c tanh(x/c): dx = dy (1 - tanh^2) */
+static void softcap_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct vjp_job *j = ctx;
+    double cap = (double)j->call->p.softcap;
+    for (int64_t i = first; i < end; i++) {
+        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
+        float *dx = cpu_row(&j->out[0], i);
+        for (int64_t k = 0; k < j->out[0].len; k++) {
+            double t = tanh((double)x[k] / cap);
+            dx[k] += (float)((double)dy[k] * (1 - t * t));
+        }
+    }
+}
+
+enum kn_status cpu_SOFTCAP_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct vjp_job j;
+    if (!(call->p.softcap > 0) || !vjp_job(&j, c, call, 1, 2) || j.in[0].len != j.out[0].len ||
+        j.in[1].len != j.out[0].len)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len * 16, softcap_units, &j);
 }
 
 struct act_value {

@@ -55,9 +55,9 @@ static void test_generations(void **state)
             ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":500000.0}}",
             NULL),
         0);
-    assert_true(a.rope_theta == b.rope_theta && a.rope_factor == b.rope_factor &&
-                a.rope_scaling == ROPE_LINEAR);
-    assert_int_equal(a.rope_scaling, b.rope_scaling);
+    assert_true(a.rope.theta == b.rope.theta && a.rope.factor == b.rope.factor &&
+                a.rope.scaling == ROPE_LINEAR);
+    assert_int_equal(a.rope.scaling, b.rope.scaling);
 }
 
 static void test_window(void **state)

@@ -129,7 +129,9 @@ static void layers_differ_where_they_should(void **state)
     struct plan *shape = plan_of("qwen2");
     struct config cfg = shape->cfg;
     plan_free(shape);
-    cfg.n_layers = LAYERS, cfg.window = 4, cfg.window_layer0 = FROM;
+    cfg.n_layers = LAYERS, cfg.window = 4;
+    for (int32_t l = 0; l < LAYERS; l++)
+        layer_put(&cfg.windowed, l, l >= FROM);
     struct plan *p = plan_build(&cfg);
     assert_non_null(p);
     for (int32_t l = 0; l < LAYERS; l++) {

@@ -250,7 +250,7 @@ static void says_what_would_work(void **state)
             "no hook \"blocks.0.mlp.hook_pre_linear\" in this model · the MLP here is not gated");
     missing(&llama, "blocks.0.ln1_post.hook_scale",
             "no hook \"blocks.0.ln1_post.hook_scale\" in this model · "
-            "only models that normalize after attention have it");
+            "only models that normalize after attention and MLP too have it");
     char monster[9000];
     memset(monster, 'x', sizeof monster);
     monster[sizeof monster - 1] = '\0';

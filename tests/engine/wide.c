@@ -17,7 +17,7 @@ struct wide {
     int32_t n, *tokens;
     double **value;       /* [stages * SITE_COUNT] */
     struct dense *weight; /* [(n_layers + 1) * WEIGHT_COUNT], root weights last */
-    double *rotary[2];    /* cosines and sines */
+    double *rotary[4];    /* cosines and sines of each rotary table */
 };
 
 /* A step with its operands, as the ops see them. */
@@ -117,7 +117,7 @@ static void do_affine(struct op *o)
 {
     int64_t d = o->weight[1]->n;
     for (int64_t i = 0; i < o->count; i++)
-        o->out[i] = o->in[0][i] * o->weight[1]->x[i % d] +
+        o->out[i] = o->in[0][i] * (o->weight[1]->x[i % d] + (double)o->s->p.offset) +
                     (o->weight[2] && o->weight[2]->x ? o->weight[2]->x[i % d] : 0);
 }
 
@@ -162,7 +162,8 @@ static void do_linear_per_head(struct op *o)
         const double *x = o->in[0] + i * d;
         double mean = mean_of(x, d, norm.center), scale = scale_of(x, d, &norm);
         for (int64_t k = 0; k < d; k++)
-            normed[k] = (x[k] - mean) / scale * gain->x[k] + (shift->x ? shift->x[k] : 0);
+            normed[k] = (x[k] - mean) / scale * (gain->x[k] + cfg->norm_offset) +
+                        (shift->x ? shift->x[k] : 0);
         product(o, o->out + i * cfg->d_head, i % heads * cfg->d_head, cfg->d_head, normed, d);
     }
     free(normed);
@@ -193,7 +194,7 @@ static void do_attn_scores(struct op *o)
             for (int64_t k = 0; k < d; k++)
                 sum += o->in[0][(dest * cfg->n_heads + h) * d + k] *
                        o->in[1][(src * cfg->n_kv_heads + g) * d + k];
-            double score = sum / sqrt((double)d), cap = (double)o->s->p.softcap;
+            double score = sum * (double)o->s->p.scale, cap = (double)o->s->p.softcap;
             score = cap > 0 ? cap * tanh(score / cap) : score;
             bool hidden = (src > dest && !o->s->p.full) || (window && dest - src >= window);
             o->out[h * n * n + i] = hidden ? -INFINITY : score;
@@ -272,13 +273,21 @@ static void do_pointwise(struct op *o)
                                             : activation(o->s->p.act, o->in[0][i]) * o->in[1][i];
 }
 
+static void do_softcap(struct op *o)
+{
+    double cap = (double)o->s->p.softcap;
+    for (int64_t i = 0; i < o->count; i++)
+        o->out[i] = cap * tanh(o->in[0][i] / cap);
+}
+
 static void do_embed(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
     bool tokens = o->s->in[0].kind == OPERAND_TOKENS;
     for (int64_t i = 0; i < o->count; i++)
         o->out[i] = o->weight[1]
-                        ->x[i % d * o->weight[1]->n + (tokens ? o->w->tokens[i / d] : i / d)];
+                        ->x[i % d * o->weight[1]->n + (tokens ? o->w->tokens[i / d] : i / d)] *
+                    (double)o->s->p.scale;
 }
 
 static void do_step(struct op *o)
@@ -289,6 +298,7 @@ static void do_step(struct op *o)
     case KN_OP_ADD:
     case KN_OP_ACT:
     case KN_OP_GATE: do_pointwise(o); break;
+    case KN_OP_SOFTCAP: do_softcap(o); break;
     case KN_OP_NORM_SCALE: do_norm_scale(o); break;
     case KN_OP_NORMALIZE: do_normalize(o); break;
     case KN_OP_AFFINE: do_affine(o); break;
@@ -311,10 +321,11 @@ static void rotary_fill(struct wide *w)
     int64_t count = wide_count(w, SITE_ROT_COS);
     float *table = malloc((size_t)count * sizeof *table);
     int rc = r ? run_sync(r, run_ids(w->tokens, w->n), NULL, NULL, NULL, &e) : -1;
-    for (int i = 0; !rc && i < 2; i++) {
+    static const enum site_id sites[] = {SITE_ROT_COS, SITE_ROT_SIN, SITE_ROT_COS_LOCAL,
+                                         SITE_ROT_SIN_LOCAL};
+    for (int i = 0; !rc && i < 4 && site_exists(&w->m->cfg, sites[i]); i++) {
         w->rotary[i] = malloc((size_t)count * sizeof(double));
-        rc = run_read(r, (struct site_ref){i ? SITE_ROT_SIN : SITE_ROT_COS, SITE_ROOT}, 0, w->n,
-                      table, NULL, &e);
+        rc = run_read(r, (struct site_ref){sites[i], SITE_ROOT}, 0, w->n, table, NULL, &e);
         for (int64_t k = 0; !rc && k < count; k++)
             w->rotary[i][k] = (double)table[k];
     }
@@ -427,7 +438,8 @@ void wide_free(struct wide *w)
         free(w->value[i]);
     for (int32_t i = 0; i < (w->m->cfg.n_layers + 1) * WEIGHT_COUNT; i++)
         free(w->weight[i].x);
-    free(w->rotary[0]), free(w->rotary[1]);
+    for (int i = 0; i < 4; i++)
+        free(w->rotary[i]);
     free(w->value), free(w->weight), free(w->tokens), free(w);
 }
 
@@ -440,7 +452,7 @@ static void operand_set(struct op *o, int k)
     if (in->kind == OPERAND_WEIGHT)
         o->weight[k] = dense_of(o->w, o->stage - 1, (enum weight_id)in->id);
     else if (in->kind == OPERAND_COS || in->kind == OPERAND_SIN)
-        o->in[k] = o->w->rotary[in->kind == OPERAND_SIN];
+        o->in[k] = o->w->rotary[2 * in->id + (in->kind == OPERAND_SIN)];
     else if (in->kind != OPERAND_NONE && in->kind != OPERAND_TOKENS &&
              in->kind != OPERAND_POSITIONS)
         o->in[k] = *slot(o->w, stage, (enum site_id)in->id);
@@ -510,7 +522,7 @@ static double term_at(const struct wide *w, const struct metric_term *t, int32_t
 
 double wide_metric(struct wide *w, struct wide *base, const struct metric *m)
 {
-    struct site_ref logits = {SITE_UNEMBED_OUT, SITE_ROOT};
+    struct site_ref logits = {site_logits(&w->m->cfg), SITE_ROOT};
     const double *x = wide_value(w, logits), *xb = wide_value(base, logits);
     double sum = 0;
     for (int32_t i = 0; i < m->n; i++) {

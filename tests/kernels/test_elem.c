@@ -18,7 +18,8 @@ static double embed_reference(const struct kn_call *call, int o, int64_t a, int6
                               double *size)
 {
     (void)o, (void)c, (void)size;
-    return kt_at(&call->in[1], ((const int32_t *)call->in[0].data)[a], b, 0);
+    return kt_at(&call->in[1], ((const int32_t *)call->in[0].data)[a], b, 0) *
+           (double)call->p.scale;
 }
 
 static void test_embed(void **state)
@@ -29,9 +30,12 @@ static void test_embed(void **state)
             struct kn_call call = {.op = KN_OP_EMBED,
                                    .in = {KT(KN_I32, 0, 70), KT(t, 3, 11, LENGTHS[i])}};
             call.out[0] = KT(KN_F32, 1, 70, LENGTHS[i]);
+            call.p.scale = 1;
             for (int64_t r = 0; r < 70; r++)
                 kt_set(&call.in[0], (float)(kt_random() % 11), r, 0, 0);
             kt_check(&call, embed_reference, 0);
+            call.p.scale = 1.7f;
+            kt_check(&call, embed_reference, ULP);
             kt_set(&call.in[0], 11, 5, 0, 0);
             kt_refused(&call);
             kt_set(&call.in[0], -1, 5, 0, 0);
@@ -126,7 +130,8 @@ static double affine_reference(const struct kn_call *call, int o, int64_t a, int
                                double *size)
 {
     (void)o, (void)c;
-    double x = kt_at(&call->in[0], a, b, 0) * kt_at(&call->in[1], b, 0, 0);
+    double x = kt_at(&call->in[0], a, b, 0) *
+               (kt_at(&call->in[1], b, 0, 0) + (double)call->p.offset);
     double y = call->in[2].ndim ? kt_at(&call->in[2], b, 0, 0) : 0;
     *size = fabs(x) + fabs(y);
     return x + y;
@@ -141,6 +146,8 @@ static void test_affine(void **state)
                                    .in = {KT(KN_F32, 1, 9, LENGTHS[i]), KT(t, 0, LENGTHS[i])}};
             call.out[0] = KT(KN_F32, 2, 9, LENGTHS[i]);
             kt_check(&call, affine_reference, ULP);
+            call.p.offset = 1;
+            kt_check(&call, affine_reference, 2 * ULP);
             call.in[2] = KT(KN_BF16, 0, LENGTHS[i]);
             kt_check(&call, affine_reference, ULP);
             call.in[2].shape[0]++;

@@ -39,7 +39,13 @@ static void f_norm_scale(const double *x, double *y, const struct kn_call *c)
 static void f_affine(const double *x, double *y, const struct kn_call *c)
 {
     for (int i = 0; i < R * D; i++)
-        y[i] = x[i] * kt_at(&c->in[1], i % D, 0, 0);
+        y[i] = x[i] * (kt_at(&c->in[1], i % D, 0, 0) + (double)c->p.offset);
+}
+
+static void f_softcap(const double *x, double *y, const struct kn_call *c)
+{
+    for (int i = 0; i < R * D; i++)
+        y[i] = (double)c->p.softcap * tanh(x[i] / (double)c->p.softcap);
 }
 
 static double act(enum kn_act a, double x)
@@ -218,8 +224,13 @@ static void test_norms(void **state)
     struct kn_call a = {.op = KN_OP_AFFINE_VJP};
     for (enum kn_dtype t = KN_F32; t <= KN_BF16; t++) {
         a.out[0] = KT(KN_F32, 0, R, D), a.in[0] = KT(KN_F32, 0, R, D), a.in[1] = KT(t, 0, D);
-        check(&a, 1, (const struct kn_view *[]){&a.in[0]}, 1, f_affine);
+        for (a.p.offset = 0; a.p.offset < 2; a.p.offset++)
+            check(&a, 1, (const struct kn_view *[]){&a.in[0]}, 1, f_affine);
     }
+    struct kn_call cap = {.op = KN_OP_SOFTCAP_VJP, .p = {.softcap = 0.7f}};
+    cap.out[0] = KT(KN_F32, 0, R, D), cap.in[0] = KT(KN_F32, 0, R, D);
+    cap.in[1] = KT(KN_F32, 0, R, D);
+    check(&cap, 1, (const struct kn_view *[]){&cap.in[1]}, 1, f_softcap);
     kt_free();
 }
 

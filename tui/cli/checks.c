@@ -334,7 +334,7 @@ int check_causal(struct check *k, int32_t layer)
 {
     (void)layer;
     const struct config *cfg = &k->c->m->cfg;
-    if (k->n < 2 || (cfg->rope_scaling == ROPE_DYNAMIC &&
+    if (k->n < 2 || (cfg->rope.scaling == ROPE_DYNAMIC &&
                      k->n > cfg->n_ctx)) /* rotation by length: not causal */
         return 0;
     struct run *r = fresh_run(k);

@@ -50,7 +50,7 @@ static const char *act_name(enum kn_act act)
     return names[act];
 }
 
-static const char *rope_name(enum rope_scaling s)
+static const char *rope_name(int32_t s)
 {
     static const char *const names[] = {[ROPE_PLAIN] = "none",
                                         [ROPE_LINEAR] = "linear",
@@ -95,7 +95,7 @@ int cli_info(struct cli *c)
         {"window", NULL, g->window ? g->window : -1},
         {"positions", g->pos == POS_LEARNED ? "learned" : "rotary", 0},
         {"rotary_dims", NULL, g->pos == POS_ROTARY ? g->n_rot : -1},
-        {"rope_scaling", g->pos == POS_ROTARY ? rope_name(g->rope_scaling) : "none", 0},
+        {"rope_scaling", g->pos == POS_ROTARY ? rope_name(g->rope.scaling) : "none", 0},
         {"norm", g->norm_center ? "layer norm" : "rms norm", 0},
         {"activation", act_name(g->act), 0},
         {"mlp", g->gated ? "gated" : "plain", 0},

@@ -81,7 +81,7 @@ static int resolve_edits(struct exporter *x)
     int rc = x->prog ? 0 : edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
     for (int32_t i = 0; !rc && i < x->prog->n_instrs; i++)
         rc = check_run(in, &x->prog->instrs[i], x->e);
-    if (!rc && x->cfg->rope_scaling == ROPE_DYNAMIC)
+    if (!rc && x->cfg->rope.scaling == ROPE_DYNAMIC)
         rc = check_lengths(in, x->e);
     size_t n = rc ? 0
                   : (size_t)x->prog->n_instrs + (size_t)x->prog->n_back +

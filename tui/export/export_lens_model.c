@@ -57,7 +57,7 @@ static void put_config(struct exporter *x, const struct switches *sw)
         bytes_addf(
             x->out,
             "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=False,\n",
-            (int)c->n_rot, c->rope_theta);
+            (int)c->n_rot, c->rope.theta);
     if (c->arch->lens.grouped)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
     if (c->qk_norm)
@@ -71,9 +71,9 @@ static void put_config(struct exporter *x, const struct switches *sw)
 
 static void put_rotary(struct exporter *x)
 {
-    if (x->cfg->pos != POS_ROTARY || x->cfg->rope_scaling == ROPE_PLAIN)
+    if (x->cfg->pos != POS_ROTARY || x->cfg->rope.scaling == ROPE_PLAIN)
         return;
-    int32_t n = x->cfg->rope_scaling == ROPE_DYNAMIC ? x->x->n : context_of(x);
+    int32_t n = x->cfg->rope.scaling == ROPE_DYNAMIC ? x->x->n : context_of(x);
     bytes_addf(x->out,
                "    # the scaled rotary tables of the original\n"
                "    cos, sin = hf.%srotary_emb(torch.zeros(1), torch.arange(%d)[None])\n"
