@@ -105,7 +105,9 @@ static char *side_import(struct kn_backend *be, const struct kn_view *host, size
     if (be->unified)
         return from;
     char *mem = be->type->alloc(be, span);
-    struct kn_view whole = kn_view1(mem, KN_F16, (int64_t)(span / kn_row_bytes(KN_F16, 1)));
+    struct kn_view whole = kn_view1(mem, host->dtype,
+                                    (int64_t)(span / kn_dtype_bytes(host->dtype)) *
+                                        kn_dtype_block(host->dtype));
     if (mem && be->type->write(be, &whole, from)) {
         be->type->release(be, mem, span);
         mem = NULL;
@@ -135,7 +137,7 @@ static enum kn_status check_import(struct kn_backend *be, const struct kn_view *
         return KN_OUT_OF_MEMORY;
     }
     *device = *host;
-    device->data = a, device->first = 0;
+    device->data = a, device->first %= kn_dtype_block(device->dtype);
     return KN_OK;
 }
 

@@ -131,7 +131,7 @@ static enum kn_status fence_import(struct kn_backend *be, const struct kn_view *
         if (!r)
             return KN_OUT_OF_MEMORY;
         memcpy(r->other, kn_at(host, 0), span);
-        v.data = r->at, v.first = 0;
+        v.data = r->at, v.first %= kn_dtype_block(v.dtype);
     }
     *device = v;
     return KN_OK;

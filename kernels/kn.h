@@ -18,7 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum kn_dtype { KN_F32, KN_F16, KN_BF16, KN_I32, KN_DTYPE_COUNT };
+enum kn_dtype { /* KN_F32, KN_F16, ..., KN_Q8_0, ...: dtype.def */
+#define KN_DTYPE(id, name, bytes) KN_##id,
+#define KN_BLOCKS(id, name, elements, bytes) KN_##id,
+#include "dtype.def"
+                KN_DTYPE_COUNT
+};
 
 enum {
     KN_DIM_MAX = 4, /* rank of a view */
@@ -32,8 +37,9 @@ enum {
  * and may be 0 (a repeated axis) in inputs.  data == NULL with ndim == 0 is "absent" (an optional
  * operand).
  *
- * Types stored in blocks of elements: a row starts at a block and lies without gaps, so that
- * `first` and every stride but the last (which is 1) are whole blocks. */
+ * Types stored in blocks of elements: blocks lie side by side along one axis, whose stride is 1,
+ * and every other stride is whole blocks.  `first` and the shape may be any, as in a slice of a
+ * row. */
 struct kn_view {
     void *data;
     enum kn_dtype dtype;
@@ -252,7 +258,8 @@ float *kn_f32(const struct kn_view *host);
 float kn_load(const struct kn_view *host, int64_t i);
 /* Rows [row0, row0 + rows) of axis 0, each in the view's order and without gaps, as floats. */
 void kn_decode_rows(const struct kn_view *host, int64_t row0, int64_t rows, float *dst);
-/* The elements in the view's order and stored type, without gaps: to dst, and from src. */
+/* The elements in the view's order and stored type, without gaps: to dst, and from src.  Of types
+ * in blocks whole ones, along the last axis. */
 void kn_pack(const struct kn_view *host, void *dst);
 void kn_unpack(const struct kn_view *host, const void *src);
 /* What the operation stats finds in an f32 view. */

@@ -35,7 +35,9 @@ static double bytes_of(const struct kn_view *v)
     for (int i = 0; i < v->ndim; i++)
         if (v->stride[i] == 0 && v->shape[i] > 1)
             once.shape[i] = 1;
-    return v->ndim ? (double)kn_row_bytes(v->dtype, kn_count(&once)) : 0;
+    return v->ndim ? (double)kn_count(&once) / (double)kn_dtype_block(v->dtype) *
+                         (double)kn_dtype_bytes(v->dtype)
+                   : 0;
 }
 
 /* What happened since `start` is done, and is one more of its kind. */

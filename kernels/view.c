@@ -9,16 +9,16 @@
 #include <string.h>
 
 #include "half.h"
+#include "quant.h"
 
 static const struct {
     const char *name;
     int64_t block; /* elements stored together */
     size_t bytes;  /* of a block */
 } DTYPES[KN_DTYPE_COUNT] = {
-    [KN_F32] = {"f32", 1, 4},
-    [KN_F16] = {"f16", 1, 2},
-    [KN_BF16] = {"bf16", 1, 2},
-    [KN_I32] = {"i32", 1, 4},
+#define KN_DTYPE(id, name, bytes) [KN_##id] = {name, 1, bytes},
+#define KN_BLOCKS(id, name, elements, bytes) [KN_##id] = {name, elements, bytes},
+#include "dtype.def"
 };
 
 const char *kn_dtype_name(enum kn_dtype t)
@@ -139,6 +139,26 @@ float *kn_f32(const struct kn_view *host)
     return (float *)host->data + host->first;
 }
 
+/* decode, of a type in blocks: each is decoded once for the elements that follow each other in it.
+ */
+static void decode_blocks(enum kn_dtype t, const void *data, int64_t i, int64_t stride, int64_t n,
+                          float *dst)
+{
+    int64_t block = kn_dtype_block(t), held = -1;
+    float x[QUANT_BLOCK_MAX];
+    if (stride == 1) {
+        quant_decode_span(t, data, i, n, dst);
+        return;
+    }
+    for (int64_t k = 0; k < n; k++, i += stride) {
+        if (i / block != held) {
+            held = i / block;
+            quant_decode(t, (const char *)data + kn_row_bytes(t, held * block), x);
+        }
+        dst[k] = x[i % block];
+    }
+}
+
 /* n elements of type t that lie `stride` apart, from element i of `data` on. */
 static void decode(enum kn_dtype t, const void *data, int64_t i, int64_t stride, int64_t n,
                    float *dst)
@@ -166,7 +186,7 @@ static void decode(enum kn_dtype t, const void *data, int64_t i, int64_t stride,
         for (int64_t k = 0; k < n; k++)
             dst[k] = (float)w[i + k * stride];
         break;
-    case KN_DTYPE_COUNT: assert(false && "no such type");
+    default: decode_blocks(t, data, i, stride, n, dst);
     }
 }
 

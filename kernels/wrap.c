@@ -31,8 +31,8 @@ size_t wrap_span(const struct kn_view *v)
             return 0;
         last += (v->shape[i] - 1) * v->stride[i];
     }
-    int64_t block = kn_dtype_block(v->dtype);
-    return v->ndim ? kn_row_bytes(v->dtype, (last + block) / block * block) : 0;
+    int64_t block = kn_dtype_block(v->dtype), end = v->first % block + last + 1;
+    return v->ndim ? kn_row_bytes(v->dtype, (end + block - 1) / block * block) : 0;
 }
 
 bool regions_add(struct regions *rs, struct region r)
@@ -77,7 +77,7 @@ struct kn_view region_other(const struct region *r, const struct kn_view *v)
 {
     struct kn_view other = *v;
     other.data = r->other + ((const char *)kn_at(v, 0) - r->at);
-    other.first = 0;
+    other.first %= kn_dtype_block(v->dtype);
     return other;
 }
 

@@ -31,6 +31,8 @@ static const struct {
     [ST_BF16] = {"BF16", 2},       [ST_I32] = {"I32", 4},         [ST_U32] = {"U32", 4},
     [ST_F32] = {"F32", 4},         [ST_C64] = {"C64", 8},         [ST_F64] = {"F64", 8},
     [ST_I64] = {"I64", 8},         [ST_U64] = {"U64", 8},
+#define KN_BLOCKS(id, name, elements, bytes) [ST_##id] = {#id, bytes},
+#include "dtype.def"
 };
 
 const char *st_dtype_name(enum st_dtype d)
@@ -41,6 +43,12 @@ const char *st_dtype_name(enum st_dtype d)
 size_t st_dtype_size(enum st_dtype d)
 {
     return dtypes[d].size;
+}
+
+int64_t st_dtype_block(enum st_dtype d)
+{
+    enum kn_dtype t;
+    return st_kernel_type(d, &t) ? kn_dtype_block(t) : 1;
 }
 
 const char *st_shape_text(char *buf, size_t size, const int64_t *shape, int rank)
@@ -55,7 +63,7 @@ const char *st_shape_text(char *buf, size_t size, const int64_t *shape, int rank
 
 int64_t st_count(const struct st_tensor *t)
 {
-    return (int64_t)(t->nbytes / st_dtype_size(t->dtype));
+    return (int64_t)(t->nbytes / st_dtype_size(t->dtype)) * st_dtype_block(t->dtype);
 }
 
 bool st_kernel_type(enum st_dtype d, enum kn_dtype *out)
@@ -63,7 +71,13 @@ bool st_kernel_type(enum st_dtype d, enum kn_dtype *out)
     static const struct {
         enum st_dtype stored;
         enum kn_dtype type;
-    } pairs[] = {{ST_F32, KN_F32}, {ST_F16, KN_F16}, {ST_BF16, KN_BF16}};
+    } pairs[] = {
+        {ST_F32, KN_F32},
+        {ST_F16, KN_F16},
+        {ST_BF16, KN_BF16},
+#define KN_BLOCKS(id, name, elements, bytes) {ST_##id, KN_##id},
+#include "dtype.def"
+    };
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
         if (pairs[i].stored == d) {
             *out = pairs[i].type;

@@ -19,7 +19,8 @@
 
 enum { CHECKPOINT_RANK_MAX = 8 };
 
-/* Types of stored tensors: every dtype of safetensors with a whole number of bytes per element. */
+/* Types of stored tensors: every dtype of safetensors with a whole number of bytes per element, and
+ * those that only the kernels know: elements in blocks along the last axis, as in GGUF. */
 enum st_dtype {
     ST_BOOL,
     ST_U8,
@@ -38,7 +39,10 @@ enum st_dtype {
     ST_F64,
     ST_I64,
     ST_U64,
-    ST_DTYPE_COUNT
+#define KN_BLOCKS(id, name, elements, bytes) ST_##id, /* ST_Q8_0, ... */
+#include "dtype.def"
+    ST_DTYPE_COUNT,
+    ST_BLOCKS_FIRST = ST_Q8_0
 };
 
 struct st_tensor {
@@ -46,7 +50,7 @@ struct st_tensor {
     enum st_dtype dtype;
     int rank;                           /* 0 = a scalar */
     int64_t shape[CHECKPOINT_RANK_MAX]; /* elements; a 0 is allowed (then nbytes is 0) */
-    const void *data; /* into the mapping or the copy; aligned to the element size */
+    const void *data; /* into the mapping or the copy; aligned to the element size (blocks: not) */
     size_t nbytes;
     const char *file; /* base name of the shard that holds it, for messages */
 };
@@ -81,12 +85,13 @@ bool checkpoint_changed(const struct checkpoint *st, const char **file);
 uint64_t checkpoint_stamp(const struct checkpoint *st);
 
 const char *st_dtype_name(enum st_dtype d);  /* "BF16" */
-size_t st_dtype_size(enum st_dtype d);       /* bytes per element */
+size_t st_dtype_size(enum st_dtype d);       /* bytes per element, or per block */
+int64_t st_dtype_block(enum st_dtype d);     /* elements that are stored together: 1, 32, ... */
 int64_t st_count(const struct st_tensor *t); /* elements */
 /* The kernels' type of what is stored so; false: they have none. */
 bool st_kernel_type(enum st_dtype d, enum kn_dtype *out);
-/* Elements first .. first + n, row-major, as f32.  False, and out untouched: not one of F32, F16,
- * BF16, F64. */
+/* Elements first .. first + n, row-major, as f32.  False, and out untouched: neither F64 nor a type
+ * of the kernels. */
 bool st_decode(const struct st_tensor *t, int64_t first, int64_t n, float *out);
 /* "[768, 50257]" into buf; returns buf. */
 const char *st_shape_text(char *buf, size_t size, const int64_t *shape, int rank);

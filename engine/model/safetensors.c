@@ -44,7 +44,7 @@ static int read_dtype(struct js_node node, enum st_dtype *out, struct err *e)
     int rc = js_string(node, &name, NULL, e);
     if (rc)
         return rc;
-    for (int d = 0; d < ST_DTYPE_COUNT; d++)
+    for (int d = 0; d < ST_BLOCKS_FIRST; d++)
         if (strcmp(name, st_dtype_name((enum st_dtype)d)) == 0) {
             *out = (enum st_dtype)d;
             return 0;

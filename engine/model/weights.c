@@ -85,7 +85,8 @@ static int tensor_bind(struct kn_view *out, const struct config *cfg, const stru
                        st_shape_text(b, sizeof b, t->shape, t->rank));
     }
     enum kn_dtype type;
-    if (!st_kernel_type(t->dtype, &type))
+    if (!st_kernel_type(t->dtype, &type) ||
+        (kn_dtype_block(type) > 1 && (rank != 2 || row->turned)))
         return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
                        t->file, t->name, st_dtype_name(t->dtype));
     for (int i = 0; i < arch_parts(row); i++)

@@ -23,6 +23,18 @@ static const struct {
 #undef KN_OP
 };
 
+/* Blocks lie side by side along one axis, and whole ones apart along the others. */
+static bool blocks_sound(const struct kn_view *v)
+{
+    int side_by_side = 0;
+    for (int i = 0; i < v->ndim; i++)
+        if (v->stride[i] == 1 && v->shape[i] > 1)
+            side_by_side++;
+        else if (v->shape[i] > 1 && v->stride[i] % kn_dtype_block(v->dtype) != 0)
+            return false;
+    return side_by_side <= 1;
+}
+
 /* Everything that holds for any operand of any operation. */
 static bool view_sound(const struct kn_view *v)
 {
@@ -36,6 +48,8 @@ static bool view_sound(const struct kn_view *v)
     }
     if (v->ndim == 0 || elements == 0)
         return true;
+    if (kn_dtype_block(v->dtype) > 1)
+        return v->data && blocks_sound(v);
     /* The address of an element is a multiple of its size. */
     return v->data && (uintptr_t)v->data % kn_dtype_bytes(v->dtype) == 0;
 }
@@ -55,6 +69,8 @@ static bool views_overlap(const struct kn_view *a, const struct kn_view *b)
 {
     if (!view_contiguous(a) || !view_contiguous(b))
         return false;
+    if (kn_dtype_block(a->dtype) > 1 || kn_dtype_block(b->dtype) > 1)
+        return false; /* never an output */
     const char *pa = a->data, *pb = b->data;
     size_t na = kn_row_bytes(a->dtype, kn_count(a)), nb = kn_row_bytes(b->dtype, kn_count(b));
     return pa < pb + nb && pb < pa + na;
@@ -97,8 +113,8 @@ static bool call_sound(const struct kn_call *call)
     return true;
 }
 
-/* Make each view's first element its data, for operations know nothing of `first`; false: they all
- * are so. */
+/* Make each view's first element its data, for operations know nothing of `first` but where blocks
+ * may begin before it; false: they all are so. */
 static bool call_resolve(const struct kn_call *call, struct kn_call *own)
 {
     bool moved = false;
@@ -112,7 +128,7 @@ static bool call_resolve(const struct kn_call *call, struct kn_call *own)
     for (int i = 0; i < KN_OUT_MAX + KN_IN_MAX; i++) {
         struct kn_view *v = i < KN_OUT_MAX ? &own->out[i] : &own->in[i - KN_OUT_MAX];
         if (v->data)
-            v->data = kn_at(v, 0), v->first = 0;
+            v->data = kn_at(v, 0), v->first %= kn_dtype_block(v->dtype);
     }
     return true;
 }
@@ -284,6 +300,11 @@ bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim)
 bool cpu_is_weight(const struct kn_view *v)
 {
     return v->ndim > 0 && (v->dtype == KN_F32 || v->dtype == KN_F16 || v->dtype == KN_BF16);
+}
+
+bool cpu_is_matrix(const struct kn_view *v)
+{
+    return cpu_is_weight(v) || (v->ndim > 0 && kn_dtype_block(v->dtype) > 1);
 }
 
 bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret)

@@ -35,6 +35,7 @@ bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret);
 bool cpu_is(const struct kn_view *v, enum kn_dtype t,
             int ndim);                       /* dtype and rank, last axis contiguous */
 bool cpu_is_weight(const struct kn_view *v); /* f32, f16 or bf16 */
+bool cpu_is_matrix(const struct kn_view *v); /* the same, or a type in blocks: then mind `first` */
 bool cpu_absent(const struct kn_view *v);
 
 static inline float *cpu_row(const struct cpu_rows *r, int64_t i)

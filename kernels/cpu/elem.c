@@ -32,7 +32,8 @@ static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
     for (int64_t i = first; i < end; i++) {
         int64_t id = ((const int32_t *)j->a.data)[i * j->a.stride];
         float *out = cpu_row(&j->out, i);
-        j->c->isa->widen(out, kn_at(table, id * table->stride[0]), table->dtype, j->out.len);
+        j->c->isa->widen(out, table->data, table->dtype, table->first + id * table->stride[0],
+                         j->out.len);
         for (int64_t k = 0; scale != 1 && k < j->out.len; k++)
             out[k] *= scale;
     }
@@ -43,7 +44,7 @@ enum kn_status cpu_EMBED(struct cpu *c, const struct kn_call *call)
     struct rows_job j = {.c = c, .call = call};
     const struct kn_view *table = &call->in[1];
     if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_I32, &j.a) ||
-        j.a.len != 1 || !cpu_is_weight(table) || !cpu_is(table, table->dtype, 2) ||
+        j.a.len != 1 || !cpu_is_matrix(table) || !cpu_is(table, table->dtype, 2) ||
         j.a.n != j.out.n || table->shape[1] != j.out.len)
         return KN_BAD_CALL;
     for (int64_t i = 0; i < j.a.n; i++) {
@@ -122,7 +123,7 @@ static const float *as_floats(const struct cpu *c, const struct kn_view *v, floa
 {
     if (v->dtype == KN_F32 && offset == 0)
         return v->data;
-    c->isa->widen(scratch, v->data, v->dtype, v->shape[0]);
+    c->isa->widen(scratch, v->data, v->dtype, 0, v->shape[0]);
     for (int64_t k = 0; offset != 0 && k < v->shape[0]; k++)
         scratch[k] += offset;
     return scratch;

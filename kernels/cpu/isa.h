@@ -22,6 +22,7 @@ struct gemm {
     const float *x;
     int64_t x_stride; /* in elements, as all strides here */
     const void *w;
+    int64_t w_first; /* of types in blocks: the element of w at which it begins */
     int64_t
         w_stride; /* nk: between columns of the result, k contiguous; kn: between k, n contiguous */
     enum kn_dtype w_type;
@@ -40,7 +41,8 @@ struct isa {
     /* out += x . w as one chain per element, k ascending: split anywhere, it gives the same bits.
      */
     void (*gemm_chain)(const struct gemm *g);
-    void (*widen)(float *out, const void *src, enum kn_dtype t, int64_t n);
+    /* Elements [at, at + n) of what lies without gaps from src on. */
+    void (*widen)(float *out, const void *src, enum kn_dtype t, int64_t at, int64_t n);
     void (*act)(float *out, const float *x, const float *gate, int64_t n,
                 enum kn_act act); /* gate or NULL */
     void (*scale_cap)(float *x, int64_t n, float scale, float softcap);

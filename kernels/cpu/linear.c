@@ -35,9 +35,10 @@ static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n,
                            int64_t n_stride, int64_t k_stride)
 {
     l->nk = k_stride == 1 || k == 1;
-    if (!cpu_is_weight(w) || n < 1 || k < 1 || !(l->nk || n_stride == 1 || n == 1))
+    if (!cpu_is_matrix(w) || n < 1 || k < 1 || !(l->nk || n_stride == 1 || n == 1))
         return false;
     l->g.w = w->data;
+    l->g.w_first = w->first;
     l->g.w_type = w->dtype;
     l->g.w_stride = l->nk ? n_stride : k_stride;
     l->g.n = n;
@@ -52,7 +53,10 @@ static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, i
     struct gemm g = l->g;
     int64_t skip = group * l->w_group + lo * (l->nk ? l->g.w_stride : 1);
     g.x += group * l->x_group + row * g.x_stride;
-    g.w = (const char *)g.w + kn_row_bytes(g.w_type, skip);
+    if (kn_dtype_block(g.w_type) > 1)
+        g.w_first += skip;
+    else
+        g.w = (const char *)g.w + kn_row_bytes(g.w_type, skip);
     g.m = m;
     g.n = hi - lo;
     g.out = out;
@@ -69,7 +73,7 @@ static void linear_bias(const struct linear *l, int64_t group, int64_t lo, int64
                         float *out)
 {
     float bias[GEMM_COLUMNS];
-    l->isa->widen(bias, kn_at(l->bias, group * l->bias_group + lo), l->bias->dtype, hi - lo);
+    l->isa->widen(bias, l->bias->data, l->bias->dtype, group * l->bias_group + lo, hi - lo);
     for (int64_t i = 0; i < m; i++)
         for (int64_t n = 0; n < hi - lo; n++)
             out[i * l->g.out_stride + n] += bias[n];

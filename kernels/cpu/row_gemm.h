@@ -8,6 +8,7 @@
 #ifndef KN_CPU_ROW_GEMM_H
 #define KN_CPU_ROW_GEMM_H
 
+#include "../quant.h"
 #include "isa.h"
 #include "vec.h"
 
@@ -158,7 +159,7 @@ INLINE void nk_rows(const struct gemm *g, const struct nk_block *b, const float 
     }
 }
 
-static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n);
+static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t at, int64_t n);
 static void nk_rows_f32(const struct gemm *g, const struct nk_block *b, const float *x, float *out);
 
 INLINE void gemm_nk_of(const struct gemm *g, const enum kn_dtype t)
@@ -175,7 +176,7 @@ INLINE void gemm_nk_of(const struct gemm *g, const enum kn_dtype t)
             b.next = (struct ahead){w + NK_BLOCK * stride, stride, VL * size, NK_COLS};
             if (pack) {
                 for (int64_t j = 0; j < b.cols; j++)
-                    row_widen(g->pack + j * b.k, w + j * stride, t, b.k);
+                    row_widen(g->pack + j * b.k, w + j * stride, t, 0, b.k);
                 b.w = (const char *)g->pack;
                 b.stride = b.k * (int64_t)sizeof(float);
                 nk_rows_f32(g, &b, g->x + k, g->out + n);
@@ -192,12 +193,29 @@ static void nk_rows_f32(const struct gemm *g, const struct nk_block *b, const fl
     nk_rows(g, b, x, out, KN_F32);
 }
 
+/* Types in blocks: a block of columns and k is decoded, then as f32. */
+static void gemm_nk_decoded(const struct gemm *g)
+{
+    for (int64_t k = 0; k < g->k; k += NK_K_BLOCK)
+        for (int64_t n = 0; n < g->n; n += NK_BLOCK) {
+            struct nk_block b = {.w = (const char *)g->pack, .add = k > 0};
+            b.cols = g->n - n < NK_BLOCK ? g->n - n : NK_BLOCK;
+            b.k = g->k - k < NK_K_BLOCK ? g->k - k : NK_K_BLOCK;
+            b.stride = b.k * (int64_t)sizeof(float);
+            for (int64_t j = 0; j < b.cols; j++)
+                row_widen(g->pack + j * b.k, g->w, g->w_type,
+                          g->w_first + (n + j) * g->w_stride + k, b.k);
+            nk_rows_f32(g, &b, g->x + k, g->out + n);
+        }
+}
+
 static void row_gemm_nk(const struct gemm *g)
 {
     switch (g->w_type) {
     case KN_F32: gemm_nk_of(g, KN_F32); break;
     case KN_F16: gemm_nk_of(g, KN_F16); break;
-    default: gemm_nk_of(g, KN_BF16); break;
+    case KN_BF16: gemm_nk_of(g, KN_BF16); break;
+    default: gemm_nk_decoded(g);
     }
 }
 
@@ -288,6 +306,12 @@ static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
     }
 }
 
+/* Bytes of an element; of types in blocks none are asked for ahead. */
+INLINE int64_t kn_size(enum kn_dtype t)
+{
+    return t == KN_F32 ? 4 : t == KN_F16 || t == KN_BF16 ? 2 : 0;
+}
+
 /* Weights [at, end) of k and all columns of g as floats: themselves or converted. */
 struct kn_weights {
     const float *w;
@@ -297,7 +321,7 @@ struct kn_weights {
 
 static struct kn_weights kn_weights(const struct gemm *g, int64_t at, int64_t end)
 {
-    const int64_t size = g->w_type == KN_F32 ? 4 : 2, stride = g->w_stride * size;
+    const int64_t size = kn_size(g->w_type), stride = g->w_stride * size;
     const char *w = (const char *)g->w + at * stride;
     struct kn_weights r = {
         (const float *)(const void *)w, g->w_stride, at, end, {w + KN_RUN * stride, 64, stride, 0}};
@@ -306,7 +330,7 @@ static struct kn_weights kn_weights(const struct gemm *g, int64_t at, int64_t en
     if (g->w_type == KN_F32)
         return r;
     for (int64_t i = 0; i < end - at; i++)
-        row_widen(g->pack + i * g->n, w + i * stride, g->w_type, g->n);
+        row_widen(g->pack + i * g->n, g->w, g->w_type, g->w_first + (at + i) * g->w_stride, g->n);
     r.w = g->pack;
     r.stride = g->n;
     return r;
@@ -316,7 +340,7 @@ static struct kn_weights kn_weights(const struct gemm *g, int64_t at, int64_t en
  * translation cache. */
 static void kn_block(const struct gemm *g, int64_t k, int64_t end, float *out, int64_t out_stride)
 {
-    const int64_t width = KN_VECS * VL, size = g->w_type == KN_F32 ? 4 : 2;
+    const int64_t width = KN_VECS * VL, size = kn_size(g->w_type);
     for (int64_t at = k; at < end; at += KN_RUN) {
         struct kn_weights r = kn_weights(g, at, end - at < KN_RUN ? end : at + KN_RUN);
         for (int64_t n = 0; n < g->n; n += width) {
@@ -368,11 +392,15 @@ static void row_gemm_chain(const struct gemm *g)
     }
 }
 
-static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t n)
+static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t at, int64_t n)
 {
-    const int64_t size = t == KN_F32 ? 4 : 2;
-    const char *p = src;
+    const int64_t size = kn_size(t);
+    const char *p = (const char *)src + at * size;
     int64_t i = 0;
+    if (!size) {
+        quant_decode_span(t, src, at, n, out);
+        return;
+    }
     for (; i + VL <= n; i += VL)
         v_store(out + i, v_load_as(t, p + i * size));
     if (i < n)

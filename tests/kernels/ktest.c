@@ -226,7 +226,8 @@ static size_t view_bytes(const struct kn_view *v)
     int64_t last = 0;
     for (int i = 0; i < v->ndim; i++)
         last += (v->shape[i] - 1) * v->stride[i];
-    return v->ndim ? kn_row_bytes(v->dtype, last + 1) : 0;
+    int64_t block = kn_dtype_block(v->dtype), end = v->first % block + last + 1;
+    return v->ndim ? kn_row_bytes(v->dtype, (end + block - 1) / block * block) : 0;
 }
 
 /* The same 32 bits, or both NaN: which of two NaNs an addition hands on is not defined. */
@@ -385,10 +386,12 @@ static enum kn_status run_staged(struct kn_backend *be, const struct kn_call *ca
     for (int i = 0; i < KN_OUT_MAX; i++)
         if (c.out[i].ndim)
             stage(be, list, &c.out[i]);
-    for (int i = 0; i < KN_IN_MAX; i++) { /* every second one is imported, if it is only read */
+    for (int i = 0; i < KN_IN_MAX; i++) { /* weights in blocks and every second one are imported, if
+                                             only read */
         if (!c.in[i].ndim)
             continue;
-        if (stage_of(list, block_of(&c.in[i]))->block || i % 2 == 0) {
+        if (stage_of(list, block_of(&c.in[i]))->block ||
+            (i % 2 == 0 && kn_dtype_block(c.in[i].dtype) == 1)) {
             stage(be, list, &c.in[i]);
         } else {
             assert_int_equal(be->type->import(be, &c.in[i], &imports[i]), KN_OK);

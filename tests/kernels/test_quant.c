@@ -1,0 +1,311 @@
+/* test_quant.c - types stored in blocks: elements of any span, and every operation that takes such
+ * a weight beside the same operation on the decoded one, bit for bit.  What the bytes mean is
+ * compared with the formats' own libraries in tests/engine/test_quantized.c. */
+#include "ktest.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "half.h"
+#include "quant.h"
+
+static int free_all(void **state)
+{
+    (void)state;
+    kt_free();
+    return 0;
+}
+
+#define EACH_TYPE(t)                                        \
+    for (enum kn_dtype t = KN_F32; t < KN_DTYPE_COUNT; t++) \
+        if (kn_dtype_block(t) > 1)
+
+/* Where a block keeps its numbers of 16 or 32 bits; the other bytes may be any. */
+static const struct {
+    enum kn_dtype t;
+    int f16[2], f32; /* -1: none */
+} SCALES[] = {
+    {KN_Q8_0, {0, -1}, -1},   {KN_Q4_0, {0, -1}, -1},  {KN_Q4_1, {0, 2}, -1},
+    {KN_Q5_0, {0, -1}, -1},   {KN_Q5_1, {0, 2}, -1},   {KN_IQ4_NL, {0, -1}, -1},
+    {KN_IQ4_XS, {0, -1}, -1}, {KN_Q2_K, {80, 82}, -1}, {KN_Q3_K, {108, -1}, -1},
+    {KN_Q4_K, {0, 2}, -1},    {KN_Q5_K, {0, 2}, -1},   {KN_Q6_K, {208, -1}, -1},
+    {KN_INT8, {-1, -1}, 0},   {KN_NF4, {-1, -1}, 0},   {KN_FP4, {-1, -1}, 0},
+};
+
+/* A block of random bytes whose scales are about 1/64. */
+static void random_block(enum kn_dtype t, uint8_t *p)
+{
+    for (size_t i = 0; i < kn_dtype_bytes(t); i++)
+        p[i] = (uint8_t)kt_random();
+    if (t == KN_MXFP4)
+        p[0] = (uint8_t)(119 + kt_random() % 4);
+    for (size_t i = 0; i < sizeof SCALES / sizeof *SCALES; i++) {
+        if (SCALES[i].t != t)
+            continue;
+        for (int j = 0; j < 2 && SCALES[i].f16[j] >= 0; j++) {
+            uint16_t h = (uint16_t)(0x2000 + kt_random() % 0x800 + (kt_random() & 0x8000));
+            memcpy(p + SCALES[i].f16[j], &h, sizeof h);
+        }
+        float f = kt_uniform(-0.03f, 0.03f);
+        if (SCALES[i].f32 >= 0)
+            memcpy(p + SCALES[i].f32, &f, sizeof f);
+    }
+}
+
+/* [n,k] in blocks, rows `pad` blocks apart. */
+static struct kn_view blocks(enum kn_dtype t, int64_t pad, int64_t n, int64_t k)
+{
+    int64_t stride = k + pad * kn_dtype_block(t);
+    struct kn_view v = kn_view2(NULL, t, n, k);
+    v.stride[0] = stride;
+    size_t bytes = kn_row_bytes(t, (n - 1) * stride + k);
+    v.data = kt_alloc(bytes);
+    for (size_t at = 0; at < bytes; at += kn_dtype_bytes(t))
+        random_block(t, (uint8_t *)v.data + at);
+    return v;
+}
+
+/* Memory of its own for what v spans, as floats; *n of them. */
+static struct kn_view floats_like(const struct kn_view *v, int64_t *n)
+{
+    struct kn_view f = *v;
+    *n = 1;
+    for (int i = 0; i < v->ndim; i++)
+        *n += (v->shape[i] - 1) * v->stride[i];
+    f.data = kt_alloc((size_t)*n * sizeof(float)), f.dtype = KN_F32, f.first = 0;
+    return f;
+}
+
+/* The same as floats. */
+static struct kn_view decoded(const struct kn_view *v)
+{
+    int64_t n;
+    struct kn_view f = floats_like(v, &n);
+    for (int64_t i = 0; i < n; i++)
+        ((float *)f.data)[i] = kn_load(v, i);
+    return f;
+}
+
+/* Of a type, a k that is whole blocks but not much else. */
+static int64_t odd_k(enum kn_dtype t, int64_t least)
+{
+    int64_t block = kn_dtype_block(t), n = (least + block - 1) / block;
+    return n * block;
+}
+
+static void test_spans(void **state)
+{
+    (void)state;
+    EACH_TYPE(t)
+    {
+        int64_t block = kn_dtype_block(t), k = 3 * block, n = 5;
+        struct kn_view v = blocks(t, 1, n, k);
+        float *all = malloc((size_t)k * sizeof *all),
+              *part = malloc((size_t)(n * k) * sizeof *part);
+        for (int64_t b = 0; b < 3; b++)
+            quant_decode(t, (char *)v.data + kn_row_bytes(t, v.stride[0] + b * block),
+                         all + b * block);
+        for (int i = 0; i < 200; i++) {
+            int64_t at = kt_random() % k, len = 1 + kt_random() % (k - at);
+            struct kn_view row = kn_slice(kn_slice(v, 0, 1, 2), 1, at, at + len);
+            kn_decode_rows(&row, 0, 1, part);
+            assert_memory_equal(part, all + at, (size_t)len * sizeof *part);
+            assert_true(memcmp(&(float){kn_load(&row, len - 1)}, all + at + len - 1, 4) == 0);
+        }
+        struct kn_view crossed = kn_swap(v, 0, 1);
+        kn_decode_rows(&crossed, 0, k, part);
+        for (int64_t i = 0; i < k; i++)
+            assert_memory_equal(part + i * n + 1, all + i, sizeof *part);
+        /* whole blocks there and back */
+        struct kn_view other = blocks(t, 0, n, k);
+        char *bytes = malloc(kn_row_bytes(t, n * k));
+        kn_pack(&v, bytes);
+        kn_unpack(&other, bytes);
+        kn_decode_rows(&other, 1, 1, part);
+        assert_memory_equal(part, all, (size_t)k * sizeof *part);
+        free(all), free(part), free(bytes);
+        kt_free();
+    }
+}
+
+/* The call on weights in blocks (input `w`) and on the same as floats: the same bits on every
+ * instruction set, whole and in pieces of rows, and on backends with memory of their own. */
+static void same_as_decoded(struct kn_call call, int w)
+{
+    struct kn_call plain = call;
+    struct kn_view *out = &call.out[0];
+    plain.in[w] = decoded(&call.in[w]);
+    int64_t n_out;
+    plain.out[0] = floats_like(out, &n_out);
+    struct kn_call start = {.op = KN_OP_COPY, .in = {*out}};
+    start.out[0] = KT(KN_F32, 0, kn_count(out));
+    start.out[0] = kn_packed(start.out[0].data, KN_F32, out->ndim, out->shape);
+    assert_int_equal(kn_run(kt_backend(kn_cpu_best(), 1), &start), KN_OK);
+    struct kn_call reset = {.op = KN_OP_COPY, .in = {start.out[0]}};
+    for (int cpu = 0; cpu <= (int)kn_cpu_best(); cpu++)
+        for (int threads = 1; threads <= KT_THREADS_MAX; threads++) {
+            struct kn_backend *be = kt_backend((enum kn_cpu)cpu, threads);
+            char what[96];
+            snprintf(what, sizeof what, "%s %s %s, %d threads", kn_op_name(call.op),
+                     kn_dtype_name(call.in[w].dtype), kn_cpu_name((enum kn_cpu)cpu), threads);
+            struct kn_call *both[] = {&plain, &call};
+            for (int i = 0; i < 2; i++) {
+                reset.out[0] = both[i]->out[0];
+                assert_int_equal(kn_run(be, &reset), KN_OK);
+                assert_int_equal(kn_run(be, both[i]), KN_OK);
+            }
+            kt_same_bits(out, &plain.out[0], what);
+            reset.out[0] = *out;
+            assert_int_equal(kn_run(be, &reset), KN_OK);
+            int rows_in = call.op == KN_OP_RESULT_PATCH ? 2 : 1;
+            for (int64_t lo = 0, n = 1; lo < out->shape[0]; lo += n, n = n % 5 + 1) {
+                struct kn_call part = call;
+                int64_t hi = lo + n < out->shape[0] ? lo + n : out->shape[0];
+                part.out[0] = kn_slice(*out, 0, lo, hi);
+                for (int i = 0; i < rows_in; i++)
+                    part.in[i] = kn_slice(call.in[i], 0, lo, hi);
+                assert_int_equal(kn_run(be, &part), KN_OK);
+            }
+            kt_same_bits(out, &plain.out[0], what);
+        }
+    reset.out[0] = *out;
+    assert_int_equal(kn_run(kt_backend(kn_cpu_best(), 1), &reset), KN_OK);
+    kt_staged(&call);
+    kt_same_bits(out, &plain.out[0], "staged");
+}
+
+static const struct {
+    int64_t m, n, k;
+} SHAPES[] = {{1, 1, 1},   {1, 70, 700}, {2, 5, 256}, {3, 66, 300}, {4, 33, 64},
+              {5, 18, 96}, {6, 65, 513}, {8, 34, 33}, {14, 37, 1},  {37, 21, 2060}};
+
+static void test_linear(void **state)
+{
+    (void)state;
+    EACH_TYPE(t)
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++) {
+        int64_t m = SHAPES[i].m, n = SHAPES[i].n, k = odd_k(t, SHAPES[i].k);
+        struct kn_call call = {.op = KN_OP_LINEAR};
+        call.in[0] = KT(KN_F32, (int64_t)(i % 3), m, k);
+        call.in[1] = blocks(t, (int64_t)(i % 2), n, k);
+        if (i % 2)
+            call.in[2] = KT(KN_F32, 0, n);
+        call.out[0] = KT(KN_F32, 3, m, n);
+        same_as_decoded(call, 1);
+        kt_free();
+    }
+}
+
+/* Of a fused projection one part of every head; k from the middle of a block on. */
+static void test_slices(void **state)
+{
+    (void)state;
+    EACH_TYPE(t)
+    {
+        const int64_t heads = 3, dh = 6, m = 4, k = 2 * kn_dtype_block(t);
+        struct kn_view all = blocks(t, 0, heads * 2 * dh, k);
+        struct kn_call call = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 0, m, k)}};
+        call.in[1] = (struct kn_view){.data = all.data,
+                                      .dtype = t,
+                                      .ndim = 3,
+                                      .shape = {heads, dh, k},
+                                      .stride = {2 * dh * k, k, 1},
+                                      .first = dh * k};
+        call.out[0] = KT(KN_F32, 1, m, heads, dh);
+        same_as_decoded(call, 1);
+        struct kn_call some = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 0, m, k - 20)}};
+        some.in[1] = kn_slice(all, 1, 13, k - 7);
+        some.out[0] = KT(KN_F32, 1, m, heads * 2 * dh);
+        same_as_decoded(some, 1);
+        kt_free();
+    }
+}
+
+/* dx = dy . W: reduced over the rows of what is stored, columns from anywhere. */
+static void test_transposed(void **state)
+{
+    (void)state;
+    EACH_TYPE(t)
+    for (int64_t m = 1; m < 12; m += 5) {
+        const int64_t n = 70, k = odd_k(t, 300);
+        struct kn_view w = blocks(t, 0, n, k);
+        struct kn_call call = {.op = KN_OP_LINEAR, .in = {KT(KN_F32, 1, m, n), kn_swap(w, 0, 1)}};
+        call.out[0] = KT(KN_F32, 0, m, k);
+        same_as_decoded(call, 1);
+        call.in[1] = kn_swap(kn_slice(w, 1, 37, 137), 0, 1);
+        call.out[0] = KT(KN_F32, 2, m, 100);
+        same_as_decoded(call, 1);
+        kt_free();
+    }
+}
+
+static void test_heads(void **state)
+{
+    (void)state;
+    EACH_TYPE(t)
+    for (int64_t dh = 16; dh <= 80; dh += 64) {
+        /* heads that begin inside of blocks */
+        const int64_t heads = kn_dtype_block(t) * 2 / 16, r = 5, d = 70, k = heads * dh;
+        struct kn_call call = {.op = KN_OP_HEAD_RESULT, .in = {KT(KN_F32, 1, r, heads, dh)}};
+        call.in[1] = blocks(t, 0, d, k);
+        call.out[0] = KT(KN_F32, 2, r, heads, d);
+        same_as_decoded(call, 1);
+        struct kn_call patch = {.op = KN_OP_RESULT_PATCH,
+                                .in = {KT(KN_F32, 0, r, heads, d), call.in[0], call.in[1]}};
+        patch.out[0] = KT(KN_F32, 2, r, d);
+        same_as_decoded(patch, 2);
+        kt_free();
+    }
+}
+
+static void test_embed(void **state)
+{
+    (void)state;
+    EACH_TYPE(t)
+    {
+        const int64_t n = 9, d = odd_k(t, 100);
+        struct kn_call call = {.op = KN_OP_EMBED,
+                               .in = {KT(KN_I32, 0, 6, 1), blocks(t, 1, n, d)},
+                               .p = {.scale = 1.5f}};
+        for (int64_t i = 0; i < 6; i++)
+            kt_set(&call.in[0], (float)(i * 5 % n), i, 0, 0);
+        call.out[0] = KT(KN_F32, 1, 6, d);
+        same_as_decoded(call, 1);
+        kt_free();
+    }
+}
+
+static void test_bad_calls(void **state)
+{
+    (void)state;
+    struct kn_call good = {.op = KN_OP_LINEAR,
+                           .in = {KT(KN_F32, 0, 3, 64), blocks(KN_Q4_0, 0, 10, 64)},
+                           .out = {KT(KN_F32, 0, 3, 10)}};
+    same_as_decoded(good, 1);
+    struct kn_call bad = good;
+    bad.in[1].stride[0] = 40; /* not whole blocks */
+    kt_refused(&bad);
+    bad = good;
+    bad.in[2] = kn_view1(good.in[1].data, KN_Q4_0, 10); /* a bias */
+    kt_refused(&bad);
+    bad = good;
+    bad.in[0].dtype = KN_Q8_0;
+    kt_refused(&bad);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_spans, free_all),
+        cmocka_unit_test_teardown(test_linear, free_all),
+        cmocka_unit_test_teardown(test_slices, free_all),
+        cmocka_unit_test_teardown(test_transposed, free_all),
+        cmocka_unit_test_teardown(test_heads, free_all),
+        cmocka_unit_test_teardown(test_embed, free_all),
+        cmocka_unit_test_teardown(test_bad_calls, free_all),
+    };
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    kt_close();
+    return failed;
+}
