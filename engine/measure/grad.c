@@ -13,8 +13,7 @@
 /* Is the site's gradient held for all rows? */
 static bool grad_is_all(const struct walk *w, enum site_id s)
 {
-    bool block = w->stage >= 1 && w->stage <= w->r->m->cfg.n_layers;
-    return block && w->r->m->plan->carried[s];
+    return w->stage <= w->r->m->cfg.n_layers && w->r->m->plan->carried[s];
 }
 
 static struct kn_view attn_view(struct walk *w, enum site_id s)
@@ -205,6 +204,8 @@ static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_
     int rc = 0;
     for (int32_t i = n - 1; !rc && i >= 0; i--) {
         enum site_id s = steps[i].site;
+        if (grad_is_all(w, s) && !w->all[s].mem) /* a rotary table that nobody looks at */
+            continue;
         if (!done[s]) {
             done[s] = true;
             rc = site_done(w, s, fn, user, e);
@@ -273,6 +274,8 @@ static int stage_back(struct walk *w, struct run *base, const struct metric *m, 
                fork = r->base && r->fork_order != ORDER_NONE ? r->fork_row : 0;
     const struct step *steps = plan_stage(r->m->plan, w->stage, &n);
     bool final = w->stage == r->m->cfg.n_layers + 1;
+    if (w->stage == 0 && !any_wanted(w, steps, n))
+        return 0;
     int rc = before_prepare(w, steps, n, e);
     for (int32_t hi = r->n; !rc && hi > 0; hi = w->r0) {
         w->r1 = hi;
@@ -309,24 +312,28 @@ static void wanted_set(struct walk *w, const struct site_ref *sites, int32_t n_s
             w->asked[sites[i].id] = w->wanted[sites[i].id] = true;
 }
 
-/* The embeddings have no steps to go through: their gradient is what the first block left. */
-static int embed_back(struct walk *w, const struct site_ref *sites, int32_t n_sites, grad_fn *fn,
-                      void *user, struct err *e)
+static void swap(struct buffer *a, struct buffer *b)
+{
+    struct buffer t = *a;
+    *a = *b, *b = t;
+}
+
+/* On to the stage before: what this one read of it are gradients of its own sites; those of sites
+ * that every block reads are complete at the first stage. */
+static void stage_leave(struct walk *w)
 {
     int32_t n;
-    const struct step *steps = plan_stage(w->r->m->plan, 0, &n);
-    int rc = 0;
-    w->stage = 0;
-    wanted_set(w, sites, n_sites);
-    for (int32_t i = n - 1; !rc && i >= 0; i--) {
-        enum site_id s = steps[i].site;
-        if (!w->wanted[s])
-            continue;
-        void *mem = w->before[s].mem ? w->before[s].mem : w->root[s].mem;
-        struct kn_view g = run_site_view(w->r, s, mem, 0, w->r->n, 0);
-        rc = given(w, s, 0, w->r->n, &g, fn, user, e);
-    }
-    return rc;
+    const struct step *steps = plan_stage(w->r->m->plan, w->stage, &n);
+    bool read[SITE_COUNT] = {false};
+    for (int32_t i = 0; i < n; i++)
+        for (int k = 0; k < KN_IN_MAX; k++)
+            if (steps[i].in[k].kind == OPERAND_PREV)
+                read[steps[i].in[k].id] = true;
+    for (int s = 0; s < SITE_COUNT; s++)
+        if (read[s])
+            swap(&w->all[s], &w->before[s]);
+        else if (w->stage == 1 && w->root[s].mem)
+            swap(&w->all[s], &w->root[s]);
 }
 
 /* A per-head input has a value of its own only beside what it would replace: the site that is
@@ -405,19 +412,15 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         w->r = r;
         rc = root_prepare(w, sites, n_sites, e);
     }
-    for (int32_t stage = last; !rc && stage >= 1 && stage >= r->start; stage--) {
+    for (int32_t stage = last; !rc && stage >= r->start; stage--) {
         w->stage = stage;
         w->full = run_stage_full(r, stage);
         wanted_set(w, sites, n_sites);
         rc = conflicts_check(w, e);
         if (!rc)
             rc = stage_back(w, base, m, row0, row1, fn, user, e);
-        struct buffer swap = w->all[SITE_RESID_POST];
-        w->all[SITE_RESID_POST] = w->before[SITE_RESID_POST];
-        w->before[SITE_RESID_POST] = swap;
+        stage_leave(w);
     }
-    if (!rc && !r->start)
-        rc = embed_back(w, sites, n_sites, fn, user, e);
     for (int s = 0; w && s < SITE_COUNT; s++) {
         run_release(r, &w->rows[s]);
         run_release(r, &w->all[s]);

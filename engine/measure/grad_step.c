@@ -230,6 +230,8 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     switch (s->op) {
     case KN_OP_EMBED: return 0;
     case KN_OP_COPY:
+        if (s->in[0].kind == OPERAND_COS || s->in[0].kind == OPERAND_SIN)
+            return 0;
         return s->in[0].kind == OPERAND_REPEAT
                    ? repeat_vjp(w, grad_view(w, (enum site_id)s->in[0].id), dy, e)
                    : add_to(w, gradient(w, &s->in[0]), dy, e);
