@@ -12,6 +12,7 @@
 
 /* How far results may lie apart, in parts of the largest element of their row; 0: not a bit. */
 #define INEXACT 1e-5
+/* clang-format off */
 static const double TOLERANCE[KN_OP_COUNT] = {
     [KN_OP_NORM_SCALE] = INEXACT,
     [KN_OP_NORMALIZE] = INEXACT,
@@ -28,6 +29,9 @@ static const double TOLERANCE[KN_OP_COUNT] = {
     [KN_OP_RESULT_PATCH] = INEXACT,
     [KN_OP_LSE] = INEXACT,
     [KN_OP_ROW_NORM] = INEXACT,
+    [KN_OP_ROUTE] = INEXACT,
+    [KN_OP_TOP_VALUE] = INEXACT,
+    [KN_OP_BLEND] = INEXACT,
     [KN_OP_STATS] = INEXACT,
     [KN_OP_PROJECT] = INEXACT,
     [KN_OP_RENORMALIZE] = INEXACT,
@@ -43,8 +47,12 @@ static const double TOLERANCE[KN_OP_COUNT] = {
     [KN_OP_SOFTMAX_VJP] = INEXACT,
     [KN_OP_ATTN_SCORES_VJP] = INEXACT,
     [KN_OP_ATTN_MIX_VJP] = INEXACT,
+    [KN_OP_ROUTE_VJP] = INEXACT,
+    [KN_OP_TOP_VALUE_VJP] = INEXACT,
+    [KN_OP_BLEND_VJP] = INEXACT,
     [KN_OP_SOFTMAX_GRAD] = INEXACT,
 };
+/* clang-format on */
 
 struct check {
     struct kn_backend base;

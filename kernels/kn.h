@@ -57,7 +57,15 @@ enum kn_status {
     KN_DEVICE_LOST = -4
 };
 
-enum kn_act { KN_ACT_NONE, KN_ACT_GELU, KN_ACT_GELU_NEW, KN_ACT_RELU, KN_ACT_SILU, KN_ACT_COUNT };
+enum kn_act {
+    KN_ACT_NONE,
+    KN_ACT_GELU,
+    KN_ACT_GELU_NEW,
+    KN_ACT_RELU,
+    KN_ACT_SILU,
+    KN_ACT_QUICK_GELU, /* x sigmoid(1.702 x) */
+    KN_ACT_COUNT
+};
 
 /* What edit does to an element x, v being its value (ops.def). */
 enum kn_edit {
@@ -90,7 +98,8 @@ struct kn_param {
                       (edit), on the row (embed) */
     float eps;     /* norms: added to the mean square */
     float softcap; /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none; softcap */
-    float offset;  /* affine: added to the weight (1 + w) */
+    float offset;  /* affine: added to the weight (1 + w); gate: to the second operand */
+    float limit;   /* gate: bound of its operands, 0 = none */
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */
@@ -99,6 +108,7 @@ struct kn_param {
                         axis before it do not belong to a line */
     bool by_place;   /* edit: values lie as the elements do, not as the selection counts them */
     bool masked;     /* stats: -inf is a hidden score and no infinity */
+    bool share;      /* top_value: over their sum */
     enum kn_edit edit;
     float number;  /* edit: the value where no operand gives it; hide: what is written */
     float lo, hi;  /* edit: bounds of a clamp */
@@ -108,6 +118,7 @@ struct kn_param {
     int32_t src0;   /* attention: absolute position of the first source of the call */
     int32_t window; /* attention: sources older than dest-window+1 are hidden, 0 = no window */
     int32_t n_rot;  /* rope: leading elements of each head that are rotated (even) */
+    int32_t top;    /* route: how many of a row count, 0 = all */
 };
 
 enum kn_op {

@@ -73,6 +73,7 @@ static int act_parse(struct js_node node, enum kn_act *out, struct err *e)
         {"relu", KN_ACT_RELU},
         {"silu", KN_ACT_SILU},
         {"swish", KN_ACT_SILU},
+        {"quick_gelu", KN_ACT_QUICK_GELU},
     };
     const char *s;
     int rc = js_string(node, &s, NULL, e);
@@ -83,7 +84,8 @@ static int act_parse(struct js_node node, enum kn_act *out, struct err *e)
             *out = table[i].act;
             return 0;
         }
-    return js_expected(node, "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu or silu", e);
+    return js_expected(node,
+                       "gelu, gelu_new, gelu_pytorch_tanh, gelu_fast, relu, silu or quick_gelu", e);
 }
 
 static int key_read(struct config *cfg, const struct arch_key *k, struct js_node root,

@@ -178,14 +178,35 @@ enum kn_status cpu_ATTN_MIX(struct cpu *c, const struct kn_call *call)
     return attn_run(c, &j, mix_units);
 }
 
+static float greatest(const float *x, int64_t n)
+{
+    float most = -INFINITY;
+    for (int64_t i = 0; i < n; i++)
+        most = x[i] > most ? x[i] : most;
+    return most;
+}
+
+/* Shares of scores, the greatest of which is `most`, beside a sink: the greatest share is one over
+ * the sum of all. */
+static void sink_take(float *p, int64_t n, float most, float sink)
+{
+    double top = (double)greatest(p, n), keep = 1 / (1 + exp((double)sink - (double)most) * top);
+    for (int64_t i = 0; i < n && top > 0; i++)
+        p[i] = (float)((double)p[i] * keep);
+}
+
 static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
     const struct attn_job *j = ctx;
+    bool sinks = !cpu_absent(&j->call->in[1]);
     for (int64_t u = first; u < end; u++) {
         int64_t h = u / j->rows, d = u % j->rows, visible = end_visible(j, d);
-        float *out = view_row(&j->call->out[0], h, d);
-        j->isa->softmax(out, view_row(&j->call->in[0], h, d), visible);
+        float *out = view_row(&j->call->out[0], h, d), *x = view_row(&j->call->in[0], h, d);
+        float most = sinks ? greatest(x, visible) : 0;
+        j->isa->softmax(out, x, visible);
+        if (sinks)
+            sink_take(out, visible, most, kn_load(&j->call->in[1], h));
         memset(out + visible, 0, (size_t)(j->sources - visible) * sizeof *out);
     }
 }
@@ -195,7 +216,8 @@ enum kn_status cpu_SOFTMAX(struct cpu *c, const struct kn_call *call)
     enum { EXP_COST = 4 };
     const struct kn_view *out = &call->out[0], *in = &call->in[0];
     if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || call->p.dest0 < 0 ||
-        call->p.src0 != 0 || !same_shape3(out, in->shape[0], in->shape[1], in->shape[2]))
+        call->p.src0 != 0 || !same_shape3(out, in->shape[0], in->shape[1], in->shape[2]) ||
+        !cpu_is_sinks(&call->in[1], in->shape[0]))
         return KN_BAD_CALL;
     struct attn_job j = {.isa = c->isa,
                          .call = call,

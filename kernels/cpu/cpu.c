@@ -307,6 +307,11 @@ bool cpu_is_matrix(const struct kn_view *v)
     return cpu_is_weight(v) || (v->ndim > 0 && kn_dtype_block(v->dtype) > 1);
 }
 
+bool cpu_is_sinks(const struct kn_view *v, int64_t heads)
+{
+    return cpu_absent(v) || (cpu_is_weight(v) && cpu_is(v, v->dtype, 1) && v->shape[0] == heads);
+}
+
 bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret)
 {
     if (v->dtype != t || v->ndim < 1)

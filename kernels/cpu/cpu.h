@@ -37,6 +37,7 @@ bool cpu_is(const struct kn_view *v, enum kn_dtype t,
 bool cpu_is_weight(const struct kn_view *v); /* f32, f16 or bf16 */
 bool cpu_is_matrix(const struct kn_view *v); /* the same, or a type in blocks: then mind `first` */
 bool cpu_absent(const struct kn_view *v);
+bool cpu_is_sinks(const struct kn_view *v, int64_t heads); /* any[H], or absent */
 
 static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
 {

@@ -2,6 +2,7 @@
  * softcap, gate, rope. */
 #include "cpu.h"
 
+#include <math.h>
 #include <string.h>
 
 struct rows_job {
@@ -202,12 +203,37 @@ enum kn_status cpu_SOFTCAP(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out.n, j.out.len * ACT_COST, softcap_units, &j);
 }
 
+enum { HELD = 256 };
+
+static float held(float x, float lo, float hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
+}
+
+/* With the operands held within bounds, or one of them moved. */
+static void gate_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    float limit = j->call->p.limit > 0 ? j->call->p.limit : INFINITY, a[HELD], b[HELD];
+    for (int64_t i = first; i < end; i++)
+        for (int64_t at = 0, n; at < j->out.len; at += n) {
+            n = j->out.len - at < HELD ? j->out.len - at : HELD;
+            for (int64_t k = 0; k < n; k++) {
+                a[k] = held(cpu_row(&j->a, i)[at + k], -INFINITY, limit);
+                b[k] = held(cpu_row(&j->b, i)[at + k], -limit, limit) + j->call->p.offset;
+            }
+            j->c->isa->act(cpu_row(&j->out, i) + at, a, b, n, j->call->p.act);
+        }
+}
+
 enum kn_status cpu_GATE(struct cpu *c, const struct kn_call *call)
 {
     struct rows_job j;
+    bool plain = !(call->p.limit > 0) && call->p.offset == 0;
     if ((unsigned)call->p.act >= KN_ACT_COUNT || !rows_job(&j, c, call, true))
         return KN_BAD_CALL;
-    return cpu_each(c, j.out.n, j.out.len * ACT_COST, act_units, &j);
+    return cpu_each(c, j.out.n, j.out.len * ACT_COST, plain ? act_units : gate_units, &j);
 }
 
 static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)

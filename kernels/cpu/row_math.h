@@ -90,6 +90,7 @@ INLINE vf v_act(enum kn_act act, vf x)
     }
     case KN_ACT_RELU: return v_max(v_set1(0), x);
     case KN_ACT_SILU: return x / (1.0f + v_exp(-x));
+    case KN_ACT_QUICK_GELU: return x / (1.0f + v_exp(x * -1.702f));
     default: return x;
     }
 }
@@ -115,6 +116,7 @@ static void row_act(float *out, const float *x, const float *gate, int64_t n, en
     case KN_ACT_GELU_NEW: act_all(KN_ACT_GELU_NEW, out, x, gate, n); break;
     case KN_ACT_RELU: act_all(KN_ACT_RELU, out, x, gate, n); break;
     case KN_ACT_SILU: act_all(KN_ACT_SILU, out, x, gate, n); break;
+    case KN_ACT_QUICK_GELU: act_all(KN_ACT_QUICK_GELU, out, x, gate, n); break;
     default: act_all(KN_ACT_NONE, out, x, gate, n); break;
     }
 }

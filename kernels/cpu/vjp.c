@@ -158,8 +158,18 @@ static struct act_value act_value(enum kn_act act, double x)
         double s = 1 / (1 + exp(-x));
         return (struct act_value){x * s, s * (1 + x * (1 - s))};
     }
+    case KN_ACT_QUICK_GELU: {
+        double s = 1 / (1 + exp(-1.702 * x));
+        return (struct act_value){x * s, s * (1 + 1.702 * x * (1 - s))};
+    }
     default: return (struct act_value){x, 1};
     }
+}
+
+/* Where a bound holds a value nothing flows. */
+static double held(double x, double lo, double hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
 }
 
 static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
@@ -167,14 +177,20 @@ static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct vjp_job *j = ctx;
     bool gate = j->in[2].data != NULL;
+    double limit = gate && j->call->p.limit > 0 ? (double)j->call->p.limit : INFINITY,
+           offset = (double)j->call->p.offset;
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i),
                     *b = gate ? cpu_row(&j->in[2], i) : NULL;
         float *dx = cpu_row(&j->out[0], i), *db = gate ? cpu_row(&j->out[1], i) : NULL;
         for (int64_t k = 0; k < j->out[0].len; k++) {
-            struct act_value v = act_value(j->call->p.act, (double)x[k]);
-            dx[k] += (float)((double)dy[k] * v.dy * (gate ? (double)b[k] : 1));
+            double a = held((double)x[k], -INFINITY, limit), by = 1;
+            struct act_value v = act_value(j->call->p.act, a);
             if (gate)
+                by = held((double)b[k], -limit, limit) + offset;
+            if (a == (double)x[k])
+                dx[k] += (float)((double)dy[k] * v.dy * by);
+            if (gate && by == (double)b[k] + offset)
                 db[k] += (float)((double)dy[k] * v.y);
         }
     }

@@ -47,6 +47,11 @@ static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
             most = fmax(most, (double)x[s]);
         if (most == -INFINITY)
             continue; /* the row is 0 whatever moves */
+        if (!cpu_absent(&j->call->in[2])) {
+            double sink = (double)kn_load(&j->call->in[2], h);
+            most = fmax(most, sink);
+            sum = exp(sink - most);
+        }
         for (int64_t s = 0; s < n; s++) {
             double p = exp((double)x[s] - most);
             sum += p;
@@ -66,7 +71,8 @@ enum kn_status cpu_SOFTMAX_VJP(struct cpu *c, const struct kn_call *call)
     struct attn_vjp j = {.c = c, .call = call};
     if (!cpu_is(x, KN_F32, 3) || call->p.src0 != 0 || call->p.dest0 < 0 ||
         !is_shape3(&call->in[0], x->shape[0], x->shape[1], x->shape[2]) ||
-        !is_shape3(&call->out[0], x->shape[0], x->shape[1], x->shape[2]))
+        !is_shape3(&call->out[0], x->shape[0], x->shape[1], x->shape[2]) ||
+        !cpu_is_sinks(&call->in[2], x->shape[0]))
         return KN_BAD_CALL;
     j.heads = x->shape[0], j.rows = x->shape[1], j.sources = x->shape[2];
     return cpu_each(c, j.heads * j.rows, j.sources * EXP_COST, softmax_units, &j);

@@ -75,6 +75,7 @@ static double activation(enum kn_act act, double x)
         return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x > 0 ? x : 0;
     case KN_ACT_SILU: return x / (1 + exp(-x));
+    case KN_ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
     default: return x;
     }
 }

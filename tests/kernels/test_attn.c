@@ -118,6 +118,8 @@ static double softmax_reference(const struct kn_call *call, int o, int64_t h, in
         return 0;
     for (int64_t i = 0; i < visible; i++)
         sum += exp(kt_at(x, h, d, i) - greatest);
+    if (call->in[1].ndim)
+        sum += exp(kt_at(&call->in[1], h, 0, 0) - greatest);
     /* The difference is rounded once as a float, which exp turns into a relative error. */
     double difference = kt_at(x, h, d, s) - greatest;
     *size = exp(difference) / sum * (1 + fmin(-difference, 200));
@@ -148,6 +150,13 @@ static void test_softmax(void **state)
         in_place.out[0] = in_place.in[0];
         kt_check(&call, softmax_reference, 4e-7);
         kt_check(&in_place, softmax_reference, 4e-7);
+        for (enum kn_dtype t = KN_F32; t <= KN_BF16; t++) {
+            call.in[1] = KT(t, 0, SHAPES[i].heads);
+            kt_fill(&call.in[1], -4, 12);
+            kt_check(&call, softmax_reference, 5e-7);
+        }
+        call.in[1].shape[0]++;
+        kt_refused(&call);
         kt_free();
     }
     /* Sources past the row are left out even where their scores are finite; NaN alone is NaN. */

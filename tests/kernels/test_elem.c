@@ -164,27 +164,38 @@ static double act_value(enum kn_act act, double x)
         return x / (1 + exp(-2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x < 0 ? 0 : x;
     case KN_ACT_SILU: return x / (1 + exp(-x));
+    case KN_ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
     default: return x;
     }
 }
 
-/* What errors are relative to.  gelu_new is x / (1 + e^t) with a rounded t, whose error e^t turns
- * into a relative one: t times as large on the left, where the value itself vanishes. */
+/* What errors are relative to.  gelu_new and quick_gelu are x / (1 + e^t) with a rounded t, whose
+ * error e^t turns into a relative one: t times as large on the left, where the value itself
+ * vanishes. */
 static double act_size(enum kn_act act, double x)
 {
-    double t = act == KN_ACT_GELU_NEW && x < 0 ? 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)
-                                               : 0;
+    double t = x > 0                      ? 0
+               : act == KN_ACT_GELU_NEW   ? 2 * sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)
+               : act == KN_ACT_QUICK_GELU ? 1.702 * x
+                                          : 0;
     return fabs(act_value(act, x)) * (1 - fmax(t, -200)) + 1e-30;
+}
+
+static double held(double x, double lo, double hi)
+{
+    return x < lo ? lo : x > hi ? hi : x;
 }
 
 static double act_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
                             double *size)
 {
     (void)o, (void)c;
-    double x = kt_at(&call->in[0], a, b, 0), y = act_value(call->p.act, x);
+    double limit = call->p.limit > 0 ? (double)call->p.limit : (double)INFINITY,
+           x = held(kt_at(&call->in[0], a, b, 0), -(double)INFINITY, limit),
+           y = act_value(call->p.act, x);
     *size = act_size(call->p.act, x);
     if (call->op == KN_OP_GATE) {
-        double gate = kt_at(&call->in[1], a, b, 0);
+        double gate = held(kt_at(&call->in[1], a, b, 0), -limit, limit) + (double)call->p.offset;
         *size *= fabs(gate);
         y *= gate;
     }
@@ -210,6 +221,9 @@ static void test_act(void **state)
             call.in[1] = KT(KN_F32, 3, 70, LENGTHS[i]);
             kt_set(&call.in[1], 2, 3, 0, 0);
             kt_check(&call, act_reference, 5 * ULP);
+            struct kn_call bounded = call;
+            bounded.p.limit = 0.7f, bounded.p.offset = 2; /* the sum does not cancel */
+            kt_check(&bounded, act_reference, 6 * ULP);
             call.out[0] = call.in[0];
             kt_check(&call, act_reference, 5 * ULP);
             kt_free();

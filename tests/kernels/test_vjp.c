@@ -56,6 +56,7 @@ static double act(enum kn_act a, double x)
         return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1)) * (x + 0.044715 * x * x * x)));
     case KN_ACT_RELU: return x > 0 ? x : 0;
     case KN_ACT_SILU: return x / (1 + exp(-x));
+    case KN_ACT_QUICK_GELU: return x / (1 + exp(-1.702 * x));
     default: return x;
     }
 }
@@ -68,8 +69,59 @@ static void f_act(const double *x, double *y, const struct kn_call *c)
 
 static void f_gate(const double *x, double *y, const struct kn_call *c)
 {
+    double limit = c->p.limit > 0 ? (double)c->p.limit : (double)INFINITY;
     for (int i = 0; i < R * D; i++)
-        y[i] = act(c->p.act, x[i]) * x[R * D + i];
+        y[i] = act(c->p.act, fmin(x[i], limit)) *
+               (fmax(fmin(x[R * D + i], limit), -limit) + (double)c->p.offset);
+}
+
+enum { TOP = 3 };
+
+/* Has an element of a row fewer than TOP others before it, in topk's order?  *rank: how many. */
+static bool is_top(const double *x, int k, int *rank)
+{
+    *rank = 0;
+    for (int i = 0; i < D; i++)
+        *rank += x[i] > x[k] || (x[i] == x[k] && i < k);
+    return *rank < TOP;
+}
+
+static void f_route(const double *x, double *y, const struct kn_call *c)
+{
+    for (int i = 0; i < R; i++) {
+        double sum = 0;
+        for (int pass = 0; pass < 2; pass++)
+            for (int k = 0, rank; k < D; k++) {
+                bool in = !c->p.top || is_top(x + i * D, k, &rank);
+                sum += in && !pass ? exp(x[i * D + k]) : 0;
+                y[i * D + k] = in ? exp(x[i * D + k]) / sum : 0;
+            }
+    }
+}
+
+static void f_top_value(const double *x, double *y, const struct kn_call *c)
+{
+    for (int i = 0; i < R; i++) {
+        double sum = 0;
+        for (int pass = 0; pass < 2; pass++)
+            for (int k = 0, rank; k < D; k++) {
+                if (!is_top(x + i * D, k, &rank))
+                    continue;
+                sum += pass ? 0 : x[i * D + k];
+                y[i * TOP + rank] = x[i * D + k] / (c->p.share ? sum : 1);
+            }
+    }
+}
+
+/* w [R, TOP], x [R, TOP, D] */
+static void f_blend(const double *x, double *y, const struct kn_call *c)
+{
+    (void)c;
+    for (int i = 0; i < R * D; i++) {
+        y[i] = 0;
+        for (int s = 0; s < TOP; s++)
+            y[i] += x[i / D * TOP + s] * x[R * TOP + (i / D * TOP + s) * D + i % D];
+    }
 }
 
 /* x [R, H, DH], cosines and sines [R, N_ROT] */
@@ -111,6 +163,7 @@ static void f_softmax(const double *x, double *y, const struct kn_call *c)
 {
     for (int i = 0; i < H * R; i++) {
         double sum = 0;
+        sum = c->in[2].ndim ? exp(kt_at(&c->in[2], i / R, 0, 0)) : 0;
         for (int s = 0; s < S; s++)
             sum += hidden(c, i % R, s) ? 0 : exp(x[i * S + s]);
         for (int s = 0; s < S; s++)
@@ -245,7 +298,30 @@ static void test_activations(void **state)
         check(&c, 1, (const struct kn_view *[]){&x}, 1, f_act);
         c.op = KN_OP_GATE_VJP, c.out[1] = KT(KN_F32, 0, R, D), c.in[2] = b;
         check(&c, 2, (const struct kn_view *[]){&x, &b}, 2, f_gate);
+        c.p.limit = 0.6f, c.p.offset = 1;
+        check(&c, 2, (const struct kn_view *[]){&x, &b}, 2, f_gate);
     }
+    kt_free();
+}
+
+static void test_experts(void **state)
+{
+    (void)state;
+    struct kn_view x = KT(KN_F32, 0, R, D), w = KT(KN_F32, 0, R, TOP), y = KT(KN_F32, 0, R, TOP, D);
+    kt_fill(&x, 0.1f, 2);
+    struct kn_call c = {.op = KN_OP_ROUTE_VJP, .out = {KT(KN_F32, 0, R, D)}};
+    c.in[0] = KT(KN_F32, 0, R, D), c.in[1] = x;
+    for (c.p.top = 0; c.p.top <= TOP; c.p.top += TOP)
+        check(&c, 1, (const struct kn_view *[]){&x}, 1, f_route);
+    c.op = KN_OP_TOP_VALUE_VJP, c.in[0] = KT(KN_F32, 0, R, TOP);
+    for (int share = 0; share < 2; share++) {
+        c.p.share = share;
+        check(&c, 1, (const struct kn_view *[]){&x}, 1, f_top_value);
+    }
+    struct kn_call b = {.op = KN_OP_BLEND_VJP};
+    b.out[0] = KT(KN_F32, 0, R, TOP), b.out[1] = KT(KN_F32, 0, R, TOP, D);
+    b.in[0] = KT(KN_F32, 0, R, D), b.in[1] = w, b.in[2] = y;
+    check(&b, 2, (const struct kn_view *[]){&w, &y}, 2, f_blend);
     kt_free();
 }
 
@@ -259,6 +335,8 @@ static void test_attention(void **state)
         struct kn_call soft = {.op = KN_OP_SOFTMAX_VJP, .p = p};
         soft.out[0] = KT(KN_F32, 0, H, R, S), soft.in[0] = KT(KN_F32, 0, H, R, S),
         soft.in[1] = square;
+        check(&soft, 1, (const struct kn_view *[]){&square}, 1, f_softmax);
+        soft.in[2] = KT(KN_F32, 0, H);
         check(&soft, 1, (const struct kn_view *[]){&square}, 1, f_softmax);
         struct kn_call scores = {.op = KN_OP_ATTN_SCORES_VJP, .p = p};
         scores.p.window = full ? 2 : 3;
@@ -330,9 +408,9 @@ static int close_all(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_norms),     cmocka_unit_test(test_activations),
-        cmocka_unit_test(test_attention), cmocka_unit_test(test_masked_row),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_norms),      cmocka_unit_test(test_activations),
+        cmocka_unit_test(test_experts),    cmocka_unit_test(test_attention),
+        cmocka_unit_test(test_masked_row), cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, close_all);
 }

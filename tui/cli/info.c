@@ -42,11 +42,9 @@ static void plain_facts(struct bytes *out, const struct fact *f, int n)
 
 static const char *act_name(enum kn_act act)
 {
-    static const char *const names[KN_ACT_COUNT] = {[KN_ACT_NONE] = "none",
-                                                    [KN_ACT_GELU] = "gelu",
-                                                    [KN_ACT_GELU_NEW] = "gelu_new",
-                                                    [KN_ACT_RELU] = "relu",
-                                                    [KN_ACT_SILU] = "silu"};
+    static const char *const names[KN_ACT_COUNT] = {
+        [KN_ACT_NONE] = "none", [KN_ACT_GELU] = "gelu", [KN_ACT_GELU_NEW] = "gelu_new",
+        [KN_ACT_RELU] = "relu", [KN_ACT_SILU] = "silu", [KN_ACT_QUICK_GELU] = "quick_gelu"};
     return names[act];
 }
 

@@ -42,7 +42,8 @@ static void put_config(struct exporter *x, const struct switches *sw)
     static const char *const acts[KN_ACT_COUNT] = {[KN_ACT_GELU] = "gelu",
                                                    [KN_ACT_GELU_NEW] = "gelu_new",
                                                    [KN_ACT_RELU] = "relu",
-                                                   [KN_ACT_SILU] = "silu"};
+                                                   [KN_ACT_SILU] = "silu",
+                                                   [KN_ACT_QUICK_GELU] = "quick_gelu"};
     const struct config *c = x->cfg;
     bytes_addf(
         x->out,
