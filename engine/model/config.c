@@ -135,59 +135,6 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
     return rc;
 }
 
-/* The scaling of a table's angles. */
-static int rope_scaling_read(struct rope *out, struct js_node rope, struct err *e)
-{
-    if (!js_is_object(rope))
-        return js_expected(rope, "an object", e);
-    struct js_node kind = key_find(rope, "rope_type|type");
-    const char *type;
-    int rc = js_string_or(kind, "default", &type, e);
-    if (rc)
-        return rc;
-    static const char *const names[] = {"default", "linear", "dynamic", "llama3"};
-    int found = -1;
-    for (int i = 0; i < 4; i++)
-        if (!strcmp(type, names[i]))
-            found = i;
-    if (found < 0)
-        return js_expected(kind, "default, linear, dynamic or llama3", e);
-    out->scaling = found;
-    if (found == ROPE_PLAIN)
-        return 0;
-    if ((rc = js_number(js_get(rope, "factor"), 1e-3, 1e6, &out->factor, e)) ||
-        found != ROPE_LLAMA3)
-        return rc;
-    int64_t ctx;
-    if ((rc = js_number(js_get(rope, "low_freq_factor"), 1e-6, 1e6, &out->low_freq, e)) ||
-        (rc = js_number(js_get(rope, "high_freq_factor"), 1e-6, 1e6, &out->high_freq, e)) ||
-        (rc = js_int(js_get(rope, "original_max_position_embeddings"), 1, INT32_MAX, &ctx, e)))
-        return rc;
-    if (out->high_freq <= out->low_freq)
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · rope_scaling · high_freq_factor %g must be above low_freq_factor %g",
-                       js_name(rope.doc), out->high_freq, out->low_freq);
-    out->n_ctx = (int32_t)ctx;
-    return 0;
-}
-
-/* rope_parameters of transformers 5, or rope_scaling of 4; by kind of layer where the tables
- * differ. */
-static int rope_read(struct config *cfg, struct js_node root, struct err *e)
-{
-    struct js_node rope = js_get(root, "rope_scaling");
-    if (!js_is_set(rope))
-        rope = js_get(root, "rope_parameters");
-    struct js_node full = js_get(rope, "full_attention"), local = js_get(rope, "sliding_attention");
-    bool split = cfg->rope_by_window && js_is_set(full);
-    int rc = 0;
-    if (js_is_set(rope))
-        rc = rope_scaling_read(&cfg->rope, split ? full : rope, e);
-    if (!rc && split && js_is_set(local))
-        rc = rope_scaling_read(&cfg->rope_local, local, e);
-    return rc;
-}
-
 /* Layers that have a window, as layer_types says or by the pattern. */
 static int layers_read(struct config *cfg, struct js_node root, struct err *e)
 {
@@ -241,14 +188,6 @@ static int sizes_check(struct config *cfg, const char *file, struct err *e)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · %d heads of %d are above the limits (%d per head, %d together)", file,
                        cfg->n_heads, cfg->d_head, LIMIT_D_HEAD, LIMIT_D_MODEL);
-    if (cfg->pos == POS_ROTARY) {
-        cfg->n_rot = (int32_t)(cfg->rotary_share * cfg->d_head);
-        if (cfg->n_rot < 2 || cfg->n_rot % 2)
-            return err_set(
-                e, ERR_BAD_INPUT,
-                "%s · rotary share %g of head size %d · must give an even number >= 2, gives %d",
-                file, cfg->rotary_share, cfg->d_head, cfg->n_rot);
-    }
     return 0;
 }
 
@@ -323,8 +262,8 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
                 js_get(root, m->name),
                 m->value ? "true (false is not supported)" : "false (true is not supported)", e);
     }
-    if ((rc = rope_read(cfg, root, e)) || (rc = layers_read(cfg, root, e)) ||
-        (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+    if ((rc = layers_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+        (rc = cfg->pos == POS_ROTARY ? rope_read(cfg, root, e) : 0) ||
         (rc = token_id(js_get(root, "bos_token_id"), &cfg->bos_id, e)) ||
         (rc = token_id(js_get(root, "eos_token_id"), &cfg->eos_id, e)))
         return rc;

@@ -8,9 +8,9 @@
 #include "base/err.h"
 #include "base/limit.h"
 #include "kn.h"
+#include "model/rope.h"
 
 enum pos_kind { POS_LEARNED, POS_ROTARY };
-enum rope_scaling { ROPE_PLAIN, ROPE_LINEAR, ROPE_DYNAMIC, ROPE_LLAMA3 };
 
 /* Where the norms of a block stand. */
 enum norm_place {
@@ -18,13 +18,6 @@ enum norm_place {
     NORM_AFTER,    /* what a branch gives is normalized before it is added */
     NORM_BOTH,     /* both */
     NORM_RESIDUAL, /* the sum of stream and branch is normalized, and goes on as the stream */
-};
-
-/* Rotary angles: the parameters of one table.  No padding: it is hashed. */
-struct rope {
-    double theta, factor, low_freq, high_freq;
-    int32_t scaling; /* enum rope_scaling */
-    int32_t n_ctx;   /* original context of the llama3 scaling */
 };
 
 struct layer_set {

@@ -291,7 +291,7 @@ static int sync_base(struct pair *p, const struct pair_target *t, int failed, st
     const struct run_input *in = &t->input;
     int32_t old = run_length(base), row = 0;
     /* Given rows are new, and a rotation that depends on the length is another one. */
-    if (!in->rows && (p->m->cfg.rope.scaling != ROPE_DYNAMIC || old == in->n))
+    if (!in->rows && rope_length(&p->m->cfg, old) == rope_length(&p->m->cfg, in->n))
         row = first_difference(run_tokens(base), old, in->tokens, in->n);
     p->stale = row < old || row < in->n;
     row = config_first_reached_row(&p->m->cfg, row);

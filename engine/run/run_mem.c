@@ -233,7 +233,7 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
 
 int run_set_capacity(struct run *r, int32_t n, struct err *e)
 {
-    int32_t cap = r->cap ? r->cap : 32, rope = run_rope_length(&r->m->cfg, n), before = r->rope_n;
+    int32_t cap = r->cap ? r->cap : 32, rope = rope_length(&r->m->cfg, n), before = r->rope_n;
     while (cap < n)
         cap *= 2;
     if (r->base) /* so that a row of scores has one pitch in both */

@@ -79,7 +79,7 @@ struct run {
     int32_t n, cap;
     int32_t *tokens; /* [cap] as asked for */
     struct buffer operand[RUN_OPERANDS];
-    int32_t rope_n; /* length that the rotary table was made for (matters for dynamic scaling) */
+    int32_t rope_n;     /* length that the rotary tables were made for (rope_length) */
     int32_t n_resident; /* stages 1..n_resident keep every site */
     void **keep;
     struct run_instrs instrs;
@@ -146,7 +146,6 @@ struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t
 int run_rope_fill(struct run *r, int32_t n, struct err *e);
 /* Put the tables where blocks read them, for a run that skips the first stage. */
 int run_rope_place(struct run *r, struct err *e);
-int32_t run_rope_length(const struct config *cfg, int32_t n);
 
 /* run_exec.c: steps [first, last) of a stage for rows [f->r0, f->r1); `want`: an on-request site to
  * compute as well, or SITE_COUNT. */

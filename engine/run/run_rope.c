@@ -1,16 +1,45 @@
 /* run_rope.c - rotary tables, in the arithmetic of Hugging Face's modeling_rope_utils: inverse
  * frequencies and angles are f32 there, so they are here; a more exact angle would differ from the
- * reference at long positions. Formulas: linear, dynamic NTK and llama3 scaling of the same file.
- */
+ * reference at long positions. The formulas of the scalings are those of the same file. */
 #include "run/run_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
 
-/* Length that decides the table: dynamic scaling grows with the prompt past the trained context. */
-int32_t run_rope_length(const struct config *cfg, int32_t n)
+/* Between pairs that turn often over the original context and pairs that hardly do. */
+static float llama3_frequency(const struct rope *rope, float f)
 {
-    return cfg->rope.scaling == ROPE_DYNAMIC && n > cfg->n_ctx ? n : cfg->n_ctx;
+    const float two_pi = 6.28318530717958647692f;
+    float wavelength = two_pi / f, ctx = (float)rope->n_ctx;
+    float low = ctx / (float)rope->low_freq, high = ctx / (float)rope->high_freq;
+    if (wavelength > low)
+        return f / (float)rope->factor;
+    if (wavelength < high)
+        return f;
+    float smooth = (ctx / wavelength - (float)rope->low_freq) /
+                   (float)(rope->high_freq - rope->low_freq);
+    return (1 - smooth) * (f / (float)rope->factor) + smooth * f;
+}
+
+/* The pair that turns so many times over the original context. */
+static double yarn_pair(const struct rope *rope, double turns, int32_t dim)
+{
+    const double two_pi = 6.28318530717958647692;
+    return dim * log(rope->n_ctx / (turns * two_pi)) / (2 * log(rope->theta));
+}
+
+static float yarn_frequency(const struct rope *rope, float period, int32_t i, int32_t dim)
+{
+    double first = yarn_pair(rope, rope->high_freq, dim),
+           last = yarn_pair(rope, rope->low_freq, dim);
+    if (rope->truncate)
+        first = floor(first), last = ceil(last);
+    first = fmax(first, 0), last = fmin(last, dim - 1);
+    if (first == last)
+        last += 0.001; /* as Hugging Face divides */
+    float ramp = fminf(fmaxf(((float)i - (float)first) / (float)(last - first), 0), 1),
+          keep = 1 - ramp;
+    return 1.0f / ((float)rope->factor * period) * (1 - keep) + 1.0f / period * keep;
 }
 
 static float inverse_frequency(const struct config *cfg, const struct rope *rope, int32_t i,
@@ -19,21 +48,15 @@ static float inverse_frequency(const struct config *cfg, const struct rope *rope
     double base = rope->theta, dim = cfg->n_rot, factor = rope->factor;
     if (rope->scaling == ROPE_DYNAMIC && dim > 2)
         base *= pow(factor * n / cfg->n_ctx - (factor - 1), dim / (dim - 2));
-    float f = 1.0f / powf((float)base, (float)(2 * i) / (float)dim);
-    if (rope->scaling == ROPE_LINEAR)
-        return f / (float)factor;
-    if (rope->scaling != ROPE_LLAMA3)
-        return f;
-    const float two_pi = 6.28318530717958647692f;
-    float wavelength = two_pi / f, ctx = (float)rope->n_ctx;
-    float low = ctx / (float)rope->low_freq, high = ctx / (float)rope->high_freq;
-    if (wavelength > low)
-        return f / (float)factor;
-    if (wavelength < high)
-        return f;
-    float smooth = (ctx / wavelength - (float)rope->low_freq) /
-                   (float)(rope->high_freq - rope->low_freq);
-    return (1 - smooth) * (f / (float)factor) + smooth * f;
+    float period = powf((float)base, (float)(2 * i) / (float)dim);
+    switch (rope->scaling) {
+    case ROPE_LINEAR: return 1.0f / period / (float)factor;
+    case ROPE_LLAMA3: return llama3_frequency(rope, 1.0f / period);
+    case ROPE_YARN: return yarn_frequency(rope, period, i, cfg->n_rot);
+    case ROPE_LONGROPE:
+        return 1.0f / ((n > rope->n_ctx ? rope->long_factor : rope->short_factor)[i] * period);
+    default: return 1.0f / period;
+    }
 }
 
 /* One table, for a run of n positions, into the operand `cosine` and the one after it. */
@@ -43,6 +66,7 @@ static int table_fill(struct run *r, const struct rope *rope, enum run_operand c
     const struct config *cfg = &r->m->cfg;
     size_t half = (size_t)cfg->n_rot / 2, floats = (size_t)r->cap * 2 * half;
     float *c = malloc((2 * floats + 1) * sizeof *c), *s = c ? c + floats : NULL;
+    float scale = (float)rope->attention_factor;
     if (!c)
         return err_memory(e, "rotary tables of %d positions", r->cap);
     for (int32_t i = 0; i < cfg->n_rot / 2; i++) {
@@ -50,8 +74,8 @@ static int table_fill(struct run *r, const struct rope *rope, enum run_operand c
         for (int32_t p = 0; p < r->cap; p++) {
             float angle = f * (float)p;
             size_t at = (size_t)p * 2 * half + (size_t)i;
-            c[at] = c[at + half] = (float)cos((double)angle);
-            s[at] = s[at + half] = (float)sin((double)angle);
+            c[at] = c[at + half] = (float)cos((double)angle) * scale;
+            s[at] = s[at + half] = (float)sin((double)angle) * scale;
         }
     }
     struct kn_view to[2] = {run_operand_view(r, cosine, 0, r->cap),

@@ -39,27 +39,6 @@ static void test_defaults(void **state)
     assert_true(!c.tied && c.gated && !c.norm_center);
 }
 
-static void test_generations(void **state)
-{
-    (void)state;
-    struct config a, b;
-    assert_int_equal(
-        parse(&a,
-              "{" LLAMA ",\"rope_theta\":5e5,\"rope_scaling\":{\"type\":\"linear\",\"factor\":2}}",
-              NULL),
-        0);
-    assert_int_equal(
-        parse(
-            &b,
-            "{" LLAMA
-            ",\"rope_parameters\":{\"rope_type\":\"linear\",\"factor\":2.0,\"rope_theta\":500000.0}}",
-            NULL),
-        0);
-    assert_true(a.rope.theta == b.rope.theta && a.rope.factor == b.rope.factor &&
-                a.rope.scaling == ROPE_LINEAR);
-    assert_int_equal(a.rope.scaling, b.rope.scaling);
-}
-
 static void test_window(void **state)
 {
     (void)state;
@@ -92,9 +71,6 @@ static void test_refusals(void **state)
         {"{\"model_type\":\"gpt2\",\"n_layer\":100000,\"n_head\":5,\"n_embd\":12,\"vocab_size\":10}",
          "1..512"},
         {"{" LLAMA ",\"num_key_value_heads\":3}", "not a multiple of 3 key/value heads"},
-        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":2}}",
-         "expected default, linear, dynamic or llama3"},
-        {"{" LLAMA ",\"rope_scaling\":{\"rope_type\":\"linear\"}}", "factor"},
         {"{" LLAMA ",\"head_dim\":3}", "must give an even number"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -122,7 +98,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_generations),
         cmocka_unit_test(test_window),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(refusal_names_the_nearest),

@@ -166,10 +166,11 @@ static void walk(const char *name, uint32_t seed)
 static void marks_cover_every_change(void **state)
 {
     (void)state;
-    /* llama_dynamic: its rotation depends on the length */
-    static const char *const names[] = {"gpt2", "gpt_neox", "llama", "llama_dynamic"};
+    /* The last two: their rotation depends on the length. */
+    static const char *const names[] = {"gpt2", "gpt_neox", "llama", "llama_dynamic",
+                                        "llama_longrope"};
     for (uint32_t seed = 1; seed <= 3; seed++)
-        for (int i = 0; i < 4; i++)
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++)
             walk(names[i], seed);
 }
 

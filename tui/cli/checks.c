@@ -335,11 +335,10 @@ int check_causal(struct check *k, int32_t layer)
 {
     (void)layer;
     const struct config *cfg = &k->c->m->cfg;
-    if (k->n < 2 || (cfg->rope.scaling == ROPE_DYNAMIC &&
-                     k->n > cfg->n_ctx)) /* rotation by length: not causal */
+    int32_t n = (k->n + 1) / 2;
+    if (k->n < 2 || rope_length(cfg, n) != rope_length(cfg, k->n)) /* by length: not causal */
         return 0;
     struct run *r = fresh_run(k);
-    int32_t n = (k->n + 1) / 2;
     int rc = r ? run_sync(r, run_ids(k->c->tokens, n), NULL, NULL, NULL, &k->c->err)
                : k->c->err.code;
     if (!rc)

@@ -48,15 +48,6 @@ static const char *act_name(enum kn_act act)
     return names[act];
 }
 
-static const char *rope_name(int32_t s)
-{
-    static const char *const names[] = {[ROPE_PLAIN] = "none",
-                                        [ROPE_LINEAR] = "linear",
-                                        [ROPE_DYNAMIC] = "dynamic",
-                                        [ROPE_LLAMA3] = "llama3"};
-    return names[s];
-}
-
 /* Is there anything to compute with?  A folder with a config alone is still a model shape. */
 static int has_weights(struct cli *c, bool *out)
 {
@@ -78,7 +69,9 @@ int cli_info(struct cli *c)
         return rc;
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
-    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160];
+    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], rope[ROPE_TEXT_MAX],
+        rope_local[ROPE_TEXT_MAX];
+    bool rotary = g->pos == POS_ROTARY, local = rotary && g->rope_by_window;
     const struct fact facts[] = {
         {"model", c->m->name, 0},
         {"architecture", g->arch->model_type, 0},
@@ -93,7 +86,9 @@ int cli_info(struct cli *c)
         {"window", NULL, g->window ? g->window : -1},
         {"positions", g->pos == POS_LEARNED ? "learned" : "rotary", 0},
         {"rotary_dims", NULL, g->pos == POS_ROTARY ? g->n_rot : -1},
-        {"rope_scaling", g->pos == POS_ROTARY ? rope_name(g->rope.scaling) : "none", 0},
+        {"rope_scaling", g->pos == POS_ROTARY ? rope_scaling_name(g->rope.scaling) : "none", 0},
+        {"rope_numbers", rotary ? rope_text(&g->rope, rope) : NULL, -1},
+        {"rope_local", local ? rope_text(&g->rope_local, rope_local) : NULL, -1},
         {"norm", g->norm_center ? "layer norm" : "rms norm", 0},
         {"activation", act_name(g->act), 0},
         {"mlp", g->gated ? "gated" : "plain", 0},

@@ -47,23 +47,29 @@ static int check_run(const struct export *x, const struct edit_instr *act, struc
                    act->source_name, (int)act->edit + 1);
 }
 
-/* Dynamic rotary scaling makes its tables for a length: TransformerLens keeps those that it began
- * with, Hugging Face those of the longest prompt so far. */
-static int check_lengths(const struct export *in, struct err *e)
+/* Some rotary scalings make their tables for a length: TransformerLens keeps those that it began
+ * with, Hugging Face the dynamic ones of the longest prompt so far. */
+static int check_length(const struct exporter *x, int64_t n, const char *option, const char *name)
 {
-    static const char why[] =
-        "%s %s · %d tokens beside %d: dynamic rotary scaling depends on the length · give it as many";
-    for (int32_t i = 0; i < in->n_prompts; i++)
-        if (in->prompts[i].n != in->n)
-            return err_set(e, ERR_BAD_INPUT, why, "--run", in->prompts[i].name,
-                           (int)in->prompts[i].n, (int)in->n);
+    if (rope_length(x->cfg, (int32_t)n) == rope_length(x->cfg, x->x->n))
+        return 0;
+    return err_set(
+        x->e, ERR_BAD_INPUT,
+        "%s %s · %d tokens beside %d: the model's rotary scaling depends on the length · give it as many",
+        option, name, (int)n, (int)x->x->n);
+}
+
+static int check_lengths(const struct exporter *x)
+{
+    const struct export *in = x->x;
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < in->n_prompts; i++)
+        rc = check_length(x, in->prompts[i].n, "--run", in->prompts[i].name);
     for (int32_t i = 0; i < in->n_sets; i++)
-        for (int32_t k = 0; k < in->sets[i]->n; k++)
-            if (in->sets[i]->start[k + 1] - in->sets[i]->start[k] != in->n)
-                return err_set(e, ERR_BAD_INPUT, why, "--ref", in->sets[i]->name,
-                               (int)(in->sets[i]->start[k + 1] - in->sets[i]->start[k]),
-                               (int)in->n);
-    return 0;
+        for (int32_t k = 0; !rc && k < in->sets[i]->n; k++)
+            rc = check_length(x, in->sets[i]->start[k + 1] - in->sets[i]->start[k], "--ref",
+                              in->sets[i]->name);
+    return rc;
 }
 
 static int resolve_edits(struct exporter *x)
@@ -81,8 +87,8 @@ static int resolve_edits(struct exporter *x)
     int rc = x->prog ? 0 : edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
     for (int32_t i = 0; !rc && i < x->prog->n_instrs; i++)
         rc = check_run(in, &x->prog->instrs[i], x->e);
-    if (!rc && x->cfg->rope.scaling == ROPE_DYNAMIC)
-        rc = check_lengths(in, x->e);
+    if (!rc)
+        rc = check_lengths(x);
     size_t n = rc ? 0
                   : (size_t)x->prog->n_instrs + (size_t)x->prog->n_back +
                         (size_t)x->prog->n_weights;

@@ -74,7 +74,9 @@ static void put_rotary(struct exporter *x)
 {
     if (x->cfg->pos != POS_ROTARY || x->cfg->rope.scaling == ROPE_PLAIN)
         return;
-    int32_t n = x->cfg->rope.scaling == ROPE_DYNAMIC ? x->x->n : context_of(x);
+    int32_t n = context_of(x);
+    if (rope_length(x->cfg, n) != rope_length(x->cfg, x->x->n))
+        n = x->x->n;
     bytes_addf(x->out,
                "    # the scaled rotary tables of the original\n"
                "    cos, sin = hf.%srotary_emb(torch.zeros(1), torch.arange(%d)[None])\n"
