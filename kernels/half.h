@@ -27,4 +27,10 @@ static inline float half_from_bf16(uint16_t h)
     return half_from_bits((uint32_t)h << 16);
 }
 
+/* 2^(e - 128), half of what an E8M0 scale says. */
+static inline float half_of_e8m0(unsigned e)
+{
+    return half_from_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23);
+}
+
 #endif

@@ -22,7 +22,7 @@ const float *quant_codes(enum kn_dtype t)
 {
     static const float iq4[16] = {-127, -104, -83, -65, -49, -35, -22, -10,
                                   1,    13,   25,  38,  53,  69,  89,  113};
-    static const float mxfp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, -0.f, -1, -2, -3, -4, -6, -8, -12};
+    static const float mxfp4[16] = {0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12};
     /* bitsandbytes: quantiles of the normal distribution; sign, two bits of exponent, one of
      * mantissa */
     static const float nf4[16] = {-1.0f,
@@ -52,12 +52,6 @@ const float *quant_codes(enum kn_dtype t)
     case KN_FP4: return fp4;
     default: return NULL;
     }
-}
-
-/* 2^(e-128), half of what e says: the codes hold twice the values. */
-static float e8m0_half(unsigned e)
-{
-    return half_from_bits(e < 2 ? 0x00200000u << e : (e - 1) << 23);
 }
 
 /* 6-bit scale (0) or offset (1) of unit u of a Q4_K or Q5_K block. */
@@ -99,7 +93,7 @@ static struct scale group_scale(enum kn_dtype t, const uint8_t *p, int g)
         return (struct scale){f16_at(p) * (float)k_scale(p + 4, g / 2, 0),
                               -f16_at(p + 2) * (float)k_scale(p + 4, g / 2, 1)};
     case KN_Q6_K: return (struct scale){f16_at(p + 208) * (float)(int8_t)p[192 + g], 0};
-    case KN_MXFP4: return (struct scale){e8m0_half(p[0]), 0};
+    case KN_MXFP4: return (struct scale){half_of_e8m0(p[0]), 0};
     case KN_INT8:
     case KN_NF4:
     case KN_FP4: return (struct scale){f32_at(p), 0};

@@ -4,7 +4,7 @@
 #define KN_CPU_ISA_TABLE_H
 
 #include "isa.h"
-#include "row_gemm.h"
+#include "row_gemm_quant.h"
 #include "row_reduce.h"
 
 #define ISA_TABLE(the_name)                                                 \

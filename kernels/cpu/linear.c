@@ -200,6 +200,33 @@ static bool linear_heads(struct linear *l, const struct kn_view *z, const struct
     return true;
 }
 
+enum { HEAD_COLUMNS = 4 };
+
+/* Weights in blocks, whose heads are short pieces of rows and may begin inside of a block: a few
+ * columns are decoded for all heads. */
+static void head_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    const struct linear *l = ctx;
+    int64_t len = l->groups * l->g.k;
+    float *w = (float *)scratch + LINEAR_FLOATS;
+    for (int64_t i = first; i < end; i++) {
+        struct unit u = linear_unit(l, i);
+        struct linear of = *l;
+        of.g.w = w, of.g.w_first = 0, of.g.w_type = KN_F32;
+        of.g.w_stride = len, of.w_group = l->g.k;
+        for (int64_t n = u.lo, cols; n < u.hi; n += cols) {
+            cols = least(HEAD_COLUMNS, u.hi - n);
+            for (int64_t j = 0; j < cols; j++)
+                l->isa->widen(w + j * len, l->g.w, l->g.w_type,
+                              l->g.w_first + (n + j) * l->g.w_stride, len);
+            for (int64_t h = 0; h < l->groups; h++)
+                linear_multiply(&of, h, 0, cols, u.row, u.m,
+                                l->g.out + h * l->out_group + u.row * l->g.out_stride + n,
+                                l->g.out_stride, scratch);
+        }
+    }
+}
+
 enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0];
@@ -210,7 +237,12 @@ enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
     l.g.out = out->data;
     l.g.out_stride = out->stride[0];
     l.out_group = out->stride[1];
-    return linear_run(c, &l, linear_units, INT64_MAX, LINEAR_FLOATS * sizeof(float));
+    size_t floats = LINEAR_FLOATS;
+    l.all_groups = l.nk && kn_dtype_block(l.g.w_type) > 1;
+    if (l.all_groups)
+        floats += (size_t)(HEAD_COLUMNS * l.groups * l.g.k);
+    return linear_run(c, &l, l.all_groups ? head_units : linear_units, INT64_MAX,
+                      floats * sizeof(float));
 }
 
 struct patch {

@@ -2,14 +2,14 @@
  *
  * Two families.  nk: weights [n,k] used where they lie, vectors along k, the lanes summed at the
  * end of each block of k.  kn: weights [k,n], vectors along n, one chain of additions per element
- * and block. In both, the additions of an element come in an order that depends on k alone: tiles,
+ * and block.  In both, the additions of an element come in an order that depends on k alone: tiles,
  * tails and the place of a row or column in them only choose which elements are computed together.
  */
 #ifndef KN_CPU_ROW_GEMM_H
 #define KN_CPU_ROW_GEMM_H
 
-#include "../quant.h"
 #include "isa.h"
+#include "row_quant.h"
 #include "vec.h"
 
 /* Tile sizes fill the registers: rows x columns (nk), rows x vectors (kn) of accumulators. */
@@ -69,6 +69,20 @@ struct nk_tile {
     struct ahead ahead;
 };
 
+/* The sums of a row of a tile: `cols` elements, added to what out holds or not. */
+INLINE void nk_store(const vf acc[NK_COLS], float *out, int64_t cols, bool add)
+{
+    v4f sum = v_sum4(acc[0], acc[1], acc[2], acc[3]), old = {0};
+    size_t bytes = (size_t)cols * sizeof *out;
+    if (cols == NK_COLS)
+        bytes = sizeof sum; /* a constant: one instruction */
+    if (add) {
+        memcpy(&old, out, bytes);
+        sum += old;
+    }
+    memcpy(out, &sum, bytes);
+}
+
 /* `rows` and `t` are constants where this is called, so the loops over them vanish. */
 INLINE void nk_tile(const struct nk_tile *a, const int rows, const enum kn_dtype t)
 {
@@ -97,18 +111,7 @@ INLINE void nk_tile(const struct nk_tile *a, const int rows, const enum kn_dtype
         }
     }
     UNROLL for (int i = 0; i < rows; i++)
-    {
-        v4f sum = v_sum4(acc[i][0], acc[i][1], acc[i][2], acc[i][3]), old = {0};
-        float *out = a->out + i * a->out_stride;
-        size_t bytes = (size_t)a->cols * sizeof *out;
-        if (a->cols == NK_COLS)
-            bytes = sizeof sum; /* a constant: one instruction */
-        if (a->add) {
-            memcpy(&old, out, bytes);
-            sum += old;
-        }
-        memcpy(out, &sum, bytes);
-    }
+        nk_store(acc[i], a->out + i * a->out_stride, a->cols, a->add);
 }
 
 INLINE void nk_tile_of(const struct nk_tile *a, int64_t rows, const enum kn_dtype t)
@@ -191,32 +194,6 @@ INLINE void gemm_nk_of(const struct gemm *g, const enum kn_dtype t)
 static void nk_rows_f32(const struct gemm *g, const struct nk_block *b, const float *x, float *out)
 {
     nk_rows(g, b, x, out, KN_F32);
-}
-
-/* Types in blocks: a block of columns and k is decoded, then as f32. */
-static void gemm_nk_decoded(const struct gemm *g)
-{
-    for (int64_t k = 0; k < g->k; k += NK_K_BLOCK)
-        for (int64_t n = 0; n < g->n; n += NK_BLOCK) {
-            struct nk_block b = {.w = (const char *)g->pack, .add = k > 0};
-            b.cols = g->n - n < NK_BLOCK ? g->n - n : NK_BLOCK;
-            b.k = g->k - k < NK_K_BLOCK ? g->k - k : NK_K_BLOCK;
-            b.stride = b.k * (int64_t)sizeof(float);
-            for (int64_t j = 0; j < b.cols; j++)
-                row_widen(g->pack + j * b.k, g->w, g->w_type,
-                          g->w_first + (n + j) * g->w_stride + k, b.k);
-            nk_rows_f32(g, &b, g->x + k, g->out + n);
-        }
-}
-
-static void row_gemm_nk(const struct gemm *g)
-{
-    switch (g->w_type) {
-    case KN_F32: gemm_nk_of(g, KN_F32); break;
-    case KN_F16: gemm_nk_of(g, KN_F16); break;
-    case KN_BF16: gemm_nk_of(g, KN_BF16); break;
-    default: gemm_nk_decoded(g);
-    }
 }
 
 struct kn_tile {
@@ -398,7 +375,7 @@ static void row_widen(float *out, const void *src, enum kn_dtype t, int64_t at, 
     const char *p = (const char *)src + at * size;
     int64_t i = 0;
     if (!size) {
-        quant_decode_span(t, src, at, n, out);
+        row_decode(out, src, t, at, n, 0);
         return;
     }
     for (; i + VL <= n; i += VL)

@@ -34,9 +34,16 @@ typedef float v4f __attribute__((vector_size(16)));
 typedef float vhalf __attribute__((vector_size(VL * 2)));
 typedef double vd __attribute__((vector_size(VL * 4)));
 
+/* One instruction, where {0} + x would be an addition: -0 + 0 is 0. */
 INLINE vf v_set1(float x)
 {
-    return (vf){0} + x;
+#if VL == 16
+    return (vf)_mm512_set1_ps(x);
+#elif VL == 8
+    return (vf)_mm256_set1_ps(x);
+#else
+    return (vf){x, x, x, x};
+#endif
 }
 
 INLINE vf v_load(const float *p)

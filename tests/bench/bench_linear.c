@@ -1,6 +1,7 @@
-/* bench_linear.c - the matrix products beside OpenBLAS and beside the roofline of this run.
+/* bench_linear.c - the matrix products beside OpenBLAS, those of weights in blocks beside bf16, and
+ * all beside the roofline of this run: the bytes of the weights as stored, the FMA rate.
  *
- *   bench_linear [--threads N] [--cpu portable|avx2|avx512] [--busy] [--quick]
+ *   bench_linear [--threads N] [--cpu portable|avx2|avx512] [--type TYPE] [--busy] [--quick]
  *
  * Weights are read from memory, not from a cache: each call takes the next of many copies.  The two
  * contenders take turns; figures are medians.  --busy, for a machine that does other work:
@@ -25,6 +26,7 @@ enum { SAMPLES = 9, MEMORY = 512 << 20, ROWS_MAX = 128 };
 
 static struct {
     int threads, cpu;
+    const char *type; /* NULL: all */
     bool busy, quick;
 } opt = {.cpu = -1};
 
@@ -133,32 +135,47 @@ static double time_blas(const struct shape *s, int64_t m, int64_t calls, int64_t
 }
 #endif
 
+/* What a product is compared with; NULL: nothing. */
+static const char *rival_of(const struct shape *s)
+{
+    if (kn_dtype_block(s->t) > 1)
+        return "bf16";
+#ifdef BENCH_OPENBLAS
+    if (s->t == KN_F32)
+        return "OpenBLAS";
+#endif
+    return NULL;
+}
+
+static double time_rival(const struct shape *s, int64_t m, int64_t calls, int64_t *at)
+{
+    struct shape bf16 = *s;
+    bf16.t = KN_BF16;
+#ifdef BENCH_OPENBLAS
+    if (s->t == KN_F32)
+        return time_blas(s, m, calls, at);
+#endif
+    return time_ours(&bf16, m, calls, at);
+}
+
 static void measure(const struct shape *s, int64_t m)
 {
     double flop = 2.0 * (double)(m * s->n * s->k), bytes = (double)weight_bytes(s);
-    double least = flop / bench.flops > bytes / bench.bytes ? flop / bench.flops
-                                                            : bytes / bench.bytes;
+    double memory = bytes / bench.bytes, fma = flop / bench.flops,
+           least = memory > fma ? memory : fma;
     int64_t calls = 1 + (int64_t)((opt.quick ? 0.004 : 0.02) / least), at = 0;
-    double ours[SAMPLES], blas[SAMPLES];
+    double ours[SAMPLES], theirs[SAMPLES];
+    const char *rival = rival_of(s);
     for (int i = 0; i < SAMPLES; i++) {
         ours[i] = time_ours(s, m, calls, &at);
-#ifdef BENCH_OPENBLAS
-        if (s->t == KN_F32)
-            blas[i] = time_blas(s, m, calls, &at);
-#endif
+        theirs[i] = rival ? time_rival(s, m, calls, &at) : 0;
     }
-    double t = settle(ours);
-    printf("%6lld x %-5lld %-5s %-6s %4lld %9.3f %8.1f %7.1f %7.0f%%", (long long)s->n,
+    double t = settle(ours), other = settle(theirs);
+    printf("%6lld x %-5lld %-6s %-6s %4lld %9.3f %8.1f %7.1f %7.0f%% %5.0f%%", (long long)s->n,
            (long long)s->k, kn_dtype_name(s->t), s->conv1d ? "conv1d" : "linear", (long long)m,
-           t * 1e3, flop / t * 1e-9, bytes / t * 1e-9, least / t * 100);
-#ifdef BENCH_OPENBLAS
-    if (s->t == KN_F32) {
-        double b = settle(blas);
-        printf(" %9.1f %7.2fx", flop / b * 1e-9, b / t);
-    }
-#else
-    (void)blas;
-#endif
+           t * 1e3, flop / t * 1e-9, bytes / t * 1e-9, memory / t * 100, fma / t * 100);
+    if (rival)
+        printf(" %9.1f %7.2fx %s", flop / other * 1e-9, other / t, rival);
     printf("\n");
     fflush(stdout);
 }
@@ -168,6 +185,8 @@ static const struct shape SHAPES[] = {
     {50257, 768, KN_F32, false},  {2304, 768, KN_F32, true},   {3072, 768, KN_F32, true},
     {768, 3072, KN_F32, true},    {3072, 768, KN_BF16, false}, {8192, 2048, KN_BF16, false},
     {2048, 8192, KN_BF16, false}, {3072, 768, KN_F16, false},  {3072, 768, KN_F16, true},
+#define KN_BLOCKS(id, name, elements, bytes) {8192, 2048, KN_##id, false},
+#include "dtype.def"
 };
 
 static bool parse(int argc, char **argv)
@@ -177,6 +196,8 @@ static bool parse(int argc, char **argv)
             opt.busy = true;
         else if (strcmp(argv[i], "--quick") == 0)
             opt.quick = true;
+        else if (strcmp(argv[i], "--type") == 0 && i + 1 < argc)
+            opt.type = argv[++i];
         else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
             opt.threads = (int)strtol(argv[++i], NULL, 10); /* kn_open refuses nonsense */
         else if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc && kn_cpu_parse(argv[i + 1]) >= 0)
@@ -214,9 +235,9 @@ static bool prepare(void)
         fprintf(stderr, "bench_linear: out of memory\n");
         return false;
     }
-    /* Any numbers that are normal in every type. */
-    for (int64_t i = 0; i < MEMORY / 2; i++)
-        ((uint16_t *)(void *)bench.memory)[i] = (uint16_t)(0x2c00 + i * 37 % 0x400);
+    /* Any numbers that are normal in every type, wherever its scales lie. */
+    for (int64_t i = 0; i < MEMORY; i++)
+        bench.memory[i] = (char)(0x18 + (i * 2654435761 >> 13 & 15));
     for (int64_t i = 0; i < ROWS_MAX * 8192; i++)
         bench.x[i] = (float)(i % 31) / 31 - 0.5f;
     return true;
@@ -227,7 +248,7 @@ int main(int argc, char **argv)
     if (!parse(argc, argv)) {
         fprintf(
             stderr,
-            "usage: bench_linear [--threads N] [--cpu portable|avx2|avx512] [--busy] [--quick]\n");
+            "usage: bench_linear [--threads N] [--cpu portable|avx2|avx512] [--type TYPE] [--busy] [--quick]\n");
         return 2;
     }
     if (!prepare())
@@ -239,11 +260,13 @@ int main(int argc, char **argv)
     openblas_set_num_threads(opt.threads);
     printf("OpenBLAS kernels: %s\n", openblas_get_corename());
 #endif
-    printf("   N x K      type  weights  M        ms  GFLOP/s    GB/s of roof  OpenBLAS   ratio\n");
+    printf(
+        "   N x K      type   weights  M        ms  GFLOP/s    GB/s of memory of FMA     rival  ratio\n");
     static const int64_t ROWS[] = {1, 4, 16, 32, 128};
     for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
         for (size_t r = 0; r < sizeof ROWS / sizeof *ROWS; r++)
-            measure(&SHAPES[i], ROWS[r]);
+            if (!opt.type || strcmp(opt.type, kn_dtype_name(SHAPES[i].t)) == 0)
+                measure(&SHAPES[i], ROWS[r]);
     kn_close(bench.be);
     pool_free(bench.pool);
     return 0;

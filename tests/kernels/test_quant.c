@@ -82,8 +82,7 @@ static struct kn_view decoded(const struct kn_view *v)
 {
     int64_t n;
     struct kn_view f = floats_like(v, &n);
-    for (int64_t i = 0; i < n; i++)
-        ((float *)f.data)[i] = kn_load(v, i);
+    quant_decode_span(v->dtype, v->data, v->first, n, f.data);
     return f;
 }
 
