@@ -138,7 +138,8 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
     app_edits_changed(a);
     char note[160];
-    if (model_vocabulary_note(a->m, note, sizeof note))
+    if (model_skipped_note(a->m, note, sizeof note) ||
+        model_vocabulary_note(a->m, note, sizeof note))
         app_say(a, "%s", note);
     if (!o->prompt && !o->tokens)
         app_line_open(a, LINE_PROMPT, "");
@@ -386,19 +387,22 @@ static void mend_cursor(struct app *a)
     p->head = p->head >= cfg->n_heads ? cfg->n_heads - 1 : p->head < 0 ? 0 : p->head;
 }
 
-static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
+static struct site_ref output_site(const struct app *a)
+{
+    return (struct site_ref){site_logits(&a->m->cfg), SITE_ROOT};
+}
 
 struct want app_pair_want(const struct app *a)
 {
-    struct want w = want_whole(WANT_LOGITS, output_site);
+    struct want w = want_whole(WANT_LOGITS, output_site(a));
     w.id[0] = a->pair[0];
     w.id[1] = a->pair[1];
     return w;
 }
 
-struct want app_kl_want(void)
+struct want app_kl_want(const struct app *a)
 {
-    return want_whole(WANT_KL, output_site);
+    return want_whole(WANT_KL, output_site(a));
 }
 
 /* The two likeliest tokens at the end. */
@@ -419,7 +423,7 @@ void app_want(struct app *a, struct session_want *w)
     a->wants.n = 0;
     app_view(a)->want(a, &a->wants);
     want_add(&a->wants, app_pair_want(a));
-    want_add(&a->wants, app_kl_want());
+    want_add(&a->wants, app_kl_want(a));
     if (a->pair_wanted)
         want_add(&a->wants, likeliest(a));
     *w = (struct session_want){.target = {.input = run_ids(a->tokens, a->n),

@@ -249,7 +249,7 @@ const struct snapshot *app_newest(const struct app *a, bool *stale);
 enum show app_show(const struct app *a, const struct snapshot *s);
 /* What the status line wants: logits of the pair, and the divergence of the edited run. */
 struct want app_pair_want(const struct app *a);
-struct want app_kl_want(void);
+struct want app_kl_want(const struct app *a);
 /* base, edited, or edited - base. */
 float show_value(enum show show, float base, float edited);
 

@@ -86,7 +86,7 @@ static void draw_status(const struct app *a, struct canvas *c)
     canvas_fill(c, r, st, " ");
     struct bytes left = {0}, right = {0};
     char n[NUMBER_BYTES];
-    const struct want kl = app_kl_want();
+    const struct want kl = app_kl_want(a);
     const double *nats = s ? snapshot_at(s, s->edited ? FACE_EDITED : FACE_BASE, &kl, 0) : NULL;
     bytes_addf(&right, "KL %s  ", nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
     add_pair(a, s, &right);

@@ -81,6 +81,7 @@ struct edit_weight {
     int32_t layer;  /* SITE_ROOT for root weights */
     int32_t repeat; /* heads per stored head on axis 0: keys and values of grouped heads by their
                        repeated name */
+    struct weight_form form; /* as named: stored * factor + offset */
     int rank;
     int64_t shape[SITE_RANK_MAX];      /* as named */
     enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined */

@@ -53,8 +53,11 @@ static enum site_dim dim_of(const char *word)
 /* Each axis must run over one of the weight's own, perhaps repeating. */
 static int weight_of(const struct named_weight *from, struct edit_weight *out, struct err *e)
 {
-    struct edit_weight w = {
-        .id = from->part[0], .layer = from->layer, .repeat = 1, .rank = from->rank};
+    struct edit_weight w = {.id = from->part[0],
+                            .layer = from->layer,
+                            .repeat = 1,
+                            .form = from->form,
+                            .rank = from->rank};
     memcpy(w.name, from->name, sizeof w.name);
     for (int i = 0; i < from->rank; i++)
         for (int k = 0; k < from->axis[i].n; k++)

@@ -162,6 +162,46 @@ static int add_site(struct builder *b, enum site_id id, int32_t layer, const cha
     return read_site(b, id, layer, next(b, label, layer, 0));
 }
 
+/* A vector of a layer as the model uses it; zeros where the model has none. */
+static void vector_read(const struct run *r, int32_t layer, enum weight_id w, float *out)
+{
+    const struct config *cfg = &run_model(r)->cfg;
+    const struct kn_view *v = run_weight(r, layer, w);
+    int64_t n = weight_n(cfg, w);
+    if (v->ndim)
+        kn_decode_rows(v, 0, n, out);
+    else
+        memset(out, 0, (size_t)n * sizeof *out);
+    struct weight_form f = weight_form(cfg, w);
+    for (int64_t i = 0; i < n; i++)
+        out[i] = out[i] * f.factor + f.offset;
+}
+
+/* What attention or an MLP is made of, n vectors at every row, becomes what it is of the sum in the
+ * stream: where a norm stands behind, times its weight over the scale that it had.  (Norms that
+ * stand there have no mean and no bias.) */
+static int as_added(struct builder *b, int32_t layer, bool mlp, float *x, int32_t n)
+{
+    const struct config *cfg = &run_model(b->r)->cfg;
+    bool both = cfg->norm_place == NORM_BOTH;
+    size_t d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
+    if (!both && cfg->norm_place != NORM_AFTER)
+        return 0;
+    enum site_id site = both  ? mlp ? SITE_LN2_POST_SCALE : SITE_LN1_POST_SCALE
+                        : mlp ? SITE_LN2_SCALE
+                              : SITE_LN1_SCALE;
+    float *scale = malloc((rows + d) * sizeof *scale), *w = scale + rows;
+    if (!scale)
+        return err_memory(b->e, "a norm's scale");
+    int rc = read_site(b, site, layer, scale);
+    vector_read(b->r, layer, both ? mlp ? W_LN2_POST : W_LN1_POST : mlp ? W_LN2 : W_LN1, w);
+    for (size_t i = 0; !rc && i < (size_t)n * rows; i++)
+        for (size_t j = 0; j < d; j++)
+            x[i * d + j] = (float)((double)x[i * d + j] * (double)w[j] / (double)scale[i % rows]);
+    free(scale);
+    return rc;
+}
+
 /* All heads of a layer, from hook_result. */
 static int add_heads(struct builder *b, int32_t layer)
 {
@@ -173,7 +213,9 @@ static int add_heads(struct builder *b, int32_t layer)
     if (!rc) {
         struct kn_view by_head = kn_swap(kn_view3(all, KN_F32, b->s.rows, heads, b->s.d_model), 0,
                                          1);
-        kn_pack(&by_head, next_each(b, "L#H#", layer, heads));
+        float *to = next_each(b, "L#H#", layer, heads);
+        kn_pack(&by_head, to);
+        rc = as_added(b, layer, false, to, heads);
     }
     free(all);
     return rc;
@@ -197,7 +239,7 @@ static int add_neurons(struct builder *b, int32_t layer)
                 to[(k * rows + i) * d + j] = post[i * n + k] * out[k];
     }
     free(post);
-    return rc;
+    return rc ? rc : as_added(b, layer, true, to, m->cfg.d_mlp);
 }
 
 /* The stream that is taken apart. */
@@ -226,43 +268,39 @@ static int add_remainder(struct builder *b)
     return rc;
 }
 
-/* A vector of a layer; zeros where the model has none. */
-static void vector_read(const struct run *r, int32_t layer, enum weight_id w, float *out)
+/* A bias of the layers [0, n) as it is added at every row; the sum goes to `to`, scratch has room
+ * for as much. */
+static int bias_sum(struct builder *b, bool mlp, int32_t n, float *scratch, double *to)
 {
-    const struct kn_view *v = run_weight(r, layer, w);
-    int64_t n = weight_n(&run_model(r)->cfg, w);
-    if (v->ndim)
-        kn_decode_rows(v, 0, n, out);
-    else
-        memset(out, 0, (size_t)n * sizeof *out);
-}
-
-/* Add a bias of the layers [0, n) to sum; scratch has room for one. */
-static void bias_sum(const struct run *r, enum weight_id w, int32_t n, float *scratch, double *sum)
-{
-    for (int32_t l = 0; l < n; l++) {
-        vector_read(r, l, w, scratch);
-        for (int64_t j = 0; j < weight_n(&run_model(r)->cfg, w); j++)
-            sum[j] += (double)scratch[j];
+    size_t d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
+    int rc = 0;
+    for (int32_t l = 0; !rc && l < n; l++) {
+        vector_read(b->r, l, mlp ? B_OUT : B_O, scratch);
+        for (size_t i = 1; i < rows; i++)
+            memcpy(scratch + i * d, scratch, d * sizeof *scratch);
+        rc = as_added(b, l, mlp, scratch, 1);
+        for (size_t i = 0; i < rows * d; i++)
+            to[i] += (double)scratch[i];
     }
+    return rc;
 }
 
 /* The attention biases of all layers together; MLP biases are in their outputs, unless these are
  * taken apart. */
 static int add_bias(struct builder *b)
 {
-    size_t d = (size_t)b->s.d_model;
-    double *sum = calloc(d, sizeof *sum);
+    size_t count = (size_t)b->s.d_model * (size_t)b->s.rows;
+    double *sum = calloc(count, sizeof *sum);
     float *to = next(b, "bias", 0, 0);
     if (!sum)
         return err_memory(b->e, "a bias");
-    bias_sum(b->r, B_O, b->o.layer + has(b, STACK_MLP_INPUT), to, sum);
-    bias_sum(b->r, B_OUT, has(b, STACK_EXPAND_NEURONS) ? b->o.layer : 0, to, sum);
-    for (size_t i = 0; i < (size_t)b->s.rows; i++)
-        for (size_t j = 0; j < d; j++)
-            to[i * d + j] = (float)sum[j];
+    int rc = bias_sum(b, false, b->o.layer + has(b, STACK_MLP_INPUT), to, sum);
+    if (!rc && has(b, STACK_EXPAND_NEURONS))
+        rc = bias_sum(b, true, b->o.layer, to, sum);
+    for (size_t i = 0; i < count; i++)
+        to[i] = (float)sum[i];
     free(sum);
-    return 0;
+    return rc;
 }
 
 static int add_embeddings(struct builder *b)
@@ -292,9 +330,9 @@ static int fill_decomposed(struct builder *b)
     int rc = has(b, STACK_NO_EMBEDS) ? 0 : add_embeddings(b);
     for (int32_t l = 0; !rc && l < b->o.layer + has(b, STACK_MLP_INPUT); l++) {
         if (!has(b, STACK_NO_ATTN))
-            rc = add_site(b, SITE_ATTN_OUT, l, "#_attn_out");
+            rc = add_site(b, site_attn_added(&run_model(b->r)->cfg), l, "#_attn_out");
         if (!rc && !has(b, STACK_NO_MLP) && l < b->o.layer)
-            rc = add_site(b, SITE_MLP_OUT, l, "#_mlp_out");
+            rc = add_site(b, site_mlp_added(&run_model(b->r)->cfg), l, "#_mlp_out");
     }
     return rc;
 }
@@ -312,7 +350,7 @@ static int fill_parts(struct builder *b)
          l++)
         rc = add_neurons(b, l);
     for (int32_t l = 0; !rc && full && !neurons && l < b->o.layer; l++)
-        rc = add_site(b, SITE_MLP_OUT, l, "#_mlp_out");
+        rc = add_site(b, site_mlp_added(&run_model(b->r)->cfg), l, "#_mlp_out");
     if (!rc && !full && !has(b, STACK_NO_REMAINDER))
         rc = add_remainder(b);
     if (!rc && full && !(rc = add_embeddings(b)))

@@ -232,7 +232,7 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
         kn_pack(&columns, w);
         rc = product_host(m, x, d, w, d, n, part, e);
         for (int64_t i = 0; !rc && i < d * d; i++)
-            out[i] += (double)part[i];
+            out[i] += (double)part[i] * (double)weight_form(&m->cfg, W_E).factor;
     }
     free(x);
     return rc;
@@ -262,6 +262,7 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
     enum { ROWS = 32 };
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
     enum weight_id id = side == CIRCUIT_EMBED ? W_E : W_U;
+    float factor = weight_form(&m->cfg, id).factor;
     float *values = malloc((size_t)(ROWS * n_vocab) * sizeof *values);
     int rc = k < 1 || k > LENS_TOP_MAX || k > n_vocab
                  ? err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k,
@@ -274,7 +275,7 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
         for (int64_t i = 0; !rc && i < rows; i++) {
             int32_t n_top = 0, n_bottom = 0;
             for (int32_t v = 0; v < n_vocab; v++) {
-                struct lens_top one = {v, values[i * n_vocab + v]};
+                struct lens_top one = {v, values[i * n_vocab + v] * factor};
                 insert(top + (i0 + i) * k, k, &n_top, one, 1);
                 insert(bottom + (i0 + i) * k, k, &n_bottom, one, -1);
             }

@@ -190,8 +190,8 @@ static int side_branches(struct walk *w, const struct step *steps, int32_t n, en
         if (steps[i].per_head && steps[i].site == from && w->wanted[input] && !is_live(w, input))
             rc = grad_step(w, &steps[i], e);
     }
-    if (from == SITE_ATTN_OUT && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
-        rc = grad_step(w, &(struct step){.op = KN_OP_RESULT_PATCH, .site = SITE_ATTN_OUT}, e);
+    if (from == site_attn_made(&w->r->m->cfg) && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
+        rc = grad_step(w, &(struct step){.op = KN_OP_RESULT_PATCH, .site = from}, e);
     if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !is_live(w, SITE_ACT_OUT))
         rc = grad_act_out(w, e);
     return rc;

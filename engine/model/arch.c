@@ -50,12 +50,15 @@ const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w,
 bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int index,
                       char buf[LIMIT_NAME])
 {
-    const char *p = t->name;
-    for (; index > 0 && p; index--)
-        p = (p = strchr(p, '|')) ? p + 1 : NULL;
-    if (p)
-        snprintf(buf, LIMIT_NAME, "%s%.*s", t->bare ? "" : a->prefix, (int)strcspn(p, "|"), p);
-    return p != NULL;
+    const char *p = t->name,
+               *prefixes[] = {t->bare ? "" : a->prefix, t->bare ? NULL : a->old_prefix};
+    for (int i = 0; i < 2 && prefixes[i]; i++, p = t->name)
+        for (; p; p = (p = strchr(p, '|')) ? p + 1 : NULL)
+            if (index-- == 0) {
+                snprintf(buf, LIMIT_NAME, "%s%.*s", prefixes[i], (int)strcspn(p, "|"), p);
+                return true;
+            }
+    return false;
 }
 
 char *arch_name_spell(const char *pattern, int32_t layer, char buf[LIMIT_NAME])

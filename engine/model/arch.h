@@ -11,7 +11,14 @@
 #include "model/plan.h"
 
 /* How a config value is read.  The target is the field of struct config at `offset`. */
-enum key_type { KEY_INT, KEY_NUMBER, KEY_BOOL, KEY_ACT };
+enum key_type {
+    KEY_INT,
+    KEY_NUMBER,
+    KEY_BOOL,
+    KEY_ACT,
+    KEY_OPTIONAL, /* a number; null is 0, none, whatever its absence means */
+    KEY_ACT_TANH  /* "gelu" means the tanh form: Gemma's first configs */
+};
 
 struct arch_key {
     const char
@@ -56,6 +63,9 @@ struct arch {
     const char *model_type;
     const char *class_name; /* the entry of "architectures", when model_type is missing */
     const char *prefix;     /* "transformer." */
+    const char *old_prefix; /* the same in files of before, or NULL */
+    const char *within;     /* the object of config.json that has the keys, or NULL: the file */
+    const char *skipped;    /* beginnings of tensors that are another model's: "a.|b.", or NULL */
     struct config base;     /* its properties: what the keys do not say */
     const struct arch_key *keys;
     const struct arch_must *must;
@@ -77,8 +87,8 @@ int64_t arch_part_first(const struct config *cfg, const struct arch_tensor *t, i
 int64_t arch_groups(const struct config *cfg, const struct arch_tensor *t);
 /* The tensor that holds a weight, and which part of it; NULL: no row has it. */
 const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w, int *part);
-/* The index-th alternative of a tensor's names as it is usual, "%d" for the layer; false when there
- * are no more. */
+/* The index-th alternative of a tensor's names, the usual one first, "%d" for the layer; false when
+ * there are no more. */
 bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int index,
                       char buf[LIMIT_NAME]);
 /* "%d" in a pattern -> the layer; returns buf. */

@@ -1,18 +1,11 @@
 /* arch_llama.c - the Llama family: RMSNorm, rotary positions, grouped heads, gated MLP.
  * Mistral adds a sliding window, Qwen2 biases on q, k and v (and a window on its last layers),
  * Qwen3 norms of each head's queries and keys. */
-#include "model/arch.h"
-#include "model/arch_rows.h"
-
-#define AT(field) offsetof(struct config, field)
+#include "model/arch_llama_rows.h"
 
 #define KEYS_SHARED                                                                            \
-    {"num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED},               \
-        {"num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED},           \
-        {"hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED},                 \
+    KEYS_SIZES,                                                                                \
         {"head_dim", KEY_INT, AT(d_head), 1, LIMIT_D_HEAD, 0}, /* 0: hidden_size / heads */    \
-        {"intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED},               \
-        {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},                    \
         {"rms_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-6},                                \
         {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_SILU},                                   \
         {"rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope.theta), 1, 1e12, 10000}, \
@@ -57,107 +50,39 @@ static const struct arch_key qwen3_keys[] = {
 
 static const struct arch_must must[] = {{NULL, false}};
 
-#define ATTN "layers.%d.self_attn."
-#define MLP "layers.%d.mlp."
-#define TENSORS(qkv_bias)                                                                 \
-    {.name = "embed_tokens.weight", .part = {W_E}},                                       \
-        {.name = "layers.%d.input_layernorm.weight", .part = {W_LN1}},                    \
-        {.name = ATTN "q_proj.weight", .part = {W_Q}},                                    \
-        {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = qkv_bias},                    \
-        {.name = ATTN "k_proj.weight", .part = {W_K}},                                    \
-        {.name = ATTN "k_proj.bias", .part = {B_K}, .when = qkv_bias},                    \
-        {.name = ATTN "v_proj.weight", .part = {W_V}},                                    \
-        {.name = ATTN "v_proj.bias", .part = {B_V}, .when = qkv_bias},                    \
-        {.name = ATTN "o_proj.weight", .part = {W_O}},                                    \
-        {.name = ATTN "o_proj.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS},          \
-        {.name = "layers.%d.post_attention_layernorm.weight", .part = {W_LN2}},           \
-        {.name = MLP "gate_proj.weight", .part = {W_GATE}},                               \
-        {.name = MLP "gate_proj.bias", .part = {B_GATE}, .when = PROPERTY_MLP_BIAS},      \
-        {.name = MLP "up_proj.weight", .part = {W_IN}},                                   \
-        {.name = MLP "up_proj.bias", .part = {B_IN}, .when = PROPERTY_MLP_BIAS},          \
-        {.name = MLP "down_proj.weight", .part = {W_OUT}},                                \
-        {.name = MLP "down_proj.bias", .part = {B_OUT}, .when = PROPERTY_MLP_BIAS},       \
-        {.name = "norm.weight", .part = {W_LNF}},                                         \
-        {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED}, \
-    {                                                                                     \
-        .name = NULL                                                                      \
+#define TENSORS(qkv_bias)                                                           \
+    {.name = "embed_tokens.weight", .part = {W_E}}, TENSOR_NORM("input_", W_LN1),   \
+        TENSORS_ATTN(qkv_bias), TENSOR_NORM("post_attention_", W_LN2), TENSORS_MLP, \
+        {.name = "norm.weight", .part = {W_LNF}}, TENSOR_HEAD,                      \
+    {                                                                               \
+        .name = NULL                                                                \
     }
 
 static const struct arch_tensor tensors[] = {TENSORS(PROPERTY_ATTN_BIAS)};
 static const struct arch_tensor qwen2_tensors[] = {TENSORS(PROPERTY_ALWAYS)};
-static const struct arch_tensor qwen3_tensors[] = {
-    {.name = ATTN "q_norm.weight", .part = {W_QN}},
-    {.name = ATTN "k_norm.weight", .part = {W_KN}},
-    TENSORS(PROPERTY_ATTN_BIAS),
-};
+static const struct arch_tensor qwen3_tensors[] = {TENSORS_QK_NORM, TENSORS(PROPERTY_ATTN_BIAS)};
 
 #define L "model.layers.%d."
 
-static const struct alias_row names[] = {
-    HF("model.embed_tokens.input", TOKENS),
-    HF("model.embed_tokens.output", EMBED),
-    HF("model.rotary_emb.input", ROTARY_IN),
-    HF("model.rotary_emb.output.0", COS),
-    HF("model.rotary_emb.output.1", SIN),
+const struct alias_row arch_llama_names[] = {
+    NAMES_EMBED("model."),
+    NAMES_ROTARY("model."),
     HF(L "input", RESID_PRE),
     HF(L "input_layernorm.input", LN1_IN),
     TAKER_IN,
     HF(L "input_layernorm.output", LN1_OUT),
     HF(L "self_attn.input", LN1_OUT),
-    HF(L "self_attn.q_proj.input", Q_IN),
-    HF(L "self_attn.k_proj.input", K_IN),
-    HF(L "self_attn.v_proj.input", V_IN),
-    HF(L "self_attn.q_proj.output", Q_FLAT),
-    HF(L "self_attn.k_proj.output", K_FLAT),
-    HF(L "self_attn.v_proj.output", V_FLAT),
-    HF_IF(L "self_attn.q_norm.input", Q, QK_NORM),
-    HF_IF(L "self_attn.q_norm.output", Q_NORMED, QK_NORM),
-    HF_IF(L "self_attn.k_norm.input", K, QK_NORM),
-    HF_IF(L "self_attn.k_norm.output", K_NORMED, QK_NORM),
-    HF(L "self_attn.o_proj.input", Z_FLAT),
-    HF(L "self_attn.output.0", ATTN_OUT),
-    HF(L "self_attn.o_proj.output", ATTN_OUT),
-    HF_SECOND(L "self_attn.output", ATTN_TUPLE, TUPLE),
-    HF(L "self_attn.output.1", PATTERN_COPY),
-    HF_SECOND(L "self_attn.rotary_emb.input", V_FIRST, OLD_ROTARY),
-    HF_SECOND(L "self_attn.rotary_emb.output.0", COS_FIRST, OLD_ROTARY),
-    HF_SECOND(L "self_attn.rotary_emb.output.1", SIN_FIRST, OLD_ROTARY),
-    NO(L "self_attn.rotary_emb.output", "a tuple: output[0] are the cosines, output[1] the sines"),
+    NAMES_HEADS(L),
+    NAMES_ATTN_OUT(L, ATTN_OUT, ATTN_TUPLE),
+    NAMES_OLD_ROTARY(L),
     HF(L "post_attention_layernorm.input", MLP_IN),
     TAKER_ATTN,
     HF(L "post_attention_layernorm.output", LN2_OUT),
-    HF(L "mlp.input", LN2_OUT),
-    HF(L "mlp.gate_proj.input", GATE_IN),
-    HF(L "mlp.up_proj.input", UP_IN),
-    HF(L "mlp.gate_proj.output", PRE),
-    HF(L "mlp.act_fn.input", PRE),
-    HF(L "mlp.up_proj.output", PRE_LINEAR),
-    HF(L "mlp.act_fn.output", ACT_OUT),
-    HF(L "mlp.down_proj.input", POST),
-    HF(L "mlp.output", MLP_OUT),
-    HF(L "mlp.down_proj.output", MLP_OUT),
-    HF(L "output", RESID_POST),
-    HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE),
+    NAMES_MLP(L, LN2_OUT, MLP_OUT),
+    NAMES_LAYER_OUT(L),
     TAKER_OUT,
-    HF("model.norm.input", RESID_LAST),
-    HF("model.norm.output", UNEMBED_IN),
-    HF("model.output.last_hidden_state", UNEMBED_IN),
-    HF("lm_head.input", UNEMBED_IN),
-    HF("lm_head.output", UNEMBED_OUT),
-    HF_SECOND("model.output", UNEMBED_IN, LAST_STATE),
-    HF_SECOND("model.input", TOKENS, NULL),
-    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
-    NO("output", "the model returns a record · output.logits are its logits"),
-    END,
+    NAMES_END("model."),
 };
-
-static const char biases
-    [] = "    for layer, block in enumerate(hf.model.layers):  # the converter drops these biases\n"
-         "        part, at = block.self_attn, f\"blocks.{layer}.attn.\"\n"
-         "        weights[at + \"b_Q\"] = part.q_proj.bias.detach().view(-1, cfg.d_head)\n"
-         "        weights[at + \"_b_K\"] = part.k_proj.bias.detach().view(-1, cfg.d_head)\n"
-         "        weights[at + \"_b_V\"] = part.v_proj.bias.detach().view(-1, cfg.d_head)\n"
-         "        weights[at + \"b_O\"] = part.o_proj.bias.detach()\n";
 
 /* Further properties may follow. */
 #define ARCH_LLAMA(name, type, class, key_table, tensor_table, ...)                                \
@@ -171,8 +96,10 @@ static const char biases
         .keys = key_table,                                                                         \
         .must = must,                                                                              \
         .tensors = tensor_table,                                                                   \
-        .names = names,                                                                            \
-        .lens = {.convert = "convert_" type "_weights", .grouped = true, .biases = biases},        \
+        .names = arch_llama_names,                                                                 \
+        .lens = {.convert = "convert_" type "_weights",                                            \
+                 .grouped = true,                                                                  \
+                 .biases = LENS_BIASES("model.")},                                                 \
     }
 
 ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", llama_keys, tensors, .prepend_bos = true);

@@ -8,6 +8,7 @@
 #include "base/nearest.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -116,6 +117,9 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
             rc = js_int(node, (int64_t)k->min, (int64_t)k->max, &i, e);
         *(int32_t *)at = (int32_t)i;
         break;
+    case KEY_OPTIONAL:
+        if (node.value && !is_set)
+            d = 0; /* fall through */
     case KEY_NUMBER:
         if (is_set)
             rc = js_number(node, k->min, k->max, &d, e);
@@ -127,8 +131,11 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
         *(bool *)at = b;
         break;
     case KEY_ACT:
+    case KEY_ACT_TANH:
         if (is_set)
             rc = act_parse(node, &act, e);
+        if (k->type == KEY_ACT_TANH && act == KN_ACT_GELU)
+            act = KN_ACT_GELU_NEW;
         *(enum kn_act *)at = act;
         break;
     }
@@ -201,6 +208,13 @@ static int token_id(struct js_node node, int32_t *out, struct err *e)
     return rc;
 }
 
+/* Of the whole file, else of the object that has the other keys. */
+static struct js_node token_node(struct js_node file, struct js_node inner, const char *key)
+{
+    struct js_node node = js_get(file, key);
+    return js_is_set(node) ? node : js_get(inner, key);
+}
+
 /* "model_type", or the class where that is missing. */
 static int family_read(struct js_node root, const char **type, struct err *e)
 {
@@ -250,6 +264,9 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
     *cfg = arch->base;
     cfg->arch = arch;
     int rc;
+    struct js_node file = root;
+    if (arch->within && !js_is_object(root = js_get(root, arch->within)))
+        return js_expected(root, "an object", e);
     for (const struct arch_key *k = arch->keys; k->names; k++)
         if ((rc = key_read(cfg, k, root, e)))
             return rc;
@@ -264,11 +281,13 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
     }
     if ((rc = layers_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = cfg->pos == POS_ROTARY ? rope_read(cfg, root, e) : 0) ||
-        (rc = token_id(js_get(root, "bos_token_id"), &cfg->bos_id, e)) ||
-        (rc = token_id(js_get(root, "eos_token_id"), &cfg->eos_id, e)))
+        (rc = token_id(token_node(file, root, "bos_token_id"), &cfg->bos_id, e)) ||
+        (rc = token_id(token_node(file, root, "eos_token_id"), &cfg->eos_id, e)))
         return rc;
     if (!cfg->window_on)
         cfg->window = 0;
+    if (cfg->embed_scaled)
+        cfg->embed_scale = sqrt((double)cfg->d_model);
     if (cfg->bos_id >= cfg->d_vocab)
         cfg->bos_id = -1;
     if (cfg->eos_id >= cfg->d_vocab)

@@ -6,6 +6,7 @@
 #include "model/weights.h"
 
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -79,6 +80,14 @@ int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_vie
     return 0;
 }
 
+/* As a number of that type: Hugging Face keeps the scale of embeddings in theirs. */
+static double rounded(double x, enum kn_dtype type)
+{
+    int exponent, bits = type == KN_BF16 ? 8 : type == KN_F16 ? 11 : 24;
+    double part = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(part, bits)), exponent - bits);
+}
+
 static int weights_open(struct model *m, const struct hub_model *h, struct err *e)
 {
     int rc = hub_need_weights(h, e);
@@ -94,6 +103,8 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     if ((rc = weights_bind(m->weights, &m->cfg, m->files, &m->dtype, e)))
         return rc;
     m->bytes = checkpoint_nbytes(m->files);
+    if (m->cfg.embed_scaled)
+        m->cfg.embed_scale = rounded(m->cfg.embed_scale, model_weight(m, 0, W_E)->dtype);
     for (int32_t i = 0; i < (m->cfg.n_layers + 1) * WEIGHT_COUNT; i++) {
         const struct kn_view *v = &m->weights[i];
         if (!v->ndim || (i % WEIGHT_COUNT == W_U && m->cfg.tied))
@@ -121,11 +132,14 @@ static int shape_open(struct model *m, const char *name, struct hub_model *h, st
     if (!(m->folder = realpath(h->folder, NULL)))
         return err_set(e, ERR_SYSTEM, "%s · %s", h->folder, strerror(errno));
     m->dtype = "";
-    return (m->plan = plan_build(&m->cfg)) ? 0 : err_memory(e, "the plan");
+    return 0;
 }
 
-static int finish_open(struct model **out, struct model *m, int rc)
+/* What follows from shape and weights. */
+static int finish_open(struct model **out, struct model *m, int rc, struct err *e)
 {
+    if (!rc && !(m->plan = plan_build(&m->cfg)))
+        rc = err_memory(e, "the plan");
     if (rc)
         model_close(m);
     else
@@ -144,7 +158,7 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
         rc = err_code(e);
     if (!rc)
         model_find_bos(m);
-    return finish_open(out, m, rc);
+    return finish_open(out, m, rc, e);
 }
 
 int model_look(struct model **out, const char *name, struct err *e)
@@ -152,7 +166,7 @@ int model_look(struct model **out, const char *name, struct err *e)
     struct hub_model h;
     struct model *m = calloc(1, sizeof *m);
     int rc = m ? shape_open(m, name, &h, e) : err_memory(e, "a model");
-    return finish_open(out, m, rc ? rc : weights_open(m, &h, e));
+    return finish_open(out, m, rc ? rc : weights_open(m, &h, e), e);
 }
 
 void model_close(struct model *m)

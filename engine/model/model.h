@@ -59,6 +59,8 @@ void model_find_bos(struct model *m);
 /* Where the tokenizer and the model differ in the size of their vocabulary, what that means, in
  * buf; else NULL.  160 bytes do. */
 const char *model_vocabulary_note(const struct model *m, char *buf, size_t size);
+/* Likewise: that the file holds parts of the model that are not read. */
+const char *model_skipped_note(const struct model *m, char *buf, size_t size);
 
 /* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never
  * twice when the text or the tokenizer already starts with it).  *ids is malloc'ed.  Refuses an

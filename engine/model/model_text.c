@@ -2,10 +2,13 @@
  * tokenizer and of the vocabulary say. */
 #include <limits.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/json.h"
 #include "base/limit.h"
+#include "model/arch.h"
+#include "model/checkpoint.h"
 #include "model/model.h"
 
 /* ---- the beginning of a text ---- */
@@ -86,6 +89,27 @@ int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, boo
     if (over)
         *over = n > m->cfg.n_ctx;
     return 0;
+}
+
+/* Does the name begin with one of "a.|b."? */
+static bool begins_as(const char *name, const char *list)
+{
+    for (const char *p = list; *p; p += strcspn(p, "|"), p += *p == '|')
+        if (!strncmp(name, p, strcspn(p, "|")))
+            return true;
+    return false;
+}
+
+const char *model_skipped_note(const struct model *m, char *buf, size_t size)
+{
+    const char *list = m->cfg.arch->skipped;
+    int n = 0;
+    for (size_t i = 0; list && m->files && i < checkpoint_count(m->files); i++)
+        n += begins_as(checkpoint_at(m->files, i)->name, list);
+    if (!n)
+        return NULL;
+    snprintf(buf, size, "%d tensors of the image part are left alone · only text can be run", n);
+    return buf;
 }
 
 const char *model_vocabulary_note(const struct model *m, char *buf, size_t size)

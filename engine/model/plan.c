@@ -211,7 +211,7 @@ static enum site_id emit_attention(struct emitter *em)
     EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES))->p.full = cfg->bidirectional;
     EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V))->p.full = cfg->bidirectional;
     EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
-    enum site_id out = both ? SITE_ATTN_LINEAR : SITE_ATTN_OUT;
+    enum site_id out = site_attn_made(cfg);
     emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){FLAT(Z), WEIGHT(W_O), WEIGHT(B_O)});
     s = emit(em, KN_OP_RESULT_PATCH, out,
              (struct operand[KN_IN_MAX]){AT(RESULT), AT(Z), WEIGHT(W_O)});
@@ -223,7 +223,7 @@ static enum site_id emit_attention(struct emitter *em)
                   SITE_LN1_POST_NORMALIZED, SITE_ATTN_OUT, W_LN1_POST, W_NONE);
     if (cfg->norm_place == NORM_AFTER)
         emit_ln1(em, SITE_ATTN_OUT);
-    return cfg->norm_place == NORM_AFTER ? SITE_LN1_OUT : SITE_ATTN_OUT;
+    return site_attn_added(cfg);
 }
 
 /* Likewise; `input`: the stream that the MLP reads. */
@@ -251,14 +251,14 @@ static enum site_id emit_mlp(struct emitter *em, enum site_id input)
         EMIT(em, LINEAR, PRE, x, WEIGHT(W_IN), WEIGHT(B_IN));
         EMIT(em, ACT, POST, AT(PRE))->p.act = cfg->act;
     }
-    emit(em, KN_OP_LINEAR, both ? SITE_MLP_LINEAR : SITE_MLP_OUT,
+    emit(em, KN_OP_LINEAR, site_mlp_made(cfg),
          (struct operand[KN_IN_MAX]){AT(POST), WEIGHT(W_OUT), WEIGHT(B_OUT)});
     if (both)
         emit_norm(em, (struct operand)AT(MLP_LINEAR), SITE_LN2_POST_SCALE, SITE_LN2_POST_NORMALIZED,
                   SITE_MLP_OUT, W_LN2_POST, W_NONE);
     if (cfg->norm_place == NORM_AFTER)
         emit_ln2(em, SITE_MLP_OUT);
-    return cfg->norm_place == NORM_AFTER ? SITE_LN2_OUT : SITE_MLP_OUT;
+    return site_mlp_added(cfg);
 }
 
 /* The stream as a block hands it on. */

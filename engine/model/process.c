@@ -100,6 +100,23 @@ static int own_all(struct model *m, struct err *e)
     return rc;
 }
 
+/* Weights as the model uses them; the plan then has nothing to add to them. */
+static int own_form(struct model *m, struct err *e)
+{
+    for (int32_t l = 0; l <= m->cfg.n_layers; l++)
+        for (int w = W_NONE + 1; w < WEIGHT_COUNT; w++) {
+            struct weight_form f = weight_form(&m->cfg, (enum weight_id)w);
+            bool root = weight_is_root((enum weight_id)w);
+            struct mat a = root == (l == m->cfg.n_layers) ? mat(m, l, (enum weight_id)w)
+                                                          : (struct mat){0};
+            for (int64_t i = 0; a.p && i < a.n * a.k; i++)
+                a.p[i] = a.p[i] * f.factor + f.offset;
+        }
+    m->cfg.embed_scale = 0, m->cfg.norm_offset = 0;
+    plan_free(m->plan);
+    return (m->plan = plan_build(&m->cfg)) ? 0 : err_memory(e, "the plan");
+}
+
 /* W reads a normed stream: b += W . ln.b, then W *= ln.w, then (LayerNorm) every row of W loses its
  * mean. */
 static void fold_into(struct model *m, int32_t l, enum weight_id w, enum weight_id b,
@@ -199,8 +216,31 @@ static void fold_value_biases(struct model *m)
     }
 }
 
+/* Steps that the library leaves out, with a warning. */
+static const struct left_out {
+    unsigned flags;
+    const char *why;
+} no_fold =
+    {PROCESS_FOLD_LN | PROCESS_CENTER_WRITING,
+     "fold_ln and center_writing_weights are left out: norms stand behind attention and MLP"},
+  no_center = {PROCESS_CENTER_UNEMBED,
+               "center_unembed is left out: capped logits are not free up to a constant"},
+  none = {0, NULL};
+
+static const struct left_out *left_out(const struct config *cfg)
+{
+    return cfg->norm_place == NORM_AFTER ? &no_fold : cfg->final_softcap > 0 ? &no_center : &none;
+}
+
+const char *process_left_out(const struct config *cfg, unsigned flags)
+{
+    const struct left_out *l = left_out(cfg);
+    return flags & l->flags ? l->why : NULL;
+}
+
 int process_model(struct model *m, unsigned flags, struct err *e)
 {
+    flags &= ~left_out(&m->cfg)->flags;
     if (!flags)
         return 0;
     if (flags & PROCESS_REFACTOR && m->cfg.pos == POS_ROTARY)
@@ -208,7 +248,7 @@ int process_model(struct model *m, unsigned flags, struct err *e)
             e, ERR_BAD_INPUT,
             "refactor_factored_attn_matrices · not with rotary positions · leave it out");
     int rc = own_all(m, e);
-    if (rc)
+    if (rc || (rc = own_form(m, e)))
         return rc;
     if (flags & PROCESS_FOLD_LN)
         fold_ln(m);

@@ -26,7 +26,10 @@ int process_parse(const char *text, unsigned *flags, struct err *e);
 enum { PROCESS_TEXT_MAX = 128 };
 /* "raw", "usual" or the list; returns buf. */
 const char *process_text(unsigned flags, char *buf, size_t size);
-/* Process a freshly opened model in place, before any run uses it. */
+/* Which of the steps the library leaves out of such a model, and why; NULL: none. */
+const char *process_left_out(const struct config *cfg, unsigned flags);
+/* Process a freshly opened model in place, before any run uses it; without steps that are left out.
+ */
 int process_model(struct model *m, unsigned flags, struct err *e);
 /* Its last step; weights are already f32 copies. */
 int process_refactor(struct model *m, struct err *e);

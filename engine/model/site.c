@@ -88,6 +88,40 @@ enum site_id site_copied(const struct config *cfg, enum site_id id)
     }
 }
 
+enum site_id site_ln1_input(const struct config *cfg)
+{
+    return config_norm_before(cfg)         ? SITE_RESID_PRE
+           : cfg->norm_place == NORM_AFTER ? SITE_ATTN_OUT
+                                           : SITE_RESID_MID;
+}
+
+enum site_id site_ln2_input(const struct config *cfg)
+{
+    return config_norm_before(cfg)         ? SITE_MLP_IN
+           : cfg->norm_place == NORM_AFTER ? SITE_MLP_OUT
+                                           : SITE_RESID_POST;
+}
+
+enum site_id site_attn_made(const struct config *cfg)
+{
+    return cfg->norm_place == NORM_BOTH ? SITE_ATTN_LINEAR : SITE_ATTN_OUT;
+}
+
+enum site_id site_mlp_made(const struct config *cfg)
+{
+    return cfg->norm_place == NORM_BOTH ? SITE_MLP_LINEAR : SITE_MLP_OUT;
+}
+
+enum site_id site_attn_added(const struct config *cfg)
+{
+    return cfg->norm_place == NORM_AFTER ? SITE_LN1_OUT : SITE_ATTN_OUT;
+}
+
+enum site_id site_mlp_added(const struct config *cfg)
+{
+    return cfg->norm_place == NORM_AFTER ? SITE_LN2_OUT : SITE_MLP_OUT;
+}
+
 enum site_id site_logits(const struct config *cfg)
 {
     return cfg->final_softcap > 0 ? SITE_LOGITS : SITE_UNEMBED_OUT;

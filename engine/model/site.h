@@ -57,6 +57,15 @@ bool site_is_module_port(enum site_id id);
 /* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual
  * stream); others: itself. */
 enum site_id site_copied(const struct config *cfg, enum site_id id);
+/* What the norms that every block has read. */
+enum site_id site_ln1_input(const struct config *cfg);
+enum site_id site_ln2_input(const struct config *cfg);
+/* What attention and the MLP give, as their last products make it; what of it is added to the
+ * stream. */
+enum site_id site_attn_made(const struct config *cfg);
+enum site_id site_mlp_made(const struct config *cfg);
+enum site_id site_attn_added(const struct config *cfg);
+enum site_id site_mlp_added(const struct config *cfg);
 /* The site whose values are the model's logits. */
 enum site_id site_logits(const struct config *cfg);
 /* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their

@@ -13,6 +13,19 @@ bool weight_is_root(enum weight_id w)
     return weight_table[w].scope != SCOPE_BLOCK;
 }
 
+bool weight_is_norm(enum weight_id w)
+{
+    return w == W_LN1 || w == W_LN1_POST || w == W_LN2 || w == W_LN2_POST || w == W_LNF ||
+           w == W_QN || w == W_KN;
+}
+
+struct weight_form weight_form(const struct config *cfg, enum weight_id w)
+{
+    return (struct weight_form){.factor = w == W_E && cfg->embed_scale ? (float)cfg->embed_scale
+                                                                       : 1,
+                                .offset = weight_is_norm(w) ? (float)cfg->norm_offset : 0};
+}
+
 int64_t weight_n(const struct config *cfg, enum weight_id w)
 {
     return site_dim_size(cfg, weight_table[w].n, 0);

@@ -24,6 +24,13 @@ extern const struct weight_info weight_table[WEIGHT_COUNT]; /* W_NONE: an empty 
 
 /* One for the model, or one in each block? */
 bool weight_is_root(enum weight_id w);
+/* Of a norm: what is normalized is multiplied by it. */
+bool weight_is_norm(enum weight_id w);
+/* A weight as the model uses it, and TransformerLens shows it: stored * factor + offset. */
+struct weight_form {
+    float factor, offset;
+};
+struct weight_form weight_form(const struct config *cfg, enum weight_id w);
 /* Elements that it gives, and that it reads (1 for a vector). */
 int64_t weight_n(const struct config *cfg, enum weight_id w);
 int64_t weight_k(const struct config *cfg, enum weight_id w);

@@ -112,8 +112,11 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
 
 static struct named_weight begin(enum alias_library t, enum weight_id id, int32_t layer)
 {
-    return (struct named_weight){
-        .library = t, .layer = weight_is_root(id) ? SITE_ROOT : layer, .n_parts = 1, .part = {id}};
+    return (struct named_weight){.library = t,
+                                 .layer = weight_is_root(id) ? SITE_ROOT : layer,
+                                 .form = {1, 0},
+                                 .n_parts = 1,
+                                 .part = {id}};
 }
 
 /* A row of named_weight.def.  stored: keys and values of grouped heads as they lie. */
@@ -121,6 +124,8 @@ static struct named_weight row_weight(const struct config *c, const struct row *
                                       bool stored)
 {
     struct named_weight w = begin(r->library, r->id, layer);
+    if (r->library == LIBRARY_LENS)
+        w.form = weight_form(c, r->id);
     const char *dot = strrchr(r->name, '.') + 1;
     int n = w.layer < 0 ? 0
                         : snprintf(w.name, sizeof w.name, "%s.%d.",

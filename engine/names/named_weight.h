@@ -33,6 +33,7 @@ struct named_weight {
     char name[LIMIT_NAME];
     enum alias_library library; /* whose name and shape; never the bridge's */
     int32_t layer;              /* SITE_ROOT for root weights and stacks */
+    struct weight_form form;    /* TransformerLens': as the model uses it; else as it is stored */
     int n_parts;
     enum weight_id part[WEIGHT_PARTS_MAX];
     int64_t part_first[WEIGHT_PARTS_MAX + 1]; /* of joined ones: where each begins in a group */

@@ -131,7 +131,7 @@ static void read_axis(struct reader *r, int axis, int64_t at[WEIGHT_RANK_MAX], i
         bool follows = straight && x && line_is_along_n(r, v, p.id) == (over == RUN_N);
         n = !follows ? 1 : left < r->size[axis] - i ? left : r->size[axis] - i;
         for (int64_t k = 0; k < n; k++, dst += step)
-            *dst = x ? x[k] : 0;
+            *dst = x ? x[k] * r->w->form.factor + r->w->form.offset : 0;
     }
 }
 

@@ -10,34 +10,54 @@
 
 #include "run/run_parts.h"
 
-/* Modules inside a stage: where the input is put, the first step's site, the output. */
-static const struct {
+/* Modules inside a stage: where the input is put, the first step's site, the output, as models have
+ * them that normalize before and after; MODULE_COUNT of them. */
+static const struct module {
     const char *name;
     enum site_scope scope;
     enum site_id in, first, out;
-    enum { ALWAYS, GATED, UNGATED } when;
+    enum property when;
 } modules[] = {
-    {"ln1", SCOPE_BLOCK, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_OUT, ALWAYS},
-    {"attn", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_ATTN_OUT, ALWAYS},
-    {"attn.q", SCOPE_BLOCK, SITE_LN1_OUT, SITE_Q, SITE_Q, ALWAYS},
-    {"attn.k", SCOPE_BLOCK, SITE_LN1_OUT, SITE_K, SITE_K, ALWAYS},
-    {"attn.v", SCOPE_BLOCK, SITE_LN1_OUT, SITE_V, SITE_V, ALWAYS},
-    {"attn.o", SCOPE_BLOCK, SITE_Z, SITE_ATTN_OUT, SITE_ATTN_OUT, ALWAYS},
-    {"ln2", SCOPE_BLOCK, SITE_MLP_IN, SITE_LN2_SCALE, SITE_LN2_OUT, ALWAYS},
-    {"mlp", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_MLP_OUT, ALWAYS},
-    {"mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, UNGATED},
-    {"mlp.in", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE_LINEAR, SITE_PRE_LINEAR, GATED},
-    {"mlp.gate", SCOPE_BLOCK, SITE_LN2_OUT, SITE_PRE, SITE_PRE, GATED},
-    {"mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_POST, SITE_POST, UNGATED},
-    {"mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_ACT_OUT, SITE_ACT_OUT, GATED},
-    {"mlp.out", SCOPE_BLOCK, SITE_POST, SITE_MLP_OUT, SITE_MLP_OUT, ALWAYS},
-    {"unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, ALWAYS},
+    {"ln1", SCOPE_BLOCK, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_OUT, PROPERTY_ALWAYS},
+    {"attn", SCOPE_BLOCK, SITE_Q_IN, SITE_Q, SITE_ATTN_LINEAR, PROPERTY_ALWAYS},
+    {"attn.q", SCOPE_BLOCK, SITE_Q_IN, SITE_Q, SITE_Q, PROPERTY_ALWAYS},
+    {"attn.k", SCOPE_BLOCK, SITE_K_IN, SITE_K, SITE_K, PROPERTY_ALWAYS},
+    {"attn.v", SCOPE_BLOCK, SITE_V_IN, SITE_V, SITE_V, PROPERTY_ALWAYS},
+    {"attn.o", SCOPE_BLOCK, SITE_Z, SITE_ATTN_LINEAR, SITE_ATTN_LINEAR, PROPERTY_ALWAYS},
+    {"ln1_post", SCOPE_BLOCK, SITE_ATTN_LINEAR, SITE_LN1_POST_SCALE, SITE_ATTN_OUT,
+     PROPERTY_NORM_BOTH},
+    {"ln2", SCOPE_BLOCK, SITE_MLP_IN, SITE_LN2_SCALE, SITE_LN2_OUT, PROPERTY_ALWAYS},
+    {"mlp", SCOPE_BLOCK, SITE_GATE_IN, SITE_PRE, SITE_MLP_LINEAR, PROPERTY_ALWAYS},
+    {"mlp.in", SCOPE_BLOCK, SITE_UP_IN, SITE_PRE, SITE_PRE, PROPERTY_UNGATED},
+    {"mlp.in", SCOPE_BLOCK, SITE_UP_IN, SITE_PRE_LINEAR, SITE_PRE_LINEAR, PROPERTY_GATED},
+    {"mlp.gate", SCOPE_BLOCK, SITE_GATE_IN, SITE_PRE, SITE_PRE, PROPERTY_GATED},
+    {"mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_POST, SITE_POST, PROPERTY_UNGATED},
+    {"mlp.act", SCOPE_BLOCK, SITE_PRE, SITE_ACT_OUT, SITE_ACT_OUT, PROPERTY_GATED},
+    {"mlp.out", SCOPE_BLOCK, SITE_POST, SITE_MLP_LINEAR, SITE_MLP_LINEAR, PROPERTY_ALWAYS},
+    {"ln2_post", SCOPE_BLOCK, SITE_MLP_LINEAR, SITE_LN2_POST_SCALE, SITE_MLP_OUT,
+     PROPERTY_NORM_BOTH},
+    {"unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, PROPERTY_ALWAYS},
 };
 enum { MODULE_COUNT = sizeof modules / sizeof *modules };
 
-static bool module_exists(const struct config *cfg, int i)
+/* A site of the table in a model: copies are what they copy, and a product that nothing normalizes
+ * is what is added. */
+static enum site_id site_here(const struct config *cfg, enum site_id id)
 {
-    return modules[i].when == ALWAYS || (modules[i].when == GATED) == cfg->gated;
+    return id == SITE_ATTN_LINEAR  ? site_attn_made(cfg)
+           : id == SITE_MLP_LINEAR ? site_mlp_made(cfg)
+                                   : site_copied(cfg, id);
+}
+
+static struct module module_of(const struct config *cfg, int32_t i)
+{
+    struct module m = modules[i];
+    m.in = site_here(cfg, m.out == SITE_LN1_OUT   ? site_ln1_input(cfg)
+                          : m.out == SITE_LN2_OUT ? site_ln2_input(cfg)
+                                                  : m.in);
+    m.first = site_here(cfg, m.first);
+    m.out = site_here(cfg, m.out);
+    return m;
 }
 
 /* A module by its path in Hugging Face or nnsight: the one that takes its input and gives its
@@ -65,12 +85,13 @@ static bool find_path(const struct config *cfg, const char *name, struct run_mod
         *out = (struct run_module){SITE_ROOT, RUN_MODULE_WHOLE};
         return true;
     }
-    for (int i = 0; i < MODULE_COUNT; i++)
-        if (module_exists(cfg, i) && site_copied(cfg, modules[i].in) == from &&
-            modules[i].out == to) {
+    for (int i = 0; i < MODULE_COUNT; i++) {
+        struct module m = module_of(cfg, i);
+        if (config_has(cfg, m.when) && m.in == from && m.out == to) {
             *out = (struct run_module){layer, i};
             return true;
         }
+    }
     return false;
 }
 
@@ -90,32 +111,33 @@ int run_module_find(const struct config *cfg, const char *name, struct run_modul
     }
     bool known = (m.layer != SITE_ROOT && !*rest) || !strcmp(name, "ln_final");
     for (int i = 0; !known && i < MODULE_COUNT; i++)
-        if (module_exists(cfg, i) && !strcmp(rest, modules[i].name) &&
+        if (config_has(cfg, modules[i].when) && !strcmp(rest, modules[i].name) &&
             (modules[i].scope == SCOPE_BLOCK) == (m.layer != SITE_ROOT))
             m.index = i, known = true;
     if (!known && !find_path(cfg, name, &m))
         return err_set(
             e, ERR_BAD_INPUT,
             "no module \"%.100s\" that can be called · blocks.L, of it .ln1, .attn, .attn.q, .k, .v, .o, .ln2, .mlp, "
-            ".mlp.in, %s.act, .out, ln_final, unembed, or Hugging Face's path of one",
-            name, cfg->gated ? ".gate, " : "");
+            ".mlp.in, %s.act, .out, %sln_final, unembed, or Hugging Face's path of one",
+            name, cfg->gated ? ".gate, " : "",
+            config_has(cfg, PROPERTY_NORM_BOTH) ? ".ln1_post, .ln2_post, " : "");
     *out = m;
     return 0;
 }
 
-static struct site_ref module_out(const struct run_module *m)
+static struct site_ref module_out(const struct config *cfg, const struct run_module *m)
 {
     enum site_id whole = m->layer == SITE_ROOT ? SITE_UNEMBED_IN : SITE_RESID_POST;
-    return (struct site_ref){m->index == RUN_MODULE_WHOLE ? whole : modules[m->index].out,
+    return (struct site_ref){m->index == RUN_MODULE_WHOLE ? whole : module_of(cfg, m->index).out,
                              m->layer};
 }
 
 int64_t run_module_width(const struct config *cfg, const struct run_module *m, bool out)
 {
     return site_row_size(cfg,
-                         out                            ? module_out(m).id
+                         out                            ? module_out(cfg, m).id
                          : m->index == RUN_MODULE_WHOLE ? SITE_RESID_PRE
-                                                        : modules[m->index].in,
+                                                        : module_of(cfg, m->index).in,
                          1);
 }
 
@@ -124,12 +146,13 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
                      struct err *e)
 {
     int32_t count, first = -1, last = 0;
-    enum site_id in = site_copied(&r->m->cfg, modules[m->index].in), out = modules[m->index].out;
+    struct module at = module_of(&r->m->cfg, m->index);
+    enum site_id in = at.in, out = at.out;
     struct frame *f = &r->work;
-    f->stage = plan_stage_of(r->m->plan, module_out(m)), f->r0 = 0, f->r1 = n;
+    f->stage = plan_stage_of(r->m->plan, module_out(&r->m->cfg, m)), f->r0 = 0, f->r1 = n;
     const struct step *steps = plan_stage(r->m->plan, f->stage, &count);
     for (int32_t i = 0; i < count; i++) {
-        if (steps[i].site == modules[m->index].first && first < 0)
+        if (steps[i].site == at.first && first < 0)
             first = i;
         if (steps[i].site == out)
             last = i + 1;
@@ -156,7 +179,7 @@ static int whole_run(struct run *r, const struct run_module *m, const float *x, 
     struct run_input in = {.n = n, .rows = x, .start = layer};
     run_stop(r, layer + 1);
     int rc = run_sync(r, in, NULL, NULL, NULL, e);
-    return rc ? rc : run_read(r, module_out(m), 0, n, y, NULL, e);
+    return rc ? rc : run_read(r, module_out(&r->m->cfg, m), 0, n, y, NULL, e);
 }
 
 int run_module_call(const struct model *model, const struct run_module *m, const float *x,

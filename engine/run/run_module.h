@@ -1,10 +1,11 @@
 /* run_module.h - calling one module on rows of any activation: no hooks, no edits.
  *
  * "blocks.L" (residual -> residual), "blocks.L.ln1" and ".ln2" (residual -> normed), ".attn" and
- * ".mlp" (normed -> contribution), their projections ".attn.q", ".k", ".v", ".o", ".mlp.in",
- * ".gate", ".act", ".out", "ln_final" (residual -> normed), "unembed" (normed -> logits); or the
- * module's path in Hugging Face ("model.layers.2.self_attn", "transformer.ln_f").  Heads are
- * joined.  Rows are positions 0..n-1 of one prompt. Tested in tests/engine/test_library.c. */
+ * ".mlp" (normed -> contribution; ".ln1_post", ".ln2_post" where that is normalized), their
+ * projections ".attn.q", ".k", ".v", ".o", ".mlp.in", ".gate", ".act", ".out", "ln_final" (residual
+ * -> normed), "unembed" (normed -> logits); or the module's path in Hugging Face
+ * ("model.layers.2.self_attn", "transformer.ln_f").  Heads are joined.  Rows are positions 0..n-1
+ * of one prompt. Tested in tests/engine/test_library.c. */
 #ifndef RUN_MODULE_H
 #define RUN_MODULE_H
 

@@ -60,6 +60,14 @@ size_t weight_copy_bytes(const struct model *m, const struct edit_instr *instr)
     return (size_t)kn_count(&from) * sizeof(float);
 }
 
+/* Elements that an instruction changed as their name shows them -> as they are stored.  What it
+ * left keeps its bits: shown, or as it came. */
+static void form_back(struct weight_form f, const float *was, float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        x[i] = x[i] == was[i] * f.factor + f.offset ? was[i] : (x[i] - f.offset) / f.factor;
+}
+
 /* The instructions on a copy whose rows and columns lie sn and sk apart, in memory of the backend.
  */
 static int instrs_apply(struct kn_backend *be, const struct edit_instr *instrs, int32_t n,
@@ -78,6 +86,40 @@ static int instrs_apply(struct kn_backend *be, const struct edit_instr *instrs, 
     return rc;
 }
 
+/* Those whose names show the weight in one form, on a copy in host memory; `there` is memory of the
+ * backend for it, or the copy itself. */
+static int stretch_apply(struct kn_backend *be, const struct edit_instr *instrs, int32_t n,
+                         float *mem, void *there, size_t bytes, int64_t sn, int64_t sk,
+                         struct err *e)
+{
+    struct weight_form f = instrs->weight->form;
+    int64_t count = (int64_t)(bytes / sizeof *mem);
+    bool stored = f.factor == 1 && f.offset == 0;
+    float *was = stored ? NULL : malloc(bytes);
+    if (!stored && !was)
+        return err_memory(e, "%zu bytes for a copy of %s", bytes, instrs->weight->name);
+    for (int64_t i = 0; was && i < count; i++) {
+        was[i] = mem[i];
+        mem[i] = was[i] * f.factor + f.offset;
+    }
+    struct kn_view all = kn_view1(there, KN_F32, count);
+    int rc = there != mem ? run_write(be, &all, mem, e) : 0;
+    if (!rc)
+        rc = instrs_apply(be, instrs, n, there, sn, sk, e);
+    if (!rc && there != mem)
+        rc = run_fetch(be, &all, mem, e);
+    if (!rc && was)
+        form_back(f, was, mem, count);
+    free(was);
+    return rc;
+}
+
+static bool same_form(const struct edit_instr *a, const struct edit_instr *b)
+{
+    struct weight_form x = a->weight->form, y = b->weight->form;
+    return x.factor == y.factor && x.offset == y.offset;
+}
+
 int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n,
                      struct kn_view *out, struct err *e)
 {
@@ -91,15 +133,13 @@ int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int
                  : err_memory(e, "%zu bytes for a copy of %s", bytes, instrs->weight->name);
     pack(&copy, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
     copy.data = mem, copy.first = 0;
-    struct kn_view all = kn_view1(there, KN_F32, (int64_t)(bytes / sizeof *mem));
     if (!rc && from.data)
         copy_values(&from, sk != 1, mem);
-    if (!rc && there != mem)
-        rc = run_write(be, &all, mem, e);
-    if (!rc)
-        rc = instrs_apply(be, instrs, n, there, sn, sk, e);
-    if (!rc && there != mem)
-        rc = run_fetch(be, &all, mem, e);
+    for (int32_t i = 0, end; !rc && i < n; i = end) {
+        for (end = i + 1; end < n && same_form(&instrs[i], &instrs[end]);)
+            end++;
+        rc = stretch_apply(be, instrs + i, end - i, mem, there, bytes, sn, sk, e);
+    }
     if (there != mem)
         be->type->release(be, there, bytes);
     if (rc)

@@ -29,7 +29,8 @@ static struct edit_program *program_of(const struct model *m, int32_t n, const c
 static void read_logits(struct run *r, int32_t row, float *out)
 {
     struct err e = {0};
-    if (run_read(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, row, row + 1, out, NULL, &e))
+    if (run_read(r, (struct site_ref){site_logits(&run_model(r)->cfg), SITE_ROOT}, row, row + 1,
+                 out, NULL, &e))
         fail_msg("%s", e.text);
 }
 

@@ -97,7 +97,8 @@ static void test_sums(void **state)
         struct run *r = run_create(f.m, NULL, &opt, &e);
         assert_int_equal(run_sync(r, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
         float *logits = malloc((size_t)f.m->cfg.d_vocab * sizeof *logits);
-        assert_int_equal(lens_logits(r, 3, logits, &e), 0);
+        struct site_ref uncapped = {SITE_UNEMBED_OUT, SITE_ROOT};
+        assert_int_equal(run_read(r, uncapped, 3, 4, logits, NULL, &e), 0);
         for (enum stack_kind k = STACK_DECOMPOSED; k < STACK_KIND_COUNT; k++) {
             struct stack s;
             struct stack_options of = {.kind = k,

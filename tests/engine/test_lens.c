@@ -27,12 +27,14 @@ static void plain_lens(const struct model *m, const float *x, double *logits)
     for (int i = 0; i < c->d_model; i++)
         square += (x[i] - mean) * (x[i] - mean) / c->d_model;
     for (int i = 0; i < c->d_model; i++)
-        y[i] = (x[i] - mean) / sqrt(square + c->norm_eps) * weight(w, i, 0) +
+        y[i] = (x[i] - mean) / sqrt(square + c->norm_eps) * (weight(w, i, 0) + c->norm_offset) +
                (b->ndim ? weight(b, i, 0) : 0);
     for (int v = 0; v < c->d_vocab; v++) {
         logits[v] = bu->ndim ? weight(bu, v, 0) : 0;
         for (int i = 0; i < c->d_model; i++)
             logits[v] += y[i] * weight(u, v, i);
+        if (c->final_softcap > 0)
+            logits[v] = c->final_softcap * tanh(logits[v] / c->final_softcap);
     }
     free(y);
 }

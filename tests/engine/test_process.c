@@ -31,7 +31,9 @@ static double site_error(struct run *r, const char *name, const struct st_tensor
 {
     struct site_ref s;
     struct err e = {0};
-    if (site_find(&run_model(r)->cfg, strcmp(name, "logits") ? name : "unembed.hook_out", &s, &e))
+    if (site_find(&run_model(r)->cfg,
+                  strcmp(name, "logits") ? name : site_table[site_logits(&run_model(r)->cfg)].name,
+                  &s, &e))
         fail_msg("%s", e.text);
     float *mine = malloc(t->nbytes + 1);
     assert_int_equal(run_read(r, s, 0, run_length(r), mine, NULL, &e), 0);

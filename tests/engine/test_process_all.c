@@ -52,7 +52,8 @@ static float *values_of(struct run *r, const char *name, size_t *n)
         return v;
     }
     int64_t shape[SITE_RANK_MAX];
-    if (site_find(&m->cfg, strcmp(name, "logits") ? name : "unembed.hook_out", &s, &e))
+    if (site_find(&m->cfg, strcmp(name, "logits") ? name : site_table[site_logits(&m->cfg)].name,
+                  &s, &e))
         fail_msg("%s", e.text);
     int rank = site_shape(&m->cfg, s.id, run_length(r), shape);
     for (int i = 0; i < rank; i++)

@@ -86,8 +86,8 @@ static float *logits_of(struct run *r, size_t *n)
 {
     *n = (size_t)run_length(r) * (size_t)run_model(r)->cfg.d_vocab;
     float *x = malloc(*n * sizeof *x);
-    assert_int_equal(run_read(r, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, run_length(r),
-                              x, NULL, NULL),
+    assert_int_equal(run_read(r, (struct site_ref){site_logits(&run_model(r)->cfg), SITE_ROOT}, 0,
+                              run_length(r), x, NULL, NULL),
                      0);
     return x;
 }

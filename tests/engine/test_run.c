@@ -58,7 +58,10 @@ static void test_sites(void **state)
             sync_ok(r, f.tokens, f.n, NULL, NULL);
             for (size_t i = 0; i < checkpoint_count(f.ref); i++) {
                 const struct st_tensor *t = checkpoint_at(f.ref, i);
-                double d = site_error(r, strcmp(t->name, "logits") ? t->name : "unembed.hook_out",
+                double d = site_error(r,
+                                      strcmp(t->name, "logits")
+                                          ? t->name
+                                          : site_table[site_logits(&run_model(r)->cfg)].name,
                                       t);
                 worst = fmax(worst, d);
                 if (!(d <= FORWARD_ERROR_MAX))
@@ -123,7 +126,8 @@ static int edits_of_model(const char *name, double *worst)
         assert_int_equal(js_string(js_get(row, "logits"), &logits, NULL, NULL), 0);
         struct edit_program *p = fixture_program(f.m, f.n, texts, (int32_t)js_count(list));
         sync_ok(fork, NULL, 0, p, &corrupt);
-        double d = site_error(fork, "unembed.hook_out", checkpoint_find(st, logits));
+        double d = site_error(fork, site_table[site_logits(&run_model(fork)->cfg)].name,
+                              checkpoint_find(st, logits));
         *worst = fmax(*worst, d);
         if (!(d <= FORWARD_ERROR_MAX))
             fail_msg("%s: after %s the logits differ by %g", name, texts[0], d);

@@ -95,8 +95,8 @@ static int entries_of(const char *name, const char *file, unsigned process, doub
             fail_msg("%s: %s", name, e.text);
         assert_int_equal(js_string(js_get(row, "logits"), &key, NULL, NULL), 0);
         assert_int_equal(run_read(pair_run(pair, FACE_EDITED),
-                                  (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, f.n, logits,
-                                  NULL, &e),
+                                  (struct site_ref){site_logits(&f.m->cfg), SITE_ROOT}, 0, f.n,
+                                  logits, NULL, &e),
                          0);
         double d = fixture_error(logits, checkpoint_find(st, key)->data, count);
         *worst = fmax(*worst, d);

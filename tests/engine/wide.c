@@ -387,6 +387,7 @@ static void weight_edit(struct wide *w, const struct edit_instr *a)
     for (int64_t i = 0; i < size[0] * size[1]; i++) {
         double along = 0, *at[256];
         assert(size[2] <= 256);
+        const double factor = (double)named->form.factor, offset = (double)named->form.offset;
         for (int64_t j = 0; j < size[2]; j++) {
             int64_t pick[3] = {i / size[1], i % size[1], j}, n = 0, k = 0;
             for (int axis = 0; axis < a->rank; axis++) {
@@ -396,12 +397,15 @@ static void weight_edit(struct wide *w, const struct edit_instr *a)
                 n += index * named->step_n[axis], k += index * named->step_k[axis];
             }
             at[j] = d->x + k * d->n + n;
+            *at[j] = *at[j] * factor + offset; /* as its name shows it */
             along += a->value == EDIT_PROJECT_OUT ? *at[j] * (double)a->vec[j * a->vec_stride[last]]
                                                   : 0;
         }
         for (int64_t j = 0; j < size[2]; j++)
-            *at[j] = edited_value(a, *at[j], along,
-                                  a->vec ? (double)a->vec[j * a->vec_stride[last]] : 0);
+            *at[j] = (edited_value(a, *at[j], along,
+                                   a->vec ? (double)a->vec[j * a->vec_stride[last]] : 0) -
+                      offset) /
+                     factor;
     }
 }
 

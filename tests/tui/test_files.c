@@ -37,7 +37,7 @@ static void shows(const char *text)
 
 static double kl_now(void)
 {
-    const struct want w = app_kl_want();
+    const struct want w = app_kl_want(d.app);
     const double *kl = snapshot_at(d.app->snap, d.app->snap->edited ? FACE_EDITED : FACE_BASE, &w,
                                    0);
     assert_non_null(kl);

@@ -47,6 +47,7 @@ static int choose_row(struct cli *c, struct attribution *a)
 
 static int attribute(struct cli *c, struct attribution *a)
 {
+    static const struct site_ref uncapped = {SITE_UNEMBED_OUT, SITE_ROOT};
     struct run *r = cli_run_shown(c);
     float *logits = malloc((size_t)c->m->cfg.d_vocab * sizeof *logits);
     int rc = logits ? stack_make(&a->stack, r, &a->of, &a->row, 1, &c->err) : cli_memory(c);
@@ -57,7 +58,7 @@ static int attribute(struct cli *c, struct attribution *a)
         rc = stack_logit_attrs(&a->stack, r, &a->row, a->pair[0], a->pair[1], a->value,
                                &a->constant, &c->err);
     if (!rc)
-        rc = lens_logits(r, a->row, logits, &c->err);
+        rc = run_read(r, uncapped, a->row, a->row + 1, logits, NULL, &c->err);
     if (!rc) {
         a->logit = (double)logits[a->pair[0]] - (a->pair[1] < 0 ? 0 : (double)logits[a->pair[1]]);
         a->sum = a->constant;

@@ -51,8 +51,9 @@ int check_embed(struct check *k, int32_t layer)
 int check_resid(struct check *k, int32_t layer)
 {
     const float *pre = check_values(k, SITE_RESID_PRE, layer);
-    const float *attn = pre ? check_values(k, SITE_ATTN_OUT, layer) : NULL;
-    const float *mlp = attn ? check_values(k, SITE_MLP_OUT, layer) : NULL;
+    const struct config *cfg = &k->c->m->cfg;
+    const float *attn = pre ? check_values(k, site_attn_added(cfg), layer) : NULL;
+    const float *mlp = attn ? check_values(k, site_mlp_added(cfg), layer) : NULL;
     const float *post = mlp ? check_values(k, SITE_RESID_POST, layer) : NULL;
     if (!post)
         return k->c->err.code;
@@ -100,13 +101,30 @@ static int compare_norm(struct check *k, enum site_id input, enum site_id scale_
 
 int check_ln1(struct check *k, int32_t layer)
 {
-    return compare_norm(k, SITE_RESID_PRE, SITE_LN1_SCALE, SITE_LN1_NORMALIZED, layer, layer);
+    return compare_norm(k, site_ln1_input(&k->c->m->cfg), SITE_LN1_SCALE, SITE_LN1_NORMALIZED,
+                        layer, layer);
 }
 
 int check_ln2(struct check *k, int32_t layer)
 {
-    enum site_id input = k->c->m->cfg.parallel ? SITE_RESID_PRE : SITE_RESID_MID;
-    return compare_norm(k, input, SITE_LN2_SCALE, SITE_LN2_NORMALIZED, layer, layer);
+    return compare_norm(k, site_ln2_input(&k->c->m->cfg), SITE_LN2_SCALE, SITE_LN2_NORMALIZED,
+                        layer, layer);
+}
+
+int check_ln1_post(struct check *k, int32_t layer)
+{
+    if (k->c->m->cfg.norm_place != NORM_BOTH)
+        return 0;
+    return compare_norm(k, SITE_ATTN_LINEAR, SITE_LN1_POST_SCALE, SITE_LN1_POST_NORMALIZED, layer,
+                        layer);
+}
+
+int check_ln2_post(struct check *k, int32_t layer)
+{
+    if (k->c->m->cfg.norm_place != NORM_BOTH)
+        return 0;
+    return compare_norm(k, SITE_MLP_LINEAR, SITE_LN2_POST_SCALE, SITE_LN2_POST_NORMALIZED, layer,
+                        layer);
 }
 
 int check_ln_final(struct check *k, int32_t layer)
@@ -119,7 +137,7 @@ int check_ln_final(struct check *k, int32_t layer)
 int check_scale(struct check *k, int32_t layer)
 {
     int32_t d = k->c->m->cfg.d_model;
-    const float *x = check_values(k, SITE_RESID_PRE, layer);
+    const float *x = check_values(k, site_ln1_input(&k->c->m->cfg), layer);
     const float *scale = x ? check_values(k, SITE_LN1_SCALE, layer) : NULL;
     if (!scale)
         return k->c->err.code;
@@ -202,7 +220,7 @@ int check_result(struct check *k, int32_t layer)
     const struct config *cfg = &k->c->m->cfg;
     const struct kn_view *bias = model_weight(k->c->m, layer, B_O);
     const float *result = check_values(k, SITE_RESULT, layer);
-    const float *out = result ? check_values(k, SITE_ATTN_OUT, layer) : NULL;
+    const float *out = result ? check_values(k, site_attn_made(cfg), layer) : NULL;
     if (!out)
         return k->c->err.code;
     float *b = calloc((size_t)cfg->d_model, sizeof *b);

@@ -88,7 +88,12 @@ int cli_model(struct cli *c, bool weights)
         rc = open_backend(c);
     if (!rc)
         rc = model_open(&c->m, c->model_name, c->be, &c->err);
-    return rc || !weights ? rc : process_model(c->m, process, &c->err);
+    if (rc || !weights)
+        return rc;
+    const char *why = process_left_out(&c->m->cfg, process);
+    if (why)
+        snprintf(c->note, sizeof c->note, "%s", why);
+    return process_model(c->m, process, &c->err);
 }
 
 /* ------------------------------------------------------------------ the prompt */

@@ -69,7 +69,7 @@ int cli_info(struct cli *c)
         return rc;
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
-    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], rope[ROPE_TEXT_MAX],
+    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], skipped[160], rope[ROPE_TEXT_MAX],
         rope_local[ROPE_TEXT_MAX];
     bool rotary = g->pos == POS_ROTARY, local = rotary && g->rope_by_window;
     const struct fact facts[] = {
@@ -98,6 +98,7 @@ int cli_info(struct cli *c)
         {"tokenizer", tokenizer_kind(c->m->tok), 0},
         {"vocabulary", NULL, tokenizer_count(c->m->tok)},
         {"vocabulary_note", model_vocabulary_note(c->m, note, sizeof note), -1},
+        {"skipped", model_skipped_note(c->m, skipped, sizeof skipped), -1},
         {"bos_id", NULL, g->bos_id},
         {"bos_default", g->prepend_bos && g->bos_id >= 0 ? "prepended" : "not prepended", 0},
         {"eos_id", NULL, g->eos_id},

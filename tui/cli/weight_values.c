@@ -190,7 +190,7 @@ static int directions_find(struct cli *c, const struct weight_cut *cut, struct d
             &c->err, ERR_BAD_INPUT,
             "--as-tokens · %s with this index has no whole axis d_model · take e.g. blocks.0.mlp.W_out[5]",
             cut->w.name);
-    if (id == W_LN1 || id == B_LN1 || id == W_LN2 || id == B_LN2 || id == W_LNF || id == B_LNF)
+    if (weight_is_norm(id) || id == B_LN1 || id == B_LN2 || id == B_LNF)
         return err_set(&c->err, ERR_BAD_INPUT,
                        "--as-tokens · %s belongs to a norm: no direction that is written or read",
                        cut->w.name);
