@@ -4,6 +4,7 @@
  * standard error and nothing on standard output.  Tested in tests/tui/test_cli_errors.c. */
 #include <errno.h>
 #include <locale.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -76,6 +77,8 @@ static int run_command(const struct command *cmd, int argc, char **argv)
         status = fail(&c.err);
     cli_close(&c);
     options_free(&opt);
+    if (c.signal)
+        raise(c.signal);
     return status;
 }
 

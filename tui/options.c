@@ -33,6 +33,8 @@ static void *field(struct options *o, int id)
     return (char *)o + offsets[id];
 }
 
+_Static_assert(OPTION_COUNT <= 64, "a set of options has 64 bits");
+
 static bool in_set(uint64_t set, int id)
 {
     return set >> id & 1;

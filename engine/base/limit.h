@@ -33,8 +33,10 @@ enum {
     LIMIT_FIGURES = 1 << 28,          /* bytes of what an interface asks for at once, per face */
     LIMIT_FRAME_BYTES = 1 << 27,      /* of the values that one pass through a stage holds */
     LIMIT_SHARDS = 4096,
-    LIMIT_CATALOG = 1 << 16, /* models of the local cache that are listed */
-    LIMIT_SNAPSHOTS = 1024   /* of one model that are listed */
+    LIMIT_CATALOG = 1 << 16,       /* models of the local cache that are listed */
+    LIMIT_SNAPSHOTS = 1024,        /* of one model that are listed */
+    LIMIT_LISTING_BYTES = 1 << 24, /* of a hub's list of files, and of an index of shards fetched */
+    LIMIT_LISTING_FILES = 1 << 16
 };
 
 #endif

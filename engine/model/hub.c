@@ -261,18 +261,26 @@ static bool path_from_env(const char *var, const char *tail, char path[PATH_MAX]
     return path_make(path, "%s%s%s", home ? home : "", value, tail);
 }
 
+void hub_home(const char *name, char path[PATH_MAX])
+{
+    static const char *const places[][2] = {
+        {"HF_HOME", ""}, {"XDG_CACHE_HOME", "/huggingface"}, {"HOME", "/.cache/huggingface"}};
+    char home[PATH_MAX];
+    struct passwd *pw = NULL;
+    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
+        if (path_from_env(places[i][0], places[i][1], home)) {
+            path_join(path, home, name);
+            return;
+        }
+    pw = getpwuid(getuid());
+    path_make(path, "%s%s/%s", pw ? pw->pw_dir : "", places[2][1], name);
+}
+
 void hub_cache(char path[PATH_MAX])
 {
-    static const char *const places[][2] = {{"HF_HUB_CACHE", ""},
-                                            {"HUGGINGFACE_HUB_CACHE", ""},
-                                            {"HF_HOME", "/hub"},
-                                            {"XDG_CACHE_HOME", "/huggingface/hub"},
-                                            {"HOME", "/.cache/huggingface/hub"}};
-    for (size_t i = 0; i < sizeof places / sizeof *places; i++)
-        if (path_from_env(places[i][0], places[i][1], path))
-            return;
-    struct passwd *pw = getpwuid(getuid());
-    path_make(path, "%s/.cache/huggingface/hub", pw ? pw->pw_dir : "");
+    if (!path_from_env("HF_HUB_CACHE", "", path) &&
+        !path_from_env("HUGGINGFACE_HUB_CACHE", "", path))
+        hub_home("hub", path);
 }
 
 /* Parts of letters, digits, '.', '_' and '-', none beginning with '.', with '/' between them: at

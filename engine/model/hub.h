@@ -35,6 +35,8 @@ int hub_need_weights(const struct hub_model *m, struct err *e);
 
 /* The name of the built-in model. */
 extern const char hub_builtin[];
+/* A file of $HF_HOME, which is ~/.cache/huggingface where nothing says otherwise. */
+void hub_home(const char *name, char path[PATH_MAX]);
 /* The folder of the local cache, and that of one model in it ("org/name"). */
 void hub_cache(char path[PATH_MAX]);
 void hub_repo(const char *root, const char *name, char path[PATH_MAX]);

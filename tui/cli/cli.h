@@ -37,6 +37,7 @@ struct cli {
     bool show_anyway;             /* the result is printed even though the command fails (check) */
     double metric;                /* value of --grad */
     char note[200];               /* a notice for standard error beside the result */
+    int signal;                   /* what ended the work: raised again when all is said; 0 = none */
 };
 
 struct command {

@@ -110,6 +110,7 @@ void help_man(struct bytes *out)
         out,
         ".SH FILES\n.TP\n$XDG_CONFIG_HOME/borescope/keys\nkeys of one's own; ~/.config when the variable is not set\n"
         ".SH ENVIRONMENT\n.TP\n.BR HF_HOME \", \" HF_HUB_CACHE\nwhere the Hugging Face cache is\n"
+        ".TP\n.BR HF_TOKEN \", \" HF_ENDPOINT \", \" HF_HUB_OFFLINE\nfor \\fBborescope pull\\fR, as for the hub's own client\n"
         ".TP\n.BR TERM \", \" COLORTERM \", \" NO_COLOR\nwhat the terminal can do, and whether colours are wanted\n"
         ".SH EXIT STATUS\n0; 1 if the work failed or the input is bad; 2 for wrong usage. An error is one line on standard error.\n");
 }
