@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "names/alias.h"
-#include "app.h"
+#include "draw.h"
 
 /* Index of `word` in words[n], or -1. */
 static int find_word(const char *word, const char *const *words, int n)
@@ -16,13 +16,11 @@ static int find_word(const char *word, const char *const *words, int n)
 
 unsigned act_MOVE(struct app *a, const char *args)
 {
-    static const char *const words[MOVE_COUNT] = {"up",        "down", "left", "right", "page-up",
-                                                  "page-down", "home", "end",  "top",   "bottom"};
-    int m = find_word(args, words, MOVE_COUNT);
-    if (m < 0)
+    enum move m;
+    if (!draw_move_word(args, &m))
         app_complain(a, "move %s", action_table[ACTION_MOVE].usage);
     else
-        app_view(a)->move(a, (enum move)m, a->count > 0 ? a->count : 1);
+        app_view(a)->move(a, m, a->count > 0 ? a->count : 1);
     return 0;
 }
 

@@ -52,6 +52,18 @@ int32_t draw_clamp(int32_t at, int32_t n)
     return at >= n ? n - 1 : at < 0 ? 0 : at;
 }
 
+bool draw_move_word(const char *word, enum move *m)
+{
+    static const char *const words[MOVE_COUNT] = {"up",        "down", "left", "right", "page-up",
+                                                  "page-down", "home", "end",  "top",   "bottom"};
+    for (int i = 0; i < MOVE_COUNT; i++)
+        if (strcmp(word, words[i]) == 0) {
+            *m = (enum move)i;
+            return true;
+        }
+    return false;
+}
+
 void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page,
                       int32_t *across, int32_t n_across)
 {

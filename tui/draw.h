@@ -18,6 +18,8 @@ void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, 
 int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room);
 /* `at` brought into 0..n-1. */
 int32_t draw_clamp(int32_t at, int32_t n);
+/* "up", "page-down", ... as key maps write them; false: no such word. */
+bool draw_move_word(const char *word, enum move *m);
 /* Move a cursor over rows (`down`, of n_down, `page` at a time) and columns (`across`, of
  * n_across); across NULL: a list. */
 void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int32_t page,

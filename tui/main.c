@@ -6,14 +6,18 @@
 #include <locale.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "cli.h"
 #include "base/mapping.h"
 #include "base/nearest.h"
 #include "model/checkpoint.h"
+#include "picker.h"
 #include "term/guard.h"
+#include "term/tty.h"
 #include "text.h"
 
 static void say(const char *text)
@@ -92,6 +96,20 @@ static const char *misspelt(const char *word)
     return NULL;
 }
 
+/* Without a word on the command line, in a terminal: the list of models, then the explorer of what
+ * is picked. */
+static int pick_and_open(void)
+{
+    struct explorer_options o = {0};
+    struct err e = {0};
+    char *name;
+    int status = picker_main(&o, &name, &e) ? fail(&e) : 0;
+    if (name)
+        status = run_command(command_find("explore"), 2, (char *[]){(char[]){"--"}, name});
+    free(name);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
@@ -100,7 +118,9 @@ int main(int argc, char **argv)
     int status = 0;
     const char *word = argc > 1 ? argv[1] : "--help";
     const struct command *cmd = command_find(word);
-    if (cmd) {
+    if (argc == 1 && isatty(STDIN_FILENO) && tty_is_usable()) {
+        status = pick_and_open();
+    } else if (cmd) {
         status = run_command(cmd, argc - 2, argv + 2);
     } else if (!strcmp(word, "--version")) {
         bytes_add_string(&out, "borescope " BORE_VERSION "\n");

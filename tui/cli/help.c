@@ -32,7 +32,8 @@ void help_command(struct bytes *out, const struct command *cmd)
 void help_program(struct bytes *out)
 {
     bytes_add_string(out, "borescope: look inside a running transformer from a terminal\n\n"
-                          "usage: borescope MODEL [PROMPT] [OPTIONS]\n"
+                          "usage: borescope                  (in a terminal: choose a model)\n"
+                          "       borescope MODEL [PROMPT] [OPTIONS]\n"
                           "       borescope COMMAND MODEL [OPTIONS]\n\n");
     for (int i = 0; i < command_count; i++)
         bytes_addf(out, "  %-11s %s\n", command_table[i].name, command_table[i].help);

@@ -97,6 +97,7 @@ void help_man(struct bytes *out)
         ".SH DESCRIPTION\nThe first form is the explorer: every token at every layer, attention as pictures, every\n"
         "hook point under the name that TransformerLens gives it. A key changes what is under the cursor and the\n"
         "model is rerun. The others print the same numbers.\n.PP\n"
+        "Alone in a terminal it lists the models that are here, and opens the one that is picked.\n.PP\n"
         "\\fIMODEL\\fR is a folder with config.json, a .safetensors file beside one, a name in the local Hugging Face\n"
         "cache, or \\fBteach\\fR, the built\\-in model.\n");
     add_commands(out);
