@@ -129,7 +129,8 @@ static int list_repo(struct catalog *c, const char *root, const char *folder, st
     char path[PATH_MAX], ref[PATH_MAX], name[NAME_MAX + 1];
     struct stat id;
     if (!hub_cached_name(folder, name) ||
-        snprintf(path, sizeof path, "%s/%s", root, folder) >= (int)sizeof path)
+        snprintf(path, sizeof path, "%s/%s", root, folder) >= (int)sizeof path || stat(path, &id) ||
+        !S_ISDIR(id.st_mode))
         return 0;
     struct repo *r = calloc(1, sizeof *r);
     if (!r)
@@ -225,8 +226,12 @@ const char *catalog_why(const struct catalog_entry *x, char *buf, size_t size)
     const char *what = strstr(x->error.text, mark);
     what = what ? what + strlen(mark) : x->error.text;
     const char *end = strstr(what, mark);
-    if (end && (!strncmp(what, "tensor ", 7) || !strncmp(what, "key ", 4)))
-        end = strstr(end + 1, mark); /* and what is wrong with it */
+    static const char *const places[] = {"tensor ", "key ", "byte ", "line "};
+    for (size_t i = 0; end && i < sizeof places / sizeof *places; i++)
+        if (!strncmp(what, places[i], strlen(places[i]))) {
+            end = strstr(end + 1, mark); /* and what is wrong there */
+            break;
+        }
     snprintf(buf, size, "%.*s", (int)(end ? (size_t)(end - what) : strlen(what)), what);
     return buf;
 }

@@ -116,6 +116,7 @@ static void every_snapshot_has_a_name_that_opens_it(void **state)
     put_model("models--org--torn/snapshots/" B);
     put("datasets--x--y/refs/main", A);
     put("version.txt", "1");
+    put("models--org--file", "no folder");
     static const char *const either[] = {"org/three@v1.0", "org/three@refs/pr/1"};
     static const char *const names[] = {"teach",        "Alone", "org/three",
                                         "org/three@" C, NULL,    "org/torn@" B};
