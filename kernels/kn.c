@@ -9,6 +9,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -65,6 +66,15 @@ void kn_close(struct kn_backend *be)
 {
     if (be)
         be->type->close(be);
+}
+
+float kn_alibi_slope(int64_t h, int64_t n)
+{
+    int64_t p = 1;
+    while (2 * p <= n)
+        p *= 2;
+    double rank = h < p ? (double)(h + 1) : (double)(h - p) + 0.5;
+    return (float)exp2(-8 * rank / (double)p);
 }
 
 static const char *const OP_NAMES[KN_OP_COUNT] = {

@@ -103,6 +103,7 @@ struct kn_param {
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */
+    bool alibi;      /* attn_scores: plus kn_alibi_slope of the head times source less dest */
     bool full;       /* attention: no causal bound, every source is visible (window still holds) */
     bool causal;     /* edit, renormalize: elements of the last axis past dest0 + their index on the
                         axis before it do not belong to a line */
@@ -214,6 +215,11 @@ struct kn_options {
  * there); errno is ENOMEM if memory was out, else EINVAL.  The caller closes it with kn_close. */
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size);
 void kn_close(struct kn_backend *be);
+
+/* The slope of head h of n (ALiBi, arXiv 2108.12409): 2^(-8/p), 2^(-16/p), ... for p heads, p the
+ * power of two that n holds; the odd ones of twice as many for the rest, as the authors' code and
+ * Hugging Face's have it. */
+float kn_alibi_slope(int64_t h, int64_t n);
 
 /* Run one call.  KN_BAD_CALL is our own bug: the engine asserts on it. */
 static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call *call)

@@ -87,6 +87,7 @@ struct edit_weight {
     enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined */
     const char *words[SITE_RANK_MAX];  /* what the axes are called */
     int64_t step_n[SITE_RANK_MAX], step_k[SITE_RANK_MAX];
+    int64_t first_n; /* element 0 lies at this row n */
 };
 
 /* One edit on one site of one run, or on one weight: everything resolved to numbers. */

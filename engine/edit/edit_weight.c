@@ -70,6 +70,7 @@ static int weight_of(const struct named_weight *from, struct edit_weight *out, s
         return err_set(e, ERR_BAD_INPUT,
                        "%s joins q, k and v · edit blocks.%d.attn.W_Q, W_K, W_V, b_Q, b_K, b_V",
                        from->name, (int)from->layer);
+    w.first_n = from->first_n;
     for (int i = 0; i < w.rank; i++) {
         const struct weight_axis *x = &from->axis[i];
         w.shape[i] = from->shape[i];
@@ -232,9 +233,10 @@ int edit_weight_instr(struct edit_instr *out, const struct edit *ed, int32_t edi
         rc = fold_heads(&instr.axis[0], w, ed, chunks, e);
     if (!rc && (ed->value == EDIT_DIR || ed->value == EDIT_FILE || ed->value == EDIT_PROJECT_OUT))
         rc = edit_vector_resolve(&instr, ed, ctx, chunks, e);
-    instr.row_min = w->id == W_POS
-                        ? config_first_reached_row(ctx->cfg, edit_axis_min(&instr.axis[0]))
-                        : 0;
+    if (!rc && w->id == W_POS) { /* its rows are positions; what stands before them reaches none */
+        int64_t row = edit_axis_min(&instr.axis[0]) + w->first_n - ctx->cfg->pos_row0;
+        instr.row_min = config_first_reached_row(ctx->cfg, row > 0 ? (int32_t)row : 0);
+    }
     if (!rc)
         *out = instr;
     return rc;

@@ -142,29 +142,55 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
     return rc;
 }
 
-/* Layers that have a window, as layer_types says or by the pattern. */
+/* The kind of a layer by its name; false: no such kind. */
+static bool layer_kind(const char *type, bool *windowed)
+{
+    *windowed = !strcmp(type, "sliding_attention") || !strcmp(type, "local");
+    return *windowed || !strcmp(type, "full_attention") || !strcmp(type, "global");
+}
+
+/* GPT-Neo's short form: [[[kinds], times], ...], which layer l's kind is taken from. */
+static struct js_node attention_type(struct js_node types, int32_t l)
+{
+    struct js_node kinds = {.doc = types.doc};
+    for (size_t i = 0; i < js_count(types); i++) {
+        struct js_node group = js_at(types, i);
+        int64_t times = 0, n = (int64_t)js_count(kinds = js_at(group, 0));
+        if (js_int(js_at(group, 1), 1, LIMIT_LAYERS, &times, NULL) || n < 1)
+            break;
+        if (l < times * n)
+            return js_at(kinds, (size_t)(l % n));
+        l -= (int32_t)(times * n);
+    }
+    return (struct js_node){.doc = types.doc};
+}
+
+/* Layers that have a window: as layer_types, attention_layers or attention_types says, else by the
+ * pattern. */
 static int layers_read(struct config *cfg, struct js_node root, struct err *e)
 {
-    struct js_node types = js_get(root, "layer_types");
-    if (js_is_set(types) && (!js_is_array(types) || js_count(types) != (size_t)cfg->n_layers)) {
+    struct js_node types = key_find(root, "layer_types|attention_layers"),
+                   groups = js_get(root, "attention_types");
+    bool each = js_is_set(types), grouped = !each && js_is_set(groups);
+    if (each && (!js_is_array(types) || js_count(types) != (size_t)cfg->n_layers)) {
         char want[64];
         snprintf(want, sizeof want, "an array of %d, one for each layer", cfg->n_layers);
         return js_expected(types, want, e);
     }
     for (int32_t l = 0; l < cfg->n_layers; l++) {
-        const char *type = "";
-        struct js_node node = js_is_set(types) ? js_at(types, (size_t)l) : types;
-        int rc = js_is_set(types) ? js_string(node, &type, NULL, e) : 0;
-        if (rc)
+        struct js_node node = each ? js_at(types, (size_t)l) : attention_type(groups, l);
+        bool windowed = l >= cfg->window_layer0 &&
+                        !(cfg->window_pattern &&
+                          (l - cfg->window_layer0 + 1) % cfg->window_pattern == 0);
+        const char *type;
+        int rc = 0;
+        if (grouped && !js_is_set(node))
+            return js_expected(groups, "[[[\"global\", \"local\"], 12], ...] for all layers", e);
+        if ((each || grouped) && (rc = js_string(node, &type, NULL, e)))
             return rc;
-        bool sliding = !strcmp(type, "sliding_attention");
-        if (js_is_set(types) && !sliding && strcmp(type, "full_attention"))
-            return js_expected(node, "sliding_attention or full_attention", e);
-        layer_put(&cfg->windowed, l,
-                  js_is_set(types)
-                      ? sliding
-                      : l >= cfg->window_layer0 &&
-                            !(cfg->window_pattern && (l + 1) % cfg->window_pattern == 0));
+        if ((each || grouped) && !layer_kind(type, &windowed))
+            return js_expected(node, "sliding_attention, full_attention, local or global", e);
+        layer_put(&cfg->windowed, l, windowed);
     }
     return 0;
 }

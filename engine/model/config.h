@@ -10,7 +10,7 @@
 #include "kn.h"
 #include "model/rope.h"
 
-enum pos_kind { POS_LEARNED, POS_ROTARY };
+enum pos_kind { POS_LEARNED, POS_ROTARY, POS_ALIBI };
 
 /* Where the norms of a block stand. */
 enum norm_place {

@@ -207,6 +207,7 @@ static enum site_id emit_attention(struct emitter *em)
     s->p.scale = (float)(1.0 / sqrt(scalar ? scalar : (double)cfg->d_head));
     s->p.window = layer_window(cfg, em->layer);
     s->p.softcap = (float)cfg->softcap;
+    s->p.alibi = cfg->pos == POS_ALIBI;
     s->p.full = cfg->bidirectional;
     EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES))->p.full = cfg->bidirectional;
     EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V))->p.full = cfg->bidirectional;

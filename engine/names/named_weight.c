@@ -91,7 +91,9 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
     switch (word) {
     case AXIS_N:
     case AXIS_K:
-        run_add(a, over, size, 1);
+        if (id == W_POS && !k && w->library == LIBRARY_LENS) /* its rows are positions */
+            w->first_n = c->pos_row0;
+        run_add(a, over, size - (k ? 0 : w->first_n), 1);
         axis_end(w, site_dim_name(d));
         break;
     case AXIS_HEAD_N:

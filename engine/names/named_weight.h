@@ -38,6 +38,7 @@ struct named_weight {
     enum weight_id part[WEIGHT_PARTS_MAX];
     int64_t part_first[WEIGHT_PARTS_MAX + 1]; /* of joined ones: where each begins in a group */
     int rank;
+    int64_t first_n; /* rows n of the weight before the first that is shown */
     int64_t shape[WEIGHT_RANK_MAX];
     const char *dims[WEIGHT_RANK_MAX]; /* "head", "d_model", "head*d_head", "layer", ... */
     struct weight_axis axis[WEIGHT_RANK_MAX];

@@ -39,7 +39,7 @@ static struct place place_of(const struct named_weight *w, const int64_t index[W
             }
         }
     }
-    n += group * (w->part_first[part + 1] - w->part_first[part]);
+    n += w->first_n + group * (w->part_first[part + 1] - w->part_first[part]);
     return (struct place){w->part[part], (int32_t)layer, n, k};
 }
 

@@ -208,7 +208,7 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
     for (int i = 0; !rc && i < RUN_OPERANDS; i++)
         rc = run_reserve(r, &operand[i], operand_pitch(r, (enum run_operand)i) * cap + 1, e);
     for (int32_t i = 0; positions && i < cap; i++)
-        positions[i] = i;
+        positions[i] = r->m->cfg.pos_row0 + i;
     struct kn_view to = kn_view1(operand[RUN_POSITIONS].mem, KN_I32, cap);
     if (!rc)
         rc = run_write(r->m->be, &to, positions, e);

@@ -28,7 +28,7 @@ struct buffer {
  */
 enum run_operand {
     RUN_IDS,       /* i32 [cap], after edits of hook_tokens */
-    RUN_POSITIONS, /* i32 [cap]: 0, 1, ... */
+    RUN_POSITIONS, /* i32 [cap]: rows of W_pos */
     RUN_COS,       /* f32 [cap][n_rot]: the angles' halves twice */
     RUN_SIN,
     RUN_COS_LOCAL, /* the table of layers with a window, where they have one */

@@ -76,7 +76,8 @@ static int instrs_apply(struct kn_backend *be, const struct edit_instr *instrs, 
     int rc = 0;
     for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_weight *named = instrs[i].weight;
-        struct kn_view v = {.data = mem, .dtype = KN_F32, .ndim = named->rank};
+        struct kn_view v = {
+            .data = mem, .dtype = KN_F32, .ndim = named->rank, .first = named->first_n * sn};
         for (int d = 0; d < named->rank; d++) {
             v.shape[d] = named->shape[d] / (d == 0 ? named->repeat : 1);
             v.stride[d] = named->step_n[d] * sn + named->step_k[d] * sk;

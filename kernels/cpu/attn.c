@@ -82,6 +82,7 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
 {
     const struct kn_view *out = &j->call->out[0], *q = &j->call->in[0], *k = &j->call->in[1];
     const struct kn_param *p = &j->call->p;
+    float slope = p->alibi ? kn_alibi_slope(h, j->heads) : 0;
     int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1);
     if (lo < hi) {
         struct gemm g = {.x = view_row(q, first, h),
@@ -104,6 +105,8 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
         for (int64_t s = 0; s < lo; s++)
             row[s] = -INFINITY;
         j->isa->scale_cap(row + lo, hi - lo, p->scale, p->softcap);
+        for (int64_t s = lo; p->alibi && s < hi; s++)
+            row[s] += slope * (float)(p->src0 + s - p->dest0 - d);
         for (int64_t s = hi; s < j->sources; s++)
             row[s] = -INFINITY;
     }

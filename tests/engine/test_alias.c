@@ -31,9 +31,10 @@ static void check_value(struct run *r, const char *name, const struct st_tensor 
     struct err e = {0};
     int64_t mine[ALIAS_RANK_MAX], n = 1, want;
     int rank = alias_shape(cfg, &v, run_length(r), mine, NULL);
-    assert_int_equal(js_count(shape), rank + 1);
+    int batch = (int)js_count(shape) - rank; /* 0: batch and positions are one axis there */
+    assert_true(batch == 0 || batch == 1);
     for (int i = 0; i < rank; i++) {
-        assert_int_equal(js_int(js_at(shape, (size_t)i + 1), 0, INT32_MAX, &want, &e), 0);
+        assert_int_equal(js_int(js_at(shape, (size_t)(i + batch)), 0, INT32_MAX, &want, &e), 0);
         if (mine[i] != want)
             fail_msg("%s: axis %d is %lld here, %lld there", name, i, (long long)mine[i],
                      (long long)want);
@@ -106,7 +107,7 @@ static void lists_only_names_that_exist(void **state)
         struct alias_pick *list;
         struct err e = {0};
         int n = alias_list(&f.m->cfg, LIBRARY_HF, &list, &e);
-        assert_true(n > 60);
+        assert_true(n > 40);
         for (int i = 0; i < n; i++)
             if (!js_is_set(js_get(js_root(shows), list[i].name)))
                 fail_msg("%s has no %s", *name, list[i].name);

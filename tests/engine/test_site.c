@@ -242,10 +242,10 @@ static void says_what_would_work(void **state)
             "attention and MLP are parallel here, both read hook_resid_pre");
     missing(&llama, "hook_pos_embed",
             "no hook \"hook_pos_embed\" in this model · "
-            "positions are rotary here, nothing is added to the embedding");
+            "positions are rotary here, or slopes: nothing is added to the embedding");
     missing(&gpt2, "blocks.0.attn.hook_rot_q",
             "no hook \"blocks.0.attn.hook_rot_q\" in this model · "
-            "positions are learned here, queries and keys are not rotated");
+            "positions are learned here, or slopes: queries and keys are not rotated");
     missing(&gpt2, "blocks.0.mlp.hook_pre_linear",
             "no hook \"blocks.0.mlp.hook_pre_linear\" in this model · the MLP here is not gated");
     missing(&llama, "blocks.0.ln1_post.hook_scale",

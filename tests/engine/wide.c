@@ -197,6 +197,8 @@ static void do_attn_scores(struct op *o)
                        o->in[1][(src * cfg->n_kv_heads + g) * d + k];
             double score = sum * (double)o->s->p.scale, cap = (double)o->s->p.softcap;
             score = cap > 0 ? cap * tanh(score / cap) : score;
+            if (o->s->p.alibi)
+                score += (double)kn_alibi_slope(h, cfg->n_heads) * (double)(src - dest);
             bool hidden = (src > dest && !o->s->p.full) || (window && dest - src >= window);
             o->out[h * n * n + i] = hidden ? -INFINITY : score;
         }
@@ -287,7 +289,8 @@ static void do_embed(struct op *o)
     bool tokens = o->s->in[0].kind == OPERAND_TOKENS;
     for (int64_t i = 0; i < o->count; i++)
         o->out[i] = o->weight[1]
-                        ->x[i % d * o->weight[1]->n + (tokens ? o->w->tokens[i / d] : i / d)] *
+                        ->x[i % d * o->weight[1]->n +
+                            (tokens ? o->w->tokens[i / d] : i / d + config_of(o)->pos_row0)] *
                     (double)o->s->p.scale;
 }
 
@@ -389,7 +392,7 @@ static void weight_edit(struct wide *w, const struct edit_instr *a)
         assert(size[2] <= 256);
         const double factor = (double)named->form.factor, offset = (double)named->form.offset;
         for (int64_t j = 0; j < size[2]; j++) {
-            int64_t pick[3] = {i / size[1], i % size[1], j}, n = 0, k = 0;
+            int64_t pick[3] = {i / size[1], i % size[1], j}, n = named->first_n, k = 0;
             for (int axis = 0; axis < a->rank; axis++) {
                 const struct edit_axis *x = &a->axis[axis];
                 int64_t index = pick[3 - a->rank + axis];

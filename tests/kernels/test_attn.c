@@ -16,6 +16,15 @@ static bool hidden(const struct kn_param *p, int64_t row, int64_t source)
     return (!p->full && s > d) || (p->window > 0 && d - s >= p->window);
 }
 
+/* As the paper says it: a geometric sequence, twice as dense for what a power of two leaves. */
+static double slope(int64_t h, int64_t n)
+{
+    int64_t p = 1;
+    while (2 * p <= n)
+        p *= 2;
+    return h < p ? pow(2, -8.0 * (double)(h + 1) / (double)p) : slope(2 * (h - p), 2 * p);
+}
+
 static double scores_reference(const struct kn_call *call, int o, int64_t h, int64_t d, int64_t s,
                                double *size)
 {
@@ -30,7 +39,13 @@ static double scores_reference(const struct kn_call *call, int o, int64_t h, int
         sum += term;
         *size += fabs(term);
     }
-    return cap > 0 ? cap * tanh(sum / cap) : sum;
+    sum = cap > 0 ? cap * tanh(sum / cap) : sum;
+    if (call->p.alibi) {
+        double bias = slope(h, q->shape[1]) * (double)(call->p.src0 + s - call->p.dest0 - d);
+        *size += fabs(bias);
+        sum += bias;
+    }
+    return sum;
 }
 
 static const struct {
@@ -75,13 +90,14 @@ static void test_scores(void **state)
 {
     (void)state;
     for (int i = 0; i < SHAPE_COUNT; i++)
-        for (int cap = 0; cap < 2; cap++) {
+        for (int cap = 0; cap < 3; cap++) {
             struct kn_call call = scores_call(i);
-            call.p.softcap = cap ? 0.5f : 0;
+            call.p.softcap = cap == 1 ? 0.5f : 0;
+            call.p.alibi = cap == 2;
             kt_check(&call, scores_reference, 5e-7);
             kt_set(&call.in[1], NAN, SHAPES[i].sources - 1, 0, 0); /* seen by the last rows only */
             kt_set(&call.in[0], INFINITY, SHAPES[i].rows / 2, 0, 0);
-            if (!cap) /* a softcap makes a number of Inf, with any error of the sum */
+            if (cap != 1) /* a softcap makes a number of Inf, with any error of the sum */
                 kt_check(&call, scores_reference, 5e-7);
             kt_free();
         }

@@ -84,7 +84,11 @@ int cli_info(struct cli *c)
         {"d_vocab", NULL, g->d_vocab},
         {"context", NULL, g->n_ctx},
         {"window", NULL, g->window ? g->window : -1},
-        {"positions", g->pos == POS_LEARNED ? "learned" : "rotary", 0},
+        {"positions",
+         g->pos == POS_LEARNED ? "learned"
+         : g->pos == POS_ALIBI ? "alibi"
+                               : "rotary",
+         0},
         {"rotary_dims", NULL, g->pos == POS_ROTARY ? g->n_rot : -1},
         {"rope_scaling", g->pos == POS_ROTARY ? rope_scaling_name(g->rope.scaling) : "none", 0},
         {"rope_numbers", rotary ? rope_text(&g->rope, rope) : NULL, -1},
