@@ -95,6 +95,19 @@ struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct 
     return parse(name, bytes, len, 0, e);
 }
 
+struct js_doc *js_take(const char *name, json_t *root, struct err *e)
+{
+    struct js_doc *doc = calloc(1, sizeof *doc);
+    if (doc && root && (doc->name = strdup(name))) {
+        doc->root = root;
+        return doc;
+    }
+    free(doc);
+    json_decref(root);
+    err_memory(e, "%s", name);
+    return NULL;
+}
+
 static struct js_doc *open_file(const char *path, size_t flags, struct err *e)
 {
     char *bytes = NULL;

@@ -36,6 +36,8 @@ struct js_doc *js_open(const char *path, struct err *e);
 /* The same for a file of which no integer is wanted: those may be of any size, and js_int finds
  * none. */
 struct js_doc *js_open_texts(const char *path, struct err *e);
+/* A document from a tree, which it takes, also on failure. */
+struct js_doc *js_take(const char *name, struct json_t *root, struct err *e);
 void js_close(struct js_doc *doc);
 const char *js_name(const struct js_doc *doc);
 

@@ -24,6 +24,8 @@ enum {
     LIMIT_TRIE_NODES = 1 << 24,  /* different beginnings of all tokens together */
     LIMIT_SAFETENSORS_HEADER = 100 << 20, /* the format's own limit: 100 MB */
     LIMIT_TENSORS = 1 << 18,
+    LIMIT_GGUF_KEYS = 1 << 16,
+    LIMIT_PIECE_BYTES = 512,         /* of one token of a SentencePiece vocabulary */
     LIMIT_REFERENCE_BYTES = 1 << 27, /* of the file of a reference set */
     LIMIT_REFERENCE_PROMPTS = 1 << 18,
     LIMIT_REFERENCE_TOKENS = 1 << 24, /* of all its prompts */

@@ -77,9 +77,9 @@ struct bore_options {
                             fold_value_biases, refactor_factored_attn_matrices */
 };
 
-/* Open MODEL: a Hugging Face folder, a .safetensors file beside its config.json, a name in the
- * local hub cache, or "teach", the built-in model.  Weights are mapped, not read (unless
- * processed).  options: NULL = all defaults. */
+/* Open MODEL: a Hugging Face folder, a .safetensors file beside its config.json, a .gguf file, a
+ * name in the local hub cache, or "teach", the built-in model.  Weights are mapped, not read
+ * (unless processed).  options: NULL = all defaults. */
 int bore_open(struct bore_model **out, const char *model, const struct bore_options *options,
               struct bore_error *error);
 void bore_close(struct bore_model *m);

@@ -103,6 +103,12 @@ bool st_decode(const struct st_tensor *t, int64_t first, int64_t n, float *out)
 
 /* ---- files ---- */
 
+static bool ends_with(const char *path, const char *ending)
+{
+    size_t len = strlen(path), n = strlen(ending);
+    return len >= n && strcmp(path + len - n, ending) == 0;
+}
+
 static int map_shard(struct shard *sh, struct err *e)
 {
     int rc = 0;
@@ -112,8 +118,7 @@ static int map_shard(struct shard *sh, struct err *e)
     else if (!S_ISREG(sh->id.st_mode))
         rc = err_set(e, ERR_BAD_INPUT, "%s · is not a regular file", sh->path);
     else if (sh->id.st_size < 8)
-        rc = err_set(e, ERR_BAD_INPUT,
-                     "%s · is %jd bytes long, a safetensors file begins with an 8-byte length",
+        rc = err_set(e, ERR_BAD_INPUT, "%s · is %jd bytes long, too short for a checkpoint",
                      sh->path, (intmax_t)sh->id.st_size);
     if (!rc) {
         void *map = mmap(NULL, (size_t)sh->id.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
@@ -168,7 +173,7 @@ int checkpoint_load(struct checkpoint *st, struct err *e)
         if (!sh->base)
             rc = map_shard(sh, e);
         if (!rc)
-            rc = safetensors_read(st, sh, e);
+            rc = ends_with(sh->path, ".gguf") ? gguf_read(st, sh, e) : safetensors_read(st, sh, e);
         if (!rc && shard_changed(sh))
             rc = err_set(e, ERR_SYSTEM, "%s · changed while it was read · try again", sh->path);
     }
@@ -198,19 +203,18 @@ static struct checkpoint *opened(struct checkpoint *st, int rc)
 
 struct checkpoint *checkpoint_open(const char *path, struct err *e)
 {
-    static const char index_ending[] = ".json";
-    size_t len = strlen(path);
     struct checkpoint *st = calloc(1, sizeof *st);
-    int rc;
-    if (!st)
-        rc = err_memory(e, "%s", path);
-    else if (len >= sizeof index_ending - 1 &&
-             strcmp(path + len - (sizeof index_ending - 1), index_ending) == 0)
+    int rc = st ? 0 : err_memory(e, "%s", path);
+    if (!rc && ends_with(path, ".json"))
         rc = safetensors_open_index(st, path, e);
-    else if (!checkpoint_add(st, strdup(path)))
-        rc = err_memory(e, "%s", path);
-    else
-        rc = checkpoint_load(st, e);
+    else if (!rc) {
+        if (ends_with(path, ".gguf"))
+            rc = gguf_add_parts(st, path, e);
+        else if (!checkpoint_add(st, strdup(path)))
+            rc = err_memory(e, "%s", path);
+        if (!rc)
+            rc = checkpoint_load(st, e);
+    }
     return opened(st, rc);
 }
 
@@ -249,6 +253,7 @@ void checkpoint_close(struct checkpoint *st)
         free(st->meta[i].value);
     }
     strmap_free(&st->by_name);
+    gguf_free(st->gguf);
     free(st->meta);
     free(st->tensor);
     free(st->shard);

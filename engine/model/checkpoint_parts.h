@@ -6,6 +6,7 @@
 
 #include "base/mapping.h"
 #include "model/checkpoint.h"
+#include "model/gguf.h"
 #include "base/strmap.h"
 
 struct shard {
@@ -29,6 +30,7 @@ struct checkpoint {
     struct st_tensor *tensor;
     size_t n_tensors;
     struct strmap by_name;
+    struct gguf *gguf; /* the keys of the first file; NULL: of another format */
     struct meta *meta;
     size_t n_meta;
     uint64_t nbytes;
@@ -42,6 +44,10 @@ int checkpoint_load(struct checkpoint *st, struct err *e);
 /* Formats.  Check the file whose bytes are sh->base[0 .. sh->len) and append its tensors to st; on
  * failure st may hold some of them and is only good for closing. */
 int safetensors_read(struct checkpoint *st, struct shard *sh, struct err *e);
+int gguf_read(struct checkpoint *st, struct shard *sh, struct err *e);
+/* The file, or all that its name says to belong together: NAME-00001-of-00003.gguf. */
+int gguf_add_parts(struct checkpoint *st, const char *path, struct err *e);
+void gguf_free(struct gguf *g);
 /* The files that an index names, loaded, and compared with it. */
 int safetensors_open_index(struct checkpoint *st, const char *path, struct err *e);
 

@@ -314,6 +314,10 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
         cfg->window = 0;
     if (cfg->embed_scaled)
         cfg->embed_scale = sqrt((double)cfg->d_model);
+    if (!cfg->window && !cfg->rope_by_window) { /* which layers would have one says nothing then */
+        cfg->window_layer0 = 0;
+        cfg->windowed = (struct layer_set){0};
+    }
     if (cfg->bos_id >= cfg->d_vocab)
         cfg->bos_id = -1;
     if (cfg->eos_id >= cfg->d_vocab)
@@ -321,7 +325,7 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
     return 0;
 }
 
-static int config_from_doc(struct config *cfg, struct js_doc *doc, struct err *e)
+int config_from(struct config *cfg, struct js_doc *doc, struct err *e)
 {
     if (!doc)
         return err_code(e);
@@ -340,12 +344,12 @@ int32_t config_first_reached_row(const struct config *cfg, int32_t row)
 
 int config_parse(struct config *cfg, const char *bytes, size_t len, const char *file, struct err *e)
 {
-    return config_from_doc(cfg, js_parse(file, bytes, len, e), e);
+    return config_from(cfg, js_parse(file, bytes, len, e), e);
 }
 
 int config_load(struct config *cfg, const char *path, struct err *e)
 {
-    return config_from_doc(cfg, js_open(path, e), e);
+    return config_from(cfg, js_open(path, e), e);
 }
 
 int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e)

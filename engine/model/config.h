@@ -32,6 +32,7 @@ enum property {
 };
 
 struct arch;
+struct js_doc;
 
 struct config {
     const struct arch *arch;
@@ -63,6 +64,8 @@ int config_parse(struct config *cfg, const char *bytes, size_t len, const char *
  * defaults for all else. For questions that concern no model in particular, such as names.  Errors
  * are those of config_parse. */
 int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, struct err *e);
+/* The same from a document, which is closed; NULL is a failure that *e tells. */
+int config_from(struct config *cfg, struct js_doc *doc, struct err *e);
 /* The same as config_parse from a file. */
 int config_load(struct config *cfg, const char *path, struct err *e);
 /* The model_type that a config.json names, supported or not; "" if it names none. */

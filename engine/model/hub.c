@@ -98,10 +98,28 @@ static bool is_safetensors(const char *name)
     return ends_with(name, ".safetensors");
 }
 
+/* One that is a model: no vision tower, and of a set of files the first. */
+static bool is_gguf(const char *name)
+{
+    int part = 1;
+    const char *set = strstr(name, "-of-");
+    if (set && set - name >= 6)
+        (void)sscanf(set - 6, "-%5d-of-", &part);
+    return ends_with(name, ".gguf") && part == 1 && strncmp(name, "mmproj", 6) != 0;
+}
+
+static bool is_pickle(const char *name)
+{
+    return ends_with(name, ".bin") || ends_with(name, ".pt") || ends_with(name, ".pth");
+}
+
+#define CONVERT                                                                    \
+    "a pickle is a program, which is not run · convert it: AutoModelForCausalLM." \
+    "from_pretrained(FOLDER).save_pretrained(NEW_FOLDER), which writes .safetensors"
+
 static bool is_other_weights(const char *name)
 {
-    static const char *const endings[] = {".bin", ".pt",      ".pth", ".gguf",
-                                          ".h5",  ".msgpack", ".onnx"};
+    static const char *const endings[] = {".bin", ".pt", ".pth", ".h5", ".msgpack", ".onnx"};
     for (size_t i = 0; i < sizeof endings / sizeof *endings; i++)
         if (ends_with(name, endings[i]))
             return true;
@@ -142,22 +160,30 @@ static void folder_name(const char *folder, char name[PATH_MAX])
         snprintf(name, PATH_MAX, "%s", base && base[1] ? base + 1 : full);
 }
 
-/* model.safetensors, its sharded index, or the only .safetensors there is. */
+/* model.safetensors, its sharded index, the only .safetensors there is, or the only .gguf. */
 static void weights_in(const char *folder, char path[PATH_MAX])
 {
     char name[NAME_MAX + 1];
-    if (!file_in(folder, "model.safetensors", path) &&
-        !file_in(folder, "model.safetensors.index.json", path) &&
-        entry_in(folder, is_safetensors, true, name))
+    if (has_config(folder) && (file_in(folder, "model.safetensors", path) ||
+                               file_in(folder, "model.safetensors.index.json", path)))
+        return;
+    if ((has_config(folder) && entry_in(folder, is_safetensors, true, name)) ||
+        entry_in(folder, is_gguf, true, name))
         file_in(folder, name, path);
 }
 
-/* Fill *out from a folder known to hold config.json.  `weights` NULL: look for them. */
+/* config.json, or a file that needs none. */
+static bool is_model(const char *folder)
+{
+    char name[NAME_MAX + 1];
+    return has_config(folder) || entry_in(folder, is_gguf, true, name);
+}
+
+/* Fill *out from a folder known to hold a model.  `weights` NULL: look for them. */
 static int take_folder(const char *folder, const char *name, const char *weights,
                        struct hub_model *out)
 {
     path_make(out->folder, "%s", folder);
-    path_join(out->config, folder, "config.json");
     if (name)
         path_make(out->name, "%s", name);
     else
@@ -166,6 +192,9 @@ static int take_folder(const char *folder, const char *name, const char *weights
         path_make(out->weights, "%s", weights);
     else
         weights_in(folder, out->weights);
+    if (ends_with(out->weights, ".gguf")) /* all is in it */
+        return 0;
+    file_in(folder, "config.json", out->config);
     file_in(folder, "tokenizer.json", out->tokenizer);
     return 0;
 }
@@ -181,11 +210,13 @@ int hub_need_weights(const struct hub_model *m, struct err *e)
             "%s · no model.safetensors or model.safetensors.index.json, but several .safetensors (%s, …) · "
             "name the file",
             m->folder, name);
-    if (entry_in(m->folder, is_other_weights, false, name))
+    if (entry_in(m->folder, is_gguf, false, name))
         return err_set(e, ERR_BAD_INPUT,
-                       "%s · weights missing: only %s, which is not read · "
-                       "save the model with save_pretrained(…, safe_serialization=True)",
-                       m->folder, name);
+                       "%s · weights missing: several .gguf (%s, …) · name the file", m->folder,
+                       name);
+    if (entry_in(m->folder, is_other_weights, false, name))
+        return err_set(e, ERR_BAD_INPUT, "%s · weights missing: only %s, which is not read%s",
+                       m->folder, name, is_pickle(name) ? " · " CONVERT : "");
     return err_set(e, ERR_BAD_INPUT,
                    "%s · weights missing: no model.safetensors or model.safetensors.index.json",
                    m->folder);
@@ -193,19 +224,20 @@ int hub_need_weights(const struct hub_model *m, struct err *e)
 
 static int take_file(const char *path, struct hub_model *out, struct err *e)
 {
-    if (!is_safetensors(path) && !ends_with(path, ".safetensors.index.json")) {
-        if (is_other_weights(path))
-            return err_set(e, ERR_BAD_INPUT, "%s · weights are read from .safetensors files only",
-                           path);
+    bool gguf = ends_with(path, ".gguf");
+    if (!gguf && !is_safetensors(path) && !ends_with(path, ".safetensors.index.json")) {
+        if (is_pickle(path))
+            return err_set(e, ERR_BAD_INPUT, "%s · " CONVERT, path);
         return err_set(e, ERR_BAD_INPUT,
-                       "%s · is not a model · expected a folder, a .safetensors file or a hub name",
+                       "%s · is not a model · expected a folder, a .safetensors or .gguf file or a "
+                       "hub name",
                        path);
     }
     char folder[PATH_MAX];
     const char *slash = strrchr(path, '/');
     path_make(folder, "%.*s", slash ? (int)(slash - path) + (slash == path) : 1,
               slash ? path : ".");
-    if (!has_config(folder))
+    if (!gguf && !has_config(folder))
         return err_set(e, ERR_BAD_INPUT,
                        "%s · no config.json beside it · put the model's config.json into %s", path,
                        folder);
@@ -405,6 +437,19 @@ void hub_repo(const char *root, const char *name, char path[PATH_MAX])
               slash ? "--" : "", slash ? slash + 1 : name);
 }
 
+/* Why a folder of the cache is no model: nothing that says its shape, or too much of it. */
+static int no_model(const char *folder, const char *name, const char *revision, struct err *e)
+{
+    char file[NAME_MAX + 1];
+    if (entry_in(folder, is_gguf, false, file))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · several .gguf (%s, …) and no config.json · name the file, in %s", name,
+                       file, folder);
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · no config.json · in %s · to fetch it: borescope pull %s%s%s", name, folder,
+                   name, revision ? "@" : "", revision ? revision : "");
+}
+
 /* One repository of the cache; `name` is org/name. */
 static int take_repo(const char *root, const char *name, const char *revision,
                      struct hub_model *out, struct err *e)
@@ -419,10 +464,8 @@ static int take_repo(const char *root, const char *name, const char *revision,
             "%s · no snapshot of revision %s · in %s · to fetch it: borescope pull %s%s%s", name,
             revision ? revision : "main", repo, name, revision ? "@" : "",
             revision ? revision : "");
-    if (!has_config(folder))
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · no config.json · in %s · to fetch it: borescope pull %s%s%s", name,
-                       folder, name, revision ? "@" : "", revision ? revision : "");
+    if (!is_model(folder))
+        return no_model(folder, name, revision, e);
     return take_folder(folder, name, NULL, out);
 }
 
@@ -446,18 +489,35 @@ static int resolve_cached(const char *arg, struct hub_model *out, struct err *e)
     return take_repo(root, name, revision, out, e);
 }
 
+/* What a folder that is no model has instead. */
+static int folder_without(const char *folder, struct err *e)
+{
+    char name[NAME_MAX + 1];
+    if (entry_in(folder, is_gguf, false, name))
+        return err_set(e, ERR_BAD_INPUT, "%s · holds several .gguf files (%s, …) · name the file",
+                       folder, name);
+    if (entry_in(folder, is_other_weights, false, name))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · no config.json in this folder · weights are read from .safetensors "
+                       "and .gguf files, there is %s",
+                       folder, name);
+    return err_set(e, ERR_BAD_INPUT, "%s · neither config.json nor a .gguf file in this folder",
+                   folder);
+}
+
 /* ---- the public side ---- */
 
 int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
 {
     if (!arg[0])
-        return err_set(e, ERR_BAD_INPUT,
-                       "no model named · expected a folder, a .safetensors file, a hub name or %s",
-                       hub_builtin);
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "no model named · expected a folder, a .safetensors or .gguf file, a hub name or %s",
+            hub_builtin);
     struct hub_model m = {0};
     struct err why = {0};
     int rc;
-    if (is_folder(arg) && has_config(arg))
+    if (is_folder(arg) && is_model(arg))
         rc = take_folder(arg, NULL, NULL, &m);
     else if (is_file(arg))
         rc = take_file(arg, &m, &why);
@@ -465,13 +525,8 @@ int hub_resolve(const char *arg, struct hub_model *out, struct err *e)
         rc = resolve_builtin(&m, &why);
     else
         rc = resolve_cached(arg, &m, &why);
-    char other[NAME_MAX + 1] = "";
-    if (rc && is_folder(arg)) { /* a folder that is no model, and no model of that name elsewhere */
-        bool found = entry_in(arg, is_other_weights, false, other);
-        return err_set(e, ERR_BAD_INPUT, "%s · no config.json in this folder%s%s", arg,
-                       found ? " · weights are read from .safetensors files only, there is " : "",
-                       found ? other : "");
-    }
+    if (rc && is_folder(arg)) /* a folder that is no model, and no model of that name elsewhere */
+        return folder_without(arg, e);
     if (rc && !is_folder(arg) && !is_file(arg) && access(arg, F_OK) == 0)
         return err_set(e, ERR_BAD_INPUT, "%s · is neither a folder nor a regular file", arg);
     if (rc && e)

@@ -1,8 +1,9 @@
 /* hub.h - from what the user typed as MODEL to the files that make the model.
  *
  * In this order:
- *   1. a folder with config.json;
- *   2. a *.safetensors or *.safetensors.index.json file beside its config.json;
+ *   1. a folder with config.json, or with one *.gguf file;
+ *   2. a *.safetensors or *.safetensors.index.json file beside its config.json, a *.gguf file,
+ * which needs nothing else (of a set -00001-of-00003.gguf any);
  *   3. `teach`, the built-in model: $BORESCOPE_DATA/models/teach, share/borescope/models/teach
  * beside the program's bin folder, or models/teach of the source tree it was built from;
  *   4. `org/name`, `name`, `org/name@revision` in the local Hugging Face cache ($HF_HUB_CACHE, else
@@ -19,11 +20,12 @@
 #include "base/err.h"
 
 struct hub_model {
-    char name[PATH_MAX];    /* for the title: folder name, file name or hub name */
-    char folder[PATH_MAX];  /* where it all lies */
-    char config[PATH_MAX];  /* config.json; always there */
-    char weights[PATH_MAX]; /* model.safetensors, *.safetensors.index.json or the file given; "" if
-                               none */
+    char name[PATH_MAX];   /* for the title: folder name, file name or hub name */
+    char folder[PATH_MAX]; /* where it all lies */
+    char config[PATH_MAX]; /* config.json; "": the weights' file says it */
+    char
+        weights[PATH_MAX]; /* model.safetensors, *.safetensors.index.json, *.gguf or the file given;
+                              "" if none */
     char tokenizer[PATH_MAX]; /* tokenizer.json; "" if none */
 };
 

@@ -1,7 +1,7 @@
 /* model.c - opening a model: files, shape, weights, tokenizer, plan (see model.h). */
 #include "model/model.h"
 
-#include "model/arch.h"
+#include "model/gguf_parts.h"
 #include "model/hub.h"
 #include "model/weights.h"
 
@@ -88,19 +88,31 @@ static double rounded(double x, enum kn_dtype type)
     return ldexp(nearbyint(ldexp(part, bits)), exponent - bits);
 }
 
+static int files_open(struct model *m, const struct hub_model *h, struct err *e)
+{
+    int rc = m->files ? 0 : hub_need_weights(h, e);
+    if (!rc && !m->files && !(m->files = checkpoint_open(h->weights, e)))
+        rc = err_code(e);
+    return rc;
+}
+
 static int weights_open(struct model *m, const struct hub_model *h, struct err *e)
 {
-    int rc = hub_need_weights(h, e);
+    int rc = files_open(m, h, e);
     if (rc)
         return rc;
-    if (!(m->files = checkpoint_open(h->weights, e)))
-        return err_code(e);
     size_t count = (size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT;
     m->weights = calloc(2 * count, sizeof *m->weights);
     m->device = m->weights ? m->weights + count : NULL;
     if (!m->weights)
         return err_memory(e, "%d layers", m->cfg.n_layers);
-    if ((rc = weights_bind(m->weights, &m->cfg, m->files, &m->dtype, e)))
+    struct weights w = {.view = m->weights, .look = !m->be};
+    rc = weights_bind(&w, &m->cfg, m->files, e);
+    m->dtype = rc ? "" : w.dtype;
+    m->owned = w.owned;
+    m->n_owned = w.n_owned;
+    m->copied = w.copied;
+    if (rc)
         return rc;
     m->bytes = checkpoint_nbytes(m->files);
     if (m->cfg.embed_scaled)
@@ -117,16 +129,30 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
 static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_model *h,
                                        struct err *e)
 {
+    const struct gguf *g = m->files ? checkpoint_gguf(m->files) : NULL;
     if (h->tokenizer[0])
         return tokenizer_open(h->tokenizer, e);
+    if (g && gguf_has_tokenizer(g)) {
+        struct js_doc *doc = gguf_tokenizer(g, e);
+        return doc ? tokenizer_from(doc, e) : NULL;
+    }
     return m->cfg.d_vocab == 256 ? tokenizer_bytes(e) : tokenizer_none(m->cfg.d_vocab, e);
+}
+
+/* From config.json, or from the file that has all. */
+static int config_open(struct model *m, const struct hub_model *h, struct err *e)
+{
+    if (h->config[0])
+        return config_load(&m->cfg, h->config, e);
+    int rc = files_open(m, h, e);
+    return rc ? rc : config_from(&m->cfg, gguf_config(m->files, e), e);
 }
 
 /* Files and shape; *h says where the rest lies. */
 static int shape_open(struct model *m, const char *name, struct hub_model *h, struct err *e)
 {
     int rc = hub_resolve(name, h, e);
-    if (rc || (rc = config_load(&m->cfg, h->config, e)))
+    if (rc || (rc = config_open(m, h, e)))
         return rc;
     snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h->name);
     if (!(m->folder = realpath(h->folder, NULL)))

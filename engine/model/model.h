@@ -23,6 +23,7 @@ struct model {
     struct kn_backend *be; /* borrowed */
     const char *dtype;     /* stored type of most weights: "f32", "f16", "bf16" */
     uint64_t bytes;        /* of all weights */
+    uint64_t copied; /* of those that are used from a copy, because the file has another order */
     uint64_t params;
     unsigned process; /* enum process_flag bits; 0 = the raw checkpoint */
     void **owned;     /* data of weights that are not the file's: model_own_weight */

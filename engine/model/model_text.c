@@ -9,6 +9,7 @@
 #include "base/limit.h"
 #include "model/arch.h"
 #include "model/checkpoint.h"
+#include "model/gguf.h"
 #include "model/model.h"
 
 /* ---- the beginning of a text ---- */
@@ -44,7 +45,7 @@ static int32_t configured_bos(const struct model *m)
 
 void model_find_bos(struct model *m)
 {
-    int32_t id = configured_bos(m);
+    int32_t id = m->files && checkpoint_gguf(m->files) ? -1 : configured_bos(m);
     if (id >= 0)
         m->cfg.bos_id = id;
     else if (m->cfg.bos_id < 0 && tokenizer_bos(m->tok) < m->cfg.d_vocab)

@@ -3,9 +3,10 @@
  * layout. Tested in tests/engine/test_run.c. */
 #include "model/weights.h"
 
-#include "model/arch.h"
+#include "model/gguf_parts.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* The tensor under any of its names, with and without the architecture's prefix; the first, as it
@@ -63,61 +64,191 @@ static int shape_of(const struct config *cfg, const struct arch_tensor *row, int
     return weight_table[row->part[0]].k == DIM_NONE ? 1 : 2;
 }
 
-/* All weights that one tensor holds in a layer; out[w] for weight w. */
-static int tensor_bind(struct kn_view *out, const struct config *cfg, const struct arch_tensor *row,
-                       int32_t layer, const struct checkpoint *st, struct err *e)
+/* ---- tensors that hold a weight otherwise than Hugging Face's ---- */
+
+/* Take over malloc'ed memory, also on failure. */
+static int keep(struct weights *out, void *mem, size_t bytes, struct err *e)
 {
-    char name[LIMIT_NAME];
-    const struct st_tensor *t = tensor_find(cfg->arch, row, layer, st, name);
-    if (!t) {
-        const char *near = checkpoint_nearest(st, name);
-        const struct st_tensor *any = checkpoint_count(st) ? checkpoint_at(st, 0) : NULL;
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s",
-                       any ? any->file : "checkpoint", name, near ? near : "none");
+    void **more = mem ? realloc(out->owned, ((size_t)out->n_owned + 1) * sizeof *more) : NULL;
+    if (!more) {
+        free(mem);
+        return err_memory(e, "a copy of %zu bytes of a weight", bytes);
     }
-    int64_t want[2];
-    int rank = shape_of(cfg, row, want);
-    if (t->rank != rank || t->shape[0] != want[0] || (rank == 2 && t->shape[1] != want[1])) {
-        char a[64], b[128];
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · tensor %s · expected shape %s (from config.json), found %s", t->file,
-                       t->name, st_shape_text(a, sizeof a, want, rank),
-                       st_shape_text(b, sizeof b, t->shape, t->rank));
-    }
-    enum kn_dtype type;
-    if (!st_kernel_type(t->dtype, &type) ||
-        (kn_dtype_block(type) > 1 && (rank != 2 || row->turned)))
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
-                       t->file, t->name, st_dtype_name(t->dtype));
-    for (int i = 0; i < arch_parts(row); i++)
-        out[row->part[i]] = part_view(cfg, row, i, t, type);
+    out->owned = more;
+    out->owned[out->n_owned++] = mem;
+    out->copied += bytes;
     return 0;
 }
 
-int weights_bind(struct kn_view *weights, const struct config *cfg, const struct checkpoint *st,
-                 const char **dtype, struct err *e)
+/* Rows that lie [head, d_head/2, 2] as [head, 2, d_head/2]. */
+static int order_halves(struct weights *out, int64_t heads, struct st_tensor *t, enum kn_dtype type,
+                        struct err *e)
 {
-    uint64_t per_type[KN_DTYPE_COUNT] = {0};
+    int64_t half = t->shape[0] / heads / 2, k = t->rank == 2 ? t->shape[1] : 1;
+    struct kn_view v = {.data = (void *)(uintptr_t)t->data,
+                        .dtype = type,
+                        .ndim = 2 + t->rank,
+                        .shape = {heads, 2, half, k},
+                        .stride = {2 * half * k, k, 2 * k, 1}};
+    void *mem = malloc(t->nbytes);
+    if (mem)
+        kn_pack(&v, mem);
+    t->data = mem;
+    return keep(out, mem, t->nbytes, e);
+}
+
+static int subtract_one(struct weights *out, struct st_tensor *t, struct err *e)
+{
+    int64_t n = t->shape[0];
+    size_t bytes = (size_t)n * sizeof(float);
+    float *mem = malloc(bytes);
+    if (mem)
+        st_decode(t, 0, n, mem);
+    for (int64_t i = 0; mem && i < n; i++)
+        mem[i] -= 1;
+    t->data = mem;
+    t->dtype = ST_F32;
+    t->nbytes = bytes;
+    return keep(out, mem, bytes, e);
+}
+
+/* Make a copy of what the format rewrites. */
+static int restore(struct weights *out, const struct config *cfg, const struct gguf_arch *a,
+                   const struct arch_tensor *row, struct st_tensor *t, enum kn_dtype *type,
+                   struct err *e)
+{
+    enum weight_id w = row->part[0];
+    bool q = w == W_Q || w == B_Q, k = w == W_K || w == B_K;
+    if (a->neighbours && (q || k) && arch_parts(row) == 1)
+        return order_halves(out, q ? cfg->n_heads : cfg->n_kv_heads, t, *type, e);
+    if (!a->norm_plus_one || !strstr(row->name, "norm.weight"))
+        return 0;
+    *type = KN_F32;
+    return subtract_one(out, t, e);
+}
+
+/* ---- binding ---- */
+
+/* What is bound, from where. */
+struct binding {
+    struct weights *out;
+    const struct config *cfg;
+    const struct checkpoint *st;
+    const struct gguf_arch *gguf; /* NULL: the tensors are as Hugging Face has them */
+};
+
+static int missing(const struct binding *b, const char *name, struct err *e)
+{
+    const char *near = checkpoint_nearest(b->st, name);
+    const struct st_tensor *any = checkpoint_count(b->st) ? checkpoint_at(b->st, 0) : NULL;
+    return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s",
+                   any ? any->file : "checkpoint", name, near ? near : "none");
+}
+
+/* All weights that one tensor holds in a layer. */
+static int tensor_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
+                       struct err *e)
+{
+    char name[LIMIT_NAME];
+    const struct config *cfg = b->cfg;
+    const struct st_tensor *found = tensor_find(cfg->arch, row, layer, b->st, name);
+    if (!found)
+        return missing(b, name, e);
+    struct st_tensor t = *found;
+    int64_t want[2];
+    int rank = shape_of(cfg, row, want);
+    if (t.rank != rank || t.shape[0] != want[0] || (rank == 2 && t.shape[1] != want[1])) {
+        char h[64], s[128];
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected shape %s (from %s), found %s",
+                       t.file, t.name, st_shape_text(h, sizeof h, want, rank),
+                       b->gguf ? "its keys" : "config.json",
+                       st_shape_text(s, sizeof s, t.shape, t.rank));
+    }
+    enum kn_dtype type;
+    if (!st_kernel_type(t.dtype, &type) || (kn_dtype_block(type) > 1 && (rank != 2 || row->turned)))
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
+                       t.file, t.name, st_dtype_name(t.dtype));
+    int rc = b->gguf && !b->out->look ? restore(b->out, cfg, b->gguf, row, &t, &type, e) : 0;
+    struct kn_view *view = &b->out->view[(size_t)layer * WEIGHT_COUNT];
+    for (int i = 0; i < arch_parts(row) && !rc; i++)
+        view[row->part[i]] = part_view(cfg, row, i, &t, type);
+    return rc;
+}
+
+static bool holds(const struct arch_tensor *row, enum weight_id w)
+{
+    for (int i = 0; i < arch_parts(row); i++)
+        if (row->part[i] == w)
+            return true;
+    return false;
+}
+
+/* The row of a GGUF file's tensors that holds a weight: the first whose tensor is there with its
+ * shape (ffn_up is one weight or two); for a message else one whose tensor is there, or any. */
+static const struct arch_tensor *gguf_row(const struct binding *b, enum weight_id w, int32_t layer)
+{
+    const struct arch_tensor *first = NULL, *there = NULL;
+    char name[LIMIT_NAME];
+    int64_t want[2];
+    for (const struct arch_tensor *row = gguf_tensors; row->name; row++) {
+        if (!holds(row, w))
+            continue;
+        const struct st_tensor *t = tensor_find(b->cfg->arch, row, layer, b->st, name);
+        if (t && t->rank == shape_of(b->cfg, row, want) && t->shape[0] == want[0])
+            return row;
+        first = first ? first : row;
+        there = there || !t ? there : row;
+    }
+    return there ? there : first;
+}
+
+/* What a row of the architecture's own table holds, wherever this file has it. */
+static int row_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
+                    struct err *e)
+{
+    if (!b->gguf)
+        return tensor_bind(b, row, layer, e);
+    int rc = 0;
+    for (int i = 0; i < arch_parts(row) && !rc; i++)
+        if (!b->out->view[(size_t)layer * WEIGHT_COUNT + row->part[i]].ndim) {
+            const struct arch_tensor *there = gguf_row(b, row->part[i], layer);
+            rc = there ? tensor_bind(b, there, layer, e) : missing(b, row->name, e);
+        }
+    return rc;
+}
+
+/* The commonest type, by elements. */
+static const char *commonest(const struct weights *w, size_t count)
+{
+    int64_t per_type[KN_DTYPE_COUNT] = {0};
+    int best = 0;
+    for (size_t i = 0; i < count; i++)
+        if (w->view[i].ndim)
+            per_type[w->view[i].dtype] += kn_count(&w->view[i]);
+    for (int t = 1; t < KN_DTYPE_COUNT; t++)
+        best = per_type[t] > per_type[best] ? t : best;
+    return kn_dtype_name((enum kn_dtype)best);
+}
+
+int weights_bind(struct weights *out, const struct config *cfg, const struct checkpoint *st,
+                 struct err *e)
+{
+    struct binding b = {.out = out, .cfg = cfg, .st = st};
+    if (checkpoint_gguf(st) && !(b.gguf = gguf_arch_of(checkpoint_gguf(st), e)))
+        return err_code(e);
     for (const struct arch_tensor *row = cfg->arch->tensors; row->name; row++) {
         if (!config_has(cfg, row->when))
             continue;
         bool root = weight_is_root(row->part[0]);
         for (int32_t l = root ? cfg->n_layers : 0; l < cfg->n_layers + root; l++) {
-            struct kn_view *layer = &weights[(size_t)l * WEIGHT_COUNT];
-            int64_t shape[2];
-            int rc = tensor_bind(layer, cfg, row, l, st, e);
+            int rc = row_bind(&b, row, l, e);
             if (rc)
                 return rc;
-            shape_of(cfg, row, shape);
-            per_type[layer[row->part[0]].dtype] += (uint64_t)(shape[0] * shape[1]);
         }
     }
-    struct kn_view *root = weights + (size_t)cfg->n_layers * WEIGHT_COUNT;
+    out->dtype = commonest(out, (size_t)(cfg->n_layers + 1) * WEIGHT_COUNT);
+    struct kn_view *root = out->view + (size_t)cfg->n_layers * WEIGHT_COUNT;
     if (cfg->tied)
         root[W_U] = root[W_E];
-    int best = 0;
-    for (int t = 1; t < KN_DTYPE_COUNT; t++)
-        best = per_type[t] > per_type[best] ? t : best;
-    *dtype = kn_dtype_name((enum kn_dtype)best);
     return 0;
 }

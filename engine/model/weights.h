@@ -5,10 +5,20 @@
 #include "model/plan.h"
 #include "model/checkpoint.h"
 
-/* Fill weights[(n_layers + 1) * WEIGHT_COUNT] (row n_layers holds the root weights) with views into
- * the mapping; *dtype = the commonest stored type's name.  Errors name file, tensor, expected and
- * found. */
-int weights_bind(struct kn_view *weights, const struct config *cfg, const struct checkpoint *st,
-                 const char **dtype, struct err *e);
+/* What is bound.  `view` is the caller's [(n_layers + 1) * WEIGHT_COUNT] (row n_layers holds the
+ * root weights), absent views at first; the rest begins as 0. */
+struct weights {
+    struct kn_view *view;
+    bool look;         /* shapes alone are wanted: nothing is copied */
+    const char *dtype; /* the commonest stored type's name */
+    void **owned; /* copies of what the file holds in another order: malloc'ed, as is the list */
+    int32_t n_owned;
+    size_t copied; /* their bytes */
+};
+
+/* Fill the views, into the mapping wherever the file holds a weight as it is used.  Errors name
+ * file, tensor, expected and found; what is owned then is still to be freed. */
+int weights_bind(struct weights *out, const struct config *cfg, const struct checkpoint *st,
+                 struct err *e);
 
 #endif

@@ -18,7 +18,7 @@
 /* ---- opening
  * ----------------------------------------------------------------------------------------- */
 
-static struct tokenizer *from_doc(struct js_doc *doc, struct err *e)
+struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t)
@@ -35,13 +35,13 @@ static struct tokenizer *from_doc(struct js_doc *doc, struct err *e)
 struct tokenizer *tokenizer_open(const char *path, struct err *e)
 {
     struct js_doc *doc = js_open(path, e);
-    return doc ? from_doc(doc, e) : NULL;
+    return doc ? tokenizer_from(doc, e) : NULL;
 }
 
 struct tokenizer *tokenizer_parse(const char *name, const char *bytes, size_t len, struct err *e)
 {
     struct js_doc *doc = js_parse(name, bytes, len, e);
-    return doc ? from_doc(doc, e) : NULL;
+    return doc ? tokenizer_from(doc, e) : NULL;
 }
 
 static struct tokenizer *plain(const char *kind, size_t count, struct err *e)

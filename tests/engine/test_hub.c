@@ -62,6 +62,18 @@ static int make_top(void **state)
     put("two/a.safetensors", "");
     put("two/b.safetensors", "");
     put("alone/w.safetensors", "");
+    put("one/README.md", "");
+    put("one/mmproj-f16.gguf", "");
+    put("one/model-00001-of-00002.gguf", "");
+    put("one/model-00002-of-00002.gguf", "");
+    put("both/config.json", "{}");
+    put("both/tokenizer.json", "{}");
+    put("both/x.gguf", "");
+    put("many/a.gguf", "");
+    put("many/b.gguf", "");
+    put("hub/models--gg--uf/snapshots/aa/q4.gguf", "");
+    put("hub/models--gg--more/snapshots/aa/q4.gguf", "");
+    put("hub/models--gg--more/snapshots/aa/q8.gguf", "");
     put("hub/models--openai-community--gpt2/refs/main", "0123456789abcdef\n");
     put("hub/models--openai-community--gpt2/refs/refs/pr/1", "fedc");
     put("hub/models--openai-community--gpt2/snapshots/0123456789abcdef/config.json", "{}");
@@ -155,10 +167,32 @@ static void files_are_found_beside_their_config(void **state)
     assert_string_equal(m.name, "two");
     assert_int_equal(chdir(here), 0);
     refuse(in_top("alone/w.safetensors"), "no config.json beside it");
-    refuse(in_top("other/pytorch_model.bin"), ".safetensors files only");
+    refuse(in_top("other/pytorch_model.bin"), "a pickle is a program, which is not run · convert");
     refuse(in_top("plain/config.json"), "is not a model");
-    refuse(in_top("alone"), "no config.json in this folder");
+    refuse(in_top("alone"), "neither config.json nor a .gguf file in this folder");
     refuse("", "no model named");
+}
+
+static void a_gguf_file_needs_nothing_else(void **state)
+{
+    (void)state;
+    struct hub_model m = find(in_top("many/a.gguf"));
+    assert_string_equal(m.weights, in_top("many/a.gguf"));
+    assert_string_equal(m.name, "a.gguf");
+    assert_string_equal(m.config, "");
+    m = find(in_top("one")); /* of a set the first, and no vision tower */
+    assert_string_equal(m.weights, in_top("one/model-00001-of-00002.gguf"));
+    assert_string_equal(m.config, "");
+    m = find(in_top("both")); /* what lies beside it is not needed */
+    assert_string_equal(m.weights, in_top("both/x.gguf"));
+    assert_string_equal(m.config, "");
+    assert_string_equal(m.tokenizer, "");
+    refuse(in_top("many"), "holds several .gguf files (");
+    setenv("HF_HUB_CACHE", in_top("hub"), 1);
+    m = find("gg/uf");
+    assert_string_equal(m.weights, in_top("hub/models--gg--uf/snapshots/aa/q4.gguf"));
+    refuse("gg/more", "several .gguf (q");
+    unsetenv("HF_HUB_CACHE");
 }
 
 static void the_cache_is_searched(void **state)
@@ -226,6 +260,7 @@ int main(void)
         cmocka_unit_test(folders_are_found),
         cmocka_unit_test(a_config_alone_is_enough_until_weights_are_needed),
         cmocka_unit_test(files_are_found_beside_their_config),
+        cmocka_unit_test(a_gguf_file_needs_nothing_else),
         cmocka_unit_test(the_cache_is_searched),
         cmocka_unit_test(the_cache_folder_follows_the_environment),
         cmocka_unit_test(the_built_in_model_has_a_name),

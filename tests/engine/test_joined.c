@@ -190,8 +190,10 @@ static void check(const struct arch_tensor *rows)
     size_t count = (size_t)(joined.cfg.n_layers + 1) * WEIGHT_COUNT;
     joined.weights = calloc(2 * count, sizeof *joined.weights);
     joined.device = joined.weights + count;
-    if (weights_bind(joined.weights, &joined.cfg, st, &joined.dtype, &e))
+    struct weights bound = {.view = joined.weights};
+    if (weights_bind(&bound, &joined.cfg, st, &e))
         fail_msg("%s", e.text);
+    assert_int_equal(bound.n_owned, 0);
     same_values(f.m, &joined);
     same_tensors(&joined, st);
     static const char *const edits[] = {

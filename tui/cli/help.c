@@ -39,8 +39,8 @@ void help_program(struct bytes *out)
         bytes_addf(out, "  %-11s %s\n", command_table[i].name, command_table[i].help);
     bytes_add_string(
         out,
-        "\nMODEL is a folder with config.json, a .safetensors file beside one, a name in the local\n"
-        "Hugging Face cache, or `teach`, the built-in model.\n"
+        "\nMODEL is a folder with config.json, a .safetensors file beside one, a .gguf file, a name in\n"
+        "the local Hugging Face cache, or `teach`, the built-in model.\n"
         "`borescope COMMAND --help` lists the options of a command.\n");
 }
 

@@ -109,6 +109,7 @@ int cli_info(struct cli *c)
         {"dtype", weights ? c->m->dtype : "no weights here", 0},
         {"parameters", NULL, weights ? (int64_t)c->m->params : -1},
         {"weight_bytes", NULL, weights ? (int64_t)c->m->bytes : -1},
+        {"copied_bytes", NULL, weights ? (int64_t)c->m->copied : -1},
         {"processing", process_text(c->m->process, process, sizeof process), 0},
         {"backends", "cpu", 0},
         {"backend", c->be ? c->be->describe : "none opened", 0},

@@ -98,8 +98,8 @@ void help_man(struct bytes *out)
         "hook point under the name that TransformerLens gives it. A key changes what is under the cursor and the\n"
         "model is rerun. The others print the same numbers.\n.PP\n"
         "Alone in a terminal it lists the models that are here, and opens the one that is picked.\n.PP\n"
-        "\\fIMODEL\\fR is a folder with config.json, a .safetensors file beside one, a name in the local Hugging Face\n"
-        "cache, or \\fBteach\\fR, the built\\-in model.\n");
+        "\\fIMODEL\\fR is a folder with config.json, a .safetensors file beside one, a .gguf file, a name in the local\n"
+        "Hugging Face cache, or \\fBteach\\fR, the built\\-in model.\n");
     add_commands(out);
     add_options(out);
     bytes_add_string(out,

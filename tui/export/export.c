@@ -9,6 +9,7 @@
 
 #include "edit/edit_form.h"
 #include "edit/reference.h"
+#include "model/gguf.h"
 #include "text.h"
 
 enum { SET_TOKENS_MAX = 50000 };
@@ -211,6 +212,18 @@ void export_string(struct bytes *out, const char *text, size_t len)
             bytes_add_char(out, (char)c);
     }
     bytes_add_char(out, '"');
+}
+
+void export_hugging_face(struct exporter *x)
+{
+    const struct gguf *g = x->x->m->files ? checkpoint_gguf(x->x->m->files) : NULL;
+    bytes_add_string(x->out, "AutoModelForCausalLM.from_pretrained(MODEL, ");
+    if (g) {
+        bytes_add_string(x->out, "gguf_file=");
+        export_string(x->out, gguf_file(g), strlen(gguf_file(g)));
+        bytes_add_string(x->out, ", ");
+    }
+    bytes_add_string(x->out, "dtype=torch.float32, attn_implementation=\"eager\")");
 }
 
 void export_float(struct bytes *out, float f)

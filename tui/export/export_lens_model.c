@@ -110,10 +110,9 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
                  {PROCESS_FOLD_VALUE_BIASES, "fold_value_biases"},
                  {PROCESS_REFACTOR, "refactor_factored_attn_matrices"}};
     const struct arch *a = x->cfg->arch;
-    bytes_add_string(
-        x->out,
-        "def load_model():\n    hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, "
-        "attn_implementation=\"eager\")\n");
+    bytes_add_string(x->out, "def load_model():\n    hf = ");
+    export_hugging_face(x);
+    bytes_add_char(x->out, '\n');
     put_config(x, sw);
     if (a->lens.before)
         bytes_add_string(x->out, a->lens.before);

@@ -42,9 +42,9 @@ static void put_model(struct exporter *x, const struct points *p)
     char path[LIMIT_NAME];
     struct point at;
     struct bytes *b = x->out;
-    bytes_add_string(
-        b,
-        "hf = AutoModelForCausalLM.from_pretrained(MODEL, dtype=torch.float32, attn_implementation=\"eager\").eval()\n");
+    bytes_add_string(b, "hf = ");
+    export_hugging_face(x);
+    bytes_add_string(b, ".eval()\n");
     if (p->attention &&
         alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, 0}, LIBRARY_NNSIGHT, 0, path) &&
         export_path_split(path, &at)) {

@@ -131,6 +131,8 @@ int export_refuse(struct exporter *x, int32_t edit, const char *why);
 /* export.c */
 void export_string(struct bytes *out, const char *text, size_t len);
 void export_float(struct bytes *out, float f);
+/* AutoModelForCausalLM.from_pretrained(MODEL, ...) in float32 with eager attention. */
+void export_hugging_face(struct exporter *x);
 /* Text from outside, made harmless. */
 void export_comment(struct exporter *x, const char *text, size_t len);
 /* The module's docstring. */

@@ -1,0 +1,90 @@
+/* arch_gguf.c - families and tensors under the names that GGUF files have for them (gguf_parts.h).
+ *
+ * Names: gguf-py's constants.py; which tensors are rewritten: llama.cpp's conversion scripts. */
+#include "model/gguf_parts.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/limit.h"
+
+#define GEMMA "{\"hidden_activation\": \"gelu_pytorch_tanh\"}"
+
+static const struct gguf_arch archs[] = {
+    {.name = "llama", .model_type = "llama", .windowed = "mistral", .neighbours = true},
+    {.name = "qwen2", .model_type = "qwen2"},
+    {.name = "qwen3", .model_type = "qwen3"},
+    {.name = "gpt2", .model_type = "gpt2"},
+    {.name = "gptneox", .model_type = "gpt_neox"},
+    {.name = "gemma",
+     .model_type = "gemma",
+     .more = GEMMA,
+     .norm_plus_one = true,
+     .by_place = true},
+    {.name = "gemma2",
+     .model_type = "gemma2",
+     .more = GEMMA,
+     .wide_layers = 46,
+     .norm_plus_one = true,
+     .by_place = true},
+    {.name = "gemma3",
+     .model_type = "gemma3_text",
+     .more = GEMMA,
+     .wide_layers = 62,
+     .norm_plus_one = true,
+     .by_place = true},
+    {.name = "phi3", .model_type = "phi3"},
+};
+
+enum { ARCHS = sizeof archs / sizeof *archs };
+
+const struct gguf_arch *gguf_arch_of(const struct gguf *g, struct err *e)
+{
+    static const char key[] = "general.architecture";
+    const char *name = "";
+    size_t len = 0;
+    if (gguf_string(g, key, &name, &len, e) < 0)
+        return NULL;
+    char known[256] = "";
+    for (int i = 0; i < ARCHS; i++) {
+        if (strlen(archs[i].name) == len && memcmp(archs[i].name, name, len) == 0)
+            return &archs[i];
+        size_t n = strlen(known);
+        snprintf(known + n, sizeof known - n, "%s%s", n ? ", " : "", archs[i].name);
+    }
+    err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · \"%.*s\" is not supported · supported: %s",
+            gguf_file(g), key, (int)(len < 60 ? len : 60), name, known);
+    return NULL;
+}
+
+#define B "blk.%d."
+#define ROW(file, ...)                                    \
+    {                                                     \
+        .name = file, .part = {__VA_ARGS__}, .bare = true \
+    }
+/* A weight and its bias. */
+#define PAIR(file, weight, bias) ROW(file ".weight", weight), ROW(file ".bias", bias)
+
+const struct arch_tensor gguf_tensors[] = {
+    ROW("token_embd.weight", W_E),
+    ROW("position_embd.weight", W_POS),
+    PAIR(B "attn_norm", W_LN1, B_LN1),
+    PAIR(B "attn_q", W_Q, B_Q),
+    PAIR(B "attn_k", W_K, B_K),
+    PAIR(B "attn_v", W_V, B_V),
+    ROW(B "attn_qkv.weight", W_Q, W_K, W_V),
+    ROW(B "attn_qkv.bias", B_Q, B_K, B_V),
+    ROW(B "attn_q_norm.weight", W_QN),
+    ROW(B "attn_k_norm.weight", W_KN),
+    PAIR(B "attn_output", W_O, B_O),
+    ROW(B "post_attention_norm.weight", W_LN1_POST),
+    PAIR(B "ffn_norm", W_LN2, B_LN2),
+    PAIR(B "ffn_gate", W_GATE, B_GATE),
+    ROW(B "ffn_up.weight", W_GATE, W_IN), /* where there is no ffn_gate */
+    PAIR(B "ffn_up", W_IN, B_IN),
+    PAIR(B "ffn_down", W_OUT, B_OUT),
+    ROW(B "post_ffw_norm.weight", W_LN2_POST),
+    PAIR("output_norm", W_LNF, B_LNF),
+    PAIR("output", W_U, B_U),
+    {.name = NULL},
+};
