@@ -87,6 +87,7 @@ static const struct {
     {"attention.layer_norm_rms_epsilon", {"rms_norm_eps"}, NUMBER},
     {"attention.layer_norm_epsilon", {"layer_norm_eps", "layer_norm_epsilon"}, NUMBER},
     {"attention.sliding_window", {"sliding_window"}, INTEGER},
+    {"attention.sliding_window_pattern", {"sliding_window_pattern"}, INTEGER},
     {"rope.freq_base", {"rope_theta"}, NUMBER},
     {"attn_logit_softcapping", {"attn_logit_softcapping"}, NUMBER},
     {"final_logit_softcapping", {"final_logit_softcapping"}, NUMBER},
