@@ -119,6 +119,7 @@ struct kn_param {
     int32_t src0;   /* attention: absolute position of the first source of the call */
     int32_t window; /* attention: sources older than dest-window+1 are hidden, 0 = no window */
     int32_t n_rot;  /* rope: leading elements of each head that are rotated (even) */
+    bool pairs;     /* rope: neighbours are rotated together, not element i with i + n_rot/2 */
     int32_t top;    /* route: how many of a row count, 0 = all */
 };
 

@@ -36,7 +36,10 @@ static int split_spread(const struct alias_value *v, const struct edit_axis in[2
                         const int32_t *heads, struct edit_part *out)
 {
     for (int i = 0; i < v->n_edits; i++)
-        out[i] = (struct edit_part){v->edit[i], {in[0], {0, heads[i], NULL}, in[1]}};
+        if (site_table[v->edit[i].id].rank == 3)
+            out[i] = (struct edit_part){v->edit[i], {in[0], {0, heads[i], NULL}, in[1]}};
+        else
+            out[i] = (struct edit_part){v->edit[i], {in[0], in[1]}};
     return v->n_edits;
 }
 
@@ -75,8 +78,9 @@ static int split_columns(const struct config *cfg, const struct alias_value *v,
                          struct edit_chunk **chunks, struct edit_part *out)
 {
     int64_t begin[ALIAS_SITES_MAX + 1] = {0}, most = 0;
+    bool flat = v->form == FORM_PAIR; /* no heads: as one */
     for (int s = 0; s < v->n_edits; s++) {
-        begin[s + 1] = begin[s] + (int64_t)heads[s] * cfg->d_head;
+        begin[s + 1] = begin[s] + (int64_t)heads[s] * (flat ? 1 : cfg->d_head);
         most = heads[s] > most ? heads[s] : most;
     }
     bool *flags = calloc((size_t)(begin[v->n_edits] + most), sizeof *flags);
@@ -86,8 +90,11 @@ static int split_columns(const struct config *cfg, const struct alias_value *v,
         flags[begin[at.part] + (int64_t)at.head * cfg->d_head + at.d] = true;
     }
     for (int s = 0; s < v->n_edits && n >= 0; s++) {
-        int k = split_heads(v->edit[s], flags + begin[s], flags + begin[v->n_edits], heads[s],
-                            cfg->d_head, &in[0], chunks, out + n);
+        int k = split_heads(v->edit[s], flags + begin[s], flags + begin[v->n_edits],
+                            flat ? 1 : heads[s], flat ? heads[s] : cfg->d_head, &in[0], chunks,
+                            out + n);
+        if (flat && k > 0)
+            out[n].axis[1] = out[n].axis[2], out[n].axis[2] = (struct edit_axis){0};
         n = k < 0 ? -1 : n + k;
     }
     free(flags);

@@ -294,9 +294,10 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
     int rc = edit_target_axes(&t, r->ed, r->ctx, r->chunks, axis, r->e);
     int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, r->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
-    r->spread = pick->value.spread;
-    for (int i = 0; i < n && !rc; i++)
+    for (int i = 0; i < n && !rc; i++) {
+        r->spread = pick->value.spread && site_table[parts[i].site.id].rank == 3;
         rc = finish_instr(r, parts[i].site, parts[i].axis);
+    }
     r->spread = false;
     free(parts);
     return rc;

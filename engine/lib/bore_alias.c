@@ -14,7 +14,7 @@
 
 static bool is_fused(const struct alias_value *v)
 {
-    return v->form == FORM_THIRDS || v->form == FORM_HEADS;
+    return v->form == FORM_THIRDS || v->form == FORM_HEADS || v->form == FORM_PAIR;
 }
 
 static bool is_joint(const struct alias_value *v)
@@ -41,6 +41,8 @@ static void join(const struct bore_alias *a, const struct config *cfg, const str
     for (int i = 0; i < a->n_parts; i++) {
         struct kn_view mine = alias_part(cfg, &a->value, i, whole);
         const struct kn_view *site = &seen[(i + 1) % a->n_parts];
+        if (site->ndim == 2) /* it has no heads */
+            mine = kn_index(mine, 1, 0);
         capture_move(back ? site : &mine, back ? &mine : site);
     }
 }
@@ -64,20 +66,29 @@ static int call_joined(const struct callback *self, struct bore_alias *a, int32_
     return rc;
 }
 
+/* Rows of the buffer as a copy `v` takes them, each of its heads the same. */
+static struct kn_view copy_from(struct kn_view rows, const struct kn_view *v)
+{
+    if (v->ndim < 3)
+        return rows;
+    rows.ndim = 3;
+    rows.shape[2] = rows.shape[1], rows.stride[2] = rows.stride[1];
+    rows.shape[1] = v->shape[1], rows.stride[1] = 0;
+    return rows;
+}
+
 static int call_spread(const struct callback *self, struct bore_alias *a, int32_t row0,
                        const struct kn_view *v, struct err *e)
 {
-    const struct config *cfg = &((struct bore_model *)self->owner)->m->cfg;
-    int64_t rows = v->shape[0], columns = v->shape[2];
+    int64_t rows = v->shape[0], columns = v->shape[v->ndim - 1];
     bool shows = site_same(self->site, a->calls_at);
     int rc = shows ? room_for(a, rows * columns, e) : 0;
     if (rc)
         return rc;
-    struct kn_view whole = kn_view2(a->buf, KN_F32, rows, columns),
-                   mine = alias_part(cfg, &a->value, 0, &whole);
-    mine.shape[1] = v->shape[1]; /* keys and values may have fewer heads than queries */
+    struct kn_view whole = kn_view2(a->buf, KN_F32, rows, columns), mine = copy_from(whole, v);
     if (shows) {
-        struct kn_view to = kn_slice(mine, 1, 0, 1), head = kn_slice(*v, 1, 0, 1);
+        struct kn_view head = v->ndim < 3 ? *v : kn_slice(*v, 1, 0, 1),
+                       to = copy_from(whole, &head);
         capture_move(&to, &head);
         rc = bore_hook_call(self, a->name, a->fn, a->user, row0, &whole, e);
     }
@@ -128,8 +139,8 @@ static int check(const struct alias_pick *pick, enum bore_direction d, unsigned 
     if (d == BORE_BACKWARD && is_fused(v))
         return err_set(
             e, ERR_BAD_INPUT,
-            "a backward hook on %s · it is made of hook_q, hook_k and hook_v, whose gradients come one after the other · "
-            "hook these",
+            "a backward hook on %s · it is made of several hooks, whose gradients come one after the other · "
+            "hook these: hook_q, hook_k and hook_v, or mlp.hook_pre and mlp.hook_pre_linear",
             pick->name);
     if (d == BORE_BACKWARD && v->spread)
         return err_set(

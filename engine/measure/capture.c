@@ -349,7 +349,7 @@ static int read_collected(struct capture_list *l, struct capture *c, int32_t row
     struct kn_view v;
     int rc = run_view_between(l->run, a->spread ? a->edit[0] : a->site[0], c->collected, row, &v,
                               e);
-    if (!rc && a->spread) { /* the first head's */
+    if (!rc && v.ndim == 3 && a->spread) { /* the first head's */
         v.stride[1] = v.stride[2];
         v.shape[1] = v.shape[2];
         v.ndim = 2;

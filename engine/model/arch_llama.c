@@ -1,6 +1,6 @@
 /* arch_llama.c - the Llama family: RMSNorm, rotary positions, grouped heads, gated MLP.
  * Mistral adds a sliding window, Qwen2 biases on q, k and v (and a window on its last layers),
- * Qwen3 norms of each head's queries and keys. */
+ * Qwen3 norms of each head's queries and keys, SmolLM3 layers without rotary positions. */
 #include "model/arch_llama_rows.h"
 
 #define KEYS_SHARED                                                                            \
@@ -48,6 +48,20 @@ static const struct arch_key qwen3_keys[] = {
     KEY_END,
 };
 
+static const struct arch_key smollm3_keys[] = {
+    KEYS_SHARED,
+    {"rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope.theta), 1, 1e12, 2000000},
+    {"tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 1},
+    {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 4},
+    {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 32768},
+    {"no_rope_layer_interval", KEY_INT, AT(unrotated_pattern), 1, LIMIT_LAYERS, 4},
+    {"use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0},
+    {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 0},
+    {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
+    {"mlp_bias", KEY_BOOL, AT(mlp_bias), 0, 0, 0},
+    KEY_END,
+};
+
 static const struct arch_must must[] = {{NULL, false}};
 
 #define TENSORS(qkv_bias)                                                           \
@@ -85,7 +99,9 @@ const struct alias_row arch_llama_names[] = {
 };
 
 /* Further properties may follow. */
-#define ARCH_LLAMA(name, type, class, key_table, tensor_table, ...)                                \
+#define ARCH_LLAMA(name, type, class, key_table, tensor_table, ...) \
+    ARCH_LIKE(name, type, class, "convert_" type "_weights", key_table, tensor_table, __VA_ARGS__)
+#define ARCH_LIKE(name, type, class, converter, key_table, tensor_table, ...)                      \
     extern const struct arch name;                                                                 \
     const struct arch name = {                                                                     \
         .model_type = type,                                                                        \
@@ -97,9 +113,7 @@ const struct alias_row arch_llama_names[] = {
         .must = must,                                                                              \
         .tensors = tensor_table,                                                                   \
         .names = arch_llama_names,                                                                 \
-        .lens = {.convert = "convert_" type "_weights",                                            \
-                 .grouped = true,                                                                  \
-                 .biases = LENS_BIASES("model.")},                                                 \
+        .lens = {.convert = converter, .grouped = true, .biases = LENS_BIASES("model.")},          \
     }
 
 ARCH_LLAMA(arch_llama, "llama", "LlamaForCausalLM", llama_keys, tensors, .prepend_bos = true);
@@ -108,3 +122,5 @@ ARCH_LLAMA(arch_mistral, "mistral", "MistralForCausalLM", mistral_keys, tensors,
 ARCH_LLAMA(arch_qwen2, "qwen2", "Qwen2ForCausalLM", qwen2_keys, qwen2_tensors,
            .prepend_bos = false);
 ARCH_LLAMA(arch_qwen3, "qwen3", "Qwen3ForCausalLM", qwen3_keys, qwen3_tensors, .qk_norm = true);
+ARCH_LIKE(arch_smollm3, "smollm3", "SmolLM3ForCausalLM", "convert_llama_weights", smollm3_keys,
+          tensors, .prepend_bos = true);

@@ -45,6 +45,7 @@
 
 /* The points of taker's maps that say pre-norm. */
 #define TAKER_IN TAKER("pre_decoder", RESID_PRE, NULL), TAKER("pre_attn", LN1_IN, NULL)
+#define TAKER_IN_SHARED TAKER("pre_decoder", RESID_PRE, NULL), TAKER("pre_attn", NORM_IN, NULL)
 #define TAKER_ATTN                                                      \
     TAKER("attn_pre_out", Z, NULL), TAKER("post_attn", ATTN_OUT, NULL), \
         TAKER("pre_mlp", MLP_IN, NULL)

@@ -142,6 +142,27 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
     return rc;
 }
 
+/* Layers that have no rotary positions, as no_rope_layers says (0) or by the pattern. */
+static int unrotated_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    struct js_node list = js_get(root, "no_rope_layers");
+    if (!cfg->unrotated_pattern)
+        return 0;
+    if (js_is_set(list) && (!js_is_array(list) || js_count(list) != (size_t)cfg->n_layers)) {
+        char want[64];
+        snprintf(want, sizeof want, "an array of %d, one for each layer", cfg->n_layers);
+        return js_expected(list, want, e);
+    }
+    for (int32_t l = 0; l < cfg->n_layers; l++) {
+        int64_t rotated = (l + 1) % cfg->unrotated_pattern != 0;
+        int rc = js_is_set(list) ? js_int(js_at(list, (size_t)l), 0, 1, &rotated, e) : 0;
+        if (rc)
+            return rc;
+        layer_put(&cfg->unrotated, l, !rotated);
+    }
+    return 0;
+}
+
 /* The kind of a layer by its name; false: no such kind. */
 static bool layer_kind(const char *type, bool *windowed)
 {
@@ -181,7 +202,8 @@ static int layers_read(struct config *cfg, struct js_node root, struct err *e)
         struct js_node node = each ? js_at(types, (size_t)l) : attention_type(groups, l);
         bool windowed = l >= cfg->window_layer0 &&
                         !(cfg->window_pattern &&
-                          (l - cfg->window_layer0 + 1) % cfg->window_pattern == 0);
+                          (l - cfg->window_layer0 + 1) % cfg->window_pattern == 0) &&
+                        (!cfg->unrotated_pattern || layer_in(&cfg->unrotated, l));
         const char *type;
         int rc = 0;
         if (grouped && !js_is_set(node))
@@ -305,7 +327,8 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
                 js_get(root, m->name),
                 m->value ? "true (false is not supported)" : "false (true is not supported)", e);
     }
-    if ((rc = layers_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+    if ((rc = unrotated_read(cfg, root, e)) || (rc = layers_read(cfg, root, e)) ||
+        (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = cfg->pos == POS_ROTARY ? rope_read(cfg, root, e) : 0) ||
         (rc = token_id(token_node(file, root, "bos_token_id"), &cfg->bos_id, e)) ||
         (rc = token_id(token_node(file, root, "eos_token_id"), &cfg->eos_id, e)))

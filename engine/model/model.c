@@ -31,11 +31,16 @@ static bool same_place(const struct kn_view *a, const struct kn_view *b)
     return a->ndim && a->data == b->data && a->first == b->first;
 }
 
-/* The weight that lies where this one does: tied embeddings lie in one place, and are imported
+/* The weight that may lie where this one does, tied embeddings or a shared norm, and is imported
  * once. */
 static enum weight_id twin_of(enum weight_id w)
 {
-    return w == W_E ? W_U : w == W_U ? W_E : w;
+    static const enum weight_id pairs[][2] = {{W_E, W_U}, {W_LN1, W_LN2}, {B_LN1, B_LN2}};
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        for (int k = 0; k < 2; k++)
+            if (pairs[i][k] == w)
+                return pairs[i][!k];
+    return w;
 }
 
 enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w)
@@ -117,12 +122,13 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     m->bytes = checkpoint_nbytes(m->files);
     if (m->cfg.embed_scaled)
         m->cfg.embed_scale = rounded(m->cfg.embed_scale, model_weight(m, 0, W_E)->dtype);
-    for (int32_t i = 0; i < (m->cfg.n_layers + 1) * WEIGHT_COUNT; i++) {
-        const struct kn_view *v = &m->weights[i];
-        if (!v->ndim || (i % WEIGHT_COUNT == W_U && m->cfg.tied))
-            continue;
-        m->params += (uint64_t)kn_count(v);
-    }
+    for (int32_t l = 0; l <= m->cfg.n_layers; l++)
+        for (int id = 0; id < WEIGHT_COUNT; id++) {
+            const struct kn_view *row = &m->weights[(size_t)l * WEIGHT_COUNT];
+            enum weight_id twin = twin_of((enum weight_id)id);
+            bool again = (int)twin < id && same_place(&row[id], &row[twin]);
+            m->params += row[id].ndim && !again ? (uint64_t)kn_count(&row[id]) : 0;
+        }
     return 0;
 }
 

@@ -172,8 +172,9 @@ static void emit_rope(struct emitter *em, enum site_id out, enum site_id x)
     }
     if (em->cfg->rope_by_window && layer_in(&em->cfg->windowed, em->layer))
         cosine.id = SITE_ROT_COS_LOCAL, sine.id = SITE_ROT_SIN_LOCAL;
-    emit(em, KN_OP_ROPE, out, (struct operand[KN_IN_MAX]){from, cosine, sine})
-        ->p.n_rot = em->cfg->n_rot;
+    struct step *s = emit(em, KN_OP_ROPE, out, (struct operand[KN_IN_MAX]){from, cosine, sine});
+    s->p.n_rot = em->cfg->n_rot;
+    s->p.pairs = em->cfg->rope_pairs;
 }
 
 /* Returns the site that is added to the stream. */

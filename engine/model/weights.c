@@ -247,6 +247,10 @@ int weights_bind(struct weights *out, const struct config *cfg, const struct che
         }
     }
     out->dtype = commonest(out, (size_t)(cfg->n_layers + 1) * WEIGHT_COUNT);
+    for (int32_t l = 0; cfg->norm_shared && l < cfg->n_layers; l++) {
+        struct kn_view *layer = &out->view[(size_t)l * WEIGHT_COUNT];
+        layer[W_LN2] = layer[W_LN1], layer[B_LN2] = layer[B_LN1];
+    }
     struct kn_view *root = out->view + (size_t)cfg->n_layers * WEIGHT_COUNT;
     if (cfg->tied)
         root[W_U] = root[W_E];

@@ -19,7 +19,9 @@ enum { FAR_LAYER = 1000000007 };
 /* clang-format off */
 #define SITES0 0, {SITE_EMBED}
 #define SITES1(a) 1, {SITE_##a}
+#define SITES2(a, b) 2, {SITE_##a, SITE_##b}
 #define SITES3(a, b, c) 3, {SITE_##a, SITE_##b, SITE_##c}
+#define SITES4(a, b, c, d) 4, {SITE_##a, SITE_##b, SITE_##c, SITE_##d}
 /* clang-format on */
 
 /* One row of arch_names.def. */

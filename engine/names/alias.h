@@ -22,11 +22,12 @@ enum alias_form {
     FORM_THIRDS, /* q, k and v, each flat, one after the other (GPT-2's c_attn); k and v may be
                     narrower */
     FORM_HEADS,  /* q, k and v of head 0, then those of head 1, ... (GPT-NeoX's query_key_value) */
+    FORM_PAIR,   /* two [pos, d] sites, one after the other (Phi-3's gate_up_proj) */
     FORM_HEAD_FIRST, /* a [pos, head, d] site as [head, pos, d], a [pos, d] one as [1, pos, d] */
     FORM_REFUSED
 };
 
-enum { ALIAS_SITES_MAX = 3, ALIAS_RANK_MAX = SITE_RANK_MAX };
+enum { ALIAS_SITES_MAX = 4, ALIAS_RANK_MAX = SITE_RANK_MAX };
 
 /* What a name means in one model. */
 struct alias_value {
@@ -36,7 +37,8 @@ struct alias_value {
     struct site_ref site[ALIAS_SITES_MAX]; /* what is read */
     int n_edits;                           /* 0: read only */
     struct site_ref edit[ALIAS_SITES_MAX]; /* what an edit changes */
-    bool spread;      /* the edited sites have a head axis after pos that the alias has not */
+    bool spread;      /* the edited sites are copies; some have a head axis after pos that the alias
+                         has not */
     const char *why;  /* n_edits == 0: why, and what to edit instead */
     const char *note; /* or NULL */
 };
@@ -73,7 +75,8 @@ bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library 
 const char *alias_absence(enum site_id id, enum alias_library t);
 
 /* Shape without the batch for n positions; returns the rank.  Axis words go to dims (may be NULL):
- * "pos", "head*d_head", "qkv*head*d_head", "head*qkv*d_head", or site_dim_name's. */
+ * "pos", "head*d_head", "qkv*head*d_head", "head*qkv*d_head", "gate_up*d_mlp", or site_dim_name's.
+ */
 int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n_pos,
                 int64_t shape[ALIAS_RANK_MAX], const char *dims[ALIAS_RANK_MAX]);
 /* The axis that runs over rows. */
@@ -88,14 +91,15 @@ struct kn_view alias_view(const struct alias_value *v, const struct kn_view *sit
  * it is the site. */
 const char *alias_form_text(enum alias_form form);
 
-/* Where column k of a FLAT, THIRDS or HEADS alias lies: site[part] at [pos, head, d]. */
+/* Where column k of a FLAT, THIRDS, HEADS or PAIR alias lies: site[part] at [pos, head, d], or at
+ * [pos, d]. */
 struct alias_at {
     int part;
     int32_t head, d;
 };
 struct alias_at alias_map_index(const struct config *cfg, const struct alias_value *v, int64_t k);
 /* Where the part-th site lies in rows `whole`, [pos, columns], of such an alias, as [pos, head, d].
- * Of one that is spread over heads: where its part-th edited site takes its values from. */
+ * Of one that is spread: where its part-th edited site takes its values from. */
 struct kn_view alias_part(const struct config *cfg, const struct alias_value *v, int part,
                           const struct kn_view *whole);
 

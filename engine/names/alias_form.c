@@ -13,6 +13,7 @@ const char *alias_form_text(enum alias_form form)
     case FORM_FLAT: return "heads joined: column k is head k / d_head, element k % d_head";
     case FORM_THIRDS: return "q, k and v with their heads joined, one after the other";
     case FORM_HEADS: return "q, k and v of head 0, then of head 1, and so on";
+    case FORM_PAIR: return "the gate's columns, then the other branch's";
     case FORM_HEAD_FIRST: return "heads before positions";
     case FORM_SITE:
     case FORM_REFUSED: break;
@@ -60,7 +61,8 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
 {
     static const char *const word[] = {[FORM_FLAT] = "head*d_head",
                                        [FORM_THIRDS] = "qkv*head*d_head",
-                                       [FORM_HEADS] = "head*qkv*d_head"};
+                                       [FORM_HEADS] = "head*qkv*d_head",
+                                       [FORM_PAIR] = "gate_up*d_mlp"};
     if (alias_is_view(v)) {
         const struct site_info *info = &site_table[v->site[0].id];
         int64_t own[SITE_RANK_MAX];
@@ -95,10 +97,12 @@ struct alias_at alias_map_index(const struct config *cfg, const struct alias_val
     if (v->form == FORM_HEADS)
         return (struct alias_at){(int)(k / d % v->n_sites), (int32_t)(k / (d * v->n_sites)),
                                  (int32_t)(k % d)};
-    assert(v->form == FORM_FLAT || v->form == FORM_THIRDS);
+    assert(v->form == FORM_FLAT || v->form == FORM_THIRDS || v->form == FORM_PAIR);
     int part = 0;
     for (; part + 1 < v->n_sites && k >= columns(cfg, v->site[part]); part++)
         k -= columns(cfg, v->site[part]);
+    if (v->form == FORM_PAIR)
+        return (struct alias_at){part, 0, (int32_t)k};
     return (struct alias_at){part, (int32_t)(k / d), (int32_t)(k % d)};
 }
 
@@ -122,7 +126,7 @@ struct kn_view alias_part(const struct config *cfg, const struct alias_value *v,
     out.stride[2] = step;
     if (v->form == FORM_HEADS)
         out.first += part * d * step;
-    for (int i = 0; i < part && v->form == FORM_THIRDS; i++)
+    for (int i = 0; i < part && (v->form == FORM_THIRDS || v->form == FORM_PAIR); i++)
         out.first += columns(cfg, sites[i]) * step;
     return out;
 }

@@ -73,9 +73,10 @@ static int table_fill(struct run *r, const struct rope *rope, enum run_operand c
         float f = inverse_frequency(cfg, rope, i, n);
         for (int32_t p = 0; p < r->cap; p++) {
             float angle = f * (float)p;
-            size_t at = (size_t)p * 2 * half + (size_t)i;
-            c[at] = c[at + half] = (float)cos((double)angle) * scale;
-            s[at] = s[at + half] = (float)sin((double)angle) * scale;
+            size_t a = (size_t)p * 2 * half + (size_t)i * (cfg->rope_pairs ? 2 : 1),
+                   b = a + (cfg->rope_pairs ? 1 : half);
+            c[a] = c[b] = (float)cos((double)angle) * scale;
+            s[a] = s[b] = (float)sin((double)angle) * scale;
         }
     }
     struct kn_view to[2] = {run_operand_view(r, cosine, 0, r->cap),

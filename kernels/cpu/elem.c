@@ -236,6 +236,17 @@ enum kn_status cpu_GATE(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out.n, j.out.len * ACT_COST, plain ? act_units : gate_units, &j);
 }
 
+/* n pairs: an element, every `step`-th one, with that `apart` after it. */
+static inline void rotate(const float *x, float *y, const float *cosine, const float *sine,
+                          int64_t n, int64_t step, int64_t apart)
+{
+    for (int64_t i = 0; i < n; i++) {
+        int64_t a = i * step, b = a + apart;
+        y[a] = x[a] * cosine[a] - x[b] * sine[a];
+        y[b] = x[b] * cosine[b] + x[a] * sine[b];
+    }
+}
+
 static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
@@ -247,10 +258,10 @@ static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
         for (int64_t h = 0; h < in->shape[1]; h++) {
             const float *x = (const float *)in->data + i * in->stride[0] + h * in->stride[1];
             float *y = (float *)out->data + i * out->stride[0] + h * out->stride[1];
-            for (int64_t k = 0; k < half; k++) {
-                y[k] = x[k] * cosine[k] - x[k + half] * sine[k];
-                y[k + half] = x[k + half] * cosine[k + half] + x[k] * sine[k + half];
-            }
+            if (j->call->p.pairs)
+                rotate(x, y, cosine, sine, half, 2, 1);
+            else
+                rotate(x, y, cosine, sine, half, 1, half);
             memcpy(y + 2 * half, x + 2 * half, (size_t)(dh - 2 * half) * sizeof *y);
         }
     }

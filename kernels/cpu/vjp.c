@@ -223,14 +223,16 @@ static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
     (void)scratch;
     const struct vjp_job *j = ctx;
     int64_t dh = j->call->in[0].shape[2], half = j->call->p.n_rot / 2;
+    bool pairs = j->call->p.pairs;
     for (int64_t i = first; i < end; i++) {
         const float *c = cpu_row(&j->in[1], i), *s = cpu_row(&j->in[2], i);
         for (int64_t h = 0; h < j->call->in[0].shape[1]; h++) {
             const float *dy = cpu_row(&j->in[0], i) + h * dh;
             float *dx = cpu_row(&j->out[0], i) + h * dh;
             for (int64_t k = 0; k < half; k++) {
-                dx[k] += dy[k] * c[k] + dy[k + half] * s[k + half];
-                dx[k + half] += dy[k + half] * c[k + half] - dy[k] * s[k];
+                int64_t a = pairs ? 2 * k : k, b = a + (pairs ? 1 : half);
+                dx[a] += dy[a] * c[a] + dy[b] * s[b];
+                dx[b] += dy[b] * c[b] - dy[a] * s[a];
             }
             for (int64_t k = 2 * half; k < dh; k++)
                 dx[k] += dy[k];
@@ -254,13 +256,16 @@ static void rope_table_units(void *ctx, int64_t first, int64_t end, void *scratc
     (void)scratch;
     const struct vjp_job *j = ctx;
     int64_t dh = j->call->in[0].shape[2], n = j->call->p.n_rot, half = n / 2;
+    bool pairs = j->call->p.pairs;
     for (int64_t i = first; i < end; i++)
         for (int64_t k = 0; k < n; k++) {
+            bool is_first = pairs ? k % 2 == 0 : k < half;
+            int64_t other = k + (is_first ? 1 : -1) * (pairs ? 1 : half);
             const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
             double dc = 0, ds = 0;
             for (int64_t h = 0; h < j->call->in[0].shape[1]; h++, dy += dh, x += dh) {
                 dc += (double)dy[k] * (double)x[k];
-                ds += (double)dy[k] * (k < half ? -(double)x[k + half] : (double)x[k - half]);
+                ds += (double)dy[k] * (is_first ? -(double)x[other] : (double)x[other]);
             }
             cpu_row(&j->out[0], i)[k] += (float)dc;
             cpu_row(&j->out[1], i)[k] += (float)ds;

@@ -176,11 +176,11 @@ static void do_rope(struct op *o)
     for (int64_t i = 0; i < o->w->n * heads; i++)
         for (int64_t k = 0; k < d; k++) {
             const double *x = o->in[0] + i * d;
-            int64_t t = i / heads * n + k;
-            o->out[i * d + k] = k >= n
-                                    ? x[k]
-                                    : x[k] * o->in[1][t] +
-                                          (k < n / 2 ? -x[k + n / 2] : x[k - n / 2]) * o->in[2][t];
+            int64_t t = i / heads * n + k, apart = o->s->p.pairs ? 1 : n / 2;
+            bool first = o->s->p.pairs ? k % 2 == 0 : k < n / 2;
+            o->out[i * d + k] = k >= n ? x[k]
+                                       : x[k] * o->in[1][t] +
+                                             (first ? -x[k + apart] : x[k - apart]) * o->in[2][t];
         }
 }
 

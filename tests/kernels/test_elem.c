@@ -270,13 +270,14 @@ static double rope_reference(const struct kn_call *call, int o, int64_t a, int64
 {
     (void)o;
     const struct kn_view *x = &call->in[0];
-    int64_t half = call->p.n_rot / 2;
+    int64_t half = call->p.n_rot / 2, apart = call->p.pairs ? 1 : half;
+    bool first = call->p.pairs ? c % 2 == 0 : c < half;
     if (c >= 2 * half)
         return kt_at(x, a, b, c);
     double u = kt_at(x, a, b, c) * kt_at(&call->in[1], a, c, 0);
-    double v = kt_at(x, a, b, c < half ? c + half : c - half) * kt_at(&call->in[2], a, c, 0);
+    double v = kt_at(x, a, b, first ? c + apart : c - apart) * kt_at(&call->in[2], a, c, 0);
     *size = fabs(u) + fabs(v);
-    return c < half ? u - v : u + v;
+    return first ? u - v : u + v;
 }
 
 static void test_rope(void **state)
@@ -290,6 +291,8 @@ static void test_rope(void **state)
             .in = {KT(KN_F32, 3, 66, 3, dh), KT(KN_F32, 1, 66, n), KT(KN_F32, 0, 66, n)}};
         call.out[0] = KT(KN_F32, 0, 66, 3, dh);
         call.p.n_rot = (int32_t)n;
+        kt_check(&call, rope_reference, 2 * ULP);
+        call.p.pairs = true;
         kt_check(&call, rope_reference, 2 * ULP);
         call.p.n_rot = (int32_t)n - 1;
         kt_refused(&call);

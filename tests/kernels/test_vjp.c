@@ -125,15 +125,16 @@ static void f_blend(const double *x, double *y, const struct kn_call *c)
 }
 
 /* x [R, H, DH], cosines and sines [R, N_ROT] */
-static void rotate(const double *x, const double *co, const double *si, double *y)
+static void rotate(const double *x, const double *co, const double *si, double *y, bool pairs)
 {
     for (int i = 0; i < R * H; i++)
         for (int k = 0; k < DH; k++) {
-            int half = N_ROT / 2, t = i / H * N_ROT + k;
+            int apart = pairs ? 1 : N_ROT / 2, t = i / H * N_ROT + k;
+            bool first = pairs ? k % 2 == 0 : k < N_ROT / 2;
             const double *h = x + i * DH;
             y[i * DH + k] = k >= N_ROT
                                 ? h[k]
-                                : h[k] * co[t] + si[t] * (k < half ? -h[k + half] : h[k - half]);
+                                : h[k] * co[t] + si[t] * (first ? -h[k + apart] : h[k - apart]);
         }
 }
 
@@ -143,7 +144,7 @@ static void f_rope(const double *x, double *y, const struct kn_call *c)
     for (int i = 0; i < R * N_ROT; i++)
         co[i] = kt_at(&c->in[1], i / N_ROT, i % N_ROT, 0),
         si[i] = kt_at(&c->in[2], i / N_ROT, i % N_ROT, 0);
-    rotate(x, co, si, y);
+    rotate(x, co, si, y, c->p.pairs);
 }
 
 static void f_rope_table(const double *x, double *y, const struct kn_call *c)
@@ -151,7 +152,7 @@ static void f_rope_table(const double *x, double *y, const struct kn_call *c)
     double q[R * H * DH];
     for (int i = 0; i < R * H * DH; i++)
         q[i] = (double)((const float *)c->in[1].data)[i];
-    rotate(q, x, x + R * N_ROT, y);
+    rotate(q, x, x + R * N_ROT, y, c->p.pairs);
 }
 
 static bool hidden(const struct kn_call *c, int d, int s)
@@ -331,7 +332,8 @@ static void test_attention(void **state)
     for (int full = 0; full < 2; full++) {
         struct kn_view square = KT(KN_F32, 0, H, R, S), q = KT(KN_F32, 0, R, H, DH),
                        k = KT(KN_F32, 0, S, HKV, DH);
-        struct kn_param p = {.scale = 0.4f, .full = full, .dest0 = DEST0, .n_rot = N_ROT};
+        struct kn_param p = {
+            .scale = 0.4f, .full = full, .dest0 = DEST0, .n_rot = N_ROT, .pairs = full};
         struct kn_call soft = {.op = KN_OP_SOFTMAX_VJP, .p = p};
         soft.out[0] = KT(KN_F32, 0, H, R, S), soft.in[0] = KT(KN_F32, 0, H, R, S),
         soft.in[1] = square;

@@ -125,9 +125,12 @@ static void name_needs_no_model(void **state)
     assert_true(has_string(js_get(js_get(js_at(js_root(doc), 0), "names"), "hf"),
                            "transformer.h.70.ln_2.input"));
     char llamas[256];
-    assert_string_equal(json_string(js_at(js_root(doc), 1), "architectures"),
-                        same_modules_as("llama", llamas, sizeof llamas));
-    assert_true(has_string(js_get(js_at(js_root(doc), 1), "shape"), "d_model"));
+    same_modules_as("llama", llamas, sizeof llamas);
+    size_t at = 0;
+    while (at < js_count(js_root(doc)) &&
+           strcmp(json_string(js_at(js_root(doc), at), "architectures"), llamas))
+        at++;
+    assert_true(has_string(js_get(js_at(js_root(doc), at), "shape"), "d_model"));
     js_close(doc);
     struct result r = RUN("name", "transformer.h.3.attn.c_attn.output");
     assert_int_equal(r.status, 0);

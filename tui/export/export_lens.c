@@ -211,7 +211,7 @@ static void put_table(struct exporter *x, enum site_id id)
 static bool put_derived(struct exporter *x, const struct alias_pick *p, const struct switches *sw)
 {
     const struct alias_value *v = &p->value;
-    char a[3][LIMIT_NAME];
+    char a[ALIAS_SITES_MAX][LIMIT_NAME];
     struct site_ref s = v->site[0];
     for (int i = 0; i < v->n_sites; i++)
         site_name(v->site[i], a[i]);
@@ -243,6 +243,9 @@ static bool put_derived(struct exporter *x, const struct alias_pick *p, const st
     case FORM_HEADS:
         bytes_addf(x->out, "torch.stack([c[\"%s\"], c[\"%s\"], c[\"%s\"]], 3).flatten(2)", a[0],
                    a[1], a[2]);
+        return true;
+    case FORM_PAIR:
+        bytes_addf(x->out, "torch.cat([c[\"%s\"], c[\"%s\"]], -1)", a[0], a[1]);
         return true;
     case FORM_HEAD_FIRST:
         if (is_made(s.id))

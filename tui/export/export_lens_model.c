@@ -57,8 +57,8 @@ static void put_config(struct exporter *x, const struct switches *sw)
     if (c->pos == POS_ROTARY)
         bytes_addf(
             x->out,
-            "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=False,\n",
-            (int)c->n_rot, c->rope.theta);
+            "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=%s,\n",
+            (int)c->n_rot, c->rope.theta, c->rope_pairs ? "True" : "False");
     if (c->arch->lens.grouped)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
     if (c->qk_norm)
@@ -68,6 +68,18 @@ static void put_config(struct exporter *x, const struct switches *sw)
         x->out,
         "        parallel_attn_mlp=%s, use_hook_tokens=%s, init_weights=False, dtype=torch.float32,\n    )\n",
         c->parallel ? "True" : "False", sw->tokens ? "True" : "False");
+}
+
+/* Layers without rotary positions turn by no angle. */
+static void put_unrotated(struct exporter *x)
+{
+    for (int32_t l = 0; l < x->cfg->n_layers; l++)
+        if (layer_in(&x->cfg->unrotated, l))
+            bytes_addf(x->out,
+                       "    at = model.blocks[%d].attn  # without rotary positions\n"
+                       "    at.rotary_cos, at.rotary_sin = torch.ones_like(at.rotary_cos), "
+                       "torch.zeros_like(at.rotary_sin)\n",
+                       (int)l);
 }
 
 static void put_rotary(struct exporter *x)
@@ -127,6 +139,7 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
                    x->x->m->process & steps[i].flag ? "True" : "False");
     bytes_add_string(x->out, "    )\n");
     put_rotary(x);
+    put_unrotated(x);
     put_switches(x, sw);
     bytes_add_string(x->out, "    return model.eval()\n\n\n");
 }

@@ -80,12 +80,19 @@ static void view_of(const struct config *cfg, const struct alias_value *v, struc
     site_shape(cfg, s.id, 1, shape);
     while (part < v->n_sites && v->site[part].id != s.id)
         part++;
-    int h = (int)shape[1], d = cfg->d_head;
+    int h = (int)shape[1], d = cfg->d_head, first = 0;
+    for (int i = 0; i < part; i++) {
+        int64_t before[SITE_RANK_MAX];
+        int rank = site_shape(cfg, v->site[i].id, 1, before);
+        first += (int)(before[1] * (rank == 3 ? before[2] : 1));
+    }
     if (v->form == FORM_FLAT)
         snprintf(buf, size, "lambda x: x.unflatten(-1, (%d, %d))", h, d);
     else if (v->form == FORM_THIRDS)
-        snprintf(buf, size, "lambda x: x[..., %d:%d].unflatten(-1, (%d, %d))", part * h * d,
-                 (part + 1) * h * d, h, d);
+        snprintf(buf, size, "lambda x: x[..., %d:%d].unflatten(-1, (%d, %d))", first, first + h * d,
+                 h, d);
+    else if (v->form == FORM_PAIR)
+        snprintf(buf, size, "lambda x: x[..., %d:%d]", first, first + h);
     else if (v->form == FORM_HEADS)
         snprintf(buf, size, "lambda x: x.unflatten(-1, (%d, 3, %d))[..., %d, :]", h, d, part);
     else
@@ -221,7 +228,8 @@ static bool has_twin(const struct exporter *x, const struct edit_instr *act, enu
 /* An edit of the norm's input reaches all heads of q, k and v: one tensor here. */
 static bool is_joint(const struct exporter *x, const struct edit_instr *act)
 {
-    return (act->site.id == SITE_Q_INPUT || act->site.id == SITE_K_INPUT ||
+    return !x->cfg->norm_shared &&
+           (act->site.id == SITE_Q_INPUT || act->site.id == SITE_K_INPUT ||
             act->site.id == SITE_V_INPUT) &&
            has_twin(x, act, SITE_Q_INPUT) && has_twin(x, act, SITE_K_INPUT) &&
            has_twin(x, act, SITE_V_INPUT);
