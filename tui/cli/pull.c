@@ -59,9 +59,9 @@ static void add_time(struct bytes *b, double seconds)
 {
     long s = seconds < 360000 ? (long)seconds : 359999;
     if (s >= 3600)
-        bytes_addf(b, "%ld:%02ld:%02ld left", s / 3600, s / 60 % 60, s % 60);
+        bytes_addf(b, "  %ld:%02ld:%02ld left", s / 3600, s / 60 % 60, s % 60);
     else
-        bytes_addf(b, "%ld:%02ld left", s / 60, s % 60);
+        bytes_addf(b, "  %ld:%02ld left", s / 60, s % 60);
 }
 
 /* "3 of 9  1.20 GB of 4.90 GB  24 %  84.0 MB/s  0:43 left" */
@@ -73,8 +73,8 @@ static void add_state(struct bytes *b, const struct meter *m, const struct pull_
     if (p->all_size)
         bytes_addf(b, "  %d %%", (int)(100 * (double)p->all_done / (double)p->all_size));
     if (m->rate > 0) {
-        bytes_addf(b, "  %s/s  ", number_bytes(done, m->rate));
-        if (p->all_size >= p->all_done)
+        bytes_addf(b, "  %s/s", number_bytes(done, m->rate));
+        if (p->all_size > p->all_done)
             add_time(b, (double)(p->all_size - p->all_done) / m->rate);
     }
 }
