@@ -78,7 +78,7 @@ struct edit_axis {
 struct edit_weight {
     char name[LIMIT_NAME];
     enum weight_id id;
-    int32_t layer;  /* SITE_ROOT for root weights */
+    int32_t layer;  /* its row (weight.h); SITE_ROOT for root weights */
     int32_t repeat; /* heads per stored head on axis 0: keys and values of grouped heads by their
                        repeated name */
     struct weight_form form; /* as named: stored * factor + offset */
@@ -117,9 +117,11 @@ struct edit_instr {
     int32_t row_min; /* first row whose values change (0 where attention is `full`) */
     bool full;       /* attention sees later positions in this layer, see below */
     bool backward;   /* of a name that ends in _grad: changes the gradient, not the value */
-    int32_t edit;    /* which edit of the list this came from */
-    int32_t part;    /* which of its instructions on this site: mask() multiplies, then adds */
-    int32_t width;   /* EDIT_WHITEN, EDIT_UNWHITEN */
+    int32_t
+        expert; /* of a [pos, slot, d] site: 1 + the expert whose slots alone it changes, 0: all */
+    int32_t edit;  /* which edit of the list this came from */
+    int32_t part;  /* which of its instructions on this site: mask() multiplies, then adds */
+    int32_t width; /* EDIT_WHITEN, EDIT_UNWHITEN */
 };
 
 /* `full`: a position sees later ones after this edit.  Scores are computed with their mask as ever

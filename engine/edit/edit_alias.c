@@ -43,6 +43,14 @@ static int split_spread(const struct alias_value *v, const struct edit_axis in[2
     return v->n_edits;
 }
 
+/* Any slot: which one goes to the expert is known when it runs. */
+static int split_slots(const struct config *cfg, const struct alias_value *v,
+                       const struct edit_axis in[2], struct edit_part *out)
+{
+    *out = (struct edit_part){v->edit[0], {in[0], {0, cfg->n_active, NULL}, in[1]}};
+    return 1;
+}
+
 /* The heads of one site, flags[head][d], as parts; returns how many or -1. */
 static int split_heads(struct site_ref site, bool *flags, bool *together, int32_t n_heads,
                        int32_t d_head, const struct edit_axis *rows, struct edit_chunk **chunks,
@@ -105,7 +113,7 @@ int edit_alias_split(const struct config *cfg, const struct alias_value *v,
                      const struct edit_axis in[2], struct edit_chunk **chunks,
                      struct edit_part **out, struct err *e)
 {
-    int32_t heads[ALIAS_SITES_MAX], most = 0;
+    int32_t heads[ALIAS_SITES_MAX], most = 1;
     for (int s = 0; s < v->n_edits; s++) {
         int64_t shape[SITE_RANK_MAX];
         site_shape(cfg, v->edit[s].id, 1, shape);
@@ -113,9 +121,10 @@ int edit_alias_split(const struct config *cfg, const struct alias_value *v,
         most += heads[s];
     }
     struct edit_part *parts = malloc((size_t)most * sizeof *parts);
-    int n = !parts      ? -1
-            : v->spread ? split_spread(v, in, heads, parts)
-                        : split_columns(cfg, v, in, heads, chunks, parts);
+    int n = !parts                   ? -1
+            : v->form == FORM_EXPERT ? split_slots(cfg, v, in, parts)
+            : v->spread              ? split_spread(v, in, heads, parts)
+                                     : split_columns(cfg, v, in, heads, chunks, parts);
     if (n < 0) {
         free(parts);
         return err_memory(e, "edits");

@@ -331,6 +331,8 @@ struct edit_target edit_target_alias(const struct edit_context *ctx, const struc
     struct edit_target t = {
         .rank = alias_shape(ctx->cfg, &pick->value, ctx->n_pos, t.shape, t.words),
         .dims = {DIM_POS}};
+    if (pick->value.form == FORM_EXPERT)
+        t.dims[1] = DIM_D_EXPERT;
     memcpy(t.name, pick->name, sizeof t.name);
     return t;
 }
@@ -339,7 +341,7 @@ struct edit_target edit_target_alias(const struct edit_context *ctx, const struc
 static int axis_of(const struct config *cfg, const struct edit_target *t, enum site_dim dim)
 {
     for (int i = 0; i < t->rank; i++)
-        if (t->dims[i] == dim ||
+        if (t->dims[i] == dim || (t->dims[i] == DIM_D_EXPERT && dim == DIM_D_MLP) ||
             (t->dims[i] == DIM_KV_HEAD && dim == DIM_HEAD && cfg->n_kv_heads == cfg->n_heads))
             return i;
     return -1;

@@ -260,8 +260,8 @@ bool edit_instr_equal(const struct edit_instr *a, const struct edit_instr *b)
     if (!a->weight != !b->weight ||
         (a->weight && (!edit_same_weight(a, b) || strcmp(a->weight->name, b->weight->name) != 0)))
         return false;
-    if (!site_same(a->site, b->site) || a->op != b->op || a->value != b->value ||
-        a->full != b->full || a->renormalize != b->renormalize ||
+    if (!site_same(a->site, b->site) || a->expert != b->expert || a->op != b->op ||
+        a->value != b->value || a->full != b->full || a->renormalize != b->renormalize ||
         memcmp(&a->number, &b->number, sizeof a->number) != 0)
         return false;
     if (memcmp(&a->lo, &b->lo, sizeof a->lo) != 0 || memcmp(&a->hi, &b->hi, sizeof a->hi) != 0)

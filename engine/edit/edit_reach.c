@@ -13,10 +13,10 @@ struct reach_list {
     bool failed;
 };
 
-static void add(struct reach_list *l, struct site_ref s)
+static void add(struct reach_list *l, struct site_ref s, int32_t expert)
 {
     for (int32_t i = l->n; i-- > 0 && l->item[i].edit == l->edit;)
-        if (site_same(l->item[i].site, s))
+        if (site_same(l->item[i].site, s) && l->item[i].expert == expert)
             return;
     if (l->n == l->cap) {
         struct edit_reach *more = realloc(l->item, (size_t)(2 * l->cap + 16) * sizeof *more);
@@ -26,7 +26,7 @@ static void add(struct reach_list *l, struct site_ref s)
         }
         l->item = more, l->cap = 2 * l->cap + 16;
     }
-    l->item[l->n++] = (struct edit_reach){s, l->edit};
+    l->item[l->n++] = (struct edit_reach){s, expert, l->edit};
 }
 
 /* The sites of the steps of a stage that read the weight. */
@@ -37,8 +37,10 @@ static void add_readers(struct reach_list *l, const struct model *m, const struc
     const struct step *steps = plan_stage(m->plan, stage, &n);
     for (int32_t i = 0; i < n; i++)
         for (int k = 0; k < KN_IN_MAX; k++)
-            if (steps[i].in[k].kind == OPERAND_WEIGHT && steps[i].in[k].id == w->id)
-                add(l, (struct site_ref){steps[i].site, layer});
+            if ((steps[i].in[k].kind == OPERAND_WEIGHT || steps[i].in[k].kind == OPERAND_EXPERT) &&
+                steps[i].in[k].id == w->id)
+                add(l, (struct site_ref){steps[i].site, layer},
+                    weight_row_expert(&m->cfg, w->layer) + 1);
 }
 
 static int reach_weights(struct reach_list *l, const struct edit *ed, const struct model *m,
@@ -49,7 +51,7 @@ static int reach_weights(struct reach_list *l, const struct edit *ed, const stru
     int n = edit_weight_select(&ctx, ed->pattern, &list, e);
     for (int i = 0; i < n; i++) {
         if (list[i].layer >= 0) {
-            add_readers(l, m, &list[i], list[i].layer + 1);
+            add_readers(l, m, &list[i], weight_row_layer(&m->cfg, list[i].layer) + 1);
             continue;
         }
         add_readers(l, m, &list[i], 0);
@@ -72,7 +74,7 @@ static int reach_hooks(struct reach_list *l, const struct edit *ed, const struct
         if (why)
             rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · %s", picks[i].name, why);
         for (int k = 0; k < v->n_edits; k++)
-            add(l, v->edit[k]);
+            add(l, v->edit[k], v->form == FORM_EXPERT ? v->expert + 1 : 0);
     }
     free(picks);
     return rc;

@@ -9,6 +9,7 @@
  * or a weight that the step which writes it reads. */
 struct edit_reach {
     struct site_ref site;
+    int32_t expert; /* 1 + the expert whose slots alone it changes, 0: all */
     int32_t edit;
 };
 

@@ -20,21 +20,30 @@ struct resolver {
     bool spread; /* the site at hand is one of several copies, with a head axis more than its name
                     has */
     struct err *e;
-    bool backward; /* the edit is of a gradient */
+    bool backward;  /* the edit is of a gradient */
+    int32_t expert; /* as in struct edit_instr */
 };
 
 /* ---- one edit on one hook ---- */
 
-/* hook_tokens holds ids: no arithmetic, and only ids that the embedding has. */
-static int check_tokens(struct resolver *r)
+/* hook_tokens and hook_expert_indices hold ids: no arithmetic, and only those that there are. */
+static int check_ids(struct resolver *r, enum site_id site)
 {
     const struct edit *ed = r->ed;
-    int32_t n = r->ctx->cfg->d_vocab;
+    int32_t n = site == SITE_TOKENS ? r->ctx->cfg->d_vocab : r->ctx->cfg->n_experts;
     float x = ed->number;
     bool id = ed->value == EDIT_NUMBER && x >= 0.0f && x < (float)n && x == floorf(x);
-    bool other = (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE) && ed->number == 1.0f;
+    bool other = (ed->value == EDIT_FROM || ed->value == EDIT_RESAMPLE ||
+                  (ed->value == EDIT_FROZEN && site != SITE_TOKENS)) &&
+                 ed->number == 1.0f;
     if (ed->op == EDIT_SET && (id || other))
         return 0;
+    if (site != SITE_TOKENS)
+        return err_set(
+            r->e, ERR_BAD_INPUT,
+            "mlp.hook_expert_indices holds numbers of experts · "
+            "give it = N, a whole number 0..%d, = from(RUN), = resample(REF) or = frozen",
+            (int)n - 1);
     return err_set(r->e, ERR_BAD_INPUT,
                    "hook_tokens holds token ids · "
                    "give it = ID, a whole number 0..%d, = from(RUN) or = resample(REF)",
@@ -91,6 +100,11 @@ static int check_backward(const struct resolver *r, struct site_ref site)
     if (site.id == SITE_TOKENS)
         return err_set(r->e, ERR_BAD_INPUT,
                        "%s_grad · token ids have no gradient · hook_embed_grad has", name);
+    if (site_holds_ids(site.id))
+        return err_set(
+            r->e, ERR_BAD_INPUT,
+            "%s_grad · indices of experts have no gradient · mlp.hook_expert_weights_grad has",
+            name);
     if (!r->ctx->gradients)
         return err_set(
             r->e, ERR_BAD_INPUT,
@@ -216,6 +230,7 @@ static int finish_instr(struct resolver *r, struct site_ref site,
                        site_name(site, name));
     struct edit_instr instr = edit_instr_of(ed, r->edit, site, site_table[site.id].rank);
     memcpy(instr.axis, axis, sizeof instr.axis);
+    instr.expert = r->expert;
     int rc = r->backward ? check_backward(r, site) : 0;
     if (rc || (rc = refers(r, &instr)))
         return rc;
@@ -242,7 +257,7 @@ static int resolve_site(struct resolver *r, struct site_ref site)
     if (refusal)
         return err_set(r->e, ERR_BAD_INPUT, "%s is not available · %s", site_name(site, name),
                        refusal);
-    if (site.id == SITE_TOKENS && !r->backward && check_tokens(r))
+    if (site_holds_ids(site.id) && !r->backward && check_ids(r, site.id))
         return ERR_BAD_INPUT;
     struct edit_axis axis[SITE_RANK_MAX] = {{0}};
     /* the sites of a pattern mostly have the same axes: share the lists with the instruction before
@@ -291,14 +306,20 @@ static int resolve_alias(struct resolver *r, const struct alias_pick *pick)
         return err_set(r->e, ERR_BAD_INPUT,
                        "%s · %s joins or splits axes · use TransformerLens' name of the hook",
                        edit_value_words[r->ed->value].form, pick->name);
+    bool expert = pick->value.form == FORM_EXPERT;
+    if (expert && (r->ed->value == EDIT_MEAN || r->ed->value == EDIT_MEAN_REF))
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "%s · other positions went to %s, in every prompt · = 0 switches it off",
+                       edit_value_words[r->ed->value].form, pick->name);
     int rc = edit_target_axes(&t, r->ed, r->ctx, r->chunks, axis, r->e);
     int n = rc ? rc : edit_alias_split(r->ctx->cfg, &pick->value, axis, r->chunks, &parts, r->e);
     rc = n < 0 ? n : 0;
+    r->expert = expert ? pick->value.expert + 1 : 0;
     for (int i = 0; i < n && !rc; i++) {
         r->spread = pick->value.spread && site_table[parts[i].site.id].rank == 3;
         rc = finish_instr(r, parts[i].site, parts[i].axis);
     }
-    r->spread = false;
+    r->spread = false, r->expert = 0;
     free(parts);
     return rc;
 }

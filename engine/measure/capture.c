@@ -29,7 +29,7 @@ void captures_close(struct capture_list *l)
 
 bool capture_holds_ids(const struct capture *c)
 {
-    return c->value.site[0].id == SITE_TOKENS;
+    return site_holds_ids(c->value.site[0].id);
 }
 
 /* ---- what to keep ---- */
@@ -86,10 +86,9 @@ static bool computed(const struct chosen *w, const struct alias_value *v)
 
 static int choose(struct chosen *w, const struct alias_pick *pick, struct err *e)
 {
-    const struct site_ref s = pick->value.site[0];
     if (pick->value.library == LIBRARY_LENS) {
         int i = 0;
-        while (!site_same(w->all[i].value.site[0], s))
+        while (!alias_same(&w->all[i].value, &pick->value))
             i++;
         w->on[i] = true;
         return 0;
@@ -129,7 +128,7 @@ int captures_select(struct capture_list *l, const struct capture_want *want, str
     for (int i = 0; !rc && want->names && i < want->n_names; i++)
         rc = choose_name(&w, want->names[i], e);
     for (int i = 0; !rc && !want->names && i < w.n_all; i++)
-        w.on[i] = computed(&w, &w.all[i].value) && site_fires(cfg, w.all[i].value.site[0].id) &&
+        w.on[i] = computed(&w, &w.all[i].value) && alias_fires(cfg, &w.all[i].value) &&
                   (!want->match || want->match(w.all[i].name, want->user));
     for (int i = 0; !rc && i < w.n_all; i++)
         if (w.on[i] && !append(l, &w.all[i].value, w.all[i].name, e))
@@ -297,6 +296,40 @@ static int32_t rows_of(const struct capture_list *l, const struct capture *c)
     return c->cut && c->axis == alias_row_axis(&c->value) ? c->cut->n : l->columns;
 }
 
+/* Rows [r0, ...) of slots, in host memory, of which those of one expert are wanted. */
+static void place_expert(const struct capture_list *l, struct capture *c,
+                         const struct kn_view *site, const int32_t *expert, int32_t r0, int32_t r1)
+{
+    int32_t slots = l->m->cfg.n_active;
+    int64_t shape[ALIAS_RANK_MAX];
+    capture_shape(l, c, true, shape);
+    for (int32_t k = 0, row; k < rows_of(l, c); k++) {
+        if ((row = row_at(l, c, k)) < r0 || row >= r1)
+            continue;
+        float *to = c->values + k * shape[1];
+        int32_t slot = 0;
+        while (slot < slots && expert[(row - r0) * slots + slot] != c->value.expert)
+            slot++;
+        for (int64_t i = 0; i < shape[1]; i++) {
+            int64_t at = c->cut && c->axis == 1 ? c->cut->index[i] : i;
+            to[i] = slot == slots
+                        ? 0
+                        : kn_load(site, (row - r0) * site->stride[0] + slot * site->stride[1] +
+                                            at * site->stride[2]);
+        }
+    }
+}
+
+/* Where rows go, if that is asked. */
+static int experts_of(struct capture_list *l, const struct capture *c, int32_t r0, int32_t r1,
+                      const int32_t **expert, struct err *e)
+{
+    *expert = NULL;
+    return c->value.form == FORM_EXPERT
+               ? run_layer_experts(l->run, c->value.site[0].layer, r0, r1, expert, e)
+               : 0;
+}
+
 /* Rows [r0, ...) of the part-th site, in host memory, to those places that want them. */
 static void place(const struct capture_list *l, struct capture *c, int part,
                   const struct kn_view *site, int32_t r0, int32_t r1)
@@ -331,11 +364,13 @@ static void place(const struct capture_list *l, struct capture *c, int part,
 /* ---- reading ---- */
 
 static int place_view(struct capture_list *l, struct capture *c, int part, const struct kn_view *v,
-                      int32_t r0, int32_t r1, struct err *e)
+                      const int32_t *expert, int32_t r0, int32_t r1, struct err *e)
 {
     struct host_view host = {0};
     int rc = host_view_get(&host, l->m->be, v, e);
-    if (!rc)
+    if (!rc && expert)
+        place_expert(l, c, &host.v, expert, r0, r1);
+    else if (!rc)
         place(l, c, part, &host.v, r0, r1);
     host_view_drop(&host);
     return rc;
@@ -347,14 +382,17 @@ static int read_collected(struct capture_list *l, struct capture *c, int32_t row
 {
     const struct alias_value *a = &c->value;
     struct kn_view v;
-    int rc = run_view_between(l->run, a->spread ? a->edit[0] : a->site[0], c->collected, row, &v,
-                              e);
+    const int32_t *expert;
+    int rc = experts_of(l, c, row, row + 1, &expert, e);
+    if (rc)
+        return rc;
+    rc = run_view_between(l->run, a->spread ? a->edit[0] : a->site[0], c->collected, row, &v, e);
     if (!rc && v.ndim == 3 && a->spread) { /* the first head's */
         v.stride[1] = v.stride[2];
         v.shape[1] = v.shape[2];
         v.ndim = 2;
     }
-    return rc ? rc : place_view(l, c, 0, &v, row, row + 1, e);
+    return rc ? rc : place_view(l, c, 0, &v, expert, row, row + 1, e);
 }
 
 static int read_rows(struct capture_list *l, struct capture *c, int32_t r0, int32_t r1,
@@ -365,9 +403,10 @@ static int read_rows(struct capture_list *l, struct capture *c, int32_t r0, int3
         rc = read_collected(l, c, row, e);
     for (int i = 0; c->collected < 0 && !rc && i < c->value.n_sites; i++) {
         struct kn_view v;
-        rc = run_view(l->run, c->value.site[i], r0, r1, &v, e);
-        if (!rc)
-            rc = place_view(l, c, i, &v, r0, r1, e);
+        const int32_t *expert;
+        rc = experts_of(l, c, r0, r1, &expert, e);
+        if (!rc && !(rc = run_view(l->run, c->value.site[i], r0, r1, &v, e)))
+            rc = place_view(l, c, i, &v, expert, r0, r1, e);
     }
     return rc;
 }
@@ -418,14 +457,20 @@ int captures_read(struct capture_list *l, int first, int end, struct err *e)
 static int take_gradient(void *user, struct site_ref s, int32_t row0, int32_t row1,
                          const struct kn_view *g, struct err *e)
 {
-    (void)e;
     struct capture_list *l = user;
+    int rc = 0;
     for (int i = 0; i < l->n; i++)
-        for (int k = 0; l->item[i].gradient && k < l->item[i].value.n_edits; k++) {
-            if (site_same(l->item[i].value.edit[k], s))
+        for (int k = 0; !rc && l->item[i].gradient && k < l->item[i].value.n_edits; k++) {
+            const int32_t *expert;
+            if (!site_same(l->item[i].value.edit[k], s) ||
+                (rc = experts_of(l, &l->item[i], row0, row1, &expert, e)))
+                continue;
+            if (expert)
+                place_expert(l, &l->item[i], g, expert, row0, row1);
+            else
                 place(l, &l->item[i], k, g, row0, row1);
         }
-    return 0;
+    return rc;
 }
 
 int captures_differentiate(struct capture_list *l, struct run *base, const struct metric *m,

@@ -80,6 +80,12 @@ static bool step_carries(const struct walk *w, const struct step *steps, int32_t
     return true;
 }
 
+static int slot_clamp_back(void *ctx, const struct edit_instr *a, const struct kn_view *g,
+                           int32_t r0, const struct kn_view *value, struct err *e)
+{
+    return run_clamp_back(ctx, a, g, r0, value, e);
+}
+
 /* What instruction i does beyond arithmetic. */
 static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct err *e)
 {
@@ -94,7 +100,8 @@ static int words_vjp(struct walk *w, int32_t i, const struct kn_view *g, struct 
             rc = run_renormalize_back(be, &a, g, w->r0, &value, e);
     }
     if (!rc && a.value == EDIT_CLAMP && !(rc = run_replay(w->r, i, w->r0, w->r1, &value, e)))
-        rc = run_clamp_back(be, &a, g, w->r0, &value, e);
+        rc = a.expert ? run_slots(w->r, &a, g, w->r0, &value, slot_clamp_back, be, e)
+                      : run_clamp_back(be, &a, g, w->r0, &value, e);
     return rc;
 }
 
@@ -355,7 +362,12 @@ static int sites_check(const struct run *r, const struct site_ref *sites, int32_
         if (sites[i].id == SITE_TOKENS)
             return err_set(e, ERR_BAD_INPUT,
                            "hook_tokens · token ids have no gradient · take hook_embed");
-        if (!site_exists(&r->m->cfg, sites[i].id) || site_refusal(&r->m->cfg, sites[i].id))
+        if (site_holds_ids(sites[i].id))
+            return err_set(
+                e, ERR_BAD_INPUT,
+                "%s · indices of experts have no gradient · take mlp.hook_expert_weights",
+                site_name(sites[i], name));
+        if (!site_is_there(&r->m->cfg, sites[i]) || site_refusal(&r->m->cfg, sites[i].id))
             return err_set(e, ERR_BAD_INPUT, "no gradient at \"%s\" · this model does not have it",
                            site_name(sites[i], name));
         enum site_id hider = hidden_by(r, sites[i]);
@@ -430,6 +442,8 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
     }
     for (int i = 0; w && i < 2; i++)
         run_release(r, &w->temp[i]);
+    if (w)
+        run_release(r, &w->slots);
     free(w);
     return rc;
 }

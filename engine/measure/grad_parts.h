@@ -21,7 +21,7 @@ struct walk {
     struct buffer before[SITE_COUNT];
     struct buffer root[SITE_COUNT]; /* sites of the first stage that every block reads, for all
                                        rows; none: not wanted */
-    struct buffer temp[2];
+    struct buffer temp[2], slots;
     const struct run_chain
         *chain; /* not NULL: operands are those of run_chain, and the gradients */
     struct kn_view chain_x, chain_dx; /* of what it reads and writes are these */

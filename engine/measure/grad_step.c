@@ -87,6 +87,28 @@ static int add_to(struct walk *w, struct kn_view dx, struct kn_view dy, struct e
         w, (struct kn_call){.op = KN_OP_ADD, .out = {dx}, .in = {dx, dy}, .p = {.scale = 1}}, e);
 }
 
+/* Each expert's product back, to the rows that go to it: those of its slots, or their sum. */
+static int routed_vjp(struct walk *w, const struct step *s, struct err *e)
+{
+    int32_t rows = w->r1 - w->r0, slots = w->r->m->cfg.n_active;
+    struct kn_view dy = kn_join(grad_view(w, s->site), 0),
+                   dx = grad_view(w, (enum site_id)s->in[0].id);
+    bool per_slot = dx.ndim == 3;
+    int64_t k = dx.shape[dx.ndim - 1];
+    struct expert_product p = {
+        .rows = rows, .x = dy, .weight = (enum weight_id)s->in[1].id, .back = true};
+    int rc = run_routes(w->r, NULL, w->stage, w->r0, w->r1, &p.expert, e);
+    if (rc || (rc = run_reserve(w->r, &w->slots, rows * slots * k, e)))
+        return rc;
+    p.out = kn_view2(w->slots.mem, KN_F32, rows * slots, k);
+    if ((rc = run_experts(w->r, w->stage, &p, e)) || per_slot)
+        return rc ? rc : add_to(w, kn_join(dx, 0), p.out, e);
+    struct kn_view part = kn_view3(p.out.data, KN_F32, rows, slots, k);
+    for (int32_t i = 0; !rc && i < slots; i++)
+        rc = add_to(w, dx, kn_index(part, 1, i), e);
+    return rc;
+}
+
 /* A copy repeated along heads gathers them again. */
 static int repeat_vjp(struct walk *w, struct kn_view dx, struct kn_view dy, struct err *e)
 {
@@ -228,6 +250,7 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
 {
     struct kn_view dy = gradient(w, &(struct operand){OPERAND_SITE, s->site});
     switch (s->op) {
+    case KN_OP_TOP_INDEX: /* what is chosen does not move */
     case KN_OP_EMBED: return 0;
     case KN_OP_COPY:
         if (s->in[0].kind == OPERAND_COS || s->in[0].kind == OPERAND_SIN)
@@ -243,6 +266,8 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
         if (s->per_head)
             return per_head_vjp(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id,
                                 e);
+        if (step_is_routed(s))
+            return routed_vjp(w, s, e);
         return linear_vjp(w, flat(dy),
                           *run_device_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
                           flat(gradient(w, &s->in[0])), e);
@@ -252,6 +277,9 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     case KN_OP_SOFTCAP: return twin_vjp(w, s, KN_OP_SOFTCAP_VJP, e);
     case KN_OP_ACT: return twin_vjp(w, s, KN_OP_ACT_VJP, e);
     case KN_OP_GATE: return twin_vjp(w, s, KN_OP_GATE_VJP, e);
+    case KN_OP_ROUTE: return twin_vjp(w, s, KN_OP_ROUTE_VJP, e);
+    case KN_OP_TOP_VALUE: return twin_vjp(w, s, KN_OP_TOP_VALUE_VJP, e);
+    case KN_OP_BLEND: return twin_vjp(w, s, KN_OP_BLEND_VJP, e);
     case KN_OP_ROPE: return rope_vjp(w, s, e);
     case KN_OP_SOFTMAX: return twin_vjp(w, s, KN_OP_SOFTMAX_VJP, e);
     case KN_OP_ATTN_SCORES: return twin_vjp(w, s, KN_OP_ATTN_SCORES_VJP, e);

@@ -61,12 +61,18 @@ bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int ind
     return false;
 }
 
-char *arch_name_spell(const char *pattern, int32_t layer, char buf[LIMIT_NAME])
+char *arch_name_spell(const char *pattern, int32_t layer, int32_t expert, char buf[LIMIT_NAME])
 {
-    const char *mark = strstr(pattern, "%d");
-    if (mark)
-        snprintf(buf, LIMIT_NAME, "%.*s%d%s", (int)(mark - pattern), pattern, (int)layer, mark + 2);
-    else
-        snprintf(buf, LIMIT_NAME, "%s", pattern);
+    int32_t number[2] = {layer, expert};
+    size_t n = 0;
+    buf[0] = '\0';
+    for (int i = 0; *pattern && n < LIMIT_NAME; i++) {
+        const char *mark = i < 2 ? strstr(pattern, "%d") : NULL;
+        size_t len = mark ? (size_t)(mark - pattern) : strlen(pattern);
+        n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "%.*s", (int)len, pattern);
+        if (mark && n < LIMIT_NAME)
+            n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "%d", (int)number[i]);
+        pattern += len + (mark ? 2 : 0);
+    }
     return buf;
 }

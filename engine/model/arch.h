@@ -40,7 +40,8 @@ enum { ARCH_PARTS_MAX = 3 };
 /* A tensor of the checkpoint: [n,k] or [n], one weight, or several that share their k joined along
  * n. */
 struct arch_tensor {
-    const char *name; /* alternatives, separated by '|'; "%d" is the layer */
+    const char
+        *name; /* alternatives, separated by '|'; "%d" is the layer, a second one the expert */
     enum weight_id part[ARCH_PARTS_MAX];
     enum site_dim
         groups;       /* DIM_NONE: the parts one after the other.  Else a share of each for every
@@ -48,6 +49,8 @@ struct arch_tensor {
     const char *axis; /* word for what the parts are joined along */
     bool turned;      /* stored [k,n]: GPT-2's Conv1D */
     bool bare;        /* outside the architecture's prefix */
+    bool merged;      /* of all experts, one after the other; where a file has no such tensor, a row
+                         that follows has one for each of them */
     enum property when;
 };
 
@@ -91,8 +94,8 @@ const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w,
  * there are no more. */
 bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int index,
                       char buf[LIMIT_NAME]);
-/* "%d" in a pattern -> the layer; returns buf. */
-char *arch_name_spell(const char *pattern, int32_t layer, char buf[LIMIT_NAME]);
+/* "%d" in a pattern -> the layer, a second one -> the expert; returns buf. */
+char *arch_name_spell(const char *pattern, int32_t layer, int32_t expert, char buf[LIMIT_NAME]);
 
 /* All architectures, in arch.def's order; NULL-terminated. */
 extern const struct arch *const arch_table[];

@@ -15,7 +15,7 @@
 
 bool layer_in(const struct layer_set *set, int32_t layer)
 {
-    return set->bits[layer / 64] >> layer % 64 & 1;
+    return layer < LIMIT_LAYERS && set->bits[layer / 64] >> layer % 64 & 1;
 }
 
 void layer_put(struct layer_set *set, int32_t layer, bool in)
@@ -24,22 +24,27 @@ void layer_put(struct layer_set *set, int32_t layer, bool in)
     *at = in ? *at | bit : *at & ~bit;
 }
 
-bool config_has(const struct config *cfg, enum property p)
+bool config_layer_has(const struct config *cfg, enum property p, int32_t layer)
 {
-    const bool has[] = {
-#define PROPERTY(id, holds, lack) holds,
+#define PROPERTY(id, holds, lack) \
+    if (p == PROPERTY_##id)       \
+        return holds;
 #include "model/property.def"
-    };
-    return has[p];
+    return false;
 }
 
-const char *config_lack(enum property p)
+bool config_has(const struct config *cfg, enum property p)
 {
-    static const char *const text[] = {
-#define PROPERTY(id, holds, lack) lack,
+    return config_layer_has(cfg, p, -1);
+}
+
+const char *config_lack(const struct config *cfg, enum property p)
+{
+#define PROPERTY(id, holds, lack) \
+    if (p == PROPERTY_##id)       \
+        return lack;
 #include "model/property.def"
-    };
-    return text[p];
+    return "";
 }
 
 /* The first of "a|b.c" that is there, null included; else an absent node. */
@@ -217,6 +222,33 @@ static int layers_read(struct config *cfg, struct js_node root, struct err *e)
     return 0;
 }
 
+/* Layers that have experts: all but those that mlp_only_layers names and those between two steps of
+ * decoder_sparse_step. */
+static int experts_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    struct js_node dense = js_get(root, "mlp_only_layers");
+    int64_t step = 1;
+    if (!cfg->n_experts)
+        return 0;
+    if (cfg->n_active > cfg->n_experts)
+        return err_set(e, ERR_BAD_INPUT, "%s · %d experts per token · there are %d",
+                       js_name(root.doc), cfg->n_active, cfg->n_experts);
+    int rc = js_int_or(js_get(root, "decoder_sparse_step"), 1, INT32_MAX, 1, &step, e);
+    for (int32_t l = 0; l < cfg->n_layers; l++)
+        layer_put(&cfg->moe, l, (l + 1) % step == 0);
+    if (!rc && js_is_set(dense) && !js_is_array(dense))
+        rc = js_expected(dense, "an array of layers", e);
+    for (size_t i = 0; !rc && js_is_set(dense) && i < js_count(dense); i++) {
+        int64_t layer = 0;
+        rc = js_int(js_at(dense, i), 0, LIMIT_LAYERS - 1, &layer, e);
+        if (!rc)
+            layer_put(&cfg->moe, (int32_t)layer, false);
+    }
+    for (int32_t l = 0; l < cfg->n_layers; l++)
+        cfg->n_moe += layer_in(&cfg->moe, l);
+    return rc;
+}
+
 /* Derived sizes, and the relations between them. */
 static int sizes_check(struct config *cfg, const char *file, struct err *e)
 {
@@ -328,7 +360,7 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
                 m->value ? "true (false is not supported)" : "false (true is not supported)", e);
     }
     if ((rc = unrotated_read(cfg, root, e)) || (rc = layers_read(cfg, root, e)) ||
-        (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+        (rc = experts_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = cfg->pos == POS_ROTARY ? rope_read(cfg, root, e) : 0) ||
         (rc = token_id(token_node(file, root, "bos_token_id"), &cfg->bos_id, e)) ||
         (rc = token_id(token_node(file, root, "eos_token_id"), &cfg->eos_id, e)))

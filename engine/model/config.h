@@ -42,7 +42,7 @@ struct config {
     int32_t bos_id, eos_id; /* -1 = config.json names none */
 };
 
-/* Is a layer, 0 <= layer < LIMIT_LAYERS, in the set; put it in or take it out. */
+/* Is a layer >= 0 in the set; put one below LIMIT_LAYERS in or take it out. */
 bool layer_in(const struct layer_set *set, int32_t layer);
 void layer_put(struct layer_set *set, int32_t layer, bool in);
 
@@ -51,9 +51,16 @@ static inline bool config_norm_before(const struct config *cfg)
 {
     return cfg->norm_place == NORM_BEFORE || cfg->norm_place == NORM_BOTH;
 }
+/* Of the model, and of one of its layers (-1: of any). */
 bool config_has(const struct config *cfg, enum property p);
-/* Why what needs p is not in a model without it. */
-const char *config_lack(enum property p);
+bool config_layer_has(const struct config *cfg, enum property p, int32_t layer);
+/* Why what needs p is not in a model, or a layer, without it. */
+const char *config_lack(const struct config *cfg, enum property p);
+/* Has a layer, or for -1 any of them, one MLP for all positions? */
+static inline bool config_dense(const struct config *cfg, int32_t layer)
+{
+    return layer < 0 ? !cfg->n_moe || cfg->n_moe < cfg->n_layers : !layer_in(&cfg->moe, layer);
+}
 /* The first row that a change of row `row` can reach. */
 int32_t config_first_reached_row(const struct config *cfg, int32_t row);
 /* Parse the bytes of a config.json (`file` names it in messages).  0, or negative with *e filled

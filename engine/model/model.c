@@ -13,7 +13,7 @@
 
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w)
 {
-    return &m->weights[(size_t)(weight_is_root(w) ? m->cfg.n_layers : l) * WEIGHT_COUNT + w];
+    return &m->weights[weight_place(&m->cfg, l, w)];
 }
 
 static struct kn_view *device_of(const struct model *m, int32_t l, enum weight_id w)
@@ -106,7 +106,7 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     int rc = files_open(m, h, e);
     if (rc)
         return rc;
-    size_t count = (size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT;
+    size_t count = weight_places(&m->cfg);
     m->weights = calloc(2 * count, sizeof *m->weights);
     m->device = m->weights ? m->weights + count : NULL;
     if (!m->weights)
@@ -122,13 +122,13 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     m->bytes = checkpoint_nbytes(m->files);
     if (m->cfg.embed_scaled)
         m->cfg.embed_scale = rounded(m->cfg.embed_scale, model_weight(m, 0, W_E)->dtype);
-    for (int32_t l = 0; l <= m->cfg.n_layers; l++)
-        for (int id = 0; id < WEIGHT_COUNT; id++) {
-            const struct kn_view *row = &m->weights[(size_t)l * WEIGHT_COUNT];
-            enum weight_id twin = twin_of((enum weight_id)id);
-            bool again = (int)twin < id && same_place(&row[id], &row[twin]);
-            m->params += row[id].ndim && !again ? (uint64_t)kn_count(&row[id]) : 0;
-        }
+    for (size_t i = 0; i < count; i++) {
+        const struct kn_view *v = &m->weights[i];
+        bool layer = i < ((size_t)m->cfg.n_layers + 1) * WEIGHT_COUNT;
+        enum weight_id id = (enum weight_id)(i % WEIGHT_COUNT), twin = layer ? twin_of(id) : id;
+        bool again = twin < id && same_place(v, v - id + twin);
+        m->params += v->ndim && !again ? (uint64_t)kn_count(v) : 0;
+    }
     return 0;
 }
 
@@ -205,9 +205,11 @@ void model_close(struct model *m)
 {
     if (!m)
         return;
-    for (int32_t l = 0; m->be && m->weights && l < m->cfg.n_layers; l++)
+    int32_t rows = weight_row(&m->cfg, m->cfg.n_layers, 0);
+    for (int32_t l = 0; m->be && m->weights && l < rows; l++)
         for (int w = 0; w < WEIGHT_COUNT; w++)
-            device_forget(m, l, (enum weight_id)w);
+            if (l <= m->cfg.n_layers || weight_is_expert((enum weight_id)w))
+                device_forget(m, l, (enum weight_id)w);
     free(m->folder);
     plan_free(m->plan);
     for (int32_t i = 0; i < m->n_owned; i++)

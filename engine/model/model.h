@@ -16,7 +16,7 @@ struct model {
     char *folder;          /* where its files lie, an absolute path */
     struct config cfg;
     struct plan *plan;
-    struct kn_view *weights; /* [(n_layers + 1) * WEIGHT_COUNT]; see model_weight */
+    struct kn_view *weights; /* [weight_places]; see model_weight */
     struct kn_view *device;  /* the same for operations; see model_import */
     struct checkpoint *files;
     struct tokenizer *tok; /* never NULL: bytes or bare ids when there is no tokenizer.json */
@@ -40,11 +40,11 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
 int model_look(struct model **out, const char *name, struct err *e);
 void model_close(struct model *m);
 
-/* The weight `w` of layer `l` (0..n_layers-1; root weights: any l) in host memory.  ndim 0 = this
- * model has none. */
+/* The weight `w` of row `l` (weight.h: a layer, or an expert of one; root weights: any l) in host
+ * memory.  ndim 0 = this model has none. */
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w);
-/* Make one weight, or every weight, usable as an operand; what is so already stays.  On the cpu
- * that is the mapped memory itself. */
+/* Make one weight, or every weight but those of experts, usable as an operand; what is so already
+ * stays.  On the cpu that is the mapped memory itself. */
 enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w);
 enum kn_status model_import(const struct model *m);
 /* The weight as operations take it, once it is imported. */

@@ -50,6 +50,11 @@ struct emitter {
         OPERAND_WEIGHT, w \
     }
 
+#define EXPERT(w)         \
+    {                     \
+        OPERAND_EXPERT, w \
+    }
+
 /* Append a step; its further fields are set through the returned pointer. */
 #define EMIT(em, op_, site_, ...) \
     emit(em, KN_OP_##op_, SITE_##site_, (struct operand[KN_IN_MAX]){__VA_ARGS__})
@@ -210,7 +215,10 @@ static enum site_id emit_attention(struct emitter *em)
     s->p.softcap = (float)cfg->softcap;
     s->p.alibi = cfg->pos == POS_ALIBI;
     s->p.full = cfg->bidirectional;
-    EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES))->p.full = cfg->bidirectional;
+    s = EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES));
+    s->p.full = cfg->bidirectional;
+    if (cfg->sinks)
+        s->in[1] = (struct operand)WEIGHT(B_SINKS);
     EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V))->p.full = cfg->bidirectional;
     EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
     enum site_id out = site_attn_made(cfg);
@@ -228,15 +236,10 @@ static enum site_id emit_attention(struct emitter *em)
     return site_attn_added(cfg);
 }
 
-/* Likewise; `input`: the stream that the MLP reads. */
-static enum site_id emit_mlp(struct emitter *em, enum site_id input)
+/* One MLP for all positions, from its input to what it adds. */
+static void emit_dense(struct emitter *em, struct operand x, enum site_id out)
 {
     const struct config *cfg = em->cfg;
-    bool before = config_norm_before(cfg), both = cfg->norm_place == NORM_BOTH;
-    emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
-    struct operand x = {OPERAND_SITE, before ? SITE_LN2_OUT : SITE_MLP_IN};
-    if (before)
-        emit_ln2(em, SITE_MLP_IN);
     if (cfg->gated) {
         emit_wanted(em, SITE_GATE_IN, x);
         EMIT(em, LINEAR, PRE, AT(GATE_IN), WEIGHT(W_GATE), WEIGHT(B_GATE));
@@ -253,8 +256,41 @@ static enum site_id emit_mlp(struct emitter *em, enum site_id input)
         EMIT(em, LINEAR, PRE, x, WEIGHT(W_IN), WEIGHT(B_IN));
         EMIT(em, ACT, POST, AT(PRE))->p.act = cfg->act;
     }
-    emit(em, KN_OP_LINEAR, site_mlp_made(cfg),
+    emit(em, KN_OP_LINEAR, out,
          (struct operand[KN_IN_MAX]){AT(POST), WEIGHT(W_OUT), WEIGHT(B_OUT)});
+}
+
+/* A mixture of experts: the router chooses some for each position, whose outputs are weighted. */
+static void emit_experts(struct emitter *em, struct operand x, enum site_id out)
+{
+    const struct config *cfg = em->cfg;
+    EMIT(em, LINEAR, ROUTER_LOGITS, x, WEIGHT(W_ROUTER), WEIGHT(B_ROUTER));
+    EMIT(em, ROUTE, EXPERT_WEIGHTS, AT(ROUTER_LOGITS))->p.top = cfg->route_top ? cfg->n_active : 0;
+    EMIT(em, TOP_INDEX, EXPERT_INDICES, AT(EXPERT_WEIGHTS));
+    EMIT(em, TOP_VALUE, ROUTER_SCORES, AT(EXPERT_WEIGHTS))->p.share = cfg->share_top;
+    EMIT(em, LINEAR, EXPERT_GATE, x, EXPERT(W_EXPERT_GATE), EXPERT(B_EXPERT_GATE));
+    EMIT(em, LINEAR, EXPERT_PRE, x, EXPERT(W_EXPERT_IN), EXPERT(B_EXPERT_IN));
+    struct step *s = EMIT(em, GATE, EXPERT_POST, AT(EXPERT_GATE), AT(EXPERT_PRE));
+    s->p.act = cfg->act;
+    s->p.limit = (float)cfg->glu_limit, s->p.offset = (float)cfg->glu_offset;
+    EMIT(em, LINEAR, EXPERT_OUT, AT(EXPERT_POST), EXPERT(W_EXPERT_OUT), EXPERT(B_EXPERT_OUT));
+    emit(em, KN_OP_BLEND, out, (struct operand[KN_IN_MAX]){AT(ROUTER_SCORES), AT(EXPERT_OUT)});
+}
+
+/* As emit_attention; `input`: the stream that the MLP reads. */
+static enum site_id emit_mlp(struct emitter *em, enum site_id input)
+{
+    const struct config *cfg = em->cfg;
+    bool before = config_norm_before(cfg), both = cfg->norm_place == NORM_BOTH;
+    emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
+    struct operand x = {OPERAND_SITE, before ? SITE_LN2_OUT : SITE_MLP_IN};
+    if (before)
+        emit_ln2(em, SITE_MLP_IN);
+    enum site_id out = site_mlp_made(cfg);
+    if (layer_in(&cfg->moe, em->layer))
+        emit_experts(em, x, out);
+    else
+        emit_dense(em, x, out);
     if (both)
         emit_norm(em, (struct operand)AT(MLP_LINEAR), SITE_LN2_POST_SCALE, SITE_LN2_POST_NORMALIZED,
                   SITE_MLP_OUT, W_LN2_POST, W_NONE);
@@ -403,15 +439,17 @@ int32_t plan_order(const struct plan *p, struct site_ref s)
     return stage * PLAN_STAGE_ORDER; /* hook_tokens: before the first step */
 }
 
-int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w)
+int32_t plan_weight_order(const struct plan *p, int32_t row, enum weight_id w)
 {
-    const int32_t stages[] = {0, layer + 1, p->cfg.n_layers + 1};
+    const int32_t stages[] = {0, weight_row_layer(&p->cfg, row) + 1, p->cfg.n_layers + 1};
     for (int i = 0; i < 3; i++) {
         int32_t n;
         const struct step *steps = plan_stage(p, stages[i], &n);
         for (int32_t k = 0; k < n; k++)
             for (int j = 0; j < KN_IN_MAX; j++)
-                if (steps[k].in[j].kind == OPERAND_WEIGHT && steps[k].in[j].id == w)
+                if ((steps[k].in[j].kind == OPERAND_WEIGHT ||
+                     steps[k].in[j].kind == OPERAND_EXPERT) &&
+                    steps[k].in[j].id == w)
                     return stages[i] * PLAN_STAGE_ORDER + k;
     }
     assert(0 && "a weight that no step reads");

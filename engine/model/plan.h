@@ -23,6 +23,8 @@ enum operand_kind {
     OPERAND_PREV, /* rows of a site of the previous stage */
     OPERAND_REPEAT, /* rows of a [pos, d] site repeated along a new head axis */
     OPERAND_WEIGHT,
+    OPERAND_EXPERT, /* a weight of the expert that a row and slot goes to, as SITE_EXPERT_INDICES
+                       says: the product of each expert with its rows */
     OPERAND_TOKENS,
     OPERAND_POSITIONS,
     OPERAND_COS, /* a rotary table; id: 0, or 1 for that of layers with a window */
@@ -57,6 +59,12 @@ struct step {
     struct kn_param p;
 };
 
+/* Does it multiply each row with the experts that it goes to? */
+static inline bool step_is_routed(const struct step *s)
+{
+    return s->in[1].kind == OPERAND_EXPERT;
+}
+
 enum { PLAN_STAGE_ORDER = 1 << 16 }; /* orders per stage: more than a stage has steps */
 
 struct plan {
@@ -80,8 +88,10 @@ int32_t plan_stage_of(const struct plan *p, struct site_ref s);
 /* Order of a site's value in the forward pass: stage * PLAN_STAGE_ORDER + index of the step that
  * first writes it. This is the "step" of the dirty pair. */
 int32_t plan_order(const struct plan *p, struct site_ref s);
-/* Order of the first step that reads a weight (root weights: any layer). */
-int32_t plan_weight_order(const struct plan *p, int32_t layer, enum weight_id w);
+/* Order of the first step that reads a weight, which stands in a row of weight.h (root weights:
+ * any).
+ */
+int32_t plan_weight_order(const struct plan *p, int32_t row, enum weight_id w);
 /* How many positions a layer's attention looks back over, itself included; 0 = all. */
 int32_t plan_window(const struct plan *p, int32_t layer);
 /* Floating-point operations of one step for rows [0, n) (a product counts 2 per multiply-add), and

@@ -95,7 +95,8 @@ static int own_all(struct model *m, struct err *e)
     for (int32_t l = 0; l <= m->cfg.n_layers; l++)
         for (int w = W_NONE + 1; !rc && w < WEIGHT_COUNT; w++)
             if (weight_is_root((enum weight_id)w) == (l == m->cfg.n_layers) &&
-                config_has(&m->cfg, weight_table[w].when))
+                !weight_is_expert((enum weight_id)w) && /* as they are: they write no LayerNorm */
+                config_layer_has(&m->cfg, weight_table[w].when, l < m->cfg.n_layers ? l : -1))
                 rc = own(m, l, (enum weight_id)w, e);
     return rc;
 }
@@ -250,7 +251,7 @@ int process_model(struct model *m, unsigned flags, struct err *e)
     int rc = own_all(m, e);
     if (rc || (rc = own_form(m, e)))
         return rc;
-    if (flags & PROCESS_FOLD_LN)
+    if (flags & PROCESS_FOLD_LN && !m->cfg.n_moe) /* the library leaves mixtures of experts alone */
         fold_ln(m);
     if (flags & PROCESS_CENTER_WRITING && m->cfg.norm_center)
         center_writing(m);

@@ -41,8 +41,6 @@ static const struct {
     {"attn.hook_attn_input", "only shortformer attention has it"},
     {"mlp.hook_mid", "only SoLU models have it"},
     {"mlp.ln.", "only SoLU models have it"},
-    {"mlp.hook_expert_", "only mixtures of experts have it"},
-    {"mlp.experts.", "only mixtures of experts have it"},
     {"embed.ln.", "only models that normalize the embedding have it"},
 };
 
@@ -59,6 +57,16 @@ bool site_same(struct site_ref a, struct site_ref b)
 bool site_exists(const struct config *cfg, enum site_id id)
 {
     return config_has(cfg, site_table[id].when);
+}
+
+bool site_is_there(const struct config *cfg, struct site_ref s)
+{
+    return config_layer_has(cfg, site_table[s.id].when, s.layer);
+}
+
+bool site_holds_ids(enum site_id id)
+{
+    return id == SITE_TOKENS || id == SITE_EXPERT_INDICES;
 }
 
 bool site_fires(const struct config *cfg, enum site_id id)
@@ -213,7 +221,8 @@ static int list_scope(const struct config *cfg, enum site_scope scope, int32_t l
                       struct site_ref *out, int n)
 {
     for (int id = 0; id < SITE_COUNT; id++)
-        if (site_table[id].scope == scope && site_exists(cfg, (enum site_id)id))
+        if (site_table[id].scope == scope &&
+            site_is_there(cfg, (struct site_ref){(enum site_id)id, layer}))
             out[n++] = (struct site_ref){(enum site_id)id, layer};
     return n;
 }
@@ -285,7 +294,7 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
     for (int id = 0; id < SITE_COUNT; id++) {
         bool block = site_table[id].scope == SCOPE_BLOCK;
         struct site_ref s = {(enum site_id)id, !block ? SITE_ROOT : layer == SITE_ROOT ? 0 : layer};
-        if (!site_exists(cfg, s.id) || (block && cfg->n_layers == 0))
+        if (!site_is_there(cfg, s) || (block && cfg->n_layers == 0))
             continue;
         char full[LIMIT_NAME];
         if (is_nearest(asked,
@@ -296,10 +305,13 @@ static struct site_ref nearest(const struct config *cfg, const char *name)
     return best;
 }
 
-static const char *absence(const struct config *cfg, const char *rest, int id)
+static const char *absence(const struct config *cfg, const char *rest, int32_t layer, int id)
 {
+    bool there = id >= 0 && (layer < cfg->n_layers
+                                 ? site_is_there(cfg, (struct site_ref){(enum site_id)id, layer})
+                                 : site_exists(cfg, (enum site_id)id));
     if (id >= 0)
-        return site_exists(cfg, (enum site_id)id) ? NULL : config_lack(site_table[id].when);
+        return there ? NULL : config_lack(cfg, site_table[id].when);
     for (size_t i = 0; i < sizeof elsewhere / sizeof *elsewhere; i++)
         if (strncmp(rest, elsewhere[i].part, strlen(elsewhere[i].part)) == 0)
             return elsewhere[i].why;
@@ -310,7 +322,7 @@ const char *site_absence(const struct config *cfg, const char *name)
 {
     const char *rest;
     int32_t layer = split(name, &rest);
-    return absence(cfg, rest, id_of(rest, layer != SITE_ROOT));
+    return absence(cfg, rest, layer, id_of(rest, layer != SITE_ROOT));
 }
 
 int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e)
@@ -318,11 +330,12 @@ int site_find(const struct config *cfg, const char *name, struct site_ref *out, 
     const char *rest;
     int32_t layer = split(name, &rest);
     int id = id_of(rest, layer != SITE_ROOT);
-    if (id >= 0 && layer < cfg->n_layers && site_exists(cfg, (enum site_id)id)) {
+    if (id >= 0 && layer < cfg->n_layers &&
+        site_is_there(cfg, (struct site_ref){(enum site_id)id, layer})) {
         *out = (struct site_ref){(enum site_id)id, layer};
         return 0;
     }
-    const char *why = absence(cfg, rest, id);
+    const char *why = absence(cfg, rest, layer, id);
     if (why)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name, why);
     if (layer >= cfg->n_layers)

@@ -45,8 +45,12 @@ extern const struct site_info site_table[SITE_COUNT];
 bool site_same(struct site_ref a, struct site_ref b);
 /* Has the site two positions, dest and src: the attention scores or the pattern? */
 bool site_is_attention(enum site_id id);
-/* Does this site exist in this model? */
+/* Does this site exist in this model, in some layer? */
 bool site_exists(const struct config *cfg, enum site_id id);
+/* In this very layer? */
+bool site_is_there(const struct config *cfg, struct site_ref s);
+/* Does it hold whole numbers: token ids, indices of experts?  They have no gradient. */
+bool site_holds_ids(enum site_id id);
 /* Does it fire in every run, as a TransformerLens name? */
 bool site_fires(const struct config *cfg, enum site_id id);
 /* Why an existing on-request site cannot be switched on in this model, or NULL. */

@@ -26,6 +26,42 @@ struct weight_form weight_form(const struct config *cfg, enum weight_id w)
                                 .offset = weight_is_norm(w) ? (float)cfg->norm_offset : 0};
 }
 
+enum { EXPERT_WEIGHTS = B_EXPERT_OUT + 1 - W_EXPERT_GATE };
+
+bool weight_is_expert(enum weight_id w)
+{
+    return w >= W_EXPERT_GATE && w <= B_EXPERT_OUT;
+}
+
+int32_t weight_row(const struct config *cfg, int32_t layer, int32_t expert)
+{
+    return expert < 0 ? layer : cfg->n_layers + 1 + layer * cfg->n_experts + expert;
+}
+
+int32_t weight_row_layer(const struct config *cfg, int32_t row)
+{
+    return row <= cfg->n_layers ? row : (row - cfg->n_layers - 1) / cfg->n_experts;
+}
+
+int32_t weight_row_expert(const struct config *cfg, int32_t row)
+{
+    return row <= cfg->n_layers ? -1 : (row - cfg->n_layers - 1) % cfg->n_experts;
+}
+
+size_t weight_place(const struct config *cfg, int32_t row, enum weight_id w)
+{
+    size_t layers = ((size_t)cfg->n_layers + 1) * WEIGHT_COUNT;
+    if (row <= cfg->n_layers)
+        return (size_t)(weight_is_root(w) ? cfg->n_layers : row) * WEIGHT_COUNT + w;
+    return layers + (size_t)(row - cfg->n_layers - 1) * EXPERT_WEIGHTS + (w - W_EXPERT_GATE);
+}
+
+size_t weight_places(const struct config *cfg)
+{
+    return ((size_t)cfg->n_layers + 1) * WEIGHT_COUNT +
+           (size_t)cfg->n_layers * (size_t)cfg->n_experts * EXPERT_WEIGHTS;
+}
+
 int64_t weight_n(const struct config *cfg, enum weight_id w)
 {
     return site_dim_size(cfg, weight_table[w].n, 0);

@@ -1,6 +1,8 @@
 /* weight.h - the weights that models are made of: ids, axes, where they belong (weight.def).
  *
- * A weight is named by (enum weight_id, layer).  Knows nothing of files and values. */
+ * A weight is named by (enum weight_id, row), where rows 0..n_layers-1 are layers, row n_layers
+ * holds the root weights, and each expert of each layer has a row of its own behind these.  Knows
+ * nothing of files and values. */
 #ifndef WEIGHT_H
 #define WEIGHT_H
 
@@ -31,6 +33,15 @@ struct weight_form {
     float factor, offset;
 };
 struct weight_form weight_form(const struct config *cfg, enum weight_id w);
+/* One for each expert of a layer? */
+bool weight_is_expert(enum weight_id w);
+/* The row of an expert of a layer; the layer and the expert of a row (of others itself and -1). */
+int32_t weight_row(const struct config *cfg, int32_t layer, int32_t expert);
+int32_t weight_row_layer(const struct config *cfg, int32_t row);
+int32_t weight_row_expert(const struct config *cfg, int32_t row);
+/* Where a table of all weights has one, of how many places. */
+size_t weight_place(const struct config *cfg, int32_t row, enum weight_id w);
+size_t weight_places(const struct config *cfg);
 /* Elements that it gives, and that it reads (1 for a vector). */
 int64_t weight_n(const struct config *cfg, enum weight_id w);
 int64_t weight_k(const struct config *cfg, enum weight_id w);

@@ -12,13 +12,13 @@
 /* The tensor under any of its names, with and without the architecture's prefix; the first, as it
  * is usual, to `name`. */
 static const struct st_tensor *tensor_find(const struct arch *arch, const struct arch_tensor *row,
-                                           int32_t layer, const struct checkpoint *st,
-                                           char name[LIMIT_NAME])
+                                           int32_t layer, int32_t expert,
+                                           const struct checkpoint *st, char name[LIMIT_NAME])
 {
     char pattern[LIMIT_NAME], usual[LIMIT_NAME], other[2 * LIMIT_NAME];
     const struct st_tensor *t = NULL;
     for (int i = 0; !t && arch_tensor_name(arch, row, i, pattern); i++) {
-        arch_name_spell(pattern, layer, usual);
+        arch_name_spell(pattern, layer, expert, usual);
         if (i == 0)
             snprintf(name, LIMIT_NAME, "%s", usual);
         if (row->bare)
@@ -31,10 +31,10 @@ static const struct st_tensor *tensor_find(const struct arch *arch, const struct
     return t;
 }
 
-/* Logical view of one part of a stored tensor: [n, k], [groups, n of a group, k], or the same
- * without k. */
+/* Logical view of one part of a stored tensor, or of what such a one has of an expert: [n, k],
+ * [groups, n of a group, k], or the same without k. */
 static struct kn_view part_view(const struct config *cfg, const struct arch_tensor *row, int part,
-                                const struct st_tensor *t, enum kn_dtype type)
+                                int32_t expert, const struct st_tensor *t, enum kn_dtype type)
 {
     enum weight_id w = row->part[part];
     int64_t groups = arch_groups(cfg, row), k = weight_k(cfg, w),
@@ -43,13 +43,15 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
     struct kn_view v = {.data = (void *)(uintptr_t)t->data,
                         .dtype = type,
                         .first = arch_part_first(cfg, row, part) * sn};
+    if (row->merged)
+        v.first += expert * groups * group * k;
     if (groups > 1) {
         v.shape[v.ndim] = groups;
         v.stride[v.ndim++] = group * sn;
     }
     v.shape[v.ndim] = weight_n(cfg, w) / groups;
     v.stride[v.ndim++] = sn;
-    if (t->rank == 2) {
+    if (weight_table[w].k != DIM_NONE) {
         v.shape[v.ndim] = k;
         v.stride[v.ndim++] = sk;
     }
@@ -57,11 +59,14 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
 }
 
 /* The shape that a tensor must have; returns its rank. */
-static int shape_of(const struct config *cfg, const struct arch_tensor *row, int64_t shape[2])
+static int shape_of(const struct config *cfg, const struct arch_tensor *row, int64_t shape[3])
 {
-    shape[row->turned] = arch_groups(cfg, row) * arch_part_first(cfg, row, arch_parts(row));
-    shape[!row->turned] = weight_k(cfg, row->part[0]);
-    return weight_table[row->part[0]].k == DIM_NONE ? 1 : 2;
+    int rank = 0;
+    if (row->merged)
+        shape[rank++] = cfg->n_experts;
+    shape[rank + row->turned] = arch_groups(cfg, row) * arch_part_first(cfg, row, arch_parts(row));
+    shape[rank + !row->turned] = weight_k(cfg, row->part[0]);
+    return rank + (weight_table[row->part[0]].k == DIM_NONE ? 1 : 2);
 }
 
 /* ---- tensors that hold a weight otherwise than Hugging Face's ---- */
@@ -145,19 +150,19 @@ static int missing(const struct binding *b, const char *name, struct err *e)
                    any ? any->file : "checkpoint", name, near ? near : "none");
 }
 
-/* All weights that one tensor holds in a layer. */
+/* All weights that one tensor holds of a layer, or of one expert of it. */
 static int tensor_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
-                       struct err *e)
+                       int32_t expert, struct err *e)
 {
     char name[LIMIT_NAME];
     const struct config *cfg = b->cfg;
-    const struct st_tensor *found = tensor_find(cfg->arch, row, layer, b->st, name);
+    const struct st_tensor *found = tensor_find(cfg->arch, row, layer, expert, b->st, name);
     if (!found)
         return missing(b, name, e);
     struct st_tensor t = *found;
-    int64_t want[2];
+    int64_t want[3];
     int rank = shape_of(cfg, row, want);
-    if (t.rank != rank || t.shape[0] != want[0] || (rank == 2 && t.shape[1] != want[1])) {
+    if (t.rank != rank || memcmp(t.shape, want, (size_t)rank * sizeof *want)) {
         char h[64], s[128];
         return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected shape %s (from %s), found %s",
                        t.file, t.name, st_shape_text(h, sizeof h, want, rank),
@@ -165,13 +170,14 @@ static int tensor_bind(const struct binding *b, const struct arch_tensor *row, i
                        st_shape_text(s, sizeof s, t.shape, t.rank));
     }
     enum kn_dtype type;
-    if (!st_kernel_type(t.dtype, &type) || (kn_dtype_block(type) > 1 && (rank != 2 || row->turned)))
+    if (!st_kernel_type(t.dtype, &type) || (kn_dtype_block(type) > 1 && (rank < 2 || row->turned)))
         return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
                        t.file, t.name, st_dtype_name(t.dtype));
     int rc = b->gguf && !b->out->look ? restore(b->out, cfg, b->gguf, row, &t, &type, e) : 0;
-    struct kn_view *view = &b->out->view[(size_t)layer * WEIGHT_COUNT];
+    int32_t at = weight_row(cfg, layer, expert);
     for (int i = 0; i < arch_parts(row) && !rc; i++)
-        view[row->part[i]] = part_view(cfg, row, i, &t, type);
+        b->out->view[weight_place(cfg, at, row->part[i])] = part_view(cfg, row, i, expert, &t,
+                                                                      type);
     return rc;
 }
 
@@ -189,11 +195,11 @@ static const struct arch_tensor *gguf_row(const struct binding *b, enum weight_i
 {
     const struct arch_tensor *first = NULL, *there = NULL;
     char name[LIMIT_NAME];
-    int64_t want[2];
+    int64_t want[3];
     for (const struct arch_tensor *row = gguf_tensors; row->name; row++) {
         if (!holds(row, w))
             continue;
-        const struct st_tensor *t = tensor_find(b->cfg->arch, row, layer, b->st, name);
+        const struct st_tensor *t = tensor_find(b->cfg->arch, row, layer, 0, b->st, name);
         if (t && t->rank == shape_of(b->cfg, row, want) && t->shape[0] == want[0])
             return row;
         first = first ? first : row;
@@ -202,17 +208,35 @@ static const struct arch_tensor *gguf_row(const struct binding *b, enum weight_i
     return there ? there : first;
 }
 
+/* What a row holds of each expert of a layer, unless another row has it already or will: a file has
+ * one tensor for all of them, or one for each. */
+static int experts_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
+                        struct err *e)
+{
+    const struct config *cfg = b->cfg;
+    char name[LIMIT_NAME];
+    int rc = 0;
+    if (b->out->view[weight_place(cfg, weight_row(cfg, layer, 0), row->part[0])].ndim ||
+        (row->merged && !tensor_find(cfg->arch, row, layer, 0, b->st, name)))
+        return 0;
+    for (int32_t i = 0; !rc && i < cfg->n_experts; i++)
+        rc = tensor_bind(b, row, layer, i, e);
+    return rc;
+}
+
 /* What a row of the architecture's own table holds, wherever this file has it. */
 static int row_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
                     struct err *e)
 {
+    if (weight_is_expert(row->part[0]))
+        return experts_bind(b, row, layer, e);
     if (!b->gguf)
-        return tensor_bind(b, row, layer, e);
+        return tensor_bind(b, row, layer, -1, e);
     int rc = 0;
     for (int i = 0; i < arch_parts(row) && !rc; i++)
         if (!b->out->view[(size_t)layer * WEIGHT_COUNT + row->part[i]].ndim) {
             const struct arch_tensor *there = gguf_row(b, row->part[i], layer);
-            rc = there ? tensor_bind(b, there, layer, e) : missing(b, row->name, e);
+            rc = there ? tensor_bind(b, there, layer, -1, e) : missing(b, row->name, e);
         }
     return rc;
 }
@@ -237,16 +261,14 @@ int weights_bind(struct weights *out, const struct config *cfg, const struct che
     if (checkpoint_gguf(st) && !(b.gguf = gguf_arch_of(checkpoint_gguf(st), e)))
         return err_code(e);
     for (const struct arch_tensor *row = cfg->arch->tensors; row->name; row++) {
-        if (!config_has(cfg, row->when))
-            continue;
         bool root = weight_is_root(row->part[0]);
         for (int32_t l = root ? cfg->n_layers : 0; l < cfg->n_layers + root; l++) {
-            int rc = row_bind(&b, row, l, e);
+            int rc = config_layer_has(cfg, row->when, root ? -1 : l) ? row_bind(&b, row, l, e) : 0;
             if (rc)
                 return rc;
         }
     }
-    out->dtype = commonest(out, (size_t)(cfg->n_layers + 1) * WEIGHT_COUNT);
+    out->dtype = commonest(out, weight_places(cfg));
     for (int32_t l = 0; cfg->norm_shared && l < cfg->n_layers; l++) {
         struct kn_view *layer = &out->view[(size_t)l * WEIGHT_COUNT];
         layer[W_LN2] = layer[W_LN1], layer[B_LN2] = layer[B_LN1];
@@ -255,4 +277,16 @@ int weights_bind(struct weights *out, const struct config *cfg, const struct che
     if (cfg->tied)
         root[W_U] = root[W_E];
     return 0;
+}
+
+bool weights_merged(const struct config *cfg, const struct checkpoint *st)
+{
+    char name[LIMIT_NAME];
+    int32_t layer = 0;
+    while (layer < cfg->n_layers && !layer_in(&cfg->moe, layer))
+        layer++;
+    for (const struct arch_tensor *row = cfg->arch->tensors; row->name; row++)
+        if (row->merged && tensor_find(cfg->arch, row, layer, 0, st, name))
+            return true;
+    return false;
 }

@@ -5,8 +5,8 @@
 #include "model/plan.h"
 #include "model/checkpoint.h"
 
-/* What is bound.  `view` is the caller's [(n_layers + 1) * WEIGHT_COUNT] (row n_layers holds the
- * root weights), absent views at first; the rest begins as 0. */
+/* What is bound.  `view` is the caller's [weight_places], absent views at first; the rest begins as
+ * 0. */
 struct weights {
     struct kn_view *view;
     bool look;         /* shapes alone are wanted: nothing is copied */
@@ -20,5 +20,7 @@ struct weights {
  * file, tensor, expected and found; what is owned then is still to be freed. */
 int weights_bind(struct weights *out, const struct config *cfg, const struct checkpoint *st,
                  struct err *e);
+/* Does this checkpoint have the weights of experts in one tensor for all of a layer? */
+bool weights_merged(const struct config *cfg, const struct checkpoint *st);
 
 #endif

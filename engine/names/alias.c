@@ -63,10 +63,13 @@ static enum alias_library rows_of(enum alias_library t)
     return t == LIBRARY_NNSIGHT ? LIBRARY_HF : t;
 }
 
-/* The i-th row of a model, the bridge's before its architecture's; NULL past the last. */
+/* The i-th row of a model, TransformerLens' and the bridge's before its architecture's; NULL past
+ * the last. */
 static const struct alias_row *row_at(const struct config *cfg, int i)
 {
-    if (i < alias_bridge_count)
+    if (i < alias_lens_count)
+        return &alias_lens[i];
+    if ((i -= alias_lens_count) < alias_bridge_count)
         return &alias_bridge[i];
     const struct alias_row *row = cfg->arch ? &cfg->arch->names[i - alias_bridge_count] : NULL;
     return row && row->name ? row : NULL;
@@ -77,22 +80,31 @@ static bool row_in_block(const struct alias_row *row)
     return strstr(row->name, "%d") != NULL;
 }
 
-/* Does what the row means exist in this model? */
-static bool row_holds(const struct config *cfg, const struct alias_row *row)
+/* The layer that a row's name asks for, if it is in a block and the model has it; else any. */
+static int32_t row_layer(const struct config *cfg, const struct alias_row *row, int32_t layer)
+{
+    return row_in_block(row) && layer < cfg->n_layers ? layer : SITE_ROOT;
+}
+
+/* Does what the row means exist in this model, in that layer? */
+static bool row_holds(const struct config *cfg, const struct alias_row *row, int32_t layer)
 {
     const struct alias_meaning *m = &meanings[row->means];
-    if (!config_has(cfg, row->when))
+    layer = row_layer(cfg, row, layer);
+    if (!config_layer_has(cfg, row->when, layer))
         return false;
     for (int i = 0; i < m->n_sites; i++)
-        if (!site_exists(cfg, m->sites[i]) || site_refusal(cfg, m->sites[i]))
+        if (!site_is_there(cfg, (struct site_ref){m->sites[i], layer}) ||
+            site_refusal(cfg, m->sites[i]))
             return false;
     return true;
 }
 
 /* Is it one of a library's names that are shown? */
-static bool row_shown(const struct config *cfg, const struct alias_row *row, enum alias_library t)
+static bool row_shown(const struct config *cfg, const struct alias_row *row, enum alias_library t,
+                      int32_t layer)
 {
-    return row->library == rows_of(t) && !row->second && row_holds(cfg, row);
+    return row->library == rows_of(t) && !row->second && row_holds(cfg, row, layer);
 }
 
 /* A tuple's element at the end of a path: ".0", ".1". */
@@ -101,11 +113,12 @@ static bool is_element(const char *p)
     return p[0] == '.' && p[1] >= '0' && p[1] <= '9' && p[2] == '\0';
 }
 
-/* The row's name with its layer; t may be LIBRARY_NNSIGHT for an HF row. */
-static char *row_name(const struct alias_row *row, enum alias_library t, int32_t layer,
-                      char buf[LIMIT_NAME])
+/* The row's name with its layer and expert; t may be LIBRARY_NNSIGHT for an HF row. */
+static char *row_name_of(const struct alias_row *row, enum alias_library t, int32_t layer,
+                         int32_t expert, char buf[LIMIT_NAME])
 {
     bool nnsight = t == LIBRARY_NNSIGHT;
+    int32_t number = layer;
     size_t n = 0;
     if (nnsight)
         n += (size_t)snprintf(buf, LIMIT_NAME, "model.");
@@ -114,7 +127,8 @@ static char *row_name(const struct alias_row *row, enum alias_library t, int32_t
             n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "[%d]", (int)layer);
             p += 2;
         } else if (strncmp(p, "%d", 2) == 0) {
-            n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "%d", (int)layer);
+            n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "%d", (int)number);
+            number = expert;
             p++;
         } else if (is_element(p)) {
             n += (size_t)snprintf(buf + n, LIMIT_NAME - n, "[%c]", p[1]);
@@ -125,6 +139,12 @@ static char *row_name(const struct alias_row *row, enum alias_library t, int32_t
     }
     buf[n] = '\0';
     return buf;
+}
+
+static char *row_name(const struct alias_row *row, enum alias_library t, int32_t layer,
+                      char buf[LIMIT_NAME])
+{
+    return row_name_of(row, t, layer, 0, buf);
 }
 
 static struct site_ref place(const struct config *cfg, enum site_id id, enum site_scope scope,
@@ -169,97 +189,22 @@ static struct alias_value site_value(struct site_ref s)
                                 .edit = {s}};
 }
 
-/* ---- spelling ---- */
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
-static bool is_word(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || is_digit(c) || c == '_';
-}
-
-/* "layers[2]" -> "layers.2" and "output[0]" -> "output.0"; false where the result is no name. */
-static bool flatten(const char *name, char buf[LIMIT_PATTERN])
-{
-    size_t n = 0;
-    for (const char *p = name; *p; p++) {
-        if (n + 2 >= LIMIT_PATTERN)
-            return false;
-        const char *close = *p == '[' && p > name && is_word(p[-1]) ? strchr(p, ']') : NULL;
-        if (!close) {
-            buf[n++] = *p;
-            continue;
-        }
-        if (n + 2 + (size_t)(close - p) >= LIMIT_PATTERN)
-            return false;
-        buf[n++] = '.';
-        memcpy(buf + n, p + 1, (size_t)(close - p - 1));
-        n += (size_t)(close - p - 1);
-        p = close;
-    }
-    buf[n] = '\0';
-    return true;
-}
-
-int alias_variants(const struct config *cfg, const char *name,
-                   char out[ALIAS_VARIANTS][LIMIT_PATTERN])
-{
-    char flat[LIMIT_PATTERN];
-    if (!flatten(name, flat))
-        return 0;
-    const char *inner = strncmp(flat, "model.", 6) == 0 ? flat + 6 : NULL,
-               *prefix = cfg->arch ? cfg->arch->prefix : NULL;
-    int n = 0;
-    snprintf(out[n++], LIMIT_PATTERN, "%s", flat);
-    if (inner)
-        snprintf(out[n++], LIMIT_PATTERN, "%s", inner);
-    size_t len = prefix ? strlen(prefix) : 0;
-    if (prefix && strlen(flat) + len < LIMIT_PATTERN) {
-        memcpy(out[n], prefix, len);
-        memcpy(out[n++] + len, flat, strlen(flat) + 1);
-    }
-    return n;
-}
-
-bool alias_spells(const char *pattern, const char *text, int32_t *layer)
-{
-    *layer = SITE_ROOT;
-    for (const char *p = pattern; *p; p++) {
-        if (strncmp(p, "%d", 2) != 0) {
-            if (*p != *text++)
-                return false;
-            continue;
-        }
-        int64_t v = 0;
-        const char *first = text;
-        for (; is_digit(*text); text++)
-            v = v > INT32_MAX / 10 ? INT32_MAX : v * 10 + (*text - '0');
-        if (text == first || (*first == '0' && text > first + 1))
-            return false;
-        *layer = v > INT32_MAX ? INT32_MAX : (int32_t)v;
-        p++;
-    }
-    return *text == '\0';
-}
-
 /* ---- one name ---- */
 
 /* The row that a name spells, one that holds if there is any; NULL if none does. */
-static const struct alias_row *find_row(const struct config *cfg, const char *name, int32_t *layer)
+static const struct alias_row *find_row(const struct config *cfg, const char *name,
+                                        int32_t number[2])
 {
     char text[ALIAS_VARIANTS][LIMIT_PATTERN];
     const struct alias_row *row, *absent = NULL;
     int n = alias_variants(cfg, name, text);
-    int32_t at;
     for (int v = 0; v < n; v++)
         for (int i = 0; (row = row_at(cfg, i)); i++) {
-            if (!alias_spells(row->name, text[v], &at))
+            int32_t at[2];
+            if (!alias_spells(row->name, text[v], at))
                 continue;
-            *layer = at;
-            if (row_holds(cfg, row))
+            number[0] = at[0], number[1] = at[1];
+            if (row_holds(cfg, row, at[0]))
                 return row;
             absent = row;
         }
@@ -267,17 +212,19 @@ static const struct alias_row *find_row(const struct config *cfg, const char *na
 }
 
 /* Why a row does not hold here. */
-static const char *row_absence(const struct config *cfg, const struct alias_row *row)
+static const char *row_absence(const struct config *cfg, const struct alias_row *row, int32_t layer)
 {
     const struct alias_meaning *m = &meanings[row->means];
+    layer = row_layer(cfg, row, layer);
     for (int i = 0; i < m->n_sites; i++) {
         char name[LIMIT_NAME];
         const char *why = site_refusal(cfg, m->sites[i]);
-        site_name((struct site_ref){m->sites[i], 0}, name);
+        site_name((struct site_ref){m->sites[i], layer < 0 ? 0 : layer}, name);
         if (why || (why = site_absence(cfg, name)))
             return why;
     }
-    return config_has(cfg, row->when) ? "the model has no such part" : config_lack(row->when);
+    return config_layer_has(cfg, row->when, layer) ? "the model has no such part"
+                                                   : config_lack(cfg, row->when);
 }
 
 /* The layer that a name asks for, if there is one; else the first. */
@@ -295,9 +242,9 @@ static size_t nearest_name(const struct config *cfg, const char *name, char best
     size_t least = SIZE_MAX;
     int32_t layer = layer_of(cfg, name);
     for (int i = 0; (row = row_at(cfg, i)); i++)
-        for (int t = LIBRARY_BRIDGE; t < LIBRARY_COUNT; t++) {
+        for (int t = 0; t < LIBRARY_COUNT; t++) {
             char full[LIMIT_NAME];
-            if (row_shown(cfg, row, (enum alias_library)t) &&
+            if (row_shown(cfg, row, (enum alias_library)t, layer) &&
                 nearest_is(name, row_name(row, (enum alias_library)t, layer, full), &least))
                 memcpy(best, full, sizeof full);
         }
@@ -310,7 +257,7 @@ static size_t nearest_site(const struct config *cfg, const char *name)
     int32_t layer = layer_of(cfg, name);
     for (int id = 0; id < SITE_COUNT; id++) {
         char full[LIMIT_NAME];
-        if (site_exists(cfg, (enum site_id)id))
+        if (site_is_there(cfg, (struct site_ref){(enum site_id)id, layer}))
             nearest_is(name, site_name((struct site_ref){(enum site_id)id, layer}, full), &least);
     }
     return least;
@@ -336,7 +283,7 @@ static const struct alias_row *row_in_list(const struct config *cfg, const char 
             *end = '\0';
         size_t len = strlen(text[v]);
         for (int i = 0; (row = row_at(cfg, i)); i++)
-            if (strncmp(row->name, text[v], len) == 0 &&
+            if (row->library != LIBRARY_LENS && strncmp(row->name, text[v], len) == 0 &&
                 strncmp(row->name + len, ".%d.", strlen(".%d.")) == 0)
                 return row;
     }
@@ -361,35 +308,40 @@ static int fail_unknown(const struct config *cfg, const char *name, struct err *
     return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · the nearest is %s", name, near);
 }
 
-static int check_row(const struct config *cfg, const struct alias_row *row, int32_t layer,
+static int check_row(const struct config *cfg, const struct alias_row *row, const int32_t number[2],
                      const char *name, struct err *e)
 {
+    int32_t layer = number[0];
     if (row->means == ALIAS_REFUSED)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · %s", name, row->note);
-    if (!row_holds(cfg, row))
+    if (!row_holds(cfg, row, layer))
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name,
-                       row_absence(cfg, row));
+                       row_absence(cfg, row, layer));
     if (layer >= cfg->n_layers)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · this model has layers 0..%d", name,
                        (int)cfg->n_layers - 1);
+    if (meanings[row->means].form == FORM_EXPERT && number[1] >= cfg->n_experts)
+        return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · this model has experts 0..%d", name,
+                       (int)cfg->n_experts - 1);
     return 0;
 }
 
 int alias_find(const struct config *cfg, const char *name, struct alias_value *out, struct err *e)
 {
     struct site_ref s;
-    int32_t layer;
+    int32_t number[2];
     if (site_find(cfg, name, &s, NULL) == 0) {
         *out = site_value(s);
         return 0;
     }
-    const struct alias_row *row = find_row(cfg, name, &layer);
+    const struct alias_row *row = find_row(cfg, name, number);
     if (!row)
         return fail_unknown(cfg, name, e);
-    int rc = check_row(cfg, row, layer, name, e);
+    int rc = check_row(cfg, row, number, name, e);
     if (rc)
         return rc;
-    *out = row_value(cfg, row, layer);
+    *out = row_value(cfg, row, number[0]);
+    out->expert = out->form == FORM_EXPERT ? number[1] : 0;
     if (row->library == LIBRARY_HF && strchr(name, '[') && !strstr(row->name, "output."))
         out->library = LIBRARY_NNSIGHT;
     return 0;
@@ -397,25 +349,65 @@ int alias_find(const struct config *cfg, const char *name, struct alias_value *o
 
 /* ---- all names ---- */
 
-/* The sites of a pattern (NULL: all) under their own names. */
+/* What experts have under the names that a pattern (NULL: any) matches, in one layer; list NULL:
+ * only how many. */
+static int pick_experts(const struct config *cfg, const char *pattern, int32_t layer,
+                        struct alias_pick *list)
+{
+    int n = 0;
+    for (int32_t x = 0; layer_in(&cfg->moe, layer) && x < cfg->n_experts; x++)
+        for (int i = 0; i < alias_lens_count; i++) {
+            char name[LIMIT_NAME];
+            row_name_of(&alias_lens[i], LIBRARY_LENS, layer, x, name);
+            if (pattern && !site_glob(pattern, name))
+                continue;
+            if (list) {
+                list[n].value = row_value(cfg, &alias_lens[i], layer);
+                list[n].value.expert = x;
+                memcpy(list[n].name, name, sizeof name);
+            }
+            n++;
+        }
+    return n;
+}
+
+/* Does a site stand behind the experts of a layer? */
+static bool is_behind(struct site_ref s, int32_t layer)
+{
+    enum site_scope scope = site_table[s.id].scope;
+    return scope == SCOPE_FINAL ||
+           (scope == SCOPE_BLOCK &&
+            (s.layer > layer || (s.layer == layer && s.id >= SITE_EXPERT_GATE)));
+}
+
+/* Those of a pattern (NULL: all) under TransformerLens' names: sites, and what experts have. */
 static int pick_sites(const struct config *cfg, const char *pattern, struct alias_pick **out,
                       struct err *e)
 {
     struct site_ref *sites = malloc(((size_t)cfg->n_layers + 1) * SITE_COUNT * sizeof *sites);
     if (!sites)
         return err_memory(e, "names");
-    int n = pattern ? site_select(cfg, pattern, sites, e) : site_list(cfg, sites);
-    struct alias_pick *list = n > 0 ? malloc((size_t)n * sizeof *list) : NULL;
-    if (n > 0 && !list)
+    int n = pattern ? site_select(cfg, pattern, sites, e) : site_list(cfg, sites), more = 0, k = 0;
+    for (int32_t l = 0; l < cfg->n_layers && (!pattern || site_missing_layer(cfg, pattern) < 0);
+         l++)
+        more += pick_experts(cfg, pattern, l, NULL);
+    n = n < 0 && more ? 0 : n;
+    struct alias_pick *list = n + more > 0 ? malloc((size_t)(n + more) * sizeof *list) : NULL;
+    if (n + more > 0 && !list)
         n = err_memory(e, "names");
-    for (int i = 0; i < n; i++) {
-        list[i].value = site_value(sites[i]);
-        site_name(sites[i], list[i].name);
+    int32_t layer = more ? 0 : cfg->n_layers;
+    for (int i = 0; list && i < n; i++) {
+        for (; layer < cfg->n_layers && is_behind(sites[i], layer); layer++)
+            k += pick_experts(cfg, pattern, layer, list + k);
+        list[k].value = site_value(sites[i]);
+        site_name(sites[i], list[k++].name);
     }
+    for (; list && layer < cfg->n_layers; layer++)
+        k += pick_experts(cfg, pattern, layer, list + k);
     free(sites);
-    if (n > 0)
+    if (list)
         *out = list;
-    return n;
+    return list ? k : n;
 }
 
 /* Rows that stand before, within or after the blocks. */
@@ -429,7 +421,7 @@ static void list_scope(const struct config *cfg, enum alias_library t, enum site
 {
     const struct alias_row *row;
     for (int i = 0; (row = row_at(cfg, i)); i++) {
-        if (row_scope(row) != scope || !row_shown(cfg, row, t))
+        if (row_scope(row) != scope || !row_shown(cfg, row, t, layer))
             continue;
         out[*n].value = row_value(cfg, row, layer);
         out[*n].value.library = t;
@@ -478,7 +470,7 @@ bool alias_name(const struct config *cfg, struct site_ref s, enum alias_library 
     const struct alias_row *row;
     for (int pass = 0; pass < PASSES; pass++)
         for (int i = 0; (row = row_at(cfg, i)); i++) {
-            if (!row_shown(cfg, row, t))
+            if (!row_shown(cfg, row, t, s.layer < 0 ? 0 : s.layer))
                 continue;
             struct alias_value v = row_value(cfg, row, s.layer);
             int alone = row_in_block(row) ? ALONE_IN_BLOCK : ALONE_OUTSIDE;
@@ -523,7 +515,7 @@ static bool row_matches(const struct alias_row *row, const char *pattern, int32_
 {
     char name[LIMIT_NAME], flat[LIMIT_PATTERN];
     row_name(row, row->library, layer, name);
-    return flatten(name, flat) && site_glob(pattern, flat);
+    return alias_flatten(name, flat) && site_glob(pattern, flat);
 }
 
 /* A layer beyond the model that the pattern names without a wildcard, besides some within, or -1:
@@ -532,7 +524,8 @@ static int32_t missing_layer(const struct config *cfg, const char *pattern)
 {
     const struct alias_row *row;
     for (int i = 0; strchr(pattern, '{') && (row = row_at(cfg, i)); i++) {
-        if (!row_in_block(row) || !row_holds(cfg, row) || row_matches(row, pattern, FAR_LAYER))
+        if (!row_in_block(row) || !row_holds(cfg, row, SITE_ROOT) ||
+            row_matches(row, pattern, FAR_LAYER))
             continue;
         int32_t l = 0;
         while (l < cfg->n_layers && !row_matches(row, pattern, l))
@@ -554,7 +547,7 @@ static int pick_library(const struct config *cfg, const char *pattern, enum alia
     int n = alias_list(cfg, t, &list, e), kept = n < 0 ? n : 0;
     for (int i = 0; i < n; i++) {
         char flat[LIMIT_PATTERN];
-        if (flatten(list[i].name, flat) && site_glob(pattern, flat))
+        if (alias_flatten(list[i].name, flat) && site_glob(pattern, flat))
             list[kept++] = list[i];
     }
     int32_t missing = kept > 0 ? missing_layer(cfg, pattern) : -1;
@@ -572,8 +565,8 @@ int alias_select(const struct config *cfg, const char *pattern, struct alias_pic
                  struct err *e)
 {
     static const enum alias_library libraries[] = {LIBRARY_BRIDGE, LIBRARY_HF, LIBRARY_TAKER};
-    int32_t layer;
-    if (!site_is_pattern(pattern) || find_row(cfg, pattern, &layer))
+    int32_t number[2];
+    if (!site_is_pattern(pattern) || find_row(cfg, pattern, number))
         return pick_one(cfg, pattern, out, e);
     int n = pick_sites(cfg, pattern, out, e);
     if (n > 0 || n == ERR_SYSTEM)

@@ -24,6 +24,8 @@ enum alias_form {
     FORM_HEADS,  /* q, k and v of head 0, then those of head 1, ... (GPT-NeoX's query_key_value) */
     FORM_PAIR,   /* two [pos, d] sites, one after the other (Phi-3's gate_up_proj) */
     FORM_HEAD_FIRST, /* a [pos, head, d] site as [head, pos, d], a [pos, d] one as [1, pos, d] */
+    FORM_EXPERT, /* of a [pos, slot, d] site the rows that go to one expert, [pos, d]: 0 where none
+                    does */
     FORM_REFUSED
 };
 
@@ -33,6 +35,7 @@ enum { ALIAS_SITES_MAX = 4, ALIAS_RANK_MAX = SITE_RANK_MAX };
 struct alias_value {
     enum alias_form form;
     enum alias_library library;
+    int32_t expert; /* FORM_EXPERT: which one */
     int n_sites;
     struct site_ref site[ALIAS_SITES_MAX]; /* what is read */
     int n_edits;                           /* 0: read only */
@@ -81,6 +84,10 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
                 int64_t shape[ALIAS_RANK_MAX], const char *dims[ALIAS_RANK_MAX]);
 /* The axis that runs over rows. */
 int alias_row_axis(const struct alias_value *v);
+/* Does a name of TransformerLens fire in every run? */
+bool alias_fires(const struct config *cfg, const struct alias_value *v);
+/* Do two names of TransformerLens mean the same? */
+bool alias_same(const struct alias_value *a, const struct alias_value *b);
 /* Is the tensor the site itself, in its own shape? */
 bool alias_is_site(const struct alias_value *v);
 /* Is it a site with its axes as they are, or in another order?  Then alias_view gives it from a
@@ -108,10 +115,16 @@ struct kn_view alias_part(const struct config *cfg, const struct alias_value *v,
 /* The bridge's names, in every architecture: alias_bridge_count rows. */
 extern const struct alias_row alias_bridge[];
 extern const int alias_bridge_count;
+/* TransformerLens' own names of what lies in one site with other values. */
+extern const struct alias_row alias_lens[];
+extern const int alias_lens_count;
 
-/* Does the text spell the pattern, in which "%d" stands for a layer?  *layer: the number there,
- * else SITE_ROOT. */
-bool alias_spells(const char *pattern, const char *text, int32_t *layer);
+/* "layers[2]" -> "layers.2" and "output[0]" -> "output.0"; false where the result is no name. */
+bool alias_flatten(const char *name, char buf[LIMIT_PATTERN]);
+
+/* Does the text spell the pattern, in which "%d" stands for a layer and a second one for an expert?
+ * number: those there, else SITE_ROOT. */
+bool alias_spells(const char *pattern, const char *text, int32_t number[2]);
 /* The texts that a name may stand for: itself, without nnsight's "model.", with the outermost
  * module's name.  Returns how many. */
 enum { ALIAS_VARIANTS = 4 };

@@ -100,3 +100,15 @@ const struct alias_row alias_bridge[] = {
     BRIDGE("hook_unembed", UNEMBED_OUT, ALWAYS),
 };
 const int alias_bridge_count = sizeof alias_bridge / sizeof *alias_bridge;
+
+/* TransformerLens' names of what lies in one site with other values. */
+#define EXPERT(name, means)                                                                      \
+    {                                                                                            \
+        LIBRARY_LENS, "blocks.%d.mlp.experts.%d." name, ALIAS_##means, PROPERTY_MOE, false, NULL \
+    }
+const struct alias_row alias_lens[] = {
+    EXPERT("hook_gate", EXPERT_GATE),
+    EXPERT("hook_pre", EXPERT_PRE),
+    EXPERT("hook_post", EXPERT_POST),
+};
+const int alias_lens_count = sizeof alias_lens / sizeof *alias_lens;

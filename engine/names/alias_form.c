@@ -15,6 +15,7 @@ const char *alias_form_text(enum alias_form form)
     case FORM_HEADS: return "q, k and v of head 0, then of head 1, and so on";
     case FORM_PAIR: return "the gate's columns, then the other branch's";
     case FORM_HEAD_FIRST: return "heads before positions";
+    case FORM_EXPERT: return "the positions that go to this expert, 0 at others";
     case FORM_SITE:
     case FORM_REFUSED: break;
     }
@@ -63,6 +64,12 @@ int alias_shape(const struct config *cfg, const struct alias_value *v, int32_t n
                                        [FORM_THIRDS] = "qkv*head*d_head",
                                        [FORM_HEADS] = "head*qkv*d_head",
                                        [FORM_PAIR] = "gate_up*d_mlp"};
+    if (v->form == FORM_EXPERT) {
+        shape[0] = n_pos, shape[1] = cfg->d_expert;
+        if (dims)
+            dims[0] = site_dim_name(DIM_POS), dims[1] = site_dim_name(DIM_D_EXPERT);
+        return 2;
+    }
     if (alias_is_view(v)) {
         const struct site_info *info = &site_table[v->site[0].id];
         int64_t own[SITE_RANK_MAX];
@@ -104,6 +111,16 @@ struct alias_at alias_map_index(const struct config *cfg, const struct alias_val
     if (v->form == FORM_PAIR)
         return (struct alias_at){part, 0, (int32_t)k};
     return (struct alias_at){part, (int32_t)(k / d), (int32_t)(k % d)};
+}
+
+bool alias_fires(const struct config *cfg, const struct alias_value *v)
+{
+    return v->form == FORM_EXPERT || site_fires(cfg, v->site[0].id);
+}
+
+bool alias_same(const struct alias_value *a, const struct alias_value *b)
+{
+    return a->form == b->form && a->expert == b->expert && site_same(a->site[0], b->site[0]);
 }
 
 bool alias_is_site(const struct alias_value *v)

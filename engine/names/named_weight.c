@@ -4,6 +4,7 @@
 
 #include "names/alias.h"
 #include "model/arch.h"
+#include "model/weights.h"
 #include "base/nearest.h"
 
 #include <stdio.h>
@@ -47,11 +48,12 @@ static bool is_last(enum weight_id id)
     return weight_table[id].scope == SCOPE_FINAL;
 }
 
-/* Why this kind of model cannot have it; NULL: it has, perhaps as zeros. */
-static const char *absence(const struct config *c, enum weight_id id)
+/* Why this kind of model, or one layer of it, cannot have it; NULL: it has, perhaps as zeros. */
+static const char *absence(const struct config *c, enum weight_id id, int32_t layer)
 {
     enum property p = weight_table[id].when;
-    return config_has(c, p) ? NULL : config_lack(p);
+    layer = weight_is_root(id) || layer >= c->n_layers ? -1 : layer;
+    return config_layer_has(c, p, layer) ? NULL : config_lack(c, p);
 }
 
 /* Are its heads those of keys and values, and fewer than the model's? */
@@ -121,19 +123,27 @@ static struct named_weight begin(enum alias_library t, enum weight_id id, int32_
                                  .part = {id}};
 }
 
+/* Its name, with "%d" for layer and expert. */
+static char *row_pattern(const struct row *r, bool stored, char buf[LIMIT_NAME])
+{
+    const char *dot = strrchr(r->name, '.') + 1;
+    snprintf(buf, LIMIT_NAME, "%s%.*s%s%s",
+             weight_is_root(r->id)        ? ""
+             : r->library == LIBRARY_LENS ? "blocks.%d."
+                                          : "layers.%d.",
+             (int)(dot - r->name), r->name, stored ? "_" : "", dot);
+    return buf;
+}
+
 /* A row of named_weight.def.  stored: keys and values of grouped heads as they lie. */
 static struct named_weight row_weight(const struct config *c, const struct row *r, int32_t layer,
-                                      bool stored)
+                                      int32_t expert, bool stored)
 {
-    struct named_weight w = begin(r->library, r->id, layer);
+    struct named_weight w = begin(r->library, r->id, weight_row(c, layer, expert));
+    char pattern[LIMIT_NAME];
     if (r->library == LIBRARY_LENS)
         w.form = weight_form(c, r->id);
-    const char *dot = strrchr(r->name, '.') + 1;
-    int n = w.layer < 0 ? 0
-                        : snprintf(w.name, sizeof w.name, "%s.%d.",
-                                   r->library == LIBRARY_LENS ? "blocks" : "layers", layer);
-    snprintf(w.name + n, sizeof w.name - (size_t)n, "%.*s%s%s", (int)(dot - r->name), r->name,
-             stored ? "_" : "", dot);
+    arch_name_spell(row_pattern(r, stored, pattern), layer, expert, w.name);
     for (int i = 0; i < 3; i++)
         axis_add(c, &w, r->axis[i], stored);
     return w;
@@ -141,12 +151,15 @@ static struct named_weight row_weight(const struct config *c, const struct row *
 
 /* ---- Hugging Face's names: the architecture's rows ---- */
 
-static bool is_there(const struct model *m, const struct arch_tensor *a)
+static bool is_there(const struct model *m, const struct arch_tensor *a, int32_t layer)
 {
+    layer = weight_is_root(a->part[0]) || layer >= m->cfg.n_layers ? -1 : layer;
     bool bias = a->when == PROPERTY_UNTIED ||
-                config_has(&m->cfg, a->when); /* a tied head has a name */
-    return bias ||
-           (m->weights && model_weight(m, 0, a->part[0])->ndim); /* processing may have made one */
+                config_layer_has(&m->cfg, a->when, layer); /* a tied head has a name */
+    if (weight_is_expert(a->part[0]))                      /* one tensor for all, or one for each */
+        return bias && a->merged == (m->files && weights_merged(&m->cfg, m->files));
+    return bias || (m->weights && model_weight(m, layer < 0 ? 0 : layer, a->part[0])
+                                      ->ndim); /* processing may have made one */
 }
 
 /* The n axis of a tensor that joins weights. */
@@ -164,11 +177,18 @@ static void joined_axis(const struct config *c, const struct arch_tensor *a, str
 /* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix.
  */
 static struct named_weight arch_weight(const struct config *c, const struct arch_tensor *a,
-                                       const char *pattern, int32_t layer)
+                                       const char *pattern, int32_t layer, int32_t expert)
 {
-    struct named_weight w = begin(LIBRARY_HF, a->part[0], layer);
+    bool experts = weight_is_expert(a->part[0]);
+    struct named_weight w = begin(LIBRARY_HF, a->part[0],
+                                  weight_row(c, layer, experts ? expert : -1));
     int rank = weight_table[a->part[0]].k == DIM_NONE ? 1 : 2;
-    arch_name_spell(pattern, layer, w.name);
+    arch_name_spell(pattern, layer, expert, w.name);
+    if (a->merged) {
+        w.axis[0] = (struct weight_axis){0};
+        run_add(&w.axis[0], RUN_EXPERT, c->n_experts, 1);
+        axis_end(&w, site_dim_name(DIM_EXPERT));
+    }
     w.n_parts = arch_parts(a);
     memcpy(w.part, a->part, sizeof w.part);
     for (int i = 0; i < rank; i++) {
@@ -195,10 +215,11 @@ static void list_add(struct lister *l, struct named_weight w)
     if (l->t == LIBRARY_NNSIGHT) { /* "model." and brackets */
         char hf[LIMIT_NAME], number[16];
         memcpy(hf, w.name, sizeof hf);
-        snprintf(number, sizeof number, ".%d.", (int)w.layer);
+        int32_t layer = weight_row_layer(&l->m->cfg, w.layer);
+        snprintf(number, sizeof number, ".%d.", (int)layer);
         char *at = w.layer < 0 ? NULL : strstr(hf, number);
         if (at)
-            snprintf(w.name, sizeof w.name, "model.%.*s[%d]%s", (int)(at - hf), hf, (int)w.layer,
+            snprintf(w.name, sizeof w.name, "model.%.*s[%d]%s", (int)(at - hf), hf, (int)layer,
                      at + strlen(number) - 1);
         else
             snprintf(w.name, sizeof w.name, "model.%.*s", LIMIT_NAME - 8, hf);
@@ -215,27 +236,33 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
     for (int i = 0; i < ROW_COUNT; i++) {
         const struct row *r = &rows[i];
         if (r->library != l->t || weight_is_root(r->id) != root || is_last(r->id) != last ||
-            absence(c, r->id))
+            absence(c, r->id, layer))
             continue;
         bool kv = is_grouped(c, r->id);
         if (kv && l->t == LIBRARY_TAKER)
             continue;
-        for (int stored = 0; stored < 1 + kv; stored++)
-            list_add(l, row_weight(c, r, layer, stored));
+        int32_t experts = weight_is_expert(r->id) ? c->n_experts : 1;
+        for (int32_t x = 0; x < experts; x++)
+            for (int stored = 0; stored < 1 + kv; stored++)
+                list_add(l, row_weight(c, r, layer, experts > 1 ? x : -1, stored));
     }
     for (const struct arch_tensor *a = hf ? c->arch->tensors : NULL; a && a->name; a++) {
         char pattern[LIMIT_NAME];
         enum weight_id id = a->part[0];
-        if (weight_is_root(id) == root && is_last(id) == last && is_there(l->m, a) &&
-            arch_tensor_name(c->arch, a, 0, pattern))
-            list_add(l, arch_weight(c, a, pattern, layer));
+        if (weight_is_root(id) != root || is_last(id) != last || !is_there(l->m, a, layer) ||
+            !arch_tensor_name(c->arch, a, 0, pattern))
+            continue;
+        int32_t experts = weight_is_expert(id) && !a->merged ? c->n_experts : 1;
+        for (int32_t x = 0; x < experts; x++)
+            list_add(l, arch_weight(c, a, pattern, layer, x));
     }
 }
 
 int named_weight_list(const struct model *m, enum alias_library t, struct named_weight **out,
                       struct err *e)
 {
-    size_t most = ((size_t)m->cfg.n_layers + 2) * (ROW_COUNT + WEIGHT_COUNT);
+    size_t most = ((size_t)m->cfg.n_layers + 2) * (ROW_COUNT + WEIGHT_COUNT) +
+                  weight_places(&m->cfg);
     struct lister l = {m, t, malloc(most * sizeof *l.out), 0};
     if (!l.out)
         return err_memory(e, "names of weights");
@@ -258,11 +285,29 @@ static enum found refuse(const char *name, const char *why, struct err *e)
     return FOUND_REFUSED;
 }
 
-static enum found check_layer(const struct model *m, const char *name, int32_t layer, struct err *e)
+static enum found check_number(const struct model *m, const char *name, const int32_t number[2],
+                               struct err *e)
 {
     char why[64];
-    snprintf(why, sizeof why, "this model has layers 0..%d", (int)m->cfg.n_layers - 1);
-    return layer >= m->cfg.n_layers ? refuse(name, why, e) : FOUND_IT;
+    bool layer = number[0] >= m->cfg.n_layers;
+    snprintf(why, sizeof why, "this model has %s 0..%d", layer ? "layers" : "experts",
+             (int)(layer ? m->cfg.n_layers : m->cfg.n_experts) - 1);
+    return layer || (number[1] >= 0 && number[1] >= m->cfg.n_experts) ? refuse(name, why, e)
+                                                                      : FOUND_IT;
+}
+
+/* As TransformerLens' modules have it: "W_in.weight", "W_in.bias". */
+static void linear_name(const char *text, char buf[LIMIT_PATTERN])
+{
+    const char *dot = strrchr(text, '.');
+    bool bias = dot && !strcmp(dot, ".bias");
+    snprintf(buf, LIMIT_PATTERN, "%.*s", LIMIT_PATTERN - 1, text);
+    if (strncmp(text, "blocks.", 7) || !(bias || (dot && !strcmp(dot, ".weight"))))
+        return;
+    buf[dot - text] = '\0';
+    char *last = strrchr(buf, '.') + 1;
+    if (bias && last[0] == 'W')
+        *last = 'b';
 }
 
 /* "blocks.2.attn.W_Q", "attn._W_K" of it, taker's "layers.2.attn.W_Q". */
@@ -270,44 +315,51 @@ static enum found find_row(const struct model *m, const char *name, const char *
                            struct named_weight *out, struct err *e)
 {
     const struct config *c = &m->cfg;
+    const char *why = NULL; /* of a name that another kind of layer has */
+    char plain[LIMIT_PATTERN];
+    linear_name(text, plain);
     for (int i = 0; i < ROW_COUNT; i++)
         for (int stored = 0; stored < 2; stored++) {
             const struct row *r = &rows[i];
-            const char *dot = strrchr(r->name, '.') + 1;
             bool kv = is_grouped(c, r->id);
             char pattern[LIMIT_NAME];
-            int32_t layer;
-            snprintf(pattern, sizeof pattern, "%s%.*s%s%s",
-                     weight_is_root(r->id)        ? ""
-                     : r->library == LIBRARY_LENS ? "blocks.%d."
-                                                  : "layers.%d.",
-                     (int)(dot - r->name), r->name, stored ? "_" : "", dot);
+            int32_t number[2];
             if ((stored && !(kv && r->library == LIBRARY_LENS)) ||
-                !alias_spells(pattern, text, &layer))
+                !alias_spells(row_pattern(r, stored, pattern), plain, number))
                 continue;
-            if (absence(c, r->id))
-                return refuse(name, absence(c, r->id), e);
+            int32_t layer = number[0];
+            if (absence(c, r->id, layer)) {
+                why = absence(c, r->id, layer);
+                continue;
+            }
             if (kv && r->library == LIBRARY_TAKER)
                 return refuse(
                     name,
                     "taker cannot split grouped heads · read attn.k_proj.weight, attn.v_proj.weight, or TransformerLens' _W_K, _W_V",
                     e);
-            *out = row_weight(c, r, layer, stored);
-            return check_layer(m, name, layer, e);
+            if (check_number(m, name, number, e) == FOUND_REFUSED)
+                return FOUND_REFUSED;
+            *out = row_weight(c, r, layer, number[1], stored);
+            return FOUND_IT;
         }
-    return FOUND_NOTHING;
+    return why ? refuse(name, why, e) : FOUND_NOTHING;
 }
 
 /* "W_Q": over layers; "W_E", "b_U": as in the root. */
 static enum found find_stack(const struct model *m, const char *name, struct named_weight *out,
                              struct err *e)
 {
+    const char *why = NULL; /* of a name that other layers have */
     for (int i = 0; i < ROW_COUNT && rows[i].library == LIBRARY_LENS; i++) {
         if (strcmp(strrchr(rows[i].name, '.') + 1, name) || strchr(name, '.') || name[1] != '_')
             continue;
-        if (absence(&m->cfg, rows[i].id))
-            return refuse(name, absence(&m->cfg, rows[i].id), e);
-        *out = row_weight(&m->cfg, &rows[i], 0, false);
+        if (weight_is_expert(rows[i].id))
+            continue;
+        if (absence(&m->cfg, rows[i].id, -1)) {
+            why = absence(&m->cfg, rows[i].id, -1);
+            continue;
+        }
+        *out = row_weight(&m->cfg, &rows[i], 0, -1, false);
         if (weight_is_root(rows[i].id))
             return FOUND_IT;
         for (int d = out->rank++; d > 0; d--)
@@ -319,7 +371,7 @@ static enum found find_stack(const struct model *m, const char *name, struct nam
         snprintf(out->name, sizeof out->name, "%s", name);
         return FOUND_IT;
     }
-    return FOUND_NOTHING;
+    return why ? refuse(name, why, e) : FOUND_NOTHING;
 }
 
 /* A name of the checkpoint, or (id not W_NONE) the tensor of that weight whatever its name. */
@@ -330,24 +382,26 @@ static enum found find_arch(const struct model *m, const char *name, const char 
     for (const struct arch_tensor *a = m->cfg.arch->tensors; a->name; a++) {
         char pattern[LIMIT_NAME];
         for (int i = 0; arch_tensor_name(m->cfg.arch, a, i, pattern); i++) {
-            int32_t at = layer;
-            if (id != W_NONE ? a->part[0] != id : !alias_spells(pattern, text, &at))
+            int32_t at[2] = {layer, -1};
+            if (id != W_NONE ? a->part[0] != id : !alias_spells(pattern, text, at))
                 continue;
             if (id != W_NONE && arch_parts(a) > 1)
                 return refuse(
                     name,
                     "q, k and v are one tensor here, the map has no such module · read attn.W_Q, attn.W_K, attn.W_V",
                     e);
-            if (!is_there(m, a))
+            if (!is_there(m, a, at[0]))
                 return refuse(name, "this model has no such bias", e);
-            *out = arch_weight(&m->cfg, a, pattern, at);
-            return check_layer(m, name, at, e);
+            if (check_number(m, name, at, e) == FOUND_REFUSED)
+                return FOUND_REFUSED;
+            *out = arch_weight(&m->cfg, a, pattern, at[0], at[1] < 0 ? 0 : at[1]);
+            return FOUND_IT;
         }
     }
     return id == W_NONE ? FOUND_NOTHING
                         : refuse(name,
-                                 absence(&m->cfg, id) ? absence(&m->cfg, id)
-                                                      : "this model has no such weight",
+                                 absence(&m->cfg, id, layer) ? absence(&m->cfg, id, layer)
+                                                             : "this model has no such weight",
                                  e);
 }
 
@@ -356,21 +410,21 @@ static enum found find_module(const struct model *m, const char *name, const cha
 {
     for (int i = 0; i < MODULE_COUNT; i++) {
         char pattern[LIMIT_NAME];
-        int32_t layer;
+        int32_t number[2];
         snprintf(pattern, sizeof pattern, "layers.%%d.%s", modules[i].name);
-        if (!alias_spells(pattern, text, &layer))
+        if (!alias_spells(pattern, text, number))
             continue;
-        enum found f = layer < m->cfg.n_layers
-                           ? find_arch(m, name, text, modules[i].id, layer, out, e)
-                           : check_layer(m, name, layer, e);
+        enum found f = number[0] < m->cfg.n_layers
+                           ? find_arch(m, name, text, modules[i].id, number[0], out, e)
+                           : check_number(m, name, number, e);
         if (f == FOUND_IT)
             out->library = LIBRARY_TAKER,
             snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);
         return f;
     }
     for (int i = 0; i < REFUSED_COUNT; i++) {
-        int32_t layer;
-        if (alias_spells(refused[i].name, text, &layer))
+        int32_t number[2];
+        if (alias_spells(refused[i].name, text, number))
             return refuse(name, refused[i].why, e);
     }
     return FOUND_NOTHING;
@@ -384,8 +438,10 @@ static int fail_unknown(const struct model *m, const char *name, struct err *e)
     const char *digit = strpbrk(name, "0123456789");
     long layer = digit ? strtol(digit, NULL, 10) : 0;
     size_t best_d = SIZE_MAX;
-    struct lister l = {.m = m,
-                       .out = malloc(2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) * sizeof *l.out)};
+    struct lister l = {
+        .m = m,
+        .out = malloc((2 * (size_t)(ROW_COUNT + WEIGHT_COUNT) + 16 * (size_t)m->cfg.n_experts) *
+                      sizeof *l.out)};
     if (!l.out)
         return err_memory(e, "names of weights");
     for (size_t t = 0; t < sizeof libraries / sizeof *libraries; t++) {

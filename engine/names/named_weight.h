@@ -17,10 +17,10 @@
 
 enum { WEIGHT_RANK_MAX = 4, WEIGHT_RUNS_MAX = 2, WEIGHT_PARTS_MAX = ARCH_PARTS_MAX };
 
-enum weight_over { RUN_N, RUN_K, RUN_GROUP, RUN_PART, RUN_LAYER, RUN_REPEAT };
+enum weight_over { RUN_N, RUN_K, RUN_GROUP, RUN_PART, RUN_LAYER, RUN_EXPERT, RUN_REPEAT };
 /* An axis of the tensor as it is shown: up to two runs, the outer one first, over the weight's own
- * axes n and k, over groups of joined weights and over what a group has of each, over layers, or
- * over nothing (a repetition). */
+ * axes n and k, over groups of joined weights and over what a group has of each, over layers, over
+ * experts, or over nothing (a repetition). */
 struct weight_axis {
     int n;
     struct {
@@ -32,8 +32,9 @@ struct weight_axis {
 struct named_weight {
     char name[LIMIT_NAME];
     enum alias_library library; /* whose name and shape; never the bridge's */
-    int32_t layer;              /* SITE_ROOT for root weights and stacks */
-    struct weight_form form;    /* TransformerLens': as the model uses it; else as it is stored */
+    int32_t layer; /* its row (weight.h): a layer, or an expert of one; SITE_ROOT for root weights
+                      and stacks */
+    struct weight_form form; /* TransformerLens': as the model uses it; else as it is stored */
     int n_parts;
     enum weight_id part[WEIGHT_PARTS_MAX];
     int64_t part_first[WEIGHT_PARTS_MAX + 1]; /* of joined ones: where each begins in a group */

@@ -34,7 +34,8 @@ static struct place place_of(const struct named_weight *w, const int64_t index[W
                     part++;
                 n = at - w->part_first[part];
                 break;
-            case RUN_LAYER: layer += at; break;
+            case RUN_LAYER:
+            case RUN_EXPERT: layer += at; break;
             case RUN_REPEAT: break;
             }
         }

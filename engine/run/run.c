@@ -55,7 +55,7 @@ void run_free(struct run *r)
     run_called_free(r);
     for (int i = 0; i < RUN_OPERANDS; i++)
         run_release(r, &r->operand[i]);
-    free(r->tokens), free(r->keep);
+    free(r->tokens), free(r->keep), free(r->routes.expert);
     free(r);
 }
 

@@ -116,6 +116,11 @@ int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float
 int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1, int32_t head0,
                    int32_t head1, float *dst, struct err *e);
 
+/* The experts that rows [row0, row1) of a layer go to, [row][slot], in host memory; good until the
+ * next such call on this run. */
+int run_layer_experts(struct run *r, int32_t layer, int32_t row0, int32_t row1, const int32_t **out,
+                      struct err *e);
+
 /* Final norm and unembedding of arbitrary residual rows x[rows, d_model] (the logit lens): logits
  * [rows, d_vocab] into `logits`, both in backend memory.  With the weights of this run; no edits of
  * activations act here. */

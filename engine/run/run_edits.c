@@ -209,6 +209,77 @@ static int source_view(struct run *from, const struct edit_instr *a, int32_t lo,
     return rc;
 }
 
+int run_slots(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
+              const struct kn_view *src, run_slot_fn *fn, void *ctx, struct err *e)
+{
+    int32_t n = (int32_t)v->shape[0], slots = r->m->cfg.n_active;
+    const struct frame *f = r->passing;
+    const int32_t *expert;
+    int rc = run_routes(r, f, instr_stage(r, a), f ? f->r0 : r0, f ? f->r1 : r0 + n, &expert, e);
+    expert += f && !rc ? (r0 - f->r0) * slots : 0;
+    for (int32_t i = 0; !rc && i < n * slots; i++) {
+        struct kn_view one = kn_slice(*v, 0, i / slots, i / slots + 1), from;
+        if (expert[i] != a->expert - 1)
+            continue;
+        one = kn_slice(one, 1, i % slots, i % slots + 1);
+        if (src) {
+            from = kn_slice(*src, 0, i / slots, i / slots + 1);
+            from = kn_slice(from, 1, i % slots, i % slots + 1);
+        }
+        rc = fn(ctx, a, &one, r0 + i / slots, src ? &from : NULL, e);
+    }
+    return rc;
+}
+
+/* What an instruction on one expert reads of another run, where the slots are others: for rows
+ * [lo, hi) of `slots`, 0 where no slot goes there. */
+static int expert_source(struct run *r, struct run *from, const struct edit_instr *a, int32_t lo,
+                         int32_t hi, struct kn_view *out, struct err *e)
+{
+    int32_t slots = r->m->cfg.n_active, rows = hi - lo;
+    int64_t d = r->m->cfg.d_expert;
+    const int32_t *expert;
+    int rc = run_reserve(r, &r->mean, rows * d, e);
+    struct kn_view all = kn_view2(r->mean.mem, KN_F32, rows, d), there;
+    rc = rc ? rc : run_fill(r->m->be, &all, 0, e);
+    for (int32_t i = 0; !rc && i < rows; i++) {
+        int32_t pos = a->value == EDIT_FROZEN || a->source_pos == EDIT_SAME_POS ? lo + i
+                      : a->source_pos < 0 ? a->source_pos + from->n
+                                          : a->source_pos;
+        rc = run_routes(from, NULL, instr_stage(r, a), pos, pos + 1, &expert, e);
+        for (int32_t s = 0; !rc && s < slots; s++)
+            if (expert[s] == a->expert - 1 &&
+                !(rc = run_view(from, a->site, pos, pos + 1, &there, e))) {
+                struct kn_view to = kn_slice(all, 0, i, i + 1), value = kn_index(there, 1, s);
+                rc = run_copy(r->m->be, &to, &value, e);
+                break;
+            }
+    }
+    *out = kn_view3(all.data, KN_F32, rows, slots, d);
+    out->stride[0] = d, out->stride[1] = 0;
+    return rc;
+}
+
+static int slot_apply(void *ctx, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
+                      const struct kn_view *src, struct err *e)
+{
+    return run_apply(ctx, a, v, r0, src, e);
+}
+
+/* An instruction on what goes to one expert, on rows [lo, hi) of its site. */
+static int expert_apply(struct run *r, const struct edit_instr *a, const struct kn_view *rows,
+                        int32_t lo, int32_t hi, struct err *e)
+{
+    struct run *from = reads_source(a)           ? r->instrs.sources[a->source]
+                       : a->value == EDIT_FROZEN ? r->base
+                                                 : NULL;
+    struct kn_view src;
+    int rc = from ? expert_source(r, from, a, lo, hi, &src, e) : 0;
+    return rc ? rc
+              : run_slots(r, a, rows, lo, from ? &src : NULL, slot_apply,
+                          stage_backend(r, instr_stage(r, a)), e);
+}
+
 int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
                     struct err *e)
 {
@@ -219,6 +290,8 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
     if (lo >= hi)
         return 0;
     struct kn_view rows = kn_slice(*v, axis, lo - r0, hi - r0), src = {0};
+    if (a->expert)
+        return expert_apply(r, a, &rows, lo, hi, e);
     int rc = reads_source(a) ? source_view(r->instrs.sources[a->source], a, lo, hi, &src, e)
              : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
              : a->value == EDIT_MEAN   ? mean_view(r, a, hi - lo, &src, e)

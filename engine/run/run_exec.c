@@ -72,6 +72,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
         return run_operand_view(r, table + 2 * o->id, r0, r1);
     }
     case OPERAND_NONE:
+    case OPERAND_EXPERT:
     case OPERAND_ALL: break;
     }
     return v;
@@ -159,13 +160,31 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
     return c;
 }
 
+/* The product of each expert with the rows that go to it. */
+static int run_routed(const struct pass *p, const struct kn_call *c, struct err *e)
+{
+    const struct frame *f = p->f;
+    struct expert_product product = {.rows = f->r1 - f->r0,
+                                     .x = c->in[0],
+                                     .out = kn_join(c->out[0], 0),
+                                     .weight = (enum weight_id)p->step->in[1].id,
+                                     .bias = (enum weight_id)p->step->in[2].id};
+    if (product.x.ndim == 3)
+        product.x = kn_join(product.x, 0);
+    int rc = run_routes(p->r, f, f->stage, f->r0, f->r1, &product.expert, e);
+    return rc ? rc : run_experts(p->r, f->stage, &product, e);
+}
+
 static int run_step(const struct pass *p, struct err *e)
 {
     enum site_id all;
     struct kn_call c = step_call(p, &all);
-    return all != SITE_COUNT   ? run_attention(p, &c, all, e)
-           : p->step->per_head ? run_per_head(p, &c, e)
-                               : run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
+    if (p->step->op == KN_OP_TOP_INDEX)
+        p->r->routes.of = NULL;
+    return all != SITE_COUNT         ? run_attention(p, &c, all, e)
+           : step_is_routed(p->step) ? run_routed(p, &c, e)
+           : p->step->per_head       ? run_per_head(p, &c, e)
+                                     : run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
 }
 
 static bool same_place(const struct kn_view *a, const struct kn_view *b)
@@ -215,7 +234,8 @@ static int step_all(struct pass *const *p, int32_t n, struct err *e)
     bool done = false;
     int rc = 0;
     bool exact = stage_backend(p[0]->r, p[0]->f->stage)->exact_rows; /* its bits as if alone */
-    if (n > 1 && exact && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head)
+    if (n > 1 && exact && p[0]->step->op == KN_OP_LINEAR && !p[0]->step->per_head &&
+        !step_is_routed(p[0]->step))
         rc = run_shared(p, n, &done, e);
     for (int32_t j = 0; !done && !rc && j < n; j++)
         rc = run_step(p[j], e);
@@ -282,8 +302,8 @@ static int step_written(struct pass *p, const struct step *s, const struct step 
     return rc;
 }
 
-int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
-                 int32_t last, enum site_id want, struct err *e)
+static int exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
+                    int32_t last, enum site_id want, struct err *e)
 {
     int32_t count;
     const struct step *steps = plan_stage(runs[0]->m->plan, frames[0]->stage, &count);
@@ -308,6 +328,18 @@ int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n
         for (int32_t j = 0; !rc && j < active; j++)
             rc = step_written(now[j], &steps[i], steps + count, want, e);
     }
+    return rc;
+}
+
+int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
+                 int32_t last, enum site_id want, struct err *e)
+{
+    const struct frame *outer[RUN_TOGETHER_MAX];
+    for (int32_t j = 0; j < n; j++)
+        outer[j] = runs[j]->passing, runs[j]->passing = frames[j];
+    int rc = exec_all(runs, frames, n, first, last, want, e);
+    for (int32_t j = 0; j < n; j++)
+        runs[j]->passing = outer[j];
     return rc;
 }
 

@@ -36,7 +36,7 @@ bool run_resident(const struct run *r, int32_t stage)
 /* Is the site kept for all rows in this stage? */
 static bool is_kept(const struct run *r, int32_t stage, enum site_id s)
 {
-    if (!site_exists(&r->m->cfg, s))
+    if (!site_is_there(&r->m->cfg, (struct site_ref){s, stage - 1}))
         return false;
     const struct plan *plan = r->m->plan;
     return stage == 0 || plan->carried[s] || run_called(r, stage, s) ||

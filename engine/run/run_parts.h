@@ -62,6 +62,14 @@ struct run_weights {
     size_t bytes; /* of all copies */
 };
 
+/* Where rows [r0, r1) of a pass go. */
+struct routes {
+    int32_t *expert; /* [row][slot] */
+    const struct frame *of;
+    int32_t stage, r0, r1;
+    uint64_t version, base_version;
+};
+
 /* The edits in force. */
 struct run_instrs {
     struct edit_program *program;  /* a reference, or NULL */
@@ -93,11 +101,13 @@ struct run {
     struct buffer wide;              /* rows of a site that were looked at in several passes */
     struct buffer aside[SITE_COUNT]; /* run_chain */
     struct buffer gather, mean, replay;
-    struct buffer shared[2]; /* operands of a product for several runs */
-    struct callbacks called; /* own copy */
-    int32_t called_row;      /* rows before it have been through them */
-    bool *called_full;       /* [stages] a callback let attention see later positions */
-    bool keep_marks;         /* a backward pass will follow */
+    struct buffer shared[2]; /* operands of a product for several runs, or of one expert */
+    struct routes routes;
+    const struct frame *passing; /* of the pass under way, or NULL */
+    struct callbacks called;     /* own copy */
+    int32_t called_row;          /* rows before it have been through them */
+    bool *called_full;           /* [stages] a callback let attention see later positions */
+    bool keep_marks;             /* a backward pass will follow */
     uint8_t **marks;    /* [stages * SITE_COUNT] elements that callbacks changed; NULL = none */
     int32_t start;      /* the first stage: the residual stream before it is `given` */
     const float *given; /* [n][d_model], the caller's */
@@ -158,6 +168,21 @@ int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n
                  int32_t last, enum site_id want, struct err *e);
 int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
 
+/* run_expert.c: the experts of rows [r0, r1), [row][slot], of a pass (or of the values as they are:
+ * NULL); good until the next call. */
+int run_routes(struct run *r, const struct frame *f, int32_t stage, int32_t r0, int32_t r1,
+               const int32_t **out, struct err *e);
+/* out[row * slots + slot, N] = x . W^T + b with the weights of expert[row * slots + slot]: x has a
+ * row for each of these, or one for all slots of a row. */
+struct expert_product {
+    const int32_t *expert; /* of run_routes */
+    int32_t rows;
+    struct kn_view x, out; /* [.., K], [rows * slots, N] */
+    enum weight_id weight, bias;
+    bool back; /* by W instead of W^T */
+};
+int run_experts(struct run *r, int32_t stage, const struct expert_product *p, struct err *e);
+
 /* run_chain.c: neighbouring steps of a stage, by the sites that the first and the last one write;
  * what runs only on request is left out. */
 struct run_chain {
@@ -213,6 +238,12 @@ int run_edits_apply(struct run *r, int32_t stage, enum site_id s, const struct k
  * gradients). */
 int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
                     struct err *e);
+/* fn on the slots, of rows of a [pos, slot, d] view whose first row is r0, that go to the expert
+ * that an instruction means (of any: on all): `src`, NULL or of the same shape, likewise. */
+typedef int run_slot_fn(void *ctx, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
+                        const struct kn_view *src, struct err *e);
+int run_slots(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
+              const struct kn_view *src, run_slot_fn *fn, void *ctx, struct err *e);
 /* Does the list have edits of this site; may its value be changed by edits or callbacks? */
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);

@@ -166,7 +166,7 @@ int run_view(struct run *r, struct site_ref s, int32_t row0, int32_t row1, struc
 {
     const struct config *cfg = &r->m->cfg;
     char name[LIMIT_NAME];
-    if (!site_exists(cfg, s.id))
+    if (!site_is_there(cfg, s))
         return err_set(e, ERR_BAD_INPUT, "no hook \"%s\" in this model", site_name(s, name));
     if (site_refusal(cfg, s.id))
         return err_set(e, ERR_BAD_INPUT, "%s · %s", site_name(s, name), site_refusal(cfg, s.id));

@@ -79,7 +79,7 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n)
 {
     int32_t layers = site_table[w->site.id].scope == SCOPE_BLOCK ? cfg->n_layers : 0;
     bool block = layers > 0, lens = w->kind == WANT_CELL || w->kind == WANT_BEST;
-    if (!site_exists(cfg, w->site.id) || site_refusal(cfg, w->site.id) || w->site.layer >= layers ||
+    if (!site_is_there(cfg, w->site) || site_refusal(cfg, w->site.id) || w->site.layer >= layers ||
         (w->site.layer < 0) == block)
         return false;
     if ((lens && !is_lens_site(cfg, w->site)) ||

@@ -285,3 +285,36 @@ size_t fixture_bytes_most(void)
     bytes_most = bytes_now;
     return most;
 }
+
+void fixture_take_expert(struct run *r, struct site_ref s, int32_t expert, float *values)
+{
+    const struct config *cfg = &run_model(r)->cfg;
+    const int32_t *there;
+    int64_t d = cfg->d_expert;
+    assert_int_equal(run_layer_experts(r, s.layer, 0, run_length(r), &there, NULL), 0);
+    for (int64_t i = 0; i < run_length(r); i++) {
+        int64_t slot = 0;
+        while (slot < cfg->n_active && there[i * cfg->n_active + slot] != expert)
+            slot++;
+        for (int64_t k = 0; k < d; k++)
+            values[i * d + k] = slot < cfg->n_active ? values[(i * cfg->n_active + slot) * d + k]
+                                                     : 0;
+    }
+}
+
+float *fixture_hook(struct run *r, const char *name, int64_t shape[3], int *rank)
+{
+    const struct config *cfg = &run_model(r)->cfg;
+    struct alias_value v;
+    struct err e = {0};
+    if (alias_find(cfg, name, &v, &e))
+        fail_msg("%s", e.text);
+    *rank = alias_shape(cfg, &v, run_length(r), shape, NULL);
+    float *out = malloc((size_t)(run_length(r) * site_row_size(cfg, v.site[0].id, run_length(r))) *
+                        sizeof *out);
+    if (run_read(r, v.site[0], 0, run_length(r), out, NULL, &e))
+        fail_msg("%s: %s", name, e.text);
+    if (v.form == FORM_EXPERT)
+        fixture_take_expert(r, v.site[0], v.expert, out);
+    return out;
+}

@@ -74,4 +74,10 @@ struct edit_program *fixture_program(const struct model *m, int32_t n, const cha
 /* max |a - b| / max |b| over finite b; infinities must agree.  NaN in a gives infinity. */
 double fixture_error(const float *a, const float *b, size_t n);
 
+/* The values of a hook under TransformerLens' name, whose rank and shape without the batch are
+ * shape[0..*rank); malloc'ed. */
+float *fixture_hook(struct run *r, const char *name, int64_t shape[3], int *rank);
+/* Of values of slots, [pos, slot, d], those of one expert, [pos, d], in place. */
+void fixture_take_expert(struct run *r, struct site_ref s, int32_t expert, float *values);
+
 #endif

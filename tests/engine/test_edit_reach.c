@@ -103,9 +103,9 @@ static void hooks_reach(void **state)
     static const char *const texts[] = {
         "blocks.{0,1}.hook_mlp_out[40] = 0", "model.layers.1.self_attn.o_proj.input[:, 2] = 0",
         "blocks.1.attn.hook_pattern_grad *= 0", "blocks.*.mlp.W_out[2] = 0"};
-    static const struct edit_reach want[] = {{{SITE_MLP_OUT, 0}, 0}, {{SITE_MLP_OUT, 1}, 0},
-                                             {{SITE_Z, 1}, 1},       {{SITE_PATTERN, 1}, 2},
-                                             {{SITE_MLP_OUT, 0}, 3}, {{SITE_MLP_OUT, 1}, 3}};
+    static const struct edit_reach want[] = {{{SITE_MLP_OUT, 0}, 0, 0}, {{SITE_MLP_OUT, 1}, 0, 0},
+                                             {{SITE_Z, 1}, 0, 1},       {{SITE_PATTERN, 1}, 0, 2},
+                                             {{SITE_MLP_OUT, 0}, 0, 3}, {{SITE_MLP_OUT, 1}, 0, 3}};
     struct fixture f = fixture_open("llama");
     struct edit *edits[5];
     struct edit_reach *reach = NULL;
@@ -131,7 +131,7 @@ static void weights_kept(void **state)
     (void)state;
     static const char *const texts[] = {
         "blocks.0.attn.W_Q[1] *= 2",       "blocks.1.attn.b_V += 0.25",
-        "blocks.*.mlp.W_out[:, 2] = 0",    "embed.W_E[3] -= 1",
+        "blocks.*.attn.W_O[:, 2] = 0",     "embed.W_E[3] -= 1",
         "blocks.0.attn.W_Q[:, 0] = 0.125", "ln_final.w *= 1.5"};
     enum { EDITS = sizeof texts / sizeof *texts };
     char **names = fixture_names(false);

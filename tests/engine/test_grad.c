@@ -80,21 +80,26 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
     assert_true(fabs(value - want) <= 1e-5 * fmax(1, fabs(want)));
     struct collector c = {calloc(checkpoint_count(st), sizeof *c.list), 0};
     struct site_ref *sites = calloc(checkpoint_count(st), sizeof *sites);
+    struct alias_value *value_of = calloc(checkpoint_count(st), sizeof *value_of);
     for (size_t i = 0; i < checkpoint_count(st); i++) {
         const struct st_tensor *t = checkpoint_at(st, i);
         char site[LIMIT_NAME];
         snprintf(site, sizeof site, "%.*s", (int)(strlen(t->name) - strlen("_grad")), t->name);
         struct collected *to = &c.list[c.n];
-        if (site_find(&f.m->cfg, site, &to->s, &e))
+        if (alias_find(&f.m->cfg, site, &value_of[c.n], &e))
             fail_msg("%s", e.text);
+        to->s = value_of[c.n].site[0];
         to->rank = site_shape(&f.m->cfg, to->s.id, f.n, to->shape);
-        to->values = calloc(t->nbytes, 1);
+        to->values = calloc((size_t)(f.n * site_row_size(&f.m->cfg, to->s.id, f.n)),
+                            sizeof *to->values);
         sites[c.n++] = to->s;
     }
     if (grad_run(fork, base, &m, sites, c.n, collect, &c, &e))
         fail_msg("%s", e.text);
     for (int32_t i = 0; i < c.n; i++) {
         const struct st_tensor *t = checkpoint_at(st, (size_t)i);
+        if (value_of[i].form == FORM_EXPERT)
+            fixture_take_expert(fork, c.list[i].s, value_of[i].expert, c.list[i].values);
         double d = fixture_error(c.list[i].values, t->data, t->nbytes / sizeof(float));
         *worst = fmax(*worst, d);
         if (!(d <= GRADIENT_ERROR_MAX))
@@ -102,7 +107,7 @@ static int grads_of_file(const char *name, const char *file, size_t cache, doubl
         free(c.list[i].values);
     }
     int n = c.n;
-    free(c.list), free(sites);
+    free(c.list), free(sites), free(value_of);
     run_free(fork), run_free(base);
     checkpoint_close(st);
     fixture_close(&f);
@@ -227,7 +232,7 @@ static struct collector gradients_under(const struct fixture *f, struct run *for
     int n = site_list(&f->m->cfg, all), kept = 0;
     struct collector c = {calloc((size_t)n, sizeof *c.list), 0};
     for (int i = 0; i < n; i++) {
-        if (all[i].id == SITE_TOKENS || is_per_head_input(all[i].id))
+        if (site_holds_ids(all[i].id) || is_per_head_input(all[i].id))
             continue;
         struct collected *to = &c.list[c.n++];
         to->s = all[kept++] = all[i];
@@ -286,7 +291,7 @@ static void test_gradient_edits(void **state)
             int n = site_list(&f.m->cfg, all);
             assert_int_equal(run_sync(base, run_ids(f.tokens, f.n), NULL, NULL, NULL, NULL), 0);
             for (int i = 0; i < n; i++)
-                if (all[i].id != SITE_TOKENS && !site_refusal(&f.m->cfg, all[i].id)) {
+                if (!site_holds_ids(all[i].id) && !site_refusal(&f.m->cfg, all[i].id)) {
                     stops_like_a_constant(&f, fork, base, all[i]);
                     n_sites++;
                 }
@@ -379,7 +384,7 @@ static size_t bytes_of_gradients(const struct fixture *f, int32_t n_layers, int3
                     *list = malloc((size_t)(n_layers + 1) * SITE_COUNT * sizeof *list);
     int n_all = site_list(&m->cfg, all);
     for (int i = 0; i < n_all; i++)
-        if (all[i].id != SITE_TOKENS && !site_refusal(&m->cfg, all[i].id))
+        if (!site_holds_ids(all[i].id) && !site_refusal(&m->cfg, all[i].id))
             list[n_sites++] = all[i];
     bytes_now = bytes_most = 0;
     struct run *r = fixture_run_new(m, NULL, cache);

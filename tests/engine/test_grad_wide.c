@@ -282,7 +282,7 @@ static void grads_collect(struct scene *c)
     struct site_ref *all = malloc((size_t)(c->m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
     int n = site_list(&c->m->cfg, all), kept = 0;
     for (int i = 0; i < n; i++)
-        if (all[i].id != SITE_TOKENS && !site_refusal(&c->m->cfg, all[i].id) &&
+        if (!site_holds_ids(all[i].id) && !site_refusal(&c->m->cfg, all[i].id) &&
             !is_hidden(c, all[i]))
             all[kept++] = all[i];
     c->grads = malloc((size_t)kept * sizeof *c->grads);

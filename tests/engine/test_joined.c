@@ -68,7 +68,7 @@ static void plain_name(const struct model *m, enum weight_id id, int32_t layer,
     char pattern[LIMIT_NAME];
     const struct arch_tensor *t = arch_tensor_of(m->cfg.arch, id, &part);
     assert_true(arch_tensor_name(m->cfg.arch, t, 0, pattern));
-    arch_name_spell(pattern, layer, name);
+    arch_name_spell(pattern, layer, 0, name);
 }
 
 static void file_add(struct file *f, const struct model *m, const struct arch_tensor *row,
@@ -94,7 +94,7 @@ static void file_add(struct file *f, const struct model *m, const struct arch_te
     struct tensor_out *t = &f->t[f->n];
     char pattern[LIMIT_NAME];
     assert_true(arch_tensor_name(c->arch, row, 0, pattern));
-    arch_name_spell(pattern, layer, f->name[f->n]);
+    arch_name_spell(pattern, layer, 0, f->name[f->n]);
     *t = (struct tensor_out){.name = f->name[f->n], .dtype = ST_F32, .data = out};
     t->rank = weight_table[row->part[0]].k == DIM_NONE ? 1 : 2;
     t->shape[row->turned] = all;

@@ -40,7 +40,6 @@ static float *values_of(struct run *r, const char *name, size_t *n)
     const struct model *m = run_model(r);
     struct err e = {0};
     struct named_weight w;
-    struct site_ref s;
     *n = 1;
     if (strcmp(name, "logits") && !strstr(name, "hook_")) {
         if (named_weight_find(m, name, &w, &e))
@@ -52,15 +51,11 @@ static float *values_of(struct run *r, const char *name, size_t *n)
         return v;
     }
     int64_t shape[SITE_RANK_MAX];
-    if (site_find(&m->cfg, strcmp(name, "logits") ? name : site_table[site_logits(&m->cfg)].name,
-                  &s, &e))
-        fail_msg("%s", e.text);
-    int rank = site_shape(&m->cfg, s.id, run_length(r), shape);
+    int rank;
+    float *v = fixture_hook(
+        r, strcmp(name, "logits") ? name : site_table[site_logits(&m->cfg)].name, shape, &rank);
     for (int i = 0; i < rank; i++)
         *n *= (size_t)shape[i];
-    float *v = malloc(*n * sizeof *v);
-    if (run_read(r, s, 0, run_length(r), v, NULL, &e))
-        fail_msg("%s", e.text);
     return v;
 }
 

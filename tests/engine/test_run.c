@@ -17,20 +17,14 @@ static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struc
 
 static double site_error(struct run *r, const char *name, const struct st_tensor *t)
 {
-    struct err e = {0};
-    struct site_ref s;
-    if (site_find(&run_model(r)->cfg, name, &s, &e))
-        fail_msg("%s", e.text);
     int64_t shape[SITE_RANK_MAX], count = 1;
-    int rank = site_shape(&run_model(r)->cfg, s.id, run_length(r), shape);
+    int rank;
+    float *mine = fixture_hook(r, name, shape, &rank);
     assert_int_equal(t->rank, rank + 1);
     for (int i = 0; i < rank; i++) {
         assert_int_equal(shape[i], t->shape[i + 1]);
         count *= shape[i];
     }
-    float *mine = malloc((size_t)count * sizeof *mine);
-    if (run_read(r, s, 0, run_length(r), mine, NULL, &e))
-        fail_msg("%s: %s", name, e.text);
     double error = 0;
     if (t->dtype == ST_I64) {
         for (int64_t i = 0; i < count; i++)
@@ -83,16 +77,15 @@ static void test_names(void **state)
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         struct js_doc *doc = fixture_json(f.ref, "fired");
-        struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
-        int n = site_list(&f.m->cfg, all);
+        struct alias_pick *all;
+        int n = alias_list(&f.m->cfg, LIBRARY_LENS, &all, NULL);
         size_t k = 0;
         for (int i = 0; i < n; i++) {
-            if (!site_fires(&f.m->cfg, all[i].id))
+            if (!alias_fires(&f.m->cfg, &all[i].value))
                 continue;
             const char *want;
-            char have[LIMIT_NAME];
             assert_int_equal(js_string(js_at(js_root(doc), k++), &want, NULL, NULL), 0);
-            assert_string_equal(site_name(all[i], have), want);
+            assert_string_equal(all[i].name, want);
         }
         assert_int_equal(k, js_count(js_root(doc)));
         free(all);

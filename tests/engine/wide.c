@@ -16,7 +16,7 @@ struct wide {
     const struct model *m;
     int32_t n, *tokens;
     double **value;       /* [stages * SITE_COUNT] */
-    struct dense *weight; /* [(n_layers + 1) * WEIGHT_COUNT], root weights last */
+    struct dense *weight; /* [weight_places] */
     double *rotary[4];    /* cosines and sines of each rotary table */
 };
 
@@ -63,8 +63,7 @@ double *wide_value(struct wide *w, struct site_ref s)
 
 static struct dense *dense_of(struct wide *w, int32_t layer, enum weight_id id)
 {
-    return &w->weight[(weight_is_root(id) ? w->m->cfg.n_layers : layer) * (int32_t)WEIGHT_COUNT +
-                      (int32_t)id];
+    return &w->weight[weight_place(&w->m->cfg, layer < 0 ? 0 : layer, id)];
 }
 
 static double activation(enum kn_act act, double x)
@@ -143,6 +142,76 @@ static void product(const struct op *o, double *out, int64_t n0, int64_t n, cons
     product_add(out, n, o->weight[1], n0, 0, x, size);
 }
 
+/* Each slot of a position with the expert that it goes to. */
+static void do_linear_routed(struct op *o)
+{
+    const struct config *cfg = config_of(o);
+    int64_t slots = cfg->n_active, n = o->width / slots,
+            size = width(o, (enum site_id)o->s->in[0].id);
+    const double *index = *slot(o->w, o->stage, SITE_EXPERT_INDICES);
+    bool per_slot = o->s->in[0].id == SITE_EXPERT_POST;
+    size /= per_slot ? slots : 1;
+    for (int64_t i = 0; i < o->w->n * slots; i++) {
+        int32_t row = weight_row(cfg, o->stage - 1, (int32_t)index[i]);
+        o->weight[1] = dense_of(o->w, row, (enum weight_id)o->s->in[1].id);
+        o->weight[2] = dense_of(o->w, row, (enum weight_id)o->s->in[2].id);
+        product(o, o->out + i * n, 0, n, o->in[0] + (per_slot ? i : i / slots) * size, size);
+    }
+}
+
+/* How many of a row come before element k. */
+static int64_t rank_of(const double *x, int64_t n, int64_t k)
+{
+    int64_t rank = 0;
+    for (int64_t i = 0; i < n; i++)
+        rank += x[i] > x[k] || (x[i] == x[k] && i < k);
+    return rank;
+}
+
+static void do_route(struct op *o)
+{
+    int64_t n = o->width, top = o->s->p.top ? o->s->p.top : n;
+    for (int64_t r = 0; r < o->w->n; r++) {
+        const double *x = o->in[0] + r * n;
+        double most = -INFINITY, sum = 0;
+        for (int64_t k = 0; k < n; k++)
+            most = fmax(most, x[k]);
+        for (int64_t k = 0; k < n; k++)
+            sum += o->out[r * n + k] = rank_of(x, n, k) < top ? exp(x[k] - most) : 0;
+        for (int64_t k = 0; k < n; k++)
+            o->out[r * n + k] /= sum;
+    }
+}
+
+/* The greatest of a row, or where they are. */
+static void do_top(struct op *o)
+{
+    int64_t n = width(o, (enum site_id)o->s->in[0].id), top = o->width;
+    for (int64_t r = 0; r < o->w->n; r++) {
+        const double *x = o->in[0] + r * n;
+        double *out = o->out + r * top, sum = 0;
+        for (int64_t k = 0; k < n; k++) {
+            int64_t rank = rank_of(x, n, k);
+            if (rank >= top)
+                continue;
+            out[rank] = o->s->op == KN_OP_TOP_INDEX ? (double)k : x[k];
+            sum += x[k];
+        }
+        for (int64_t k = 0; k < top && o->s->p.share; k++)
+            out[k] /= sum;
+    }
+}
+
+static void do_blend(struct op *o)
+{
+    int64_t slots = config_of(o)->n_active, d = o->width;
+    for (int64_t i = 0; i < o->count; i++) {
+        o->out[i] = 0;
+        for (int64_t s = 0; s < slots; s++)
+            o->out[i] += o->in[0][i / d * slots + s] * o->in[1][(i / d * slots + s) * d + i % d];
+    }
+}
+
 static void do_linear(struct op *o)
 {
     int64_t size = width(o, (enum site_id)o->s->in[0].id);
@@ -209,9 +278,10 @@ static void do_softmax(struct op *o)
     int64_t n = o->w->n;
     for (int64_t r = 0; r < config_of(o)->n_heads * n; r++) {
         const double *x = o->in[0] + r * n;
-        double most = -INFINITY, sum = 0;
+        double most = o->weight[1] ? o->weight[1]->x[r / n] : -INFINITY, sum;
         for (int64_t k = 0; k < n; k++)
             most = fmax(most, x[k]);
+        sum = o->weight[1] ? exp(o->weight[1]->x[r / n] - most) : 0;
         for (int64_t k = 0; k < n; k++)
             sum += o->out[r * n + k] = exp(x[k] - most);
         for (int64_t k = 0; k < n; k++)
@@ -270,10 +340,13 @@ static void do_copy(struct op *o)
 
 static void do_pointwise(struct op *o)
 {
+    double limit = o->s->p.limit > 0 ? (double)o->s->p.limit : (double)INFINITY,
+           offset = (double)o->s->p.offset;
     for (int64_t i = 0; i < o->count; i++)
         o->out[i] = o->s->op == KN_OP_ADD   ? o->in[0][i] + o->in[1][i]
                     : o->s->op == KN_OP_ACT ? activation(o->s->p.act, o->in[0][i])
-                                            : activation(o->s->p.act, o->in[0][i]) * o->in[1][i];
+                                            : activation(o->s->p.act, fmin(o->in[0][i], limit)) *
+                                                  (fmax(fmin(o->in[1][i], limit), -limit) + offset);
 }
 
 static void do_softcap(struct op *o)
@@ -306,7 +379,15 @@ static void do_step(struct op *o)
     case KN_OP_NORM_SCALE: do_norm_scale(o); break;
     case KN_OP_NORMALIZE: do_normalize(o); break;
     case KN_OP_AFFINE: do_affine(o); break;
-    case KN_OP_LINEAR: (o->s->per_head ? do_linear_per_head : do_linear)(o); break;
+    case KN_OP_LINEAR:
+        (o->s->per_head         ? do_linear_per_head
+         : step_is_routed(o->s) ? do_linear_routed
+                                : do_linear)(o);
+        break;
+    case KN_OP_ROUTE: do_route(o); break;
+    case KN_OP_TOP_INDEX:
+    case KN_OP_TOP_VALUE: do_top(o); break;
+    case KN_OP_BLEND: do_blend(o); break;
     case KN_OP_ROPE: do_rope(o); break;
     case KN_OP_ATTN_SCORES: do_attn_scores(o); break;
     case KN_OP_SOFTMAX: do_softmax(o); break;
@@ -418,7 +499,7 @@ struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n
     struct wide *w = calloc(1, sizeof *w);
     *w = (struct wide){.m = m, .n = n, .tokens = malloc((size_t)n * sizeof *tokens)};
     w->value = calloc((size_t)plan_stages(m->plan) * SITE_COUNT, sizeof *w->value);
-    w->weight = calloc((size_t)(m->cfg.n_layers + 1) * WEIGHT_COUNT, sizeof *w->weight);
+    w->weight = calloc(weight_places(&m->cfg), sizeof *w->weight);
     memcpy(w->tokens, tokens, (size_t)n * sizeof *tokens);
     for (int32_t stage = 0; stage < plan_stages(m->plan); stage++) {
         int32_t count;
@@ -428,9 +509,10 @@ struct wide *wide_create(const struct model *m, const int32_t *tokens, int32_t n
                 *slot(w, stage, steps[i].site) = calloc((size_t)wide_count(w, steps[i].site),
                                                         sizeof(double));
     }
-    for (int32_t layer = 0; layer < m->cfg.n_layers; layer++)
+    for (int32_t layer = 0; layer < weight_row(&m->cfg, m->cfg.n_layers, 0); layer++)
         for (int id = W_NONE + 1; id < WEIGHT_COUNT; id++)
-            if (!dense_of(w, layer, (enum weight_id)id)->x)
+            if ((layer < m->cfg.n_layers || weight_is_expert((enum weight_id)id)) &&
+                !dense_of(w, layer, (enum weight_id)id)->x)
                 *dense_of(w, layer, (enum weight_id)id) = dense_read(
                     model_weight(m, layer, (enum weight_id)id), (enum weight_id)id);
     for (int32_t i = 0; edits && i < edits->n_weights; i++)
@@ -444,7 +526,7 @@ void wide_free(struct wide *w)
 {
     for (int32_t i = 0; i < plan_stages(w->m->plan) * SITE_COUNT; i++)
         free(w->value[i]);
-    for (int32_t i = 0; i < (w->m->cfg.n_layers + 1) * WEIGHT_COUNT; i++)
+    for (size_t i = 0; i < weight_places(&w->m->cfg); i++)
         free(w->weight[i].x);
     for (int i = 0; i < 4; i++)
         free(w->rotary[i]);
@@ -461,7 +543,7 @@ static void operand_set(struct op *o, int k)
         o->weight[k] = dense_of(o->w, o->stage - 1, (enum weight_id)in->id);
     else if (in->kind == OPERAND_COS || in->kind == OPERAND_SIN)
         o->in[k] = o->w->rotary[2 * in->id + (in->kind == OPERAND_SIN)];
-    else if (in->kind != OPERAND_NONE && in->kind != OPERAND_TOKENS &&
+    else if (in->kind != OPERAND_NONE && in->kind != OPERAND_EXPERT && in->kind != OPERAND_TOKENS &&
              in->kind != OPERAND_POSITIONS)
         o->in[k] = *slot(o->w, stage, (enum site_id)in->id);
 }

@@ -9,7 +9,7 @@
 
 /* What is listed, and what edits do to it. */
 struct hook_list {
-    struct site_ref *sites;
+    struct alias_pick *items; /* TransformerLens' names */
     int n;
     unsigned libraries;
     struct edit_reach *reach;
@@ -17,69 +17,70 @@ struct hook_list {
     bool *on; /* [n_edits] scratch */
 };
 
-/* Which edits act at a site: list.on; false: none. */
-static bool edits_at(const struct cli *c, const struct hook_list *l, struct site_ref s)
+/* Which edits act at a hook: list.on; false: none. */
+static bool edits_at(const struct cli *c, const struct hook_list *l, const struct alias_value *v)
 {
+    int32_t expert = v->form == FORM_EXPERT ? v->expert + 1 : 0;
     bool any = false;
     for (int32_t i = 0; i < c->n_edits; i++)
         l->on[i] = false;
     for (int32_t i = 0; i < l->n_reach; i++)
-        if (site_same(l->reach[i].site, s))
+        if (site_same(l->reach[i].site, v->site[0]) &&
+            (!expert || !l->reach[i].expert || l->reach[i].expert == expert))
             l->on[l->reach[i].edit] = any = true;
     return any;
 }
 
 /* A module's output, computed in every run, that TransformerLens' transformers have no hook on:
  * listed with --names. */
-static bool is_module_output(enum site_id id)
+static bool is_module_output(const struct alias_value *v)
 {
-    const char *needs = site_table[id].needs;
-    return needs && !strncmp(needs, "--", 2);
+    const char *needs = site_table[v->site[0].id].needs;
+    return v->form == FORM_SITE && needs && !strncmp(needs, "--", 2);
 }
 
-static const char *needs(enum site_id id)
+static const char *needs(const struct alias_value *v)
 {
-    return is_module_output(id) ? NULL : site_table[id].needs;
+    return v->form != FORM_SITE || is_module_output(v) ? NULL : site_table[v->site[0].id].needs;
 }
 
-static bool fires(const struct cli *c, enum site_id id)
+static bool fires(const struct cli *c, const struct alias_value *v)
 {
-    return site_fires(&c->m->cfg, id) || is_module_output(id);
+    return alias_fires(&c->m->cfg, v) || is_module_output(v);
 }
 
-static const char *dtype(enum site_id id)
+static const char *dtype(const struct alias_value *v)
 {
-    return id == SITE_TOKENS ? "i64" : "f32";
+    return site_holds_ids(v->site[0].id) ? "i64" : "f32";
 }
 
 /* "batch", "pos", "head", ...: a head axis of keys is "head", as the edit language has it. */
-static const char *dim_word(enum site_dim d)
+static const char *dim_word(const char *dim)
 {
-    return d == DIM_KV_HEAD ? "head" : site_dim_name(d);
+    return strcmp(dim, site_dim_name(DIM_KV_HEAD)) ? dim : site_dim_name(DIM_HEAD);
 }
 
-static bool is_symbolic(const struct cli *c, enum site_dim d)
+static bool is_symbolic(const struct cli *c, const char *dim)
 {
-    return !c->n && (d == DIM_POS || d == DIM_DEST || d == DIM_SRC);
+    return !c->n && (!strcmp(dim, "pos") || !strcmp(dim, "dest") || !strcmp(dim, "src"));
 }
 
 static void json_site(const struct cli *c, struct json_out *j, const struct hook_list *l,
-                      struct site_ref s)
+                      const struct alias_pick *p)
 {
-    const struct site_info *info = &site_table[s.id];
-    const char *refusal = site_refusal(&c->m->cfg, s.id);
-    char name[LIMIT_NAME];
-    int64_t shape[SITE_RANK_MAX];
-    site_shape(&c->m->cfg, s.id, c->n, shape);
+    const struct alias_value *v = &p->value;
+    const char *refusal = site_refusal(&c->m->cfg, v->site[0].id), *dims[ALIAS_RANK_MAX];
+    int64_t shape[ALIAS_RANK_MAX];
+    int rank = alias_shape(&c->m->cfg, v, c->n, shape, dims);
     json_out_object(j);
-    json_out_string(json_out_key(j, "name"), site_name(s, name));
+    json_out_string(json_out_key(j, "name"), p->name);
     json_out_array(json_out_key(j, "shape"));
     if (c->n)
         json_out_int(j, 1);
     else
         json_out_string(j, "batch");
-    for (int i = 0; i < info->rank; i++) {
-        if (is_symbolic(c, info->dims[i]))
+    for (int i = 0; i < rank; i++) {
+        if (is_symbolic(c, dims[i]))
             json_out_string(j, "pos");
         else
             json_out_int(j, shape[i]);
@@ -87,82 +88,87 @@ static void json_site(const struct cli *c, struct json_out *j, const struct hook
     json_out_close(j);
     json_out_array(json_out_key(j, "dims"));
     json_out_string(j, "batch");
-    for (int i = 0; i < info->rank; i++)
-        json_out_string(j, dim_word(info->dims[i]));
+    for (int i = 0; i < rank; i++)
+        json_out_string(j, dim_word(dims[i]));
     json_out_close(j);
-    json_out_string(json_out_key(j, "dtype"), dtype(s.id));
-    json_out_bool(json_out_key(j, "fires"), fires(c, s.id));
-    json_out_string(json_out_key(j, "needs"), needs(s.id));
+    json_out_string(json_out_key(j, "dtype"), dtype(v));
+    json_out_bool(json_out_key(j, "fires"), fires(c, v));
+    json_out_string(json_out_key(j, "needs"), needs(v));
     if (refusal)
         json_out_string(json_out_key(j, "refused"), refusal);
     if (c->n_edits) {
-        edits_at(c, l, s);
+        edits_at(c, l, v);
         cli_json_edits(c, json_out_key(j, "edits"), l->on);
     }
     if (l->libraries) {
-        struct alias_value v;
         json_out_key(j, "names");
-        if (!alias_find(&c->m->cfg, name, &v, NULL))
-            names_json(&c->m->cfg, j, &v, l->libraries & ~(1u << LIBRARY_LENS));
+        names_json(&c->m->cfg, j, v, l->libraries & ~(1u << LIBRARY_LENS));
     }
     json_out_close(j);
 }
 
-static void table_site(const struct cli *c, struct table *t, const struct hook_list *l,
-                       struct site_ref s)
+/* The index-th name of a whole site in another library. */
+static bool shown_name(const struct cli *c, const struct alias_pick *p, enum alias_library t,
+                       int index, char buf[LIMIT_NAME])
 {
-    const struct site_info *info = &site_table[s.id];
+    return p->value.form == FORM_SITE && alias_name(&c->m->cfg, p->value.site[0], t, index, buf);
+}
+
+static void table_site(const struct cli *c, struct table *t, const struct hook_list *l,
+                       const struct alias_pick *p)
+{
+    const struct alias_value *v = &p->value;
+    const char *dims[ALIAS_RANK_MAX];
     char name[LIMIT_NAME], shape[96];
-    int64_t size[SITE_RANK_MAX];
+    int64_t size[ALIAS_RANK_MAX];
     int n = snprintf(shape, sizeof shape, "[%s", c->n ? "1" : "batch");
-    site_shape(&c->m->cfg, s.id, c->n, size);
-    for (int i = 0; i < info->rank; i++) {
-        if (is_symbolic(c, info->dims[i]))
+    int rank = alias_shape(&c->m->cfg, v, c->n, size, dims);
+    for (int i = 0; i < rank; i++) {
+        if (is_symbolic(c, dims[i]))
             n += snprintf(shape + n, sizeof shape - (size_t)n, ", pos");
         else
             n += snprintf(shape + n, sizeof shape - (size_t)n, ", %lld", (long long)size[i]);
     }
     snprintf(shape + n, sizeof shape - (size_t)n, "]");
-    table_string(t, site_name(s, name));
+    table_string(t, p->name);
     table_string(t, shape);
-    table_string(t, dtype(s.id));
-    table_string(t, fires(c, s.id) ? "yes" : "no");
-    table_string(t, site_refusal(&c->m->cfg, s.id) ? "refused" : needs(s.id) ? needs(s.id) : "");
+    table_string(t, dtype(v));
+    table_string(t, fires(c, v) ? "yes" : "no");
+    table_string(t, site_refusal(&c->m->cfg, v->site[0].id) ? "refused" : needs(v) ? needs(v) : "");
     if (c->n_edits) {
-        edits_at(c, l, s);
+        edits_at(c, l, v);
         cli_table_edits(c, t, l->on);
     }
     for (int k = LIBRARY_LENS + 1; k < LIBRARY_COUNT; k++)
         if (l->libraries & 1u << k)
-            table_string(t, alias_name(&c->m->cfg, s, (enum alias_library)k, 0, name) ? name : "");
+            table_string(t, shown_name(c, p, (enum alias_library)k, 0, name) ? name : "");
 }
 
 /* Is it listed, under its own name? */
-static bool is_wanted(const struct cli *c, const struct hook_list *l, struct site_ref s)
+static bool is_wanted(const struct cli *c, const struct hook_list *l, const struct alias_pick *p)
 {
-    char name[LIMIT_NAME];
-    if (is_module_output(s.id) && !l->libraries && !edits_at(c, l, s))
+    if (is_module_output(&p->value) && !l->libraries && !edits_at(c, l, &p->value))
         return false;
-    return !c->opt->filter || site_glob(c->opt->filter, site_name(s, name));
+    return !c->opt->filter || site_glob(c->opt->filter, p->name);
 }
 
 /* Does another library's name of the site match the filter? */
-static bool is_wanted_elsewhere(const struct cli *c, struct site_ref s)
+static bool is_wanted_elsewhere(const struct cli *c, const struct alias_pick *p)
 {
     char name[LIMIT_NAME];
     for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++)
-        for (int k = 0; alias_name(&c->m->cfg, s, (enum alias_library)t, k, name); k++)
+        for (int k = 0; shown_name(c, p, (enum alias_library)t, k, name); k++)
             if (site_glob(c->opt->filter, name))
                 return true;
     return false;
 }
 
 /* Is the site among what one name shows? */
-static bool is_shown(const struct alias_value *v, struct site_ref s)
+static bool is_shown(const struct alias_value *v, const struct alias_value *item)
 {
     for (int i = 0; i < v->n_sites; i++)
-        if (site_same(v->site[i], s))
-            return true;
+        if (site_same(v->site[i], item->site[0]))
+            return item->form == FORM_SITE;
     return false;
 }
 
@@ -171,16 +177,18 @@ static bool is_shown(const struct alias_value *v, struct site_ref s)
 static int keep_matching(struct cli *c, struct hook_list *l)
 {
     struct alias_value v;
-    int n = site_list(&c->m->cfg, l->sites);
+    int n = alias_list(&c->m->cfg, LIBRARY_LENS, &l->items, &c->err);
+    if (n < 0)
+        return n;
     for (int i = 0; i < n; i++)
-        if (is_wanted(c, l, l->sites[i]))
-            l->sites[l->n++] = l->sites[i];
+        if (is_wanted(c, l, &l->items[i]))
+            l->items[l->n++] = l->items[i];
     if (l->n)
         return 0;
     bool one = alias_find(&c->m->cfg, c->opt->filter, &v, NULL) == 0;
     for (int i = 0; i < n; i++)
-        if (one ? is_shown(&v, l->sites[i]) : is_wanted_elsewhere(c, l->sites[i]))
-            l->sites[l->n++] = l->sites[i];
+        if (one ? is_shown(&v, &l->items[i].value) : is_wanted_elsewhere(c, &l->items[i]))
+            l->items[l->n++] = l->items[i];
     return l->n ? 0
                 : err_set(&c->err, ERR_BAD_INPUT,
                           "no hook matches \"%s\" · --filter · try '*attn*' or 'blocks.0.*'",
@@ -193,7 +201,7 @@ static int print_json(struct cli *c, const struct hook_list *l)
     json_out_begin(&j, &c->out);
     json_out_array(&j);
     for (int i = 0; i < l->n; i++)
-        json_site(c, &j, l, l->sites[i]);
+        json_site(c, &j, l, &l->items[i]);
     return cli_json_end(c, &j);
 }
 
@@ -210,7 +218,7 @@ static int print_table(struct cli *c, const struct hook_list *l)
     struct table *t = table_new(columns, n_columns);
     cli_head(c);
     for (int i = 0; i < l->n && t; i++)
-        table_site(c, t, l, l->sites[i]);
+        table_site(c, t, l, &l->items[i]);
     return cli_table(c, t);
 }
 
@@ -225,16 +233,15 @@ int cli_hooks(struct cli *c)
         rc = cli_target(c, &t);
     if (rc)
         return rc;
-    l.sites = calloc(((size_t)c->m->cfg.n_layers + 1) * SITE_COUNT, sizeof *l.sites);
     l.on = calloc((size_t)c->n_edits + 1, sizeof *l.on);
-    rc = l.sites && l.on ? 0 : cli_memory(c);
+    rc = l.on ? 0 : cli_memory(c);
     if (!rc && (l.n_reach = edit_reach(c->edits, c->n_edits, c->m, &l.reach, &c->err)) < 0)
         rc = l.n_reach;
     if (!rc)
         rc = keep_matching(c, &l);
     if (!rc)
         rc = c->opt->json ? print_json(c, &l) : print_table(c, &l);
-    free(l.sites);
+    free(l.items);
     free(l.on);
     free(l.reach);
     return rc;

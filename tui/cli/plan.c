@@ -14,6 +14,7 @@ static const char *operand_name(struct operand o)
     case OPERAND_PREV:
     case OPERAND_ROOT:
     case OPERAND_REPEAT: return site_table[o.id].name;
+    case OPERAND_EXPERT:
     case OPERAND_WEIGHT: return weight_table[o.id].name;
     case OPERAND_TOKENS: return "tokens";
     case OPERAND_POSITIONS: return "positions";

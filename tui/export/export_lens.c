@@ -254,6 +254,9 @@ static bool put_derived(struct exporter *x, const struct alias_pick *p, const st
             bytes_addf(x->out, "c[\"%s\"]", a[0]);
         bytes_add_string(x->out, is_made(s.id) ? "[:, None]" : ".transpose(1, 2)");
         return true;
+    case FORM_EXPERT:
+        bytes_addf(x->out, "c[\"%s\"]", p->name);
+        return p->value.library == LIBRARY_LENS;
     case FORM_REFUSED: break;
     }
     return false;

@@ -292,7 +292,7 @@ void export_weight_end(const struct exporter *x, struct bytes *b, const struct e
 
 const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME])
 {
-    return arch_name_spell(c->parameter->name, c->act.site.layer, buf);
+    return arch_name_spell(c->parameter->name, c->act.site.layer, 0, buf);
 }
 
 /* The changes from i on that make the same of one parameter in layers that follow each other. */

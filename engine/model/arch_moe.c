@@ -1,0 +1,191 @@
+/* arch_moe.c - mixtures of experts on the Llama plan: Mixtral, OLMoE, Qwen3-MoE.
+ *
+ * Published files have a tensor for each expert, those that transformers 5 writes one for all of a
+ * layer.  Mixtral calls the projections w1 (gate), w3 (up) and w2 (down). */
+#include "model/arch.h"
+#include "model/arch_rows.h"
+
+#define AT(field) offsetof(struct config, field)
+
+#define KEYS_SHARED(kv, ctx, eps, base)                                                       \
+    {"num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED},              \
+        {"num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED},          \
+        {"hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED},                \
+        {"head_dim", KEY_INT, AT(d_head), 1, LIMIT_D_HEAD, 0}, /* 0: hidden_size / heads */   \
+        {"intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED},              \
+        {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},                   \
+        {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, kv},                 \
+        {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, ctx},       \
+        {"rms_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, eps},                                \
+        {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_SILU},                                  \
+        {"rope_theta|rope_parameters.rope_theta", KEY_NUMBER, AT(rope.theta), 1, 1e12, base}, \
+    {                                                                                         \
+        "tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0                                    \
+    }
+
+#define KEYS_EXPERTS(experts, active)                                                     \
+    {"num_local_experts|num_experts", KEY_INT, AT(n_experts), 1, LIMIT_EXPERTS, experts}, \
+    {                                                                                     \
+        "num_experts_per_tok", KEY_INT, AT(n_active), 1, LIMIT_EXPERTS, active            \
+    }
+
+static const struct arch_key mixtral_keys[] = {
+    KEYS_SHARED(8, 131072, 1e-5, 1e6),
+    KEYS_EXPERTS(8, 2),
+    {"intermediate_size", KEY_INT, AT(d_expert), 1, LIMIT_D_MLP, 14336},
+    {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 0},
+    KEY_END,
+};
+
+static const struct arch_key qwen3_keys[] = {
+    KEYS_SHARED(4, 32768, 1e-6, 10000),
+    KEYS_EXPERTS(128, 8),
+    {"moe_intermediate_size", KEY_INT, AT(d_expert), 1, LIMIT_D_MLP, 768},
+    {"norm_topk_prob", KEY_BOOL, AT(share_top), 0, 0, 0},
+    {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
+    {"use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0},
+    {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096},
+    KEY_END,
+};
+
+static const struct arch_must must[] = {{NULL, false}};
+
+#define L "layers.%d."
+#define ATTN L "self_attn."
+#define EXPERTS(mlp, gate, up, down)                                                               \
+    {.name = mlp "gate.weight|" L "mlp.gate.weight", .part = {W_ROUTER}, .when = PROPERTY_MOE},    \
+        {.name = L "mlp.experts.gate_up_proj",                                                     \
+         .part = {W_EXPERT_GATE, W_EXPERT_IN},                                                     \
+         .axis = "gate_up*d_mlp",                                                                  \
+         .merged = true,                                                                           \
+         .when = PROPERTY_MOE},                                                                    \
+        {.name = L "mlp.experts.down_proj",                                                        \
+         .part = {W_EXPERT_OUT},                                                                   \
+         .merged = true,                                                                           \
+         .when = PROPERTY_MOE},                                                                    \
+        {.name = mlp "experts.%d." gate ".weight", .part = {W_EXPERT_GATE}, .when = PROPERTY_MOE}, \
+        {.name = mlp "experts.%d." up ".weight", .part = {W_EXPERT_IN}, .when = PROPERTY_MOE},     \
+    {                                                                                              \
+        .name = mlp "experts.%d." down ".weight", .part = {W_EXPERT_OUT}, .when = PROPERTY_MOE     \
+    }
+#define DENSE                                                                     \
+    {.name = L "mlp.gate_proj.weight", .part = {W_GATE}, .when = PROPERTY_DENSE}, \
+        {.name = L "mlp.up_proj.weight", .part = {W_IN}, .when = PROPERTY_DENSE}, \
+    {                                                                             \
+        .name = L "mlp.down_proj.weight", .part = {W_OUT}, .when = PROPERTY_DENSE \
+    }
+#define TENSORS                                                                           \
+    {.name = "embed_tokens.weight", .part = {W_E}},                                       \
+        {.name = L "input_layernorm.weight", .part = {W_LN1}},                            \
+        {.name = ATTN "q_proj.weight", .part = {W_Q}},                                    \
+        {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = PROPERTY_ATTN_BIAS},          \
+        {.name = ATTN "k_proj.weight", .part = {W_K}},                                    \
+        {.name = ATTN "k_proj.bias", .part = {B_K}, .when = PROPERTY_ATTN_BIAS},          \
+        {.name = ATTN "v_proj.weight", .part = {W_V}},                                    \
+        {.name = ATTN "v_proj.bias", .part = {B_V}, .when = PROPERTY_ATTN_BIAS},          \
+        {.name = ATTN "o_proj.weight", .part = {W_O}},                                    \
+        {.name = ATTN "o_proj.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS},          \
+        {.name = L "post_attention_layernorm.weight", .part = {W_LN2}},                   \
+        {.name = "norm.weight", .part = {W_LNF}},                                         \
+        {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED}, \
+    {                                                                                     \
+        .name = NULL                                                                      \
+    }
+
+static const struct arch_tensor mixtral_tensors[] = {
+    EXPERTS(L "block_sparse_moe.", "w1", "w3", "w2"),
+    TENSORS,
+};
+static const struct arch_tensor qwen3_tensors[] = {
+    {.name = ATTN "q_norm.weight", .part = {W_QN}},
+    {.name = ATTN "k_norm.weight", .part = {W_KN}},
+    EXPERTS(L "mlp.", "gate_proj", "up_proj", "down_proj"),
+    DENSE,
+    TENSORS,
+};
+
+#undef L
+#define L "model.layers.%d."
+
+#define ROUTED \
+    "it runs once for each expert with the rows that go to it · use mlp.experts.N.hook_gate"
+
+static const struct alias_row names[] = {
+    HF("model.embed_tokens.input", TOKENS),
+    HF("model.embed_tokens.output", EMBED),
+    HF("model.rotary_emb.input", ROTARY_IN),
+    HF("model.rotary_emb.output.0", COS),
+    HF("model.rotary_emb.output.1", SIN),
+    HF(L "input", RESID_PRE),
+    HF(L "input_layernorm.input", LN1_IN),
+    HF(L "input_layernorm.output", LN1_OUT),
+    HF(L "self_attn.input", LN1_OUT),
+    HF(L "self_attn.q_proj.input", Q_IN),
+    HF(L "self_attn.k_proj.input", K_IN),
+    HF(L "self_attn.v_proj.input", V_IN),
+    HF(L "self_attn.q_proj.output", Q_FLAT),
+    HF(L "self_attn.k_proj.output", K_FLAT),
+    HF(L "self_attn.v_proj.output", V_FLAT),
+    HF_IF(L "self_attn.q_norm.input", Q, QK_NORM),
+    HF_IF(L "self_attn.q_norm.output", Q_NORMED, QK_NORM),
+    HF_IF(L "self_attn.k_norm.input", K, QK_NORM),
+    HF_IF(L "self_attn.k_norm.output", K_NORMED, QK_NORM),
+    HF(L "self_attn.o_proj.input", Z_FLAT),
+    HF(L "self_attn.output.0", ATTN_OUT),
+    HF(L "self_attn.o_proj.output", ATTN_OUT),
+    HF_SECOND(L "self_attn.output", ATTN_TUPLE, TUPLE),
+    HF(L "self_attn.output.1", PATTERN_COPY),
+    HF(L "post_attention_layernorm.input", MLP_IN),
+    HF(L "post_attention_layernorm.output", LN2_OUT),
+    HF(L "mlp.input", LN2_OUT),
+    HF_IF(L "mlp.gate.input", LN2_OUT, MOE),
+    HF_IF(L "mlp.gate.output.0", ROUTER_LOGITS_COPY, MOE),
+    HF_IF(L "mlp.gate.output.1", ROUTER_SCORES, MOE),
+    HF_IF(L "mlp.gate.output.2", EXPERT_INDICES, MOE),
+    HF_IF(L "mlp.experts.input", LN2_OUT, MOE),
+    NO(L "mlp.experts.act_fn.input", ROUTED),
+    NO(L "mlp.experts.act_fn.output", ROUTED),
+    HF_IF(L "mlp.gate_proj.input", GATE_IN, DENSE),
+    HF_IF(L "mlp.up_proj.input", UP_IN, DENSE),
+    HF_IF(L "mlp.gate_proj.output", PRE, DENSE),
+    HF_IF(L "mlp.act_fn.input", PRE, DENSE),
+    HF_IF(L "mlp.up_proj.output", PRE_LINEAR, DENSE),
+    HF_IF(L "mlp.act_fn.output", ACT_OUT, DENSE),
+    HF_IF(L "mlp.down_proj.input", POST, DENSE),
+    HF_IF(L "mlp.experts.output", MLP_OUT, MOE),
+    HF(L "mlp.output", MLP_OUT),
+    HF_IF(L "mlp.down_proj.output", MLP_OUT, DENSE),
+    HF(L "output", RESID_POST),
+    HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE),
+    HF("model.norm.input", RESID_LAST),
+    HF("model.norm.output", UNEMBED_IN),
+    HF("model.output.last_hidden_state", UNEMBED_IN),
+    HF("lm_head.input", UNEMBED_IN),
+    HF("lm_head.output", UNEMBED_OUT),
+    HF_SECOND("model.output", UNEMBED_IN, LAST_STATE),
+    HF_SECOND("model.input", TOKENS, NULL),
+    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
+    NO("output", "the model returns a record · output.logits are its logits"),
+    END,
+};
+
+/* Further properties may follow. */
+#define ARCH_MOE(name, type, class, key_table, tensor_table, ...)                                  \
+    extern const struct arch name;                                                                 \
+    const struct arch name = {                                                                     \
+        .model_type = type,                                                                        \
+        .class_name = class,                                                                       \
+        .prefix = "model.",                                                                        \
+        .base =                                                                                    \
+            {.pos = POS_ROTARY, .gated = true, .rotary_share = 1, .window_on = true, __VA_ARGS__}, \
+        .keys = key_table,                                                                         \
+        .must = must,                                                                              \
+        .tensors = tensor_table,                                                                   \
+        .names = names,                                                                            \
+        .lens = {.convert = "convert_" type "_weights", .grouped = true},                          \
+    }
+
+ARCH_MOE(arch_mixtral, "mixtral", "MixtralForCausalLM", mixtral_keys, mixtral_tensors,
+         .share_top = true, .prepend_bos = true);
+ARCH_MOE(arch_qwen3_moe, "qwen3_moe", "Qwen3MoeForCausalLM", qwen3_keys, qwen3_tensors,
+         .qk_norm = true);
