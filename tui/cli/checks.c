@@ -258,12 +258,18 @@ static double act(enum kn_act a, double x)
 int check_act(struct check *k, int32_t layer)
 {
     const struct config *cfg = &k->c->m->cfg;
-    const float *pre = check_values(k, SITE_PRE, layer);
-    const float *linear = pre && cfg->gated ? check_values(k, SITE_PRE_LINEAR, layer) : NULL;
-    const float *post = pre && (linear || !cfg->gated) ? check_values(k, SITE_POST, layer) : NULL;
+    bool dense = config_dense(cfg, layer), gated = cfg->gated;
+    int64_t width = dense ? cfg->d_mlp : (int64_t)cfg->n_active * cfg->d_expert;
+    const float *pre = check_values(k, dense ? SITE_PRE : SITE_EXPERT_GATE, layer),
+                *linear = pre && gated
+                              ? check_values(k, dense ? SITE_PRE_LINEAR : SITE_EXPERT_PRE, layer)
+                              : NULL,
+                *post = pre && (linear || !gated)
+                            ? check_values(k, dense ? SITE_POST : SITE_EXPERT_POST, layer)
+                            : NULL;
     if (!post)
         return k->c->err.code;
-    for (size_t i = 0; i < (size_t)k->n * (size_t)cfg->d_mlp; i++)
+    for (size_t i = 0; i < (size_t)k->n * (size_t)width; i++)
         check_compare(k, post[i], act(cfg->act, pre[i]) * (linear ? linear[i] : 1));
     return 0;
 }
