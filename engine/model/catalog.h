@@ -16,7 +16,7 @@ struct catalog_entry {
     bool looked;      /* the rest is filled in */
     bool opens;       /* shape and weights are read without a complaint; tokenizers are not tried */
     char family[64];  /* model_type; "" where no file says it */
-    char dtype[32];   /* stored type of most weights; "" where it does not open */
+    char dtype[128];  /* stored type of most weights; "" where it does not open */
     uint64_t params;  /* 0 where it does not open */
     uint64_t bytes;   /* of all weights, or of the files in the snapshot where it does not open */
     struct err error; /* why not */

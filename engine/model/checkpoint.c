@@ -252,6 +252,11 @@ void checkpoint_close(struct checkpoint *st)
         free(st->meta[i].key);
         free(st->meta[i].value);
     }
+    for (size_t i = 0; i < st->n_made; i++) {
+        free((void *)(uintptr_t)st->made[i].name);
+        free((void *)(uintptr_t)st->made[i].data);
+    }
+    free(st->made);
     strmap_free(&st->by_name);
     gguf_free(st->gguf);
     free(st->meta);

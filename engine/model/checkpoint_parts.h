@@ -30,7 +30,9 @@ struct checkpoint {
     struct st_tensor *tensor;
     size_t n_tensors;
     struct strmap by_name;
-    struct gguf *gguf; /* the keys of the first file; NULL: of another format */
+    struct gguf *gguf;      /* the keys of the first file; NULL: of another format */
+    struct st_tensor *made; /* those that no file holds; their names and data are ours */
+    size_t n_made;
     struct meta *meta;
     size_t n_meta;
     uint64_t nbytes;

@@ -3,6 +3,7 @@
 
 #include "model/gguf_parts.h"
 #include "model/hub.h"
+#include "model/quantized.h"
 #include "model/weights.h"
 
 #include <errno.h>
@@ -101,10 +102,58 @@ static int files_open(struct model *m, const struct hub_model *h, struct err *e)
     return rc;
 }
 
+/* Weights that a file quantizes in ways of its own; a model that is only looked at (no backend) is
+ * checked alone. */
+static int weights_unquantize(struct model *m, const char *config, struct quantized *q,
+                              struct err *e)
+{
+    struct js_doc *doc = js_open(config, e);
+    int rc = doc ? quantized_load(m->files, js_root(doc), !m->be, q, e) : err_code(e);
+    js_close(doc);
+    return rc;
+}
+
+/* The stored types of the weights, those of the most elements first: "q4_k (+q6_k, f32)". */
+static void note_types(struct model *m)
+{
+    int64_t per_type[KN_DTYPE_COUNT] = {0};
+    size_t used = 0, size = sizeof m->dtype;
+    for (size_t i = 0; i < weight_places(&m->cfg); i++)
+        if (m->weights[i].ndim && !(m->cfg.tied && &m->weights[i] == model_weight(m, 0, W_U)))
+            per_type[m->weights[i].dtype] += kn_count(&m->weights[i]);
+    for (int i = 0, best = 0; used < size; i++, per_type[best] = 0) {
+        for (int t = best = 0; t < KN_DTYPE_COUNT; t++)
+            best = per_type[t] > per_type[best] ? t : best;
+        bool end = per_type[best] == 0;
+        used += (size_t)snprintf(m->dtype + used, size - used, "%s%s",
+                                 end      ? (i > 1 ? ")" : "")
+                                 : i == 0 ? ""
+                                 : i == 1 ? " (+"
+                                          : ", ",
+                                 end ? "" : kn_dtype_name((enum kn_dtype)best));
+        if (end)
+            break;
+    }
+}
+
+/* To the types of the weights add what lies in memory beside the file. */
+static void note_quantized(struct model *m, const struct quantized *q)
+{
+    char types[sizeof m->dtype];
+    double mib = (double)(q->widened ? q->widened : q->laid_out) / (1 << 20);
+    snprintf(types, sizeof types, "%s", q->widened ? q->method : m->dtype);
+    if (mib > 0)
+        snprintf(m->dtype, sizeof m->dtype, "%.90s, %s: %.3g MiB", types,
+                 q->widened ? "widened to f32" : "in memory", mib);
+}
+
 static int weights_open(struct model *m, const struct hub_model *h, struct err *e)
 {
     int rc = files_open(m, h, e);
     if (rc)
+        return rc;
+    struct quantized q = {0};
+    if (!checkpoint_gguf(m->files) && (rc = weights_unquantize(m, h->config, &q, e)))
         return rc;
     size_t count = weight_places(&m->cfg);
     m->weights = calloc(2 * count, sizeof *m->weights);
@@ -113,12 +162,13 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
         return err_memory(e, "%d layers", m->cfg.n_layers);
     struct weights w = {.view = m->weights, .look = !m->be};
     rc = weights_bind(&w, &m->cfg, m->files, e);
-    m->dtype = rc ? "" : w.dtype;
     m->owned = w.owned;
     m->n_owned = w.n_owned;
     m->copied = w.copied;
     if (rc)
         return rc;
+    note_types(m);
+    note_quantized(m, &q);
     m->bytes = checkpoint_nbytes(m->files);
     if (m->cfg.embed_scaled)
         m->cfg.embed_scale = rounded(m->cfg.embed_scale, model_weight(m, 0, W_E)->dtype);
@@ -163,7 +213,6 @@ static int shape_open(struct model *m, const char *name, struct hub_model *h, st
     snprintf(m->name, sizeof m->name, "%.*s", (int)sizeof m->name - 1, h->name);
     if (!(m->folder = realpath(h->folder, NULL)))
         return err_set(e, ERR_SYSTEM, "%s · %s", h->folder, strerror(errno));
-    m->dtype = "";
     return 0;
 }
 

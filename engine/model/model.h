@@ -21,7 +21,8 @@ struct model {
     struct checkpoint *files;
     struct tokenizer *tok; /* never NULL: bytes or bare ids when there is no tokenizer.json */
     struct kn_backend *be; /* borrowed */
-    const char *dtype;     /* stored type of most weights: "f32", "f16", "bf16" */
+    char dtype[128];       /* stored types, the commonest first, "q4_k (+f32)", and what was made of
+                              them in memory */
     uint64_t bytes;        /* of all weights */
     uint64_t copied; /* of those that are used from a copy, because the file has another order */
     uint64_t params;

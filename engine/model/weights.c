@@ -241,19 +241,6 @@ static int row_bind(const struct binding *b, const struct arch_tensor *row, int3
     return rc;
 }
 
-/* The commonest type, by elements. */
-static const char *commonest(const struct weights *w, size_t count)
-{
-    int64_t per_type[KN_DTYPE_COUNT] = {0};
-    int best = 0;
-    for (size_t i = 0; i < count; i++)
-        if (w->view[i].ndim)
-            per_type[w->view[i].dtype] += kn_count(&w->view[i]);
-    for (int t = 1; t < KN_DTYPE_COUNT; t++)
-        best = per_type[t] > per_type[best] ? t : best;
-    return kn_dtype_name((enum kn_dtype)best);
-}
-
 int weights_bind(struct weights *out, const struct config *cfg, const struct checkpoint *st,
                  struct err *e)
 {
@@ -268,7 +255,6 @@ int weights_bind(struct weights *out, const struct config *cfg, const struct che
                 return rc;
         }
     }
-    out->dtype = commonest(out, weight_places(cfg));
     for (int32_t l = 0; cfg->norm_shared && l < cfg->n_layers; l++) {
         struct kn_view *layer = &out->view[(size_t)l * WEIGHT_COUNT];
         layer[W_LN2] = layer[W_LN1], layer[B_LN2] = layer[B_LN1];

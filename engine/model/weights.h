@@ -9,8 +9,7 @@
  * 0. */
 struct weights {
     struct kn_view *view;
-    bool look;         /* shapes alone are wanted: nothing is copied */
-    const char *dtype; /* the commonest stored type's name */
+    bool look;    /* shapes alone are wanted: nothing is copied */
     void **owned; /* copies of what the file holds in another order: malloc'ed, as is the list */
     int32_t n_owned;
     size_t copied; /* their bytes */

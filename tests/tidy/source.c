@@ -21,6 +21,7 @@ static const char *const left_out[] = {"build",
                                        "tests/tidy/bad.txt",
                                        "tests/fuzz/corpus",
                                        "tests/fixtures/models",
+                                       "tests/fixtures/quantized",
                                        "tests/fixtures/tokenizers"};
 
 static void *need(void *p)

@@ -165,6 +165,16 @@ static void shape_text(const struct named_weight *w, char *buf, size_t size, boo
     snprintf(buf + n, size - n, "]");
 }
 
+/* The type in which it is stored; of several stored weights the first one's.  NULL: the model has
+ * no such weight, all are 0.  Only where weights are read: a list of names needs no file of them.
+ */
+static const char *stored_type(const struct item *it)
+{
+    const struct named_weight *w = &it->cut.w;
+    const struct kn_view *v = model_weight(it->c->m, w->layer < 0 ? 0 : w->layer, w->part[0]);
+    return v->ndim ? kn_dtype_name(v->dtype) : NULL;
+}
+
 static void item_json(struct json_out *j, const struct item *it, const struct lens_stats *s)
 {
     const struct named_weight *w = &it->cut.w;
@@ -177,8 +187,10 @@ static void item_json(struct json_out *j, const struct item *it, const struct le
     for (int d = 0; d < w->rank; d++)
         json_out_string(j, w->dims[d]);
     json_out_close(j);
-    if (s)
+    if (s) {
+        json_out_string(json_out_key(j, "dtype"), stored_type(it));
         cli_json_stats(j, s);
+    }
     if (on)
         cli_json_edits(it->c, json_out_key(j, "edits"), on);
     json_out_close(j);
@@ -193,8 +205,11 @@ static void item_row(struct table *t, const struct item *it, const struct lens_s
     table_string(t, text);
     shape_text(&it->cut.w, text, sizeof text, true);
     table_string(t, text);
-    if (s)
+    if (s) {
+        const char *type = stored_type(it);
+        table_string(t, type ? type : "none");
         cli_table_stats(t, s);
+    }
     bool *on = weights_edited(it->c, &it->cut.w);
     if (on)
         cli_table_edits(it->c, t, on);
@@ -203,11 +218,11 @@ static void item_row(struct table *t, const struct item *it, const struct lens_s
 
 static int list_items(struct cli *c, struct item_list *l)
 {
-    struct table_column columns[8] = {COLUMN_TEXT("name"),     COLUMN_TEXT("shape"),
-                                      COLUMN_TEXT("axes"),     COLUMN_NUMBER("mean", 4),
-                                      COLUMN_NUMBER("std", 4), COLUMN_NUMBER("min", 4),
-                                      COLUMN_NUMBER("max", 4)};
-    int n_columns = c->opt->stats ? 7 : 3;
+    struct table_column columns[9] = {COLUMN_TEXT("name"),      COLUMN_TEXT("shape"),
+                                      COLUMN_TEXT("axes"),      COLUMN_TEXT("stored"),
+                                      COLUMN_NUMBER("mean", 4), COLUMN_NUMBER("std", 4),
+                                      COLUMN_NUMBER("min", 4),  COLUMN_NUMBER("max", 4)};
+    int n_columns = c->opt->stats ? 8 : 3;
     struct cli_rows rows;
     if (c->n_edits)
         columns[n_columns++] = (struct table_column)COLUMN_TEXT("edits");
