@@ -87,6 +87,7 @@ const struct alias_row arch_llama_names[] = {
     HF(L "input_layernorm.output", LN1_OUT),
     HF(L "self_attn.input", LN1_OUT),
     NAMES_HEADS(L),
+    NAMES_QK_NORM(L, Q, Q_NORMED, K, K_NORMED),
     NAMES_ATTN_OUT(L, ATTN_OUT, ATTN_TUPLE),
     NAMES_OLD_ROTARY(L),
     HF(L "post_attention_layernorm.input", MLP_IN),

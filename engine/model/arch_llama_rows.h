@@ -64,21 +64,24 @@ extern const struct alias_row arch_llama_names[];
 #define NAMES_ROTARY(P)                                                    \
     HF(P "rotary_emb.input", ROTARY_IN), HF(P "rotary_emb.output.0", COS), \
         HF(P "rotary_emb.output.1", SIN)
-/* the projections of queries, keys and values, and what comes before the one of the output */
-#define NAMES_HEADS(L)                                                                    \
-    HF(L "self_attn.q_proj.input", Q_IN), HF(L "self_attn.k_proj.input", K_IN),           \
-        HF(L "self_attn.v_proj.input", V_IN), HF(L "self_attn.q_proj.output", Q_FLAT),    \
-        HF(L "self_attn.k_proj.output", K_FLAT), HF(L "self_attn.v_proj.output", V_FLAT), \
-        HF_IF(L "self_attn.q_norm.input", Q, QK_NORM),                                    \
-        HF_IF(L "self_attn.q_norm.output", Q_NORMED, QK_NORM),                            \
-        HF_IF(L "self_attn.k_norm.input", K, QK_NORM),                                    \
-        HF_IF(L "self_attn.k_norm.output", K_NORMED, QK_NORM),                            \
-        HF(L "self_attn.o_proj.input", Z_FLAT)
-#define NAMES_ATTN_OUT(L, means, tuple)                                        \
-    HF(L "self_attn.output.0", means), HF(L "self_attn.o_proj.output", means), \
-        HF_SECOND(L "self_attn.output", tuple, TUPLE), HF(L "self_attn.output.1", PATTERN_COPY)
+/* the projections of queries, keys and values */
+#define NAMES_HEADS(L)                                                                 \
+    HF(L "self_attn.q_proj.input", Q_IN), HF(L "self_attn.k_proj.input", K_IN),        \
+        HF(L "self_attn.v_proj.input", V_IN), HF(L "self_attn.q_proj.output", Q_FLAT), \
+        HF(L "self_attn.k_proj.output", K_FLAT), HF(L "self_attn.v_proj.output", V_FLAT)
+/* norms of each head's queries and keys: what they take and give */
+#define NAMES_QK_NORM(L, q, q_normed, k, k_normed)             \
+    HF_IF(L "self_attn.q_norm.input", q, QK_NORM),             \
+        HF_IF(L "self_attn.q_norm.output", q_normed, QK_NORM), \
+        HF_IF(L "self_attn.k_norm.input", k, QK_NORM),         \
+        HF_IF(L "self_attn.k_norm.output", k_normed, QK_NORM)
+/* the product of the output, and what attention returns */
+#define NAMES_ATTN_OUT(L, means, tuple)                                                        \
+    HF(L "self_attn.o_proj.input", Z_FLAT), HF(L "self_attn.output.0", means),                 \
+        HF(L "self_attn.o_proj.output", means), HF_SECOND(L "self_attn.output", tuple, TUPLE), \
+        HF(L "self_attn.output.1", PATTERN_COPY)
 #define NAMES_OLD_ROTARY(L)                                                  \
-    HF_SECOND(L "self_attn.rotary_emb.input", V_FIRST, OLD_ROTARY),          \
+    HF_SECOND(L "self_attn.rotary_emb.input", OLD_V, OLD_ROTARY),            \
         HF_SECOND(L "self_attn.rotary_emb.output.0", COS_FIRST, OLD_ROTARY), \
         HF_SECOND(L "self_attn.rotary_emb.output.1", SIN_FIRST, OLD_ROTARY), \
         NO(L "self_attn.rotary_emb.output",                                  \

@@ -411,6 +411,8 @@ int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, 
 {
     char json[1024];
     int n = snprintf(json, sizeof json, "{\"model_type\": \"%s\"", arch->model_type);
+    if (arch->within)
+        n += snprintf(json + n, sizeof json - (size_t)n, ", \"%s\": {\"\": 0", arch->within);
     for (const struct arch_key *k = arch->keys; k->names; k++) {
         if (k->fallback > KEY_REQUIRED)
             continue;
@@ -421,6 +423,6 @@ int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, 
                       (int)strcspn(k->names, "|"), k->names, (int)v);
         assert(n < (int)sizeof json - 1);
     }
-    json[n++] = '}';
+    n += snprintf(json + n, sizeof json - (size_t)n, arch->within ? "}}" : "}");
     return config_parse(cfg, json, (size_t)n, arch->model_type, e);
 }

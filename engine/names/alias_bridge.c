@@ -15,6 +15,9 @@
 #define B "blocks.%d."
 #define HEADS_FIRST(x) "it is [head, pos, d_head] in the bridge · use attn.hook_" x
 #define NORMED_FIRST(x) "it is [head, pos, d_head] in the bridge · use attn." x "_norm.hook_out"
+#define BY_WINDOW(x)                                                         \
+    "layers with a window have another table · use rotary_emb_local.hook_" x \
+    ", or rotary_emb.hook_" x
 #define ONE_BY_ONE \
     "the bridge hooks q, k and v one by one and never fires it · use attn.q.hook_out, attn.k.hook_out, attn.v.hook_out"
 
@@ -37,6 +40,8 @@ const struct alias_row alias_bridge[] = {
     BRIDGE(B "ln1.hook_normalized", LN1_NORMALIZED, ALWAYS),
     BRIDGE(B "ln1.hook_out", LN1_OUT, ALWAYS),
     BRIDGE(B "attn.hook_in", LN1_OUT, ALWAYS),
+    SECOND(B "attn.hook_cos", REFUSED, ROPE_LOCAL, BY_WINDOW("cos")),
+    SECOND(B "attn.hook_sin", REFUSED, ROPE_LOCAL, BY_WINDOW("sin")),
     SECOND(B "attn.hook_cos", COS_HERE, ROTARY, NULL),
     SECOND(B "attn.hook_sin", SIN_HERE, ROTARY, NULL),
     BRIDGE(B "attn.q.hook_in", Q_IN, ALWAYS),

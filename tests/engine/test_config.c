@@ -52,6 +52,47 @@ static void test_window(void **state)
     assert_int_equal(c.window, 0);
 }
 
+/* What the published files of a family leave out or say in words of their own. */
+static void test_gemma(void **state)
+{
+    (void)state;
+#define SIZES(layers)                                                                       \
+    "\"num_hidden_layers\":" layers ",\"num_attention_heads\":4,\"num_key_value_heads\":2," \
+    "\"hidden_size\":16,\"intermediate_size\":20,\"vocab_size\":10,\"head_dim\":6"
+    struct config c;
+    assert_int_equal(
+        parse(&c, "{\"model_type\":\"gemma\",\"hidden_act\":\"gelu\"," SIZES("2") "}", NULL), 0);
+    assert_int_equal(c.act, KN_ACT_GELU_NEW);
+    assert_true(c.tied && c.embed_scale == 4 && c.norm_offset == 1);
+    assert_int_equal(parse(&c, "{\"model_type\":\"gemma2\"," SIZES("5") "}", NULL), 0);
+    assert_true(c.softcap == 50 && c.final_softcap == 30 && c.window == 4096);
+    for (int32_t l = 0; l < 5; l++)
+        assert_int_equal(layer_in(&c.windowed, l), l % 2 == 0);
+    assert_int_equal(parse(&c,
+                           "{\"model_type\":\"gemma2\",\"attn_logit_softcapping\":null,"
+                           "\"final_logit_softcapping\":null," SIZES("2") "}",
+                           NULL),
+                     0);
+    assert_true(c.softcap == 0 && c.final_softcap == 0);
+    assert_int_equal(parse(&c, "{\"model_type\":\"gemma3_text\"," SIZES("13") "}", NULL), 0);
+    for (int32_t l = 0; l < 13; l++)
+        assert_int_equal(layer_in(&c.windowed, l), (l + 1) % 6 != 0);
+    assert_true(c.rope.theta == 1e6 && c.rope_local.theta == 1e4 && c.final_softcap == 0);
+    struct err e = {0};
+    assert_int_equal(parse(&c, "{\"model_type\":\"gemma3\"}", &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "\"text_config\""));
+    assert_int_equal(
+        parse(&c,
+              "{\"model_type\":\"gemma3\",\"eos_token_id\":[1,106],\"text_config\":{"
+              "\"model_type\":\"gemma3_text\",\"hidden_size\":2560,\"intermediate_size\":10240,"
+              "\"num_hidden_layers\":34,\"rope_scaling\":{\"factor\":8.0,\"rope_type\":\"linear\"},"
+              "\"sliding_window\":1024}}",
+              NULL),
+        0); /* as the first file of that size has it */
+    assert_true(c.n_heads == 8 && c.n_kv_heads == 4 && c.d_head == 256 && c.d_vocab == 262208);
+    assert_true(c.rope.factor == 8 && c.rope_local.scaling == ROPE_PLAIN && c.eos_id == 1);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -99,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),
         cmocka_unit_test(test_window),
+        cmocka_unit_test(test_gemma),
         cmocka_unit_test(test_refusals),
         cmocka_unit_test(refusal_names_the_nearest),
     };
