@@ -259,7 +259,8 @@ static int choose(struct cli *c, struct capture_list *l, struct capture_slice *p
                           c->taker.collect[i].edits, &c->err);
     for (int i = 0; i < l->n; i++)
         l->item[i].cut = pos;
-    return rc ? rc : captures_add(l, "unembed.hook_out", "logits", -1, &c->err);
+    return rc ? rc
+              : captures_add(l, site_table[site_logits(&c->m->cfg)].name, "logits", -1, &c->err);
 }
 
 int cli_run(struct cli *c)

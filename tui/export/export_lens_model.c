@@ -4,6 +4,8 @@
  * test_export.py. */
 #include "export/export_lens.h"
 
+#include <string.h>
+
 #include "model/process.h"
 
 static int32_t context_of(const struct exporter *x)
@@ -37,6 +39,19 @@ static void put_windows(struct exporter *x)
     bytes_add_string(x->out, ",\n");
 }
 
+/* The scale of embeddings has the type that they are stored in; this program has all in f32. */
+static void put_scaled(struct exporter *x)
+{
+    const char *stored = x->x->m->dtype;
+    bytes_addf(
+        x->out,
+        "    weights[\"embed.W_E\"] = hf.get_input_embeddings().weight.detach() * torch.tensor(%d**0.5).to(torch.%s).float()\n",
+        (int)x->cfg->d_model,
+        !strcmp(stored, "bf16")  ? "bfloat16"
+        : !strcmp(stored, "f16") ? "float16"
+                                 : "float32");
+}
+
 static void put_config(struct exporter *x, const struct switches *sw)
 {
     static const char *const acts[KN_ACT_COUNT] = {[KN_ACT_GELU] = "gelu",
@@ -49,11 +64,11 @@ static void put_config(struct exporter *x, const struct switches *sw)
         x->out,
         "    cfg = HookedTransformerConfig(\n"
         "        n_layers=%d, n_heads=%d, d_head=%d, d_model=%d, d_mlp=%d, d_vocab=%d, n_ctx=%d,\n"
-        "        act_fn=\"%s\", gated_mlp=%s, normalization_type=\"%s\", final_rms=%s, eps=%.9g, attn_scale=%d**0.5,\n",
+        "        act_fn=\"%s\", gated_mlp=%s, normalization_type=\"%s\", final_rms=%s, eps=%.9g, attn_scale=%.9g**0.5,\n",
         (int)c->n_layers, (int)c->n_heads, (int)c->d_head, (int)c->d_model, (int)c->d_mlp,
         (int)c->d_vocab, (int)context_of(x), acts[c->act], c->gated ? "True" : "False",
         c->norm_center ? "LN" : "RMS", c->norm_center ? "False" : "True", c->norm_eps,
-        (int)c->d_head);
+        c->query_pre_attn_scalar ? c->query_pre_attn_scalar : (double)c->d_head);
     if (c->pos == POS_ROTARY)
         bytes_addf(
             x->out,
@@ -63,6 +78,12 @@ static void put_config(struct exporter *x, const struct switches *sw)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
     if (c->qk_norm)
         bytes_add_string(x->out, "        use_qk_norm=True,\n");
+    if (c->norm_place == NORM_BOTH)
+        bytes_add_string(x->out, "        use_normalization_before_and_after=True,\n");
+    if (c->softcap > 0)
+        bytes_addf(x->out, "        attn_scores_soft_cap=%.17g,\n", c->softcap);
+    if (c->final_softcap > 0)
+        bytes_addf(x->out, "        output_logits_soft_cap=%.17g,\n", c->final_softcap);
     put_windows(x);
     bytes_addf(
         x->out,
@@ -82,8 +103,24 @@ static void put_unrotated(struct exporter *x)
                        (int)l);
 }
 
+/* Each layer's table, where those of layers with a window are others. */
+static void put_rotary_by_kind(struct exporter *x)
+{
+    bytes_addf(
+        x->out,
+        "    # the rotary tables of the original\n"
+        "    for block, kind in zip(model.blocks, hf.config.get_text_config().layer_types):\n"
+        "        cos, sin = hf.%srotary_emb(torch.zeros(1), torch.arange(%d)[None], kind)\n"
+        "        block.attn.rotary_cos, block.attn.rotary_sin = cos[0], sin[0]\n",
+        x->cfg->arch->prefix, (int)context_of(x));
+}
+
 static void put_rotary(struct exporter *x)
 {
+    if (x->cfg->pos == POS_ROTARY && x->cfg->rope_by_window) {
+        put_rotary_by_kind(x);
+        return;
+    }
     if (x->cfg->pos != POS_ROTARY || x->cfg->rope.scaling == ROPE_PLAIN)
         return;
     int32_t n = context_of(x);
@@ -131,6 +168,8 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
     bytes_addf(x->out, "    weights = %s(hf, cfg)\n", a->lens.convert);
     if (a->lens.biases && x->cfg->attn_bias)
         bytes_add_string(x->out, a->lens.biases);
+    if (x->cfg->embed_scaled)
+        put_scaled(x);
     bytes_add_string(
         x->out,
         "    model = HookedTransformer(cfg)\n    model.load_and_process_state_dict(\n        weights,\n");

@@ -10,12 +10,14 @@
 #include <string.h>
 
 static const char attention_text
-    [] = "def attend(module, query, key, value, attention_mask, scaling=None, **_):\n"
+    [] = "def attend(module, query, key, value, attention_mask, scaling=None, softcap=None, **_):\n"
          "    \"\"\"Attention with a place to look at every step of it.\"\"\"\n"
          "    query, key = module.hook_rot_q(query), module.hook_rot_k(key)\n"
          "    groups = query.shape[1] // key.shape[1]\n"
          "    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)\n"
          "    scores = query @ key.transpose(-1, -2) * scaling\n"
+         "    if softcap is not None:\n"
+         "        scores = softcap * torch.tanh(scores / softcap)\n"
          "    scores = scores.masked_fill(attention_mask < 0, -float(\"inf\"))\n"
          "    pattern = module.hook_pattern(module.hook_attn_scores(scores).softmax(-1))\n"
          "    return (pattern @ value).transpose(1, 2).contiguous(), pattern\n\n\n";
@@ -46,7 +48,8 @@ static void put_model(struct exporter *x, const struct points *p)
     export_hugging_face(x);
     bytes_add_string(b, ".eval()\n");
     if (p->attention &&
-        alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, 0}, LIBRARY_NNSIGHT, 0, path) &&
+        alias_name(x->cfg, (struct site_ref){site_attn_made(x->cfg), 0}, LIBRARY_NNSIGHT, 0,
+                   path) &&
         export_path_split(path, &at)) {
         const char *blocks = at.module + strlen("model."), *rest = strstr(blocks, "[0]");
         bytes_addf(

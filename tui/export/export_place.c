@@ -145,8 +145,8 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
     site_name(s, out->name);
     out->site = site_order(p, s);
     if (in_attention(s.id)) {
-        if (!alias_name(x->cfg, (struct site_ref){SITE_ATTN_OUT, s.layer}, LIBRARY_NNSIGHT, 0,
-                        path) ||
+        if (!alias_name(x->cfg, (struct site_ref){site_attn_made(x->cfg), s.layer}, LIBRARY_NNSIGHT,
+                        0, path) ||
             !export_path_split(path, out))
             return -1;
         size_t n = strlen(out->module);

@@ -114,6 +114,14 @@ static int find_parameter(struct exporter *x, const struct edit_instr *act,
 {
     const struct edit_weight *w = act->weight;
     char why[200];
+    struct weight_form used = weight_form(x->cfg, w->id),
+                       there = x->to == EXPORT_NNSIGHT ? (struct weight_form){1, 0} : used;
+    if (w->form.factor != there.factor || w->form.offset != there.offset)
+        return export_refuse(
+            x, act->edit,
+            x->to == EXPORT_NNSIGHT
+                ? "the checkpoint holds it scaled, or less one, beside TransformerLens' · name it as Hugging Face does"
+                : "TransformerLens holds it scaled, or 1 more, beside the checkpoint · name it as TransformerLens does");
     if (x->to == EXPORT_NNSIGHT) {
         p->absent = !model_weight(x->x->m, w->layer < 0 ? 0 : w->layer, w->id)->ndim;
         return find_module(x->cfg, w, p)
