@@ -243,9 +243,11 @@ static json_t *by_keys(struct making *m, struct err *e)
         return NULL;
     if ((len == 0 && (factor == 0 || factor == 1)) || (len == 4 && memcmp(type, "none", 4) == 0))
         return json_null();
-    return json_pack("{s:o,s:f}", "rope_type",
-                     len ? json_stringn(type, len) : json_string("linear"), "factor",
-                     shortest(factor));
+    json_t *name = len ? json_stringn(type, len) : json_string("linear");
+    if (!name)
+        err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · is not UTF-8", gguf_file(m->g),
+                key(m, "rope.scaling.type"));
+    return name ? json_pack("{s:o,s:f}", "rope_type", name, "factor", shortest(factor)) : NULL;
 }
 
 static int put_rope(struct making *m, struct err *e)

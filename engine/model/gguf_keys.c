@@ -1,5 +1,6 @@
 /* gguf_keys.c - the keys of a GGUF file, and reading its header piece by piece (see gguf.h). */
 #include <inttypes.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -299,21 +300,23 @@ int gguf_int(const struct gguf *g, const char *key, int64_t min, int64_t max, in
 int gguf_number(const struct gguf *g, const char *key, double *out, struct err *e)
 {
     const struct gguf_value *v = gguf_find(g, key);
-    int64_t x;
+    int64_t whole;
+    double x = NAN;
     if (!v)
         return 0;
-    if (v->list)
-        return unexpected(g, key, "a number", e);
-    if (v->type == GGUF_F32) {
-        *out = (double)gguf_list_f32(v, 0);
-    } else if (v->type == GGUF_F64) {
+    if (!v->list && v->type == GGUF_F32) {
+        x = (double)gguf_list_f32(v, 0);
+    } else if (!v->list && v->type == GGUF_F64) {
         uint64_t bits = little(v->at, 8);
-        memcpy(out, &bits, sizeof bits);
-    } else if (item_int(v, 0, &x)) {
-        *out = (double)x;
+        memcpy(&x, &bits, sizeof bits);
+    } else if (!v->list && item_int(v, 0, &whole)) {
+        x = (double)whole;
     } else {
         return unexpected(g, key, "a number", e);
     }
+    if (!isfinite(x))
+        return unexpected(g, key, "a finite number", e);
+    *out = x;
     return 1;
 }
 

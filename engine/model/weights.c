@@ -147,7 +147,10 @@ static int missing(const struct binding *b, const char *name, struct err *e)
     const char *near = checkpoint_nearest(b->st, name);
     const struct st_tensor *any = checkpoint_count(b->st) ? checkpoint_at(b->st, 0) : NULL;
     return err_set(e, ERR_BAD_INPUT, "%s · tensor %s is missing · nearest there: %s",
-                   any ? any->file : "checkpoint", name, near ? near : "none");
+                   any       ? any->file
+                   : b->gguf ? gguf_file(checkpoint_gguf(b->st))
+                             : "checkpoint",
+                   name, near ? near : "none");
 }
 
 /* All weights that one tensor holds of a layer, or of one expert of it. */

@@ -177,6 +177,12 @@ static void a_good_file_is_read(void **state)
     assert_int_equal(gguf_int(g, "a.none", 0, 1, &n, &e), 0);
     assert_int_equal(gguf_number(g, "a.double", &x, &e), 1);
     assert_true(x == 1.5);
+    assert_int_equal(gguf_number(g, "a.words", &x, &e), ERR_BAD_INPUT);
+    unsigned char *bits = (unsigned char *)(uintptr_t)gguf_find(g, "a.double")->at;
+    bits[7] = 0x7f, bits[6] = 0xf0; /* infinity and more */
+    assert_int_equal(gguf_number(g, "a.double", &x, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "\"a.double\" · expected a finite number"));
+    assert_true(x == 1.5);
     assert_int_equal(gguf_bool(g, "a.flag", &flag, &e), 1);
     assert_true(flag);
     assert_int_equal(gguf_string(g, "general.architecture", &s, &len, &e), 1);
