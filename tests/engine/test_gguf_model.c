@@ -382,7 +382,7 @@ static void a_published_file_opens(void **state)
     }
     struct model *m = open_model(path);
     assert_int_equal(m->cfg.d_vocab, 32000);
-    assert_string_equal(m->dtype, "f16");
+    assert_string_equal(m->dtype, "f16 (+f32)");
     assert_string_equal(tokenizer_kind(m->tok), "bpe");
     assert_int_equal(m->cfg.bos_id, 1);
     model_close(m);

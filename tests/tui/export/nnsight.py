@@ -24,12 +24,14 @@ RUNS = {
 }
 
 
-def attend(module, query, key, value, attention_mask, scaling=None, **_):
+def attend(module, query, key, value, attention_mask, scaling=None, softcap=None, **_):
     """Attention with a place to look at every step of it."""
     query, key = module.hook_rot_q(query), module.hook_rot_k(key)
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)
     scores = query @ key.transpose(-1, -2) * scaling
+    if softcap is not None:
+        scores = softcap * torch.tanh(scores / softcap)
     scores = scores.masked_fill(attention_mask < 0, -float("inf"))
     pattern = module.hook_pattern(module.hook_attn_scores(scores).softmax(-1))
     return (pattern @ value).transpose(1, 2).contiguous(), pattern
