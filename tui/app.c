@@ -132,9 +132,9 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
         return r;
     }
     a->cur = (struct place){.view = VIEW_GRID,
-                            .row = a->n - 1,
+                            .row = model_answer_row(a->m, a->tokens, a->n),
                             .column = a->m->cfg.n_layers,
-                            .site = {SITE_RESID_POST, a->m->cfg.n_layers - 1}};
+                            .site = run_lens_site(a->m, a->m->cfg.n_layers)};
     a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
     app_edits_changed(a);
     char note[160];
@@ -382,7 +382,8 @@ static void mend_cursor(struct app *a)
     struct place *p = &a->cur;
     const struct config *cfg = &a->m->cfg;
     p->row = p->row >= a->n ? a->n - 1 : p->row < 0 ? 0 : p->row;
-    p->src = p->src > p->row ? p->row : p->src < 0 ? 0 : p->src;
+    int32_t seen = config_seen_from(cfg, p->row, a->n);
+    p->src = p->src >= seen ? seen - 1 : p->src < 0 ? 0 : p->src;
     p->column = p->column > cfg->n_layers ? cfg->n_layers : p->column < 0 ? 0 : p->column;
     p->head = p->head >= cfg->n_heads ? cfg->n_heads - 1 : p->head < 0 ? 0 : p->head;
 }
@@ -405,10 +406,11 @@ struct want app_kl_want(const struct app *a)
     return want_whole(WANT_KL, output_site(a));
 }
 
-/* The two likeliest tokens at the end. */
+/* The two likeliest tokens at the answer. */
 static struct want likeliest(const struct app *a)
 {
-    struct want w = want_make(WANT_BEST, run_lens_site(a->m, a->m->cfg.n_layers), a->n - 1, a->n);
+    int32_t row = model_answer_row(a->m, a->tokens, a->n);
+    struct want w = want_make(WANT_BEST, run_lens_site(a->m, a->m->cfg.n_layers), row, row + 1);
     w.k = 2;
     return w;
 }
@@ -452,7 +454,7 @@ static void take_pair(struct app *a)
 {
     const struct snapshot *s = a->snap;
     const struct want w = likeliest(a);
-    const struct want_best *best = snapshot_at(s, FACE_BASE, &w, a->n - 1);
+    const struct want_best *best = snapshot_at(s, FACE_BASE, &w, w.row0);
     if (!a->pair_wanted || s->generation < a->values_generation || !best)
         return;
     a->pair[0] = best[0].id;

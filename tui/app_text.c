@@ -32,7 +32,7 @@ bool app_set_prompt(struct app *a, const char *text)
         free(copy);
         return false;
     }
-    bool at_end = a->cur.row == a->n - 1;
+    bool at_end = a->cur.row == model_answer_row(a->m, a->tokens, a->n);
     bool same = n == a->n && memcmp(ids, a->tokens, (size_t)n * sizeof *ids) == 0;
     free(a->prompt);
     free(a->tokens);
@@ -42,7 +42,7 @@ bool app_set_prompt(struct app *a, const char *text)
     if (same)
         return true;
     if (at_end)
-        a->cur.row = n - 1;
+        a->cur.row = model_answer_row(a->m, ids, n);
     a->pair_wanted = a->pair_auto;
     app_values_changed(a);
     return true;

@@ -93,7 +93,7 @@ const float *attention_value_norm(const struct attention *at, enum face face, in
 static float row_divisor(const struct attention *at, const float *row, int32_t dest)
 {
     float sum = 0, max = 0;
-    for (int32_t j = 0; j <= dest; j++) {
+    for (int32_t j = 0; j < config_seen_from(&at->a->m->cfg, dest, at->n); j++) {
         if (j && isfinite(row[j]))
             sum += row[j];
         max = isfinite(row[j]) && fabsf(row[j]) > max ? fabsf(row[j]) : max;
@@ -183,7 +183,7 @@ int attention_top(const struct attention *at, const struct attention_row *row, i
 {
     int n = 0;
     bool diff = at->show == SHOW_DIFFERENCE;
-    for (int32_t j = 0; j <= row->dest && j < at->n; j++) {
+    for (int32_t j = 0; j < config_seen_from(&at->a->m->cfg, row->dest, at->n) && j < at->n; j++) {
         float v = attention_value(at, row, j);
         int at_place = n;
         while (at_place > 0) {

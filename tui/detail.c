@@ -29,7 +29,7 @@ static int norm_sites(struct site_ref cell, struct site_ref sites[3])
     sites[0] = cell;
     sites[1] = (struct site_ref){SITE_ATTN_OUT, cell.layer};
     sites[2] = (struct site_ref){SITE_MLP_OUT, cell.layer};
-    return cell.id == SITE_RESID_POST ? 3 : 1;
+    return site_table[cell.id].scope == SCOPE_BLOCK && cell.id != SITE_RESID_PRE ? 3 : 1;
 }
 
 void detail_want(const struct app *a, struct want_list *l, int k)

@@ -6,6 +6,7 @@ enum {
     LIMIT_LAYERS = 512,
     LIMIT_HEADS = 1024,
     LIMIT_EXPERTS = 1024, /* of one layer */
+    LIMIT_TYPES = 64,     /* token types */
     LIMIT_D_HEAD = 4096,
     LIMIT_ROPE_FACTORS = 256, /* rotated pairs of a head that have factors of their own */
     LIMIT_D_MODEL = 1 << 18,

@@ -246,7 +246,7 @@ static int embedding_read(const struct pass *s, const struct bore_row *row, stru
                           float *to, struct err *e)
 {
     size_t n = (size_t)s->out.output.stride[0];
-    int rc = columns_read(s, row, r, SITE_EMBED, SITE_ROOT, to, e);
+    int rc = columns_read(s, row, r, site_stream(&s->m->m->cfg, SITE_ROOT), SITE_ROOT, to, e);
     if (rc || !site_exists(&s->m->m->cfg, SITE_POS_EMBED))
         return rc;
     float *pos = calloc(n, sizeof *pos);
@@ -274,8 +274,9 @@ static int output_row(struct pass *s, const struct bore_row *row, int index, str
         }
         return 0;
     }
-    return s->end > 1 ? columns_read(s, row, r, SITE_RESID_POST, s->end - 2, to, e)
-                      : embedding_read(s, row, r, to, e);
+    return s->end > 1
+               ? columns_read(s, row, r, site_stream(&s->m->m->cfg, s->end - 2), s->end - 2, to, e)
+               : embedding_read(s, row, r, to, e);
 }
 
 /* The real rows of the residual stream that a pass starts from. */

@@ -424,6 +424,12 @@ static int check(const struct run *r, const struct stack_options *o, struct err 
     const struct config *c = &run_model(r)->cfg;
     const char *kind = kind_names[o->kind];
     char words[FLAG_TEXT];
+    if (c->norm_place == NORM_RESIDUAL)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · the stream is normalized after every branch here: it is no sum of what "
+            "layers give · read hook_attn_out, hook_mlp_out and the norms",
+            kind);
     for (int i = 0; i < FLAG_WORDS; i++)
         if (o->flags & flag_words[i].flag && !(flag_words[i].kinds >> o->kind & 1))
             return err_set(e, ERR_BAD_INPUT, "%s has no %s · it has %s", kind, flag_words[i].word,

@@ -152,6 +152,11 @@ int detect_head(struct run *r, const float *pattern, const struct detect_options
     int32_t n = run_length(r), heads = run_model(r)->cfg.n_heads;
     struct sums *sums = malloc((size_t)heads * sizeof *sums);
     int rc = sums ? 0 : err_memory(e, "detect_head");
+    if (!rc && run_model(r)->cfg.bidirectional)
+        rc = err_set(
+            e, ERR_BAD_INPUT,
+            "detect_head · its patterns are of causal heads, attention looks both ways here "
+            "· borescope attn prints every source");
     if (!rc && n < 2)
         rc = err_set(e, ERR_BAD_INPUT, "detect_head · needs two tokens or more, the prompt has %d",
                      n);

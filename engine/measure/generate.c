@@ -270,6 +270,11 @@ int generate(const struct model *m, const struct pair_target *t, int32_t rows, i
              const struct generate_options *opt, int32_t eos_id, size_t cache_bytes,
              generate_emit_fn *emit, void *user, struct err *e)
 {
+    if (m->cfg.bidirectional)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "generate · attention looks both ways here: nothing is continued from left to "
+            "right · put a mask into the prompt and look at its logits");
     struct generation g = {
         .m = m, .opt = opt, .eos_id = eos_id, .n = rows, .emit = emit, .user = user};
     g.rows = calloc((size_t)rows, sizeof *g.rows);

@@ -27,6 +27,13 @@ struct scratch {
     int32_t *host;                                     /* these words, once fetched */
 };
 
+int lens_check(const struct model *m, struct err *e)
+{
+    if (site_exists(&m->cfg, SITE_UNEMBED_OUT))
+        return 0;
+    return err_set(e, ERR_BAD_INPUT, "lens and logits · %s", config_lack(&m->cfg, PROPERTY_HEAD));
+}
+
 static void scratch_close(struct scratch *s)
 {
     if (s->mem)
@@ -39,6 +46,9 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
                         bool unembed, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
+    int rc = lens_check(run_model(r), e);
+    if (rc)
+        return rc;
     int64_t fit = BLOCK_BYTES / ((int64_t)c->d_vocab * (int64_t)sizeof(float)), n;
     n = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
     n = fit < 1 ? 1 : fit < n ? fit : n;
@@ -326,6 +336,8 @@ static int losses(struct run *r, int32_t n, float *out, struct err *e)
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
 {
     int32_t n = run_length(r) - 1;
+    if (run_model(r)->cfg.bidirectional)
+        return err_set(e, ERR_BAD_INPUT, "loss · %s", LENS_NO_LOSS);
     float *out = per_token ? per_token : malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
     if (!out)
         return err_memory(e, "loss");

@@ -23,6 +23,14 @@ struct lens_top {
 
 enum { LENS_TOP_MAX = 64 };
 
+/* Why encoders have no loss. */
+#define LENS_NO_LOSS                                                                                 \
+    "the mean over next tokens is of causal models, this one sees them · take logprob[pos, token] " \
+    "at a mask"
+
+/* Refuse, in one line, a model that has no logits. */
+int lens_check(const struct model *m, struct err *e);
+
 /* Lens of n cells in any order, each (column as run_lens_site counts, row): cells[n], top[n * k]
  * descending, k 0..LENS_TOP_MAX.  target: one id for all, or -1.  A cell's value does not depend on
  * the others asked for. */

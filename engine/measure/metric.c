@@ -3,6 +3,7 @@
 
 #include "base/number.h"
 #include "edit/token_nearest.h"
+#include "measure/lens.h"
 #include "run/run_device.h"
 
 #include <ctype.h>
@@ -138,6 +139,14 @@ int metric_parse(struct metric *out, const char *text, const struct tokenizer *t
 static int32_t at_row(const struct metric_term *t, int32_t n)
 {
     return t->pos < 0 ? n + t->pos : t->pos;
+}
+
+int metric_check(const struct metric *m, const struct model *model, struct err *e)
+{
+    for (int32_t i = 0; i < m->n; i++)
+        if (m->terms[i].kind == METRIC_LOSS && model->cfg.bidirectional)
+            return err_set(e, ERR_BAD_INPUT, "metric loss · %s", LENS_NO_LOSS);
+    return lens_check(model, e);
 }
 
 int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1, struct err *e)

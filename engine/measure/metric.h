@@ -30,6 +30,8 @@ struct metric {
 /* Parse against a tokenizer and a vocabulary size.  Errors name the column and what would work. */
 int metric_parse(struct metric *out, const char *text, const struct tokenizer *tok, int32_t d_vocab,
                  struct err *e);
+/* Refuse a metric that this model cannot have. */
+int metric_check(const struct metric *m, const struct model *model, struct err *e);
 /* Check positions against a length; rows [*row0, *row1) are the ones whose logits the metric reads.
  */
 int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1, struct err *e);

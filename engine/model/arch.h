@@ -35,6 +35,11 @@ struct arch_must {
     bool value;
 };
 
+/* The same of a word. */
+struct arch_word {
+    const char *name, *value;
+};
+
 enum { ARCH_PARTS_MAX = 3 };
 
 /* A tensor of the checkpoint: [n,k] or [n], one weight, or several that share their k joined along
@@ -65,13 +70,16 @@ struct arch_lens {
 struct arch {
     const char *model_type;
     const char *class_name; /* the entry of "architectures", when model_type is missing */
-    const char *prefix;     /* "transformer." */
+    const char *heads;  /* NULL, or the classes, separated by '|', that have the unembedding: others
+                           of the family end with their last block */
+    const char *prefix; /* "transformer." */
     const char *old_prefix; /* the same in files of before, or NULL */
     const char *within;     /* the object of config.json that has the keys, or NULL: the file */
     const char *skipped;    /* beginnings of tensors that are another model's: "a.|b.", or NULL */
     struct config base;     /* its properties: what the keys do not say */
     const struct arch_key *keys;
     const struct arch_must *must;
+    const struct arch_word *words;     /* NULL: none */
     const struct arch_tensor *tensors; /* ends with a NULL name */
     const struct alias_row *names;     /* Hugging Face's module paths, taker's points */
     struct arch_lens lens;

@@ -275,6 +275,14 @@ static int sizes_check(struct config *cfg, const char *file, struct err *e)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · %d heads of %d are above the limits (%d per head, %d together)", file,
                        cfg->n_heads, cfg->d_head, LIMIT_D_HEAD, LIMIT_D_MODEL);
+    if (cfg->pos_after_pad) {
+        cfg->pos_row0 = cfg->pos_pad + 1;
+        if (cfg->n_ctx <= cfg->pos_row0)
+            return err_set(e, ERR_BAD_INPUT,
+                           "%s · %d positions of which the first %d are not used · none is left",
+                           file, cfg->n_ctx, cfg->pos_row0);
+        cfg->n_ctx -= cfg->pos_row0;
+    }
     return 0;
 }
 
@@ -334,6 +342,35 @@ int config_family(const char *path, char *buf, size_t size, struct err *e)
     return rc;
 }
 
+static int word_must(struct js_node node, const char *text, struct err *e)
+{
+    char want[64];
+    const char *s;
+    int rc = js_string_or(node, text, &s, e);
+    snprintf(want, sizeof want, "\"%s\" (nothing else is supported)", text);
+    return rc || !strcmp(s, text) ? rc : js_expected(node, want, e);
+}
+
+static bool word_in(const char *list, const char *word)
+{
+    for (const char *p = list; *p; p += strcspn(p, "|"), p += *p == '|')
+        if (strcspn(p, "|") == strlen(word) && !strncmp(p, word, strlen(word)))
+            return true;
+    return false;
+}
+
+/* A class of the family without the unembedding? */
+static int head_read(struct config *cfg, struct js_node root, struct err *e)
+{
+    struct js_node classes = js_at(js_get(root, "architectures"), 0);
+    const char *name;
+    int rc = js_string_or(classes, cfg->arch->class_name, &name, e);
+    if (rc || !cfg->arch->heads || word_in(cfg->arch->heads, name))
+        return rc;
+    cfg->headless = true, cfg->mlm_head = false;
+    return 0;
+}
+
 static int config_read(struct config *cfg, struct js_node root, struct err *e)
 {
     if (!js_is_object(root))
@@ -359,11 +396,17 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
                 js_get(root, m->name),
                 m->value ? "true (false is not supported)" : "false (true is not supported)", e);
     }
-    if ((rc = unrotated_read(cfg, root, e)) || (rc = layers_read(cfg, root, e)) ||
-        (rc = experts_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+    for (const struct arch_word *w = arch->words; w && w->name; w++)
+        if ((rc = word_must(js_get(root, w->name), w->value, e)))
+            return rc;
+    if ((rc = head_read(cfg, root, e)) || (rc = unrotated_read(cfg, root, e)) ||
+        (rc = layers_read(cfg, root, e)) || (rc = experts_read(cfg, root, e)) ||
+        (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = cfg->pos == POS_ROTARY ? rope_read(cfg, root, e) : 0) ||
         (rc = token_id(token_node(file, root, "bos_token_id"), &cfg->bos_id, e)) ||
-        (rc = token_id(token_node(file, root, "eos_token_id"), &cfg->eos_id, e)))
+        (rc = token_id(token_node(file, root, "eos_token_id"), &cfg->eos_id, e)) ||
+        (rc = token_id(token_node(file, root, "sep_token_id"), &cfg->sep_id, e)) ||
+        (rc = token_id(token_node(file, root, "mask_token_id"), &cfg->mask_id, e)))
         return rc;
     if (!cfg->window_on)
         cfg->window = 0;
@@ -373,10 +416,10 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
         cfg->window_layer0 = 0;
         cfg->windowed = (struct layer_set){0};
     }
-    if (cfg->bos_id >= cfg->d_vocab)
-        cfg->bos_id = -1;
-    if (cfg->eos_id >= cfg->d_vocab)
-        cfg->eos_id = -1;
+    int32_t *const ids[] = {&cfg->bos_id, &cfg->eos_id, &cfg->sep_id, &cfg->mask_id};
+    for (int i = 0; i < 4; i++)
+        if (*ids[i] >= cfg->d_vocab)
+            *ids[i] = -1;
     return 0;
 }
 
@@ -414,7 +457,7 @@ int config_usual(struct config *cfg, const struct arch *arch, int32_t n_layers, 
     if (arch->within)
         n += snprintf(json + n, sizeof json - (size_t)n, ", \"%s\": {\"\": 0", arch->within);
     for (const struct arch_key *k = arch->keys; k->names; k++) {
-        if (k->fallback > KEY_REQUIRED)
+        if (k->fallback > KEY_REQUIRED && k->offset != offsetof(struct config, n_layers))
             continue;
         int32_t v = k->offset == offsetof(struct config, n_layers)  ? n_layers
                     : k->offset == offsetof(struct config, n_heads) ? 32

@@ -38,8 +38,8 @@ struct config {
     const struct arch *arch;
 #define CONFIG(type, field) type field;
 #include "model/config.def"
-    bool prepend_bos;       /* TransformerLens' default for this architecture */
-    int32_t bos_id, eos_id; /* -1 = config.json names none */
+    bool prepend_bos;                /* TransformerLens' default for this architecture */
+    int32_t bos_id, eos_id, mask_id; /* -1 = config.json names none */
 };
 
 /* Is a layer >= 0 in the set; put one below LIMIT_LAYERS in or take it out. */
@@ -60,6 +60,11 @@ const char *config_lack(const struct config *cfg, enum property p);
 static inline bool config_dense(const struct config *cfg, int32_t layer)
 {
     return layer < 0 ? !cfg->n_moe || cfg->n_moe < cfg->n_layers : !layer_in(&cfg->moe, layer);
+}
+/* Of n positions, those that one can see are [0, this). */
+static inline int32_t config_seen_from(const struct config *cfg, int32_t row, int32_t n)
+{
+    return cfg->bidirectional ? n : row + 1;
 }
 /* The first row that a change of row `row` can reach. */
 int32_t config_first_reached_row(const struct config *cfg, int32_t row);

@@ -238,7 +238,7 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
     if (!rc && !(m->tok = tokenizer_for(m, &h, e)))
         rc = err_code(e);
     if (!rc)
-        model_find_bos(m);
+        model_find_special(m);
     return finish_open(out, m, rc, e);
 }
 

@@ -56,8 +56,15 @@ const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e);
 
 /* Set cfg.bos_id to the token that TransformerLens begins texts with: the tokenizer's, where its
- * configuration names one, else config.json's, else the post-processor's. */
-void model_find_bos(struct model *m);
+ * configuration names one, else config.json's, else the post-processor's; of models with a mask or
+ * with token types, cfg.mask_id and cfg.sep_id likewise. */
+void model_find_special(struct model *m);
+/* The token type of the position after one of `type` that holds `token`: a separator begins the
+ * next segment, as the tokenizer's template has it for a pair of texts. */
+int32_t model_type_after(const struct model *m, int32_t type, int32_t token);
+/* The position to look at first in n tokens: a masked language model's first mask, else the last.
+ */
+int32_t model_answer_row(const struct model *m, const int32_t *ids, int32_t n);
 /* Where the tokenizer and the model differ in the size of their vocabulary, what that means, in
  * buf; else NULL.  160 bytes do. */
 const char *model_vocabulary_note(const struct model *m, char *buf, size_t size);

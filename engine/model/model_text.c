@@ -28,24 +28,37 @@ static int32_t named_token(const struct model *m, struct js_node node)
 
 /* TransformerLens begins texts with the tokenizer's bos_token, and where that is null with its
  * eos_token.  A key that is not there says nothing, since classes have defaults of their own. */
-static int32_t configured_bos(const struct model *m)
+static int32_t configured_bos(const struct model *m, struct js_node names)
+{
+    struct js_node bos = js_get(names, "bos_token");
+    int32_t id = named_token(m, bos);
+    if (id < 0 && bos.value && !js_is_set(bos))
+        id = named_token(m, js_get(names, "eos_token"));
+    return id;
+}
+
+/* The token that tokenizer_config.json names, else what it is called where it is not named. */
+static void find_named(const struct model *m, struct js_node names, const char *key,
+                       const char *usual, int32_t *out)
+{
+    int32_t id = named_token(m, js_get(names, key));
+    if (id < 0 && *out < 0)
+        id = tokenizer_find(m->tok, usual, strlen(usual));
+    *out = id >= 0 && id < m->cfg.d_vocab ? id : *out;
+}
+
+void model_find_special(struct model *m)
 {
     char path[PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/tokenizer_config.json", m->folder);
     struct js_doc *doc = access(path, R_OK) ? NULL : js_open_texts(path, NULL);
-    if (!doc)
-        return -1; /* nothing else is wanted from it */
-    struct js_node bos = js_get(js_root(doc), "bos_token");
-    int32_t id = named_token(m, bos);
-    if (id < 0 && bos.value && !js_is_set(bos))
-        id = named_token(m, js_get(js_root(doc), "eos_token"));
+    struct js_node names = doc ? js_root(doc) : (struct js_node){0};
+    int32_t id = m->files && checkpoint_gguf(m->files) ? -1 : configured_bos(m, names);
+    if (m->cfg.n_types)
+        find_named(m, names, "sep_token", "[SEP]", &m->cfg.sep_id);
+    if (m->cfg.bidirectional)
+        find_named(m, names, "mask_token", "[MASK]", &m->cfg.mask_id);
     js_close(doc);
-    return id;
-}
-
-void model_find_bos(struct model *m)
-{
-    int32_t id = m->files && checkpoint_gguf(m->files) ? -1 : configured_bos(m);
     if (id >= 0)
         m->cfg.bos_id = id;
     else if (m->cfg.bos_id < 0 && tokenizer_bos(m->tok) < m->cfg.d_vocab)
@@ -90,6 +103,19 @@ int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, boo
     if (over)
         *over = n > m->cfg.n_ctx;
     return 0;
+}
+
+int32_t model_type_after(const struct model *m, int32_t type, int32_t token)
+{
+    return token == m->cfg.sep_id && type + 1 < m->cfg.n_types ? type + 1 : type;
+}
+
+int32_t model_answer_row(const struct model *m, const int32_t *ids, int32_t n)
+{
+    for (int32_t i = 0; m->cfg.mask_id >= 0 && i < n; i++)
+        if (ids[i] == m->cfg.mask_id)
+            return i;
+    return n - 1;
 }
 
 /* Does the name begin with one of "a.|b."? */

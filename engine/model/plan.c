@@ -84,23 +84,6 @@ static int32_t layer_window(const struct config *cfg, int32_t layer)
     return layer_in(&cfg->windowed, layer) ? cfg->window : 0;
 }
 
-static void emit_embed(struct emitter *em)
-{
-    const struct config *cfg = em->cfg;
-    struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
-    s->p.scale = cfg->embed_scale ? (float)cfg->embed_scale : 1;
-    if (cfg->pos == POS_LEARNED)
-        EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
-    if (cfg->pos == POS_ROTARY) {
-        EMIT(em, COPY, ROT_COS, {OPERAND_COS, 0});
-        EMIT(em, COPY, ROT_SIN, {OPERAND_SIN, 0});
-    }
-    if (cfg->pos == POS_ROTARY && cfg->rope_by_window) {
-        EMIT(em, COPY, ROT_COS_LOCAL, {OPERAND_COS, 1});
-        EMIT(em, COPY, ROT_SIN_LOCAL, {OPERAND_SIN, 1});
-    }
-}
-
 /* The three steps of a norm: x / scale, then weight (and bias). */
 static void emit_norm(struct emitter *em, struct operand x, enum site_id scale,
                       enum site_id normalized, enum site_id out, enum weight_id w, enum weight_id b)
@@ -129,7 +112,43 @@ static void emit_ln1(struct emitter *em, enum site_id x)
 static void emit_ln2(struct emitter *em, enum site_id x)
 {
     emit_norm(em, (struct operand){OPERAND_SITE, x}, SITE_LN2_SCALE, SITE_LN2_NORMALIZED,
-              SITE_LN2_OUT, W_LN2, B_LN2);
+              em->cfg->norm_place == NORM_RESIDUAL ? SITE_NORMALIZED_RESID_POST : SITE_LN2_OUT,
+              W_LN2, B_LN2);
+}
+
+/* Embeddings of tokens, positions and token types, normalized together. */
+static void emit_embed_norm(struct emitter *em)
+{
+    EMIT(em, EMBED, WORD_EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
+    EMIT(em, EMBED, WORD_POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
+    if (em->cfg->n_types)
+        EMIT(em, EMBED, TYPE_EMBED, {OPERAND_TYPES, 0}, WEIGHT(W_TYPE));
+    EMIT(em, ADD, EMBED_SUM, AT(WORD_EMBED), AT(WORD_POS_EMBED));
+    if (em->cfg->n_types)
+        EMIT(em, ADD, EMBED_SUM, AT(EMBED_SUM), AT(TYPE_EMBED))->in_place = true;
+    emit_norm(em, (struct operand)AT(EMBED_SUM), SITE_EMBED_LN_SCALE, SITE_EMBED_LN_NORMALIZED,
+              SITE_FULL_EMBED, W_EMBED_LN, B_EMBED_LN);
+}
+
+static void emit_embed(struct emitter *em)
+{
+    const struct config *cfg = em->cfg;
+    if (cfg->embed_norm) {
+        emit_embed_norm(em);
+        return;
+    }
+    struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
+    s->p.scale = cfg->embed_scale ? (float)cfg->embed_scale : 1;
+    if (cfg->pos == POS_LEARNED)
+        EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
+    if (cfg->pos == POS_ROTARY) {
+        EMIT(em, COPY, ROT_COS, {OPERAND_COS, 0});
+        EMIT(em, COPY, ROT_SIN, {OPERAND_SIN, 0});
+    }
+    if (cfg->pos == POS_ROTARY && cfg->rope_by_window) {
+        EMIT(em, COPY, ROT_COS_LOCAL, {OPERAND_COS, 1});
+        EMIT(em, COPY, ROT_SIN_LOCAL, {OPERAND_SIN, 1});
+    }
 }
 
 static void emit_wanted(struct emitter *em, enum site_id site, struct operand from)
@@ -147,7 +166,7 @@ static void emit_heads(struct emitter *em, enum site_id x, enum site_id out, enu
          (struct operand[KN_IN_MAX]){{OPERAND_SITE, port}, WEIGHT(w), WEIGHT(b)})
         ->flat_out = true;
     enum site_id from[2] = {SITE_ATTN_IN, input};
-    for (int i = 0; i < 2; i++) {
+    for (int i = site_exists(em->cfg, SITE_ATTN_IN) ? 0 : 1; i < 2; i++) {
         struct step *s = emit(
             em, KN_OP_LINEAR, out,
             (struct operand[KN_IN_MAX]){{OPERAND_SITE, from[i]}, WEIGHT(w), WEIGHT(b)});
@@ -187,7 +206,8 @@ static enum site_id emit_attention(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
     bool before = config_norm_before(cfg), both = cfg->norm_place == NORM_BOTH;
-    emit_wanted(em, SITE_ATTN_IN, (struct operand)REPEAT(RESID_PRE));
+    if (site_exists(cfg, SITE_ATTN_IN))
+        emit_wanted(em, SITE_ATTN_IN, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_Q_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_K_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_V_INPUT, (struct operand)REPEAT(RESID_PRE));
@@ -253,6 +273,10 @@ static void emit_dense(struct emitter *em, struct operand x, enum site_id out)
         s->when = STEP_IF_EDITED;
         s->edited = SITE_ACT_OUT;
     } else {
+        if (cfg->norm_place == NORM_RESIDUAL) { /* the stream goes on from the same norm */
+            emit_wanted(em, SITE_UP_IN, x);
+            x.id = SITE_UP_IN;
+        }
         EMIT(em, LINEAR, PRE, x, WEIGHT(W_IN), WEIGHT(B_IN));
         EMIT(em, ACT, POST, AT(PRE))->p.act = cfg->act;
     }
@@ -282,8 +306,10 @@ static enum site_id emit_mlp(struct emitter *em, enum site_id input)
 {
     const struct config *cfg = em->cfg;
     bool before = config_norm_before(cfg), both = cfg->norm_place == NORM_BOTH;
-    emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
-    struct operand x = {OPERAND_SITE, before ? SITE_LN2_OUT : SITE_MLP_IN};
+    bool branch = cfg->norm_place != NORM_RESIDUAL; /* else hook_mlp_in stands before ln1 */
+    struct operand x = {OPERAND_SITE, before ? SITE_LN2_OUT : branch ? SITE_MLP_IN : input};
+    if (branch)
+        emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
     if (before)
         emit_ln2(em, SITE_MLP_IN);
     enum site_id out = site_mlp_made(cfg);
@@ -302,19 +328,16 @@ static enum site_id emit_mlp(struct emitter *em, enum site_id input)
 /* The stream as a block hands it on. */
 static struct operand stream_before(const struct emitter *em)
 {
-    return em->cfg->norm_place == NORM_RESIDUAL ? (struct operand)PREV(LN2_OUT)
-                                                : (struct operand)PREV(RESID_POST);
+    return (struct operand){OPERAND_PREV, site_stream(em->cfg, em->layer - 1)};
 }
 
 static void emit_block(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
-    if (em->layer > 0)
-        EMIT(em, COPY, RESID_PRE, stream_before(em));
-    else if (cfg->pos == POS_LEARNED)
+    if (em->layer == 0 && site_exists(cfg, SITE_POS_EMBED))
         EMIT(em, ADD, RESID_PRE, PREV(EMBED), PREV(POS_EMBED));
     else
-        EMIT(em, COPY, RESID_PRE, PREV(EMBED));
+        EMIT(em, COPY, RESID_PRE, stream_before(em));
     enum site_id added = emit_attention(em), stream = SITE_RESID_MID;
     if (cfg->parallel) {
         emit_mlp(em, SITE_RESID_PRE);
@@ -324,7 +347,8 @@ static void emit_block(struct emitter *em)
     }
     EMIT(em, ADD, RESID_MID, AT(RESID_PRE), {OPERAND_SITE, added});
     if (cfg->norm_place == NORM_RESIDUAL) {
-        emit_ln1(em, SITE_RESID_MID);
+        emit_wanted(em, SITE_MLP_IN, (struct operand)AT(RESID_MID)); /* branch and stream read it */
+        emit_ln1(em, SITE_MLP_IN);
         stream = SITE_LN1_OUT;
     }
     added = emit_mlp(em, stream);
@@ -335,11 +359,21 @@ static void emit_block(struct emitter *em)
 
 static void emit_final(struct emitter *em)
 {
-    emit_norm(em, stream_before(em), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN, W_LNF,
-              B_LNF);
+    const struct config *cfg = em->cfg;
+    if (cfg->headless)
+        return;
+    if (cfg->mlm_head) {
+        EMIT(em, LINEAR, MLM_PRE, stream_before(em), WEIGHT(W_MLM), WEIGHT(B_MLM));
+        EMIT(em, ACT, MLM_POST, AT(MLM_PRE))->p.act = cfg->head_act;
+        emit_norm(em, (struct operand)AT(MLM_POST), SITE_MLM_LN_SCALE, SITE_MLM_LN_NORMALIZED,
+                  SITE_UNEMBED_IN, W_MLM_LN, B_MLM_LN);
+    } else {
+        emit_norm(em, stream_before(em), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN,
+                  W_LNF, B_LNF);
+    }
     EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
-    if (em->cfg->final_softcap > 0)
-        EMIT(em, SOFTCAP, LOGITS, AT(UNEMBED_OUT))->p.softcap = (float)em->cfg->final_softcap;
+    if (cfg->final_softcap > 0)
+        EMIT(em, SOFTCAP, LOGITS, AT(UNEMBED_OUT))->p.softcap = (float)cfg->final_softcap;
 }
 
 /* The steps emitted last are those of a stage; kept once where an earlier one has the same. */

@@ -27,7 +27,8 @@ enum operand_kind {
                        says: the product of each expert with its rows */
     OPERAND_TOKENS,
     OPERAND_POSITIONS,
-    OPERAND_COS, /* a rotary table; id: 0, or 1 for that of layers with a window */
+    OPERAND_TYPES, /* token types */
+    OPERAND_COS,   /* a rotary table; id: 0, or 1 for that of layers with a window */
     OPERAND_SIN,
     OPERAND_ROOT /* rows of a site of the first stage (edited rotary tables) */
 };

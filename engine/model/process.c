@@ -244,6 +244,10 @@ int process_model(struct model *m, unsigned flags, struct err *e)
     flags &= ~left_out(&m->cfg)->flags;
     if (!flags)
         return 0;
+    if (m->cfg.norm_place == NORM_RESIDUAL)
+        return err_set(e, ERR_BAD_INPUT,
+                       "processing · its steps are of models that normalize before their branches, "
+                       "here the sum of both is normalized · leave it out");
     if (flags & PROCESS_REFACTOR && m->cfg.pos == POS_ROTARY)
         return err_set(
             e, ERR_BAD_INPUT,

@@ -41,7 +41,6 @@ static const struct {
     {"attn.hook_attn_input", "only shortformer attention has it"},
     {"mlp.hook_mid", "only SoLU models have it"},
     {"mlp.ln.", "only SoLU models have it"},
-    {"embed.ln.", "only models that normalize the embedding have it"},
 };
 
 bool site_is_attention(enum site_id id)
@@ -83,15 +82,15 @@ bool site_is_module_port(enum site_id id)
 enum site_id site_copied(const struct config *cfg, enum site_id id)
 {
     switch (id) {
-    case SITE_MLP_IN:
-        return cfg->parallel                      ? SITE_RESID_PRE
-               : cfg->norm_place == NORM_RESIDUAL ? SITE_LN1_OUT
-                                                  : SITE_RESID_MID;
+    case SITE_MLP_IN: return cfg->parallel ? SITE_RESID_PRE : SITE_RESID_MID;
     case SITE_Q_IN:
     case SITE_K_IN:
     case SITE_V_IN: return config_norm_before(cfg) ? SITE_LN1_OUT : SITE_RESID_PRE;
     case SITE_GATE_IN:
-    case SITE_UP_IN: return config_norm_before(cfg) ? SITE_LN2_OUT : site_copied(cfg, SITE_MLP_IN);
+    case SITE_UP_IN:
+        return config_norm_before(cfg)            ? SITE_LN2_OUT
+               : cfg->norm_place == NORM_RESIDUAL ? SITE_LN1_OUT
+                                                  : site_copied(cfg, SITE_MLP_IN);
     default: return id;
     }
 }
@@ -128,6 +127,13 @@ enum site_id site_attn_added(const struct config *cfg)
 enum site_id site_mlp_added(const struct config *cfg)
 {
     return cfg->norm_place == NORM_AFTER ? SITE_LN2_OUT : SITE_MLP_OUT;
+}
+
+enum site_id site_stream(const struct config *cfg, int32_t layer)
+{
+    if (layer < 0)
+        return cfg->embed_norm ? SITE_FULL_EMBED : SITE_EMBED;
+    return cfg->norm_place == NORM_RESIDUAL ? SITE_NORMALIZED_RESID_POST : SITE_RESID_POST;
 }
 
 enum site_id site_logits(const struct config *cfg)
@@ -217,13 +223,33 @@ const char *site_dim_name(enum site_dim d)
     return name[d];
 }
 
+/* Where a site stands among those of its scope: norms that do not stand before their branch fire
+ * after what they read. */
+static int turn_of(const struct config *cfg, enum site_id id)
+{
+    bool ln1 = id == SITE_LN1_SCALE || id == SITE_LN1_NORMALIZED || id == SITE_LN1_OUT,
+         ln2 = id == SITE_LN2_SCALE || id == SITE_LN2_NORMALIZED || id == SITE_LN2_OUT,
+         sum = cfg->norm_place == NORM_RESIDUAL;
+    if (config_norm_before(cfg) || !(ln1 || ln2))
+        return 2 * (int)id;
+    return 1 + 2 * (int)(ln1   ? sum ? SITE_MLP_IN : SITE_ATTN_OUT
+                         : sum ? SITE_RESID_POST
+                               : SITE_MLP_OUT);
+}
+
 static int list_scope(const struct config *cfg, enum site_scope scope, int32_t layer,
                       struct site_ref *out, int n)
 {
-    for (int id = 0; id < SITE_COUNT; id++)
-        if (site_table[id].scope == scope &&
-            site_is_there(cfg, (struct site_ref){(enum site_id)id, layer}))
-            out[n++] = (struct site_ref){(enum site_id)id, layer};
+    int first = n;
+    for (int id = 0; id < SITE_COUNT; id++) {
+        if (site_table[id].scope != scope ||
+            !site_is_there(cfg, (struct site_ref){(enum site_id)id, layer}))
+            continue;
+        int at = n++, turn = turn_of(cfg, (enum site_id)id);
+        for (; at > first && turn_of(cfg, out[at - 1].id) > turn; at--)
+            out[at] = out[at - 1];
+        out[at] = (struct site_ref){(enum site_id)id, layer};
+    }
     return n;
 }
 

@@ -70,6 +70,9 @@ enum site_id site_attn_made(const struct config *cfg);
 enum site_id site_mlp_made(const struct config *cfg);
 enum site_id site_attn_added(const struct config *cfg);
 enum site_id site_mlp_added(const struct config *cfg);
+/* The residual stream as a layer hands it on; layer < 0: as the embedding does, learned positions
+ * of their own not yet added. */
+enum site_id site_stream(const struct config *cfg, int32_t layer);
 /* The site whose values are the model's logits. */
 enum site_id site_logits(const struct config *cfg);
 /* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their

@@ -314,9 +314,11 @@ static int check_row(const struct config *cfg, const struct alias_row *row, cons
     int32_t layer = number[0];
     if (row->means == ALIAS_REFUSED)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · %s", name, row->note);
-    if (!row_holds(cfg, row, layer))
+    if (!row_holds(cfg, row, layer)) { /* TransformerLens' own meaning of the name first */
+        const char *why = row->second ? site_absence(cfg, name) : NULL;
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" in this model · %s", name,
-                       row_absence(cfg, row, layer));
+                       why ? why : row_absence(cfg, row, layer));
+    }
     if (layer >= cfg->n_layers)
         return err_set(e, ERR_BAD_INPUT, "no hook \"%.100s\" · this model has layers 0..%d", name,
                        (int)cfg->n_layers - 1);

@@ -18,9 +18,11 @@ static const struct row {
     enum weight_id id;
     const char *name;
     enum word axis[3];
+    enum property when;
 } rows[] = {
-#define NAMED(id, library, name, a, b, c) \
-    {LIBRARY_##library, id, name, {AXIS_##a, AXIS_##b, AXIS_##c}},
+#define NAMED_IF(when, id, library, name, a, b, c) \
+    {LIBRARY_##library, id, name, {AXIS_##a, AXIS_##b, AXIS_##c}, PROPERTY_##when},
+#define NAMED(id, library, name, a, b, c) NAMED_IF(ALWAYS, id, library, name, a, b, c)
 #include "names/named_weight.def"
 };
 static const struct {
@@ -54,6 +56,12 @@ static const char *absence(const struct config *c, enum weight_id id, int32_t la
     enum property p = weight_table[id].when;
     layer = weight_is_root(id) || layer >= c->n_layers ? -1 : layer;
     return config_layer_has(c, p, layer) ? NULL : config_lack(c, p);
+}
+
+/* The same under one name. */
+static const char *row_absence(const struct config *c, const struct row *r, int32_t layer)
+{
+    return config_has(c, r->when) ? absence(c, r->id, layer) : config_lack(c, r->when);
 }
 
 /* Are its heads those of keys and values, and fewer than the model's? */
@@ -236,7 +244,7 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
     for (int i = 0; i < ROW_COUNT; i++) {
         const struct row *r = &rows[i];
         if (r->library != l->t || weight_is_root(r->id) != root || is_last(r->id) != last ||
-            absence(c, r->id, layer))
+            row_absence(c, r, layer))
             continue;
         bool kv = is_grouped(c, r->id);
         if (kv && l->t == LIBRARY_TAKER)
@@ -328,8 +336,8 @@ static enum found find_row(const struct model *m, const char *name, const char *
                 !alias_spells(row_pattern(r, stored, pattern), plain, number))
                 continue;
             int32_t layer = number[0];
-            if (absence(c, r->id, layer)) {
-                why = absence(c, r->id, layer);
+            if (row_absence(c, r, layer)) {
+                why = row_absence(c, r, layer);
                 continue;
             }
             if (kv && r->library == LIBRARY_TAKER)
@@ -351,7 +359,8 @@ static enum found find_stack(const struct model *m, const char *name, struct nam
 {
     const char *why = NULL; /* of a name that other layers have */
     for (int i = 0; i < ROW_COUNT && rows[i].library == LIBRARY_LENS; i++) {
-        if (strcmp(strrchr(rows[i].name, '.') + 1, name) || strchr(name, '.') || name[1] != '_')
+        if (strcmp(strrchr(rows[i].name, '.') + 1, name) || strchr(name, '.') || name[1] != '_' ||
+            !config_has(&m->cfg, rows[i].when))
             continue;
         if (weight_is_expert(rows[i].id))
             continue;

@@ -101,8 +101,12 @@ static void finish(struct reference_means *s, struct mean *x)
     char key[REFERENCE_KEY_MAX];
     int64_t rows = rows_of(x), outer = site_is_attention(x->site.id) ? x->shape[0] : 1,
             inner = x->n / outer / rows;
-    for (int64_t i = 0; i < x->n; i++)
-        x->value[i] = (float)(x->sum[i] / (double)x->count[i / inner % rows]);
+    for (int64_t i = 0; i < x->n; i++) {
+        int64_t row = i / inner % rows;
+        if (site_is_attention(x->site.id) && i % inner > row)
+            row = i % inner; /* of prompts that have both positions */
+        x->value[i] = (float)(x->sum[i] / (double)x->count[row]);
+    }
     free(x->sum), free(x->count);
     x->sum = NULL, x->count = NULL;
     key_text(s, x, key);
@@ -184,7 +188,8 @@ static void evict(struct reference_means *s)
 /* ---- computing ---- */
 
 /* Add rows [r0, r1) of a prompt of n tokens. */
-static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_t r1, int32_t n)
+static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_t r1, int32_t n,
+                     bool full)
 {
     int32_t at = x->pos < 0 ? x->pos + n : x->pos;
     bool all = x->pos == EDIT_ALL_POS, same = x->pos == EDIT_SAME_POS;
@@ -193,9 +198,9 @@ static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_
             continue;
         int64_t to = same ? row : 0, longest = rows_of(x);
         x->count[to]++;
-        if (site_is_attention(x->site.id)) { /* later sources are masked */
+        if (site_is_attention(x->site.id)) { /* later sources are masked, unless it is `full` */
             for (int64_t h = 0; h < x->shape[0]; h++)
-                for (int64_t src = 0; src <= row; src++)
+                for (int64_t src = 0; src < (full ? n : row + 1); src++)
                     x->sum[(h * longest + to) * longest + src] += (double)kn_f32(
                         v)[h * v->stride[0] + (row - r0) * v->stride[1] + src * v->stride[2]];
             continue;
@@ -224,7 +229,7 @@ static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_t
             if (todo[i]->done != prompt || (rc = run_view(s->run, todo[i]->site, r0, r1, &v, e)) ||
                 (rc = host_view_get(&h, s->m->be, &v, e)))
                 continue;
-            add_rows(todo[i], &h.v, r0, r1, n);
+            add_rows(todo[i], &h.v, r0, r1, n, s->m->cfg.bidirectional);
             host_view_drop(&h);
         }
     for (int32_t i = 0; i < n_todo; i++) {

@@ -55,7 +55,7 @@ void run_free(struct run *r)
     run_called_free(r);
     for (int i = 0; i < RUN_OPERANDS; i++)
         run_release(r, &r->operand[i]);
-    free(r->tokens), free(r->keep), free(r->routes.expert);
+    free(r->tokens), free(r->types), free(r->keep), free(r->routes.expert);
     free(r);
 }
 
@@ -87,9 +87,10 @@ const struct model *run_model(const struct run *r)
 struct site_ref run_lens_site(const struct model *m, int32_t column)
 {
     if (column > 0)
-        return (struct site_ref){SITE_RESID_POST, column - 1};
-    return m->cfg.pos == POS_LEARNED ? (struct site_ref){SITE_RESID_PRE, 0}
-                                     : (struct site_ref){SITE_EMBED, SITE_ROOT};
+        return (struct site_ref){site_stream(&m->cfg, column - 1), column - 1};
+    return site_exists(&m->cfg, SITE_POS_EMBED)
+               ? (struct site_ref){SITE_RESID_PRE, 0}
+               : (struct site_ref){site_stream(&m->cfg, SITE_ROOT), SITE_ROOT};
 }
 
 void run_dirty(struct run *r, int32_t order, int32_t row)
@@ -219,7 +220,7 @@ static int given_place(struct run *r, struct err *e)
     int rc = run_rope_place(r, e);
     if (rc || (rc = run_keep_stage(r, before, e)))
         return rc;
-    enum site_id stream = before ? SITE_RESID_POST : SITE_EMBED;
+    enum site_id stream = site_stream(&r->m->cfg, before - 1);
     void *pos = before ? NULL : r->keep[run_slot(0, SITE_POS_EMBED)];
     struct kn_view to = run_site_view(r, stream, r->keep[run_slot(before, stream)], 0, r->n, 0);
     if ((rc = run_write(r->m->be, &to, r->given, e)) || !pos)
@@ -337,9 +338,26 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
     return compute_end(runs, n, before, rc, e);
 }
 
-static void length_set(struct run *r, const int32_t *tokens, int32_t n)
+/* Take the input's token types; the first row where they are others. */
+static int32_t types_set(struct run *r, const struct run_input *in)
 {
-    int32_t same = tokens_differ(r, tokens, n);
+    const struct model *m = r->m;
+    int32_t differ = in->n;
+    for (int32_t i = 0, type = 0; i < in->n; i++) {
+        int32_t now = in->types ? in->types[i] : in->tokens ? type : 0;
+        if (i < r->n && now != r->types[i] && i < differ)
+            differ = config_first_reached_row(&m->cfg, i);
+        r->types[i] = now;
+        type = in->tokens ? model_type_after(m, type, in->tokens[i]) : 0;
+    }
+    return differ;
+}
+
+static void length_set(struct run *r, const struct run_input *in)
+{
+    const int32_t *tokens = in->tokens;
+    int32_t n = in->n, same = tokens_differ(r, tokens, n), typed = types_set(r, in);
+    same = typed < same ? typed : same;
     r->version += same < n || n < r->n;
     for (int32_t i = 0; i < r->instrs.n; i++)
         if (r->instrs.list[i].full && n != r->n) /* rows that saw positions which are gone or new */
@@ -364,7 +382,8 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
     if (r->base) {
         assert(r->base->dirty_order == ORDER_NONE ||
                r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
-        in = (struct run_input){r->base->tokens, r->base->n, r->base->given, r->base->start - 1};
+        in = (struct run_input){r->base->tokens, r->base->n, r->base->types, r->base->given,
+                                r->base->start - 1};
     }
     if (in.n < 1 || in.n > LIMIT_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", in.n,
@@ -386,7 +405,7 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
         r->instrs = old;
         return rc;
     }
-    length_set(r, in.tokens, in.n);
+    length_set(r, &in);
     instrs_compare(r, &old);
     if (r->base)
         fork_place(r);

@@ -41,7 +41,8 @@ struct run_cost {
 struct run_input {
     const int32_t *tokens; /* [n] ids; NULL beside rows: zeros */
     int32_t n;
-    const float *rows; /* NULL, or [n, d_model] */
+    const int32_t *types; /* [n] token types of models that have them; NULL: model_types */
+    const float *rows;    /* NULL, or [n, d_model] */
     int32_t start;
 };
 static inline struct run_input run_ids(const int32_t *tokens, int32_t n)

@@ -66,6 +66,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     case OPERAND_WEIGHT: return *run_device_weight(r, p->f->stage - 1, (enum weight_id)o->id);
     case OPERAND_TOKENS: return run_operand_view(r, RUN_IDS, r0, r1);
     case OPERAND_POSITIONS: return run_operand_view(r, RUN_POSITIONS, r0, r1);
+    case OPERAND_TYPES: return run_operand_view(r, RUN_TYPES, r0, r1);
     case OPERAND_COS:
     case OPERAND_SIN: {
         enum run_operand table = o->kind == OPERAND_COS ? RUN_COS : RUN_SIN;
@@ -390,6 +391,9 @@ int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
         rc = tokens_edited(r, &shown, r0, r1, ids, e);
     if (!rc)
         rc = run_write(stage_backend(r, 0), &to, ids, e);
+    struct kn_view types = run_operand_view(r, RUN_TYPES, r0, r1);
+    if (!rc)
+        rc = run_write(stage_backend(r, 0), &types, r->types + r0, e);
     free(ids);
     return rc;
 }

@@ -202,9 +202,10 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
 {
     struct buffer operand[RUN_OPERANDS] = {{0}};
     int32_t *tokens = realloc(r->tokens, (size_t)cap * sizeof *tokens),
+            *types = realloc(r->types, (size_t)cap * sizeof *types),
             *positions = malloc((size_t)cap * sizeof *positions);
-    r->tokens = tokens ? tokens : r->tokens;
-    int rc = tokens && positions ? 0 : err_memory(e, "%d positions", cap);
+    r->tokens = tokens ? tokens : r->tokens, r->types = types ? types : r->types;
+    int rc = tokens && types && positions ? 0 : err_memory(e, "%d positions", cap);
     for (int i = 0; !rc && i < RUN_OPERANDS; i++)
         rc = run_reserve(r, &operand[i], operand_pitch(r, (enum run_operand)i) * cap + 1, e);
     for (int32_t i = 0; positions && i < cap; i++)

@@ -36,7 +36,7 @@ static const struct module {
     {"mlp.out", SCOPE_BLOCK, SITE_POST, SITE_MLP_LINEAR, SITE_MLP_LINEAR, PROPERTY_ALWAYS},
     {"ln2_post", SCOPE_BLOCK, SITE_MLP_LINEAR, SITE_LN2_POST_SCALE, SITE_MLP_OUT,
      PROPERTY_NORM_BOTH},
-    {"unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, PROPERTY_ALWAYS},
+    {"unembed", SCOPE_FINAL, SITE_UNEMBED_IN, SITE_UNEMBED_OUT, SITE_UNEMBED_OUT, PROPERTY_HEAD},
 };
 enum { MODULE_COUNT = sizeof modules / sizeof *modules };
 
@@ -44,9 +44,10 @@ enum { MODULE_COUNT = sizeof modules / sizeof *modules };
  * is what is added. */
 static enum site_id site_here(const struct config *cfg, enum site_id id)
 {
-    return id == SITE_ATTN_LINEAR  ? site_attn_made(cfg)
-           : id == SITE_MLP_LINEAR ? site_mlp_made(cfg)
-                                   : site_copied(cfg, id);
+    return id == SITE_ATTN_LINEAR                                   ? site_attn_made(cfg)
+           : id == SITE_MLP_LINEAR                                  ? site_mlp_made(cfg)
+           : id == SITE_LN2_OUT && cfg->norm_place == NORM_RESIDUAL ? SITE_NORMALIZED_RESID_POST
+                                                                    : site_copied(cfg, id);
 }
 
 static struct module module_of(const struct config *cfg, int32_t i)
@@ -75,13 +76,14 @@ static bool find_path(const struct config *cfg, const char *name, struct run_mod
           alias_find(cfg, path, &give, NULL))) ||
         give.n_sites != 1)
         return false;
-    enum site_id from = site_copied(cfg, in.site[0].id), to = give.site[0].id;
+    enum site_id from = site_copied(cfg, in.site[0].id), to = give.site[0].id,
+                 stream = site_stream(cfg, 0);
     int32_t layer = give.site[0].layer;
-    if (from == SITE_RESID_PRE && to == SITE_RESID_POST) {
+    if (from == SITE_RESID_PRE && to == stream) {
         *out = (struct run_module){layer, RUN_MODULE_WHOLE};
         return true;
     }
-    if (from == SITE_RESID_POST && to == SITE_UNEMBED_IN) {
+    if (from == stream && to == SITE_UNEMBED_IN) {
         *out = (struct run_module){SITE_ROOT, RUN_MODULE_WHOLE};
         return true;
     }
@@ -109,7 +111,8 @@ int run_module_find(const struct config *cfg, const char *name, struct run_modul
         m.layer = (int32_t)layer;
         rest = *end == '.' ? end + 1 : end;
     }
-    bool known = (m.layer != SITE_ROOT && !*rest) || !strcmp(name, "ln_final");
+    bool known = (m.layer != SITE_ROOT && !*rest) ||
+                 (!strcmp(name, "ln_final") && config_has(cfg, PROPERTY_FINAL_NORM));
     for (int i = 0; !known && i < MODULE_COUNT; i++)
         if (config_has(cfg, modules[i].when) && !strcmp(rest, modules[i].name) &&
             (modules[i].scope == SCOPE_BLOCK) == (m.layer != SITE_ROOT))
@@ -127,7 +130,7 @@ int run_module_find(const struct config *cfg, const char *name, struct run_modul
 
 static struct site_ref module_out(const struct config *cfg, const struct run_module *m)
 {
-    enum site_id whole = m->layer == SITE_ROOT ? SITE_UNEMBED_IN : SITE_RESID_POST;
+    enum site_id whole = m->layer == SITE_ROOT ? SITE_UNEMBED_IN : site_stream(cfg, m->layer);
     return (struct site_ref){m->index == RUN_MODULE_WHOLE ? whole : module_of(cfg, m->index).out,
                              m->layer};
 }

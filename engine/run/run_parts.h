@@ -29,6 +29,7 @@ struct buffer {
 enum run_operand {
     RUN_IDS,       /* i32 [cap], after edits of hook_tokens */
     RUN_POSITIONS, /* i32 [cap]: rows of W_pos */
+    RUN_TYPES,     /* i32 [cap]: token types */
     RUN_COS,       /* f32 [cap][n_rot]: the angles' halves twice */
     RUN_SIN,
     RUN_COS_LOCAL, /* the table of layers with a window, where they have one */
@@ -86,6 +87,7 @@ struct run {
     size_t cache_bytes, frame_bytes;
     int32_t n, cap;
     int32_t *tokens; /* [cap] as asked for */
+    int32_t *types;  /* [cap] their token types */
     struct buffer operand[RUN_OPERANDS];
     int32_t rope_n;     /* length that the rotary tables were made for (rope_length) */
     int32_t n_resident; /* stages 1..n_resident keep every site */

@@ -17,12 +17,17 @@ static int32_t stretch_end(const struct figure_ask *a, int32_t i)
     return j;
 }
 
+static int32_t answer_row(const struct figure_ask *a)
+{
+    return model_answer_row(run_model(a->run), run_tokens(a->run), run_length(a->run));
+}
+
 int figure_logits(const struct figure_ask *a, struct err *e)
 {
     float *logits = malloc((size_t)run_model(a->run)->cfg.d_vocab * sizeof *logits);
     if (!logits)
         return err_memory(e, "views");
-    int rc = lens_logits(a->run, run_length(a->run) - 1, logits, e);
+    int rc = lens_logits(a->run, answer_row(a), logits, e);
     for (int k = 0; k < 2 && !rc; k++)
         ((float *)a->unit->to)[k] = logits[a->unit->want->id[k]];
     free(logits);
@@ -32,16 +37,17 @@ int figure_logits(const struct figure_ask *a, struct err *e)
 int figure_kl(const struct figure_ask *a, struct err *e)
 {
     *(double *)a->unit->to = 0;
-    return a->face == FACE_BASE ? 0
-                                : lens_kl(pair_run(a->pair, FACE_BASE), a->run,
-                                          run_length(a->run) - 1, a->unit->to, e);
+    return a->face == FACE_BASE
+               ? 0
+               : lens_kl(pair_run(a->pair, FACE_BASE), a->run, answer_row(a), a->unit->to, e);
 }
 
 /* Column and row of the lens. */
 static struct lens_at lens_place(const struct figure_unit *u)
 {
     struct site_ref s = u->want->site;
-    return (struct lens_at){s.id == SITE_RESID_POST ? s.layer + 1 : 0, u->row};
+    return (struct lens_at){
+        site_table[s.id].scope == SCOPE_BLOCK && s.id != SITE_RESID_PRE ? s.layer + 1 : 0, u->row};
 }
 
 int figure_cell(const struct figure_ask *a, struct err *e)

@@ -71,8 +71,10 @@ static int32_t clamp(int32_t v, int32_t lo, int32_t hi)
 
 static bool is_lens_site(const struct config *cfg, struct site_ref s)
 {
-    return s.id == SITE_RESID_POST ||
-           (s.id == (cfg->pos == POS_LEARNED ? SITE_RESID_PRE : SITE_EMBED) && s.layer <= 0);
+    bool sum = site_exists(cfg, SITE_POS_EMBED); /* hook_embed alone is not yet the stream */
+    return !cfg->headless &&
+           (s.id == site_stream(cfg, 0) ||
+            (s.id == (sum ? SITE_RESID_PRE : site_stream(cfg, SITE_ROOT)) && s.layer <= 0));
 }
 
 bool want_fit(const struct config *cfg, struct want *w, int32_t n)

@@ -72,7 +72,7 @@ static void edit_text(char *buf, size_t size, struct site_ref s, int32_t row)
 static void test_every_site(void **state)
 {
     (void)state;
-    char **names = fixture_names(true);
+    char **names = fixture_names_with("weight_edits.safetensors");
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
         struct site_ref *all = malloc((size_t)(f.m->cfg.n_layers + 1) * SITE_COUNT * sizeof *all);
@@ -195,7 +195,7 @@ static void walk_step(const struct fixture *f, uint32_t *seed, int32_t *tokens, 
  * globs, reads of other runs. */
 static void random_walk(void (*change)(struct config *))
 {
-    char **names = fixture_names(true);
+    char **names = fixture_names_with("weight_edits.safetensors");
     uint32_t seed = 7;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);

@@ -228,12 +228,14 @@ static void do_linear_per_head(struct op *o)
     const struct kn_param norm = {.eps = (float)cfg->norm_eps, .center = cfg->norm_center};
     int64_t d = cfg->d_model, heads = o->width / cfg->d_head;
     double *normed = malloc((size_t)d * sizeof *normed);
+    bool before = config_norm_before(cfg);
     for (int64_t i = 0; i < o->w->n * heads; i++) {
         const double *x = o->in[0] + i * d;
         double mean = mean_of(x, d, norm.center), scale = scale_of(x, d, &norm);
         for (int64_t k = 0; k < d; k++)
-            normed[k] = (x[k] - mean) / scale * (gain->x[k] + cfg->norm_offset) +
-                        (shift->x ? shift->x[k] : 0);
+            normed[k] = !before ? x[k]
+                                : (x[k] - mean) / scale * (gain->x[k] + cfg->norm_offset) +
+                                      (shift->x ? shift->x[k] : 0);
         product(o, o->out + i * cfg->d_head, i % heads * cfg->d_head, cfg->d_head, normed, d);
     }
     free(normed);
@@ -359,12 +361,16 @@ static void do_softcap(struct op *o)
 static void do_embed(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
-    bool tokens = o->s->in[0].kind == OPERAND_TOKENS;
-    for (int64_t i = 0; i < o->count; i++)
-        o->out[i] = o->weight[1]
-                        ->x[i % d * o->weight[1]->n +
-                            (tokens ? o->w->tokens[i / d] : i / d + config_of(o)->pos_row0)] *
-                    (double)o->s->p.scale;
+    enum operand_kind from = o->s->in[0].kind;
+    for (int64_t i = 0, type = 0; i < o->count; i += d) {
+        int32_t id = o->w->tokens[i / d];
+        int64_t row = from == OPERAND_TOKENS  ? id
+                      : from == OPERAND_TYPES ? type
+                                              : i / d + config_of(o)->pos_row0;
+        for (int64_t j = 0; j < d; j++)
+            o->out[i + j] = o->weight[1]->x[j * o->weight[1]->n + row] * (double)o->s->p.scale;
+        type += id == config_of(o)->sep_id && type + 1 < config_of(o)->n_types;
+    }
 }
 
 static void do_step(struct op *o)
@@ -544,7 +550,7 @@ static void operand_set(struct op *o, int k)
     else if (in->kind == OPERAND_COS || in->kind == OPERAND_SIN)
         o->in[k] = o->w->rotary[2 * in->id + (in->kind == OPERAND_SIN)];
     else if (in->kind != OPERAND_NONE && in->kind != OPERAND_EXPERT && in->kind != OPERAND_TOKENS &&
-             in->kind != OPERAND_POSITIONS)
+             in->kind != OPERAND_POSITIONS && in->kind != OPERAND_TYPES)
         o->in[k] = *slot(o->w, stage, (enum site_id)in->id);
 }
 

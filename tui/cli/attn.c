@@ -77,7 +77,7 @@ static int print_json(struct cli *c, const struct attention *a)
     return cli_json_end(c, &j);
 }
 
-/* One row per edge that a causal model can have. */
+/* One row per edge that the model can have. */
 static int print_tsv(struct cli *c, const struct attention *a)
 {
     static const struct table_column columns[] = {
@@ -86,7 +86,7 @@ static int print_tsv(struct cli *c, const struct attention *a)
     struct table *t = table_new(columns, 6);
     for (int32_t i = 0; i < a->n_heads && t; i++)
         for (int32_t d = 0; d < c->n; d++)
-            for (int32_t s = 0; s <= d; s++) {
+            for (int32_t s = 0; s < config_seen_from(&c->m->cfg, d, c->n); s++) {
                 table_int(t, a->first + i);
                 table_int(t, d);
                 table_int(t, s);

@@ -38,6 +38,8 @@ static void compare_sum(struct check *k, const float *a, const float *b, const f
 
 int check_embed(struct check *k, int32_t layer)
 {
+    if (site_exists(&k->c->m->cfg, SITE_FULL_EMBED))
+        return 0;
     bool learned = site_exists(&k->c->m->cfg, SITE_POS_EMBED);
     const float *e = check_values(k, SITE_EMBED, SITE_ROOT);
     const float *p = e && learned ? check_values(k, SITE_POS_EMBED, SITE_ROOT) : NULL;
@@ -48,10 +50,28 @@ int check_embed(struct check *k, int32_t layer)
     return 0;
 }
 
+/* Where the sums are normalized. */
+static int check_sums(struct check *k, int32_t layer)
+{
+    static const enum site_id sums[][3] = {{SITE_RESID_PRE, SITE_ATTN_OUT, SITE_RESID_MID},
+                                           {SITE_LN1_OUT, SITE_MLP_OUT, SITE_RESID_POST}};
+    for (int i = 0; i < 2; i++) {
+        const float *x = check_values(k, sums[i][0], layer),
+                    *y = x ? check_values(k, sums[i][1], layer) : NULL,
+                    *sum = y ? check_values(k, sums[i][2], layer) : NULL;
+        if (!sum)
+            return k->c->err.code;
+        compare_sum(k, x, y, NULL, sum);
+    }
+    return 0;
+}
+
 int check_resid(struct check *k, int32_t layer)
 {
     const float *pre = check_values(k, SITE_RESID_PRE, layer);
     const struct config *cfg = &k->c->m->cfg;
+    if (cfg->norm_place == NORM_RESIDUAL)
+        return check_sums(k, layer);
     const float *attn = pre ? check_values(k, site_attn_added(cfg), layer) : NULL;
     const float *mlp = attn ? check_values(k, site_mlp_added(cfg), layer) : NULL;
     const float *post = mlp ? check_values(k, SITE_RESID_POST, layer) : NULL;
@@ -65,7 +85,7 @@ int check_chain(struct check *k, int32_t layer)
 {
     if (layer + 1 == k->c->m->cfg.n_layers)
         return 0;
-    const float *post = check_values(k, SITE_RESID_POST, layer);
+    const float *post = check_values(k, site_stream(&k->c->m->cfg, layer), layer);
     const float *pre = post ? check_values(k, SITE_RESID_PRE, layer + 1) : NULL;
     if (!pre)
         return k->c->err.code;
@@ -130,6 +150,8 @@ int check_ln2_post(struct check *k, int32_t layer)
 int check_ln_final(struct check *k, int32_t layer)
 {
     (void)layer;
+    if (!site_exists(&k->c->m->cfg, SITE_LNF_SCALE))
+        return 0;
     return compare_norm(k, SITE_RESID_POST, SITE_LNF_SCALE, SITE_LNF_NORMALIZED,
                         k->c->m->cfg.n_layers - 1, SITE_ROOT);
 }
@@ -278,6 +300,8 @@ int check_lens(struct check *k, int32_t layer)
 {
     (void)layer;
     enum { K = 8 };
+    if (!site_exists(&k->c->m->cfg, SITE_UNEMBED_OUT))
+        return 0;
     int32_t top_n = k->c->m->cfg.d_vocab < K ? k->c->m->cfg.d_vocab : K;
     size_t n = (size_t)k->n;
     struct lens_cell *cells = malloc(2 * n * sizeof *cells);
@@ -300,10 +324,28 @@ int check_lens(struct check *k, int32_t layer)
     return rc;
 }
 
+/* What the last block gives, where that is all. */
+static int compare_streams(struct check *k, struct run *other, int32_t n)
+{
+    int32_t last = k->c->m->cfg.n_layers - 1;
+    struct site_ref s = {site_stream(&k->c->m->cfg, last), last};
+    size_t count = (size_t)n * (size_t)k->c->m->cfg.d_model;
+    float *a = malloc(2 * count * sizeof *a);
+    int rc = a ? run_read(k->r, s, 0, n, a, NULL, &k->c->err) : cli_memory(k->c);
+    if (!rc)
+        rc = run_read(other, s, 0, n, a + count, NULL, &k->c->err);
+    for (size_t i = 0; i < count && !rc; i++)
+        check_compare(k, a[count + i], a[i]);
+    free(a);
+    return rc;
+}
+
 /* Logits of rows [0, n) of another run against those of this one. */
 static int compare_logits(struct check *k, struct run *other, int32_t n)
 {
     size_t vocab = (size_t)k->c->m->cfg.d_vocab;
+    if (!site_exists(&k->c->m->cfg, SITE_UNEMBED_OUT))
+        return compare_streams(k, other, n);
     float *a = malloc(2 * vocab * sizeof *a);
     int rc = a ? 0 : cli_memory(k->c);
     for (int32_t p = 0; p < n && !rc; p++) {
@@ -360,7 +402,8 @@ int check_causal(struct check *k, int32_t layer)
     (void)layer;
     const struct config *cfg = &k->c->m->cfg;
     int32_t n = (k->n + 1) / 2;
-    if (k->n < 2 || rope_length(cfg, n) != rope_length(cfg, k->n)) /* by length: not causal */
+    if (k->n < 2 || cfg->bidirectional ||
+        rope_length(cfg, n) != rope_length(cfg, k->n)) /* by length: not causal */
         return 0;
     struct run *r = fresh_run(k);
     int rc = r ? run_sync(r, run_ids(k->c->tokens, n), NULL, NULL, NULL, &k->c->err)

@@ -34,6 +34,8 @@ int cli_loss(struct cli *c)
 {
     double mean = 0;
     int rc = cli_open(c, CLI_PROMPT);
+    if (!rc && c->m->cfg.bidirectional)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "loss · %s", LENS_NO_LOSS);
     if (!rc && c->n < 2)
         rc = err_set(&c->err, ERR_BAD_INPUT, "loss · needs two tokens or more, the prompt has %d",
                      (int)c->n);

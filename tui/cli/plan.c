@@ -18,6 +18,7 @@ static const char *operand_name(struct operand o)
     case OPERAND_WEIGHT: return weight_table[o.id].name;
     case OPERAND_TOKENS: return "tokens";
     case OPERAND_POSITIONS: return "positions";
+    case OPERAND_TYPES: return "types";
     case OPERAND_COS: return "cos";
     case OPERAND_SIN: return "sin";
     }

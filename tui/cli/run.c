@@ -19,9 +19,11 @@ struct outcome {
 static int outcome(struct cli *c, struct run *r, struct outcome *out)
 {
     struct run *base = pair_run(c->pair, FACE_BASE);
-    int32_t last = c->n - 1;
-    out->kl = 0;
-    int rc = lens_loss(r, &out->loss, NULL, &c->err);
+    int32_t last = model_answer_row(c->m, c->tokens, c->n);
+    *out = (struct outcome){.loss = NAN};
+    if (!site_exists(&c->m->cfg, SITE_UNEMBED_OUT))
+        return 0;
+    int rc = c->m->cfg.bidirectional ? 0 : lens_loss(r, &out->loss, NULL, &c->err);
     if (!rc)
         rc = lens_output(r, last, last + 1, c->opt->top, -1, &out->cell, out->top, &c->err);
     if (!rc && r != base)
@@ -40,7 +42,10 @@ static void json_outcome(const struct cli *c, struct json_out *j, const char *ke
     json_out_object(j);
     json_out_double(json_out_key(j, "loss"), o->loss);
     json_out_double(json_out_key(j, "kl"), o->kl);
-    cli_json_top(c, json_out_key(j, "top"), &o->cell, o->top, cli_top(c));
+    if (!site_exists(&c->m->cfg, SITE_UNEMBED_OUT))
+        json_out_null(json_out_key(j, "top"));
+    else
+        cli_json_top(c, json_out_key(j, "top"), &o->cell, o->top, cli_top(c));
     json_out_close(j);
 }
 
@@ -108,12 +113,12 @@ static int print_json(struct cli *c, struct capture_list *l, const struct outcom
 
 static void plain_outcome(struct cli *c, const char *name, const struct outcome *o)
 {
-    if (c->opt->tsv)
+    if (c->opt->tsv || !site_exists(&c->m->cfg, SITE_UNEMBED_OUT))
         return;
     bytes_addf(&c->out, "# %-6s", name);
     if (!isnan(o->loss))
         bytes_addf(&c->out, " loss %.4f", o->loss);
-    bytes_addf(&c->out, "  KL %.4f  next", o->kl);
+    bytes_addf(&c->out, "  KL %.4f  %s", o->kl, c->m->cfg.bidirectional ? "here" : "next");
     for (int32_t i = 0; i < cli_top(c); i++) {
         bytes_add_string(&c->out, "  ");
         cli_plain_token(c, o->top[i].id);
@@ -216,6 +221,7 @@ static int gradients(struct cli *c, struct capture_list *l, double *value)
         return err_set(&c->err, ERR_USAGE,
                        "--grad adds the gradients of captured names · name some with -c");
     int rc = metric_parse(&m, c->opt->grad, c->m->tok, c->m->cfg.d_vocab, &c->err);
+    rc = rc ? rc : metric_check(&m, c->m, &c->err);
     if (!rc)
         rc = metric_value(&m, shown, base, value, &c->err);
     if (!rc)
@@ -259,8 +265,9 @@ static int choose(struct cli *c, struct capture_list *l, struct capture_slice *p
                           c->taker.collect[i].edits, &c->err);
     for (int i = 0; i < l->n; i++)
         l->item[i].cut = pos;
-    return rc ? rc
-              : captures_add(l, site_table[site_logits(&c->m->cfg)].name, "logits", -1, &c->err);
+    if (rc || !site_exists(&c->m->cfg, SITE_UNEMBED_OUT))
+        return rc;
+    return captures_add(l, site_table[site_logits(&c->m->cfg)].name, "logits", -1, &c->err);
 }
 
 int cli_run(struct cli *c)

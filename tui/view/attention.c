@@ -329,11 +329,12 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
         canvas_put(c, r, 30, 1, st,
                    number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
         int rank = 1;
-        for (int32_t j = 0; j <= a->cur.row; j++)
+        int32_t seen = config_seen_from(&a->m->cfg, a->cur.row, at.n);
+        for (int32_t j = 0; j < seen; j++)
             rank += attention_value(&at, &row, j) > v;
         const float *norm = attention_value_norm(
             &at, at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED, a->cur.head, a->cur.src);
-        canvas_putf(c, r, 0, 2, st, "rank %d of %d;  value norm %s", rank, (int)a->cur.row + 1,
+        canvas_putf(c, r, 0, 2, st, "rank %d of %d;  value norm %s", rank, (int)seen,
                     norm ? number_fit(n[0], (double)*norm, 8, 2, NUMBER_LEFT) : "…");
     }
     canvas_put(c, r, 0, 4, canvas_plain(CANVAS_BOLD), "top sources");
@@ -370,8 +371,9 @@ static void attention_move(struct app *a, enum move m, int count)
 {
     struct place *p = &a->cur;
     int32_t *across = p->map ? &p->src : &p->head;
-    draw_move_cursor(m, count, &p->row, a->n, 10, across, p->map ? p->row + 1 : a->m->cfg.n_heads);
-    p->src = draw_clamp(p->src, p->row + 1);
+    draw_move_cursor(m, count, &p->row, a->n, 10, across,
+                     p->map ? config_seen_from(&a->m->cfg, p->row, a->n) : a->m->cfg.n_heads);
+    p->src = draw_clamp(p->src, config_seen_from(&a->m->cfg, p->row, a->n));
     p->head = draw_clamp(p->head, a->m->cfg.n_heads);
 }
 

@@ -40,7 +40,8 @@ static struct site_ref cell_site(const struct app *a, int32_t column)
     static const enum site_id ids[QUANTITY_COUNT] = {
         SITE_RESID_POST, SITE_RESID_POST, SITE_RESID_PRE,  SITE_RESID_MID,
         SITE_ATTN_OUT,   SITE_MLP_OUT,    SITE_RESID_POST, SITE_RESID_POST};
-    return (struct site_ref){ids[a->quantity], column - 1};
+    struct site_ref s = {ids[a->quantity], column - 1};
+    return s.id == SITE_RESID_POST ? run_lens_site(a->m, column) : s;
 }
 
 /* The embedding has no attention. */
