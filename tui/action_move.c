@@ -1,4 +1,5 @@
 /* action_move.c - commands that move the cursor and choose what is shown. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,6 +45,13 @@ static int cycle(const char *args, int at, const char *const *words, int n)
     return find_word(args, words, n);
 }
 
+/* No such hook in a parallel block; no logits without a head. */
+static bool quantity_is_there(const struct app *a, int q)
+{
+    bool lens = q == QUANTITY_LENS || q == QUANTITY_ENTROPY || q == QUANTITY_RANK;
+    return lens ? !a->m->cfg.headless : q != QUANTITY_MID || !a->m->cfg.parallel;
+}
+
 unsigned act_QUANTITY(struct app *a, const char *args)
 {
     if (a->cur.view == VIEW_ATTENTION) {
@@ -55,16 +63,20 @@ unsigned act_QUANTITY(struct app *a, const char *args)
             a->scores = s;
         return 0;
     }
+    bool step = !*args || strcmp(args, "next") == 0 || strcmp(args, "previous") == 0;
     int q = cycle(args, (int)a->quantity, quantity_names, QUANTITY_COUNT);
-    if (q == QUANTITY_MID && a->m->cfg.parallel) /* no such hook in a parallel block */
-        q = strcmp(args, "previous") == 0 ? QUANTITY_PRE
-            : strcmp(args, "next") == 0   ? QUANTITY_ATTN
-                                          : -1;
-    if (q < 0)
-        app_complain(a, "quantity lens|norm|norm-pre%s|attn|mlp|entropy|rank",
-                     a->m->cfg.parallel ? "" : "|norm-mid");
-    else
+    while (step && !quantity_is_there(a, q))
+        q = cycle(args, q, quantity_names, QUANTITY_COUNT);
+    if (q >= 0 && quantity_is_there(a, q)) {
         a->quantity = (enum quantity)q;
+        return 0;
+    }
+    char known[96] = "";
+    for (int i = 0; i < QUANTITY_COUNT; i++)
+        if (quantity_is_there(a, i))
+            snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? "|" : "",
+                     quantity_names[i]);
+    app_complain(a, "quantity %s", known);
     return 0;
 }
 

@@ -112,6 +112,7 @@ static int reference_open(struct app *a, const char *arg, struct err *e)
 int app_open(struct app *a, const struct app_options *o, struct err *e)
 {
     *a = (struct app){.opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24};
+    a->quantity = a->m->cfg.headless ? QUANTITY_NORM : QUANTITY_LENS;
     a->pair[0] = o->pair[0];
     a->pair[1] = o->pair[1];
     a->pair_auto = a->pair_wanted = o->pair[0] < 0 || o->pair[1] < 0;
