@@ -138,7 +138,7 @@ static void emit_embed(struct emitter *em)
         return;
     }
     struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
-    s->p.scale = cfg->embed_scale ? (float)cfg->embed_scale : 1;
+    s->p.scale = cfg->embed_scale > 0 ? (float)cfg->embed_scale : 1;
     if (cfg->pos == POS_LEARNED)
         EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
     if (cfg->pos == POS_ROTARY) {
@@ -230,7 +230,7 @@ static enum site_id emit_attention(struct emitter *em)
     }
     struct step *s = EMIT(em, ATTN_SCORES, ATTN_SCORES, {OPERAND_SITE, query}, ALL(key));
     double scalar = cfg->query_pre_attn_scalar;
-    s->p.scale = (float)(1.0 / sqrt(scalar ? scalar : (double)cfg->d_head));
+    s->p.scale = (float)(1.0 / sqrt(scalar > 0 ? scalar : (double)cfg->d_head));
     s->p.window = layer_window(cfg, em->layer);
     s->p.softcap = (float)cfg->softcap;
     s->p.alibi = cfg->pos == POS_ALIBI;

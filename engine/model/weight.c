@@ -21,8 +21,8 @@ bool weight_is_norm(enum weight_id w)
 
 struct weight_form weight_form(const struct config *cfg, enum weight_id w)
 {
-    return (struct weight_form){.factor = w == W_E && cfg->embed_scale ? (float)cfg->embed_scale
-                                                                       : 1,
+    return (struct weight_form){.factor = w == W_E && cfg->embed_scale > 0 ? (float)cfg->embed_scale
+                                                                           : 1,
                                 .offset = weight_is_norm(w) ? (float)cfg->norm_offset : 0};
 }
 

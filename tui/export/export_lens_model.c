@@ -68,7 +68,7 @@ static void put_config(struct exporter *x, const struct switches *sw)
         (int)c->n_layers, (int)c->n_heads, (int)c->d_head, (int)c->d_model, (int)c->d_mlp,
         (int)c->d_vocab, (int)context_of(x), acts[c->act], c->gated ? "True" : "False",
         c->norm_center ? "LN" : "RMS", c->norm_center ? "False" : "True", c->norm_eps,
-        c->query_pre_attn_scalar ? c->query_pre_attn_scalar : (double)c->d_head);
+        c->query_pre_attn_scalar > 0 ? c->query_pre_attn_scalar : (double)c->d_head);
     if (c->pos == POS_ROTARY)
         bytes_addf(
             x->out,
