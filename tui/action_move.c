@@ -48,8 +48,9 @@ static int cycle(const char *args, int at, const char *const *words, int n)
 /* No such hook in a parallel block; no logits without a head. */
 static bool quantity_is_there(const struct app *a, int q)
 {
-    bool lens = q == QUANTITY_LENS || q == QUANTITY_ENTROPY || q == QUANTITY_RANK;
-    return lens ? !a->m->cfg.headless : q != QUANTITY_MID || !a->m->cfg.parallel;
+    const struct config *cfg = &a->m->cfg;
+    return quantity_is_lens((enum quantity)q) ? !cfg->headless
+                                              : q != QUANTITY_MID || !cfg->parallel;
 }
 
 unsigned act_QUANTITY(struct app *a, const char *args)

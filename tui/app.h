@@ -63,6 +63,8 @@ enum {
 };
 
 extern const char *const quantity_names[QUANTITY_COUNT];
+/* Does it read logits? */
+bool quantity_is_lens(enum quantity q);
 extern const char *const mask_names[MASK_COUNT];
 extern const char *const show_names[SHOW_COUNT];
 

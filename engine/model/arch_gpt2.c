@@ -99,14 +99,7 @@ static const struct alias_row names[] = {
     TAKER("post_decoder", RESID_POST, NULL),
     HF("transformer.ln_f.input", RESID_LAST),
     HF("transformer.ln_f.output", UNEMBED_IN),
-    HF("transformer.output.last_hidden_state", UNEMBED_IN),
-    HF("lm_head.input", UNEMBED_IN),
-    HF("lm_head.output", UNEMBED_OUT),
-    HF_SECOND("transformer.input", TOKENS, NULL),
-    HF_SECOND("transformer.output", UNEMBED_IN, LAST_STATE),
-    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
-    NO("output", "the model returns a record · output.logits are its logits"),
-    END,
+    NAMES_HEAD("transformer."),
 };
 
 extern const struct arch arch_gpt2;

@@ -95,13 +95,7 @@ extern const struct alias_row arch_llama_names[];
         HF(L "mlp.down_proj.output", means)
 #define NAMES_LAYER_OUT(L) \
     HF(L "output", RESID_POST), HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE)
-#define NAMES_END(P)                                                                      \
-    HF(P "norm.input", RESID_LAST), HF(P "norm.output", UNEMBED_IN),                      \
-        HF(P "output.last_hidden_state", UNEMBED_IN), HF("lm_head.input", UNEMBED_IN),    \
-        HF("lm_head.output", UNEMBED_OUT), HF_SECOND(P "output", UNEMBED_IN, LAST_STATE), \
-        HF_SECOND(P "input", TOKENS, NULL), HF("output.logits", LOGITS),                  \
-        HF_SECOND("output.logits", UNEMBED_OUT, NULL),                                    \
-        NO("output", "the model returns a record · output.logits are its logits"), END
+#define NAMES_END(P) HF(P "norm.input", RESID_LAST), HF(P "norm.output", UNEMBED_IN), NAMES_HEAD(P)
 
 /* TransformerLens' converters drop these biases. */
 #define LENS_BIASES(model)                                                                         \

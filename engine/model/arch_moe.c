@@ -1,19 +1,12 @@
-/* arch_moe.c - mixtures of experts on the Llama plan: Mixtral, OLMoE, Qwen3-MoE.
+/* arch_moe.c - mixtures of experts on the Llama plan: Mixtral, Qwen3-MoE.
  *
  * Published files have a tensor for each expert, those that transformers 5 writes one for all of a
  * layer.  Mixtral calls the projections w1 (gate), w3 (up) and w2 (down). */
-#include "model/arch.h"
-#include "model/arch_rows.h"
-
-#define AT(field) offsetof(struct config, field)
+#include "model/arch_llama_rows.h"
 
 #define KEYS_SHARED(kv, ctx, eps, base)                                                       \
-    {"num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED},              \
-        {"num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED},          \
-        {"hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED},                \
+    KEYS_SIZES,                                                                               \
         {"head_dim", KEY_INT, AT(d_head), 1, LIMIT_D_HEAD, 0}, /* 0: hidden_size / heads */   \
-        {"intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED},              \
-        {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},                   \
         {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, kv},                 \
         {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, ctx},       \
         {"rms_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, eps},                                \
@@ -51,7 +44,6 @@ static const struct arch_key qwen3_keys[] = {
 static const struct arch_must must[] = {{NULL, false}};
 
 #define L "layers.%d."
-#define ATTN L "self_attn."
 #define EXPERTS(mlp, gate, up, down)                                                               \
     {.name = mlp "gate.weight|" L "mlp.gate.weight", .part = {W_ROUTER}, .when = PROPERTY_MOE},    \
         {.name = L "mlp.experts.gate_up_proj",                                                     \
@@ -74,22 +66,12 @@ static const struct arch_must must[] = {{NULL, false}};
     {                                                                             \
         .name = L "mlp.down_proj.weight", .part = {W_OUT}, .when = PROPERTY_DENSE \
     }
-#define TENSORS                                                                           \
-    {.name = "embed_tokens.weight", .part = {W_E}},                                       \
-        {.name = L "input_layernorm.weight", .part = {W_LN1}},                            \
-        {.name = ATTN "q_proj.weight", .part = {W_Q}},                                    \
-        {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = PROPERTY_ATTN_BIAS},          \
-        {.name = ATTN "k_proj.weight", .part = {W_K}},                                    \
-        {.name = ATTN "k_proj.bias", .part = {B_K}, .when = PROPERTY_ATTN_BIAS},          \
-        {.name = ATTN "v_proj.weight", .part = {W_V}},                                    \
-        {.name = ATTN "v_proj.bias", .part = {B_V}, .when = PROPERTY_ATTN_BIAS},          \
-        {.name = ATTN "o_proj.weight", .part = {W_O}},                                    \
-        {.name = ATTN "o_proj.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS},          \
-        {.name = L "post_attention_layernorm.weight", .part = {W_LN2}},                   \
-        {.name = "norm.weight", .part = {W_LNF}},                                         \
-        {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED}, \
-    {                                                                                     \
-        .name = NULL                                                                      \
+#define TENSORS                                                                   \
+    {.name = "embed_tokens.weight", .part = {W_E}}, TENSOR_NORM("input_", W_LN1), \
+        TENSORS_ATTN(PROPERTY_ATTN_BIAS), TENSOR_NORM("post_attention_", W_LN2),  \
+        {.name = "norm.weight", .part = {W_LNF}}, TENSOR_HEAD,                    \
+    {                                                                             \
+        .name = NULL                                                              \
     }
 
 static const struct arch_tensor mixtral_tensors[] = {
@@ -97,8 +79,7 @@ static const struct arch_tensor mixtral_tensors[] = {
     TENSORS,
 };
 static const struct arch_tensor qwen3_tensors[] = {
-    {.name = ATTN "q_norm.weight", .part = {W_QN}},
-    {.name = ATTN "k_norm.weight", .part = {W_KN}},
+    TENSORS_QK_NORM,
     EXPERTS(L "mlp.", "gate_proj", "up_proj", "down_proj"),
     DENSE,
     TENSORS,
@@ -111,30 +92,15 @@ static const struct arch_tensor qwen3_tensors[] = {
     "it runs once for each expert with the rows that go to it · use mlp.experts.N.hook_gate"
 
 static const struct alias_row names[] = {
-    HF("model.embed_tokens.input", TOKENS),
-    HF("model.embed_tokens.output", EMBED),
-    HF("model.rotary_emb.input", ROTARY_IN),
-    HF("model.rotary_emb.output.0", COS),
-    HF("model.rotary_emb.output.1", SIN),
+    NAMES_EMBED("model."),
+    NAMES_ROTARY("model."),
     HF(L "input", RESID_PRE),
     HF(L "input_layernorm.input", LN1_IN),
     HF(L "input_layernorm.output", LN1_OUT),
     HF(L "self_attn.input", LN1_OUT),
-    HF(L "self_attn.q_proj.input", Q_IN),
-    HF(L "self_attn.k_proj.input", K_IN),
-    HF(L "self_attn.v_proj.input", V_IN),
-    HF(L "self_attn.q_proj.output", Q_FLAT),
-    HF(L "self_attn.k_proj.output", K_FLAT),
-    HF(L "self_attn.v_proj.output", V_FLAT),
-    HF_IF(L "self_attn.q_norm.input", Q, QK_NORM),
-    HF_IF(L "self_attn.q_norm.output", Q_NORMED, QK_NORM),
-    HF_IF(L "self_attn.k_norm.input", K, QK_NORM),
-    HF_IF(L "self_attn.k_norm.output", K_NORMED, QK_NORM),
-    HF(L "self_attn.o_proj.input", Z_FLAT),
-    HF(L "self_attn.output.0", ATTN_OUT),
-    HF(L "self_attn.o_proj.output", ATTN_OUT),
-    HF_SECOND(L "self_attn.output", ATTN_TUPLE, TUPLE),
-    HF(L "self_attn.output.1", PATTERN_COPY),
+    NAMES_HEADS(L),
+    NAMES_QK_NORM(L, Q, Q_NORMED, K, K_NORMED),
+    NAMES_ATTN_OUT(L, ATTN_OUT, ATTN_TUPLE),
     HF(L "post_attention_layernorm.input", MLP_IN),
     HF(L "post_attention_layernorm.output", LN2_OUT),
     HF(L "mlp.input", LN2_OUT),
@@ -155,18 +121,8 @@ static const struct alias_row names[] = {
     HF_IF(L "mlp.experts.output", MLP_OUT, MOE),
     HF(L "mlp.output", MLP_OUT),
     HF_IF(L "mlp.down_proj.output", MLP_OUT, DENSE),
-    HF(L "output", RESID_POST),
-    HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE),
-    HF("model.norm.input", RESID_LAST),
-    HF("model.norm.output", UNEMBED_IN),
-    HF("model.output.last_hidden_state", UNEMBED_IN),
-    HF("lm_head.input", UNEMBED_IN),
-    HF("lm_head.output", UNEMBED_OUT),
-    HF_SECOND("model.output", UNEMBED_IN, LAST_STATE),
-    HF_SECOND("model.input", TOKENS, NULL),
-    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
-    NO("output", "the model returns a record · output.logits are its logits"),
-    END,
+    NAMES_LAYER_OUT(L),
+    NAMES_END("model."),
 };
 
 /* Further properties may follow. */

@@ -92,14 +92,7 @@ static const struct alias_row names[] = {
     TAKER_OUT,
     HF(D "final_layer_norm.input", RESID_LAST),
     HF(D "final_layer_norm.output", UNEMBED_IN),
-    HF(D "output.last_hidden_state", UNEMBED_IN),
-    HF("lm_head.input", UNEMBED_IN),
-    HF("lm_head.output", UNEMBED_OUT),
-    HF_SECOND(D "input", TOKENS, NULL),
-    HF_SECOND(D "output", UNEMBED_IN, LAST_STATE),
-    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
-    NO("output", "the model returns a record · output.logits are its logits"),
-    END,
+    NAMES_HEAD(D),
 };
 
 extern const struct arch arch_opt;

@@ -1,17 +1,10 @@
 /* arch_phi.c - Phi 1, 1.5 and 2: attention and MLP are parallel and read one LayerNorm, a part of
  * each head is rotated, everything has a bias. */
-#include "model/arch.h"
-#include "model/arch_rows.h"
-
-#define AT(field) offsetof(struct config, field)
+#include "model/arch_llama_rows.h"
 
 static const struct arch_key keys[] = {
-    {"num_hidden_layers", KEY_INT, AT(n_layers), 1, LIMIT_LAYERS, KEY_REQUIRED},
-    {"num_attention_heads", KEY_INT, AT(n_heads), 1, LIMIT_HEADS, KEY_REQUIRED},
+    KEYS_SIZES,
     {"num_key_value_heads", KEY_INT, AT(n_kv_heads), 1, LIMIT_HEADS, 0}, /* 0: as many as heads */
-    {"hidden_size", KEY_INT, AT(d_model), 1, LIMIT_D_MODEL, KEY_REQUIRED},
-    {"intermediate_size", KEY_INT, AT(d_mlp), 1, LIMIT_D_MLP, KEY_REQUIRED},
-    {"vocab_size", KEY_INT, AT(d_vocab), 1, LIMIT_VOCAB, KEY_REQUIRED},
     {"max_position_embeddings", KEY_INT, AT(n_ctx), 1, LIMIT_TOKENS * 1024.0, 2048},
     {"layer_norm_eps", KEY_NUMBER, AT(norm_eps), 0, 1, 1e-5},
     {"hidden_act", KEY_ACT, AT(act), 0, 0, KN_ACT_GELU_NEW},
@@ -23,12 +16,9 @@ static const struct arch_key keys[] = {
 
 static const struct arch_must must[] = {{"qk_layernorm", false}, {NULL, false}};
 
-#define ATTN "layers.%d.self_attn."
-#define MLP "layers.%d.mlp."
-
 static const struct arch_tensor tensors[] = {
     {.name = "embed_tokens.weight", .part = {W_E}},
-    {.name = "layers.%d.input_layernorm.weight", .part = {W_LN1}},
+    TENSOR_NORM("input_", W_LN1),
     {.name = "layers.%d.input_layernorm.bias", .part = {B_LN1}},
     {.name = ATTN "q_proj.weight", .part = {W_Q}},
     {.name = ATTN "q_proj.bias", .part = {B_Q}},
@@ -44,7 +34,7 @@ static const struct arch_tensor tensors[] = {
     {.name = MLP "fc2.bias", .part = {B_OUT}},
     {.name = "final_layernorm.weight", .part = {W_LNF}},
     {.name = "final_layernorm.bias", .part = {B_LNF}},
-    {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED},
+    TENSOR_HEAD,
     {.name = "lm_head.bias", .part = {B_U}, .bare = true},
     {.name = NULL},
 };
@@ -52,24 +42,16 @@ static const struct arch_tensor tensors[] = {
 #define L "model.layers.%d."
 
 static const struct alias_row names[] = {
-    HF("model.embed_tokens.input", TOKENS),
-    HF("model.embed_tokens.output", EMBED),
+    NAMES_EMBED("model."),
     HF("model.embed_dropout.input", EMBED),
     HF("model.embed_dropout.output", EMBED),
-    HF("model.rotary_emb.input", ROTARY_IN),
-    HF("model.rotary_emb.output.0", COS),
-    HF("model.rotary_emb.output.1", SIN),
+    NAMES_ROTARY("model."),
     HF(L "input", RESID_PRE),
     HF(L "input_layernorm.input", NORM_IN),
     TAKER_IN_SHARED,
     HF(L "input_layernorm.output", NORM_OUT),
     HF(L "self_attn.input", LN1_OUT),
-    HF(L "self_attn.q_proj.input", Q_IN),
-    HF(L "self_attn.k_proj.input", K_IN),
-    HF(L "self_attn.v_proj.input", V_IN),
-    HF(L "self_attn.q_proj.output", Q_FLAT),
-    HF(L "self_attn.k_proj.output", K_FLAT),
-    HF(L "self_attn.v_proj.output", V_FLAT),
+    NAMES_HEADS(L),
     HF(L "self_attn.dense.input", Z_FLAT),
     HF(L "self_attn.output.0", ATTN_OUT),
     HF(L "self_attn.dense.output", ATTN_OUT),
@@ -88,19 +70,11 @@ static const struct alias_row names[] = {
        "called for attention and for the MLP · use self_attn.output[0] or mlp.output"),
     NO(L "resid_dropout.output",
        "called for attention and for the MLP · use self_attn.output[0] or mlp.output"),
-    HF(L "output", RESID_POST),
-    HF_SECOND(L "output.0", RESID_POST, OLD_TUPLE),
+    NAMES_LAYER_OUT(L),
     TAKER_OUT,
     HF("model.final_layernorm.input", RESID_LAST),
     HF("model.final_layernorm.output", UNEMBED_IN),
-    HF("model.output.last_hidden_state", UNEMBED_IN),
-    HF("lm_head.input", UNEMBED_IN),
-    HF("lm_head.output", UNEMBED_OUT),
-    HF_SECOND("model.output", UNEMBED_IN, LAST_STATE),
-    HF_SECOND("model.input", TOKENS, NULL),
-    HF_SECOND("output.logits", UNEMBED_OUT, NULL),
-    NO("output", "the model returns a record · output.logits are its logits"),
-    END,
+    NAMES_HEAD("model."),
 };
 
 extern const struct arch arch_phi;

@@ -30,6 +30,13 @@
     {                                                                                 \
         LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, PROPERTY_ALWAYS, false, note \
     }
+/* What comes after the last norm; P is the path of the model that ends in it. */
+#define NAMES_HEAD(P)                                                                     \
+    HF(P "output.last_hidden_state", UNEMBED_IN), HF("lm_head.input", UNEMBED_IN),        \
+        HF("lm_head.output", UNEMBED_OUT), HF_SECOND(P "output", UNEMBED_IN, LAST_STATE), \
+        HF_SECOND(P "input", TOKENS, NULL), HF("output.logits", LOGITS),                  \
+        HF_SECOND("output.logits", UNEMBED_OUT, NULL),                                    \
+        NO("output", "the model returns a record · output.logits are its logits"), END
 #define END                                                            \
     {                                                                  \
         LIBRARY_COUNT, NULL, ALIAS_COUNT, PROPERTY_ALWAYS, false, NULL \

@@ -126,7 +126,7 @@ static int restore(struct weights *out, const struct config *cfg, const struct g
     bool q = w == W_Q || w == B_Q, k = w == W_K || w == B_K;
     if (a->neighbours && (q || k) && arch_parts(row) == 1)
         return order_halves(out, q ? cfg->n_heads : cfg->n_kv_heads, t, *type, e);
-    if (!a->norm_plus_one || !strstr(row->name, "norm.weight"))
+    if (!a->norm_plus_one || weight_form(cfg, w).offset == 0)
         return 0;
     *type = KN_F32;
     return subtract_one(out, t, e);

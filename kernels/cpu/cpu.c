@@ -291,6 +291,18 @@ bool cpu_absent(const struct kn_view *v)
     return v->ndim == 0;
 }
 
+bool cpu_job(struct cpu_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in)
+{
+    *j = (struct cpu_job){.c = c, .call = call};
+    for (int i = 0; i < n_out; i++)
+        if (!cpu_rows(&call->out[i], KN_F32, &j->out[i]) || j->out[i].n != j->out[0].n)
+            return false;
+    for (int i = 0; i < n_in; i++)
+        if (!cpu_rows(&call->in[i], KN_F32, &j->in[i]) || j->in[i].n != j->out[0].n)
+            return false;
+    return true;
+}
+
 bool cpu_is(const struct kn_view *v, enum kn_dtype t, int ndim)
 {
     return v->dtype == t && v->ndim == ndim &&

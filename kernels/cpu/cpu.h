@@ -39,6 +39,16 @@ bool cpu_is_matrix(const struct kn_view *v); /* the same, or a type in blocks: t
 bool cpu_absent(const struct kn_view *v);
 bool cpu_is_sinks(const struct kn_view *v, int64_t heads); /* any[H], or absent */
 
+/* A call whose operands are f32 rows, as many of each. */
+struct cpu_job {
+    const struct cpu *c;
+    const struct kn_call *call;
+    struct cpu_rows out[2], in[3];
+};
+
+/* The first n_out outputs and n_in inputs; false: not such rows. */
+bool cpu_job(struct cpu_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in);
+
 static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
 {
     return (float *)r->data + i * r->stride;

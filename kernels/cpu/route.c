@@ -5,28 +5,8 @@
 #include <math.h>
 #include <string.h>
 
-struct route_job {
-    const struct isa *isa;
-    const struct kn_call *call;
-    struct cpu_rows out[2], in[3];
-};
-
-/* The outputs and inputs as f32 rows, as many of each. */
-static bool route_job(struct route_job *j, struct cpu *c, const struct kn_call *call, int n_out,
-                      int n_in)
-{
-    *j = (struct route_job){.isa = c->isa, .call = call};
-    for (int i = 0; i < n_out; i++)
-        if (!cpu_rows(&call->out[i], KN_F32, &j->out[i]) || j->out[i].n != j->out[0].n)
-            return false;
-    for (int i = 0; i < n_in; i++)
-        if (!cpu_rows(&call->in[i], KN_F32, &j->in[i]) || j->in[i].n != j->out[0].n)
-            return false;
-    return true;
-}
-
 /* Run on every row, with scratch for the k greatest of it: k values, then k indices. */
-static enum kn_status route_each(struct cpu *c, struct route_job *j, int64_t k, int64_t cost,
+static enum kn_status route_each(struct cpu *c, struct cpu_job *j, int64_t k, int64_t cost,
                                  cpu_units_fn *fn)
 {
     if (!pool_reserve(c->pool, (size_t)k * (sizeof(float) + sizeof(int32_t))))
@@ -41,17 +21,17 @@ static int64_t top_of(const struct kn_call *call, int64_t len)
 }
 
 /* softmax over the greatest alone, which lie as topk gives them; 0 elsewhere */
-static void share_row(const struct route_job *j, float *out, const float *x, int64_t len,
+static void share_row(const struct cpu_job *j, float *out, const float *x, int64_t len,
                       float *value)
 {
     int64_t top = top_of(j->call, len);
     int32_t *index = (int32_t *)(value + top);
     if (top == len) {
-        j->isa->softmax(out, x, len);
+        j->c->isa->softmax(out, x, len);
         return;
     }
-    j->isa->topk(x, len, top, value, index);
-    j->isa->softmax(value, value, top);
+    j->c->isa->topk(x, len, top, value, index);
+    j->c->isa->softmax(value, value, top);
     memset(out, 0, (size_t)len * sizeof *out);
     for (int64_t i = 0; i < top; i++)
         out[index[i]] = value[i];
@@ -59,7 +39,7 @@ static void share_row(const struct route_job *j, float *out, const float *x, int
 
 static void route_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     for (int64_t i = first; i < end; i++)
         share_row(j, cpu_row(&j->out[0], i), cpu_row(&j->in[0], i), j->in[0].len, scratch);
 }
@@ -71,9 +51,8 @@ static bool top_fits(const struct kn_call *call, int64_t len)
 
 enum kn_status cpu_ROUTE(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 1, 1) || j.out[0].len != j.in[0].len ||
-        !top_fits(call, j.in[0].len))
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 1) || j.out[0].len != j.in[0].len || !top_fits(call, j.in[0].len))
         return KN_BAD_CALL;
     return route_each(c, &j, j.in[0].len, j.in[0].len * 8, route_units);
 }
@@ -81,7 +60,7 @@ enum kn_status cpu_ROUTE(struct cpu *c, const struct kn_call *call)
 /* y = softmax(x): dx = y (dy - sum(y dy)), which is 0 where y is */
 static void route_vjp_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t len = j->out[0].len;
     float *y = scratch;
     for (int64_t i = first; i < end; i++) {
@@ -98,9 +77,9 @@ static void route_vjp_units(void *ctx, int64_t first, int64_t end, void *scratch
 
 enum kn_status cpu_ROUTE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 1, 2) || j.in[0].len != j.out[0].len ||
-        j.in[1].len != j.out[0].len || !top_fits(call, j.out[0].len))
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 2) || j.in[0].len != j.out[0].len || j.in[1].len != j.out[0].len ||
+        !top_fits(call, j.out[0].len))
         return KN_BAD_CALL;
     return route_each(c, &j, 2 * j.out[0].len, j.out[0].len * 8, route_vjp_units);
 }
@@ -112,12 +91,12 @@ static bool is_top(const struct cpu_rows *top, const struct cpu_rows *of)
 
 static void index_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t k = j->out[0].len;
     float *value = scratch;
     int32_t *index = (int32_t *)(value + k);
     for (int64_t i = first; i < end; i++) {
-        j->isa->topk(cpu_row(&j->in[0], i), j->in[0].len, k, value, index);
+        j->c->isa->topk(cpu_row(&j->in[0], i), j->in[0].len, k, value, index);
         for (int64_t n = 0; n < k; n++)
             cpu_row(&j->out[0], i)[n] = (float)index[n];
     }
@@ -125,8 +104,8 @@ static void index_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_TOP_INDEX(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 1, 1) || !is_top(&j.out[0], &j.in[0]))
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 1) || !is_top(&j.out[0], &j.in[0]))
         return KN_BAD_CALL;
     return route_each(c, &j, j.out[0].len, j.in[0].len * 2, index_units);
 }
@@ -141,12 +120,12 @@ static double sum_of(const float *x, int64_t n)
 
 static void value_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t k = j->out[0].len;
     float *value = scratch;
     for (int64_t i = first; i < end; i++) {
         float *out = cpu_row(&j->out[0], i);
-        j->isa->topk(cpu_row(&j->in[0], i), j->in[0].len, k, value, (int32_t *)(value + k));
+        j->c->isa->topk(cpu_row(&j->in[0], i), j->in[0].len, k, value, (int32_t *)(value + k));
         double sum = j->call->p.share ? sum_of(value, k) : 1;
         for (int64_t n = 0; n < k; n++)
             out[n] = (float)((double)value[n] / sum);
@@ -155,8 +134,8 @@ static void value_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_TOP_VALUE(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 1, 1) || !is_top(&j.out[0], &j.in[0]))
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 1) || !is_top(&j.out[0], &j.in[0]))
         return KN_BAD_CALL;
     return route_each(c, &j, j.out[0].len, j.in[0].len * 2, value_units);
 }
@@ -164,14 +143,14 @@ enum kn_status cpu_TOP_VALUE(struct cpu *c, const struct kn_call *call)
 /* y = x / sum: dx = (dy - sum(y dy)) / sum, to the greatest alone */
 static void value_vjp_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t k = j->in[0].len;
     float *value = scratch;
     int32_t *index = (int32_t *)(value + k);
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i);
         float *dx = cpu_row(&j->out[0], i);
-        j->isa->topk(cpu_row(&j->in[1], i), j->in[1].len, k, value, index);
+        j->c->isa->topk(cpu_row(&j->in[1], i), j->in[1].len, k, value, index);
         double sum = j->call->p.share ? sum_of(value, k) : 1, along = 0;
         for (int64_t n = 0; n < k && j->call->p.share; n++)
             along += (double)value[n] / sum * (double)dy[n];
@@ -182,8 +161,8 @@ static void value_vjp_units(void *ctx, int64_t first, int64_t end, void *scratch
 
 enum kn_status cpu_TOP_VALUE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 1, 2) || j.in[1].len != j.out[0].len || !is_top(&j.in[0], &j.in[1]))
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 2) || j.in[1].len != j.out[0].len || !is_top(&j.in[0], &j.in[1]))
         return KN_BAD_CALL;
     return route_each(c, &j, j.in[0].len, j.out[0].len * 2, value_vjp_units);
 }
@@ -191,7 +170,7 @@ enum kn_status cpu_TOP_VALUE_VJP(struct cpu *c, const struct kn_call *call)
 static void place_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     const struct kn_view *ids = &j->call->in[0];
     for (int64_t i = first; i < end; i++)
         memcpy(cpu_row(&j->out[0], ((const int32_t *)ids->data)[i * ids->stride[0]]),
@@ -200,7 +179,7 @@ static void place_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_PLACE(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j = {.call = call};
+    struct cpu_job j = {.call = call};
     const struct kn_view *ids = &call->in[0];
     if (!cpu_rows(&call->out[0], KN_F32, &j.out[0]) || !cpu_rows(&call->in[1], KN_F32, &j.in[1]) ||
         ids->dtype != KN_I32 || ids->ndim != 1 || ids->shape[0] != j.in[1].n ||
@@ -217,7 +196,7 @@ enum kn_status cpu_PLACE(struct cpu *c, const struct kn_call *call)
 static void blend_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t d = j->out[0].len;
     for (int64_t i = first; i < end; i++) {
         float *out = cpu_row(&j->out[0], i);
@@ -232,9 +211,8 @@ static void blend_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_BLEND(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 1, 2) || j.in[0].len < 1 ||
-        j.in[1].len != j.in[0].len * j.out[0].len)
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 2) || j.in[0].len < 1 || j.in[1].len != j.in[0].len * j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.in[1].len, blend_units, &j);
 }
@@ -242,7 +220,7 @@ enum kn_status cpu_BLEND(struct cpu *c, const struct kn_call *call)
 static void blend_vjp_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct route_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t d = j->in[0].len;
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i), *w = cpu_row(&j->in[1], i),
@@ -261,9 +239,9 @@ static void blend_vjp_units(void *ctx, int64_t first, int64_t end, void *scratch
 
 enum kn_status cpu_BLEND_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct route_job j;
-    if (!route_job(&j, c, call, 2, 3) || j.in[1].len != j.out[0].len ||
-        j.in[2].len != j.out[1].len || j.out[1].len != j.out[0].len * j.in[0].len)
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 2, 3) || j.in[1].len != j.out[0].len || j.in[2].len != j.out[1].len ||
+        j.out[1].len != j.out[0].len * j.in[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[1].len * 2, blend_vjp_units, &j);
 }

@@ -6,27 +6,7 @@
 
 #include <math.h>
 
-struct vjp_job {
-    const struct cpu *c;
-    const struct kn_call *call;
-    struct cpu_rows out[2], in[3];
-};
-
-/* The outputs and inputs as f32 rows, `rows` of each given. */
-static bool vjp_job(struct vjp_job *j, struct cpu *c, const struct kn_call *call, int n_out,
-                    int n_in)
-{
-    *j = (struct vjp_job){.c = c, .call = call};
-    for (int i = 0; i < n_out; i++)
-        if (!cpu_rows(&call->out[i], KN_F32, &j->out[i]) || j->out[i].n != j->out[0].n)
-            return false;
-    for (int i = 0; i < n_in; i++)
-        if (!cpu_rows(&call->in[i], KN_F32, &j->in[i]) || j->in[i].n != j->out[0].n)
-            return false;
-    return true;
-}
-
-static double row_mean(const struct vjp_job *j, const float *x, int64_t n)
+static double row_mean(const struct cpu_job *j, const float *x, int64_t n)
 {
     return j->call->p.center ? j->c->isa->sum(x, n) / (double)n : 0;
 }
@@ -35,7 +15,7 @@ static double row_mean(const struct vjp_job *j, const float *x, int64_t n)
 static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t n = j->out[0].len;
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
@@ -52,8 +32,8 @@ static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch
 
 enum kn_status cpu_NORMALIZE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
-    if (!vjp_job(&j, c, call, 2, 3) || j.out[1].len != 1 || j.in[2].len != 1 ||
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 2, 3) || j.out[1].len != 1 || j.in[2].len != 1 ||
         j.in[0].len != j.out[0].len || j.in[1].len != j.out[0].len || j.out[0].len < 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, normalize_units, &j);
@@ -64,7 +44,7 @@ enum kn_status cpu_NORMALIZE_VJP(struct cpu *c, const struct kn_call *call)
 static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t n = j->out[0].len;
     for (int64_t i = first; i < end; i++) {
         const float *x = cpu_row(&j->in[1], i);
@@ -80,8 +60,8 @@ static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_NORM_SCALE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
-    if (!vjp_job(&j, c, call, 1, 2) || j.in[0].len != 1 || j.in[1].len != j.out[0].len ||
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 2) || j.in[0].len != 1 || j.in[1].len != j.out[0].len ||
         j.out[0].len < 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, scale_units, &j);
@@ -90,7 +70,7 @@ enum kn_status cpu_NORM_SCALE_VJP(struct cpu *c, const struct kn_call *call)
 static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     const struct kn_view *w = &j->call->in[1];
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i);
@@ -102,9 +82,9 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_AFFINE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
+    struct cpu_job j;
     const struct kn_view *w = &call->in[1];
-    if (!vjp_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !cpu_is_weight(w) ||
+    if (!cpu_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !cpu_is_weight(w) ||
         !cpu_is(w, w->dtype, 1) || w->shape[0] != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, affine_units, &j);
@@ -114,7 +94,7 @@ enum kn_status cpu_AFFINE_VJP(struct cpu *c, const struct kn_call *call)
 static void softcap_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     double cap = (double)j->call->p.softcap;
     for (int64_t i = first; i < end; i++) {
         const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
@@ -128,8 +108,8 @@ static void softcap_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_SOFTCAP_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
-    if (!(call->p.softcap > 0) || !vjp_job(&j, c, call, 1, 2) || j.in[0].len != j.out[0].len ||
+    struct cpu_job j;
+    if (!(call->p.softcap > 0) || !cpu_job(&j, c, call, 1, 2) || j.in[0].len != j.out[0].len ||
         j.in[1].len != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 16, softcap_units, &j);
@@ -175,7 +155,7 @@ static double held(double x, double lo, double hi)
 static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     bool gate = j->in[2].data != NULL;
     double limit = gate && j->call->p.limit > 0 ? (double)j->call->p.limit : INFINITY,
            offset = (double)j->call->p.offset;
@@ -200,8 +180,8 @@ enum { ACT_COST = 40 }; /* libm's exp and tanh, in elements merely touched */
 
 enum kn_status cpu_ACT_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
-    if (!vjp_job(&j, c, call, 1, 2) || (unsigned)call->p.act >= KN_ACT_COUNT ||
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 1, 2) || (unsigned)call->p.act >= KN_ACT_COUNT ||
         j.in[0].len != j.out[0].len || j.in[1].len != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * ACT_COST, act_units, &j);
@@ -209,8 +189,8 @@ enum kn_status cpu_ACT_VJP(struct cpu *c, const struct kn_call *call)
 
 enum kn_status cpu_GATE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
-    if (!vjp_job(&j, c, call, 2, 3) || (unsigned)call->p.act >= KN_ACT_COUNT)
+    struct cpu_job j;
+    if (!cpu_job(&j, c, call, 2, 3) || (unsigned)call->p.act >= KN_ACT_COUNT)
         return KN_BAD_CALL;
     for (int i = 0; i < 3; i++)
         if (j.in[i].len != j.out[0].len || j.out[1].len != j.out[0].len)
@@ -221,7 +201,7 @@ enum kn_status cpu_GATE_VJP(struct cpu *c, const struct kn_call *call)
 static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t dh = j->call->in[0].shape[2], half = j->call->p.n_rot / 2;
     bool pairs = j->call->p.pairs;
     for (int64_t i = first; i < end; i++) {
@@ -242,9 +222,9 @@ static void rope_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 enum kn_status cpu_ROPE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
+    struct cpu_job j;
     int64_t n = call->p.n_rot;
-    if (!vjp_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
+    if (!cpu_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
         n > call->in[0].shape[2] || j.in[0].len != j.out[0].len || j.in[1].len != n ||
         j.in[2].len != n)
         return KN_BAD_CALL;
@@ -254,7 +234,7 @@ enum kn_status cpu_ROPE_VJP(struct cpu *c, const struct kn_call *call)
 static void rope_table_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
-    const struct vjp_job *j = ctx;
+    const struct cpu_job *j = ctx;
     int64_t dh = j->call->in[0].shape[2], n = j->call->p.n_rot, half = n / 2;
     bool pairs = j->call->p.pairs;
     for (int64_t i = first; i < end; i++)
@@ -274,9 +254,9 @@ static void rope_table_units(void *ctx, int64_t first, int64_t end, void *scratc
 
 enum kn_status cpu_ROPE_TABLE_VJP(struct cpu *c, const struct kn_call *call)
 {
-    struct vjp_job j;
+    struct cpu_job j;
     int64_t n = call->p.n_rot;
-    if (!vjp_job(&j, c, call, 2, 2) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
+    if (!cpu_job(&j, c, call, 2, 2) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
         n > call->in[0].shape[2] || j.in[0].len != j.in[1].len || j.out[0].len != n ||
         j.out[1].len != n)
         return KN_BAD_CALL;

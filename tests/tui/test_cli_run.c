@@ -3,12 +3,15 @@
 #include "command.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "fixture.h"
 
 #define GPT2 "tests/fixtures/models/gpt2"
+#define BERT "tests/fixtures/models/bert"
 
 static void capture_of(const struct fixture *f, const char *path, const char *ids)
 {
@@ -202,10 +205,62 @@ static void base_and_edited_stand_side_by_side(void **state)
     js_close(doc);
 }
 
+static char *write_text(const char *folder, const char *name, const char *text)
+{
+    char *path = folder_path(folder, name);
+    FILE *f = fopen(path, "we");
+    assert_true(f && fputs(text, f) >= 0 && fclose(f) == 0);
+    return path;
+}
+
+/* The weights of a masked language model under a class that has no head: what comes before it has
+ * the same bits, what needs logits is refused, and the explorer shows norms. */
+static void a_checkpoint_without_a_head(void **state)
+{
+    (void)state;
+    enum { PATH = 4096 };
+    char *folder = folder_make(), *weights = folder_path(folder, "model.safetensors"),
+         *out[2] = {folder_path(folder, "a.safetensors"), folder_path(folder, "b.safetensors")},
+         target[PATH];
+    size_t len;
+    char *config = file_read(BERT "/config.json", &len), *class = strstr(config, "ForMaskedLM");
+    assert_non_null(class);
+    memcpy(class, "Model\"      ", strlen("ForMaskedLM\""));
+    free(write_text(folder, "config.json", config));
+    assert_non_null(realpath(BERT "/model.safetensors", target));
+    assert_int_equal(symlink(target, weights), 0);
+    const char *models[] = {BERT, folder};
+    for (int i = 0; i < 2; i++) {
+        struct result r = RUN("run", models[i], "--tokens", "3,4,5", "-c", "blocks.*.attn.hook_z",
+                              "-e", "blocks.0.hook_mlp_out[1] = 0", "-o", out[i]);
+        assert_int_equal(r.status, 0);
+        result_free(&r);
+    }
+    struct checkpoint *whole = fixture_tensors(out[0]), *bare = fixture_tensors(out[1]);
+    assert_int_equal(checkpoint_count(bare) + 1, checkpoint_count(whole)); /* no logits */
+    for (size_t i = 0; i < checkpoint_count(bare); i++) {
+        const struct st_tensor *t = checkpoint_at(bare, i);
+        assert_memory_equal(t->data, checkpoint_find(whole, t->name)->data, t->nbytes);
+    }
+    checkpoint_close(whole), checkpoint_close(bare);
+    assert_refused(RUN("lens", folder, "--tokens", "3,4,5"), 1, "has no head");
+    assert_refused(RUN("generate", folder, "--tokens", "3,4,5"), 1, "·");
+    char *script = write_text(folder, "s.play",
+                              "screen first\nkeys :quantity<Space>lens<Enter>\nscreen refused\n");
+    struct result r = RUN("play", script, folder, "--tokens", "3,4,5");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "norm of blocks.*.hook_resid_post"));
+    assert_non_null(strstr(r.out, "quantity norm|norm-pre|norm-mid|attn|mlp"));
+    result_free(&r);
+    free(script), free(config), free(weights), free(out[0]), free(out[1]);
+    folder_remove(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(captures_are_the_library_s_values),
+        cmocka_unit_test(a_checkpoint_without_a_head),
         cmocka_unit_test(asking_for_a_site_switches_it_on),
         cmocka_unit_test(positions_are_sliced_where_they_are),
         cmocka_unit_test(npz_is_a_zip),

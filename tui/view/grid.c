@@ -9,11 +9,6 @@
 
 enum { COLUMN_MIN = 7, COLUMN_MAX = 11 };
 
-static bool is_lens(enum quantity q)
-{
-    return q == QUANTITY_LENS || q == QUANTITY_ENTROPY || q == QUANTITY_RANK;
-}
-
 static int32_t rows_shown(const struct app *a)
 {
     int32_t room = a->body.h - 2; /* header and legend */
@@ -47,13 +42,13 @@ static struct site_ref cell_site(const struct app *a, int32_t column)
 /* The embedding has no attention. */
 static bool is_figure(const struct app *a, int32_t column)
 {
-    return column > 0 || is_lens(a->quantity) || a->quantity == QUANTITY_NORM;
+    return column > 0 || quantity_is_lens(a->quantity) || a->quantity == QUANTITY_NORM;
 }
 
 static struct want column_want(const struct app *a, int32_t column)
 {
     int32_t end = a->row_top + a->page < a->n ? a->row_top + a->page : a->n;
-    if (is_lens(a->quantity))
+    if (quantity_is_lens(a->quantity))
         return detail_cell(a, column, a->row_top, end);
     return want_make(WANT_NORM,
                      column ? cell_site(a, column) : (struct site_ref){SITE_RESID_PRE, 0},
@@ -81,7 +76,7 @@ struct columns {
 
 static bool columns_open(struct columns *s, const struct app *a)
 {
-    bool lens = is_lens(a->quantity);
+    bool lens = quantity_is_lens(a->quantity);
     if (!app_answer(a, lens ? WANT_CELL : WANT_NORM, SITE_COUNT, &s->at))
         return false;
     s->target = lens ? s->at.w->id[0] : -1;
@@ -92,7 +87,7 @@ static const void *element(const struct app *a, const struct columns *s, enum fa
                            int32_t column, int32_t row)
 {
     struct want w = column_want(a, column);
-    if (is_lens(a->quantity))
+    if (quantity_is_lens(a->quantity))
         w.id[0] = s->target;
     return is_figure(a, column) ? snapshot_at(s->at.s, face, &w, row) : NULL;
 }
@@ -111,7 +106,7 @@ static bool face_value(const struct app *a, const struct columns *s, enum face f
     const struct want_cell *cell = at;
     if (!at)
         return false;
-    if (!is_lens(a->quantity))
+    if (!quantity_is_lens(a->quantity))
         *v = *(const float *)at;
     else if (a->quantity == QUANTITY_ENTROPY)
         *v = cell->cell.entropy;
