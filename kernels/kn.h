@@ -99,7 +99,7 @@ struct kn_param {
     float eps;     /* norms: added to the mean square */
     float softcap; /* attn_scores: cap*tanh(x/cap) before the mask, 0 = none; softcap */
     float offset;  /* affine: added to the weight (1 + w); gate: to the second operand */
-    float limit;   /* gate: bound of its operands, 0 = none */
+    float limit;   /* gate: bound of its operands, 0 = none; clip */
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */

@@ -23,6 +23,12 @@ static struct want part_want(const struct app *a, int32_t head, int32_t heads)
     return w;
 }
 
+/* The norms of what the pattern mixes. */
+static struct want values_want(const struct app *a, int32_t layer, int32_t n)
+{
+    return want_make(WANT_HEAD_NORM, (struct site_ref){site_mixed(&a->m->cfg), layer}, 0, n);
+}
+
 void attention_want(const struct app *a, struct want_list *l, int32_t head, int32_t heads)
 {
     struct want small = part_want(a, head, heads), large = part_want(a, a->cur.head, 1);
@@ -30,7 +36,7 @@ void attention_want(const struct app *a, struct want_list *l, int32_t head, int3
     if (large.row1 - large.row0 > small.row1 - small.row0)
         want_add(l, large);
     want_add(l, want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, app_layer(a)}));
-    want_add(l, want_make(WANT_HEAD_NORM, (struct site_ref){SITE_V, app_layer(a)}, 0, a->n));
+    want_add(l, values_want(a, app_layer(a), a->n));
 }
 
 static bool part_open(struct attention_part *p, const struct snapshot *s, const struct want *w)
@@ -64,8 +70,7 @@ bool attention_open(struct attention *at, const struct app *a, bool *stale)
     if (last != from.w && part_open(&large, s, last))
         at->large = large;
     struct want heads = want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, from.w->site.layer}),
-                norms = want_make(WANT_HEAD_NORM, (struct site_ref){SITE_V, from.w->site.layer}, 0,
-                                  s->n);
+                norms = values_want(a, from.w->site.layer, s->n);
     for (int f = 0; f < FACE_COUNT; f++) {
         at->heads[f] = snapshot_at(s, (enum face)f, &heads, 0);
         at->norm[f] = snapshot_rows(s, (enum face)f, &norms);

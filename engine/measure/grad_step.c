@@ -59,8 +59,7 @@ static int value(struct walk *w, const struct operand *o, struct kn_view *out, s
                         w->r1, out, e);
     if (o->kind == OPERAND_ROOT)
         return run_view(w->r, (struct site_ref){s, SITE_ROOT}, w->r0, w->r1, out, e);
-    if (!run_edited(w->r, w->stage, s))
-        s = site_copied(&w->r->m->cfg, s);
+    s = run_source(w->r, w->stage, s);
     bool all = o->kind == OPERAND_ALL;
     return run_view(w->r, (struct site_ref){s, layer}, all ? 0 : w->r0, all ? w->r->n : w->r1, out,
                     e);
@@ -130,14 +129,20 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
     int rc = 0, n_in = 1, n_out = 0;
     for (int i = 0; !rc && i < KN_IN_MAX - 1 && s->in[i].kind != OPERAND_NONE; i++) {
         const struct operand *o = &s->in[i];
-        bool differentiable = o->kind == OPERAND_SITE || o->kind == OPERAND_ALL ||
-                              o->kind == OPERAND_PREV;
+        bool joined = o->kind == OPERAND_FLAT, differentiable = joined || o->kind == OPERAND_SITE ||
+                                                                o->kind == OPERAND_ALL ||
+                                                                o->kind == OPERAND_PREV;
         bool linear_in = op == KN_OP_AFFINE_VJP || op == KN_OP_ROPE_VJP; /* does not read x */
         if (differentiable)
-            c.out[n_out++] = gradient(w, o);
-        if (!(linear_in && differentiable) && !(op == KN_OP_AFFINE_VJP && i == 2))
-            rc = value(w, o, &c.in[n_in++], e);
+            c.out[n_out++] = joined ? flat(gradient(w, o)) : gradient(w, o);
+        if (!(linear_in && differentiable) && !(op == KN_OP_AFFINE_VJP && i == 2)) {
+            rc = value(w, o, &c.in[n_in], e);
+            c.in[n_in] = joined ? flat(c.in[n_in]) : c.in[n_in];
+            n_in++;
+        }
     }
+    if (s->flat_out)
+        c.in[0] = flat(c.in[0]);
     for (int i = 0; s->heads_are_rows && i < KN_IN_MAX; i++)
         c.in[i] = heads_as_rows(c.in[i]);
     for (int i = 0; s->heads_are_rows && i < KN_OUT_MAX; i++)
@@ -275,6 +280,7 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);
     case KN_OP_SOFTCAP: return twin_vjp(w, s, KN_OP_SOFTCAP_VJP, e);
+    case KN_OP_CLIP: return twin_vjp(w, s, KN_OP_CLIP_VJP, e);
     case KN_OP_ACT: return twin_vjp(w, s, KN_OP_ACT_VJP, e);
     case KN_OP_GATE: return twin_vjp(w, s, KN_OP_GATE_VJP, e);
     case KN_OP_ROUTE: return twin_vjp(w, s, KN_OP_ROUTE_VJP, e);

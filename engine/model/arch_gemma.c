@@ -99,13 +99,6 @@ static const struct alias_row gemma2_names[] = {NAMES_EMBED("model."), NAMES_ROT
                                                 NAMES_LAYER("model.layers.%d."),
                                                 NAMES_END("model.")};
 
-/* In no fixed order: nothing says which of two calls is meant. */
-#define TWICE \
-    "the module runs once for each kind of layer · use rotary_emb.hook_cos, hook_sin, and those of rotary_emb_local for layers with a window"
-#define NAMES_ROTARY_TWICE(P)                                                \
-    HF(P "rotary_emb.input", ROTARY_IN), NO(P "rotary_emb.output.0", TWICE), \
-        NO(P "rotary_emb.output.1", TWICE)
-
 static const struct alias_row gemma3_names[] = {NAMES_EMBED("model."), NAMES_ROTARY_TWICE("model."),
                                                 NAMES_LAYER("model.layers.%d."),
                                                 NAMES_END("model.")};

@@ -39,6 +39,11 @@
     {                                                  \
         .name = ATTN "k_norm.weight", .part = { W_KN } \
     }
+#define TENSORS_QK_NORM_JOINED                                \
+    {.name = ATTN "q_norm.weight", .part = {W_QN_JOINED}},    \
+    {                                                         \
+        .name = ATTN "k_norm.weight", .part = { W_KN_JOINED } \
+    }
 #define TENSORS_MLP                                                                  \
     {.name = MLP "gate_proj.weight", .part = {W_GATE}},                              \
         {.name = MLP "gate_proj.bias", .part = {B_GATE}, .when = PROPERTY_MLP_BIAS}, \
@@ -64,17 +69,27 @@ extern const struct alias_row arch_llama_names[];
 #define NAMES_ROTARY(P)                                                    \
     HF(P "rotary_emb.input", ROTARY_IN), HF(P "rotary_emb.output.0", COS), \
         HF(P "rotary_emb.output.1", SIN)
+/* In no fixed order: nothing says which of two calls is meant. */
+#define TWICE \
+    "the module runs once for each kind of layer · use rotary_emb.hook_cos, hook_sin, and those of rotary_emb_local for layers with a window"
+#define NAMES_ROTARY_TWICE(P)                                                \
+    HF(P "rotary_emb.input", ROTARY_IN), NO(P "rotary_emb.output.0", TWICE), \
+        NO(P "rotary_emb.output.1", TWICE)
 /* the projections of queries, keys and values */
 #define NAMES_HEADS(L)                                                                 \
     HF(L "self_attn.q_proj.input", Q_IN), HF(L "self_attn.k_proj.input", K_IN),        \
         HF(L "self_attn.v_proj.input", V_IN), HF(L "self_attn.q_proj.output", Q_FLAT), \
         HF(L "self_attn.k_proj.output", K_FLAT), HF(L "self_attn.v_proj.output", V_FLAT)
-/* norms of each head's queries and keys: what they take and give */
-#define NAMES_QK_NORM(L, q, q_normed, k, k_normed)             \
-    HF_IF(L "self_attn.q_norm.input", q, QK_NORM),             \
-        HF_IF(L "self_attn.q_norm.output", q_normed, QK_NORM), \
-        HF_IF(L "self_attn.k_norm.input", k, QK_NORM),         \
-        HF_IF(L "self_attn.k_norm.output", k_normed, QK_NORM)
+/* norms of queries and keys: what those of each head take and give, and those of all together */
+#define NAMES_QK_NORM(L, q, q_normed, k, k_normed)                         \
+    HF_IF(L "self_attn.q_norm.input", q, QK_NORM_HEADS),                   \
+        HF_IF(L "self_attn.q_norm.output", q_normed, QK_NORM_HEADS),       \
+        HF_IF(L "self_attn.k_norm.input", k, QK_NORM_HEADS),               \
+        HF_IF(L "self_attn.k_norm.output", k_normed, QK_NORM_HEADS),       \
+        HF_IF(L "self_attn.q_norm.input", Q_FLAT, QK_NORM_JOINED),         \
+        HF_IF(L "self_attn.q_norm.output", Q_NORMED_FLAT, QK_NORM_JOINED), \
+        HF_IF(L "self_attn.k_norm.input", K_FLAT, QK_NORM_JOINED),         \
+        HF_IF(L "self_attn.k_norm.output", K_NORMED_FLAT, QK_NORM_JOINED)
 /* the product of the output, and what attention returns */
 #define NAMES_ATTN_OUT(L, means, tuple)                                                        \
     HF(L "self_attn.o_proj.input", Z_FLAT), HF(L "self_attn.output.0", means),                 \

@@ -1,4 +1,4 @@
-/* arch_moe.c - mixtures of experts on the Llama plan: Mixtral, Qwen3-MoE.
+/* arch_moe.c - mixtures of experts on the Llama plan: Mixtral, Qwen3-MoE, OLMoE.
  *
  * Published files have a tensor for each expert, those that transformers 5 writes one for all of a
  * layer.  Mixtral calls the projections w1 (gate), w3 (up) and w2 (down). */
@@ -38,6 +38,16 @@ static const struct arch_key qwen3_keys[] = {
     {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
     {"use_sliding_window", KEY_BOOL, AT(window_on), 0, 0, 0},
     {"sliding_window", KEY_INT, AT(window), 1, LIMIT_TOKENS * 1024.0, 4096},
+    KEY_END,
+};
+
+static const struct arch_key olmoe_keys[] = {
+    KEYS_SHARED(0, 4096, 1e-5, 10000), /* 0 key/value heads: as many as heads */
+    KEYS_EXPERTS(64, 8),
+    {"intermediate_size", KEY_INT, AT(d_expert), 1, LIMIT_D_MLP, 2048},
+    {"norm_topk_prob", KEY_BOOL, AT(share_top), 0, 0, 0},
+    {"attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
+    {"clip_qkv", KEY_OPTIONAL, AT(clip_qkv), 1e-6, 1e6, 0},
     KEY_END,
 };
 
@@ -82,6 +92,11 @@ static const struct arch_tensor qwen3_tensors[] = {
     TENSORS_QK_NORM,
     EXPERTS(L "mlp.", "gate_proj", "up_proj", "down_proj"),
     DENSE,
+    TENSORS,
+};
+static const struct arch_tensor olmoe_tensors[] = {
+    TENSORS_QK_NORM_JOINED,
+    EXPERTS(L "mlp.", "gate_proj", "up_proj", "down_proj"),
     TENSORS,
 };
 
@@ -145,3 +160,5 @@ ARCH_MOE(arch_mixtral, "mixtral", "MixtralForCausalLM", mixtral_keys, mixtral_te
          .share_top = true, .prepend_bos = true);
 ARCH_MOE(arch_qwen3_moe, "qwen3_moe", "Qwen3MoeForCausalLM", qwen3_keys, qwen3_tensors,
          .qk_norm = true);
+ARCH_MOE(arch_olmoe, "olmoe", "OlmoeForCausalLM", olmoe_keys, olmoe_tensors, .qk_norm = true,
+         .qk_norm_joined = true, .prepend_bos = true);

@@ -186,6 +186,25 @@ static void emit_head_norm(struct emitter *em, enum site_id x, enum site_id scal
         em->steps[i].heads_are_rows = true;
 }
 
+/* One of all heads of a position together. */
+static void emit_joined_norm(struct emitter *em, enum site_id x, enum site_id scale,
+                             enum site_id normalized, enum site_id out, enum weight_id w)
+{
+    int32_t first = em->n;
+    emit_norm(em, (struct operand){OPERAND_FLAT, x}, scale, normalized, out, w, W_NONE);
+    for (int32_t i = first; i < em->n; i++)
+        em->steps[i].flat_out = em->steps[i].site == out;
+}
+
+static enum site_id emit_clip(struct emitter *em, enum site_id x, enum site_id out)
+{
+    if (em->cfg->clip_qkv <= 0)
+        return x;
+    emit(em, KN_OP_CLIP, out, (struct operand[KN_IN_MAX]){{OPERAND_SITE, x}})
+        ->p.limit = (float)em->cfg->clip_qkv;
+    return out;
+}
+
 /* Queries or keys turned by the layer's rotary table. */
 static void emit_rope(struct emitter *em, enum site_id out, enum site_id x)
 {
@@ -218,11 +237,19 @@ static enum site_id emit_attention(struct emitter *em)
     emit_heads(em, x, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
     emit_heads(em, x, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
     enum site_id query = SITE_Q, key = SITE_K;
-    if (cfg->qk_norm) {
-        emit_head_norm(em, query, SITE_Q_NORM_SCALE, SITE_Q_NORM_NORMALIZED, SITE_Q_NORMED, W_QN);
-        emit_head_norm(em, key, SITE_K_NORM_SCALE, SITE_K_NORM_NORMALIZED, SITE_K_NORMED, W_KN);
-        query = SITE_Q_NORMED, key = SITE_K_NORMED;
+    if (cfg->qk_norm && cfg->qk_norm_joined) {
+        emit_joined_norm(em, SITE_Q, SITE_Q_NORM_JOINED_SCALE, SITE_Q_NORM_JOINED_NORMALIZED,
+                         SITE_Q_NORMED, W_QN_JOINED);
+        emit_joined_norm(em, SITE_K, SITE_K_NORM_JOINED_SCALE, SITE_K_NORM_JOINED_NORMALIZED,
+                         SITE_K_NORMED, W_KN_JOINED);
+    } else if (cfg->qk_norm) {
+        emit_head_norm(em, SITE_Q, SITE_Q_NORM_SCALE, SITE_Q_NORM_NORMALIZED, SITE_Q_NORMED, W_QN);
+        emit_head_norm(em, SITE_K, SITE_K_NORM_SCALE, SITE_K_NORM_NORMALIZED, SITE_K_NORMED, W_KN);
     }
+    if (cfg->qk_norm)
+        query = SITE_Q_NORMED, key = SITE_K_NORMED;
+    query = emit_clip(em, query, SITE_Q_CLIPPED), key = emit_clip(em, key, SITE_K_CLIPPED);
+    emit_clip(em, SITE_V, SITE_V_CLIPPED);
     if (cfg->pos == POS_ROTARY) {
         emit_rope(em, SITE_ROT_Q, query);
         emit_rope(em, SITE_ROT_K, key);
@@ -239,7 +266,7 @@ static enum site_id emit_attention(struct emitter *em)
     s->p.full = cfg->bidirectional;
     if (cfg->sinks)
         s->in[1] = (struct operand)WEIGHT(B_SINKS);
-    EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(SITE_V))->p.full = cfg->bidirectional;
+    EMIT(em, ATTN_MIX, Z, AT(PATTERN), ALL(site_mixed(cfg)))->p.full = cfg->bidirectional;
     EMIT(em, HEAD_RESULT, RESULT, AT(Z), WEIGHT(W_O))->when = STEP_IF_WANTED;
     enum site_id out = site_attn_made(cfg);
     emit(em, KN_OP_LINEAR, out, (struct operand[KN_IN_MAX]){FLAT(Z), WEIGHT(W_O), WEIGHT(B_O)});

@@ -119,7 +119,7 @@ static int own_form(struct model *m, struct err *e)
 }
 
 /* W reads a normed stream: b += W . ln.b, then W *= ln.w, then (LayerNorm) every row of W loses its
- * mean. */
+ * mean, which the library leaves to gates. */
 static void fold_into(struct model *m, int32_t l, enum weight_id w, enum weight_id b,
                       enum weight_id lnw, enum weight_id lnb)
 {
@@ -138,7 +138,7 @@ static void fold_into(struct model *m, int32_t l, enum weight_id w, enum weight_
         if (!m->cfg.norm_center)
             continue;
         bias.p[i] += (float)sum;
-        for (int64_t k = 0; k < a.k; k++)
+        for (int64_t k = 0; k < a.k && w != W_GATE; k++)
             row[k] = (float)((double)row[k] - mean);
     }
 }

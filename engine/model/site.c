@@ -90,9 +90,15 @@ enum site_id site_copied(const struct config *cfg, enum site_id id)
     case SITE_UP_IN:
         return config_norm_before(cfg)            ? SITE_LN2_OUT
                : cfg->norm_place == NORM_RESIDUAL ? SITE_LN1_OUT
-                                                  : site_copied(cfg, SITE_MLP_IN);
+                                                  : SITE_MLP_IN;
     default: return id;
     }
+}
+
+enum site_id site_origin(const struct config *cfg, enum site_id id)
+{
+    enum site_id from = site_copied(cfg, id);
+    return from == id ? id : site_origin(cfg, from);
 }
 
 enum site_id site_ln1_input(const struct config *cfg)
@@ -127,6 +133,11 @@ enum site_id site_attn_added(const struct config *cfg)
 enum site_id site_mlp_added(const struct config *cfg)
 {
     return cfg->norm_place == NORM_AFTER ? SITE_LN2_OUT : SITE_MLP_OUT;
+}
+
+enum site_id site_mixed(const struct config *cfg)
+{
+    return cfg->clip_qkv > 0 ? SITE_V_CLIPPED : SITE_V;
 }
 
 enum site_id site_stream(const struct config *cfg, int32_t layer)
@@ -280,13 +291,16 @@ static int32_t split(const char *name, const char **rest)
     return layer > INT32_MAX ? INT32_MAX : (int32_t)layer;
 }
 
-static int id_of(const char *rest, bool block)
+/* Of sites of one name the one that the model has. */
+static int id_of(const struct config *cfg, const char *rest, bool block)
 {
+    int found = -1;
     for (int id = 0; id < SITE_COUNT; id++)
         if ((site_table[id].scope == SCOPE_BLOCK) == block &&
-            strcmp(site_table[id].name, rest) == 0)
-            return id;
-    return -1;
+            strcmp(site_table[id].name, rest) == 0 &&
+            (found < 0 || site_exists(cfg, (enum site_id)id)))
+            found = id;
+    return found;
 }
 
 static bool ends_with(const char *s, const char *tail)
@@ -348,14 +362,14 @@ const char *site_absence(const struct config *cfg, const char *name)
 {
     const char *rest;
     int32_t layer = split(name, &rest);
-    return absence(cfg, rest, layer, id_of(rest, layer != SITE_ROOT));
+    return absence(cfg, rest, layer, id_of(cfg, rest, layer != SITE_ROOT));
 }
 
 int site_find(const struct config *cfg, const char *name, struct site_ref *out, struct err *e)
 {
     const char *rest;
     int32_t layer = split(name, &rest);
-    int id = id_of(rest, layer != SITE_ROOT);
+    int id = id_of(cfg, rest, layer != SITE_ROOT);
     if (id >= 0 && layer < cfg->n_layers &&
         site_is_there(cfg, (struct site_ref){(enum site_id)id, layer})) {
         *out = (struct site_ref){(enum site_id)id, layer};

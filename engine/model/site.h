@@ -61,6 +61,8 @@ bool site_is_module_port(enum site_id id);
 /* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual
  * stream); others: itself. */
 enum site_id site_copied(const struct config *cfg, enum site_id id);
+/* What is copied in the end: a copy may be that of a copy. */
+enum site_id site_origin(const struct config *cfg, enum site_id id);
 /* What the norms that every block has read. */
 enum site_id site_ln1_input(const struct config *cfg);
 enum site_id site_ln2_input(const struct config *cfg);
@@ -70,6 +72,8 @@ enum site_id site_attn_made(const struct config *cfg);
 enum site_id site_mlp_made(const struct config *cfg);
 enum site_id site_attn_added(const struct config *cfg);
 enum site_id site_mlp_added(const struct config *cfg);
+/* The values that the pattern mixes. */
+enum site_id site_mixed(const struct config *cfg);
 /* The residual stream as a layer hands it on; layer < 0: as the embedding does, learned positions
  * of their own not yet added. */
 enum site_id site_stream(const struct config *cfg, int32_t layer);

@@ -32,7 +32,7 @@ static const struct st_tensor *tensor_find(const struct arch *arch, const struct
 }
 
 /* Logical view of one part of a stored tensor, or of what such a one has of an expert: [n, k],
- * [groups, n of a group, k], or the same without k. */
+ * [groups, n of a group, k], or the same without k.  Groups of one element are no axis. */
 static struct kn_view part_view(const struct config *cfg, const struct arch_tensor *row, int part,
                                 int32_t expert, const struct st_tensor *t, enum kn_dtype type)
 {
@@ -45,12 +45,15 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
                         .first = arch_part_first(cfg, row, part) * sn};
     if (row->merged)
         v.first += expert * groups * group * k;
+    bool single = weight_n(cfg, w) == groups;
     if (groups > 1) {
         v.shape[v.ndim] = groups;
         v.stride[v.ndim++] = group * sn;
     }
-    v.shape[v.ndim] = weight_n(cfg, w) / groups;
-    v.stride[v.ndim++] = sn;
+    if (groups == 1 || !single) {
+        v.shape[v.ndim] = weight_n(cfg, w) / groups;
+        v.stride[v.ndim++] = sn;
+    }
     if (weight_table[w].k != DIM_NONE) {
         v.shape[v.ndim] = k;
         v.stride[v.ndim++] = sk;
@@ -100,6 +103,28 @@ static int order_halves(struct weights *out, int64_t heads, struct st_tensor *t,
         kn_pack(&v, mem);
     t->data = mem;
     return keep(out, mem, t->nbytes, e);
+}
+
+/* A copy of what has no two elements side by side: every second one is another weight's. */
+static int gather(struct weights *out, struct kn_view *v, struct err *e)
+{
+    bool matrix = v->ndim == 2;
+    struct kn_view from = matrix ? kn_swap(*v, 0, 1) : *v;
+    size_t bytes = kn_row_bytes(v->dtype, v->shape[0] * (matrix ? v->shape[1] : 1));
+    void *mem = malloc(bytes);
+    if (mem)
+        kn_pack(&from, mem);
+    *v = matrix ? kn_swap(kn_view2(mem, v->dtype, v->shape[1], v->shape[0]), 0, 1)
+                : kn_view1(mem, v->dtype, v->shape[0]);
+    return keep(out, mem, bytes, e);
+}
+
+static bool is_spread(const struct kn_view *v)
+{
+    for (int i = 0; i < v->ndim; i++)
+        if (v->stride[i] == 1 || v->shape[i] == 1)
+            return false;
+    return true;
 }
 
 static int subtract_one(struct weights *out, struct st_tensor *t, struct err *e)
@@ -163,6 +188,9 @@ static int tensor_bind(const struct binding *b, const struct arch_tensor *row, i
     if (!found)
         return missing(b, name, e);
     struct st_tensor t = *found;
+    struct arch_tensor lies = *row;
+    if (t.dtype == ST_MXFP4) /* [.., n, k] always (quantized_mxfp4.c) */
+        lies.turned = false, row = &lies;
     int64_t want[3];
     int rank = shape_of(cfg, row, want);
     if (t.rank != rank || memcmp(t.shape, want, (size_t)rank * sizeof *want)) {
@@ -178,9 +206,12 @@ static int tensor_bind(const struct binding *b, const struct arch_tensor *row, i
                        t.file, t.name, st_dtype_name(t.dtype));
     int rc = b->gguf && !b->out->look ? restore(b->out, cfg, b->gguf, row, &t, &type, e) : 0;
     int32_t at = weight_row(cfg, layer, expert);
-    for (int i = 0; i < arch_parts(row) && !rc; i++)
-        b->out->view[weight_place(cfg, at, row->part[i])] = part_view(cfg, row, i, expert, &t,
-                                                                      type);
+    for (int i = 0; i < arch_parts(row) && !rc; i++) {
+        struct kn_view *v = &b->out->view[weight_place(cfg, at, row->part[i])];
+        *v = part_view(cfg, row, i, expert, &t, type);
+        if (is_spread(v) && !b->out->look)
+            rc = gather(b->out, v, e);
+    }
     return rc;
 }
 
@@ -219,8 +250,11 @@ static int experts_bind(const struct binding *b, const struct arch_tensor *row, 
     const struct config *cfg = b->cfg;
     char name[LIMIT_NAME];
     int rc = 0;
+    const struct arch_tensor *other = row + 1;
+    while (other->name && !holds(other, row->part[0]))
+        other++;
     if (b->out->view[weight_place(cfg, weight_row(cfg, layer, 0), row->part[0])].ndim ||
-        (row->merged && !tensor_find(cfg->arch, row, layer, 0, b->st, name)))
+        (other->name && !tensor_find(cfg->arch, row, layer, 0, b->st, name)))
         return 0;
     for (int32_t i = 0; !rc && i < cfg->n_experts; i++)
         rc = tensor_bind(b, row, layer, i, e);
@@ -241,6 +275,23 @@ static int row_bind(const struct binding *b, const struct arch_tensor *row, int3
             const struct arch_tensor *there = gguf_row(b, row->part[i], layer);
             rc = there ? tensor_bind(b, there, layer, -1, e) : missing(b, row->name, e);
         }
+    return rc;
+}
+
+/* Norms without weights multiply by ones, which all of them share. */
+static int ones_bind(struct weights *out, const struct config *cfg, struct err *e)
+{
+    size_t bytes = (size_t)cfg->d_model * sizeof(float);
+    float *ones = malloc(bytes);
+    for (int32_t i = 0; ones && i < cfg->d_model; i++)
+        ones[i] = 1;
+    struct kn_view v = kn_view1(ones, KN_F32, cfg->d_model);
+    int rc = keep(out, ones, bytes, e);
+    for (int32_t l = 0; !rc && l < cfg->n_layers; l++)
+        out->view[(size_t)l * WEIGHT_COUNT + W_LN1] = out->view[(size_t)l * WEIGHT_COUNT +
+                                                                W_LN2] = v;
+    if (!rc)
+        out->view[(size_t)cfg->n_layers * WEIGHT_COUNT + W_LNF] = v;
     return rc;
 }
 
@@ -265,17 +316,20 @@ int weights_bind(struct weights *out, const struct config *cfg, const struct che
     struct kn_view *root = out->view + (size_t)cfg->n_layers * WEIGHT_COUNT;
     if (cfg->tied)
         root[W_U] = root[W_E];
-    return 0;
+    return cfg->norm_bare ? ones_bind(out, cfg, e) : 0;
 }
 
 bool weights_merged(const struct config *cfg, const struct checkpoint *st)
 {
     char name[LIMIT_NAME];
     int32_t layer = 0;
+    bool each = false;
     while (layer < cfg->n_layers && !layer_in(&cfg->moe, layer))
         layer++;
-    for (const struct arch_tensor *row = cfg->arch->tensors; row->name; row++)
-        if (row->merged && tensor_find(cfg->arch, row, layer, 0, st, name))
+    for (const struct arch_tensor *row = cfg->arch->tensors; row->name; row++) {
+        each |= weight_is_expert(row->part[0]) && !row->merged;
+        if (st && row->merged && tensor_find(cfg->arch, row, layer, 0, st, name))
             return true;
-    return false;
+    }
+    return !each;
 }

@@ -19,7 +19,8 @@ struct weights {
  * file, tensor, expected and found; what is owned then is still to be freed. */
 int weights_bind(struct weights *out, const struct config *cfg, const struct checkpoint *st,
                  struct err *e);
-/* Does this checkpoint have the weights of experts in one tensor for all of a layer? */
+/* Does this checkpoint, or without one such a family always, have the weights of experts in one
+ * tensor for all of a layer? */
 bool weights_merged(const struct config *cfg, const struct checkpoint *st);
 
 #endif

@@ -457,7 +457,7 @@ static bool shows(const struct config *cfg, const struct alias_value *v, struct 
 {
     for (int i = 0; i < v->n_sites; i++) {
         struct site_ref at = v->site[i];
-        if (at.layer == s.layer && (at.id == s.id || site_copied(cfg, at.id) == s.id))
+        if (at.layer == s.layer && (at.id == s.id || site_origin(cfg, at.id) == s.id))
             return true;
     }
     return false;

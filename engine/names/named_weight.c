@@ -67,7 +67,7 @@ static const char *row_absence(const struct config *c, const struct row *r, int3
 /* Are its heads those of keys and values, and fewer than the model's? */
 static bool is_grouped(const struct config *c, enum weight_id id)
 {
-    return weight_table[id].n == DIM_KV_HEADS && c->n_kv_heads != c->n_heads;
+    return weight_table[id].n == DIM_KV_HEADS && !weight_is_norm(id) && c->n_kv_heads != c->n_heads;
 }
 
 static void run_add(struct weight_axis *a, enum weight_over over, int64_t size, int64_t step)
@@ -165,7 +165,7 @@ static bool is_there(const struct model *m, const struct arch_tensor *a, int32_t
     bool bias = a->when == PROPERTY_UNTIED ||
                 config_layer_has(&m->cfg, a->when, layer); /* a tied head has a name */
     if (weight_is_expert(a->part[0]))                      /* one tensor for all, or one for each */
-        return bias && a->merged == (m->files && weights_merged(&m->cfg, m->files));
+        return bias && a->merged == weights_merged(&m->cfg, m->files);
     return bias || (m->weights && model_weight(m, layer < 0 ? 0 : layer, a->part[0])
                                       ->ndim); /* processing may have made one */
 }

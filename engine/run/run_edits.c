@@ -15,6 +15,12 @@ bool run_edited(const struct run *r, int32_t stage, enum site_id s)
     return run_has_edits(r, stage, s) || run_changed(r, stage, s);
 }
 
+enum site_id run_source(const struct run *r, int32_t stage, enum site_id s)
+{
+    enum site_id from = run_edited(r, stage, s) ? s : site_copied(&r->m->cfg, s);
+    return from == s ? s : run_source(r, stage, from);
+}
+
 static int32_t instr_stage(const struct run *r, const struct edit_instr *a)
 {
     return plan_stage_of(r->m->plan, a->site);

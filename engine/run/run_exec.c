@@ -24,11 +24,6 @@ struct pass {
     int32_t n_src; /* sources [0, n_src) can be seen from these rows */
 };
 
-static enum site_id read_from(const struct pass *p, enum site_id s)
-{
-    return run_edited(p->r, p->f->stage, s) ? s : site_copied(&p->r->m->cfg, s);
-}
-
 static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_id s)
 {
     const struct frame *f = p->f;
@@ -51,7 +46,8 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     int32_t r0 = p->f->r0, r1 = p->f->r1, rows = r1 - r0;
     struct kn_view v = {0};
     switch (o->kind) {
-    case OPERAND_SITE: return site_rows(p, p->f->stage, read_from(p, (enum site_id)o->id));
+    case OPERAND_SITE:
+        return site_rows(p, p->f->stage, run_source(p->r, p->f->stage, (enum site_id)o->id));
     case OPERAND_FLAT: return flat(site_rows(p, p->f->stage, (enum site_id)o->id));
     case OPERAND_PREV: return site_rows(p, p->f->stage - 1, (enum site_id)o->id);
     case OPERAND_ROOT: return site_rows(p, 0, (enum site_id)o->id);

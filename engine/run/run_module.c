@@ -47,7 +47,7 @@ static enum site_id site_here(const struct config *cfg, enum site_id id)
     return id == SITE_ATTN_LINEAR                                   ? site_attn_made(cfg)
            : id == SITE_MLP_LINEAR                                  ? site_mlp_made(cfg)
            : id == SITE_LN2_OUT && cfg->norm_place == NORM_RESIDUAL ? SITE_NORMALIZED_RESID_POST
-                                                                    : site_copied(cfg, id);
+                                                                    : site_origin(cfg, id);
 }
 
 static struct module module_of(const struct config *cfg, int32_t i)
@@ -76,7 +76,7 @@ static bool find_path(const struct config *cfg, const char *name, struct run_mod
           alias_find(cfg, path, &give, NULL))) ||
         give.n_sites != 1)
         return false;
-    enum site_id from = site_copied(cfg, in.site[0].id), to = give.site[0].id,
+    enum site_id from = site_origin(cfg, in.site[0].id), to = give.site[0].id,
                  stream = site_stream(cfg, 0);
     int32_t layer = give.site[0].layer;
     if (from == SITE_RESID_PRE && to == stream) {

@@ -249,6 +249,8 @@ int run_slots(struct run *r, const struct edit_instr *a, const struct kn_view *v
 /* Does the list have edits of this site; may its value be changed by edits or callbacks? */
 bool run_has_edits(const struct run *r, int32_t stage, enum site_id s);
 bool run_edited(const struct run *r, int32_t stage, enum site_id s);
+/* The site whose value an operand has: copies that nothing changes are read through. */
+enum site_id run_source(const struct run *r, int32_t stage, enum site_id s);
 bool run_stage_full(const struct run *r, int32_t stage);
 
 /* run_weight.c.  A weight as run_weight has it, for operations. */

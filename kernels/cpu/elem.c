@@ -1,5 +1,5 @@
 /* elem.c - operations that treat every element or row on its own: embed, copy, add, affine, act,
- * softcap, gate, rope. */
+ * softcap, clip, gate, rope. */
 #include "cpu.h"
 
 #include <math.h>
@@ -208,6 +208,24 @@ enum { HELD = 256 };
 static float held(float x, float lo, float hi)
 {
     return x < lo ? lo : x > hi ? hi : x;
+}
+
+static void clip_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct rows_job *j = ctx;
+    float limit = j->call->p.limit;
+    for (int64_t i = first; i < end; i++)
+        for (int64_t k = 0; k < j->out.len; k++)
+            cpu_row(&j->out, i)[k] = held(cpu_row(&j->a, i)[k], -limit, limit);
+}
+
+enum kn_status cpu_CLIP(struct cpu *c, const struct kn_call *call)
+{
+    struct rows_job j;
+    if (!(call->p.limit > 0) || !rows_job(&j, c, call, false))
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out.n, j.out.len, clip_units, &j);
 }
 
 /* With the operands held within bounds, or one of them moved. */

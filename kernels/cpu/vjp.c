@@ -115,6 +115,28 @@ enum kn_status cpu_SOFTCAP_VJP(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out[0].n, j.out[0].len * 16, softcap_units, &j);
 }
 
+static void clip_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    (void)scratch;
+    const struct cpu_job *j = ctx;
+    float limit = j->call->p.limit;
+    for (int64_t i = first; i < end; i++) {
+        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i);
+        float *dx = cpu_row(&j->out[0], i);
+        for (int64_t k = 0; k < j->out[0].len; k++)
+            dx[k] += fabsf(x[k]) <= limit ? dy[k] : 0;
+    }
+}
+
+enum kn_status cpu_CLIP_VJP(struct cpu *c, const struct kn_call *call)
+{
+    struct cpu_job j;
+    if (!(call->p.limit > 0) || !cpu_job(&j, c, call, 1, 2) || j.in[0].len != j.out[0].len ||
+        j.in[1].len != j.out[0].len)
+        return KN_BAD_CALL;
+    return cpu_each(c, j.out[0].n, j.out[0].len, clip_units, &j);
+}
+
 struct act_value {
     double y, dy;
 };

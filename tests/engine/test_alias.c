@@ -137,7 +137,7 @@ static bool contains(const struct config *cfg, const struct alias_value *v, stru
 {
     for (int i = 0; i < v->n_sites; i++) {
         if (v->site[i].layer == s.layer &&
-            (v->site[i].id == s.id || site_copied(cfg, v->site[i].id) == s.id))
+            (v->site[i].id == s.id || site_origin(cfg, v->site[i].id) == s.id))
             return true;
     }
     return false;

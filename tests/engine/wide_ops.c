@@ -310,6 +310,13 @@ static void do_softcap(struct op *o)
         o->out[i] = cap * tanh(o->in[0][i] / cap);
 }
 
+static void do_clip(struct op *o)
+{
+    double limit = (double)o->s->p.limit;
+    for (int64_t i = 0; i < o->count; i++)
+        o->out[i] = fmax(fmin(o->in[0][i], limit), -limit);
+}
+
 static void do_embed(struct op *o)
 {
     int64_t d = config_of(o)->d_model;
@@ -334,6 +341,7 @@ void wide_step(struct op *o)
     case KN_OP_ACT:
     case KN_OP_GATE: do_pointwise(o); break;
     case KN_OP_SOFTCAP: do_softcap(o); break;
+    case KN_OP_CLIP: do_clip(o); break;
     case KN_OP_NORM_SCALE: do_norm_scale(o); break;
     case KN_OP_NORMALIZE: do_normalize(o); break;
     case KN_OP_AFFINE: do_affine(o); break;

@@ -190,6 +190,7 @@ static const struct {
     [KN_OP_LINEAR] = {{0}, {0, -1, -1}},
     [KN_OP_ACT] = {{0}, {0}},
     [KN_OP_SOFTCAP] = {{0}, {0}},
+    [KN_OP_CLIP] = {{0}, {0}},
     [KN_OP_GATE] = {{0}, {0, 0}},
     [KN_OP_ROPE] = {{0}, {0, 0, 0}},
     [KN_OP_ATTN_SCORES] = {{1}, {0, -1}},

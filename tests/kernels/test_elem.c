@@ -1,4 +1,4 @@
-/* test_elem.c - embed, copy, add, affine, act, gate, rope, and the norms. */
+/* test_elem.c - embed, copy, add, affine, act, clip, gate, rope, and the norms. */
 #include "ktest.h"
 
 #include <math.h>
@@ -235,6 +235,34 @@ static void test_act(void **state)
     kt_refused(&bad);
 }
 
+static double clip_reference(const struct kn_call *call, int o, int64_t a, int64_t b, int64_t c,
+                             double *size)
+{
+    (void)o, (void)size;
+    return held(kt_at(&call->in[0], a, b, c), -(double)call->p.limit, (double)call->p.limit);
+}
+
+static void test_clip(void **state)
+{
+    (void)state;
+    for (int i = 0; i < LENGTH_COUNT; i++) {
+        struct kn_call call = {
+            .op = KN_OP_CLIP, .in = {KT(KN_F32, 1, 70, LENGTHS[i])}, .p = {.limit = 0.7f}};
+        call.out[0] = KT(KN_F32, 2, 70, LENGTHS[i]);
+        kt_set(&call.in[0], NAN, 1, 0, 0);
+        kt_set(&call.in[0], INFINITY, 2, 0, 0);
+        kt_set(&call.in[0], -INFINITY, 3, 0, 0);
+        kt_check(&call, clip_reference, 0);
+        call.p.limit = 0;
+        kt_refused(&call);
+        kt_free();
+    }
+    struct kn_call heads = {.op = KN_OP_CLIP, .in = {KT(KN_F32, 0, 5, 3, 7)}, .p = {.limit = 0.3f}};
+    heads.out[0] = KT(KN_F32, 0, 5, 3, 7);
+    kt_check(&heads, clip_reference, 0);
+    kt_free();
+}
+
 /* The whole float range, densely where the functions change. */
 static void test_act_sweep(void **state)
 {
@@ -380,6 +408,7 @@ int main(void)
         cmocka_unit_test_teardown(test_add, free_all),
         cmocka_unit_test_teardown(test_affine, free_all),
         cmocka_unit_test_teardown(test_act, free_all),
+        cmocka_unit_test_teardown(test_clip, free_all),
         cmocka_unit_test_teardown(test_act_sweep, free_all),
         cmocka_unit_test_teardown(test_rope, free_all),
         cmocka_unit_test_teardown(test_norms, free_all),

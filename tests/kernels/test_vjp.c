@@ -48,6 +48,12 @@ static void f_softcap(const double *x, double *y, const struct kn_call *c)
         y[i] = (double)c->p.softcap * tanh(x[i] / (double)c->p.softcap);
 }
 
+static void f_clip(const double *x, double *y, const struct kn_call *c)
+{
+    for (int i = 0; i < R * D; i++)
+        y[i] = fmax(fmin(x[i], (double)c->p.limit), -(double)c->p.limit);
+}
+
 static double act(enum kn_act a, double x)
 {
     switch (a) {
@@ -285,6 +291,8 @@ static void test_norms(void **state)
     cap.out[0] = KT(KN_F32, 0, R, D), cap.in[0] = KT(KN_F32, 0, R, D);
     cap.in[1] = KT(KN_F32, 0, R, D);
     check(&cap, 1, (const struct kn_view *[]){&cap.in[1]}, 1, f_softcap);
+    cap.op = KN_OP_CLIP_VJP, cap.p.limit = 0.4f;
+    check(&cap, 1, (const struct kn_view *[]){&cap.in[1]}, 1, f_clip);
     kt_free();
 }
 

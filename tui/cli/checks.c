@@ -172,27 +172,40 @@ int check_scale(struct check *k, int32_t layer)
     return 0;
 }
 
-/* f(k, scores row, pattern row) on every row of every head. */
+/* f(k, scores row, pattern row, the head's sink) on every row of every head. */
 static int each_row(struct check *k, int32_t layer,
-                    void (*f)(struct check *, const float *, const float *))
+                    void (*f)(struct check *, const float *, const float *, double))
 {
     const float *scores = check_values(k, SITE_ATTN_SCORES, layer);
     const float *pattern = scores ? check_values(k, SITE_PATTERN, layer) : NULL;
+    const struct kn_view *sinks = run_weight(k->r, layer, B_SINKS);
     if (!pattern)
         return k->c->err.code;
-    size_t rows = (size_t)k->c->m->cfg.n_heads * (size_t)k->n;
-    for (size_t i = 0; i < rows; i++)
-        f(k, scores + i * (size_t)k->n, pattern + i * (size_t)k->n);
+    for (int32_t h = 0; h < k->c->m->cfg.n_heads; h++) {
+        float sink = -INFINITY;
+        if (sinks->ndim)
+            kn_decode_rows(sinks, h, 1, &sink);
+        for (int32_t p = 0; p < k->n; p++, scores += k->n, pattern += k->n)
+            f(k, scores, pattern, sink);
+    }
     return 0;
 }
 
-static void softmax_row(struct check *k, const float *scores, const float *pattern)
+/* The greatest score, and the sum of all scores' exponentials less that. */
+static double row_sum(const struct check *k, const float *scores, double sink, double *max)
 {
-    double max = -INFINITY, sum = 0;
+    double sum = 0;
+    *max = sink;
     for (int32_t i = 0; i < k->n; i++)
-        max = scores[i] > max ? scores[i] : max;
+        *max = scores[i] > *max ? scores[i] : *max;
     for (int32_t i = 0; i < k->n; i++)
-        sum += exp(scores[i] - max);
+        sum += exp(scores[i] - *max);
+    return sum + exp(sink - *max);
+}
+
+static void softmax_row(struct check *k, const float *scores, const float *pattern, double sink)
+{
+    double max, sum = row_sum(k, scores, sink, &max);
     for (int32_t i = 0; i < k->n; i++)
         check_compare(k, pattern[i], exp(scores[i] - max) / sum);
 }
@@ -202,10 +215,10 @@ int check_softmax(struct check *k, int32_t layer)
     return each_row(k, layer, softmax_row);
 }
 
-static void sum_row(struct check *k, const float *scores, const float *pattern)
+/* What is missing to 1 is the sink's. */
+static void sum_row(struct check *k, const float *scores, const float *pattern, double sink)
 {
-    (void)scores;
-    double sum = 0;
+    double max, all = row_sum(k, scores, sink, &max), sum = exp(sink - max) / all;
     for (int32_t i = 0; i < k->n; i++)
         sum += pattern[i];
     check_compare(k, sum, 1);
@@ -220,7 +233,7 @@ int check_mix(struct check *k, int32_t layer)
 {
     const struct config *cfg = &k->c->m->cfg;
     const float *pattern = check_values(k, SITE_PATTERN, layer);
-    const float *v = pattern ? check_values(k, SITE_V, layer) : NULL;
+    const float *v = pattern ? check_values(k, site_mixed(cfg), layer) : NULL;
     const float *z = v ? check_values(k, SITE_Z, layer) : NULL;
     if (!z)
         return k->c->err.code;
@@ -291,8 +304,11 @@ int check_act(struct check *k, int32_t layer)
                             : NULL;
     if (!post)
         return k->c->err.code;
+    double limit = cfg->glu_limit > 0 ? cfg->glu_limit : (double)INFINITY;
     for (size_t i = 0; i < (size_t)k->n * (size_t)width; i++)
-        check_compare(k, post[i], act(cfg->act, pre[i]) * (linear ? linear[i] : 1));
+        check_compare(k, post[i],
+                      act(cfg->act, fmin(pre[i], limit)) *
+                          (linear ? fmax(fmin(linear[i], limit), -limit) + cfg->glu_offset : 1));
     return 0;
 }
 

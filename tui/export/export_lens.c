@@ -51,7 +51,7 @@ static const char *no_hook(enum site_id id)
 {
     if (id == SITE_LN1_OUT || id == SITE_LN2_OUT)
         return "TransformerLens has no hook on a norm's output · its ln1.hook_normalized and ln2.hook_normalized come before the weight";
-    if (site_table[id].when == PROPERTY_QK_NORM)
+    if (site_table[id].when == PROPERTY_QK_NORM_HEADS)
         return "TransformerLens makes one axis of batch, position and head there · use hook_q, hook_k, hook_rot_q, hook_rot_k";
     return site_is_module_port(id)
                ? "TransformerLens has no hook there · it is a module's own input or output in Hugging Face"
@@ -116,14 +116,18 @@ static int check_capture(struct exporter *x, const struct alias_pick *p, const s
     return 0;
 }
 
-static int check_biases(struct exporter *x)
+/* What the library's models have no place for. */
+static int check_model(struct exporter *x)
 {
-    if (x->cfg->mlp_bias && x->cfg->gated)
-        return err_set(
-            x->e, ERR_BAD_INPUT,
-            "%s · TransformerLens' gated MLP has no biases on its gate · it cannot hold this model",
-            x->x->m->name);
-    return 0;
+    const struct config *c = x->cfg;
+    const char *why = c->sinks          ? "TransformerLens' attention has no sinks"
+                      : c->clip_qkv > 0 ? "TransformerLens clips no queries, keys and values"
+                      : c->mlp_bias && c->gated
+                          ? "TransformerLens' gated MLP has no biases on its gate"
+                          : NULL;
+    return why ? err_set(x->e, ERR_BAD_INPUT, "%s · %s · it cannot hold this model", x->x->m->name,
+                         why)
+               : 0;
 }
 
 /* ---- names ---- */
@@ -412,7 +416,7 @@ static void put_head(struct exporter *x)
 int export_lens(struct exporter *x)
 {
     struct switches sw = {0};
-    int rc = check_biases(x);
+    int rc = check_model(x);
     if (!rc)
         rc = check_changes(x, &sw);
     for (int i = 0; i < x->n_captures && !rc; i++)

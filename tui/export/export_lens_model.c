@@ -74,9 +74,11 @@ static void put_config(struct exporter *x, const struct switches *sw)
             x->out,
             "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=%s,\n",
             (int)c->n_rot, c->rope.theta, c->rope_pairs ? "True" : "False");
-    if (c->arch->lens.grouped)
+    if (c->arch->lens.grouped || c->n_kv_heads != c->n_heads)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
-    if (c->qk_norm)
+    if (c->qk_norm_joined) /* and where norms stand, the library knows by the name */
+        bytes_addf(x->out, "        original_architecture=\"%s\",\n", c->arch->class_name);
+    else if (c->qk_norm)
         bytes_add_string(x->out, "        use_qk_norm=True,\n");
     if (c->norm_place == NORM_BOTH)
         bytes_add_string(x->out, "        use_normalization_before_and_after=True,\n");

@@ -120,12 +120,15 @@ static const char run_text[] =
     "            part = view(x) if view else x\n"
     "            for at, edit in edits:\n"
     "                if at == name:\n"
-    "                    part.copy_(edit(part, name))\n"
-    "            setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))\n";
+    "                    part.copy_(edit(part, name))\n";
+/* The first x is handed on to the model, where some change it in place. */
+static const char hand_on[] =
+    "            setattr(module, side, x%s if element is None else (*whole[:element], x, *whole[element + 1:]))\n";
 
 static void put_run(struct exporter *x)
 {
     bytes_add_string(x->out, run_text);
+    bytes_addf(x->out, hand_on, x->cfg->clip_qkv > 0 ? ".clone()" : "");
     bytes_add_string(
         x->out, x->x->grad ? "            if x.is_floating_point() and torch.is_grad_enabled():\n"
                              "                x.requires_grad_().retain_grad()\n"
