@@ -204,9 +204,8 @@ static int per_head_vjp(struct walk *w, enum site_id heads, enum site_id input,
             dx = kn_view3(w->aside[SITE_LN1_OUT].mem, KN_F32, rows, n, d);
     }
     for (int64_t h = 0; !rc && h < n; h++)
-        rc = linear_vjp(w, kn_index(dy, 1, h),
-                        wq.ndim == 3 ? kn_index(wq, 0, h) : kn_slice(wq, 0, h * dh, (h + 1) * dh),
-                        kn_index(dx, 1, h), e);
+        rc = linear_vjp(w, kn_index(dy, 1, h), run_head_rows(wq, 2, h * dh, dh), kn_index(dx, 1, h),
+                        e);
     for (int32_t i = norm.n - 1; !rc && i >= 0; i--)
         rc = norm.steps[i].when == STEP_ALWAYS ? grad_step(w, &norm.steps[i], e) : 0;
     w->chain = NULL;

@@ -36,11 +36,11 @@ int64_t arch_part_first(const struct config *cfg, const struct arch_tensor *t, i
     return n;
 }
 
-const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w, int *part)
+const struct arch_tensor *arch_tensor_of(const struct config *cfg, enum weight_id w, int *part)
 {
-    for (const struct arch_tensor *t = a->tensors; t->name; t++)
+    for (const struct arch_tensor *t = cfg->arch->tensors; t->name; t++)
         for (int i = 0; i < arch_parts(t); i++)
-            if (t->part[i] == w) {
+            if (t->part[i] == w && (t->when == PROPERTY_UNTIED || config_has(cfg, t->when))) {
                 *part = i;
                 return t;
             }

@@ -7,6 +7,7 @@
 #ifndef ARCH_H
 #define ARCH_H
 
+#include "base/json.h"
 #include "model/arch_names.h"
 #include "model/plan.h"
 
@@ -78,10 +79,14 @@ struct arch {
     const char *skipped;    /* beginnings of tensors that are another model's: "a.|b.", or NULL */
     struct config base;     /* its properties: what the keys do not say */
     const struct arch_key *keys;
+    /* What several keys say together, read after them; or NULL. */
+    int (*settle)(struct config *cfg, struct js_node root, struct err *e);
     const struct arch_must *must;
     const struct arch_word *words;     /* NULL: none */
     const struct arch_tensor *tensors; /* ends with a NULL name */
     const struct alias_row *names;     /* Hugging Face's module paths, taker's points */
+    bool closed_attention; /* Hugging Face's module computes scores within: no function of its file
+                              that a program could put its own in place of */
     struct arch_lens lens;
 };
 
@@ -96,8 +101,8 @@ int arch_parts(const struct arch_tensor *t);
 /* Where part i begins along n, in each group; for i = arch_parts: the size of a group. */
 int64_t arch_part_first(const struct config *cfg, const struct arch_tensor *t, int i);
 int64_t arch_groups(const struct config *cfg, const struct arch_tensor *t);
-/* The tensor that holds a weight, and which part of it; NULL: no row has it. */
-const struct arch_tensor *arch_tensor_of(const struct arch *a, enum weight_id w, int *part);
+/* The tensor that holds a weight in such a model, and which part of it; NULL: no row has it. */
+const struct arch_tensor *arch_tensor_of(const struct config *cfg, enum weight_id w, int *part);
 /* The index-th alternative of a tensor's names, the usual one first, "%d" for the layer; false when
  * there are no more. */
 bool arch_tensor_name(const struct arch *a, const struct arch_tensor *t, int index,

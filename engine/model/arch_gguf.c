@@ -16,6 +16,11 @@ static const struct gguf_arch archs[] = {
     {.name = "qwen3", .model_type = "qwen3"},
     {.name = "gpt2", .model_type = "gpt2"},
     {.name = "gptneox", .model_type = "gpt_neox"},
+    {.name = "bloom", .model_type = "bloom"},
+    {.name = "falcon", .model_type = "falcon"},
+    {.name = "stablelm", .model_type = "stablelm"},
+    {.name = "starcoder", .model_type = "gpt_bigcode"},
+    {.name = "starcoder2", .model_type = "starcoder2"},
     {.name = "gemma",
      .model_type = "gemma",
      .more = GEMMA,
@@ -68,6 +73,8 @@ const struct gguf_arch *gguf_arch_of(const struct gguf *g, struct err *e)
 const struct arch_tensor gguf_tensors[] = {
     ROW("token_embd.weight", W_E),
     ROW("position_embd.weight", W_POS),
+    PAIR("token_embd_norm", W_EMBED_LN, B_EMBED_LN),
+    PAIR(B "attn_norm_2", W_LN1, B_LN1), /* Falcon's, beside attn_norm for the MLP */
     PAIR(B "attn_norm", W_LN1, B_LN1),
     PAIR(B "attn_q", W_Q, B_Q),
     PAIR(B "attn_k", W_K, B_K),
@@ -79,6 +86,8 @@ const struct arch_tensor gguf_tensors[] = {
     PAIR(B "attn_output", W_O, B_O),
     ROW(B "post_attention_norm.weight", W_LN1_POST),
     PAIR(B "ffn_norm", W_LN2, B_LN2),
+    {.name = B "attn_norm.weight", .part = {W_LN2}, .bare = true, .when = PROPERTY_NORM_EACH},
+    {.name = B "attn_norm.bias", .part = {B_LN2}, .bare = true, .when = PROPERTY_NORM_EACH},
     PAIR(B "ffn_gate", W_GATE, B_GATE),
     ROW(B "ffn_up.weight", W_GATE, W_IN), /* where there is no ffn_gate */
     PAIR(B "ffn_up", W_IN, B_IN),

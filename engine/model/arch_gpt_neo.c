@@ -117,5 +117,6 @@ const struct arch arch_gpt_neo = {
     .must = must,
     .tensors = tensors,
     .names = names,
+    .closed_attention = true,
     .lens = {.convert = "convert_neo_weights"},
 };

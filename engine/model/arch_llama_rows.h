@@ -23,14 +23,17 @@
 #define ATTN "layers.%d.self_attn."
 #define MLP "layers.%d.mlp."
 
+#define TENSORS_QKV(qkv_bias)                                          \
+    {.name = ATTN "q_proj.weight", .part = {W_Q}},                     \
+        {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = qkv_bias}, \
+        {.name = ATTN "k_proj.weight", .part = {W_K}},                 \
+        {.name = ATTN "k_proj.bias", .part = {B_K}, .when = qkv_bias}, \
+        {.name = ATTN "v_proj.weight", .part = {W_V}},                 \
+    {                                                                  \
+        .name = ATTN "v_proj.bias", .part = {B_V}, .when = qkv_bias    \
+    }
 #define TENSORS_ATTN(qkv_bias)                                                \
-    {.name = ATTN "q_proj.weight", .part = {W_Q}},                            \
-        {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = qkv_bias},        \
-        {.name = ATTN "k_proj.weight", .part = {W_K}},                        \
-        {.name = ATTN "k_proj.bias", .part = {B_K}, .when = qkv_bias},        \
-        {.name = ATTN "v_proj.weight", .part = {W_V}},                        \
-        {.name = ATTN "v_proj.bias", .part = {B_V}, .when = qkv_bias},        \
-        {.name = ATTN "o_proj.weight", .part = {W_O}},                        \
+    TENSORS_QKV(qkv_bias), {.name = ATTN "o_proj.weight", .part = {W_O}},     \
     {                                                                         \
         .name = ATTN "o_proj.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS \
     }

@@ -399,9 +399,9 @@ static int config_read(struct config *cfg, struct js_node root, struct err *e)
     for (const struct arch_word *w = arch->words; w && w->name; w++)
         if ((rc = word_must(js_get(root, w->name), w->value, e)))
             return rc;
-    if ((rc = head_read(cfg, root, e)) || (rc = unrotated_read(cfg, root, e)) ||
-        (rc = layers_read(cfg, root, e)) || (rc = experts_read(cfg, root, e)) ||
-        (rc = sizes_check(cfg, js_name(root.doc), e)) ||
+    if ((arch->settle && (rc = arch->settle(cfg, root, e))) || (rc = head_read(cfg, root, e)) ||
+        (rc = unrotated_read(cfg, root, e)) || (rc = layers_read(cfg, root, e)) ||
+        (rc = experts_read(cfg, root, e)) || (rc = sizes_check(cfg, js_name(root.doc), e)) ||
         (rc = cfg->pos == POS_ROTARY ? rope_read(cfg, root, e) : 0) ||
         (rc = token_id(token_node(file, root, "bos_token_id"), &cfg->bos_id, e)) ||
         (rc = token_id(token_node(file, root, "eos_token_id"), &cfg->eos_id, e)) ||

@@ -274,6 +274,16 @@ static int put_rope(struct making *m, struct err *e)
 
 /* ---- the whole ---- */
 
+/* Falcon's norms beside each other, and its later layout. */
+static int put_norms(struct making *m, struct err *e)
+{
+    bool two = has(m, "blk.0.attn_norm_2.weight");
+    int rc = put(m, "num_ln_in_parallel_attn", json_integer(two ? 2 : 1), e);
+    return rc ? rc
+              : put(m, "new_decoder_architecture",
+                    json_boolean(two || member(m, "num_key_value_heads") > 1), e);
+}
+
 /* What no key says: sizes of tensors, and whether they are there. */
 static int put_tensors(struct making *m, struct err *e)
 {
@@ -294,7 +304,9 @@ static int put_tensors(struct making *m, struct err *e)
                  json_boolean(has(m, "blk.0.attn_q.bias") || has(m, "blk.0.attn_qkv.bias") ||
                               has(m, "blk.0.attn_output.bias")),
                  e);
-    return rc ? rc : put(m, "mlp_bias", json_boolean(has(m, "blk.0.ffn_up.bias")), e);
+    if (!rc)
+        rc = put(m, "mlp_bias", json_boolean(has(m, "blk.0.ffn_up.bias")), e);
+    return rc ? rc : put_norms(m, e);
 }
 
 static int put_tokens(struct making *m, struct err *e)

@@ -116,8 +116,14 @@ static void emit_ln2(struct emitter *em, enum site_id x)
               W_LN2, B_LN2);
 }
 
+static void emit_embed_norm(struct emitter *em, enum site_id out)
+{
+    emit_norm(em, (struct operand)AT(EMBED_SUM), SITE_EMBED_LN_SCALE, SITE_EMBED_LN_NORMALIZED, out,
+              W_EMBED_LN, B_EMBED_LN);
+}
+
 /* Embeddings of tokens, positions and token types, normalized together. */
-static void emit_embed_norm(struct emitter *em)
+static void emit_embed_parts(struct emitter *em)
 {
     EMIT(em, EMBED, WORD_EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
     EMIT(em, EMBED, WORD_POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
@@ -126,19 +132,22 @@ static void emit_embed_norm(struct emitter *em)
     EMIT(em, ADD, EMBED_SUM, AT(WORD_EMBED), AT(WORD_POS_EMBED));
     if (em->cfg->n_types)
         EMIT(em, ADD, EMBED_SUM, AT(EMBED_SUM), AT(TYPE_EMBED))->in_place = true;
-    emit_norm(em, (struct operand)AT(EMBED_SUM), SITE_EMBED_LN_SCALE, SITE_EMBED_LN_NORMALIZED,
-              SITE_FULL_EMBED, W_EMBED_LN, B_EMBED_LN);
+    emit_embed_norm(em, SITE_FULL_EMBED);
 }
 
 static void emit_embed(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
-    if (cfg->embed_norm) {
-        emit_embed_norm(em);
+    if (config_has(cfg, PROPERTY_EMBED_PARTS)) {
+        emit_embed_parts(em);
         return;
     }
-    struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_TOKENS, 0}, WEIGHT(W_E));
+    enum site_id out = cfg->embed_norm ? SITE_EMBED_SUM : SITE_EMBED;
+    struct step *s = emit(em, KN_OP_EMBED, out,
+                          (struct operand[KN_IN_MAX]){{OPERAND_TOKENS, 0}, WEIGHT(W_E)});
     s->p.scale = cfg->embed_scale > 0 ? (float)cfg->embed_scale : 1;
+    if (cfg->embed_norm)
+        emit_embed_norm(em, SITE_EMBED);
     if (cfg->pos == POS_LEARNED)
         EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
     if (cfg->pos == POS_ROTARY) {

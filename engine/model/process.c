@@ -252,6 +252,10 @@ int process_model(struct model *m, unsigned flags, struct err *e)
         return err_set(
             e, ERR_BAD_INPUT,
             "refactor_factored_attn_matrices · not with rotary positions · leave it out");
+    if (flags & PROCESS_REFACTOR && m->cfg.n_kv_heads != m->cfg.n_heads)
+        return err_set(e, ERR_BAD_INPUT,
+                       "refactor_factored_attn_matrices · not where heads share keys and values · "
+                       "leave it out");
     int rc = own_all(m, e);
     if (rc || (rc = own_form(m, e)))
         return rc;

@@ -143,7 +143,7 @@ enum site_id site_mixed(const struct config *cfg)
 enum site_id site_stream(const struct config *cfg, int32_t layer)
 {
     if (layer < 0)
-        return cfg->embed_norm ? SITE_FULL_EMBED : SITE_EMBED;
+        return site_exists(cfg, SITE_FULL_EMBED) ? SITE_FULL_EMBED : SITE_EMBED;
     return cfg->norm_place == NORM_RESIDUAL ? SITE_NORMALIZED_RESID_POST : SITE_RESID_POST;
 }
 

@@ -231,7 +231,7 @@ static const struct arch_tensor *gguf_row(const struct binding *b, enum weight_i
     char name[LIMIT_NAME];
     int64_t want[3];
     for (const struct arch_tensor *row = gguf_tensors; row->name; row++) {
-        if (!holds(row, w))
+        if (!holds(row, w) || !config_has(b->cfg, row->when))
             continue;
         const struct st_tensor *t = tensor_find(b->cfg->arch, row, layer, 0, b->st, name);
         if (t && t->rank == shape_of(b->cfg, row, want) && t->shape[0] == want[0])

@@ -165,7 +165,9 @@ static bool is_there(const struct model *m, const struct arch_tensor *a, int32_t
     bool bias = a->when == PROPERTY_UNTIED ||
                 config_layer_has(&m->cfg, a->when, layer); /* a tied head has a name */
     if (weight_is_expert(a->part[0]))                      /* one tensor for all, or one for each */
-        return bias && a->merged == weights_merged(&m->cfg, m->files);
+        return bias && a->merged == (m->files && weights_merged(&m->cfg, m->files));
+    if (a->when != PROPERTY_ATTN_BIAS && a->when != PROPERTY_MLP_BIAS)
+        return bias;
     return bias || (m->weights && model_weight(m, layer < 0 ? 0 : layer, a->part[0])
                                       ->ndim); /* processing may have made one */
 }

@@ -121,10 +121,9 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
         struct kn_call one = {.op = KN_OP_LINEAR, .p = c->p};
         one.out[0] = kn_index(out, 1, h);
         one.in[0] = kn_index(normed, 1, h);
-        one.in[1] = kn_slice(w, 0, w.ndim == 3 ? h : h * dh, w.ndim == 3 ? h + 1 : (h + 1) * dh);
+        one.in[1] = run_head_rows(w, 2, h * dh, dh);
         if (b.ndim)
-            one.in[2] = kn_slice(b, 0, b.ndim == 2 ? h : h * dh,
-                                 b.ndim == 2 ? h + 1 : (h + 1) * dh);
+            one.in[2] = run_head_rows(b, 1, h * dh, dh);
         if ((rc = run_status(kn_run(stage_backend(r, p->f->stage), &one), e)))
             return rc;
     }

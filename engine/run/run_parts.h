@@ -207,6 +207,15 @@ static inline struct run_chain run_chain_normed(const struct run *r, int32_t sta
     return run_chain_of(r, stage, SITE_LN1_SCALE, SITE_LN1_OUT);
 }
 
+/* Rows [row, row + n) of a weight [n, k] (rank 2) or a bias [n] (rank 1), which may lie in groups
+ * along n; n does not cross them. */
+static inline struct kn_view run_head_rows(struct kn_view w, int rank, int64_t row, int64_t n)
+{
+    int64_t size = w.ndim > rank ? w.shape[1] : row + n;
+    w = w.ndim > rank ? kn_index(w, 0, row / size) : w;
+    return kn_slice(w, 0, row % size, row % size + n);
+}
+
 /* run.c: steps from `order` on, on rows from `row` on, await computing. */
 void run_dirty(struct run *r, int32_t order, int32_t row);
 

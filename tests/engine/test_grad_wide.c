@@ -421,7 +421,8 @@ static void test_families(void **state)
     int n = 0;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        bool rotary = f.m->cfg.pos == POS_ROTARY, gated = f.m->cfg.gated,
+        bool rotary = f.m->cfg.pos == POS_ROTARY, learned = f.m->cfg.pos == POS_LEARNED,
+             gated = f.m->cfg.gated,
              centred = f.m->cfg.norm_center && !gated; /* a gated MLP has no b_in of its own */
         fixture_close(&f);
         for (size_t i = 0; i < sizeof LISTS / sizeof *LISTS; i++)
@@ -430,7 +431,7 @@ static void test_families(void **state)
         n += gated ? check_scene(*name, 0, GATED, 0, &worst) : 0;
         for (size_t i = 0; i < sizeof WEIGHTS / sizeof *WEIGHTS; i++)
             n += check_scene(*name, 0, WEIGHTS[i], i % 2 ? SIZE_MAX / 2 : 0, &worst);
-        n += rotary ? 0 : check_scene(*name, 0, LEARNED_WEIGHTS, 0, &worst);
+        n += learned ? check_scene(*name, 0, LEARNED_WEIGHTS, 0, &worst) : 0;
         n += centred ? check_scene(*name, 0, CENTRED_WEIGHTS, SIZE_MAX / 2, &worst) : 0;
         n += gated ? check_scene(*name, 0, GATED_WEIGHTS, 0, &worst) : 0;
     }

@@ -66,7 +66,7 @@ static void plain_name(const struct model *m, enum weight_id id, int32_t layer,
 {
     int part;
     char pattern[LIMIT_NAME];
-    const struct arch_tensor *t = arch_tensor_of(m->cfg.arch, id, &part);
+    const struct arch_tensor *t = arch_tensor_of(&m->cfg, id, &part);
     assert_true(arch_tensor_name(m->cfg.arch, t, 0, pattern));
     arch_name_spell(pattern, layer, 0, name);
 }

@@ -125,9 +125,9 @@ static void lens_of(const struct fixture *f, const char *path, const char *ids)
     size_t n = js_count(layers);
     assert_int_equal(n, f->m->cfg.n_layers + 1);
     assert_string_equal(json_string(js_at(layers, 0), "name"),
-                        f->m->cfg.embed_norm           ? "hook_full_embed"
-                        : f->m->cfg.pos == POS_LEARNED ? "blocks.0.hook_resid_pre"
-                                                       : "hook_embed");
+                        site_exists(&f->m->cfg, SITE_FULL_EMBED) ? "hook_full_embed"
+                        : f->m->cfg.pos == POS_LEARNED           ? "blocks.0.hook_resid_pre"
+                                                                 : "hook_embed");
     const float *logits = checkpoint_find(f->ref, "logits")->data;
     int32_t vocab = f->m->cfg.d_vocab;
     struct js_node cells = js_get(js_at(layers, n - 1), "cells");

@@ -244,6 +244,11 @@ static void test_refusals(void **state)
                    "capture blocks.0.ln1.hook_scale · nnsight has no place for it");
     assert_refused(RUN(NNSIGHT, "--process", "usual"), 1, "nnsight runs the checkpoint as it is");
     assert_refused(RUN(LENS, "-o", "/nowhere/x.py"), 1, "/nowhere/x.py");
+    assert_refused(RUN("export", "tests/fixtures/models/falcon", IDS, "--to", "transformer_lens"),
+                   1, "TransformerLens has no converter for falcon · --to nnsight");
+    assert_refused(RUN("export", "tests/fixtures/models/bloom", IDS, "-c",
+                       "blocks.0.attn.hook_attn_scores", "--to", "nnsight"),
+                   1, "nnsight has no place for");
 }
 
 int main(void)

@@ -183,7 +183,7 @@ def borescope(*args):
 def run_program(path, out):
     """The program as if from the command line; its names."""
     kept, sys.argv = sys.argv, [str(path), str(out)]
-    eager = {name: sys.modules[name].eager_attention_forward for name in MODELING}
+    eager = {name: sys.modules[name].eager_attention_forward for name in MODELING if hasattr(sys.modules[name], "eager_attention_forward")}
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
             return runpy.run_path(str(path), run_name="__main__")

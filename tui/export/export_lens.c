@@ -120,6 +120,10 @@ static int check_capture(struct exporter *x, const struct alias_pick *p, const s
 static int check_model(struct exporter *x)
 {
     const struct config *c = x->cfg;
+    if (!c->arch->lens.convert)
+        return err_set(x->e, ERR_BAD_INPUT,
+                       "TransformerLens has no converter for %s · --to nnsight",
+                       c->arch->model_type);
     const char *why = c->sinks          ? "TransformerLens' attention has no sinks"
                       : c->clip_qkv > 0 ? "TransformerLens clips no queries, keys and values"
                       : c->mlp_bias && c->gated

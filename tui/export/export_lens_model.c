@@ -74,6 +74,10 @@ static void put_config(struct exporter *x, const struct switches *sw)
             x->out,
             "        positional_embedding_type=\"rotary\", rotary_dim=%d, rotary_base=%.17g, rotary_adjacent_pairs=%s,\n",
             (int)c->n_rot, c->rope.theta, c->rope_pairs ? "True" : "False");
+    if (c->pos == POS_ALIBI)
+        bytes_add_string(x->out, "        positional_embedding_type=\"alibi\",\n");
+    if (c->embed_norm)
+        bytes_add_string(x->out, "        post_embedding_ln=True,\n");
     if (c->arch->lens.grouped || c->n_kv_heads != c->n_heads)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
     if (c->qk_norm_joined) /* and where norms stand, the library knows by the name */
@@ -136,6 +140,24 @@ static void put_rotary(struct exporter *x)
                x->cfg->arch->prefix, (int)n);
 }
 
+/* The library's slopes are others where the heads are no power of two. */
+static void put_slopes(struct exporter *x)
+{
+    int32_t n = x->cfg->n_heads;
+    if (x->cfg->pos != POS_ALIBI || !(n & (n - 1)))
+        return;
+    bytes_add_string(
+        x->out,
+        "    # the slopes of the original\n"
+        "    low = 2 ** (cfg.n_heads.bit_length() - 1)\n"
+        "    ranks = [head + 1 if head < low else head - low + 0.5 for head in range(cfg.n_heads)]\n"
+        "    slopes = torch.tensor([2 ** (-8 * rank / low) for rank in ranks])\n"
+        "    places = torch.arange(cfg.n_ctx)\n"
+        "    apart = (places[None] - places[:, None]).clamp(max=0)\n"
+        "    for block in model.blocks:\n"
+        "        block.attn.alibi = slopes[:, None, None] * apart\n");
+}
+
 static void put_switches(struct exporter *x, const struct switches *sw)
 {
     const struct {
@@ -181,6 +203,7 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
     bytes_add_string(x->out, "    )\n");
     put_rotary(x);
     put_unrotated(x);
+    put_slopes(x);
     put_switches(x, sw);
     bytes_add_string(x->out, "    return model.eval()\n\n\n");
 }

@@ -144,7 +144,7 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
     char path[LIMIT_NAME];
     site_name(s, out->name);
     out->site = site_order(p, s);
-    if (in_attention(s.id)) {
+    if (in_attention(s.id) && !x->cfg->arch->closed_attention) {
         if (!alias_name(x->cfg, (struct site_ref){site_attn_made(x->cfg), s.layer}, LIBRARY_NNSIGHT,
                         0, path) ||
             !export_path_split(path, out))

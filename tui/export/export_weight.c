@@ -86,7 +86,7 @@ static bool find_module(const struct config *c, const struct edit_weight *w,
         return true;
     }
     int part;
-    const struct arch_tensor *a = arch_tensor_of(c->arch, w->id, &part);
+    const struct arch_tensor *a = arch_tensor_of(c, w->id, &part);
     if (!a)
         return false;
     const struct weight_info *info = &weight_table[w->id];
