@@ -13,7 +13,13 @@
 
 unsigned act_PROMPT(struct app *a, const char *args)
 {
-    if (*args)
+    char line[512];
+    if (a->image && !*args) {
+        snprintf(line, sizeof line, "image %s", a->prompt);
+        app_line_open(a, LINE_COMMAND, line);
+    } else if (a->image)
+        app_begin_image(a, args, false);
+    else if (*args)
         app_set_prompt(a, args);
     else
         app_line_open(a, LINE_PROMPT, a->prompt ? a->prompt : "");
@@ -83,7 +89,7 @@ unsigned act_TARGET(struct app *a, const char *args)
 static bool row_matches(const struct app *a, int32_t row)
 {
     size_t len, n = strlen(a->search);
-    const char *text = tokenizer_text(a->m->tok, a->tokens[row], &len);
+    const char *text = model_input_text(a->m, a->tokens[row], &len);
     return memmem(text, len, a->search, n) != NULL;
 }
 
@@ -228,7 +234,7 @@ static int observed_names(const struct app *a, char (*names)[LIMIT_NAME], const 
 
 static int export_text(const struct app *a, enum export_to to, struct bytes *text, struct err *e)
 {
-    const struct pair_prompt other = {"other", a->other_tokens, a->n_other};
+    const struct pair_prompt other = {"other", a->other_tokens, a->n_other, a->other_image};
     char(*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
     const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
     int rc = names && list ? 0 : err_memory(e, "export");

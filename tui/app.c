@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "edit/reference.h"
+#include "image_file.h"
 #include "run/run.h"
 
 bool quantity_is_lens(enum quantity q)
@@ -78,9 +79,23 @@ static int sites_open(struct app *a, struct err *e)
     return 0;
 }
 
+int32_t *app_image_ids(const struct image_input *im)
+{
+    int32_t *ids = malloc((size_t)im->rows * sizeof *ids);
+    return ids ? memcpy(ids, im->ids, (size_t)im->rows * sizeof *ids) : NULL;
+}
+
 static int prompt_open(struct app *a, const struct app_options *o, struct err *e)
 {
-    if (!o->tokens) {
+    if (o->image) {
+        a->image = image_hold(o->image);
+        a->n = o->image->rows;
+        a->tokens = app_image_ids(o->image);
+        a->prompt = a->tokens ? strdup(o->prompt ? o->prompt : "") : NULL;
+    } else if (a->m->cfg.patch_size) {
+        return err_set(e, ERR_USAGE, "explore · %s takes an image, no text · --image FILE",
+                       a->m->name);
+    } else if (!o->tokens) {
         const char *text = o->prompt ? o->prompt : "";
         a->prompt = strdup(text);
         int r = model_tokens(a->m, text, strlen(text), o->bos, &a->tokens, &a->n, e);
@@ -114,6 +129,16 @@ static int reference_open(struct app *a, const char *arg, struct err *e)
     return r ? r : app_set_reference(a, set, NULL, e);
 }
 
+static int other_image_open(struct app *a, const char *path, struct err *e)
+{
+    struct image_input *im = NULL;
+    int r = image_file_open(a->m, path, &im, e);
+    if (r == 0 && !app_set_image(a, im, path, true))
+        r = err_set(e, ERR_SYSTEM, "%s", a->message);
+    image_drop(im);
+    return r;
+}
+
 int app_open(struct app *a, const struct app_options *o, struct err *e)
 {
     *a = (struct app){.opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24};
@@ -131,7 +156,9 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
         r = reference_open(a, o->refs[i], e);
     for (int i = 0; r == 0 && i < o->n_edits; i++)
         r = edit_list_add(&a->edits, o->edits[i], e);
-    if (r == 0 && o->other && !app_set_other(a, o->other))
+    if (r == 0 && o->other && a->image)
+        r = other_image_open(a, o->other, e);
+    else if (r == 0 && o->other && !app_set_other(a, o->other))
         r = err_set(e, ERR_BAD_INPUT, "%s", a->message);
     if (r < 0) {
         app_free(a);
@@ -184,6 +211,7 @@ void app_free(struct app *a)
     free(a->other);
     free(a->tokens);
     free(a->other_tokens);
+    image_drop(a->image), image_drop(a->other_image);
     free(a->last_verb);
     free(a->line_before);
     *a = (struct app){0};
@@ -434,7 +462,7 @@ void app_want(struct app *a, struct session_want *w)
     want_add(&a->wants, app_kl_want(a));
     if (a->pair_wanted)
         want_add(&a->wants, likeliest(a));
-    *w = (struct session_want){.target = {.input = run_ids(a->tokens, a->n),
+    *w = (struct session_want){.target = {.input = app_run_input(a),
                                           .edits = a->edits.edit,
                                           .on = a->edits.on,
                                           .n_edits = a->edits.n,
@@ -445,7 +473,7 @@ void app_want(struct app *a, struct session_want *w)
                                .wants = a->wants.item,
                                .n_wants = a->wants.n,
                                .task = a->task ? &a->task->work : NULL};
-    other = (struct pair_prompt){"other", a->other_tokens, a->n_other};
+    other = (struct pair_prompt){"other", a->other_tokens, a->n_other, a->other_image};
 }
 
 void app_asked(struct app *a, uint64_t generation)

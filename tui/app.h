@@ -93,7 +93,8 @@ struct app_options {
     const char *prompt; /* text; ignored if tokens is set */
     const int32_t *tokens;
     int32_t n;
-    int bos; /* as model_tokens */
+    const struct image_input *image; /* of a model that takes images, in place of both */
+    int bos;                         /* as model_tokens */
     const char *const *edits;
     int n_edits;
     const char *const *refs; /* reference sets, NAME=FILE */
@@ -133,8 +134,10 @@ struct app {
     int32_t select_row, select_column;
     /* the question */
     char *prompt, *other;
-    int32_t *tokens, n;
+    int32_t *tokens, n; /* of an image: its rows */
+    struct image_input *image;
     int32_t *other_tokens, n_other;
+    struct image_input *other_image;
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
@@ -220,6 +223,17 @@ bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text);
 bool app_set_other(struct app *a, const char *text);
+/* What is run. */
+static inline struct run_input app_run_input(const struct app *a)
+{
+    return a->image ? run_of_image(a->image) : run_ids(a->tokens, a->n);
+}
+/* A copy of the ids of an image's rows; NULL: memory is out. */
+int32_t *app_image_ids(const struct image_input *im);
+/* The image, or the one to patch from; false with a message. */
+bool app_set_image(struct app *a, const struct image_input *im, const char *path, bool other);
+/* The same from a file that the worker reads. */
+void app_begin_image(struct app *a, const char *path, bool other);
 /* A reference set, taken over: new, or instead of the one of that name.  *at (may be NULL): its
  * place. */
 int app_set_reference(struct app *a, struct reference_set *set, int *at, struct err *e);

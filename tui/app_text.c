@@ -24,8 +24,18 @@ static bool tokenize(struct app *a, const char *text, int32_t **ids, int32_t *n)
     return false;
 }
 
+/* A text where an image is wanted. */
+static bool is_refused(struct app *a)
+{
+    if (a->image)
+        app_complain(a, "%s takes images, no text · image FILE reads another", a->m->name);
+    return a->image;
+}
+
 bool app_set_prompt(struct app *a, const char *text)
 {
+    if (is_refused(a))
+        return false;
     int32_t *ids = NULL, n = 0;
     char *copy = strdup(text);
     if (!copy || !tokenize(a, text, &ids, &n)) {
@@ -50,6 +60,12 @@ bool app_set_prompt(struct app *a, const char *text)
 
 bool app_set_other(struct app *a, const char *text)
 {
+    if (a->image && *text) {
+        app_begin_image(a, text, true);
+        return true;
+    }
+    image_drop(a->other_image);
+    a->other_image = NULL;
     int32_t *ids = NULL, n = 0;
     char *copy = *text ? strdup(text) : NULL;
     if (*text && (!copy || !tokenize(a, text, &ids, &n))) {

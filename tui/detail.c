@@ -223,7 +223,7 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     x = x < 26 ? 26 : x;
     x += canvas_putf(c, r, x, 0, canvas_plain(0), "%d \"", (int)a->cur.row);
     size_t len;
-    const char *text = tokenizer_text(a->m->tok, a->tokens[a->cur.row], &len);
+    const char *text = model_input_text(a->m, a->tokens[a->cur.row], &len);
     x += canvas_put_text(c, r, x, 0, canvas_plain(0), text, len, TEXT_TOKEN);
     canvas_put(c, r, x, 0, canvas_plain(0), "\"");
     struct shown d;

@@ -25,13 +25,21 @@ void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int
     canvas_put_field(c, r, x, y, st, text, len, TEXT_TOKEN, width, true);
 }
 
+void draw_input(const struct app *a, struct canvas *c, struct rect r, int x, int y,
+                struct canvas_style st, int32_t row, int width)
+{
+    size_t len;
+    const char *text = model_input_text(a->m, a->tokens[row], &len);
+    canvas_put_field(c, r, x, y, st, text, len, TEXT_TOKEN, width, true);
+}
+
 void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row)
 {
     bool on = row == a->cur.row;
     struct canvas_style st = canvas_plain(on ? CANVAS_BOLD : 0);
     canvas_put(c, r, 0, y, st, on ? "▶" : " ");
     canvas_putf(c, r, 1, y, st, "%4d ", (int)row);
-    draw_token(a, c, r, 6, y, st, a->tokens[row], DRAW_LABEL - 7);
+    draw_input(a, c, r, 6, y, st, row, DRAW_LABEL - 7);
 }
 
 int32_t draw_scroll(int32_t top, int32_t at, int32_t n, int32_t room)

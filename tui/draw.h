@@ -12,6 +12,9 @@ int draw_side_width(int w);
 void draw_add_token(const struct app *a, int32_t id, struct bytes *out);
 void draw_token(const struct app *a, struct canvas *c, struct rect r, int x, int y,
                 struct canvas_style st, int32_t id, int width);
+/* The same of what stands at a position of the prompt. */
+void draw_input(const struct app *a, struct canvas *c, struct rect r, int x, int y,
+                struct canvas_style st, int32_t row, int width);
 /* "▶ 14  to" at (0, y) of r, DRAW_LABEL columns. */
 void draw_position(const struct app *a, struct canvas *c, struct rect r, int y, int32_t row);
 /* The scroll offset that shows `at` of n in `room` places. */

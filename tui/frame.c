@@ -113,6 +113,32 @@ struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat 
     return at;
 }
 
+/* As large as it fits into r in pixels, with its sides in their proportion. */
+static void add_photo(struct frame *f, struct rect r, const struct photo *p)
+{
+    int w = r.w * f->caps.cell_w, h = r.h * f->caps.cell_h / 6 * 6;
+    if ((int64_t)w * p->h > (int64_t)h * p->w)
+        w = (int)((int64_t)h * p->w / p->h);
+    else
+        h = (int)((int64_t)w * p->h / p->w);
+    struct image im = {0};
+    if (f->n_pictures == FRAME_PICTURES_MAX || w < 1 || h < 1 || w > IMAGE_SIDE_MAX ||
+        h > IMAGE_SIDE_MAX || photo_image(p, w, h, &im) != IMAGE_OK)
+        return;
+    f->picture[f->n_pictures++] = (struct picture){.r = r, .image = im, .block_w = 1, .block_h = 1};
+}
+
+struct frame_place frame_photo(struct frame *f, struct rect r, const struct photo *p)
+{
+    r = rect_intersect(r, canvas_rect(f->canvas));
+    if (rect_is_empty(r))
+        return (struct frame_place){.r = {r.x, r.y, 0, 0}};
+    photo_half_blocks(p, f->canvas, r, f->caps.depth != COLOR_DEPTH_NONE);
+    if (has_pixels(f))
+        add_photo(f, r, p);
+    return (struct frame_place){r, (double)r.w / p->w, (double)r.h / p->h};
+}
+
 void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w)
 {
     bool color = f->caps.depth != COLOR_DEPTH_NONE, symmetric = m->scale.kind == SCALE_SYMMETRIC;

@@ -9,6 +9,7 @@
 #include "canvas.h"
 #include "heat.h"
 #include "image.h"
+#include "photo.h"
 
 enum { FRAME_PICTURES_MAX = 96, FRAME_POPUPS_MAX = 4 };
 
@@ -51,6 +52,9 @@ struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat 
 /* Draw a matrix with exactly cell_w x cell_h characters for each sample: tables with a picture
  * inside. */
 void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w);
+/* Draw all of a photo into r, whose cells are half as wide as they are high: a picture, and
+ * characters below it; dx and dy are of its pixels. */
+struct frame_place frame_photo(struct frame *f, struct rect r, const struct photo *p);
 /* Clear r for a popup with a border and a title; what is inside the border. */
 struct rect frame_popup(struct frame *f, struct rect r, const char *title);
 

@@ -33,22 +33,24 @@ static void *field(struct options *o, int id)
     return (char *)o + offsets[id];
 }
 
-_Static_assert(OPTION_COUNT <= 64, "a set of options has 64 bits");
+_Static_assert(OPTION_COUNT <= UINT8_MAX, "ids of options are bytes");
 
-static bool in_set(uint64_t set, int id)
+bool option_in(const uint8_t *set, int id)
 {
-    return set >> id & 1;
+    while (*set != OPTION_COUNT && *set != id)
+        set++;
+    return *set == id;
 }
 
 /* The option that an argument names: "--name", "--name=value", "-x", "-xvalue".  *value is what is
  * glued to it. */
-static int find(const char *arg, uint64_t set, const char **value)
+static int find(const char *arg, const uint8_t *set, const char **value)
 {
     *value = NULL;
     for (int i = 0; i < OPTION_COUNT; i++) {
         const struct option_info *t = &option_table[i];
         size_t len = strlen(t->name);
-        if (!in_set(set, i))
+        if (!option_in(set, i))
             continue;
         if (arg[1] == '-' && !strncmp(arg + 2, t->name, len) &&
             (arg[2 + len] == '\0' || arg[2 + len] == '=')) {
@@ -63,12 +65,12 @@ static int find(const char *arg, uint64_t set, const char **value)
     return -1;
 }
 
-static int unknown(const char *arg, uint64_t set, struct err *e)
+static int unknown(const char *arg, const uint8_t *set, struct err *e)
 {
     int best = -1;
     size_t least = 4; /* farther is no help */
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (in_set(set, i) && arg[1] == '-' && nearest_is(arg + 2, option_table[i].name, &least))
+        if (option_in(set, i) && arg[1] == '-' && nearest_is(arg + 2, option_table[i].name, &least))
             best = i;
     if (best >= 0)
         return err_set(e, ERR_USAGE, "unknown option %s · nearest: --%s", arg,
@@ -118,7 +120,7 @@ static int take(struct options *o, int id, const char *value, struct err *e)
             *(double *)field(o, id) = v;
         break;
     }
-    o->given |= UINT64_C(1) << id;
+    o->given[id] = true;
     return rc;
 }
 
@@ -135,27 +137,25 @@ static int take_word(struct options *o, const char *word, int words_max, struct 
 }
 
 /* Options that cannot stand together. */
+static const uint8_t *const one_of[] = {
+    OPTION_SET(ON(prompt), ON(from_stdin), ON(tokens), ON(image)), OPTION_SET(ON(bos), ON(no_bos)),
+    OPTION_SET(ON(json), ON(tsv)), OPTION_SET(ON(ansi), ON(sixel), ON(png), ON(json), ON(tsv))};
+
 static int check_pairs(const struct options *o, struct err *e)
 {
-    static const uint64_t one_of[] = {ON(prompt) | ON(from_stdin) | ON(tokens),
-                                      ON(bos) | ON(no_bos), ON(json) | ON(tsv),
-                                      ON(ansi) | ON(sixel) | ON(png) | ON(json) | ON(tsv)};
     for (size_t i = 0; i < sizeof one_of / sizeof *one_of; i++) {
-        uint64_t both = o->given & one_of[i];
-        if (!(both & (both - 1)))
-            continue;
-        int a = 0, b;
-        while (!in_set(both, a))
-            a++;
-        for (b = a + 1; !in_set(both, b);)
-            b++;
-        return err_set(e, ERR_USAGE, "--%s and --%s · only one of them works", option_table[a].name,
-                       option_table[b].name);
+        int found[2], n = 0;
+        for (int id = 0; id < OPTION_COUNT && n < 2; id++)
+            if (o->given[id] && option_in(one_of[i], id))
+                found[n++] = id;
+        if (n == 2)
+            return err_set(e, ERR_USAGE, "--%s and --%s · only one of them works",
+                           option_table[found[0]].name, option_table[found[1]].name);
     }
     return 0;
 }
 
-int options_parse(struct options *o, uint64_t set, int words_max, int argc, char *const *argv,
+int options_parse(struct options *o, const uint8_t *set, int words_max, int argc, char *const *argv,
                   struct err *e)
 {
     *o = (struct options){0};

@@ -19,13 +19,15 @@ enum option_id {
     OPTION_COUNT
 };
 
-/* Options as bits of a set. */
-#define ON(id) (UINT64_C(1) << OPTION_##id)
-#define SET_PROMPT (ON(prompt) | ON(from_stdin) | ON(tokens) | ON(bos) | ON(no_bos) | ON(help))
-#define SET_EDITS (ON(edits) | ON(taker) | ON(taker_params) | ON(runs) | ON(refs))
-#define SET_SCREEN (ON(other) | ON(pair) | ON(keymap))
-#define SET_TABLE (ON(json) | ON(tsv))
-#define SET_BACKEND (ON(backend) | ON(threads) | ON(cpu) | ON(cache_mb) | ON(process) | ON(help))
+/* Options as a list of their ids; OPTION_SET(...) ends it. */
+#define ON(id) OPTION_##id
+#define OPTION_SET(...) ((const uint8_t[]){__VA_ARGS__, OPTION_COUNT})
+#define SET_TEXT ON(prompt), ON(from_stdin), ON(tokens), ON(bos), ON(no_bos), ON(help)
+#define SET_PROMPT SET_TEXT, ON(image)
+#define SET_EDITS ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs)
+#define SET_SCREEN ON(other), ON(pair), ON(keymap)
+#define SET_TABLE ON(json), ON(tsv)
+#define SET_BACKEND ON(backend), ON(threads), ON(cpu), ON(cache_mb), ON(process), ON(help)
 
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_LIST, OPTION_INT, OPTION_REAL };
 
@@ -44,9 +46,9 @@ struct option_list {
 };
 
 struct options {
-    uint64_t given;       /* bits of what stood on the command line */
-    const char *model;    /* the first word; NULL if there was none */
-    const char *words[1]; /* further words */
+    bool given[OPTION_COUNT]; /* what stood on the command line */
+    const char *model;        /* the first word; NULL if there was none */
+    const char *words[1];     /* further words */
     int n_words;
     const struct command *command;
 #define FLAG(id, s, l, help) bool id;
@@ -57,9 +59,11 @@ struct options {
 #include "options.def"
 };
 
+/* Is an option in a set? */
+bool option_in(const uint8_t *set, int id);
 /* Parse argv[0..argc) with the options of `set` and at most words_max words (MODEL first).  Values
  * point into argv.  ERR_USAGE with one line on failure.  options_free in any case. */
-int options_parse(struct options *o, uint64_t set, int words_max, int argc, char *const *argv,
+int options_parse(struct options *o, const uint8_t *set, int words_max, int argc, char *const *argv,
                   struct err *e);
 void options_free(struct options *o);
 

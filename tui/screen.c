@@ -70,7 +70,10 @@ static void add_model(const struct app *a, int detail, struct bytes *b)
         bytes_addf(b, "  %s", a->m->be->describe);
     char process[PROCESS_TEXT_MAX];
     bytes_addf(b, "%s%s  %s%s", detail ? "   " : "  ",
-               process_text(a->m->process, process, sizeof process), has_bos ? "BOS" : "no BOS",
+               process_text(a->m->process, process, sizeof process),
+               a->image  ? "image"
+               : has_bos ? "BOS"
+                         : "no BOS",
                detail ? "   " : "  ");
     int on = edit_list_count_on(&a->edits);
     if (on)

@@ -159,8 +159,8 @@ int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pa
         .input.tokens = row->tokens, .input.n = row->n, .edits = edits, .prompts = prompts};
     int rc = edits && prompts ? 0 : err_memory(e, "%d edits", p->n_edits);
     for (int i = 0; !rc && i < p->n_prompts; i++, out.n_prompts++)
-        prompts[i] = (struct pair_prompt){p->prompts[i].name, p->prompts[i].tokens,
-                                          p->prompts[i].n};
+        prompts[i] = (struct pair_prompt){p->prompts[i].name, p->prompts[i].tokens, p->prompts[i].n,
+                                          NULL};
     for (int i = 0; !rc && i < p->n_edits; i++)
         if (!(rc = edit_parse(&edits[i], p->edits[i], e)))
             out.n_edits++;

@@ -213,6 +213,14 @@ int circuit_composition(const struct model *m, enum composition kind, float *out
 
 /* ---- tokens ---- */
 
+/* Not every model has both an embedding of tokens and an unembedding. */
+static int need_table(const struct model *m, enum weight_id w, struct err *e)
+{
+    return model_weight(m, 0, w)->ndim ? 0
+                                       : err_set(e, ERR_BAD_INPUT, "%s · %s", weight_table[w].name,
+                                                 config_lack(&m->cfg, weight_table[w].when));
+}
+
 int circuit_tokens(const struct model *m, double *out, struct err *e)
 {
     enum { TOKENS = 1024 }; /* at a time, summed in double */
@@ -220,7 +228,8 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
     const struct kn_view *u = model_weight(m, 0, W_U), *t = model_weight(m, 0, W_E);
     float *x = malloc((size_t)(3 * d * TOKENS + d * d) * sizeof *x), *w = x ? x + d * TOKENS : NULL,
           *rows = x ? w + d * TOKENS : NULL, *part = x ? rows + d * TOKENS : NULL;
-    int rc = x ? 0 : memory_out(e);
+    int rc = x ? need_table(m, W_E, e) : memory_out(e);
+    rc = rc ? rc : need_table(m, W_U, e);
     for (int64_t i = 0; !rc && i < d * d; i++)
         out[i] = 0;
     for (int64_t v0 = 0; !rc && v0 < n_vocab; v0 += TOKENS) {
@@ -264,11 +273,12 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
     enum weight_id id = side == CIRCUIT_EMBED ? W_E : W_U;
     float factor = weight_form(&m->cfg, id).factor;
     float *values = malloc((size_t)(ROWS * n_vocab) * sizeof *values);
-    int rc = k < 1 || k > LENS_TOP_MAX || k > n_vocab
-                 ? err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k,
-                           LENS_TOP_MAX, (long long)n_vocab)
-             : values ? run_status(model_import_weight(m, 0, id), e)
-                      : memory_out(e);
+    int rc = need_table(m, id, e);
+    if (!rc && (k < 1 || k > LENS_TOP_MAX || k > n_vocab))
+        rc = err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k,
+                     LENS_TOP_MAX, (long long)n_vocab);
+    if (!rc)
+        rc = values ? run_status(model_import_weight(m, 0, id), e) : memory_out(e);
     for (int64_t i0 = 0; !rc && i0 < n; i0 += ROWS) {
         int64_t rows = n - i0 < ROWS ? n - i0 : ROWS;
         rc = product(m, x + i0 * d, rows, model_device_weight(m, 0, id), values, e);

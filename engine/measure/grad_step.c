@@ -267,6 +267,8 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
         return rc ? rc : add_to(w, gradient(w, &s->in[1]), dy, e);
     }
     case KN_OP_LINEAR:
+        if (s->in[0].kind == OPERAND_PATCHES) /* pixels */
+            return 0;
         if (s->per_head)
             return per_head_vjp(w, s->site, (enum site_id)s->in[0].id, (enum weight_id)s->in[1].id,
                                 e);

@@ -18,7 +18,8 @@ enum key_type {
     KEY_BOOL,
     KEY_ACT,
     KEY_OPTIONAL, /* a number; null is 0, none, whatever its absence means */
-    KEY_ACT_TANH  /* "gelu" means the tanh form: Gemma's first configs */
+    KEY_ACT_TANH, /* "gelu" means the tanh form: Gemma's first configs */
+    KEY_COUNT     /* how many members an object has */
 };
 
 struct arch_key {
@@ -43,6 +44,13 @@ struct arch_word {
 
 enum { ARCH_PARTS_MAX = 3 };
 
+/* How a tensor's axes are written in a file. */
+enum tensor_form {
+    TENSOR_PLAIN,
+    TENSOR_ROWS,   /* [1, n, k] */
+    TENSOR_PATCHES /* [n, channel, row, column]: k are the pixels of a patch of an image */
+};
+
 /* A tensor of the checkpoint: [n,k] or [n], one weight, or several that share their k joined along
  * n. */
 struct arch_tensor {
@@ -54,9 +62,10 @@ struct arch_tensor {
                          element of this axis: q, k, v of one head, then those of the next */
     const char *axis; /* word for what the parts are joined along */
     bool turned;      /* stored [k,n]: GPT-2's Conv1D */
-    bool bare;        /* outside the architecture's prefix */
-    bool merged;      /* of all experts, one after the other; where a file has no such tensor, a row
-                         that follows has one for each of them */
+    enum tensor_form form;
+    bool bare;   /* outside the architecture's prefix */
+    bool merged; /* of all experts, one after the other; where a file has no such tensor, a row
+                    that follows has one for each of them */
     enum property when;
 };
 

@@ -4,6 +4,7 @@
 #include "model/config.h"
 
 #include "model/arch.h"
+#include "model/site.h"
 #include "base/json.h"
 #include "base/nearest.h"
 
@@ -135,6 +136,12 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
             rc = js_bool(node, &b, e);
         *(bool *)at = b;
         break;
+    case KEY_COUNT:
+        if (is_set &&
+            (!js_is_object(node) || js_count(node) < 1 || js_count(node) > (size_t)k->max))
+            return js_expected(node, "an object with a member or more", e);
+        *(int32_t *)at = is_set ? (int32_t)js_count(node) : (int32_t)i;
+        break;
     case KEY_ACT:
     case KEY_ACT_TANH:
         if (is_set)
@@ -249,6 +256,27 @@ static int experts_read(struct config *cfg, struct js_node root, struct err *e)
     return rc;
 }
 
+/* Rows of a model that takes images: a class token and the patches that fit whole. */
+static int image_check(struct config *cfg, const char *file, struct err *e)
+{
+    if (!cfg->patch_size)
+        return 0;
+    int64_t side = cfg->image_size / cfg->patch_size, size = cfg->image_size,
+            pixels = site_dim_size(cfg, DIM_PATCH, 0);
+    if (side < 1)
+        return err_set(e, ERR_BAD_INPUT, "%s · patches of %d pixels do not fit an image of %d",
+                       file, cfg->patch_size, cfg->image_size);
+    if (side * side >= LIMIT_TOKENS || pixels > LIMIT_D_MLP ||
+        size * size * cfg->n_channels > LIMIT_IMAGE_PIXELS)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "%s · %lld patches of %lld values are above the limits (%d, %d, %d together)", file,
+            (long long)(side * side), (long long)pixels, LIMIT_TOKENS - 1, LIMIT_D_MLP,
+            LIMIT_IMAGE_PIXELS);
+    cfg->n_ctx = (int32_t)(side * side) + 1;
+    return 0;
+}
+
 /* Derived sizes, and the relations between them. */
 static int sizes_check(struct config *cfg, const char *file, struct err *e)
 {
@@ -283,7 +311,7 @@ static int sizes_check(struct config *cfg, const char *file, struct err *e)
                            file, cfg->n_ctx, cfg->pos_row0);
         cfg->n_ctx -= cfg->pos_row0;
     }
-    return 0;
+    return image_check(cfg, file, e);
 }
 
 static int token_id(struct js_node node, int32_t *out, struct err *e)

@@ -54,8 +54,9 @@ static void add_config(struct fingerprint *f, const struct config *c)
 
 static void add_step(struct fingerprint *f, const struct step *s)
 {
-    const int64_t whole[] = {s->op,      s->site,   s->when,    s->p.act, s->p.center, s->p.window,
-                             s->p.n_rot, s->p.full, s->p.alibi, s->p.top, s->p.share,  s->p.pairs};
+    const int64_t whole[] = {s->op,       s->site,    s->when,     s->p.act,   s->p.center,
+                             s->p.window, s->p.n_rot, s->p.full,   s->p.alibi, s->p.top,
+                             s->p.share,  s->p.pairs, s->first_row};
     const float real[] = {s->p.scale, s->p.eps, s->p.softcap, s->p.offset, s->p.limit};
     fingerprint_add(f, whole, sizeof whole);
     fingerprint_add(f, real, sizeof real);

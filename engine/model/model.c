@@ -7,10 +7,12 @@
 #include "model/weights.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w)
 {
@@ -182,10 +184,46 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     return 0;
 }
 
+/* The names of a classifier's outputs, id2label of config.json. */
+static struct tokenizer *classes_for(const struct model *m, const struct hub_model *h,
+                                     struct err *e)
+{
+    int32_t n = m->cfg.d_vocab;
+    struct js_doc *doc = js_open_texts(h->config, e);
+    const char **text = doc ? calloc((size_t)n, sizeof *text) : NULL;
+    char(*usual)[24] = text ? calloc((size_t)n, sizeof *usual) : NULL;
+    int rc = usual ? 0 : doc ? err_memory(e, "%d classes", n) : err_code(e);
+    for (int32_t i = 0; !rc && i < n; i++) {
+        snprintf(usual[i], sizeof usual[i], "%d", i);
+        rc = js_string_or(js_get(js_get(js_root(doc), "id2label"), usual[i]), "", &text[i], e);
+        if (!rc && !*text[i]) { /* as Hugging Face calls those that nobody named */
+            snprintf(usual[i], sizeof usual[i], "LABEL_%d", i);
+            text[i] = usual[i];
+        }
+    }
+    struct tokenizer *t = rc ? NULL : tokenizer_classes(text, n, e);
+    free(text), free(usual);
+    js_close(doc);
+    return t;
+}
+
+/* preprocessor_config.json beside config.json. */
+static int image_open(struct model *m, struct err *e)
+{
+    char path[PATH_MAX + 32];
+    if (!m->cfg.patch_size)
+        return 0;
+    m->image = image_prep_usual(&m->cfg);
+    snprintf(path, sizeof path, "%s/preprocessor_config.json", m->folder);
+    return access(path, F_OK) ? 0 : image_prep_from(&m->image, &m->cfg, js_open(path, e), e);
+}
+
 static struct tokenizer *tokenizer_for(const struct model *m, const struct hub_model *h,
                                        struct err *e)
 {
     const struct gguf *g = m->files ? checkpoint_gguf(m->files) : NULL;
+    if (m->cfg.patch_size)
+        return classes_for(m, h, e);
     if (h->tokenizer[0])
         return tokenizer_open(h->tokenizer, e);
     if (g && gguf_has_tokenizer(g)) {
@@ -237,6 +275,8 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
         rc = weights_open(m, &h, e);
     if (!rc && !(m->tok = tokenizer_for(m, &h, e)))
         rc = err_code(e);
+    if (!rc)
+        rc = image_open(m, e);
     if (!rc)
         model_find_special(m);
     return finish_open(out, m, rc, e);

@@ -6,6 +6,7 @@
 #ifndef MODEL_H
 #define MODEL_H
 
+#include "model/image_input.h"
 #include "model/plan.h"
 #include "token/tokenizer.h"
 
@@ -19,11 +20,13 @@ struct model {
     struct kn_view *weights; /* [weight_places]; see model_weight */
     struct kn_view *device;  /* the same for operations; see model_import */
     struct checkpoint *files;
-    struct tokenizer *tok; /* never NULL: bytes or bare ids when there is no tokenizer.json */
-    struct kn_backend *be; /* borrowed */
-    char dtype[128];       /* stored types, the commonest first, "q4_k (+f32)", and what was made of
-                              them in memory */
-    uint64_t bytes;        /* of all weights */
+    struct tokenizer *tok;   /* what the unembedding's rows stand for; never NULL: bytes or bare ids
+                                when there is no tokenizer.json, the classes of a model of images */
+    struct image_prep image; /* of such a model */
+    struct kn_backend *be;   /* borrowed */
+    char dtype[128]; /* stored types, the commonest first, "q4_k (+f32)", and what was made of
+                        them in memory */
+    uint64_t bytes;  /* of all weights */
     uint64_t copied; /* of those that are used from a copy, because the file has another order */
     uint64_t params;
     unsigned process; /* enum process_flag bits; 0 = the raw checkpoint */
@@ -62,9 +65,12 @@ void model_find_special(struct model *m);
 /* The token type of the position after one of `type` that holds `token`: a separator begins the
  * next segment, as the tokenizer's template has it for a pair of texts. */
 int32_t model_type_after(const struct model *m, int32_t type, int32_t token);
-/* The position to look at first in n tokens: a masked language model's first mask, else the last.
- */
+/* The position to look at first in n tokens: a masked language model's first mask, a classifier's
+ * class token, else the last. */
 int32_t model_answer_row(const struct model *m, const int32_t *ids, int32_t n);
+/* The text of what stands at a position of a prompt: its token, or of an image "[CLS]" and "3,5",
+ * the patch's row and column.  As tokenizer_text. */
+const char *model_input_text(const struct model *m, int32_t id, size_t *len);
 /* Where the tokenizer and the model differ in the size of their vocabulary, what that means, in
  * buf; else NULL.  160 bytes do. */
 const char *model_vocabulary_note(const struct model *m, char *buf, size_t size);

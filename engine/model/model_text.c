@@ -49,6 +49,8 @@ static void find_named(const struct model *m, struct js_node names, const char *
 
 void model_find_special(struct model *m)
 {
+    if (m->cfg.patch_size)
+        return;
     char path[PATH_MAX + 32];
     snprintf(path, sizeof path, "%s/tokenizer_config.json", m->folder);
     struct js_doc *doc = access(path, R_OK) ? NULL : js_open_texts(path, NULL);
@@ -90,11 +92,12 @@ int model_tokens(const struct model *m, const char *text, size_t len, int bos, i
 int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,
                        struct err *e)
 {
+    int32_t rows = m->cfg.patch_size ? m->cfg.n_ctx : m->cfg.d_vocab;
     for (int32_t i = 0; i < n; i++)
-        if (ids[i] < 0 || ids[i] >= m->cfg.d_vocab)
+        if (ids[i] < 0 || ids[i] >= rows)
             return err_set(e, ERR_BAD_INPUT,
                            "token %d at position %d · this model's vocabulary is 0..%d", ids[i], i,
-                           m->cfg.d_vocab - 1);
+                           rows - 1);
     if (n > m->cfg.n_ctx && m->cfg.pos == POS_LEARNED)
         return err_set(
             e, ERR_BAD_INPUT,
@@ -110,8 +113,21 @@ int32_t model_type_after(const struct model *m, int32_t type, int32_t token)
     return token == m->cfg.sep_id && type + 1 < m->cfg.n_types ? type + 1 : type;
 }
 
+const char *model_input_text(const struct model *m, int32_t id, size_t *len)
+{
+    static _Thread_local char patch[32];
+    if (!m->cfg.patch_size)
+        return tokenizer_text(m->tok, id, len);
+    int32_t grid = image_grid(&m->cfg), at = id - 1;
+    *len = id < 1 ? (size_t)snprintf(patch, sizeof patch, "[CLS]")
+                  : (size_t)snprintf(patch, sizeof patch, "%d,%d", at / grid, at % grid);
+    return patch;
+}
+
 int32_t model_answer_row(const struct model *m, const int32_t *ids, int32_t n)
 {
+    if (m->cfg.patch_size)
+        return 0;
     for (int32_t i = 0; m->cfg.mask_id >= 0 && i < n; i++)
         if (ids[i] == m->cfg.mask_id)
             return i;

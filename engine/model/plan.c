@@ -135,11 +135,24 @@ static void emit_embed_parts(struct emitter *em)
     emit_embed_norm(em, SITE_FULL_EMBED);
 }
 
+/* A class token, then the patches of an image. */
+static void emit_patches(struct emitter *em)
+{
+    EMIT(em, LINEAR, EMBED, {OPERAND_PATCHES, 0}, WEIGHT(W_PATCH), WEIGHT(B_PATCH));
+    struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_CLS));
+    s->in_place = s->first_row = true;
+    EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
+}
+
 static void emit_embed(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
     if (config_has(cfg, PROPERTY_EMBED_PARTS)) {
         emit_embed_parts(em);
+        return;
+    }
+    if (cfg->patch_size) {
+        emit_patches(em);
         return;
     }
     enum site_id out = cfg->embed_norm ? SITE_EMBED_SUM : SITE_EMBED;
@@ -396,7 +409,7 @@ static void emit_block(struct emitter *em)
 static void emit_final(struct emitter *em)
 {
     const struct config *cfg = em->cfg;
-    if (cfg->headless)
+    if (!site_exists(cfg, SITE_UNEMBED_IN))
         return;
     if (cfg->mlm_head) {
         EMIT(em, LINEAR, MLM_PRE, stream_before(em), WEIGHT(W_MLM), WEIGHT(B_MLM));
@@ -407,6 +420,8 @@ static void emit_final(struct emitter *em)
         emit_norm(em, stream_before(em), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN,
                   W_LNF, B_LNF);
     }
+    if (cfg->headless)
+        return;
     EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
     if (cfg->final_softcap > 0)
         EMIT(em, SOFTCAP, LOGITS, AT(UNEMBED_OUT))->p.softcap = (float)cfg->final_softcap;
@@ -509,6 +524,14 @@ int32_t plan_order(const struct plan *p, struct site_ref s)
     return stage * PLAN_STAGE_ORDER; /* hook_tokens: before the first step */
 }
 
+static int32_t first_writer(const struct step *steps, enum site_id site)
+{
+    int32_t i = 0;
+    while (steps[i].site != site)
+        i++;
+    return i;
+}
+
 int32_t plan_weight_order(const struct plan *p, int32_t row, enum weight_id w)
 {
     const int32_t stages[] = {0, weight_row_layer(&p->cfg, row) + 1, p->cfg.n_layers + 1};
@@ -519,8 +542,11 @@ int32_t plan_weight_order(const struct plan *p, int32_t row, enum weight_id w)
             for (int j = 0; j < KN_IN_MAX; j++)
                 if ((steps[k].in[j].kind == OPERAND_WEIGHT ||
                      steps[k].in[j].kind == OPERAND_EXPERT) &&
-                    steps[k].in[j].id == w)
+                    steps[k].in[j].id == w) {
+                    while (steps[k].in_place) /* what it amends is made again */
+                        k = first_writer(steps, steps[k].site);
                     return stages[i] * PLAN_STAGE_ORDER + k;
+                }
     }
     assert(0 && "a weight that no step reads");
     return 0;

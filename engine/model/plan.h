@@ -27,8 +27,9 @@ enum operand_kind {
                        says: the product of each expert with its rows */
     OPERAND_TOKENS,
     OPERAND_POSITIONS,
-    OPERAND_TYPES, /* token types */
-    OPERAND_COS,   /* a rotary table; id: 0, or 1 for that of layers with a window */
+    OPERAND_TYPES,   /* token types */
+    OPERAND_PATCHES, /* the pixels of an image, a row for each patch */
+    OPERAND_COS,     /* a rotary table; id: 0, or 1 for that of layers with a window */
     OPERAND_SIN,
     OPERAND_ROOT /* rows of a site of the first stage (edited rotary tables) */
 };
@@ -51,6 +52,7 @@ struct step {
     enum site_id site; /* what it writes */
     enum step_when when;
     enum site_id edited; /* STEP_IF_EDITED: the on-request site that switches it on */
+    bool first_row;      /* runs for position 0 alone */
     bool in_place;       /* amends `site`, which an earlier step of the stage wrote */
     bool per_head;       /* LINEAR from a per-head residual input [pos, head, d_model]: ln1 and the
                             projection head by head */

@@ -164,6 +164,8 @@ static void fold_ln(struct model *m)
         norm_clear(m, l, W_LN1, B_LN1);
         norm_clear(m, l, W_LN2, B_LN2);
     }
+    if (m->cfg.headless)
+        return;
     fold_into(m, 0, W_U, B_U, W_LNF, B_LNF);
     norm_clear(m, 0, W_LNF, B_LNF);
 }
@@ -187,11 +189,14 @@ static void center_rows(struct mat a)
         center_columns((struct mat){a.p + i * a.k, a.k, 1});
 }
 
-/* Everything that writes to the residual stream writes mean zero.  W_E and W_pos lie [token, d];
- * W_O and W_out [d, in]. */
+/* Everything that writes to the residual stream writes mean zero.  W_E, W_cls and W_pos lie
+ * [row, d]; W_O, W_out and W_patch [d, in]. */
 static void center_writing(struct model *m)
 {
     center_rows(mat(m, 0, W_E));
+    center_columns(mat(m, 0, W_PATCH));
+    center_columns(mat(m, 0, B_PATCH));
+    center_rows(mat(m, 0, W_CLS));
     center_rows(mat(m, 0, W_POS));
     for (int32_t l = 0; l < m->cfg.n_layers; l++) {
         center_columns(mat(m, l, W_O));

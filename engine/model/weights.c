@@ -61,10 +61,20 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
     return v;
 }
 
+enum { SHAPE_MAX = 4 };
+
 /* The shape that a tensor must have; returns its rank. */
-static int shape_of(const struct config *cfg, const struct arch_tensor *row, int64_t shape[3])
+static int shape_of(const struct config *cfg, const struct arch_tensor *row,
+                    int64_t shape[SHAPE_MAX])
 {
     int rank = 0;
+    if (row->form == TENSOR_ROWS)
+        shape[rank++] = 1;
+    if (row->form == TENSOR_PATCHES) {
+        shape[0] = weight_n(cfg, row->part[0]), shape[1] = cfg->n_channels;
+        shape[2] = shape[3] = cfg->patch_size;
+        return SHAPE_MAX;
+    }
     if (row->merged)
         shape[rank++] = cfg->n_experts;
     shape[rank + row->turned] = arch_groups(cfg, row) * arch_part_first(cfg, row, arch_parts(row));
@@ -191,7 +201,7 @@ static int tensor_bind(const struct binding *b, const struct arch_tensor *row, i
     struct arch_tensor lies = *row;
     if (t.dtype == ST_MXFP4) /* [.., n, k] always (quantized_mxfp4.c) */
         lies.turned = false, row = &lies;
-    int64_t want[3];
+    int64_t want[SHAPE_MAX];
     int rank = shape_of(cfg, row, want);
     if (t.rank != rank || memcmp(t.shape, want, (size_t)rank * sizeof *want)) {
         char h[64], s[128];
@@ -229,7 +239,7 @@ static const struct arch_tensor *gguf_row(const struct binding *b, enum weight_i
 {
     const struct arch_tensor *first = NULL, *there = NULL;
     char name[LIMIT_NAME];
-    int64_t want[3];
+    int64_t want[SHAPE_MAX];
     for (const struct arch_tensor *row = gguf_tensors; row->name; row++) {
         if (!holds(row, w) || !config_has(b->cfg, row->when))
             continue;

@@ -261,9 +261,12 @@ static int sync_sources(struct pair *p, const struct pair_target *t,
         if (!s)
             return e ? e->code : ERR_SYSTEM;
         runs[i] = s->run;
-        if (run_length(s->run) != n || first_difference(run_tokens(s->run), n, tokens, n) < n)
+        struct run_input in = run_ids(tokens, n);
+        in.image = prompt ? prompt->image : NULL;
+        if (run_length(s->run) != n || first_difference(run_tokens(s->run), n, tokens, n) < n ||
+            !image_same(run_image(s->run), in.image))
             *stale = true;
-        int rc = run_sync(s->run, run_ids(tokens, n), NULL, NULL, NULL, e);
+        int rc = run_sync(s->run, in, NULL, NULL, NULL, e);
         if (rc)
             return rc;
     }
@@ -292,7 +295,9 @@ static int sync_base(struct pair *p, const struct pair_target *t, int failed, st
     int32_t old = run_length(base), row = 0;
     /* Given rows are new, and a rotation that depends on the length is another one. */
     if (!in->rows && rope_length(&p->m->cfg, old) == rope_length(&p->m->cfg, in->n))
-        row = first_difference(run_tokens(base), old, in->tokens, in->n);
+        row = image_same(run_image(base), in->image)
+                  ? first_difference(run_tokens(base), old, in->tokens, in->n)
+                  : 0;
     p->stale = row < old || row < in->n;
     row = config_first_reached_row(&p->m->cfg, row);
     if (p->stale)

@@ -19,6 +19,7 @@ struct pair_prompt {
     const char *name;
     const int32_t *tokens;
     int32_t n;
+    const struct image_input *image; /* of models that take images; tokens and n are its */
 };
 
 struct pair_target {
@@ -32,8 +33,8 @@ struct pair_target {
     int32_t n_sets;
 };
 
-/* A copy of all that a target points to but the rows of its input, which it has none of; edits and
- * sets are counted.  Freed with pair_target_free, also after a failure. */
+/* A copy of all that a target points to but the rows of its input, which it has none of; edits,
+ * sets and images are counted.  Freed with pair_target_free, also after a failure. */
 int pair_target_copy(struct pair_target *to, const struct pair_target *from, struct err *e);
 void pair_target_free(struct pair_target *t);
 

@@ -3,7 +3,7 @@
 
 /* What edit anchors see of the prompt. */
 struct text_source {
-    const struct tokenizer *tok;
+    const struct model *m;
     const int32_t *tokens;
 };
 
@@ -11,7 +11,7 @@ static int32_t token_text(void *user, int32_t pos, const char **text)
 {
     const struct text_source *src = user;
     size_t len;
-    *text = tokenizer_text(src->tok, src->tokens[pos], &len);
+    *text = model_input_text(src->m, src->tokens[pos], &len);
     return (int32_t)len;
 }
 
@@ -47,7 +47,7 @@ int pair_edits_resolve(struct pair_edits *p, const struct model *m, const struct
         struct pair_edits fresh = {.gradients = gradients};
         const struct pair_target *f = &fresh.from;
         int rc = pair_target_copy(&fresh.from, t, e);
-        struct text_source src = {m->tok, f->input.tokens};
+        struct text_source src = {m, f->input.tokens};
         struct edit_context ctx = {.cfg = &m->cfg,
                                    .n_pos = t->input.n,
                                    .model = m,

@@ -27,8 +27,11 @@ void pair_target_free(struct pair_target *t)
         edit_free(t->edits[i]);
     for (int32_t i = 0; i < t->n_sets && t->sets; i++)
         reference_free(t->sets[i]);
-    for (int32_t i = 0; i < t->n_prompts && t->prompts; i++)
+    for (int32_t i = 0; i < t->n_prompts && t->prompts; i++) {
         release(t->prompts[i].name), release(t->prompts[i].tokens);
+        image_drop(t->prompts[i].image);
+    }
+    image_drop(t->input.image);
     release(t->input.tokens), release(t->edits), release(t->on), release(t->prompts);
     release(t->sets);
     *t = (struct pair_target){0};
@@ -51,17 +54,19 @@ int pair_target_copy(struct pair_target *to, const struct pair_target *from, str
     for (int32_t i = 0; i < from->n_prompts && ok; i++) {
         const struct pair_prompt *p = &from->prompts[i];
         prompts[i] = (struct pair_prompt){strdup(p->name),
-                                          copy_array(p->tokens, p->n, sizeof *p->tokens), p->n};
+                                          copy_array(p->tokens, p->n, sizeof *p->tokens), p->n,
+                                          image_hold(p->image)};
     }
     for (int32_t i = 0; i < from->n_prompts && ok; i++)
         ok = prompts[i].name && prompts[i].tokens;
-    *to = (struct pair_target){.input = run_ids(tokens, from->input.n),
-                               .edits = edits,
-                               .on = on,
-                               .n_edits = from->n_edits,
-                               .prompts = prompts,
-                               .n_prompts = from->n_prompts,
-                               .sets = sets,
-                               .n_sets = from->n_sets};
+    *to = (struct pair_target){
+        .input = {.tokens = tokens, .n = from->input.n, .image = image_hold(from->input.image)},
+        .edits = edits,
+        .on = on,
+        .n_edits = from->n_edits,
+        .prompts = prompts,
+        .n_prompts = from->n_prompts,
+        .sets = sets,
+        .n_sets = from->n_sets};
     return ok ? 0 : err_memory(e, "edits and prompts");
 }

@@ -55,6 +55,7 @@ void run_free(struct run *r)
     run_called_free(r);
     for (int i = 0; i < RUN_OPERANDS; i++)
         run_release(r, &r->operand[i]);
+    image_drop(r->image);
     free(r->tokens), free(r->types), free(r->keep), free(r->routes.expert);
     free(r);
 }
@@ -67,6 +68,11 @@ int32_t run_length(const struct run *r)
 const int32_t *run_tokens(const struct run *r)
 {
     return r->tokens;
+}
+
+const struct image_input *run_image(const struct run *r)
+{
+    return r->image;
 }
 
 void run_stop(struct run *r, int32_t stop)
@@ -199,7 +205,7 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
 {
     int rc = run_keep_stage(r, stage, e);
     if (!rc && stage == 0)
-        rc = run_embed_tokens(r, r->dirty_row, r->n, e);
+        rc = run_embed_input(r, r->dirty_row, r->n, e);
     int32_t last, step = run_stage_full(r, stage) || run_stage_called(r, stage)
                              ? r->n
                              : run_frame_rows(r, stage, SITE_COUNT);
@@ -286,7 +292,7 @@ static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
         run_frame_start(frames[i], stage, runs[i]->dirty_row, runs[i]->n);
         rc = run_keep_stage(runs[i], stage, e);
         if (!rc && stage == 0)
-            rc = run_embed_tokens(runs[i], runs[i]->dirty_row, runs[i]->n, e);
+            rc = run_embed_input(runs[i], runs[i]->dirty_row, runs[i]->n, e);
     }
     return rc ? rc
               : run_exec_all(runs, frames, n, runs[0]->dirty_order % PLAN_STAGE_ORDER, last,
@@ -338,6 +344,17 @@ int run_compute(struct run *const *runs, int32_t n, struct run_cost *costs, stru
     return compute_end(runs, n, before, rc, e);
 }
 
+/* Take the input's image; the first row that another one changes. */
+static int32_t image_set(struct run *r, const struct run_input *in)
+{
+    bool same = image_same(r->image, in->image);
+    if (r->image != in->image) {
+        image_drop(r->image);
+        r->image = image_hold(in->image);
+    }
+    return same ? in->n : 0;
+}
+
 /* Take the input's token types; the first row where they are others. */
 static int32_t types_set(struct run *r, const struct run_input *in)
 {
@@ -356,8 +373,10 @@ static int32_t types_set(struct run *r, const struct run_input *in)
 static void length_set(struct run *r, const struct run_input *in)
 {
     const int32_t *tokens = in->tokens;
-    int32_t n = in->n, same = tokens_differ(r, tokens, n), typed = types_set(r, in);
+    int32_t n = in->n, same = tokens_differ(r, tokens, n), typed = types_set(r, in),
+            seen = image_set(r, in);
     same = typed < same ? typed : same;
+    same = seen < same ? seen : same;
     r->version += same < n || n < r->n;
     for (int32_t i = 0; i < r->instrs.n; i++)
         if (r->instrs.list[i].full && n != r->n) /* rows that saw positions which are gone or new */
@@ -382,12 +401,16 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
     if (r->base) {
         assert(r->base->dirty_order == ORDER_NONE ||
                r->base->dirty_order / PLAN_STAGE_ORDER >= r->stop);
-        in = (struct run_input){r->base->tokens, r->base->n, r->base->types, r->base->given,
-                                r->base->start - 1};
+        in = (struct run_input){r->base->tokens, r->base->n,         r->base->types,
+                                r->base->given,  r->base->start - 1, r->base->image};
     }
     if (in.n < 1 || in.n > LIMIT_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · 1..%d can be run", in.n,
                        LIMIT_TOKENS);
+    if (r->m->cfg.patch_size && !in.rows && (!in.image || in.image->rows != in.n))
+        return err_set(e, ERR_BAD_INPUT,
+                       "prompt · this model takes an image of %d x %d pixels · give --image FILE",
+                       r->m->cfg.image_size, r->m->cfg.image_size);
     if (in.rows || r->given)
         r->n = 0; /* no value stands any more */
     r->given = in.rows, r->start = in.rows ? in.start + 1 : 0;

@@ -35,19 +35,24 @@ struct run_cost {
     double share;  /* block-rows computed / (n_layers * n_pos) */
 };
 
-/* What a run starts from, for n positions: token ids, or in place of all that the stages before
- * block `start` compute, rows of the residual stream.  Those are read while the run computes and
- * taken as new by every sync; sites before block `start` have no value. */
+/* What a run starts from, for n positions: token ids, an image, or in place of all that the stages
+ * before block `start` compute, rows of the residual stream.  Those are read while the run computes
+ * and taken as new by every sync; sites before block `start` have no value. */
 struct run_input {
     const int32_t *tokens; /* [n] ids; NULL beside rows: zeros */
     int32_t n;
     const int32_t *types; /* [n] token types of models that have them; NULL: model_types */
     const float *rows;    /* NULL, or [n, d_model] */
     int32_t start;
+    const struct image_input *image; /* of models that take images; held.  NULL beside rows */
 };
 static inline struct run_input run_ids(const int32_t *tokens, int32_t n)
 {
     return (struct run_input){.tokens = tokens, .n = n};
+}
+static inline struct run_input run_of_image(const struct image_input *im)
+{
+    return (struct run_input){.tokens = im->ids, .n = im->rows, .image = im};
 }
 
 /* A base run (base == NULL) or a fork of `base`, which must outlive it.  NULL + *e when memory is
@@ -88,8 +93,9 @@ void run_differentiate(struct run *r, bool on);
 /* Compute only blocks before `stop`; sites from there on have no value.  n_layers + 1 or more: all.
  * What waits behind `stop` is computed by a run_sync with a later one. */
 void run_stop(struct run *r, int32_t stop);
-int32_t run_length(const struct run *r);        /* positions */
-const int32_t *run_tokens(const struct run *r); /* borrowed until the next run_sync */
+int32_t run_length(const struct run *r);                  /* positions */
+const int32_t *run_tokens(const struct run *r);           /* borrowed until the next run_sync */
+const struct image_input *run_image(const struct run *r); /* the same; NULL: none */
 const struct model *run_model(const struct run *r);
 
 /* A weight as this run uses it: the model's, or the copy that its edits made, in host memory.  As

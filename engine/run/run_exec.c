@@ -63,6 +63,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     case OPERAND_TOKENS: return run_operand_view(r, RUN_IDS, r0, r1);
     case OPERAND_POSITIONS: return run_operand_view(r, RUN_POSITIONS, r0, r1);
     case OPERAND_TYPES: return run_operand_view(r, RUN_TYPES, r0, r1);
+    case OPERAND_PATCHES: return run_operand_view(r, RUN_PATCHES, r0, r1);
     case OPERAND_COS:
     case OPERAND_SIN: {
         enum run_operand table = o->kind == OPERAND_COS ? RUN_COS : RUN_SIN;
@@ -143,6 +144,10 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
             c.in[i] = operand_view(p, &s->in[i]);
     }
     c.out[0] = site_rows(p, p->f->stage, s->site);
+    if (s->first_row) {
+        c.in[0] = kn_slice(c.in[0], 0, 0, 1);
+        c.out[0] = kn_slice(c.out[0], 0, 0, 1);
+    }
     if (s->flat_out && !s->per_head)
         c.out[0] = flat(c.out[0]);
     if (s->heads_are_rows) {
@@ -238,8 +243,12 @@ static int step_all(struct pass *const *p, int32_t n, struct err *e)
     return rc;
 }
 
-static bool step_active(const struct run *r, int32_t stage, const struct step *s, enum site_id want)
+static bool step_active(const struct run *r, const struct frame *f, const struct step *s,
+                        enum site_id want)
 {
+    int32_t stage = f->stage;
+    if (s->first_row && f->r0 > 0)
+        return false;
     switch (s->when) {
     case STEP_IF_WANTED:
         return s->site == want || run_edited(r, stage, s->site) || run_called(r, stage, s->site);
@@ -277,7 +286,7 @@ static int step_ready(struct pass *p, const struct step *s, enum site_id want, b
 {
     struct run *r = p->r;
     p->step = s;
-    *ready = step_active(r, p->f->stage, s, want) &&
+    *ready = step_active(r, p->f, s, want) &&
              !(p->f == &r->look &&
                run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
     if (*ready && cancelled(r))
@@ -291,7 +300,7 @@ static int step_written(struct pass *p, const struct step *s, const struct step 
 {
     bool amended = false;
     for (const struct step *later = s + 1; later < end; later++)
-        amended |= later->site == s->site && step_active(p->r, p->f->stage, later, want);
+        amended |= later->site == s->site && step_active(p->r, p->f, later, want);
     int rc = amended ? 0 : site_written(p, s->site, e);
     if (!rc && s->when == STEP_IF_WANTED)
         p->f->extra[s->site] = true;
@@ -369,10 +378,19 @@ static int tokens_edited(struct run *r, struct kn_view *shown, int32_t r0, int32
     return rc;
 }
 
+/* Rows of the image to where the embedding reads them. */
+static int embed_image(struct run *r, int32_t r0, int32_t r1, struct err *e)
+{
+    struct kn_view to = run_operand_view(r, RUN_PATCHES, r0, r1);
+    return run_write(stage_backend(r, 0), &to, r->image->values + (int64_t)r0 * r->image->patch, e);
+}
+
 /* hook_tokens: ids as floats (exact below 2^24), edited, and back to the ids that the embedding
  * reads. */
-int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e)
+int run_embed_input(struct run *r, int32_t r0, int32_t r1, struct err *e)
 {
+    if (r->image)
+        return embed_image(r, r0, r1, e);
     int32_t n = r1 - r0, *ids = malloc((size_t)n * (sizeof *ids + sizeof(float)));
     if (!ids)
         return err_memory(e, "%d tokens", n);

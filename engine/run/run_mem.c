@@ -120,8 +120,12 @@ void run_resident_update(struct run *r)
 /* Elements of an operand for one position. */
 static int64_t operand_pitch(const struct run *r, enum run_operand o)
 {
-    bool local = o >= RUN_COS_LOCAL && !r->m->cfg.rope_by_window;
-    return o < RUN_COS ? 1 : local ? 0 : r->m->cfg.n_rot;
+    const struct config *cfg = &r->m->cfg;
+    bool local = o >= RUN_COS_LOCAL && !cfg->rope_by_window;
+    return o < RUN_COS        ? 1
+           : o == RUN_PATCHES ? cfg->patch_size ? site_dim_size(cfg, DIM_PATCH, 0) : 0
+           : local            ? 0
+                              : cfg->n_rot;
 }
 
 struct kn_view run_operand_view(const struct run *r, enum run_operand o, int32_t r0, int32_t r1)

@@ -34,6 +34,7 @@ enum run_operand {
     RUN_SIN,
     RUN_COS_LOCAL, /* the table of layers with a window, where they have one */
     RUN_SIN_LOCAL,
+    RUN_PATCHES, /* f32 [cap][values of a patch] */
     RUN_OPERANDS
 };
 
@@ -86,8 +87,9 @@ struct run {
     struct run *base;
     size_t cache_bytes, frame_bytes;
     int32_t n, cap;
-    int32_t *tokens; /* [cap] as asked for */
-    int32_t *types;  /* [cap] their token types */
+    int32_t *tokens;           /* [cap] as asked for */
+    int32_t *types;            /* [cap] their token types */
+    struct image_input *image; /* the image that they are of, or NULL */
     struct buffer operand[RUN_OPERANDS];
     int32_t rope_n;     /* length that the rotary tables were made for (rope_length) */
     int32_t n_resident; /* stages 1..n_resident keep every site */
@@ -168,7 +170,8 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
  * has alone (ops.def). */
 int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
                  int32_t last, enum site_id want, struct err *e);
-int run_embed_tokens(struct run *r, int32_t r0, int32_t r1, struct err *e);
+/* What the first stage reads of the input, for rows [r0, r1). */
+int run_embed_input(struct run *r, int32_t r0, int32_t r1, struct err *e);
 
 /* run_expert.c: the experts of rows [r0, r1), [row][slot], of a pass (or of the values as they are:
  * NULL); good until the next call. */

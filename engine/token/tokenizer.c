@@ -90,6 +90,28 @@ struct tokenizer *tokenizer_none(int n_vocab, struct err *e)
     return plain("none", (size_t)n_vocab, e);
 }
 
+struct tokenizer *tokenizer_classes(const char *const *texts, int n, struct err *e)
+{
+    assert(n >= 0 && n <= LIMIT_VOCAB);
+    struct tokenizer *t = plain("classes", (size_t)n, e);
+    size_t bytes = 1, at = 0;
+    for (int i = 0; i < n; i++)
+        bytes += strlen(texts[i]) + 1;
+    if (t && !(t->texts = malloc(bytes))) {
+        tokenizer_close(t);
+        t = NULL;
+        err_set(e, ERR_SYSTEM, "out of memory for the names of %d classes", n);
+    }
+    for (int i = 0; t && i < n; i++) {
+        uint32_t len = (uint32_t)strlen(texts[i]);
+        char *text = memcpy(t->texts + at, texts[i], (size_t)len + 1);
+        t->token[i] = (struct token){
+            .spelling = text, .spelling_len = len, .text = text, .text_len = len};
+        at += (size_t)len + 1;
+    }
+    return t;
+}
+
 void tokenizer_close(struct tokenizer *t)
 {
     if (!t)
@@ -313,6 +335,8 @@ int tokenizer_encode(const struct tokenizer *t, const char *text, size_t len, un
     if (strcmp(t->kind, "none") == 0 && len)
         return err_set(e, ERR_BAD_INPUT,
                        "text · the model has no tokenizer.json · give token ids instead");
+    if (strcmp(t->kind, "classes") == 0)
+        return err_set(e, ERR_BAD_INPUT, "text · this model takes images · give --image FILE");
     struct encoding n = {.t = t, .text = text, .out = out};
     size_t count = out->count;
     n.work.len_max = len <= UINT32_MAX / 32 - (1 << 16) ? len * 32 + (1 << 16) : UINT32_MAX;

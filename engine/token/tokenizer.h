@@ -34,6 +34,8 @@ struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e);
 struct tokenizer *tokenizer_bytes(struct err *e);
 /* No tokenizer at all: texts are "<123>", encoding any text is an error that says so. */
 struct tokenizer *tokenizer_none(int n_vocab, struct err *e);
+/* What a classifier's outputs are called: texts[n], copied; encoding is an error. */
+struct tokenizer *tokenizer_classes(const char *const *texts, int n, struct err *e);
 void tokenizer_close(struct tokenizer *t);
 
 enum {
@@ -76,7 +78,8 @@ int32_t tokenizer_find(const struct tokenizer *t, const char *text, size_t len);
 /* What the post-processor puts in front of a text; -1 if nothing.  (A model's own bos_token_id
  * stands in config.json: GPT-2 has one, its post-processor adds none.) */
 int32_t tokenizer_bos(const struct tokenizer *t);
-/* tokenizer_bytes and tokenizer_none are not real tokenizers: "bytes", "none"; else "bpe",
+/* tokenizer_bytes, tokenizer_none and tokenizer_classes are not real tokenizers: "bytes", "none",
+ * "classes"; else "bpe",
  * "unigram", "wordpiece" or "wordlevel". */
 const char *tokenizer_kind(const struct tokenizer *t);
 

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file_read.h"
 #include "measure/capture.h"
 
 #define ROOT "tests/fixtures/models/"
@@ -121,6 +122,25 @@ char *fixture_prompt(const struct checkpoint *st)
     return ids;
 }
 
+static struct image_input *image_of(const char *name, const struct model *m)
+{
+    struct image_input *im = NULL;
+    struct err e = {0};
+    char path[256], *bytes = NULL;
+    size_t len = 0;
+    snprintf(path, sizeof path, ROOT "%s/pixels.npy", name);
+    if (file_read_all(path, 1 << 20, &bytes, &len, &e) ||
+        image_from_npy(&im, &m->cfg, &m->image, path, bytes, len, &e))
+        fail_msg("%s", e.text);
+    free(bytes);
+    return im;
+}
+
+struct run_input fixture_input(const struct fixture *f)
+{
+    return f->image ? run_of_image(f->image) : run_ids(f->tokens, f->n);
+}
+
 struct fixture fixture_open(const char *name)
 {
     struct fixture f = {0};
@@ -131,6 +151,8 @@ struct fixture fixture_open(const char *name)
         fail_msg("%s: %s", name, e.text);
     f.ref = fixture_file(name, "cache.safetensors");
     f.tokens = fixture_ids(f.ref, "tokens", &f.n);
+    if (f.m->cfg.patch_size)
+        f.image = image_of(name, f.m);
     return f;
 }
 
@@ -160,7 +182,7 @@ struct run *fixture_run(const struct fixture *f, struct run *base, const struct 
 {
     struct err e = {0};
     struct run *r = fixture_run_new(f->m, base, cache_bytes);
-    if (run_sync(r, base ? (struct run_input){0} : run_ids(f->tokens, f->n), p, NULL, NULL, &e))
+    if (run_sync(r, base ? (struct run_input){0} : fixture_input(f), p, NULL, NULL, &e))
         fail_msg("%s", e.text);
     return r;
 }
@@ -200,6 +222,7 @@ void fixture_close(struct fixture *f)
     model_close(f->m);
     checkpoint_close(f->ref);
     free(f->tokens);
+    image_drop(f->image);
 }
 
 struct edit_program *fixture_program(const struct model *m, int32_t n, const char *const *texts,

@@ -26,11 +26,14 @@ struct fixture {
     struct model *m;
     struct checkpoint *ref; /* cache.safetensors */
     int32_t *tokens, n;
+    struct image_input *image; /* of models that take images: pixels.npy */
 };
 /* Open a model of tests/fixtures/models (or any folder) with its cache file; fails the test if it
  * cannot. */
 struct fixture fixture_open(const char *name);
 void fixture_close(struct fixture *f);
+/* What its reference values are of. */
+struct run_input fixture_input(const struct fixture *f);
 /* The same weights as another shape of model would use them: `change` sets properties. */
 void fixture_change(struct fixture *f, void (*change)(struct config *cfg));
 /* Its shape alone, without weights; freed with model_close. */

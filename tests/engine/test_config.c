@@ -52,6 +52,36 @@ static void test_window(void **state)
     assert_int_equal(c.window, 0);
 }
 
+/* A model of images: rows are a class token and patches that fit whole. */
+static void test_image(void **state)
+{
+    (void)state;
+    struct config c;
+    struct err e = {0};
+    assert_int_equal(parse(&c, "{\"model_type\":\"vit\"}", NULL), 0);
+    assert_true(c.patch_size == 16 && c.n_ctx == 197 && c.d_vocab == 2 && c.attn_bias);
+    assert_true(c.bidirectional && !c.headless && c.norm_eps == 1e-12);
+    assert_int_equal(parse(&c,
+                           "{\"model_type\":\"vit\",\"architectures\":[\"ViTModel\"],"
+                           "\"image_size\":31,\"patch_size\":10,\"id2label\":{\"0\":\"a\"}}",
+                           NULL),
+                     0);
+    assert_true(c.n_ctx == 10 && c.d_vocab == 1 && c.headless);
+    static const char *const bad[][2] = {
+        {"{\"model_type\":\"vit\",\"patch_size\":225}", "do not fit an image of 224"},
+        {"{\"model_type\":\"vit\",\"image_size\":16384}", "above the limits"},
+        {"{\"model_type\":\"vit\",\"patch_size\":1,\"image_size\":400}", "above the limits"},
+        {"{\"model_type\":\"vit\",\"id2label\":[]}", "\"id2label\" · expected an object"},
+        {"{\"model_type\":\"vit\",\"id2label\":{}}", "with a member or more"},
+        {"{\"model_type\":\"vit\",\"patch_size\":[16,16]}", "\"patch_size\" · expected an integer"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        assert_int_equal(parse(&c, bad[i][0], &e), ERR_BAD_INPUT);
+        if (!strstr(e.text, bad[i][1]))
+            fail_msg("%s: %s", bad[i][0], e.text);
+    }
+}
+
 /* What the published files of a family leave out or say in words of their own. */
 static void test_gemma(void **state)
 {
@@ -138,11 +168,9 @@ static void refusal_names_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(refusal_names_the_nearest),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(test_window),
+        cmocka_unit_test(test_image),    cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(refusal_names_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -138,7 +138,7 @@ static void examples(void **state)
     assert_int_equal(chdir(top), 0);
     write_steer(m);
     struct prompt own = tokens_of(m, prompt), other = tokens_of(m, corrupt);
-    struct pair_prompt runs[] = {{"corrupt", other.tokens, other.n}};
+    struct pair_prompt runs[] = {{"corrupt", other.tokens, other.n, NULL}};
     struct reference_set *set;
     assert_int_equal(
         reference_parse(&set, m, -1, "ref", "prompts.txt", references, sizeof references - 1, &e),

@@ -14,8 +14,7 @@
 static void sync_one(struct pair *p, const struct fixture *f, struct edit *const *edits, int32_t n)
 {
     struct err e = {0};
-    struct pair_target t = {
-        .input.tokens = f->tokens, .input.n = f->n, .edits = edits, .n_edits = n};
+    struct pair_target t = {.input = fixture_input(f), .edits = edits, .n_edits = n};
     if (pair_sync(p, &t, NULL, &e))
         fail_msg("%s", e.text);
 }
@@ -137,7 +136,8 @@ static void weights_kept(void **state)
     char **names = fixture_names(false);
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        if (f.m->cfg.n_layers > 1 && site_exists(&f.m->cfg, SITE_EMBED)) {
+        if (f.m->cfg.n_layers > 1 && site_exists(&f.m->cfg, SITE_EMBED) &&
+            config_has(&f.m->cfg, PROPERTY_TOKENS)) {
             struct edit *edits[EDITS];
             struct pair *p, *q;
             size_t bytes;

@@ -199,7 +199,7 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
     struct heard one = heard_new(f.m), all = heard_new(f.m);
     struct generate_options o = {
         .temperature = 1.2, .top_k = 30, .seed = 11, .repetition_penalty = 1.1};
-    struct pair_prompt corrupt = {"corrupt", tokens[0], 15};
+    struct pair_prompt corrupt = {"corrupt", tokens[0], 15, NULL};
     for (int32_t i = 0; i < n_edits; i++)
         if (edit_parse(&edits[i], texts[i], &e))
             fail_msg("%s", e.text);

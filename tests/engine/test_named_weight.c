@@ -33,18 +33,15 @@ static float stored(const struct st_tensor *t, int64_t i)
     return t->dtype == ST_F32 ? ((const float *)t->data)[i] : kn_load(&half, i);
 }
 
-/* The tensor under another name that files have for it, or NULL. */
-static const struct st_tensor *find_other(const struct checkpoint *st, const char *name)
+/* The tensor under another name that files have for it, or NULL: the one that means this weight. */
+static const struct st_tensor *find_other(const struct model *m, const struct named_weight *w)
 {
-    static const char *const other[][2] = {
-        {"Norm.weight", "Norm.gamma"}, {"Norm.bias", "Norm.beta"}, {"decoder.bias", "bias"}};
-    char buf[2 * LIMIT_NAME];
-    for (size_t i = 0; i < sizeof other / sizeof *other; i++) {
-        const char *at = strstr(name, other[i][0]);
-        if (!at)
-            continue;
-        snprintf(buf, sizeof buf, "%.*s%s", (int)(at - name), name, other[i][1]);
-        return checkpoint_find(st, buf);
+    for (size_t i = 0; i < checkpoint_count(m->files); i++) {
+        const struct st_tensor *t = checkpoint_at(m->files, i);
+        struct named_weight other;
+        if (!named_weight_find(m, t->name, &other, NULL) && other.library == w->library &&
+            other.part[0] == w->part[0] && other.layer == w->layer)
+            return t;
     }
     return NULL;
 }
@@ -74,13 +71,20 @@ static void test_checkpoint(void **state)
                 snprintf(old, sizeof old, "%s%s", arch->old_prefix, w->name + strlen(arch->prefix));
                 t = checkpoint_find(f.m->files, old);
             }
-            t = t ? t : find_other(f.m->files, w->name);
+            t = t ? t : find_other(f.m, w);
             if (!t && w->part[0] == W_U)
                 continue; /* tied; without the rows of no position */
             assert_non_null(t);
-            assert_int_equal(w->rank, t->rank);
-            for (int d = 0; d < w->rank; d++)
-                assert_int_equal(w->shape[d], t->shape[d]);
+            int ahead = 0; /* axes of one element that are left out; a patch's pixels are one */
+            while (ahead + w->rank < t->rank && t->shape[ahead] == 1)
+                ahead++;
+            int64_t size = 1;
+            for (int d = ahead; d < t->rank; d++)
+                size *= t->shape[d];
+            assert_true(ahead + w->rank == t->rank || f.m->cfg.patch_size > 0);
+            assert_int_equal(named_weight_size(w), size);
+            for (int d = 0; d < w->rank && ahead + w->rank == t->rank; d++)
+                assert_int_equal(w->shape[d], t->shape[ahead + d]);
             struct named_weight other = find(f.m, list[1][i].name);
             assert_int_equal(other.library,
                              strchr(list[1][i].name, '[') ? LIBRARY_NNSIGHT : LIBRARY_HF);

@@ -126,7 +126,7 @@ static void walk(const char *name, uint32_t seed)
             other[(next(&seed) >> 8) % 12] = (int32_t)(next(&seed) >> 8) % f.m->cfg.d_vocab;
         for (int i = 0; i < POOL; i++)
             on[i] = next(&seed) >> 30 == 0;
-        struct pair_prompt prompt = {"other", other, 12};
+        struct pair_prompt prompt = {"other", other, 12, NULL};
         struct pair_target t = {.input.tokens = tokens,
                                 .input.n = n,
                                 .edits = edits,
@@ -217,7 +217,7 @@ static void runs_that_are_not_there_are_named(void **state)
     struct err e = {0};
     assert_int_equal(edit_parse(&ed, "blocks.1.hook_resid_pre[2] = from(corupt)", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
-    struct pair_prompt prompt = {"corrupt", f.tokens, f.n};
+    struct pair_prompt prompt = {"corrupt", f.tokens, f.n, NULL};
     struct pair_target t = {.input.tokens = f.tokens,
                             .input.n = f.n,
                             .edits = &ed,
@@ -242,7 +242,7 @@ static void a_source_that_is_too_short_is_refused(void **state)
     struct err e = {0};
     assert_int_equal(edit_parse(&ed, "blocks.1.hook_resid_pre[:] = from(short)", NULL), 0);
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
-    struct pair_prompt prompt = {"short", f.tokens, 2};
+    struct pair_prompt prompt = {"short", f.tokens, 2, NULL};
     struct pair_target t = {.input.tokens = f.tokens,
                             .input.n = f.n,
                             .edits = &ed,
@@ -310,7 +310,7 @@ static void sources_do_not_pile_up(void **state)
         assert_int_equal(edit_parse(&ed[i], text, NULL), 0);
         for (int k = 0; k < 8; k++)
             tokens[i][k] = (i * 8 + k) % f.m->cfg.d_vocab;
-        prompts[i] = (struct pair_prompt){names[i], tokens[i], 8};
+        prompts[i] = (struct pair_prompt){names[i], tokens[i], 8, NULL};
     }
     size_t after[2 * PROMPTS];
     for (int i = 0; i < 2 * PROMPTS; i++) {

@@ -93,8 +93,9 @@ static void products_cost_their_weights(void **state)
     for (char **model = models; *model; model++) {
         struct plan *p = plan_of(*model);
         const struct config *c = &p->cfg;
-        double flops = 0, heads = (double)c->n_heads * c->d_head,
-               kv = (double)c->n_kv_heads * c->d_head, d = c->d_model;
+        double flops = 0, patch = (double)(c->patch_size ? site_dim_size(c, DIM_PATCH, 0) : 0),
+               heads = (double)c->n_heads * c->d_head, kv = (double)c->n_kv_heads * c->d_head,
+               d = c->d_model;
         for (int32_t stage = 0; stage < plan_stages(p); stage++) {
             int32_t n;
             const struct step *steps = plan_stage(p, stage, &n);
@@ -105,7 +106,7 @@ static void products_cost_their_weights(void **state)
         double mlp = (c->gated ? 3 : 2) * d * c->d_mlp, attention = 2 * d * heads + 2 * d * kv;
         double wanted = 2.0 * ROWS *
                         (c->n_layers * (mlp + attention) + d * (c->mlm_head ? d : 0) +
-                         d * c->d_vocab);
+                         d * c->d_vocab + d * patch);
         if (flops != wanted)
             fail_msg("%s: %.0f operations, %.0f wanted", *model, flops, wanted);
         plan_free(p);

@@ -7,11 +7,11 @@
 
 static const double FORWARD_ERROR_MAX = 1e-5; /* of the site's largest value */
 
-static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struct edit_program *p,
+static void sync_ok(struct run *r, struct run_input in, const struct edit_program *p,
                     struct run *const *src)
 {
     struct err e = {0};
-    if (run_sync(r, run_ids(tokens, n), p, src, NULL, &e))
+    if (run_sync(r, in, p, src, NULL, &e))
         fail_msg("%s", e.text);
 }
 
@@ -49,7 +49,7 @@ static void test_sites(void **state)
                                             budget == 0   ? SIZE_MAX / 2
                                             : budget == 1 ? 60000
                                                           : 0);
-            sync_ok(r, f.tokens, f.n, NULL, NULL);
+            sync_ok(r, fixture_input(&f), NULL, NULL);
             for (size_t i = 0; i < checkpoint_count(f.ref); i++) {
                 const struct st_tensor *t = checkpoint_at(f.ref, i);
                 double d = site_error(r,
@@ -107,9 +107,9 @@ static int edits_of_model(const char *name, double *worst)
     struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
                *fork = fixture_run_new(f.m, base, SIZE_MAX / 2),
                *corrupt = fixture_run_new(f.m, NULL, 0);
-    sync_ok(base, f.tokens, f.n, NULL, NULL);
+    sync_ok(base, fixture_input(&f), NULL, NULL);
     if (corrupt_ids)
-        sync_ok(corrupt, corrupt_ids, n_corrupt, NULL, NULL);
+        sync_ok(corrupt, run_ids(corrupt_ids, n_corrupt), NULL, NULL);
     int done = 0;
     for (size_t i = 0; i < js_count(js_root(doc)); i++) {
         struct js_node row = js_at(js_root(doc), i), list = js_get(row, "edits");
@@ -118,7 +118,7 @@ static int edits_of_model(const char *name, double *worst)
             assert_int_equal(js_string(js_at(list, k), &texts[k], NULL, NULL), 0);
         assert_int_equal(js_string(js_get(row, "logits"), &logits, NULL, NULL), 0);
         struct edit_program *p = fixture_program(f.m, f.n, texts, (int32_t)js_count(list));
-        sync_ok(fork, NULL, 0, p, &corrupt);
+        sync_ok(fork, (struct run_input){0}, p, &corrupt);
         double d = site_error(fork, site_table[site_logits(&run_model(fork)->cfg)].name,
                               checkpoint_find(st, logits));
         *worst = fmax(*worst, d);

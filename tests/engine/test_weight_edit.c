@@ -22,8 +22,8 @@ static int sync_texts(struct pair *p, const struct fixture *f, int32_t n, const 
     for (int32_t k = 0; k < count; k++)
         if (edit_parse(&edits[k], texts[k], e))
             fail_msg("%s: %s", texts[k], e->text);
-    struct pair_target t = {
-        .input.tokens = f->tokens, .input.n = n, .edits = edits, .n_edits = count};
+    struct pair_target t = {.input = fixture_input(f), .edits = edits, .n_edits = count};
+    t.input.n = n;
     int rc = pair_sync(p, &t, cost, e);
     for (int32_t k = 0; k < count; k++)
         edit_free(edits[k]);

@@ -181,14 +181,18 @@ bool json_bool(struct js_node n, const char *key)
     return v;
 }
 
-void on_every_model(void (*test)(const struct fixture *f, const char *path, const char *ids))
+void on_every_model(void (*test)(const struct fixture *f, const char *path,
+                                 const char *const input[2]))
 {
     char **names = fixture_names(false);
     for (int i = 0; names[i]; i++) {
         struct fixture f = fixture_open(names[i]);
-        char *path = folder_path("tests/fixtures/models", names[i]), *ids = fixture_prompt(f.ref);
-        test(&f, path, ids);
-        free(path), free(ids);
+        char *path = folder_path("tests/fixtures/models", names[i]), *ids = fixture_prompt(f.ref),
+             *image = folder_path(path, "pixels.npy");
+        test(&f, path,
+             f.image ? (const char *const[]){"--image", image}
+                     : (const char *const[]){"--tokens", ids});
+        free(path), free(ids), free(image);
         fixture_close(&f);
     }
     fixture_names_free(names);

@@ -43,7 +43,8 @@ const char *json_string_at(struct js_node array, size_t i);
 
 /* Every fixture model: its reference values, its folder, and its prompt as --tokens takes it. */
 struct fixture;
-void on_every_model(void (*test)(const struct fixture *f, const char *path, const char *ids));
+void on_every_model(void (*test)(const struct fixture *f, const char *path,
+                                 const char *const input[2]));
 
 /* A new folder for one test's files, removed with all in it by folder_remove. */
 char *folder_make(void);

@@ -14,14 +14,17 @@
 #define MODELS "tests/fixtures/models/"
 #define GPT2 MODELS "gpt2"
 
-static void identities_hold(const struct fixture *f, const char *path, const char *ids)
+static void identities_hold(const struct fixture *f, const char *path, const char *const input[2])
 {
-    struct js_doc *doc = RUN_JSON("check", path, "--tokens", ids, "--json");
+    struct js_doc *doc = RUN_JSON("check", path, input[0], input[1], "--json");
     struct js_node checks = js_get(js_root(doc), "checks");
     const struct config *cfg = &f->m->cfg;
     int places = cfg->norm_place == NORM_BOTH ? 0 : 2; /* norms after attention and MLP too */
-    places += cfg->bidirectional ? 3 : 0; /* a sum of embeddings, a final norm, causality */
-    bool one = cfg->n_layers == 1,        /* do not apply there */
+    places += !cfg->bidirectional ? 0
+              : cfg->embed_norm   ? 3
+                                  : 1; /* a sum of embeddings, a final
+                                        norm, causality */
+    bool one = cfg->n_layers == 1,   /* do not apply there */
         by_length = rope_length(cfg, (f->n + 1) / 2) != rope_length(cfg, f->n);
     assert_int_equal(js_count(checks), check_count - one - by_length - places);
     for (size_t i = 0; i < js_count(checks); i++)
@@ -32,16 +35,7 @@ static void identities_hold(const struct fixture *f, const char *path, const cha
 static void sound_models_pass_the_check(void **state)
 {
     (void)state;
-    char **names = fixture_names(false);
-    for (int i = 0; names[i]; i++) {
-        struct fixture f = fixture_open(names[i]);
-        char *path = NULL, *ids = fixture_prompt(f.ref);
-        assert_true(asprintf(&path, MODELS "%s", names[i]) > 0);
-        identities_hold(&f, path, ids);
-        free(path), free(ids);
-        fixture_close(&f);
-    }
-    fixture_names_free(names);
+    on_every_model(identities_hold);
     struct result r = RUN("check", GPT2); /* a prompt of its own */
     assert_int_equal(r.status, 0);
     result_free(&r);

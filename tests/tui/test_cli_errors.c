@@ -167,7 +167,7 @@ static void every_command_explains_every_option(void **state)
         for (int k = 0; k < OPTION_COUNT; k++) {
             char name[64];
             snprintf(name, sizeof name, "--%s", option_table[k].name);
-            if ((command_table[i].options >> k & 1) && !strstr(r.out, name))
+            if (option_in(command_table[i].options, k) && !strstr(r.out, name))
                 fail_msg("%s --help does not show %s", command_table[i].name, name);
         }
         result_free(&r);

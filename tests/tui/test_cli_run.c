@@ -13,10 +13,10 @@
 #define GPT2 "tests/fixtures/models/gpt2"
 #define BERT "tests/fixtures/models/bert"
 
-static void capture_of(const struct fixture *f, const char *path, const char *ids)
+static void capture_of(const struct fixture *f, const char *path, const char *const input[2])
 {
     char *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
-    struct result r = RUN("run", path, "--tokens", ids, "-c", "*", "-o", file);
+    struct result r = RUN("run", path, input[0], input[1], "-c", "*", "-o", file);
     assert_int_equal(r.status, 0);
     result_free(&r);
     struct checkpoint *st = fixture_tensors(file);

@@ -14,7 +14,8 @@
 
 enum { MOST = 12 };
 
-static int parse(struct options *o, uint64_t set, int words, struct err *e, const char *const *args)
+static int parse(struct options *o, const uint8_t *set, int words, struct err *e,
+                 const char *const *args)
 {
     char *argv[MOST] = {NULL};
     int n = 0;
@@ -22,7 +23,23 @@ static int parse(struct options *o, uint64_t set, int words, struct err *e, cons
         argv[n] = (char *)(uintptr_t)args[n];
     return options_parse(o, set, words, n, argv, e);
 }
-#define PARSE(o, e, ...) parse(o, ~UINT64_C(0), 2, e, (const char *const[]){__VA_ARGS__, NULL})
+#define PARSE(o, e, ...) parse(o, every(), 2, e, (const char *const[]){__VA_ARGS__, NULL})
+
+static const uint8_t *every(void)
+{
+    static uint8_t all[OPTION_COUNT + 1];
+    for (int i = 0; i <= OPTION_COUNT; i++)
+        all[i] = (uint8_t)i;
+    return all;
+}
+
+static int given(const struct options *o)
+{
+    int n = 0;
+    for (int i = 0; i < OPTION_COUNT; i++)
+        n += o->given[i];
+    return n;
+}
 
 static void every_way_to_write_a_value(void **state)
 {
@@ -39,7 +56,8 @@ static void every_way_to_write_a_value(void **state)
     assert_string_equal(o.edits.item[0], "x = 1");
     assert_string_equal(o.edits.item[1], "y = 2");
     assert_string_equal(o.edits.item[2], "z");
-    assert_true(o.given == (ON(prompt) | ON(top) | ON(temperature) | ON(edits)));
+    assert_true(given(&o) == 4 && o.given[ON(prompt)] && o.given[ON(top)] &&
+                o.given[ON(temperature)] && o.given[ON(edits)]);
     options_free(&o);
 }
 
@@ -80,8 +98,9 @@ static void fallbacks_are_the_table_s(void **state)
 {
     (void)state;
     struct options o;
-    assert_int_equal(parse(&o, 0, 0, NULL, (const char *const[]){NULL}), 0);
-    assert_true(o.top == 5 && o.head == -1 && o.cache_mb == -1 && o.top_p == 1 && o.given == 0 &&
+    assert_int_equal(
+        parse(&o, (const uint8_t[]){OPTION_COUNT}, 0, NULL, (const char *const[]){NULL}), 0);
+    assert_true(o.top == 5 && o.head == -1 && o.cache_mb == -1 && o.top_p == 1 && given(&o) == 0 &&
                 !o.model);
     options_free(&o);
 }
@@ -91,11 +110,14 @@ static void only_the_set_is_known(void **state)
     (void)state;
     struct options o;
     struct err e = {0};
-    assert_int_equal(parse(&o, ON(json), 1, &e, (const char *const[]){"--tsv", NULL}), ERR_USAGE);
+    assert_int_equal(parse(&o, OPTION_SET(ON(json)), 1, &e, (const char *const[]){"--tsv", NULL}),
+                     ERR_USAGE);
     options_free(&o);
-    assert_int_equal(parse(&o, ON(json), 0, &e, (const char *const[]){"word", NULL}), ERR_USAGE);
+    assert_int_equal(parse(&o, OPTION_SET(ON(json)), 0, &e, (const char *const[]){"word", NULL}),
+                     ERR_USAGE);
     options_free(&o);
-    assert_int_equal(parse(&o, ON(json), 1, &e, (const char *const[]){"--jsom", NULL}), ERR_USAGE);
+    assert_int_equal(parse(&o, OPTION_SET(ON(json)), 1, &e, (const char *const[]){"--jsom", NULL}),
+                     ERR_USAGE);
     assert_non_null(strstr(e.text, "--json"));
     options_free(&o);
 }

@@ -13,6 +13,7 @@
 #include "base/file_read.h"
 #include "detail.h"
 #include "driver.h"
+#include "image_file.h"
 #include "../backend.h"
 #include "run/run.h"
 #include "unit.h"
@@ -31,6 +32,16 @@ static char *read_all(const char *path, size_t *len)
     return file_read_all(path, 1 << 24, &text, len, &e) ? NULL : text;
 }
 
+/* An image for models that take one. */
+static struct image_input *image_for(const struct model *m)
+{
+    struct image_input *im = NULL;
+    struct err e = {0};
+    if (m->cfg.patch_size && image_file_open(m, "tests/fixtures/images/rgb.png", &im, &e))
+        fail_msg("%s", e.text);
+    return im;
+}
+
 static void check_screens(const char *name, const char *model, int w, int h)
 {
     char path[256], *shown = NULL;
@@ -45,13 +56,16 @@ static void check_screens(const char *name, const char *model, int w, int h)
     struct kn_backend *be = kn_open(&ko, why, sizeof why);
     assert_non_null(be);
     assert_int_equal(model_open(&m, model, be, &e), 0);
+    struct image_input *im = image_for(m);
     struct explorer_options o = {
-        .app = {.model = m, .tokens = tokens, .n = N_TOKENS, .bos = 0, .pair = {-1, -1}},
+        .app =
+            {.model = m, .image = im, .tokens = tokens, .n = N_TOKENS, .bos = 0, .pair = {-1, -1}},
         .cache_bytes = 64 << 20};
     FILE *out = open_memstream(&shown, &shown_len);
     if (play_main(&o, script, script_len, name, w, h, out, &e) < 0)
         fail_msg("%s", e.text);
     fclose(out);
+    image_drop(im);
     model_close(m);
     kn_close(be);
     snprintf(path, sizeof path, SCREENS "%s.txt", name);
@@ -90,6 +104,12 @@ static void test_screens_neox(void **state)
     (void)state;
     check_screens("gpt_neox", "tests/fixtures/models/gpt_neox", 110,
                   26); /* parallel: no hook_resid_mid */
+}
+
+static void test_screens_vit(void **state)
+{
+    (void)state;
+    check_screens("vit", "tests/fixtures/models/vit", 120, 36);
 }
 
 /* ---- what keys do
@@ -513,6 +533,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_screens_gpt2),
                                        cmocka_unit_test(test_screens_llama),
                                        cmocka_unit_test(test_screens_neox),
+                                       cmocka_unit_test(test_screens_vit),
                                        WITH(test_nouns),
                                        WITH(test_again_and_nudge),
                                        WITH(test_cone),

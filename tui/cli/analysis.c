@@ -36,7 +36,11 @@ static int choose_tokens(struct cli *c, struct attribution *a)
 static int choose_row(struct cli *c, struct attribution *a)
 {
     struct capture_slice s = {0};
-    int rc = slice_parse(&s, c->opt->pos ? c->opt->pos : "-1", c->n, &c->err);
+    if (!c->opt->pos) {
+        a->row = model_answer_row(c->m, c->tokens, c->n);
+        return 0;
+    }
+    int rc = slice_parse(&s, c->opt->pos, c->n, &c->err);
     if (!rc && s.n != 1)
         rc = err_set(&c->err, ERR_USAGE, "--pos \"%s\" · logit_attrs looks at one position",
                      c->opt->pos);
@@ -130,7 +134,7 @@ int stack_choose(struct cli *c, struct stack_options *of)
 {
     const struct options *o = c->opt;
     *of = (struct stack_options){.kind = STACK_DECOMPOSED,
-                                 .layer = o->given & ON(layer) ? o->layer : -1};
+                                 .layer = o->given[ON(layer)] ? o->layer : -1};
     int rc = o->stack ? stack_kind_parse(o->stack, &of->kind, &c->err) : 0;
     return rc || !o->with ? rc : stack_flags_parse(o->with, &of->flags, &c->err);
 }
@@ -250,7 +254,7 @@ int cli_detect_head(struct cli *c)
     struct detection d = {.n = 0};
     int rc = choose_patterns(c, &d);
     if (!rc)
-        rc = cli_open(c, CLI_RUN);
+        rc = cli_open_text(c, CLI_RUN);
     if (!rc)
         rc = detect(c, &d);
     if (!rc)

@@ -90,8 +90,8 @@ static int print_tsv(struct cli *c, const struct attention *a)
                 table_int(t, a->first + i);
                 table_int(t, d);
                 table_int(t, s);
-                cli_table_token(c, t, c->tokens[d]);
-                cli_table_token(c, t, c->tokens[s]);
+                cli_table_input(c, t, d);
+                cli_table_input(c, t, s);
                 table_number(t, head_pattern(c, a, i)[(size_t)d * (size_t)c->n + (size_t)s]);
             }
     return cli_table(c, t);

@@ -222,7 +222,7 @@ int attn_glyphs(struct cli *c, const struct attn_maps *m)
     h.rows = h.cols = side;
     size_t len;
     for (int i = 0; i < side; i++) {
-        const char *text = cli_token_text(c, c->tokens[i], &len);
+        const char *text = cli_input_text(c, i, &len);
         canvas_putf(canvas, labels, 0, i, canvas_plain(0), "%4d ", i);
         canvas_put_field(canvas, labels, 5, i, canvas_plain(0), text, len, TEXT_TOKEN, LABEL_W - 6,
                          true);

@@ -195,6 +195,22 @@ static int table_findings(struct cli *c, const struct finding *f)
     return rc || !kn_seen(c->be, 0) ? rc : table_seen(c);
 }
 
+/* Without an image: waves of colour. */
+static int default_image(struct cli *c)
+{
+    int32_t side = c->m->cfg.image_size;
+    size_t n = (size_t)c->m->cfg.n_channels * (size_t)side * (size_t)side;
+    float *values = malloc(n * sizeof *values);
+    if (!values)
+        return cli_memory(c);
+    for (size_t i = 0; i < n; i++)
+        values[i] = (float)sin((double)i * 0.7 / side + (double)(i % (size_t)side) * 0.3);
+    struct image_input *im;
+    int rc = image_from_values(&im, &c->m->cfg, &c->m->image, values, &c->err);
+    free(values);
+    return rc ? rc : cli_image_take(c, im);
+}
+
 /* Without a prompt: a sentence, or ids all over the vocabulary where there is no tokenizer for
  * text. */
 static int default_prompt(struct cli *c)
@@ -217,7 +233,7 @@ int cli_check(struct cli *c)
     if (!rc)
         rc = cli_prompt(c, true);
     if (!rc && !c->n)
-        rc = default_prompt(c);
+        rc = c->m->cfg.patch_size ? default_image(c) : default_prompt(c);
     if (!rc)
         rc = cli_sync(c);
     struct finding *f = calloc((size_t)check_count, sizeof *f);

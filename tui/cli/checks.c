@@ -381,8 +381,7 @@ int check_patch(struct check *k, int32_t layer)
     struct edit *edit = NULL;
     struct pair *p = NULL;
     int rc = edit_parse(&edit, "blocks.*.hook_resid_post = from(base)", &k->c->err);
-    struct pair_target t = {
-        .input.tokens = k->c->tokens, .input.n = k->n, .edits = &edit, .n_edits = 1};
+    struct pair_target t = {.input = cli_input(k->c), .edits = &edit, .n_edits = 1};
     if (!rc)
         rc = pair_open(&p, k->c->m, cli_cache_bytes(k->c), &k->c->err);
     if (!rc)
@@ -405,8 +404,11 @@ int check_incremental(struct check *k, int32_t layer)
     (void)layer;
     struct run *r = fresh_run(k);
     int rc = r ? 0 : k->c->err.code;
-    for (int32_t n = 1; n <= k->n && !rc; n++)
-        rc = run_sync(r, run_ids(k->c->tokens, n), NULL, NULL, NULL, &k->c->err);
+    struct run_input in = cli_input(k->c);
+    for (int32_t n = in.image ? k->n : 1; n <= k->n && !rc; n++) { /* an image has one length */
+        in.n = n;
+        rc = run_sync(r, in, NULL, NULL, NULL, &k->c->err);
+    }
     if (!rc)
         rc = compare_logits(k, r, k->n);
     run_free(r);

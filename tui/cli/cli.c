@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "edit/edit_reach.h"
+#include "image_file.h"
 #include "measure/lens.h"
 #include "model/process.h"
 #include "edit/reference.h"
@@ -17,7 +18,7 @@
 
 const struct command command_table[] = {
 #define COMMAND(name, words, arguments, options, help) \
-    {#name, arguments, help, words, options, cli_##name},
+    {#name, arguments, help, words, OPTION_SET options, cli_##name},
 #include "commands.def"
 };
 const int command_count = sizeof command_table / sizeof *command_table;
@@ -40,6 +41,7 @@ void cli_close(struct cli *c)
     for (int i = 0; i < c->opt->runs.n && c->prompts; i++) {
         free((void *)(uintptr_t)c->prompts[i].name);
         free((void *)(uintptr_t)c->prompts[i].tokens);
+        image_drop(c->prompts[i].image);
     }
     for (int i = 0; i < c->opt->refs.n && c->sets; i++)
         reference_free(c->sets[i]);
@@ -47,6 +49,7 @@ void cli_close(struct cli *c)
     free(c->edits);
     free(c->prompts);
     free(c->tokens);
+    image_drop(c->image);
     model_close(c->m);
     if (c->be)
         kn_close(c->be);
@@ -197,6 +200,11 @@ int cli_prompt(struct cli *c, bool optional)
 {
     const struct options *o = c->opt;
     int rc = 0;
+    if (o->image)
+        return cli_image(c, o->image);
+    if (c->m->cfg.patch_size && (!optional || o->tokens || o->from_stdin || o->prompt))
+        return err_set(&c->err, ERR_USAGE, "%s · %s takes an image, no text · --image FILE",
+                       o->command->name, c->m->name);
     if (o->tokens)
         return ids_of(c, o->tokens, &c->tokens, &c->n);
     if (o->from_stdin) {
@@ -249,22 +257,41 @@ static int parse_edits(struct cli *c)
     return rc;
 }
 
+/* The tokens of a further prompt: of a text, or ids where there is no tokenizer; of an image. */
+static int prompt_of(struct cli *c, const char *text, struct pair_prompt *out)
+{
+    struct image_input *im = NULL;
+    int32_t *ids = NULL, n = 0;
+    int rc;
+    if (c->m->cfg.patch_size) {
+        rc = image_file_open(c->m, text, &im, &c->err);
+        ids = rc ? NULL : malloc((size_t)im->rows * sizeof *ids);
+        n = ids ? im->rows : 0;
+        if (ids)
+            memcpy(ids, im->ids, (size_t)n * sizeof *ids);
+        else if (!rc)
+            rc = cli_memory(c);
+    } else if (!strcmp(tokenizer_kind(c->m->tok), "none")) {
+        rc = ids_of(c, text, &ids, &n);
+    } else {
+        rc = tokens_of(c, text, strlen(text), &ids, &n);
+    }
+    out->tokens = ids, out->n = n, out->image = im;
+    return rc;
+}
+
 static int parse_run(struct cli *c, const char *text, struct pair_prompt *out)
 {
     const char *eq = strchr(text, '=');
     if (!eq || eq == text)
-        return err_set(&c->err, ERR_USAGE, "--run \"%s\" · expected NAME=TEXT", text);
+        return err_set(&c->err, ERR_USAGE,
+                       "--run \"%s\" · expected NAME=TEXT, or NAME=FILE of an image", text);
     size_t len = (size_t)(eq - text);
     if (len == 4 && !strncmp(text, "base", 4))
         return err_set(&c->err, ERR_USAGE,
                        "--run base · base is the run without edits · take another name");
-    char *name = strndup(text, len);
-    int32_t *ids = NULL, n = 0;
-    bool ids_only = !strcmp(tokenizer_kind(c->m->tok), "none");
-    int rc = !name      ? cli_memory(c)
-             : ids_only ? ids_of(c, eq + 1, &ids, &n)
-                        : tokens_of(c, eq + 1, strlen(eq + 1), &ids, &n);
-    *out = (struct pair_prompt){name, ids, n};
+    *out = (struct pair_prompt){.name = strndup(text, len)};
+    int rc = out->name ? prompt_of(c, eq + 1, out) : cli_memory(c);
     if (rc)
         err_prefix(&c->err, "--run %.*s", (int)(len < 40 ? len : 40), text);
     return rc;
@@ -294,6 +321,10 @@ static int load_sets(struct cli *c)
     c->sets = calloc((size_t)l->n + 1, sizeof(struct reference_set *));
     if (!c->sets)
         return cli_memory(c);
+    if (l->n && c->m->cfg.patch_size)
+        return err_set(&c->err, ERR_BAD_INPUT,
+                       "--ref %s · reference sets are of texts, %s takes images", l->item[0],
+                       c->m->name);
     for (int i = 0; i < l->n; i++) {
         int rc = reference_load(&c->sets[i], c->m, cli_bos(c->opt), l->item[i], &c->err);
         for (int k = 0; k < i && !rc; k++)
@@ -313,8 +344,7 @@ int cli_target(struct cli *c, struct pair_target *t)
         rc = parse_runs(c);
     if (!rc)
         rc = load_sets(c);
-    *t = (struct pair_target){.input.tokens = c->tokens,
-                              .input.n = c->n,
+    *t = (struct pair_target){.input = cli_input(c),
                               .edits = c->edits,
                               .n_edits = c->n_edits,
                               .prompts = c->prompts,
@@ -353,12 +383,25 @@ int cli_sync(struct cli *c)
     return rc ? rc : pair_sync(c->pair, &t, NULL, &c->err);
 }
 
+static int open_prompt(struct cli *c, enum cli_need need)
+{
+    int rc = cli_prompt(c, need == CLI_SHAPE);
+    return rc || need != CLI_RUN ? rc : cli_sync(c);
+}
+
 int cli_open(struct cli *c, enum cli_need need)
 {
     int rc = cli_model(c, need != CLI_SHAPE);
-    if (!rc)
-        rc = cli_prompt(c, need == CLI_SHAPE);
-    return rc || need != CLI_RUN ? rc : cli_sync(c);
+    return rc ? rc : open_prompt(c, need);
+}
+
+int cli_open_text(struct cli *c, enum cli_need need)
+{
+    int rc = cli_model(c, need != CLI_SHAPE);
+    if (!rc && c->m->cfg.patch_size)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "%s · it is of texts, %s takes images",
+                     c->opt->command->name, c->m->name);
+    return rc ? rc : open_prompt(c, need);
 }
 
 struct run *cli_run_shown(const struct cli *c)

@@ -25,9 +25,10 @@ struct cli {
     struct bytes out;
     struct kn_backend *be;
     struct model *m;
-    int32_t *tokens; /* the prompt */
+    int32_t *tokens; /* the prompt; of an image its rows' ids */
     int32_t n;
-    struct edit **edits; /* [n_edits]: those of --taker, then -e */
+    struct image_input *image; /* of a model that takes images */
+    struct edit **edits;       /* [n_edits]: those of --taker, then -e */
     int32_t n_edits;
     struct taker_hooks taker;
     struct pair_prompt *prompts; /* [opt->runs.n] */
@@ -43,7 +44,7 @@ struct cli {
 struct command {
     const char *name, *arguments, *help;
     int words;
-    uint64_t options;
+    const uint8_t *options; /* a set (options.h) */
     int (*run)(struct cli *c);
 };
 /* The rows of commands.def; NULL where there is none of that name. */
@@ -65,6 +66,8 @@ enum cli_need {
     CLI_RUN     /* both, and the run computed */
 };
 int cli_open(struct cli *c, enum cli_need need);
+/* The same for a command that is of text alone. */
+int cli_open_text(struct cli *c, enum cli_need need);
 
 /* The parts of cli_open.  Open the backend and the model; `weights` false: shape, plan and
  * tokenizer only. */
@@ -72,6 +75,15 @@ int cli_model(struct cli *c, bool weights);
 /* The prompt from -p, --stdin or --tokens into c->tokens.  Without one: an error, or n = 0 if
  * `optional`.  A prompt longer than the trained context of a rotary model is noted. */
 int cli_prompt(struct cli *c, bool optional);
+/* The same for --image: an image from a file as the model takes it. */
+int cli_image(struct cli *c, const char *path);
+/* Taken over, also on failure. */
+int cli_image_take(struct cli *c, struct image_input *im);
+/* What the prompt is for a run. */
+static inline struct run_input cli_input(const struct cli *c)
+{
+    return c->image ? run_of_image(c->image) : run_ids(c->tokens, c->n);
+}
 /* --top, at most the vocabulary. */
 int32_t cli_top(const struct cli *c);
 /* 1, 0, or -1 for the architecture's default. */
@@ -102,6 +114,8 @@ int cli_check_index(struct cli *c, const char *what, int32_t v, int32_t count);
 
 /* Output. */
 const char *cli_token_text(const struct cli *c, int32_t id, size_t *len);
+/* Of what stands at a position of the prompt. */
+const char *cli_input_text(const struct cli *c, int32_t pos, size_t *len);
 /* Running text: cleaned, but newlines and tabs stay what they are. */
 void cli_plain_text(struct bytes *out, const char *text, size_t len);
 /* {"id": …, "text": …}, with "bytes" (hex) where the text is no UTF-8; further members follow, not
@@ -130,6 +144,7 @@ void cli_head(struct cli *c);
 int cli_table(struct cli *c, struct table *t);
 /* Cells: a token's text; "L0H1"; mean, std, min and max. */
 void cli_table_token(const struct cli *c, struct table *t, int32_t id);
+void cli_table_input(const struct cli *c, struct table *t, int32_t pos);
 void cli_table_head(struct table *t, int64_t layer, int64_t head);
 void cli_table_stats(struct table *t, const struct lens_stats *s);
 /* Rows that become those of a table or, with --json, members of an array. */

@@ -21,6 +21,11 @@ const char *cli_token_text(const struct cli *c, int32_t id, size_t *len)
     return tokenizer_text(c->m->tok, id, len);
 }
 
+const char *cli_input_text(const struct cli *c, int32_t pos, size_t *len)
+{
+    return model_input_text(c->m, c->tokens[pos], len);
+}
+
 void cli_plain_text(struct bytes *out, const char *text, size_t len)
 {
     for (size_t i = 0; i < len;) {
@@ -42,10 +47,8 @@ static bool is_utf8(const char *s, size_t n)
     return true;
 }
 
-void cli_json_token(const struct cli *c, struct json_out *j, int32_t id)
+static void json_id(struct json_out *j, int32_t id, const char *text, size_t len)
 {
-    size_t len;
-    const char *text = cli_token_text(c, id, &len);
     json_out_object(j);
     json_out_int(json_out_key(j, "id"), id);
     json_out_text(json_out_key(j, "text"), text, len);
@@ -56,6 +59,13 @@ void cli_json_token(const struct cli *c, struct json_out *j, int32_t id)
         bytes_addf(&hex, "%02x", (unsigned)(unsigned char)text[i]);
     json_out_string(json_out_key(j, "bytes"), hex.data);
     bytes_free(&hex);
+}
+
+void cli_json_token(const struct cli *c, struct json_out *j, int32_t id)
+{
+    size_t len;
+    const char *text = cli_token_text(c, id, &len);
+    json_id(j, id, text, len);
 }
 
 void cli_json_top(const struct cli *c, struct json_out *j, const struct lens_cell *cell,
@@ -84,7 +94,9 @@ void cli_json_tokens(const struct cli *c, struct json_out *j)
 {
     json_out_array(json_out_key(j, "tokens"));
     for (int32_t i = 0; i < c->n; i++) {
-        cli_json_token(c, j, c->tokens[i]);
+        size_t len;
+        const char *text = cli_input_text(c, i, &len);
+        json_id(j, c->tokens[i], text, len);
         json_out_close(j);
     }
     json_out_close(j);
@@ -149,7 +161,9 @@ void cli_head(struct cli *c)
         return;
     bytes_add_string(&c->out, "# ");
     text_add(&c->out, c->m->name, strlen(c->m->name), TEXT_PLAIN);
-    if (c->n)
+    if (c->image)
+        bytes_addf(&c->out, " · an image of %d patches", (int)c->n - 1);
+    else if (c->n)
         bytes_addf(&c->out, " · %d tokens, %s", (int)c->n, cli_has_bos(c) ? "BOS first" : "no BOS");
     bytes_addf(&c->out, " · %s\n", process_text(c->m->process, text, sizeof text));
     for (int32_t i = 0; i < c->n_edits; i++) {
@@ -175,6 +189,13 @@ void cli_table_token(const struct cli *c, struct table *t, int32_t id)
 {
     size_t len;
     const char *text = cli_token_text(c, id, &len);
+    table_text(t, text, len);
+}
+
+void cli_table_input(const struct cli *c, struct table *t, int32_t pos)
+{
+    size_t len;
+    const char *text = cli_input_text(c, pos, &len);
     table_text(t, text, len);
 }
 

@@ -16,7 +16,8 @@ static int read_prompt(struct cli *c, const char *word)
 {
     if (!word)
         return cli_prompt(c, true);
-    if (c->opt->given & (ON(prompt) | ON(from_stdin) | ON(tokens)))
+    if (c->opt->given[ON(prompt)] || c->opt->given[ON(from_stdin)] || c->opt->given[ON(tokens)] ||
+        c->opt->given[ON(image)])
         return err_set(&c->err, ERR_USAGE, "two prompts: \"%s\" and an option · give one", word);
     struct options with_prompt = *c->opt;
     with_prompt.prompt = word;
@@ -40,13 +41,16 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
                                    .plain = o->plain,
                                    .no_mouse = o->no_mouse};
     x->app = (struct app_options){.model = c->m,
-                                  .prompt = prompt ? prompt : o->prompt,
+                                  .prompt = o->image ? o->image
+                                            : prompt ? prompt
+                                                     : o->prompt,
                                   .bos = cli_bos(o),
                                   .edits = o->edits.item,
                                   .n_edits = o->edits.n,
                                   .refs = o->refs.item,
                                   .n_refs = o->refs.n,
                                   .other = o->other};
+    x->app.image = c->image;
     if (o->tokens || o->from_stdin) {
         x->app.tokens = c->tokens;
         x->app.n = c->n;

@@ -122,7 +122,7 @@ int cli_generate(struct cli *c)
 {
     struct pair_target t;
     struct stream s = {.c = c};
-    int rc = cli_open(c, CLI_PROMPT);
+    int rc = cli_open_text(c, CLI_PROMPT);
     if (!rc)
         rc = cli_target(c, &t);
     if (!rc) {

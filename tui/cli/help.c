@@ -25,7 +25,7 @@ void help_command(struct bytes *out, const struct command *cmd)
     bytes_addf(out, "usage: borescope %s %s [OPTIONS]\n%s\n\n", cmd->name, cmd->arguments,
                cmd->help);
     for (int i = 0; i < OPTION_COUNT; i++)
-        if (cmd->options >> i & 1)
+        if (option_in(cmd->options, i))
             option_line(out, &option_table[i]);
 }
 

@@ -1,4 +1,5 @@
 /* info.c - `borescope info`: what kind of model this is. */
+#include <stdio.h>
 #include <string.h>
 
 #include "model/arch.h"
@@ -59,6 +60,16 @@ static int has_weights(struct cli *c, bool *out)
     return 0;
 }
 
+/* NULL: the model takes none. */
+static const char *image_text(const struct config *g, char *buf, size_t size)
+{
+    if (!g->patch_size)
+        return NULL;
+    snprintf(buf, size, "%d x %d x %d, patches of %d x %d", g->image_size, g->image_size,
+             g->n_channels, g->patch_size, g->patch_size);
+    return buf;
+}
+
 int cli_info(struct cli *c)
 {
     bool weights;
@@ -69,8 +80,8 @@ int cli_info(struct cli *c)
         return rc;
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
-    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], skipped[160], rope[ROPE_TEXT_MAX],
-        rope_local[ROPE_TEXT_MAX];
+    char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], skipped[160], image[80],
+        rope[ROPE_TEXT_MAX], rope_local[ROPE_TEXT_MAX];
     bool rotary = g->pos == POS_ROTARY, local = rotary && g->rope_by_window;
     const struct fact facts[] = {
         {"model", c->m->name, 0},
@@ -83,6 +94,7 @@ int cli_info(struct cli *c)
         {"d_mlp", NULL, g->d_mlp},
         {"d_vocab", NULL, g->d_vocab},
         {"context", NULL, g->n_ctx},
+        {"image", image_text(g, image, sizeof image), -1},
         {"window", NULL, g->window ? g->window : -1},
         {"positions",
          g->pos == POS_LEARNED ? "learned"

@@ -96,7 +96,7 @@ static int print_tsv(struct cli *c, const struct grid *g)
                 struct lens_top top = g->top[at(c, i, p) * (size_t)g->k + (size_t)k];
                 table_string(t, site_name(run_lens_site(c->m, i), name));
                 table_int(t, p);
-                cli_table_token(c, t, c->tokens[p]);
+                cli_table_input(c, t, p);
                 table_int(t, k);
                 table_int(t, top.id);
                 cli_table_token(c, t, top.id);
@@ -134,7 +134,7 @@ static int print_grid(struct cli *c, const struct grid *g)
     }
     for (int32_t p = 0; p < c->n && t; p++) {
         table_int(t, p);
-        cli_table_token(c, t, c->tokens[p]);
+        cli_table_input(c, t, p);
         for (int32_t i = 0; i < g->columns; i++) {
             const struct lens_cell *cell = &g->cells[at(c, i, p)];
             if (g->target >= 0) {

@@ -23,8 +23,8 @@ static int loss_table(struct cli *c, double mean, const float *each)
     struct table *t = table_new(columns, 4);
     for (int32_t i = 0; i + 1 < c->n && t; i++) {
         table_int(t, i);
-        cli_table_token(c, t, c->tokens[i]);
-        cli_table_token(c, t, c->tokens[i + 1]);
+        cli_table_input(c, t, i);
+        cli_table_input(c, t, i + 1);
         table_number(t, each[i]);
     }
     return cli_table(c, t);
@@ -33,7 +33,7 @@ static int loss_table(struct cli *c, double mean, const float *each)
 int cli_loss(struct cli *c)
 {
     double mean = 0;
-    int rc = cli_open(c, CLI_PROMPT);
+    int rc = cli_open_text(c, CLI_PROMPT);
     if (!rc && c->m->cfg.bidirectional)
         rc = err_set(&c->err, ERR_BAD_INPUT, "loss · %s", LENS_NO_LOSS);
     if (!rc && c->n < 2)

@@ -89,7 +89,7 @@ static int print_table(struct cli *c, const struct norm_list *l)
     }
     for (int32_t p = 0; p < c->n && t; p++) {
         table_int(t, p);
-        cli_table_token(c, t, c->tokens[p]);
+        cli_table_input(c, t, p);
         for (int i = 0; i < l->n; i++)
             table_number(t, l->value[(size_t)i * (size_t)c->n + (size_t)p]);
     }

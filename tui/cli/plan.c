@@ -19,6 +19,7 @@ static const char *operand_name(struct operand o)
     case OPERAND_TOKENS: return "tokens";
     case OPERAND_POSITIONS: return "positions";
     case OPERAND_TYPES: return "types";
+    case OPERAND_PATCHES: return "patches";
     case OPERAND_COS: return "cos";
     case OPERAND_SIN: return "sin";
     }

@@ -118,7 +118,10 @@ static void plain_outcome(struct cli *c, const char *name, const struct outcome 
     bytes_addf(&c->out, "# %-6s", name);
     if (!isnan(o->loss))
         bytes_addf(&c->out, " loss %.4f", o->loss);
-    bytes_addf(&c->out, "  KL %.4f  %s", o->kl, c->m->cfg.bidirectional ? "here" : "next");
+    bytes_addf(&c->out, "  KL %.4f  %s", o->kl,
+               c->image                  ? "class"
+               : c->m->cfg.bidirectional ? "here"
+                                         : "next");
     for (int32_t i = 0; i < cli_top(c); i++) {
         bytes_add_string(&c->out, "  ");
         cli_plain_token(c, o->top[i].id);

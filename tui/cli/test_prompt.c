@@ -77,7 +77,7 @@ static int trial_plan(struct cli *c, struct trial *t)
 {
     bool one = t->n_answers == 1;
     int32_t more = one ? t->answers[0].n - 1 : 0,
-            k = c->opt->given & ON(top) ? c->opt->top : TOP_DEFAULT;
+            k = c->opt->given[ON(top)] ? c->opt->top : TOP_DEFAULT;
     t->n_prompt = c->n;
     t->n = one ? t->answers[0].n : t->n_answers;
     t->k = k < c->m->cfg.d_vocab ? k : c->m->cfg.d_vocab;
@@ -293,7 +293,7 @@ static int trial_table(struct cli *c, const struct trial *t)
 int cli_test_prompt(struct cli *c)
 {
     struct trial t = {0};
-    int rc = cli_open(c, CLI_PROMPT);
+    int rc = cli_open_text(c, CLI_PROMPT);
     if (!rc)
         rc = answers_read(c, &t);
     if (!rc)

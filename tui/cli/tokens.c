@@ -43,6 +43,9 @@ static int open_source(struct cli *c, struct source *s)
         return s->tok ? 0 : c->err.code;
     }
     int rc = cli_model(c, false);
+    if (!rc && c->m->cfg.patch_size)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "tokens · it is of texts, %s takes images",
+                     c->m->name);
     if (rc)
         return rc;
     s->bos = o->bos || (!o->no_bos && c->m->cfg.prepend_bos) ? c->m->cfg.bos_id : -1;

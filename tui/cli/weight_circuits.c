@@ -33,7 +33,7 @@ static int each_product(struct cli *c, bool full, product_fn *fn, void *user)
     double *mem = malloc((size_t)(5 * n + 3 * r + (full ? d * d : 0)) * sizeof *mem),
            *tokens = mem ? mem + 5 * n + 3 * r : NULL;
     int rc = mem ? 0 : cli_memory(c);
-    if (!rc && c->opt->given & ON(layer))
+    if (!rc && c->opt->given[ON(layer)])
         rc = cli_check_index(c, "layer", c->opt->layer, g->n_layers);
     if (!rc && c->opt->head >= 0)
         rc = cli_check_index(c, "head", c->opt->head, g->n_heads);
@@ -41,7 +41,7 @@ static int each_product(struct cli *c, bool full, product_fn *fn, void *user)
         rc = circuit_tokens(c->m, tokens, &c->err);
     for (p.layer = 0; p.layer < g->n_layers && !rc; p.layer++)
         for (p.head = 0; p.head < g->n_heads && !rc; p.head++) {
-            if ((c->opt->given & ON(layer) && c->opt->layer != p.layer) ||
+            if ((c->opt->given[ON(layer)] && c->opt->layer != p.layer) ||
                 (c->opt->head >= 0 && c->opt->head != p.head))
                 continue;
             for (int k = 0; k < 2 + full && !rc; k++) {

@@ -281,7 +281,7 @@ static int check_options(struct cli *c)
         return err_set(&c->err, ERR_USAGE,
                        "%s · one weight is named: leave out --filter, --names and --stats",
                        o->words[0]);
-    if (!circuits && o->given & (ON(layer) | ON(head)))
+    if (!circuits && (o->given[ON(layer)] || o->given[ON(head)]))
         return err_set(&c->err, ERR_USAGE,
                        "-l and -H choose heads for --svd, --eigenvalues and --target");
     return o->output ? tensor_write_check(o->output, &c->err) : 0;

@@ -6,6 +6,7 @@
 
 #include "attention.h"
 #include "draw.h"
+#include "patches.h"
 
 enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 14, SCORES = 5, LABEL_ROWS = 2 };
 
@@ -175,7 +176,7 @@ static void draw_sources(const struct app *a, struct canvas *c, struct rect labe
             continue;
         }
         size_t len;
-        const char *text = tokenizer_text(a->m->tok, a->tokens[j], &len);
+        const char *text = model_input_text(a->m, a->tokens[j], &len);
         while (len > 1 && *text == ' ') {
             text++;
             len--;
@@ -196,8 +197,9 @@ static void draw_aligned(const struct app *a, struct frame *f, struct rect area,
     frame_heat_cells(f, area, m, cell_w);
     for (int32_t i = 0; i < at->n; i++) {
         draw_position(a, f->canvas, (struct rect){labels.x, area.y + i, DRAW_LABEL, 1}, 0, i);
-        struct rect after = {area.x + (i + 1) * cell_w, area.y + i, (at->n - i - 1) * cell_w, 1};
-        canvas_fill(f->canvas, after, canvas_plain(0), " "); /* nothing looks ahead */
+        int32_t seen = config_seen_from(&a->m->cfg, i, at->n);
+        struct rect after = {area.x + seen * cell_w, area.y + i, (at->n - seen) * cell_w, 1};
+        canvas_fill(f->canvas, after, canvas_plain(0), " "); /* what is not seen */
     }
     if (a->cur.map)
         mark_cursor(a, f->canvas, area, cell_w);
@@ -247,7 +249,7 @@ static void draw_dense(const struct app *a, struct frame *f, struct rect area, s
     }
     int x = DRAW_LABEL + (int)((a->cur.src + 0.5) * p.dx);
     size_t len;
-    const char *text = tokenizer_text(a->m->tok, a->tokens[a->cur.src], &len);
+    const char *text = model_input_text(a->m, a->tokens[a->cur.src], &len);
     int at = x + 2 + 12 > labels.w ? x - 12 : x + 2;
     if (!a->cur.map)
         return;
@@ -306,14 +308,36 @@ static void attention_draw(struct app *a, struct frame *f, struct rect body)
         canvas_restyle(f->canvas, p.map, canvas_plain(CANVAS_DIM));
 }
 
+/* What the head takes from each patch, seen from the cursor's. */
+static void draw_patches(const struct app *a, struct frame *f, struct rect r)
+{
+    bool stale;
+    struct attention at;
+    struct attention_row row;
+    char name[32];
+    float *v = NULL;
+    bool there = !rect_is_empty(r) && attention_open(&at, a, &stale) && at.n == a->n &&
+                 attention_row(&at, a->cur.head, a->cur.row, &row);
+    if (there)
+        v = malloc((size_t)a->n * sizeof *v);
+    for (int32_t j = 0; v && j < a->n; j++)
+        v[j] = attention_value(&at, &row, j);
+    snprintf(name, sizeof name, "from here, L%dH%d", (int)app_layer(a), (int)a->cur.head);
+    patches_draw(a, f, r, v,
+                 v ? attention_scale(&at, v + 1, (size_t)a->n - 1) : scale_make(SCALE_LINEAR, 0, 1),
+                 v ? attention_map(&at) : COLORMAP_SEQUENTIAL, name);
+    free(v);
+}
+
 static void attention_side(struct app *a, struct frame *f, struct rect r)
 {
     struct canvas *c = f->canvas;
     bool stale;
     struct attention at;
+    draw_patches(a, f, patches_cut(a, &r));
     struct canvas_style st = canvas_plain(0);
     int x = canvas_putf(c, r, 0, 0, canvas_plain(CANVAS_BOLD), "from  %d ", (int)a->cur.row);
-    draw_token(a, c, r, x, 0, st, a->tokens[a->cur.row], 16);
+    draw_input(a, c, r, x, 0, st, a->cur.row, 16);
     struct attention_row row;
     if (!attention_open(&at, a, &stale) || a->cur.row >= at.n ||
         !attention_row(&at, a->cur.head, a->cur.row, &row)) {
@@ -325,7 +349,7 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     if (a->cur.map) {
         float v = attention_value(&at, &row, a->cur.src);
         x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
-        draw_token(a, c, r, x, 1, st, a->tokens[a->cur.src], 16);
+        draw_input(a, c, r, x, 1, st, a->cur.src, 16);
         canvas_put(c, r, 30, 1, st,
                    number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
         int rank = 1;
@@ -345,7 +369,7 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
         if (at.show == SHOW_DIFFERENCE && v == 0)
             break; /* no change from here on */
         canvas_putf(c, r, 0, 5 + i, st, "%4d ", (int)best[i]);
-        draw_token(a, c, r, 5, 5 + i, st, a->tokens[best[i]], 16);
+        draw_input(a, c, r, 5, 5 + i, st, best[i], 16);
         canvas_put(c, r, 22, 5 + i, st,
                    number_fit(n[0], (double)v, 8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
     }
@@ -436,7 +460,8 @@ static bool attention_click(struct app *a, int x, int y)
     a->cur.row = y - area.y;
     if (x >= area.x) {
         a->cur.map = true;
-        a->cur.src = draw_clamp((x - area.x) / cell_w, a->cur.row + 1);
+        a->cur.src = draw_clamp((x - area.x) / cell_w,
+                                config_seen_from(&a->m->cfg, a->cur.row, a->n));
     }
     return true;
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "detail.h"
+#include "patches.h"
 #include "run/run.h"
 
 enum { COLUMN_MIN = 7, COLUMN_MAX = 11 };
@@ -59,8 +60,13 @@ static void grid_want(const struct app *a, struct want_list *l)
 {
     bool side;
     app_body(a, &side);
-    if (side || a->side_open)
+    if (side || a->side_open) {
+        struct want all = column_want(a, a->cur.column);
+        all.row0 = 0, all.row1 = a->n;
         detail_want(a, l, a->body.h - 12 < 5 ? 5 : a->body.h - 12);
+        if (a->image && is_figure(a, a->cur.column))
+            want_add(l, all);
+    }
     for (int32_t column = a->m->cfg.n_layers; column >= 0; column--)
         if (is_figure(a, column))
             want_add(l, column_want(a, column));
@@ -254,6 +260,27 @@ static void grid_draw(struct app *a, struct frame *f, struct rect body)
                     diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL);
 }
 
+/* The figures of the cursor's column at all patches, above the cell in full. */
+static void grid_side(struct app *a, struct frame *f, struct rect r)
+{
+    struct rect top = patches_cut(a, &r);
+    struct columns s = {.at = {0}};
+    bool there = !rect_is_empty(top) && columns_open(&s, a), diff = s.at.show == SHOW_DIFFERENCE;
+    float *v = there ? malloc((size_t)a->n * sizeof *v) : NULL;
+    for (int32_t row = 0; row < a->n && v; row++)
+        if (!value(a, &s, a->cur.column, row, &v[row])) {
+            free(v);
+            v = NULL;
+        }
+    char name[32];
+    snprintf(name, sizeof name, a->cur.column ? "%s, layer %d" : "%s", legend_name(a, diff),
+             (int)a->cur.column - 1);
+    patches_draw(a, f, top, v, v ? fit(a, &s) : scale_make(SCALE_LINEAR, 0, 1),
+                 diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL, name);
+    free(v);
+    detail_draw(a, f, r);
+}
+
 static void grid_title(const struct app *a, struct bytes *out)
 {
     static const char *const names[QUANTITY_COUNT] = {"lens: top-1 of blocks.*.hook_resid_post",
@@ -326,7 +353,7 @@ const struct view view_grid = {
     .layout = grid_layout,
     .want = grid_want,
     .draw = grid_draw,
-    .side = detail_draw,
+    .side = grid_side,
     .title = grid_title,
     .move = grid_move,
     .noun = grid_noun,
