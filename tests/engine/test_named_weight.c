@@ -26,11 +26,22 @@ static float *read_all(const struct model *m, const struct named_weight *w)
     return v;
 }
 
-static float stored(const struct st_tensor *t, int64_t i)
+/* A tensor's elements, and its shape to `shape`: in MXFP4 matrices lie turned. */
+static float *stored(const struct st_tensor *t, int64_t shape[CHECKPOINT_RANK_MAX])
 {
-    struct kn_view half = {.data = (void *)(uintptr_t)t->data,
-                           .dtype = t->dtype == ST_F16 ? KN_F16 : KN_BF16};
-    return t->dtype == ST_F32 ? ((const float *)t->data)[i] : kn_load(&half, i);
+    int64_t count = st_count(t);
+    float *x = malloc((size_t)count * sizeof *x + 1);
+    assert_true(st_decode(t, 0, count, x));
+    memcpy(shape, t->shape, sizeof t->shape);
+    if (t->dtype != ST_MXFP4)
+        return x;
+    assert_int_equal(t->rank, 3);
+    struct kn_view turned = kn_swap(kn_view3(x, KN_F32, shape[0], shape[1], shape[2]), 1, 2);
+    float *y = malloc((size_t)count * sizeof *y);
+    kn_pack(&turned, y);
+    shape[1] = t->shape[2], shape[2] = t->shape[1];
+    free(x);
+    return y;
 }
 
 /* The tensor under another name that files have for it, or NULL: the one that means this weight. */
@@ -75,24 +86,25 @@ static void test_checkpoint(void **state)
             if (!t && w->part[0] == W_U)
                 continue; /* tied; without the rows of no position */
             assert_non_null(t);
+            int64_t shape[CHECKPOINT_RANK_MAX], size = 1;
+            float *want = stored(t, shape);
             int ahead = 0; /* axes of one element that are left out; a patch's pixels are one */
-            while (ahead + w->rank < t->rank && t->shape[ahead] == 1)
+            while (ahead + w->rank < t->rank && shape[ahead] == 1)
                 ahead++;
-            int64_t size = 1;
             for (int d = ahead; d < t->rank; d++)
-                size *= t->shape[d];
+                size *= shape[d];
             assert_true(ahead + w->rank == t->rank || f.m->cfg.patch_size > 0);
             assert_int_equal(named_weight_size(w), size);
             for (int d = 0; d < w->rank && ahead + w->rank == t->rank; d++)
-                assert_int_equal(w->shape[d], t->shape[ahead + d]);
+                assert_int_equal(w->shape[d], shape[ahead + d]);
             struct named_weight other = find(f.m, list[1][i].name);
             assert_int_equal(other.library,
                              strchr(list[1][i].name, '[') ? LIBRARY_NNSIGHT : LIBRARY_HF);
             float *v = read_all(f.m, w), *v2 = read_all(f.m, &other);
             for (int64_t k = 0; k < named_weight_size(w); k++)
-                if (v[k] != stored(t, k) || v2[k] != v[k])
+                if (v[k] != want[k] || v2[k] != v[k])
                     fail_msg("%s %s: element %d", *model, w->name, (int)k);
-            free(v), free(v2);
+            free(v), free(v2), free(want);
             seen++;
         }
         /* nothing is left out but buffers */
