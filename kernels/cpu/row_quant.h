@@ -15,10 +15,11 @@ enum { UNIT = 32 };
 
 #if VL > 4
 
-/* Types that are decoded here; the others are rare and go through quant.c. */
-#define QUANT_TYPES(X) \
-    X(Q8_0)            \
-    X(Q4_0) X(Q4_1) X(Q5_0) X(Q5_1) X(IQ4_NL) X(Q4_K) X(Q5_K) X(Q6_K) X(MXFP4) X(INT8) X(NF4) X(FP4)
+#define QUANT_TYPES(X)                                                                           \
+    X(Q8_0)                                                                                      \
+    X(Q4_0)                                                                                      \
+    X(Q4_1) X(Q5_0) X(Q5_1) X(IQ4_NL) X(IQ4_XS) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(MXFP4) \
+        X(INT8) X(NF4) X(FP4)
 
 typedef uint8_t b32 __attribute__((vector_size(32)));
 typedef uint8_t b16 __attribute__((vector_size(16)));
@@ -104,7 +105,7 @@ INLINE vi v_load_bytes(const char *p, const bool is_signed)
 /* ---- scales ---- */
 
 struct quant_head {
-    float scale[16], offset[8]; /* of 32 elements each, of Q6_K 16 */
+    float scale[16], offset[16]; /* of 32 elements each, of Q2_K, Q3_K, Q6_K 16 */
     const float *codes;
 };
 
@@ -131,11 +132,48 @@ static __attribute__((noinline)) void head_4k(const char *p, struct quant_head *
     _mm256_storeu_ps(h->offset, _mm256_mul_ps(m, _mm256_cvtepi32_ps(o)));
 }
 
+/* 16 bytes as numbers, times d. */
+INLINE void head_bytes(const void *bytes, const bool is_signed, float d, float out[16])
+{
+    UNROLL for (int i = 0; i < 16; i += VL) v_store(
+        out + i,
+        __builtin_convertvector(v_load_bytes((const char *)bytes + i, is_signed), vf) * v_set1(d));
+}
+
 static __attribute__((noinline)) void head_6k(const char *p, struct quant_head *h)
 {
-    vf d = v_set1(f16_at(p + 208));
-    for (int i = 0; i < 16; i += VL)
-        v_store(h->scale + i, __builtin_convertvector(v_load_bytes(p + 192 + i, true), vf) * d);
+    head_bytes(p + 192, true, f16_at(p + 208), h->scale);
+}
+
+static __attribute__((noinline)) void head_2k(const char *p, struct quant_head *h)
+{
+    b16 b, scale, offset;
+    memcpy(&b, p, sizeof b);
+    scale = b & 15, offset = (b16)((w8)b >> 4) & 15;
+    head_bytes(&scale, false, f16_at(p + 80), h->scale);
+    head_bytes(&offset, false, -f16_at(p + 82), h->offset);
+}
+
+static __attribute__((noinline)) void head_3k(const char *p, struct quant_head *h)
+{
+    uint32_t w[3], scale[4];
+    memcpy(w, p + 96, sizeof w);
+    for (int i = 0; i < 4; i++)
+        scale[i] = (w[i % 2] >> i / 2 * 4 & 0x0f0f0f0f) | (w[2] >> 2 * i & 0x03030303) << 4;
+    b16 b;
+    memcpy(&b, scale, sizeof b);
+    b -= 32;
+    head_bytes(&b, true, f16_at(p + 108), h->scale);
+}
+
+static __attribute__((noinline)) void head_4xs(const char *p, struct quant_head *h)
+{
+    uint16_t high;
+    uint32_t low;
+    memcpy(&high, p + 2, sizeof high), memcpy(&low, p + 4, sizeof low);
+    for (int u = 0; u < 8; u++)
+        h->scale[u] = f16_at(p) *
+                      (float)((int)((low >> 4 * u & 15) | (high >> 2 * u & 3u) << 4) - 32);
 }
 
 INLINE void quant_head(const enum kn_dtype t, const char *p, struct quant_head *h)
@@ -144,6 +182,9 @@ INLINE void quant_head(const enum kn_dtype t, const char *p, struct quant_head *
     case KN_Q4_K:
     case KN_Q5_K: head_4k(p, h); break;
     case KN_Q6_K: head_6k(p, h); break;
+    case KN_Q2_K: head_2k(p, h); break;
+    case KN_Q3_K: head_3k(p, h); break;
+    case KN_IQ4_XS: head_4xs(p, h); break;
     case KN_INT8:
     case KN_NF4:
     case KN_FP4: memcpy(h->scale, p, sizeof *h->scale); break;
@@ -156,10 +197,10 @@ INLINE void quant_head(const enum kn_dtype t, const char *p, struct quant_head *
 
 /* ---- integers ---- */
 
-/* Of a type of nibbles: where a block keeps them. */
-INLINE int nibbles_at(const enum kn_dtype t)
+/* Of a type of nibbles: where a block keeps those of unit u. */
+INLINE int nibbles_at(const enum kn_dtype t, const int u)
 {
-    return t == KN_MXFP4 ? 1 : t == KN_Q4_0 || t == KN_IQ4_NL ? 2 : 4;
+    return t == KN_MXFP4 ? 1 : t == KN_Q4_0 || t == KN_IQ4_NL ? 2 : t == KN_IQ4_XS ? 8 + u * 16 : 4;
 }
 
 /* What nibbles stand for, where that is whole numbers. */
@@ -179,8 +220,14 @@ INLINE b32 quant_bytes(const enum kn_dtype t, const char *p, const int u)
         return (b32_nibbles(p + 6) | b32_fifth(p + 2)) - 16;
     if (t == KN_Q5_1)
         return b32_nibbles(p + 8) | b32_fifth(p + 4);
-    if (t == KN_IQ4_NL || t == KN_MXFP4)
-        return b32_codes(t, b32_nibbles(p + nibbles_at(t)));
+    if (t == KN_IQ4_NL || t == KN_IQ4_XS || t == KN_MXFP4)
+        return b32_codes(t, b32_nibbles(p + nibbles_at(t, u)));
+    if (t == KN_Q2_K)
+        return b32_bits(b32_load(p + 16 + u / 4 * 32), u % 4 * 2, 3);
+    if (t == KN_Q3_K) {
+        b32 low = b32_bits(b32_load(p + 32 + u / 4 * 32), u % 4 * 2, 3);
+        return (low | (b32)((w16)b32_bits(b32_load(p), u, 1) << 2)) - 4;
+    }
     if (t == KN_Q5_K) {
         b32 low = b32_bits(b32_load(p + 48 + u / 2 * 32), u % 2 * 4, 15);
         return low | b32_up4(b32_bits(b32_load(p + 16), u, 1));
@@ -210,7 +257,7 @@ INLINE vi quant_nibbles(const enum kn_dtype t, const char *p, const int u, const
         vi q = v_load_bytes(p + 16 + u / 2 * 32 + e, false);
         return u % 2 ? q >> 4 : q;
     }
-    vi q = v_load_bytes(p + nibbles_at(t) + e % 16, false);
+    vi q = v_load_bytes(p + nibbles_at(t, u) + e % 16, false);
     return e / 16 ? q >> 4 : q;
 }
 
@@ -246,11 +293,13 @@ INLINE vf quant_values(const enum kn_dtype t, const struct quant_head *h, const 
 INLINE void quant_unit(const enum kn_dtype t, const char *p, const struct quant_head *h,
                        const int u, vf w[UNIT / VL])
 {
-    const bool k = t == KN_Q4_K || t == KN_Q5_K, offset = k || t == KN_Q4_1 || t == KN_Q5_1,
+    const bool k = t == KN_Q4_K || t == KN_Q5_K,
+               halves = t == KN_Q2_K || t == KN_Q3_K || t == KN_Q6_K,
+               offset = k || t == KN_Q4_1 || t == KN_Q5_1 || t == KN_Q2_K,
                bytes = t == KN_Q8_0 || t == KN_INT8, floats = t == KN_NF4 || t == KN_FP4,
                small = t == KN_Q4_0 || t == KN_Q4_1 || t == KN_Q4_K,
-               codes = t == KN_IQ4_NL || t == KN_MXFP4;
-    const int s = k ? u : 0;
+               codes = t == KN_IQ4_NL || t == KN_IQ4_XS || t == KN_MXFP4;
+    const int s = k || t == KN_IQ4_XS ? u : 0;
 #if VL == 16
     if (small || codes || floats) {
         vf all = quant_values(t, h, s);
@@ -264,14 +313,16 @@ INLINE void quant_unit(const enum kn_dtype t, const char *p, const struct quant_
         q = quant_bytes(t, p, u);
     UNROLL for (int v = 0; v < UNIT / VL; v++)
     {
-        vi i = bytes             ? v_load_bytes(p + (t == KN_Q8_0 ? 2 : 4) + v * VL, true)
-               : small || floats ? quant_nibbles(t, p, u, v)
-                                 : v_of_bytes(q, v, codes || t == KN_Q5_0 || t == KN_Q6_K);
+        vi i = bytes ? v_load_bytes(p + (t == KN_Q8_0 ? 2 : 4) + v * VL, true)
+               : small || floats
+                   ? quant_nibbles(t, p, u, v)
+                   : v_of_bytes(q, v, codes || t == KN_Q5_0 || t == KN_Q3_K || t == KN_Q6_K);
         if (small)
             i = (i & 15) - (t == KN_Q4_0 ? 8 : 0);
+        const int at = halves ? u * 2 + v / (16 / VL) : s;
         vf x = floats ? v_pick(h->codes, i) : __builtin_convertvector(i, vf),
-           scale = v_set1(h->scale[t == KN_Q6_K ? u * 2 + v / (16 / VL) : s]);
-        w[v] = offset ? v_fma(x, scale, v_set1(h->offset[s])) : x * scale;
+           scale = v_set1(h->scale[at]);
+        w[v] = offset ? v_fma(x, scale, v_set1(h->offset[at])) : x * scale;
     }
 }
 
