@@ -53,6 +53,7 @@ struct st_tensor {
     const void *data; /* into the mapping or the copy; aligned to the element size (blocks: not) */
     size_t nbytes;
     const char *file; /* base name of the shard that holds it, for messages */
+    bool linear;      /* made of a quantized layer: [n, k] where a family has [k, n] too */
 };
 
 struct checkpoint;

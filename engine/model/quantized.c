@@ -93,7 +93,7 @@ int quant_number(struct quant_layer *l, const char *ending, int64_t min, int64_t
 void *quant_make(struct quant_layer *l, const char *ending, enum st_dtype dtype, int rank,
                  const int64_t *shape, struct err *e)
 {
-    struct st_tensor t = {.dtype = dtype, .rank = rank, .file = l->mark->file};
+    struct st_tensor t = {.dtype = dtype, .rank = rank, .file = l->mark->file, .linear = true};
     size_t elements = 1;
     bool fits = true;
     for (int i = 0; i < rank; i++) {

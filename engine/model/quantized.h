@@ -1,10 +1,11 @@
 /* quantized.h - checkpoints whose linear layers are several tensors: what config.json's
  * quantization_config says.
  *
- * bitsandbytes (int8, nf4, fp4), gptq, awq, hqq, fp8, compressed-tensors (fp8, int8), mxfp4.  What
- * the kernels can decode themselves (int8, nf4, fp4, mxfp4) is laid out anew, each block with its
- * scale: no more bytes than the file has.  The others are widened to f32, once.  Either is memory
- * of the checkpoint's own.  Tested in tests/engine/test_quantized.c, tests/fuzz/fuzz_quantized.c.
+ * bitsandbytes (int8, nf4, fp4), gptq, awq, hqq, fp8, compressed-tensors (fp8, int8, integers in
+ * words), mxfp4.  What the kernels can decode themselves (int8, nf4, fp4, mxfp4) is laid out anew,
+ * each block with its scale: no more bytes than the file has.  The others are widened to f32, once.
+ * Either is memory of the checkpoint's own.  Tested in tests/engine/test_quantized.c,
+ * tests/fuzz/fuzz_quantized.c.
  */
 #ifndef QUANTIZED_H
 #define QUANTIZED_H

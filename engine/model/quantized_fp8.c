@@ -2,7 +2,7 @@
  *
  * fp8: P.weight F8_E4M3 [n,k], P.weight_scale_inv [n / b, k / c] for blocks of weight_block_size
  * [b, c], the last ones perhaps smaller.  compressed-tensors: P.weight F8_E4M3 or I8,
- * P.weight_scale of one element or [n,1].  w = q * scale in either. */
+ * P.weight_scale of one element or [n,1]; or integers in words.  w = q * scale in either. */
 #include "model/quantized_parts.h"
 
 #include <math.h>
@@ -55,6 +55,8 @@ static int fp8_read(struct quant_layer *l, struct err *e)
 static int compressed_read(struct quant_layer *l, struct err *e)
 {
     const struct st_tensor *w, *s = l->mark;
+    if (quant_part(l, ".weight_packed"))
+        return quant_read_packed(l, e);
     int rc = quant_need(l, ".weight", &w, e);
     if (rc || (rc = quant_expect(w, w->dtype == ST_I8 ? ST_I8 : ST_F8_E4M3, 2,
                                  (const int64_t[]){-1, -1}, e)))

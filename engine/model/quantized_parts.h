@@ -40,6 +40,8 @@ float *quant_floats(struct quant_layer *l, const char *ending, int rank, const i
 /* The only element of an integer tensor. */
 int quant_number(struct quant_layer *l, const char *ending, int64_t min, int64_t max, int64_t *out,
                  struct err *e);
+/* compressed-tensors' integers in words (quantized_gptq.c). */
+int quant_read_packed(struct quant_layer *l, struct err *e);
 /* How a method ends: `to` is what quant_make gave it. */
 int quant_done(const struct quant_layer *l, const void *to, const struct err *e);
 /* Memory for layer->made, called `ending` and [.., n, k] of `dtype`, which is F32 or in blocks that

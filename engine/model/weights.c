@@ -198,9 +198,9 @@ static int tensor_bind(const struct binding *b, const struct arch_tensor *row, i
     if (!found)
         return missing(b, name, e);
     struct st_tensor t = *found;
-    struct arch_tensor lies = *row;
-    if (t.dtype == ST_MXFP4) /* [.., n, k] always (quantized_mxfp4.c) */
-        lies.turned = false, row = &lies;
+    struct arch_tensor as_made = *row; /* quantized: [.., n, k] always */
+    as_made.turned &= !t.linear;
+    row = &as_made;
     int64_t want[SHAPE_MAX];
     int rank = shape_of(cfg, row, want);
     if (t.rank != rank || memcmp(t.shape, want, (size_t)rank * sizeof *want)) {

@@ -55,10 +55,15 @@ static const struct {
     {"gptq", "gptq, widened to f32: "},
     {"gptq_act", "gptq, widened to f32: "},
     {"gptq_v2", "gptq, widened to f32: "},
+    {"gptq3", "gptq, widened to f32: "},
+    {"gptq_conv1d", "gptq, widened to f32: "},
+    {"nf4_conv1d", "nf4 (+f32), in memory: "},
     {"awq", "awq, widened to f32: "},
     {"fp8", "fp8, widened to f32: "},
     {"fp8_row", "compressed-tensors, widened to f32: "},
     {"fp8_tensor", "compressed-tensors, widened to f32: "},
+    {"packed", "compressed-tensors, widened to f32: "},
+    {"packed_zero", "compressed-tensors, widened to f32: "},
 };
 enum { FORMAT_COUNT = sizeof FORMATS / sizeof *FORMATS };
 
@@ -91,14 +96,16 @@ static void test_models(void **state)
             fail_msg("%s says %s", FORMATS[i].name, f.m->dtype);
         const struct kn_view *k = model_weight(f.m, 0, W_K);
         float *w = malloc((size_t)kn_count(k) * sizeof *w);
-        kn_decode_rows(k, 0, k->shape[0], w);
+        kn_decode_rows(k, 0, k->shape[0], w); /* [n, k], whatever order the family has */
         near(FORMATS[i].name, "k_proj", w, checkpoint_find(f.ref, "k_proj"));
         struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
         const struct st_tensor *want = checkpoint_find(f.ref, "logits");
         float *logits = logits_of(r, want);
         near(FORMATS[i].name, "logits", logits, want);
         const char *const same[] = {"blocks.0.attn.W_O *= 1", "blocks.0.mlp.W_in *= 1",
-                                    "blocks.0.attn._W_K[0] *= 1"};
+                                    f.m->cfg.n_kv_heads < f.m->cfg.n_heads
+                                        ? "blocks.0.attn._W_K[0] *= 1"
+                                        : "blocks.0.attn.W_K[0] *= 1"};
         struct edit_program *p = fixture_program(f.m, f.n, same, 3);
         struct run *edited = fixture_run(&f, NULL, p, 1 << 20);
         float *again = logits_of(edited, want);
@@ -163,7 +170,12 @@ static const struct {
      "nested_absmax"},
     {"int8", "model.safetensors", "k_proj.weight\"", "k_proj.height\"", "weight is missing"},
     {"gptq", "config.json", "\"bits\": 4", "\"bits\": 8", "qzeros"},
-    {"gptq", "config.json", "\"bits\": 4", "\"bits\": 3", "2, 4 or 8 bits"},
+    {"gptq", "config.json", "\"bits\": 4", "\"bits\": 3", "inputs of 3 bits"},
+    {"gptq", "config.json", "\"bits\": 4", "\"bits\": 5", "2, 3, 4 or 8 bits"},
+    {"packed", "model.safetensors", "q_proj.weight_shape", "q_proj.weight_shapo",
+     "weight_shape is missing"},
+    {"packed_zero", "model.safetensors", "weight_zero_point\":{\"dtype\":\"I32\",\"shape\":[8,2]",
+     "weight_zero_point\":{\"dtype\":\"I32\",\"shape\":[2,8]", "weight_zero_point"},
     {"gptq", "config.json", "\"group_size\": 32", "\"group_size\": 16", "qzeros"},
     {"gptq", "model.safetensors", "down_proj.scales", "down_proj.scalex", "scales is missing"},
     {"gptq_v2", "config.json", "gptq_v2", "gptq_v3", "gptq or gptq_v2"},
