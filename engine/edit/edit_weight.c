@@ -33,8 +33,8 @@ static bool ends_with(const char *s, const char *end)
 bool edit_is_weight(const char *pattern)
 {
     const char *p = last_part(pattern);
-    if (!strcmp(p, "w") || !strcmp(p, "b") || !strcmp(p, "{w,b}") || !strcmp(p, "[wb]") ||
-        ends_with(pattern, ".weight") || ends_with(pattern, ".bias"))
+    if (!strcmp(p, "w") || !strcmp(p, "W") || !strcmp(p, "b") || !strcmp(p, "{w,b}") ||
+        !strcmp(p, "[wb]") || ends_with(pattern, ".weight") || ends_with(pattern, ".bias"))
         return true;
     p += strspn(p, "_{[");
     return (*p == 'W' || *p == 'b') &&
@@ -100,10 +100,12 @@ static int fail_unknown(const char *pattern, const struct named_weight *list, in
 static int select_from(const char *pattern, const struct named_weight *list, int n,
                        struct edit_weight *out, struct err *e)
 {
-    bool stored = last_part(pattern)[0] == '_';
+    char plain[LIMIT_PATTERN];
+    named_weight_plain(pattern, plain);
+    bool stored = last_part(plain)[0] == '_';
     int kept = 0, rc = 0;
     for (int i = 0; i < n && !rc; i++)
-        if ((strrchr(list[i].name, '.')[1] == '_') == stored && site_glob(pattern, list[i].name) &&
+        if ((strrchr(list[i].name, '.')[1] == '_') == stored && site_glob(plain, list[i].name) &&
             !(rc = weight_of(&list[i], &out[kept], e)))
             kept++;
     return rc ? rc : kept;

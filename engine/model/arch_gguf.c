@@ -11,9 +11,14 @@
 #define GEMMA "{\"hidden_activation\": \"gelu_pytorch_tanh\"}"
 
 static const struct gguf_arch archs[] = {
-    {.name = "llama", .model_type = "llama", .windowed = "mistral", .neighbours = true},
+    {.name = "llama",
+     .model_type = "llama",
+     .windowed = "mistral",
+     .mixture = "mixtral",
+     .neighbours = true},
     {.name = "qwen2", .model_type = "qwen2"},
     {.name = "qwen3", .model_type = "qwen3"},
+    {.name = "qwen3moe", .model_type = "qwen3_moe", .more = "{\"norm_topk_prob\": true}"},
     {.name = "gpt2", .model_type = "gpt2"},
     {.name = "gptneox", .model_type = "gpt_neox"},
     {.name = "bloom", .model_type = "bloom"},
@@ -67,6 +72,10 @@ const struct gguf_arch *gguf_arch_of(const struct gguf *g, struct err *e)
     {                                                     \
         .name = file, .part = {__VA_ARGS__}, .bare = true \
     }
+/* Of all experts, one after the other; in older files, of each of them. */
+#define EXPERTS(file, weight)                                                      \
+    {.name = file "_exps.weight", .part = {weight}, .merged = true, .bare = true}, \
+        ROW(file ".%d.weight", weight)
 /* A weight and its bias. */
 #define PAIR(file, weight, bias) ROW(file ".weight", weight), ROW(file ".bias", bias)
 
@@ -92,6 +101,10 @@ const struct arch_tensor gguf_tensors[] = {
     ROW(B "ffn_up.weight", W_GATE, W_IN), /* where there is no ffn_gate */
     PAIR(B "ffn_up", W_IN, B_IN),
     PAIR(B "ffn_down", W_OUT, B_OUT),
+    ROW(B "ffn_gate_inp.weight", W_ROUTER),
+    EXPERTS(B "ffn_gate", W_EXPERT_GATE),
+    EXPERTS(B "ffn_up", W_EXPERT_IN),
+    EXPERTS(B "ffn_down", W_EXPERT_OUT),
     ROW(B "post_ffw_norm.weight", W_LN2_POST),
     PAIR("output_norm", W_LNF, B_LNF),
     PAIR("output", W_U, B_U),

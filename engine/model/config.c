@@ -229,23 +229,26 @@ static int layers_read(struct config *cfg, struct js_node root, struct err *e)
     return 0;
 }
 
-/* Layers that have experts: all but those that mlp_only_layers names and those between two steps of
- * decoder_sparse_step. */
+/* Layers that have experts: all, or in a family that knows another MLP, all but those that
+ * mlp_only_layers names and those between two steps of decoder_sparse_step. */
 static int experts_read(struct config *cfg, struct js_node root, struct err *e)
 {
     struct js_node dense = js_get(root, "mlp_only_layers");
     int64_t step = 1;
+    int part, rc = 0;
     if (!cfg->n_experts)
         return 0;
     if (cfg->n_active > cfg->n_experts)
         return err_set(e, ERR_BAD_INPUT, "%s · %d experts per token · there are %d",
                        js_name(root.doc), cfg->n_active, cfg->n_experts);
-    int rc = js_int_or(js_get(root, "decoder_sparse_step"), 1, INT32_MAX, 1, &step, e);
+    bool mixed = arch_tensor_of(cfg->arch, W_IN, &part) != NULL;
+    if (mixed)
+        rc = js_int_or(js_get(root, "decoder_sparse_step"), 1, INT32_MAX, 1, &step, e);
     for (int32_t l = 0; l < cfg->n_layers; l++)
         layer_put(&cfg->moe, l, (l + 1) % step == 0);
-    if (!rc && js_is_set(dense) && !js_is_array(dense))
+    if (!rc && mixed && js_is_set(dense) && !js_is_array(dense))
         rc = js_expected(dense, "an array of layers", e);
-    for (size_t i = 0; !rc && js_is_set(dense) && i < js_count(dense); i++) {
+    for (size_t i = 0; !rc && mixed && js_is_set(dense) && i < js_count(dense); i++) {
         int64_t layer = 0;
         rc = js_int(js_at(dense, i), 0, LIMIT_LAYERS - 1, &layer, e);
         if (!rc)

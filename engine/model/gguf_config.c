@@ -81,6 +81,9 @@ static const struct {
     {"context_length", {"max_position_embeddings"}, INTEGER},
     {"embedding_length", {"hidden_size"}, INTEGER},
     {"feed_forward_length", {"intermediate_size", "n_inner"}, INTEGER},
+    {"expert_count", {"num_local_experts"}, INTEGER},
+    {"expert_used_count", {"num_experts_per_tok"}, INTEGER},
+    {"expert_feed_forward_length", {"moe_intermediate_size"}, INTEGER},
     {"attention.head_count", {"num_attention_heads"}, INTEGER},
     {"attention.head_count_kv", {"num_key_value_heads"}, INTEGER},
     {"attention.key_length", {"head_dim"}, INTEGER},
@@ -120,15 +123,20 @@ static int put_row(struct making *m, size_t i, struct err *e)
 /* Keys that change what a model computes and have no place in config.json here. */
 static int refuse_unknown(struct making *m, struct err *e)
 {
-    static const char *const unread[] = {"attention.scale",          "attention.clamp_kqv",
-                                         "attention.max_alibi_bias", "logit_scale",
-                                         "residual_scale",           "embedding_scale"};
+    static const struct {
+        const char *key;
+        double plain; /* a value that changes nothing, as 0 does */
+    } unread[] = {
+        {"attention.scale", 0},     {"attention.clamp_kqv", 0}, {"attention.max_alibi_bias", 0},
+        {"logit_scale", 0},         {"residual_scale", 0},      {"embedding_scale", 0},
+        {"expert_shared_count", 0}, {"expert_gating_func", 1},  {"expert_weights_scale", 1},
+    };
     for (size_t i = 0; i < sizeof unread / sizeof *unread; i++) {
         double x = 0;
-        int rc = gguf_number(m->g, key(m, unread[i]), &x, e);
+        int rc = gguf_number(m->g, key(m, unread[i].key), &x, e);
         if (rc < 0)
             return rc;
-        if (rc && x != 0)
+        if (rc && x != 0 && x != unread[i].plain)
             return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · is %g, which is not supported",
                            gguf_file(m->g), m->key, x);
     }
@@ -284,6 +292,19 @@ static int put_norms(struct making *m, struct err *e)
                     json_boolean(two || member(m, "num_key_value_heads") > 1), e);
 }
 
+/* Layers without a router. */
+static int put_dense(struct making *m, struct err *e)
+{
+    json_t *list = json_array();
+    for (int64_t l = 0; l < member(m, "num_hidden_layers") && l < LIMIT_LAYERS; l++) {
+        char name[KEY_LEN];
+        snprintf(name, sizeof name, "blk.%d.ffn_gate_inp.weight", (int)l);
+        if (!has(m, name))
+            json_array_append_new(list, json_integer(l));
+    }
+    return put(m, "mlp_only_layers", list, e);
+}
+
 /* What no key says: sizes of tensors, and whether they are there. */
 static int put_tensors(struct making *m, struct err *e)
 {
@@ -304,6 +325,8 @@ static int put_tensors(struct making *m, struct err *e)
                  json_boolean(has(m, "blk.0.attn_q.bias") || has(m, "blk.0.attn_qkv.bias") ||
                               has(m, "blk.0.attn_output.bias")),
                  e);
+    if (!rc && member(m, "num_local_experts"))
+        rc = put_dense(m, e);
     if (!rc)
         rc = put(m, "mlp_bias", json_boolean(has(m, "blk.0.ffn_up.bias")), e);
     return rc ? rc : put_norms(m, e);
@@ -327,9 +350,13 @@ static int put_tokens(struct making *m, struct err *e)
 static int put_family(struct making *m, struct err *e)
 {
     bool window = gguf_find(m->g, key(m, "attention.sliding_window")) != NULL;
-    int rc = put(m, "model_type",
-                 json_string(window && m->arch->windowed ? m->arch->windowed : m->arch->model_type),
-                 e);
+    int64_t experts = 0;
+    if (read_int(m, "expert_count", &experts, e) < 0)
+        return err_code(e);
+    const char *type = experts && m->arch->mixture   ? m->arch->mixture
+                       : window && m->arch->windowed ? m->arch->windowed
+                                                     : m->arch->model_type;
+    int rc = put(m, "model_type", json_string(type), e);
     json_t *more = !rc && m->arch->more ? json_loads(m->arch->more, 0, NULL) : NULL;
     if (more && json_object_update(m->out, more))
         rc = err_memory(e, "%s, its configuration", gguf_file(m->g));

@@ -15,6 +15,7 @@ struct js_doc;
 struct gguf_arch {
     const char *name, *model_type;
     const char *windowed; /* model_type of those with a sliding window; NULL: the same */
+    const char *mixture;  /* and of those with experts */
     const char *more;     /* what its config.json has besides, as JSON; NULL: nothing */
     int64_t wide_layers;  /* the model of so many layers scales queries by hidden size / heads, as
                              no key says (the 27B of Gemma 2 and 3); 0: none does */

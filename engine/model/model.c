@@ -149,6 +149,28 @@ static void note_quantized(struct model *m, const struct quantized *q)
                  q->widened ? "widened to f32" : "in memory", mib);
 }
 
+/* Parameters, each once, and those that one position uses. */
+static void note_params(struct model *m)
+{
+    for (size_t i = 0; i < weight_places(&m->cfg); i++) {
+        const struct kn_view *v = &m->weights[i];
+        bool layer = i < ((size_t)m->cfg.n_layers + 1) * WEIGHT_COUNT;
+        enum weight_id id = (enum weight_id)(i % WEIGHT_COUNT), twin = layer ? twin_of(id) : id;
+        bool again = twin < id && same_place(v, v - id + twin);
+        m->params += v->ndim && !again ? (uint64_t)kn_count(v) : 0;
+    }
+    m->active = m->params;
+    for (int32_t l = 0; l < m->cfg.n_layers; l++)
+        for (int32_t x = m->cfg.n_active; x < m->cfg.n_experts; x++)
+            for (int w = W_NONE + 1; w < WEIGHT_COUNT; w++) {
+                const struct kn_view *v = weight_is_expert((enum weight_id)w)
+                                              ? model_weight(m, weight_row(&m->cfg, l, x),
+                                                             (enum weight_id)w)
+                                              : NULL;
+                m->active -= v && v->ndim ? (uint64_t)kn_count(v) : 0;
+            }
+}
+
 static int weights_open(struct model *m, const struct hub_model *h, struct err *e)
 {
     int rc = files_open(m, h, e);
@@ -174,13 +196,7 @@ static int weights_open(struct model *m, const struct hub_model *h, struct err *
     m->bytes = checkpoint_nbytes(m->files);
     if (m->cfg.embed_scaled)
         m->cfg.embed_scale = rounded(m->cfg.embed_scale, model_weight(m, 0, W_E)->dtype);
-    for (size_t i = 0; i < count; i++) {
-        const struct kn_view *v = &m->weights[i];
-        bool layer = i < ((size_t)m->cfg.n_layers + 1) * WEIGHT_COUNT;
-        enum weight_id id = (enum weight_id)(i % WEIGHT_COUNT), twin = layer ? twin_of(id) : id;
-        bool again = twin < id && same_place(v, v - id + twin);
-        m->params += v->ndim && !again ? (uint64_t)kn_count(v) : 0;
-    }
+    note_params(m);
     return 0;
 }
 
@@ -273,6 +289,8 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
     int rc = m ? shape_open(m, name, &h, e) : err_memory(e, "a model");
     if (!rc && (m->be = be))
         rc = weights_open(m, &h, e);
+    else if (!rc && m->cfg.n_moe && h.weights[0]) /* how its experts are stored says their names */
+        rc = files_open(m, &h, e);
     if (!rc && !(m->tok = tokenizer_for(m, &h, e)))
         rc = err_code(e);
     if (!rc)

@@ -29,6 +29,7 @@ struct model {
     uint64_t bytes;  /* of all weights */
     uint64_t copied; /* of those that are used from a copy, because the file has another order */
     uint64_t params;
+    uint64_t active;  /* of them, those that one position uses: of a layer's experts n_active */
     unsigned process; /* enum process_flag bits; 0 = the raw checkpoint */
     void **owned;     /* data of weights that are not the file's: model_own_weight */
     int32_t n_owned;

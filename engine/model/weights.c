@@ -275,16 +275,19 @@ static int experts_bind(const struct binding *b, const struct arch_tensor *row, 
 static int row_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
                     struct err *e)
 {
-    if (weight_is_expert(row->part[0]))
-        return experts_bind(b, row, layer, e);
+    bool expert = weight_is_expert(row->part[0]);
     if (!b->gguf)
-        return tensor_bind(b, row, layer, -1, e);
+        return expert ? experts_bind(b, row, layer, e) : tensor_bind(b, row, layer, -1, e);
     int rc = 0;
-    for (int i = 0; i < arch_parts(row) && !rc; i++)
-        if (!b->out->view[(size_t)layer * WEIGHT_COUNT + row->part[i]].ndim) {
-            const struct arch_tensor *there = gguf_row(b, row->part[i], layer);
-            rc = there ? tensor_bind(b, there, layer, -1, e) : missing(b, row->name, e);
-        }
+    for (int i = 0; i < arch_parts(row) && !rc; i++) {
+        const struct arch_tensor *there = gguf_row(b, row->part[i], layer);
+        if (!there)
+            rc = missing(b, row->name, e);
+        else if (expert)
+            rc = experts_bind(b, there, layer, e);
+        else if (!b->out->view[(size_t)layer * WEIGHT_COUNT + row->part[i]].ndim)
+            rc = tensor_bind(b, there, layer, -1, e);
+    }
     return rc;
 }
 

@@ -159,13 +159,18 @@ static struct named_weight row_weight(const struct config *c, const struct row *
 
 /* ---- Hugging Face's names: the architecture's rows ---- */
 
+static bool is_merged(const struct model *m)
+{
+    return m->files && weights_merged(&m->cfg, m->files);
+}
+
 static bool is_there(const struct model *m, const struct arch_tensor *a, int32_t layer)
 {
     layer = weight_is_root(a->part[0]) || layer >= m->cfg.n_layers ? -1 : layer;
     bool bias = a->when == PROPERTY_UNTIED ||
                 config_layer_has(&m->cfg, a->when, layer); /* a tied head has a name */
     if (weight_is_expert(a->part[0]))                      /* one tensor for all, or one for each */
-        return bias && a->merged == (m->files && weights_merged(&m->cfg, m->files));
+        return bias && a->merged == is_merged(m);
     if (a->when != PROPERTY_ATTN_BIAS && a->when != PROPERTY_MLP_BIAS)
         return bias;
     return bias || (m->weights && model_weight(m, layer < 0 ? 0 : layer, a->part[0])
@@ -259,9 +264,10 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
     for (const struct arch_tensor *a = hf ? c->arch->tensors : NULL; a && a->name; a++) {
         char pattern[LIMIT_NAME];
         enum weight_id id = a->part[0];
-        if (weight_is_root(id) != root || is_last(id) != last || !is_there(l->m, a, layer) ||
-            !arch_tensor_name(c->arch, a, 0, pattern))
+        if (weight_is_root(id) != root || is_last(id) != last || !is_there(l->m, a, layer))
             continue;
+        /* files with a tensor for all experts have the router's second name */
+        arch_tensor_name(c->arch, a, id == W_ROUTER && is_merged(l->m), pattern);
         int32_t experts = weight_is_expert(id) && !a->merged ? c->n_experts : 1;
         for (int32_t x = 0; x < experts; x++)
             list_add(l, arch_weight(c, a, pattern, layer, x));
@@ -306,8 +312,8 @@ static enum found check_number(const struct model *m, const char *name, const in
                                                                       : FOUND_IT;
 }
 
-/* As TransformerLens' modules have it: "W_in.weight", "W_in.bias". */
-static void linear_name(const char *text, char buf[LIMIT_PATTERN])
+/* "W_in.weight" -> "W_in", "W_in.bias" -> "b_in". */
+void named_weight_plain(const char *text, char buf[LIMIT_PATTERN])
 {
     const char *dot = strrchr(text, '.');
     bool bias = dot && !strcmp(dot, ".bias");
@@ -327,7 +333,7 @@ static enum found find_row(const struct model *m, const char *name, const char *
     const struct config *c = &m->cfg;
     const char *why = NULL; /* of a name that another kind of layer has */
     char plain[LIMIT_PATTERN];
-    linear_name(text, plain);
+    named_weight_plain(text, plain);
     for (int i = 0; i < ROW_COUNT; i++)
         for (int stored = 0; stored < 2; stored++) {
             const struct row *r = &rows[i];

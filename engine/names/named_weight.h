@@ -52,6 +52,8 @@ int named_weight_list(const struct model *m, enum alias_library t, struct named_
 /* A name of any library.  Unknown: the reason or the nearest name in *e. */
 int named_weight_find(const struct model *m, const char *name, struct named_weight *out,
                       struct err *e);
+/* A name or pattern as it is without the .weight or .bias of TransformerLens' modules. */
+void named_weight_plain(const char *text, char buf[LIMIT_PATTERN]);
 int64_t named_weight_size(const struct named_weight *w);
 
 /* Values as f32, row-major; dst has room for all. */

@@ -108,11 +108,26 @@ static int keep(void *user, struct site_ref s, int32_t row0, int32_t row1, const
     return 0;
 }
 
-static void gradients_as_the_reference(void **state)
+/* The edits that a file was made with; NULL: none. */
+static struct edit_program *edits_of(const struct fixture *f, const struct checkpoint *st)
 {
-    (void)state;
+    if (!checkpoint_metadata(st, "edits"))
+        return NULL;
+    struct js_doc *doc = fixture_json(st, "edits");
+    const char *texts[32];
+    int32_t n = (int32_t)js_count(js_root(doc));
+    for (int32_t i = 0; i < n; i++)
+        assert_int_equal(js_string(js_at(js_root(doc), (size_t)i), &texts[i], NULL, NULL), 0);
+    struct edit_program *p = fixture_program(f->m, f->n, texts, n);
+    js_close(doc);
+    return p;
+}
+
+static void gradients_of(const char *file)
+{
     struct fixture f = fixture_open("mixtral");
-    struct checkpoint *st = fixture_file("mixtral", "grads.safetensors");
+    struct checkpoint *st = fixture_file("mixtral", file);
+    struct edit_program *p = edits_of(&f, st);
     struct gradients all = {.st = st, .n = checkpoint_count(st)};
     struct alias_value *value = calloc(all.n, sizeof *value);
     struct metric m;
@@ -123,7 +138,7 @@ static void gradients_as_the_reference(void **state)
     struct run *r = fixture_run_new(f.m, NULL, 0);
     assert_int_equal(
         metric_parse(&m, checkpoint_metadata(st, "metric"), f.m->tok, f.m->cfg.d_vocab, &e), 0);
-    assert_int_equal(run_sync(r, run_ids(f.tokens, f.n), NULL, NULL, NULL, &e), 0);
+    assert_int_equal(run_sync(r, run_ids(f.tokens, f.n), p, NULL, NULL, &e), 0);
     for (size_t i = 0; i < all.n; i++) {
         char name[LIMIT_NAME];
         const char *full = checkpoint_at(st, i)->name;
@@ -149,11 +164,19 @@ static void gradients_as_the_reference(void **state)
     struct site_ref index = {SITE_EXPERT_INDICES, 0};
     assert_int_equal(grad_run(r, NULL, &m, &index, 1, keep, &all, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "no gradient"));
-    print_message("%zu gradients, worst %.2g\n", all.n, worst);
+    print_message("%s: %zu gradients, worst %.2g\n", file, all.n, worst);
+    edit_program_free(p);
     free(all.values), free(all.site), free(value);
     run_free(r);
     checkpoint_close(st);
     fixture_close(&f);
+}
+
+static void gradients_as_the_reference(void **state)
+{
+    (void)state;
+    gradients_of("grads.safetensors");
+    gradients_of("grads.weights.safetensors");
 }
 
 /* Every site after an edit, in a fork that recomputes the least and in a full run: the same bits.

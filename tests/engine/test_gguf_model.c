@@ -54,8 +54,10 @@ static void same_config(const char *name, const struct config *a, const struct c
 
 static void same_weights(const char *name, const struct model *a, const struct model *b)
 {
-    for (int32_t l = 0; l < a->cfg.n_layers; l++)
+    for (int32_t l = 0; l < weight_row(&a->cfg, a->cfg.n_layers, 0); l++)
         for (int w = W_NONE + 1; w < WEIGHT_COUNT; w++) {
+            if (l >= a->cfg.n_layers && !weight_is_expert((enum weight_id)w))
+                continue;
             const struct kn_view *x = model_weight(a, l, (enum weight_id)w),
                                  *y = model_weight(b, l, (enum weight_id)w);
             assert_int_equal(x->ndim > 0, y->ndim > 0);
@@ -184,12 +186,11 @@ static void every_type_is_decoded_to_the_bit(void **state)
     checkpoint_close(st);
 }
 
-static void a_model_of_all_types_gives_the_logits_of_its_dequantized_weights(void **state)
+static void check_logits(const char *file, const char *reference)
 {
-    (void)state;
     struct err e = {0};
-    struct model *m = open_model(GGUF "types.gguf");
-    struct js_doc *doc = js_open(GGUF "types.json", &e);
+    struct model *m = open_model(file);
+    struct js_doc *doc = js_open(reference, &e);
     struct js_node ids = js_get(js_root(doc), "tokens"), rows = js_get(js_root(doc), "logits");
     struct fixture f = {.m = m, .n = (int32_t)js_count(ids)};
     size_t vocab = (size_t)m->cfg.d_vocab, n = (size_t)f.n * vocab;
@@ -212,12 +213,45 @@ static void a_model_of_all_types_gives_the_logits_of_its_dequantized_weights(voi
         run_read(r, logits, 0, f.n, got, NULL, &e))
         fail_msg("%s", e.text);
     double error = fixture_error(got, want, n);
-    print_message("all types: logits within %.1e\n", error);
+    print_message("%s: logits within %.1e\n", file, error);
     assert_true(error <= 1e-5);
     run_free(r);
     free(want);
     free(f.tokens);
     js_close(doc);
+    model_close(m);
+}
+
+static void a_model_of_all_types_gives_the_logits_of_its_dequantized_weights(void **state)
+{
+    (void)state;
+    check_logits(GGUF "types.gguf", GGUF "types.json");
+}
+
+/* All of a layer's experts are parts of one tensor, used where it lies. */
+static void experts_stay_in_their_blocks(void **state)
+{
+    (void)state;
+    check_logits(GGUF "experts.gguf", GGUF "experts.json");
+    struct model *m = open_model(GGUF "experts.gguf");
+    const struct config *c = &m->cfg;
+    const struct {
+        enum weight_id w;
+        const char *tensor;
+    } all[] = {{W_EXPERT_GATE, "blk.0.ffn_gate_exps.weight"},
+               {W_EXPERT_IN, "blk.0.ffn_up_exps.weight"},
+               {W_EXPERT_OUT, "blk.0.ffn_down_exps.weight"}};
+    assert_string_equal(c->arch->model_type, "mixtral");
+    assert_true(c->n_experts == 3 && c->n_active == 2 && c->share_top);
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        for (int32_t x = 0; x < c->n_experts; x++) {
+            const struct st_tensor *t = checkpoint_find(m->files, all[i].tensor);
+            const struct kn_view *v = model_weight(m, weight_row(c, 0, x), all[i].w);
+            assert_true(t && v->data == t->data && kn_dtype_block(v->dtype) > 1);
+            assert_int_equal(v->first, x * weight_n(c, all[i].w) * weight_k(c, all[i].w));
+        }
+    uint64_t each = (uint64_t)(3 * c->d_expert * c->d_model);
+    assert_int_equal(m->params - m->active, each);
     model_close(m);
 }
 
@@ -395,6 +429,7 @@ int main(void)
         cmocka_unit_test(rotary_factors_are_a_tensor),
         cmocka_unit_test(every_type_is_decoded_to_the_bit),
         cmocka_unit_test(a_model_of_all_types_gives_the_logits_of_its_dequantized_weights),
+        cmocka_unit_test(experts_stay_in_their_blocks),
         cmocka_unit_test(tokenizers_cut_as_those_they_were_made_of),
         cmocka_unit_test(what_is_not_known_is_refused_by_name),
         cmocka_unit_test(the_conformance_suites_pass),

@@ -20,7 +20,8 @@ static const double VALUE_ERROR_MAX = 2e-5;    /* of the site's largest value */
 static const double GRADIENT_ERROR_MAX = 1e-4; /* of the length of the site's gradient */
 enum { DIRECTIONS = 3 };                       /* without edits; one with them */
 
-static const char *const METRIC = "2 * logprob[-1, 3] - logit[2, 5] + 0.5 * loss + 3 * kl";
+static const char *const METRIC = "2 * logprob[-1, 3] - logit[2, 5] + 0.5 * loss + 3 * kl",
+                         *const MASKED = "2 * logprob[-1, 3] - logit[2, 5] + 3 * kl"; /* no loss */
 
 /* Edits, and one site moved along a direction after them. */
 struct bend {
@@ -330,7 +331,9 @@ static int check_changed(const char *name, void (*change)(struct config *), unsi
              n_edits ? edits[0] : "no edits");
     if (process && process_model(f.m, process, &e))
         fail_msg("%s", e.text);
-    assert_int_equal(metric_parse(&c.metric, METRIC, f.m->tok, f.m->cfg.d_vocab, &e), 0);
+    assert_int_equal(
+        metric_parse(&c.metric, f.m->cfg.n_types ? MASKED : METRIC, f.m->tok, f.m->cfg.d_vocab, &e),
+        0);
     struct edit_program *p = n_edits ? fixture_program(f.m, f.n, edits, n_edits) : NULL;
     c.base = run_of(f.m, NULL, &c, NULL, cache), c.fork = run_of(f.m, c.base, &c, p, cache);
     c.wide_base = wide_create(f.m, f.tokens, f.n, NULL),
@@ -413,6 +416,43 @@ static const char *const GATED[] = {"blocks.0.mlp.act.hook_out[1:, 3:9] *= -0.5"
                                     "blocks.1.mlp.gate.hook_in[2] = 0.25",
                                     "blocks.1.mlp.in.hook_in[:, 2] -= 1", NULL};
 
+/* Routers and experts; what the router decides is the same on both sides of a step. */
+static const char *const MIXTURES[][6] = {
+    {NULL},
+    {"blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125"},
+    {"blocks.0.mlp.gate.hook_out[2:] *= 1.5", "blocks.1.mlp.hook_expert_weights[:, 1] *= 3"},
+    {"blocks.0.mlp.hook_router_scores[3:] *= 0.5",
+     "blocks.1.mlp.experts.hook_gate[:, 0, 2:] += 0.25"},
+    {"blocks.0.mlp.experts.hook_pre[1:, 1] *= -1", "blocks.1.mlp.experts.hook_post *= 0.75",
+     "blocks.0.mlp.experts.hook_out[-1] += 0.5"},
+    {"blocks.0.mlp.W_gate[2] *= 0.5", "blocks.1.mlp.experts.3.W_in[:, 4] *= 2",
+     "blocks.0.mlp.experts.1.W_out *= -1", "blocks.1.mlp.experts.{0..4}.W_gate += 0.125"},
+};
+static const char *const ENCODERS[][6] = {
+    {NULL},
+    {"blocks.0.attn.hook_z[:, 1] *= 0.5", "blocks.1.hook_mlp_in[1:] += 0.125"},
+    {"hook_full_embed[2] *= 0.5", "blocks.0.attn.hook_pattern[:, :, 0] *= 3, renormalize",
+     "blocks.1.hook_normalized_resid_post[3:] += 0.25"},
+    {"blocks.0.hook_q_input[2:, 1] += 0.25", "blocks.1.attn.hook_result[1:, 0] *= 0.5",
+     "mlm_head.hook_post *= 1.5"},
+    {"blocks.0.ln1.w *= 1.5", "embed.ln.b += 0.25", "mlm_head.W[:, 3] *= 2",
+     "blocks.1.mlp.W_in[2] = 0.125"},
+};
+
+/* Families whose blocks are others: each has its own scenes. */
+static void test_others(void **state)
+{
+    (void)state;
+    double worst = 0;
+    int n = 0;
+    for (size_t i = 0; i < sizeof MIXTURES / sizeof *MIXTURES; i++)
+        n += check_scene("mixtral", 0, MIXTURES[i], i % 2 ? SIZE_MAX / 2 : 0, &worst);
+    n += check_scene("qwen3_moe", 0, MIXTURES[0], 0, &worst);
+    for (size_t i = 0; i < sizeof ENCODERS / sizeof *ENCODERS; i++)
+        n += check_scene("bert", 0, ENCODERS[i], i % 2 ? SIZE_MAX / 2 : 0, &worst);
+    print_message("%d gradients, largest error: %.2g of their length\n", n, worst);
+}
+
 static void test_families(void **state)
 {
     (void)state;
@@ -487,6 +527,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_families),
+        cmocka_unit_test(test_others),
         cmocka_unit_test(test_processed),
         cmocka_unit_test(test_properties),
     };
