@@ -56,6 +56,48 @@ static void lists_read_no_weight(void **state)
     js_close(d);
 }
 
+/* What all experts of a layer have alike is one line for people; machines and edits of one expert
+ * see each. */
+static void experts_are_one_line(void **state)
+{
+    (void)state;
+    static const char mixture[] = "tests/fixtures/models/mixtral",
+                      in[] = "blocks.1.mlp.experts.{0..4}.W_in ", one[] = "experts.3.W_in ",
+                      pre[] = "blocks.0.mlp.experts.{0..4}.hook_pre ";
+    struct result r = RUN("weights", mixture);
+    assert_true(strstr(r.out, in) && !strstr(r.out, one));
+    result_free(&r);
+    r = RUN("weights", mixture, "--filter", "*.W_in", "-e", "blocks.1.mlp.experts.3.W_in *= 2");
+    assert_true(!strstr(r.out, in) && strstr(r.out, one) && strstr(r.out, "experts.{0..2}.W_in "));
+    result_free(&r);
+    r = RUN("weights", mixture, "--tsv");
+    assert_true(!strstr(r.out, "{0..4}") && strstr(r.out, "experts.3.W_in\t"));
+    result_free(&r);
+    r = RUN("hooks", mixture);
+    assert_true(strstr(r.out, pre) && !strstr(r.out, "experts.3."));
+    result_free(&r);
+    r = RUN("hooks", mixture, "--filter", "*.experts.{0..4}.hook_pre", "-e",
+            "blocks.0.mlp.experts.3.hook_post = 0");
+    assert_true(strstr(r.out, pre) != NULL);
+    result_free(&r);
+    struct js_doc *d = RUN_JSON("hooks", mixture, "--filter", "*.experts.{0..4}.hook_pre",
+                                "--json");
+    assert_int_equal(js_count(js_root(d)), 2 * 5);
+    js_close(d);
+    d = RUN_JSON("info", mixture, "--json");
+    assert_true(json_number(js_root(d), "experts") == 5 &&
+                json_number(js_root(d), "experts_per_token") == 2 &&
+                json_number(js_root(d), "active_parameters") <
+                    json_number(js_root(d), "parameters") &&
+                !js_is_set(js_get(js_root(d), "d_mlp")));
+    js_close(d);
+    d = RUN_JSON("info", MODEL, "--json");
+    assert_true(!js_is_set(js_get(js_root(d), "experts")) &&
+                json_number(js_root(d), "active_parameters") ==
+                    json_number(js_root(d), "parameters"));
+    js_close(d);
+}
+
 /* The same elements through different names. */
 static void values_by_any_name(void **state)
 {
@@ -334,6 +376,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lists_read_no_weight),
+        cmocka_unit_test(experts_are_one_line),
         cmocka_unit_test(values_by_any_name),
         cmocka_unit_test(files_hold_slices),
         cmocka_unit_test(edits_act),

@@ -14,20 +14,22 @@ struct hook_list {
     unsigned libraries;
     struct edit_reach *reach;
     int32_t n_reach;
-    bool *on; /* [n_edits] scratch */
+    bool *on;     /* [2 n_edits] scratch */
+    bool *folded; /* [n] an expert's that stands in the line of another one */
 };
 
-/* Which edits act at a hook: list.on; false: none. */
-static bool edits_at(const struct cli *c, const struct hook_list *l, const struct alias_value *v)
+/* Which edits act at a hook: on[n_edits]; false: none. */
+static bool edits_at(const struct cli *c, const struct hook_list *l, const struct alias_value *v,
+                     bool *on)
 {
     int32_t expert = v->form == FORM_EXPERT ? v->expert + 1 : 0;
     bool any = false;
     for (int32_t i = 0; i < c->n_edits; i++)
-        l->on[i] = false;
+        on[i] = false;
     for (int32_t i = 0; i < l->n_reach; i++)
         if (site_same(l->reach[i].site, v->site[0]) &&
             (!expert || !l->reach[i].expert || l->reach[i].expert == expert))
-            l->on[l->reach[i].edit] = any = true;
+            on[l->reach[i].edit] = any = true;
     return any;
 }
 
@@ -97,7 +99,7 @@ static void json_site(const struct cli *c, struct json_out *j, const struct hook
     if (refusal)
         json_out_string(json_out_key(j, "refused"), refusal);
     if (c->n_edits) {
-        edits_at(c, l, v);
+        edits_at(c, l, v, l->on);
         cli_json_edits(c, json_out_key(j, "edits"), l->on);
     }
     if (l->libraries) {
@@ -114,29 +116,52 @@ static bool shown_name(const struct cli *c, const struct alias_pick *p, enum ali
     return p->value.form == FORM_SITE && alias_name(&c->m->cfg, p->value.site[0], t, index, buf);
 }
 
-static void table_site(const struct cli *c, struct table *t, const struct hook_list *l,
-                       const struct alias_pick *p)
+/* The last of the experts that the line of item i tells of: the same hook of one layer with the
+ * same edits.  Marks what is folded into it. */
+static int32_t last_expert(const struct cli *c, struct hook_list *l, int i)
 {
+    const struct alias_value *v = &l->items[i].value;
+    int32_t last = v->expert;
+    if (v->form != FORM_EXPERT || c->opt->tsv)
+        return last;
+    edits_at(c, l, v, l->on);
+    for (int k = i + 1; k < l->n && l->items[k].value.site[0].layer == v->site[0].layer; k++) {
+        const struct alias_value *w = &l->items[k].value;
+        if (w->form != FORM_EXPERT || !site_same(w->site[0], v->site[0]) || w->expert != last + 1)
+            continue;
+        edits_at(c, l, w, l->on + c->n_edits);
+        if (memcmp(l->on, l->on + c->n_edits, (size_t)c->n_edits * sizeof *l->on))
+            break;
+        l->folded[k] = true;
+        last++;
+    }
+    return last;
+}
+
+static void table_site(const struct cli *c, struct table *t, struct hook_list *l, int i)
+{
+    const struct alias_pick *p = &l->items[i];
     const struct alias_value *v = &p->value;
+    int32_t last = last_expert(c, l, i);
     const char *dims[ALIAS_RANK_MAX];
     char name[LIMIT_NAME], shape[96];
     int64_t size[ALIAS_RANK_MAX];
     int n = snprintf(shape, sizeof shape, "[%s", c->n ? "1" : "batch");
     int rank = alias_shape(&c->m->cfg, v, c->n, size, dims);
-    for (int i = 0; i < rank; i++) {
-        if (is_symbolic(c, dims[i]))
+    for (int d = 0; d < rank; d++) {
+        if (is_symbolic(c, dims[d]))
             n += snprintf(shape + n, sizeof shape - (size_t)n, ", pos");
         else
-            n += snprintf(shape + n, sizeof shape - (size_t)n, ", %lld", (long long)size[i]);
+            n += snprintf(shape + n, sizeof shape - (size_t)n, ", %lld", (long long)size[d]);
     }
     snprintf(shape + n, sizeof shape - (size_t)n, "]");
-    table_string(t, p->name);
+    table_string(t, names_experts(p->name, v->expert, last, name));
     table_string(t, shape);
     table_string(t, dtype(v));
     table_string(t, fires(c, v) ? "yes" : "no");
     table_string(t, site_refusal(&c->m->cfg, v->site[0].id) ? "refused" : needs(v) ? needs(v) : "");
     if (c->n_edits) {
-        edits_at(c, l, v);
+        edits_at(c, l, v, l->on);
         cli_table_edits(c, t, l->on);
     }
     for (int k = LIBRARY_LENS + 1; k < LIBRARY_COUNT; k++)
@@ -147,7 +172,7 @@ static void table_site(const struct cli *c, struct table *t, const struct hook_l
 /* Is it listed, under its own name? */
 static bool is_wanted(const struct cli *c, const struct hook_list *l, const struct alias_pick *p)
 {
-    if (is_module_output(&p->value) && !l->libraries && !edits_at(c, l, &p->value))
+    if (is_module_output(&p->value) && !l->libraries && !edits_at(c, l, &p->value, l->on))
         return false;
     return !c->opt->filter || site_glob(c->opt->filter, p->name);
 }
@@ -205,7 +230,7 @@ static int print_json(struct cli *c, const struct hook_list *l)
     return cli_json_end(c, &j);
 }
 
-static int print_table(struct cli *c, const struct hook_list *l)
+static int print_table(struct cli *c, struct hook_list *l)
 {
     struct table_column columns[6 + LIBRARY_COUNT] = {COLUMN_TEXT("name"),  COLUMN_TEXT("shape"),
                                                       COLUMN_TEXT("dtype"), COLUMN_TEXT("fires"),
@@ -217,8 +242,14 @@ static int print_table(struct cli *c, const struct hook_list *l)
                 alias_library_name((enum alias_library)t));
     struct table *t = table_new(columns, n_columns);
     cli_head(c);
-    for (int i = 0; i < l->n && t; i++)
-        table_site(c, t, l, &l->items[i]);
+    l->folded = calloc((size_t)l->n, sizeof *l->folded);
+    for (int i = 0; i < l->n && t && l->folded; i++)
+        if (!l->folded[i])
+            table_site(c, t, l, i);
+    if (!l->folded) {
+        table_free(t);
+        t = NULL;
+    }
     return cli_table(c, t);
 }
 
@@ -233,7 +264,7 @@ int cli_hooks(struct cli *c)
         rc = cli_target(c, &t);
     if (rc)
         return rc;
-    l.on = calloc((size_t)c->n_edits + 1, sizeof *l.on);
+    l.on = calloc(2 * (size_t)c->n_edits + 1, sizeof *l.on);
     rc = l.on ? 0 : cli_memory(c);
     if (!rc && (l.n_reach = edit_reach(c->edits, c->n_edits, c->m, &l.reach, &c->err)) < 0)
         rc = l.n_reach;
@@ -243,6 +274,7 @@ int cli_hooks(struct cli *c)
         rc = c->opt->json ? print_json(c, &l) : print_table(c, &l);
     free(l.items);
     free(l.on);
+    free(l.folded);
     free(l.reach);
     return rc;
 }

@@ -30,7 +30,7 @@ static void json_facts(struct json_out *j, const struct fact *f, int n)
 static void plain_facts(struct bytes *out, const struct fact *f, int n)
 {
     for (int i = 0; i < n; i++) {
-        bytes_addf(out, "%-15s ", f[i].key);
+        bytes_addf(out, "%-18s ", f[i].key);
         if (f[i].text)
             text_add(out, f[i].text, strlen(f[i].text), TEXT_PLAIN);
         else if (f[i].number < 0)
@@ -82,7 +82,7 @@ int cli_info(struct cli *c)
     struct site_ref first = run_lens_site(c->m, 0);
     char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], skipped[160], image[80],
         rope[ROPE_TEXT_MAX], rope_local[ROPE_TEXT_MAX];
-    bool rotary = g->pos == POS_ROTARY, local = rotary && g->rope_by_window;
+    bool rotary = g->pos == POS_ROTARY, local = rotary && g->rope_by_window, moe = g->n_moe > 0;
     const struct fact facts[] = {
         {"model", c->m->name, 0},
         {"architecture", g->arch->model_type, 0},
@@ -91,7 +91,11 @@ int cli_info(struct cli *c)
         {"kv_heads", NULL, g->n_kv_heads},
         {"d_model", NULL, g->d_model},
         {"d_head", NULL, g->d_head},
-        {"d_mlp", NULL, g->d_mlp},
+        {"d_mlp", NULL, config_dense(g, -1) ? g->d_mlp : -1},
+        {"experts", NULL, moe ? g->n_experts : -1},
+        {"experts_per_token", NULL, moe ? g->n_active : -1},
+        {"expert_layers", NULL, moe ? g->n_moe : -1},
+        {"d_expert", NULL, moe ? g->d_expert : -1},
         {"d_vocab", NULL, g->d_vocab},
         {"context", NULL, g->n_ctx},
         {"image", image_text(g, image, sizeof image), -1},
@@ -120,6 +124,7 @@ int cli_info(struct cli *c)
         {"eos_id", NULL, g->eos_id},
         {"dtype", weights ? c->m->dtype : "no weights here", 0},
         {"parameters", NULL, weights ? (int64_t)c->m->params : -1},
+        {"active_parameters", NULL, weights ? (int64_t)c->m->active : -1},
         {"weight_bytes", NULL, weights ? (int64_t)c->m->bytes : -1},
         {"copied_bytes", NULL, weights ? (int64_t)c->m->copied : -1},
         {"processing", process_text(c->m->process, process, sizeof process), 0},

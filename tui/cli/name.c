@@ -27,6 +27,18 @@ int names_libraries(struct cli *c, unsigned *out)
                           which);
 }
 
+char *names_experts(const char *name, int32_t first, int32_t last, char buf[LIMIT_NAME])
+{
+    static const char before[] = "experts.";
+    const char *at = strstr(name, before), *number = at ? at + strlen(before) : NULL;
+    if (!at || first == last)
+        snprintf(buf, LIMIT_NAME, "%s", name);
+    else
+        snprintf(buf, LIMIT_NAME, "%.*s{%d..%d}%s", (int)(number - name), name, (int)first,
+                 (int)last, number + strspn(number, "0123456789"));
+    return buf;
+}
+
 static bool same_tensor(const struct alias_value *a, const struct alias_value *b)
 {
     bool same = a->form == b->form && a->n_sites == b->n_sites;

@@ -11,5 +11,8 @@ int names_libraries(struct cli *c, unsigned *out);
 /* {"bridge": [...], "hf": [...], ...} */
 void names_json(const struct config *cfg, struct json_out *j, const struct alias_value *v,
                 unsigned libraries);
+/* The name of an expert's tensor as that of experts first..last: "mlp.experts.{0..127}.hook_pre",
+ * which the edit language and --filter take too. */
+char *names_experts(const char *name, int32_t first, int32_t last, char buf[LIMIT_NAME]);
 
 #endif

@@ -197,10 +197,36 @@ static void item_json(struct json_out *j, const struct item *it, const struct le
     free(on);
 }
 
-static void item_row(struct table *t, const struct item *it, const struct lens_stats *s)
+/* How many items from the first on are the same weight of one layer's experts, by their numbers,
+ * with the same edits. */
+static int32_t experts_alike(const struct item *it, int32_t n)
 {
-    char text[160];
-    table_string(t, it->name);
+    const struct named_weight *w = &it->cut.w;
+    const struct cli *c = it->c;
+    int32_t same = 1;
+    if (!weight_is_expert(w->part[0]) || w->n_parts != 1)
+        return same;
+    bool *on = weights_edited(c, w);
+    for (bool alike = true; alike && same < n; same += alike) {
+        const struct named_weight *v = &it[same].cut.w;
+        bool *other = weights_edited(c, v);
+        alike = v->library == w->library && v->part[0] == w->part[0] && v->n_parts == 1 &&
+                v->layer == w->layer + same &&
+                weight_row_layer(&c->m->cfg, v->layer) == weight_row_layer(&c->m->cfg, w->layer) &&
+                (!on || !other || !memcmp(on, other, (size_t)c->n_edits * sizeof *on));
+        free(other);
+    }
+    free(on);
+    return same;
+}
+
+/* Of `same` experts' weights, or of one weight. */
+static void item_row(struct table *t, const struct item *it, int32_t same,
+                     const struct lens_stats *s)
+{
+    char text[LIMIT_NAME];
+    int32_t expert = weight_row_expert(&it->c->m->cfg, it->cut.w.layer);
+    table_string(t, same > 1 ? names_experts(it->name, expert, expert + same - 1, text) : it->name);
     shape_text(&it->cut.w, text, sizeof text, false);
     table_string(t, text);
     shape_text(&it->cut.w, text, sizeof text, true);
@@ -227,7 +253,7 @@ static int list_items(struct cli *c, struct item_list *l)
     if (c->n_edits)
         columns[n_columns++] = (struct table_column)COLUMN_TEXT("edits");
     int rc = cli_rows_open(c, &rows, columns, n_columns);
-    for (int32_t i = 0; i < l->n && !rc; i++) {
+    for (int32_t i = 0, same = 1; i < l->n && !rc; i += same) {
         struct item *it = &l->item[i];
         struct lens_stats s;
         float *values = c->opt->stats ? weights_read(c, &it->cut) : NULL;
@@ -236,8 +262,9 @@ static int list_items(struct cli *c, struct item_list *l)
         else if (c->opt->stats)
             rc = c->err.code;
         free(values);
+        same = rows.t && !values && !c->opt->tsv ? experts_alike(it, l->n - i) : 1;
         if (rows.t)
-            item_row(rows.t, it, values ? &s : NULL);
+            item_row(rows.t, it, same, values ? &s : NULL);
         else
             item_json(&rows.j, it, values ? &s : NULL);
     }
