@@ -45,11 +45,12 @@ static int cycle(const char *args, int at, const char *const *words, int n)
     return find_word(args, words, n);
 }
 
-/* No such hook in a parallel block; no logits without a head. */
+/* No such hook in a parallel block; no logits without a head; experts of a mixture alone. */
 static bool quantity_is_there(const struct app *a, int q)
 {
     const struct config *cfg = &a->m->cfg;
     return quantity_is_lens((enum quantity)q) ? !cfg->headless
+           : q == QUANTITY_EXPERTS            ? cfg->n_moe > 0
                                               : q != QUANTITY_MID || !cfg->parallel;
 }
 
@@ -144,7 +145,12 @@ static int32_t number(struct app *a, const char *what, const char *args, int32_t
 
 unsigned act_HEAD(struct app *a, const char *args)
 {
-    int32_t n = a->m->cfg.n_heads;
+    bool experts = a->cur.view == VIEW_GRID;
+    int32_t n = experts ? a->m->cfg.n_active : a->m->cfg.n_heads;
+    if (experts && a->quantity != QUANTITY_EXPERTS) {
+        app_complain(a, "no head is chosen here · 2 shows attention");
+        return 0;
+    }
     if (a->cur.view == VIEW_TENSOR) {
         int64_t shape[SITE_RANK_MAX];
         if (site_shape(&a->m->cfg, a->cur.site.id, a->n, shape) < 3) {
@@ -153,7 +159,8 @@ unsigned act_HEAD(struct app *a, const char *args)
         }
         n = (int32_t)(site_table[a->cur.site.id].dims[0] == DIM_HEAD ? shape[0] : shape[1]);
     }
-    int32_t h = number(a, "head", args, a->cur.head < n ? a->cur.head : n - 1, 0, n - 1);
+    int32_t h = number(a, experts ? "place" : "head", args, a->cur.head < n ? a->cur.head : n - 1,
+                       0, n - 1);
     if (h >= 0)
         a->cur.head = h;
     return 0;

@@ -15,8 +15,8 @@ bool quantity_is_lens(enum quantity q)
     return q == QUANTITY_LENS || q == QUANTITY_ENTROPY || q == QUANTITY_RANK;
 }
 
-const char *const quantity_names[QUANTITY_COUNT] = {"lens", "norm", "norm-pre", "norm-mid",
-                                                    "attn", "mlp",  "entropy",  "rank"};
+const char *const quantity_names[QUANTITY_COUNT] = {
+    "lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "experts", "entropy", "rank"};
 const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised", "row-max", "value"};
 const char *const show_names[SHOW_COUNT] = {"base", "edited", "difference"};
 

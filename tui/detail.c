@@ -214,11 +214,8 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
     free(v), free(there);
 }
 
-void detail_draw(struct app *a, struct frame *f, struct rect r)
+void detail_head(const struct app *a, struct canvas *c, struct rect r, const char *name)
 {
-    struct canvas *c = f->canvas;
-    char name[LIMIT_NAME + 24];
-    detail_name(a, name);
     int x = canvas_put(c, r, 0, 0, canvas_plain(CANVAS_BOLD), name) + 2;
     x = x < 26 ? 26 : x;
     x += canvas_putf(c, r, x, 0, canvas_plain(0), "%d \"", (int)a->cur.row);
@@ -226,6 +223,28 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     const char *text = model_input_text(a->m, a->tokens[a->cur.row], &len);
     x += canvas_put_text(c, r, x, 0, canvas_plain(0), text, len, TEXT_TOKEN);
     canvas_put(c, r, x, 0, canvas_plain(0), "\"");
+}
+
+struct rect detail_cut_edits(const struct app *a, struct rect *r)
+{
+    return rect_cut_bottom(r, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
+}
+
+void detail_edits(const struct app *a, struct canvas *c, struct rect r)
+{
+    if (!a->edits.n)
+        return;
+    canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "edits");
+    rect_cut_top(&r, 1);
+    draw_edits(a, c, r);
+}
+
+void detail_draw(struct app *a, struct frame *f, struct rect r)
+{
+    struct canvas *c = f->canvas;
+    char name[LIMIT_NAME + 24];
+    detail_name(a, name);
+    detail_head(a, c, r, name);
     struct shown d;
     if (!show_open(&d, a)) {
         canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
@@ -236,9 +255,7 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     draw_figures(a, c, r, &d);
     struct rect rest = r;
     rect_cut_top(&rest, 4);
-    struct rect bottom = rect_cut_bottom(&rest,
-                                         a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
-    struct rect below = rect_cut_bottom(&rest, 3);
+    struct rect bottom = detail_cut_edits(a, &rest), below = rect_cut_bottom(&rest, 3);
     if (rest.h > d.at.w->k + 1) { /* keep it together */
         below.y = rest.y + d.at.w->k + 2;
         rest.h = d.at.w->k + 1;
@@ -250,9 +267,5 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     draw_through(a, c, below, &d);
     if (stale)
         canvas_restyle(c, (struct rect){r.x, r.y + 1, r.w, r.h - 1}, canvas_plain(CANVAS_DIM));
-    if (a->edits.n) {
-        canvas_put(c, bottom, 1, 0, canvas_plain(CANVAS_BOLD), "edits");
-        rect_cut_top(&bottom, 1);
-        draw_edits(a, c, bottom);
-    }
+    detail_edits(a, c, bottom);
 }

@@ -64,8 +64,12 @@ static void add_model(const struct app *a, int detail, struct bytes *b)
     bytes_add_string(b, detail > 2 ? " borescope  " : " ");
     text_add(b, a->m->name, strlen(a->m->name), TEXT_PLAIN);
     if (detail > 0)
-        bytes_addf(b, "  %d layers %d heads d %d  %s", (int)cfg->n_layers, (int)cfg->n_heads,
-                   (int)cfg->d_model, a->m->dtype);
+        bytes_addf(b, "  %d layers %d heads d %d", (int)cfg->n_layers, (int)cfg->n_heads,
+                   (int)cfg->d_model);
+    if (detail > 0 && cfg->n_moe)
+        bytes_addf(b, "  %d of %d experts", (int)cfg->n_active, (int)cfg->n_experts);
+    if (detail > 0)
+        bytes_addf(b, "  %s", a->m->dtype);
     if (detail > 1 && !a->opt.fixed && a->m->be)
         bytes_addf(b, "  %s", a->m->be->describe);
     char process[PROCESS_TEXT_MAX];
@@ -206,7 +210,9 @@ static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
                     a->opt.keymap->counts ? "" : " view  ");
     for (size_t i = 0; i < sizeof bar / sizeof bar[0]; i++) {
         char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
-        if (strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS)
+        bool heads = a->cur.view != VIEW_GRID || a->quantity == QUANTITY_EXPERTS;
+        if ((strcmp(bar[i].command, "delete") == 0 && a->cur.view != VIEW_EDITS) ||
+            (strcmp(bar[i].command, "head next") == 0 && !heads))
             continue;
         keymap_keys_of(a->opt.keymap, where, bar[i].command, keys, sizeof keys);
         size_t n = strlen(keys);

@@ -99,6 +99,12 @@ static void test_screens_llama(void **state)
     check_screens("llama", "tests/fixtures/models/llama", 80, 24);
 }
 
+static void test_screens_mixtral(void **state)
+{
+    (void)state;
+    check_screens("mixtral", "tests/fixtures/models/mixtral", 112, 24);
+}
+
 static void test_screens_neox(void **state)
 {
     (void)state;
@@ -532,6 +538,7 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_screens_gpt2),
                                        cmocka_unit_test(test_screens_llama),
+                                       cmocka_unit_test(test_screens_mixtral),
                                        cmocka_unit_test(test_screens_neox),
                                        cmocka_unit_test(test_screens_vit),
                                        WITH(test_nouns),

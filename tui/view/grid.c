@@ -5,10 +5,11 @@
 #include <string.h>
 
 #include "detail.h"
+#include "experts.h"
 #include "patches.h"
 #include "run/run.h"
 
-enum { COLUMN_MIN = 7, COLUMN_MAX = 11 };
+enum { COLUMN_MIN = 7, COLUMN_MAX = 11, COLUMN_EXPERTS = 35 };
 
 static int32_t rows_shown(const struct app *a)
 {
@@ -19,8 +20,11 @@ static int32_t rows_shown(const struct app *a)
 static void grid_layout(struct app *a, struct rect body)
 {
     int32_t columns = a->m->cfg.n_layers + 1, room = body.w - DRAW_LABEL;
-    int32_t width = room / columns;
-    a->column_width = width > COLUMN_MAX ? COLUMN_MAX : width < COLUMN_MIN ? COLUMN_MIN : width;
+    int32_t width = room / columns, most = COLUMN_MAX;
+    if (a->quantity == QUANTITY_EXPERTS) /* all that a token goes to, where there is room */
+        most = 3 + a->m->cfg.n_active * (a->m->cfg.n_experts > 100 ? 4 : 3);
+    most = most < COLUMN_MAX ? COLUMN_MAX : most > COLUMN_EXPERTS ? COLUMN_EXPERTS : most;
+    a->column_width = width > most ? most : width < COLUMN_MIN ? COLUMN_MIN : width;
     a->page = rows_shown(a);
     a->row_top = draw_scroll(a->row_top, a->cur.row, a->n, a->page);
     a->column_left = draw_scroll(a->column_left, a->cur.column, columns, room / a->column_width);
@@ -34,15 +38,17 @@ static struct site_ref cell_site(const struct app *a, int32_t column)
     if (column == 0)
         return run_lens_site(a->m, 0);
     static const enum site_id ids[QUANTITY_COUNT] = {
-        SITE_RESID_POST, SITE_RESID_POST, SITE_RESID_PRE,  SITE_RESID_MID,
-        SITE_ATTN_OUT,   SITE_MLP_OUT,    SITE_RESID_POST, SITE_RESID_POST};
+        SITE_RESID_POST, SITE_RESID_POST,     SITE_RESID_PRE,  SITE_RESID_MID, SITE_ATTN_OUT,
+        SITE_MLP_OUT,    SITE_EXPERT_WEIGHTS, SITE_RESID_POST, SITE_RESID_POST};
     struct site_ref s = {ids[a->quantity], column - 1};
     return s.id == SITE_RESID_POST ? run_lens_site(a->m, column) : s;
 }
 
-/* The embedding has no attention. */
+/* The embedding has no attention, a dense layer no experts. */
 static bool is_figure(const struct app *a, int32_t column)
 {
+    if (a->quantity == QUANTITY_EXPERTS)
+        return column > 0 && layer_in(&a->m->cfg.moe, column - 1);
     return column > 0 || quantity_is_lens(a->quantity) || a->quantity == QUANTITY_NORM;
 }
 
@@ -51,6 +57,8 @@ static struct want column_want(const struct app *a, int32_t column)
     int32_t end = a->row_top + a->page < a->n ? a->row_top + a->page : a->n;
     if (quantity_is_lens(a->quantity))
         return detail_cell(a, column, a->row_top, end);
+    if (a->quantity == QUANTITY_EXPERTS)
+        return experts_want(SITE_EXPERT_INDICES, column - 1, a->row_top, end);
     return want_make(WANT_NORM,
                      column ? cell_site(a, column) : (struct site_ref){SITE_RESID_PRE, 0},
                      a->row_top, end);
@@ -60,16 +68,24 @@ static void grid_want(const struct app *a, struct want_list *l)
 {
     bool side;
     app_body(a, &side);
-    if (side || a->side_open) {
+    bool experts = a->quantity == QUANTITY_EXPERTS;
+    if (experts && (side || a->side_open)) {
+        experts_side_want(a, l);
+    } else if (side || a->side_open) {
         struct want all = column_want(a, a->cur.column);
         all.row0 = 0, all.row1 = a->n;
         detail_want(a, l, a->body.h - 12 < 5 ? 5 : a->body.h - 12);
         if (a->image && is_figure(a, a->cur.column))
             want_add(l, all);
     }
-    for (int32_t column = a->m->cfg.n_layers; column >= 0; column--)
-        if (is_figure(a, column))
-            want_add(l, column_want(a, column));
+    for (int32_t column = a->m->cfg.n_layers; column >= 0; column--) {
+        if (!is_figure(a, column))
+            continue;
+        struct want w = column_want(a, column);
+        want_add(l, w);
+        if (experts)
+            want_add(l, experts_want(SITE_ROUTER_SCORES, column - 1, w.row0, w.row1));
+    }
 }
 
 /* ---- values ---- */
@@ -82,8 +98,8 @@ struct columns {
 
 static bool columns_open(struct columns *s, const struct app *a)
 {
-    bool lens = quantity_is_lens(a->quantity);
-    if (!app_answer(a, lens ? WANT_CELL : WANT_NORM, SITE_COUNT, &s->at))
+    bool lens = quantity_is_lens(a->quantity), experts = a->quantity == QUANTITY_EXPERTS;
+    if (!app_answer(a, lens ? WANT_CELL : experts ? WANT_VALUES : WANT_NORM, SITE_COUNT, &s->at))
         return false;
     s->target = lens ? s->at.w->id[0] : -1;
     return true;
@@ -102,6 +118,26 @@ static const struct want_cell *lens_at(const struct app *a, const struct columns
                                        int32_t column, int32_t row)
 {
     return element(a, s, face, column, row);
+}
+
+static struct experts experts_of(const struct app *a, const struct columns *s, enum face face,
+                                 int32_t column, int32_t row)
+{
+    return is_figure(a, column) ? experts_at(a, s->at.s, face, column - 1, row)
+                                : (struct experts){0};
+}
+
+/* Of the first expert's weight in the sum, or the share of it that an edit moves. */
+static bool experts_value(const struct app *a, const struct columns *s, int32_t column, int32_t row,
+                          float *v)
+{
+    struct experts base = experts_of(a, s, FACE_BASE, column, row), edited = base;
+    if (s->at.show != SHOW_BASE)
+        edited = experts_of(a, s, FACE_EDITED, column, row);
+    if (!base.index || !edited.index)
+        return false;
+    *v = s->at.show == SHOW_DIFFERENCE ? experts_moved(&base, &edited) : edited.weight[0];
+    return true;
 }
 
 /* The figure of a cell; false while it is not there. */
@@ -129,6 +165,8 @@ static bool value(const struct app *a, const struct columns *s, int32_t column, 
                   float *v)
 {
     float base, edited = 0;
+    if (a->quantity == QUANTITY_EXPERTS)
+        return experts_value(a, s, column, row, v);
     bool there = face_value(a, s, FACE_BASE, column, row, &base) &&
                  (s->at.show == SHOW_BASE || face_value(a, s, FACE_EDITED, column, row, &edited));
     if (there)
@@ -141,7 +179,7 @@ static struct scale fit(const struct app *a, const struct columns *s)
 {
     int32_t columns = a->m->cfg.n_layers + 1, n = 0;
     bool diff = s->at.show == SHOW_DIFFERENCE;
-    if (!diff && a->quantity == QUANTITY_LENS)
+    if ((!diff && a->quantity == QUANTITY_LENS) || a->quantity == QUANTITY_EXPERTS)
         return scale_make(SCALE_LINEAR, 0, 1);
     if (!diff && a->quantity == QUANTITY_ENTROPY)
         return scale_make(SCALE_LINEAR, 0, logf((float)a->m->cfg.d_vocab));
@@ -159,6 +197,12 @@ static struct scale fit(const struct app *a, const struct columns *s)
     return sc;
 }
 
+/* Figures below 0 too: differences, but for the share that routing moves. */
+static bool is_signed(const struct app *a, enum show show)
+{
+    return show == SHOW_DIFFERENCE && a->quantity != QUANTITY_EXPERTS;
+}
+
 /* ---- drawing ---- */
 
 static bool is_selected(const struct app *a, int32_t column, int32_t row)
@@ -173,18 +217,24 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
     struct canvas *c = f->canvas;
     int width = a->column_width - 1;
     float v = 0;
-    bool diff = s->at.show == SHOW_DIFFERENCE, there = value(a, s, column, row, &v);
+    bool experts = a->quantity == QUANTITY_EXPERTS, diff = s->at.show == SHOW_DIFFERENCE,
+         there = value(a, s, column, row, &v);
     bool blank = !there || (diff && v == 0), pending = !there && is_figure(a, column);
     bool on = column == a->cur.column && row == a->cur.row;
     struct canvas_style st = blank
                                  ? canvas_plain(0)
                                  : draw_value_style(f,
-                                                    diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
+                                                    is_signed(a, s->at.show) ? COLORMAP_DIVERGING
+                                                                             : COLORMAP_SEQUENTIAL,
                                                     scale_at(sc, v));
     st.attr |= (s->at.stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) |
                (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
     canvas_fill(c, (struct rect){r.x, r.y, width, 1}, st, " ");
     bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
+    if (experts) /* the router's other hooks choose too */
+        edited = edited ||
+                 draw_is_edited(a, (struct site_ref){SITE_EXPERT_INDICES, column - 1}, 0, row) ||
+                 draw_is_edited(a, (struct site_ref){SITE_ROUTER_SCORES, column - 1}, 0, row);
     bool both = on && edited &&
                 width >= COLUMN_MIN; /* in the narrowest cells the mark stands for the bracket */
     int x = both ? 2 : 1, room = width - 1 - x; /* bracket, mark, value, bracket */
@@ -193,6 +243,12 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
     else if (!blank && a->quantity == QUANTITY_LENS && !diff && !isnan(v)) {
         enum face face = s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
         draw_token(a, c, r, x, 0, st, lens_at(a, s, face, column, row)->top.id, room);
+    } else if (!blank && experts) {
+        char text[COLUMN_EXPERTS * 2];
+        struct experts e = experts_of(a, s, s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED,
+                                      column, row);
+        canvas_putf(c, r, x, 0, st, "%.*s", room > 0 ? room : 0,
+                    experts_text(&e, text, sizeof text));
     } else if (!blank) {
         char n[NUMBER_BYTES];
         int decimals = a->quantity == QUANTITY_RANK              ? 0
@@ -228,8 +284,11 @@ static void draw_header(const struct app *a, struct canvas *c, struct rect r, in
 
 static const char *legend_name(const struct app *a, bool diff)
 {
-    static const char *const names[QUANTITY_COUNT] = {"p(top-1)", "norm", "norm",    "norm",
-                                                      "norm",     "norm", "entropy", "rank"};
+    static const char *const names[QUANTITY_COUNT] = {
+        "p(top-1)", "norm", "norm", "norm", "norm", "norm", "weight of the first",
+        "entropy",  "rank"};
+    if (a->quantity == QUANTITY_EXPERTS && diff)
+        return "share that goes elsewhere";
     return diff ? a->quantity == QUANTITY_LENS ? "change of log p" : "change" : names[a->quantity];
 }
 
@@ -257,11 +316,11 @@ static void grid_draw(struct app *a, struct frame *f, struct rect body)
     }
     if (legend.h)
         heat_legend(f->canvas, legend, 1, 0, legend_name(a, diff), sc,
-                    diff ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL);
+                    is_signed(a, s.at.show) ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL);
 }
 
 /* The figures of the cursor's column at all patches, above the cell in full. */
-static void grid_side(struct app *a, struct frame *f, struct rect r)
+static void patches_side(struct app *a, struct frame *f, struct rect r)
 {
     struct rect top = patches_cut(a, &r);
     struct columns s = {.at = {0}};
@@ -289,6 +348,7 @@ static void grid_title(const struct app *a, struct bytes *out)
                                                       "norm of blocks.*.hook_resid_mid",
                                                       "attention: norm of blocks.*.hook_attn_out",
                                                       "MLP: norm of blocks.*.hook_mlp_out",
+                                                      "blocks.*.mlp.hook_expert_indices",
                                                       "entropy of the lens",
                                                       "rank of "};
     if (a->quantity == QUANTITY_LENS && a->show == SHOW_DIFFERENCE && a->snap && a->snap->edited &&
@@ -319,17 +379,41 @@ static bool grid_noun(const struct app *a, struct noun *n)
     n->site = cell_site(a, a->cur.column);
     snprintf(n->here, sizeof n->here, "[%d]", (int)draw_row_index(a, a->cur.row));
     n->all[0] = 0;
-    return true;
+    if (a->quantity != QUANTITY_EXPERTS)
+        return true;
+    if (a->selecting) { /* what all experts of a rectangle add */
+        n->site.id = SITE_MLP_OUT;
+        return true;
+    }
+    /* without weight the router takes another expert */
+    int32_t expert = is_figure(a, a->cur.column) ? experts_chosen(a, a->cur.column - 1) : -1;
+    snprintf(n->here, sizeof n->here, "[%d, %d]", (int)draw_row_index(a, a->cur.row), (int)expert);
+    snprintf(n->all, sizeof n->all, "[:, %d]", (int)expert);
+    return expert >= 0;
+}
+
+static void grid_side(struct app *a, struct frame *f, struct rect r)
+{
+    if (a->quantity == QUANTITY_EXPERTS)
+        experts_side(a, f, r);
+    else
+        patches_side(a, f, r);
 }
 
 static bool grid_enter(struct app *a)
 {
     bool side;
     app_body(a, &side);
-    if (!side && !a->side_open && a->w >= SMALL_COLUMNS && a->h >= SMALL_ROWS)
+    if (!side && !a->side_open && a->w >= SMALL_COLUMNS && a->h >= SMALL_ROWS) {
         a->side_open = true;
-    else
+    } else if (a->quantity == QUANTITY_EXPERTS && is_figure(a, a->cur.column)) {
+        app_jump_push(a);
+        a->cur.site = cell_site(a, a->cur.column);
+        a->cur.element = draw_clamp(experts_chosen(a, a->cur.column - 1), a->m->cfg.n_experts);
+        a->cur.view = VIEW_TENSOR;
+    } else {
         app_show_view(a, VIEW_LENS);
+    }
     return true;
 }
 
