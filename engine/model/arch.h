@@ -71,7 +71,7 @@ struct arch_tensor {
 
 /* How TransformerLens reads such a model, for programs that are exported: Python. */
 struct arch_lens {
-    const char *convert; /* its function of weight_conversions */
+    const char *convert; /* its function of weight_conversions; NULL: it has none */
     bool grouped;        /* that function wants n_key_value_heads always */
     const char *before;  /* lines before the call, or NULL */
     const char *biases;  /* lines after it that put attention biases back which it drops, or NULL */

@@ -119,11 +119,11 @@ static const struct alias_row names[] = {
     HF(L "post_attention_layernorm.input", MLP_IN),
     HF(L "post_attention_layernorm.output", LN2_OUT),
     HF(L "mlp.input", LN2_OUT),
-    HF_IF(L "mlp.gate.input", LN2_OUT, MOE),
+    HF_IF(L "mlp.gate.input", MIXTURE_IN, MOE),
     HF_IF(L "mlp.gate.output.0", ROUTER_LOGITS_COPY, MOE),
     HF_IF(L "mlp.gate.output.1", ROUTER_SCORES, MOE),
     HF_IF(L "mlp.gate.output.2", EXPERT_INDICES, MOE),
-    HF_IF(L "mlp.experts.input", LN2_OUT, MOE),
+    HF_IF(L "mlp.experts.input", MIXTURE_IN, MOE),
     NO(L "mlp.experts.act_fn.input", ROUTED),
     NO(L "mlp.experts.act_fn.output", ROUTED),
     HF_IF(L "mlp.gate_proj.input", GATE_IN, DENSE),
@@ -140,6 +140,14 @@ static const struct alias_row names[] = {
     NAMES_END("model."),
 };
 
+/* The library's converter reads modules of before transformers 5. */
+static const char modules_of_before[] =
+    "    for block in hf.model.layers:\n"
+    "        at, mixture = types.SimpleNamespace, block.mlp.experts\n"
+    "        parts = [(*gate_up.chunk(2), down) for gate_up, down in zip(mixture.gate_up_proj, mixture.down_proj)]\n"
+    "        experts = [at(w1=at(weight=gate), w3=at(weight=up), w2=at(weight=down)) for gate, up, down in parts]\n"
+    "        block.block_sparse_moe = at(gate=block.mlp.gate, experts=experts)\n";
+
 /* Further properties may follow. */
 #define ARCH_MOE(name, type, class, key_table, tensor_table, ...)                                  \
     extern const struct arch name;                                                                 \
@@ -153,9 +161,17 @@ static const struct alias_row names[] = {
         .must = must,                                                                              \
         .tensors = tensor_table,                                                                   \
         .names = names,                                                                            \
-        .lens = {.convert = "convert_" type "_weights", .grouped = true},                          \
+        .lens = LENS_OF_##name,                                                                    \
     }
 
+#define LENS_OF_arch_mixtral                                                               \
+    {                                                                                      \
+        .convert = "convert_mixtral_weights", .grouped = true, .before = modules_of_before \
+    }
+#define LENS_OF_arch_qwen3_moe \
+    {                          \
+        .grouped = true        \
+    }
 ARCH_MOE(arch_mixtral, "mixtral", "MixtralForCausalLM", mixtral_keys, mixtral_tensors,
          .share_top = true, .prepend_bos = true);
 ARCH_MOE(arch_qwen3_moe, "qwen3_moe", "Qwen3MoeForCausalLM", qwen3_keys, qwen3_tensors,

@@ -86,6 +86,11 @@ layer_0_post_decoder += rows("FILE", "three") ; blocks.1.attn.hook_z[1:, 1] = ro
 layer_0_attn_pre_out = offset(file("FILE", "heads_all.param")) ; blocks.1.hook_mlp_out = postbias(dir(3, 4)) ; layer_1_post_mlp = unoffset(file("FILE", "stream.offset"))
 layer_0_attn_pre_out[2:] = whiten("FILE", "white") ; layer_1_attn_pre_out = whiten("FILE", "white") ; layer_1_attn_pre_out = unwhiten("FILE", "white")
 blocks.0.attn.o.hook_in[:, 1] = 0 ; blocks.1.mlp.out.hook_in[-1] *= 3
+blocks.0.mlp.hook_expert_weights[3:, 1] *= 3 ; blocks.1.mlp.hook_expert_indices[-1, 0] = 0
+blocks.1.mlp.hook_expert_weights[:, 2] = 0 ; blocks.0.mlp.hook_expert_weights[2:4] = from(corrupt)
+blocks.0.mlp.experts.3.hook_post = 0 ; blocks.*.mlp.experts.{0..4}.hook_gate[2:] *= 2 ; blocks.1.mlp.experts.1.hook_pre[:, 3:9] = clamp(-0.1, 0.2)
+blocks.1.mlp.experts.2.hook_pre[{1,4,6}, {0,2}] -= 0.5 ; blocks.0.mlp.experts.1.hook_gate = frozen ; blocks.0.hook_mlp_in[1] += 0.5
+blocks.1.mlp.hook_router_scores[5] = 0.5 ; HEAD.0.mlp.gate.output.2[2] = 1
 layer_0_mlp_pre_out[3] = 1 ; layer_1_post_decoder[-1] *= 0.5
 HEAD.0.attn.c_attn.output[2, 3:9] = 0
 HEAD.0.attention.query_key_value.output[2, 3:9] = 0
@@ -103,6 +108,8 @@ blocks.0.attn.b_Q[1] += 0.5 ; blocks.1.attn.b_K += 0.25 ; blocks.0.attn.b_V -= 0
 blocks.0.mlp.W_in[:, 3:9] *= 0 ; blocks.1.mlp.W_in[2] = 0.125 ; blocks.1.mlp.W_in = clamp(-0.05, 0.05)
 blocks.0.mlp.b_in[5] += 2 ; blocks.*.mlp.b_in[{0,3,4}] *= -1
 blocks.0.mlp.W_gate[:, 4] = 0 ; blocks.1.mlp.W_gate *= 2
+blocks.0.mlp.W_gate.weight[2] *= 3 ; blocks.1.mlp.W_gate[:, 4] = 0
+blocks.0.mlp.experts.2.W_in[3] *= -2 ; blocks.*.mlp.experts.{0..4}.W_gate[:, {0,5}] += 0.25 ; blocks.1.mlp.experts.1.W_out.weight = clamp(-0.05, 0.05)
 blocks.{0..1}.mlp.W_out = project_out(file("FILE", "residual")) ; blocks.0.mlp.W_out[{1,5}, {0,2,3}] += 0.5 ; blocks.1.mlp.b_out -= 0.5
 blocks.*.mlp.W_out += noise(0.1, seed=3) ; blocks.0.mlp.W_in *= noise(1, seed=-2) ; blocks.0.ln2.w[1:] -= noise(0.5)
 blocks.0.ln1.w *= 2 ; blocks.*.ln2.w[:4] = 0 ; ln_final.w[2] *= 3
@@ -152,6 +159,7 @@ unembed.hook_in_grad[:3] = 0 ; unembed.hook_out_grad[-1, 3] *= 2 ; unembed.hook_
 blocks.0.attn.hook_rot_q_grad[:, 1] *= 2 ; blocks.1.attn.hook_rot_k_grad[-3:] = clamp(-0.01, 0.02)
 blocks.0.mlp.hook_pre_grad[:, 3:11] -= 0.1 ; blocks.1.mlp.hook_pre_grad *= -1
 blocks.1.mlp.hook_pre_linear_grad[-1] *= 2 ; blocks.0.mlp.hook_post_grad[2] = 0
+blocks.0.mlp.hook_expert_weights_grad[:, 1] *= 2 ; blocks.1.mlp.experts.3.hook_post_grad[2:] = 0.1 ; blocks.0.mlp.experts.1.hook_pre_grad *= -1
 blocks.0.ln1.hook_out_grad *= 0.5 ; blocks.1.ln2.hook_out_grad[2:] += 0.1 ; blocks.0.ln2.hook_out = clamp(-0.5, 0.5) ; blocks.0.ln2.hook_out_grad *= -1
 rotary_emb.hook_cos_grad[2:] *= 0.5 ; rotary_emb.hook_sin_grad = 1 ; blocks.0.hook_mlp_out_grad[1] *= 2
 blocks.0.attn.q.hook_in_grad[1] = 0.1 ; blocks.1.mlp.gate.hook_in_grad *= 2 ; blocks.0.mlp.act.hook_out_grad -= 0.1
@@ -252,7 +260,8 @@ def fixture_values(folder):
     """Its tokens and sizes."""
     with safe_open(folder / "cache.safetensors", "np") as f:
         tokens = json.loads(f.metadata()["tokens"])
-        shapes = {at: f.get_slice(f"blocks.0.{at}").get_shape()[2:] for at in ("attn.hook_z", "mlp.hook_post", "hook_resid_pre")}
+        post = "mlp.hook_post" if "blocks.0.mlp.hook_post" in f.keys() else "mlp.experts.0.hook_post"
+        shapes = {at: f.get_slice(f"blocks.0.{at}").get_shape()[2:] for at in ("attn.hook_z", post, "hook_resid_pre")}
     return tokens, *shapes.values()
 
 

@@ -312,9 +312,10 @@ void export_title(struct exporter *x, const char *library, const char *needs)
 
 void export_imports(struct exporter *x)
 {
-    bytes_addf(x->out, "%s%simport sys\n\nimport numpy as np\nimport torch\n",
+    bytes_addf(x->out, "%s%simport sys\n%s\nimport numpy as np\nimport torch\n",
                x->prog->n_weights ? "import contextlib\n" : "",
-               x->prog->n_back ? "import functools\n" : "");
+               x->prog->n_back ? "import functools\n" : "",
+               x->to == EXPORT_TRANSFORMER_LENS && x->cfg->n_moe ? "import types\n" : "");
 }
 
 void export_tokens(struct exporter *x)

@@ -76,6 +76,8 @@ void export_shape(const struct exporter *x, const struct edit_instr *act,
 {
     if (!act->weight) {
         site_shape(x->cfg, act->site.id, x->x->n, shape);
+        if (act->expert)
+            shape[1] = x->cfg->d_expert;
         return;
     }
     memcpy(shape, act->weight->shape, sizeof act->weight->shape);

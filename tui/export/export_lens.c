@@ -47,8 +47,16 @@ static bool is_made(enum site_id id)
     return id == SITE_ROT_COS || id == SITE_ROT_SIN || id == SITE_ACT_OUT;
 }
 
+/* Of one expert, which the library has. */
+static bool is_expert(enum site_id id)
+{
+    return id == SITE_EXPERT_GATE || id == SITE_EXPERT_PRE || id == SITE_EXPERT_POST;
+}
+
 static const char *no_hook(enum site_id id)
 {
+    if (is_expert(id))
+        return "TransformerLens hooks each expert by its number · name mlp.experts.0.hook_post, …";
     if (id == SITE_LN1_OUT || id == SITE_LN2_OUT)
         return "TransformerLens has no hook on a norm's output · its ln1.hook_normalized and ln2.hook_normalized come before the weight";
     if (site_table[id].when == PROPERTY_QK_NORM_HEADS)
@@ -63,10 +71,15 @@ static int check_changes(struct exporter *x, struct switches *sw)
     const struct edit_program *p = x->prog;
     for (int32_t i = 0; i < p->n_instrs + p->n_back; i++) {
         const struct edit_instr *act = i < p->n_instrs ? &p->instrs[i] : &p->back[i - p->n_instrs];
-        if (no_hook(act->site.id))
+        if (!act->expert && no_hook(act->site.id))
             return export_refuse(x, act->edit, no_hook(act->site.id));
         switch_on(sw, act->site.id, true);
-        x->change[x->n_changes++].act = *act;
+        struct edit_instr *own = &x->change[x->n_changes++].act;
+        *own = *act;
+        if (act->expert) { /* there [pos, d_mlp], with no slots */
+            own->rank = 2;
+            own->axis[1] = act->axis[2], own->vec_stride[1] = act->vec_stride[2];
+        }
     }
     return 0;
 }
@@ -94,7 +107,7 @@ static int check_capture(struct exporter *x, const struct alias_pick *p, const s
 {
     for (int i = 0; i < p->value.n_sites; i++) {
         struct site_ref s = p->value.site[i];
-        if (no_hook(s.id) && !(is_made(s.id) && !x->x->grad))
+        if (p->value.form != FORM_EXPERT && no_hook(s.id) && !(is_made(s.id) && !x->x->grad))
             return err_set(x->e, ERR_BAD_INPUT, "capture %s · %s", p->name, no_hook(s.id));
         if (is_ln1(s.id) && (sw->split || sw->attn_in) && (x->x->grad || inputs_edited(x, s.layer)))
             return err_set(
@@ -122,7 +135,7 @@ static int check_model(struct exporter *x)
     const struct config *c = x->cfg;
     if (!c->arch->lens.convert)
         return err_set(x->e, ERR_BAD_INPUT,
-                       "TransformerLens has no converter for %s · --to nnsight",
+                       "%s · TransformerLens has no converter for %s · --to nnsight", x->x->m->name,
                        c->arch->model_type);
     const char *why = c->sinks          ? "TransformerLens' attention has no sinks"
                       : c->clip_qkv > 0 ? "TransformerLens clips no queries, keys and values"
@@ -199,11 +212,18 @@ static void put_edits(struct exporter *x, bool backward, struct site_ref *room)
     char name[40];
     for (int32_t f = 0; f < x->n_functions; f++) {
         int n = 0;
-        for (int32_t i = 0; i < x->n_changes; i++)
-            if (x->change[i].function == f && !x->change[i].act.weight &&
-                x->change[i].act.backward == backward)
-                room[n++] = x->change[i].act.site;
         export_function_name(x, f, name);
+        for (int32_t i = 0; i < x->n_changes; i++) {
+            const struct edit_instr *act = &x->change[i].act;
+            if (x->change[i].function != f || act->weight || act->backward != backward)
+                continue;
+            if (act->expert)
+                bytes_addf(x->out, "    (\"blocks.%d.mlp.experts.%d.%s\", %s),\n",
+                           (int)act->site.layer, (int)act->expert - 1,
+                           strrchr(site_table[act->site.id].name, '.') + 1, name);
+            else
+                room[n++] = act->site;
+        }
         put_pairs(x, room, sort_sites(room, n), name);
     }
     export_list_end(x);
@@ -263,8 +283,6 @@ static bool put_derived(struct exporter *x, const struct alias_pick *p, const st
         bytes_add_string(x->out, is_made(s.id) ? "[:, None]" : ".transpose(1, 2)");
         return true;
     case FORM_EXPERT:
-        bytes_addf(x->out, "c[\"%s\"]", p->name);
-        return p->value.library == LIBRARY_LENS;
     case FORM_REFUSED: break;
     }
     return false;
@@ -274,6 +292,8 @@ static bool is_direct(const struct alias_pick *p, const struct switches *sw)
 {
     struct site_ref s = export_site(p);
     char name[LIMIT_NAME];
+    if (p->value.form == FORM_EXPERT)
+        return true;
     if (s.id == SITE_COUNT || is_made(s.id) || strcmp(site_name(s, name), p->name) != 0)
         return false;
     bool inputs_on = sw->split || sw->attn_in;
@@ -286,10 +306,12 @@ static bool is_direct(const struct alias_pick *p, const struct switches *sw)
 static void put_captures(struct exporter *x, const struct switches *sw, struct site_ref *room)
 {
     int n = 0, derived = 0;
-    for (int i = 0; i < x->n_captures; i++)
-        if (is_direct(&x->capture[i], sw))
-            room[n++] = export_site(&x->capture[i]);
     bytes_add_string(x->out, "CAPTURE = [\n");
+    for (int i = 0; i < x->n_captures; i++)
+        if (x->capture[i].value.form == FORM_EXPERT)
+            bytes_addf(x->out, "    \"%s\",\n", x->capture[i].name);
+        else if (is_direct(&x->capture[i], sw))
+            room[n++] = export_site(&x->capture[i]);
     put_names(x, room, sort_sites(room, n));
     export_list_end(x);
     for (int i = 0; i < x->n_captures; i++) {

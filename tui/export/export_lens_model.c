@@ -65,9 +65,10 @@ static void put_config(struct exporter *x, const struct switches *sw)
         "    cfg = HookedTransformerConfig(\n"
         "        n_layers=%d, n_heads=%d, d_head=%d, d_model=%d, d_mlp=%d, d_vocab=%d, n_ctx=%d,\n"
         "        act_fn=\"%s\", gated_mlp=%s, normalization_type=\"%s\", final_rms=%s, eps=%.9g, attn_scale=%.9g**0.5,\n",
-        (int)c->n_layers, (int)c->n_heads, (int)c->d_head, (int)c->d_model, (int)c->d_mlp,
-        (int)c->d_vocab, (int)context_of(x), acts[c->act], c->gated ? "True" : "False",
-        c->norm_center ? "LN" : "RMS", c->norm_center ? "False" : "True", c->norm_eps,
+        (int)c->n_layers, (int)c->n_heads, (int)c->d_head, (int)c->d_model,
+        (int)(c->n_moe ? c->d_expert : c->d_mlp), (int)c->d_vocab, (int)context_of(x), acts[c->act],
+        c->gated ? "True" : "False", c->norm_center ? "LN" : "RMS",
+        c->norm_center ? "False" : "True", c->norm_eps,
         c->query_pre_attn_scalar > 0 ? c->query_pre_attn_scalar : (double)c->d_head);
     if (c->pos == POS_ROTARY)
         bytes_addf(
@@ -80,6 +81,9 @@ static void put_config(struct exporter *x, const struct switches *sw)
         bytes_add_string(x->out, "        post_embedding_ln=True,\n");
     if (c->arch->lens.grouped || c->n_kv_heads != c->n_heads)
         bytes_addf(x->out, "        n_key_value_heads=%d,\n", (int)c->n_kv_heads);
+    if (c->n_moe)
+        bytes_addf(x->out, "        num_experts=%d, experts_per_token=%d, norm_topk_prob=%s,\n",
+                   (int)c->n_experts, (int)c->n_active, c->share_top ? "True" : "False");
     if (c->qk_norm_joined) /* and where norms stand, the library knows by the name */
         bytes_addf(x->out, "        original_architecture=\"%s\",\n", c->arch->class_name);
     else if (c->qk_norm)
@@ -172,6 +176,25 @@ static void put_switches(struct exporter *x, const struct switches *sw)
             bytes_addf(x->out, "    model.set_use_%s(True)\n", list[i].name);
 }
 
+/* TransformerLens' routers see batch and position as one axis, its experts their rows alone. */
+static const char routed_text[] =
+    "def routed(self, x):\n"
+    "    \"\"\"MoE.forward with positions kept in what is hooked: 0 where one goes to other experts.\"\"\"\n"
+    "    weights = self.hook_expert_weights(self.W_gate(x).softmax(-1))\n"
+    "    chosen, indices = weights.topk(self.experts_per_token)\n"
+    "    if self.cfg.norm_topk_prob:\n"
+    "        chosen = chosen / chosen.sum(-1, keepdim=True)\n"
+    "    indices = self.hook_expert_indices(indices)\n"
+    "    out = torch.zeros_like(x)\n"
+    "    for number, expert in enumerate(self.experts):\n"
+    "        here = indices == number\n"
+    "        there = here.any(-1, keepdim=True)\n"
+    "        gate = expert.hook_gate(expert.W_gate(x).where(there, 0.0)).where(there, 0.0)\n"
+    "        pre = expert.hook_pre(expert.W_in(x).where(there, 0.0)).where(there, 0.0)\n"
+    "        post = expert.hook_post((expert.act_fn(gate) * pre).where(there, 0.0)).where(there, 0.0)\n"
+    "        out = out + expert.W_out(post) * chosen.where(here, 0.0).sum(-1, keepdim=True)\n"
+    "    return out\n\n\n";
+
 void export_lens_model(struct exporter *x, const struct switches *sw)
 {
     static const struct {
@@ -183,6 +206,8 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
                  {PROCESS_FOLD_VALUE_BIASES, "fold_value_biases"},
                  {PROCESS_REFACTOR, "refactor_factored_attn_matrices"}};
     const struct arch *a = x->cfg->arch;
+    if (x->cfg->n_moe)
+        bytes_add_string(x->out, routed_text);
     bytes_add_string(x->out, "def load_model():\n    hf = ");
     export_hugging_face(x);
     bytes_add_char(x->out, '\n');
@@ -204,6 +229,10 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
     put_rotary(x);
     put_unrotated(x);
     put_slopes(x);
+    if (x->cfg->n_moe)
+        bytes_add_string(x->out,
+                         "    for block in model.blocks:\n"
+                         "        block.mlp.forward = types.MethodType(routed, block.mlp)\n");
     put_switches(x, sw);
     bytes_add_string(x->out, "    return model.eval()\n\n\n");
 }

@@ -37,6 +37,8 @@ struct export_parameter {
     char axes[5], named[5];           /* its axes, and those that the edit names: export_weight.c */
     const struct arch_tensor *joined; /* where it holds other weights too, else NULL */
     int part;                         /* of a joined one */
+    int32_t layer;                    /* -1: outside the layers */
+    int32_t expert;                   /* whose part it is of one that all experts share, else -1 */
     bool absent;                      /* a bias that this model has not */
 };
 

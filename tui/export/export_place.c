@@ -71,6 +71,18 @@ bool export_path_split(const char *path, struct point *out)
     return true;
 }
 
+/* Routers and experts have one axis of batch and position. */
+static void view_flat(struct point *at)
+{
+    static const char *const modules[] = {".mlp.gate", ".mlp.experts"};
+    size_t len = strlen(at->module);
+    for (int i = 0; i < 2; i++) {
+        size_t n = strlen(modules[i]);
+        if (len > n && !strcmp(at->module + len - n, modules[i]))
+            snprintf(at->view, sizeof at->view, "lambda x: x[None]");
+    }
+}
+
 /* How the site lies in the tensor of the name. */
 static void view_of(const struct config *cfg, const struct alias_value *v, struct site_ref s,
                     char *buf, size_t size)
@@ -166,6 +178,7 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
         out->site = site_order(p, v->site[v->n_sites - 1]);
     out->row = row_order(p, row);
     view_of(x->cfg, v, s, out->view, sizeof out->view);
+    view_flat(out);
     return 0;
 }
 
@@ -186,7 +199,13 @@ static int place_name(const struct points *p, const struct alias_pick *pick, str
                 out->site = site_order(p, p->nnsight[k].value.site[0]);
                 out->row = row_order(p, k);
             }
-        return export_path_split(p->nnsight[i].name, out) ? 0 : -1;
+        if (!export_path_split(p->nnsight[i].name, out))
+            return -1;
+        view_flat(out);
+        const char *module = strrchr(out->module, '.');
+        if (!strcmp(module, ".experts") && !out->output) /* they run when the router has chosen */
+            out->site = site_order(p, (struct site_ref){SITE_EXPERT_GATE, v->site[0].layer});
+        return 0;
     }
     return -1;
 }

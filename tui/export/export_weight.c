@@ -65,9 +65,10 @@ static int find_lens(struct exporter *x, const struct edit_weight *w, struct exp
             continue;
         const char *last = strrchr(at->name, '.') + 1;
         bool stored = is_kv(w->id) && x->cfg->arch->lens.grouped && *last != '_';
-        snprintf(p->name, sizeof p->name, "%.*s%s%s", (int)(last - at->name), at->name,
-                 stored ? "_" : "", last);
-        layer_as_pattern(p->name, w->layer);
+        bool linear = w->id == W_ROUTER || weight_is_expert(w->id); /* a module's */
+        snprintf(p->name, sizeof p->name, "%.*s%s%s%s", (int)(last - at->name), at->name,
+                 stored ? "_" : "", last, linear ? ".weight" : "");
+        layer_as_pattern(p->name, p->layer);
         for (int d = 0; d < at->rank; d++)
             p->axes[d] = axis_letter(at->dims[d], at->axis[d].run[0].over == RUN_K);
         found = 1;
@@ -94,7 +95,9 @@ static bool find_module(const struct config *c, const struct edit_weight *w,
          k = info->k == DIM_HEADS  ? 'J'
              : info->k == DIM_NONE ? 0
                                    : 'k';
-    arch_tensor_name(c->arch, a, 0, p->name);
+    /* routers have their second name where all experts are in one tensor, as here (a->merged) */
+    arch_tensor_name(c->arch, a, w->id == W_ROUTER, p->name);
+    p->expert = a->merged ? weight_row_expert(c, w->layer) : -1;
     p->axes[0] = a->turned ? k : n;
     p->axes[1] = a->turned ? n : k;
     p->joined = arch_parts(a) > 1 ? a : NULL;
@@ -153,7 +156,7 @@ static int by_parameter(const void *a, const void *b)
     if (x->act.edit != y->act.edit)
         return x->act.edit < y->act.edit ? -1 : 1;
     int names = strcmp(x->parameter->name, y->parameter->name);
-    if (names || x->act.site.layer != y->act.site.layer)
+    if (names || x->act.site.layer != y->act.site.layer) /* rows of weights: layers, experts */
         return names ? names : x->act.site.layer < y->act.site.layer ? -1 : 1;
     return (x->act.weight->id > y->act.weight->id) -
            (x->act.weight->id < y->act.weight->id); /* parts of one: any order will do */
@@ -168,6 +171,8 @@ int export_weights(struct exporter *x)
         return err_memory(x->e, "export");
     for (int32_t i = 0; i < n; i++) {
         const struct edit_instr *act = &x->prog->weights[i];
+        x->parameter[i].layer = weight_row_layer(x->cfg, act->weight->layer);
+        x->parameter[i].expert = -1;
         int rc = find_parameter(x, act, &x->parameter[i]);
         if (rc)
             return rc;
@@ -235,6 +240,8 @@ static void put_part(struct bytes *b, const struct config *c, const struct expor
 {
     const struct arch_tensor *a = p->joined;
     snprintf(axes, 5, "%s", p->axes);
+    if (p->expert >= 0)
+        bytes_addf(b, "[%d]", (int)p->expert);
     if (!a)
         return;
     int groups = (int)arch_groups(c, a), first = (int)arch_part_first(c, a, p->part),
@@ -251,7 +258,8 @@ static void put_part(struct bytes *b, const struct config *c, const struct expor
 
 static bool is_viewed(const struct export_parameter *p)
 {
-    return p->joined || (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
+    return p->joined || p->expert >= 0 ||
+           (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
 }
 
 /* Zeros for a bias that the model has not. */
@@ -300,7 +308,7 @@ void export_weight_end(const struct exporter *x, struct bytes *b, const struct e
 
 const char *export_parameter(const struct export_change *c, char buf[LIMIT_NAME])
 {
-    return arch_name_spell(c->parameter->name, c->act.site.layer, 0, buf);
+    return arch_name_spell(c->parameter->name, c->parameter->layer, 0, buf);
 }
 
 /* The changes from i on that make the same of one parameter in layers that follow each other. */
@@ -310,7 +318,7 @@ static int32_t run_length_of(const struct exporter *x, int32_t i)
     const struct export_change *c = &x->change[i];
     while (i + k < x->n_changes && c[k].parameter && c[k].function == c->function &&
            !strcmp(c[k].parameter->name, c->parameter->name) &&
-           c[k].act.site.layer == c->act.site.layer + k)
+           c[k].parameter->layer == c->parameter->layer + k)
         k++;
     return k;
 }
@@ -351,8 +359,8 @@ void export_weights_print(struct exporter *x, const char *model)
             bytes_addf(x->out, "    (\"%s\", %s),\n", export_parameter(c, name), function);
         } else {
             bytes_addf(x->out, "    *((f\"%.*s{layer}%s\", %s) for layer in range(%d, %d)),\n",
-                       (int)(mark - pattern), pattern, mark + 2, function, (int)c->act.site.layer,
-                       (int)(c->act.site.layer + k));
+                       (int)(mark - pattern), pattern, mark + 2, function, (int)c->parameter->layer,
+                       (int)(c->parameter->layer + k));
         }
     }
     bytes_add_string(x->out, "]\n\n\n");
