@@ -1,12 +1,13 @@
-/* bore_alias.c - the library's hooks under other libraries' names: a tensor that is a site in
- * another shape (heads joined), several sites in one (a fused projection), or the input of a norm,
- * which is copied to the heads of three sites (arch_names.def).
+/* bore_alias.c - the library's hooks under names that are no site's: a tensor that is a site in
+ * another shape (heads joined), several sites in one (a fused projection), the input of a norm,
+ * which is copied to the heads of three sites (arch_names.def), or the positions of one expert.
  *
  * A hook on several sites has a callback at each.  A fused projection's are written one after the
  * other before anything reads them: the callback of the last one, which sees the others' values
  * beside its own, joins them, calls the hook, and takes them apart again.  A norm's input is shown
- * by the first of its copies; the others are given what the hook left there. Tested in
- * tests/engine/test_library_names.c. */
+ * by the first of its copies; the others are given what the hook left there.  An expert's callback
+ * sees beside its site where the positions go.  Tested in tests/engine/test_library_names.c and
+ * test_library_experts.c. */
 #include "lib/bore_parts.h"
 
 #include <stdlib.h>
@@ -19,7 +20,7 @@ static bool is_fused(const struct alias_value *v)
 
 static bool is_joint(const struct alias_value *v)
 {
-    return is_fused(v) || v->spread;
+    return is_fused(v) || v->spread || v->form == FORM_EXPERT;
 }
 
 static int room_for(struct bore_alias *a, int64_t n, struct err *e)
@@ -97,11 +98,42 @@ static int call_spread(const struct callback *self, struct bore_alias *a, int32_
     return rc;
 }
 
+/* v[0]: what the slots of each row hold; v[1]: the expert of each. */
+static int call_expert(const struct callback *self, struct bore_alias *a, int32_t row0,
+                       const struct kn_view *v, struct err *e)
+{
+    if (!site_same(self->site, a->calls_at))
+        return 0;
+    int64_t rows = v->shape[0], slots = v->shape[1], d = v->shape[2];
+    int rc = room_for(a, rows * d, e);
+    if (rc)
+        return rc;
+    struct kn_view mine = kn_view2(a->buf, KN_F32, rows, d);
+    memset(a->buf, 0, (size_t)(rows * d) * sizeof *a->buf);
+    for (int back = 0; !rc && back < 2; back++) {
+        for (int64_t i = 0; i < rows * slots; i++) {
+            struct kn_view slot = kn_slice(*v, 0, i / slots, i / slots + 1),
+                           row = kn_slice(mine, 0, i / slots, i / slots + 1);
+            slot = kn_index(slot, 1, i % slots);
+            if ((int32_t)kn_f32(&v[1])[i / slots * v[1].stride[0] + i % slots * v[1].stride[1]] ==
+                a->value.expert)
+                capture_move(back ? &slot : &row, back ? &row : &slot);
+        }
+        if (!back)
+            rc = bore_hook_call(self, a->name, a->fn, a->user, row0, &mine, e);
+        if (self->flags & CALLBACK_READS)
+            break;
+    }
+    return rc;
+}
+
 /* The engine's callback behind every hook under another library's name. */
 static int call_alias(const struct callback *self, int32_t row0, const struct kn_view *v,
                       struct err *e)
 {
     struct bore_alias *a = self->user;
+    if (a->value.form == FORM_EXPERT)
+        return call_expert(self, a, row0, v, e);
     if (a->value.form == FORM_FLAT || is_fused(&a->value))
         return call_joined(self, a, row0, v, e);
     if (a->n_parts > 1)
@@ -123,7 +155,7 @@ bool bore_alias_at(const struct callback *c, const void *user)
         return false;
     if (is_joint(v) || (a && is_joint(&a->value)))
         return a && a->value.form == v->form && a->value.spread == v->spread &&
-               site_same(a->value.site[0], v->site[0]);
+               a->value.expert == v->expert && site_same(a->value.site[0], v->site[0]);
     return site_same(c->site, v->site[0]);
 }
 
@@ -142,6 +174,11 @@ static int check(const struct alias_pick *pick, enum bore_direction d, unsigned 
             "a backward hook on %s · it is made of several hooks, whose gradients come one after the other · "
             "hook these: hook_q, hook_k and hook_v, or mlp.hook_pre and mlp.hook_pre_linear",
             pick->name);
+    if (d == BORE_BACKWARD && v->form == FORM_EXPERT)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "a backward hook on %s · an expert's positions are known to forward hooks alone · edit %s_grad",
+            pick->name, pick->name);
     if (d == BORE_BACKWARD && v->spread)
         return err_set(
             e, ERR_BAD_INPUT,
@@ -156,6 +193,12 @@ static void parts_set(struct bore_alias *a, unsigned flags)
 {
     const struct alias_value *v = &a->value;
     bool edits = v->spread && !(flags & BORE_READS);
+    if (v->form == FORM_EXPERT) {
+        a->n_parts = 2;
+        a->part[0] = (struct site_ref){SITE_EXPERT_INDICES, v->site[0].layer};
+        a->part[1] = a->calls_at = v->site[0];
+        return;
+    }
     a->n_parts = edits ? v->n_edits : v->n_sites;
     memcpy(a->part, edits ? v->edit : v->site, sizeof a->part);
     a->calls_at = a->part[is_fused(v) ? a->n_parts - 1 : 0];
@@ -181,7 +224,10 @@ int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bor
                              .fn = call_alias,
                              .user = a,
                              .owner = m};
-        if (is_fused(&a->value) && i == a->n_parts - 1) {
+        bool expert = a->value.form == FORM_EXPERT;
+        if (expert && !i) /* where they go is only looked at */
+            c.flags |= CALLBACK_READS;
+        if ((is_fused(&a->value) || expert) && i == a->n_parts - 1) {
             memcpy(c.with, a->part, sizeof c.with);
             c.n_with = i;
         }

@@ -62,7 +62,7 @@ static int picks_matching(const struct bore_model *m, const struct bore_hook *h,
 {
     int n = alias_list(&m->m->cfg, LIBRARY_LENS, out, e), kept = 0;
     for (int i = 0; i < n; i++)
-        if (site_fires(&m->m->cfg, (*out)[i].value.site[0].id) && h->match((*out)[i].name, h->user))
+        if (alias_fires(&m->m->cfg, &(*out)[i].value) && h->match((*out)[i].name, h->user))
             (*out)[kept++] = (*out)[i];
     if (n >= 0 && !kept) {
         free(*out);
@@ -89,7 +89,7 @@ static int add_one(struct bore_model *m, enum bore_direction d, const struct bor
     if (d == BORE_BACKWARD && pick->value.n_sites && s.id == SITE_TOKENS)
         return err_set(e, ERR_BAD_INPUT, "%s · token ids have no gradient · take hook_embed",
                        pick->name);
-    if (pick->value.library != LIBRARY_LENS)
+    if (pick->value.library != LIBRARY_LENS || pick->value.form == FORM_EXPERT)
         return bore_alias_add(m, d, h, pick, level, e);
     struct callback c = {
         .site = s,
