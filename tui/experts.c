@@ -5,6 +5,7 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "detail.h"
 
@@ -55,12 +56,21 @@ float experts_moved(const struct experts *base, const struct experts *edited)
     return sum / 2;
 }
 
-const char *experts_text(const struct experts *x, char *buf, size_t size)
+const char *experts_text(const struct experts *x, int columns, char *buf, size_t size)
 {
-    size_t used = 0;
+    int used = 0;
     buf[0] = '\0';
-    for (int32_t i = 0; i < x->n && used < size; i++)
-        used += (size_t)snprintf(buf + used, size - used, "%s%d", i ? " " : "", (int)x->index[i]);
+    for (int32_t i = 0; i < x->n; i++) {
+        char one[16];
+        int len = snprintf(one, sizeof one, "%s%d", i ? " " : "", (int)x->index[i]);
+        bool last = i + 1 == x->n;
+        if (used + len + !last > columns || (size_t)(used + len) + sizeof "…" > size) {
+            snprintf(buf + used, size - (size_t)used, "%s", used < columns ? "…" : "");
+            break;
+        }
+        memcpy(buf + used, one, (size_t)len + 1);
+        used += len;
+    }
     return buf;
 }
 

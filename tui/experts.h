@@ -19,8 +19,8 @@ struct experts experts_at(const struct app *a, const struct snapshot *s, enum fa
 float experts_weight(const struct experts *x, int32_t expert);
 /* Half of the sum of all changes of weights: the share of the sum that goes elsewhere. */
 float experts_moved(const struct experts *base, const struct experts *edited);
-/* "37 5 120" */
-const char *experts_text(const struct experts *x, char *buf, size_t size);
+/* "37 5 120", or in fewer columns as many as are whole: "37 5…". */
+const char *experts_text(const struct experts *x, int columns, char *buf, size_t size);
 /* The expert under the cursor, the heaviest unless H and L chose another one; -1: none is known. */
 int32_t experts_chosen(const struct app *a, int32_t layer);
 /* The side panel: ask for it, draw it. */

@@ -43,6 +43,12 @@ static const struct gguf_arch archs[] = {
      .wide_layers = 62,
      .norm_plus_one = true,
      .by_place = true},
+    {.name = "bert",
+     .model_type = "bert",
+     .more = "{\"architectures\": [\"BertModel\"]}", /* the head is in no such file */
+     .encoder = true},
+    {.name = "smollm3", .model_type = "smollm3", .neighbours = true},
+    {.name = "phi2", .model_type = "phi"},
     {.name = "phi3", .model_type = "phi3"},
 };
 
@@ -82,6 +88,7 @@ const struct gguf_arch *gguf_arch_of(const struct gguf *g, struct err *e)
 const struct arch_tensor gguf_tensors[] = {
     ROW("token_embd.weight", W_E),
     ROW("position_embd.weight", W_POS),
+    ROW("token_types.weight", W_TYPE),
     PAIR("token_embd_norm", W_EMBED_LN, B_EMBED_LN),
     PAIR(B "attn_norm_2", W_LN1, B_LN1), /* Falcon's, beside attn_norm for the MLP */
     PAIR(B "attn_norm", W_LN1, B_LN1),
@@ -93,6 +100,7 @@ const struct arch_tensor gguf_tensors[] = {
     ROW(B "attn_q_norm.weight", W_QN),
     ROW(B "attn_k_norm.weight", W_KN),
     PAIR(B "attn_output", W_O, B_O),
+    PAIR(B "attn_output_norm", W_LN1, B_LN1),
     ROW(B "post_attention_norm.weight", W_LN1_POST),
     PAIR(B "ffn_norm", W_LN2, B_LN2),
     {.name = B "attn_norm.weight", .part = {W_LN2}, .bare = true, .when = PROPERTY_NORM_EACH},
@@ -105,6 +113,7 @@ const struct arch_tensor gguf_tensors[] = {
     EXPERTS(B "ffn_gate", W_EXPERT_GATE),
     EXPERTS(B "ffn_up", W_EXPERT_IN),
     EXPERTS(B "ffn_down", W_EXPERT_OUT),
+    PAIR(B "layer_output_norm", W_LN2, B_LN2),
     ROW(B "post_ffw_norm.weight", W_LN2_POST),
     PAIR("output_norm", W_LNF, B_LNF),
     PAIR("output", W_U, B_U),

@@ -172,6 +172,10 @@ static const char modules_of_before[] =
     {                          \
         .grouped = true        \
     }
+#define LENS_OF_arch_olmoe                                  \
+    {                                                       \
+        .convert = "convert_olmoe_weights", .grouped = true \
+    }
 ARCH_MOE(arch_mixtral, "mixtral", "MixtralForCausalLM", mixtral_keys, mixtral_tensors,
          .share_top = true, .prepend_bos = true);
 ARCH_MOE(arch_qwen3_moe, "qwen3_moe", "Qwen3MoeForCausalLM", qwen3_keys, qwen3_tensors,

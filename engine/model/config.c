@@ -241,7 +241,7 @@ static int experts_read(struct config *cfg, struct js_node root, struct err *e)
     if (cfg->n_active > cfg->n_experts)
         return err_set(e, ERR_BAD_INPUT, "%s · %d experts per token · there are %d",
                        js_name(root.doc), cfg->n_active, cfg->n_experts);
-    bool mixed = arch_tensor_of(cfg->arch, W_IN, &part) != NULL;
+    bool mixed = arch_tensor_of(cfg, W_IN, &part) != NULL;
     if (mixed)
         rc = js_int_or(js_get(root, "decoder_sparse_step"), 1, INT32_MAX, 1, &step, e);
     for (int32_t l = 0; l < cfg->n_layers; l++)

@@ -142,7 +142,7 @@ static int refuse_unknown(struct making *m, struct err *e)
     }
     bool causal = true;
     int rc = gguf_bool(m->g, key(m, "attention.causal"), &causal, e);
-    if (rc >= 0 && !causal)
+    if (rc >= 0 && !causal && !m->arch->encoder)
         rc = err_set(e, ERR_BAD_INPUT,
                      "%s · key \"%s\" · is false; attention that looks both ways is not supported "
                      "for this family",
@@ -325,6 +325,9 @@ static int put_tensors(struct making *m, struct err *e)
                  json_boolean(has(m, "blk.0.attn_q.bias") || has(m, "blk.0.attn_qkv.bias") ||
                               has(m, "blk.0.attn_output.bias")),
                  e);
+    const struct st_tensor *types = checkpoint_find(m->st, "token_types.weight");
+    if (!rc && types && types->rank == 2)
+        rc = put(m, "type_vocab_size", json_integer(types->shape[0]), e);
     if (!rc && member(m, "num_local_experts"))
         rc = put_dense(m, e);
     if (!rc)

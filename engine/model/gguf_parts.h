@@ -21,6 +21,7 @@ struct gguf_arch {
                              no key says (the 27B of Gemma 2 and 3); 0: none does */
     bool neighbours;      /* rows of queries and keys lie so that neighbours are rotated together */
     bool norm_plus_one;   /* norms hold 1 + w where Hugging Face's hold w */
+    bool encoder;         /* attention looks both ways */
     bool by_place;        /* tokens are merged in the order of their ids, not of their scores */
 };
 

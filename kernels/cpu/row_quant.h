@@ -171,9 +171,10 @@ static __attribute__((noinline)) void head_4xs(const char *p, struct quant_head 
     uint16_t high;
     uint32_t low;
     memcpy(&high, p + 2, sizeof high), memcpy(&low, p + 4, sizeof low);
-    for (int u = 0; u < 8; u++)
-        h->scale[u] = f16_at(p) *
-                      (float)((int)((low >> 4 * u & 15) | (high >> 2 * u & 3u) << 4) - 32);
+    for (int u = 0; u < 8; u++) {
+        int bits = (int)(low >> 4 * u & 15) | (high >> 2 * u & 3) << 4;
+        h->scale[u] = f16_at(p) * (float)(bits - 32);
+    }
 }
 
 INLINE void quant_head(const enum kn_dtype t, const char *p, struct quant_head *h)

@@ -228,6 +228,40 @@ static void a_model_of_all_types_gives_the_logits_of_its_dequantized_weights(voi
     check_logits(GGUF "types.gguf", GGUF "types.json");
 }
 
+/* What leaves the last block. */
+static float *stream_of(struct fixture *f, size_t *n)
+{
+    struct err e = {0};
+    struct site_ref last = {site_stream(&f->m->cfg, 0), f->m->cfg.n_layers - 1};
+    struct run *r = fixture_run(f, NULL, NULL, SIZE_MAX);
+    *n = (size_t)f->n * (size_t)f->m->cfg.d_model;
+    float *x = malloc(*n * sizeof *x);
+    if (run_read(r, last, 0, f->n, x, NULL, &e))
+        fail_msg("%s", e.text);
+    run_free(r);
+    return x;
+}
+
+/* BERT's files end with the last block. */
+static void an_encoder_is_the_one_that_it_was_made_of(void **state)
+{
+    (void)state;
+    struct fixture whole = fixture_open("bert"), bare;
+    for (int32_t i = 0; i < whole.n; i++) /* no separator, which is the tokenizer's to tell */
+        whole.tokens[i] -= whole.tokens[i] == whole.m->cfg.sep_id;
+    bare = whole;
+    bare.m = open_model(GGUF "bert_headless.gguf");
+    assert_true(bare.m->cfg.headless && bare.m->cfg.bidirectional && bare.m->cfg.n_types == 2);
+    assert_int_equal(bare.m->copied, 0);
+    size_t n, k;
+    float *x = stream_of(&bare, &n), *y = stream_of(&whole, &k);
+    assert_int_equal(n, k);
+    assert_memory_equal(x, y, n * sizeof *x);
+    free(x), free(y);
+    model_close(bare.m);
+    fixture_close(&whole);
+}
+
 /* All of a layer's experts are parts of one tensor, used where it lies. */
 static void experts_stay_in_their_blocks(void **state)
 {
@@ -430,6 +464,7 @@ int main(void)
         cmocka_unit_test(every_type_is_decoded_to_the_bit),
         cmocka_unit_test(a_model_of_all_types_gives_the_logits_of_its_dequantized_weights),
         cmocka_unit_test(experts_stay_in_their_blocks),
+        cmocka_unit_test(an_encoder_is_the_one_that_it_was_made_of),
         cmocka_unit_test(tokenizers_cut_as_those_they_were_made_of),
         cmocka_unit_test(what_is_not_known_is_refused_by_name),
         cmocka_unit_test(the_conformance_suites_pass),

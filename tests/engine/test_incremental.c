@@ -79,6 +79,8 @@ static void edit_text(char *buf, size_t size, struct site_ref s, int32_t row)
     site_name(s, name);
     if (s.id == SITE_TOKENS)
         snprintf(buf, size, "%s[%d] = %d", name, row, row % 7);
+    else if (s.id == SITE_EXPERT_INDICES)
+        snprintf(buf, size, "%s[%d, 0] = %d", name, row, row % 3);
     else if (site_row_axis(s.id) == 1)
         snprintf(buf, size, "%s[0, %d, 0] += 0.37", name, row);
     else
@@ -196,6 +198,8 @@ static void walk_step(const struct fixture *f, uint32_t *seed, int32_t *tokens, 
     int count = 0;
     for (int k = (int)(fixture_random(seed) % 5); k > 0; k--) {
         texts[count] = pool[fixture_random(seed) % POOL];
+        if (f->m->cfg.n_moe && strstr(texts[count], "mlp.hook_post"))
+            texts[count] = "blocks.1.mlp.hook_router_scores[:, 1] = from(other)";
         snprintf(what + strlen(what), sizeof what - strlen(what), "%s; ", texts[count++]);
     }
     struct edit_program *p = fixture_program(f->m, n, texts, count);

@@ -196,6 +196,8 @@ static void norms_of_model(const char *name)
     for (size_t i = 0; i < sizeof sites / sizeof *sites; i++) {
         struct site_ref s = {sites[i], f.m->cfg.n_layers - 1};
         int64_t shape[SITE_RANK_MAX], d = 1;
+        if (s.id == SITE_POST && f.m->cfg.n_moe)
+            s.id = SITE_EXPERT_POST;
         int rank = site_shape(&f.m->cfg, s.id, f.n, shape);
         for (int k = 1; k < rank; k++)
             d *= shape[k];

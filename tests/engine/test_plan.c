@@ -104,6 +104,8 @@ static void products_cost_their_weights(void **state)
                     flops += plan_step_flops(p, &steps[i], ROWS);
         }
         double mlp = (c->gated ? 3 : 2) * d * c->d_mlp, attention = 2 * d * heads + 2 * d * kv;
+        if (c->n_moe) /* of the experts those that a row goes to */
+            mlp = 3 * d * c->d_expert * c->n_active + d * c->n_experts;
         double wanted = 2.0 * ROWS *
                         (c->n_layers * (mlp + attention) + d * (c->mlm_head ? d : 0) +
                          d * c->d_vocab + d * patch);

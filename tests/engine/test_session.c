@@ -143,7 +143,7 @@ static void walk_open(struct walk *w, const char *name, uint32_t seed)
         w->edits[i] = parsed(edit_pool[i]);
     for (int i = 0; i < LENGTH; i++)
         w->tokens[i] = w->other[i] = any(w, w->f.m->cfg.d_vocab);
-    w->prompt = (struct pair_prompt){"other", w->other, LENGTH};
+    w->prompt = (struct pair_prompt){.name = "other", .tokens = w->other, .n = LENGTH};
     w->want = plain(w->tokens, LENGTH);
     w->want.target.edits = w->edits;
     w->want.target.on = w->on;

@@ -247,8 +247,7 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
         char text[COLUMN_EXPERTS * 2];
         struct experts e = experts_of(a, s, s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED,
                                       column, row);
-        canvas_putf(c, r, x, 0, st, "%.*s", room > 0 ? room : 0,
-                    experts_text(&e, text, sizeof text));
+        canvas_put(c, r, x, 0, st, experts_text(&e, room, text, sizeof text));
     } else if (!blank) {
         char n[NUMBER_BYTES];
         int decimals = a->quantity == QUANTITY_RANK              ? 0
