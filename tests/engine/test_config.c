@@ -123,6 +123,45 @@ static void test_gemma(void **state)
     assert_true(c.rope.factor == 8 && c.rope_local.scaling == ROPE_PLAIN && c.eos_id == 1);
 }
 
+/* Windows, tables and bounds of published files of OLMo and gpt-oss. */
+static void test_olmo(void **state)
+{
+    (void)state;
+    struct config c;
+    struct err e = {0};
+    assert_int_equal(parse(&c, "{\"model_type\":\"olmo\"," SIZES("2") ",\"clip_qkv\":null}", NULL),
+                     0);
+    assert_true(c.clip_qkv == 0 && c.norm_center && c.norm_bare && c.norm_eps == 1e-5);
+    assert_int_equal(parse(&c, "{\"model_type\":\"olmo\"," SIZES("2") ",\"clip_qkv\":8.0}", NULL),
+                     0);
+    assert_true(c.clip_qkv == 8 && config_has(&c, PROPERTY_CLIPPED));
+    assert_int_equal(
+        parse(&c,
+              "{\"model_type\":\"olmo3\"," SIZES(
+                  "9") ",\"rope_theta\":250000,\"rope_scaling\":{"
+                       "\"rope_type\":\"yarn\",\"factor\":8.0,\"attention_factor\":1.2,"
+                       "\"original_max_position_embeddings\":8192}}",
+              NULL),
+        0);
+    for (int32_t l = 0; l < 9; l++)
+        assert_int_equal(layer_in(&c.windowed, l), l % 4 != 3);
+    assert_true(c.window == 4096 && c.norm_place == NORM_AFTER && c.qk_norm_joined);
+    assert_true(c.rope.scaling == ROPE_YARN && c.rope.attention_factor == 1.2);
+    assert_true(c.rope_local.scaling == ROPE_PLAIN && c.rope_local.theta == 250000);
+#define GPT_OSS "{\"model_type\":\"gpt_oss\",\"num_local_experts\":32," SIZES("3")
+    assert_int_equal(parse(&c,
+                           GPT_OSS ",\"rope_scaling\":{\"rope_type\":\"yarn\",\"factor\":32.0,"
+                                   "\"truncate\":false,\"original_max_position_embeddings\":4096}}",
+                           NULL),
+                     0);
+    for (int32_t l = 0; l < 3; l++)
+        assert_int_equal(layer_in(&c.windowed, l), l % 2 == 0);
+    assert_true(c.window == 128 && c.n_active == 4 && c.glu_limit == 7 && !c.rope.truncate);
+    assert_true(c.attn_bias && c.mlp_bias && c.sinks && c.n_moe == 3 && c.d_expert == 20);
+    assert_int_equal(parse(&c, GPT_OSS ",\"swiglu_alpha\":2}", &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "swiglu_alpha"));
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -168,9 +207,13 @@ static void refusal_names_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults), cmocka_unit_test(test_window),
-        cmocka_unit_test(test_image),    cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_refusals), cmocka_unit_test(refusal_names_the_nearest),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_image),
+        cmocka_unit_test(test_gemma),
+        cmocka_unit_test(test_olmo),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(refusal_names_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
