@@ -82,6 +82,8 @@ struct edit_weight {
     int32_t repeat; /* heads per stored head on axis 0: keys and values of grouped heads by their
                        repeated name */
     struct weight_form form; /* as named: stored * factor + offset */
+    bool shared; /* of a norm that attention and MLP share, by the name of its module: this is one
+                    of both weights that the edit acts on */
     int rank;
     int64_t shape[SITE_RANK_MAX];      /* as named */
     enum site_dim dims[SITE_RANK_MAX]; /* DIM_NONE: heads joined */

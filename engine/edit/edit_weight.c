@@ -85,6 +85,21 @@ static int weight_of(const struct named_weight *from, struct edit_weight *out, s
     return 0;
 }
 
+/* The weights that an edit under a name acts on, to out[2]; returns how many.  A module's norm that
+ * attention and MLP share is two. */
+static int weights_of(const struct config *cfg, const struct named_weight *from,
+                      struct edit_weight *out, struct err *e)
+{
+    int rc = weight_of(from, out, e);
+    enum weight_id id = from->part[0], twin = id == W_LN1 ? W_LN2 : B_LN2;
+    if (rc || !cfg->norm_shared || from->library == LIBRARY_LENS || (id != W_LN1 && id != B_LN1))
+        return rc ? rc : 1;
+    out[0].shared = true;
+    out[1] = out[0];
+    out[1].id = twin;
+    return 2;
+}
+
 static int fail_unknown(const char *pattern, const struct named_weight *list, int n, struct err *e)
 {
     int best = 0;
@@ -97,18 +112,19 @@ static int fail_unknown(const char *pattern, const struct named_weight *list, in
 }
 
 /* Those of one library that match. */
-static int select_from(const char *pattern, const struct named_weight *list, int n,
-                       struct edit_weight *out, struct err *e)
+static int select_from(const struct config *cfg, const char *pattern,
+                       const struct named_weight *list, int n, struct edit_weight *out,
+                       struct err *e)
 {
     char plain[LIMIT_PATTERN];
     named_weight_plain(pattern, plain);
     bool stored = last_part(plain)[0] == '_';
-    int kept = 0, rc = 0;
-    for (int i = 0; i < n && !rc; i++)
+    int kept = 0, more = 0;
+    for (int i = 0; i < n && more >= 0; i++)
         if ((strrchr(list[i].name, '.')[1] == '_') == stored && site_glob(plain, list[i].name) &&
-            !(rc = weight_of(&list[i], &out[kept], e)))
-            kept++;
-    return rc ? rc : kept;
+            (more = weights_of(cfg, &list[i], &out[kept], e)) > 0)
+            kept += more;
+    return more < 0 ? more : kept;
 }
 
 int edit_weight_select(const struct edit_context *ctx, const char *pattern,
@@ -120,7 +136,7 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern,
     struct named_weight one;
     if (!m)
         return err_set(e, ERR_BAD_INPUT, "%.100s is a weight · no weights are open here", pattern);
-    struct edit_weight *found = calloc(1, sizeof *found);
+    struct edit_weight *found = calloc(2, sizeof *found);
     int missing = site_missing_layer(&m->cfg, pattern), kept = 0;
     int rc = found ? 0 : err_memory(e, "edits");
     if (!rc && missing >= 0)
@@ -128,16 +144,17 @@ int edit_weight_select(const struct edit_context *ctx, const char *pattern,
                      missing, pattern, (int)m->cfg.n_layers - 1);
     if (!rc && !site_is_pattern(pattern)) {
         rc = named_weight_find(m, pattern, &one, e);
-        if (!rc && !(rc = weight_of(&one, found, e)))
-            kept = 1;
+        kept = rc ? rc : weights_of(&m->cfg, &one, found, e);
+        rc = kept < 0 ? kept : 0;
     }
     for (size_t t = 0; !rc && !kept && t < sizeof libraries / sizeof *libraries; t++) {
         struct named_weight *list = NULL;
         int n = named_weight_list(m, libraries[t], &list, e);
-        struct edit_weight *more = n < 0 ? NULL : realloc(found, ((size_t)n + 1) * sizeof *found);
+        struct edit_weight *more = n < 0 ? NULL
+                                         : realloc(found, (2 * (size_t)n + 1) * sizeof *found);
         if (more) {
             found = more;
-            kept = select_from(pattern, list, n, found, e);
+            kept = select_from(&m->cfg, pattern, list, n, found, e);
             rc = kept < 0 ? kept : 0;
         } else {
             rc = n < 0 ? n : err_memory(e, "edits");

@@ -429,6 +429,9 @@ static void other_names(void **state)
         {"llama", "model.norm.weight[3] *= 2", "ln_final.w[3] *= 2"},
         {"gpt_neox", "gpt_neox.layers.0.mlp.dense_h_to_4h.bias[1] += 3",
          "blocks.0.mlp.b_in[1] += 3"},
+        /* the module's norm is that of both branches */
+        {"phi", "model.layers.0.input_layernorm.weight[3] *= 2", "blocks.0.ln{1,2}.w[3] *= 2"},
+        {"gptj", "transformer.h.*.ln_1.bias[:4] += 1", "blocks.*.ln{1,2}.b[:4] += 1"},
     };
     for (size_t i = 0; i < sizeof same / sizeof *same; i++) {
         struct fixture f = fixture_open(same[i].model);

@@ -121,14 +121,16 @@ static const char run_text[] =
     "            for at, edit in edits:\n"
     "                if at == name:\n"
     "                    part.copy_(edit(part, name))\n";
-/* The first x is handed on to the model, where some change it in place. */
-static const char hand_on[] =
-    "            setattr(module, side, x%s if element is None else (*whole[:element], x, *whole[element + 1:]))\n";
 
 static void put_run(struct exporter *x)
 {
+    bool in_place = x->cfg->arch->adds_in_place || x->cfg->clip_qkv > 0; /* what it is given */
+    const char *given = in_place ? "x.clone()" : "x";
     bytes_add_string(x->out, run_text);
-    bytes_addf(x->out, hand_on, x->cfg->clip_qkv > 0 ? ".clone()" : "");
+    bytes_addf(x->out,
+               "            setattr(module, side, %s if element is None else (*whole[:element], "
+               "%s, *whole[element + 1:]))\n",
+               given, given);
     bytes_add_string(
         x->out, x->x->grad ? "            if x.is_floating_point() and torch.is_grad_enabled():\n"
                              "                x.requires_grad_().retain_grad()\n"

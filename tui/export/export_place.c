@@ -150,6 +150,14 @@ static int row_of(const struct exporter *x, const struct points *p, struct site_
     return best;
 }
 
+/* Does a module run before attention, though its site comes after? */
+static bool runs_early(const struct config *cfg, const char *module)
+{
+    const char *end = cfg->arch->early_norm;
+    size_t n = strlen(module), k = end ? strlen(end) : 0;
+    return k && n >= k && !strcmp(module + n - k, end);
+}
+
 static int place_site(const struct exporter *x, struct points *p, struct site_ref s, enum use use,
                       struct point *out)
 {
@@ -176,6 +184,8 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
     const struct alias_value *v = &p->nnsight[row].value;
     if (use == USE_GRADIENT) /* what is joined comes back before its parts */
         out->site = site_order(p, v->site[v->n_sites - 1]);
+    if (runs_early(x->cfg, out->module))
+        out->site = site_order(p, (struct site_ref){SITE_LN1_OUT, s.layer});
     out->row = row_order(p, row);
     view_of(x->cfg, v, s, out->view, sizeof out->view);
     view_flat(out);
@@ -183,7 +193,8 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
 }
 
 /* A name of a module's tensor: as it is there. */
-static int place_name(const struct points *p, const struct alias_pick *pick, struct point *out)
+static int place_name(const struct exporter *x, const struct points *p,
+                      const struct alias_pick *pick, struct point *out)
 {
     for (int i = 0; i < p->n_names; i++) {
         if (strcmp(p->nnsight[i].name, pick->name) != 0 && strcmp(p->hf[i].name, pick->name) != 0)
@@ -205,6 +216,8 @@ static int place_name(const struct points *p, const struct alias_pick *pick, str
         const char *module = strrchr(out->module, '.');
         if (!strcmp(module, ".experts") && !out->output) /* they run when the router has chosen */
             out->site = site_order(p, (struct site_ref){SITE_EXPERT_GATE, v->site[0].layer});
+        if (runs_early(x->cfg, out->module))
+            out->site = site_order(p, (struct site_ref){SITE_LN1_OUT, v->site[0].layer});
         return 0;
     }
     return -1;
@@ -319,7 +332,7 @@ static int place_captures(struct exporter *x, struct points *p)
         struct point at = {.element = -1};
         struct site_ref s = export_site(c);
         bool module = c->value.library == LIBRARY_HF || c->value.library == LIBRARY_NNSIGHT;
-        int missing = module ? place_name(p, c, &at)
+        int missing = module ? place_name(x, p, c, &at)
                       : s.id == SITE_COUNT
                           ? -1
                           : place_site(x, p, s, x->x->grad ? USE_EDIT : USE_VALUE, &at);

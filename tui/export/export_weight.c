@@ -105,6 +105,20 @@ static bool find_module(const struct config *c, const struct edit_weight *w,
     return true;
 }
 
+/* A weight of a norm that both branches read? */
+static bool is_shared(const struct config *c, enum weight_id id)
+{
+    return c->norm_shared && (id == W_LN1 || id == B_LN1 || id == W_LN2 || id == B_LN2);
+}
+
+/* Several heads of it, then those of others, and so on? */
+static bool in_pieces(const struct config *c, const struct export_parameter *p)
+{
+    const struct arch_tensor *a = p->joined;
+    return a && arch_groups(c, a) > 1 &&
+           arch_part_first(c, a, p->part + 1) - arch_part_first(c, a, p->part) != c->d_head;
+}
+
 /* Would joining heads copy instead of showing the same memory? */
 static bool joins_apart(const char *from, const char *to)
 {
@@ -127,9 +141,17 @@ static int find_parameter(struct exporter *x, const struct edit_instr *act,
                 : "TransformerLens holds it scaled, or 1 more, beside the checkpoint · name it as TransformerLens does");
     if (x->to == EXPORT_NNSIGHT) {
         p->absent = !model_weight(x->x->m, w->layer < 0 ? 0 : w->layer, w->id)->ndim;
-        return find_module(x->cfg, w, p)
-                   ? 0
-                   : export_refuse(x, act->edit, "the module has no such parameter");
+        if (is_shared(x->cfg, w->id) && !w->shared)
+            return export_refuse(
+                x, act->edit,
+                "attention and MLP read one norm there · name it as Hugging Face does");
+        return !find_module(x->cfg, w, p)
+                   ? export_refuse(x, act->edit, "the module has no such parameter")
+               : in_pieces(x->cfg, p)
+                   ? export_refuse(
+                         x, act->edit,
+                         "its heads lie in pieces of one parameter there · edit attn.hook_q")
+                   : 0;
     }
     if (x->cfg->gated && (w->id == B_IN || w->id == B_GATE)) {
         snprintf(
@@ -171,6 +193,9 @@ int export_weights(struct exporter *x)
         return err_memory(x->e, "export");
     for (int32_t i = 0; i < n; i++) {
         const struct edit_instr *act = &x->prog->weights[i];
+        enum weight_id id = act->weight->id;
+        if (x->to == EXPORT_NNSIGHT && act->weight->shared && (id == W_LN2 || id == B_LN2))
+            continue; /* one parameter there */
         x->parameter[i].layer = weight_row_layer(x->cfg, act->weight->layer);
         x->parameter[i].expert = -1;
         int rc = find_parameter(x, act, &x->parameter[i]);
@@ -182,7 +207,7 @@ int export_weights(struct exporter *x)
                                                            .parameter = &x->parameter[i]};
     }
     if (n)
-        qsort(first, (size_t)n, sizeof *first, by_parameter);
+        qsort(first, (size_t)(x->change + x->n_changes - first), sizeof *first, by_parameter);
     return 0;
 }
 
@@ -249,8 +274,8 @@ static void put_part(struct bytes *b, const struct config *c, const struct expor
     if (groups == 1) {
         bytes_addf(b, "[%s%d:%d]", a->turned ? ":, " : "", first, end);
     } else { /* stored [n, k], a head of each part: the first axis */
-        assert(end - first == c->d_head && first % c->d_head == 0);
-        bytes_addf(b, ".unflatten(0, (%d, %d, %d))[:, %d]", groups, arch_parts(a), end - first,
+        int all = (int)arch_part_first(c, a, arch_parts(a));
+        bytes_addf(b, ".unflatten(0, (%d, %d, %d))[:, %d]", groups, all / c->d_head, end - first,
                    first / c->d_head);
         expand(p->axes, true, axes);
     }
