@@ -58,7 +58,7 @@ static int patched(const struct experiment *x, int layer, int pos, double *metri
 {
     char edit[64];
     const char *edits[] = {edit};
-    struct bore_prompt clean = {"clean", x->clean.tokens, x->clean.cols};
+    struct bore_prompt clean = {.name = "clean", .tokens = x->clean.tokens, .n = x->clean.cols};
     struct bore_pass pass = x->other;
     struct bore_result out = {0};
     snprintf(edit, sizeof edit, "blocks.%d.hook_resid_pre[%d] = from(clean)", layer, pos);

@@ -59,7 +59,7 @@ static int options_check(const struct bore_model *m, const struct bore_pass *p,
                      o->n_stop);
     for (int i = 0; !rc && i < p->rows; i++) { /* all rows before the first is heard of */
         struct bore_row row = {0};
-        if (!(rc = bore_pass_row(p, i, &row, e)))
+        if (!(rc = bore_pass_row(m, p, i, &row, e)))
             rc = model_check_tokens(m->m, row.tokens, row.n, NULL, e);
         bore_row_free(&row);
         if (rc && p->rows > 1)
@@ -76,9 +76,9 @@ static int batch_open(struct batch *b, const struct bore_pass *p, int more, stru
     b->emitted = calloc((size_t)p->rows, sizeof *b->emitted);
     int rc = b->rows && b->targets && b->emitted ? 0 : err_memory(e, "a batch of %d rows", p->rows);
     for (int i = 0; !rc && i < p->rows; i++) {
-        if (!(rc = bore_pass_row(p, i, &b->rows[i], e)) &&
+        if (!(rc = bore_pass_row(b->m, p, i, &b->rows[i], e)) &&
             !(rc = columns_extend(&b->rows[i], p->cols, more, e)))
-            rc = bore_target(p, &b->rows[i], &b->targets[i], e);
+            rc = bore_target(b->m, p, &b->rows[i], &b->targets[i], e);
         if (rc && p->rows > 1)
             err_prefix(e, "row %d of the batch", i);
     }

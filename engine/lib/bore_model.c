@@ -171,8 +171,43 @@ void bore_close(struct bore_model *m)
 struct bore_shape bore_model_shape(const struct bore_model *m)
 {
     const struct config *c = &m->m->cfg;
-    return (struct bore_shape){c->n_layers, c->n_heads, c->n_kv_heads, c->d_model, c->d_head,
-                               c->d_mlp,    c->d_vocab, c->n_ctx,      c->bos_id,  c->eos_id};
+    return (struct bore_shape){c->n_layers,
+                               c->n_heads,
+                               c->n_kv_heads,
+                               c->d_model,
+                               c->d_head,
+                               c->d_mlp,
+                               c->d_vocab,
+                               c->n_ctx,
+                               c->bos_id,
+                               c->eos_id,
+                               c->patch_size ? c->image_size : 0,
+                               c->patch_size,
+                               c->patch_size ? c->n_channels : 0};
+}
+
+int bore_pixels(const struct bore_model *m, const uint8_t *rgb, int height, int width,
+                float **values, struct bore_error *error)
+{
+    struct err e = {0};
+    struct image_input *im = NULL;
+    float *out = NULL;
+    int rc = 0;
+    if (!m->m->cfg.patch_size)
+        rc = err_set(&e, ERR_BAD_INPUT, "pixels · %s takes tokens, no image", m->m->name);
+    else if (height < 1 || width < 1 || height > LIMIT_IMAGE_SIDE || width > LIMIT_IMAGE_SIDE)
+        rc = err_set(&e, ERR_BAD_INPUT, "a picture of %d x %d pixels · sides of 1..%d are read",
+                     width, height, LIMIT_IMAGE_SIDE);
+    if (!rc)
+        rc = image_from_rgb(&im, &m->m->cfg, &m->m->image, rgb, height, width, &e);
+    if (!rc && !(out = calloc(image_values_count(&m->m->cfg), sizeof *out)))
+        rc = err_memory(&e, "an image");
+    if (!rc) {
+        image_values(&m->m->cfg, im, out);
+        *values = out;
+    }
+    image_drop(im);
+    return bore_done(rc, &e, error);
 }
 
 int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t **ids, int *n,

@@ -90,14 +90,16 @@ int bore_hooks_enter(struct bore_model *m, const struct bore_hook *forward, int 
 struct bore_row {
     int32_t *tokens, *columns, n; /* real tokens and where they stand */
     int32_t *position;            /* [cols] which real token a column has, -1: none */
+    struct image_input *image;    /* of models that take images */
 };
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e);
-int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e);
+int bore_pass_row(const struct bore_model *m, const struct bore_pass *p, int row,
+                  struct bore_row *out, struct err *e);
 void bore_row_free(struct bore_row *r);
 /* The edits and prompts of a pass as a pair wants them; bore_target_free frees what `t` points to.
  */
-int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t,
-                struct err *e);
+int bore_target(const struct bore_model *m, const struct bore_pass *p, const struct bore_row *row,
+                struct pair_target *t, struct err *e);
 void bore_target_free(struct pair_target *t);
 /* First and one past the last stage of a pass (plan.h). */
 int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first,

@@ -10,21 +10,49 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* What a pass of images may have. */
+static int image_check(const struct bore_model *m, const struct bore_pass *p, struct err *e)
+{
+    const struct config *cfg = &m->m->cfg;
+    if (p->tokens || p->mask || p->n_references > 0)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "a pass · this model takes images: pixels, without tokens, mask and references");
+    if (p->cols != cfg->n_ctx)
+        return err_set(e, ERR_BAD_INPUT, "a pass · cols %d · an image has %d positions here",
+                       p->cols, cfg->n_ctx);
+    for (int i = 0; i < p->n_prompts && p->prompts; i++)
+        if (!p->prompts[i].pixels)
+            return err_set(e, ERR_BAD_INPUT, "a pass · prompt %s · it has no pixels",
+                           p->prompts[i].name);
+    return 0;
+}
+
+static int text_check(const struct bore_model *m, const struct bore_pass *p, struct err *e)
+{
+    if (p->pixels)
+        return err_set(e, ERR_BAD_INPUT, "a pass · pixels · %s takes tokens, no image", m->m->name);
+    return 0;
+}
+
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e)
 {
-    if (p->rows < 1 || p->cols < 1 || (!p->tokens && !p->residual))
+    bool image = m->m->cfg.patch_size > 0;
+    if (p->rows < 1 || p->cols < 1 ||
+        (!(image ? (const void *)p->pixels : p->tokens) && !p->residual))
         return err_set(e, ERR_BAD_INPUT,
-                       "a pass · %d rows of %d tokens · needs tokens, or a residual stream",
-                       p->rows, p->cols);
+                       "a pass · %d rows of %d %s · needs %s, or a residual stream", p->rows,
+                       p->cols, image ? "positions" : "tokens", image ? "pixels" : "tokens");
+    int rc = image ? image_check(m, p, e) : text_check(m, p, e);
+    if (rc)
+        return rc;
     if (p->n_references > 0 && !p->references)
         return err_set(e, ERR_BAD_INPUT,
                        "a pass · %d prompts of reference sets, but no array of them",
                        p->n_references);
-    for (int i = 0; i < p->n_references; i++) {
-        int rc = model_check_tokens(m->m, p->references[i].tokens, p->references[i].n, NULL, e);
-        if (rc)
+    for (int i = 0; i < p->n_references; i++)
+        if ((rc = model_check_tokens(m->m, p->references[i].tokens, p->references[i].n, NULL, e)))
             return rc;
-    }
     if ((p->n_edits > 0 && !p->edits) || (p->n_prompts > 0 && !p->prompts))
         return err_set(e, ERR_BAD_INPUT, "a pass · %d edits and %d prompts, but no array of them",
                        p->n_edits, p->n_prompts);
@@ -36,11 +64,9 @@ int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struc
             e, ERR_BAD_INPUT,
             "a pass · a metric needs logits, stop_at_layer %d has none · leave one of them out",
             p->stop_at_layer);
-    for (int i = 0; i < p->n_prompts; i++) {
-        int rc = model_check_tokens(m->m, p->prompts[i].tokens, p->prompts[i].n, NULL, e);
-        if (rc)
+    for (int i = 0; i < p->n_prompts && !image; i++)
+        if ((rc = model_check_tokens(m->m, p->prompts[i].tokens, p->prompts[i].n, NULL, e)))
             return rc;
-    }
     return 0;
 }
 
@@ -64,12 +90,13 @@ int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int3
     return 0;
 }
 
-int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, struct err *e)
+int bore_pass_row(const struct bore_model *m, const struct bore_pass *p, int row,
+                  struct bore_row *out, struct err *e)
 {
     size_t at = (size_t)row * (size_t)p->cols;
     size_t cols = (size_t)p->cols;
     struct bore_row r = {calloc(cols, sizeof *r.tokens), calloc(cols, sizeof *r.columns), 0,
-                         calloc(cols, sizeof *r.position)};
+                         calloc(cols, sizeof *r.position), NULL};
     if (!r.tokens || !r.columns || !r.position) {
         bore_row_free(&r);
         return err_memory(e, "%d tokens", p->cols);
@@ -80,12 +107,21 @@ int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, stru
         if (!real)
             continue;
         r.columns[r.n] = i;
-        r.tokens[r.n++] = p->tokens ? p->tokens[at + (size_t)i] : 0;
+        r.tokens[r.n++] = p->tokens ? p->tokens[at + (size_t)i] : p->pixels ? i : 0;
     }
     if (!r.n) {
         bore_row_free(&r);
         return err_set(e, ERR_BAD_INPUT,
                        "row %d · its mask leaves no token · a row needs one at least", row);
+    }
+    const struct config *cfg = &m->m->cfg;
+    int rc = p->pixels && !p->residual
+                 ? image_from_values(&r.image, cfg, &m->m->image,
+                                     p->pixels + (size_t)row * image_values_count(cfg), e)
+                 : 0;
+    if (rc) {
+        bore_row_free(&r);
+        return rc;
     }
     *out = r;
     return 0;
@@ -94,6 +130,7 @@ int bore_pass_row(const struct bore_pass *p, int row, struct bore_row *out, stru
 void bore_row_free(struct bore_row *r)
 {
     free(r->tokens), free(r->columns), free(r->position);
+    image_drop(r->image);
     *r = (struct bore_row){0};
 }
 
@@ -102,6 +139,8 @@ void bore_target_free(struct pair_target *t)
     for (int32_t i = 0; t->edits && i < t->n_edits; i++)
         edit_free(t->edits[i]);
     free((void *)t->edits);
+    for (int32_t i = 0; t->prompts && i < t->n_prompts; i++)
+        image_drop(t->prompts[i].image);
     free((void *)t->prompts);
     for (int32_t i = 0; t->sets && i < t->n_sets; i++)
         reference_free(t->sets[i]);
@@ -149,18 +188,31 @@ static int sets_make(const struct bore_pass *p, struct pair_target *t, struct er
     return own.code ? err_set(e, own.code, "%s", own.text) : 0;
 }
 
-int bore_target(const struct bore_pass *p, const struct bore_row *row, struct pair_target *t,
-                struct err *e)
+/* A further prompt, or image, as a pair wants it. */
+static int prompt_make(const struct bore_model *m, const struct bore_prompt *from,
+                       struct pair_prompt *to, struct err *e)
+{
+    struct image_input *im = NULL;
+    int rc = from->pixels ? image_from_values(&im, &m->m->cfg, &m->m->image, from->pixels, e) : 0;
+    if (!rc)
+        *to = im ? (struct pair_prompt){from->name, im->ids, im->rows, im}
+                 : (struct pair_prompt){from->name, from->tokens, from->n, NULL};
+    return rc;
+}
+
+int bore_target(const struct bore_model *m, const struct bore_pass *p, const struct bore_row *row,
+                struct pair_target *t, struct err *e)
 {
     struct edit **edits = calloc((size_t)p->n_edits + 1, sizeof *edits);
     struct pair_prompt *prompts = calloc((size_t)(p->n_prompts > 0 ? p->n_prompts : 0) + 1,
                                          sizeof *prompts);
-    struct pair_target out = {
-        .input.tokens = row->tokens, .input.n = row->n, .edits = edits, .prompts = prompts};
+    struct pair_target out = {.input = {.tokens = row->tokens, .n = row->n, .image = row->image},
+                              .edits = edits,
+                              .prompts = prompts};
     int rc = edits && prompts ? 0 : err_memory(e, "%d edits", p->n_edits);
-    for (int i = 0; !rc && i < p->n_prompts; i++, out.n_prompts++)
-        prompts[i] = (struct pair_prompt){p->prompts[i].name, p->prompts[i].tokens, p->prompts[i].n,
-                                          NULL};
+    for (int i = 0; !rc && i < p->n_prompts; i++)
+        if (!(rc = prompt_make(m, &p->prompts[i], &prompts[i], e)))
+            out.n_prompts++;
     for (int i = 0; !rc && i < p->n_edits; i++)
         if (!(rc = edit_parse(&edits[i], p->edits[i], e)))
             out.n_edits++;
@@ -320,11 +372,11 @@ static int row_run(struct pass *s, int index, struct err *e)
     struct pair_target t = {0};
     struct pair *own = NULL;
     float *x = NULL;
-    int rc = bore_pass_row(s->p, index, &row, e);
+    int rc = bore_pass_row(m, s->p, index, &row, e);
     if (!rc)
         rc = model_check_tokens(m->m, row.tokens, row.n, NULL, e);
     if (!rc)
-        rc = bore_target(s->p, &row, &t, e);
+        rc = bore_target(m, s->p, &row, &t, e);
     if (!rc && s->p->residual && !(rc = pair_open(&own, m->m, m->cache_bytes, e)) &&
         !(x = given_rows(s, &row, index)))
         rc = err_memory(e, "a residual stream");
@@ -351,6 +403,8 @@ int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_c
     int rc = bore_pass_check(m, p, e);
     if (!rc && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) && p->metric)
         rc = metric_parse(&s.metric, p->metric, m->m->tok, m->m->cfg.d_vocab, e);
+    if (!rc && p->metric)
+        rc = metric_check(&s.metric, m->m, e);
     if (!rc)
         s.alone = !reads_base(&s);
     if (!rc)

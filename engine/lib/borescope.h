@@ -86,11 +86,18 @@ void bore_close(struct bore_model *m);
 
 struct bore_shape {
     int n_layers, n_heads, n_kv_heads, d_model, d_head, d_mlp, d_vocab;
-    int n_ctx;          /* positions it was trained for */
-    int bos_id, eos_id; /* -1 = none */
+    int n_ctx;                              /* positions it was trained for */
+    int bos_id, eos_id;                     /* -1 = none */
+    int image_size, patch_size, n_channels; /* of a model that takes images; 0 = it takes tokens */
 };
 struct bore_shape bore_model_shape(const struct bore_model *m);
 
+/* A picture for a model that takes images: rgb[height, width, 3] -> values[n_channels, image_size,
+ * image_size] as pass.pixels takes them, prepared as the model's preprocessor_config.json says;
+ * malloc'ed: free().  Its positions are the class token and then the patches row by row; its
+ * "tokens" are classes, by the names of config.json's id2label. */
+int bore_pixels(const struct bore_model *m, const uint8_t *rgb, int height, int width,
+                float **values, struct bore_error *error);
 /* Text -> ids, malloc'ed: free().  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this
  * architecture. */
 int bore_tokens(const struct bore_model *m, const char *text, int bos, int32_t **ids, int *n,
@@ -247,6 +254,7 @@ struct bore_prompt {
     const char *name;
     const int32_t *tokens;
     int n;
+    const float *pixels; /* of a model that takes images, in place of tokens: as in a pass */
 };
 
 /* What to run.  Each row of a batch is computed on its own, without its padding: positions count
@@ -258,6 +266,8 @@ struct bore_prompt {
 struct bore_pass {
     const int32_t *tokens; /* [rows, cols] */
     int rows, cols;
+    const float *pixels; /* of a model that takes images, in place of tokens: [rows, n_channels,
+                            image_size, image_size]; cols is the model's n_ctx then */
     const uint8_t *mask; /* [rows, cols], 1 = a real token; NULL = all are */
     const float
         *residual; /* not NULL: [rows, cols, d_model], the input of block start_at_layer; tokens may

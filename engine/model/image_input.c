@@ -151,15 +151,22 @@ bool image_same(const struct image_input *a, const struct image_input *b)
            !memcmp(a->values, b->values, (size_t)a->rows * (size_t)a->patch * sizeof *a->values);
 }
 
-/* Where a value of the image stands; NULL: in a rest that no patch has. */
-static float *value_at(const struct config *cfg, struct image_input *im, int32_t c, int32_t y,
-                       int32_t x)
+/* Where a value of the image stands among those of the rows; -1: in a rest that no patch has. */
+static int64_t value_place(const struct config *cfg, int32_t patch, int32_t c, int32_t y, int32_t x)
 {
     int32_t p = cfg->patch_size, grid = image_grid(cfg);
     if (y / p >= grid || x / p >= grid)
-        return NULL;
+        return -1;
     int64_t row = 1 + (int64_t)(y / p) * grid + x / p;
-    return im->values + row * im->patch + ((int64_t)c * p + y % p) * p + x % p;
+    return row * patch + ((int64_t)c * p + y % p) * p + x % p;
+}
+
+static void value_put(const struct config *cfg, struct image_input *im, int32_t c, int32_t y,
+                      int32_t x, float value)
+{
+    int64_t to = value_place(cfg, im->patch, c, y, x);
+    if (to >= 0)
+        im->values[to] = value;
 }
 
 /* A level as the model takes it, in the types that Hugging Face has on the way. */
@@ -206,11 +213,8 @@ int image_from_rgb(struct image_input **out, const struct config *cfg,
             table[c][level] = prepared(prep, c, (uint8_t)level);
     for (int32_t y = 0; !rc && y < side; y++)
         for (int32_t x = 0; x < side; x++)
-            for (int c = 0; c < 3; c++) {
-                float *to = value_at(cfg, im, c, y, x);
-                if (to)
-                    *to = table[c][im->rgb[3 * ((int64_t)y * side + x) + c]];
-            }
+            for (int c = 0; c < 3; c++)
+                value_put(cfg, im, c, y, x, table[c][im->rgb[3 * ((int64_t)y * side + x) + c]]);
     if (rc)
         image_drop(im);
     else
@@ -228,15 +232,31 @@ int image_from_values(struct image_input **out, const struct config *cfg,
     for (int32_t c = 0; c < cfg->n_channels; c++)
         for (int32_t y = 0; y < side; y++)
             for (int32_t x = 0; x < side; x++) {
-                float value = values[(c * side + y) * side + x], *to = value_at(cfg, im, c, y, x);
-                if (to)
-                    *to = value;
+                float value = values[(c * side + y) * side + x];
+                value_put(cfg, im, c, y, x, value);
                 for (int k = 0; k < 3; k++) /* a single channel is shown in grey */
                     if (k == c || (cfg->n_channels < 3 && c == 0))
                         im->rgb[3 * (y * side + x) + k] = level_of(prep, k, value);
             }
     *out = im;
     return 0;
+}
+
+size_t image_values_count(const struct config *cfg)
+{
+    return (size_t)cfg->n_channels * (size_t)cfg->image_size * (size_t)cfg->image_size;
+}
+
+void image_values(const struct config *cfg, const struct image_input *im, float *out)
+{
+    int64_t side = cfg->image_size;
+    for (int32_t c = 0; c < cfg->n_channels; c++)
+        for (int32_t y = 0; y < side; y++)
+            for (int32_t x = 0; x < side; x++) {
+                int64_t from = value_place(cfg, im->patch, c, y, x);
+                if (from >= 0)
+                    out[(c * side + y) * side + x] = im->values[from];
+            }
 }
 
 static int from_array(struct image_input **out, const struct config *cfg,

@@ -53,6 +53,10 @@ int image_from_values(struct image_input **out, const struct config *cfg,
 int image_from_npy(struct image_input **out, const struct config *cfg,
                    const struct image_prep *prep, const char *name, const void *bytes, size_t len,
                    struct err *e);
+/* Values of a whole image, and those of one as the model takes them; a rest that no patch has is
+ * left alone. */
+size_t image_values_count(const struct config *cfg);
+void image_values(const struct config *cfg, const struct image_input *im, float *out);
 struct image_input *image_hold(const struct image_input *im);
 void image_drop(const struct image_input *im);
 /* The same values? */

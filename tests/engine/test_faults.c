@@ -92,8 +92,8 @@ static int edited_gradients(const struct library *l, uint64_t *hash, struct bore
     static const char *const names[] = {"blocks.{0,1}.hook_resid_{pre,post}",
                                         "blocks.1.attn.hook_{q,pattern}"};
     static const int32_t ids[] = {3, 1, 4, 1, 5, 9, 2, 6, 5};
-    const struct bore_prompt other = {"other", ids, 9},
-                             refs[] = {{"ref", ids + 1, 5}, {"ref", ids, 4}};
+    const struct bore_prompt other = {"other", ids, 9, NULL},
+                             refs[] = {{"ref", ids + 1, 5, NULL}, {"ref", ids, 4, NULL}};
     struct bore_pass p = l->pass;
     struct bore_cache_options options = {.names = names, .n_names = 2, .incl_bwd = true};
     struct bore_cache *c;

@@ -225,7 +225,7 @@ static void test_patching_between_rows(void **state)
     struct bore_error e = {0};
     static const char *const edits[] = {"blocks.1.hook_resid_pre[3] = from(other)"};
     int32_t other[9] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-    struct bore_prompt prompt = {"other", other, 9};
+    struct bore_prompt prompt = {.name = "other", .tokens = other, .n = 9};
     struct bore_pass p = l.pass;
     p.edits = edits, p.n_edits = 1, p.prompts = &prompt, p.n_prompts = 1;
     struct bore_result a = {0};
@@ -261,7 +261,8 @@ static void test_reference_sets(void **state)
     static const char *const edits[] = {"blocks.1.hook_resid_pre[{2,4}] = mean(ref)"},
                              *const names[] = {"blocks.1.hook_resid_pre"};
     static const int32_t ids[] = {1, 2, 3, 4, 5, 6, 7};
-    const struct bore_prompt refs[] = {{"ref", ids, 4}, {"unused", ids, 7}, {"ref", ids + 2, 5}};
+    const struct bore_prompt refs[] = {
+        {"ref", ids, 4, NULL}, {"unused", ids, 7, NULL}, {"ref", ids + 2, 5, NULL}};
     double sum[64] = {0};
     for (int i = 0; i < 3; i += 2) {
         struct bore_pass q = {.tokens = refs[i].tokens, .rows = 1, .cols = refs[i].n};
