@@ -63,6 +63,11 @@ static const struct want_cell *cell_at(const struct shown *d, enum face face, st
 
 static bool show_open(struct shown *d, const struct app *a)
 {
+    *d = (struct shown){.target = -1};
+    if (a->m->cfg.headless) { /* norms alone */
+        d->row = a->cur.row;
+        return app_answer(a, WANT_NORM, run_lens_site(a->m, a->cur.column).id, &d->at);
+    }
     if (!app_answer(a, WANT_BEST, SITE_COUNT, &d->at))
         return false;
     const struct want *target = snapshot_want(d->at.s, WANT_CELL, SITE_COUNT);
@@ -100,6 +105,8 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
         x += canvas_putf(c, r, x, 1, canvas_plain(0), "%s%s", names[i],
                          norm ? number_fit(n, (double)*norm, 6, 1, NUMBER_LEFT) : none);
     }
+    if (a->m->cfg.headless)
+        return;
     x = 1 + canvas_putf(c, r, 1, 2, canvas_plain(0), "entropy %s",
                         cell ? number_fit(n, (double)cell->cell.entropy, 6, 2, NUMBER_LEFT) : "…");
     if (d->target < 0)
@@ -214,6 +221,21 @@ static void draw_through(struct app *a, struct canvas *c, struct rect r, const s
     free(v), free(there);
 }
 
+/* The best tokens, and the target through the layers below them. */
+static void draw_lens(struct app *a, struct canvas *c, struct rect rest, const struct shown *d)
+{
+    struct rect below = rect_cut_bottom(&rest, 3);
+    if (rest.h > d->at.w->k + 1) { /* keep it together */
+        below.y = rest.y + d->at.w->k + 2;
+        rest.h = d->at.w->k + 1;
+    }
+    if (d->at.show == SHOW_BASE)
+        draw_top_one(a, c, rest, d);
+    else
+        draw_top_both(a, c, rest, d);
+    draw_through(a, c, below, d);
+}
+
 void detail_head(const struct app *a, struct canvas *c, struct rect r, const char *name)
 {
     int x = canvas_put(c, r, 0, 0, canvas_plain(CANVAS_BOLD), name) + 2;
@@ -255,16 +277,9 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     draw_figures(a, c, r, &d);
     struct rect rest = r;
     rect_cut_top(&rest, 4);
-    struct rect bottom = detail_cut_edits(a, &rest), below = rect_cut_bottom(&rest, 3);
-    if (rest.h > d.at.w->k + 1) { /* keep it together */
-        below.y = rest.y + d.at.w->k + 2;
-        rest.h = d.at.w->k + 1;
-    }
-    if (d.at.show == SHOW_BASE)
-        draw_top_one(a, c, rest, &d);
-    else
-        draw_top_both(a, c, rest, &d);
-    draw_through(a, c, below, &d);
+    struct rect bottom = detail_cut_edits(a, &rest);
+    if (!a->m->cfg.headless)
+        draw_lens(a, c, rest, &d);
     if (stale)
         canvas_restyle(c, (struct rect){r.x, r.y + 1, r.w, r.h - 1}, canvas_plain(CANVAS_DIM));
     detail_edits(a, c, bottom);

@@ -95,7 +95,8 @@ static void draw_status(const struct app *a, struct canvas *c)
     char n[NUMBER_BYTES];
     const struct want kl = app_kl_want(a);
     const double *nats = s ? snapshot_at(s, s->edited ? FACE_EDITED : FACE_BASE, &kl, 0) : NULL;
-    bytes_addf(&right, "KL %s  ", nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
+    if (!a->m->cfg.headless)
+        bytes_addf(&right, "KL %s  ", nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
     add_pair(a, s, &right);
     if (s && !a->opt.fixed)
         bytes_addf(&right, "   %s ms", number_fit(n, (double)s->time_us / 1000, 8, 1, NUMBER_LEFT));

@@ -195,6 +195,20 @@ static void test_windows(void **state)
     folder_remove(folder);
 }
 
+/* Models that see both ways are of other classes there. */
+static void test_encoders_are_refused(void **state)
+{
+    (void)state;
+    static const char *const libraries[] = {"transformer_lens", "nnsight"};
+    for (int i = 0; i < 2; i++) {
+        assert_refused(RUN("export", "tests/fixtures/models/bert", IDS, "--to", libraries[i]), 1,
+                       "bert looks both ways");
+        assert_refused(RUN("export", "tests/fixtures/models/vit", "--image",
+                           "tests/fixtures/models/vit/pixels.npy", "--to", libraries[i]),
+                       1, "vit looks both ways");
+    }
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -253,9 +267,11 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_golden), cmocka_unit_test(test_golden_weights),
-        cmocka_unit_test(test_syntax), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_windows)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden),
+                                       cmocka_unit_test(test_golden_weights),
+                                       cmocka_unit_test(test_syntax),
+                                       cmocka_unit_test(test_refusals),
+                                       cmocka_unit_test(test_encoders_are_refused),
+                                       cmocka_unit_test(test_windows)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -532,6 +532,39 @@ static void test_sizes(void **state)
     free(screen);
 }
 
+/* A checkpoint without a head: norms in the panel, nothing that waits for logits. */
+static void test_without_a_head(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/borescope-test-XXXXXX", config[64], weights[64], *target;
+    assert_non_null(mkdtemp(folder));
+    snprintf(config, sizeof config, "%s/config.json", folder);
+    snprintf(weights, sizeof weights, "%s/model.safetensors", folder);
+    target = realpath("tests/fixtures/models/bert/model.safetensors", NULL);
+    assert_non_null(target);
+    assert_int_equal(symlink(target, weights), 0);
+    FILE *f = fopen(config, "we");
+    assert_non_null(f);
+    fputs("{\"model_type\":\"bert\",\"architectures\":[\"BertModel\"],\"hidden_size\":21,"
+          "\"num_attention_heads\":3,\"num_hidden_layers\":2,\"intermediate_size\":34,"
+          "\"vocab_size\":49,\"max_position_embeddings\":24,\"type_vocab_size\":2}",
+          f);
+    fclose(f);
+    struct driver one;
+    driver_open(&one, folder, tokens, N_TOKENS, 110, 20);
+    for (int view = 0; view < 2; view++) {
+        char *screen = driver_screen(&one);
+        assert_non_null(strstr(screen, view ? "no lens · this checkpoint has no head" : "+attn"));
+        assert_null(strstr(screen, "…"));
+        assert_null(strstr(screen, "KL"));
+        free(screen);
+        driver_keys(&one, "3");
+    }
+    driver_close(&one);
+    unlink(config), unlink(weights), rmdir(folder);
+    free(target);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
@@ -541,6 +574,7 @@ int main(void)
                                        cmocka_unit_test(test_screens_mixtral),
                                        cmocka_unit_test(test_screens_neox),
                                        cmocka_unit_test(test_screens_vit),
+                                       cmocka_unit_test(test_without_a_head),
                                        WITH(test_nouns),
                                        WITH(test_again_and_nudge),
                                        WITH(test_cone),

@@ -163,6 +163,12 @@ static int check_sets(struct exporter *x)
 
 int export_program(struct bytes *out, enum export_to to, const struct export *in, struct err *e)
 {
+    if (in->m->cfg.bidirectional) /* HookedTransformer is causal, and a module is called `output` */
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "export · programs are of models that look back, %s looks both ways · borescope "
+            "run -o writes the activations",
+            in->m->cfg.arch->model_type);
     struct exporter x = {.x = in, .cfg = &in->m->cfg, .to = to, .e = e};
     struct bytes text = {0};
     x.out = &text;

@@ -74,6 +74,11 @@ static void draw_layers(struct app *a, struct frame *f, struct rect r)
 static void lens_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct rect right = body;
+    if (a->m->cfg.headless) {
+        canvas_putf(f->canvas, body, 1, 0, canvas_plain(0), "no lens · %s",
+                    config_lack(&a->m->cfg, PROPERTY_HEAD));
+        return;
+    }
     if (body.w >= SIDE_MIN_COLUMNS) {
         struct rect left = rect_cut_left(&right, 66);
         draw_layers(a, f, left);
