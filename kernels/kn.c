@@ -77,6 +77,17 @@ float kn_alibi_slope(int64_t h, int64_t n)
     return (float)exp2(-8 * rank / (double)p);
 }
 
+double kn_log_sum_exp(const float *x, int64_t n)
+{
+    double most = -INFINITY, sum = 0;
+    for (int64_t i = 0; i < n; i++)
+        most = fmax(most, (double)x[i]);
+    most = isfinite(most) ? most : 0;
+    for (int64_t i = 0; i < n; i++)
+        sum += exp((double)x[i] - most);
+    return most + log(sum);
+}
+
 static const char *const OP_NAMES[KN_OP_COUNT] = {
 #define KN_OP(id, name, n_out, n_in) name,
 #include "ops.def"

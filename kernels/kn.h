@@ -222,6 +222,10 @@ void kn_close(struct kn_backend *be);
  * Hugging Face's have it. */
 float kn_alibi_slope(int64_t h, int64_t n);
 
+/* log(sum of exp(x[i])) of n numbers, summed in double and in order; where the greatest is
+ * infinite, that infinity; a NaN is in the sum. */
+double kn_log_sum_exp(const float *x, int64_t n);
+
 /* Run one call.  KN_BAD_CALL is our own bug: the engine asserts on it. */
 static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call *call)
 {

@@ -272,17 +272,16 @@ int lens_logits(struct run *r, int32_t row, float *out, struct err *e)
     return run_read(r, output_site(r), row, row + 1, out, NULL, e);
 }
 
-/* Log-sum-exp in double: KL subtracts nearly equal numbers. */
-static double log_sum_exp(const float *x, int32_t n)
+double lens_kl_logits(const float *p, const float *q, int64_t n)
 {
-    double max = -INFINITY, sum = 0;
-    for (int32_t i = 0; i < n; i++)
-        max = x[i] > max ? x[i] : max;
-    if (!isfinite(max))
-        return max;
-    for (int32_t i = 0; i < n; i++)
-        sum += exp(x[i] - max);
-    return max + log(sum);
+    double lp = kn_log_sum_exp(p, n), lq = kn_log_sum_exp(q, n), sum = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double a = (double)p[i] - lp;
+        if (a > -INFINITY || isnan(a))
+            sum += exp(a) * (a - ((double)q[i] - lq));
+    }
+    /* Rounding can leave -1e-17 for equal distributions; less than zero means nothing. */
+    return sum < 0 ? 0 : sum;
 }
 
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e)
@@ -291,20 +290,11 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
     float *p = malloc(2 * (size_t)n * sizeof *p);
     if (!p)
         return err_memory(e, "KL");
-    float *q = p + n;
     int rc = lens_logits(base, row, p, e);
     if (!rc)
-        rc = lens_logits(edited, row, q, e);
-    if (!rc) {
-        double lp = log_sum_exp(p, n), lq = log_sum_exp(q, n), sum = 0;
-        for (int32_t i = 0; i < n; i++) {
-            double a = p[i] - lp;
-            if (a > -INFINITY || isnan(a))
-                sum += exp(a) * (a - (q[i] - lq));
-        }
-        /* Rounding can leave -1e-17 for equal distributions; less than zero means nothing. */
-        *kl = sum < 0 ? 0 : sum;
-    }
+        rc = lens_logits(edited, row, p + n, e);
+    if (!rc)
+        *kl = lens_kl_logits(p, p + n, n);
     free(p);
     return rc;
 }

@@ -54,7 +54,9 @@ int lens_output(struct run *r, int32_t row0, int32_t row1, int32_t k, int32_t ta
 /* Logits of one position as the model gives them (edits included): out[d_vocab]. */
 int lens_logits(struct run *r, int32_t row, float *out, struct err *e);
 
-/* KL(base || edited) in nats of the output distributions at one row. */
+/* KL(softmax(p) || softmax(q)) in nats, in double. */
+double lens_kl_logits(const float *p, const float *q, int64_t n);
+/* KL(base || edited) of the output distributions at one row. */
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e);
 /* Mean next-token cross-entropy of rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a
  * single token. per_token (may be NULL) takes n-1 values. */

@@ -7,7 +7,6 @@
 #include "run/run_device.h"
 
 #include <ctype.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -169,16 +168,6 @@ int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1,
     return 0;
 }
 
-static double log_sum_exp(const float *x, int64_t n)
-{
-    double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = fmax(most, (double)x[i]);
-    for (int64_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - most);
-    return most + log(sum);
-}
-
 static int logits_view(struct run *r, int32_t row0, int32_t row1, struct kn_view *v, struct err *e)
 {
     return run_view(r, (struct site_ref){site_logits(&run_model(r)->cfg), SITE_ROOT}, row0, row1, v,
@@ -196,15 +185,9 @@ static int logits_get(struct host_view *h, struct run *r, int32_t row0, int32_t 
 static double term_at(const struct metric_term *t, double factor, int32_t token, const float *x,
                       const float *b, int64_t n)
 {
-    double lse = t->kind == METRIC_LOGIT ? 0 : log_sum_exp(x, n), value = 0;
-    if (t->kind != METRIC_KL)
-        return factor * ((double)x[token] - lse);
-    double lse_b = b ? log_sum_exp(b, n) : 0;
-    for (int64_t i = 0; b && i < n; i++) {
-        double p = exp((double)b[i] - lse_b), q = (double)x[i] - lse;
-        value += p > 0 ? p * ((double)b[i] - lse_b - q) : 0;
-    }
-    return factor * value;
+    if (t->kind == METRIC_KL)
+        return b ? factor * lens_kl_logits(b, x, n) : 0;
+    return factor * ((double)x[token] - (t->kind == METRIC_LOGIT ? 0 : kn_log_sum_exp(x, n)));
 }
 
 static const float *row_of(const struct host_view *h, int64_t i)

@@ -52,16 +52,6 @@ static void add_config(struct fingerprint *f, const struct config *c)
 #include "model/config.def"
 }
 
-static void add_step(struct fingerprint *f, const struct step *s)
-{
-    const int64_t whole[] = {s->op,       s->site,    s->when,     s->p.act,   s->p.center,
-                             s->p.window, s->p.n_rot, s->p.full,   s->p.alibi, s->p.top,
-                             s->p.share,  s->p.pairs, s->first_row};
-    const float real[] = {s->p.scale, s->p.eps, s->p.softcap, s->p.offset, s->p.limit};
-    fingerprint_add(f, whole, sizeof whole);
-    fingerprint_add(f, real, sizeof real);
-}
-
 struct fingerprint fingerprint_model(const struct model *m)
 {
     struct fingerprint f = {0};
@@ -69,8 +59,7 @@ struct fingerprint fingerprint_model(const struct model *m)
     add_config(&f, &m->cfg);
     for (int32_t stage = 0, n; stage < plan_stages(m->plan); stage++) {
         const struct step *steps = plan_stage(m->plan, stage, &n);
-        for (int32_t i = 0; i < n; i++)
-            add_step(&f, &steps[i]);
+        fingerprint_add(&f, steps, (size_t)n * sizeof *steps);
     }
     add_word(&f, m->process);
     const char *threads = strrchr(m->be->describe,

@@ -45,16 +45,6 @@ enum kn_status cpu_PICK(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out.n, j.out.len * 4, pick_units, &j);
 }
 
-static double log_sum_exp(const float *x, int64_t n)
-{
-    double most = -INFINITY, sum = 0;
-    for (int64_t i = 0; i < n; i++)
-        most = fmax(most, (double)x[i]);
-    for (int64_t i = 0; i < n; i++)
-        sum += exp((double)x[i] - most);
-    return most + log(sum);
-}
-
 static void grad_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
@@ -64,7 +54,7 @@ static void grad_units(void *ctx, int64_t first, int64_t end, void *scratch)
     for (int64_t i = first; i < end; i++) {
         const float *x = cpu_row(&j->x, i), *b = j->base.data ? cpu_row(&j->base, i) : NULL;
         float *g = cpu_row(&j->out, i);
-        double lse = log_sum_exp(x, n), lse_b = b ? log_sum_exp(b, n) : 0;
+        double lse = kn_log_sum_exp(x, n), lse_b = b ? kn_log_sum_exp(b, n) : 0;
         for (int64_t k = 0; k < n; k++) {
             double q = exp((double)x[k] - lse);
             if (b)
