@@ -84,7 +84,7 @@ static void *check_alloc(struct kn_backend *be, size_t bytes)
 {
     struct check *c = checked(be);
     void *a = c->a->type->alloc(c->a, bytes), *b = a ? c->b->type->alloc(c->b, bytes) : NULL;
-    if (b && regions_add(&c->memory, (struct region){a, bytes, b, false}))
+    if (b && regions_add(&c->memory, (struct region){.at = a, .bytes = bytes, .other = b}))
         return a;
     if (b)
         c->b->type->release(c->b, b, bytes);
@@ -139,7 +139,7 @@ static enum kn_status check_import(struct kn_backend *be, const struct kn_view *
     }
     size_t span = wrap_span(host);
     char *a = side_import(c->a, host, span), *b = a ? side_import(c->b, host, span) : NULL;
-    if (!b || !regions_add(&c->memory, (struct region){a, span, b, false})) {
+    if (!b || !regions_add(&c->memory, (struct region){.at = a, .bytes = span, .other = b})) {
         side_forget(c->a, a, span);
         side_forget(c->b, b, span);
         return KN_OUT_OF_MEMORY;

@@ -93,7 +93,7 @@ static struct region *region_new(struct fence *f, size_t bytes)
     if (!map_twice(&r))
         return NULL;
     if (regions_add(&f->memory, r))
-        return &f->memory.list[f->memory.n - 1];
+        return regions_at(&f->memory, r.at);
     munmap(r.at, r.bytes);
     munmap(r.other, r.bytes);
     return NULL;

@@ -30,6 +30,7 @@ static const struct {
     {"fence", "fence:B", fence_open},
     {"check", "check:A,B", check_open},
     {"trace", "trace:B", trace_open},
+    {"split", "split:A,B", split_open},
 };
 enum { WRAP_COUNT = sizeof WRAPS / sizeof *WRAPS };
 
@@ -111,6 +112,12 @@ const struct kn_seen *kn_seen(const struct kn_backend *be, int kind)
 {
     assert(kind >= 0 && kind < KN_SEEN_COUNT);
     return be->type->seen ? be->type->seen(be, kind) : NULL;
+}
+
+struct kn_backend *kn_part(struct kn_backend *be, int64_t i, int64_t n)
+{
+    assert(0 <= i && i < n);
+    return be->type->part ? be->type->part(be, i, n) : be;
 }
 
 const char *kn_departure(const struct kn_backend *be)

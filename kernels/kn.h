@@ -186,6 +186,8 @@ struct kn_backend_type {
     /* Of backends that watch another one, for the rest NULL: see kn_seen and kn_departure. */
     const struct kn_seen *(*seen)(const struct kn_backend *be, int kind);
     const char *(*departure)(const struct kn_backend *be);
+    /* Of a backend of several devices, for the rest NULL: see kn_part. */
+    struct kn_backend *(*part)(struct kn_backend *be, int64_t i, int64_t n);
     void (*close)(struct kn_backend *be);
 };
 
@@ -206,7 +208,8 @@ enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
 
 struct kn_options {
     /* "auto", "cpu", or one around others: "fence:B", B behind memory that the host cannot touch;
-     * "check:A,B", each call on both, compared; "trace:B", counts and times */
+     * "check:A,B", each call on both, compared; "trace:B", counts and times; "split:A,B", memory
+     * and work spread over several (kn_part) */
     const char *backend;
     int threads; /* 0 = the number of cores this process may use */
     int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */
@@ -231,6 +234,13 @@ static inline enum kn_status kn_run(struct kn_backend *be, const struct kn_call 
 {
     return be->type->run(be, call);
 }
+
+/* The backend for part i of n of a work that is done in that order, such as the layers of a model:
+ * be itself, or of several devices one that gives memory of the device that part falls to, in
+ * shares as their memories have.  All of them take calls on memory of each, and any may release it:
+ * a call runs where its results lie, which is one device; operands that lie elsewhere are brought
+ * there.  Not to be closed. */
+struct kn_backend *kn_part(struct kn_backend *be, int64_t i, int64_t n);
 
 /* What was seen of one kind of work; NULL where the backend watches nothing. */
 const struct kn_seen *kn_seen(const struct kn_backend *be, int kind);

@@ -2,14 +2,21 @@
 #include "wrap.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 struct kn_backend *wrap_inner(const struct kn_options *opt, const char *name, char *why,
                               size_t why_size)
 {
     struct kn_options inner = *opt;
     inner.backend = name;
+    if (strncmp(name, "split:", 6) == 0) { /* what is around it would give it memory of one part */
+        snprintf(why, why_size, "%s · split stands outside, as in split:trace:cpu,trace:cpu", name);
+        errno = EINVAL;
+        return NULL;
+    }
     return kn_open(&inner, why, why_size);
 }
 
@@ -35,6 +42,20 @@ size_t wrap_span(const struct kn_view *v)
     return v->ndim ? kn_row_bytes(v->dtype, (end + block - 1) / block * block) : 0;
 }
 
+/* How many begin at `at` or before. */
+static int regions_upto(const struct regions *rs, const char *at)
+{
+    int lo = 0, hi = rs->n;
+    while (lo < hi) {
+        int mid = lo + (hi - lo) / 2;
+        if (rs->list[mid].at <= at)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
 bool regions_add(struct regions *rs, struct region r)
 {
     if (rs->n == rs->room) {
@@ -44,7 +65,9 @@ bool regions_add(struct regions *rs, struct region r)
             return false;
         rs->list = more, rs->room = room;
     }
-    rs->list[rs->n++] = r;
+    int i = regions_upto(rs, r.at);
+    memmove(rs->list + i + 1, rs->list + i, (size_t)(rs->n++ - i) * sizeof r);
+    rs->list[i] = r;
     return true;
 }
 
@@ -52,9 +75,9 @@ struct region *regions_find(const struct regions *rs, const struct kn_view *v)
 {
     const char *at = kn_at(v, 0);
     size_t span = wrap_span(v);
-    for (int i = rs->n - 1; i >= 0; i--) {
+    for (int i = regions_upto(rs, at) - 1; i >= 0; i--) {
         struct region *r = &rs->list[i];
-        if (at >= r->at && at + span <= r->at + r->bytes && !r->gone)
+        if (at + span <= r->at + r->bytes && !r->gone)
             return r;
     }
     return NULL;
@@ -62,15 +85,16 @@ struct region *regions_find(const struct regions *rs, const struct kn_view *v)
 
 struct region *regions_at(const struct regions *rs, const void *at)
 {
-    for (int i = rs->n - 1; i >= 0; i--)
-        if (rs->list[i].at == at && !rs->list[i].gone)
+    for (int i = regions_upto(rs, at) - 1; i >= 0 && rs->list[i].at == at; i--)
+        if (!rs->list[i].gone)
             return &rs->list[i];
     return NULL;
 }
 
 void regions_remove(struct regions *rs, struct region *r)
 {
-    *r = rs->list[--rs->n];
+    int i = (int)(r - rs->list);
+    memmove(r, r + 1, (size_t)(--rs->n - i) * sizeof *r);
 }
 
 struct kn_view region_other(const struct region *r, const struct kn_view *v)

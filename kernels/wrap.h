@@ -7,13 +7,17 @@
 
 #include "kn.h"
 
-/* What kn_open calls for "fence:INNER", "check:A,B" and "trace:INNER"; `inner`: what stands after
- * the colon.  As kn_open. */
+/* What kn_open calls for "fence:INNER", "check:A,B", "trace:INNER" and "split:A,B,..."; `inner`:
+ * what stands after the colon.  As kn_open. */
 typedef struct kn_backend *wrap_open(const struct kn_options *opt, const char *inner, char *why,
                                      size_t why_size);
-wrap_open fence_open, check_open, trace_open;
+wrap_open fence_open, check_open, trace_open, split_open;
 /* check: of two open backends, which become its own; NULL without memory, and they do not. */
 struct kn_backend *check_new(struct kn_backend *a, struct kn_backend *b);
+/* split: likewise, of n backends; copies of operands take copies_bytes at most, beside those of the
+ * call under way. */
+enum { SPLIT_MAX = 16 };
+struct kn_backend *split_new(struct kn_backend *const *parts, int n, size_t copies_bytes);
 
 /* kn_open for another name. */
 struct kn_backend *wrap_inner(const struct kn_options *opt, const char *name, char *why,
@@ -27,8 +31,12 @@ struct region {
     size_t bytes;
     char *other;
     bool gone; /* released, and waiting for what is queued */
+    /* of split: */
+    int part;              /* which one `other` belongs to */
+    struct kn_view import; /* what that one made of host memory; absent: it is an own piece */
 };
 
+/* In rising order of `at`; regions that change move. */
 struct regions {
     struct region *list;
     int n, room;

@@ -73,10 +73,9 @@ int circuit_head(const struct model *m, enum circuit_kind kind, int32_t layer, i
 }
 
 /* out[rows, n] = x[rows, k] . w[n, k]^T on the backend; x and out in host memory, w an operand. */
-static int product(const struct model *m, const float *x, int64_t rows, const struct kn_view *w,
+static int product(struct kn_backend *be, const float *x, int64_t rows, const struct kn_view *w,
                    float *out, struct err *e)
 {
-    struct kn_backend *be = m->be;
     int64_t k = w->shape[1], n = w->shape[0];
     size_t bytes = (size_t)(rows * (k + n)) * sizeof *x;
     float *mem = be->type->alloc(be, bytes);
@@ -101,7 +100,7 @@ static int product_host(const struct model *m, const float *x, int64_t rows, con
     struct kn_view host = kn_view2((void *)(uintptr_t)w, KN_F32, n, k), there = {0};
     int rc = run_status(m->be->type->import(m->be, &host, &there), e);
     if (!rc)
-        rc = product(m, x, rows, &there, out, e);
+        rc = product(m->be, x, rows, &there, out, e);
     m->be->type->forget(m->be, &there);
     return rc;
 }
@@ -281,7 +280,8 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
         rc = values ? run_status(model_import_weight(m, 0, id), e) : memory_out(e);
     for (int64_t i0 = 0; !rc && i0 < n; i0 += ROWS) {
         int64_t rows = n - i0 < ROWS ? n - i0 : ROWS;
-        rc = product(m, x + i0 * d, rows, model_device_weight(m, 0, id), values, e);
+        rc = product(model_weight_backend(m, 0, id), x + i0 * d, rows,
+                     model_device_weight(m, 0, id), values, e);
         for (int64_t i = 0; !rc && i < rows; i++) {
             int32_t n_top = 0, n_bottom = 0;
             for (int32_t v = 0; v < n_vocab; v++) {

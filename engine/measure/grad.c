@@ -37,9 +37,10 @@ struct kn_view grad_view_all(struct walk *w, enum site_id s)
 
 static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *e)
 {
-    int rc = run_reserve(w->r, b, floats, e);
+    struct kn_backend *be = stage_backend(w->r, w->stage);
+    int rc = run_reserve(be, b, floats, e);
     struct kn_view v = kn_view1(b->mem, KN_F32, floats);
-    return rc ? rc : run_fill(stage_backend(w->r, w->stage), &v, 0, e);
+    return rc ? rc : run_fill(be, &v, 0, e);
 }
 
 static int64_t floats_of(const struct walk *w, enum site_id s, int32_t rows)
@@ -325,10 +326,28 @@ static void swap(struct buffer *a, struct buffer *b)
     *a = *b, *b = t;
 }
 
+/* All rows of a site's gradient to where the stage before has its own. */
+static int move_back(struct walk *w, enum site_id s, struct err *e)
+{
+    struct kn_backend *be = stage_backend(w->r, w->stage - 1);
+    int64_t floats = run_pitch(w->r, s) * w->r->n;
+    struct buffer to = {0};
+    if (w->all[s].be == be)
+        return 0;
+    int rc = run_reserve(be, &to, floats, e);
+    struct kn_view old = kn_view1(w->all[s].mem, KN_F32, floats),
+                   moved = kn_view1(to.mem, KN_F32, floats);
+    rc = rc ? rc : run_copy(be, &moved, &old, e);
+    swap(&w->all[s], &to);
+    run_release(&to);
+    return rc;
+}
+
 /* On to the stage before: what this one read of it are gradients of its own sites; those of sites
  * that every block reads are complete at the first stage. */
-static void stage_leave(struct walk *w)
+static int stage_leave(struct walk *w, struct err *e)
 {
+    int rc = 0;
     int32_t n;
     const struct step *steps = plan_stage(w->r->m->plan, w->stage, &n);
     bool read[SITE_COUNT] = {false};
@@ -336,11 +355,13 @@ static void stage_leave(struct walk *w)
         for (int k = 0; k < KN_IN_MAX; k++)
             if (steps[i].in[k].kind == OPERAND_PREV)
                 read[steps[i].in[k].id] = true;
-    for (int s = 0; s < SITE_COUNT; s++)
-        if (read[s])
+    for (int s = 0; !rc && s < SITE_COUNT; s++)
+        if (read[s]) {
             swap(&w->all[s], &w->before[s]);
-        else if (w->stage == 1 && w->root[s].mem)
+            rc = move_back(w, (enum site_id)s, e);
+        } else if (w->stage == 1 && w->root[s].mem)
             swap(&w->all[s], &w->root[s]);
+    return rc;
 }
 
 /* A per-head input has a value of its own only beside what it would replace: the site that is
@@ -431,19 +452,20 @@ int grad_run(struct run *r, struct run *base, const struct metric *m, const stru
         rc = conflicts_check(w, e);
         if (!rc)
             rc = stage_back(w, base, m, row0, row1, fn, user, e);
-        stage_leave(w);
+        if (!rc)
+            rc = stage_leave(w, e);
     }
     for (int s = 0; w && s < SITE_COUNT; s++) {
-        run_release(r, &w->rows[s]);
-        run_release(r, &w->all[s]);
-        run_release(r, &w->before[s]);
-        run_release(r, &w->root[s]);
-        run_release(r, &w->aside[s]);
+        run_release(&w->rows[s]);
+        run_release(&w->all[s]);
+        run_release(&w->before[s]);
+        run_release(&w->root[s]);
+        run_release(&w->aside[s]);
     }
     for (int i = 0; w && i < 2; i++)
-        run_release(r, &w->temp[i]);
+        run_release(&w->temp[i]);
     if (w)
-        run_release(r, &w->slots);
+        run_release(&w->slots);
     free(w);
     return rc;
 }

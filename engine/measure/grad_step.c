@@ -22,7 +22,7 @@ static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, 
 {
     int64_t rows = dx.shape[0], groups = weight.ndim == 3 ? weight.shape[0] : 1,
             n = dy.shape[1] / groups;
-    int rc = run_reserve(w->r, &w->temp[0], rows * dx.shape[1], e);
+    int rc = run_reserve(stage_backend(w->r, w->stage), &w->temp[0], rows * dx.shape[1], e);
     struct kn_view part = kn_view2(w->temp[0].mem, KN_F32, rows, dx.shape[1]);
     for (int64_t g = 0; !rc && g < groups; g++) {
         struct kn_view one = weight.ndim == 3 ? kn_index(weight, 0, g) : weight;
@@ -97,7 +97,7 @@ static int routed_vjp(struct walk *w, const struct step *s, struct err *e)
     struct expert_product p = {
         .rows = rows, .x = dy, .weight = (enum weight_id)s->in[1].id, .back = true};
     int rc = run_routes(w->r, NULL, w->stage, w->r0, w->r1, &p.expert, e);
-    if (rc || (rc = run_reserve(w->r, &w->slots, rows * slots * k, e)))
+    if (rc || (rc = run_reserve(stage_backend(w->r, w->stage), &w->slots, rows * slots * k, e)))
         return rc;
     p.out = kn_view2(w->slots.mem, KN_F32, rows * slots, k);
     if ((rc = run_experts(w->r, w->stage, &p, e)) || per_slot)
@@ -172,15 +172,16 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
 /* Room for the gradients of what the chain writes, zeroed. */
 static int chain_prepare(struct walk *w, struct err *e)
 {
+    struct kn_backend *be = stage_backend(w->r, w->stage);
     int rc = 0;
     for (int s = 0; !rc && s < SITE_COUNT; s++) {
         enum site_id id = (enum site_id)s;
         if (!run_chain_writes(w->chain, id))
             continue;
         struct operand own = {OPERAND_SITE, id};
-        rc = run_reserve(w->r, &w->aside[s], run_pitch(w->r, id) * w->chain_x.shape[0], e);
+        rc = run_reserve(be, &w->aside[s], run_pitch(w->r, id) * w->chain_x.shape[0], e);
         struct kn_view g = gradient(w, &own);
-        rc = rc ? rc : run_fill(stage_backend(w->r, w->stage), &g, 0, e);
+        rc = rc ? rc : run_fill(be, &g, 0, e);
     }
     return rc;
 }
@@ -218,11 +219,12 @@ int grad_act_out(struct walk *w, struct err *e)
     struct operand gate = {OPERAND_SITE, SITE_PRE_LINEAR}, instr = {OPERAND_SITE, SITE_ACT_OUT};
     struct kn_view x = {0};
     int64_t floats = dx.shape[0] * dx.shape[1];
-    int rc = run_reserve(w->r, &w->temp[0], floats, e);
+    struct kn_backend *be = stage_backend(w->r, w->stage);
+    int rc = run_reserve(be, &w->temp[0], floats, e);
     if (rc || (rc = value(w, &instr, &x, e)) || (rc = value(w, &gate, &b, e)))
         return rc;
     struct kn_view all = kn_view1(w->temp[0].mem, KN_F32, floats);
-    if ((rc = run_fill(stage_backend(w->r, w->stage), &all, 0, e)))
+    if ((rc = run_fill(be, &all, 0, e)))
         return rc;
     struct kn_view unused = kn_view2(w->temp[0].mem, KN_F32, dx.shape[0],
                                      dx.shape[1]); /* b's share comes through the joint step */

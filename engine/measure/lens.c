@@ -52,7 +52,7 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     int64_t fit = BLOCK_BYTES / ((int64_t)c->d_vocab * (int64_t)sizeof(float)), n;
     n = rows < BLOCK_ROWS ? rows : BLOCK_ROWS;
     n = fit < 1 ? 1 : fit < n ? fit : n;
-    *s = (struct scratch){.be = run_model(r)->be,
+    *s = (struct scratch){.be = model_backend(run_model(r), c->n_layers + 1),
                           .rows = (int32_t)n,
                           .k = k < c->d_vocab ? k : c->d_vocab,
                           .picks = picks};
@@ -353,7 +353,8 @@ int lens_norms(struct run *r, struct site_ref site, int32_t row0, int32_t row1, 
                        "norms are of sites [pos, …]",
                        site_name(site, name));
     }
-    struct kn_backend *be = run_model(r)->be;
+    const struct model *m = run_model(r);
+    struct kn_backend *be = model_backend(m, plan_stage_of(m->plan, site));
     struct kn_view v;
     int rc = row0 < row1 ? run_view(r, site, row0, row1, &v, e) : 0;
     if (rc || row0 >= row1)

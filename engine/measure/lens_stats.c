@@ -57,10 +57,9 @@ void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats
 
 /* Statistics of rows [row0, row1), which `to` has room for, by one operation. */
 static int rows_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
-                      const struct kn_view *to, const struct kn_view *words, struct kn_stats *out,
-                      struct err *e)
+                      struct kn_backend *be, const struct kn_view *to, const struct kn_view *words,
+                      struct kn_stats *out, struct err *e)
 {
-    struct kn_backend *be = run_model(r)->be;
     int32_t step = (int32_t)be->rows_preferred;
     int rc = 0, axis = site_row_axis(site.id);
     for (int32_t a = row0; !rc && a < row1; a += step) {
@@ -83,7 +82,8 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
                struct lens_stats *out, struct err *e)
 {
     const struct config *cfg = &run_model(r)->cfg;
-    struct kn_backend *be = run_model(r)->be;
+    const struct plan *plan = run_model(r)->plan;
+    struct kn_backend *be = model_backend(run_model(r), plan_stage_of(plan, site));
     int64_t row = site_row_size(cfg, site.id, run_length(r)), shape[SITE_RANK_MAX];
     int rank = site_shape(cfg, site.id, run_length(r), shape), axis = site_row_axis(site.id);
     int32_t most = (int32_t)(row < CHUNK_FLOATS ? CHUNK_FLOATS / row : 1);
@@ -100,7 +100,7 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
         k = row1 - i < most ? row1 - i : most;
         shape[axis] = k;
         struct kn_view to = kn_moved(kn_packed(mem, KN_F32, rank, shape), KN_STATS_WORDS);
-        rc = rows_stats(r, site, i, i + k, &to, &words, &found, e);
+        rc = rows_stats(r, site, i, i + k, be, &to, &words, &found, e);
         if (!rc)
             sums_add(&sums, &found);
     }

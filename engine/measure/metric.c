@@ -246,7 +246,8 @@ int metric_value(const struct metric *m, struct run *r, struct run *base, double
 static int term_back(const struct metric_term *t, struct run *r, struct run *base, int32_t a,
                      int32_t b, const struct kn_view *g, struct err *e)
 {
-    struct kn_backend *be = run_model(r)->be;
+    const struct model *model = run_model(r);
+    struct kn_backend *be = model_backend(model, model->cfg.n_layers + 1);
     double factor = term_factor(t, run_length(r));
     struct kn_call c = {.op = KN_OP_SOFTMAX_GRAD, .out = {*g}, .p = {.factor = factor}};
     if (t->kind == METRIC_LOGIT) {

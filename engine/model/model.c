@@ -19,6 +19,19 @@ const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight
     return &m->weights[weight_place(&m->cfg, l, w)];
 }
 
+struct kn_backend *model_backend(const struct model *m, int32_t stage)
+{
+    return kn_part(m->be, stage, plan_stages(m->plan));
+}
+
+struct kn_backend *model_weight_backend(const struct model *m, int32_t l, enum weight_id w)
+{
+    enum site_scope scope = weight_table[w].scope;
+    return model_backend(m, scope == SCOPE_EMBED   ? 0
+                            : scope == SCOPE_FINAL ? m->cfg.n_layers + 1
+                                                   : weight_row_layer(&m->cfg, l) + 1);
+}
+
 static struct kn_view *device_of(const struct model *m, int32_t l, enum weight_id w)
 {
     return &m->device[model_weight(m, l, w) - m->weights];
@@ -52,8 +65,9 @@ enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight
     struct kn_view *to = device_of(m, l, w), *there = device_of(m, l, twin_of(w));
     if (to->ndim || !host->ndim)
         return KN_OK;
-    if (!there->ndim || !same_place(host, twin))
-        return m->be->type->import(m->be, host, to);
+    struct kn_backend *be = model_weight_backend(m, l, w);
+    if (!there->ndim || !same_place(host, twin) || be != model_weight_backend(m, l, twin_of(w)))
+        return be->type->import(be, host, to);
     *to = *there;
     return KN_OK;
 }

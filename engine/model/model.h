@@ -45,6 +45,11 @@ int model_open(struct model **out, const char *name, struct kn_backend *be, stru
 int model_look(struct model **out, const char *name, struct err *e);
 void model_close(struct model *m);
 
+/* The backend whose memory holds what a stage of the plan computes (of several devices one: kn_part
+ * in kn.h), and the one for a weight: that of the stage that uses it. */
+struct kn_backend *model_backend(const struct model *m, int32_t stage);
+struct kn_backend *model_weight_backend(const struct model *m, int32_t l, enum weight_id w);
+
 /* The weight `w` of row `l` (weight.h: a layer, or an expert of one; root weights: any l) in host
  * memory.  ndim 0 = this model has none. */
 const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight_id w);

@@ -40,21 +40,21 @@ void run_free(struct run *r)
         return;
     run_drop(r);
     for (int i = 0; i < SITE_COUNT; i++) {
-        run_release(r, &r->work.site[i]);
-        run_release(r, &r->look.site[i]);
-        run_release(r, &r->aside[i]);
+        run_release(&r->work.site[i]);
+        run_release(&r->look.site[i]);
+        run_release(&r->aside[i]);
     }
-    run_release(r, &r->gather);
-    run_release(r, &r->wide);
-    run_release(r, &r->shared[0]);
-    run_release(r, &r->shared[1]);
-    run_release(r, &r->mean);
-    run_release(r, &r->replay);
+    run_release(&r->gather);
+    run_release(&r->wide);
+    run_release(&r->shared[0]);
+    run_release(&r->shared[1]);
+    run_release(&r->mean);
+    run_release(&r->replay);
     run_weights_free(r);
     run_instrs_free(&r->instrs);
     run_called_free(r);
     for (int i = 0; i < RUN_OPERANDS; i++)
-        run_release(r, &r->operand[i]);
+        run_release(&r->operand[i]);
     image_drop(r->image);
     free(r->tokens), free(r->types), free(r->keep), free(r->routes.expert);
     free(r);

@@ -39,6 +39,7 @@ int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
               const struct kn_view *out, struct err *e)
 {
     enum site_id last = c->steps[c->n - 1].site;
+    struct kn_backend *be = stage_backend(r, c->stage);
     int64_t rows = x->shape[0];
     int rc = 0;
     for (const struct step *s = c->steps; !rc && s < c->steps + c->n; s++) {
@@ -46,7 +47,7 @@ int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
             continue;
         struct kn_call call = {.op = s->op, .p = s->p};
         bool own = !out || s->site != last;
-        if (own && (rc = run_reserve(r, &r->aside[s->site], run_pitch(r, s->site) * rows, e)))
+        if (own && (rc = run_reserve(be, &r->aside[s->site], run_pitch(r, s->site) * rows, e)))
             break;
         call.out[0] = own ? run_chain_view(r, s->site, rows) : *out;
         for (int i = 0; i < KN_IN_MAX; i++) {
@@ -58,7 +59,7 @@ int run_chain(struct run *r, const struct run_chain *c, const struct kn_view *x,
                              : out && from == last      ? *out
                                                         : run_chain_view(r, from, rows);
         }
-        rc = run_status(kn_run(stage_backend(r, c->stage), &call), e);
+        rc = run_status(kn_run(be, &call), e);
     }
     return rc;
 }
@@ -79,7 +80,7 @@ int run_final_norm(struct run *r, float *x, int64_t n, struct err *e)
 {
     struct run_chain c = final_chain(r, SITE_UNEMBED_IN);
     int64_t d = r->m->cfg.d_model;
-    int rc = run_reserve(r, &r->gather, RUN_CHUNK * d, e);
+    int rc = run_reserve(stage_backend(r, c.stage), &r->gather, RUN_CHUNK * d, e);
     for (int64_t row = 0, rows; !rc && row < n; row += rows) {
         rows = n - row < RUN_CHUNK ? n - row : RUN_CHUNK;
         struct kn_view in = kn_view2(r->gather.mem, KN_F32, rows, d), out;

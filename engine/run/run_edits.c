@@ -180,19 +180,20 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
                      struct err *e)
 {
     int axis = site_row_axis(a->site.id);
+    struct kn_backend *be = stage_backend(r, instr_stage(r, a));
     struct kn_view v;
     struct host_view h;
     int rc = run_view(r->base, a->site, 0, r->base->n, &v, e);
-    if (rc || (rc = host_view_get(&h, r->m->be, &v, e)))
+    if (rc || (rc = host_view_get(&h, be, &v, e)))
         return rc;
     int64_t shape[3] = {v.shape[0], v.shape[1], v.shape[2]}, count = kn_count(&v) / v.shape[axis];
     float *mean = malloc((size_t)count * sizeof *mean);
-    rc = mean ? run_reserve(r, &r->mean, count, e) : err_memory(e, "edits");
+    rc = mean ? run_reserve(be, &r->mean, count, e) : err_memory(e, "edits");
     shape[axis] = 1;
     struct kn_view to = kn_packed(r->mean.mem, KN_F32, v.ndim, shape);
     if (!rc) {
         rows_mean(&h.v, axis, mean);
-        rc = run_write(r->m->be, &to, mean, e);
+        rc = run_write(be, &to, mean, e);
     }
     host_view_drop(&h);
     free(mean);
@@ -245,9 +246,10 @@ static int expert_source(struct run *r, struct run *from, const struct edit_inst
     int32_t slots = r->m->cfg.n_active, rows = hi - lo;
     int64_t d = r->m->cfg.d_expert;
     const int32_t *expert;
-    int rc = run_reserve(r, &r->mean, rows * d, e);
+    struct kn_backend *be = stage_backend(r, instr_stage(r, a));
+    int rc = run_reserve(be, &r->mean, rows * d, e);
     struct kn_view all = kn_view2(r->mean.mem, KN_F32, rows, d), there;
-    rc = rc ? rc : run_fill(r->m->be, &all, 0, e);
+    rc = rc ? rc : run_fill(be, &all, 0, e);
     for (int32_t i = 0; !rc && i < rows; i++) {
         int32_t pos = a->value == EDIT_FROZEN || a->source_pos == EDIT_SAME_POS ? lo + i
                       : a->source_pos < 0 ? a->source_pos + from->n
@@ -257,7 +259,7 @@ static int expert_source(struct run *r, struct run *from, const struct edit_inst
             if (expert[s] == a->expert - 1 &&
                 !(rc = run_view(from, a->site, pos, pos + 1, &there, e))) {
                 struct kn_view to = kn_slice(all, 0, i, i + 1), value = kn_index(there, 1, s);
-                rc = run_copy(r->m->be, &to, &value, e);
+                rc = run_copy(be, &to, &value, e);
                 break;
             }
     }

@@ -209,8 +209,8 @@ static int run_shared(struct pass *const *p, int32_t n, bool *same, struct err *
         *same &= same_place(&c[j].in[1], &c[0].in[1]) && same_place(&c[j].in[2], &c[0].in[2]);
     }
     int64_t k = c[0].in[0].shape[1], columns = c[0].out[0].shape[1];
-    int rc = *same ? run_reserve(own, &own->shared[0], rows * k, e) : 0;
-    if (!*same || rc || (rc = run_reserve(own, &own->shared[1], rows * columns, e)))
+    int rc = *same ? run_reserve(be, &own->shared[0], rows * k, e) : 0;
+    if (!*same || rc || (rc = run_reserve(be, &own->shared[1], rows * columns, e)))
         return rc;
     struct kn_call whole = c[0];
     whole.in[0] = kn_view2(own->shared[0].mem, KN_F32, rows, k),
@@ -262,7 +262,8 @@ static int frame_reserve(struct run *r, struct frame *f, enum site_id s, struct 
 {
     if (r->keep[run_slot(f->stage, s)])
         return 0;
-    return run_reserve(r, &f->site[s], run_pitch(r, s) * (f->r1 - f->r0), e);
+    return run_reserve(stage_backend(r, f->stage), &f->site[s], run_pitch(r, s) * (f->r1 - f->r0),
+                       e);
 }
 
 /* All steps of a site are done: its edits act, then its callbacks. */

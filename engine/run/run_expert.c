@@ -123,8 +123,8 @@ static int expert_multiply(struct run *r, int32_t stage, const struct expert_pro
         return run_status(kn_run(be, &c), e);
     }
     int64_t k = p->x.shape[1], n = p->out.shape[1];
-    if ((rc = run_reserve(r, &r->shared[0], (hi - lo) * k, e)) ||
-        (rc = run_reserve(r, &r->shared[1], (hi - lo) * n, e)))
+    if ((rc = run_reserve(be, &r->shared[0], (hi - lo) * k, e)) ||
+        (rc = run_reserve(be, &r->shared[1], (hi - lo) * n, e)))
         return rc;
     c.in[0] = kn_view2(r->shared[0].mem, KN_F32, hi - lo, k);
     c.out[0] = kn_view2(r->shared[1].mem, KN_F32, hi - lo, n);

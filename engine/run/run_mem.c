@@ -17,12 +17,6 @@ static size_t bytes_of(const struct config *cfg, enum site_id s, int32_t cap)
     return (size_t)pitch_of(cfg, s, cap) * (size_t)cap * sizeof(float);
 }
 
-struct kn_backend *stage_backend(const struct run *r, int32_t stage)
-{
-    assert(stage >= 0 && stage < plan_stages(r->m->plan));
-    return r->m->be;
-}
-
 int64_t run_pitch(const struct run *r, enum site_id s)
 {
     return pitch_of(&r->m->cfg, s, r->cap);
@@ -172,11 +166,11 @@ struct kn_view run_site_view(const struct run *r, enum site_id s, void *mem, int
 static int kept_move(struct run *r, int32_t cap, struct err *e)
 {
     const struct config *cfg = &r->m->cfg;
-    struct kn_backend *be = r->m->be;
     int32_t row0 = r->base ? r->fork_row : 0, rows = r->n - row0;
     int rc = 0;
     for (int32_t i = 0; i < plan_stages(r->m->plan) * SITE_COUNT; i++) {
         enum site_id s = (enum site_id)(i % SITE_COUNT);
+        struct kn_backend *be = stage_backend(r, i / SITE_COUNT);
         void *from = r->keep[i], *to = NULL;
         if (from && !rc && !(to = be->type->alloc(be, bytes_of(cfg, s, cap))))
             rc = err_memory(e, "%zu bytes for %s of %d positions", bytes_of(cfg, s, cap),
@@ -195,7 +189,7 @@ static int kept_move(struct run *r, int32_t cap, struct err *e)
 static void operands_take(struct run *r, struct buffer operand[RUN_OPERANDS])
 {
     for (int i = 0; i < RUN_OPERANDS; i++) {
-        run_release(r, &r->operand[i]);
+        run_release(&r->operand[i]);
         r->operand[i] = operand[i];
     }
 }
@@ -211,7 +205,8 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
     r->tokens = tokens ? tokens : r->tokens, r->types = types ? types : r->types;
     int rc = tokens && types && positions ? 0 : err_memory(e, "%d positions", cap);
     for (int i = 0; !rc && i < RUN_OPERANDS; i++)
-        rc = run_reserve(r, &operand[i], operand_pitch(r, (enum run_operand)i) * cap + 1, e);
+        rc = run_reserve(stage_backend(r, 0), &operand[i],
+                         operand_pitch(r, (enum run_operand)i) * cap + 1, e);
     for (int32_t i = 0; positions && i < cap; i++)
         positions[i] = r->m->cfg.pos_row0 + i;
     struct kn_view to = kn_view1(operand[RUN_POSITIONS].mem, KN_I32, cap);
@@ -220,7 +215,7 @@ static int capacity_grow(struct run *r, int32_t cap, struct err *e)
     free(positions);
     if (rc) {
         for (int i = 0; i < RUN_OPERANDS; i++)
-            run_release(r, &operand[i]);
+            run_release(&operand[i]);
         return rc;
     }
     r->n_resident = resident_count(r, cap); /* never more than for fewer positions */
@@ -251,22 +246,22 @@ int run_set_capacity(struct run *r, int32_t n, struct err *e)
     return run_rope_fill(r, rope, e);
 }
 
-int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e)
+int run_reserve(struct kn_backend *be, struct buffer *b, int64_t floats, struct err *e)
 {
-    if ((size_t)floats <= b->floats)
+    if ((size_t)floats <= b->floats && b->be == be)
         return 0;
-    run_release(r, b);
-    if (!(b->mem = r->m->be->type->alloc(r->m->be, (size_t)floats * sizeof(float))))
+    run_release(b);
+    if (!(b->mem = be->type->alloc(be, (size_t)floats * sizeof(float))))
         return err_memory(e, "%zu bytes of scratch · a shorter prompt needs less",
                           (size_t)floats * sizeof(float));
-    b->floats = (size_t)floats;
+    b->floats = (size_t)floats, b->be = be;
     return 0;
 }
 
-void run_release(struct run *r, struct buffer *b)
+void run_release(struct buffer *b)
 {
     if (b->mem)
-        r->m->be->type->release(r->m->be, b->mem, b->floats * sizeof(float));
+        b->be->type->release(b->be, b->mem, b->floats * sizeof(float));
     *b = (struct buffer){0};
 }
 

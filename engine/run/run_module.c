@@ -164,7 +164,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     int rc = run_set_capacity(r, n, e);
     r->n = n;
     if (!rc && !(rc = run_rope_place(r, e)) && !(rc = run_keep_stage(r, f->stage, e)))
-        rc = run_reserve(r, &f->site[in], (int64_t)floats, e);
+        rc = run_reserve(stage_backend(r, f->stage), &f->site[in], (int64_t)floats, e);
     if (rc)
         return rc;
     struct kn_view given = kn_view1(f->site[in].mem, KN_F32, (int64_t)floats);

@@ -19,9 +19,11 @@ enum {
     ORDER_NONE = INT32_MAX, /* an order past every step */
 };
 
+/* Memory of a backend; zero-initialised is none. */
 struct buffer {
     void *mem;
     size_t floats;
+    struct kn_backend *be;
 };
 
 /* What the first stage reads besides weights, for every position of the capacity, in device memory.
@@ -124,12 +126,17 @@ static inline int32_t run_slot(int32_t stage, enum site_id s)
     return stage * (int32_t)SITE_COUNT + (int32_t)s;
 }
 
-/* run_mem.c.  The backend that holds a stage's values and does its steps: the model's, for every
- * stage. */
-struct kn_backend *stage_backend(const struct run *r, int32_t stage);
+/* The backend that holds a stage's values and does its steps. */
+static inline struct kn_backend *stage_backend(const struct run *r, int32_t stage)
+{
+    return model_backend(r->m, stage);
+}
+
+/* run_mem.c */
 int64_t run_pitch(const struct run *r, enum site_id s); /* floats per row */
-int run_reserve(struct run *r, struct buffer *b, int64_t floats, struct err *e);
-void run_release(struct run *r, struct buffer *b);
+/* Room for `floats` in memory of `be`; what it held is gone where it has to be another piece. */
+int run_reserve(struct kn_backend *be, struct buffer *b, int64_t floats, struct err *e);
+void run_release(struct buffer *b);
 /* Memory and tables for n positions; what was computed moves along when it grows. */
 int run_set_capacity(struct run *r, int32_t n, struct err *e);
 int run_keep_stage(struct run *r, int32_t stage, struct err *e);

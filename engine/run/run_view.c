@@ -83,7 +83,8 @@ static int look_view(struct run *r, struct site_ref s, int32_t stage, int32_t ro
     int32_t step = run_frame_rows(r, stage, s.id), rows = row1 - row0;
     bool once = rows <= step;
     struct kn_view seen = {0};
-    int rc = once ? 0 : run_reserve(r, &r->wide, rows * run_pitch(r, s.id), e);
+    int rc = once ? 0
+                  : run_reserve(stage_backend(r, stage), &r->wide, rows * run_pitch(r, s.id), e);
     for (int32_t a = row0; !rc && a < row1; a += step) {
         int32_t b = a + step < row1 ? a + step : row1;
         if ((rc = look_fill(r, stage, s.id, a, b, e)))
@@ -147,7 +148,7 @@ static int gather_view(struct run *r, struct site_ref s, int32_t stage, int32_t 
     int rank = site_shape(&r->m->cfg, s.id, r->n, shape);
     shape[axis] = row1 - row0;
     struct kn_view whole = kn_packed(NULL, KN_F32, rank, shape), part, to;
-    int rc = run_reserve(r, &r->gather, kn_count(&whole), e);
+    int rc = run_reserve(stage_backend(r, stage), &r->gather, kn_count(&whole), e);
     whole.data = r->gather.mem;
     to = kn_slice(whole, axis, 0, before);
     if (rc || (rc = run_view(r->base, s, row0, r->fork_row, &part, e)) ||

@@ -64,6 +64,29 @@ struct kn_backend *fixture_backend(void)
     return be;
 }
 
+uint64_t fixture_hash(struct run *r)
+{
+    const struct config *cfg = &run_model(r)->cfg;
+    struct site_ref *all = calloc((size_t)(cfg->n_layers + 2) * SITE_COUNT, sizeof *all);
+    assert_non_null(all);
+    uint64_t hash = 0xcbf29ce484222325u;
+    int n = site_list(cfg, all);
+    for (int i = 0; i < n; i++) {
+        if (!site_fires(cfg, all[i].id))
+            continue;
+        int64_t count = run_length(r) * site_row_size(cfg, all[i].id, run_length(r));
+        float *v = malloc((size_t)count * sizeof *v);
+        struct err e = {0};
+        if (run_read(r, all[i], 0, run_length(r), v, NULL, &e))
+            fail_msg("%s", e.text);
+        for (size_t k = 0; k < (size_t)count * sizeof *v; k++)
+            hash = (hash ^ ((const unsigned char *)v)[k]) * 0x100000001b3u;
+        free(v);
+    }
+    free(all);
+    return hash;
+}
+
 float *fixture_values(const struct kn_view *v)
 {
     struct kn_backend *be = fixture_backend();

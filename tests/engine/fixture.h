@@ -58,6 +58,8 @@ char *fixture_prompt(const struct checkpoint *st);
 
 /* The cpu backend, opened once. */
 struct kn_backend *fixture_backend(void);
+/* Every value of a run that fires, as one number. */
+uint64_t fixture_hash(struct run *r);
 /* The elements of a view of its memory, without gaps; the caller frees them. */
 float *fixture_values(const struct kn_view *v);
 /* Count the bytes that a backend has given out, from 0; NULL: no more.  One backend at a time. */

@@ -20,29 +20,6 @@ enum { EDITS = sizeof edits / sizeof *edits };
 
 static int32_t prompt[LONG];
 
-/* Every value that fires, as one number. */
-static uint64_t values(struct run *r)
-{
-    const struct config *cfg = &run_model(r)->cfg;
-    struct site_ref all[256];
-    assert_true((cfg->n_layers + 1) * SITE_COUNT <= 256);
-    uint64_t hash = 0xcbf29ce484222325u;
-    int n = site_list(cfg, all);
-    for (int i = 0; i < n; i++) {
-        if (!site_fires(cfg, all[i].id))
-            continue;
-        int64_t count = run_length(r) * site_row_size(cfg, all[i].id, run_length(r));
-        float *v = malloc((size_t)count * sizeof *v);
-        struct err e = {0};
-        if (run_read(r, all[i], 0, run_length(r), v, NULL, &e))
-            fail_msg("%s", e.text);
-        for (size_t k = 0; k < (size_t)count * sizeof *v; k++)
-            hash = (hash ^ ((const unsigned char *)v)[k]) * 0x100000001b3u;
-        free(v);
-    }
-    return hash;
-}
-
 struct target {
     int32_t n;
     bool edited;
@@ -108,7 +85,9 @@ static int subject_sync(struct subject *s, struct target t, struct err *e)
 
 static uint64_t subject_values(const struct subject *s)
 {
-    return values(s->kind == PAIR ? pair_shown(s->pair) : s->kind == ALONE ? s->base : s->fork);
+    return fixture_hash(s->kind == PAIR    ? pair_shown(s->pair)
+                        : s->kind == ALONE ? s->base
+                                           : s->fork);
 }
 
 /* What a step gives without failures. */

@@ -149,8 +149,9 @@ struct kn_backend *kt_backend(enum kn_cpu cpu, int threads)
 }
 
 /* Backends that have memory of their own, or might. */
-static const char *const STAGED[] = {"cpu", "fence:cpu", "check:cpu,cpu", "check:cpu,fence:cpu",
-                                     "trace:cpu"};
+static const char *const STAGED[] = {"cpu",           "fence:cpu",
+                                     "check:cpu,cpu", "check:cpu,fence:cpu",
+                                     "trace:cpu",     "split:fence:cpu,fence:cpu"};
 enum { STAGED_COUNT = sizeof STAGED / sizeof *STAGED };
 static struct kn_backend *staged[STAGED_COUNT];
 
@@ -384,8 +385,10 @@ static void stage(struct kn_backend *be, struct stage *list, struct kn_view *v)
     v->first = bytes / (int64_t)kn_row_bytes(v->dtype, 1);
 }
 
+/* Of several devices, operands that are only read lie on another one than the results. */
 static enum kn_status run_staged(struct kn_backend *be, const struct kn_call *call)
 {
+    struct kn_backend *other = kn_part(be, 1, 2);
     struct stage list[STAGE_MAX + 1] = {0};
     struct kn_view imports[KN_IN_MAX] = {0};
     struct kn_call c = *call;
@@ -398,9 +401,9 @@ static enum kn_status run_staged(struct kn_backend *be, const struct kn_call *ca
             continue;
         if (stage_of(list, block_of(&c.in[i]))->block ||
             (i % 2 == 0 && kn_dtype_block(c.in[i].dtype) == 1)) {
-            stage(be, list, &c.in[i]);
+            stage(other, list, &c.in[i]);
         } else {
-            assert_int_equal(be->type->import(be, &c.in[i], &imports[i]), KN_OK);
+            assert_int_equal(other->type->import(other, &c.in[i], &imports[i]), KN_OK);
             c.in[i] = imports[i];
         }
     }

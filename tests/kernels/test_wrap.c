@@ -85,8 +85,14 @@ static void memory_of(const char *name)
 static void test_memory(void **state)
 {
     (void)state;
-    static const char *const NAMES[] = {"cpu",       "fence:cpu",           "check:cpu,cpu",
-                                        "trace:cpu", "check:cpu,fence:cpu", "trace:fence:cpu"};
+    static const char *const NAMES[] = {"cpu",
+                                        "fence:cpu",
+                                        "check:cpu,cpu",
+                                        "trace:cpu",
+                                        "check:cpu,fence:cpu",
+                                        "trace:fence:cpu",
+                                        "split:cpu,cpu",
+                                        "split:fence:cpu,fence:cpu"};
     for (size_t i = 0; i < sizeof NAMES / sizeof *NAMES; i++)
         memory_of(NAMES[i]);
 }
@@ -217,8 +223,8 @@ static void test_fence_refuses(void **state)
     };
     char said[512];
     for (size_t i = 0; i < sizeof BREACHES / sizeof *BREACHES; i++)
-        for (int check = 0; check < 2; check++) {
-            const char *name = check ? "check:cpu,cpu" : "fence:cpu";
+        for (int k = 0; k < 3; k++) {
+            const char *name = k == 0 ? "fence:cpu" : k == 1 ? "check:cpu,cpu" : "split:cpu,cpu";
             assert_int_equal(breach_try(name, BREACHES[i].fn, said, sizeof said),
                              BREACHES[i].signal);
             if (!strstr(said, BREACHES[i].says))
@@ -300,15 +306,222 @@ static void test_trace_counts(void **state)
     kn_close(be);
 }
 
+/* A part that counts what it does, promises little, and can be lost. */
+static struct kn_backend_type part_type;
+static const struct kn_backend_type *part_right;
+static int part_runs, part_reads;
+static bool part_lost;
+
+static enum kn_status part_run(struct kn_backend *be, const struct kn_call *call)
+{
+    part_runs++;
+    return part_lost ? KN_DEVICE_LOST : part_right->run(be, call);
+}
+
+static enum kn_status part_read(struct kn_backend *be, const struct kn_view *v, void *host)
+{
+    part_reads++;
+    return part_right->read(be, v, host);
+}
+
+static struct kn_backend *counted(const char *name)
+{
+    struct kn_backend *be = open_or_fail(name);
+    part_right = be->type;
+    part_type = *be->type;
+    part_type.run = part_run, part_type.read = part_read;
+    be->type = &part_type;
+    return be;
+}
+
+/* Both parts counted, little room for copies. */
+static struct kn_backend *split_counted(const char *name, size_t copies_bytes)
+{
+    struct kn_backend *parts[2] = {counted(name), counted(name)};
+    part_runs = part_reads = 0, part_lost = false;
+    parts[1]->exact_rows = false, parts[1]->alloc_max = 1 << 20;
+    struct kn_backend *be = split_new(parts, 2, copies_bytes);
+    assert_non_null(be);
+    return be;
+}
+
+static void test_split_promises(void **state)
+{
+    (void)state;
+    struct kn_backend *be = split_counted("cpu", 1 << 20), *cpu = open_or_fail("cpu");
+    assert_true(!be->unified && !be->exact_rows && be->alloc_max == 1 << 20);
+    assert_non_null(strstr(be->describe, "split:cpu"));
+    assert_ptr_equal(kn_part(cpu, 2, 3), cpu);
+    struct kn_backend *first = kn_part(be, 0, 5), *last = kn_part(be, 4, 5);
+    assert_ptr_not_equal(first, last);
+    assert_ptr_equal(kn_part(last, 1, 5), first);
+    assert_ptr_equal(kn_part(first, 3, 5), last);
+    size_t total, available, one, unused;
+    be->type->memory(be, &total, &available);
+    cpu->type->memory(cpu, &one, &unused);
+    assert_true(total == 2 * one);
+    kn_close(cpu);
+    kn_close(be);
+}
+
+/* A copy is made once, and again when its source changed: by an operation, write or fill. */
+static void split_copies(const char *name)
+{
+    struct kn_backend *be = split_counted(name, 1 << 20), *b = kn_part(be, 1, 2);
+    const struct kn_backend_type *t = be->type;
+    float *in = t->alloc(be, 12 * sizeof *in), *out = b->type->alloc(b, 6 * sizeof *out), got[6],
+          one[6] = {1, 1, 1, 1, 1, 1};
+    struct kn_call call = sum_call(out, in, in + 6), own = sum_call(in, in + 6, in + 6);
+    static const struct {
+        float sum;
+        int reads;
+    } want[] = {{5, 2}, {5, 0}, {4, 2}, {8, 2}, {8, 0}};
+    assert_int_equal(t->fill(be, &call.in[0], 2), KN_OK);
+    assert_int_equal(t->fill(b, &call.in[1], 3), KN_OK);
+    for (int i = 0; i < 5; i++) {
+        if (i == 2)
+            assert_int_equal(t->write(b, &call.in[0], one), KN_OK);
+        if (i == 3) {
+            assert_int_equal(t->fill(b, &call.in[1], 0), KN_OK);
+            assert_int_equal(kn_run(b, &own), KN_OK); /* on the first part, whoever is asked */
+            assert_int_equal(t->fill(b, &call.in[1], 8), KN_OK);
+        }
+        part_reads = 0;
+        assert_int_equal(kn_run(i % 2 ? b : be, &call), KN_OK);
+        assert_int_equal(part_reads, want[i].reads);
+        assert_int_equal(t->read(be, &call.out[0], got), KN_OK);
+        sync_ok(be);
+        for (int k = 0; k < 6; k++)
+            assert_true(got[k] == want[i].sum);
+    }
+    /* What is let go of is not found again; results of one call lie on one part. */
+    t->release(b, in, 12 * sizeof *in);
+    float *anew = t->alloc(be, 12 * sizeof *anew);
+    call = sum_call(out, anew, anew + 6);
+    assert_int_equal(kn_run(be, &call), KN_OK);
+    assert_int_equal(t->read(be, &call.out[0], got), KN_OK);
+    sync_ok(be);
+    assert_true(got[0] == 0);
+    call = (struct kn_call){.op = KN_OP_NORMALIZE_VJP,
+                            .out = {kn_view2(out, KN_F32, 2, 3), kn_view2(anew, KN_F32, 2, 1)}};
+    assert_int_equal(kn_run(be, &call), KN_BAD_CALL);
+    part_lost = true;
+    call = sum_call(out, anew, anew + 6);
+    assert_int_equal(kn_run(be, &call), KN_DEVICE_LOST);
+    kn_close(be);
+}
+
+static void test_split_copies(void **state)
+{
+    (void)state;
+    split_copies("cpu");
+    split_copies("fence:cpu");
+}
+
+/* The copy that was not used for longest goes. */
+static void test_split_room(void **state)
+{
+    (void)state;
+    enum { N = 64 };
+    struct kn_backend *be = split_counted("fence:cpu", 2 * N * sizeof(float)),
+                      *b = kn_part(be, 1, 2);
+    float *in = be->type->alloc(be, 3 * N * sizeof *in), *out = b->type->alloc(b, N * sizeof *out);
+    static const int order[] = {0, 1, 0, 2, 0, 1}, read[] = {1, 1, 0, 1, 0, 1};
+    for (int i = 0; i < 6; i++) {
+        part_reads = 0;
+        struct kn_call call = {.op = KN_OP_COPY,
+                               .out = {kn_view1(out, KN_F32, N)},
+                               .in = {kn_view1(in + order[i] * N, KN_F32, N)}};
+        assert_int_equal(kn_run(be, &call), KN_OK);
+        assert_int_equal(part_reads, read[i]);
+    }
+    kn_close(be);
+}
+
+/* What a call makes of host operands, its results on the last part. */
+static void made(struct kn_backend *be, struct kn_call call, const struct kn_view in[2], float *out)
+{
+    struct kn_backend *last = kn_part(be, 1, 2);
+    size_t bytes = (size_t)kn_count(&call.out[0]) * sizeof *out;
+    call.out[0].data = last->type->alloc(last, bytes);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(be->type->import(be, &in[i], &call.in[i]), KN_OK);
+    assert_int_equal(kn_run(be, &call), KN_OK);
+    for (int i = 0; i < 2; i++)
+        be->type->forget(be, &call.in[i]);
+    assert_int_equal(be->type->read(be, &call.out[0], out), KN_OK);
+    sync_ok(be);
+    be->type->release(be, call.out[0].data, bytes);
+}
+
+/* Operands of every way to lie: the bits are those of one device. */
+static void split_layouts(const char *name)
+{
+    enum { R = 3, K = 64, N = 5, BLOCK = 34, STORED = N * 4 * K / 32 * BLOCK };
+    struct kn_backend *be = open_or_fail(name), *cpu = open_or_fail("cpu");
+    float x[N * K], got[R * K], want[R * K];
+    uint8_t q[STORED];
+    for (int i = 0; i < N * K; i++)
+        x[i] = sinf((float)i);
+    for (int i = 0; i < STORED; i++) /* scales of 2^-4 */
+        q[i] = (uint8_t)(i % BLOCK == 0 ? 0 : i % BLOCK == 1 ? 0x2c : i * 37);
+    struct kn_view rows = kn_view2(x, KN_F32, R, K), absent = {0}, repeated = rows,
+                   turned = kn_swap(kn_view2(x, KN_F32, K, R), 0, 1),
+                   stored = kn_view2(q, KN_Q8_0, N, 4 * K);
+    repeated.stride[0] = 0;
+    const struct {
+        enum kn_op op;
+        int64_t columns;
+        struct kn_view in[2];
+    } cases[] = {
+        {KN_OP_COPY, K, {rows, absent}},
+        {KN_OP_COPY, K, {turned, absent}},
+        {KN_OP_COPY, K, {repeated, absent}},
+        {KN_OP_COPY, 30, {kn_slice(kn_slice(turned, 1, 4, 34), 0, 0, R), absent}},
+        {KN_OP_LINEAR, N, {rows, kn_view2(x, KN_F32, N, K)}},
+        {KN_OP_LINEAR, N, {rows, kn_swap(kn_view2(x, KN_F32, K, N), 0, 1)}}, /* as a Conv1D */
+        {KN_OP_LINEAR, N, {rows, kn_slice(stored, 1, 37, 37 + K)}},
+        {KN_OP_LINEAR, N, {rows, kn_slice(stored, 1, 3 * K, 4 * K)}},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kn_call call = {.op = cases[i].op,
+                               .out = {kn_view2(NULL, KN_F32, R, cases[i].columns)}};
+        made(cpu, call, cases[i].in, want);
+        made(be, call, cases[i].in, got);
+        assert_memory_equal(got, want, (size_t)(R * cases[i].columns) * sizeof *got);
+        assert_true(want[1] != 0);
+    }
+    kn_close(cpu);
+    kn_close(be);
+}
+
+static void test_split_layouts(void **state)
+{
+    (void)state;
+    split_layouts("split:cpu,cpu");
+    split_layouts("split:fence:cpu,fence:cpu");
+}
+
 static void test_names(void **state)
 {
     (void)state;
     static const struct {
         const char *name, *says;
     } BAD[] = {
-        {"fence:", "fence:B"},          {"fence:abacus", "abacus"},     {"check:cpu", "two"},
-        {"check:cpu,abacus", "abacus"}, {"trace:abacus", "check:A,B"},  {"fences:cpu", "trace:B"},
-        {"fence:fence:cpu", "host"},    {"check:abacus,cpu", "abacus"},
+        {"fence:", "fence:B"},
+        {"fence:abacus", "abacus"},
+        {"check:cpu", "two"},
+        {"check:cpu,abacus", "abacus"},
+        {"trace:abacus", "check:A,B"},
+        {"fences:cpu", "trace:B"},
+        {"fence:fence:cpu", "host"},
+        {"check:abacus,cpu", "abacus"},
+        {"split:cpu", "two"},
+        {"split:cpu,abacus", "abacus"},
+        {"trace:split:cpu", "outside"},
+        {"split:cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,cpu,"
+         "cpu,cpu,cpu,cpu,cpu",
+         "16"},
     };
     char why[160];
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {
@@ -323,7 +536,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_memory),        cmocka_unit_test(test_fence_waits),
         cmocka_unit_test(test_fence_refuses), cmocka_unit_test(test_check_finds),
-        cmocka_unit_test(test_trace_counts),  cmocka_unit_test(test_names),
+        cmocka_unit_test(test_trace_counts),  cmocka_unit_test(test_split_promises),
+        cmocka_unit_test(test_split_copies),  cmocka_unit_test(test_split_room),
+        cmocka_unit_test(test_split_layouts), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
