@@ -1,7 +1,6 @@
 /* capture.c - see capture.h. */
 #include "measure/capture.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,160 +16,6 @@ enum {
 static int memory_out(struct err *e)
 {
     return err_memory(e, "captured activations");
-}
-
-void captures_close(struct capture_list *l)
-{
-    for (int i = 0; i < l->n; i++)
-        free(l->item[i].values);
-    free(l->item);
-    l->item = NULL, l->n = 0;
-}
-
-bool capture_holds_ids(const struct capture *c)
-{
-    return site_holds_ids(c->value.site[0].id);
-}
-
-/* ---- what to keep ---- */
-
-static struct capture *append(struct capture_list *l, const struct alias_value *v, const char *name,
-                              struct err *e)
-{
-    struct capture *more = realloc(l->item, ((size_t)l->n + 1) * sizeof *more);
-    if (!more) {
-        memory_out(e);
-        return NULL;
-    }
-    l->item = more;
-    struct capture *c = &more[l->n++];
-    *c = (struct capture){.value = *v, .collected = -1, .axis = alias_row_axis(v)};
-    snprintf(c->name, sizeof c->name, "%s", name);
-    return c;
-}
-
-int capture_picks(const struct config *cfg, const char *name, struct alias_pick **out,
-                  struct err *e)
-{
-    struct alias_pick *picks = NULL;
-    int n = alias_select(cfg, name, &picks, e);
-    for (int i = 0; i < n; i++)
-        for (int k = 0; k < picks[i].value.n_sites; k++) {
-            const char *why = site_refusal(cfg, picks[i].value.site[k].id);
-            if (!why)
-                continue;
-            int rc = err_set(e, ERR_BAD_INPUT, "%s · %s", picks[i].name, why);
-            free(picks);
-            return rc;
-        }
-    if (n > 0)
-        *out = picks;
-    return n;
-}
-
-/* TransformerLens' names as marks on the list of all, others in a list of their own. */
-struct chosen {
-    struct capture_list *l;
-    const struct capture_want *want;
-    struct alias_pick *all;
-    int n_all;
-    bool *on;                  /* [n_all] */
-    struct capture_list other; /* names only */
-};
-
-static bool computed(const struct chosen *w, const struct alias_value *v)
-{
-    int32_t stage = plan_stage_of(w->l->m->plan, v->site[0]);
-    return stage >= w->want->first && stage < w->want->end;
-}
-
-static int choose(struct chosen *w, const struct alias_pick *pick, struct err *e)
-{
-    if (pick->value.library == LIBRARY_LENS) {
-        int i = 0;
-        while (!alias_same(&w->all[i].value, &pick->value))
-            i++;
-        w->on[i] = true;
-        return 0;
-    }
-    for (int i = 0; i < w->other.n; i++)
-        if (!strcmp(w->other.item[i].name, pick->name))
-            return 0;
-    return append(&w->other, &pick->value, pick->name, e) ? 0 : ERR_SYSTEM;
-}
-
-static int choose_name(struct chosen *w, const char *name, struct err *e)
-{
-    const struct config *cfg = &w->l->m->cfg;
-    struct alias_pick *picks = NULL;
-    int n = capture_picks(cfg, name, &picks, e), rc = n < 0 ? n : 0;
-    for (int i = 0; !rc && i < n; i++) {
-        if (computed(w, &picks[i].value))
-            rc = choose(w, &picks[i], e);
-        else if (!site_is_pattern(name) || (n == 1 && picks[i].value.library != LIBRARY_LENS))
-            rc = err_set(e, ERR_BAD_INPUT,
-                         "%s · this pass does not compute it: it runs layers %d to %d",
-                         picks[i].name, w->want->first ? w->want->first - 1 : 0,
-                         w->want->end > cfg->n_layers + 1 ? cfg->n_layers - 1 : w->want->end - 2);
-    }
-    free(picks);
-    return rc;
-}
-
-int captures_select(struct capture_list *l, const struct capture_want *want, struct err *e)
-{
-    struct chosen w = {.l = l, .want = want};
-    const struct config *cfg = &l->m->cfg;
-    w.n_all = alias_list(cfg, LIBRARY_LENS, &w.all, e);
-    if (w.n_all < 0)
-        return w.n_all;
-    int rc = (w.on = calloc((size_t)w.n_all, sizeof *w.on)) ? 0 : memory_out(e);
-    for (int i = 0; !rc && want->names && i < want->n_names; i++)
-        rc = choose_name(&w, want->names[i], e);
-    for (int i = 0; !rc && !want->names && i < w.n_all; i++)
-        w.on[i] = computed(&w, &w.all[i].value) && alias_fires(cfg, &w.all[i].value) &&
-                  (!want->match || want->match(w.all[i].name, want->user));
-    for (int i = 0; !rc && i < w.n_all; i++)
-        if (w.on[i] && !append(l, &w.all[i].value, w.all[i].name, e))
-            rc = ERR_SYSTEM;
-    for (int i = 0; !rc && i < w.other.n; i++)
-        if (!append(l, &w.other.item[i].value, w.other.item[i].name, e))
-            rc = ERR_SYSTEM;
-    captures_close(&w.other);
-    free(w.all), free(w.on);
-    return rc;
-}
-
-int captures_add(struct capture_list *l, const char *of, const char *name, int32_t collected,
-                 struct err *e)
-{
-    struct alias_value v;
-    int rc = alias_find(&l->m->cfg, of, &v, e), i = 0;
-    if (rc)
-        return rc;
-    while (i < l->n && strcmp(l->item[i].name, name) != 0)
-        i++;
-    if (i == l->n && !append(l, &v, name, e))
-        return ERR_SYSTEM;
-    l->item[i].collected = collected;
-    return 0;
-}
-
-int captures_add_gradients(struct capture_list *l, int n, struct err *e)
-{
-    for (int i = 0; i < n; i++) {
-        struct capture of = l->item[i];
-        if (capture_holds_ids(&of))
-            continue;
-        if (!of.value.n_edits)
-            return err_set(e, ERR_BAD_INPUT, "no gradient for %s · %s", of.name, of.value.why);
-        struct capture *c = append(l, &of.value, of.name, e);
-        if (!c)
-            return ERR_SYSTEM;
-        snprintf(c->name + strlen(c->name), sizeof "_grad", "_grad");
-        c->axis = of.axis, c->cut = of.cut, c->gradient = true;
-    }
-    return 0;
 }
 
 /* ---- where an element goes ---- */
@@ -363,11 +208,69 @@ static void place(const struct capture_list *l, struct capture *c, int part,
 
 /* ---- reading ---- */
 
-static int place_view(struct capture_list *l, struct capture *c, int part, const struct kn_view *v,
-                      const int32_t *expert, int32_t r0, int32_t r1, struct err *e)
+/* Rows of a site on their way to a tensor. */
+struct reading {
+    struct host_view host;
+    struct capture *c;
+    int part;
+    int32_t r0, r1;
+};
+
+/* Those of a block of rows, which are waited for together. */
+struct readings {
+    struct reading *list;
+    int n, room;
+    int64_t bytes;
+};
+
+/* Wait for all of them and put them in their places, if rc is 0; rc, or what that said. */
+static int readings_end(struct capture_list *l, struct readings *q, int rc, struct err *e)
 {
+    struct kn_backend *be = l->m->be;
+    if (rc)
+        be->type->sync(be); /* no read is left waiting */
+    else if (q->n)
+        rc = run_wait(be, e);
+    for (int i = 0; i < q->n; i++) {
+        struct reading *x = &q->list[i];
+        if (!rc)
+            place(l, x->c, x->part, &x->host.v, x->r0, x->r1);
+        host_view_drop(&x->host);
+    }
+    q->n = 0, q->bytes = 0;
+    return rc;
+}
+
+static int reading_add(struct readings *q, struct kn_backend *be, const struct kn_view *v,
+                       struct reading x, struct err *e)
+{
+    if (q->n == q->room) {
+        int room = q->room ? 2 * q->room : 32;
+        struct reading *more = realloc(q->list, (size_t)room * sizeof *more);
+        if (!more)
+            return memory_out(e);
+        q->list = more, q->room = room;
+    }
+    int rc = host_view_queue(&x.host, be, v, e);
+    q->list[q->n++] = x;
+    q->bytes += kn_count(v) * (int64_t)sizeof(float);
+    return rc;
+}
+
+/* Rows that are in the device's memory; the host's own are not copied on the way. */
+static int place_view(struct capture_list *l, struct readings *q, struct capture *c, int part,
+                      const struct kn_view *v, const int32_t *expert, int32_t r0, int32_t r1,
+                      struct err *e)
+{
+    struct kn_backend *be = l->m->be;
+    if (!expert && !be->unified) {
+        int rc = q->bytes > LIMIT_CAPTURE_BYTES ? readings_end(l, q, 0, e) : 0;
+        return rc ? rc
+                  : reading_add(q, be, v,
+                                (struct reading){.c = c, .part = part, .r0 = r0, .r1 = r1}, e);
+    }
     struct host_view host = {0};
-    int rc = host_view_get(&host, l->m->be, v, e);
+    int rc = host_view_get(&host, be, v, e);
     if (!rc && expert)
         place_expert(l, c, &host.v, expert, r0, r1);
     else if (!rc)
@@ -378,7 +281,8 @@ static int place_view(struct capture_list *l, struct capture *c, int part, const
 
 /* A row of what collect keeps: between the edits.  An edit of a name that means several copies is
  * in each of them. */
-static int read_collected(struct capture_list *l, struct capture *c, int32_t row, struct err *e)
+static int read_collected(struct capture_list *l, struct readings *q, struct capture *c,
+                          int32_t row, struct err *e)
 {
     const struct alias_value *a = &c->value;
     struct kn_view v;
@@ -392,21 +296,21 @@ static int read_collected(struct capture_list *l, struct capture *c, int32_t row
         v.shape[1] = v.shape[2];
         v.ndim = 2;
     }
-    return rc ? rc : place_view(l, c, 0, &v, expert, row, row + 1, e);
+    return rc ? rc : place_view(l, q, c, 0, &v, expert, row, row + 1, e);
 }
 
-static int read_rows(struct capture_list *l, struct capture *c, int32_t r0, int32_t r1,
-                     struct err *e)
+static int read_rows(struct capture_list *l, struct readings *q, struct capture *c, int32_t r0,
+                     int32_t r1, struct err *e)
 {
     int rc = 0;
     for (int32_t row = r0; c->collected >= 0 && !rc && row < r1; row++)
-        rc = read_collected(l, c, row, e);
+        rc = read_collected(l, q, c, row, e);
     for (int i = 0; c->collected < 0 && !rc && i < c->value.n_sites; i++) {
         struct kn_view v;
         const int32_t *expert;
         rc = experts_of(l, c, r0, r1, &expert, e);
         if (!rc && !(rc = run_view(l->run, c->value.site[i], r0, r1, &v, e)))
-            rc = place_view(l, c, i, &v, expert, r0, r1, e);
+            rc = place_view(l, q, c, i, &v, expert, r0, r1, e);
     }
     return rc;
 }
@@ -434,6 +338,7 @@ static bool rows_next(const bool *wanted, int32_t n, int32_t *r0, int32_t *r1)
 int captures_read(struct capture_list *l, int first, int end, struct err *e)
 {
     int32_t n = run_length(l->run), stages = plan_stages(l->m->plan);
+    struct readings q = {0};
     bool *wanted = malloc((size_t)n * sizeof *wanted);
     int rc = wanted ? 0 : memory_out(e);
     for (int32_t stage = 0; !rc && stage < stages; stage++) {
@@ -444,12 +349,14 @@ int captures_read(struct capture_list *l, int first, int end, struct err *e)
                 if ((row = row_at(l, &l->item[i], k)) >= 0)
                     wanted[row] = true;
         }
-        for (int32_t r0 = 0, r1 = 0; !rc && rows_next(wanted, n, &r0, &r1);)
+        for (int32_t r0 = 0, r1 = 0; !rc && rows_next(wanted, n, &r0, &r1);) {
             for (int i = first; !rc && i < end; i++)
                 if (is_read(l, &l->item[i], stage))
-                    rc = read_rows(l, &l->item[i], r0, r1, e);
+                    rc = read_rows(l, &q, &l->item[i], r0, r1, e);
+            rc = readings_end(l, &q, rc, e);
+        }
     }
-    free(wanted);
+    free(q.list), free(wanted);
     return rc;
 }
 

@@ -47,16 +47,26 @@ int run_fetch(struct kn_backend *be, const struct kn_view *from, void *to, struc
     return rc ? rc : run_wait(be, e);
 }
 
-int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
-                  struct err *e)
+int host_view_queue(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
+                    struct err *e)
 {
     *h = (struct host_view){.v = *device, .device = *device};
     if (be->unified)
-        return run_wait(be, e);
+        return 0;
     if (!(h->own = malloc((size_t)kn_count(device) * sizeof(float) + 1)))
         return err_memory(e, "values on their way from the device");
     h->v = kn_packed(h->own, device->dtype, device->ndim, device->shape);
-    int rc = run_fetch(be, device, h->own, e);
+    return run_status(be->type->read(be, device, h->own), e);
+}
+
+int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
+                  struct err *e)
+{
+    int rc = host_view_queue(h, be, device, e);
+    if (rc)
+        be->type->sync(be); /* no read is left waiting */
+    else
+        rc = run_wait(be, e);
     if (rc)
         host_view_drop(h);
     return rc;

@@ -36,6 +36,10 @@ struct host_view {
  * nothing. */
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
                   struct err *e);
+/* The same queued: the values are there from run_wait on; where the memory is the host's, until the
+ * device is used again. */
+int host_view_queue(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
+                    struct err *e);
 /* Let go of it, after putting the values back, which the host changed, if rc is 0: rc, or what that
  * said. */
 int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e);
