@@ -11,6 +11,7 @@
 #include "run/callback.h"
 #include "run/run.h"
 #include "run/run_device.h"
+#include "run/weight_copy.h"
 
 enum {
     RUN_CHUNK = 256,      /* rows of one pass through a stage: bounds scratch memory and the time to
@@ -51,10 +52,8 @@ struct frame {
 /* A weight as this run's edits leave it. */
 struct run_weight {
     enum weight_id id;
-    int32_t layer;    /* SITE_ROOT for root weights */
-    struct kn_view v; /* f32, packed, own memory of the host */
-    struct kn_view device;
-    size_t bytes;
+    int32_t layer; /* SITE_ROOT for root weights */
+    struct weight_copy copy;
     int32_t first, n; /* the instructions that made it, in edit_program.weights */
     int32_t row_min;  /* the first row they reach */
     bool kept;        /* taken over from before the last run_weights_set */

@@ -4,7 +4,6 @@
  * Copies count against the run's cache budget.  A weight whose edits did not change keeps its copy.
  * Tested in tests/engine/test_weight_edit.c. */
 #include "run/run_parts.h"
-#include "run/weight_copy.h"
 
 #include <stdlib.h>
 
@@ -21,13 +20,13 @@ static const struct run_weight *copy_of(const struct run *r, int32_t layer, enum
 const struct kn_view *run_weight(const struct run *r, int32_t layer, enum weight_id w)
 {
     const struct run_weight *copy = copy_of(r, layer, w);
-    return copy ? &copy->v : model_weight(r->m, layer, w);
+    return copy ? &copy->copy.host : model_weight(r->m, layer, w);
 }
 
 const struct kn_view *run_device_weight(const struct run *r, int32_t layer, enum weight_id w)
 {
     const struct run_weight *copy = copy_of(r, layer, w);
-    return copy ? &copy->device : model_device_weight(r->m, layer, w);
+    return copy ? &copy->copy.device : model_device_weight(r->m, layer, w);
 }
 
 static int32_t group_row(const struct edit_program *p, int32_t i, int32_t n)
@@ -65,29 +64,6 @@ static int start_check(const struct run *r, const struct edit_program *p, struct
     return 0;
 }
 
-static void release(struct run *r, struct run_weight *x)
-{
-    r->m->be->type->forget(r->m->be, &x->device);
-    free(x->v.data);
-}
-
-/* A fresh copy with n instructions on it. */
-static int weight_make(struct run *r, const struct edit_instr *instrs, int32_t n,
-                       struct run_weight *out, struct err *e)
-{
-    struct run_weight x = {.id = instrs->weight->id,
-                           .layer = instrs->weight->layer,
-                           .bytes = weight_copy_bytes(r->m, instrs)};
-    int rc = weight_copy_make(r->m, instrs, n, &x.v, e);
-    if (!rc)
-        rc = run_status(r->m->be->type->import(r->m->be, &x.v, &x.device), e);
-    if (rc)
-        free(x.v.data);
-    else
-        *out = x;
-    return rc;
-}
-
 int run_weights_set(struct run *r, const struct edit_program *p, const struct edit_program *old,
                     struct err *e)
 {
@@ -106,14 +82,19 @@ int run_weights_set(struct run *r, const struct edit_program *p, const struct ed
         if (kept)
             *x = *kept;
         else
-            rc = weight_make(r, p->weights + i, n, x, e);
+            rc = weight_copy_make(r->m, p->weights + i, n, &x->copy, e);
+        x->id = p->weights[i].weight->id, x->layer = p->weights[i].weight->layer;
         x->first = i, x->n = n, x->row_min = group_row(p, i, n), x->kept = kept != NULL;
         fresh.n += !rc;
-        fresh.bytes += x->bytes;
+        fresh.bytes += x->copy.bytes;
     }
+    if (rc)
+        r->m->be->type->sync(r->m->be); /* no read is left waiting */
+    else
+        rc = run_wait(r->m->be, e);
     for (int32_t i = 0; rc && i < fresh.n; i++)
         if (!fresh.list[i].kept)
-            release(r, &fresh.list[i]);
+            weight_copy_free(&fresh.list[i].copy);
     if (rc) {
         free(fresh.list);
         return rc;
@@ -122,11 +103,11 @@ int run_weights_set(struct run *r, const struct edit_program *p, const struct ed
         struct run_weight *x = &r->weights.list[i];
         bool moved = false;
         for (int32_t k = 0; k < fresh.n; k++)
-            moved |= fresh.list[k].v.data == x->v.data;
+            moved |= fresh.list[k].copy.host.data == x->copy.host.data;
         if (moved)
             continue;
         run_dirty(r, plan_weight_order(r->m->plan, x->layer, x->id), x->row_min);
-        release(r, x);
+        weight_copy_free(&x->copy);
     }
     for (int32_t i = 0; i < fresh.n; i++)
         if (!fresh.list[i].kept)
@@ -141,7 +122,7 @@ int run_weights_set(struct run *r, const struct edit_program *p, const struct ed
 void run_weights_free(struct run *r)
 {
     for (int32_t i = 0; i < r->weights.n; i++)
-        release(r, &r->weights.list[i]);
+        weight_copy_free(&r->weights.list[i].copy);
     free(r->weights.list);
     r->weights = (struct run_weights){0};
 }

@@ -68,51 +68,74 @@ static void form_back(struct weight_form f, const float *was, float *x, int64_t 
         x[i] = x[i] == was[i] * f.factor + f.offset ? was[i] : (x[i] - f.offset) / f.factor;
 }
 
-/* The instructions on a copy whose rows and columns lie sn and sk apart, in memory of the backend.
- */
-static int instrs_apply(struct kn_backend *be, const struct edit_instr *instrs, int32_t n,
-                        void *mem, int64_t sn, int64_t sk, struct err *e)
+/* The instructions on a copy whose rows and columns lie sn and sk apart. */
+static int instrs_apply(const struct weight_copy *c, const struct edit_instr *instrs, int32_t n,
+                        int64_t sn, int64_t sk, struct err *e)
 {
     int rc = 0;
     for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_weight *named = instrs[i].weight;
-        struct kn_view v = {
-            .data = mem, .dtype = KN_F32, .ndim = named->rank, .first = named->first_n * sn};
+        struct kn_view v = {.data = c->device.data,
+                            .dtype = KN_F32,
+                            .ndim = named->rank,
+                            .first = named->first_n * sn};
         for (int d = 0; d < named->rank; d++) {
             v.shape[d] = named->shape[d] / (d == 0 ? named->repeat : 1);
             v.stride[d] = named->step_n[d] * sn + named->step_k[d] * sk;
         }
-        rc = run_apply(be, &instrs[i], &v, 0, NULL, e);
+        rc = run_apply(c->be, &instrs[i], &v, 0, NULL, e);
     }
     return rc;
 }
 
-/* Those whose names show the weight in one form, on a copy in host memory; `there` is memory of the
- * backend for it, or the copy itself. */
-static int stretch_apply(struct kn_backend *be, const struct edit_instr *instrs, int32_t n,
-                         float *mem, void *there, size_t bytes, int64_t sn, int64_t sk,
-                         struct err *e)
+/* All of the copy, without its axes. */
+static struct kn_view all_of(const struct weight_copy *c)
+{
+    return kn_view1(c->there, KN_F32, (int64_t)(c->bytes / sizeof(float)));
+}
+
+/* The host's values to the device. */
+static int copy_up(const struct weight_copy *c, struct err *e)
+{
+    struct kn_view all = all_of(c);
+    return c->there ? run_write(c->be, &all, c->host.data, e) : 0;
+}
+
+/* The device's to the host, queued. */
+static int copy_down(const struct weight_copy *c, struct err *e)
+{
+    struct kn_view all = all_of(c);
+    return c->there ? run_status(c->be->type->read(c->be, &all, c->host.data), e) : 0;
+}
+
+/* Instructions whose names show the weight in another form than the stored one: that form is made,
+ * and taken back, on the host. */
+static int formed_apply(const struct weight_copy *c, const struct edit_instr *instrs, int32_t n,
+                        int64_t sn, int64_t sk, struct err *e)
 {
     struct weight_form f = instrs->weight->form;
-    int64_t count = (int64_t)(bytes / sizeof *mem);
-    bool stored = f.factor == 1 && f.offset == 0;
-    float *was = stored ? NULL : malloc(bytes);
-    if (!stored && !was)
-        return err_memory(e, "%zu bytes for a copy of %s", bytes, instrs->weight->name);
-    for (int64_t i = 0; was && i < count; i++) {
-        was[i] = mem[i];
-        mem[i] = was[i] * f.factor + f.offset;
-    }
-    struct kn_view all = kn_view1(there, KN_F32, count);
-    int rc = there != mem ? run_write(be, &all, mem, e) : 0;
-    if (!rc)
-        rc = instrs_apply(be, instrs, n, there, sn, sk, e);
-    if (!rc && there != mem)
-        rc = run_fetch(be, &all, mem, e);
-    if (!rc && was)
+    int64_t count = (int64_t)(c->bytes / sizeof(float));
+    float *mem = c->host.data, *was = malloc(c->bytes);
+    if (!was)
+        return err_memory(e, "%zu bytes for a copy of %s", c->bytes, instrs->weight->name);
+    int rc = copy_down(c, e);
+    if (!rc && !(rc = run_wait(c->be, e)))
+        for (int64_t i = 0; i < count; i++) {
+            was[i] = mem[i];
+            mem[i] = was[i] * f.factor + f.offset;
+        }
+    if (!rc && !(rc = copy_up(c, e)) && !(rc = instrs_apply(c, instrs, n, sn, sk, e)) &&
+        !(rc = copy_down(c, e)) && !(rc = run_wait(c->be, e))) {
         form_back(f, was, mem, count);
+        rc = copy_up(c, e);
+    }
     free(was);
     return rc;
+}
+
+static bool is_stored(struct weight_form f)
+{
+    return f.factor == 1 && f.offset == 0;
 }
 
 static bool same_form(const struct edit_instr *a, const struct edit_instr *b)
@@ -122,32 +145,42 @@ static bool same_form(const struct edit_instr *a, const struct edit_instr *b)
 }
 
 int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int32_t n,
-                     struct kn_view *out, struct err *e)
+                     struct weight_copy *out, struct err *e)
 {
-    struct kn_backend *be = m->be;
-    struct kn_view from = stored_or_zeros(m, instrs->weight), copy;
+    struct kn_backend *be = model_weight_backend(m, instrs->weight->layer, instrs->weight->id);
+    struct kn_view from = stored_or_zeros(m, instrs->weight);
+    struct weight_copy c = {.be = be, .bytes = weight_copy_bytes(m, instrs)};
     int64_t sn, sk;
-    size_t bytes = weight_copy_bytes(m, instrs);
-    float *mem = calloc(1, bytes), *there = be->unified ? mem : be->type->alloc(be, bytes);
-    int rc = mem && there
+    float *mem = calloc(1, c.bytes);
+    c.there = be->unified ? NULL : be->type->alloc(be, c.bytes);
+    int rc = mem && (c.there || be->unified)
                  ? 0
-                 : err_memory(e, "%zu bytes for a copy of %s", bytes, instrs->weight->name);
-    pack(&copy, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
-    copy.data = mem, copy.first = 0;
+                 : err_memory(e, "%zu bytes for a copy of %s", c.bytes, instrs->weight->name);
+    pack(&c.host, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
+    c.host.data = mem, c.host.first = 0;
+    c.device = c.host, c.device.data = be->unified ? mem : c.there;
     if (!rc && from.data)
         copy_values(&from, sk != 1, mem);
+    rc = rc ? rc : copy_up(&c, e);
     for (int32_t i = 0, end; !rc && i < n; i = end) {
         for (end = i + 1; end < n && same_form(&instrs[i], &instrs[end]);)
             end++;
-        rc = stretch_apply(be, instrs + i, end - i, mem, there, bytes, sn, sk, e);
+        rc = is_stored(instrs[i].weight->form) ? instrs_apply(&c, instrs + i, end - i, sn, sk, e)
+                                               : formed_apply(&c, instrs + i, end - i, sn, sk, e);
     }
-    if (there != mem)
-        be->type->release(be, there, bytes);
-    if (rc)
-        free(mem);
-    else
-        *out = copy;
+    if (!rc && !(rc = copy_down(&c, e))) {
+        *out = c;
+        return 0;
+    }
+    be->type->sync(be); /* no read is left waiting */
+    weight_copy_free(&c);
     return rc;
+}
+
+void weight_copy_free(struct weight_copy *c)
+{
+    c->be->type->release(c->be, c->there, c->bytes);
+    free(c->host.data);
 }
 
 int32_t weight_copy_instrs(const struct edit_program *p, int32_t i)
@@ -163,12 +196,15 @@ int weight_copy_keep(struct model *m, const struct edit_program *p, struct err *
     int rc = 0;
     for (int32_t i = 0, n; i < p->n_weights && !rc; i += n) {
         const struct edit_instr *instr = &p->weights[i];
-        struct kn_view v;
+        struct weight_copy c;
         n = weight_copy_instrs(p, i);
-        if (!(rc = weight_copy_make(m, instr, n, &v, e)) &&
-            (rc = model_own_weight(m, instr->weight->layer < 0 ? 0 : instr->weight->layer,
-                                   instr->weight->id, v, e)))
-            free(v.data);
+        if ((rc = weight_copy_make(m, instr, n, &c, e)))
+            break;
+        if (!(rc = run_wait(m->be, e)) &&
+            !(rc = model_own_weight(m, instr->weight->layer < 0 ? 0 : instr->weight->layer,
+                                    instr->weight->id, c.host, e)))
+            c.host.data = NULL; /* the model's now */
+        weight_copy_free(&c);
     }
     return rc;
 }
