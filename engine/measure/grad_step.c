@@ -6,16 +6,6 @@ static int call(struct walk *w, struct kn_call c, struct err *e)
     return run_status(kn_run(stage_backend(w->r, w->stage), &c), e);
 }
 
-static struct kn_view flat(struct kn_view v)
-{
-    return v.ndim == 3 ? kn_join(v, 1) : v;
-}
-
-static struct kn_view heads_as_rows(struct kn_view v)
-{
-    return v.ndim == 3 ? kn_join(v, 0) : v;
-}
-
 /* dx[r,K] += dy[r,N] . W[N,K], W perhaps in groups along N */
 static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, struct kn_view dx,
                       struct err *e)
@@ -144,9 +134,9 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
     if (s->flat_out)
         c.in[0] = flat(c.in[0]);
     for (int i = 0; s->heads_are_rows && i < KN_IN_MAX; i++)
-        c.in[i] = heads_as_rows(c.in[i]);
+        c.in[i] = run_heads_as_rows(c.in[i]);
     for (int i = 0; s->heads_are_rows && i < KN_OUT_MAX; i++)
-        c.out[i] = heads_as_rows(c.out[i]);
+        c.out[i] = run_heads_as_rows(c.out[i]);
     return rc ? rc : call(w, c, e);
 }
 
@@ -276,9 +266,9 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
                                 e);
         if (step_is_routed(s))
             return routed_vjp(w, s, e);
-        return linear_vjp(w, flat(dy),
+        return linear_vjp(w, run_flat(dy),
                           *run_device_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
-                          flat(gradient(w, &s->in[0])), e);
+                          run_flat(gradient(w, &s->in[0])), e);
     case KN_OP_NORM_SCALE: return twin_vjp(w, s, KN_OP_NORM_SCALE_VJP, e);
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);

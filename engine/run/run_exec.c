@@ -30,16 +30,6 @@ static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_i
     return run_rows(p->r, f, stage, s, f->r0, f->r1 - f->r0, p->n_src);
 }
 
-static struct kn_view flat(struct kn_view v)
-{
-    return v.ndim == 3 ? kn_join(v, 1) : v;
-}
-
-static struct kn_view heads_as_rows(struct kn_view v)
-{
-    return v.ndim == 3 ? kn_join(v, 0) : v;
-}
-
 static struct kn_view operand_view(const struct pass *p, const struct operand *o)
 {
     struct run *r = p->r;
@@ -48,7 +38,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     switch (o->kind) {
     case OPERAND_SITE:
         return site_rows(p, p->f->stage, run_source(p->r, p->f->stage, (enum site_id)o->id));
-    case OPERAND_FLAT: return flat(site_rows(p, p->f->stage, (enum site_id)o->id));
+    case OPERAND_FLAT: return run_flat(site_rows(p, p->f->stage, (enum site_id)o->id));
     case OPERAND_PREV: return site_rows(p, p->f->stage - 1, (enum site_id)o->id);
     case OPERAND_ROOT: return site_rows(p, 0, (enum site_id)o->id);
     case OPERAND_REPEAT: {
@@ -149,11 +139,11 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
         c.out[0] = kn_slice(c.out[0], 0, 0, 1);
     }
     if (s->flat_out && !s->per_head)
-        c.out[0] = flat(c.out[0]);
+        c.out[0] = run_flat(c.out[0]);
     if (s->heads_are_rows) {
-        c.out[0] = heads_as_rows(c.out[0]);
+        c.out[0] = run_heads_as_rows(c.out[0]);
         for (int i = 0; i < KN_IN_MAX; i++)
-            c.in[i] = heads_as_rows(c.in[i]);
+            c.in[i] = run_heads_as_rows(c.in[i]);
     }
     c.p.dest0 = p->f->r0;
     /* scores are masked first, edits may then unmask */

@@ -154,6 +154,15 @@ struct kn_view run_site_view(const struct run *r, enum site_id s, void *mem, int
  * pass, or NULL for kept sites only. */
 struct kn_view run_rows(const struct run *r, const struct frame *f, int32_t stage, enum site_id s,
                         int32_t row, int32_t rows, int32_t src);
+/* [pos, head, d] as [pos, head * d], and as [pos * head, d]; others as they are. */
+static inline struct kn_view run_flat(struct kn_view v)
+{
+    return v.ndim == 3 ? kn_join(v, 1) : v;
+}
+static inline struct kn_view run_heads_as_rows(struct kn_view v)
+{
+    return v.ndim == 3 ? kn_join(v, 0) : v;
+}
 /* Shape and strides of a view as of rank 3: leading axes of one element. */
 void run_axes(const struct kn_view *v, int64_t shape[3], int64_t stride[3]);
 bool run_resident(const struct run *r, int32_t stage);

@@ -207,28 +207,9 @@ static int rows_read(struct run *r, const struct kn_view *v, int axis, int64_t r
     return rc;
 }
 
-int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst,
-             int64_t *count, struct err *e)
-{
-    int rc = 0;
-    int32_t step = run_frame_rows(r, plan_stage_of(r->m->plan, s), s.id);
-    for (int32_t a = row0; !rc && a < row1; a += step) {
-        int32_t b = a + step < row1 ? a + step : row1;
-        struct kn_view v;
-        if (!(rc = run_view(r, s, a, b, &v, e)))
-            rc = rows_read(r, &v, site_row_axis(s.id), row1 - row0, a - row0, dst, e);
-    }
-    if (rc)
-        r->m->be->type->sync(r->m->be); /* no read is left waiting */
-    else
-        rc = run_wait(r->m->be, e);
-    if (!rc && count)
-        *count = site_row_size(&r->m->cfg, s.id, r->n) * (row1 - row0);
-    return rc;
-}
-
-int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1, int32_t head0,
-                   int32_t head1, float *dst, struct err *e)
+/* Rows of a site, as run_read has them; by_row: of some heads, as run_read_heads. */
+static int site_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, bool by_row,
+                     int32_t head0, int32_t head1, float *dst, struct err *e)
 {
     int rc = 0, axis = site_row_axis(s.id);
     int32_t step = run_frame_rows(r, plan_stage_of(r->m->plan, s), s.id);
@@ -238,13 +219,25 @@ int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1,
         if ((rc = run_view(r, s, a, b, &v, e)))
             break;
         v = head1 ? kn_slice(v, axis ? 0 : 1, head0, head1) : v;
-        struct kn_view rows = v;
-        if (axis) /* rows before heads */
-            rows.shape[0] = v.shape[1], rows.stride[0] = v.stride[1], rows.shape[1] = v.shape[0],
-            rows.stride[1] = v.stride[0];
-        rc = run_status(r->m->be->type->read(r->m->be, &rows, dst), e);
-        dst += kn_count(&rows);
+        v = by_row && axis ? kn_swap(v, 0, 1) : v;
+        rc = rows_read(r, &v, by_row ? 0 : axis, row1 - row0, a - row0, dst, e);
     }
-    enum kn_status st = r->m->be->type->sync(r->m->be);
-    return rc ? rc : run_status(st, e);
+    if (rc)
+        r->m->be->type->sync(r->m->be); /* no read is left waiting */
+    return rc ? rc : run_wait(r->m->be, e);
+}
+
+int run_read(struct run *r, struct site_ref s, int32_t row0, int32_t row1, float *dst,
+             int64_t *count, struct err *e)
+{
+    int rc = site_read(r, s, row0, row1, false, 0, 0, dst, e);
+    if (!rc && count)
+        *count = site_row_size(&r->m->cfg, s.id, r->n) * (row1 - row0);
+    return rc;
+}
+
+int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1, int32_t head0,
+                   int32_t head1, float *dst, struct err *e)
+{
+    return site_read(r, s, row0, row1, true, head0, head1, dst, e);
 }
