@@ -9,6 +9,8 @@
 
 #include <zlib.h>
 
+#include "base/list.h"
+
 #define FULL32 UINT32_C(0xffffffff)
 
 enum {
@@ -63,14 +65,8 @@ static char *safe_name(const char *name)
 
 int zip_member_begin(struct zip_write *z, const char *name, uint64_t size, struct err *e)
 {
-    if (z->count == z->capacity) {
-        size_t capacity = z->capacity * 2 + 16;
-        void *grown = realloc(z->member, capacity * sizeof *z->member);
-        if (!grown)
-            return err_memory(e, "%s", z->file->path);
-        z->member = grown;
-        z->capacity = capacity;
-    }
+    if (!list_room(&z->member, z->count, sizeof *z->member))
+        return err_memory(e, "%s", z->file->path);
     struct zip_member *m = &z->member[z->count];
     *m = (struct zip_member){.name = safe_name(name),
                              .at = z->file->at,

@@ -20,7 +20,7 @@ struct zip_member {
 struct zip_write {
     struct file_write *file;
     struct zip_member *member;
-    size_t count, capacity;
+    size_t count;
 };
 
 /* The name is copied, with bytes that could lead out of a folder or upset an unpacker as '_'. */

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "edit/reference.h"
 
 /* The owner of a program's memory, shared by its copies. */
@@ -15,7 +16,6 @@ struct arena {
     atomic_int refs;
     struct edit_program *program;
     struct edit_chunk *chunks;
-    int32_t cap, cap_weights, cap_sources; /* of the program's lists */
 };
 
 struct edit_chunk {
@@ -87,20 +87,6 @@ void edit_program_free(struct edit_program *p)
 
 /* ---- growing ---- */
 
-/* Room for one more of a list of n items of `size` bytes. */
-static int room_for_one(void **list, int32_t n, int32_t *cap, size_t size, struct err *e)
-{
-    if (n < *cap)
-        return 0;
-    int32_t more = *cap ? 2 * *cap : 16;
-    void *items = realloc(*list, (size_t)more * size);
-    if (!items)
-        return err_memory(e, "edits");
-    *list = items;
-    *cap = more;
-    return 0;
-}
-
 struct edit_instr edit_instr_of(const struct edit *ed, int32_t edit, struct site_ref site, int rank)
 {
     return (struct edit_instr){.site = site,
@@ -121,19 +107,16 @@ struct edit_instr edit_instr_of(const struct edit *ed, int32_t edit, struct site
 
 int edit_program_add(struct edit_program *p, const struct edit_instr *instr, struct err *e)
 {
-    struct arena *a = p->arena;
     struct edit_instr **list = instr->weight ? &p->weights : &p->instrs;
     int32_t *n = instr->weight ? &p->n_weights : &p->n_instrs;
     if (*n == LIMIT_INSTRS)
         return err_set(e, ERR_BAD_INPUT,
                        "edits on more than %d hooks in all · use fewer edits or narrower patterns",
                        LIMIT_INSTRS);
-    void *items = *list;
-    int rc = room_for_one(&items, *n, instr->weight ? &a->cap_weights : &a->cap, sizeof *instr, e);
-    *list = items;
-    if (!rc)
-        (*list)[(*n)++] = *instr;
-    return rc;
+    if (!list_room(list, (size_t)*n, sizeof *instr))
+        return err_memory(e, "edits");
+    (*list)[(*n)++] = *instr;
+    return 0;
 }
 
 int edit_program_source(struct edit_program *p, struct edit_source want, int32_t *out,
@@ -148,12 +131,8 @@ int edit_program_source(struct edit_program *p, struct edit_source want, int32_t
         }
     size_t size = strlen(want.name) + 1;
     char *name = edit_chunk_alloc(&a->chunks, size);
-    void *items = p->sources;
-    int rc = name ? room_for_one(&items, p->n_sources, &a->cap_sources, sizeof want, e)
-                  : err_memory(e, "edits");
-    p->sources = items;
-    if (rc)
-        return rc;
+    if (!name || !list_room(&p->sources, (size_t)p->n_sources, sizeof want))
+        return err_memory(e, "edits");
     want.name = memcpy(name, want.name, size);
     p->sources[p->n_sources] = want;
     *out = p->n_sources++;
@@ -165,10 +144,8 @@ int edit_program_hold(struct edit_program *p, const struct reference_set *set, s
     for (int32_t i = 0; i < p->n_sets; i++)
         if (p->sets[i] == set)
             return 0;
-    struct reference_set **sets = realloc(p->sets, ((size_t)p->n_sets + 1) * sizeof *sets);
-    if (!sets)
+    if (!list_room(&p->sets, (size_t)p->n_sets, sizeof *p->sets))
         return err_memory(e, "edits");
-    p->sets = sets;
     p->sets[p->n_sets++] = reference_hold(set);
     return 0;
 }

@@ -3,13 +3,14 @@
 
 #include <stdlib.h>
 
+#include "base/list.h"
 #include "names/alias.h"
 #include "edit/edit_parts.h"
 #include "model/model.h"
 
 struct reach_list {
     struct edit_reach *item;
-    int32_t n, cap, edit;
+    int32_t n, edit;
     bool failed;
 };
 
@@ -18,15 +19,10 @@ static void add(struct reach_list *l, struct site_ref s, int32_t expert)
     for (int32_t i = l->n; i-- > 0 && l->item[i].edit == l->edit;)
         if (site_same(l->item[i].site, s) && l->item[i].expert == expert)
             return;
-    if (l->n == l->cap) {
-        struct edit_reach *more = realloc(l->item, (size_t)(2 * l->cap + 16) * sizeof *more);
-        if (!more) {
-            l->failed = true;
-            return;
-        }
-        l->item = more, l->cap = 2 * l->cap + 16;
-    }
-    l->item[l->n++] = (struct edit_reach){s, expert, l->edit};
+    if (list_room(&l->item, (size_t)l->n, sizeof *l->item))
+        l->item[l->n++] = (struct edit_reach){s, expert, l->edit};
+    else
+        l->failed = true;
 }
 
 /* The sites of the steps of a stage that read the weight. */

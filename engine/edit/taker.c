@@ -8,6 +8,7 @@
 
 #include "base/file_read.h"
 #include "base/nearest.h"
+#include "base/list.h"
 #include "edit/edit_form.h"
 #include "model/checkpoint.h"
 
@@ -230,10 +231,8 @@ static int check_used(const struct taker *t)
 
 static int add_edit(struct taker *t, const char *text)
 {
-    char **more = realloc(t->out.edit, ((size_t)t->out.n_edits + 1) * sizeof *more);
-    if (more)
-        t->out.edit = more;
-    char *copy = more ? strdup(text) : NULL;
+    char *copy = list_room(&t->out.edit, (size_t)t->out.n_edits, sizeof *t->out.edit) ? strdup(text)
+                                                                                      : NULL;
     if (!copy)
         return err_memory(t->e, "taker config");
     t->out.edit[t->out.n_edits++] = copy;
@@ -242,12 +241,9 @@ static int add_edit(struct taker *t, const char *text)
 
 static int add_collect(struct taker *t, const char *name)
 {
-    struct taker_collect *more = realloc(t->out.collect,
-                                         ((size_t)t->out.n_collects + 1) * sizeof *more);
-    if (!more)
+    if (!list_room(&t->out.collect, (size_t)t->out.n_collects, sizeof *t->out.collect))
         return err_memory(t->e, "taker config");
-    t->out.collect = more;
-    struct taker_collect *c = &more[t->out.n_collects++];
+    struct taker_collect *more = t->out.collect, *c = &more[t->out.n_collects++];
     snprintf(c->name, sizeof c->name, "%s", name);
     c->edits = t->out.n_edits;
     for (int32_t i = 0; i + 1 < t->out.n_collects; i++)

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "measure/grad.h"
 #include "run/run_device.h"
 
@@ -219,7 +220,7 @@ struct reading {
 /* Those of a block of rows, which are waited for together. */
 struct readings {
     struct reading *list;
-    int n, room;
+    int n;
     int64_t bytes;
 };
 
@@ -244,13 +245,8 @@ static int readings_end(struct capture_list *l, struct readings *q, int rc, stru
 static int reading_add(struct readings *q, struct kn_backend *be, const struct kn_view *v,
                        struct reading x, struct err *e)
 {
-    if (q->n == q->room) {
-        int room = q->room ? 2 * q->room : 32;
-        struct reading *more = realloc(q->list, (size_t)room * sizeof *more);
-        if (!more)
-            return memory_out(e);
-        q->list = more, q->room = room;
-    }
+    if (!list_room(&q->list, (size_t)q->n, sizeof x))
+        return memory_out(e);
     int rc = host_view_queue(&x.host, be, v, e);
     q->list[q->n++] = x;
     q->bytes += kn_count(v) * (int64_t)sizeof(float);

@@ -1,6 +1,8 @@
 /* capture_select.c - which tensors are kept (see capture.h). */
 #include "measure/capture.h"
 
+#include "base/list.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,13 +23,11 @@ bool capture_holds_ids(const struct capture *c)
 static struct capture *append(struct capture_list *l, const struct alias_value *v, const char *name,
                               struct err *e)
 {
-    struct capture *more = realloc(l->item, ((size_t)l->n + 1) * sizeof *more);
-    if (!more) {
+    if (!list_room(&l->item, (size_t)l->n, sizeof *l->item)) {
         err_memory(e, "captured activations");
         return NULL;
     }
-    l->item = more;
-    struct capture *c = &more[l->n++];
+    struct capture *c = &l->item[l->n++];
     *c = (struct capture){.value = *v, .collected = -1, .axis = alias_row_axis(v)};
     snprintf(c->name, sizeof c->name, "%s", name);
     return c;

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/limit.h"
+#include "base/list.h"
 #include "model/arch.h"
 #include "model/hub.h"
 #include "model/model.h"
@@ -19,14 +20,9 @@ static int add(struct catalog *c, const char *name, const char *revision, struct
 {
     if (c->n == LIMIT_CATALOG)
         return 0;
-    struct catalog_entry *more = realloc(c->entry, ((size_t)c->n + 1) * sizeof *more);
     char *text = NULL;
-    if (more) {
-        c->entry = more;
-        if (asprintf(&text, "%s%s%s", name, revision ? "@" : "", revision ? revision : "") < 0)
-            text = NULL;
-    }
-    if (!text)
+    if (!list_room(&c->entry, (size_t)c->n, sizeof *c->entry) ||
+        asprintf(&text, "%s%s%s", name, revision ? "@" : "", revision ? revision : "") < 0)
         return err_memory(e, "the list of models");
     c->entry[c->n++] = (struct catalog_entry){.name = text};
     return 0;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/list.h"
 #include "base/nearest.h"
 #include "model/checkpoint_parts.h"
 #include "base/strmap.h"
@@ -153,13 +154,11 @@ static bool shard_changed(const struct shard *sh)
 
 struct shard *checkpoint_add(struct checkpoint *st, char *path)
 {
-    struct shard *grown = path ? realloc(st->shard, (st->n_shards + 1) * sizeof *grown) : NULL;
-    if (!grown) {
+    if (!path || !list_room(&st->shard, st->n_shards, sizeof *st->shard)) {
         free(path);
         return NULL;
     }
-    st->shard = grown;
-    struct shard *sh = &grown[st->n_shards++];
+    struct shard *sh = &st->shard[st->n_shards++];
     char *slash = strrchr(path, '/');
     *sh = (struct shard){.path = path, .file = slash ? slash + 1 : path};
     return sh;

@@ -1,6 +1,7 @@
 /* model.c - opening a model: files, shape, weights, tokenizer, plan (see model.h). */
 #include "model/model.h"
 
+#include "base/list.h"
 #include "model/gguf_parts.h"
 #include "model/hub.h"
 #include "model/quantized.h"
@@ -92,10 +93,8 @@ static void device_forget(struct model *m, int32_t l, enum weight_id w)
 
 int model_own_weight(struct model *m, int32_t l, enum weight_id w, struct kn_view v, struct err *e)
 {
-    void **more = realloc(m->owned, ((size_t)m->n_owned + 1) * sizeof *more);
-    if (!more)
+    if (!list_room(&m->owned, (size_t)m->n_owned, sizeof *m->owned))
         return err_memory(e, "a copy of a weight");
-    m->owned = more;
     m->owned[m->n_owned++] = v.data;
     device_forget(m, l, w);
     m->weights[model_weight(m, l, w) - m->weights] = v;

@@ -3,6 +3,7 @@
  * layout. Tested in tests/engine/test_run.c. */
 #include "model/weights.h"
 
+#include "base/list.h"
 #include "model/gguf_parts.h"
 
 #include <stdio.h>
@@ -87,12 +88,10 @@ static int shape_of(const struct config *cfg, const struct arch_tensor *row,
 /* Take over malloc'ed memory, also on failure. */
 static int keep(struct weights *out, void *mem, size_t bytes, struct err *e)
 {
-    void **more = mem ? realloc(out->owned, ((size_t)out->n_owned + 1) * sizeof *more) : NULL;
-    if (!more) {
+    if (!mem || !list_room(&out->owned, (size_t)out->n_owned, sizeof *out->owned)) {
         free(mem);
         return err_memory(e, "a copy of %zu bytes of a weight", bytes);
     }
-    out->owned = more;
     out->owned[out->n_owned++] = mem;
     out->copied += bytes;
     return 0;

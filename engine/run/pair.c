@@ -4,6 +4,7 @@
  * config_first_reached_row on. */
 #include "run/pair.h"
 
+#include "base/list.h"
 #include "base/nearest.h"
 #include "edit/reference.h"
 #include "run/callback.h"
@@ -192,12 +193,9 @@ static struct source *source_make(struct pair *p, const char *name, int32_t skip
         return s;
     /* Sources get a fifth of the budget. */
     struct run_options opt = {.cache_bytes = p->cache_bytes / (5 * LIMIT_SOURCES)};
-    struct source *more = realloc(p->sources, (size_t)(p->n_sources + 1) * sizeof *more);
     char *copy = name ? strdup(name) : NULL;
     struct run *run = NULL;
-    if (more)
-        p->sources = more;
-    if (more && !name == !copy)
+    if (list_room(&p->sources, (size_t)p->n_sources, sizeof *s) && !name == !copy)
         run = run_create(p->m, NULL, &opt, e);
     else
         err_memory(e, "runs");

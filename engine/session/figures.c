@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
 #include "session/figure_kinds.h"
 #include "session/snapshot.h"
 
@@ -25,7 +26,7 @@ struct entry {
 struct figures {
     const struct model *m;
     struct entry **entry; /* sorted by key */
-    int32_t n_entries, cap;
+    int32_t n_entries;
     uint64_t request;
     bool edited;
 };
@@ -93,14 +94,7 @@ static struct entry *entry_make(struct figures *f, const struct want *w)
     struct entry *x = entry_find(f, w);
     if (x)
         return x;
-    if (f->n_entries == f->cap) {
-        struct entry **more = realloc(f->entry, (size_t)(2 * f->cap + 64) * sizeof(struct entry *));
-        if (!more)
-            return NULL;
-        f->entry = more;
-        f->cap = 2 * f->cap + 64;
-    }
-    if (!(x = calloc(1, sizeof *x)))
+    if (!list_room(&f->entry, (size_t)f->n_entries, sizeof x) || !(x = calloc(1, sizeof *x)))
         return NULL;
     x->key = *w;
     int32_t at = place_of(f, w);

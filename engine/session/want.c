@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/list.h"
+
 enum { PER_ROW, PER_PROMPT };
 static const bool whole[WANT_COUNT] = {
 #define WANT(id, per, piece, function, bytes, what) PER_##per == PER_PROMPT,
@@ -102,16 +104,10 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n)
 
 void want_add(struct want_list *l, struct want w)
 {
-    if (l->n == l->cap) {
-        struct want *more = realloc(l->item, (size_t)(2 * l->cap + 64) * sizeof *more);
-        if (!more) {
-            l->failed = true;
-            return;
-        }
-        l->item = more;
-        l->cap = 2 * l->cap + 64;
-    }
-    l->item[l->n++] = w;
+    if (list_room(&l->item, (size_t)l->n, sizeof w))
+        l->item[l->n++] = w;
+    else
+        l->failed = true;
 }
 
 void want_list_free(struct want_list *l)

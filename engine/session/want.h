@@ -65,7 +65,7 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n);
 /* A list that grows.  {0} is empty; freed with want_list_free. */
 struct want_list {
     struct want *item;
-    int32_t n, cap;
+    int32_t n;
     bool failed; /* memory was out: something is missing */
 };
 void want_add(struct want_list *l, struct want w);

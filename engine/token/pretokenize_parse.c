@@ -12,6 +12,7 @@
 
 #include "token/char_class.h"
 #include "token/pretokenize_steps.h"
+#include "base/list.h"
 #include "base/regex.h"
 
 enum { STEPS_MAX = 64 };
@@ -31,17 +32,13 @@ void steps_free(struct pretokenize_steps *s)
 static int add(struct js_node node, struct pretokenize_steps *out, struct pretokenize_step step,
                struct err *e)
 {
-    struct pretokenize_step *grown = out->count < STEPS_MAX
-                                         ? realloc(out->at, (out->count + 1) * sizeof *grown)
-                                         : NULL;
-    if (!grown) {
+    if (out->count == STEPS_MAX || !list_room(&out->at, out->count, sizeof step)) {
         regex_free(step.regex);
         free(step.text);
         if (out->count == STEPS_MAX)
             return js_expected(node, "at most 64 steps in all", e);
         return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
     }
-    out->at = grown;
     out->at[out->count++] = step;
     return 0;
 }

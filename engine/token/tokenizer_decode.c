@@ -8,6 +8,7 @@
 
 #include <utf8proc.h>
 
+#include "base/list.h"
 #include "token/tokenizer_parts.h"
 
 enum { STEPS_MAX = 16, TEXT_LEN_MAX = 64 };
@@ -395,10 +396,8 @@ static int parse_one(struct js_node node, struct decoder *d, struct err *e)
             return rc;
         if (d->count == STEPS_MAX)
             return js_expected(node, "at most 16 steps", e);
-        struct decode_step *grown = realloc(d->step, (d->count + 1) * sizeof *grown);
-        if (!grown)
+        if (!list_room(&d->step, d->count, sizeof *d->step))
             return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
-        d->step = grown;
         d->step[d->count++] = s;
         if (s.joins && d->whole == SIZE_MAX) /* what follows sees the joined text */
             d->whole = d->count;

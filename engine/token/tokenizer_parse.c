@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/limit.h"
+#include "base/list.h"
 #include "token/tokenizer_parts.h"
 
 static int out_of_memory(struct js_node node, struct err *e)
@@ -332,10 +333,8 @@ static int around_add(struct tokenizer *t, struct around *a, struct js_node node
     int rc = js_int(node, 0, (int64_t)t->count - 1, &id, e);
     if (rc)
         return rc;
-    int32_t *grown = realloc(a->id, (a->n + 1) * sizeof *grown);
-    if (!grown)
+    if (!list_room(&a->id, a->n, sizeof *a->id))
         return out_of_memory(node, e);
-    a->id = grown;
     a->id[a->n++] = (int32_t)id;
     return 0;
 }
