@@ -37,8 +37,9 @@ struct split {
     struct regions memory; /* at: as given out, other: on the part */
     struct copy *copies;
     int n_copies, room;
-    size_t copied, copies_bytes; /* bytes of all copies, and how many there may be */
-    uint64_t call;               /* how many there were */
+    size_t copied, copies_bytes;        /* bytes of all copies, and how many there may be */
+    uint64_t call;                      /* how many there were */
+    struct kn_seen seen[KN_SEEN_COUNT]; /* what split_seen gave */
 };
 
 static struct split *split_of(struct kn_backend *be)
@@ -402,6 +403,33 @@ static void split_memory(struct kn_backend *be, size_t *total, size_t *available
     }
 }
 
+/* Of parts that watch others: what they saw together, and the first departure. */
+static const struct kn_seen *split_seen(const struct kn_backend *be, int kind)
+{
+    struct split *s = ((const struct lane *)be)->of;
+    struct kn_seen sum = {0};
+    bool any = false;
+    for (int i = 0; i < s->n; i++) {
+        const struct kn_seen *x = kn_seen(s->lane[i].inner, kind);
+        if (!x)
+            continue;
+        any = true;
+        sum.calls += x->calls, sum.seconds += x->seconds, sum.bytes += x->bytes;
+        sum.worst = x->worst > sum.worst ? x->worst : sum.worst;
+    }
+    s->seen[kind] = sum;
+    return any ? &s->seen[kind] : NULL;
+}
+
+static const char *split_departure(const struct kn_backend *be)
+{
+    const struct split *s = ((const struct lane *)be)->of;
+    const char *line = NULL;
+    for (int i = 0; !line && i < s->n; i++)
+        line = kn_departure(s->lane[i].inner);
+    return line;
+}
+
 static struct kn_backend *split_part(struct kn_backend *be, int64_t i, int64_t n)
 {
     struct split *s = split_of(be);
@@ -437,6 +465,8 @@ static const struct kn_backend_type SPLIT_TYPE = {
     .write = split_write,
     .fill = split_fill,
     .memory = split_memory,
+    .seen = split_seen,
+    .departure = split_departure,
     .part = split_part,
     .close = split_close,
 };

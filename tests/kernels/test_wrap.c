@@ -360,7 +360,18 @@ static void test_split_promises(void **state)
     be->type->memory(be, &total, &available);
     cpu->type->memory(cpu, &one, &unused);
     assert_true(total == 2 * one);
+    assert_null(kn_seen(be, KN_OP_ADD));
     kn_close(cpu);
+    kn_close(be);
+    be = open_or_fail("split:trace:cpu,trace:cpu");
+    for (int i = 0; i < 3; i++) { /* of either part */
+        struct kn_backend *part = kn_part(be, i % 2, 2);
+        float *mem = part->type->alloc(part, 18 * sizeof *mem);
+        struct kn_call call = sum_call(mem, mem + 6, mem + 12);
+        assert_int_equal(kn_run(be, &call), KN_OK);
+        be->type->release(be, mem, 18 * sizeof *mem);
+    }
+    assert_true(kn_seen(be, KN_OP_ADD)->calls == 3 && !kn_departure(be));
     kn_close(be);
 }
 
