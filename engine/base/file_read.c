@@ -40,7 +40,7 @@ static int read_open(int fd, const char *path, size_t most, char **bytes, size_t
     size_t size = (size_t)st.st_size;
     char *all = malloc(size + 1);
     if (!all)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for its %zu bytes", path, size);
+        return err_memory(e, "%s · %zu bytes", path, size);
     int rc = read_bytes(fd, path, all, size, e);
     if (rc) {
         free(all);

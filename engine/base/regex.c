@@ -265,7 +265,7 @@ static char *rewrite(const char *pattern, size_t len, size_t *out_len, struct er
     /* Two bytes become at most as many as the longest escape. */
     struct rewrite w = {
         .in = pattern, .in_len = len, .out = malloc(len * ALONE_LEN_MAX + 64), .e = e};
-    int rc = w.out ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
+    int rc = w.out ? 0 : err_memory(e, "a pattern");
     while (!rc && w.at < len)
         rc = rewrite_one(&w);
     if (!rc) {
@@ -299,7 +299,7 @@ struct regex *regex_compile(const char *pattern, size_t len, bool literal, struc
                                              rewritten_len, options, &code, &where, NULL)
                              : NULL;
     if (!r) {
-        err_set(e, ERR_SYSTEM, "out of memory");
+        err_memory(e, "a pattern");
     } else if (!compiled) {
         char why[120];
         pcre2_get_error_message(code, (PCRE2_UCHAR *)why, sizeof why);

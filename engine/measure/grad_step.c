@@ -124,15 +124,15 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
                                                                 o->kind == OPERAND_PREV;
         bool linear_in = op == KN_OP_AFFINE_VJP || op == KN_OP_ROPE_VJP; /* does not read x */
         if (differentiable)
-            c.out[n_out++] = joined ? flat(gradient(w, o)) : gradient(w, o);
+            c.out[n_out++] = joined ? run_flat(gradient(w, o)) : gradient(w, o);
         if (!(linear_in && differentiable) && !(op == KN_OP_AFFINE_VJP && i == 2)) {
             rc = value(w, o, &c.in[n_in], e);
-            c.in[n_in] = joined ? flat(c.in[n_in]) : c.in[n_in];
+            c.in[n_in] = joined ? run_flat(c.in[n_in]) : c.in[n_in];
             n_in++;
         }
     }
     if (s->flat_out)
-        c.in[0] = flat(c.in[0]);
+        c.in[0] = run_flat(c.in[0]);
     for (int i = 0; s->heads_are_rows && i < KN_IN_MAX; i++)
         c.in[i] = run_heads_as_rows(c.in[i]);
     for (int i = 0; s->heads_are_rows && i < KN_OUT_MAX; i++)

@@ -154,25 +154,27 @@ static int key_read(struct config *cfg, const struct arch_key *k, struct js_node
     return rc;
 }
 
+/* A list, where there is one, of something for each layer. */
+static int each_layer_check(const struct config *cfg, struct js_node list, struct err *e)
+{
+    char want[64];
+    if (!js_is_set(list) || (js_is_array(list) && js_count(list) == (size_t)cfg->n_layers))
+        return 0;
+    snprintf(want, sizeof want, "an array of %d, one for each layer", cfg->n_layers);
+    return js_expected(list, want, e);
+}
+
 /* Layers that have no rotary positions, as no_rope_layers says (0) or by the pattern. */
 static int unrotated_read(struct config *cfg, struct js_node root, struct err *e)
 {
     struct js_node list = js_get(root, "no_rope_layers");
-    if (!cfg->unrotated_pattern)
-        return 0;
-    if (js_is_set(list) && (!js_is_array(list) || js_count(list) != (size_t)cfg->n_layers)) {
-        char want[64];
-        snprintf(want, sizeof want, "an array of %d, one for each layer", cfg->n_layers);
-        return js_expected(list, want, e);
-    }
-    for (int32_t l = 0; l < cfg->n_layers; l++) {
+    int rc = cfg->unrotated_pattern ? each_layer_check(cfg, list, e) : 0;
+    for (int32_t l = 0; !rc && cfg->unrotated_pattern && l < cfg->n_layers; l++) {
         int64_t rotated = (l + 1) % cfg->unrotated_pattern != 0;
-        int rc = js_is_set(list) ? js_int(js_at(list, (size_t)l), 0, 1, &rotated, e) : 0;
-        if (rc)
-            return rc;
+        rc = js_is_set(list) ? js_int(js_at(list, (size_t)l), 0, 1, &rotated, e) : 0;
         layer_put(&cfg->unrotated, l, !rotated);
     }
-    return 0;
+    return rc;
 }
 
 /* The kind of a layer by its name; false: no such kind. */
@@ -205,19 +207,14 @@ static int layers_read(struct config *cfg, struct js_node root, struct err *e)
     struct js_node types = key_find(root, "layer_types|attention_layers"),
                    groups = js_get(root, "attention_types");
     bool each = js_is_set(types), grouped = !each && js_is_set(groups);
-    if (each && (!js_is_array(types) || js_count(types) != (size_t)cfg->n_layers)) {
-        char want[64];
-        snprintf(want, sizeof want, "an array of %d, one for each layer", cfg->n_layers);
-        return js_expected(types, want, e);
-    }
-    for (int32_t l = 0; l < cfg->n_layers; l++) {
+    int rc = each_layer_check(cfg, types, e);
+    for (int32_t l = 0; !rc && l < cfg->n_layers; l++) {
         struct js_node node = each ? js_at(types, (size_t)l) : attention_type(groups, l);
         bool windowed = l >= cfg->window_layer0 &&
                         !(cfg->window_pattern &&
                           (l - cfg->window_layer0 + 1) % cfg->window_pattern == 0) &&
                         (!cfg->unrotated_pattern || layer_in(&cfg->unrotated, l));
         const char *type;
-        int rc = 0;
         if (grouped && !js_is_set(node))
             return js_expected(groups, "[[[\"global\", \"local\"], 12], ...] for all layers", e);
         if ((each || grouped) && (rc = js_string(node, &type, NULL, e)))
@@ -226,7 +223,7 @@ static int layers_read(struct config *cfg, struct js_node root, struct err *e)
             return js_expected(node, "sliding_attention, full_attention, local or global", e);
         layer_put(&cfg->windowed, l, windowed);
     }
-    return 0;
+    return rc;
 }
 
 /* Layers that have experts: all, or in a family that knows another MLP, all but those that

@@ -147,9 +147,7 @@ int steps_run(const struct pretokenize_steps *s, struct pretokenize_work *w, str
     if (w->too_long)
         return err_set(e, ERR_BAD_INPUT,
                        "the tokenizer's steps make this text longer than %zu bytes", w->len_max);
-    return w->out_of_memory
-               ? err_set(e, ERR_SYSTEM, "out of memory for a text of %zu bytes", w->text.len)
-               : 0;
+    return w->out_of_memory ? err_memory(e, "a text of %zu bytes", w->text.len) : 0;
 }
 
 /* ---- splitting

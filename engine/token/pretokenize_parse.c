@@ -37,7 +37,7 @@ static int add(struct js_node node, struct pretokenize_steps *out, struct pretok
         free(step.text);
         if (out->count == STEPS_MAX)
             return js_expected(node, "at most 64 steps in all", e);
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+        return err_memory(e, "%s", js_name(node.doc));
     }
     out->at[out->count++] = step;
     return 0;
@@ -49,7 +49,7 @@ static int set_text(struct js_node node, struct pretokenize_step *step, const ch
 {
     step->text = malloc(n + 1);
     if (!step->text)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+        return err_memory(e, "%s", js_name(node.doc));
     memcpy(step->text, text, n);
     step->text[n] = '\0';
     step->len = n;

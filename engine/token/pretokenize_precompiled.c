@@ -91,7 +91,7 @@ struct charsmap *charsmap_parse(struct js_node node, struct err *e)
     if (m)
         m->bytes = calloc(n / 4 * 3 + 1, 1);
     if (!m || !m->bytes) {
-        err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+        err_memory(e, "%s", js_name(node.doc));
         charsmap_free(m);
         return NULL;
     }

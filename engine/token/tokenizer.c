@@ -22,7 +22,7 @@ struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t)
-        err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(doc));
+        err_memory(e, "%s", js_name(doc));
     else if (tokenizer_build(t, js_root(doc), e)) {
         tokenizer_close(t);
         t = NULL;
@@ -55,7 +55,7 @@ static struct tokenizer *plain(const char *kind, size_t count, struct err *e)
     if (t && t->token)
         return t;
     tokenizer_close(t);
-    err_set(e, ERR_SYSTEM, "out of memory for %zu tokens", count);
+    err_memory(e, "%zu tokens", count);
     return NULL;
 }
 
@@ -69,7 +69,7 @@ struct tokenizer *tokenizer_bytes(struct err *e)
     t->texts = malloc(256 * 2);
     if (!t->spellings || !t->texts) {
         tokenizer_close(t);
-        err_set(e, ERR_SYSTEM, "out of memory for 256 tokens");
+        err_memory(e, "256 tokens");
         return NULL;
     }
     for (int b = 0; b < 256; b++) {
@@ -183,7 +183,7 @@ static int push_token(struct token_list *l, int32_t id, uint32_t begin, uint32_t
 
 static int memory_out(struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "out of memory while tokenizing");
+    return err_memory(e, "tokenizing");
 }
 
 int word_push(struct model_work *w, int32_t id, size_t begin, size_t end, struct err *e)

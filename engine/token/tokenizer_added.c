@@ -15,7 +15,7 @@ int added_set_make(struct added_set *s, const struct added_token *t, size_t n, b
     struct trie_key *key = malloc((n + 1) * sizeof *key);
     size_t count = 0;
     if (!key)
-        return err_set(e, ERR_SYSTEM, "out of memory for %zu added tokens", n);
+        return err_memory(e, "%zu added tokens", n);
     for (size_t i = 0; i < n; i++)
         if (t[i].normalized == normalized && t[i].pattern_len)
             key[count++] = (struct trie_key){t[i].pattern, (uint32_t)t[i].pattern_len, (int32_t)i};

@@ -78,7 +78,7 @@ static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, 
         return js_expected(node, "a right half that begins with the prefix", e);
     size_t skip = t->bpe.prefix_len, joined_len = len[0] + len[1] - skip;
     if (len[0] + len[1] > sizeof stack && !(joined = malloc(len[0] + len[1])))
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+        return err_memory(e, "%s", js_name(node.doc));
     memcpy(joined, side[0], len[0]);
     memcpy(joined + len[0], side[1] + skip, len[1] - skip);
     uint32_t left = strmap_get(&t->by_spelling, side[0], len[0]),
@@ -109,7 +109,7 @@ static int parse_affix(struct js_node node, char **out, size_t *out_len, struct 
         return js_expected(node, "at most 64 bytes of text", e);
     *out = malloc(len);
     if (!*out)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+        return err_memory(e, "%s", js_name(node.doc));
     memcpy(*out, text, len);
     *out_len = len;
     return 0;
@@ -152,8 +152,7 @@ int bpe_parse(struct tokenizer *t, struct js_node model, struct err *e)
         return rc;
     b->unk_vanishes = !js_is_set(js_get(model, "unk_token"));
     if (merges_init(b, js_count(merges)))
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu merges", js_name(model.doc),
-                       js_count(merges));
+        return err_memory(e, "%s · %zu merges", js_name(model.doc), js_count(merges));
     for (size_t i = 0; i < js_count(merges) && !rc; i++)
         rc = parse_merge(js_at(merges, i), t, (uint32_t)i, e);
     index_chars(t);
@@ -176,7 +175,7 @@ static int reserve(struct model_work *w, size_t len, struct err *e)
     if (heap)
         w->heap = heap;
     if (!symbol || !heap)
-        return err_set(e, ERR_SYSTEM, "out of memory for a word of %zu bytes", len);
+        return err_memory(e, "a word of %zu bytes", len);
     w->symbols_max = max;
     return 0;
 }

@@ -221,6 +221,16 @@ void decode_work_free(struct decode_work *w)
     *w = (struct decode_work){0};
 }
 
+/* What was made is what there is; a failure stays. */
+static void take_next(struct decode_work *w)
+{
+    struct decode_list made = w->next;
+    made.text.out_of_memory |= w->have.text.out_of_memory;
+    made.text.too_long |= w->have.text.too_long;
+    w->next = w->have;
+    w->have = made;
+}
+
 /* What comes out may be eight times as long: real decoders shrink, and a chain of replacements must
  * not explode. */
 static void run_step(const struct decode_step *s, struct decode_work *w, bool whole)
@@ -244,11 +254,7 @@ static void run_step(const struct decode_step *s, struct decode_work *w, bool wh
     }
     if (in->count)
         decode_list_end(out);
-    out->text.out_of_memory |= in->text.out_of_memory;
-    out->text.too_long |= in->text.too_long;
-    struct decode_list swap = w->have;
-    w->have = w->next;
-    w->next = swap;
+    take_next(w);
 }
 
 void decoder_token(const struct decoder *d, struct decode_work *w)
@@ -265,10 +271,7 @@ static void join_by_spaces(struct decode_work *w)
             buffer_push(&w->next.text, " ", 1);
         buffer_push(&w->next.text, w->have.text.at + begin, w->have.end[i] - begin);
     }
-    w->next.text.out_of_memory |= w->have.text.out_of_memory;
-    struct decode_list swap = w->have;
-    w->have = w->next;
-    w->next = swap;
+    take_next(w);
 }
 
 void decoder_text(const struct decoder *d, struct decode_work *w)
@@ -397,7 +400,7 @@ static int parse_one(struct js_node node, struct decoder *d, struct err *e)
         if (d->count == STEPS_MAX)
             return js_expected(node, "at most 16 steps", e);
         if (!list_room(&d->step, d->count, sizeof *d->step))
-            return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+            return err_memory(e, "%s", js_name(node.doc));
         d->step[d->count++] = s;
         if (s.joins && d->whole == SIZE_MAX) /* what follows sees the joined text */
             d->whole = d->count;

@@ -13,7 +13,7 @@
 
 static int out_of_memory(struct js_node node, struct err *e)
 {
-    return err_set(e, ERR_SYSTEM, "%s · out of memory", js_name(node.doc));
+    return err_memory(e, "%s", js_name(node.doc));
 }
 
 /* ---- added tokens

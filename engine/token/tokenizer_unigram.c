@@ -54,7 +54,7 @@ static int parse_scores(struct tokenizer *t, struct js_node vocab, struct err *e
     size_t n = js_count(vocab);
     t->unigram.score = malloc((n + 1) * sizeof *t->unigram.score);
     if (!t->unigram.score)
-        return err_set(e, ERR_SYSTEM, "%s · out of memory for %zu scores", js_name(vocab.doc), n);
+        return err_memory(e, "%s · %zu scores", js_name(vocab.doc), n);
     for (size_t i = 0; i < n; i++) {
         double score = 0;
         int rc = js_number(js_at(js_at(vocab, i), 1), -DBL_MAX, DBL_MAX, &score, e);
@@ -86,7 +86,7 @@ static int reserve(struct model_work *w, size_t len, struct err *e)
     size_t max = len * 2 + 64;
     void *node = realloc(w->node, max * sizeof *w->node);
     if (!node)
-        return err_set(e, ERR_SYSTEM, "out of memory for a word of %zu bytes", len);
+        return err_memory(e, "a word of %zu bytes", len);
     w->node = node;
     w->nodes_max = max;
     return 0;

@@ -67,7 +67,7 @@ int trie_make(struct trie *t, struct trie_key *key, size_t n, struct err *e)
     struct range *below = malloc(nodes * sizeof *below);
     if (!t->node || !below) {
         free(below);
-        return err_set(e, ERR_SYSTEM, "out of memory for %zu tokens", n);
+        return err_memory(e, "%zu tokens", n);
     }
     t->node[TRIE_ROOT] = (struct trie_node){.value = -1};
     below[TRIE_ROOT] = (struct range){0, (uint32_t)n};
