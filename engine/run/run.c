@@ -122,6 +122,16 @@ static const struct edit_instr *instr_on(const struct run_instrs *l, int32_t i, 
     return i >= 0 && i < l->n && site_same(l->list[i].site, s) ? &l->list[i] : NULL;
 }
 
+/* The first step that an instruction changes.  One that lets attention see later positions needs
+ * their scores masked, which those of a pass without it, or of fewer positions, are not. */
+static int32_t instr_order(const struct run *r, const struct edit_instr *a)
+{
+    struct site_ref scores = {SITE_ATTN_SCORES, a->site.layer};
+    int32_t own = plan_order(r->m->plan, a->site),
+            first = a->full ? plan_order(r->m->plan, scores) : own;
+    return first < own ? first : own;
+}
+
 /* Dirty what differs between the old and the new instructions of every site.  Order matters on one
  * site only. */
 static void instrs_compare(struct run *r, const struct run_instrs *old)
@@ -139,9 +149,9 @@ static void instrs_compare(struct run *r, const struct run_instrs *old)
                 break;
             bool same = a && b && instr_same(now, i, old, j);
             if (a && !same)
-                run_dirty(r, plan_order(r->m->plan, s), a->row_min);
+                run_dirty(r, instr_order(r, a), a->row_min);
             if (b && !same)
-                run_dirty(r, plan_order(r->m->plan, s), b->row_min);
+                run_dirty(r, instr_order(r, b), b->row_min);
             i += a != NULL, j += b != NULL;
         }
     }
@@ -176,7 +186,7 @@ static void fork_place(struct run *r)
     }
     int32_t order = called, row = r->called.n ? 0 : r->n;
     for (int32_t i = 0; i < r->instrs.n; i++) {
-        int32_t o = plan_order(r->m->plan, r->instrs.list[i].site);
+        int32_t o = instr_order(r, &r->instrs.list[i]);
         order = o < order ? o : order;
         row = r->instrs.list[i].row_min < row ? r->instrs.list[i].row_min : row;
     }
@@ -380,7 +390,7 @@ static void length_set(struct run *r, const struct run_input *in)
     r->version += same < n || n < r->n;
     for (int32_t i = 0; i < r->instrs.n; i++)
         if (r->instrs.list[i].full && n != r->n) /* rows that saw positions which are gone or new */
-            run_dirty(r, plan_order(r->m->plan, r->instrs.list[i].site), 0);
+            run_dirty(r, instr_order(r, &r->instrs.list[i]), 0);
     if (same < n && !(r->base && r->fork_order == ORDER_NONE)) {
         int32_t row = r->base && r->fork_row > same ? r->fork_row : same;
         bool full = false;

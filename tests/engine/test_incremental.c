@@ -21,8 +21,8 @@ static void sync_ok(struct run *r, const int32_t *tokens, int32_t n, const struc
     sync_input(r, run_ids(tokens, n), p, src, cost);
 }
 
-/* All values of a run, one site after the other; kept from call to call, since a sanitizer's realloc
- * copies and poisons all of it each time. */
+/* All values of a run, one site after the other; kept from call to call, since a sanitizer's
+ * realloc copies and poisons all of it each time. */
 struct values {
     float *v;
     size_t n, room;
@@ -68,8 +68,8 @@ static void assert_same(struct run *r, struct run *const *full, int count, const
         size_t i = 0;
         while (!memcmp(a.v + i, b.v + i, sizeof *a.v))
             i++;
-        fail_msg("%s: value %zu of %zu is %.9g incrementally, %.9g in full", what, i, a.n,
-                 (double)a.v[i], (double)b.v[i]);
+        fail_msg("%s, %s: value %zu of %zu is %.9g incrementally, %.9g in full", run_model(r)->name,
+                 what, i, a.n, (double)a.v[i], (double)b.v[i]);
     }
 }
 
@@ -329,6 +329,35 @@ static void grow(const struct fixture *f, int32_t n, size_t cache)
     run_free(fork), run_free(base);
 }
 
+/* An edit that lets attention see later positions, where the scores that it starts from were
+ * computed for fewer positions, or in pieces. */
+static void test_later_positions(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"blocks.1.attn.hook_pattern[:, 1] = mean()"};
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++) {
+        struct fixture f = fixture_open(*name);
+        for (int32_t more = 0; more < 2 && f.m->cfg.n_ctx >= 38; more++) {
+            struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+                       *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+            int32_t tokens[38], n = more ? 38 : 12;
+            for (int i = 0; i < 38; i++)
+                tokens[i] = i * 7 % 11;
+            sync_ok(base, tokens, n - 8, NULL, NULL, NULL);
+            sync_ok(fork, NULL, 0, NULL, NULL, NULL);
+            struct edit_program *p = fixture_program(f.m, n, texts, 1);
+            sync_ok(base, tokens, n, NULL, NULL, NULL);
+            sync_ok(fork, NULL, 0, p, NULL, NULL);
+            assert_full(base, fork, NULL, p, tokens, n, texts[0]);
+            edit_program_free(p);
+            run_free(fork), run_free(base);
+        }
+        fixture_close(&f);
+    }
+    fixture_names_free(names);
+}
+
 static void test_grow(void **state)
 {
     (void)state;
@@ -428,6 +457,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_cone),
         cmocka_unit_test(test_grow),
+        cmocka_unit_test(test_later_positions),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_every_site),
