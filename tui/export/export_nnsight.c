@@ -9,18 +9,22 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char attention_text
-    [] = "def attend(module, query, key, value, attention_mask, scaling=None, softcap=None, **_):\n"
-         "    \"\"\"Attention with a place to look at every step of it.\"\"\"\n"
-         "    query, key = module.hook_rot_q(query), module.hook_rot_k(key)\n"
-         "    groups = query.shape[1] // key.shape[1]\n"
-         "    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)\n"
-         "    scores = query @ key.transpose(-1, -2) * scaling\n"
-         "    if softcap is not None:\n"
-         "        scores = softcap * torch.tanh(scores / softcap)\n"
-         "    scores = scores.masked_fill(attention_mask < 0, -float(\"inf\"))\n"
-         "    pattern = module.hook_pattern(module.hook_attn_scores(scores).softmax(-1))\n"
-         "    return (pattern @ value).transpose(1, 2).contiguous(), pattern\n\n\n";
+static const char attention_text[] =
+    "def attend(module, query, key, value, attention_mask, scaling=None, softcap=None, **_):\n"
+    "    \"\"\"Attention with a place to look at every step of it.\"\"\"\n"
+    "    query, key = module.hook_rot_q(query), module.hook_rot_k(key)\n"
+    "    groups = query.shape[1] // key.shape[1]\n"
+    "    key, value = key.repeat_interleave(groups, 1), value.repeat_interleave(groups, 1)\n"
+    "    scores = query @ key.transpose(-1, -2) * scaling\n"
+    "    if softcap is not None:\n"
+    "        scores = softcap * torch.tanh(scores / softcap)\n"
+    "    scores = module.hook_attn_scores(scores.masked_fill(attention_mask < 0, -float(\"inf\")))\n";
+static const char sinks_text[] =
+    "    sinks = module.sinks[:, None, None].expand(*scores.shape[:-1], 1)\n"
+    "    pattern = module.hook_pattern(torch.cat([scores, sinks], -1).softmax(-1)[..., :-1])\n";
+static const char pattern_text[] = "    pattern = module.hook_pattern(scores.softmax(-1))\n";
+static const char
+    mixed_text[] = "    return (pattern @ value).transpose(1, 2).contiguous(), pattern\n\n\n";
 
 static void put_head(struct exporter *x, const struct points *p)
 {
@@ -36,7 +40,8 @@ static void put_head(struct exporter *x, const struct points *p)
     export_tokens(x);
     bytes_add_string(b, "\n\n");
     if (p->attention)
-        bytes_add_string(b, attention_text);
+        bytes_addf(b, "%s%s%s", attention_text, x->cfg->sinks ? sinks_text : pattern_text,
+                   mixed_text);
 }
 
 static void put_model(struct exporter *x, const struct points *p)
@@ -127,17 +132,17 @@ static void put_run(struct exporter *x)
     bool in_place = x->cfg->arch->adds_in_place || x->cfg->clip_qkv > 0; /* what it is given */
     const char *given = in_place ? "x.clone()" : "x";
     bytes_add_string(x->out, run_text);
+    if (x->x->grad)
+        bytes_add_string(x->out,
+                         "            if x.is_floating_point() and torch.is_grad_enabled():\n"
+                         "                x.requires_grad_().retain_grad()\n");
     bytes_addf(x->out,
                "            setattr(module, side, %s if element is None else (*whole[:element], "
-               "%s, *whole[element + 1:]))\n",
-               given, given);
-    bytes_add_string(
-        x->out, x->x->grad ? "            if x.is_floating_point() and torch.is_grad_enabled():\n"
-                             "                x.requires_grad_().retain_grad()\n"
-                             "            values[name] = x.save()\n"
-                           : "            values[name] = part.save()\n");
-    bytes_add_string(
-        x->out, "        logits = model.output.logits.save()\n    return logits, values\n\n\n");
+               "%s, *whole[element + 1:]))\n"
+               "            values[name] = %s.save()\n"
+               "        logits = model.output.logits.save()\n"
+               "    return logits, values\n\n\n",
+               given, given, x->x->grad ? "x" : "part");
     if (x->reads_runs || x->reads_sets)
         bytes_addf(
             x->out,

@@ -74,9 +74,9 @@ bool export_path_split(const char *path, struct point *out)
 /* Routers and experts have one axis of batch and position. */
 static void view_flat(struct point *at)
 {
-    static const char *const modules[] = {".mlp.gate", ".mlp.experts"};
+    static const char *const modules[] = {".mlp.gate", ".mlp.router", ".mlp.experts"};
     size_t len = strlen(at->module);
-    for (int i = 0; i < 2; i++) {
+    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
         size_t n = strlen(modules[i]);
         if (len > n && !strcmp(at->module + len - n, modules[i]))
             snprintf(at->view, sizeof at->view, "lambda x: x[None]");

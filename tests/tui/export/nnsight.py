@@ -32,8 +32,8 @@ def attend(module, query, key, value, attention_mask, scaling=None, softcap=None
     scores = query @ key.transpose(-1, -2) * scaling
     if softcap is not None:
         scores = softcap * torch.tanh(scores / softcap)
-    scores = scores.masked_fill(attention_mask < 0, -float("inf"))
-    pattern = module.hook_pattern(module.hook_attn_scores(scores).softmax(-1))
+    scores = module.hook_attn_scores(scores.masked_fill(attention_mask < 0, -float("inf")))
+    pattern = module.hook_pattern(scores.softmax(-1))
     return (pattern @ value).transpose(1, 2).contiguous(), pattern
 
 
@@ -144,9 +144,9 @@ def run(tokens, edits=()):
             for at, edit in edits:
                 if at == name:
                     part.copy_(edit(part, name))
-            setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
             if x.is_floating_point() and torch.is_grad_enabled():
                 x.requires_grad_().retain_grad()
+            setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
             values[name] = x.save()
         logits = model.output.logits.save()
     return logits, values

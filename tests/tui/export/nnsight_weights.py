@@ -155,9 +155,9 @@ def run(tokens, edits=()):
             for at, edit in edits:
                 if at == name:
                     part.copy_(edit(part, name))
-            setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
             if x.is_floating_point() and torch.is_grad_enabled():
                 x.requires_grad_().retain_grad()
+            setattr(module, side, x if element is None else (*whole[:element], x, *whole[element + 1:]))
             values[name] = x.save()
         logits = model.output.logits.save()
     return logits, values
