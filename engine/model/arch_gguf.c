@@ -47,6 +47,12 @@ static const struct gguf_arch archs[] = {
      .model_type = "bert",
      .more = "{\"architectures\": [\"BertModel\"]}", /* the head is in no such file */
      .encoder = true},
+    {.name = "olmo", .model_type = "olmo", .neighbours = true, .clips = true},
+    {.name = "olmo2", .model_type = "olmo2", .windowed = "olmo3"},
+    {.name = "olmoe", .model_type = "olmoe", .clips = true},
+    {.name = "gpt-oss",
+     .model_type = "gpt_oss",
+     .more = "{\"rope_scaling\": {\"truncate\": false}}"},
     {.name = "smollm3", .model_type = "smollm3", .neighbours = true},
     {.name = "phi2", .model_type = "phi"},
     {.name = "phi3", .model_type = "phi3"},
@@ -79,8 +85,9 @@ const struct gguf_arch *gguf_arch_of(const struct gguf *g, struct err *e)
         .name = file, .part = {__VA_ARGS__}, .bare = true \
     }
 /* Of all experts, one after the other; in older files, of each of them. */
-#define EXPERTS(file, weight)                                                      \
+#define EXPERTS(file, weight, bias)                                                \
     {.name = file "_exps.weight", .part = {weight}, .merged = true, .bare = true}, \
+        {.name = file "_exps.bias", .part = {bias}, .merged = true, .bare = true}, \
         ROW(file ".%d.weight", weight)
 /* A weight and its bias. */
 #define PAIR(file, weight, bias) ROW(file ".weight", weight), ROW(file ".bias", bias)
@@ -99,7 +106,10 @@ const struct arch_tensor gguf_tensors[] = {
     ROW(B "attn_qkv.bias", B_Q, B_K, B_V),
     ROW(B "attn_q_norm.weight", W_QN),
     ROW(B "attn_k_norm.weight", W_KN),
+    ROW(B "attn_q_norm.weight", W_QN_JOINED),
+    ROW(B "attn_k_norm.weight", W_KN_JOINED),
     PAIR(B "attn_output", W_O, B_O),
+    ROW(B "attn_sinks.weight", B_SINKS),
     PAIR(B "attn_output_norm", W_LN1, B_LN1),
     ROW(B "post_attention_norm.weight", W_LN1_POST),
     PAIR(B "ffn_norm", W_LN2, B_LN2),
@@ -109,12 +119,16 @@ const struct arch_tensor gguf_tensors[] = {
     ROW(B "ffn_up.weight", W_GATE, W_IN), /* where there is no ffn_gate */
     PAIR(B "ffn_up", W_IN, B_IN),
     PAIR(B "ffn_down", W_OUT, B_OUT),
-    ROW(B "ffn_gate_inp.weight", W_ROUTER),
-    EXPERTS(B "ffn_gate", W_EXPERT_GATE),
-    EXPERTS(B "ffn_up", W_EXPERT_IN),
-    EXPERTS(B "ffn_down", W_EXPERT_OUT),
+    PAIR(B "ffn_gate_inp", W_ROUTER, B_ROUTER),
+    EXPERTS(B "ffn_gate", W_EXPERT_GATE, B_EXPERT_GATE),
+    EXPERTS(B "ffn_up", W_EXPERT_IN, B_EXPERT_IN),
+    EXPERTS(B "ffn_down", W_EXPERT_OUT, B_EXPERT_OUT),
     PAIR(B "layer_output_norm", W_LN2, B_LN2),
     ROW(B "post_ffw_norm.weight", W_LN2_POST),
+    /* where there is no attn_norm or ffn_norm: OLMo 2; gpt-oss, whose norm is that of the MLP */
+    ROW(B "post_attention_norm.weight", W_LN1),
+    ROW(B "post_ffw_norm.weight", W_LN2),
+    ROW(B "post_attention_norm.weight", W_LN2),
     PAIR("output_norm", W_LNF, B_LNF),
     PAIR("output", W_U, B_U),
     {.name = NULL},

@@ -63,9 +63,10 @@ int gguf_string(const struct gguf *g, const char *key, const char **out, size_t 
 int gguf_list(const struct gguf *g, const char *key, enum gguf_type type,
               const struct gguf_value **out, struct err *e);
 
-/* Items of a list, i < n; of I32, U32 and F32. */
+/* Items of a list, i < n; of I32, U32, F32 and BOOL. */
 int32_t gguf_list_i32(const struct gguf_value *v, uint64_t i);
 float gguf_list_f32(const struct gguf_value *v, uint64_t i);
+bool gguf_list_bool(const struct gguf_value *v, uint64_t i);
 /* The next string: at *at, which begins as v->at and moves on. */
 const char *gguf_next_string(const unsigned char **at, size_t *len);
 

@@ -90,10 +90,10 @@ static const struct {
     {"attention.layer_norm_rms_epsilon", {"rms_norm_eps"}, NUMBER},
     {"attention.layer_norm_epsilon", {"layer_norm_eps", "layer_norm_epsilon"}, NUMBER},
     {"attention.sliding_window", {"sliding_window"}, INTEGER},
-    {"attention.sliding_window_pattern", {"sliding_window_pattern"}, INTEGER},
     {"rope.freq_base", {"rope_theta"}, NUMBER},
     {"attn_logit_softcapping", {"attn_logit_softcapping"}, NUMBER},
     {"final_logit_softcapping", {"final_logit_softcapping"}, NUMBER},
+    {"attention.clamp_kqv", {"clip_qkv"}, NUMBER},
     {"use_parallel_residual", {"use_parallel_residual"}, FLAG},
 };
 
@@ -136,7 +136,8 @@ static int refuse_unknown(struct making *m, struct err *e)
         int rc = gguf_number(m->g, key(m, unread[i].key), &x, e);
         if (rc < 0)
             return rc;
-        if (rc && x != 0 && x != unread[i].plain)
+        bool read = m->arch->clips && !strcmp(unread[i].key, "attention.clamp_kqv");
+        if (rc && x != 0 && x != unread[i].plain && !read)
             return err_set(e, ERR_BAD_INPUT, "%s · key \"%s\" · is %g, which is not supported",
                            gguf_file(m->g), m->key, x);
     }
@@ -277,6 +278,9 @@ static int put_rope(struct making *m, struct err *e)
                                 : err_code(e);
     if (context && json_is_object(rope) && !freqs)
         json_object_set_new(rope, "original_max_position_embeddings", json_integer(context));
+    json_t *always = json_object_get(m->out, "rope_scaling");
+    if (json_is_object(rope) && always)
+        json_object_update_missing(rope, always);
     return put(m, "rope_scaling", rope, e);
 }
 
@@ -290,6 +294,23 @@ static int put_norms(struct making *m, struct err *e)
     return rc ? rc
               : put(m, "new_decoder_architecture",
                     json_boolean(two || member(m, "num_key_value_heads") > 1), e);
+}
+
+/* Which layers have a window: of so many the last has none, or each by itself. */
+static int put_windows(struct making *m, struct err *e)
+{
+    static const char name[] = "attention.sliding_window_pattern";
+    const struct gguf_value *v = gguf_find(m->g, key(m, name));
+    int64_t pattern = 0;
+    if (!v || !v->list || v->type != GGUF_BOOL) {
+        int rc = read_int(m, name, &pattern, e);
+        return rc > 0 ? put(m, "sliding_window_pattern", json_integer(pattern), e) : rc;
+    }
+    json_t *list = json_array();
+    for (uint64_t i = 0; i < v->n && i <= LIMIT_LAYERS; i++)
+        json_array_append_new(
+            list, json_string(gguf_list_bool(v, i) ? "sliding_attention" : "full_attention"));
+    return put(m, "layer_types", list, e);
 }
 
 /* Layers without a router. */
@@ -377,8 +398,8 @@ struct js_doc *gguf_config(const struct checkpoint *st, struct err *e)
     int rc = put_family(&m, e);
     for (size_t i = 0; i < sizeof rows / sizeof *rows && !rc; i++)
         rc = put_row(&m, i, e);
-    if (!rc && !(rc = refuse_unknown(&m, e)) && !(rc = put_head(&m, e)) &&
-        !(rc = put_rope(&m, e)) && !(rc = put_tensors(&m, e)))
+    if (!rc && !(rc = refuse_unknown(&m, e)) && !(rc = put_windows(&m, e)) &&
+        !(rc = put_head(&m, e)) && !(rc = put_rope(&m, e)) && !(rc = put_tensors(&m, e)))
         rc = put_tokens(&m, e);
     if (!rc)
         return js_take(gguf_file(m.g), m.out, e);

@@ -363,6 +363,11 @@ int32_t gguf_list_i32(const struct gguf_value *v, uint64_t i)
     return (int32_t)little(v->at + i * 4, 4);
 }
 
+bool gguf_list_bool(const struct gguf_value *v, uint64_t i)
+{
+    return v->at[i] != 0;
+}
+
 float gguf_list_f32(const struct gguf_value *v, uint64_t i)
 {
     uint32_t bits = (uint32_t)little(v->at + i * 4, 4);

@@ -20,6 +20,7 @@ struct gguf_arch {
     int64_t wide_layers;  /* the model of so many layers scales queries by hidden size / heads, as
                              no key says (the 27B of Gemma 2 and 3); 0: none does */
     bool neighbours;      /* rows of queries and keys lie so that neighbours are rotated together */
+    bool clips;           /* attention.clamp_kqv bounds queries, keys and values */
     bool norm_plus_one;   /* norms hold 1 + w where Hugging Face's hold w */
     bool encoder;         /* attention looks both ways */
     bool by_place;        /* tokens are merged in the order of their ids, not of their scores */

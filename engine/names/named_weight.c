@@ -266,8 +266,9 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
         enum weight_id id = a->part[0];
         if (weight_is_root(id) != root || is_last(id) != last || !is_there(l->m, a, layer))
             continue;
-        /* files with a tensor for all experts have the router's second name */
-        arch_tensor_name(c->arch, a, id == W_ROUTER && is_merged(l->m), pattern);
+        /* files with a tensor for all experts have the router's second name, if there is one */
+        if (id != W_ROUTER || !is_merged(l->m) || !arch_tensor_name(c->arch, a, 1, pattern))
+            arch_tensor_name(c->arch, a, 0, pattern);
         int32_t experts = weight_is_expert(id) && !a->merged ? c->n_experts : 1;
         for (int32_t x = 0; x < experts; x++)
             list_add(l, arch_weight(c, a, pattern, layer, x));
