@@ -81,7 +81,7 @@ static void find_hooks(const struct app *a, struct completion *c, const char *wo
             if (pass == 0 ? starts(name, part, n) : n > 1 && strstr(name, part) != NULL)
                 add(c, name, strlen(name));
         }
-    for (int t = LIBRARY_LENS + 1; c->n == before && n > 1 && t < LIBRARY_COUNT; t++)
+    for (int t = LIBRARY_LENS; c->n == before && n > 1 && t < LIBRARY_COUNT; t++) /* experts too */
         find_elsewhere(a, c, (enum alias_library)t, part);
 }
 

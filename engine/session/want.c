@@ -28,12 +28,13 @@ bool want_is_whole(enum want_kind kind)
     return whole[kind];
 }
 
-/* The axis of heads of a site, -1 = none. */
+/* The axis of heads of a site, or of the experts of a position; -1 = none. */
 static int head_axis(enum site_id id)
 {
     const struct site_info *s = &site_table[id];
     for (int i = 0; i < s->rank; i++)
-        if (s->dims[i] == DIM_HEAD || s->dims[i] == DIM_KV_HEAD)
+        if (s->dims[i] == DIM_HEAD || s->dims[i] == DIM_KV_HEAD ||
+            (s->dims[i] == DIM_SLOT && s->rank == 3))
             return i;
     return -1;
 }

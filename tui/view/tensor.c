@@ -184,7 +184,10 @@ static void tensor_title(const struct app *a, struct bytes *out)
         bytes_addf(out, "%s%lld", i ? ", " : "", (long long)s.shape[i]);
     bytes_add_char(out, ']');
     if (s.rank == 3)
-        bytes_addf(out, "  head %d", (int)head_of(a, &s));
+        bytes_addf(out, "  %s %d",
+                   site_table[a->cur.site.id].dims[1] == DIM_SLOT ? site_dim_name(DIM_SLOT)
+                                                                  : site_dim_name(DIM_HEAD),
+                   (int)head_of(a, &s));
 }
 
 static void tensor_move(struct app *a, enum move m, int count)
