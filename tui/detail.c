@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "experts.h"
 #include "run/run.h"
 #include "spark.h"
 
@@ -32,6 +33,13 @@ static int norm_sites(struct site_ref cell, struct site_ref sites[3])
     return site_table[cell.id].scope == SCOPE_BLOCK && cell.id != SITE_RESID_PRE ? 3 : 1;
 }
 
+/* Does the cell stand behind a mixture? */
+static bool has_experts(const struct app *a, struct site_ref cell)
+{
+    return site_table[cell.id].scope == SCOPE_BLOCK && cell.id != SITE_RESID_PRE &&
+           layer_in(&a->m->cfg.moe, cell.layer);
+}
+
 void detail_want(const struct app *a, struct want_list *l, int k)
 {
     struct site_ref site = run_lens_site(a->m, a->cur.column), sites[3];
@@ -42,6 +50,10 @@ void detail_want(const struct app *a, struct want_list *l, int k)
     want_add(l, best);
     for (int i = 0, n = norm_sites(site, sites); i < n; i++)
         want_add(l, want_make(WANT_NORM, sites[i], row, row + 1));
+    if (has_experts(a, site)) {
+        want_add(l, experts_want(SITE_EXPERT_INDICES, site.layer, row, row + 1));
+        want_add(l, experts_want(SITE_ROUTER_SCORES, site.layer, row, row + 1));
+    }
     for (int32_t c = 0; c <= a->m->cfg.n_layers; c++)
         want_add(l, detail_cell(a, c, row, row + 1));
 }
@@ -120,6 +132,19 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
     if (!b.failed)
         canvas_put_text(c, r, x, 2, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     bytes_free(&b);
+}
+
+/* "experts 2 0.75  0 0.25": where the position goes in the cell's layer, and with which weights. */
+static void draw_experts(const struct app *a, struct canvas *c, struct rect r,
+                         const struct shown *d)
+{
+    struct experts x = experts_at(a, d->at.s, face_of(d->at.show), d->at.w->site.layer, d->row);
+    int at = 1 + canvas_put(c, r, 1, 3, canvas_plain(0), x.index ? "experts" : "experts …");
+    for (int32_t i = 0; x.index && i < x.n && at + 10 < r.w; i++) {
+        char n[NUMBER_BYTES];
+        at += canvas_putf(c, r, at, 3, canvas_plain(0), "  %d %s", (int)x.index[i],
+                          number_fit(n, (double)x.weight[i], 4, 2, NUMBER_LEFT));
+    }
 }
 
 /* A probability from its logit; "…" while the cell is not there. */
@@ -275,8 +300,11 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     struct site_ref site = run_lens_site(a->m, a->cur.column);
     bool stale = d.at.stale || !site_same(d.at.w->site, site) || d.row != a->cur.row;
     draw_figures(a, c, r, &d);
+    bool experts = has_experts(a, d.at.w->site);
+    if (experts)
+        draw_experts(a, c, r, &d);
     struct rect rest = r;
-    rect_cut_top(&rest, 4);
+    rect_cut_top(&rest, experts ? 5 : 4);
     struct rect bottom = detail_cut_edits(a, &rest);
     if (!a->m->cfg.headless)
         draw_lens(a, c, rest, &d);
