@@ -34,7 +34,8 @@ bool edit_is_weight(const char *pattern)
 {
     const char *p = last_part(pattern);
     if (!strcmp(p, "w") || !strcmp(p, "W") || !strcmp(p, "b") || !strcmp(p, "{w,b}") ||
-        !strcmp(p, "[wb]") || ends_with(pattern, ".weight") || ends_with(pattern, ".bias"))
+        !strcmp(p, "[wb]") || ends_with(pattern, ".weight") || ends_with(pattern, ".bias") ||
+        (strstr(pattern, ".experts.") && ends_with(pattern, "_proj"))) /* of all experts */
         return true;
     p += strspn(p, "_{[");
     return (*p == 'W' || *p == 'b') &&
@@ -59,13 +60,15 @@ static int weight_of(const struct named_weight *from, struct edit_weight *out, s
                             .form = from->form,
                             .rank = from->rank};
     memcpy(w.name, from->name, sizeof w.name);
-    for (int i = 0; i < from->rank; i++)
-        for (int k = 0; k < from->axis[i].n; k++)
-            if (from->axis[i].run[k].over == RUN_LAYER)
-                return err_set(
-                    e, ERR_BAD_INPUT,
-                    "%s stacks the layers · edit them by a pattern such as blocks.*.attn.W_Q",
-                    from->name);
+    if (from->axis[0].n && from->axis[0].run[0].over == RUN_LAYER)
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s stacks the layers · edit them by a pattern such as blocks.*.attn.W_Q",
+                       from->name);
+    if (from->axis[0].n && from->axis[0].run[0].over == RUN_EXPERT)
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s holds all experts · edit them by their numbers, such as "
+                       "blocks.*.mlp.experts.{0..1}.W_out",
+                       from->name);
     if (from->n_parts > 1)
         return err_set(e, ERR_BAD_INPUT,
                        "%s joins q, k and v · edit blocks.%d.attn.W_Q, W_K, W_V, b_Q, b_K, b_V",

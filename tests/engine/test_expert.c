@@ -279,6 +279,9 @@ static void refuses_in_one_line(void **state)
     refused(&f, "blocks.0.mlp.experts.1.hook_post = mean()", "other positions");
     refused(&f, "blocks.0.mlp.hook_post = 0", "mixture of experts");
     refused(&f, "blocks.0.mlp.experts.7.W_in = 0", "experts 0..4");
+    struct fixture merged = fixture_open("mixtral_merged");
+    refused(&merged, "model.layers.0.mlp.experts.gate_up_proj[2] = 0", "holds all experts");
+    fixture_close(&merged);
     struct named_weight w;
     assert_int_equal(named_weight_find(f.m, "blocks.1.mlp.experts.4.W_out.weight", &w, NULL), 0);
     assert_string_equal(w.name, "blocks.1.mlp.experts.4.W_out");
