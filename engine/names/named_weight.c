@@ -408,8 +408,14 @@ static enum found find_arch(const struct model *m, const char *name, const char 
                     name,
                     "q, k and v are one tensor here, the map has no such module · read attn.W_Q, attn.W_K, attn.W_V",
                     e);
-            if (!is_there(m, a, at[0]))
-                return refuse(name, "this model has no such bias", e);
+            /* experts are found in either form, whichever the file has */
+            if (weight_is_expert(a->part[0]) ? absence(&m->cfg, a->part[0], at[0]) != NULL
+                                             : !is_there(m, a, at[0]))
+                return refuse(name,
+                              absence(&m->cfg, a->part[0], at[0])
+                                  ? absence(&m->cfg, a->part[0], at[0])
+                                  : "this model has no such bias",
+                              e);
             if (check_number(m, name, at, e) == FOUND_REFUSED)
                 return FOUND_REFUSED;
             *out = arch_weight(&m->cfg, a, pattern, at[0], at[1] < 0 ? 0 : at[1]);

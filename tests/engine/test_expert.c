@@ -255,6 +255,31 @@ static void rows_one_by_one(void **state)
     fixture_close(&f);
 }
 
+/* The tensor of all experts and those of each are found in a file of either form. */
+static void weights_by_either_name(void **state)
+{
+    (void)state;
+    static const char *const models[] = {"mixtral", "mixtral_merged"};
+    for (int i = 0; i < 2; i++) {
+        struct fixture f = fixture_open(models[i]);
+        struct named_weight all, one;
+        assert_int_equal(named_weight_find(f.m, "model.layers.0.mlp.experts.down_proj", &all, NULL),
+                         0);
+        assert_int_equal(named_weight_find(f.m,
+                                           "model.layers.0.block_sparse_moe.experts.3.w2.weight",
+                                           &one, NULL),
+                         0);
+        int64_t n = named_weight_size(&one);
+        assert_true(all.rank == 3 && all.shape[0] * n == named_weight_size(&all));
+        float *x = malloc((size_t)(named_weight_size(&all) + n) * sizeof *x),
+              *y = x + named_weight_size(&all);
+        named_weight_read(f.m, &all, x), named_weight_read(f.m, &one, y);
+        assert_memory_equal(x + 3 * n, y, (size_t)n * sizeof *x);
+        free(x);
+        fixture_close(&f);
+    }
+}
+
 static void refused(const struct fixture *f, const char *text, const char *says)
 {
     struct edit *ed;
@@ -297,6 +322,7 @@ int main(void)
         cmocka_unit_test(gradients_as_the_reference),
         cmocka_unit_test(reruns_are_full_runs),
         cmocka_unit_test(rows_one_by_one),
+        cmocka_unit_test(weights_by_either_name),
         cmocka_unit_test(refuses_in_one_line),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
