@@ -96,7 +96,7 @@ static bool find_module(const struct config *c, const struct edit_weight *w,
              : info->k == DIM_NONE ? 0
                                    : 'k';
     /* routers have their second name where all experts are in one tensor, as here (a->merged) */
-    if (w->id != W_ROUTER || !arch_tensor_name(c->arch, a, 1, p->name))
+    if (!arch_tensor_name(c->arch, a, w->id == W_ROUTER, p->name))
         arch_tensor_name(c->arch, a, 0, p->name);
     p->expert = a->merged ? weight_row_expert(c, w->layer) : -1;
     p->axes[0] = a->turned ? k : n;
@@ -274,8 +274,6 @@ static void put_part(struct bytes *b, const struct config *c, const struct expor
         end = (int)arch_part_first(c, a, p->part + 1);
     if (groups == 1) {
         bytes_addf(b, "[%s%d:%d]", a->turned ? ":, " : "", first, end);
-    } else if (end - first == 1) { /* by turns */
-        bytes_addf(b, "[%s%d::%d]", a->turned ? ":, " : "", first, arch_parts(a));
     } else { /* stored [n, k], a head of each part: the first axis */
         int all = (int)arch_part_first(c, a, arch_parts(a));
         bytes_addf(b, ".unflatten(0, (%d, %d, %d))[:, %d]", groups, all / c->d_head, end - first,
