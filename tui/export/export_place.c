@@ -74,11 +74,12 @@ bool export_path_split(const char *path, struct point *out)
 /* Routers and experts have one axis of batch and position. */
 static void view_flat(struct point *at)
 {
-    static const char *const modules[] = {".mlp.gate", ".mlp.router", ".mlp.experts"};
+    static const char *const modules[] = {".mlp.gate", ".mlp.router", ".mlp.experts", ".mlp"};
     size_t len = strlen(at->module);
-    for (size_t i = 0; i < sizeof modules / sizeof *modules; i++) {
+    for (int i = 0; i < 4; i++) {
         size_t n = strlen(modules[i]);
-        if (len > n && !strcmp(at->module + len - n, modules[i]))
+        bool scores = i < 3 || at->element == 1; /* the last one hands on the router's */
+        if (scores && len > n && !strcmp(at->module + len - n, modules[i]))
             snprintf(at->view, sizeof at->view, "lambda x: x[None]");
     }
 }
@@ -204,9 +205,9 @@ static int place_name(const struct exporter *x, const struct points *p,
         snprintf(out->view, sizeof out->view, "None");
         out->row = row_order(p, i);
         out->site = site_order(p, v->site[v->n_sites - 1]);
-        for (int k = 0; v->site[0].id == SITE_PATTERN && k < i;
-             k++) /* returned with the output: element 0 says when */
-            if (!strncmp(p->hf[k].name, p->hf[i].name, strlen(p->hf[i].name) - 2)) {
+        size_t len = strlen(p->hf[i].name); /* what a tuple holds is there with its element 0 */
+        for (int k = 0; p->hf[i].name[len - 1] == ']' && k < i; k++)
+            if (!strncmp(p->hf[k].name, p->hf[i].name, len - 2) && p->hf[k].name[len - 2] == '0') {
                 out->site = site_order(p, p->nnsight[k].value.site[0]);
                 out->row = row_order(p, k);
             }
