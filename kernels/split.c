@@ -392,14 +392,20 @@ static enum kn_status split_fill(struct kn_backend *be, const struct kn_view *v,
     return home->type->fill(home, &there, x);
 }
 
+/* The host's memory counts once, however many parts work in it. */
 static void split_memory(struct kn_backend *be, size_t *total, size_t *available)
 {
     struct split *s = split_of(be);
+    bool host = false;
     *total = *available = 0;
     for (int i = 0; i < s->n; i++) {
         size_t has, left;
-        s->lane[i].inner->type->memory(s->lane[i].inner, &has, &left);
+        struct kn_backend *in = s->lane[i].inner;
+        if (in->unified && host)
+            continue;
+        in->type->memory(in, &has, &left);
         *total += has, *available += left;
+        host |= in->unified;
     }
 }
 

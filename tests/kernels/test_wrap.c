@@ -359,7 +359,7 @@ static void test_split_promises(void **state)
     size_t total, available, one, unused;
     be->type->memory(be, &total, &available);
     cpu->type->memory(cpu, &one, &unused);
-    assert_true(total == 2 * one);
+    assert_true(total == one); /* both work in the host's */
     assert_null(kn_seen(be, KN_OP_ADD));
     kn_close(cpu);
     kn_close(be);
