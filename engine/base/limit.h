@@ -36,7 +36,7 @@ enum {
     LIMIT_REFERENCE_PROMPTS = 1 << 18,
     LIMIT_REFERENCE_TOKENS = 1 << 24, /* of all its prompts */
     LIMIT_MEAN_BYTES = 1 << 28,       /* of one hook's mean over a reference set */
-    LIMIT_CAPTURE_BYTES = 1 << 28,    /* of captured tensors of one stage that are read together */
+    LIMIT_CAPTURE_BYTES = 1 << 28,    /* of values, such as captured tensors, read together */
     LIMIT_STACK_BYTES = 1 << 30,      /* of one stack of residual components */
     LIMIT_FIGURES = 1 << 28,          /* bytes of what an interface asks for at once, per face */
     LIMIT_FRAME_BYTES = 1 << 27,      /* of the values that one pass through a stage holds */

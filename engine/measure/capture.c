@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/list.h"
 #include "measure/grad.h"
 #include "run/run_device.h"
 
@@ -209,75 +208,27 @@ static void place(const struct capture_list *l, struct capture *c, int part,
 
 /* ---- reading ---- */
 
-/* Rows of a site on their way to a tensor. */
-struct reading {
-    struct host_view host;
-    struct capture *c;
-    int part;
-    int32_t r0, r1;
-};
-
-/* Those of a block of rows, which are waited for together. */
-struct readings {
-    struct reading *list;
-    int n;
-    int64_t bytes;
-};
-
-/* Wait for all of them and put them in their places, if rc is 0; rc, or what that said. */
-static int readings_end(struct capture_list *l, struct readings *q, int rc, struct err *e)
+static void take(void *list, void *c, int part, const struct kn_view *v, int32_t r0, int32_t r1)
 {
-    struct kn_backend *be = l->m->be;
-    if (rc)
-        be->type->sync(be); /* no read is left waiting */
-    else if (q->n)
-        rc = run_wait(be, e);
-    for (int i = 0; i < q->n; i++) {
-        struct reading *x = &q->list[i];
-        if (!rc)
-            place(l, x->c, x->part, &x->host.v, x->r0, x->r1);
-        host_view_drop(&x->host);
-    }
-    q->n = 0, q->bytes = 0;
-    return rc;
+    place(list, c, part, v, r0, r1);
 }
 
-static int reading_add(struct readings *q, struct kn_backend *be, const struct kn_view *v,
-                       struct reading x, struct err *e)
+static int place_view(struct host_queue *q, struct capture *c, int part, const struct kn_view *v,
+                      const int32_t *expert, int32_t r0, int32_t r1, struct err *e)
 {
-    if (!list_room(&q->list, (size_t)q->n, sizeof x))
-        return memory_out(e);
-    int rc = host_view_queue(&x.host, be, v, e);
-    q->list[q->n++] = x;
-    q->bytes += kn_count(v) * (int64_t)sizeof(float);
-    return rc;
-}
-
-/* Rows that are in the device's memory; the host's own are not copied on the way. */
-static int place_view(struct capture_list *l, struct readings *q, struct capture *c, int part,
-                      const struct kn_view *v, const int32_t *expert, int32_t r0, int32_t r1,
-                      struct err *e)
-{
-    struct kn_backend *be = l->m->be;
-    if (!expert && !be->unified) {
-        int rc = q->bytes > LIMIT_CAPTURE_BYTES ? readings_end(l, q, 0, e) : 0;
-        return rc ? rc
-                  : reading_add(q, be, v,
-                                (struct reading){.c = c, .part = part, .r0 = r0, .r1 = r1}, e);
-    }
+    if (!expert)
+        return host_queue_add(q, v, c, part, r0, r1, e);
     struct host_view host = {0};
-    int rc = host_view_get(&host, be, v, e);
-    if (!rc && expert)
-        place_expert(l, c, &host.v, expert, r0, r1);
-    else if (!rc)
-        place(l, c, part, &host.v, r0, r1);
+    int rc = host_view_get(&host, q->be, v, e);
+    if (!rc)
+        place_expert(q->user, c, &host.v, expert, r0, r1);
     host_view_drop(&host);
     return rc;
 }
 
 /* A row of what collect keeps: between the edits.  An edit of a name that means several copies is
  * in each of them. */
-static int read_collected(struct capture_list *l, struct readings *q, struct capture *c,
+static int read_collected(struct capture_list *l, struct host_queue *q, struct capture *c,
                           int32_t row, struct err *e)
 {
     const struct alias_value *a = &c->value;
@@ -292,10 +243,10 @@ static int read_collected(struct capture_list *l, struct readings *q, struct cap
         v.shape[1] = v.shape[2];
         v.ndim = 2;
     }
-    return rc ? rc : place_view(l, q, c, 0, &v, expert, row, row + 1, e);
+    return rc ? rc : place_view(q, c, 0, &v, expert, row, row + 1, e);
 }
 
-static int read_rows(struct capture_list *l, struct readings *q, struct capture *c, int32_t r0,
+static int read_rows(struct capture_list *l, struct host_queue *q, struct capture *c, int32_t r0,
                      int32_t r1, struct err *e)
 {
     int rc = 0;
@@ -306,7 +257,7 @@ static int read_rows(struct capture_list *l, struct readings *q, struct capture 
         const int32_t *expert;
         rc = experts_of(l, c, r0, r1, &expert, e);
         if (!rc && !(rc = run_view(l->run, c->value.site[i], r0, r1, &v, e)))
-            rc = place_view(l, q, c, i, &v, expert, r0, r1, e);
+            rc = place_view(q, c, i, &v, expert, r0, r1, e);
     }
     return rc;
 }
@@ -334,7 +285,7 @@ static bool rows_next(const bool *wanted, int32_t n, int32_t *r0, int32_t *r1)
 int captures_read(struct capture_list *l, int first, int end, struct err *e)
 {
     int32_t n = run_length(l->run), stages = plan_stages(l->m->plan);
-    struct readings q = {0};
+    struct host_queue q = {.be = l->m->be, .take = take, .user = l};
     bool *wanted = malloc((size_t)n * sizeof *wanted);
     int rc = wanted ? 0 : memory_out(e);
     for (int32_t stage = 0; !rc && stage < stages; stage++) {
@@ -349,10 +300,10 @@ int captures_read(struct capture_list *l, int first, int end, struct err *e)
             for (int i = first; !rc && i < end; i++)
                 if (is_read(l, &l->item[i], stage))
                     rc = read_rows(l, &q, &l->item[i], r0, r1, e);
-            rc = readings_end(l, &q, rc, e);
+            rc = host_queue_end(&q, rc, e);
         }
     }
-    free(q.list), free(wanted);
+    free(wanted);
     return rc;
 }
 

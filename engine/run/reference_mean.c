@@ -214,24 +214,29 @@ static void add_rows(struct mean *x, const struct kn_view *v, int32_t r0, int32_
     }
 }
 
+static void take(void *s, void *mean, int n, const struct kn_view *v, int32_t r0, int32_t r1)
+{
+    const struct reference_means *means = s;
+    add_rows(mean, v, r0, r1, n, means->m->cfg.bidirectional);
+}
+
 /* Rows go outside, hooks inside in firing order: what is rematerialised for one serves the next.  A
  * prompt is added to a mean as a whole or, on failure, not at all. */
 static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_todo, int32_t prompt,
                       struct err *e)
 {
+    struct host_queue q = {.be = s->m->be, .take = take, .user = s};
     int32_t n = run_length(s->run);
     int rc = 0;
-    for (int32_t r0 = 0; !rc && r0 < n; r0 += ROWS)
+    for (int32_t r0 = 0; !rc && r0 < n; r0 += ROWS) {
+        int32_t r1 = r0 + ROWS < n ? r0 + ROWS : n;
         for (int32_t i = 0; !rc && i < n_todo; i++) {
-            int32_t r1 = r0 + ROWS < n ? r0 + ROWS : n;
             struct kn_view v;
-            struct host_view h = {0};
-            if (todo[i]->done != prompt || (rc = run_view(s->run, todo[i]->site, r0, r1, &v, e)) ||
-                (rc = host_view_get(&h, s->m->be, &v, e)))
-                continue;
-            add_rows(todo[i], &h.v, r0, r1, n, s->m->cfg.bidirectional);
-            host_view_drop(&h);
+            if (todo[i]->done == prompt && !(rc = run_view(s->run, todo[i]->site, r0, r1, &v, e)))
+                rc = host_queue_add(&q, &v, todo[i], n, r0, r1, e);
         }
+        rc = host_queue_end(&q, rc, e);
+    }
     for (int32_t i = 0; i < n_todo; i++) {
         if (todo[i]->done != prompt)
             continue;

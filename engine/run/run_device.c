@@ -4,6 +4,9 @@
 #include <assert.h>
 #include <stdlib.h>
 
+#include "base/limit.h"
+#include "base/list.h"
+
 int run_status(enum kn_status st, struct err *e)
 {
     switch (st) {
@@ -47,8 +50,9 @@ int run_fetch(struct kn_backend *be, const struct kn_view *from, void *to, struc
     return rc ? rc : run_wait(be, e);
 }
 
-int host_view_queue(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
-                    struct err *e)
+/* The values are there from run_wait on. */
+static int view_queue(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
+                      struct err *e)
 {
     *h = (struct host_view){.v = *device, .device = *device};
     if (be->unified)
@@ -62,7 +66,7 @@ int host_view_queue(struct host_view *h, struct kn_backend *be, const struct kn_
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
                   struct err *e)
 {
-    int rc = host_view_queue(h, be, device, e);
+    int rc = view_queue(h, be, device, e);
     if (rc)
         be->type->sync(be); /* no read is left waiting */
     else
@@ -84,4 +88,48 @@ void host_view_drop(struct host_view *h)
 {
     free(h->own);
     *h = (struct host_view){0};
+}
+
+struct host_item {
+    struct host_view h;
+    void *to;
+    int part;
+    int32_t r0, r1;
+};
+
+int host_queue_add(struct host_queue *q, const struct kn_view *device, void *to, int part,
+                   int32_t r0, int32_t r1, struct err *e)
+{
+    struct host_item x = {.to = to, .part = part, .r0 = r0, .r1 = r1};
+    int rc = 0;
+    if (q->be->unified) {
+        if (!(rc = host_view_get(&x.h, q->be, device, e)))
+            q->take(q->user, to, part, &x.h.v, r0, r1);
+        return rc;
+    }
+    if (q->bytes > LIMIT_CAPTURE_BYTES && (rc = host_queue_end(q, 0, e)))
+        return rc;
+    if (!list_room(&q->item, (size_t)q->n, sizeof x))
+        return err_memory(e, "values on their way from the device");
+    rc = view_queue(&x.h, q->be, device, e);
+    q->item[q->n++] = x;
+    q->bytes += (size_t)kn_count(device) * sizeof(float);
+    return rc;
+}
+
+int host_queue_end(struct host_queue *q, int rc, struct err *e)
+{
+    if (rc)
+        q->be->type->sync(q->be); /* no read is left waiting */
+    else if (q->n)
+        rc = run_wait(q->be, e);
+    for (int i = 0; i < q->n; i++) {
+        struct host_item *x = &q->item[i];
+        if (!rc)
+            q->take(q->user, x->to, x->part, &x->h.v, x->r0, x->r1);
+        host_view_drop(&x->h);
+    }
+    free(q->item);
+    q->item = NULL, q->n = 0, q->bytes = 0;
+    return rc;
 }

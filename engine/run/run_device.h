@@ -36,14 +36,29 @@ struct host_view {
  * nothing. */
 int host_view_get(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
                   struct err *e);
-/* The same queued: the values are there from run_wait on; where the memory is the host's, until the
- * device is used again. */
-int host_view_queue(struct host_view *h, struct kn_backend *be, const struct kn_view *device,
-                    struct err *e);
 /* Let go of it, after putting the values back, which the host changed, if rc is 0: rc, or what that
  * said. */
 int host_view_end(struct host_view *h, struct kn_backend *be, int rc, struct err *e);
 /* Let go of what was only read. */
 void host_view_drop(struct host_view *h);
+
+/* Values of several views that the host takes with one wait for all of them.  Of each: where to,
+ * a number, and rows [r0, r1), in the caller's words.  `be`, `take` and `user` are the caller's,
+ * the rest begins as 0. */
+typedef void host_take_fn(void *user, void *to, int part, const struct kn_view *v, int32_t r0,
+                          int32_t r1);
+struct host_queue {
+    struct kn_backend *be;
+    host_take_fn *take;
+    void *user;
+    struct host_item *item;
+    int n;
+    size_t bytes;
+};
+/* Queue one; taken at once where the memory is the host's. */
+int host_queue_add(struct host_queue *q, const struct kn_view *device, void *to, int part,
+                   int32_t r0, int32_t r1, struct err *e);
+/* Wait and, if rc is 0, take all of them: rc, or what that said.  The queue is empty then. */
+int host_queue_end(struct host_queue *q, int rc, struct err *e);
 
 #endif
