@@ -67,7 +67,7 @@ const char *bore_version(void); /* "0.1.0" */
 struct bore_model;
 
 struct bore_options {
-    const char *backend; /* NULL = "auto"; "cpu" */
+    const char *backend; /* NULL = "auto"; "cpu"; what --backend takes */
     int threads;         /* 0 = as many as this process has cores */
     const char *cpu;     /* NULL = the best here; "portable", "avx2", "avx512" */
     size_t cache_bytes;  /* what may be kept of a pass between calls; 0 = a quarter of physical

@@ -146,6 +146,38 @@ static void test_places(void **state)
     closed(m);
 }
 
+/* A run that goes from prompt to prompt, edited and not, has each time the values of a new one: no
+ * copy of an operand outlives what it was made of. */
+static void test_reruns(void **state)
+{
+    (void)state;
+    static const struct {
+        int32_t n, step;
+        bool edited;
+    } targets[] = {{6, 3, false}, {6, 3, true},  {9, 3, true},  {9, 5, true},
+                   {4, 5, false}, {40, 5, true}, {40, 3, true}, {39, 3, false}};
+    struct model *m = opened("split:fence:cpu,fence:cpu", "llama");
+    for (int b = 0; b < 2; b++) {
+        struct run *r = fixture_run_new(m, NULL, b ? SIZE_MAX / 4 : 0);
+        for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+            int32_t tokens[40], n = targets[i].n;
+            for (int k = 0; k < n; k++)
+                tokens[k] = (k * (k < 3 ? 7 : targets[i].step) + 3) % 11;
+            struct edit_program *p = fixture_program(m, n, edits, targets[i].edited ? 2 : 0);
+            struct run *anew = fixture_run_new(m, NULL, 0);
+            struct err e = {0};
+            assert_int_equal(run_sync(r, run_ids(tokens, n), p, NULL, NULL, &e), 0);
+            assert_int_equal(run_sync(anew, run_ids(tokens, n), p, NULL, NULL, &e), 0);
+            if (fixture_hash(r) != fixture_hash(anew))
+                fail_msg("other values at target %zu", i);
+            run_free(anew);
+            edit_program_free(p);
+        }
+        run_free(r);
+    }
+    closed(m);
+}
+
 /* Wherever memory fails on the way, the next call is true. */
 static void test_faults(void **state)
 {
@@ -215,9 +247,8 @@ static void test_lost(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_same_bits),
-        cmocka_unit_test(test_places),
-        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_same_bits), cmocka_unit_test(test_places),
+        cmocka_unit_test(test_reruns),    cmocka_unit_test(test_faults),
         cmocka_unit_test(test_lost),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
