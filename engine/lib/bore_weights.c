@@ -186,11 +186,8 @@ int bore_factored_product(const struct bore_factored *f, const struct bore_facto
     double *middle = calloc((size_t)(f->inner * g->inner), sizeof *middle); /* f.b^T g.a */
     int rc = middle ? factored_alloc(&p, f->rows, g->cols, f->inner, &e)
                     : err_memory(&e, "a product");
-    for (int64_t k = 0; !rc && k < f->cols; k++)
-        for (int64_t i = 0; i < f->inner; i++)
-            for (int64_t j = 0; j < g->inner; j++)
-                middle[i * g->inner + j] += f->b[k * f->inner + i] * g->a[k * g->inner + j];
     if (!rc) {
+        factored_gram(f->b, f->inner, g->a, g->inner, f->cols, middle);
         memcpy(p.a, f->a, (size_t)(f->rows * f->inner) * sizeof *p.a);
         for (int64_t k = 0; k < g->cols; k++)
             for (int64_t i = 0; i < f->inner; i++)
