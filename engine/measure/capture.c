@@ -41,91 +41,45 @@ int64_t capture_count(const struct capture_list *l, const struct capture *c)
     return n;
 }
 
-/* A strided copy, or sum, of rows [outer, inner], of each of which some elements may be chosen. */
-struct block {
-    int64_t from_row, to_row;
-    struct {
-        int64_t n, from, to;
-        const int32_t *list; /* of elements there; -1: leave the place alone; NULL = all */
-    } outer, inner;
-    bool add;
-};
-
-static void block_row(const struct block *b, const float *from, float *to)
+/* Elements of a host view to the places of another of its rank, or added to what is there. list[i],
+ * or NULL: which index of `from` each one of axis i is; -1: leave the place alone. */
+static void move(const struct kn_view *to, const struct kn_view *from, const int32_t *const *list,
+                 bool add)
 {
-    for (int64_t i = 0; i < b->outer.n; i++) {
-        const float *x = from + (b->outer.list ? b->outer.list[i] : i) * b->outer.from;
-        float *y = to + i * b->outer.to;
-        if (!b->add && !b->inner.list && b->inner.from == 1 && b->inner.to == 1) {
-            memcpy(y, x, (size_t)b->inner.n * sizeof *y);
-            continue;
+    int64_t n[3] = {1, 1, 1}, f[3] = {0}, t[3] = {0};
+    const int32_t *of[3] = {NULL};
+    for (int i = 0, at = 3 - to->ndim; i < to->ndim; i++, at++)
+        n[at] = to->shape[i], f[at] = from->stride[i], t[at] = to->stride[i], of[at] = list[i];
+    for (int64_t i = 0; i < n[0]; i++)
+        for (int64_t j = 0; j < n[1]; j++) {
+            int64_t a = of[0] ? of[0][i] : i, b = of[1] ? of[1][j] : j;
+            const float *x = kn_f32(from) + a * f[0] + b * f[1];
+            float *y = kn_f32(to) + i * t[0] + j * t[1];
+            if (a < 0 || b < 0)
+                continue;
+            if (!add && !of[2] && f[2] == 1 && t[2] == 1)
+                memcpy(y, x, (size_t)n[2] * sizeof *y);
+            else
+                for (int64_t k = 0; k < n[2]; k++) {
+                    int64_t c = of[2] ? of[2][k] : k;
+                    if (c >= 0)
+                        y[k * t[2]] = x[c * f[2]] + (add ? y[k * t[2]] : 0);
+                }
         }
-        for (int64_t k = 0; k < b->inner.n; k++) {
-            int64_t at = b->inner.list ? b->inner.list[k] : k;
-            float *one = y + k * b->inner.to;
-            if (at >= 0)
-                *one = b->add ? *one + x[at * b->inner.from] : x[at * b->inner.from];
-        }
-    }
-}
-
-/* Axes of a view [.., row, ..] and of where it goes, whose shape is `to`, contiguous. */
-static struct block block_of(const struct kn_view *v, int row, const int64_t to[ALIAS_RANK_MAX],
-                             int cut, const int32_t *cut_list, const int32_t *last_list)
-{
-    struct block b = {.outer = {.n = 1}, .inner = {.n = 1}};
-    int64_t stride = 1;
-    bool has_inner = false;
-    for (int i = v->ndim - 1; i >= 0; stride *= to[i--]) {
-        if (i == row) {
-            b.from_row = v->stride[i], b.to_row = stride;
-            continue;
-        }
-        const int32_t *list = i == cut ? cut_list : i == v->ndim - 1 ? last_list : NULL;
-        if (has_inner) {
-            b.outer.n = to[i], b.outer.from = v->stride[i], b.outer.to = stride;
-            b.outer.list = list;
-        } else {
-            b.inner.n = to[i], b.inner.from = v->stride[i], b.inner.to = stride;
-            b.inner.list = list;
-            has_inner = true;
-        }
-    }
-    return b;
-}
-
-/* The same of a tensor whose heads are joined, or with `spread` of its sum over heads. */
-static struct block joined_block(const struct kn_view *from, const struct kn_view *to)
-{
-    bool heads = from->ndim == 3;
-    return (struct block){
-        .from_row = from->stride[0],
-        .to_row = to->stride[0],
-        .outer = {.n = to->shape[1], .from = heads ? from->stride[1] : 0, .to = to->stride[1]},
-        .inner = {.n = to->shape[2], .from = from->stride[from->ndim - 1], .to = to->stride[2]},
-    };
 }
 
 void capture_move(const struct kn_view *to, const struct kn_view *from)
 {
-    int64_t n[3] = {1, 1, 1}, f[3] = {0}, t[3] = {0};
-    for (int i = 0, at = 3 - from->ndim; i < from->ndim; i++, at++)
-        n[at] = from->shape[i], f[at] = from->stride[i], t[at] = to->stride[i];
-    struct block b = {.outer = {n[1], f[1], t[1], NULL}, .inner = {n[2], f[2], t[2], NULL}};
-    for (int64_t i = 0; i < n[0]; i++)
-        block_row(&b, kn_f32(from) + i * f[0], kn_f32(to) + i * t[0]);
+    move(to, from, (const int32_t *[3]){NULL}, false);
 }
 
 void capture_copy(const struct kn_view *v, int axis, const struct capture_slice *cut, float *to)
 {
     struct kn_view all = *v;
-    all.shape[axis] = cut->n;
+    const int32_t *list[3] = {NULL};
+    all.shape[axis] = cut->n, list[axis] = cut->index;
     all = kn_packed(to, KN_F32, v->ndim, all.shape);
-    for (int32_t k = 0; k < cut->n; k++) {
-        struct kn_view from = kn_slice(*v, axis, cut->index[k], cut->index[k] + 1),
-                       place = kn_slice(all, axis, k, k + 1);
-        capture_move(&place, &from);
-    }
+    move(&all, v, list, false);
 }
 
 /* Where the run has the k-th row of a tensor. */
@@ -148,19 +102,21 @@ static void place_expert(const struct capture_list *l, struct capture *c,
     int32_t slots = l->m->cfg.n_active;
     int64_t shape[ALIAS_RANK_MAX];
     capture_shape(l, c, true, shape);
+    struct kn_view to = kn_view2(c->values, KN_F32, shape[0], shape[1]);
+    const int32_t *list[2] = {NULL, c->cut && c->axis == 1 ? c->cut->index : NULL};
     for (int32_t k = 0, row; k < rows_of(l, c); k++) {
         if ((row = row_at(l, c, k)) < r0 || row >= r1)
             continue;
-        float *to = c->values + k * shape[1];
+        struct kn_view y = kn_slice(to, 0, k, k + 1),
+                       x = kn_slice(*site, 0, row - r0, row - r0 + 1);
         int32_t slot = 0;
         while (slot < slots && expert[(row - r0) * slots + slot] != c->value.expert)
             slot++;
-        for (int64_t i = 0; i < shape[1]; i++) {
-            int64_t at = c->cut && c->axis == 1 ? c->cut->index[i] : i;
-            to[i] = slot == slots
-                        ? 0
-                        : kn_load(site, (row - r0) * site->stride[0] + slot * site->stride[1] +
-                                            at * site->stride[2]);
+        if (slot == slots) {
+            kn_fill(&y, 0);
+        } else {
+            x = kn_index(x, 1, slot);
+            move(&y, &x, list, false);
         }
     }
 }
@@ -180,29 +136,28 @@ static void place(const struct capture_list *l, struct capture *c, int part,
                   const struct kn_view *site, int32_t r0, int32_t r1)
 {
     int64_t shape[ALIAS_RANK_MAX];
-    struct kn_view v = *site;
-    struct block b;
-    float *to = c->values;
-    capture_shape(l, c, true, shape);
+    int row = 0, rank = capture_shape(l, c, true, shape);
+    struct kn_view from = *site, to;
+    const int32_t *list[3] = {NULL};
     if (alias_is_view(&c->value) && !(c->gradient && c->value.spread)) {
-        v = alias_view(&c->value, site);
-        const struct site_info *info = &site_table[c->value.site[0].id];
-        bool src = c->value.form == FORM_SITE && info->dims[v.ndim - 1] == DIM_SRC;
-        int row = alias_row_axis(&c->value);
-        b = block_of(&v, row, shape, c->cut && c->axis != row ? c->axis : -1,
-                     c->cut ? c->cut->index : NULL, src ? l->position : NULL);
-    } else {
-        struct kn_view whole = kn_view2(c->values, KN_F32, shape[0], shape[1]),
-                       mine = alias_part(&l->m->cfg, &c->value, part, &whole);
-        b = joined_block(site, &mine);
-        to = kn_f32(&mine);
+        row = alias_row_axis(&c->value);
+        from = alias_view(&c->value, site);
+        to = kn_packed(c->values, KN_F32, rank, shape);
+        if (c->value.form == FORM_SITE && site_table[c->value.site[0].id].dims[rank - 1] == DIM_SRC)
+            list[rank - 1] = l->position;
+        if (c->cut && c->axis != row)
+            list[c->axis] = c->cut->index;
+    } else { /* heads joined, or with `spread` the sum over heads */
+        struct kn_view whole = kn_view2(c->values, KN_F32, shape[0], shape[1]);
+        to = alias_part(&l->m->cfg, &c->value, part, &whole);
+        to = site->ndim == 2 ? kn_index(to, 1, 0) : to;
     }
-    b.add = c->gradient && !alias_is_site(&c->value);
-    int32_t n = rows_of(l, c);
-    for (int32_t k = 0; k < n; k++) {
-        int32_t row = row_at(l, c, k);
-        if (row >= r0 && row < r1)
-            block_row(&b, kn_f32(&v) + (row - r0) * b.from_row, to + k * b.to_row);
+    for (int32_t k = 0, at; k < rows_of(l, c); k++) {
+        if ((at = row_at(l, c, k)) < r0 || at >= r1)
+            continue;
+        struct kn_view x = kn_slice(from, row, at - r0, at - r0 + 1),
+                       y = kn_slice(to, row, k, k + 1);
+        move(&y, &x, list, c->gradient && !alias_is_site(&c->value));
     }
 }
 
