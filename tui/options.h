@@ -24,7 +24,7 @@ enum option_id {
 #define OPTION_SET(...) ((const uint8_t[]){__VA_ARGS__, OPTION_COUNT})
 #define SET_TEXT ON(prompt), ON(from_stdin), ON(tokens), ON(bos), ON(no_bos), ON(help)
 #define SET_PROMPT SET_TEXT, ON(image)
-#define SET_EDITS ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs)
+#define SET_EDITS ON(token_types), ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs)
 #define SET_SCREEN ON(other), ON(pair), ON(keymap)
 #define SET_TABLE ON(json), ON(tsv)
 #define SET_BACKEND ON(backend), ON(threads), ON(cpu), ON(cache_mb), ON(process), ON(help)

@@ -91,6 +91,7 @@ struct bore_row {
     int32_t *tokens, *columns, n; /* real tokens and where they stand */
     int32_t *position;            /* [cols] which real token a column has, -1: none */
     struct image_input *image;    /* of models that take images */
+    int32_t *types;               /* of the tokens, or NULL */
 };
 int bore_pass_check(const struct bore_model *m, const struct bore_pass *p, struct err *e);
 int bore_pass_row(const struct bore_model *m, const struct bore_pass *p, int row,

@@ -95,9 +95,13 @@ int bore_pass_row(const struct bore_model *m, const struct bore_pass *p, int row
 {
     size_t at = (size_t)row * (size_t)p->cols;
     size_t cols = (size_t)p->cols;
-    struct bore_row r = {calloc(cols, sizeof *r.tokens), calloc(cols, sizeof *r.columns), 0,
-                         calloc(cols, sizeof *r.position), NULL};
-    if (!r.tokens || !r.columns || !r.position) {
+    struct bore_row r = {calloc(cols, sizeof *r.tokens),
+                         calloc(cols, sizeof *r.columns),
+                         0,
+                         calloc(cols, sizeof *r.position),
+                         NULL,
+                         p->token_types ? calloc(cols, sizeof *r.types) : NULL};
+    if (!r.tokens || !r.columns || !r.position || (p->token_types && !r.types)) {
         bore_row_free(&r);
         return err_memory(e, "%d tokens", p->cols);
     }
@@ -107,6 +111,8 @@ int bore_pass_row(const struct bore_model *m, const struct bore_pass *p, int row
         if (!real)
             continue;
         r.columns[r.n] = i;
+        if (r.types)
+            r.types[r.n] = p->token_types[at + (size_t)i];
         r.tokens[r.n++] = p->tokens ? p->tokens[at + (size_t)i] : p->pixels ? i : 0;
     }
     if (!r.n) {
@@ -129,7 +135,7 @@ int bore_pass_row(const struct bore_model *m, const struct bore_pass *p, int row
 
 void bore_row_free(struct bore_row *r)
 {
-    free(r->tokens), free(r->columns), free(r->position);
+    free(r->tokens), free(r->columns), free(r->position), free(r->types);
     image_drop(r->image);
     *r = (struct bore_row){0};
 }
@@ -206,9 +212,10 @@ int bore_target(const struct bore_model *m, const struct bore_pass *p, const str
     struct edit **edits = calloc((size_t)p->n_edits + 1, sizeof *edits);
     struct pair_prompt *prompts = calloc((size_t)(p->n_prompts > 0 ? p->n_prompts : 0) + 1,
                                          sizeof *prompts);
-    struct pair_target out = {.input = {.tokens = row->tokens, .n = row->n, .image = row->image},
-                              .edits = edits,
-                              .prompts = prompts};
+    struct pair_target out = {
+        .input = {.tokens = row->tokens, .n = row->n, .types = row->types, .image = row->image},
+        .edits = edits,
+        .prompts = prompts};
     int rc = edits && prompts ? 0 : err_memory(e, "%d edits", p->n_edits);
     for (int i = 0; !rc && i < p->n_prompts; i++)
         if (!(rc = prompt_make(m, &p->prompts[i], &prompts[i], e)))
@@ -375,6 +382,8 @@ static int row_run(struct pass *s, int index, struct err *e)
     int rc = bore_pass_row(m, s->p, index, &row, e);
     if (!rc)
         rc = model_check_tokens(m->m, row.tokens, row.n, NULL, e);
+    if (!rc && row.types)
+        rc = model_check_types(m->m, row.types, row.n, e);
     if (!rc)
         rc = bore_target(m, s->p, &row, &t, e);
     if (!rc && s->p->residual && !(rc = pair_open(&own, m->m, m->cache_bytes, e)) &&

@@ -268,7 +268,9 @@ struct bore_pass {
     int rows, cols;
     const float *pixels; /* of a model that takes images, in place of tokens: [rows, n_channels,
                             image_size, image_size]; cols is the model's n_ctx then */
-    const uint8_t *mask; /* [rows, cols], 1 = a real token; NULL = all are */
+    const int32_t *token_types; /* [rows, cols] of models that have them (token_type_ids); NULL:
+                                   another one begins after each separator */
+    const uint8_t *mask;        /* [rows, cols], 1 = a real token; NULL = all are */
     const float
         *residual; /* not NULL: [rows, cols, d_model], the input of block start_at_layer; tokens may
                       be NULL (hook points before it have no value, their hooks do not fire) */

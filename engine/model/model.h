@@ -92,5 +92,7 @@ int model_tokens(const struct model *m, const char *text, size_t len, int bos, i
  * learned positions and only sets *over (may be NULL) for rotary ones. */
 int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,
                        struct err *e);
+/* Check the types of n tokens. */
+int model_check_types(const struct model *m, const int32_t *types, int32_t n, struct err *e);
 
 #endif

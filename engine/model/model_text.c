@@ -108,6 +108,18 @@ int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, boo
     return 0;
 }
 
+int model_check_types(const struct model *m, const int32_t *types, int32_t n, struct err *e)
+{
+    if (n && !m->cfg.n_types)
+        return err_set(e, ERR_BAD_INPUT, "token types · %s",
+                       config_lack(&m->cfg, PROPERTY_TOKEN_TYPES));
+    for (int32_t i = 0; i < n; i++)
+        if (types[i] < 0 || types[i] >= m->cfg.n_types)
+            return err_set(e, ERR_BAD_INPUT, "token type %d at position %d · this model has 0..%d",
+                           types[i], i, m->cfg.n_types - 1);
+    return 0;
+}
+
 int32_t model_type_after(const struct model *m, int32_t type, int32_t token)
 {
     return token == m->cfg.sep_id && type + 1 < m->cfg.n_types ? type + 1 : type;

@@ -285,6 +285,18 @@ static int sync_begin(struct pair *p, const struct pair_target *t, struct err *e
     return 0;
 }
 
+/* Has a run the token types of an input? */
+static bool types_same(const struct run *r, const struct run_input *in)
+{
+    const int32_t *now = run_types(r);
+    for (int32_t i = 0, type = 0; i < in->n && i < run_length(r) && in->tokens; i++) {
+        if (now[i] != (in->types ? in->types[i] : type))
+            return false;
+        type = model_type_after(run_model(r), type, in->tokens[i]);
+    }
+    return true;
+}
+
 /* Send the base on its way; `failed`: something has failed before. */
 static int sync_base(struct pair *p, const struct pair_target *t, int failed, struct err *e)
 {
@@ -293,7 +305,7 @@ static int sync_base(struct pair *p, const struct pair_target *t, int failed, st
     int32_t old = run_length(base), row = 0;
     /* Given rows are new, and a rotation that depends on the length is another one. */
     if (!in->rows && rope_length(&p->m->cfg, old) == rope_length(&p->m->cfg, in->n))
-        row = image_same(run_image(base), in->image)
+        row = image_same(run_image(base), in->image) && types_same(base, in)
                   ? first_difference(run_tokens(base), old, in->tokens, in->n)
                   : 0;
     p->stale = row < old || row < in->n;

@@ -32,7 +32,8 @@ void pair_target_free(struct pair_target *t)
         image_drop(t->prompts[i].image);
     }
     image_drop(t->input.image);
-    release(t->input.tokens), release(t->edits), release(t->on), release(t->prompts);
+    release(t->input.tokens), release(t->input.types), release(t->edits), release(t->on),
+        release(t->prompts);
     release(t->sets);
     *t = (struct pair_target){0};
 }
@@ -43,8 +44,10 @@ int pair_target_copy(struct pair_target *to, const struct pair_target *from, str
     struct reference_set **sets = calloc((size_t)from->n_sets + 1, sizeof(struct reference_set *));
     struct pair_prompt *prompts = calloc((size_t)from->n_prompts + 1, sizeof *prompts);
     bool *on = calloc((size_t)from->n_edits + 1, sizeof *on);
-    int32_t *tokens = copy_array(from->input.tokens, from->input.n, sizeof *tokens);
-    bool ok = edits && sets && prompts && on && tokens;
+    int32_t *tokens = copy_array(from->input.tokens, from->input.n, sizeof *tokens),
+            *types = from->input.types ? copy_array(from->input.types, from->input.n, sizeof *types)
+                                       : NULL;
+    bool ok = edits && sets && prompts && on && tokens && (types || !from->input.types);
     for (int32_t i = 0; i < from->n_edits && ok; i++) {
         edits[i] = edit_copy(from->edits[i]);
         on[i] = !from->on || from->on[i];
@@ -59,14 +62,16 @@ int pair_target_copy(struct pair_target *to, const struct pair_target *from, str
     }
     for (int32_t i = 0; i < from->n_prompts && ok; i++)
         ok = prompts[i].name && prompts[i].tokens;
-    *to = (struct pair_target){
-        .input = {.tokens = tokens, .n = from->input.n, .image = image_hold(from->input.image)},
-        .edits = edits,
-        .on = on,
-        .n_edits = from->n_edits,
-        .prompts = prompts,
-        .n_prompts = from->n_prompts,
-        .sets = sets,
-        .n_sets = from->n_sets};
+    *to = (struct pair_target){.input = {.tokens = tokens,
+                                         .types = types,
+                                         .n = from->input.n,
+                                         .image = image_hold(from->input.image)},
+                               .edits = edits,
+                               .on = on,
+                               .n_edits = from->n_edits,
+                               .prompts = prompts,
+                               .n_prompts = from->n_prompts,
+                               .sets = sets,
+                               .n_sets = from->n_sets};
     return ok ? 0 : err_memory(e, "edits and prompts");
 }

@@ -70,6 +70,11 @@ const int32_t *run_tokens(const struct run *r)
     return r->tokens;
 }
 
+const int32_t *run_types(const struct run *r)
+{
+    return r->types;
+}
+
 const struct image_input *run_image(const struct run *r)
 {
     return r->image;

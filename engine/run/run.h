@@ -95,6 +95,7 @@ void run_differentiate(struct run *r, bool on);
 void run_stop(struct run *r, int32_t stop);
 int32_t run_length(const struct run *r);                  /* positions */
 const int32_t *run_tokens(const struct run *r);           /* borrowed until the next run_sync */
+const int32_t *run_types(const struct run *r);            /* their token types, likewise */
 const struct image_input *run_image(const struct run *r); /* the same; NULL: none */
 const struct model *run_model(const struct run *r);
 

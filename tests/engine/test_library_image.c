@@ -1,4 +1,4 @@
-/* test_library_image.c - images through the public header: pixels in place of tokens. */
+/* test_library_image.c - inputs beside token ids through the public header: pixels, token types. */
 #include "library.h"
 
 #include <stdio.h>
@@ -125,6 +125,34 @@ static void pictures_are_prepared(void **state)
     bore_close(m);
 }
 
+/* Token types of a batch, padding left out. */
+static void token_types(void **state)
+{
+    (void)state;
+    static const int32_t ids[2][4] = {{3, 17, 8, 5}, {0, 3, 17, 8}},
+                         types[2][4] = {{1, 0, 0, 1}, {0, 1, 1, 0}};
+    static const uint8_t mask[2][4] = {{1, 1, 1, 1}, {0, 1, 1, 1}};
+    struct bore_model *m = open_model("bert");
+    struct bore_pass
+        batch = {.tokens = ids[0], .token_types = types[0], .mask = mask[0], .rows = 2, .cols = 4},
+        alone = {.tokens = ids[1] + 1, .token_types = types[1] + 1, .rows = 1, .cols = 3},
+        usual = {.tokens = ids[1] + 1, .rows = 1, .cols = 3};
+    struct bore_result a = {0}, b = {0}, c = {0};
+    struct bore_error e;
+    library_ok(bore_run(m, &batch, &a, &e), &e);
+    library_ok(bore_run(m, &usual, &c, &e), &e);
+    library_ok(bore_run(m, &alone, &b, &e), &e); /* the same tokens as before, other types */
+    size_t n = (size_t)b.output.shape[2];
+    assert_memory_equal(a.output.data + 5 * n, b.output.data, 3 * n * sizeof(float));
+    assert_memory_not_equal(b.output.data, c.output.data, 3 * n * sizeof(float));
+    bore_result_free(&a), bore_result_free(&b), bore_result_free(&c);
+    static const int32_t wrong[3] = {0, 2, 0};
+    alone.token_types = wrong;
+    assert_int_equal(bore_run(m, &alone, &b, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "token type 2"));
+    bore_close(m);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -171,6 +199,7 @@ int main(void)
         cmocka_unit_test(a_batch_of_images),
         cmocka_unit_test(edits_and_gradients),
         cmocka_unit_test(pictures_are_prepared),
+        cmocka_unit_test(token_types),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

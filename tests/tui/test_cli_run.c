@@ -256,9 +256,47 @@ static void a_checkpoint_without_a_head(void **state)
     folder_remove(folder);
 }
 
+/* The embedding of types of one's own; of none the separator begins the next one. */
+static void token_types(void **state)
+{
+    (void)state;
+    static const char *const given[] = {NULL, "0,0,0,1,1", "1,0,1,0,1"};
+    static const int types[][5] = {{0, 0, 0, 1, 1}, {0, 0, 0, 1, 1}, {1, 0, 1, 0, 1}};
+    struct fixture f = fixture_open("bert");
+    const struct kn_view *table = model_weight(f.m, 0, W_TYPE);
+    int64_t d = f.m->cfg.d_model;
+    float *rows = malloc(2 * (size_t)d * sizeof *rows);
+    kn_decode_rows(table, 0, 2, rows);
+    char *folder = folder_make(), *file = folder_path(folder, "a.safetensors");
+    for (int i = 0; i < 3; i++) {
+        struct result r = RUN("run", "tests/fixtures/models/bert", "--tokens", "3,17,29,8,5", "-c",
+                              "embed.hook_token_type_embed", "-o", file,
+                              given[i] ? "--token-types" : NULL, given[i]);
+        assert_int_equal(r.status, 0);
+        struct checkpoint *got = fixture_tensors(file);
+        const float *x = checkpoint_find(got, "embed.hook_token_type_embed")->data;
+        for (int p = 0; p < 5; p++)
+            assert_memory_equal(x + p * d, rows + types[i][p] * d, (size_t)d * sizeof *x);
+        checkpoint_close(got);
+        result_free(&r);
+    }
+    free(rows), free(file);
+    folder_remove(folder);
+    fixture_close(&f);
+    assert_refused(
+        RUN("run", "tests/fixtures/models/bert", "--tokens", "3,17", "--token-types", "0,2"), 1,
+        "token type 2 at position 1 · this model has 0..1");
+    assert_refused(
+        RUN("run", "tests/fixtures/models/bert", "--tokens", "3,17", "--token-types", "0"), 1,
+        "1 types · the prompt has 2 tokens");
+    assert_refused(RUN("run", GPT2, "--tokens", "3,17", "--token-types", "0,1"), 1,
+                   "knows no token types");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(token_types),
         cmocka_unit_test(captures_are_the_library_s_values),
         cmocka_unit_test(a_checkpoint_without_a_head),
         cmocka_unit_test(asking_for_a_site_switches_it_on),

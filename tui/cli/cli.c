@@ -48,7 +48,7 @@ void cli_close(struct cli *c)
     free(c->sets);
     free(c->edits);
     free(c->prompts);
-    free(c->tokens);
+    free(c->tokens), free(c->types);
     image_drop(c->image);
     model_close(c->m);
     if (c->be)
@@ -196,7 +196,33 @@ static int ids_of(struct cli *c, const char *text, int32_t **ids, int32_t *n)
     return rc ? rc : check_prompt(c, *ids, *n);
 }
 
+struct run_input cli_input(const struct cli *c)
+{
+    struct run_input in = c->image ? run_of_image(c->image) : run_ids(c->tokens, c->n);
+    in.types = c->types;
+    return in;
+}
+
+/* --token-types: one for each token of the prompt. */
+static int types_of(struct cli *c, const char *text)
+{
+    int32_t n = 0;
+    int rc = cli_ids(text, &c->types, &n, &c->err);
+    if (!rc && n != c->n)
+        rc = err_set(&c->err, ERR_BAD_INPUT, "--token-types · %d types · the prompt has %d tokens",
+                     (int)n, (int)c->n);
+    return rc ? rc : model_check_types(c->m, c->types, n, &c->err);
+}
+
+static int text_prompt(struct cli *c, bool optional);
+
 int cli_prompt(struct cli *c, bool optional)
+{
+    int rc = text_prompt(c, optional);
+    return rc || !c->opt->token_types || !c->n ? rc : types_of(c, c->opt->token_types);
+}
+
+static int text_prompt(struct cli *c, bool optional)
 {
     const struct options *o = c->opt;
     int rc = 0;

@@ -27,6 +27,7 @@ struct cli {
     struct model *m;
     int32_t *tokens; /* the prompt; of an image its rows' ids */
     int32_t n;
+    int32_t *types;            /* [n] of --token-types, or NULL */
     struct image_input *image; /* of a model that takes images */
     struct edit **edits;       /* [n_edits]: those of --taker, then -e */
     int32_t n_edits;
@@ -80,10 +81,7 @@ int cli_image(struct cli *c, const char *path);
 /* Taken over, also on failure. */
 int cli_image_take(struct cli *c, struct image_input *im);
 /* What the prompt is for a run. */
-static inline struct run_input cli_input(const struct cli *c)
-{
-    return c->image ? run_of_image(c->image) : run_ids(c->tokens, c->n);
-}
+struct run_input cli_input(const struct cli *c);
 /* --top, at most the vocabulary. */
 int32_t cli_top(const struct cli *c);
 /* 1, 0, or -1 for the architecture's default. */
