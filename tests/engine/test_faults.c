@@ -4,6 +4,7 @@
 #include "library.h"
 
 #include "faults.h"
+#include "base/file_read.h"
 #include "session/session.h"
 #include "model/tensor_write.h"
 #include "token/tokenizer.h"
@@ -216,14 +217,87 @@ static int analyse(const struct library *l, uint64_t *hash, struct bore_error *e
     return rc;
 }
 
-static struct fixture watched;
+/* A picture becomes values; edits read those, gradients reach back to them. */
+static int see(const struct library *l, uint64_t *hash, struct bore_error *e)
+{
+    (void)l;
+    enum { HEIGHT = 13, WIDTH = 17, VALUES = 3 * 10 * 10, ROWS = 10 };
+    static const char *const edits[] = {"blocks.0.hook_resid_pre[1:4] = from(other)",
+                                        "blocks.1.hook_mlp_out *= 0.5"},
+                             *const names[] = {"hook_embed", "blocks.*.hook_resid_post"};
+    uint8_t rgb[HEIGHT * WIDTH * 3];
+    float black[VALUES] = {0}, *values;
+    for (int i = 0; i < HEIGHT * WIDTH * 3; i++)
+        rgb[i] = (uint8_t)(i * 7);
+    struct bore_model *m;
+    struct bore_cache *c;
+    int rc = bore_open(&m, "tests/fixtures/models/vit", NULL, e);
+    if (rc)
+        return rc;
+    if (!(rc = bore_pixels(m, rgb, HEIGHT, WIDTH, &values, e))) {
+        struct bore_prompt other = {.name = "other", .pixels = black};
+        struct bore_pass p = {.pixels = values,
+                              .rows = 1,
+                              .cols = ROWS,
+                              .edits = edits,
+                              .n_edits = 2,
+                              .prompts = &other,
+                              .n_prompts = 1,
+                              .metric = "logit[0, 7] - logit[0, 9]"};
+        struct bore_cache_options options = {.names = names, .n_names = 2, .incl_bwd = true};
+        mix(hash, values, VALUES * sizeof *values);
+        if (!(rc = bore_run_with_cache(m, &p, &options, &c, NULL, e))) {
+            mix_cache(hash, c);
+            bore_cache_free(c);
+        }
+        free(values);
+    }
+    bore_close(m);
+    return rc;
+}
 
-/* What a session shows of the first two requests, and that it ends. */
-static int explore(const struct library *l, uint64_t *hash, struct bore_error *e)
+/* Token types of a batch's own. */
+static int segments(const struct library *l, uint64_t *hash, struct bore_error *e)
+{
+    static const int32_t ids[] = {3, 17, 8, 5, 0, 9}, types[] = {1, 0, 1, 0, 0, 1};
+    static const uint8_t mask[] = {1, 1, 1, 1, 0, 1};
+    struct bore_pass p = {.tokens = ids, .token_types = types, .mask = mask, .rows = 2, .cols = 3};
+    struct bore_result out = {0};
+    int rc = bore_run(l->m, &p, &out, e);
+    if (!rc)
+        mix_tensor(hash, &out.output);
+    bore_result_free(&out);
+    return rc;
+}
+
+/* The bytes of a file of pixels as rows of a model. */
+static int patches(const struct library *l, uint64_t *hash, struct bore_error *e)
 {
     (void)l;
     struct err err = {0, ""};
-    struct fixture f = watched;
+    const struct config cfg = {.image_size = 10, .patch_size = 3, .n_channels = 3, .n_ctx = 10};
+    struct image_prep prep = image_prep_usual(&cfg);
+    struct image_input *im = NULL;
+    char *bytes = NULL;
+    size_t len;
+    int rc = file_read_all("tests/fixtures/images/levels.npy", 1 << 20, &bytes, &len, &err);
+    if (!rc)
+        rc = image_from_npy(&im, &cfg, &prep, "levels.npy", bytes, len, &err);
+    if (!rc)
+        mix(hash, im->values, (size_t)im->rows * (size_t)im->patch * sizeof *im->values);
+    image_drop(im);
+    free(bytes);
+    *e = (struct bore_error){.code = rc};
+    snprintf(e->text, sizeof e->text, "%s", err.text);
+    return rc;
+}
+
+static struct fixture watched, seen;
+
+/* What a session shows of the first two requests, and that it ends. */
+static int explore_of(struct fixture f, uint64_t *hash, struct bore_error *e)
+{
+    struct err err = {0, ""};
     struct session *s = NULL;
     struct edit *edit = NULL;
     struct want wants[] = {want_whole(WANT_LOGITS, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}),
@@ -238,7 +312,7 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
     wants[0].id[0] = 5, wants[0].id[1] = 7;
     wants[1].k = 4;
     struct session_want want = {
-        .target.input = run_ids(f.tokens, f.n), .wants = wants, .n_wants = WANTS};
+        .target.input = fixture_input(&f), .wants = wants, .n_wants = WANTS};
     int rc = edit_parse(&edit, "blocks.0.hook_mlp_out[-1] *= 0.5", &err);
     if (!rc)
         rc = session_open(&s, f.m, 1 << 16, &err);
@@ -259,6 +333,18 @@ static int explore(const struct library *l, uint64_t *hash, struct bore_error *e
     *e = (struct bore_error){.code = rc};
     snprintf(e->text, sizeof e->text, "%s", err.text);
     return rc;
+}
+
+static int explore(const struct library *l, uint64_t *hash, struct bore_error *e)
+{
+    (void)l;
+    return explore_of(watched, hash, e);
+}
+
+static int explore_image(const struct library *l, uint64_t *hash, struct bore_error *e)
+{
+    (void)l;
+    return explore_of(seen, hash, e);
 }
 
 static int tokenize(const struct library *l, uint64_t *hash, struct bore_error *e)
@@ -293,6 +379,10 @@ static const struct work works[] = {
     {"weights", "gpt2", 1 << 20, weights_and_circuits},
     {"analysis", "gpt2", 1 << 20, analyse},
     {"session", NULL, 0, explore},
+    {"image", NULL, 0, see},
+    {"pixels of a file", NULL, 0, patches},
+    {"token types", "bert", 1 << 20, segments},
+    {"session of an image", NULL, 0, explore_image},
 };
 
 static uint64_t result(const struct work *w, const struct library *l, int *rc, struct bore_error *e)
@@ -336,6 +426,7 @@ static void test_library(void **state)
 {
     (void)state;
     watched = fixture_open("llama");
+    seen = fixture_open("vit");
     for (size_t i = 0; i < sizeof works / sizeof *works; i++) {
         struct library l = {0};
         if (works[i].model)
@@ -350,6 +441,7 @@ static void test_library(void **state)
             library_close(&l);
     }
     fixture_close(&watched);
+    fixture_close(&seen);
 }
 
 /* A file is there whole or not at all, and what was there before stays, whatever fails while it is

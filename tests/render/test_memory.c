@@ -4,6 +4,8 @@
 #include "heat.h"
 #include "json_out.h"
 #include "kitty.h"
+#include "photo.h"
+#include "picture_in.h"
 #include "png_out.h"
 #include "sixel_out.h"
 #include "spark.h"
@@ -22,6 +24,33 @@ static bool pictures(struct bytes *out)
               sixel_out_image(&im, out) == IMAGE_OK && kitty_image(&im, 1, 2, 2, out) == IMAGE_OK &&
               png_out_image(&im, out) == IMAGE_OK;
     image_free(&im);
+    return ok && !out->failed;
+}
+
+/* A picture of a file, drawn in both ways. */
+static bool photos(struct bytes *out)
+{
+    unsigned char file[4096];
+    static const char *const paths[] = {"tests/fixtures/images/rgba.png",
+                                        "tests/fixtures/images/rgb.jpg"};
+    bool ok = true;
+    for (int i = 0; i < 2 && ok; i++) {
+        FILE *f = fopen(paths[i], "re");
+        assert_non_null(f);
+        size_t n = fread(file, 1, sizeof file, f);
+        fclose(f);
+        struct picture_rgb rgb = {0};
+        char why[PICTURE_WHY];
+        enum picture_status status = picture_read(file, n, &rgb, why);
+        if (i == 1 && status == PICTURE_BAD && strstr(why, "without"))
+            continue; /* built without libjpeg */
+        struct image im = {0};
+        struct photo p = {rgb.rgb, rgb.width, rgb.height};
+        ok = status == PICTURE_OK && photo_image(&p, 12, 9, &im) == IMAGE_OK &&
+             sixel_out_image(&im, out) == IMAGE_OK;
+        image_free(&im);
+        free(rgb.rgb);
+    }
     return ok && !out->failed;
 }
 
@@ -57,8 +86,8 @@ static bool texts(struct bytes *out)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    bool (*const work[])(struct bytes *) = {pictures, texts};
-    for (int w = 0; w < 4; w++) {
+    bool (*const work[])(struct bytes *) = {pictures, texts, photos};
+    for (int w = 0; w < 6; w++) {
         bool done = false;
         long n = 0;
         for (; !done; n++) {

@@ -20,11 +20,9 @@ static void identities_hold(const struct fixture *f, const char *path, const cha
     struct js_node checks = js_get(js_root(doc), "checks");
     const struct config *cfg = &f->m->cfg;
     int places = cfg->norm_place == NORM_BOTH ? 0 : 2; /* norms after attention and MLP too */
-    places += !cfg->bidirectional ? 0
-              : cfg->embed_norm   ? 3
-                                  : 1; /* a sum of embeddings, a final
-                                        norm, causality */
-    bool one = cfg->n_layers == 1,   /* do not apply there */
+    /* a sum of embeddings, a final norm, causality */
+    places += !cfg->bidirectional ? 0 : cfg->embed_norm ? 3 : 1;
+    bool one = cfg->n_layers == 1, /* do not apply there */
         by_length = rope_length(cfg, (f->n + 1) / 2) != rope_length(cfg, f->n);
     assert_int_equal(js_count(checks), check_count - one - by_length - places);
     for (size_t i = 0; i < js_count(checks); i++)
