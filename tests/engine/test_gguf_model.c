@@ -41,7 +41,7 @@ static void same_config(const char *name, const struct config *a, const struct c
     bool same = a->arch == b->arch && a->bos_id == b->bos_id && a->eos_id == b->eos_id;
     struct config other = *b;
     if (a->query_pre_attn_scalar == a->d_head) /* no key says another one */
-        other.query_pre_attn_scalar = b->query_pre_attn_scalar ? a->d_head : 0;
+        other.query_pre_attn_scalar = b->query_pre_attn_scalar != 0 ? a->d_head : 0;
     b = &other;
 #define CONFIG(type, field)                                               \
     if (memcmp(&a->field, &b->field, sizeof a->field) != 0) {             \
@@ -111,7 +111,7 @@ static void a_file_is_the_model_that_it_was_made_of(void **state)
 static struct config config_of(const unsigned char *bytes, size_t len)
 {
     struct err e = {0};
-    struct config cfg;
+    struct config cfg = {0};
     struct checkpoint *st = checkpoint_parse("m.gguf", bytes, len, &e);
     if (!st || config_from(&cfg, gguf_config(st, &e), &e))
         fail_msg("%s", e.text);

@@ -83,8 +83,7 @@ static void prepared_as_hugging_face(void **state)
     (void)state;
     static const char *const preps[] = {
         "{\"size\":10}",
-        "{\"size\":{\"height\":10,\"width\":10},\"resample\":3,\"image_mean\":[0.485,0.456,0.406],"
-        "\"image_std\":[0.229,0.224,0.225]}",
+        "{\"size\":10,\"resample\":3,\"image_mean\":[0.485,0.456,0.406],\"image_std\":[0.229,0.224,0.225]}",
         "{\"size\":{\"height\":10,\"width\":10},\"resample\":1,\"do_normalize\":false}",
         "{\"size\":10,\"do_rescale\":false,\"image_mean\":[3,4,5],\"image_std\":2.5,\"resample\":0}",
     };
@@ -124,7 +123,7 @@ static void arrays(void **state)
 {
     (void)state;
     struct checkpoint *c = fixture_tensors(FOLDER "expected.safetensors");
-    struct image_input *levels, *values, *wide;
+    struct image_input *levels = NULL, *values = NULL, *wide = NULL;
     struct err e = {0};
     if (from_file(&levels, FOLDER "levels.npy", &e) ||
         from_file(&values, FOLDER "values_float32.npy", &e) ||
