@@ -6,6 +6,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "names/named_weight.h"
 #include "model/checkpoint.h"
@@ -42,6 +43,30 @@ static int unit_length(float *d, int64_t n, const char *what, struct err *e)
     return 0;
 }
 
+/* x[d_embed] as directions of the stream, d[d_model]: through the projection, where there is one.
+ */
+static int unproject(const struct model *m, const float *x, float *d, struct err *e)
+{
+    const struct kn_view *w = model_weight(m, 0, W_PROJECT_OUT);
+    int64_t n = m->cfg.d_embed, k = m->cfg.d_model;
+    if (!w->ndim) {
+        memcpy(d, x, (size_t)k * sizeof *d);
+        return 0;
+    }
+    double *sum = calloc((size_t)k, sizeof *sum);
+    float *row = malloc((size_t)k * sizeof *row);
+    int rc = sum && row ? 0 : err_memory(e, "edits");
+    for (int64_t i = 0; !rc && i < n; i++) {
+        kn_decode_rows(w, i, 1, row);
+        for (int64_t j = 0; j < k; j++)
+            sum[j] += (double)x[i] * (double)row[j];
+    }
+    for (int64_t j = 0; !rc && j < k; j++)
+        d[j] = (float)sum[j];
+    free(sum), free(row);
+    return rc;
+}
+
 /* W_U[:, A] - W_U[:, B] over its length. */
 static int read_dir(const struct edit *ed, const struct model *m, float *d, struct err *e)
 {
@@ -53,17 +78,19 @@ static int read_dir(const struct edit *ed, const struct model *m, float *d, stru
     if (a == b)
         return err_set(e, ERR_BAD_INPUT, "dir() · both tokens are %d · give two different ones",
                        (int)a);
-    float *minus = malloc((size_t)m->cfg.d_model * sizeof *minus);
-    if (!minus)
+    int64_t n = m->cfg.d_embed;
+    float *plus = malloc(2 * (size_t)n * sizeof *plus), *minus = plus ? plus + n : NULL;
+    if (!plus)
         return err_memory(e, "edits");
     const int32_t tokens[2] = {a, b};
     const int64_t one[WEIGHT_RANK_MAX] = {0, 1};
-    named_weight_cut(m, &w, (const int32_t *[WEIGHT_RANK_MAX]){NULL, &tokens[0]}, one, d);
+    named_weight_cut(m, &w, (const int32_t *[WEIGHT_RANK_MAX]){NULL, &tokens[0]}, one, plus);
     named_weight_cut(m, &w, (const int32_t *[WEIGHT_RANK_MAX]){NULL, &tokens[1]}, one, minus);
-    for (int64_t i = 0; i < m->cfg.d_model; i++)
-        d[i] -= minus[i];
-    free(minus);
-    return unit_length(d, m->cfg.d_model, "dir()", e);
+    for (int64_t i = 0; i < n; i++)
+        plus[i] -= minus[i];
+    rc = unproject(m, plus, d, e);
+    free(plus);
+    return rc ? rc : unit_length(d, m->cfg.d_model, "dir()", e);
 }
 
 static int file_tensor(const struct edit *ed, struct checkpoint *st, const struct st_tensor **out,

@@ -224,6 +224,11 @@ int circuit_tokens(const struct model *m, double *out, struct err *e)
 {
     enum { TOKENS = 1024 }; /* at a time, summed in double */
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
+    if (config_has(&m->cfg, PROPERTY_PROJECTED))
+        return err_set(e, ERR_BAD_INPUT,
+                       "W_E OV W_U · embeddings of %d elements are projected to %d here · use OV "
+                       "alone",
+                       (int)m->cfg.d_embed, (int)d);
     const struct kn_view *u = model_weight(m, 0, W_U), *t = model_weight(m, 0, W_E);
     float *x = malloc((size_t)(3 * d * TOKENS + d * d) * sizeof *x), *w = x ? x + d * TOKENS : NULL,
           *rows = x ? w + d * TOKENS : NULL, *part = x ? rows + d * TOKENS : NULL;
@@ -264,6 +269,22 @@ static void insert(struct lens_top *list, int32_t k, int32_t *n, struct lens_top
     list[at] = x;
 }
 
+/* Rows x[rows, d_model] as the unembedding reads them, or as embeddings: [rows, d_embed]. */
+static int narrowed(const struct model *m, enum circuit_side side, const float *x, int64_t rows,
+                    float *out, struct err *e)
+{
+    enum weight_id id = side == CIRCUIT_EMBED ? W_PROJECT_IN : W_PROJECT_OUT;
+    if (!config_has(&m->cfg, PROPERTY_PROJECTED)) {
+        memcpy(out, x, (size_t)(rows * m->cfg.d_model) * sizeof *x);
+        return 0;
+    }
+    int rc = run_status(model_import_weight(m, 0, id), e);
+    struct kn_view w = *model_device_weight(m, 0, id);
+    if (side == CIRCUIT_EMBED)
+        w = kn_swap(w, 0, 1);
+    return rc ? rc : product(model_weight_backend(m, 0, id), x, rows, &w, out, e);
+}
+
 int circuit_read(const struct model *m, enum circuit_side side, const float *x, int64_t n,
                  int32_t k, struct lens_top *top, struct lens_top *bottom, struct err *e)
 {
@@ -271,7 +292,8 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
     int64_t d = m->cfg.d_model, n_vocab = m->cfg.d_vocab;
     enum weight_id id = side == CIRCUIT_EMBED ? W_E : W_U;
     float factor = weight_form(&m->cfg, id).factor;
-    float *values = malloc((size_t)(ROWS * n_vocab) * sizeof *values);
+    float *values = malloc((size_t)(ROWS * (n_vocab + m->cfg.d_embed)) * sizeof *values),
+          *narrow = values ? values + ROWS * n_vocab : NULL;
     int rc = need_table(m, id, e);
     if (!rc && (k < 1 || k > LENS_TOP_MAX || k > n_vocab))
         rc = err_set(e, ERR_BAD_INPUT, "%d top tokens · 1..%d of %lld can be shown", (int)k,
@@ -280,8 +302,10 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
         rc = values ? run_status(model_import_weight(m, 0, id), e) : memory_out(e);
     for (int64_t i0 = 0; !rc && i0 < n; i0 += ROWS) {
         int64_t rows = n - i0 < ROWS ? n - i0 : ROWS;
-        rc = product(model_weight_backend(m, 0, id), x + i0 * d, rows,
-                     model_device_weight(m, 0, id), values, e);
+        rc = narrowed(m, side, x + i0 * d, rows, narrow, e);
+        if (!rc)
+            rc = product(model_weight_backend(m, 0, id), narrow, rows,
+                         model_device_weight(m, 0, id), values, e);
         for (int64_t i = 0; !rc && i < rows; i++) {
             int32_t n_top = 0, n_bottom = 0;
             for (int32_t v = 0; v < n_vocab; v++) {

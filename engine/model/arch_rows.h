@@ -18,24 +18,28 @@
     {                                                                 \
         LIBRARY_HF, name, ALIAS_##means, PROPERTY_##when, false, NULL \
     }
-#define HF_SECOND(name, means, note)                                 \
+#define HF_SECOND(name, means, note) HF_SECOND_IF(name, means, ALWAYS, note)
+#define HF_SECOND_IF(name, means, when, note)                        \
     {                                                                \
-        LIBRARY_HF, name, ALIAS_##means, PROPERTY_ALWAYS, true, note \
+        LIBRARY_HF, name, ALIAS_##means, PROPERTY_##when, true, note \
     }
 #define NO(name, why)                                               \
     {                                                               \
         LIBRARY_HF, name, ALIAS_REFUSED, PROPERTY_ALWAYS, true, why \
     }
-#define TAKER(point, means, note)                                                     \
+#define TAKER(point, means, note) TAKER_IF(point, means, ALWAYS, note)
+#define TAKER_IF(point, means, when, note)                                            \
     {                                                                                 \
-        LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, PROPERTY_ALWAYS, false, note \
+        LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, PROPERTY_##when, false, note \
     }
 /* What comes after the last norm; P is the path of the model that ends in it. */
-#define NAMES_HEAD(P)                                                                     \
-    HF(P "output.last_hidden_state", UNEMBED_IN), HF("lm_head.input", UNEMBED_IN),        \
-        HF("lm_head.output", UNEMBED_OUT), HF_SECOND(P "output", UNEMBED_IN, LAST_STATE), \
-        HF_SECOND(P "input", TOKENS, NULL), HF("output.logits", LOGITS),                  \
-        HF_SECOND("output.logits", UNEMBED_OUT, NULL),                                    \
+#define NAMES_HEAD(P) NAMES_HEAD_IF(P, ALWAYS)
+/* `has`: what is there is no wider or narrower than the unembedding reads it. */
+#define NAMES_HEAD_IF(P, has)                                                                      \
+    HF_IF(P "output.last_hidden_state", UNEMBED_IN, has), HF_IF("lm_head.input", UNEMBED_IN, has), \
+        HF("lm_head.output", UNEMBED_OUT), HF_SECOND_IF(P "output", UNEMBED_IN, has, LAST_STATE),  \
+        HF_SECOND(P "input", TOKENS, NULL), HF("output.logits", LOGITS),                           \
+        HF_SECOND("output.logits", UNEMBED_OUT, NULL),                                             \
         NO("output", "the model returns a record · output.logits are its logits"), END
 #define END                                                            \
     {                                                                  \
@@ -51,13 +55,17 @@
     "the attention function drops out by itself: this module is never called · use attn.hook_pattern"
 
 /* The points of taker's maps that say pre-norm. */
-#define TAKER_IN TAKER("pre_decoder", RESID_PRE, NULL), TAKER("pre_attn", LN1_IN, NULL)
+#define TAKER_IN TAKER_IN_IF(ALWAYS)
+#define TAKER_IN_IF(has) \
+    TAKER_IF("pre_decoder", RESID_PRE, has, NULL), TAKER_IF("pre_attn", LN1_IN, has, NULL)
 #define TAKER_IN_SHARED TAKER("pre_decoder", RESID_PRE, NULL), TAKER("pre_attn", NORM_IN, NULL)
-#define TAKER_ATTN                                                      \
-    TAKER("attn_pre_out", Z, NULL), TAKER("post_attn", ATTN_OUT, NULL), \
-        TAKER("pre_mlp", MLP_IN, NULL)
-#define TAKER_OUT                                                       \
-    TAKER("mlp_pre_out", POST, NULL), TAKER("post_mlp", MLP_OUT, NULL), \
-        TAKER("post_decoder", RESID_POST, NULL)
+#define TAKER_ATTN TAKER_ATTN_IF(ALWAYS)
+#define TAKER_ATTN_IF(has)                                                              \
+    TAKER_IF("attn_pre_out", Z, has, NULL), TAKER_IF("post_attn", ATTN_OUT, has, NULL), \
+        TAKER_IF("pre_mlp", MLP_IN, has, NULL)
+#define TAKER_OUT TAKER_OUT_IF(ALWAYS)
+#define TAKER_OUT_IF(has)                                                               \
+    TAKER_IF("mlp_pre_out", POST, has, NULL), TAKER_IF("post_mlp", MLP_OUT, has, NULL), \
+        TAKER_IF("post_decoder", RESID_POST, has, NULL)
 
 #endif

@@ -289,6 +289,8 @@ static int sizes_check(struct config *cfg, const char *file, struct err *e)
     }
     if (!cfg->n_kv_heads)
         cfg->n_kv_heads = cfg->n_heads;
+    if (!cfg->d_embed)
+        cfg->d_embed = cfg->d_model;
     if (cfg->n_heads % cfg->n_kv_heads)
         return err_set(e, ERR_BAD_INPUT,
                        "%s · %d attention heads are not a multiple of %d key/value heads", file,

@@ -155,12 +155,15 @@ static void emit_embed(struct emitter *em)
         emit_patches(em);
         return;
     }
-    enum site_id out = cfg->embed_norm ? SITE_EMBED_SUM : SITE_EMBED;
+    bool projected = config_has(cfg, PROPERTY_PROJECTED);
+    enum site_id out = cfg->embed_norm ? SITE_EMBED_SUM : projected ? SITE_PROJECT_IN : SITE_EMBED;
     struct step *s = emit(em, KN_OP_EMBED, out,
                           (struct operand[KN_IN_MAX]){{OPERAND_TOKENS, 0}, WEIGHT(W_E)});
     s->p.scale = cfg->embed_scale > 0 ? (float)cfg->embed_scale : 1;
     if (cfg->embed_norm)
         emit_embed_norm(em, SITE_EMBED);
+    if (projected)
+        EMIT(em, LINEAR, EMBED, AT(PROJECT_IN), WEIGHT(W_PROJECT_IN));
     if (cfg->pos == POS_LEARNED)
         EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
     if (cfg->pos == POS_ROTARY) {
@@ -416,13 +419,20 @@ static void emit_final(struct emitter *em)
         EMIT(em, ACT, MLM_POST, AT(MLM_PRE))->p.act = cfg->head_act;
         emit_norm(em, (struct operand)AT(MLM_POST), SITE_MLM_LN_SCALE, SITE_MLM_LN_NORMALIZED,
                   SITE_UNEMBED_IN, W_MLM_LN, B_MLM_LN);
-    } else {
+    } else if (config_has(cfg, PROPERTY_FINAL_NORM)) {
         emit_norm(em, stream_before(em), SITE_LNF_SCALE, SITE_LNF_NORMALIZED, SITE_UNEMBED_IN,
                   W_LNF, B_LNF);
+    } else {
+        EMIT(em, COPY, UNEMBED_IN, stream_before(em));
     }
     if (cfg->headless)
         return;
-    EMIT(em, LINEAR, UNEMBED_OUT, AT(UNEMBED_IN), WEIGHT(W_U), WEIGHT(B_U));
+    struct operand in = AT(UNEMBED_IN);
+    if (config_has(cfg, PROPERTY_PROJECTED)) {
+        EMIT(em, LINEAR, PROJECT_OUT, in, WEIGHT(W_PROJECT_OUT));
+        in.id = SITE_PROJECT_OUT;
+    }
+    EMIT(em, LINEAR, UNEMBED_OUT, in, WEIGHT(W_U), WEIGHT(B_U));
     if (cfg->final_softcap > 0)
         EMIT(em, SOFTCAP, LOGITS, AT(UNEMBED_OUT))->p.softcap = (float)cfg->final_softcap;
 }

@@ -249,7 +249,7 @@ int process_model(struct model *m, unsigned flags, struct err *e)
     flags &= ~left_out(&m->cfg)->flags;
     if (!flags)
         return 0;
-    if (m->cfg.norm_place == NORM_RESIDUAL)
+    if (m->cfg.norm_place == NORM_RESIDUAL || config_has(&m->cfg, PROPERTY_PROJECTED))
         return err_set(e, ERR_BAD_INPUT,
                        "processing · its steps are of models that normalize before their branches, "
                        "here the sum of both is normalized · leave it out");

@@ -93,6 +93,8 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
     bool k = word == AXIS_K || word == AXIS_HEAD_K || word == AXIS_D_K;
     enum weight_id id = w->part[0];
     enum site_dim d = k ? weight_table[id].k : weight_table[id].n;
+    if (d == DIM_D_EMBED && c->d_embed == c->d_model) /* the same axis */
+        d = DIM_D_MODEL;
     int64_t size = site_dim_size(c, d, 0),
             repeat = is_grouped(c, id) && !stored ? c->n_heads / c->n_kv_heads : 1;
     enum weight_over over = k ? RUN_K : RUN_N;

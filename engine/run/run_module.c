@@ -56,7 +56,9 @@ static struct module module_of(const struct config *cfg, int32_t i)
     m.in = site_here(cfg, m.out == SITE_LN1_OUT   ? site_ln1_input(cfg)
                           : m.out == SITE_LN2_OUT ? site_ln2_input(cfg)
                                                   : m.in);
-    m.first = site_here(cfg, m.first);
+    m.first = m.first == SITE_UNEMBED_OUT && config_has(cfg, PROPERTY_PROJECTED)
+                  ? SITE_PROJECT_OUT
+                  : site_here(cfg, m.first);
     m.out = site_here(cfg, m.out);
     return m;
 }

@@ -136,7 +136,7 @@ static void weights_kept(void **state)
     char **names = fixture_names(false);
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        if (f.m->cfg.n_layers > 1 && site_exists(&f.m->cfg, SITE_EMBED) &&
+        if (f.m->cfg.n_layers > 1 && site_exists(&f.m->cfg, SITE_LNF_SCALE) &&
             config_has(&f.m->cfg, PROPERTY_TOKENS)) {
             struct edit *edits[EDITS];
             struct pair *p, *q;

@@ -34,7 +34,8 @@ static void plain_lens(const struct model *m, const float *resid, double *logits
     bool mlm = c->mlm_head;
     const struct kn_view *w = model_weight(m, 0, mlm ? W_MLM_LN : W_LNF),
                          *b = model_weight(m, 0, mlm ? B_MLM_LN : B_LNF),
-                         *u = model_weight(m, 0, W_U), *bu = model_weight(m, 0, B_U);
+                         *u = model_weight(m, 0, W_U), *bu = model_weight(m, 0, B_U),
+                         *out = model_weight(m, 0, W_PROJECT_OUT);
     double mean = 0, square = 0, *y = malloc(2 * (size_t)c->d_model * sizeof *y),
            *x = y + c->d_model;
     for (int i = 0; i < c->d_model; i++)
@@ -46,12 +47,20 @@ static void plain_lens(const struct model *m, const float *resid, double *logits
     for (int i = 0; i < c->d_model; i++)
         square += (x[i] - mean) * (x[i] - mean) / c->d_model;
     for (int i = 0; i < c->d_model; i++)
-        y[i] = (x[i] - mean) / sqrt(square + c->norm_eps) * (weight(w, i, 0) + c->norm_offset) +
-               (b->ndim ? weight(b, i, 0) : 0);
+        y[i] = !w->ndim ? x[i]
+                        : (x[i] - mean) / sqrt(square + c->norm_eps) *
+                                  (weight(w, i, 0) + c->norm_offset) +
+                              (b->ndim ? weight(b, i, 0) : 0);
+    for (int i = 0; i < c->d_embed && out->ndim; i++) {
+        x[i] = 0;
+        for (int k = 0; k < c->d_model; k++)
+            x[i] += y[k] * weight(out, i, k);
+    }
+    const double *given = out->ndim ? x : y;
     for (int v = 0; v < c->d_vocab; v++) {
         logits[v] = bu->ndim ? weight(bu, v, 0) : 0;
-        for (int i = 0; i < c->d_model; i++)
-            logits[v] += y[i] * weight(u, v, i);
+        for (int i = 0; i < c->d_embed; i++)
+            logits[v] += given[i] * weight(u, v, i);
         if (c->final_softcap > 0)
             logits[v] = c->final_softcap * tanh(logits[v] / c->final_softcap);
     }

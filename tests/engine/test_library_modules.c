@@ -35,10 +35,10 @@ static void test_own_modules(void **state)
         {"blocks.0", "blocks.0.hook_resid_pre", "blocks.0.hook_resid_post", NULL},
         {"blocks.1.ln1", "blocks.1.hook_resid_pre", "blocks.1.ln1.hook_out",
          "blocks.1.hook_attn_out"},
-        {"blocks.1.attn", "blocks.1.ln1.hook_out", "blocks.1.attn.hook_out",
+        {"blocks.1.attn", "blocks.1.ln1.hook_out", "blocks.1.attn.o.hook_out",
          "blocks.1.hook_resid_pre"},
         {"blocks.0.ln2", "blocks.0.hook_mlp_in", "blocks.0.ln2.hook_out", "blocks.0.hook_mlp_out"},
-        {"blocks.0.mlp", "blocks.0.ln2.hook_out", "blocks.0.mlp.hook_out", "blocks.0.hook_mlp_in"},
+        {"blocks.0.mlp", "blocks.0.ln2.hook_out", "blocks.0.mlp.out.hook_out", "blocks.0.hook_mlp_in"},
         {"unembed", "unembed.hook_in", "unembed.hook_out", NULL},
         {"blocks.1.attn.q", "blocks.1.ln1.hook_out", "blocks.1.attn.hook_q",
          "blocks.1.hook_resid_pre"},
@@ -46,8 +46,8 @@ static void test_own_modules(void **state)
          "blocks.1.hook_resid_pre"},
         {"blocks.0.attn.v", "blocks.0.ln1.hook_out", "blocks.0.attn.hook_v",
          "blocks.0.hook_resid_pre"},
-        {"blocks.0.attn.o", "blocks.0.attn.hook_z", "blocks.0.attn.hook_out", NULL},
-        {"blocks.1.mlp.out", "blocks.1.mlp.hook_post", "blocks.1.mlp.hook_out", NULL},
+        {"blocks.0.attn.o", "blocks.0.attn.hook_z", "blocks.0.attn.o.hook_out", NULL},
+        {"blocks.1.mlp.out", "blocks.1.mlp.hook_post", "blocks.1.mlp.out.hook_out", NULL},
     };
     char **models = fixture_names(true);
     for (char **model = models; *model; model++) {

@@ -108,7 +108,8 @@ static void products_cost_their_weights(void **state)
             mlp = 3 * d * c->d_expert * c->n_active + d * c->n_experts;
         double wanted = 2.0 * ROWS *
                         (c->n_layers * (mlp + attention) + d * (c->mlm_head ? d : 0) +
-                         d * c->d_vocab + d * patch);
+                         (c->d_embed != c->d_model ? 2 * d * c->d_embed : 0) +
+                         (double)c->d_embed * c->d_vocab + d * patch);
         if (flops != wanted)
             fail_msg("%s: %.0f operations, %.0f wanted", *model, flops, wanted);
         plan_free(p);

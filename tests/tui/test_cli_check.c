@@ -21,7 +21,9 @@ static void identities_hold(const struct fixture *f, const char *path, const cha
     const struct config *cfg = &f->m->cfg;
     int places = cfg->norm_place == NORM_BOTH ? 0 : 2; /* norms after attention and MLP too */
     /* a sum of embeddings, a final norm, causality */
-    places += !cfg->bidirectional ? 0 : cfg->embed_norm ? 3 : 1;
+    places += cfg->bidirectional                 ? (cfg->embed_norm ? 3 : 1)
+              : cfg->norm_place == NORM_RESIDUAL ? 1
+                                                 : 0;
     bool one = cfg->n_layers == 1, /* do not apply there */
         by_length = rope_length(cfg, (f->n + 1) / 2) != rope_length(cfg, f->n);
     assert_int_equal(js_count(checks), check_count - one - by_length - places);

@@ -260,6 +260,9 @@ static void test_refusals(void **state)
     assert_refused(RUN(LENS, "-o", "/nowhere/x.py"), 1, "/nowhere/x.py");
     assert_refused(RUN("export", "tests/fixtures/models/falcon", IDS, "--to", "transformer_lens"),
                    1, "TransformerLens has no converter for falcon · --to nnsight");
+    assert_refused(
+        RUN("export", "tests/fixtures/models/opt_post_norm", IDS, "--to", "transformer_lens"), 1,
+        "this model the sum of stream and branch · --to nnsight");
     assert_refused(RUN("export", "tests/fixtures/models/bloom", IDS, "-c",
                        "blocks.0.attn.hook_attn_scores", "--to", "nnsight"),
                    1, "nnsight has no place for");

@@ -137,6 +137,10 @@ static int check_model(struct exporter *x)
         return err_set(x->e, ERR_BAD_INPUT,
                        "%s · TransformerLens has no converter for %s · --to nnsight", x->x->m->name,
                        c->arch->model_type);
+    if (c->norm_place == NORM_RESIDUAL || config_has(c, PROPERTY_PROJECTED))
+        return err_set(x->e, ERR_BAD_INPUT,
+                       "TransformerLens' HookedTransformer normalizes before its branches, this "
+                       "model the sum of stream and branch · --to nnsight");
     const char *why = c->sinks          ? "TransformerLens' attention has no sinks"
                       : c->clip_qkv > 0 ? "TransformerLens clips no queries, keys and values"
                       : c->mlp_bias && c->gated
