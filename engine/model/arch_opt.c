@@ -140,5 +140,6 @@ const struct arch arch_opt = {
     .settle = settle,
     .tensors = tensors,
     .names = names,
+    .flat_mlp = true,
     .lens = {.convert = "convert_opt_weights"},
 };

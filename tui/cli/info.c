@@ -41,6 +41,9 @@ static void plain_facts(struct bytes *out, const struct fact *f, int n)
     }
 }
 
+static const char *const positions[] = {
+    [POS_LEARNED] = "learned", [POS_ROTARY] = "rotary", [POS_ALIBI] = "alibi"};
+
 static const char *act_name(enum kn_act act)
 {
     static const char *const names[KN_ACT_COUNT] = {
@@ -100,11 +103,7 @@ int cli_info(struct cli *c)
         {"context", NULL, g->n_ctx},
         {"image", image_text(g, image, sizeof image), -1},
         {"window", NULL, g->window ? g->window : -1},
-        {"positions",
-         g->pos == POS_LEARNED ? "learned"
-         : g->pos == POS_ALIBI ? "alibi"
-                               : "rotary",
-         0},
+        {"positions", positions[g->pos], 0},
         {"rotary_dims", NULL, g->pos == POS_ROTARY ? g->n_rot : -1},
         {"rope_scaling", g->pos == POS_ROTARY ? rope_scaling_name(g->rope.scaling) : "none", 0},
         {"rope_numbers", rotary ? rope_text(&g->rope, rope) : NULL, -1},

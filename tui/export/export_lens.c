@@ -431,13 +431,17 @@ static void put_head(struct exporter *x)
     struct bytes *b = x->out;
     export_title(x, "TransformerLens", "transformer_lens 3");
     export_imports(x);
-    bytes_addf(b,
-               "%sfrom safetensors.torch import save_file\n"
-               "from transformer_lens import HookedTransformer, HookedTransformerConfig\n"
-               "from transformer_lens.pretrained.weight_conversions import %s\n"
-               "from transformers import AutoModelForCausalLM\n\n",
-               x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "",
-               x->cfg->arch->lens.convert);
+    bytes_addf(
+        b,
+        "%sfrom safetensors.torch import save_file\n"
+        "from transformer_lens import HookedTransformer, HookedTransformerConfig\n"
+        "%sfrom transformer_lens.pretrained.weight_conversions import %s\n"
+        "from transformers import AutoModelForCausalLM\n\n",
+        x->helpers & HELP_FILES ? "from safetensors import safe_open\n" : "",
+        x->cfg->pos == POS_ALIBI
+            ? "from transformer_lens.components.abstract_attention import AbstractAttention\n"
+            : "",
+        x->cfg->arch->lens.convert);
     bytes_add_string(b, "MODEL = ");
     export_string(b, x->x->m->folder, strlen(x->x->m->folder));
     bytes_add_char(b, '\n');

@@ -144,22 +144,24 @@ static void put_rotary(struct exporter *x)
                x->cfg->arch->prefix, (int)n);
 }
 
-/* The library's slopes are others where the heads are no power of two. */
+/* The library has slopes from one tensor, which it cuts at its end for shorter prompts; they are
+ * others where the heads are no power of two. */
 static void put_slopes(struct exporter *x)
 {
-    int32_t n = x->cfg->n_heads;
-    if (x->cfg->pos != POS_ALIBI || !(n & (n - 1)))
+    if (x->cfg->pos != POS_ALIBI)
         return;
     bytes_add_string(
         x->out,
-        "    # the slopes of the original\n"
-        "    low = 2 ** (cfg.n_heads.bit_length() - 1)\n"
-        "    ranks = [head + 1 if head < low else head - low + 0.5 for head in range(cfg.n_heads)]\n"
-        "    slopes = torch.tensor([2 ** (-8 * rank / low) for rank in ranks])\n"
-        "    places = torch.arange(cfg.n_ctx)\n"
-        "    apart = (places[None] - places[:, None]).clamp(max=0)\n"
-        "    for block in model.blocks:\n"
-        "        block.attn.alibi = slopes[:, None, None] * apart\n");
+        "    for block in model.blocks:  # slopes are counted from the prompt's own end\n"
+        "        block.attn.register_forward_pre_hook(lambda attn, _: setattr(attn, \"alibi\", None))\n");
+    int32_t n = x->cfg->n_heads;
+    if (n & (n - 1))
+        bytes_add_string(
+            x->out,
+            "    low = 2 ** (cfg.n_heads.bit_length() - 1)  # the slopes of the original\n"
+            "    ranks = [i + 1 if i < low else i - low + 0.5 for i in range(cfg.n_heads)]\n"
+            "    slopes = torch.tensor([2 ** (-8 * rank / low) for rank in ranks])\n"
+            "    AbstractAttention.create_alibi_multipliers = staticmethod(lambda *_: slopes)\n");
 }
 
 static void put_switches(struct exporter *x, const struct switches *sw)
@@ -219,6 +221,10 @@ void export_lens_model(struct exporter *x, const struct switches *sw)
         bytes_add_string(x->out, a->lens.biases);
     if (x->cfg->embed_scaled)
         put_scaled(x);
+    if (x->cfg->pos == POS_ALIBI)
+        bytes_add_string(x->out,
+                         "    weights[\"pos_embed.W_pos\"] = torch.zeros(cfg.n_ctx, cfg.d_model)  "
+                         "# there, and never read\n");
     bytes_add_string(
         x->out,
         "    model = HookedTransformer(cfg)\n    model.load_and_process_state_dict(\n        weights,\n");

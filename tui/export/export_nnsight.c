@@ -186,8 +186,12 @@ static void put_program(struct exporter *x, const struct points *p)
     put_head(x, p);
     put_model(x, p);
     bytes_add_string(x->out, "\n");
-    export_helpers(x, x->edits_unembedding ? "unembedding[a] - unembedding[b]"
-                                           : "model.lm_head.weight[a] - model.lm_head.weight[b]");
+    char between[200];
+    const char *name = x->edits_unembedding ? "unembedding" : "model.lm_head.weight";
+    bool projected = config_has(x->cfg, PROPERTY_PROJECTED);
+    snprintf(between, sizeof between, "%s%s[a] - %s[b]%s", projected ? "(" : "", name, name,
+             projected ? ") @ hf.model.decoder.project_out.weight" : "");
+    export_helpers(x, between);
     export_functions_print(x);
     export_metric(x);
     export_save(x);

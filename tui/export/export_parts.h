@@ -40,6 +40,7 @@ struct export_parameter {
     int32_t layer;                    /* -1: outside the layers */
     int32_t expert;                   /* whose part it is of one that all experts share, else -1 */
     bool absent;                      /* a bias that this model has not */
+    int64_t first; /* the row of the parameter that is row 0 of the weight: positions of OPT */
 };
 
 /* One edit at one place: an act, and where that is for the library. */

@@ -36,7 +36,8 @@ static int site_order(const struct points *p, struct site_ref s)
 {
     s.id = turn_of(s.id);
     for (int i = 0; i < p->n_sites; i++)
-        if (site_same(p->sites[i], s))
+        if (site_same(p->sites[i], s) ||
+            (s.id == SITE_POS_EMBED && p->sites[i].id == SITE_PROJECT_IN)) /* positions first */
             return i;
     return p->n_sites;
 }
@@ -108,6 +109,8 @@ static void view_of(const struct config *cfg, const struct alias_value *v, struc
         snprintf(buf, size, "lambda x: x[..., %d:%d]", first, first + h);
     else if (v->form == FORM_HEADS)
         snprintf(buf, size, "lambda x: x.unflatten(-1, (%d, 3, %d))[..., %d, :]", h, d, part);
+    else if (cfg->arch->flat_mlp && site_table[s.id].rank == 2)
+        snprintf(buf, size, "lambda x: x if x.dim() > 2 else x[None]");
     else
         snprintf(buf, size, "None");
 }

@@ -142,6 +142,7 @@ static int find_parameter(struct exporter *x, const struct edit_instr *act,
                 : "TransformerLens holds it scaled, or 1 more, beside the checkpoint · name it as TransformerLens does");
     if (x->to == EXPORT_NNSIGHT) {
         p->absent = !model_weight(x->x->m, w->layer < 0 ? 0 : w->layer, w->id)->ndim;
+        p->first = w->first_n;
         if (is_shared(x->cfg, w->id) && !w->shared)
             return export_refuse(
                 x, act->edit,
@@ -268,6 +269,8 @@ static void put_part(struct bytes *b, const struct config *c, const struct expor
     snprintf(axes, 5, "%s", p->axes);
     if (p->expert >= 0)
         bytes_addf(b, "[%d]", (int)p->expert);
+    if (p->first)
+        bytes_addf(b, "[%d:]", (int)p->first);
     if (!a)
         return;
     int groups = (int)arch_groups(c, a), first = (int)arch_part_first(c, a, p->part),
@@ -284,7 +287,7 @@ static void put_part(struct bytes *b, const struct config *c, const struct expor
 
 static bool is_viewed(const struct export_parameter *p)
 {
-    return p->joined || p->expert >= 0 ||
+    return p->joined || p->first || p->expert >= 0 ||
            (strcmp(p->axes, p->named) != 0 && !joins_apart(p->axes, p->named));
 }
 
