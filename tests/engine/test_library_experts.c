@@ -6,13 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const char *const mixtures[] = {"mixtral", "mixtral_merged", "qwen3_moe"};
+static const char *const mixtures[] = {"mixtral", "mixtral_merged", "qwen3_moe", "olmoe",
+                                       "gpt_oss"};
 
 /* Every tensor of the reference, experts by their numbers. */
 static void test_captures(void **state)
 {
     (void)state;
-    for (int i = 0, experts = 0; i < 3; i++, experts = 0) {
+    for (size_t i = 0, experts = 0; i < sizeof mixtures / sizeof *mixtures; i++, experts = 0) {
         struct library l = library_open(mixtures[i], 1 << 20);
         const char **names = calloc(checkpoint_count(l.ref), sizeof *names);
         int n = 0;
