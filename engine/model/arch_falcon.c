@@ -3,8 +3,8 @@
  *
  * The first models (7B) have one key/value head and one norm for both branches, the later ones
  * (new_decoder_architecture: 40B, 180B, 11B) several, and a norm for each branch or one for both.
- * Those with slopes in place of positions are refused: Hugging Face rounds the slopes' multiples to
- * bfloat16. */
+ * Those with slopes in place of positions (alibi: falcon-rw) are refused: Hugging Face rounds the
+ * slopes' multiples to bfloat16, and its eager attention adds them twice, the other ones once. */
 #include "base/json.h"
 #include "model/arch.h"
 #include "model/arch_rows.h"
