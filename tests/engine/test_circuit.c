@@ -220,6 +220,64 @@ static void test_reading_by_hand(void **state)
     fixture_close(&f);
 }
 
+/* Token t's row of W_U or W_E as a direction of a stream that is wider, in double: out[d_model]. */
+static void widened(const struct model *m, int side, int32_t t, double *out)
+{
+    const struct config *c = &m->cfg;
+    const struct kn_view *w = model_weight(m, 0, side ? W_E : W_U),
+                         *p = model_weight(m, 0, side ? W_PROJECT_IN : W_PROJECT_OUT);
+    for (int i = 0; i < c->d_model; i++) {
+        out[i] = 0;
+        for (int k = 0; k < c->d_embed; k++)
+            out[i] += (double)kn_load(w, t * w->stride[0] + k * w->stride[1]) *
+                      (double)kn_load(p, side ? i * p->stride[0] + k * p->stride[1]
+                                              : k * p->stride[0] + i * p->stride[1]);
+    }
+}
+
+/* Embeddings that are narrower than the stream: both sides, and dir(), go through the projections.
+ */
+static void test_projected_embeddings(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("opt_post_norm");
+    const struct config *c = &f.m->cfg;
+    struct err e = {0};
+    struct lens_top top[2], bottom[2];
+    float x[D] = {0};
+    double row[D], other[D];
+    assert_true(c->d_embed < c->d_model && c->d_model <= D);
+    x[4] = 1, x[7] = -0.5f;
+    for (int side = 0; side < 2; side++) {
+        double best = -INFINITY, least = INFINITY;
+        assert_int_equal(circuit_read(f.m, (enum circuit_side)side, x, 1, 2, top, bottom, &e), 0);
+        for (int32_t t = 0; t < c->d_vocab; t++) {
+            widened(f.m, side, t, row);
+            best = fmax(best, row[4] - 0.5 * row[7]), least = fmin(least, row[4] - 0.5 * row[7]);
+        }
+        assert_float_equal(top[0].logit, (float)best, 1e-5f);
+        assert_float_equal(bottom[0].logit, (float)least, 1e-5f);
+    }
+    double square[D * D];
+    assert_int_equal(circuit_tokens(f.m, square, &e), ERR_BAD_INPUT);
+    assert_non_null(strstr(e.text, "use OV alone"));
+
+    const char *edit[] = {"blocks.0.hook_resid_pre = dir(5, 7)"};
+    struct edit_program *p = fixture_program(f.m, f.n, edit, 1);
+    struct run *base = fixture_run(&f, NULL, NULL, 1 << 20),
+               *fork = fixture_run(&f, base, p, 1 << 20);
+    assert_int_equal(run_read(fork, (struct site_ref){SITE_RESID_PRE, 0}, 0, 1, x, NULL, &e), 0);
+    widened(f.m, 0, 5, row), widened(f.m, 0, 7, other);
+    double length = 0;
+    for (int i = 0; i < c->d_model; i++)
+        length += (row[i] - other[i]) * (row[i] - other[i]);
+    for (int i = 0; i < c->d_model; i++)
+        assert_float_equal(x[i], (float)((row[i] - other[i]) / sqrt(length)), 1e-6f);
+    run_free(fork), run_free(base);
+    edit_program_free(p);
+    fixture_close(&f);
+}
+
 /* A triangle whose product is the matrix, also where it has no full rank. */
 static void test_cholesky(void **state)
 {
@@ -245,7 +303,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_composition),     cmocka_unit_test(test_heads),
         cmocka_unit_test(test_full_circuit),    cmocka_unit_test(test_vectors),
-        cmocka_unit_test(test_reading_by_hand), cmocka_unit_test(test_cholesky),
+        cmocka_unit_test(test_reading_by_hand), cmocka_unit_test(test_projected_embeddings),
+        cmocka_unit_test(test_cholesky),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
