@@ -33,6 +33,8 @@ static bool ends_with(const char *s, const char *end)
 bool edit_is_weight(const char *pattern)
 {
     const char *p = last_part(pattern);
+    if (!strcmp(p, "sinks"))
+        return true;
     if (!strcmp(p, "w") || !strcmp(p, "W") || !strcmp(p, "b") || !strcmp(p, "{w,b}") ||
         !strcmp(p, "[wb]") || ends_with(pattern, ".weight") || ends_with(pattern, ".bias") ||
         (strstr(pattern, ".experts.") && ends_with(pattern, "_proj"))) /* of all experts */

@@ -20,11 +20,10 @@ static float *logits(struct run *r)
 }
 
 /* Logits after each edit of the fixture. */
-static void edits_as_the_reference(void **state)
+static void edits_of_model(const char *model)
 {
-    (void)state;
-    struct fixture f = fixture_open("mixtral");
-    struct checkpoint *st = fixture_file("mixtral", "edits.safetensors");
+    struct fixture f = fixture_open(model);
+    struct checkpoint *st = fixture_file(model, "edits.safetensors");
     struct js_doc *doc = fixture_json(st, "edits");
     struct err e = {0};
     struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
@@ -53,11 +52,18 @@ static void edits_as_the_reference(void **state)
         edit_program_free(p);
     }
     assert_true(n >= 30 && routed >= 10);
-    print_message("%d edits, %d of routing and experts, worst %.2g\n", n, routed, worst);
+    print_message("%s: %d edits, %d of routing and experts, worst %.2g\n", model, n, routed, worst);
     run_free(fork), run_free(base);
     js_close(doc);
     checkpoint_close(st);
     fixture_close(&f);
+}
+
+static void edits_as_the_reference(void **state)
+{
+    (void)state;
+    edits_of_model("mixtral");
+    edits_of_model("gpt_oss");
 }
 
 /* Hugging Face's names of a router and its experts are those of modules that are called. */
@@ -123,10 +129,10 @@ static struct edit_program *edits_of(const struct fixture *f, const struct check
     return p;
 }
 
-static void gradients_of(const char *file)
+static void gradients_of(const char *model, const char *file)
 {
-    struct fixture f = fixture_open("mixtral");
-    struct checkpoint *st = fixture_file("mixtral", file);
+    struct fixture f = fixture_open(model);
+    struct checkpoint *st = fixture_file(model, file);
     struct edit_program *p = edits_of(&f, st);
     struct gradients all = {.st = st, .n = checkpoint_count(st)};
     struct alias_value *value = calloc(all.n, sizeof *value);
@@ -164,7 +170,7 @@ static void gradients_of(const char *file)
     struct site_ref index = {SITE_EXPERT_INDICES, 0};
     assert_int_equal(grad_run(r, NULL, &m, &index, 1, keep, &all, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "no gradient"));
-    print_message("%s: %zu gradients, worst %.2g\n", file, all.n, worst);
+    print_message("%s/%s: %zu gradients, worst %.2g\n", model, file, all.n, worst);
     edit_program_free(p);
     free(all.values), free(all.site), free(value);
     run_free(r);
@@ -175,8 +181,11 @@ static void gradients_of(const char *file)
 static void gradients_as_the_reference(void **state)
 {
     (void)state;
-    gradients_of("grads.safetensors");
-    gradients_of("grads.weights.safetensors");
+    static const char *const models[] = {"mixtral", "gpt_oss"};
+    for (int i = 0; i < 2; i++) {
+        gradients_of(models[i], "grads.safetensors");
+        gradients_of(models[i], "grads.weights.safetensors");
+    }
 }
 
 /* Every site after an edit, in a fork that recomputes the least and in a full run: the same bits.
@@ -314,9 +323,35 @@ static void refuses_in_one_line(void **state)
     fixture_close(&f);
 }
 
+/* A sink that is far below all scores takes nothing; other heads keep their bits. */
+static void sinks(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt_oss");
+    static const char *const text[] = {"blocks.0.attn.sinks[2] = -1000"};
+    struct edit_program *p = fixture_program(f.m, f.n, text, 1);
+    struct run *r[2] = {fixture_run(&f, NULL, NULL, 1 << 20), fixture_run(&f, NULL, p, 1 << 20)};
+    int64_t shape[3];
+    int rank;
+    float *x = fixture_hook(r[0], "blocks.0.attn.hook_pattern", shape, &rank),
+          *y = fixture_hook(r[1], "blocks.0.attn.hook_pattern", shape, &rank);
+    for (int64_t row = 0, n = shape[2]; row < shape[0] * n; row++) {
+        double sum[2] = {0};
+        for (int64_t k = 0; k < n; k++)
+            sum[0] += (double)x[row * n + k], sum[1] += (double)y[row * n + k];
+        bool edited = row / n == 2;
+        assert_true(sum[0] < 0.9999 && (edited ? fabs(sum[1] - 1) < 1e-6 : sum[1] == sum[0]));
+    }
+    free(x), free(y);
+    run_free(r[1]), run_free(r[0]);
+    edit_program_free(p);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sinks),
         cmocka_unit_test(names_as_the_library),
         cmocka_unit_test(edits_as_the_reference),
         cmocka_unit_test(gradients_as_the_reference),
