@@ -169,8 +169,9 @@ static void note_params(struct model *m)
         const struct kn_view *v = &m->weights[i];
         bool layer = i < ((size_t)m->cfg.n_layers + 1) * WEIGHT_COUNT;
         enum weight_id id = (enum weight_id)(i % WEIGHT_COUNT), twin = layer ? twin_of(id) : id;
-        bool again = twin < id && same_place(v, v - id + twin);
-        m->params += v->ndim && !again ? (uint64_t)kn_count(v) : 0;
+        bool again = twin < id && same_place(v, v - id + twin),
+             ones = layer && m->cfg.norm_bare && weight_is_norm(id); /* in no file */
+        m->params += v->ndim && !again && !ones ? (uint64_t)kn_count(v) : 0;
     }
     m->active = m->params;
     for (int32_t l = 0; l < m->cfg.n_layers; l++)
