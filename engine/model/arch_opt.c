@@ -25,18 +25,21 @@ static const struct arch_key keys[] = {
 };
 
 static const struct arch_must must[] = {
-    {"layer_norm_elementwise_affine", true},
     {"_remove_final_layer_norm", false},
     {NULL, false},
 };
 
 static int settle(struct config *cfg, struct js_node root, struct err *e)
 {
-    bool before;
+    bool before, weights;
     int rc = js_bool_or(js_get(root, "do_layer_norm_before"), true, &before, e);
     if (!rc)
-        cfg->norm_place = before ? NORM_BEFORE : NORM_RESIDUAL;
-    return rc;
+        rc = js_bool_or(js_get(root, "layer_norm_elementwise_affine"), true, &weights, e);
+    if (rc)
+        return rc;
+    cfg->norm_place = before ? NORM_BEFORE : NORM_RESIDUAL;
+    cfg->norm_bare = !weights;
+    return 0;
 }
 
 #define LAYER "decoder.layers.%d."
@@ -46,8 +49,8 @@ static const struct arch_tensor tensors[] = {
     {.name = "decoder.embed_tokens.weight", .part = {W_E}},
     {.name = "decoder.project_in.weight", .part = {W_PROJECT_IN}, .when = PROPERTY_PROJECTED},
     {.name = "decoder.embed_positions.weight", .part = {W_POS}},
-    {.name = LAYER "self_attn_layer_norm.weight", .part = {W_LN1}},
-    {.name = LAYER "self_attn_layer_norm.bias", .part = {B_LN1}},
+    {.name = LAYER "self_attn_layer_norm.weight", .part = {W_LN1}, .when = PROPERTY_NORM_WEIGHTS},
+    {.name = LAYER "self_attn_layer_norm.bias", .part = {B_LN1}, .when = PROPERTY_NORM_WEIGHTS},
     {.name = ATTN "q_proj.weight", .part = {W_Q}},
     {.name = ATTN "q_proj.bias", .part = {B_Q}, .when = PROPERTY_ATTN_BIAS},
     {.name = ATTN "k_proj.weight", .part = {W_K}},
@@ -56,14 +59,16 @@ static const struct arch_tensor tensors[] = {
     {.name = ATTN "v_proj.bias", .part = {B_V}, .when = PROPERTY_ATTN_BIAS},
     {.name = ATTN "out_proj.weight", .part = {W_O}},
     {.name = ATTN "out_proj.bias", .part = {B_O}, .when = PROPERTY_ATTN_BIAS},
-    {.name = LAYER "final_layer_norm.weight", .part = {W_LN2}},
-    {.name = LAYER "final_layer_norm.bias", .part = {B_LN2}},
+    {.name = LAYER "final_layer_norm.weight", .part = {W_LN2}, .when = PROPERTY_NORM_WEIGHTS},
+    {.name = LAYER "final_layer_norm.bias", .part = {B_LN2}, .when = PROPERTY_NORM_WEIGHTS},
     {.name = LAYER "fc1.weight", .part = {W_IN}},
     {.name = LAYER "fc1.bias", .part = {B_IN}, .when = PROPERTY_MLP_BIAS},
     {.name = LAYER "fc2.weight", .part = {W_OUT}},
     {.name = LAYER "fc2.bias", .part = {B_OUT}, .when = PROPERTY_MLP_BIAS},
-    {.name = "decoder.final_layer_norm.weight", .part = {W_LNF}, .when = PROPERTY_FINAL_NORM},
-    {.name = "decoder.final_layer_norm.bias", .part = {B_LNF}, .when = PROPERTY_FINAL_NORM},
+    {.name = "decoder.final_layer_norm.weight",
+     .part = {W_LNF},
+     .when = PROPERTY_FINAL_NORM_WEIGHTS},
+    {.name = "decoder.final_layer_norm.bias", .part = {B_LNF}, .when = PROPERTY_FINAL_NORM_WEIGHTS},
     {.name = "decoder.project_out.weight", .part = {W_PROJECT_OUT}, .when = PROPERTY_PROJECTED},
     {.name = "lm_head.weight", .part = {W_U}, .bare = true, .when = PROPERTY_UNTIED},
     {.name = NULL},
