@@ -130,6 +130,15 @@ static const struct alias_row names[] = {
     NAMES_HEAD_IF(D, EMBED_WIDE),
 };
 
+/* Galactica's biases and weights of norms, which its files leave out. */
+#define LACKING                                                                             \
+    "    for module in hf.modules():  # the converter reads what this model has not\n"      \
+    "        if isinstance(module, torch.nn.Linear) and module.bias is None:\n"             \
+    "            module.bias = torch.nn.Parameter(torch.zeros(module.out_features))\n"      \
+    "        if isinstance(module, torch.nn.LayerNorm) and module.weight is None:\n"        \
+    "            module.weight = torch.nn.Parameter(torch.ones(module.normalized_shape))\n" \
+    "            module.bias = torch.nn.Parameter(torch.zeros(module.normalized_shape))\n"
+
 extern const struct arch arch_opt;
 const struct arch arch_opt = {
     .model_type = "opt",
@@ -146,5 +155,5 @@ const struct arch arch_opt = {
     .tensors = tensors,
     .names = names,
     .flat_mlp = true,
-    .lens = {.convert = "convert_opt_weights"},
+    .lens = {.convert = "convert_opt_weights", .before = LACKING},
 };
