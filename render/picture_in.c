@@ -22,10 +22,18 @@ enum picture_status picture_alloc(struct picture_rgb *out, int64_t width, int64_
 enum picture_status picture_read(const void *bytes, size_t len, struct picture_rgb *out,
                                  char why[PICTURE_WHY])
 {
-    static const unsigned char png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
-    if (len >= sizeof png && !memcmp(bytes, png, sizeof png))
-        return picture_png(bytes, len, out, why);
-    if (len >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3))
-        return picture_jpeg(bytes, len, out, why);
-    return PICTURE_UNKNOWN;
+    static const unsigned char signature[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
+    bool png = len >= sizeof signature && !memcmp(bytes, signature, sizeof signature),
+         jpeg = len >= 3 && !memcmp(bytes, "\xff\xd8\xff", 3);
+    struct picture_rgb p;
+    enum picture_status rc = png    ? picture_png(bytes, len, &p, why)
+                             : jpeg ? picture_jpeg(bytes, len, &p, why)
+                                    : PICTURE_UNKNOWN;
+    if (rc)
+        return rc;
+    if (!(rc = picture_turn(&p, bytes, len, png)))
+        *out = p;
+    else
+        free(p.rgb);
+    return rc;
 }

@@ -1,7 +1,8 @@
 /* picture_in.h - the bytes of a .png or .jpg file as 8-bit RGB.
  *
  * Levels are those that Pillow's convert("RGB") has: no gamma is applied, alpha is left out, grey
- * and palettes become RGB (16 bits are rounded to 8, where Pillow cuts).  The file is not trusted:
+ * and palettes become RGB (16 bits are rounded to 8, where Pillow cuts).  A picture that its EXIF
+ * entry turns is turned, as by Pillow's exif_transpose.  The file is not trusted:
  * sides and pixels are bounded before anything is decoded, and what the decoders keep besides.
  * JPEG needs libjpeg-turbo when the program is built.  Pure; any thread.  Tested in
  * tests/render/test_picture_in.c, tests/fuzz/fuzz_picture_in.c. */

@@ -9,7 +9,7 @@
 
 #include "picture_parts.h"
 
-enum { SIGNATURE = 8, AROUND = 12 }; /* bytes before the chunks; of a chunk beside its data */
+enum { SIGNATURE = PICTURE_PNG_SIGNATURE, AROUND = PICTURE_PNG_AROUND };
 
 static bool is_pixels(const unsigned char *type)
 {

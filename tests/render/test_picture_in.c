@@ -64,10 +64,10 @@ static void expected(const char *name, uint8_t out[13 * 17 * 3])
     free(json), free(bytes);
 }
 
-static const char *const forms[] = {"rgb.png",        "rgba.png",    "gray.png",
-                                    "gray_alpha.png", "palette.png", "bits.png",
-                                    "rgb.jpg",        "gray.jpg",    "progressive.jpg"};
-enum { FORMS = sizeof forms / sizeof *forms };
+static const char *const forms[] = {"rgb.png",         "rgba.png",   "gray.png",  "gray_alpha.png",
+                                    "palette.png",     "bits.png",   "rgb.jpg",   "gray.jpg",
+                                    "progressive.jpg", "turned.png", "turned.jpg"};
+enum { FILES = sizeof forms / sizeof *forms, FORMS = FILES - 2 }; /* the last are not as they lie */
 
 static void as_pillow_reads_them(void **state)
 {
@@ -95,12 +95,50 @@ static void as_pillow_reads_them(void **state)
     }
 }
 
+/* By the entry's value, which is changed in the file. */
+static void turned_as_exif_says(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *name, entry[9];
+        int value; /* of its bytes the one that is the number */
+    } files[] = {{"turned.jpg", "\x12\x01\x03\0\x01\0\0\0", 8},
+                 {"turned.png", "\x01\x12\0\x03\0\0\0\x01", 9}};
+    for (int i = has_jpeg() ? 0 : 1; i < 2; i++) {
+        char path[128], why[PICTURE_WHY] = "";
+        size_t len;
+        snprintf(path, sizeof path, FOLDER "%s", files[i].name);
+        unsigned char *bytes = slurp(path, &len), *at = memmem(bytes, len, files[i].entry, 8);
+        assert_non_null(at);
+        for (int how = 0; how <= 9; how++) {
+            uint8_t want[13 * 17 * 3];
+            char name[32];
+            struct picture_rgb p;
+            at[files[i].value] = (unsigned char)how;
+            snprintf(name, sizeof name, "%s.%d", files[i].name, how < 1 || how > 8 ? 1 : how);
+            expected(name, want);
+            if (picture_read(bytes, len, &p, why))
+                fail_msg("%s: %s", path, why);
+            assert_int_equal(p.width, how >= 5 && how <= 8 ? 13 : 17);
+            if (memcmp(p.rgb, want, sizeof want) != 0)
+                fail_msg("%s: not as Pillow turns it", name);
+            free(p.rgb);
+        }
+        at[3] ^= 7; /* another type: nothing is said */
+        struct picture_rgb p;
+        at[files[i].value] = 6;
+        assert_int_equal(picture_read(bytes, len, &p, why), PICTURE_OK);
+        assert_int_equal(p.width, 17);
+        free(p.rgb), free(bytes);
+    }
+}
+
 /* Every beginning of a file, and every byte of its first part damaged: refused in a line, or read
  * as some picture. */
 static void damage_is_told(void **state)
 {
     (void)state;
-    for (int i = 0; i < FORMS; i++) {
+    for (int i = 0; i < FILES; i++) {
         char path[128];
         size_t len, whole = 0;
         snprintf(path, sizeof path, FOLDER "%s", forms[i]);
@@ -116,7 +154,7 @@ static void damage_is_told(void **state)
         }
         /* the last bytes of a .jpg say that it ends, of a .png's end a checksum */
         assert_true(whole <= 2);
-        for (size_t at = 0; at < len && at < 120; at++) {
+        for (size_t at = 0; at < len && at < 180; at++) {
             struct picture_rgb p = {0};
             char why[PICTURE_WHY] = "";
             bytes[at] ^= 0x5a;
@@ -163,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(as_pillow_reads_them),
+        cmocka_unit_test(turned_as_exif_says),
         cmocka_unit_test(damage_is_told),
         cmocka_unit_test(bombs_are_not_unpacked),
     };
