@@ -15,6 +15,7 @@ enum {
     LIMIT_CHANNELS = 16,          /* of a pixel */
     LIMIT_IMAGE_SIDE = 1 << 14,   /* pixels */
     LIMIT_IMAGE_PIXELS = 1 << 26, /* of an image before it is resized */
+    LIMIT_IMAGE_CUT = 1 << 24,    /* of one whose middle is cut out */
     LIMIT_IMAGE_BYTES = 1 << 28,  /* of its file */
     LIMIT_TOKENS = 1 << 17,       /* positions of one run */
     LIMIT_NAME = 128,             /* bytes of a hook name with its NUL */

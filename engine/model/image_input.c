@@ -24,6 +24,8 @@ struct image_prep image_prep_usual(const struct config *cfg)
                                .normalize = true,
                                .height = cfg->image_size,
                                .width = cfg->image_size,
+                               .crop_height = cfg->image_size,
+                               .crop_width = cfg->image_size,
                                .resample = FILTER_BILINEAR,
                                .rescale_factor = 1.0 / 255,
                                .mean = {0.5, 0.5, 0.5},
@@ -31,9 +33,9 @@ struct image_prep image_prep_usual(const struct config *cfg)
 }
 
 /* A number, {"height", "width"}, or null for what is there. */
-static int size_read(struct js_node node, struct image_prep *p, struct err *e)
+static int size_read(struct js_node node, int32_t *to_height, int32_t *to_width, struct err *e)
 {
-    int64_t height = p->height, width = p->width;
+    int64_t height = *to_height, width = *to_width;
     int rc = 0;
     if (!js_is_set(node))
         return 0;
@@ -46,7 +48,7 @@ static int size_read(struct js_node node, struct image_prep *p, struct err *e)
     } else if (!(rc = js_int(node, 1, LIMIT_IMAGE_SIDE, &height, e))) {
         width = height;
     }
-    p->height = (int32_t)height, p->width = (int32_t)width;
+    *to_height = (int32_t)height, *to_width = (int32_t)width;
     return rc;
 }
 
@@ -64,12 +66,9 @@ static int channels_read(struct js_node node, double min, double x[3], struct er
 static int prep_read(struct image_prep *p, struct js_node root, struct err *e)
 {
     int64_t resample = p->resample;
-    bool crop = false;
     int rc = js_is_object(root) ? 0 : js_expected(root, "an object", e);
     if (!rc)
-        rc = js_bool_or(js_get(root, "do_center_crop"), false, &crop, e);
-    if (!rc && crop)
-        rc = js_expected(js_get(root, "do_center_crop"), "false (true is not supported)", e);
+        rc = js_bool_or(js_get(root, "do_center_crop"), p->crop, &p->crop, e);
     if (!rc)
         rc = js_bool_or(js_get(root, "do_resize"), p->resize, &p->resize, e);
     if (!rc)
@@ -77,7 +76,9 @@ static int prep_read(struct image_prep *p, struct js_node root, struct err *e)
     if (!rc)
         rc = js_bool_or(js_get(root, "do_normalize"), p->normalize, &p->normalize, e);
     if (!rc)
-        rc = size_read(js_get(root, "size"), p, e);
+        rc = size_read(js_get(root, "size"), &p->height, &p->width, e);
+    if (!rc)
+        rc = size_read(js_get(root, "crop_size"), &p->crop_height, &p->crop_width, e);
     if (!rc)
         rc = js_int_or(js_get(root, "resample"), 0, FILTER_COUNT - 1, resample, &resample, e);
     p->resample = (int32_t)resample;
@@ -187,26 +188,65 @@ static uint8_t level_of(const struct image_prep *p, int c, float value)
     return x >= 254.5 ? 255 : x > 0 ? (uint8_t)(x + 0.5) : 0; /* NaN: 0 */
 }
 
+/* A picture of the model's size: resized, and of that the middle. */
+static int fit(struct image_input *im, const struct image_prep *p, const uint8_t *rgb,
+               int32_t height, int32_t width, struct err *e)
+{
+    int32_t side = im->side, to_height = p->resize ? p->height : height,
+            to_width = p->resize ? p->width : width;
+    enum image_filter filter = (enum image_filter)p->resample;
+    if (!p->crop)
+        return image_resize(rgb, height, width, im->rgb, side, side, filter, e);
+    uint8_t *whole = malloc(3 * (size_t)to_height * (size_t)to_width);
+    if (!whole)
+        return err_memory(e, "an image of %d x %d", to_width, to_height);
+    int rc = image_resize(rgb, height, width, whole, to_height, to_width, filter, e);
+    size_t top = (size_t)(to_height - side) / 2, left = (size_t)(to_width - side) / 2,
+           row = 3 * (size_t)side;
+    for (size_t y = 0; !rc && y < (size_t)side; y++)
+        memcpy(im->rgb + y * row, whole + 3 * ((top + y) * (size_t)to_width + left), row);
+    free(whole);
+    return rc;
+}
+
+/* Does the preparation end with the model's size? */
+static int fit_check(const struct config *cfg, const struct image_prep *p, int32_t height,
+                     int32_t width, struct err *e)
+{
+    int32_t side = cfg->image_size;
+    if (p->resize)
+        height = p->height, width = p->width;
+    if (p->crop && (p->crop_height > height || p->crop_width > width))
+        return err_set(e, ERR_BAD_INPUT,
+                       "image · %d x %d · a middle of %d x %d is wanted, padding is not supported",
+                       width, height, p->crop_width, p->crop_height);
+    if (p->crop && (int64_t)height * width > LIMIT_IMAGE_CUT)
+        return err_set(e, ERR_BAD_INPUT,
+                       "image · %d x %d · a middle is cut out of at most %d pixels", width, height,
+                       LIMIT_IMAGE_CUT);
+    if (p->crop)
+        height = p->crop_height, width = p->crop_width;
+    if (height == side && width == side)
+        return 0;
+    return err_set(e, ERR_BAD_INPUT,
+                   "image · %d x %d%s · this model takes %d x %d, positions are not interpolated",
+                   width, height, p->resize || p->crop ? " after resizing" : "", side, side);
+}
+
 int image_from_rgb(struct image_input **out, const struct config *cfg,
                    const struct image_prep *prep, const uint8_t *rgb, int32_t height, int32_t width,
                    struct err *e)
 {
-    int32_t to_height = prep->resize ? prep->height : height,
-            to_width = prep->resize ? prep->width : width, side = cfg->image_size;
+    int32_t side = cfg->image_size;
     if (cfg->n_channels != 3)
         return err_set(e, ERR_BAD_INPUT,
                        "image · a picture has 3 channels, this model takes %d · give an .npy array",
                        cfg->n_channels);
-    if (to_height != side || to_width != side)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "image · %d x %d%s · this model takes %d x %d, positions are not interpolated",
-            to_width, to_height, prep->resize ? " after resizing" : "", side, side);
-    struct image_input *im = image_new(cfg, e);
+    int rc = fit_check(cfg, prep, height, width, e);
+    struct image_input *im = rc ? NULL : image_new(cfg, e);
     if (!im)
         return err_code(e);
-    int rc = image_resize(rgb, height, width, im->rgb, side, side,
-                          (enum image_filter)prep->resample, e);
+    rc = fit(im, prep, rgb, height, width, e);
     float table[3][256];
     for (int c = 0; c < 3; c++)
         for (int level = 0; level < 256; level++)

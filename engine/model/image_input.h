@@ -16,16 +16,17 @@ struct js_doc;
 
 /* preprocessor_config.json. */
 struct image_prep {
-    bool resize, rescale, normalize;
-    int32_t height, width; /* what is resized to */
-    int32_t resample;      /* Pillow's number of a filter: 0 nearest, 1 lanczos, 2 bilinear, … */
+    bool resize, crop, rescale, normalize;
+    int32_t height, width;           /* what is resized to */
+    int32_t crop_height, crop_width; /* what is cut out of its middle */
+    int32_t resample; /* Pillow's number of a filter: 0 nearest, 1 lanczos, 2 bilinear, … */
     double rescale_factor;
     double mean[3], std[3];
 };
 
 /* Without a file: what the class does by default, for the images that the model takes. */
 struct image_prep image_prep_usual(const struct config *cfg);
-/* From a document, which is closed.  What is not supported (center_crop, a size by its shortest
+/* From a document, which is closed.  What is not supported (a size by its shortest
  * edge) is an error that says so; *out is untouched then. */
 int image_prep_from(struct image_prep *out, const struct config *cfg, struct js_doc *doc,
                     struct err *e);

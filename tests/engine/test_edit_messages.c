@@ -99,7 +99,7 @@ static const struct refusal on_indices[] = {
     {"x[2147483648] = 0", "index too large · column 3 · indices are below 2147483648"},
     {"x[-] = 0", "expected a whole number · column 3 · such as 0, 12 or -1"},
     {"x[position=3] = 0",
-     "unknown axis · column 3 · these are pos head kv_head d_head d_model d_mlp d_vocab expert slot n_rot one dest src"},
+     "unknown axis · column 3 · these are pos head kv_head d_head d_model d_embed d_mlp d_vocab expert slot n_rot one dest src"},
     {"x[pos=3, pos=4] = 0", "axis given twice · column 9 · use a set such as {1,4}"},
     {"x[pos=3, 4] = 0", "index without a name after a named one · column 9 · name this one too"},
     {"x[\"Jo] = 0", "unclosed quote · column 3 · end the text with \""},

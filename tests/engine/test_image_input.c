@@ -86,11 +86,13 @@ static void prepared_as_hugging_face(void **state)
         "{\"size\":10,\"resample\":3,\"image_mean\":[0.485,0.456,0.406],\"image_std\":[0.229,0.224,0.225]}",
         "{\"size\":{\"height\":10,\"width\":10},\"resample\":1,\"do_normalize\":false}",
         "{\"size\":10,\"do_rescale\":false,\"image_mean\":[3,4,5],\"image_std\":2.5,\"resample\":0}",
+        "{\"size\":13,\"do_center_crop\":true,\"crop_size\":10,\"resample\":3}",
+        "{\"do_resize\":false,\"do_center_crop\":true}",
     };
     struct config cfg = shape();
     struct checkpoint *c = fixture_tensors(FOLDER "expected.safetensors");
     const struct st_tensor *from = tensor(c, "rgb.png");
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 6; i++) {
         struct image_prep prep;
         struct image_input *im;
         struct err e = {0};
@@ -152,7 +154,7 @@ static void prep_is_refused(void **state)
         {"[]", "expected an object"},
         {"{\"size\":{\"shortest_edge\":10}}", "height and width"},
         {"{\"size\":0}", "\"size\" · expected an integer 1..16384"},
-        {"{\"do_center_crop\":true}", "\"do_center_crop\" · expected false"},
+        {"{\"crop_size\":{\"shortest_edge\":10}}", "height and width"},
         {"{\"resample\":6}", "\"resample\" · expected an integer 0..5"},
         {"{\"image_mean\":[0.5,0.5]}", "three numbers"},
         {"{\"image_std\":[0.5,0,0.5]}", "image_std"},
@@ -178,6 +180,17 @@ static void prep_is_refused(void **state)
     assert_int_equal(prep_of(&p, &cfg, "{\"size\":12}", &e), 0);
     assert_int_equal(image_from_rgb(&im, &cfg, &p, rgb, 10, 12, &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "12 x 12 after resizing · this model takes 10 x 10"));
+    static const char *const cuts[][2] = {
+        {"{\"size\":9,\"do_center_crop\":true}", "9 x 9 · a middle of 10 x 10 is wanted"},
+        {"{\"size\":9000,\"do_center_crop\":true}", "at most 16777216 pixels"},
+        {"{\"size\":12,\"do_center_crop\":true,\"crop_size\":11}", "11 x 11 after resizing"},
+    };
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(prep_of(&p, &cfg, cuts[i][0], &e), 0);
+        assert_int_equal(image_from_rgb(&im, &cfg, &p, rgb, 10, 12, &e), ERR_BAD_INPUT);
+        if (!strstr(e.text, cuts[i][1]))
+            fail_msg("\"%s\" has no \"%s\"", e.text, cuts[i][1]);
+    }
 }
 
 /* An .npy file with this header and so many bytes of data. */
