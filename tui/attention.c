@@ -162,9 +162,10 @@ float *attention_matrix(const struct attention *at, const struct attention_part 
     float ahead = at->scores && at->show != SHOW_DIFFERENCE ? -INFINITY : 0;
     for (int32_t i = p->w->row0; v && i < p->w->row1; i++) {
         struct attention_row row;
-        bool there = row_open(at, p, head, i, &row);
+        int32_t seen = row_open(at, p, head, i, &row) ? config_seen_from(&at->a->m->cfg, i, at->n)
+                                                      : 0;
         for (int32_t j = 0; j < at->n; j++)
-            *to++ = there && j <= i ? attention_value(at, &row, j) : ahead;
+            *to++ = j < seen ? attention_value(at, &row, j) : ahead;
     }
     return v;
 }
