@@ -15,11 +15,13 @@ enum { UNIT = 32 };
 
 #if VL > 4
 
-#define QUANT_TYPES(X)                                                                           \
-    X(Q8_0)                                                                                      \
-    X(Q4_0)                                                                                      \
-    X(Q4_1) X(Q5_0) X(Q5_1) X(IQ4_NL) X(IQ4_XS) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(MXFP4) \
-        X(INT8) X(NF4) X(FP4)
+#define QUANT_TYPES(X) \
+    X(Q8_0)            \
+    X(Q4_0)            \
+    X(Q4_1)            \
+    X(Q5_0)            \
+    X(Q5_1)            \
+    X(IQ4_NL) X(IQ4_XS) X(Q2_K) X(Q3_K) X(Q4_K) X(Q5_K) X(Q6_K) X(MXFP4) X(INT8) X(NF4) X(FP4)
 
 typedef uint8_t b32 __attribute__((vector_size(32)));
 typedef uint8_t b16 __attribute__((vector_size(16)));

@@ -239,8 +239,7 @@ static double check_site(struct scene *c, const struct site_grad *sg, const char
     c->bend.at = sg->s;
     c->bend.direction = direction;
     for (int i = 0; i < (c->bend.edits ? 1 : DIRECTIONS); i++) {
-        double mine = 0, slope = 0, error = INFINITY,
-               most = GRADIENT_ERROR_MAX * length + 1e-8;
+        double mine = 0, slope = 0, error = INFINITY, most = GRADIENT_ERROR_MAX * length + 1e-8;
         for (int64_t k = 0; k < count; k++) {
             seed = seed * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
             direction[k] = seed >> 63 ? 1 : -1;
