@@ -259,8 +259,12 @@ static void *serve(void *user)
             if (q.fd < 0)
                 continue;
             if (read_request(&q)) {
+                pthread_mutex_lock(&s->busy);
+                pthread_mutex_lock(&s->lock);
                 note(s, &q);
+                pthread_mutex_unlock(&s->lock);
                 answer(s, &q);
+                pthread_mutex_unlock(&s->busy);
             }
             shutdown(q.fd, SHUT_WR);
             close(q.fd);
@@ -281,7 +285,7 @@ static int listen_on(int *port)
 
 void hub_start(struct hub_server *s)
 {
-    *s = (struct hub_server){0};
+    *s = (struct hub_server){.lock = PTHREAD_MUTEX_INITIALIZER, .busy = PTHREAD_MUTEX_INITIALIZER};
     s->listener[0] = listen_on(&s->port);
     s->listener[1] = listen_on(&s->other_port);
     assert_int_equal(pipe(s->stop), 0);
@@ -324,20 +328,32 @@ const struct hub_file *hub_find(const struct hub_server *s, const char *path)
 
 void hub_reset(struct hub_server *s)
 {
+    s->released = true;
+    pthread_mutex_lock(&s->busy);
     s->fault = (struct hub_faults){0};
     s->n_log = 0;
     s->log[0] = '\0';
     s->released = false;
     s->reached_cut = 0;
+    pthread_mutex_unlock(&s->busy);
 }
 
-int hub_asked(const struct hub_server *s, const char *a, const char *b)
+void hub_fail(struct hub_server *s, struct hub_faults fault)
+{
+    pthread_mutex_lock(&s->busy);
+    s->fault = fault;
+    pthread_mutex_unlock(&s->busy);
+}
+
+int hub_asked(struct hub_server *s, const char *a, const char *b)
 {
     int n = 0;
     char line[2400];
+    pthread_mutex_lock(&s->lock);
     for (const char *p = s->log; *p; p += strcspn(p, "\n"), p += *p == '\n') {
         snprintf(line, sizeof line, "%.*s", (int)strcspn(p, "\n"), p);
         n += strstr(line, a) && strstr(line, b);
     }
+    pthread_mutex_unlock(&s->lock);
     return n;
 }

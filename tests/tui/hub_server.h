@@ -50,6 +50,8 @@ struct hub_faults {
 struct hub_server {
     int port, other_port, listener[2], stop[2];
     pthread_t thread;
+    pthread_mutex_t lock; /* of the log */
+    pthread_mutex_t busy; /* held while a request is answered */
     struct hub_file file[HUB_FILES_MAX];
     int n_files;
     struct hub_faults fault;
@@ -65,9 +67,11 @@ void hub_stop(struct hub_server *s);
 /* A file of the repository; the bytes are copied. */
 void hub_add(struct hub_server *s, const char *path, const void *bytes, size_t size, bool large);
 const struct hub_file *hub_find(const struct hub_server *s, const char *path);
-/* No faults, no log. */
+/* No faults, no log; after the answer that a client left behind, if there is one. */
 void hub_reset(struct hub_server *s);
 /* Lines of the log that hold all of these. */
-int hub_asked(const struct hub_server *s, const char *a, const char *b);
+int hub_asked(struct hub_server *s, const char *a, const char *b);
+/* From the next request on, a client in another process. */
+void hub_fail(struct hub_server *s, struct hub_faults fault);
 
 #endif

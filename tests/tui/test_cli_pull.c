@@ -78,7 +78,7 @@ static void the_command_prints_the_folder_and_a_line_for_each_file(void **state)
     assert_string_equal(r.out, want);
     assert_string_equal(r.err, "borescope: org/tiny · everything is there already\n");
     result_free(&r);
-    hub.fault.status = 403; /* the server's own words are cleaned */
+    hub_fail(&hub, (struct hub_faults){.status = 403}); /* the server's own words are cleaned */
     assert_refused(RUN("pull", HUB_NAME), 1, "refused (403)");
     assert_refused(RUN("pull", "../x"), 2, "expected a name like org/name");
     assert_refused(RUN("pull"), 2, "pull needs more");
@@ -90,7 +90,7 @@ static void interrupted_it_goes_on_later(void **state)
     char text[4000];
     for (int i = 0; i < 2; i++) {
         hub_reset(&hub);
-        hub.fault = (struct hub_faults){.waits_for_release = true, .cut_at = 100000};
+        hub_fail(&hub, (struct hub_faults){.waits_for_release = true, .cut_at = 100000});
         struct child c = begin("big.gguf", 0);
         while (!hub.reached_cut)
             poll(NULL, 0, 5);
@@ -119,7 +119,7 @@ static void a_full_disk_is_one_line(void **state)
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
     assert_non_null(strstr(text, "cannot write: File too large"));
     pull_is_invisible();
-    hub.fault.size_lie = 1L << 60;
+    hub_fail(&hub, (struct hub_faults){.size_lie = 1L << 60});
     pull_fails_as(HUB_NAME, NULL, "big.gguf", "no room: ");
     hub_reset(&hub);
     pull_fetches(NULL, "big.gguf");
