@@ -54,12 +54,7 @@ static const struct arch_tensor tensors[] = {
     "taker's GPT-2 map says post-norm: this is what the sublayer reads, not the residual stream"
 
 static const struct alias_row names[] = {
-    HF("transformer.wte.input", TOKENS),
-    HF("transformer.wte.output", EMBED),
-    NO("transformer.wpe.input", POSITIONS),
-    HF("transformer.wpe.output", POS_EMBED),
-    HF("transformer.drop.input", RESID_FIRST),
-    HF("transformer.drop.output", RESID_FIRST),
+    NAMES_GPT_EMBED,
     HF(H "input", RESID_PRE),
     TAKER("pre_decoder", RESID_PRE, NULL),
     HF(H "ln_1.input", LN1_IN),

@@ -49,12 +49,7 @@ static const struct arch_tensor tensors[] = {
 #define H "transformer.h.%d."
 
 static const struct alias_row names[] = {
-    HF("transformer.wte.input", TOKENS),
-    HF("transformer.wte.output", EMBED),
-    NO("transformer.wpe.input", POSITIONS),
-    HF("transformer.wpe.output", POS_EMBED),
-    HF("transformer.drop.input", RESID_FIRST),
-    HF("transformer.drop.output", RESID_FIRST),
+    NAMES_GPT_EMBED,
     HF(H "input", RESID_PRE),
     HF(H "ln_1.input", LN1_IN),
     TAKER_IN,

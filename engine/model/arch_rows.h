@@ -32,6 +32,11 @@
     {                                                                                 \
         LIBRARY_TAKER, "layer_%d_" point, ALIAS_##means, PROPERTY_##when, false, note \
     }
+/* What comes before the blocks where GPT-2's code was the model. */
+#define NAMES_GPT_EMBED                                                                  \
+    HF("transformer.wte.input", TOKENS), HF("transformer.wte.output", EMBED),            \
+        NO("transformer.wpe.input", POSITIONS), HF("transformer.wpe.output", POS_EMBED), \
+        HF("transformer.drop.input", RESID_FIRST), HF("transformer.drop.output", RESID_FIRST)
 /* What comes after the last norm; P is the path of the model that ends in it. */
 #define NAMES_HEAD(P) NAMES_HEAD_IF(P, ALWAYS)
 /* `has`: what is there is no wider or narrower than the unembedding reads it. */
