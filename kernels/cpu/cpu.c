@@ -89,7 +89,8 @@ static bool same_view(const struct kn_view *a, const struct kn_view *b)
 
 static bool may_replace_first(enum kn_op op)
 {
-    return op == KN_OP_ADD || op == KN_OP_ACT || op == KN_OP_GATE || op == KN_OP_SOFTMAX;
+    return op == KN_OP_ADD || op == KN_OP_ACT || op == KN_OP_GATE || op == KN_OP_SOFTMAX ||
+           op == KN_OP_SOFTCAP || op == KN_OP_CLIP;
 }
 
 static bool call_sound(const struct kn_call *call)
