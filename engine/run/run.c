@@ -162,6 +162,14 @@ static void instrs_compare(struct run *r, const struct run_instrs *old)
     }
 }
 
+/* Where an edit lets attention see later positions, what changes before it changes every row. */
+static void full_reach(struct run *r)
+{
+    for (int32_t i = 0; i < r->instrs.n; i++)
+        if (r->instrs.list[i].full && r->dirty_order < instr_order(r, &r->instrs.list[i]))
+            run_dirty(r, r->dirty_order, 0);
+}
+
 /* The first row whose values other tokens than those they stand for change. */
 static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t n)
 {
@@ -445,6 +453,7 @@ int run_target(struct run *r, struct run_input in, const struct edit_program *pr
     }
     length_set(r, &in);
     instrs_compare(r, &old);
+    full_reach(r);
     if (r->base)
         fork_place(r);
     if (run_called_order(r) != ORDER_NONE)

@@ -260,6 +260,27 @@ static void test_bidirectional_walk(void **state)
     random_walk(look_both_ways);
 }
 
+/* Where attention sees later positions, an edit of one of them that comes or goes before it changes
+ * all rows, though the edit that lets it see them stays. */
+static void test_later_edit(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"blocks.1.attn.hook_pattern[:, 1] = mean()",
+                                        "blocks.1.hook_resid_pre[4] += 1"};
+    struct fixture f = fixture_open("gpt2");
+    struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+               *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+    sync_ok(base, f.tokens, f.n, NULL, NULL, NULL);
+    for (int count = 1; count < 4; count++) {
+        struct edit_program *p = fixture_program(f.m, f.n, texts, 1 + count % 2);
+        sync_ok(fork, NULL, 0, p, NULL, NULL);
+        assert_full(base, fork, NULL, p, f.tokens, f.n, texts[count % 2]);
+        edit_program_free(p);
+    }
+    run_free(fork), run_free(base);
+    fixture_close(&f);
+}
+
 /* What an edit cannot reach is the base's own value, and costs nothing. */
 static void test_cone(void **state)
 {
@@ -458,6 +479,7 @@ int main(void)
         cmocka_unit_test(test_cone),
         cmocka_unit_test(test_grow),
         cmocka_unit_test(test_later_positions),
+        cmocka_unit_test(test_later_edit),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_every_site),
