@@ -187,6 +187,11 @@ struct edit_context {
  * = from(RUN) or = resample(REF). */
 int edit_resolve(struct edit_program **out, struct edit *const *edits, const bool *on, int32_t n,
                  const struct edit_context *ctx, struct err *e);
+/* `p` (NULL: none) after an edit of hook_tokens that puts tokens[n] where they differ from now[n]:
+ * a new program, which refers to memory of `p` and must not outlive it.  NULL when memory is out.
+ */
+struct edit_program *edit_program_tokens(const struct edit_program *p, const struct config *cfg,
+                                         const int32_t *tokens, const int32_t *now, int32_t n);
 /* Another reference to the same, immutable program, to be freed like the first.  Never fails. */
 struct edit_program *edit_program_copy(const struct edit_program *p);
 void edit_program_free(struct edit_program *p);

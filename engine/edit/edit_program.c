@@ -150,6 +150,60 @@ int edit_program_hold(struct edit_program *p, const struct reference_set *set, s
     return 0;
 }
 
+/* ids[n] from position row on, as values of hook_tokens. */
+static struct edit_instr tokens_instr(const struct config *cfg, const int32_t *ids, int32_t row,
+                                      int32_t n, float *vec)
+{
+    for (int32_t i = 0; i < n; i++)
+        vec[i] = (float)ids[i];
+    return (struct edit_instr){.site = {SITE_TOKENS, SITE_ROOT},
+                               .op = EDIT_SET,
+                               .value = EDIT_FILE,
+                               .number = 1,
+                               .source = -1,
+                               .source_prompt = -1,
+                               .source_pos = EDIT_SAME_POS,
+                               .vec = vec,
+                               .vec_n = n,
+                               .vec_stride = {1},
+                               .rank = 1,
+                               .axis = {{.lo = row, .n = n}},
+                               .row_min = config_first_reached_row(cfg, row),
+                               .edit = -1};
+}
+
+static bool add_all(struct edit_program *p, const struct edit_instr *list, int32_t n)
+{
+    for (int32_t i = 0; i < n; i++)
+        if (edit_program_add(p, &list[i], NULL))
+            return false;
+    return true;
+}
+
+struct edit_program *edit_program_tokens(const struct edit_program *p, const struct config *cfg,
+                                         const int32_t *tokens, const int32_t *now, int32_t n)
+{
+    struct edit_program *out = edit_program_new();
+    int32_t lo = 0, hi = n, source;
+    while (lo < hi && tokens[lo] == now[lo])
+        lo++;
+    while (hi > lo && tokens[hi - 1] == now[hi - 1])
+        hi--;
+    float *vec = out && lo < hi ? edit_program_floats(out, hi - lo) : NULL;
+    bool made = out && (vec || lo == hi);
+    struct edit_instr ids = {0};
+    if (made && lo < hi)
+        ids = tokens_instr(cfg, tokens + lo, lo, hi - lo, vec);
+    made = made && (lo == hi || add_all(out, &ids, 1)) &&
+           (!p || (add_all(out, p->instrs, p->n_instrs) && add_all(out, p->weights, p->n_weights)));
+    for (int32_t i = 0; made && p && i < p->n_sources; i++)
+        made = !edit_program_source(out, p->sources[i], &source, NULL);
+    if (made)
+        return out;
+    edit_program_free(out);
+    return NULL;
+}
+
 /* ---- order ---- */
 
 /* Do two sites belong to one layer, or to one end of the model? */

@@ -208,23 +208,19 @@ int lens_cells(struct run *r, const struct lens_at *at, int32_t n, int32_t k, in
 int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, float *out,
               struct err *e)
 {
-    const struct config *c = &run_model(r)->cfg;
-    struct scratch s;
-    int rc = scratch_open(&s, r, 1, 0, n, true, e);
-    if (rc)
+    struct kn_backend *be = model_backend(run_model(r), run_model(r)->cfg.n_layers + 1);
+    struct kn_view x, to;
+    size_t bytes = (size_t)n * sizeof(float);
+    int rc = lens_check(run_model(r), e);
+    if (rc || !n ||
+        (rc = run_view(r, run_lens_site(run_model(r), at.column), at.row, at.row + 1, &x, e)))
         return rc;
-    struct kn_view x = part(&s, s.x, KN_F32, 1, c->d_model),
-                   logits = part(&s, s.logits, KN_F32, 1, c->d_vocab);
-    rc = gather(&s, r, &at, 1, e);
-    if (!rc)
-        rc = run_unembed(r, &x, &logits, e);
-    if (!rc)
-        rc = reduce_pick(&s, &logits, ids, e);
-    if (!rc)
-        rc = figures_fetch(&s, e);
-    for (int32_t i = 0; i < n && !rc; i++)
-        out[i] = figure(&s, s.picked + i);
-    scratch_close(&s);
+    to = kn_view2(be->type->alloc(be, bytes), KN_F32, 1, n);
+    if (!to.data)
+        return err_memory(e, "logits of %d tokens", n);
+    if (!(rc = run_unembed_tokens(r, &x, ids, n, &to, e)))
+        rc = run_fetch(be, &to, out, e);
+    be->type->release(be, to.data, bytes);
     return rc;
 }
 

@@ -46,6 +46,7 @@ void run_free(struct run *r)
     }
     run_release(&r->gather);
     run_release(&r->wide);
+    run_release(&r->picked);
     run_release(&r->shared[0]);
     run_release(&r->shared[1]);
     run_release(&r->mean);

@@ -129,10 +129,20 @@ int run_read_heads(struct run *r, struct site_ref s, int32_t row0, int32_t row1,
 int run_layer_experts(struct run *r, int32_t layer, int32_t row0, int32_t row1, const int32_t **out,
                       struct err *e);
 
+/* Logits of some positions, every edit included: out[n_rows][n] of the tokens ids[n], or [n_rows]
+ * [d_vocab] where n is 0, in host memory.  Of a few tokens only their part of the unembedding is
+ * computed, unless an edit or a callback is on its output.  The model has logits. */
+int run_logits(struct run *r, const int32_t *rows, int32_t n_rows, const int32_t *ids, int32_t n,
+               float *out, struct err *e);
+
 /* Final norm and unembedding of arbitrary residual rows x[rows, d_model] (the logit lens): logits
  * [rows, d_vocab] into `logits`, both in backend memory.  With the weights of this run; no edits of
  * activations act here. */
 int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, struct err *e);
+
+/* The same of a few tokens: logits [rows, n] of ids[n]; the bits are those of run_unembed. */
+int run_unembed_tokens(struct run *r, const struct kn_view *x, const int32_t *ids, int32_t n,
+                       const struct kn_view *logits, struct err *e);
 
 /* The final norm of n residual rows [n, d_model] of the host, in place; as run_unembed.  On failure
  * some are done. */

@@ -76,6 +76,21 @@ int run_unembed(struct run *r, const struct kn_view *x, struct kn_view *logits, 
     return run_chain(r, &c, x, logits, e);
 }
 
+int run_unembed_tokens(struct run *r, const struct kn_view *x, const int32_t *ids, int32_t n,
+                       const struct kn_view *logits, struct err *e)
+{
+    enum site_id last = run_unembed_input(r);
+    struct run_chain c = final_chain(r, last);
+    struct run_picked p;
+    int rc = run_chain(r, &c, x, NULL, e);
+    if (rc || (rc = run_picked_open(&p, r, ids, n, e)))
+        return rc;
+    struct kn_view in = run_chain_view(r, last, x->shape[0]);
+    rc = run_pick(&p, r, &in, logits, e);
+    run_picked_close(&p);
+    return rc;
+}
+
 int run_final_norm(struct run *r, float *x, int64_t n, struct err *e)
 {
     struct run_chain c = final_chain(r, SITE_UNEMBED_IN);

@@ -106,6 +106,7 @@ struct run {
     struct buffer wide;              /* rows of a site that were looked at in several passes */
     struct buffer aside[SITE_COUNT]; /* run_chain */
     struct buffer gather, mean, replay;
+    struct buffer picked;    /* run_logits */
     struct buffer shared[2]; /* operands of a product for several runs, or of one expert */
     struct routes routes;
     const struct frame *passing; /* of the pass under way, or NULL */
@@ -224,6 +225,22 @@ static inline struct run_chain run_chain_normed(const struct run *r, int32_t sta
 {
     return run_chain_of(r, stage, SITE_LN1_SCALE, SITE_LN1_OUT);
 }
+
+/* run_pick.c: rows of the unembedding, of a few tokens, for operations. */
+struct run_picked {
+    struct kn_backend *be;
+    void *mem[2];        /* of the host, which the imports need */
+    struct kn_view w[2]; /* [n, K] and, where there is a bias, [n] */
+    int32_t n;
+};
+int run_picked_open(struct run_picked *p, const struct run *r, const int32_t *ids, int32_t n,
+                    struct err *e);
+void run_picked_close(struct run_picked *p);
+/* The site that the unembedding reads; logits out[rows, n] of rows x[rows, K] of it, both in memory
+ * of the final stage's backend. */
+enum site_id run_unembed_input(const struct run *r);
+int run_pick(const struct run_picked *p, const struct run *r, const struct kn_view *x,
+             const struct kn_view *out, struct err *e);
 
 /* Rows [row, row + n) of a weight [n, k] (rank 2) or a bias [n] (rank 1), which may lie in groups
  * along n; n does not cross them. */
