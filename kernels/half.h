@@ -2,6 +2,7 @@
 #ifndef KN_HALF_H
 #define KN_HALF_H
 
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -25,6 +26,14 @@ static inline float half_from_f16(uint16_t h)
 static inline float half_from_bf16(uint16_t h)
 {
     return half_from_bits((uint32_t)h << 16);
+}
+
+/* The nearest bf16 number, of two the even one. */
+static inline float half_round_bf16(float f)
+{
+    uint32_t bits;
+    memcpy(&bits, &f, sizeof bits);
+    return isnan(f) ? f : half_from_bits((bits + 0x7fffu + (bits >> 16 & 1)) & 0xffff0000u);
 }
 
 /* 2^(e - 128), half of what an E8M0 scale says. */

@@ -103,7 +103,9 @@ struct kn_param {
     enum kn_act act;
     bool center;     /* norms: subtract the mean first (LayerNorm) */
     bool accumulate; /* attn_mix: continue the sums that out holds */
-    bool alibi;      /* attn_scores: plus kn_alibi_slope of the head times source less dest */
+    float alibi;     /* attn_scores: plus so many times the head's bias of the source less that of
+                        dest, 0 = none */
+    bool alibi_bf16; /* attn_scores: these biases are rounded to bf16 */
     bool full;       /* attention: no causal bound, every source is visible (window still holds) */
     bool causal;     /* edit, renormalize: elements of the last axis past dest0 + their index on the
                         axis before it do not belong to a line */
@@ -220,9 +222,9 @@ struct kn_options {
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size);
 void kn_close(struct kn_backend *be);
 
-/* The slope of head h of n (ALiBi, arXiv 2108.12409): 2^(-8/p), 2^(-16/p), ... for p heads, p the
- * power of two that n holds; the odd ones of twice as many for the rest, as the authors' code and
- * Hugging Face's have it. */
+/* The slope of head h of n (ALiBi, arXiv 2108.12409), which is the head's bias per position:
+ * 2^(-8/p), 2^(-16/p), ... for p heads, p the power of two that n holds; the odd ones of twice as
+ * many for the rest, as the authors' code and Hugging Face's have it. */
 float kn_alibi_slope(int64_t h, int64_t n);
 
 /* log(sum of exp(x[i])) of n numbers, summed in double and in order; where the greatest is

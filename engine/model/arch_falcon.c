@@ -3,8 +3,9 @@
  *
  * The first models (7B) have one key/value head and one norm for both branches, the later ones
  * (new_decoder_architecture: 40B, 180B, 11B) several, and a norm for each branch or one for both.
- * Those with slopes in place of positions (alibi: falcon-rw) are refused: Hugging Face rounds the
- * slopes' multiples to bfloat16, and its eager attention adds them twice, the other ones once. */
+ * falcon-rw has slopes in place of positions (alibi), whose multiples are rounded to bfloat16.
+ * They are added once, as in the models' own code and all of Hugging Face's attention functions
+ * but the eager one, which adds them twice. */
 #include "base/json.h"
 #include "model/arch.h"
 #include "model/arch_rows.h"
@@ -30,20 +31,25 @@ static const struct arch_key keys[] = {
     KEY_END,
 };
 
-static const struct arch_must must[] = {{"alibi", false}, {NULL, false}};
+static const struct arch_must must[] = {{NULL, false}};
 
-/* How many key/value heads and norms there are, which three keys say together. */
+/* How many key/value heads and norms there are, which three keys say together; what says the
+ * positions. */
 static int settle(struct config *cfg, struct js_node root, struct err *e)
 {
-    bool new, one;
+    bool new, one, slopes;
     int64_t norms = 0;
     int rc = js_bool_or(js_get(root, "new_decoder_architecture"), false, &new, e);
     if (!rc)
         rc = js_bool_or(js_get(root, "multi_query"), true, &one, e);
     if (!rc)
+        rc = js_bool_or(js_get(root, "alibi"), false, &slopes, e);
+    if (!rc)
         rc = js_int_or(js_get(root, "num_ln_in_parallel_attn"), 1, 2, new ? 2 : 1, &norms, e);
     if (rc)
         return rc;
+    if (slopes)
+        cfg->pos = POS_ALIBI, cfg->alibi_early = true;
     cfg->parallel |= new;
     cfg->norm_shared = cfg->parallel && (!new || norms == 1);
     if (!new)
@@ -94,9 +100,9 @@ static const struct arch_tensor tensors[] = {
 static const struct alias_row names[] = {
     HF("transformer.word_embeddings.input", TOKENS),
     HF("transformer.word_embeddings.output", EMBED),
-    HF("transformer.rotary_emb.input", ROTARY_IN),
-    HF("transformer.rotary_emb.output.0", COS),
-    HF("transformer.rotary_emb.output.1", SIN),
+    HF_IF("transformer.rotary_emb.input", ROTARY_IN, ROTARY),
+    HF_IF("transformer.rotary_emb.output.0", COS, ROTARY),
+    HF_IF("transformer.rotary_emb.output.1", SIN, ROTARY),
     HF(H "input", RESID_PRE),
     HF_IF(H "input_layernorm.input", NORM_IN, NORM_SHARED),
     HF_IF(H "input_layernorm.input", LN1_IN, SEQUENTIAL),
@@ -111,6 +117,8 @@ static const struct alias_row names[] = {
     HF_IF(H "self_attention.query_key_value.output", QKV_THIRDS, KV_ONE),
     HF_IF(H "self_attention.query_key_value.output", QKV_HEADS, KV_EACH),
     NO(H "self_attention.query_key_value.output", GROUPED),
+    HF_IF(H "self_attention.attention_dropout.input", PATTERN, ALIBI),
+    HF_IF(H "self_attention.attention_dropout.output", PATTERN, ALIBI),
     HF(H "self_attention.dense.input", Z_FLAT),
     HF(H "self_attention.output.0", ATTN_OUT),
     HF(H "self_attention.dense.output", ATTN_OUT),

@@ -285,7 +285,8 @@ static enum site_id emit_attention(struct emitter *em)
     s->p.scale = (float)(1.0 / sqrt(scalar > 0 ? scalar : (double)cfg->d_head));
     s->p.window = layer_window(cfg, em->layer);
     s->p.softcap = (float)cfg->softcap;
-    s->p.alibi = cfg->pos == POS_ALIBI;
+    s->p.alibi = cfg->pos != POS_ALIBI ? 0 : cfg->alibi_early ? s->p.scale : 1;
+    s->p.alibi_bf16 = cfg->alibi_early;
     s->p.full = cfg->bidirectional;
     s = EMIT(em, SOFTMAX, PATTERN, AT(ATTN_SCORES));
     s->p.full = cfg->bidirectional;

@@ -4,6 +4,7 @@
  * NaN) cannot reach a result, and a row costs the same in an incremental rerun as in a full one.
  */
 #include "cpu.h"
+#include "half.h"
 
 #include <math.h>
 #include <string.h>
@@ -78,11 +79,26 @@ static enum kn_status attn_run(struct cpu *c, struct attn_job *j, cpu_units_fn *
     return cpu_each(c, j->heads * j->blocks, cost, fn, j);
 }
 
+/* Biases of the sources of one row, less that of its own position. */
+static void alibi_add(const struct kn_param *p, float slope, int64_t d, int64_t lo, int64_t hi,
+                      float *row)
+{
+    int64_t dest = p->dest0 + d;
+    if (!p->alibi_bf16) {
+        for (int64_t s = lo; s < hi; s++)
+            row[s] += p->alibi * slope * (float)(p->src0 + s - dest);
+        return;
+    }
+    slope = half_round_bf16(slope);
+    float own = half_round_bf16(slope * half_round_bf16((float)dest));
+    for (int64_t s = lo; s < hi; s++)
+        row[s] += p->alibi * (half_round_bf16(slope * half_round_bf16((float)(p->src0 + s))) - own);
+}
+
 static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end)
 {
     const struct kn_view *out = &j->call->out[0], *q = &j->call->in[0], *k = &j->call->in[1];
     const struct kn_param *p = &j->call->p;
-    float slope = p->alibi ? kn_alibi_slope(h, j->heads) : 0;
     int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1);
     if (lo < hi) {
         struct gemm g = {.x = view_row(q, first, h),
@@ -105,8 +121,8 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
         for (int64_t s = 0; s < lo; s++)
             row[s] = -INFINITY;
         j->isa->scale_cap(row + lo, hi - lo, p->scale, p->softcap);
-        for (int64_t s = lo; p->alibi && s < hi; s++)
-            row[s] += slope * (float)(p->src0 + s - p->dest0 - d);
+        if (p->alibi != 0)
+            alibi_add(p, kn_alibi_slope(h, j->heads), d, lo, hi, row);
         for (int64_t s = hi; s < j->sources; s++)
             row[s] = -INFINITY;
     }

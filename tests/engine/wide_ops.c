@@ -207,6 +207,20 @@ static void do_rope(struct op *o)
         }
 }
 
+/* To eight significant bits. */
+static double bf16(double x)
+{
+    int exponent;
+    double part = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(part, 8)), exponent - 8);
+}
+
+static double alibi_bias(const struct op *o, int64_t head, int64_t position)
+{
+    double slope = (double)kn_alibi_slope(head, config_of(o)->n_heads), at = (double)position;
+    return o->s->p.alibi_bf16 ? bf16(bf16(slope) * bf16(at)) : slope * at;
+}
+
 static void do_attn_scores(struct op *o)
 {
     const struct config *cfg = config_of(o);
@@ -220,8 +234,8 @@ static void do_attn_scores(struct op *o)
                        o->in[1][(src * cfg->n_kv_heads + g) * d + k];
             double score = sum * (double)o->s->p.scale, cap = (double)o->s->p.softcap;
             score = cap > 0 ? cap * tanh(score / cap) : score;
-            if (o->s->p.alibi)
-                score += (double)kn_alibi_slope(h, cfg->n_heads) * (double)(src - dest);
+            if (o->s->p.alibi != 0)
+                score += (double)o->s->p.alibi * (alibi_bias(o, h, src) - alibi_bias(o, h, dest));
             bool hidden = (src > dest && !o->s->p.full) || (window && dest - src >= window);
             o->out[h * n * n + i] = hidden ? -INFINITY : score;
         }

@@ -25,6 +25,20 @@ static double slope(int64_t h, int64_t n)
     return h < p ? pow(2, -8.0 * (double)(h + 1) / (double)p) : slope(2 * (h - p), 2 * p);
 }
 
+/* To eight significant bits. */
+static double bf16(double x)
+{
+    int exponent;
+    double part = frexp(x, &exponent);
+    return ldexp(nearbyint(ldexp(part, 8)), exponent - 8);
+}
+
+static double bias(const struct kn_param *p, double slope, int64_t i)
+{
+    double x = (double)i;
+    return (double)p->alibi * (p->alibi_bf16 ? bf16(bf16(slope) * bf16(x)) : slope * x);
+}
+
 static double scores_reference(const struct kn_call *call, int o, int64_t h, int64_t d, int64_t s,
                                double *size)
 {
@@ -40,11 +54,10 @@ static double scores_reference(const struct kn_call *call, int o, int64_t h, int
         *size += fabs(term);
     }
     sum = cap > 0 ? cap * tanh(sum / cap) : sum;
-    if (call->p.alibi) {
-        double bias = slope(h, q->shape[1]) * (double)(call->p.src0 + s - call->p.dest0 - d);
-        *size += fabs(bias);
-        sum += bias;
-    }
+    double of_head = slope(h, q->shape[1]), more = bias(&call->p, of_head, call->p.src0 + s) -
+                                                   bias(&call->p, of_head, call->p.dest0 + d);
+    *size += fabs(more);
+    sum += more;
     return sum;
 }
 
@@ -53,12 +66,13 @@ static const struct {
     int32_t dest0, src0, window;
     bool full;
 } SHAPES[] = {
-    {1, 1, 1, 1, 1, 0, 0, 0, false},    {5, 5, 2, 2, 4, 0, 0, 0, false},
-    {33, 33, 3, 1, 64, 0, 0, 0, false}, {70, 70, 4, 2, 20, 0, 0, 0, false},
-    {1, 40, 4, 4, 16, 39, 0, 0, false}, {7, 40, 2, 1, 33, 33, 0, 5, false},
-    {50, 50, 2, 2, 16, 0, 0, 7, false}, {30, 20, 2, 1, 8, 0, 0, 0, true},
-    {30, 45, 2, 1, 8, 3, 0, 0, false},  {30, 20, 1, 1, 17, 10, 5, 0, false},
-    {8, 20, 1, 1, 16, 2, 11, 0, false}, {26, 40, 1, 1, 5, 0, 0, 9, true},
+    {1, 1, 1, 1, 1, 0, 0, 0, false},     {5, 5, 2, 2, 4, 0, 0, 0, false},
+    {33, 33, 3, 1, 64, 0, 0, 0, false},  {70, 70, 4, 2, 20, 0, 0, 0, false},
+    {1, 40, 4, 4, 16, 39, 0, 0, false},  {7, 40, 2, 1, 33, 33, 0, 5, false},
+    {50, 50, 2, 2, 16, 0, 0, 7, false},  {30, 20, 2, 1, 8, 0, 0, 0, true},
+    {30, 45, 2, 1, 8, 3, 0, 0, false},   {30, 20, 1, 1, 17, 10, 5, 0, false},
+    {8, 20, 1, 1, 16, 2, 11, 0, false},  {26, 40, 1, 1, 5, 0, 0, 9, true},
+    {4, 290, 3, 3, 5, 286, 0, 0, false},
 };
 enum { SHAPE_COUNT = sizeof SHAPES / sizeof *SHAPES };
 
@@ -90,10 +104,11 @@ static void test_scores(void **state)
 {
     (void)state;
     for (int i = 0; i < SHAPE_COUNT; i++)
-        for (int cap = 0; cap < 3; cap++) {
+        for (int cap = 0; cap < 4; cap++) {
             struct kn_call call = scores_call(i);
             call.p.softcap = cap == 1 ? 0.5f : 0;
-            call.p.alibi = cap == 2;
+            call.p.alibi = cap == 2 ? 1 : cap == 3 ? 0.125f : 0;
+            call.p.alibi_bf16 = cap == 3;
             kt_check(&call, scores_reference, 5e-7);
             kt_set(&call.in[1], NAN, SHAPES[i].sources - 1, 0, 0); /* seen by the last rows only */
             kt_set(&call.in[0], INFINITY, SHAPES[i].rows / 2, 0, 0);

@@ -44,6 +44,18 @@ static void put_head(struct exporter *x, const struct points *p)
                    mixed_text);
 }
 
+/* Eager attention of Hugging Face's adds multiples of slopes within and with the mask. */
+static void put_slopes_once(struct exporter *x)
+{
+    if (x->cfg->alibi_early)
+        bytes_addf(x->out,
+                   "for block in hf.%sh:  # eager attention adds the slopes' multiples twice\n"
+                   "    block.self_attention.register_forward_pre_hook(lambda _, args, more: (\n"
+                   "        args, {**more, \"alibi\": torch.zeros_like(more[\"alibi\"])}), "
+                   "with_kwargs=True)\n",
+                   x->cfg->arch->prefix);
+}
+
 static void put_model(struct exporter *x, const struct points *p)
 {
     char path[LIMIT_NAME];
@@ -52,6 +64,7 @@ static void put_model(struct exporter *x, const struct points *p)
     bytes_add_string(b, "hf = ");
     export_hugging_face(x);
     bytes_add_string(b, ".eval()\n");
+    put_slopes_once(x);
     if (p->attention &&
         alias_name(x->cfg, (struct site_ref){site_attn_made(x->cfg), 0}, LIBRARY_NNSIGHT, 0,
                    path) &&
