@@ -28,67 +28,178 @@ static char *put_number(char *to, int n)
     return to;
 }
 
-/* `count` columns of six pixels in colour c. */
-static void add_run(struct bytes *out, int c, int count)
+/* `count` columns of the six pixels `bits`. */
+static void add_run(struct bytes *out, int bits, int count)
 {
-    char *begin = bytes_reserve(out, 24), *to = begin;
+    char *begin = bytes_reserve(out, 16), *to = begin;
     if (!to)
         return;
-    *to++ = '#';
-    to = put_number(to, c);
     if (count > 3) {
         *to++ = '!';
         to = put_number(to, count);
         count = 1;
     }
     for (; count > 0; count--)
-        *to++ = '~';
+        *to++ = (char)('?' + bits);
     out->len += (size_t)(to - begin);
 }
 
-static void add_palette(const struct image *im, struct bytes *out)
+/* Samples [x0, x1) x [y0, y1) of im that a window of w x h pixels shows. */
+struct grid {
+    const struct image *im;
+    int w, h;
+    struct rect window;
+    int x0, x1, y0, y1;
+};
+
+/* First pixel of sample i of n over `size` pixels; the sample that a pixel shows. */
+static int edge(int size, int i, int n)
+{
+    return (int)((long long)size * i / n);
+}
+
+static int sample_at(int size, int pixel, int n)
+{
+    return (int)(((long long)pixel * n + n - 1) / size);
+}
+
+static struct grid grid_open(const struct image *im, int w, int h, struct rect r)
+{
+    return (struct grid){im,
+                         w,
+                         h,
+                         r,
+                         sample_at(w, r.x, im->w),
+                         sample_at(w, r.x + r.w - 1, im->w) + 1,
+                         sample_at(h, r.y, im->h),
+                         sample_at(h, r.y + r.h - 1, im->h) + 1};
+}
+
+/* Pixels of sample x that the window shows. */
+static int columns_of(const struct grid *g, int x)
+{
+    int from = edge(g->w, x, g->im->w), to = edge(g->w, x + 1, g->im->w);
+    from = from < g->window.x ? g->window.x : from;
+    to = to > g->window.x + g->window.w ? g->window.x + g->window.w : to;
+    return to - from;
+}
+
+static void add_palette(const struct grid *g, struct bytes *out)
 {
     bool used[IMAGE_COLORS_MAX] = {false};
-    for (size_t i = 0; i < (size_t)im->w * (size_t)im->h; i++)
-        used[im->pixel[i]] = true;
+    const struct image *im = g->im;
+    for (int y = g->y0; y < g->y1; y++)
+        for (int x = g->x0; x < g->x1; x++)
+            used[im->pixel[y * im->w + x]] = true;
     for (int c = 0; c < im->n_colors; c++)
         if (used[c])
             bytes_addf(out, "#%d;2;%d;%d;%d", c, percent(im->palette[c], 16),
                        percent(im->palette[c], 8), percent(im->palette[c], 0));
 }
 
-/* One row of blocks is cell_h / 6 equal bands of full-height runs: one pass, no overprinting. */
-static void add_row(const struct image *im, int y, int cell_w, int bands, struct bytes *out)
+/* The rows of samples in the six pixels from `top` on, and which of the six each has. */
+struct band {
+    int n, row[6], bits[6];
+};
+
+static struct band band_at(const struct grid *g, int top)
 {
-    const uint8_t *row = im->pixel + (size_t)y * (size_t)im->w;
-    size_t begin = out->len;
-    for (int x = 0, end; x < im->w; x = end) {
-        for (end = x + 1; end < im->w && row[end] == row[x]; end++)
-            ;
-        add_run(out, row[x], (end - x) * cell_w);
+    struct band b = {0};
+    for (int i = 0; i < 6 && top + i < g->window.y + g->window.h; i++) {
+        int row = sample_at(g->h, top + i, g->im->h);
+        if (!b.n || b.row[b.n - 1] != row)
+            b.row[b.n++] = row;
+        b.bits[b.n - 1] |= 1 << i;
     }
-    size_t len = out->len - begin;
-    for (int i = 1; i < bands; i++) {
-        char *to = bytes_reserve(out, len + 1);
-        if (!to)
-            return;
-        *to = '-';
-        memcpy(to + 1, out->data + begin, len);
-        out->len += len + 1;
+    return b;
+}
+
+/* Where colour c stands in column x of the band. */
+static int bits_of(const struct grid *g, const struct band *b, int x, int c)
+{
+    int bits = 0;
+    for (int i = 0; i < b->n; i++)
+        bits |= g->im->pixel[b->row[i] * g->im->w + x] == c ? b->bits[i] : 0;
+    return bits;
+}
+
+/* One colour of a band: runs up to the last one that has pixels. */
+static void add_color(const struct grid *g, const struct band *b, int c, struct bytes *out)
+{
+    int empty = 0, run = 0, now = 0;
+    for (int x = g->x0; x < g->x1; x++) {
+        int bits = bits_of(g, b, x, c), columns = columns_of(g, x);
+        if (run && bits != now) {
+            add_run(out, now, run);
+            run = 0;
+        }
+        if (!bits) {
+            empty += columns;
+        } else {
+            if (empty)
+                add_run(out, 0, empty);
+            empty = 0, now = bits, run += columns;
+        }
+    }
+    if (run)
+        add_run(out, now, run);
+}
+
+/* A band of one row of samples is one pass of full-height runs, without overprinting. */
+static void add_flat(const struct grid *g, const struct band *b, struct bytes *out)
+{
+    const uint8_t *row = g->im->pixel + (size_t)b->row[0] * (size_t)g->im->w;
+    for (int x = g->x0, end; x < g->x1; x = end) {
+        int columns = 0;
+        for (end = x; end < g->x1 && row[end] == row[x]; end++)
+            columns += columns_of(g, end);
+        bytes_addf(out, "#%d", row[x]);
+        add_run(out, b->bits[0], columns);
     }
 }
 
-int sixel_out_grid(const struct image *im, int cell_w, int cell_h, struct bytes *out)
+static void add_mixed(const struct grid *g, const struct band *b, struct bytes *out)
 {
-    assert(cell_w > 0 && cell_h > 0 && cell_h % 6 == 0);
-    if (cell_w > IMAGE_SIDE_MAX / im->w || cell_h > IMAGE_SIDE_MAX / im->h)
+    bool used[IMAGE_COLORS_MAX] = {false}, first = true;
+    for (int i = 0; i < b->n; i++)
+        for (int x = g->x0; x < g->x1; x++)
+            used[g->im->pixel[b->row[i] * g->im->w + x]] = true;
+    for (int c = 0; c < g->im->n_colors; c++) {
+        if (!used[c])
+            continue;
+        bytes_addf(out, first ? "#%d" : "$#%d", c);
+        first = false;
+        add_color(g, b, c, out);
+    }
+}
+
+int sixel_out_grid(const struct image *im, int w, int h, struct rect window, struct bytes *out)
+{
+    assert(window.x >= 0 && window.y >= 0 && window.w > 0 && window.h > 0);
+    assert(window.x + window.w <= w && window.y + window.h <= h && w >= im->w && h >= im->h);
+    if (w > IMAGE_SIDE_MAX || h > IMAGE_SIDE_MAX)
         return IMAGE_TOO_LARGE;
-    bytes_addf(out, "\033P0;1;0q\"1;1;%d;%d", im->w * cell_w, im->h * cell_h);
-    add_palette(im, out);
-    for (int y = 0; y < im->h; y++) {
-        if (y)
+    struct grid g = grid_open(im, w, h, window);
+    bytes_addf(out, "\033P0;1;0q\"1;1;%d;%d", window.w, window.h);
+    add_palette(&g, out);
+    struct band last = {0};
+    size_t begin = 0, len = 0;
+    for (int top = window.y; top < window.y + window.h; top += 6) {
+        struct band b = band_at(&g, top);
+        if (top > window.y)
             bytes_add_char(out, '-');
-        add_row(im, y, cell_w, cell_h / 6, out);
+        if (len && memcmp(&b, &last, sizeof b) == 0) { /* the same six pixels again */
+            char *to = bytes_reserve(out, len);
+            if (!to)
+                break;
+            memcpy(to, out->data + begin, len);
+            out->len += len;
+            continue;
+        }
+        begin = out->len;
+        b.n == 1 ? add_flat(&g, &b, out) : add_mixed(&g, &b, out);
+        len = out->len - begin;
+        last = b;
     }
     bytes_add_string(out, "\033\\");
     return out->failed ? IMAGE_NO_MEMORY : IMAGE_OK;

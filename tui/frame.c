@@ -32,24 +32,31 @@ void frame_free(struct frame *f)
     *f = (struct frame){0};
 }
 
-static bool has_pixels(const struct frame *f)
+bool frame_has_pixels(const struct frame *f)
 {
     return (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) &&
            f->caps.cell_w > 0 && f->caps.cell_h > 0;
 }
 
-static void add_picture(struct frame *f, struct rect r, const struct heat *m, int block_w,
-                        int block_h)
+/* Pixels that r gives a picture.  Terminals reckon with whole bands of six rows: directly above the
+ * last row of the screen the height is a multiple of 6, anywhere else the last band may reach below
+ * r, with nothing painted there. */
+static void room_px(const struct frame *f, struct rect r, int *w, int *h)
 {
-    if (f->n_pictures == FRAME_PICTURES_MAX || r.w * f->caps.cell_w > IMAGE_SIDE_MAX ||
-        r.h * f->caps.cell_h > IMAGE_SIDE_MAX)
+    int below = (f->canvas->h - 1 - r.y) * f->caps.cell_h / 6 * 6;
+    *w = r.w * f->caps.cell_w;
+    *h = r.h * f->caps.cell_h;
+    *h = *h < below ? *h : below;
+}
+
+static void add_picture(struct frame *f, struct rect r, const struct heat *m, int w, int h)
+{
+    if (f->n_pictures == FRAME_PICTURES_MAX || w > IMAGE_SIDE_MAX || h > IMAGE_SIDE_MAX)
         return;
-    struct picture *p = &f->picture[f->n_pictures];
     struct image im = {0};
     if (heat_image(m, LEVELS, &im) != IMAGE_OK)
         return;
-    *p = (struct picture){.r = r, .image = im, .block_w = block_w, .block_h = block_h};
-    f->n_pictures++;
+    f->picture[f->n_pictures++] = (struct picture){.r = r, .image = im, .w = w, .h = h};
 }
 
 /* m shrunk to at most rows x cols in *own (malloc'ed values in own->value), or as it is. */
@@ -96,27 +103,25 @@ struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat 
     r = rect_intersect(r, canvas_rect(f->canvas));
     if (rect_is_empty(r) || m->rows <= 0 || m->cols <= 0)
         return (struct frame_place){.r = {r.x, r.y, 0, 0}};
-    if (!has_pixels(f))
+    if (!frame_has_pixels(f))
         return heat_characters(f, r, m);
-    int w_px = r.w * f->caps.cell_w, h_px = r.h * f->caps.cell_h / 6 * 6;
-    struct heat small = pooled(m, h_px, w_px);
+    int w, h;
+    room_px(f, r, &w, &h);
+    struct heat small = pooled(m, h > 0 ? h : 1, w);
     if (!small.value)
         return (struct frame_place){.r = {r.x, r.y, 0, 0}};
-    int block = heat_block_px(small.rows, small.cols, w_px, h_px);
-    struct rect used = {r.x, r.y, (small.cols * block + f->caps.cell_w - 1) / f->caps.cell_w,
-                        (small.rows * block + f->caps.cell_h - 1) / f->caps.cell_h};
-    heat_characters(f, used, m);
-    add_picture(f, used, &small, block, block);
-    struct frame_place at = {used, (double)small.cols * block / f->caps.cell_w / m->cols,
-                             (double)small.rows * block / f->caps.cell_h / m->rows};
+    heat_characters(f, r, m);
+    if (h > 0)
+        add_picture(f, r, &small, w, h);
     pooled_free(&small, m);
-    return at;
+    return (struct frame_place){r, (double)r.w / m->cols, (double)h / f->caps.cell_h / m->rows};
 }
 
 /* As large as it fits into r in pixels, with its sides in their proportion. */
 static void add_photo(struct frame *f, struct rect r, const struct photo *p)
 {
-    int w = r.w * f->caps.cell_w, h = r.h * f->caps.cell_h / 6 * 6;
+    int w, h;
+    room_px(f, r, &w, &h);
     if ((int64_t)w * p->h > (int64_t)h * p->w)
         w = (int)((int64_t)h * p->w / p->h);
     else
@@ -125,7 +130,7 @@ static void add_photo(struct frame *f, struct rect r, const struct photo *p)
     if (f->n_pictures == FRAME_PICTURES_MAX || w < 1 || h < 1 || w > IMAGE_SIDE_MAX ||
         h > IMAGE_SIDE_MAX || photo_image(p, w, h, &im) != IMAGE_OK)
         return;
-    f->picture[f->n_pictures++] = (struct picture){.r = r, .image = im, .block_w = 1, .block_h = 1};
+    f->picture[f->n_pictures++] = (struct picture){.r = r, .image = im, .w = w, .h = h};
 }
 
 struct frame_place frame_photo(struct frame *f, struct rect r, const struct photo *p)
@@ -134,7 +139,7 @@ struct frame_place frame_photo(struct frame *f, struct rect r, const struct phot
     if (rect_is_empty(r))
         return (struct frame_place){.r = {r.x, r.y, 0, 0}};
     photo_half_blocks(p, f->canvas, r, f->caps.depth != COLOR_DEPTH_NONE);
-    if (has_pixels(f))
+    if (frame_has_pixels(f))
         add_photo(f, r, p);
     return (struct frame_place){r, (double)r.w / p->w, (double)r.h / p->h};
 }

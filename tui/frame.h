@@ -14,9 +14,9 @@
 enum { FRAME_PICTURES_MAX = 96, FRAME_POPUPS_MAX = 4 };
 
 struct picture {
-    struct rect r;        /* the cells that belong to it */
-    struct image image;   /* one pixel per sample */
-    int block_w, block_h; /* size in pixels of one sample */
+    struct rect r;      /* the cells that belong to it */
+    struct image image; /* one pixel per sample */
+    int w, h;           /* pixels that the samples are stretched over: nearly all of r's */
 };
 
 /* What the terminal can show; cell_w == 0: pixels are not known. */
@@ -46,9 +46,12 @@ struct frame_place {
     struct rect r;
     double dx, dy;
 };
-/* Draw a matrix as large as it fits into r, with equal blocks: a picture, and characters below it.
+/* Draw a matrix over r: a picture, and characters below it.  A picture fills r whatever its samples
+ * are; characters alone (no pixels) take as many cells as there are samples, or all of r for more.
  */
 struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat *m);
+/* Can this terminal show pixels? */
+bool frame_has_pixels(const struct frame *f);
 /* Draw a matrix with exactly cell_w x cell_h characters for each sample: tables with a picture
  * inside. */
 void frame_heat_cells(struct frame *f, struct rect r, const struct heat *m, int cell_w);

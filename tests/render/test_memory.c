@@ -20,7 +20,9 @@ static bool pictures(struct bytes *out)
     static const float v[] = {0, 1, 2, 3, 4, 5};
     struct heat m = {v, 2, 3, 3, {SCALE_LINEAR, 0, 5}, COLORMAP_SEQUENTIAL};
     struct image im = {0};
-    bool ok = heat_image(&m, 16, &im) == IMAGE_OK && sixel_out_grid(&im, 6, 6, out) == IMAGE_OK &&
+    bool ok = heat_image(&m, 16, &im) == IMAGE_OK &&
+              sixel_out_grid(&im, 6 * im.w, 6 * im.h, (struct rect){0, 0, 6 * im.w, 6 * im.h},
+                             out) == IMAGE_OK &&
               sixel_out_image(&im, out) == IMAGE_OK && kitty_image(&im, 1, 2, 2, out) == IMAGE_OK &&
               png_out_image(&im, out) == IMAGE_OK;
     image_free(&im);

@@ -129,6 +129,21 @@ static void decode_with_libsixel(const struct bytes *b, const struct image *im)
     free(palette);
 }
 
+/* Of w x h pixels that a picture is stretched over, those of the window, by the definition. */
+static void stretched(const struct image *im, int w, int h, struct rect window, struct image *out)
+{
+    assert_int_equal(image_new(out, window.w, window.h), IMAGE_OK);
+    out->n_colors = im->n_colors;
+    memcpy(out->palette, im->palette, sizeof out->palette);
+    for (int i = 0; i < im->h; i++)
+        for (int j = 0; j < im->w; j++)
+            for (int y = h * i / im->h; y < h * (i + 1) / im->h; y++)
+                for (int x = w * j / im->w; x < w * (j + 1) / im->w; x++)
+                    if (rect_has(window, x, y))
+                        out->pixel[(y - window.y) * window.w + x - window.x] = im->pixel[i * im->w +
+                                                                                         j];
+}
+
 static void grid_golden(void **state)
 {
     (void)state;
@@ -139,26 +154,39 @@ static void grid_golden(void **state)
     im.n_colors = 4;
     im.palette[0] = 0x000000;
     im.palette[3] = 0xff8000;
-    assert_int_equal(sixel_out_grid(&im, 2, 12, &out), IMAGE_OK);
+    assert_int_equal(sixel_out_grid(&im, 6, 24, (struct rect){0, 0, 6, 24}, &out), IMAGE_OK);
     assert_string_equal(out.data, "\033P0;1;0q\"1;1;6;24#0;2;0;0;0#3;2;100;50;0"
                                   "#0!4~#3~~-#0!4~#3~~-#3~~#0!4~-#3~~#0!4~\033\\");
+    bytes_clear(&out);
+    assert_int_equal(sixel_out_grid(&im, 3, 4, (struct rect){0, 0, 3, 4}, &out), IMAGE_OK);
+    assert_string_equal(out.data, "\033P0;1;0q\"1;1;3;4#0;2;0;0;0#3;2;100;50;0"
+                                  "#0BNK$#3K?B\033\\");
     image_free(&im);
     bytes_free(&out);
 }
 
+/* Any size of picture, of pixels, of window: every pixel is painted once, in its sample's colour.
+ */
 static void grids_decode_to_their_pixels(void **state)
 {
     (void)state;
     uint64_t random = 11;
-    for (int i = 0; i < 150; i++) {
+    for (int i = 0; i < 400; i++) {
         int w = 1 + (int)(unit_random(&random) % 40), h = 1 + (int)(unit_random(&random) % 20);
-        int cell_w = 1 + (int)(unit_random(&random) % 20),
-            cell_h = 6 * (1 + (int)(unit_random(&random) % 4));
+        int w_px = w + (int)(unit_random(&random) % 300),
+            h_px = h + (int)(unit_random(&random) % 90);
+        struct rect part = {0, 0, w_px, h_px};
+        if (i % 2) {
+            part.x = (int)(unit_random(&random) % (uint64_t)w_px);
+            part.y = (int)(unit_random(&random) % (uint64_t)h_px);
+            part.w = 1 + (int)(unit_random(&random) % (uint64_t)(w_px - part.x));
+            part.h = 1 + (int)(unit_random(&random) % (uint64_t)(h_px - part.y));
+        }
         struct image im, big;
         struct bytes out = {0};
         random_image(&im, w, h, 1 + (int)(unit_random(&random) % 256), &random);
-        assert_int_equal(sixel_out_grid(&im, cell_w, cell_h, &out), IMAGE_OK);
-        assert_int_equal(image_enlarge(&im, cell_w, cell_h, &big), IMAGE_OK);
+        assert_int_equal(sixel_out_grid(&im, w_px, h_px, part, &out), IMAGE_OK);
+        stretched(&im, w_px, h_px, part, &big);
         decode_strictly(&out, &big, true);
         decode_with_libsixel(&out, &big);
         image_free(&im);
@@ -192,10 +220,11 @@ static void bounds(void **state)
     struct bytes out = {0};
     uint64_t random = 2;
     random_image(&im, 100, 100, 4, &random);
-    assert_int_equal(sixel_out_grid(&im, 41, 6, &out), IMAGE_TOO_LARGE);
-    assert_int_equal(sixel_out_grid(&im, 1, 42, &out), IMAGE_TOO_LARGE);
+    const struct rect part = {0, 0, 9, 9};
+    assert_int_equal(sixel_out_grid(&im, IMAGE_SIDE_MAX + 1, 600, part, &out), IMAGE_TOO_LARGE);
+    assert_int_equal(sixel_out_grid(&im, 100, IMAGE_SIDE_MAX + 1, part, &out), IMAGE_TOO_LARGE);
     assert_int_equal(out.len, 0);
-    assert_int_equal(sixel_out_grid(&im, 40, 36, &out), IMAGE_OK);
+    assert_int_equal(sixel_out_grid(&im, IMAGE_SIDE_MAX, IMAGE_SIDE_MAX, part, &out), IMAGE_OK);
     image_free(&im);
     bytes_free(&out);
 }

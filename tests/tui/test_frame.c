@@ -52,10 +52,40 @@ static void test_heat(void **state)
     assert_true(frame_begin(&f, 20, 10));
     struct frame_place at = frame_heat(&f, (struct rect){1, 1, 10, 5}, &m);
     assert_int_equal(f.n_pictures, 1);
-    assert_int_equal(f.picture[0].block_h % 6, 0);
-    assert_true(at.r.w <= 10 && at.r.h <= 5);
-    assert_true(f.picture[0].image.w * f.picture[0].block_w <= at.r.w * 9);
+    assert_int_equal(at.r.w, 10); /* all of its slot */
+    assert_int_equal(at.r.h, 5);
+    assert_int_equal(f.picture[0].w, 10 * 9);
+    assert_int_equal(f.picture[0].h, 5 * 18);
     frame_free(&f);
+}
+
+/* A picture fills its slot at every size of cells, with a row of pixels or more for each sample;
+ * directly above the last row of the screen it gives up less than a band of six. */
+static void test_slots(void **state)
+{
+    (void)state;
+    static float v[99 * 99];
+    struct heat m = {v, 99, 99, 99, scale_make(SCALE_LINEAR, 0, 1), COLORMAP_SEQUENTIAL};
+    for (int cell_h = 7; cell_h <= 40; cell_h++)
+        for (int y = 1; y <= 2; y++) {
+            struct frame f = {.caps = {.graphics = GRAPHICS_SIXEL,
+                                       .depth = COLOR_DEPTH_TRUE,
+                                       .cell_w = cell_h / 2,
+                                       .cell_h = cell_h}};
+            assert_true(frame_begin(&f, 40, 20));
+            frame_heat(&f, (struct rect){0, y, 40, 17}, &m);
+            assert_int_equal(f.n_pictures, 1);
+            const struct picture *p = &f.picture[0];
+            assert_int_equal(p->w, 40 * f.caps.cell_w);
+            if (y == 1)
+                assert_int_equal(p->h, 17 * cell_h);
+            else
+                assert_in_range(p->h, 17 * cell_h - 5, 17 * cell_h);
+            assert_true((p->h + 5) / 6 * 6 <=
+                        (19 - y) * cell_h); /* whole bands above the last row */
+            assert_true(p->image.h == 99 && p->h >= 99);
+            frame_free(&f);
+        }
 }
 
 static void test_zero_is_blank(void **state)
@@ -94,8 +124,8 @@ static void test_popup(void **state)
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_visible), cmocka_unit_test(test_heat),
-                                       cmocka_unit_test(test_zero_is_blank),
-                                       cmocka_unit_test(test_popup)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_visible), cmocka_unit_test(test_heat), cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_zero_is_blank), cmocka_unit_test(test_popup)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -139,19 +139,15 @@ int attn_png(struct cli *c, const struct attn_maps *m, const char *path)
 
 int attn_sixel(struct cli *c, const struct attn_maps *m)
 {
-    struct image small = {0}, large = {0};
+    struct image small = {0};
     int st = sheet_image(m, &small);
-    int block = st ? 1 : heat_block_px(small.h, small.w, PICTURE_W, PICTURE_H);
-    if (!st && block % 6 == 0) {
-        st = sixel_out_grid(&small, block, block, &c->out);
-    } else if (!st) {
-        st = image_enlarge(&small, block, block, &large);
-        if (!st)
-            st = sixel_out_image(&large, &c->out);
+    if (!st) {
+        int block = heat_block_px(small.h, small.w, PICTURE_W, PICTURE_H);
+        struct rect all = {0, 0, small.w * block, small.h * block};
+        st = sixel_out_grid(&small, all.w, all.h, all, &c->out);
     }
     bytes_add_char(&c->out, '\n');
     image_free(&small);
-    image_free(&large);
     return st ? picture_failed(c, st) : 0;
 }
 

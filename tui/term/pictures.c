@@ -29,26 +29,33 @@ static uint64_t hash_add(uint64_t h, const void *data, size_t n)
 
 static uint64_t picture_hash(const struct picture *p, const struct frame_caps *caps)
 {
-    const int shape[] = {
-        p->r.x,     p->r.y,     p->r.w,       p->r.h,       p->block_w,         p->block_h,
-        p->image.w, p->image.h, caps->cell_w, caps->cell_h, (int)caps->graphics};
+    const int shape[] = {p->r.x,
+                         p->r.y,
+                         p->r.w,
+                         p->r.h,
+                         p->w,
+                         p->h,
+                         p->image.w,
+                         p->image.h,
+                         caps->cell_w,
+                         caps->cell_h,
+                         (int)caps->graphics};
     uint64_t h = hash_add(0xcbf29ce484222325u, shape, sizeof shape);
     h = hash_add(h, p->image.palette, (size_t)p->image.n_colors * sizeof p->image.palette[0]);
     return hash_add(h, p->image.pixel, (size_t)p->image.w * (size_t)p->image.h);
 }
 
-/* Pixels [x0,x1) x [y0,y1) of the picture as it is shown, blocks and all. */
-static int cut_out(const struct picture *p, int x0, int y0, int x1, int y1, struct image *out)
+/* A window of a picture whose samples are its pixels. */
+static int cut_out(const struct image *im, struct rect window, struct image *out)
 {
-    int r = image_new(out, x1 - x0, y1 - y0);
+    int r = image_new(out, window.w, window.h);
     if (r != IMAGE_OK)
         return r;
-    out->n_colors = p->image.n_colors;
-    memcpy(out->palette, p->image.palette, sizeof out->palette);
-    for (int y = y0; y < y1; y++)
-        for (int x = x0; x < x1; x++)
-            out->pixel[(y - y0) * out->w + x - x0] = p->image.pixel[y / p->block_h * p->image.w +
-                                                                    x / p->block_w];
+    out->n_colors = im->n_colors;
+    memcpy(out->palette, im->palette, sizeof out->palette);
+    for (int y = 0; y < window.h; y++)
+        memcpy(out->pixel + (size_t)y * (size_t)window.w,
+               im->pixel + (size_t)(window.y + y) * (size_t)im->w + window.x, (size_t)window.w);
     return IMAGE_OK;
 }
 
@@ -63,31 +70,33 @@ static void sixel_at(int x, int y, const struct bytes *picture, struct bytes *ou
                           "8");
 }
 
-/* One visible part; its height in pixels is cut to a multiple of 6, so that nothing scrolls. */
+/* The pixels of a visible part, of those that the picture has. */
+static struct rect part_px(const struct picture *p, struct rect part, const struct frame_caps *caps)
+{
+    return rect_intersect((struct rect){(part.x - p->r.x) * caps->cell_w,
+                                        (part.y - p->r.y) * caps->cell_h, part.w * caps->cell_w,
+                                        part.h * caps->cell_h},
+                          (struct rect){0, 0, p->w, p->h});
+}
+
 static void sixel_part(const struct picture *p, struct rect part, const struct frame_caps *caps,
                        struct bytes *out)
 {
-    int w = p->image.w * p->block_w, h = p->image.h * p->block_h;
-    int x0 = (part.x - p->r.x) * caps->cell_w, y0 = (part.y - p->r.y) * caps->cell_h;
-    int x1 = x0 + part.w * caps->cell_w, y1 = y0 + part.h * caps->cell_h;
-    x1 = x1 < w ? x1 : w;
-    y1 = y1 < h ? y1 : h;
-    y1 -= (y1 - y0) % 6;
-    if (x0 >= x1 || y0 >= y1)
+    struct rect window = part_px(p, part, caps);
+    if (rect_is_empty(window))
         return;
     struct bytes six = {0};
-    bool whole = x0 == 0 && y0 == 0 && x1 == w && y1 == h;
-    if (whole && p->block_h % 6 == 0) {
-        if (sixel_out_grid(&p->image, p->block_w, p->block_h, &six) == IMAGE_OK && !six.failed)
-            sixel_at(part.x, part.y, &six, out);
+    struct image cut = {0};
+    int r;
+    if (p->w == p->image.w && p->h == p->image.h) { /* a photo: what libsixel is better at */
+        r = cut_out(&p->image, window, &cut);
+        r = r == IMAGE_OK ? sixel_out_image(&cut, &six) : r;
+        image_free(&cut);
     } else {
-        struct image cut = {0};
-        if (cut_out(p, x0, y0, x1, y1, &cut) == IMAGE_OK) {
-            if (sixel_out_image(&cut, &six) == IMAGE_OK && !six.failed)
-                sixel_at(part.x, part.y, &six, out);
-            image_free(&cut);
-        }
+        r = sixel_out_grid(&p->image, p->w, p->h, window, &six);
     }
+    if (r == IMAGE_OK && !six.failed)
+        sixel_at(part.x, part.y, &six, out);
     bytes_free(&six);
 }
 
@@ -102,16 +111,20 @@ static void kitty_part(const struct picture *p, int i, struct bytes *out)
                           "8");
 }
 
+/* Is the cell full of pixels that are there already, or that are about to be sent? */
 static bool covered(const struct pictures *now, int x, int y)
 {
-    for (int i = 0; i < now->n; i++)
-        for (int k = 0; k < now->shown[i].n_parts; k++)
-            if (rect_has(now->shown[i].part[k], x, y))
+    for (int i = 0; i < now->n; i++) {
+        const struct shown *s = &now->shown[i];
+        for (int k = 0; k < s->n_parts; k++)
+            if (rect_has(s->part[k], x, y) && (s->same || rect_has(s->full, x, y)))
                 return true;
+    }
     return false;
 }
 
-/* Spaces over what was shown and is no more. */
+/* Spaces over what was shown and is no more.  Cells that the new pixels fill are left alone: erased
+ * first, they would flicker. */
 static void erase_rest(const struct pictures *was, const struct pictures *now, int w, int h,
                        struct bytes *out)
 {
@@ -132,6 +145,22 @@ static void erase_rest(const struct pictures *was, const struct pictures *now, i
         }
 }
 
+/* What picture i of a frame puts on the screen. */
+static struct shown shown_of(const struct frame *f, int i, const struct pictures *before,
+                             bool afresh)
+{
+    const struct picture *p = &f->picture[i];
+    const struct shown *was = &before->shown[i];
+    struct shown s = {.hash = picture_hash(p, &f->caps)};
+    s.n_parts = frame_visible(f, p->r, s.part, 1 + 4 * FRAME_POPUPS_MAX);
+    s.full = f->caps.graphics == GRAPHICS_KITTY
+                 ? p->r
+                 : (struct rect){p->r.x, p->r.y, p->w / f->caps.cell_w, p->h / f->caps.cell_h};
+    s.same = !afresh && i < before->n && s.hash == was->hash && s.n_parts == was->n_parts &&
+             memcmp(s.part, was->part, (size_t)s.n_parts * sizeof s.part[0]) == 0;
+    return s;
+}
+
 void pictures_update(struct pictures *p, const struct frame *f, const bool *show, bool afresh,
                      struct bytes *before, struct bytes *after)
 {
@@ -140,11 +169,9 @@ void pictures_update(struct pictures *p, const struct frame *f, const bool *show
     memset(&now, 0, sizeof now);
     memcpy(now.sent, p->sent, sizeof now.sent);
     for (int i = 0; i < f->n_pictures; i++) {
-        struct shown *s = &now.shown[now.n++];
-        if (show[i]) {
-            s->hash = picture_hash(&f->picture[i], &f->caps);
-            s->n_parts = frame_visible(f, f->picture[i].r, s->part, 1 + 4 * FRAME_POPUPS_MAX);
-        }
+        now.n++;
+        if (show[i])
+            now.shown[i] = shown_of(f, i, p, afresh);
     }
     struct bytes erase = {0};
     if (!afresh && !kitty)
@@ -158,15 +185,12 @@ void pictures_update(struct pictures *p, const struct frame *f, const bool *show
     }
     bytes_free(&erase);
     for (int i = 0; i < FRAME_PICTURES_MAX; i++) {
-        const struct shown *s = &now.shown[i], *was = &p->shown[i];
-        bool same = !afresh && i < p->n && i < now.n && s->hash == was->hash &&
-                    s->n_parts == was->n_parts &&
-                    memcmp(s->part, was->part, (size_t)s->n_parts * sizeof s->part[0]) == 0;
+        const struct shown *s = &now.shown[i];
         bool on = i < now.n && s->n_parts;
-        if (on && !same && kitty) {
+        if (on && !s->same && kitty) {
             kitty_part(&f->picture[i], i, after);
             now.sent[i] = true;
-        } else if (on && !same) {
+        } else if (on && !s->same) {
             for (int k = 0; k < s->n_parts; k++)
                 sixel_part(&f->picture[i], s->part[k], &f->caps, after);
         } else if (!on && now.sent[i]) {

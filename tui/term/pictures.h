@@ -1,8 +1,8 @@
 /* pictures.h - what pixels are on the terminal, and the bytes that bring it to what a frame wants.
  *
  * Sixel: `ESC 7`, margins off, position, picture, `ESC 8`; a picture that did not change is not
- * sent; one that replaces another of the same place is sent over it, never erased first; what
- * nobody covers any more is erased with spaces.  A picture under a popup is sent as up to four
+ * sent; one that replaces another of the same place is sent over it, never erased first; cells that
+ * no picture fills any more are erased with spaces.  A picture under a popup is sent as up to four
  * pieces around it.  The last row never holds pixels. kitty: by id, replaced in place; those under
  * a popup are shown as characters meanwhile. Bytes only; tested in tests/tui/test_pictures.c. */
 #ifndef PICTURES_H
@@ -13,6 +13,8 @@
 struct shown {
     struct rect part[1 + 4 * FRAME_POPUPS_MAX];
     int n_parts;
+    struct rect full; /* cells that its pixels fill */
+    bool same;        /* as in the frame before: not sent again */
     uint64_t hash;
 };
 
