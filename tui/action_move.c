@@ -122,6 +122,16 @@ unsigned act_MASK(struct app *a, const char *args)
     return 0;
 }
 
+unsigned act_MAP(struct app *a, const char *args)
+{
+    int m = cycle(args, (int)a->map_face, map_face_names, MAP_COUNT);
+    if (m < 0)
+        app_complain(a, "map %s", action_table[ACTION_MAP].usage);
+    else
+        a->map_face = (enum map_face)m;
+    return 0;
+}
+
 /* "next", "previous" or a number into lo..hi; -1 with a message. */
 static int32_t number(struct app *a, const char *what, const char *args, int32_t at, int32_t lo,
                       int32_t hi)

@@ -17,7 +17,9 @@ bool quantity_is_lens(enum quantity q)
 
 const char *const quantity_names[QUANTITY_COUNT] = {
     "lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "experts", "entropy", "rank"};
-const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised", "row-max", "value"};
+const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised",
+                                            "log", "row-max",  "value"};
+const char *const map_face_names[MAP_COUNT] = {"rows", "whole", "text"};
 const char *const show_names[SHOW_COUNT] = {"base", "edited", "difference"};
 
 static const struct view *const view_table[VIEW_COUNT] = {

@@ -53,7 +53,16 @@ enum quantity {
     QUANTITY_RANK,
     QUANTITY_COUNT
 };
-enum mask { MASK_RAW, MASK_NO_FIRST, MASK_RENORMALISED, MASK_ROW_MAX, MASK_VALUE, MASK_COUNT };
+enum mask {
+    MASK_RAW,
+    MASK_NO_FIRST,
+    MASK_RENORMALISED,
+    MASK_LOG,
+    MASK_ROW_MAX,
+    MASK_VALUE,
+    MASK_COUNT
+};
+enum map_face { MAP_ROWS, MAP_WHOLE, MAP_TEXT, MAP_COUNT };
 enum {
     JUMP_MAX = 100,
     SIDE_MIN_COLUMNS = 100,
@@ -67,6 +76,7 @@ extern const char *const quantity_names[QUANTITY_COUNT];
 /* Does it read logits? */
 bool quantity_is_lens(enum quantity q);
 extern const char *const mask_names[MASK_COUNT];
+extern const char *const map_face_names[MAP_COUNT];
 extern const char *const show_names[SHOW_COUNT];
 
 /* Where the cursor stands; what the jump list remembers. */
@@ -117,7 +127,7 @@ struct app {
     struct place jump[JUMP_MAX];
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
-    int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top;
+    int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top, map_top;
     struct rect body;
     int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
     int rows_y, columns_x;  /* screen position of the first shown row and column */
@@ -125,6 +135,8 @@ struct app {
     enum quantity quantity;
     enum show show;
     enum mask mask;
+    enum map_face map_face;
+    bool no_color, pixels; /* of the frame that was drawn last */
     bool linear, attn_log, scores, keybar_off, side_open;
     char filter[128];      /* of the hooks view */
     char listed_for[128];  /* the filter that `listed` is for */

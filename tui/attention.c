@@ -29,6 +29,17 @@ static struct want values_want(const struct app *a, int32_t layer, int32_t n)
     return want_make(WANT_HEAD_NORM, (struct site_ref){site_mixed(&a->m->cfg), layer}, 0, n);
 }
 
+/* The scores of the cursor's row beside its pattern, or the other way round. */
+static struct want beside_want(const struct app *a, bool scores, int32_t layer)
+{
+    struct want w = want_make(WANT_VALUES,
+                              (struct site_ref){scores ? SITE_PATTERN : SITE_ATTN_SCORES, layer},
+                              a->cur.row, a->cur.row + 1);
+    w.head0 = a->cur.head;
+    w.head1 = a->cur.head + 1;
+    return w;
+}
+
 void attention_want(const struct app *a, struct want_list *l, int32_t head, int32_t heads)
 {
     struct want small = part_want(a, head, heads), large = part_want(a, a->cur.head, 1);
@@ -37,6 +48,8 @@ void attention_want(const struct app *a, struct want_list *l, int32_t head, int3
         want_add(l, large);
     want_add(l, want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, app_layer(a)}));
     want_add(l, values_want(a, app_layer(a), a->n));
+    if (a->cur.map)
+        want_add(l, beside_want(a, a->scores, app_layer(a)));
 }
 
 static bool part_open(struct attention_part *p, const struct snapshot *s, const struct want *w)
@@ -47,12 +60,18 @@ static bool part_open(struct attention_part *p, const struct snapshot *s, const 
     return p->v[FACE_BASE] && (p->v[FACE_EDITED] || !s->edited);
 }
 
+/* An answer that has a map of that site, not the one row of beside_want. */
+static bool whole_answer(const struct app *a, enum site_id id, struct answer *out)
+{
+    return app_answer(a, WANT_VALUES, id, out) &&
+           (out->w->row1 - out->w->row0 > 1 || out->s->n == 1);
+}
+
 bool attention_open(struct attention *at, const struct app *a, bool *stale)
 {
     static const enum site_id sites[] = {SITE_PATTERN, SITE_ATTN_SCORES};
     struct answer from;
-    if (!app_answer(a, WANT_VALUES, sites[a->scores], &from) &&
-        !app_answer(a, WANT_VALUES, sites[!a->scores], &from))
+    if (!whole_answer(a, sites[a->scores], &from) && !whole_answer(a, sites[!a->scores], &from))
         return false;
     const struct snapshot *s = from.s;
     *at = (struct attention){.a = a,
@@ -92,6 +111,20 @@ const float *attention_value_norm(const struct attention *at, enum face face, in
     return v ? v + (size_t)src * (size_t)cfg->n_kv_heads +
                    (size_t)(head / (cfg->n_heads / cfg->n_kv_heads))
              : NULL;
+}
+
+bool attention_beside(const struct attention *at, float *out)
+{
+    struct want w = beside_want(at->a, at->scores, at->small.w->site.layer);
+    int32_t row = at->a->cur.row, src = at->a->cur.src;
+    const float *v[FACE_COUNT];
+    for (int f = 0; f < FACE_COUNT; f++)
+        v[f] = row < at->s->n ? snapshot_at(at->s, (enum face)f, &w, row) : NULL;
+    if (!v[FACE_BASE] || src >= at->s->n || (at->show != SHOW_BASE && !v[FACE_EDITED]))
+        return false;
+    *out = at->show == SHOW_BASE ? v[FACE_BASE][src]
+                                 : show_value(at->show, v[FACE_BASE][src], v[FACE_EDITED][src]);
+    return true;
 }
 
 /* The row's divisor under the mask. */
@@ -176,7 +209,8 @@ struct scale attention_scale(const struct attention *at, const float *matrix, si
         return scale_fit(SCALE_SYMMETRIC, matrix, count);
     if (at->scores || at->a->mask == MASK_VALUE)
         return scale_fit(SCALE_LINEAR, matrix, count);
-    return at->a->attn_log ? scale_make(SCALE_LOG, 1e-3f, 1) : scale_make(SCALE_LINEAR, 0, 1);
+    return at->a->attn_log || at->a->mask == MASK_LOG ? scale_make(SCALE_LOG, 1e-3f, 1)
+                                                      : scale_make(SCALE_LINEAR, 0, 1);
 }
 
 enum colormap attention_map(const struct attention *at)

@@ -47,6 +47,9 @@ enum colormap attention_map(const struct attention *at);
 /* Euclidean norm of the value vector that src gives; NULL while it is not there. */
 const float *attention_value_norm(const struct attention *at, enum face face, int32_t head,
                                   int32_t src);
+/* At the cursor's edge: the score where the view shows the pattern, the weight of the pattern where
+ * it shows scores.  False: not there yet. */
+bool attention_beside(const struct attention *at, float *out);
 /* The sources of the largest values (magnitudes in a difference) of a row, best first; how many. */
 int attention_top(const struct attention *at, const struct attention_row *row, int32_t *src,
                   int max);

@@ -373,6 +373,8 @@ bool app_draw(struct app *a, struct frame *f)
     if (!frame_begin(f, a->w, a->h))
         return false;
     bool side;
+    a->pixels = frame_has_pixels(f);
+    a->no_color = f->caps.depth == COLOR_DEPTH_NONE;
     struct rect body = app_body(a, &side), message = {0, a->h - 1, a->w, 1};
     a->body = body;
     app_view(a)->layout(a, body);

@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "attention.h"
+#include "attention_map.h"
 #include "draw.h"
 #include "patches.h"
 
-enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 14, SCORES = 5, LABEL_ROWS = 2 };
+enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 20, SCORES = 5 };
 
 /* How the body is shared out; a pure function of its size. */
 struct parts {
@@ -24,7 +24,7 @@ static struct parts share_out(const struct app *a, struct rect body)
     p.head_width = width < HEAD_MIN ? HEAD_MIN : width > HEAD_MAX ? HEAD_MAX : width;
     p.heads = (body.w - SCORE_LABEL) / p.head_width;
     p.heads = p.heads > n ? n : p.heads < 1 ? 1 : p.heads;
-    bool cramped = a->cur.map &&
+    bool cramped = a->cur.map && a->map_face != MAP_TEXT &&
                    body.h <
                        a->n + 18; /* inside the map, rows of tokens matter more than small maps */
     if (cramped) {
@@ -32,7 +32,11 @@ static struct parts share_out(const struct app *a, struct rect body)
         p.map = body;
         return p;
     }
-    p.thumbs = rect_cut_top(&body, body.h > 26 ? 6 : body.h > 18 ? 4 : body.h > 12 ? 3 : 0);
+    int square = p.head_width / 2 < body.h / 5 ? p.head_width / 2 : body.h / 5;
+    p.thumbs = rect_cut_top(&body, body.h > 26   ? square < 6 ? 6 : square
+                                   : body.h > 18 ? 4
+                                   : body.h > 12 ? 3
+                                                 : 0);
     p.scores = rect_cut_top(&body, body.h > 18 ? SCORES + 1 : body.h > 12 ? 3 : 0);
     p.map = body;
     return p;
@@ -46,6 +50,7 @@ static void attention_layout(struct app *a, struct rect body)
     a->column_width = p.head_width;
     if (!a->cur.column)
         a->cur.column = 1; /* the embedding has no attention */
+    attention_map_layout(a, p.map);
 }
 
 static void want(const struct app *a, struct want_list *l)
@@ -135,162 +140,6 @@ static void draw_scores(const struct app *a, struct canvas *c, const struct part
     }
 }
 
-/* ---- the large map ---- */
-
-/* Every destination has a row of its own and every source at least one column. */
-static bool is_aligned(const struct rect *area, int32_t n)
-{
-    return n <= area->h && n <= area->w;
-}
-
-static void mark_cursor(const struct app *a, struct canvas *c, struct rect r, int cell_w)
-{
-    int x = r.x + a->cur.src * cell_w, y = r.y + a->cur.row;
-    struct rect cell = {x, y, cell_w, 1};
-    const struct canvas_cell *was = canvas_at(c, x, y);
-    if (!was)
-        return;
-    struct canvas_style st = was->style;
-    st.attr |= CANVAS_BOLD;
-    if (cell_w >= 3) {
-        canvas_put(c, cell, 0, 0, st, "[");
-        canvas_put(c, cell, cell_w - 1, 0, st, "]");
-    } else {
-        canvas_restyle(c, cell, canvas_plain(CANVAS_REVERSE));
-        if (!strcmp(was->text, " "))
-            canvas_put(c, cell, 0, 0, (struct canvas_style){st.fg, st.bg, CANVAS_REVERSE}, "□");
-    }
-}
-
-/* Source labels above the columns: on two lines in turn, so that each has the width of two columns.
- */
-static void draw_sources(const struct app *a, struct canvas *c, struct rect labels, int32_t n,
-                         int cell_w)
-{
-    for (int32_t j = 0; j < n; j++) {
-        bool on = j == a->cur.src && a->cur.map;
-        int x = DRAW_LABEL + j * cell_w;
-        if (cell_w < 2) {
-            if (on)
-                canvas_put(c, labels, x, 1, canvas_plain(CANVAS_BOLD), "▼");
-            continue;
-        }
-        size_t len;
-        const char *text = model_input_text(a->m, a->tokens[j], &len);
-        while (len > 1 && *text == ' ') {
-            text++;
-            len--;
-        }
-        struct rect field = {labels.x + x, labels.y + j % 2, cell_w * 2 - 1, 1};
-        canvas_put_text(c, field, 0, 0,
-                        canvas_plain(on ? CANVAS_BOLD | CANVAS_UNDERLINE : CANVAS_DIM), text, len,
-                        TEXT_TOKEN);
-    }
-}
-
-static void draw_aligned(const struct app *a, struct frame *f, struct rect area, struct rect labels,
-                         const struct attention *at, const struct heat *m)
-{
-    int cell_w = area.w / at->n;
-    cell_w = cell_w > 6 ? 6 : cell_w;
-    draw_sources(a, f->canvas, labels, at->n, cell_w);
-    frame_heat_cells(f, area, m, cell_w);
-    for (int32_t i = 0; i < at->n; i++) {
-        draw_position(a, f->canvas, (struct rect){labels.x, area.y + i, DRAW_LABEL, 1}, 0, i);
-        int32_t seen = config_seen_from(&a->m->cfg, i, at->n);
-        struct rect after = {area.x + seen * cell_w, area.y + i, (at->n - seen) * cell_w, 1};
-        canvas_fill(f->canvas, after, canvas_plain(0), " "); /* what is not seen */
-    }
-    if (a->cur.map)
-        mark_cursor(a, f->canvas, area, cell_w);
-}
-
-/* Characters are half as wide as samples may be: each sample `by` columns wide.  To free; NULL when
- * out of memory. */
-static float *widened(const struct heat *m, int by)
-{
-    float *v = calloc((size_t)m->rows * (size_t)m->cols * (size_t)by, sizeof *v);
-    for (int i = 0; v && i < m->rows; i++)
-        for (int j = 0; j < m->cols * by; j++)
-            v[(ptrdiff_t)i * m->cols * by + j] = m->value[i * m->stride + j / by];
-    return v;
-}
-
-static struct frame_place draw_picture(struct frame *f, struct rect area, const struct heat *m)
-{
-    bool pixels = f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY;
-    int by = pixels ? 1 : area.w / m->cols > 3 ? 3 : area.w / m->cols;
-    float *v = by > 1 ? widened(m, by) : NULL;
-    if (!v)
-        return frame_heat(f, area, m);
-    struct heat wide = *m;
-    wide.value = v;
-    wide.stride = wide.cols = m->cols * by;
-    struct frame_place p = frame_heat(f, area, &wide);
-    p.dx *= by;
-    free(v);
-    return p;
-}
-
-/* row0: the position of the first row. */
-static void draw_dense(const struct app *a, struct frame *f, struct rect area, struct rect labels,
-                       const struct heat *m, int32_t row0)
-{
-    struct frame_place p = draw_picture(f, area, m);
-    int last = -1, cursor = a->cur.row - row0;
-    for (int32_t i = 0; i < m->rows; i++) {
-        int y = (int)((i + 0.5) * p.dy);
-        if (y == last && i != cursor)
-            continue;
-        if (y != (int)((cursor + 0.5) * p.dy) || i == cursor)
-            draw_position(a, f->canvas, (struct rect){labels.x, area.y + y, DRAW_LABEL, 1}, 0,
-                          row0 + i);
-        last = y;
-    }
-    int x = DRAW_LABEL + (int)((a->cur.src + 0.5) * p.dx);
-    size_t len;
-    const char *text = model_input_text(a->m, a->tokens[a->cur.src], &len);
-    int at = x + 2 + 12 > labels.w ? x - 12 : x + 2;
-    if (!a->cur.map)
-        return;
-    canvas_put(f->canvas, labels, x, LABEL_ROWS - 1, canvas_plain(CANVAS_BOLD), "▼");
-    canvas_put_field(f->canvas, labels, at, LABEL_ROWS - 1, canvas_plain(0), text, len, TEXT_TOKEN,
-                     11, false);
-}
-
-static void draw_map(struct app *a, struct frame *f, struct rect r, const struct attention *at)
-{
-    struct canvas *c = f->canvas;
-    struct rect title = rect_cut_top(&r, 1), labels = rect_cut_top(&r, LABEL_ROWS), area = r;
-    rect_cut_left(&area, DRAW_LABEL);
-    canvas_putf(c, title, 1, 0, canvas_plain(CANVAS_BOLD), "L%dH%d", (int)app_layer(a),
-                (int)a->cur.head);
-    canvas_putf(c, title, DRAW_LABEL, 0, canvas_plain(CANVAS_DIM), "source (keys) ─────  %s %s",
-                mask_names[a->mask], a->attn_log ? "log" : "linear");
-    canvas_put(c, labels, 6, LABEL_ROWS - 1, canvas_plain(CANVAS_DIM), "dest");
-    a->rows_y = area.y;
-    a->columns_x = area.x;
-    const struct attention_part *p = attention_has(&at->large, a->cur.head) ? &at->large
-                                                                            : &at->small;
-    int32_t rows = p->w->row1 - p->w->row0;
-    float *v = attention_matrix(at, p, a->cur.head);
-    if (!v || rect_is_empty(area)) {
-        free(v);
-        return;
-    }
-    struct heat m = {v,
-                     rows,
-                     at->n,
-                     at->n,
-                     attention_scale(at, v, (size_t)rows * (size_t)at->n),
-                     attention_map(at)};
-    if (rows == at->n && is_aligned(&area, at->n))
-        draw_aligned(a, f, area, labels, at, &m);
-    else
-        draw_dense(a, f, area, labels, &m, p->w->row0);
-    free(v);
-}
-
 static void attention_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct parts p = share_out(a, body);
@@ -303,7 +152,7 @@ static void attention_draw(struct app *a, struct frame *f, struct rect body)
     }
     draw_thumbs(a, f, &p, &at);
     draw_scores(a, f->canvas, &p, &at, stale);
-    draw_map(a, f, p.map, &at);
+    attention_map_draw(a, f, p.map, &at);
     if (stale)
         canvas_restyle(f->canvas, p.map, canvas_plain(CANVAS_DIM));
 }
@@ -329,6 +178,30 @@ static void draw_patches(const struct app *a, struct frame *f, struct rect r)
     free(v);
 }
 
+/* The edge under the cursor: its value under the mask, rank, norm of the value, score. */
+static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
+                      const struct attention *at, const struct attention_row *row,
+                      struct canvas_style st)
+{
+    unsigned sign = at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
+    float v = attention_value(at, row, a->cur.src), beside;
+    char n[NUMBER_BYTES], other[NUMBER_BYTES] = "…";
+    int x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
+    draw_input(a, c, r, x, 1, st, a->cur.src, 16);
+    canvas_put(c, r, 30, 1, st, number_fit(n, (double)v, 9, 3, sign));
+    int rank = 0;
+    int32_t seen = config_seen_from(&a->m->cfg, a->cur.row, at->n);
+    for (int32_t j = 0; j < seen; j++)
+        rank += attention_value(at, row, j) > v;
+    const float *norm = attention_value_norm(at, at->show == SHOW_BASE ? FACE_BASE : FACE_EDITED,
+                                             a->cur.head, a->cur.src);
+    if (attention_beside(at, &beside))
+        number_fit(other, (double)beside, 8, at->scores ? 3 : 2, NUMBER_LEFT | sign);
+    canvas_putf(c, r, 0, 2, st, "%s %s   value norm %s", at->scores ? "weight" : "score", other,
+                norm ? number_fit(n, (double)*norm, 8, 2, NUMBER_LEFT) : "…");
+    canvas_putf(c, r, 0, 3, st, "rank %d of %d", rank, (int)seen);
+}
+
 static void attention_side(struct app *a, struct frame *f, struct rect r)
 {
     struct canvas *c = f->canvas;
@@ -346,31 +219,18 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     }
     char n[2][NUMBER_BYTES];
     st.attr = stale ? CANVAS_DIM : 0;
-    if (a->cur.map) {
-        float v = attention_value(&at, &row, a->cur.src);
-        x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
-        draw_input(a, c, r, x, 1, st, a->cur.src, 16);
-        canvas_put(c, r, 30, 1, st,
-                   number_fit(n[0], (double)v, 9, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
-        int rank = 1;
-        int32_t seen = config_seen_from(&a->m->cfg, a->cur.row, at.n);
-        for (int32_t j = 0; j < seen; j++)
-            rank += attention_value(&at, &row, j) > v;
-        const float *norm = attention_value_norm(
-            &at, at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED, a->cur.head, a->cur.src);
-        canvas_putf(c, r, 0, 2, st, "rank %d of %d;  value norm %s", rank, (int)seen,
-                    norm ? number_fit(n[0], (double)*norm, 8, 2, NUMBER_LEFT) : "…");
-    }
-    canvas_put(c, r, 0, 4, canvas_plain(CANVAS_BOLD), "top sources");
+    if (a->cur.map)
+        draw_edge(a, c, r, &at, &row, st);
+    canvas_put(c, r, 0, 5, canvas_plain(CANVAS_BOLD), "top sources");
     int32_t best[8];
     int found = attention_top(&at, &row, best, r.h > 16 ? 8 : 4);
     for (int i = 0; i < found; i++) {
         float v = attention_value(&at, &row, best[i]);
         if (at.show == SHOW_DIFFERENCE && v == 0)
             break; /* no change from here on */
-        canvas_putf(c, r, 0, 5 + i, st, "%4d ", (int)best[i]);
-        draw_input(a, c, r, 5, 5 + i, st, best[i], 16);
-        canvas_put(c, r, 22, 5 + i, st,
+        canvas_putf(c, r, 0, 6 + i, st, "%4d ", (int)best[i]);
+        draw_input(a, c, r, 5, 6 + i, st, best[i], 16);
+        canvas_put(c, r, 22, 6 + i, st,
                    number_fit(n[0], (double)v, 8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
     }
     struct rect bottom = r;
@@ -451,17 +311,14 @@ static bool attention_click(struct app *a, int x, int y)
         a->cur.map = false;
         return true;
     }
-    struct rect area = p.map;
-    rect_cut_top(&area, 1 + LABEL_ROWS);
-    rect_cut_left(&area, DRAW_LABEL);
-    if (!is_aligned(&area, a->n) || y < area.y || y - area.y >= a->n)
+    int32_t dest, src;
+    if (!attention_map_at(a, p.map, x, y, &dest, &src))
         return false;
-    int cell_w = area.w / a->n > 6 ? 6 : area.w / a->n;
-    a->cur.row = y - area.y;
-    if (x >= area.x) {
+    if (dest >= 0)
+        a->cur.row = dest;
+    if (src >= 0) {
         a->cur.map = true;
-        a->cur.src = draw_clamp((x - area.x) / cell_w,
-                                config_seen_from(&a->m->cfg, a->cur.row, a->n));
+        a->cur.src = draw_clamp(src, config_seen_from(&a->m->cfg, a->cur.row, a->n));
     }
     return true;
 }
