@@ -188,8 +188,9 @@ static int32_t order_start(const struct run *r, int32_t order)
     return run_resident(r, stage) ? order : stage * PLAN_STAGE_ORDER;
 }
 
-/* Move a fork's branching point to where its instructions need it; what becomes its own must be
- * computed. */
+/* Move a fork's branching point to where its instructions need it: what becomes its own must be
+ * computed, what lies before is the base's.  Of a run that is differentiated all rows are its own,
+ * so that sums over rows are cut at the same places whatever its edits. */
 static void fork_place(struct run *r)
 {
     int32_t called = run_called_order(r);
@@ -198,7 +199,7 @@ static void fork_place(struct run *r)
         r->fork_row = 0;
         return;
     }
-    int32_t order = called, row = r->called.n ? 0 : r->n;
+    int32_t order = called, row = r->called.n || r->keep_marks ? 0 : r->n;
     for (int32_t i = 0; i < r->instrs.n; i++) {
         int32_t o = instr_order(r, &r->instrs.list[i]);
         order = o < order ? o : order;
@@ -211,11 +212,12 @@ static void fork_place(struct run *r)
         row = w->row_min < row ? w->row_min : row;
     }
     order = order_start(r, order);
-    bool fresh = r->fork_order == ORDER_NONE;
-    if (fresh || order < r->fork_order || row < r->fork_row) {
-        r->fork_order = fresh || order < r->fork_order ? order : r->fork_order;
-        r->fork_row = fresh || row < r->fork_row ? row : r->fork_row;
-        run_dirty(r, r->fork_order, r->fork_row);
+    if (r->fork_order == ORDER_NONE || order < r->fork_order || row < r->fork_row)
+        run_dirty(r, order, row); /* it may hold nothing of what is now its own */
+    r->fork_order = order, r->fork_row = row;
+    if (r->dirty_order != ORDER_NONE) { /* the rest of what changed is the base's again */
+        r->dirty_order = order > r->dirty_order ? order : r->dirty_order;
+        r->dirty_row = row > r->dirty_row ? row : r->dirty_row;
     }
 }
 

@@ -298,6 +298,14 @@ static void test_cone(void **state)
     sync_ok(fork, NULL, 0, p, NULL, &cost);
     assert_int_equal(cost.row, f.n - 1);
     assert_int_equal(cost.stage, 2);
+    /* the same edit after one that reached everything */
+    const char *first[] = {"hook_embed[0] *= 2"};
+    struct edit_program *early = fixture_program(f.m, f.n, first, 1);
+    sync_ok(fork, NULL, 0, early, NULL, &cost);
+    assert_true(cost.row == 0 && cost.stage == 0);
+    sync_ok(fork, NULL, 0, p, NULL, &cost);
+    assert_true(cost.row == f.n - 1 && cost.stage == 2);
+    edit_program_free(early);
     struct kn_view a, b;
     struct site_ref z0 = {SITE_Z, 0}, post = {SITE_RESID_POST, 1};
     assert_int_equal(run_view(base, z0, 0, f.n, &a, NULL), 0);
