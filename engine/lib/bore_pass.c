@@ -413,7 +413,7 @@ int bore_pass_run(struct bore_model *m, const struct bore_pass *p, struct bore_c
     if (!rc && !(rc = bore_pass_stages(m, p, &s.first, &s.end, e)) && p->metric)
         rc = metric_parse(&s.metric, p->metric, m->m->tok, m->m->cfg.d_vocab, e);
     if (!rc && p->metric)
-        rc = metric_check(&s.metric, m->m, e);
+        rc = metric_check_gradient(&s.metric, m->m, e);
     if (!rc)
         s.alone = !reads_base(&s);
     if (!rc)

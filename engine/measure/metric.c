@@ -7,6 +7,7 @@
 #include "run/run_device.h"
 
 #include <ctype.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,7 +83,7 @@ static int take_token(struct scanner *s, int32_t *out)
 
 static int take_term(struct scanner *s, struct metric_term *t)
 {
-    static const char *const names[] = {"logit", "logprob", "loss", "kl"};
+    static const char *const names[] = {"logit", "logprob", "loss", "kl", "rank"};
     skip(s);
     char *end;
     double f = number_double(s->at, &end);
@@ -95,16 +96,16 @@ static int take_term(struct scanner *s, struct metric_term *t)
     }
     size_t len = strspn(s->at, "abcdefghijklmnopqrstuvwxyz");
     int kind = -1;
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i <= METRIC_RANK; i++)
         if (strlen(names[i]) == len && !strncmp(names[i], s->at, len))
             kind = i;
     if (kind < 0)
-        return expected(s, "logit[pos, token], logprob[pos, token], loss or kl");
+        return expected(s, "logit[pos, token], logprob[pos, token], rank[pos, token], loss or kl");
     s->at += len;
     t->kind = (enum metric_kind)kind;
     t->pos = -1;
     if (kind == METRIC_LOSS || !take(s, '['))
-        return kind >= METRIC_LOSS ? 0 : expected(s, "[pos, token]");
+        return kind == METRIC_LOSS || kind == METRIC_KL ? 0 : expected(s, "[pos, token]");
     int rc = take_int(s, &t->pos, "a position such as 3 or -1");
     if (!rc && kind != METRIC_KL)
         rc = take(s, ',') ? take_token(s, &t->token) : expected(s, ", and a token");
@@ -148,6 +149,15 @@ int metric_check(const struct metric *m, const struct model *model, struct err *
     return lens_check(model, e);
 }
 
+int metric_check_gradient(const struct metric *m, const struct model *model, struct err *e)
+{
+    for (int32_t i = 0; i < m->n; i++)
+        if (m->terms[i].kind == METRIC_RANK)
+            return err_set(e, ERR_BAD_INPUT,
+                           "metric rank[] · it has no gradient · logit[pos, token] has");
+    return metric_check(m, model, e);
+}
+
 int metric_rows(const struct metric *m, int32_t n, int32_t *row0, int32_t *row1, struct err *e)
 {
     *row0 = n, *row1 = 0;
@@ -187,6 +197,12 @@ static double term_at(const struct metric_term *t, double factor, int32_t token,
 {
     if (t->kind == METRIC_KL)
         return b ? factor * lens_kl_logits(b, x, n) : 0;
+    if (t->kind == METRIC_RANK) {
+        int64_t above = 0;
+        for (int64_t i = 0; i < n; i++)
+            above += x[i] > x[token];
+        return isnan(x[token]) ? NAN : factor * (double)above;
+    }
     return factor * ((double)x[token] - (t->kind == METRIC_LOGIT ? 0 : kn_log_sum_exp(x, n)));
 }
 
@@ -240,6 +256,77 @@ int metric_value(const struct metric *m, struct run *r, struct run *base, double
     if (!rc)
         *out = value;
     return rc;
+}
+
+/* The place of a value in an ascending list, put there if it is new. */
+static int32_t place_of(int32_t *list, int32_t *n, int32_t value)
+{
+    int32_t i = 0;
+    while (i < *n && list[i] < value)
+        i++;
+    if (i < *n && list[i] == value)
+        return i;
+    memmove(list + i + 1, list + i, (size_t)(*n - i) * sizeof *list);
+    list[i] = value;
+    ++*n;
+    return i;
+}
+
+int metric_reads(const struct metric *m, int32_t n, struct metric_reads *out, struct err *e)
+{
+    struct metric_reads r = {0};
+    int32_t row0, row1;
+    int rc = metric_rows(m, n, &row0, &row1, e);
+    if (rc)
+        return rc;
+    bool loss = false, few = true;
+    for (int32_t i = 0; i < m->n; i++) {
+        loss |= m->terms[i].kind == METRIC_LOSS;
+        few &= m->terms[i].kind == METRIC_LOGIT;
+    }
+    r.rows = calloc((size_t)n + METRIC_TERMS_MAX, sizeof *r.rows);
+    r.tokens = calloc(METRIC_TERMS_MAX + 1, sizeof *r.tokens);
+    if (!r.rows || !r.tokens) {
+        metric_reads_free(&r);
+        return err_memory(e, "a metric");
+    }
+    for (int32_t row = 0; loss && row < n - 1; row++)
+        r.rows[r.n_rows++] = row;
+    for (int32_t i = 0; i < m->n; i++) {
+        if (m->terms[i].kind != METRIC_LOSS)
+            place_of(r.rows, &r.n_rows, at_row(&m->terms[i], n));
+        if (few)
+            place_of(r.tokens, &r.n_tokens, m->terms[i].token);
+    }
+    *out = r;
+    return 0;
+}
+
+void metric_reads_free(struct metric_reads *r)
+{
+    free(r->rows), free(r->tokens);
+    *r = (struct metric_reads){0};
+}
+
+double metric_of(const struct metric *m, const struct metric_reads *r, const float *logits,
+                 const float *base, const int32_t *prompt, int32_t n, int64_t d_vocab)
+{
+    int64_t width = r->n_tokens ? r->n_tokens : d_vocab;
+    double value = 0;
+    for (int32_t k = 0; k < r->n_rows; k++)
+        for (int32_t i = 0; i < m->n; i++) {
+            const struct metric_term *t = &m->terms[i];
+            int32_t row = r->rows[k], lo = row, hi = row + 1, count = r->n_tokens;
+            term_rows(t, n, &lo, &hi);
+            if (lo >= hi)
+                continue;
+            int32_t token = t->kind == METRIC_LOSS ? prompt[row + 1]
+                            : r->n_tokens          ? place_of(r->tokens, &count, t->token)
+                                                   : t->token;
+            value += term_at(t, term_factor(t, n), token, logits + k * width,
+                             base ? base + k * width : NULL, width);
+        }
+    return value;
 }
 
 /* d term / d logits of the rows [a, b) that it reads, added to g. */

@@ -446,7 +446,9 @@ static void test_metric_text(void **state)
                                       "perplexity",
                                       "logit[0, \"x]",
                                       "- ",
-                                      "kl["};
+                                      "kl[",
+                                      "rank",
+                                      "rank[-1]"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         struct metric m;
         struct err e = {0};
@@ -466,6 +468,9 @@ static void test_metric_text(void **state)
     assert_int_equal(metric_rows(&m, 5, &a, &b, NULL), 0);
     assert_true(a == 2 && b == 5);
     assert_int_equal(metric_rows(&m, 2, &a, &b, NULL), ERR_BAD_INPUT);
+    assert_int_equal(metric_parse(&m, "rank[-1, 3]", f.m->tok, f.m->cfg.d_vocab, NULL), 0);
+    assert_int_equal(metric_check(&m, f.m, NULL), 0);
+    assert_int_equal(metric_check_gradient(&m, f.m, NULL), ERR_BAD_INPUT);
     fixture_close(&f);
 }
 

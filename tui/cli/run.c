@@ -224,7 +224,7 @@ static int gradients(struct cli *c, struct capture_list *l, double *value)
         return err_set(&c->err, ERR_USAGE,
                        "--grad adds the gradients of captured names · name some with -c");
     int rc = metric_parse(&m, c->opt->grad, c->m->tok, c->m->cfg.d_vocab, &c->err);
-    rc = rc ? rc : metric_check(&m, c->m, &c->err);
+    rc = rc ? rc : metric_check_gradient(&m, c->m, &c->err);
     if (!rc)
         rc = metric_value(&m, shown, base, value, &c->err);
     if (!rc)

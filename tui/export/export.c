@@ -146,7 +146,7 @@ static int resolve_metric(struct exporter *x)
         return err_set(x->e, ERR_USAGE,
                        "--grad adds the gradients of captured names · name some with -c");
     int rc = metric_parse(&x->metric, x->x->grad, x->x->m->tok, x->cfg->d_vocab, x->e);
-    rc = rc ? rc : metric_check(&x->metric, x->x->m, x->e);
+    rc = rc ? rc : metric_check_gradient(&x->metric, x->x->m, x->e);
     return rc ? rc : metric_rows(&x->metric, x->x->n, &row0, &row1, x->e);
 }
 
@@ -364,6 +364,7 @@ static void put_term(struct bytes *b, const struct metric_term *t)
             "log_target=True, reduction=\"sum\")",
             (int)t->pos, (int)t->pos);
         return;
+    case METRIC_RANK: return; /* metric_check_gradient refuses it */
     }
 }
 

@@ -1,0 +1,347 @@
+/* sweep_side.c - one prompt of a sweep: its runs, its metric, and what edits read (sweep_parts.h).
+ */
+#include "measure/sweep_parts.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "edit/edit_parts.h"
+#include "edit/reference.h"
+#include "measure/lens.h"
+
+/* ---- positions ---- */
+
+int sweep_columns(struct sweep *s, struct err *e)
+{
+    const struct run_input *first = &s->side[0].target.input;
+    s->columns = first->n;
+    for (int32_t k = 1; k < s->n_sides; k++) {
+        int32_t n = s->side[k].target.input.n;
+        if (n != first->n && s->align == TOKEN_ALIGN_INDEX)
+            return err_set(e, ERR_BAD_INPUT,
+                           "prompt %d has %d tokens, the first one %d · --align end or token says "
+                           "which positions belong together",
+                           (int)k + 1, (int)n, (int)first->n);
+        s->columns = n < s->columns && s->align == TOKEN_ALIGN_END ? n : s->columns;
+    }
+    for (int32_t k = 0; k < s->n_sides; k++) {
+        struct sweep_side *d = &s->side[k];
+        const struct run_input *in = &d->target.input;
+        int32_t shift = s->align == TOKEN_ALIGN_END ? in->n - s->columns : 0;
+        d->column = calloc((size_t)s->columns + 1, sizeof *d->column);
+        if (!d->column)
+            return err_memory(e, "a sweep");
+        for (int32_t c = 0; c < s->columns; c++)
+            d->column[c] = c + shift;
+        if (s->align == TOKEN_ALIGN_TOKEN &&
+            token_align(first->tokens, first->n, in->tokens, in->n, s->align, d->column, e))
+            return err_code(e);
+    }
+    return 0;
+}
+
+/* ---- sources ---- */
+
+static int32_t token_text(void *user, int32_t pos, const char **text)
+{
+    const struct sweep_side *d = user;
+    size_t len;
+    *text = model_input_text(d->m, d->target.input.tokens[pos], &len);
+    return (int32_t)len;
+}
+
+struct edit_context sweep_context(const struct sweep *s, struct sweep_side *d)
+{
+    return (struct edit_context){.cfg = &s->m->cfg,
+                                 .n_pos = d->target.input.n,
+                                 .model = s->m,
+                                 .token_text = token_text,
+                                 .user = d,
+                                 .sets = d->target.sets,
+                                 .n_sets = d->target.n_sets};
+}
+
+static struct sweep_source *source_find(const struct sweep_side *d, const struct edit_source *from)
+{
+    for (int32_t i = 0; i < d->n_sources; i++) {
+        struct sweep_source *x = &d->sources[i];
+        if (from->set ? x->set == from->set && x->prompt == from->prompt
+                      : !x->set && !strcmp(x->name, from->name))
+            return x;
+    }
+    return NULL;
+}
+
+/* The tokens of a source. */
+static int source_input(const struct sweep_side *d, const struct edit_source *from,
+                        struct run_input *in, const char **name, struct err *e)
+{
+    if (from->set) {
+        const int64_t *start = from->set->start + from->prompt;
+        *in = run_ids(from->set->tokens + start[0], (int32_t)(start[1] - start[0]));
+        *name = NULL;
+        return 0;
+    }
+    for (int32_t i = 0; i < d->target.n_prompts; i++) {
+        const struct pair_prompt *p = &d->target.prompts[i];
+        if (!strcmp(p->name, from->name)) {
+            *in = run_ids(p->tokens, p->n);
+            in->image = p->image;
+            *name = p->name;
+            return 0;
+        }
+    }
+    return err_set(e, ERR_BAD_INPUT, "no run is called \"%s\" · name one: --run %s=TEXT",
+                   from->name, from->name);
+}
+
+/* Which of its positions stand for the prompt's, where they are not the same ones. */
+static int source_map(const struct sweep *s, const struct sweep_side *d, struct sweep_source *x,
+                      const struct run_input *in, struct err *e)
+{
+    const struct run_input *own = &d->target.input;
+    if (x->set || s->align == TOKEN_ALIGN_INDEX || (in->n == own->n && s->align == TOKEN_ALIGN_END))
+        return 0;
+    x->map = calloc((size_t)own->n + 1, sizeof *x->map);
+    return x->map ? token_align(own->tokens, own->n, in->tokens, in->n, s->align, x->map, e)
+                  : err_memory(e, "a sweep");
+}
+
+/* The run of a source, computed when it is first read. */
+static struct sweep_source *source_make(struct sweep *s, struct sweep_side *d,
+                                        const struct edit_source *from, struct err *e)
+{
+    struct sweep_source *x = source_find(d, from);
+    struct sweep_source fresh = {.set = from->set, .prompt = from->prompt};
+    struct run_options opt = {.cache_bytes = s->cache_bytes / (size_t)(4 * s->n_sides)};
+    struct run_input in;
+    if (x)
+        return x;
+    if (source_input(d, from, &in, &fresh.name, e) || source_map(s, d, &fresh, &in, e)) {
+        free(fresh.map);
+        return NULL;
+    }
+    if (!list_room(&d->sources, (size_t)d->n_sources, sizeof *x))
+        err_memory(e, "runs");
+    else if ((fresh.run = run_create(s->m, NULL, &opt, e)) != NULL &&
+             !run_sync(fresh.run, in, NULL, NULL, NULL, e)) {
+        d->sources[d->n_sources] = fresh;
+        return &d->sources[d->n_sources++];
+    }
+    run_free(fresh.run);
+    free(fresh.map);
+    return NULL;
+}
+
+/* ---- prompts of another length ---- */
+
+/* An instruction that reads the same positions of a run whose positions are others: one for each
+ * row, from the position that stands for it; none for rows without one. */
+static int instr_split(const struct edit_instr *a, const int32_t *map, struct edit_instr **list,
+                       int32_t *n, struct err *e)
+{
+    int row = site_row_axis(a->site.id);
+    const struct edit_axis *x = &a->axis[row];
+    for (int32_t i = 0; i < x->n; i++) {
+        int32_t pos = edit_axis_value(x, i);
+        if (map[pos] < 0)
+            continue;
+        struct edit_instr one = *a;
+        one.axis[row] = (struct edit_axis){.lo = pos, .n = 1};
+        one.source_pos = map[pos];
+        if (!list_room(list, (size_t)*n, sizeof **list))
+            return err_memory(e, "edits");
+        (*list)[(*n)++] = one;
+    }
+    return 0;
+}
+
+static int align_refuse(const struct sweep *s, const struct sweep_side *d,
+                        const struct edit_instr *a, const struct run *source, struct err *e)
+{
+    char name[LIMIT_NAME];
+    if (site_is_attention(a->site.id) && run_length(source) != d->target.input.n)
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · run %s has %d tokens, the prompt %d · patterns have two positions and "
+                       "cannot be paired: prompts of one length can",
+                       site_name(a->site, name), a->source_name, (int)run_length(source),
+                       (int)d->target.input.n);
+    if (s->align == TOKEN_ALIGN_INDEX && run_length(source) != d->target.input.n)
+        return err_set(e, ERR_BAD_INPUT,
+                       "run %s has %d tokens, the prompt %d · --align end or token says which "
+                       "positions belong together",
+                       a->source_name, (int)run_length(source), (int)d->target.input.n);
+    return 0;
+}
+
+static int program_align(struct sweep *s, struct sweep_side *d, struct edit_program *p,
+                         struct err *e)
+{
+    struct edit_instr *list = NULL;
+    int32_t n = 0;
+    bool maps = false;
+    int rc = 0;
+    for (int32_t i = 0; i < p->n_instrs && !rc; i++) {
+        const struct edit_instr *a = &p->instrs[i];
+        struct edit_source from = {.name = a->source_name};
+        const struct sweep_source *x = a->value == EDIT_FROM && a->source_pos == EDIT_SAME_POS
+                                           ? source_find(d, &from)
+                                           : NULL;
+        rc = x ? align_refuse(s, d, a, x->run, e) : 0;
+        bool split = x && x->map && !site_is_attention(a->site.id);
+        maps |= split;
+        if (!rc && split)
+            rc = instr_split(a, x->map, &list, &n, e);
+        else if (!rc && !(list_room(&list, (size_t)n, sizeof *list)))
+            rc = err_memory(e, "edits");
+        else if (!rc)
+            list[n++] = *a;
+    }
+    if (rc || !maps) {
+        free(list);
+        return rc;
+    }
+    free(p->instrs);
+    p->instrs = list;
+    p->n_instrs = n;
+    return 0;
+}
+
+int sweep_side_sources(struct sweep *s, struct sweep_side *d, struct edit_program *p,
+                       struct run *path, struct run **reads, struct err *e)
+{
+    for (int32_t i = 0; i < p->n_sources; i++) {
+        const struct edit_source *from = &p->sources[i];
+        struct sweep_source *x = NULL;
+        if (!from->set && !strcmp(from->name, "base"))
+            reads[i] = d->base;
+        else if (!from->set && s->paths && !strcmp(from->name, SWEEP_EDITED))
+            reads[i] = sweep_side_shown(d);
+        else if (!from->set && s->paths && !strcmp(from->name, SWEEP_PATH))
+            reads[i] = path;
+        else if ((x = source_make(s, d, from, e)) != NULL)
+            reads[i] = x->run;
+        else
+            return err_code(e);
+    }
+    int rc = p->needs_means ? reference_means_fill(s->means, p, e) : 0;
+    return rc ? rc : program_align(s, d, p, e);
+}
+
+/* ---- the runs that every cell shares ---- */
+
+static int side_edits(struct sweep *s, struct sweep_side *d, struct err *e)
+{
+    struct run_options opt = {.cache_bytes = s->cache_bytes / (size_t)(4 * s->n_sides)};
+    const struct pair_target *t = &d->target;
+    struct edit_context ctx = sweep_context(s, d);
+    if (!t->n_edits)
+        return 0;
+    int rc = d->edits ? 0 : edit_resolve(&d->edits, t->edits, t->on, t->n_edits, &ctx, e);
+    if (!rc && !d->edits_read &&
+        !(d->edits_read = calloc((size_t)d->edits->n_sources + 1, sizeof(struct run *))))
+        rc = err_memory(e, "runs");
+    if (!rc)
+        rc = sweep_side_sources(s, d, d->edits, NULL, d->edits_read, e);
+    if (!rc && !d->edited && !(d->edited = run_create(s->m, d->base, &opt, e)))
+        rc = err_code(e);
+    return rc ? rc : run_sync(d->edited, (struct run_input){0}, d->edits, d->edits_read, NULL, e);
+}
+
+/* The logits that the metric reads of a run, to out. */
+static int logits_read(const struct sweep_side *d, struct run *r, float *out, struct err *e)
+{
+    const struct metric_reads *reads = &d->reads;
+    int64_t v = run_model(r)->cfg.d_vocab, width = reads->n_tokens ? reads->n_tokens : v;
+    float *row = malloc((size_t)v * sizeof *row);
+    int rc = row ? 0 : err_memory(e, "logits");
+    for (int32_t k = 0; k < reads->n_rows && !rc; k++) {
+        rc = lens_logits(r, reads->rows[k], row, e);
+        for (int64_t i = 0; i < width && !rc; i++)
+            out[k * width + i] = row[reads->n_tokens ? reads->tokens[i] : i];
+    }
+    free(row);
+    return rc;
+}
+
+static bool has_kl(const struct metric *m)
+{
+    for (int32_t i = 0; i < m->n; i++)
+        if (m->terms[i].kind == METRIC_KL)
+            return true;
+    return false;
+}
+
+/* The metric of the run that scores are counted to. */
+static int measure_other(struct sweep *s, struct sweep_side *d, struct err *e)
+{
+    struct edit_source from = {.name = s->normalize};
+    struct sweep_source *x = source_make(s, d, &from, e);
+    if (!x)
+        return err_code(e);
+    if (has_kl(&d->metric) && run_length(x->run) != d->target.input.n)
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "kl compares positions of equal prompts · run %s has %d tokens, the prompt %d",
+            s->normalize, (int)run_length(x->run), (int)d->target.input.n);
+    int rc = metric_value(&d->metric, x->run, sweep_side_shown(d), &d->at_other, e);
+    if (!rc && d->at_other == d->at_base)
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "the metric is %.6g in the prompt and in run %s · there is no way from 0 to 1",
+                     d->at_base, s->normalize);
+    return rc;
+}
+
+int sweep_side_measure(struct sweep *s, struct sweep_side *d, struct err *e)
+{
+    int64_t v = s->m->cfg.d_vocab, width = d->reads.n_tokens ? d->reads.n_tokens : v;
+    float *logits = malloc(((size_t)d->reads.n_rows * (size_t)width + 1) * sizeof *logits);
+    int rc = logits ? logits_read(d, sweep_side_shown(d), logits, e) : err_memory(e, "logits");
+    if (rc) {
+        free(logits);
+        return rc;
+    }
+    free(d->logits);
+    d->logits = logits;
+    d->at_base = metric_of(&d->metric, &d->reads, logits, logits, d->target.input.tokens,
+                           d->target.input.n, v);
+    return s->normalize ? measure_other(s, d, e) : 0;
+}
+
+int sweep_side_ready(struct sweep *s, struct sweep_side *d, struct err *e)
+{
+    /* Half of the budget for the bases, a quarter for what is kept of cells, the rest for others */
+    struct run_options opt = {.cache_bytes = s->cache_bytes / (size_t)(2 * s->n_sides)};
+    if (d->ready)
+        return 0;
+    if (!d->base && !(d->base = run_create(s->m, NULL, &opt, e)))
+        return err_code(e);
+    int rc = run_sync(d->base, d->target.input, NULL, NULL, NULL, e);
+    if (!rc)
+        rc = side_edits(s, d, e);
+    if (!rc)
+        rc = sweep_side_measure(s, d, e);
+    d->ready = !rc;
+    return rc;
+}
+
+void sweep_side_free(struct sweep_side *d)
+{
+    for (int i = 0; i < SWEEP_PATHS; i++)
+        run_free(d->path[i]);
+    run_free(d->edited);
+    run_free(d->base);
+    for (int32_t i = 0; i < d->n_sources; i++) {
+        run_free(d->sources[i].run);
+        free(d->sources[i].map);
+    }
+    edit_program_free(d->edits);
+    pair_target_free(&d->target);
+    metric_reads_free(&d->reads), metric_reads_free(&d->kept_reads);
+    free(d->sources), free(d->edits_read), free(d->column), free(d->logits);
+    free(d->value), free(d->state), free(d->kept);
+    *d = (struct sweep_side){0};
+}
