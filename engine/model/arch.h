@@ -54,8 +54,8 @@ enum tensor_form {
 /* A tensor of the checkpoint: [n,k] or [n], one weight, or several that share their k joined along
  * n. */
 struct arch_tensor {
-    const char
-        *name; /* alternatives, separated by '|'; "%d" is the layer, a second one the expert */
+    const char *name; /* alternatives, separated by '|'; "%d" is the layer, a second one the
+                        expert, or which of `each` */
     enum weight_id part[ARCH_PARTS_MAX];
     enum site_dim
         groups;       /* DIM_NONE: the parts one after the other.  Else a share of each for every
@@ -66,6 +66,8 @@ struct arch_tensor {
     bool bare;   /* outside the architecture's prefix */
     bool merged; /* of all experts, one after the other; where a file has no such tensor, a row
                     that follows has one for each of them */
+    enum site_dim each; /* DIM_NONE, or there is a tensor for each of these, its number the second
+                           "%d"; without one: an axis before n */
     enum property when;
 };
 

@@ -42,10 +42,10 @@
     {                                                  \
         .name = ATTN "k_norm.weight", .part = { W_KN } \
     }
-#define TENSORS_QK_NORM_JOINED                                \
-    {.name = ATTN "q_norm.weight", .part = {W_QN_JOINED}},    \
-    {                                                         \
-        .name = ATTN "k_norm.weight", .part = { W_KN_JOINED } \
+#define TENSORS_QK_NORM_JOINED                             \
+    {.name = ATTN "q_norm.weight", .part = {W_QN_ALL}},    \
+    {                                                      \
+        .name = ATTN "k_norm.weight", .part = { W_KN_ALL } \
     }
 #define TENSORS_MLP                                                                  \
     {.name = MLP "gate_proj.weight", .part = {W_GATE}},                              \

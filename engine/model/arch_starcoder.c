@@ -46,6 +46,8 @@ static const struct arch_key stablelm_keys[] = {
     {"use_parallel_residual", KEY_BOOL, AT(parallel), 0, 0, 0},
     {"use_parallel_residual", KEY_BOOL, AT(norm_shared), 0, 0, 0},
     {"use_qkv_bias|attention_bias", KEY_BOOL, AT(attn_bias), 0, 0, 0},
+    {"qk_layernorm", KEY_BOOL, AT(qk_norm), 0, 0, 0},
+    {"qk_layernorm", KEY_BOOL, AT(qk_norm_each), 0, 0, 0},
     {"tie_word_embeddings", KEY_BOOL, AT(tied), 0, 0, 0},
     KEY_END,
 };
@@ -56,7 +58,7 @@ static const struct arch_must bigcode_must[] = {
     {NULL, false},
 };
 static const struct arch_must starcoder2_must[] = {{NULL, false}};
-static const struct arch_must stablelm_must[] = {{"qk_layernorm", false}, {NULL, false}};
+static const struct arch_must stablelm_must[] = {{NULL, false}};
 
 /* multi_query: all heads have one key and one value, else each its own. */
 static int bigcode_settle(struct config *cfg, struct js_node root, struct err *e)
@@ -123,6 +125,14 @@ static const struct arch_tensor stablelm_tensors[] = {
     {.name = "embed_tokens.weight", .part = {W_E}},
     TENSORS_NORMS,
     TENSORS_QKV(PROPERTY_ATTN_BIAS),
+    {.name = ATTN "q_layernorm.norms.%d.weight",
+     .part = {W_QN_ALL},
+     .each = DIM_HEAD,
+     .when = PROPERTY_QK_NORM_EACH},
+    {.name = ATTN "k_layernorm.norms.%d.weight",
+     .part = {W_KN_ALL},
+     .each = DIM_KV_HEAD,
+     .when = PROPERTY_QK_NORM_EACH},
     {.name = ATTN "o_proj.weight", .part = {W_O}},
     TENSORS_MLP,
     TENSOR_HEAD,
@@ -191,6 +201,15 @@ static const struct alias_row starcoder2_names[] = {
     NAMES_END("model."),
 };
 
+/* A norm of heads, turned around there, and those of each, which are told where their values are.
+ */
+#define ONE_HEAD(part) "a norm of one head there · edit attn." part "_norm.hook_out[:, head]"
+#define NAMES_NORM_EACH(module, x, part)                         \
+    HF_IF(module ".input", x##_FIRST, QK_NORM_EACH),             \
+        HF_IF(module ".output", x##_NORMED_FIRST, QK_NORM_EACH), \
+        NO(module ".norms.%d.input", ONE_HEAD(part)),            \
+        NO(module ".norms.%d.output", ONE_HEAD(part))
+
 static const struct alias_row stablelm_names[] = {
     NAMES_EMBED("model."),
     NAMES_ROTARY("model."),
@@ -201,6 +220,8 @@ static const struct alias_row stablelm_names[] = {
     HF_IF(L "input_layernorm.output", NORM_OUT, NORM_SHARED),
     HF(L "self_attn.input", LN1_OUT),
     NAMES_HEADS(L),
+    NAMES_NORM_EACH(L "self_attn.q_layernorm", Q, "q"),
+    NAMES_NORM_EACH(L "self_attn.k_layernorm", K, "k"),
     NAMES_ATTN_OUT(L, ATTN_OUT, ATTN_TUPLE),
     HF_IF(L "post_attention_layernorm.input", MLP_IN, NORM_OWN),
     HF_IF(L "post_attention_layernorm.output", LN2_OUT, NORM_OWN),

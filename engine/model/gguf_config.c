@@ -286,11 +286,13 @@ static int put_rope(struct making *m, struct err *e)
 
 /* ---- the whole ---- */
 
-/* Falcon's norms beside each other, and its later layout. */
+/* Falcon's norms beside each other, and its later layout; StableLM's norms of heads. */
 static int put_norms(struct making *m, struct err *e)
 {
     bool two = has(m, "blk.0.attn_norm_2.weight");
     int rc = put(m, "num_ln_in_parallel_attn", json_integer(two ? 2 : 1), e);
+    if (!rc)
+        rc = put(m, "qk_layernorm", json_boolean(has(m, "blk.0.attn_q_norm.weight")), e);
     return rc ? rc
               : put(m, "new_decoder_architecture",
                     json_boolean(two || member(m, "num_key_value_heads") > 1), e);

@@ -97,8 +97,8 @@ static void emit_norm(struct emitter *em, struct operand x, enum site_id scale,
     emit(em, KN_OP_AFFINE, out,
          (struct operand[KN_IN_MAX]){{OPERAND_SITE, normalized},
                                      WEIGHT(w),
-                                     em->cfg->norm_center ? (struct operand)WEIGHT(b)
-                                                          : (struct operand){0}})
+                                     em->cfg->norm_center && b ? (struct operand)WEIGHT(b)
+                                                               : (struct operand){0}})
         ->p.offset = (float)em->cfg->norm_offset;
 }
 
@@ -201,14 +201,22 @@ static void emit_heads(struct emitter *em, enum site_id x, enum site_id out, enu
     }
 }
 
-/* A norm without a bias of each head. */
+/* A norm without a bias of each head: all have the same weights, or each its own of `all`. */
 static void emit_head_norm(struct emitter *em, enum site_id x, enum site_id scale,
-                           enum site_id normalized, enum site_id out, enum weight_id w)
+                           enum site_id normalized, enum site_id out, enum weight_id w,
+                           enum weight_id all)
 {
+    bool each = em->cfg->qk_norm_each;
     int32_t first = em->n;
-    emit_norm(em, (struct operand){OPERAND_SITE, x}, scale, normalized, out, w, W_NONE);
-    for (int32_t i = first; i < em->n; i++)
-        em->steps[i].heads_are_rows = true;
+    emit_norm(em, (struct operand){OPERAND_SITE, x}, scale, normalized, out, each ? all : w,
+              W_NONE);
+    for (int32_t i = first; i < em->n; i++) {
+        struct step *s = &em->steps[i];
+        s->flat_out = each && s->site == out;
+        s->heads_are_rows = !s->flat_out;
+        if (s->flat_out)
+            s->in[0].kind = OPERAND_FLAT;
+    }
 }
 
 /* One of all heads of a position together. */
@@ -264,12 +272,14 @@ static enum site_id emit_attention(struct emitter *em)
     enum site_id query = SITE_Q, key = SITE_K;
     if (cfg->qk_norm && cfg->qk_norm_joined) {
         emit_joined_norm(em, SITE_Q, SITE_Q_NORM_JOINED_SCALE, SITE_Q_NORM_JOINED_NORMALIZED,
-                         SITE_Q_NORMED, W_QN_JOINED);
+                         SITE_Q_NORMED, W_QN_ALL);
         emit_joined_norm(em, SITE_K, SITE_K_NORM_JOINED_SCALE, SITE_K_NORM_JOINED_NORMALIZED,
-                         SITE_K_NORMED, W_KN_JOINED);
+                         SITE_K_NORMED, W_KN_ALL);
     } else if (cfg->qk_norm) {
-        emit_head_norm(em, SITE_Q, SITE_Q_NORM_SCALE, SITE_Q_NORM_NORMALIZED, SITE_Q_NORMED, W_QN);
-        emit_head_norm(em, SITE_K, SITE_K_NORM_SCALE, SITE_K_NORM_NORMALIZED, SITE_K_NORMED, W_KN);
+        emit_head_norm(em, SITE_Q, SITE_Q_NORM_SCALE, SITE_Q_NORM_NORMALIZED, SITE_Q_NORMED, W_QN,
+                       W_QN_ALL);
+        emit_head_norm(em, SITE_K, SITE_K_NORM_SCALE, SITE_K_NORM_NORMALIZED, SITE_K_NORMED, W_KN,
+                       W_KN_ALL);
     }
     if (cfg->qk_norm)
         query = SITE_Q_NORMED, key = SITE_K_NORMED;

@@ -16,7 +16,7 @@ bool weight_is_root(enum weight_id w)
 bool weight_is_norm(enum weight_id w)
 {
     return w == W_LN1 || w == W_LN1_POST || w == W_LN2 || w == W_LN2_POST || w == W_LNF ||
-           w == W_QN || w == W_KN || w == W_QN_JOINED || w == W_KN_JOINED;
+           w == W_QN || w == W_KN || w == W_QN_ALL || w == W_KN_ALL;
 }
 
 struct weight_form weight_form(const struct config *cfg, enum weight_id w)

@@ -64,6 +64,13 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
 
 enum { SHAPE_MAX = 4 };
 
+/* Does the row's name have a number of its own for each? */
+static bool is_apart(const struct arch_tensor *row)
+{
+    const char *layer = strstr(row->name, "%d");
+    return row->each != DIM_NONE && layer && strstr(layer + 1, "%d");
+}
+
 /* The shape that a tensor must have; returns its rank. */
 static int shape_of(const struct config *cfg, const struct arch_tensor *row,
                     int64_t shape[SHAPE_MAX])
@@ -78,7 +85,14 @@ static int shape_of(const struct config *cfg, const struct arch_tensor *row,
     }
     if (row->merged)
         shape[rank++] = cfg->n_experts;
-    shape[rank + row->turned] = arch_groups(cfg, row) * arch_part_first(cfg, row, arch_parts(row));
+    int64_t n = arch_groups(cfg, row) * arch_part_first(cfg, row, arch_parts(row));
+    if (row->each) {
+        int64_t count = site_dim_size(cfg, row->each, 0);
+        if (!is_apart(row))
+            shape[rank++] = count;
+        n /= count;
+    }
+    shape[rank + row->turned] = n;
     shape[rank + !row->turned] = weight_k(cfg, row->part[0]);
     return rank + (weight_table[row->part[0]].k == DIM_NONE ? 1 : 2);
 }
@@ -187,40 +201,72 @@ static int missing(const struct binding *b, const char *name, struct err *e)
                    name, near ? near : "none");
 }
 
+/* A tensor of a layer (number: -1, an expert, or one of row->each), of the shape that the row says
+ * and a type that the kernels read; *row is then as the tensor lies. */
+static int tensor_take(const struct binding *b, struct arch_tensor *row, int32_t layer,
+                       int32_t number, struct st_tensor *out, enum kn_dtype *type, struct err *e)
+{
+    char name[LIMIT_NAME];
+    const struct config *cfg = b->cfg;
+    const struct st_tensor *t = tensor_find(cfg->arch, row, layer, number, b->st, name);
+    if (!t)
+        return missing(b, name, e);
+    row->turned &= !t->linear; /* quantized: [.., n, k] always */
+    int64_t want[SHAPE_MAX];
+    int rank = shape_of(cfg, row, want);
+    if (t->rank != rank || memcmp(t->shape, want, (size_t)rank * sizeof *want)) {
+        char h[64], s[128];
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected shape %s (from %s), found %s",
+                       t->file, t->name, st_shape_text(h, sizeof h, want, rank),
+                       b->gguf ? "its keys" : "config.json",
+                       st_shape_text(s, sizeof s, t->shape, t->rank));
+    }
+    if (!st_kernel_type(t->dtype, type) || (kn_dtype_block(*type) > 1 && (rank < 2 || row->turned)))
+        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
+                       t->file, t->name, st_dtype_name(t->dtype));
+    *out = *t;
+    return 0;
+}
+
 /* All weights that one tensor holds of a layer, or of one expert of it. */
 static int tensor_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
                        int32_t expert, struct err *e)
 {
-    char name[LIMIT_NAME];
     const struct config *cfg = b->cfg;
-    const struct st_tensor *found = tensor_find(cfg->arch, row, layer, expert, b->st, name);
-    if (!found)
-        return missing(b, name, e);
-    struct st_tensor t = *found;
-    struct arch_tensor as_made = *row; /* quantized: [.., n, k] always */
-    as_made.turned &= !t.linear;
-    row = &as_made;
-    int64_t want[SHAPE_MAX];
-    int rank = shape_of(cfg, row, want);
-    if (t.rank != rank || memcmp(t.shape, want, (size_t)rank * sizeof *want)) {
-        char h[64], s[128];
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected shape %s (from %s), found %s",
-                       t.file, t.name, st_shape_text(h, sizeof h, want, rank),
-                       b->gguf ? "its keys" : "config.json",
-                       st_shape_text(s, sizeof s, t.shape, t.rank));
-    }
+    struct arch_tensor lies = *row;
+    struct st_tensor t;
     enum kn_dtype type;
-    if (!st_kernel_type(t.dtype, &type) || (kn_dtype_block(type) > 1 && (rank < 2 || row->turned)))
-        return err_set(e, ERR_BAD_INPUT, "%s · tensor %s · expected F32, F16 or BF16, found %s",
-                       t.file, t.name, st_dtype_name(t.dtype));
-    int rc = b->gguf && !b->out->look ? restore(b->out, cfg, b->gguf, row, &t, &type, e) : 0;
+    int rc = tensor_take(b, &lies, layer, expert, &t, &type, e);
+    if (!rc && b->gguf && !b->out->look)
+        rc = restore(b->out, cfg, b->gguf, &lies, &t, &type, e);
     int32_t at = weight_row(cfg, layer, expert);
     for (int i = 0; i < arch_parts(row) && !rc; i++) {
         struct kn_view *v = &b->out->view[weight_place(cfg, at, row->part[i])];
-        *v = part_view(cfg, row, i, expert, &t, type);
+        *v = part_view(cfg, &lies, i, expert, &t, type);
         if (is_spread(v) && !b->out->look)
             rc = gather(b->out, v, e);
     }
+    return rc;
+}
+
+/* A vector in as many tensors as row->each says: a copy of all, one after the other. */
+static int vectors_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
+                        struct err *e)
+{
+    int64_t n = weight_n(b->cfg, row->part[0]), count = site_dim_size(b->cfg, row->each, 0);
+    size_t bytes = (size_t)n * sizeof(float);
+    float *mem = b->out->look ? NULL : malloc(bytes);
+    int rc = b->out->look ? 0 : keep(b->out, mem, bytes, e);
+    for (int32_t i = 0; !rc && i < count; i++) {
+        struct arch_tensor lies = *row;
+        struct st_tensor t;
+        enum kn_dtype type;
+        rc = tensor_take(b, &lies, layer, i, &t, &type, e);
+        if (!rc && mem)
+            st_decode(&t, 0, n / count, mem + i * (n / count));
+    }
+    if (!rc)
+        b->out->view[weight_place(b->cfg, layer, row->part[0])] = kn_view1(mem, KN_F32, n);
     return rc;
 }
 
@@ -275,6 +321,8 @@ static int row_bind(const struct binding *b, const struct arch_tensor *row, int3
                     struct err *e)
 {
     bool expert = weight_is_expert(row->part[0]);
+    if (!b->gguf && is_apart(row))
+        return vectors_bind(b, row, layer, e);
     if (!b->gguf)
         return expert ? experts_bind(b, row, layer, e) : tensor_bind(b, row, layer, -1, e);
     int rc = 0;

@@ -113,7 +113,9 @@ static void axis_add(const struct config *c, struct named_weight *w, enum word w
         run_add(a, over, size / c->d_head, c->d_head);
         if (repeat > 1)
             run_add(a, RUN_REPEAT, repeat, 0);
-        axis_end(w, site_dim_name(is_grouped(c, id) && repeat == 1 ? DIM_KV_HEAD : DIM_HEAD));
+        axis_end(w, site_dim_name(d == DIM_KV_HEADS && size / c->d_head * repeat != c->n_heads
+                                      ? DIM_KV_HEAD
+                                      : DIM_HEAD));
         break;
     case AXIS_D_N:
     case AXIS_D_K:
@@ -191,16 +193,31 @@ static void joined_axis(const struct config *c, const struct arch_tensor *a, str
     axis_end(w, a->axis);
 }
 
-/* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix.
- */
+/* How many tensors a row has in a layer: one, or one for each expert or for each of row->each. */
+static int32_t arch_tensors(const struct config *c, const struct arch_tensor *a)
+{
+    return a->each                                      ? (int32_t)site_dim_size(c, a->each, 0)
+           : weight_is_expert(a->part[0]) && !a->merged ? c->n_experts
+                                                        : 1;
+}
+
+/* The tensor of one alternative of a row's names; `pattern` is that alternative, with its prefix;
+ * number: its second one. */
 static struct named_weight arch_weight(const struct config *c, const struct arch_tensor *a,
-                                       const char *pattern, int32_t layer, int32_t expert)
+                                       const char *pattern, int32_t layer, int32_t number)
 {
     bool experts = weight_is_expert(a->part[0]);
     struct named_weight w = begin(LIBRARY_HF, a->part[0],
-                                  weight_row(c, layer, experts ? expert : -1));
+                                  weight_row(c, layer, experts ? number : -1));
     int rank = weight_table[a->part[0]].k == DIM_NONE ? 1 : 2;
-    arch_name_spell(pattern, layer, expert, w.name);
+    arch_name_spell(pattern, layer, number, w.name);
+    if (a->each) { /* a vector */
+        int64_t n = weight_n(c, a->part[0]) / arch_tensors(c, a);
+        run_add(&w.axis[0], RUN_N, n, 1);
+        axis_end(&w, site_dim_name(DIM_D_HEAD));
+        w.first_n = number * n;
+        return w;
+    }
     if (a->merged) {
         w.axis[0] = (struct weight_axis){0};
         run_add(&w.axis[0], RUN_EXPERT, c->n_experts, 1);
@@ -271,8 +288,7 @@ static void list_stretch(struct lister *l, bool root, bool last, int32_t layer)
         /* files with a tensor for all experts have the router's second name, if there is one */
         if (id != W_ROUTER || !is_merged(l->m) || !arch_tensor_name(c->arch, a, 1, pattern))
             arch_tensor_name(c->arch, a, 0, pattern);
-        int32_t experts = weight_is_expert(id) && !a->merged ? c->n_experts : 1;
-        for (int32_t x = 0; x < experts; x++)
+        for (int32_t x = 0; x < arch_tensors(c, a); x++)
             list_add(l, arch_weight(c, a, pattern, layer, x));
     }
 }
@@ -304,15 +320,19 @@ static enum found refuse(const char *name, const char *why, struct err *e)
     return FOUND_REFUSED;
 }
 
+/* each: what the second number counts, or DIM_NONE: experts */
 static enum found check_number(const struct model *m, const char *name, const int32_t number[2],
-                               struct err *e)
+                               enum site_dim each, struct err *e)
 {
     char why[64];
     bool layer = number[0] >= m->cfg.n_layers;
-    snprintf(why, sizeof why, "this model has %s 0..%d", layer ? "layers" : "experts",
-             (int)(layer ? m->cfg.n_layers : m->cfg.n_experts) - 1);
-    return layer || (number[1] >= 0 && number[1] >= m->cfg.n_experts) ? refuse(name, why, e)
-                                                                      : FOUND_IT;
+    int32_t n = each ? (int32_t)site_dim_size(&m->cfg, each, 0) : m->cfg.n_experts;
+    snprintf(why, sizeof why, "this model has %s 0..%d",
+             layer  ? "layers"
+             : each ? "heads"
+                    : "experts",
+             (int)(layer ? m->cfg.n_layers : n) - 1);
+    return layer || (number[1] >= 0 && number[1] >= n) ? refuse(name, why, e) : FOUND_IT;
 }
 
 /* "W_in.weight" -> "W_in", "W_in.bias" -> "b_in". */
@@ -356,7 +376,7 @@ static enum found find_row(const struct model *m, const char *name, const char *
                     name,
                     "taker cannot split grouped heads · read attn.k_proj.weight, attn.v_proj.weight, or TransformerLens' _W_K, _W_V",
                     e);
-            if (check_number(m, name, number, e) == FOUND_REFUSED)
+            if (check_number(m, name, number, DIM_NONE, e) == FOUND_REFUSED)
                 return FOUND_REFUSED;
             *out = row_weight(c, r, layer, number[1], stored);
             return FOUND_IT;
@@ -418,7 +438,7 @@ static enum found find_arch(const struct model *m, const char *name, const char 
                                   ? absence(&m->cfg, a->part[0], at[0])
                                   : "this model has no such bias",
                               e);
-            if (check_number(m, name, at, e) == FOUND_REFUSED)
+            if (check_number(m, name, at, a->each, e) == FOUND_REFUSED)
                 return FOUND_REFUSED;
             *out = arch_weight(&m->cfg, a, pattern, at[0], at[1] < 0 ? 0 : at[1]);
             return FOUND_IT;
@@ -442,7 +462,7 @@ static enum found find_module(const struct model *m, const char *name, const cha
             continue;
         enum found f = number[0] < m->cfg.n_layers
                            ? find_arch(m, name, text, modules[i].id, number[0], out, e)
-                           : check_number(m, name, number, e);
+                           : check_number(m, name, number, DIM_NONE, e);
         if (f == FOUND_IT)
             out->library = LIBRARY_TAKER,
             snprintf(out->name, sizeof out->name, "%.*s", LIMIT_NAME - 1, text);

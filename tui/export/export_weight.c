@@ -88,7 +88,7 @@ static bool find_module(const struct config *c, const struct edit_weight *w,
     }
     int part;
     const struct arch_tensor *a = arch_tensor_of(c, w->id, &part);
-    if (!a)
+    if (!a || a->each) /* a parameter for each head */
         return false;
     const struct weight_info *info = &weight_table[w->id];
     char n = info->n == DIM_HEADS || info->n == DIM_KV_HEADS ? 'J' : 'n',
