@@ -41,7 +41,8 @@ torch.set_num_threads(1)
 ROOT = Path("tests/fixtures/models")
 KINDS = sorted({json.loads((ROOT / name / "config.json").read_text())["model_type"] for name in sys.argv[2:]})
 # A program replaces the attention function of its model's module.
-MODELING = [importlib.import_module(f"transformers.models.{kind}.modeling_{kind}").__name__ for kind in KINDS]
+MODELING = [importlib.import_module(f"transformers.models.{kind}.modeling_{kind}").__name__ for kind in
+            (kind.removesuffix("_text") for kind in KINDS)]
 FORWARD, GRADIENT = 2e-5, 2e-4  # of the largest value of a tensor: float32 against float32
 
 # One line: edits separated by " ; ".  L: the last layer.  Lines whose hooks a model has not are left out for it.

@@ -42,6 +42,16 @@ static int site_order(const struct points *p, struct site_ref s)
     return p->n_sites;
 }
 
+/* The last of what a name shows; what has heads before positions is made of all projections'
+ * outputs once they are there. */
+static int value_order(const struct points *p, const struct alias_value *v)
+{
+    struct site_ref s = v->site[v->n_sites - 1];
+    if (v->form == FORM_HEAD_FIRST && site_table[s.id].scope == SCOPE_BLOCK)
+        s.id = SITE_V;
+    return site_order(p, s);
+}
+
 /* Among the names of one site: as in the table, but what a module returns comes after what the
  * modules within it return. */
 static int row_order(const struct points *p, int row)
@@ -186,8 +196,8 @@ static int place_site(const struct exporter *x, struct points *p, struct site_re
     if (row < 0 || !export_path_split(p->nnsight[row].name, out))
         return -1;
     const struct alias_value *v = &p->nnsight[row].value;
-    if (use == USE_GRADIENT) /* what is joined comes back before its parts */
-        out->site = site_order(p, v->site[v->n_sites - 1]);
+    if (use == USE_GRADIENT || v->form == FORM_HEAD_FIRST)
+        out->site = value_order(p, v); /* what is joined comes back before its parts */
     if (runs_early(x->cfg, out->module))
         out->site = site_order(p, (struct site_ref){SITE_LN1_OUT, s.layer});
     out->row = row_order(p, row);
@@ -207,7 +217,7 @@ static int place_name(const struct exporter *x, const struct points *p,
         snprintf(out->name, sizeof out->name, "%s", pick->name);
         snprintf(out->view, sizeof out->view, "None");
         out->row = row_order(p, i);
-        out->site = site_order(p, v->site[v->n_sites - 1]);
+        out->site = value_order(p, v);
         size_t len = strlen(p->hf[i].name); /* what a tuple holds is there with its element 0 */
         for (int k = 0; p->hf[i].name[len - 1] == ']' && k < i; k++)
             if (!strncmp(p->hf[k].name, p->hf[i].name, len - 2) && p->hf[k].name[len - 2] == '0') {
