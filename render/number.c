@@ -36,6 +36,14 @@ static int write_exponent(char *text, size_t size, double v, int width)
     return 0;
 }
 
+/* "4e-5"; returns its length. */
+static int write_digit(char *text, size_t size, double v)
+{
+    (void)snprintf(text, size, "%.0e", v);
+    trim_exponent(text);
+    return (int)strlen(text);
+}
+
 static const char *sign_of(double v, unsigned flags)
 {
     if (isnan(v) || v == 0)
@@ -54,6 +62,9 @@ const char *number_fit(char out[NUMBER_BYTES], double v, int width, int decimals
     double size = fabs(v);
     if (!isfinite(v))
         (void)snprintf(text, sizeof text, isnan(v) ? "NaN" : "inf");
+    else if (flags & NUMBER_SMALL && size > 0 && size < 0.5 * pow(10, -decimals) &&
+             write_digit(text, sizeof text, size) <= room)
+        ;
     else if (!write_fixed(text, sizeof text, size, room, decimals) &&
              !write_exponent(text, sizeof text, size, room)) {
         (void)snprintf(text, sizeof text, "#");

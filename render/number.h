@@ -7,7 +7,8 @@ enum { NUMBER_BYTES = 48 };
 enum {
     NUMBER_SIGN = 1,  /* "+" in front of positive numbers */
     NUMBER_ASCII = 2, /* "-" instead of U+2212 */
-    NUMBER_LEFT = 4   /* not padded to the width */
+    NUMBER_LEFT = 4,  /* not padded to the width */
+    NUMBER_SMALL = 8  /* "4e-5" for what would round to 0: probabilities */
 };
 /* A number in at most `width` (4..24) columns, right-aligned: `decimals` (0..9) of them, fewer
  * where they do not fit, then an exponent ("4e9"), then "#".  "NaN", "inf", "+inf", "-inf". Exactly

@@ -229,6 +229,48 @@ unsigned act_NEWER(struct app *a, const char *args)
     return 0;
 }
 
+unsigned act_WIDE(struct app *a, const char *args)
+{
+    (void)args;
+    a->wide = !a->wide;
+    app_say(a, a->wide ? "wide columns: Left and Right scroll" : "all layers at once");
+    return 0;
+}
+
+unsigned act_SIDE(struct app *a, const char *args)
+{
+    (void)args;
+    a->side_off = !a->side_off;
+    a->side_open = false;
+    return 0;
+}
+
+unsigned act_NONFINITE(struct app *a, const char *args)
+{
+    (void)args;
+    const struct lens_nonfinite *at = app_nonfinite(a);
+    if (!at) {
+        app_say(a, "no NaN and no infinity reaches the end of the model");
+        return 0;
+    }
+    int64_t shape[SITE_RANK_MAX];
+    int rank = site_shape(&a->m->cfg, at->site.id, a->n, shape), axis = site_row_axis(at->site.id);
+    app_jump_push(a);
+    a->cur.view = VIEW_TENSOR;
+    a->cur.site = at->site;
+    if (at->site.layer != SITE_ROOT)
+        a->cur.column = at->site.layer + 1;
+    a->cur.row = (int32_t)at->index[axis];
+    a->cur.element = rank > 1 ? (int32_t)at->index[rank - 1] : 0;
+    if (rank == 3)
+        a->cur.head = (int32_t)at->index[!axis];
+    char name[LIMIT_NAME], n[NUMBER_BYTES];
+    app_say(a, "the first %s: %s at position %d",
+            number_fit(n, (double)at->value, 5, 0, NUMBER_LEFT), site_name(at->site, name),
+            (int)a->cur.row);
+    return 0;
+}
+
 unsigned act_TENSOR(struct app *a, const char *args)
 {
     struct alias_value v;

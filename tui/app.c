@@ -424,24 +424,6 @@ static void mend_cursor(struct app *a)
     p->head = p->head >= cfg->n_heads ? cfg->n_heads - 1 : p->head < 0 ? 0 : p->head;
 }
 
-static struct site_ref output_site(const struct app *a)
-{
-    return (struct site_ref){site_logits(&a->m->cfg), SITE_ROOT};
-}
-
-struct want app_pair_want(const struct app *a)
-{
-    struct want w = want_whole(WANT_LOGITS, output_site(a));
-    w.id[0] = a->pair[0];
-    w.id[1] = a->pair[1];
-    return w;
-}
-
-struct want app_kl_want(const struct app *a)
-{
-    return want_whole(WANT_KL, output_site(a));
-}
-
 /* The two likeliest tokens at the answer. */
 static struct want likeliest(const struct app *a)
 {
@@ -462,6 +444,7 @@ void app_want(struct app *a, struct session_want *w)
     app_view(a)->want(a, &a->wants);
     want_add(&a->wants, app_pair_want(a));
     want_add(&a->wants, app_kl_want(a));
+    want_add(&a->wants, app_nonfinite_want(a));
     if (a->pair_wanted)
         want_add(&a->wants, likeliest(a));
     *w = (struct session_want){.target = {.input = app_run_input(a),

@@ -66,7 +66,6 @@ enum map_face { MAP_ROWS, MAP_WHOLE, MAP_TEXT, MAP_COUNT };
 enum {
     JUMP_MAX = 100,
     SIDE_MIN_COLUMNS = 100,
-    TABS_MIN_COLUMNS = 120,
     SMALL_COLUMNS = 60,
     SMALL_ROWS = 12,
     COMPLETE_MAX = 64
@@ -137,6 +136,8 @@ struct app {
     enum mask mask;
     enum map_face map_face;
     bool no_color, pixels; /* of the frame that was drawn last */
+    bool wide;             /* grid: columns with room for words, though layers are hidden */
+    bool side_off;
     bool linear, attn_log, scores, keybar_off, side_open;
     char filter[128];      /* of the hooks view */
     char listed_for[128];  /* the filter that `listed` is for */
@@ -276,9 +277,13 @@ bool app_answer(const struct app *a, enum want_kind kind, enum site_id id, struc
 const struct snapshot *app_newest(const struct app *a, bool *stale);
 /* The face to show of it. */
 enum show app_show(const struct app *a, const struct snapshot *s);
-/* What the status line wants: logits of the pair, and the divergence of the edited run. */
+/* What the status line wants (status.c): logits of the pair, the divergence of the edited run, the
+ * first NaN. */
 struct want app_pair_want(const struct app *a);
 struct want app_kl_want(const struct app *a);
+struct want app_nonfinite_want(const struct app *a); /* of what all edits act on */
+/* The first NaN or infinity of the face on show; NULL: none, or not known yet. */
+const struct lens_nonfinite *app_nonfinite(const struct app *a);
 /* base, edited, or edited - base. */
 float show_value(enum show show, float base, float edited);
 

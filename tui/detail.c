@@ -107,30 +107,32 @@ static void draw_figures(struct app *a, struct canvas *c, struct rect r, const s
     static const char *const names[] = {"norm ", "   +attn ", "   +mlp "};
     enum face face = face_of(d->at.show);
     const struct want_cell *cell = d->cell[face];
-    char n[NUMBER_BYTES];
     struct site_ref sites[3];
     int known = norm_sites(d->at.w->site, sites), x = 1;
     for (int i = 0; i < 3; i++) {
         struct want w = want_make(WANT_NORM, sites[i], d->row, d->row + 1);
         const float *norm = i < known ? snapshot_at(d->at.s, face, &w, d->row) : NULL;
-        const char *none = i < known ? "…" : "–";
-        x += canvas_putf(c, r, x, 1, canvas_plain(0), "%s%s", names[i],
-                         norm ? number_fit(n, (double)*norm, 6, 1, NUMBER_LEFT) : none);
+        x += canvas_put(c, r, x, 1, canvas_plain(0), names[i]);
+        x += norm ? draw_number(c, r, x, 1, canvas_plain(0), (double)*norm, 6, 1, NUMBER_LEFT)
+                  : canvas_put(c, r, x, 1, canvas_plain(0), i < known ? "…" : "–");
     }
     if (a->m->cfg.headless)
         return;
-    x = 1 + canvas_putf(c, r, 1, 2, canvas_plain(0), "entropy %s",
-                        cell ? number_fit(n, (double)cell->cell.entropy, 6, 2, NUMBER_LEFT) : "…");
+    x = 1 + canvas_put(c, r, 1, 2, canvas_plain(0), "entropy ");
+    x += cell ? draw_number(c, r, x, 2, canvas_plain(0), (double)cell->cell.entropy, 6, 2,
+                            NUMBER_LEFT)
+              : canvas_put(c, r, x, 2, canvas_plain(0), "…");
     if (d->target < 0)
         return;
     struct bytes b = {0};
     bytes_add_string(&b, "   rank of \"");
     draw_add_token(a, d->target, &b);
     bytes_add_string(&b, cell ? "\" " : "\" …");
-    if (cell)
-        bytes_add_string(&b, number_fit(n, (double)detail_rank(&cell->cell), 8, 0, NUMBER_LEFT));
     if (!b.failed)
-        canvas_put_text(c, r, x, 2, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+        x += canvas_put_text(c, r, x, 2, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+    if (cell)
+        draw_number(c, r, x, 2, canvas_plain(0), (double)detail_rank(&cell->cell), 8, 0,
+                    NUMBER_LEFT);
     bytes_free(&b);
 }
 
@@ -148,24 +150,30 @@ static void draw_experts(const struct app *a, struct canvas *c, struct rect r,
 }
 
 /* A probability from its logit; "…" while the cell is not there. */
-static const char *probability(char n[NUMBER_BYTES], const struct want_cell *cell, float logit,
-                               int width)
+static void draw_probability(struct canvas *c, struct rect r, int x, int y,
+                             const struct want_cell *cell, float logit, int width)
 {
-    return cell ? number_fit(n, exp((double)logit - (double)cell->cell.lse), width, 3, 0) : "    …";
+    if (cell)
+        draw_number(c, r, x, y, canvas_plain(0), exp((double)logit - (double)cell->cell.lse), width,
+                    3, NUMBER_SMALL);
+    else
+        canvas_put(c, r, x, y, canvas_plain(0), "    …");
 }
 
 static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
+    const struct want_cell *cell = d->cell[FACE_BASE];
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "top");
-    canvas_put(c, r, 20, 0, canvas_plain(CANVAS_BOLD), "   p     logit");
+    canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD), "    p   log p   logit");
     for (int i = 0; i < d->at.w->k && i + 1 < r.h; i++) {
-        char n[NUMBER_BYTES];
         const struct want_best *t = &d->best[FACE_BASE][i];
-        canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i + 1);
-        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 15);
-        canvas_put(c, r, 20, i + 1, canvas_plain(0),
-                   probability(n, d->cell[FACE_BASE], t->logit, 5));
-        canvas_put(c, r, 26, i + 1, canvas_plain(0), number_fit(n, (double)t->logit, 8, 2, 0));
+        canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i);
+        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 14);
+        draw_probability(c, r, 18, i + 1, cell, t->logit, 5);
+        if (cell)
+            draw_number(c, r, 24, i + 1, canvas_plain(0), (double)t->logit - (double)cell->cell.lse,
+                        7, 2, 0);
+        draw_number(c, r, 32, i + 1, canvas_plain(0), (double)t->logit, 7, 2, 0);
     }
 }
 
@@ -186,16 +194,14 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
             continue;
         float lb = i % 2 ? edited[i / 2].base : base[i / 2].logit,
               le = i % 2 ? edited[i / 2].logit : edited[i / 2].of_base;
-        char n[NUMBER_BYTES];
         draw_token(a, c, r, 1, row, canvas_plain(0), id, 16);
-        canvas_put(c, r, 18, row, canvas_plain(0), probability(n, before, lb, 5));
-        canvas_put(c, r, 24, row, canvas_plain(0), probability(n, after, le, 6));
+        draw_probability(c, r, 18, row, before, lb, 5);
+        draw_probability(c, r, 24, row, after, le, 6);
         if (before && after)
-            canvas_put(c, r, 31, row, canvas_plain(0),
-                       number_fit(n,
-                                  exp((double)le - (double)after->cell.lse) -
-                                      exp((double)lb - (double)before->cell.lse),
-                                  6, 3, NUMBER_SIGN));
+            draw_number(c, r, 31, row, canvas_plain(0),
+                        exp((double)le - (double)after->cell.lse) -
+                            exp((double)lb - (double)before->cell.lse),
+                        6, 3, NUMBER_SIGN | NUMBER_SMALL);
         row++;
     }
 }
@@ -212,38 +218,54 @@ static bool through(const struct shown *d, const struct app *a, int32_t column, 
     return true;
 }
 
+/* "first 3.2   here −0.4   last 8.2" */
+static void draw_ends(const struct app *a, struct canvas *c, struct rect r, int y,
+                      const struct shown *d, const float *v, const bool *there, int n)
+{
+    const struct {
+        const char *name;
+        int at;
+    } ends[] = {{"first ", 0}, {"   here ", a->cur.column}, {"   last ", n - 1}};
+    unsigned sign = d->at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
+    int x = 1;
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        struct canvas_style st = canvas_plain(i == 1 ? CANVAS_BOLD : 0);
+        x += canvas_put(c, r, x, y, canvas_plain(CANVAS_DIM), ends[i].name);
+        x += there[ends[i].at]
+                 ? draw_number(c, r, x, y, st, (double)v[ends[i].at], 6, 1, NUMBER_LEFT | sign)
+                 : canvas_put(c, r, x, y, st, "…");
+    }
+}
+
+/* Three lines: what, a bar for each column of the grid, figures. */
 static void draw_through(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
 {
-    int n = a->m->cfg.n_layers + 1, found = 0;
-    float *v = calloc((size_t)n, sizeof *v);
+    int n = a->m->cfg.n_layers + 1, found = 0, bars = n < r.w - 2 ? n : r.w - 2;
+    float *v = calloc((size_t)n, sizeof *v), *shown = calloc((size_t)n, sizeof *v);
     bool *there = calloc((size_t)n, sizeof *there);
-    if (!v || !there || d->target < 0) {
-        free(v), free(there);
-        return;
+    if (v && shown && there && d->target >= 0 && bars > 0) {
+        for (int i = 0; i < n; i++)
+            found += there[i] = through(d, a, i, &v[i]);
+        for (int i = 0; i < bars; i++) /* more columns than bars: one of several */
+            shown[i] = v[i * n / bars];
+        struct bytes b = {0};
+        bytes_add_string(&b, "\"");
+        draw_add_token(a, d->target, &b);
+        bytes_add_string(&b, "\" through the layers (logit)");
+        if (!b.failed)
+            canvas_put_text(c, r, 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+        bytes_free(&b);
+        if (found == n)
+            spark_put(c, r, 1, 1, canvas_plain(0), shown, (size_t)bars,
+                      scale_fit(SCALE_LINEAR, v, (size_t)n));
+        else
+            canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
+        int here = a->cur.column * bars / n;
+        canvas_restyle(c, (struct rect){r.x + 1 + here, r.y + 1, found == n, r.h > 1},
+                       canvas_plain(CANVAS_REVERSE));
+        draw_ends(a, c, r, 2, d, v, there, n);
     }
-    for (int i = 0; i < n; i++)
-        found += there[i] = through(d, a, i, &v[i]);
-    struct bytes b = {0};
-    bytes_add_string(&b, "\"");
-    draw_add_token(a, d->target, &b);
-    bytes_add_string(&b, "\" through the layers  ");
-    int x = 1;
-    if (!b.failed)
-        x += canvas_put_text(c, r, 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
-    bytes_free(&b);
-    if (found == n)
-        spark_put(c, r, x, 0, canvas_plain(0), v, (size_t)n, scale_fit(SCALE_LINEAR, v, (size_t)n));
-    else
-        canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), "…");
-    x = 1;
-    unsigned sign = d->at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0;
-    for (int i = 0; i < n && x + 6 < r.w - 8; i++) {
-        char num[NUMBER_BYTES];
-        x += canvas_putf(c, r, x, 1, canvas_plain(i == a->cur.column ? CANVAS_BOLD : 0), "%s ",
-                         there[i] ? number_fit(num, (double)v[i], 5, 1, sign) : "    …");
-    }
-    canvas_put(c, r, x + 1, 1, canvas_plain(0), "(logit)");
-    free(v), free(there);
+    free(v), free(shown), free(there);
 }
 
 /* The best tokens, and the target through the layers below them. */

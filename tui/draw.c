@@ -1,6 +1,7 @@
 /* draw.c - small things that several views draw (see draw.h). */
 #include "draw.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -100,6 +101,15 @@ struct canvas_style draw_value_style(const struct frame *f, enum colormap map, d
         return canvas_plain(0);
     uint32_t bg = position == position ? colormap_at(map, position) : COLORMAP_NAN;
     return canvas_style(color_text_over(bg), bg, 0);
+}
+
+int draw_number(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, double v,
+                int width, int decimals, unsigned flags)
+{
+    char n[NUMBER_BYTES];
+    if (!isfinite(v))
+        st = canvas_style(color_text_over(COLORMAP_NAN), COLORMAP_NAN, st.attr);
+    return canvas_put(c, r, x, y, st, number_fit(n, v, width, decimals, flags));
 }
 
 static bool axis_has(const struct edit_axis *x, int32_t at)

@@ -29,6 +29,10 @@ void draw_move_cursor(enum move m, int count, int32_t *down, int32_t n_down, int
                       int32_t *across, int32_t n_across);
 /* A style for a value: background by the map, or none without colour. */
 struct canvas_style draw_value_style(const struct frame *f, enum colormap map, double position);
+/* A number as number_fit writes it; one that is not finite in the colour of NaN.  Returns the
+ * columns. */
+int draw_number(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, double v,
+                int width, int decimals, unsigned flags);
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */
 bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at);
 /* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line, dim when off. */

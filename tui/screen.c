@@ -1,13 +1,11 @@
-/* screen.c - the frame around the views: status, tabs, side panel, message, key bar, popups
- * (app.h). */
-#include <math.h>
+/* screen.c - the frame around the views: side panel, message, key bar, popups (app.h). */
 #include <stdio.h>
 #include <string.h>
 
 #include "app.h"
 #include "complete.h"
 #include "draw.h"
-#include "model/process.h"
+#include "status.h"
 
 static bool is_small(const struct app *a)
 {
@@ -24,145 +22,10 @@ struct rect app_body(const struct app *a, bool *side)
     }
     rect_cut_top(&r, 2);
     rect_cut_bottom(&r, a->keybar_off ? 1 : 2);
-    *side = app_view(a)->side && a->w >= SIDE_MIN_COLUMNS;
+    *side = app_view(a)->side && a->w >= SIDE_MIN_COLUMNS && !a->side_off;
     if (*side)
         r.w -= draw_side_width(a->w);
     return r;
-}
-
-/* ---- status ---- */
-
-static void add_pair(const struct app *a, const struct snapshot *s, struct bytes *b)
-{
-    if (a->pair[0] < 0 || a->pair[1] < 0)
-        return;
-    bytes_add_string(b, "Δ(");
-    draw_add_token(a, a->pair[0], b);
-    bytes_add_string(b, " −");
-    draw_add_token(a, a->pair[1], b);
-    bytes_add_string(b, ") ");
-    char n[NUMBER_BYTES];
-    const struct want w = app_pair_want(a);
-    const float *base = s ? snapshot_at(s, FACE_BASE, &w, 0) : NULL,
-                *edited = s ? snapshot_at(s, FACE_EDITED, &w, 0) : NULL;
-    double before = base ? (double)base[0] - (double)base[1] : 0,
-           after = edited ? (double)edited[0] - (double)edited[1] : 0;
-    bytes_add_string(b, base ? number_fit(n, before, 8, 2, NUMBER_SIGN | NUMBER_LEFT) : "…");
-    if (base && edited) {
-        bytes_addf(b, " → %s", number_fit(n, after, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
-        bytes_addf(b, " (%s)", number_fit(n, after - before, 8, 2, NUMBER_SIGN | NUMBER_LEFT));
-    } else if (s && s->edited) {
-        bytes_add_string(b, " → …");
-    }
-}
-
-/* Model and numerics, shorter with less `detail` (3 .. 0). */
-static void add_model(const struct app *a, int detail, struct bytes *b)
-{
-    const struct config *cfg = &a->m->cfg;
-    bool has_bos = a->n && cfg->bos_id >= 0 && a->tokens[0] == cfg->bos_id;
-    bytes_add_string(b, detail > 2 ? " borescope  " : " ");
-    text_add(b, a->m->name, strlen(a->m->name), TEXT_PLAIN);
-    if (detail > 0)
-        bytes_addf(b, "  %d layers %d heads d %d", (int)cfg->n_layers, (int)cfg->n_heads,
-                   (int)cfg->d_model);
-    if (detail > 0 && cfg->n_moe)
-        bytes_addf(b, "  %d of %d experts", (int)cfg->n_active, (int)cfg->n_experts);
-    if (detail > 0)
-        bytes_addf(b, "  %s", a->m->dtype);
-    if (detail > 1 && !a->opt.fixed && a->m->be)
-        bytes_addf(b, "  %s", a->m->be->describe);
-    char process[PROCESS_TEXT_MAX];
-    bytes_addf(b, "%s%s  %s%s", detail ? "   " : "  ",
-               process_text(a->m->process, process, sizeof process),
-               a->image  ? "image"
-               : has_bos ? "BOS"
-                         : "no BOS",
-               detail ? "   " : "  ");
-    int on = edit_list_count_on(&a->edits);
-    if (on)
-        bytes_addf(b, "%d edit%s%s", on, on == 1 ? "" : "s", detail ? "   " : "  ");
-}
-
-static void draw_status(const struct app *a, struct canvas *c)
-{
-    struct rect r = {0, 0, a->w, 1};
-    bool stale;
-    const struct snapshot *s = app_newest(a, &stale);
-    struct canvas_style st = canvas_plain(CANVAS_REVERSE);
-    canvas_fill(c, r, st, " ");
-    struct bytes left = {0}, right = {0};
-    char n[NUMBER_BYTES];
-    const struct want kl = app_kl_want(a);
-    const double *nats = s ? snapshot_at(s, s->edited ? FACE_EDITED : FACE_BASE, &kl, 0) : NULL;
-    if (!a->m->cfg.headless)
-        bytes_addf(&right, "KL %s  ", nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
-    add_pair(a, s, &right);
-    if (s && !a->opt.fixed)
-        bytes_addf(&right, "   %s ms", number_fit(n, (double)s->time_us / 1000, 8, 1, NUMBER_LEFT));
-    if (s)
-        bytes_addf(&right, "  %.0f %%", s->share * 100);
-    bytes_add_string(&right, stale ? " …" : "  "); /* its place is kept: nothing moves */
-    int width = right.failed ? 0 : text_width(right.data, right.len, TEXT_PLAIN);
-    for (int detail = 3; detail >= 0; detail--) {
-        bytes_clear(&left);
-        add_model(a, detail, &left);
-        if (left.failed || text_width(left.data, left.len, TEXT_PLAIN) + width <= a->w)
-            break;
-    }
-    int x = left.failed ? 0 : canvas_put_text(c, r, 0, 0, st, left.data, left.len, TEXT_PLAIN);
-    st.attr |= stale ? CANVAS_DIM : 0;
-    if (!right.failed)
-        canvas_put_text(c, r, x, 0, st, right.data, right.len, TEXT_PLAIN);
-    bytes_free(&left);
-    bytes_free(&right);
-}
-
-/* Narrow screens name the view on show alone. */
-static int tab_text(const struct app *a, int v, char buf[48])
-{
-    if (v == (int)a->cur.view)
-        return snprintf(buf, 48, "[%d %s]", v + 1, view_names[v]);
-    return a->w < TABS_MIN_COLUMNS ? snprintf(buf, 48, "%d", v + 1)
-                                   : snprintf(buf, 48, "%d %s", v + 1, view_names[v]);
-}
-
-void app_tab(const struct app *a, int view, int *x, int *width)
-{
-    char buf[48];
-    *x = 1;
-    for (int v = 0; v < view; v++)
-        *x += tab_text(a, v, buf) + 1;
-    *width = tab_text(a, view, buf);
-}
-
-static void draw_tabs(const struct app *a, struct canvas *c)
-{
-    struct rect r = {0, 1, a->w, 1};
-    int x = 1, width = 0;
-    for (int v = 0; v < VIEW_COUNT; v++) {
-        char buf[48];
-        tab_text(a, v, buf);
-        app_tab(a, v, &x, &width);
-        canvas_put(c, r, x, 0, canvas_plain(v == (int)a->cur.view ? CANVAS_BOLD : 0), buf);
-    }
-    x += width + 1;
-    struct bytes b = {0};
-    app_view(a)->title(a, &b);
-    bool stale;
-    const struct snapshot *s = app_newest(a, &stale);
-    bytes_addf(&b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
-    if (s && s->changed) {
-        canvas_fill(c, r, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE), " ");
-        canvas_put(
-            c, r, 1, 0, canvas_plain(CANVAS_BOLD | CANVAS_REVERSE),
-            "model file changed · no figure on this screen can be trusted · quit and open it again");
-    } else if (!b.failed) {
-        int at = a->w - text_width(b.data, b.len, TEXT_PLAIN) - 1;
-        canvas_put_text(c, r, at > x + 1 ? at : x + 1, 0, canvas_plain(0), b.data, b.len,
-                        TEXT_PLAIN);
-    }
-    bytes_free(&b);
 }
 
 /* ---- message and key bar ---- */
@@ -379,8 +242,7 @@ bool app_draw(struct app *a, struct frame *f)
     a->body = body;
     app_view(a)->layout(a, body);
     if (!is_small(a)) {
-        draw_status(a, f->canvas);
-        draw_tabs(a, f->canvas);
+        status_draw(a, f->canvas);
         if (!a->keybar_off) {
             draw_keybar(a, f->canvas, message);
             message.y--;

@@ -81,10 +81,11 @@ void lens_stats_values(const float *v, int64_t n, bool masked, struct lens_stats
 /* Scores of one head on this prompt, each a mean over destination rows of attention mass:
  * previous: on dest-1 (rows >= 1); duplicate: on earlier copies of the same token (rows that have
  * one); induction: on tokens that follow an earlier copy of the same token (rows that have one);
- * first: on position 0 (rows >= 1); entropy: of the row in nats (all rows).  NaN where no row
- * qualifies. */
+ * first: on position 0 (rows >= 1); self: on dest (all rows); entropy: of the row in nats (all
+ * rows).  NaN where no row qualifies, or where a NaN is in them. */
 struct lens_head {
-    float previous, duplicate, induction, first, entropy;
+    float previous, duplicate, induction, first, self, entropy;
+    int32_t n_repeats; /* rows whose token stands before: those of duplicate and induction */
 };
 /* Of every head of a layer: out[n_heads].  Its pattern is read in blocks of rows. */
 int lens_heads(struct run *r, int32_t layer, struct lens_head *out, struct err *e);

@@ -117,7 +117,7 @@ static float ratio(double sum, int32_t n)
 
 /* What the scores of a head are means of, over the rows so far. */
 struct head_sums {
-    double previous, duplicate, induction, first, entropy;
+    double previous, duplicate, induction, first, self, entropy;
     int32_t n_copied; /* rows whose token stood before: its successor then stands there too */
 };
 
@@ -133,9 +133,10 @@ static void head_add(struct head_sums *h, const float *row, int32_t dest, const 
         }
     }
     for (int32_t s = 0; s < n; s++)
-        if (row[s] > 0)
+        if (row[s] > 0 || isnan(row[s]))
             h->entropy -= row[s] * log(row[s]);
     h->n_copied += copied;
+    h->self += row[dest];
     if (dest > 0) {
         h->previous += row[dest - 1];
         h->first += row[0];
@@ -148,7 +149,9 @@ static struct lens_head head_end(const struct head_sums *h, int32_t n)
                               .duplicate = ratio(h->duplicate, h->n_copied),
                               .induction = ratio(h->induction, h->n_copied),
                               .first = ratio(h->first, n - 1),
-                              .entropy = ratio(h->entropy, n)};
+                              .self = ratio(h->self, n),
+                              .entropy = ratio(h->entropy, n),
+                              .n_repeats = h->n_copied};
 }
 
 void lens_head_scores(const float *pattern, int64_t stride, const int32_t *tokens, int32_t n,

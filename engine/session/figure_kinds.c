@@ -36,10 +36,12 @@ int figure_logits(const struct figure_ask *a, struct err *e)
 
 int figure_kl(const struct figure_ask *a, struct err *e)
 {
-    *(double *)a->unit->to = 0;
-    return a->face == FACE_BASE
-               ? 0
-               : lens_kl(pair_run(a->pair, FACE_BASE), a->run, answer_row(a), a->unit->to, e);
+    return lens_kl(pair_run(a->pair, FACE_BASE), a->run, answer_row(a), a->unit->to, e);
+}
+
+int figure_nonfinite(const struct figure_ask *a, struct err *e)
+{
+    return lens_nonfinite(a->run, a->unit->to, e);
 }
 
 /* Column and row of the lens. */

@@ -6,6 +6,7 @@
 #define WANT_H
 
 #include "measure/lens.h"
+#include "measure/nonfinite.h"
 
 enum want_kind {
 #define WANT(id, per, piece, function, bytes, what) WANT_##id,

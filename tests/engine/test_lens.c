@@ -309,12 +309,18 @@ static void head_scores_are_means_of_mass(void **state)
     near(s.duplicate, (.5 + .25) / 2, 1e-6, "duplicate");
     near(s.induction, (.25 + .5) / 2, 1e-6, "induction");
     near(s.first, (.25 + .5 + .125) / 3, 1e-6, "first");
+    near(s.self, (1 + .75 + .25 + .125) / 4, 1e-6, "self");
+    assert_int_equal(s.n_repeats, 2);
     double h1 = -(.25 * log(.25) + .75 * log(.75)), h2 = -(.5 * log(.5) + 2 * .25 * log(.25)),
            h3 = -(2 * .125 * log(.125) + .25 * log(.25) + .5 * log(.5));
     near(s.entropy, (h1 + h2 + h3) / 4, 1e-6, "entropy");
     lens_head_scores(p, 4, tokens, 1, &s);
     assert_true(isnan(s.previous) && isnan(s.duplicate) && isnan(s.induction) && isnan(s.first) &&
-                s.entropy == 0);
+                s.entropy == 0 && s.n_repeats == 0);
+    const float broken[4] = {1, 0, NAN, NAN};
+    lens_head_scores(broken, 2, tokens, 2, &s);
+    assert_true(isnan(s.previous) && isnan(s.first) && isnan(s.self) && isnan(s.entropy));
+    assert_true(s.n_repeats == 0 && isnan(s.duplicate));
 }
 
 int main(void)

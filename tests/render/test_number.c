@@ -37,6 +37,14 @@ static void forms(void **state)
         {-INFINITY, 4, 2, NUMBER_ASCII, "-inf"},
         {41.2, 4, 1, 0, "41.2"},
         {3.0, 4, 0, 0, "   3"},
+        {4.2e-5, 5, 3, NUMBER_SMALL, " 4e-5"},
+        {4.2e-5, 5, 3, 0, "0.000"},
+        {-4.2e-5, 6, 3, NUMBER_SMALL | NUMBER_SIGN | NUMBER_ASCII, " -4e-5"},
+        {0.0006, 5, 3, NUMBER_SMALL, "0.001"},
+        {9.9e-5, 5, 3, NUMBER_SMALL, " 1e-4"},
+        {3e-121, 5, 3, NUMBER_SMALL, "0.000"},
+        {3e-121, 6, 3, NUMBER_SMALL, "3e-121"},
+        {0.0, 5, 3, NUMBER_SMALL, "0.000"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         char out[NUMBER_BYTES];

@@ -29,16 +29,28 @@ void paint_forget(struct paint *p)
     p->was = NULL;
 }
 
-static int color_number(uint32_t rgb, enum color_depth depth)
+static int direct(uint32_t rgb)
 {
-    if (rgb & COLOR_DEFAULT_FLAG)
-        return -1;
-    switch (depth) {
-    case COLOR_DEPTH_TRUE:
-        return rgb < 8 ? 8 : (int)rgb; /* 0..7 are the user's palette, and bold makes them bright */
-    case COLOR_DEPTH_256: return color_nearest_256(rgb);
-    case COLOR_DEPTH_16: return COLORS >= 16 ? color_nearest_16(rgb) : color_nearest_16(rgb) & 7;
-    default: return -1;
+    return rgb & COLOR_DEFAULT_FLAG ? -1
+           : rgb < 8 ? 8 /* 0..7 are the user's palette, and bold makes them bright */
+                     : (int)rgb;
+}
+
+/* A style's colours as the terminal numbers them, its text readable. */
+static void color_numbers(const struct canvas_style *st, enum color_depth depth, int *fg, int *bg)
+{
+    *fg = *bg = -1;
+    if (depth == COLOR_DEPTH_TRUE) {
+        *fg = direct(st->fg);
+        *bg = direct(st->bg);
+    } else if (depth != COLOR_DEPTH_NONE) {
+        color_nearest_pair(depth, st->fg, st->bg, fg, bg);
+    }
+    if (depth == COLOR_DEPTH_16 && COLORS < 16) { /* the bright ones are the others to it */
+        *bg = *bg < 0 ? -1 : *bg & 7;
+        *fg = *fg < 0 ? -1 : *fg & 7;
+        if (*fg >= 0 && *fg == *bg)
+            *fg = *bg == 7 || *bg == 3 || *bg == 6 ? 0 : 7;
     }
 }
 
@@ -57,7 +69,8 @@ static void put_cell(int x, int y, const struct canvas_cell *cell, enum color_de
                   (cell->style.attr & CANVAS_DIM ? A_DIM : 0) |
                   (cell->style.attr & CANVAS_REVERSE ? A_REVERSE : 0) |
                   (cell->style.attr & CANVAS_UNDERLINE ? A_UNDERLINE : 0);
-    int fg = color_number(cell->style.fg, depth), bg = color_number(cell->style.bg, depth);
+    int fg, bg;
+    color_numbers(&cell->style, depth, &fg, &bg);
     int pair = fg < 0 && bg < 0 ? 0 : alloc_pair(fg, bg);
     if (pair < 0)
         pair = 0;

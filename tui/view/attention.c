@@ -115,7 +115,6 @@ static void draw_scores(const struct app *a, struct canvas *c, const struct part
         for (int i = 0; i < p->heads; i++) {
             int32_t h = a->head_left + i;
             const struct lens_head *const *heads = at->heads;
-            char n[NUMBER_BYTES];
             if (!heads[FACE_BASE] || (at->show != SHOW_BASE && !heads[FACE_EDITED])) {
                 canvas_put(c, p->scores, SCORE_LABEL + i * p->head_width, k,
                            canvas_plain(CANVAS_DIM), "    …");
@@ -126,16 +125,14 @@ static void draw_scores(const struct app *a, struct canvas *c, const struct part
                           ? base
                           : show_value(at->show, base, score_of(&heads[FACE_EDITED][h], k));
             bool mostly = k < 4 && at->show != SHOW_DIFFERENCE && v >= 0.5f;
-            if (isnan(v))
-                snprintf(n, sizeof n, "    –");
-            else if (at->show == SHOW_DIFFERENCE && v == 0)
-                n[0] = 0;
-            else
-                number_fit(n, (double)v, 5, 2, at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
-            canvas_put(c, p->scores, SCORE_LABEL + i * p->head_width, k,
-                       canvas_plain((mostly ? CANVAS_BOLD | CANVAS_UNDERLINE : 0) |
-                                    (stale ? CANVAS_DIM : 0)),
-                       n);
+            struct canvas_style st = canvas_plain((mostly ? CANVAS_BOLD | CANVAS_UNDERLINE : 0) |
+                                                  (stale ? CANVAS_DIM : 0));
+            int x = SCORE_LABEL + i * p->head_width;
+            if ((k == 1 || k == 2) && !heads[FACE_BASE][h].n_repeats) /* no token stands twice */
+                canvas_put(c, p->scores, x, k, st, "    –");
+            else if (at->show != SHOW_DIFFERENCE || v != 0)
+                draw_number(c, p->scores, x, k, st, (double)v, 5, 2,
+                            at->show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
         }
     }
 }
@@ -188,7 +185,7 @@ static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
     char n[NUMBER_BYTES], other[NUMBER_BYTES] = "…";
     int x = canvas_putf(c, r, 0, 1, canvas_plain(CANVAS_BOLD), "to    %d ", (int)a->cur.src);
     draw_input(a, c, r, x, 1, st, a->cur.src, 16);
-    canvas_put(c, r, 30, 1, st, number_fit(n, (double)v, 9, 3, sign));
+    draw_number(c, r, 30, 1, st, (double)v, 9, 3, sign);
     int rank = 0;
     int32_t seen = config_seen_from(&a->m->cfg, a->cur.row, at->n);
     for (int32_t j = 0; j < seen; j++)
@@ -217,7 +214,6 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
         canvas_put(c, r, 1, 1, canvas_plain(CANVAS_DIM), "…");
         return;
     }
-    char n[2][NUMBER_BYTES];
     st.attr = stale ? CANVAS_DIM : 0;
     if (a->cur.map)
         draw_edge(a, c, r, &at, &row, st);
@@ -230,8 +226,8 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
             break; /* no change from here on */
         canvas_putf(c, r, 0, 6 + i, st, "%4d ", (int)best[i]);
         draw_input(a, c, r, 5, 6 + i, st, best[i], 16);
-        canvas_put(c, r, 22, 6 + i, st,
-                   number_fit(n[0], (double)v, 8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+        draw_number(c, r, 22, 6 + i, st, (double)v, 8, 3,
+                    at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : NUMBER_SMALL);
     }
     struct rect bottom = r;
     bottom = rect_cut_bottom(&bottom, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);

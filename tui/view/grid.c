@@ -24,7 +24,8 @@ static void grid_layout(struct app *a, struct rect body)
     if (a->quantity == QUANTITY_EXPERTS) /* all that a token goes to, where there is room */
         most = 3 + a->m->cfg.n_active * (a->m->cfg.n_experts > 100 ? 4 : 3);
     most = most < COLUMN_MAX ? COLUMN_MAX : most > COLUMN_EXPERTS ? COLUMN_EXPERTS : most;
-    a->column_width = width > most ? most : width < COLUMN_MIN ? COLUMN_MIN : width;
+    int32_t least = a->wide ? COLUMN_MIN : 1; /* compact where wide ones would hide layers */
+    a->column_width = width > most ? most : width < least ? least : width;
     a->page = rows_shown(a);
     a->row_top = draw_scroll(a->row_top, a->cur.row, a->n, a->page);
     a->column_left = draw_scroll(a->column_left, a->cur.column, columns, room / a->column_width);
@@ -205,75 +206,127 @@ static bool is_signed(const struct app *a, enum show show)
 
 /* ---- drawing ---- */
 
+static int decimals(const struct app *a, bool diff)
+{
+    return a->quantity == QUANTITY_RANK ? 0 : diff || a->quantity == QUANTITY_ENTROPY ? 2 : 1;
+}
+
+/* Without colour: does a glyph say what the colour would, that the text does not? */
+static bool is_shaded(const struct app *a, bool diff, int width)
+{
+    return (a->quantity == QUANTITY_LENS && !diff) ||
+           (width < COLUMN_MIN - 1 && a->quantity != QUANTITY_EXPERTS);
+}
+
 static bool is_selected(const struct app *a, int32_t column, int32_t row)
 {
     int32_t c0 = a->select_column, c1 = a->cur.column, r0 = a->select_row, r1 = a->cur.row;
     return a->selecting && (column - c0) * (column - c1) <= 0 && (row - r0) * (row - r1) <= 0;
 }
 
+/* What stands in a cell: text of `room` columns at x. */
+static void draw_content(const struct app *a, struct canvas *c, struct rect r, int x, int room,
+                         struct canvas_style st, const struct columns *s, int32_t column,
+                         int32_t row, float v)
+{
+    bool diff = s->at.show == SHOW_DIFFERENCE;
+    enum face face = s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
+    if (a->quantity == QUANTITY_LENS && !diff && !isnan(v)) {
+        size_t len;
+        int32_t id = lens_at(a, s, face, column, row)->top.id;
+        const char *text = tokenizer_text(a->m->tok, id, &len);
+        if (room < COLUMN_MIN - 2) /* letters count: no blank before them, no ellipsis behind */
+            while (len > 1 && *text == ' ')
+                text++, len--;
+        struct rect field = {r.x + x, r.y, room, 1};
+        if (room < COLUMN_MIN - 2)
+            canvas_put_text(c, field, 0, 0, st, text, len, TEXT_TOKEN);
+        else
+            canvas_put_field(c, field, 0, 0, st, text, len, TEXT_TOKEN, room, true);
+    } else if (a->quantity == QUANTITY_EXPERTS) {
+        char text[COLUMN_EXPERTS * 2];
+        struct experts e = experts_of(a, s, face, column, row);
+        canvas_put(c, r, x, 0, st, experts_text(&e, room, text, sizeof text));
+    } else if (room >= 4) {
+        draw_number(c, r, x, 0, st, (double)v, room, decimals(a, diff), diff ? NUMBER_SIGN : 0);
+    } else if (isnan(v)) {
+        canvas_put(c, r, x, 0, st, "!");
+    }
+}
+
+/* Brackets and a mark where there is room for them; compact cells are reversed instead. */
+static void draw_marks(const struct app *a, struct canvas *c, struct rect r, int width, bool on,
+                       bool edited, struct canvas_style st)
+{
+    bool brackets = width >= COLUMN_MIN - 1;
+    if (on && brackets) {
+        canvas_put(c, r, 0, 0, st, "[");
+        canvas_put(c, r, width - 1, 0, st, "]");
+    }
+    if (edited) /* in the narrowest cells with brackets the mark stands for one */
+        canvas_put(c, r, on && width >= COLUMN_MIN ? 1 : 0, 0, st, "*");
+    if (on && !brackets) {
+        canvas_restyle(c, (struct rect){r.x, r.y, width, 1}, canvas_plain(CANVAS_REVERSE));
+        if (a->no_color && strcmp(canvas_at(c, r.x, r.y)->text, " ") == 0)
+            canvas_put(c, r, 0, 0, canvas_plain(CANVAS_REVERSE), "□");
+    }
+}
+
+static bool is_edited(const struct app *a, int32_t column, int32_t row)
+{
+    return draw_is_edited(a, cell_site(a, column), 0, row) ||
+           (a->quantity == QUANTITY_EXPERTS && /* the router's other hooks choose too */
+            (draw_is_edited(a, (struct site_ref){SITE_EXPERT_INDICES, column - 1}, 0, row) ||
+             draw_is_edited(a, (struct site_ref){SITE_ROUTER_SCORES, column - 1}, 0, row)));
+}
+
 static void draw_cell(const struct app *a, struct frame *f, struct rect r, const struct columns *s,
                       struct scale sc, int32_t column, int32_t row)
 {
     struct canvas *c = f->canvas;
-    int width = a->column_width - 1;
+    int width = a->column_width - (a->column_width > 2);
     float v = 0;
-    bool experts = a->quantity == QUANTITY_EXPERTS, diff = s->at.show == SHOW_DIFFERENCE,
-         there = value(a, s, column, row, &v);
+    bool diff = s->at.show == SHOW_DIFFERENCE, there = value(a, s, column, row, &v);
     bool blank = !there || (diff && v == 0), pending = !there && is_figure(a, column);
-    bool on = column == a->cur.column && row == a->cur.row;
-    struct canvas_style st = blank
-                                 ? canvas_plain(0)
-                                 : draw_value_style(f,
-                                                    is_signed(a, s->at.show) ? COLORMAP_DIVERGING
-                                                                             : COLORMAP_SEQUENTIAL,
-                                                    scale_at(sc, v));
+    bool on = column == a->cur.column && row == a->cur.row, edited = is_edited(a, column, row);
+    enum colormap map = is_signed(a, s->at.show) ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL;
+    struct canvas_style st = blank ? canvas_plain(0) : draw_value_style(f, map, scale_at(sc, v));
     st.attr |= (s->at.stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0) |
                (is_selected(a, column, row) ? CANVAS_REVERSE : 0);
     canvas_fill(c, (struct rect){r.x, r.y, width, 1}, st, " ");
-    bool edited = draw_is_edited(a, cell_site(a, column), 0, row);
-    if (experts) /* the router's other hooks choose too */
-        edited = edited ||
-                 draw_is_edited(a, (struct site_ref){SITE_EXPERT_INDICES, column - 1}, 0, row) ||
-                 draw_is_edited(a, (struct site_ref){SITE_ROUTER_SCORES, column - 1}, 0, row);
-    bool both = on && edited &&
-                width >= COLUMN_MIN; /* in the narrowest cells the mark stands for the bracket */
-    int x = both ? 2 : 1, room = width - 1 - x; /* bracket, mark, value, bracket */
+    bool wide = width >= COLUMN_MIN - 1, shade = a->no_color && !blank && is_shaded(a, diff, width);
+    int x = !wide                                 ? 0
+            : on && edited && width >= COLUMN_MIN ? 2
+                                                  : 1, /* bracket, mark, value, bracket */
+        room = width - x - wide - (shade && width > 1);
     if (pending)
-        canvas_put(c, r, 1, 0, canvas_plain(CANVAS_DIM), "…");
-    else if (!blank && a->quantity == QUANTITY_LENS && !diff && !isnan(v)) {
-        enum face face = s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
-        draw_token(a, c, r, x, 0, st, lens_at(a, s, face, column, row)->top.id, room);
-    } else if (!blank && experts) {
-        char text[COLUMN_EXPERTS * 2];
-        struct experts e = experts_of(a, s, s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED,
-                                      column, row);
-        canvas_put(c, r, x, 0, st, experts_text(&e, room, text, sizeof text));
-    } else if (!blank) {
-        char n[NUMBER_BYTES];
-        int decimals = a->quantity == QUANTITY_RANK              ? 0
-                       : diff || a->quantity == QUANTITY_ENTROPY ? 2
-                                                                 : 1;
-        canvas_put(c, r, x, 0, st,
-                   number_fit(n, (double)v, room, decimals, diff ? NUMBER_SIGN : 0));
-    }
-    if (on) {
-        canvas_put(c, r, 0, 0, st, "[");
-        canvas_put(c, r, width - 1, 0, st, "]");
-    }
-    if (edited)
-        canvas_put(c, r, both ? 1 : 0, 0, st, "*");
+        canvas_put(c, r, wide, 0, canvas_plain(CANVAS_DIM), "…");
+    else if (!blank && room > 0 && !(shade && width == 1))
+        draw_content(a, c, r, x, room, st, s, column, row, v);
+    if (shade)
+        canvas_put(
+            c, r, x + (width > 1 ? room : 0), 0, st,
+            heat_glyph(is_signed(a, s->at.show) ? fabs(2 * scale_at(sc, v) - 1) : scale_at(sc, v),
+                       f->caps.ascii ? HEAT_RAMP : HEAT_SHADES));
+    draw_marks(a, c, r, width, on, edited, st);
 }
 
 static void draw_header(const struct app *a, struct canvas *c, struct rect r, int shown)
 {
     canvas_put(c, r, 6, 0, canvas_plain(CANVAS_DIM), "token");
+    int step = a->column_width < 4 ? 8 / a->column_width : 1; /* names do not touch */
     for (int32_t i = 0; i < shown; i++) {
         int32_t column = a->column_left + i;
-        char name[16] = "emb";
-        if (column)
-            snprintf(name, sizeof name, "%d", (int)column - 1);
-        canvas_put(c, r, DRAW_LABEL + 1 + i * a->column_width, 0,
-                   canvas_plain(column == a->cur.column ? CANVAS_BOLD : CANVAS_DIM), name);
+        bool on = column == a->cur.column;
+        char name[16];
+        snprintf(name, sizeof name,
+                 column                ? "%d"
+                 : a->column_width < 4 ? "e"
+                                       : "emb",
+                 (int)column - 1);
+        int x = DRAW_LABEL + (a->column_width > 6) + i * a->column_width;
+        if (on || (column % step == 0 && abs(column - a->cur.column) * a->column_width > 3))
+            canvas_put(c, r, x, 0, canvas_plain(on ? CANVAS_BOLD : CANVAS_DIM), name);
     }
     if (a->column_left + shown < a->m->cfg.n_layers + 1)
         canvas_put(c, r, r.w - 1, 0, canvas_plain(0), "›");

@@ -151,12 +151,13 @@ static void draw_figures(const struct app *a, struct canvas *c, struct rect r, i
     double v[4] = {st2->mean, st2->std, (double)st2->min, (double)st2->max};
     double b[4] = {base->mean, base->std, (double)base->min, (double)base->max};
     for (int i = 0; i < 4; i++) {
-        char n[NUMBER_BYTES];
         double shown = show == SHOW_DIFFERENCE ? b[i] == v[i] ? 0 : v[i] - b[i] : v[i];
         if (show != SHOW_DIFFERENCE || shown != 0)
-            canvas_put(c, r, x + i * 8, y, st,
-                       number_fit(n, shown, 7, 2, show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0));
+            draw_number(c, r, x + i * 8, y, st, shown, 7, 2,
+                        show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
     }
+    if (st2->n_nan)
+        st = canvas_style(color_text_over(COLORMAP_NAN), COLORMAP_NAN, st.attr);
     canvas_putf(c, r, x + 32, y, st, "%5lld", (long long)st2->n_nan);
 }
 

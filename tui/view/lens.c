@@ -39,14 +39,13 @@ static void draw_cell(struct app *a, struct canvas *c, struct rect r, int y, str
         logp -= (double)b->target_logit - (double)b->lse;
         logit -= (double)b->target_logit;
     }
-    char num[4][NUMBER_BYTES];
     draw_token(a, c, r, 9, y, st, cell->top.id, 14);
-    canvas_putf(c, r, 24, y, st, "%s",
-                number_fit(num[0], exp((double)cell->top.logit - (double)d->lse), 5, 3, 0));
-    canvas_putf(c, r, 31, y, st, "%s %s %s", number_fit(num[1], entropy, 7, 2, sign),
-                number_fit(num[2], logit, 8, 2, sign), number_fit(num[3], logp, 9, 2, sign));
+    draw_number(c, r, 24, y, st, exp((double)cell->top.logit - (double)d->lse), 5, 3, NUMBER_SMALL);
+    draw_number(c, r, 31, y, st, entropy, 7, 2, sign);
+    draw_number(c, r, 39, y, st, logit, 8, 2, sign);
+    draw_number(c, r, 48, y, st, logp, 9, 2, sign);
     if (d->target_rank >= 0)
-        canvas_put(c, r, 57, y, st, number_fit(num[0], (double)detail_rank(d), 6, 0, 0));
+        draw_number(c, r, 57, y, st, (double)detail_rank(d), 6, 0, 0);
 }
 
 static void draw_layers(struct app *a, struct frame *f, struct rect r)

@@ -1,0 +1,142 @@
+/* test_grid.c - the grid at every width: all layers, probabilities without colour, small ones, the
+ * panel and what its figures are called. */
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "detail.h"
+#include "driver.h"
+#include "unit.h"
+
+static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
+enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
+static struct driver d;
+
+static int open_driver(void **state)
+{
+    (void)state;
+    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static void settle_at(int w, enum color_depth depth)
+{
+    app_resize(d.app, w, 30);
+    d.frame.caps.depth = depth;
+    driver_settle(&d);
+    assert_true(app_draw(d.app, &d.frame));
+}
+
+static const struct canvas_cell *cell(int32_t column, int32_t row)
+{
+    const struct app *a = d.app;
+    return canvas_at(d.frame.canvas, a->columns_x + column * a->column_width, a->rows_y + row);
+}
+
+static double probability(int32_t column, int32_t row)
+{
+    struct want w = detail_cell(d.app, column, row, row + 1);
+    const struct want_cell *c = snapshot_at(d.app->snap, FACE_BASE, &w, row);
+    return exp((double)c->top.logit - (double)c->cell.lse);
+}
+
+/* However narrow, every layer is there, in its colour; wide columns scroll instead. */
+static void test_all_layers(void **state)
+{
+    (void)state;
+    int32_t columns = d.m->cfg.n_layers + 1;
+    for (int w = 22; w <= 200; w++) {
+        settle_at(w, COLOR_DEPTH_TRUE);
+        assert_int_equal(d.app->column_left, 0);
+        assert_true(d.app->column_width * columns <= d.app->body.w - 18);
+        for (int32_t c = 0; c < columns; c++)
+            for (int32_t r = 0; r < N_TOKENS; r++)
+                assert_true(cell(c, r)->style.bg ==
+                            colormap_at(COLORMAP_SEQUENTIAL, (float)probability(c, r)));
+    }
+    driver_keys(&d, "z");
+    settle_at(40, COLOR_DEPTH_TRUE);
+    assert_true(d.app->column_width >= 7 && d.app->column_left > 0);
+}
+
+/* Without colour a glyph says what colour would, in a compact cell alone. */
+static void test_shades(void **state)
+{
+    (void)state;
+    for (int w = 22; w <= 140; w++) {
+        settle_at(w, COLOR_DEPTH_NONE);
+        int width = d.app->column_width - (d.app->column_width > 2);
+        for (int32_t c = 0; c < 3; c++) /* the cursor's has brackets */
+            for (int32_t r = 0; r < N_TOKENS - 1; r++) {
+                const char *want = heat_glyph((double)(float)probability(c, r), HEAT_SHADES);
+                int at = width >= 6 ? width - 2 : width - 1;
+                assert_string_equal(cell(c, r)[at].text, want);
+            }
+    }
+}
+
+/* The cursor can be told from other cells at every width and depth, and its text be read. */
+static void test_cursor(void **state)
+{
+    (void)state;
+    driver_keys(&d, "kkh");
+    for (int depth = COLOR_DEPTH_NONE; depth <= COLOR_DEPTH_TRUE; depth++)
+        for (int w = 22; w <= 140; w++) {
+            settle_at(w, (enum color_depth)depth);
+            const struct canvas_cell *here = cell(2, 5), *other = cell(2, 4);
+            bool bracket = strcmp(here->text, "[") == 0;
+            assert_true(bracket || (here->style.attr & CANVAS_REVERSE));
+            assert_true(strcmp(other->text, "[") != 0 && !(other->style.attr & CANVAS_REVERSE));
+            int fg, bg;
+            if (depth != COLOR_DEPTH_16 && depth != COLOR_DEPTH_256)
+                continue;
+            color_nearest_pair((enum color_depth)depth, here->style.fg, here->style.bg, &fg, &bg);
+            assert_true(color_contrast(color_of_index(fg), color_of_index(bg)) >= 3);
+        }
+}
+
+static void shows(const char *text, bool has)
+{
+    char *screen = driver_screen(&d);
+    if (!strstr(screen, text) == has)
+        fail_msg("%s: \"%s\"\n%s", has ? "missing" : "there", text, screen);
+    free(screen);
+}
+
+static void test_panel(void **state)
+{
+    (void)state;
+    shows("log p", true);
+    shows("│ blocks.2", true);
+    shows("first ", true);
+    shows("   here ", true);
+    shows("   last ", true);
+    driver_keys(&d, "\\");
+    shows("│ blocks.2", false);
+    assert_int_equal(d.app->body.w, 120);
+    driver_keys(&d, "2");
+    assert_int_equal(d.app->body.w, 120); /* in every view */
+    driver_keys(&d, "1\\");
+    shows("│ blocks.2", true);
+    /* sharp logits: the others' probabilities have an exponent, their logarithm stands beside */
+    driver_keys(&d, ":edit<Space>blocks.2.hook_resid_post[-1,<Space>0]<Space>+=<Space>30<Enter>");
+    shows("e-", true);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+    const struct CMUnitTest tests[] = {WITH(test_all_layers), WITH(test_shades), WITH(test_cursor),
+                                       WITH(test_panel)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
