@@ -519,6 +519,69 @@ int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, cons
 int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token,
               struct bore_error *error);
 
+/* ---- sweeps ---- */
+
+/* One prompt of a sweep, what its edits read, and its metric ("logit[-1, 5] - logit[-1, 9]",
+ * "logprob[3, 17]", "rank[-1, 5]", "loss", "kl", and sums of such). */
+struct bore_sweep_prompt {
+    const int32_t *tokens;
+    int n;
+    const float *pixels;            /* of a model that takes images: as in a pass */
+    const struct bore_prompt *runs; /* from(NAME); the same names for every prompt */
+    int n_runs;
+    const char *metric;
+};
+
+/* One metric under many edits: activation patching (TransformerLens' patching.py), ablation, path
+ * patching.  Each cell is the metric of the prompt with that cell's edits. */
+struct bore_sweep {
+    const char *kind;       /* "resid_pre", "z", "q_all_pos", "edge", ... or patching.py's names:
+                               "borescope       sweep --help" lists them; NULL: `set` */
+    const char *const *set; /* edits with holes, "blocks.{layer}.attn.hook_z[{pos}, {head}] = 0",
+                               all made in every cell (docs/edits.md) */
+    int n_set;
+    const char *with;        /* of a kind: "zero", "freeze", "mean(ref)", "*= 0.5", "from(clean)";
+                                NULL: from() the only run, zero without one */
+    const char *const *over; /* choices for axes: "layer=0..3", "pos=-1" (a single one drops it) */
+    int n_over;
+    const char *const *receivers; /* path patching: the hooks where the edits arrive, by the path
+                                     through the residual stream and MLPs alone */
+    int n_receivers;
+    bool freeze_mlp;       /* not through MLPs either */
+    const char *normalize; /* values as shares of the way from the prompt (0) to this run (1) */
+    const char *align; /* positions of prompts of other lengths: "index" (NULL), "end", "token" */
+    const char *const *edits; /* in force in every cell */
+    int n_edits;
+    const struct bore_prompt *references; /* of mean(NAME) and resample(NAME) */
+    int n_references;
+    const struct bore_sweep_prompt *prompts;
+    int n_prompts;
+    const double *scores; /* [cells], NULL: cells with a large one are computed first */
+};
+
+enum { BORE_AXES_MAX = 6 };
+struct bore_sweep_result {
+    int n_axes;
+    struct {
+        char name[24]; /* "layer", "pos", "head", "type", or a hole's name */
+        int size;
+    } axes[BORE_AXES_MAX];
+    int64_t cells, done; /* done < cells: the call was stopped */
+    double base;         /* without a cell's edits; 0 with normalize */
+    double
+        *values; /* [cells], the last axis inner: means over the prompts; NaN where has is false */
+    double *errors; /* [cells] their standard errors; 0 for one prompt */
+    bool
+        *has; /* [cells]; false: not computed, or there is no such thing (a key of grouped heads) */
+};
+
+/* Run it.  progress (may be NULL) hears how many cells have a value; not 0 stops, and *out is what
+ * is there.  Hooks do not act.  Free with bore_sweep_result_free. */
+int bore_sweep(struct bore_model *m, const struct bore_sweep *sweep,
+               int (*progress)(void *user, int64_t done, int64_t cells), void *user,
+               struct bore_sweep_result *out, struct bore_error *error);
+void bore_sweep_result_free(struct bore_sweep_result *r);
+
 /* ---- generation ---- */
 
 struct bore_generate_options {

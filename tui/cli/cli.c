@@ -38,7 +38,7 @@ void cli_close(struct cli *c)
     for (int32_t i = 0; i < c->n_edits; i++)
         edit_free(c->edits[i]);
     taker_free(&c->taker);
-    for (int i = 0; i < c->opt->runs.n && c->prompts; i++) {
+    for (int32_t i = 0; i < c->n_prompts; i++) {
         free((void *)(uintptr_t)c->prompts[i].name);
         free((void *)(uintptr_t)c->prompts[i].tokens);
         image_drop(c->prompts[i].image);
@@ -330,6 +330,7 @@ static int parse_runs(struct cli *c)
     if (!c->prompts)
         return cli_memory(c);
     for (int i = 0; i < l->n; i++) {
+        c->n_prompts++;
         int rc = parse_run(c, l->item[i], &c->prompts[i]);
         for (int k = 0; k < i && !rc; k++)
             if (!strcmp(c->prompts[i].name, c->prompts[k].name))
@@ -374,7 +375,7 @@ int cli_target(struct cli *c, struct pair_target *t)
                               .edits = c->edits,
                               .n_edits = c->n_edits,
                               .prompts = c->prompts,
-                              .n_prompts = c->opt->runs.n,
+                              .n_prompts = c->n_prompts,
                               .sets = c->sets,
                               .n_sets = c->opt->refs.n};
     return rc;

@@ -32,7 +32,8 @@ struct cli {
     struct edit **edits;       /* [n_edits]: those of --taker, then -e */
     int32_t n_edits;
     struct taker_hooks taker;
-    struct pair_prompt *prompts; /* [opt->runs.n] */
+    struct pair_prompt *prompts; /* [n_prompts]: --run */
+    int32_t n_prompts;
     struct reference_set **sets; /* [opt->refs.n] */
     struct pair *pair;
     struct edit_program *program; /* of cli_edit_weights, else NULL */
