@@ -433,19 +433,34 @@ static int root_prepare(struct walk *w, const struct site_ref *sites, int32_t n_
     return rc;
 }
 
+/* The earliest stage where somebody looks at a gradient: nothing flows on from there. */
+static int32_t stage_end(struct walk *w, const struct site_ref *sites, int32_t n_sites)
+{
+    int32_t stage = w->r->start, n = plan_stages(w->r->m->plan);
+    for (bool any = false; stage < n && !any; stage += !any) {
+        w->stage = stage;
+        wanted_set(w, sites, n_sites);
+        for (int s = 0; s < SITE_COUNT; s++)
+            any |= w->wanted[s];
+    }
+    return stage;
+}
+
 int grad_run(struct run *r, struct run *base, const struct metric *m, const struct site_ref *sites,
              int32_t n_sites, grad_fn *fn, void *user, struct err *e)
 {
     struct walk *w = calloc(1, sizeof *w);
-    int32_t row0, row1, last = r->m->cfg.n_layers + 1;
+    int32_t row0, row1, end = 0, last = r->m->cfg.n_layers + 1;
     int rc = w ? sites_check(r, sites, n_sites, e) : err_memory(e, "a backward pass");
     if (!rc)
         rc = metric_rows(m, r->n, &row0, &row1, e);
     if (!rc) {
         w->r = r;
+        end = stage_end(w, sites, n_sites);
+        w->stage = 0;
         rc = root_prepare(w, sites, n_sites, e);
     }
-    for (int32_t stage = last; !rc && stage >= r->start; stage--) {
+    for (int32_t stage = last; !rc && stage >= end; stage--) {
         w->stage = stage;
         w->full = run_stage_full(r, stage);
         wanted_set(w, sites, n_sites);

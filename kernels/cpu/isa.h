@@ -45,6 +45,7 @@ struct isa {
     void (*widen)(float *out, const void *src, enum kn_dtype t, int64_t at, int64_t n);
     void (*act)(float *out, const float *x, const float *gate, int64_t n,
                 enum kn_act act); /* gate or NULL */
+    void (*act_slope)(float *out, const float *x, int64_t n, enum kn_act act);
     void (*scale_cap)(float *x, int64_t n, float scale, float softcap);
     void (*softmax)(float *out, const float *x, int64_t n); /* out may be x */
     double (*sum)(const float *x, int64_t n);

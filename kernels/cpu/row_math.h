@@ -121,6 +121,53 @@ static void row_act(float *out, const float *x, const float *gate, int64_t n, en
     }
 }
 
+/* The derivative of v_act.  s is a logistic function 1/(1 + e), and e s is 1 - s without
+ * cancellation; e is kept finite for it. */
+INLINE vf v_act_slope(enum kn_act act, vf x)
+{
+    const vf most = v_set1(1e30f);
+    switch (act) {
+    case KN_ACT_GELU: return v_fma(x * 0.398942280f, v_exp(x * x * -0.5f), v_normal_cdf(x));
+    case KN_ACT_GELU_NEW: {
+        vf xx = x * x, u2 = x * v_fma(xx, v_set1(2 * 0.0356774081f), v_set1(2 * 0.797884561f));
+        vf e = v_min(most, v_exp(-u2)), s = 1.0f / (1.0f + e);
+        vf du2 = v_fma(xx, v_set1(6 * 0.0356774081f), v_set1(2 * 0.797884561f));
+        return s + s * (s * e) * (x * du2);
+    }
+    case KN_ACT_RELU: return v_select(x > 0.0f, v_set1(1), v_set1(0));
+    case KN_ACT_SILU: {
+        vf e = v_min(most, v_exp(-x)), s = 1.0f / (1.0f + e);
+        return s + s * (s * e) * x;
+    }
+    case KN_ACT_QUICK_GELU: {
+        vf e = v_min(most, v_exp(x * -1.702f)), s = 1.0f / (1.0f + e);
+        return s + s * (s * e) * (x * 1.702f);
+    }
+    default: return v_set1(1);
+    }
+}
+
+INLINE void act_slope_all(enum kn_act act, float *out, const float *x, int64_t n)
+{
+    int64_t i = 0;
+    for (; i + VL <= n; i += VL)
+        v_store(out + i, v_act_slope(act, v_load(x + i)));
+    if (i < n)
+        v_store_n(out + i, v_act_slope(act, v_load_n(x + i, n - i)), n - i);
+}
+
+static void row_act_slope(float *out, const float *x, int64_t n, enum kn_act act)
+{
+    switch (act) {
+    case KN_ACT_GELU: act_slope_all(KN_ACT_GELU, out, x, n); break;
+    case KN_ACT_GELU_NEW: act_slope_all(KN_ACT_GELU_NEW, out, x, n); break;
+    case KN_ACT_RELU: act_slope_all(KN_ACT_RELU, out, x, n); break;
+    case KN_ACT_SILU: act_slope_all(KN_ACT_SILU, out, x, n); break;
+    case KN_ACT_QUICK_GELU: act_slope_all(KN_ACT_QUICK_GELU, out, x, n); break;
+    default: act_slope_all(KN_ACT_NONE, out, x, n); break;
+    }
+}
+
 /* x = softcap(x * scale), in place */
 static void row_scale_cap(float *x, int64_t n, float scale, float softcap)
 {

@@ -1,7 +1,6 @@
 /* vjp.c - vector-Jacobian products of the row operations: norms, affine, activations, rope.
  *
- * Gradients are computed for looking, not in the rerun path: plain loops, sums and activations in
- * double. */
+ * Gradients are computed for looking, not in the rerun path: plain loops, sums in double. */
 #include "cpu.h"
 
 #include <math.h>
@@ -137,68 +136,52 @@ enum kn_status cpu_CLIP_VJP(struct cpu *c, const struct kn_call *call)
     return cpu_each(c, j.out[0].n, j.out[0].len, clip_units, &j);
 }
 
-struct act_value {
-    double y, dy;
-};
-
-/* An activation and its derivative. */
-static struct act_value act_value(enum kn_act act, double x)
-{
-    const double root = 0.79788456080286535588, cube = 0.044715; /* sqrt(2/pi); of gelu_new */
-    switch (act) {
-    case KN_ACT_GELU: {
-        double cdf = 0.5 * erfc(-x * 0.70710678118654752440);
-        return (struct act_value){x * cdf, cdf + x * 0.39894228040143267794 * exp(-0.5 * x * x)};
-    }
-    case KN_ACT_GELU_NEW: {
-        double t = tanh(root * (x + cube * x * x * x));
-        return (struct act_value){0.5 * x * (1 + t), 0.5 * (1 + t) + 0.5 * x * (1 - t * t) * root *
-                                                                         (1 + 3 * cube * x * x)};
-    }
-    case KN_ACT_RELU: return (struct act_value){x > 0 ? x : 0, x > 0};
-    case KN_ACT_SILU: {
-        double s = 1 / (1 + exp(-x));
-        return (struct act_value){x * s, s * (1 + x * (1 - s))};
-    }
-    case KN_ACT_QUICK_GELU: {
-        double s = 1 / (1 + exp(-1.702 * x));
-        return (struct act_value){x * s, s * (1 + 1.702 * x * (1 - s))};
-    }
-    default: return (struct act_value){x, 1};
-    }
-}
-
 /* Where a bound holds a value nothing flows. */
-static double held(double x, double lo, double hi)
+static float held(float x, float lo, float hi)
 {
     return x < lo ? lo : x > hi ? hi : x;
+}
+
+enum { HELD = 256 };
+
+/* dx += dy act'(a) (b + offset), db += dy act(a), where no bound holds a or b; without b the first
+ * alone. */
+static void act_part(const struct cpu_job *j, int64_t row, int64_t at, int64_t n)
+{
+    float a[HELD], slope[HELD], y[HELD];
+    const float *dy = cpu_row(&j->in[0], row) + at, *x = cpu_row(&j->in[1], row) + at;
+    float *dx = cpu_row(&j->out[0], row) + at;
+    enum kn_act act = j->call->p.act;
+    if (!j->in[2].data) {
+        j->c->isa->act_slope(slope, x, n, act);
+        for (int64_t k = 0; k < n; k++)
+            dx[k] += dy[k] * slope[k];
+        return;
+    }
+    const float *b = cpu_row(&j->in[2], row) + at;
+    float *db = cpu_row(&j->out[1], row) + at, offset = j->call->p.offset,
+          limit = j->call->p.limit > 0 ? j->call->p.limit : INFINITY;
+    for (int64_t k = 0; k < n; k++)
+        a[k] = held(x[k], -INFINITY, limit);
+    j->c->isa->act_slope(slope, a, n, act);
+    j->c->isa->act(y, a, NULL, n, act);
+    for (int64_t k = 0; k < n; k++) {
+        float by = held(b[k], -limit, limit);
+        dx[k] += a[k] == x[k] ? dy[k] * slope[k] * (by + offset) : 0;
+        db[k] += by == b[k] ? dy[k] * y[k] : 0;
+    }
 }
 
 static void act_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
     const struct cpu_job *j = ctx;
-    bool gate = j->in[2].data != NULL;
-    double limit = gate && j->call->p.limit > 0 ? (double)j->call->p.limit : INFINITY,
-           offset = (double)j->call->p.offset;
-    for (int64_t i = first; i < end; i++) {
-        const float *dy = cpu_row(&j->in[0], i), *x = cpu_row(&j->in[1], i),
-                    *b = gate ? cpu_row(&j->in[2], i) : NULL;
-        float *dx = cpu_row(&j->out[0], i), *db = gate ? cpu_row(&j->out[1], i) : NULL;
-        for (int64_t k = 0; k < j->out[0].len; k++) {
-            double a = held((double)x[k], -INFINITY, limit), by = 1;
-            struct act_value v = act_value(j->call->p.act, a);
-            if (gate)
-                by = held((double)b[k], -limit, limit) + offset;
-            if (a == (double)x[k])
-                dx[k] += (float)((double)dy[k] * v.dy * by);
-            if (gate && by == (double)b[k] + offset)
-                db[k] += (float)((double)dy[k] * v.y);
-        }
-    }
+    for (int64_t i = first; i < end; i++)
+        for (int64_t at = 0; at < j->out[0].len; at += HELD)
+            act_part(j, i, at, j->out[0].len - at < HELD ? j->out[0].len - at : HELD);
 }
 
-enum { ACT_COST = 40 }; /* libm's exp and tanh, in elements merely touched */
+enum { ACT_COST = 12 }; /* an activation and its slope, in elements merely touched */
 
 enum kn_status cpu_ACT_VJP(struct cpu *c, const struct kn_call *call)
 {

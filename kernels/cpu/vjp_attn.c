@@ -33,40 +33,39 @@ static int64_t first_visible(const struct attn_vjp *j, int64_t d)
     return j->call->p.window <= 0 || first < 0 ? 0 : first;
 }
 
-/* dx = p (dy - sum(p dy)) with p = softmax(x), in double */
+/* dx += p (dy - sum(p dy)), p = softmax(x) in `p`, sums in double. */
+static void softmax_row(float *dx, const float *dy, const float *p, int64_t n)
+{
+    double dot = 0;
+    for (int64_t s = 0; s < n; s++)
+        dot += p[s] > 0 ? (double)p[s] * (double)dy[s] : 0;
+    for (int64_t s = 0; s < n; s++)
+        dx[s] += p[s] > 0 ? p[s] * (float)((double)dy[s] - dot) : 0;
+}
+
 static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    (void)scratch;
     const struct attn_vjp *j = ctx;
+    bool sinks = !cpu_absent(&j->call->in[2]);
+    float *x = scratch;
     for (int64_t u = first; u < end; u++) {
         int64_t h = u / j->rows, d = u % j->rows, n = end_visible(j, d);
-        const float *dy = at(&j->call->in[0], h, d), *x = at(&j->call->in[1], h, d);
-        float *dx = at(&j->call->out[0], h, d);
-        double most = -INFINITY, sum = 0, dot = 0;
+        const float *dy = at(&j->call->in[0], h, d), *from = at(&j->call->in[1], h, d);
+        float most = -INFINITY;
         for (int64_t s = 0; s < n; s++)
-            most = fmax(most, (double)x[s]);
+            most = fmaxf(most, x[s] = from[s]);
         if (most == -INFINITY)
             continue; /* the row is 0 whatever moves */
-        if (!cpu_absent(&j->call->in[2])) {
-            double sink = (double)kn_load(&j->call->in[2], h);
-            most = fmax(most, sink);
-            sum = exp(sink - most);
-        }
-        for (int64_t s = 0; s < n; s++) {
-            double p = exp((double)x[s] - most);
-            sum += p;
-            dot += p > 0 ? p * (double)dy[s] : 0;
-        }
-        for (int64_t s = 0; s < n; s++) {
-            double p = exp((double)x[s] - most) / sum;
-            dx[s] += p > 0 ? (float)(p * ((double)dy[s] - dot / sum)) : 0;
-        }
+        if (sinks)
+            x[n] = kn_load(&j->call->in[2], h);
+        j->c->isa->softmax(x, x, n + sinks);
+        softmax_row(at(&j->call->out[0], h, d), dy, x, n);
     }
 }
 
 enum kn_status cpu_SOFTMAX_VJP(struct cpu *c, const struct kn_call *call)
 {
-    enum { EXP_COST = 40 };
+    enum { EXP_COST = 8 };
     const struct kn_view *x = &call->in[1];
     struct attn_vjp j = {.c = c, .call = call};
     if (!cpu_is(x, KN_F32, 3) || call->p.src0 != 0 || call->p.dest0 < 0 ||
@@ -75,6 +74,8 @@ enum kn_status cpu_SOFTMAX_VJP(struct cpu *c, const struct kn_call *call)
         !cpu_is_sinks(&call->in[2], x->shape[0]))
         return KN_BAD_CALL;
     j.heads = x->shape[0], j.rows = x->shape[1], j.sources = x->shape[2];
+    if (!pool_reserve(c->pool, (size_t)(j.sources + 1) * sizeof(float)))
+        return KN_OUT_OF_MEMORY;
     return cpu_each(c, j.heads * j.rows, j.sources * EXP_COST, softmax_units, &j);
 }
 
@@ -143,27 +144,58 @@ enum kn_status cpu_ATTN_SCORES_VJP(struct cpu *c, const struct kn_call *call)
                     &j);
 }
 
+enum { MIX_ROWS = 6 }; /* dest rows that go through the sources together */
+
+static bool is_zero(const float *x, int64_t n)
+{
+    for (int64_t i = 0; i < n; i++)
+        if (x[i] != 0)
+            return false;
+    return true;
+}
+
+/* dp += dz . v, dv += p dz for dest rows [first, end) of head h; dots[rows][sources] to work in. */
+static void mix_rows(const struct attn_vjp *j, int64_t h, int64_t first, int64_t end, float *dots)
+{
+    const struct kn_call *c = j->call;
+    int64_t g = h / j->share;
+    struct gemm dot = {.x = at(&c->in[0], first, h),
+                       .x_stride = c->in[0].stride[0],
+                       .w = at(&c->in[2], 0, g),
+                       .w_stride = c->in[2].stride[0],
+                       .w_type = KN_F32,
+                       .m = end - first,
+                       .n = j->sources,
+                       .k = j->dh,
+                       .out = dots,
+                       .out_stride = j->sources};
+    j->c->isa->gemm_nk(&dot);
+    for (int64_t d = first; d < end; d++, dots += j->sources) {
+        const float *dz = at(&c->in[0], d, h), *p = at(&c->in[1], h, d);
+        float *dp = at(&c->out[0], h, d);
+        int64_t seen = end_visible(j, d);
+        for (int64_t s = 0; s < j->sources; s++)
+            dp[s] += dots[s];
+        for (int64_t s = 0; s < seen; s++)
+            if (p[s] != 0)
+                add_scaled(at(&c->out[1], s, g), dz, p[s], j->dh);
+    }
+}
+
+/* Destinations that nothing flows back from are passed over: behind the last layer all but those
+ * that the metric reads. */
 static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
-    (void)scratch;
     const struct attn_vjp *j = ctx;
-    const struct kn_call *c = j->call;
-    for (int64_t g = first; g < end; g++)
-        for (int64_t h = g * j->share; h < (g + 1) * j->share; h++)
-            for (int64_t d = 0; d < j->rows; d++) {
-                const float *dz = at(&c->in[0], d, h), *p = at(&c->in[1], h, d);
-                float *dp = at(&c->out[0], h, d);
-                int64_t seen = end_visible(j, d);
-                for (int64_t s = 0; s < j->sources; s++) {
-                    const float *v = at(&c->in[2], s, g);
-                    float dot = 0;
-                    for (int64_t k = 0; k < j->dh; k++)
-                        dot += dz[k] * v[k];
-                    dp[s] += dot;
-                    if (s < seen && p[s] != 0)
-                        add_scaled(at(&c->out[1], s, g), dz, p[s], j->dh);
-                }
-            }
+    for (int64_t h = first * j->share; h < end * j->share; h++)
+        for (int64_t d = 0, to; d < j->rows; d = to) {
+            to = d;
+            while (to < j->rows && to < d + MIX_ROWS && !is_zero(at(&j->call->in[0], to, h), j->dh))
+                to++;
+            if (to > d)
+                mix_rows(j, h, d, to, scratch);
+            to += to == d;
+        }
 }
 
 enum kn_status cpu_ATTN_MIX_VJP(struct cpu *c, const struct kn_call *call)
@@ -172,5 +204,7 @@ enum kn_status cpu_ATTN_MIX_VJP(struct cpu *c, const struct kn_call *call)
     if (!attn_vjp(&j, c, call, &call->in[1], &call->in[0], &call->in[2]) ||
         !is_shape3(&call->out[0], j.heads, j.rows, j.sources))
         return KN_BAD_CALL;
+    if (!pool_reserve(c->pool, (size_t)(MIX_ROWS * j.sources) * sizeof(float)))
+        return KN_OUT_OF_MEMORY;
     return cpu_each(c, j.heads / j.share, j.share * j.rows * j.sources * j.dh / 4, mix_units, &j);
 }
