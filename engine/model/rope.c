@@ -182,6 +182,7 @@ static int extension_read(const struct config *cfg, struct rope *out, struct js_
 static int table_read(const struct config *cfg, struct rope *out, struct js_node root,
                       struct js_node rope, struct err *e)
 {
+    *out = (struct rope){.theta = out->theta, .attention_factor = 1};
     int rc = number_read(js_get(rope, "rope_theta"), out->theta, &out->theta, e);
     if (!rc)
         rc = scaling_find(rope, &out->scaling, e);
@@ -216,9 +217,11 @@ int rope_read(struct config *cfg, struct js_node root, struct err *e)
         return js_expected(rope, "an object", e);
     struct js_node full = js_get(rope, "full_attention"), local = js_get(rope, "sliding_attention");
     bool split = cfg->rope_by_window && (js_is_set(full) || js_is_set(local));
-    cfg->rope.attention_factor = cfg->rope_local.attention_factor = 1;
     int rc = share_read(cfg, split ? full : rope, e);
-    if (!rc)
+    /* an architecture may scale where the file is silent */
+    cfg->rope.attention_factor = yarn_attention(cfg->rope.factor, 1);
+    cfg->rope_local.attention_factor = 1;
+    if (!rc && js_is_set(rope))
         rc = table_read(cfg, &cfg->rope, root, split ? full : rope, e);
     if (!rc && split)
         rc = table_read(cfg, &cfg->rope_local, root, local, e);

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <jansson.h>
 
 #include <string.h>
 
@@ -37,6 +38,41 @@ static void test_defaults(void **state)
     assert_int_equal(c.eos_id, 3);
     assert_int_equal(c.n_rot, 4);
     assert_true(!c.tied && c.gated && !c.norm_center);
+}
+
+#define DEFAULTS "tests/fixtures/defaults.json"
+
+static void parse_node(struct config *c, struct js_node node)
+{
+    struct err e = {0};
+    if (config_from(c, js_take(DEFAULTS, json_incref(node.value), &e), &e))
+        fail_msg("%s", e.text);
+}
+
+/* Of every family: a file that says its sizes alone is what Hugging Face's class makes of it. */
+static void what_is_left_out_is_hugging_faces(void **state)
+{
+    (void)state;
+    struct js_doc *doc = js_open(DEFAULTS, NULL);
+    assert_non_null(doc);
+    size_t n = js_count(js_root(doc)), families = 0;
+    int wrong = 0;
+    for (size_t i = 0; i < n; i++) {
+        static struct config said, full;
+        parse_node(&said, js_get(js_at(js_root(doc), i), "said"));
+        parse_node(&full, js_get(js_at(js_root(doc), i), "full"));
+#define CONFIG(type, field)                                                    \
+    if (memcmp(&said.field, &full.field, sizeof said.field) != 0) {            \
+        print_error("%s: %s is another one\n", said.arch->model_type, #field); \
+        wrong++;                                                               \
+    }
+#include "model/config.def"
+    }
+    for (const struct arch *const *a = arch_table; *a; a++)
+        families++;
+    assert_int_equal(wrong, 0);
+    assert_int_equal(n, families); /* make_defaults.py lists them */
+    js_close(doc);
 }
 
 static void test_window(void **state)
@@ -158,6 +194,12 @@ static void test_olmo(void **state)
         assert_int_equal(layer_in(&c.windowed, l), l % 2 == 0);
     assert_true(c.window == 128 && c.n_active == 4 && c.glu_limit == 7 && !c.rope.truncate);
     assert_true(c.attn_bias && c.mlp_bias && c.sinks && c.n_moe == 3 && c.d_expert == 20);
+    assert_int_equal(
+        parse(&c, GPT_OSS ",\"rope_theta\":5000,\"rope_scaling\":{\"rope_type\":\"default\"}}",
+              NULL),
+        0); /* no table is said: YaRN (defaults.json), but here none is wanted */
+    assert_true(c.rope.scaling == ROPE_PLAIN && c.rope.factor == 0 && c.rope.theta == 5000);
+    assert_true(c.rope.attention_factor == 1);
     assert_int_equal(parse(&c, GPT_OSS ",\"swiglu_alpha\":2}", &e), ERR_BAD_INPUT);
     assert_non_null(strstr(e.text, "swiglu_alpha"));
 }
@@ -207,13 +249,10 @@ static void refusal_names_the_nearest(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_window),
-        cmocka_unit_test(test_image),
-        cmocka_unit_test(test_gemma),
-        cmocka_unit_test(test_olmo),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(refusal_names_the_nearest),
+        cmocka_unit_test(test_defaults), cmocka_unit_test(what_is_left_out_is_hugging_faces),
+        cmocka_unit_test(test_window),   cmocka_unit_test(test_image),
+        cmocka_unit_test(test_gemma),    cmocka_unit_test(test_olmo),
+        cmocka_unit_test(test_refusals), cmocka_unit_test(refusal_names_the_nearest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

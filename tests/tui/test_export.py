@@ -295,7 +295,7 @@ def cases(name, folder):
         runs, prompts = runs[:2], [[(5 * t + i) % 40 for t in tokens] for i in range(4)]
     Path(folder, "set.txt").write_text("".join(",".join(map(str, ids)) + "\n" for ids in prompts))
     runs += ["--ref", f"set={folder}/set.txt"]
-    windowed = json.loads((ROOT / name / "config.json").read_text()).get("use_sliding_window", kind in ("mistral", "gpt_oss"))
+    windowed = json.loads((ROOT / name / "config.json").read_text()).get("use_sliding_window", kind in ("mistral", "gpt_oss", "gemma3_text"))
     for line, kind in LINES:
         if windowed and "scores" in line and "from(" in line:
             continue  # -inf - -inf outside the window: NaN, which TransformerLens makes 0
