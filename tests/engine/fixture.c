@@ -226,6 +226,20 @@ int fixture_read(struct run *r, const struct alias_value *v, int32_t row0, int32
     return rc;
 }
 
+uint32_t fixture_seed(const char *name, uint32_t turn)
+{
+    uint32_t seed = 2166136261u + turn; /* FNV-1a */
+    for (; *name; name++)
+        seed = (seed ^ (unsigned char)*name) * 16777619u;
+    return seed;
+}
+
+uint32_t fixture_turns(uint32_t usual)
+{
+    const char *turns = getenv("BORE_TEST_TURNS");
+    return turns ? (uint32_t)strtoul(turns, NULL, 10) : usual;
+}
+
 uint32_t fixture_random(uint32_t *state)
 {
     *state = *state * 1664525u + 1013904223u;

@@ -47,6 +47,10 @@ struct run *fixture_run(const struct fixture *f, struct run *base, const struct 
 /* Rows [row0, row1) of a tensor under another library's name, as captures read it. */
 int fixture_read(struct run *r, const struct alias_value *v, int32_t row0, int32_t row1, float *dst,
                  struct err *e);
+/* Where the walk of a model begins in one of its turns: no other model changes what it does.  How
+ * many turns there are: BORE_TEST_TURNS, or what is usual. */
+uint32_t fixture_seed(const char *name, uint32_t turn);
+uint32_t fixture_turns(uint32_t usual);
 /* Numbers for random walks: 24 bits, the same ones everywhere. */
 uint32_t fixture_random(uint32_t *state);
 /* A reference file of the same folder; any tensor file.  They fail the test if it cannot be opened.

@@ -213,31 +213,31 @@ static void walk_step(const struct fixture *f, uint32_t *seed, int32_t *tokens, 
 
 /* Random walks over (prompt, edit list): grow, shrink, change tails, add, remove, reorder edits,
  * globs, reads of other runs. */
+static void walk(const struct fixture *f, uint32_t seed)
+{
+    size_t cache = fixture_random(&seed) % 2 ? SIZE_MAX / 2 : 40000;
+    struct run *base = fixture_run_new(f->m, NULL, cache),
+               *fork = fixture_run_new(f->m, base, cache), *other = fixture_run_new(f->m, NULL, 0);
+    int32_t other_ids[WALK_IDS], tokens[WALK_IDS],
+        n_max = f->m->cfg.n_ctx < 40 ? f->m->cfg.n_ctx : 40;
+    for (int i = 0; i < WALK_IDS; i++)
+        other_ids[i] = (int32_t)(fixture_random(&seed) % 11),
+        tokens[i] = (int32_t)(fixture_random(&seed) % 11);
+    sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
+    for (int step = 0; step < 50; step++)
+        walk_step(f, &seed, tokens, n_max, base, fork, other);
+    run_free(fork), run_free(other), run_free(base);
+}
+
 static void random_walk(void (*change)(struct config *))
 {
     char **names = fixture_names_with("weight_edits.safetensors");
-    uint32_t seed = 7;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
-        if (f.image) { /* no other length, no other tokens */
-            fixture_close(&f);
-            continue;
-        }
         if (change)
             fixture_change(&f, change);
-        size_t cache = fixture_random(&seed) % 2 ? SIZE_MAX / 2 : 40000;
-        struct run *base = fixture_run_new(f.m, NULL, cache),
-                   *fork = fixture_run_new(f.m, base, cache),
-                   *other = fixture_run_new(f.m, NULL, 0);
-        int32_t other_ids[WALK_IDS], tokens[WALK_IDS],
-            n_max = f.m->cfg.n_ctx < 40 ? f.m->cfg.n_ctx : 40;
-        for (int i = 0; i < WALK_IDS; i++)
-            other_ids[i] = (int32_t)(fixture_random(&seed) % 11),
-            tokens[i] = (int32_t)(fixture_random(&seed) % 11);
-        sync_ok(other, other_ids, n_max, NULL, NULL, NULL);
-        for (int step = 0; step < 120; step++)
-            walk_step(&f, &seed, tokens, n_max, base, fork, other);
-        run_free(fork), run_free(other), run_free(base);
+        for (uint32_t turn = 0; turn < fixture_turns(3) && !f.image; turn++)
+            walk(&f, fixture_seed(*name, turn)); /* images have no other length, no other tokens */
         fixture_close(&f);
     }
     fixture_names_free(names);

@@ -164,12 +164,12 @@ static void random_walk(void **state)
     enum { POOL = sizeof pool / sizeof *pool };
     static const size_t budgets[] = {SIZE_MAX / 2, 60000, 20000, 0};
     char **names = fixture_names(true);
-    uint32_t seed = 11;
     for (char **name = names; *name; name++)
-        for (int b = 0; b < 4; b++) {
+        for (uint32_t turn = 0; turn < fixture_turns(4); turn++) {
+            uint32_t seed = fixture_seed(*name, turn);
             struct fixture f = fixture_open(*name);
             struct err e = {0};
-            struct pair *pair = pair_new(f.m, budgets[b]);
+            struct pair *pair = pair_new(f.m, budgets[turn % 4]);
             for (int step = 0; step < 12; step++) {
                 const char *texts[5];
                 int count = (int)(fixture_random(&seed) % 5);
