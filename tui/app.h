@@ -126,7 +126,8 @@ struct app {
     struct place jump[JUMP_MAX];
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
-    int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top, map_top;
+    int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top, map_top,
+        hook_left;
     struct rect body;
     int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
     int rows_y, columns_x;  /* screen position of the first shown row and column */

@@ -6,8 +6,7 @@
 
 #include "names/alias.h"
 #include "draw.h"
-
-enum { NAME_WIDTH = 34, SHAPE_WIDTH = 19 };
+#include "hook_table.h"
 
 /* Letters in this order, or a pattern with wildcards. */
 static bool matches(const char *name, const char *filter)
@@ -105,11 +104,7 @@ static void hooks_layout(struct app *a, struct rect body)
     a->page = rows_shown(body);
     a->hook_top = draw_scroll(a->hook_top, at < 0 ? 0 : at, n, a->page);
     a->rows_y = body.y + 2;
-}
-
-static bool has_stats(const struct app *a, int32_t i)
-{
-    return site_fires(&a->m->cfg, a->sites[i].id) || a->observed[i];
+    hook_table_layout(a, body.w);
 }
 
 static void hooks_want(const struct app *a, struct want_list *l)
@@ -118,79 +113,10 @@ static void hooks_want(const struct app *a, struct want_list *l)
     for (int32_t i = 0; i < a->n_sites; i++) {
         if (!is_listed(a, i))
             continue;
-        if (at >= a->hook_top && at < a->hook_top + a->page && has_stats(a, i))
+        if (at >= a->hook_top && at < a->hook_top + a->page && hook_table_fires(a, i))
             want_add(l, want_whole(WANT_STATS, a->sites[i]));
         at++;
     }
-}
-
-static void shape_text(const struct app *a, enum site_id id, char *buf, size_t size)
-{
-    int64_t shape[SITE_RANK_MAX];
-    int rank = site_shape(&a->m->cfg, id, a->n, shape), at = snprintf(buf, size, "[1");
-    for (int i = 0; i < rank; i++)
-        at += snprintf(buf + at, size - (size_t)at, ", %lld", (long long)shape[i]);
-    snprintf(buf + at, size - (size_t)at, "]");
-}
-
-static void draw_figures(const struct app *a, struct canvas *c, struct rect r, int x, int y,
-                         struct canvas_style st, struct site_ref ref)
-{
-    const struct want w = want_whole(WANT_STATS, ref);
-    struct answer at;
-    bool answered = app_answer(a, WANT_STATS, SITE_COUNT, &at);
-    enum show show = answered ? at.show : SHOW_BASE;
-    const struct lens_stats *base = answered ? snapshot_at(at.s, FACE_BASE, &w, 0) : NULL,
-                            *st2 = base && show != SHOW_BASE ? snapshot_at(at.s, FACE_EDITED, &w, 0)
-                                                             : base;
-    if (!base || !st2) {
-        canvas_put(c, r, x + 6, y, canvas_plain(CANVAS_DIM), "…");
-        return;
-    }
-    st.attr |= at.stale ? CANVAS_DIM : 0;
-    double v[4] = {st2->mean, st2->std, (double)st2->min, (double)st2->max};
-    double b[4] = {base->mean, base->std, (double)base->min, (double)base->max};
-    for (int i = 0; i < 4; i++) {
-        double shown = show == SHOW_DIFFERENCE ? b[i] == v[i] ? 0 : v[i] - b[i] : v[i];
-        if (show != SHOW_DIFFERENCE || shown != 0)
-            draw_number(c, r, x + i * 8, y, st, shown, 7, 2,
-                        show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
-    }
-    if (st2->n_nan)
-        st = canvas_style(color_text_over(COLORMAP_NAN), COLORMAP_NAN, st.attr);
-    canvas_putf(c, r, x + 32, y, st, "%5lld", (long long)st2->n_nan);
-}
-
-static void draw_hook(const struct app *a, struct canvas *c, struct rect r, int y, int32_t i)
-{
-    bool on = i == a->cur.hook, wide = r.w >= 80;
-    struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
-                                          (has_stats(a, i) ? 0 : CANVAS_DIM));
-    char name[LIMIT_NAME], shape[64];
-    site_name(a->sites[i], name);
-    shape_text(a, a->sites[i].id, shape, sizeof shape);
-    canvas_put(c, r, 1, y, st, on ? "▶" : " ");
-    canvas_put(c, r, 3, y, st, name);
-    canvas_put(c, r, 3 + NAME_WIDTH, y, st, shape);
-    if (!wide)
-        return;
-    int x = 3 + NAME_WIDTH + SHAPE_WIDTH;
-    if (has_stats(a, i)) {
-        canvas_put(c, r, x, y, st, "f32");
-        draw_figures(a, c, r, x + 4, y, st, a->sites[i]);
-    } else {
-        canvas_put(c, r, x, y, st, "on request");
-        if (!site_is_module_port(a->sites[i].id))
-            canvas_putf(c, r, x + 10, y, st, ": %s", site_table[a->sites[i].id].needs);
-    }
-    char edits[48] = "";
-    for (int32_t k = 0, at = 0; k < a->n_reach && at < 32; k++) {
-        const struct edit_reach *hit = &a->reach[k];
-        if (site_same(hit->site, a->sites[i]))
-            at += snprintf(edits + at, sizeof edits - (size_t)at, " %s%d",
-                           a->edits.on[hit->edit] ? "*" : "-", (int)hit->edit + 1);
-    }
-    canvas_put(c, r, x + 42, y, canvas_plain(0), edits);
 }
 
 /* The same tensor under the names of other libraries. */
@@ -220,11 +146,7 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
         canvas_putf(c, body, x, 0, canvas_plain(0), "filter: %s%s", a->filter,
                     a->listed_elsewhere ? "   a name in another library" : "");
     struct rect head = {body.x, body.y + 1, body.w, 1};
-    canvas_put(c, head, 3, 0, canvas_plain(CANVAS_DIM), "name");
-    canvas_put(c, head, 3 + NAME_WIDTH, 0, canvas_plain(CANVAS_DIM), "shape");
-    if (body.w >= 80)
-        canvas_put(c, head, 3 + NAME_WIDTH + SHAPE_WIDTH, 0, canvas_plain(CANVAS_DIM),
-                   "dtype   mean     std     min     max   NaN  edits");
+    hook_table_head(a, c, head);
     struct rect rows = {body.x, body.y + 2, body.w, a->page};
     int32_t place = 0;
     for (int32_t i = 0; i < a->n_sites; i++) {
@@ -232,7 +154,7 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
             continue;
         int32_t y = place++ - a->hook_top;
         if (y >= 0 && y < rows.h)
-            draw_hook(a, c, rows, y, i);
+            hook_table_row(a, c, rows, y, i);
     }
     if (!n)
         canvas_put(c, rows, 3, 0, canvas_plain(0), "no hook has that · / then Enter lists all");
@@ -245,7 +167,7 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     else if (n)
         canvas_put(
             c, foot, 3, 0, canvas_plain(CANVAS_DIM),
-            has_stats(a, a->cur.hook)
+            hook_table_fires(a, a->cur.hook)
                 ? "y copies the name   Enter opens the tensor   x zeroes"
                 : "y copies the name   Enter opens the tensor   x zeroes   Space switches this on-request hook on");
 }
@@ -259,6 +181,10 @@ static void hooks_title(const struct app *a, struct bytes *out)
 static void hooks_move(struct app *a, enum move m, int count)
 {
     int32_t n, at = place_of(a, &n);
+    if (m == MOVE_LEFT || m == MOVE_RIGHT) { /* mended by layout */
+        a->hook_left += m == MOVE_LEFT ? -1 : 1;
+        return;
+    }
     if (!n)
         return;
     draw_move_cursor(m, count, &at, n, a->page, NULL, 0);
@@ -311,7 +237,7 @@ static void hooks_copy(const struct app *a, struct bytes *out)
 
 const struct view view_hooks = {
     .help =
-        "every hook point in firing order; / filters by its name in any library, Enter shows values, x zeroes it at the position of the cursor",
+        "every hook point in firing order; / filters by its name in any library, Left and Right scroll, Enter shows values, x zeroes it here",
     .layout = hooks_layout,
     .want = hooks_want,
     .draw = hooks_draw,

@@ -1,0 +1,52 @@
+/* test_hook_table.c - every column of the hooks view is reached at every width, and none is cut. */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "unit.h"
+
+static const int32_t tokens[] = {0, 5, 9, 5};
+static struct driver d;
+
+static void test_columns(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"shape", "dtype", "mean", "std",
+                                        "min",   "max",   "NaN",  "edits"};
+    driver_open(&d, "tests/fixtures/models/gpt2", tokens, 4, 120, 30);
+    driver_keys(
+        &d, ":edit<Space>blocks.0.attn.hook_q[:,<Space>1]<Space>=<Space>0<Enter>4/hook_q<Enter>");
+    for (int w = 60; w <= 120; w++) {
+        bool seen[8] = {false};
+        app_resize(d.app, w, 24);
+        for (int left = 0; left < 9; left++) {
+            driver_settle(&d);
+            char *screen = driver_screen(&d);
+            char *head = strstr(screen, "   name"), *end = strchr(head, '\n');
+            *end = 0;
+            for (int i = 0; i < 8; i++)
+                seen[i] = seen[i] || strstr(head, names[i]);
+            if (strstr(head, "edits"))
+                assert_non_null(strstr(end + 1, " *1")); /* their row has it */
+            if (strstr(head, "max"))
+                assert_non_null(strstr(end + 1, "."));
+            free(screen);
+            driver_keys(&d, "l");
+        }
+        for (int i = 0; i < 8; i++)
+            if (!seen[i])
+                fail_msg("%s is never seen at %d columns", names[i], w);
+        driver_keys(&d, "hhhhhhhhh");
+        assert_int_equal(d.app->hook_left, 0);
+    }
+    driver_close(&d);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_columns)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
