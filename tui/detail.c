@@ -8,6 +8,7 @@
 
 #include "experts.h"
 #include "run/run.h"
+#include "say.h"
 #include "spark.h"
 
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24])
@@ -333,4 +334,40 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     if (stale)
         canvas_restyle(c, (struct rect){r.x, r.y + 1, r.w, r.h - 1}, canvas_plain(CANVAS_DIM));
     detail_edits(a, c, bottom);
+}
+
+void detail_say(const struct app *a, struct bytes *b)
+{
+    struct shown d;
+    char name[LIMIT_NAME + 24];
+    detail_name(a, name);
+    bytes_addf(b, "%s, ", name);
+    say_position(a, b, a->cur.row);
+    say_line(b);
+    if (!show_open(&d, a) || a->m->cfg.headless)
+        return;
+    enum face face = face_of(d.at.show);
+    const struct want_cell *cell = d.cell[face];
+    if (!cell)
+        return;
+    bytes_add_string(b, "entropy ");
+    say_number(b, (double)cell->cell.entropy, 2, 0);
+    bytes_add_string(b, " nats\n");
+    if (d.target >= 0) {
+        say_token(a, b, d.target);
+        bytes_add_string(b, " has rank ");
+        say_number(b, (double)detail_rank(&cell->cell), 0, 0);
+        bytes_add_string(b, ", log probability ");
+        say_number(b, (double)cell->cell.target_logit - (double)cell->cell.lse, 2, 0);
+        say_line(b);
+    }
+    for (int i = 0; i < d.at.w->k && i < 10 && d.best[face]; i++) {
+        bytes_addf(b, "%d: ", i);
+        say_token(a, b, d.best[face][i].id);
+        bytes_add_string(b, ", probability ");
+        say_number(b, exp((double)d.best[face][i].logit - (double)cell->cell.lse), 3, NUMBER_SMALL);
+        bytes_add_string(b, ", logit ");
+        say_number(b, (double)d.best[face][i].logit, 2, 0);
+        say_line(b);
+    }
 }

@@ -16,6 +16,8 @@ float detail_rank(const struct lens_cell *c);
 void detail_head(const struct app *a, struct canvas *c, struct rect r, const char *name);
 struct rect detail_cut_edits(const struct app *a, struct rect *r);
 void detail_edits(const struct app *a, struct canvas *c, struct rect r);
+/* The same in sentences (view.h). */
+void detail_say(const struct app *a, struct bytes *b);
 void detail_draw(struct app *a, struct frame *f, struct rect r);
 /* "blocks.2.hook_resid_post[14]" */
 void detail_name(const struct app *a, char buf[LIMIT_NAME + 24]);

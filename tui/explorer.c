@@ -5,6 +5,7 @@
 #include "explorer.h"
 
 #include <errno.h>
+#include <langinfo.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "base/file_read.h"
+#include "plain.h"
 #include "term/guard.h"
 #include "term/tty.h"
 
@@ -85,40 +87,22 @@ int explorer_print_keymap(const char *name, FILE *out, struct err *e)
 
 /* ---- plain text ---- */
 
-static int print_plain(struct app *a, struct session *s, FILE *out, struct err *e)
+/* Where nothing can be drawn, or where text was asked for.  Lines are read only by who wants to
+ * talk: what is written into a file or a pipe is the opening. */
+static int run_plain(struct app *a, const struct explorer_options *o, struct err *e)
 {
-    struct session_want w;
-    int columns = 18 + (a->m->cfg.n_layers + 1) * 11 + 52;
-    app_resize(a,
-               columns > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX
-               : columns < 100           ? 100
-                                         : columns,
-               a->n + 8 > CANVAS_SIDE_MAX ? CANVAS_SIDE_MAX
-               : a->n + 8 < 24            ? 24
-                                          : a->n + 8);
-    a->keybar_off = true;
-    for (int i = 0; i < 2; i++) { /* the second time with the pair that the first one found */
-        app_want(a, &w);
-        app_asked(a, session_request(s, &w));
-        const struct snapshot *snap = session_wait(s, a->generation);
-        if (!snap)
-            return err_set(e, ERR_SYSTEM, "out of memory");
-        if (snap->err.code < 0) {
-            *e = snap->err;
-            snapshot_release(snap);
-            return e->code;
-        }
-        app_take(a, snap);
-    }
-    struct frame f = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}};
-    struct bytes text = {0};
-    if (app_draw(a, &f))
-        canvas_dump_plain(f.canvas, &text);
-    bool ok = text.len && !text.failed && fwrite(text.data, 1, text.len, out) == text.len &&
-              fflush(out) == 0;
-    bytes_free(&text);
-    frame_free(&f);
-    return ok ? 0 : err_set(e, ERR_SYSTEM, "cannot write the screen");
+    struct session *s;
+    bool talks = o->plain || isatty(STDOUT_FILENO);
+    struct plain_options po = {.in = talks ? stdin : NULL,
+                               .out = stdout,
+                               .ask = talks && isatty(STDIN_FILENO),
+                               .ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0};
+    int r = session_open(&s, a->m, o->cache_bytes, e);
+    if (r < 0)
+        return r;
+    r = plain_main(a, s, &po, e);
+    session_close(s);
+    return r;
 }
 
 /* ---- the loop ---- */
@@ -331,12 +315,7 @@ int explorer_main(const struct explorer_options *o, struct err *e)
     if (r == 0 && warnings.len && !warnings.failed)
         app_complain(a, "%.*s", (int)strcspn(warnings.data, "\n"), warnings.data);
     if (r == 0 && (o->plain || !tty_is_usable())) {
-        struct session *s;
-        r = session_open(&s, a->m, o->cache_bytes, e);
-        if (r == 0) {
-            r = print_plain(a, s, stdout, e);
-            session_close(s);
-        }
+        r = run_plain(a, o, e);
     } else if (r == 0) {
         r = run_terminal(a, o, e);
     }

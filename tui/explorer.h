@@ -15,12 +15,11 @@ struct explorer_options {
     size_t cache_bytes;
     const char *graphics, *color; /* tty.h; NULL = auto */
     const char *keymap;           /* "default", "vim", "emacs" or a file; NULL = default */
-    bool plain;                   /* print the opening grid as text and leave */
+    bool plain;                   /* sentences instead of a screen (plain.h) */
     bool no_mouse;
 };
 
-/* Run until the user quits.  Without a usable terminal, or with `plain`: the opening grid as text
- * on stdout. */
+/* Run until the user quits.  Without a usable terminal, or with `plain`: as linear text. */
 int explorer_main(const struct explorer_options *o, struct err *e);
 /* Print the key map in force; bad lines are warnings on stderr. */
 int explorer_print_keymap(const char *keymap, FILE *out, struct err *e);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "say.h"
 
 enum { NAME_X = 3, NAME_WIDTH = 34, NAN_COLUMN = 6, FIRST_FIGURE = 2 };
 
@@ -159,4 +160,24 @@ void hook_table_row(const struct app *a, struct canvas *c, struct rect r, int y,
         draw_column(a, c, r, x, y, st, &f, k, i);
         x += columns[k].width;
     }
+}
+
+void hook_table_say(const struct app *a, struct bytes *b, int32_t i)
+{
+    static const char *const names[] = {", mean ", ", standard deviation ", ", least ",
+                                        ", largest "};
+    char name[LIMIT_NAME], text[64];
+    shape_text(a, a->sites[i].id, text, sizeof text);
+    bytes_addf(b, "%s, shape %s", site_name(a->sites[i], name), text);
+    struct figures f = figures_of(a, a->sites[i]);
+    if (!hook_table_fires(a, i))
+        bytes_add_string(b, ", on request: observe switches it on");
+    for (int k = 0; k < 4 && f.there; k++) {
+        bytes_add_string(b, names[k]);
+        say_number(b, f.shown[k], 2, 0);
+    }
+    if (f.there)
+        bytes_addf(b, ", %lld NaN", (long long)f.n_nan);
+    edits_text(a, a->sites[i], text, sizeof text);
+    bytes_addf(b, "%s%s\n", *text ? ", edits" : "", text);
 }

@@ -10,6 +10,8 @@ void hook_table_layout(struct app *a, int width);
 void hook_table_head(const struct app *a, struct canvas *c, struct rect r);
 /* Row y: hook i of app.sites. */
 void hook_table_row(const struct app *a, struct canvas *c, struct rect r, int y, int32_t i);
+/* The same in a sentence. */
+void hook_table_say(const struct app *a, struct bytes *b, int32_t i);
 /* Has it values without being switched on? */
 bool hook_table_fires(const struct app *a, int32_t i);
 

@@ -53,6 +53,8 @@ struct view {
     bool (*enter)(struct app *a);
     /* Put the cursor at a cell of the screen; false: nothing there. */
     bool (*click)(struct app *a, int x, int y);
+    /* The same in sentences, a fact a line: what the cursor stands on and what belongs to it. */
+    void (*say)(const struct app *a, struct bytes *out);
     /* The text that `y` copies; NULL: the noun. */
     void (*copy)(const struct app *a, struct bytes *out);
 };

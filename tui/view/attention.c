@@ -7,6 +7,7 @@
 #include "attention_map.h"
 #include "draw.h"
 #include "patches.h"
+#include "say.h"
 
 enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 20, SCORES = 5 };
 
@@ -296,6 +297,51 @@ static bool attention_enter(struct app *a)
     return true;
 }
 
+static void attention_say(const struct app *a, struct bytes *b)
+{
+    struct attention at;
+    struct attention_row row;
+    bool stale;
+    bytes_addf(b, "layer %d, head %d, from ", (int)app_layer(a), (int)a->cur.head);
+    say_position(a, b, a->cur.row);
+    say_line(b);
+    if (!attention_open(&at, a, &stale) || a->cur.row >= at.n ||
+        !attention_row(&at, a->cur.head, a->cur.row, &row))
+        return;
+    static const char *const names[SCORES] = {"previous", "duplicate", "induction", "first token",
+                                              "entropy"};
+    const struct lens_head *head = at.heads[at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED];
+    for (int k = 0; k < SCORES && head; k++) {
+        bytes_addf(b, "%s%s ", k ? ", " : "scores: ", names[k]);
+        if ((k == 1 || k == 2) && !head[a->cur.head].n_repeats)
+            bytes_add_string(b, "none");
+        else
+            say_number(b, (double)score_of(&head[a->cur.head], k), 2, 0);
+    }
+    if (head)
+        say_line(b);
+    unsigned sign = at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : NUMBER_SMALL;
+    int32_t best[8];
+    int found = attention_top(&at, &row, best, 8);
+    for (int i = 0; i < found; i++) {
+        bytes_add_string(b, "to ");
+        say_position(a, b, best[i]);
+        bytes_addf(b, ": %s ", at.scores ? "score" : "weight");
+        say_number(b, (double)attention_value(&at, &row, best[i]), 3, sign);
+        bytes_addf(b, "%s\n", a->cur.map && best[i] == a->cur.src ? ", the cursor" : "");
+    }
+    float beside;
+    if (!a->cur.map || !attention_beside(&at, &beside))
+        return;
+    bytes_add_string(b, "at the cursor, to ");
+    say_position(a, b, a->cur.src);
+    bytes_addf(b, ": %s ", at.scores ? "score" : "weight");
+    say_number(b, (double)attention_value(&at, &row, a->cur.src), 3, sign);
+    bytes_addf(b, ", %s ", at.scores ? "weight" : "score");
+    say_number(b, (double)beside, 3, 0);
+    say_line(b);
+}
+
 static bool attention_click(struct app *a, int x, int y)
 {
     struct parts p = share_out(a, a->body);
@@ -330,4 +376,5 @@ const struct view view_attention = {
     .move = attention_move,
     .noun = attention_noun,
     .enter = attention_enter,
+    .say = attention_say,
     .click = attention_click};

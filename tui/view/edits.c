@@ -63,6 +63,15 @@ static bool edits_enter(struct app *a)
     return false;
 }
 
+/* The list itself is said with what changed. */
+static void edits_say(const struct app *a, struct bytes *b)
+{
+    if (a->edits.n)
+        bytes_addf(b, "edit %d of %d: %s\n", (int)a->cur.edit + 1, a->edits.n,
+                   a->edits.text[a->cur.edit]);
+    bytes_addf(b, "%d to undo, %d to redo\n", a->edits.at, a->edits.n_past - 1 - a->edits.at);
+}
+
 static bool edits_click(struct app *a, int x, int y)
 {
     (void)x;
@@ -88,5 +97,6 @@ const struct view view_edits = {
     .title = edits_title,
     .move = edits_move,
     .enter = edits_enter,
+    .say = edits_say,
     .click = edits_click,
     .copy = edits_copy};

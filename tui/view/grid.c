@@ -8,6 +8,7 @@
 #include "experts.h"
 #include "patches.h"
 #include "run/run.h"
+#include "say.h"
 
 enum { COLUMN_MIN = 7, COLUMN_MAX = 11, COLUMN_EXPERTS = 35 };
 
@@ -469,6 +470,48 @@ static bool grid_enter(struct app *a)
     return true;
 }
 
+/* The figure or word of one cell. */
+static void say_cell(const struct app *a, struct bytes *b, const struct columns *s, int32_t column,
+                     int32_t row)
+{
+    float v = 0;
+    bool diff = s->at.show == SHOW_DIFFERENCE;
+    enum face face = s->at.show == SHOW_BASE ? FACE_BASE : FACE_EDITED;
+    if (!value(a, s, column, row, &v)) {
+        bytes_add_string(b, is_figure(a, column) ? "not computed" : "nothing there");
+    } else if (diff && v == 0) {
+        bytes_add_string(b, "no change");
+    } else if (a->quantity == QUANTITY_LENS && !diff) {
+        const struct want_cell *cell = lens_at(a, s, face, column, row);
+        say_token(a, b, cell->top.id);
+        bytes_add_string(b, ", probability ");
+        say_number(b, (double)v, 3, NUMBER_SMALL);
+    } else if (a->quantity == QUANTITY_EXPERTS) {
+        char text[COLUMN_EXPERTS * 2];
+        struct experts e = experts_of(a, s, face, column, row);
+        bytes_add_string(b, experts_text(&e, COLUMN_EXPERTS, text, sizeof text));
+    } else {
+        say_number(b, (double)v, decimals(a, diff), diff ? NUMBER_SIGN : 0);
+    }
+}
+
+static void grid_say(const struct app *a, struct bytes *b)
+{
+    struct columns s = {.at = {0}};
+    say_position(a, b, a->cur.row);
+    say_line(b);
+    if (!columns_open(&s, a))
+        return;
+    for (int32_t column = 0; column <= a->m->cfg.n_layers; column++) {
+        if (!is_figure(a, column))
+            continue;
+        bytes_addf(b, column ? "layer %d: " : "embedding: ", (int)column - 1);
+        say_cell(a, b, &s, column, a->cur.row);
+        bytes_addf(b, "%s%s\n", is_edited(a, column, a->cur.row) ? ", edited" : "",
+                   column == a->cur.column ? ", the cursor" : "");
+    }
+}
+
 static bool grid_click(struct app *a, int x, int y)
 {
     if (!rect_has(a->body, x, y) || y < a->rows_y)
@@ -494,4 +537,5 @@ const struct view view_grid = {
     .move = grid_move,
     .noun = grid_noun,
     .enter = grid_enter,
+    .say = grid_say,
     .click = grid_click};

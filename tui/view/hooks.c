@@ -217,6 +217,15 @@ static bool hooks_enter(struct app *a)
     return true;
 }
 
+static void hooks_say(const struct app *a, struct bytes *b)
+{
+    int32_t n, at = place_of(a, &n);
+    bytes_addf(b, "hook %d of %d", (int)at + 1, (int)n);
+    bytes_addf(b, a->filter[0] ? ", filter %s\n" : "\n", a->filter);
+    if (n)
+        hook_table_say(a, b, a->cur.hook);
+}
+
 static bool hooks_click(struct app *a, int x, int y)
 {
     (void)x;
@@ -245,5 +254,6 @@ const struct view view_hooks = {
     .move = hooks_move,
     .noun = hooks_noun,
     .enter = hooks_enter,
+    .say = hooks_say,
     .click = hooks_click,
     .copy = hooks_copy};

@@ -126,6 +126,11 @@ static bool lens_enter(struct app *a)
     return true;
 }
 
+static void lens_say(const struct app *a, struct bytes *b)
+{
+    detail_say(a, b);
+}
+
 static bool lens_click(struct app *a, int x, int y)
 {
     (void)x;
@@ -154,5 +159,6 @@ const struct view view_lens = {
     .move = lens_move,
     .noun = lens_noun,
     .enter = lens_enter,
+    .say = lens_say,
     .click = lens_click,
     .copy = lens_copy};

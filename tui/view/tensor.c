@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "draw.h"
+#include "say.h"
 
 enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
 
@@ -217,6 +218,28 @@ static bool tensor_noun(const struct app *a, struct noun *n)
     return true;
 }
 
+/* The value under the cursor and those beside it. */
+static void tensor_say(const struct app *a, struct bytes *b)
+{
+    enum { BESIDE = 8 };
+    struct slice s = slice_of(a);
+    struct values values;
+    say_position(a, b, a->cur.row);
+    say_line(b);
+    if (!values_open(&values, a, &s))
+        return;
+    int32_t from = a->cur.element / BESIDE * BESIDE;
+    for (int32_t i = from; i < from + BESIDE && i < s.columns; i++) {
+        float v;
+        bytes_addf(b, "element %d: ", (int)i);
+        if (value(&values, a->cur.row, i, &v))
+            say_number(b, (double)v, 4, values.at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : 0);
+        else
+            bytes_add_string(b, "not computed");
+        bytes_addf(b, "%s\n", i == a->cur.element ? ", the cursor" : "");
+    }
+}
+
 static bool tensor_click(struct app *a, int x, int y)
 {
     int32_t row = a->tensor_top + y - a->body.y - 1;
@@ -251,5 +274,6 @@ const struct view view_tensor = {
     .title = tensor_title,
     .move = tensor_move,
     .noun = tensor_noun,
+    .say = tensor_say,
     .click = tensor_click,
     .copy = tensor_copy};
