@@ -13,6 +13,7 @@ const struct action action_table[ACTION_COUNT] = {
 #define TYPING CTX_TYPING
 #define LINE CTX_LINE
 #define HELP CTX_HELP
+#define LESSON CTX_LESSON
 #define GRID CTX_GRID
 #define ATTENTION CTX_ATTENTION
 #define LENS CTX_LENS
@@ -45,7 +46,7 @@ unsigned action_context(const char *name, size_t len)
     static const struct {
         const char *name;
         unsigned where;
-    } more[] = {{"all", CTX_VIEWS}, {"line", CTX_LINE}, {"help", CTX_HELP}};
+    } more[] = {{"all", CTX_VIEWS}, {"line", CTX_LINE}, {"help", CTX_HELP}, {"lesson", CTX_LESSON}};
     for (int i = 0; i < VIEW_COUNT; i++)
         if (strlen(view_names[i]) == len && memcmp(view_names[i], name, len) == 0)
             return 1u << i;

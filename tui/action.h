@@ -21,6 +21,7 @@ enum {
 #undef VIEW
     CTX_LINE = 1 << VIEW_COUNT,       /* a line is being typed */
     CTX_HELP = 1 << (VIEW_COUNT + 1), /* the help list is open */
+    CTX_LESSON = 1 << (VIEW_COUNT + 2), /* a lesson waits for its next step: before the view */
     CTX_VIEWS = (1 << VIEW_COUNT) - 1,
     CTX_NOUNS = CTX_GRID | CTX_ATTENTION | CTX_LENS | CTX_HOOKS | CTX_TENSOR,
     CTX_TYPING = CTX_LINE | CTX_HELP,
@@ -34,7 +35,8 @@ enum complete_kind {
     COMPLETE_HOOK,
     COMPLETE_EDIT,
     COMPLETE_TOKEN,
-    COMPLETE_COMMAND
+    COMPLETE_COMMAND,
+    COMPLETE_LESSON
 };
 
 enum action_id {

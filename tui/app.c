@@ -8,6 +8,7 @@
 
 #include "edit/reference.h"
 #include "image_file.h"
+#include "lesson_play.h"
 #include "run/run.h"
 
 bool quantity_is_lens(enum quantity q)
@@ -176,7 +177,9 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     if (model_skipped_note(a->m, note, sizeof note) ||
         model_vocabulary_note(a->m, note, sizeof note))
         app_say(a, "%s", note);
-    if (!o->prompt && !o->tokens)
+    if (o->lesson)
+        lesson_begin(a, o->lesson);
+    else if (!o->prompt && !o->tokens)
         app_line_open(a, LINE_PROMPT, "");
     return 0;
 }
@@ -193,6 +196,7 @@ void app_free(struct app *a)
 {
     snapshot_release(a->snap);
     snapshot_release(a->old);
+    lesson_end(a);
     want_list_free(&a->wants);
     edit_list_free(&a->edits);
     if (a->task)
@@ -331,7 +335,11 @@ static unsigned input_key(struct app *a, uint32_t key)
     }
     a->pending[a->n_pending++] = key;
     const struct binding *b;
-    enum keymap_match match = keymap_find(a->opt.keymap, context(a), a->pending, a->n_pending, &b);
+    enum keymap_match match = KEYMAP_NONE;
+    if (lesson_has_keys(a) && a->mode == LINE_NONE)
+        match = keymap_find(a->opt.keymap, CTX_LESSON, a->pending, a->n_pending, &b);
+    if (match == KEYMAP_NONE)
+        match = keymap_find(a->opt.keymap, context(a), a->pending, a->n_pending, &b);
     if (match == KEYMAP_RUN)
         return key_run(a, b);
     if (match == KEYMAP_PREFIX && a->n_pending < KEYMAP_SEQ_MAX)
@@ -445,6 +453,7 @@ void app_want(struct app *a, struct session_want *w)
     want_add(&a->wants, app_pair_want(a));
     want_add(&a->wants, app_kl_want(a));
     want_add(&a->wants, app_nonfinite_want(a));
+    lesson_want(a, &a->wants);
     if (a->pair_wanted)
         want_add(&a->wants, likeliest(a));
     *w = (struct session_want){.target = {.input = app_run_input(a),

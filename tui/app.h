@@ -39,6 +39,7 @@ enum line_mode {
     LINE_OTHER,
     LINE_PAIR,
     LINE_HELP,
+    LINE_ANSWER,
     LINE_MODE_COUNT
 };
 enum quantity {
@@ -112,6 +113,7 @@ struct app_options {
     int32_t pair[2];       /* -1 = the two likeliest at the end of the base run */
     const char *other;     /* the other prompt, NULL = none */
     struct keymap *keymap; /* borrowed */
+    struct lesson *lesson; /* to begin with, taken over; NULL = none */
     bool fixed;            /* times are not shown: screens to compare */
 };
 
@@ -185,6 +187,7 @@ struct app {
     bool message_bad;
     struct bytes copied;
     struct frame *frame; /* the last one drawn: for `write` */
+    struct lesson_play *lesson; /* under way (lesson_play.h), NULL = none */
 };
 
 /* 0 or negative with *e; freed with app_free, once the session is closed. */

@@ -4,6 +4,7 @@
 
 #include "app.h"
 #include "complete.h"
+#include "lesson_play.h"
 
 /* Tokens of a text for this model; false with a message. */
 static bool tokenize(struct app *a, const char *text, int32_t **ids, int32_t *n)
@@ -189,6 +190,8 @@ unsigned app_line_accept(struct app *a)
         react = app_command(a, "next");
     else if (mode == LINE_OTHER)
         app_set_other(a, text);
+    else if (mode == LINE_ANSWER)
+        lesson_answer(a, text);
     else if (mode == LINE_PROMPT)
         app_set_prompt(a, text);
     else if (mode == LINE_PAIR) {

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lesson.h"
 #include "names/named_weight.h"
 
 void complete_reset(struct app *a)
@@ -117,6 +118,14 @@ static void find_quantities(struct completion *c, const char *word, size_t n)
             add(c, quantity_names[q], strlen(quantity_names[q]));
 }
 
+static void find_lessons(struct completion *c, const char *usage, const char *word, size_t n)
+{
+    for (int i = 0; lesson_name(i); i++)
+        if (starts(lesson_name(i), word, n))
+            add(c, lesson_name(i), strlen(lesson_name(i)));
+    find_words(c, usage, word, n);
+}
+
 static void find_commands(struct completion *c, const char *word, size_t n)
 {
     for (int i = 0; i < ACTION_COUNT; i++)
@@ -176,6 +185,7 @@ void complete_find(struct app *a)
         if (n)
             find_tokens(a, c, word, n);
         break;
+    case COMPLETE_LESSON: find_lessons(c, act->usage, word, n); break;
     case COMPLETE_COMMAND: find_commands(c, word, n); break;
     }
 }

@@ -132,6 +132,11 @@ static int state_push(struct edit_list *l, const char *state, struct err *e)
     return 0;
 }
 
+int edit_list_become(struct edit_list *l, const char *state, struct err *e)
+{
+    return state_push(l, state, e);
+}
+
 int edit_list_init(struct edit_list *l, struct err *e)
 {
     *l = (struct edit_list){0};

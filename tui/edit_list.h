@@ -34,6 +34,8 @@ int edit_list_count_on(const struct edit_list *l);
 /* One step back or forth; 0, or negative when there is none. */
 int edit_list_undo(struct edit_list *l, struct err *e);
 int edit_list_redo(struct edit_list *l, struct err *e);
+/* Become a state of the history, past[at] of then: one step of the history itself. */
+int edit_list_become(struct edit_list *l, const char *state, struct err *e);
 /* What was undone can not be brought back. */
 void edit_list_forget(struct edit_list *l);
 

@@ -4,12 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct keymap_text {
-    const char *name, *text;
-    size_t len;
-};
-extern const struct keymap_text
-    keymap_texts[]; /* made from keymaps/ by embed.cmake; ends with a NULL name */
+#include "embed.h"
+
+extern const struct embedded keymap_texts[]; /* made from keymaps/ by embed.cmake */
 
 void keymap_free(struct keymap *m)
 {
@@ -21,7 +18,7 @@ void keymap_free(struct keymap *m)
 
 const char *keymap_builtin(const char *name, size_t *len)
 {
-    for (const struct keymap_text *t = keymap_texts; t->name; t++)
+    for (const struct embedded *t = keymap_texts; t->name; t++)
         if (strcmp(t->name, name) == 0) {
             *len = t->len;
             return t->text;
@@ -86,7 +83,7 @@ static const char *line_read(struct keymap *m, char *line, unsigned *where, bool
             struct bytes b = {0};
             bytes_add_string(&b, "no context \"");
             text_add(&b, bad, bad_len < 40 ? bad_len : 40, TEXT_PLAIN);
-            bytes_add_string(&b, "\" · there are: all, line, help and the names of the views");
+            bytes_add_string(&b, "\" · there are: all, line, help, lesson and the names of the views");
             text_copy(why, sizeof why, b.failed ? "" : b.data, b.failed ? 0 : b.len, TEXT_PLAIN);
             bytes_free(&b);
             return why;
@@ -253,8 +250,12 @@ static void print_section(unsigned where, struct bytes *out)
         bytes_addf(out, "%sline", gap);
         gap = " ";
     }
-    if (where & CTX_HELP)
+    if (where & CTX_HELP) {
         bytes_addf(out, "%shelp", gap);
+        gap = " ";
+    }
+    if (where & CTX_LESSON)
+        bytes_addf(out, "%slesson", gap);
     bytes_add_string(out, "]\n");
 }
 

@@ -54,6 +54,13 @@ static int print(const struct bytes *out)
     return 0;
 }
 
+/* Do its arguments begin with one that may not be left out? */
+static bool needs_word(const struct command *cmd)
+{
+    const char *end = strchr(cmd->arguments, ']');
+    return cmd->words && !(cmd->arguments[0] == '[' && end && !end[1]);
+}
+
 static int run_command(const struct command *cmd, int argc, char **argv)
 {
     struct options opt;
@@ -64,7 +71,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     c.model_name = opt.model;
     if (!rc && opt.help)
         help_command(&c.out, cmd);
-    else if (!rc && cmd->words && !opt.model)
+    else if (!rc && needs_word(cmd) && !opt.model)
         rc = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name,
                      cmd->arguments);
     else if (!rc)

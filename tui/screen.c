@@ -5,6 +5,7 @@
 #include "app.h"
 #include "complete.h"
 #include "draw.h"
+#include "lesson_play.h"
 #include "status.h"
 
 static bool is_small(const struct app *a)
@@ -18,10 +19,12 @@ struct rect app_body(const struct app *a, bool *side)
     *side = false;
     if (is_small(a)) {
         rect_cut_bottom(&r, 1);
+        rect_cut_bottom(&r, lesson_rows(a, a->w, r.h));
         return r;
     }
     rect_cut_top(&r, 2);
     rect_cut_bottom(&r, a->keybar_off ? 1 : 2);
+    rect_cut_bottom(&r, lesson_rows(a, a->w, r.h));
     *side = app_view(a)->side && a->w >= SIDE_MIN_COLUMNS && !a->side_off;
     if (*side)
         r.w -= draw_side_width(a->w);
@@ -31,7 +34,7 @@ struct rect app_body(const struct app *a, bool *side)
 /* ---- message and key bar ---- */
 
 static const char *const line_marks[LINE_MODE_COUNT] = {
-    "", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: "};
+    "", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: ", "answer: "};
 
 static void draw_message(struct app *a, struct frame *f, struct rect r)
 {
@@ -260,6 +263,7 @@ bool app_draw(struct app *a, struct frame *f)
         rect_cut_left(&in, 1);
         app_view(a)->side(a, f, in);
     }
+    lesson_draw(a, f->canvas, (struct rect){0, body.y + body.h, a->w, message.y - body.y - body.h});
     if (a->mode == LINE_HELP)
         draw_help(a, f);
     else if (a->mode != LINE_NONE)
