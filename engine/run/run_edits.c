@@ -21,7 +21,7 @@ enum site_id run_source(const struct run *r, int32_t stage, enum site_id s)
     return from == s ? s : run_source(r, stage, from);
 }
 
-static int32_t instr_stage(const struct run *r, const struct edit_instr *a)
+int32_t run_instr_stage(const struct run *r, const struct edit_instr *a)
 {
     return plan_stage_of(r->m->plan, a->site);
 }
@@ -34,7 +34,7 @@ bool run_stage_full(const struct run *r, int32_t stage)
         if (steps[i].p.full)
             return true;
     for (int32_t i = 0; i < r->instrs.n; i++)
-        if (r->instrs.list[i].full && instr_stage(r, &r->instrs.list[i]) == stage)
+        if (r->instrs.list[i].full && run_instr_stage(r, &r->instrs.list[i]) == stage)
             return true;
     return r->called_full && r->called_full[stage];
 }
@@ -45,8 +45,7 @@ void run_instrs_free(struct run_instrs *l)
     *l = (struct run_instrs){0};
 }
 
-/* First and one past the last row that an instruction touches. */
-static void instr_rows(const struct edit_instr *a, int32_t *lo, int32_t *hi)
+void run_instr_rows(const struct edit_instr *a, int32_t *lo, int32_t *hi)
 {
     const struct edit_axis *x = &a->axis[site_row_axis(a->site.id)];
     *lo = x->n == 0 ? 0 : x->list ? x->list[0] : x->lo;
@@ -64,7 +63,7 @@ static int source_check(const struct run *r, const struct edit_instr *a, const s
 {
     int32_t n = 0, lo, pos = a->source_pos;
     const char *name = a->source_name, *word = edit_value_words[a->value].word;
-    instr_rows(a, &lo, &n);
+    run_instr_rows(a, &lo, &n);
     if (pos != EDIT_SAME_POS)
         n = pos < 0 ? -pos : pos + 1; /* how long it must be */
     for (int i = 0; i < a->rank; i++)
@@ -124,7 +123,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_instr *a = &prog->instrs[i];
         char name[LIMIT_NAME];
-        if (instr_stage(r, a) < r->start)
+        if (run_instr_stage(r, a) < r->start)
             rc = err_set(e, ERR_BAD_INPUT, "%s cannot be edited · this pass starts at layer %d",
                          site_name(a->site, name), r->start - 1);
         else if (reads_source(a))
@@ -141,7 +140,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     memset(first, -1, n_index * sizeof *first);
     for (int32_t i = 0; i < n; i++) {
         const struct edit_instr *a = &prog->instrs[i];
-        int32_t *at = &first[run_slot(instr_stage(r, a), a->site.id)];
+        int32_t *at = &first[run_slot(run_instr_stage(r, a), a->site.id)];
         if (*at < 0)
             *at = i;
         if (reads_source(a))
@@ -180,7 +179,7 @@ static int mean_view(struct run *r, const struct edit_instr *a, int32_t rows, st
                      struct err *e)
 {
     int axis = site_row_axis(a->site.id);
-    struct kn_backend *be = stage_backend(r, instr_stage(r, a));
+    struct kn_backend *be = stage_backend(r, run_instr_stage(r, a));
     struct kn_view v;
     struct host_view h;
     int rc = run_view(r->base, a->site, 0, r->base->n, &v, e);
@@ -222,7 +221,8 @@ int run_slots(struct run *r, const struct edit_instr *a, const struct kn_view *v
     int32_t n = (int32_t)v->shape[0], slots = r->m->cfg.n_active;
     const struct frame *f = r->passing;
     const int32_t *expert;
-    int rc = run_routes(r, f, instr_stage(r, a), f ? f->r0 : r0, f ? f->r1 : r0 + n, &expert, e);
+    int rc = run_routes(r, f, run_instr_stage(r, a), f ? f->r0 : r0, f ? f->r1 : r0 + n, &expert,
+                        e);
     expert += f && !rc ? (r0 - f->r0) * slots : 0;
     for (int32_t i = 0; !rc && i < n * slots; i++) {
         struct kn_view one = kn_slice(*v, 0, i / slots, i / slots + 1), from;
@@ -246,7 +246,7 @@ static int expert_source(struct run *r, struct run *from, const struct edit_inst
     int32_t slots = r->m->cfg.n_active, rows = hi - lo;
     int64_t d = r->m->cfg.d_expert;
     const int32_t *expert;
-    struct kn_backend *be = stage_backend(r, instr_stage(r, a));
+    struct kn_backend *be = stage_backend(r, run_instr_stage(r, a));
     int rc = run_reserve(be, &r->mean, rows * d, e);
     struct kn_view all = kn_view2(r->mean.mem, KN_F32, rows, d), there;
     rc = rc ? rc : run_fill(be, &all, 0, e);
@@ -254,7 +254,7 @@ static int expert_source(struct run *r, struct run *from, const struct edit_inst
         int32_t pos = a->value == EDIT_FROZEN || a->source_pos == EDIT_SAME_POS ? lo + i
                       : a->source_pos < 0 ? a->source_pos + from->n
                                           : a->source_pos;
-        rc = run_routes(from, NULL, instr_stage(r, a), pos, pos + 1, &expert, e);
+        rc = run_routes(from, NULL, run_instr_stage(r, a), pos, pos + 1, &expert, e);
         for (int32_t s = 0; !rc && s < slots; s++)
             if (expert[s] == a->expert - 1 &&
                 !(rc = run_view(from, a->site, pos, pos + 1, &there, e))) {
@@ -285,7 +285,7 @@ static int expert_apply(struct run *r, const struct edit_instr *a, const struct 
     int rc = from ? expert_source(r, from, a, lo, hi, &src, e) : 0;
     return rc ? rc
               : run_slots(r, a, rows, lo, from ? &src : NULL, slot_apply,
-                          stage_backend(r, instr_stage(r, a)), e);
+                          stage_backend(r, run_instr_stage(r, a)), e);
 }
 
 int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
@@ -293,7 +293,7 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
 {
     int axis = site_row_axis(a->site.id);
     int32_t lo, hi, r1 = r0 + (int32_t)v->shape[axis];
-    instr_rows(a, &lo, &hi);
+    run_instr_rows(a, &lo, &hi);
     lo = lo < r0 ? r0 : lo, hi = hi > r1 ? r1 : hi;
     if (lo >= hi)
         return 0;
@@ -304,7 +304,7 @@ int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_v
              : a->value == EDIT_FROZEN ? run_view(r->base, a->site, lo, hi, &src, e)
              : a->value == EDIT_MEAN   ? mean_view(r, a, hi - lo, &src, e)
                                        : 0;
-    return rc ? rc : run_apply(stage_backend(r, instr_stage(r, a)), a, &rows, lo, &src, e);
+    return rc ? rc : run_apply(stage_backend(r, run_instr_stage(r, a)), a, &rows, lo, &src, e);
 }
 
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, const struct kn_view *v,
@@ -313,7 +313,7 @@ int run_edits_apply(struct run *r, int32_t stage, enum site_id s, const struct k
     int rc = 0;
     for (int32_t i = r->instrs.first[run_slot(stage, s)];
          !rc && i < r->instrs.n && i != r->instr_stop; i++) {
-        if (r->instrs.list[i].site.id != s || instr_stage(r, &r->instrs.list[i]) != stage)
+        if (r->instrs.list[i].site.id != s || run_instr_stage(r, &r->instrs.list[i]) != stage)
             break;
         rc = run_instr_apply(r, &r->instrs.list[i], v, r0, e);
     }

@@ -9,7 +9,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-static bool cancelled(const struct run *r)
+bool run_cancelled(const struct run *r)
 {
     const atomic_bool *c = r->m->be->cancel;
     return c && atomic_load_explicit(c, memory_order_relaxed);
@@ -30,10 +30,19 @@ static struct kn_view site_rows(const struct pass *p, int32_t stage, enum site_i
     return run_rows(p->r, f, stage, s, f->r0, f->r1 - f->r0, p->n_src);
 }
 
+struct kn_view run_repeat(const struct config *cfg, enum site_id s, struct kn_view x)
+{
+    int64_t shape[SITE_RANK_MAX];
+    site_shape(cfg, s, (int32_t)x.shape[0], shape);
+    struct kn_view v = kn_moved(kn_view3(x.data, KN_F32, x.shape[0], shape[1], shape[2]), x.first);
+    v.stride[0] = x.stride[0], v.stride[1] = 0;
+    return v;
+}
+
 static struct kn_view operand_view(const struct pass *p, const struct operand *o)
 {
     struct run *r = p->r;
-    int32_t r0 = p->f->r0, r1 = p->f->r1, rows = r1 - r0;
+    int32_t r0 = p->f->r0, r1 = p->f->r1;
     struct kn_view v = {0};
     switch (o->kind) {
     case OPERAND_SITE:
@@ -43,11 +52,7 @@ static struct kn_view operand_view(const struct pass *p, const struct operand *o
     case OPERAND_ROOT: return site_rows(p, 0, (enum site_id)o->id);
     case OPERAND_REPEAT: {
         struct kn_view x = site_rows(p, p->f->stage, (enum site_id)o->id);
-        int64_t shape[SITE_RANK_MAX];
-        site_shape(&r->m->cfg, p->step->site, rows, shape);
-        v = kn_moved(kn_view3(x.data, KN_F32, rows, shape[1], shape[2]), x.first);
-        v.stride[0] = x.stride[0], v.stride[1] = 0;
-        return v;
+        return run_repeat(&r->m->cfg, p->step->site, x);
     }
     case OPERAND_WEIGHT: return *run_device_weight(r, p->f->stage - 1, (enum weight_id)o->id);
     case OPERAND_TOKENS: return run_operand_view(r, RUN_IDS, r0, r1);
@@ -94,15 +99,14 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
 /* Queries, keys or values from an edited per-head residual input: ln1 and the projection, head by
  * head. The same kernels on the same rows as the joint projection: unedited heads keep their bits.
  */
-static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
+int run_per_head(struct run *r, int32_t stage, const struct kn_call *c, struct err *e)
 {
-    struct run *r = p->r;
     struct kn_view x = c->in[0], w = c->in[1], b = c->in[2], out = c->out[0];
     int64_t rows = x.shape[0], heads = x.shape[1], d = x.shape[2], dh = out.shape[2];
     struct kn_view rows_of_heads = kn_join(x, 0), normed = x;
     int rc = 0;
     if (config_norm_before(&r->m->cfg)) {
-        struct run_chain norm = run_chain_normed(r, p->f->stage);
+        struct run_chain norm = run_chain_normed(r, stage);
         if ((rc = run_chain(r, &norm, &rows_of_heads, NULL, e)))
             return rc;
         normed = run_chain_view(r, SITE_LN1_OUT, rows * heads);
@@ -115,10 +119,20 @@ static int run_per_head(const struct pass *p, struct kn_call *c, struct err *e)
         one.in[1] = run_head_rows(w, 2, h * dh, dh);
         if (b.ndim)
             one.in[2] = run_head_rows(b, 1, h * dh, dh);
-        if ((rc = run_status(kn_run(stage_backend(r, p->f->stage), &one), e)))
+        if ((rc = run_status(kn_run(stage_backend(r, stage), &one), e)))
             return rc;
     }
     return 0;
+}
+
+void run_step_shape(const struct step *s, struct kn_call *c)
+{
+    if (s->flat_out && !s->per_head)
+        c->out[0] = run_flat(c->out[0]);
+    for (int i = 0; s->heads_are_rows && i < KN_IN_MAX; i++)
+        c->in[i] = run_heads_as_rows(c->in[i]);
+    if (s->heads_are_rows)
+        c->out[0] = run_heads_as_rows(c->out[0]);
 }
 
 /* The step's call; *all: the site whose keys or values attention reads, or SITE_COUNT. */
@@ -138,13 +152,7 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
         c.in[0] = kn_slice(c.in[0], 0, 0, 1);
         c.out[0] = kn_slice(c.out[0], 0, 0, 1);
     }
-    if (s->flat_out && !s->per_head)
-        c.out[0] = run_flat(c.out[0]);
-    if (s->heads_are_rows) {
-        c.out[0] = run_heads_as_rows(c.out[0]);
-        for (int i = 0; i < KN_IN_MAX; i++)
-            c.in[i] = run_heads_as_rows(c.in[i]);
-    }
+    run_step_shape(s, &c);
     c.p.dest0 = p->f->r0;
     /* scores are masked first, edits may then unmask */
     c.p.full |= p->full && s->op != KN_OP_ATTN_SCORES;
@@ -174,7 +182,7 @@ static int run_step(const struct pass *p, struct err *e)
         p->r->routes.of = NULL;
     return all != SITE_COUNT         ? run_attention(p, &c, all, e)
            : step_is_routed(p->step) ? run_routed(p, &c, e)
-           : p->step->per_head       ? run_per_head(p, &c, e)
+           : p->step->per_head       ? run_per_head(p->r, p->f->stage, &c, e)
                                      : run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
 }
 
@@ -280,7 +288,7 @@ static int step_ready(struct pass *p, const struct step *s, enum site_id want, b
     *ready = step_active(r, p->f, s, want) &&
              !(p->f == &r->look &&
                run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
-    if (*ready && cancelled(r))
+    if (*ready && run_cancelled(r))
         return run_status(KN_CANCELLED, e);
     return *ready ? frame_reserve(r, p->f, s->site, e) : 0;
 }
@@ -345,28 +353,32 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
     return run_exec_all(&r, &f, 1, first, last, want, e);
 }
 
-/* Ids that hook_tokens shows after its edits and callbacks, as the embedding reads them. */
-static int tokens_edited(struct run *r, struct kn_view *shown, int32_t r0, int32_t r1, int32_t *ids,
-                         struct err *e)
+int run_token_ids(const struct run *r, int32_t r0, const float *x, int32_t n, int32_t *ids,
+                  struct err *e)
+{
+    int32_t most = r->m->cfg.d_vocab - 1;
+    for (int32_t i = 0; i < n; i++) {
+        if (!(x[i] >= 0 && x[i] <= (float)most))
+            return err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d",
+                           r0 + i, (double)x[i], most);
+        ids[i] = (int32_t)x[i];
+    }
+    return 0;
+}
+
+/* Ids that hook_tokens shows after its edits and callbacks, as the embedding reads them; numbers:
+ * room for as many. */
+static int tokens_edited(struct run *r, struct kn_view *shown, int32_t r0, int32_t r1,
+                         float *numbers, int32_t *ids, struct err *e)
 {
     bool full = false;
-    struct host_view h = {0};
     int rc = run_has_edits(r, 0, SITE_TOKENS) ? run_edits_apply(r, 0, SITE_TOKENS, shown, r0, e)
                                               : 0;
     if (!rc && run_called(r, 0, SITE_TOKENS))
         rc = run_call(r, 0, SITE_TOKENS, r0, r1, 0, &full, e);
-    if (rc || (rc = host_view_get(&h, stage_backend(r, 0), shown, e)))
-        return rc;
-    for (int32_t i = 0; !rc && i < r1 - r0; i++) {
-        float x = kn_load(&h.v, i);
-        if (x >= 0 && x < (float)r->m->cfg.d_vocab)
-            ids[i] = (int32_t)x;
-        else
-            rc = err_set(e, ERR_BAD_INPUT, "hook_tokens[%d] = %g · not a token id · 0..%d", r0 + i,
-                         (double)x, r->m->cfg.d_vocab - 1);
-    }
-    host_view_drop(&h);
-    return rc;
+    if (!rc)
+        rc = run_fetch(stage_backend(r, 0), shown, numbers, e);
+    return rc ? rc : run_token_ids(r, r0, numbers, r1 - r0, ids, e);
 }
 
 /* Rows of the image to where the embedding reads them. */
@@ -392,7 +404,7 @@ int run_embed_input(struct run *r, int32_t r0, int32_t r1, struct err *e)
                    to = run_operand_view(r, RUN_IDS, r0, r1);
     int rc = run_write(stage_backend(r, 0), &shown, numbers, e);
     if (!rc && run_edited(r, 0, SITE_TOKENS))
-        rc = tokens_edited(r, &shown, r0, r1, ids, e);
+        rc = tokens_edited(r, &shown, r0, r1, numbers, ids, e);
     if (!rc)
         rc = run_write(stage_backend(r, 0), &to, ids, e);
     struct kn_view types = run_operand_view(r, RUN_TYPES, r0, r1);

@@ -8,9 +8,8 @@
 
 #include <stdlib.h>
 
-/* Values of SITE_EXPERT_INDICES as numbers of experts; what is none is an error. */
-static int indices_take(const struct run *r, int32_t stage, int32_t r0, const float *x,
-                        int32_t *out, int64_t n, struct err *e)
+int run_expert_numbers(const struct run *r, int32_t stage, int32_t r0, const float *x, int32_t *out,
+                       int64_t n, struct err *e)
 {
     int32_t k = r->m->cfg.n_active, experts = r->m->cfg.n_experts;
     for (int64_t i = 0; i < n; i++) {
@@ -47,7 +46,7 @@ int run_routes(struct run *r, const struct frame *f, int32_t stage, int32_t r0, 
     else
         rc = run_view(r, (struct site_ref){SITE_EXPERT_INDICES, stage - 1}, r0, r1, &v, e);
     if (rc || (rc = run_fetch(stage_backend(r, stage), &v, x, e)) ||
-        (rc = indices_take(r, stage, r0, x, more, n, e)))
+        (rc = run_expert_numbers(r, stage, r0, x, more, n, e)))
         return rc;
     *t = (struct routes){more, f, stage, r0, r1, r->version, base};
     return 0;

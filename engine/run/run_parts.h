@@ -186,6 +186,18 @@ int run_exec(struct run *r, struct frame *f, int32_t first, int32_t last, enum s
  * has alone (ops.def). */
 int run_exec_all(struct run *const *runs, struct frame *const *frames, int32_t n, int32_t first,
                  int32_t last, enum site_id want, struct err *e);
+/* What a step's views become for its operation. */
+void run_step_shape(const struct step *s, struct kn_call *c);
+/* Rows x[n, d] repeated along the head axis of site s. */
+struct kn_view run_repeat(const struct config *cfg, enum site_id s, struct kn_view x);
+/* The call of a step that projects head by head (plan.h). */
+int run_per_head(struct run *r, int32_t stage, const struct kn_call *c, struct err *e);
+/* Is the flag of the backend up? */
+bool run_cancelled(const struct run *r);
+/* The ids that values of hook_tokens, of positions from r0 on, stand for; what is none is an error.
+ */
+int run_token_ids(const struct run *r, int32_t r0, const float *x, int32_t n, int32_t *ids,
+                  struct err *e);
 /* What the first stage reads of the input, for rows [r0, r1). */
 int run_embed_input(struct run *r, int32_t r0, int32_t r1, struct err *e);
 
@@ -193,6 +205,10 @@ int run_embed_input(struct run *r, int32_t r0, int32_t r1, struct err *e);
  * NULL); good until the next call. */
 int run_routes(struct run *r, const struct frame *f, int32_t stage, int32_t r0, int32_t r1,
                const int32_t **out, struct err *e);
+/* n values of SITE_EXPERT_INDICES, of rows from r0 on, as numbers of experts; what is none is an
+ * error. */
+int run_expert_numbers(const struct run *r, int32_t stage, int32_t r0, const float *x, int32_t *out,
+                       int64_t n, struct err *e);
 /* out[row * slots + slot, N] = x . W^T + b with the weights of expert[row * slots + slot]: x has a
  * row for each of these, or one for all slots of a row. */
 struct expert_product {
@@ -280,6 +296,9 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
 void run_instrs_free(struct run_instrs *l);
 int run_edits_apply(struct run *r, int32_t stage, enum site_id s, const struct kn_view *v,
                     int32_t r0, struct err *e);
+/* The stage of an instruction; the first and one past the last row that it selects. */
+int32_t run_instr_stage(const struct run *r, const struct edit_instr *a);
+void run_instr_rows(const struct edit_instr *a, int32_t *lo, int32_t *hi);
 /* One instruction on rows of a canonical view whose first row is r0 (values, or in a backward pass
  * gradients). */
 int run_instr_apply(struct run *r, const struct edit_instr *a, const struct kn_view *v, int32_t r0,
