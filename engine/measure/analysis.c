@@ -177,14 +177,12 @@ static void vector_read(const struct run *r, int32_t layer, enum weight_id w, fl
         out[i] = out[i] * f.factor + f.offset;
 }
 
-/* What attention or an MLP is made of, n vectors at every row, becomes what it is of the sum in the
- * stream: where a norm stands behind, times its weight over the scale that it had.  (Norms that
- * stand there have no mean and no bias.) */
-static int as_added(struct builder *b, int32_t layer, bool mlp, float *x, int32_t n)
+int stack_as_added(struct run *r, int32_t layer, bool mlp, const int32_t *at, int32_t n_at,
+                   float *x, int32_t n, struct err *e)
 {
-    const struct config *cfg = &run_model(b->r)->cfg;
+    const struct config *cfg = &run_model(r)->cfg;
     bool both = cfg->norm_place == NORM_BOTH;
-    size_t d = (size_t)b->s.d_model, rows = (size_t)b->s.rows;
+    size_t d = (size_t)cfg->d_model, rows = (size_t)n_at;
     if (!both && cfg->norm_place != NORM_AFTER)
         return 0;
     enum site_id site = both  ? mlp ? SITE_LN2_POST_SCALE : SITE_LN1_POST_SCALE
@@ -192,14 +190,19 @@ static int as_added(struct builder *b, int32_t layer, bool mlp, float *x, int32_
                               : SITE_LN1_SCALE;
     float *scale = malloc((rows + d) * sizeof *scale), *w = scale + rows;
     if (!scale)
-        return err_memory(b->e, "a norm's scale");
-    int rc = read_site(b, site, layer, scale);
-    vector_read(b->r, layer, both ? mlp ? W_LN2_POST : W_LN1_POST : mlp ? W_LN2 : W_LN1, w);
+        return err_memory(e, "a norm's scale");
+    int rc = read_rows(r, (struct site_ref){site, layer}, at, n_at, scale, e);
+    vector_read(r, layer, both ? mlp ? W_LN2_POST : W_LN1_POST : mlp ? W_LN2 : W_LN1, w);
     for (size_t i = 0; !rc && i < (size_t)n * rows; i++)
         for (size_t j = 0; j < d; j++)
             x[i * d + j] = (float)((double)x[i * d + j] * (double)w[j] / (double)scale[i % rows]);
     free(scale);
     return rc;
+}
+
+static int as_added(struct builder *b, int32_t layer, bool mlp, float *x, int32_t n)
+{
+    return stack_as_added(b->r, layer, mlp, b->rows, b->s.rows, x, n, b->e);
 }
 
 /* All heads of a layer, from hook_result. */
@@ -419,17 +422,24 @@ static int check_where(const struct run *r, const struct stack_options *o, const
         run_length(r) - 1, layers);
 }
 
+int stack_check(const struct config *c, const char *what, struct err *e)
+{
+    if (c->norm_place != NORM_RESIDUAL)
+        return 0;
+    return err_set(e, ERR_BAD_INPUT,
+                   "%s · the stream is normalized after every branch here: it is no sum of what "
+                   "layers give · read hook_attn_out, hook_mlp_out and the norms",
+                   what);
+}
+
 static int check(const struct run *r, const struct stack_options *o, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     const char *kind = kind_names[o->kind];
     char words[FLAG_TEXT];
-    if (c->norm_place == NORM_RESIDUAL)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "%s · the stream is normalized after every branch here: it is no sum of what "
-            "layers give · read hook_attn_out, hook_mlp_out and the norms",
-            kind);
+    int rc = stack_check(c, kind, e);
+    if (rc)
+        return rc;
     for (int i = 0; i < FLAG_WORDS; i++)
         if (o->flags & flag_words[i].flag && !(flag_words[i].kinds >> o->kind & 1))
             return err_set(e, ERR_BAD_INPUT, "%s has no %s · it has %s", kind, flag_words[i].word,
@@ -488,9 +498,8 @@ int stack_make(struct stack *out, struct run *r, const struct stack_options *o, 
     return rc;
 }
 
-/* w_lnf * (W_U[:, a] - W_U[:, b]), and what the norm's bias and b_U add. */
-static int direction(const struct run *r, int32_t a, int32_t b, double *dir, double *constant,
-                     struct err *e)
+int stack_direction(const struct run *r, int32_t a, int32_t b, double *dir, double *constant,
+                    struct err *e)
 {
     const struct kn_view *u = run_weight(r, 0, W_U), *bu = run_weight(r, 0, B_U);
     int64_t d = run_model(r)->cfg.d_model;
@@ -529,7 +538,7 @@ int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows,
     if (!rc)
         rc = read_rows(r, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}, rows, s->rows, scale, e);
     if (!rc)
-        rc = direction(r, a, b, dir, constant, e);
+        rc = stack_direction(r, a, b, dir, constant, e);
     for (size_t i = 0; !rc && i < (size_t)s->n * n_rows; i++) {
         const float *x = s->values + i * d;
         double mean = 0, dot = 0;

@@ -75,6 +75,19 @@ void stack_free(struct stack *s);
 int stack_logit_attrs(const struct stack *s, struct run *r, const int32_t *rows, int32_t a,
                       int32_t b, float *out, double *constant, struct err *e);
 
+/* What it is made of, for other readings of a stream.  Refuse a model whose stream is no sum of
+ * what its layers give; `what` is asked for. */
+int stack_check(const struct config *c, const char *what, struct err *e);
+/* What attention (or the MLP) is made of, n vectors x[n][n_at][d_model] at these rows, becomes what
+ * it is of the sum in the stream: where a norm stands behind, times its weight over the scale that
+ * it had in the run; else as it was.  (Norms that stand there have no mean and no bias.) */
+int stack_as_added(struct run *r, int32_t layer, bool mlp, const int32_t *at, int32_t n_at,
+                   float *x, int32_t n, struct err *e);
+/* dir[d_model] = w_lnf * (W_U[:, a] - W_U[:, b]) (b < 0: without it), and what the norm's bias and
+ * b_U add to that logit (difference). */
+int stack_direction(const struct run *r, int32_t a, int32_t b, double *dir, double *constant,
+                    struct err *e);
+
 enum head_pattern { HEAD_PREVIOUS, HEAD_DUPLICATE, HEAD_INDUCTION, HEAD_PATTERN_COUNT };
 const char *head_pattern_name(enum head_pattern p); /* "previous_token_head", ... */
 int head_pattern_parse(const char *name, enum head_pattern *out, struct err *e);

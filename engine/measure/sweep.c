@@ -32,25 +32,16 @@ static int side_open(struct sweep *s, struct sweep_side *d, const struct sweep_w
 static int right_side(const struct sweep_want *w, char text[LIMIT_EDIT_TEXT], struct err *e)
 {
     const struct sweep_prompt *p = &w->prompts[0];
+    char from[LIMIT_NAME];
     const char *with = w->with ? w->with : "zero";
-    int n;
     if (!w->with && p->n_runs > 1)
         return err_set(e, ERR_USAGE, "%d runs and no --with · --with 'from(%s)' reads one of them",
                        (int)p->n_runs, p->runs[0].name);
-    if (!w->with && p->n_runs == 1)
-        n = snprintf(text, LIMIT_EDIT_TEXT, " = from(%s)", p->runs[0].name);
-    else if (!strcmp(with, "zero"))
-        n = snprintf(text, LIMIT_EDIT_TEXT, " = 0");
-    else if (!strcmp(with, "freeze"))
-        n = snprintf(text, LIMIT_EDIT_TEXT, " = frozen");
-    else
-        n = snprintf(
-            text, LIMIT_EDIT_TEXT, "%s%s",
-            with[0] == '=' || (with[0] && strchr("+-*", with[0]) && with[1] == '=') ? " " : " = ",
-            with);
-    return n < LIMIT_EDIT_TEXT
-               ? 0
-               : err_set(e, ERR_BAD_INPUT, "--with · longer than %d bytes", LIMIT_EDIT_TEXT - 1);
+    if (!w->with && p->n_runs == 1) {
+        snprintf(from, sizeof from, "from(%.100s)", p->runs[0].name);
+        with = from;
+    }
+    return sweep_kind_right(with, text, LIMIT_EDIT_TEXT, e);
 }
 
 static int set_of_kind(struct sweep *s, const struct sweep_want *w, const struct edit_context *ctx,

@@ -1,6 +1,8 @@
 /* sweep_kind.c - see sweep_kind.h. */
 #include "measure/sweep_kind.h"
 
+#include <stdbool.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "base/nearest.h"
@@ -26,6 +28,7 @@ const struct sweep_kind sweep_kinds[] = {
     {"v", "attn_head_v_by_pos", "each head's value at each position", {V "[{pos}, {head}]"}, {0}},
     {"pattern", "attn_head_pattern_by_pos", "where each head looks from each position", {PATTERN "[{head}, {dest}]"}, {0}},
     {"edge", "attn_head_pattern_dest_src_pos", "how much each head looks from dest at src", {PATTERN "[{head}, {dest}, {src}]"}, {0}},
+    {"score", NULL, "each of these before the softmax", {BLOCK "attn.hook_attn_scores[{head}, {dest}, {src}]"}, {0}},
     {"z_all_pos", "attn_head_out_all_pos", "each head's output", {Z "[:, {head}]"}, {0}},
     {"q_all_pos", "attn_head_q_all_pos", "each head's queries", {Q "[:, {head}]"}, {0}},
     {"k_all_pos", "attn_head_k_all_pos", "each head's keys", {K "[:, {head}]"}, {0}},
@@ -44,6 +47,16 @@ const struct sweep_kind sweep_kinds[] = {
 };
 /* clang-format on */
 const int sweep_kind_count = sizeof sweep_kinds / sizeof *sweep_kinds;
+
+int sweep_kind_right(const char *with, char *text, size_t size, struct err *e)
+{
+    bool operator= with[0] == '=' ||(with[0] && strchr("+-*", with[0]) && with[1] == '=');
+    const char *value = !strcmp(with, "zero") ? "0" : !strcmp(with, "freeze") ? "frozen" : with;
+    int n = snprintf(text, size, "%s%s", operator? " " : " = ", value);
+    return n < (int)size
+               ? 0
+               : err_set(e, ERR_BAD_INPUT, "--with · longer than %d bytes", (int)size - 1);
+}
 
 int sweep_kind_parts(const struct sweep_kind *k)
 {

@@ -3,6 +3,8 @@
 #ifndef SWEEP_KIND_H
 #define SWEEP_KIND_H
 
+#include <stddef.h>
+
 #include "base/err.h"
 
 enum { SWEEP_PARTS_MAX = 5 };
@@ -23,5 +25,8 @@ int sweep_kind_parts(const struct sweep_kind *k);
 /* By its name, or patching.py's with or without "get_act_patch_"; NULL with a line that names the
  * nearest. */
 const struct sweep_kind *sweep_kind_find(const char *name, struct err *e);
+/* What stands behind a kind's left side, from " = 0" on, for what is put there: "zero", "freeze", a
+ * value of the edit language, or an operator and a value. */
+int sweep_kind_right(const char *with, char *text, size_t size, struct err *e);
 
 #endif
