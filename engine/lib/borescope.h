@@ -582,6 +582,42 @@ int bore_sweep(struct bore_model *m, const struct bore_sweep *sweep,
                struct bore_sweep_result *out, struct bore_error *error);
 void bore_sweep_result_free(struct bore_sweep_result *r);
 
+/* ---- attribution ---- */
+
+/* What each part does to the metric, estimated in a few passes instead of a sweep. */
+struct bore_attribute {
+    const char *method; /* "atp" (NULL): (put - value) * gradient, attribution patching; "ig":
+                           integrated gradients; "eap", "eap-ig": edges between heads and MLPs;
+                           "dla": direct logit attribution; "grad": the slope itself */
+    const char *kind; /* atp, ig, grad: as of bore_sweep (NULL: "resid_pre", of grad "score"); dla:
+                         "layer" (NULL), "head", "head_pos", "neuron", "pos" */
+    const char *with; /* what is put there: "zero", "from(clean)", "mean(ref)", "*= 0.5"; NULL:
+                         from() the only prompt of the pass, zero without one */
+    int steps;        /* of ig and eap-ig; 0 = 5 */
+};
+struct bore_attribution {
+    int n_axes;
+    struct {
+        char name[24]; /* "layer", "pos", "head", "neuron", "dest", "src", "type", "component",
+                          "sender", "receiver" */
+        int size;
+        char (*labels)[32]; /* [size]: "3_attn_out", "a0.h1", "a1.h2<q>"; NULL: numbers */
+    } axes[BORE_AXES_MAX];
+    int64_t cells;
+    float *values;   /* [cells], the last axis inner: changes of the metric; dla: shares of it */
+    bool *has;       /* [cells]; false: there is no such edge, position or head */
+    double base;     /* the metric; dla: before a cap of the logits */
+    double sum;      /* of all values */
+    double constant; /* dla: of the final norm's bias and b_U; base - constant - sum is no part's */
+};
+
+/* One whole prompt (pass.rows = 1, no mask, residual or stops) and pass.metric; edits act, hooks do
+ * not.  Free with bore_attribution_free. */
+int bore_attribute(struct bore_model *m, const struct bore_pass *pass,
+                   const struct bore_attribute *how, struct bore_attribution *out,
+                   struct bore_error *error);
+void bore_attribution_free(struct bore_attribution *a);
+
 /* ---- generation ---- */
 
 struct bore_generate_options {

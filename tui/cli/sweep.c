@@ -9,6 +9,7 @@
 #include "base/file_read.h"
 #include "cli.h"
 #include "measure/sweep.h"
+#include "metric_choose.h"
 #include "model/tensor_write.h"
 #include "sweep_print.h"
 #include "sweep_prompts.h"
@@ -46,81 +47,13 @@ static void asked_free(struct asked *a)
     free(a->prompts), free(a->runs), free(a->metric), free(a->metrics), free(a->tokens);
 }
 
-/* ------------------------------------------------------------------ the metric */
-
-/* The best token of a prompt at the place that is looked at. */
-static int best_token(struct cli *c, struct run_input in, int32_t *id)
-{
-    struct run_options opt = {.cache_bytes = 0};
-    struct run *r = run_create(c->m, NULL, &opt, &c->err);
-    int32_t row = model_answer_row(c->m, in.tokens, in.n);
-    struct lens_cell cell;
-    struct lens_top top;
-    int rc = r ? run_sync(r, in, NULL, NULL, NULL, &c->err) : c->err.code;
-    if (!rc)
-        rc = lens_output(r, row, row + 1, 1, -1, &cell, &top, &c->err);
-    *id = rc ? -1 : top.id;
-    run_free(r);
-    return rc;
-}
-
-/* A token as a metric takes it: its text in quotes, its id where that is not plain. */
-static const char *token_text(struct cli *c, int32_t id, char buf[LIMIT_NAME])
-{
-    size_t len;
-    const char *text = cli_token_text(c, id, &len);
-    bool plain = len > 0 && len + 3 < LIMIT_NAME && tokenizer_find(c->m->tok, text, len) == id;
-    for (size_t i = 0; i < len && plain; i++)
-        plain = (unsigned char)text[i] >= ' ' && text[i] != 0x7f && text[i] != '"' &&
-                text[i] != '\\';
-    if (plain)
-        snprintf(buf, LIMIT_NAME, "\"%.*s\"", (int)len, text);
-    else
-        snprintf(buf, LIMIT_NAME, "%d", (int)id);
-    return buf;
-}
-
-/* Without --metric: the pair's logit difference; of two prompts that of their best tokens; else
- * KL. */
-static int default_metric(struct asked *a, int32_t pair[2])
-{
-    struct cli *c = a->c;
-    int rc = lens_check(c->m, &c->err);
-    if (!rc && pair[0] < 0 && a->target.n_prompts == 1) {
-        struct run_input in = run_ids(a->target.prompts[0].tokens, a->target.prompts[0].n);
-        in.image = a->target.prompts[0].image;
-        rc = best_token(c, in, &pair[0]);
-        if (!rc)
-            rc = best_token(c, a->target.input, &pair[1]);
-        pair[0] = pair[0] == pair[1] ? -1 : pair[0];
-    }
-    int32_t row = rc ? 0 : model_answer_row(c->m, c->tokens, c->n);
-    row = row == c->n - 1 ? -1 : row;
-    char text[2 * LIMIT_NAME + 60], one[LIMIT_NAME], two[LIMIT_NAME];
-    if (!rc && pair[0] >= 0)
-        snprintf(text, sizeof text, "logit[%d, %s] - logit[%d, %s]", (int)row,
-                 token_text(c, pair[0], one), (int)row, token_text(c, pair[1], two));
-    else
-        snprintf(text, sizeof text, "kl[%d]", (int)row);
-    a->metric = rc ? NULL : strdup(text);
-    return rc ? rc : a->metric ? 0 : cli_memory(c);
-}
-
 static int choose_metric(struct asked *a)
 {
     const struct options *o = a->c->opt;
-    int32_t pair[2];
-    int rc = cli_pair(a->c, pair);
-    if (!rc && o->metric && o->pair)
-        rc = err_set(&a->c->err, ERR_USAGE, "--metric and --pair · one of them says what counts");
-    if (rc)
-        return rc;
-    if (o->metric)
-        return (a->metric = strdup(o->metric)) ? 0 : cli_memory(a->c);
-    if (o->prompts && pair[0] < 0)
+    if (o->prompts && !o->metric && !o->pair)
         return err_set(&a->c->err, ERR_USAGE,
                        "--prompts needs --metric 'logit[-1, \"{answer}\"] - …', or --pair A/B");
-    return default_metric(a, pair);
+    return metric_choose(a->c, &a->target, false, &a->metric);
 }
 
 /* ------------------------------------------------------------------ the prompts */

@@ -1,0 +1,147 @@
+/* test_cli_attribute.c - attribute through the program: JSON, tables, files, the sweep beside it,
+ * what is refused; on the built-in model the heads that a lesson names. */
+#include "command.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+
+#define MODEL "tests/fixtures/models/llama"
+#define BASE "3,17,42,8,8,29,3,17,42"
+#define CLEAN "3,17,11,8,26,29,44,17,2"
+#define METRIC "logit[-1, 5] - 0.5 * logit[-2, 11]"
+#define ABOUT "When Mary and John went to the store, John gave a bag to"
+
+/* A nested array of numbers against a tensor, null where there is 0; how many there were. */
+static size_t compare(struct js_node n, const float *want, size_t at)
+{
+    double v = 0;
+    if (!js_is_array(n)) {
+        if (js_number(n, -INFINITY, INFINITY, &v, NULL)) /* null */
+            v = 0;
+        assert_true(fabs(v - (double)want[at]) <= 1e-4);
+        return at + 1;
+    }
+    for (size_t i = 0; i < js_count(n); i++)
+        at = compare(js_at(n, i), want, at);
+    return at;
+}
+
+static void test_json(void **state)
+{
+    (void)state;
+    struct checkpoint *st = fixture_file("llama", "attribute.safetensors");
+    struct js_doc *d = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN,
+                                "--kind", "z", "--metric", METRIC, "--json");
+    struct js_node root = js_root(d), axes = js_get(root, "axes");
+    const struct st_tensor *t = checkpoint_find(st, "atp.z.from");
+    assert_string_equal(json_string(root, "method"), "atp");
+    assert_string_equal(json_string(root, "with"), "from(clean)");
+    assert_int_equal(js_count(axes), 3);
+    assert_string_equal(json_string(js_at(axes, 1), "name"), "pos");
+    assert_int_equal(compare(js_get(root, "values"), t->data, 0), t->nbytes / sizeof(float));
+    js_close(d);
+    d = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN, "--method",
+                 "eap-ig", "--steps", "3", "--metric", METRIC, "--json");
+    t = checkpoint_find(st, "eap-ig");
+    assert_int_equal(compare(js_get(js_root(d), "values"), t->data, 0), t->nbytes / sizeof(float));
+    js_close(d);
+    d = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--method", "dla", "--kind", "neuron",
+                 "--metric", METRIC, "--json");
+    root = js_root(d);
+    t = checkpoint_find(st, "dla.neuron");
+    assert_int_equal(compare(js_get(root, "values"), t->data, 0), t->nbytes / sizeof(float));
+    assert_true(fabs(json_number(root, "base") - json_number(root, "sum") -
+                     json_number(root, "constant") - json_number(root, "remainder")) < 1e-6);
+    js_close(d);
+    checkpoint_close(st);
+}
+
+/* Succeeds and prints all of these. */
+static void shows(struct result r, const char *const *parts)
+{
+    if (r.status)
+        fail_msg("%s", r.err);
+    for (; *parts; parts++)
+        if (!strstr(r.out, *parts))
+            fail_msg("no \"%s\" in\n%s", *parts, r.out);
+    assert_printable(r.out, r.out_len);
+    result_free(&r);
+}
+#define SHOWS(r, ...) shows(r, (const char *const[]){__VA_ARGS__, NULL})
+
+/* What the built-in model's own page says: layer 3's head 2 writes the name. */
+static void test_builtin(void **state)
+{
+    (void)state;
+    SHOWS(RUN("attribute", "teach", "-p", ABOUT, "--pair", " Mary/ John", "--kind", "z_all_pos",
+              "-k", "1"),
+          "with zero", "    3     2  -");
+    struct js_doc *d = RUN_JSON("attribute", "teach", "-p", ABOUT, "--pair", " Mary/ John", "--run",
+                                "clean=When Mary and John went to the store, Mary gave a bag to",
+                                "--kind", "resid_post", "--method", "ig", "--exact", "--json");
+    assert_true(json_number(js_root(d), "pearson") > 0.8);
+    assert_true(json_number(js_root(d), "spearman") > 0.2); /* most cells are 0 in both */
+    assert_int_equal(js_count(js_get(js_root(d), "exact")), 4);
+    js_close(d);
+}
+
+static void test_tables(void **state)
+{
+    (void)state;
+    SHOWS(RUN("attribute", "teach", "-p", ABOUT, "--pair", " Mary/ John", "--method", "dla"),
+          "remainder", "3_mlp_out", "logit[-1, \" Mary\"] - logit[-1, \" John\"] = 21.58");
+    SHOWS(RUN("attribute", MODEL, "--tokens", BASE, "--method", "eap", "--metric", METRIC, "--tsv"),
+          "sender\treceiver\tvalue\n", "a0.h1\ta1.h0<v>\t");
+    SHOWS(RUN("attribute", MODEL, "--tokens", BASE, "--method", "grad", "--metric", METRIC, "-k",
+              "3"),
+          "layer  head  dest");
+    struct result r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", METRIC, "--kind",
+                          "z_all_pos", "--ansi");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "▀"));
+    result_free(&r);
+}
+
+static void test_file(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *path = folder_path(folder, "map.safetensors");
+    struct result r = RUN("attribute", MODEL, "--tokens", BASE, "--metric", METRIC, "--method",
+                          "eap", "-o", path);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    struct checkpoint *st = fixture_tensors(path);
+    assert_non_null(checkpoint_find(st, "values"));
+    assert_non_null(checkpoint_find(st, "has"));
+    assert_non_null(strstr(checkpoint_metadata(st, "labels0"), "\"a0.h1\""));
+    checkpoint_close(st);
+    free(path);
+    folder_remove(folder);
+}
+
+static void test_refusals(void **state)
+{
+    (void)state;
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--method", "magic"), 2, "eap-ig");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--steps", "3"), 2, "--steps");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--method", "eap", "--kind", "z"), 2,
+                   "one kind");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--method", "dla", "--with", "zero"),
+                   2, "--with");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--metric", "rank[-1, 5]"), 1, "rank");
+    assert_refused(
+        RUN("attribute", "tests/fixtures/models/bert", "--tokens", BASE, "--method", "dla"), 1,
+        "no sum");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_json), cmocka_unit_test(test_builtin),
+                                       cmocka_unit_test(test_tables), cmocka_unit_test(test_file),
+                                       cmocka_unit_test(test_refusals)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

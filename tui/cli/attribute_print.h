@@ -1,0 +1,21 @@
+/* attribute_print.h - an attribution as a table, JSON, a file of tensors or a picture.  Tested in
+ * tests/tui/test_cli_attribute.c. */
+#ifndef ATTRIBUTE_PRINT_H
+#define ATTRIBUTE_PRINT_H
+
+#include "cli.h"
+#include "measure/attribute.h"
+
+struct attribute_shown {
+    struct cli *c;
+    const struct attribute_options *options;
+    const char *metric; /* as text */
+    struct attribution found;
+    float *exact; /* of a sweep: what the values estimate, or NULL */
+    double pearson, spearman;
+};
+
+/* What --json, --tsv, --png, --sixel, --ansi and -o ask for. */
+int attribute_print(const struct attribute_shown *x);
+
+#endif
