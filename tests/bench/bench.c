@@ -1,19 +1,40 @@
 /* bench.c - see bench.h. */
 #include "bench.h"
 
+#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "model/tensor_write.h"
 
+struct bench_options bench_options;
+
+void bench_take_options(int *argc, char **argv)
+{
+    struct bench_options *o = &bench_options;
+    int kept = 1;
+    for (int i = 1; i < *argc; i++)
+        if (strcmp(argv[i], "--goals") == 0)
+            o->goals = true;
+        else if (strcmp(argv[i], "--busy") == 0)
+            o->busy = true;
+        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < *argc)
+            o->threads = (int)strtol(argv[++i], NULL, 10); /* kn_open refuses nonsense */
+        else
+            argv[kept++] = argv[i];
+    argv[ *argc = kept] = NULL;
+    o->threads = o->busy ? 1 : o->threads ? o->threads : (int)sysconf(_SC_NPROCESSORS_ONLN);
+}
+
 double bench_now(void)
 {
     struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
+    clock_gettime(bench_options.busy ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_MONOTONIC, &t);
     return 1e3 * (double)t.tv_sec + 1e-6 * (double)t.tv_nsec;
 }
 
@@ -32,7 +53,7 @@ double bench_median(double *v, int n)
 enum {
     LAYERS = 12,
     WIDTH = 768,
-    CONTEXT = 1024,
+    CONTEXT = BENCH_TOKENS_MAX,
     PARTS = 12,
     TENSORS = LAYERS * PARTS + 4,
     PATH_BYTES = 512
@@ -110,13 +131,38 @@ static int weights_write(const char *path, enum st_dtype dtype, struct err *e)
     return tensor_write(path, out, TENSORS, NULL, 0, e);
 }
 
+void bench_tokens(int32_t *tokens, int32_t n, int32_t d_vocab, int32_t shift)
+{
+    for (int32_t i = 0; i < n; i++)
+        tokens[i] = (int32_t)(((uint32_t)i * 7919u + (uint32_t)shift) % (uint32_t)d_vocab);
+}
+
+/* The folder that a model goes to; *there: it has been made before. */
+static char *model_folder(enum st_dtype dtype, bool *there)
+{
+    static char kept[2][PATH_BYTES];
+    const char *tmp = getenv("TMPDIR"), *models = getenv("BENCH_MODELS");
+    char *folder = models ? kept[dtype == ST_F32] : folders[n_folders];
+    *there = false;
+    if (!models) {
+        snprintf(folder, PATH_BYTES, "%s/borescope-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+        return mkdtemp(folder) ? folder : NULL;
+    }
+    snprintf(folder, PATH_BYTES, "%s/%s", models, dtype == ST_F32 ? "f32" : "bf16");
+    *there = mkdir(folder, 0700) && errno == EEXIST;
+    return folder;
+}
+
 const char *bench_model(enum st_dtype dtype)
 {
-    const char *tmp = getenv("TMPDIR");
-    char *folder = folders[n_folders], path[PATH_BYTES + 32];
-    snprintf(folder, PATH_BYTES, "%s/borescope-bench-XXXXXX", tmp && *tmp ? tmp : "/tmp");
+    char path[PATH_BYTES + 32];
     struct err e = {.text = "cannot write"};
-    bool ok = mkdtemp(folder) != NULL;
+    bool there;
+    char *folder = model_folder(dtype, &there);
+    if (there)
+        return folder;
+    bool ok = folder != NULL;
+    folder = folder ? folder : folders[n_folders];
     snprintf(path, sizeof path, "%s/config.json", folder);
     FILE *f = ok ? fopen(path, "w") : NULL;
     ok =
@@ -128,7 +174,7 @@ const char *bench_model(enum st_dtype dtype)
             LAYERS, WIDTH, CONTEXT, BENCH_VOCAB) > 0;
     ok = f && fclose(f) == 0 && ok;
     snprintf(path, sizeof path, "%s/model.safetensors", folder);
-    n_folders += *folder != '\0';
+    n_folders += folder == folders[n_folders];
     if (!ok || weights_write(path, dtype, &e)) {
         fprintf(stderr, "bench: %s · %s\n", folder, e.text);
         bench_model_remove();
@@ -137,14 +183,42 @@ const char *bench_model(enum st_dtype dtype)
     return folder;
 }
 
+static void remove_model(const char *folder)
+{
+    char path[PATH_BYTES + 32];
+    snprintf(path, sizeof path, "%s/config.json", folder);
+    unlink(path);
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    unlink(path);
+    rmdir(folder);
+}
+
 void bench_model_remove(void)
 {
-    for (; n_folders > 0; n_folders--) {
-        char path[PATH_BYTES + 32];
-        snprintf(path, sizeof path, "%s/config.json", folders[n_folders - 1]);
-        unlink(path);
-        snprintf(path, sizeof path, "%s/model.safetensors", folders[n_folders - 1]);
-        unlink(path);
-        rmdir(folders[n_folders - 1]);
+    for (; n_folders > 0; n_folders--)
+        remove_model(folders[n_folders - 1]);
+}
+
+void bench_models_remove(const char *models)
+{
+    char folder[PATH_BYTES];
+    for (int f32 = 0; f32 < 2; f32++) {
+        snprintf(folder, sizeof folder, "%s/%s", models, f32 ? "f32" : "bf16");
+        remove_model(folder);
     }
+    rmdir(models);
+}
+
+bool bench_gguf(const char *folder, const char *path, const char *kind)
+{
+    char command[4 * PATH_BYTES], answer[16] = "";
+    const char *python = getenv("BORESCOPE_PYTHON");
+    snprintf(command, sizeof command,
+             "echo gguf '%s' %s | '%s' '%s/peer.py' '%s' 1 clock 2>&1 | tail -1", path, kind,
+             python ? python : "", BENCH_SOURCE, folder);
+    FILE *f = python ? popen(command, "r") : NULL;
+    bool ok = f && fgets(answer, sizeof answer, f) && strcmp(answer, "0\n") == 0;
+    if (f)
+        pclose(f);
+    return ok;
 }

@@ -59,11 +59,11 @@ int main(int argc, char **argv)
     struct kn_options k = {.backend = "cpu", .cpu = -1};
     enum st_dtype dtype = ST_F32;
     int count = 16;
+    bench_take_options(&argc, argv);
+    k.threads = bench_options.threads;
     for (int i = 1; i < argc; i++) {
         if (!strcmp(argv[i], "--bf16"))
             dtype = ST_BF16;
-        else if (!strcmp(argv[i], "--threads") && i + 1 < argc)
-            k.threads = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--tokens") && i + 1 < argc &&
                  (count = (int)strtol(argv[i + 1], NULL, 10)) > 0 && count <= NEW_MAX)
             i++;

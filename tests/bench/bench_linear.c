@@ -1,20 +1,20 @@
 /* bench_linear.c - the matrix products beside OpenBLAS, those of weights in blocks beside bf16, and
  * all beside the roofline of this run: the bytes of the weights as stored, the FMA rate.
  *
- *   bench_linear [--threads N] [--cpu portable|avx2|avx512] [--type TYPE] [--busy] [--quick]
+ *   bench_linear [--threads N] [--busy] [--goals] [--cpu portable|avx2|avx512] [--type TYPE]
+ *                [--quick]
  *
  * Weights are read from memory, not from a cache: each call takes the next of many copies.  The two
- * contenders take turns; figures are medians.  --busy, for a machine that does other work:
- * processor time of one thread instead of the clock, and the best sample instead of the median.
+ * contenders take turns; figures are medians, with --busy the best samples.
  */
+#include "bench.h"
 #include "bench_roof.h"
+#include "bench_row.h"
 #include "cpu/pool.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 #ifdef BENCH_OPENBLAS
 #include <cblas.h>
 /* OpenBLAS' own; not in every cblas.h */
@@ -25,28 +25,15 @@ extern char *openblas_get_corename(void);
 enum { SAMPLES = 9, MEMORY = 512 << 20, ROWS_MAX = 128 };
 
 static struct {
-    int threads, cpu;
+    int cpu;
     const char *type; /* NULL: all */
-    bool busy, quick;
+    bool quick;
 } opt = {.cpu = -1};
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(opt.busy ? CLOCK_THREAD_CPUTIME_ID : CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_value(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
 
 static double settle(double *samples)
 {
-    qsort(samples, SAMPLES, sizeof *samples, by_value);
-    return samples[opt.busy ? 0 : SAMPLES / 2];
+    double median = bench_median(samples, SAMPLES);
+    return bench_options.busy ? samples[0] : median;
 }
 
 static struct {
@@ -58,34 +45,21 @@ static struct {
     double flops, bytes; /* per second, the most that was seen */
 } bench;
 
-static void fma_chunk(void *ctx, int64_t chunk, void *scratch)
-{
-    (void)chunk, (void)scratch;
-    *(double *)ctx = bench.roof->fma(4000000);
-}
-
-static void read_chunk(void *ctx, int64_t chunk, void *scratch)
-{
-    (void)ctx, (void)scratch;
-    enum { SIZE = 1 << 20 };
-    volatile float keep = bench.roof->read(
-        (const float *)(const void *)(bench.memory + chunk * SIZE), SIZE / 4);
-    (void)keep;
-}
-
 static void measure_roof(void)
 {
-    double flops[SAMPLES], bytes[SAMPLES], done = 0;
+    double flop[SAMPLES], byte[SAMPLES], rate[2][SAMPLES];
+    char what[2][128];
     for (int s = 0; s < SAMPLES; s++) {
-        double start = now();
-        pool_run(bench.pool, NULL, opt.threads, fma_chunk, &done);
-        flops[s] = (now() - start) / (done * opt.threads);
-        start = now();
-        pool_run(bench.pool, NULL, MEMORY >> 20, read_chunk, NULL);
-        bytes[s] = (now() - start) / MEMORY;
+        rate[0][s] = 1e-9 * roof_flops(bench.pool, bench.roof, bench_options.threads);
+        rate[1][s] = 1e-9 * roof_bytes(bench.pool, bench.roof, bench.memory, MEMORY);
+        flop[s] = 1e-9 / rate[0][s], byte[s] = 1e-9 / rate[1][s]; /* seconds for one */
     }
-    bench.flops = 1 / settle(flops);
-    bench.bytes = 1 / settle(bytes);
+    bench.flops = 1 / settle(flop);
+    bench.bytes = 1 / settle(byte);
+    snprintf(what[0], sizeof what[0], "the machine: f32 multiply-adds, %s", bench.be->describe);
+    snprintf(what[1], sizeof what[1], "the machine: reading memory, %s", bench.be->describe);
+    for (int i = 0; i < 2 && bench_options.goals; i++)
+        bench_report("", what[i], i ? "GB/s" : "GFLOP/s", "", 0, rate[i], SAMPLES);
 }
 
 struct shape {
@@ -105,7 +79,7 @@ static double time_ours(const struct shape *s, int64_t m, int64_t calls, int64_t
     struct kn_call call = {.op = KN_OP_LINEAR,
                            .in = {kn_view2(bench.x, KN_F32, m, s->k)},
                            .out = {kn_view2(bench.out, KN_F32, m, s->n)}};
-    double start = now();
+    double start = 1e-3 * bench_now();
     for (int64_t i = 0; i < calls; i++) {
         char *w = bench.memory + (*at)++ % copies * weight_bytes(s);
         call.in[1] = kn_view2(w, s->t, s->n, s->k);
@@ -116,14 +90,14 @@ static double time_ours(const struct shape *s, int64_t m, int64_t calls, int64_t
         if (kn_run(bench.be, &call) != KN_OK)
             abort();
     }
-    return (now() - start) / (double)calls;
+    return (1e-3 * bench_now() - start) / (double)calls;
 }
 
 #ifdef BENCH_OPENBLAS
 static double time_blas(const struct shape *s, int64_t m, int64_t calls, int64_t *at)
 {
     int64_t copies = MEMORY / weight_bytes(s);
-    double start = now();
+    double start = 1e-3 * bench_now();
     for (int64_t i = 0; i < calls; i++) {
         const float *w = (const float *)(const void *)(bench.memory +
                                                        (*at)++ % copies * weight_bytes(s));
@@ -131,7 +105,7 @@ static double time_blas(const struct shape *s, int64_t m, int64_t calls, int64_t
                     (int)s->n, (int)s->k, 1, bench.x, (int)s->k, w, (int)(s->conv1d ? s->n : s->k),
                     0, bench.out, (int)s->n);
     }
-    return (now() - start) / (double)calls;
+    return (1e-3 * bench_now() - start) / (double)calls;
 }
 #endif
 
@@ -158,19 +132,22 @@ static double time_rival(const struct shape *s, int64_t m, int64_t calls, int64_
     return time_ours(&bf16, m, calls, at);
 }
 
-static void measure(const struct shape *s, int64_t m)
+/* The share of the roofline that a product reaches. */
+static double measure(const struct shape *s, int64_t m)
 {
     double flop = 2.0 * (double)(m * s->n * s->k), bytes = (double)weight_bytes(s);
     double memory = bytes / bench.bytes, fma = flop / bench.flops,
            least = memory > fma ? memory : fma;
     int64_t calls = 1 + (int64_t)((opt.quick ? 0.004 : 0.02) / least), at = 0;
     double ours[SAMPLES], theirs[SAMPLES];
-    const char *rival = rival_of(s);
+    const char *rival = bench_options.goals ? NULL : rival_of(s);
     for (int i = 0; i < SAMPLES; i++) {
         ours[i] = time_ours(s, m, calls, &at);
         theirs[i] = rival ? time_rival(s, m, calls, &at) : 0;
     }
     double t = settle(ours), other = settle(theirs);
+    if (bench_options.goals)
+        return least / t;
     printf("%6lld x %-5lld %-6s %-6s %4lld %9.3f %8.1f %7.1f %7.0f%% %5.0f%%", (long long)s->n,
            (long long)s->k, kn_dtype_name(s->t), s->conv1d ? "conv1d" : "linear", (long long)m,
            t * 1e3, flop / t * 1e-9, bytes / t * 1e-9, memory / t * 100, fma / t * 100);
@@ -178,6 +155,7 @@ static void measure(const struct shape *s, int64_t m)
         printf(" %9.1f %7.2fx %s", flop / other * 1e-9, other / t, rival);
     printf("\n");
     fflush(stdout);
+    return least / t;
 }
 
 static const struct shape SHAPES[] = {
@@ -192,42 +170,29 @@ static const struct shape SHAPES[] = {
 static bool parse(int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--busy") == 0)
-            opt.busy = true;
-        else if (strcmp(argv[i], "--quick") == 0)
+        if (strcmp(argv[i], "--quick") == 0)
             opt.quick = true;
         else if (strcmp(argv[i], "--type") == 0 && i + 1 < argc)
             opt.type = argv[++i];
-        else if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
-            opt.threads = (int)strtol(argv[++i], NULL, 10); /* kn_open refuses nonsense */
         else if (strcmp(argv[i], "--cpu") == 0 && i + 1 < argc && kn_cpu_parse(argv[i + 1]) >= 0)
             opt.cpu = kn_cpu_parse(argv[++i]);
         else
             return false;
     }
-    if (opt.busy)
-        opt.threads = 1;
-    else if (opt.threads == 0)
-        opt.threads = (int)sysconf(_SC_NPROCESSORS_ONLN);
     return true;
 }
 
 static bool prepare(void)
 {
     char why[128];
-    bench.be = kn_open(&(struct kn_options){"cpu", opt.threads, opt.cpu}, why, sizeof why);
+    bench.be = kn_open(&(struct kn_options){"cpu", bench_options.threads, opt.cpu}, why,
+                       sizeof why);
     if (!bench.be) {
         fprintf(stderr, "bench_linear: %s\n", why);
         return false;
     }
-    enum kn_cpu cpu = opt.cpu < 0 ? kn_cpu_best() : (enum kn_cpu)opt.cpu;
-    bench.roof = &roof_portable;
-#ifdef BENCH_X86
-    bench.roof = cpu == KN_CPU_AVX512 ? &roof_avx512
-                 : cpu == KN_CPU_AVX2 ? &roof_avx2
-                                      : &roof_portable;
-#endif
-    bench.pool = pool_new(opt.threads);
+    bench.roof = roof_of(opt.cpu);
+    bench.pool = pool_new(bench_options.threads);
     bench.memory = bench.be->type->alloc(bench.be, MEMORY);
     bench.x = bench.be->type->alloc(bench.be, ROWS_MAX * 8192 * sizeof(float));
     bench.out = bench.be->type->alloc(bench.be, ROWS_MAX * 50257 * sizeof(float));
@@ -243,30 +208,48 @@ static bool prepare(void)
     return true;
 }
 
+static void table(void)
+{
+    static const int64_t ROWS[] = {1, 4, 16, 32, 128};
+    printf("%s: %.0f GFLOP/s, %.1f GB/s read\n", bench.be->describe, bench.flops * 1e-9,
+           bench.bytes * 1e-9);
+#ifdef BENCH_OPENBLAS
+    openblas_set_num_threads(bench_options.threads);
+    printf("OpenBLAS kernels: %s\n", openblas_get_corename());
+#endif
+    printf(
+        "   N x K      type   weights  M        ms  GFLOP/s    GB/s of memory of FMA     rival  ratio\n");
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
+        for (size_t r = 0; r < sizeof ROWS / sizeof *ROWS; r++)
+            if (!opt.type || strcmp(opt.type, kn_dtype_name(SHAPES[i].t)) == 0)
+                (void)measure(&SHAPES[i], ROWS[r]);
+}
+
+/* Weights in blocks at four rows, the least favourable number: a quartile is of types here. */
+static void goals(void)
+{
+    double share[KN_DTYPE_COUNT];
+    int n = 0;
+    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
+        if (kn_dtype_block(SHAPES[i].t) > 1)
+            share[n++] = measure(&SHAPES[i], 4) * 100;
+    bench_report("G17", "weights in blocks, products of 4 rows: share of the roofline", "%",
+                 ">=", 70, share, n);
+}
+
 int main(int argc, char **argv)
 {
+    bench_take_options(&argc, argv);
     if (!parse(argc, argv)) {
-        fprintf(
-            stderr,
-            "usage: bench_linear [--threads N] [--cpu portable|avx2|avx512] [--type TYPE] [--busy] [--quick]\n");
+        fprintf(stderr,
+                "usage: bench_linear [--threads N] [--busy] [--goals] [--cpu portable|avx2|avx512] "
+                "[--type TYPE] [--quick]\n");
         return 2;
     }
     if (!prepare())
         return 1;
     measure_roof();
-    printf("%s: %.0f GFLOP/s, %.1f GB/s read\n", bench.be->describe, bench.flops * 1e-9,
-           bench.bytes * 1e-9);
-#ifdef BENCH_OPENBLAS
-    openblas_set_num_threads(opt.threads);
-    printf("OpenBLAS kernels: %s\n", openblas_get_corename());
-#endif
-    printf(
-        "   N x K      type   weights  M        ms  GFLOP/s    GB/s of memory of FMA     rival  ratio\n");
-    static const int64_t ROWS[] = {1, 4, 16, 32, 128};
-    for (size_t i = 0; i < sizeof SHAPES / sizeof *SHAPES; i++)
-        for (size_t r = 0; r < sizeof ROWS / sizeof *ROWS; r++)
-            if (!opt.type || strcmp(opt.type, kn_dtype_name(SHAPES[i].t)) == 0)
-                measure(&SHAPES[i], ROWS[r]);
+    (bench_options.goals ? goals : table)();
     kn_close(bench.be);
     pool_free(bench.pool);
     return 0;

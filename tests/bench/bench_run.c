@@ -1,76 +1,40 @@
 /* bench_run.c - a run with everything captured, and reruns after edits, beside a plain forward.
  *
- *   bench_run [--threads N] [--tokens N]... [--bf16|--f32] [--model FOLDER]
+ *   bench_run [--threads N] [--busy] [--goals] [--tokens N]... [--bf16|--f32] [--model FOLDER]
  *
- * A random model of GPT-2's small size, written to a temporary folder.  In every round each
- * contender runs once, in turn; figures are medians of nine rounds. plain      the forward pass,
- * nothing kept but residuals, keys and values; logits of the last position captured   the same with
- * every hook point kept, in memory that earlier runs have touched fresh      the same with a run
- * made anew, its memory touched for the first time all logits captured, and the logits of every
- * position (what a cache of TransformerLens holds) edit       one head's attn.hook_z at one (layer,
- * position) set to 0 on top of the run without edits; the mean over all layers and eight positions,
- * each the median of its rounds products   with OpenBLAS: the products of the plain pass alone, on
- * the same weights (f32)
+ * A random model of GPT-2's small size.  In every round each contender runs once, in turn; figures
+ * are medians of nine rounds.
+ * plain: the forward pass, nothing kept but residuals, keys and values; logits of the last position
+ * captured: the same with every hook point kept, in memory that earlier runs have touched
+ * fresh: the same with a run made anew
+ * all logits: captured, and the logits of every position (what a cache of TransformerLens holds)
+ * unembedding: of every position, alone, into memory that was touched; last: of the last position
+ * edit: one head's attn.hook_z at one (layer, position) set to 0 on top of the run without edits;
+ * the mean over all layers and eight positions
+ * products: with OpenBLAS, the products of the plain pass alone, on the same weights (f32)
  */
-#include "bench.h"
+#include "bench_bed.h"
+#include "bench_row.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-#include "measure/lens.h"
 #ifdef BENCH_OPENBLAS
 #include <cblas.h>
 extern void openblas_set_num_threads(int threads);
 #endif
 
-enum { PLACES = 8, LAYERS_MAX = 64 };
-enum contender { PLAIN, CAPTURED, FRESH, ALL_LOGITS, PRODUCTS, CONTENDER_COUNT };
+enum { LAYERS_MAX = 64 };
+enum contender { PLAIN, CAPTURED, FRESH, ALL_LOGITS, UNEMBED, LAST, PRODUCTS, CONTENDER_COUNT };
 static const char *const contender_names[CONTENDER_COUNT] = {
-    "plain forward", "captured, every hook", "captured, fresh memory",
-    "captured, logits everywhere", "OpenBLAS, products alone"};
+    "plain forward",           "captured, every hook",
+    "captured, fresh memory",  "captured, logits everywhere",
+    "unembedding of all",      "unembedding of the last",
+    "OpenBLAS, products alone"};
 
-static struct bench {
-    struct model *m;
-    int threads;
-    int32_t tokens[BENCH_TOKENS_MAX], n;
-    struct run *plain, *captured, *fork;
-    float *logits;
-} b;
-
-static void check(int rc, const struct err *e)
-{
-    if (rc == 0)
-        return;
-    fprintf(stderr, "bench_run: %s\n", e->text);
-    bench_model_remove();
-    exit(1);
-}
-
-static struct run *make(struct run *base, size_t cache_bytes)
-{
-    struct err e;
-    struct run_options opt = {.cache_bytes = cache_bytes};
-    struct run *r = run_create(b.m, base, &opt, &e);
-    check(r ? 0 : -1, &e);
-    return r;
-}
-
-/* Change the first token, so that nothing of the last run holds, then run and take the last logits.
- */
-static void forward(struct run *r)
-{
-    struct err e;
-    struct run_cost cost;
-    b.tokens[0] = (b.tokens[0] + 1) % b.m->cfg.d_vocab;
-    check(run_sync(r, run_ids(b.tokens, b.n), NULL, NULL, &cost, &e), &e);
-    if (cost.share < 1) {
-        fprintf(stderr, "bench_run: only %g of the blocks were computed\n", cost.share);
-        exit(1);
-    }
-    check(lens_logits(r, b.n - 1, b.logits, &e), &e);
-}
+static struct bed b;
+static struct run *plain, *captured, *fork_run;
+static float *wide; /* logits of every position */
 
 #ifdef BENCH_OPENBLAS
 static void product(const struct kn_view *w, const float *x, float *y, int rows)
@@ -88,10 +52,10 @@ static void products(void)
     const struct kn_view *u = model_weight(b.m, 0, W_U);
     if (!x) {
         const struct config *c = &b.m->cfg;
-        size_t wide = BENCH_TOKENS_MAX * (size_t)(c->d_mlp + c->d_model + c->n_heads * c->d_head);
-        x = malloc(wide * sizeof *x);
-        y = malloc((wide + (size_t)c->d_vocab) * sizeof *y);
-        for (size_t i = 0; i < wide; i++)
+        size_t row = (size_t)(c->d_mlp + c->d_model + c->n_heads * c->d_head);
+        x = malloc(BENCH_TOKENS_MAX * row * sizeof *x);
+        y = malloc((BENCH_TOKENS_MAX * row + (size_t)c->d_vocab) * sizeof *y);
+        for (size_t i = 0; i < BENCH_TOKENS_MAX * row; i++)
             x[i] = (float)(i % 1021) / 1021 - 0.5f; /* a library may skip zeros */
     }
     for (int32_t l = 0; l < b.m->cfg.n_layers; l++)
@@ -113,132 +77,131 @@ static void products(void)
 }
 #endif
 
+static void unembed_all(void)
+{
+    struct err e;
+    struct kn_view x, out = kn_view2(wide, KN_F32, b.n, b.m->cfg.d_vocab);
+    struct site_ref last = {SITE_RESID_POST, b.m->cfg.n_layers - 1};
+    bed_check(run_view(captured, last, 0, b.n, &x, &e), &e);
+    bed_check(run_unembed(captured, &x, &out, &e), &e);
+}
+
 static void contend(enum contender c)
 {
     struct err e;
     struct kn_view v;
-    if (c == PLAIN)
-        forward(b.plain);
-    else if (c == PRODUCTS)
-        products();
-    else if (c == FRESH) {
-        struct run *r = make(NULL, (size_t)4 << 30);
-        forward(r);
+    struct run *r;
+    switch (c) {
+    case PLAIN: bed_forward(&b, plain); break;
+    case PRODUCTS: products(); break;
+    case UNEMBED: unembed_all(); break;
+    case LAST: bed_check(lens_logits(captured, b.n - 1, b.logits, &e), &e); break;
+    case FRESH:
+        r = bed_run(&b, NULL, BED_KEEP_ALL);
+        bed_forward(&b, r);
         run_free(r);
-    } else {
-        forward(b.captured);
-        if (c == ALL_LOGITS)
-            check(run_view(b.captured, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, b.n, &v,
-                           &e),
-                  &e);
+        break;
+    default: bed_forward(&b, captured);
     }
+    if (c == ALL_LOGITS)
+        bed_check(
+            run_view(captured, (struct site_ref){SITE_UNEMBED_OUT, SITE_ROOT}, 0, b.n, &v, &e), &e);
 }
 
-/* Time and share of one edit of head 0 at (layer, row) upon the run without edits. */
-static double edit_time(int32_t layer, int32_t row, double *share)
+/* Of each round: the mean over cells, and over their shares. */
+static void edits(double mean[BENCH_ROUNDS], double *share)
 {
-    char text[80];
-    struct err e;
-    struct edit *ed;
-    struct edit_program *prog;
-    struct run_cost cost;
-    bool on = true;
-    struct edit_context ctx = {.cfg = &b.m->cfg, .n_pos = b.n};
-    snprintf(text, sizeof text, "blocks.%d.attn.hook_z[%d, 0] = 0", layer, row);
-    check(edit_parse(&ed, text, &e), &e);
-    check(edit_resolve(&prog, &ed, &on, 1, &ctx, &e), &e);
-    check(run_sync(b.fork, (struct run_input){0}, NULL, NULL, NULL, &e), &e);
-    double from = bench_now();
-    check(run_sync(b.fork, (struct run_input){0}, prog, NULL, &cost, &e), &e);
-    check(lens_logits(b.fork, b.n - 1, b.logits, &e), &e);
-    double took = bench_now() - from;
-    *share = cost.share;
-    edit_program_free(prog);
-    edit_free(ed);
-    return took;
-}
-
-static void edits(void)
-{
-    static double took[LAYERS_MAX][PLACES][BENCH_ROUNDS], whole[BENCH_ROUNDS];
-    int places = b.n < PLACES ? b.n : PLACES;
-    double share = 0, mean = 0, worst = 0;
+    int cells = BED_PLACES * b.m->cfg.n_layers;
+    bed_forward(&b, captured);
+    *share = 0;
     for (int round = 0; round < BENCH_ROUNDS; round++) {
-        double from = bench_now();
-        forward(b.captured);
-        whole[round] = bench_now() - from;
+        mean[round] = 0;
         for (int32_t l = 0; l < b.m->cfg.n_layers; l++)
-            for (int p = 0; p < places; p++) {
+            for (int p = 0; p < BED_PLACES; p++) {
                 double s;
-                took[l][p][round] = edit_time(l, (2 * p + 1) * b.n / (2 * places), &s);
-                share += s / (BENCH_ROUNDS * places * b.m->cfg.n_layers);
+                mean[round] += bed_edit(&b, fork_run, l, bed_place(&b, p), &s) / cells;
+                *share += s / (BENCH_ROUNDS * cells);
             }
     }
-    double full = bench_median(whole, BENCH_ROUNDS);
-    for (int32_t l = 0; l < b.m->cfg.n_layers; l++)
-        for (int p = 0; p < places; p++) {
-            double t = bench_median(took[l][p], BENCH_ROUNDS);
-            mean += t / (places * b.m->cfg.n_layers);
-            worst = t > worst ? t : worst;
-        }
-    printf(
-        "  %-28s %8.1f ms  %.2f of a captured run (share of blocks x rows %.2f; the worst cell %.2f)\n",
-        "edit, mean over cells", mean, mean / full, share, worst / full);
+}
+
+static void print_times(double took[][BENCH_ROUNDS], double *edited, double share)
+{
+    double base = bench_median(took[PLAIN], BENCH_ROUNDS),
+           whole = bench_median(took[CAPTURED], BENCH_ROUNDS);
+    printf("%d tokens\n", b.n);
+    for (int c = 0; c < CONTENDER_COUNT; c++) {
+        double t = bench_median(took[c], BENCH_ROUNDS);
+        if (t > 0)
+            printf("  %-28s %8.1f ms  %.2f of plain\n", contender_names[c], t, t / base);
+    }
+    double t = bench_median(edited, BENCH_ROUNDS);
+    printf("  %-28s %8.1f ms  %.2f of a captured run (share of blocks x rows %.2f)\n",
+           "edit, mean over cells", t, t / whole, share);
+}
+
+static void print_goals(double took[][BENCH_ROUNDS], double *edited, double share)
+{
+    double least[BENCH_ROUNDS], ideal[BENCH_ROUNDS];
+    char what[4][80];
+    static const char *const texts[4] = {
+        "everything captured / plain forward, %d tokens",
+        "captured into fresh memory / plain, %d tokens",
+        "logits of all positions / (plain + the product), %d tokens",
+        "edit, mean over all cells / captured run, %d tokens"};
+    for (int i = 0; i < 4; i++)
+        snprintf(what[i], sizeof what[i], texts[i], (int)b.n);
+    for (int i = 0; i < BENCH_ROUNDS; i++) {
+        least[i] = took[PLAIN][i] + took[UNEMBED][i];
+        ideal[i] = share * (took[CAPTURED][i] - took[LAST][i]) + took[LAST][i];
+    }
+    bench_report_ratio("G4", what[0], "<=", 1.10, took[CAPTURED], took[PLAIN], BENCH_ROUNDS);
+    bench_report_ratio("G4", what[1], "<=", 1.10, took[FRESH], took[PLAIN], BENCH_ROUNDS);
+    bench_report_ratio("G4", what[2], "<=", 1.15, took[ALL_LOGITS], least, BENCH_ROUNDS);
+    bench_report_ratio("G6", what[3], "<=", 0.40, edited, took[CAPTURED], BENCH_ROUNDS);
+    snprintf(what[0], sizeof what[0], "edit / (its share, %.2f, + the last logits), %d tokens",
+             share, (int)b.n);
+    bench_report_ratio("G6", what[0], "<=", 1.25, edited, ideal, BENCH_ROUNDS);
 }
 
 static void at_length(int32_t n)
 {
-    double took[CONTENDER_COUNT][BENCH_ROUNDS];
+    static double took[CONTENDER_COUNT][BENCH_ROUNDS], edited[BENCH_ROUNDS];
+    double share;
     bool openblas = false;
 #ifdef BENCH_OPENBLAS
-    openblas = model_weight(b.m, 0, W_Q)->dtype == KN_F32;
+    openblas = model_weight(b.m, 0, W_Q)->dtype == KN_F32 && !bench_options.goals;
 #endif
-    b.n = n;
-    for (int32_t i = 0; i < n; i++)
-        b.tokens[i] = (int32_t)((uint32_t)i * 7919u % (uint32_t)b.m->cfg.d_vocab);
-    b.plain = make(NULL, 0);
-    b.captured = make(NULL, (size_t)4 << 30);
-    b.fork = make(b.captured, (size_t)4 << 30);
+    bed_length(&b, n);
+    plain = bed_run(&b, NULL, 0);
+    captured = bed_run(&b, NULL, BED_KEEP_ALL);
+    fork_run = bed_run(&b, captured, BED_KEEP_ALL);
+    wide = b.be->type->alloc(b.be, (size_t)n * (size_t)b.m->cfg.d_vocab * sizeof *wide);
     for (int round = -1; round < BENCH_ROUNDS; round++) /* the first only warms */
         for (int c = 0; c < CONTENDER_COUNT; c++) {
             double from = bench_now();
             if (c != PRODUCTS || openblas)
                 contend((enum contender)c);
             if (round >= 0)
-                took[c][round] = bench_now() - from;
+                took[c][round] = c != PRODUCTS || openblas ? bench_now() - from : 0;
         }
-    printf("%d tokens\n", n);
-    double plain = bench_median(took[PLAIN], BENCH_ROUNDS);
-    for (int c = 0; c < CONTENDER_COUNT; c++)
-        if (c != PRODUCTS || openblas) {
-            double t = bench_median(took[c], BENCH_ROUNDS);
-            printf("  %-28s %8.1f ms  %.2f of plain\n", contender_names[c], t, t / plain);
-        }
-    edits();
-    run_free(b.fork);
-    run_free(b.captured);
-    run_free(b.plain);
+    edits(edited, &share);
+    (bench_options.goals ? print_goals : print_times)(took, edited, share);
+    b.be->type->release(b.be, wide, (size_t)n * (size_t)b.m->cfg.d_vocab * sizeof *wide);
+    run_free(fork_run);
+    run_free(captured);
+    run_free(plain);
 }
 
 static void with_model(const char *folder, const int *lengths, int n_lengths)
 {
-    struct err e;
-    char why[256];
-    struct kn_options options = {.backend = "cpu", .threads = b.threads, .cpu = -1};
-    struct kn_backend *be = kn_open(&options, why, sizeof why);
-    if (!be) {
-        fprintf(stderr, "bench_run: %s\n", why);
-        exit(1);
-    }
-    check(model_open(&b.m, folder, be, &e), &e);
-    b.logits = malloc((size_t)b.m->cfg.d_vocab * sizeof *b.logits);
-    printf("\n%.0f M parameters, %s, %d layers, %s\n", (double)b.m->params / 1e6, b.m->dtype,
-           b.m->cfg.n_layers, be->describe);
+    bed_open(&b, folder);
+    if (!bench_options.goals)
+        printf("\n%.0f M parameters, %s, %d layers, %s\n", (double)b.m->params / 1e6, b.m->dtype,
+               b.m->cfg.n_layers, b.be->describe);
     for (int i = 0; i < n_lengths; i++)
         at_length(lengths[i]);
-    free(b.logits);
-    model_close(b.m);
-    kn_close(be);
+    bed_close(&b);
 }
 
 int main(int argc, char **argv)
@@ -246,12 +209,11 @@ int main(int argc, char **argv)
     int lengths[8], n_lengths = 0;
     bool f32 = true, bf16 = true;
     const char *folder = NULL;
-    b.threads = 0;
+    bench_take_options(&argc, argv);
     for (int i = 1; i < argc; i++) {
-        if (strcmp(argv[i], "--threads") == 0 && i + 1 < argc)
-            b.threads = (int)strtol(argv[++i], NULL, 10);
-        else if (strcmp(argv[i], "--tokens") == 0 && i + 1 < argc && n_lengths < 8)
-            lengths[n_lengths++] = (int)strtol(argv[++i], NULL, 10);
+        long n = i + 1 < argc ? strtol(argv[i + 1], NULL, 10) : 0;
+        if (strcmp(argv[i], "--tokens") == 0 && n > 0 && n <= BENCH_TOKENS_MAX && n_lengths < 8)
+            lengths[n_lengths++] = (int)n, i++;
         else if (strcmp(argv[i], "--model") == 0 && i + 1 < argc)
             folder = argv[++i];
         else if (strcmp(argv[i], "--bf16") == 0)
@@ -260,28 +222,25 @@ int main(int argc, char **argv)
             bf16 = false;
         else {
             fprintf(stderr,
-                    "bench_run: %s · --threads N, --tokens N, --model FOLDER, --bf16 or --f32\n",
-                    argv[i]);
+                    "bench_run: %s · --threads N, --busy, --goals, --tokens 1..%d, --model FOLDER, "
+                    "--bf16 or --f32\n",
+                    argv[i], BENCH_TOKENS_MAX);
             return 2;
         }
     }
-    if (n_lengths == 0)
-        for (lengths[n_lengths++] = 1; n_lengths < 4; n_lengths++)
-            lengths[n_lengths] = n_lengths == 1 ? 16 : n_lengths == 2 ? 32 : 128;
-    for (int i = 0; i < n_lengths; i++)
-        if (lengths[i] < 1 || lengths[i] > BENCH_TOKENS_MAX) {
-            fprintf(stderr, "bench_run: --tokens %d · 1 to %d\n", lengths[i], BENCH_TOKENS_MAX);
-            return 2;
-        }
+    static const int usual[] = {1, 16, 32, 128};
+    bool own = n_lengths > 0;
+    for (int i = 0; !own && i < 4; i++)
+        if (!bench_options.goals || usual[i] >= 32)
+            lengths[n_lengths++] = usual[i];
 #ifdef BENCH_OPENBLAS
-    openblas_set_num_threads(b.threads > 0 ? b.threads : (int)sysconf(_SC_NPROCESSORS_ONLN));
+    openblas_set_num_threads(bench_options.threads);
 #endif
     if (folder)
         with_model(folder, lengths, n_lengths);
     if (!folder && f32)
         with_model(bench_model(ST_F32), lengths, n_lengths);
-    bench_model_remove();
-    if (!folder && bf16)
+    if (!folder && bf16 && !bench_options.goals)
         with_model(bench_model(ST_BF16), lengths, n_lengths);
     bench_model_remove();
     return 0;

@@ -1,14 +1,19 @@
 /* bench_start.c - from starting the program to its first screen and its first numbers.
  *
- *   bench_start [BORESCOPE]
+ *   bench_start [--goals] [BORESCOPE]
  *
  * Each round starts every contender once, in turn; figures are medians of nine rounds, and ratios
  * to a program that does nothing.  The explorer runs on a pseudo-terminal that answers as an xterm
- * does. first frame    until the bar of views has arrived first figures  until the panel of the
- * cell under the cursor has its numbers first logits   `borescope run` from start to exit "cold":
- * the weights are dropped from the page cache before every start (the file system permitting).
+ * does.
+ * first frame: until the bar of views has arrived
+ * first figures: until the panel of the cell under the cursor has its numbers
+ * first logits: `borescope run` from start to exit
+ * cold: the weights are dropped from the page cache before every start (the file system permitting)
+ * --goals: first logits beside llama.cpp's (BORESCOPE_LLAMA and, for its model file,
+ * BORESCOPE_PYTHON) and beside `import torch`, memory, and how long a GPT-2's tokenizer takes.
  */
 #include "bench.h"
+#include "bench_row.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,9 +21,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 #include <utmp.h>
+
+#include "token/tokenizer.h"
 
 enum { WAIT_MS = 60000, WORDS_MAX = 8 };
 static const char prompt[] = "When Mary and John went to the store, John gave a bag to";
@@ -142,15 +150,128 @@ static void once(const struct contender *c, char *program, char *big, double too
         took[0] = took[1] = time_exit(c->model ? run : nothing);
 }
 
+/* ---- goals ---- */
+
+/* Most memory of its own, in bytes, that a program had, looked at every 200 us. */
+static double peak_anonymous(char *const argv[])
+{
+    char path[64], line[256];
+    long most = 0, now;
+    pid_t pid = fork();
+    if (pid == 0) {
+        int null = open("/dev/null", O_RDWR);
+        dup2(null, 1);
+        execv(argv[0], argv);
+        _exit(127);
+    }
+    int status = 1;
+    snprintf(path, sizeof path, "/proc/%ld/status", (long)pid);
+    while (pid > 0 && waitpid(pid, &status, WNOHANG) == 0) {
+        FILE *f = fopen(path, "r");
+        while (f && fgets(line, sizeof line, f))
+            if (sscanf(line, "RssAnon: %ld", &now) == 1 && now > most)
+                most = now;
+        if (f)
+            fclose(f);
+        usleep(200);
+    }
+    if (status != 0)
+        stop(argv[0]);
+    return 1024.0 * (double)most;
+}
+
+static double file_size(const char *folder)
+{
+    char path[600];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/model.safetensors", folder);
+    return stat(path, &st) ? 1 : (double)st.st_size;
+}
+
+/* Words of a program that is there, else NULL. */
+static char *installed(const char *variable)
+{
+    char *path = getenv(variable);
+    return path && access(path, X_OK) == 0 ? path : NULL;
+}
+
+static void report(const char *goal, const char *what, double must, const double *ours,
+                   const double *theirs, const char *why)
+{
+    if (why)
+        bench_report_absent(goal, what, "<=", must, why);
+    else
+        bench_report_ratio(goal, what, "<=", must, ours, theirs, BENCH_ROUNDS);
+}
+
+/* A tokenizer.json of GPT-2's own size: the bytes, and merges of random neighbours. */
+static void tokenizer_goal(void)
+{
+    double took[BENCH_ROUNDS];
+    char path[] = "/tmp/borescope-tokenizer-XXXXXX";
+    int fd = mkstemp(path);
+    if (fd < 0 || close(fd) || !bench_tokenizer(path))
+        stop("cannot write a tokenizer");
+    for (int r = -1; r < BENCH_ROUNDS; r++) {
+        struct err e;
+        double from = bench_now();
+        struct tokenizer *t = tokenizer_open(path, &e);
+        if (r >= 0)
+            took[r] = bench_now() - from;
+        if (!t)
+            stop(e.text);
+        tokenizer_close(t);
+    }
+    unlink(path);
+    bench_report("", "a tokenizer of GPT-2's size opens", "ms", "<=", 15, took, BENCH_ROUNDS);
+}
+
+static void goals(char *program, char *big)
+{
+    double ours[BENCH_ROUNDS], llama[BENCH_ROUNDS], torch[BENCH_ROUNDS], memory[BENCH_ROUNDS],
+        size[BENCH_ROUNDS];
+    char gguf[300], threads[16], *python = installed("BORESCOPE_PYTHON"),
+                                 *bench = installed("BORESCOPE_LLAMA");
+    char *run[] = {program, "run", big, "--tokens", (char *)ids, NULL};
+    char *import[] = {python, "-c", "import torch", NULL};
+    snprintf(gguf, sizeof gguf, "%s/model.gguf", big);
+    snprintf(threads, sizeof threads, "%d", bench_options.threads);
+    char *first[] = {bench, "-m", gguf, "-p", "16", "-n", "0", "-r", "1", "-t", threads, NULL};
+    const char *no_torch = python ? NULL : "BORESCOPE_PYTHON names no interpreter",
+               *no_llama = !bench ? "BORESCOPE_LLAMA names no llama-bench"
+                           : bench_gguf(big, gguf, "f32")
+                               ? NULL
+                               : "no model file without gguf in BORESCOPE_PYTHON";
+    for (int r = -1; r < BENCH_ROUNDS; r++) {
+        double a = time_exit(run), l = no_llama ? 0 : time_exit(first),
+               t = no_torch ? 0 : time_exit(import), m = peak_anonymous(run);
+        if (r >= 0)
+            ours[r] = a, llama[r] = l, torch[r] = t, memory[r] = m, size[r] = file_size(big);
+    }
+    report("G12", "start -> first logits / llama.cpp's (which warms up once), 16 tokens", .60, ours,
+           llama, no_llama);
+    report("G13", "start -> first logits / python -c 'import torch'", .08, ours, torch, no_torch);
+    report("G14", "most anonymous memory / model file", .25, memory, size, NULL);
+    unlink(gguf);
+    tokenizer_goal();
+}
+
 int main(int argc, char **argv)
 {
     static double took[CONTENDERS][2][BENCH_ROUNDS];
+    bench_take_options(&argc, argv);
     char *program = argc > 1 ? argv[1] : BORESCOPE;
     if (argc > 2 || access(program, X_OK) != 0) {
-        fprintf(stderr, "bench_start: %s · no program; bench_start [BORESCOPE]\n", program);
+        fprintf(stderr, "bench_start: %s · no program; bench_start [--goals] [BORESCOPE]\n",
+                program);
         return 2;
     }
     char *big = (char *)bench_model(ST_F32);
+    if (bench_options.goals) {
+        goals(program, big);
+        bench_model_remove();
+        return 0;
+    }
     for (int round = -1; round < BENCH_ROUNDS; round++) /* the first only warms */
         for (int c = 0; c < CONTENDERS; c++) {
             double t[2];
