@@ -162,13 +162,13 @@ unsigned act_OBSERVE(struct app *a, const char *args)
 unsigned act_COPY(struct app *a, const char *args)
 {
     (void)args;
-    struct noun noun;
+    struct noun noun = {0};
     char name[LIMIT_NAME];
     bytes_clear(&a->copied);
     if (app_view(a)->copy)
         app_view(a)->copy(a, &a->copied);
     else if (app_view(a)->noun(a, &noun))
-        bytes_addf(&a->copied, "%s%s", site_name(noun.site, name), noun.here);
+        bytes_addf(&a->copied, "%s%s", app_hook_name(noun.site, noun.expert, name), noun.here);
     if (!a->copied.len || a->copied.failed) {
         app_say(a, "nothing to copy here");
         return 0;

@@ -86,7 +86,7 @@ int app_edit_add(struct app *a, const char *text)
 
 static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
 {
-    struct noun noun;
+    struct noun noun = {0};
     if (!app_view(a)->noun(a, &noun))
         return false;
     int32_t c0 = a->select_column < a->cur.column ? a->select_column : a->cur.column;
@@ -103,15 +103,28 @@ static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
     return true;
 }
 
+char *app_hook_name(struct site_ref s, int32_t expert, char buf[LIMIT_NAME])
+{
+    static const char experts[] = "experts.";
+    char name[LIMIT_NAME];
+    const char *at = expert ? strstr(site_name(s, name), experts) : NULL;
+    if (!at)
+        return site_name(s, buf);
+    at += strlen(experts);
+    snprintf(buf, LIMIT_NAME, "%.*s%d.%s", (int)(at - name), name, (int)expert - 1, at);
+    return buf;
+}
+
 bool app_noun_text(const struct app *a, bool everywhere, char buf[256])
 {
     if (a->selecting)
         return rectangle_text(a, everywhere, buf);
-    struct noun noun;
+    struct noun noun = {0};
     if (!app_view(a)->noun || !app_view(a)->noun(a, &noun))
         return false;
     char name[LIMIT_NAME];
-    snprintf(buf, 256, "%s%s", site_name(noun.site, name), everywhere ? noun.all : noun.here);
+    snprintf(buf, 256, "%s%s", app_hook_name(noun.site, noun.expert, name),
+             everywhere ? noun.all : noun.here);
     return true;
 }
 
@@ -278,10 +291,10 @@ static int edit_under(const struct app *a)
 {
     if (a->cur.view == VIEW_EDITS || !a->edits.n)
         return a->edits.n ? a->cur.edit : -1;
-    struct noun noun;
+    struct noun noun = {0};
     char name[LIMIT_NAME];
     if (app_view(a)->noun && app_view(a)->noun(a, &noun)) {
-        site_name(noun.site, name);
+        app_hook_name(noun.site, noun.expert, name);
         for (int i = a->edits.n - 1; i >= 0; i--) {
             size_t n = strcspn(a->edits.text[i], "[ ");
             if (strlen(name) == n && memcmp(name, a->edits.text[i], n) == 0)

@@ -155,7 +155,12 @@ static int32_t number(struct app *a, const char *what, const char *args, int32_t
 
 unsigned act_HEAD(struct app *a, const char *args)
 {
-    bool experts = a->cur.view == VIEW_GRID;
+    bool experts = a->cur.view == VIEW_GRID, one = a->cur.view == VIEW_TENSOR && a->cur.expert;
+    if (one) {
+        int32_t e = number(a, "expert", args, a->cur.expert - 1, 0, a->m->cfg.n_experts - 1);
+        a->cur.expert = e >= 0 ? e + 1 : a->cur.expert;
+        return 0;
+    }
     int32_t n = experts ? a->m->cfg.n_active : a->m->cfg.n_heads;
     if (experts && a->quantity != QUANTITY_EXPERTS) {
         app_complain(a, "no head is chosen here · 2 shows attention");
@@ -257,7 +262,7 @@ unsigned act_NONFINITE(struct app *a, const char *args)
     int rank = site_shape(&a->m->cfg, at->site.id, a->n, shape), axis = site_row_axis(at->site.id);
     app_jump_push(a);
     a->cur.view = VIEW_TENSOR;
-    a->cur.site = at->site;
+    a->cur.site = at->site, a->cur.expert = 0;
     if (at->site.layer != SITE_ROOT)
         a->cur.column = at->site.layer + 1;
     a->cur.row = (int32_t)at->index[axis];
@@ -282,6 +287,7 @@ unsigned act_TENSOR(struct app *a, const char *args)
     } else {
         app_jump_push(a);
         a->cur.site = v.site[0]; /* of a fused projection: the queries */
+        a->cur.expert = v.form == FORM_EXPERT ? v.expert + 1 : 0;
         a->cur.view = VIEW_TENSOR;
         a->cur.element = 0;
     }

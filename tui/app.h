@@ -87,8 +87,9 @@ struct place {
     int32_t head, src;
     bool map;             /* attention: in the large map, not among the heads */
     struct site_ref site; /* tensor */
-    int32_t element;      /* tensor: column of the slice */
-    int32_t hook;         /* hooks: index into app.sites */
+    int32_t expert;  /* tensor: 1 + the expert whose positions are shown, 0: the site as it is */
+    int32_t element; /* tensor: column of the slice */
+    int32_t hook;    /* hooks: index into app.sites */
     int32_t edit;
 };
 
@@ -237,6 +238,9 @@ void app_edits_changed(struct app *a);
 void app_edits_try(struct app *a, int from, int to); /* edits [from, to) are new */
 /* The worker refused the question: true if that was for the edits on trial, which are gone now. */
 bool app_edits_refused(struct app *a, const struct err *why);
+/* A hook, or what an expert has of it: "blocks.0.mlp.experts.3.hook_pre"; `expert`: place.expert.
+ */
+char *app_hook_name(struct site_ref s, int32_t expert, char buf[LIMIT_NAME]);
 bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text);

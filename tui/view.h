@@ -31,6 +31,7 @@ enum move {
  * positions. */
 struct noun {
     struct site_ref site;
+    int32_t expert;         /* 1 + the one whose values they are, 0: the site as it is */
     char here[64], all[64]; /* "" = everything */
 };
 

@@ -56,7 +56,7 @@ static bool edits_enter(struct app *a)
     for (int32_t i = 0; i < a->n_reach; i++)
         if (a->reach[i].edit == a->cur.edit) {
             app_jump_push(a);
-            a->cur.site = a->reach[i].site;
+            a->cur.site = a->reach[i].site, a->cur.expert = 0;
             a->cur.view = VIEW_TENSOR;
             return true;
         }

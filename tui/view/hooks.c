@@ -211,7 +211,7 @@ static bool hooks_enter(struct app *a)
         return true;
     }
     app_jump_push(a);
-    a->cur.site = a->sites[a->cur.hook];
+    a->cur.site = a->sites[a->cur.hook], a->cur.expert = 0;
     a->cur.element = 0;
     a->cur.view = VIEW_TENSOR;
     return true;

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "draw.h"
-#include "say.h"
+#include "experts.h" "say.h"
 
 enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
 
@@ -15,6 +15,7 @@ struct slice {
     int64_t shape[SITE_RANK_MAX];
     int rank;
     bool head_first; /* [head, dest, src], else [pos, head, d] */
+    bool expert;     /* [pos, d]: of [pos, slot, d] the slot of one expert, 0 where none is its */
     int32_t heads, columns;
 };
 
@@ -22,6 +23,9 @@ static struct slice slice_of(const struct app *a)
 {
     struct slice s = {.heads = 1};
     s.rank = site_shape(&a->m->cfg, a->cur.site.id, a->n, s.shape);
+    s.expert = a->cur.expert && s.rank == 3;
+    if (s.expert)
+        s.shape[1] = s.shape[2], s.rank = 2;
     s.columns = s.rank < 2 ? 1 : (int32_t)s.shape[s.rank - 1];
     s.head_first = s.rank == 3 && site_row_axis(a->cur.site.id) == 1;
     if (s.rank == 3)
@@ -56,7 +60,8 @@ static int32_t head_of(const struct app *a, const struct slice *s)
 static void tensor_want(const struct app *a, struct want_list *l)
 {
     struct slice s = slice_of(a);
-    bool whole = (int64_t)a->n * s.columns <= WHOLE_MAX;
+    int64_t slots = s.expert ? a->m->cfg.n_active : 1;
+    bool whole = a->n * slots * s.columns <= WHOLE_MAX;
     struct want w = want_make(WANT_VALUES, a->cur.site, whole ? 0 : a->tensor_top,
                               whole ? a->n : a->tensor_top + a->page);
     if (s.rank == 3) {
@@ -64,13 +69,16 @@ static void tensor_want(const struct app *a, struct want_list *l)
         w.head1 = w.head0 + 1;
     }
     want_add(l, w);
+    if (s.expert)
+        want_add(l, experts_want(SITE_EXPERT_INDICES, w.site.layer, w.row0, w.row1));
 }
 
 /* The rows of an answer. */
 struct values {
     struct answer at;
-    int32_t columns;
-    const float *v[FACE_COUNT];
+    int32_t columns, slots;
+    int32_t expert; /* whose slot is meant, else -1 */
+    const float *v[FACE_COUNT], *index[FACE_COUNT];
 };
 
 /* False: nothing there that is of the hook and the prompt on show.  Another head is stale. */
@@ -81,10 +89,26 @@ static bool values_open(struct values *v, const struct app *a, const struct slic
         v->at.w->head1 - v->at.w->head0 > 1)
         return false;
     v->columns = s->columns;
+    v->slots = s->expert ? a->m->cfg.n_active : 1;
+    v->expert = s->expert ? a->cur.expert - 1 : -1;
+    struct want index = experts_want(SITE_EXPERT_INDICES, v->at.w->site.layer, v->at.w->row0,
+                                     v->at.w->row1);
     v->at.stale = v->at.stale || (s->rank == 3 && v->at.w->head0 != head_of(a, s));
     for (int f = 0; f < FACE_COUNT; f++)
-        v->v[f] = snapshot_rows(v->at.s, (enum face)f, v->at.w);
-    return true;
+        v->v[f] = snapshot_rows(v->at.s, (enum face)f, v->at.w),
+        v->index[f] = s->expert ? snapshot_rows(v->at.s, (enum face)f, &index) : NULL;
+    return !s->expert ||
+           (v->index[FACE_BASE] && (v->at.show == SHOW_BASE || v->index[FACE_EDITED]));
+}
+
+/* One face's value at a row of the answer; a row that goes to other experts has 0. */
+static float face_value(const struct values *v, enum face face, size_t row, int32_t col)
+{
+    size_t slots = (size_t)v->slots, slot = 0;
+    const float *index = v->index[face] ? v->index[face] + row * slots : NULL;
+    while (index && slot < slots && (int32_t)index[slot] != v->expert)
+        slot++;
+    return slot < slots ? v->v[face][(row * slots + slot) * (size_t)v->columns + (size_t)col] : 0;
 }
 
 /* False: that row is not there. */
@@ -93,9 +117,9 @@ static bool value(const struct values *v, int32_t row, int32_t col, float *out)
     const struct want *w = v->at.w;
     if (row < w->row0 || row >= w->row1)
         return false;
-    size_t at = (size_t)(row - w->row0) * (size_t)v->columns + (size_t)col;
-    float base = v->v[FACE_BASE][at];
-    float edited = v->at.show == SHOW_BASE ? base : v->v[FACE_EDITED][at];
+    size_t at = (size_t)(row - w->row0);
+    float base = face_value(v, FACE_BASE, at, col);
+    float edited = v->at.show == SHOW_BASE ? base : face_value(v, FACE_EDITED, at, col);
     *out = v->at.show == SHOW_DIFFERENCE && base == edited ? 0
                                                            : show_value(v->at.show, base, edited);
     return true;
@@ -180,7 +204,7 @@ static void tensor_title(const struct app *a, struct bytes *out)
 {
     struct slice s = slice_of(a);
     char name[LIMIT_NAME];
-    bytes_addf(out, "%s [", site_name(a->cur.site, name));
+    bytes_addf(out, "%s [", app_hook_name(a->cur.site, s.expert ? a->cur.expert : 0, name));
     for (int i = 0; i < s.rank; i++)
         bytes_addf(out, "%s%lld", i ? ", " : "", (long long)s.shape[i]);
     bytes_add_char(out, ']');
@@ -202,6 +226,7 @@ static bool tensor_noun(const struct app *a, struct noun *n)
     int row = (int)draw_row_index(a, a->cur.row), head = (int)head_of(a, &s),
         e = (int)a->cur.element;
     n->site = a->cur.site;
+    n->expert = s.expert ? a->cur.expert : 0;
     if (s.rank == 2) {
         snprintf(n->here, sizeof n->here, "[%d, %d]", row, e);
         snprintf(n->all, sizeof n->all, "[:, %d]", e);
@@ -256,18 +281,18 @@ static void tensor_copy(const struct app *a, struct bytes *out)
 {
     struct slice s = slice_of(a);
     struct values values;
-    struct noun n;
+    struct noun n = {0};
     float v;
     char name[LIMIT_NAME];
     tensor_noun(a, &n);
-    bytes_addf(out, "%s%s", site_name(n.site, name), n.here);
+    bytes_addf(out, "%s%s", app_hook_name(n.site, n.expert, name), n.here);
     if (values_open(&values, a, &s) && value(&values, a->cur.row, a->cur.element, &v))
         bytes_addf(out, " %.9g", (double)v);
 }
 
 const struct view view_tensor = {
     .help =
-        "values of one hook: rows are positions, columns the last axis; H L the head, J K the layer, :tensor HOOK another",
+        "values of one hook: rows are positions, columns the last axis; H L the head or expert, J K the layer, :tensor HOOK another",
     .layout = tensor_layout,
     .want = tensor_want,
     .draw = tensor_draw,
