@@ -128,10 +128,10 @@ bool attention_beside(const struct attention *at, float *out)
 }
 
 /* The row's divisor under the mask. */
-static float row_divisor(const struct attention *at, const float *row, int32_t dest)
+static float row_divisor(const struct attention *at, const float *row)
 {
     float sum = 0, max = 0;
-    for (int32_t j = 0; j < config_seen_from(&at->a->m->cfg, dest, at->n); j++) {
+    for (int32_t j = 0; j < at->n; j++) {
         if (j && isfinite(row[j]))
             sum += row[j];
         max = isfinite(row[j]) && fabsf(row[j]) > max ? fabsf(row[j]) : max;
@@ -155,7 +155,7 @@ static bool row_open(const struct attention *at, const struct attention_part *p,
     *out = (struct attention_row){.head = head, .dest = dest};
     for (int f = 0; f < FACE_COUNT && p->v[f]; f++) {
         out->v[f] = p->v[f] + from;
-        out->divisor[f] = row_divisor(at, out->v[f], dest);
+        out->divisor[f] = row_divisor(at, out->v[f]);
     }
     return true;
 }
@@ -188,6 +188,17 @@ float attention_value(const struct attention *at, const struct attention_row *ro
     return show_value(at->show, base, edited);
 }
 
+int32_t attention_seen(const struct attention *at, const struct attention_row *row)
+{
+    int32_t own = config_seen_from(&at->a->m->cfg, row->dest, at->n), seen = at->n;
+    float hidden = at->scores ? -INFINITY : 0;
+    const float *edited = at->show == SHOW_BASE ? NULL : row->v[FACE_EDITED];
+    while (seen > own && row->v[FACE_BASE][seen - 1] == hidden &&
+           (!edited || edited[seen - 1] == hidden))
+        seen--;
+    return seen;
+}
+
 float *attention_matrix(const struct attention *at, const struct attention_part *p, int32_t head)
 {
     size_t n = (size_t)at->n, rows = (size_t)(p->w->row1 - p->w->row0);
@@ -195,8 +206,8 @@ float *attention_matrix(const struct attention *at, const struct attention_part 
     float ahead = at->scores && at->show != SHOW_DIFFERENCE ? -INFINITY : 0;
     for (int32_t i = p->w->row0; v && i < p->w->row1; i++) {
         struct attention_row row;
-        int32_t seen = row_open(at, p, head, i, &row) ? config_seen_from(&at->a->m->cfg, i, at->n)
-                                                      : 0;
+        bool there = row_open(at, p, head, i, &row);
+        int32_t seen = there ? attention_seen(at, &row) : 0;
         for (int32_t j = 0; j < at->n; j++)
             *to++ = j < seen ? attention_value(at, &row, j) : ahead;
     }
@@ -223,7 +234,7 @@ int attention_top(const struct attention *at, const struct attention_row *row, i
 {
     int n = 0;
     bool diff = at->show == SHOW_DIFFERENCE;
-    for (int32_t j = 0; j < config_seen_from(&at->a->m->cfg, row->dest, at->n) && j < at->n; j++) {
+    for (int32_t j = 0; j < attention_seen(at, row); j++) {
         float v = attention_value(at, row, j);
         int at_place = n;
         while (at_place > 0) {

@@ -175,7 +175,9 @@ static void draw_rows(const struct app *a, struct frame *f, const struct parts *
     draw_rows_of(f, &shown, &m);
     for (int32_t i = 0; i < m.rows; i++) {
         label_row(a, f->canvas, &shown, i, from + i);
-        int32_t seen = config_seen_from(&a->m->cfg, from + i, at->n);
+        struct attention_row row;
+        int32_t seen = attention_row(at, a->cur.head, from + i, &row) ? attention_seen(at, &row)
+                                                                      : 0;
         struct rect after = {p->area.x + seen * p->cell_w, shown.area.y + i,
                              (at->n - seen) * p->cell_w, 1};
         canvas_fill(f->canvas, after, canvas_plain(0), " "); /* what is not seen */
@@ -271,7 +273,7 @@ static void draw_text(const struct app *a, struct frame *f, const struct parts *
     bool digits = f->caps.depth == COLOR_DEPTH_NONE;
     int top = text_top(a, digits, p->area);
     struct token_place t = {.at = -1};
-    int32_t seen = config_seen_from(&a->m->cfg, row->dest, at->n);
+    int32_t seen = attention_seen(at, row);
     for (token_next(a, digits, p->area.w, &t); t.at < a->n; token_next(a, digits, p->area.w, &t)) {
         int y = t.line - top;
         if (y < 0 || y >= p->area.h)

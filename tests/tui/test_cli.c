@@ -214,6 +214,12 @@ static void attention_can_be_drawn(void **state)
     assert_memory_equal(png, "\211PNG\r\n\032\n", 8);
     free(png), free(file);
     folder_remove(folder);
+    r = RUN("attn", GPT2, "--tokens", "1,2,3,4", "-H", "0", "--tsv", "-e",
+            "blocks.0.attn.hook_pattern[0, 1, 3] = 0.5"); /* an edge that the edit makes */
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "\n0\t1\t3\t"));
+    assert_null(strstr(r.out, "\n0\t1\t2\t"));
+    result_free(&r);
     r = RUN("attn", GPT2, "--tokens", "1,2,3,4", "--sixel");
     assert_true(r.status == 0 && !strncmp(r.out, "\033P", 2) && strstr(r.out, "\033\\"));
     result_free(&r);

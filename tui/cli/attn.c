@@ -77,7 +77,13 @@ static int print_json(struct cli *c, const struct attention *a)
     return cli_json_end(c, &j);
 }
 
-/* One row per edge that the model can have. */
+/* Does the model, or an edit, let that position look there? */
+static bool is_edge(const struct cli *c, int32_t dest, int32_t src, float weight)
+{
+    return src < config_seen_from(&c->m->cfg, dest, c->n) || weight != 0;
+}
+
+/* One row per edge that there can be. */
 static int print_tsv(struct cli *c, const struct attention *a)
 {
     static const struct table_column columns[] = {
@@ -86,13 +92,16 @@ static int print_tsv(struct cli *c, const struct attention *a)
     struct table *t = table_new(columns, 6);
     for (int32_t i = 0; i < a->n_heads && t; i++)
         for (int32_t d = 0; d < c->n; d++)
-            for (int32_t s = 0; s < config_seen_from(&c->m->cfg, d, c->n); s++) {
+            for (int32_t s = 0; s < c->n; s++) {
+                float weight = head_pattern(c, a, i)[(size_t)d * (size_t)c->n + (size_t)s];
+                if (!is_edge(c, d, s, weight))
+                    continue;
                 table_int(t, a->first + i);
                 table_int(t, d);
                 table_int(t, s);
                 cli_table_input(c, t, d);
                 cli_table_input(c, t, s);
-                table_number(t, head_pattern(c, a, i)[(size_t)d * (size_t)c->n + (size_t)s]);
+                table_number(t, weight);
             }
     return cli_table(c, t);
 }

@@ -188,7 +188,7 @@ static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
     draw_input(a, c, r, x, 1, st, a->cur.src, 16);
     draw_number(c, r, 30, 1, st, (double)v, 9, 3, sign);
     int rank = 0;
-    int32_t seen = config_seen_from(&a->m->cfg, a->cur.row, at->n);
+    int32_t seen = attention_seen(at, row);
     for (int32_t j = 0; j < seen; j++)
         rank += attention_value(at, row, j) > v;
     const float *norm = attention_value_norm(at, at->show == SHOW_BASE ? FACE_BASE : FACE_EDITED,
