@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "measure/circuit.h"
+#include "measure/copying.h"
 #include "base/factored.h"
 #include "names/named_weight.h"
 
@@ -281,30 +282,15 @@ void bore_factored_corner(const struct bore_factored *f, int64_t n_rows, int64_t
 int bore_copying_score(const struct bore_model *m, int layer, int head, double (*values)[2],
                        double *score, struct bore_error *error)
 {
-    struct bore_factored f;
     struct err e = {0};
-    int rc = bore_factored_head(m, BORE_OV, layer, head, &f, error);
-    if (rc)
-        return rc;
-    int64_t d = f.rows;
-    double *tokens = malloc((size_t)(d * d) * sizeof *tokens),
-           *through = calloc((size_t)(d * f.inner), sizeof *through), sum = 0, size = 0;
+    int64_t d = m->m->cfg.d_model;
+    double *tokens = malloc((size_t)(d * d) * sizeof *tokens);
     bore_begin_read(m);
-    rc = tokens && through ? circuit_tokens(m->m, tokens, &e) : err_memory(&e, "a full circuit");
-    if (!rc) {
-        circuit_through_tokens(tokens, f.b, d, f.inner, through);
-        memcpy(f.b, through, (size_t)(d * f.inner) * sizeof *through);
-    }
-    free(tokens), free(through);
-    rc = bore_end(m, rc, &e, error);
+    int rc = tokens ? circuit_tokens(m->m, tokens, &e) : err_memory(&e, "a full circuit");
     if (!rc)
-        rc = bore_factored_eigenvalues(&f, values, error);
-    for (int64_t i = 0; !rc && i < f.inner; i++)
-        sum += values[i][0], size += hypot(values[i][0], values[i][1]);
-    if (!rc && score)
-        *score = sum / size;
-    bore_factored_free(&f);
-    return rc;
+        rc = copying_head(m->m, tokens, layer, head, values, score, &e);
+    free(tokens);
+    return bore_end(m, rc, &e, error);
 }
 
 int bore_composition_scores(const struct bore_model *m, char mode, struct bore_tensor *out,

@@ -153,3 +153,22 @@ int figure_stats(const struct figure_ask *a, struct err *e)
 {
     return lens_stats(a->run, a->unit->want->site, 0, run_length(a->run), a->unit->to, e);
 }
+
+int figure_thumbs(const struct figure_ask *a, struct err *e)
+{
+    return heads_small(a->run, a->unit->want->site.layer, a->unit->want->k, a->unit->to, e);
+}
+
+int figure_head_says(const struct figure_ask *a, struct err *e)
+{
+    const struct want *w = a->unit->want;
+    return heads_says(a->run, w->site.layer, w->head0, a->unit->row, w->k, a->unit->to, e);
+}
+
+int figure_neurons(const struct figure_ask *a, struct err *e)
+{
+    const struct want *w = a->unit->want;
+    bool all = w->kind == WANT_LAYER_NEURONS;
+    int32_t row = all ? 0 : a->unit->row, end = all ? run_length(a->run) : row + 1;
+    return lens_neurons(a->run, w->site.layer, row, end, w->k, a->unit->to, e);
+}

@@ -80,6 +80,28 @@ static bool is_lens_site(const struct config *cfg, struct site_ref s)
             (s.id == (sum ? SITE_RESID_PRE : site_stream(cfg, SITE_ROOT)) && s.layer <= 0));
 }
 
+/* Is k within what kinds of several elements allow? */
+static bool size_fits(const struct config *cfg, const struct want *w, int32_t n)
+{
+    int64_t most = LENS_TOP_MAX, there = w->k;
+    switch (w->kind) {
+    case WANT_THUMBS:
+        most = HEADS_SMALL_MAX;
+        there = w->site.id == SITE_PATTERN ? n : 0;
+        break;
+    case WANT_HEAD_SAYS:
+        there = w->site.id == SITE_Z && w->head1 == w->head0 + 1 && !cfg->headless ? cfg->d_vocab
+                                                                                   : 0;
+        break;
+    case WANT_NEURONS:
+    case WANT_LAYER_NEURONS:
+        there = w->site.id == SITE_POST ? site_row_size(cfg, w->site.id, n) : 0;
+        break;
+    default: return true;
+    }
+    return w->k >= 1 && w->k <= most && w->k <= there;
+}
+
 bool want_fit(const struct config *cfg, struct want *w, int32_t n)
 {
     int32_t layers = site_table[w->site.id].scope == SCOPE_BLOCK ? cfg->n_layers : 0;
@@ -97,6 +119,8 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n)
     if (w->kind == WANT_LOGITS && (w->id[0] < 0 || w->id[1] < 0))
         return false;
     if (w->kind == WANT_BEST && (w->k < 1 || w->k > LENS_TOP_MAX || w->k > cfg->d_vocab))
+        return false;
+    if (!size_fits(cfg, w, n))
         return false;
     w->row0 = want_is_whole(w->kind) ? 0 : clamp(w->row0, 0, n);
     w->row1 = want_is_whole(w->kind) ? n > 0 : clamp(w->row1, w->row0, n);

@@ -5,7 +5,9 @@
 #ifndef WANT_H
 #define WANT_H
 
+#include "measure/heads.h"
 #include "measure/lens.h"
+#include "measure/neurons.h"
 #include "measure/nonfinite.h"
 
 enum want_kind {
@@ -19,8 +21,9 @@ enum want_kind {
 struct want {
     enum want_kind kind;
     struct site_ref site; /* CELL, BEST: a column of the lens, run_lens_site */
-    int32_t k;            /* BEST: tokens, 1..min(LENS_TOP_MAX, d_vocab) */
-    int32_t id[2];        /* tokens; -1 = none */
+    int32_t k;     /* BEST, HEAD_SAYS: tokens, NEURONS, LAYER_NEURONS: neurons, up to LENS_TOP_MAX;
+                      THUMBS: side, up to HEADS_SMALL_MAX; of what there is */
+    int32_t id[2]; /* tokens; -1 = none */
     int32_t head0, head1; /* of sites with heads: [head0, head1), head1 0 = all */
     int32_t row0, row1;
 };
