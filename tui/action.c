@@ -20,6 +20,8 @@ const struct action action_table[ACTION_COUNT] = {
 #define HOOKS CTX_HOOKS
 #define TENSOR CTX_TENSOR
 #define EDITS CTX_EDITS
+#define HEADS CTX_HEADS
+#define NEURONS CTX_NEURONS
 #include "actions.def"
 };
 

@@ -65,6 +65,15 @@ unsigned act_QUANTITY(struct app *a, const char *args)
             a->scores = s;
         return 0;
     }
+    if (a->cur.view == VIEW_NEURONS) {
+        static const char *const words[] = {"position", "layer"};
+        int s = cycle(args, a->neurons_all, words, 2);
+        if (s < 0)
+            app_complain(a, "quantity position|layer");
+        else
+            a->neurons_all = s;
+        return 0;
+    }
     bool step = !*args || strcmp(args, "next") == 0 || strcmp(args, "previous") == 0;
     int q = cycle(args, (int)a->quantity, quantity_names, QUANTITY_COUNT);
     while (step && !quantity_is_there(a, q))

@@ -212,6 +212,7 @@ void app_free(struct app *a)
     free(a->sets);
     free(a->sites);
     free(a->observed);
+    free(a->copying);
     free(a->listed);
     free(a->prompt);
     free(a->other);
@@ -345,6 +346,13 @@ static unsigned input_key(struct app *a, uint32_t key)
     if (match == KEYMAP_PREFIX && a->n_pending < KEYMAP_SEQ_MAX)
         return 0;
     unsigned react = 0;
+    if (a->n_pending > 1 && key != KEYS_ESC) { /* what is there runs, if it is something alone */
+        keymap_find(a->opt.keymap, context(a), a->pending, a->n_pending - 1, &b);
+        if (b) {
+            react = key_run(a, b);
+            return react | input_key(a, key);
+        }
+    }
     if (!(a->n_pending > 1 && key == KEYS_ESC)) /* Esc leaves a prefix */
         react = key_unbound(a);
     a->n_pending = a->count = 0;

@@ -63,6 +63,17 @@ enum mask {
     MASK_VALUE,
     MASK_COUNT
 };
+enum heads_sort {
+    HEADS_BY_PLACE,
+    HEADS_BY_PREVIOUS,
+    HEADS_BY_DUPLICATE,
+    HEADS_BY_INDUCTION,
+    HEADS_BY_FIRST,
+    HEADS_BY_SELF,
+    HEADS_BY_ENTROPY,
+    HEADS_BY_COPYING,
+    HEADS_SORT_COUNT
+};
 enum map_face { MAP_ROWS, MAP_WHOLE, MAP_TEXT, MAP_COUNT };
 enum {
     JUMP_MAX = 100,
@@ -130,7 +141,7 @@ struct app {
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
     int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top, map_top,
-        hook_left;
+        hook_left, heads_top, neurons_top, neuron_at;
     struct rect body;
     int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
     int rows_y, columns_x;  /* screen position of the first shown row and column */
@@ -144,6 +155,10 @@ struct app {
     bool side_off;
     bool linear, attn_log, scores, keybar_off, side_open;
     char filter[128];      /* of the hooks view */
+    char head_filter[128]; /* of the heads view */
+    enum heads_sort heads_sort;
+    bool heads_ascending, heads_wall, neurons_all;
+    float *copying;        /* [n_layers][n_heads], NULL: not computed */
     char listed_for[128];  /* the filter that `listed` is for */
     bool *listed;          /* [n_sites] hooks that it shows */
     bool listed_elsewhere; /* found by their names in other libraries */

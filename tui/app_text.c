@@ -105,13 +105,22 @@ int32_t app_token(struct app *a, const char *text, size_t len)
 
 /* ---- the line ---- */
 
+/* Where a search filters a list: what the list is filtered by. */
+static char *view_filter(struct app *a)
+{
+    return a->cur.view == VIEW_HOOKS   ? a->filter
+           : a->cur.view == VIEW_HEADS ? a->head_filter
+                                       : NULL;
+}
+
 void app_line_open(struct app *a, enum line_mode mode, const char *text)
 {
     a->mode = mode;
     line_set(&a->line, text, strlen(text));
     free(a->line_before);
-    a->line_before = strdup(
-        mode == LINE_SEARCH ? (a->cur.view == VIEW_HOOKS ? a->filter : a->search) : text);
+    a->line_before = strdup(mode != LINE_SEARCH ? text
+                            : view_filter(a)    ? view_filter(a)
+                                                : a->search);
     a->history[mode].at = a->history[mode].n;
     a->help_at = a->help_top = 0;
     a->message[0] = 0;
@@ -120,8 +129,8 @@ void app_line_open(struct app *a, enum line_mode mode, const char *text)
 
 static void set_search(struct app *a, const char *text)
 {
-    if (a->cur.view == VIEW_HOOKS) {
-        text_copy(a->filter, sizeof a->filter, text, strlen(text), TEXT_PLAIN);
+    if (view_filter(a)) {
+        text_copy(view_filter(a), sizeof a->filter, text, strlen(text), TEXT_PLAIN);
         return;
     }
     size_t n = strlen(text);
@@ -184,7 +193,7 @@ unsigned app_line_accept(struct app *a)
         line_history_add(&a->history[mode], text);
     if (mode == LINE_COMMAND && *text)
         react = app_command(a, text + strspn(text, " "));
-    else if (mode == LINE_SEARCH && a->cur.view == VIEW_HOOKS)
+    else if (mode == LINE_SEARCH && view_filter(a))
         set_search(a, text); /* an empty one lists all again */
     else if (mode == LINE_SEARCH)
         react = app_command(a, "next");

@@ -224,10 +224,12 @@ static void draw_figures(const struct app *a, struct canvas *c)
 
 /* ---- the tabs ---- */
 
-/* The first `named` views and the one on show have their names, others their digit alone. */
+/* The first `named` views and the one on show have their names, others their key alone. */
 static int tab_text(const struct app *a, int v, int named, char buf[48])
 {
-    const char *digit = v < 9 ? (const char[]){(char)('1' + v), 0} : "";
+    char digit[KEYMAP_SEQ_MAX * KEYS_NAME_MAX], command[48];
+    snprintf(command, sizeof command, "view %s", view_names[v]);
+    keymap_keys_of(a->opt.keymap, CTX_GRID, command, digit, sizeof digit);
     if (v == (int)a->cur.view)
         return snprintf(buf, 48, *digit ? "[%s %s]" : "[%s%s]", digit, view_names[v]);
     return v < named ? snprintf(buf, 48, *digit ? "%s %s" : "%s%s", digit, view_names[v])

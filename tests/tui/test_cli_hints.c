@@ -137,8 +137,9 @@ static const struct hint table[] = {
            "\" Maryy\" is not one token of this model · the nearest is \" Mary\""),
     METRIC("logit[-1, 3328]", "this model's vocabulary is 0..3327"),
     METRIC("logit[15, 3]", "the prompt has positions -15..14"),
-    METRIC("logits[-1, 3]",
-           "column 1 · expected logit[pos, token], logprob[pos, token], rank[pos, token], loss or kl"),
+    METRIC(
+        "logits[-1, 3]",
+        "column 1 · expected logit[pos, token], logprob[pos, token], rank[pos, token], loss or kl"),
     METRIC("logit[-1]", "expected , and a token"),
     METRIC("logit[\"John\", 3]", "expected a position such as 3 or -1"),
     {"name some with -c", {"run", "teach", PROMPT, "--grad", "loss"}},

@@ -1,0 +1,195 @@
+/* test_heads_view.c - the heads and neurons views: order, filter, wall, verbs, and what they say,
+ * against the scores themselves. */
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "head_list.h"
+#include "unit.h"
+
+static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
+enum { N_TOKENS = sizeof tokens / sizeof tokens[0] };
+static struct driver d;
+
+static int open_driver(void **state)
+{
+    (void)state;
+    driver_open(&d, "tests/fixtures/models/gpt2", tokens, N_TOKENS, 120, 36);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+/* As the run itself scores it. */
+static float score_of(int32_t at, int which)
+{
+    int32_t heads = d.m->cfg.n_heads;
+    const struct want w = want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, at / heads});
+    const struct lens_head *h = snapshot_at(d.app->snap, FACE_BASE, &w, 0);
+    assert_non_null(h);
+    h += at % heads;
+    const float v[] = {0, h->previous, h->duplicate, h->induction, h->first, h->self, h->entropy};
+    return which == HEADS_BY_COPYING ? d.app->copying[at] : v[which];
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    driver_keys(&d, "7");
+    int32_t all = d.m->cfg.n_layers * d.m->cfg.n_heads, n;
+    for (int k = 0; k < HEADS_SORT_COUNT; k++) {
+        for (int turned = 0; turned < 2; turned++) {
+            assert_int_equal(d.app->heads_sort, k);
+            int32_t *order = heads_order(d.app, &n, NULL);
+            assert_int_equal(n, all);
+            for (int32_t i = 0; i + 1 < n; i++) {
+                if (k == HEADS_BY_PLACE)
+                    assert_int_equal(order[i], i);
+                else if (turned)
+                    assert_true(score_of(order[i], k) <= score_of(order[i + 1], k));
+                else
+                    assert_true(score_of(order[i], k) >= score_of(order[i + 1], k));
+            }
+            free(order);
+            driver_keys(&d, "S");
+        }
+        if (k + 1 < HEADS_SORT_COUNT)
+            driver_keys(&d, "s");
+    }
+    assert_non_null(d.app->copying);
+}
+
+static void test_filter(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *filter;
+        bool bad;
+        int n; /* -1: by its scores */
+    } cases[] = {{"L1", false, 3},
+                 {"H2", false, 3},
+                 {"l1h2", false, 1},
+                 {"L9", false, 0},
+                 {"L1 H0", false, 1},
+                 {"L1,L2", false, 0},
+                 {"induction>0.3", false, -1},
+                 {"ind>0.3", false, -1},
+                 {"entropy<99", false, 9},
+                 {"nosuch>1", true, 9},
+                 {"L", true, 9},
+                 {"induction>", true, 9},
+                 {"induction>x", true, 9},
+                 {"L1x", true, 9},
+                 {"", false, 9},
+                 {"induction>nan", true, 9}};
+    driver_keys(&d, "7");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        int32_t n, want = 0;
+        bool bad;
+        snprintf(d.app->head_filter, sizeof d.app->head_filter, "%s", cases[i].filter);
+        driver_settle(&d);
+        int32_t *order = heads_order(d.app, &n, &bad);
+        for (int32_t at = 0; at < 9; at++)
+            want += score_of(at, HEADS_BY_INDUCTION) > 0.3f;
+        if (n != (cases[i].n < 0 ? want : cases[i].n) || bad != cases[i].bad)
+            fail_msg("%s: %d heads, %s", cases[i].filter, (int)n, bad ? "refused" : "taken");
+        free(order);
+    }
+    driver_keys(&d, "/L2H1<Enter>");
+    assert_int_equal(d.app->cur.column, 3); /* the cursor goes where something is */
+    assert_int_equal(d.app->cur.head, 1);
+    driver_keys(&d, "/zz");
+    char *screen = driver_screen(&d);
+    assert_non_null(strstr(screen, "filter \"zz\" · such as L2, H3"));
+    free(screen);
+    driver_keys(&d, "<Esc>");
+    assert_string_equal(d.app->head_filter, "L2H1");
+}
+
+static void test_verbs(void **state)
+{
+    (void)state;
+    driver_keys(&d, "7/L1H2<Enter>x");
+    assert_string_equal(d.app->edits.text[0], "blocks.1.attn.hook_z[:, 2] = 0");
+    char *screen = driver_screen(&d);
+    assert_non_null(strstr(screen, "L1H2*"));
+    free(screen);
+    driver_keys(&d, "<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_ATTENTION);
+    assert_int_equal(d.app->cur.head, 2);
+    assert_int_equal(d.app->cur.column, 2);
+    driver_keys(&d, "<Backspace>");
+    assert_int_equal(d.app->cur.view, VIEW_HEADS);
+}
+
+/* The wall has a picture for each head, in its slot; arrows and the mouse go from one to another.
+ */
+static void test_wall(void **state)
+{
+    (void)state;
+    driver_keys(&d, "7w");
+    d.frame.caps = (struct frame_caps){GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 9, 18, false};
+    assert_true(app_draw(d.app, &d.frame));
+    assert_int_equal(d.frame.n_pictures, 9);
+    for (int i = 0; i < 9; i++) {
+        const struct picture *p = &d.frame.picture[i];
+        assert_true(p->w == p->r.w * 9 && p->h == p->r.h * 18);
+        for (int k = 0; k < i; k++)
+            assert_true(rect_is_empty(rect_intersect(p->r, d.frame.picture[k].r)));
+        struct input click = {
+            .kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = p->r.x + 1, .y = p->r.y};
+        app_input(d.app, &click);
+        assert_int_equal(d.app->cur.column, i / 3 + 1);
+        assert_int_equal(d.app->cur.head, i % 3);
+    }
+    driver_keys(&d, "kh");
+    assert_int_equal(d.app->cur.column, 2);
+    assert_int_equal(d.app->cur.head, 1);
+}
+
+static void test_neurons(void **state)
+{
+    (void)state;
+    driver_keys(&d, "gn");
+    assert_int_equal(d.app->cur.view, VIEW_NEURONS);
+    struct want w = want_make(WANT_NEURONS, (struct site_ref){SITE_POST, 2}, 7, 8);
+    w.k = 32;
+    const struct lens_neuron *list = snapshot_at(d.app->snap, FACE_BASE, &w, 7);
+    assert_non_null(list);
+    driver_keys(&d, "jjx");
+    char text[64];
+    snprintf(text, sizeof text, "blocks.2.mlp.hook_post[-1, %d] = 0", (int)list[2].neuron);
+    assert_string_equal(d.app->edits.text[0], text);
+    driver_keys(&d, "u<Tab>");
+    w = want_whole(WANT_LAYER_NEURONS, w.site);
+    w.k = 32;
+    list = snapshot_at(d.app->snap, FACE_BASE, &w, 0);
+    assert_non_null(list);
+    int32_t neuron = list[2].neuron, row = list[2].row;
+    driver_keys(&d, "<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_TENSOR);
+    assert_int_equal(d.app->cur.element, neuron);
+    assert_int_equal(d.app->cur.row, row);
+    driver_keys(&d, "<C-o>h");
+    assert_int_equal(d.app->cur.view, VIEW_NEURONS);
+    assert_int_equal(d.app->cur.row, N_TOKENS - 2); /* the next position to the left */
+    driver_keys(&d, "gg");                          /* g alone still goes to the top */
+    assert_int_equal(d.app->neuron_at, 0);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+    const struct CMUnitTest tests[] = {WITH(test_order), WITH(test_filter), WITH(test_verbs),
+                                       WITH(test_wall), WITH(test_neurons)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
