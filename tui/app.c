@@ -144,7 +144,8 @@ static int other_image_open(struct app *a, const char *path, struct err *e)
 
 int app_open(struct app *a, const struct app_options *o, struct err *e)
 {
-    *a = (struct app){.opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24};
+    *a = (struct app){
+        .opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24, .present = {.rows = 24}};
     a->quantity = a->m->cfg.headless ? QUANTITY_NORM : QUANTITY_LENS;
     a->pair[0] = o->pair[0];
     a->pair[1] = o->pair[1];
@@ -177,6 +178,8 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     if (model_skipped_note(a->m, note, sizeof note) ||
         model_vocabulary_note(a->m, note, sizeof note))
         app_say(a, "%s", note);
+    if (o->present)
+        present_set(a, true, o->locked);
     if (o->lesson)
         lesson_begin(a, o->lesson);
     else if (!o->prompt && !o->tokens)
@@ -263,7 +266,7 @@ void app_show_view(struct app *a, enum view_id view)
 void app_resize(struct app *a, int w, int h)
 {
     a->w = w;
-    a->h = h;
+    a->h = present_rows(&a->present, h);
 }
 
 /* ---- input ---- */
@@ -290,6 +293,8 @@ unsigned app_command(struct app *a, const char *command)
                      a->mode ? "a line" : view_names[a->cur.view]);
         return 0;
     }
+    if (!lesson_is_acting(a) && present_refuses(a, id))
+        return 0;
     return action_table[id].run(a, args);
 }
 
@@ -320,6 +325,7 @@ static unsigned key_run(struct app *a, const struct binding *b)
     snprintf(command, sizeof command, "%s", b->command);
     a->n_pending = 0;
     a->which_key = false;
+    present_ran(&a->present, command);
     unsigned react = app_command(a, command);
     a->count = 0;
     return react;
@@ -327,6 +333,8 @@ static unsigned key_run(struct app *a, const struct binding *b)
 
 static unsigned input_key(struct app *a, uint32_t key)
 {
+    if (a->mode == LINE_NONE || key >= KEYS_SPECIAL) /* what is typed into a line stands there */
+        present_key(&a->present, key);
     if (a->mode == LINE_NONE && !a->n_pending)
         a->message[0] = 0;
     if (a->opt.keymap->counts && a->mode == LINE_NONE && !a->n_pending && key >= '0' &&
@@ -360,8 +368,10 @@ static unsigned input_key(struct app *a, uint32_t key)
     return react;
 }
 
-static unsigned input_mouse(struct app *a, const struct input *in)
+static unsigned input_mouse(struct app *a, const struct input *mouse)
 {
+    struct input apart = *mouse, *in = &apart;
+    apart.y /= a->present.apart ? 2 : 1;
     if (a->mode != LINE_NONE)
         return 0;
     if (in->act == MOUSE_WHEEL_UP || in->act == MOUSE_WHEEL_DOWN) {

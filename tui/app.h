@@ -11,6 +11,7 @@
 #include "frame.h"
 #include "keymap.h"
 #include "line.h"
+#include "present.h"
 #include "model/model.h"
 #include "session/session.h"
 #include "view.h"
@@ -125,6 +126,7 @@ struct app_options {
     int32_t pair[2];       /* -1 = the two likeliest at the end of the base run */
     const char *other;     /* the other prompt, NULL = none */
     struct keymap *keymap; /* borrowed */
+    bool present, locked;  /* begin before a class (present.h), with edits locked */
     struct lesson *lesson; /* to begin with, taken over; NULL = none */
     bool fixed;            /* times are not shown: screens to compare */
 };
@@ -203,6 +205,7 @@ struct app {
     bool message_bad;
     struct bytes copied;
     struct frame *frame; /* the last one drawn: for `write` */
+    struct present present;
     struct lesson_play *lesson; /* under way (lesson_play.h), NULL = none */
 };
 

@@ -340,6 +340,11 @@ bool lesson_has_keys(const struct app *a)
     return a->lesson && !a->lesson->out && !a->lesson->acting;
 }
 
+bool lesson_is_acting(const struct app *a)
+{
+    return a->lesson && a->lesson->acting;
+}
+
 bool lesson_see(const struct app *a, struct lesson_view *out)
 {
     const struct lesson_play *p = a->lesson;

@@ -20,6 +20,8 @@ void lesson_end(struct app *a);
 bool lesson_command(struct app *a, const char *word);
 /* Do the lesson's keys come before the view's now? */
 bool lesson_has_keys(const struct app *a);
+/* Is it the lesson itself that presses keys now? */
+bool lesson_is_acting(const struct app *a);
 /* What was typed as the answer. */
 void lesson_answer(struct app *a, const char *text);
 /* Ask for what the step on show speaks of. */

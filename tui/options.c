@@ -183,6 +183,8 @@ int options_parse(struct options *o, const uint8_t *set, int words_max, int argc
         const struct option_info *t = &option_table[id];
         if (t->kind == OPTION_FLAG && value)
             return err_set(e, ERR_USAGE, "--%s takes no value, found \"%s\"", t->name, value);
+        if (t->value && t->value[0] == '[' && !value)
+            value = "";
         if (t->kind != OPTION_FLAG && !value && i + 1 == argc)
             return err_set(e, ERR_USAGE, "--%s needs a value: --%s %s", t->name, t->name, t->value);
         if (t->kind != OPTION_FLAG && !value)

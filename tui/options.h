@@ -26,6 +26,7 @@ enum option_id {
 #define SET_PROMPT SET_TEXT, ON(image)
 #define SET_EDITS ON(token_types), ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs)
 #define SET_SCREEN ON(other), ON(pair), ON(keymap)
+#define SET_TERMINAL ON(graphics), ON(color), ON(no_mouse), ON(present)
 #define SET_TABLE ON(json), ON(tsv)
 #define SET_BACKEND ON(backend), ON(threads), ON(cpu), ON(cache_mb), ON(process), ON(help)
 

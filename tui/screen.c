@@ -234,7 +234,7 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
 
 /* ---- all of it ---- */
 
-bool app_draw(struct app *a, struct frame *f)
+static bool draw_all(struct app *a, struct frame *f)
 {
     if (!frame_begin(f, a->w, a->h))
         return false;
@@ -271,5 +271,18 @@ bool app_draw(struct app *a, struct frame *f)
     if (a->which_key)
         draw_which_key(a, f);
     draw_message(a, f, message);
+    if (a->mode == LINE_NONE)
+        present_draw(a, f->canvas, message);
     return true;
+}
+
+bool app_draw(struct app *a, struct frame *f)
+{
+    if (!a->present.apart)
+        return draw_all(a, f);
+    int cell_h = f->caps.cell_h;
+    f->caps.cell_h = 2 * cell_h; /* a row of the views is two of the screen */
+    bool ok = draw_all(a, f);
+    f->caps.cell_h = cell_h;
+    return ok && present_spread(f, a->present.rows);
 }

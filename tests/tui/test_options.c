@@ -168,6 +168,23 @@ static void slices_are_python_s(void **state)
     }
 }
 
+/* A value that may be left out: glued to its option, or not there. */
+static void a_value_may_be_left_out(void **state)
+{
+    (void)state;
+    struct options o;
+    struct err e = {0};
+    const uint8_t *set = OPTION_SET(ON(present), ON(head));
+    char *alone[] = {"--present", "teach"}, *glued[] = {"--present=locked"};
+    assert_int_equal(options_parse(&o, set, 1, 2, alone, &e), 0);
+    assert_string_equal(o.present, "");
+    assert_string_equal(o.model, "teach");
+    options_free(&o);
+    assert_int_equal(options_parse(&o, set, 1, 1, glued, &e), 0);
+    assert_string_equal(o.present, "locked");
+    options_free(&o);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -177,6 +194,7 @@ int main(void)
         cmocka_unit_test(fallbacks_are_the_table_s),
         cmocka_unit_test(only_the_set_is_known),
         cmocka_unit_test(slices_are_python_s),
+        cmocka_unit_test(a_value_may_be_left_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

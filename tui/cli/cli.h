@@ -105,6 +105,8 @@ int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e);
 bool cli_has_bos(const struct cli *c);
 /* A token given by its id or its text; -1 for NULL. */
 int cli_token(struct cli *c, const char *arg, int32_t *id);
+/* --present into the explorer's options: ERR_USAGE for anything but `locked`. */
+int cli_present(struct cli *c, bool *present, bool *locked);
 /* --pair A/B as two ids, -1 without one. */
 int cli_pair(struct cli *c, int32_t pair[2]);
 

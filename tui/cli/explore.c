@@ -55,7 +55,19 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
         x->app.tokens = c->tokens;
         x->app.n = c->n;
     }
+    if (!rc)
+        rc = cli_present(c, &x->app.present, &x->app.locked);
     return rc ? rc : cli_pair(c, x->app.pair);
+}
+
+int cli_present(struct cli *c, bool *present, bool *locked)
+{
+    const char *how = c->opt->present;
+    *present = how != NULL;
+    *locked = how && !strcmp(how, "locked");
+    return !how || !*how || *locked
+               ? 0
+               : err_set(&c->err, ERR_USAGE, "--present=%s · --present or --present=locked", how);
 }
 
 int cli_explore(struct cli *c)

@@ -9,7 +9,7 @@ static void option_line(struct bytes *out, const struct option_info *t)
     char head[64];
     int n = snprintf(head, sizeof head, "%c%c%s--%s%s%s", t->letter ? '-' : ' ',
                      t->letter ? t->letter : ' ', t->letter ? ", " : "  ", t->name,
-                     t->value ? " " : "", t->value ? t->value : "");
+                     t->value && t->value[0] != '[' ? " " : "", t->value ? t->value : "");
     bytes_addf(out, "  %-24s", head);
     if (n > 23)
         bytes_addf(out, "\n  %-24s", "");

@@ -112,6 +112,8 @@ int cli_lessons(struct cli *c)
                                  .keymap = o->keymap,
                                  .no_mouse = o->no_mouse};
     if (!rc)
+        rc = cli_present(c, &x.app.present, &x.app.locked);
+    if (!rc)
         rc = explorer_main(&x, &c->err);
     lesson_free(&l);
     return rc;
