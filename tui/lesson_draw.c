@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "lesson.h"
 #include "lesson_play.h"
 
 enum { MARGIN = 1, TEXT_COLUMNS_MAX = 110, ROOMY_ROWS = 30 };
@@ -210,4 +211,31 @@ void lesson_draw(const struct app *a, struct canvas *c, struct rect r)
     struct flow f = {.c = c, .r = {r.x + MARGIN, r.y, text_columns(r.w), r.h}};
     if (!v.out)
         flow_step(a, &v, &f);
+}
+
+void lesson_say(const struct app *a, struct bytes *out)
+{
+    struct lesson_view v;
+    struct bytes text = {0};
+    if (!lesson_see(a, &v))
+        return;
+    const struct lesson_step *s = v.step;
+    bytes_addf(out, "lesson, step %d of %d%s: %s\n", v.at + 1, v.l->n, v.out ? ", left" : "",
+               s->title);
+    if (!v.out && v.state == LESSON_TOLD)
+        bytes_addf(out, "%s\n", filled(a, s->say, &text));
+    if (!v.out && v.state == LESSON_TOLD && (s->ask || s->attempt))
+        bytes_addf(out, "%s: %s\n", s->ask ? "question" : "task", s->ask ? s->ask : s->attempt);
+    if (v.state == LESSON_MISSED)
+        bytes_addf(out, "not so: %s\n", s->wrong ? filled(a, s->wrong, &text) : "again");
+    if (v.state == LESSON_SHOWN && s->ask) {
+        bytes_add_string(out, "the answer: ");
+        fact_add(a, &s->answer, out);
+        bytes_add_char(out, '\n');
+    }
+    if (v.state >= LESSON_DONE)
+        bytes_addf(out, "%s%s\n", v.state == LESSON_DONE ? "right: " : "",
+                   s->right ? filled(a, s->right, &text) : "done");
+    bytes_add_string(out, v.out ? "lesson again comes back\n" : "n goes on\n");
+    bytes_free(&text);
 }

@@ -1,6 +1,8 @@
 /* lesson_play.c - a lesson under way (see lesson_play.h). */
 #include "lesson_play.h"
 
+#include "lesson.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

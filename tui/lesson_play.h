@@ -8,7 +8,11 @@
 #ifndef LESSON_PLAY_H
 #define LESSON_PLAY_H
 
-#include "lesson.h"
+#include "app.h"
+
+struct lesson;
+struct lesson_claim;
+struct lesson_step;
 
 /* Begin, at its first step; the lesson is taken over.  Another one that is open ends.  False with a
  * message: it is about another model, or memory is out. */
@@ -50,5 +54,7 @@ bool lesson_see(const struct app *a, struct lesson_view *out);
 /* Rows that the lesson's text takes of a body of h rows (lesson_draw.c); 0: no lesson is open. */
 int lesson_rows(const struct app *a, int w, int h);
 void lesson_draw(const struct app *a, struct canvas *c, struct rect r);
+/* The same as lines, for a listener: the step, its question, what was said of the answer. */
+void lesson_say(const struct app *a, struct bytes *out);
 
 #endif

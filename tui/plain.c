@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lesson_play.h"
 #include "model/process.h"
 #include "run/run.h"
 #include "say.h"
@@ -23,6 +24,7 @@ enum fact {
     FACT_COST,
     FACT_VIEW,
     FACT_HERE,
+    FACT_LESSON,
     FACT_COUNT
 };
 
@@ -168,11 +170,10 @@ static void fact_here(const struct app *a, struct bytes *b)
 }
 
 static void (*const facts[FACT_COUNT])(const struct app *, struct bytes *) = {
-    [FACT_MODEL] = fact_model,         [FACT_PROMPT] = fact_prompt,
-    [FACT_EDITS] = fact_edits,         [FACT_ANSWER] = fact_answer,
-    [FACT_PAIR] = fact_pair,           [FACT_KL] = fact_kl,
-    [FACT_NONFINITE] = fact_nonfinite, [FACT_COST] = fact_cost,
-    [FACT_VIEW] = fact_view,           [FACT_HERE] = fact_here};
+    [FACT_MODEL] = fact_model,         [FACT_PROMPT] = fact_prompt, [FACT_EDITS] = fact_edits,
+    [FACT_ANSWER] = fact_answer,       [FACT_PAIR] = fact_pair,     [FACT_KL] = fact_kl,
+    [FACT_NONFINITE] = fact_nonfinite, [FACT_COST] = fact_cost,     [FACT_VIEW] = fact_view,
+    [FACT_HERE] = fact_here,           [FACT_LESSON] = lesson_say};
 
 /* ---- speaking ---- */
 
@@ -359,10 +360,11 @@ int plain_main(struct app *a, struct session *s, const struct plain_options *o, 
         while (n > 0 && (line[n - 1] == '\n' || line[n - 1] == '\r'))
             line[--n] = 0;
         uint64_t before = a->values_generation;
-        if (n > 0)
+        bool heard = n > 0 || a->mode != LINE_NONE; /* an empty answer is one */
+        if (heard)
             obey(&p, line);
         r = p.quit ? 0 : settle(&p, e);
-        if (r == 0 && !p.quit && n > 0) {
+        if (r == 0 && !p.quit && heard) {
             say_message(&p);
             say_changes(&p, a->values_generation != before);
         }

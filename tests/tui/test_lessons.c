@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "driver.h"
+#include "lesson.h"
 #include "lesson_play.h"
+#include "plain.h"
 #include "unit.h"
 
 static struct driver d;
@@ -291,6 +293,35 @@ static void test_answers(void **state)
     driver_close(&d);
 }
 
+/* For a listener: the step, its question, and what becomes of an answer, an empty one too. */
+static void test_spoken(void **state)
+{
+    (void)state;
+    static const char lines[] = "lesson attention\nn\nn\n2\nn\n\nn\nn\nL1H3\n";
+    char *text = NULL;
+    size_t len = 0;
+    open_at(80, 24);
+    FILE *in = fmemopen((void *)(uintptr_t)lines, sizeof lines - 1, "r"),
+         *out = open_memstream(&text, &len);
+    struct plain_options o = {.in = in, .out = out};
+    struct err e = {0};
+    assert_int_equal(plain_main(d.app, d.s, &o, &e), 0);
+    fclose(in);
+    fclose(out);
+    static const char *const said[] = {
+        "lesson, step 1 of 6: A head's pattern\n", "question: John stands at positions 4 and 10.",
+        "not so: k moves the cursor up",           "the answer: 4 \" John\"\n",
+        "question: Which head of layer 1 is it?",  "right: L1H3, with a score of 0.8"};
+    const char *at = text;
+    for (size_t i = 0; i < sizeof said / sizeof *said; i++) { /* in this order */
+        at = strstr(at, said[i]);
+        if (!at)
+            fail_msg("not said: %s\n%s", said[i], text);
+    }
+    free(text);
+    driver_close(&d);
+}
+
 /* Lines that are wrong, each told with its number, all of them. */
 static void test_bad_lines(void **state)
 {
@@ -342,6 +373,6 @@ int main(void)
         cmocka_unit_test(test_bad_lines),    cmocka_unit_test(test_right_answers),
         cmocka_unit_test(test_given_up),     cmocka_unit_test(test_wrong_answers),
         cmocka_unit_test(test_out_and_back), cmocka_unit_test(test_solved_outside),
-        cmocka_unit_test(test_answers)};
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_spoken)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -110,6 +110,7 @@ int cli_lessons(struct cli *c)
                                  .graphics = o->graphics,
                                  .color = o->color,
                                  .keymap = o->keymap,
+                                 .plain = o->plain,
                                  .no_mouse = o->no_mouse};
     if (!rc)
         rc = cli_present(c, &x.app.present, &x.app.locked);
