@@ -22,6 +22,7 @@ const struct action action_table[ACTION_COUNT] = {
 #define EDITS CTX_EDITS
 #define HEADS CTX_HEADS
 #define NEURONS CTX_NEURONS
+#define SWEEP CTX_SWEEP
 #include "actions.def"
 };
 

@@ -36,6 +36,7 @@ enum complete_kind {
     COMPLETE_HOOK,
     COMPLETE_EDIT,
     COMPLETE_TOKEN,
+    COMPLETE_KIND,
     COMPLETE_COMMAND,
     COMPLETE_LESSON
 };

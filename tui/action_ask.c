@@ -8,6 +8,7 @@
 #include "app.h"
 #include "complete.h"
 #include "export/export.h"
+#include "sweeps.h"
 
 /* ---- prompts, tokens ---- */
 
@@ -336,11 +337,14 @@ unsigned act_QUIT(struct app *a, const char *args)
 unsigned act_CANCEL(struct app *a, const char *args)
 {
     (void)args;
-    if (a->mode != LINE_NONE)
+    bool typing = a->mode != LINE_NONE;
+    if (typing)
         app_line_cancel(a);
     a->side_open = a->selecting = false;
     a->replacing = 0;
     a->count = 0;
+    if (a->cur.view == VIEW_SWEEP && !typing && sweeps_pause(a))
+        app_say(a, "stopped; what is there stays · S begins anew");
     return 0;
 }
 

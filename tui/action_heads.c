@@ -55,6 +55,11 @@ static void begin_copying(struct app *a)
 unsigned act_SORT(struct app *a, const char *args)
 {
     int k = -1;
+    if (a->cur.view == VIEW_SWEEP) {
+        a->sweep_list = !a->sweep_list;
+        app_say(a, a->sweep_list ? "by change" : "as a map");
+        return 0;
+    }
     if (!*args || strcmp(args, "next") == 0)
         k = ((int)a->heads_sort + 1) % HEADS_SORT_COUNT;
     else if (strcmp(args, "previous") == 0)

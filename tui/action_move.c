@@ -5,6 +5,7 @@
 
 #include "names/alias.h"
 #include "draw.h"
+#include "sweeps.h"
 
 /* Index of `word` in words[n], or -1. */
 static int find_word(const char *word, const char *const *words, int n)
@@ -107,12 +108,14 @@ unsigned act_FACE(struct app *a, const char *args)
 unsigned act_COLOUR(struct app *a, const char *args)
 {
     static const char *const words[] = {"log", "linear"};
-    bool attention = a->cur.view == VIEW_ATTENTION;
-    int c = cycle(args, attention ? !a->attn_log : a->linear, words, 2);
+    bool attention = a->cur.view == VIEW_ATTENTION, sweep = a->cur.view == VIEW_SWEEP;
+    int c = cycle(args, attention ? !a->attn_log : sweep ? !a->sweep_log : a->linear, words, 2);
     if (c < 0)
         app_complain(a, "colour linear|log");
     else {
-        if (attention)
+        if (sweep)
+            a->sweep_log = !c;
+        else if (attention)
             a->attn_log = !c;
         else
             a->linear = c;
@@ -162,8 +165,27 @@ static int32_t number(struct app *a, const char *what, const char *args, int32_t
     return at < lo ? lo : at > hi ? hi : at;
 }
 
+/* The plane of a sweep with more than two axes. */
+static unsigned choose_plane(struct app *a, const char *args)
+{
+    const struct sweep_map *m = sweeps_map(a);
+    struct sweep_grid g = m ? sweeps_grid(m) : (struct sweep_grid){.m = NULL};
+    int32_t plane, row, column;
+    if (!m || g.planes < 2) {
+        app_complain(a, "this sweep has one plane");
+        return 0;
+    }
+    sweeps_place(&g, a->cur.cell, &plane, &row, &column);
+    plane = number(a, "plane", args, plane, 0, g.planes - 1);
+    if (plane >= 0)
+        a->cur.cell = sweeps_cell(&g, plane, row, column);
+    return 0;
+}
+
 unsigned act_HEAD(struct app *a, const char *args)
 {
+    if (a->cur.view == VIEW_SWEEP)
+        return choose_plane(a, args);
     bool experts = a->cur.view == VIEW_GRID, one = a->cur.view == VIEW_TENSOR && a->cur.expert;
     if (one) {
         int32_t e = number(a, "expert", args, a->cur.expert - 1, 0, a->m->cfg.n_experts - 1);
@@ -224,6 +246,8 @@ unsigned act_BACK(struct app *a, const char *args)
         a->cur.map = false;
     else if (!app_jump_step(a, -1))
         app_say(a, "nowhere to come back to");
+    else if (a->cur.view == VIEW_SWEEP)
+        sweeps_back(a);
     return 0;
 }
 

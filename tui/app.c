@@ -10,6 +10,7 @@
 #include "image_file.h"
 #include "lesson_play.h"
 #include "run/run.h"
+#include "sweeps.h"
 
 bool quantity_is_lens(enum quantity q)
 {
@@ -224,6 +225,7 @@ void app_free(struct app *a)
     image_drop(a->image), image_drop(a->other_image);
     free(a->last_verb);
     free(a->line_before);
+    sweeps_end(a);
     *a = (struct app){0};
 }
 
@@ -484,7 +486,9 @@ void app_want(struct app *a, struct session_want *w)
                                           .n_sets = a->n_sets},
                                .wants = a->wants.item,
                                .n_wants = a->wants.n,
-                               .task = a->task ? &a->task->work : NULL};
+                               .task = a->task ? &a->task->work : NULL,
+                               .sweep = a->sweep.id ? &a->sweep : NULL};
+    a->sweep.cell = a->cur.cell;
     other = (struct pair_prompt){"other", a->other_tokens, a->n_other, a->other_image};
 }
 
@@ -555,6 +559,7 @@ void app_take(struct app *a, const struct snapshot *s)
     if (s->generation >= a->values_generation && !a->asking_changed)
         a->trial[0] = a->trial[1] = 0;
     take_pair(a);
+    sweeps_took(a);
 }
 
 static bool is_stale(const struct app *a, const struct snapshot *s)

@@ -103,6 +103,7 @@ struct place {
     int32_t element; /* tensor: column of the slice */
     int32_t hook;    /* hooks: index into app.sites */
     int32_t edit;
+    int32_t cell; /* of the sweep */
 };
 
 struct completion {
@@ -185,6 +186,17 @@ struct app {
     char *last_verb; /* " = 0": for again */
     bool last_everywhere;
     int replacing; /* the line becomes this edit (from 1); 0 = a new one */
+    /* the sweep (sweeps.h) */
+    struct session_sweep sweep; /* id 0: none was asked for */
+    uint64_t n_sweeps, sweep_question; /* how many there were; what it is of (sweeps_question) */
+    int32_t *sweep_tokens, n_sweep_tokens; /* its prompt */
+    int32_t *sweep_sorted;                 /* cells of sweep_sorted_of, the largest change first */
+    const struct sweep_map *sweep_sorted_of; /* held */
+    int32_t sweep_top, sweep_left;
+    bool sweep_list, sweep_log;
+    bool sweep_new;   /* the cursor goes to the cell of the noun that it began on */
+    bool sweep_enter; /* Enter waits for the cell's edits */
+    char *candidate;  /* the edit that Enter made; Backspace takes it back */
     /* the answer */
     uint64_t generation;               /* of the newest request */
     uint64_t values_generation;        /* the first request of the present values */

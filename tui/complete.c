@@ -186,6 +186,11 @@ void complete_find(struct app *a)
             find_tokens(a, c, word, n);
         break;
     case COMPLETE_LESSON: find_lessons(c, act->usage, word, n); break;
+    case COMPLETE_KIND:
+        for (int i = 0; i < sweep_kind_count; i++)
+            if (starts(sweep_kinds[i].name, word, n))
+                add(c, sweep_kinds[i].name, strlen(sweep_kinds[i].name));
+        break;
     case COMPLETE_COMMAND: find_commands(c, word, n); break;
     }
 }

@@ -61,13 +61,13 @@ static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
 {
     static const struct {
         const char *command, *word;
-    } bar[] = {{"help", "help"},         {"quit", "quit"},        {"quantity next", "quantity"},
-               {"enter", "go in"},       {"zero", "zero"},        {"zero-all", "all positions"},
-               {"undo", "undo"},         {"toggle", "on/off"},    {"delete", "delete"},
-               {"observe", "switch on"}, {"face", "base/edited"}, {"mask", "mask"},
-               {"head next", "head"},    {"layer next", "layer"}, {"prompt", "prompt"},
-               {"pair", "pair"},         {"edit", "edit"},        {"scale", "scale"},
-               {"search", "search"}};
+    } bar[] = {{"help", "help"},         {"quit", "quit"},      {"quantity next", "quantity"},
+               {"enter", "go in"},       {"zero", "zero"},      {"zero-all", "all positions"},
+               {"undo", "undo"},         {"toggle", "on/off"},  {"delete", "delete"},
+               {"observe", "switch on"}, {"sort", "sort"},      {"face", "base/edited"},
+               {"mask", "mask"},         {"head next", "head"}, {"layer next", "layer"},
+               {"prompt", "prompt"},     {"pair", "pair"},      {"edit", "edit"},
+               {"scale", "scale"},       {"sweep", "sweep"},    {"search", "search"}};
     unsigned where = 1u << a->cur.view;
     canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
     int x = canvas_put(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD),

@@ -8,6 +8,7 @@
 
 #include <ctype.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,21 @@ static int take_token(struct scanner *s, int32_t *out)
                        "metric \"%s\" · \"%s\" is not one token of this model · %s", s->text, text,
                        token_nearest(s->tok, text, n, near));
     return 0;
+}
+
+const char *metric_token(const struct tokenizer *tok, int32_t id, char buf[LIMIT_NAME])
+{
+    size_t len;
+    const char *text = tokenizer_text(tok, id, &len);
+    bool plain = len > 0 && len + 3 < LIMIT_NAME && tokenizer_find(tok, text, len) == id;
+    for (size_t i = 0; i < len && plain; i++)
+        plain = (unsigned char)text[i] >= ' ' && text[i] != 0x7f && text[i] != '"' &&
+                text[i] != '\\';
+    if (plain)
+        snprintf(buf, LIMIT_NAME, "\"%.*s\"", (int)len, text);
+    else
+        snprintf(buf, LIMIT_NAME, "%d", (int)id);
+    return buf;
 }
 
 static int take_term(struct scanner *s, struct metric_term *t)

@@ -31,6 +31,8 @@ struct metric {
 /* Parse against a tokenizer and a vocabulary size.  Errors name the column and what would work. */
 int metric_parse(struct metric *out, const char *text, const struct tokenizer *tok, int32_t d_vocab,
                  struct err *e);
+/* A token as metrics take it: its text in quotes, or its id where the text is not plain; buf. */
+const char *metric_token(const struct tokenizer *tok, int32_t id, char buf[LIMIT_NAME]);
 /* Refuse a metric that this model cannot have; one that has no gradient, too. */
 int metric_check(const struct metric *m, const struct model *model, struct err *e);
 int metric_check_gradient(const struct metric *m, const struct model *model, struct err *e);

@@ -34,6 +34,15 @@ struct session_want *request_copy(const struct session_want *from, const struct 
     w->wants = wants;
     w->n_wants = fit_wants(wants, from, cfg);
     w->task = from->task;
+    if (from->sweep) {
+        struct session_sweep *sweep = malloc(sizeof *sweep);
+        if (!sweep) {
+            request_free(w);
+            return NULL;
+        }
+        *sweep = *from->sweep;
+        w->sweep = sweep;
+    }
     return w;
 }
 
@@ -43,5 +52,6 @@ void request_free(struct session_want *w)
         return;
     pair_target_free(&w->target);
     free((void *)(uintptr_t)w->wants);
+    free((void *)(uintptr_t)w->sweep);
     free(w);
 }

@@ -39,6 +39,7 @@ struct session {
     /* the worker's */
     struct pair *pair;
     struct figures *figures;
+    struct sweeping *sweeping;
     int64_t time_us;
     double share;
 };
@@ -105,6 +106,8 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     snap->complete = complete;
     snap->time_us = j->s->time_us;
     snap->share = j->s->share;
+    snap->sweep = sweeping_map(j->s->sweeping);
+    snap->sweeping = sweeping_waits(j->s->sweeping);
     snap->changed = checkpoint_changed(j->s->m->files, NULL);
     publish(j, snap);
     return 0;
@@ -118,6 +121,29 @@ static int between(void *user, struct err *e)
     if (atomic_load_explicit(&j->s->cancel, memory_order_relaxed))
         return err_set(e, ERR_CANCELLED, "cancelled");
     return now_us() - j->shown_us < PUBLISH_US ? 0 : publish_figures(j, false, e);
+}
+
+/* A cell of the sweep is there. */
+static int sweep_told(void *user, struct err *e)
+{
+    struct job *j = user;
+    if (atomic_load_explicit(&j->s->cancel, memory_order_relaxed))
+        return err_set(e, ERR_CANCELLED, "cancelled");
+    return !sweeping_waits(j->s->sweeping) || now_us() - j->shown_us < PUBLISH_US
+               ? 0
+               : publish_figures(j, true, e);
+}
+
+/* The sweep, once all else is there: until it is done or somebody asks again. */
+static int sweep_on(struct job *j, struct err *e)
+{
+    struct session *s = j->s;
+    int rc = 0;
+    if (!sweeping_waits(s->sweeping))
+        return 0;
+    rc = sweeping_step(s->sweeping, sweep_told, j);
+    s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
+    return rc == ERR_CANCELLED ? rc : publish_figures(j, true, e);
 }
 
 static void do_task(struct session_task *t)
@@ -172,9 +198,14 @@ static void *worker(void *user)
         struct err e = {0};
         s->m->be->cancel = &s->cancel;
         int rc = compute(&j, &e);
-        s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
+        sweeping_ask(s->sweeping, want);
+        if (rc || !sweeping_waits(s->sweeping))
+            s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
         if (!rc)
             rc = publish_figures(&j, true, &e);
+        if (!rc)
+            rc = sweep_on(&j, &e);
+        s->m->be->cancel = NULL;
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
         request_free(want);
@@ -187,6 +218,7 @@ static void *worker(void *user)
 static void session_free(struct session *s)
 {
     figures_close(s->figures);
+    sweeping_close(s->sweeping);
     pair_close(s->pair);
     snapshot_release(s->latest);
     snapshot_release(s->spare);
@@ -216,6 +248,8 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
         rc = pair_open(&s->pair, m, cache_bytes, e);
     if (!rc)
         rc = figures_open(&s->figures, m, e);
+    if (!rc)
+        rc = sweeping_open(&s->sweeping, m, cache_bytes / 4, e);
     if (!rc) {
         int code = pthread_create(&s->thread, NULL, worker, s);
         if (code)
@@ -284,7 +318,8 @@ const struct snapshot *session_wait(struct session *s, uint64_t generation)
     pthread_mutex_lock(&s->lock);
     assert(generation <= s->generation);
     while (!s->latest ||
-           ((s->latest->generation < generation || !s->latest->complete) && s->untold < generation))
+           ((s->latest->generation < generation || !s->latest->complete || s->latest->sweeping) &&
+            s->untold < generation))
         pthread_cond_wait(&s->news, &s->lock);
     const struct snapshot *snap = s->latest;
     snapshot_hold(snap);

@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 
 #include "run/pair.h"
+#include "session/sweeping.h"
 #include "session/want.h"
 
 struct session;
@@ -30,7 +31,8 @@ struct session_want {
     struct pair_target target;
     const struct want *wants; /* within a kind, what is wanted first first */
     int32_t n_wants;
-    struct session_task *task; /* NULL = none */
+    struct session_task *task;         /* NULL = none */
+    const struct session_sweep *sweep; /* what to compute when all else is there; NULL = none */
 };
 
 struct snapshot {
@@ -44,6 +46,8 @@ struct snapshot {
     bool edited;                        /* the edited face is there */
     int64_t time_us;                    /* of the last sync of the run on show */
     double share;                       /* share of the blocks x rows that it computed */
+    const struct sweep_map *sweep;      /* what is there of the sweep; NULL: none */
+    bool sweeping;                      /* more of it follows, in further snapshots */
     bool changed; /* the model file is not what it was when opened: no figure can be trusted */
 };
 
@@ -71,8 +75,8 @@ int session_fd(const struct session *s);
 /* The newest snapshot (a reference to release), or NULL before the first. */
 const struct snapshot *session_latest(struct session *s);
 void snapshot_release(const struct snapshot *snap);
-/* Block until the snapshot of `generation` or a newer one is complete or failed: tests, play,
- * headless.  (When even the memory for saying so is out: the failed one before it.) */
+/* Block until the snapshot of `generation` or a newer one is complete, its sweep too, or failed:
+ * tests, play, headless.  (When even the memory for saying so is out: the failed one before it.) */
 const struct snapshot *session_wait(struct session *s, uint64_t generation);
 
 #endif

@@ -137,6 +137,7 @@ void snapshot_release(const struct snapshot *s)
         for (int f = 0; f < FACE_COUNT; f++)
             blob_release(b->figure[i].face[f]);
     edit_program_free((struct edit_program *)(uintptr_t)s->program);
+    sweep_map_release(s->sweep);
     free((void *)(uintptr_t)s->wants);
     free(b);
 }

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "measure/metric.h"
+
 /* The best token of a prompt at the place that is looked at. */
 static int best_token(struct cli *c, struct run_input in, int32_t *id)
 {
@@ -19,22 +21,6 @@ static int best_token(struct cli *c, struct run_input in, int32_t *id)
     *id = rc ? -1 : top.id;
     run_free(r);
     return rc;
-}
-
-/* A token as a metric takes it: its text in quotes, its id where that is not plain. */
-static const char *token_text(struct cli *c, int32_t id, char buf[LIMIT_NAME])
-{
-    size_t len;
-    const char *text = cli_token_text(c, id, &len);
-    bool plain = len > 0 && len + 3 < LIMIT_NAME && tokenizer_find(c->m->tok, text, len) == id;
-    for (size_t i = 0; i < len && plain; i++)
-        plain = (unsigned char)text[i] >= ' ' && text[i] != 0x7f && text[i] != '"' &&
-                text[i] != '\\';
-    if (plain)
-        snprintf(buf, LIMIT_NAME, "\"%.*s\"", (int)len, text);
-    else
-        snprintf(buf, LIMIT_NAME, "%d", (int)id);
-    return buf;
 }
 
 /* Without --metric. */
@@ -57,9 +43,11 @@ static int stand_in(struct cli *c, const struct pair_target *t, bool best, int32
     char text[2 * LIMIT_NAME + 60], one[LIMIT_NAME], two_text[LIMIT_NAME];
     if (!rc && pair[0] >= 0)
         snprintf(text, sizeof text, "logit[%d, %s] - logit[%d, %s]", (int)row,
-                 token_text(c, pair[0], one), (int)row, token_text(c, pair[1], two_text));
+                 metric_token(c->m->tok, pair[0], one), (int)row,
+                 metric_token(c->m->tok, pair[1], two_text));
     else if (!rc && best)
-        snprintf(text, sizeof text, "logit[%d, %s]", (int)row, token_text(c, pair[1], one));
+        snprintf(text, sizeof text, "logit[%d, %s]", (int)row,
+                 metric_token(c->m->tok, pair[1], one));
     else
         snprintf(text, sizeof text, "kl[%d]", (int)row);
     *out = rc ? NULL : strdup(text);

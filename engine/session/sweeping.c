@@ -1,0 +1,178 @@
+/* sweeping.c - see sweeping.h. */
+#include "session/sweeping.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "session/session.h"
+
+struct sweeping {
+    const struct model *m;
+    size_t cache_bytes;
+    struct session_sweep of;
+    struct sweep *s; /* NULL: none, or it could not begin */
+    struct err err;
+    int64_t time_us;
+};
+
+void sweep_map_release(const struct sweep_map *m)
+{
+    struct sweep_map *own = (struct sweep_map *)(uintptr_t)m;
+    if (m && atomic_fetch_sub_explicit(&own->refs, 1, memory_order_acq_rel) == 1) {
+        free(own->has), free(own->value);
+        free(own);
+    }
+}
+
+const struct sweep_map *sweep_map_hold(const struct sweep_map *m)
+{
+    struct sweep_map *own = (struct sweep_map *)(uintptr_t)m;
+    if (m)
+        atomic_fetch_add_explicit(&own->refs, 1, memory_order_relaxed);
+    return m;
+}
+
+int sweeping_open(struct sweeping **out, const struct model *m, size_t cache_bytes, struct err *e)
+{
+    struct sweeping *w = calloc(1, sizeof *w);
+    if (!w)
+        return err_memory(e, "sweeps");
+    w->m = m, w->cache_bytes = cache_bytes;
+    *out = w;
+    return 0;
+}
+
+void sweeping_close(struct sweeping *w)
+{
+    if (w)
+        sweep_close(w->s);
+    free(w);
+}
+
+static const char *given(const char *text)
+{
+    return *text ? text : NULL;
+}
+
+/* Begin the sweep of a request. */
+static int begin(struct sweeping *w, const struct session_want *want)
+{
+    const struct pair_target *t = &want->target;
+    const struct session_sweep *of = want->sweep;
+    const char *over[2];
+    struct edit **edits = calloc((size_t)t->n_edits + 1, sizeof *edits);
+    struct sweep_prompt prompt = {t->input, t->prompts, t->n_prompts, of->metric};
+    struct sweep_want ask = {.kind = of->kind,
+                             .with = given(of->with),
+                             .choose = {over, 0},
+                             .align = of->align,
+                             .edits = edits,
+                             .sets = t->sets,
+                             .n_sets = t->n_sets,
+                             .prompts = &prompt,
+                             .n_prompts = 1,
+                             .cache_bytes = w->cache_bytes};
+    if (!edits)
+        return err_memory(&w->err, "edits");
+    for (int32_t i = 0; i < t->n_edits; i++)
+        if (!t->on || t->on[i])
+            edits[ask.n_edits++] = t->edits[i];
+    for (int i = 0; i < 2; i++)
+        if (*of->over[i])
+            over[ask.choose.n++] = of->over[i];
+    int rc = sweep_open(&w->s, w->m, &ask, &w->err);
+    free(edits);
+    return rc;
+}
+
+void sweeping_ask(struct sweeping *w, const struct session_want *want)
+{
+    const struct session_sweep *of = want->sweep;
+    if (of && of->id == w->of.id) {
+        w->of.paused = of->paused, w->of.cell = of->cell;
+        return;
+    }
+    sweep_close(w->s);
+    w->s = NULL, w->time_us = 0, w->err = (struct err){0};
+    w->of = of ? *of : (struct session_sweep){0};
+    if (of)
+        begin(w, want);
+}
+
+bool sweeping_waits(const struct sweeping *w)
+{
+    return w->s && !w->err.code && !w->of.paused && sweep_done(w->s) < sweep_cells(w->s);
+}
+
+static int64_t now_us(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+/* Counts the time and passes on. */
+struct timed {
+    struct sweeping *w;
+    int64_t from;
+    sweep_fn *fn;
+    void *user;
+};
+
+static int count_time(void *user, struct err *e)
+{
+    struct timed *t = user;
+    int64_t now = now_us();
+    t->w->time_us += now - t->from;
+    t->from = now;
+    return t->fn(t->user, e);
+}
+
+int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
+{
+    struct err e = {0};
+    struct timed t = {w, now_us(), fn, user};
+    int rc = sweep_step(w->s, sweep_cells(w->s), count_time, &t, &e);
+    w->time_us += now_us() - t.from;
+    if (rc && rc != ERR_CANCELLED)
+        w->err = e;
+    return rc;
+}
+
+static void map_cells(struct sweep_map *m, const struct sweep *s)
+{
+    const struct sweep_axis *axes;
+    m->n_axes = sweep_axes(s, &axes);
+    m->done = sweep_done(s);
+    m->base = m->done ? sweep_base(s) : 0;
+    m->cell = m->of.cell >= 0 && m->of.cell < m->cells ? m->of.cell : 0;
+    sweep_cell_text(s, m->cell, m->text, sizeof m->text);
+    for (int32_t i = 0; i < m->n_axes; i++) {
+        memcpy(m->axis[i].name, axes[i].name, sizeof m->axis[i].name);
+        m->axis[i].role = axes[i].role, m->axis[i].size = axes[i].size;
+    }
+    for (int32_t i = 0; i < m->cells; i++)
+        if ((m->has[i] = sweep_has(s, i)) != false)
+            m->value[i] = (float)sweep_value(s, i, NULL);
+}
+
+const struct sweep_map *sweeping_map(const struct sweeping *w)
+{
+    size_t cells = w->s ? (size_t)sweep_cells(w->s) : 0;
+    struct sweep_map *m = w->of.id ? calloc(1, sizeof *m) : NULL;
+    if (!m)
+        return NULL;
+    atomic_init(&m->refs, 1);
+    m->of = w->of, m->err = w->err, m->time_us = w->time_us;
+    m->cells = (int32_t)cells;
+    m->has = calloc(cells + 1, sizeof *m->has);
+    m->value = calloc(cells + 1, sizeof *m->value);
+    if (!m->has || !m->value) {
+        sweep_map_release(m);
+        return NULL;
+    }
+    if (w->s)
+        map_cells(m, w->s);
+    return m;
+}
