@@ -78,10 +78,20 @@ uint32_t strmap_put(struct strmap *m, const char *key, size_t len, uint32_t valu
     return s->value;
 }
 
+uint64_t strmap_hash(const struct strmap *m, const char *key, size_t len)
+{
+    uint64_t h = hash_bytes(m->seed, key, len);
+    __builtin_prefetch(&m->slot[(size_t)h & m->mask]);
+    return h;
+}
+
+uint32_t strmap_find(const struct strmap *m, uint64_t hash, const char *key, size_t len)
+{
+    const struct strmap_slot *s = slot_of(m, hash, key, len);
+    return s->key ? s->value : STRMAP_NONE;
+}
+
 uint32_t strmap_get(const struct strmap *m, const char *key, size_t len)
 {
-    if (!m->slot)
-        return STRMAP_NONE;
-    const struct strmap_slot *s = slot_of(m, hash_bytes(m->seed, key, len), key, len);
-    return s->key ? s->value : STRMAP_NONE;
+    return m->slot ? strmap_find(m, hash_bytes(m->seed, key, len), key, len) : STRMAP_NONE;
 }

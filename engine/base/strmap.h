@@ -31,5 +31,10 @@ void strmap_free(struct strmap *m);
 uint32_t strmap_put(struct strmap *m, const char *key, size_t len, uint32_t value);
 /* STRMAP_NONE if there is no such key.  A zeroed table is empty. */
 uint32_t strmap_get(const struct strmap *m, const char *key, size_t len);
+/* The same in two parts, for many keys after one another: with the hash, which also brings the
+ * key's slot nearer, known some keys ahead, lookups do not wait for memory.  Of a table that is not
+ * empty. */
+uint64_t strmap_hash(const struct strmap *m, const char *key, size_t len);
+uint32_t strmap_find(const struct strmap *m, uint64_t hash, const char *key, size_t len);
 
 #endif

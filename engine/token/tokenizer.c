@@ -12,18 +12,21 @@
 
 #include <utf8proc.h>
 
+#include "base/file_read.h"
 #include "base/limit.h"
 #include "token/tokenizer_parts.h"
 
 /* ---- opening
  * ----------------------------------------------------------------------------------------- */
 
-struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e)
+/* A tokenizer of a document whose long members are in `stream`, or NULL: in itself. */
+static struct tokenizer *build(struct js_doc *doc, const struct tokenizer_stream *stream,
+                               struct err *e)
 {
     struct tokenizer *t = calloc(1, sizeof *t);
     if (!t)
         err_memory(e, "%s", js_name(doc));
-    else if (tokenizer_build(t, js_root(doc), e)) {
+    else if (tokenizer_build(t, js_root(doc), stream, e)) {
         tokenizer_close(t);
         t = NULL;
     } else
@@ -32,16 +35,37 @@ struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e)
     return t;
 }
 
-struct tokenizer *tokenizer_open(const char *path, struct err *e)
+struct tokenizer *tokenizer_from(struct js_doc *doc, struct err *e)
 {
-    struct js_doc *doc = js_open(path, e);
-    return doc ? tokenizer_from(doc, e) : NULL;
+    return build(doc, NULL, e);
 }
 
 struct tokenizer *tokenizer_parse(const char *name, const char *bytes, size_t len, struct err *e)
 {
-    struct js_doc *doc = js_parse(name, bytes, len, e);
+    struct tokenizer_stream s;
+    struct err why; /* what is wrong, the thorough way says below */
+    struct tokenizer *t = NULL;
+    struct js_doc *doc = tokenizer_stream_read(&s, bytes, len)
+                             ? js_parse(name, s.rest, s.rest_len, &why)
+                             : NULL;
+    if (doc)
+        t = build(doc, &s, &why);
+    tokenizer_stream_free(&s);
+    if (t)
+        return t;
+    doc = js_parse(name, bytes, len, e);
     return doc ? tokenizer_from(doc, e) : NULL;
+}
+
+struct tokenizer *tokenizer_open(const char *path, struct err *e)
+{
+    char *bytes;
+    size_t len;
+    if (file_read_all(path, LIMIT_JSON_BYTES, &bytes, &len, e))
+        return NULL;
+    struct tokenizer *t = tokenizer_parse(path, bytes, len, e);
+    free(bytes);
+    return t;
 }
 
 static struct tokenizer *plain(const char *kind, size_t count, struct err *e)

@@ -66,33 +66,92 @@ static int merge_sides(struct js_node node, const char *side[2], size_t len[2], 
     return 0;
 }
 
+/* The id of what two tokens join to, STRMAP_NONE if nothing; -1: no memory. */
+static int joined_id(const struct tokenizer *t, const char *const side[2], const size_t len[2],
+                     uint32_t *id)
+{
+    char stack[256], *joined = stack;
+    size_t skip = t->bpe.prefix_len, joined_len = len[0] + len[1] - skip;
+    if (len[0] + len[1] > sizeof stack && !(joined = malloc(len[0] + len[1])))
+        return -1;
+    memcpy(joined, side[0], len[0]);
+    memcpy(joined + len[0], side[1] + skip, len[1] - skip);
+    *id = strmap_get(&t->by_spelling, joined, joined_len);
+    if (joined != stack)
+        free(joined);
+    return 0;
+}
+
+/* Does a token of the vocabulary, where it has the first ids, read as two that are joined? */
+static bool is_joined(const struct tokenizer *t, uint32_t id, const char *const side[2],
+                      const size_t len[2])
+{
+    size_t skip = t->bpe.prefix_len;
+    const struct token *k = id < t->stream->n_tokens ? &t->token[id] : NULL;
+    return k && k->spelling_len == len[0] + len[1] - skip &&
+           memcmp(k->spelling, side[0], len[0]) == 0 &&
+           memcmp(k->spelling + len[0], side[1] + skip, len[1] - skip) == 0;
+}
+
+/* False: two of them are no tokens, or what they join to is none. */
+static bool merge_put(struct tokenizer *t, uint32_t left, uint32_t right, uint32_t id,
+                      uint32_t rank)
+{
+    if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE)
+        return false;
+    /* of a pair given twice the later rank holds, as in the reference */
+    uint64_t pair = pair_of((int32_t)left, (int32_t)right);
+    *merge_slot(&t->bpe, pair) = (struct merge){.pair = pair, .rank = rank, .id = (int32_t)id};
+    return true;
+}
+
 static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, struct err *e)
 {
     const char *side[2];
     size_t len[2];
-    char stack[256], *joined = stack;
+    uint32_t id;
     int rc = merge_sides(node, side, len, e);
     if (rc)
         return rc;
     if (len[1] < t->bpe.prefix_len)
         return js_expected(node, "a right half that begins with the prefix", e);
-    size_t skip = t->bpe.prefix_len, joined_len = len[0] + len[1] - skip;
-    if (len[0] + len[1] > sizeof stack && !(joined = malloc(len[0] + len[1])))
+    if (joined_id(t, side, len, &id))
         return err_memory(e, "%s", js_name(node.doc));
-    memcpy(joined, side[0], len[0]);
-    memcpy(joined + len[0], side[1] + skip, len[1] - skip);
-    uint32_t left = strmap_get(&t->by_spelling, side[0], len[0]),
-             right = strmap_get(&t->by_spelling, side[1], len[1]);
-    uint32_t id = strmap_get(&t->by_spelling, joined, joined_len);
-    if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE) {
-        rc = js_expected(node, "two tokens of the vocabulary that join to a third", e);
-    } else { /* of a pair given twice the later rank holds, as in the reference */
-        uint64_t pair = pair_of((int32_t)left, (int32_t)right);
-        *merge_slot(&t->bpe, pair) = (struct merge){.pair = pair, .rank = rank, .id = (int32_t)id};
+    return merge_put(t, strmap_get(&t->by_spelling, side[0], len[0]),
+                     strmap_get(&t->by_spelling, side[1], len[1]), id, rank)
+               ? 0
+               : js_expected(node, "two tokens of the vocabulary that join to a third", e);
+}
+
+/* Most files number what merges join to in the order of the merges: the next id is tried first. */
+static bool stream_merge(struct tokenizer *t, size_t i, const uint64_t hash[2], uint32_t *next)
+{
+    const struct stream_merge *m = &t->stream->merge[i];
+    size_t len[2] = {m->len[0], m->len[1]};
+    if (len[1] < t->bpe.prefix_len)
+        return false;
+    if (!(t->stream->dense && is_joined(t, *next, m->side, len)) &&
+        joined_id(t, m->side, len, next))
+        return false;
+    return merge_put(t, strmap_find(&t->by_spelling, hash[0], m->side[0], len[0]),
+                     strmap_find(&t->by_spelling, hash[1], m->side[1], len[1]), (*next)++,
+                     (uint32_t)i);
+}
+
+static int stream_merges(struct tokenizer *t, struct err *e)
+{
+    enum { AHEAD = 8 };
+    const struct tokenizer_stream *s = t->stream;
+    uint64_t hash[AHEAD][2];
+    uint32_t next = 0;
+    for (size_t i = 0; i < s->n_merges + AHEAD; i++) {
+        uint64_t *h = hash[i % AHEAD];
+        if (i >= AHEAD && !stream_merge(t, i - AHEAD, h, &next))
+            return err_set(e, ERR_BAD_INPUT, "a merge is of no three tokens");
+        for (int k = 0; k < 2 && i < s->n_merges; k++)
+            h[k] = strmap_hash(&t->by_spelling, s->merge[i].side[k], s->merge[i].len[k]);
     }
-    if (joined != stack)
-        free(joined);
-    return rc;
+    return 0;
 }
 
 /* ---- the model object
@@ -151,8 +210,11 @@ int bpe_parse(struct tokenizer *t, struct js_node model, struct err *e)
     if (rc)
         return rc;
     b->unk_vanishes = !js_is_set(js_get(model, "unk_token"));
-    if (merges_init(b, js_count(merges)))
-        return err_memory(e, "%s · %zu merges", js_name(model.doc), js_count(merges));
+    size_t count = t->stream ? t->stream->n_merges : js_count(merges);
+    if (merges_init(b, count))
+        return err_memory(e, "%s · %zu merges", js_name(model.doc), count);
+    if (t->stream)
+        rc = stream_merges(t, e);
     for (size_t i = 0; i < js_count(merges) && !rc; i++)
         rc = parse_merge(js_at(merges, i), t, (uint32_t)i, e);
     index_chars(t);

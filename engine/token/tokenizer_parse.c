@@ -77,22 +77,37 @@ static int parse_added(struct tokenizer *t, struct js_node list, struct err *e)
  * place holds. */
 struct vocab_walk {
     struct js_node vocab;
+    const struct tokenizer_stream *stream; /* or NULL */
     struct js_iter members;
-    size_t left; /* of the list */
+    size_t left; /* of the list, of the stream */
     const char *token;
     size_t len;
     int64_t id;
 };
 
-static struct vocab_walk vocab_start(struct js_node vocab)
+static size_t vocab_count(const struct tokenizer *t, struct js_node vocab)
 {
-    return (struct vocab_walk){
-        .vocab = vocab, .members = js_members(vocab), .left = js_count(vocab)};
+    return t->stream ? t->stream->n_tokens : js_count(vocab);
+}
+
+static struct vocab_walk vocab_start(const struct tokenizer *t, struct js_node vocab)
+{
+    return (struct vocab_walk){.vocab = vocab,
+                               .stream = t->stream,
+                               .members = js_members(vocab),
+                               .left = vocab_count(t, vocab)};
 }
 
 /* 1: the next token; 0: there is none; else an error. */
 static int vocab_next(struct vocab_walk *v, struct err *e)
 {
+    if (v->stream) {
+        if (!v->left)
+            return 0;
+        const struct stream_token *t = &v->stream->token[v->stream->n_tokens - v->left--];
+        v->token = t->text, v->len = t->len, v->id = t->id;
+        return 1;
+    }
     if (js_is_array(v->vocab)) {
         if (!v->left)
             return 0;
@@ -108,15 +123,25 @@ static int vocab_next(struct vocab_walk *v, struct err *e)
     return rc ? rc : 1;
 }
 
+/* Have the slot of a token that comes later on its way from memory. */
+static void vocab_ahead(const struct tokenizer *t, const struct vocab_walk *v)
+{
+    enum { AHEAD = 8 };
+    if (!v->stream || v->left < AHEAD)
+        return;
+    const struct stream_token *later = &v->stream->token[v->stream->n_tokens - v->left + AHEAD - 1];
+    (void)strmap_hash(&t->by_spelling, later->text, later->len);
+}
+
 /* Sizes of what build_vocab will fill, with every id in range. */
 static int measure(const struct tokenizer *t, struct js_node vocab, size_t *count, size_t *bytes,
                    struct err *e)
 {
     int64_t last = -1;
-    size_t tokens = js_count(vocab) + t->n_added;
+    size_t tokens = vocab_count(t, vocab) + t->n_added;
     int rc;
     *bytes = 0;
-    for (struct vocab_walk v = vocab_start(vocab); (rc = vocab_next(&v, e)) > 0;) {
+    for (struct vocab_walk v = vocab_start(t, vocab); (rc = vocab_next(&v, e)) > 0;) {
         last = v.id > last ? v.id : last;
         *bytes += v.len + 1;
     }
@@ -197,17 +222,20 @@ static int build_vocab(struct tokenizer *t, struct js_node root, struct js_node 
         return rc;
     t->token = calloc(t->count + 1, sizeof *t->token);
     t->spellings = malloc(bytes + 1);
-    if (!t->token || !t->spellings || strmap_init(&t->by_spelling, js_count(vocab)))
+    if (!t->token || !t->spellings || strmap_init(&t->by_spelling, vocab_count(t, vocab)))
         return out_of_memory(root, e);
     char *at = t->spellings;
-    for (struct vocab_walk v = vocab_start(vocab); !rc && (rc = vocab_next(&v, e)) > 0;) {
+    for (struct vocab_walk v = vocab_start(t, vocab); !rc && (rc = vocab_next(&v, e)) > 0;) {
         const char *spelling = at;
+        vocab_ahead(t, &v);
         if (!(rc = place(t, root, (int32_t)v.id, v.token, v.len, &at, e)))
             (void)strmap_put(&t->by_spelling, spelling, v.len, (uint32_t)v.id);
     }
+    if (!rc && t->stream && t->by_spelling.count < t->stream->n_tokens)
+        rc = err_set(e, ERR_BAD_INPUT, "%s · a token stands there twice", js_name(root.doc));
     if (!rc && t->model->beginnings)
         rc = build_trie(t, root, e);
-    size_t next = js_count(vocab);
+    size_t next = vocab_count(t, vocab);
     for (size_t i = 0; i < t->n_added && !rc; i++)
         rc = place_added(t, root, &t->added[i], &next, &at, e);
     return rc;
@@ -499,9 +527,11 @@ static int parse_model(struct tokenizer *t, struct js_node root, struct js_node 
 /* ---- the whole
  * --------------------------------------------------------------------------------------- */
 
-int tokenizer_build(struct tokenizer *t, struct js_node root, struct err *e)
+int tokenizer_build(struct tokenizer *t, struct js_node root, const struct tokenizer_stream *stream,
+                    struct err *e)
 {
     struct js_node model = js_get(root, "model");
+    t->stream = stream;
     if (!js_is_object(model))
         return js_expected(model, "an object (is this a tokenizer.json?)", e);
     int rc = parse_added(t, js_get(root, "added_tokens"), e);
@@ -521,5 +551,6 @@ int tokenizer_build(struct tokenizer *t, struct js_node root, struct err *e)
         rc = build_texts(t, root, e);
     if (!rc)
         index_bytes(t);
+    t->stream = NULL;
     return rc;
 }

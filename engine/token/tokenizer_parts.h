@@ -5,6 +5,7 @@
 #include "token/pretokenize.h"
 #include "base/strmap.h"
 #include "token/tokenizer.h"
+#include "token/tokenizer_stream.h"
 #include "token/trie.h"
 
 /* ---- models: how a word becomes tokens (tokenizer_bpe.c, _unigram.c, _wordpiece.c) ---- */
@@ -194,6 +195,7 @@ struct token {
 };
 
 struct tokenizer {
+    const struct tokenizer_stream *stream; /* while it is built: or NULL */
     const char *kind;
     const struct token_model *model; /* NULL: bytes, none */
     struct strmap by_spelling;       /* the model's own vocabulary, without added tokens */
@@ -216,8 +218,9 @@ struct tokenizer {
     int32_t byte_id[256]; /* the token that stands for this byte alone, -1 */
 };
 
-/* Fill a zeroed tokenizer from a parsed file (tokenizer_parse.c).  The caller frees it on failure.
- */
-int tokenizer_build(struct tokenizer *t, struct js_node root, struct err *e);
+/* Fill a zeroed tokenizer from a parsed file, whose vocabulary and merges are in `stream` or, if
+ * that is NULL, in itself (tokenizer_parse.c).  The caller frees it on failure. */
+int tokenizer_build(struct tokenizer *t, struct js_node root, const struct tokenizer_stream *stream,
+                    struct err *e);
 
 #endif

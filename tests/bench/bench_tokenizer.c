@@ -7,7 +7,7 @@
 
 #include "base/strmap.h"
 
-enum { BYTES = 256, TOKENS = BENCH_VOCAB - 1, TOKEN_MAX = 32, LEFT_MAX = 16, RIGHT_MAX = 6 };
+enum { BYTES = 256, TOKENS = BENCH_VOCAB - 1, TOKEN_MAX = 32, LEFT_MAX = 8, RIGHT_MAX = 3 };
 
 static struct {
     char text[TOKENS][TOKEN_MAX];
@@ -34,13 +34,22 @@ static void alphabet(void)
     }
 }
 
+/* An earlier token: merged ones, the bytes of ASCII, and the space, as English has them. */
+static int earlier(int i)
+{
+    int n = below(i);
+    while (n < BYTES && (n < 32 || n > 126))
+        n = below(i);
+    return n;
+}
+
 /* Token i as two earlier ones that make a new text, as long as GPT-2's are. */
 static void merge(int i)
 {
     char text[TOKEN_MAX];
     size_t left, right;
     do {
-        all->left[i] = below(i), all->right[i] = below(i);
+        all->left[i] = earlier(i), all->right[i] = earlier(i);
         left = strlen(all->text[all->left[i]]), right = strlen(all->text[all->right[i]]);
         left = left < LEFT_MAX ? left : 0;
         memcpy(text, all->text[all->left[i]], left);

@@ -15,6 +15,7 @@
 #include "base/json.h"
 #include "base/limit.h"
 #include "token/tokenizer.h"
+#include "token/tokenizer_stream.h"
 
 static const char fixtures[] = "tests/fixtures/tokenizers";
 static const char gpt2_file[] = "../shared/data/tokenizers/gpt2/tokenizer.json";
@@ -360,9 +361,124 @@ static void a_long_word_costs_no_square(void **state)
     free(text);
 }
 
+/* ---- the quick reader
+ * ------------------------------------------------------------------------------------ */
+
+/* Ids of a text by the quick and by the thorough reader, and all spellings; how many tokens. */
+static int same_both_ways(const char *name, const char *bytes, size_t len)
+{
+    static const char text[] = "The quick\\brown \"f\xc3\xa9x\" jumps\n over 12 \xe4\xb8\xad dogs";
+    struct err e = {0}, why = {0};
+    struct js_doc *doc = js_parse(name, bytes, len, &why);
+    struct tokenizer *quick = tokenizer_parse(name, bytes, len, &e),
+                     *thorough = doc ? tokenizer_from(doc, &why) : NULL;
+    assert_string_equal(e.text, why.text);
+    assert_int_equal(quick != NULL, thorough != NULL);
+    if (!quick)
+        return 0;
+    int n = tokenizer_count(thorough);
+    assert_int_equal(tokenizer_count(quick), n);
+    for (int i = 0; i < n; i++) {
+        const char *a = tokenizer_spelling(quick, i), *b = tokenizer_spelling(thorough, i);
+        assert_true(a && b ? strcmp(a, b) == 0 : a == b);
+    }
+    struct token_list a = {0}, b = {0};
+    int rc = tokenizer_encode(quick, text, sizeof text - 1, 0, &a, &e);
+    assert_int_equal(tokenizer_encode(thorough, text, sizeof text - 1, 0, &b, &why), rc);
+    assert_int_equal(a.count, b.count);
+    if (a.count)
+        assert_memory_equal(a.id, b.id, a.count * sizeof *a.id);
+    token_list_free(&a), token_list_free(&b);
+    tokenizer_close(quick), tokenizer_close(thorough);
+    return n;
+}
+
+static bool is_streamed(const char *bytes, size_t len)
+{
+    struct tokenizer_stream s;
+    bool ok = tokenizer_stream_read(&s, bytes, len);
+    tokenizer_stream_free(&s);
+    return ok;
+}
+
+static void the_quick_reader_agrees_with_the_thorough_one(void **state)
+{
+    (void)state;
+    DIR *dir = opendir(fixtures);
+    int streamed = 0;
+    assert_non_null(dir);
+    for (struct dirent *d; (d = readdir(dir));) {
+        char path[600];
+        size_t len;
+        snprintf(path, sizeof path, "%s/%s/tokenizer.json", fixtures, d->d_name);
+        char *bytes = d->d_name[0] != '.' ? read_text(path, &len) : NULL;
+        if (!bytes)
+            continue;
+        assert_true(same_both_ways(path, bytes, len) > 0);
+        streamed += is_streamed(bytes, len);
+        free(bytes);
+    }
+    closedir(dir);
+    print_message("%d fixtures are read the quick way\n", streamed);
+    assert_true(streamed >= 15); /* all but Unigram's, whose vocabulary is a list */
+}
+
+/* Files that the quick reader takes, and files that it must leave to the thorough one. */
+static void odd_files_are_read_alike(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        bool streamed, opens;
+    } odd[] = {
+        {"\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a b\"]", true, true},
+        {"\"vocab\": { \"a\" : 0 ,\n\"b\":1, \"ab\":2 } , \"merges\" : [ [ \"a\" , \"b\" ] ]", true,
+         true},
+        {"\"merges\":[\"a b\"],\"vocab\":{\"ab\":7,\"b\":1,\"a\":3}", true, true},
+        {"\"vocab\":{\"\\u0061\":0,\"\\\"\\\\\":1,\"a\\\"\\\\\":2,\"\\ud83d\\ude00\":3},\"merges\":[\"a \\\"\\\\\"]",
+         true, true},
+        {"\"vocab\":{\"a\":0,\"b\":1,\"c\":2},\"merges\":[]", true, true},
+        {"\"vocab\":{\"a\":0,\"b\":1},\"merges\":[\"a b\"]", true, false}, /* joins to nothing */
+        {"\"vocab\":{\"a\":0,\"b\":0},\"merges\":[]", true, false},        /* an id twice */
+        {"\"vocab\":{\"a\":0,\"a\":1},\"merges\":[]", true, false},        /* a token twice */
+        {"\"vocab\":{\"a\":0,\"b\":5000},\"merges\":[]", true, false},     /* holes */
+        {"\"vocab\":{\"a\":0},\"merges\":[],\"merges\":[]", true, false},
+        {"\"vocab\":{\"a\":0},\"vocab\":{\"a\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":-1},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":00},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":0.0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":1e0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":99999999999},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":0,},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\\u0000\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"\\ud83d\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"\\x\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"\xff\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"\xed\xa0\x80\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\n\":0},\"merges\":[]", false, false},
+        {"\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[\"a  b\"]", false, false},
+        {"\"vocab\":{\"a\":0,\"b\":1,\"ab\":2},\"merges\":[[\"a\",\"b\",\"c\"]]", false, false},
+        {"\"vocab\":{\"a\":0},\"merges\":[1]", false, false},
+        {"\"vocab\":{},\"merges\":[]", false, false}, /* opens, and has no token */
+        {"\"vocab\":{\"a\":0},\"merges\":{}", false, false},
+        {"\"vocab\":{\"a\":0}", true, false},
+    };
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        char text[400];
+        int n = snprintf(text, sizeof text, "{\"model\":{\"type\":\"BPE\",%s}}", odd[i].model);
+        if (is_streamed(text, (size_t)n) != odd[i].streamed)
+            fail_msg("%s: read the %s way", text, odd[i].streamed ? "thorough" : "quick");
+        assert_int_equal(same_both_ways("odd", text, (size_t)n) > 0, odd[i].opens);
+        for (int cut = 0; cut < n; cut++) /* and all of their beginnings */
+            assert_int_equal(same_both_ways("cut", text, (size_t)cut), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_quick_reader_agrees_with_the_thorough_one),
+        cmocka_unit_test(odd_files_are_read_alike),
         cmocka_unit_test(every_fixture_agrees_with_the_reference),
         cmocka_unit_test(the_gpt2_conformance_cases_pass),
         cmocka_unit_test(any_bytes_survive_a_byte_level_round_trip),

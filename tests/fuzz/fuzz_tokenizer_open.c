@@ -1,8 +1,10 @@
-/* Fuzz: any bytes as a tokenizer.json; what opens must encode and decode without a fault. */
+/* Fuzz: any bytes as a tokenizer.json; what opens must encode and decode without a fault, and what
+ * the quick reader makes of the file, or says of it, is what the thorough one does. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/json.h"
 #include "token/tokenizer.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -32,17 +34,35 @@ static void use(const struct tokenizer *t)
     token_list_free(&ids);
 }
 
+static void compare(const struct tokenizer *t, const struct tokenizer *other)
+{
+    for (int i = 0; i < tokenizer_count(other); i++) {
+        const char *a = tokenizer_spelling(t, i), *b = tokenizer_spelling(other, i);
+        if (!a != !b || (a && strcmp(a, b) != 0))
+            abort();
+    }
+    if (tokenizer_count(t) != tokenizer_count(other))
+        abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct err e = {0};
+    struct err e = {0}, why = {0};
+    struct js_doc *doc = js_parse("tokenizer.json", (const char *)data, size, &why);
+    struct tokenizer *other = doc ? tokenizer_from(doc, &why) : NULL;
     char *file = malloc(size + !size);
     memcpy(file, data, size);
     struct tokenizer *t = tokenizer_parse("tokenizer.json", file, size, &e);
     free(file);
+    if (!t != !other || (!t && strcmp(e.text, why.text) != 0))
+        abort();
+    if (t)
+        compare(t, other);
     if (t)
         use(t);
     else if (e.code != ERR_BAD_INPUT || !e.text[0])
         abort();
     tokenizer_close(t);
+    tokenizer_close(other);
     return 0;
 }
