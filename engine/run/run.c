@@ -180,12 +180,34 @@ static int32_t tokens_differ(const struct run *r, const int32_t *tokens, int32_t
     return i < n || n < r->n ? config_first_reached_row(&r->m->cfg, i) : i;
 }
 
+static bool reads_site(const struct step *s, enum site_id id)
+{
+    for (int k = 0; k < KN_IN_MAX; k++) {
+        enum operand_kind kind = s->in[k].kind;
+        if (s->in[k].id == id && (kind == OPERAND_SITE || kind == OPERAND_FLAT ||
+                                  kind == OPERAND_ALL || kind == OPERAND_REPEAT))
+            return true;
+    }
+    return false;
+}
+
 /* A step in the middle of a stage can be the first to run only where the sites before it are kept.
- */
+ * On-request sites never are: what reads one that is edited runs after it. */
 static int32_t order_start(const struct run *r, int32_t order)
 {
-    int32_t stage = order / PLAN_STAGE_ORDER;
-    return run_resident(r, stage) ? order : stage * PLAN_STAGE_ORDER;
+    int32_t stage = order / PLAN_STAGE_ORDER, first = order % PLAN_STAGE_ORDER, n;
+    const struct step *steps = plan_stage(r->m->plan, stage, &n);
+    if (!run_resident(r, stage))
+        return stage * PLAN_STAGE_ORDER;
+    for (int32_t i = first - 1; i >= 0; i--) {
+        bool read = false;
+        if (steps[i].when != STEP_IF_WANTED || !run_edited(r, stage, steps[i].site))
+            continue;
+        for (int32_t j = first; j < n && !read; j++)
+            read = reads_site(&steps[j], steps[i].site);
+        first = read ? i : first;
+    }
+    return stage * PLAN_STAGE_ORDER + first;
 }
 
 /* Move a fork's branching point to where its instructions need it: what becomes its own must be

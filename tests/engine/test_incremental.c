@@ -405,6 +405,35 @@ static void test_grow(void **state)
     fixture_close(&f);
 }
 
+/* What reads an edited on-request site, which no run keeps, is never the first step to run. */
+static void test_request_read_again(void **state)
+{
+    (void)state;
+    static const char *const sites[][2] = {
+        {"blocks.0.attn.hook_result[1:, 0] *= 2", "blocks.0.hook_attn_out[0] += 1"},
+        {"blocks.0.hook_mlp_in[1:, 0] *= 2", "blocks.0.ln2.hook_scale[0] += 1"},
+        {"blocks.0.hook_q_input[1:, 0] *= 2", "blocks.0.attn.hook_q[0] += 1"},
+    };
+    char **names = fixture_names(true);
+    for (char **name = names; *name; name++)
+        for (size_t i = 0; i < sizeof sites / sizeof *sites; i++) {
+            struct fixture f = fixture_open(*name);
+            struct run *base = fixture_run_new(f.m, NULL, SIZE_MAX / 2),
+                       *fork = fixture_run_new(f.m, base, SIZE_MAX / 2);
+            sync_ok(base, f.tokens, f.n, NULL, NULL, NULL);
+            for (int count = 2; count > 0; count--) { /* both, then the first alone */
+                const char *texts[2] = {sites[i][0], sites[i][1]};
+                struct edit_program *p = fixture_program(f.m, f.n, texts, count);
+                sync_ok(fork, NULL, 0, p, NULL, NULL);
+                assert_full(base, fork, NULL, p, f.tokens, f.n, texts[0]);
+                edit_program_free(p);
+            }
+            run_free(fork), run_free(base);
+            fixture_close(&f);
+        }
+    fixture_names_free(names);
+}
+
 /* A run goes from ids to rows of the residual stream, to other rows at the same place, and back;
  * its fork follows. */
 static void test_rows(void **state)
@@ -488,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_grow),
         cmocka_unit_test(test_later_positions),
         cmocka_unit_test(test_later_edit),
+        cmocka_unit_test(test_request_read_again),
         cmocka_unit_test(test_rows),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_every_site),
