@@ -174,11 +174,6 @@ static int check(const struct alias_pick *pick, enum bore_direction d, unsigned 
             "a backward hook on %s · it is made of several hooks, whose gradients come one after the other · "
             "hook these: hook_q, hook_k and hook_v, or mlp.hook_pre and mlp.hook_pre_linear",
             pick->name);
-    if (d == BORE_BACKWARD && v->form == FORM_EXPERT)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "a backward hook on %s · an expert's positions are known to forward hooks alone · edit %s_grad",
-            pick->name, pick->name);
     if (d == BORE_BACKWARD && v->spread)
         return err_set(
             e, ERR_BAD_INPUT,
@@ -188,15 +183,16 @@ static int check(const struct alias_pick *pick, enum bore_direction d, unsigned 
     return 0;
 }
 
-/* The sites that get a callback: what is read, or what a change must reach. */
-static void parts_set(struct bore_alias *a, unsigned flags)
+/* The sites that get a callback: what is read, or what a change must reach.  Of an expert: what its
+ * slots hold, before which a forward pass keeps where they go. */
+static void parts_set(struct bore_alias *a, enum bore_direction d, unsigned flags)
 {
     const struct alias_value *v = &a->value;
     bool edits = v->spread && !(flags & BORE_READS);
     if (v->form == FORM_EXPERT) {
-        a->n_parts = 2;
-        a->part[0] = (struct site_ref){SITE_EXPERT_INDICES, v->site[0].layer};
-        a->part[1] = a->calls_at = v->site[0];
+        if (d == BORE_FORWARD)
+            a->part[a->n_parts++] = (struct site_ref){SITE_EXPERT_INDICES, v->site[0].layer};
+        a->part[a->n_parts++] = a->calls_at = v->site[0];
         return;
     }
     a->n_parts = edits ? v->n_edits : v->n_sites;
@@ -213,7 +209,7 @@ int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bor
         return rc ? rc : err_memory(e, "a hook");
     memcpy(a->name, pick->name, sizeof a->name);
     a->value = pick->value, a->fn = h->fn, a->user = h->user;
-    parts_set(a, h->flags);
+    parts_set(a, d, h->flags);
     a->next = m->aliases;
     m->aliases = a;
     for (int i = 0; !rc && i < a->n_parts; i++) {
@@ -224,12 +220,15 @@ int bore_alias_add(struct bore_model *m, enum bore_direction d, const struct bor
                              .fn = call_alias,
                              .user = a,
                              .owner = m};
-        bool expert = a->value.form == FORM_EXPERT;
-        if (expert && !i) /* where they go is only looked at */
+        bool expert = a->value.form == FORM_EXPERT, last = i == a->n_parts - 1;
+        if (expert && !last) /* where they go is only looked at */
             c.flags |= CALLBACK_READS;
-        if ((is_fused(&a->value) || expert) && i == a->n_parts - 1) {
+        if (is_fused(&a->value) && last) {
             memcpy(c.with, a->part, sizeof c.with);
             c.n_with = i;
+        } else if (expert && last) {
+            c.with[0] = (struct site_ref){SITE_EXPERT_INDICES, a->value.site[0].layer};
+            c.n_with = 1;
         }
         rc = callbacks_add(&m->hooks, &c, e);
     }

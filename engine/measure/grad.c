@@ -147,6 +147,26 @@ static int edits_vjp(struct walk *w, enum site_id s, struct err *e)
     return rc;
 }
 
+/* A backward callback, and beside the gradient where its rows go, if it wants to see that. */
+static int call_back(struct walk *w, const struct callback *c, int32_t r0, int32_t r1,
+                     const struct kn_view *g, struct err *e)
+{
+    struct kn_view shown[1 + CALLBACK_WITH_MAX] = {*g};
+    int32_t slots = w->r->m->cfg.n_active, n = (r1 - r0) * slots;
+    const int32_t *expert;
+    if (!c->n_with)
+        return c->fn(c, r0, shown, e);
+    float *index = malloc((size_t)n * sizeof *index);
+    int rc = index ? run_routes(w->r, NULL, w->stage, r0, r1, &expert, e)
+                   : err_memory(e, "a backward pass");
+    for (int32_t i = 0; !rc && i < n; i++)
+        index[i] = (float)expert[i];
+    shown[1] = kn_view2(index, KN_F32, r1 - r0, slots);
+    rc = rc ? rc : c->fn(c, r0, shown, e);
+    free(index);
+    return rc;
+}
+
 /* A complete gradient: edits of it and backward callbacks first, they may change what `fn` and the
  * walk see. */
 static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const struct kn_view *g,
@@ -158,13 +178,13 @@ static int given(struct walk *w, enum site_id s, int32_t r0, int32_t r1, const s
     int rc = 0;
     for (int32_t i = 0; !rc && p && i < p->n_back; i++)
         if (site_same(p->back[i].site, here))
-            rc = run_apply(stage_backend(w->r, w->stage), &p->back[i], g, r0, NULL, e);
+            rc = run_instr_apply(w->r, &p->back[i], g, r0, e);
     if (rc || (rc = host_view_get(&h, stage_backend(w->r, w->stage), g, e)))
         return rc;
     int32_t at = 0;
     for (const struct callback *c;
          !rc && (c = callbacks_next(&w->r->called, CALLBACK_BACKWARD, here, &at));)
-        rc = c->fn(c, r0, &h.v, e);
+        rc = call_back(w, c, r0, r1, &h.v, e);
     if (!rc && w->asked[s])
         rc = fn(user, here, r0, r1, &h.v, e);
     return host_view_end(&h, stage_backend(w->r, w->stage), rc, e);

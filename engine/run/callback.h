@@ -37,7 +37,8 @@ struct callback {
     int32_t level;
     callback_fn *fn;
     struct site_ref with[CALLBACK_WITH_MAX]; /* forward: sites of the stage that are computed before
-                                                and kept, because they have callbacks too */
+                                                and kept, because they have callbacks too;
+                                                backward: SITE_EXPERT_INDICES alone, their values */
     int n_with;
     void *user, *owner;  /* the caller's */
     void (*inner)(void); /* the caller's: a function of another type behind fn */
