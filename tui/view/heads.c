@@ -12,7 +12,13 @@
 
 enum { NAME_WIDTH = 11, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 21 };
 
-static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8};
+/* Columns of a score: these, or up to twice as many where there is room. */
+static int width_of(const struct app *a, int k)
+{
+    static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8};
+    int room = a->body.w - NAME_WIDTH, least = 58;
+    return widths[k] * (room < least ? least : room > 2 * least ? 2 * least : room) / least;
+}
 
 /* ---- layout ---- */
 
@@ -101,10 +107,10 @@ static void draw_header(const struct app *a, struct canvas *c, struct rect r)
     for (int k = 1; k < HEADS_SORT_COUNT; k++) {
         const char *name = heads_sort_names[k];
         canvas_put(
-            c, r, x + widths[k] - (int)strlen(name), 0,
+            c, r, x + width_of(a, k) - (int)strlen(name), 0,
             canvas_plain(k == (int)a->heads_sort ? CANVAS_BOLD | CANVAS_UNDERLINE : CANVAS_DIM),
             name);
-        x += widths[k];
+        x += width_of(a, k);
     }
 }
 
@@ -120,9 +126,9 @@ static void draw_row(const struct app *a, struct frame *f, struct rect r, int y,
     canvas_putf(c, r, 1, y, canvas_plain(on ? CANVAS_BOLD : 0), "%s L%dH%d%s", on ? "▶" : " ",
                 (int)layer, (int)head, edited ? "*" : "");
     int x = NAME_WIDTH;
-    for (int k = 1; k < HEADS_SORT_COUNT; x += widths[k++]) {
+    for (int k = 1; k < HEADS_SORT_COUNT; x += width_of(a, k++)) {
         float v;
-        struct rect cell = {r.x + x + 1, r.y + y, widths[k] - 1, 1};
+        struct rect cell = {r.x + x + 1, r.y + y, width_of(a, k) - 1, 1};
         bool copying = k == HEADS_BY_COPYING;
         if (!heads_value(a, layer, head, (enum heads_sort)k, &v)) {
             bool none = heads_score(a, layer, head, HEADS_BY_PREVIOUS, FACE_BASE, &v);
@@ -402,8 +408,8 @@ static bool heads_click(struct app *a, int x, int y)
     }
     free(order);
     int column = NAME_WIDTH;
-    for (int k = 1; k < HEADS_SORT_COUNT && y == a->body.y; column += widths[k++])
-        if (x >= column && x < column + widths[k])
+    for (int k = 1; k < HEADS_SORT_COUNT && y == a->body.y; column += width_of(a, k++))
+        if (x >= column && x < column + width_of(a, k))
             a->heads_sort = (enum heads_sort)k, hit = true;
     return hit;
 }
