@@ -14,11 +14,17 @@
 
 bool quantity_is_lens(enum quantity q)
 {
-    return q == QUANTITY_LENS || q == QUANTITY_ENTROPY || q == QUANTITY_RANK;
+    static const enum want_kind kinds[QUANTITY_COUNT] = {
+#define QUANTITY(id, name, kind, site, decimals, legend, title) WANT_##kind,
+#include "quantity.def"
+    };
+    return kinds[q] == WANT_CELL || kinds[q] == WANT_PICK || kinds[q] == WANT_KL_FINAL;
 }
 
 const char *const quantity_names[QUANTITY_COUNT] = {
-    "lens", "norm", "norm-pre", "norm-mid", "attn", "mlp", "experts", "entropy", "rank"};
+#define QUANTITY(id, name, kind, site, decimals, legend, title) name,
+#include "quantity.def"
+};
 const char *const mask_names[MASK_COUNT] = {"raw", "no-first", "renormalised",
                                             "log", "row-max",  "value"};
 const char *const map_face_names[MAP_COUNT] = {"rows", "whole", "text"};

@@ -44,15 +44,8 @@ enum line_mode {
     LINE_MODE_COUNT
 };
 enum quantity {
-    QUANTITY_LENS,
-    QUANTITY_NORM,
-    QUANTITY_PRE,
-    QUANTITY_MID,
-    QUANTITY_ATTN,
-    QUANTITY_MLP,
-    QUANTITY_EXPERTS,
-    QUANTITY_ENTROPY,
-    QUANTITY_RANK,
+#define QUANTITY(id, name, kind, site, decimals, legend, title) QUANTITY_##id,
+#include "quantity.def"
     QUANTITY_COUNT
 };
 enum mask {

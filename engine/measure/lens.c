@@ -295,6 +295,65 @@ int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struc
     return rc;
 }
 
+int lens_kl_final(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
+                  struct err *e)
+{
+    const struct config *c = &run_model(r)->cfg;
+    struct scratch s = {0};
+    int rc = scratch_open(&s, r, row1 - row0, 0, 0, true, e);
+    if (rc)
+        return rc;
+    size_t count = (size_t)s.rows * (size_t)c->d_vocab;
+    float *lens = malloc(2 * count * sizeof *lens), *own = lens ? lens + count : NULL;
+    rc = lens ? 0 : err_memory(e, "KL");
+    for (int32_t row = row0, m; !rc && row < row1; row += m) {
+        m = row1 - row < s.rows ? row1 - row : s.rows;
+        struct kn_view x = part(&s, s.x, KN_F32, m, c->d_model),
+                       logits = part(&s, s.logits, KN_F32, m, c->d_vocab);
+        struct lens_at at[BLOCK_ROWS];
+        for (int32_t i = 0; i < m; i++)
+            at[i] = (struct lens_at){column, row + i};
+        rc = gather(&s, r, at, m, e);
+        if (!rc)
+            rc = run_unembed(r, &x, &logits, e);
+        if (!rc)
+            rc = run_fetch(s.be, &logits, lens, e);
+        if (!rc)
+            rc = run_read(r, output_site(r), row, row + m, own, NULL, e);
+        for (int32_t i = 0; !rc && i < m; i++)
+            out[row - row0 + i] = (float)lens_kl_logits(own + (size_t)i * (size_t)c->d_vocab,
+                                                        lens + (size_t)i * (size_t)c->d_vocab,
+                                                        c->d_vocab);
+    }
+    free(lens);
+    scratch_close(&s);
+    return rc;
+}
+
+int lens_cosines(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
+                 struct err *e)
+{
+    const struct model *m = run_model(r);
+    int64_t d = m->cfg.d_model, n = row1 - row0;
+    float *x = malloc((size_t)(2 * n * d) * sizeof *x), *last = x ? x + n * d : NULL;
+    int rc = x ? 0 : err_memory(e, "cosines");
+    if (!rc)
+        rc = run_read(r, run_lens_site(m, column), row0, row1, x, NULL, e);
+    if (!rc)
+        rc = run_read(r, run_lens_site(m, m->cfg.n_layers), row0, row1, last, NULL, e);
+    for (int64_t i = 0; !rc && i < n; i++) {
+        double xy = 0, xx = 0, yy = 0;
+        for (int64_t k = i * d; k < (i + 1) * d; k++) {
+            xy += (double)x[k] * (double)last[k];
+            xx += (double)x[k] * (double)x[k];
+            yy += (double)last[k] * (double)last[k];
+        }
+        out[i] = (float)(xy / (sqrt(xx) * sqrt(yy)));
+    }
+    free(x);
+    return rc;
+}
+
 /* Of the tokens after rows [0, n): out[n]. */
 static int losses(struct run *r, int32_t n, float *out, struct err *e)
 {

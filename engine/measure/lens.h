@@ -58,6 +58,14 @@ int lens_logits(struct run *r, int32_t row, float *out, struct err *e);
 double lens_kl_logits(const float *p, const float *q, int64_t n);
 /* KL(base || edited) of the output distributions at one row. */
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e);
+/* KL(model's logits || lens of column) of rows [row0, row1), in nats, out[row1 - row0]: how far the
+ * answer at each position is from what a column would say. */
+int lens_kl_final(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
+                  struct err *e);
+/* Cosine of rows of the residual stream at a column to the same rows at the last: out[row1 - row0];
+ * NaN where one of them is zero. */
+int lens_cosines(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
+                 struct err *e);
 /* Mean next-token cross-entropy of rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a
  * single token. per_token (may be NULL) takes n-1 values. */
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e);

@@ -97,6 +97,38 @@ int figure_best(const struct figure_ask *a, struct err *e)
     return rc;
 }
 
+int figure_pick(const struct figure_ask *a, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; i < a->n && !rc; i++)
+        rc = lens_pick(a->run, lens_place(&a->unit[i]), a->unit[i].want->id, 2, a->unit[i].to, e);
+    return rc;
+}
+
+/* A figure of one float per row, by stretches of one column. */
+static int by_column(const struct figure_ask *a,
+                     int (*compute)(struct run *, int32_t, int32_t, int32_t, float *, struct err *),
+                     struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0, j; i < a->n && !rc; i = j) {
+        j = stretch_end(a, i);
+        rc = compute(a->run, lens_place(&a->unit[i]).column, a->unit[i].row,
+                     a->unit[i].row + (j - i), a->unit[i].to, e);
+    }
+    return rc;
+}
+
+int figure_kl_final(const struct figure_ask *a, struct err *e)
+{
+    return by_column(a, lens_kl_final, e);
+}
+
+int figure_cosine(const struct figure_ask *a, struct err *e)
+{
+    return by_column(a, lens_cosines, e);
+}
+
 int figure_norm(const struct figure_ask *a, struct err *e)
 {
     int rc = 0;

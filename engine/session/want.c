@@ -105,7 +105,8 @@ static bool size_fits(const struct config *cfg, const struct want *w, int32_t n)
 bool want_fit(const struct config *cfg, struct want *w, int32_t n)
 {
     int32_t layers = site_table[w->site.id].scope == SCOPE_BLOCK ? cfg->n_layers : 0;
-    bool block = layers > 0, lens = w->kind == WANT_CELL || w->kind == WANT_BEST;
+    bool block = layers > 0, lens = w->kind == WANT_CELL || w->kind == WANT_BEST ||
+                                    w->kind == WANT_PICK || w->kind == WANT_KL_FINAL;
     if (!site_is_there(cfg, w->site) || site_refusal(cfg, w->site.id) || w->site.layer >= layers ||
         (w->site.layer < 0) == block)
         return false;
@@ -116,7 +117,7 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n)
     if (w->head0 < 0 || w->head1 > heads || (w->head1 && w->head0 >= w->head1) ||
         w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab)
         return false;
-    if (w->kind == WANT_LOGITS && (w->id[0] < 0 || w->id[1] < 0))
+    if ((w->kind == WANT_LOGITS || w->kind == WANT_PICK) && (w->id[0] < 0 || w->id[1] < 0))
         return false;
     if (w->kind == WANT_BEST && (w->k < 1 || w->k > LENS_TOP_MAX || w->k > cfg->d_vocab))
         return false;

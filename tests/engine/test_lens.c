@@ -323,6 +323,42 @@ static void head_scores_are_means_of_mass(void **state)
     assert_true(s.n_repeats == 0 && isnan(s.duplicate));
 }
 
+/* Divergence and cosine of every column, from the logits and the rows themselves. */
+static void columns_against_the_last(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct run *r = fixture_run(&f, NULL, NULL, 1 << 20);
+    int32_t vocab = f.m->cfg.d_vocab, layers = f.m->cfg.n_layers, d = f.m->cfg.d_model;
+    int32_t *ids = malloc((size_t)vocab * sizeof *ids);
+    float *lens = malloc(2 * (size_t)vocab * sizeof *lens), *own = lens + vocab,
+          *x = malloc(2 * (size_t)d * sizeof *x), *last = x + d,
+          *kl = malloc((size_t)f.n * sizeof *kl), *cosine = malloc((size_t)f.n * sizeof *cosine);
+    for (int32_t i = 0; i < vocab; i++)
+        ids[i] = i;
+    for (int32_t c = 0; c <= layers; c++) {
+        assert_int_equal(lens_kl_final(r, c, 0, f.n, kl, NULL), 0);
+        assert_int_equal(lens_cosines(r, c, 0, f.n, cosine, NULL), 0);
+        for (int32_t row = 0; row < f.n; row++) {
+            double xy = 0, xx = 0, yy = 0;
+            assert_int_equal(lens_pick(r, (struct lens_at){c, row}, ids, vocab, lens, NULL), 0);
+            assert_int_equal(lens_logits(r, row, own, NULL), 0);
+            near((double)kl[row], lens_kl_logits(own, lens, vocab), 1e-5, "KL");
+            assert_true(c < layers ? kl[row] > 0 : kl[row] < 1e-6f);
+            assert_int_equal(run_read(r, run_lens_site(f.m, c), row, row + 1, x, NULL, NULL), 0);
+            assert_int_equal(
+                run_read(r, run_lens_site(f.m, layers), row, row + 1, last, NULL, NULL), 0);
+            for (int32_t k = 0; k < d; k++)
+                xy += (double)x[k] * (double)last[k], xx += (double)x[k] * (double)x[k],
+                    yy += (double)last[k] * (double)last[k];
+            near((double)cosine[row], xy / sqrt(xx * yy), 1e-6, "cosine");
+        }
+    }
+    free(ids), free(lens), free(x), free(kl), free(cosine);
+    run_free(r);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +368,7 @@ int main(void)
         cmocka_unit_test(statistics_leave_out_what_is_not_finite),
         cmocka_unit_test(statistics_of_a_site_are_those_of_its_values),
         cmocka_unit_test(head_scores_are_means_of_mass),
+        cmocka_unit_test(columns_against_the_last),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

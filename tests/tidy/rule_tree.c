@@ -44,6 +44,7 @@ static const struct row_rule {
     {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
     {"tui/actions.def", "ACTION", 0, false, {"tui/action"}, {"act_", "("}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
+    {"tui/quantity.def", "QUANTITY", 3, false, {"engine/model/site.def"}, {"SITE(", ","}},
     {"kernels/dtype.def", "KN_DTYPE", 0, false, {"kernels/view.c"}, {"KN_", ""}},
     {"kernels/dtype.def", "KN_BLOCKS", 0, false, {"kernels/quant.c"}, {"KN_", ""}},
     {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/test_"}, {"KN_OP_", ""}},

@@ -132,11 +132,61 @@ static void test_panel(void **state)
     shows("e-", true);
 }
 
+/* The text of a cell without its brackets. */
+static double number_in(int32_t column, int32_t row)
+{
+    char text[32] = "";
+    const struct canvas_cell *c = cell(column, row);
+    for (int i = 1; i + 2 < d.app->column_width; i++)
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s",
+                 strcmp(c[i].text, "\u2212") ? c[i].text : "-");
+    return strtod(text, NULL);
+}
+
+/* What cells show is what the figures say: of the target, of the pair, against the last layer. */
+static void test_quantities(void **state)
+{
+    (void)state;
+    int32_t last = d.m->cfg.n_layers;
+    driver_keys(&d, ":quantity<Space>p<Enter>");
+    settle_at(120, COLOR_DEPTH_TRUE);
+    double p = number_in(last, 7);
+    assert_true(p > 0.45 && p < 0.47); /* the likeliest is the target */
+    driver_keys(&d, ":quantity<Space>log-p<Enter>");
+    settle_at(120, COLOR_DEPTH_TRUE);
+    assert_true(fabs(number_in(last, 7) - log(p)) < 0.01);
+    driver_keys(&d, ":quantity<Space>delta<Enter>");
+    settle_at(120, COLOR_DEPTH_TRUE);
+    const struct want w = app_pair_want(d.app);
+    const float *pair = snapshot_at(d.app->snap, FACE_BASE, &w, 0);
+    assert_true(fabs(number_in(last, 7) - (double)(pair[0] - pair[1])) < 0.006);
+    driver_keys(&d, ":quantity<Space>kl<Enter>");
+    settle_at(120, COLOR_DEPTH_TRUE);
+    for (int32_t r = 0; r < N_TOKENS; r++) {
+        assert_true(fabs(number_in(last, r)) < 0.01);
+        assert_true(number_in(0, r) > 0.01);
+    }
+    driver_keys(&d, ":quantity<Space>cosine<Enter>");
+    settle_at(120, COLOR_DEPTH_TRUE);
+    for (int32_t r = 0; r < N_TOKENS; r++)
+        for (int32_t c = 0; c <= last; c++)
+            assert_true(c == last ? fabs(number_in(c, r) - 1) < 0.01 : fabs(number_in(c, r)) < 1);
+    for (int q = 0; q < QUANTITY_COUNT; q++) { /* all of them, in all faces, by their key */
+        driver_keys(&d, "<Tab>");
+        if (q == 1)
+            driver_keys(&d, "x");
+        driver_keys(&d, "b");
+        char *screen = driver_screen(&d);
+        assert_null(strstr(screen, "…"));
+        free(screen);
+    }
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {WITH(test_all_layers), WITH(test_shades), WITH(test_cursor),
-                                       WITH(test_panel)};
+                                       WITH(test_panel), WITH(test_quantities)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

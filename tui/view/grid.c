@@ -12,6 +12,17 @@
 
 enum { COLUMN_MIN = 7, COLUMN_MAX = 11, COLUMN_EXPERTS = 35 };
 
+static const struct {
+    enum want_kind kind;
+    enum site_id site;
+    int decimals;
+    const char *legend, *title;
+} quantities[QUANTITY_COUNT] = {
+#define QUANTITY(id, name, kind, site, decimals, legend, title) \
+    {WANT_##kind, SITE_##site, decimals, legend, title},
+#include "quantity.def"
+};
+
 static int32_t rows_shown(const struct app *a)
 {
     int32_t room = a->body.h - 2; /* header and legend */
@@ -39,10 +50,7 @@ static struct site_ref cell_site(const struct app *a, int32_t column)
 {
     if (column == 0)
         return run_lens_site(a->m, 0);
-    static const enum site_id ids[QUANTITY_COUNT] = {
-        SITE_RESID_POST, SITE_RESID_POST,     SITE_RESID_PRE,  SITE_RESID_MID, SITE_ATTN_OUT,
-        SITE_MLP_OUT,    SITE_EXPERT_WEIGHTS, SITE_RESID_POST, SITE_RESID_POST};
-    struct site_ref s = {ids[a->quantity], column - 1};
+    struct site_ref s = {quantities[a->quantity].site, column - 1};
     return s.id == SITE_RESID_POST ? run_lens_site(a->m, column) : s;
 }
 
@@ -51,19 +59,24 @@ static bool is_figure(const struct app *a, int32_t column)
 {
     if (a->quantity == QUANTITY_EXPERTS)
         return column > 0 && layer_in(&a->m->cfg.moe, column - 1);
-    return column > 0 || quantity_is_lens(a->quantity) || a->quantity == QUANTITY_NORM;
+    return column > 0 || quantities[a->quantity].site == SITE_RESID_POST;
 }
 
 static struct want column_want(const struct app *a, int32_t column)
 {
     int32_t end = a->row_top + a->page < a->n ? a->row_top + a->page : a->n;
-    if (quantity_is_lens(a->quantity))
+    enum want_kind kind = quantities[a->quantity].kind;
+    if (kind == WANT_CELL)
         return detail_cell(a, column, a->row_top, end);
-    if (a->quantity == QUANTITY_EXPERTS)
+    if (kind == WANT_VALUES)
         return experts_want(SITE_EXPERT_INDICES, column - 1, a->row_top, end);
-    return want_make(WANT_NORM,
-                     column ? cell_site(a, column) : (struct site_ref){SITE_RESID_PRE, 0},
-                     a->row_top, end);
+    struct want w = want_make(kind, column ? cell_site(a, column) : run_lens_site(a->m, 0),
+                              a->row_top, end);
+    if (kind == WANT_NORM && !column)
+        w.site = (struct site_ref){SITE_RESID_PRE, 0};
+    if (kind == WANT_PICK)
+        w.id[0] = a->pair[0], w.id[1] = a->pair[1];
+    return w;
 }
 
 static void grid_want(const struct app *a, struct want_list *l)
@@ -92,18 +105,17 @@ static void grid_want(const struct app *a, struct want_list *l)
 
 /* ---- values ---- */
 
-/* The columns of an answer, for the target of then. */
+/* The columns of an answer, for the target or the pair of then. */
 struct columns {
     struct answer at;
-    int32_t target;
+    int32_t id[2];
 };
 
 static bool columns_open(struct columns *s, const struct app *a)
 {
-    bool lens = quantity_is_lens(a->quantity), experts = a->quantity == QUANTITY_EXPERTS;
-    if (!app_answer(a, lens ? WANT_CELL : experts ? WANT_VALUES : WANT_NORM, SITE_COUNT, &s->at))
+    if (!app_answer(a, quantities[a->quantity].kind, SITE_COUNT, &s->at))
         return false;
-    s->target = lens ? s->at.w->id[0] : -1;
+    memcpy(s->id, s->at.w->id, sizeof s->id);
     return true;
 }
 
@@ -111,8 +123,7 @@ static const void *element(const struct app *a, const struct columns *s, enum fa
                            int32_t column, int32_t row)
 {
     struct want w = column_want(a, column);
-    if (quantity_is_lens(a->quantity))
-        w.id[0] = s->target;
+    memcpy(w.id, s->id, sizeof w.id);
     return is_figure(a, column) ? snapshot_at(s->at.s, face, &w, row) : NULL;
 }
 
@@ -148,18 +159,21 @@ static bool face_value(const struct app *a, const struct columns *s, enum face f
 {
     const void *at = element(a, s, face, column, row);
     const struct want_cell *cell = at;
+    const float *f = at;
     if (!at)
         return false;
-    if (!quantity_is_lens(a->quantity))
-        *v = *(const float *)at;
-    else if (a->quantity == QUANTITY_ENTROPY)
-        *v = cell->cell.entropy;
-    else if (a->quantity == QUANTITY_RANK)
-        *v = detail_rank(&cell->cell);
-    else if (s->at.show == SHOW_DIFFERENCE)
-        *v = cell->cell.target_logit - cell->cell.lse;
-    else
-        *v = expf(cell->top.logit - cell->cell.lse);
+    switch (a->quantity) {
+    case QUANTITY_ENTROPY: *v = cell->cell.entropy; break;
+    case QUANTITY_RANK: *v = detail_rank(&cell->cell); break;
+    case QUANTITY_P: *v = expf(cell->cell.target_logit - cell->cell.lse); break;
+    case QUANTITY_LOGP: *v = cell->cell.target_logit - cell->cell.lse; break;
+    case QUANTITY_DELTA: *v = f[0] - f[1]; break;
+    case QUANTITY_LENS:
+        *v = s->at.show == SHOW_DIFFERENCE ? cell->cell.target_logit - cell->cell.lse
+                                           : expf(cell->top.logit - cell->cell.lse);
+        break;
+    default: *v = *f;
+    }
     return a->quantity != QUANTITY_RANK || cell->cell.target_rank >= 0;
 }
 
@@ -181,8 +195,15 @@ static struct scale fit(const struct app *a, const struct columns *s)
 {
     int32_t columns = a->m->cfg.n_layers + 1, n = 0;
     bool diff = s->at.show == SHOW_DIFFERENCE;
-    if ((!diff && a->quantity == QUANTITY_LENS) || a->quantity == QUANTITY_EXPERTS)
+    enum scale_kind kind = diff || a->quantity == QUANTITY_DELTA ? SCALE_SYMMETRIC
+                           : a->linear || quantities[a->quantity].kind != WANT_NORM ? SCALE_LINEAR
+                                                                                    : SCALE_LOG;
+    if (a->quantity == QUANTITY_EXPERTS)
         return scale_make(SCALE_LINEAR, 0, 1);
+    if (!diff && (a->quantity == QUANTITY_LENS || a->quantity == QUANTITY_P))
+        return scale_make(SCALE_LINEAR, 0, 1);
+    if (!diff && a->quantity == QUANTITY_COSINE)
+        return scale_make(SCALE_SYMMETRIC, -1, 1);
     if (!diff && a->quantity == QUANTITY_ENTROPY)
         return scale_make(SCALE_LINEAR, 0, logf((float)a->m->cfg.d_vocab));
     if (!diff && a->quantity == QUANTITY_RANK)
@@ -191,25 +212,24 @@ static struct scale fit(const struct app *a, const struct columns *s)
     for (int32_t c = 0; v && c < columns; c++)
         for (int32_t r = 0; r < a->page; r++)
             n += value(a, s, c, a->row_top + r, &v[n]);
-    struct scale sc = scale_fit(diff        ? SCALE_SYMMETRIC
-                                : a->linear ? SCALE_LINEAR
-                                            : SCALE_LOG,
-                                v, (size_t)n);
+    struct scale sc = scale_fit(kind, v, (size_t)n);
     free(v);
     return sc;
 }
 
-/* Figures below 0 too: differences, but for the share that routing moves. */
+/* Figures below 0 too: differences of logits, cosines, and changes, but for the share that routing
+ * moves. */
 static bool is_signed(const struct app *a, enum show show)
 {
-    return show == SHOW_DIFFERENCE && a->quantity != QUANTITY_EXPERTS;
+    return (show == SHOW_DIFFERENCE && a->quantity != QUANTITY_EXPERTS) ||
+           a->quantity == QUANTITY_DELTA || a->quantity == QUANTITY_COSINE;
 }
 
 /* ---- drawing ---- */
 
 static int decimals(const struct app *a, bool diff)
 {
-    return a->quantity == QUANTITY_RANK ? 0 : diff || a->quantity == QUANTITY_ENTROPY ? 2 : 1;
+    return diff && quantities[a->quantity].decimals == 1 ? 2 : quantities[a->quantity].decimals;
 }
 
 /* Without colour: does a glyph say what the colour would, that the text does not? */
@@ -249,7 +269,10 @@ static void draw_content(const struct app *a, struct canvas *c, struct rect r, i
         struct experts e = experts_of(a, s, face, column, row);
         canvas_put(c, r, x, 0, st, experts_text(&e, room, text, sizeof text));
     } else if (room >= 4) {
-        draw_number(c, r, x, 0, st, (double)v, room, decimals(a, diff), diff ? NUMBER_SIGN : 0);
+        draw_number(c, r, x, 0, st, (double)v, room, decimals(a, diff),
+                    diff || a->quantity == QUANTITY_DELTA ? NUMBER_SIGN
+                    : a->quantity == QUANTITY_P           ? NUMBER_SMALL
+                                                          : 0);
     } else if (isnan(v)) {
         canvas_put(c, r, x, 0, st, "!");
     }
@@ -337,12 +360,10 @@ static void draw_header(const struct app *a, struct canvas *c, struct rect r, in
 
 static const char *legend_name(const struct app *a, bool diff)
 {
-    static const char *const names[QUANTITY_COUNT] = {
-        "p(top-1)", "norm", "norm", "norm", "norm", "norm", "weight of the first",
-        "entropy",  "rank"};
     if (a->quantity == QUANTITY_EXPERTS && diff)
         return "share that goes elsewhere";
-    return diff ? a->quantity == QUANTITY_LENS ? "change of log p" : "change" : names[a->quantity];
+    return diff ? a->quantity == QUANTITY_LENS ? "change of log p" : "change"
+                : quantities[a->quantity].legend;
 }
 
 static void grid_draw(struct app *a, struct frame *f, struct rect body)
@@ -395,15 +416,6 @@ static void patches_side(struct app *a, struct frame *f, struct rect r)
 
 static void grid_title(const struct app *a, struct bytes *out)
 {
-    static const char *const names[QUANTITY_COUNT] = {"lens: top-1 of blocks.*.hook_resid_post",
-                                                      "norm of blocks.*.hook_resid_post",
-                                                      "norm of blocks.*.hook_resid_pre",
-                                                      "norm of blocks.*.hook_resid_mid",
-                                                      "attention: norm of blocks.*.hook_attn_out",
-                                                      "MLP: norm of blocks.*.hook_mlp_out",
-                                                      "blocks.*.mlp.hook_expert_indices",
-                                                      "entropy of the lens",
-                                                      "rank of "};
     if (a->quantity == QUANTITY_LENS && a->show == SHOW_DIFFERENCE && a->snap && a->snap->edited &&
         app_target(a) >= 0) {
         bytes_add_string(out, "lens: change of log p of \"");
@@ -411,12 +423,18 @@ static void grid_title(const struct app *a, struct bytes *out)
         bytes_add_string(out, "\"");
         return;
     }
-    bytes_add_string(out, names[a->quantity]);
-    if (a->quantity == QUANTITY_RANK && app_target(a) >= 0) {
-        bytes_add_string(out, "\"");
-        draw_add_token(a, app_target(a), out);
-        bytes_add_string(out, "\" in the lens");
+    const char *title = quantities[a->quantity].title;
+    bytes_add_string(out, title);
+    if (strcmp(title + strlen(title) - 3, "of ") != 0)
+        return;
+    bool pair = a->quantity == QUANTITY_DELTA;
+    for (int i = 0; i <= pair; i++) {
+        int32_t id = pair ? a->pair[i] : app_target(a);
+        bytes_add_string(out, i ? "\" − \"" : "\"");
+        if (id >= 0)
+            draw_add_token(a, id, out);
     }
+    bytes_add_string(out, "\"");
 }
 
 /* ---- moving ---- */
@@ -491,7 +509,10 @@ static void say_cell(const struct app *a, struct bytes *b, const struct columns 
         struct experts e = experts_of(a, s, face, column, row);
         bytes_add_string(b, experts_text(&e, COLUMN_EXPERTS, text, sizeof text));
     } else {
-        say_number(b, (double)v, decimals(a, diff), diff ? NUMBER_SIGN : 0);
+        say_number(b, (double)v, decimals(a, diff),
+                   diff                        ? NUMBER_SIGN
+                   : a->quantity == QUANTITY_P ? NUMBER_SMALL
+                                               : 0);
     }
 }
 
