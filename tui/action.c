@@ -34,9 +34,16 @@ const char *const view_names[VIEW_COUNT] = {
 
 enum action_id action_find(const char *command, const char **args)
 {
-    size_t n = strcspn(command, " ");
+    static const char *const short_for[][2] = {{"q", "quit"}, {"e", "open"}};
+    size_t n = strcspn(command, " !"), used = n;
+    const char *name = command;
+    for (size_t i = 0; i < sizeof short_for / sizeof *short_for; i++)
+        if (strlen(short_for[i][0]) == n && memcmp(short_for[i][0], command, n) == 0) {
+            name = short_for[i][1];
+            used = strlen(name);
+        }
     for (int i = 0; i < ACTION_COUNT; i++)
-        if (strlen(action_table[i].name) == n && memcmp(action_table[i].name, command, n) == 0) {
+        if (strlen(action_table[i].name) == used && memcmp(action_table[i].name, name, used) == 0) {
             if (args)
                 *args = command + n + strspn(command + n, " ");
             return (enum action_id)i;

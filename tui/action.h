@@ -19,8 +19,8 @@ enum {
 #define VIEW(id, name) CTX_##id = 1 << VIEW_##id,
 #include "views.def"
 #undef VIEW
-    CTX_LINE = 1 << VIEW_COUNT,       /* a line is being typed */
-    CTX_HELP = 1 << (VIEW_COUNT + 1), /* the help list is open */
+    CTX_LINE = 1 << VIEW_COUNT,         /* a line is being typed */
+    CTX_HELP = 1 << (VIEW_COUNT + 1),   /* the help list is open */
     CTX_LESSON = 1 << (VIEW_COUNT + 2), /* a lesson waits for its next step: before the view */
     CTX_VIEWS = (1 << VIEW_COUNT) - 1,
     CTX_NOUNS = CTX_GRID | CTX_ATTENTION | CTX_LENS | CTX_HOOKS | CTX_TENSOR | CTX_HEADS |
@@ -62,8 +62,8 @@ struct action {
 extern const struct action action_table[ACTION_COUNT];
 extern const char *const view_names[VIEW_COUNT];
 
-/* The action whose name is the first word of `command`, or ACTION_COUNT; *args (may be NULL) = what
- * follows. */
+/* The action whose name is the first word of `command`, up to a blank or "!", or ACTION_COUNT;
+ * *args (may be NULL) = what follows. */
 enum action_id action_find(const char *command, const char **args);
 /* The context of that name ("grid", "all", "line", "help"), 0 if there is none. */
 unsigned action_context(const char *name, size_t len);

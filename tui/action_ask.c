@@ -1,14 +1,13 @@
 /* action_ask.c - commands that ask, find, show, write and leave. */
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "app.h"
 #include "complete.h"
 #include "export/export.h"
 #include "sweeps.h"
+#include "write.h"
 
 /* ---- prompts, tokens ---- */
 
@@ -27,15 +26,6 @@ unsigned act_PROMPT(struct app *a, const char *args)
     return 0;
 }
 
-unsigned act_OTHER(struct app *a, const char *args)
-{
-    if (*args)
-        app_set_other(a, args);
-    else
-        app_line_open(a, LINE_OTHER, a->other ? a->other : a->prompt ? a->prompt : "");
-    return 0;
-}
-
 /* One token as typed: up to a blank, or a quoted one. */
 static size_t token_length(const char *s)
 {
@@ -49,25 +39,28 @@ unsigned act_PAIR(struct app *a, const char *args)
 {
     if (!*args) {
         app_line_open(a, LINE_PAIR, "");
-        app_say(a, "two tokens, e.g. Mary John · Tab completes · empty: the two likeliest");
+        app_say(a,
+                "two tokens, e.g. \" Mary\" \" John\" · Tab completes · empty: the two likeliest");
         return 0;
     }
     if (strcmp(args, "auto") == 0) {
-        a->pair_auto = a->pair_wanted = true;
+        a->pair_given[0] = a->pair_given[1] = -1;
+        a->pair_wanted = true;
         return 0;
     }
     size_t n = token_length(args);
     const char *second = args + n + strspn(args + n, " ");
     if (!*second) {
-        app_complain(a, "a pair is two tokens · pair Mary John");
+        app_complain(a, "a pair is two tokens · pair \" Mary\" \" John\"");
         return 0;
     }
     int32_t x = app_token(a, args, n);
     int32_t y = x < 0 ? -1 : app_token(a, second, token_length(second));
     if (y >= 0) {
-        a->pair[0] = x;
-        a->pair[1] = y;
-        a->pair_auto = a->pair_wanted = false;
+        a->pair_given[0] = x;
+        a->pair_given[1] = y;
+        a->pair_seen = false;
+        app_pair_look(a);
     }
     return 0;
 }
@@ -178,46 +171,6 @@ unsigned act_COPY(struct app *a, const char *args)
     return REACT_COPY;
 }
 
-static int write_file(const char *path, const struct bytes *text)
-{
-    FILE *f = fopen(path, "wxe"); /* never over something */
-    if (!f)
-        return errno;
-    size_t did = fwrite(text->data, 1, text->len, f);
-    int bad = did != text->len ? EIO : 0;
-    if (fclose(f) != 0 && !bad)
-        bad = errno;
-    return bad;
-}
-
-unsigned act_WRITE(struct app *a, const char *args)
-{
-    char path[1024];
-    if (*args)
-        snprintf(path, sizeof path, "%s", args);
-    else
-        for (int i = 1; i < 1000; i++) { /* the first name that is free */
-            snprintf(path, sizeof path, "borescope-%s-%d.txt", view_names[a->cur.view], i);
-            if (access(path, F_OK))
-                break;
-        }
-    struct frame f = {.caps = {.graphics = GRAPHICS_NONE, .depth = COLOR_DEPTH_NONE}};
-    struct bytes text = {0};
-    a->message[0] = 0;
-    int bad = app_draw(a, &f) ? 0 : ENOMEM;
-    if (!bad)
-        canvas_dump_plain(f.canvas, &text);
-    if (!bad)
-        bad = text.failed ? ENOMEM : write_file(path, &text);
-    if (bad)
-        app_complain(a, "cannot write %s · %s", path, strerror(bad));
-    else
-        app_say(a, "written to %s", path);
-    bytes_free(&text);
-    frame_free(&f);
-    return 0;
-}
-
 /* The hooks that were switched on, and the one on show in the tensor view. */
 static int observed_names(const struct app *a, char (*names)[LIMIT_NAME], const char **list)
 {
@@ -239,7 +192,7 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
     char(*names)[LIMIT_NAME] = malloc(((size_t)a->n_sites + 1) * sizeof *names);
     const char **list = calloc((size_t)a->n_sites + 1, sizeof *list);
     int rc = names && list ? 0 : err_memory(e, "export");
-    bool on = edit_list_count_on(&a->edits) > 0, stale;
+    bool on = edit_list_count_in_force(&a->edits) > 0, stale;
     const struct snapshot *s = app_newest(a, &stale);
     if (!rc && !a->n)
         rc = err_set(e, ERR_BAD_INPUT, "nothing to export · give a prompt first");
@@ -252,7 +205,7 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
                                  .tokens = a->tokens,
                                  .n = a->n,
                                  .edits = a->edits.edit,
-                                 .on = a->edits.on,
+                                 .on = a->edits.in_force,
                                  .n_edits = a->edits.n,
                                  .program = on ? s->program : NULL,
                                  .prompts = &other,
@@ -270,6 +223,7 @@ static int export_text(const struct app *a, enum export_to to, struct bytes *tex
 
 unsigned act_EXPORT(struct app *a, const char *args)
 {
+    bool over = write_over(&args);
     size_t n = strcspn(args, " ");
     const char *path = args + n + strspn(args + n, " ");
     char library[64];
@@ -281,11 +235,10 @@ unsigned act_EXPORT(struct app *a, const char *args)
                         : err_set(&e, ERR_USAGE, "export %s", action_table[ACTION_EXPORT].usage);
     if (!rc)
         rc = export_text(a, to, &text, &e);
-    int bad = rc ? 0 : write_file(path, &text);
+    if (!rc)
+        rc = write_bytes(path, &text, over, &e);
     if (rc)
         app_complain(a, "%s", e.text);
-    else if (bad)
-        app_complain(a, "cannot write %s · %s", path, strerror(bad));
     else
         app_say(a, "written to %s", path);
     bytes_free(&text);
@@ -373,6 +326,20 @@ unsigned act_CARET(struct app *a, const char *args)
 {
     if (!line_caret(&a->line, args))
         app_complain(a, "caret %s", action_table[ACTION_CARET].usage);
+    return 0;
+}
+
+unsigned act_INSERT(struct app *a, const char *args)
+{
+    bool newline = strcmp(args, "newline") == 0;
+    if (!newline && strcmp(args, "tab") != 0)
+        app_complain(a, "insert %s", action_table[ACTION_INSERT].usage);
+    else if (a->mode != LINE_PROMPT && a->mode != LINE_OTHER)
+        app_say(a, "line breaks and tabs belong to prompts");
+    else {
+        line_insert(&a->line, newline ? "\n" : "\t", 1);
+        app_line_changed(a);
+    }
     return 0;
 }
 

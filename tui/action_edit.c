@@ -6,19 +6,21 @@
 #include <string.h>
 
 #include "app.h"
+#include "patch.h"
 
 /* ---- new edits are on trial ---- */
 
 void app_edits_changed(struct app *a)
 {
     struct err ignored;
-    if (a->edits.n && a->show == SHOW_BASE && edit_list_count_on(&a->edits))
+    if (a->edits.n && a->show == SHOW_BASE && edit_list_count_in_force(&a->edits))
         a->show = SHOW_EDITED;
     if (a->cur.edit >= a->edits.n)
         a->cur.edit = a->edits.n ? a->edits.n - 1 : 0;
     free(a->reach);
     a->reach = NULL;
     a->n_reach = edit_reach(a->edits.edit, a->edits.n, a->m, &a->reach, &ignored);
+    a->n_reach = a->n_reach < 0 ? 0 : a->n_reach;
     a->trial[0] = a->trial[1] = 0;
     app_values_changed(a);
 }
@@ -34,14 +36,25 @@ bool app_edits_refused(struct app *a, const struct err *why)
 {
     struct err e;
     int number = 0, used = 0;
-    if (sscanf(why->text, "edit %d%n", &number, &used) != 1 || number <= a->trial[0] ||
-        number > a->trial[1] || edit_list_undo(&a->edits, &e) < 0)
+    if (sscanf(why->text, "edit %d%n", &number, &used) != 1 || number < 1 || number > a->edits.n)
+        return false;
+    /* "edit 1: TEXT · why" */
+    const char *text = why->text[used] == ':' ? strstr(why->text, " · ") : NULL;
+    text = text ? text + strlen(" · ") : why->text;
+    if (number <= a->trial[0] || number > a->trial[1]) {
+        if (!a->edits.in_force[number - 1])
+            return false;
+        edit_list_fail(&a->edits, number - 1, text);
+        a->asking_changed = true;
+        app_complain(a, "edit %d is out of force: %s", number, text);
+        return true;
+    }
+    if (edit_list_undo(&a->edits, &e) < 0)
         return false;
     edit_list_forget(&a->edits);
-    /* "edit 1: TEXT · why": it has no number any more, and its text was just typed. */
-    const char *text = why->text[used] == ':' ? strstr(why->text, " · ") : NULL;
-    app_edits_changed(a);
-    app_complain(a, "%s", text ? text + strlen(" · ") : why->text);
+    app_edits_changed(a); /* it has no number any more, and its text was just typed */
+    app_complain(a, "%s", text);
+    app_line_again(a);
     return true;
 }
 
@@ -78,26 +91,35 @@ int app_edit_add(struct app *a, const char *text)
     if (r == 0) {
         a->cur.edit = a->edits.n - 1;
         app_say(a, "edit %d: %s", a->edits.n, a->edits.text[a->edits.n - 1]);
+        if (strstr(a->edits.text[a->edits.n - 1], "from(other)") && a->n_other != a->n)
+            app_say(a, "read by index: the other prompt has %d tokens, this one %d · P pairs them",
+                    (int)a->n_other, (int)a->n);
     }
     return finish_new(a, r, &e, a->edits.n - 1, a->edits.n);
 }
 
 /* ---- verbs ---- */
 
+struct corners app_corners(const struct app *a)
+{
+    int32_t r = a->cur.row, c = a->cur.column, row = a->selecting ? a->select_row : r,
+            column = a->selecting ? a->select_column : c;
+    return (struct corners){{row < r ? row : r, row < r ? r : row},
+                            {column < c ? column : c, column < c ? c : column}};
+}
+
 static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
 {
     struct noun noun = {0};
     if (!app_view(a)->noun(a, &noun))
         return false;
-    int32_t c0 = a->select_column < a->cur.column ? a->select_column : a->cur.column;
-    int32_t c1 = a->select_column < a->cur.column ? a->cur.column : a->select_column;
-    int32_t r0 = a->select_row < a->cur.row ? a->select_row : a->cur.row;
-    int32_t r1 = a->select_row < a->cur.row ? a->cur.row : a->select_row;
-    c0 = c0 > 0 ? c0 - 1 : 0; /* the embedding is no block: the rectangle begins at block 0 */
-    c1 = c1 > 0 ? c1 - 1 : 0;
+    struct corners k = app_corners(a);
+    int32_t c0 = k.column[0] > 0 ? k.column[0] - 1
+                                 : 0; /* the embedding is no block: from block 0 */
+    int32_t c1 = k.column[1] > 0 ? k.column[1] - 1 : 0;
     char rows[48] = "";
     if (!everywhere)
-        snprintf(rows, sizeof rows, "[%d:%d]", (int)r0, (int)r1 + 1);
+        snprintf(rows, sizeof rows, "[%d:%d]", (int)k.row[0], (int)k.row[1] + 1);
     snprintf(buf, 256, "blocks.{%d..%d}.%s%s", (int)c0, (int)c1, site_table[noun.site.id].name,
              rows);
     return true;
@@ -128,8 +150,7 @@ bool app_noun_text(const struct app *a, bool everywhere, char buf[256])
     return true;
 }
 
-/* The verb on the noun under the cursor (and on the rectangle). */
-static unsigned apply_verb(struct app *a, const char *verb, bool everywhere)
+unsigned app_apply(struct app *a, const char *verb, bool everywhere)
 {
     char noun[256], text[512];
     if (!app_noun_text(a, everywhere, noun)) {
@@ -157,25 +178,25 @@ static unsigned apply_verb(struct app *a, const char *verb, bool everywhere)
 unsigned act_ZERO(struct app *a, const char *args)
 {
     (void)args;
-    return apply_verb(a, " = 0", false);
+    return app_apply(a, " = 0", false);
 }
 
 unsigned act_ZERO_ALL(struct app *a, const char *args)
 {
     (void)args;
-    return apply_verb(a, " = 0", true);
+    return app_apply(a, " = 0", true);
 }
 
 unsigned act_FREEZE(struct app *a, const char *args)
 {
     (void)args;
-    return apply_verb(a, " = from(base)", false);
+    return app_apply(a, " = from(base)", false);
 }
 
 unsigned act_MEAN(struct app *a, const char *args)
 {
     (void)args;
-    return apply_verb(a, " = mean()", false);
+    return app_apply(a, " = mean()", false);
 }
 
 unsigned act_SCALE(struct app *a, const char *args)
@@ -188,21 +209,7 @@ unsigned act_SCALE(struct app *a, const char *args)
     }
     char verb[64];
     snprintf(verb, sizeof verb, " *= %.9g", factor);
-    return apply_verb(a, verb, false);
-}
-
-unsigned act_PATCH(struct app *a, const char *args)
-{
-    (void)args;
-    if (!a->other_tokens) {
-        app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
-        app_say(a, "patch reads another prompt: change this one, Enter, then P again");
-        return 0;
-    }
-    if (a->n_other != a->n)
-        app_say(a, "the other prompt has %d tokens, this one %d: positions may not match",
-                (int)a->n_other, (int)a->n);
-    return apply_verb(a, " = from(other)", false);
+    return app_apply(a, verb, false);
 }
 
 unsigned act_AGAIN(struct app *a, const char *args)
@@ -212,9 +219,11 @@ unsigned act_AGAIN(struct app *a, const char *args)
         app_complain(a, "no verb to repeat yet · x zeroes what is under the cursor");
         return 0;
     }
+    if (strncmp(a->last_verb, PATCH_VERB, strlen(PATCH_VERB)) == 0)
+        return act_PATCH(a, ""); /* from where this is in the other prompt */
     char verb[128];
     snprintf(verb, sizeof verb, "%s", a->last_verb);
-    return apply_verb(a, verb, a->last_everywhere);
+    return app_apply(a, verb, a->last_everywhere);
 }
 
 /* A factor of 0.1 more or less on the noun: changes the last `*=` edit of it, else adds one. */

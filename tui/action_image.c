@@ -4,6 +4,7 @@
 
 #include "app.h"
 #include "image_file.h"
+#include "patch.h"
 
 /* The worker reads the file. */
 struct image_task {
@@ -35,7 +36,8 @@ bool app_set_image(struct app *a, const struct image_input *im, const char *path
     *(other ? &a->other_tokens : &a->tokens) = ids;
     *(other ? &a->other_image : &a->image) = image_hold(im);
     *(other ? &a->n_other : &a->n) = im->rows;
-    a->pair_wanted |= !other && a->pair_auto;
+    a->pair_wanted |= !other && a->pair_given[0] < 0;
+    patch_realign(a);
     app_values_changed(a);
     return true;
 }

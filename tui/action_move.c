@@ -47,7 +47,7 @@ static int cycle(const char *args, int at, const char *const *words, int n)
 }
 
 /* No such hook in a parallel block; no logits without a head; experts of a mixture alone. */
-static bool quantity_is_there(const struct app *a, int q)
+bool quantity_is_there(const struct app *a, int q)
 {
     const struct config *cfg = &a->m->cfg;
     return quantity_is_lens((enum quantity)q) ? !cfg->headless
@@ -97,7 +97,7 @@ unsigned act_FACE(struct app *a, const char *args)
     int s = cycle(args, (int)a->show, show_names, SHOW_COUNT);
     if (s < 0)
         app_complain(a, "face %s", action_table[ACTION_FACE].usage);
-    else if (!edit_list_count_on(&a->edits) && s != SHOW_BASE) {
+    else if (!edit_list_count_in_force(&a->edits) && s != SHOW_BASE) {
         a->show = SHOW_BASE;
         app_say(a, "no edit is on: base is all there is · x zeroes what is under the cursor");
     } else

@@ -1,4 +1,4 @@
-/* app.c - the explorer's state: opening, input, requests and answers (see app.h). */
+/* app.c - the explorer's state: input, requests and answers (see app.h). */
 #include "app.h"
 
 #include <stdarg.h>
@@ -6,8 +6,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "edit/reference.h"
-#include "image_file.h"
 #include "lesson_play.h"
 #include "run/run.h"
 #include "sweeps.h"
@@ -70,169 +68,6 @@ int32_t app_layer(const struct app *a)
 int32_t app_target(const struct app *a)
 {
     return a->target >= 0 ? a->target : a->pair[0];
-}
-
-/* ---- opening ---- */
-
-static int sites_open(struct app *a, struct err *e)
-{
-    size_t max = ((size_t)a->m->cfg.n_layers + 1) * SITE_COUNT;
-    a->sites = calloc(max, sizeof *a->sites);
-    if (!a->sites)
-        return err_set(e, ERR_SYSTEM, "out of memory");
-    a->n_sites = site_list(&a->m->cfg, a->sites);
-    a->observed = calloc((size_t)a->n_sites + 1, sizeof *a->observed);
-    a->listed = malloc(((size_t)a->n_sites + 1) * sizeof *a->listed);
-    if (!a->observed || !a->listed)
-        return err_set(e, ERR_SYSTEM, "out of memory");
-    memset(a->listed, true, (size_t)a->n_sites); /* no filter */
-    return 0;
-}
-
-int32_t *app_image_ids(const struct image_input *im)
-{
-    int32_t *ids = malloc((size_t)im->rows * sizeof *ids);
-    return ids ? memcpy(ids, im->ids, (size_t)im->rows * sizeof *ids) : NULL;
-}
-
-static int prompt_open(struct app *a, const struct app_options *o, struct err *e)
-{
-    if (o->image) {
-        a->image = image_hold(o->image);
-        a->n = o->image->rows;
-        a->tokens = app_image_ids(o->image);
-        a->prompt = a->tokens ? strdup(o->prompt ? o->prompt : "") : NULL;
-    } else if (a->m->cfg.patch_size) {
-        return err_set(e, ERR_USAGE, "explore · %s takes an image, no text · --image FILE",
-                       a->m->name);
-    } else if (!o->tokens) {
-        const char *text = o->prompt ? o->prompt : "";
-        a->prompt = strdup(text);
-        int r = model_tokens(a->m, text, strlen(text), o->bos, &a->tokens, &a->n, e);
-        if (r < 0 && !o->prompt) { /* nothing given yet, and no BOS to stand for it: the first
-                                      token, until one is typed */
-            a->tokens = calloc(1, sizeof *a->tokens);
-            a->n = 1;
-            r = a->tokens ? 0 : err_set(e, ERR_SYSTEM, "out of memory");
-        }
-        if (r < 0)
-            return r;
-    } else {
-        size_t len = 0;
-        a->tokens = malloc((size_t)o->n * sizeof *a->tokens);
-        if (!a->tokens)
-            return err_set(e, ERR_SYSTEM, "out of memory");
-        memcpy(a->tokens, o->tokens, (size_t)o->n * sizeof *a->tokens);
-        a->n = o->n;
-        a->prompt = tokenizer_decode(a->m->tok, o->tokens, (size_t)o->n, TOKENIZER_SKIP_SPECIAL,
-                                     &len, e);
-    }
-    if (!a->prompt)
-        return err_set(e, ERR_SYSTEM, "out of memory");
-    return model_check_tokens(a->m, a->tokens, a->n, NULL, e);
-}
-
-static int reference_open(struct app *a, const char *arg, struct err *e)
-{
-    struct reference_set *set = NULL;
-    int r = reference_load(&set, a->m, a->opt.bos, arg, e);
-    return r ? r : app_set_reference(a, set, NULL, e);
-}
-
-static int other_image_open(struct app *a, const char *path, struct err *e)
-{
-    struct image_input *im = NULL;
-    int r = image_file_open(a->m, path, &im, e);
-    if (r == 0 && !app_set_image(a, im, path, true))
-        r = err_set(e, ERR_SYSTEM, "%s", a->message);
-    image_drop(im);
-    return r;
-}
-
-int app_open(struct app *a, const struct app_options *o, struct err *e)
-{
-    *a = (struct app){
-        .opt = *o, .m = o->model, .target = -1, .w = 80, .h = 24, .present = {.rows = 24}};
-    a->quantity = a->m->cfg.headless ? QUANTITY_NORM : QUANTITY_LENS;
-    a->pair[0] = o->pair[0];
-    a->pair[1] = o->pair[1];
-    a->pair_auto = a->pair_wanted = o->pair[0] < 0 || o->pair[1] < 0;
-    a->complete.at = -1;
-    int r = edit_list_init(&a->edits, e);
-    if (r == 0)
-        r = sites_open(a, e);
-    if (r == 0)
-        r = prompt_open(a, o, e);
-    for (int i = 0; r == 0 && i < o->n_refs; i++)
-        r = reference_open(a, o->refs[i], e);
-    for (int i = 0; r == 0 && i < o->n_edits; i++)
-        r = edit_list_add(&a->edits, o->edits[i], e);
-    if (r == 0 && o->other && a->image)
-        r = other_image_open(a, o->other, e);
-    else if (r == 0 && o->other && !app_set_other(a, o->other))
-        r = err_set(e, ERR_BAD_INPUT, "%s", a->message);
-    if (r < 0) {
-        app_free(a);
-        return r;
-    }
-    a->cur = (struct place){.view = VIEW_GRID,
-                            .row = model_answer_row(a->m, a->tokens, a->n),
-                            .column = a->m->cfg.n_layers,
-                            .site = run_lens_site(a->m, a->m->cfg.n_layers)};
-    a->show = a->edits.n ? SHOW_EDITED : SHOW_BASE;
-    app_edits_changed(a);
-    char note[160];
-    if (model_skipped_note(a->m, note, sizeof note) ||
-        model_vocabulary_note(a->m, note, sizeof note))
-        app_say(a, "%s", note);
-    if (o->present)
-        present_set(a, true, o->locked);
-    if (o->lesson)
-        lesson_begin(a, o->lesson);
-    else if (!o->prompt && !o->tokens)
-        app_line_open(a, LINE_PROMPT, "");
-    return 0;
-}
-
-static void completion_free(struct completion *c)
-{
-    for (int i = 0; i < c->n; i++)
-        free(c->item[i]);
-    free(c->stem);
-    *c = (struct completion){.at = -1};
-}
-
-void app_free(struct app *a)
-{
-    snapshot_release(a->snap);
-    snapshot_release(a->old);
-    lesson_end(a);
-    want_list_free(&a->wants);
-    edit_list_free(&a->edits);
-    if (a->task)
-        a->task->free(a->task);
-    free(a->reach);
-    completion_free(&a->complete);
-    for (int i = 0; i < LINE_MODE_COUNT; i++)
-        line_history_free(&a->history[i]);
-    line_free(&a->line);
-    bytes_free(&a->copied);
-    for (int i = 0; i < a->n_sets; i++)
-        reference_free(a->sets[i]);
-    free(a->sets);
-    free(a->sites);
-    free(a->observed);
-    free(a->copying);
-    free(a->listed);
-    free(a->prompt);
-    free(a->other);
-    free(a->tokens);
-    free(a->other_tokens);
-    image_drop(a->image), image_drop(a->other_image);
-    free(a->last_verb);
-    free(a->line_before);
-    sweeps_end(a);
-    *a = (struct app){0};
 }
 
 /* ---- places ---- */
@@ -345,6 +180,9 @@ static unsigned input_key(struct app *a, uint32_t key)
         present_key(&a->present, key);
     if (a->mode == LINE_NONE && !a->n_pending)
         a->message[0] = 0;
+    free(a->notice);
+    free(a->typed);
+    a->notice = a->typed = NULL;
     if (a->opt.keymap->counts && a->mode == LINE_NONE && !a->n_pending && key >= '0' &&
         key <= '9' && (key != '0' || a->count)) {
         a->count = a->count < 100000 ? a->count * 10 + (int)(key - '0') : a->count;
@@ -402,22 +240,36 @@ static unsigned input_mouse(struct app *a, const struct input *mouse)
     return 0;
 }
 
+/* A prompt is taken as it is: line breaks, as terminals send them a carriage return each, and tabs
+ * are kept.  In other lines, which end with the line, they are spaces. */
+static void input_paste(struct app *a, const struct input *in)
+{
+    if (a->mode == LINE_NONE) {
+        app_say(a, "a paste goes into a line: press : or p first");
+        return;
+    }
+    bool prompt = a->mode == LINE_PROMPT || a->mode == LINE_OTHER;
+    struct bytes b = {0};
+    for (size_t i = 0; i < in->len; i++) {
+        char c = in->text[i];
+        bool rest = c == '\n' && a->paste_cr; /* of a carriage return */
+        a->paste_cr = c == '\r';
+        if (rest || !c)
+            continue;
+        bytes_add_char(&b, !prompt && (unsigned char)c < 0x20 ? ' ' : c == '\r' ? '\n' : c);
+    }
+    if (b.len && !b.failed)
+        line_insert(&a->line, b.data, b.len);
+    bytes_free(&b);
+    app_line_changed(a);
+}
+
 unsigned app_input(struct app *a, const struct input *in)
 {
     switch (in->kind) {
     case INPUT_KEY: return input_key(a, in->key);
     case INPUT_MOUSE: return input_mouse(a, in);
-    case INPUT_PASTE:
-        if (a->mode == LINE_NONE) {
-            app_say(a, "paste goes into a line: press : or p first");
-            return 0;
-        }
-        for (size_t i = 0; i < in->len; i++) { /* one line: line breaks become spaces */
-            char c = in->text[i];
-            line_insert(&a->line, (unsigned char)c < 0x20 ? " " : &c, 1);
-        }
-        app_line_changed(a);
-        return 0;
+    case INPUT_PASTE: input_paste(a, in); return 0;
     case INPUT_REPLY: break;
     }
     return 0;
@@ -444,6 +296,7 @@ unsigned app_timeout(struct app *a)
 
 void app_values_changed(struct app *a)
 {
+    edit_list_retry(&a->edits);
     a->asking_changed = true;
 }
 
@@ -484,7 +337,7 @@ void app_want(struct app *a, struct session_want *w)
         want_add(&a->wants, likeliest(a));
     *w = (struct session_want){.target = {.input = app_run_input(a),
                                           .edits = a->edits.edit,
-                                          .on = a->edits.on,
+                                          .on = a->edits.in_force,
                                           .n_edits = a->edits.n,
                                           .prompts = &other,
                                           .n_prompts = a->other_tokens != NULL,
@@ -534,8 +387,11 @@ static void take_task(struct app *a)
     if (!t || !atomic_load(&t->work.done))
         return;
     a->task = NULL;
+    a->message_bad = false;
     t->finish(a, t);
     t->free(t);
+    if (a->message_bad)
+        app_line_again(a);
 }
 
 bool app_is_settled(const struct app *a)
@@ -550,7 +406,7 @@ void app_take(struct app *a, const struct snapshot *s)
     take_task(a);
     if (s->err.code < 0) {
         bool now = s->generation >= a->values_generation && !a->asking_changed;
-        if (s->err.code != ERR_CANCELLED && !(now && app_edits_refused(a, &s->err)))
+        if (s->err.code != ERR_CANCELLED && now && !app_edits_refused(a, &s->err))
             app_complain(a, "%s", s->err.text);
         snapshot_release(s);
         return;

@@ -6,6 +6,7 @@
 #ifndef APP_H
 #define APP_H
 
+#include "align.h"
 #include "edit_list.h"
 #include "edit/edit_reach.h"
 #include "frame.h"
@@ -13,6 +14,7 @@
 #include "line.h"
 #include "present.h"
 #include "model/model.h"
+#include "saved.h"
 #include "session/session.h"
 #include "view.h"
 
@@ -78,6 +80,8 @@ enum {
 };
 
 extern const char *const quantity_names[QUANTITY_COUNT];
+/* Does this model have it? */
+bool quantity_is_there(const struct app *a, int q);
 /* Does it read logits? */
 bool quantity_is_lens(enum quantity q);
 extern const char *const mask_names[MASK_COUNT];
@@ -108,7 +112,9 @@ struct completion {
 
 struct app_options {
     const struct model *model;
-    const char *prompt; /* text; ignored if tokens is set */
+    const char *model_name;   /* as it was named, NULL: by its own name */
+    const char *state_folder; /* of sessions and the history (state_files.h); NULL, "": none */
+    const char *prompt;       /* text; ignored if tokens is set */
     const int32_t *tokens;
     int32_t n;
     const struct image_input *image; /* of a model that takes images, in place of both */
@@ -122,6 +128,7 @@ struct app_options {
     struct keymap *keymap; /* borrowed */
     bool present, locked;  /* begin before a class (present.h), with edits locked */
     struct lesson *lesson; /* to begin with, taken over; NULL = none */
+    const char *notice;    /* shown first of all, lines; NULL = none */
     bool fixed;            /* times are not shown: screens to compare */
 };
 
@@ -154,9 +161,10 @@ struct app {
     char head_filter[128]; /* of the heads view */
     enum heads_sort heads_sort;
     bool heads_ascending, heads_wall, neurons_all;
-    float *copying;        /* [n_layers][n_heads], NULL: not computed */
-    char listed_for[128];  /* the filter that `listed` is for */
-    bool *listed;          /* [n_sites] hooks that it shows */
+    float *copying;       /* [n_layers][n_heads], NULL: not computed */
+    char listed_for[128]; /* the filter that `listed` is for */
+    int32_t *listed;      /* [n_listed] hooks that it shows, best first: indices into sites */
+    int32_t n_listed;
     bool listed_elsewhere; /* found by their names in other libraries */
     char search[128];
     bool selecting;
@@ -164,18 +172,26 @@ struct app {
     /* the question */
     char *prompt, *other;
     int32_t *tokens, n; /* of an image: its rows */
+    bool by_ids;        /* the prompt as a text would make other tokens */
     struct image_input *image;
     int32_t *other_tokens, n_other;
+    enum align align;
+    int32_t
+        *partner; /* [n] where each position is in the other prompt, -1: nowhere; NULL: no other */
     struct image_input *other_image;
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
+    struct saved states; /* named ones */
+    char *session;       /* the name that the session was saved under, or opened by */
     int trial[2]; /* edits [from, to) that no answer has accepted yet: a refusal takes them back */
     struct task *task;        /* under way on the worker, NULL = none */
     struct edit_reach *reach; /* [n_reach] where all edits act */
     int32_t n_reach;
     int32_t pair[2], target; /* target -1: pair[0] */
-    bool pair_auto, pair_wanted;
+    int32_t pair_given[2];   /* as set by hand, -1: not */
+    bool pair_seen,
+        pair_wanted; /* either of those stood in a prompt; the likeliest are asked for */
     char *last_verb; /* " = 0": for again */
     bool last_everywhere;
     int replacing; /* the line becomes this edit (from 1); 0 = a new one */
@@ -202,6 +218,9 @@ struct app {
     struct line_history history[LINE_MODE_COUNT];
     struct completion complete;
     char *line_before; /* what Esc brings back */
+    char *typed;       /* the command line that was just run, until the next key */
+    char *notice;      /* lines in a popup, until the next key; NULL = none */
+    bool paste_cr;     /* the last byte of a paste was a carriage return */
     int help_at, help_top;
     uint32_t pending[KEYMAP_SEQ_MAX];
     int n_pending, count;
@@ -259,14 +278,24 @@ const struct view *app_view(const struct app *a);
 int app_edit_add(struct app *a, const char *text);
 void app_edits_changed(struct app *a);
 void app_edits_try(struct app *a, int from, int to); /* edits [from, to) are new */
-/* The worker refused the question: true if that was for the edits on trial, which are gone now. */
+/* The worker refused the question: true if that was for an edit.  One on trial is gone now, and the
+ * line that it was typed in is open again; another is out of force, with the reason. */
 bool app_edits_refused(struct app *a, const struct err *why);
 /* A hook, or what an expert has of it: "blocks.0.mlp.experts.3.hook_pre"; `expert`: place.expert.
  */
 char *app_hook_name(struct site_ref s, int32_t expert, char buf[LIMIT_NAME]);
 bool app_noun_text(const struct app *a, bool everywhere, char buf[256]);
+/* The verb (" = 0") on the noun under the cursor, and on the rectangle. */
+unsigned app_apply(struct app *a, const char *verb, bool everywhere);
+/* Corners of the rectangle, or of the cell under the cursor: columns are those of the lens. */
+struct corners {
+    int32_t row[2], column[2]; /* both ends included */
+};
+struct corners app_corners(const struct app *a);
 /* Prompts.  Bytes beyond the model's context are refused with a message. */
 bool app_set_prompt(struct app *a, const char *text);
+/* The prompt as ids, "1,2,3". */
+bool app_set_ids(struct app *a, const char *ids);
 bool app_set_other(struct app *a, const char *text);
 /* What is run. */
 static inline struct run_input app_run_input(const struct app *a)
@@ -282,8 +311,9 @@ void app_begin_image(struct app *a, const char *path, bool other);
 /* A reference set, taken over: new, or instead of the one of that name.  *at (may be NULL): its
  * place. */
 int app_set_reference(struct app *a, struct reference_set *set, int *at, struct err *e);
-/* A token as typed: "quoted", or a word that is tried with a leading space first.  -1 with a
- * message. */
+/* The prompt is another one: is the pair that was given still of it? */
+void app_pair_look(struct app *a);
+/* A token as typed (token_word.h).  -1 with a message. */
 int32_t app_token(struct app *a, const char *text, size_t len);
 /* Begin a task, taken over.  One at a time: a second one is refused with a message. */
 void app_begin(struct app *a, struct task *t);
@@ -292,7 +322,9 @@ void app_line_open(struct app *a, enum line_mode mode, const char *text);
 void app_line_changed(struct app *a);
 unsigned app_line_accept(struct app *a);
 void app_line_cancel(struct app *a);
-bool app_help_row(const struct app *a, size_t binding); /* is it listed? */
+/* The command line that was just run failed, perhaps on the worker: it is open again, with the
+ * message beside it; if no key came since. */
+void app_line_again(struct app *a);
 
 /* What a view draws from: a snapshot, and the want in it that says what was asked. */
 struct answer {

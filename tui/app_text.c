@@ -4,7 +4,11 @@
 
 #include "app.h"
 #include "complete.h"
+#include "help.h"
 #include "lesson_play.h"
+#include "patch.h"
+#include "state_files.h"
+#include "token_word.h"
 
 /* Tokens of a text for this model; false with a message. */
 static bool tokenize(struct app *a, const char *text, int32_t **ids, int32_t *n)
@@ -33,30 +37,74 @@ static bool is_refused(struct app *a)
     return a->image;
 }
 
-bool app_set_prompt(struct app *a, const char *text)
+/* text (NULL: memory is out) and ids are taken over. */
+static bool take_prompt(struct app *a, char *text, int32_t *ids, int32_t n)
 {
-    if (is_refused(a))
-        return false;
-    int32_t *ids = NULL, n = 0;
-    char *copy = strdup(text);
-    if (!copy || !tokenize(a, text, &ids, &n)) {
-        free(copy);
+    if (!text) {
+        free(ids);
+        app_complain(a, "out of memory");
         return false;
     }
     bool at_end = a->cur.row == model_answer_row(a->m, a->tokens, a->n);
     bool same = n == a->n && memcmp(ids, a->tokens, (size_t)n * sizeof *ids) == 0;
     free(a->prompt);
     free(a->tokens);
-    a->prompt = copy;
+    a->prompt = text;
     a->tokens = ids;
     a->n = n;
+    a->by_ids = false;
     if (same)
         return true;
     if (at_end)
         a->cur.row = model_answer_row(a->m, ids, n);
-    a->pair_wanted = a->pair_auto;
+    app_pair_look(a);
+    patch_realign(a);
     app_values_changed(a);
     return true;
+}
+
+bool app_set_prompt(struct app *a, const char *text)
+{
+    int32_t *ids = NULL, n = 0;
+    return !is_refused(a) && tokenize(a, text, &ids, &n) && take_prompt(a, strdup(text), ids, n);
+}
+
+bool app_set_ids(struct app *a, const char *text)
+{
+    int32_t *ids = NULL, n = 0;
+    size_t len = 0;
+    struct err e = {0};
+    if (is_refused(a))
+        return false;
+    int rc = model_ids(text, strlen(text), &ids, &n, &e);
+    if (!rc)
+        rc = model_check_tokens(a->m, ids, n, NULL, &e);
+    char *decoded = rc ? NULL
+                       : tokenizer_decode(a->m->tok, ids, (size_t)n, TOKENIZER_SKIP_SPECIAL, &len,
+                                          &e);
+    if (!decoded) {
+        free(ids);
+        app_complain(a, "%s", e.text);
+        return false;
+    }
+    a->by_ids = take_prompt(a, decoded, ids, n);
+    return a->by_ids;
+}
+
+/* A pair of which the prompt had a token says nothing about one that has neither; it comes back
+ * with it. */
+void app_pair_look(struct app *a)
+{
+    bool there = false;
+    for (int32_t i = 0; i < a->n && !a->image; i++)
+        there = there || a->tokens[i] == a->pair_given[0] || a->tokens[i] == a->pair_given[1];
+    a->pair_seen = a->pair_given[0] >= 0 && (a->pair_seen || there);
+    a->pair_wanted = a->pair_given[0] < 0 || (a->pair_seen && !there);
+    if (!a->pair_wanted)
+        memcpy(a->pair, a->pair_given, sizeof a->pair);
+    else if (a->pair_given[0] >= 0)
+        app_say(a, "neither token of the pair is in this prompt: Δ follows the two likeliest · t "
+                   "chooses");
 }
 
 bool app_set_other(struct app *a, const char *text)
@@ -78,27 +126,32 @@ bool app_set_other(struct app *a, const char *text)
     a->other = copy;
     a->other_tokens = ids;
     a->n_other = n;
+    patch_realign(a);
     app_values_changed(a);
+    if (ids) {
+        struct bytes b = {0};
+        char noun[256];
+        bool on = app_noun_text(a, false, noun);
+        patch_describe(a, &b);
+        app_say(a, "%s · P copies %s · A aligns in another way", b.failed ? "" : b.data,
+                on ? noun : "what is under the cursor");
+        bytes_free(&b);
+    }
     return true;
 }
 
 int32_t app_token(struct app *a, const char *text, size_t len)
 {
-    char buf[256];
     int32_t id = -1;
-    if (len >= 2 && text[0] == '"' && text[len - 1] == '"') {
-        id = tokenizer_find(a->m->tok, text + 1, len - 2);
-    } else if (len && len + 1 < sizeof buf) {
-        buf[0] = ' ';
-        memcpy(buf + 1, text, len);
-        id = tokenizer_find(a->m->tok, buf, len + 1);
-        if (id < 0)
-            id = tokenizer_find(a->m->tok, text, len);
-    }
-    if (id < 0) {
-        char shown[64];
-        text_copy(shown, sizeof shown, text, len, TEXT_PLAIN);
-        app_complain(a, "no single token %s · Tab completes, \"…\" takes it exactly", shown);
+    bool spaced;
+    struct err e = {0};
+    char shown[64];
+    if (token_word(a->m, text, len, &id, &spaced, &e) < 0)
+        app_complain(a, "%s", e.text);
+    else if (spaced) {
+        size_t quote = *text == '"';
+        text_copy(shown, sizeof shown, text + quote, len - 2 * quote, TEXT_PLAIN);
+        app_say(a, "\"%s\" is no token: taken as \" %s\"", shown, shown);
     }
     return id;
 }
@@ -168,49 +221,66 @@ void app_line_cancel(struct app *a)
         set_search(a, a->line_before);
 }
 
-/* The binding that stands at place help_at of the list. */
-static const char *help_chosen(const struct app *a)
+static void reopen(struct app *a, enum line_mode mode, const char *text)
 {
-    int at = 0;
-    for (size_t i = 0; i < a->opt.keymap->n; i++)
-        if (app_help_row(a, i) && at++ == a->help_at)
-            return a->opt.keymap->binding[i].command;
-    return NULL;
+    char why[sizeof a->message];
+    memcpy(why, a->message, sizeof why);
+    app_line_open(a, mode, text);
+    app_complain(a, "%s", why);
 }
 
-unsigned app_line_accept(struct app *a)
+void app_line_again(struct app *a)
 {
-    enum line_mode mode = a->mode;
-    char *text = strdup(line_text(&a->line));
-    const char *chosen = mode == LINE_HELP ? help_chosen(a) : NULL;
-    a->mode = LINE_NONE;
-    a->message[0] = 0;
-    complete_reset(a);
-    unsigned react = 0;
-    if (!text)
-        return 0;
-    if (mode != LINE_HELP)
-        line_history_add(&a->history[mode], text);
-    if (mode == LINE_COMMAND && *text)
-        react = app_command(a, text + strspn(text, " "));
-    else if (mode == LINE_SEARCH && view_filter(a))
+    if (a->typed && a->mode == LINE_NONE)
+        reopen(a, LINE_COMMAND, a->typed);
+}
+
+static unsigned run_line(struct app *a, enum line_mode mode, const char *text)
+{
+    if (mode == LINE_COMMAND && *text) {
+        free(a->typed);
+        a->typed = strdup(text);
+        return app_command(a, text + strspn(text, " "));
+    }
+    if (mode == LINE_SEARCH && view_filter(a))
         set_search(a, text); /* an empty one lists all again */
     else if (mode == LINE_SEARCH)
-        react = app_command(a, "next");
+        return app_command(a, "next");
     else if (mode == LINE_OTHER)
         app_set_other(a, text);
     else if (mode == LINE_ANSWER)
         lesson_answer(a, text);
     else if (mode == LINE_PROMPT)
         app_set_prompt(a, text);
-    else if (mode == LINE_PAIR) {
-        struct bytes b = {0};
-        bytes_addf(&b, "pair %s", *text ? text : "auto");
-        if (!b.failed)
-            react = app_command(a, b.data);
-        bytes_free(&b);
-    } else if (chosen)
-        react = app_command(a, chosen);
+    else if (mode == LINE_PAIR)
+        return act_PAIR(a, *text ? text : "auto");
+    return 0;
+}
+
+unsigned app_line_accept(struct app *a)
+{
+    enum line_mode mode = a->mode;
+    char *text = strdup(line_text(&a->line));
+    if (!text)
+        return 0;
+    char *chosen = mode == LINE_HELP ? help_chosen(a) : NULL;
+    a->mode = LINE_NONE;
+    a->message[0] = 0;
+    a->message_bad = false;
+    complete_reset(a);
+    unsigned react = 0;
+    if (mode == LINE_HELP) {
+        if (chosen)
+            react = help_run(a, chosen);
+    } else {
+        line_history_add(&a->history[mode], text);
+        if (a->opt.state_folder)
+            state_history_add(a->opt.state_folder, (int)mode, text);
+        react = run_line(a, mode, text);
+        if (a->message_bad && a->mode == LINE_NONE && mode != LINE_SEARCH)
+            reopen(a, mode, text);
+    }
+    free(chosen);
     free(text);
     return react;
 }

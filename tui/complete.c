@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hook_rank.h"
 #include "lesson.h"
 #include "names/named_weight.h"
 
@@ -67,7 +68,8 @@ static void find_elsewhere(const struct app *a, struct completion *c, enum alias
     free(names);
 }
 
-/* Names that begin so first, then those that hold it anywhere, then those of other libraries. */
+/* The best fits first: the whole name or the beginning of it, words, parts; then names of other
+ * libraries. */
 static void find_hooks(const struct app *a, struct completion *c, const char *word, size_t n)
 {
     char part[LIMIT_NAME], name[LIMIT_NAME];
@@ -76,45 +78,47 @@ static void find_hooks(const struct app *a, struct completion *c, const char *wo
     memcpy(part, word, n);
     part[n] = 0;
     int before = c->n;
-    for (int pass = 0; pass < 2; pass++)
-        for (int32_t i = 0; i < a->n_sites && c->n < COMPLETE_MAX; i++) {
-            site_name(a->sites[i], name);
-            if (pass == 0 ? starts(name, part, n) : n > 1 && strstr(name, part) != NULL)
+    for (int32_t i = 0; i < a->n_sites && c->n < COMPLETE_MAX; i++)
+        if (starts(site_name(a->sites[i], name), part, n))
+            add(c, name, strlen(name));
+    for (int r = HOOK_EXACT; n > 1 && r <= HOOK_PART; r++)
+        for (int32_t i = 0; i < a->n_sites && c->n < COMPLETE_MAX; i++)
+            if (hook_rank(site_name(a->sites[i], name), part) == (enum hook_rank)r)
                 add(c, name, strlen(name));
-        }
     for (int t = LIBRARY_LENS; c->n == before && n > 1 && t < LIBRARY_COUNT; t++) /* experts too */
         find_elsewhere(a, c, (enum alias_library)t, part);
 }
 
+/* Tokens in quotes, so that their spaces are seen; what was typed without one finds both. */
 static void find_tokens(const struct app *a, struct completion *c, const char *word, size_t n)
 {
     int count = tokenizer_count(a->m->tok);
     bool quoted = n && word[0] == '"';
-    for (int32_t id = 0; id < count && c->n < COMPLETE_MAX; id++) {
-        size_t len;
-        const char *text = tokenizer_text(a->m->tok, id, &len);
-        char buf[128];
-        if (len + 3 > sizeof buf || !len || memchr(text, '"', len) || memchr(text, '\n', len))
-            continue;
-        bool space = text[0] == ' ';
-        if (quoted ? len >= n - 1 && memcmp(text, word + 1, n - 1) == 0
-                   : space && len - 1 >= n && len > 1 && memcmp(text + 1, word, n) == 0 &&
-                         !memchr(text + 1, ' ', len - 1)) {
+    word += quoted, n -= quoted;
+    for (int spaced = 1; spaced >= 0; spaced--)
+        for (int32_t id = 0; id < count && c->n < COMPLETE_MAX; id++) {
+            size_t len;
+            const char *text = tokenizer_text(a->m->tok, id, &len);
+            char buf[128];
+            if (len + 3 > sizeof buf || !len || memchr(text, '"', len) || memchr(text, '\n', len))
+                continue;
+            bool skip = spaced && text[0] == ' ' && !(n && word[0] == ' ');
+            if ((spaced != 0) != (text[0] == ' ') || len < n + skip ||
+                memcmp(text + skip, word, n) != 0)
+                continue;
             buf[0] = '"';
             memcpy(buf + 1, text, len);
             buf[len + 1] = '"';
-            if (quoted)
-                add(c, buf, len + 2);
-            else
-                add(c, text + 1, len - 1);
+            add(c, buf, len + 2);
         }
-    }
 }
 
-static void find_quantities(struct completion *c, const char *word, size_t n)
+static void find_quantities(const struct app *a, struct completion *c, const char *word, size_t n)
 {
-    for (int q = 0; q < QUANTITY_COUNT; q++)
-        if (starts(quantity_names[q], word, n))
+    if (a->cur.view == VIEW_ATTENTION)
+        find_words(c, "pattern|scores", word, n);
+    for (int q = 0; a->cur.view == VIEW_GRID && q < QUANTITY_COUNT; q++)
+        if (quantity_is_there(a, q) && starts(quantity_names[q], word, n))
             add(c, quantity_names[q], strlen(quantity_names[q]));
 }
 
@@ -170,7 +174,7 @@ void complete_find(struct app *a)
     switch (act->complete) {
     case COMPLETE_NONE: break;
     case COMPLETE_WORDS: find_words(c, act->usage, word, n); break;
-    case COMPLETE_QUANTITY: find_quantities(c, word, n); break;
+    case COMPLETE_QUANTITY: find_quantities(a, c, word, n); break;
     case COMPLETE_HOOK:
         if (first)
             find_hooks(a, c, word, n);

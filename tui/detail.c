@@ -100,7 +100,7 @@ static enum face face_of(enum show show)
 
 float detail_rank(const struct lens_cell *c)
 {
-    return isnan(c->target_logit) ? NAN : (float)c->target_rank + 1;
+    return isnan(c->target_logit) ? NAN : (float)c->target_rank;
 }
 
 static void draw_figures(struct app *a, struct canvas *c, struct rect r, const struct shown *d)
@@ -297,7 +297,8 @@ void detail_head(const struct app *a, struct canvas *c, struct rect r, const cha
 
 struct rect detail_cut_edits(const struct app *a, struct rect *r)
 {
-    return rect_cut_bottom(r, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
+    int lines = draw_edits(a, NULL, *r), most = r->h / 3 < 6 ? 6 : r->h / 3;
+    return rect_cut_bottom(r, lines ? (lines < most ? lines : most) + 1 : 0);
 }
 
 void detail_edits(const struct app *a, struct canvas *c, struct rect r)

@@ -9,7 +9,7 @@
 void detail_want(const struct app *a, struct want_list *l, int k);
 /* A lens cell of the application's target. */
 struct want detail_cell(const struct app *a, int32_t column, int32_t row0, int32_t row1);
-/* Place of the target among the logits, from 1 on; NaN where its logit is NaN. */
+/* Place of the target among the logits, 0 the best; NaN where its logit is NaN. */
 float detail_rank(const struct lens_cell *c);
 /* What panels have in common: the name and the token of the cursor's position above, the edits
  * below, in a rectangle cut off the panel. */

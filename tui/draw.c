@@ -134,13 +134,48 @@ bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at
     return false;
 }
 
-void draw_edits(const struct app *a, struct canvas *c, struct rect r)
+size_t draw_wrap(const char *text, int width)
 {
-    for (int i = 0; i < a->edits.n && i < r.h; i++) {
-        struct canvas_style st = canvas_plain(a->edits.on[i] ? 0 : CANVAS_DIM);
-        canvas_putf(c, r, 0, i, st, "%2d %s %s", i + 1, a->edits.on[i] ? "*" : "-",
-                    a->edits.text[i]);
+    size_t n = strlen(text), cut = 0;
+    if (text_width(text, n, TEXT_PLAIN) <= width)
+        return n;
+    int depth = 0; /* an index stays together where it can */
+    for (size_t i = 1; i < n && text_width(text, i, TEXT_PLAIN) <= width; i++) {
+        depth += (text[i] == '[') - (text[i] == ']');
+        if (text[i] == ' ' && (!depth || !cut))
+            cut = i;
     }
+    while (!cut && n > 1 && text_width(text, n, TEXT_PLAIN) > width)
+        n--;
+    return cut ? cut : n;
+}
+
+int draw_edits(const struct app *a, struct canvas *c, struct rect r)
+{
+    int y = 0;
+    for (int i = 0; i < a->edits.n && (!c || y < r.h); i++) {
+        bool bad = a->edits.why[i] != NULL;
+        struct canvas_style st = canvas_plain(a->edits.on[i] && !bad ? 0 : CANVAS_DIM);
+        struct bytes b = {0};
+        bytes_addf(&b, "%s%s%s", a->edits.text[i], bad ? " · " : "", bad ? a->edits.why[i] : "");
+        const char *s = b.failed ? a->edits.text[i] : b.data;
+        if (c)
+            canvas_putf(c, r, 0, y, st, "%2d %s", i + 1, draw_edit_mark(a, i));
+        do {
+            size_t n = draw_wrap(s, r.w - 5 > 4 ? r.w - 5 : 4);
+            if (c && y < r.h)
+                canvas_put_text(c, r, 5, y, st, s, n, TEXT_PLAIN);
+            s += n + (s[n] == ' ');
+            y++;
+        } while (*s);
+        bytes_free(&b);
+    }
+    return y;
+}
+
+const char *draw_edit_mark(const struct app *a, int i)
+{
+    return a->edits.why[i] ? "!" : a->edits.on[i] ? "*" : "-";
 }
 
 int32_t draw_row_index(const struct app *a, int32_t row)

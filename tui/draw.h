@@ -35,8 +35,14 @@ int draw_number(struct canvas *c, struct rect r, int x, int y, struct canvas_sty
                 int width, int decimals, unsigned flags);
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */
 bool draw_is_edited(const struct app *a, struct site_ref s, int axis, int32_t at);
-/* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one a line, dim when off. */
-void draw_edits(const struct app *a, struct canvas *c, struct rect r);
+/* "1 * blocks.2.attn.hook_z[-1, 3] = 0", one after the other, as many lines each as r is narrow,
+ * dim when off or out of force, which says why.  How many lines; c NULL: draws nothing. */
+int draw_edits(const struct app *a, struct canvas *c, struct rect r);
+/* Bytes of `text` for a line of `width` columns: to the last blank that fits, else as many as do.
+ */
+size_t draw_wrap(const char *text, int width);
+/* "*" on, "-" off, "!" does not fit. */
+const char *draw_edit_mark(const struct app *a, int i);
 /* "3" for a position as an edit writes it: -1 at the end. */
 int32_t draw_row_index(const struct app *a, int32_t row);
 

@@ -14,13 +14,16 @@ static void list_clear(struct edit_list *l)
     for (int i = 0; i < l->n; i++) {
         edit_free(l->edit[i]);
         free(l->text[i]);
+        free(l->why[i]);
     }
     free(l->edit);
     free(l->text);
     free(l->on);
+    free(l->why);
+    free(l->in_force);
     l->edit = NULL;
-    l->text = NULL;
-    l->on = NULL;
+    l->text = l->why = NULL;
+    l->on = l->in_force = NULL;
     l->n = 0;
 }
 
@@ -49,14 +52,22 @@ static int list_append(struct edit_list *l, const char *text, bool on, struct er
     bool *ons = realloc(l->on, n * sizeof *ons);
     if (ons)
         l->on = ons;
+    char **whys = realloc(l->why, n * sizeof *whys);
+    if (whys)
+        l->why = whys;
+    bool *forces = realloc(l->in_force, n * sizeof *forces);
+    if (forces)
+        l->in_force = forces;
     char *copy = strdup(canonical);
-    if (!edits || !texts || !ons || !copy) {
+    if (!edits || !texts || !ons || !whys || !forces || !copy) {
         free(copy);
         edit_free(ed);
         return no_memory(e);
     }
     l->edit[l->n] = ed;
     l->text[l->n] = copy;
+    l->why[l->n] = NULL;
+    l->in_force[l->n] = on;
     l->on[l->n++] = on;
     return 0;
 }
@@ -91,6 +102,8 @@ static int state_restore(struct edit_list *l, const char *state, struct err *e)
     l->edit = fresh.edit;
     l->text = fresh.text;
     l->on = fresh.on;
+    l->why = fresh.why;
+    l->in_force = fresh.in_force;
     l->n = fresh.n;
     return 0;
 }
@@ -241,6 +254,30 @@ int edit_list_count_on(const struct edit_list *l)
     for (int i = 0; i < l->n; i++)
         n += l->on[i];
     return n;
+}
+
+int edit_list_count_in_force(const struct edit_list *l)
+{
+    int n = 0;
+    for (int i = 0; i < l->n; i++)
+        n += l->in_force[i];
+    return n;
+}
+
+void edit_list_fail(struct edit_list *l, int i, const char *why)
+{
+    free(l->why[i]);
+    l->why[i] = strdup(why);
+    l->in_force[i] = false;
+}
+
+void edit_list_retry(struct edit_list *l)
+{
+    for (int i = 0; i < l->n; i++) {
+        free(l->why[i]);
+        l->why[i] = NULL;
+        l->in_force[i] = l->on[i];
+    }
 }
 
 int edit_list_undo(struct edit_list *l, struct err *e)

@@ -14,6 +14,8 @@ struct edit_list {
     struct edit **edit; /* [n]; parsed */
     char **text;        /* [n]; canonical */
     bool *on;           /* [n] */
+    char **why;         /* [n]; why it does not fit at present, NULL: it does */
+    bool *in_force;     /* [n]; on, and it fits */
     int n;
     char **past; /* states as text, oldest first; past[at] is the present */
     int n_past, at;
@@ -31,6 +33,11 @@ int edit_list_delete(struct edit_list *l, int i, struct err *e);
 int edit_list_set_on(struct edit_list *l, int i, bool on, struct err *e);
 int edit_list_set_all(struct edit_list *l, bool on, struct err *e);
 int edit_list_count_on(const struct edit_list *l);
+int edit_list_count_in_force(const struct edit_list *l);
+/* Edit i does not fit the model or the prompt: out of force until the list changes or
+ * edit_list_retry. */
+void edit_list_fail(struct edit_list *l, int i, const char *why);
+void edit_list_retry(struct edit_list *l);
 /* One step back or forth; 0, or negative when there is none. */
 int edit_list_undo(struct edit_list *l, struct err *e);
 int edit_list_redo(struct edit_list *l, struct err *e);

@@ -13,12 +13,22 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "autosave.h"
 #include "base/file_read.h"
 #include "plain.h"
+#include "session_app.h"
+#include "state_files.h"
 #include "term/guard.h"
 #include "term/tty.h"
 
-enum { FRAME_MS = 16, GRACE_MS = 8, KEYMAP_BYTES_MAX = 1 << 20 };
+enum {
+    FRAME_MS = 16,
+    GRACE_MS = 8,
+    KEYMAP_BYTES_MAX = 1 << 20,
+    BURST_BYTES = 256,
+    BURST_MS = 100,
+    SAVE_MS = 1000
+};
 
 /* ---- key maps ---- */
 
@@ -117,6 +127,10 @@ struct loop {
     struct session_task *task;
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
+    struct autosave *autosave;  /* NULL = nowhere to save to */
+    struct bytes saved;         /* the session as it was saved last */
+    int64_t touched_ms;         /* of the first event since; 0 = none */
+    int64_t burst_ms;           /* until when what comes is more of a paste without brackets */
 };
 
 static int64_t now_ms(void)
@@ -154,6 +168,18 @@ static void take_input(struct loop *l, const struct input *in)
     }
     react(l, app_input(l->app, in));
     l->draw = l->asked = true;
+    l->touched_ms = l->touched_ms ? l->touched_ms : now_ms();
+}
+
+/* No one types that much between two frames: a paste by a terminal without bracketed paste, whose
+ * bytes are no keys. */
+static bool is_burst(struct loop *l, const uint8_t *buf, ssize_t n)
+{
+    int64_t now = now_ms();
+    bool burst = l->keys.state == KEYS_GROUND && !memchr(buf, 0x1b, (size_t)n) &&
+                 (n >= BURST_BYTES || now < l->burst_ms);
+    l->burst_ms = burst ? now + BURST_MS : 0;
+    return burst;
 }
 
 /* All bytes that are there.  False at the end of input. */
@@ -163,6 +189,10 @@ static bool read_input(struct loop *l)
     ssize_t n = read(tty_fd(l->term), buf, sizeof buf);
     if (n == 0 || (n < 0 && errno != EINTR && errno != EAGAIN))
         return false;
+    if (is_burst(l, buf, n < 0 ? 0 : n)) {
+        take_input(l, &(struct input){.kind = INPUT_PASTE, .text = (char *)buf, .len = (size_t)n});
+        return true;
+    }
     for (ssize_t i = 0; i < n && !l->quit; i++) {
         struct input in[2];
         int got = keys_push(&l->keys, buf[i], in);
@@ -228,6 +258,36 @@ static int draw_in(const struct loop *l)
     return at > now ? (int)(at - now) : 0;
 }
 
+/* What differs from what was saved is saved, by a thread of its own. */
+static void save(struct loop *l)
+{
+    struct bytes now = {0};
+    struct err e;
+    l->touched_ms = 0;
+    if (!l->autosave)
+        return;
+    session_text(l->app, &now);
+    bool same = now.failed || (l->saved.data && strcmp(now.data, l->saved.data) == 0);
+    if (!same) {
+        autosave_put(l->autosave, now.data, now.len);
+        bytes_free(&l->saved);
+        l->saved = now;
+    } else {
+        bytes_free(&now);
+    }
+    if (autosave_failed(l->autosave, &e)) {
+        app_complain(l->app, "the session is not saved: %s", e.text);
+        l->draw = true;
+    }
+}
+
+/* Milliseconds until the session is to be saved; -1: nothing happened. */
+static int save_in(const struct loop *l)
+{
+    int64_t in = l->touched_ms + SAVE_MS - now_ms();
+    return !l->touched_ms ? -1 : in > 0 ? (int)in : 0;
+}
+
 static int shorter(int a, int b)
 {
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
@@ -249,11 +309,14 @@ static void run(struct loop *l)
             l->drawn_ms = now_ms();
             wait = -1;
         }
+        int saving = save_in(l);
+        if (saving == 0)
+            save(l), saving = -1;
         struct pollfd p[3] = {{.fd = tty_fd(l->term), .events = POLLIN},
                               {.fd = session_fd(l->session), .events = POLLIN},
                               {.fd = guard_signal_fd(), .events = POLLIN}};
         int key_wait = keys_wait_ms(&l->keys), app_wait = app_wait_ms(l->app);
-        int got = poll(p, 3, shorter(wait, shorter(key_wait, app_wait)));
+        int got = poll(p, 3, shorter(saving, shorter(wait, shorter(key_wait, app_wait))));
         if (got < 0 && errno != EINTR)
             break;
         if (got <= 0) {
@@ -275,6 +338,18 @@ static void run(struct loop *l)
     }
 }
 
+static void open_autosave(struct loop *l)
+{
+    char path[PATH_MAX];
+    const char *folder = l->app->opt.state_folder;
+    if (!folder || !*folder)
+        return;
+    state_prune(folder);
+    state_auto_path(folder, path);
+    l->autosave = autosave_open(path);
+    session_text(l->app, &l->saved); /* as it opened: nothing to save yet */
+}
+
 static int run_terminal(struct app *a, const struct explorer_options *o, struct err *e)
 {
     struct loop l = {.app = a, .draw = true, .asked = true};
@@ -289,12 +364,35 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
     if (app_draw(a, &l.frame))
         tty_draw(l.term, &l.frame); /* before anything is computed */
     r = session_open(&l.session, a->m, o->cache_bytes, e);
-    if (r == 0)
+    if (r == 0) {
+        open_autosave(&l);
         run(&l);
+        save(&l);
+    }
     tty_close(l.term);
+    autosave_close(l.autosave);
+    bytes_free(&l.saved);
     session_close(l.session);
     want_list_free(&l.wants);
     frame_free(&l.frame);
+    return r;
+}
+
+/* Go on with the session of a file. */
+static int open_session(struct app *a, const char *path, struct err *e)
+{
+    struct saved s = {0};
+    struct bytes warnings = {0};
+    char *text = NULL;
+    size_t n = 0;
+    int r = file_read_all(path, SAVED_BYTES_MAX, &text, &n, e);
+    if (r == 0 && saved_parse(&s, path, text, n, &warnings) < 0)
+        r = err_set(e, ERR_SYSTEM, "out of memory");
+    if (r == 0)
+        session_become_now(a, &s, &warnings);
+    saved_free(&s);
+    bytes_free(&warnings);
+    free(text);
     return r;
 }
 
@@ -311,10 +409,16 @@ int explorer_main(const struct explorer_options *o, struct err *e)
     struct app *a = calloc(1, sizeof *a);
     struct app_options ao = o->app;
     ao.keymap = &map;
+    ao.notice = warnings.failed ? NULL : warnings.data;
+    char folder[PATH_MAX] = "";
+    bool plain = o->plain || !tty_is_usable();
+    ao.state_folder = plain ? "" : state_folder(folder);
     r = a ? app_open(a, &ao, e) : err_set(e, ERR_SYSTEM, "out of memory");
-    if (r == 0 && warnings.len && !warnings.failed)
-        app_complain(a, "%.*s", (int)strcspn(warnings.data, "\n"), warnings.data);
-    if (r == 0 && (o->plain || !tty_is_usable())) {
+    if (r == 0 && o->session)
+        r = open_session(a, o->session, e);
+    if (r == 0 && *ao.state_folder)
+        state_history_read(ao.state_folder, a->history, LINE_MODE_COUNT);
+    if (r == 0 && plain) {
         r = run_plain(a, o, e);
     } else if (r == 0) {
         r = run_terminal(a, o, e);

@@ -17,6 +17,7 @@ struct explorer_options {
     const char *keymap;           /* "default", "vim", "emacs" or a file; NULL = default */
     bool plain;                   /* sentences instead of a screen (plain.h) */
     bool no_mouse;
+    const char *session; /* a file to go on with; NULL = none */
 };
 
 /* Run until the user quits.  Without a usable terminal, or with `plain`: as linear text. */

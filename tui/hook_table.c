@@ -69,7 +69,7 @@ static void edits_text(const struct app *a, struct site_ref site, char *buf, siz
     for (int32_t k = 0, at = 0; k < a->n_reach && at + 16 < (int)size; k++) {
         const struct edit_reach *hit = &a->reach[k];
         if (site_same(hit->site, site))
-            at += snprintf(buf + at, size - (size_t)at, " %s%d", a->edits.on[hit->edit] ? "*" : "-",
+            at += snprintf(buf + at, size - (size_t)at, " %s%d", draw_edit_mark(a, hit->edit),
                            (int)hit->edit + 1);
     }
 }

@@ -83,7 +83,8 @@ static const char *line_read(struct keymap *m, char *line, unsigned *where, bool
             struct bytes b = {0};
             bytes_add_string(&b, "no context \"");
             text_add(&b, bad, bad_len < 40 ? bad_len : 40, TEXT_PLAIN);
-            bytes_add_string(&b, "\" · there are: all, line, help, lesson and the names of the views");
+            bytes_add_string(&b,
+                             "\" · there are: all, line, help, lesson and the names of the views");
             text_copy(why, sizeof why, b.failed ? "" : b.data, b.failed ? 0 : b.len, TEXT_PLAIN);
             bytes_free(&b);
             return why;

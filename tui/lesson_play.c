@@ -16,7 +16,8 @@ struct mark {
     enum show show;
     enum mask mask;
     enum map_face map_face;
-    bool wide, linear, attn_log, scores, side_open, pair_auto, pair_wanted;
+    bool wide, linear, attn_log, scores, side_open, pair_seen, pair_wanted;
+    int32_t pair_given[2];
     int32_t pair[2], target;
 };
 
@@ -55,7 +56,8 @@ static bool mark_set(const struct app *a, struct mark *m)
                        .attn_log = a->attn_log,
                        .scores = a->scores,
                        .side_open = a->side_open,
-                       .pair_auto = a->pair_auto,
+                       .pair_given = {a->pair_given[0], a->pair_given[1]},
+                       .pair_seen = a->pair_seen,
                        .pair_wanted = a->pair_wanted,
                        .pair = {a->pair[0], a->pair[1]},
                        .target = a->target};
@@ -93,7 +95,8 @@ static void mark_restore(struct app *a, const struct mark *m)
     a->scores = m->scores;
     a->side_open = m->side_open;
     a->selecting = false;
-    a->pair_auto = m->pair_auto;
+    memcpy(a->pair_given, m->pair_given, sizeof a->pair_given);
+    a->pair_seen = m->pair_seen;
     a->pair_wanted = m->pair_wanted;
     a->pair[0] = m->pair[0];
     a->pair[1] = m->pair[1];

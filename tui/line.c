@@ -129,15 +129,17 @@ int line_draw(const struct line *l, struct canvas *c, struct rect r, int x, int 
 {
     const char *s = line_text(l);
     int room = r.w - x - 1;
-    size_t from = 0;
-    int before = text_width(s, l->caret, TEXT_PLAIN);
-    while (room > 0 && before > room &&
-           from < l->caret) { /* scroll by characters until the caret is seen */
-        from = step_right(l, from);
-        before = text_width(s + from, l->caret - from, TEXT_PLAIN);
+    size_t from = l->caret, len = l->text.len;
+    while (from && room > 0) { /* as much before the caret as there is room for */
+        size_t to = step_left(l, from);
+        int w = text_width(s + to, from - to, TEXT_PLAIN);
+        if (w > room)
+            break;
+        room -= w, from = to;
     }
-    canvas_put_text(c, r, x, y, canvas_plain(0), s + from, l->text.len - from, TEXT_PLAIN);
-    return x + before;
+    size_t shown = len - from, most = (size_t)(r.w > 0 ? r.w : 0) * 8;
+    canvas_put_text(c, r, x, y, canvas_plain(0), s + from, shown < most ? shown : most, TEXT_PLAIN);
+    return x + text_width(s + from, l->caret - from, TEXT_PLAIN);
 }
 
 void line_history_add(struct line_history *h, const char *text)

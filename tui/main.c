@@ -71,7 +71,7 @@ static int run_command(const struct command *cmd, int argc, char **argv)
     c.model_name = opt.model;
     if (!rc && opt.help)
         help_command(&c.out, cmd);
-    else if (!rc && needs_word(cmd) && !opt.model)
+    else if (!rc && needs_word(cmd) && !opt.model && !opt.resume && !opt.session)
         rc = err_set(&c.err, ERR_USAGE, "%s needs more · borescope %s %s", cmd->name, cmd->name,
                      cmd->arguments);
     else if (!rc)
@@ -129,6 +129,8 @@ int main(int argc, char **argv)
         status = pick_and_open();
     } else if (cmd) {
         status = run_command(cmd, argc - 2, argv + 2);
+    } else if (!strcmp(word, "--print-keymap")) {
+        status = run_command(command_find("keys"), argc - 2, argv + 2);
     } else if (!strcmp(word, "--version")) {
         bytes_add_string(&out, "borescope " BORE_VERSION "\n");
         status = print(&out);

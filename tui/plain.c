@@ -59,7 +59,11 @@ static void fact_edits(const struct app *a, struct bytes *b)
     if (!a->edits.n)
         bytes_add_string(b, "no edits\n");
     for (int i = 0; i < a->edits.n; i++)
-        bytes_addf(b, "edit %d, %s: %s\n", i + 1, a->edits.on[i] ? "on" : "off", a->edits.text[i]);
+        bytes_addf(b, "edit %d, %s: %s\n", i + 1,
+                   a->edits.why[i]  ? "out of force"
+                   : a->edits.on[i] ? "on"
+                                    : "off",
+                   a->edits.text[i]);
 }
 
 static struct want best_want(const struct app *a)
@@ -310,7 +314,8 @@ static void obey(struct plain *p, const char *line)
 {
     struct app *a = p->a;
     const char *args;
-    enum action_id id = action_find(line, &args);
+    bool key = line[0] && !line[1]; /* e is the key, not what `:e` is short for */
+    enum action_id id = key ? ACTION_COUNT : action_find(line, &args);
     a->message[0] = 0;
     a->message_bad = false;
     if (a->mode != LINE_NONE) { /* what a key opened: this is its text */

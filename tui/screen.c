@@ -5,7 +5,9 @@
 #include "app.h"
 #include "complete.h"
 #include "draw.h"
+#include "help.h"
 #include "lesson_play.h"
+#include "patch.h"
 #include "status.h"
 
 static bool is_small(const struct app *a)
@@ -23,7 +25,7 @@ struct rect app_body(const struct app *a, bool *side)
         return r;
     }
     rect_cut_top(&r, 2);
-    rect_cut_bottom(&r, a->keybar_off ? 1 : 2);
+    rect_cut_bottom(&r, (a->keybar_off ? 1 : 2) + (a->other_tokens != NULL));
     rect_cut_bottom(&r, lesson_rows(a, a->w, r.h));
     *side = app_view(a)->side && a->w >= SIDE_MIN_COLUMNS && !a->side_off;
     if (*side)
@@ -36,6 +38,30 @@ struct rect app_body(const struct app *a, bool *side)
 static const char *const line_marks[LINE_MODE_COUNT] = {
     "", ":", "/", "prompt: ", "other prompt: ", "pair: ", "keys: ", "answer: "};
 
+/* The message beside the line that is typed; above it, in several lines, where there is no room. */
+static void draw_beside(const struct app *a, struct frame *f, struct rect r, int x)
+{
+    struct canvas_style st = canvas_plain(a->message_bad ? CANVAS_BOLD : CANVAS_DIM);
+    size_t n = strlen(a->message);
+    if (!n || x + text_width(a->message, n, TEXT_PLAIN) <= r.w || r.y < 3) {
+        canvas_put_text(f->canvas, r, x, 0, st, a->message, n, TEXT_PLAIN);
+        return;
+    }
+    int rows = 0;
+    for (const char *s = a->message; *s && rows < r.y - 1; rows++)
+        s += draw_wrap(s, r.w - 2), s += *s == ' ';
+    struct rect above = {r.x, r.y - rows, r.w, rows};
+    if (f->n_popups < FRAME_POPUPS_MAX)
+        f->popup[f->n_popups++] = above;
+    canvas_fill(f->canvas, above, canvas_plain(0), " ");
+    const char *s = a->message;
+    for (int y = 0; y < rows; y++) {
+        size_t len = draw_wrap(s, r.w - 2);
+        canvas_put_text(f->canvas, above, 1, y, st, s, len, TEXT_PLAIN);
+        s += len + (s[len] == ' ');
+    }
+}
+
 static void draw_message(struct app *a, struct frame *f, struct rect r)
 {
     if (a->mode != LINE_NONE) {
@@ -44,9 +70,7 @@ static void draw_message(struct app *a, struct frame *f, struct rect r)
         f->caret_x = r.x + caret;
         f->caret_y = r.y;
         int used = x + text_width(line_text(&a->line), a->line.text.len, TEXT_PLAIN) + 3;
-        if (a->message[0])
-            canvas_put_text(f->canvas, r, used, 0, canvas_plain(CANVAS_DIM), a->message,
-                            strlen(a->message), TEXT_PLAIN);
+        draw_beside(a, f, r, used);
         return;
     }
     canvas_put_text(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message,
@@ -97,79 +121,6 @@ static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
 }
 
 /* ---- popups ---- */
-
-/* All keys of binding i's command in this view. */
-static void help_keys(const struct app *a, size_t i, char *buf, size_t size)
-{
-    const struct keymap *m = a->opt.keymap;
-    size_t at = 0;
-    for (size_t j = i; j < m->n; j++) {
-        char keys[KEYMAP_SEQ_MAX * KEYS_NAME_MAX];
-        if (!keymap_is_active(m, j, 1u << a->cur.view) ||
-            strcmp(m->binding[j].command, m->binding[i].command) != 0)
-            continue;
-        keymap_sequence(m->binding[j].key, m->binding[j].n, keys, sizeof keys);
-        int n = snprintf(buf + at, size - at, "%s%s", at ? " " : "", keys);
-        if (n < 0 || (size_t)n >= size - at)
-            break;
-        at += (size_t)n;
-    }
-}
-
-bool app_help_row(const struct app *a, size_t i)
-{
-    const struct keymap *m = a->opt.keymap;
-    unsigned where = 1u << a->cur.view;
-    if (!keymap_is_active(m, i, where))
-        return false;
-    for (size_t j = 0; j < i; j++) /* one row for all keys of a command */
-        if (m->binding[j].command && strcmp(m->binding[j].command, m->binding[i].command) == 0 &&
-            keymap_is_active(m, j, where))
-            return false;
-    const char *filter = a->mode == LINE_HELP ? line_text(&a->line) : "";
-    char keys[128];
-    help_keys(a, i, keys, sizeof keys);
-    return !*filter || strcasestr(m->binding[i].command, filter) || strstr(keys, filter) ||
-           strcasestr(action_table[action_find(m->binding[i].command, NULL)].help, filter);
-}
-
-static void draw_help(struct app *a, struct frame *f)
-{
-    int n = 0;
-    for (size_t i = 0; i < a->opt.keymap->n; i++)
-        n += app_help_row(a, i);
-    a->help_at = a->help_at >= n ? n - 1 : a->help_at;
-    a->help_at = a->help_at < 0 ? 0 : a->help_at;
-    struct rect room = {0, 1, a->w, a->h - 3};
-    struct rect in = frame_popup(f, rect_center(room, 104, n + 5),
-                                 "keys here · type to filter, Enter runs one, Esc closes");
-    char noun[256];
-    if (app_noun_text(a, false, noun))
-        canvas_putf(f->canvas, in, 1, 0, canvas_plain(CANVAS_BOLD), "under the cursor: %s", noun);
-    canvas_put(f->canvas, in, 1, 1, canvas_plain(CANVAS_DIM), app_view(a)->help);
-    rect_cut_top(&in, 2);
-    a->help_top = draw_scroll(a->help_top, a->help_at, n, in.h);
-    int row = 0;
-    for (size_t i = 0; i < a->opt.keymap->n; i++) {
-        if (!app_help_row(a, i))
-            continue;
-        const char *command = a->opt.keymap->binding[i].command;
-        int y = row - a->help_top;
-        bool on = row++ == a->help_at;
-        if (y < 0 || y >= in.h)
-            continue;
-        char keys[128];
-        help_keys(a, i, keys, sizeof keys);
-        struct canvas_style st = canvas_plain(on ? CANVAS_REVERSE : 0);
-        canvas_fill(f->canvas, (struct rect){in.x, in.y + y, in.w, 1}, st, " ");
-        canvas_put(f->canvas, in, 0, y, st, on ? "▶" : " ");
-        canvas_put_field(f->canvas, in, 2, y, st, keys, strlen(keys), TEXT_PLAIN, 18, true);
-        canvas_put(f->canvas, in, 21, y, st, command);
-        canvas_put(f->canvas, in, 41, y, st, action_table[action_find(command, NULL)].help);
-    }
-    if (!n)
-        canvas_put(f->canvas, in, 2, 0, canvas_plain(0), "no key has that");
-}
 
 static void draw_which_key(const struct app *a, struct frame *f)
 {
@@ -232,6 +183,26 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
     bytes_free(&help);
 }
 
+/* Lines that are there until the next key. */
+static void draw_notice(const struct app *a, struct frame *f)
+{
+    int n = 0;
+    for (const char *s = a->notice; *s; s += *s == '\n')
+        s += strcspn(s, "\n"), n++;
+    struct rect room = {0, 1, a->w, a->h - 3};
+    int high = n + 2 < room.h ? n + 2 : room.h;
+    struct rect in = frame_popup(f, rect_center(room, 110, high), "any key closes");
+    int y = 0;
+    for (const char *s = a->notice; *s && y < in.h; y++) {
+        size_t len = strcspn(s, "\n");
+        if (y + 1 == in.h && n > in.h)
+            canvas_putf(f->canvas, in, 1, y, canvas_plain(CANVAS_DIM), "and %d more", n - y);
+        else
+            canvas_put_text(f->canvas, in, 1, y, canvas_plain(0), s, len, TEXT_PLAIN);
+        s += len + (s[len] == '\n');
+    }
+}
+
 /* ---- all of it ---- */
 
 static bool draw_all(struct app *a, struct frame *f)
@@ -251,6 +222,9 @@ static bool draw_all(struct app *a, struct frame *f)
             message.y--;
         }
     }
+    int bottom = message.y;
+    if (a->other_tokens && !is_small(a))
+        patch_draw(a, f->canvas, (struct rect){0, --bottom, a->w, 1});
     app_view(a)->draw(a, f, body);
     if (side) {
         struct rect r = {body.x + body.w, body.y, a->w - body.w, body.h};
@@ -263,13 +237,15 @@ static bool draw_all(struct app *a, struct frame *f)
         rect_cut_left(&in, 1);
         app_view(a)->side(a, f, in);
     }
-    lesson_draw(a, f->canvas, (struct rect){0, body.y + body.h, a->w, message.y - body.y - body.h});
+    lesson_draw(a, f->canvas, (struct rect){0, body.y + body.h, a->w, bottom - body.y - body.h});
     if (a->mode == LINE_HELP)
-        draw_help(a, f);
+        help_draw(a, f);
     else if (a->mode != LINE_NONE)
         draw_completion(a, f, message.y);
     if (a->which_key)
         draw_which_key(a, f);
+    if (a->notice)
+        draw_notice(a, f);
     draw_message(a, f, message);
     if (a->mode == LINE_NONE)
         present_draw(a, f->canvas, message);

@@ -144,7 +144,7 @@ static void add_model(const struct app *a, struct parts *p)
                a->image  ? "image"
                : has_bos ? "BOS"
                          : "no BOS");
-    int on = edit_list_count_on(&a->edits);
+    int on = edit_list_count_in_force(&a->edits);
     if (on)
         bytes_addf(&p->text[PART_EDITS], "  %d edit%s", on, on == 1 ? "" : "s");
 }

@@ -84,6 +84,8 @@ int edit_number_print(float f, char buf[32])
         if (number_float(buf, NULL) == f)
             break;
     }
+    if (strchr(buf, 'e') && fabsf(f) >= 1 && fabsf(f) < 1e6f) /* 30, not 3e+01 */
+        n = number_print(buf, 32, 9, (double)f);
     return n;
 }
 

@@ -106,33 +106,6 @@ int reference_make(struct reference_set **out, const char *name, const int32_t *
 
 /* ---- text ---- */
 
-/* A line of token ids, for models without a tokenizer.  *ids is malloc'ed. */
-static int line_ids(const char *line, size_t len, int32_t **ids, int32_t *n, struct err *e)
-{
-    int32_t *out = malloc((len + 1) * sizeof *out), count = 0;
-    if (!out)
-        return err_memory(e, "a reference set");
-    for (size_t i = 0; i < len;) {
-        if (strchr(", \t", line[i])) {
-            i++;
-            continue;
-        }
-        int64_t v = 0;
-        size_t from = i;
-        for (; i < len && line[i] >= '0' && line[i] <= '9' && v <= INT32_MAX; i++)
-            v = v * 10 + (line[i] - '0');
-        if (i == from || v > INT32_MAX || (i < len && !strchr(", \t", line[i]))) {
-            free(out);
-            return err_set(
-                e, ERR_BAD_INPUT,
-                "this model has no tokenizer, and the line is not token ids · ids like 1,2,3");
-        }
-        out[count++] = (int32_t)v;
-    }
-    *ids = out, *n = count;
-    return 0;
-}
-
 static int add_line(struct building *b, const struct model *m, int bos, const char *line,
                     size_t len, struct err *e)
 {
@@ -151,10 +124,7 @@ static int add_line(struct building *b, const struct model *m, int bos, const ch
                 i + 1);
         i += (size_t)k;
     }
-    int rc = !strcmp(tokenizer_kind(m->tok), "none") ? line_ids(line, len, &ids, &n, e)
-                                                     : model_tokens(m, line, len, bos, &ids, &n, e);
-    if (!rc && n == 0)
-        rc = err_set(e, ERR_BAD_INPUT, "no tokens");
+    int rc = model_tokens(m, line, len, bos, &ids, &n, e);
     if (!rc)
         rc = model_check_tokens(m, ids, n, NULL, e);
     if (!rc)

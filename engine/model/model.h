@@ -83,9 +83,17 @@ const char *model_vocabulary_note(const struct model *m, char *buf, size_t size)
 /* Likewise: that the file holds parts of the model that are not read. */
 const char *model_skipped_note(const struct model *m, char *buf, size_t size);
 
-/* Text -> ids.  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this architecture (never
- * twice when the text or the tokenizer already starts with it).  *ids is malloc'ed.  Refuses an
- * empty result and prompts past LIMIT_TOKENS. */
+/* Has it no tokenizer, so that texts are ids: "1,2,3", with commas or blanks between them? */
+bool model_takes_ids(const struct model *m);
+/* Those ids, at least one; *ids is malloc'ed. */
+int model_ids(const char *text, size_t len, int32_t **ids, int32_t *n, struct err *e);
+/* A prompt that shows something where none was given: a sentence, one with a gap for a model that
+ * fills gaps, ids without a tokenizer.  *text and *ids are malloc'ed. */
+int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int32_t *n,
+                 struct err *e);
+/* Text -> ids, exactly those where model_takes_ids.  bos: 1 prepend, 0 do not, -1 as
+ * TransformerLens does for this architecture (never twice when the text or the tokenizer already
+ * starts with it).  *ids is malloc'ed.  Refuses an empty result and prompts past LIMIT_TOKENS. */
 int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
                  int32_t *n, struct err *e);
 /* Check n tokens: ids inside the vocabulary; n within the trained context, which is an error for

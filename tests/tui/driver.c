@@ -10,6 +10,13 @@
 void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w,
                  int h)
 {
+    const struct app_options o = {.tokens = tokens, .n = n, .bos = 0, .pair = {-1, -1}};
+    driver_open_app(d, model, &o, w, h);
+}
+
+void driver_open_app(struct driver *d, const char *model, const struct app_options *options, int w,
+                     int h)
+{
     char why[256] = "";
     struct err e = {0};
     struct bytes warnings = {0};
@@ -23,13 +30,10 @@ void driver_open(struct driver *d, const char *model, const int32_t *tokens, int
     size_t len;
     const char *text = keymap_builtin("default", &len);
     assert_int_equal(keymap_parse(&d->map, "default", text, len, &warnings), 0);
-    struct app_options o = {.model = d->m,
-                            .tokens = tokens,
-                            .n = n,
-                            .bos = 0,
-                            .pair = {-1, -1},
-                            .keymap = &d->map,
-                            .fixed = true};
+    struct app_options o = *options;
+    o.model = d->m;
+    o.keymap = &d->map;
+    o.fixed = true;
     d->app = calloc(1, sizeof *d->app);
     if (app_open(d->app, &o, &e) < 0)
         fail_msg("%s", e.text);

@@ -15,6 +15,11 @@ struct driver {
 
 void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w,
                  int h);
+/* The same with options of its own: prompt, edits, the other prompt; model and key map are filled
+ * in.
+ */
+void driver_open_app(struct driver *d, const char *model, const struct app_options *options, int w,
+                     int h);
 void driver_close(struct driver *d);
 /* Keys as key maps write them; each is answered before the next. */
 unsigned driver_keys(struct driver *d, const char *keys);

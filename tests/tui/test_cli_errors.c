@@ -51,6 +51,7 @@ static const struct bad table[] = {
     {2, "expected NAME=TEXT", {"run", MODEL, IDS, "--run", "corrupt"}},
     {2, "take another name", {"run", MODEL, IDS, "--run", "base=x"}},
     {2, "--pair", {"explore", MODEL, IDS, "--pair", "x"}},
+    {2, "auto, true, 256, 16 or none", {"explore", MODEL, IDS, "--color", "never"}},
     {2, "--size", {"play", "README.md", MODEL, IDS, "--size", "big"}},
     {1, "nowhere", {"lens", "/nowhere/at-all", "-p", "x"}},
     {1, "\"blocks.9.hook_resid_pre\"", {"run", MODEL, IDS, "-c", "blocks.9.hook_resid_pre"}},
@@ -78,7 +79,7 @@ static const struct bad table[] = {
      {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre = from(other)"}},
     {1, "/nowhere · cannot open", {"lens", MODEL, IDS, "--ref", "a=/nowhere"}},
     {1,
-     "README.md · line 1 · this model has no tokenizer",
+     "README.md · line 1 · not token ids",
      {"lens", MODEL, IDS, "--ref", "README.md"}},
     {1, "name one: --ref a=FILE", {"lens", MODEL, IDS, "-e", "blocks.0.hook_resid_pre = mean(a)"}},
     {1,
@@ -111,6 +112,11 @@ static void only_regular_files_are_read(void **state)
     assert_int_equal(mkfifo(path, 0600), 0);
     alarm(60); /* for a reader that waits for a writer */
     assert_refused(RUN("keys", "--keymap", path), 1, "pipe · is not a regular file");
+    struct result keys = RUN("keys"), same = RUN("--print-keymap");
+    assert_string_equal(keys.out, same.out);
+    assert_non_null(strstr(same.out, "zero"));
+    result_free(&keys);
+    result_free(&same);
     assert_refused(RUN("play", path, MODEL, IDS), 1, "pipe · is not a regular file");
     assert_refused(RUN("info", path), 1, "pipe · is neither a folder nor a regular file");
     assert_refused(RUN("tokens", path, "-p", "x"), 1, "pipe");

@@ -98,6 +98,8 @@ static void test_reference_sets(void **state)
     driver_keys(&d, ":edit<Space>blocks.1.hook_mlp_out<Space>=<Space>mean(ref)<Enter>");
     shows("no reference set is called \"ref\"");
     assert_int_equal(d.app->edits.n, 0);
+    assert_int_equal(d.app->mode, LINE_COMMAND); /* open again, with the reason */
+    driver_keys(&d, "<Esc>");
     snprintf(keys, sizeof keys, ":ref<Space>%s<Enter>", path);
     driver_keys(&d, keys);
     shows("ref: 2 prompts, 7 tokens, the longest 4");
@@ -110,6 +112,7 @@ static void test_reference_sets(void **state)
     assert_true(kl_now() > 0 && fabs(kl_now() - kl) > 1e-6);
     driver_keys(&d, ":ref<Space>other=/nowhere<Enter>");
     shows("cannot open");
+    driver_keys(&d, "<Esc>");
     driver_keys(&d, ":ref<Enter>");
     shows("ref: 1 prompt, 2 tokens");
     driver_keys(&d, "u");

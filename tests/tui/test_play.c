@@ -329,11 +329,11 @@ static void test_help_runs(void **state)
 {
     (void)state;
     driver_keys(&d, "?");
-    shows("keys here");
+    shows("type to search");
     driver_keys(&d, "view<Space>hooks<Enter>");
     assert_int_equal(d.app->cur.view, VIEW_HOOKS);
     driver_keys(&d, "?zzzz");
-    shows("no key has that");
+    shows("no command has that");
     driver_keys(&d, "<Esc>");
     assert_int_equal(d.app->mode, LINE_NONE);
 }
@@ -368,7 +368,8 @@ static void test_names_of_other_libraries(void **state)
     driver_keys(&d, ":tensor<Space>transformer.h.1.mlp.act.outpt<Enter>");
     shows("the nearest is transformer.h.1.mlp.act.output");
     driver_keys(
-        &d, ":edit<Space>transformer.h.1.attn.c_proj.input[-1,<Space>3]<Space>=<Space>0<Enter>");
+        &d,
+        "<Esc>:edit<Space>transformer.h.1.attn.c_proj.input[-1,<Space>3]<Space>=<Space>0<Enter>");
     last_edit_is("transformer.h.1.attn.c_proj.input[-1, 3] = 0");
 }
 
@@ -415,27 +416,6 @@ static void test_mouse_and_paste(void **state)
     app_input(d.app, &paste);
     for (const char *s = line_text(&d.app->line); *s; s++)
         assert_true((unsigned char)*s >= 0x20);
-}
-
-static void test_write(void **state)
-{
-    (void)state;
-    char path[] = "/tmp/borescope-test-XXXXXX", command[128];
-    int fd = mkstemp(path);
-    assert_true(fd >= 0);
-    close(fd);
-    snprintf(command, sizeof command, "write %s", path);
-    app_command(d.app, command);
-    assert_true(d.app->message_bad); /* never over something */
-    unlink(path);
-    app_command(d.app, command);
-    assert_false(d.app->message_bad);
-    size_t len;
-    char *text = read_all(path, &len);
-    assert_non_null(text);
-    assert_non_null(strstr(text, "[1 grid]"));
-    free(text);
-    unlink(path);
 }
 
 static void test_export(void **state)
@@ -577,7 +557,6 @@ int main(void)
                                        WITH(test_names_of_other_libraries),
                                        WITH(test_weights),
                                        WITH(test_mouse_and_paste),
-                                       WITH(test_write),
                                        WITH(test_export),
                                        WITH(test_long_prompt),
                                        WITH(test_sizes)};

@@ -265,8 +265,6 @@ static void test_model_cut_short(void **state)
     argv[1] = was;
     snprintf(line, sizeof line, "%s/model.safetensors", folder);
     assert_int_equal(truncate(line, 0), 0);
-    type("\x1b"); /* without a prompt the program asks for one first */
-    pty_read(&p, 400, 120);
     p.n_tail = 0;
     type("x");
     for (int i = 0; i < 50 && !said("model file changed"); i++)
@@ -275,6 +273,62 @@ static void test_model_cut_short(void **state)
     quit_cleanly();
     snprintf(line, sizeof line, "rm -r %s", folder);
     assert_int_equal(system(line), 0);
+}
+
+/* 100 kB from a terminal without bracketed paste: no keys, and the program answers at once; in a
+ * prompt it is text. */
+static void test_bare_paste(void **state)
+{
+    (void)state;
+    enum { BYTES = 100000 };
+    char *text = malloc(BYTES + 1);
+    assert_non_null(text);
+    for (int i = 0; i < BYTES; i++)
+        text[i] = "xX1q2 w5,d\ru:"[i % 13];
+    text[BYTES] = 0;
+    start(true);
+    for (int prompt = 0; prompt < 2; prompt++) {
+        if (prompt) {
+            type("p\x15");
+            pty_read(&p, 1000, 200);
+        }
+        p.n_tail = 0;
+        type(text);
+        pty_read(&p, 3000, 300);
+        type("\x1b");
+        pty_read(&p, 400, 150);
+        p.n_tail = 0;
+        type("3");
+        for (int i = 0; i < 20 && !said("3 lens]"); i++)
+            pty_read(&p, 100, 100);
+        assert_true(said("3 lens]"));
+        assert_false(said("1 edit"));
+        type("1");
+        pty_read(&p, 400, 150);
+    }
+    free(text);
+    quit_cleanly();
+}
+
+static void test_colours(void **state)
+{
+    (void)state;
+    static char *const ways[] = {"none", "true", "16", "256"};
+    char *with[] = {TUI_PROGRAM, "tests/fixtures/models/gpt2", "--color", NULL, NULL};
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++) {
+        int status;
+        with[3] = ways[i];
+        p.answers = true;
+        pty_open(&p, 120, 36, with);
+        for (int k = 0; k < 100 && !said("entropy"); k++)
+            pty_read(&p, 100, 100);
+        assert_true(said("entropy"));
+        assert_true(i || !said("\x1b[48;")); /* none: no background anywhere */
+        type("q");
+        assert_true(pty_ended(&p, 5000, &status));
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+        pty_close(&p);
+    }
 }
 
 int main(void)
@@ -286,6 +340,7 @@ int main(void)
         cmocka_unit_test(test_late_answers),   cmocka_unit_test(test_quit_before_answers),
         cmocka_unit_test(test_suspend),        cmocka_unit_test(test_slow_line),
         cmocka_unit_test(test_window_closed),  cmocka_unit_test(test_model_cut_short),
+        cmocka_unit_test(test_bare_paste),     cmocka_unit_test(test_colours),
         cmocka_unit_test(test_restored)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

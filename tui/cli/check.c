@@ -211,20 +211,12 @@ static int default_image(struct cli *c)
     return rc ? rc : cli_image_take(c, im);
 }
 
-/* Without a prompt: a sentence, or ids all over the vocabulary where there is no tokenizer for
- * text. */
 static int default_prompt(struct cli *c)
 {
-    static const char text[] = "When Mary and John went to the store, John gave a bag to Mary.";
-    int rc = model_tokens(c->m, text, sizeof text - 1, cli_bos(c->opt), &c->tokens, &c->n, &c->err);
-    if (rc) {
-        c->n = c->m->cfg.n_ctx < 16 ? c->m->cfg.n_ctx : 16;
-        c->tokens = malloc((size_t)c->n * sizeof *c->tokens);
-        for (int32_t i = 0; i < c->n && c->tokens; i++)
-            c->tokens[i] = (int32_t)((i + 1) * (int64_t)7919 % c->m->cfg.d_vocab);
-    }
-    c->n = c->n > c->m->cfg.n_ctx ? c->m->cfg.n_ctx : c->n;
-    return c->tokens ? model_check_tokens(c->m, c->tokens, c->n, NULL, &c->err) : cli_memory(c);
+    char *text = NULL;
+    int rc = model_sample(c->m, cli_bos(c->opt), &text, &c->tokens, &c->n, &c->err);
+    free(text);
+    return rc ? rc : model_check_tokens(c->m, c->tokens, c->n, NULL, &c->err);
 }
 
 int cli_check(struct cli *c)

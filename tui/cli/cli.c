@@ -13,7 +13,7 @@
 #include "model/process.h"
 #include "edit/reference.h"
 #include "text.h"
-#include "edit/token_nearest.h"
+#include "token_word.h"
 #include "run/weight_copy.h"
 
 const struct command command_table[] = {
@@ -297,8 +297,6 @@ static int prompt_of(struct cli *c, const char *text, struct pair_prompt *out)
             memcpy(ids, im->ids, (size_t)n * sizeof *ids);
         else if (!rc)
             rc = cli_memory(c);
-    } else if (!strcmp(tokenizer_kind(c->m->tok), "none")) {
-        rc = ids_of(c, text, &ids, &n);
     } else {
         rc = tokens_of(c, text, strlen(text), &ids, &n);
     }
@@ -450,51 +448,14 @@ int32_t cli_top(const struct cli *c)
 
 /* ------------------------------------------------------------------ tokens by name */
 
-/* The only token of a text that the tokenizer makes one token of. */
-static int token_of_text(struct cli *c, const char *text, int32_t *id)
-{
-    int32_t found = tokenizer_find(c->m->tok, text, strlen(text));
-    struct token_list l = {0};
-    char near[TOKEN_NEAREST_MAX];
-    int rc = 0;
-    if (found >= 0 && found < c->m->cfg.d_vocab) {
-        *id = found;
-        return 0;
-    }
-    rc = tokenizer_encode(c->m->tok, text, strlen(text), 0, &l, &c->err);
-    if (!rc && l.count == 1 && l.id[0] < c->m->cfg.d_vocab)
-        *id = l.id[0];
-    else if (!rc)
-        rc = err_set(&c->err, ERR_BAD_INPUT,
-                     "\"%s\" is %zu tokens · give one token, with its leading space if it has "
-                     "one, or an id · %s",
-                     text, l.count, token_nearest(c->m->tok, text, strlen(text), near));
-    token_list_free(&l);
-    return rc;
-}
-
 int cli_token(struct cli *c, const char *arg, int32_t *id)
 {
+    bool spaced = false;
     *id = -1;
-    if (!arg)
-        return 0;
-    size_t len = strlen(arg);
-    if (len && strspn(arg, "0123456789") == len) {
-        long v = len < 10 ? strtol(arg, NULL, 10) : INT32_MAX;
-        if (v >= c->m->cfg.d_vocab)
-            return err_set(&c->err, ERR_BAD_INPUT, "token %s · this model's vocabulary is 0..%d",
-                           arg, (int)c->m->cfg.d_vocab - 1);
-        *id = (int32_t)v;
-        return 0;
-    }
-    /* Quotes make a text of what could be an id. */
-    if (len >= 2 && arg[0] == '"' && arg[len - 1] == '"') {
-        char *text = strndup(arg + 1, len - 2);
-        int rc = text ? token_of_text(c, text, id) : cli_memory(c);
-        free(text);
-        return rc;
-    }
-    return token_of_text(c, arg, id);
+    int rc = arg ? token_word(c->m, arg, strlen(arg), id, &spaced, &c->err) : 0;
+    if (!rc && spaced && !c->note[0])
+        snprintf(c->note, sizeof c->note, "\"%.60s\" is no token · taken as \" %.60s\"", arg, arg);
+    return rc;
 }
 
 int cli_pair(struct cli *c, int32_t pair[2])

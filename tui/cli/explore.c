@@ -1,12 +1,14 @@
 /* explore.c - the commands that start the explorer: with a terminal, or driven by a script. */
 #include "explorer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/file_read.h"
 #include "cli.h"
+#include "state_files.h"
 
 enum { SCRIPT_BYTES_MAX = 1 << 24 };
 
@@ -41,6 +43,7 @@ static int open_explorer(struct cli *c, const char *prompt, struct explorer_opti
                                    .plain = o->plain,
                                    .no_mouse = o->no_mouse};
     x->app = (struct app_options){.model = c->m,
+                                  .model_name = c->model_name,
                                   .prompt = o->image ? o->image
                                             : prompt ? prompt
                                                      : o->prompt,
@@ -70,11 +73,60 @@ int cli_present(struct cli *c, bool *present, bool *locked)
                : err_set(&c->err, ERR_USAGE, "--present=%s · --present or --present=locked", how);
 }
 
+/* The session that is asked for, into *s and its file's name into path; "" = none is. */
+static int find_session(struct cli *c, char path[PATH_MAX], struct saved *s)
+{
+    const struct options *o = c->opt;
+    char folder[PATH_MAX], *text = NULL;
+    struct bytes ignored = {0}; /* told when it is applied */
+    size_t n;
+    int rc = 0;
+    path[0] = 0;
+    if (o->session)
+        rc = state_session_path(state_folder(folder), o->session, path, &c->err);
+    else if (o->resume)
+        rc = state_newest(state_folder(folder), o->model, path, &c->err);
+    if (rc || !*path)
+        return rc;
+    rc = file_read_all(path, SAVED_BYTES_MAX, &text, &n, &c->err);
+    if (!rc && saved_parse(s, path, text, n, &ignored) < 0)
+        rc = cli_memory(c);
+    if (!rc && !o->model && !saved_get(s, NULL, SAVED_MODEL))
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "%s · it names no model · borescope MODEL --session NAME", path);
+    free(text);
+    bytes_free(&ignored);
+    return rc;
+}
+
 int cli_explore(struct cli *c)
 {
     struct explorer_options x;
-    int rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
-    return rc ? rc : explorer_main(&x, &c->err);
+    struct saved s = {0};
+    struct options with = *c->opt;
+    const struct options *given = c->opt;
+    char path[PATH_MAX];
+    int rc = find_session(c, path, &s);
+    if (!rc && *path) { /* what the model is opened with; all else when it is open */
+        const char *bos = saved_get(&s, NULL, SAVED_BOS);
+        if (!with.model)
+            c->model_name = saved_get(&s, NULL, SAVED_MODEL);
+        if (!with.process)
+            with.process = saved_get(&s, NULL, SAVED_PROCESS);
+        if (!with.image)
+            with.image = saved_get(&s, NULL, SAVED_IMAGE);
+        if (bos && !with.bos && !with.no_bos)
+            *(*bos == '1' ? &with.bos : &with.no_bos) = true;
+        c->opt = &with;
+    }
+    if (!rc)
+        rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+    x.session = !rc && *path ? path : NULL;
+    if (!rc)
+        rc = explorer_main(&x, &c->err);
+    c->opt = given;
+    saved_free(&s);
+    return rc;
 }
 
 static int parse_size(struct cli *c, int *w, int *h)

@@ -42,7 +42,7 @@ struct tty {
 /* ---- options ---- */
 
 static const char *const graphics_words[] = {"auto", "sixel", "kitty", "blocks", "none", NULL};
-static const char *const color_words[] = {"auto", "never", "16", "256", "direct", NULL};
+static const char *const color_words[] = {"auto", "none", "16", "256", "true", NULL};
 
 static bool is_word(const char *s, const char *const *words)
 {
@@ -58,7 +58,7 @@ int tty_check_options(const struct tty_options *o, struct err *e)
         return err_set(e, ERR_USAGE, "--graphics %s · auto, sixel, kitty, blocks or none",
                        o->graphics);
     if (o->color && !is_word(o->color, color_words))
-        return err_set(e, ERR_USAGE, "--color %s · auto, never, 16, 256 or direct", o->color);
+        return err_set(e, ERR_USAGE, "--color %s · auto, true, 256, 16 or none", o->color);
     return 0;
 }
 
@@ -93,11 +93,11 @@ static void choose_type(const struct tty_options *o, char *buf, size_t size)
     const char *name = getenv("TERM");
     snprintf(buf, size, "%s", name);
     const char *ct = getenv("COLORTERM");
-    bool wanted = option_is(o->color, "direct") ||
+    bool wanted = option_is(o->color, "true") ||
                   ((!o->color || option_is(o->color, "auto")) && ct &&
                    (option_is(ct, "truecolor") || option_is(ct, "24bit")));
     const char *no = getenv("NO_COLOR");
-    if (!wanted || (!option_is(o->color, "direct") && no && *no))
+    if (!wanted || (!option_is(o->color, "true") && no && *no))
         return;
     char direct[64];
     size_t len = strlen(name);
@@ -114,7 +114,7 @@ static enum color_depth choose_depth(const struct tty_options *o)
 {
     const char *no = getenv("NO_COLOR");
     bool automatic = !o->color || option_is(o->color, "auto");
-    if (option_is(o->color, "never") || (automatic && no && *no) || !has_colors())
+    if (option_is(o->color, "none") || (automatic && no && *no) || !has_colors())
         return COLOR_DEPTH_NONE;
     if (option_is(o->color, "16"))
         return COLOR_DEPTH_16;

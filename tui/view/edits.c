@@ -28,10 +28,11 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
     for (int i = 0; i + a->edit_top < a->edits.n && i < a->page; i++) {
         int e = i + a->edit_top;
         bool on = e == a->cur.edit;
+        const char *why = a->edits.why[e];
         struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
-                                              (a->edits.on[e] ? 0 : CANVAS_DIM));
-        canvas_putf(c, body, 1, i + 1, st, "%s %2d  %s  %s", on ? "▶" : " ", e + 1,
-                    a->edits.on[e] ? "* " : "- ", a->edits.text[e]);
+                                              (a->edits.in_force[e] ? 0 : CANVAS_DIM));
+        canvas_putf(c, body, 1, i + 1, st, "%s %2d  %s   %s%s%s", on ? "▶" : " ", e + 1,
+                    draw_edit_mark(a, e), a->edits.text[e], why ? "   ! " : "", why ? why : "");
     }
     canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d", a->edits.at,
                 a->edits.n_past - 1 - a->edits.at);

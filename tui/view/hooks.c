@@ -1,89 +1,76 @@
 /* hooks.c - view 4: every hook point by name, with shape and statistics. */
-#include <ctype.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "names/alias.h"
 #include "draw.h"
+#include "hook_rank.h"
 #include "hook_table.h"
 
-/* Letters in this order, or a pattern with wildcards. */
-static bool matches(const char *name, const char *filter)
+static bool is_listed(const struct app *a, int32_t site)
 {
-    if (strpbrk(filter, "*?{"))
-        return site_glob(filter, name);
-    for (; *filter; filter++) {
-        if (*filter == ' ')
-            continue;
-        while (*name && tolower((unsigned char)*name) != tolower((unsigned char)*filter))
-            name++;
-        if (!*name++)
-            return false;
-    }
-    return true;
+    for (int32_t i = 0; i < a->n_listed; i++)
+        if (a->listed[i] == site)
+            return true;
+    return false;
 }
 
-/* The hooks that a name in another library shows; returns how many. */
-static int list_elsewhere(struct app *a)
+/* The hooks that a name in another library shows. */
+static void list_elsewhere(struct app *a)
 {
-    int found = 0;
     for (int t = LIBRARY_LENS + 1; t < LIBRARY_COUNT; t++) {
         struct alias_pick *names = NULL;
         int n = alias_list(&a->m->cfg, (enum alias_library)t, &names, NULL);
         for (int k = 0; k < n; k++) {
             const struct alias_value *v = &names[k].value;
-            if (!matches(names[k].name, a->filter))
+            if (hook_rank(names[k].name, a->filter) == HOOK_NOT)
                 continue;
             for (int32_t i = 0; i < a->n_sites; i++)
-                for (int p = 0; p < v->n_sites && !a->listed[i]; p++)
-                    if (site_same(a->sites[i], v->site[p]))
-                        a->listed[i] = true, found++;
+                for (int p = 0; p < v->n_sites; p++)
+                    if (site_same(a->sites[i], v->site[p]) && !is_listed(a, i))
+                        a->listed[a->n_listed++] = i;
         }
         free(names);
     }
-    return found;
 }
 
-/* TransformerLens' names first; where none matches, those of other libraries. */
+/* TransformerLens' names, the best matches first; where none matches, those of other libraries. A
+ * new filter puts the cursor on the best one. */
 static void list_hooks(struct app *a)
 {
     char name[LIMIT_NAME];
-    int found = 0;
     if (strcmp(a->filter, a->listed_for) == 0)
         return;
     snprintf(a->listed_for, sizeof a->listed_for, "%s", a->filter);
-    for (int32_t i = 0; i < a->n_sites; i++)
-        found += a->listed[i] = matches(site_name(a->sites[i], name), a->filter);
-    a->listed_elsewhere = !found && list_elsewhere(a);
-}
-
-static bool is_listed(const struct app *a, int32_t i)
-{
-    return a->listed[i];
+    a->n_listed = 0;
+    for (int r = HOOK_EXACT; r < HOOK_NOT; r++)
+        for (int32_t i = 0; i < a->n_sites; i++)
+            if ((*a->filter ? hook_rank(site_name(a->sites[i], name), a->filter) : HOOK_EXACT) ==
+                (enum hook_rank)r)
+                a->listed[a->n_listed++] = i;
+    a->listed_elsewhere = !a->n_listed;
+    if (!a->n_listed)
+        list_elsewhere(a);
+    if (a->n_listed && *a->filter)
+        a->cur.hook = a->listed[0];
 }
 
 /* Place of the cursor among the listed ones and their number. */
 static int32_t place_of(const struct app *a, int32_t *listed)
 {
-    int32_t at = -1, n = 0;
-    for (int32_t i = 0; i < a->n_sites; i++)
-        if (is_listed(a, i)) {
-            if (i == a->cur.hook)
-                at = n;
-            n++;
-        }
-    *listed = n;
-    return at;
+    *listed = a->n_listed;
+    for (int32_t i = 0; i < a->n_listed; i++)
+        if (a->listed[i] == a->cur.hook)
+            return i;
+    return -1;
 }
 
 /* Put the cursor on the listed hook at place `at`. */
 static void go_to(struct app *a, int32_t at)
 {
-    int32_t n = 0;
-    for (int32_t i = 0; i < a->n_sites; i++)
-        if (is_listed(a, i) && n++ == at)
-            a->cur.hook = i;
+    if (at >= 0 && at < a->n_listed)
+        a->cur.hook = a->listed[at];
 }
 
 static int32_t rows_shown(struct rect body)
@@ -109,14 +96,9 @@ static void hooks_layout(struct app *a, struct rect body)
 
 static void hooks_want(const struct app *a, struct want_list *l)
 {
-    int32_t at = 0;
-    for (int32_t i = 0; i < a->n_sites; i++) {
-        if (!is_listed(a, i))
-            continue;
-        if (at >= a->hook_top && at < a->hook_top + a->page && hook_table_fires(a, i))
-            want_add(l, want_whole(WANT_STATS, a->sites[i]));
-        at++;
-    }
+    for (int32_t at = a->hook_top; at < a->n_listed && at < a->hook_top + a->page; at++)
+        if (hook_table_fires(a, a->listed[at]))
+            want_add(l, want_whole(WANT_STATS, a->sites[a->listed[at]]));
 }
 
 /* The same tensor under the names of other libraries. */
@@ -139,8 +121,7 @@ static void draw_names(const struct app *a, struct canvas *c, struct rect r)
 static void hooks_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct canvas *c = f->canvas;
-    int32_t n, at = place_of(a, &n);
-    (void)at;
+    int32_t n = a->n_listed;
     int x = canvas_putf(c, body, 1, 0, canvas_plain(0), "%d of %d", (int)n, (int)a->n_sites) + 4;
     if (a->filter[0])
         canvas_putf(c, body, x, 0, canvas_plain(0), "filter: %s%s", a->filter,
@@ -148,14 +129,8 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
     struct rect head = {body.x, body.y + 1, body.w, 1};
     hook_table_head(a, c, head);
     struct rect rows = {body.x, body.y + 2, body.w, a->page};
-    int32_t place = 0;
-    for (int32_t i = 0; i < a->n_sites; i++) {
-        if (!is_listed(a, i))
-            continue;
-        int32_t y = place++ - a->hook_top;
-        if (y >= 0 && y < rows.h)
-            hook_table_row(a, c, rows, y, i);
-    }
+    for (int32_t y = 0; y < rows.h && a->hook_top + y < n; y++)
+        hook_table_row(a, c, rows, y, a->listed[a->hook_top + y]);
     if (!n)
         canvas_put(c, rows, 3, 0, canvas_plain(0), "no hook has that · / then Enter lists all");
     struct rect foot = {body.x, body.y + body.h - 1, body.w, 1};
@@ -174,8 +149,8 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
 
 static void hooks_title(const struct app *a, struct bytes *out)
 {
-    (void)a;
-    bytes_add_string(out, "hook points in forward order");
+    bytes_add_string(out, *a->filter ? "hook points, best matches first"
+                                     : "hook points in forward order");
 }
 
 static void hooks_move(struct app *a, enum move m, int count)
@@ -229,10 +204,8 @@ static void hooks_say(const struct app *a, struct bytes *b)
 static bool hooks_click(struct app *a, int x, int y)
 {
     (void)x;
-    int32_t n;
-    place_of(a, &n);
     int32_t at = a->hook_top + y - a->rows_y;
-    if (y < a->rows_y || at >= n || y >= a->rows_y + a->page)
+    if (y < a->rows_y || at >= a->n_listed || y >= a->rows_y + a->page)
         return false;
     go_to(a, at);
     return true;

@@ -1,0 +1,356 @@
+/* test_sessions.c - sessions: what is saved comes back, whatever kills the program meanwhile. */
+#include <locale.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "autosave.h"
+#include "base/file_read.h"
+#include "command.h"
+#include "driver.h"
+#include "session_app.h"
+#include "state_files.h"
+
+#define PROMPT "When Mary and John went to the store, John gave a bag to"
+#define TEACH "models/teach"
+
+static struct driver d;
+static char *folder, *state_at;
+
+static void open_with(const char *prompt)
+{
+    free(state_at);
+    char made[PATH_MAX];
+    const struct app_options o = {
+        .prompt = prompt, .bos = -1, .pair = {-1, -1}, .state_folder = folder};
+    setenv("XDG_STATE_HOME", folder, 1);
+    assert_true(*state_folder(made));
+    driver_open_app(&d, TEACH, &o, 120, 40);
+    state_at = strdup(made);
+    d.app->opt.state_folder = state_at;
+}
+
+static int open_driver(void **state)
+{
+    (void)state;
+    char *made = folder_make();
+    folder = made;
+    open_with(PROMPT);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    char line[PATH_MAX];
+    snprintf(line, sizeof line, "rm -r %.200s", folder);
+    int r = system(line);
+    free(folder), free(state_at);
+    state_at = NULL;
+    return r;
+}
+
+static void command(const char *text)
+{
+    app_command(d.app, text);
+    driver_settle(&d);
+}
+
+static char *text_now(void)
+{
+    struct bytes b = {0};
+    session_text(d.app, &b);
+    assert_false(b.failed);
+    return b.data;
+}
+
+static void make_something(void)
+{
+    command("prompt Two\tlines");
+    app_set_prompt(d.app, "When Mary\nand \"John\"\twent to");
+    command("other When Tom and John went to");
+    command("pair \" Mary\" \" John\"");
+    command("target \" Tom\"");
+    command("edit blocks.1.attn.hook_z[-1, 2] = 0");
+    command("edit blocks.2.hook_mlp_out *= 0.5");
+    command("edit blocks.2.hook_resid_post[3] = from(other, pos=2)");
+    command("toggle 2");
+    command("align end");
+    driver_keys(&d, "b");
+    command("quantity attn");
+    command("view attention");
+    command("mask row-max");
+    driver_keys(&d, "kkJL");
+    command("state! before");
+    command("delete 1");
+}
+
+/* All that the file says is so in a new program, which says the same. */
+static void test_round_trip(void **state)
+{
+    (void)state;
+    make_something();
+    char *first = text_now();
+    driver_close(&d);
+    open_with(NULL);
+    struct saved s = {0};
+    struct bytes warnings = {0};
+    assert_int_equal(saved_parse(&s, "test", first, strlen(first), &warnings), 0);
+    session_become_now(d.app, &s, &warnings);
+    driver_settle(&d);
+    assert_null(d.app->notice);
+    char *second = text_now();
+    assert_string_equal(first, second);
+    assert_int_equal(d.app->edits.n, 2);
+    assert_false(d.app->edits.on[0]);
+    assert_int_equal(d.app->cur.view, VIEW_ATTENTION);
+    assert_true(d.app->snap->edited);
+    free(first);
+    free(second);
+    command("state before"); /* the state came along */
+    assert_int_equal(d.app->edits.n, 3);
+    assert_string_equal(d.app->prompt, "When Mary\nand \"John\"\twent to");
+}
+
+static void test_states(void **state)
+{
+    (void)state;
+    driver_keys(&d, "x");
+    command("state! 1");
+    command("prompt bread river hat");
+    driver_keys(&d, "uu");
+    command("edit blocks.0.hook_mlp_out = 0");
+    driver_keys(&d, "<F5>");
+    assert_string_equal(d.app->prompt, PROMPT);
+    assert_string_equal(d.app->edits.text[0], "blocks.3.hook_resid_post[-1] = 0");
+    driver_keys(&d, "`");
+    assert_string_equal(d.app->prompt, "bread river hat");
+    assert_string_equal(d.app->edits.text[0], "blocks.0.hook_mlp_out = 0");
+    driver_keys(&d, "`");
+    assert_string_equal(d.app->prompt, PROMPT);
+    driver_keys(&d, "<C-r>u"); /* switching is a step that can be undone */
+    command("state nowhere");
+    assert_true(d.app->message_bad);
+    command("state! a b");
+    assert_true(d.app->message_bad);
+    command("state");
+    assert_non_null(strstr(d.app->message, "states: 1"));
+}
+
+static void test_save_and_open(void **state)
+{
+    (void)state;
+    driver_keys(&d, "x:w<Enter>");
+    assert_true(d.app->message_bad); /* no name yet */
+    driver_keys(&d, "<Esc>:w<Space>first<Enter>");
+    if (d.app->message_bad)
+        fail_msg("%s", d.app->message);
+    driver_keys(&d, "k.:w<Enter>"); /* the same name again */
+    assert_false(d.app->message_bad);
+    command("save second");
+    command("save first");
+    assert_true(d.app->message_bad); /* another session's file */
+    command("save! first");
+    assert_false(d.app->message_bad);
+    driver_keys(&d, "uu");
+    assert_int_equal(d.app->edits.n, 0);
+    driver_keys(&d, ":e<Space>second<Enter>");
+    assert_int_equal(d.app->edits.n, 2);
+    driver_keys(&d, ":e<Space>nowhere<Enter>");
+    assert_true(d.app->message_bad);
+    assert_int_equal(d.app->mode, LINE_COMMAND);
+    assert_int_equal(d.app->edits.n, 2); /* nothing is lost */
+    driver_keys(&d, "<Esc>");
+    command("save ../escape");
+    assert_int_equal(driver_keys(&d, "<Esc>:wq<Enter>"), REACT_QUIT);
+    assert_int_equal(driver_keys(&d, ":q<Enter>"), REACT_QUIT);
+}
+
+/* Lines that do not fit are named; the rest is there. */
+static void test_bad_lines(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/bad.session", folder);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(
+        "model teach\nprompt \"When Tom\"\ncolour blue\nedit + nonsense\n"
+        "edit + blocks.0.hook_mlp_out = 0\npair \" Tom\" \" qqqq\"\nref ref=/nowhere\nview hooks\n",
+        f);
+    fclose(f);
+    char line[PATH_MAX + 8];
+    snprintf(line, sizeof line, "open %s", path);
+    command(line);
+    assert_string_equal(d.app->prompt, "When Tom");
+    assert_int_equal(d.app->edits.n, 1);
+    assert_int_equal(d.app->cur.view, VIEW_HOOKS);
+    static const char *const told[] = {":3: no such key", "nonsense", "pair: not two tokens",
+                                       "ref: ", "no `end`"};
+    char *screen = driver_screen(&d);
+    for (size_t i = 0; i < sizeof told / sizeof *told; i++)
+        if (!strstr(screen, told[i]))
+            fail_msg("not told: %s\n%s", told[i], screen);
+    free(screen);
+    f = fopen(path, "we");
+    assert_non_null(f);
+    fputs("model gpt2-xl\nprompt \"Not this\"\nend\n", f);
+    fclose(f);
+    command(line);
+    assert_non_null(strstr(d.app->message, "this session is of gpt2-xl, teach is open"));
+    assert_string_equal(d.app->prompt, "When Tom");
+}
+
+static void test_history(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":view<Space>hooks<Enter>:nonsense<Enter><Esc>p<C-u>Tom<M-Enter>x<Enter>");
+    struct line_history h[LINE_MODE_COUNT] = {{0}};
+    state_history_read(d.app->opt.state_folder, h, LINE_MODE_COUNT);
+    assert_int_equal(h[LINE_COMMAND].n, 2);
+    assert_string_equal(h[LINE_COMMAND].item[1], "nonsense");
+    assert_string_equal(h[LINE_PROMPT].item[0], "Tom\nx");
+    for (int i = 0; i < LINE_MODE_COUNT; i++)
+        line_history_free(&h[i]);
+    static const char odd[] = "1 \"a\"\n99 \"b\"\nx\n1 \"c\n1 \"d\" e\n2 \"f\"";
+    state_history_parse(odd, sizeof odd - 1, h, LINE_MODE_COUNT);
+    assert_int_equal(h[1].n, 1);
+    assert_int_equal(h[2].n, 1);
+    for (int i = 0; i < LINE_MODE_COUNT; i++)
+        line_history_free(&h[i]);
+}
+
+static void test_newest(void **state)
+{
+    (void)state;
+    char made[PATH_MAX], path[PATH_MAX], found[PATH_MAX];
+    const char *at = state_folder(made);
+    struct err e = {0};
+    assert_true(state_newest(at, NULL, found, &e) < 0);
+    for (int i = 0; i < STATE_AUTO_MAX + 5; i++) {
+        snprintf(path, sizeof path, "%.2000s/sessions/auto-%03d.session", at, i);
+        FILE *f = fopen(path, "we");
+        assert_non_null(f);
+        fprintf(f, "model %s\nend\n", i == 20 ? "other" : "teach");
+        fclose(f);
+        struct timespec when[2] = {{.tv_sec = 1000 + i}, {.tv_sec = 1000 + i}};
+        assert_int_equal(utimensat(-1, path, when, 0), 0);
+    }
+    assert_int_equal(state_newest(at, NULL, found, &e), 0);
+    assert_string_equal(found, path);
+    assert_int_equal(state_newest(at, "other", found, &e), 0);
+    assert_non_null(strstr(found, "auto-020"));
+    state_prune(at);
+    snprintf(path, sizeof path, "%.2000s/sessions/auto-004.session", at);
+    assert_int_not_equal(access(path, F_OK), 0);
+    snprintf(path, sizeof path, "%.2000s/sessions/auto-005.session", at);
+    assert_int_equal(access(path, F_OK), 0);
+}
+
+/* The program goes on where it was: with its model, and without saying so again. */
+static void test_resume(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    driver_keys(&d, "x");
+    char *text = text_now();
+    state_auto_path(d.app->opt.state_folder, path);
+    struct autosave *s = autosave_open(path);
+    assert_non_null(s);
+    autosave_put(s, text, strlen(text));
+    autosave_close(s);
+    free(text);
+    struct result r = RUN("explore", "--resume", "--plain");
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "blocks.3.hook_resid_post[-1] = 0"));
+    result_free(&r);
+    r = RUN("--session", path, "--plain");
+    assert_non_null(strstr(r.out, "1 edit"));
+    result_free(&r);
+    assert_refused(RUN("explore", "--session", "nowhere", "--plain"), 1, "nowhere");
+}
+
+/* ---- kill -9 ---- */
+
+static uint32_t any(uint32_t *seed, uint32_t n)
+{
+    *seed ^= *seed << 13;
+    *seed ^= *seed >> 17;
+    *seed ^= *seed << 5;
+    return *seed % n;
+}
+
+/* Saves texts of very different lengths, one after the other, until it is killed. */
+static void save_for_ever(const char *path)
+{
+    struct autosave *s = autosave_open(path);
+    for (uint32_t i = 0; s; i++) {
+        struct saved one = {0};
+        struct bytes b = {0};
+        char line[64];
+        for (uint32_t k = 0; k < i * 37 % 400; k++) {
+            snprintf(line, sizeof line, "+ blocks.%u.hook_mlp_out = %u", k, i);
+            saved_add(&one, NULL, SAVED_EDIT, line);
+        }
+        saved_add(&one, NULL, SAVED_MODEL, "teach");
+        saved_print(&one, &b);
+        autosave_put(s, b.data, b.len);
+        saved_free(&one);
+        bytes_free(&b);
+        usleep(200);
+    }
+    _exit(1);
+}
+
+static void test_killed(void **state)
+{
+    (void)state;
+    char path[PATH_MAX], line[PATH_MAX + 32];
+    uint32_t seed = 99;
+    int whole = 0,
+        kills = getenv("BORE_KILLS") ? (int)strtol(getenv("BORE_KILLS"), NULL, 10) : 1000;
+    snprintf(path, sizeof path, "%.2000s/killed.session", folder);
+    for (int i = 0; i < kills; i++) {
+        pid_t pid = fork();
+        assert_true(pid >= 0);
+        if (!pid)
+            save_for_ever(path);
+        usleep(500 + any(&seed, 4000));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+        char *text = NULL;
+        size_t n;
+        struct err e = {0};
+        struct saved s = {0};
+        struct bytes warnings = {0};
+        if (access(path, F_OK))
+            continue; /* killed before the first was there */
+        assert_int_equal(file_read_all(path, SAVED_BYTES_MAX, &text, &n, &e), 0);
+        if (saved_parse(&s, "killed", text, n, &warnings) != 0)
+            fail_msg("after kill %d: %s\n%s", i, warnings.data, text);
+        assert_string_equal(saved_get(&s, NULL, SAVED_MODEL), "teach");
+        whole++;
+        free(text);
+        saved_free(&s);
+        bytes_free(&warnings);
+    }
+    assert_true(whole > kills / 2);
+    snprintf(line, sizeof line, "rm -f %s.*.tmp", path);
+    assert_int_equal(system(line), 0);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+    const struct CMUnitTest tests[] = {
+        WITH(test_round_trip), WITH(test_states), WITH(test_save_and_open), WITH(test_bad_lines),
+        WITH(test_history),    WITH(test_newest), WITH(test_resume),        WITH(test_killed)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

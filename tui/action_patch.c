@@ -1,0 +1,221 @@
+/* action_patch.c - commands about the other prompt: setting it, pairing, copying from it. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "draw.h"
+#include "patch.h"
+
+void patch_realign(struct app *a)
+{
+    free(a->partner);
+    a->partner = NULL;
+    if (!a->other_tokens || !a->n)
+        return;
+    a->partner = malloc((size_t)a->n * sizeof *a->partner);
+    if (a->partner &&
+        align_tokens(a->align, a->tokens, a->n, a->other_tokens, a->n_other, a->partner) < 0)
+        app_complain(a, "out of memory · the prompts are paired in part");
+}
+
+void patch_describe(const struct app *a, struct bytes *out)
+{
+    int32_t pairs = 0;
+    for (int32_t i = 0; a->partner && i < a->n; i++)
+        pairs += a->partner[i] >= 0;
+    bytes_addf(out, "%d of %d positions pair with its %d by %s", (int)pairs, (int)a->n,
+               (int)a->n_other, align_names[a->align]);
+}
+
+static int32_t partner_of(const struct app *a, int32_t row)
+{
+    return a->partner && row < a->n ? a->partner[row] : -1;
+}
+
+static void add_quoted(const struct app *a, int32_t row, int32_t id, struct bytes *out)
+{
+    size_t len;
+    const char *text = model_input_text(a->m, id, &len);
+    bytes_addf(out, "%d \"", (int)row);
+    text_add(out, text, len, TEXT_TOKEN);
+    bytes_add_string(out, "\"");
+}
+
+/* "14 " to" from 16 " to"" */
+static void add_pair(const struct app *a, int32_t row, struct bytes *out)
+{
+    int32_t p = partner_of(a, row);
+    add_quoted(a, row, a->tokens[row], out);
+    bytes_add_string(out, p < 0 ? " has no partner" : " from ");
+    if (p >= 0)
+        add_quoted(a, p, a->other_tokens[p], out);
+}
+
+/* Tokens of the other prompt around the partner of the cursor's row; those that nothing pairs with
+ * stand in parentheses. */
+static void draw_tokens(const struct app *a, struct canvas *c, struct rect r, int32_t at)
+{
+    int32_t first = at, n = 0;
+    int room = r.w * 2 / 3, x = 1;
+    while (first > 0) {
+        size_t len;
+        const char *text = model_input_text(a->m, a->other_tokens[first - 1], &len);
+        if ((room -= text_width(text, len, TEXT_TOKEN) + 2) < 0)
+            break;
+        first--;
+    }
+    if (first)
+        x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), "…");
+    bool *paired = calloc((size_t)a->n_other + 1, sizeof *paired);
+    for (int32_t i = 0; paired && a->partner && i < a->n; i++)
+        if (a->partner[i] >= 0)
+            paired[a->partner[i]] = true;
+    for (int32_t i = first; paired && i < a->n_other && x < r.w; i++, n++) {
+        bool on = i == partner_of(a, a->cur.row);
+        size_t len;
+        const char *text = model_input_text(a->m, a->other_tokens[i], &len);
+        struct canvas_style st = canvas_plain(on ? CANVAS_REVERSE : paired[i] ? 0 : CANVAS_DIM);
+        x += canvas_put(c, r, x, 0, st, on ? "[" : paired[i] ? " " : "(");
+        x += canvas_put_text(c, r, x, 0, st, text, len, TEXT_TOKEN);
+        x += canvas_put(c, r, x, 0, st, on ? "]" : paired[i] ? "" : ")");
+    }
+    free(paired);
+}
+
+void patch_draw(const struct app *a, struct canvas *c, struct rect r)
+{
+    struct bytes b = {0};
+    bytes_addf(&b, "other prompt, %d tokens, by %s: ", (int)a->n_other, align_names[a->align]);
+    add_pair(a, a->cur.row, &b);
+    canvas_fill(c, r, canvas_plain(0), " ");
+    int x = 1;
+    if (!b.failed)
+        x += canvas_put_text(c, r, x, 0, canvas_plain(CANVAS_DIM), b.data, b.len, TEXT_PLAIN);
+    bytes_free(&b);
+    rect_cut_left(&r, x + 1 < r.w ? x + 1 : r.w);
+    int32_t at = partner_of(a, a->cur.row);
+    for (int32_t row = a->cur.row; at < 0 && row-- > 0;) /* the nearest before it */
+        at = partner_of(a, row);
+    if (r.w > 8)
+        draw_tokens(a, c, r, at < 0 ? 0 : at);
+}
+
+unsigned act_OTHER(struct app *a, const char *args)
+{
+    if (*args)
+        app_set_other(a, args);
+    else
+        app_line_open(a, LINE_OTHER, a->other ? a->other : a->prompt ? a->prompt : "");
+    return 0;
+}
+
+unsigned act_ALIGN(struct app *a, const char *args)
+{
+    int how = *args ? -1 : ((int)a->align + 1) % ALIGN_COUNT;
+    for (int i = 0; i < ALIGN_COUNT; i++)
+        if (strcmp(args, align_names[i]) == 0)
+            how = i;
+    if (how < 0) {
+        app_complain(a, "align %s", action_table[ACTION_ALIGN].usage);
+        return 0;
+    }
+    a->align = (enum align)how;
+    patch_realign(a);
+    struct bytes b = {0};
+    patch_describe(a, &b);
+    app_say(a, "%s", !a->partner ? "there is no other prompt yet · P asks for one" : b.data);
+    bytes_free(&b);
+    return 0;
+}
+
+/* " = from(other)" where both prompts have the position under one index whatever is written, else
+ * with the place in the other prompt. */
+static void verb_of(const struct app *a, int32_t row, char buf[64])
+{
+    int32_t p = partner_of(a, row);
+    if (p == row && a->n_other == a->n)
+        snprintf(buf, 64, PATCH_VERB ")");
+    else
+        snprintf(buf, 64, PATCH_VERB ", pos=%d)", (int)(p == a->n_other - 1 ? -1 : p));
+}
+
+/* One edit for each row of the rectangle that has a partner. */
+static unsigned patch_rows(struct app *a, struct corners k)
+{
+    struct noun noun;
+    struct err e = {0};
+    int n = 0, rows = (int)(k.row[1] - k.row[0] + 1), from = a->edits.n, rc = 0;
+    int32_t c0 = k.column[0] > 0 ? k.column[0] - 1 : 0, c1 = k.column[1] > 0 ? k.column[1] - 1 : 0;
+    char **text = calloc((size_t)rows, sizeof *text);
+    if (!app_view(a)->noun(a, &noun))
+        rows = 0;
+    for (int32_t r = k.row[0]; text && r < k.row[0] + rows; r++) {
+        struct bytes b = {0};
+        char verb[64];
+        if (partner_of(a, r) < 0)
+            continue;
+        verb_of(a, r, verb);
+        bytes_addf(&b, "blocks.{%d..%d}.%s[%d]%s", (int)c0, (int)c1, site_table[noun.site.id].name,
+                   (int)draw_row_index(a, r), verb);
+        text[n++] = b.data;
+    }
+    if (text && n)
+        rc = edit_list_add_all(&a->edits, text, n, &e);
+    if (!n)
+        app_complain(a, "none of these positions has a partner · :align end, :align index");
+    else if (!text || rc < 0)
+        app_complain(a, "%s", text ? e.text : "out of memory");
+    else {
+        app_edits_try(a, from, a->edits.n);
+        a->selecting = false;
+        app_say(a, "%d edits, by %s%s", n, align_names[a->align],
+                n < rows ? " · positions without a partner are left out" : "");
+    }
+    for (int i = 0; text && i < n; i++)
+        free(text[i]);
+    free(text);
+    return 0;
+}
+
+static unsigned ask_other(struct app *a)
+{
+    char noun[256];
+    bool on = app_noun_text(a, false, noun);
+    app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
+    app_say(a, "copy from another prompt: type it, Enter · the next P copies %s",
+            on ? noun : "what is under the cursor");
+    return 0;
+}
+
+unsigned act_PATCH(struct app *a, const char *args)
+{
+    (void)args;
+    if (!a->other_tokens)
+        return ask_other(a);
+    struct corners k = app_corners(a);
+    if (a->selecting) {
+        bool straight = a->n == a->n_other;
+        for (int32_t r = k.row[0]; r <= k.row[1]; r++)
+            straight = straight && partner_of(a, r) == r;
+        return straight ? app_apply(a, PATCH_VERB ")", false) : patch_rows(a, k);
+    }
+    struct bytes b = {0};
+    char verb[64];
+    add_pair(a, a->cur.row, &b);
+    bool edge = a->cur.view == VIEW_ATTENTION && a->cur.map;
+    if (partner_of(a, a->cur.row) < 0) {
+        app_complain(a, "%s · :align end or :align index pairs in another way",
+                     b.failed ? "no partner" : b.data);
+    } else if (edge && partner_of(a, a->cur.src) != a->cur.src) {
+        app_complain(a, "the source of this edge is elsewhere in the other prompt, and sources are "
+                        "read by index · patch the head: Backspace, P");
+    } else {
+        verb_of(a, a->cur.row, verb);
+        int before = a->edits.n;
+        app_apply(a, verb, false);
+        if (a->edits.n > before && !b.failed)
+            app_say(a, "edit %d: %s · by %s", a->edits.n, b.data, align_names[a->align]);
+    }
+    bytes_free(&b);
+    return 0;
+}
