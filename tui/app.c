@@ -396,7 +396,7 @@ static void take_task(struct app *a)
 
 bool app_is_settled(const struct app *a)
 {
-    return !a->task && !a->asking_changed && !a->pair_wanted;
+    return !a->task && !a->asking_changed && !a->pair_wanted && sweeps_settled(a);
 }
 
 void app_take(struct app *a, const struct snapshot *s)

@@ -125,6 +125,7 @@ struct loop {
     struct keys keys;
     struct want_list wants; /* of the last request */
     struct session_task *task;
+    struct session_sweep sweep; /* as it was asked for last */
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
     struct autosave *autosave;  /* NULL = nowhere to save to */
@@ -219,15 +220,22 @@ static void take_signals(struct loop *l)
     }
 }
 
+static bool same_sweep(const struct session_sweep *a, const struct session_sweep *b)
+{
+    return a->id == b->id && a->paused == b->paused && (!a->id || a->cell == b->cell);
+}
+
 /* Ask when the values change, or what is wanted of them. */
 static void ask(struct loop *l)
 {
     struct session_want w;
     app_want(l->app, &w);
     if (!l->app->asking_changed && w.task == l->task && w.n_wants == l->wants.n &&
+        same_sweep(&l->sweep, &l->app->sweep) &&
         memcmp(l->wants.item, w.wants, (size_t)w.n_wants * sizeof *w.wants) == 0)
         return;
     l->task = w.task;
+    l->sweep = l->app->sweep;
     l->wants.n = 0;
     for (int32_t i = 0; i < w.n_wants; i++)
         want_add(&l->wants, w.wants[i]);

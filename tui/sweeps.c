@@ -63,6 +63,21 @@ bool sweeps_run(const struct app *a, const struct sweep_map *m)
     return a->sweep.id && !a->sweep.paused && !(m && (m->err.code || m->done == m->cells));
 }
 
+bool sweeps_settled(const struct app *a)
+{
+    const struct sweep_map *m = sweeps_map(a);
+    return a->cur.view != VIEW_SWEEP || !m || !m->cells || m->cell == a->cur.cell;
+}
+
+const char *sweeps_text(const struct sweep_map *m, int32_t axis, int32_t at, char buf[16])
+{
+    const struct sweep_kind *k = sweep_kind_find(m->of.kind, NULL);
+    if (m->axis[axis].role == SWEEP_TYPE && k)
+        return k->label[at];
+    snprintf(buf, 16, "%d", (int)at);
+    return buf;
+}
+
 /* ---- the list ---- */
 
 static const struct sweep_map *sorting;

@@ -27,6 +27,11 @@ uint64_t sweeps_question(const struct app *a);
 /* Is more to come? */
 bool sweeps_run(const struct app *a, const struct sweep_map *m);
 
+/* Does the map say what the cursor's cell does? */
+bool sweeps_settled(const struct app *a);
+/* "3", of the parts of a bundle "mlp_out". */
+const char *sweeps_text(const struct sweep_map *m, int32_t axis, int32_t at, char buf[16]);
+
 /* Begin a sweep of this kind. */
 void sweeps_begin(struct app *a, const struct session_sweep *of);
 void sweeps_end(struct app *a);

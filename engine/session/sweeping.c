@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "session/session.h"
+#include "session/sweep_guess.h"
 
 struct sweeping {
     const struct model *m;
@@ -14,13 +15,19 @@ struct sweeping {
     struct sweep *s; /* NULL: none, or it could not begin */
     struct err err;
     int64_t time_us;
+    struct pair_target target; /* what it is of: a copy */
+    float *guess;
+    int tries; /* left of guessing */
 };
+
+/* A guess takes as long as some forward passes, and begins anew when it is interrupted. */
+enum { TRIES = 3 };
 
 void sweep_map_release(const struct sweep_map *m)
 {
     struct sweep_map *own = (struct sweep_map *)(uintptr_t)m;
     if (m && atomic_fetch_sub_explicit(&own->refs, 1, memory_order_acq_rel) == 1) {
-        free(own->has), free(own->value);
+        free(own->has), free(own->value), free(own->guess);
         free(own);
     }
 }
@@ -43,10 +50,18 @@ int sweeping_open(struct sweeping **out, const struct model *m, size_t cache_byt
     return 0;
 }
 
+static void forget(struct sweeping *w)
+{
+    sweep_close(w->s);
+    pair_target_free(&w->target);
+    free(w->guess);
+    *w = (struct sweeping){.m = w->m, .cache_bytes = w->cache_bytes};
+}
+
 void sweeping_close(struct sweeping *w)
 {
     if (w)
-        sweep_close(w->s);
+        forget(w);
     free(w);
 }
 
@@ -83,6 +98,7 @@ static int begin(struct sweeping *w, const struct session_want *want)
             over[ask.choose.n++] = of->over[i];
     int rc = sweep_open(&w->s, w->m, &ask, &w->err);
     free(edits);
+    w->tries = !rc && !pair_target_copy(&w->target, t, NULL) ? TRIES : 0;
     return rc;
 }
 
@@ -93,11 +109,11 @@ void sweeping_ask(struct sweeping *w, const struct session_want *want)
         w->of.paused = of->paused, w->of.cell = of->cell;
         return;
     }
-    sweep_close(w->s);
-    w->s = NULL, w->time_us = 0, w->err = (struct err){0};
-    w->of = of ? *of : (struct session_sweep){0};
-    if (of)
+    forget(w);
+    if (of) {
+        w->of = *of;
         begin(w, want);
+    }
 }
 
 bool sweeping_waits(const struct sweeping *w)
@@ -129,18 +145,41 @@ static int count_time(void *user, struct err *e)
     return t->fn(t->user, e);
 }
 
+/* Guess, and let that decide the order.  Nothing but being cancelled is a failure. */
+static int guess(struct sweeping *w, struct err *e)
+{
+    if (!w->tries)
+        return 0;
+    w->tries--;
+    int rc = sweep_guess(&w->guess, w->m, &w->target, &w->of, w->s, w->cache_bytes, e);
+    if (rc == ERR_CANCELLED)
+        return rc;
+    w->tries = 0;
+    int32_t n = sweep_cells(w->s);
+    double *score = rc ? NULL : malloc((size_t)n * sizeof *score);
+    for (int32_t i = 0; score && i < n; i++)
+        score[i] = (double)w->guess[i];
+    if (score)
+        sweep_order(w->s, score, NULL);
+    free(score);
+    return 0;
+}
+
 int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
 {
     struct err e = {0};
+    int rc = guess(w, &e);
     struct timed t = {w, now_us(), fn, user};
-    int rc = sweep_step(w->s, sweep_cells(w->s), count_time, &t, &e);
+    if (rc)
+        return rc;
+    rc = sweep_step(w->s, sweep_cells(w->s), count_time, &t, &e);
     w->time_us += now_us() - t.from;
     if (rc && rc != ERR_CANCELLED)
         w->err = e;
     return rc;
 }
 
-static void map_cells(struct sweep_map *m, const struct sweep *s)
+static void map_cells(struct sweep_map *m, const struct sweep *s, const float *guess)
 {
     const struct sweep_axis *axes;
     m->n_axes = sweep_axes(s, &axes);
@@ -152,6 +191,9 @@ static void map_cells(struct sweep_map *m, const struct sweep *s)
         memcpy(m->axis[i].name, axes[i].name, sizeof m->axis[i].name);
         m->axis[i].role = axes[i].role, m->axis[i].size = axes[i].size;
     }
+    m->guess = guess ? malloc((size_t)m->cells * sizeof *guess) : NULL;
+    if (m->guess)
+        memcpy(m->guess, guess, (size_t)m->cells * sizeof *guess);
     for (int32_t i = 0; i < m->cells; i++)
         if ((m->has[i] = sweep_has(s, i)) != false)
             m->value[i] = (float)sweep_value(s, i, NULL);
@@ -173,6 +215,6 @@ const struct sweep_map *sweeping_map(const struct sweeping *w)
         return NULL;
     }
     if (w->s)
-        map_cells(m, w->s);
+        map_cells(m, w->s, w->guess);
     return m;
 }

@@ -3,7 +3,8 @@
  *
  * The worker computes it between requests, some cells at a time, and shows what is there; a newer
  * request goes first and the sweep goes on after.  It is of the prompt and the edits of the request
- * that began it, whatever changes later.  Tested in tests/engine/test_session.c. */
+ * that began it, whatever changes later.  Tested in tests/engine/test_session.c and
+ * tests/engine/test_sweeping.c. */
 #ifndef SWEEPING_H
 #define SWEEPING_H
 
@@ -35,12 +36,14 @@ struct sweep_map {
     int64_t time_us; /* that computing took so far */
     double base;
     struct err err; /* code != 0: it ended here, and why */
+    float *guess;   /* [cells] changes by attribution, NaN where there is none; or NULL */
     bool *has;      /* [cells]; also false for what does not exist */
     float *value;
     int32_t cell; /* this cell's edits as text, "" where there are none */
     char text[LIMIT_EDIT_TEXT];
 };
 
+/* References of the caller's own; NULL stays NULL. */
 void sweep_map_release(const struct sweep_map *m);
 const struct sweep_map *sweep_map_hold(const struct sweep_map *m);
 
@@ -54,8 +57,8 @@ void sweeping_close(struct sweeping *w);
 void sweeping_ask(struct sweeping *w, const struct session_want *want);
 /* Is there something left to compute? */
 bool sweeping_waits(const struct sweeping *w);
-/* Compute on; `fn` after each value, not 0 stops.  Errors but ERR_CANCELLED end the sweep and are
- * told by the map. */
+/* Compute on, the likely cells first, as attribution has them; `fn` after each value, not 0 stops.
+ * Errors but ERR_CANCELLED end the sweep and are told by the map. */
 int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user);
 /* What is there now, with a reference of the caller's; NULL: no sweep, or memory is out. */
 const struct sweep_map *sweeping_map(const struct sweeping *w);

@@ -98,6 +98,12 @@ static void test_screens_views(void **state)
     check_screens("views", "tests/fixtures/models/gpt2", 80, 24);
 }
 
+static void test_screens_sweep(void **state)
+{
+    (void)state; /* three sizes */
+    check_screens("sweep", "tests/fixtures/models/gpt2", 80, 24);
+}
+
 static void test_screens_llama(void **state)
 {
     (void)state;
@@ -540,6 +546,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_screens_gpt2),
                                        cmocka_unit_test(test_screens_llama),
                                        cmocka_unit_test(test_screens_views),
+        cmocka_unit_test(test_screens_sweep),
                                        cmocka_unit_test(test_screens_mixtral),
                                        cmocka_unit_test(test_screens_neox),
                                        cmocka_unit_test(test_screens_vit),

@@ -72,6 +72,12 @@ static double change_of(const struct sweep_map *m, int32_t cell)
     return (double)m->value[cell] - m->base;
 }
 
+/* Attribution's estimate, until the cell is there. */
+static bool has_guess(const struct sweep_map *m, int32_t cell)
+{
+    return m->guess && !isnan(m->guess[cell]);
+}
+
 /* The largest change there is. */
 static double largest(const struct sweep_map *m)
 {
@@ -106,6 +112,14 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
 {
     bool on = cell == a->cur.cell;
     struct canvas_style st = canvas_plain(CANVAS_DIM);
+    if (!m->has[cell] && has_guess(m, cell) && p->cell >= CELL_NUMBER) {
+        char n[NUMBER_BYTES];
+        st.attr |= on ? CANVAS_REVERSE : 0;
+        canvas_put(
+            f->canvas, r, 0, 0, st,
+            number_fit(n, (double)m->guess[cell], p->cell - 1, p->cell > 7 ? 2 : 1, NUMBER_SIGN));
+        return;
+    }
     if (!m->has[cell]) {
         canvas_put(f->canvas, r, p->cell / 2, 0, on ? canvas_plain(CANVAS_REVERSE) : st,
                    sweeps_run(a, m) ? "…" : " ");
@@ -189,10 +203,14 @@ static void draw_frame_line(const struct app *a, struct canvas *c, const struct 
     add_progress(a, g->m, &b);
     if (a->sweep_question != sweeps_question(a))
         bytes_add_string(&b, " · of the prompt and edits before");
+    int32_t first = plane * g->rows * g->columns;
+    for (int32_t i = 0; g->planes > 1 && i < g->m->n_axes - 2; i++) {
+        char text[16];
+        bytes_addf(&b, " · %s %s", g->m->axis[i].name,
+                   sweeps_text(g->m, i, sweeps_at(g->m, first, i), text));
+    }
     if (g->planes > 1)
-        bytes_addf(&b, " · plane %d of %d, %s %d", (int)plane + 1, (int)g->planes,
-                   g->m->axis[g->m->n_axes - 3].name,
-                   (int)(plane % g->m->axis[g->m->n_axes - 3].size));
+        bytes_addf(&b, ", plane %d of %d", (int)plane + 1, (int)g->planes);
     if (!b.failed && b.len)
         canvas_put_text(c, p->frame, 1, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
     bytes_free(&b);
@@ -238,9 +256,12 @@ static void add_cell_name(const struct app *a, const struct sweep_map *m, int32_
                                                       : !strcmp(name, "layer") ? "L"
                                                       : !strcmp(name, "head")  ? "H"
                                                       : !strcmp(name, "pos")   ? ""
+                                                      : !strcmp(name, "type")  ? ""
                                                                                : NULL;
         bytes_add_string(b, i ? "  " : "");
-        bytes_addf(b, letter ? "%s%d" : "%s %d", letter ? letter : name, (int)at);
+        char number[16];
+        bytes_addf(b, letter ? "%s%s" : "%s %s", letter ? letter : name,
+                   sweeps_text(m, i, at, number));
         if (m->axis[i].role == SWEEP_POS && at < a->n_sweep_tokens) {
             bytes_add_char(b, ' ');
             size_t len;
@@ -329,6 +350,9 @@ static void sweep_side(struct app *a, struct frame *f, struct rect r)
                         TEXT_PLAIN);
     const char *wait = sweeps_run(a, m) ? "…" : "–";
     bool has = m->has[a->cur.cell];
+    if (has_guess(m, a->cur.cell))
+        canvas_putf(f->canvas, r, 1, 6, canvas_plain(CANVAS_DIM), "attribution %s",
+                    number_fit(n, (double)m->guess[a->cur.cell], 9, 3, NUMBER_SIGN));
     canvas_putf(f->canvas, r, 1, 3, canvas_plain(0), "value   %s",
                 has ? number_fit(n, (double)m->value[a->cur.cell], 9, 3, 0) : wait);
     canvas_putf(f->canvas, r, 1, 4, canvas_plain(0), "base    %s",
@@ -429,7 +453,7 @@ static void sweep_say(const struct app *a, struct bytes *b)
     const struct sweep_map *m = sweeps_map(a);
     const int32_t *list = sweeps_sorted(a);
     if (!m || (!m->cells && !m->err.code)) {
-        bytes_add_string(b, "no sweep\n");
+        bytes_add_string(b, "no sweep yet; S on a head, an edge or the stream makes one\n");
         return;
     }
     if (m->err.code) {

@@ -1,0 +1,196 @@
+/* test_sweep_view.c - S in the explorer: which map, what it finds in the built-in model, and the
+ * way into a cell and back. */
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "sweeps.h"
+#include "unit.h"
+
+static struct driver d;
+
+/* The built-in model with README's prompt. */
+static int open_teach(void **state)
+{
+    (void)state;
+    static const char text[] = "When Mary and John went to the store, John gave a bag to";
+    const int32_t one[] = {0};
+    driver_open(&d, "models/teach", one, 1, 120, 40);
+    d.app->opt.bos = -1; /* as the model has it: with one */
+    driver_keys(&d, "p<C-u>");
+    for (const char *p = text; *p; p++)
+        driver_keys(&d, *p == ' ' ? "<Space>" : (const char[]){*p, 0});
+    driver_keys(&d, "<Enter>:pair<Space>\"<Space>Mary\"<Space>\"<Space>John\"<Enter>G");
+    assert_int_equal(d.app->n, 15);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static const struct sweep_map *map(void)
+{
+    const struct sweep_map *m = sweeps_map(d.app);
+    assert_non_null(m);
+    if (m->err.code)
+        fail_msg("%s", m->err.text);
+    assert_int_equal(m->done, m->cells);
+    return m;
+}
+
+static double change(int32_t cell)
+{
+    return (double)map()->value[cell] - map()->base;
+}
+
+static void shows(const char *text)
+{
+    char *screen = driver_screen(&d);
+    if (!strstr(screen, text))
+        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
+    free(screen);
+}
+
+/* The mover L3H2 and the head of layer 0 that it needs are the largest cells. */
+static void test_heads(void **state)
+{
+    (void)state;
+    driver_keys(&d, "2");
+    d.app->cur.column = 4, d.app->cur.head = 1;
+    driver_keys(&d, "S");
+    assert_int_equal(d.app->cur.view, VIEW_SWEEP);
+    const struct sweep_map *m = map();
+    assert_string_equal(m->of.kind, "z_all_pos");
+    assert_int_equal(m->cells, 24);
+    assert_int_equal(d.app->cur.cell, 3 * 6 + 1); /* where it was asked */
+    const int32_t *best = sweeps_sorted(d.app);
+    assert_true((best[0] == 4 && best[1] == 20) || (best[0] == 20 && best[1] == 4));
+    assert_true(change(4) < -20 && change(20) < -20);
+    shows("24/24");
+    shows("z_all_pos · zero · logit[-1, \" Mary\"] - logit[-1, \" John\"]");
+    /* as a list, and into the cell */
+    driver_keys(&d, "s<PgUp>");
+    assert_true(d.app->sweep_list && d.app->cur.cell == sweeps_sorted(d.app)[0]);
+    driver_keys(&d, "sl");
+    d.app->cur.cell = 20;
+    driver_keys(&d, "<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_ATTENTION);
+    assert_true(app_layer(d.app) == 3 && d.app->cur.head == 2);
+    assert_int_equal(d.app->edits.n, 1);
+    assert_string_equal(d.app->edits.text[0], "blocks.3.attn.hook_z[:, 2] = 0");
+    assert_true(d.app->snap->edited);
+    shows("Backspace takes it back");
+    driver_keys(&d, "<Backspace>");
+    assert_true(d.app->cur.view == VIEW_SWEEP && d.app->edits.n == 0);
+    assert_int_equal(d.app->cur.cell, 20);
+    assert_int_equal(map()->of.id, 1);
+    /* what was changed there stays changed */
+    driver_keys(&d, "<Enter>Kx<Backspace>");
+    assert_int_equal(d.app->edits.n, 2);
+    shows("of the prompt and edits before");
+}
+
+/* The name stands at its own position until the last layer moves it to the end. */
+static void test_stream(void **state)
+{
+    (void)state;
+    driver_keys(&d, "S");
+    const struct sweep_map *m = map();
+    assert_string_equal(m->of.kind, "resid_post");
+    assert_int_equal(d.app->cur.cell, 3 * 15 + 14);
+    for (int32_t l = 0; l < 4; l++)
+        for (int32_t p = 0; p < 15; p++) {
+            double c = fabs(change(l * 15 + p));
+            if (p == 14)
+                assert_true(c > 5);
+            else if (l == 3)
+                assert_true(c == 0); /* nothing reads it any more */
+            else if (p != 2 && p != 3 && p != 10)
+                assert_true(c < fabs(change(l * 15 + 2)));
+        }
+    driver_keys(&d, "<Enter>");
+    assert_int_equal(d.app->cur.view, VIEW_GRID);
+    assert_string_equal(d.app->edits.text[0], "blocks.3.hook_resid_post[14] = 0");
+}
+
+static void test_edges(void **state)
+{
+    (void)state;
+    driver_keys(&d, "2");
+    d.app->cur.column = 4, d.app->cur.head = 2;
+    driver_keys(&d, "<Enter>S");
+    const struct sweep_map *m = map();
+    assert_string_equal(m->of.kind, "edge");
+    assert_string_equal(m->of.over[0], "layer=3");
+    assert_int_equal(m->cells, 225);
+    assert_int_equal(sweeps_sorted(d.app)[0], 14 * 15 + 2); /* " to" looks at " Mary" */
+    d.app->cur.cell = 14 * 15 + 2;
+    driver_keys(&d, "<Enter>");
+    assert_true(d.app->cur.view == VIEW_ATTENTION && d.app->cur.map && d.app->cur.src == 2);
+    assert_string_equal(d.app->edits.text[0], "blocks.3.attn.hook_pattern[2, 14, 2] = 0");
+}
+
+/* From the other prompt; other kinds; the map as text. */
+static void test_commands(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":other<Space>When<Space>John<Space>and<Space>Mary<Space>went<Space>to<Space>"
+                    "the<Space>store,<Space>Mary<Space>gave<Space>a<Space>bag<Space>to<Enter>");
+    driver_keys(&d, ":sweep<Space>z<Enter>");
+    assert_string_equal(map()->of.with, "from(other)");
+    assert_int_equal(map()->cells, 4 * 15 * 6);
+    int32_t before = d.app->cur.cell;
+    driver_keys(&d, "H");
+    assert_int_equal(d.app->cur.cell, before - 90);
+    shows("layer 2, plane 3 of 4");
+    driver_keys(&d, ":sweep<Space>mlp_out<Space>*=<Space>0.5<Enter>");
+    assert_string_equal(map()->of.with, "*= 0.5");
+    driver_keys(&d, "y");
+    assert_int_equal(strncmp(d.app->copied.data, "layer\tpos\tvalue\tchange\n0\t0\t", 27), 0);
+    driver_keys(&d, "c");
+    shows("log from");
+    driver_keys(&d, ":sweep<Space>nothing<Enter>");
+    shows("no kind \"nothing\"");
+    driver_keys(&d, "4/W_E<Enter>:sweep<Space>q_all_pos<Space>nonsense(<Enter>");
+    assert_true(sweeps_map(d.app)->err.code < 0);
+    shows("nonsense");
+    driver_keys(&d, "S<Esc>"); /* nothing runs: nothing to stop */
+    assert_false(d.app->sweep.paused);
+}
+
+/* At every size something is seen, and the cursor with it. */
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{80, 24}, {200, 60}, {40, 10}, {20, 5}, {300, 100}};
+    driver_keys(&d, "S");
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        app_resize(d.app, sizes[i][0], sizes[i][1]);
+        driver_keys(&d, "<PgUp>Gs");
+        driver_keys(&d, "<PgUp>Gs");
+        char *screen = driver_screen(&d);
+        assert_true(strlen(screen) > 60);
+        if (sizes[i][1] > 8)
+            assert_non_null(strstr(screen, "▶"));
+        free(screen);
+    }
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_heads, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_stream, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_edges, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_commands, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_sizes, open_teach, close_driver)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
