@@ -23,6 +23,7 @@ const struct action action_table[ACTION_COUNT] = {
 #define HEADS CTX_HEADS
 #define NEURONS CTX_NEURONS
 #define SWEEP CTX_SWEEP
+#define ATTRIBUTION CTX_ATTRIBUTION
 #include "actions.def"
 };
 

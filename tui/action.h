@@ -24,7 +24,7 @@ enum {
     CTX_LESSON = 1 << (VIEW_COUNT + 2), /* a lesson waits for its next step: before the view */
     CTX_VIEWS = (1 << VIEW_COUNT) - 1,
     CTX_NOUNS = CTX_GRID | CTX_ATTENTION | CTX_LENS | CTX_HOOKS | CTX_TENSOR | CTX_HEADS |
-                CTX_NEURONS,
+                CTX_NEURONS | CTX_ATTRIBUTION,
     CTX_TYPING = CTX_LINE | CTX_HELP,
     CTX_ANY = CTX_VIEWS | CTX_LINE | CTX_HELP
 };

@@ -75,6 +75,15 @@ unsigned act_QUANTITY(struct app *a, const char *args)
             a->neurons_all = s;
         return 0;
     }
+    if (a->cur.view == VIEW_ATTRIBUTION) {
+        static const char *const words[] = {"layer", "head", "neuron", "pos"};
+        int s = cycle(args, a->cur.part, words, 4);
+        if (s < 0)
+            app_complain(a, "quantity layer|head|neuron|pos");
+        else
+            a->cur.part = s;
+        return 0;
+    }
     bool step = !*args || strcmp(args, "next") == 0 || strcmp(args, "previous") == 0;
     int q = cycle(args, (int)a->quantity, quantity_names, QUANTITY_COUNT);
     while (step && !quantity_is_there(a, q))

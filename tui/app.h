@@ -100,7 +100,9 @@ struct place {
     int32_t element; /* tensor: column of the slice */
     int32_t hook;    /* hooks: index into app.sites */
     int32_t edit;
-    int32_t cell; /* of the sweep */
+    int32_t cell;     /* of the sweep */
+    int part;         /* attribution: by layer, head, neuron, position */
+    int32_t share[4]; /* the entry of each */
 };
 
 struct completion {
@@ -143,8 +145,8 @@ struct app {
     struct place jump[JUMP_MAX];
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
-    int32_t row_top, column_left, head_left, hook_top, tensor_top, tensor_left, edit_top, map_top,
-        hook_left, heads_top, neurons_top, neuron_at;
+    int32_t share_top[4], row_top, column_left, head_left, hook_top, tensor_top, tensor_left,
+        edit_top, map_top, hook_left, heads_top, neurons_top, neuron_at;
     struct rect body;
     int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
     int rows_y, columns_x;  /* screen position of the first shown row and column */
@@ -196,7 +198,7 @@ struct app {
     bool last_everywhere;
     int replacing; /* the line becomes this edit (from 1); 0 = a new one */
     /* the sweep (sweeps.h) */
-    struct session_sweep sweep; /* id 0: none was asked for */
+    struct session_sweep sweep;        /* id 0: none was asked for */
     uint64_t n_sweeps, sweep_question; /* how many there were; what it is of (sweeps_question) */
     int32_t *sweep_tokens, n_sweep_tokens; /* its prompt */
     int32_t *sweep_sorted;                 /* cells of sweep_sorted_of, the largest change first */

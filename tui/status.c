@@ -224,7 +224,8 @@ static void draw_figures(const struct app *a, struct canvas *c)
 
 /* ---- the tabs ---- */
 
-/* The first `named` views and the one on show have their names, others their key alone. */
+/* The first `named` views and the one on show have their names, others their key alone; without
+ * room for any name two keys are not told either. */
 static int tab_text(const struct app *a, int v, int named, char buf[48])
 {
     char digit[KEYMAP_SEQ_MAX * KEYS_NAME_MAX], command[48];
@@ -233,7 +234,7 @@ static int tab_text(const struct app *a, int v, int named, char buf[48])
     if (v == (int)a->cur.view)
         return snprintf(buf, 48, *digit ? "[%s %s]" : "[%s%s]", digit, view_names[v]);
     return v < named ? snprintf(buf, 48, *digit ? "%s %s" : "%s%s", digit, view_names[v])
-                     : snprintf(buf, 48, "%s", digit);
+                     : snprintf(buf, 48, "%s", named || !*digit || !digit[1] ? digit : "");
 }
 
 static int tabs_width(const struct app *a, int named)

@@ -97,6 +97,9 @@ int attribute(struct attribution *out, struct pair *p, const struct pair_target 
 /* dla alone, of a run on its own. */
 int attribute_direct(struct attribution *out, struct run *r, const struct metric *m,
                      enum attribute_part part, struct err *e);
+/* Components before those of the layers, by_layer: embed, or embed and pos_embed.  Then attention
+ * and MLP of each layer take turns. */
+int32_t attribute_embeds(const struct config *cfg);
 void attribution_free(struct attribution *a);
 int64_t attribution_count(const struct attribution *a);
 /* dla: the metric less constant and sum: what is none of the parts'. */

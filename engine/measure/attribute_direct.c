@@ -8,6 +8,7 @@
  */
 #include "measure/attribute_parts.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -157,13 +158,20 @@ static int embed_share(struct direct *k, double *out, struct err *e)
     return site_share(k, (struct site_ref){SITE_RESID_PRE, 0}, out, e);
 }
 
+int32_t attribute_embeds(const struct config *cfg)
+{
+    return cfg->pos == POS_LEARNED && site_exists(cfg, SITE_EMBED) &&
+                   site_exists(cfg, SITE_POS_EMBED)
+               ? 2
+               : 1;
+}
+
 static int by_layer(struct direct *k, struct err *e)
 {
     struct attribute_axis *x = &k->out->axis[0];
     char(*label)[ATTRIBUTE_LABEL_MAX] = x->label;
     double *to = k->sums;
-    bool both = k->cfg->pos == POS_LEARNED && site_exists(k->cfg, SITE_EMBED) &&
-                site_exists(k->cfg, SITE_POS_EMBED);
+    bool both = attribute_embeds(k->cfg) == 2;
     int rc = both ? site_share(k, (struct site_ref){SITE_EMBED, SITE_ROOT}, to++, e)
                   : embed_share(k, to++, e);
     snprintf(*label++, ATTRIBUTE_LABEL_MAX, "embed");
@@ -181,34 +189,54 @@ static int by_layer(struct direct *k, struct err *e)
     return rc;
 }
 
-/* Heads at one row: to[head], or with by_src to[head][n] (heads step n) by what they took from
- * where.
- */
-static int heads_share(struct direct *k, int32_t layer, int32_t at, const float *back, bool by_src,
-                       double *to, struct err *e)
+/* A head's z at one row along its direction, to[head]. */
+static int heads_share(struct direct *k, int32_t layer, int32_t at, const float *back, double *to,
+                       struct err *e)
 {
-    int32_t row = k->rows[at], heads = k->cfg->n_heads, dh = k->cfg->d_head;
-    int64_t width = (int64_t)heads * dh, kv = k->cfg->n_kv_heads, group = heads / kv;
-    const float *q = back + at * width;
-    float *x = malloc((size_t)(by_src ? heads * k->n + k->n * kv * dh : width) * sizeof *x),
-          *v = x + (size_t)heads * (size_t)(by_src ? k->n : 0);
-    int rc = x ? 0 : memory(e);
-    if (!rc && !by_src)
-        rc = run_read(k->r, (struct site_ref){SITE_Z, layer}, row, row + 1, x, NULL, e);
-    for (int64_t i = 0; !rc && !by_src && i < width; i++)
-        to[i / dh] += (double)x[i] * (double)q[i];
-    if (!rc && by_src)
-        rc = run_read(k->r, (struct site_ref){SITE_PATTERN, layer}, row, row + 1, x, NULL, e);
-    if (!rc && by_src)
+    int64_t dh = k->cfg->d_head, width = k->cfg->n_heads * dh;
+    float *z = malloc((size_t)width * sizeof *z);
+    int rc = z ? 0 : memory(e);
+    if (!rc)
+        rc = run_read(k->r, (struct site_ref){SITE_Z, layer}, k->rows[at], k->rows[at] + 1, z, NULL,
+                      e);
+    for (int64_t i = 0; !rc && i < width; i++)
+        to[i / dh] += (double)z[i] * (double)back[at * width + i];
+    free(z);
+    return rc;
+}
+
+/* The same by where it was taken from, to[head][n]: pattern times value.  Of a head whose z an edit
+ * replaced nothing comes from elsewhere: its share stands at the row itself. */
+static int sources_share(struct direct *k, int32_t layer, int32_t at, const float *back, double *to,
+                         struct err *e)
+{
+    int64_t dh = k->cfg->d_head, heads = k->cfg->n_heads, n = k->n, kv = k->cfg->n_kv_heads;
+    int32_t row = k->rows[at];
+    bool edited = run_edited(k->r, layer + 1, SITE_Z);
+    float *p = malloc((size_t)(heads * n + n * kv * dh) * sizeof *p), *v = p + heads * n;
+    double *share = calloc((size_t)(heads + n), sizeof *share), *taken = share + heads;
+    int rc = p && share ? heads_share(k, layer, at, back, share, e) : memory(e);
+    if (!rc)
+        rc = run_read(k->r, (struct site_ref){SITE_PATTERN, layer}, row, row + 1, p, NULL, e);
+    if (!rc)
         rc = run_read(k->r, (struct site_ref){site_mixed(k->cfg), layer}, 0, k->n, v, NULL, e);
-    for (int64_t h = 0; !rc && by_src && h < heads; h++)
-        for (int64_t s = 0; s < k->n; s++) {
-            double sum = 0;
+    for (int64_t h = 0; !rc && h < heads; h++) {
+        const float *q = back + (at * heads + h) * dh;
+        double sum = 0, size = 0;
+        for (int64_t s = 0; s < n; s++) {
+            const float *vs = v + (s * kv + h * kv / heads) * dh;
+            double dot = 0;
             for (int64_t i = 0; i < dh; i++)
-                sum += (double)v[(s * kv + h / group) * dh + i] * (double)q[h * dh + i];
-            to[h * k->n + s] += sum * (double)x[h * k->n + s];
+                dot += (double)vs[i] * (double)q[i];
+            taken[s] = dot * (double)p[h * n + s];
+            sum += taken[s], size += fabs(taken[s]);
         }
-    free(x);
+        bool replaced = edited && fabs(sum - share[h]) > 1e-4 * size;
+        for (int64_t s = 0; s < n; s++)
+            to[h * n + s] += replaced ? 0 : taken[s];
+        to[h * n + row] += replaced ? share[h] : 0;
+    }
+    free(p), free(share);
     return rc;
 }
 
@@ -220,7 +248,8 @@ static int by_head(struct direct *k, bool by_src, double *to, struct err *e)
         float *back = NULL;
         rc = branch_back(k, l, false, &back, e);
         for (int32_t at = 0; !rc && at < k->n_rows; at++)
-            rc = heads_share(k, l, at, back, by_src, to + l * each, e);
+            rc = by_src ? sources_share(k, l, at, back, to + l * each, e)
+                        : heads_share(k, l, at, back, to + l * each, e);
         free(back);
     }
     return rc;

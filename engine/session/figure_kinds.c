@@ -204,3 +204,58 @@ int figure_neurons(const struct figure_ask *a, struct err *e)
     int32_t row = all ? 0 : a->unit->row, end = all ? run_length(a->run) : row + 1;
     return lens_neurons(a->run, w->site.layer, row, end, w->k, a->unit->to, e);
 }
+
+struct ranked {
+    float size;
+    int32_t index;
+};
+
+static int by_size(const void *a, const void *b)
+{
+    const struct ranked *x = a, *y = b;
+    if (x->size != y->size)
+        return x->size < y->size ? 1 : -1;
+    return (x->index > y->index) - (x->index < y->index);
+}
+
+/* The largest ones of an attribution, or all in their order. */
+static int shares_choose(const struct attribution *f, bool ranked, struct want_direct *to,
+                         struct err *e)
+{
+    int64_t n = attribution_count(f);
+    struct ranked *r = ranked ? malloc(((size_t)n + 1) * sizeof *r) : NULL;
+    if (ranked && !r)
+        return err_memory(e, "views");
+    for (int64_t i = 0; r && i < n; i++)
+        r[i] = (struct ranked){isnan(f->values[i]) ? INFINITY : fabsf(f->values[i]), (int32_t)i};
+    if (r)
+        qsort(r, (size_t)n, sizeof *r, by_size);
+    for (int32_t i = 0; i < to->n; i++)
+        to->share[i].index = r ? r[i].index : i;
+    free(r);
+    return 0;
+}
+
+int figure_direct(const struct figure_ask *a, struct err *e)
+{
+    const struct want *w = a->unit->want;
+    struct want_direct *to = a->unit->to;
+    const struct want_direct *base = a->unit->base;
+    struct attribution f;
+    struct metric m = {.n = 1 + (w->id[1] >= 0),
+                       .terms = {{METRIC_LOGIT, 1, answer_row(a), w->id[0]},
+                                 {METRIC_LOGIT, -1, answer_row(a), w->id[1]}}};
+    int rc = attribute_direct(&f, a->run, &m, (enum attribute_part)w->k, e);
+    if (rc)
+        return rc;
+    to->metric = f.metric, to->constant = f.constant, to->sum = f.sum;
+    to->n = want_shares(&run_model(a->run)->cfg, w->k, run_length(a->run));
+    for (int32_t i = 0; base && i < to->n; i++)
+        to->share[i].index = base->share[i].index;
+    if (!base)
+        rc = shares_choose(&f, w->k == ATTRIBUTE_BY_HEAD || w->k == ATTRIBUTE_BY_NEURON, to, e);
+    for (int32_t i = 0; !rc && i < to->n; i++)
+        to->share[i].value = f.values[to->share[i].index];
+    attribution_free(&f);
+    return rc;
+}

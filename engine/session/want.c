@@ -58,6 +58,25 @@ size_t want_floats(const struct config *cfg, const struct want *w, int32_t n)
            want_heads(cfg, w);
 }
 
+int32_t want_shares(const struct config *cfg, int32_t part, int32_t n)
+{
+    int64_t all = part == ATTRIBUTE_BY_LAYER  ? attribute_embeds(cfg) + 2 * cfg->n_layers
+                  : part == ATTRIBUTE_BY_POS  ? n
+                  : part == ATTRIBUTE_BY_HEAD ? (int64_t)cfg->n_layers * cfg->n_heads
+                                              : (int64_t)cfg->n_layers * cfg->d_mlp;
+    bool told = part == ATTRIBUTE_BY_LAYER || part == ATTRIBUTE_BY_POS || all < WANT_SHARES_MAX;
+    return (int32_t)(told ? all : WANT_SHARES_MAX);
+}
+
+/* A part that dla can tell apart here, of tokens that there are. */
+static bool fits_direct(const struct config *cfg, const struct want *w)
+{
+    bool part = w->k == ATTRIBUTE_BY_LAYER || w->k == ATTRIBUTE_BY_HEAD ||
+                w->k == ATTRIBUTE_BY_POS ||
+                (w->k == ATTRIBUTE_BY_NEURON && site_exists(cfg, SITE_POST));
+    return part && w->site.id == SITE_LNF_SCALE && !cfg->headless && w->id[0] >= 0;
+}
+
 size_t want_bytes(const struct config *cfg, const struct want *w, int32_t n)
 {
     const size_t sizes[WANT_COUNT] = {
@@ -118,6 +137,8 @@ bool want_fit(const struct config *cfg, struct want *w, int32_t n)
         w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab)
         return false;
     if ((w->kind == WANT_LOGITS || w->kind == WANT_PICK) && (w->id[0] < 0 || w->id[1] < 0))
+        return false;
+    if (w->kind == WANT_DIRECT && !fits_direct(cfg, w))
         return false;
     if (w->kind == WANT_BEST && (w->k < 1 || w->k > LENS_TOP_MAX || w->k > cfg->d_vocab))
         return false;

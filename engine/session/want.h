@@ -5,6 +5,7 @@
 #ifndef WANT_H
 #define WANT_H
 
+#include "measure/attribute.h"
 #include "measure/heads.h"
 #include "measure/lens.h"
 #include "measure/neurons.h"
@@ -22,7 +23,7 @@ struct want {
     enum want_kind kind;
     struct site_ref site; /* CELL, BEST, PICK, KL_FINAL, COSINE: run_lens_site's */
     /* BEST, HEAD_SAYS: tokens, NEURONS, LAYER_NEURONS: neurons, up to LENS_TOP_MAX; THUMBS: side,
-     * up to HEADS_SMALL_MAX; of what there is */
+     * up to HEADS_SMALL_MAX; of what there is; DIRECT: an enum attribute_part */
     int32_t k;
     int32_t id[2];        /* tokens; -1 = none */
     int32_t head0, head1; /* of sites with heads: [head0, head1), head1 0 = all */
@@ -52,6 +53,20 @@ struct want_best {
     float base;    /* the base's logit of id */
     float of_base; /* this face's logit of the base's i-th best */
 };
+
+/* Direct effects on logit id[0], less that of id[1] (>= 0), at the position that answers. */
+struct want_direct {
+    double metric, constant, sum; /* as struct attribution has them */
+    int32_t n;                    /* want_shares */
+    struct want_share {
+        int32_t index; /* into the values of the attribution */
+        float value;
+    } share[]; /* layers and positions in their order, heads and neurons largest first in the base
+                */
+};
+/* How many of a part are told: all, of heads and neurons at most so many. */
+enum { WANT_SHARES_MAX = 256 };
+int32_t want_shares(const struct config *cfg, int32_t part, int32_t n);
 
 /* The same but for the rows? */
 bool want_same(const struct want *a, const struct want *b);

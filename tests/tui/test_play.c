@@ -90,6 +90,7 @@ static void test_screens_gpt2(void **state)
 {
     (void)state;
     check_screens("gpt2", "tests/fixtures/models/gpt2", 120, 30);
+    check_screens("attribution", "tests/fixtures/models/gpt2", 80, 24);
 }
 
 static void test_screens_views(void **state)
