@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 typedef enum kn_status cpu_op(struct cpu *c, const struct kn_call *call);
@@ -148,18 +147,12 @@ static enum kn_status backend_run(struct kn_backend *be, const struct kn_call *c
 
 static void *backend_alloc(struct kn_backend *be, size_t bytes)
 {
-    (void)be;
-    /* Zeroed, page-aligned, and committed where touched. */
-    void *p = mmap(NULL, bytes ? bytes : 1, PROT_READ | PROT_WRITE,
-                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    return p == MAP_FAILED ? NULL : p;
+    return memory_alloc(&((struct cpu *)be)->memory, bytes);
 }
 
 static void backend_release(struct kn_backend *be, void *mem, size_t bytes)
 {
-    (void)be;
-    if (mem)
-        munmap(mem, bytes ? bytes : 1);
+    memory_release(&((struct cpu *)be)->memory, mem, bytes);
 }
 
 static enum kn_status backend_import(struct kn_backend *be, const struct kn_view *host,
@@ -219,6 +212,7 @@ static void backend_close(struct kn_backend *be)
 {
     struct cpu *c = (struct cpu *)be;
     pool_free(c->pool);
+    memory_free(&c->memory);
     free(c);
 }
 

@@ -8,12 +8,14 @@
 #define KN_CPU_CPU_H
 
 #include "isa.h"
+#include "memory.h"
 #include "pool.h"
 
 struct cpu {
     struct kn_backend base;
     const struct isa *isa;
     struct pool *pool;
+    struct memory memory;
 };
 
 /* What kn_open calls for "cpu"; as there. */

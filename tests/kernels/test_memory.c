@@ -1,0 +1,111 @@
+/* test_memory.c - buffers of the cpu backend: apart, aligned, zero, and given back. */
+#include "cpu/memory.h"
+#include "ktest.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { BUFFERS = 200, STEPS = 4000 };
+
+static bool is_zero(const unsigned char *p, size_t n)
+{
+    return n == 0 || (p[0] == 0 && memcmp(p, p + 1, n - 1) == 0);
+}
+
+/* Kilobytes of the process' own memory. */
+static long own_memory(void)
+{
+    long kb = -1;
+    char line[200];
+    FILE *f = fopen("/proc/self/status", "r");
+    while (f && fgets(line, sizeof line, f))
+        sscanf(line, "RssAnon: %ld", &kb);
+    if (f)
+        fclose(f);
+    return kb;
+}
+
+static size_t some_size(uint64_t *state)
+{
+    static const size_t MOST[] = {100, 5000, 1 << 20, 10 << 20};
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    uint64_t r = *state >> 33;
+    return r % 37 == 0 ? 0 : 1 + (size_t)(r % MOST[r / 64 % 4 == 3 ? r / 256 % 4 : r / 64 % 3]);
+}
+
+static void test_buffers_are_apart_and_zero(void **state)
+{
+    (void)state;
+    static struct {
+        unsigned char *at, mark;
+        size_t n;
+    } b[BUFFERS];
+    struct memory m = {0};
+    uint64_t seed = 7;
+    for (int step = 0; step < STEPS; step++) {
+        size_t i = (size_t)(seed >> 40) % BUFFERS;
+        if (b[i].at) { /* whole: nobody else wrote into it */
+            assert_true(b[i].n == 0 || b[i].at[0] == b[i].mark);
+            assert_true(b[i].n == 0 || memcmp(b[i].at, b[i].at + 1, b[i].n - 1) == 0);
+            memory_release(&m, b[i].at, b[i].n);
+            b[i].at = NULL;
+        } else {
+            b[i].n = some_size(&seed);
+            assert_non_null(b[i].at = memory_alloc(&m, b[i].n));
+            assert_int_equal((uintptr_t)b[i].at % 64, 0);
+            assert_true(is_zero(b[i].at, b[i].n));
+            b[i].mark = (unsigned char)(step | 1);
+            memset(b[i].at, b[i].mark, b[i].n);
+        }
+        (void)some_size(&seed);
+    }
+    memory_free(&m);
+    assert_null(m.slabs);
+}
+
+/* A buffer that stays does not keep the memory of those around it. */
+static void test_memory_goes_back(void **state)
+{
+    (void)state;
+    enum { EACH = 1 << 20, MANY = 256 };
+    struct memory m = {0};
+    void *all[MANY], *stays[MANY / 16];
+    long before = own_memory();
+    if (before < 0)
+        skip();
+    for (int i = 0; i < MANY; i++) {
+        memset(all[i] = memory_alloc(&m, EACH), 1, EACH);
+        if (i % 16 == 0)
+            stays[i / 16] = memory_alloc(&m, 64);
+    }
+    assert_true(own_memory() > before + MANY * 1024 * 9 / 10);
+    for (int i = 0; i < MANY; i++)
+        memory_release(&m, all[i], EACH);
+    assert_true(own_memory() < before + MANY * 1024 / 4);
+    for (int i = 0; i < MANY / 16; i++)
+        memory_release(&m, stays[i], 64);
+    assert_null(m.slabs);
+    memory_release(&m, NULL, 0);
+}
+
+static void test_what_cannot_be_had(void **state)
+{
+    (void)state;
+    struct memory m = {0};
+    assert_null(memory_alloc(&m, SIZE_MAX));
+    assert_null(memory_alloc(&m, SIZE_MAX / 4));
+    void *p = memory_alloc(&m, 100);
+    assert_non_null(p);
+    memory_release(&m, p, 100);
+    memory_free(&m);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_buffers_are_apart_and_zero),
+        cmocka_unit_test(test_memory_goes_back),
+        cmocka_unit_test(test_what_cannot_be_had),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
