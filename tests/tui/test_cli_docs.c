@@ -70,8 +70,8 @@ static void every_field_is_explained(void **state)
 {
     (void)state;
     static const char *const commands[] = {
-        "hooks", "run",         "lens",        "norms", "attn",    "plan",       "info",
-        "check", "logit_attrs", "detect_head", "loss",  "weights", "composition"};
+        "hooks",       "run",         "lens", "norms",   "attn",        "plan",  "info",   "check",
+        "logit_attrs", "detect_head", "loss", "weights", "composition", "heads", "neurons"};
     size_t len;
     char *page = file_read("docs/headless.md", &len), *begin = strstr(page, "| field | meaning |");
     assert_non_null(begin);

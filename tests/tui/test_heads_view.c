@@ -59,7 +59,7 @@ static void test_order(void **state)
                     assert_true(score_of(order[i], k) >= score_of(order[i + 1], k));
             }
             free(order);
-            driver_keys(&d, "R");
+            driver_keys(&d, "I");
         }
         if (k + 1 < HEADS_SORT_COUNT)
             driver_keys(&d, "s");

@@ -20,8 +20,8 @@ static uint32_t any(uint32_t n)
 
 static void random_input(struct driver *d, struct keys *keys)
 {
-    static const char likely[] = "123456hjklgG\t\r\x7f"
-                                 "xXsM+-Pvy.eoOdudubcmHLJKKp:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b"
+    static const char likely[] = "1234567hjklgG\t\r\x7f"
+                                 "xXsSM+-Pvy.eoOdudubcmzzHLJKK!\\p:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b"
                                  "aeiou=0[]:,*{}\"";
     char bytes[64];
     size_t n = 1;

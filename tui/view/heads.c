@@ -416,7 +416,7 @@ static bool heads_click(struct app *a, int x, int y)
 
 const struct view view_heads = {
     .help =
-        "every head of every layer; s sorts, R turns it round, w shows the wall, / filters: L2, H3, induction>0.5; Enter goes to it, x zeroes it",
+        "every head of every layer; s sorts, I turns it round, w shows the wall, / filters: L2, H3, induction>0.5; Enter goes to it, x zeroes it",
     .layout = heads_layout,
     .want = heads_want,
     .draw = heads_draw,
