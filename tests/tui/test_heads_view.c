@@ -158,7 +158,7 @@ static void test_wall(void **state)
 static void test_neurons(void **state)
 {
     (void)state;
-    driver_keys(&d, "gn");
+    driver_keys(&d, "8");
     assert_int_equal(d.app->cur.view, VIEW_NEURONS);
     struct want w = want_make(WANT_NEURONS, (struct site_ref){SITE_POST, 2}, 7, 8);
     w.k = 32;
