@@ -19,9 +19,11 @@ unsigned act_PROMPT(struct app *a, const char *args)
         app_line_open(a, LINE_COMMAND, line);
     } else if (a->image)
         app_begin_image(a, args, false);
-    else if (*args)
-        app_set_prompt(a, args);
-    else
+    else if (*args) {
+        char *quoted = app_quoted(args);
+        app_set_prompt(a, quoted ? quoted : args);
+        free(quoted);
+    } else
         app_line_open(a, LINE_PROMPT, a->prompt ? a->prompt : "");
     return 0;
 }
@@ -135,8 +137,16 @@ unsigned act_PREVIOUS(struct app *a, const char *args)
 
 unsigned act_OBSERVE(struct app *a, const char *args)
 {
-    (void)args;
-    struct site_ref s = a->sites[a->cur.hook];
+    char name[LIMIT_NAME];
+    int32_t at = a->cur.hook;
+    for (at = *args ? 0 : at; *args && at < a->n_sites; at++)
+        if (strcmp(site_name(a->sites[at], name), args) == 0)
+            break;
+    if (at == a->n_sites || (!*args && a->cur.view != VIEW_HOOKS)) {
+        app_complain(a, "observe HOOK · a name that the hooks view (4) lists");
+        return 0;
+    }
+    struct site_ref s = a->sites[at];
     if (site_fires(&a->m->cfg, s.id)) {
         app_say(a, "this hook fires in every run");
         return 0;
@@ -145,8 +155,8 @@ unsigned act_OBSERVE(struct app *a, const char *args)
     if (refusal)
         app_complain(a, "%s", refusal);
     else {
-        a->observed[a->cur.hook] = !a->observed[a->cur.hook];
-        app_say(a, "%s", a->observed[a->cur.hook] ? "on" : "off");
+        a->observed[at] = !a->observed[at];
+        app_say(a, "%s: %s", site_name(s, name), a->observed[at] ? "on" : "off");
     }
     return 0;
 }

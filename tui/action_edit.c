@@ -52,6 +52,7 @@ bool app_edits_refused(struct app *a, const struct err *why)
     if (edit_list_undo(&a->edits, &e) < 0)
         return false;
     edit_list_forget(&a->edits);
+    command_log_drop(&a->log);
     app_edits_changed(a); /* it has no number any more, and its text was just typed */
     app_complain(a, "%s", text);
     app_line_again(a);

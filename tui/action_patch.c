@@ -102,10 +102,12 @@ void patch_draw(const struct app *a, struct canvas *c, struct rect r)
 
 unsigned act_OTHER(struct app *a, const char *args)
 {
+    char *quoted = app_quoted(args);
     if (*args)
-        app_set_other(a, args);
+        app_set_other(a, quoted ? quoted : args);
     else
         app_line_open(a, LINE_OTHER, a->other ? a->other : a->prompt ? a->prompt : "");
+    free(quoted);
     return 0;
 }
 

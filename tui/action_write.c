@@ -98,11 +98,19 @@ static int json(struct app *a, struct bytes *out, struct err *e)
     return figure_json(a, out, e);
 }
 
+static int log_text(struct app *a, struct bytes *out, struct err *e)
+{
+    (void)e;
+    bytes_add_string(out, "# commands of borescope: source FILE runs them\n");
+    command_log_print(&a->log, out);
+    return 0;
+}
+
 static const struct {
     const char *ending;
     int (*make)(struct app *a, struct bytes *out, struct err *e); /* NULL: .npz */
-} formats[] = {{".txt", plain}, {".ansi", ansi}, {".html", html}, {".svg", svg},
-               {".png", png},   {".tsv", tsv},   {".json", json}, {".npz", NULL}};
+} formats[] = {{".txt", plain}, {".ansi", ansi}, {".html", html}, {".svg", svg},     {".png", png},
+               {".tsv", tsv},   {".json", json}, {".npz", NULL},  {".log", log_text}};
 
 int write_format(const char *path)
 {
@@ -164,7 +172,8 @@ unsigned act_WRITE(struct app *a, const char *args)
     int as = write_format(path);
     if (as < 0)
         rc = err_set(&e, ERR_USAGE,
-                     "%s · the ending says how: .txt .ansi .html .svg .png .tsv .json .npz", path);
+                     "%s · the ending says how: .txt .ansi .html .svg .png .tsv .json .npz .log",
+                     path);
     else if (formats[as].make)
         rc = formats[as].make(a, &text, &e);
     if (!rc && formats[as].make)

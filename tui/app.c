@@ -121,6 +121,31 @@ static unsigned context(const struct app *a)
     return a->mode != LINE_NONE ? CTX_LINE : 1u << a->cur.view;
 }
 
+static void keep(struct app *a, enum action_id id, const char *command)
+{
+    char named[LIMIT_NAME + 16], name[LIMIT_NAME];
+    if (id == ACTION_OBSERVE && !strchr(command, ' ')) { /* what the cursor stood on */
+        snprintf(named, sizeof named, "observe %s", site_name(a->sites[a->cur.hook], name));
+        command = named;
+    }
+    command_log_add(&a->log, command);
+}
+
+/* Run it, and keep in the log what ran: what changed the edits as what became of them. */
+static unsigned run_kept(struct app *a, enum action_id id, const char *command, const char *args)
+{
+    char *before = command_log_edits(id) ? strdup(a->edits.past[a->edits.at]) : NULL;
+    a->message_bad = false;
+    unsigned react = action_table[id].run(a, args);
+    if (before && !a->message_bad)
+        command_log_change(&a->log, before, a->edits.past[a->edits.at]);
+    else if (command_log_takes(id) && !a->message_bad && !(react & REACT_QUIT) &&
+             !(id == ACTION_PROMPT && !*args) && !(id == ACTION_OTHER && !*args))
+        keep(a, id, command);
+    free(before);
+    return react;
+}
+
 unsigned app_command(struct app *a, const char *command)
 {
     const char *args;
@@ -138,7 +163,7 @@ unsigned app_command(struct app *a, const char *command)
     }
     if (!lesson_is_acting(a) && present_refuses(a, id))
         return 0;
-    return action_table[id].run(a, args);
+    return run_kept(a, id, command, args);
 }
 
 static bool is_printable(uint32_t key)

@@ -7,6 +7,7 @@
 #define APP_H
 
 #include "align.h"
+#include "command_log.h"
 #include "edit_list.h"
 #include "edit/edit_reach.h"
 #include "frame.h"
@@ -99,7 +100,7 @@ struct place {
     int32_t expert;  /* tensor: 1 + the expert whose positions are shown, 0: the site as it is */
     int32_t element; /* tensor: column of the slice */
     int32_t hook;    /* hooks: index into app.sites */
-    int32_t edit;
+    int32_t edit, log;
     int32_t cell;     /* of the sweep */
     int part;         /* attribution: by layer, head, neuron, position */
     int32_t share[4]; /* the entry of each */
@@ -146,7 +147,7 @@ struct app {
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
     int32_t share_top[4], row_top, column_left, head_left, hook_top, tensor_top, tensor_left,
-        edit_top, map_top, hook_left, heads_top, neurons_top, neuron_at;
+        edit_top, log_top, map_top, hook_left, heads_top, neurons_top, neuron_at;
     struct rect body;
     int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
     int rows_y, columns_x;  /* screen position of the first shown row and column */
@@ -184,6 +185,8 @@ struct app {
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
+    struct command_log log;
+    int log_seen;        /* commands in it when its view was drawn */
     struct saved states; /* named ones */
     char *session;       /* the name that the session was saved under, or opened by */
     int trial[2]; /* edits [from, to) that no answer has accepted yet: a refusal takes them back */
@@ -299,6 +302,8 @@ bool app_set_prompt(struct app *a, const char *text);
 /* The prompt as ids, "1,2,3". */
 bool app_set_ids(struct app *a, const char *ids);
 bool app_set_other(struct app *a, const char *text);
+/* Arguments that are one text in quotes (saved.h), without them, malloc'ed; NULL: they are not. */
+char *app_quoted(const char *args);
 /* What is run. */
 static inline struct run_input app_run_input(const struct app *a)
 {

@@ -197,6 +197,7 @@ void app_free(struct app *a)
     free(a->notice);
     free(a->session);
     saved_free(&a->states);
+    command_log_free(&a->log);
     image_drop(a->image), image_drop(a->other_image);
     free(a->last_verb);
     free(a->line_before);

@@ -229,10 +229,38 @@ static void reopen(struct app *a, enum line_mode mode, const char *text)
     app_complain(a, "%s", why);
 }
 
+char *app_quoted(const char *args)
+{
+    char *text = *args == '"' ? saved_unquote(&args) : NULL;
+    if (text && !*args)
+        return text;
+    free(text);
+    return NULL;
+}
+
 void app_line_again(struct app *a)
 {
     if (a->typed && a->mode == LINE_NONE)
         reopen(a, LINE_COMMAND, a->typed);
+}
+
+/* What was typed as the command that does the same. */
+static void keep_as(struct app *a, const char *command, const char *args)
+{
+    struct bytes b = {0};
+    bytes_addf(&b, "%s %s", command, args);
+    if (!b.failed)
+        command_log_add(&a->log, b.data);
+    bytes_free(&b);
+}
+
+static void keep(struct app *a, const char *command, const char *text)
+{
+    struct bytes b = {0};
+    saved_quote(&b, text);
+    if (!b.failed)
+        keep_as(a, command, b.data);
+    bytes_free(&b);
 }
 
 static unsigned run_line(struct app *a, enum line_mode mode, const char *text)
@@ -246,14 +274,18 @@ static unsigned run_line(struct app *a, enum line_mode mode, const char *text)
         set_search(a, text); /* an empty one lists all again */
     else if (mode == LINE_SEARCH)
         return app_command(a, "next");
-    else if (mode == LINE_OTHER)
-        app_set_other(a, text);
+    else if (mode == LINE_OTHER && app_set_other(a, text))
+        keep(a, "other", text);
     else if (mode == LINE_ANSWER)
         lesson_answer(a, text);
-    else if (mode == LINE_PROMPT)
-        app_set_prompt(a, text);
-    else if (mode == LINE_PAIR)
-        return act_PAIR(a, *text ? text : "auto");
+    else if (mode == LINE_PROMPT && app_set_prompt(a, text))
+        keep(a, "prompt", text);
+    else if (mode == LINE_PAIR) {
+        unsigned react = act_PAIR(a, *text ? text : "auto");
+        if (!a->message_bad)
+            keep_as(a, "pair", *text ? text : "auto");
+        return react;
+    }
     return 0;
 }
 

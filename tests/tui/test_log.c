@@ -1,0 +1,149 @@
+/* test_log.c - the log of commands: what ran can be run again, with the same result. */
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "driver.h"
+#include "session_app.h"
+#include "unit.h"
+
+#define PROMPT "When Mary and John went to the store, John gave a bag to"
+
+static struct driver d;
+
+static int open_driver(void **state)
+{
+    (void)state;
+    const struct app_options o = {.prompt = PROMPT, .bos = -1, .pair = {-1, -1}};
+    driver_open_app(&d, "models/teach", &o, 120, 40);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static void newest_is(const char *text)
+{
+    assert_true(d.app->log.n > 0);
+    assert_string_equal(d.app->log.line[d.app->log.n - 1], text);
+}
+
+static void test_change(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *before, *after, *log;
+    } cases[] = {{"", "+a\n", "edit a\n"},
+                 {"+a\n", "+a\n+b\n-c\n", "edit b\nedit c\n"},
+                 {"+a\n+b\n", "+a\n-b\n", "toggle 2\n"},
+                 {"+a\n+b\n", "-a\n-b\n", "toggle 1\ntoggle 2\n"},
+                 {"+a\n+b\n+c\n", "+a\n+c\n", "delete 2\n"},
+                 {"+a\n+b\n", "+a\n", "delete 2\n"},
+                 {"+a\n+b\n", "", "delete 1\ndelete 1\n"},
+                 {"+a\n+b\n", "+a\n+bb\n", "replace 2 bb\n"},
+                 {"+a\n", "+a\n", ""}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct command_log l = {0};
+        struct bytes b = {0};
+        command_log_change(&l, cases[i].before, cases[i].after);
+        command_log_print(&l, &b);
+        assert_string_equal(b.data ? b.data : "", cases[i].log);
+        bytes_free(&b);
+        command_log_free(&l);
+    }
+}
+
+/* Keys stand as what they did; moving and looking leave nothing. */
+static void test_what_is_kept(void **state)
+{
+    (void)state;
+    driver_keys(&d, "kjhl?<Esc>:<Esc>");
+    assert_int_equal(d.app->log.n, 0);
+    driver_keys(&d, "x");
+    newest_is("edit blocks.3.hook_resid_post[-1] = 0");
+    driver_keys(&d, "o");
+    newest_is("toggle 1");
+    driver_keys(&d, "+");
+    newest_is("edit blocks.3.hook_resid_post[-1] *= 1.1");
+    driver_keys(&d, "+");
+    newest_is("replace 2 blocks.3.hook_resid_post[-1] *= 1.2");
+    driver_keys(&d, "u");
+    newest_is("undo");
+    driver_keys(&d, "2");
+    newest_is("view attention");
+    driver_keys(&d, "6d");
+    newest_is("delete 2"); /* the cursor stands on the newest */
+    driver_keys(&d, "p<C-u>One<M-Enter>two<Enter>");
+    newest_is("prompt \"One\\ntwo\"");
+    int n = d.app->log.n;
+    driver_keys(&d, ":edit<Space>blocks.9.hook_mlp_out<Space>=<Space>0<Enter><Esc>");
+    driver_keys(&d, ":nonsense<Enter><Esc>");
+    assert_int_equal(d.app->log.n, n); /* refused: it did not run */
+    driver_keys(&d, "gl");
+    assert_int_equal(d.app->cur.view, VIEW_LOG);
+    char *screen = driver_screen(&d);
+    assert_non_null(strstr(screen, "prompt \"One\\ntwo\""));
+    assert_non_null(strstr(screen, "view log"));
+    free(screen);
+    driver_keys(&d, "gk<Enter>"); /* the first but one: toggle 1 */
+    driver_keys(&d, "y");
+    assert_true(d.app->copied.len > 0);
+}
+
+/* The file of the log does again what was done. */
+static void test_again(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/borescope-log-XXXXXX.log", line[64];
+    int fd = mkstemps(path, 4);
+    assert_true(fd >= 0);
+    close(fd);
+    driver_keys(&d, "x2LLx1khs");
+    app_command(d.app, "other When Tom and John went to the store, John gave a bag to");
+    driver_settle(&d);
+    driver_keys(&d, "PjP:pair<Space>\"<Space>Mary\"<Space>\"<Space>Tom\"<Enter>");
+    driver_keys(&d, "6o+1<Tab>");
+    driver_keys(&d, "p<C-u>When<Space>Mary<Tab><Enter>");
+    snprintf(line, sizeof line, "write! %s", path);
+    app_command(d.app, line);
+    if (d.app->message_bad)
+        fail_msg("%s", d.app->message);
+    char *edits = strdup(d.app->edits.past[d.app->edits.at]), *prompt = strdup(d.app->prompt);
+    enum quantity q = d.app->quantity;
+    driver_close(&d);
+    open_driver(NULL);
+    snprintf(line, sizeof line, "source %s", path);
+    app_command(d.app, line);
+    driver_settle(&d);
+    if (d.app->notice)
+        fail_msg("%s", d.app->notice);
+    assert_string_equal(d.app->edits.past[d.app->edits.at], edits);
+    assert_string_equal(d.app->prompt, prompt);
+    assert_int_equal(d.app->quantity, q);
+    free(edits);
+    free(prompt);
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs("# a comment\nview lens\nnonsense\nview grid\n", f);
+    fclose(f);
+    app_command(d.app, line);
+    driver_settle(&d);
+    assert_non_null(strstr(d.app->notice, ":3: no command \"nonsense\""));
+    assert_int_equal(d.app->cur.view, VIEW_GRID);
+    unlink(path);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_change), WITH(test_what_is_kept),
+                                       WITH(test_again)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
