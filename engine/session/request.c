@@ -22,6 +22,33 @@ static int32_t fit_wants(struct want *to, const struct session_want *from, const
     return n;
 }
 
+static bool copy_sides(struct session_want *to, const struct session_want *from,
+                       const struct config *cfg)
+{
+    struct session_want *sides = from->n_sides ? calloc((size_t)from->n_sides, sizeof *sides)
+                                               : NULL;
+    to->sides = sides;
+    for (int32_t i = 0; sides && i < from->n_sides; i++) {
+        struct session_want *side = request_copy(&from->sides[i], cfg);
+        if (!side)
+            return false;
+        sides[to->n_sides++] = *side;
+        free(side);
+    }
+    return sides || !from->n_sides;
+}
+
+/* All but the struct itself. */
+static void forget(struct session_want *w)
+{
+    for (int32_t i = 0; i < w->n_sides; i++)
+        forget((struct session_want *)(uintptr_t)&w->sides[i]);
+    pair_target_free(&w->target);
+    free((void *)(uintptr_t)w->wants);
+    free((void *)(uintptr_t)w->sweep);
+    free((void *)(uintptr_t)w->sides);
+}
+
 struct session_want *request_copy(const struct session_want *from, const struct config *cfg)
 {
     struct session_want *w = calloc(1, sizeof *w);
@@ -34,6 +61,11 @@ struct session_want *request_copy(const struct session_want *from, const struct 
     w->wants = wants;
     w->n_wants = fit_wants(wants, from, cfg);
     w->task = from->task;
+    w->lane = from->lane;
+    if (!copy_sides(w, from, cfg)) {
+        request_free(w);
+        return NULL;
+    }
     if (from->sweep) {
         struct session_sweep *sweep = malloc(sizeof *sweep);
         if (!sweep) {
@@ -50,8 +82,6 @@ void request_free(struct session_want *w)
 {
     if (!w)
         return;
-    pair_target_free(&w->target);
-    free((void *)(uintptr_t)w->wants);
-    free((void *)(uintptr_t)w->sweep);
+    forget(w);
     free(w);
 }

@@ -18,6 +18,7 @@
 #include "session/figures.h"
 #include "model/checkpoint.h"
 #include "session/request.h"
+#include "session/sides.h"
 #include "session/snapshot.h"
 
 enum { PUBLISH_US = 16000 }; /* parts of an answer are shown this often */
@@ -40,6 +41,7 @@ struct session {
     struct pair *pair;
     struct figures *figures;
     struct sweeping *sweeping;
+    struct sides *sides;
     int64_t time_us;
     double share;
 };
@@ -49,7 +51,9 @@ struct job {
     struct session *s;
     const struct session_want *want;
     uint64_t generation;
-    int64_t shown_us; /* when something was published last */
+    int64_t shown_us;             /* when something was published last */
+    const struct snapshot **side; /* [n_sides] answered so far */
+    int32_t n_sides;
 };
 
 static int64_t now_us(void)
@@ -103,6 +107,10 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     struct snapshot *snap = figures_snapshot(j->s->figures, j->s->pair, j->want, e);
     if (!snap)
         return ERR_SYSTEM;
+    if (!snapshot_sides(snap, j->side, j->n_sides)) {
+        snapshot_release(snap);
+        return err_memory(e, "views");
+    }
     snap->complete = complete;
     snap->time_us = j->s->time_us;
     snap->share = j->s->share;
@@ -155,6 +163,36 @@ static void do_task(struct session_task *t)
     atomic_store(&t->done, true);
 }
 
+/* The further questions, when the first one is on show. */
+static int answer_sides(struct job *j, struct err *e)
+{
+    const struct session_want *w = j->want;
+    int rc = 0;
+    if (!w->n_sides)
+        return 0;
+    j->side = calloc((size_t)w->n_sides, sizeof *j->side);
+    if (!j->side)
+        return err_memory(e, "views");
+    rc = publish_figures(j, false, e);
+    for (int32_t i = 0; i < w->n_sides && !rc; i++) {
+        struct err why = {0}; /* stays with the side */
+        rc = sides_answer(j->s->sides, &w->sides[i], &j->side[i], between, j, &why);
+        if (rc)
+            *e = why;
+        else
+            j->n_sides++;
+    }
+    return rc;
+}
+
+static void forget_sides(struct job *j)
+{
+    for (int32_t i = 0; i < j->n_sides; i++)
+        snapshot_release(j->side[i]);
+    free(j->side);
+    j->side = NULL, j->n_sides = 0;
+}
+
 static int compute(struct job *j, struct err *e)
 {
     struct session *s = j->s;
@@ -162,9 +200,7 @@ static int compute(struct job *j, struct err *e)
     const struct pair_target *t = &w->target;
     struct run_cost cost = {0};
     do_task(w->task);
-    int rc = model_check_tokens(s->m, t->input.tokens, t->input.n, NULL, e);
-    for (int32_t i = 0; i < t->n_prompts && !rc; i++)
-        rc = model_check_tokens(s->m, t->prompts[i].tokens, t->prompts[i].n, NULL, e);
+    int rc = target_check(s->m, t, e);
     if (rc)
         return rc;
     int64_t start = now_us();
@@ -177,7 +213,9 @@ static int compute(struct job *j, struct err *e)
     }
     if (!rc)
         rc = figures_settle(s->figures, s->pair, w, e);
-    return rc ? rc : figures_work(s->figures, s->pair, w, between, j, e);
+    if (!rc)
+        rc = figures_work(s->figures, s->pair, w, between, j, e);
+    return rc ? rc : answer_sides(j, e);
 }
 
 static void *worker(void *user)
@@ -208,6 +246,7 @@ static void *worker(void *user)
         s->m->be->cancel = NULL;
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
+        forget_sides(&j);
         request_free(want);
         pthread_mutex_lock(&s->lock);
     }
@@ -219,6 +258,7 @@ static void session_free(struct session *s)
 {
     figures_close(s->figures);
     sweeping_close(s->sweeping);
+    sides_close(s->sides);
     pair_close(s->pair);
     snapshot_release(s->latest);
     snapshot_release(s->spare);
@@ -246,6 +286,8 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
         rc = err_memory(e, "session");
     if (!rc)
         rc = pair_open(&s->pair, m, cache_bytes, e);
+    if (!rc && !(s->sides = sides_open(m, cache_bytes / 4)))
+        rc = err_memory(e, "session");
     if (!rc)
         rc = figures_open(&s->figures, m, e);
     if (!rc)

@@ -33,7 +33,14 @@ struct session_want {
     int32_t n_wants;
     struct session_task *task;         /* NULL = none */
     const struct session_sweep *sweep; /* what to compute when all else is there; NULL = none */
+    /* Further questions of the same model, answered after this one in their order: other prompts,
+     * other edits.  They have no task, sweep or sides of their own. */
+    const struct session_want *sides;
+    int32_t n_sides;
+    int32_t lane; /* of a side: those of one lane share runs, and what two lanes computed is kept */
 };
+
+enum { SESSION_LANES = 4 };
 
 struct snapshot {
     uint64_t generation;
@@ -42,12 +49,14 @@ struct snapshot {
     int32_t n;      /* tokens */
     const struct want *wants; /* what was asked for, cut to what there is */
     int32_t n_wants;
-    const struct edit_program *program; /* the edits that are on, resolved; NULL = none */
-    bool edited;                        /* the edited face is there */
-    int64_t time_us;                    /* of the last sync of the run on show */
-    double share;                       /* share of the blocks x rows that it computed */
-    const struct sweep_map *sweep;      /* what is there of the sweep; NULL: none */
-    bool sweeping;                      /* more of it follows, in further snapshots */
+    const struct edit_program *program;  /* the edits that are on, resolved; NULL = none */
+    bool edited;                         /* the edited face is there */
+    int64_t time_us;                     /* of the last sync of the run on show */
+    double share;                        /* share of the blocks x rows that it computed */
+    const struct sweep_map *sweep;       /* what is there of the sweep; NULL: none */
+    bool sweeping;                       /* more of it follows, in further snapshots */
+    const struct snapshot *const *sides; /* [n_sides] answers so far; one that failed has its err */
+    int32_t n_sides;
     bool changed; /* the model file is not what it was when opened: no figure can be trusted */
 };
 

@@ -123,6 +123,18 @@ void snapshot_show(struct snapshot *s, const struct want *want, struct blob *con
         f->face[i] = blob_hold(face[i]);
 }
 
+bool snapshot_sides(struct snapshot *s, const struct snapshot *const *sides, int32_t n)
+{
+    const struct snapshot **held = n ? calloc((size_t)n, sizeof *held) : NULL;
+    for (int32_t i = 0; held && i < n; i++) {
+        snapshot_hold(sides[i]);
+        held[i] = sides[i];
+    }
+    s->sides = held;
+    s->n_sides = held ? n : 0;
+    return held || !n;
+}
+
 void snapshot_hold(const struct snapshot *s)
 {
     atomic_fetch_add_explicit(&box_of(s)->refs, 1, memory_order_relaxed);
@@ -138,6 +150,9 @@ void snapshot_release(const struct snapshot *s)
             blob_release(b->figure[i].face[f]);
     edit_program_free((struct edit_program *)(uintptr_t)s->program);
     sweep_map_release(s->sweep);
+    for (int32_t i = 0; i < s->n_sides; i++)
+        snapshot_release(s->sides[i]);
+    free((void *)(uintptr_t)s->sides);
     free((void *)(uintptr_t)s->wants);
     free(b);
 }

@@ -35,6 +35,8 @@ struct snapshot *snapshot_new(const struct session_want *want);
  * more than there are wants. */
 void snapshot_show(struct snapshot *s, const struct want *want,
                    struct blob *const face[FACE_COUNT]);
+/* Answers beside it, held; false: memory is out. */
+bool snapshot_sides(struct snapshot *s, const struct snapshot *const *sides, int32_t n);
 void snapshot_hold(const struct snapshot *s);
 /* One without figures, for saying why in its err; NULL when memory is out. */
 struct snapshot *snapshot_failed(void);

@@ -85,7 +85,7 @@ static void test_what_is_kept(void **state)
     driver_keys(&d, ":edit<Space>blocks.9.hook_mlp_out<Space>=<Space>0<Enter><Esc>");
     driver_keys(&d, ":nonsense<Enter><Esc>");
     assert_int_equal(d.app->log.n, n); /* refused: it did not run */
-    driver_keys(&d, "gl");
+    driver_keys(&d, "@");
     assert_int_equal(d.app->cur.view, VIEW_LOG);
     char *screen = driver_screen(&d);
     assert_non_null(strstr(screen, "prompt \"One\\ntwo\""));

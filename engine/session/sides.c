@@ -1,0 +1,77 @@
+/* sides.c - see sides.h. */
+#include "session/sides.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "session/figures.h"
+#include "session/snapshot.h"
+
+struct sides {
+    const struct model *m;
+    size_t cache_bytes;
+    struct lane {
+        struct pair *pair; /* NULL: never asked */
+        struct figures *figures;
+    } lane[SESSION_LANES];
+};
+
+struct sides *sides_open(const struct model *m, size_t cache_bytes)
+{
+    struct sides *s = calloc(1, sizeof *s);
+    if (s)
+        *s = (struct sides){.m = m, .cache_bytes = cache_bytes};
+    return s;
+}
+
+void sides_close(struct sides *s)
+{
+    for (int i = 0; s && i < SESSION_LANES; i++) {
+        figures_close(s->lane[i].figures);
+        pair_close(s->lane[i].pair);
+    }
+    free(s);
+}
+
+static int lane_open(struct sides *s, struct lane *l, struct err *e)
+{
+    int rc = l->pair ? 0 : pair_open(&l->pair, s->m, s->cache_bytes, e);
+    return rc || l->figures ? rc : figures_open(&l->figures, s->m, e);
+}
+
+int target_check(const struct model *m, const struct pair_target *t, struct err *e)
+{
+    int rc = model_check_tokens(m, t->input.tokens, t->input.n, NULL, e);
+    for (int32_t i = 0; i < t->n_prompts && !rc; i++)
+        rc = model_check_tokens(m, t->prompts[i].tokens, t->prompts[i].n, NULL, e);
+    return rc;
+}
+
+int sides_answer(struct sides *s, const struct session_want *side, const struct snapshot **out,
+                 int (*between)(void *user, struct err *e), void *user, struct err *e)
+{
+    assert(side->lane >= 0 && side->lane < SESSION_LANES);
+    struct lane *l = &s->lane[side->lane];
+    struct snapshot *answer = NULL;
+    int rc = target_check(s->m, &side->target, e);
+    *out = NULL;
+    if (!rc)
+        rc = lane_open(s, l, e);
+    if (!rc)
+        rc = pair_sync(l->pair, &side->target, NULL, e);
+    if (!rc)
+        rc = figures_settle(l->figures, l->pair, side, e);
+    if (!rc)
+        rc = figures_work(l->figures, l->pair, side, between, user, e);
+    if (rc == ERR_CANCELLED)
+        return rc;
+    if (!rc && !(answer = figures_snapshot(l->figures, l->pair, side, e)))
+        rc = ERR_SYSTEM;
+    if (rc && (answer = snapshot_failed()))
+        answer->err = *e;
+    if (!answer)
+        return rc;
+    answer->complete = true;
+    *out = answer;
+    return 0;
+}
