@@ -5,8 +5,6 @@
 
 #include <math.h>
 #include <poll.h>
-#include <sched.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -505,85 +503,6 @@ static void a_bad_question_is_answered_with_the_reason(void **state)
     fixture_close(&f);
 }
 
-/* Heads of gpt2 swept from other tokens: what session_sweep asks. */
-static struct session_sweep heads_sweep(uint64_t id)
-{
-    return (struct session_sweep){
-        .id = id, .kind = "z", .with = "from(other)", .metric = "logit[-1, 5] - logit[-1, 11]"};
-}
-
-static bool has_begun(struct session *s, uint64_t id)
-{
-    const struct snapshot *snap = session_latest(s);
-    bool begun = snap && snap->sweep && snap->sweep->of.id == id;
-    snapshot_release(snap);
-    return begun;
-}
-
-/* Interrupted at any moment by other questions, stopped and resumed, it comes to the same bits. */
-static void a_sweep_goes_on_between_questions(void **state)
-{
-    (void)state;
-    struct walk w;
-    walk_open(&w, "gpt2", 11);
-    int32_t other[LENGTH]; /* its own: the walk changes its prompts */
-    memcpy(other, w.other, sizeof other);
-    struct session_want want = plain(w.f.tokens, w.f.n);
-    struct pair_prompt prompt = {"other", other, LENGTH, NULL};
-    struct session_sweep sweep = heads_sweep(1);
-    sweep.align = TOKEN_ALIGN_END;
-    want.target.prompts = &prompt, want.target.n_prompts = 1, want.sweep = &sweep;
-    struct session *s = opened(&w.f);
-    const struct snapshot *whole = answer(s, &want);
-    assert_int_equal(whole->err.code, 0);
-    assert_false(whole->sweeping);
-    assert_true(whole->sweep->done == whole->sweep->cells && whole->sweep->cells > 30);
-    uint32_t r = 5;
-    int parts = 0;
-    for (int i = 0; i < 60; i++) {
-        if (i % 6 == 0)
-            sweep.id++; /* anew */
-        walk_step(&w);
-        w.want.sweep = &sweep;
-        struct session_want ask = i % 6 ? w.want : want; /* it is of its first question */
-        ask.sweep = &sweep;
-        sweep.paused = next(&r) % 4 == 0;
-        session_request(s, &ask);
-        while (i % 6 == 0 && !has_begun(s, sweep.id))
-            sched_yield();
-        for (uint32_t wait = next(&r) % 20000; wait > 0; wait--)
-            atomic_signal_fence(memory_order_seq_cst);
-        const struct snapshot *snap = session_latest(s);
-        if (snap && snap->sweep && snap->sweep->of.id == sweep.id && snap->sweep->done) {
-            const struct sweep_map *m = snap->sweep;
-            parts += m->done < m->cells;
-            for (int32_t k = 0; k < m->cells; k++)
-                assert_true(!m->has[k] || same_bits(&m->value[k], &whole->sweep->value[k], 4));
-        }
-        snapshot_release(snap);
-        if (i % 6 == 5) {
-            sweep.paused = false;
-            snap = answer(s, &ask);
-            if (snap->sweep)
-                assert_true(snap->sweep->done == snap->sweep->cells);
-            snapshot_release(snap);
-        }
-    }
-    (void)parts; /* how many were seen depends on the machine */
-    sweep = heads_sweep(1000);
-    snprintf(sweep.kind, sizeof sweep.kind, "neurons");
-    const struct snapshot *bad = answer(s, &want);
-    assert_int_equal(bad->err.code, 0);
-    assert_non_null(strstr(bad->sweep->err.text, "no kind \"neurons\""));
-    snapshot_release(bad);
-    want.sweep = NULL;
-    bad = answer(s, &want);
-    assert_null(bad->sweep);
-    snapshot_release(bad), snapshot_release(whole);
-    session_close(s);
-    walk_close(&w);
-}
-
 /* Further questions, of lanes of their own or shared: each as if it were asked alone, whatever was
  * asked before; one that fails says so and takes nothing with it. */
 static void sides_are_questions_too(void **state)
@@ -665,7 +584,6 @@ int main(void)
         cmocka_unit_test(the_newest_question_wins),
         cmocka_unit_test(news_can_be_polled_for),
         cmocka_unit_test(a_bad_question_is_answered_with_the_reason),
-        cmocka_unit_test(a_sweep_goes_on_between_questions),
         cmocka_unit_test(sides_are_questions_too),
         cmocka_unit_test(it_ends_in_the_middle_of_work),
     };

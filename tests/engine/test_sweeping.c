@@ -1,9 +1,12 @@
 /* test_sweeping.c - a sweep beside the worker: its order, and what is there before anything is
- * computed.  Interruptions: test_session.c. */
+ * computed, and that other questions at any moment change nothing of what it finds. */
 #include "fixture.h"
 
 #include <math.h>
+#include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "session/session.h"
 #include "session/sweeping.h"
@@ -53,8 +56,88 @@ static void likely_cells_come_first(void **state)
     fixture_close(&f);
 }
 
+/* ---- beside other questions ---- */
+
+static const struct snapshot *answer(struct session *s, const struct session_want *want)
+{
+    return session_wait(s, session_request(s, want));
+}
+
+static bool has_begun(struct session *s, uint64_t id)
+{
+    const struct snapshot *snap = session_latest(s);
+    bool begun = snap && snap->sweep && snap->sweep->of.id == id;
+    snapshot_release(snap);
+    return begun;
+}
+
+/* Whatever is there has the bits of the whole. */
+static void check_part(const struct sweep_map *m, const struct sweep_map *whole)
+{
+    assert_int_equal(m->cells, whole->cells);
+    for (int32_t i = 0; i < m->cells; i++)
+        assert_true(!m->has[i] || !memcmp(&m->value[i], &whole->value[i], sizeof *m->value));
+}
+
+/* Interrupted at any moment by questions of other prompts, stopped and resumed, it comes to the
+ * same bits. */
+static void interruptions_change_nothing(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    const int32_t clean[] = {3, 17, 11, 8, 26, 29, 44, 17, 2};
+    const struct pair_prompt prompt = {"other", clean, 9, NULL};
+    struct session_sweep sweep = {
+        .id = 1, .kind = "z", .with = "from(other)", .metric = "logit[-1, 5] - logit[-1, 11]"};
+    struct session_want want = {
+        .target = {.input = run_ids(f.tokens, f.n), .prompts = &prompt, .n_prompts = 1},
+        .sweep = &sweep};
+    struct session_want others = want; /* shorter prompts */
+    struct session *s = NULL;
+    struct err e = {0};
+    uint32_t seed = 5;
+    assert_int_equal(session_open(&s, f.m, 1 << 20, &e), 0);
+    const struct snapshot *whole = answer(s, &want), *snap;
+    assert_true(!whole->err.code && !whole->sweeping);
+    assert_true(whole->sweep->done == whole->sweep->cells && whole->sweep->cells == 81);
+    for (int i = 0; i < 200; i++) {
+        sweep.id += i % 5 == 0; /* anew */
+        sweep.paused = fixture_random(&seed) % 4 == 0;
+        others.target.input.n = 2 + (int32_t)(fixture_random(&seed) % 7);
+        session_request(s, i % 5 ? &others : &want);
+        while (i % 5 == 0 && !has_begun(s, sweep.id))
+            sched_yield();
+        for (uint32_t wait = fixture_random(&seed) % 40000; wait > 0; wait--)
+            atomic_signal_fence(memory_order_seq_cst);
+        snap = session_latest(s);
+        if (snap && snap->sweep && snap->sweep->of.id == sweep.id)
+            check_part(snap->sweep, whole->sweep);
+        snapshot_release(snap);
+        if (i % 5 != 4)
+            continue;
+        sweep.paused = false;
+        snap = answer(s, &others);
+        assert_true(snap->sweep->done == snap->sweep->cells);
+        check_part(snap->sweep, whole->sweep);
+        snapshot_release(snap);
+    }
+    sweep.id++;
+    snprintf(sweep.kind, sizeof sweep.kind, "neurons");
+    snap = answer(s, &want); /* the rest is answered */
+    assert_int_equal(snap->err.code, 0);
+    assert_non_null(strstr(snap->sweep->err.text, "no kind \"neurons\""));
+    snapshot_release(snap);
+    want.sweep = NULL;
+    snap = answer(s, &want);
+    assert_null(snap->sweep);
+    snapshot_release(snap), snapshot_release(whole);
+    session_close(s);
+    fixture_close(&f);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(likely_cells_come_first)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(likely_cells_come_first),
+                                       cmocka_unit_test(interruptions_change_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
