@@ -35,6 +35,15 @@ struct kn_view grad_view_all(struct walk *w, enum site_id s)
     return run_site_view(w->r, s, w->all[s].mem, 0, w->r->n, 0);
 }
 
+int grad_settle(struct walk *w, enum site_id s, struct err *e)
+{
+    if (!w->fresh[s])
+        return 0;
+    w->fresh[s] = false;
+    struct kn_view g = grad_view(w, s);
+    return run_fill(stage_backend(w->r, w->stage), &g, 0, e);
+}
+
 static int zeroed(struct walk *w, struct buffer *b, int64_t floats, struct err *e)
 {
     struct kn_backend *be = stage_backend(w->r, w->stage);
@@ -218,9 +227,10 @@ static int side_branches(struct walk *w, const struct step *steps, int32_t n, en
         if (steps[i].per_head && steps[i].site == from && w->wanted[input] && !is_live(w, input))
             rc = grad_step(w, &steps[i], e);
     }
-    if (from == site_attn_made(&w->r->m->cfg) && w->wanted[SITE_RESULT] && !is_live(w, SITE_RESULT))
+    if (!rc && from == site_attn_made(&w->r->m->cfg) && w->wanted[SITE_RESULT] &&
+        !is_live(w, SITE_RESULT))
         rc = grad_step(w, &(struct step){.op = KN_OP_RESULT_PATCH, .site = from}, e);
-    if (from == SITE_POST && w->wanted[SITE_ACT_OUT] && !is_live(w, SITE_ACT_OUT))
+    if (!rc && from == SITE_POST && w->wanted[SITE_ACT_OUT] && !is_live(w, SITE_ACT_OUT))
         rc = grad_act_out(w, e);
     return rc;
 }
@@ -236,7 +246,9 @@ static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_
             continue;
         if (!done[s]) {
             done[s] = true;
-            rc = site_done(w, s, fn, user, e);
+            rc = grad_settle(w, s, e);
+            if (!rc)
+                rc = site_done(w, s, fn, user, e);
             if (!rc)
                 rc = side_branches(w, steps, n, s, e);
         }
@@ -246,18 +258,22 @@ static int block_back(struct walk *w, const struct step *steps, int32_t n, grad_
     return rc;
 }
 
-/* Buffers for one block of rows of a stage, zeroed. */
+/* Buffers for one block of rows of a stage: zeros as soon as something is added or read. */
 static int rows_prepare(struct walk *w, const struct step *steps, int32_t n, struct err *e)
 {
     int rc = 0;
     bool seen[SITE_COUNT] = {false};
+    for (int s = 0; s < SITE_COUNT; s++)
+        w->fresh[s] = false;
     for (int32_t i = 0; !rc && i < n; i++) {
         enum site_id s = steps[i].site;
         bool needed = steps[i].when != STEP_IF_WANTED || site_copied(&w->r->m->cfg, s) != s ||
                       w->wanted[s] || is_live(w, s);
         if (needed && !seen[s] && !grad_is_all(w, s))
-            rc = zeroed(w, &w->rows[s], floats_of(w, s, w->r1 - w->r0), e);
-        seen[s] = true;
+            rc = run_reserve(stage_backend(w->r, w->stage), &w->rows[s],
+                             floats_of(w, s, w->r1 - w->r0), e);
+        w->fresh[s] |= needed && !seen[s] && !grad_is_all(w, s);
+        seen[s] |= needed;
     }
     return rc;
 }
@@ -280,8 +296,10 @@ static int before_prepare(struct walk *w, const struct step *steps, int32_t n, s
 static int metric_back(struct walk *w, struct run *base, const struct metric *m, int32_t a,
                        int32_t b, struct err *e)
 {
-    struct kn_view g = kn_slice(grad_view(w, site_logits(&w->r->m->cfg)), 0, a - w->r0, b - w->r0);
-    return metric_gradient(m, w->r, base, a, b, &g, e);
+    enum site_id logits = site_logits(&w->r->m->cfg);
+    struct kn_view g = kn_slice(grad_view(w, logits), 0, a - w->r0, b - w->r0);
+    int rc = grad_settle(w, logits, e);
+    return rc ? rc : metric_gradient(m, w->r, base, a, b, &g, e);
 }
 
 static bool any_wanted(const struct walk *w, const struct step *steps, int32_t n)

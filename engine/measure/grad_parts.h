@@ -17,6 +17,7 @@ struct walk {
     bool grad_changed[SITE_COUNT]; /* edits or callbacks change the gradient there */
     bool whole;                    /* all rows in one pass */
     struct buffer rows[SITE_COUNT];
+    bool fresh[SITE_COUNT]; /* nothing was added to rows[] yet: what is there means nothing */
     struct buffer all[SITE_COUNT];
     struct buffer before[SITE_COUNT];
     struct buffer root[SITE_COUNT]; /* sites of the first stage that every block reads, for all
@@ -32,6 +33,8 @@ struct walk {
 struct kn_view grad_view(struct walk *w, enum site_id s);
 /* All rows of keys or values. */
 struct kn_view grad_view_all(struct walk *w, enum site_id s);
+/* Zeros where nothing was added yet. */
+int grad_settle(struct walk *w, enum site_id s, struct err *e);
 /* Add the products of one step to its inputs' gradients; own = G of the step's own site. */
 int grad_step(struct walk *w, const struct step *s, struct err *e);
 /* Gradient of mlp.instr.hook_out from that of mlp.hook_post: nothing else reads it. */

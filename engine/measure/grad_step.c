@@ -6,27 +6,63 @@ static int call(struct walk *w, struct kn_call c, struct err *e)
     return run_status(kn_run(stage_backend(w->r, w->stage), &c), e);
 }
 
-/* dx[r,K] += dy[r,N] . W[N,K], W perhaps in groups along N */
-static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, struct kn_view dx,
-                      struct err *e)
+/* Rows [*lo, *hi) of dy hold all that is not zero, as far as the host can see. */
+static void rows_moved(const struct walk *w, const struct kn_view *dy, int64_t *lo, int64_t *hi)
 {
-    int64_t rows = dx.shape[0], groups = weight.ndim == 3 ? weight.shape[0] : 1,
-            n = dy.shape[1] / groups;
-    int rc = run_reserve(stage_backend(w->r, w->stage), &w->temp[0], rows * dx.shape[1], e);
-    struct kn_view part = kn_view2(w->temp[0].mem, KN_F32, rows, dx.shape[1]);
+    *lo = 0, *hi = dy->shape[0];
+    if (!stage_backend(w->r, w->stage)->unified || dy->stride[1] != 1)
+        return;
+    for (int end = 0; end < 2; end++)
+        while (*lo < *hi) {
+            const float *row = kn_f32(dy) + (end ? *hi - 1 : *lo) * dy->stride[0];
+            int64_t i = 0;
+            while (i < dy->shape[1] && row[i] == 0)
+                i++;
+            if (i < dy->shape[1])
+                break;
+            *(end ? hi : lo) += end ? -1 : 1;
+        }
+}
+
+/* out[r,K] = dy[r,N] . W[N,K] */
+static int product_back(struct walk *w, struct kn_view dy, struct kn_view weight,
+                        struct kn_view out, struct err *e)
+{
+    return call(
+        w, (struct kn_call){.op = KN_OP_LINEAR, .out = {out}, .in = {dy, kn_swap(weight, 0, 1)}},
+        e);
+}
+
+/* dx[r,K] += dy[r,N] . W[N,K], W perhaps in groups along N.  `fresh`: dx is all rows of this site,
+ * or SITE_COUNT.  Rows that nothing flows back from are passed over: behind the last layer all but
+ * those that the metric reads. */
+static int linear_vjp(struct walk *w, struct kn_view dy, struct kn_view weight, struct kn_view dx,
+                      enum site_id fresh, struct err *e)
+{
+    int64_t groups = weight.ndim == 3 ? weight.shape[0] : 1, n = dy.shape[1] / groups, lo, hi;
+    rows_moved(w, &dy, &lo, &hi);
+    bool first = fresh != SITE_COUNT && w->fresh[fresh] && lo == 0 && hi == dy.shape[0];
+    int rc = 0;
+    if (lo == hi)
+        return 0;
+    if (fresh != SITE_COUNT && !first)
+        rc = grad_settle(w, fresh, e);
+    dy = kn_slice(dy, 0, lo, hi), dx = kn_slice(dx, 0, lo, hi);
+    if (!rc && !(first && groups == 1))
+        rc = run_reserve(stage_backend(w->r, w->stage), &w->temp[0], (hi - lo) * dx.shape[1], e);
+    struct kn_view part = kn_view2(w->temp[0].mem, KN_F32, hi - lo, dx.shape[1]);
     for (int64_t g = 0; !rc && g < groups; g++) {
-        struct kn_view one = weight.ndim == 3 ? kn_index(weight, 0, g) : weight;
-        rc = call(w,
-                  (struct kn_call){.op = KN_OP_LINEAR,
-                                   .out = {part},
-                                   .in = {kn_slice(dy, 1, g * n, (g + 1) * n), kn_swap(one, 0, 1)}},
-                  e);
-        if (!rc)
+        struct kn_view one = weight.ndim == 3 ? kn_index(weight, 0, g) : weight,
+                       slice = kn_slice(dy, 1, g * n, (g + 1) * n);
+        rc = product_back(w, slice, one, first && g == 0 ? dx : part, e);
+        if (!rc && !(first && g == 0))
             rc = call(
                 w,
                 (struct kn_call){.op = KN_OP_ADD, .out = {dx}, .in = {dx, part}, .p = {.scale = 1}},
                 e);
     }
+    if (first)
+        w->fresh[fresh] = false;
     return rc;
 }
 
@@ -70,10 +106,38 @@ static struct kn_view gradient(struct walk *w, const struct operand *o)
                : grad_view(w, s);
 }
 
+/* The site whose rows[] an operand's gradient is, or SITE_COUNT. */
+static enum site_id own_rows(const struct walk *w, const struct operand *o)
+{
+    bool own = o->kind == OPERAND_SITE || o->kind == OPERAND_FLAT || o->kind == OPERAND_REPEAT;
+    return own && !w->chain ? (enum site_id)o->id : SITE_COUNT;
+}
+
+static int settle_inputs(struct walk *w, const struct step *s, struct err *e)
+{
+    int rc = 0;
+    for (int i = 0; !rc && i < KN_IN_MAX; i++) {
+        enum site_id id = own_rows(w, &s->in[i]);
+        rc = id != SITE_COUNT ? grad_settle(w, id, e) : 0;
+    }
+    return rc;
+}
+
 static int add_to(struct walk *w, struct kn_view dx, struct kn_view dy, struct err *e)
 {
     return call(
         w, (struct kn_call){.op = KN_OP_ADD, .out = {dx}, .in = {dx, dy}, .p = {.scale = 1}}, e);
+}
+
+/* The same to an operand, whose first one it may be. */
+static int add_to_operand(struct walk *w, const struct operand *o, struct kn_view dy, struct err *e)
+{
+    enum site_id own = own_rows(w, o);
+    if (own == SITE_COUNT || !w->fresh[own])
+        return add_to(w, gradient(w, o), dy, e);
+    struct kn_view dx = gradient(w, o);
+    w->fresh[own] = false;
+    return run_copy(stage_backend(w->r, w->stage), &dx, &dy, e);
 }
 
 /* Each expert's product back, to the rows that go to it: those of its slots, or their sum. */
@@ -143,6 +207,9 @@ static int twin_vjp(struct walk *w, const struct step *s, enum kn_op op, struct 
 /* Per-head results: from the sum to each head, or from each head to its z. */
 static int result_vjp(struct walk *w, const struct step *s, struct err *e)
 {
+    int rc = grad_settle(w, SITE_RESULT, e);
+    if (rc)
+        return rc;
     if (s->op == KN_OP_RESULT_PATCH) {
         struct kn_view dy = grad_view(w, s->site), g = grad_view(w, SITE_RESULT), rep = g;
         rep.data = dy.data, rep.first = dy.first, rep.stride[0] = dy.stride[0], rep.stride[1] = 0;
@@ -150,11 +217,11 @@ static int result_vjp(struct walk *w, const struct step *s, struct err *e)
     }
     struct kn_view g = grad_view(w, SITE_RESULT), dz = grad_view(w, SITE_Z),
                    wo = *run_device_weight(w->r, w->stage - 1, W_O);
-    int rc = 0;
+    rc = grad_settle(w, SITE_Z, e);
     for (int64_t h = 0; !rc && h < dz.shape[1]; h++) {
         int64_t dh = dz.shape[2];
         rc = linear_vjp(w, kn_index(g, 1, h), kn_slice(wo, 1, h * dh, (h + 1) * dh),
-                        kn_index(dz, 1, h), e);
+                        kn_index(dz, 1, h), SITE_COUNT, e);
     }
     return rc;
 }
@@ -196,7 +263,7 @@ static int per_head_vjp(struct walk *w, enum site_id heads, enum site_id input,
     }
     for (int64_t h = 0; !rc && h < n; h++)
         rc = linear_vjp(w, kn_index(dy, 1, h), run_head_rows(wq, 2, h * dh, dh), kn_index(dx, 1, h),
-                        e);
+                        SITE_COUNT, e);
     for (int32_t i = norm.n - 1; !rc && i >= 0; i--)
         rc = norm.steps[i].when == STEP_ALWAYS ? grad_step(w, &norm.steps[i], e) : 0;
     w->chain = NULL;
@@ -210,7 +277,8 @@ int grad_act_out(struct walk *w, struct err *e)
     struct kn_view x = {0};
     int64_t floats = dx.shape[0] * dx.shape[1];
     struct kn_backend *be = stage_backend(w->r, w->stage);
-    int rc = run_reserve(be, &w->temp[0], floats, e);
+    int rc = grad_settle(w, SITE_ACT_OUT, e);
+    rc = rc ? rc : run_reserve(be, &w->temp[0], floats, e);
     if (rc || (rc = value(w, &instr, &x, e)) || (rc = value(w, &gate, &b, e)))
         return rc;
     struct kn_view all = kn_view1(w->temp[0].mem, KN_F32, floats);
@@ -245,6 +313,12 @@ static int rope_vjp(struct walk *w, const struct step *s, struct err *e)
 int grad_step(struct walk *w, const struct step *s, struct err *e)
 {
     struct kn_view dy = gradient(w, &(struct operand){OPERAND_SITE, s->site});
+    bool first = (s->op == KN_OP_LINEAR && !s->per_head && !step_is_routed(s)) ||
+                 s->op == KN_OP_ADD ||
+                 (s->op == KN_OP_COPY && s->in[0].kind != OPERAND_REPEAT); /* they may begin */
+    int settled = first ? 0 : settle_inputs(w, s, e);
+    if (settled)
+        return settled;
     switch (s->op) {
     case KN_OP_TOP_INDEX: /* what is chosen does not move */
     case KN_OP_EMBED: return 0;
@@ -253,10 +327,10 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
             return 0;
         return s->in[0].kind == OPERAND_REPEAT
                    ? repeat_vjp(w, grad_view(w, (enum site_id)s->in[0].id), dy, e)
-                   : add_to(w, gradient(w, &s->in[0]), dy, e);
+                   : add_to_operand(w, &s->in[0], dy, e);
     case KN_OP_ADD: {
-        int rc = s->in_place ? 0 : add_to(w, gradient(w, &s->in[0]), dy, e);
-        return rc ? rc : add_to(w, gradient(w, &s->in[1]), dy, e);
+        int rc = s->in_place ? 0 : add_to_operand(w, &s->in[0], dy, e);
+        return rc ? rc : add_to_operand(w, &s->in[1], dy, e);
     }
     case KN_OP_LINEAR:
         if (s->in[0].kind == OPERAND_PATCHES) /* pixels */
@@ -268,7 +342,7 @@ int grad_step(struct walk *w, const struct step *s, struct err *e)
             return routed_vjp(w, s, e);
         return linear_vjp(w, run_flat(dy),
                           *run_device_weight(w->r, w->stage - 1, (enum weight_id)s->in[1].id),
-                          run_flat(gradient(w, &s->in[0])), e);
+                          run_flat(gradient(w, &s->in[0])), own_rows(w, &s->in[0]), e);
     case KN_OP_NORM_SCALE: return twin_vjp(w, s, KN_OP_NORM_SCALE_VJP, e);
     case KN_OP_NORMALIZE: return twin_vjp(w, s, KN_OP_NORMALIZE_VJP, e);
     case KN_OP_AFFINE: return twin_vjp(w, s, KN_OP_AFFINE_VJP, e);
