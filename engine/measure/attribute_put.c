@@ -36,6 +36,18 @@ static const struct pair_prompt *prompt_find(const struct pair_target *t, const 
     return NULL;
 }
 
+/* What runs always keep, or make of that by a copy: keeping more for them is not worth its memory.
+ */
+static bool is_kept(const struct plan *p, const struct edit_program *prog)
+{
+    for (int32_t i = 0; i < prog->n_instrs; i++) {
+        enum site_id s = prog->instrs[i].site.id;
+        if (s != SITE_RESID_PRE && !p->carried[s])
+            return false;
+    }
+    return true;
+}
+
 /* The run of a source: the base, or one of its own. */
 static int source_run(struct attribute_put *u, const struct pair_target *t,
                       const struct edit_source *from, size_t cache_bytes, struct run **out,
@@ -77,8 +89,9 @@ int attribute_put_open(struct attribute_put *u, struct pair *p, const struct pai
         return rc;
     if (!(u->reads = calloc((size_t)u->program->n_sources + 1, sizeof(struct run *))))
         return err_memory(e, "attributions");
+    size_t bytes = is_kept(run_model(u->base)->plan, u->program) ? 0 : o->cache_bytes;
     for (int32_t i = 0; !rc && i < u->program->n_sources; i++)
-        rc = source_run(u, t, &u->program->sources[i], o->cache_bytes, &u->reads[i], e);
+        rc = source_run(u, t, &u->program->sources[i], bytes, &u->reads[i], e);
     if (!rc && u->program->needs_means) {
         u->means = reference_means_open(run_model(u->base), e);
         rc = u->means ? reference_means_fill(u->means, u->program, e) : err_code(e);
