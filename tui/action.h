@@ -38,7 +38,8 @@ enum complete_kind {
     COMPLETE_TOKEN,
     COMPLETE_KIND,
     COMPLETE_COMMAND,
-    COMPLETE_LESSON
+    COMPLETE_LESSON,
+    COMPLETE_PERSON
 };
 
 enum action_id {

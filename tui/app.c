@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "lesson_play.h"
+#include "share/host.h"
 #include "run/run.h"
 #include "sweeps.h"
 
@@ -162,6 +163,8 @@ unsigned app_command(struct app *a, const char *command)
         return 0;
     }
     if (!lesson_is_acting(a) && present_refuses(a, id))
+        return 0;
+    if (a->guest && !host_lets_guest(a, id, args))
         return 0;
     return run_kept(a, id, command, args);
 }

@@ -130,6 +130,10 @@ struct app_options {
     const char *other;     /* the other prompt, NULL = none */
     struct keymap *keymap; /* borrowed */
     bool present, locked;  /* begin before a class (present.h), with edits locked */
+    const char
+        *share; /* open a room under this name (share/share.h); "": the model's; NULL: none */
+    const char *const *allow; /* users who may watch beside this one */
+    int n_allow;
     struct lesson *lesson; /* to begin with, taken over; NULL = none */
     const char *notice;    /* shown first of all, lines; NULL = none */
     bool fixed;            /* times are not shown: screens to compare */
@@ -235,6 +239,8 @@ struct app {
     struct bytes copied;
     struct frame *frame; /* the last one drawn: for `write` */
     struct present present;
+    struct share *share;        /* the room, NULL = none */
+    bool guest;                 /* what comes in now is typed by a watcher */
     struct lesson_play *lesson; /* under way (lesson_play.h), NULL = none */
 };
 

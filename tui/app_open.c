@@ -7,6 +7,7 @@
 #include "edit/reference.h"
 #include "image_file.h"
 #include "lesson_play.h"
+#include "share/share.h"
 #include "run/run.h"
 #include "sweeps.h"
 
@@ -171,6 +172,7 @@ void app_free(struct app *a)
     snapshot_release(a->snap);
     snapshot_release(a->old);
     lesson_end(a);
+    share_close(a->share);
     want_list_free(&a->wants);
     edit_list_free(&a->edits);
     if (a->task)

@@ -8,6 +8,7 @@
 
 #include "hook_rank.h"
 #include "lesson.h"
+#include "share/share.h"
 #include "names/named_weight.h"
 
 void complete_reset(struct app *a)
@@ -122,6 +123,15 @@ static void find_quantities(const struct app *a, struct completion *c, const cha
             add(c, quantity_names[q], strlen(quantity_names[q]));
 }
 
+static void find_people(const struct app *a, struct completion *c, const char *word, size_t n)
+{
+    struct person p[WIRE_PEOPLE_MAX];
+    int people = a->share ? share_people(a->share, p) : 0;
+    for (int i = 1; i < people; i++) /* not the teacher */
+        if (starts(p[i].name, word, n))
+            add(c, p[i].name, strlen(p[i].name));
+}
+
 static void find_lessons(struct completion *c, const char *usage, const char *word, size_t n)
 {
     for (int i = 0; lesson_name(i); i++)
@@ -189,6 +199,7 @@ void complete_find(struct app *a)
         if (n)
             find_tokens(a, c, word, n);
         break;
+    case COMPLETE_PERSON: find_people(a, c, word, n); break;
     case COMPLETE_LESSON: find_lessons(c, act->usage, word, n); break;
     case COMPLETE_KIND:
         for (int i = 0; i < sweep_kind_count; i++)

@@ -17,6 +17,7 @@
 #include "base/file_read.h"
 #include "plain.h"
 #include "session_app.h"
+#include "share/host.h"
 #include "state_files.h"
 #include "term/guard.h"
 #include "term/tty.h"
@@ -167,7 +168,19 @@ static void take_input(struct loop *l, const struct input *in)
         }
         return;
     }
+    if (!host_takes_back(l->app))
+        react(l, app_input(l->app, in));
+    l->draw = l->asked = true;
+    l->touched_ms = l->touched_ms ? l->touched_ms : now_ms();
+}
+
+/* What a watcher types who was given the keyboard. */
+static void take_guest(void *to, const struct input *in)
+{
+    struct loop *l = to;
+    l->app->guest = true;
     react(l, app_input(l->app, in));
+    l->app->guest = false;
     l->draw = l->asked = true;
     l->touched_ms = l->touched_ms ? l->touched_ms : now_ms();
 }
@@ -301,6 +314,16 @@ static int shorter(int a, int b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
+static void draw(struct loop *l)
+{
+    if (app_draw(l->app, &l->frame)) {
+        host_draw(l->app, &l->frame);
+        tty_draw(l->term, &l->frame);
+    }
+    if (l->app->share)
+        share_changed(l->app->share);
+}
+
 static void run(struct loop *l)
 {
     bool alive = true;
@@ -311,8 +334,7 @@ static void run(struct loop *l)
         }
         int wait = draw_in(l);
         if (wait == 0) {
-            if (app_draw(l->app, &l->frame))
-                tty_draw(l->term, &l->frame);
+            draw(l);
             l->draw = false;
             l->drawn_ms = now_ms();
             wait = -1;
@@ -320,13 +342,22 @@ static void run(struct loop *l)
         int saving = save_in(l);
         if (saving == 0)
             save(l), saving = -1;
-        struct pollfd p[3] = {{.fd = tty_fd(l->term), .events = POLLIN},
-                              {.fd = session_fd(l->session), .events = POLLIN},
-                              {.fd = guard_signal_fd(), .events = POLLIN}};
+        struct share *room = l->app->share;
+        struct pollfd p[3 + SHARE_FDS_MAX] = {{.fd = tty_fd(l->term), .events = POLLIN},
+                                              {.fd = session_fd(l->session), .events = POLLIN},
+                                              {.fd = guard_signal_fd(), .events = POLLIN}};
         int key_wait = keys_wait_ms(&l->keys), app_wait = app_wait_ms(l->app);
-        int got = poll(p, 3, shorter(saving, shorter(wait, shorter(key_wait, app_wait))));
+        int n = room ? share_fds(room, p + 3) : 0;
+        int room_wait = room ? share_wait_ms(room, now_ms()) : -1;
+        int own_wait = shorter(saving, shorter(wait, shorter(key_wait, app_wait))),
+            most = shorter(own_wait, room_wait);
+        int got = poll(p, (nfds_t)(3 + n), most);
+        if (room && got >= 0 && share_serve(room, l->app, now_ms(), take_guest, l))
+            l->draw = true;
         if (got < 0 && errno != EINTR)
             break;
+        if (got == 0 && most != own_wait) /* the room's time was up, no other */
+            continue;
         if (got <= 0) {
             struct input in;
             if (got == 0 && key_wait >= 0 && keys_timeout(&l->keys, &in))
@@ -365,6 +396,13 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
     int r = tty_open(&l.term, &to, e); /* before the worker: the guardian is a fork */
     if (r < 0)
         return r;
+    if (a->opt.share && (r = share_open(&a->share, *a->opt.share ? a->opt.share : a->m->name,
+                                        a->opt.allow, a->opt.n_allow, e)) < 0) {
+        tty_close(l.term);
+        return r;
+    }
+    if (a->share)
+        app_say(a, "shared · borescope watch %s", share_name(a->share));
     int w, h;
     tty_size(l.term, &w, &h);
     app_resize(a, w, h);

@@ -11,7 +11,7 @@
 #include "image.h"
 #include "photo.h"
 
-enum { FRAME_PICTURES_MAX = 512, FRAME_POPUPS_MAX = 4 };
+enum { FRAME_PICTURES_MAX = 512, FRAME_POPUPS_MAX = 8 };
 
 struct picture {
     struct rect r;      /* the cells that belong to it */

@@ -214,6 +214,7 @@ void pty_close(struct pty *p)
     if (p->pid > 0) {
         kill(p->pid, SIGKILL);
         waitpid(p->pid, NULL, 0);
+        p->pid = -1;
     }
     close(p->slave);
     close(p->master);

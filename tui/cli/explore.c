@@ -9,6 +9,7 @@
 #include "base/file_read.h"
 #include "cli.h"
 #include "state_files.h"
+#include "term/tty.h"
 
 enum { SCRIPT_BYTES_MAX = 1 << 24 };
 
@@ -127,6 +128,18 @@ int cli_explore(struct cli *c)
     c->opt = given;
     saved_free(&s);
     return rc;
+}
+
+int cli_share(struct cli *c)
+{
+    struct explorer_options x;
+    int rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+    x.app.share = c->opt->as_name ? c->opt->as_name : "";
+    x.app.allow = c->opt->allow.item;
+    x.app.n_allow = c->opt->allow.n;
+    if (!rc && !tty_is_usable())
+        rc = err_set(&c->err, ERR_USAGE, "share needs a terminal");
+    return rc ? rc : explorer_main(&x, &c->err);
 }
 
 static int parse_size(struct cli *c, int *w, int *h)
