@@ -377,6 +377,7 @@ void app_want(struct app *a, struct session_want *w)
                                .sweep = a->sweep.id ? &a->sweep : NULL};
     a->sweep.cell = a->cur.cell;
     other = (struct pair_prompt){"other", a->other_tokens, a->n_other, a->other_image};
+    beside_ask(a, w);
 }
 
 void app_asked(struct app *a, uint64_t generation)
@@ -424,7 +425,8 @@ static void take_task(struct app *a)
 
 bool app_is_settled(const struct app *a)
 {
-    return !a->task && !a->asking_changed && !a->pair_wanted && sweeps_settled(a);
+    return !a->task && !a->asking_changed && !a->pair_wanted && sweeps_settled(a) &&
+           !effects_wait(a) && !generation_waits(a);
 }
 
 void app_take(struct app *a, const struct snapshot *s)
@@ -446,6 +448,7 @@ void app_take(struct app *a, const struct snapshot *s)
         snapshot_release(a->snap);
     }
     a->snap = s;
+    beside_take(a, s);
     if (s->generation >= a->values_generation && !a->asking_changed)
         a->trial[0] = a->trial[1] = 0;
     take_pair(a);

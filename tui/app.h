@@ -7,10 +7,13 @@
 #define APP_H
 
 #include "align.h"
+#include "beside.h"
 #include "command_log.h"
 #include "edit_list.h"
+#include "effects.h"
 #include "edit/edit_reach.h"
 #include "frame.h"
+#include "generation.h"
 #include "keymap.h"
 #include "line.h"
 #include "present.h"
@@ -189,6 +192,9 @@ struct app {
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
+    struct beside beside; /* questions beside the main one, of the newest request */
+    struct effects effects;
+    struct generation generation_of; /* the continuations */
     struct command_log log;
     int log_seen;        /* commands in it when its view was drawn */
     struct saved states; /* named ones */

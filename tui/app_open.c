@@ -200,6 +200,9 @@ void app_free(struct app *a)
     free(a->session);
     saved_free(&a->states);
     command_log_free(&a->log);
+    beside_free(&a->beside);
+    effects_free(&a->effects);
+    generation_free(&a->generation_of);
     image_drop(a->image), image_drop(a->other_image);
     free(a->last_verb);
     free(a->line_before);

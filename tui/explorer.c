@@ -127,6 +127,7 @@ struct loop {
     struct want_list wants; /* of the last request */
     struct session_task *task;
     struct session_sweep sweep; /* as it was asked for last */
+    uint64_t beside; /* the questions beside it */
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
     struct autosave *autosave;  /* NULL = nowhere to save to */
@@ -243,12 +244,13 @@ static void ask(struct loop *l)
 {
     struct session_want w;
     app_want(l->app, &w);
-    if (!l->app->asking_changed && w.task == l->task && w.n_wants == l->wants.n &&
-        same_sweep(&l->sweep, &l->app->sweep) &&
+    if (!l->app->asking_changed && w.task == l->task && l->app->beside.key == l->beside &&
+        w.n_wants == l->wants.n && same_sweep(&l->sweep, &l->app->sweep) &&
         memcmp(l->wants.item, w.wants, (size_t)w.n_wants * sizeof *w.wants) == 0)
         return;
     l->task = w.task;
     l->sweep = l->app->sweep;
+    l->beside = l->app->beside.key;
     l->wants.n = 0;
     for (int32_t i = 0; i < w.n_wants; i++)
         want_add(&l->wants, w.wants[i]);

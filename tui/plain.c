@@ -10,7 +10,7 @@
 #include "run/run.h"
 #include "say.h"
 
-enum { BEST = 3, SETTLE_MAX = 8, COLUMNS = 100, ROWS = 40 };
+enum { BEST = 3, SETTLE_MAX = 400, COLUMNS = 100, ROWS = 40 };
 
 /* What is true now, a sentence or several lines each: said again when it is another one. */
 enum fact {

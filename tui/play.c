@@ -15,7 +15,7 @@
 
 #include "explorer.h"
 
-enum { SETTLE_MAX = 8 };
+enum { SETTLE_MAX = 400 };
 
 struct play {
     struct app *app;

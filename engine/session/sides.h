@@ -1,7 +1,7 @@
 /* sides.h - the runs behind the further questions of a request: session-internal.
  *
  * A lane is a pair of runs with its figures, opened when it is first asked.  The worker's thread
- * only.  Tested in tests/engine/test_session.c. */
+ * only.  Tested in tests/engine/test_session_sides.c. */
 #ifndef SIDES_H
 #define SIDES_H
 

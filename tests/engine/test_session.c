@@ -503,62 +503,6 @@ static void a_bad_question_is_answered_with_the_reason(void **state)
     fixture_close(&f);
 }
 
-/* Further questions, of lanes of their own or shared: each as if it were asked alone, whatever was
- * asked before; one that fails says so and takes nothing with it. */
-static void sides_are_questions_too(void **state)
-{
-    (void)state;
-    struct fixture f = fixture_open("gpt2");
-    struct edit *edits[] = {parsed("blocks.1.attn.hook_z[-1] = 0"),
-                            parsed("blocks.0.hook_mlp_out[1] *= 0.5"),
-                            parsed("blocks.2.hook_resid_post[5] = 0")};
-    int32_t turned[8];
-    for (int32_t i = 0; i < 8; i++)
-        turned[i] = f.tokens[(i + 3) % f.n];
-    struct want wants[] = {want_whole(WANT_KL, output_site), want_whole(WANT_LOGITS, output_site),
-                           want_make(WANT_CELL, run_lens_site(f.m, 1), 0, 8)};
-    wants[1].id[0] = 3, wants[1].id[1] = 4;
-    struct session_want side[4], w = plain(f.tokens, f.n);
-    for (int i = 0; i < 4; i++) {
-        side[i] = plain(i % 2 ? turned : f.tokens, i == 3 ? 3 : i % 2 ? 8 : f.n);
-        side[i].target.edits = edits;
-        side[i].target.n_edits = i == 0 ? 0 : i; /* the last one: position 5 of 3 tokens */
-        side[i].wants = wants, side[i].n_wants = 3, side[i].lane = i / 2;
-    }
-    w.wants = wants, w.n_wants = 1;
-    w.sides = side;
-    struct session *s = opened(&f);
-    for (int turn = 0; turn < 3; turn++) {
-        w.n_sides = turn == 1 ? 2 : 4;
-        const struct snapshot *snap = answer(s, &w);
-        assert_int_equal(snap->n_sides, w.n_sides);
-        for (int i = 0; i < w.n_sides; i++) {
-            if (i == 3) {
-                assert_int_equal(snap->sides[3]->err.code, ERR_BAD_INPUT);
-                continue;
-            }
-            assert_int_equal(snap->sides[i]->err.code, 0);
-            assert_non_null(snapshot_rows(snap->sides[i], FACE_BASE, &wants[0]));
-        }
-        snapshot_release(snap);
-    }
-    const struct snapshot *all = answer(s, &w);
-    session_close(s); /* answers stay good */
-    for (int i = 0; i < 3; i++) {
-        struct session *alone = opened(&f);
-        struct session_want q = side[i];
-        q.lane = 0;
-        const struct snapshot *want = answer(alone, &q);
-        assert_snapshot(all->sides[i], want, &f.m->cfg);
-        snapshot_release(want);
-        session_close(alone);
-    }
-    snapshot_release(all);
-    for (int i = 0; i < 3; i++)
-        edit_free(edits[i]);
-    fixture_close(&f);
-}
-
 static void it_ends_in_the_middle_of_work(void **state)
 {
     (void)state;
@@ -584,7 +528,6 @@ int main(void)
         cmocka_unit_test(the_newest_question_wins),
         cmocka_unit_test(news_can_be_polled_for),
         cmocka_unit_test(a_bad_question_is_answered_with_the_reason),
-        cmocka_unit_test(sides_are_questions_too),
         cmocka_unit_test(it_ends_in_the_middle_of_work),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -56,7 +56,7 @@ void driver_close(struct driver *d)
 
 void driver_settle(struct driver *d)
 {
-    for (int i = 0; i < 8; i++) {
+    for (int i = 0; i < 400; i++) {
         struct session_want w;
         app_want(d->app, &w);
         bool pair = d->app->pair_wanted; /* what it brings is asked about anew */

@@ -2,6 +2,9 @@
 #include <string.h>
 
 #include "draw.h"
+#include "say.h"
+
+enum { FIGURES = 47 }; /* columns of what each edit does */
 
 static void edits_layout(struct app *a, struct rect body)
 {
@@ -17,10 +20,50 @@ static void edits_want(const struct app *a, struct want_list *l)
     (void)l; /* status line alone */
 }
 
+/* The edited answer of now: the pair's difference and the divergence; false: not there. */
+static bool answer_now(const struct app *a, double *delta, double *kl)
+{
+    const struct want pair = app_pair_want(a), divergence = app_kl_want(a);
+    bool stale;
+    const struct snapshot *s = app_newest(a, &stale);
+    const float *logits = s && !stale ? snapshot_at(s, FACE_EDITED, &pair, 0) : NULL;
+    const double *nats = s && !stale ? snapshot_at(s, FACE_EDITED, &divergence, 0) : NULL;
+    if (!logits || !nats)
+        return false;
+    *delta = (double)logits[0] - (double)logits[1];
+    *kl = *nats;
+    return true;
+}
+
+/* What is left when this one alone is switched off, and what it makes of that. */
+static void draw_effect(const struct app *a, struct canvas *c, struct rect r, int y,
+                        struct canvas_style st, int i)
+{
+    const struct effect *e = effects_at(a, i);
+    double delta, kl;
+    if (!a->edits.in_force[i])
+        return;
+    if (!e || !answer_now(a, &delta, &kl)) {
+        canvas_put(c, r, 8, y, canvas_plain(CANVAS_DIM), "…");
+        return;
+    }
+    draw_number(c, r, 1, y, st, delta - e->delta, 9, 2, NUMBER_SIGN);
+    draw_number(c, r, 11, y, st, e->delta, 10, 2, NUMBER_SIGN);
+    draw_number(c, r, 22, y, st, kl - e->kl, 12, 3, NUMBER_SIGN);
+    draw_number(c, r, 35, y, st, e->kl, 10, 3, 0);
+}
+
 static void edits_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct canvas *c = f->canvas;
+    struct rect figures = body;
+    bool both = body.w >= FIGURES + 40 && !a->m->cfg.headless;
+    rect_cut_left(&figures, both ? body.w - FIGURES : body.w);
     canvas_put(c, body, 3, 0, canvas_plain(CANVAS_DIM), "no  on  edit");
+    canvas_put(c, figures, 1, 0, canvas_plain(CANVAS_DIM),
+               "  Δ by it  Δ without     KL by it KL without");
+    struct rect list = body;
+    list.w -= both ? FIGURES : 0;
     if (!a->edits.n)
         canvas_put(
             c, body, 3, 2, canvas_plain(0),
@@ -31,8 +74,10 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
         const char *why = a->edits.why[e];
         struct canvas_style st = canvas_plain((on ? CANVAS_BOLD : 0) |
                                               (a->edits.in_force[e] ? 0 : CANVAS_DIM));
-        canvas_putf(c, body, 1, i + 1, st, "%s %2d  %s   %s%s%s", on ? "▶" : " ", e + 1,
+        canvas_putf(c, list, 1, i + 1, st, "%s %2d  %s   %s%s%s", on ? "▶" : " ", e + 1,
                     draw_edit_mark(a, e), a->edits.text[e], why ? "   ! " : "", why ? why : "");
+        if (both)
+            draw_effect(a, c, figures, i + 1, st, e);
     }
     canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d", a->edits.at,
                 a->edits.n_past - 1 - a->edits.at);
@@ -70,6 +115,14 @@ static void edits_say(const struct app *a, struct bytes *b)
     if (a->edits.n)
         bytes_addf(b, "edit %d of %d: %s\n", (int)a->cur.edit + 1, a->edits.n,
                    a->edits.text[a->cur.edit]);
+    const struct effect *e = a->edits.n ? effects_at(a, a->cur.edit) : NULL;
+    if (e) {
+        bytes_add_string(b, "without it: logit difference ");
+        say_number(b, e->delta, 2, NUMBER_SIGN);
+        bytes_add_string(b, ", divergence from the base run ");
+        say_number(b, e->kl, 3, 0);
+        bytes_add_string(b, " nats\n");
+    }
     bytes_addf(b, "%d to undo, %d to redo\n", a->edits.at, a->edits.n_past - 1 - a->edits.at);
 }
 

@@ -1,0 +1,261 @@
+/* test_generate_view.c - continuations in the explorer: the engine's own, step by step, under edits
+ * that follow the end; stepping, breakpoints, taking over; what each edit does. */
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "driver.h"
+#include "measure/generate.h"
+#include "unit.h"
+
+#define PROMPT "When Mary and John went to the store, John gave a bag to"
+
+static struct driver d;
+
+static int open_driver(void **state)
+{
+    (void)state;
+    const struct app_options o = {.prompt = PROMPT, .bos = -1, .pair = {-1, -1}};
+    driver_open_app(&d, "models/teach", &o, 120, 30);
+    return 0;
+}
+
+static int open_small(void **state)
+{
+    (void)state;
+    static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
+    driver_open(&d, "tests/fixtures/models/gpt2", tokens, 8, 120, 30);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static void command(const char *text)
+{
+    app_command(d.app, text);
+    driver_settle(&d);
+}
+
+static const struct voice_text *voice(enum voice v)
+{
+    return &d.app->generation_of.voice[v];
+}
+
+struct list {
+    int32_t id[64];
+    int n;
+};
+
+static bool keep(void *user, int32_t row, int32_t id, const float *logits)
+{
+    (void)row, (void)logits;
+    struct list *l = user;
+    l->id[l->n++] = id;
+    return true;
+}
+
+/* What the engine writes. */
+static struct list reference(bool edited, int count)
+{
+    struct list l = {0};
+    struct err e = {0};
+    const struct pair_target t = {.input = run_ids(d.app->tokens, d.app->n),
+                                  .edits = d.app->edits.edit,
+                                  .on = d.app->edits.in_force,
+                                  .n_edits = edited ? d.app->edits.n : 0};
+    const struct generate_options opt = {.top_p = 1};
+    if (generate(d.m, &t, 1, count, &opt, -1, 1 << 26, keep, &l, &e) < 0)
+        fail_msg("%s", e.text);
+    return l;
+}
+
+static void test_engine(void **state)
+{
+    (void)state;
+    command("edit blocks.1.attn.hook_z[-1, 1] = 0");
+    command("edit blocks.0.hook_mlp_out[2:] *= 0.3");
+    command("generate count 12");
+    driver_keys(&d, "><Space>");
+    const struct generation *g = &d.app->generation_of;
+    assert_false(g->running);
+    for (int v = 0; v < VOICE_COUNT; v++) {
+        struct list want = reference(v == VOICE_EDITED, 12);
+        assert_int_equal(voice((enum voice)v)->n, 12);
+        for (int i = 0; i < 12; i++) {
+            const struct generated *s = &voice((enum voice)v)->step[i];
+            assert_int_equal(s->id, want.id[i]);
+            assert_int_equal(s->top[0].id, s->id);
+            assert_true(isfinite(s->entropy) && s->entropy >= 0 && s->top[0].logp <= 0);
+        }
+    }
+    int parts = generation_parts(g);
+    assert_true(parts >= 0);
+    for (int i = 0; i < parts; i++)
+        assert_int_equal(voice(VOICE_CLEAN)->step[i].id, voice(VOICE_EDITED)->step[i].id);
+}
+
+static void test_stepping(void **state)
+{
+    (void)state;
+    command("generate count 6");
+    driver_keys(&d, "><Space>");
+    struct generation *g = &d.app->generation_of;
+    assert_int_equal(voice(VOICE_CLEAN)->n, 6);
+    assert_int_equal(g->at, 5);
+    int32_t second = voice(VOICE_CLEAN)->step[1].id;
+    driver_keys(&d, "<Left><Left><Left>");
+    assert_int_equal(g->at, 2);
+    g->running = false;
+    command("edit blocks.2.hook_resid_post[-1] *= -1"); /* from here on with another answer */
+    driver_keys(&d, "r");
+    assert_int_equal(voice(VOICE_CLEAN)->step[1].id, second);
+    assert_true(g->edited);
+    assert_int_equal(voice(VOICE_EDITED)->step[1].id, second); /* what stood stays */
+    assert_true(voice(VOICE_EDITED)->step[2].id != voice(VOICE_CLEAN)->step[2].id);
+    int32_t n = d.app->n;
+    driver_keys(&d, "T");
+    assert_int_equal(d.app->n, n + 6);
+    assert_false(d.app->message_bad);
+    assert_false(generation_is_current(d.app));
+    driver_keys(&d, "<Space>"); /* goes on from there */
+    assert_int_equal(g->n_prompt, n + 6);
+}
+
+static void test_single(void **state)
+{
+    (void)state;
+    driver_keys(&d, ">:generate<Space>start<Enter>");
+    struct generation *g = &d.app->generation_of;
+    int n = generation_steps(g);
+    assert_true(n >= 3);         /* " Mary", ".", the end */
+    driver_keys(&d, "g<Right>"); /* looks at the second */
+    assert_int_equal(g->at, 1);
+    assert_int_equal(generation_steps(g), n);
+    driver_keys(&d, "r<Space>");
+    char *screen = driver_screen(&d);
+    assert_non_null(strstr(screen, " Mary"));
+    free(screen);
+}
+
+static void test_breakpoints(void **state)
+{
+    (void)state;
+    struct generation *g = &d.app->generation_of;
+    command("break entropy > 1");
+    driver_keys(&d, "><Space>");
+    assert_int_equal(voice(VOICE_CLEAN)->n, 3);
+    assert_non_null(strstr(g->why, "clean, step 3: entropy > 1"));
+    command("break off");
+    command("break attends 3 2 \" Mary\" > 0.9"); /* the head that looks at the name, at once */
+    command("generate start");
+    assert_int_equal(voice(VOICE_CLEAN)->n, 1);
+    assert_non_null(strstr(g->why, "attends 3 2 \" Mary\" > 0.9"));
+    command("break off");
+    command("break nan");
+    command("edit blocks.2.hook_resid_post[-1] = nan");
+    command("generate start");
+    assert_false(g->running);
+    assert_non_null(strstr(g->why, "edited"));
+    static const char *const bad[] = {"entropy",
+                                      "entropy 3",
+                                      "entropy > x",
+                                      "norm >",
+                                      "nonsense",
+                                      "attends 9 0 \" Mary\" > 1",
+                                      "attends 0 0 \" Mary > 1",
+                                      "attends 0 0 qqqq > 1",
+                                      "entropy > nan"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        char line[64];
+        snprintf(line, sizeof line, "break %s", bad[i]);
+        command(line);
+        assert_true(d.app->message_bad);
+        assert_int_equal(g->n_stops, 1);
+    }
+}
+
+/* The same seed draws the same text, at every temperature. */
+static void test_temperature(void **state)
+{
+    (void)state;
+    int32_t first[8] = {0};
+    command("generate count 8");
+    command("generate temperature 5");
+    command("generate seed 7");
+    for (int turn = 0; turn < 3; turn++) {
+        command("generate start");
+        assert_int_equal(voice(VOICE_CLEAN)->n, 8);
+        for (int i = 0; i < 8 && turn == 1; i++)
+            assert_int_equal(voice(VOICE_CLEAN)->step[i].id, first[i]);
+        int same = 0;
+        for (int i = 0; i < 8; i++) {
+            same += voice(VOICE_CLEAN)->step[i].id == first[i];
+            first[i] = voice(VOICE_CLEAN)->step[i].id;
+        }
+        assert_true(turn != 2 || same < 8);
+        if (turn == 1)
+            command("generate seed 8");
+    }
+    command("generate temperature x");
+    assert_true(d.app->message_bad);
+}
+
+/* ---- what each edit does ---- */
+
+static void answer(double *delta, double *kl)
+{
+    const struct want pair = app_pair_want(d.app), divergence = app_kl_want(d.app);
+    enum face face = d.app->snap->edited ? FACE_EDITED : FACE_BASE;
+    const float *logits = snapshot_at(d.app->snap, face, &pair, 0);
+    const double *nats = snapshot_at(d.app->snap, face, &divergence, 0);
+    assert_true(logits && nats);
+    *delta = (double)logits[0] - (double)logits[1];
+    *kl = *nats;
+}
+
+static void test_effects(void **state)
+{
+    (void)state;
+    command("edit blocks.1.attn.hook_z[-1, 1] = 0");
+    command("edit blocks.0.hook_mlp_out[2:] *= 0.3");
+    command("edit blocks.2.hook_resid_post[3] = 0");
+    command("toggle 3");
+    driver_keys(&d, "6");
+    struct effect e[3];
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(effects_at(d.app, i));
+        e[i] = *effects_at(d.app, i);
+    }
+    assert_null(effects_at(d.app, 2)); /* it is off */
+    for (int i = 0; i < 2; i++) {      /* what one sees when it is switched off */
+        char line[16];
+        double delta, kl;
+        snprintf(line, sizeof line, "toggle %d", i + 1);
+        command(line);
+        answer(&delta, &kl);
+        assert_true(delta == e[i].delta && kl == e[i].kl);
+        command(line);
+    }
+    char *screen = driver_screen(&d);
+    assert_non_null(strstr(screen, "Δ without"));
+    assert_null(strstr(screen, "…"));
+    free(screen);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test, open) cmocka_unit_test_setup_teardown(test, open, close_driver)
+    const struct CMUnitTest tests[] = {
+        WITH(test_engine, open_small),      WITH(test_stepping, open_small),
+        WITH(test_single, open_driver),     WITH(test_breakpoints, open_driver),
+        WITH(test_temperature, open_small), WITH(test_effects, open_small)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+/* effects.c - see effects.h. */
+#include "effects.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "app.h"
+
+/* Of the present values and pair? */
+static bool is_current(const struct app *a)
+{
+    const struct effects *e = &a->effects;
+    return e->effect && e->n == a->edits.n && !a->asking_changed && e->of == a->values_generation &&
+           e->pair[0] == a->pair[0] && e->pair[1] == a->pair[1];
+}
+
+const struct effect *effects_at(const struct app *a, int i)
+{
+    return is_current(a) && a->edits.in_force[i] && a->effects.effect[i].there
+               ? &a->effects.effect[i]
+               : NULL;
+}
+
+bool effects_wait(const struct app *a)
+{
+    for (int i = 0; a->cur.view == VIEW_EDITS && !a->m->cfg.headless && i < a->edits.n; i++)
+        if (a->edits.in_force[i] && !effects_at(a, i))
+            return a->effects.effect != NULL;
+    return false;
+}
+
+void effects_free(struct effects *e)
+{
+    free(e->effect);
+    *e = (struct effects){0};
+}
+
+static void begin(struct app *a)
+{
+    struct effects *e = &a->effects;
+    struct effect *fresh = calloc((size_t)a->edits.n + 1, sizeof *fresh);
+    effects_free(e);
+    *e = (struct effects){
+        fresh, fresh ? a->edits.n : 0, a->values_generation, {a->pair[0], a->pair[1]}};
+}
+
+/* Those on the screen, once the values of now are known: the one under the cursor first. */
+void effects_ask(struct app *a, struct beside *b, const struct session_want *w)
+{
+    if (a->cur.view != VIEW_EDITS || !a->edits.n || a->asking_changed || a->m->cfg.headless ||
+        a->pair[0] < 0 || a->pair[1] < 0)
+        return;
+    if (!is_current(a))
+        begin(a);
+    for (int k = 0; a->effects.effect && k <= a->page; k++) {
+        int i = k ? a->edit_top + k - 1 : a->cur.edit;
+        if (i >= a->edits.n || (k && i == a->cur.edit) || !a->edits.in_force[i] ||
+            a->effects.effect[i].there)
+            continue;
+        bool *on = malloc((size_t)a->edits.n * sizeof *on);
+        if (!on)
+            return;
+        memcpy(on, a->edits.in_force, (size_t)a->edits.n * sizeof *on);
+        on[i] = false;
+        if (!beside_add(b, w, BESIDE_EFFECT, i, on))
+            return;
+        beside_also(b, app_pair_want(a));
+        beside_also(b, app_kl_want(a));
+    }
+}
+
+void effects_take(struct app *a, int i, const struct snapshot *s)
+{
+    const struct want pair = app_pair_want(a), kl = app_kl_want(a);
+    enum face face = s->edited ? FACE_EDITED : FACE_BASE;
+    const float *logits = snapshot_at(s, face, &pair, 0);
+    const double *nats = snapshot_at(s, face, &kl, 0);
+    if (!is_current(a) || i >= a->effects.n || !logits || !nats)
+        return;
+    a->effects.effect[i] = (struct effect){true, (double)logits[0] - (double)logits[1], *nats};
+}
