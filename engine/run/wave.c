@@ -10,6 +10,9 @@
 
 #include "run/wave_parts.h"
 
+/* Multiply-adds of a chunk: a second or two, so that answers keep coming from a large model. */
+#define WAVE_WORK 2.5e11
+
 /* The edits of a variant with its tokens among them; *own: to be freed by the caller. */
 static int variant_program(const struct wave *w, const struct wave_variant *v,
                            const struct edit_program **out, struct edit_program **own,
@@ -160,8 +163,11 @@ static int32_t rows_max(const struct wave *w)
         if (site_table[s].scope == SCOPE_BLOCK && b->m->plan->always[s] &&
             !site_is_attention((enum site_id)s))
             floats += run_pitch(b, (enum site_id)s);
-    size_t fit = b->cache_bytes / ((size_t)floats * sizeof(float));
-    return fit < WAVE_ROWS ? (int32_t)fit : WAVE_ROWS;
+    /* three quarters for these, though not all of them live at once; the rest for scores */
+    size_t fit = b->cache_bytes / 4 * 3 / ((size_t)floats * sizeof(float)),
+           work = (size_t)(WAVE_WORK / (double)(b->m->active + 1));
+    work = work < WAVE_ROWS_LEAST ? WAVE_ROWS_LEAST : work < WAVE_ROWS ? work : WAVE_ROWS;
+    return (int32_t)(fit < work ? fit : work);
 }
 
 static int wave_open(struct wave *w, struct err *e)
@@ -176,7 +182,7 @@ static int wave_open(struct wave *w, struct err *e)
     w->resid = malloc(2 * answer * sizeof *w->resid);
     w->need = calloc((size_t)plan_stages(base->m->plan) * SITE_COUNT, sizeof *w->need);
     w->live = malloc(((size_t)w->rows_max + 1) * sizeof *w->live);
-    w->piece = malloc((size_t)wave_piece_room(w) * sizeof *w->piece);
+    w->piece = malloc(((size_t)w->rows_max + 1) * sizeof *w->piece);
     w->ids = malloc((2 * (size_t)w->rows_max + 1) * sizeof *w->ids);
     if (!w->resid || !w->need || !w->live || !w->piece || !w->ids)
         return err_memory(e, "%d rows of logits", want->n_rows);

@@ -47,8 +47,9 @@ typedef int wave_fn(void *user, const struct wave_value *v, struct err *e);
  * variant, in the order of the list, on the calling thread, some dozens of them after each chunk.
  * ERR_CANCELLED when the backend's flag was seen: what was handed out until then is true, and the
  * rest can be asked for again.  An edit that a fork would refuse is the error that run_sync gives,
- * after the variants before it were handed out.  Memory: within the base's cache_bytes where that
- * leaves room for at least one row at a time, and given back at the end. */
+ * after the variants before it were handed out.  Memory: a chunk's values lie within the
+ * base's cache_bytes, which says how many rows it can have, and are given back at the end; where
+ * that is room for none, variants go one by one. */
 int wave_run(struct run *base, const struct wave_variant *v, int32_t n,
              const struct wave_want *want, wave_fn *done, void *user, struct err *e);
 

@@ -7,7 +7,7 @@
 
 #include <assert.h>
 
-enum { SQUARE_FLOATS = 1 << 20 }; /* of a block's scores */
+enum { SQUARE_FLOATS = 1 << 20 }; /* of a block's scores at most */
 
 /* Attention over keys or values of every position. */
 static int over_all(struct wave *w, const struct chunk *c, const struct live *v,
@@ -101,7 +101,9 @@ int wave_attention(struct wave *w, struct chunk *c, int32_t first, int32_t end, 
     }
     if (!most)
         return 0;
-    int64_t pitch = run_pitch(w->worker, SITE_ATTN_SCORES), fit = SQUARE_FLOATS / pitch;
+    size_t part = w->base->cache_bytes / (8 * sizeof(float)); /* of the budget, for either */
+    int64_t pitch = run_pitch(w->worker, SITE_ATTN_SCORES),
+            fit = (part < SQUARE_FLOATS ? (int64_t)part : SQUARE_FLOATS) / pitch;
     c->block_rows = fit < 1 ? 1 : fit < most ? (int32_t)fit : most;
     for (int32_t k = first; !rc && k < end; k++) {
         enum site_id s = c->steps[k].site;

@@ -13,7 +13,8 @@
 
 enum {
     WAVE_ROWS = 512, /* of a chunk at most: more do not make products faster, but leave the cache */
-    WAVE_SPARE = 24, /* buffers that wait for their next site */
+    WAVE_ROWS_LEAST = 64, /* that large models have too, whose chunks take long */
+    WAVE_SPARE = 24,      /* buffers that wait for their next site */
     WAVE_LOGITS = 1 << 22 /* logits computed at once */
 };
 
@@ -51,6 +52,7 @@ struct place {
 /* A variant on its way; in the final stage one for each of its positions that is wanted. */
 struct live {
     int32_t variant;
+    int64_t answer;   /* of a position: which row of the chunk's answers it is */
     struct span clip; /* other positions do not matter any more */
     struct run_instrs instrs;
     struct place now[SITE_COUNT], prev[SITE_COUNT]; /* of this stage, of the one before */
@@ -86,6 +88,7 @@ struct wave {
     struct live *piece; /* positions in the final stage */
     struct run_picked picked;
     bool picks;
+    enum site_id out; /* the site whose values the answers are */
     struct buffer now[SITE_COUNT], prev[SITE_COUNT], spare[WAVE_SPARE], operand[KN_IN_MAX];
     int32_t *ids; /* [2][rows_max] of own positions, after edits; room for a step's */
     int32_t n_spare;
@@ -141,11 +144,6 @@ void wave_stage_leave(struct wave *w, struct chunk *c);
 
 /* Hand out what is wanted of the chunk's variants, whose blocks are all done; *done: how many. */
 int wave_answer(struct wave *w, struct chunk *c, int32_t *done, struct err *e);
-/* Room in w->piece: the chunk's rows, or those of one variant that has edits alone there. */
-static inline int64_t wave_piece_room(const struct wave *w)
-{
-    return (int64_t)w->rows_max + w->want->n_rows;
-}
 /* What is wanted of a run, to resid and logits. */
 int wave_read(const struct wave *w, struct run *r, float *resid, float *logits, struct err *e);
 static inline bool wave_has_logits(const struct wave *w)

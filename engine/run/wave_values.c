@@ -14,14 +14,20 @@ static void spare_drop(struct wave *w, int32_t i)
 int wave_reserve(struct wave *w, int32_t stage, struct buffer *b, int64_t floats, struct err *e)
 {
     struct kn_backend *be = stage_backend(w->base, stage);
-    int32_t best = -1;
+    int32_t best = -1; /* the least that is large enough, else the largest */
     if (b->be == be && b->floats >= (size_t)floats)
         return 0;
     wave_release(w, b);
-    for (int32_t i = 0; i < w->n_spare; i++)
-        if (w->spare[i].be == be && w->spare[i].floats >= (size_t)floats &&
-            (best < 0 || w->spare[i].floats < w->spare[best].floats))
+    for (int32_t i = 0; i < w->n_spare; i++) {
+        size_t have = w->spare[i].floats, most = best < 0 ? 0 : w->spare[best].floats;
+        if (w->spare[i].be == be &&
+            (most < (size_t)floats ? have > most : have >= (size_t)floats && have < most))
             best = i;
+    }
+    if (best >= 0 && w->spare[best].floats < (size_t)floats) { /* what is too small has to go */
+        spare_drop(w, best);
+        best = -1;
+    }
     if (best < 0)
         return run_reserve(be, b, floats, e);
     *b = w->spare[best];

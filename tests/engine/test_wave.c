@@ -129,22 +129,20 @@ static int compare(void *user, const struct wave_value *v, struct err *e)
     return v->variant == s->stop_at ? err_set(e, ERR_USAGE, "enough") : 0;
 }
 
-static void set_check(struct set *s)
+/* What is asked: of one position a few logits, or of several all. */
+static void set_check(struct set *s, bool all)
 {
     int32_t n = run_length(s->base), ids[] = {3, 9, 0}, rows[] = {n / 3, n / 3 + 1, n - 2, n - 1};
     struct err e = {0};
     bool logits = site_exists(&s->m->cfg, SITE_UNEMBED_OUT);
     assert_true(n > 4);
-    for (int k = 0; k < 2; k++) {
-        s->want = k ? (struct wave_want){rows, 4, NULL, 0}
-                    : (struct wave_want){rows + 3, 1, ids,
-                                         logits ? 2 + (s->m->cfg.d_vocab > 9) : 0};
-        ids[1] = s->m->cfg.d_vocab > 9 ? 9 : 1, ids[0] = s->m->cfg.d_vocab > 3 ? 3 : 0;
-        s->taken = 0;
-        if (wave_run(s->base, s->v, s->n, &s->want, compare, s, &e))
-            fail_msg("%s", e.text);
-        assert_int_equal(s->taken, s->n);
-    }
+    ids[1] = s->m->cfg.d_vocab > 9 ? 9 : 1, ids[0] = s->m->cfg.d_vocab > 3 ? 3 : 0;
+    s->want = all ? (struct wave_want){rows, 4, NULL, 0}
+                  : (struct wave_want){rows + 3, 1, ids, logits ? 2 + (s->m->cfg.d_vocab > 9) : 0};
+    s->taken = 0;
+    if (wave_run(s->base, s->v, s->n, &s->want, compare, s, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(s->taken, s->n);
 }
 
 static void edit_text(char *buf, struct site_ref s, int32_t row)
@@ -179,7 +177,7 @@ static void test_every_site(void **state)
                 edit_text(text, all[i], row);
                 set_add(s, texts, 1, NULL);
             }
-        set_check(s);
+        set_check(s, false), set_check(s, true);
         set_free(s);
         free(all);
         fixture_close(&f);
@@ -224,7 +222,7 @@ static const char *const pool[] = {
     "blocks.1.hook_resid_pre = from(base)",
     "blocks.0.attn.W_Q *= 1.1",
 };
-enum { POOL = sizeof pool / sizeof *pool };
+enum { POOL = sizeof pool / sizeof *pool, VARIANTS = 30 };
 
 /* The edit that stands for one of the pool in this model. */
 static const char *pooled(const struct model *m, uint32_t i)
@@ -242,7 +240,7 @@ static const char *pooled(const struct model *m, uint32_t i)
 
 static void random_sets(void (*change)(struct config *))
 {
-    char **names = fixture_names_with("weight_edits.safetensors");
+    char **names = change ? fixture_names(true) : fixture_names_with("weight_edits.safetensors");
     uint32_t seed = 11;
     for (char **name = names; *name; name++) {
         struct fixture f = fixture_open(*name);
@@ -255,7 +253,7 @@ static void random_sets(void (*change)(struct config *))
         for (int round = 0; round < 3; round++) {
             size_t cache = round == 0 ? SIZE_MAX / 2 : round == 1 ? 40000 : 0;
             struct set *s = set_new(f.m, fixture_input(&f), cache);
-            for (int i = 0; i < 40; i++) {
+            for (int i = 0; i < VARIANTS; i++) {
                 const char *texts[4];
                 int32_t count = (int32_t)(fixture_random(&seed) % 4);
                 for (int32_t k = 0; k < count; k++)
@@ -263,7 +261,7 @@ static void random_sets(void (*change)(struct config *))
                 bool others = !f.image && fixture_random(&seed) % 3 == 0;
                 set_add(s, texts, count, others ? &seed : NULL);
             }
-            set_check(s);
+            set_check(s, round == 1);
             set_free(s);
         }
         fixture_close(&f);
@@ -349,8 +347,12 @@ static const struct kn_backend_type *real;
 static atomic_bool cancel;
 static int32_t calls, cancel_at;
 
+static int64_t rows_most; /* of a product */
+
 static enum kn_status counted_run(struct kn_backend *be, const struct kn_call *call)
 {
+    if (call->op == KN_OP_LINEAR && call->in[0].shape[0] > rows_most)
+        rows_most = call->in[0].shape[0];
     if (++calls == cancel_at)
         atomic_store(&cancel, true);
     return real->run(be, call);
@@ -403,6 +405,37 @@ static void test_cancel(void **state)
     fixture_close(&f);
 }
 
+/* Products are of many variants' rows, as many as the budget has room for, which is kept. */
+static void test_budget(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct kn_backend *be = fixture_backend();
+    struct wave_want want = {(int32_t[]){f.n - 1}, 1, (int32_t[]){5}, 1};
+    float have[SET_MAX];
+    struct err e = {0};
+    struct kn_backend_type type = *be->type;
+    static const size_t budgets[] = {1 << 17, 1 << 18, 1 << 24};
+    int64_t before = 16;
+    for (int i = 0; i < 3; i++) {
+        struct set *s = gpt2_set(&f, budgets[i]);
+        real = be->type, calls = 0, cancel_at = -1, rows_most = 0;
+        type.run = counted_run;
+        be->type = &type;
+        assert_int_equal(wave_run(s->base, s->v, s->n, &want, take, have, &e), 0);
+        be->type = real;
+        assert_true(rows_most > before);
+        before = rows_most;
+        fixture_count(be);
+        assert_int_equal(wave_run(s->base, s->v, s->n, &want, take, have, &e), 0);
+        assert_true(fixture_bytes_most() <= budgets[i]);
+        assert_int_equal(fixture_bytes(), 0);
+        fixture_count(NULL);
+        set_free(s);
+    }
+    fixture_close(&f);
+}
+
 int main(void)
 {
     if (!fixture_backend()->exact_rows) {
@@ -411,9 +444,10 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stop),   cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cancel), cmocka_unit_test(test_every_site),
-        cmocka_unit_test(test_random), cmocka_unit_test(test_bidirectional),
+        cmocka_unit_test(test_stop),          cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_every_site),    cmocka_unit_test(test_random),
+        cmocka_unit_test(test_bidirectional),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
