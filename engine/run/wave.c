@@ -206,7 +206,8 @@ int wave_run(struct run *base, const struct wave_variant *v, int32_t n,
              const struct wave_want *want, wave_fn *done, void *user, struct err *e)
 {
     struct wave w = {.base = base, .variants = v, .want = want, .done = done, .user = user};
-    assert(base->dirty_order == ORDER_NONE && want->n_rows > 0);
+    assert(base->dirty_order == ORDER_NONE && want->n_rows > 0 &&
+           want->rows[want->n_rows - 1] < base->n);
     int rc = wave_open(&w, e);
     for (int32_t at = 0; !rc && at < n;)
         rc = next_chunk(&w, &at, n, e);
