@@ -68,7 +68,7 @@ static void set_add(struct set *s, const char *const *texts, int32_t count, uint
     int32_t at = s->n++, n = run_length(s->base), all = 0, *tokens = NULL;
     const char *full[TEXTS_MAX];
     char ids[TEXTS_MAX][TEXT];
-    assert_true(at < SET_MAX && n + count <= TEXTS_MAX);
+    assert_true(at < SET_MAX && count + (seed ? n : 0) <= TEXTS_MAX);
     if (seed) {
         tokens = malloc((size_t)n * sizeof *tokens);
         memcpy(tokens, run_tokens(s->base), (size_t)n * sizeof *tokens);
@@ -304,6 +304,29 @@ static struct set *gpt2_set(const struct fixture *f, size_t cache)
     return s;
 }
 
+/* A prompt of more positions than a pass has, of which the base keeps no values but keys and the
+ * residual stream; scores of a few positions at a time. */
+static void test_long(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "blocks.0.hook_resid_pre[270:] += 0.5",      "blocks.1.attn.hook_z[280, 1] = from(other)",
+        "blocks.1.attn.hook_pattern[1, 290, 3] = 0", "blocks.0.attn.hook_v[265, 0] = frozen",
+        "blocks.0.attn.hook_v[271, 0] *= 3",         "blocks.1.hook_mlp_out[-3:] = mean()",
+        "blocks.0.ln2.hook_scale[262] *= 1.5",       "blocks.1.attn.hook_rot_q[293] = 0.25"};
+    enum { N = 300 };
+    struct fixture f = fixture_open("llama");
+    int32_t ids[N];
+    for (int32_t i = 0; i < N; i++)
+        ids[i] = (i * 7 + i / 5) % 11;
+    struct set *s = set_new(f.m, run_ids(ids, N), 1 << 18);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
+        set_add(s, texts + i, 1, NULL), set_add(s, texts + i / 2, 1 + (i > 3), NULL);
+    set_check(s, false), set_check(s, true);
+    set_free(s);
+    fixture_close(&f);
+}
+
 /* An answer that is refused ends the wave there. */
 static void test_stop(void **state)
 {
@@ -444,10 +467,10 @@ int main(void)
         return 77;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_stop),          cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_cancel),        cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_every_site),    cmocka_unit_test(test_random),
-        cmocka_unit_test(test_bidirectional),
+        cmocka_unit_test(test_stop),   cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_cancel), cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_long),   cmocka_unit_test(test_every_site),
+        cmocka_unit_test(test_random), cmocka_unit_test(test_bidirectional),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
