@@ -217,6 +217,7 @@ struct app {
     int32_t *sweep_sorted;                 /* cells of sweep_sorted_of, the largest change first */
     const struct sweep_map *sweep_sorted_of; /* held */
     int32_t sweep_top, sweep_left;
+    int sweep_high; /* rows of the screen for a row of its map */
     bool sweep_list, sweep_log;
     bool sweep_new;   /* the cursor goes to the cell of the noun that it began on */
     bool sweep_enter; /* Enter waits for the cell's edits */

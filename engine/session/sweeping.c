@@ -168,7 +168,10 @@ static int guess(struct sweeping *w, struct err *e)
 int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
 {
     struct err e = {0};
+    bool guesses = w->tries > 0;
     int rc = guess(w, &e);
+    if (!rc && guesses)
+        rc = fn(user, &e); /* to be seen before any cell is there */
     struct timed t = {w, now_us(), fn, user};
     if (rc)
         return rc;

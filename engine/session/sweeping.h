@@ -57,8 +57,8 @@ void sweeping_close(struct sweeping *w);
 void sweeping_ask(struct sweeping *w, const struct session_want *want);
 /* Is there something left to compute? */
 bool sweeping_waits(const struct sweeping *w);
-/* Compute on, the likely cells first, as attribution has them; `fn` after each value, not 0 stops.
- * Errors but ERR_CANCELLED end the sweep and are told by the map. */
+/* Compute on, the likely cells first, as attribution has them; `fn` after that and after each
+ * value: not 0 from it stops.  Errors but ERR_CANCELLED end the sweep and are told by the map. */
 int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user);
 /* What is there now, with a reference of the caller's; NULL: no sweep, or memory is out. */
 const struct sweep_map *sweeping_map(const struct sweeping *w);

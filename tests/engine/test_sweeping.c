@@ -19,8 +19,10 @@ struct first {
 static int after_one(void *user, struct err *e)
 {
     struct first *f = user;
+    sweep_map_release(f->m);
     f->m = sweeping_map(f->w);
-    return err_set(e, ERR_CANCELLED, "cancelled");
+    assert_non_null(f->m->guess); /* there before the first cell is */
+    return !f->m->done ? 0 : err_set(e, ERR_CANCELLED, "cancelled");
 }
 
 /* The cell that attribution thinks most of is the first one; its estimates are there at once. */
@@ -44,7 +46,6 @@ static void likely_cells_come_first(void **state)
         assert_int_equal(sweeping_step(first.w, after_one, &first), ERR_CANCELLED);
         const struct sweep_map *m = first.m;
         assert_int_equal(m->done, 1);
-        assert_non_null(m->guess);
         int32_t at = 0;
         for (int32_t i = 0; i < m->cells; i++)
             at = m->has[i] ? i : at;

@@ -9,12 +9,21 @@
 #include "sweeps.h"
 #include "text.h"
 
-enum { LABEL = 18, CELL_MIN = 3, CELL_NUMBER = 6, CELL_MAX = 9, BEST = 6 };
+enum {
+    LABEL = 18,
+    CELL_MIN = 3,
+    CELL_NUMBER = 6,
+    CELL_MAX = 13,
+    HIGH_MAX = 3,
+    BEST = 6,
+    FEW = 16 /* cells: the rate says little before */
+};
 
 /* How the body is shared out: a frame line, labels of columns, rows, the scale. */
 struct parts {
     struct rect frame, heads, rows, legend;
     int label, cell, shown; /* columns of a label and of a cell; cells across */
+    int high, rows_shown;   /* rows of a cell; cells down */
 };
 
 static struct parts share_out(const struct sweep_grid *g, struct rect body)
@@ -27,6 +36,9 @@ static struct parts share_out(const struct sweep_grid *g, struct rect body)
     p.cell = fit < CELL_MIN ? CELL_MIN : fit > CELL_MAX ? CELL_MAX : fit;
     p.shown = room / p.cell < 1 ? 1 : room / p.cell;
     p.shown = p.shown > n ? n : p.shown;
+    int high = g->rows > 0 ? p.rows.h / g->rows : 1; /* a small map fills what there is */
+    p.high = high < 1 || p.cell < CELL_NUMBER ? 1 : high > HIGH_MAX ? HIGH_MAX : high;
+    p.rows_shown = p.rows.h / p.high;
     return p;
 }
 
@@ -49,13 +61,15 @@ static void sweep_layout(struct app *a, struct rect body)
     int32_t plane, row, column;
     a->cur.cell = draw_clamp(a->cur.cell, m->cells);
     sweeps_place(&g, a->cur.cell, &plane, &row, &column);
-    a->page = p.rows.h > 1 ? p.rows.h - 1 : 1;
-    a->rows_y = p.rows.y, a->columns_x = p.rows.x + p.label, a->column_width = p.cell;
+    int32_t shown = a->sweep_list ? p.rows.h : p.rows_shown;
+    a->page = shown > 1 ? shown - 1 : 1;
+    a->rows_y = p.rows.y, a->sweep_high = a->sweep_list ? 1 : p.high;
+    a->columns_x = p.rows.x + p.label, a->column_width = p.cell;
     if (a->sweep_list) {
         a->sweep_top = draw_scroll(a->sweep_top, sorted_place(a, m), m->cells, p.rows.h);
         return;
     }
-    a->sweep_top = draw_scroll(a->sweep_top, row, g.rows, p.rows.h);
+    a->sweep_top = draw_scroll(a->sweep_top, row, g.rows, p.rows_shown);
     a->sweep_left = draw_scroll(a->sweep_left, column, g.columns, p.shown);
 }
 
@@ -116,12 +130,12 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
         char n[NUMBER_BYTES];
         st.attr |= on ? CANVAS_REVERSE : 0;
         canvas_put(
-            f->canvas, r, 0, 0, st,
+            f->canvas, r, 0, p->high / 2, st,
             number_fit(n, (double)m->guess[cell], p->cell - 1, p->cell > 7 ? 2 : 1, NUMBER_SIGN));
         return;
     }
     if (!m->has[cell]) {
-        canvas_put(f->canvas, r, p->cell / 2, 0, on ? canvas_plain(CANVAS_REVERSE) : st,
+        canvas_put(f->canvas, r, p->cell / 2, p->high / 2, on ? canvas_plain(CANVAS_REVERSE) : st,
                    sweeps_run(a, m) ? "…" : " ");
         return;
     }
@@ -129,13 +143,13 @@ static void draw_cell(const struct app *a, struct frame *f, struct rect r, const
     st = draw_value_style(f, COLORMAP_DIVERGING, at);
     if (on)
         st.attr |= CANVAS_BOLD | CANVAS_REVERSE;
-    canvas_fill(f->canvas, (struct rect){r.x, r.y, p->cell - 1, 1}, st, " ");
+    canvas_fill(f->canvas, (struct rect){r.x, r.y, p->cell - 1, p->high}, st, " ");
     if (p->cell < CELL_NUMBER) {
         canvas_put(f->canvas, r, p->cell / 2, 0, st, glyph(at));
         return;
     }
     char n[NUMBER_BYTES];
-    canvas_put(f->canvas, r, 0, 0, st,
+    canvas_put(f->canvas, r, 0, p->high / 2, st,
                number_fit(n, change, p->cell - 1, p->cell > 7 ? 2 : 1, NUMBER_SIGN));
 }
 
@@ -192,7 +206,7 @@ static void add_progress(const struct app *a, const struct sweep_map *m, struct 
         bytes_addf(b, " · %.0f/s", rate);
     if (a->sweep.paused && m->done < m->cells)
         bytes_add_string(b, " · stopped");
-    else if (!a->opt.fixed && m->done < m->cells && rate > 0)
+    else if (!a->opt.fixed && m->done < m->cells && m->done >= FEW)
         bytes_addf(b, " · %.0f s left", (m->cells - m->done) / rate);
 }
 
@@ -235,12 +249,13 @@ static void draw_map(const struct app *a, struct frame *f, const struct parts *p
     sweeps_place(g, a->cur.cell, &plane, &at_row, &at_column);
     draw_frame_line(a, f->canvas, p, g, plane);
     draw_heads(a, f->canvas, p, g, at_column);
-    for (int y = 0; y < p->rows.h && a->sweep_top + y < g->rows; y++) {
+    for (int y = 0; y < p->rows_shown && a->sweep_top + y < g->rows; y++) {
         int32_t row = a->sweep_top + y;
-        struct rect r = {p->rows.x, p->rows.y + y, p->label, 1};
+        int at = p->rows.y + y * p->high;
+        struct rect r = {p->rows.x, at + p->high / 2, p->label, 1};
         row_label(a, f->canvas, r, g, row, row == at_row);
         for (int i = 0; i < p->shown; i++) {
-            r = (struct rect){p->rows.x + p->label + i * p->cell, p->rows.y + y, p->cell, 1};
+            r = (struct rect){p->rows.x + p->label + i * p->cell, at, p->cell, p->high};
             draw_cell(a, f, r, p, g->m, sweeps_cell(g, plane, row, a->sweep_left + i), most);
         }
     }
@@ -351,17 +366,17 @@ static void sweep_side(struct app *a, struct frame *f, struct rect r)
     const char *wait = sweeps_run(a, m) ? "…" : "–";
     bool has = m->has[a->cur.cell];
     if (has_guess(m, a->cur.cell))
-        canvas_putf(f->canvas, r, 1, 6, canvas_plain(CANVAS_DIM), "attribution %s",
+        canvas_putf(f->canvas, r, 1, 6, canvas_plain(CANVAS_DIM), "attribution  %s",
                     number_fit(n, (double)m->guess[a->cur.cell], 9, 3, NUMBER_SIGN));
-    canvas_putf(f->canvas, r, 1, 3, canvas_plain(0), "value   %s",
+    canvas_putf(f->canvas, r, 1, 3, canvas_plain(0), "value        %s",
                 has ? number_fit(n, (double)m->value[a->cur.cell], 9, 3, 0) : wait);
-    canvas_putf(f->canvas, r, 1, 4, canvas_plain(0), "base    %s",
+    canvas_putf(f->canvas, r, 1, 4, canvas_plain(0), "base         %s",
                 m->done ? number_fit(n, m->base, 9, 3, 0) : wait);
-    canvas_putf(f->canvas, r, 1, 5, canvas_plain(0), "change  %s",
+    canvas_putf(f->canvas, r, 1, 5, canvas_plain(0), "change       %s",
                 has ? number_fit(n, change_of(m, a->cur.cell), 9, 3, NUMBER_SIGN) : wait);
     const int32_t *list = sweeps_sorted(a);
-    canvas_put(f->canvas, r, 1, 7, canvas_plain(CANVAS_DIM), "largest changes");
-    struct rect rest = {r.x, r.y + 8, r.w, r.h - 8};
+    canvas_put(f->canvas, r, 1, 8, canvas_plain(CANVAS_DIM), "largest changes");
+    struct rect rest = {r.x, r.y + 9, r.w, r.h - 9};
     for (int i = 0; list && i < BEST && i < m->cells && i < rest.h && m->has[list[i]]; i++)
         draw_line(a, f, rest, i, m, list[i], largest(m));
 }
@@ -411,11 +426,11 @@ static bool sweep_noun(const struct app *a, struct noun *n)
 static bool sweep_click(struct app *a, int x, int y)
 {
     const struct sweep_map *m = sweeps_map(a);
-    if (!m || !m->cells || y < a->rows_y || !a->column_width)
+    if (!m || !m->cells || y < a->rows_y || !a->column_width || !a->sweep_high)
         return false;
     struct sweep_grid g = sweeps_grid(m);
     const int32_t *list = sweeps_sorted(a);
-    int32_t plane, row, column, at = a->sweep_top + y - a->rows_y;
+    int32_t plane, row, column, at = a->sweep_top + (y - a->rows_y) / a->sweep_high;
     if (a->sweep_list && list && at < m->cells) {
         a->cur.cell = list[at];
         return true;
