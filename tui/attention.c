@@ -40,6 +40,18 @@ static struct want beside_want(const struct app *a, bool scores, int32_t layer)
     return w;
 }
 
+bool attention_slope_want(const struct app *a, struct want *w)
+{
+    const struct config *cfg = &a->m->cfg;
+    if (cfg->headless || a->pair[0] < 0)
+        return false;
+    *w = want_whole(WANT_SLOPE, (struct site_ref){site_logits(cfg), SITE_ROOT});
+    w->k = app_layer(a) * cfg->n_heads + a->cur.head;
+    w->pos = a->cur.row;
+    w->id[0] = a->pair[0], w->id[1] = a->pair[1];
+    return true;
+}
+
 void attention_want(const struct app *a, struct want_list *l, int32_t head, int32_t heads)
 {
     struct want small = part_want(a, head, heads), large = part_want(a, a->cur.head, 1);
@@ -48,8 +60,11 @@ void attention_want(const struct app *a, struct want_list *l, int32_t head, int3
         want_add(l, large);
     want_add(l, want_whole(WANT_HEADS, (struct site_ref){SITE_PATTERN, app_layer(a)}));
     want_add(l, values_want(a, app_layer(a), a->n));
+    struct want slope;
     if (a->cur.map)
         want_add(l, beside_want(a, a->scores, app_layer(a)));
+    if (a->cur.map && attention_slope_want(a, &slope))
+        want_add(l, slope);
 }
 
 static bool part_open(struct attention_part *p, const struct snapshot *s, const struct want *w)

@@ -57,4 +57,8 @@ bool attention_beside(const struct attention *at, float *out);
 int attention_top(const struct attention *at, const struct attention_row *row, int32_t *src,
                   int max);
 
+/* What is wanted of the slopes of the pair's logit difference along the scores of the cursor's row;
+ * false: there is no pair, or no logits. */
+bool attention_slope_want(const struct app *a, struct want *w);
+
 #endif

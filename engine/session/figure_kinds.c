@@ -5,6 +5,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "measure/grad.h"
+
 enum { UNITS_MAX = 256 };
 
 /* The first unit after i that is not the next row of the same want. */
@@ -236,15 +238,22 @@ static int shares_choose(const struct attribution *f, bool ranked, struct want_d
     return 0;
 }
 
+/* Logit id[0], less that of id[1], where the model answers. */
+static struct metric pair_metric(const struct figure_ask *a)
+{
+    const struct want *w = a->unit->want;
+    return (struct metric){.n = 1 + (w->id[1] >= 0),
+                           .terms = {{METRIC_LOGIT, 1, answer_row(a), w->id[0]},
+                                     {METRIC_LOGIT, -1, answer_row(a), w->id[1]}}};
+}
+
 int figure_direct(const struct figure_ask *a, struct err *e)
 {
     const struct want *w = a->unit->want;
     struct want_direct *to = a->unit->to;
     const struct want_direct *base = a->unit->base;
     struct attribution f;
-    struct metric m = {.n = 1 + (w->id[1] >= 0),
-                       .terms = {{METRIC_LOGIT, 1, answer_row(a), w->id[0]},
-                                 {METRIC_LOGIT, -1, answer_row(a), w->id[1]}}};
+    struct metric m = pair_metric(a);
     int rc = attribute_direct(&f, a->run, &m, (enum attribute_part)w->k, e);
     if (rc)
         return rc;
@@ -258,4 +267,32 @@ int figure_direct(const struct figure_ask *a, struct err *e)
         to->share[i].value = f.values[to->share[i].index];
     attribution_free(&f);
     return rc;
+}
+
+/* One row of a head's gradient. */
+struct slope {
+    int32_t head, row;
+    float *to;
+};
+
+static int take_slope(void *user, struct site_ref s, int32_t row0, int32_t row1,
+                      const struct kn_view *g, struct err *e)
+{
+    const struct slope *x = user;
+    (void)s, (void)e;
+    if (x->row < row0 || x->row >= row1)
+        return 0;
+    struct kn_view line = kn_index(kn_index(*g, 0, x->head), 0, x->row - row0);
+    kn_pack(&line, x->to);
+    return 0;
+}
+
+int figure_slope(const struct figure_ask *a, struct err *e)
+{
+    const struct want *w = a->unit->want;
+    int32_t heads = run_model(a->run)->cfg.n_heads;
+    struct slope x = {w->k % heads, w->pos, a->unit->to};
+    struct metric m = pair_metric(a);
+    return grad_run(a->run, pair_run(a->pair, FACE_BASE), &m,
+                    &(struct site_ref){SITE_ATTN_SCORES, w->k / heads}, 1, take_slope, &x, e);
 }

@@ -160,6 +160,13 @@ static void forget_rows(struct entry *x, int face, int32_t row)
     memset(b->there + (row - b->row0), 0, (size_t)(b->row1 - row) * sizeof *b->there);
 }
 
+/* The last stage that an element is made of: comparisons with the output read all of them. */
+static int32_t stage_of(const struct figures *f, const struct want *w)
+{
+    bool output = w->kind == WANT_COSINE || w->kind == WANT_KL_FINAL;
+    return output ? plan_stages(f->m->plan) - 1 : plan_stage_of(f->m->plan, w->site);
+}
+
 static void forget_changed(struct figures *f, const struct pair *p, int32_t n)
 {
     for (int32_t i = 0; i < f->n_entries; i++) {
@@ -167,7 +174,7 @@ static void forget_changed(struct figures *f, const struct pair *p, int32_t n)
         bool as_long = x->n == n;
         x->n = n;
         for (int face = 0; face < FACE_COUNT; face++) {
-            int32_t row = pair_changed(p, (enum face)face, plan_stage_of(f->m->plan, x->key.site));
+            int32_t row = pair_changed(p, (enum face)face, stage_of(f, &x->key));
             if (!x->face[face])
                 continue;
             if (want_is_whole(x->key.kind)
@@ -244,9 +251,8 @@ struct work {
 static bool is_reached(const struct work *w, int face, const struct want *want, int32_t row)
 {
     int32_t last = run_length(pair_run(w->p, FACE_BASE)) - 1;
-    return face == FACE_BASE ||
-           (want_is_whole(want->kind) ? last : row) >=
-               pair_first_changed_row(w->p, plan_stage_of(w->f->m->plan, want->site));
+    return face == FACE_BASE || (want_is_whole(want->kind) ? last : row) >=
+                                    pair_first_changed_row(w->p, stage_of(w->f, want));
 }
 
 static void mark(struct work *w, int face, const struct figure_unit *u, int32_t n)

@@ -23,8 +23,10 @@ struct want {
     enum want_kind kind;
     struct site_ref site; /* CELL, BEST, PICK, KL_FINAL, COSINE: run_lens_site's */
     /* BEST, HEAD_SAYS: tokens, NEURONS, LAYER_NEURONS: neurons, up to LENS_TOP_MAX; THUMBS: side,
-     * up to HEADS_SMALL_MAX; of what there is; DIRECT: an enum attribute_part */
+     * up to HEADS_SMALL_MAX; of what there is; DIRECT: an enum attribute_part; SLOPE:
+     * layer * n_heads + head */
     int32_t k;
+    int32_t pos;          /* SLOPE: the destination */
     int32_t id[2];        /* tokens; -1 = none */
     int32_t head0, head1; /* of sites with heads: [head0, head1), head1 0 = all */
     int32_t row0, row1;

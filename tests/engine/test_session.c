@@ -119,6 +119,15 @@ static struct want random_want(struct walk *w)
         x.site = run_lens_site(w->f.m, any(w, c->n_layers + 1));
     if (x.kind == WANT_LOGITS || x.kind == WANT_KL)
         x.site = output_site;
+    if (x.kind == WANT_SLOPE) {
+        x.site = output_site;
+        x.k = any(w, c->n_layers * c->n_heads + 1);
+        x.pos = any(w, 8), x.id[0] = any(w, c->d_vocab), x.id[1] = any(w, c->d_vocab + 1) - 1;
+    }
+    if (x.kind == WANT_DIRECT) {
+        x.site = (struct site_ref){SITE_LNF_SCALE, SITE_ROOT};
+        x.k = any(w, ATTRIBUTE_PART_COUNT), x.id[0] = any(w, c->d_vocab);
+    }
     if (x.kind == WANT_HEADS)
         x.site = (struct site_ref){SITE_PATTERN, any(w, c->n_layers)};
     if (x.kind == WANT_HEAD_NORM)
@@ -362,57 +371,6 @@ static void a_nan_is_there(void **state)
     fixture_close(&f);
 }
 
-/* Direct effects: the attribution's own values; heads and neurons largest first, and in that order
- * of the base for the edited run too. */
-static void direct_effects_are_the_attributions(void **state)
-{
-    (void)state;
-    struct fixture f = fixture_open("gpt2");
-    struct session *s;
-    struct err e = {0};
-    assert_int_equal(session_open(&s, f.m, 1 << 24, &e), 0);
-    struct edit *edit = NULL;
-    assert_int_equal(edit_parse(&edit, "blocks.1.attn.hook_z[-1, 1] = 0", &e), 0);
-    struct run *r = fixture_run(&f, NULL, NULL, 1 << 24);
-    struct metric m = {.n = 2, .terms = {{METRIC_LOGIT, 1, -1, 5}, {METRIC_LOGIT, -1, -1, 11}}};
-    static const enum attribute_part all[] = {ATTRIBUTE_BY_LAYER, ATTRIBUTE_BY_HEAD,
-                                              ATTRIBUTE_BY_NEURON, ATTRIBUTE_BY_POS};
-    for (int i = 0; i < 4; i++) {
-        struct attribution a;
-        struct want w = want_whole(WANT_DIRECT, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT});
-        w.k = (int32_t)all[i], w.id[0] = 5, w.id[1] = 11;
-        struct session_want q = plain(f.tokens, f.n);
-        q.wants = &w, q.n_wants = 1;
-        q.target.edits = &edit, q.target.n_edits = 1;
-        const struct snapshot *snap = answer(s, &q);
-        const struct want_direct *base = snapshot_at(snap, FACE_BASE, &w, 0),
-                                 *edited = snapshot_at(snap, FACE_EDITED, &w, 0);
-        assert_int_equal(attribute_direct(&a, r, &m, all[i], &e), 0);
-        assert_true(base->metric == a.metric && base->sum == a.sum);
-        assert_int_equal(base->n, attribution_count(&a) < WANT_SHARES_MAX ? attribution_count(&a)
-                                                                          : WANT_SHARES_MAX);
-        for (int32_t k = 0; k < base->n; k++) {
-            assert_true(base->share[k].value == a.values[base->share[k].index]);
-            assert_int_equal(base->share[k].index, edited->share[k].index);
-            bool ranked = all[i] == ATTRIBUTE_BY_HEAD || all[i] == ATTRIBUTE_BY_NEURON;
-            if (ranked && k)
-                assert_true(fabsf(base->share[k].value) <= fabsf(base->share[k - 1].value));
-            if (!ranked)
-                assert_int_equal(base->share[k].index, k);
-            if (all[i] == ATTRIBUTE_BY_HEAD && base->share[k].index == f.m->cfg.n_heads + 1)
-                assert_true(edited->share[k].value == 0);
-        }
-        if (all[i] == ATTRIBUTE_BY_POS) /* of a head that is zeroed nothing comes from elsewhere */
-            assert_true(fabs(edited->metric - edited->constant - edited->sum) < 1e-4);
-        attribution_free(&a);
-        snapshot_release(snap);
-    }
-    run_free(r);
-    edit_free(edit);
-    session_close(s);
-    fixture_close(&f);
-}
-
 /* What a want takes is cut to the prompt and to LIMIT_FIGURES; what does not fit is left out. */
 static void wants_are_cut_to_what_there_is(void **state)
 {
@@ -522,7 +480,6 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_the_engine_s),
         cmocka_unit_test(a_nan_is_there),
-        cmocka_unit_test(direct_effects_are_the_attributions),
         cmocka_unit_test(wants_are_cut_to_what_there_is),
         cmocka_unit_test(kept_figures_are_never_stale),
         cmocka_unit_test(the_newest_question_wins),

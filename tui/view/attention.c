@@ -176,6 +176,28 @@ static void draw_patches(const struct app *a, struct frame *f, struct rect r)
     free(v);
 }
 
+/* The slope of the pair's difference along the edge's score. */
+static void draw_slope(const struct app *a, struct canvas *c, struct rect r, int x,
+                       struct canvas_style st, enum show show)
+{
+    struct want w;
+    bool stale;
+    const struct snapshot *s = app_newest(a, &stale);
+    if (!s || !attention_slope_want(a, &w))
+        return;
+    const float *base = snapshot_at(s, FACE_BASE, &w, 0),
+                *edited = snapshot_at(s, FACE_EDITED, &w, 0);
+    x += canvas_put(c, r, x, 3, st, "∂Δ/∂score ");
+    if (!base || (show != SHOW_BASE && !edited)) {
+        canvas_put(c, r, x, 3, st, "…");
+        return;
+    }
+    double v = (double)base[a->cur.src];
+    if (show != SHOW_BASE)
+        v = (double)show_value(show, base[a->cur.src], edited[a->cur.src]);
+    draw_number(c, r, x, 3, st, v, 8, 3, NUMBER_SIGN | NUMBER_SMALL | NUMBER_LEFT);
+}
+
 /* The edge under the cursor: its value under the mask, rank, norm of the value, score. */
 static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
                       const struct attention *at, const struct attention_row *row,
@@ -197,7 +219,8 @@ static void draw_edge(const struct app *a, struct canvas *c, struct rect r,
         number_fit(other, (double)beside, 8, at->scores ? 3 : 2, NUMBER_LEFT | sign);
     canvas_putf(c, r, 0, 2, st, "%s %s   value norm %s", at->scores ? "weight" : "score", other,
                 norm ? number_fit(n, (double)*norm, 8, 2, NUMBER_LEFT) : "…");
-    canvas_putf(c, r, 0, 3, st, "rank %d of %d", rank, (int)seen);
+    x = canvas_putf(c, r, 0, 3, st, "rank %d of %d", rank, (int)seen);
+    draw_slope(a, c, r, x + 3, st, at->show);
 }
 
 static void attention_side(struct app *a, struct frame *f, struct rect r)
