@@ -261,6 +261,7 @@ static int stage_compute(struct run *r, int32_t stage, int32_t first, struct err
     struct frame *f = &r->work;
     for (int32_t a = r->dirty_row; !rc && a < r->n; a += step) {
         run_frame_start(f, stage, a, a + step < r->n ? a + step : r->n);
+        f->unseen = true;
         rc = run_exec(r, f, first, last, SITE_COUNT, e);
     }
     return rc || is_short(r) ? rc : run_wait(r->m->be, e); /* so that it can be cancelled */
@@ -338,6 +339,7 @@ static int stage_compute_all(struct run *const *runs, int32_t n, struct err *e)
     for (int32_t i = 0; !rc && i < n; i++) {
         frames[i] = &runs[i]->work;
         run_frame_start(frames[i], stage, runs[i]->dirty_row, runs[i]->n);
+        frames[i]->unseen = true;
         rc = run_keep_stage(runs[i], stage, e);
         if (!rc && stage == 0)
             rc = run_embed_input(runs[i], runs[i]->dirty_row, runs[i]->n, e);

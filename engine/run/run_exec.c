@@ -21,6 +21,7 @@ struct pass {
     struct frame *f;
     const struct step *step;
     bool full;     /* attention sees all positions in this stage */
+    bool fused;    /* scores and pattern are written nowhere: nobody looks at them */
     int32_t n_src; /* sources [0, n_src) can be seen from these rows */
 };
 
@@ -94,6 +95,58 @@ static int run_attention(const struct pass *p, struct kn_call *c, enum site_id a
             return rc;
     }
     return 0;
+}
+
+/* Rows [0, n_src) of keys or values as one view: own ones, or all of them the base's; false: some
+ * are here and some there. */
+static bool all_rows(const struct pass *p, enum site_id all, struct kn_view *out)
+{
+    const struct run *r = p->r;
+    struct site_ref ref = {all, p->f->stage - 1};
+    int32_t split = r->base && plan_order(r->m->plan, ref) >= r->fork_order ? r->fork_row : 0;
+    if (split > 0 && split < p->n_src)
+        return false;
+    *out = run_rows(split ? r->base : r, NULL, p->f->stage, all, 0, p->n_src, 0);
+    return true;
+}
+
+/* The step that mixes, of a stage that has one; its scores and pattern are made right before it. */
+static const struct step *mixing(const struct step *steps, int32_t count)
+{
+    for (int32_t i = 2; i < count; i++)
+        if (steps[i].op == KN_OP_ATTN_MIX && steps[i - 1].op == KN_OP_SOFTMAX &&
+            steps[i - 2].op == KN_OP_ATTN_SCORES)
+            return &steps[i];
+    return NULL;
+}
+
+/* May attention be one call, from step `first` on?  Not where scores or pattern are kept, changed
+ * or looked at. */
+static bool may_fuse(const struct pass *p, const struct step *steps, int32_t count, int32_t first)
+{
+    static const enum site_id made[] = {SITE_ATTN_SCORES, SITE_PATTERN};
+    const struct step *mix = p->f->unseen ? mixing(steps, count) : NULL;
+    struct kn_view v;
+    bool may = mix && mix - 2 >= steps + first && p->full == mix->p.full;
+    for (int i = 0; may && i < 2; i++)
+        may = !p->r->keep[run_slot(p->f->stage, made[i])] &&
+              !run_edited(p->r, p->f->stage, made[i]) && !run_called(p->r, p->f->stage, made[i]) &&
+              all_rows(p, (enum site_id)mix[-2 * i].in[1].id, &v);
+    return may;
+}
+
+/* Scores, softmax and mix as one call; p->step: the mix. */
+static int run_fused(const struct pass *p, struct err *e)
+{
+    const struct step *scores = p->step - 2, *softmax = p->step - 1;
+    struct kn_call c = {.op = KN_OP_ATTENTION, .p = scores->p};
+    c.out[0] = site_rows(p, p->f->stage, p->step->site);
+    c.in[0] = operand_view(p, &scores->in[0]);
+    (void)all_rows(p, (enum site_id)scores->in[1].id, &c.in[1]);
+    (void)all_rows(p, (enum site_id)p->step->in[1].id, &c.in[2]);
+    c.in[3] = operand_view(p, &softmax->in[1]);
+    c.p.dest0 = p->f->r0;
+    return run_status(kn_run(stage_backend(p->r, p->f->stage), &c), e);
 }
 
 /* Queries, keys or values from an edited per-head residual input: ln1 and the projection, head by
@@ -177,6 +230,8 @@ static int run_routed(const struct pass *p, const struct kn_call *c, struct err 
 static int run_step(const struct pass *p, struct err *e)
 {
     enum site_id all;
+    if (p->fused && p->step->op == KN_OP_ATTN_MIX)
+        return run_fused(p, e);
     struct kn_call c = step_call(p, &all);
     if (p->step->op == KN_OP_TOP_INDEX)
         p->r->routes.of = NULL;
@@ -285,7 +340,7 @@ static int step_ready(struct pass *p, const struct step *s, enum site_id want, b
 {
     struct run *r = p->r;
     p->step = s;
-    *ready = step_active(r, p->f, s, want) &&
+    *ready = step_active(r, p->f, s, want) && !(p->fused && site_is_attention(s->site)) &&
              !(p->f == &r->look &&
                run_called(r, p->f->stage, s->site)); /* kept: what callbacks left */
     if (*ready && run_cancelled(r))
@@ -317,6 +372,7 @@ static int exec_all(struct run *const *runs, struct frame *const *frames, int32_
         pass[j] = (struct pass){
             .r = runs[j], .f = frames[j], .full = run_stage_full(runs[j], frames[j]->stage)};
         pass[j].n_src = pass[j].full ? runs[j]->n : frames[j]->r1;
+        pass[j].fused = want == SITE_COUNT && may_fuse(&pass[j], steps, count, first);
     }
     int rc = 0;
     for (int32_t i = first; !rc && i < last; i++) {

@@ -278,7 +278,7 @@ int32_t run_frame_rows(const struct run *r, int32_t stage, enum site_id want)
 
 void run_frame_start(struct frame *f, int32_t stage, int32_t r0, int32_t r1)
 {
-    f->stage = stage, f->r0 = r0, f->r1 = r1, f->upto = 0;
+    f->stage = stage, f->r0 = r0, f->r1 = r1, f->upto = 0, f->unseen = false;
     memset(f->extra, 0, sizeof f->extra);
 }
 

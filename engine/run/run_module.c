@@ -154,7 +154,7 @@ static int steps_run(struct run *r, const struct run_module *m, const float *x, 
     struct module at = module_of(&r->m->cfg, m->index);
     enum site_id in = at.in, out = at.out;
     struct frame *f = &r->work;
-    f->stage = plan_stage_of(r->m->plan, module_out(&r->m->cfg, m)), f->r0 = 0, f->r1 = n;
+    run_frame_start(f, plan_stage_of(r->m->plan, module_out(&r->m->cfg, m)), 0, n);
     const struct step *steps = plan_stage(r->m->plan, f->stage, &count);
     for (int32_t i = 0; i < count; i++) {
         if (steps[i].site == at.first && first < 0)

@@ -46,6 +46,7 @@ struct frame {
     int32_t upto;           /* steps of the stage done in this frame */
     bool extra[SITE_COUNT]; /* on-request sites done */
     uint64_t version;       /* of the run when it was filled */
+    bool unseen; /* nobody will read its sites, but those that are kept: steps may be fused */
     struct buffer site[SITE_COUNT];
 };
 

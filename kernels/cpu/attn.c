@@ -1,4 +1,5 @@
-/* attn.c - attn_scores, softmax, attn_mix.
+/* attn.c - attn_scores, softmax, attn_mix, and attention, which is the three for a block of rows at
+ * a time.
  *
  * Sources hidden by causality are not computed, so what lies in their rows (not yet written, or
  * NaN) cannot reach a result, and a row costs the same in an incremental rerun as in a full one.
@@ -10,8 +11,15 @@
 #include <string.h>
 
 enum {
-    BLOCK_ROWS = 24, /* dest rows of one head that are one unit of work */
-    MIX_ROWS = 6     /* dest rows that go through their common sources together */
+    BLOCK_ROWS = 24,  /* dest rows of one head that are one unit of work */
+    MIX_ROWS = 6,     /* dest rows that go through their common sources together */
+    MIX_SOURCES = 128 /* sources that all rows of a unit visit before the next ones */
+};
+
+/* Scores or shares of a unit's rows: row i of it at `row` + i * stride. */
+struct square {
+    float *row;
+    int64_t stride;
 };
 
 struct attn_job {
@@ -95,9 +103,11 @@ static void alibi_add(const struct kn_param *p, float slope, int64_t d, int64_t 
         row[s] += p->alibi * (half_round_bf16(slope * half_round_bf16((float)(p->src0 + s))) - own);
 }
 
-static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end)
+/* Of rows [first, end) the sources before `stop`, which no row sees past. */
+static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end,
+                         const struct square *out, int64_t stop)
 {
-    const struct kn_view *out = &j->call->out[0], *q = &j->call->in[0], *k = &j->call->in[1];
+    const struct kn_view *q = &j->call->in[0], *k = &j->call->in[1];
     const struct kn_param *p = &j->call->p;
     int64_t lo = first_visible(j, first), hi = end_visible(j, end - 1);
     if (lo < hi) {
@@ -109,12 +119,12 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
                          .m = end - first,
                          .n = hi - lo,
                          .k = j->dh,
-                         .out = view_row(out, h, first) + lo,
-                         .out_stride = out->stride[1]};
+                         .out = out->row + lo,
+                         .out_stride = out->stride};
         j->isa->gemm_nk(&g);
     }
     for (int64_t d = first; d < end; d++) {
-        float *row = view_row(out, h, d);
+        float *row = out->row + (d - first) * out->stride;
         lo = first_visible(j, d);
         hi = end_visible(j, d);
         hi = hi < lo ? lo : hi;
@@ -123,7 +133,7 @@ static void scores_block(const struct attn_job *j, int64_t h, int64_t first, int
         j->isa->scale_cap(row + lo, hi - lo, p->scale, p->softcap);
         if (p->alibi != 0)
             alibi_add(p, kn_alibi_slope(h, j->heads), d, lo, hi, row);
-        for (int64_t s = hi; s < j->sources; s++)
+        for (int64_t s = hi; s < stop; s++)
             row[s] = -INFINITY;
     }
 }
@@ -134,7 +144,9 @@ static void scores_units(void *ctx, int64_t first, int64_t end, void *scratch)
     const struct attn_job *j = ctx;
     for (int64_t u = first; u < end; u++) {
         int64_t row = u % j->blocks * BLOCK_ROWS;
-        scores_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows));
+        struct square out = {view_row(&j->call->out[0], u / j->blocks, row),
+                             j->call->out[0].stride[1]};
+        scores_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows), &out, j->sources);
     }
 }
 
@@ -146,37 +158,46 @@ enum kn_status cpu_ATTN_SCORES(struct cpu *c, const struct kn_call *call)
     return attn_run(c, &j, scores_units);
 }
 
-static void mix_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end)
+/* Add sources [lo, hi) to rows [first, end): a chain per element, which goes on where it is. */
+static void mix_part(const struct attn_job *j, int64_t h, int64_t first, int64_t rows,
+                     const float *share, int64_t stride, const struct kn_view *v, int64_t lo,
+                     int64_t hi)
 {
-    const struct kn_view *out = &j->call->out[0], *pattern = &j->call->in[0], *v = &j->call->in[1];
-    struct gemm g = {.x_stride = pattern->stride[1],
+    const struct kn_view *out = &j->call->out[0];
+    struct gemm g = {.x = share + lo,
+                     .x_stride = stride,
+                     .w = view_row(v, lo, h / j->share),
                      .w_stride = v->stride[0],
                      .w_type = KN_F32,
+                     .m = rows,
                      .n = j->dh,
+                     .k = hi - lo,
+                     .out = view_row(out, first, h),
                      .out_stride = out->stride[0]};
+    if (lo < hi)
+        j->isa->gemm_chain(&g);
+}
+
+/* Values of some sources are used by all rows while they are near: what some rows see in common,
+ * block by block, then each one's own rest. */
+static void mix_block(const struct attn_job *j, int64_t h, int64_t first, int64_t end,
+                      const struct square *pattern, const struct kn_view *v)
+{
     if (!j->call->p.accumulate)
         for (int64_t d = first; d < end; d++)
-            memset(view_row(out, d, h), 0, (size_t)j->dh * sizeof(float));
-    for (int64_t d = first; d < end; d += MIX_ROWS) {
-        /* What all of these rows see, then each one's own rest: the same chain, in two parts. */
-        int64_t stop = least(d + MIX_ROWS, end), common = end_visible(j, d);
-        g.x = view_row(pattern, h, d);
-        g.w = view_row(v, 0, h / j->share);
-        g.out = view_row(out, d, h);
-        g.m = stop - d;
-        g.k = common;
-        j->isa->gemm_chain(&g);
-        g.m = 1;
-        for (int64_t e = d + 1; e < stop; e++) {
-            g.k = end_visible(j, e) - common;
-            if (g.k == 0)
+            memset(view_row(&j->call->out[0], d, h), 0, (size_t)j->dh * sizeof(float));
+    for (int64_t s = 0; s < end_visible(j, end - 1); s += MIX_SOURCES)
+        for (int64_t d = first; d < end; d += MIX_ROWS) {
+            const float *share = pattern->row + (d - first) * pattern->stride;
+            int64_t stop = least(d + MIX_ROWS, end), common = end_visible(j, d);
+            mix_part(j, h, d, stop - d, share, pattern->stride, v, s,
+                     least(s + MIX_SOURCES, common));
+            if (common >= s + MIX_SOURCES || common < s)
                 continue;
-            g.x = view_row(pattern, h, e) + common;
-            g.w = view_row(v, common, h / j->share);
-            g.out = view_row(out, e, h);
-            j->isa->gemm_chain(&g);
+            for (int64_t e = d + 1; e < stop; e++)
+                mix_part(j, h, e, 1, share + (e - d) * pattern->stride, 0, v, common,
+                         end_visible(j, e));
         }
-    }
 }
 
 static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)
@@ -185,7 +206,8 @@ static void mix_units(void *ctx, int64_t first, int64_t end, void *scratch)
     const struct attn_job *j = ctx;
     for (int64_t u = first; u < end; u++) {
         int64_t row = u % j->blocks * BLOCK_ROWS;
-        mix_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows));
+        struct square p = {view_row(&j->call->in[0], u / j->blocks, row), j->call->in[0].stride[1]};
+        mix_block(j, u / j->blocks, row, least(row + BLOCK_ROWS, j->rows), &p, &j->call->in[1]);
     }
 }
 
@@ -214,18 +236,24 @@ static void sink_take(float *p, int64_t n, float most, float sink)
         p[i] = (float)((double)p[i] * keep);
 }
 
+/* One row, of which `visible` sources are seen. */
+static void softmax_row(const struct attn_job *j, int64_t h, float *out, const float *x,
+                        int64_t visible, const struct kn_view *sinks)
+{
+    float most = cpu_absent(sinks) ? 0 : greatest(x, visible);
+    j->isa->softmax(out, x, visible);
+    if (!cpu_absent(sinks))
+        sink_take(out, visible, most, kn_load(sinks, h));
+}
+
 static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     (void)scratch;
     const struct attn_job *j = ctx;
-    bool sinks = !cpu_absent(&j->call->in[1]);
     for (int64_t u = first; u < end; u++) {
         int64_t h = u / j->rows, d = u % j->rows, visible = end_visible(j, d);
-        float *out = view_row(&j->call->out[0], h, d), *x = view_row(&j->call->in[0], h, d);
-        float most = sinks ? greatest(x, visible) : 0;
-        j->isa->softmax(out, x, visible);
-        if (sinks)
-            sink_take(out, visible, most, kn_load(&j->call->in[1], h));
+        float *out = view_row(&j->call->out[0], h, d);
+        softmax_row(j, h, out, view_row(&j->call->in[0], h, d), visible, &j->call->in[1]);
         memset(out + visible, 0, (size_t)(j->sources - visible) * sizeof *out);
     }
 }
@@ -244,4 +272,35 @@ enum kn_status cpu_SOFTMAX(struct cpu *c, const struct kn_call *call)
                          .rows = in->shape[1],
                          .sources = in->shape[2]};
     return cpu_each(c, j.heads * j.rows, j.sources * EXP_COST, softmax_units, &j);
+}
+
+static void attention_units(void *ctx, int64_t first, int64_t end, void *scratch)
+{
+    const struct attn_job *j = ctx;
+    const struct square own = {scratch, j->sources};
+    for (int64_t u = first; u < end; u++) {
+        int64_t h = u / j->blocks, r0 = u % j->blocks * BLOCK_ROWS,
+                r1 = least(r0 + BLOCK_ROWS, j->rows);
+        scores_block(j, h, r0, r1, &own, end_visible(j, r1 - 1));
+        for (int64_t d = r0; d < r1; d++) {
+            float *row = own.row + (d - r0) * own.stride;
+            softmax_row(j, h, row, row, end_visible(j, d), &j->call->in[3]);
+        }
+        mix_block(j, h, r0, r1, &own, &j->call->in[2]);
+    }
+}
+
+enum kn_status cpu_ATTENTION(struct cpu *c, const struct kn_call *call)
+{
+    const struct kn_view *q = &call->in[0], *k = &call->in[1], *v = &call->in[2], *out = call->out;
+    int64_t sources = cpu_is(k, KN_F32, 3) ? k->shape[0] : 0;
+    struct kn_view square = kn_view3(NULL, KN_F32, q->shape[1], q->shape[0], sources);
+    struct attn_job j, mix;
+    if (!attn_job(&j, c, call, &square, q, k) || !attn_job(&mix, c, call, &square, out, v) ||
+        mix.share != j.share || call->p.src0 != 0 || call->p.accumulate ||
+        !cpu_is_sinks(&call->in[3], j.heads) || mix.dh != j.dh)
+        return KN_BAD_CALL;
+    if (!pool_reserve(c->pool, (size_t)(BLOCK_ROWS * sources) * sizeof(float)))
+        return KN_OUT_OF_MEMORY;
+    return attn_run(c, &j, attention_units);
 }

@@ -2,6 +2,7 @@
 #include "fixture.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,12 +149,71 @@ static void test_edits(void **state)
     fixture_names_free(names);
 }
 
+/* The last residual stream of a run that keeps `cache` bytes, and how often attention was one call.
+ */
+static float *traced_stream(const struct fixture *f, struct kn_backend *be, size_t cache,
+                            const char *edit, int64_t *calls)
+{
+    char path[300];
+    struct err e = {0};
+    struct model *m;
+    snprintf(path, sizeof path, "tests/fixtures/models/%s", f->m->name);
+    if (model_open(&m, path, be, &e))
+        fail_msg("%s", e.text);
+    struct edit_program *p = edit ? fixture_program(m, f->n, &edit, 1) : NULL;
+    struct run *r = fixture_run_new(m, NULL, cache);
+    int64_t before = kn_seen(be, KN_OP_ATTENTION)->calls;
+    sync_ok(r, fixture_input(f), p, NULL);
+    *calls = kn_seen(be, KN_OP_ATTENTION)->calls - before;
+    int32_t layer = m->cfg.n_layers - 1;
+    float *values = malloc((size_t)f->n * (size_t)m->cfg.d_model * sizeof *values);
+    if (run_read(r, (struct site_ref){site_stream(&m->cfg, layer), layer}, 0, f->n, values, NULL,
+                 &e))
+        fail_msg("%s", e.text);
+    run_free(r);
+    edit_program_free(p);
+    model_close(m);
+    return values;
+}
+
+/* Where nobody looks at the pattern it is not written, and every value keeps its bits; where it is
+ * kept or edited, it is. */
+static void test_fused(void **state)
+{
+    (void)state;
+    char **names = fixture_names_with("cache.safetensors"), why[200];
+    struct kn_options o = {.backend = "trace:cpu", .threads = 2, .cpu = -1};
+    struct kn_backend *be = kn_open(&o, why, sizeof why);
+    int models = 0;
+    assert_non_null(be);
+    for (char **name = names; *name; name++, models++) {
+        struct fixture f = fixture_open(*name);
+        int64_t in_one, in_three, edited;
+        size_t bytes = (size_t)f.n * (size_t)f.m->cfg.d_model * sizeof(float);
+        float *a = traced_stream(&f, be, 0, NULL, &in_one),
+              *b = traced_stream(&f, be, SIZE_MAX / 4, NULL, &in_three),
+              *c = traced_stream(&f, be, 0, "blocks.0.attn.hook_pattern *= 1", &edited);
+        assert_memory_equal(a, b, bytes);
+        assert_memory_equal(a, c, bytes);
+        assert_int_equal(in_one, f.m->cfg.n_layers);
+        assert_int_equal(in_three, 0);
+        assert_int_equal(edited, f.m->cfg.n_layers - 1);
+        free(a), free(b), free(c);
+        fixture_close(&f);
+    }
+    print_message("%d models\n", models);
+    assert_true(models > 0);
+    fixture_names_free(names);
+    kn_close(be);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_sites),
         cmocka_unit_test(test_edits),
+        cmocka_unit_test(test_fused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -197,6 +197,7 @@ static const struct {
     [KN_OP_ATTN_SCORES] = {{1}, {0, -1}},
     [KN_OP_SOFTMAX] = {{1}, {1, -1}},
     [KN_OP_ATTN_MIX] = {{0}, {1, -1}},
+    [KN_OP_ATTENTION] = {{0}, {0, -1, -1, -1}},
     [KN_OP_HEAD_RESULT] = {{0}, {0, -1}},
     [KN_OP_RESULT_PATCH] = {{0}, {0, 0, -1}},
     [KN_OP_TOPK] = {{0, 0}, {0}},
