@@ -1,4 +1,4 @@
-/* edit_scan.h - the reading head of the edit parser; private to edit_parse.c.
+/* edit_scan.h - the reading head of the edit parser; private to edit_parse*.c.
  *
  * Functions that return int return 0 or, with the error filled, a negative code; scan_take and
  * scan_int skip the blanks before their part. */
@@ -32,5 +32,8 @@ bool scan_word_is(const char *p, size_t n, const char *word);
 int scan_int(struct scan *s, int32_t *out);
 /* A string in quotes, to the text pool with a NUL behind it. */
 int scan_quoted(struct scan *s, const char **text, int32_t *len);
+/* "[…]" if it is next; "OP VALUE [, renormalize]" up to the end of the text. */
+int edit_parse_index(struct scan *s);
+int edit_parse_action(struct scan *s);
 
 #endif

@@ -409,7 +409,7 @@ static enum site_id hidden_by(const struct run *r, struct site_ref s)
     bool per_head = s.id == SITE_ATTN_IN || s.id == SITE_Q_INPUT || s.id == SITE_K_INPUT ||
                     s.id == SITE_V_INPUT;
     for (int id = 0; per_head && id < SITE_COUNT; id++)
-        if (site_conflicts(s.id, (enum site_id)id) && run_edited(r, s.layer + 1, (enum site_id)id))
+        if (r->m->plan->conflicts[s.id][id] && run_edited(r, s.layer + 1, (enum site_id)id))
             return (enum site_id)id;
     return SITE_COUNT;
 }
@@ -443,7 +443,7 @@ static int conflicts_check(const struct walk *w, struct err *e)
 {
     for (int a = 0; a < SITE_COUNT; a++)
         for (int b = 0; w->grad_changed[a] && b < SITE_COUNT; b++)
-            if (site_conflicts((enum site_id)a, (enum site_id)b) && is_live(w, (enum site_id)b))
+            if (w->r->m->plan->conflicts[a][b] && is_live(w, (enum site_id)b))
                 return err_set(
                     e, ERR_BAD_INPUT,
                     "layer %d · the gradient at %s cannot be changed beside %s · one would hide the other",

@@ -181,12 +181,18 @@ static void emit_wanted(struct emitter *em, enum site_id site, struct operand fr
     emit(em, KN_OP_COPY, site, (struct operand[KN_IN_MAX]){from})->when = STEP_IF_WANTED;
 }
 
-/* A projection of attention's input `x` to heads; also its two replacements, from per-head residual
- * inputs. */
-static void emit_heads(struct emitter *em, enum site_id x, enum site_id out, enum site_id port,
-                       enum site_id input, enum weight_id w, enum weight_id b)
+/* A copy through which its source is read. */
+static void emit_copy(struct emitter *em, enum site_id site)
 {
-    emit_wanted(em, port, (struct operand){OPERAND_SITE, x});
+    emit_wanted(em, site, (struct operand){OPERAND_SITE, site_copied(em->cfg, site)});
+}
+
+/* A projection of attention's input to heads, through a port; also its two replacements, from
+ * per-head residual inputs. */
+static void emit_heads(struct emitter *em, enum site_id out, enum site_id port, enum site_id input,
+                       enum weight_id w, enum weight_id b)
+{
+    emit_copy(em, port);
     emit(em, KN_OP_LINEAR, out,
          (struct operand[KN_IN_MAX]){{OPERAND_SITE, port}, WEIGHT(w), WEIGHT(b)})
         ->flat_out = true;
@@ -263,12 +269,11 @@ static enum site_id emit_attention(struct emitter *em)
     emit_wanted(em, SITE_Q_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_K_INPUT, (struct operand)REPEAT(RESID_PRE));
     emit_wanted(em, SITE_V_INPUT, (struct operand)REPEAT(RESID_PRE));
-    enum site_id x = before ? SITE_LN1_OUT : SITE_RESID_PRE;
     if (before)
         emit_ln1(em, SITE_RESID_PRE);
-    emit_heads(em, x, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
-    emit_heads(em, x, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
-    emit_heads(em, x, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
+    emit_heads(em, SITE_Q, SITE_Q_IN, SITE_Q_INPUT, W_Q, B_Q);
+    emit_heads(em, SITE_K, SITE_K_IN, SITE_K_INPUT, W_K, B_K);
+    emit_heads(em, SITE_V, SITE_V_IN, SITE_V_INPUT, W_V, B_V);
     enum site_id query = SITE_Q, key = SITE_K;
     if (cfg->qk_norm && cfg->qk_norm_joined) {
         emit_joined_norm(em, SITE_Q, SITE_Q_NORM_JOINED_SCALE, SITE_Q_NORM_JOINED_NORMALIZED,
@@ -324,9 +329,9 @@ static void emit_dense(struct emitter *em, struct operand x, enum site_id out)
 {
     const struct config *cfg = em->cfg;
     if (cfg->gated) {
-        emit_wanted(em, SITE_GATE_IN, x);
+        emit_copy(em, SITE_GATE_IN);
         EMIT(em, LINEAR, PRE, AT(GATE_IN), WEIGHT(W_GATE), WEIGHT(B_GATE));
-        emit_wanted(em, SITE_UP_IN, x);
+        emit_copy(em, SITE_UP_IN);
         EMIT(em, LINEAR, PRE_LINEAR, AT(UP_IN), WEIGHT(W_IN), WEIGHT(B_IN));
         struct step *s = EMIT(em, ACT, ACT_OUT, AT(PRE));
         s->when = STEP_IF_WANTED;
@@ -337,7 +342,7 @@ static void emit_dense(struct emitter *em, struct operand x, enum site_id out)
         s->edited = SITE_ACT_OUT;
     } else {
         if (cfg->norm_place == NORM_RESIDUAL) { /* the stream goes on from the same norm */
-            emit_wanted(em, SITE_UP_IN, x);
+            emit_copy(em, SITE_UP_IN);
             x.id = SITE_UP_IN;
         }
         EMIT(em, LINEAR, PRE, x, WEIGHT(W_IN), WEIGHT(B_IN));
@@ -372,7 +377,7 @@ static enum site_id emit_mlp(struct emitter *em, enum site_id input)
     bool branch = cfg->norm_place != NORM_RESIDUAL; /* else hook_mlp_in stands before ln1 */
     struct operand x = {OPERAND_SITE, before ? SITE_LN2_OUT : branch ? SITE_MLP_IN : input};
     if (branch)
-        emit_wanted(em, SITE_MLP_IN, (struct operand){OPERAND_SITE, input});
+        emit_copy(em, SITE_MLP_IN);
     if (before)
         emit_ln2(em, SITE_MLP_IN);
     enum site_id out = site_mlp_made(cfg);
@@ -410,7 +415,7 @@ static void emit_block(struct emitter *em)
     }
     EMIT(em, ADD, RESID_MID, AT(RESID_PRE), {OPERAND_SITE, added});
     if (cfg->norm_place == NORM_RESIDUAL) {
-        emit_wanted(em, SITE_MLP_IN, (struct operand)AT(RESID_MID)); /* branch and stream read it */
+        emit_copy(em, SITE_MLP_IN); /* branch and stream read it */
         emit_ln1(em, SITE_MLP_IN);
         stream = SITE_LN1_OUT;
     }
@@ -463,19 +468,6 @@ static void stage_take(struct plan *p, struct emitter *em, int32_t stage, int32_
         }
 }
 
-/* What the steps say of the sites that they write and read. */
-static void sites_mark(struct plan *p, int32_t n)
-{
-    for (const struct step *s = p->steps; s < p->steps + n; s++) {
-        p->always[s->site] |= s->when == STEP_ALWAYS;
-        for (int k = 0; k < KN_IN_MAX; k++) {
-            enum operand_kind kind = s->in[k].kind;
-            if (kind == OPERAND_ALL || kind == OPERAND_PREV || kind == OPERAND_ROOT)
-                p->carried[s->in[k].id] = true;
-        }
-    }
-}
-
 struct plan *plan_build(const struct config *cfg)
 {
     struct plan *p = calloc(1, sizeof *p);
@@ -503,7 +495,7 @@ struct plan *plan_build(const struct config *cfg)
         plan_free(p);
         return NULL;
     }
-    sites_mark(p, em.n);
+    plan_sites_mark(p, em.n);
     return p;
 }
 
@@ -513,88 +505,4 @@ void plan_free(struct plan *p)
         return;
     free(p->steps), free(p->first);
     free(p);
-}
-
-int32_t plan_stages(const struct plan *p)
-{
-    return p->stages;
-}
-
-const struct step *plan_stage(const struct plan *p, int32_t stage, int32_t *n)
-{
-    *n = p->count[stage];
-    return p->steps + p->first[stage];
-}
-
-int32_t plan_stage_of(const struct plan *p, struct site_ref s)
-{
-    switch (site_table[s.id].scope) {
-    case SCOPE_EMBED: return 0;
-    case SCOPE_BLOCK: return s.layer + 1;
-    default: return p->cfg.n_layers + 1;
-    }
-}
-
-int32_t plan_order(const struct plan *p, struct site_ref s)
-{
-    int32_t stage = plan_stage_of(p, s), n;
-    const struct step *steps = plan_stage(p, stage, &n);
-    for (int32_t i = 0; i < n; i++)
-        if (steps[i].site == s.id)
-            return stage * PLAN_STAGE_ORDER + i;
-    return stage * PLAN_STAGE_ORDER; /* hook_tokens: before the first step */
-}
-
-static int32_t first_writer(const struct step *steps, enum site_id site)
-{
-    int32_t i = 0;
-    while (steps[i].site != site)
-        i++;
-    return i;
-}
-
-int32_t plan_weight_order(const struct plan *p, int32_t row, enum weight_id w)
-{
-    const int32_t stages[] = {0, weight_row_layer(&p->cfg, row) + 1, p->cfg.n_layers + 1};
-    for (int i = 0; i < 3; i++) {
-        int32_t n;
-        const struct step *steps = plan_stage(p, stages[i], &n);
-        for (int32_t k = 0; k < n; k++)
-            for (int j = 0; j < KN_IN_MAX; j++)
-                if ((steps[k].in[j].kind == OPERAND_WEIGHT ||
-                     steps[k].in[j].kind == OPERAND_EXPERT) &&
-                    steps[k].in[j].id == w) {
-                    while (steps[k].in_place) /* what it amends is made again */
-                        k = first_writer(steps, steps[k].site);
-                    return stages[i] * PLAN_STAGE_ORDER + k;
-                }
-    }
-    assert(0 && "a weight that no step reads");
-    return 0;
-}
-
-int32_t plan_window(const struct plan *p, int32_t layer)
-{
-    int32_t n, window = 0;
-    const struct step *steps = plan_stage(p, layer + 1, &n);
-    for (int32_t i = 0; i < n; i++)
-        window = steps[i].p.window ? steps[i].p.window : window;
-    return window;
-}
-
-double plan_step_flops(const struct plan *p, const struct step *s, int32_t n)
-{
-    const struct config *c = &p->cfg;
-    double out = (double)site_row_size(c, s->site, n) * n;
-    switch (s->op) {
-    case KN_OP_LINEAR: return 2 * out * (double)weight_k(c, (enum weight_id)s->in[1].id);
-    case KN_OP_HEAD_RESULT: return 2 * out * c->d_head;
-    case KN_OP_RESULT_PATCH: return 2 * out * (double)weight_k(c, W_O);
-    /* half of the square is masked */
-    case KN_OP_ATTN_SCORES: return out * c->d_head;
-    case KN_OP_ATTN_MIX: return out * n;
-    case KN_OP_COPY:
-    case KN_OP_EMBED: return 0;
-    default: return out;
-    }
 }

@@ -77,11 +77,16 @@ struct plan {
     int32_t *first, *count;   /* [stages] */
     bool always[SITE_COUNT];  /* some step that always runs writes it */
     bool carried[SITE_COUNT]; /* other stages, or rows that come later, read it */
+    /* Would changing one hide the other, in one layer?  Queries, keys and values come from one of
+     * their inputs; those per head have a norm of their own. */
+    bool conflicts[SITE_COUNT][SITE_COUNT];
 };
 
 /* Build the plan of a model shape.  NULL only when memory is out. */
 struct plan *plan_build(const struct config *cfg);
 void plan_free(struct plan *p);
+/* The end of building: what n steps say of their sites. */
+void plan_sites_mark(struct plan *p, int32_t n);
 
 int32_t plan_stages(const struct plan *p); /* n_layers + 2 */
 /* The steps of a stage; *n = how many.  Stages with the same steps have the same ones. */

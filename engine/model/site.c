@@ -152,26 +152,6 @@ enum site_id site_logits(const struct config *cfg)
     return cfg->final_softcap > 0 ? SITE_LOGITS : SITE_UNEMBED_OUT;
 }
 
-bool site_conflicts(enum site_id a, enum site_id b)
-{
-    static const enum site_id pairs[][2] = {
-        {SITE_ATTN_IN, SITE_Q_INPUT}, {SITE_ATTN_IN, SITE_K_INPUT}, {SITE_ATTN_IN, SITE_V_INPUT},
-        {SITE_ATTN_IN, SITE_Q_IN},    {SITE_ATTN_IN, SITE_K_IN},    {SITE_ATTN_IN, SITE_V_IN},
-        {SITE_Q_INPUT, SITE_Q_IN},    {SITE_K_INPUT, SITE_K_IN},    {SITE_V_INPUT, SITE_V_IN},
-    };
-    static const enum site_id norm[] = {SITE_LN1_SCALE, SITE_LN1_NORMALIZED,
-                                        SITE_LN1_OUT}; /* each head has its own then */
-    static const enum site_id per_head[] = {SITE_ATTN_IN, SITE_Q_INPUT, SITE_K_INPUT, SITE_V_INPUT};
-    for (size_t i = 0; i < sizeof norm / sizeof *norm; i++)
-        for (size_t k = 0; k < sizeof per_head / sizeof *per_head; k++)
-            if ((a == norm[i] && b == per_head[k]) || (b == norm[i] && a == per_head[k]))
-                return true;
-    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
-        if ((a == pairs[i][0] && b == pairs[i][1]) || (a == pairs[i][1] && b == pairs[i][0]))
-            return true;
-    return false;
-}
-
 const char *site_refusal(const struct config *cfg, enum site_id id)
 {
     if (id == SITE_ATTN_IN && cfg->n_kv_heads != cfg->n_heads)

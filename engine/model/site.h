@@ -58,8 +58,8 @@ const char *site_refusal(const struct config *cfg, enum site_id id);
 /* Is it what a module takes or returns, with no hook in TransformerLens?  Such sites are listed
  * with other libraries' names. */
 bool site_is_module_port(enum site_id id);
-/* An on-request copy has, unless it is edited, the value of this site (hook_mlp_in: the residual
- * stream); others: itself. */
+/* An on-request copy, which plan.c emits from it, has unless it is edited the value of this site
+ * (hook_mlp_in: the residual stream); others: itself. */
 enum site_id site_copied(const struct config *cfg, enum site_id id);
 /* What is copied in the end: a copy may be that of a copy. */
 enum site_id site_origin(const struct config *cfg, enum site_id id);
@@ -79,9 +79,6 @@ enum site_id site_mixed(const struct config *cfg);
 enum site_id site_stream(const struct config *cfg, int32_t layer);
 /* The site whose values are the model's logits. */
 enum site_id site_logits(const struct config *cfg);
-/* Would changing one hide the other, in one layer?  Queries, keys and values come from one of their
- * inputs; those per head have a norm of their own. */
-bool site_conflicts(enum site_id a, enum site_id b);
 /* Write the full name ("blocks.3.attn.hook_z"); returns buf. */
 char *site_name(struct site_ref s, char buf[LIMIT_NAME]);
 /* Shape without the batch for n positions; returns the rank. */

@@ -83,12 +83,12 @@ static void forget(struct run *r)
     r->version++;
 }
 
-static int inputs_check(const struct callbacks *c, struct err *e)
+static int inputs_check(const struct plan *p, const struct callbacks *c, struct err *e)
 {
     for (int32_t i = 0; i < c->n; i++)
         for (int32_t j = 0; j < i; j++) {
             const struct callback *a = &c->list[j], *b = &c->list[i];
-            if (site_conflicts(a->site.id, b->site.id) && a->site.layer == b->site.layer &&
+            if (p->conflicts[a->site.id][b->site.id] && a->site.layer == b->site.layer &&
                 a->dir == CALLBACK_FORWARD && b->dir == CALLBACK_FORWARD &&
                 !((a->flags | b->flags) & CALLBACK_READS))
                 return err_set(
@@ -101,7 +101,7 @@ static int inputs_check(const struct callbacks *c, struct err *e)
 
 int run_callbacks(struct run *r, const struct callbacks *c, int32_t row0, struct err *e)
 {
-    int rc = c ? inputs_check(c, e) : 0;
+    int rc = c ? inputs_check(r->m->plan, c, e) : 0;
     if (rc)
         return rc;
     int32_t before = run_called_order(r), n_before = r->called.n;

@@ -88,12 +88,12 @@ static int source_check(const struct run *r, const struct edit_instr *a, const s
     return 0;
 }
 
-static int inputs_check(const struct edit_program *p, struct err *e)
+static int inputs_check(const struct run *r, const struct edit_program *p, struct err *e)
 {
     for (int32_t i = 0; i < p->n_instrs; i++)
         for (int32_t j = 0; j < i; j++) {
             struct site_ref a = p->instrs[j].site, b = p->instrs[i].site;
-            if (a.layer == b.layer && site_conflicts(a.id, b.id))
+            if (a.layer == b.layer && r->m->plan->conflicts[a.id][b.id])
                 return err_set(
                     e, ERR_BAD_INPUT,
                     "layer %d · %s and %s cannot both be edited · one would hide the other",
@@ -119,7 +119,7 @@ int run_edits_set(struct run *r, const struct edit_program *prog, struct run *co
     if (!first || !src || !version)
         rc = err_memory(e, "%d edits", n);
     if (!rc && n)
-        rc = inputs_check(prog, e);
+        rc = inputs_check(r, prog, e);
     for (int32_t i = 0; !rc && i < n; i++) {
         const struct edit_instr *a = &prog->instrs[i];
         char name[LIMIT_NAME];

@@ -269,7 +269,7 @@ static bool is_hidden(const struct scene *c, struct site_ref s)
                     s.id == SITE_V_INPUT;
     for (int32_t i = 0; per_head && c->bend.edits && i < c->bend.edits->n_instrs; i++) {
         struct site_ref other = c->bend.edits->instrs[i].site;
-        if (other.layer == s.layer && site_conflicts(s.id, other.id)) {
+        if (other.layer == s.layer && run_model(c->fork)->plan->conflicts[s.id][other.id]) {
             struct err e = {0};
             assert_int_equal(grad_run(c->fork, c->base, &c->metric, &s, 1, keep, NULL, &e),
                              ERR_BAD_INPUT);

@@ -48,6 +48,40 @@ static void every_site_has_its_step(void **state)
     fixture_names_free(models);
 }
 
+/* A site whose edit has another step write queries hides what the usual step reads alone: its port,
+ * other such sites, and the norm before them, where there is one. */
+static void edits_hide_what_they_replace(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *model;
+        enum site_id a, b;
+        bool hides;
+    } rows[] = {
+        {"gpt2", SITE_Q_INPUT, SITE_Q_IN, true},
+        {"gpt2", SITE_Q_INPUT, SITE_ATTN_IN, true},
+        {"gpt2", SITE_Q_INPUT, SITE_LN1_SCALE, true},
+        {"gpt2", SITE_LN1_OUT, SITE_ATTN_IN, true},
+        {"gpt2", SITE_Q_INPUT, SITE_K_IN, false},
+        {"gpt2", SITE_Q_INPUT, SITE_K_INPUT, false},
+        {"gpt2", SITE_Q_INPUT, SITE_RESID_PRE, false},
+        {"gpt2", SITE_RESULT, SITE_Z, false}, /* it amends */
+        {"llama", SITE_V_INPUT, SITE_LN1_NORMALIZED, true},
+        {"llama", SITE_ACT_OUT, SITE_PRE, false}, /* it is made of it */
+        {"olmo2", SITE_Q_INPUT, SITE_Q_IN, true},
+        {"olmo2", SITE_Q_INPUT, SITE_LN1_SCALE, false}, /* the norm stands behind attention */
+        {"bert", SITE_V_INPUT, SITE_LN1_OUT, false},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct plan *p = plan_of(rows[i].model);
+        bool there = p->conflicts[rows[i].a][rows[i].b];
+        if (there != rows[i].hides || there != p->conflicts[rows[i].b][rows[i].a])
+            fail_msg("%s: %s and %s", rows[i].model, site_table[rows[i].a].name,
+                     site_table[rows[i].b].name);
+        plan_free(p);
+    }
+}
+
 /* An operand of the same stage was written by an earlier step; orders rise from step to step and
  * stage to stage. */
 static void operands_come_first(void **state)
@@ -152,6 +186,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_site_has_its_step),
+        cmocka_unit_test(edits_hide_what_they_replace),
         cmocka_unit_test(operands_come_first),
         cmocka_unit_test(products_cost_their_weights),
         cmocka_unit_test(layers_differ_where_they_should),
