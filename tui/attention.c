@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { PART_FLOATS = 1 << 22, PART_ROWS = 16 };
 
@@ -146,6 +147,8 @@ bool attention_beside(const struct attention *at, float *out)
 static float row_divisor(const struct attention *at, const float *row)
 {
     float sum = 0, max = 0;
+    if (at->a->mask != MASK_RENORMALISED && at->a->mask != MASK_ROW_MAX)
+        return 1;
     for (int32_t j = 0; j < at->n; j++) {
         if (j && isfinite(row[j]))
             sum += row[j];
@@ -219,12 +222,16 @@ float *attention_matrix(const struct attention *at, const struct attention_part 
     size_t n = (size_t)at->n, rows = (size_t)(p->w->row1 - p->w->row0);
     float *v = calloc(n * rows + 1, sizeof *v), *to = v;
     float ahead = at->scores && at->show != SHOW_DIFFERENCE ? -INFINITY : 0;
+    bool as_is = at->show == SHOW_BASE && (at->a->mask == MASK_RAW || at->a->mask == MASK_LOG);
     for (int32_t i = p->w->row0; v && i < p->w->row1; i++) {
         struct attention_row row;
         bool there = row_open(at, p, head, i, &row);
         int32_t seen = there ? attention_seen(at, &row) : 0;
-        for (int32_t j = 0; j < at->n; j++)
-            *to++ = j < seen ? attention_value(at, &row, j) : ahead;
+        if (as_is && there)
+            memcpy(to, row.v[FACE_BASE], (size_t)seen * sizeof *to);
+        for (int32_t j = as_is ? seen : 0; j < at->n; j++)
+            to[j] = j < seen ? attention_value(at, &row, j) : ahead;
+        to += at->n;
     }
     return v;
 }

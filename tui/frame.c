@@ -110,7 +110,7 @@ struct frame_place frame_heat(struct frame *f, struct rect r, const struct heat 
     struct heat small = pooled(m, h > 0 ? h : 1, w);
     if (!small.value)
         return (struct frame_place){.r = {r.x, r.y, 0, 0}};
-    heat_characters(f, r, m);
+    heat_characters(f, r, &small); /* the strongest of the strongest is the strongest */
     if (h > 0)
         add_picture(f, r, &small, w, h);
     pooled_free(&small, m);
