@@ -5,6 +5,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <string.h>
 
 static float sample(const struct heat *m, int row, int col)
 {
@@ -105,19 +106,54 @@ int heat_block_px(int rows, int cols, int w_px, int h_px)
     return side >= 6 ? side - side % 6 : side > 1 ? side : 1;
 }
 
+/* Of v[n]. */
+static float strongest(const float *v, int n)
+{
+    float best = v[0];
+    for (int x = 1; x < n; x++)
+        best = stronger(best, v[x]);
+    return best;
+}
+
+/* Of each column [x0, x0 + n) over rows [y0, y1): one pass along memory. */
+static void strongest_columns(const struct heat *m, int y0, int y1, int x0, int n, float *best)
+{
+    memcpy(best, m->value + y0 * m->stride + x0, (size_t)n * sizeof *best);
+    for (int y = y0 + 1; y < y1; y++) {
+        const float *v = m->value + y * m->stride + x0;
+        for (int x = 0; x < n; x++)
+            best[x] = fabsf(v[x]) > fabsf(best[x]) || v[x] != v[x] ? v[x] : best[x];
+    }
+}
+
 void heat_pool(const struct heat *m, int out_rows, int out_cols, float *out)
 {
+    enum { CHUNK = 1024 };
     assert(out_rows > 0 && out_rows <= m->rows && out_cols > 0 && out_cols <= m->cols);
-    for (int i = 0; i < out_rows; i++) {
-        struct rect all = {0, 0, m->cols, m->rows};
-        struct rect row = rect_part_rows(all, i, out_rows);
-        for (int j = 0; j < out_cols; j++) {
-            struct rect part = rect_part_columns(row, j, out_cols);
-            float best = sample(m, part.y, part.x);
-            for (int y = part.y; y < part.y + part.h; y++)
-                for (int x = part.x; x < part.x + part.w; x++)
-                    best = stronger(best, sample(m, y, x));
-            *out++ = best;
+    float best[CHUNK];
+    struct rect all = {0, 0, m->cols, m->rows};
+    for (int j = 0, next; j < out_cols; j = next) { /* parts whose columns fit in `best` */
+        int x0 = rect_part_columns(all, j, out_cols).x, width = 0, begin[CHUNK + 1], n = 0;
+        for (next = j; next < out_cols; next++) {
+            struct rect part = rect_part_columns(all, next, out_cols);
+            if (part.x + part.w - x0 > CHUNK && next > j)
+                break;
+            begin[n++] = part.x - x0;
+            width = part.x + part.w - x0;
+        }
+        begin[n] = width;
+        for (int i = 0; i < out_rows; i++) {
+            struct rect row = rect_part_rows(all, i, out_rows);
+            float *to = out + (ptrdiff_t)i * out_cols + j;
+            for (int from = 0; from < width; from += CHUNK) { /* more than once: one wide part */
+                int held = width - from < CHUNK ? width - from : CHUNK;
+                strongest_columns(m, row.y, row.y + row.h, x0 + from, held, best);
+                if (width <= CHUNK)
+                    for (int k = 0; k < n; k++)
+                        to[k] = strongest(best + begin[k], begin[k + 1] - begin[k]);
+                else
+                    to[0] = from ? stronger(to[0], strongest(best, held)) : strongest(best, held);
+            }
         }
     }
 }

@@ -229,8 +229,10 @@ float *attention_matrix(const struct attention *at, const struct attention_part 
         int32_t seen = there ? attention_seen(at, &row) : 0;
         if (as_is && there)
             memcpy(to, row.v[FACE_BASE], (size_t)seen * sizeof *to);
-        for (int32_t j = as_is ? seen : 0; j < at->n; j++)
-            to[j] = j < seen ? attention_value(at, &row, j) : ahead;
+        for (int32_t j = 0; j < seen && !as_is; j++)
+            to[j] = attention_value(at, &row, j);
+        for (int32_t j = seen; j < at->n && ahead < 0; j++) /* else they are 0 already */
+            to[j] = ahead;
         to += at->n;
     }
     return v;
@@ -256,7 +258,7 @@ int attention_top(const struct attention *at, const struct attention_row *row, i
 {
     int n = 0;
     bool diff = at->show == SHOW_DIFFERENCE;
-    for (int32_t j = 0; j < attention_seen(at, row); j++) {
+    for (int32_t j = 0, seen = attention_seen(at, row); j < seen; j++) {
         float v = attention_value(at, row, j);
         int at_place = n;
         while (at_place > 0) {

@@ -117,6 +117,38 @@ static void block_sizes(void **state)
     }
 }
 
+/* By the definition, at any size, parts wider than what is taken at a time among them. */
+static void pooling_is_the_strongest(void **state)
+{
+    (void)state;
+    enum { WIDE = 3000, HIGH = 7 };
+    static float v[WIDE * HIGH], out[WIDE * HIGH];
+    static const int sizes[][4] = {{7, 3000, 2, 2},   {3, 3000, 3, 1}, {5, 3000, 5, 1700},
+                                   {7, 1025, 3, 1},   {7, 1024, 1, 1}, {6, 40, 4, 13},
+                                   {7, 2999, 7, 2999}};
+    uint64_t random = 3;
+    for (size_t i = 0; i < sizeof v / sizeof *v; i++)
+        v[i] = unit_random(&random) % 500 ? (float)(unit_random(&random) % 2001) - 1000 : NAN;
+    for (size_t k = 0; k < sizeof sizes / sizeof *sizes; k++) {
+        const int *s = sizes[k];
+        struct heat m = {v, s[0], s[1], WIDE, {SCALE_SYMMETRIC, -1, 1}, COLORMAP_DIVERGING};
+        struct rect all = {0, 0, s[1], s[0]};
+        heat_pool(&m, s[2], s[3], out);
+        for (int i = 0; i < s[2]; i++)
+            for (int j = 0; j < s[3]; j++) {
+                struct rect y = rect_part_rows(all, i, s[2]), x = rect_part_columns(all, j, s[3]);
+                float most = 0, got = out[i * s[3] + j];
+                bool nan = false;
+                for (int r = y.y; r < y.y + y.h; r++)
+                    for (int c = x.x; c < x.x + x.w; c++) {
+                        nan = nan || isnan(v[r * WIDE + c]);
+                        most = fmaxf(most, fabsf(v[r * WIDE + c]));
+                    }
+                assert_true(nan ? isnan(got) : !(fabsf(got) < most) && !(fabsf(got) > most));
+            }
+    }
+}
+
 static void pooling_keeps_peaks(void **state)
 {
     (void)state;
@@ -165,6 +197,7 @@ int main(void)
                                        cmocka_unit_test(strides),
                                        cmocka_unit_test(block_sizes),
                                        cmocka_unit_test(pooling_keeps_peaks),
+                                       cmocka_unit_test(pooling_is_the_strongest),
                                        cmocka_unit_test(legends)};
     return cmocka_run_group_tests_name("heat", tests, NULL, NULL);
 }
