@@ -165,16 +165,16 @@ static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const s
 {
     const struct want_cell *cell = d->cell[FACE_BASE];
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "top");
-    canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD), "    p   log p   logit");
+    canvas_put(c, r, 17, 0, canvas_plain(CANVAS_BOLD), "    p   log p   logit");
     for (int i = 0; i < d->at.w->k && i + 1 < r.h; i++) {
         const struct want_best *t = &d->best[FACE_BASE][i];
         canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i);
-        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 14);
-        draw_probability(c, r, 18, i + 1, cell, t->logit, 5);
+        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 13);
+        draw_probability(c, r, 17, i + 1, cell, t->logit, 5);
         if (cell)
-            draw_number(c, r, 24, i + 1, canvas_plain(0), (double)t->logit - (double)cell->cell.lse,
+            draw_number(c, r, 23, i + 1, canvas_plain(0), (double)t->logit - (double)cell->cell.lse,
                         7, 2, 0);
-        draw_number(c, r, 32, i + 1, canvas_plain(0), (double)t->logit, 7, 2, 0);
+        draw_number(c, r, 31, i + 1, canvas_plain(0), (double)t->logit, 7, 2, 0);
     }
 }
 

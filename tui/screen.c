@@ -73,8 +73,7 @@ static void draw_message(struct app *a, struct frame *f, struct rect r)
         draw_beside(a, f, r, used);
         return;
     }
-    canvas_put_text(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message,
-                    strlen(a->message), TEXT_PLAIN);
+    canvas_put(f->canvas, r, 1, 0, canvas_plain(a->message_bad ? CANVAS_BOLD : 0), a->message);
     if (a->count)
         canvas_putf(f->canvas, r, r.w - 8, 0, canvas_plain(0), "%7d", a->count);
 }

@@ -215,7 +215,7 @@ static void draw_figures(const struct app *a, struct canvas *c)
         }
         st.attr |= stale && i > PART_EDITS ? CANVAS_DIM : 0;
         if (!p.out[i] && !p.text[i].failed)
-            x += canvas_put_text(c, r, x, 0, st, p.text[i].data, p.text[i].len, TEXT_PLAIN);
+            x += p.text[i].len ? canvas_put(c, r, x, 0, st, p.text[i].data) : 0;
         bytes_free(&p.text[i]);
     }
     if (stale)
@@ -302,7 +302,7 @@ static void draw_tabs(const struct app *a, struct canvas *c)
             "model file changed · no figure on this screen can be trusted · quit and open it again");
     } else if (!b.failed) {
         int at = a->w - text_width(b.data, b.len, TEXT_PLAIN) - 1;
-        canvas_put_text(c, r, at > x ? at : x, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN);
+        canvas_put(c, r, at > x ? at : x, 0, canvas_plain(0), b.data);
     }
     bytes_free(&b);
 }

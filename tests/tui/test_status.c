@@ -181,10 +181,28 @@ static void test_nan(void **state)
     row_has(0, "NaN", false);
 }
 
+/* Without UTF-8: no escapes of our own signs, at any width. */
+static void test_ascii(void **state)
+{
+    (void)state;
+    d.frame.caps.ascii = true;
+    driver_keys(&d, "x:quantity<Space>delta<Enter><F9>"); /* the last means nothing, and says so */
+    assert_true(d.app->message_bad);
+    for (int w = 60; w <= 160; w += 20) {
+        draw_at(w);
+        for (int y = 0; y < 30; y++) {
+            row_has(y, "<U+", false);
+            row_has(y, "D(", false);
+        }
+        row_has(0, "logit diff(", true);
+    }
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_widths), WITH(test_tabs), WITH(test_nan)};
+    const struct CMUnitTest tests[] = {WITH(test_widths), WITH(test_tabs), WITH(test_nan),
+                                       WITH(test_ascii)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

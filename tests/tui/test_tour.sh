@@ -24,7 +24,7 @@ step() {
     done
 }
 
-step '<Home><End>' '[1 grid]' '[ Mary' 'Δ( Mary − John) +21.58' ' Mary         0.984'
+step '<Home><End>' '[1 grid]' '[ Mary' 'Δ( Mary − John) +21.58' ' Mary        0.984'
 step 2LL 'L3H2' ' 2  Mary               1.000'
 step x 'blocks.3.attn.hook_z[-1, 2] = 0' '−1.25' '2 %'
 step 1 '[1 grid]' 'Mary            0.984   3e-4 −0.984' 'the              1e-5  0.002'
