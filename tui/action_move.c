@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "names/alias.h"
+#include "compare.h"
 #include "draw.h"
 #include "sweeps.h"
 
@@ -106,7 +107,7 @@ unsigned act_FACE(struct app *a, const char *args)
     int s = cycle(args, (int)a->show, show_names, SHOW_COUNT);
     if (s < 0)
         app_complain(a, "face %s", action_table[ACTION_FACE].usage);
-    else if (!edit_list_count_in_force(&a->edits) && s != SHOW_BASE) {
+    else if (!edit_list_count_in_force(&a->edits) && !compare_is_on(a) && s != SHOW_BASE) {
         a->show = SHOW_BASE;
         app_say(a, "no edit is on: base is all there is · x zeroes what is under the cursor");
     } else

@@ -111,6 +111,31 @@ unsigned act_OTHER(struct app *a, const char *args)
     return 0;
 }
 
+unsigned act_COMPARE(struct app *a, const char *args)
+{
+    bool on = *args ? strcmp(args, "on") == 0 : !a->comparing;
+    if (*args && !on && strcmp(args, "off") != 0) {
+        app_complain(a, "compare %s", action_table[ACTION_COMPARE].usage);
+        return 0;
+    }
+    a->comparing = on;
+    a->show = on ? SHOW_DIFFERENCE : edit_list_count_in_force(&a->edits) ? SHOW_EDITED : SHOW_BASE;
+    app_values_changed(a);
+    if (on && !a->other_tokens) {
+        app_line_open(a, LINE_OTHER, a->prompt ? a->prompt : "");
+        app_say(a, "compare with another prompt: type it, Enter");
+    } else if (on) {
+        struct bytes b = {0};
+        patch_describe(a, &b);
+        app_say(a, "A is the prompt, B the other, without edits: %s · b shows A, B or B−A",
+                b.failed ? "" : b.data);
+        bytes_free(&b);
+    } else {
+        app_say(a, "one prompt again");
+    }
+    return 0;
+}
+
 unsigned act_ALIGN(struct app *a, const char *args)
 {
     int how = *args ? -1 : ((int)a->align + 1) % ALIGN_COUNT;
@@ -123,6 +148,8 @@ unsigned act_ALIGN(struct app *a, const char *args)
     }
     a->align = (enum align)how;
     patch_realign(a);
+    if (a->comparing)
+        app_values_changed(a);
     struct bytes b = {0};
     patch_describe(a, &b);
     app_say(a, "%s", !a->partner ? "there is no other prompt yet · P asks for one" : b.data);

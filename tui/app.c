@@ -1,5 +1,6 @@
 /* app.c - the explorer's state: input, requests and answers (see app.h). */
 #include "app.h"
+#include "compare.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -441,6 +442,17 @@ void app_take(struct app *a, const struct snapshot *s)
         snapshot_release(s);
         return;
     }
+    if (compare_is_on(a) && !s->n_sides &&
+        !s->complete) { /* half of the answer: the other prompt's follows */
+        snapshot_release(s);
+        return;
+    }
+    const struct snapshot *both = compare_take(a, s);
+    if (both) {
+        beside_take(a, s);
+        snapshot_release(s);
+        s = both;
+    }
     if (a->snap && a->snap->complete && a->snap != a->old) {
         snapshot_release(a->old);
         a->old = a->snap;
@@ -448,7 +460,8 @@ void app_take(struct app *a, const struct snapshot *s)
         snapshot_release(a->snap);
     }
     a->snap = s;
-    beside_take(a, s);
+    if (!both)
+        beside_take(a, s);
     if (s->generation >= a->values_generation && !a->asking_changed)
         a->trial[0] = a->trial[1] = 0;
     take_pair(a);

@@ -192,6 +192,7 @@ struct app {
     struct reference_set **sets;
     int n_sets;
     struct edit_list edits;
+    bool comparing;       /* the other prompt is the other face */
     struct beside beside; /* questions beside the main one, of the newest request */
     struct effects effects;
     struct generation generation_of; /* the continuations */

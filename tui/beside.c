@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "compare.h"
 #include "effects.h"
 #include "generation.h"
 
@@ -79,6 +80,7 @@ void beside_ask(struct app *a, struct session_want *w)
     struct beside *b = &a->beside;
     forget(b);
     effects_ask(a, b, w);
+    compare_ask(a, b, w);
     generation_ask(a, b, w);
     for (int i = 0; i < b->n; i++) {
         b->side[i].wants = b->wants[i].item;
@@ -99,6 +101,6 @@ void beside_take(struct app *a, const struct snapshot *s)
         case BESIDE_EFFECT: effects_take(a, b->what[i].index, s->sides[i]); break;
         case BESIDE_CLEAN: generation_take(a, VOICE_CLEAN, s->sides[i]); break;
         case BESIDE_EDITED: generation_take(a, VOICE_EDITED, s->sides[i]); break;
-        case BESIDE_OTHER: break;
+        case BESIDE_OTHER: break; /* becomes a face: compare_take */
         }
 }

@@ -38,7 +38,8 @@ void command_log_drop(struct command_log *l)
 
 bool command_log_edits(enum action_id id)
 {
-    return (id >= ACTION_ZERO && id <= ACTION_DELETE) || id == ACTION_REPLACE;
+    bool looks = id == ACTION_ALIGN || id == ACTION_COMPARE || id == ACTION_SELECT;
+    return !looks && ((id >= ACTION_ZERO && id <= ACTION_DELETE) || id == ACTION_REPLACE);
 }
 
 bool command_log_takes(enum action_id id)

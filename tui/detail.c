@@ -154,7 +154,9 @@ static void draw_experts(const struct app *a, struct canvas *c, struct rect r,
 static void draw_probability(struct canvas *c, struct rect r, int x, int y,
                              const struct want_cell *cell, float logit, int width)
 {
-    if (cell)
+    if (cell && isnan(logit) && !isnan(cell->cell.lse)) /* not among the best of the other prompt */
+        canvas_put(c, r, x + width - 1, y, canvas_plain(CANVAS_DIM), "–");
+    else if (cell)
         draw_number(c, r, x, y, canvas_plain(0), exp((double)logit - (double)cell->cell.lse), width,
                     3, NUMBER_SMALL);
     else
@@ -184,7 +186,8 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
     const struct want_best *base = d->best[FACE_BASE], *edited = d->best[FACE_EDITED];
     const struct want_cell *before = d->cell[FACE_BASE], *after = d->cell[FACE_EDITED];
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD), "p of");
-    canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD), " base edited   diff");
+    canvas_put(c, r, 18, 0, canvas_plain(CANVAS_BOLD),
+               a->comparing ? "    A      B    B−A" : " base edited   diff");
     int row = 1;
     for (int i = 0; i < 2 * d->at.w->k && row < r.h; i++) {
         int32_t id = (i % 2 ? edited : base)[i / 2].id;
@@ -198,7 +201,9 @@ static void draw_top_both(struct app *a, struct canvas *c, struct rect r, const 
         draw_token(a, c, r, 1, row, canvas_plain(0), id, 16);
         draw_probability(c, r, 18, row, before, lb, 5);
         draw_probability(c, r, 24, row, after, le, 6);
-        if (before && after)
+        bool known = !(isnan(lb) || isnan(le)) || (before && isnan(before->cell.lse)) ||
+                     (after && isnan(after->cell.lse));
+        if (before && after && known)
             draw_number(c, r, 31, row, canvas_plain(0),
                         exp((double)le - (double)after->cell.lse) -
                             exp((double)lb - (double)before->cell.lse),

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "compare.h"
 
 /* Of the present values and pair? */
 static bool is_current(const struct app *a)
@@ -23,7 +24,8 @@ const struct effect *effects_at(const struct app *a, int i)
 
 bool effects_wait(const struct app *a)
 {
-    for (int i = 0; a->cur.view == VIEW_EDITS && !a->m->cfg.headless && i < a->edits.n; i++)
+    bool asked = a->cur.view == VIEW_EDITS && !a->m->cfg.headless && !compare_is_on(a);
+    for (int i = 0; asked && i < a->edits.n; i++)
         if (a->edits.in_force[i] && !effects_at(a, i))
             return a->effects.effect != NULL;
     return false;
@@ -48,7 +50,7 @@ static void begin(struct app *a)
 void effects_ask(struct app *a, struct beside *b, const struct session_want *w)
 {
     if (a->cur.view != VIEW_EDITS || !a->edits.n || a->asking_changed || a->m->cfg.headless ||
-        a->pair[0] < 0 || a->pair[1] < 0)
+        compare_is_on(a) || a->pair[0] < 0 || a->pair[1] < 0)
         return;
     if (!is_current(a))
         begin(a);

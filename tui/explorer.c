@@ -127,7 +127,7 @@ struct loop {
     struct want_list wants; /* of the last request */
     struct session_task *task;
     struct session_sweep sweep; /* as it was asked for last */
-    uint64_t beside; /* the questions beside it */
+    uint64_t beside;            /* the questions beside it */
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
     struct autosave *autosave;  /* NULL = nowhere to save to */

@@ -8,6 +8,7 @@
 #include "lesson_play.h"
 #include "model/process.h"
 #include "run/run.h"
+#include "compare.h"
 #include "say.h"
 
 enum { BEST = 3, SETTLE_MAX = 400, COLUMNS = 100, ROWS = 40 };
@@ -165,7 +166,7 @@ static void fact_view(const struct app *a, struct bytes *b)
 {
     bytes_addf(b, "view %s: ", view_names[a->cur.view]);
     app_view(a)->title(a, b);
-    bytes_addf(b, ", face %s\n", show_names[app_show(a, a->snap)]);
+    bytes_addf(b, ", face %s\n", compare_face(a, (int)app_show(a, a->snap)));
 }
 
 static void fact_here(const struct app *a, struct bytes *b)

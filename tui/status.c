@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "compare.h"
 #include "draw.h"
 #include "model/process.h"
 #include "run/run.h"
@@ -154,7 +155,7 @@ static void add_figures(const struct app *a, const struct snapshot *s, struct pa
     char n[NUMBER_BYTES], name[LIMIT_NAME];
     const struct want kl = app_kl_want(a);
     const double *nats = figure(s, s && s->edited ? FACE_EDITED : FACE_BASE, &kl);
-    if (!a->m->cfg.headless)
+    if (!a->m->cfg.headless && !compare_is_on(a))
         bytes_addf(&p->text[PART_KL], "  KL %s",
                    nats ? number_fit(n, *nats, 8, 3, NUMBER_LEFT) : "…");
     bytes_add_string(&p->text[PART_PAIR], "  ");
@@ -253,7 +254,7 @@ static void add_title(const struct app *a, struct bytes *b)
     bool stale;
     const struct snapshot *s = app_newest(a, &stale);
     app_view(a)->title(a, b);
-    bytes_addf(b, "  b:%s", show_names[s ? app_show(a, s) : SHOW_BASE]);
+    bytes_addf(b, "  b:%s", compare_face(a, s ? (int)app_show(a, s) : SHOW_BASE));
 }
 
 /* As many names as there is room for beside the title. */

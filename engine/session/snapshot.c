@@ -104,6 +104,42 @@ struct snapshot *snapshot_new(const struct session_want *want)
     return &b->snap;
 }
 
+struct snapshot *snapshot_like(const struct snapshot *a)
+{
+    struct box *b = box_new(a->n_wants);
+    struct want *wants = malloc(((size_t)a->n_wants + 1) * sizeof *wants);
+    if (!b || !wants) {
+        free(b), free(wants);
+        return NULL;
+    }
+    memcpy(wants, a->wants, (size_t)a->n_wants * sizeof *wants);
+    b->snap = *a;
+    b->snap.wants = wants;
+    b->snap.program = NULL;
+    b->snap.sweep = NULL;
+    b->snap.sides = NULL;
+    b->snap.n_sides = 0;
+    b->snap.edited = true;
+    return &b->snap;
+}
+
+int32_t snapshot_figures(const struct snapshot *s)
+{
+    return box_of(s)->n_figures;
+}
+
+void snapshot_figure(const struct snapshot *s, int32_t i, struct want *want,
+                     struct blob *face[FACE_COUNT])
+{
+    const struct figure *f = &box_of(s)->figure[i];
+    *want = f->want;
+    for (int k = 0; k < s->n_wants; k++) /* the key's rows mean nothing */
+        if (want_same(&s->wants[k], want))
+            want->row0 = s->wants[k].row0, want->row1 = s->wants[k].row1;
+    for (int k = 0; k < FACE_COUNT; k++)
+        face[k] = f->face[k];
+}
+
 struct snapshot *snapshot_failed(void)
 {
     struct box *b = box_new(0);

@@ -31,6 +31,13 @@ bool blob_has(const struct blob *b, int32_t row);
 
 /* Room for the wants and tokens of a request, which are copied; NULL when memory is out. */
 struct snapshot *snapshot_new(const struct session_want *want);
+/* One of a's question, complete if a is, without figures; its edited face is there. */
+struct snapshot *snapshot_like(const struct snapshot *a);
+/* How many figures there are, and the i-th: its want (whose rows are those asked for) and faces,
+ * which stay the snapshot's. */
+int32_t snapshot_figures(const struct snapshot *s);
+void snapshot_figure(const struct snapshot *s, int32_t i, struct want *want,
+                     struct blob *face[FACE_COUNT]);
 /* What answers `want` in a face (NULL: nothing); takes references.  In want_order, each once, no
  * more than there are wants. */
 void snapshot_show(struct snapshot *s, const struct want *want,

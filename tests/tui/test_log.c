@@ -75,6 +75,8 @@ static void test_what_is_kept(void **state)
     newest_is("replace 2 blocks.3.hook_resid_post[-1] *= 1.2");
     driver_keys(&d, "u");
     newest_is("undo");
+    driver_keys(&d, "A");
+    newest_is("align");
     driver_keys(&d, "2");
     newest_is("view attention");
     driver_keys(&d, "6d");

@@ -93,6 +93,12 @@ static void test_screens_gpt2(void **state)
     check_screens("attribution", "tests/fixtures/models/gpt2", 80, 24);
 }
 
+static void test_screens_beside(void **state)
+{
+    (void)state;
+    check_screens("beside", "tests/fixtures/models/gpt2", 80, 24);
+}
+
 static void test_screens_views(void **state)
 {
     (void)state; /* three sizes */
@@ -547,6 +553,7 @@ int main(void)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_screens_gpt2),
                                        cmocka_unit_test(test_screens_llama),
                                        cmocka_unit_test(test_screens_views),
+                                       cmocka_unit_test(test_screens_beside),
         cmocka_unit_test(test_screens_sweep),
                                        cmocka_unit_test(test_screens_mixtral),
                                        cmocka_unit_test(test_screens_neox),

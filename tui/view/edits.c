@@ -1,6 +1,7 @@
 /* edits.c - view 6: the list of edits. */
 #include <string.h>
 
+#include "compare.h"
 #include "draw.h"
 #include "say.h"
 
@@ -57,7 +58,7 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct canvas *c = f->canvas;
     struct rect figures = body;
-    bool both = body.w >= FIGURES + 40 && !a->m->cfg.headless;
+    bool both = body.w >= FIGURES + 40 && !a->m->cfg.headless && !compare_is_on(a);
     rect_cut_left(&figures, both ? body.w - FIGURES : body.w);
     canvas_put(c, body, 3, 0, canvas_plain(CANVAS_DIM), "no  on  edit");
     canvas_put(c, figures, 1, 0, canvas_plain(CANVAS_DIM),
@@ -79,8 +80,18 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
         if (both)
             draw_effect(a, c, figures, i + 1, st, e);
     }
-    canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d", a->edits.at,
-                a->edits.n_past - 1 - a->edits.at);
+    int x = 3 + canvas_putf(c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM), "undo %d   redo %d",
+                            a->edits.at, a->edits.n_past - 1 - a->edits.at);
+    const struct effect *e = both || !a->edits.n ? NULL : effects_at(a, a->cur.edit);
+    if (e) {
+        x += canvas_putf(c, body, x + 3, body.h - 1, canvas_plain(0), "without %d: Δ ",
+                         (int)a->cur.edit + 1) +
+             3;
+        x += draw_number(c, body, x, body.h - 1, canvas_plain(0), e->delta, 8, 2,
+                         NUMBER_SIGN | NUMBER_LEFT);
+        x += canvas_put(c, body, x, body.h - 1, canvas_plain(0), "   KL ");
+        draw_number(c, body, x, body.h - 1, canvas_plain(0), e->kl, 8, 3, NUMBER_LEFT);
+    }
 }
 
 static void edits_title(const struct app *a, struct bytes *out)

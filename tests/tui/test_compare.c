@@ -1,0 +1,166 @@
+/* test_compare.c - two prompts as the faces of every view: B's numbers are those of a program that
+ * has B alone, at the positions that stand for A's. */
+#include <locale.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "compare.h"
+#include "driver.h"
+#include "detail.h"
+#include "run/run.h"
+#include "unit.h"
+
+#define PROMPT "When Mary and John went to the store, John gave a bag to"
+#define LONGER "When Dan and Anna and John went to the store, John gave a bag to"
+
+static struct driver d;
+
+static void open_prompt(struct driver *to, const char *prompt, const char *other)
+{
+    const struct app_options o = {.prompt = prompt, .bos = -1, .pair = {-1, -1}, .other = other};
+    driver_open_app(to, "models/teach", &o, 120, 40);
+}
+
+static int open_driver(void **state)
+{
+    (void)state;
+    open_prompt(&d, PROMPT, LONGER);
+    return 0;
+}
+
+static int close_driver(void **state)
+{
+    (void)state;
+    driver_close(&d);
+    return 0;
+}
+
+static void command(struct driver *to, const char *text)
+{
+    app_command(to->app, text);
+    driver_settle(to);
+}
+
+static void shows(const char *text)
+{
+    char *screen = driver_screen(&d);
+    if (!strstr(screen, text))
+        fail_msg("not on the screen: \"%s\"\n%s", text, screen);
+    free(screen);
+}
+
+/* The rows of a want in the second face are the rows of the other program's first. */
+static void check_rows(const struct driver *alone, const struct want *w, size_t bytes)
+{
+    int found = 0;
+    for (int32_t row = 0; row < d.app->n; row++) {
+        int32_t p = d.app->partner[row];
+        const void *mine = snapshot_at(d.app->snap, FACE_EDITED, w, row),
+                   *base = snapshot_at(d.app->snap, FACE_BASE, w, row),
+                   *theirs = p < 0 ? base : snapshot_at(alone->app->snap, FACE_BASE, w, p);
+        if (!mine)
+            continue;
+        assert_non_null(theirs); /* without a partner: no difference */
+        assert_memory_equal(mine, theirs, bytes);
+        found++;
+    }
+    if (found <= 10)
+        fail_msg("kind %d, site %d of layer %d: %d rows", w->kind, w->site.id, w->site.layer, found);
+}
+
+static void test_faces(void **state)
+{
+    (void)state;
+    struct driver alone;
+    command(&d, "pair \" Mary\" \" Dan\"");
+    driver_keys(&d, "=");
+    open_prompt(&alone, LONGER, NULL);
+    command(&alone, "pair \" Mary\" \" Dan\"");
+    assert_true(d.app->snap->edited && d.app->show == SHOW_DIFFERENCE);
+    for (int32_t c = 0; c <= d.m->cfg.n_layers; c++) {
+        struct want w = detail_cell(d.app, c, 0, d.app->n);
+        check_rows(&alone, &w, sizeof(struct want_cell));
+    }
+    command(&d, "quantity norm"), command(&alone, "quantity norm");
+    for (int32_t c = 1; c <= d.m->cfg.n_layers; c++) {
+        struct want w = want_make(WANT_NORM, run_lens_site(d.m, c), 0, d.app->n);
+        check_rows(&alone, &w, sizeof(float));
+    }
+    driver_close(&alone);
+    shows("b:B−A");
+    driver_keys(&d, "b");
+    shows("b:A");
+    driver_keys(&d, "b");
+    shows("b:B\n");
+}
+
+/* Attention: rows and sources both stand in A's order. */
+static void test_attention(void **state)
+{
+    (void)state;
+    struct driver alone;
+    open_prompt(&alone, LONGER, NULL);
+    driver_keys(&d, "=2LL<Enter>");
+    driver_keys(&alone, "2LL<Enter>");
+    const struct want *w = snapshot_want(d.app->snap, WANT_VALUES, SITE_PATTERN),
+                      *o = snapshot_want(alone.app->snap, WANT_VALUES, SITE_PATTERN);
+    assert_true(w && o);
+    int32_t n = d.app->n, m = alone.app->n;
+    size_t heads = want_heads(&d.m->cfg, w);
+    float moved = 0;
+    for (int32_t row = 0; row < n; row++) {
+        int32_t p = d.app->partner[row];
+        const float *mine = snapshot_at(d.app->snap, FACE_EDITED, w, row),
+                    *theirs = p < 0 ? NULL : snapshot_at(alone.app->snap, FACE_BASE, o, p);
+        for (size_t h = 0; theirs && h < heads; h++)
+            for (int32_t s = 0; s < n; s++) {
+                int32_t q = d.app->partner[s];
+                float want = q < 0 ? 0 : theirs[h * (size_t)m + (size_t)q];
+                assert_true(mine[h * (size_t)n + (size_t)s] == want);
+                moved += fabsf(want);
+            }
+    }
+    assert_true(moved > 10);
+    driver_close(&alone);
+}
+
+static void test_commands(void **state)
+{
+    (void)state;
+    app_edit_add(d.app, "blocks.3.attn.hook_z[-1, 2] = 0");
+    driver_settle(&d);
+    driver_keys(&d, "=");
+    const struct want pair = app_pair_want(d.app);
+    assert_non_null(snapshot_at(d.app->snap, FACE_EDITED, &pair, 0));
+    driver_keys(&d, "|");
+    shows("A: the prompt");
+    shows("– no partner"); /* Dan and Anna are two for Mary */
+    driver_keys(&d, "A");
+    shows("by end");
+    driver_keys(&d, "=");
+    shows("one prompt again");
+    assert_true(d.app->snap->edited); /* the edit's own face */
+    assert_int_equal(d.app->show, SHOW_EDITED);
+    shows("KL ");
+    command(&d, "other");
+    driver_keys(&d, "<C-u><Enter>");
+    driver_keys(&d, "="); /* none: it is asked for */
+    assert_int_equal(d.app->mode, LINE_OTHER);
+    shows("compare with another prompt");
+    driver_keys(&d, "<C-u>When<Space>Tom<Enter>");
+    assert_true(compare_is_on(d.app));
+    shows("b:B−A");
+    command(&d, "prompt When Mary");
+    assert_true(d.app->snap->edited);
+    command(&d, "compare nonsense");
+    assert_true(d.app->message_bad);
+}
+
+int main(void)
+{
+    setlocale(LC_CTYPE, "C.UTF-8");
+#define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
+    const struct CMUnitTest tests[] = {WITH(test_faces), WITH(test_attention), WITH(test_commands)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

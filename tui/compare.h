@@ -1,0 +1,18 @@
+/* compare.h - two prompts as the two faces of every view: A, B and their difference.
+ *
+ * A is the prompt, B the other one, position by position as `align` pairs them (align.h), both
+ * without edits.  Tested in tests/tui/test_compare.c. */
+#ifndef COMPARE_H
+#define COMPARE_H
+
+#include "beside.h"
+
+/* Is there a second prompt, and are they compared? */
+bool compare_is_on(const struct app *a);
+/* What the faces are called: base, edited, difference; or A, B, B−A. */
+const char *compare_face(const struct app *a, int show);
+void compare_ask(struct app *a, struct beside *b, const struct session_want *w);
+/* Both answers as one, a reference of the caller's; NULL: not compared, or not there. */
+const struct snapshot *compare_take(struct app *a, const struct snapshot *s);
+
+#endif
