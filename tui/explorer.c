@@ -323,7 +323,7 @@ static void draw(struct loop *l)
         tty_draw(l->term, &l->frame);
     }
     if (l->app->share)
-        share_changed(l->app->share);
+        share_changed(l->app->share, &l->frame.caps);
 }
 
 static void run(struct loop *l)

@@ -60,7 +60,7 @@ static const struct {
     {true, "1 2147483648", 12,
      "line 1 · not token ids, and no tokenizer reads text here"},
     {true, "1,47", 4, "line 1 · "},
-    {true, " , ", 3, "line 1 · no tokens"},
+    {true, " , ", 3, "line 1 · prompt · it has no tokens"},
     {true, "1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1 1", 65,
      "learned positions for 32"},
 };

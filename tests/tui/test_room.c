@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "terminal.h"
@@ -29,7 +30,7 @@ static void type(struct pty *p, const char *s)
 /* Read all terminals until p has said it. */
 static void await(struct pty *p, const char *s)
 {
-    for (int i = 0; i < 400 && !said(p, s); i++) {
+    for (time_t end = time(NULL) + 40; time(NULL) < end && !said(p, s);) {
         pty_read(&teacher, 10, 5);
         for (int k = 0; k < WATCHERS; k++)
             if (watcher[k].pid > 0)
@@ -71,7 +72,7 @@ static void leave(struct pty *p, const char *keys)
     int status;
     char why[160];
     type(p, keys);
-    assert_true(pty_ended(p, 5000, &status));
+    assert_true(pty_ended(p, 20000, &status));
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
     pty_read(p, 300, 60);
     if (!pty_is_restored(p, why, sizeof why))
@@ -138,7 +139,7 @@ static void test_keyboard(void **state)
     pty_read(&teacher, 300, 200);
     assert_false(said(&teacher, "1 edit"));
     type(&teacher, ":give ann\r");
-    await(&watcher[0], "the keyboard is yours");
+    await(&watcher[0], "gives the keyboard");
     forget();
     type(&watcher[0], "x");
     await(&teacher, "1 edit");
@@ -153,8 +154,10 @@ static void test_keyboard(void **state)
     type(&teacher, "u");
     await(&teacher, "undone");
     type(&teacher, ":give eve\r");
-    await(&watcher[2], "the keyboard is yours");
+    await(&watcher[2], "gives the keyboard");
+    forget();
     type(&watcher[2], "\x1d");
+    await(&watcher[2], "q leaves");
     forget();
     type(&teacher, "x"); /* it was back already */
     await(&teacher, "1 edit");
@@ -168,9 +171,9 @@ static void test_deaths(void **state)
     int status;
     open_class();
     type(&teacher, ":give ann\r");
-    await(&watcher[0], "the keyboard is yours");
+    await(&watcher[0], "gives the keyboard");
     kill(watcher[0].pid, SIGKILL);
-    assert_true(pty_ended(&watcher[0], 3000, &status));
+    assert_true(pty_ended(&watcher[0], 20000, &status));
     pty_close(&watcher[0]);
     kill(watcher[1].pid, SIGSTOP);
     forget();
@@ -187,7 +190,7 @@ static void test_deaths(void **state)
     type(&teacher, ":share\r");
     await(&teacher, "watching: eve");
     kill(watcher[1].pid, SIGKILL);
-    assert_true(pty_ended(&watcher[1], 3000, &status));
+    assert_true(pty_ended(&watcher[1], 20000, &status));
     pty_close(&watcher[1]);
     close_class();
 }
@@ -200,9 +203,9 @@ static void test_teacher_dies(void **state)
     char why[160];
     open_class();
     kill(teacher.pid, SIGKILL);
-    assert_true(pty_ended(&teacher, 3000, &status));
+    assert_true(pty_ended(&teacher, 20000, &status));
     for (int i = 0; i < WATCHERS; i++) {
-        assert_true(pty_ended(&watcher[i], 5000, &status));
+        assert_true(pty_ended(&watcher[i], 20000, &status));
         pty_read(&watcher[i], 300, 100);
         assert_true(said(&watcher[i], "the session is gone"));
         if (!pty_is_restored(&watcher[i], why, sizeof why))
@@ -213,7 +216,7 @@ static void test_teacher_dies(void **state)
     open_class(); /* under the same name */
     leave(&teacher, "q");
     for (int i = 0; i < WATCHERS; i++) {
-        assert_true(pty_ended(&watcher[i], 5000, &status));
+        assert_true(pty_ended(&watcher[i], 20000, &status));
         pty_read(&watcher[i], 300, 100);
         assert_true(said(&watcher[i], "the session has ended"));
         pty_close(&watcher[i]);

@@ -89,11 +89,6 @@ static int come(const char *name, const struct frame_caps *caps)
     return fd;
 }
 
-static int people(struct person *p)
-{
-    return share_people(room, p);
-}
-
 /* All that has come; the kinds of its messages as letters, the last screen in *far (may be NULL).
  */
 static char *heard(int fd, struct frame *far)
@@ -181,9 +176,8 @@ static void test_leftover(void **state)
     struct err e = {0};
     struct share *s = NULL;
     pid_t child = fork();
-    if (child == 0) {
+    if (child == 0)
         _exit(share_open(&s, "left", NULL, 0, &e) ? 1 : 0); /* without leaving the room */
-    }
     int status;
     waitpid(child, &status, 0);
     assert_int_equal(status, 0);
@@ -252,7 +246,7 @@ static void test_other_users(void **state)
     assert_int_equal(as_nobody(path), 1);
     reopen(somebody, 1, path);
     assert_int_equal(as_nobody(path), 2);
-    assert_int_equal(people(p), 1);
+    assert_int_equal(share_people(room, p), 1);
     reopen(nobody, 1, path);
     assert_int_equal(as_nobody(path), 0);
     struct stat st;
@@ -274,7 +268,7 @@ static void test_watching(void **state)
     assert_string_equal(heard(ann, &far), "pf");
     assert_true(holds(&far, "[1 grid]") && holds(&far, "through the layers"));
     driver_keys(&d, "4");
-    share_changed(room);
+    share_changed(room, &d.frame.caps);
     serve(1);
     assert_string_equal(heard(ann, &far), ""); /* in time */
     serve(SHARE_FRAME_MS);
@@ -288,7 +282,8 @@ static void test_watching(void **state)
     assert_true(serve(1));
 }
 
-/* Each gets the screen that its terminal can show; the teacher's own is untouched by it. */
+/* Each gets the teacher's screen, as its terminal can show it; the teacher's own is untouched by
+ * it. */
 static void test_kinds(void **state)
 {
     (void)state;
@@ -298,13 +293,16 @@ static void test_kinds(void **state)
         {GRAPHICS_BLOCKS, COLOR_DEPTH_TRUE, 0, 0, false},
         {GRAPHICS_NONE, COLOR_DEPTH_NONE, 0, 0, false},
         {GRAPHICS_NONE, COLOR_DEPTH_NONE, 0, 0, true},
-        {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 18, 36, false}, /* a third size: blocks */
+        {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 18, 36, false}, /* a third size: flattened */
         {GRAPHICS_SIXEL, COLOR_DEPTH_16, 0, 0, true},
         {GRAPHICS_NONE, COLOR_DEPTH_16, 0, 0, false}};
     enum { N = sizeof kinds / sizeof *kinds };
+    d.frame.caps = kinds[0];
     driver_keys(&d, "2Gjj");
     char *before = driver_screen(&d);
-    int32_t top = d.app->row_top, map = d.app->map_top;
+    struct rect map = d.frame.picture[d.frame.n_pictures - 1].r;
+    int32_t top = d.app->row_top, map_top = d.app->map_top;
+    share_changed(room, &d.frame.caps);
     for (int i = 0; i < N; i++) {
         struct frame far = {0};
         char name[8];
@@ -312,19 +310,43 @@ static void test_kinds(void **state)
         int fd = come(name, &kinds[i]);
         assert_non_null(strchr(heard(fd, &far), 'f'));
         assert_true(holds(&far, "hook_pattern"));
-        if (i < 2)
-            assert_true(far.n_pictures > 1 &&
-                        far.picture[0].h > far.picture[0].r.h * kinds[i].cell_h / 2 &&
-                        far.picture[0].h <= far.picture[0].r.h * kinds[i].cell_h);
+        const struct picture *p = &far.picture[far.n_pictures - (far.n_pictures > 0)];
+        const struct canvas_cell *last = canvas_at(far.canvas, map.x + map.w - 2,
+                                                   map.y + map.h - 1);
+        if (i < 2) /* the same cells, other pixels */
+            assert_true(far.n_pictures > 1 && memcmp(&p->r, &map, sizeof map) == 0 &&
+                        p->h > p->r.h * (kinds[i].cell_h - 6) && p->h <= p->r.h * kinds[i].cell_h);
+        else if (kinds[i].depth !=
+                 COLOR_DEPTH_NONE) /* the same cells, as blocks to the last corner */
+            assert_true(far.n_pictures == 0 && last->style.bg != COLOR_DEFAULT);
         else
             assert_int_equal(far.n_pictures, 0);
         frame_free(&far);
     }
     char *after = driver_screen(&d);
     assert_string_equal(before, after);
-    assert_true(top == d.app->row_top && map == d.app->map_top);
+    assert_true(top == d.app->row_top && map_top == d.app->map_top);
     free(before);
     free(after);
+}
+
+/* Where the teacher has no pixels, nobody has: what one points at is the same to all. */
+static void test_blocks_for_all(void **state)
+{
+    (void)state;
+    static const struct frame_caps sixel = {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 9, 18, false};
+    struct frame far = {0};
+    d.frame.caps = plain;
+    driver_keys(&d, "2");
+    char *screen = driver_screen(&d);
+    share_changed(room, &d.frame.caps);
+    int fd = come("ann", &sixel);
+    assert_non_null(strchr(heard(fd, &far), 'f'));
+    assert_int_equal(far.n_pictures, 0);
+    for (int i = 0; i < far.canvas->w * far.canvas->h; i++)
+        assert_string_equal(far.canvas->cell[i].text, d.frame.canvas->cell[i].text);
+    free(screen);
+    frame_free(&far);
 }
 
 static void test_cursors(void **state)
@@ -332,13 +354,13 @@ static void test_cursors(void **state)
     (void)state;
     struct person p[WIRE_PEOPLE_MAX];
     int ann = come("ann", &plain), bob = come("ann", &plain); /* the same name */
-    assert_int_equal(people(p), 3);
+    assert_int_equal(share_people(room, p), 3);
     assert_string_equal(p[1].name, "ann");
     assert_string_equal(p[2].name, "ann-2");
     heard(bob, NULL);
     tell(ann, &(struct up){.kind = UP_CURSOR, .x = 30, .y = 30});
     assert_true(serve(1));
-    people(p);
+    share_people(room, p);
     assert_true(p[1].x == 30 && p[1].y == 30 && p[2].x == -1);
     assert_non_null(strchr(heard(bob, NULL), 'p'));
     char *bare = driver_screen(&d);
@@ -363,7 +385,7 @@ static void test_cursors(void **state)
     free(bare);
     close(ann);
     serve(1);
-    assert_int_equal(people(p), 2);
+    assert_int_equal(share_people(room, p), 2);
 }
 
 /* ---- what they cannot do ---- */
@@ -376,7 +398,7 @@ static void expect_gone(int fd, const char *what)
     const char *last = heard(fd, NULL);
     if (!*last || last[strlen(last) - 1] != '.')
         fail_msg("%s: still in the room", what);
-    assert_int_equal(people(p), 1);
+    assert_int_equal(share_people(room, p), 1);
     close(fd);
 }
 
@@ -428,14 +450,14 @@ static void test_slow(void **state)
     int good = come("good", &plain);
     int64_t from = now;
     size_t frames = 0;
-    while (now - from < 3 * SHARE_SLOW_MS && people(p) == 3) {
+    while (now - from < 3 * SHARE_SLOW_MS && share_people(room, p) == 3) {
         driver_keys(&d, now % 2 ? "2" : "1"); /* another screen each time */
-        share_changed(room);
+        share_changed(room, &d.frame.caps);
         serve(SHARE_FRAME_MS);
         for (const char *s = heard(good, NULL); *s; s++)
             frames += *s == 'f';
     }
-    assert_int_equal(people(p), 2);
+    assert_int_equal(share_people(room, p), 2);
     assert_string_equal(p[1].name, "good");
     assert_true(now - from >= SHARE_SLOW_MS && frames > 50); /* it missed none of them */
     close(slow);
@@ -451,15 +473,15 @@ static void test_crowd(void **state)
         struct frame_caps c = {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 8 + i, 64, false};
         fd[i] = come("crowd", &c);
     }
-    assert_int_equal(people(p), SHARE_WATCHERS_MAX + 1);
+    assert_int_equal(share_people(room, p), SHARE_WATCHERS_MAX + 1);
     fd[SHARE_WATCHERS_MAX] = knock();
     serve(1);
     assert_string_equal(heard(fd[SHARE_WATCHERS_MAX], NULL), "e."); /* full */
     double worst = 0;
     for (int round = 0; round < 60; round++) {
         driver_keys(&d, round % 2 ? "2" : "1");
-        share_changed(room);
-        for (int i = 0; i < SHARE_WATCHERS_MAX && people(p) > SHARE_WATCHERS_MAX; i++) {
+        share_changed(room, &d.frame.caps);
+        for (int i = 0; i < SHARE_WATCHERS_MAX && share_people(room, p) > SHARE_WATCHERS_MAX; i++) {
             struct up m = {
                 .kind = UP_SCREEN,
                 .caps = {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 8 + (round + i) % 50, 64, false}};
@@ -500,7 +522,7 @@ static void test_keyboard(void **state)
     assert_int_equal(n_typed, 0); /* read-only */
     assert_false(share_give(room, "eve"));
     assert_true(share_give(room, "ann"));
-    people(p);
+    share_people(room, p);
     assert_true(!p[0].keyboard && p[1].keyboard && !p[2].keyboard);
     press(ann, 'x');
     press(bob, 'y');
@@ -566,9 +588,11 @@ int main(void)
         return 1;
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_room, close_room)
     const struct CMUnitTest tests[] = {
-        TEST(test_folder),   TEST(test_unsafe_folder), TEST(test_leftover), TEST(test_other_users),
-        TEST(test_watching), TEST(test_kinds),         TEST(test_cursors),  TEST(test_hostile),
-        TEST(test_slow),     TEST(test_crowd),         TEST(test_keyboard), TEST(test_guest)};
+        TEST(test_folder),         TEST(test_unsafe_folder), TEST(test_leftover),
+        TEST(test_other_users),    TEST(test_watching),      TEST(test_kinds),
+        TEST(test_blocks_for_all), TEST(test_cursors),       TEST(test_hostile),
+        TEST(test_slow),           TEST(test_crowd),         TEST(test_keyboard),
+        TEST(test_guest)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char line[64];
     snprintf(line, sizeof line, "rm -r %s", folder);

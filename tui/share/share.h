@@ -18,8 +18,9 @@ enum {
     SHARE_WATCHERS_MAX = 16,
     SHARE_FDS_MAX = SHARE_WATCHERS_MAX + 1,
     SHARE_ALLOW_MAX = 32,
-    SHARE_PIXEL_KINDS_MAX = 2,                   /* sizes of cells that pictures are drawn for */
-    SHARE_KINDS_MAX = SHARE_PIXEL_KINDS_MAX + 6, /* three depths of colour, ASCII or not */
+    SHARE_PIXEL_KINDS_MAX = 2, /* sizes of cells that pictures are drawn for */
+    SHARE_KINDS_MAX = SHARE_PIXEL_KINDS_MAX +
+                      6, /* without pixels: three depths of colour, ASCII or not */
     SHARE_FRAME_MS = 33,
     SHARE_HELLO_MS = 2000,
     SHARE_SLOW_MS = 3000,
@@ -50,7 +51,7 @@ int share_wait_ms(const struct share *s, int64_t now_ms);
  * True: somebody came, went or moved: the screen is another one. */
 bool share_serve(struct share *s, struct app *a, int64_t now_ms,
                  void (*input)(void *to, const struct input *in), void *to);
-/* The screen has changed (what f shows is of the same state): watchers get it in time. */
-void share_changed(struct share *s);
+/* The teacher's screen has changed, on a terminal that can this: watchers get it in time. */
+void share_changed(struct share *s, const struct frame_caps *teacher);
 
 #endif

@@ -23,9 +23,15 @@ struct watcher {
     int n_messages; /* since second_ms */
 };
 
-/* A screen as one kind of terminal shows it. */
+/* How a screen looks on a kind of terminal. */
+struct share_look {
+    struct frame_caps caps;
+    bool flat; /* pictures become half blocks */
+};
+/* A screen of that look. */
 struct share_kind {
-    struct frame frame;                /* its caps are the kind */
+    struct share_look look;
+    struct frame frame;
     uint64_t hash[FRAME_PICTURES_MAX]; /* of its pictures */
     uint64_t drawn;                    /* generation */
     bool used;
@@ -38,8 +44,10 @@ struct share {
     int n_allow;
     struct watcher watcher[SHARE_WATCHERS_MAX]; /* [n] */
     int n;
-    uint64_t generation; /* of the screen */
-    int64_t sent_ms;     /* when one was last drawn for them */
+    uint64_t generation;            /* of the screen */
+    struct frame_caps teacher_caps; /* of the teacher's terminal */
+    bool teacher_pixels;
+    int64_t sent_ms; /* when one was last drawn for them */
     bool changed;
     struct share_kind kind[SHARE_KINDS_MAX];
 };

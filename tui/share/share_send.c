@@ -9,62 +9,120 @@
 
 /* ---- screens ---- */
 
-/* How many colours there are matters only to who shows them: each watcher finds the nearest. */
-static struct frame_caps kind_of(const struct frame_caps *c)
+/* A terminal as far as its screen is another one.  All have the teacher's layout, so that a cell
+ * that one points at is the same to all: pixels only where the teacher has some, and where the
+ * teacher has some, screens without are drawn with them and then flattened.  (Without colours
+ * characters of another kind say more than flattened pictures.)  How many colours there are is for
+ * each watcher to find the nearest. */
+static struct share_look look_of(const struct share *s, const struct frame_caps *c)
 {
-    struct frame_caps k = *c;
-    if (k.depth > COLOR_DEPTH_16)
-        k.depth = COLOR_DEPTH_TRUE;
-    bool pixels = (k.graphics == GRAPHICS_SIXEL || k.graphics == GRAPHICS_KITTY) && k.cell_w > 0;
-    if (!pixels)
-        k = (struct frame_caps){GRAPHICS_BLOCKS, k.depth, 0, 0, k.ascii};
-    else
-        k.graphics = GRAPHICS_SIXEL; /* the same pixels */
+    const struct frame_caps *t = &s->teacher_caps;
+    struct share_look k = {.caps = *c};
+    bool pixels = (c->graphics == GRAPHICS_SIXEL || c->graphics == GRAPHICS_KITTY) && c->cell_w > 0;
+    if (c->depth > COLOR_DEPTH_16)
+        k.caps.depth = COLOR_DEPTH_TRUE;
+    k.flat = s->teacher_pixels && !pixels && c->depth != COLOR_DEPTH_NONE;
+    k.caps.graphics = s->teacher_pixels && (pixels || k.flat) ? GRAPHICS_SIXEL : GRAPHICS_BLOCKS;
+    if (k.caps.graphics == GRAPHICS_BLOCKS)
+        k.caps.cell_w = k.caps.cell_h = 0;
+    else if (k.flat)
+        k.caps.cell_w = t->cell_w, k.caps.cell_h = t->cell_h;
     return k;
 }
 
-static bool same_kind(const struct frame_caps *a, const struct frame_caps *b)
+static bool same_look(const struct share_look *a, const struct share_look *b)
 {
-    return a->graphics == b->graphics && a->depth == b->depth && a->cell_w == b->cell_w &&
-           a->cell_h == b->cell_h && a->ascii == b->ascii;
+    return a->flat == b->flat && a->caps.graphics == b->caps.graphics &&
+           a->caps.depth == b->caps.depth && a->caps.cell_w == b->caps.cell_w &&
+           a->caps.cell_h == b->caps.cell_h && a->caps.ascii == b->caps.ascii;
 }
 
 static bool is_wanted(const struct share *s, const struct share_kind *k)
 {
     for (int i = 0; i < s->n; i++) {
-        struct frame_caps c = kind_of(&s->watcher[i].caps);
-        if (s->watcher[i].hello && same_kind(&c, &k->frame.caps))
+        struct share_look l = look_of(s, &s->watcher[i].caps);
+        if (s->watcher[i].hello && same_look(&l, &k->look))
             return true;
     }
     return false;
 }
 
-/* The screen of this kind, an empty one if nobody has it yet; NULL: there are too many. */
-static struct share_kind *find_kind(struct share *s, const struct frame_caps *c)
+/* The screen of this look, an empty one if nobody has it yet; NULL: there are too many. */
+static struct share_kind *find_kind(struct share *s, const struct share_look *l)
 {
     struct share_kind *unused = NULL;
     int pixels = 0;
     for (int i = 0; i < SHARE_KINDS_MAX; i++) {
         struct share_kind *k = &s->kind[i];
         bool wanted = k->used && is_wanted(s, k);
-        if (k->used && same_kind(&k->frame.caps, c))
+        if (k->used && same_look(&k->look, l))
             return k;
         unused = wanted ? unused : k;
-        pixels += wanted && k->frame.caps.cell_w > 0;
+        pixels += wanted && k->look.caps.cell_w > 0 && !k->look.flat;
     }
-    if (!unused || (c->cell_w > 0 && pixels >= SHARE_PIXEL_KINDS_MAX))
+    if (!unused || (l->caps.cell_w > 0 && !l->flat && pixels >= SHARE_PIXEL_KINDS_MAX))
         return NULL;
     frame_free(&unused->frame);
-    *unused = (struct share_kind){.frame = {.caps = *c}, .used = true};
+    *unused = (struct share_kind){.look = *l, .frame = {.caps = l->caps}, .used = true};
     return unused;
 }
 
-/* With pixels as long as there are few sizes of cells among the watchers; blocks for the others. */
+/* With pixels as long as there are few sizes of cells among the watchers; flattened for the others.
+ */
 static struct share_kind *kind_for(struct share *s, const struct watcher *w)
 {
-    struct frame_caps c = kind_of(&w->caps), blocks = {GRAPHICS_BLOCKS, c.depth, 0, 0, c.ascii};
-    struct share_kind *k = find_kind(s, &c);
-    return k ? k : find_kind(s, &blocks);
+    struct frame_caps none = w->caps;
+    none.graphics = GRAPHICS_BLOCKS;
+    struct share_look l = look_of(s, &w->caps), without = look_of(s, &none);
+    struct share_kind *k = find_kind(s, &l);
+    return k ? k : find_kind(s, &without);
+}
+
+/* ---- pictures as half blocks ---- */
+
+static bool is_covered(const struct frame *f, int x, int y)
+{
+    for (int i = 0; i < f->n_popups; i++)
+        if (rect_has(f->popup[i], x, y))
+            return true;
+    return false;
+}
+
+/* The colour of pixel (x, y) of a picture; the terminal's own outside of it. */
+static uint32_t color_at(const struct picture *p, int x, int y)
+{
+    if (x >= p->w || y >= p->h)
+        return COLOR_DEFAULT;
+    int row = ((y + 1) * p->image.h - 1) / p->h, column = ((x + 1) * p->image.w - 1) / p->w;
+    return p->image.palette[p->image.pixel[row * p->image.w + column]];
+}
+
+static void flatten_one(struct frame *f, const struct picture *p)
+{
+    int w = f->caps.cell_w, h = f->caps.cell_h;
+    for (int y = 0; y < p->r.h; y++)
+        for (int x = 0; x < p->r.w; x++) {
+            struct rect cell = {p->r.x + x, p->r.y + y, 1, 1};
+            if (is_covered(f, cell.x, cell.y))
+                continue;
+            uint32_t top = color_at(p, x * w + w / 2, y * h + h / 4),
+                     bottom = color_at(p, x * w + w / 2, y * h + 3 * h / 4);
+            if (top == bottom || f->caps.ascii)
+                canvas_fill(f->canvas, cell, canvas_style(COLOR_DEFAULT, top, 0), " ");
+            else if (top == COLOR_DEFAULT)
+                canvas_fill(f->canvas, cell, canvas_style(bottom, top, 0), "▄");
+            else
+                canvas_fill(f->canvas, cell, canvas_style(top, bottom, 0), "▀");
+        }
+}
+
+static void flatten(struct frame *f)
+{
+    for (int i = 0; i < f->n_pictures; i++) {
+        flatten_one(f, &f->picture[i]);
+        image_free(&f->picture[i].image);
+    }
+    f->n_pictures = 0;
 }
 
 /* Drawing is a pure function of state, size and kind: it works on a copy, so that nothing of the
@@ -76,6 +134,8 @@ static bool draw_kind(struct share_kind *k, const struct app *a)
         return false;
     *copy = *a;
     bool ok = app_draw(copy, &k->frame);
+    if (ok && k->look.flat)
+        flatten(&k->frame);
     free(copy);
     return ok;
 }
@@ -159,8 +219,12 @@ void share_send(struct share *s, struct app *a, int64_t now)
     }
 }
 
-void share_changed(struct share *s)
+void share_changed(struct share *s, const struct frame_caps *teacher)
 {
+    s->teacher_caps = *teacher;
+    s->teacher_pixels = (teacher->graphics == GRAPHICS_SIXEL ||
+                         teacher->graphics == GRAPHICS_KITTY) &&
+                        teacher->cell_w > 0;
     s->generation++;
 }
 

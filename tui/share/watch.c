@@ -170,23 +170,68 @@ static void copy_cells(struct watch *w, int rows)
     }
 }
 
-/* Pictures that are wholly seen; the others stay characters.  Their pixels are the far frame's. */
-static void borrow_pictures(struct watch *w, int rows)
+/* The part `seen` of a picture at p->r, sample by sample as it is stretched over its pixels. */
+static bool cut_picture(const struct picture *p, struct rect seen, const struct frame_caps *caps,
+                        struct picture *out)
 {
-    for (int i = 0; i < w->far.n_pictures; i++) {
-        struct picture p = w->far.picture[i];
-        p.r.x -= w->pan_x;
-        p.r.y -= w->pan_y;
-        if (p.image.pixel && p.w > 0 && p.h > 0 && !rect_is_empty(p.r) && p.r.x >= 0 &&
-            p.r.y >= 0 && p.r.x + p.r.w <= w->near.canvas->w && p.r.y + p.r.h <= rows)
-            w->near.picture[w->near.n_pictures++] = p;
-    }
+    int x0 = (seen.x - p->r.x) * caps->cell_w, y0 = (seen.y - p->r.y) * caps->cell_h;
+    int w = p->w - x0 < seen.w * caps->cell_w ? p->w - x0 : seen.w * caps->cell_w;
+    int h = p->h - y0 < seen.h * caps->cell_h ? p->h - y0 : seen.h * caps->cell_h;
+    struct picture cut = {.r = seen, .w = w, .h = h};
+    if (w < 1 || h < 1 || image_new(&cut.image, w, h) != IMAGE_OK)
+        return false;
+    cut.image.n_colors = p->image.n_colors;
+    memcpy(cut.image.palette, p->image.palette, sizeof cut.image.palette);
+    for (int y = 0; y < h; y++)
+        for (int x = 0; x < w; x++) {
+            int row = ((y0 + y + 1) * p->image.h - 1) / p->h;
+            int column = ((x0 + x + 1) * p->image.w - 1) / p->w;
+            cut.image.pixel[y * w + x] = p->image.pixel[row * p->image.w + column];
+        }
+    *out = cut;
+    return true;
+}
+
+/* Those that are wholly seen lend their pixels: [0, n_lent); of the others a part is cut. */
+static int take_pictures(struct watch *w, int rows)
+{
+    struct frame *f = &w->near;
+    struct rect body = {0, 0, f->canvas->w, rows};
+    int lent = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < w->far.n_pictures; i++) {
+            struct picture p = w->far.picture[i];
+            p.r.x -= w->pan_x;
+            p.r.y -= w->pan_y;
+            struct rect seen = rect_intersect(p.r, body);
+            bool whole = seen.w == p.r.w && seen.h == p.r.h;
+            if (rect_is_empty(seen) || !p.image.pixel || whole != !pass)
+                continue;
+            if (whole)
+                f->picture[lent++] = p;
+            else if (cut_picture(&p, seen, &f->caps, &f->picture[f->n_pictures]))
+                f->n_pictures++;
+            f->n_pictures += whole;
+        }
+    return lent;
+}
+
+static void take_popups(struct watch *w)
+{
     for (int i = 0; i < w->far.n_popups; i++) {
         struct rect r = w->far.popup[i];
         r.x -= w->pan_x;
         r.y -= w->pan_y;
         w->near.popup[w->near.n_popups++] = r;
     }
+}
+
+/* Take back what was lent, free what was cut. */
+static void drop_pictures(struct frame *f, int lent)
+{
+    for (int i = lent; i < f->n_pictures; i++)
+        image_free(&f->picture[i].image);
+    f->n_pictures = 0;
 }
 
 static void draw_people(struct watch *w, int rows)
@@ -210,8 +255,8 @@ static void draw_status(struct watch *w, int y)
     canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
     r.w -= people_list(c, y, w->person, w->n_people, color);
     const char *hint = !w->n_people      ? "knocking"
-                       : has_keyboard(w) ? "the keyboard is yours · ^] gives it back"
-                                         : "arrows or a click point · q leaves";
+                       : has_keyboard(w) ? "^] gives the keyboard back"
+                                         : "q leaves · arrows or a click point";
     canvas_putf(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD), "%s", w->room);
     canvas_put(c, r, 3 + (int)strlen(w->room), 0, canvas_plain(CANVAS_REVERSE), hint);
 }
@@ -220,16 +265,16 @@ static void draw(struct watch *w)
 {
     int width, height;
     tty_size(w->term, &width, &height);
-    w->near.n_pictures = 0; /* borrowed */
     w->near.caps = *tty_caps(w->term);
     if (!frame_begin(&w->near, width, height))
         return;
-    int rows = height - 1;
+    int rows = height - 1, lent = 0;
     if (w->far.canvas) {
         w->pan_x = pan(w->pan_x, w->x, w->far.canvas->w, width);
         w->pan_y = pan(w->pan_y, w->y, w->far.canvas->h, rows);
         copy_cells(w, rows);
-        borrow_pictures(w, rows);
+        lent = take_pictures(w, rows);
+        take_popups(w);
         draw_people(w, rows);
     }
     draw_status(w, height - 1);
@@ -241,7 +286,7 @@ static void draw(struct watch *w)
         w->near.caret_y = y;
     }
     tty_draw(w->term, &w->near);
-    w->near.n_pictures = 0;
+    drop_pictures(&w->near, lent);
 }
 
 /* ---- keys ---- */
@@ -367,7 +412,6 @@ int watch_main(const struct watch_options *o, char why[200], struct err *e)
     close(w.fd);
     bytes_free(&w.in);
     frame_free(&w.far);
-    w.near.n_pictures = 0;
     frame_free(&w.near);
     return rc;
 }
