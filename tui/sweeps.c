@@ -134,7 +134,7 @@ uint64_t sweeps_question(const struct app *a)
     for (int i = 0; i < a->edits.n; i++)
         if (a->edits.on[i])
             h = mixed(h, a->edits.text[i], strlen(a->edits.text[i]) + 1);
-    return h;
+    return mixed(h, a->pair, sizeof a->pair);
 }
 
 void sweeps_begin(struct app *a, const struct session_sweep *of)

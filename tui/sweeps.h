@@ -22,7 +22,7 @@ void sweeps_place(const struct sweep_grid *g, int32_t cell, int32_t *plane, int3
                   int32_t *column);
 /* The value of a cell on an axis. */
 int32_t sweeps_at(const struct sweep_map *m, int32_t cell, int32_t axis);
-/* A number for the prompt and the edits of now: equal for equal ones. */
+/* A number for the prompt, the edits and the pair of now: equal for equal ones. */
 uint64_t sweeps_question(const struct app *a);
 /* Is more to come? */
 bool sweeps_run(const struct app *a, const struct sweep_map *m);

@@ -17,7 +17,8 @@ struct sweeping {
     int64_t time_us;
     struct pair_target target; /* what it is of: a copy */
     float *guess;
-    int tries; /* left of guessing */
+    int tries;      /* left of guessing */
+    bool remeasure; /* the metric is another one, all else is as it was */
 };
 
 /* A guess takes as long as some forward passes, and begins anew when it is interrupted. */
@@ -102,11 +103,53 @@ static int begin(struct sweeping *w, const struct session_want *want)
     return rc;
 }
 
+static bool same_prompt(const struct pair_prompt *a, const struct pair_prompt *b)
+{
+    return !strcmp(a->name, b->name) && a->n == b->n && a->image == b->image &&
+           !memcmp(a->tokens, b->tokens, (size_t)a->n * sizeof *a->tokens);
+}
+
+/* The same prompts and edits?  Edits and sets are immutable and counted: the same ones are equal.
+ */
+static bool same_target(const struct pair_target *a, const struct pair_target *b)
+{
+    if (a->input.n != b->input.n || a->input.image != b->input.image || a->n_edits != b->n_edits ||
+        a->n_prompts != b->n_prompts || a->n_sets != b->n_sets ||
+        memcmp(a->input.tokens, b->input.tokens, (size_t)a->input.n * sizeof *a->input.tokens) != 0)
+        return false;
+    for (int32_t i = 0; i < a->n_edits; i++)
+        if (a->edits[i] != b->edits[i] || (!a->on || a->on[i]) != (!b->on || b->on[i]))
+            return false;
+    for (int32_t i = 0; i < a->n_prompts; i++)
+        if (!same_prompt(&a->prompts[i], &b->prompts[i]))
+            return false;
+    for (int32_t i = 0; i < a->n_sets; i++)
+        if (a->sets[i] != b->sets[i])
+            return false;
+    return true;
+}
+
+/* Is it the sweep that there is, but for its metric? */
+static bool same_cells(const struct sweeping *w, const struct session_want *want)
+{
+    const struct session_sweep *a = &w->of, *b = want->sweep;
+    return w->s && !w->err.code && a->align == b->align && !strcmp(a->kind, b->kind) &&
+           !strcmp(a->with, b->with) && !strcmp(a->over[0], b->over[0]) &&
+           !strcmp(a->over[1], b->over[1]) && same_target(&w->target, &want->target);
+}
+
 void sweeping_ask(struct sweeping *w, const struct session_want *want)
 {
     const struct session_sweep *of = want->sweep;
     if (of && of->id == w->of.id) {
         w->of.paused = of->paused, w->of.cell = of->cell;
+        return;
+    }
+    if (of && same_cells(w, want)) {
+        w->of = *of;
+        w->remeasure = true;
+        free(w->guess);
+        w->guess = NULL, w->tries = 0, w->time_us = 0;
         return;
     }
     forget(w);
@@ -118,7 +161,8 @@ void sweeping_ask(struct sweeping *w, const struct session_want *want)
 
 bool sweeping_waits(const struct sweeping *w)
 {
-    return w->s && !w->err.code && !w->of.paused && sweep_done(w->s) < sweep_cells(w->s);
+    return w->s && !w->err.code && !w->of.paused &&
+           (w->remeasure || sweep_done(w->s) < sweep_cells(w->s));
 }
 
 static int64_t now_us(void)
@@ -169,13 +213,15 @@ int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
 {
     struct err e = {0};
     bool guesses = w->tries > 0;
-    int rc = guess(w, &e);
+    int rc = w->remeasure ? sweep_metric(w->s, (const char *const[]){w->of.metric}, &e) : 0;
+    w->remeasure = rc == ERR_CANCELLED;
+    if (!rc)
+        rc = guess(w, &e);
     if (!rc && guesses)
         rc = fn(user, &e); /* to be seen before any cell is there */
     struct timed t = {w, now_us(), fn, user};
-    if (rc)
-        return rc;
-    rc = sweep_step(w->s, sweep_cells(w->s), count_time, &t, &e);
+    if (!rc)
+        rc = sweep_step(w->s, sweep_cells(w->s), count_time, &t, &e);
     w->time_us += now_us() - t.from;
     if (rc && rc != ERR_CANCELLED)
         w->err = e;

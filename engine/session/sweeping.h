@@ -53,7 +53,8 @@ struct session_want;
 
 int sweeping_open(struct sweeping **out, const struct model *m, size_t cache_bytes, struct err *e);
 void sweeping_close(struct sweeping *w);
-/* Take what a request says: begin, go on, pause, forget.  What does not fit is told by the map. */
+/* Take what a request says: begin, go on, pause, forget; where only the metric is another one, keep
+ * what was computed.  What does not fit is told by the map. */
 void sweeping_ask(struct sweeping *w, const struct session_want *want);
 /* Is there something left to compute? */
 bool sweeping_waits(const struct sweeping *w);

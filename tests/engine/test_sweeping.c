@@ -123,6 +123,19 @@ static void interruptions_change_nothing(void **state)
         snapshot_release(snap);
     }
     sweep.id++;
+    snprintf(sweep.metric, sizeof sweep.metric, "logprob[-1, 5]"); /* of what is there already */
+    const struct snapshot *again = answer(s, &want);
+    assert_true(again->sweep->done == 81 && !strcmp(again->sweep->of.metric, sweep.metric));
+    sweep.id++;
+    want.target.input.n--; /* another sweep in between: nothing is kept */
+    snapshot_release(answer(s, &want));
+    sweep.id++;
+    want.target.input.n++;
+    snap = answer(s, &want);
+    check_part(again->sweep, snap->sweep);
+    assert_true(again->sweep->base == snap->sweep->base);
+    snapshot_release(snap), snapshot_release(again);
+    sweep.id++;
     snprintf(sweep.kind, sizeof sweep.kind, "neurons");
     snap = answer(s, &want); /* the rest is answered */
     assert_int_equal(snap->err.code, 0);

@@ -94,7 +94,7 @@ static void test_heads(void **state)
     /* what was changed there stays changed */
     driver_keys(&d, "<Enter>Kx<Backspace>");
     assert_int_equal(d.app->edits.n, 2);
-    shows("of the prompt and edits before");
+    shows("of what was before · S again");
 }
 
 /* The name stands at its own position until the last layer moves it to the end. */
@@ -165,6 +165,22 @@ static void test_commands(void **state)
     assert_false(d.app->sweep.paused);
 }
 
+/* Another pair: the same cells under another metric, without the model. */
+static void test_pair(void **state)
+{
+    (void)state;
+    driver_keys(&d, "2S");
+    double before = change(20);
+    driver_keys(&d, ":pair<Space>\"<Space>John\"<Space>\"<Space>Mary\"<Enter>");
+    shows("of what was before");
+    driver_keys(&d, "S");
+    assert_string_equal(map()->of.metric, "logit[-1, \" John\"] - logit[-1, \" Mary\"]");
+    assert_true(fabs(change(20) + before) < 1e-4);
+    char *screen = driver_screen(&d);
+    assert_null(strstr(screen, "of what was before"));
+    free(screen);
+}
+
 /* At every size something is seen, and the cursor with it. */
 static void test_sizes(void **state)
 {
@@ -191,6 +207,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_edges, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_commands, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_pair, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_sizes, open_teach, close_driver)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

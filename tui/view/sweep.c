@@ -216,7 +216,7 @@ static void draw_frame_line(const struct app *a, struct canvas *c, const struct 
     struct bytes b = {0};
     add_progress(a, g->m, &b);
     if (a->sweep_question != sweeps_question(a))
-        bytes_add_string(&b, " · of the prompt and edits before");
+        bytes_add_string(&b, " · of what was before · S again");
     int32_t first = plane * g->rows * g->columns;
     for (int32_t i = 0; g->planes > 1 && i < g->m->n_axes - 2; i++) {
         char text[16];
