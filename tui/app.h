@@ -72,6 +72,7 @@ enum heads_sort {
     HEADS_BY_SELF,
     HEADS_BY_ENTROPY,
     HEADS_BY_COPYING,
+    HEADS_BY_ATTRIBUTED,
     HEADS_SORT_COUNT
 };
 enum map_face { MAP_ROWS, MAP_WHOLE, MAP_TEXT, MAP_COUNT };

@@ -7,8 +7,9 @@
 
 #include "base/number.h"
 
-const char *const heads_sort_names[HEADS_SORT_COUNT] = {
-    "place", "previous", "duplicate", "induction", "first", "self", "entropy", "copying"};
+const char *const heads_sort_names[HEADS_SORT_COUNT] = {"place",     "previous", "duplicate",
+                                                        "induction", "first",    "self",
+                                                        "entropy",   "copying",  "attributed"};
 
 /* ---- the filter ---- */
 
@@ -83,6 +84,25 @@ static const struct lens_head *scores_of(const struct app *a, int32_t layer, enu
     return at || !a->old ? at : snapshot_at(a->old, face, &w, 0);
 }
 
+bool heads_attributed_want(const struct app *a, struct want *w)
+{
+    if (a->m->cfg.headless || a->pair[0] < 0)
+        return false;
+    *w = want_whole(WANT_ATTRIBUTED, (struct site_ref){site_logits(&a->m->cfg), SITE_ROOT});
+    w->id[0] = a->pair[0], w->id[1] = a->pair[1];
+    return true;
+}
+
+/* What heads give to the pair's difference, or NULL. */
+static const float *attributed_of(const struct app *a, enum face face)
+{
+    struct want w;
+    if (!heads_attributed_want(a, &w))
+        return NULL;
+    const float *at = a->snap ? snapshot_at(a->snap, face, &w, 0) : NULL;
+    return at || !a->old ? at : snapshot_at(a->old, face, &w, 0);
+}
+
 bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_sort which,
                  enum face face, float *out)
 {
@@ -91,12 +111,17 @@ bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_so
             *out = a->copying[layer * a->m->cfg.n_heads + head];
         return a->copying != NULL;
     }
+    if (which == HEADS_BY_ATTRIBUTED) {
+        const float *all = attributed_of(a, face);
+        *out = all ? all[layer * a->m->cfg.n_heads + head] : 0;
+        return all != NULL;
+    }
     const struct lens_head *at = scores_of(a, layer, face);
     if (!at || which == HEADS_BY_PLACE)
         return false;
     at += head;
-    const float v[HEADS_SORT_COUNT] = {0,         at->previous, at->duplicate, at->induction,
-                                       at->first, at->self,     at->entropy,   0};
+    const float v[HEADS_SORT_COUNT] = {
+        0, at->previous, at->duplicate, at->induction, at->first, at->self, at->entropy, 0, 0};
     *out = v[which];
     return !(which == HEADS_BY_DUPLICATE || which == HEADS_BY_INDUCTION) || at->n_repeats > 0;
 }
@@ -160,6 +185,8 @@ int32_t *heads_order(const struct app *a, int32_t *n, bool *bad)
         if (!passes(a, &f, i / heads, i % heads))
             continue;
         bool there = heads_value(a, i / heads, i % heads, a->heads_sort, &v);
+        if (a->heads_sort == HEADS_BY_ATTRIBUTED)
+            v = fabsf(v); /* for it or against it */
         list[(*n)++] = (struct ranked){a->heads_ascending ? -v : v, i, !there || isnan(v)};
     }
     if (list && out && a->heads_sort != HEADS_BY_PLACE)

@@ -23,6 +23,8 @@ struct heads_filter {
 /* 0, or ERR_BAD_INPUT with a line that says what would work; names may be cut short. */
 int heads_filter_parse(const char *text, struct heads_filter *out, struct err *e);
 
+/* What heads give to the pair's logit difference, by attribution; false: there is no pair. */
+bool heads_attributed_want(const struct app *a, struct want *w);
 /* A score of a head in the face on show; false while it is not there, or where the prompt has no
  * rows for it. */
 bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_sort which,

@@ -456,3 +456,44 @@ int attribute(struct attribution *out, struct pair *p, const struct pair_target 
         *out = a;
     return rc;
 }
+
+struct heads {
+    struct run *r;
+    double *sums; /* [layers][heads] */
+};
+
+static int heads_take(void *user, struct site_ref s, int32_t row0, int32_t row1,
+                      const struct kn_view *g, struct err *e)
+{
+    struct heads *k = user;
+    int64_t heads = g->shape[1], dh = g->shape[2];
+    float *z = malloc((size_t)kn_count(g) * sizeof *z);
+    int rc = z ? run_read(k->r, s, row0, row1, z, NULL, e) : err_memory(e, "attributions");
+    for (int64_t i = 0; !rc && i < g->shape[0]; i++)
+        for (int64_t h = 0; h < heads; h++)
+            for (int64_t j = 0; j < dh; j++)
+                k->sums[s.layer * heads + h] += (double)z[(i * heads + h) * dh + j] *
+                                                (double)kn_f32(
+                                                    g)[i * g->stride[0] + h * g->stride[1] +
+                                                       j * g->stride[2]];
+    free(z);
+    return rc;
+}
+
+int attribute_heads(struct run *r, struct run *base, const struct metric *m, float *out,
+                    struct err *e)
+{
+    int32_t layers = run_model(r)->cfg.n_layers;
+    size_t n = (size_t)layers * (size_t)run_model(r)->cfg.n_heads;
+    struct site_ref *sites = malloc(((size_t)layers + 1) * sizeof *sites);
+    struct heads k = {r, calloc(n + 1, sizeof *k.sums)};
+    int rc = sites && k.sums ? 0 : err_memory(e, "attributions");
+    for (int32_t l = 0; !rc && l < layers; l++)
+        sites[l] = (struct site_ref){SITE_Z, l};
+    if (!rc)
+        rc = grad_run(r, base, m, sites, layers, heads_take, &k, e);
+    for (size_t i = 0; !rc && i < n; i++)
+        out[i] = (float)k.sums[i];
+    free(sites), free(k.sums);
+    return rc;
+}

@@ -100,6 +100,10 @@ int attribute_direct(struct attribution *out, struct run *r, const struct metric
 /* Components before those of the layers, by_layer: embed, or embed and pos_embed.  Then attention
  * and MLP of each layer take turns. */
 int32_t attribute_embeds(const struct config *cfg);
+/* z · d metric / d z of every head, all positions together: what attribution patching says that the
+ * head gives, in one backward pass.  out[n_layers * n_heads]; base: what kl compares with. */
+int attribute_heads(struct run *r, struct run *base, const struct metric *m, float *out,
+                    struct err *e);
 void attribution_free(struct attribution *a);
 int64_t attribution_count(const struct attribution *a);
 /* dla: the metric less constant and sum: what is none of the parts'. */

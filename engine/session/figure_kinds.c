@@ -296,3 +296,9 @@ int figure_slope(const struct figure_ask *a, struct err *e)
     return grad_run(a->run, pair_run(a->pair, FACE_BASE), &m,
                     &(struct site_ref){SITE_ATTN_SCORES, w->k / heads}, 1, take_slope, &x, e);
 }
+
+int figure_attributed(const struct figure_ask *a, struct err *e)
+{
+    struct metric m = pair_metric(a);
+    return attribute_heads(a->run, pair_run(a->pair, FACE_BASE), &m, a->unit->to, e);
+}

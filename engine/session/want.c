@@ -116,6 +116,7 @@ static bool size_fits(const struct config *cfg, const struct want *w, int32_t n)
     case WANT_LAYER_NEURONS:
         there = w->site.id == SITE_POST ? site_row_size(cfg, w->site.id, n) : 0;
         break;
+    case WANT_ATTRIBUTED: return w->site.id == site_logits(cfg) && w->id[0] >= 0;
     case WANT_SLOPE:
         return w->site.id == site_logits(cfg) && w->k >= 0 && w->k / cfg->n_heads < cfg->n_layers &&
                w->pos >= 0 && w->pos < n && w->id[0] >= 0;

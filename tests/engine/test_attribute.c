@@ -312,6 +312,51 @@ static void test_first_order(void **state)
     opened_end(&o);
 }
 
+/* What heads give is what taking them away loses, to first order: zero attribution the other way.
+ */
+static void test_heads(void **state)
+{
+    (void)state;
+    struct opened o;
+    struct err e = {0};
+    opened_begin(&o, "llama", CACHE);
+    struct attribution a = attributed(
+        &o, (struct attribute_options){.method = ATTRIBUTE_ATP, .kind = kind_of("z_all_pos")});
+    float heads[64];
+    assert_true(attribution_count(&a) < 64);
+    assert_int_equal(attribute_heads(pair_shown(o.pair), NULL, &o.metric, heads, &e), 0);
+    for (int64_t i = 0; i < attribution_count(&a); i++)
+        assert_true(fabsf(heads[i] + a.values[i]) <= 1e-5f * fmaxf(1, fabsf(heads[i])));
+    attribution_free(&a);
+    opened_end(&o);
+}
+
+/* What the last layer's heads and MLP add goes to the logits by these edges alone: small patches of
+ * them gain what their edges say. */
+static void test_edges_first_order(void **state)
+{
+    (void)state;
+    struct opened o;
+    opened_begin(&o, "gpt2", CACHE);
+    struct attribution a = attributed(
+        &o, (struct attribute_options){.method = ATTRIBUTE_EAP, .with = "*= 1.01"});
+    int32_t heads = o.f.m->cfg.n_heads, last = o.f.m->cfg.n_layers - 1, v = a.axis[1].size;
+    for (int32_t h = 0; h <= heads; h++) {
+        char text[96];
+        int32_t u = 1 + last * (heads + 1) + h;
+        if (h == heads)
+            snprintf(text, sizeof text, "blocks.%d.hook_mlp_out *= 1.01", last);
+        else
+            snprintf(text, sizeof text, "blocks.%d.attn.hook_z[:, %d] *= 1.01", last, h);
+        double gain = metric_with(&o, text) - a.metric, said = (double)a.values[u * v + v - 1];
+        if (h < heads) /* and through the MLP behind it */
+            said += (double)a.values[u * v + v - 2];
+        assert_true(fabs(gain - said) <= 0.03 * fabs(gain) + 2e-6);
+    }
+    attribution_free(&a);
+    opened_end(&o);
+}
+
 /* Under edits: the slope is the edited run's, `freeze` puts the base back. */
 static void test_edited(void **state)
 {
@@ -426,10 +471,11 @@ static void test_correlation(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_reference),   cmocka_unit_test(test_complete),
-        cmocka_unit_test(test_senders),     cmocka_unit_test(test_direct_sums),
-        cmocka_unit_test(test_first_order), cmocka_unit_test(test_edited),
-        cmocka_unit_test(test_bundles),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_reference),         cmocka_unit_test(test_complete),
+        cmocka_unit_test(test_senders),           cmocka_unit_test(test_direct_sums),
+        cmocka_unit_test(test_first_order),       cmocka_unit_test(test_edited),
+        cmocka_unit_test(test_bundles),           cmocka_unit_test(test_heads),
+        cmocka_unit_test(test_edges_first_order), cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_correlation),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -124,6 +124,8 @@ static struct want random_want(struct walk *w)
         x.k = any(w, c->n_layers * c->n_heads + 1);
         x.pos = any(w, 8), x.id[0] = any(w, c->d_vocab), x.id[1] = any(w, c->d_vocab + 1) - 1;
     }
+    if (x.kind == WANT_ATTRIBUTED)
+        x.site = output_site, x.id[0] = any(w, c->d_vocab), x.id[1] = any(w, c->d_vocab);
     if (x.kind == WANT_DIRECT) {
         x.site = (struct site_ref){SITE_LNF_SCALE, SITE_ROOT};
         x.k = any(w, ATTRIBUTE_PART_COUNT), x.id[0] = any(w, c->d_vocab);

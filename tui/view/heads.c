@@ -10,13 +10,17 @@
 #include "head_list.h"
 #include "say.h"
 
-enum { NAME_WIDTH = 11, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 21 };
+enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 21 };
 
-/* Columns of a score: these, or up to twice as many where there is room. */
+/* Columns of a score: these, or up to twice as many where there is room; 0: no room for it. */
 static int width_of(const struct app *a, int k)
 {
-    static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8};
-    int room = a->body.w - NAME_WIDTH, least = 58;
+    static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8, 11};
+    int room = a->body.w - NAME_WIDTH, least = 69,
+        spared = a->heads_sort == HEADS_BY_SELF ? HEADS_BY_DUPLICATE : HEADS_BY_SELF;
+    if (room < least && k == spared)
+        return 0;
+    least -= room < least ? widths[spared] : 0;
     return widths[k] * (room < least ? least : room > 2 * least ? 2 * least : room) / least;
 }
 
@@ -96,6 +100,9 @@ static void heads_want(const struct app *a, struct want_list *l)
             want_add(l, small_want(a, i));
     if (!a->m->cfg.headless)
         want_add(l, says_want(a));
+    struct want attributed;
+    if (heads_attributed_want(a, &attributed))
+        want_add(l, attributed);
 }
 
 /* ---- the table ---- */
@@ -106,6 +113,8 @@ static void draw_header(const struct app *a, struct canvas *c, struct rect r)
     canvas_put(c, r, 3, 0, canvas_plain(a->heads_sort ? CANVAS_DIM : CANVAS_BOLD), "head");
     for (int k = 1; k < HEADS_SORT_COUNT; k++) {
         const char *name = heads_sort_names[k];
+        if (!width_of(a, k))
+            continue;
         canvas_put(
             c, r, x + width_of(a, k) - (int)strlen(name), 0,
             canvas_plain(k == (int)a->heads_sort ? CANVAS_BOLD | CANVAS_UNDERLINE : CANVAS_DIM),
@@ -128,22 +137,27 @@ static void draw_row(const struct app *a, struct frame *f, struct rect r, int y,
     int x = NAME_WIDTH;
     for (int k = 1; k < HEADS_SORT_COUNT; x += width_of(a, k++)) {
         float v;
+        if (!width_of(a, k))
+            continue;
         struct rect cell = {r.x + x + 1, r.y + y, width_of(a, k) - 1, 1};
-        bool copying = k == HEADS_BY_COPYING;
+        bool copying = k == HEADS_BY_COPYING, attributed = k == HEADS_BY_ATTRIBUTED;
         if (!heads_value(a, layer, head, (enum heads_sort)k, &v)) {
-            bool none = heads_score(a, layer, head, HEADS_BY_PREVIOUS, FACE_BASE, &v);
+            struct want w;
+            bool none = attributed ? !heads_attributed_want(a, &w)
+                                   : heads_score(a, layer, head, HEADS_BY_PREVIOUS, FACE_BASE, &v);
             canvas_put(c, cell, cell.w - 1, 0, canvas_plain(CANVAS_DIM), none ? "–" : "…");
             continue;
         }
         if (diff && !copying && v == 0)
             continue;
         struct canvas_style st = canvas_plain(0);
-        if (k != HEADS_BY_ENTROPY && (copying || !diff))
+        if (k != HEADS_BY_ENTROPY && !attributed && (copying || !diff))
             st = draw_value_style(f, copying ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
                                   copying ? (double)(v + 1) / 2 : (double)v);
         st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0);
         canvas_fill(c, cell, st, " ");
-        draw_number(c, cell, cell.w - 6, 0, st, (double)v, 6, 2, diff ? NUMBER_SIGN : 0);
+        draw_number(c, cell, cell.w - 6, 0, st, (double)v, 6, 2,
+                    diff || attributed ? NUMBER_SIGN : 0);
     }
 }
 
@@ -168,8 +182,9 @@ static void draw_table(const struct app *a, struct frame *f, struct rect body)
         int x = heat_legend(f->canvas, legend, 1, 0, "mean weight", scale_make(SCALE_LINEAR, 0, 1),
                             COLORMAP_SEQUENTIAL);
         canvas_put(f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
-                   a->copying ? "entropy in nats · copying −1 to 1"
-                              : "entropy in nats · :sort copying computes it");
+                   a->copying
+                       ? "entropy in nats · copying −1 to 1 · attributed z · ∂Δ/∂z"
+                       : "entropy in nats · attributed z · ∂Δ/∂z · :sort copying computes it");
     }
     free(order);
 }
