@@ -164,6 +164,26 @@ static void scroll(int n, bool rerun, double *took, double *bytes)
     }
 }
 
+/* Bytes of cursor moves in another view, each until nothing came for a while. */
+static void moves(const char *view, const char *what)
+{
+    enum { MOVES = 40, QUIET_MS = 60 };
+    double bytes[MOVES];
+    char text[80];
+    type(view);
+    settle();
+    for (int i = 0; i < MOVES; i++) {
+        size_t before = tty.bytes;
+        type(i < MOVES / 2 ? "j" : "k");
+        take(1000);
+        while (take(QUIET_MS))
+            ;
+        bytes[i] = (double)(tty.bytes - before);
+    }
+    snprintf(text, sizeof text, "explorer: bytes of a cursor move, %s", what);
+    bench_report("", text, "B", "<=", 400, bytes, MOVES);
+}
+
 int main(int argc, char **argv)
 {
     static double took[KEYS], bytes[KEYS];
@@ -189,8 +209,10 @@ int main(int argc, char **argv)
     bench_row_print(&(struct bench_row){"", "explorer: key -> frame, nothing else going on", "ms",
                                         "", 0, frame, took[CALM_KEYS / 4], took[CALM_KEYS * 3 / 4],
                                         CALM_KEYS, NULL});
-    type("k");
-    type("g");
+    moves("3", "lens");
+    moves("4", "hooks");
+    moves("5", "tensor");
+    type("1g");
     await(0);
     scroll(keys, true, took, bytes);
     double median = bench_median(took, keys), *late = &took[keys * 99 / 100];
