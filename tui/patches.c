@@ -19,7 +19,8 @@ struct rect patches_cut(const struct app *a, struct rect *side)
 static uint8_t *marked(const struct app *a)
 {
     const struct config *cfg = &a->m->cfg;
-    int32_t side = a->image->side, p = cfg->patch_size, grid = image_grid(cfg), at = a->cur.row - 1;
+    int32_t side = a->image->side, p = cfg->patch_size, grid = image_grid(cfg),
+            at = a->cur.row - a->m->cfg.n_prefix;
     size_t bytes = 3 * (size_t)side * (size_t)side;
     uint8_t *rgb = malloc(bytes);
     if (!rgb)
@@ -38,7 +39,7 @@ static uint8_t *marked(const struct app *a)
 /* A mark in the cell of the cursor's patch: of what characters show. */
 static void mark(const struct app *a, struct frame *f, struct frame_place place, double by)
 {
-    int32_t grid = image_grid(&a->m->cfg), at = a->cur.row - 1;
+    int32_t grid = image_grid(&a->m->cfg), at = a->cur.row - a->m->cfg.n_prefix;
     if (at < 0)
         return;
     int x = place.r.x + (int)((at % grid + 0.5) * by * place.dx),
@@ -69,7 +70,7 @@ static void draw_values(const struct app *a, struct frame *f, struct rect r, con
 {
     int grid = image_grid(&a->m->cfg);
     if (f->caps.graphics == GRAPHICS_SIXEL || f->caps.graphics == GRAPHICS_KITTY) {
-        struct heat m = {value + 1, grid, grid, grid, scale, map};
+        struct heat m = {value + a->m->cfg.n_prefix, grid, grid, grid, scale, map};
         mark(a, f, frame_heat(f, r, &m), 1);
         return;
     }
@@ -77,7 +78,7 @@ static void draw_values(const struct app *a, struct frame *f, struct rect r, con
     int w = r.w, h = f->caps.depth == COLOR_DEPTH_NONE || f->caps.ascii ? r.h : 2 * r.h;
     float *v = malloc((size_t)w * (size_t)h * sizeof *v);
     for (int i = 0; v && i < w * h; i++)
-        v[i] = value[1 + (i / w * grid / h) * grid + i % w * grid / w];
+        v[i] = value[a->m->cfg.n_prefix + (i / w * grid / h) * grid + i % w * grid / w];
     struct heat m = {v, h, w, w, scale, map};
     struct frame_place place = v ? frame_heat(f, r, &m) : (struct frame_place){.r = r};
     place.dx = (double)r.w / grid, place.dy = (double)r.h / grid;

@@ -33,8 +33,11 @@ static bool ends_with(const char *s, const char *end)
 bool edit_is_weight(const char *pattern)
 {
     const char *p = last_part(pattern);
-    if (!strcmp(p, "sinks"))
-        return true;
+    static const char *const whole[] = {"sinks", "cls_token", "distillation_token",
+                                        "position_embeddings"}; /* parameters of no module */
+    for (size_t i = 0; i < sizeof whole / sizeof *whole; i++)
+        if (!strcmp(p, whole[i]))
+            return true;
     if (!strcmp(p, "w") || !strcmp(p, "W") || !strcmp(p, "b") || !strcmp(p, "{w,b}") ||
         !strcmp(p, "[wb]") || ends_with(pattern, ".weight") || ends_with(pattern, ".bias") ||
         (strstr(pattern, ".experts.") && ends_with(pattern, "_proj"))) /* of all experts */

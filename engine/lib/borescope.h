@@ -94,8 +94,8 @@ struct bore_shape bore_model_shape(const struct bore_model *m);
 
 /* A picture for a model that takes images: rgb[height, width, 3] -> values[n_channels, image_size,
  * image_size] as pass.pixels takes them, prepared as the model's preprocessor_config.json says;
- * malloc'ed: free().  Its positions are the class token and then the patches row by row; its
- * "tokens" are classes, by the names of config.json's id2label. */
+ * malloc'ed: free().  Its positions are the class token (DeiT: and that of distillation), then the
+ * patches row by row; its "tokens" are classes, by the names of config.json's id2label. */
 int bore_pixels(const struct bore_model *m, const uint8_t *rgb, int height, int width,
                 float **values, struct bore_error *error);
 /* Text -> ids, malloc'ed: free().  bos: 1 prepend, 0 do not, -1 as TransformerLens does for this

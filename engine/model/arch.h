@@ -67,7 +67,8 @@ struct arch_tensor {
     bool merged; /* of all experts, one after the other; where a file has no such tensor, a row
                     that follows has one for each of them */
     enum site_dim each; /* DIM_NONE, or there is a tensor for each of these, its number the second
-                           "%d"; without one: an axis before n */
+                           "%d"; without one: an axis before n, or with TENSOR_ROWS: */
+    int number;         /* which of `each` it is */
     enum property when;
 };
 

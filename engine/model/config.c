@@ -256,7 +256,8 @@ static int experts_read(struct config *cfg, struct js_node root, struct err *e)
     return rc;
 }
 
-/* Rows of a model that takes images: a class token and the patches that fit whole. */
+/* Rows of a model that takes images: a class token, perhaps another one, and the patches that fit
+ * whole. */
 static int image_check(struct config *cfg, const char *file, struct err *e)
 {
     if (!cfg->patch_size)
@@ -266,14 +267,14 @@ static int image_check(struct config *cfg, const char *file, struct err *e)
     if (side < 1)
         return err_set(e, ERR_BAD_INPUT, "%s · patches of %d pixels do not fit an image of %d",
                        file, cfg->patch_size, cfg->image_size);
-    if (side * side >= LIMIT_TOKENS || pixels > LIMIT_D_MLP ||
+    if (side * side > LIMIT_TOKENS - cfg->n_prefix || pixels > LIMIT_D_MLP ||
         size * size * cfg->n_channels > LIMIT_IMAGE_PIXELS)
         return err_set(
             e, ERR_BAD_INPUT,
             "%s · %lld patches of %lld values are above the limits (%d, %d, %d together)", file,
-            (long long)(side * side), (long long)pixels, LIMIT_TOKENS - 1, LIMIT_D_MLP,
+            (long long)(side * side), (long long)pixels, LIMIT_TOKENS - cfg->n_prefix, LIMIT_D_MLP,
             LIMIT_IMAGE_PIXELS);
-    cfg->n_ctx = (int32_t)(side * side) + 1;
+    cfg->n_ctx = (int32_t)(side * side) + cfg->n_prefix;
     return 0;
 }
 

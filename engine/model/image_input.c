@@ -158,7 +158,7 @@ static int64_t value_place(const struct config *cfg, int32_t patch, int32_t c, i
     int32_t p = cfg->patch_size, grid = image_grid(cfg);
     if (y / p >= grid || x / p >= grid)
         return -1;
-    int64_t row = 1 + (int64_t)(y / p) * grid + x / p;
+    int64_t row = cfg->n_prefix + (int64_t)(y / p) * grid + x / p;
     return row * patch + ((int64_t)c * p + y % p) * p + x % p;
 }
 

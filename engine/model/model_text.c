@@ -207,8 +207,8 @@ const char *model_input_text(const struct model *m, int32_t id, size_t *len)
     static _Thread_local char patch[32];
     if (!m->cfg.patch_size)
         return tokenizer_text(m->tok, id, len);
-    int32_t grid = image_grid(&m->cfg), at = id - 1;
-    *len = id < 1 ? (size_t)snprintf(patch, sizeof patch, "[CLS]")
+    int32_t grid = image_grid(&m->cfg), at = id - m->cfg.n_prefix;
+    *len = at < 0 ? (size_t)snprintf(patch, sizeof patch, id < 1 ? "[CLS]" : "[DIST]")
                   : (size_t)snprintf(patch, sizeof patch, "%d,%d", at / grid, at % grid);
     return patch;
 }

@@ -135,12 +135,12 @@ static void emit_embed_parts(struct emitter *em)
     emit_embed_norm(em, SITE_FULL_EMBED);
 }
 
-/* A class token, then the patches of an image. */
+/* A class token, perhaps one of distillation, then the patches of an image. */
 static void emit_patches(struct emitter *em)
 {
     EMIT(em, LINEAR, EMBED, {OPERAND_PATCHES, 0}, WEIGHT(W_PATCH), WEIGHT(B_PATCH));
     struct step *s = EMIT(em, EMBED, EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_CLS));
-    s->in_place = s->first_row = true;
+    s->in_place = true, s->first_rows = em->cfg->n_prefix;
     EMIT(em, EMBED, POS_EMBED, {OPERAND_POSITIONS, 0}, WEIGHT(W_POS));
 }
 

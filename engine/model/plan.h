@@ -52,7 +52,7 @@ struct step {
     enum site_id site; /* what it writes */
     enum step_when when;
     enum site_id edited; /* STEP_IF_EDITED: the on-request site that switches it on */
-    bool first_row;      /* runs for position 0 alone */
+    int32_t first_rows;  /* runs for so many positions from the first on alone; 0: for all */
     bool in_place;       /* amends `site`, which an earlier step of the stage wrote */
     bool per_head;       /* LINEAR from a per-head residual input [pos, head, d_model]: ln1 and the
                             projection head by head */

@@ -65,10 +65,16 @@ static struct kn_view part_view(const struct config *cfg, const struct arch_tens
 enum { SHAPE_MAX = 4 };
 
 /* Does the row's name have a number of its own for each? */
-static bool is_apart(const struct arch_tensor *row)
+static bool is_numbered(const struct arch_tensor *row)
 {
     const char *layer = strstr(row->name, "%d");
     return row->each != DIM_NONE && layer && strstr(layer + 1, "%d");
+}
+
+/* A tensor for each, in rows of one pattern or of names of their own? */
+static bool is_apart(const struct arch_tensor *row)
+{
+    return is_numbered(row) || (row->each != DIM_NONE && row->form == TENSOR_ROWS);
 }
 
 /* The shape that a tensor must have; returns its rank. */
@@ -249,25 +255,35 @@ static int tensor_bind(const struct binding *b, const struct arch_tensor *row, i
     return rc;
 }
 
-/* A vector in as many tensors as row->each says: a copy of all, one after the other. */
-static int vectors_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
-                        struct err *e)
+/* A weight in as many tensors as row->each says: a copy of all, one after the other. */
+static int pieces_bind(const struct binding *b, const struct arch_tensor *row, int32_t layer,
+                       struct err *e)
 {
-    int64_t n = weight_n(b->cfg, row->part[0]), count = site_dim_size(b->cfg, row->each, 0);
-    size_t bytes = (size_t)n * sizeof(float);
-    float *mem = b->out->look ? NULL : malloc(bytes);
-    int rc = b->out->look ? 0 : keep(b->out, mem, bytes, e);
-    for (int32_t i = 0; !rc && i < count; i++) {
+    enum weight_id w = row->part[0];
+    struct kn_view *v = &b->out->view[weight_place(b->cfg, layer, w)];
+    int32_t count = (int32_t)site_dim_size(b->cfg, row->each, 0), first = row->number,
+            end = is_numbered(row) ? count : first + 1;
+    int64_t n = weight_n(b->cfg, w), k = weight_k(b->cfg, w), piece = n * k / count;
+    bool matrix = weight_table[w].k != DIM_NONE;
+    if (!v->ndim) {
+        size_t bytes = (size_t)(n * k) * sizeof(float);
+        float *mem = b->out->look ? NULL : malloc(bytes);
+        int rc = b->out->look ? 0 : keep(b->out, mem, bytes, e);
+        if (rc)
+            return rc;
+        *v = matrix ? kn_view2(mem, KN_F32, n, k) : kn_view1(mem, KN_F32, n);
+    }
+    for (int32_t i = first; i < end; i++) {
         struct arch_tensor lies = *row;
         struct st_tensor t;
         enum kn_dtype type;
-        rc = tensor_take(b, &lies, layer, i, &t, &type, e);
-        if (!rc && mem)
-            st_decode(&t, 0, n / count, mem + i * (n / count));
+        int rc = tensor_take(b, &lies, layer, i, &t, &type, e);
+        if (rc)
+            return rc;
+        if (v->data)
+            st_decode(&t, 0, piece, (float *)v->data + i * piece);
     }
-    if (!rc)
-        b->out->view[weight_place(b->cfg, layer, row->part[0])] = kn_view1(mem, KN_F32, n);
-    return rc;
+    return 0;
 }
 
 static bool holds(const struct arch_tensor *row, enum weight_id w)
@@ -322,7 +338,7 @@ static int row_bind(const struct binding *b, const struct arch_tensor *row, int3
 {
     bool expert = weight_is_expert(row->part[0]);
     if (!b->gguf && is_apart(row))
-        return vectors_bind(b, row, layer, e);
+        return pieces_bind(b, row, layer, e);
     if (!b->gguf)
         return expert ? experts_bind(b, row, layer, e) : tensor_bind(b, row, layer, -1, e);
     int rc = 0;

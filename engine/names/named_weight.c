@@ -196,7 +196,9 @@ static void joined_axis(const struct config *c, const struct arch_tensor *a, str
 /* How many tensors a row has in a layer: one, or one for each expert or for each of row->each. */
 static int32_t arch_tensors(const struct config *c, const struct arch_tensor *a)
 {
-    return a->each                                      ? (int32_t)site_dim_size(c, a->each, 0)
+    const char *layer = strstr(a->name, "%d");
+    bool numbered = layer && strstr(layer + 1, "%d");
+    return a->each ? numbered ? (int32_t)site_dim_size(c, a->each, 0) : 1
            : weight_is_expert(a->part[0]) && !a->merged ? c->n_experts
                                                         : 1;
 }
@@ -211,10 +213,13 @@ static struct named_weight arch_weight(const struct config *c, const struct arch
                                   weight_row(c, layer, experts ? number : -1));
     int rank = weight_table[a->part[0]].k == DIM_NONE ? 1 : 2;
     arch_name_spell(pattern, layer, number, w.name);
-    if (a->each) { /* a vector */
-        int64_t n = weight_n(c, a->part[0]) / arch_tensors(c, a);
+    if (a->each) {
+        int64_t n = weight_n(c, a->part[0]) / site_dim_size(c, a->each, 0);
+        number += a->number;
         run_add(&w.axis[0], RUN_N, n, 1);
-        axis_end(&w, site_dim_name(DIM_D_HEAD));
+        axis_end(&w, site_dim_name(rank == 1 ? DIM_D_HEAD : weight_table[a->part[0]].n));
+        if (rank == 2)
+            axis_add(c, &w, AXIS_K, true);
         w.first_n = number * n;
         return w;
     }

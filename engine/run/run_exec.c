@@ -201,9 +201,10 @@ static struct kn_call step_call(const struct pass *p, enum site_id *all)
             c.in[i] = operand_view(p, &s->in[i]);
     }
     c.out[0] = site_rows(p, p->f->stage, s->site);
-    if (s->first_row) {
-        c.in[0] = kn_slice(c.in[0], 0, 0, 1);
-        c.out[0] = kn_slice(c.out[0], 0, 0, 1);
+    if (s->first_rows) {
+        int32_t end = s->first_rows < p->f->r1 ? s->first_rows : p->f->r1;
+        c.in[0] = kn_slice(c.in[0], 0, 0, end - p->f->r0);
+        c.out[0] = kn_slice(c.out[0], 0, 0, end - p->f->r0);
     }
     run_step_shape(s, &c);
     c.p.dest0 = p->f->r0;
@@ -300,7 +301,7 @@ static bool step_active(const struct run *r, const struct frame *f, const struct
                         enum site_id want)
 {
     int32_t stage = f->stage;
-    if (s->first_row && f->r0 > 0)
+    if (s->first_rows && f->r0 >= s->first_rows)
         return false;
     switch (s->when) {
     case STEP_IF_WANTED:

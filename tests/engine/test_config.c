@@ -103,7 +103,12 @@ static void test_image(void **state)
                            NULL),
                      0);
     assert_true(c.n_ctx == 10 && c.d_vocab == 1 && c.headless);
+    assert_int_equal(parse(&c, "{\"model_type\":\"deit\"}", NULL), 0);
+    assert_true(c.n_prefix == 2 && c.n_ctx == 198 && !c.headless);
     static const char *const bad[][2] = {
+        {"{\"model_type\":\"deit\",\"architectures\":"
+         "[\"DeiTForImageClassificationWithTeacher\"]}",
+         "one head; two are not supported"},
         {"{\"model_type\":\"vit\",\"patch_size\":225}", "do not fit an image of 224"},
         {"{\"model_type\":\"vit\",\"image_size\":16384}", "above the limits"},
         {"{\"model_type\":\"vit\",\"patch_size\":1,\"image_size\":400}", "above the limits"},

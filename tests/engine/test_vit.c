@@ -60,6 +60,27 @@ static void classes_and_rows(void **state)
     fixture_close(&f);
 }
 
+/* DeiT has another token between the class token and the patches. */
+static void rows_of_distilled(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {"[CLS]", "[DIST]", "0,0", "0,1"};
+    struct fixture f = fixture_open("deit");
+    size_t len;
+    assert_int_equal(f.n, 3 * 3 + 2);
+    for (int32_t i = 0; i < 4; i++)
+        assert_string_equal(model_input_text(f.m, i, &len), texts[i]);
+    const char *edits[] = {"deit.embeddings.cls_token[0, 3] = 0",
+                           "deit.embeddings.distillation_token[0, 3] = 0"};
+    struct edit_program *p = fixture_program(f.m, f.n, edits, 2);
+    assert_int_equal(p->n_weights, 2); /* two rows of one weight */
+    assert_int_equal(p->weights[0].weight->id, W_CLS);
+    for (int i = 0; i < 2; i++)
+        assert_int_equal(p->weights[i].weight->first_n, i);
+    edit_program_free(p);
+    fixture_close(&f);
+}
+
 /* Without its head the model ends with its last norm; all before is the same. */
 static void without_a_head(void **state)
 {
@@ -256,9 +277,10 @@ static void names_of_old_and_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(classes_and_rows), cmocka_unit_test(without_a_head),
-        cmocka_unit_test(another_image),    cmocka_unit_test(patches_from_another_image),
-        cmocka_unit_test(processed),        cmocka_unit_test(names_of_old_and_refusals),
+        cmocka_unit_test(classes_and_rows),           cmocka_unit_test(without_a_head),
+        cmocka_unit_test(rows_of_distilled),          cmocka_unit_test(another_image),
+        cmocka_unit_test(patches_from_another_image), cmocka_unit_test(processed),
+        cmocka_unit_test(names_of_old_and_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -162,7 +162,7 @@ void cli_head(struct cli *c)
     bytes_add_string(&c->out, "# ");
     text_add(&c->out, c->m->name, strlen(c->m->name), TEXT_PLAIN);
     if (c->image)
-        bytes_addf(&c->out, " · an image of %d patches", (int)c->n - 1);
+        bytes_addf(&c->out, " · an image of %d patches", (int)(c->n - c->m->cfg.n_prefix));
     else if (c->n)
         bytes_addf(&c->out, " · %d tokens, %s", (int)c->n, cli_has_bos(c) ? "BOS first" : "no BOS");
     bytes_addf(&c->out, " · %s\n", process_text(c->m->process, text, sizeof text));
