@@ -44,7 +44,7 @@ static void draw_beside(const struct app *a, struct frame *f, struct rect r, int
     struct canvas_style st = canvas_plain(a->message_bad ? CANVAS_BOLD : CANVAS_DIM);
     size_t n = strlen(a->message);
     if (!n || x + text_width(a->message, n, TEXT_PLAIN) <= r.w || r.y < 3) {
-        canvas_put_text(f->canvas, r, x, 0, st, a->message, n, TEXT_PLAIN);
+        canvas_put(f->canvas, r, x, 0, st, a->message);
         return;
     }
     int rows = 0;

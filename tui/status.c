@@ -234,6 +234,8 @@ static int tab_text(const struct app *a, int v, int named, char buf[48])
     keymap_keys_of(a->opt.keymap, CTX_GRID, command, digit, sizeof digit);
     if (v == (int)a->cur.view)
         return snprintf(buf, 48, *digit ? "[%s %s]" : "[%s%s]", digit, view_names[v]);
+    if (named < 0)
+        return buf[0] = 0;
     return v < named ? snprintf(buf, 48, *digit ? "%s %s" : "%s%s", digit, view_names[v])
                      : snprintf(buf, 48, "%s", named || !*digit || !digit[1] ? digit : "");
 }
@@ -265,8 +267,8 @@ static int tabs_named(const struct app *a)
     int room = a->w - 2 - (title.failed ? 0 : text_width(title.data, title.len, TEXT_PLAIN)),
         named = VIEW_COUNT;
     bytes_free(&title);
-    while (named > 0 && tabs_width(a, named) > room)
-        named--;
+    while (named >= 0 && tabs_width(a, named) > room)
+        named--; /* -1: not even the keys, the view on show alone */
     return named;
 }
 

@@ -10,7 +10,7 @@
 #include "head_list.h"
 #include "say.h"
 
-enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 21 };
+enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 31 };
 
 /* Columns of a score: these, or up to twice as many where there is room; 0: no room for it. */
 static int width_of(const struct app *a, int k)
