@@ -171,7 +171,7 @@ unsigned act_COPY(struct app *a, const char *args)
     bytes_clear(&a->copied);
     if (app_view(a)->copy)
         app_view(a)->copy(a, &a->copied);
-    else if (app_view(a)->noun(a, &noun))
+    else if (app_view(a)->noun && app_view(a)->noun(a, &noun))
         bytes_addf(&a->copied, "%s%s", app_hook_name(noun.site, noun.expert, name), noun.here);
     if (!a->copied.len || a->copied.failed) {
         app_say(a, "nothing to copy here");

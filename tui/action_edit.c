@@ -112,7 +112,7 @@ struct corners app_corners(const struct app *a)
 static bool rectangle_text(const struct app *a, bool everywhere, char buf[256])
 {
     struct noun noun = {0};
-    if (!app_view(a)->noun(a, &noun))
+    if (!app_view(a)->noun || !app_view(a)->noun(a, &noun))
         return false;
     struct corners k = app_corners(a);
     int32_t c0 = k.column[0] > 0 ? k.column[0] - 1

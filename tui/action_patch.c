@@ -176,7 +176,7 @@ static unsigned patch_rows(struct app *a, struct corners k)
     int n = 0, rows = (int)(k.row[1] - k.row[0] + 1), from = a->edits.n, rc = 0;
     int32_t c0 = k.column[0] > 0 ? k.column[0] - 1 : 0, c1 = k.column[1] > 0 ? k.column[1] - 1 : 0;
     char **text = calloc((size_t)rows, sizeof *text);
-    if (!app_view(a)->noun(a, &noun))
+    if (!app_view(a)->noun || !app_view(a)->noun(a, &noun))
         rows = 0;
     for (int32_t r = k.row[0]; text && r < k.row[0] + rows; r++) {
         struct bytes b = {0};

@@ -212,16 +212,18 @@ int saved_parse(struct saved *s, const char *name, const char *text, size_t len,
     for (size_t at = 0; at < len && !s->failed && !ended; number++) {
         const char *newline = memchr(text + at, '\n', len - at);
         size_t n = newline ? (size_t)(newline - (text + at)) : len - at;
-        char *line = strndup(text + at, n);
+        char *line = malloc(n + 1);
         const char *why = NULL;
         at += n + 1;
         if (!line) {
             s->failed = true;
             break;
         }
+        memcpy(line, text + at - n - 1, n);
+        line[n] = 0;
         while (n && line[n - 1] == '\r')
             line[--n] = 0;
-        if (memchr(line, 0, n) || strlen(line) != n)
+        if (memchr(line, 0, n))
             why = "a zero byte";
         else if (s->n >= SAVED_LINES_MAX)
             why = "more lines than a session has · the rest is left out", ended = true;

@@ -22,7 +22,7 @@ static void random_input(struct driver *d, struct keys *keys)
 {
     static const char likely[] = "1234567hjklgG\t\r\x7f"
                                  "xXsSM+-Pvy.eoOdudubcmzzHLJKK!\\p:t/nN?\x0f\x0c\x12 \x1b\x1b\x1b"
-                                 "aeiou=0[]:,*{}\"";
+                                 "aeiou=0[]:,*{}\"A|>@`TB=>";
     char bytes[64];
     size_t n = 1;
     switch (any(12)) {
@@ -79,7 +79,8 @@ static void test_monkey(void **state)
         random_input(&d, &keys);
         if (any(50) == 0)
             app_resize(d.app, 1 + (int)any(200), 1 + (int)any(70));
-        if (d.app->mode == LINE_COMMAND && strncmp(line_text(&d.app->line), "write", 5) == 0)
+        if (d.app->mode == LINE_COMMAND &&
+            (line_text(&d.app->line)[0] == 'w' || strncmp(line_text(&d.app->line), "save", 4) == 0))
             app_line_cancel(d.app);
         d.frame.caps.depth = (enum color_depth)any(COLOR_DEPTH_COUNT);
         d.frame.caps.graphics = (enum graphics)any(4);
