@@ -16,7 +16,7 @@ struct mark {
     enum show show;
     enum mask mask;
     enum map_face map_face;
-    bool wide, linear, attn_log, scores, side_open, pair_seen, pair_wanted;
+    bool comparing, wide, linear, attn_log, scores, side_open, pair_seen, pair_wanted;
     int32_t pair_given[2];
     int32_t pair[2], target;
 };
@@ -51,6 +51,7 @@ static bool mark_set(const struct app *a, struct mark *m)
                        .show = a->show,
                        .mask = a->mask,
                        .map_face = a->map_face,
+                       .comparing = a->comparing,
                        .wide = a->wide,
                        .linear = a->linear,
                        .attn_log = a->attn_log,
@@ -89,6 +90,7 @@ static void mark_restore(struct app *a, const struct mark *m)
     a->show = m->show;
     a->mask = m->mask;
     a->map_face = m->map_face;
+    a->comparing = m->comparing;
     a->wide = m->wide;
     a->linear = m->linear;
     a->attn_log = m->attn_log;

@@ -257,6 +257,34 @@ static void test_solved_outside(void **state)
     driver_close(&d);
 }
 
+/* Any keys in a lesson, its own among them: a screen each time, and the lesson still goes to its
+ * end. */
+static void test_any_keys(void **state)
+{
+    (void)state;
+    static const char keys[] = "nnnnNRRx XoOudHLJKhjkl12345 6tpb:/?\r\x1b\x1bqe0aeiou";
+    uint32_t seed = 4321;
+    open_at(100, 30);
+    for (int n = 0; lesson_name(n); n++) {
+        begin(lesson_name(n));
+        for (int i = 0; i < 400; i++) {
+            seed = seed * 1664525 + 1013904223;
+            char c = keys[(seed >> 16) % (sizeof keys - 1)];
+            struct input in = {.kind = INPUT_KEY,
+                               .key = c == '\r'     ? (uint32_t)KEYS_ENTER
+                                      : c == '\x1b' ? (uint32_t)KEYS_ESC
+                                                    : (uint32_t)c};
+            app_input(d.app, &in);
+            if (i % 8 == 0)
+                driver_settle(&d);
+            free(driver_screen(&d));
+        }
+        begin(lesson_name(n));
+        play_step(lesson_name(n), true);
+    }
+    driver_close(&d);
+}
+
 /* Spellings of answers. */
 static void test_answers(void **state)
 {
@@ -373,6 +401,7 @@ int main(void)
         cmocka_unit_test(test_bad_lines),    cmocka_unit_test(test_right_answers),
         cmocka_unit_test(test_given_up),     cmocka_unit_test(test_wrong_answers),
         cmocka_unit_test(test_out_and_back), cmocka_unit_test(test_solved_outside),
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_spoken)};
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_spoken),
+        cmocka_unit_test(test_any_keys)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

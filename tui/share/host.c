@@ -27,15 +27,15 @@ bool host_takes_back(struct app *a)
 bool host_lets_guest(struct app *a, enum action_id id, const char *args)
 {
     static const char *const names[] = {
-        "move",   "view",       "quantity", "face",    "colour",   "mask",    "map",
-        "head",   "layer",      "enter",    "back",    "older",    "newer",   "tensor",
-        "zero",   "zero-all",   "freeze",   "mean",    "scale",    "nudge",   "patch",
-        "align",  "again",      "select",   "edit",    "undo",     "redo",    "toggle",
-        "delete", "toggle-all", "prompt",   "other",   "pair",     "next",    "search",
-        "target", "previous",   "observe",  "command", "help",     "side",    "replace",
-        "sweep",  "wide",       "cancel",   "accept",  "complete", "history", "caret",
-        "insert", "erase",      "sort",     "choose",  "lesson",   "wall",    "nonfinite",
-        "columns"};
+        "move",     "view",       "quantity", "face",    "colour",   "mask",    "map",
+        "head",     "layer",      "enter",    "back",    "older",    "newer",   "tensor",
+        "zero",     "zero-all",   "freeze",   "mean",    "scale",    "nudge",   "patch",
+        "align",    "again",      "select",   "edit",    "undo",     "redo",    "toggle",
+        "delete",   "toggle-all", "prompt",   "other",   "pair",     "next",    "search",
+        "target",   "previous",   "observe",  "command", "help",     "side",    "replace",
+        "sweep",    "wide",       "cancel",   "accept",  "complete", "history", "caret",
+        "insert",   "erase",      "sort",     "choose",  "lesson",   "wall",    "nonfinite",
+        "generate", "break",      "compare",  "columns"};
     const char *name = action_table[id].name;
     bool files = (a->m->cfg.patch_size && (strstr("prompt other patch", name) != NULL)) ||
                  strstr(args, "file(");

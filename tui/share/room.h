@@ -4,7 +4,8 @@
  * a socket's name is the session's.  Where other users are let in by name, the socket lies in
  * /tmp/borescope-UID-shared, mode 0711, and the peer's user decides (SO_PEERCRED).  No file that
  * was not made here is touched but sockets that nobody answers any more.  No abstract sockets; both
- * ends know who the other is.  One thread.  Tested in tests/tui/test_share.c. */
+ * ends know who the other is.  One thread.  Tested in
+ * tests/tui/test_share_folder.c and tests/tui/test_share.c. */
 #ifndef ROOM_H
 #define ROOM_H
 

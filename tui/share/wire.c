@@ -101,7 +101,7 @@ static bool read_name(struct wire_reader *r, char name[WIRE_NAME_MAX + 1])
     if (!p || !n || n > WIRE_NAME_MAX)
         return false;
     for (size_t i = 0; i < n; i++)
-        if (!isalnum(p[i]) && !strchr("-_.", p[i]))
+        if (!isalnum(p[i]) && (!p[i] || !strchr("-_.", p[i])))
             return false;
     memcpy(name, p, n);
     name[n] = 0;
