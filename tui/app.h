@@ -73,6 +73,7 @@ enum heads_sort {
     HEADS_BY_ENTROPY,
     HEADS_BY_COPYING,
     HEADS_BY_ATTRIBUTED,
+    HEADS_BY_ABLATED, /* by a sweep over heads */
     HEADS_SORT_COUNT
 };
 enum map_face { MAP_ROWS, MAP_WHOLE, MAP_TEXT, MAP_COUNT };

@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/number.h"
+#include "sweeps.h"
 
-const char *const heads_sort_names[HEADS_SORT_COUNT] = {"place",     "previous", "duplicate",
-                                                        "induction", "first",    "self",
-                                                        "entropy",   "copying",  "attributed"};
+const char *const heads_sort_names[HEADS_SORT_COUNT] = {
+    "place", "previous", "duplicate", "induction",  "first",
+    "self",  "entropy",  "copying",   "attributed", "ablated"};
 
 /* ---- the filter ---- */
 
@@ -103,6 +103,28 @@ static const float *attributed_of(const struct app *a, enum face face)
     return at || !a->old ? at : snapshot_at(a->old, face, &w, 0);
 }
 
+const struct sweep_map *heads_swept(const struct app *a)
+{
+    const struct sweep_map *m = sweeps_map(a);
+    const struct config *cfg = &a->m->cfg;
+    return m && a->sweep_question == sweeps_question(a) && m->n_axes == 2 &&
+                   m->axis[0].role == SWEEP_LAYER && m->axis[0].size == cfg->n_layers &&
+                   m->axis[1].role == SWEEP_INDEX && m->axis[1].size == cfg->n_heads &&
+                   strcmp(m->axis[1].name, "head") == 0
+               ? m
+               : NULL;
+}
+
+/* What its ablation changes, of a sweep. */
+static bool ablated_of(const struct app *a, int32_t at, float *out)
+{
+    const struct sweep_map *m = heads_swept(a);
+    if (!m || !m->has || !m->has[at])
+        return false;
+    *out = m->value[at] - (float)m->base;
+    return true;
+}
+
 bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_sort which,
                  enum face face, float *out)
 {
@@ -111,6 +133,8 @@ bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_so
             *out = a->copying[layer * a->m->cfg.n_heads + head];
         return a->copying != NULL;
     }
+    if (which == HEADS_BY_ABLATED)
+        return ablated_of(a, layer * a->m->cfg.n_heads + head, out);
     if (which == HEADS_BY_ATTRIBUTED) {
         const float *all = attributed_of(a, face);
         *out = all ? all[layer * a->m->cfg.n_heads + head] : 0;
@@ -120,8 +144,8 @@ bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_so
     if (!at || which == HEADS_BY_PLACE)
         return false;
     at += head;
-    const float v[HEADS_SORT_COUNT] = {
-        0, at->previous, at->duplicate, at->induction, at->first, at->self, at->entropy, 0, 0};
+    const float v[HEADS_BY_COPYING] = {0,         at->previous, at->duplicate, at->induction,
+                                       at->first, at->self,     at->entropy};
     *out = v[which];
     return !(which == HEADS_BY_DUPLICATE || which == HEADS_BY_INDUCTION) || at->n_repeats > 0;
 }
@@ -134,6 +158,10 @@ bool heads_value(const struct app *a, int32_t layer, int32_t head, enum heads_so
     float base = 0, edited = 0;
     if (!heads_score(a, layer, head, which, FACE_BASE, &base))
         return false;
+    if (which == HEADS_BY_COPYING || which == HEADS_BY_ABLATED) { /* of both faces */
+        *out = base;
+        return true;
+    }
     if (show != SHOW_BASE && !heads_score(a, layer, head, which, FACE_EDITED, &edited))
         return false;
     *out = show_value(show, base, edited);
@@ -185,7 +213,7 @@ int32_t *heads_order(const struct app *a, int32_t *n, bool *bad)
         if (!passes(a, &f, i / heads, i % heads))
             continue;
         bool there = heads_value(a, i / heads, i % heads, a->heads_sort, &v);
-        if (a->heads_sort == HEADS_BY_ATTRIBUTED)
+        if (a->heads_sort > HEADS_BY_COPYING)
             v = fabsf(v); /* for it or against it */
         list[(*n)++] = (struct ranked){a->heads_ascending ? -v : v, i, !there || isnan(v)};
     }

@@ -32,6 +32,9 @@ bool heads_score(const struct app *a, int32_t layer, int32_t head, enum heads_so
 /* The same under the face: base, edited, edited - base. */
 bool heads_value(const struct app *a, int32_t layer, int32_t head, enum heads_sort which,
                  float *out);
+/* The map of a sweep over layers and heads, if the last one was that, of this prompt and these
+ * edits; NULL: it was not. */
+const struct sweep_map *heads_swept(const struct app *a);
 /* layer * n_heads + head of those that the filter lets through, sorted; *n of them; to free, NULL
  * when out of memory.  *bad (may be NULL): the filter was not understood, and all are there. */
 int32_t *heads_order(const struct app *a, int32_t *n, bool *bad);

@@ -8,6 +8,7 @@
 
 #include "driver.h"
 #include "head_list.h"
+#include "sweeps.h"
 #include "unit.h"
 
 static const int32_t tokens[] = {0, 5, 9, 5, 9, 13, 21, 5};
@@ -45,7 +46,7 @@ static void test_order(void **state)
     (void)state;
     driver_keys(&d, "7");
     int32_t all = d.m->cfg.n_layers * d.m->cfg.n_heads, n;
-    for (int k = 0; k < HEADS_SORT_COUNT; k++) {
+    for (int k = 0; k <= HEADS_BY_COPYING; k++) {
         for (int turned = 0; turned < 2; turned++) {
             assert_int_equal(d.app->heads_sort, k);
             int32_t *order = heads_order(d.app, &n, NULL);
@@ -61,7 +62,7 @@ static void test_order(void **state)
             free(order);
             driver_keys(&d, "I");
         }
-        if (k + 1 < HEADS_SORT_COUNT)
+        if (k < HEADS_BY_COPYING)
             driver_keys(&d, "s");
     }
     assert_non_null(d.app->copying);
@@ -185,11 +186,39 @@ static void test_neurons(void **state)
     assert_int_equal(d.app->neuron_at, 0);
 }
 
+/* After a sweep over heads: what it found is in the list, and is what zeroing the head does. */
+static void test_swept(void **state)
+{
+    (void)state;
+    float effect, was = INFINITY;
+    int32_t n;
+    driver_keys(&d, "7S");
+    for (int i = 0; i < 2000 && !sweeps_settled(d.app); i++)
+        driver_settle(&d);
+    driver_keys(&d, "7:sort<Space>ablated<Enter>");
+    assert_non_null(heads_swept(d.app));
+    int32_t *order = heads_order(d.app, &n, NULL);
+    assert_int_equal(n, 9);
+    for (int32_t i = 0; i < n; i++) {
+        assert_true(heads_value(d.app, order[i] / 3, order[i] % 3, HEADS_BY_ABLATED, &effect));
+        assert_true(fabsf(effect) <= was);
+        was = fabsf(effect);
+    }
+    assert_true(heads_value(d.app, order[0] / 3, order[0] % 3, HEADS_BY_ABLATED, &effect));
+    free(order);
+    driver_keys(&d, "gx"); /* the first of the list */
+    const struct want w = app_pair_want(d.app);
+    const float *base = snapshot_at(d.app->snap, FACE_BASE, &w, 0),
+                *edited = snapshot_at(d.app->snap, FACE_EDITED, &w, 0);
+    assert_true(fabsf(edited[0] - edited[1] - (base[0] - base[1]) - effect) < 1e-4f);
+    assert_null(heads_swept(d.app)); /* it was of other edits */
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_order), WITH(test_filter), WITH(test_verbs),
-                                       WITH(test_wall), WITH(test_neurons)};
+    const struct CMUnitTest tests[] = {WITH(test_order), WITH(test_filter),  WITH(test_verbs),
+                                       WITH(test_wall),  WITH(test_neurons), WITH(test_swept)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -120,6 +120,8 @@ static void test_views(void **state)
         assert_true(b.len > 10 && b.data[b.len - 1] == '\n');
         bytes_free(&b);
         free(text);
+        driver_keys(&d, "y"); /* something, or a word that there is nothing */
+        assert_true(d.app->copied.len > 0 || strstr(d.app->message, "nothing to copy"));
     }
 }
 

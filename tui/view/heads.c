@@ -12,16 +12,25 @@
 
 enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 31 };
 
-/* Columns of a score: these, or up to twice as many where there is room; 0: no room for it. */
+/* Columns of a score: these, or up to twice as many where there is room; 0: no room for it, or no
+ * sweep that has it. */
 static int width_of(const struct app *a, int k)
 {
-    static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8, 11};
-    int room = a->body.w - NAME_WIDTH, least = 69,
-        spared = a->heads_sort == HEADS_BY_SELF ? HEADS_BY_DUPLICATE : HEADS_BY_SELF;
-    if (room < least && k == spared)
-        return 0;
-    least -= room < least ? widths[spared] : 0;
-    return widths[k] * (room < least ? least : room > 2 * least ? 2 * least : room) / least;
+    static const int widths[HEADS_SORT_COUNT] = {0, 9, 10, 10, 6, 7, 8, 8, 11, 9};
+    static const int spared[] = {HEADS_BY_SELF, HEADS_BY_COPYING, HEADS_BY_FIRST};
+    bool there[HEADS_SORT_COUNT];
+    int room = a->body.w - NAME_WIDTH, least = 0;
+    for (int i = 0; i < HEADS_SORT_COUNT; i++) {
+        there[i] = i != HEADS_BY_ABLATED || heads_swept(a);
+        least += there[i] ? widths[i] : 0;
+    }
+    for (size_t i = 0; i < sizeof spared / sizeof *spared && room < least; i++)
+        if (spared[i] != (int)a->heads_sort) {
+            there[spared[i]] = false;
+            least -= widths[spared[i]];
+        }
+    int wide = room < least ? least : room > 2 * least ? 2 * least : room;
+    return there[k] ? widths[k] * wide / least : 0;
 }
 
 /* ---- layout ---- */
@@ -140,24 +149,27 @@ static void draw_row(const struct app *a, struct frame *f, struct rect r, int y,
         if (!width_of(a, k))
             continue;
         struct rect cell = {r.x + x + 1, r.y + y, width_of(a, k) - 1, 1};
-        bool copying = k == HEADS_BY_COPYING, attributed = k == HEADS_BY_ATTRIBUTED;
+        bool copying = k == HEADS_BY_COPYING, attributed = k == HEADS_BY_ATTRIBUTED,
+             ablated = k == HEADS_BY_ABLATED;
         if (!heads_value(a, layer, head, (enum heads_sort)k, &v)) {
             struct want w;
-            bool none = attributed ? !heads_attributed_want(a, &w)
-                                   : heads_score(a, layer, head, HEADS_BY_PREVIOUS, FACE_BASE, &v);
+            bool none = ablated ? false
+                        : attributed
+                            ? !heads_attributed_want(a, &w)
+                            : heads_score(a, layer, head, HEADS_BY_PREVIOUS, FACE_BASE, &v);
             canvas_put(c, cell, cell.w - 1, 0, canvas_plain(CANVAS_DIM), none ? "–" : "…");
             continue;
         }
-        if (diff && !copying && v == 0)
+        if (diff && !copying && !ablated && v == 0)
             continue;
         struct canvas_style st = canvas_plain(0);
-        if (k != HEADS_BY_ENTROPY && !attributed && (copying || !diff))
+        if (k != HEADS_BY_ENTROPY && !attributed && !ablated && (copying || !diff))
             st = draw_value_style(f, copying ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL,
                                   copying ? (double)(v + 1) / 2 : (double)v);
         st.attr |= (stale ? CANVAS_DIM : 0) | (on ? CANVAS_BOLD : 0);
         canvas_fill(c, cell, st, " ");
         draw_number(c, cell, cell.w - 6, 0, st, (double)v, 6, 2,
-                    diff || attributed ? NUMBER_SIGN : 0);
+                    (diff && !copying) || attributed || ablated ? NUMBER_SIGN : 0);
     }
 }
 
@@ -181,10 +193,10 @@ static void draw_table(const struct app *a, struct frame *f, struct rect body)
     } else {
         int x = heat_legend(f->canvas, legend, 1, 0, "mean weight", scale_make(SCALE_LINEAR, 0, 1),
                             COLORMAP_SEQUENTIAL);
-        canvas_put(f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
-                   a->copying
-                       ? "entropy in nats · copying −1 to 1 · attributed z · ∂Δ/∂z"
-                       : "entropy in nats · attributed z · ∂Δ/∂z · :sort copying computes it");
+        canvas_putf(f->canvas, legend, x + 3, 0, canvas_plain(CANVAS_DIM),
+                    "entropy in nats · attributed z · ∂Δ/∂z%s%s",
+                    a->copying ? " · copying −1 to 1" : " · :sort copying",
+                    heads_swept(a) ? " · ablated: change of the sweep's metric" : " · S ablates");
     }
     free(order);
 }
@@ -397,8 +409,9 @@ static void heads_say(const struct app *a, struct bytes *b)
         if (heads_value(a, app_layer(a), a->cur.head, (enum heads_sort)k, &v))
             say_number(b, (double)v, 2, 0);
         else
-            bytes_add_string(b,
-                             k == HEADS_BY_COPYING ? "not computed, sort copying does it" : "none");
+            bytes_add_string(b, k == HEADS_BY_COPYING   ? "not computed, sort copying does it"
+                                : k == HEADS_BY_ABLATED ? "not computed, sweep does it"
+                                                        : "none");
         say_line(b);
     }
 }
