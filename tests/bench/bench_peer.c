@@ -9,87 +9,19 @@
  */
 #include "bench_bed.h"
 #include "bench_row.h"
+#include "bench_torch.h"
 
 #include <jansson.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "measure/grad.h"
 
-enum { ROUNDS = 9, ANSWER = 512 };
+enum { ROUNDS = 9 };
 static struct bed b;
 static const char *folder;
-
-/* ---- PyTorch: one process that is asked ---- */
-
-static struct {
-    pid_t pid;
-    FILE *to, *from;
-    char why[ANSWER]; /* absent: why */
-} torch;
-
-static void torch_start(void)
-{
-    const char *python = getenv("BORESCOPE_PYTHON");
-    char threads[16];
-    int in[2], out[2];
-    snprintf(threads, sizeof threads, "%d", bench_options.threads);
-    snprintf(torch.why, sizeof torch.why, "BORESCOPE_PYTHON names no interpreter");
-    if (!python || !*python || pipe(in) || pipe(out))
-        return;
-    signal(SIGPIPE, SIG_IGN);
-    torch.pid = fork();
-    if (torch.pid == 0) {
-        dup2(in[0], 0);
-        dup2(out[1], 1);
-        close(in[1]), close(out[0]);
-        execlp(python, python, BENCH_SOURCE "/peer.py", folder, threads,
-               bench_options.busy ? "processor" : "clock", (char *)NULL);
-        _exit(127);
-    }
-    close(in[0]), close(out[1]);
-    torch.to = fdopen(in[1], "w"), torch.from = fdopen(out[0], "r");
-    char line[ANSWER];
-    if (torch.from && fgets(line, sizeof line, torch.from) && strcmp(line, "ready\n") == 0)
-        torch.why[0] = '\0';
-    else
-        snprintf(torch.why, sizeof torch.why, "%s has no torch and transformer_lens", python);
-}
-
-/* The answer to a task; false: torch.why says why there is none. */
-static bool torch_ask(char answer[ANSWER], const char *task)
-{
-    if (torch.why[0])
-        return false;
-    nanosleep(&(struct timespec){.tv_nsec = 20000000}, NULL);
-    if (fprintf(torch.to, "%s\n", task) > 0 && fflush(torch.to) == 0 &&
-        fgets(answer, ANSWER, torch.from) && strncmp(answer, "error", 5) != 0)
-        return true;
-    snprintf(torch.why, sizeof torch.why, "peer.py: %.*s", (int)strcspn(answer, "\n"), answer);
-    return false;
-}
-
-static double torch_time(const char *task, int n)
-{
-    char text[64], answer[ANSWER] = "";
-    snprintf(text, sizeof text, "%s %d", task, n);
-    return torch_ask(answer, text) ? strtod(answer, NULL) : 0;
-}
-
-static void torch_end(void)
-{
-    if (torch.to)
-        fclose(torch.to);
-    if (torch.from)
-        fclose(torch.from);
-    if (torch.pid > 0)
-        waitpid(torch.pid, NULL, 0);
-}
 
 /* ---- llama.cpp: llama-bench, started for each sample ---- */
 
@@ -179,21 +111,22 @@ static void against_torch(void)
         bed_length(&b, i ? 128 : 32);
         snprintf(what, sizeof what,
                  "everything captured / TransformerLens run_with_cache, %d tokens", (int)b.n);
-        for (int r = -1; r < ROUNDS && !torch.why[0]; r++) {
+        for (int r = -1; r < ROUNDS && !torch_why()[0]; r++) {
             double a = captured(true), t = torch_time("cache", b.n);
             if (r >= 0)
                 ours[r] = a, theirs[r] = t;
         }
-        report("G5", what, must[i], ours, theirs, torch.why);
+        report("G5", what, must[i], ours, theirs, torch_why());
     }
     bed_length(&b, 32);
     captured(false);
-    for (int r = -1; r < ROUNDS && !torch.why[0]; r++) {
+    for (int r = -1; r < ROUNDS && !torch_why()[0]; r++) {
         double a = lens(), t = torch_time("lens", b.n);
         if (r >= 0)
             ours[r] = a, theirs[r] = t;
     }
-    report("G9", "lens, all layers x 32 positions, top 5 / PyTorch", .75, ours, theirs, torch.why);
+    report("G9", "lens, all layers x 32 positions, top 5 / PyTorch", .75, ours, theirs,
+           torch_why());
 }
 
 static void attribution(void)
@@ -209,12 +142,12 @@ static void attribution(void)
     bench_report_ratio("G11", "attribution map / own forward, 32 tokens", "<=", 4, map, one,
                        ROUNDS);
     report("G11", "forward + backward to every hook_z / PyTorch, 32 tokens", .5, pass, theirs,
-           torch.why);
+           torch_why());
 }
 
 static void exactness(void)
 {
-    char path[] = "/tmp/borescope-logits-XXXXXX", task[64], answer[ANSWER] = "";
+    char path[] = "/tmp/borescope-logits-XXXXXX", task[64], answer[TORCH_ANSWER] = "";
     const char *what = "error of the logits / PyTorch f32's own, against float64, 32 tokens";
     struct err e;
     bed_length(&b, 32);
@@ -231,7 +164,7 @@ static void exactness(void)
     if (torch_ask(answer, task) && sscanf(answer, "%lf %lf", &own, &theirs) == 2)
         bench_report_ratio("G18", what, "<=", 5, &own, &theirs, 1);
     else
-        bench_report_absent("G18", what, "<=", 5, torch.why);
+        bench_report_absent("G18", what, "<=", 5, torch_why());
     unlink(path);
 }
 
@@ -239,7 +172,7 @@ static void exactness(void)
 static void against_llama(const char *goal, const char *kind, const int *n, const double *must,
                           int lengths, bool all)
 {
-    char gguf[256] = "", what[100], why[ANSWER] = "";
+    char gguf[256] = "", what[100], why[TORCH_ANSWER] = "";
     const char *program = getenv("BORESCOPE_LLAMA"), *tmp = getenv("TMPDIR");
     snprintf(gguf, sizeof gguf, "%s/borescope-bench-%ld.gguf", tmp && *tmp ? tmp : "/tmp",
              (long)getpid());
@@ -293,7 +226,7 @@ int main(int argc, char **argv)
     }
     bed_begin(ST_F32);
     against_llama("G1", "f32", two, g1, 2, true);
-    torch_start();
+    torch_start(folder);
     against_torch();
     attribution();
     exactness();

@@ -8,12 +8,14 @@
  * (2160: layer x head x position); two logits of the last position of each.  In every round each
  * kind is swept both ways; one by one only every n-th variant, another one each round, and scaled.
  * The floor is the products' operations, counted in a wave, over the rate of a fused multiply-add
- * in the same round.  The logits of both ways are the same bits, which is checked.
+ * in the same round.  The logits of both ways are the same bits, which is checked. TransformerLens'
+ * patching.py (bench_torch.h), which reruns the model for each, is timed by the patch and scaled.
  */
 
 #include "bench_bed.h"
 #include "bench_roof.h"
 #include "bench_row.h"
+#include "bench_torch.h"
 #include "cpu/pool.h"
 #include "run/wave.h"
 
@@ -24,13 +26,14 @@
 enum { TOKENS = 15, ROUNDS = 5 };
 
 static const struct kind {
-    const char *name, *goal;
-    int32_t heads, positions; /* swept; 0: all together */
-    int32_t one_of;           /* that go one by one in a round */
+    const char *name, *goal, *peer; /* as peer.py calls it */
+    int32_t heads, positions;       /* swept; 0: all together */
+    int32_t one_of;                 /* that go one by one in a round */
+    double times;                   /* as fast as patching.py: asked for */
 } kinds[] = {
-    {"residual", "G7", 0, 1, 3},
-    {"heads", "G8", 1, 0, 3},
-    {"places", "G8", 1, 1, 40},
+    {"residual", "G7", "resid_pre", 0, 1, 3, 45},
+    {"heads", "G8", "z", 1, 0, 3, 28},
+    {"places", "G8", "z_pos", 1, 1, 40, 60},
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
@@ -160,32 +163,56 @@ static void wave_count(struct sweep *s)
     b.be->type = real;
 }
 
+/* What took turns in the rounds: milliseconds, and figures made of them. */
+struct figures {
+    double alone[ROUNDS], together[ROUNDS], peer[ROUNDS], ratio[ROUNDS], floor[ROUNDS],
+        share[ROUNDS];
+};
+
+static void print_rows(const struct kind *k, int n, struct figures *f)
+{
+    char what[80];
+    snprintf(what, sizeof what, "sweep of %d (%s), share of its floor", n, k->name);
+    bench_report(k->goal, what, "%", ">=", 65, f->share, ROUNDS);
+    snprintf(what, sizeof what, "TransformerLens' patching.py / sweep of %d (%s)", n, k->name);
+    if (torch_why()[0])
+        bench_report_absent(k->goal, what, ">=", k->times, torch_why());
+    else
+        bench_report_ratio(k->goal, what, ">=", k->times, f->peer, f->together, ROUNDS);
+}
+
+static void print_line(const struct kind *k, int n, struct figures *f)
+{
+    printf("%-9s%5d  one by one %8.1f ms  wave %8.1f ms  %5.2f times as fast  %6.1f GFLOP, floor "
+           "%7.1f ms, share %3.0f %%  %5.1f MB",
+           k->name, n, bench_median(f->alone, ROUNDS), bench_median(f->together, ROUNDS),
+           bench_median(f->ratio, ROUNDS), operations / 1e9, bench_median(f->floor, ROUNDS),
+           bench_median(f->share, ROUNDS), (double)bytes_most / 1e6);
+    if (torch_why()[0])
+        printf("  (patching.py: %s)\n", torch_why());
+    else
+        printf("  patching.py %.1f s\n", bench_median(f->peer, ROUNDS) / 1e3);
+    fflush(stdout);
+}
+
 static void measure(const struct kind *k, struct pool *pool)
 {
     struct sweep s = sweep_make(k);
-    double alone[ROUNDS], together[ROUNDS], ratio[ROUNDS], share[ROUNDS], floors[ROUNDS];
+    struct figures f;
+    char task[40];
+    snprintf(task, sizeof task, "patch %s", k->peer);
     wave_count(&s);
     for (int round = -1; round < ROUNDS; round++) {
-        double flops = roof_flops(pool, roof_of(-1), bench_options.threads), t = wave(&s),
-               one = one_by_one(&s, (round + 1) % k->one_of, k->one_of);
         int i = round < 0 ? 0 : round;
-        alone[i] = one, together[i] = t, ratio[i] = one / t;
-        floors[i] = operations / flops * 1e3;
-        share[i] = 100 * floors[i] / t;
+        double flops = roof_flops(pool, roof_of(-1), bench_options.threads);
+        f.together[i] = wave(&s);
+        f.alone[i] = one_by_one(&s, (round + 1) % k->one_of, k->one_of);
+        f.peer[i] = torch_time(task, TOKENS) * s.n;
+        f.ratio[i] = f.alone[i] / f.together[i];
+        f.floor[i] = operations / flops * 1e3;
+        f.share[i] = 100 * f.floor[i] / f.together[i];
     }
-    if (bench_options.goals) {
-        char what[80];
-        snprintf(what, sizeof what, "sweep of %d (%s), share of its floor", (int)s.n, k->name);
-        bench_report(k->goal, what, "%", ">=", 65, share, ROUNDS);
-    } else {
-        printf(
-            "%-9s%5d  one by one %8.1f ms  wave %8.1f ms  %5.2f times as fast  %6.1f GFLOP, floor "
-            "%7.1f ms, share %3.0f %%  %5.1f MB\n",
-            k->name, (int)s.n, bench_median(alone, ROUNDS), bench_median(together, ROUNDS),
-            bench_median(ratio, ROUNDS), operations / 1e9, bench_median(floors, ROUNDS),
-            bench_median(share, ROUNDS), (double)bytes_most / 1e6);
-        fflush(stdout);
-    }
+    (bench_options.goals ? print_rows : print_line)(k, s.n, &f);
     sweep_free(&s);
 }
 
@@ -193,7 +220,9 @@ int main(int argc, char **argv)
 {
     struct err e;
     bench_take_options(&argc, argv);
-    bed_open(&b, bench_model(ST_F32));
+    const char *folder = bench_model(ST_F32);
+    bed_open(&b, folder);
+    torch_start(folder);
     bed_length(&b, TOKENS);
     int32_t other[TOKENS];
     bench_tokens(other, TOKENS, b.m->cfg.d_vocab, 11);
@@ -209,6 +238,7 @@ int main(int argc, char **argv)
         if (asked)
             measure(&kinds[k], pool);
     }
+    torch_end();
     pool_free(pool);
     run_free(clean), run_free(base);
     bed_close(&b);

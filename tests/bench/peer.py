@@ -9,10 +9,14 @@ milliseconds that it took, or `error TEXT`.  Nothing is asked of the network.
     cache N         run_with_cache
     lens N          the logit lens of all layers x N positions, five best tokens each, from a cache that is there
     grad N          forward, and backward to hook_z of every layer from a logit difference
+    patch KIND N    one patch of patching.py over N tokens: resid_pre [layer, pos], z [layer, head], z_pos
+                    [layer, pos, head]
     exact FILE N    errors of float32 logits, relative to the largest: of the file's, of PyTorch's; against float64
     gguf FILE TYPE  writes the model as GGUF (f32, bf16), for llama.cpp
 """
 
+import contextlib
+import io
 import json
 import os
 import sys
@@ -28,9 +32,10 @@ os.dup2(2, 1)  # what libraries print is no answer
 warnings.filterwarnings("ignore")
 
 import numpy as np
+import pandas
 import torch
 import transformers
-from transformer_lens import HookedTransformer, HookedTransformerConfig
+from transformer_lens import HookedTransformer, HookedTransformerConfig, patching
 from transformer_lens.pretrained.weight_conversions import convert_gpt2_weights
 
 torch.set_num_threads(threads)
@@ -99,6 +104,24 @@ def grad(n):
     return timed(work)
 
 
+def patch(kind, n):
+    act, setter, axes = {
+        "resid_pre": ("resid_pre", patching.layer_pos_patch_setter, ["layer", "pos"]),
+        "z": ("z", patching.layer_head_vector_patch_setter, ["layer", "head"]),
+        "z_pos": ("z", patching.layer_pos_head_vector_patch_setter, ["layer", "pos", "head"]),
+    }[kind]
+    index = pandas.DataFrame([[4] * len(axes), [7] * len(axes)], columns=axes)
+    tokens = tokens_of(int(n))
+
+    def metric(logits):
+        return logits[0, -1, 11] - logits[0, -1, 42]
+
+    with torch.no_grad(), contextlib.redirect_stderr(io.StringIO()):
+        kept = model.run_with_cache((tokens + 11) % config["vocab_size"])[1]
+        both = timed(lambda: patching.generic_activation_patch(model, tokens, kept, metric, setter, act, index_df=index))
+    return str(float(both) / len(index))
+
+
 def exact(file, n):
     ours = np.fromfile(file, dtype=np.float32)
     tokens = tokens_of(int(n))
@@ -142,7 +165,7 @@ def gguf(file, kind):
 
 config = json.loads((folder / "config.json").read_text())
 hf, model = load()
-tasks = {task.__name__: task for task in (forward, cache, lens, grad, exact, gguf)}
+tasks = {task.__name__: task for task in (forward, cache, lens, grad, patch, exact, gguf)}
 print("ready", file=answers, flush=True)
 for line in sys.stdin:
     name, *words = line.split()
