@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "edit_number.h"
 #include "patch.h"
 
 /* ---- new edits are on trial ---- */
@@ -232,6 +233,8 @@ unsigned act_NUDGE(struct app *a, const char *args)
 {
     double step = strcmp(args, "down") == 0 ? -0.1 : 0.1;
     char noun[256], start[300];
+    if (a->cur.view == VIEW_EDITS)
+        return edit_nudge(a, step > 0 ? 1 : -1);
     if (!app_noun_text(a, false, noun)) {
         app_complain(a, "nothing under the cursor to edit");
         return 0;

@@ -238,6 +238,18 @@ int edit_list_delete(struct edit_list *l, int i, struct err *e)
     return state_change(l, i, false, true, NULL, e);
 }
 
+int edit_list_swap(struct edit_list *l, int i, int k, struct err *e)
+{
+    struct bytes b = {0};
+    for (int at = 0; at < l->n; at++) {
+        int from = at == i ? k : at == k ? i : at;
+        bytes_addf(&b, "%c%s\n", l->on[from] ? '+' : '-', l->text[from]);
+    }
+    int rc = b.failed ? no_memory(e) : state_push(l, b.data ? b.data : "", e);
+    bytes_free(&b);
+    return rc;
+}
+
 int edit_list_set_on(struct edit_list *l, int i, bool on, struct err *e)
 {
     return state_change(l, i, on, false, NULL, e);

@@ -30,6 +30,8 @@ int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err
 /* Replace edit i in its place. */
 int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e);
 int edit_list_delete(struct edit_list *l, int i, struct err *e);
+/* Edits i and k change places: edits act in the order of the list. */
+int edit_list_swap(struct edit_list *l, int i, int k, struct err *e);
 int edit_list_set_on(struct edit_list *l, int i, bool on, struct err *e);
 int edit_list_set_all(struct edit_list *l, bool on, struct err *e);
 int edit_list_count_on(const struct edit_list *l);

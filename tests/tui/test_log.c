@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "driver.h"
+#include "edit_number.h"
 #include "session_app.h"
 #include "unit.h"
 
@@ -98,6 +99,45 @@ static void test_what_is_kept(void **state)
     assert_true(d.app->copied.len > 0);
 }
 
+/* In the list of edits: order, and the number in one. */
+static void test_list(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        size_t begin, end;
+    } cases[] = {{"a[1] = 0", 7, 8},
+                 {"a += 2.5 * dir(\" = 3\")", 5, 8},
+                 {"a[\" += 1\"] *= -0.5", 14, 18},
+                 {"a = from(other)", 4, 4},
+                 {"a += dir(\" x\")", 5, 5}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        size_t begin, end;
+        assert_true(edit_number_find(cases[i].text, &begin, &end));
+        assert_int_equal(begin, cases[i].begin);
+        assert_int_equal(end, cases[i].end);
+    }
+    app_edit_add(d.app, "blocks.0.hook_mlp_out *= 0.5");
+    app_edit_add(d.app, "blocks.1.hook_resid_post += dir(\" Mary\", \" John\")");
+    driver_settle(&d);
+    driver_keys(&d, "6+");
+    assert_string_equal(d.app->edits.text[1],
+                        "blocks.1.hook_resid_post += 2 * dir(\" Mary\", \" John\")");
+    driver_keys(&d, "--");
+    assert_string_equal(d.app->edits.text[1],
+                        "blocks.1.hook_resid_post += 0.9 * dir(\" Mary\", \" John\")");
+    driver_keys(&d, "K");
+    assert_int_equal(d.app->cur.edit, 0);
+    assert_string_equal(d.app->edits.text[1], "blocks.0.hook_mlp_out *= 0.5");
+    driver_keys(&d, "K"); /* it is the first */
+    assert_int_equal(d.app->cur.edit, 0);
+    driver_keys(&d, "j-u");
+    assert_string_equal(d.app->edits.text[1], "blocks.0.hook_mlp_out *= 0.5");
+    driver_keys(&d, "u");
+    assert_string_equal(d.app->edits.text[0],
+                        "blocks.0.hook_mlp_out *= 0.5"); /* in its old order */
+}
+
 /* The file of the log does again what was done. */
 static void test_again(void **state)
 {
@@ -146,6 +186,6 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_change), WITH(test_what_is_kept),
-                                       WITH(test_again)};
+                                       WITH(test_list), WITH(test_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
