@@ -1,0 +1,45 @@
+#!/bin/sh
+# test_workflows.sh BORESCOPE - the keys of docs/workflows.md do what it says.
+set -eu
+borescope=$(realpath "$1")
+prompt="When Mary and John went to the store, John gave a bag to"
+other="When Dan and John went to the store, John gave a bag to"
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder" # `w` writes here
+
+# flow SCRIPT TEXT...: after this script each text is on the screen
+flow() {
+    screen=$(printf 'size 120x40\n%s\nscreen\n' "$1" | "$borescope" play - teach -p "$prompt" --pair " Mary/ Dan")
+    shift
+    for text; do
+        case $screen in
+        *"$text"*) ;;
+        *)
+            printf 'not on the screen: %s\n%s\n' "$text" "$screen"
+            exit 1
+            ;;
+        esac
+    done
+}
+
+flow "keys 4/
+type hook_z
+keys <Enter>" "▶ blocks.0.attn.hook_z" "self_attn.o_proj.input" "best matches first"
+flow "keys 2LLx" "1 * blocks.3.attn.hook_z[-1, 2] = 0" "→"
+flow "keys 3<S-F5><F5>" "lens of blocks.3.hook_resid_post[14]" "state 1"
+flow "keys 7s" "[7 heads]" "24 of 24 heads, by previous"
+flow "keys P<C-u>
+type $other
+keys <Enter>P" "from(other)" 'edit 1: 14 " to" from 14 " to" · by token'
+flow 'keys e<C-u>
+type edit blocks.3.hook_resid_post[-1] += 60 * dir(" Dan", " Mary")
+keys <Enter>><Space>' "clean " "edited " "first difference at step 1" " Dan"
+flow "keys ><Space>" "step 3 of 3" "entropy" "bag to Mary."
+flow "keys =<C-u>
+type $other
+keys <Enter>|" "A: the prompt" "B: the other prompt" "b:B−A" "≠"
+flow "keys w" "written to borescope-grid-1.txt"
+"$borescope" lessons lens --help > /dev/null
+"$borescope" check teach > /dev/null
+"$borescope" run teach -p "$prompt" -e 'blocks.3.attn.hook_z[-1, 2] = 0' --json | grep -q '"loss"'
