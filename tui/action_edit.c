@@ -1,5 +1,6 @@
 /* action_edit.c - commands that change the edits: verbs on the noun under the cursor, the list,
  * undo. */
+#include <ctype.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -337,6 +338,8 @@ static int chosen(struct app *a, const char *args)
 unsigned act_TOGGLE(struct app *a, const char *args)
 {
     struct err e = {0};
+    if (*args && !isdigit((unsigned char)*args))
+        return edit_toggle_group(a, args);
     int i = chosen(a, args);
     if (i < 0)
         return 0;

@@ -26,6 +26,46 @@ unsigned act_SHIFT(struct app *a, const char *args)
     return 0;
 }
 
+unsigned act_NAME(struct app *a, const char *args)
+{
+    struct err e = {0};
+    char *end;
+    long number = strtol(args, &end, 10);
+    bool given = end > args && (!*end || *end == ' ');
+    int i = given ? (int)number - 1 : a->cur.edit;
+    const char *name = given ? end + strspn(end, " ") : args;
+    if (i < 0 || i >= a->edits.n)
+        app_complain(a, a->edits.n ? "no such edit · 1 to %d" : "no edits yet", a->edits.n);
+    else if (!*args && !edit_list_name(a->edits.text[i]))
+        app_line_open(a, LINE_COMMAND, "name ");
+    else if (*name && !saved_is_name(name))
+        app_complain(a, "a name is of letters, digits, _ - and .");
+    else if (edit_list_rename(&a->edits, i, name, &e) < 0)
+        app_complain(a, "%s", e.text);
+    else
+        app_edits_changed(a);
+    return 0;
+}
+
+unsigned edit_toggle_group(struct app *a, const char *name)
+{
+    struct err e = {0};
+    bool on = true;
+    for (int i = 0; i < a->edits.n; i++) {
+        const char *is = edit_list_name(a->edits.text[i]);
+        if (is && strcmp(is, name) == 0 && a->edits.on[i])
+            on = false;
+    }
+    int n = edit_list_set_group(&a->edits, name, on, &e);
+    if (n <= 0)
+        app_complain(a, "%s", n ? e.text : "no edit has that name · name NAME gives one");
+    else {
+        app_edits_changed(a);
+        app_say(a, "%s: %d edit%s %s", name, n, n == 1 ? "" : "s", on ? "on" : "off");
+    }
+    return 0;
+}
+
 bool edit_number_find(const char *text, size_t *begin, size_t *end)
 {
     static const char *const ops[] = {" += ", " -= ", " *= ", " = "};

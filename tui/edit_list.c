@@ -4,10 +4,12 @@
  * small, and restoring one is parsing it. */
 #include "edit_list.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bytes.h"
+#include "saved.h"
 
 static void list_clear(struct edit_list *l)
 {
@@ -32,6 +34,24 @@ static int no_memory(struct err *e)
     return err_set(e, ERR_SYSTEM, "out of memory");
 }
 
+const char *edit_list_name(const char *text)
+{
+    const char *at = NULL;
+    for (const char *s = text; (s = strstr(s, " # ")); s++)
+        at = s + 3;
+    return at && saved_is_name(at) ? at : NULL;
+}
+
+/* Canonical words of a parsed edit, and the name that stood behind them. */
+static void print_named(const struct edit *ed, const char *text, char buf[LIMIT_EDIT_TEXT])
+{
+    const char *name = edit_list_name(text);
+    edit_print(ed, buf, LIMIT_EDIT_TEXT);
+    size_t n = strlen(buf);
+    if (name && n + strlen(name) + 4 < LIMIT_EDIT_TEXT)
+        snprintf(buf + n, LIMIT_EDIT_TEXT - n, " # %s", name);
+}
+
 static int list_append(struct edit_list *l, const char *text, bool on, struct err *e)
 {
     if (l->n >= LIMIT_EDITS)
@@ -41,7 +61,7 @@ static int list_append(struct edit_list *l, const char *text, bool on, struct er
     if (rc < 0)
         return rc;
     char canonical[LIMIT_EDIT_TEXT];
-    edit_print(ed, canonical, sizeof canonical);
+    print_named(ed, text, canonical);
     size_t n = (size_t)l->n + 1;
     struct edit **edits = realloc(l->edit, n * sizeof *edits);
     if (edits)
@@ -201,7 +221,7 @@ static int canonical_text(const char *text, char buf[LIMIT_EDIT_TEXT], struct er
     int rc = edit_parse(&ed, text, e);
     if (rc < 0)
         return rc;
-    edit_print(ed, buf, LIMIT_EDIT_TEXT);
+    print_named(ed, text, buf);
     edit_free(ed);
     return 0;
 }
@@ -236,6 +256,38 @@ int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *
 int edit_list_delete(struct edit_list *l, int i, struct err *e)
 {
     return state_change(l, i, false, true, NULL, e);
+}
+
+int edit_list_rename(struct edit_list *l, int i, const char *name, struct err *e)
+{
+    struct bytes b = {0};
+    for (int at = 0; at < l->n; at++) {
+        const char *was = edit_list_name(l->text[at]);
+        size_t n = at == i && was ? (size_t)(was - l->text[at]) - 3 : strlen(l->text[at]);
+        bytes_add_char(&b, l->on[at] ? '+' : '-');
+        bytes_add(&b, l->text[at], n);
+        if (at == i && name && *name)
+            bytes_addf(&b, " # %s", name);
+        bytes_add_char(&b, '\n');
+    }
+    int rc = b.failed ? no_memory(e) : state_push(l, b.data ? b.data : "", e);
+    bytes_free(&b);
+    return rc;
+}
+
+int edit_list_set_group(struct edit_list *l, const char *name, bool on, struct err *e)
+{
+    struct bytes b = {0};
+    int found = 0;
+    for (int at = 0; at < l->n; at++) {
+        const char *is = edit_list_name(l->text[at]);
+        bool member = is && strcmp(is, name) == 0;
+        found += member;
+        bytes_addf(&b, "%c%s\n", (member ? on : l->on[at]) ? '+' : '-', l->text[at]);
+    }
+    int rc = b.failed ? no_memory(e) : found ? state_push(l, b.data, e) : 0;
+    bytes_free(&b);
+    return rc < 0 ? rc : found;
 }
 
 int edit_list_swap(struct edit_list *l, int i, int k, struct err *e)

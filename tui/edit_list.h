@@ -12,7 +12,7 @@ enum { EDIT_LIST_UNDO_MAX = 1000 };
 
 struct edit_list {
     struct edit **edit; /* [n]; parsed */
-    char **text;        /* [n]; canonical */
+    char **text;        /* [n]; canonical, with its name behind: "… # before" */
     bool *on;           /* [n] */
     char **why;         /* [n]; why it does not fit at present, NULL: it does */
     bool *in_force;     /* [n]; on, and it fits */
@@ -30,6 +30,12 @@ int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err
 /* Replace edit i in its place. */
 int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e);
 int edit_list_delete(struct edit_list *l, int i, struct err *e);
+/* The name of an edit's text, which edits of one group share; NULL: it has none. */
+const char *edit_list_name(const char *text);
+/* Call edit i so; NULL or "": no longer. */
+int edit_list_rename(struct edit_list *l, int i, const char *name, struct err *e);
+/* Switch all edits of a name, in one step; how many there are, or negative. */
+int edit_list_set_group(struct edit_list *l, const char *name, bool on, struct err *e);
 /* Edits i and k change places: edits act in the order of the list. */
 int edit_list_swap(struct edit_list *l, int i, int k, struct err *e);
 int edit_list_set_on(struct edit_list *l, int i, bool on, struct err *e);

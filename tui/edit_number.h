@@ -10,5 +10,7 @@
 bool edit_number_find(const char *text, size_t *begin, size_t *end);
 /* One step more (sign 1) or less (-1) in the edit under the cursor of the list. */
 unsigned edit_nudge(struct app *a, double sign);
+/* Switch all edits of a name: off if one is on. */
+unsigned edit_toggle_group(struct app *a, const char *name);
 
 #endif

@@ -42,8 +42,8 @@ bool present_refuses(struct app *a, enum action_id id)
         [ACTION_PATCH] = true,  [ACTION_AGAIN] = true,    [ACTION_EDIT] = true,
         [ACTION_TAKER] = true,  [ACTION_TOGGLE] = true,   [ACTION_TOGGLE_ALL] = true,
         [ACTION_DELETE] = true, [ACTION_UNDO] = true,     [ACTION_REPLACE] = true,
-        [ACTION_SHIFT] = true,  [ACTION_STATE] = true,    [ACTION_OPEN] = true,
-        [ACTION_REDO] = true};
+        [ACTION_SHIFT] = true,  [ACTION_NAME] = true,     [ACTION_STATE] = true,
+        [ACTION_OPEN] = true,   [ACTION_REDO] = true};
     if (!a->present.locked || !changes[id])
         return false;
     app_complain(a, "edits are locked · :present open unlocks them");

@@ -138,6 +138,38 @@ static void test_list(void **state)
                         "blocks.0.hook_mlp_out *= 0.5"); /* in its old order */
 }
 
+/* Edits of one name are switched together; names are kept wherever edits are. */
+static void test_names(void **state)
+{
+    (void)state;
+    app_edit_add(d.app, "blocks.0.hook_mlp_out = 0");
+    app_edit_add(d.app, "blocks.1.hook_mlp_out = 0   # mlps");
+    app_edit_add(d.app, "blocks.2.attn.hook_z[-1, 0] = 0");
+    driver_settle(&d);
+    assert_string_equal(d.app->edits.text[1], "blocks.1.hook_mlp_out = 0 # mlps");
+    driver_keys(&d, "6ggr");
+    assert_int_equal(d.app->mode, LINE_COMMAND);
+    driver_keys(&d, "mlps<Enter>");
+    newest_is("replace 1 blocks.0.hook_mlp_out = 0 # mlps");
+    driver_keys(&d, ":toggle<Space>mlps<Enter>");
+    assert_true(!d.app->edits.on[0] && !d.app->edits.on[1] && d.app->edits.on[2]);
+    driver_keys(&d, ":toggle<Space>mlps<Enter>");
+    assert_true(d.app->edits.on[0] && d.app->edits.on[1]);
+    driver_keys(&d, ":toggle<Space>nobody<Enter>");
+    assert_true(d.app->message_bad);
+    driver_keys(&d, "<Esc>:name<Space>1<Enter>");
+    assert_string_equal(d.app->edits.text[0], "blocks.0.hook_mlp_out = 0");
+    driver_keys(&d, ":name<Space>2<Space>a/b<Enter>");
+    assert_true(d.app->message_bad);
+    struct bytes b = {0};
+    session_text(d.app, &b);
+    assert_non_null(strstr(b.data, "edit + blocks.1.hook_mlp_out = 0 # mlps\n"));
+    bytes_free(&b);
+    assert_null(edit_list_name("a[\" # x\"] = 0"));
+    assert_null(edit_list_name("a = 0 # two words"));
+    assert_string_equal(edit_list_name("a = 0 # x"), "x");
+}
+
 /* The file of the log does again what was done. */
 static void test_again(void **state)
 {
@@ -186,6 +218,6 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_change), WITH(test_what_is_kept),
-                                       WITH(test_list), WITH(test_again)};
+                                       WITH(test_list), WITH(test_names), WITH(test_again)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -155,7 +155,7 @@ static void edits_copy(const struct app *a, struct bytes *out)
 
 const struct view view_edits = {
     .help =
-        "o switches an edit on or off, O all, d deletes, e changes it, + and - its number, J and K move it, u and ^R undo and redo, Enter shows its hook",
+        "o switches an edit on or off, O all, d deletes, e changes it, + and - its number, J and K move it, r names it, u undoes, Enter shows its hook",
     .layout = edits_layout,
     .want = edits_want,
     .draw = edits_draw,
