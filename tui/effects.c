@@ -22,12 +22,19 @@ const struct effect *effects_at(const struct app *a, int i)
                : NULL;
 }
 
+/* Are they shown, and is there a pair? */
+static bool are_shown(const struct app *a)
+{
+    return a->cur.view == VIEW_EDITS && a->edits.n && !a->m->cfg.headless && !compare_is_on(a) &&
+           a->pair[0] >= 0 && a->pair[1] >= 0;
+}
+
 bool effects_wait(const struct app *a)
 {
-    bool asked = a->cur.view == VIEW_EDITS && !a->m->cfg.headless && !compare_is_on(a);
-    for (int i = 0; asked && i < a->edits.n; i++)
+    bool failed = !a->effects.effect && a->effects.n == 0 && a->effects.of == a->values_generation;
+    for (int i = a->edit_top; are_shown(a) && i < a->edits.n && i < a->edit_top + a->page; i++)
         if (a->edits.in_force[i] && !effects_at(a, i))
-            return a->effects.effect != NULL;
+            return !failed; /* memory was out */
     return false;
 }
 
@@ -49,8 +56,7 @@ static void begin(struct app *a)
 /* Those on the screen, once the values of now are known: the one under the cursor first. */
 void effects_ask(struct app *a, struct beside *b, const struct session_want *w)
 {
-    if (a->cur.view != VIEW_EDITS || !a->edits.n || a->asking_changed || a->m->cfg.headless ||
-        compare_is_on(a) || a->pair[0] < 0 || a->pair[1] < 0)
+    if (!are_shown(a) || a->asking_changed)
         return;
     if (!is_current(a))
         begin(a);

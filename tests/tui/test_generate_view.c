@@ -243,6 +243,15 @@ static void test_effects(void **state)
         assert_true(delta == e[i].delta && kl == e[i].kl);
         command(line);
     }
+    for (int i = 0; i < 40; i++) { /* more than fit on the screen: those that do are answered */
+        char line[64];
+        snprintf(line, sizeof line, "edit blocks.1.hook_resid_mid[%d] *= 1.%02d", i % 8, i + 1);
+        app_command(d.app, line);
+    }
+    driver_settle(&d);
+    for (int i = d.app->edit_top; i < d.app->edit_top + d.app->page; i++)
+        assert_non_null(effects_at(d.app, i));
+    driver_keys(&d, ":other<Space>1,2,3<Enter>=="); /* and again after another question */
     char *screen = driver_screen(&d);
     assert_non_null(strstr(screen, "Δ without"));
     assert_null(strstr(screen, "…"));
