@@ -15,7 +15,7 @@
  *     answer head induction 1              ... with its answer, a figure; numbers `within 0.5`
  *     try    Zero that head.               or a task ...
  *     until  delta < 0                     ... done when this holds
- *     solve  x                             keys that do it, for whoever gives up
+ *     solve  x                             keys that do it, or a :command, for whoever gives up
  *     right  Yes: {head induction 1}.      said when it is right, and when it is not
  *     wrong  Look at the row `induction`.
  *

@@ -206,7 +206,7 @@ static void press_on(struct app *a, struct lesson_play *p)
     } else {
         come_back(a, p);
         if (s->solve)
-            act(a, p, LESSON_KEYS, s->solve);
+            act(a, p, *s->solve == ':' ? LESSON_DO : LESSON_KEYS, s->solve + (*s->solve == ':'));
         p->state = LESSON_SHOWN;
     }
 }

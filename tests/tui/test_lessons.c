@@ -117,7 +117,11 @@ static void play_step(const char *name, bool give_up)
     } else if (v.step->attempt) {
         assert_int_equal(lesson_holds(d.app, &v.step->until), 0); /* not before it was done */
         assert_non_null(v.step->solve);
-        driver_keys(&d, v.step->solve);
+        if (*v.step->solve == ':')
+            app_command(d.app, v.step->solve + 1);
+        else
+            driver_keys(&d, v.step->solve);
+        driver_settle(&d);
         assert_int_equal(lesson_holds(d.app, &v.step->until), 1);
     }
     if (v.step->ask || v.step->attempt) {

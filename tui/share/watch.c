@@ -33,13 +33,16 @@ struct watch {
 
 /* ---- talking ---- */
 
+/* Small, and the teacher reads: what does not fit now is not said; half of it would be nonsense. */
 static void say(struct watch *w, const struct up *m)
 {
     struct bytes b = {0};
     wire_up_add(&b, m);
-    /* Small, and the teacher reads: a line that takes none of it is as good as dead. */
-    if (!b.failed && send(w->fd, b.data, b.len, MSG_NOSIGNAL) != (ssize_t)b.len && errno != EAGAIN)
+    ssize_t did = b.failed ? 0 : send(w->fd, b.data, b.len, MSG_NOSIGNAL);
+    if (did >= 0 ? (size_t)did != b.len : errno != EAGAIN && errno != EINTR) {
+        snprintf(w->why, 200, "the session does not listen");
         w->quit = true;
+    }
     bytes_free(&b);
 }
 
