@@ -6,7 +6,6 @@
 #ifndef APP_H
 #define APP_H
 
-#include "align.h"
 #include "beside.h"
 #include "command_log.h"
 #include "edit_list.h"
@@ -21,6 +20,7 @@
 #include "saved.h"
 #include "session/session.h"
 #include "view.h"
+#include "token/token_align.h"
 
 enum { /* what an event asks of the driver */
        REACT_QUIT = 1,
@@ -187,7 +187,7 @@ struct app {
     bool by_ids;        /* the prompt as a text would make other tokens */
     struct image_input *image;
     int32_t *other_tokens, n_other;
-    enum align align;
+    enum token_align align;
     int32_t
         *partner; /* [n] where each position is in the other prompt, -1: nowhere; NULL: no other */
     struct image_input *other_image;

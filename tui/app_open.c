@@ -117,7 +117,8 @@ int app_open(struct app *a, const struct app_options *o, struct err *e)
     a->pair_given[0] = a->pair_wanted ? -1 : o->pair[0];
     a->pair_given[1] = a->pair_wanted ? -1 : o->pair[1];
     a->complete.at = -1;
-    a->align = o->image ? ALIGN_INDEX : ALIGN_TOKEN; /* a patch is the same place in both */
+    a->align = o->image ? TOKEN_ALIGN_INDEX
+                        : TOKEN_ALIGN_TOKEN; /* a patch is the same place in both */
     int r = edit_list_init(&a->edits, e);
     if (r == 0)
         r = sites_open(a, e);

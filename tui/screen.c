@@ -94,7 +94,7 @@ static void draw_keybar(const struct app *a, struct canvas *c, struct rect r)
     unsigned where = 1u << a->cur.view;
     canvas_fill(c, r, canvas_plain(CANVAS_REVERSE), " ");
     int x = canvas_put(c, r, 1, 0, canvas_plain(CANVAS_REVERSE | CANVAS_BOLD),
-                       a->opt.keymap->counts ? "" : "1-8") +
+                       a->opt.keymap->counts ? "" : "0-9") +
             1;
     x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_REVERSE),
                     a->opt.keymap->counts ? "" : " view  ");

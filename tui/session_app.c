@@ -92,8 +92,8 @@ static void collect_state(const struct app *a, struct saved *s, const char *stat
         saved_add(s, state, SAVED_PROMPT, a->prompt ? a->prompt : "");
     if (a->other)
         saved_add(s, state, a->image ? SAVED_OTHER_IMAGE : SAVED_OTHER, a->other);
-    if (a->align != (a->image ? ALIGN_INDEX : ALIGN_TOKEN))
-        saved_add(s, state, SAVED_ALIGN, align_names[a->align]);
+    if (a->align != (a->image ? TOKEN_ALIGN_INDEX : TOKEN_ALIGN_TOKEN))
+        saved_add(s, state, SAVED_ALIGN, token_align_names[a->align]);
     if (a->pair_given[0] >= 0)
         add_tokens(s, state, SAVED_PAIR, a, a->pair_given, 2);
     if (a->target >= 0)
@@ -256,8 +256,8 @@ static void become_prompts(struct app *a, struct become *b)
     blame(a, b, "prompt");
     app_set_other(a, other ? other : "");
     blame(a, b, "other");
-    int how = align ? word_of(align, align_names, ALIGN_COUNT) : ALIGN_TOKEN;
-    a->align = how < 0 ? ALIGN_TOKEN : (enum align)how;
+    int how = align ? word_of(align, token_align_names, TOKEN_ALIGN_COUNT) : TOKEN_ALIGN_TOKEN;
+    a->align = how < 0 ? TOKEN_ALIGN_TOKEN : (enum token_align)how;
     patch_realign(a);
 }
 

@@ -42,7 +42,7 @@ static const struct row_rule {
     {"tui/options.def", "INT", 0, false, {"tui/"}, {"->", ""}},
     {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
     {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
-    {"tui/actions.def", "ACTION", 0, false, {"tui/action"}, {"act_", "("}},
+    {"tui/actions.def", "ACTION", 0, false, {"tui/action/"}, {"act_", "("}},
     {"tui/quantity.def", "QUANTITY", 2, false, {"engine/session/want.def"}, {"WANT(", ","}},
     {"tui/saved.def", "SAVED", 0, false, {"tui/session_app.c"}, {"SAVED_", ""}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},

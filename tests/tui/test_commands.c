@@ -98,7 +98,7 @@ static void test_patch_by_token(void **state)
     driver_keys(&d, "A");
     shows("5 \" went\" from 5 \" and\"");
     driver_keys(&d, ":align<Space>token<Enter>");
-    assert_int_equal(d.app->align, ALIGN_TOKEN);
+    assert_int_equal(d.app->align, TOKEN_ALIGN_TOKEN);
 }
 
 static void test_patch_without_partner(void **state)

@@ -143,7 +143,7 @@ static void pairs_title(const struct app *a, struct bytes *out)
 {
     if (compare_is_on(a))
         bytes_addf(out, "A %d tokens, B %d, by %s", (int)a->n, (int)a->n_other,
-                   align_names[a->align]);
+                   token_align_names[a->align]);
     else
         bytes_add_string(out, "base and edited, at the end of the last layer");
 }

@@ -1,4 +1,4 @@
-/* action_lesson.c - commands of lessons (lesson_play.h). */
+/* lesson.c - commands of lessons (lesson_play.h). */
 #include "lesson_play.h"
 
 unsigned act_LESSON(struct app *a, const char *args)

@@ -1,4 +1,4 @@
-/* action_sweep.c - commands of sweeps: which one the noun under the cursor asks for. */
+/* sweep.c - commands of sweeps: which one the noun under the cursor asks for. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* action_heads.c - commands of the heads view: sorting, the wall, copying scores. */
+/* heads.c - commands of the heads view: sorting, the wall, copying scores. */
 #include <stdlib.h>
 #include <string.h>
 

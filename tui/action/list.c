@@ -1,4 +1,4 @@
-/* action_list.c - commands on the list of edits: their order, and the number in one. */
+/* list.c - commands on the list of edits: their order, and the number in one. */
 #include <ctype.h>
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* action_edit.c - commands that change the edits: verbs on the noun under the cursor, the list,
+/* edit.c - commands that change the edits: verbs on the noun under the cursor, the list,
  * undo. */
 #include <ctype.h>
 #include <math.h>

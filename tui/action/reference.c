@@ -1,4 +1,4 @@
-/* action_reference.c - `:ref`: the reference sets that edits read. */
+/* reference.c - `:ref`: the reference sets that edits read. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* action_patch.c - commands about the other prompt: setting it, pairing, copying from it. */
+/* patch.c - commands about the other prompt: setting it, pairing, copying from it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,9 +13,10 @@ void patch_realign(struct app *a)
     if (!a->other_tokens || !a->n)
         return;
     a->partner = malloc((size_t)a->n * sizeof *a->partner);
+    struct err e = {0};
     if (a->partner &&
-        align_tokens(a->align, a->tokens, a->n, a->other_tokens, a->n_other, a->partner) < 0)
-        app_complain(a, "out of memory · the prompts are paired in part");
+        token_align(a->tokens, a->n, a->other_tokens, a->n_other, a->align, a->partner, &e) < 0)
+        app_complain(a, "the prompts are paired in part · %s", e.text);
 }
 
 void patch_describe(const struct app *a, struct bytes *out)
@@ -24,7 +25,7 @@ void patch_describe(const struct app *a, struct bytes *out)
     for (int32_t i = 0; a->partner && i < a->n; i++)
         pairs += a->partner[i] >= 0;
     bytes_addf(out, "%d of %d positions pair with its %d by %s", (int)pairs, (int)a->n,
-               (int)a->n_other, align_names[a->align]);
+               (int)a->n_other, token_align_names[a->align]);
 }
 
 static int32_t partner_of(const struct app *a, int32_t row)
@@ -85,7 +86,8 @@ static void draw_tokens(const struct app *a, struct canvas *c, struct rect r, in
 void patch_draw(const struct app *a, struct canvas *c, struct rect r)
 {
     struct bytes b = {0};
-    bytes_addf(&b, "other prompt, %d tokens, by %s: ", (int)a->n_other, align_names[a->align]);
+    bytes_addf(&b, "other prompt, %d tokens, by %s: ", (int)a->n_other,
+               token_align_names[a->align]);
     add_pair(a, a->cur.row, &b);
     canvas_fill(c, r, canvas_plain(0), " ");
     int x = 1;
@@ -138,15 +140,15 @@ unsigned act_COMPARE(struct app *a, const char *args)
 
 unsigned act_ALIGN(struct app *a, const char *args)
 {
-    int how = *args ? -1 : ((int)a->align + 1) % ALIGN_COUNT;
-    for (int i = 0; i < ALIGN_COUNT; i++)
-        if (strcmp(args, align_names[i]) == 0)
+    int how = *args ? -1 : ((int)a->align + TOKEN_ALIGN_COUNT - 1) % TOKEN_ALIGN_COUNT;
+    for (int i = 0; i < TOKEN_ALIGN_COUNT; i++)
+        if (strcmp(args, token_align_names[i]) == 0)
             how = i;
     if (how < 0) {
         app_complain(a, "align %s", action_table[ACTION_ALIGN].usage);
         return 0;
     }
-    a->align = (enum align)how;
+    a->align = (enum token_align)how;
     patch_realign(a);
     if (a->comparing)
         app_values_changed(a);
@@ -197,7 +199,7 @@ static unsigned patch_rows(struct app *a, struct corners k)
     else {
         app_edits_try(a, from, a->edits.n);
         a->selecting = false;
-        app_say(a, "%d edits, by %s%s", n, align_names[a->align],
+        app_say(a, "%d edits, by %s%s", n, token_align_names[a->align],
                 n < rows ? " · positions without a partner are left out" : "");
     }
     for (int i = 0; text && i < n; i++)
@@ -243,7 +245,7 @@ unsigned act_PATCH(struct app *a, const char *args)
         int before = a->edits.n;
         app_apply(a, verb, false);
         if (a->edits.n > before && !b.failed)
-            app_say(a, "edit %d: %s · by %s", a->edits.n, b.data, align_names[a->align]);
+            app_say(a, "edit %d: %s · by %s", a->edits.n, b.data, token_align_names[a->align]);
     }
     bytes_free(&b);
     return 0;

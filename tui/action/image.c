@@ -1,4 +1,4 @@
-/* action_image.c - `:image`: another image, and the one to patch from. */
+/* image.c - `:image`: another image, and the one to patch from. */
 #include <stdlib.h>
 #include <string.h>
 

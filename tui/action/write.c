@@ -1,4 +1,4 @@
-/* action_write.c - the view into a file, whose ending says how. */
+/* write.c - the view into a file, whose ending says how. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

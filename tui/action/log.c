@@ -1,4 +1,4 @@
-/* action_log.c - commands about commands: the log, running it again, files of commands. */
+/* log.c - commands about commands: the log, running it again, files of commands. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

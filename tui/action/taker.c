@@ -1,4 +1,4 @@
-/* action_taker.c - the command that reads taker's hook-config text into edits. */
+/* taker.c - the command that reads taker's hook-config text into edits. */
 #include <stdlib.h>
 #include <string.h>
 

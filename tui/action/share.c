@@ -1,4 +1,4 @@
-/* action_share.c - commands of the room (share/share.h). */
+/* share.c - commands of the room (share/share.h). */
 #include <string.h>
 
 #include "app.h"

@@ -1,4 +1,4 @@
-/* action_move.c - commands that move the cursor and choose what is shown. */
+/* move.c - commands that move the cursor and choose what is shown. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* action_generate.c - commands of the continuations: running, stepping, breakpoints. */
+/* generate.c - commands of the continuations: running, stepping, breakpoints. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* action_ask.c - commands that ask, find, show, write and leave. */
+/* ask.c - commands that ask, find, show, write and leave. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* action_session.c - sessions and named states: saving, opening, switching. */
+/* session.c - sessions and named states: saving, opening, switching. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

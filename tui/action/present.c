@@ -1,4 +1,4 @@
-/* action_present.c - `present` (present.h). */
+/* present.c - `present` (present.h). */
 #include <string.h>
 
 #include "app.h"
