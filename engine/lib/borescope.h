@@ -589,11 +589,12 @@ struct bore_attribute {
     const char *method; /* "atp" (NULL): (put - value) * gradient, attribution patching; "ig":
                            integrated gradients; "eap", "eap-ig": edges between heads and MLPs;
                            "dla": direct logit attribution; "grad": the slope itself */
-    const char *kind; /* atp, ig, grad: as of bore_sweep (NULL: "resid_pre", of grad "score"); dla:
-                         "layer" (NULL), "head", "head_pos", "neuron", "pos" */
-    const char *with; /* what is put there: "zero", "from(clean)", "mean(ref)", "*= 0.5"; NULL:
-                         from() the only prompt of the pass, zero without one */
-    int steps;        /* of ig and eap-ig; 0 = 5 */
+    const char *kind;  /* atp, ig, grad: as of bore_sweep (NULL: "resid_pre", of grad "score"); dla:
+                          "layer" (NULL), "head", "head_pos", "neuron", "pos" */
+    const char *with;  /* what is put there: "zero", "from(clean)", "mean(ref)", "*= 0.5"; NULL:
+                          from() the only prompt of the pass, zero without one */
+    int steps;         /* of ig and eap-ig; 0 = 5 */
+    const char *align; /* positions of prompts of other lengths: "index" (NULL), "end", "token" */
 };
 struct bore_attribution {
     int n_axes;

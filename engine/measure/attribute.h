@@ -18,7 +18,7 @@
  *           for that path
  *
  * Values are changes of the metric (dla: shares of it).  One thread, the one that owns the runs.
- * Tested in tests/engine/test_attribute.c. */
+ * Tested in tests/engine/test_attribute.c and tests/engine/test_attribute_align.c. */
 #ifndef ATTRIBUTE_H
 #define ATTRIBUTE_H
 
@@ -89,9 +89,11 @@ const char *attribute_part_name(enum attribute_part p); /* "layer", "head", ... 
 int attribute_part_parse(const char *name, enum attribute_part *out, struct err *e);
 
 /* Attribute metric m on the edited run of a pair (the base where there are no edits), which has
- * been brought to t; t's prompts and sets are what `with` can name.  ig and eap-ig move the pair
- * and bring it back.  Refused, in one line: kinds that the model does not have, metrics that dla
- * cannot take apart, streams that are no sum (stack_check). */
+ * been brought to t; t's prompts and sets are what `with` can name.  Positions of a prompt of
+ * another length are paired as t->align says; nothing is put at those without one.  ig and eap-ig
+ * move the pair and bring it back.  Refused, in one line: kinds that the model does not have,
+ * prompts of other lengths with TOKEN_ALIGN_INDEX, metrics that dla cannot take apart, streams that
+ * are no sum (stack_check). */
 int attribute(struct attribution *out, struct pair *p, const struct pair_target *t,
               const struct metric *m, const struct attribute_options *o, struct err *e);
 /* dla alone, of a run on its own. */

@@ -18,7 +18,8 @@ static int side_open(struct sweep *s, struct sweep_side *d, const struct sweep_w
                                   .prompts = p->runs,
                                   .n_prompts = p->n_runs,
                                   .sets = w->sets,
-                                  .n_sets = w->n_sets};
+                                  .n_sets = w->n_sets,
+                                  .align = w->align};
     d->m = s->m;
     int rc = pair_target_copy(&d->target, &t, e);
     if (!rc)

@@ -4,6 +4,7 @@
 #define SWEEP_PARTS_H
 
 #include "measure/sweep.h"
+#include "run/prompt_align.h"
 #include "run/reference_mean.h"
 #include "run/wave.h"
 
@@ -18,8 +19,6 @@ struct sweep_source {
     const struct reference_set *set;
     int32_t prompt;
     struct run *run;
-    int32_t *map; /* [n] the position that stands for each of the prompt's, -1: none; or NULL: the
-                     same */
 };
 
 enum { CELL_WAITS, CELL_DONE, CELL_KEPT, CELL_GONE /* no such thing in this prompt */ };
@@ -36,6 +35,7 @@ struct sweep_side {
     struct run **edits_read;    /* its sources */
     struct sweep_source *sources;
     int32_t n_sources;
+    struct prompt_maps maps; /* of target */
     float *logits; /* [reads.n_rows][n_tokens or d_vocab] of the run without a cell's edits */
     double at_base, at_other;
     double *value; /* [cells] */

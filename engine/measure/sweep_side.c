@@ -8,7 +8,6 @@
 #include <string.h>
 
 #include "base/list.h"
-#include "edit/edit_parts.h"
 #include "edit/reference.h"
 #include "measure/lens.h"
 
@@ -98,18 +97,6 @@ static int source_input(const struct sweep_side *d, const struct edit_source *fr
                    from->name, from->name);
 }
 
-/* Which of its positions stand for the prompt's, where they are not the same ones. */
-static int source_map(const struct sweep *s, const struct sweep_side *d, struct sweep_source *x,
-                      const struct run_input *in, struct err *e)
-{
-    const struct run_input *own = &d->target.input;
-    if (x->set || s->align == TOKEN_ALIGN_INDEX || (in->n == own->n && s->align == TOKEN_ALIGN_END))
-        return 0;
-    x->map = calloc((size_t)own->n + 1, sizeof *x->map);
-    return x->map ? token_align(own->tokens, own->n, in->tokens, in->n, s->align, x->map, e)
-                  : err_memory(e, "a sweep");
-}
-
 /* The run of a source, computed when it is first read. */
 static struct sweep_source *source_make(struct sweep *s, struct sweep_side *d,
                                         const struct edit_source *from, struct err *e)
@@ -120,10 +107,8 @@ static struct sweep_source *source_make(struct sweep *s, struct sweep_side *d,
     struct run_input in;
     if (x)
         return x;
-    if (source_input(d, from, &in, &fresh.name, e) || source_map(s, d, &fresh, &in, e)) {
-        free(fresh.map);
+    if (source_input(d, from, &in, &fresh.name, e))
         return NULL;
-    }
     if (!list_room(&d->sources, (size_t)d->n_sources, sizeof *x))
         err_memory(e, "runs");
     else if ((fresh.run = run_create(s->m, NULL, &opt, e)) != NULL &&
@@ -132,82 +117,7 @@ static struct sweep_source *source_make(struct sweep *s, struct sweep_side *d,
         return &d->sources[d->n_sources++];
     }
     run_free(fresh.run);
-    free(fresh.map);
     return NULL;
-}
-
-/* ---- prompts of another length ---- */
-
-/* An instruction that reads the same positions of a run whose positions are others: one for each
- * row, from the position that stands for it; none for rows without one. */
-static int instr_split(const struct edit_instr *a, const int32_t *map, struct edit_instr **list,
-                       int32_t *n, struct err *e)
-{
-    int row = site_row_axis(a->site.id);
-    const struct edit_axis *x = &a->axis[row];
-    for (int32_t i = 0; i < x->n; i++) {
-        int32_t pos = edit_axis_value(x, i);
-        if (map[pos] < 0)
-            continue;
-        struct edit_instr one = *a;
-        one.axis[row] = (struct edit_axis){.lo = pos, .n = 1};
-        one.source_pos = map[pos];
-        if (!list_room(list, (size_t)*n, sizeof **list))
-            return err_memory(e, "edits");
-        (*list)[(*n)++] = one;
-    }
-    return 0;
-}
-
-static int align_refuse(const struct sweep *s, const struct sweep_side *d,
-                        const struct edit_instr *a, const struct run *source, struct err *e)
-{
-    char name[LIMIT_NAME];
-    if (site_is_attention(a->site.id) && run_length(source) != d->target.input.n)
-        return err_set(e, ERR_BAD_INPUT,
-                       "%s · run %s has %d tokens, the prompt %d · patterns have two positions and "
-                       "cannot be paired: prompts of one length can",
-                       site_name(a->site, name), a->source_name, (int)run_length(source),
-                       (int)d->target.input.n);
-    if (s->align == TOKEN_ALIGN_INDEX && run_length(source) != d->target.input.n)
-        return err_set(e, ERR_BAD_INPUT,
-                       "run %s has %d tokens, the prompt %d · --align end or token says which "
-                       "positions belong together",
-                       a->source_name, (int)run_length(source), (int)d->target.input.n);
-    return 0;
-}
-
-static int program_align(struct sweep *s, struct sweep_side *d, struct edit_program *p,
-                         struct err *e)
-{
-    struct edit_instr *list = NULL;
-    int32_t n = 0;
-    bool maps = false;
-    int rc = 0;
-    for (int32_t i = 0; i < p->n_instrs && !rc; i++) {
-        const struct edit_instr *a = &p->instrs[i];
-        struct edit_source from = {.name = a->source_name};
-        const struct sweep_source *x = a->value == EDIT_FROM && a->source_pos == EDIT_SAME_POS
-                                           ? source_find(d, &from)
-                                           : NULL;
-        rc = x ? align_refuse(s, d, a, x->run, e) : 0;
-        bool split = x && x->map && !site_is_attention(a->site.id);
-        maps |= split;
-        if (!rc && split)
-            rc = instr_split(a, x->map, &list, &n, e);
-        else if (!rc && !(list_room(&list, (size_t)n, sizeof *list)))
-            rc = err_memory(e, "edits");
-        else if (!rc)
-            list[n++] = *a;
-    }
-    if (rc || !maps) {
-        free(list);
-        return rc;
-    }
-    free(p->instrs);
-    p->instrs = list;
-    p->n_instrs = n;
-    return 0;
 }
 
 int sweep_side_sources(struct sweep *s, struct sweep_side *d, struct edit_program *p,
@@ -228,7 +138,7 @@ int sweep_side_sources(struct sweep *s, struct sweep_side *d, struct edit_progra
             return err_code(e);
     }
     int rc = p->needs_means ? reference_means_fill(s->means, p, e) : 0;
-    return rc ? rc : program_align(s, d, p, e);
+    return rc ? rc : prompt_align(&d->maps, &d->target, p, e);
 }
 
 /* ---- the runs that every cell shares ---- */
@@ -334,10 +244,9 @@ void sweep_side_free(struct sweep_side *d)
         run_free(d->path[i]);
     run_free(d->edited);
     run_free(d->base);
-    for (int32_t i = 0; i < d->n_sources; i++) {
+    for (int32_t i = 0; i < d->n_sources; i++)
         run_free(d->sources[i].run);
-        free(d->sources[i].map);
-    }
+    prompt_maps_free(&d->maps);
     edit_program_free(d->edits);
     pair_target_free(&d->target);
     metric_reads_free(&d->reads), metric_reads_free(&d->kept_reads);

@@ -8,6 +8,7 @@
 #define PAIR_H
 
 #include "run/run.h"
+#include "token/token_align.h"
 
 struct callbacks;
 struct reference_set;
@@ -31,12 +32,17 @@ struct pair_target {
     int32_t n_prompts;
     struct reference_set *const *sets; /* for mean(REF) and resample(REF) */
     int32_t n_sets;
+    /* Which position of a further prompt from() without pos= reads: the same one, or as
+     * prompt_align.h has it. */
+    enum token_align align;
 };
 
 /* A copy of all that a target points to but the rows of its input, which it has none of; edits,
  * sets and images are counted.  Freed with pair_target_free, also after a failure. */
 int pair_target_copy(struct pair_target *to, const struct pair_target *from, struct err *e);
 void pair_target_free(struct pair_target *t);
+/* Are their further prompts the same ones? */
+bool pair_prompts_same(const struct pair_target *a, const struct pair_target *b);
 
 struct pair;
 

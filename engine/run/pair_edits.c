@@ -1,6 +1,8 @@
 /* pair_edits.c - see pair_edits.h. */
 #include "run/pair_edits.h"
 
+#include "run/prompt_align.h"
+
 /* What edit anchors see of the prompt. */
 struct text_source {
     const struct model *m;
@@ -19,7 +21,8 @@ static bool is_answer(const struct pair_edits *p, const struct pair_target *t, b
 {
     const struct pair_target *was = &p->from;
     if (!p->program || p->gradients != gradients || was->input.n != t->input.n ||
-        was->n_edits != t->n_edits || was->n_sets != t->n_sets)
+        was->n_edits != t->n_edits || was->n_sets != t->n_sets || was->align != t->align ||
+        (t->align != TOKEN_ALIGN_INDEX && !pair_prompts_same(was, t)))
         return false;
     for (int32_t i = 0; i < t->input.n; i++)
         if (was->input.tokens[i] != (t->input.tokens ? t->input.tokens[i] : 0))
@@ -58,6 +61,10 @@ int pair_edits_resolve(struct pair_edits *p, const struct model *m, const struct
                                    .gradients = gradients};
         if (!rc)
             rc = edit_resolve(&fresh.program, f->edits, f->on, f->n_edits, &ctx, e);
+        struct prompt_maps maps = {0};
+        if (!rc && t->align != TOKEN_ALIGN_INDEX)
+            rc = prompt_align(&maps, f, fresh.program, e);
+        prompt_maps_free(&maps);
         if (rc) {
             pair_edits_free(&fresh);
             return rc;

@@ -72,6 +72,20 @@ int pair_target_copy(struct pair_target *to, const struct pair_target *from, str
                                .prompts = prompts,
                                .n_prompts = from->n_prompts,
                                .sets = sets,
-                               .n_sets = from->n_sets};
+                               .n_sets = from->n_sets,
+                               .align = from->align};
     return ok ? 0 : err_memory(e, "edits and prompts");
+}
+
+bool pair_prompts_same(const struct pair_target *a, const struct pair_target *b)
+{
+    if (a->n_prompts != b->n_prompts)
+        return false;
+    for (int32_t i = 0; i < a->n_prompts; i++) {
+        const struct pair_prompt *p = &a->prompts[i], *q = &b->prompts[i];
+        if (strcmp(p->name, q->name) != 0 || p->n != q->n || p->image != q->image ||
+            memcmp(p->tokens, q->tokens, (size_t)p->n * sizeof *p->tokens) != 0)
+            return false;
+    }
+    return true;
 }

@@ -100,13 +100,8 @@ static int begin(struct sweeping *w, const struct session_want *want)
     int rc = sweep_open(&w->s, w->m, &ask, &w->err);
     free(edits);
     w->tries = !rc && !pair_target_copy(&w->target, t, NULL) ? TRIES : 0;
+    w->target.align = of->align; /* the estimates' prompts are paired as the sweep's */
     return rc;
-}
-
-static bool same_prompt(const struct pair_prompt *a, const struct pair_prompt *b)
-{
-    return !strcmp(a->name, b->name) && a->n == b->n && a->image == b->image &&
-           !memcmp(a->tokens, b->tokens, (size_t)a->n * sizeof *a->tokens);
 }
 
 /* The same prompts and edits?  Edits and sets are immutable and counted: the same ones are equal.
@@ -114,14 +109,11 @@ static bool same_prompt(const struct pair_prompt *a, const struct pair_prompt *b
 static bool same_target(const struct pair_target *a, const struct pair_target *b)
 {
     if (a->input.n != b->input.n || a->input.image != b->input.image || a->n_edits != b->n_edits ||
-        a->n_prompts != b->n_prompts || a->n_sets != b->n_sets ||
+        a->n_sets != b->n_sets || !pair_prompts_same(a, b) ||
         memcmp(a->input.tokens, b->input.tokens, (size_t)a->input.n * sizeof *a->input.tokens) != 0)
         return false;
     for (int32_t i = 0; i < a->n_edits; i++)
         if (a->edits[i] != b->edits[i] || (!a->on || a->on[i]) != (!b->on || b->on[i]))
-            return false;
-    for (int32_t i = 0; i < a->n_prompts; i++)
-        if (!same_prompt(&a->prompts[i], &b->prompts[i]))
             return false;
     for (int32_t i = 0; i < a->n_sets; i++)
         if (a->sets[i] != b->sets[i])

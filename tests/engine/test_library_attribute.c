@@ -89,6 +89,55 @@ static void test_labels(void **state)
     opened_end(&o);
 }
 
+/* The stream that enters layer 1, and what its values do to the metric, of one pass. */
+static struct bore_cache *stream(struct opened *o, const int32_t *tokens, int n, bool slopes)
+{
+    static const char *const names[] = {"blocks.1.hook_resid_pre"};
+    struct bore_pass pass = {.tokens = tokens, .rows = 1, .cols = n, .metric = o->l.pass.metric};
+    struct bore_cache_options options = {.names = names, .n_names = 1, .incl_bwd = slopes};
+    struct bore_cache *c;
+    struct bore_error error;
+    library_ok(bore_run_with_cache(o->l.m, &pass, &options, &c, NULL, &error), &error);
+    return c;
+}
+
+static struct bore_tensor tensor(const struct bore_cache *c, const char *name)
+{
+    struct bore_tensor t;
+    struct bore_error error;
+    library_ok(bore_cache_get(c, name, &t, &error), &error);
+    return t;
+}
+
+/* A source of another length: from its end, slope times difference of the two caches; nothing in
+ * front of it. */
+static void test_aligned(void **state)
+{
+    (void)state;
+    struct opened o;
+    opened_begin(&o, "llama");
+    int n = o.l.pass.cols, short_n = n - 3;
+    o.prompt.n = short_n;
+    struct bore_attribution a = found(&o, &(struct bore_attribute){.align = "end"});
+    struct bore_cache *own = stream(&o, o.l.pass.tokens, n, true),
+                      *other = stream(&o, o.source, short_n, false);
+    struct bore_tensor x = tensor(own, "blocks.1.hook_resid_pre"),
+                       g = tensor(own, "blocks.1.hook_resid_pre_grad"),
+                       y = tensor(other, "blocks.1.hook_resid_pre");
+    assert_true(a.n_axes == 2 && a.axes[1].size == n);
+    for (int p = 0; p < n; p++) {
+        double want = 0;
+        for (int64_t j = 0; j < x.shape[2] && p >= 3; j++)
+            want += ((double)library_at(&y, 0, p - 3, j, 0) - (double)library_at(&x, 0, p, j, 0)) *
+                    (double)library_at(&g, 0, p, j, 0);
+        assert_true(fabs((double)a.values[n + p] - want) <= 1e-5 * fmax(0.1, fabs(want)));
+        assert_true((a.values[n + p] == 0) == (p < 3));
+    }
+    bore_attribution_free(&a);
+    bore_cache_free(own), bore_cache_free(other);
+    opened_end(&o);
+}
+
 static void refused(struct opened *o, const struct bore_attribute *how, const char *why)
 {
     struct bore_attribution a = {.n_axes = 77};
@@ -109,6 +158,11 @@ static void test_refusals(void **state)
     refused(&o, &(struct bore_attribute){.method = "dla", .kind = "z"}, "neuron");
     refused(&o, &(struct bore_attribute){.with = "from(nobody)"}, "nobody");
     refused(&o, &(struct bore_attribute){.method = "ig", .steps = 5000}, "1000");
+    refused(&o, &(struct bore_attribute){.align = "middle"}, "index, end or token");
+    o.prompt.n--;
+    refused(&o, NULL,
+            "run clean has 8 tokens, the prompt 9 · --align end or token says which positions "
+            "belong together");
     struct bore_prompt two[2] = {o.prompt, o.prompt};
     two[1].name = "other";
     o.l.pass.prompts = two, o.l.pass.n_prompts = 2;
@@ -121,6 +175,7 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_values), cmocka_unit_test(test_labels),
+                                       cmocka_unit_test(test_aligned),
                                        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "measure/attribute.h"
 #include "session/session.h"
 #include "session/sweeping.h"
 
@@ -54,6 +55,80 @@ static void likely_cells_come_first(void **state)
         sweep_map_release(m);
         sweeping_close(first.w);
     }
+    fixture_close(&f);
+}
+
+static int no_stop(void *user, struct err *e)
+{
+    (void)user, (void)e;
+    return 0;
+}
+
+static int after_estimates(void *user, struct err *e)
+{
+    struct first *f = user;
+    f->m = sweeping_map(f->w);
+    return err_set(e, ERR_CANCELLED, "cancelled");
+}
+
+/* Estimates of a sweep with a prompt of another length are attribution with its positions paired
+ * as the sweep pairs them, in the edits of every cell too; a position without a pair changes
+ * nothing in either. */
+static void estimates_are_aligned(void **state)
+{
+    (void)state;
+    static const int32_t longer[] = {3, 5, 17, 11, 8, 26, 29, 44, 17, 2, 42};
+    struct fixture f = fixture_open("llama");
+    const struct pair_prompt prompt = {"other", longer, 11, NULL};
+    struct edit *edit = NULL;
+    struct err e = {0};
+    assert_int_equal(edit_parse(&edit, "blocks.0.hook_mlp_out = from(other)", &e), 0);
+    struct session_sweep sweep = {.id = 1,
+                                  .kind = "resid_pre",
+                                  .with = "from(other)",
+                                  .metric = "logit[-1, 5]",
+                                  .align = TOKEN_ALIGN_TOKEN};
+    struct session_want want = {.target = {.input = run_ids(f.tokens, f.n),
+                                           .prompts = &prompt,
+                                           .n_prompts = 1,
+                                           .edits = &edit,
+                                           .n_edits = 1},
+                                .sweep = &sweep};
+    struct first first = {NULL, NULL};
+    assert_int_equal(sweeping_open(&first.w, f.m, 1 << 24, &e), 0);
+    sweeping_ask(first.w, &want);
+    assert_int_equal(sweeping_step(first.w, after_estimates, &first), ERR_CANCELLED);
+    assert_non_null(first.m->guess);
+    struct pair_target t = want.target;
+    struct pair *pair;
+    struct metric metric;
+    struct attribution a;
+    const struct attribute_options o = {
+        .method = ATTRIBUTE_ATP, .kind = sweep_kind_find("resid_pre", &e), .with = "from(other)"};
+    t.align = TOKEN_ALIGN_TOKEN;
+    assert_int_equal(metric_parse(&metric, sweep.metric, f.m->tok, f.m->cfg.d_vocab, &e), 0);
+    assert_int_equal(pair_open(&pair, f.m, 1 << 24, &e), 0);
+    assert_int_equal(pair_sync(pair, &t, NULL, &e), 0);
+    assert_int_equal(attribute(&a, pair, &t, &metric, &o, &e), 0);
+    assert_int_equal(attribution_count(&a), first.m->cells);
+    for (int32_t i = 0; i < first.m->cells; i++)
+        assert_true(first.m->guess[i] == a.values[i]);
+    sweep_map_release(first.m);
+    while (sweeping_waits(first.w) && !sweeping_step(first.w, no_stop, NULL))
+        ;
+    first.m = sweeping_map(first.w);
+    assert_true(first.m->done == first.m->cells);
+    assert_true(fabs(first.m->base - a.metric) <= 1e-5); /* of the same edited run */
+    int none = 0;
+    for (int32_t i = 0; i < first.m->cells; i++) /* no position of the other stands for it */
+        if (first.m->value[i] == (float)first.m->base)
+            none++, assert_true(a.values[i] == 0);
+    assert_true(none > 0);
+    sweep_map_release(first.m);
+    attribution_free(&a);
+    pair_close(pair);
+    sweeping_close(first.w);
+    edit_free(edit);
     fixture_close(&f);
 }
 
@@ -152,6 +227,7 @@ static void interruptions_change_nothing(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(likely_cells_come_first),
+                                       cmocka_unit_test(estimates_are_aligned),
                                        cmocka_unit_test(interruptions_change_nothing)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,133 @@
+/* prompt_align.c - see prompt_align.h. */
+#include "run/prompt_align.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/list.h"
+#include "edit/edit_parts.h"
+
+void prompt_maps_free(struct prompt_maps *maps)
+{
+    for (int32_t i = 0; i < maps->n; i++)
+        free(maps->map[i]);
+    free(maps->map);
+    *maps = (struct prompt_maps){0};
+}
+
+/* The prompt that an instruction reads position for position, or -1. */
+static int32_t read_by(const struct pair_target *t, const struct edit_instr *a)
+{
+    if (a->value != EDIT_FROM || a->source_pos != EDIT_SAME_POS)
+        return -1;
+    int32_t i = t->n_prompts;
+    while (i-- > 0)
+        if (!strcmp(t->prompts[i].name, a->source_name))
+            break;
+    return i;
+}
+
+static int instr_check(const struct pair_target *t, const struct edit_instr *a, struct err *e)
+{
+    char name[LIMIT_NAME];
+    int32_t k = read_by(t, a);
+    if (k < 0 || t->prompts[k].n == t->input.n)
+        return 0;
+    if (site_is_attention(a->site.id))
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · run %s has %d tokens, the prompt %d · patterns have two positions and "
+                       "cannot be paired: prompts of one length can",
+                       site_name(a->site, name), a->source_name, (int)t->prompts[k].n,
+                       (int)t->input.n);
+    if (t->align == TOKEN_ALIGN_INDEX)
+        return err_set(e, ERR_BAD_INPUT,
+                       "run %s has %d tokens, the prompt %d · --align end or token says which "
+                       "positions belong together",
+                       a->source_name, (int)t->prompts[k].n, (int)t->input.n);
+    return 0;
+}
+
+int prompt_align_check(const struct pair_target *t, const struct edit_program *p, struct err *e)
+{
+    int rc = 0;
+    for (int32_t i = 0; i < p->n_instrs && !rc; i++)
+        rc = instr_check(t, &p->instrs[i], e);
+    return rc;
+}
+
+/* *out is NULL where each position stands for itself. */
+static int map_find(struct prompt_maps *maps, const struct pair_target *t, int32_t k,
+                    const int32_t **out, struct err *e)
+{
+    const struct pair_prompt *from = &t->prompts[k];
+    const struct run_input *own = &t->input;
+    *out = NULL;
+    if (t->align == TOKEN_ALIGN_INDEX || (t->align == TOKEN_ALIGN_END && from->n == own->n))
+        return 0;
+    if (!maps->map) {
+        if (!(maps->map = calloc((size_t)t->n_prompts, sizeof *maps->map)))
+            return err_memory(e, "aligning prompts");
+        maps->n = t->n_prompts;
+    }
+    if (!maps->map[k]) {
+        int32_t *map = malloc(((size_t)own->n + 1) * sizeof *map);
+        int rc = map ? token_align(own->tokens, own->n, from->tokens, from->n, t->align, map, e)
+                     : err_memory(e, "aligning prompts");
+        if (rc) {
+            free(map);
+            return rc;
+        }
+        maps->map[k] = map;
+    }
+    *out = maps->map[k];
+    return 0;
+}
+
+static int instr_split(const struct edit_instr *a, const int32_t *map, struct edit_instr **list,
+                       int32_t *n, struct err *e)
+{
+    int row = site_row_axis(a->site.id);
+    const struct edit_axis *x = &a->axis[row];
+    for (int32_t i = 0; i < x->n; i++) {
+        int32_t pos = edit_axis_value(x, i);
+        if (map[pos] < 0)
+            continue;
+        struct edit_instr one = *a;
+        one.axis[row] = (struct edit_axis){.lo = pos, .n = 1};
+        one.source_pos = map[pos];
+        if (!list_room(list, (size_t)*n, sizeof **list))
+            return err_memory(e, "edits");
+        (*list)[(*n)++] = one;
+    }
+    return 0;
+}
+
+int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct edit_program *p,
+                 struct err *e)
+{
+    struct edit_instr *list = NULL;
+    int32_t n = 0;
+    bool split = false;
+    int rc = prompt_align_check(t, p, e);
+    for (int32_t i = 0; i < p->n_instrs && !rc; i++) {
+        const struct edit_instr *a = &p->instrs[i];
+        const int32_t *map = NULL;
+        int32_t k = site_is_attention(a->site.id) ? -1 : read_by(t, a);
+        rc = k < 0 ? 0 : map_find(maps, t, k, &map, e);
+        split |= map != NULL;
+        if (!rc && map)
+            rc = instr_split(a, map, &list, &n, e);
+        else if (!rc && !list_room(&list, (size_t)n, sizeof *list))
+            rc = err_memory(e, "edits");
+        else if (!rc)
+            list[n++] = *a;
+    }
+    if (rc || !split) {
+        free(list);
+        return rc;
+    }
+    free(p->instrs);
+    p->instrs = list;
+    p->n_instrs = n;
+    return 0;
+}
