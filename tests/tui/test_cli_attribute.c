@@ -60,6 +60,33 @@ static void test_json(void **state)
     checkpoint_close(st);
 }
 
+/* A clean prompt without its last two tokens: refused; from the end, values where it has tokens,
+ * and the sweep beside them is of the same pairs. */
+static void test_align(void **state)
+{
+    (void)state;
+    static const char *const shorter = "clean=3,17,11,8,26,29,44";
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--run", shorter, "--metric", METRIC),
+                   1, "run clean has 7 tokens, the prompt 9 · --align end or token");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN ",5,6",
+                       "--metric", METRIC),
+                   1, "run clean has 11 tokens, the prompt 9 · --align end or token");
+    assert_refused(RUN("attribute", MODEL, "--tokens", BASE, "--align", "middle"), 2,
+                   "index, end or token");
+    struct js_doc *d = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--run", shorter, "--metric",
+                                METRIC, "--align", "end", "--exact", "--json");
+    struct js_node root = js_root(d), values = js_get(root, "values"),
+                   exact = js_get(root, "exact");
+    for (size_t l = 0; l < js_count(values); l++)
+        for (size_t p = 0; p < 9; p++) {
+            double v, x;
+            assert_int_equal(js_number(js_at(js_at(values, l), p), -1e9, 1e9, &v, NULL), 0);
+            assert_int_equal(js_number(js_at(js_at(exact, l), p), -1e9, 1e9, &x, NULL), 0);
+            assert_true((v == 0) == (p < 2) && (x == 0) == (p < 2));
+        }
+    js_close(d);
+}
+
 /* Succeeds and prints all of these. */
 static void shows(struct result r, const char *const *parts)
 {
@@ -140,8 +167,9 @@ static void test_refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_json), cmocka_unit_test(test_builtin),
-                                       cmocka_unit_test(test_tables), cmocka_unit_test(test_file),
-                                       cmocka_unit_test(test_refusals)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_json),   cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_tables), cmocka_unit_test(test_file),
+        cmocka_unit_test(test_align),  cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
