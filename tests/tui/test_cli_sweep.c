@@ -38,6 +38,41 @@ static const float *reference(struct checkpoint *st, const char *name, size_t *n
     return t->data;
 }
 
+/* How many cells of nested `has` are false, where `values` is null; every other value is null too
+ * where it is no number, and `nan` says how many of these there are. */
+static int absent(struct js_node values, struct js_node has, int *nan)
+{
+    int n = 0;
+    bool there;
+    if (!js_is_array(has)) {
+        assert_int_equal(js_bool(has, &there, NULL), 0);
+        assert_true(there || !js_is_set(values));
+        *nan += there && !js_is_set(values);
+        return !there;
+    }
+    assert_int_equal(js_count(values), js_count(has));
+    for (size_t i = 0; i < js_count(has); i++)
+        n += absent(js_at(values, i), js_at(has, i), nan);
+    return n;
+}
+
+/* A cell that is NaN is one, a key of a head that shares it is none. */
+static void test_nan(void **state)
+{
+    (void)state;
+    static const char *const commands[] = {"sweep", "attribute"};
+    for (int i = 0; i < 2; i++) {
+        int nan = 0;
+        struct js_doc *d = RUN_JSON(commands[i], "tests/fixtures/models/llama", "--tokens", BASE,
+                                    "--kind", "head_by_pos_every", "--with", "nan", "--metric",
+                                    "logit[-1, 5]", "--json");
+        struct js_node root = js_root(d);
+        assert_int_equal(absent(js_get(root, "values"), js_get(root, "has"), &nan), 2 * 2 * 9 * 4);
+        assert_true(nan > 0);
+        js_close(d);
+    }
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -47,9 +82,9 @@ static void test_json(void **state)
     struct js_doc *d = RUN_JSON("sweep", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN, "--kind",
                                 "z", "--metric", METRIC, "--json");
     struct js_node root = js_root(d), axes = js_get(root, "axes");
-    static const char *const keys[] = {"kind", "axes", "base", "done", "values"};
-    assert_int_equal(js_count(root), 5);
-    for (int i = 0; i < 5; i++)
+    static const char *const keys[] = {"kind", "axes", "base", "done", "values", "has"};
+    assert_int_equal(js_count(root), 6);
+    for (int i = 0; i < 6; i++)
         assert_true(js_is_set(js_get(root, keys[i])));
     assert_string_equal(json_string(root, "kind"), "z");
     assert_int_equal(js_count(axes), 3);
@@ -252,8 +287,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),    cmocka_unit_test(test_patch),
-        cmocka_unit_test(test_tables),  cmocka_unit_test(test_files),
-        cmocka_unit_test(test_prompts), cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_patch),   cmocka_unit_test(test_tables),
+        cmocka_unit_test(test_files),   cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -36,11 +36,14 @@ static bool puts_something(const struct attribute_shown *x)
 
 /* ------------------------------------------------------------------ JSON */
 
+/* values[] from `axis` on, nested; NULL: which of them are there. */
 static void json_nested(const struct attribute_shown *x, struct json_out *j, int axis, int64_t *at,
                         const float *values)
 {
     if (axis == x->found.rank || axis == ATTRIBUTE_RANK_MAX) {
-        if (there(x, *at))
+        if (!values)
+            json_out_bool(j, there(x, *at));
+        else if (there(x, *at))
             json_out_float(j, values[*at]);
         else
             json_out_null(j);
@@ -86,6 +89,8 @@ static int print_json(const struct attribute_shown *x)
     json_out_double(json_out_key(&j, "base"), x->found.metric);
     json_axes(x, &j);
     json_nested(x, json_out_key(&j, "values"), 0, &at, x->found.values);
+    at = 0;
+    json_nested(x, json_out_key(&j, "has"), 0, &at, NULL);
     json_out_double(json_out_key(&j, "sum"), x->found.sum);
     if (x->options->method == ATTRIBUTE_DLA) {
         json_out_double(json_out_key(&j, "constant"), x->found.constant);

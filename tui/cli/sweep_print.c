@@ -23,21 +23,26 @@ static bool with_errors(const struct sweep_shown *x)
 
 /* ------------------------------------------------------------------ JSON */
 
-/* Values of the axes from `axis` on, nested; errors: their standard errors. */
+enum figure { VALUE, ERROR, HAS };
+
+/* One figure of the cells from `axis` on, nested. */
 static void json_nested(const struct sweep_shown *x, struct json_out *j, int32_t axis,
-                        int32_t *cell, bool errors)
+                        int32_t *cell, enum figure what)
 {
     if (axis == x->n_axes) {
         double error = NAN, value = NAN;
         if (sweep_has(x->s, *cell))
             value = sweep_value(x->s, *cell, &error);
-        json_out_double(j, errors ? error : value);
+        if (what == HAS)
+            json_out_bool(j, sweep_has(x->s, *cell));
+        else
+            json_out_double(j, what == ERROR ? error : value);
         ++*cell;
         return;
     }
     json_out_array(j);
     for (int32_t i = 0; i < x->axes[axis].size; i++)
-        json_nested(x, j, axis + 1, cell, errors);
+        json_nested(x, j, axis + 1, cell, what);
     json_out_close(j);
 }
 
@@ -58,10 +63,12 @@ static int print_json(const struct sweep_shown *x)
     json_out_close(&j);
     json_out_double(json_out_key(&j, "base"), sweep_base(x->s));
     json_out_int(json_out_key(&j, "done"), sweep_done(x->s));
-    json_nested(x, json_out_key(&j, "values"), 0, &cell, false);
+    json_nested(x, json_out_key(&j, "values"), 0, &cell, VALUE);
+    cell = 0;
+    json_nested(x, json_out_key(&j, "has"), 0, &cell, HAS);
     if (with_errors(x)) {
         cell = 0;
-        json_nested(x, json_out_key(&j, "errors"), 0, &cell, true);
+        json_nested(x, json_out_key(&j, "errors"), 0, &cell, ERROR);
     }
     json_out_close(&j);
     return cli_json_end(x->c, &j);
