@@ -74,8 +74,8 @@ int32_t model_type_after(const struct model *m, int32_t type, int32_t token);
 /* The position to look at first in n tokens: a masked language model's first mask, a classifier's
  * class token, else the last. */
 int32_t model_answer_row(const struct model *m, const int32_t *ids, int32_t n);
-/* The text of what stands at a position of a prompt: its token, or of an image "[CLS]", "[DIST]" and "3,5",
- * the patch's row and column.  As tokenizer_text. */
+/* The text of what stands at a position of a prompt: its token, or of an image "[CLS]", "[DIST]"
+ * and "3,5", the patch's row and column.  As tokenizer_text. */
 const char *model_input_text(const struct model *m, int32_t id, size_t *len);
 /* Where the tokenizer and the model differ in the size of their vocabulary, what that means, in
  * buf; else NULL.  160 bytes do. */

@@ -220,7 +220,7 @@ static void test_edge(void **state)
         assert_true(fabs(exp((double)score[j]) / sum - (double)weight[j]) < 1e-5);
     driver_keys(&d, "<Tab>"); /* the other way round: scores large, the weight beside */
     struct attention at = now();
-    float beside;
+    float beside = 0;
     assert_true(at.scores && attention_beside(&at, &beside));
     assert_true(fabsf(beside - weight[7]) == 0);
     char *screen = driver_screen(&d);

@@ -66,7 +66,8 @@ static void check_rows(const struct driver *alone, const struct want *w, size_t 
         found++;
     }
     if (found <= 10)
-        fail_msg("kind %d, site %d of layer %d: %d rows", w->kind, w->site.id, w->site.layer, found);
+        fail_msg("kind %d, site %d of layer %d: %d rows", w->kind, w->site.id, w->site.layer,
+                 found);
 }
 
 static void test_faces(void **state)

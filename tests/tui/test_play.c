@@ -554,7 +554,7 @@ int main(void)
                                        cmocka_unit_test(test_screens_llama),
                                        cmocka_unit_test(test_screens_views),
                                        cmocka_unit_test(test_screens_beside),
-        cmocka_unit_test(test_screens_sweep),
+                                       cmocka_unit_test(test_screens_sweep),
                                        cmocka_unit_test(test_screens_mixtral),
                                        cmocka_unit_test(test_screens_neox),
                                        cmocka_unit_test(test_screens_vit),

@@ -165,6 +165,31 @@ static void test_commands(void **state)
     assert_false(d.app->sweep.paused);
 }
 
+/* From a prompt of another length, asked for or typed: paired as the explorer pairs them. */
+static void test_align(void **state)
+{
+    (void)state;
+    driver_keys(&d, ":other<Space>When<Space>John<Space>and<Space>Anna<Space>and<Space>Mary<Space>"
+                    "went<Space>to<Space>the<Space>store,<Space>Mary<Space>gave<Space>a<Space>bag"
+                    "<Space>to<Enter>");
+    assert_int_equal(d.app->n_other, 17);
+    static const char *const typed[] = {":sweep<Space>resid_pre<Enter>",
+                                        ":sweep<Space>resid_pre<Space>from(other)<Enter>"};
+    float value[2][60];
+    for (int i = 0; i < 2; i++) {
+        driver_keys(&d, typed[i]);
+        assert_int_equal(map()->err.code, 0);
+        assert_int_equal(map()->of.align, TOKEN_ALIGN_TOKEN);
+        assert_string_equal(map()->of.with, "from(other)");
+        assert_int_equal(map()->cells, 60);
+        memcpy(value[i], map()->value, sizeof value[i]);
+    }
+    assert_memory_equal(value[0], value[1], sizeof value[0]);
+    driver_keys(&d, "1A7<Esc>:sweep<Space>resid_pre<Enter>"); /* A: from the end */
+    assert_int_equal(map()->of.align, TOKEN_ALIGN_END);
+    assert_int_equal(map()->err.code, 0);
+}
+
 /* Another pair: the same cells under another metric, without the model. */
 static void test_pair(void **state)
 {
@@ -207,6 +232,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_stream, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_edges, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_commands, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_align, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_pair, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_sizes, open_teach, close_driver)};
     return cmocka_run_group_tests(tests, NULL, NULL);

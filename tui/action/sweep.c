@@ -55,8 +55,6 @@ static void put_there(const struct app *a, struct session_sweep *of)
     bool pattern = !strcmp(of->kind, "edge") || strstr(of->kind, "pattern");
     bool fits = a->other_tokens && (a->n_other == a->n || !pattern);
     snprintf(of->with, sizeof of->with, fits ? "from(other)" : "zero");
-    if (fits && a->n_other != a->n)
-        of->align = TOKEN_ALIGN_TOKEN;
 }
 
 unsigned act_SWEEP(struct app *a, const char *args)
@@ -94,6 +92,7 @@ unsigned act_SWEEP(struct app *a, const char *args)
         snprintf(of.with, sizeof of.with, "%s", args);
     else
         put_there(a, &of);
+    of.align = a->other_tokens && a->n_other != a->n ? a->align : TOKEN_ALIGN_INDEX;
     pair_metric(a, of.metric, sizeof of.metric);
     sweeps_begin(a, &of);
     return 0;
