@@ -231,6 +231,8 @@ struct app {
     bool asking_changed;               /* the values change with the next request */
     const struct snapshot *snap, *old; /* newest; the newest that was complete */
     struct want_list wants;            /* the last ones asked for */
+    bool late;                         /* it is long in coming: what stands for it is dim */
+    bool panel_waits; /* the cursor moves faster than the panel is brought up to date */
     /* typing */
     enum line_mode mode;
     struct line line;

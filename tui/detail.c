@@ -327,7 +327,8 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
         return;
     }
     struct site_ref site = run_lens_site(a->m, a->cur.column);
-    bool stale = d.at.stale || !site_same(d.at.w->site, site) || d.row != a->cur.row;
+    bool moved = !site_same(d.at.w->site, site) || d.row != a->cur.row,
+         old = moved || d.at.stale || a->panel_waits;
     draw_figures(a, c, r, &d);
     bool experts = has_experts(a, d.at.w->site);
     if (experts)
@@ -337,8 +338,13 @@ void detail_draw(struct app *a, struct frame *f, struct rect r)
     struct rect bottom = detail_cut_edits(a, &rest);
     if (!a->m->cfg.headless)
         draw_lens(a, c, rest, &d);
-    if (stale)
-        canvas_restyle(c, (struct rect){r.x, r.y + 1, r.w, r.h - 1}, canvas_plain(CANVAS_DIM));
+    f->panel = (struct rect){r.x, r.y + 1, r.w, r.h - 1};
+    f->panel_old = old;
+    f->panel_waits = a->panel_waits;
+    if (d.at.stale || (moved && a->late))
+        canvas_restyle(c, f->panel, canvas_plain(CANVAS_DIM));
+    if (old) /* at once, in few bytes; what is there may be about to change */
+        canvas_put(c, r, r.w - 1, 0, canvas_plain(0), "…");
     detail_edits(a, c, bottom);
 }
 

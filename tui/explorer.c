@@ -25,6 +25,8 @@
 enum {
     FRAME_MS = 16,
     GRACE_MS = 8,
+    LATE_MS = 100,  /* what is marked as old becomes dim */
+    PANEL_MS = 100, /* between two cells of which the panel has the figures */
     KEYMAP_BYTES_MAX = 1 << 20,
     BURST_BYTES = 256,
     BURST_MS = 100,
@@ -130,10 +132,13 @@ struct loop {
     uint64_t beside;            /* the questions beside it */
     bool draw, quit, asked;
     int64_t drawn_ms, asked_ms; /* of the last frame; of the last request, 0 once it is answered */
-    struct autosave *autosave;  /* NULL = nowhere to save to */
-    struct bytes saved;         /* the session as it was saved last */
-    int64_t touched_ms;         /* of the first event since; 0 = none */
-    int64_t burst_ms;           /* until when what comes is more of a paste without brackets */
+    int64_t since_ms;           /* of the first request without an answer; 0 = none */
+    int64_t panel_ms;           /* when the panel was last up to date, and for which cursor */
+    struct place panel_of;
+    struct autosave *autosave; /* NULL = nowhere to save to */
+    struct bytes saved;        /* the session as it was saved last */
+    int64_t touched_ms;        /* of the first event since; 0 = none */
+    int64_t burst_ms;          /* until when what comes is more of a paste without brackets */
 };
 
 static int64_t now_ms(void)
@@ -255,6 +260,7 @@ static void ask(struct loop *l)
     for (int32_t i = 0; i < w.n_wants; i++)
         want_add(&l->wants, w.wants[i]);
     l->asked_ms = now_ms();
+    l->since_ms = l->since_ms ? l->since_ms : l->asked_ms;
     app_asked(l->app, session_request(l->session, &w));
 }
 
@@ -264,7 +270,7 @@ static void take_answers(struct loop *l)
     if (!s)
         return;
     if (s->complete || s->err.code)
-        l->asked_ms = 0;
+        l->asked_ms = l->since_ms = 0;
     app_take(l->app, s);
     l->draw = l->asked = true; /* the pair may be known now */
 }
@@ -316,12 +322,32 @@ static int shorter(int a, int b)
     return a < 0 ? b : b < 0 ? a : a < b ? a : b;
 }
 
+static bool same_cell(const struct place *a, const struct place *b)
+{
+    return a->view == b->view && a->row == b->row && a->column == b->column;
+}
+
+/* Milliseconds until time alone makes the frame another one; -1: it does not. */
+static int turns_in(const struct loop *l)
+{
+    int64_t now = now_ms(), late = l->since_ms + LATE_MS - now,
+            panel = l->panel_ms + PANEL_MS - now;
+    int in = l->since_ms && !l->app->late ? (int)(late > 0 ? late : 0) : -1;
+    return l->app->panel_waits ? shorter(in, (int)(panel > 0 ? panel : 0)) : in;
+}
+
 static void draw(struct loop *l)
 {
-    if (app_draw(l->app, &l->frame)) {
-        host_draw(l->app, &l->frame);
+    struct app *a = l->app;
+    int64_t now = now_ms();
+    a->late = l->since_ms && now >= l->since_ms + LATE_MS;
+    a->panel_waits = now < l->panel_ms + PANEL_MS && !same_cell(&a->cur, &l->panel_of);
+    if (app_draw(a, &l->frame)) {
+        host_draw(a, &l->frame);
         tty_draw(l->term, &l->frame);
     }
+    if (l->frame.panel.w && !l->frame.panel_old)
+        l->panel_ms = now, l->panel_of = a->cur;
     if (l->app->share)
         share_changed(l->app->share, &l->frame.caps);
 }
@@ -334,6 +360,8 @@ static void run(struct loop *l)
             l->asked = false;
             ask(l);
         }
+        if (turns_in(l) == 0)
+            l->draw = true;
         int wait = draw_in(l);
         if (wait == 0) {
             draw(l);
@@ -352,13 +380,13 @@ static void run(struct loop *l)
         int n = room ? share_fds(room, p + 3) : 0;
         int room_wait = room ? share_wait_ms(room, now_ms()) : -1;
         int own_wait = shorter(saving, shorter(wait, shorter(key_wait, app_wait))),
-            most = shorter(own_wait, room_wait);
+            most = shorter(own_wait, shorter(room_wait, turns_in(l)));
         int got = poll(p, (nfds_t)(3 + n), most);
         if (room && got >= 0 && share_serve(room, l->app, now_ms(), take_guest, l))
             l->draw = true;
         if (got < 0 && errno != EINTR)
             break;
-        if (got == 0 && most != own_wait) /* the room's time was up, no other */
+        if (got == 0 && most != own_wait) /* the room's time was up, or the frame's */
             continue;
         if (got <= 0) {
             struct input in;

@@ -36,6 +36,9 @@ struct frame {
     struct rect popup[FRAME_POPUPS_MAX];
     int n_popups;
     int caret_x, caret_y; /* -1 = hidden */
+    struct rect panel;    /* figures of the cell under the cursor; empty: none are there */
+    bool panel_old;       /* they are another cell's, and marked as such */
+    bool panel_waits;     /* what the terminal has of them may stay as it is for now */
 };
 
 /* Room for w x h cells, emptied.  False when out of memory. */

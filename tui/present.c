@@ -128,6 +128,7 @@ bool present_spread(struct frame *f, int rows)
         double_rows(&f->picture[i].r);
     for (int i = 0; i < f->n_popups; i++)
         double_rows(&f->popup[i]);
+    double_rows(&f->panel);
     f->caret_y *= f->caret_y > 0 ? 2 : 1;
     return true;
 }

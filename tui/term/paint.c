@@ -9,6 +9,7 @@
 struct paint {
     struct canvas_cell *was; /* what the ncurses screen holds */
     int w, h;
+    struct rect panel; /* of the last frame; empty: none, or something lay over it */
 };
 
 struct paint *paint_new(void)
@@ -79,10 +80,15 @@ static void put_cell(int x, int y, const struct canvas_cell *cell, enum color_de
         mvadd_wch(y, x, &cc);
 }
 
+static bool same_style(const struct canvas_style *a, const struct canvas_style *b)
+{
+    return a->fg == b->fg && a->bg == b->bg && a->attr == b->attr;
+}
+
 static bool same_cell(const struct canvas_cell *a, const struct canvas_cell *b)
 {
-    return a->width == b->width && a->style.fg == b->style.fg && a->style.bg == b->style.bg &&
-           a->style.attr == b->style.attr && strcmp(a->text, b->text) == 0;
+    return a->width == b->width && same_style(&a->style, &b->style) &&
+           strcmp(a->text, b->text) == 0;
 }
 
 /* Row y below a picture: eight columns of space and no-break space spell y in binary. */
@@ -93,6 +99,37 @@ static struct canvas_cell filler(int x, int y)
     return cell;
 }
 
+static bool is_blank(const struct canvas_cell *a)
+{
+    return strcmp(a->text, " ") == 0 && !(a->style.attr & (CANVAS_REVERSE | CANVAS_UNDERLINE));
+}
+
+/* Blanks between two words of one style take it, where nobody sees that: a style left and taken up
+ * again costs more bytes than they. */
+static void join_words(struct canvas_cell *row, int w)
+{
+    enum { GAP_MAX = 8 };
+    for (int x = 1, from = 0; x < w; x++) {
+        const struct canvas_style *st = &row[x].style;
+        if (is_blank(&row[x]))
+            continue;
+        bool same = x - from - 1 <= GAP_MAX && same_style(&row[from].style, st) &&
+                    !(st->attr & (CANVAS_REVERSE | CANVAS_UNDERLINE));
+        for (int i = from + 1; i < x && same; i++)
+            if (row[i].style.bg == st->bg)
+                row[i].style = *st;
+        from = x;
+    }
+}
+
+static void keep_panel(const struct paint *p, const struct frame *f, struct canvas_cell *now)
+{
+    struct rect r = f->panel;
+    if (f->panel_waits && !f->n_popups && memcmp(&r, &p->panel, sizeof r) == 0)
+        for (int y = r.y; y < r.y + r.h; y++)
+            memcpy(&now[y * p->w + r.x], &p->was[y * p->w + r.x], (size_t)r.w * sizeof *now);
+}
+
 void paint_frame(struct paint *p, const struct frame *f, const bool *show)
 {
     const struct canvas *c = f->canvas;
@@ -101,6 +138,8 @@ void paint_frame(struct paint *p, const struct frame *f, const bool *show)
     if (!now)
         return;
     memcpy(now, c->cell, cells * sizeof *now);
+    for (int y = 0; y < c->h; y++)
+        join_words(&now[y * c->w], c->w);
     for (int i = 0; i < f->n_pictures; i++) {
         struct rect part[1 + 4 * FRAME_POPUPS_MAX];
         int n = show[i] ? frame_visible(f, f->picture[i].r, part, 1 + 4 * FRAME_POPUPS_MAX) : 0;
@@ -112,6 +151,8 @@ void paint_frame(struct paint *p, const struct frame *f, const bool *show)
     bool all = !p->was || p->w != c->w || p->h != c->h;
     if (all)
         werase(stdscr);
+    else
+        keep_panel(p, f, now);
     for (int y = 0; y < c->h; y++)
         for (int x = 0; x < c->w; x++) {
             const struct canvas_cell *cell = &now[y * c->w + x];
@@ -122,4 +163,5 @@ void paint_frame(struct paint *p, const struct frame *f, const bool *show)
     p->was = now;
     p->w = c->w;
     p->h = c->h;
+    p->panel = f->n_popups ? (struct rect){0} : f->panel;
 }
