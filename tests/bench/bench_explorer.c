@@ -164,17 +164,18 @@ static void scroll(int n, bool rerun, double *took, double *bytes)
     }
 }
 
-/* Bytes of cursor moves in another view, each until nothing came for a while. */
+/* Bytes of cursor moves to and fro in another view, each until nothing came for a while: with all
+ * that the panel has of the place. */
 static void moves(const char *view, const char *what)
 {
-    enum { MOVES = 40, QUIET_MS = 60 };
+    enum { MOVES = 40, QUIET_MS = 150 }; /* longer than a panel waits */
     double bytes[MOVES];
     char text[80];
     type(view);
     settle();
     for (int i = 0; i < MOVES; i++) {
         size_t before = tty.bytes;
-        type(i < MOVES / 2 ? "j" : "k");
+        type(i / 8 % 2 ? "k" : "j");
         take(1000);
         while (take(QUIET_MS))
             ;
@@ -209,7 +210,7 @@ int main(int argc, char **argv)
     bench_row_print(&(struct bench_row){"", "explorer: key -> frame, nothing else going on", "ms",
                                         "", 0, frame, took[CALM_KEYS / 4], took[CALM_KEYS * 3 / 4],
                                         CALM_KEYS, NULL});
-    moves("3", "lens");
+    moves("3g", "lens");
     moves("4", "hooks");
     moves("5", "tensor");
     type("1g");
