@@ -107,11 +107,22 @@ static double await(int row)
     return bench_now() - from;
 }
 
-/* Until nothing came for a while. */
+/* Does a mark stand on the status line or in the panel's title: an answer is still to come? */
+static bool waits(void)
+{
+    for (int x = 0; x < W; x++)
+        if (cell(x, 0) == 0x2026 || cell(x, 2) == 0x2026)
+            return true;
+    return false;
+}
+
+/* Until all is answered and nothing came for a while. */
 static void settle(void)
 {
-    while (take(700))
-        ;
+    double from = bench_now();
+    while (take(700) || waits())
+        if (bench_now() - from > WAIT_MS)
+            stop("a question had no answer");
 }
 
 static void start(char *program, const char *folder)
