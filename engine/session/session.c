@@ -243,7 +243,8 @@ static void *worker(void *user)
             rc = publish_figures(&j, true, &e);
         if (!rc)
             rc = sweep_on(&j, &e);
-        s->m->be->cancel = NULL;
+        if (rc) /* nobody has the answer yet */
+            s->m->be->cancel = NULL;
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
         forget_sides(&j);
