@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lesson_play.h"
+#include "lesson/lesson_play.h"
 #include "share/host.h"
 #include "run/run.h"
 #include "sweeps.h"

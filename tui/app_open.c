@@ -5,8 +5,8 @@
 
 #include "app.h"
 #include "edit/reference.h"
-#include "image_file.h"
-#include "lesson_play.h"
+#include "save/image_file.h"
+#include "lesson/lesson_play.h"
 #include "share/share.h"
 #include "run/run.h"
 #include "sweeps.h"

@@ -3,12 +3,12 @@
 #include <string.h>
 
 #include "app.h"
-#include "complete.h"
+#include "input/complete.h"
 #include "help.h"
-#include "lesson_play.h"
-#include "patch.h"
-#include "state_files.h"
-#include "token_word.h"
+#include "lesson/lesson_play.h"
+#include "list/patch.h"
+#include "save/state_files.h"
+#include "input/token_word.h"
 
 /* Tokens of a text for this model; false with a message. */
 static bool tokenize(struct app *a, const char *text, int32_t **ids, int32_t *n)

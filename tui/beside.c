@@ -6,7 +6,7 @@
 
 #include "app.h"
 #include "compare.h"
-#include "effects.h"
+#include "list/effects.h"
 #include "generation.h"
 
 static const int32_t lanes[] = {[BESIDE_EFFECT] = LANE_EFFECT,

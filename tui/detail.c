@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "experts.h"
+#include "list/experts.h"
 #include "run/run.h"
 #include "say.h"
 #include "spark.h"

@@ -13,12 +13,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "autosave.h"
+#include "save/autosave.h"
 #include "base/file_read.h"
 #include "plain.h"
-#include "session_app.h"
+#include "save/session_app.h"
 #include "share/host.h"
-#include "state_files.h"
+#include "save/state_files.h"
 #include "term/guard.h"
 #include "term/tty.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "complete.h"
+#include "input/complete.h"
 #include "draw.h"
 
 enum { KEYS_BYTES = 128, ROWS_MAX = 512, NARROW = 90 };

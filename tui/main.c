@@ -15,7 +15,7 @@
 #include "base/mapping.h"
 #include "base/nearest.h"
 #include "model/checkpoint.h"
-#include "picker.h"
+#include "input/picker.h"
 #include "term/guard.h"
 #include "term/tty.h"
 #include "text.h"

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lesson_play.h"
+#include "lesson/lesson_play.h"
 #include "model/process.h"
 #include "run/run.h"
 #include "compare.h"

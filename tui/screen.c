@@ -3,11 +3,11 @@
 #include <string.h>
 
 #include "app.h"
-#include "complete.h"
+#include "input/complete.h"
 #include "draw.h"
 #include "help.h"
-#include "lesson_play.h"
-#include "patch.h"
+#include "lesson/lesson_play.h"
+#include "list/patch.h"
 #include "status.h"
 
 static bool is_small(const struct app *a)

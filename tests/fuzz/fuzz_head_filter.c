@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "head_list.h"
+#include "list/head_list.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -2,7 +2,7 @@
  * promised. */
 #include <stdlib.h>
 
-#include "keys.h"
+#include "input/keys.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -44,7 +44,7 @@ static const struct row_rule {
     {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
     {"tui/actions.def", "ACTION", 0, false, {"tui/action/"}, {"act_", "("}},
     {"tui/quantity.def", "QUANTITY", 2, false, {"engine/session/want.def"}, {"WANT(", ","}},
-    {"tui/saved.def", "SAVED", 0, false, {"tui/session_app.c"}, {"SAVED_", ""}},
+    {"tui/save/saved.def", "SAVED", 0, false, {"tui/save/session_app.c"}, {"SAVED_", ""}},
     {"tui/views.def", "VIEW", 1, false, {"tui/view/", ".c"}, {"view_", ""}},
     {"tui/quantity.def", "QUANTITY", 3, false, {"engine/model/site.def"}, {"SITE(", ","}},
     {"kernels/dtype.def", "KN_DTYPE", 0, false, {"kernels/view.c"}, {"KN_", ""}},

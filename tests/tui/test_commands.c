@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "driver.h"
-#include "hook_rank.h"
+#include "list/hook_rank.h"
 #include "unit.h"
 
 #define PROMPT "When Mary and John went to the store, John gave a bag to"

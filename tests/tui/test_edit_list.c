@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "edit_list.h"
+#include "list/edit_list.h"
 #include "unit.h"
 
 static void test_changes(void **state)

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "driver.h"
-#include "head_list.h"
+#include "list/head_list.h"
 #include "sweeps.h"
 #include "unit.h"
 

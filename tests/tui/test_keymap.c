@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "keymap.h"
+#include "input/keymap.h"
 #include "unit.h"
 
 static int parse(struct keymap *m, const char *text, struct bytes *warnings)

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "keys.h"
+#include "input/keys.h"
 #include "unit.h"
 
 /* Feed bytes; collect events (texts are copied). */

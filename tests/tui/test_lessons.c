@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "driver.h"
-#include "lesson.h"
-#include "lesson_play.h"
+#include "lesson/lesson.h"
+#include "lesson/lesson_play.h"
 #include "plain.h"
 #include "unit.h"
 

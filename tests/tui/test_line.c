@@ -2,7 +2,7 @@
 #include <locale.h>
 #include <string.h>
 
-#include "line.h"
+#include "input/line.h"
 #include "unit.h"
 
 static void test_editing(void **state)

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "driver.h"
-#include "edit_number.h"
-#include "session_app.h"
+#include "list/edit_number.h"
+#include "save/session_app.h"
 #include "unit.h"
 
 #define PROMPT "When Mary and John went to the store, John gave a bag to"

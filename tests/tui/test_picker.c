@@ -1,6 +1,6 @@
 /* test_picker.c - the list of models: what is drawn at any size, keys, filter, mouse; and as a
  * process on a pseudo-terminal, what is picked opens. */
-#include "picker.h"
+#include "input/picker.h"
 
 #include <ftw.h>
 #include <stdio.h>

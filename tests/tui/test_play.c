@@ -13,7 +13,7 @@
 #include "base/file_read.h"
 #include "detail.h"
 #include "driver.h"
-#include "image_file.h"
+#include "save/image_file.h"
 #include "../backend.h"
 #include "run/run.h"
 #include "unit.h"

@@ -9,12 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "autosave.h"
+#include "save/autosave.h"
 #include "base/file_read.h"
 #include "command.h"
 #include "driver.h"
-#include "session_app.h"
-#include "state_files.h"
+#include "save/session_app.h"
+#include "save/state_files.h"
 
 #define PROMPT "When Mary and John went to the store, John gave a bag to"
 #define TEACH "models/teach"

@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "app.h"
-#include "complete.h"
+#include "input/complete.h"
 #include "export/export.h"
 #include "sweeps.h"
-#include "write.h"
+#include "save/write.h"
 
 /* ---- prompts, tokens ---- */
 

@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "app.h"
-#include "edit_number.h"
-#include "patch.h"
+#include "list/edit_number.h"
+#include "list/patch.h"
 
 /* ---- new edits are on trial ---- */
 

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "head_list.h"
+#include "list/head_list.h"
 #include "measure/copying.h"
 
 /* Scores of the weights alone: once for a model, on the worker. */

@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "app.h"
-#include "image_file.h"
-#include "patch.h"
+#include "save/image_file.h"
+#include "list/patch.h"
 
 /* The worker reads the file. */
 struct image_task {

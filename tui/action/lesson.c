@@ -1,5 +1,5 @@
 /* lesson.c - commands of lessons (lesson_play.h). */
-#include "lesson_play.h"
+#include "lesson/lesson_play.h"
 
 unsigned act_LESSON(struct app *a, const char *args)
 {

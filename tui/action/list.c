@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "app.h"
-#include "edit_number.h"
+#include "list/edit_number.h"
 
 unsigned act_SHIFT(struct app *a, const char *args)
 {

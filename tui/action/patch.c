@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "draw.h"
-#include "patch.h"
+#include "list/patch.h"
 
 void patch_realign(struct app *a)
 {

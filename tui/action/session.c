@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "app.h"
-#include "session_app.h"
-#include "state_files.h"
-#include "write.h"
+#include "save/session_app.h"
+#include "save/state_files.h"
+#include "save/write.h"
 
 #define LAST "last" /* the state before the last switch */
 

@@ -7,9 +7,9 @@
 
 #include "app.h"
 #include "base/file_write.h"
-#include "figure_file.h"
-#include "screen_file.h"
-#include "write.h"
+#include "save/figure_file.h"
+#include "save/screen_file.h"
+#include "save/write.h"
 
 /* ---- what is written ---- */
 

@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "edit/edit_reach.h"
-#include "image_file.h"
+#include "save/image_file.h"
 #include "measure/lens.h"
 #include "model/process.h"
 #include "edit/reference.h"
 #include "text.h"
-#include "token_word.h"
+#include "input/token_word.h"
 #include "run/weight_copy.h"
 
 const struct command command_table[] = {

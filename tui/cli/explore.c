@@ -8,7 +8,7 @@
 
 #include "base/file_read.h"
 #include "cli.h"
-#include "state_files.h"
+#include "save/state_files.h"
 #include "term/tty.h"
 
 enum { SCRIPT_BYTES_MAX = 1 << 24 };

@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "cli.h"
-#include "image_file.h"
+#include "save/image_file.h"
 
 int cli_image_take(struct cli *c, struct image_input *im)
 {

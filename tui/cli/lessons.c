@@ -5,7 +5,7 @@
 #include "base/file_read.h"
 #include "cli.h"
 #include "explorer.h"
-#include "lesson.h"
+#include "lesson/lesson.h"
 
 /* Parse a lesson's text; bad lines are one error, all of them told. */
 static int parse(struct cli *c, const char *name, const char *text, size_t len, struct lesson *l)

@@ -7,7 +7,7 @@
 
 #include "action.h"
 #include "cli.h"
-#include "keymap.h"
+#include "input/keymap.h"
 
 /* Text as troff takes it: hyphens that are typed, no line that looks like a request. */
 static void add_text(struct bytes *out, const char *s)

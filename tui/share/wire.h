@@ -15,7 +15,7 @@
 #include <stdint.h>
 
 #include "frame.h"
-#include "keys.h"
+#include "input/keys.h"
 
 enum {
     WIRE_VERSION = 1,

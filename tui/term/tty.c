@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "guard.h"
-#include "keys.h"
+#include "input/keys.h"
 #include "paint.h"
 #include "pictures.h"
 

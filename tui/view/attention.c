@@ -6,7 +6,7 @@
 
 #include "attention_map.h"
 #include "draw.h"
-#include "patches.h"
+#include "list/patches.h"
 #include "say.h"
 
 enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 20, SCORES = 5 };

@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "detail.h"
-#include "experts.h"
-#include "patches.h"
+#include "list/experts.h"
+#include "list/patches.h"
 #include "run/run.h"
 #include "say.h"
 

@@ -7,7 +7,7 @@
 
 #include "attention.h"
 #include "draw.h"
-#include "head_list.h"
+#include "list/head_list.h"
 #include "say.h"
 
 enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 31 };

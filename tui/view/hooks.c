@@ -5,8 +5,8 @@
 
 #include "names/alias.h"
 #include "draw.h"
-#include "hook_rank.h"
-#include "hook_table.h"
+#include "list/hook_rank.h"
+#include "list/hook_table.h"
 
 static bool is_listed(const struct app *a, int32_t site)
 {

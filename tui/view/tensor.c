@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "draw.h"
-#include "experts.h"
+#include "list/experts.h"
 #include "say.h"
 
 enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
