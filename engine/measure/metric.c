@@ -241,39 +241,6 @@ static double term_factor(const struct metric_term *t, int32_t n)
     return t->kind == METRIC_LOSS ? -t->factor / (n - 1) : t->factor;
 }
 
-enum { BLOCK = 64 };
-
-int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
-                 struct err *e)
-{
-    int32_t row0, row1, n = run_length(r);
-    int64_t d_vocab = run_model(r)->cfg.d_vocab;
-    double value = 0;
-    int rc = metric_rows(m, n, &row0, &row1, e);
-    for (int32_t a = row0; !rc && a < row1; a += BLOCK) {
-        int32_t b = a + BLOCK < row1 ? a + BLOCK : row1;
-        struct host_view h = {0}, hb = {0};
-        rc = logits_get(&h, r, a, b, e);
-        for (int32_t i = 0; !rc && base && i < m->n && !hb.v.ndim; i++)
-            if (m->terms[i].kind == METRIC_KL)
-                rc = logits_get(&hb, base, a, b, e);
-        for (int32_t row = a; !rc && row < b; row++)
-            for (int32_t i = 0; i < m->n; i++) {
-                const struct metric_term *t = &m->terms[i];
-                int32_t lo = row, hi = row + 1;
-                term_rows(t, n, &lo, &hi);
-                if (lo < hi)
-                    value += term_at(t, term_factor(t, n),
-                                     t->kind == METRIC_LOSS ? run_tokens(r)[row + 1] : t->token,
-                                     row_of(&h, row - a), row_of(&hb, row - a), d_vocab);
-            }
-        host_view_drop(&h), host_view_drop(&hb);
-    }
-    if (!rc)
-        *out = value;
-    return rc;
-}
-
 /* The place of a value in an ascending list, put there if it is new. */
 static int32_t place_of(int32_t *list, int32_t *n, int32_t value)
 {
@@ -343,6 +310,62 @@ double metric_of(const struct metric *m, const struct metric_reads *r, const flo
                              base ? base + k * width : NULL, width);
         }
     return value;
+}
+
+enum { BLOCK = 64 };
+
+/* Logits of a few tokens need no more of the unembedding than their part. */
+static int few_value(const struct metric *m, const struct metric_reads *reads, struct run *r,
+                     double *out, struct err *e)
+{
+    float *logits = malloc((size_t)reads->n_rows * (size_t)reads->n_tokens * sizeof *logits);
+    int rc = logits ? run_logits(r, reads->rows, reads->n_rows, reads->tokens, reads->n_tokens,
+                                 logits, e)
+                    : err_memory(e, "logits");
+    if (!rc)
+        *out = metric_of(m, reads, logits, NULL, run_tokens(r), run_length(r),
+                         run_model(r)->cfg.d_vocab);
+    free(logits);
+    return rc;
+}
+
+int metric_value(const struct metric *m, struct run *r, struct run *base, double *out,
+                 struct err *e)
+{
+    int32_t row0, row1, n = run_length(r);
+    int64_t d_vocab = run_model(r)->cfg.d_vocab;
+    double value = 0;
+    struct metric_reads reads = {0};
+    int rc = metric_reads(m, n, &reads, e);
+    if (!rc && reads.n_tokens)
+        rc = few_value(m, &reads, r, out, e);
+    bool few = reads.n_tokens > 0;
+    metric_reads_free(&reads);
+    if (rc || few)
+        return rc;
+    rc = metric_rows(m, n, &row0, &row1, e);
+    for (int32_t a = row0; !rc && a < row1; a += BLOCK) {
+        int32_t b = a + BLOCK < row1 ? a + BLOCK : row1;
+        struct host_view h = {0}, hb = {0};
+        rc = logits_get(&h, r, a, b, e);
+        for (int32_t i = 0; !rc && base && i < m->n && !hb.v.ndim; i++)
+            if (m->terms[i].kind == METRIC_KL)
+                rc = logits_get(&hb, base, a, b, e);
+        for (int32_t row = a; !rc && row < b; row++)
+            for (int32_t i = 0; i < m->n; i++) {
+                const struct metric_term *t = &m->terms[i];
+                int32_t lo = row, hi = row + 1;
+                term_rows(t, n, &lo, &hi);
+                if (lo < hi)
+                    value += term_at(t, term_factor(t, n),
+                                     t->kind == METRIC_LOSS ? run_tokens(r)[row + 1] : t->token,
+                                     row_of(&h, row - a), row_of(&hb, row - a), d_vocab);
+            }
+        host_view_drop(&h), host_view_drop(&hb);
+    }
+    if (!rc)
+        *out = value;
+    return rc;
 }
 
 /* d term / d logits of the rows [a, b) that it reads, added to g. */

@@ -22,11 +22,7 @@ static int side_open(struct sweep *s, struct sweep_side *d, const struct sweep_w
                                   .align = w->align};
     d->m = s->m;
     int rc = pair_target_copy(&d->target, &t, e);
-    if (!rc)
-        rc = metric_parse(&d->metric, p->metric, s->m->tok, s->m->cfg.d_vocab, e);
-    if (!rc)
-        rc = metric_check(&d->metric, s->m, e);
-    return rc ? rc : metric_reads(&d->metric, p->input.n, &d->reads, e);
+    return rc ? rc : sweep_side_metric(s, d, p->metric, &d->by, e);
 }
 
 /* What stands behind a kind's left side. */
@@ -263,8 +259,8 @@ static int batch_take(void *user, const struct wave_value *v, struct err *e)
     struct batch *b = user;
     struct sweep_side *d = b->d;
     int32_t cell = b->cell[v->variant];
-    d->value[cell] = metric_of(&d->metric, &d->reads, v->logits, d->logits, d->target.input.tokens,
-                               d->target.input.n, b->s->m->cfg.d_vocab);
+    d->value[cell] = metric_of(&d->by.metric, &d->by.reads, v->logits, d->by.logits,
+                               d->target.input.tokens, d->target.input.n, b->s->m->cfg.d_vocab);
     cell_settle(b->s, d, cell, sweep_keep(b->s, d, cell, b->variant[v->variant].prog, v));
     return b->fn ? b->fn(b->user, e) : 0;
 }
@@ -304,7 +300,7 @@ static int variant_make(struct batch *b, int32_t cell, struct wave_variant *v, i
     *known = !rc && (is_masked(p) || !own_instrs(d, p));
     if (rc || *known) {
         if (!rc) {
-            d->value[cell] = d->at_base;
+            d->value[cell] = d->by.at_base;
             cell_settle(b->s, d, cell, own_instrs(d, p) ? CELL_DONE : CELL_GONE);
         }
         free(reads);
@@ -322,8 +318,8 @@ static int side_cells(struct sweep *s, struct sweep_side *d, const int32_t *list
     int32_t cell[SWEEP_TOGETHER], kept = 0, most = s->paths ? SWEEP_PATHS : SWEEP_TOGETHER;
     struct wave_variant variant[SWEEP_TOGETHER] = {{0}};
     struct batch b = {s, d, cell, variant, fn, user};
-    const struct wave_want want = {d->reads.rows, d->reads.n_rows, d->reads.tokens,
-                                   d->reads.n_tokens};
+    const struct wave_want want = {d->by.reads.rows, d->by.reads.n_rows, d->by.reads.tokens,
+                                   d->by.reads.n_tokens};
     assert(n <= most);
     int rc = 0;
     for (int32_t i = 0; i < n; i++)
@@ -414,35 +410,30 @@ int sweep_order(struct sweep *s, const double *score, struct err *e)
 
 /* ---- another metric ---- */
 
-static int side_metric(struct sweep *s, struct sweep_side *d, const char *text, struct err *e)
-{
-    struct metric m;
-    struct metric_reads reads;
-    int rc = metric_parse(&m, text, s->m->tok, s->m->cfg.d_vocab, e);
-    if (!rc)
-        rc = metric_check(&m, s->m, e);
-    if (!rc)
-        rc = metric_reads(&m, d->target.input.n, &reads, e);
-    if (rc)
-        return rc;
-    struct metric old = d->metric;
-    struct metric_reads old_reads = d->reads;
-    d->metric = m, d->reads = reads;
-    rc = d->ready ? sweep_side_measure(s, d, e) : 0;
-    if (rc) {
-        metric_reads_free(&reads);
-        d->metric = old, d->reads = old_reads;
-        return rc;
-    }
-    metric_reads_free(&old_reads);
-    return d->ready ? sweep_keep_measure(s, d, e) : 0;
-}
-
 int sweep_metric(struct sweep *s, const char *const *metric, struct err *e)
 {
-    int rc = 0;
-    for (int32_t k = 0; k < s->n_sides && !rc; k++)
-        rc = side_metric(s, &s->side[k], metric[k], e);
+    struct sweep_measure *by = calloc((size_t)s->n_sides, sizeof *by);
+    int rc = by ? 0 : err_memory(e, "metrics");
+    for (int32_t k = 0; k < s->n_sides && !rc; k++) {
+        struct sweep_side *d = &s->side[k];
+        rc = sweep_side_metric(s, d, metric[k], &by[k], e);
+        if (!rc && d->ready)
+            rc = sweep_side_measure(s, d, &by[k], e);
+        if (rc && s->n_sides > 1)
+            err_prefix(e, "prompt %d", (int)k + 1);
+    }
+    bool taken = !rc; /* all of them, or each keeps the one it has */
+    for (int32_t k = 0; by && k < s->n_sides; k++) {
+        struct sweep_side *d = &s->side[k];
+        if (taken) {
+            struct sweep_measure old = d->by;
+            d->by = by[k], by[k] = old;
+            int failed = d->ready ? sweep_keep_measure(s, d, e) : 0;
+            rc = rc ? rc : failed;
+        }
+        sweep_measure_free(&by[k]);
+    }
+    free(by);
     s->next = s->done = 0;
     for (int32_t i = 0; i < s->cells; i++)
         s->done += cell_settled(s, i);
@@ -479,7 +470,7 @@ bool sweep_absent(const struct sweep *s, int32_t cell)
 
 static double scored(const struct sweep *s, const struct sweep_side *d, double v)
 {
-    return s->normalize ? (v - d->at_base) / (d->at_other - d->at_base) : v;
+    return s->normalize ? (v - d->by.at_base) / (d->by.at_other - d->by.at_base) : v;
 }
 
 double sweep_value(const struct sweep *s, int32_t cell, double *error)
@@ -506,8 +497,8 @@ void sweep_sides(const struct sweep *s, double *base, double *other)
 {
     double sum[2] = {0, 0};
     for (int32_t k = 0; k < s->n_sides; k++) {
-        sum[0] += s->side[k].at_base;
-        sum[1] += s->side[k].at_other;
+        sum[0] += s->side[k].by.at_base;
+        sum[1] += s->side[k].by.at_other;
     }
     *base = sum[0] / s->n_sides;
     *other = s->normalize ? sum[1] / s->n_sides : NAN;

@@ -92,7 +92,9 @@ typedef int sweep_fn(void *user, struct err *e);
  * call goes on. */
 int sweep_step(struct sweep *s, int32_t cells, sweep_fn *fn, void *user, struct err *e);
 /* Another metric, one for each prompt: cells whose final residual rows were kept and are all that
- * it reads have their values by the next step without being run again. */
+ * it reads have their values by the next step without being run again; of a few tokens only their
+ * logits are computed.  One that is refused for any prompt changes nothing: the sweep is still of
+ * the metric it had. */
 int sweep_metric(struct sweep *s, const char *const *metric, struct err *e);
 
 #endif

@@ -26,24 +26,25 @@ static void keep_open(struct sweep *s, struct sweep_side *d, size_t row)
     struct metric_reads *r = &d->kept_reads;
     if (row * sizeof(float) > s->cache_bytes / (size_t)(4 * s->n_sides) / (size_t)s->cells)
         return;
-    r->rows = malloc((size_t)d->reads.n_rows * sizeof *r->rows);
+    r->rows = malloc((size_t)d->by.reads.n_rows * sizeof *r->rows);
     d->kept = r->rows ? malloc(row * (size_t)s->cells * sizeof *d->kept) : NULL;
     if (!d->kept) {
         metric_reads_free(r);
         return;
     }
-    memcpy(r->rows, d->reads.rows, (size_t)d->reads.n_rows * sizeof *r->rows);
-    r->n_rows = d->reads.n_rows;
+    memcpy(r->rows, d->by.reads.rows, (size_t)d->by.reads.n_rows * sizeof *r->rows);
+    r->n_rows = d->by.reads.n_rows;
 }
 
 uint8_t sweep_keep(struct sweep *s, struct sweep_side *d, int32_t cell,
                    const struct edit_program *p, const struct wave_value *v)
 {
-    size_t row = (size_t)d->reads.n_rows * (size_t)s->m->cfg.d_model;
+    size_t row = (size_t)d->by.reads.n_rows * (size_t)s->m->cfg.d_model;
     if (!d->kept)
         keep_open(s, d, row);
-    if (!d->kept || !ends_with_stream(s, p) || d->kept_reads.n_rows != d->reads.n_rows ||
-        memcmp(d->kept_reads.rows, d->reads.rows, (size_t)d->reads.n_rows * sizeof(int32_t)) != 0)
+    if (!d->kept || !ends_with_stream(s, p) || d->kept_reads.n_rows != d->by.reads.n_rows ||
+        memcmp(d->kept_reads.rows, d->by.reads.rows,
+               (size_t)d->by.reads.n_rows * sizeof(int32_t)) != 0)
         return CELL_DONE;
     memcpy(d->kept + (size_t)cell * row, v->resid, row * sizeof *d->kept);
     return CELL_KEPT;
@@ -58,24 +59,25 @@ static int32_t kept_row(const struct sweep_side *d, int32_t row)
     return -1;
 }
 
-/* Memory on the device for `rows` rows of the stream and their logits, and what comes to the host.
- */
+/* Memory on the device for `rows` rows of the stream and the logits that a metric reads of them,
+ * and what comes to the host. */
 struct unembedding {
     struct kn_backend *be;
     struct run *run;
     float *mem, *x, *logits;
     size_t bytes;
-    int64_t rows, d, v;
+    int64_t rows, d, v; /* v: logits of a row */
 };
 
-static int unembedding_open(struct unembedding *u, struct run *r, int64_t rows, struct err *e)
+static int unembedding_open(struct unembedding *u, struct run *r, const struct metric_reads *reads,
+                            int64_t rows, struct err *e)
 {
     const struct config *c = &run_model(r)->cfg;
     *u = (struct unembedding){.be = model_backend(run_model(r), c->n_layers + 1),
                               .run = r,
                               .rows = rows,
                               .d = c->d_model,
-                              .v = c->d_vocab};
+                              .v = reads->n_tokens ? reads->n_tokens : c->d_vocab};
     u->bytes = (size_t)rows * (size_t)(u->d + u->v) * sizeof(float);
     u->mem = u->be->type->alloc(u->be, u->bytes);
     u->x = malloc((size_t)rows * (size_t)u->d * sizeof *u->x);
@@ -91,13 +93,15 @@ static void unembedding_close(struct unembedding *u)
 }
 
 /* u->x -> u->logits, n rows. */
-static int unembedding_run(struct unembedding *u, int64_t n, struct err *e)
+static int unembedding_run(struct unembedding *u, const struct metric_reads *r, int64_t n,
+                           struct err *e)
 {
     struct kn_view x = kn_view2(u->mem, KN_F32, n, u->d),
                    out = kn_moved(kn_view2(u->mem, KN_F32, n, u->v), u->rows * u->d);
     int rc = run_write(u->be, &x, u->x, e);
     if (!rc)
-        rc = run_unembed(u->run, &x, &out, e);
+        rc = r->n_tokens ? run_unembed_tokens(u->run, &x, r->tokens, r->n_tokens, &out, e)
+                         : run_unembed(u->run, &x, &out, e);
     return rc ? rc : run_fetch(u->be, &out, u->logits, e);
 }
 
@@ -105,7 +109,7 @@ static int unembedding_run(struct unembedding *u, int64_t n, struct err *e)
 static int cells_measure(struct sweep_side *d, struct unembedding *u, const int32_t *list,
                          int32_t n, struct err *e)
 {
-    const struct metric_reads *r = &d->reads;
+    const struct metric_reads *r = &d->by.reads;
     size_t kept = (size_t)d->kept_reads.n_rows * (size_t)u->d;
     for (int32_t i = 0; i < n; i++)
         for (int32_t k = 0; k < r->n_rows; k++)
@@ -113,29 +117,27 @@ static int cells_measure(struct sweep_side *d, struct unembedding *u, const int3
                    d->kept + (size_t)list[i] * kept +
                        (size_t)kept_row(d, r->rows[k]) * (size_t)u->d,
                    (size_t)u->d * sizeof *u->x);
-    int rc = unembedding_run(u, (int64_t)n * r->n_rows, e);
+    int rc = unembedding_run(u, r, (int64_t)n * r->n_rows, e);
     for (int32_t i = 0; i < n && !rc; i++) {
-        float *logits = u->logits + (size_t)i * (size_t)r->n_rows * (size_t)u->v;
-        /* in place: ids ascend, so what is still to be read lies behind */
-        for (int32_t k = 0; k < r->n_rows && r->n_tokens; k++)
-            for (int32_t j = 0; j < r->n_tokens; j++)
-                logits[k * r->n_tokens + j] = logits[k * u->v + r->tokens[j]];
-        d->value[list[i]] = metric_of(&d->metric, r, logits, d->logits, d->target.input.tokens,
-                                      d->target.input.n, u->v);
+        const float *logits = u->logits + (size_t)i * (size_t)r->n_rows * (size_t)u->v;
+        d->value[list[i]] = metric_of(&d->by.metric, r, logits, d->by.logits,
+                                      d->target.input.tokens, d->target.input.n,
+                                      run_model(u->run)->cfg.d_vocab);
     }
     return rc;
 }
 
 int sweep_keep_measure(struct sweep *s, struct sweep_side *d, struct err *e)
 {
-    const struct metric_reads *r = &d->reads;
+    const struct metric_reads *r = &d->by.reads;
     bool all = d->kept != NULL;
     for (int32_t k = 0; k < r->n_rows; k++)
         all &= d->kept && kept_row(d, r->rows[k]) >= 0;
-    int64_t fit = BLOCK_BYTES / (s->m->cfg.d_vocab * (int64_t)sizeof(float)) / r->n_rows;
+    int64_t v = r->n_tokens ? r->n_tokens : s->m->cfg.d_vocab,
+            fit = BLOCK_BYTES / (v * (int64_t)sizeof(float)) / r->n_rows;
     int32_t list[256], n = 0, most = fit < 1 ? 1 : fit < 256 ? (int32_t)fit : 256;
     struct unembedding u = {0};
-    int rc = all ? unembedding_open(&u, d->base, (int64_t)most * r->n_rows, e) : 0;
+    int rc = all ? unembedding_open(&u, d->base, r, (int64_t)most * r->n_rows, e) : 0;
     for (int32_t cell = 0; cell <= s->cells && !rc; cell++) {
         if (cell < s->cells && d->state[cell] == CELL_DONE)
             d->state[cell] = CELL_WAITS;

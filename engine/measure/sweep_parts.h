@@ -23,12 +23,19 @@ struct sweep_source {
 
 enum { CELL_WAITS, CELL_DONE, CELL_KEPT, CELL_GONE /* no such thing in this prompt */ };
 
+/* A metric of a prompt, and what it is without a cell's edits. */
+struct sweep_measure {
+    struct metric metric;
+    struct metric_reads reads;
+    float *logits; /* [reads.n_rows][n_tokens or d_vocab] */
+    double at_base, at_other;
+};
+
 /* One prompt of a sweep. */
 struct sweep_side {
     const struct model *m;
     struct pair_target target; /* what is run: a copy; its edits are those of every cell */
-    struct metric metric;
-    struct metric_reads reads;
+    struct sweep_measure by;
     int32_t *column;            /* [columns] its position for each that all prompts have, or -1 */
     struct run *base, *edited;  /* edited: a fork with the edits of every cell, or NULL */
     struct edit_program *edits; /* of it */
@@ -36,9 +43,7 @@ struct sweep_side {
     struct sweep_source *sources;
     int32_t n_sources;
     struct prompt_maps maps; /* of target */
-    float *logits; /* [reads.n_rows][n_tokens or d_vocab] of the run without a cell's edits */
-    double at_base, at_other;
-    double *value; /* [cells] */
+    double *value;           /* [cells] */
     uint8_t *state;
     float *kept; /* [cells][kept_reads.n_rows][d_model], or NULL: the rows behind the last block */
     struct metric_reads kept_reads;
@@ -74,8 +79,13 @@ int sweep_columns(struct sweep *s, struct err *e);
 struct edit_context sweep_context(const struct sweep *s, struct sweep_side *d);
 /* The base, its edits, its logits and values, if they are not there yet. */
 int sweep_side_ready(struct sweep *s, struct sweep_side *d, struct err *e);
-/* Its metric's values on the runs there are. */
-int sweep_side_measure(struct sweep *s, struct sweep_side *d, struct err *e);
+/* A metric for it, in *out, which is freed with sweep_measure_free whatever comes of it. */
+int sweep_side_metric(const struct sweep *s, const struct sweep_side *d, const char *text,
+                      struct sweep_measure *out, struct err *e);
+/* The metric's values on the runs there are. */
+int sweep_side_measure(struct sweep *s, struct sweep_side *d, struct sweep_measure *by,
+                       struct err *e);
+void sweep_measure_free(struct sweep_measure *by);
 /* The sources of a program, brought to their prompts: reads[n_sources]; from() of prompts of other
  * lengths becomes one instruction for each position. */
 int sweep_side_sources(struct sweep *s, struct sweep_side *d, struct edit_program *p,

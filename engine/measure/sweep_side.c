@@ -9,7 +9,6 @@
 
 #include "base/list.h"
 #include "edit/reference.h"
-#include "measure/lens.h"
 
 /* ---- positions ---- */
 
@@ -161,22 +160,6 @@ static int side_edits(struct sweep *s, struct sweep_side *d, struct err *e)
     return rc ? rc : run_sync(d->edited, (struct run_input){0}, d->edits, d->edits_read, NULL, e);
 }
 
-/* The logits that the metric reads of a run, to out. */
-static int logits_read(const struct sweep_side *d, struct run *r, float *out, struct err *e)
-{
-    const struct metric_reads *reads = &d->reads;
-    int64_t v = run_model(r)->cfg.d_vocab, width = reads->n_tokens ? reads->n_tokens : v;
-    float *row = malloc((size_t)v * sizeof *row);
-    int rc = row ? 0 : err_memory(e, "logits");
-    for (int32_t k = 0; k < reads->n_rows && !rc; k++) {
-        rc = lens_logits(r, reads->rows[k], row, e);
-        for (int64_t i = 0; i < width && !rc; i++)
-            out[k * width + i] = row[reads->n_tokens ? reads->tokens[i] : i];
-    }
-    free(row);
-    return rc;
-}
-
 static bool has_kl(const struct metric *m)
 {
     for (int32_t i = 0; i < m->n; i++)
@@ -186,39 +169,60 @@ static bool has_kl(const struct metric *m)
 }
 
 /* The metric of the run that scores are counted to. */
-static int measure_other(struct sweep *s, struct sweep_side *d, struct err *e)
+static int measure_other(struct sweep *s, struct sweep_side *d, struct sweep_measure *by,
+                         struct err *e)
 {
     struct edit_source from = {.name = s->normalize};
     struct sweep_source *x = source_make(s, d, &from, e);
     if (!x)
         return err_code(e);
-    if (has_kl(&d->metric) && run_length(x->run) != d->target.input.n)
+    if (has_kl(&by->metric) && run_length(x->run) != d->target.input.n)
         return err_set(
             e, ERR_BAD_INPUT,
             "kl compares positions of equal prompts · run %s has %d tokens, the prompt %d",
             s->normalize, (int)run_length(x->run), (int)d->target.input.n);
-    int rc = metric_value(&d->metric, x->run, sweep_side_shown(d), &d->at_other, e);
-    if (!rc && d->at_other == d->at_base)
+    int rc = metric_value(&by->metric, x->run, sweep_side_shown(d), &by->at_other, e);
+    if (!rc && by->at_other == by->at_base)
         rc = err_set(e, ERR_BAD_INPUT,
                      "the metric is %.6g in the prompt and in run %s · there is no way from 0 to 1",
-                     d->at_base, s->normalize);
+                     by->at_base, s->normalize);
     return rc;
 }
 
-int sweep_side_measure(struct sweep *s, struct sweep_side *d, struct err *e)
+int sweep_side_metric(const struct sweep *s, const struct sweep_side *d, const char *text,
+                      struct sweep_measure *out, struct err *e)
 {
-    int64_t v = s->m->cfg.d_vocab, width = d->reads.n_tokens ? d->reads.n_tokens : v;
-    float *logits = malloc(((size_t)d->reads.n_rows * (size_t)width + 1) * sizeof *logits);
-    int rc = logits ? logits_read(d, sweep_side_shown(d), logits, e) : err_memory(e, "logits");
+    int rc = metric_parse(&out->metric, text, s->m->tok, s->m->cfg.d_vocab, e);
+    if (!rc)
+        rc = metric_check(&out->metric, s->m, e);
+    return rc ? rc : metric_reads(&out->metric, d->target.input.n, &out->reads, e);
+}
+
+int sweep_side_measure(struct sweep *s, struct sweep_side *d, struct sweep_measure *by,
+                       struct err *e)
+{
+    const struct metric_reads *r = &by->reads;
+    int64_t v = s->m->cfg.d_vocab, width = r->n_tokens ? r->n_tokens : v;
+    float *logits = malloc(((size_t)r->n_rows * (size_t)width + 1) * sizeof *logits);
+    int rc = logits ? run_logits(sweep_side_shown(d), r->rows, r->n_rows, r->tokens, r->n_tokens,
+                                 logits, e)
+                    : err_memory(e, "logits");
     if (rc) {
         free(logits);
         return rc;
     }
-    free(d->logits);
-    d->logits = logits;
-    d->at_base = metric_of(&d->metric, &d->reads, logits, logits, d->target.input.tokens,
-                           d->target.input.n, v);
-    return s->normalize ? measure_other(s, d, e) : 0;
+    free(by->logits);
+    by->logits = logits;
+    by->at_base = metric_of(&by->metric, r, logits, logits, d->target.input.tokens,
+                            d->target.input.n, v);
+    return s->normalize ? measure_other(s, d, by, e) : 0;
+}
+
+void sweep_measure_free(struct sweep_measure *by)
+{
+    metric_reads_free(&by->reads);
+    free(by->logits);
+    *by = (struct sweep_measure){.logits = NULL};
 }
 
 int sweep_side_ready(struct sweep *s, struct sweep_side *d, struct err *e)
@@ -233,7 +237,7 @@ int sweep_side_ready(struct sweep *s, struct sweep_side *d, struct err *e)
     if (!rc)
         rc = side_edits(s, d, e);
     if (!rc)
-        rc = sweep_side_measure(s, d, e);
+        rc = sweep_side_measure(s, d, &d->by, e);
     d->ready = !rc;
     return rc;
 }
@@ -249,8 +253,9 @@ void sweep_side_free(struct sweep_side *d)
     prompt_maps_free(&d->maps);
     edit_program_free(d->edits);
     pair_target_free(&d->target);
-    metric_reads_free(&d->reads), metric_reads_free(&d->kept_reads);
-    free(d->sources), free(d->edits_read), free(d->column), free(d->logits);
+    sweep_measure_free(&d->by);
+    metric_reads_free(&d->kept_reads);
+    free(d->sources), free(d->edits_read), free(d->column);
     free(d->value), free(d->state), free(d->kept);
     *d = (struct sweep_side){0};
 }

@@ -19,6 +19,9 @@ struct sweeping {
     float *guess;
     int tries;      /* left of guessing */
     bool remeasure; /* the metric is another one, all else is as it was */
+    /* The metric that there are values of, and whether err refuses the one that came after it. */
+    char measured[sizeof((struct session_sweep *)0)->metric];
+    bool refused;
 };
 
 /* A guess takes as long as some forward passes, and begins anew when it is interrupted. */
@@ -100,6 +103,7 @@ static int begin(struct sweeping *w, const struct session_want *want)
     int rc = sweep_open(&w->s, w->m, &ask, &w->err);
     free(edits);
     w->tries = !rc && !pair_target_copy(&w->target, t, NULL) ? TRIES : 0;
+    memcpy(w->measured, of->metric, sizeof w->measured);
     w->target.align = of->align; /* the estimates' prompts are paired as the sweep's */
     return rc;
 }
@@ -125,9 +129,10 @@ static bool same_target(const struct pair_target *a, const struct pair_target *b
 static bool same_cells(const struct sweeping *w, const struct session_want *want)
 {
     const struct session_sweep *a = &w->of, *b = want->sweep;
-    return w->s && !w->err.code && a->align == b->align && !strcmp(a->kind, b->kind) &&
-           !strcmp(a->with, b->with) && !strcmp(a->over[0], b->over[0]) &&
-           !strcmp(a->over[1], b->over[1]) && same_target(&w->target, &want->target);
+    return w->s && (!w->err.code || w->refused) && a->align == b->align &&
+           !strcmp(a->kind, b->kind) && !strcmp(a->with, b->with) &&
+           !strcmp(a->over[0], b->over[0]) && !strcmp(a->over[1], b->over[1]) &&
+           same_target(&w->target, &want->target);
 }
 
 void sweeping_ask(struct sweeping *w, const struct session_want *want)
@@ -139,7 +144,8 @@ void sweeping_ask(struct sweeping *w, const struct session_want *want)
     }
     if (of && same_cells(w, want)) {
         w->of = *of;
-        w->remeasure = true;
+        w->remeasure = true, w->refused = false;
+        w->err = (struct err){0};
         free(w->guess);
         w->guess = NULL, w->tries = 0, w->time_us = 0;
         return;
@@ -201,12 +207,25 @@ static int guess(struct sweeping *w, struct err *e)
     return 0;
 }
 
+/* The metric that is asked for.  The map tells of a refused one why, and beside it the values of
+ * the one before, which the sweep still has. */
+static int remeasure(struct sweeping *w, struct err *e)
+{
+    if (!w->remeasure)
+        return 0;
+    int rc = sweep_metric(w->s, (const char *const[]){w->of.metric}, e);
+    w->remeasure = rc == ERR_CANCELLED;
+    w->refused = rc == ERR_BAD_INPUT;
+    memcpy(w->refused ? w->of.metric : w->measured, w->refused ? w->measured : w->of.metric,
+           sizeof w->measured);
+    return rc;
+}
+
 int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
 {
     struct err e = {0};
     bool guesses = w->tries > 0;
-    int rc = w->remeasure ? sweep_metric(w->s, (const char *const[]){w->of.metric}, &e) : 0;
-    w->remeasure = rc == ERR_CANCELLED;
+    int rc = remeasure(w, &e);
     if (!rc)
         rc = guess(w, &e);
     if (!rc && guesses)
