@@ -14,19 +14,6 @@ const char *compare_face(const struct app *a, int show)
     return a->comparing && a->other_tokens ? faces[show] : show_names[show];
 }
 
-/* The rows of the other prompt that stand for [row0, row1); false: none. */
-static bool rows_of(const struct app *a, struct want *w)
-{
-    int32_t lo = INT32_MAX, hi = -1;
-    for (int32_t row = w->row0; row < w->row1 && row < a->n; row++) {
-        int32_t p = a->partner[row];
-        lo = p >= 0 && p < lo ? p : lo;
-        hi = p > hi ? p : hi;
-    }
-    w->row0 = lo, w->row1 = hi + 1;
-    return hi >= 0;
-}
-
 void compare_ask(struct app *a, struct beside *b, const struct session_want *w)
 {
     struct session_want *side = compare_is_on(a) ? beside_add(b, w, BESIDE_OTHER, 0, NULL) : NULL;
@@ -36,8 +23,8 @@ void compare_ask(struct app *a, struct beside *b, const struct session_want *w)
                                         : run_ids(a->other_tokens, a->n_other);
     side->target.n_edits = 0;
     for (int32_t i = 0; i < w->n_wants; i++) {
-        struct want want = w->wants[i];
-        if (want_is_whole(want.kind) || rows_of(a, &want))
+        struct want want;
+        if (snapshot_want_of_b(&w->wants[i], a->partner, a->n, &want))
             beside_also(b, want);
     }
 }

@@ -1,7 +1,7 @@
 /* compare.h - two prompts as the two faces of every view: A, B and their difference.
  *
- * A is the prompt, B the other one, position by position as `align` pairs them (align.h), both
- * without edits.  Tested in tests/tui/test_compare.c. */
+ * A is the prompt, B the other one, position by position as `align` pairs them (token_align.h),
+ * both without edits.  Tested in tests/tui/test_compare.c. */
 #ifndef COMPARE_H
 #define COMPARE_H
 

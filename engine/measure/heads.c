@@ -9,9 +9,18 @@
 
 enum { CHUNK_FLOATS = 1 << 20 };
 
-static int32_t part_of(int32_t i, int32_t n, int32_t side)
+int32_t heads_small_part(int32_t i, int32_t n, int32_t side)
 {
     return (int32_t)(((int64_t)i * side + side - 1) / n);
+}
+
+void heads_small_row(const float *row, int32_t n, int32_t dest, int32_t side, float *to)
+{
+    to += (int64_t)heads_small_part(dest, n, side) * side;
+    for (int32_t s = 0; s < n; s++) {
+        float *at = &to[heads_small_part(s, n, side)];
+        *at = isnan(row[s]) || row[s] > *at ? row[s] : *at;
+    }
 }
 
 int heads_small(struct run *r, int32_t layer, int32_t side, float *out, struct err *e)
@@ -31,14 +40,8 @@ int heads_small(struct run *r, int32_t layer, int32_t side, float *out, struct e
         rows = n - i < step ? n - i : step;
         rc = run_read(r, site, i, i + rows, v, NULL, e);
         for (int64_t h = 0; h < heads && !rc; h++)
-            for (int32_t d = 0; d < rows; d++) {
-                const float *from = v + (h * rows + d) * n;
-                float *to = out + (h * side + part_of(i + d, n, side)) * side;
-                for (int32_t s = 0; s < n; s++) {
-                    float *at = &to[part_of(s, n, side)];
-                    *at = isnan(from[s]) || from[s] > *at ? from[s] : *at;
-                }
-            }
+            for (int32_t d = 0; d < rows; d++)
+                heads_small_row(v + (h * rows + d) * n, n, i + d, side, out + h * side * side);
     }
     free(v);
     return rc;

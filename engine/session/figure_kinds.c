@@ -258,11 +258,12 @@ int figure_direct(const struct figure_ask *a, struct err *e)
     if (rc)
         return rc;
     to->metric = f.metric, to->constant = f.constant, to->sum = f.sum;
-    to->n = want_shares(&run_model(a->run)->cfg, w->k, run_length(a->run));
+    to->n = want_shares(&run_model(a->run)->cfg, w, run_length(a->run));
     for (int32_t i = 0; base && i < to->n; i++)
         to->share[i].index = base->share[i].index;
     if (!base)
-        rc = shares_choose(&f, w->k == ATTRIBUTE_BY_HEAD || w->k == ATTRIBUTE_BY_NEURON, to, e);
+        rc = shares_choose(
+            &f, !w->pos && (w->k == ATTRIBUTE_BY_HEAD || w->k == ATTRIBUTE_BY_NEURON), to, e);
     for (int32_t i = 0; !rc && i < to->n; i++)
         to->share[i].value = f.values[to->share[i].index];
     attribution_free(&f);

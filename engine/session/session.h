@@ -85,13 +85,17 @@ int session_fd(const struct session *s);
 const struct snapshot *session_latest(struct session *s);
 void snapshot_release(const struct snapshot *snap);
 /* An answer of two prompts: the base face is a's, and in place of the edited one stands the base
- * face of b, whose wants are a's with rows of its own: row r of a is row partner[r] of b, sources
- * of attention too.  Rows without a partner (-1) are a's again: no difference.  What only makes
- * sense in one run is left out: the divergence, and where NaN begins.  A best token's logit in the
- * other prompt is NaN where it is not among the best there.  A reference of the caller's, NULL when
+ * face of b, paired: position r of a is position partner[r] of b, each once, or -1.  Rows without a
+ * partner are a's again: no difference; a source of attention without one has nothing.  Shares of
+ * direct effects stand in a's order.  Where b's neurons are most active is told in a's positions,
+ * -1 where it has no such one.  What only makes sense in one run is left out: the divergence, and
+ * where NaN begins.  A best token's logit in the other prompt is NaN where it is not among the best
+ * there.  b was asked for snapshot_want_of_b of a's wants.  A reference of the caller's, NULL when
  * memory is out. */
 const struct snapshot *snapshot_compare(const struct snapshot *a, const struct snapshot *b,
                                         const int32_t *partner, const struct config *cfg);
+/* What of b answers a want of a prompt of n tokens; false: nothing does. */
+bool snapshot_want_of_b(const struct want *w, const int32_t *partner, int32_t n, struct want *out);
 /* Block until the snapshot of `generation` or a newer one is complete, its sweep too, or failed:
  * tests, play, headless.  (When even the memory for saying so is out: the failed one before it.) */
 const struct snapshot *session_wait(struct session *s, uint64_t generation);

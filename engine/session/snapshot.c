@@ -132,10 +132,15 @@ void snapshot_figure(const struct snapshot *s, int32_t i, struct want *want,
                      struct blob *face[FACE_COUNT])
 {
     const struct figure *f = &box_of(s)->figure[i];
-    *want = f->want;
-    for (int k = 0; k < s->n_wants; k++) /* the key's rows mean nothing */
-        if (want_same(&s->wants[k], want))
-            want->row0 = s->wants[k].row0, want->row1 = s->wants[k].row1;
+    *want = f->want; /* the key's rows mean nothing */
+    want->row0 = INT32_MAX, want->row1 = 0;
+    for (int k = 0; k < s->n_wants; k++) {
+        const struct want *w = &s->wants[k];
+        if (!want_same(w, want))
+            continue;
+        want->row0 = w->row0 < want->row0 ? w->row0 : want->row0;
+        want->row1 = w->row1 > want->row1 ? w->row1 : want->row1;
+    }
     for (int k = 0; k < FACE_COUNT; k++)
         face[k] = f->face[k];
 }

@@ -33,8 +33,8 @@ bool blob_has(const struct blob *b, int32_t row);
 struct snapshot *snapshot_new(const struct session_want *want);
 /* One of a's question, complete if a is, without figures; its edited face is there. */
 struct snapshot *snapshot_like(const struct snapshot *a);
-/* How many figures there are, and the i-th: its want (whose rows are those asked for) and faces,
- * which stay the snapshot's. */
+/* How many figures there are, and the i-th: its want (whose rows reach over all that were asked
+ * for) and faces, which stay the snapshot's. */
 int32_t snapshot_figures(const struct snapshot *s);
 void snapshot_figure(const struct snapshot *s, int32_t i, struct want *want,
                      struct blob *face[FACE_COUNT]);

@@ -58,13 +58,15 @@ size_t want_floats(const struct config *cfg, const struct want *w, int32_t n)
            want_heads(cfg, w);
 }
 
-int32_t want_shares(const struct config *cfg, int32_t part, int32_t n)
+int32_t want_shares(const struct config *cfg, const struct want *w, int32_t n)
 {
+    int32_t part = w->k;
     int64_t all = part == ATTRIBUTE_BY_LAYER  ? attribute_embeds(cfg) + 2 * cfg->n_layers
                   : part == ATTRIBUTE_BY_POS  ? n
                   : part == ATTRIBUTE_BY_HEAD ? (int64_t)cfg->n_layers * cfg->n_heads
                                               : (int64_t)cfg->n_layers * cfg->d_mlp;
-    bool told = part == ATTRIBUTE_BY_LAYER || part == ATTRIBUTE_BY_POS || all < WANT_SHARES_MAX;
+    bool told = part == ATTRIBUTE_BY_LAYER || part == ATTRIBUTE_BY_POS || w->pos ||
+                all < WANT_SHARES_MAX;
     return (int32_t)(told ? all : WANT_SHARES_MAX);
 }
 

@@ -26,7 +26,8 @@ struct want {
      * up to HEADS_SMALL_MAX; of what there is; DIRECT: an enum attribute_part; SLOPE:
      * layer * n_heads + head */
     int32_t k;
-    int32_t pos;          /* SLOPE: the destination */
+    /* SLOPE: the destination; DIRECT: 1: heads and neurons too are all told, in their order */
+    int32_t pos;
     int32_t id[2];        /* tokens; -1 = none */
     int32_t head0, head1; /* of sites with heads: [head0, head1), head1 0 = all */
     int32_t row0, row1;
@@ -68,7 +69,7 @@ struct want_direct {
 };
 /* How many of a part are told: all, of heads and neurons at most so many. */
 enum { WANT_SHARES_MAX = 256 };
-int32_t want_shares(const struct config *cfg, int32_t part, int32_t n);
+int32_t want_shares(const struct config *cfg, const struct want *w, int32_t n);
 
 /* The same but for the rows? */
 bool want_same(const struct want *a, const struct want *b);

@@ -40,7 +40,8 @@ static struct want part_want(const struct app *a, int part)
 
 static int32_t part_count(const struct app *a, int part)
 {
-    return lack(a, part) ? 0 : want_shares(&a->m->cfg, (int32_t)parts[part].part, a->n);
+    const struct want w = part_want(a, part);
+    return lack(a, part) ? 0 : want_shares(&a->m->cfg, &w, a->n);
 }
 
 /* A part of the newest answer; false: not yet. */

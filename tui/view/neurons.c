@@ -60,6 +60,20 @@ static const struct lens_neuron *list_of(const struct app *a, bool *stale)
                : NULL;
 }
 
+/* The position where a neuron is most active, of `digits`; one of the other prompt may have no
+ * partner here. */
+static void draw_row(struct app *a, struct canvas *c, struct rect r, int x, int y,
+                     struct canvas_style st, const struct lens_neuron *n, int digits, int width)
+{
+    if (n->row < 0) {
+        canvas_put(c, r, x + digits - 1, y, st, "–");
+        return;
+    }
+    x += canvas_putf(c, r, x, y, st, "%*d ", digits, (int)n->row);
+    if (n->row < a->n)
+        draw_input(a, c, r, x, y, st, n->row, width);
+}
+
 static void draw_tokens(const struct app *a, struct canvas *c, struct rect r, int x, int y,
                         const struct lens_top *top)
 {
@@ -96,9 +110,7 @@ static void neurons_draw(struct app *a, struct frame *f, struct rect body)
                     draw_is_edited(a, site_of(a), 1, n->neuron) ? "*" : "");
         canvas_fill(c, (struct rect){body.x + 11, body.y + i, 10, 1}, st, " ");
         draw_number(c, body, 12, i, st, (double)n->value, 8, 3, NUMBER_SIGN);
-        canvas_putf(c, body, AT_X, i, canvas_plain(attr), "%4d ", (int)n->row);
-        if (n->row < a->n)
-            draw_input(a, c, body, AT_X + 5, i, canvas_plain(attr), n->row, 12);
+        draw_row(a, c, body, AT_X, i, canvas_plain(attr), n, 4, 12);
         bool down = n->value < 0; /* against its direction */
         draw_tokens(a, c, body, SAYS_X, i, down ? n->against : n->says);
         if (SAYS_X + 2 * NEURON_TOKENS * SAYS_WIDTH <= body.w)
@@ -126,9 +138,8 @@ static void neurons_side(struct app *a, struct frame *f, struct rect r)
     }
     canvas_putf(c, r, 0, 0, canvas_plain(CANVAS_BOLD), "%s[:, %d]", site_name(site_of(a), name),
                 (int)n->neuron);
-    int x = canvas_putf(c, r, 0, 1, canvas_plain(0), "most active at  %d ", (int)n->row);
-    if (n->row < a->n)
-        draw_input(a, c, r, x, 1, canvas_plain(0), n->row, 16);
+    canvas_put(c, r, 0, 1, canvas_plain(0), "most active at ");
+    draw_row(a, c, r, 16, 1, canvas_plain(0), n, 1, 16);
     const struct lens_top *const sides[] = {n->says, n->against};
     static const char *const names[] = {"its direction of W_out raises, by W_U", "and lowers"};
     for (int k = 0, y = 3; k < 2 && n->says[0].id >= 0; k++, y += NEURON_TOKENS + 2) {
@@ -169,8 +180,11 @@ static bool neurons_noun(const struct app *a, struct noun *noun)
     if (!n)
         return false;
     noun->site = site_of(a);
-    snprintf(noun->here, sizeof noun->here, "[%d, %d]", (int)draw_row_index(a, n->row),
-             (int)n->neuron);
+    if (n->row >= 0)
+        snprintf(noun->here, sizeof noun->here, "[%d, %d]", (int)draw_row_index(a, n->row),
+                 (int)n->neuron);
+    else
+        snprintf(noun->here, sizeof noun->here, "[:, %d]", (int)n->neuron);
     snprintf(noun->all, sizeof noun->all, "[:, %d]", (int)n->neuron);
     return true;
 }
@@ -182,7 +196,7 @@ static bool neurons_enter(struct app *a)
         return false;
     app_jump_push(a);
     a->cur.site = site_of(a);
-    a->cur.row = n->row;
+    a->cur.row = n->row < 0 ? a->cur.row : n->row;
     a->cur.element = n->neuron;
     a->cur.view = VIEW_TENSOR;
     return true;
@@ -209,7 +223,7 @@ static void neurons_say(const struct app *a, struct bytes *b)
     for (int32_t i = 0; list && i < listed(a) && i < 10; i++) {
         bytes_addf(b, "neuron %d: activation ", (int)list[i].neuron);
         say_number(b, (double)list[i].value, 3, NUMBER_SIGN);
-        if (a->neurons_all && list[i].row < a->n) {
+        if (a->neurons_all && list[i].row >= 0 && list[i].row < a->n) {
             bytes_add_string(b, " at ");
             say_position(a, b, list[i].row);
         }
