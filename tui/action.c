@@ -24,6 +24,7 @@ const struct action action_table[ACTION_COUNT] = {
 #define NEURONS CTX_NEURONS
 #define SWEEP CTX_SWEEP
 #define ATTRIBUTION CTX_ATTRIBUTION
+#define GUEST ACTION_FOR_GUESTS
 #include "actions.def"
 };
 

@@ -22,6 +22,7 @@ enum {
     CTX_LINE = 1 << VIEW_COUNT,         /* a line is being typed */
     CTX_HELP = 1 << (VIEW_COUNT + 1),   /* the help list is open */
     CTX_LESSON = 1 << (VIEW_COUNT + 2), /* a lesson waits for its next step: before the view */
+    ACTION_FOR_GUESTS = 1 << (VIEW_COUNT + 3), /* no context: who may run it (share/host.h) */
     CTX_VIEWS = (1 << VIEW_COUNT) - 1,
     CTX_NOUNS = CTX_GRID | CTX_ATTENTION | CTX_LENS | CTX_HOOKS | CTX_TENSOR | CTX_HEADS |
                 CTX_NEURONS | CTX_ATTRIBUTION,

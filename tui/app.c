@@ -165,7 +165,7 @@ unsigned app_command(struct app *a, const char *command)
     }
     if (!lesson_is_acting(a) && present_refuses(a, id))
         return 0;
-    if (a->guest && !host_lets_guest(a, id, args))
+    if (a->guest && !host_lets_guest(a, id))
         return 0;
     return run_kept(a, id, command, args);
 }
@@ -403,12 +403,14 @@ static void take_pair(struct app *a)
 
 void app_begin(struct app *a, struct task *t)
 {
-    if (a->task) {
+    if (a->guest && !t->for_guests)
+        app_complain(a, "files are not for guests · ^] gives the keyboard back");
+    else if (a->task)
         app_complain(a, "still reading a file · again in a moment");
+    else
+        a->task = t;
+    if (a->task != t)
         t->free(t);
-        return;
-    }
-    a->task = t;
 }
 
 static void take_task(struct app *a)

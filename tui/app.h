@@ -35,6 +35,7 @@ struct task {
     struct session_task work;
     void (*finish)(struct app *a, struct task *t);
     void (*free)(struct task *t);
+    bool for_guests; /* reads no file: a watcher who has the keyboard may begin it */
 };
 
 enum show { SHOW_BASE, SHOW_EDITED, SHOW_DIFFERENCE, SHOW_COUNT };

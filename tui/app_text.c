@@ -306,7 +306,7 @@ unsigned app_line_accept(struct app *a)
             react = help_run(a, chosen);
     } else {
         line_history_add(&a->history[mode], text);
-        if (a->opt.state_folder)
+        if (a->opt.state_folder && !a->guest)
             state_history_add(a->opt.state_folder, (int)mode, text);
         react = run_line(a, mode, text);
         if (a->message_bad && a->mode == LINE_NONE && mode != LINE_SEARCH)

@@ -184,9 +184,9 @@ static void take_input(struct loop *l, const struct input *in)
 static void take_guest(void *to, const struct input *in)
 {
     struct loop *l = to;
-    l->app->guest = true;
+    host_guest(l->app, true);
     react(l, app_input(l->app, in));
-    l->app->guest = false;
+    host_guest(l->app, false);
     l->draw = l->asked = true;
     l->touched_ms = l->touched_ms ? l->touched_ms : now_ms();
 }
@@ -382,7 +382,7 @@ static void run(struct loop *l)
         int own_wait = shorter(saving, shorter(wait, shorter(key_wait, app_wait))),
             most = shorter(own_wait, shorter(room_wait, turns_in(l)));
         int got = poll(p, (nfds_t)(3 + n), most);
-        if (room && got >= 0 && share_serve(room, l->app, now_ms(), take_guest, l))
+        if (room && got >= 0 && host_serve(l->app, now_ms(), take_guest, l))
             l->draw = true;
         if (got < 0 && errno != EINTR)
             break;
@@ -393,7 +393,7 @@ static void run(struct loop *l)
             if (got == 0 && key_wait >= 0 && keys_timeout(&l->keys, &in))
                 take_input(l, &in);
             else if (got == 0 && wait < 0 && app_wait >= 0) {
-                react(l, app_timeout(l->app));
+                react(l, host_timeout(l->app));
                 l->draw = l->asked = true;
             }
             continue;

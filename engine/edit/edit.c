@@ -14,12 +14,13 @@
 #include "base/number.h"
 
 const struct edit_word edit_op_words[EDIT_OP_COUNT] = {
-#define EDIT_OP(id, text, help) [EDIT_##id] = {text, text, help},
+#define EDIT_OP(id, text, help) [EDIT_##id] = {text, text, help, EDIT_NAMES_NONE},
 #include "edit/edit.def"
 };
 
 const struct edit_word edit_value_words[EDIT_VALUE_COUNT] = {
-#define EDIT_VALUE(id, word, form, help) [EDIT_##id] = {word, form, help},
+#define EDIT_VALUE(id, word, names, form, help) \
+    [EDIT_##id] = {word, form, help, EDIT_NAMES_##names},
 #include "edit/edit.def"
 };
 
@@ -28,6 +29,12 @@ const char *const edit_mask_fn_names[EDIT_MASK_COUNT] = {"step", "sigmoid", "tan
 bool edit_changes_itself(enum edit_value_kind v)
 {
     return v == EDIT_CLAMP || v == EDIT_PROJECT_OUT || v == EDIT_WHITEN || v == EDIT_UNWHITEN;
+}
+
+bool edit_names_file(const struct edit *ed)
+{
+    return edit_value_words[ed->value].names == EDIT_NAMES_FILE ||
+           edit_value_words[ed->direction].names == EDIT_NAMES_FILE;
 }
 
 bool edit_reads_source(enum edit_value_kind v)

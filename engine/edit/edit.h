@@ -28,7 +28,7 @@ enum edit_op { /* EDIT_SET = EDIT_ADD += EDIT_SUB -= EDIT_MUL *= */
 };
 
 enum edit_value_kind { /* EDIT_NUMBER 0.5  EDIT_FROM from(RUN)  EDIT_MEAN mean() ... */
-#define EDIT_VALUE(id, word, form, help) EDIT_##id,
+#define EDIT_VALUE(id, word, names, form, help) EDIT_##id,
 #include "edit/edit.def"
                        EDIT_VALUE_COUNT
 };
@@ -38,6 +38,7 @@ struct edit_word {
     const char *word; /* "from", "+="; NULL for numbers */
     const char *form; /* "from(RUN)" */
     const char *help;
+    enum edit_names { EDIT_NAMES_NONE, EDIT_NAMES_FILE } names; /* is an argument a path? */
 };
 extern const struct edit_word edit_op_words[EDIT_OP_COUNT];
 extern const struct edit_word edit_value_words[EDIT_VALUE_COUNT];
@@ -56,6 +57,9 @@ extern const char *const edit_mask_fn_names[EDIT_MASK_COUNT];
 bool edit_changes_itself(enum edit_value_kind v);
 
 struct edit; /* one parsed edit; opaque, immutable */
+
+/* Would making it concrete read a file: file(), rows(), project_out(file()) ...? */
+bool edit_names_file(const struct edit *ed);
 
 /* Parse one edit.  The caller frees *out with edit_free.  Errors name the column and what would
  * work. */

@@ -466,7 +466,7 @@ static void documentation_is_complete(void **state)
     fclose(f);
     static const char *const want[] = {
 #define EDIT_OP(id, text, help) "| `" text "` | " help " |",
-#define EDIT_VALUE(id, word, form, help) "| `" form "` | " help " |",
+#define EDIT_VALUE(id, word, names, form, help) "| `" form "` | " help " |",
 #include "edit/edit.def"
     };
     for (size_t i = 0; i < sizeof want / sizeof *want; i++)

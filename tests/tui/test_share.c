@@ -489,42 +489,6 @@ static void test_keyboard(void **state)
     close(bob);
 }
 
-/* A guest looks and edits; files, the room and leaving are the teacher's. */
-static void test_guest(void **state)
-{
-    (void)state;
-    static const char *const refused[] = {"write x.txt",
-                                          "export nnsight x.py",
-                                          "ref a=/etc/passwd",
-                                          "image /etc/passwd",
-                                          "taker /etc/passwd",
-                                          "quit",
-                                          "suspend",
-                                          "share off",
-                                          "give ann",
-                                          "present open",
-                                          "copy",
-                                          "edit blocks.0.hook_mlp_out += file(\"x\", \"v\")"};
-    d.app->guest = true;
-    for (size_t i = 0; i < sizeof refused / sizeof *refused; i++) {
-        d.app->message[0] = 0;
-        assert_int_equal(app_command(d.app, refused[i]), 0);
-        assert_non_null(strstr(d.app->message, "not for guests"));
-    }
-    for (int i = 0; i < ACTION_COUNT;
-         i++) { /* what asks the driver for something does not come through */
-        unsigned asked = app_command(d.app, action_table[i].name);
-        assert_int_equal(asked & (REACT_QUIT | REACT_SUSPEND | REACT_COPY), 0);
-        assert_ptr_equal(d.app->share, room);
-        if (d.app->mode != LINE_NONE)
-            app_line_cancel(d.app);
-    }
-    app_command(d.app, "edit blocks.0.hook_mlp_out = 0");
-    driver_settle(&d);
-    assert_true(d.app->edits.n > 0);
-    d.app->guest = false;
-}
-
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
@@ -534,9 +498,9 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_room, close_room)
     const struct CMUnitTest tests[] = {
 
-        TEST(test_other_users), TEST(test_watching), TEST(test_kinds), TEST(test_blocks_for_all),
-        TEST(test_cursors),     TEST(test_hostile),  TEST(test_slow),  TEST(test_crowd),
-        TEST(test_keyboard),    TEST(test_guest)};
+        TEST(test_other_users),    TEST(test_watching), TEST(test_kinds),
+        TEST(test_blocks_for_all), TEST(test_cursors),  TEST(test_hostile),
+        TEST(test_slow),           TEST(test_crowd),    TEST(test_keyboard)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char line[64];
     snprintf(line, sizeof line, "rm -r %s", folder);

@@ -46,9 +46,10 @@ static void begin_copying(struct app *a)
         app_complain(a, "out of memory");
         return;
     }
-    *t = (struct copying_task){.task = {.work = {.run = compute}, .finish = take, .free = drop},
-                               .m = a->m,
-                               .scores = scores};
+    *t = (struct copying_task){
+        .task = {.work = {.run = compute}, .finish = take, .free = drop, .for_guests = true},
+        .m = a->m,
+        .scores = scores};
     app_begin(a, &t->task);
 }
 

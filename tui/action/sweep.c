@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "measure/sweep_kind.h"
 #include "sweeps.h"
 
 /* The pair's logit difference at the answer, else how far the answers move. */
@@ -57,6 +58,18 @@ static void put_there(const struct app *a, struct session_sweep *of)
     snprintf(of->with, sizeof of->with, fits ? "from(other)" : "zero");
 }
 
+/* What a guest has put there must be read to be known to name no file: with holes it is not. */
+static int may_put(const struct app *a, const char *with, struct err *e)
+{
+    char text[LIMIT_EDIT_TEXT] = "hook";
+    struct edit *ed = NULL;
+    int rc = sweep_kind_right(with, text + 4, sizeof text - 4, e);
+    if (!rc && a->guest && !(rc = edit_parse(&ed, text, e)))
+        rc = edit_list_may(&a->edits, ed, e);
+    edit_free(ed);
+    return rc;
+}
+
 unsigned act_SWEEP(struct app *a, const char *args)
 {
     struct session_sweep of = {.id = 0};
@@ -77,6 +90,10 @@ unsigned act_SWEEP(struct app *a, const char *args)
         }
         snprintf(of.kind, sizeof of.kind, "%s", k->name);
         args += n + strspn(args + n, " ");
+        if (*args && may_put(a, args, &e)) {
+            app_complain(a, "%s", e.text);
+            return 0;
+        }
     } else if (a->cur.view == VIEW_SWEEP && a->sweep.id) {
         of = a->sweep; /* once more, as things are now */
         of.paused = false;

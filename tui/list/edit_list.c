@@ -214,16 +214,26 @@ static int state_change(struct edit_list *l, int at, bool on, bool leave_out, co
     return rc;
 }
 
-/* Canonical text of an edit into buf. */
-static int canonical_text(const char *text, char buf[LIMIT_EDIT_TEXT], struct err *e)
+int edit_list_may(const struct edit_list *l, const struct edit *ed, struct err *e)
+{
+    return l->no_files && edit_names_file(ed)
+               ? err_set(e, ERR_BAD_INPUT,
+                         "an edit that reads a file is not for guests · ^] gives the keyboard back")
+               : 0;
+}
+
+/* Canonical text of a new edit into buf. */
+static int canonical_text(const struct edit_list *l, const char *text, char buf[LIMIT_EDIT_TEXT],
+                          struct err *e)
 {
     struct edit *ed = NULL;
     int rc = edit_parse(&ed, text, e);
-    if (rc < 0)
-        return rc;
-    print_named(ed, text, buf);
+    if (!rc)
+        rc = edit_list_may(l, ed, e);
+    if (!rc)
+        print_named(ed, text, buf);
     edit_free(ed);
-    return 0;
+    return rc;
 }
 
 int edit_list_add(struct edit_list *l, const char *text, struct err *e)
@@ -237,7 +247,7 @@ int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err
     int rc = 0;
     for (int i = 0; i < n && rc >= 0; i++) {
         char canonical[LIMIT_EDIT_TEXT];
-        rc = canonical_text(texts[i], canonical, e);
+        rc = canonical_text(l, texts[i], canonical, e);
         bytes_addf(&all, "%s%s", i ? "\n+" : "", rc < 0 ? "" : canonical);
     }
     if (rc >= 0)
@@ -249,7 +259,7 @@ int edit_list_add_all(struct edit_list *l, char *const *texts, int n, struct err
 int edit_list_replace(struct edit_list *l, int i, const char *text, struct err *e)
 {
     char canonical[LIMIT_EDIT_TEXT];
-    int rc = canonical_text(text, canonical, e);
+    int rc = canonical_text(l, text, canonical, e);
     return rc < 0 ? rc : state_change(l, i, true, false, canonical, e);
 }
 

@@ -19,10 +19,13 @@ struct edit_list {
     int n;
     char **past; /* states as text, oldest first; past[at] is the present */
     int n_past, at;
+    bool no_files; /* new edits that name a file are refused: a guest's (share/host.h) */
 };
 
 int edit_list_init(struct edit_list *l, struct err *e);
 void edit_list_free(struct edit_list *l);
+/* May this edit be a new one of the list? */
+int edit_list_may(const struct edit_list *l, const struct edit *ed, struct err *e);
 /* Parse and append one edit, switched on.  On failure the list is as before. */
 int edit_list_add(struct edit_list *l, const char *text, struct err *e);
 /* The same with n edits, in one step of the history. */
