@@ -1,6 +1,7 @@
 /* room.c - where shared explorers are found (see room.h). */
 #include "share/room.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -52,16 +54,27 @@ int room_user(const char *text, uid_t *uid, struct err *e)
 
 static int folder_of(uid_t uid, bool shared, char path[ROOM_PATH_MAX], struct err *e)
 {
+    static const char own[] = "/borescope";
     const char *run = getenv("XDG_RUNTIME_DIR");
-    int n = shared || uid != getuid() || !run || *run != '/'
-                ? snprintf(path, ROOM_PATH_MAX, "/tmp/borescope-%u%s", (unsigned)uid,
-                           shared ? "-shared" : "")
-                : snprintf(path, ROOM_PATH_MAX, "%s/borescope", run);
-    return n > 0 && n + ROOM_NAME_MAX + 2 < ROOM_PATH_MAX
+    int most = ROOM_PATH_MAX - 1 - ROOM_NAME_MAX - 1, n; /* a slash and a name follow */
+    if (shared || uid != getuid() || !run || *run != '/')
+        n = snprintf(path, ROOM_PATH_MAX, "/tmp/borescope-%u%s", (unsigned)uid,
+                     shared ? "-shared" : "");
+    else
+        n = snprintf(path, ROOM_PATH_MAX, "%s%s", run, own);
+    return n > 0 && n <= most
                ? 0
-               : err_set(e, ERR_SYSTEM,
-                         "XDG_RUNTIME_DIR is too long for a socket · %d bytes at most",
-                         ROOM_PATH_MAX - ROOM_NAME_MAX - 14);
+               : err_set(e, ERR_BAD_INPUT,
+                         "XDG_RUNTIME_DIR has %d bytes · %d at most, so that a socket in it can "
+                         "have a name · set a shorter one",
+                         n - (int)strlen(own), most - (int)strlen(own));
+}
+
+/* The socket of a name in a folder of folder_of. */
+static void socket_path(const char *folder, const char *name, char path[ROOM_PATH_MAX])
+{
+    int n = snprintf(path, ROOM_PATH_MAX, "%s/%.*s", folder, ROOM_NAME_MAX, name);
+    assert(n > 0 && n < ROOM_PATH_MAX);
 }
 
 /* A folder, `uid`'s own, that nobody else writes to; private ones are not to be read by others
@@ -88,6 +101,22 @@ static int make_folder(const char *path, bool shared, struct err *e)
     if (!rc && chmod(path, shared ? 0711 : 0700))
         rc = err_set(e, ERR_SYSTEM, "%s · %s", path, strerror(errno));
     return rc;
+}
+
+/* Whoever makes a socket there, or clears one away that nobody answers, does it alone: one that is
+ * bound and does not listen yet answers nobody either.  A descriptor to close. */
+static int lock_folder(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    while (fd >= 0 && flock(fd, LOCK_EX) && errno == EINTR) {
+    }
+    return fd;
+}
+
+static void unlock_folder(int lock)
+{
+    if (lock >= 0)
+        close(lock);
 }
 
 /* ---- sockets ---- */
@@ -124,6 +153,7 @@ static bool is_alive(const char *path)
     return fd >= 0 || access(path, F_OK) == 0;
 }
 
+/* The folder's lock is held. */
 static int bind_at(const char *path, bool shared, struct err *e)
 {
     struct sockaddr_un a = address(path);
@@ -142,22 +172,27 @@ static int bind_at(const char *path, bool shared, struct err *e)
 
 int room_listen(const char *name, bool shared, char path[ROOM_PATH_MAX], struct err *e)
 {
-    char folder[ROOM_PATH_MAX], word[ROOM_NAME_MAX + 1];
+    char folder[ROOM_PATH_MAX], word[ROOM_NAME_MAX + 1], other[ROOM_NAME_MAX + 1];
     int rc = folder_of(getuid(), shared, folder, e);
     if (!rc)
         rc = make_folder(folder, shared, e);
+    if (rc)
+        return rc;
     room_word(name, word);
-    for (int i = 1; !rc && i <= SAME_NAME_MAX; i++) {
-        if (i == 1)
-            snprintf(path, ROOM_PATH_MAX, "%.70s/%s", folder, word);
-        else
-            snprintf(path, ROOM_PATH_MAX, "%.70s/%.20s-%d", folder, word, i);
-        if (!is_alive(path))
-            return bind_at(path, shared, e);
+    int lock = lock_folder(folder), fd = -1;
+    bool free_one = false;
+    for (int i = 1; !free_one && i <= SAME_NAME_MAX; i++) {
+        snprintf(other, sizeof other, "%.*s-%d", ROOM_NAME_MAX - 3, word, i);
+        socket_path(folder, i == 1 ? word : other, path);
+        free_one = !is_alive(path);
     }
-    return rc ? rc
-              : err_set(e, ERR_BAD_INPUT, "%d sessions are called %s · share under another name",
-                        SAME_NAME_MAX, word);
+    if (free_one)
+        fd = bind_at(path, shared, e);
+    else
+        fd = err_set(e, ERR_BAD_INPUT, "%d sessions are called %s · share under another name",
+                     SAME_NAME_MAX, word);
+    unlock_folder(lock);
+    return fd;
 }
 
 void room_leave(int fd, const char *path)
@@ -194,18 +229,21 @@ int room_accept(int fd, uid_t *uid)
 static int list_folder(const char *folder, struct bytes *names)
 {
     DIR *d = opendir(folder);
-    int n = 0;
+    int n = 0, lock = lock_folder(folder);
     for (const struct dirent *f; d && (f = readdir(d));) {
         char path[ROOM_PATH_MAX];
         struct stat st;
-        if (snprintf(path, sizeof path, "%s/%s", folder, f->d_name) >= ROOM_PATH_MAX ||
-            lstat(path, &st) || !S_ISSOCK(st.st_mode) || !is_alive(path))
+        if (strlen(f->d_name) > ROOM_NAME_MAX)
+            continue; /* not made here */
+        socket_path(folder, f->d_name, path);
+        if (lstat(path, &st) || !S_ISSOCK(st.st_mode) || !is_alive(path))
             continue;
         bytes_addf(names, "%s%s", n ? " " : "", f->d_name);
         n++;
     }
     if (d)
         closedir(d);
+    unlock_folder(lock);
     return n;
 }
 
@@ -222,7 +260,7 @@ static int find_only(char path[ROOM_PATH_MAX], struct err *e)
         size_t at = names.len;
         int n = list_folder(folder, &names);
         if (n == 1 && !names.failed)
-            snprintf(path, ROOM_PATH_MAX, "%.70s/%.*s", folder, ROOM_NAME_MAX, names.data + at);
+            socket_path(folder, names.data + at, path);
         bytes_add_string(&names, n ? " " : "");
         found += n;
     }
@@ -251,7 +289,8 @@ static int find_named(const char *name, char path[ROOM_PATH_MAX], uid_t *owner, 
         return err_set(e, ERR_BAD_INPUT, "not the name of a session: \"%.40s\"", name);
     for (int shared = slash != NULL; shared < 2 && !rc; shared++) {
         rc = folder_of(*owner, shared, folder, e);
-        snprintf(path, ROOM_PATH_MAX, "%.70s/%s", folder, name);
+        if (!rc)
+            socket_path(folder, name, path);
         if (!rc && access(path, F_OK) == 0)
             return check_folder(folder, *owner, shared, e);
     }
@@ -271,7 +310,9 @@ int room_connect(const char *name, char shown[ROOM_PATH_MAX], struct err *e)
     else if (by_path)
         rc = snprintf(path, sizeof path, "%s", name) < ROOM_PATH_MAX
                  ? 0
-                 : err_set(e, ERR_BAD_INPUT, "%.40s… is too long for a socket", name);
+                 : err_set(e, ERR_BAD_INPUT,
+                           "%.40s… has %zu bytes · a socket's path has %d at most", name,
+                           strlen(name), ROOM_PATH_MAX - 1);
     else
         rc = find_named(name, path, &owner, e);
     if (rc)
