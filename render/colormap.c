@@ -8,6 +8,7 @@
 
 #include <assert.h>
 #include <math.h>
+#include <pthread.h>
 
 enum { POINTS = 9 };
 
@@ -60,24 +61,59 @@ uint32_t color_of_index(int index)
     return cube[i / 36] << 16 | cube[i / 6 % 6] << 8 | cube[i % 6];
 }
 
-/* Squared distance weighted by how much a channel adds to brightness. */
-static int distance(uint32_t a, uint32_t b)
+/* A colour in Oklab (Bjorn Ottosson, "A perceptual color space for image processing", 2020):
+ * lightness 0..1, green to red, blue to yellow. */
+struct lab {
+    double v[3];
+};
+
+static double linear(int value)
 {
-    static const int weight[3] = {3, 6, 1};
-    int sum = 0;
-    for (int c = 0; c < 3; c++) {
-        int d = channel(a, c) - channel(b, c);
-        sum += weight[c] * d * d;
-    }
-    return sum;
+    double v = value / 255.0;
+    return v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4);
 }
 
+static struct lab lab_of(uint32_t rgb)
+{
+    static const double cone[3][3] = {{0.4122214708, 0.5363325363, 0.0514459929},
+                                      {0.2119034982, 0.6806995451, 0.1073969566},
+                                      {0.0883024619, 0.2817188376, 0.6299787005}};
+    static const double axis[3][3] = {{0.2104542553, 0.7936177850, -0.0040720468},
+                                      {1.9779984951, -2.4285922050, 0.4505937099},
+                                      {0.0259040371, 0.7827717662, -0.8086757660}};
+    double root[3];
+    struct lab lab = {{0}};
+    for (int i = 0; i < 3; i++)
+        root[i] = cbrt(cone[i][0] * linear(channel(rgb, 0)) + cone[i][1] * linear(channel(rgb, 1)) +
+                       cone[i][2] * linear(channel(rgb, 2)));
+    for (int i = 0; i < 3; i++)
+        lab.v[i] = axis[i][0] * root[0] + axis[i][1] * root[1] + axis[i][2] * root[2];
+    return lab;
+}
+
+static struct lab palette[256];
+static pthread_once_t palette_once = PTHREAD_ONCE_INIT;
+
+static void palette_fill(void)
+{
+    for (int i = 0; i < 256; i++)
+        palette[i] = lab_of(color_of_index(i));
+}
+
+/* As the eye has it: nearest in red, green and blue, dark violets and blues would be greys. */
 static int nearest(uint32_t rgb, int first, int count)
 {
+    pthread_once(&palette_once, palette_fill);
+    struct lab want = lab_of(rgb);
     int best = first;
-    for (int i = first + 1; i < first + count; i++)
-        if (distance(rgb, color_of_index(i)) < distance(rgb, color_of_index(best)))
-            best = i;
+    double least = INFINITY;
+    for (int i = first; i < first + count; i++) {
+        double sum = 0;
+        for (int k = 0; k < 3; k++)
+            sum += (palette[i].v[k] - want.v[k]) * (palette[i].v[k] - want.v[k]);
+        best = sum < least ? i : best;
+        least = sum < least ? sum : least;
+    }
     return best;
 }
 
@@ -95,10 +131,8 @@ double color_luminance(uint32_t rgb)
 {
     static const double weight[3] = {0.2126, 0.7152, 0.0722};
     double sum = 0;
-    for (int c = 0; c < 3; c++) {
-        double v = channel(rgb, c) / 255.0;
-        sum += weight[c] * (v <= 0.04045 ? v / 12.92 : pow((v + 0.055) / 1.055, 2.4));
-    }
+    for (int c = 0; c < 3; c++)
+        sum += weight[c] * linear(channel(rgb, c));
     return sum;
 }
 

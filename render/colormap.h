@@ -28,7 +28,8 @@ enum color_depth {
     COLOR_DEPTH_TRUE,
     COLOR_DEPTH_COUNT
 };
-/* Index of the nearest colour: 16..255 of xterm's palette (the first 16 are the user's), or 0..15.
+/* Index of the colour that looks nearest (in Oklab): 16..255 of xterm's palette (the first 16 are
+ * the user's), or 0..15.
  */
 int color_nearest_256(uint32_t rgb);
 int color_nearest_16(uint32_t rgb);

@@ -84,19 +84,41 @@ static void palette_colours_are_their_own_nearest(void **state)
     assert_int_equal(color_nearest_256(0x5f87b0), 67);
 }
 
-/* Over the whole map, rounding to 256 colours moves brightness by little and never turns it around
- * by much. */
-static void order_survives_256_colours(void **state)
+/* Fewer colours keep the order of a map's brightness, and its steps: no run of one colour is long.
+ */
+static void order_survives_few_colours(void **state)
 {
     (void)state;
-    double highest = 0;
-    for (int i = 0; i < 256; i++) {
-        double l = color_luminance(
-            color_of_index(color_nearest_256(colormap_entry(COLORMAP_SEQUENTIAL, i))));
-        assert_true(l > highest - 0.06);
-        highest = l > highest ? l : highest;
+    static const struct {
+        int (*nearest)(uint32_t rgb);
+        double falls; /* of luminance, at most */
+        int steps, longest;
+    } of[] = {{color_nearest_16, 0, 6, 80}, {color_nearest_256, 0.02, 16, 55}};
+    for (int d = 0; d < 2; d++) {
+        double highest = 0;
+        int was = -1, steps = 0, run = 0;
+        for (int i = 0; i < 256; i++) {
+            int index = of[d].nearest(colormap_entry(COLORMAP_SEQUENTIAL, i));
+            double l = color_luminance(color_of_index(index));
+            assert_true(l >= highest - of[d].falls);
+            highest = l > highest ? l : highest;
+            steps += index != was;
+            run = index == was ? run + 1 : 1;
+            assert_true(run <= of[d].longest);
+            was = index;
+        }
+        assert_true(highest > 0.7 && steps >= of[d].steps);
     }
-    assert_true(highest > 0.7);
+}
+
+/* A map of colours has no greys in it, in few colours either. */
+static void colours_stay_colours(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 256; i++) {
+        uint32_t c = color_of_index(color_nearest_256(colormap_entry(COLORMAP_SEQUENTIAL, i)));
+        assert_false((c >> 16) == (c >> 8 & 255) && (c & 255) == (c >> 8 & 255));
+    }
 }
 
 static void text_is_readable_over_everything(void **state)
@@ -137,7 +159,8 @@ int main(void)
                                        cmocka_unit_test(diverging_is_even_and_its_sides_differ),
                                        cmocka_unit_test(ends_clamp_and_nan_differs),
                                        cmocka_unit_test(palette_colours_are_their_own_nearest),
-                                       cmocka_unit_test(order_survives_256_colours),
+                                       cmocka_unit_test(order_survives_few_colours),
+                                       cmocka_unit_test(colours_stay_colours),
                                        cmocka_unit_test(text_is_readable_over_everything),
                                        cmocka_unit_test(text_stays_readable_in_few_colours)};
     return cmocka_run_group_tests_name("colormap", tests, NULL, NULL);
