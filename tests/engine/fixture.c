@@ -97,6 +97,31 @@ float *fixture_values(const struct kn_view *v)
     return values;
 }
 
+void fixture_spoil(const char *from, const char *to, const char *tensor)
+{
+    struct err e = {0};
+    size_t len;
+    char *bytes;
+    if (file_read_all(from, 1 << 28, &bytes, &len, &e) < 0)
+        fail_msg("%s", e.text);
+    struct checkpoint *st = fixture_tensors(from);
+    const struct st_tensor *t = checkpoint_find(st, tensor);
+    assert_non_null(t);
+    const char *first = t->data;
+    for (size_t i = 0; i < checkpoint_count(st); i++) { /* the one that lies first */
+        const char *data = checkpoint_at(st, i)->data;
+        first = data < first ? data : first;
+    }
+    uint64_t text;
+    memcpy(&text, bytes, sizeof text);
+    const float nan = NAN;
+    memcpy(bytes + sizeof text + text + ((const char *)t->data - first), &nan, sizeof nan);
+    FILE *f = fopen(to, "wb");
+    assert_true(f && fwrite(bytes, 1, len, f) == len && !fclose(f));
+    checkpoint_close(st);
+    free(bytes);
+}
+
 struct js_doc *fixture_json(const struct checkpoint *st, const char *key)
 {
     const char *text = checkpoint_metadata(st, key);

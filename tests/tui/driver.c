@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "../backend.h"
+#include "save/image_file.h"
 #include "unit.h"
+
+#define IMAGE "tests/fixtures/images/rgb.png"
 
 void driver_open(struct driver *d, const char *model, const int32_t *tokens, int32_t n, int w,
                  int h)
@@ -32,6 +35,9 @@ void driver_open_app(struct driver *d, const char *model, const struct app_optio
     assert_int_equal(keymap_parse(&d->map, "default", text, len, &warnings), 0);
     struct app_options o = *options;
     o.model = d->m;
+    if (d->m->cfg.patch_size && image_file_open(d->m, IMAGE, &d->image, &e) < 0)
+        fail_msg("%s", e.text);
+    o.image = d->image;
     o.keymap = &d->map;
     o.fixed = true;
     d->app = calloc(1, sizeof *d->app);
@@ -50,6 +56,7 @@ void driver_close(struct driver *d)
     free(d->app);
     keymap_free(&d->map);
     frame_free(&d->frame);
+    image_drop(d->image);
     model_close(d->m);
     kn_close(d->be);
 }

@@ -7,6 +7,7 @@
 struct driver {
     struct kn_backend *be;
     struct model *m;
+    struct image_input *image; /* of a model that takes one */
     struct session *s;
     struct keymap map;
     struct app *app;

@@ -3,7 +3,6 @@
  */
 #include "command.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,27 +60,6 @@ static void operations_are_counted(void **state)
     js_close(doc);
 }
 
-/* A copy of the model file in which the first element of a tensor is NaN. */
-static void spoil(const char *from, const char *to, const char *tensor)
-{
-    struct checkpoint *st = fixture_tensors(from);
-    const struct st_tensor *first = checkpoint_at(st, 0), *t = checkpoint_find(st, tensor);
-    size_t len, header;
-    char *bytes = file_read(from, &len);
-    uint64_t text;
-    memcpy(&text, bytes, sizeof text);
-    for (size_t i = 0; i < checkpoint_count(st); i++) /* the one that lies first */
-        if ((const char *)checkpoint_at(st, i)->data < (const char *)first->data)
-            first = checkpoint_at(st, i);
-    header = sizeof text + (size_t)text;
-    const float nan = NAN;
-    memcpy(bytes + header + ((const char *)t->data - (const char *)first->data), &nan, sizeof nan);
-    FILE *f = fopen(to, "wb");
-    assert_true(f && fwrite(bytes, 1, len, f) == len && !fclose(f));
-    checkpoint_close(st);
-    free(bytes);
-}
-
 static void the_first_hook_with_a_nan_is_named(void **state)
 {
     (void)state;
@@ -97,7 +75,7 @@ static void the_first_hook_with_a_nan_is_named(void **state)
     FILE *f = fopen(config, "wb");
     assert_true(f && fwrite(text, 1, len, f) == len && !fclose(f));
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        spoil(GPT2 "/model.safetensors", model, cases[i].tensor);
+        fixture_spoil(GPT2 "/model.safetensors", model, cases[i].tensor);
         struct result r = RUN("check", folder, "--tokens", "1,2,3", "--json");
         assert_int_equal(r.status, 1);
         struct js_doc *doc = js_parse("check", r.out, r.out_len, NULL);
