@@ -81,8 +81,11 @@ void canvas_dump_plain(const struct canvas *c, struct bytes *out);
 /* The same with SGR colours and attributes; every line ends in the default style.  COLOR_DEPTH_NONE
  * keeps the attributes. */
 void canvas_dump_ansi(const struct canvas *c, enum color_depth depth, struct bytes *out);
-/* For tests: one letter per style instead of the text ("." for the default one), then a line per
- * letter: "a ffffff on 440154 bold". */
-void canvas_dump_styles(const struct canvas *c, struct bytes *out);
+/* The style as a terminal of this depth shows it: the nearest of xterm's colours for 16 and 256,
+ * attributes alone for none. */
+struct canvas_style canvas_style_shown(struct canvas_style st, enum color_depth depth);
+/* For tests: one letter per style as shown instead of the text ("." for the default one), then a
+ * line per letter: "a ffffff on 440154 bold". */
+void canvas_dump_styles(const struct canvas *c, enum color_depth depth, struct bytes *out);
 
 #endif

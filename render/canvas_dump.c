@@ -63,8 +63,20 @@ static void add_sgr(struct bytes *out, enum color_depth depth, struct canvas_sty
     bytes_add_char(out, 'm');
 }
 
-/* The style as it matters at this depth. */
-static struct canvas_style style_shown(struct canvas_style st, enum color_depth depth)
+struct canvas_style canvas_style_shown(struct canvas_style st, enum color_depth depth)
+{
+    if (depth == COLOR_DEPTH_NONE)
+        return canvas_plain(st.attr);
+    if (depth == COLOR_DEPTH_TRUE)
+        return st;
+    int fg, bg;
+    color_nearest_pair(depth, st.fg, st.bg, &fg, &bg);
+    return canvas_style(fg < 0 ? COLOR_DEFAULT : color_of_index(fg),
+                        bg < 0 ? COLOR_DEFAULT : color_of_index(bg), st.attr);
+}
+
+/* What differs at this depth: colours that are rounded to the same ones are kept apart. */
+static struct canvas_style style_sent(struct canvas_style st, enum color_depth depth)
 {
     return depth == COLOR_DEPTH_NONE ? canvas_plain(st.attr) : st;
 }
@@ -76,11 +88,11 @@ void canvas_dump_ansi(const struct canvas *c, enum color_depth depth, struct byt
         struct canvas_style now = canvas_plain(0);
         int end = c->w;
         while (end > 0 && strcmp(row[end - 1].text, " ") == 0 &&
-               style_shown(row[end - 1].style, depth).bg == COLOR_DEFAULT &&
+               style_sent(row[end - 1].style, depth).bg == COLOR_DEFAULT &&
                !(row[end - 1].style.attr & (CANVAS_REVERSE | CANVAS_UNDERLINE)))
             end--;
         for (int x = 0; x < end; x++) {
-            struct canvas_style st = style_shown(row[x].style, depth);
+            struct canvas_style st = style_sent(row[x].style, depth);
             if (!style_equal(st, now))
                 add_sgr(out, depth, st);
             now = st;
@@ -100,7 +112,7 @@ static void add_color(struct bytes *out, uint32_t rgb)
         bytes_addf(out, "%06x", (unsigned)rgb);
 }
 
-void canvas_dump_styles(const struct canvas *c, struct bytes *out)
+void canvas_dump_styles(const struct canvas *c, enum color_depth depth, struct bytes *out)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
     static const char *const attr[] = {" bold", " dim", " reverse", " underline"};
@@ -108,7 +120,7 @@ void canvas_dump_styles(const struct canvas *c, struct bytes *out)
     size_t count = 0;
     for (int y = 0; y < c->h; y++) {
         for (int x = 0; x < c->w; x++) {
-            struct canvas_style st = row_of(c, y)[x].style;
+            struct canvas_style st = canvas_style_shown(row_of(c, y)[x].style, depth);
             size_t i = 0;
             while (i < count && !style_equal(seen[i], st))
                 i++;

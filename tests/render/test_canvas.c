@@ -14,7 +14,7 @@ static void assert_plain(const struct canvas *c, const char *expected)
 static void assert_styles(const struct canvas *c, const char *expected)
 {
     struct bytes out = {0};
-    canvas_dump_styles(c, &out);
+    canvas_dump_styles(c, COLOR_DEPTH_TRUE, &out);
     assert_string_equal(out.data, expected);
     bytes_free(&out);
 }

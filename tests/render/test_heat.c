@@ -16,7 +16,7 @@ static void assert_dumps(const struct canvas *c, const char *plain, const char *
     canvas_dump_plain(c, &out);
     assert_string_equal(out.data, plain);
     bytes_clear(&out);
-    canvas_dump_styles(c, &out);
+    canvas_dump_styles(c, COLOR_DEPTH_TRUE, &out);
     if (styles)
         assert_string_equal(out.data, styles);
     bytes_free(&out);

@@ -76,7 +76,7 @@ static bool texts(struct bytes *out)
         return false;
     canvas_put(c, canvas_rect(c), 0, 0, canvas_plain(CANVAS_BOLD), "text");
     canvas_dump_ansi(c, COLOR_DEPTH_TRUE, out);
-    canvas_dump_styles(c, out);
+    canvas_dump_styles(c, COLOR_DEPTH_TRUE, out);
     canvas_free(c);
     struct json_out j;
     json_out_begin(&j, out);
