@@ -25,6 +25,9 @@ enum option_id {
 #define SET_TEXT ON(prompt), ON(from_stdin), ON(tokens), ON(bos), ON(no_bos), ON(help)
 #define SET_PROMPT SET_TEXT, ON(image)
 #define SET_EDITS ON(token_types), ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs)
+#define SET_TEXTS                                                                                  \
+    ON(bos), ON(no_bos), ON(paragraphs), ON(format), ON(field), ON(label), ON(window), ON(stride), \
+        ON(limit), ON(limit_tokens), ON(skip), ON(sample), ON(seed)
 #define SET_SCREEN ON(other), ON(pair), ON(keymap)
 #define SET_TERMINAL ON(graphics), ON(color), ON(no_mouse), ON(present)
 #define SET_TABLE ON(json), ON(tsv)

@@ -95,6 +95,11 @@ struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct 
     return parse(name, bytes, len, 0, e);
 }
 
+struct js_doc *js_parse_texts(const char *name, const char *bytes, size_t len, struct err *e)
+{
+    return parse(name, bytes, len, JSON_DECODE_INT_AS_REAL, e);
+}
+
 struct js_doc *js_take(const char *name, json_t *root, struct err *e)
 {
     struct js_doc *doc = calloc(1, sizeof *doc);

@@ -31,10 +31,12 @@ struct js_node {
 /* `name` is what messages call the document (copied).  The bytes may be freed afterwards.
  * NULL and *e on failure. */
 struct js_doc *js_parse(const char *name, const char *bytes, size_t len, struct err *e);
+/* The same for a document of which no integer is wanted: those may be of any size, and js_int finds
+ * none. */
+struct js_doc *js_parse_texts(const char *name, const char *bytes, size_t len, struct err *e);
 /* Read and parse a regular file; messages call it by `path`. */
 struct js_doc *js_open(const char *path, struct err *e);
-/* The same for a file of which no integer is wanted: those may be of any size, and js_int finds
- * none. */
+/* The same, as js_parse_texts. */
 struct js_doc *js_open_texts(const char *path, struct err *e);
 /* A document from a tree, which it takes, also on failure. */
 struct js_doc *js_take(const char *name, struct json_t *root, struct err *e);

@@ -36,6 +36,8 @@ enum {
     LIMIT_REFERENCE_BYTES = 1 << 27, /* of the file of a reference set */
     LIMIT_REFERENCE_PROMPTS = 1 << 18,
     LIMIT_REFERENCE_TOKENS = 1 << 24, /* of all its prompts */
+    LIMIT_TEXT_BYTES = 1 << 27,       /* of one text of a set */
+    LIMIT_TEXT_FILES = 1 << 20,       /* of a folder of texts */
     LIMIT_MEAN_BYTES = 1 << 28,       /* of one hook's mean over a reference set */
     LIMIT_CAPTURE_BYTES = 1 << 28,    /* of values, such as captured tensors, read together */
     LIMIT_STACK_BYTES = 1 << 30,      /* of one stack of residual components */

@@ -96,6 +96,9 @@ int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int
  * starts with it).  *ids is malloc'ed.  Refuses an empty result and prompts past LIMIT_TOKENS. */
 int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
                  int32_t *n, struct err *e);
+/* The same of a text of any length, whose tokens may be more than one run takes, or none. */
+int model_encode(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
+                 int32_t *n, struct err *e);
 /* Check n tokens: ids inside the vocabulary; n within the trained context, which is an error for
  * learned positions and only sets *over (may be NULL) for rotary ones. */
 int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,

@@ -101,17 +101,22 @@ static int ids_read(const char *text, size_t len, int32_t **ids, int32_t *n, str
     return 0;
 }
 
+/* At least one token and no more than can be run, or *ids is freed. */
+static int count_check(int32_t **ids, int32_t n, const char *give, struct err *e)
+{
+    if (n > 0 && n <= LIMIT_TOKENS)
+        return 0;
+    free(*ids);
+    *ids = NULL;
+    return n ? err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)n,
+                       LIMIT_TOKENS)
+             : err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give %s", give);
+}
+
 int model_ids(const char *text, size_t len, int32_t **ids, int32_t *n, struct err *e)
 {
     int rc = ids_read(text, len, ids, n, e);
-    if (!rc && (*n == 0 || *n > LIMIT_TOKENS)) {
-        rc = *n ? err_set(e, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)*n,
-                          LIMIT_TOKENS)
-                : err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give ids like 1,2,3");
-        free(*ids);
-        *ids = NULL;
-    }
-    return rc;
+    return rc ? rc : count_check(ids, *n, "ids like 1,2,3", e);
 }
 
 int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int32_t *n,
@@ -144,26 +149,26 @@ int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int
     return rc;
 }
 
-int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
+int model_encode(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
                  int32_t *n, struct err *e)
 {
     struct token_list l = {0};
     if (model_takes_ids(m))
-        return model_ids(text, len, ids, n, e);
+        return ids_read(text, len, ids, n, e);
     bool prepend = bos < 0 ? m->cfg.prepend_bos : bos != 0;
     int rc = tokenizer_encode_from(m->tok, prepend ? m->cfg.bos_id : -1, text, len, &l, e);
-    if (!rc && l.count == 0)
-        rc = err_set(e, ERR_BAD_INPUT, "prompt · it has no tokens · give some text");
-    else if (!rc && l.count > LIMIT_TOKENS)
-        rc = err_set(e, ERR_BAD_INPUT, "prompt · %zu tokens · at most %d can be run", l.count,
-                     LIMIT_TOKENS);
-    if (!rc) {
-        *ids = l.id;
-        *n = (int32_t)l.count;
-        l.id = NULL;
-    }
-    token_list_free(&l);
+    if (rc)
+        token_list_free(&l);
+    else
+        *ids = l.id, *n = (int32_t)l.count;
     return rc;
+}
+
+int model_tokens(const struct model *m, const char *text, size_t len, int bos, int32_t **ids,
+                 int32_t *n, struct err *e)
+{
+    int rc = model_encode(m, text, len, bos, ids, n, e);
+    return rc ? rc : count_check(ids, *n, model_takes_ids(m) ? "ids like 1,2,3" : "some text", e);
 }
 
 int model_check_tokens(const struct model *m, const int32_t *ids, int32_t n, bool *over,

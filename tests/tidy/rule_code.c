@@ -19,8 +19,8 @@ static const struct arrow {
 
 /* The engine's folders: each may include itself and those before it, so that calls have no circle.
  */
-static const char *const engine_folders[] = {"base", "token",   "model",   "names", "edit",
-                                             "run",  "measure", "session", "lib"};
+static const char *const engine_folders[] = {"base", "token",   "model", "names",   "edit",
+                                             "run",  "measure", "lab",   "session", "lib"};
 
 /* Index of the folder that a path "FOLDER/..." begins with, or -1. */
 static int engine_folder(const char *path)

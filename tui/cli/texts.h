@@ -1,0 +1,14 @@
+/* texts.h - a set of texts as the command line names it: TEXTS, --window and what stands beside it.
+ * Tested in tests/tui/test_cli_texts.c. */
+#ifndef CLI_TEXTS_H
+#define CLI_TEXTS_H
+
+#include "cli.h"
+#include "lab/texts.h"
+
+/* What the options say; ERR_USAGE for an unknown --format.  Their strings are argv's. */
+int texts_options(struct cli *c, struct texts_options *out);
+/* The set that the command's second word names, for c->m; texts_close. */
+int texts_open_named(struct cli *c, struct texts **out);
+
+#endif
