@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lesson/lesson_play.h"
+#include "list/patch.h"
 #include "share/host.h"
 #include "run/run.h"
 #include "sweeps.h"
@@ -371,7 +372,8 @@ void app_want(struct app *a, struct session_want *w)
                                           .prompts = &other,
                                           .n_prompts = a->other_tokens != NULL,
                                           .sets = a->sets,
-                                          .n_sets = a->n_sets},
+                                          .n_sets = a->n_sets,
+                                          .align = patch_align(a)},
                                .wants = a->wants.item,
                                .n_wants = a->wants.n,
                                .task = a->task ? &a->task->work : NULL,

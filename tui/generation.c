@@ -168,6 +168,7 @@ void generation_ask(struct app *a, struct beside *b, const struct session_want *
         if (!side)
             return;
         side->target.input = run_ids(t->tokens, g->n_prompt + t->n);
+        side->target.paired = g->n_prompt;
         if (v == VOICE_CLEAN)
             side->target.n_edits = 0;
         int32_t row = g->n_prompt + t->n - 1;

@@ -24,7 +24,8 @@ enum option_id {
 #define OPTION_SET(...) ((const uint8_t[]){__VA_ARGS__, OPTION_COUNT})
 #define SET_TEXT ON(prompt), ON(from_stdin), ON(tokens), ON(bos), ON(no_bos), ON(help)
 #define SET_PROMPT SET_TEXT, ON(image)
-#define SET_EDITS ON(token_types), ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs)
+#define SET_EDITS \
+    ON(token_types), ON(edits), ON(taker), ON(taker_params), ON(runs), ON(refs), ON(align)
 #define SET_TEXTS                                                                                  \
     ON(bos), ON(no_bos), ON(paragraphs), ON(format), ON(field), ON(label), ON(window), ON(stride), \
         ON(limit), ON(limit_tokens), ON(skip), ON(sample), ON(seed)

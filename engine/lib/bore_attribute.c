@@ -18,7 +18,6 @@ static_assert((int)BORE_AXES_MAX >= (int)ATTRIBUTE_RANK_MAX &&
 struct asked {
     struct attribute_options of;
     struct metric metric;
-    enum token_align align;
     char from[LIMIT_NAME];
 };
 
@@ -48,8 +47,6 @@ static int ask(const struct bore_model *m, const struct bore_pass *p,
     int rc = h->method ? attribute_method_parse(h->method, &of->method, e) : 0;
     if (!rc && of->method == ATTRIBUTE_DLA && h->kind)
         rc = attribute_part_parse(h->kind, &of->part, e);
-    if (!rc && h->align)
-        rc = token_align_parse(h->align, &a->align, e);
     const char *kind = h->kind ? h->kind : of->method == ATTRIBUTE_GRAD ? "score" : "resid_pre";
     if (!rc && of->method <= ATTRIBUTE_IG && !(of->kind = sweep_kind_find(kind, e)))
         rc = err_code(e);
@@ -69,7 +66,6 @@ static int attribute_row(const struct bore_model *m, const struct bore_pass *p,
         rc = model_check_tokens(m->m, row.tokens, row.n, NULL, e);
     if (!rc)
         rc = bore_target(m, p, &row, &t, e);
-    t.align = a->align;
     if (!rc)
         rc = pair_open(&pair, m->m, m->cache_bytes, e);
     if (!rc)

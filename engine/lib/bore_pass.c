@@ -217,6 +217,8 @@ int bore_target(const struct bore_model *m, const struct bore_pass *p, const str
         .edits = edits,
         .prompts = prompts};
     int rc = edits && prompts ? 0 : err_memory(e, "%d edits", p->n_edits);
+    if (!rc && p->align)
+        rc = token_align_parse(p->align, &out.align, e);
     for (int i = 0; !rc && i < p->n_prompts; i++)
         if (!(rc = prompt_make(m, &p->prompts[i], &prompts[i], e)))
             out.n_prompts++;

@@ -284,6 +284,9 @@ struct bore_pass {
     int n_edits;
     const struct bore_prompt *prompts;
     int n_prompts;
+    /* Which positions of prompts of another length than the row's from(NAME) without pos= reads:
+     * "end", "token" (the same tokens), or "index" (NULL), which refuses them. */
+    const char *align;
     const struct bore_prompt *references; /* of mean(NAME) and resample(NAME): those of one name are
                                              a set, in their order */
     int n_references;
@@ -589,12 +592,11 @@ struct bore_attribute {
     const char *method; /* "atp" (NULL): (put - value) * gradient, attribution patching; "ig":
                            integrated gradients; "eap", "eap-ig": edges between heads and MLPs;
                            "dla": direct logit attribution; "grad": the slope itself */
-    const char *kind;  /* atp, ig, grad: as of bore_sweep (NULL: "resid_pre", of grad "score"); dla:
-                          "layer" (NULL), "head", "head_pos", "neuron", "pos" */
-    const char *with;  /* what is put there: "zero", "from(clean)", "mean(ref)", "*= 0.5"; NULL:
-                          from() the only prompt of the pass, zero without one */
-    int steps;         /* of ig and eap-ig; 0 = 5 */
-    const char *align; /* positions of prompts of other lengths: "index" (NULL), "end", "token" */
+    const char *kind; /* atp, ig, grad: as of bore_sweep (NULL: "resid_pre", of grad "score"); dla:
+                         "layer" (NULL), "head", "head_pos", "neuron", "pos" */
+    const char *with; /* what is put there: "zero", "from(clean)", "mean(ref)", "*= 0.5"; NULL:
+                         from() the only prompt of the pass, zero without one */
+    int steps;        /* of ig and eap-ig; 0 = 5 */
 };
 struct bore_attribution {
     int n_axes;

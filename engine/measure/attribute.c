@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "base/nearest.h"
-#include "run/prompt_align.h"
 
 static const struct {
     const char *name, *meaning;
@@ -437,15 +436,6 @@ static int attribute_map(struct attribution *out, struct pair *p, const struct p
     return rc;
 }
 
-/* Do the pair's own edits say which positions of other prompts they read? */
-static int edits_check(const struct pair *p, const struct pair_target *t, struct err *e)
-{
-    const struct edit_program *edits = pair_program(p);
-    int rc = edits ? prompt_align_check(t, edits, e) : 0;
-    edit_program_free((struct edit_program *)(uintptr_t)edits);
-    return rc;
-}
-
 int attribute(struct attribution *out, struct pair *p, const struct pair_target *t,
               const struct metric *m, const struct attribute_options *o, struct err *e)
 {
@@ -455,8 +445,6 @@ int attribute(struct attribution *out, struct pair *p, const struct pair_target 
     int rc = 0;
     if (o->steps < 0 || o->steps > ATTRIBUTE_STEPS_MAX)
         return err_set(e, ERR_BAD_INPUT, "%d steps · 1..%d", o->steps, ATTRIBUTE_STEPS_MAX);
-    if ((rc = edits_check(p, t, e)) != 0)
-        return rc;
     if (o->method == ATTRIBUTE_DLA)
         return attribute_direct(out, r, m, o->part, e);
     rc = metric_value(m, r, base, &a.metric, e);

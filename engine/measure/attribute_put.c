@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "edit/reference.h"
-#include "run/prompt_align.h"
 #include "run/reference_mean.h"
 #include "run/run_parts.h"
 
@@ -86,8 +85,6 @@ int attribute_put_open(struct attribute_put *u, struct pair *p, const struct pai
     with.edits = u->edits, with.on = NULL, with.n_edits = u->n_edits;
     if (!rc)
         rc = pair_edits_resolve(&u->resolved, run_model(u->base), &with, false, &u->program, e);
-    if (!rc)
-        rc = prompt_align_check(t, u->program, e);
     if (rc)
         return rc;
     if (!(u->reads = calloc((size_t)u->program->n_sources + 1, sizeof(struct run *))))

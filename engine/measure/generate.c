@@ -263,6 +263,7 @@ static int row_open(const struct generation *g, struct row *row, const struct pa
     memcpy(row->tokens, t->input.tokens, (size_t)t->input.n * sizeof *row->tokens);
     row->now = *t;
     row->now.input.tokens = row->tokens;
+    row->now.paired = t->input.n;
     return 0;
 }
 

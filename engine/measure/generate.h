@@ -2,7 +2,8 @@
  *
  * Each new token is one more row of each prompt's run; rows of several prompts go through the
  * products together.  Edits are resolved anew for every length, so that [-1] follows the last
- * position.  Tested in tests/engine/test_generate.c. */
+ * position; from() of a prompt of another length is paired with the prompt, and new positions with
+ * nothing (pair.h).  Tested in tests/engine/test_generate.c. */
 #ifndef GENERATE_H
 #define GENERATE_H
 

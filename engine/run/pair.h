@@ -32,9 +32,11 @@ struct pair_target {
     int32_t n_prompts;
     struct reference_set *const *sets; /* for mean(REF) and resample(REF) */
     int32_t n_sets;
-    /* Which position of a further prompt from() without pos= reads: the same one, or as
-     * prompt_align.h has it. */
+    /* Which position of a further prompt of another length from() without pos= reads
+     * (prompt_align.h); of none by index. */
     enum token_align align;
+    int32_t
+        paired; /* not 0: positions from here on followed the prompt, and none stands for them */
 };
 
 /* A copy of all that a target points to but the rows of its input, which it has none of; edits,

@@ -22,7 +22,7 @@ static bool is_answer(const struct pair_edits *p, const struct pair_target *t, b
     const struct pair_target *was = &p->from;
     if (!p->program || p->gradients != gradients || was->input.n != t->input.n ||
         was->n_edits != t->n_edits || was->n_sets != t->n_sets || was->align != t->align ||
-        (t->align != TOKEN_ALIGN_INDEX && !pair_prompts_same(was, t)))
+        was->paired != t->paired || !pair_prompts_same(was, t))
         return false;
     for (int32_t i = 0; i < t->input.n; i++)
         if (was->input.tokens[i] != (t->input.tokens ? t->input.tokens[i] : 0))
@@ -62,7 +62,7 @@ int pair_edits_resolve(struct pair_edits *p, const struct model *m, const struct
         if (!rc)
             rc = edit_resolve(&fresh.program, f->edits, f->on, f->n_edits, &ctx, e);
         struct prompt_maps maps = {0};
-        if (!rc && t->align != TOKEN_ALIGN_INDEX)
+        if (!rc)
             rc = prompt_align(&maps, f, fresh.program, e);
         prompt_maps_free(&maps);
         if (rc) {

@@ -73,7 +73,8 @@ int pair_target_copy(struct pair_target *to, const struct pair_target *from, str
                                .n_prompts = from->n_prompts,
                                .sets = sets,
                                .n_sets = from->n_sets,
-                               .align = from->align};
+                               .align = from->align,
+                               .paired = from->paired};
     return ok ? 0 : err_memory(e, "edits and prompts");
 }
 

@@ -15,6 +15,12 @@ void prompt_maps_free(struct prompt_maps *maps)
     *maps = (struct prompt_maps){0};
 }
 
+/* Positions of the prompt itself. */
+static int32_t prompt_length(const struct pair_target *t)
+{
+    return t->paired ? t->paired : t->input.n;
+}
+
 /* The prompt that an instruction reads position for position, or -1. */
 static int32_t read_by(const struct pair_target *t, const struct edit_instr *a)
 {
@@ -30,28 +36,28 @@ static int32_t read_by(const struct pair_target *t, const struct edit_instr *a)
 static int instr_check(const struct pair_target *t, const struct edit_instr *a, struct err *e)
 {
     char name[LIMIT_NAME];
-    int32_t k = read_by(t, a);
-    if (k < 0 || t->prompts[k].n == t->input.n)
+    int32_t k = read_by(t, a), n = prompt_length(t);
+    if (k < 0 || t->prompts[k].n == n)
         return 0;
     if (site_is_attention(a->site.id))
         return err_set(e, ERR_BAD_INPUT,
                        "%s · run %s has %d tokens, the prompt %d · patterns have two positions and "
                        "cannot be paired: prompts of one length can",
-                       site_name(a->site, name), a->source_name, (int)t->prompts[k].n,
-                       (int)t->input.n);
+                       site_name(a->site, name), a->source_name, (int)t->prompts[k].n, (int)n);
     if (t->align == TOKEN_ALIGN_INDEX)
         return err_set(e, ERR_BAD_INPUT,
-                       "run %s has %d tokens, the prompt %d · --align end or token says which "
-                       "positions belong together",
-                       a->source_name, (int)t->prompts[k].n, (int)t->input.n);
+                       "run %s has %d tokens, the prompt %d · --align end or token (:align in the "
+                       "explorer) says which positions belong together, from(%s, pos=N) names one",
+                       a->source_name, (int)t->prompts[k].n, (int)n, a->source_name);
     return 0;
 }
 
-int prompt_align_check(const struct pair_target *t, const struct edit_program *p, struct err *e)
+static int check(const struct pair_target *t, const struct edit_program *p, struct err *e)
 {
     int rc = 0;
     for (int32_t i = 0; i < p->n_instrs && !rc; i++)
-        rc = instr_check(t, &p->instrs[i], e);
+        if ((rc = instr_check(t, &p->instrs[i], e)) && p->instrs[i].edit < t->n_edits)
+            err_prefix(e, "edit %d", (int)p->instrs[i].edit + 1);
     return rc;
 }
 
@@ -61,8 +67,9 @@ static int map_find(struct prompt_maps *maps, const struct pair_target *t, int32
 {
     const struct pair_prompt *from = &t->prompts[k];
     const struct run_input *own = &t->input;
+    int32_t n = prompt_length(t);
     *out = NULL;
-    if (t->align == TOKEN_ALIGN_INDEX || (t->align == TOKEN_ALIGN_END && from->n == own->n))
+    if (t->align == TOKEN_ALIGN_INDEX || (t->align == TOKEN_ALIGN_END && from->n == n))
         return 0;
     if (!maps->map) {
         if (!(maps->map = calloc((size_t)t->n_prompts, sizeof *maps->map)))
@@ -71,12 +78,14 @@ static int map_find(struct prompt_maps *maps, const struct pair_target *t, int32
     }
     if (!maps->map[k]) {
         int32_t *map = malloc(((size_t)own->n + 1) * sizeof *map);
-        int rc = map ? token_align(own->tokens, own->n, from->tokens, from->n, t->align, map, e)
+        int rc = map ? token_align(own->tokens, n, from->tokens, from->n, t->align, map, e)
                      : err_memory(e, "aligning prompts");
         if (rc) {
             free(map);
             return rc;
         }
+        for (int32_t i = n; i < own->n; i++)
+            map[i] = -1;
         maps->map[k] = map;
     }
     *out = maps->map[k];
@@ -108,7 +117,7 @@ int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct e
     struct edit_instr *list = NULL;
     int32_t n = 0;
     bool split = false;
-    int rc = prompt_align_check(t, p, e);
+    int rc = check(t, p, e);
     for (int32_t i = 0; i < p->n_instrs && !rc; i++) {
         const struct edit_instr *a = &p->instrs[i];
         const int32_t *map = NULL;

@@ -1,7 +1,7 @@
 /* prompt_align.h - from() of a prompt of another length: which of its positions stand for the
  * prompt's, as a target's `align` says.
  *
- * One thread at a time.  Tested in tests/engine/test_sweep.c and
+ * One thread at a time.  Tested in tests/engine/test_prompt_align.c, tests/engine/test_sweep.c and
  * tests/engine/test_attribute_align.c. */
 #ifndef PROMPT_ALIGN_H
 #define PROMPT_ALIGN_H
@@ -16,11 +16,10 @@ struct prompt_maps {
 };
 void prompt_maps_free(struct prompt_maps *maps);
 
-/* ERR_BAD_INPUT where p reads, position for position, a prompt of another length than t's input
- * and t->align is TOKEN_ALIGN_INDEX; or a pattern of it, which has two positions, however. */
-int prompt_align_check(const struct pair_target *t, const struct edit_program *p, struct err *e);
-/* Check, then have p, which must be the caller's alone, read the position that stands for each: one
- * instruction for every position, none for those without one. */
+/* Have p, which must be the caller's alone, read the position that stands for each: one instruction
+ * for every position, none for those without one.  ERR_BAD_INPUT where p reads, position for
+ * position, a prompt of another length than t's prompt and t->align is TOKEN_ALIGN_INDEX; or a
+ * pattern of it, which has two positions, however.  One of t's own edits is named by its number. */
 int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct edit_program *p,
                  struct err *e);
 

@@ -240,9 +240,7 @@ static void test_unaligned_refused(void **state)
     opened_begin(&o, "gpt2");
     for (int i = 0; i < 2; i++) {
         char why[LIMIT_NAME];
-        snprintf(why, sizeof why,
-                 "run clean has %d tokens, the prompt 9 · --align end or token says which "
-                 "positions belong together",
+        snprintf(why, sizeof why, "run clean has %d tokens, the prompt 9 · --align end or token",
                  (int)lengths[i]);
         put_prompt(&o, longer, lengths[i], TOKEN_ALIGN_INDEX);
         for (int m = ATTRIBUTE_ATP; m <= ATTRIBUTE_EAP_IG; m++)
@@ -255,8 +253,7 @@ static void test_unaligned_refused(void **state)
     put_prompt(&o, longer, 11, TOKEN_ALIGN_INDEX);
     assert_int_equal(edit_parse(&edit, "blocks.0.attn.hook_z[3] = from(clean)", &e), 0);
     o.target.edits = &edit, o.target.n_edits = 1;
-    put_prompt(&o, longer, 11, TOKEN_ALIGN_INDEX);
-    refuse(&o, (struct attribute_options){.method = ATTRIBUTE_DLA}, "--align end or token");
+    assert_int_equal(pair_sync(o.pair, &o.target, NULL, &e), ERR_BAD_INPUT);
     o.target.n_edits = 0;
     put_prompt(&o, longer, 11, TOKEN_ALIGN_END);
     refuse(&o,

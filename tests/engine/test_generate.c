@@ -211,7 +211,8 @@ static void rows_are_what_they_are_alone(const char *name, const char *const *te
                                     .edits = edits,
                                     .n_edits = n_edits,
                                     .prompts = &corrupt,
-                                    .n_prompts = 1};
+                                    .n_prompts = 1,
+                                    .align = TOKEN_ALIGN_END};
     }
     products = 0;
     if (generate(f.m, t, PROMPTS, EACH, &o, -1, cache * PROMPTS, hear, &all, &e))

@@ -237,9 +237,18 @@ static void test_patching_between_rows(void **state)
     struct bore_tensor x, y;
     library_ok(bore_cache_get(donor, names[0], &x, &e), &e);
     library_ok(bore_cache_get(got, names[0], &y, &e), &e);
-    assert_memory_equal(x.data + 3 * x.stride[1], y.data + 3 * y.stride[1],
-                        (size_t)x.shape[2] * sizeof(float));
+    size_t row = (size_t)x.shape[2] * sizeof(float);
+    assert_memory_equal(x.data + 3 * x.stride[1], y.data + 3 * y.stride[1], row);
+    bore_cache_free(got);
+    prompt.n = 8; /* of another length: paired, or refused */
+    assert_int_equal(bore_run(l.m, &p, NULL, &e), BORE_BAD_INPUT);
+    assert_non_null(strstr(e.text, "edit 1 · run other has 8 tokens, the prompt 9"));
+    p.align = "end";
+    got = library_cache(l.m, &p, names, 1);
+    library_ok(bore_cache_get(got, names[0], &y, &e), &e);
+    assert_memory_equal(x.data + 2 * x.stride[1], y.data + 3 * y.stride[1], row);
     bore_cache_free(donor), bore_cache_free(got);
+    prompt.n = 9;
     p.n_prompts = 0;
     assert_int_equal(bore_run(l.m, &p, NULL, &e), BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "other"));

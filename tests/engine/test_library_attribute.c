@@ -118,7 +118,8 @@ static void test_aligned(void **state)
     opened_begin(&o, "llama");
     int n = o.l.pass.cols, short_n = n - 3;
     o.prompt.n = short_n;
-    struct bore_attribution a = found(&o, &(struct bore_attribute){.align = "end"});
+    o.l.pass.align = "end";
+    struct bore_attribution a = found(&o, &(struct bore_attribute){0});
     struct bore_cache *own = stream(&o, o.l.pass.tokens, n, true),
                       *other = stream(&o, o.source, short_n, false);
     struct bore_tensor x = tensor(own, "blocks.1.hook_resid_pre"),
@@ -158,11 +159,11 @@ static void test_refusals(void **state)
     refused(&o, &(struct bore_attribute){.method = "dla", .kind = "z"}, "neuron");
     refused(&o, &(struct bore_attribute){.with = "from(nobody)"}, "nobody");
     refused(&o, &(struct bore_attribute){.method = "ig", .steps = 5000}, "1000");
-    refused(&o, &(struct bore_attribute){.align = "middle"}, "index, end or token");
+    o.l.pass.align = "middle";
+    refused(&o, NULL, "index, end or token");
+    o.l.pass.align = NULL;
     o.prompt.n--;
-    refused(&o, NULL,
-            "run clean has 8 tokens, the prompt 9 · --align end or token says which positions "
-            "belong together");
+    refused(&o, NULL, "run clean has 8 tokens, the prompt 9 · --align end or token");
     struct bore_prompt two[2] = {o.prompt, o.prompt};
     two[1].name = "other";
     o.l.pass.prompts = two, o.l.pass.n_prompts = 2;

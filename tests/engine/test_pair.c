@@ -80,7 +80,7 @@ static const char *const edit_pool[] = {
     "blocks.0.mlp.hook_post[3:, 1] += 1",
     "blocks.1.attn.hook_pattern[0, 3, 1] = 0",
     "hook_embed[4] = mean()",
-    "blocks.1.hook_mlp_out[1] = from(other)",
+    "blocks.1.hook_mlp_out[1] = from(other, pos=1)",
     "blocks.0.attn.hook_pattern[0, 1, 3] = 0.5", /* attention sees a later position */
     "unembed.hook_out[-1, 3] = 2",
     "ln_final.hook_scale[2] *= 2",
@@ -306,7 +306,7 @@ static void sources_do_not_pile_up(void **state)
     assert_int_equal(pair_open(&p, f.m, 0, NULL), 0);
     for (int i = 0; i < PROMPTS; i++) {
         snprintf(names[i], sizeof names[i], "p%d", i);
-        snprintf(text, sizeof text, "blocks.1.hook_resid_pre[2] = from(p%d)", i);
+        snprintf(text, sizeof text, "blocks.1.hook_resid_pre[2] = from(p%d, pos=2)", i);
         assert_int_equal(edit_parse(&ed[i], text, NULL), 0);
         for (int k = 0; k < 8; k++)
             tokens[i][k] = (i * 8 + k) % f.m->cfg.d_vocab;

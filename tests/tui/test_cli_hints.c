@@ -97,7 +97,7 @@ static const struct hint table[] = {
              "the nearest is base · name one: --run corupt=TEXT"),
     {"the nearest is corrupt",
      {"run", "teach", PROMPT, "--run", "corrupt=a", "-e", "hook_embed = from(corupt)"}},
-    {"position 14 is asked for, that run has 0..1",
+    {"run corrupt has 2 tokens, the prompt 15 · --align end or token",
      {"run", "teach", PROMPT, "--run", "corrupt=a", "-e", "hook_embed = from(corrupt)"}},
     {"position 7 is asked for, that run has 0..1",
      {"run", "teach", PROMPT, "--run", "corrupt=a", "-e", "hook_embed = from(corrupt, pos=7)"}},

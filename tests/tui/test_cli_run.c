@@ -293,10 +293,46 @@ static void token_types(void **state)
                    "knows no token types");
 }
 
+/* from() of a shorter run, paired as --align says, is the same with each position written out. */
+static void runs_of_other_lengths_are_paired(void **state)
+{
+    (void)state;
+#define SHORTER(file)                                                                              \
+    "run", GPT2, "--tokens", "3,17,42,8,26", "--run", "c=9,8,5", "-c", "blocks.2.hook_resid_post", \
+        "-o", file
+#define ROW(to, from) "-e", "blocks.1.hook_resid_pre[" #to "] = from(c, pos=" #from ")"
+    static const char *const names[] = {"a.safetensors", "b.safetensors", "c.safetensors"};
+    char *folder = folder_make(), *file[3];
+    struct checkpoint *st[3];
+    for (int i = 0; i < 3; i++)
+        file[i] = folder_path(folder, names[i]);
+    struct result r[] = {
+        RUN(SHORTER(file[0]), "--align", "end", "-e", "blocks.1.hook_resid_pre = from(c)"),
+        RUN(SHORTER(file[1]), ROW(2, 0), ROW(3, 1), ROW(4, 2)),
+        RUN(SHORTER(file[2]), "--align", "token", "-e", "blocks.1.hook_resid_pre = from(c)")};
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(r[i].status, 0);
+        st[i] = fixture_tensors(file[i]);
+        result_free(&r[i]);
+    }
+    const struct st_tensor *t = checkpoint_at(st[0], 0);
+    assert_memory_equal(t->data, checkpoint_at(st[1], 0)->data, t->nbytes);
+    assert_true(memcmp(t->data, checkpoint_at(st[2], 0)->data, t->nbytes) != 0); /* 8 is 8's */
+    for (int i = 0; i < 3; i++)
+        checkpoint_close(st[i]), free(file[i]);
+    folder_remove(folder);
+    assert_refused(RUN("run", GPT2, "--tokens", "3,17,42", "--run", "c=9,8", "-e",
+                       "blocks.1.hook_resid_pre[0] = from(c)"),
+                   1, "edit 1 · run c has 2 tokens, the prompt 3 · --align end or token");
+#undef SHORTER
+#undef ROW
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(token_types),
+        cmocka_unit_test(runs_of_other_lengths_are_paired),
         cmocka_unit_test(captures_are_the_library_s_values),
         cmocka_unit_test(a_checkpoint_without_a_head),
         cmocka_unit_test(asking_for_a_site_switches_it_on),

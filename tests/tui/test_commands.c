@@ -127,7 +127,7 @@ static void test_first_patch_says_what_comes(void **state)
     shows("15 of 15 positions pair with its 17 by token · P copies");
     app_command(d.app, "edit blocks.1.hook_mlp_out[-1] = from(other)");
     driver_settle(&d);
-    shows("read by index: the other prompt has 17 tokens, this one 15");
+    shows("the other prompt has 17 tokens, this one 15 · paired by token");
 }
 
 /* ---- edits that do not fit ---- */

@@ -94,9 +94,10 @@ int app_edit_add(struct app *a, const char *text)
     if (r == 0) {
         a->cur.edit = a->edits.n - 1;
         app_say(a, "edit %d: %s", a->edits.n, a->edits.text[a->edits.n - 1]);
-        if (strstr(a->edits.text[a->edits.n - 1], "from(other)") && a->n_other != a->n)
-            app_say(a, "read by index: the other prompt has %d tokens, this one %d · P pairs them",
-                    (int)a->n_other, (int)a->n);
+        if (strstr(a->edits.text[a->edits.n - 1], "from(other)") &&
+            patch_align(a) != TOKEN_ALIGN_INDEX)
+            app_say(a, "edit %d: the other prompt has %d tokens, this one %d · paired by %s",
+                    a->edits.n, (int)a->n_other, (int)a->n, token_align_names[a->align]);
     }
     return finish_new(a, r, &e, a->edits.n - 1, a->edits.n);
 }

@@ -28,6 +28,11 @@ void patch_describe(const struct app *a, struct bytes *out)
                (int)a->n_other, token_align_names[a->align]);
 }
 
+enum token_align patch_align(const struct app *a)
+{
+    return a->other_tokens && a->n_other != a->n ? a->align : TOKEN_ALIGN_INDEX;
+}
+
 static int32_t partner_of(const struct app *a, int32_t row)
 {
     return a->partner && row < a->n ? a->partner[row] : -1;

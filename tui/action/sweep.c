@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "app.h"
+#include "list/patch.h"
 #include "measure/sweep_kind.h"
 #include "sweeps.h"
 
@@ -109,7 +110,7 @@ unsigned act_SWEEP(struct app *a, const char *args)
         snprintf(of.with, sizeof of.with, "%s", args);
     else
         put_there(a, &of);
-    of.align = a->other_tokens && a->n_other != a->n ? a->align : TOKEN_ALIGN_INDEX;
+    of.align = patch_align(a);
     pair_metric(a, of.metric, sizeof of.metric);
     sweeps_begin(a, &of);
     return 0;

@@ -15,7 +15,6 @@ struct asked {
     struct cli *c;
     struct pair_target target;
     struct attribute_options opt;
-    enum token_align align;
     char *metric;
     struct metric parsed;
     char from[LIMIT_NAME];
@@ -51,8 +50,6 @@ static int options_read(struct asked *a)
                                    &a->c->err);
         rc = to->kind ? 0 : err_code(&a->c->err);
     }
-    if (!rc && o->align)
-        rc = token_align_parse(o->align, &a->align, &a->c->err);
     to->steps = o->steps;
     return rc;
 }
@@ -82,7 +79,6 @@ static int open_run(struct asked *a)
         rc = cli_prompt(c, false);
     if (!rc)
         rc = cli_target(c, &a->target);
-    a->target.align = a->align;
     if (!rc)
         rc = with_choose(a);
     if (!rc)
@@ -105,7 +101,7 @@ static int exact_values(struct asked *a, struct attribute_shown *x)
                                   a->metric};
     struct sweep_want w = {.kind = a->opt.kind->name,
                            .with = a->opt.with,
-                           .align = a->align,
+                           .align = a->target.align,
                            .edits = a->target.edits,
                            .n_edits = a->target.n_edits,
                            .sets = a->target.sets,

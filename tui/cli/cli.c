@@ -376,7 +376,7 @@ int cli_target(struct cli *c, struct pair_target *t)
                               .n_prompts = c->n_prompts,
                               .sets = c->sets,
                               .n_sets = c->opt->refs.n};
-    return rc;
+    return rc || !c->opt->align ? rc : token_align_parse(c->opt->align, &t->align, &c->err);
 }
 
 int cli_edit_weights(struct cli *c)

@@ -75,6 +75,7 @@ int cli_export(struct cli *c)
                              .n_edits = t.n_edits,
                              .prompts = t.prompts,
                              .n_prompts = t.n_prompts,
+                             .align = t.align,
                              .sets = t.sets,
                              .n_sets = t.n_sets,
                              .captures = names,

@@ -257,6 +257,7 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
                            .n_receivers = o->receiver.n,
                            .freeze_mlp = o->freeze_mlp,
                            .normalize = normalize,
+                           .align = a->target.align,
                            .edits = a->target.edits,
                            .n_edits = a->target.n_edits,
                            .sets = a->target.sets,
@@ -264,9 +265,7 @@ static int sweep_and_print(struct asked *a, const char *kind, const char *normal
                            .prompts = a->prompts,
                            .n_prompts = a->n_prompts,
                            .cache_bytes = cli_cache_bytes(c)};
-    int rc = o->align ? token_align_parse(o->align, &w.align, &c->err) : 0;
-    if (!rc)
-        rc = sweep_open(&s, c->m, &w, &c->err);
+    int rc = sweep_open(&s, c->m, &w, &c->err);
     if (!rc)
         rc = compute(c, s);
     struct bytes text = {0};

@@ -10,6 +10,7 @@
 #include "edit/edit_form.h"
 #include "edit/reference.h"
 #include "model/gguf.h"
+#include "run/prompt_align.h"
 #include "text.h"
 
 enum { SET_TOKENS_MAX = 50000 };
@@ -73,6 +74,20 @@ static int check_lengths(const struct exporter *x)
     return rc;
 }
 
+/* from() of a prompt of another length, as the run reads it. */
+static int pair_positions(const struct export *in, struct edit_program *p, struct err *e)
+{
+    const struct pair_target t = {.input = run_ids(in->tokens, in->n),
+                                  .n_edits = in->n_edits,
+                                  .prompts = in->prompts,
+                                  .n_prompts = in->n_prompts,
+                                  .align = in->align};
+    struct prompt_maps maps = {0};
+    int rc = prompt_align(&maps, &t, p, e);
+    prompt_maps_free(&maps);
+    return rc;
+}
+
 static int resolve_edits(struct exporter *x)
 {
     const struct export *in = x->x;
@@ -88,6 +103,8 @@ static int resolve_edits(struct exporter *x)
     int rc = x->prog ? 0 : edit_resolve(&x->prog, in->edits, in->on, in->n_edits, &ctx, x->e);
     for (int32_t i = 0; !rc && i < x->prog->n_instrs; i++)
         rc = check_run(in, &x->prog->instrs[i], x->e);
+    if (!rc && !in->program)
+        rc = pair_positions(in, x->prog, x->e);
     if (!rc)
         rc = check_lengths(x);
     size_t n = rc ? 0

@@ -26,6 +26,7 @@ struct export
     const struct edit_program *program; /* those that are on, resolved; NULL: not yet */
     const struct pair_prompt *prompts;  /* what from(NAME) reads */
     int32_t n_prompts;
+    enum token_align align; /* how the program, if it is not given, pairs their positions */
     struct reference_set *const *sets; /* what mean(REF) and resample(REF) read */
     int32_t n_sets;
     const char *const *captures; /* names and patterns, as -c */
