@@ -85,10 +85,10 @@ const char *model_skipped_note(const struct model *m, char *buf, size_t size);
 
 /* Has it no tokenizer, so that texts are ids: "1,2,3", with commas or blanks between them? */
 bool model_takes_ids(const struct model *m);
-/* Those ids, at least one; *ids is malloc'ed. */
+/* Those ids (token_ids.h), at least one; *ids is malloc'ed. */
 int model_ids(const char *text, size_t len, int32_t **ids, int32_t *n, struct err *e);
 /* A prompt that shows something where none was given: a sentence, one with a gap for a model that
- * fills gaps, ids without a tokenizer.  *text and *ids are malloc'ed. */
+ * fills gaps, ids for one that reads no such text.  *text and *ids are malloc'ed. */
 int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int32_t *n,
                  struct err *e);
 /* Text -> ids, exactly those where model_takes_ids.  bos: 1 prepend, 0 do not, -1 as

@@ -12,6 +12,7 @@
 #include "model/checkpoint.h"
 #include "model/gguf.h"
 #include "model/model.h"
+#include "token/token_ids.h"
 
 /* ---- the beginning of a text ---- */
 
@@ -75,32 +76,6 @@ bool model_takes_ids(const struct model *m)
     return strcmp(tokenizer_kind(m->tok), "none") == 0;
 }
 
-/* Ids with commas or blanks between them.  *ids is malloc'ed. */
-static int ids_read(const char *text, size_t len, int32_t **ids, int32_t *n, struct err *e)
-{
-    int32_t *out = malloc((len / 2 + 1) * sizeof *out), count = 0;
-    if (!out)
-        return err_memory(e, "token ids");
-    for (size_t i = 0; i < len;) {
-        if (text[i] && strchr(", \t\r\n", text[i])) {
-            i++;
-            continue;
-        }
-        int64_t v = 0;
-        size_t from = i;
-        for (; i < len && text[i] >= '0' && text[i] <= '9' && v <= INT32_MAX; i++)
-            v = v * 10 + (text[i] - '0');
-        if (i == from || v > INT32_MAX || (i < len && !strchr(", \t\r\n", text[i]))) {
-            free(out);
-            return err_set(e, ERR_BAD_INPUT,
-                           "not token ids, and no tokenizer reads text here · ids like 1,2,3");
-        }
-        out[count++] = (int32_t)v;
-    }
-    *ids = out, *n = count;
-    return 0;
-}
-
 /* At least one token and no more than can be run, or *ids is freed. */
 static int count_check(int32_t **ids, int32_t n, const char *give, struct err *e)
 {
@@ -115,8 +90,25 @@ static int count_check(int32_t **ids, int32_t n, const char *give, struct err *e
 
 int model_ids(const char *text, size_t len, int32_t **ids, int32_t *n, struct err *e)
 {
-    int rc = ids_read(text, len, ids, n, e);
+    int rc = token_ids_read(text, len, ids, n, e);
     return rc ? rc : count_check(ids, *n, "ids like 1,2,3", e);
+}
+
+/* Ids all over the vocabulary, and the same as text. */
+static int sample_ids(const struct config *cfg, char *text, size_t room, int32_t **ids, int32_t *n,
+                      struct err *e)
+{
+    int32_t count = cfg->n_ctx < 16 ? cfg->n_ctx : 16;
+    size_t at = 0; /* 11 bytes each at most */
+    *ids = malloc((size_t)count * sizeof **ids);
+    if (!*ids)
+        return err_memory(e, "prompt");
+    for (int32_t i = 0; i < count; i++) {
+        (*ids)[i] = (int32_t)((i + 1) * (int64_t)7919 % cfg->d_vocab);
+        at += (size_t)snprintf(text + at, room - at, "%s%d", i ? "," : "", (int)(*ids)[i]);
+    }
+    *n = count;
+    return 0;
 }
 
 int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int32_t *n,
@@ -124,22 +116,16 @@ int model_sample(const struct model *m, int bos, char **text, int32_t **ids, int
 {
     static const char words[] = "When Mary and John went to the store, John gave a bag to";
     const struct config *cfg = &m->cfg;
-    size_t len = 0, at, room = 256;
+    size_t len = 0, room = 256;
     const char *mask = cfg->mask_id >= 0 ? tokenizer_text(m->tok, cfg->mask_id, &len) : NULL;
     char *out = malloc(room);
     if (!out)
         return err_memory(e, "prompt");
     snprintf(out, room, "%s%s%.*s%s", words, mask ? " " : "", mask && len < 32 ? (int)len : 0,
              mask ? mask : "", mask ? "." : "");
-    int rc = model_tokens(m, out, strlen(out), bos, ids, n, e);
-    if (rc) { /* no tokenizer for text: ids all over the vocabulary */
-        int32_t count = cfg->n_ctx < 16 ? cfg->n_ctx : 16;
-        at = 0; /* 11 bytes each at most */
-        for (int32_t i = 0; i < count; i++)
-            at += (size_t)snprintf(out + at, room - at, "%s%d", i ? "," : "",
-                                   (int)((i + 1) * (int64_t)7919 % cfg->d_vocab));
-        rc = ids_read(out, at, ids, n, e);
-    }
+    int rc = model_takes_ids(m) ? ERR_BAD_INPUT : model_tokens(m, out, strlen(out), bos, ids, n, e);
+    if (rc == ERR_BAD_INPUT) /* this text is none to it */
+        rc = sample_ids(cfg, out, room, ids, n, e);
     if (!rc && *n > cfg->n_ctx)
         *n = cfg->n_ctx;
     if (rc)
@@ -153,8 +139,12 @@ int model_encode(const struct model *m, const char *text, size_t len, int bos, i
                  int32_t *n, struct err *e)
 {
     struct token_list l = {0};
-    if (model_takes_ids(m))
-        return ids_read(text, len, ids, n, e);
+    if (model_takes_ids(m)) {
+        int bad = token_ids_read(text, len, ids, n, e);
+        if (bad == ERR_BAD_INPUT)
+            err_prefix(e, "no tokenizer reads text here");
+        return bad;
+    }
     bool prepend = bos < 0 ? m->cfg.prepend_bos : bos != 0;
     int rc = tokenizer_encode_from(m->tok, prepend ? m->cfg.bos_id : -1, text, len, &l, e);
     if (rc)

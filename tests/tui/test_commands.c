@@ -388,7 +388,7 @@ static void test_ids(void **state)
     driver_keys(&d, "p");
     assert_string_equal(line_text(&d.app->line), "3,1 4");
     driver_keys(&d, "x");
-    shows("not token ids, and no tokenizer reads text here");
+    shows("no tokenizer reads text here · token ids \"3,1 4x\" · expected whole numbers");
     driver_keys(&d, "<Esc>t5<Space>7<Enter>");
     assert_int_equal(d.app->pair[0], 5);
     assert_int_equal(d.app->pair[1], 7);

@@ -15,6 +15,7 @@
 #include "text.h"
 #include "input/token_word.h"
 #include "run/weight_copy.h"
+#include "token/token_ids.h"
 
 const struct command command_table[] = {
 #define COMMAND(name, words, arguments, options, help) \
@@ -125,34 +126,6 @@ int cli_stdin(char **text, size_t *len, struct err *e)
     return b.failed ? err_set(e, ERR_SYSTEM, "standard input · out of memory") : 0;
 }
 
-int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e)
-{
-    size_t count = 0;
-    int32_t *out = malloc((strlen(text) / 2 + 1) * sizeof *out);
-    if (!out)
-        return err_memory(e, "token ids");
-    static const char space[] = " \t\r\n";
-    bool comma = false; /* a number must follow */
-    for (const char *p = text + strspn(text, space); *p || comma;) {
-        char *end;
-        errno = 0;
-        long v = strtol(p, &end, 10);
-        if (end == p || errno || v < 0 || v > INT32_MAX || !strchr(", \t\r\n", *end)) {
-            free(out);
-            return err_set(e, ERR_BAD_INPUT,
-                           "token ids \"%.40s\" · expected whole numbers like 1,2,3 · %s\"%.20s\"",
-                           text, *p ? "at " : "nothing follows the last comma", p);
-        }
-        out[count++] = (int32_t)v;
-        p = end + strspn(end, space);
-        comma = *p == ',';
-        p += comma ? 1 + strspn(p + 1, space) : 0;
-    }
-    *ids = out;
-    *n = (int32_t)count;
-    return 0;
-}
-
 int cli_bos(const struct options *o)
 {
     return o->bos ? 1 : o->no_bos ? 0 : -1;
@@ -187,12 +160,7 @@ static int tokens_of(struct cli *c, const char *text, size_t len, int32_t **ids,
 /* A prompt that is given as ids: exactly these. */
 static int ids_of(struct cli *c, const char *text, int32_t **ids, int32_t *n)
 {
-    int rc = cli_ids(text, ids, n, &c->err);
-    if (!rc && !*n)
-        rc = err_set(&c->err, ERR_BAD_INPUT, "token ids · it is empty · give some like 1,2,3");
-    if (!rc && *n > LIMIT_TOKENS)
-        rc = err_set(&c->err, ERR_BAD_INPUT, "prompt · %d tokens · at most %d can be run", (int)*n,
-                     LIMIT_TOKENS);
+    int rc = model_ids(text, strlen(text), ids, n, &c->err);
     return rc ? rc : check_prompt(c, *ids, *n);
 }
 
@@ -207,7 +175,7 @@ struct run_input cli_input(const struct cli *c)
 static int types_of(struct cli *c, const char *text)
 {
     int32_t n = 0;
-    int rc = cli_ids(text, &c->types, &n, &c->err);
+    int rc = token_ids_read(text, strlen(text), &c->types, &n, &c->err);
     if (!rc && n != c->n)
         rc = err_set(&c->err, ERR_BAD_INPUT, "--token-types · %d types · the prompt has %d tokens",
                      (int)n, (int)c->n);

@@ -99,8 +99,6 @@ struct run *cli_run_shown(const struct cli *c);
 size_t cli_cache_bytes(const struct cli *c);
 /* All of standard input; *text is malloc'ed. */
 int cli_stdin(char **text, size_t *len, struct err *e);
-/* Ids separated by commas or blanks; *ids is malloc'ed. */
-int cli_ids(const char *text, int32_t **ids, int32_t *n, struct err *e);
 /* Is the first token of the prompt the beginning-of-text token? */
 bool cli_has_bos(const struct cli *c);
 /* A token given by its id or its text; -1 for NULL. */

@@ -58,12 +58,9 @@ static int choose_metric(struct asked *a)
 
 /* ------------------------------------------------------------------ the prompts */
 
-/* A text as tokens, or ids where there is no tokenizer. */
 static int tokens_of(struct cli *c, const char *text, int32_t **ids, int32_t *n)
 {
-    int rc = strcmp(tokenizer_kind(c->m->tok), "none") != 0
-                 ? model_tokens(c->m, text, strlen(text), cli_bos(c->opt), ids, n, &c->err)
-                 : cli_ids(text, ids, n, &c->err);
+    int rc = model_tokens(c->m, text, strlen(text), cli_bos(c->opt), ids, n, &c->err);
     return rc ? rc : model_check_tokens(c->m, *ids, *n, NULL, &c->err);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "token/token_ids.h"
 
 enum { TOP_DEFAULT = 10 }; /* the library's */
 
@@ -36,7 +37,7 @@ static int answer_read(struct cli *c, const char *text, struct answer *a)
 {
     size_t len = strlen(text);
     if (len && strspn(text, "0123456789") == len)
-        return cli_ids(text, &a->id, &a->n, &c->err);
+        return token_ids_read(text, len, &a->id, &a->n, &c->err);
     bool quoted = len >= 2 && text[0] == '"' && text[len - 1] == '"';
     text += quoted, len -= 2 * (size_t)quoted;
     bool space = !c->opt->no_space && *text != ' '; /* prepend_space_to_answer */

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 
 #include "cli.h"
+#include "token/token_ids.h"
 #include "text.h"
 
 /* A tokenizer, and the beginning-of-text token where a model says so. */
@@ -104,7 +105,7 @@ static int decode(struct cli *c, const struct tokenizer *tok, const char *ids)
     int32_t *id = NULL, n = 0;
     size_t len;
     char *text = NULL;
-    int rc = cli_ids(ids, &id, &n, &c->err);
+    int rc = token_ids_read(ids, strlen(ids), &id, &n, &c->err);
     if (!rc && !(text = tokenizer_decode(tok, id, (size_t)n, 0, &len, &c->err)))
         rc = c->err.code;
     if (!rc && c->opt->json) {
@@ -147,7 +148,7 @@ static int with_source(struct cli *c, const struct source *s)
         return decode(c, tok, o->tokens);
     if (o->tokens) {
         int32_t *id, n;
-        rc = cli_ids(o->tokens, &id, &n, &c->err);
+        rc = token_ids_read(o->tokens, strlen(o->tokens), &id, &n, &c->err);
         if (!rc)
             rc = print_tokens(c, tok, id, (size_t)n);
         if (!rc)
