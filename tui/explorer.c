@@ -10,10 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "save/autosave.h"
+#include "base/clock.h"
 #include "base/file_read.h"
 #include "plain.h"
 #include "save/session_app.h"
@@ -141,13 +141,6 @@ struct loop {
     int64_t burst_ms;          /* until when what comes is more of a paste without brackets */
 };
 
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 static void react(struct loop *l, unsigned bits)
 {
     if (bits & REACT_QUIT)
@@ -177,7 +170,7 @@ static void take_input(struct loop *l, const struct input *in)
     if (!host_takes_back(l->app))
         react(l, app_input(l->app, in));
     l->draw = l->asked = true;
-    l->touched_ms = l->touched_ms ? l->touched_ms : now_ms();
+    l->touched_ms = l->touched_ms ? l->touched_ms : clock_ms();
 }
 
 /* What a watcher types who was given the keyboard. */
@@ -188,14 +181,14 @@ static void take_guest(void *to, const struct input *in)
     react(l, app_input(l->app, in));
     host_guest(l->app, false);
     l->draw = l->asked = true;
-    l->touched_ms = l->touched_ms ? l->touched_ms : now_ms();
+    l->touched_ms = l->touched_ms ? l->touched_ms : clock_ms();
 }
 
 /* No one types that much between two frames: a paste by a terminal without bracketed paste, whose
  * bytes are no keys. */
 static bool is_burst(struct loop *l, const uint8_t *buf, ssize_t n)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
     bool burst = l->keys.state == KEYS_GROUND && !memchr(buf, 0x1b, (size_t)n) &&
                  (n >= BURST_BYTES || now < l->burst_ms);
     l->burst_ms = burst ? now + BURST_MS : 0;
@@ -259,7 +252,7 @@ static void ask(struct loop *l)
     l->wants.n = 0;
     for (int32_t i = 0; i < w.n_wants; i++)
         want_add(&l->wants, w.wants[i]);
-    l->asked_ms = now_ms();
+    l->asked_ms = clock_ms();
     l->since_ms = l->since_ms ? l->since_ms : l->asked_ms;
     app_asked(l->app, session_request(l->session, &w));
 }
@@ -280,7 +273,7 @@ static int draw_in(const struct loop *l)
 {
     if (!l->draw)
         return -1;
-    int64_t now = now_ms(), at = l->drawn_ms + FRAME_MS;
+    int64_t now = clock_ms(), at = l->drawn_ms + FRAME_MS;
     if (l->asked_ms &&
         l->asked_ms + GRACE_MS > at) /* the answer may be quick: spare a frame of old, dim values */
         at = l->asked_ms + GRACE_MS;
@@ -313,7 +306,7 @@ static void save(struct loop *l)
 /* Milliseconds until the session is to be saved; -1: nothing happened. */
 static int save_in(const struct loop *l)
 {
-    int64_t in = l->touched_ms + SAVE_MS - now_ms();
+    int64_t in = l->touched_ms + SAVE_MS - clock_ms();
     return !l->touched_ms ? -1 : in > 0 ? (int)in : 0;
 }
 
@@ -330,7 +323,7 @@ static bool same_cell(const struct place *a, const struct place *b)
 /* Milliseconds until time alone makes the frame another one; -1: it does not. */
 static int turns_in(const struct loop *l)
 {
-    int64_t now = now_ms(), late = l->since_ms + LATE_MS - now,
+    int64_t now = clock_ms(), late = l->since_ms + LATE_MS - now,
             panel = l->panel_ms + PANEL_MS - now;
     int in = l->since_ms && !l->app->late ? (int)(late > 0 ? late : 0) : -1;
     return l->app->panel_waits ? shorter(in, (int)(panel > 0 ? panel : 0)) : in;
@@ -339,7 +332,7 @@ static int turns_in(const struct loop *l)
 static void draw(struct loop *l)
 {
     struct app *a = l->app;
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
     a->late = l->since_ms && now >= l->since_ms + LATE_MS;
     a->panel_waits = now < l->panel_ms + PANEL_MS && !same_cell(&a->cur, &l->panel_of);
     if (app_draw(a, &l->frame)) {
@@ -366,7 +359,7 @@ static void run(struct loop *l)
         if (wait == 0) {
             draw(l);
             l->draw = false;
-            l->drawn_ms = now_ms();
+            l->drawn_ms = clock_ms();
             wait = -1;
         }
         int saving = save_in(l);
@@ -378,11 +371,11 @@ static void run(struct loop *l)
                                               {.fd = guard_signal_fd(), .events = POLLIN}};
         int key_wait = keys_wait_ms(&l->keys), app_wait = app_wait_ms(l->app);
         int n = room ? share_fds(room, p + 3) : 0;
-        int room_wait = room ? share_wait_ms(room, now_ms()) : -1;
+        int room_wait = room ? share_wait_ms(room, clock_ms()) : -1;
         int own_wait = shorter(saving, shorter(wait, shorter(key_wait, app_wait))),
             most = shorter(own_wait, shorter(room_wait, turns_in(l)));
         int got = poll(p, (nfds_t)(3 + n), most);
-        if (room && got >= 0 && host_serve(l->app, now_ms(), take_guest, l))
+        if (room && got >= 0 && host_serve(l->app, clock_ms(), take_guest, l))
             l->draw = true;
         if (got < 0 && errno != EINTR)
             break;

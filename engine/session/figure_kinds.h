@@ -22,7 +22,7 @@ struct figure_ask {
     int32_t n; /* 1 .. the kind's `piece` */
 };
 
-#define WANT(id, per, piece, function, bytes, what) \
+#define WANT(id, per, piece, function, bytes, fits, what) \
     int function(const struct figure_ask *a, struct err *e);
 #include "session/want.def"
 

@@ -36,7 +36,7 @@ static const struct kind {
     int32_t piece;
     int (*compute)(const struct figure_ask *, struct err *);
 } kinds[WANT_COUNT] = {
-#define WANT(id, per, piece, function, bytes, what) {piece, function},
+#define WANT(id, per, piece, function, bytes, fits, what) {piece, function},
 #include "session/want.def"
 };
 

@@ -85,3 +85,11 @@ void request_free(struct session_want *w)
     forget(w);
     free(w);
 }
+
+int request_check(const struct model *m, const struct pair_target *t, struct err *e)
+{
+    int rc = model_check_tokens(m, t->input.tokens, t->input.n, NULL, e);
+    for (int32_t i = 0; i < t->n_prompts && !rc; i++)
+        rc = model_check_tokens(m, t->prompts[i].tokens, t->prompts[i].n, NULL, e);
+    return rc;
+}

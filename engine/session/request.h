@@ -9,5 +9,8 @@
  * nothing is left of is left out.  NULL when memory is out. */
 struct session_want *request_copy(const struct session_want *want, const struct config *cfg);
 void request_free(struct session_want *w);
+/* Do the tokens of a target stand in the model's vocabulary, and not for more than it has places?
+ */
+int request_check(const struct model *m, const struct pair_target *t, struct err *e);
 
 #endif

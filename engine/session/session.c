@@ -12,11 +12,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "session/figures.h"
+#include "base/clock.h"
 #include "model/checkpoint.h"
+#include "session/figures.h"
 #include "session/request.h"
 #include "session/sides.h"
 #include "session/snapshot.h"
@@ -56,13 +56,6 @@ struct job {
     int32_t n_sides;
 };
 
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* Hand a snapshot over, unless a newer request has made it stale.  Takes the reference. */
 static void publish(struct job *j, struct snapshot *snap)
 {
@@ -81,7 +74,7 @@ static void publish(struct job *j, struct snapshot *snap)
     }
     pthread_mutex_unlock(&s->lock);
     snapshot_release(old);
-    j->shown_us = now_us();
+    j->shown_us = clock_us();
 }
 
 static void publish_failure(struct job *j, const struct err *why)
@@ -128,7 +121,7 @@ static int between(void *user, struct err *e)
     struct job *j = user;
     if (atomic_load_explicit(&j->s->cancel, memory_order_relaxed))
         return err_set(e, ERR_CANCELLED, "cancelled");
-    return now_us() - j->shown_us < PUBLISH_US ? 0 : publish_figures(j, false, e);
+    return clock_us() - j->shown_us < PUBLISH_US ? 0 : publish_figures(j, false, e);
 }
 
 /* A cell of the sweep is there. */
@@ -137,7 +130,7 @@ static int sweep_told(void *user, struct err *e)
     struct job *j = user;
     if (atomic_load_explicit(&j->s->cancel, memory_order_relaxed))
         return err_set(e, ERR_CANCELLED, "cancelled");
-    return !sweeping_waits(j->s->sweeping) || now_us() - j->shown_us < PUBLISH_US
+    return !sweeping_waits(j->s->sweeping) || clock_us() - j->shown_us < PUBLISH_US
                ? 0
                : publish_figures(j, true, e);
 }
@@ -200,15 +193,15 @@ static int compute(struct job *j, struct err *e)
     const struct pair_target *t = &w->target;
     struct run_cost cost = {0};
     do_task(w->task);
-    int rc = target_check(s->m, t, e);
+    int rc = request_check(s->m, t, e);
     if (rc)
         return rc;
-    int64_t start = now_us();
+    int64_t start = clock_us();
     rc = pair_sync(s->pair, t, &cost, e);
     if (!rc &&
         cost.row <
             t->input.n) { /* moving the cursor does not replace the figures of the last rerun */
-        s->time_us = now_us() - start;
+        s->time_us = clock_us() - start;
         s->share = cost.share;
     }
     if (!rc)
@@ -228,7 +221,7 @@ static void *worker(void *user)
         if (s->quit)
             break;
         struct session_want *want = s->next;
-        struct job j = {.s = s, .want = want, .generation = s->generation, .shown_us = now_us()};
+        struct job j = {.s = s, .want = want, .generation = s->generation, .shown_us = clock_us()};
         s->next = NULL;
         atomic_store(&s->cancel, false);
         pthread_mutex_unlock(&s->lock);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "session/figures.h"
+#include "session/request.h"
 #include "session/snapshot.h"
 
 struct sides {
@@ -39,21 +40,13 @@ static int lane_open(struct sides *s, struct lane *l, struct err *e)
     return rc || l->figures ? rc : figures_open(&l->figures, s->m, e);
 }
 
-int target_check(const struct model *m, const struct pair_target *t, struct err *e)
-{
-    int rc = model_check_tokens(m, t->input.tokens, t->input.n, NULL, e);
-    for (int32_t i = 0; i < t->n_prompts && !rc; i++)
-        rc = model_check_tokens(m, t->prompts[i].tokens, t->prompts[i].n, NULL, e);
-    return rc;
-}
-
 int sides_answer(struct sides *s, const struct session_want *side, const struct snapshot **out,
                  int (*between)(void *user, struct err *e), void *user, struct err *e)
 {
     assert(side->lane >= 0 && side->lane < SESSION_LANES);
     struct lane *l = &s->lane[side->lane];
     struct snapshot *answer = NULL;
-    int rc = target_check(s->m, &side->target, e);
+    int rc = request_check(s->m, &side->target, e);
     *out = NULL;
     if (!rc)
         rc = lane_open(s, l, e);

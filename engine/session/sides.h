@@ -16,8 +16,5 @@ void sides_close(struct sides *s);
  * none; NULL with ERR_CANCELLED, or when memory is out.  `between` as in figures_work. */
 int sides_answer(struct sides *s, const struct session_want *side, const struct snapshot **out,
                  int (*between)(void *user, struct err *e), void *user, struct err *e);
-/* Do the tokens of a target stand in the model's vocabulary, and not for more than it has places?
- */
-int target_check(const struct model *m, const struct pair_target *t, struct err *e);
 
 #endif

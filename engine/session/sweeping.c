@@ -3,8 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "session/session.h"
 #include "session/sweep_guess.h"
 
@@ -163,13 +163,6 @@ bool sweeping_waits(const struct sweeping *w)
            (w->remeasure || sweep_done(w->s) < sweep_cells(w->s));
 }
 
-static int64_t now_us(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
-}
-
 /* Counts the time and passes on. */
 struct timed {
     struct sweeping *w;
@@ -181,7 +174,7 @@ struct timed {
 static int count_time(void *user, struct err *e)
 {
     struct timed *t = user;
-    int64_t now = now_us();
+    int64_t now = clock_us();
     t->w->time_us += now - t->from;
     t->from = now;
     return t->fn(t->user, e);
@@ -230,10 +223,10 @@ int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
         rc = guess(w, &e);
     if (!rc && guesses)
         rc = fn(user, &e); /* to be seen before any cell is there */
-    struct timed t = {w, now_us(), fn, user};
+    struct timed t = {w, clock_us(), fn, user};
     if (!rc)
         rc = sweep_step(w->s, sweep_cells(w->s), count_time, &t, &e);
-    w->time_us += now_us() - t.from;
+    w->time_us += clock_us() - t.from;
     if (rc && rc != ERR_CANCELLED)
         w->err = e;
     return rc;

@@ -9,7 +9,7 @@
 
 enum { PER_ROW, PER_PROMPT };
 static const bool whole[WANT_COUNT] = {
-#define WANT(id, per, piece, function, bytes, what) PER_##per == PER_PROMPT,
+#define WANT(id, per, piece, function, bytes, fits, what) PER_##per == PER_PROMPT,
 #include "session/want.def"
 };
 
@@ -70,19 +70,10 @@ int32_t want_shares(const struct config *cfg, const struct want *w, int32_t n)
     return (int32_t)(told ? all : WANT_SHARES_MAX);
 }
 
-/* A part that dla can tell apart here, of tokens that there are. */
-static bool fits_direct(const struct config *cfg, const struct want *w)
-{
-    bool part = w->k == ATTRIBUTE_BY_LAYER || w->k == ATTRIBUTE_BY_HEAD ||
-                w->k == ATTRIBUTE_BY_POS ||
-                (w->k == ATTRIBUTE_BY_NEURON && site_exists(cfg, SITE_POST));
-    return part && w->site.id == SITE_LNF_SCALE && !cfg->headless && w->id[0] >= 0;
-}
-
 size_t want_bytes(const struct config *cfg, const struct want *w, int32_t n)
 {
     const size_t sizes[WANT_COUNT] = {
-#define WANT(id, per, piece, function, bytes, what) bytes,
+#define WANT(id, per, piece, function, bytes, fits, what) bytes,
 #include "session/want.def"
     };
     return sizes[w->kind];
@@ -93,62 +84,73 @@ static int32_t clamp(int32_t v, int32_t lo, int32_t hi)
     return v < lo ? lo : v > hi ? hi : v;
 }
 
-static bool is_lens_site(const struct config *cfg, struct site_ref s)
+/* Is the site a column of the lens? */
+static bool is_column(const struct config *cfg, struct site_ref s)
 {
     bool sum = site_exists(cfg, SITE_POS_EMBED); /* hook_embed alone is not yet the stream */
-    return !cfg->headless &&
-           (s.id == site_stream(cfg, 0) ||
-            (s.id == (sum ? SITE_RESID_PRE : site_stream(cfg, SITE_ROOT)) && s.layer <= 0));
+    return s.id == site_stream(cfg, 0) ||
+           (s.id == (sum ? SITE_RESID_PRE : site_stream(cfg, SITE_ROOT)) && s.layer <= 0);
 }
 
-/* Is k within what kinds of several elements allow? */
-static bool size_fits(const struct config *cfg, const struct want *w, int32_t n)
+static bool has_lens(const struct config *cfg, const struct want *w)
 {
-    int64_t most = LENS_TOP_MAX, there = w->k;
-    switch (w->kind) {
-    case WANT_THUMBS:
-        most = HEADS_SMALL_MAX;
-        there = w->site.id == SITE_PATTERN ? n : 0;
-        break;
-    case WANT_HEAD_SAYS:
-        there = w->site.id == SITE_Z && w->head1 == w->head0 + 1 && !cfg->headless ? cfg->d_vocab
-                                                                                   : 0;
-        break;
-    case WANT_NEURONS:
-    case WANT_LAYER_NEURONS:
-        there = w->site.id == SITE_POST ? site_row_size(cfg, w->site.id, n) : 0;
-        break;
-    case WANT_ATTRIBUTED: return w->site.id == site_logits(cfg) && w->id[0] >= 0;
-    case WANT_SLOPE:
-        return w->site.id == site_logits(cfg) && w->k >= 0 && w->k / cfg->n_heads < cfg->n_layers &&
-               w->pos >= 0 && w->pos < n && w->id[0] >= 0;
-    default: return true;
-    }
+    return !cfg->headless && is_column(cfg, w->site);
+}
+
+static bool two_tokens(const struct want *w)
+{
+    return w->id[0] >= 0 && w->id[1] >= 0;
+}
+
+/* Is k within what there is, and within what is told of it? */
+static bool few(const struct want *w, int64_t most, int64_t there)
+{
     return w->k >= 1 && w->k <= most && w->k <= there;
+}
+
+static bool has_neurons(const struct config *cfg, const struct want *w)
+{
+    return w->site.id == SITE_POST && few(w, LENS_TOP_MAX, site_row_size(cfg, w->site.id, 1));
+}
+
+/* A part that dla can tell apart here, of tokens that there are. */
+static bool has_part(const struct config *cfg, const struct want *w)
+{
+    bool part = w->k == ATTRIBUTE_BY_LAYER || w->k == ATTRIBUTE_BY_HEAD ||
+                w->k == ATTRIBUTE_BY_POS ||
+                (w->k == ATTRIBUTE_BY_NEURON && site_exists(cfg, SITE_POST));
+    return part && w->site.id == SITE_LNF_SCALE && !cfg->headless && w->id[0] >= 0;
+}
+
+static bool of_logits(const struct config *cfg, const struct want *w)
+{
+    return w->site.id == site_logits(cfg) && w->id[0] >= 0;
+}
+
+static bool has_slope(const struct config *cfg, const struct want *w, int32_t n)
+{
+    return w->k >= 0 && w->k / cfg->n_heads < cfg->n_layers && w->pos >= 0 && w->pos < n;
+}
+
+static bool kind_fits(const struct config *cfg, const struct want *w, int32_t n)
+{
+    const bool all[WANT_COUNT] = {
+#define WANT(id, per, piece, function, bytes, fits, what) fits,
+#include "session/want.def"
+    };
+    return all[w->kind];
 }
 
 bool want_fit(const struct config *cfg, struct want *w, int32_t n)
 {
     int32_t layers = site_table[w->site.id].scope == SCOPE_BLOCK ? cfg->n_layers : 0;
-    bool block = layers > 0, lens = w->kind == WANT_CELL || w->kind == WANT_BEST ||
-                                    w->kind == WANT_PICK || w->kind == WANT_KL_FINAL;
+    bool block = layers > 0;
     if (!site_is_there(cfg, w->site) || site_refusal(cfg, w->site.id) || w->site.layer >= layers ||
         (w->site.layer < 0) == block)
         return false;
-    if ((lens && !is_lens_site(cfg, w->site)) ||
-        (w->kind == WANT_NORM && site_row_axis(w->site.id) != 0))
-        return false;
     int32_t heads = head_axis(w->site.id) < 0 ? 0 : all_heads(cfg, w->site.id);
     if (w->head0 < 0 || w->head1 > heads || (w->head1 && w->head0 >= w->head1) ||
-        w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab)
-        return false;
-    if ((w->kind == WANT_LOGITS || w->kind == WANT_PICK) && (w->id[0] < 0 || w->id[1] < 0))
-        return false;
-    if (w->kind == WANT_DIRECT && !fits_direct(cfg, w))
-        return false;
-    if (w->kind == WANT_BEST && (w->k < 1 || w->k > LENS_TOP_MAX || w->k > cfg->d_vocab))
-        return false;
-    if (!size_fits(cfg, w, n))
+        w->id[0] >= cfg->d_vocab || w->id[1] >= cfg->d_vocab || !kind_fits(cfg, w, n))
         return false;
     w->row0 = want_is_whole(w->kind) ? 0 : clamp(w->row0, 0, n);
     w->row1 = want_is_whole(w->kind) ? n > 0 : clamp(w->row1, w->row0, n);

@@ -12,7 +12,7 @@
 #include "measure/nonfinite.h"
 
 enum want_kind {
-#define WANT(id, per, piece, function, bytes, what) WANT_##id,
+#define WANT(id, per, piece, function, bytes, fits, what) WANT_##id,
 #include "session/want.def"
     WANT_COUNT
 };

@@ -389,6 +389,10 @@ static void wants_are_cut_to_what_there_is(void **state)
     assert_false(want_fit(cfg, &w, f.n));
     w = want_make(WANT_NORM, (struct site_ref){SITE_PATTERN, 1}, 0, f.n);
     assert_false(want_fit(cfg, &w, f.n)); /* it has no norm per position */
+    w = want_make(WANT_COSINE, (struct site_ref){SITE_MLP_OUT, 1}, 0, f.n);
+    assert_false(want_fit(cfg, &w, f.n)); /* no column of the lens */
+    w = want_whole(WANT_HEADS, (struct site_ref){SITE_Z, 1});
+    assert_false(want_fit(cfg, &w, f.n)); /* scores of heads are their patterns' */
     w = want_make(WANT_VALUES, (struct site_ref){SITE_Z, cfg->n_layers}, 0, f.n);
     assert_false(want_fit(cfg, &w, f.n));
     w = want_whole(WANT_DIRECT, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT});

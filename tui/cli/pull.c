@@ -9,9 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "cli.h"
 #include "model/hub.h"
 #include "number.h"
@@ -23,13 +23,6 @@ static volatile sig_atomic_t signalled;
 static void on_signal(int signal)
 {
     signalled = signal;
-}
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
 struct meter {
@@ -111,7 +104,7 @@ static void print(const struct meter *m, const struct pull_progress *p)
 static void on_progress(void *user, const struct pull_progress *p)
 {
     struct meter *m = user;
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
     m->last = *p;
     m->n += p->finished;
     if (!p->file)

@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/file_read.h"
 #include "cli.h"
 #include "measure/sweep.h"
@@ -14,7 +14,7 @@
 #include "sweep_print.h"
 #include "sweep_prompts.h"
 
-enum { STEP = 64, BAR = 30, CHOICES_MAX = 64 };
+enum { STEP = 64, BAR = 30, CHOICES_MAX = 64, SHOWN_US = 100000 };
 
 /* What a sweep is asked, and what holds it. */
 struct asked {
@@ -169,45 +169,38 @@ static int open_prompts(struct asked *a)
 
 struct progress {
     const struct sweep *s;
-    double begun, shown;
+    int64_t begun_us, shown_us;
     bool on;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 /* A bar on standard error, ten times a second. */
 static int tell(void *user, struct err *e)
 {
     struct progress *p = user;
-    double t = now();
+    int64_t now = clock_us();
     (void)e;
-    if (!p->on || t - p->shown < 0.1)
+    if (!p->on || now - p->shown_us < SHOWN_US)
         return 0;
     int32_t done = sweep_done(p->s), cells = sweep_cells(p->s),
             full = (int32_t)((int64_t)done * BAR / cells);
-    double rate = done / (t - p->begun);
+    double rate = done * 1e6 / (double)(now - p->begun_us);
     char bar[BAR + 1];
     for (int i = 0; i < BAR; i++)
         bar[i] = i < full ? '#' : '.';
     bar[BAR] = '\0';
     fprintf(stderr, "\r%s %d/%d · %.0f/s · %.0f s left \033[K", bar, (int)done, (int)cells, rate,
             (cells - done) / (rate > 0 ? rate : 1));
-    p->shown = t;
+    p->shown_us = now;
     return 0;
 }
 
 static int compute(struct cli *c, struct sweep *s)
 {
-    struct progress p = {.s = s, .begun = now(), .on = isatty(STDERR_FILENO)};
+    struct progress p = {.s = s, .begun_us = clock_us(), .on = isatty(STDERR_FILENO)};
     int rc = 0;
     while (!rc && sweep_done(s) < sweep_cells(s))
         rc = sweep_step(s, STEP, tell, &p, &c->err);
-    if (p.shown > 0)
+    if (p.shown_us > 0)
         fputs("\r\033[K", stderr);
     return rc;
 }

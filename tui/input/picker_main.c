@@ -6,9 +6,9 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "term/guard.h"
 #include "term/tty.h"
 
@@ -22,13 +22,6 @@ struct screen {
     bool draw, quit;
     int64_t drawn_ms;
 };
-
-static int64_t now_ms(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
 
 static void measure(struct screen *s)
 {
@@ -84,7 +77,7 @@ static void take_signals(struct screen *s)
 
 static void draw(struct screen *s, bool busy)
 {
-    int64_t now = now_ms();
+    int64_t now = clock_ms();
     if (!s->draw || (busy && now - s->drawn_ms < FRAME_MS))
         return;
     if (picker_draw(s->picker, &s->frame))

@@ -12,9 +12,9 @@
 #include <sys/ioctl.h>
 #include <term.h>
 #include <termios.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "guard.h"
 #include "input/keys.h"
 #include "paint.h"
@@ -400,12 +400,9 @@ int tty_open(struct tty **out, const struct tty_options *o, struct err *e)
 static void await_answers(struct tty *t)
 {
     struct keys k = {0};
-    struct timespec start, now;
-    clock_gettime(CLOCK_MONOTONIC, &start);
+    int64_t until_ms = clock_ms() + FENCE_MS;
     while (t->fences > 0) {
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        long left = FENCE_MS -
-                    ((now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000);
+        int64_t left = until_ms - clock_ms();
         struct pollfd p = {.fd = t->fd, .events = POLLIN};
         if (left <= 0 || poll(&p, 1, (int)left) < 0 || !(p.revents & POLLIN))
             return;
