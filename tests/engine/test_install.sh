@@ -12,6 +12,7 @@ PKG_CONFIG_PATH=$(dirname "$(find "$dir/usr" -name borescope.pc)")
 BORESCOPE_DATA=$dir/usr/share/borescope
 export PKG_CONFIG_PATH BORESCOPE_DATA
 test -f "$dir/usr/include/borescope.h"
+test -f "$dir/usr/include/borescope_sweep.h"
 test -f "$BORESCOPE_DATA/models/teach/model.safetensors"
 
 run() { LD_LIBRARY_PATH=$(pkg-config --variable=libdir borescope) "$1" >"$dir/out" && cat "$dir/out"; }
@@ -37,15 +38,17 @@ done
 $cc -std=c17 $flags "$examples/name_mover.c" $(pkg-config --cflags borescope) "$(pkg-config --variable=libdir borescope)/libborescope.a" \
     $(pkg-config --static --libs-only-l borescope | sed 's/-lborescope//') -pthread -lm -o "$dir/static"
 name_mover "$dir/static"
-# The header alone, as C++ too where there is a compiler.
-echo '#include <borescope.h>' >"$dir/h.c"
-# shellcheck disable=SC2046
-$cc -std=c17 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"
-# shellcheck disable=SC2046
-if command -v c++ >/dev/null; then c++ -x c++ -Wall -Werror $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"; fi
-# Both libraries show the header's functions and nothing else.
+# The headers alone, as C++ too where there is a compiler.
+for header in borescope borescope_sweep; do # each is enough for both
+    printf '#include <%s.h>\nstruct bore_sweep s;\nstruct bore_pass p;\n' $header >"$dir/h.c"
+    # shellcheck disable=SC2046
+    $cc -std=c17 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"
+    # shellcheck disable=SC2046
+    if command -v c++ >/dev/null; then c++ -x c++ -Wall -Werror $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"; fi
+done
+# Both libraries show the headers' functions and nothing else.
 libdir=$(pkg-config --variable=libdir borescope)
-grep -o 'bore_[a-z_]*(' "$dir/usr/include/borescope.h" | tr -d '(' | sort -u >"$dir/declared"
+grep -oh 'bore_[a-z_]*(' "$dir"/usr/include/borescope*.h | tr -d '(' | sort -u >"$dir/declared"
 shows() { # LIBRARY, nm's option
     nm -g "$2" --defined-only "$libdir/$1" 2>/dev/null | awk 'NF == 3 { print $3 }' | grep -v '^__' | sort -u >"$dir/shown"
     grep -qx bore_open "$dir/shown" || { echo "$1 has no bore_open"; exit 1; }
