@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,16 +44,19 @@ static int open_temp(struct file_write *f, struct err *e)
 int file_write_begin(struct file_write *f, const char *path, struct err *e)
 {
     struct stat st;
+    bool was_there = false;
     *f = (struct file_write){.fd = -1, .path = real_target(path)};
     int rc;
     if (!f->path)
         rc = err_memory(e, "%s", path);
-    else if (stat(f->path, &st) == 0 && !S_ISREG(st.st_mode))
+    else if ((was_there = stat(f->path, &st) == 0) && !S_ISREG(st.st_mode))
         rc = err_set(e, ERR_BAD_INPUT, "%s · is not a regular file", path);
     else
         rc = open_temp(f, e);
     if (rc)
         free(f->path);
+    else if (was_there)
+        (void)!fchmod(f->fd, st.st_mode & 0777); /* who may read it stays as it was */
     return rc;
 }
 

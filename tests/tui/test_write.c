@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/file_read.h"
@@ -80,6 +81,22 @@ static void test_screens(void **state)
     holds("a.png", "\x89PNG");
 }
 
+/* Who may read a file is not changed by writing over it. */
+static void test_rights(void **state)
+{
+    (void)state;
+    char path[128], command[160];
+    struct stat st;
+    snprintf(path, sizeof path, "%s/private.txt", folder);
+    snprintf(command, sizeof command, "write! %s", path);
+    FILE *f = fopen(path, "we");
+    assert_true(f && chmod(path, 0600) == 0 && fclose(f) == 0);
+    app_command(d.app, command);
+    assert_false(d.app->message_bad);
+    assert_true(stat(path, &st) == 0 && (st.st_mode & 0777) == 0600 && st.st_size > 0);
+    unlink(path);
+}
+
 /* The numbers on the screen are the numbers in the file. */
 static void test_figures(void **state)
 {
@@ -136,6 +153,6 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_screens), WITH(test_figures)};
+    const struct CMUnitTest tests[] = {WITH(test_screens), WITH(test_rights), WITH(test_figures)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
