@@ -288,6 +288,11 @@ static void save(struct loop *l)
     l->touched_ms = 0;
     if (!l->autosave)
         return;
+    if (autosave_failed(l->autosave, &e)) { /* once more, when something happens or at the end */
+        bytes_free(&l->saved);
+        app_complain(l->app, "the session is not saved: %s", e.text);
+        l->draw = true;
+    }
     session_text(l->app, &now);
     bool same = now.failed || (l->saved.data && strcmp(now.data, l->saved.data) == 0);
     if (!same) {
@@ -296,10 +301,6 @@ static void save(struct loop *l)
         l->saved = now;
     } else {
         bytes_free(&now);
-    }
-    if (autosave_failed(l->autosave, &e)) {
-        app_complain(l->app, "the session is not saved: %s", e.text);
-        l->draw = true;
     }
 }
 
@@ -439,7 +440,9 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
         save(&l);
     }
     tty_close(l.term);
-    autosave_close(l.autosave);
+    struct err unsaved;
+    if (autosave_close(l.autosave, &unsaved) < 0 && r == 0)
+        r = err_set(e, ERR_SYSTEM, "the session is not saved: %s", unsaved.text);
     bytes_free(&l.saved);
     session_close(l.session);
     want_list_free(&l.wants);
@@ -448,7 +451,7 @@ static int run_terminal(struct app *a, const struct explorer_options *o, struct 
 }
 
 /* Go on with the session of a file. */
-static int open_session(struct app *a, const char *path, struct err *e)
+static int open_session(struct app *a, const char *path, const char *name, struct err *e)
 {
     struct saved s = {0};
     struct bytes warnings = {0};
@@ -458,7 +461,7 @@ static int open_session(struct app *a, const char *path, struct err *e)
     if (r == 0 && saved_parse(&s, path, text, n, &warnings) < 0)
         r = err_set(e, ERR_SYSTEM, "out of memory");
     if (r == 0)
-        session_become_now(a, &s, &warnings);
+        session_become_now(a, &s, &warnings, name);
     saved_free(&s);
     bytes_free(&warnings);
     free(text);
@@ -481,10 +484,13 @@ int explorer_main(const struct explorer_options *o, struct err *e)
     ao.notice = warnings.failed ? NULL : warnings.data;
     char folder[PATH_MAX] = "";
     bool plain = o->plain || !tty_is_usable();
-    ao.state_folder = plain ? "" : state_folder(folder);
+    struct err unkept = {0};
+    ao.state_folder = plain ? "" : state_folder(folder, &unkept);
     r = a ? app_open(a, &ao, e) : err_set(e, ERR_SYSTEM, "out of memory");
+    if (r == 0 && unkept.code)
+        app_complain(a, "%s", unkept.text);
     if (r == 0 && o->session)
-        r = open_session(a, o->session, e);
+        r = open_session(a, o->session, o->session_name, e);
     if (r == 0 && *ao.state_folder)
         state_history_read(ao.state_folder, a->history, LINE_MODE_COUNT);
     if (r == 0 && plain) {

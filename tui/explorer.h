@@ -17,7 +17,8 @@ struct explorer_options {
     const char *keymap;           /* "default", "vim", "emacs" or a file; NULL = default */
     bool plain;                   /* sentences instead of a screen (plain.h) */
     bool no_mouse;
-    const char *session; /* a file to go on with; NULL = none */
+    const char *session;      /* a file to go on with; NULL = none */
+    const char *session_name; /* what `save` then writes over; NULL: it has no name yet */
 };
 
 /* Run until the user quits.  Without a usable terminal, or with `plain`: as linear text. */

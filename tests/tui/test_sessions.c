@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -29,7 +30,7 @@ static void open_with(const char *prompt)
     const struct app_options o = {
         .prompt = prompt, .bos = -1, .pair = {-1, -1}, .state_folder = folder};
     setenv("XDG_STATE_HOME", folder, 1);
-    assert_true(*state_folder(made));
+    assert_true(*state_folder(made, NULL));
     driver_open_app(&d, TEACH, &o, 120, 40);
     state_at = strdup(made);
     d.app->opt.state_folder = state_at;
@@ -102,7 +103,7 @@ static void test_round_trip(void **state)
     struct saved s = {0};
     struct bytes warnings = {0};
     assert_int_equal(saved_parse(&s, "test", first, strlen(first), &warnings), 0);
-    session_become_now(d.app, &s, &warnings);
+    session_become_now(d.app, &s, &warnings, NULL);
     driver_settle(&d);
     assert_null(d.app->notice);
     char *second = text_now();
@@ -172,6 +173,62 @@ static void test_save_and_open(void **state)
     assert_int_equal(driver_keys(&d, ":q<Enter>"), REACT_QUIT);
 }
 
+static void put(const char *path, const char *text)
+{
+    FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+    assert_int_equal(fclose(f), 0);
+}
+
+/* What could not be opened, or not all of it, is not what `w` writes over; nor is what was open
+ * before once another session is on the screen. */
+static void test_not_over(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *what, *text;
+        bool opens;
+    } rows[] = {{"another model's", "model gpt2-xl\nprompt \"Not this\"\nend\n", false},
+                {"cut", "model teach\nprompt \"Tom\"\n", true},
+                {"of a later version", "model teach\nprompt \"Tom\"\ncolour blue\nend\n", true}};
+    char path[PATH_MAX], line[PATH_MAX + 8];
+    snprintf(path, sizeof path, "%s/odd.session", folder);
+    snprintf(line, sizeof line, "open %s", path);
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        command("save! first");
+        put(path, rows[i].text);
+        command(line);
+        command("w");
+        if (rows[i].opens != d.app->message_bad) /* `first` is on the screen still, or nothing */
+            fail_msg("%s: %s", rows[i].what, d.app->message);
+        size_t n;
+        char *now = file_read(path, &n);
+        assert_string_equal(now, rows[i].text);
+        free(now);
+        driver_keys(&d, "<Esc>");
+    }
+    command("save! first");
+    snprintf(line, sizeof line, "%s/sessions/first.session", d.app->opt.state_folder);
+    size_t n;
+    char *first = file_read(line, &n);
+    put(path, rows[1].text);
+    snprintf(line, sizeof line, "open %s", path);
+    command(line);
+    command("w");
+    snprintf(line, sizeof line, "%s/sessions/first.session", d.app->opt.state_folder);
+    char *now = file_read(line, &n);
+    assert_string_equal(now, first);
+    free(now), free(first);
+    command("open nowhere");
+    command("w nowhere");
+    assert_false(d.app->message_bad); /* nothing of that name was there */
+    command("edit blocks.0.hook_mlp_out = 0");
+    command("open first");
+    command("w"); /* opened whole: this is what it is saved as */
+    assert_false(d.app->message_bad);
+}
+
 /* Lines that do not fit are named; the rest is there. */
 static void test_bad_lines(void **state)
 {
@@ -230,7 +287,7 @@ static void test_newest(void **state)
 {
     (void)state;
     char made[PATH_MAX], path[PATH_MAX], found[PATH_MAX];
-    const char *at = state_folder(made);
+    const char *at = state_folder(made, NULL);
     struct err e = {0};
     assert_true(state_newest(at, NULL, found, &e) < 0);
     for (int i = 0; i < STATE_AUTO_MAX + 5; i++) {
@@ -264,7 +321,8 @@ static void test_resume(void **state)
     struct autosave *s = autosave_open(path);
     assert_non_null(s);
     autosave_put(s, text, strlen(text));
-    autosave_close(s);
+    struct err e;
+    assert_int_equal(autosave_close(s, &e), 0);
     free(text);
     struct result r = RUN("explore", "--resume", "--plain");
     assert_int_equal(r.status, 0);
@@ -274,6 +332,73 @@ static void test_resume(void **state)
     assert_non_null(strstr(r.out, "1 edit"));
     result_free(&r);
     assert_refused(RUN("explore", "--session", "nowhere", "--plain"), 1, "nowhere");
+}
+
+/* Where nothing can be kept, it is said why and what helps. */
+static void test_no_folder(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *home, *xdg, *why;
+    } rows[] = {{NULL, NULL, "neither XDG_STATE_HOME nor HOME is a path · set XDG_STATE_HOME"},
+                {"", "", "neither"},
+                {"here", "there", "neither"},
+                {"/dev/null", NULL, "/dev/null/.local/state/borescope/sessions · Not a directory"},
+                {"/", "/proc/none", "/proc/none/borescope/sessions · No such file"}};
+    char buf[PATH_MAX], *home = getenv("HOME") ? strdup(getenv("HOME")) : NULL;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct err e = {0};
+        rows[i].home ? setenv("HOME", rows[i].home, 1) : unsetenv("HOME");
+        rows[i].xdg ? setenv("XDG_STATE_HOME", rows[i].xdg, 1) : unsetenv("XDG_STATE_HOME");
+        assert_string_equal(state_folder(buf, &e), "");
+        if (!strstr(e.text, rows[i].why))
+            fail_msg("%zu: %s", i, e.text);
+    }
+    char deep[PATH_MAX + 10] = "/";
+    memset(deep + 1, 'x', PATH_MAX);
+    setenv("XDG_STATE_HOME", deep, 1);
+    struct err e = {0};
+    assert_string_equal(state_folder(buf, &e), "");
+    assert_non_null(strstr(e.text, "at most"));
+    setenv("XDG_STATE_HOME", folder, 1);
+    home ? setenv("HOME", home, 1) : unsetenv("HOME");
+    free(home);
+}
+
+/* A disk without room: the session of before stays, it is said, and once there is room the text is
+ * written. */
+static void test_full_disk(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    struct err e = {0};
+    struct rlimit was, none = {0};
+    snprintf(path, sizeof path, "%s/auto-full.session", folder);
+    struct autosave *s = autosave_open(path);
+    autosave_put(s, "first", 5);
+    assert_int_equal(autosave_close(s, &e), 0);
+    getrlimit(RLIMIT_FSIZE, &was);
+    none.rlim_max = was.rlim_max;
+    signal(SIGXFSZ, SIG_IGN);
+    setrlimit(RLIMIT_FSIZE, &none); /* as a full disk: no file may grow */
+    s = autosave_open(path);
+    autosave_put(s, "second", 6);
+    for (int i = 0; i < 500 && !autosave_failed(s, &e); i++)
+        usleep(10000);
+    autosave_put(s, "third", 5);
+    struct err last = {0};
+    int rc = autosave_close(s, &last);
+    setrlimit(RLIMIT_FSIZE, &was);
+    assert_non_null(strstr(e.text, path));
+    assert_true(rc < 0);
+    assert_non_null(strstr(last.text, path));
+    size_t n;
+    char *now = file_read(path, &n);
+    assert_string_equal(now, "first");
+    free(now);
+    char line[PATH_MAX + 32];
+    snprintf(line, sizeof line, "ls %s | grep -c tmp > /dev/null", folder);
+    assert_int_not_equal(system(line), 0); /* nothing unfinished lies about */
 }
 
 /* ---- kill -9 ---- */
@@ -351,7 +476,8 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {
-        WITH(test_round_trip), WITH(test_states), WITH(test_save_and_open), WITH(test_bad_lines),
-        WITH(test_history),    WITH(test_newest), WITH(test_resume),        WITH(test_killed)};
+        WITH(test_round_trip), WITH(test_states),    WITH(test_save_and_open), WITH(test_bad_lines),
+        WITH(test_not_over),   WITH(test_no_folder), WITH(test_full_disk),     WITH(test_history),
+        WITH(test_newest),     WITH(test_resume),    WITH(test_killed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -67,11 +67,8 @@ unsigned act_OPEN(struct app *a, const char *args)
         app_complain(a, "open NAME · of a session that was saved, or its file");
     else if (state_session_path(folder(a), args, path, &e) < 0)
         app_complain(a, "%s", e.text);
-    else {
-        session_open_file(a, path);
-        free(a->session);
-        a->session = strdup(args);
-    }
+    else
+        session_open_file(a, path, args);
     return 0;
 }
 

@@ -13,7 +13,6 @@
 
 enum { SCRIPT_BYTES_MAX = 1 << 24 };
 
-/* "A/B": two tokens, or -1, -1. */
 /* The prompt may also be the second word, and may be left out: the explorer asks for one. */
 static int read_prompt(struct cli *c, const char *word)
 {
@@ -84,9 +83,9 @@ static int find_session(struct cli *c, char path[PATH_MAX], struct saved *s)
     int rc = 0;
     path[0] = 0;
     if (o->session)
-        rc = state_session_path(state_folder(folder), o->session, path, &c->err);
+        rc = state_session_path(state_folder(folder, NULL), o->session, path, &c->err);
     else if (o->resume)
-        rc = state_newest(state_folder(folder), o->model, path, &c->err);
+        rc = state_newest(state_folder(folder, NULL), o->model, path, &c->err);
     if (rc || !*path)
         return rc;
     rc = file_read_all(path, SAVED_BYTES_MAX, &text, &n, &c->err);
@@ -123,6 +122,7 @@ int cli_explore(struct cli *c)
     if (!rc)
         rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
     x.session = !rc && *path ? path : NULL;
+    x.session_name = given->session;
     if (!rc)
         rc = explorer_main(&x, &c->err);
     c->opt = given;

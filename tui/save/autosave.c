@@ -97,17 +97,21 @@ bool autosave_failed(struct autosave *s, struct err *e)
     return failed;
 }
 
-void autosave_close(struct autosave *s)
+int autosave_close(struct autosave *s, struct err *e)
 {
     if (!s)
-        return;
+        return 0;
     pthread_mutex_lock(&s->lock);
     s->quit = true;
     pthread_cond_signal(&s->work);
     pthread_mutex_unlock(&s->lock);
     pthread_join(s->thread, NULL);
+    int rc = s->failed ? s->err.code : 0;
+    if (rc)
+        *e = s->err;
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->work);
     free(s->path);
     free(s);
+    return rc;
 }

@@ -18,7 +18,7 @@ struct autosave *autosave_open(const char *path);
 void autosave_put(struct autosave *s, const char *text, size_t len);
 /* A failure that was not told yet; false: none. */
 bool autosave_failed(struct autosave *s, struct err *e);
-/* Write what is left, end, free.  NULL: nothing. */
-void autosave_close(struct autosave *s);
+/* Write what is left, end, free.  Negative: the last text could not be written.  NULL: nothing. */
+int autosave_close(struct autosave *s, struct err *e);
 
 #endif

@@ -165,7 +165,7 @@ struct become {
     const struct model *m;
     int bos;
     struct saved saved;
-    char *state, *path, *done;
+    char *state, *path, *name, *done;
     struct reference_set **sets; /* [n_sets] read */
     int n_sets;
     struct image_input *image[2]; /* the one, the other */
@@ -392,6 +392,19 @@ static bool is_of_model(struct app *a, const struct become *b)
     return same;
 }
 
+/* What could not be read must not be written over: it may be all that there is of it. */
+static void become_name(struct app *a, struct become *b)
+{
+    free(a->session);
+    a->session = NULL;
+    if (!b->name)
+        return;
+    if (b->warnings.len)
+        bytes_addf(&b->warnings, "%s stays as it is: save NAME keeps what is here\n", b->name);
+    else
+        a->session = strdup(b->name);
+}
+
 static void take_become(struct app *a, struct task *t)
 {
     struct become *b = (struct become *)t;
@@ -419,6 +432,8 @@ static void take_become(struct app *a, struct task *t)
                 saved_add(&a->states, b->saved.line[i].state, b->saved.line[i].key,
                           b->saved.line[i].value);
     }
+    if (!b->state)
+        become_name(a, b);
     app_say(a, "%s · %d edit%s", b->done, a->edits.n, a->edits.n == 1 ? "" : "s");
     if (b->warnings.len && !b->warnings.failed) {
         free(a->notice);
@@ -435,12 +450,12 @@ static void free_become(struct task *t)
         image_drop(b->image[i]);
     saved_free(&b->saved);
     bytes_free(&b->warnings);
-    free(b->sets), free(b->state), free(b->path), free(b->done);
+    free(b->sets), free(b->state), free(b->path), free(b->name), free(b->done);
     free(b);
 }
 
 static struct become *become_new(struct app *a, struct saved *s, const char *state,
-                                 const char *path, const char *done)
+                                 const char *path, const char *name, const char *done)
 {
     struct become *b = calloc(1, sizeof *b);
     if (!b) {
@@ -453,6 +468,7 @@ static struct become *become_new(struct app *a, struct saved *s, const char *sta
     b->m = a->m, b->bos = a->opt.bos;
     b->state = state ? strdup(state) : NULL;
     b->path = path ? strdup(path) : NULL;
+    b->name = name ? strdup(name) : NULL;
     b->done = strdup(done);
     if (s)
         b->saved = *s, *s = (struct saved){0};
@@ -461,22 +477,23 @@ static struct become *become_new(struct app *a, struct saved *s, const char *sta
 
 void session_become(struct app *a, struct saved *s, const char *state, const char *done)
 {
-    struct become *b = become_new(a, s, state, NULL, done);
+    struct become *b = become_new(a, s, state, NULL, NULL, done);
     if (b)
         app_begin(a, &b->task);
 }
 
-void session_open_file(struct app *a, const char *path)
+void session_open_file(struct app *a, const char *path, const char *name)
 {
     const char *base = strrchr(path, '/');
-    struct become *b = become_new(a, NULL, NULL, path, base ? base + 1 : path);
+    struct become *b = become_new(a, NULL, NULL, path, name, base ? base + 1 : path);
     if (b)
         app_begin(a, &b->task);
 }
 
-void session_become_now(struct app *a, struct saved *s, const struct bytes *warnings)
+void session_become_now(struct app *a, struct saved *s, const struct bytes *warnings,
+                        const char *name)
 {
-    struct become *b = become_new(a, s, NULL, NULL, "the session goes on");
+    struct become *b = become_new(a, s, NULL, NULL, name, "the session goes on");
     if (!b)
         return;
     struct err e = {0};

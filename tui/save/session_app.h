@@ -16,9 +16,12 @@ void session_keep(struct app *a, const char *state);
  * Lines that do not fit are left out; the notice names them.  Done when the worker has read the
  * files, with the message `done`. */
 void session_become(struct app *a, struct saved *s, const char *state, const char *done);
-/* The same from a file. */
-void session_open_file(struct app *a, const char *path);
-/* The same before the interface runs, all of it at once; what reading warned of is told too. */
-void session_become_now(struct app *a, struct saved *s, const struct bytes *warnings);
+/* The same from a file.  `name` is what `save` writes over from then on: once it is open, and all
+ * of it; where lines did not fit nothing is written over. */
+void session_open_file(struct app *a, const char *path, const char *name);
+/* The same before the interface runs, all of it at once; what reading warned of is told too.  name:
+ * NULL where it was saved under none. */
+void session_become_now(struct app *a, struct saved *s, const struct bytes *warnings,
+                        const char *name);
 
 #endif

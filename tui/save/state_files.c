@@ -18,6 +18,7 @@
 #define SESSIONS "sessions"
 #define ENDING ".session"
 #define AUTO "auto-"
+enum { STATE_PATH_MAX = 3700 }; /* of the folder: names follow */
 
 /* Make a folder and those above it; private, as all state is. */
 static bool make_folder(char *path)
@@ -32,17 +33,22 @@ static bool make_folder(char *path)
     return mkdir(path, 0700) == 0 || errno == EEXIST;
 }
 
-const char *state_folder(char buf[PATH_MAX])
+const char *state_folder(char buf[PATH_MAX], struct err *e)
 {
     const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
     int n = state && *state == '/' ? snprintf(buf, PATH_MAX, "%s/borescope/" SESSIONS, state)
             : home && *home == '/'
                 ? snprintf(buf, PATH_MAX, "%s/.local/state/borescope/" SESSIONS, home)
                 : 0;
-    if (n <= 0 || n >= PATH_MAX - 128 || !make_folder(buf))
-        buf[0] = 0;
-    else
-        buf[n - (int)sizeof SESSIONS] = 0;
+    struct err why;
+    int rc = n <= 0 ? err_set(&why, ERR_SYSTEM, "neither XDG_STATE_HOME nor HOME is a path")
+             : n > STATE_PATH_MAX
+                 ? err_set(&why, ERR_SYSTEM, "a path of %d bytes · %d at most", n, STATE_PATH_MAX)
+             : !make_folder(buf) ? err_set(&why, ERR_SYSTEM, "%s · %s", buf, strerror(errno))
+                                 : 0;
+    buf[rc ? 0 : n - (int)sizeof SESSIONS] = 0;
+    if (rc)
+        err_set(e, ERR_SYSTEM, "the session is not kept: %.300s · set XDG_STATE_HOME", why.text);
     return buf;
 }
 

@@ -10,8 +10,9 @@
 #include "base/err.h"
 #include "input/line.h"
 
-/* The folder of the files, with its parents made; "" where none can be. */
-const char *state_folder(char buf[PATH_MAX]);
+/* The folder of the files, with its parents made; "" where none can be, with the reason in *e (may
+ * be NULL). */
+const char *state_folder(char buf[PATH_MAX], struct err *e);
 /* A session's file: of a name in the folder; of a path (with a / or the ending .session) itself. 0,
  * or negative where the name is none. */
 int state_session_path(const char *folder, const char *name, char buf[PATH_MAX], struct err *e);
