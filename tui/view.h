@@ -12,6 +12,7 @@
 #include "session/session.h"
 
 struct app;
+struct figures;
 
 enum move {
     MOVE_UP,
@@ -56,6 +57,8 @@ struct view {
     bool (*click)(struct app *a, int x, int y);
     /* The same in sentences, a fact a line: what the cursor stands on and what belongs to it. */
     void (*say)(const struct app *a, struct bytes *out);
+    /* Tell the numbers that it shows and no want holds (save/figure.h); NULL: there are none. */
+    void (*figures)(const struct app *a, struct figures *to);
     /* The text that `y` copies; NULL: the noun. */
     void (*copy)(const struct app *a, struct bytes *out);
 };

@@ -1,5 +1,6 @@
 /* test_write.c - the view as a file: each format, and never over something unless told so. */
 #include <locale.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -132,9 +133,139 @@ static void test_figures(void **state)
     assert_non_null(memmem(text, len, "blocks.1.attn.hook_z", 20));
     assert_non_null(memmem(text, len, ".edited", 7));
     free(text);
-    driver_keys(&d, "6");
-    app_command(d.app, "write b.npz");
-    assert_non_null(strstr(d.app->message, "no arrays in this view"));
+}
+
+/* ---- every view in every format ---- */
+
+static int open_teach(void **state)
+{
+    (void)state;
+    const struct app_options o = {
+        .prompt = "When Mary and John went to the store, John gave a bag to",
+        .other = "When Tom and Dan went to the store, Dan gave a bag to",
+        .edits = (const char *const[]){"blocks.3.attn.hook_z[-1, 2] = 0"},
+        .n_edits = 1,
+        .bos = -1,
+        .pair = {-1, -1}};
+    driver_open_app(&d, "models/teach", &o, 120, 36);
+    app_command(d.app, "pair Mary John");
+    driver_settle(&d);
+    return 0;
+}
+
+static void settle_all(const char *keys)
+{
+    driver_keys(&d, keys);
+    for (int i = 0; i < 40; i++)
+        driver_settle(&d);
+}
+
+/* What each view alone tells; "": its screen only. */
+static const struct {
+    const char *keys;
+    enum view_id view;
+    const char *rows[3], *array; /* in .tsv; in .npz, NULL: it has no arrays */
+} views[] = {
+    {"1",
+     VIEW_GRID,
+     {"blocks.2.hook_resid_post\t14\t", "\ttoken\t\t", "\tentropy\t\t"},
+     "blocks.2.hook_resid_post.entropy.npy"},
+    {"2",
+     VIEW_ATTENTION,
+     {"blocks.3.attn.hook_pattern\t", "\tvalue\t", "\tinduction\t2\t"},
+     "blocks.3.attn.hook_pattern.induction.npy"},
+    {"3", VIEW_LENS, {"\ttoken\t0\t", "\tlogit\t0\t", "\tnorm\t"}, "hook_resid_post.norm["},
+    {"4", VIEW_HOOKS, {"\tmean\t", "\tstd\t", "\tnan\t"}, "hook_embed.mean.npy"},
+    {"5", VIEW_TENSOR, {"\tvalue\t0\t", "\tvalue\t9\t", "\tkl\t"}, "hook"},
+    {"6",
+     VIEW_EDITS,
+     {"\tedit\t1\tblocks.3.attn.hook_z[-1, 2] = 0\t", "\ton\t1\t1\t", "\tkl_without\t1\t"},
+     "kl_without.npy"},
+    {"7s",
+     VIEW_HEADS,
+     {"\tself\t3\t", "\tattributed\t3,2\t", "\twrites\t"},
+     "attributed.edited.npy"},
+    {"8",
+     VIEW_NEURONS,
+     {"\tneuron\t0\t", "\tactivation\t0\t", "\traises\t0,0\t"},
+     "hook_post.activation.npy"},
+    {"9:sweep z_all_pos<Enter>",
+     VIEW_SWEEP,
+     {"\tz_all_pos\tlayer=0 head=0\t", "\tz_all_pos\tlayer=3 head=3\t", "\tkl\t"},
+     "z_all_pos.edited.npy"},
+    {"0",
+     VIEW_ATTRIBUTION,
+     {"\tdirect_by_layer\t3_attn_out\t", "\tdirect_by_head\t3,2\t", "\tdirect_sum\tlayer\t"},
+     "direct_by_pos.npy"},
+    {"@", VIEW_LOG, {"\tcommand\t1\tpair Mary John\t", "\tcommand\t2\t", "\tlogit\t"}, "logit.npy"},
+    {"><Space>", VIEW_GENERATE, {"\ttoken\t\t", "\tentropy\t\t", "\tbest\t0\t"}, "best.npy"},
+    {"|", VIEW_PAIRS, {"\ttoken\t\t", "\tlogprob\t\t", "\ttarget_rank\t"}, "logprob.npy"}};
+
+static void test_every_view(void **state)
+{
+    (void)state;
+    bool seen[VIEW_COUNT] = {false};
+    static const char *const screens[] = {"a.txt", "a.ansi", "a.html", "a.svg"};
+    for (size_t i = 0; i < sizeof views / sizeof *views; i++) {
+        settle_all(views[i].keys);
+        assert_int_equal(d.app->cur.view, views[i].view);
+        seen[views[i].view] = true;
+        for (size_t k = 0; k < sizeof screens / sizeof *screens; k++) {
+            size_t len;
+            free(written(screens[k], &len));
+            assert_true(len > 300);
+        }
+        for (int k = 0; k < 3; k++)
+            holds("a.tsv", views[i].rows[k]);
+        holds("a.npz", views[i].array);
+        size_t len;
+        struct err e = {0};
+        char *text = written("a.json", &len);
+        struct js_doc *doc = js_parse("a.json", text, len, &e);
+        if (!doc)
+            fail_msg("%s: %s", view_names[views[i].view], e.text);
+        js_close(doc);
+        free(text);
+    }
+    for (int v = 0; v < VIEW_COUNT; v++)
+        if (!seen[v])
+            fail_msg("view %s is not written here", view_names[v]);
+}
+
+/* The row of a figure in a table: its base and edited. */
+static void row_of(const char *tsv, const char *figure, double value[2])
+{
+    const char *at = strstr(tsv, figure);
+    if (!at || sscanf(at + strlen(figure), "%lf\t%lf", &value[0], &value[1]) != 2)
+        fail_msg("no row %s", figure);
+}
+
+/* What a file says adds up as what it is of does. */
+static void test_sums(void **state)
+{
+    (void)state;
+    size_t len;
+    settle_all("0");
+    char *text = written("a.tsv", &len);
+    double sum[2] = {0}, said[2];
+    for (const char *at = text; (at = strstr(at, "\tdirect_by_layer\t")); at++) {
+        double v[2];
+        assert_int_equal(sscanf(at, "\tdirect_by_layer\t%*s\t%lf\t%lf", &v[0], &v[1]), 2);
+        sum[0] += v[0], sum[1] += v[1];
+    }
+    row_of(text, "\tdirect_sum\tlayer\t", said);
+    assert_true(fabs(sum[0] - said[0]) < 1e-3 && fabs(sum[1] - said[1]) < 1e-3);
+    assert_true(fabs(sum[0]) > 1);
+    free(text);
+    settle_all("9:sweep z_all_pos<Enter>");
+    text = written("a.tsv", &len);
+    double cell[2], pair[2][2];
+    row_of(text, "\tz_all_pos\tlayer=3 head=2\t", cell);
+    row_of(text, "\tlogit\t0\t", pair[0]);
+    row_of(text, "\tlogit\t1\t", pair[1]);
+    /* the edit that is on zeroes it at the end: the sweep's base is the edited run */
+    assert_true(fabs(cell[0] - (pair[0][1] - pair[1][1])) < 1e-3);
+    free(text);
 }
 
 static int remove_folder(void **state)
@@ -153,6 +284,9 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_screens), WITH(test_rights), WITH(test_figures)};
+    const struct CMUnitTest tests[] = {
+        WITH(test_screens), WITH(test_rights), WITH(test_figures),
+        cmocka_unit_test_setup_teardown(test_every_view, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_sums, open_teach, close_driver)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -9,145 +9,10 @@
 #include "json_out.h"
 #include "model/tensor_write.h"
 #include "number.h"
+#include "save/figure.h"
 #include "table.h"
 
-enum { INDEX_BYTES = 32, NPZ_MAX = 64 };
-
-/* One number, in the faces that have it. */
-struct figure {
-    const struct app *a;
-    const struct want *w;
-    int32_t row; /* -1: of the prompt as a whole */
-    const char *what;
-    char index[INDEX_BYTES];
-    double value[FACE_COUNT];
-    int32_t token[FACE_COUNT]; /* in place of values: a token; -1 */
-    bool there[FACE_COUNT];
-};
-
-typedef void figure_sink(void *to, const struct figure *f);
-
-static void put(figure_sink *sink, void *to, struct figure *f, const char *what, double base,
-                double edited)
-{
-    f->what = what;
-    f->value[FACE_BASE] = base, f->value[FACE_EDITED] = edited;
-    f->token[FACE_BASE] = f->token[FACE_EDITED] = -1;
-    sink(to, f);
-}
-
-static void put_token(figure_sink *sink, void *to, struct figure *f, int32_t base, int32_t edited)
-{
-    f->what = "token";
-    f->token[FACE_BASE] = base, f->token[FACE_EDITED] = edited;
-    sink(to, f);
-}
-
-/* Both faces' elements: the base's stands for a face that has none. */
-static void put_cell(figure_sink *sink, void *to, struct figure *f, const struct want_cell *b,
-                     const struct want_cell *e)
-{
-    put_token(sink, to, f, b->top.id, e->top.id);
-    put(sink, to, f, "logprob", (double)b->top.logit - (double)b->cell.lse,
-        (double)e->top.logit - (double)e->cell.lse);
-    put(sink, to, f, "entropy", (double)b->cell.entropy, (double)e->cell.entropy);
-    if (b->cell.target_rank < 0)
-        return;
-    put(sink, to, f, "target_logit", (double)b->cell.target_logit, (double)e->cell.target_logit);
-    put(sink, to, f, "target_logprob", (double)b->cell.target_logit - (double)b->cell.lse,
-        (double)e->cell.target_logit - (double)e->cell.lse);
-    put(sink, to, f, "target_rank", b->cell.target_rank, e->cell.target_rank);
-}
-
-static void put_best(figure_sink *sink, void *to, struct figure *f, const struct want_best *b,
-                     const struct want_best *e)
-{
-    for (int32_t k = 0; k < f->w->k; k++) {
-        snprintf(f->index, sizeof f->index, "%d", (int)k);
-        put_token(sink, to, f, b[k].id, e[k].id);
-        put(sink, to, f, "logit", (double)b[k].logit, (double)e[k].logit);
-    }
-}
-
-static void put_stats(figure_sink *sink, void *to, struct figure *f, const struct lens_stats *b,
-                      const struct lens_stats *e)
-{
-    put(sink, to, f, "mean", b->mean, e->mean);
-    put(sink, to, f, "std", b->std, e->std);
-    put(sink, to, f, "min", (double)b->min, (double)e->min);
-    put(sink, to, f, "max", (double)b->max, (double)e->max);
-    put(sink, to, f, "nan", (double)b->n_nan, (double)e->n_nan);
-}
-
-static void put_heads(figure_sink *sink, void *to, struct figure *f, const struct lens_head *b,
-                      const struct lens_head *e)
-{
-    for (int32_t h = 0; h < f->a->m->cfg.n_heads; h++) {
-        snprintf(f->index, sizeof f->index, "%d", (int)h);
-        put(sink, to, f, "previous", (double)b[h].previous, (double)e[h].previous);
-        put(sink, to, f, "duplicate", (double)b[h].duplicate, (double)e[h].duplicate);
-        put(sink, to, f, "induction", (double)b[h].induction, (double)e[h].induction);
-        put(sink, to, f, "first", (double)b[h].first, (double)e[h].first);
-        put(sink, to, f, "entropy", (double)b[h].entropy, (double)e[h].entropy);
-    }
-}
-
-static void put_floats(figure_sink *sink, void *to, struct figure *f, const char *what,
-                       size_t heads, size_t width, const float *b, const float *e)
-{
-    for (size_t h = 0; h < heads; h++)
-        for (size_t i = 0; i < width; i++) {
-            size_t head = (size_t)f->w->head0 + h;
-            if (width > 1 && (heads > 1 || f->w->head1))
-                snprintf(f->index, sizeof f->index, "%zu,%zu", head, i);
-            else if (width > 1 || heads > 1)
-                snprintf(f->index, sizeof f->index, "%zu", width > 1 ? i : head);
-            put(sink, to, f, what, (double)b[h * width + i], (double)e[h * width + i]);
-        }
-}
-
-static void put_element(figure_sink *sink, void *to, struct figure *f, const void *b, const void *e)
-{
-    const struct config *cfg = &f->a->m->cfg;
-    size_t heads = want_heads(cfg, f->w);
-    switch (f->w->kind) {
-    case WANT_CELL: put_cell(sink, to, f, b, e); break;
-    case WANT_BEST: put_best(sink, to, f, b, e); break;
-    case WANT_STATS: put_stats(sink, to, f, b, e); break;
-    case WANT_HEADS: put_heads(sink, to, f, b, e); break;
-    case WANT_NORM: put_floats(sink, to, f, "norm", 1, 1, b, e); break;
-    case WANT_HEAD_NORM: put_floats(sink, to, f, "norm", heads, 1, b, e); break;
-    case WANT_LOGITS: put_floats(sink, to, f, "logit", 1, 2, b, e); break;
-    case WANT_VALUES:
-        put_floats(sink, to, f, "value", heads, want_floats(cfg, f->w, f->a->n) / heads, b, e);
-        break;
-    case WANT_KL: put(sink, to, f, "kl", *(const double *)b, *(const double *)e); break;
-    default: break;
-    }
-}
-
-/* All numbers of the newest answer, want by want; how many elements there were. */
-static int64_t each_figure(const struct app *a, figure_sink *sink, void *to)
-{
-    bool stale;
-    const struct snapshot *s = app_newest(a, &stale);
-    int64_t n = 0;
-    for (int32_t i = 0; s && !stale && i < s->n_wants; i++) {
-        const struct want *w = &s->wants[i];
-        bool whole = want_is_whole(w->kind);
-        for (int32_t row = w->row0; row < w->row1; row++) {
-            const void *base = snapshot_at(s, FACE_BASE, w, row),
-                       *edited = snapshot_at(s, FACE_EDITED, w, row);
-            struct figure f = {.a = a, .w = w, .row = whole ? -1 : row};
-            f.there[FACE_BASE] = base != NULL, f.there[FACE_EDITED] = edited != NULL;
-            if (!base)
-                continue;
-            put_element(sink, to, &f, base, edited ? edited : base);
-            n++;
-        }
-    }
-    return n;
-}
+enum { NPZ_MAX = 256 };
 
 static int nothing(struct err *e)
 {
@@ -156,38 +21,40 @@ static int nothing(struct err *e)
 
 /* ---- rows ---- */
 
-static void table_token(struct table *t, const struct app *a, int32_t id)
+static const char *row_token(const struct app *a, const struct figure *f, size_t *len)
 {
-    size_t len;
-    const char *text = tokenizer_text(a->m->tok, id, &len);
-    table_text(t, text, len);
+    bool there = f->row >= 0 && f->row < a->n;
+    *len = 0;
+    return there ? model_input_text(a->m, a->tokens[f->row], len) : "";
 }
+
+struct tsv {
+    struct figures to;
+    struct table *t;
+};
 
 static void table_value(struct table *t, const struct figure *f, enum face face)
 {
     char n[NUMBER_BYTES];
     if (!f->there[face])
         table_blank(t);
-    else if (f->token[face] >= 0)
-        table_token(t, f->a, f->token[face]);
+    else if (f->text[face])
+        table_text(t, f->text[face], f->len[face]);
     else
         table_string(t, number_exact_float(n, (float)f->value[face]));
 }
 
-static void row_tsv(void *to, const struct figure *f)
+static void row_tsv(struct figures *to, const struct figure *f)
 {
-    struct table *t = to;
-    char name[LIMIT_NAME];
-    table_string(t, site_name(f->w->site, name));
-    if (f->row < 0) {
+    struct table *t = ((struct tsv *)to)->t;
+    size_t len;
+    const char *token = row_token(to->a, f, &len);
+    table_string(t, f->hook);
+    if (f->row < 0)
         table_blank(t);
-        table_blank(t);
-    } else {
-        size_t len;
-        const char *text = model_input_text(f->a->m, f->a->tokens[f->row], &len);
+    else
         table_int(t, f->row);
-        table_text(t, text, len);
-    }
+    table_text(t, token, len);
     table_string(t, f->what);
     table_string(t, f->index);
     table_value(t, f, FACE_BASE);
@@ -201,43 +68,45 @@ int figure_tsv(const struct app *a, struct bytes *out, struct err *e)
         {"token", TABLE_TEXT, 0, 0, 0}, {"figure", TABLE_TEXT, 0, 0, 0},
         {"index", TABLE_TEXT, 0, 0, 0}, {"base", TABLE_TEXT, 0, 0, 0},
         {"edited", TABLE_TEXT, 0, 0, 0}};
-    struct table *t = table_new(columns, sizeof columns / sizeof *columns);
-    if (!t)
+    struct tsv x = {{a, row_tsv, 0}, table_new(columns, sizeof columns / sizeof *columns)};
+    if (!x.t)
         return err_memory(e, "the table");
-    int64_t n = each_figure(a, row_tsv, t);
-    int rc = table_failed(t) ? err_memory(e, "the table") : n ? 0 : nothing(e);
+    figure_each(&x.to);
+    int rc = table_failed(x.t) ? err_memory(e, "the table") : x.to.n ? 0 : nothing(e);
     if (!rc)
-        table_tsv(t, out);
-    table_free(t);
+        table_tsv(x.t, out);
+    table_free(x.t);
     return rc;
 }
+
+struct json {
+    struct figures to;
+    struct json_out j;
+};
 
 static void json_value(struct json_out *j, const struct figure *f, enum face face, const char *key)
 {
     if (!f->there[face])
         return;
     json_out_key(j, key);
-    if (f->token[face] >= 0) {
-        size_t len;
-        const char *text = tokenizer_text(f->a->m->tok, f->token[face], &len);
-        json_out_text(j, text, len);
-    } else {
+    if (f->text[face])
+        json_out_text(j, f->text[face], f->len[face]);
+    else
         json_out_float(j, (float)f->value[face]);
-    }
 }
 
-static void row_json(void *to, const struct figure *f)
+static void row_json(struct figures *to, const struct figure *f)
 {
-    struct json_out *j = to;
-    char name[LIMIT_NAME];
+    struct json_out *j = &((struct json *)to)->j;
+    size_t len;
+    const char *token = row_token(to->a, f, &len);
     json_out_object(j);
-    json_out_string(json_out_key(j, "hook"), site_name(f->w->site, name));
-    if (f->row >= 0) {
-        size_t len;
-        const char *text = model_input_text(f->a->m, f->a->tokens[f->row], &len);
+    if (*f->hook)
+        json_out_string(json_out_key(j, "hook"), f->hook);
+    if (f->row >= 0)
         json_out_int(json_out_key(j, "position"), f->row);
-        json_out_text(json_out_key(j, "token"), text, len);
-    }
+    if (len)
+        json_out_text(json_out_key(j, "token"), token, len);
     json_out_string(json_out_key(j, "figure"), f->what);
     if (*f->index)
         json_out_string(json_out_key(j, "index"), f->index);
@@ -248,12 +117,12 @@ static void row_json(void *to, const struct figure *f)
 
 int figure_json(const struct app *a, struct bytes *out, struct err *e)
 {
-    struct json_out j;
-    json_out_begin(&j, out);
-    json_out_array(&j);
-    int64_t n = each_figure(a, row_json, &j);
-    json_out_end(&j);
-    return out->failed ? err_memory(e, "the table") : n ? 0 : nothing(e);
+    struct json x = {.to = {a, row_json, 0}};
+    json_out_begin(&x.j, out);
+    json_out_array(&x.j);
+    figure_each(&x.to);
+    json_out_end(&x.j);
+    return out->failed ? err_memory(e, "the table") : x.to.n ? 0 : nothing(e);
 }
 
 /* ---- arrays ---- */
@@ -274,10 +143,90 @@ static void add_array(const struct app *a, const struct want *w, const void *row
         t->shape[t->rank++] = (int64_t)width;
 }
 
-int figure_npz(const struct app *a, const char *path, struct err *e)
+/* Figures of one name, one after the other as they come. */
+struct series {
+    char name[LIMIT_NAME + 64];
+    float *value[FACE_COUNT];
+    int64_t n, room, rows; /* rows: how many positions they are of, 0: of none */
+    int32_t last_row;
+    bool there[FACE_COUNT];
+};
+
+struct npz {
+    struct figures to;
+    struct series series[NPZ_MAX];
+    size_t n_series;
+    bool failed;
+};
+
+/* The one of this name, new if there is none; NULL: there are too many, or no memory. */
+static struct series *series_of(struct npz *x, const struct figure *f)
 {
-    static char names[NPZ_MAX][LIMIT_NAME + 64];
-    struct tensor_out t[NPZ_MAX];
+    char name[sizeof x->series->name];
+    snprintf(name, sizeof name, "%s%s%s", f->hook, *f->hook ? "." : "", f->what);
+    for (size_t i = x->n_series; i-- > 0;)
+        if (strcmp(x->series[i].name, name) == 0)
+            return &x->series[i];
+    if (x->n_series == NPZ_MAX)
+        return NULL;
+    struct series *s = &x->series[x->n_series++];
+    *s = (struct series){.last_row = -1};
+    memcpy(s->name, name, sizeof name);
+    return s;
+}
+
+static void keep(struct figures *to, const struct figure *f)
+{
+    struct npz *x = (struct npz *)to;
+    bool word = f->text[FACE_BASE] && f->id[FACE_BASE] < 0;
+    struct series *s = f->array || word ? NULL : series_of(x, f);
+    if (!s)
+        return;
+    if (s->n == s->room) {
+        s->room = s->room ? 2 * s->room : 64;
+        for (int face = 0; face < FACE_COUNT; face++) {
+            float *more = realloc(s->value[face], (size_t)s->room * sizeof *more);
+            x->failed |= !more;
+            s->value[face] = more ? more : s->value[face];
+        }
+    }
+    if (x->failed)
+        return;
+    for (int face = 0; face < FACE_COUNT; face++) {
+        s->there[face] |= f->there[face];
+        s->value[face][s->n] = !f->there[face] ? NAN
+                               : f->text[face] ? (float)f->id[face]
+                                               : (float)f->value[face];
+    }
+    s->rows += f->row >= 0 && (f->row != s->last_row || !s->n);
+    s->last_row = f->row;
+    s->n++;
+}
+
+static size_t series_arrays(struct npz *x, char (*names)[LIMIT_NAME + 96], struct tensor_out *t,
+                            size_t n)
+{
+    for (size_t i = 0; i < x->n_series; i++) {
+        const struct series *s = &x->series[i];
+        for (int face = 0; face < FACE_COUNT && n < NPZ_MAX; face++) {
+            if (!s->there[face])
+                continue;
+            snprintf(names[n], sizeof names[n], "%s%s", s->name,
+                     face == FACE_EDITED ? ".edited" : "");
+            t[n] = (struct tensor_out){.name = names[n], .dtype = ST_F32, .data = s->value[face]};
+            bool by_row = s->rows > 1 && s->n > s->rows && s->n % s->rows == 0;
+            if (by_row)
+                t[n].shape[t[n].rank++] = s->rows;
+            t[n].shape[t[n].rank++] = by_row ? s->n / s->rows : s->n;
+            n++;
+        }
+    }
+    return n;
+}
+
+/* Whole rows of values and norms, in the shape that the hook has. */
+static size_t want_arrays(const struct app *a, char (*names)[LIMIT_NAME + 96], struct tensor_out *t)
+{
     size_t n = 0;
     bool stale;
     const struct snapshot *s = app_newest(a, &stale);
@@ -303,11 +252,27 @@ int figure_npz(const struct app *a, const char *path, struct err *e)
             n++;
         }
     }
-    if (!n)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "no arrays in this view · 5 shows a tensor, 2 attention · .tsv holds what is "
-            "here");
-    const struct tensor_meta meta = {"prompt", a->prompt ? a->prompt : ""};
-    return tensor_write(path, t, n, &meta, 1, e);
+    return n;
+}
+
+int figure_npz(const struct app *a, const char *path, struct err *e)
+{
+    struct npz *x = calloc(1, sizeof *x);
+    struct tensor_out *t = calloc(NPZ_MAX, sizeof *t);
+    char(*names)[LIMIT_NAME + 96] = calloc(NPZ_MAX, sizeof *names);
+    int rc = x && t && names ? 0 : err_memory(e, "%s", path);
+    if (!rc) {
+        x->to = (struct figures){a, keep, 0};
+        figure_each(&x->to);
+        size_t n = series_arrays(x, names, t, want_arrays(a, names, t));
+        const struct tensor_meta meta = {"prompt", a->prompt ? a->prompt : ""};
+        rc = x->failed ? err_memory(e, "%s", path)
+             : n       ? tensor_write(path, t, n, &meta, 1, e)
+                       : nothing(e);
+    }
+    for (size_t i = 0; x && i < x->n_series; i++)
+        for (int face = 0; face < FACE_COUNT; face++)
+            free(x->series[i].value[face]);
+    free(x), free(t), free(names);
+    return rc;
 }

@@ -1,8 +1,10 @@
 /* edits.c - view 6: the list of edits. */
+#include <stdio.h>
 #include <string.h>
 
 #include "compare.h"
 #include "draw.h"
+#include "save/figure.h"
 #include "say.h"
 
 enum { FIGURES = 47 }; /* columns of what each edit does */
@@ -153,6 +155,22 @@ static void edits_copy(const struct app *a, struct bytes *out)
         bytes_add_string(out, a->edits.text[a->cur.edit]);
 }
 
+/* An edit, whether it is on, and pair and divergence without it. */
+static void edits_figures(const struct app *a, struct figures *to)
+{
+    for (int i = 0; i < a->edits.n; i++) {
+        const struct effect *x = effects_at(a, i);
+        struct figure f = figure_make();
+        snprintf(f.index, sizeof f.index, "%d", i + 1);
+        figure_text(to, &f, "edit", a->edits.text[i]);
+        figure_number(to, &f, "on", a->edits.on[i], 0);
+        if (!x || !x->there)
+            continue;
+        figure_number(to, &f, "delta_without", x->delta, 0);
+        figure_number(to, &f, "kl_without", x->kl, 0);
+    }
+}
+
 const struct view view_edits = {
     .help =
         "o switches an edit on or off, O all, d deletes, e changes it, + and - its number, J and K move it, r names it, u undoes, Enter shows its hook",
@@ -164,4 +182,5 @@ const struct view view_edits = {
     .enter = edits_enter,
     .say = edits_say,
     .click = edits_click,
+    .figures = edits_figures,
     .copy = edits_copy};

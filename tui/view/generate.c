@@ -6,6 +6,7 @@
 
 #include "draw.h"
 #include "generation.h"
+#include "save/figure.h"
 #include "say.h"
 
 enum { TABLE_ROWS = GENERATION_TOP + 3 };
@@ -247,6 +248,41 @@ static void generate_copy(const struct app *a, struct bytes *out)
     free(text);
 }
 
+static void step_figures(struct figures *to, struct figure *f, const struct generated *b,
+                         const struct generated *e)
+{
+    f->index[0] = 0;
+    figure_token(to, f, "token", b->id, e->id);
+    figure_number(to, f, "entropy", (double)b->entropy, (double)e->entropy);
+    figure_number(to, f, "norm", (double)b->norm, (double)e->norm);
+    for (int k = 0; k < b->n_top || k < e->n_top; k++) {
+        bool in_base = k < b->n_top, in_edited = k < e->n_top;
+        snprintf(f->index, sizeof f->index, "%d", k);
+        figure_token(to, f, "best", in_base ? b->top[k].id : -1, in_edited ? e->top[k].id : -1);
+        figure_number(to, f, "logprob", in_base ? (double)b->top[k].logp : NAN,
+                      in_edited ? (double)e->top[k].logp : NAN);
+    }
+}
+
+/* The clean voice is the base face, the one under the edits the edited; a step's position is its
+ * token's own. */
+static void generate_figures(const struct app *a, struct figures *to)
+{
+    static const struct generated none = {.id = -1, .entropy = NAN, .norm = NAN};
+    const struct generation *g = &a->generation_of;
+    for (int i = 0; generation_is_current(a) && i < generation_steps(g); i++) {
+        struct figure f = figure_make();
+        const struct generated *step[VOICE_COUNT] = {&none, &none};
+        for (int v = 0; v < VOICE_COUNT; v++)
+            if (i < g->voice[v].n)
+                step[v] = &g->voice[v].step[i];
+        f.row = g->n_prompt + i;
+        f.there[FACE_EDITED] = g->edited && step[VOICE_EDITED] != &none;
+        f.there[FACE_BASE] = step[VOICE_CLEAN] != &none;
+        step_figures(to, &f, step[VOICE_CLEAN], step[VOICE_EDITED]);
+    }
+}
+
 const struct view view_generate = {
     .help =
         "the prompt goes on, without the edits and with them; o and O switch edits while it runs, left and right look at a step",
@@ -258,4 +294,5 @@ const struct view view_generate = {
     .enter = generate_enter,
     .click = generate_click,
     .say = generate_say,
+    .figures = generate_figures,
     .copy = generate_copy};

@@ -8,6 +8,7 @@
 #include "attention.h"
 #include "draw.h"
 #include "list/head_list.h"
+#include "save/figure.h"
 #include "say.h"
 
 enum { NAME_WIDTH = 10, SMALL = 48, SAYS = 8, WALL_LABEL = 5, WALL_MIN = 5, WALL_MAX = 31 };
@@ -442,6 +443,21 @@ static bool heads_click(struct app *a, int x, int y)
     return hit;
 }
 
+/* Scores that belong to the weights, or to a sweep. */
+static void heads_figures(const struct app *a, struct figures *to)
+{
+    static const enum heads_sort more[] = {HEADS_BY_COPYING, HEADS_BY_ABLATED};
+    int32_t heads = a->m->cfg.n_heads;
+    for (size_t k = 0; k < sizeof more / sizeof *more; k++)
+        for (int32_t i = 0; i < a->m->cfg.n_layers * heads; i++) {
+            struct figure f = figure_make();
+            float v;
+            snprintf(f.index, sizeof f.index, "%d,%d", (int)(i / heads), (int)(i % heads));
+            if (heads_score(a, i / heads, i % heads, more[k], FACE_BASE, &v))
+                figure_number(to, &f, heads_sort_names[more[k]], (double)v, 0);
+        }
+}
+
 const struct view view_heads = {
     .help =
         "every head of every layer; s sorts, I turns it round, w shows the wall, / filters: L2, H3, induction>0.5; Enter goes to it, x zeroes it",
@@ -454,4 +470,5 @@ const struct view view_heads = {
     .noun = heads_noun,
     .enter = heads_enter,
     .say = heads_say,
-    .click = heads_click};
+    .click = heads_click,
+    .figures = heads_figures};

@@ -1,7 +1,9 @@
 /* log.c - the commands that ran, the newest last. */
+#include <stdio.h>
 #include <string.h>
 
 #include "draw.h"
+#include "save/figure.h"
 #include "say.h"
 
 static void log_layout(struct app *a, struct rect body)
@@ -83,6 +85,15 @@ static void log_copy(const struct app *a, struct bytes *out)
         bytes_add_string(out, a->log.line[a->cur.log]);
 }
 
+static void log_figures(const struct app *a, struct figures *to)
+{
+    for (int i = 0; i < a->log.n; i++) {
+        struct figure f = figure_make();
+        snprintf(f.index, sizeof f.index, "%d", i + 1);
+        figure_text(to, &f, "command", a->log.line[i]);
+    }
+}
+
 const struct view view_log = {
     .help =
         "every command that ran, keys as the edits they made; Enter runs one again, y copies it",
@@ -94,4 +105,5 @@ const struct view view_log = {
     .enter = log_enter,
     .click = log_click,
     .say = log_say,
+    .figures = log_figures,
     .copy = log_copy};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "draw.h"
+#include "save/figure.h"
 #include "say.h"
 #include "sweeps.h"
 #include "text.h"
@@ -491,6 +492,28 @@ static void sweep_say(const struct app *a, struct bytes *b)
     }
 }
 
+/* The metric without an edit and with a cell's; where that is not computed yet, what attribution
+ * says of its change. */
+static void sweep_figures(const struct app *a, struct figures *to)
+{
+    const struct sweep_map *m = sweeps_map(a);
+    for (int32_t cell = 0; m && cell < m->cells; cell++) {
+        struct figure f = figure_make();
+        struct bytes at = {0};
+        for (int32_t i = 0; i < m->n_axes; i++) {
+            char n[16];
+            int32_t v = sweeps_at(m, cell, i);
+            bytes_addf(&at, "%s%s=%s", i ? " " : "", m->axis[i].name, sweeps_text(m, i, v, n));
+        }
+        snprintf(f.index, sizeof f.index, "%s", at.failed || !at.data ? "" : at.data);
+        bytes_free(&at);
+        f.there[FACE_EDITED] = m->has[cell];
+        figure_number(to, &f, m->of.kind, m->base, (double)m->value[cell]);
+        if (m->guess && !m->has[cell])
+            figure_number(to, &f, "change_by_attribution", (double)m->guess[cell], 0);
+    }
+}
+
 const struct view view_sweep = {
     .help = "what each cell does to the metric: S begins, Enter tries a cell's edit where it is, "
             "Backspace takes it back, s sorts, c scales, Esc stops",
@@ -504,4 +527,5 @@ const struct view view_sweep = {
     .enter = sweeps_enter,
     .click = sweep_click,
     .say = sweep_say,
+    .figures = sweep_figures,
     .copy = sweep_copy};
