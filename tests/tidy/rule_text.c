@@ -227,6 +227,45 @@ void rule_words(const struct tree *t, const struct source *s)
     }
 }
 
+/* Does the default key map have the view under this digit? */
+static bool key_shows(const struct source *keys, char digit, const char *name, size_t n)
+{
+    char line[48];
+    for (const char *p = keys->text; (p = strstr(p, "view ")) != NULL; p++) {
+        const char *start = p;
+        while (start > keys->text && start[-1] != '\n')
+            start--;
+        if (*start == digit && start[1] == ' ')
+            return sscanf(p, "view %47s", line) == 1 && strlen(line) == n &&
+                   memcmp(line, name, n) == 0;
+    }
+    return false;
+}
+
+/* Which key shows a view stands in keymaps/default.keys: comments leave it there, messages and
+ * pages that say it, "the edits view (6)", agree with it. */
+void rule_keys(const struct tree *t, const struct source *s)
+{
+    const struct source *keys = tree_find(t, "keymaps/default.keys");
+    if (path_in(s->path, "tests/") || !keys)
+        return;
+    for (const char *p = s->text; (p = strstr(p, "view ")) != NULL; p++) {
+        size_t at = (size_t)(p - s->text);
+        if (isdigit((unsigned char)p[5]) && is_c(s) && s->code[at] == ' ')
+            report(s, at, "keys", NULL,
+                   "a comment says a view's key · keymaps/default.keys has it");
+        if (p[5] != '(' || !isdigit((unsigned char)p[6]) || p[7] != ')')
+            continue;
+        const char *name = p - (p > s->text);
+        while (name > s->text && word_char(name[-1]))
+            name--;
+        size_t n = p > s->text ? (size_t)(p - 1 - name) : 0;
+        if (!key_shows(keys, p[6], name, n))
+            report(s, at, "keys", NULL, "%c does not show %.*s in keymaps/default.keys", p[6],
+                   (int)n, name);
+    }
+}
+
 /* An architecture is data: its name, a row of arch.def, stands in its own file and nowhere else in
  * the engine. */
 void rule_property(const struct tree *t, const struct source *s)

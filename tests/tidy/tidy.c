@@ -15,9 +15,9 @@ enum { EXCEPTION_MAX = 64 };
 typedef void rule_fn(const struct tree *t, const struct source *s);
 
 static rule_fn *const rules[] = {
-    rule_include,  rule_banned, rule_size,   rule_head,       rule_guard,
-    rule_declared, rule_layout, rule_words,  rule_named_test, rule_flags,
-    rule_property, rule_rows,   rule_listed, rule_packages,   rule_named,
+    rule_include, rule_banned, rule_size,       rule_head,  rule_guard, rule_declared,
+    rule_layout,  rule_words,  rule_named_test, rule_flags, rule_keys,  rule_property,
+    rule_rows,    rule_listed, rule_packages,   rule_named,
 };
 
 /* A line of exceptions.txt: "rule path[:symbol] reason". */

@@ -52,6 +52,7 @@ void rule_guard(const struct tree *t, const struct source *s);
 void rule_declared(const struct tree *t, const struct source *s);
 void rule_layout(const struct tree *t, const struct source *s);
 void rule_words(const struct tree *t, const struct source *s);
+void rule_keys(const struct tree *t, const struct source *s);
 void rule_property(const struct tree *t, const struct source *s);
 void rule_flags(const struct tree *t, const struct source *s);
 void rule_listed(const struct tree *t, const struct source *s);

@@ -1,4 +1,4 @@
-/* attention.c - view 2: all heads of a layer small, one head large with its axes. */
+/* attention.c - all heads of a layer small, one head large with its axes. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* attribution.c - g a: what each part adds to the pair's logits itself, the final norm held fixed:
+/* attribution.c - what each part adds to the pair's logits itself, the final norm held fixed:
  * by layer, head, neuron and position. */
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* edits.c - view 6: the list of edits. */
+/* edits.c - the list of edits. */
 #include <stdio.h>
 #include <string.h>
 

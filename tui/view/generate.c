@@ -1,4 +1,4 @@
-/* generate.c - view 9: the continuations, clean and edited, and the step under the cursor. */
+/* generate.c - the continuations, clean and edited, and the step under the cursor. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

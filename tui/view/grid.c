@@ -1,4 +1,4 @@
-/* grid.c - view 1: every token at every layer. */
+/* grid.c - every token at every layer. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* heads.c - view 7: every head of every layer, as a table that can be sorted and filtered, or as a
+/* heads.c - every head of every layer, as a table that can be sorted and filtered, or as a
  * wall of small pictures. */
 #include <math.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* hooks.c - view 4: every hook point by name, with shape and statistics. */
+/* hooks.c - every hook point by name, with shape and statistics. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* lens.c - view 3: one cell of the grid in full, and its position through all layers. */
+/* lens.c - one cell of the grid in full, and its position through all layers. */
 #include <math.h>
 #include <stdio.h>
 

@@ -1,4 +1,4 @@
-/* sweep.c - view 7: what each cell of a sweep does to the metric, as a map or sorted as a list,
+/* sweep.c - what each cell of a sweep does to the metric, as a map or sorted as a list,
  * while it is computed. */
 #include <math.h>
 #include <stdio.h>

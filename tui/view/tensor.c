@@ -1,4 +1,4 @@
-/* tensor.c - view 5: the values of any hook, one slice of two axes at a time, as a map and as
+/* tensor.c - the values of any hook, one slice of two axes at a time, as a map and as
  * numbers. */
 #include <math.h>
 #include <stdio.h>
