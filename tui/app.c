@@ -126,9 +126,12 @@ static unsigned context(const struct app *a)
 
 static void keep(struct app *a, enum action_id id, const char *command)
 {
-    char named[LIMIT_NAME + 16], name[LIMIT_NAME];
+    char named[sizeof a->pins.last + 16], name[LIMIT_NAME];
     if (id == ACTION_OBSERVE && !strchr(command, ' ')) { /* what the cursor stood on */
         snprintf(named, sizeof named, "observe %s", site_name(a->sites[a->cur.hook], name));
+        command = named;
+    } else if (id == ACTION_PIN && !strchr(command, ' ')) {
+        snprintf(named, sizeof named, "pin %s", a->pins.last);
         command = named;
     }
     command_log_add(&a->log, command);
@@ -363,6 +366,7 @@ void app_want(struct app *a, struct session_want *w)
     want_add(&a->wants, app_kl_want(a));
     want_add(&a->wants, app_nonfinite_want(a));
     lesson_want(a, &a->wants);
+    pins_want(a, &a->wants);
     if (a->pair_wanted)
         want_add(&a->wants, likeliest(a));
     *w = (struct session_want){.target = {.input = app_run_input(a),
@@ -469,6 +473,7 @@ void app_take(struct app *a, const struct snapshot *s)
     if (s->generation >= a->values_generation && !a->asking_changed)
         a->trial[0] = a->trial[1] = 0;
     take_pair(a);
+    pins_took(a);
     sweeps_took(a);
 }
 

@@ -10,6 +10,7 @@
 #include "save/command_log.h"
 #include "list/edit_list.h"
 #include "list/effects.h"
+#include "list/pins.h"
 #include "edit/edit_reach.h"
 #include "frame.h"
 #include "generation.h"
@@ -200,7 +201,8 @@ struct app {
     struct effects effects;
     struct generation generation_of; /* the continuations */
     struct command_log log;
-    int log_seen;        /* commands in it when its view was drawn */
+    int log_seen; /* commands in it when its view was drawn */
+    struct pins pins;
     struct saved states; /* named ones */
     char *session;       /* the name that the session was saved under, or opened by */
     int trial[2]; /* edits [from, to) that no answer has accepted yet: a refusal takes them back */

@@ -22,6 +22,7 @@ enum fact {
     FACT_PAIR,
     FACT_KL,
     FACT_NONFINITE,
+    FACT_PINS,
     FACT_COST,
     FACT_VIEW,
     FACT_HERE,
@@ -178,7 +179,7 @@ static void (*const facts[FACT_COUNT])(const struct app *, struct bytes *) = {
     [FACT_MODEL] = fact_model,         [FACT_PROMPT] = fact_prompt, [FACT_EDITS] = fact_edits,
     [FACT_ANSWER] = fact_answer,       [FACT_PAIR] = fact_pair,     [FACT_KL] = fact_kl,
     [FACT_NONFINITE] = fact_nonfinite, [FACT_COST] = fact_cost,     [FACT_VIEW] = fact_view,
-    [FACT_HERE] = fact_here,           [FACT_LESSON] = lesson_say};
+    [FACT_HERE] = fact_here,           [FACT_LESSON] = lesson_say,  [FACT_PINS] = pins_say};
 
 /* ---- speaking ---- */
 

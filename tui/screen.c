@@ -27,6 +27,7 @@ struct rect app_body(const struct app *a, bool *side)
     rect_cut_top(&r, 2);
     rect_cut_bottom(&r, (a->keybar_off ? 1 : 2) + (a->other_tokens != NULL));
     rect_cut_bottom(&r, lesson_rows(a, a->w, r.h));
+    rect_cut_bottom(&r, pins_rows(a, r.h));
     *side = app_view(a)->side && a->w >= SIDE_MIN_COLUMNS && !a->side_off;
     if (*side)
         r.w -= draw_side_width(a->w);
@@ -236,7 +237,11 @@ static bool draw_all(struct app *a, struct frame *f)
         rect_cut_left(&in, 1);
         app_view(a)->side(a, f, in);
     }
-    lesson_draw(a, f->canvas, (struct rect){0, body.y + body.h, a->w, bottom - body.y - body.h});
+    struct rect below = {0, body.y + body.h, a->w, bottom - body.y - body.h};
+    if (!is_small(a))
+        pins_draw(a, f->canvas,
+                  rect_cut_top(&below, below.h - lesson_rows(a, a->w, below.h + body.h)));
+    lesson_draw(a, f->canvas, below);
     if (a->mode == LINE_HELP)
         help_draw(a, f);
     else if (a->mode != LINE_NONE)

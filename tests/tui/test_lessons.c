@@ -75,7 +75,9 @@ static char *strip(void)
     struct bytes b = {0};
     assert_true(app_draw(d.app, &d.frame));
     const struct canvas *c = d.frame.canvas;
-    for (int y = d.app->body.y + d.app->body.h; y < c->h - 2 - (d.app->other_tokens != NULL); y++)
+    int pins = pins_rows(d.app, d.app->body.h + d.app->pins.n); /* the student's own stand above */
+    for (int y = d.app->body.y + d.app->body.h + pins; y < c->h - 2 - (d.app->other_tokens != NULL);
+         y++)
         for (int x = 0; x < c->w; x++)
             bytes_add_string(&b, canvas_at(c, x, y)->text);
     assert_false(b.failed);

@@ -108,6 +108,19 @@ static void collect_view(const struct app *a, struct saved *s)
     for (int32_t i = 0; i < a->n_sites; i++)
         if (a->observed[i])
             saved_add(s, NULL, SAVED_OBSERVE, site_name(a->sites[i], name));
+    for (int i = 0; i < a->pins.n; i++) {
+        const struct pin *p = &a->pins.pin[i];
+        struct bytes b = {0};
+        if (p->known)
+            bytes_addf(&b, "%.9g ", p->was);
+        else
+            bytes_add_string(&b, "- ");
+        pins_text(a, p, &b);
+        s->failed |= b.failed;
+        if (!b.failed)
+            saved_add(s, NULL, SAVED_PIN, b.data);
+        bytes_free(&b);
+    }
     saved_add(s, NULL, SAVED_QUANTITY, quantity_names[a->quantity]);
     saved_add(s, NULL, SAVED_MASK, mask_names[a->mask]);
     for (int i = 0; i < N_FLAGS; i++)
@@ -337,6 +350,27 @@ static int32_t hook_of(const struct app *a, const char *name)
     return -1;
 }
 
+/* "0.81 HOOK[INDEX] TOKEN": what it was, "-" where that was not known yet. */
+static void become_pins(struct app *a, struct become *b)
+{
+    a->pins.n = 0;
+    for (int i = 0; i < b->saved.n; i++) {
+        const struct saved_line *l = &b->saved.line[i];
+        char *end = l->value;
+        struct err e = {0};
+        if (l->state || l->key != SAVED_PIN)
+            continue;
+        double was = strtod(l->value, &end);
+        bool known = end > l->value;
+        end += !known && *end == '-';
+        if (end == l->value || *end != ' ')
+            warn(b, l->value, "a number, or -, first");
+        else if (pins_restore(a, end + 1, known, was, &e) < 0)
+            warn(b, l->value, e.text);
+        a->message_bad = false;
+    }
+}
+
 static void become_view(struct app *a, struct become *b)
 {
     const struct saved *s = &b->saved;
@@ -425,6 +459,7 @@ static void take_become(struct app *a, struct task *t)
     become_tokens(a, b);
     become_edits(a, b);
     if (!b->state) {
+        become_pins(a, b);
         become_view(a, b);
         saved_free(&a->states);
         for (int i = 0; i < b->saved.n; i++)
