@@ -283,6 +283,31 @@ static void test_history(void **state)
         line_history_free(&h[i]);
 }
 
+/* A file that has grown beyond all use is read from its end, and cut. */
+static void test_long_history(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    struct line_history h[LINE_MODE_COUNT] = {{0}};
+    struct stat st;
+    snprintf(path, sizeof path, "%.2000s/history", d.app->opt.state_folder);
+    FILE *f = fopen(path, "we");
+    assert_true(f && fchmod(fileno(f), 0600) == 0);
+    for (int i = 0; i < 400000; i++)
+        fprintf(f, "1 \"line %d\"\n", i);
+    assert_int_equal(fclose(f), 0);
+    state_history_read(d.app->opt.state_folder, h, LINE_MODE_COUNT);
+    assert_true(h[1].n > 100);
+    assert_string_equal(h[1].item[h[1].n - 1], "line 399999");
+    assert_true(stat(path, &st) == 0 && st.st_size < STATE_HISTORY_BYTES_MAX);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    state_history_add(d.app->opt.state_folder, 1, "after");
+    state_history_read(d.app->opt.state_folder, h, LINE_MODE_COUNT);
+    assert_string_equal(h[1].item[h[1].n - 1], "after");
+    for (int i = 0; i < LINE_MODE_COUNT; i++)
+        line_history_free(&h[i]);
+}
+
 static void test_newest(void **state)
 {
     (void)state;
@@ -332,6 +357,10 @@ static void test_resume(void **state)
     assert_non_null(strstr(r.out, "1 edit"));
     result_free(&r);
     assert_refused(RUN("explore", "--session", "nowhere", "--plain"), 1, "nowhere");
+    snprintf(path, sizeof path, "%s/gone.session", folder);
+    put(path, "model models/gone\nprompt \"Tom\"\nend\n");
+    assert_refused(RUN("--session", path, "--plain"), 1, "gone.session is of models/gone");
+    assert_refused(RUN("--session", path, "--plain"), 1, "opens it with a model that is there");
 }
 
 /* Where nothing can be kept, it is said why and what helps. */
@@ -476,8 +505,9 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {
-        WITH(test_round_trip), WITH(test_states),    WITH(test_save_and_open), WITH(test_bad_lines),
-        WITH(test_not_over),   WITH(test_no_folder), WITH(test_full_disk),     WITH(test_history),
-        WITH(test_newest),     WITH(test_resume),    WITH(test_killed)};
+        WITH(test_round_trip), WITH(test_states),   WITH(test_save_and_open),
+        WITH(test_bad_lines),  WITH(test_not_over), WITH(test_no_folder),
+        WITH(test_full_disk),  WITH(test_history),  WITH(test_long_history),
+        WITH(test_newest),     WITH(test_resume),   WITH(test_killed)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

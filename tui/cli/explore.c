@@ -121,6 +121,14 @@ int cli_explore(struct cli *c)
     }
     if (!rc)
         rc = open_explorer(c, c->opt->n_words ? c->opt->words[0] : NULL, &x);
+    if (rc && *path && !c->m && !given->model) {
+        const struct err why = c->err;
+        err_set(
+            &c->err, why.code,
+            "%.150s is of %.100s · %.150s · borescope MODEL --session FILE opens it with a model "
+            "that is there",
+            path, c->model_name ? c->model_name : "no model", why.text);
+    }
     x.session = !rc && *path ? path : NULL;
     x.session_name = given->session;
     if (!rc)

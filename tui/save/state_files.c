@@ -250,13 +250,37 @@ static void cut_history(const char *path, const char *text, size_t n)
         file_write_commit(&f, &e);
 }
 
+/* The last bytes of a file, from the beginning of a line on; NULL: none. */
+static char *read_end(const char *path, size_t most, size_t *len)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    struct stat st;
+    char *text = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) ? malloc(most) : NULL;
+    off_t from = text && st.st_size > (off_t)most ? st.st_size - (off_t)most : 0;
+    size_t n = 0;
+    for (ssize_t got; text && n < most; n += (size_t)got)
+        if ((got = pread(fd, text + n, most - n, from + (off_t)n)) <= 0)
+            break;
+    const char *line = from ? memchr(text, '\n', n) : text; /* the first one may be cut */
+    size_t skip = line && from ? (size_t)(line + 1 - text) : 0;
+    if (fd >= 0)
+        close(fd);
+    if (!line) {
+        free(text);
+        return NULL;
+    }
+    memmove(text, text + skip, n - skip);
+    *len = n - skip;
+    return text;
+}
+
 void state_history_read(const char *folder, struct line_history *h, int n)
 {
-    char path[PATH_MAX], *text = NULL;
+    char path[PATH_MAX];
     size_t len;
-    struct err e;
-    if (!*folder ||
-        file_read_all(history_path(folder, path), 4 * STATE_HISTORY_BYTES_MAX, &text, &len, &e))
+    char *text = *folder ? read_end(history_path(folder, path), STATE_HISTORY_BYTES_MAX, &len)
+                         : NULL;
+    if (!text)
         return;
     state_history_parse(text, len, h, n);
     if (len > STATE_HISTORY_BYTES_MAX / 4)

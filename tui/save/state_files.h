@@ -24,7 +24,8 @@ int state_newest(const char *folder, const char *model, char buf[PATH_MAX], stru
 enum { STATE_AUTO_MAX = 50 };
 void state_prune(const char *folder);
 
-/* Lines typed in earlier runs, into h[n], by the index of their kind; and one more. */
+/* Lines typed in earlier runs, into h[n], by the index of their kind: the last of them where the
+ * file has grown long, which cuts it; and one more. */
 enum { STATE_HISTORY_BYTES_MAX = 1 << 20 };
 void state_history_read(const char *folder, struct line_history *h, int n);
 void state_history_add(const char *folder, int kind, const char *text);
