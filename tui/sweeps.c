@@ -250,6 +250,8 @@ bool sweeps_enter(struct app *a)
     const struct sweep_map *m = sweeps_map(a);
     if (!m || !m->cells)
         return false;
+    if (present_refuses(a, ACTION_EDIT)) /* it would be tried where it acts */
+        return true;
     a->sweep_enter = m->cell != a->cur.cell; /* the worker says what the cell does */
     if (!a->sweep_enter)
         go_in(a, m);

@@ -139,6 +139,12 @@ static void test_locked(void **state)
     char *was = strdup(d.app->edits.past[d.app->edits.at]);
     driver_keys(&d, "ux");
     assert_true(d.app->message_bad && strstr(d.app->message, "locked"));
+    driver_keys(&d, ":sweep z_all_pos<Enter>9<Enter>"); /* a cell's edit is tried where it acts */
+    driver_settle(&d);
+    if (!strstr(d.app->message, "locked"))
+        fail_msg("%s", d.app->message);
+    assert_int_equal(d.app->cur.view, VIEW_SWEEP);
+    assert_string_equal(d.app->edits.past[d.app->edits.at], was);
     for (int i = 0; i < ACTION_COUNT; i++)
         for (size_t k = 0; k < sizeof args / sizeof *args; k++) {
             char command[128];
