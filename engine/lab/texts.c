@@ -208,6 +208,8 @@ int texts_next(struct texts *t, struct text_piece *out, struct err *e)
                            .label = t->record.label};
     if (t->opt.limit_tokens && p.n - p.fresh > more)
         p.n = p.fresh + (int32_t)more;
+    int64_t end = p.start + p.n;
+    p.next = end < t->n ? t->tokens[end] : -1;
     t->at.start += stride;
     t->at.tokens += p.n - p.fresh;
     *out = p;

@@ -29,6 +29,7 @@ struct texts_options {
 struct text_piece {
     const int32_t *tokens;
     int32_t n;
+    int32_t next;       /* the token of the text that follows the window, -1: none */
     int32_t fresh;      /* tokens[fresh..n) were in no window before */
     int64_t text;       /* number of the text in the set, from 0, skipped ones counted */
     int64_t start;      /* where the window begins, in tokens of the text */

@@ -69,6 +69,8 @@ static const char *pieces(struct texts *t)
         n += (size_t)snprintf(out + n, sizeof out - n, "%s%s|", p.label ? ":" : "",
                               p.label ? p.label : "");
         assert_true(p.n > p.fresh && p.start + p.n <= p.length);
+        assert_int_equal(p.next, p.start + p.n < p.length ? (unsigned char)p.string[p.start + p.n]
+                                                          : -1);
     }
     if (more < 0)
         snprintf(out, sizeof out, "%s", e.text);

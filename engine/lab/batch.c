@@ -1,0 +1,136 @@
+/* batch.c - see batch.h. */
+#include "lab/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "run/callback.h"
+
+enum { ROWS_MAX = 512 }; /* of a batch of several pieces: more do not make products faster */
+
+/* A piece on its way. */
+struct slot {
+    struct pair *pair;
+    struct text_piece piece;
+    int32_t *tokens; /* its own copy */
+    int32_t cap;
+    char *label;
+};
+
+struct batch {
+    const struct batch_work *w;
+    struct texts *t;
+    struct callbacks keep;
+    struct slot slot[RUN_TOGETHER_MAX];
+    int32_t n, rows;
+    struct text_piece waiting; /* does not fit any more; tokens NULL: none */
+    struct texts_place next;   /* of the piece that waits, or comes next */
+};
+
+static int keeps(const struct callback *self, int32_t row0, const struct kn_view *v, struct err *e)
+{
+    (void)self, (void)row0, (void)v, (void)e;
+    return 0;
+}
+
+/* A copy of a piece, which the next call of texts_next would take away. */
+static int slot_take(struct slot *s, const struct text_piece *p, struct err *e)
+{
+    if (p->n > s->cap) {
+        int32_t *more = realloc(s->tokens, (size_t)p->n * sizeof *more);
+        if (!more)
+            return err_memory(e, "%d tokens", (int)p->n);
+        s->tokens = more, s->cap = p->n;
+    }
+    free(s->label);
+    s->label = p->label ? strdup(p->label) : NULL;
+    if (p->label && !s->label)
+        return err_memory(e, "a label");
+    memcpy(s->tokens, p->tokens, (size_t)p->n * sizeof *s->tokens);
+    s->piece = *p;
+    s->piece.tokens = s->tokens, s->piece.string = NULL, s->piece.label = s->label;
+    return 0;
+}
+
+/* Pieces until the batch is full or the set ends: how many, or negative. */
+static int gather(struct batch *b, struct err *e)
+{
+    b->n = b->rows = 0;
+    for (int rc; b->n < RUN_TOGETHER_MAX;) {
+        if (!b->waiting.tokens) {
+            texts_place(b->t, &b->next);
+            if ((rc = texts_next(b->t, &b->waiting, e)) <= 0)
+                return rc < 0 ? rc : b->n;
+        }
+        if (b->n && b->rows + b->waiting.n > ROWS_MAX)
+            return b->n;
+        if ((rc = slot_take(&b->slot[b->n], &b->waiting, e)))
+            return rc;
+        b->rows += b->waiting.n;
+        b->n++;
+        b->waiting.tokens = NULL;
+    }
+    texts_place(b->t, &b->next);
+    return b->n;
+}
+
+static int slot_ready(const struct batch *b, struct slot *s, struct err *e)
+{
+    bool alone = b->w->target->n_edits == 0;
+    int32_t stop = 0;
+    int rc = s->pair ? 0 : pair_open(&s->pair, b->w->m, b->w->cache_bytes / RUN_TOGETHER_MAX, e);
+    if (rc)
+        return rc;
+    for (int32_t i = 0; i < b->w->n_keep; i++) {
+        int32_t stage = plan_stage_of(b->w->m->plan, b->w->keep[i]);
+        stop = stage > stop ? stage : stop;
+    }
+    pair_stop(s->pair, b->w->stops ? stop : INT32_MAX, alone);
+    return b->w->n_keep ? pair_callbacks(s->pair, &b->keep, alone, 0, e) : 0;
+}
+
+static int compute(struct batch *b, struct err *e)
+{
+    struct pair *pairs[RUN_TOGETHER_MAX] = {NULL};
+    struct pair_target targets[RUN_TOGETHER_MAX];
+    int32_t which = -1;
+    int rc = 0;
+    for (int32_t i = 0; i < b->n && !rc; i++) {
+        rc = slot_ready(b, &b->slot[i], e);
+        pairs[i] = b->slot[i].pair;
+        targets[i] = *b->w->target;
+        targets[i].input = run_ids(b->slot[i].tokens, b->slot[i].piece.n);
+    }
+    if (!rc && (rc = pair_sync_all(pairs, targets, b->n, &which, e)) && which >= 0)
+        err_prefix(e, "text %lld, %d tokens", (long long)b->slot[which].piece.text,
+                   (int)b->slot[which].piece.n);
+    return rc;
+}
+
+int batch_run(struct texts *t, const struct batch_work *w, struct err *e)
+{
+    struct batch *b = calloc(1, sizeof *b);
+    int rc = b ? 0 : err_memory(e, "a batch of texts"), n = 0;
+    if (rc)
+        return rc;
+    b->w = w, b->t = t;
+    for (int32_t i = 0; i < w->n_keep && !rc; i++) {
+        const struct callback c = {
+            .site = w->keep[i], .dir = CALLBACK_FORWARD, .flags = CALLBACK_READS, .fn = keeps};
+        rc = callbacks_add(&b->keep, &c, e);
+    }
+    while (!rc && (n = gather(b, e)) > 0) {
+        rc = compute(b, e);
+        for (int32_t i = 0; i < b->n && !rc; i++)
+            rc = w->done(w->user, &b->slot[i].piece, b->slot[i].pair, e);
+        if (!rc && w->rest)
+            rc = w->rest(w->user, &b->next, e);
+    }
+    for (int32_t i = 0; i < RUN_TOGETHER_MAX; i++) {
+        pair_close(b->slot[i].pair);
+        free(b->slot[i].tokens), free(b->slot[i].label);
+    }
+    callbacks_free(&b->keep);
+    free(b);
+    return rc ? rc : n < 0 ? n : 0;
+}
