@@ -34,6 +34,8 @@ enum option_id {
 #define SET_TABLE ON(json), ON(tsv)
 #define SET_BACKEND ON(backend), ON(threads), ON(cpu), ON(cache_mb), ON(process), ON(help)
 
+enum { OPTION_WORDS = 64 };
+
 enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_LIST, OPTION_INT, OPTION_REAL };
 
 struct option_info {
@@ -51,9 +53,9 @@ struct option_list {
 };
 
 struct options {
-    bool given[OPTION_COUNT]; /* what stood on the command line */
-    const char *model;        /* the first word; NULL if there was none */
-    const char *words[1];     /* further words */
+    bool given[OPTION_COUNT];        /* what stood on the command line */
+    const char *model;               /* the first word; NULL if there was none */
+    const char *words[OPTION_WORDS]; /* further words */
     int n_words;
     const struct command *command;
 #define FLAG(id, s, l, help) bool id;

@@ -1,0 +1,261 @@
+/* stats_add.c - a block of values into the statistics of a hook (see stats.h).
+ *
+ * Elements are taken in tiles of a few columns, so that a tile's values and histograms lie in the
+ * nearest cache.  Every column is added by the same operations in the same order wherever it
+ * stands: the bits depend on the piece alone. */
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/stats.h"
+
+enum { TILE = 16 };
+
+/* ---- bins ---- */
+
+enum {
+    HALF = STATS_BINS / 2,
+    LEAST = (127 - 8) * 2 /* 2^-8 in half octaves, as exponent and first bit of a float are */
+};
+
+int stats_bin(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    int k = (int)((bits & 0x7fffffff) >> 22) - LEAST + 1;
+    k = k < 0 ? 0 : k < HALF ? k : HALF - 1;
+    return x < 0 ? HALF - 1 - k : HALF + k;
+}
+
+void stats_edges(double edge[STATS_BINS + 1])
+{
+    edge[HALF] = 0;
+    for (int k = 1; k <= HALF; k++) {
+        double v = k == HALF ? INFINITY : ldexp(1 + 0.5 * ((k - 1) % 2), (k - 1) / 2 - 8);
+        edge[HALF + k] = v, edge[HALF - k] = -v;
+    }
+}
+
+double stats_quantile(const struct stats_site *s, int64_t element, float x)
+{
+    const int64_t *h = s->histogram + element * STATS_BINS;
+    double edge[STATS_BINS + 1], below = 0, n = (double)stat_count(s, STAT_count)[element];
+    double lo = (double)stat_bound(s, STAT_min)[element],
+           hi = (double)stat_bound(s, STAT_max)[element];
+    if (n == 0 || isnan(x))
+        return NAN;
+    if ((double)x >= hi || (double)x < lo)
+        return (double)x >= hi;
+    int bin = stats_bin(x);
+    stats_edges(edge);
+    for (int b = 0; b < bin; b++)
+        below += (double)h[b];
+    lo = lo > edge[bin] ? lo : edge[bin], hi = hi < edge[bin + 1] ? hi : edge[bin + 1];
+    double share = hi > lo ? ((double)x - lo) / (hi - lo) : 1;
+    return (below + (double)h[bin] * share) / n;
+}
+
+/* ---- contexts ---- */
+
+void stats_context(struct stats_site *s, int64_t unit, float value, int64_t text, int64_t pos,
+                   const int32_t tokens[STATS_CONTEXT])
+{
+    int64_t first = unit * s->top, k = s->top;
+    while (k > 0 && value > s->top_value[first + k - 1])
+        k--;
+    if (k == s->top)
+        return;
+    size_t later = (size_t)(s->top - 1 - k);
+    int64_t at = first + k;
+    memmove(s->top_value + at + 1, s->top_value + at, later * sizeof *s->top_value);
+    memmove(s->top_text + at + 1, s->top_text + at, later * sizeof *s->top_text);
+    memmove(s->top_pos + at + 1, s->top_pos + at, later * sizeof *s->top_pos);
+    memmove(s->top_tokens + (at + 1) * STATS_CONTEXT, s->top_tokens + at * STATS_CONTEXT,
+            later * STATS_CONTEXT * sizeof *s->top_tokens);
+    s->top_value[at] = value, s->top_text[at] = text, s->top_pos[at] = pos;
+    memcpy(s->top_tokens + at * STATS_CONTEXT, tokens, STATS_CONTEXT * sizeof *tokens);
+}
+
+static void unit_seen(struct stats_site *s, int64_t unit, float value, const struct text_piece *p,
+                      int32_t row)
+{
+    int32_t around[STATS_CONTEXT];
+    if (!isfinite(value) || !(value > s->top_value[unit * s->top + s->top - 1]))
+        return;
+    for (int32_t i = 0; i < STATS_CONTEXT; i++) {
+        int32_t at = row + i - STATS_BEFORE;
+        around[i] = at >= 0 && at < p->n ? p->tokens[at] : -1;
+    }
+    stats_context(s, unit, value, p->text, p->start + row, around);
+}
+
+/* ---- moments ---- */
+
+/* Values of rows of a tile: [row][column], finite. */
+struct tile {
+    float x[STATS_BLOCK][TILE];
+    int32_t n; /* rows */
+};
+
+struct sums {
+    double mean[TILE], variance[TILE], root[TILE], pos[TILE], neg[TILE];
+    float min[TILE], max[TILE];
+    int32_t pos_count[TILE];
+};
+
+static void tile_sums(const struct tile *t, struct sums *out)
+{
+    struct sums s = {0};
+    double n = t->n, sum[TILE] = {0};
+    for (int i = 0; i < TILE; i++)
+        s.min[i] = s.max[i] = t->x[0][i];
+    for (int32_t r = 0; r < t->n; r++)
+        for (int i = 0; i < TILE; i++) {
+            float x = t->x[r][i], pos = x > 0 ? x : 0, neg = x < 0 ? x : 0;
+            sum[i] += (double)x;
+            s.pos[i] += (double)pos, s.neg[i] += (double)neg;
+            s.pos_count[i] += x > 0;
+            s.min[i] = x < s.min[i] ? x : s.min[i];
+            s.max[i] = x > s.max[i] ? x : s.max[i];
+        }
+    for (int32_t r = 0; r < t->n; r++)
+        for (int i = 0; i < TILE; i++)
+            s.root[i] += (double)sqrtf(fabsf(t->x[r][i]));
+    for (int i = 0; i < TILE; i++)
+        s.mean[i] = sum[i] / n, s.pos[i] /= n, s.neg[i] /= n, s.root[i] /= n;
+    for (int32_t r = 0; r < t->n; r++)
+        for (int i = 0; i < TILE; i++) {
+            double d = (double)t->x[r][i] - s.mean[i];
+            s.variance[i] += d * d;
+        }
+    for (int i = 0; i < TILE; i++)
+        s.variance[i] /= n;
+    *out = s;
+}
+
+/* Sums of column i, of nb values, into element `at`. */
+static void element_add(struct stats_site *s, int64_t at, const struct sums *b, int i, int32_t nb)
+{
+    int64_t n = stat_count(s, STAT_count)[at] += nb;
+    double share = nb / (double)n, *mean = &stat_mean(s, STAT_mean)[at], d = b->mean[i] - *mean;
+    const struct {
+        enum stat k;
+        double v;
+    } means[] = {{STAT_variance, b->variance[i]},
+                 {STAT_sqrt_abs_mean, b->root[i]},
+                 {STAT_pos_mass, b->pos[i]},
+                 {STAT_neg_mass, b->neg[i]}};
+    *mean += d * share;
+    for (size_t k = 0; k < sizeof means / sizeof *means; k++) {
+        double *m = &stat_mean(s, means[k].k)[at];
+        *m += (means[k].v - *m) * share;
+    }
+    stat_mean(s, STAT_variance)[at] += d * d * share * (1 - share);
+    stat_count(s, STAT_pos_count)[at] += b->pos_count[i];
+    float *min = &stat_bound(s, STAT_min)[at], *max = &stat_bound(s, STAT_max)[at];
+    *min = b->min[i] < *min ? b->min[i] : *min;
+    *max = b->max[i] > *max ? b->max[i] : *max;
+}
+
+static void tile_add(struct stats_site *s, int64_t first, int columns, const struct tile *t,
+                     struct sums *sums)
+{
+    if (!t->n)
+        return;
+    tile_sums(t, sums);
+    for (int i = 0; i < columns; i++) {
+        int64_t *h = s->histogram + (first + i) * STATS_BINS;
+        element_add(s, first + i, sums, i, t->n);
+        for (int32_t r = 0; r < t->n; r++)
+            h[stats_bin(t->x[r][i])]++;
+    }
+}
+
+static bool is_finite(const struct tile *t)
+{
+    float zero = 0;
+    for (int32_t r = 0; r < t->n; r++)
+        for (int i = 0; i < TILE; i++)
+            zero += t->x[r][i] * 0;
+    return zero == 0;
+}
+
+/* Column by column, without what is not finite. */
+static void tile_add_finite(struct stats_site *s, int64_t first, int columns, const struct tile *t,
+                            struct sums *sums)
+{
+    struct tile one = {0};
+    for (int i = 0; i < columns; i++) {
+        struct sums own;
+        one.n = 0;
+        for (int32_t r = 0; r < t->n; r++)
+            if (isfinite(t->x[r][i]))
+                one.x[one.n++][0] = t->x[r][i];
+        tile_add(s, first + i, 1, &one, &own);
+        sums->max[i] = one.n ? own.max[0] : -INFINITY;
+    }
+}
+
+/* ---- a piece ---- */
+
+/* Where element i of a row lies. */
+static int64_t offset(const struct stats_site *s, const struct kn_view *v, int64_t i)
+{
+    return v->ndim == 3 ? i / s->shape[1] * v->stride[1] + i % s->shape[1] * v->stride[2]
+                        : i * v->stride[1];
+}
+
+static void tile_take(const struct stats_site *s, const struct kn_view *v, const int32_t *row,
+                      int32_t n, int64_t first, int columns, const float *center, struct tile *t)
+{
+    int64_t at[TILE];
+    t->n = n;
+    for (int i = 0; i < columns; i++)
+        at[i] = offset(s, v, first + i);
+    for (int32_t r = 0; r < n; r++) {
+        const float *x = kn_f32(v) + row[r] * v->stride[0];
+        for (int i = 0; i < columns; i++)
+            t->x[r][i] = x[at[i]] - (center ? center[first + i] : 0);
+        for (int i = columns; i < TILE; i++)
+            t->x[r][i] = 0;
+    }
+}
+
+/* Norms of heads, for their contexts. */
+static void heads_seen(struct stats_site *s, const struct kn_view *v, const int32_t *row, int32_t n,
+                       const struct text_piece *p)
+{
+    for (int32_t r = 0; r < n; r++)
+        for (int64_t h = 0; h < s->units; h++) {
+            const float *x = kn_f32(v) + row[r] * v->stride[0] + h * v->stride[1];
+            double sum = 0;
+            for (int64_t d = 0; d < s->shape[1]; d++)
+                sum += (double)x[d * v->stride[2]] * (double)x[d * v->stride[2]];
+            unit_seen(s, h, (float)sqrt(sum), p, row[r]);
+        }
+}
+
+void stats_add(struct stats_site *s, const struct kn_view *v, const int32_t *row, int32_t n,
+               const struct text_piece *p, const float *center)
+{
+    struct tile t = {0};
+    for (int32_t at = 0, some; at < n; at += some) {
+        some = n - at < STATS_BLOCK ? n - at : STATS_BLOCK;
+        for (int64_t first = 0; first < s->n; first += TILE) {
+            int columns = s->n - first < TILE ? (int)(s->n - first) : TILE;
+            struct sums sums;
+            tile_take(s, v, row + at, some, first, columns, center, &t);
+            if (is_finite(&t))
+                tile_add(s, first, columns, &t, &sums);
+            else
+                tile_add_finite(s, first, columns, &t, &sums);
+            for (int i = 0; s->rank == 1 && s->top && i < columns; i++) {
+                float least = s->top_value[(first + i) * s->top + s->top - 1];
+                for (int32_t r = 0; r < some && sums.max[i] > least; r++)
+                    unit_seen(s, first + i, t.x[r][i], p, row[at + r]);
+            }
+        }
+    }
+    if (s->rank == 2 && s->top)
+        heads_seen(s, v, row, n, p);
+}

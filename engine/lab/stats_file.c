@@ -1,0 +1,311 @@
+/* stats_file.c - statistics as a file: written as they are held, so that a file is also the state
+ * that work goes on from (see stats.h). */
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "lab/stats.h"
+#include "model/tensor_write.h"
+
+static const char
+    taker_names[] = "{\"mean\": \"mean\", \"sqrt\": \"sqrt_abs_mean\", \"pos_mass\": \"pos_mass\", "
+                    "\"neg_mass\": \"neg_mass\", \"pos_count\": \"pos_frequency\", "
+                    "\"std\": \"variance * count / (count - 1)\"}";
+
+enum derived {
+#define STAT(name, type, help)
+#define DERIVED(name, help) DERIVED_##name,
+#include "lab/stats.def"
+    DERIVED_COUNT
+};
+
+/* What is beside the statistics of elements. */
+enum extra { EXTRA_HISTOGRAM, EXTRA_VALUE, EXTRA_TEXT, EXTRA_POS, EXTRA_TOKENS, EXTRA_COUNT };
+static const struct {
+    const char *name;
+    enum st_dtype type;
+} extras[EXTRA_COUNT] = {{"histogram", ST_I64},
+                         {"top_value", ST_F32},
+                         {"top_text", ST_I64},
+                         {"top_pos", ST_I64},
+                         {"top_tokens", ST_I32}};
+
+static const struct {
+    const char *name;
+    enum st_dtype type;
+} stats_table[] = {
+#define STAT(name, type, help) {#name, ST_##type},
+#define DERIVED(name, help)
+#include "lab/stats.def"
+};
+
+static const char *const derived_names[] = {
+#define STAT(name, type, help)
+#define DERIVED(name, help) #name,
+#include "lab/stats.def"
+};
+
+enum { PER_SITE = STAT_COUNT + DERIVED_COUNT + EXTRA_COUNT, NAME_BYTES = LIMIT_NAME + 32 };
+
+/* Shape of an extra, and where it lies. */
+static int extra_shape(const struct stats_site *s, enum extra k, int64_t shape[CHECKPOINT_RANK_MAX])
+{
+    int rank = 0;
+    for (; k == EXTRA_HISTOGRAM && rank < s->rank; rank++)
+        shape[rank] = s->shape[rank];
+    if (k == EXTRA_HISTOGRAM) {
+        shape[rank++] = STATS_BINS;
+        return rank;
+    }
+    shape[rank++] = s->units, shape[rank++] = s->top;
+    if (k == EXTRA_TOKENS)
+        shape[rank++] = STATS_CONTEXT;
+    return rank;
+}
+
+static void *extra_data(const struct stats_site *s, enum extra k)
+{
+    void *const at[EXTRA_COUNT] = {s->histogram, s->top_value, s->top_text, s->top_pos,
+                                   s->top_tokens};
+    return at[k];
+}
+
+/* ---- writing ---- */
+
+struct deriving {
+    const struct stats_site *s;
+    enum derived k;
+};
+
+static double derived(const struct stats_site *s, enum derived k, int64_t i)
+{
+    switch (k) {
+    case DERIVED_std: return sqrt(stat_mean(s, STAT_variance)[i]);
+    case DERIVED_abs_mean: return stat_mean(s, STAT_pos_mass)[i] - stat_mean(s, STAT_neg_mass)[i];
+    default: return (double)stat_count(s, STAT_pos_count)[i] / (double)stat_count(s, STAT_count)[i];
+    }
+}
+
+static int derive(void *ctx, void *buf, size_t offset, size_t n, struct err *e)
+{
+    const struct deriving *d = ctx;
+    double *out = buf;
+    (void)e;
+    for (size_t i = 0; i < n / sizeof *out; i++)
+        out[i] = derived(d->s, d->k, (int64_t)(offset / sizeof *out + i));
+    return 0;
+}
+
+struct writing {
+    struct tensor_out *t;
+    char (*name)[NAME_BYTES];
+    struct deriving *d;
+    size_t n, n_derived;
+};
+
+static struct tensor_out *tensor_add(struct writing *w, const char *site, const char *what,
+                                     enum st_dtype type)
+{
+    struct tensor_out *t = &w->t[w->n];
+    snprintf(w->name[w->n], NAME_BYTES, "%s%s%s", site, *site ? "." : "", what);
+    *t = (struct tensor_out){.name = w->name[w->n++], .dtype = type};
+    return t;
+}
+
+static void site_add(struct writing *w, const struct stats_site *s)
+{
+    struct tensor_out *t;
+    for (int k = 0; k < STAT_COUNT + DERIVED_COUNT; k++) {
+        bool own = k < STAT_COUNT;
+        t = tensor_add(w, s->name, own ? stats_table[k].name : derived_names[k - STAT_COUNT],
+                       own ? stats_table[k].type : ST_F64);
+        t->rank = s->rank;
+        memcpy(t->shape, s->shape, sizeof s->shape);
+        if (own) {
+            t->data = s->of[k];
+            continue;
+        }
+        struct deriving *d = &w->d[w->n_derived++];
+        *d = (struct deriving){s, (enum derived)(k - STAT_COUNT)};
+        t->read = derive, t->ctx = d;
+    }
+    for (int k = 0; k < EXTRA_COUNT; k++) {
+        t = tensor_add(w, s->name, extras[k].name, extras[k].type);
+        t->rank = extra_shape(s, (enum extra)k, t->shape);
+        t->data = extra_data(s, (enum extra)k);
+    }
+}
+
+int stats_write(const struct stats *s, const char *path, const char *model, struct err *e)
+{
+    char state[400];
+    double edges[STATS_BINS + 1];
+    const struct texts_place *p = &s->place;
+    const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION},
+                                       {"model", model},
+                                       {"about", s->about ? s->about : ""},
+                                       {"state", state},
+                                       {"taker", taker_names}};
+    size_t sites = (size_t)s->n;
+    struct writing w = {.t = calloc(sites * PER_SITE + 1, sizeof *w.t),
+                        .name = calloc(sites * PER_SITE + 1, sizeof *w.name),
+                        .d = calloc(sites * DERIVED_COUNT + 1, sizeof *w.d)};
+    int rc = w.t && w.name && w.d ? 0 : err_memory(e, "%s", path);
+    snprintf(state, sizeof state,
+             "{\"taken\": %" PRId64 ", \"text\": %" PRId64 ", \"start\": %" PRId64
+             ", \"texts\": %" PRId64 ", \"tokens\": %" PRId64 ", \"seen\": \"%016" PRIx64
+             "%016" PRIx64 "\"}",
+             s->tokens, p->text, p->start, p->texts, p->tokens, p->seen.a, p->seen.b);
+    stats_edges(edges);
+    if (!rc) {
+        for (int i = 0; i < s->n; i++)
+            site_add(&w, &s->site[i]);
+        struct tensor_out *t = tensor_add(&w, "", "histogram_edges", ST_F64);
+        t->rank = 1, t->shape[0] = STATS_BINS + 1, t->data = edges;
+        rc = tensor_write(path, w.t, w.n, meta, sizeof meta / sizeof *meta, e);
+    }
+    free(w.t), free(w.name), free(w.d);
+    return rc;
+}
+
+/* ---- reading ---- */
+
+static int tensor_get(const struct checkpoint *st, const char *file, const struct stats_site *s,
+                      const char *what, enum st_dtype type, int rank, const int64_t *shape,
+                      void *to, struct err *e)
+{
+    char name[NAME_BYTES], want[96], found[96];
+    snprintf(name, sizeof name, "%s.%s", s->name, what);
+    const struct st_tensor *t = checkpoint_find(st, name);
+    bool same = t && t->dtype == type && t->rank == rank;
+    for (int i = 0; same && i < rank; i++)
+        same = t->shape[i] == shape[i];
+    if (!same)
+        return err_set(e, ERR_BAD_INPUT, "%s · %s · expected %s %s, found %s %s", file, name,
+                       st_dtype_name(type), st_shape_text(want, sizeof want, shape, rank),
+                       t ? st_dtype_name(t->dtype) : "none",
+                       t ? st_shape_text(found, sizeof found, t->shape, t->rank) : "");
+    if (t->nbytes)
+        memcpy(to, t->data, t->nbytes);
+    return 0;
+}
+
+/* Numbers that later work counts with. */
+static int site_check(const struct stats_site *s, const char *file, int64_t tokens, struct err *e)
+{
+    bool good = true;
+    for (int64_t i = 0; i < s->n && good; i++) {
+        int64_t n = stat_count(s, STAT_count)[i], pos = stat_count(s, STAT_pos_count)[i], sum = 0;
+        for (int b = 0; b < STATS_BINS && good; b++) {
+            int64_t in = s->histogram[i * STATS_BINS + b];
+            good = in >= 0 && in <= n - sum;
+            sum += good ? in : 0;
+        }
+        good = good && sum == n && n <= tokens && pos >= 0 && pos <= n;
+    }
+    for (int64_t i = 0; i < s->units * s->top && good; i++)
+        good = s->top_text[i] >= -1;
+    return good ? 0
+                : err_set(e, ERR_BAD_INPUT, "%s · %s · its counts do not agree with each other",
+                          file, s->name);
+}
+
+static int site_read(struct stats *out, const struct checkpoint *st, const char *file,
+                     const struct st_tensor *count, size_t len, struct err *e)
+{
+    char name[NAME_BYTES];
+    int64_t shape[CHECKPOINT_RANK_MAX];
+    snprintf(name, sizeof name, "%.*s.top_value", (int)len, count->name);
+    const struct st_tensor *top = checkpoint_find(st, name);
+    if (count->rank < 1 || count->rank > SITE_RANK_MAX - 1 || !top || top->rank != 2 ||
+        top->shape[0] != count->shape[0])
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · %.60s · is no file of statistics · `borescope stats` makes one", file,
+                       count->name);
+    name[len] = '\0';
+    int rc = stats_add_site(out, (struct site_ref){0}, name, count->rank, count->shape,
+                            top->shape[0], top->shape[1], e);
+    struct stats_site *s = rc ? NULL : &out->site[out->n - 1];
+    for (int k = 0; k < STAT_COUNT && !rc; k++)
+        rc = tensor_get(st, file, s, stats_table[k].name, stats_table[k].type, s->rank, s->shape,
+                        s->of[k], e);
+    for (int k = 0; k < EXTRA_COUNT && !rc; k++) {
+        int rank = extra_shape(s, (enum extra)k, shape);
+        rc = tensor_get(st, file, s, extras[k].name, extras[k].type, rank, shape,
+                        extra_data(s, (enum extra)k), e);
+    }
+    return rc ? rc : site_check(s, file, out->tokens, e);
+}
+
+static int hex_get(const char *text, uint64_t *out)
+{
+    *out = 0;
+    for (int i = 0; i < 16; i++) {
+        const char *digits = "0123456789abcdef", *at = text[i] ? strchr(digits, text[i]) : NULL;
+        if (!at)
+            return -1;
+        *out = *out << 4 | (uint64_t)(at - digits);
+    }
+    return 0;
+}
+
+static int state_read(struct stats *s, const struct checkpoint *st, const char *file, struct err *e)
+{
+    const char *text = checkpoint_metadata(st, "state"), *about = checkpoint_metadata(st, "about"),
+               *seen = NULL;
+    struct js_doc *doc = text && about ? js_parse(file, text, strlen(text), e) : NULL;
+    struct js_node root = doc ? js_root(doc) : (struct js_node){0};
+    const struct {
+        const char *key;
+        int64_t *to;
+    } numbers[] = {{"taken", &s->tokens},
+                   {"text", &s->place.text},
+                   {"start", &s->place.start},
+                   {"texts", &s->place.texts},
+                   {"tokens", &s->place.tokens}};
+    if (!text || !about)
+        return err_set(e, ERR_BAD_INPUT,
+                       "%s · is no file of statistics · `borescope stats` makes one", file);
+    int rc = doc ? 0 : err_code(e);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && !rc; i++)
+        rc = js_int(js_get(root, numbers[i].key), 0, INT64_C(1) << 53, numbers[i].to, e);
+    if (!rc)
+        rc = js_string(js_get(root, "seen"), &seen, NULL, e);
+    if (!rc && (strlen(seen) != 32 || hex_get(seen, &s->place.seen.a) ||
+                hex_get(seen + 16, &s->place.seen.b)))
+        rc = js_expected(js_get(root, "seen"), "32 hexadecimal digits", e);
+    if (!rc && !(s->about = strdup(about)))
+        rc = err_memory(e, "%s", file);
+    js_close(doc);
+    return rc;
+}
+
+static int read_all(struct stats *s, struct checkpoint *st, const char *file, struct err *e)
+{
+    static const char end[] = ".count";
+    *s = (struct stats){0};
+    int rc = st ? state_read(s, st, file, e) : err_code(e);
+    for (size_t i = 0; !rc && i < checkpoint_count(st); i++) {
+        const struct st_tensor *t = checkpoint_at(st, i);
+        size_t n = strlen(t->name), k = sizeof end - 1;
+        if (n > k && n - k < LIMIT_NAME && !strcmp(t->name + n - k, end))
+            rc = site_read(s, st, file, t, n - k, e);
+    }
+    if (!rc && !s->n)
+        rc = err_set(e, ERR_BAD_INPUT, "%s · it has no statistics of any hook", file);
+    checkpoint_close(st);
+    return rc;
+}
+
+int stats_read(struct stats *s, const char *path, struct err *e)
+{
+    return read_all(s, checkpoint_open(path, e), path, e);
+}
+
+int stats_parse(struct stats *s, const char *name, const void *bytes, size_t len, struct err *e)
+{
+    return read_all(s, checkpoint_parse(name, bytes, len, e), name, e);
+}

@@ -1,0 +1,211 @@
+/* test_cli_stats.c - `borescope stats`: what it prints and writes, killed at any moment and gone on
+ * with, merged, refused; and the commands of docs/lab.md. */
+#include "command.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "model/checkpoint.h"
+
+static void write_texts(const char *path, int first, int n)
+{
+    static const char *const words[] = {"store", "Mary", "John", "gave", "a",    "bag",
+                                        "to",    "went", "the",  "When", "time", "said"};
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    for (int i = first; i < first + n; i++) {
+        for (int k = 0; k < 3 + i * 7 % 29; k++)
+            fprintf(f, "%s%s", k ? " " : "", words[(i * 5 + k * k + k * i) % 12]);
+        fputc('\n', f);
+    }
+    fclose(f);
+}
+
+static const char *const hooks = "blocks.*.{mlp.hook_post,attn.hook_z}";
+
+static void same_files(const char *a, const char *b)
+{
+    size_t n, k;
+    char *x = file_read(a, &n), *y = file_read(b, &k);
+    assert_int_equal(n, k);
+    assert_memory_equal(x, y, n);
+    free(x), free(y);
+}
+
+/* A hook's row of --json against the file. */
+static void what_it_prints(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *out = folder_path(folder, "o.safetensors");
+    write_texts(texts, 0, 30);
+    struct js_doc *doc = RUN_JSON("stats", "teach", texts, "-c", hooks, "-o", out, "--json");
+    struct js_node root = js_root(doc), row = js_at(js_get(root, "sites"), 0);
+    struct checkpoint *st = checkpoint_open(out, NULL);
+    assert_non_null(st);
+    assert_int_equal(json_int(root, "texts"), 30);
+    assert_int_equal(js_count(js_get(root, "sites")), 8);
+    const char *name = json_string(row, "name");
+    assert_string_equal(name, "blocks.0.attn.hook_z");
+    assert_int_equal(json_number_at(js_get(row, "shape"), 1), 32);
+    char buf[80];
+    snprintf(buf, sizeof buf, "%s.mean", name);
+    const struct st_tensor *t = checkpoint_find(st, buf);
+    double sum = 0, n = (double)st_count(t);
+    for (int64_t i = 0; i < st_count(t); i++)
+        sum += ((const double *)t->data)[i];
+    assert_true(fabs(json_number(row, "mean") - sum / n) < 1e-12);
+    snprintf(buf, sizeof buf, "%s.abs_mean", name);
+    assert_non_null(checkpoint_find(st, buf));
+    assert_non_null(checkpoint_find(st, "histogram_edges"));
+    assert_non_null(strstr(checkpoint_metadata(st, "taker"), "\"pos_count\": \"pos_frequency\""));
+    checkpoint_close(st);
+    js_close(doc);
+    free(texts), free(out);
+    folder_remove(folder);
+}
+
+/* The command, killed after `ms` unless it ends before: did it end? */
+static bool run_for(const char *const *args, long ms)
+{
+    pid_t pid = fork();
+    assert_true(pid >= 0);
+    if (!pid) {
+        freopen("/dev/null", "w", stdout);
+        execv(BORESCOPE, (char *const *)(uintptr_t)args);
+        _exit(127);
+    }
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+    kill(pid, SIGKILL);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
+    return WIFEXITED(status);
+}
+
+/* Killed twenty times and gone on with, it ends with the file of a run that nothing disturbed. */
+static void killed(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *out = folder_path(folder, "o.safetensors"), *whole = folder_path(folder, "w.safetensors"),
+         *part = folder_path(folder, "p.safetensors");
+    const char *const args[] = {"borescope", "stats",    "teach", texts,     "-c", hooks, "-o",
+                                out,         "--resume", part,    "--every", "0",  NULL};
+    int killed = 0, resumed = 0;
+    write_texts(texts, 0, 200);
+    struct result r = RUN("stats", "teach", texts, "-c", hooks, "-o", whole);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    uint32_t seed = 3;
+    for (bool ended = false; !ended;) {
+        seed = seed * 1664525 + 1013904223;
+        resumed += access(part, F_OK) == 0;
+        ended = run_for(args, killed < 20 ? 20 + (long)(seed >> 25) : 60000);
+        killed += !ended;
+    }
+    assert_true(killed >= 3);
+    assert_true(resumed >= 2);
+    same_files(out, whole);
+    assert_int_not_equal(access(part, F_OK), 0);
+    free(texts), free(out), free(whole), free(part);
+    folder_remove(folder);
+}
+
+static void merged(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *a = folder_path(folder, "a.safetensors"), *b = folder_path(folder, "b.safetensors"),
+         *ab = folder_path(folder, "ab.safetensors");
+    write_texts(texts, 0, 20);
+    struct result r = RUN("stats", "teach", texts, "-c", hooks, "--limit", "8", "-o", a);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    r = RUN("stats", "teach", texts, "-c", hooks, "--skip", "8", "-o", b);
+    result_free(&r);
+    struct js_doc *sum = RUN_JSON("stats", "--merge", a, b, "-o", ab, "--json"),
+                  *whole = RUN_JSON("stats", "teach", texts, "-c", hooks, "--json");
+    assert_int_equal(json_int(js_root(sum), "taken"), json_int(js_root(whole), "taken"));
+    struct js_node x = js_at(js_get(js_root(sum), "sites"), 3),
+                   y = js_at(js_get(js_root(whole), "sites"), 3);
+    assert_true(fabs(json_number(x, "std") - json_number(y, "std")) < 1e-12);
+    js_close(sum), js_close(whole);
+    r = RUN("stats", "teach", texts, "-c", "hook_embed", "-o", b);
+    result_free(&r);
+    assert_refused(RUN("stats", "--merge", a, b, "-o", ab), 1, "statistics of other hooks");
+    assert_refused(RUN("stats", "--merge", a, texts, "-o", ab), 1, "t.txt");
+    assert_refused(RUN("stats", "--merge", a, b), 2, "into which file?");
+    free(texts), free(a), free(b), free(ab);
+    folder_remove(folder);
+}
+
+static void filtered(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt");
+    write_texts(texts, 0, 9);
+    struct js_doc *doc = RUN_JSON("stats", "teach", texts, "-c", "hook_embed", "--pos", ":1",
+                                  "--json");
+    assert_int_equal(json_int(js_root(doc), "taken"), 9);
+    js_close(doc);
+    struct js_doc *with = RUN_JSON("stats", "teach", texts, "-c", "hook_embed", "--only-token",
+                                   " Mary", "--json"),
+                  *without = RUN_JSON("stats", "teach", texts, "-c", "hook_embed", "--skip-token",
+                                      " Mary", "--json"),
+                  *all = RUN_JSON("stats", "teach", texts, "-c", "hook_embed", "--json");
+    int64_t n = json_int(js_root(with), "taken");
+    assert_true(n > 0);
+    assert_int_equal(n + json_int(js_root(without), "taken"), json_int(js_root(all), "taken"));
+    js_close(with), js_close(without), js_close(all);
+    free(texts);
+    folder_remove(folder);
+}
+
+static void refused(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *part = folder_path(folder, "p.safetensors"), *other = folder_path(folder, "u.txt");
+    write_texts(texts, 0, 4), write_texts(other, 1, 4);
+    assert_refused(RUN("stats", "teach", texts), 2, "of which hooks?");
+    assert_refused(RUN("stats", "teach", texts, "-c", "blocks.0.attn.hook_pattern"), 1,
+                   "it has no statistics");
+    assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "--only-token", " Mary",
+                       "--skip-token", " John"),
+                   2, "give one of them");
+    assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "--pos", "x"), 2,
+                   "expected positions of a window");
+    assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "--pos", "90:"), 1,
+                   "no token was taken");
+    assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "-o", "x.txt"), 2, "x.txt");
+    assert_refused(RUN("stats", "teach", texts, other, "-c", "hook_embed"), 2, "one set of texts");
+    struct result r = RUN("stats", "teach", texts, "-c", "hook_embed", "-o", part);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    assert_refused(RUN("stats", "teach", texts, "-c", "ln_final.hook_scale", "--resume", part), 1,
+                   "statistics of other hooks");
+    assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "-e", "hook_embed[:, 0] = 0",
+                       "--resume", part),
+                   1, "made otherwise");
+    assert_refused(RUN("stats", "teach", other, "-c", "hook_embed", "--resume", part), 1,
+                   "not the texts that were read before");
+    assert_refused(RUN("stats", "teach", texts, "-c", "ln_final.hook_scale", "--center", part), 1,
+                   "have none of it");
+    free(texts), free(part), free(other);
+    folder_remove(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_it_prints), cmocka_unit_test(killed),
+                                       cmocka_unit_test(merged), cmocka_unit_test(filtered),
+                                       cmocka_unit_test(refused)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

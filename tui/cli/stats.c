@@ -1,0 +1,301 @@
+/* stats.c - `borescope stats`: statistics of activations over a set of texts. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "lab/stats_run.h"
+#include "model/tensor_write.h"
+#include "texts.h"
+
+enum { BAR = 30 };
+
+/* A run of the command. */
+struct work {
+    struct cli *c;
+    struct stats stats, center;
+    struct texts *texts;
+    struct texts_options options;
+    struct pair_target target;
+    struct token_filter filter;
+    int32_t *ids; /* of the filter */
+    double begun, shown, saved;
+    int64_t before; /* tokens that an earlier run took */
+    double share;   /* of the work that it did */
+};
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* ---- what is asked ---- */
+
+/* "A:B", "A:", ":B" or "A": positions of a window. */
+static int range_parse(struct cli *c, struct token_filter *f)
+{
+    const char *text = c->opt->pos;
+    char *end;
+    if (!text)
+        return 0;
+    long first = strtol(text, &end, 10), last = 0;
+    bool some = end > text, range = *end == ':';
+    if (range) {
+        const char *from = end + 1;
+        last = strtol(from, &end, 10);
+        some = end == from || last != 0;
+    } else {
+        last = first + 1;
+    }
+    if (!some || *end || labs(first) > LIMIT_TOKENS || labs(last) > LIMIT_TOKENS)
+        return err_set(&c->err, ERR_USAGE, "--pos %s · expected positions of a window: 1:, :-1, 5",
+                       text);
+    f->first = (int32_t)first, f->last = (int32_t)last;
+    return 0;
+}
+
+static int filter_parse(struct work *w)
+{
+    struct cli *c = w->c;
+    const struct option_list *l = c->opt->skip_token.n ? &c->opt->skip_token : &c->opt->only_token;
+    if (c->opt->skip_token.n && c->opt->only_token.n)
+        return err_set(&c->err, ERR_USAGE, "--only-token and --skip-token · give one of them");
+    if (!(w->ids = malloc(((size_t)l->n + 1) * sizeof *w->ids)))
+        return cli_memory(c);
+    w->filter = (struct token_filter){
+        .ids = w->ids, .n = l->n, .without = c->opt->skip_token.n > 0, .next = c->opt->next_token};
+    int rc = range_parse(c, &w->filter);
+    for (int i = 0; i < l->n && !rc; i++)
+        rc = cli_token(c, l->item[i], &w->ids[i]);
+    return rc;
+}
+
+/* The hooks, and what is known of them from a run before. */
+static int stats_open(struct work *w, const struct stats_work *work)
+{
+    struct cli *c = w->c;
+    const struct options *o = c->opt;
+    struct stats fresh = {0};
+    int rc = stats_init(&fresh, &c->m->cfg, o->capture.item, o->capture.n, o->top, &c->err);
+    if (!rc)
+        rc = stats_about(&fresh, work, &c->err);
+    if (rc || !o->state || access(o->state, F_OK)) {
+        w->stats = fresh;
+        return rc;
+    }
+    rc = stats_read(&w->stats, o->state, &c->err);
+    if (!rc)
+        rc = stats_continue(&w->stats, &fresh, &c->err);
+    if (rc)
+        err_prefix(&c->err, "--resume %.200s", o->state);
+    stats_free(&fresh);
+    return rc;
+}
+
+/* ---- progress ---- */
+
+static void tell(struct work *w, double t)
+{
+    double share = texts_share(w->texts),
+           rate = (double)(w->stats.tokens - w->before) / (t - w->begun);
+    if (t - w->shown < 0.1)
+        return;
+    w->shown = t;
+    fputc('\r', stderr);
+    if (share >= 0) {
+        char bar[BAR + 1];
+        for (int i = 0; i < BAR; i++)
+            bar[i] = i < (int)(share * BAR) ? '#' : '.';
+        bar[BAR] = '\0';
+        fprintf(stderr, "%s %.0f %% · ", bar, share * 100);
+    }
+    fprintf(stderr, "%lld tokens · %.0f/s", (long long)w->stats.tokens, rate);
+    if (share > w->share)
+        fprintf(stderr, " · %.0f s left", (1 - share) / (share - w->share) * (t - w->begun));
+    fputs(" \033[K", stderr);
+}
+
+static int rest(void *user, const struct stats *s, const struct texts *texts, struct err *e)
+{
+    struct work *w = user;
+    const struct options *o = w->c->opt;
+    double t = now();
+    (void)texts;
+    if (isatty(STDERR_FILENO))
+        tell(w, t);
+    if (!o->state || t - w->saved < o->every)
+        return 0;
+    int rc = stats_write(s, o->state, w->c->m->name, e);
+    w->saved = now();
+    return rc;
+}
+
+/* ---- the result ---- */
+
+/* A hook in one row: what its elements have on average. */
+struct row {
+    double mean, std, positive, min, max;
+    int64_t missing;
+};
+
+static struct row row_of(const struct stats *s, const struct stats_site *x)
+{
+    struct row r = {.min = INFINITY, .max = -INFINITY};
+    double n = 0;
+    for (int64_t i = 0; i < x->n; i++) {
+        int64_t count = stat_count(x, STAT_count)[i];
+        r.missing += s->tokens - count;
+        if (!count)
+            continue;
+        n++;
+        r.mean += stat_mean(x, STAT_mean)[i];
+        r.std += sqrt(stat_mean(x, STAT_variance)[i]);
+        r.positive += (double)stat_count(x, STAT_pos_count)[i] / (double)count;
+        r.min = fmin(r.min, (double)stat_bound(x, STAT_min)[i]);
+        r.max = fmax(r.max, (double)stat_bound(x, STAT_max)[i]);
+    }
+    r.mean /= n, r.std /= n, r.positive /= n;
+    return r;
+}
+
+static int print_json(struct cli *c, const struct stats *s)
+{
+    struct json_out j;
+    json_out_begin(&j, &c->out);
+    json_out_object(&j);
+    json_out_int(json_out_key(&j, "texts"), s->place.texts);
+    json_out_int(json_out_key(&j, "taken"), s->tokens);
+    json_out_array(json_out_key(&j, "sites"));
+    for (int i = 0; i < s->n; i++) {
+        struct row r = row_of(s, &s->site[i]);
+        json_out_object(&j);
+        json_out_string(json_out_key(&j, "name"), s->site[i].name);
+        json_out_ints(json_out_key(&j, "shape"), s->site[i].shape, (size_t)s->site[i].rank);
+        json_out_double(json_out_key(&j, "mean"), r.mean);
+        json_out_double(json_out_key(&j, "std"), r.std);
+        json_out_double(json_out_key(&j, "pos_frequency"), r.positive);
+        json_out_double(json_out_key(&j, "min"), r.min);
+        json_out_double(json_out_key(&j, "max"), r.max);
+        json_out_int(json_out_key(&j, "missing"), r.missing);
+        json_out_close(&j);
+    }
+    json_out_close(&j);
+    return cli_json_end(c, &j);
+}
+
+static int print_table(struct cli *c, const struct stats *s)
+{
+    static const struct table_column columns[] = {COLUMN_TEXT("name"),      COLUMN_TEXT("shape"),
+                                                  COLUMN_NUMBER("mean", 4), COLUMN_NUMBER("std", 4),
+                                                  COLUMN_NUMBER("x>0", 4),  COLUMN_NUMBER("min", 4),
+                                                  COLUMN_NUMBER("max", 4),  COLUMN_INT("missing")};
+    if (c->m)
+        cli_head(c);
+    if (!c->opt->tsv)
+        bytes_addf(&c->out, "# %lld texts, %lld tokens; means over elements\n",
+                   (long long)s->place.texts, (long long)s->tokens);
+    struct table *t = table_new(columns, sizeof columns / sizeof *columns);
+    for (int i = 0; i < s->n && t; i++) {
+        struct row r = row_of(s, &s->site[i]);
+        char shape[64];
+        table_string(t, s->site[i].name);
+        table_string(t, st_shape_text(shape, sizeof shape, s->site[i].shape, s->site[i].rank));
+        table_number(t, (float)r.mean);
+        table_number(t, (float)r.std);
+        table_number(t, (float)r.positive);
+        table_number(t, (float)r.min);
+        table_number(t, (float)r.max);
+        table_int(t, r.missing);
+    }
+    return cli_table(c, t);
+}
+
+static int result(struct cli *c, const struct stats *s, const char *model)
+{
+    const char *path = c->opt->output;
+    int rc = path ? stats_write(s, path, model, &c->err) : 0;
+    return rc ? rc : c->opt->json ? print_json(c, s) : print_table(c, s);
+}
+
+/* ---- the command ---- */
+
+static int merge(struct cli *c)
+{
+    const struct options *o = c->opt;
+    struct stats all = {0};
+    int rc = o->output ? stats_read(&all, o->model, &c->err)
+                       : err_set(&c->err, ERR_USAGE, "stats --merge · into which file? · -o FILE");
+    for (int i = 0; i < o->n_words && !rc; i++) {
+        struct stats one = {0};
+        rc = stats_read(&one, o->words[i], &c->err);
+        if (!rc && (rc = stats_merge(&all, &one, &c->err)))
+            err_prefix(&c->err, "%.200s", o->words[i]);
+        stats_free(&one);
+    }
+    if (!rc)
+        rc = result(c, &all, "");
+    stats_free(&all);
+    return rc;
+}
+
+static int open_all(struct work *w, struct stats_work *work)
+{
+    struct cli *c = w->c;
+    int rc = cli_model(c, true);
+    if (!rc)
+        rc = cli_target(c, &w->target);
+    if (!rc)
+        rc = filter_parse(w);
+    if (!rc)
+        rc = texts_open_named(c, &w->texts);
+    if (!rc)
+        rc = texts_options(c, &w->options);
+    if (!rc && c->opt->center)
+        rc = stats_read(&w->center, c->opt->center, &c->err);
+    *work = (struct stats_work){.m = c->m,
+                                .options = &w->options,
+                                .target = &w->target,
+                                .filter = &w->filter,
+                                .center = c->opt->center ? &w->center : NULL,
+                                .cache_bytes = w->target.n_edits ? cli_cache_bytes(c) : 0,
+                                .rest = rest,
+                                .user = w};
+    return rc ? rc : stats_open(w, work);
+}
+
+int cli_stats(struct cli *c)
+{
+    struct work w = {.c = c};
+    struct stats_work work;
+    const char *state = c->opt->state;
+    if (c->opt->merge)
+        return merge(c);
+    int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
+    if (!rc && state)
+        rc = tensor_write_check(state, &c->err);
+    if (!rc && c->opt->n_words > 1)
+        rc = err_set(&c->err, ERR_USAGE, "stats · one set of texts · a folder holds several files");
+    if (!rc)
+        rc = open_all(&w, &work);
+    w.begun = w.saved = now(), w.before = w.stats.tokens;
+    if (!rc)
+        rc = stats_run(&w.stats, w.texts, &work, &c->err);
+    if (w.shown > 0)
+        fputs("\r\033[K", stderr);
+    if (!rc && !w.stats.tokens)
+        rc = err_set(&c->err, ERR_BAD_INPUT,
+                     "stats · no token was taken · the texts are empty, or "
+                     "the filters leave nothing");
+    if (!rc)
+        rc = result(c, &w.stats, c->m->name);
+    if (!rc && state && unlink(state) && access(state, F_OK) == 0)
+        snprintf(c->note, sizeof c->note, "%.150s · could not be removed", state);
+    texts_close(w.texts);
+    stats_free(&w.stats), stats_free(&w.center);
+    free(w.ids);
+    return rc;
+}
