@@ -145,6 +145,25 @@ static int32_t positions_needed(const struct edit_instr *instr)
     return pos < 0 ? -pos : pos + 1;
 }
 
+/* mean(REF) of a file of statistics. */
+static int refers_to_means(struct resolver *r, struct edit_instr *instr,
+                           const struct reference_set *set)
+{
+    char name[LIMIT_NAME];
+    const struct config *cfg = r->ctx->cfg;
+    if (instr->value == EDIT_RESAMPLE || instr->source_pos != EDIT_ALL_POS)
+        return err_set(r->e, ERR_BAD_INPUT,
+                       "%s(%s) · it is a file of statistics, which has no prompts and positions · "
+                       "mean(%s) takes its means",
+                       edit_value_words[instr->value].word, set->name, set->name);
+    if (!reference_means_of(set, site_name(instr->site, name),
+                            site_row_size(cfg, instr->site.id, 1), r->e))
+        return ERR_BAD_INPUT;
+    instr->set = set;
+    r->prog->needs_means = true;
+    return 0;
+}
+
 /* What mean(REF) and resample(REF) refer to: the set, which the program holds, and the prompt that
  * is drawn. */
 static int refers_to_set(struct resolver *r, struct edit_instr *instr)
@@ -161,6 +180,8 @@ static int refers_to_set(struct resolver *r, struct edit_instr *instr)
             r->e, ERR_BAD_INPUT,
             "%s has two positions, dest and src · mean(%s, pos=same) takes the mean at each",
             site_name(instr->site, name), set->name);
+    if (set->means)
+        return refers_to_means(r, instr, set);
     int32_t need = positions_needed(instr), asked = instr->source_pos;
     if (need > set->longest)
         return err_set(r->e, ERR_BAD_INPUT,

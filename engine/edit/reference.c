@@ -1,6 +1,7 @@
 /* reference.c - see reference.h. */
 #include "edit/reference.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <utf8proc.h>
@@ -8,6 +9,7 @@
 #include "base/file_read.h"
 #include "base/nearest.h"
 #include "base/splitmix.h"
+#include "model/checkpoint.h"
 
 /* A set that grows. */
 struct building {
@@ -83,6 +85,7 @@ void reference_free(struct reference_set *s)
 {
     if (!s || atomic_fetch_sub(&s->refs, 1) != 1)
         return;
+    checkpoint_close(s->means);
     free(s->name), free(s->path);
     free((void *)(uintptr_t)s->start), free((void *)(uintptr_t)s->tokens);
     free(s);
@@ -167,6 +170,35 @@ static size_t name_length(const char *arg)
     return arg[n] == '=' ? n : 0;
 }
 
+static bool is_statistics(const char *path)
+{
+    static const char end[] = ".safetensors";
+    size_t n = strlen(path), k = sizeof end - 1;
+    return n > k && !strcmp(path + n - k, end);
+}
+
+/* A set of the means that a file has. */
+static int load_means(struct reference_set **out, const char *name, const char *path, struct err *e)
+{
+    struct building none = {0};
+    struct checkpoint *st = checkpoint_open(path, e);
+    int rc = st ? 0 : err_code(e);
+    if (!rc && !checkpoint_metadata(st, "state"))
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "%s · is no file of statistics · `borescope stats` makes one", path);
+    if (!rc && !(none.start = calloc(1, sizeof *none.start)))
+        rc = err_memory(e, "a reference set");
+    if (!rc)
+        rc = finish(&none, name, path, out, e);
+    if (rc) {
+        building_free(&none);
+        checkpoint_close(st);
+        return rc;
+    }
+    (*out)->means = st;
+    return 0;
+}
+
 int reference_load(struct reference_set **out, const struct model *m, int bos, const char *arg,
                    struct err *e)
 {
@@ -179,9 +211,11 @@ int reference_load(struct reference_set **out, const struct model *m, int bos, c
     int rc = 0;
     if (!*path)
         rc = err_set(e, ERR_BAD_INPUT, "reference set \"%s\" · expected NAME=FILE or FILE", arg);
+    else if (is_statistics(path))
+        rc = load_means(out, name, path, e);
     else if ((rc = file_read_all(path, LIMIT_REFERENCE_BYTES, &text, &len, &why)))
         err_set(e, rc, "%s · a reference set is a text file, one prompt per line", why.text);
-    if (!rc)
+    if (!rc && text)
         rc = reference_parse(out, m, bos, name, path, text, len, e);
     free(text), free(name);
     return rc;
@@ -208,6 +242,21 @@ const struct reference_set *reference_find(struct reference_set *const *sets, in
                 "no reference set is called \"%s\" · name one: --ref %s=FILE, one prompt per line",
                 name, name);
     return NULL;
+}
+
+const struct st_tensor *reference_means_of(const struct reference_set *s, const char *hook,
+                                           int64_t n, struct err *e)
+{
+    char name[LIMIT_NAME + 8];
+    snprintf(name, sizeof name, "%s.mean", hook);
+    const struct st_tensor *t = checkpoint_find(s->means, name);
+    if (!t || st_count(t) != n || (t->dtype != ST_F64 && t->dtype != ST_F32)) {
+        err_set(e, ERR_BAD_INPUT,
+                "mean(%s) · %s has no %s of %lld elements · run `borescope stats` with -c %s",
+                s->name, s->path, name, (long long)n, hook);
+        return NULL;
+    }
+    return t;
 }
 
 static uint64_t draw_rank(int32_t seed, int32_t index)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "edit/edit_parts.h"
+#include "model/checkpoint.h"
 #include "model/fingerprint.h"
 #include "edit/reference.h"
 #include "run/reference_cache.h"
@@ -113,11 +114,22 @@ static void finish(struct reference_means *s, struct mean *x)
     reference_cache_write(key, x->shape, x->rank, x->value);
 }
 
+/* Values that a file has: of statistics, or one that was kept. */
+static bool mean_known(struct reference_means *s, struct mean *x)
+{
+    char key[REFERENCE_KEY_MAX], name[LIMIT_NAME];
+    if (x->set->means) /* there, as the edit's resolving has found */
+        return st_decode(reference_means_of(x->set, site_name(x->site, name), x->n, NULL), 0, x->n,
+                         x->value);
+    key_text(s, x, key);
+    return reference_cache_read(key, x->shape, x->rank, x->value);
+}
+
 /* A mean that was not asked for before: from disk, or to be computed. */
 static int mean_make(struct reference_means *s, const struct edit_instr *a, struct mean **out,
                      struct err *e)
 {
-    char key[REFERENCE_KEY_MAX], name[LIMIT_NAME];
+    char name[LIMIT_NAME];
     struct mean *x = calloc(1, sizeof *x);
     if (!x)
         return err_memory(e, "a mean over %s", a->set->name);
@@ -142,8 +154,7 @@ static int mean_make(struct reference_means *s, const struct edit_instr *a, stru
         mean_free(x);
         return err_memory(e, "a mean over %s", a->set->name);
     }
-    key_text(s, x, key);
-    if (reference_cache_read(key, x->shape, x->rank, x->value)) {
+    if (mean_known(s, x)) {
         free(x->sum), free(x->count);
         x->sum = NULL, x->count = NULL;
     }
@@ -156,7 +167,7 @@ static int mean_make(struct reference_means *s, const struct edit_instr *a, stru
 /* Sets are compared by what they hold: one that is read again is not computed again. */
 static bool same_set(const struct reference_set *a, const struct reference_set *b)
 {
-    return a == b || (a->n == b->n && a->n_tokens == b->n_tokens &&
+    return a == b || (!a->means && !b->means && a->n == b->n && a->n_tokens == b->n_tokens &&
                       !memcmp(a->start, b->start, ((size_t)a->n + 1) * sizeof *a->start) &&
                       !memcmp(a->tokens, b->tokens, (size_t)a->n_tokens * sizeof *a->tokens));
 }

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -71,20 +72,39 @@ static void what_it_prints(void **state)
     folder_remove(folder);
 }
 
-/* The command, killed after `ms` unless it ends before: did it end? */
-static bool run_for(const char *const *args, long ms)
+static void wait_ms(long ms)
 {
-    pid_t pid = fork();
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+static ino_t number_of(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) ? 0 : st.st_ino;
+}
+
+/* The command, killed `ms` after it has written `part` anew, or has begun where that is NULL; ms <
+ * 0: not killed.  Did it end by itself? */
+static bool killed_after(const char *const *args, const char *part, long ms)
+{
+    ino_t before = part ? number_of(part) : 0;
+    int status = 0;
+    pid_t pid = fork(), ended = 0;
     assert_true(pid >= 0);
     if (!pid) {
-        freopen("/dev/null", "w", stdout);
+        if (!freopen("/dev/null", "w", stdout))
+            _exit(126);
         execv(BORESCOPE, (char *const *)(uintptr_t)args);
         _exit(127);
     }
-    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
-    kill(pid, SIGKILL);
-    int status;
-    assert_int_equal(waitpid(pid, &status, 0), pid);
+    while (part && number_of(part) == before && !(ended = waitpid(pid, &status, WNOHANG)))
+        wait_ms(1);
+    if (ms >= 0 && !ended) {
+        wait_ms(ms);
+        kill(pid, SIGKILL);
+    }
+    if (!ended)
+        assert_int_equal(waitpid(pid, &status, 0), pid);
     assert_true(WIFSIGNALED(status) || WEXITSTATUS(status) == 0);
     return WIFEXITED(status);
 }
@@ -98,20 +118,20 @@ static void killed(void **state)
          *part = folder_path(folder, "p.safetensors");
     const char *const args[] = {"borescope", "stats",    "teach", texts,     "-c", hooks, "-o",
                                 out,         "--resume", part,    "--every", "0",  NULL};
-    int killed = 0, resumed = 0;
-    write_texts(texts, 0, 200);
+    int times = 0, early = 0;
+    write_texts(texts, 0, 500);
     struct result r = RUN("stats", "teach", texts, "-c", hooks, "-o", whole);
     assert_int_equal(r.status, 0);
     result_free(&r);
     uint32_t seed = 3;
-    for (bool ended = false; !ended;) {
+    for (bool ended = false; !ended; times++) {
         seed = seed * 1664525 + 1013904223;
-        resumed += access(part, F_OK) == 0;
-        ended = run_for(args, killed < 20 ? 20 + (long)(seed >> 25) : 60000);
-        killed += !ended;
+        bool at_once = times % 4 == 3;
+        ended = times < 20 ? killed_after(args, at_once ? NULL : part, (long)(seed >> 27))
+                           : killed_after(args, NULL, -1);
+        early += at_once;
     }
-    assert_true(killed >= 3);
-    assert_true(resumed >= 2);
+    assert_true(times > 8 && early >= 2);
     same_files(out, whole);
     assert_int_not_equal(access(part, F_OK), 0);
     free(texts), free(out), free(whole), free(part);
@@ -143,6 +163,43 @@ static void merged(void **state)
     assert_refused(RUN("stats", "--merge", a, texts, "-o", ab), 1, "t.txt");
     assert_refused(RUN("stats", "--merge", a, b), 2, "into which file?");
     free(texts), free(a), free(b), free(ab);
+    folder_remove(folder);
+}
+
+/* mean(FILE) puts the file's means there. */
+static void means_are_read(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *out = folder_path(folder, "o.safetensors"), *run = folder_path(folder, "r.safetensors"),
+         ref[300];
+    write_texts(texts, 0, 9);
+    struct result r = RUN("stats", "teach", texts, "-c", hooks, "-o", out);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    snprintf(ref, sizeof ref, "s=%s", out);
+    r = RUN("run", "teach", "-p", "John gave", "--ref", ref, "-e",
+            "blocks.{1,2}.attn.hook_z = mean(s)", "-c", "blocks.2.attn.hook_z", "-o", run);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    struct checkpoint *a = checkpoint_open(out, NULL), *b = checkpoint_open(run, NULL);
+    const struct st_tensor *mean = checkpoint_find(a, "blocks.2.attn.hook_z.mean"),
+                           *z = checkpoint_find(b, "blocks.2.attn.hook_z");
+    assert_true(mean && z && st_count(z) == 3 * st_count(mean));
+    for (int64_t i = 0; i < st_count(z); i++)
+        assert_true(((const float *)z->data)[i] ==
+                    (float)((const double *)mean->data)[i % st_count(mean)]);
+    checkpoint_close(a), checkpoint_close(b);
+    assert_refused(RUN("run", "teach", "-p", "John", "--ref", ref, "-e",
+                       "blocks.2.attn.hook_z = mean(s, pos=1)"),
+                   1, "which has no prompts and positions");
+    assert_refused(
+        RUN("run", "teach", "-p", "John", "--ref", ref, "-e", "blocks.2.hook_mlp_out = mean(s)"), 1,
+        "has no blocks.2.hook_mlp_out.mean");
+    assert_refused(RUN("export", "teach", "-p", "John", "--ref", ref, "-e",
+                       "blocks.2.attn.hook_z = mean(s)", "--to", "transformer_lens"),
+                   1, "is a file of statistics");
+    free(texts), free(out), free(run);
     folder_remove(folder);
 }
 
@@ -204,8 +261,8 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(what_it_prints), cmocka_unit_test(killed),
-                                       cmocka_unit_test(merged), cmocka_unit_test(filtered),
-                                       cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_it_prints), cmocka_unit_test(killed),   cmocka_unit_test(merged),
+        cmocka_unit_test(means_are_read), cmocka_unit_test(filtered), cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

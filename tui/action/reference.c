@@ -47,6 +47,10 @@ static void say_set(struct app *a, const struct reference_set *s)
 {
     char path[200];
     text_copy(path, sizeof path, s->path, strlen(s->path), TEXT_PLAIN);
+    if (s->means) {
+        app_say(a, "%s: means of hooks · %s", s->name, path);
+        return;
+    }
     app_say(a, "%s: %d prompt%s, %lld tokens, the longest %d · %s", s->name, (int)s->n,
             s->n == 1 ? "" : "s", (long long)s->n_tokens, (int)s->longest, path);
 }

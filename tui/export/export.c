@@ -170,11 +170,17 @@ static int resolve_metric(struct exporter *x)
 /* Sets are written out: their size has a bound. */
 static int check_sets(struct exporter *x)
 {
-    for (int32_t i = 0; i < x->x->n_sets; i++)
+    for (int32_t i = 0; i < x->x->n_sets; i++) {
+        if (x->x->sets[i]->means)
+            return err_set(x->e, ERR_BAD_INPUT,
+                           "--ref %s · is a file of statistics · a program takes its means by "
+                           "file(\"%s\", \"HOOK.mean\")",
+                           x->x->sets[i]->name, x->x->sets[i]->path);
         if (x->x->sets[i]->n_tokens > SET_TOKENS_MAX)
             return err_set(x->e, ERR_BAD_INPUT,
                            "--ref %s · %lld tokens · an exported program holds at most %d",
                            x->x->sets[i]->name, (long long)x->x->sets[i]->n_tokens, SET_TOKENS_MAX);
+    }
     return 0;
 }
 
