@@ -1,0 +1,32 @@
+#!/bin/sh
+# test_lab.sh BORESCOPE - every command of docs/lab.md does its work, in its order, on the built-in model and texts made here.
+set -eu
+borescope=$(realpath "$1")
+page=$(realpath "$2")
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+cd "$folder"
+PATH="$folder:$PATH"
+printf '#!/bin/sh\nexec "%s" "$@"\n' "$borescope" > borescope
+chmod +x borescope
+awk 'BEGIN { split("Mary John Dan Tom Anna Kate", who); split("store park house school river garden", where); split("bag book ball key drink ring", what)
+    for (i = 0; i < 60; i++)
+        printf "When %s and %s went to the %s, %s gave a %s to %s.\n", who[i % 6 + 1], who[(i + 1 + i % 4) % 6 + 1], where[i % 5 + 1], who[i % 6 + 1], what[i % 6 + 1], who[(i + 1 + i % 4) % 6 + 1] }' > prose.txt
+awk 'BEGIN { split("x y total count name item", n)
+    for (i = 0; i < 60; i++)
+        printf "for (int %s = 0; %s < %d; %s++) { %s[%s] = %d; }\n", n[i % 6 + 1], n[i % 6 + 1], i, n[i % 6 + 1], n[(i + 2) % 6 + 1], n[i % 6 + 1], i * 7 % 10 }' > code.txt
+n=0
+sed -n 's/^ \{4,6\}\(borescope .*\)/\1/p' "$page" > commands
+while read -r line; do
+    n=$((n + 1))
+    sh -ec "$line" > out 2> err < /dev/null || {
+        printf 'fails: %s\n' "$line"
+        cat err
+        exit 1
+    }
+    [ -s out ] || {
+        printf 'prints nothing: %s\n' "$line"
+        exit 1
+    }
+done < commands
+[ "$n" -ge 5 ] # none of them is missed
