@@ -99,7 +99,7 @@ bool attention_open(struct attention *at, const struct app *a, bool *stale)
     at->large = at->small;
     const struct want *last = from.w; /* the large one stands behind the small ones */
     for (const struct want *w = from.w; w < s->wants + s->n_wants; w++)
-        if (w->kind == WANT_VALUES && w->site.id == from.w->site.id)
+        if (w->kind == WANT_VALUES && site_same(w->site, from.w->site))
             last = w;
     struct attention_part large;
     if (last != from.w && part_open(&large, s, last))

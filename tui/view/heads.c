@@ -43,6 +43,10 @@ static int wall_width(const struct app *a, struct rect body)
     /* all layers at once, if that is not too small */
     int high = (body.h - 1) / a->m->cfg.n_layers - 1;
     width = high > 3 && width > 2 * high ? 2 * high : width;
+    /* else a layer more, where much of one would be left blank */
+    int room = body.h - 2, rows = room / (width / 2 + 1), more = room / (rows + 1) - 1;
+    bool left = rows < a->m->cfg.n_layers && room % (width / 2 + 1) > width / 4;
+    width = left && more > 3 ? 2 * more : width;
     return width < WALL_MIN ? WALL_MIN : width > WALL_MAX ? WALL_MAX : width;
 }
 
