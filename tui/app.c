@@ -1,5 +1,6 @@
 /* app.c - the explorer's state: input, requests and answers (see app.h). */
 #include "app.h"
+#include "attention.h"
 #include "compare.h"
 
 #include <stdarg.h>
@@ -338,7 +339,7 @@ static void mend_cursor(struct app *a)
     struct place *p = &a->cur;
     const struct config *cfg = &a->m->cfg;
     p->row = p->row >= a->n ? a->n - 1 : p->row < 0 ? 0 : p->row;
-    int32_t seen = config_seen_from(cfg, p->row, a->n);
+    int32_t seen = attention_reach(a);
     p->src = p->src >= seen ? seen - 1 : p->src < 0 ? 0 : p->src;
     p->column = p->column > cfg->n_layers ? cfg->n_layers : p->column < 0 ? 0 : p->column;
     p->head = p->head >= cfg->n_heads ? cfg->n_heads - 1 : p->head < 0 ? 0 : p->head;

@@ -160,8 +160,9 @@ struct app {
     int32_t share_top[4], row_top, column_left, head_left, hook_top, tensor_top, tensor_left,
         edit_top, log_top, map_top, hook_left, heads_top, neurons_top, neuron_at;
     struct rect body;
-    int column_width, page; /* of the view on show: for the mouse and PgUp/PgDn */
-    int rows_y, columns_x;  /* screen position of the first shown row and column */
+    int column_width, page;       /* of the view on show: for the mouse and PgUp/PgDn */
+    struct frame_place map_place; /* of the whole map that was drawn last */
+    int rows_y, columns_x;        /* screen position of the first shown row and column */
     /* what is shown */
     enum quantity quantity;
     enum show show;

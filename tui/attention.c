@@ -217,6 +217,19 @@ int32_t attention_seen(const struct attention *at, const struct attention_row *r
     return seen;
 }
 
+int32_t attention_reach(const struct app *a)
+{
+    struct attention at;
+    struct attention_row row;
+    bool stale;
+    int32_t own = config_seen_from(&a->m->cfg, a->cur.row, a->n);
+    if (!attention_open(&at, a, &stale) || a->cur.row >= at.n ||
+        !attention_row(&at, a->cur.head, a->cur.row, &row))
+        return own;
+    int32_t seen = attention_seen(&at, &row);
+    return seen > own ? seen : own;
+}
+
 float *attention_matrix(const struct attention *at, const struct attention_part *p, int32_t head)
 {
     size_t n = (size_t)at->n, rows = (size_t)(p->w->row1 - p->w->row0);

@@ -41,6 +41,8 @@ bool attention_row(const struct attention *at, int32_t head, int32_t dest,
 /* Sources up to the last one that the row sees: its own position in causal models, a later one
  * where an edit shows it. */
 int32_t attention_seen(const struct attention *at, const struct attention_row *row);
+/* Sources that the cursor may stand on in its row: those that it sees are edges. */
+int32_t attention_reach(const struct app *a);
 /* One value under the mask and the face. */
 float attention_value(const struct attention *at, const struct attention_row *row, int32_t src);
 /* All of a part's rows, [row1 - row0][n]; to free; NULL when out of memory. */

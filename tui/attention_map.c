@@ -1,6 +1,7 @@
 /* attention_map.c - the large map of the attention view (see attention_map.h). */
 #include "attention_map.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -213,10 +214,10 @@ static struct frame_place draw_picture(struct frame *f, struct rect area, const 
 }
 
 /* All destinations: labels where a round position falls, at the ends, and at the cursor. */
-static void draw_whole(const struct app *a, struct frame *f, const struct parts *p,
+static void draw_whole(struct app *a, struct frame *f, const struct parts *p,
                        const struct attention_part *part, const struct heat *m)
 {
-    struct frame_place place = draw_picture(f, p->area, m);
+    struct frame_place place = a->map_place = draw_picture(f, p->area, m);
     int32_t step = 1;
     static const int32_t rounder[] = {2, 5, 10, 20, 50, 100, 200, 500, 1000};
     for (size_t i = 0; step * place.dy < 1 && i < sizeof rounder / sizeof *rounder; i++)
@@ -337,21 +338,58 @@ void attention_map_draw(struct app *a, struct frame *f, struct rect r, const str
     free(v);
 }
 
+/* The token of the text face at a cell, -1: none. */
+static int32_t text_at(const struct app *a, const struct parts *p, int x, int y)
+{
+    int top = text_top(a, a->no_color, p->area);
+    struct token_place t = {.at = -1};
+    for (token_next(a, a->no_color, p->area.w, &t); t.at < a->n;
+         token_next(a, a->no_color, p->area.w, &t))
+        if (t.line - top == y - p->area.y && x >= p->area.x + t.x && x < p->area.x + t.x + t.width)
+            return t.at;
+    return -1;
+}
+
+/* Of the edges in a cell of the whole map, the strongest: that is the one whose colour is seen. */
+static bool whole_at(const struct app *a, int x, int y, int32_t *dest, int32_t *src)
+{
+    const struct frame_place *at = &a->map_place;
+    struct attention now;
+    struct attention_row row;
+    bool stale;
+    if (!rect_has(at->r, x, y) || !attention_open(&now, a, &stale))
+        return false;
+    const struct attention_part *part = attention_has(&now.large, a->cur.head) ? &now.large
+                                                                               : &now.small;
+    int32_t row0 = part->w->row0, d0 = row0 + (int32_t)((y - at->r.y) / at->dy),
+            d1 = row0 + (int32_t)ceil((y + 1 - at->r.y) / at->dy),
+            s0 = (int32_t)((x - at->r.x) / at->dx), s1 = (int32_t)ceil((x + 1 - at->r.x) / at->dx);
+    float best = -1;
+    for (int32_t i = d0; i < d1 && i < now.n; i++) {
+        int32_t seen = attention_row(&now, a->cur.head, i, &row) ? attention_seen(&now, &row) : 0;
+        for (int32_t j = s0; j < s1 && j < seen; j++)
+            if (fabsf(attention_value(&now, &row, j)) > best) {
+                best = fabsf(attention_value(&now, &row, j));
+                *dest = i, *src = j;
+            }
+    }
+    if (best < 0 && d0 < now.n) /* what the row does not see: the row */
+        *dest = d0;
+    return *dest >= 0;
+}
+
 bool attention_map_at(const struct app *a, struct rect r, int x, int y, int32_t *dest, int32_t *src)
 {
     struct parts p = share_out(a, r);
     *dest = *src = -1;
     if (a->map_face == MAP_TEXT) {
-        int top = text_top(a, a->no_color, p.area);
-        struct token_place t = {.at = -1};
-        for (token_next(a, a->no_color, p.area.w, &t); t.at < a->n;
-             token_next(a, a->no_color, p.area.w, &t))
-            if (t.line - top == y - p.area.y && x >= p.area.x + t.x && x < p.area.x + t.x + t.width)
-                *src = t.at;
+        *src = text_at(a, &p, x, y);
         return *src >= 0;
     }
-    if (y < p.area.y || y >= p.area.y + p.area.h || (a->map_face == MAP_WHOLE && a->n > p.area.h))
+    if (y < p.area.y || y >= p.area.y + p.area.h)
         return false;
+    if (a->map_face == MAP_WHOLE && a->n > p.area.h)
+        return whole_at(a, x, y, dest, src);
     *dest = a->map_top + y - p.area.y;
     if (*dest >= a->n)
         return false;

@@ -29,6 +29,15 @@ static void settle_at(int w, int h, struct frame_caps caps)
     assert_true(app_draw(d.app, &d.frame));
 }
 
+static struct attention now(void)
+{
+    struct attention at;
+    bool stale;
+    assert_true(attention_open(&at, d.app, &stale));
+    assert_false(stale);
+    return at;
+}
+
 /* The position that a line is labelled with: "▶  14 " or "   14 "; -1 without one. */
 static int label_at(int y)
 {
@@ -129,6 +138,65 @@ static void test_whole(void **state)
     driver_close(&d);
 }
 
+/* A click on the whole map goes to the strongest edge of the cell, at every kind of picture; one on
+ * what its row cannot see, to the row. */
+static void test_whole_click(void **state)
+{
+    (void)state;
+    static const struct frame_caps caps[] = {{GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 9, 18, false},
+                                             {GRAPHICS_BLOCKS, COLOR_DEPTH_TRUE, 0, 0, false},
+                                             {GRAPHICS_NONE, COLOR_DEPTH_NONE, 0, 0, false}};
+    open_with(LONG);
+    driver_keys(&d, "2<Enter>z");
+    for (size_t i = 0; i < sizeof caps / sizeof *caps; i++) {
+        settle_at(120, 40, caps[i]);
+        struct attention at = now();
+        struct attention_row row;
+        struct rect r = d.app->map_place.r;
+        double dx = d.app->map_place.dx, dy = d.app->map_place.dy;
+        for (int32_t dest = 3; dest < LONG; dest += 11) {
+            int32_t top;
+            at = now();
+            assert_true(attention_row(&at, d.app->cur.head, dest, &row));
+            assert_int_equal(attention_top(&at, &row, &top, 1), 1);
+            float want = attention_value(&at, &row, top);
+            struct input click = {.kind = INPUT_MOUSE,
+                                  .act = MOUSE_PRESS,
+                                  .x = r.x + (int)((top + 0.5) * dx),
+                                  .y = r.y + (int)((dest + 0.5) * dy)};
+            app_input(d.app, &click);
+            const struct place *p = &d.app->cur;
+            assert_true(abs(p->row - dest) * dy <= 1 && abs(p->src - top) * dx <= 1);
+            at = now();
+            assert_true(attention_row(&at, p->head, p->row, &row));
+            assert_true(attention_value(&at, &row, p->src) >= want && p->map);
+        }
+        struct input ahead = {
+            .kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = r.x + r.w - 1, .y = r.y};
+        app_input(d.app, &ahead);
+        assert_true((d.app->cur.row + 1) * dy <= 2);
+    }
+    driver_close(&d);
+}
+
+/* The cursor stands on edges: up to its own position, and on a later one where an edit shows it. */
+static void test_reach(void **state)
+{
+    (void)state;
+    open_with(8);
+    driver_keys(&d, "2<Enter>gjj<End>l");
+    assert_int_equal(d.app->cur.row, 2);
+    assert_int_equal(d.app->cur.src, 2);
+    driver_keys(&d, ":layer<Space>1<Enter>");
+    app_edit_add(d.app, "blocks.1.attn.hook_pattern[0, 2, 6] = 0.75");
+    driver_settle(&d);
+    driver_keys(&d, ":head<Space>0<Enter><End>");
+    assert_int_equal(d.app->cur.src, 6);
+    driver_keys(&d, "j");
+    assert_int_equal(d.app->cur.src, 3);
+    driver_close(&d);
+}
+
 /* Small maps fill their slot too, at double size. */
 static void test_thumbnails(void **state)
 {
@@ -146,15 +214,6 @@ static void test_thumbnails(void **state)
 }
 
 /* ---- figures ---- */
-
-static struct attention now(void)
-{
-    struct attention at;
-    bool stale;
-    assert_true(attention_open(&at, d.app, &stale));
-    assert_false(stale);
-    return at;
-}
 
 static void test_masks(void **state)
 {
@@ -258,7 +317,8 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_labels),     cmocka_unit_test(test_whole),
-        cmocka_unit_test(test_thumbnails), cmocka_unit_test(test_masks),
+        cmocka_unit_test(test_thumbnails), cmocka_unit_test(test_whole_click),
+        cmocka_unit_test(test_reach),      cmocka_unit_test(test_masks),
         cmocka_unit_test(test_edge),       cmocka_unit_test(test_text)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

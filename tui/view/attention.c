@@ -276,8 +276,8 @@ static void attention_move(struct app *a, enum move m, int count)
     struct place *p = &a->cur;
     int32_t *across = p->map ? &p->src : &p->head;
     draw_move_cursor(m, count, &p->row, a->n, 10, across,
-                     p->map ? config_seen_from(&a->m->cfg, p->row, a->n) : a->m->cfg.n_heads);
-    p->src = draw_clamp(p->src, config_seen_from(&a->m->cfg, p->row, a->n));
+                     p->map ? attention_reach(a) : a->m->cfg.n_heads);
+    p->src = draw_clamp(p->src, attention_reach(a));
     p->head = draw_clamp(p->head, a->m->cfg.n_heads);
 }
 
@@ -383,7 +383,7 @@ static bool attention_click(struct app *a, int x, int y)
         a->cur.row = dest;
     if (src >= 0) {
         a->cur.map = true;
-        a->cur.src = draw_clamp(src, config_seen_from(&a->m->cfg, a->cur.row, a->n));
+        a->cur.src = draw_clamp(src, attention_reach(a));
     }
     return true;
 }
