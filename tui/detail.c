@@ -171,7 +171,7 @@ static void draw_top_one(struct app *a, struct canvas *c, struct rect r, const s
     for (int i = 0; i < d->at.w->k && i + 1 < r.h; i++) {
         const struct want_best *t = &d->best[FACE_BASE][i];
         canvas_putf(c, r, 0, i + 1, canvas_plain(0), "%3d", i);
-        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 13);
+        draw_token(a, c, r, 4, i + 1, canvas_plain(0), t->id, 12);
         draw_probability(c, r, 17, i + 1, cell, t->logit, 5);
         if (cell)
             draw_number(c, r, 23, i + 1, canvas_plain(0), (double)t->logit - (double)cell->cell.lse,

@@ -8,7 +8,7 @@
 #include "input/complete.h"
 #include "draw.h"
 
-enum { KEYS_BYTES = 128, ROWS_MAX = 512, NARROW = 90 };
+enum { KEYS_BYTES = 128, ROWS_MAX = 512, NARROW = 90, WHOLE_ROWS = 2 };
 
 struct help_row {
     enum action_id id;
@@ -124,10 +124,20 @@ static void draw_row(const struct app *a, struct canvas *c, struct rect in, int 
                 row->here ? "" : " (not in this view)");
 }
 
+/* A sentence on as many lines as r has. */
+static void draw_sentence(struct canvas *c, struct rect r, const char *s)
+{
+    for (int y = 0; y < r.h && *s; y++) {
+        size_t n = draw_wrap(s, r.w - 2);
+        canvas_put_text(c, r, 1, y, canvas_plain(CANVAS_DIM), s, n, TEXT_PLAIN);
+        s += n + (s[n] == ' ');
+    }
+}
+
 void help_draw(struct app *a, struct frame *f)
 {
     static struct help_row rows[ROWS_MAX];
-    int n = list(a, rows), high = n + 5, room = a->h - 3;
+    int n = list(a, rows), high = n + 6 + WHOLE_ROWS, room = a->h - 3;
     a->help_at = n ? draw_clamp(a->help_at, n) : 0;
     struct rect r = {0, 1, a->w, room};
     struct rect in = frame_popup(f, rect_center(r, 110, high < room ? high : room),
@@ -135,8 +145,13 @@ void help_draw(struct app *a, struct frame *f)
     char noun[256];
     if (app_noun_text(a, false, noun))
         canvas_putf(f->canvas, in, 1, 0, canvas_plain(CANVAS_BOLD), "under the cursor: %s", noun);
-    canvas_put(f->canvas, in, 1, 1, canvas_plain(CANVAS_DIM), app_view(a)->help);
-    rect_cut_top(&in, 2);
+    rect_cut_top(&in, 1);
+    int of_view = text_width(app_view(a)->help, strlen(app_view(a)->help), TEXT_PLAIN) > in.w - 2;
+    draw_sentence(f->canvas, rect_cut_top(&in, 1 + of_view), app_view(a)->help);
+    /* all that the row under the cursor says, which its own line may cut */
+    struct rect whole = rect_cut_bottom(&in, in.h > 4 * WHOLE_ROWS ? WHOLE_ROWS : 0);
+    if (n)
+        draw_sentence(f->canvas, whole, action_table[rows[a->help_at].id].help);
     a->help_top = draw_scroll(a->help_top, a->help_at, n, in.h);
     for (int y = 0; y < in.h && a->help_top + y < n; y++)
         draw_row(a, f->canvas, in, y, a->help_top + y == a->help_at, &rows[a->help_top + y]);

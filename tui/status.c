@@ -226,7 +226,7 @@ static void draw_figures(const struct app *a, struct canvas *c)
 /* ---- the tabs ---- */
 
 /* The first `named` views and the one on show have their names, others their key alone; without
- * room for any name two keys are not told either. */
+ * room for any name two keys are not told either; less than 0: so many of the last ones neither. */
 static int tab_text(const struct app *a, int v, int named, char buf[48])
 {
     char digit[KEYMAP_SEQ_MAX * KEYS_NAME_MAX], command[48];
@@ -234,10 +234,10 @@ static int tab_text(const struct app *a, int v, int named, char buf[48])
     keymap_keys_of(a->opt.keymap, CTX_GRID, command, digit, sizeof digit);
     if (v == (int)a->cur.view)
         return snprintf(buf, 48, *digit ? "[%s %s]" : "[%s%s]", digit, view_names[v]);
-    if (named < 0)
+    if (v >= VIEW_COUNT + (named < 0 ? named : 0))
         return buf[0] = 0;
     return v < named ? snprintf(buf, 48, *digit ? "%s %s" : "%s%s", digit, view_names[v])
-                     : snprintf(buf, 48, "%s", named || !*digit || !digit[1] ? digit : "");
+                     : snprintf(buf, 48, "%s", named > 0 || !*digit || !digit[1] ? digit : "");
 }
 
 static int tabs_width(const struct app *a, int named)
@@ -267,8 +267,8 @@ static int tabs_named(const struct app *a)
     int room = a->w - 2 - (title.failed ? 0 : text_width(title.data, title.len, TEXT_PLAIN)),
         named = VIEW_COUNT;
     bytes_free(&title);
-    while (named >= 0 && tabs_width(a, named) > room)
-        named--; /* -1: not even the keys, the view on show alone */
+    while (named > -VIEW_COUNT && tabs_width(a, named) > room)
+        named--;
     return named;
 }
 

@@ -79,7 +79,7 @@ struct figures {
     bool there;
     enum show show;
     double base[4], shown[4];
-    int64_t n_nan;
+    int64_t n_nan, n_inf; /* the mask of scores is not counted */
     unsigned attr;
 };
 
@@ -97,7 +97,7 @@ static struct figures figures_of(const struct app *a, struct site_ref site)
         return f;
     const double b[4] = {base->mean, base->std, (double)base->min, (double)base->max},
                  v[4] = {st->mean, st->std, (double)st->min, (double)st->max};
-    f = (struct figures){true, at.show, {0}, {0}, st->n_nan, at.stale ? CANVAS_DIM : 0};
+    f = (struct figures){true, at.show, {0}, {0}, st->n_nan, st->n_inf, at.stale ? CANVAS_DIM : 0};
     memcpy(f.base, b, sizeof b);
     memcpy(f.shown, v, sizeof v);
     return f;
@@ -115,7 +115,10 @@ static void draw_figure(struct canvas *c, struct rect r, int x, int y, struct ca
     } else {
         double v = f->shown[column - FIRST_FIGURE], base = f->base[column - FIRST_FIGURE];
         bool diff = f->show == SHOW_DIFFERENCE;
-        if (!diff)
+        char n[NUMBER_BYTES];
+        if (!diff && !f->n_nan && !f->n_inf) /* no alarm for the mask */
+            canvas_put(c, r, x, y, st, number_fit(n, v, 7, 2, 0));
+        else if (!diff)
             draw_number(c, r, x, y, st, v, 7, 2, 0);
         else if (v < base || v > base || v != v)
             draw_number(c, r, x, y, st, v - base, 7, 2, NUMBER_SIGN);

@@ -9,7 +9,7 @@
 #include "list/patches.h"
 #include "say.h"
 
-enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 20, SCORES = 5 };
+enum { SCORE_LABEL = 11, HEAD_MIN = 8, HEAD_MAX = 20, SCORES = 5, SOURCES_MAX = 40 };
 
 /* How the body is shared out; a pure function of its size. */
 struct parts {
@@ -242,8 +242,12 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
     if (a->cur.map)
         draw_edge(a, c, r, &at, &row, st);
     canvas_put(c, r, 0, 5, canvas_plain(CANVAS_BOLD), "top sources");
-    int32_t best[8];
-    int found = attention_top(&at, &row, best, r.h > 16 ? 8 : 4);
+    int32_t best[SOURCES_MAX];
+    int edits = a->edits.n < 6 ? a->edits.n : 6, room = r.h - 6 - (edits ? edits + 2 : 0);
+    int found = attention_top(&at, &row, best,
+                              room > SOURCES_MAX ? SOURCES_MAX
+                              : room < 4         ? 4
+                                                 : room);
     for (int i = 0; i < found; i++) {
         float v = attention_value(&at, &row, best[i]);
         if (at.show == SHOW_DIFFERENCE && v == 0)
@@ -254,7 +258,7 @@ static void attention_side(struct app *a, struct frame *f, struct rect r)
                     at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : NUMBER_SMALL);
     }
     struct rect bottom = r;
-    bottom = rect_cut_bottom(&bottom, a->edits.n ? (a->edits.n < 6 ? a->edits.n : 6) + 1 : 0);
+    bottom = rect_cut_bottom(&bottom, edits ? edits + 1 : 0);
     if (a->edits.n) {
         canvas_put(c, bottom, 0, 0, canvas_plain(CANVAS_BOLD), "edits");
         rect_cut_top(&bottom, 1);

@@ -126,8 +126,9 @@ static void generate_draw(struct app *a, struct frame *f, struct rect body)
 {
     const struct generation *g = &a->generation_of;
     struct rect foot = rect_cut_bottom(&body, 1);
-    canvas_put(f->canvas, foot, 1, 0, canvas_plain(CANVAS_DIM),
-               "Space run, pause   ← → step   B breakpoint   r from here   T take as prompt");
+    static const char *const keys[] = {"Space run, pause", "← → step", "B breakpoint",
+                                       "r from here", "T take as prompt"};
+    draw_items(f->canvas, foot, 1, 0, keys, sizeof keys / sizeof *keys);
     if (!generation_is_current(a)) {
         canvas_put(f->canvas, body, 3, 1, canvas_plain(0),
                    g->prompt ? "the prompt is another one · Space begins anew"

@@ -101,20 +101,33 @@ static void hooks_want(const struct app *a, struct want_list *l)
             want_add(l, want_whole(WANT_STATS, a->sites[a->listed[at]]));
 }
 
-/* The same tensor under the names of other libraries. */
+static int name_width(enum alias_library library, const char *name)
+{
+    return (int)strlen(alias_library_name(library)) + 1 + (int)strlen(name) + 3;
+}
+
+/* The same tensor under the names of other libraries, on two lines where one has no room. */
 static void draw_names(const struct app *a, struct canvas *c, struct rect r)
 {
+    char name[4][LIMIT_NAME];
+    int width = 0;
     static const enum alias_library libraries[] = {LIBRARY_HF, LIBRARY_NNSIGHT, LIBRARY_TAKER,
                                                    LIBRARY_BRIDGE};
-    int x = 3;
-    for (size_t i = 0; i < sizeof libraries / sizeof libraries[0]; i++) {
-        char name[LIMIT_NAME];
-        if (alias_name(&a->m->cfg, a->sites[a->cur.hook], libraries[i], 0, name)) {
-            x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM),
-                            alias_library_name(libraries[i])) +
-                 1;
-            x += canvas_put(c, r, x, 0, canvas_plain(0), name) + 3;
-        }
+    for (int i = 0; i < 4; i++) {
+        if (!alias_name(&a->m->cfg, a->sites[a->cur.hook], libraries[i], 0, name[i]))
+            name[i][0] = 0;
+        width += name[i][0] ? name_width(libraries[i], name[i]) : 0;
+    }
+    int x = 3, y = 3 + width > r.w ? 0 : 1;
+    for (int i = 0; i < 4; i++) {
+        if (name[i][0] && y == 0 && x + name_width(libraries[i], name[i]) > r.w)
+            x = 3, y = 1;
+        if (!name[i][0])
+            continue;
+        x += canvas_put(c, r, x, y, canvas_plain(CANVAS_DIM), alias_library_name(libraries[i])) + 1;
+        canvas_put_field(c, r, x, y, canvas_plain(0), name[i], strlen(name[i]), TEXT_PLAIN, r.w - x,
+                         false);
+        x += (int)strlen(name[i]) + 3;
     }
 }
 
@@ -135,16 +148,16 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
         canvas_put(c, rows, 3, 0, canvas_plain(0), "no hook has that · / then Enter lists all");
     struct rect foot = {body.x, body.y + body.h - 1, body.w, 1};
     if (n && body.h > 6)
-        draw_names(a, c, (struct rect){body.x, foot.y - 1, body.w, 1});
+        draw_names(a, c, (struct rect){body.x, foot.y - 2, body.w, 2});
     const char *refusal = site_refusal(&a->m->cfg, a->sites[a->cur.hook].id);
     if (n && refusal)
         canvas_put(c, foot, 3, 0, canvas_plain(CANVAS_DIM), refusal);
-    else if (n)
-        canvas_put(
-            c, foot, 3, 0, canvas_plain(CANVAS_DIM),
-            hook_table_fires(a, a->cur.hook)
-                ? "y copies the name   Enter opens the tensor   x zeroes"
-                : "y copies the name   Enter opens the tensor   x zeroes   Space switches this on-request hook on");
+    else if (n) {
+        const char *const keys[] = {
+            hook_table_fires(a, a->cur.hook) ? NULL : "Space switches this on-request hook on",
+            "Enter opens the tensor", "x zeroes", "y copies the name"};
+        draw_items(c, foot, 3, 0, keys, sizeof keys / sizeof *keys);
+    }
 }
 
 static void hooks_title(const struct app *a, struct bytes *out)

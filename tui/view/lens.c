@@ -54,7 +54,7 @@ static void draw_layers(struct app *a, struct frame *f, struct rect r)
     struct answer at;
     bool answered = app_answer(a, WANT_CELL, SITE_COUNT, &at);
     canvas_put(c, r, 1, 0, canvas_plain(CANVAS_BOLD),
-               "column   top-1              p   entropy    logit     log p   rank");
+               "column  top-1              p  entropy    logit     log p  rank");
     int32_t n = a->m->cfg.n_layers + 1, top = draw_scroll(0, a->cur.column, n, r.h - 1);
     for (int32_t i = 0; i + 1 < r.h && top + i < n; i++) {
         int32_t col = top + i;

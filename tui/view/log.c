@@ -37,9 +37,9 @@ static void log_draw(struct app *a, struct frame *f, struct rect body)
         canvas_putf(c, body, 1, y + 1, st, "%s %5d  ", on ? "▶" : " ", i + 1);
         canvas_put_text(c, body, 10, y + 1, st, a->log.line[i], strlen(a->log.line[i]), TEXT_PLAIN);
     }
-    canvas_put(
-        c, body, 3, body.h - 1, canvas_plain(CANVAS_DIM),
-        "Enter runs it again   y copies it   :w FILE.log writes all   :source FILE runs a file");
+    static const char *const keys[] = {"Enter runs it again", "y copies it",
+                                       ":w FILE.log writes all", ":source FILE runs a file"};
+    draw_items(c, body, 3, body.h - 1, keys, sizeof keys / sizeof *keys);
 }
 
 static void log_title(const struct app *a, struct bytes *out)
