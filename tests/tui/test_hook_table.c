@@ -1,4 +1,5 @@
-/* test_hook_table.c - every column of the hooks view is reached at every width, and none is cut. */
+/* test_hook_table.c - every column of the hooks view is reached at every width, and none is cut;
+ * what is not finite is marked, but for the mask. */
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,9 +45,30 @@ static void test_columns(void **state)
     driver_close(&d);
 }
 
+/* The mask of attention scores is -inf and no alarm; what an edit makes infinite is one. */
+static void test_mask(void **state)
+{
+    (void)state;
+    for (int infinite = 0; infinite < 2; infinite++) {
+        driver_open(&d, "tests/fixtures/models/gpt2", tokens, 4, 120, 30);
+        d.frame.caps.depth = COLOR_DEPTH_TRUE;
+        for (int i = 0; i < 2 * infinite; i++)
+            app_edit_add(d.app, "blocks.0.attn.hook_attn_scores[0, 1, 0] *= 1e38");
+        driver_keys(&d, "4/attn_scores<Enter>");
+        char *screen = driver_screen(&d);
+        assert_non_null(strstr(screen, "−inf"));
+        free(screen);
+        int alarms = 0;
+        for (int x = 0; x < 120; x++)
+            alarms += canvas_at(d.frame.canvas, x, d.app->rows_y)->style.bg == COLORMAP_NAN;
+        assert_int_equal(alarms > 0, infinite);
+        driver_close(&d);
+    }
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_columns)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_columns), cmocka_unit_test(test_mask)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
