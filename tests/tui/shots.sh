@@ -1,7 +1,8 @@
 #!/bin/sh
-# shots.sh BORESCOPE FOLDER: pictures of the explorer in xterm, to look at: sixel, half blocks, a white background,
-# 80x24, 120x40, 200x60 and cells of double size; every view, a short prompt and a long one.
-# Needs Xvfb, xterm, xdotool and ImageMagick's import (Debian: xvfb xterm xdotool imagemagick).
+# shots.sh BORESCOPE FOLDER: pictures of the explorer, to look at: in xterm with sixel, half blocks, a white background,
+# 80x24, 120x40, 200x60 and cells of double size; in kitty, where it is installed, by its own protocol; every view, a
+# short prompt and a long one.
+# Needs Xvfb, xterm, xdotool and ImageMagick's import (Debian: xvfb xterm xdotool imagemagick; kitty libgl1-mesa-dri).
 set -u
 borescope=$1
 folder=$2
@@ -28,10 +29,29 @@ shoot() {
         -bg "$background" -fg "$ink" -xrm 'XTerm*maxGraphicSize: 4096x4096' -xrm 'XTerm*numColorRegisters: 256' \
         -xrm 'XTerm*cursorBlink: false' -e env COLORTERM=truecolor "$borescope" teach --pair " Mary/ John" "$prompt" &
     terminal_pid=$!
+    picture xterm "$@"
+}
+
+# shoot_kitty NAME COLUMNS LINES FONT_PT PROMPT KEY...: the same in kitty, which draws with OpenGL: in software here
+shoot_kitty() {
+    name=$1 columns=$2 lines=$3 points=$4 prompt=$5
+    shift 5
+    LIBGL_ALWAYS_SOFTWARE=1 kitty -c NONE -o font_family="DejaVu Sans Mono" -o font_size="$points" \
+        -o remember_window_size=no -o initial_window_width="${columns}c" -o initial_window_height="${lines}c" \
+        -o confirm_os_window_close=0 -o update_check_interval=0 -o cursor_blink_interval=0 \
+        "$borescope" teach --pair " Mary/ John" "$prompt" &
+    terminal_pid=$!
+    picture kitty "$@"
+}
+
+# picture CLASS KEY...: of the terminal that was started last, then end it
+picture() {
+    class=$1
+    shift
     window=
     while [ -z "$window" ] && kill -0 $terminal_pid 2>/dev/null; do
         sleep 0.1
-        window=$(xdotool search --onlyvisible --class xterm 2>/dev/null | tail -1)
+        window=$(xdotool search --onlyvisible --class "$class" 2>/dev/null | tail -1)
     done
     sleep 1.5
     xdotool windowfocus "$window" 2>/dev/null
@@ -53,4 +73,8 @@ done
 shoot sixel-double-80x24 80x24 30 black vt340 "$long" @grid 2 L L @attention Return @map z @whole 7 w @wall
 shoot sixel-white-120x40 120x40 12 white vt340 "$short" x @grid 2 @attention 7 @heads b @difference
 shoot blocks-120x40 120x40 12 black "" "$long" @grid 2 @attention Return z @whole 7 w @wall
+if command -v kitty >/dev/null; then
+    shoot_kitty kitty-120x40 120 40 10 "$long" @grid 2 @attention Return @map z @whole question @help Escape @again 7 w @wall
+    shoot_kitty kitty-double-80x24 80 24 24 "$long" 2 L L @attention Return z @whole 7 w @wall
+fi
 ls "$folder"
