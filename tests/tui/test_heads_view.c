@@ -214,11 +214,29 @@ static void test_swept(void **state)
     assert_null(heads_swept(d.app)); /* it was of other edits */
 }
 
+/* A head that an edit does not reach is blank in the difference, as a picture and in the panel. */
+static void test_no_difference(void **state)
+{
+    (void)state;
+    d.frame.caps = (struct frame_caps){GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 9, 18, false};
+    driver_keys(&d, "xb7w");
+    char *screen = driver_screen(&d);
+    assert_int_equal(d.app->show, SHOW_DIFFERENCE);
+    assert_int_equal(d.frame.n_pictures, 0);
+    assert_null(strstr(screen, "0.000"));
+    assert_null(strstr(screen, "…"));
+    free(screen);
+    driver_keys(&d, "u1hx7");
+    free(driver_screen(&d));
+    assert_int_equal(d.frame.n_pictures, d.m->cfg.n_heads); /* those of the last layer */
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_order), WITH(test_filter),  WITH(test_verbs),
-                                       WITH(test_wall),  WITH(test_neurons), WITH(test_swept)};
+    const struct CMUnitTest tests[] = {
+        WITH(test_order),   WITH(test_filter), WITH(test_verbs),        WITH(test_wall),
+        WITH(test_neurons), WITH(test_swept),  WITH(test_no_difference)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

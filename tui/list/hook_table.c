@@ -142,8 +142,9 @@ static void draw_column(const struct app *a, struct canvas *c, struct rect r, in
             draw_figure(c, r, x, y, st, f, column);
     } else if (column == 1 || column == a->hook_left) {
         bool port = site_is_module_port(a->sites[i].id);
-        canvas_putf(c, r, x, y, st, "on request%s%s", port ? "" : ": ",
-                    port ? "" : site_table[a->sites[i].id].needs);
+        int n = snprintf(text, sizeof text, "on request%s%s", port ? "" : ": ",
+                         port ? "" : site_table[a->sites[i].id].needs);
+        canvas_put_field(c, r, x, y, st, text, (size_t)n, TEXT_PLAIN, r.w - x, false);
     }
 }
 

@@ -225,8 +225,11 @@ static void draw_small(const struct app *a, struct frame *f, struct rect r, int3
         free(v);
         return;
     }
-    for (size_t i = 0; i < count; i++)
+    bool some = show != SHOW_DIFFERENCE; /* no change: blank */
+    for (size_t i = 0; i < count; i++) {
         v[i] = show == SHOW_BASE ? base[at + i] : show_value(show, base[at + i], edited[at + i]);
+        some = some || v[i] != 0;
+    }
     struct heat m = {v,
                      w.k,
                      w.k,
@@ -234,7 +237,8 @@ static void draw_small(const struct app *a, struct frame *f, struct rect r, int3
                      show == SHOW_DIFFERENCE ? scale_make(SCALE_SYMMETRIC, -1, 1)
                                              : scale_make(SCALE_LINEAR, 0, 1),
                      show == SHOW_DIFFERENCE ? COLORMAP_DIVERGING : COLORMAP_SEQUENTIAL};
-    frame_heat(f, r, &m);
+    if (some)
+        frame_heat(f, r, &m);
     free(v);
 }
 
@@ -312,10 +316,13 @@ static void draw_sources(const struct app *a, struct canvas *c, struct rect r)
     }
     int found = attention_top(&at, &row, best, 5);
     for (int i = 0; i < found; i++) {
+        float v = attention_value(&at, &row, best[i]);
+        if (at.show == SHOW_DIFFERENCE && v == 0)
+            break; /* no change from here on */
         canvas_putf(c, r, 0, 1 + i, canvas_plain(0), "%4d ", (int)best[i]);
         draw_input(a, c, r, 5, 1 + i, canvas_plain(0), best[i], 16);
-        draw_number(c, r, 22, 1 + i, canvas_plain(0), (double)attention_value(&at, &row, best[i]),
-                    8, 3, at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : NUMBER_SMALL);
+        draw_number(c, r, 22, 1 + i, canvas_plain(0), (double)v, 8, 3,
+                    at.show == SHOW_DIFFERENCE ? NUMBER_SIGN : NUMBER_SMALL);
     }
 }
 
