@@ -19,6 +19,10 @@ struct kn_backend *check_new(struct kn_backend *a, struct kn_backend *b);
 enum { SPLIT_MAX = 16 };
 struct kn_backend *split_new(struct kn_backend *const *parts, int n, size_t copies_bytes);
 
+/* A backend that kn_open finds by its name beside those that are built in: what a test links. */
+typedef struct kn_backend *kn_opener(const struct kn_options *opt, char *why, size_t why_size);
+void kn_offer(const char *name, kn_opener *open);
+
 /* kn_open for another name. */
 struct kn_backend *wrap_inner(const struct kn_options *opt, const char *name, char *why,
                               size_t why_size);

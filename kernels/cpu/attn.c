@@ -65,7 +65,7 @@ static bool attn_job(struct attn_job *j, struct cpu *c, const struct kn_call *ca
                      const struct kn_view *square, const struct kn_view *query,
                      const struct kn_view *source)
 {
-    if (!cpu_is(square, KN_F32, 3) || !cpu_is(query, KN_F32, 3) || !cpu_is(source, KN_F32, 3))
+    if (!call_is(square, KN_F32, 3) || !call_is(query, KN_F32, 3) || !call_is(source, KN_F32, 3))
         return false;
     *j = (struct attn_job){
         c->isa, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0, 0};
@@ -240,9 +240,9 @@ static void sink_take(float *p, int64_t n, float most, float sink)
 static void softmax_row(const struct attn_job *j, int64_t h, float *out, const float *x,
                         int64_t visible, const struct kn_view *sinks)
 {
-    float most = cpu_absent(sinks) ? 0 : greatest(x, visible);
+    float most = call_absent(sinks) ? 0 : greatest(x, visible);
     j->isa->softmax(out, x, visible);
-    if (!cpu_absent(sinks))
+    if (!call_absent(sinks))
         sink_take(out, visible, most, kn_load(sinks, h));
 }
 
@@ -262,9 +262,9 @@ enum kn_status cpu_SOFTMAX(struct cpu *c, const struct kn_call *call)
 {
     enum { EXP_COST = 4 };
     const struct kn_view *out = &call->out[0], *in = &call->in[0];
-    if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || call->p.dest0 < 0 ||
+    if (!call_is(out, KN_F32, 3) || !call_is(in, KN_F32, 3) || call->p.dest0 < 0 ||
         call->p.src0 != 0 || !same_shape3(out, in->shape[0], in->shape[1], in->shape[2]) ||
-        !cpu_is_sinks(&call->in[1], in->shape[0]))
+        !call_is_sinks(&call->in[1], in->shape[0]))
         return KN_BAD_CALL;
     struct attn_job j = {.isa = c->isa,
                          .call = call,
@@ -293,12 +293,12 @@ static void attention_units(void *ctx, int64_t first, int64_t end, void *scratch
 enum kn_status cpu_ATTENTION(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *q = &call->in[0], *k = &call->in[1], *v = &call->in[2], *out = call->out;
-    int64_t sources = cpu_is(k, KN_F32, 3) ? k->shape[0] : 0;
+    int64_t sources = call_is(k, KN_F32, 3) ? k->shape[0] : 0;
     struct kn_view square = kn_view3(NULL, KN_F32, q->shape[1], q->shape[0], sources);
     struct attn_job j, mix;
     if (!attn_job(&j, c, call, &square, q, k) || !attn_job(&mix, c, call, &square, out, v) ||
         mix.share != j.share || call->p.src0 != 0 || call->p.accumulate ||
-        !cpu_is_sinks(&call->in[3], j.heads) || mix.dh != j.dh)
+        !call_is_sinks(&call->in[3], j.heads) || mix.dh != j.dh)
         return KN_BAD_CALL;
     if (!pool_reserve(c->pool, (size_t)(BLOCK_ROWS * sources) * sizeof(float)))
         return KN_OUT_OF_MEMORY;

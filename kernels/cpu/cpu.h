@@ -7,6 +7,7 @@
 #ifndef KN_CPU_CPU_H
 #define KN_CPU_CPU_H
 
+#include "../call.h"
 #include "isa.h"
 #include "memory.h"
 #include "pool.h"
@@ -27,31 +28,17 @@ struct kn_backend *cpu_open(const struct kn_options *opt, char *why, size_t why_
 #include "../ops.def"
 #undef KN_OP
 
-/* A view as rows of contiguous elements: axis 0, and the rest as one axis. */
-struct cpu_rows {
-    void *data;
-    int64_t n, len, stride; /* stride in elements */
-};
-
-bool cpu_rows(const struct kn_view *v, enum kn_dtype t, struct cpu_rows *ret);
-bool cpu_is(const struct kn_view *v, enum kn_dtype t,
-            int ndim);                       /* dtype and rank, last axis contiguous */
-bool cpu_is_weight(const struct kn_view *v); /* f32, f16 or bf16 */
-bool cpu_is_matrix(const struct kn_view *v); /* the same, or a type in blocks: then mind `first` */
-bool cpu_absent(const struct kn_view *v);
-bool cpu_is_sinks(const struct kn_view *v, int64_t heads); /* any[H], or absent */
-
 /* A call whose operands are f32 rows, as many of each. */
 struct cpu_job {
     const struct cpu *c;
     const struct kn_call *call;
-    struct cpu_rows out[2], in[3];
+    struct call_rows out[2], in[3];
 };
 
 /* The first n_out outputs and n_in inputs; false: not such rows. */
 bool cpu_job(struct cpu_job *j, struct cpu *c, const struct kn_call *call, int n_out, int n_in);
 
-static inline float *cpu_row(const struct cpu_rows *r, int64_t i)
+static inline float *cpu_row(const struct call_rows *r, int64_t i)
 {
     return (float *)r->data + i * r->stride;
 }

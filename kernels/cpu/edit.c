@@ -34,7 +34,7 @@ static int64_t value_at(const struct edit_job *j, int axis, int64_t i)
 
 static bool axis_list(struct axis *a, const struct kn_view *list, int64_t size)
 {
-    if (!cpu_is(list, KN_I32, 1))
+    if (!call_is(list, KN_I32, 1))
         return false;
     a->list = list->data;
     a->n = list->shape[0];
@@ -47,7 +47,7 @@ static bool axis_list(struct axis *a, const struct kn_view *list, int64_t size)
 static bool axis_take(struct axis *a, const struct kn_range *r, const struct kn_view *list,
                       int64_t size)
 {
-    if (!cpu_absent(list))
+    if (!call_absent(list))
         return axis_list(a, list, size);
     a->start = r->start, a->step = r->step, a->n = r->n;
     if (r->step == 0)
@@ -65,7 +65,7 @@ static bool edit_job(struct edit_job *j, const struct kn_call *call, bool lines)
     if (last < 0 || lead < 0 || out->dtype != KN_F32 || (call->p.causal && last < 1) ||
         call->p.dest0 < 0)
         return false;
-    if (lines && (!cpu_absent(&call->in[1 + last]) || call->p.range[last].step))
+    if (lines && (!call_absent(&call->in[1 + last]) || call->p.range[last].step))
         return false;
     for (int i = 0; i < lead; i++)
         j->axis[i] = (struct axis){.step = 1, .n = 1};
@@ -77,7 +77,7 @@ static bool edit_job(struct edit_job *j, const struct kn_call *call, bool lines)
         a->out = out->stride[i];
     }
     for (int i = last + 1; i < KN_SELECT_MAX; i++)
-        if (!cpu_absent(&call->in[1 + i]) || call->p.range[i].step)
+        if (!call_absent(&call->in[1 + i]) || call->p.range[i].step)
             return false;
     j->len = out->shape[last];
     return true;
@@ -154,7 +154,7 @@ static void edit_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_EDIT(struct cpu *c, const struct kn_call *call)
 {
     struct edit_job j;
-    bool given = !cpu_absent(&call->in[0]);
+    bool given = !call_absent(&call->in[0]);
     if ((unsigned)call->p.edit >= KN_EDIT_COUNT || !edit_job(&j, call, false) ||
         (given && !edit_values(&j, call)) || (call->p.edit == KN_EDIT_CLAMP_VJP && !given))
         return KN_BAD_CALL;
@@ -202,7 +202,7 @@ enum kn_status cpu_PROJECT(struct cpu *c, const struct kn_call *call)
 {
     struct edit_job j;
     const struct kn_view *d = &call->in[0];
-    if (!edit_job(&j, call, true) || call->p.causal || !cpu_is(d, KN_F32, 1) ||
+    if (!edit_job(&j, call, true) || call->p.causal || !call_is(d, KN_F32, 1) ||
         d->shape[0] != j.len)
         return KN_BAD_CALL;
     j.value = d->data; /* its axes have stride 0: the same for every line */
@@ -227,7 +227,7 @@ static void renormalize_units(void *ctx, int64_t first, int64_t end, void *scrat
 enum kn_status cpu_RENORMALIZE(struct cpu *c, const struct kn_call *call)
 {
     struct edit_job j;
-    if (!cpu_absent(&call->in[0]) || !edit_job(&j, call, true))
+    if (!call_absent(&call->in[0]) || !edit_job(&j, call, true))
         return KN_BAD_CALL;
     return cpu_each(c, edit_lines(&j), j.len * 2, renormalize_units, &j);
 }

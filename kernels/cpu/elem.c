@@ -7,7 +7,7 @@
 
 struct rows_job {
     const struct cpu *c;
-    struct cpu_rows out, a, b;
+    struct call_rows out, a, b;
     const struct kn_call *call;
 };
 
@@ -16,12 +16,12 @@ static bool rows_job(struct rows_job *j, struct cpu *c, const struct kn_call *ca
 {
     j->c = c;
     j->call = call;
-    if (!cpu_rows(&call->out[0], KN_F32, &j->out) || !cpu_rows(&call->in[0], KN_F32, &j->a))
+    if (!call_rows(&call->out[0], KN_F32, &j->out) || !call_rows(&call->in[0], KN_F32, &j->a))
         return false;
     if (j->out.n != j->a.n || j->out.len != j->a.len)
         return false;
     return !second ||
-           (cpu_rows(&call->in[1], KN_F32, &j->b) && j->b.n == j->a.n && j->b.len == j->a.len);
+           (call_rows(&call->in[1], KN_F32, &j->b) && j->b.n == j->a.n && j->b.len == j->a.len);
 }
 
 static void embed_units(void *ctx, int64_t first, int64_t end, void *scratch)
@@ -44,8 +44,8 @@ enum kn_status cpu_EMBED(struct cpu *c, const struct kn_call *call)
 {
     struct rows_job j = {.c = c, .call = call};
     const struct kn_view *table = &call->in[1];
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_I32, &j.a) ||
-        j.a.len != 1 || !cpu_is_matrix(table) || !cpu_is(table, table->dtype, 2) ||
+    if (!call_rows(&call->out[0], KN_F32, &j.out) || !call_rows(&call->in[0], KN_I32, &j.a) ||
+        j.a.len != 1 || !call_is_matrix(table) || !call_is(table, table->dtype, 2) ||
         j.a.n != j.out.n || table->shape[1] != j.out.len)
         return KN_BAD_CALL;
     for (int64_t i = 0; i < j.a.n; i++) {
@@ -135,8 +135,8 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
     const struct rows_job *j = ctx;
     const struct kn_view *bias = &j->call->in[2];
     const float *w = as_floats(j->c, &j->call->in[1], j->call->p.offset, scratch);
-    const float *b = cpu_absent(bias) ? NULL
-                                      : as_floats(j->c, bias, 0, (float *)scratch + j->out.len);
+    const float *b = call_absent(bias) ? NULL
+                                       : as_floats(j->c, bias, 0, (float *)scratch + j->out.len);
     for (int64_t i = first; i < end; i++) {
         float *out = cpu_row(&j->out, i);
         const float *a = cpu_row(&j->a, i);
@@ -151,14 +151,14 @@ static void affine_units(void *ctx, int64_t first, int64_t end, void *scratch)
 
 static bool is_vector(const struct kn_view *v, int64_t len)
 {
-    return cpu_is_weight(v) && cpu_is(v, v->dtype, 1) && v->shape[0] == len;
+    return call_is_weight(v) && call_is(v, v->dtype, 1) && v->shape[0] == len;
 }
 
 enum kn_status cpu_AFFINE(struct cpu *c, const struct kn_call *call)
 {
     struct rows_job j;
     if (!rows_job(&j, c, call, false) || !is_vector(&call->in[1], j.out.len) ||
-        !(cpu_absent(&call->in[2]) || is_vector(&call->in[2], j.out.len)))
+        !(call_absent(&call->in[2]) || is_vector(&call->in[2], j.out.len)))
         return KN_BAD_CALL;
     if (!pool_reserve(c->pool, (size_t)j.out.len * 2 * sizeof(float)))
         return KN_OUT_OF_MEMORY;
@@ -290,11 +290,11 @@ enum kn_status cpu_ROPE(struct cpu *c, const struct kn_call *call)
     const struct kn_view *out = &call->out[0], *in = &call->in[0];
     struct rows_job j = {.c = c, .call = call};
     int64_t n = call->p.n_rot;
-    if (!cpu_is(out, KN_F32, 3) || !cpu_is(in, KN_F32, 3) || out->shape[0] != in->shape[0] ||
+    if (!call_is(out, KN_F32, 3) || !call_is(in, KN_F32, 3) || out->shape[0] != in->shape[0] ||
         out->shape[1] != in->shape[1] || out->shape[2] != in->shape[2] || n < 0 || n % 2 != 0 ||
         n > in->shape[2])
         return KN_BAD_CALL;
-    if (!cpu_rows(&call->in[1], KN_F32, &j.a) || !cpu_rows(&call->in[2], KN_F32, &j.b) ||
+    if (!call_rows(&call->in[1], KN_F32, &j.a) || !call_rows(&call->in[2], KN_F32, &j.b) ||
         j.a.n != in->shape[0] || j.b.n != in->shape[0] || j.a.len != n || j.b.len != n)
         return KN_BAD_CALL;
     return cpu_each(c, in->shape[0], in->shape[1] * in->shape[2], rope_units, &j);

@@ -35,7 +35,7 @@ static bool linear_weights(struct linear *l, const struct kn_view *w, int64_t n,
                            int64_t n_stride, int64_t k_stride)
 {
     l->nk = k_stride == 1 || k == 1;
-    if (!cpu_is_matrix(w) || n < 1 || k < 1 || !(l->nk || n_stride == 1 || n == 1))
+    if (!call_is_matrix(w) || n < 1 || k < 1 || !(l->nk || n_stride == 1 || n == 1))
         return false;
     l->g.w = w->data;
     l->g.w_first = w->first;
@@ -139,11 +139,11 @@ static enum kn_status linear_run(struct cpu *c, struct linear *l, cpu_units_fn *
 /* The bias's elements, if its shape is that of the columns. */
 static bool linear_take_bias(struct linear *l, const struct kn_view *b)
 {
-    if (cpu_absent(b))
+    if (call_absent(b))
         return true;
     l->bias = b;
     l->bias_group = b->ndim == 2 ? b->stride[0] : l->g.n;
-    if (!cpu_is_weight(b) || b->ndim > 2 || !cpu_is(b, b->dtype, b->ndim))
+    if (!call_is_weight(b) || b->ndim > 2 || !call_is(b, b->dtype, b->ndim))
         return false;
     return b->ndim == 2 ? b->shape[0] == l->groups && b->shape[1] == l->g.n
                         : b->shape[0] == l->groups * l->g.n;
@@ -153,9 +153,9 @@ enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0], *w = &call->in[1];
     struct linear l = {0};
-    struct cpu_rows x;
-    if (!cpu_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
-        (out->ndim != 2 && out->ndim != 3) || !cpu_is(out, KN_F32, out->ndim))
+    struct call_rows x;
+    if (!call_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
+        (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
         return KN_BAD_CALL;
     int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
     l.groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
@@ -185,7 +185,7 @@ enum kn_status cpu_LINEAR(struct cpu *c, const struct kn_call *call)
 /* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */
 static bool linear_heads(struct linear *l, const struct kn_view *z, const struct kn_view *w)
 {
-    if (!cpu_is(z, KN_F32, 3) || w->ndim != 2 || w->shape[1] != z->shape[1] * z->shape[2])
+    if (!call_is(z, KN_F32, 3) || w->ndim != 2 || w->shape[1] != z->shape[1] * z->shape[2])
         return false;
     l->groups = z->shape[1];
     if (!linear_weights(l, w, w->shape[0], z->shape[2], w->stride[0], w->stride[1]))
@@ -231,7 +231,7 @@ enum kn_status cpu_HEAD_RESULT(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0];
     struct linear l = {0};
-    if (!linear_heads(&l, &call->in[0], &call->in[1]) || !cpu_is(out, KN_F32, 3) ||
+    if (!linear_heads(&l, &call->in[0], &call->in[1]) || !call_is(out, KN_F32, 3) ||
         out->shape[0] != l.g.m || out->shape[1] != l.groups || out->shape[2] != l.g.n)
         return KN_BAD_CALL;
     l.g.out = out->data;
@@ -290,10 +290,11 @@ enum kn_status cpu_RESULT_PATCH(struct cpu *c, const struct kn_call *call)
 {
     const struct kn_view *result = &call->in[0];
     struct patch p = {.result = result};
-    struct cpu_rows out;
-    if (!linear_heads(&p.l, &call->in[1], &call->in[2]) || !cpu_rows(&call->out[0], KN_F32, &out) ||
-        out.n != p.l.g.m || out.len != p.l.g.n || !cpu_is(result, KN_F32, 3) ||
-        result->shape[0] != out.n || result->shape[1] != p.l.groups || result->shape[2] != out.len)
+    struct call_rows out;
+    if (!linear_heads(&p.l, &call->in[1], &call->in[2]) ||
+        !call_rows(&call->out[0], KN_F32, &out) || out.n != p.l.g.m || out.len != p.l.g.n ||
+        !call_is(result, KN_F32, 3) || result->shape[0] != out.n ||
+        result->shape[1] != p.l.groups || result->shape[2] != out.len)
         return KN_BAD_CALL;
     p.l.g.out = out.data;
     p.l.g.out_stride = out.stride;

@@ -6,18 +6,18 @@
 
 struct logits_job {
     const struct kn_param *p;
-    struct cpu_rows out, x, ids, base;
+    struct call_rows out, x, ids, base;
 };
 
-static const int32_t *id_row(const struct cpu_rows *r, int64_t i)
+static const int32_t *id_row(const struct call_rows *r, int64_t i)
 {
     return (const int32_t *)r->data + i * r->stride;
 }
 
 /* Ids of as many rows, each an index into rows of n elements. */
-static bool ids_take(struct cpu_rows *ids, const struct kn_view *v, int64_t rows, int64_t n)
+static bool ids_take(struct call_rows *ids, const struct kn_view *v, int64_t rows, int64_t n)
 {
-    if (!cpu_rows(v, KN_I32, ids) || ids->n != rows)
+    if (!call_rows(v, KN_I32, ids) || ids->n != rows)
         return false;
     for (int64_t i = 0; i < rows; i++)
         for (int64_t k = 0; k < ids->len; k++)
@@ -38,7 +38,7 @@ static void pick_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_PICK(struct cpu *c, const struct kn_call *call)
 {
     struct logits_job j = {.p = &call->p};
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.x) ||
+    if (!call_rows(&call->out[0], KN_F32, &j.out) || !call_rows(&call->in[0], KN_F32, &j.x) ||
         j.out.n != j.x.n || !ids_take(&j.ids, &call->in[1], j.x.n, j.x.len) ||
         j.ids.len != j.out.len)
         return KN_BAD_CALL;
@@ -71,13 +71,13 @@ enum kn_status cpu_SOFTMAX_GRAD(struct cpu *c, const struct kn_call *call)
 {
     enum { EXP_COST = 40 };
     struct logits_job j = {.p = &call->p};
-    bool to_base = !cpu_absent(&call->in[2]);
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.x) ||
-        j.out.n != j.x.n || j.out.len != j.x.len || to_base == !cpu_absent(&call->in[1]))
+    bool to_base = !call_absent(&call->in[2]);
+    if (!call_rows(&call->out[0], KN_F32, &j.out) || !call_rows(&call->in[0], KN_F32, &j.x) ||
+        j.out.n != j.x.n || j.out.len != j.x.len || to_base == !call_absent(&call->in[1]))
         return KN_BAD_CALL;
-    if (to_base
-            ? !cpu_rows(&call->in[2], KN_F32, &j.base) || j.base.n != j.x.n || j.base.len != j.x.len
-            : !ids_take(&j.ids, &call->in[1], j.x.n, j.x.len) || j.ids.len != 1)
+    if (to_base ? !call_rows(&call->in[2], KN_F32, &j.base) || j.base.n != j.x.n ||
+                      j.base.len != j.x.len
+                : !ids_take(&j.ids, &call->in[1], j.x.n, j.x.len) || j.ids.len != 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.x.n, j.x.len * EXP_COST, grad_units, &j);
 }
@@ -95,7 +95,7 @@ enum kn_status cpu_STATS(struct cpu *c, const struct kn_call *call)
 {
     struct kn_call own = *call;
     const struct kn_view *out = &call->out[0], *x = &call->in[0];
-    if (!cpu_is(out, KN_I32, 1) || out->shape[0] != KN_STATS_WORDS || x->dtype != KN_F32 ||
+    if (!call_is(out, KN_I32, 1) || out->shape[0] != KN_STATS_WORDS || x->dtype != KN_F32 ||
         x->ndim < 1)
         return KN_BAD_CALL;
     return cpu_each(c, 1, 1, stats_units, &own); /* one sum: no part of it by itself */

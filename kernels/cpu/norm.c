@@ -6,7 +6,7 @@
 
 struct norm_job {
     const struct isa *isa;
-    struct cpu_rows out, in, scale;
+    struct call_rows out, in, scale;
     const struct kn_param *p;
 };
 
@@ -29,7 +29,7 @@ static void scale_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_NORM_SCALE(struct cpu *c, const struct kn_call *call)
 {
     struct norm_job j = {.isa = c->isa, .p = &call->p};
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.in) ||
+    if (!call_rows(&call->out[0], KN_F32, &j.out) || !call_rows(&call->in[0], KN_F32, &j.in) ||
         j.out.n != j.in.n || j.out.len != 1 || j.in.len < 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.in.n, j.in.len, scale_units, &j);
@@ -50,8 +50,8 @@ static void normalize_units(void *ctx, int64_t first, int64_t end, void *scratch
 enum kn_status cpu_NORMALIZE(struct cpu *c, const struct kn_call *call)
 {
     struct norm_job j = {.isa = c->isa, .p = &call->p};
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.in) ||
-        !cpu_rows(&call->in[1], KN_F32, &j.scale) || j.out.n != j.in.n || j.out.len != j.in.len ||
+    if (!call_rows(&call->out[0], KN_F32, &j.out) || !call_rows(&call->in[0], KN_F32, &j.in) ||
+        !call_rows(&call->in[1], KN_F32, &j.scale) || j.out.n != j.in.n || j.out.len != j.in.len ||
         j.in.len < 1 || j.scale.n != j.in.n || j.scale.len != 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.in.n, j.in.len, normalize_units, &j);
@@ -68,7 +68,7 @@ static void row_norm_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_ROW_NORM(struct cpu *c, const struct kn_call *call)
 {
     struct norm_job j = {.isa = c->isa, .p = &call->p};
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out) || !cpu_rows(&call->in[0], KN_F32, &j.in) ||
+    if (!call_rows(&call->out[0], KN_F32, &j.out) || !call_rows(&call->in[0], KN_F32, &j.in) ||
         j.out.n != j.in.n || j.out.len != 1)
         return KN_BAD_CALL;
     return cpu_each(c, j.in.n, j.in.len, row_norm_units, &j);

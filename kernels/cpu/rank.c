@@ -3,14 +3,14 @@
 
 struct rank_job {
     const struct isa *isa;
-    struct cpu_rows in, value, index;
+    struct call_rows in, value, index;
 };
 
 static bool rank_in(struct rank_job *j, struct cpu *c, const struct kn_call *call)
 {
     j->isa = c->isa;
     /* Indices are i32. */
-    return cpu_rows(&call->in[0], KN_F32, &j->in) && j->in.len >= 1 && j->in.len <= INT32_MAX;
+    return call_rows(&call->in[0], KN_F32, &j->in) && j->in.len >= 1 && j->in.len <= INT32_MAX;
 }
 
 static void topk_units(void *ctx, int64_t first, int64_t end, void *scratch)
@@ -25,8 +25,8 @@ static void topk_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_TOPK(struct cpu *c, const struct kn_call *call)
 {
     struct rank_job j;
-    if (!rank_in(&j, c, call) || !cpu_rows(&call->out[0], KN_F32, &j.value) ||
-        !cpu_rows(&call->out[1], KN_I32, &j.index))
+    if (!rank_in(&j, c, call) || !call_rows(&call->out[0], KN_F32, &j.value) ||
+        !call_rows(&call->out[1], KN_I32, &j.index))
         return KN_BAD_CALL;
     if (j.value.n != j.in.n || j.index.n != j.in.n || j.value.len != j.index.len ||
         j.value.len < 1 || j.value.len > j.in.len)
@@ -45,13 +45,13 @@ static void lse_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_LSE(struct cpu *c, const struct kn_call *call)
 {
     struct rank_job j;
-    if (!rank_in(&j, c, call) || !cpu_rows(&call->out[0], KN_F32, &j.value) ||
+    if (!rank_in(&j, c, call) || !call_rows(&call->out[0], KN_F32, &j.value) ||
         j.value.n != j.in.n || j.value.len != 2)
         return KN_BAD_CALL;
     return cpu_each(c, j.in.n, j.in.len, lse_units, &j);
 }
 
-static int32_t *index_at(const struct cpu_rows *r, int64_t i)
+static int32_t *index_at(const struct call_rows *r, int64_t i)
 {
     return (int32_t *)r->data + i * r->stride;
 }
@@ -70,8 +70,8 @@ static void rank_units(void *ctx, int64_t first, int64_t end, void *scratch)
 enum kn_status cpu_RANK(struct cpu *c, const struct kn_call *call)
 {
     struct rank_job j;
-    if (!rank_in(&j, c, call) || !cpu_rows(&call->out[0], KN_I32, &j.value) ||
-        !cpu_rows(&call->in[1], KN_I32, &j.index))
+    if (!rank_in(&j, c, call) || !call_rows(&call->out[0], KN_I32, &j.value) ||
+        !call_rows(&call->in[1], KN_I32, &j.index))
         return KN_BAD_CALL;
     if (j.value.n != j.in.n || j.index.n != j.in.n || j.value.len != 1 || j.index.len != 1)
         return KN_BAD_CALL;

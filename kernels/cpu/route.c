@@ -84,7 +84,7 @@ enum kn_status cpu_ROUTE_VJP(struct cpu *c, const struct kn_call *call)
     return route_each(c, &j, 2 * j.out[0].len, j.out[0].len * 8, route_vjp_units);
 }
 
-static bool is_top(const struct cpu_rows *top, const struct cpu_rows *of)
+static bool is_top(const struct call_rows *top, const struct call_rows *of)
 {
     return top->len >= 1 && top->len <= of->len && of->len <= INT32_MAX;
 }
@@ -181,9 +181,9 @@ enum kn_status cpu_PLACE(struct cpu *c, const struct kn_call *call)
 {
     struct cpu_job j = {.call = call};
     const struct kn_view *ids = &call->in[0];
-    if (!cpu_rows(&call->out[0], KN_F32, &j.out[0]) || !cpu_rows(&call->in[1], KN_F32, &j.in[1]) ||
-        ids->dtype != KN_I32 || ids->ndim != 1 || ids->shape[0] != j.in[1].n ||
-        j.in[1].len != j.out[0].len)
+    if (!call_rows(&call->out[0], KN_F32, &j.out[0]) ||
+        !call_rows(&call->in[1], KN_F32, &j.in[1]) || ids->dtype != KN_I32 || ids->ndim != 1 ||
+        ids->shape[0] != j.in[1].n || j.in[1].len != j.out[0].len)
         return KN_BAD_CALL;
     for (int64_t i = 0; i < j.in[1].n; i++) {
         int32_t id = ((const int32_t *)ids->data)[i * ids->stride[0]];

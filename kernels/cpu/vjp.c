@@ -83,8 +83,8 @@ enum kn_status cpu_AFFINE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct cpu_job j;
     const struct kn_view *w = &call->in[1];
-    if (!cpu_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !cpu_is_weight(w) ||
-        !cpu_is(w, w->dtype, 1) || w->shape[0] != j.out[0].len)
+    if (!cpu_job(&j, c, call, 1, 1) || j.in[0].len != j.out[0].len || !call_is_weight(w) ||
+        !call_is(w, w->dtype, 1) || w->shape[0] != j.out[0].len)
         return KN_BAD_CALL;
     return cpu_each(c, j.out[0].n, j.out[0].len * 4, affine_units, &j);
 }
@@ -229,7 +229,7 @@ enum kn_status cpu_ROPE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct cpu_job j;
     int64_t n = call->p.n_rot;
-    if (!cpu_job(&j, c, call, 1, 3) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
+    if (!cpu_job(&j, c, call, 1, 3) || !call_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
         n > call->in[0].shape[2] || j.in[0].len != j.out[0].len || j.in[1].len != n ||
         j.in[2].len != n)
         return KN_BAD_CALL;
@@ -261,7 +261,7 @@ enum kn_status cpu_ROPE_TABLE_VJP(struct cpu *c, const struct kn_call *call)
 {
     struct cpu_job j;
     int64_t n = call->p.n_rot;
-    if (!cpu_job(&j, c, call, 2, 2) || !cpu_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
+    if (!cpu_job(&j, c, call, 2, 2) || !call_is(&call->in[0], KN_F32, 3) || n < 0 || n % 2 ||
         n > call->in[0].shape[2] || j.in[0].len != j.in[1].len || j.out[0].len != n ||
         j.out[1].len != n)
         return KN_BAD_CALL;

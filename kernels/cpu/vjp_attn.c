@@ -18,7 +18,7 @@ static float *at(const struct kn_view *v, int64_t i, int64_t j)
 
 static bool is_shape3(const struct kn_view *v, int64_t a, int64_t b, int64_t c)
 {
-    return cpu_is(v, KN_F32, 3) && v->shape[0] == a && v->shape[1] == b && v->shape[2] == c;
+    return call_is(v, KN_F32, 3) && v->shape[0] == a && v->shape[1] == b && v->shape[2] == c;
 }
 
 static int64_t end_visible(const struct attn_vjp *j, int64_t d)
@@ -46,7 +46,7 @@ static void softmax_row(float *dx, const float *dy, const float *p, int64_t n)
 static void softmax_units(void *ctx, int64_t first, int64_t end, void *scratch)
 {
     const struct attn_vjp *j = ctx;
-    bool sinks = !cpu_absent(&j->call->in[2]);
+    bool sinks = !call_absent(&j->call->in[2]);
     float *x = scratch;
     for (int64_t u = first; u < end; u++) {
         int64_t h = u / j->rows, d = u % j->rows, n = end_visible(j, d);
@@ -68,10 +68,10 @@ enum kn_status cpu_SOFTMAX_VJP(struct cpu *c, const struct kn_call *call)
     enum { EXP_COST = 8 };
     const struct kn_view *x = &call->in[1];
     struct attn_vjp j = {.c = c, .call = call};
-    if (!cpu_is(x, KN_F32, 3) || call->p.src0 != 0 || call->p.dest0 < 0 ||
+    if (!call_is(x, KN_F32, 3) || call->p.src0 != 0 || call->p.dest0 < 0 ||
         !is_shape3(&call->in[0], x->shape[0], x->shape[1], x->shape[2]) ||
         !is_shape3(&call->out[0], x->shape[0], x->shape[1], x->shape[2]) ||
-        !cpu_is_sinks(&call->in[2], x->shape[0]))
+        !call_is_sinks(&call->in[2], x->shape[0]))
         return KN_BAD_CALL;
     j.heads = x->shape[0], j.rows = x->shape[1], j.sources = x->shape[2];
     if (!pool_reserve(c->pool, (size_t)(j.sources + 1) * sizeof(float)))
@@ -84,7 +84,7 @@ static bool attn_vjp(struct attn_vjp *j, struct cpu *c, const struct kn_call *ca
                      const struct kn_view *square, const struct kn_view *query,
                      const struct kn_view *source)
 {
-    if (!cpu_is(query, KN_F32, 3) || !cpu_is(source, KN_F32, 3))
+    if (!call_is(query, KN_F32, 3) || !call_is(source, KN_F32, 3))
         return false;
     *j = (struct attn_vjp){
         c, call, query->shape[1], query->shape[0], source->shape[0], query->shape[2], 0};

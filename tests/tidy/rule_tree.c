@@ -52,6 +52,14 @@ static const struct row_rule {
     {"kernels/dtype.def", "KN_DTYPE", 0, false, {"kernels/view.c"}, {"KN_", ""}},
     {"kernels/dtype.def", "KN_BLOCKS", 0, false, {"kernels/quant.c"}, {"KN_", ""}},
     {"kernels/ops.def", "KN_OP", 0, false, {"tests/kernels/test_"}, {"KN_OP_", ""}},
+    {"kernels/ops.def", "KN_OP", 0, false, {"kernels/gpu/"}, {"gpu_", "("}},
+    {"kernels/gpu/kernels.def",
+     "GPU_KERNEL",
+     0,
+     false,
+     {"kernels/gpu/lower_|kernels/gpu/gpu.c"},
+     {"", ""}},
+    {"kernels/gpu/kernels.def", "GPU_KERNEL", 3, false, {"kernels/gpu/", ".k"}, {"", ".k"}},
 };
 
 /* Argument `arg` of the macro call whose opening parenthesis is at p, without quotes. */

@@ -1,0 +1,266 @@
+/* lower_linear.c - linear, head_result, result_patch.
+ *
+ * Few rows read weights in blocks where they lie; for more of them columns are decoded first, a
+ * piece at a time, and multiplied as f32: the same bits. */
+#include "lower.h"
+
+#include <assert.h>
+#include <string.h>
+
+enum {
+    ROWS_EACH = 3,         /* up to so many, one row is taken at a time */
+    PIECE_BYTES = 64 << 20 /* of products or decoded weights */
+};
+
+struct product {
+    int64_t m, n, k, groups;
+    int64_t x_stride, w_stride, y_stride, x_group, w_group, y_group, b_group, first;
+    bool nk; /* weights contiguous along k, else along n */
+    enum kn_dtype type;
+    char *w;
+    const struct kn_view *b; /* or NULL */
+    char *x, *y;
+};
+
+static bool product_weights(struct product *q, const struct kn_view *w, int64_t n, int64_t k,
+                            int64_t n_stride, int64_t k_stride)
+{
+    q->nk = k_stride == 1 || k == 1;
+    if (!call_is_matrix(w) || n < 1 || k < 1 || !(q->nk || n_stride == 1 || n == 1))
+        return false;
+    q->w = w->data, q->first = w->first, q->type = w->dtype;
+    q->n = n, q->k = k, q->w_stride = q->nk ? n_stride : k_stride;
+    return true;
+}
+
+/* The kernel for a type, one row or eight at a time. */
+static enum gpu_kernel kernel_of(enum kn_dtype t, bool each)
+{
+    switch (t) {
+    case KN_F32: return each ? GPU_linear_f32_1 : GPU_linear_f32_8;
+    case KN_F16: return each ? GPU_linear_f16_1 : GPU_linear_f16_8;
+    case KN_BF16: return each ? GPU_linear_bf16_1 : GPU_linear_bf16_8;
+    case KN_Q8_0: return GPU_linear_q8_0_1;
+    case KN_Q4_0: return GPU_linear_q4_0_1;
+    case KN_Q4_1: return GPU_linear_q4_1_1;
+    case KN_Q5_0: return GPU_linear_q5_0_1;
+    case KN_Q5_1: return GPU_linear_q5_1_1;
+    case KN_IQ4_NL: return GPU_linear_iq4_nl_1;
+    case KN_IQ4_XS: return GPU_linear_iq4_xs_1;
+    case KN_Q2_K: return GPU_linear_q2_k_1;
+    case KN_Q3_K: return GPU_linear_q3_k_1;
+    case KN_Q4_K: return GPU_linear_q4_k_1;
+    case KN_Q5_K: return GPU_linear_q5_k_1;
+    case KN_Q6_K: return GPU_linear_q6_k_1;
+    case KN_MXFP4: return GPU_linear_mxfp4_1;
+    case KN_INT8: return GPU_linear_int8_1;
+    case KN_NF4: return GPU_linear_nf4_1;
+    case KN_FP4: return GPU_linear_fp4_1;
+    case KN_I32:
+    case KN_DTYPE_COUNT: break;
+    }
+    assert(false && "not a type of weights");
+    return GPU_KERNEL_COUNT;
+}
+
+/* Can 8 weights of a lane, and 8 of x, be taken at once? */
+static bool product_wide(const struct product *q)
+{
+    enum { BYTES = 16, STEP = 8 };
+    bool x = (uintptr_t)q->x % BYTES == 0 && q->x_stride * 4 % BYTES == 0 &&
+             q->x_group * 4 % BYTES == 0;
+    if (kn_dtype_block(q->type) > 1)
+        return x && q->first % STEP == 0 && q->w_stride % STEP == 0 && q->w_group % STEP == 0;
+    int64_t size = (int64_t)kn_dtype_bytes(q->type);
+    return x && ((intptr_t)q->w + q->first * size) % BYTES == 0 &&
+           q->w_stride * size % BYTES == 0 && q->w_group * size % BYTES == 0;
+}
+
+static enum kn_status product_launch(struct gpu *g, const struct product *q)
+{
+    enum { COLUMNS = 8, MT = 8, NT = 4 };
+    bool each = q->m <= ROWS_EACH || (q->nk && kn_dtype_block(q->type) > 1);
+    int64_t columns = COLUMNS * (q->nk && !each ? NT : 1);
+    linear_params p = {.y = q->y,
+                       .x = q->x,
+                       .w = q->w,
+                       .b = q->b ? q->b->data : NULL,
+                       .w_group = q->w_group,
+                       .first = q->first,
+                       .m = gpu_i32(q->m),
+                       .n = gpu_i32(q->n),
+                       .k = gpu_i32(q->k),
+                       .y_stride = gpu_i32(q->y_stride),
+                       .x_stride = gpu_i32(q->x_stride),
+                       .w_stride = gpu_i32(q->w_stride),
+                       .y_group = gpu_i32(q->y_group),
+                       .x_group = gpu_i32(q->x_group),
+                       .b_group = gpu_i32(q->b_group),
+                       .b_type = q->b ? gpu_type(q->b) : -1,
+                       .type = (i32)q->type,
+                       .wide = product_wide(q)};
+    enum gpu_kernel k = each ? GPU_linear_kn_1 : GPU_linear_kn_8;
+    if (q->nk)
+        k = kernel_of(q->type, each);
+    int64_t x = (q->n + columns - 1) / columns, y = each ? q->m : (q->m + MT - 1) / MT;
+    return x > GPU_GRID_MAX ? KN_BAD_CALL : gpu_launch(g, k, &p, sizeof p, x, y, q->groups);
+}
+
+/* Are the groups pieces of the same rows of weights? */
+static bool product_within(const struct product *q)
+{
+    return q->groups > 1 && q->w_group < q->w_stride;
+}
+
+/* Elements of a row to decode. */
+static int64_t product_len(const struct product *q)
+{
+    return product_within(q) ? (q->groups - 1) * q->w_group + q->k : q->k;
+}
+
+/* Columns [lo, hi) of q as f32: all groups together where they are pieces of the same rows. */
+static enum kn_status product_decoded(struct gpu *g, const struct product *q, int64_t lo,
+                                      int64_t hi, char *to)
+{
+    bool within = product_within(q);
+    int64_t n = hi - lo, len = product_len(q);
+    enum kn_status st = KN_OK;
+    struct product part = *q;
+    part.w = to, part.first = 0, part.type = KN_F32, part.n = n, part.w_stride = len;
+    part.w_group = within ? q->w_group : n * len;
+    part.y += lo * 4;
+    struct kn_view b = {0};
+    if (q->b) {
+        b = kn_moved(*q->b, 0);
+        b.data = (char *)b.data + kn_row_bytes(b.dtype, lo);
+        part.b = &b;
+    }
+    for (int64_t i = 0; i < (within ? 1 : q->groups) && !st; i++) {
+        decode_params d = {.y = to + i * n * len * 4,
+                           .w = q->w,
+                           .first = q->first + i * q->w_group + lo * q->w_stride,
+                           .len = gpu_i32(len),
+                           .w_stride = gpu_i32(q->w_stride),
+                           .type = (i32)q->type};
+        if (!gpu_units(n, (len + 7) / 8, &d.units, &d.per_row))
+            return KN_BAD_CALL;
+        st = GPU_LAUNCH(g, decode, d, d.units, 1);
+    }
+    return st ? st : product_launch(g, &part);
+}
+
+static enum kn_status product_run(struct gpu *g, const struct product *q)
+{
+    if (q->m == 0)
+        return KN_OK;
+    if (!q->nk || kn_dtype_block(q->type) == 1 || q->m <= ROWS_EACH)
+        return product_launch(g, q);
+    /* bytes of a column of every group */
+    int64_t row = (product_within(q) ? 1 : q->groups) * product_len(q) * 4;
+    int64_t step = PIECE_BYTES / row;
+    step = step < 1 ? 1 : step < q->n ? step : q->n;
+    char *to = gpu_scratch(g, GPU_SCRATCH_WEIGHT, (size_t)(step * row));
+    enum kn_status st = to ? KN_OK : KN_OUT_OF_MEMORY;
+    for (int64_t lo = 0; lo < q->n && !st; lo += step)
+        st = product_decoded(g, q, lo, lo + step < q->n ? lo + step : q->n, to);
+    return st;
+}
+
+static bool product_bias(struct product *q, const struct kn_view *b)
+{
+    if (call_absent(b))
+        return true;
+    q->b = b;
+    q->b_group = b->ndim == 2 ? b->stride[0] : q->n;
+    if (!call_is_weight(b) || b->ndim > 2 || !call_is(b, b->dtype, b->ndim))
+        return false;
+    return b->ndim == 2 ? b->shape[0] == q->groups && b->shape[1] == q->n
+                        : b->shape[0] == q->groups * q->n;
+}
+
+enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0], *w = &call->in[1];
+    struct product q = {0};
+    struct call_rows x;
+    if (!call_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
+        (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
+        return KN_BAD_CALL;
+    int64_t n_axis = w->ndim - 2, all = w->shape[n_axis] * (w->ndim == 3 ? w->shape[0] : 1);
+    q.groups = w->ndim == 3 ? w->shape[0] : out->ndim == 3 ? out->shape[1] : 1;
+    if (q.groups < 1 || all % q.groups != 0 || out->shape[0] != x.n ||
+        x.len != w->shape[w->ndim - 1])
+        return KN_BAD_CALL;
+    int64_t n = all / q.groups;
+    if (out->ndim == 3 ? out->shape[1] != q.groups || out->shape[2] != n : out->shape[1] != all)
+        return KN_BAD_CALL;
+    if (!product_weights(&q, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
+        !product_bias(&q, &call->in[2]))
+        return KN_BAD_CALL;
+    q.x = x.data, q.x_stride = x.stride, q.m = x.n;
+    q.y = out->data, q.y_stride = out->stride[0];
+    q.w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
+    q.y_group = out->ndim == 3 ? out->stride[1] : n;
+    if (q.w_group == n * w->stride[n_axis] && q.y_group == n && (!q.b || q.b_group == n)) {
+        q.n = all; /* the groups lie side by side everywhere */
+        q.groups = 1;
+    }
+    return product_run(g, &q);
+}
+
+/* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */
+static bool product_heads(struct product *q, const struct kn_view *z, const struct kn_view *w)
+{
+    if (!call_is(z, KN_F32, 3) || w->ndim != 2 || w->shape[1] != z->shape[1] * z->shape[2])
+        return false;
+    q->groups = z->shape[1];
+    if (!product_weights(q, w, w->shape[0], z->shape[2], w->stride[0], w->stride[1]))
+        return false;
+    q->w_group = z->shape[2] * w->stride[1];
+    q->x = z->data, q->x_stride = z->stride[0], q->x_group = z->stride[1], q->m = z->shape[0];
+    return true;
+}
+
+enum kn_status gpu_HEAD_RESULT(struct gpu *g, const struct kn_call *call)
+{
+    const struct kn_view *out = &call->out[0];
+    struct product q = {0};
+    if (!product_heads(&q, &call->in[0], &call->in[1]) || !gpu_is3(out, q.m, q.groups, q.n))
+        return KN_BAD_CALL;
+    q.y = out->data, q.y_stride = out->stride[0], q.y_group = out->stride[1];
+    return product_run(g, &q);
+}
+
+enum kn_status gpu_RESULT_PATCH(struct gpu *g, const struct kn_call *call)
+{
+    const struct kn_view *result = &call->in[0];
+    struct product q = {0};
+    struct call_rows out;
+    if (!product_heads(&q, &call->in[1], &call->in[2]) || !call_rows(&call->out[0], KN_F32, &out) ||
+        out.n != q.m || out.len != q.n || !gpu_is3(result, out.n, q.groups, out.len))
+        return KN_BAD_CALL;
+    int64_t all = q.m, row = q.groups * q.n * 4, step = PIECE_BYTES / row;
+    step = step < 1 ? 1 : step < all ? step : all;
+    q.y = gpu_scratch(g, GPU_SCRATCH_PART, (size_t)(step * row));
+    q.y_stride = q.groups * q.n, q.y_group = q.n;
+    enum kn_status st = q.y ? KN_OK : KN_OUT_OF_MEMORY;
+    char *x = q.x;
+    for (int64_t lo = 0; lo < all && !st; lo += step) {
+        q.m = lo + step < all ? step : all - lo;
+        q.x = x + lo * q.x_stride * 4;
+        patch_params p = {.y = (char *)out.data + lo * out.stride * 4,
+                          .result = (char *)result->data + lo * result->stride[0] * 4,
+                          .product = q.y,
+                          .rows = gpu_i32(q.m),
+                          .heads = gpu_i32(q.groups),
+                          .len = gpu_i32(q.n),
+                          .y_stride = gpu_i32(out.stride),
+                          .r0 = gpu_i32(result->stride[0]),
+                          .r1 = gpu_i32(result->stride[1]),
+                          .p0 = gpu_i32(q.y_stride),
+                          .p1 = gpu_i32(q.n)};
+        st = product_run(g, &q);
+        st = st ? st : GPU_LAUNCH(g, patch, p, p.rows, 1);
+    }
+    return st;
+}
