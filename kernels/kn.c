@@ -56,10 +56,11 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
     for (int i = 0; i < BACKEND_COUNT; i++)
         if (strcmp(name, BACKENDS[i].name) == 0)
             return BACKENDS[i].open(opt, why, why_size);
-    if (offered.name && strcmp(name, offered.name) == 0)
+    size_t n = offered.name ? strlen(offered.name) : 0;
+    if (n && strncmp(name, offered.name, n) == 0 && strchr(":", name[n]))
         return offered.open(opt, why, why_size);
     for (int i = 0; i < WRAP_COUNT; i++) {
-        size_t n = strlen(WRAPS[i].name);
+        n = strlen(WRAPS[i].name);
         if (strncmp(name, WRAPS[i].name, n) == 0 && name[n] == ':')
             return WRAPS[i].open(opt, name + n + 1, why, why_size);
     }

@@ -19,7 +19,8 @@ struct kn_backend *check_new(struct kn_backend *a, struct kn_backend *b);
 enum { SPLIT_MAX = 16 };
 struct kn_backend *split_new(struct kn_backend *const *parts, int n, size_t copies_bytes);
 
-/* A backend that kn_open finds by its name beside those that are built in: what a test links. */
+/* A backend that kn_open finds by its name, or by NAME:MORE, beside those that are built in: what a
+ * test links. */
 typedef struct kn_backend *kn_opener(const struct kn_options *opt, char *why, size_t why_size);
 void kn_offer(const char *name, kn_opener *open);
 

@@ -48,6 +48,16 @@ FN f32 exp_(f32 x)
     return p * bits_f32(u32(part + 127) << 23) * bits_f32(u32(e - part + 127) << 23);
 }
 
+/* e^(a - b): what the difference loses counts, for it is the result's relative error. */
+FN f32 exp_less(f32 a, f32 b)
+{
+    EXACT f32 d = a - b;
+    EXACT f32 v = d - a;
+    EXACT f32 lost = (a - (d - v)) - (b + v);
+    f32 e = exp_(d);
+    return finite_(lost) ? fma(e, lost, e) : e;
+}
+
 /* log x of a normal x > 0: 2 artanh of (m - 1)/(m + 1), m near 1, by its series. */
 FN f32 log_(f32 x)
 {

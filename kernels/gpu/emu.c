@@ -74,6 +74,13 @@ static void fiber_start(fiber *f, char *stack, void (*entry)(void))
 }
 #endif
 
+enum emu_order { EMU_RISING, EMU_FALLING, EMU_MIXED, EMU_ORDER_COUNT };
+
+struct emu_device {
+    struct gpu g; /* first */
+    enum emu_order order;
+};
+
 /* One group at a time runs in a thread. */
 static _Thread_local struct group {
     char *stacks;
@@ -84,7 +91,7 @@ static _Thread_local struct group {
     const void *params;
     float fold[GPU_LANES_MAX];
     int fold_int[GPU_LANES_MAX];
-    int order;
+    enum emu_order order;
 } group;
 
 #ifdef EMU_TSAN
@@ -164,9 +171,11 @@ int emu_fold_int(int x, bool sum)
 static int lane_at(int turn)
 {
     enum { APART = 37 }; /* no factor of a number of lanes */
-    return group.order == 1   ? emu.lanes - 1 - turn
-           : group.order == 2 ? turn * APART % emu.lanes
-                              : turn;
+    switch (group.order) {
+    case EMU_FALLING: return emu.lanes - 1 - turn;
+    case EMU_MIXED: return turn * APART % emu.lanes;
+    default: return turn;
+    }
 }
 
 static void group_run(void)
@@ -193,7 +202,6 @@ static void group_run(void)
 
 static bool group_ready(void)
 {
-    const char *order = getenv("EMU_ORDER");
     if (group.stacks)
         return true;
     void *stacks = mmap(NULL, (size_t)GPU_LANES_MAX * STACK_BYTES, PROT_READ | PROT_WRITE,
@@ -201,7 +209,6 @@ static bool group_ready(void)
     if (stacks == MAP_FAILED)
         return false;
     group.stacks = stacks;
-    group.order = order && *order ? *order - '0' : 0;
     TSAN(tsan.scheduler = __tsan_get_current_fiber();
          for (int i = 0; i < GPU_LANES_MAX; i++) tsan.lane[i] = __tsan_create_fiber(0);)
     return true;
@@ -212,12 +219,11 @@ static bool group_ready(void)
 static enum kn_status launch(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
                              int64_t x, int64_t y, int64_t z)
 {
-    (void)g;
     assert(bytes == (size_t)gpu_kernels[k].param_bytes && bytes <= GPU_PARAM_BYTES);
     assert(x > 0 && y > 0 && z > 0 && x <= GPU_GRID_MAX && y <= GPU_GRID_MAX && z <= GPU_GRID_MAX);
     if (!group_ready())
         return KN_OUT_OF_MEMORY;
-    group.kernel = ENTRY[k], group.params = params;
+    group.kernel = ENTRY[k], group.params = params, group.order = ((struct emu_device *)g)->order;
     emu.lanes = gpu_kernels[k].lanes, emu.groups_x = (int)x;
     TSAN(__tsan_release(&tsan.start);)
     for (emu.group_z = 0; emu.group_z < z; emu.group_z++)
@@ -299,18 +305,28 @@ static const struct kn_backend_type EMU_TYPE = {
 
 struct kn_backend *emu_open(const struct kn_options *opt, char *why, size_t why_size)
 {
-    (void)opt;
-    struct gpu *g = calloc(1, sizeof *g);
-    if (!g) {
-        snprintf(why, why_size, "out of memory · opening emu");
-        errno = ENOMEM;
+    enum { ROWS_PREFERRED = 256 };
+    static const char *const NAMES[EMU_ORDER_COUNT] = {"emu", "emu:falling", "emu:mixed"};
+    int order = 0;
+    while (order < EMU_ORDER_COUNT && strcmp(opt->backend, NAMES[order]) != 0)
+        order++;
+    struct emu_device *d = order < EMU_ORDER_COUNT ? calloc(1, sizeof *d) : NULL;
+    if (!d) {
+        bool known = order < EMU_ORDER_COUNT;
+        snprintf(why, why_size,
+                 known ? "out of memory · opening %s"
+                       : "%s · emu runs lanes as emu, emu:falling or emu:mixed",
+                 opt->backend);
+        errno = known ? ENOMEM : EINVAL;
         return NULL;
     }
+    struct gpu *g = &d->g;
+    d->order = (enum emu_order)order;
     g->base.type = &EMU_TYPE;
     g->base.exact_rows = true;
     g->base.alloc_max = PTRDIFF_MAX / 2;
-    g->base.rows_preferred = 256;
-    snprintf(g->base.describe, sizeof g->base.describe, "emu");
+    g->base.rows_preferred = ROWS_PREFERRED;
+    snprintf(g->base.describe, sizeof g->base.describe, "%s", NAMES[order]);
     g->launch = launch, g->upload = upload, g->download = download, g->wait = wait_all;
     return &g->base;
 }

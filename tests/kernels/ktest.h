@@ -1,7 +1,7 @@
 /* ktest.h - one harness for every operation: build a call, say what each element should be, and it
  * is run on every instruction set of this machine, with one, two and three threads, whole and in
- * pieces of rows; then on backends with memory of their own (fence:, check:, trace:), where every
- * operand is copied to and from.
+ * pieces of rows; then on backends with memory of their own (fence:, check:, trace:, and the kernel
+ * text of devices on emu), where every operand is copied to and from.
  *
  * All tensors end at a page that may not be touched, so a read or write past the end is a crash,
  * and most start at an address that is aligned for one element only.
@@ -21,6 +21,13 @@
 /* Memory of a test; all of it goes with kt_free. */
 void *kt_alloc(size_t bytes);
 void kt_free(void);
+struct kt_block {
+    void *base;
+    size_t size;
+    char *start; /* of what was asked for, to the end of which it reaches */
+    size_t bytes;
+};
+const struct kt_block *kt_block_of(const struct kn_view *v); /* that holds it all, or NULL */
 
 /* Random numbers, the same in every run. */
 uint32_t kt_random(void);
@@ -35,6 +42,15 @@ struct kn_view kt_transposed(enum kn_dtype t, int64_t pad, int64_t rows,
 void kt_fill(const struct kn_view *v, float lo, float hi);
 void kt_set(const struct kn_view *v, float x, int64_t a, int64_t b, int64_t c);
 double kt_at(const struct kn_view *v, int64_t a, int64_t b, int64_t c); /* missing axes: 0 */
+void *kt_element(const struct kn_view *v, int64_t a, int64_t b, int64_t c);
+static inline int64_t kt_extent(const struct kn_view *v, int i)
+{
+    return i < v->ndim ? v->shape[i] : 1;
+}
+#define KT_EACH(v, a, b, c)                           \
+    for (int64_t a = 0; a < kt_extent(v, 0); a++)     \
+        for (int64_t b = 0; b < kt_extent(v, 1); b++) \
+            for (int64_t c = 0; c < kt_extent(v, 2); c++)
 
 /* What out[o] at [a, b, c] should be.  *size: the magnitude that rounding errors are relative to
  * (0: the value's own).  The call's outputs hold what they held before the run. */
@@ -45,9 +61,13 @@ typedef double kt_reference(const struct kn_call *call, int o, int64_t a, int64_
  * thread counts and all pieces of rows the same bits. */
 void kt_check(const struct kn_call *call, kt_reference *reference, double tolerance);
 
-/* The second part of kt_check alone: the bits of the best instruction set on all backends with
- * memory of their own.  The outputs hold the result. */
+/* The second part of kt_check alone: on all backends with memory of their own the bits of the best
+ * instruction set, or on a device about its results.  The outputs hold those of the cpu. */
 void kt_staged(const struct kn_call *call);
+
+/* Two calls whose first outputs are the same bits also on a device, whatever they are.  The outputs
+ * stay as they are. */
+void kt_staged_twins(const struct kn_call *a, const struct kn_call *b);
 
 /* One backend per instruction set and number of threads (1 to 3), opened once. */
 enum { KT_THREADS_MAX = 3 };

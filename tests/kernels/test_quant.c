@@ -172,6 +172,7 @@ static void same_as_decoded(struct kn_call call, int w)
     assert_int_equal(kn_run(kt_backend(kn_cpu_best(), 1), &reset), KN_OK);
     kt_staged(&call);
     kt_same_bits(out, &plain.out[0], "staged");
+    kt_staged_twins(&call, &plain);
 }
 
 static const struct {
