@@ -5,6 +5,7 @@
 #include "kn.h"
 
 #include "cpu/cpu.h"
+#include "vulkan/vulkan.h"
 #include "wrap.h"
 
 #include <assert.h>
@@ -13,12 +14,15 @@
 #include <stdio.h>
 #include <string.h>
 
-/* One row per backend; "auto" takes the first. */
+/* One row per backend; "auto" takes the first that opens, the last one always does. */
 static const struct {
-    const char *name;
+    const char *name, *form;
     kn_opener *open;
 } BACKENDS[] = {
-    {"cpu", cpu_open},
+#ifdef KN_VULKAN
+    {"vulkan", "vulkan:DEVICE", vulkan_open},
+#endif
+    {"cpu", "cpu", cpu_open},
 };
 enum { BACKEND_COUNT = sizeof BACKENDS / sizeof *BACKENDS };
 
@@ -45,32 +49,47 @@ void kn_offer(const char *name, kn_opener *open)
     offered.name = name, offered.open = open;
 }
 
+/* Whether a name is that of a backend, or begins with it and ':'. */
+static bool is_named(const char *name, const char *backend)
+{
+    size_t n = strlen(backend);
+    return strncmp(name, backend, n) == 0 && (!name[n] || name[n] == ':');
+}
+
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size)
 {
     static const struct kn_options plain = {.backend = "auto", .cpu = -1};
     if (!opt)
         opt = &plain;
     const char *name = opt->backend ? opt->backend : "auto";
-    if (strcmp(name, "auto") == 0)
-        return BACKENDS[0].open(opt, why, why_size);
-    for (int i = 0; i < BACKEND_COUNT; i++)
-        if (strcmp(name, BACKENDS[i].name) == 0)
-            return BACKENDS[i].open(opt, why, why_size);
-    size_t n = offered.name ? strlen(offered.name) : 0;
-    if (n && strncmp(name, offered.name, n) == 0 && strchr(":", name[n]))
-        return offered.open(opt, why, why_size);
-    for (int i = 0; i < WRAP_COUNT; i++) {
-        n = strlen(WRAPS[i].name);
-        if (strncmp(name, WRAPS[i].name, n) == 0 && name[n] == ':')
-            return WRAPS[i].open(opt, name + n + 1, why, why_size);
+    bool automatic = strcmp(name, "auto") == 0;
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        bool meant = is_named(name, BACKENDS[i].name) &&
+                     (strchr(BACKENDS[i].form, ':') || !strchr(name, ':'));
+        struct kn_backend *be = meant || automatic ? BACKENDS[i].open(opt, why, why_size) : NULL;
+        if (be || meant)
+            return be;
     }
+    if (automatic)
+        return NULL;
+    if (offered.name && is_named(name, offered.name))
+        return offered.open(opt, why, why_size);
+    for (int i = 0; i < WRAP_COUNT; i++)
+        if (is_named(name, WRAPS[i].name) && strchr(name, ':'))
+            return WRAPS[i].open(opt, strchr(name, ':') + 1, why, why_size);
 
     char there[128] = "auto";
     errno = EINVAL;
+#ifdef KN_NO_VULKAN
+    if (is_named(name, "vulkan")) {
+        snprintf(why, why_size, "vulkan · this program was built without it · %s", KN_NO_VULKAN);
+        return NULL;
+    }
+#endif
     for (int i = 0; i < BACKEND_COUNT + WRAP_COUNT; i++) {
         size_t used = strlen(there);
         snprintf(there + used, sizeof there - used, ", %s",
-                 i < BACKEND_COUNT ? BACKENDS[i].name : WRAPS[i - BACKEND_COUNT].form);
+                 i < BACKEND_COUNT ? BACKENDS[i].form : WRAPS[i - BACKEND_COUNT].form);
     }
     if (why_size > 0)
         snprintf(why, why_size, "unknown backend · %s · there is %s", name, there);

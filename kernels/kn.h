@@ -209,9 +209,9 @@ struct kn_backend {
 enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
 
 struct kn_options {
-    /* "auto", "cpu", or one around others: "fence:B", B behind memory that the host cannot touch;
-     * "check:A,B", each call on both, compared; "trace:B", counts and times; "split:A,B", memory
-     * and work spread over several (kn_part) */
+    /* "auto", "cpu", "vulkan", "vulkan:NAME" (vulkan/vulkan.h), or one around others: "fence:B", B
+     * behind memory that the host cannot touch; "check:A,B", each call on both, compared;
+     * "trace:B", counts and times; "split:A,B", memory and work spread over several (kn_part) */
     const char *backend;
     int threads; /* 0 = the number of cores this process may use */
     int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */

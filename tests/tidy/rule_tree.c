@@ -60,6 +60,7 @@ static const struct row_rule {
      {"kernels/gpu/lower_|kernels/gpu/gpu.c"},
      {"", ""}},
     {"kernels/gpu/kernels.def", "GPU_KERNEL", 3, false, {"kernels/gpu/", ".k"}, {"", ".k"}},
+    {"kernels/vulkan/api.def", "VK_CALL", 1, false, {"kernels/vulkan/"}, {"api.", "("}},
 };
 
 /* Argument `arg` of the macro call whose opening parenthesis is at p, without quotes. */
