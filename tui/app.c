@@ -439,6 +439,16 @@ bool app_is_settled(const struct app *a)
            !effects_wait(a) && !generation_waits(a);
 }
 
+/* Say where the figures come from, if that is no longer where they came from. */
+static void take_device(struct app *a, const struct snapshot *s)
+{
+    if (strcmp(a->device, s->device) == 0)
+        return;
+    snprintf(a->device, sizeof a->device, "%s", s->device);
+    if (*s->moved)
+        app_complain(a, "on the cpu from here on · %s", s->moved);
+}
+
 void app_take(struct app *a, const struct snapshot *s)
 {
     if (!s)
@@ -456,6 +466,7 @@ void app_take(struct app *a, const struct snapshot *s)
         snapshot_release(s);
         return;
     }
+    take_device(a, s);
     const struct snapshot *both = compare_take(a, s);
     if (both) {
         beside_take(a, s);

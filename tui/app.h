@@ -121,7 +121,7 @@ struct completion {
 };
 
 struct app_options {
-    const struct model *model;
+    struct model *model;
     const char *model_name;   /* as it was named, NULL: by its own name */
     const char *state_folder; /* of sessions and the history (state_files.h); NULL, "": none */
     const char *prompt;       /* text; ignored if tokens is set */
@@ -148,7 +148,8 @@ struct app_options {
 
 struct app {
     struct app_options opt;
-    const struct model *m;
+    struct model *m;        /* the worker's, but for what never changes */
+    char device[64];        /* that the last answer was computed on */
     struct site_ref *sites; /* all of the model in firing order */
     bool *observed;         /* [n_sites] on-request ones that were switched on */
     int32_t n_sites;

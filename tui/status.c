@@ -137,8 +137,8 @@ static void add_model(const struct app *a, struct parts *p)
         bytes_addf(&p->text[PART_EXPERTS], "  %d of %d experts", (int)cfg->n_active,
                    (int)cfg->n_experts);
     bytes_addf(&p->text[PART_DTYPE], "  %s", a->m->dtype);
-    if (!a->opt.fixed && a->m->be)
-        bytes_addf(&p->text[PART_DEVICE], "  %s", a->m->be->describe);
+    if (!a->opt.fixed)
+        bytes_addf(&p->text[PART_DEVICE], "  %s", a->device);
     char process[PROCESS_TEXT_MAX];
     bytes_addf(&p->text[PART_PROCESS], "  %s  %s",
                process_text(a->m->process, process, sizeof process),

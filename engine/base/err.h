@@ -18,7 +18,8 @@ enum err_code {
     ERR_BAD_INPUT = -1, /* file, prompt, edit, name: the user can mend it */
     ERR_SYSTEM = -2,    /* i/o, memory */
     ERR_CANCELLED = -3, /* a newer request took over */
-    ERR_USAGE = -4      /* wrong command line: exit status 2 */
+    ERR_USAGE = -4,     /* wrong command line: exit status 2 */
+    ERR_DEVICE = -5     /* a device was lost, or has no memory left: the host could do the same */
 };
 
 struct err {

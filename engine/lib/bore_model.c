@@ -17,6 +17,8 @@ int bore_done(int rc, const struct err *e, struct bore_error *out)
 {
     if (rc == ERR_USAGE) /* a word that the command line takes too */
         rc = BORE_BAD_INPUT;
+    if (rc == ERR_DEVICE)
+        rc = BORE_SYSTEM;
     if (rc && out) {
         *out = (struct bore_error){.code = rc};
         size_t n = strnlen(e->text, sizeof out->text - 1);

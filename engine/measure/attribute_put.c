@@ -140,7 +140,7 @@ int attribute_put_values(struct attribute_put *u, struct run *r, struct site_ref
     if (be->unified) /* the host's memory can be an operand */
         return run_edits_apply(u->fork, stage, s.id, &copy, row0, e);
     copy.data = be->type->alloc(be, bytes);
-    rc = copy.data ? run_write(be, &copy, value, e) : err_memory(e, "attributions");
+    rc = copy.data ? run_write(be, &copy, value, e) : run_no_room(be, e, "attributions");
     if (!rc)
         rc = run_edits_apply(u->fork, stage, s.id, &copy, row0, e);
     if (!rc)

@@ -69,8 +69,9 @@ static int scratch_open(struct scratch *s, struct run *r, int32_t rows, int32_t 
     s->host = malloc((size_t)(s->end - s->lse) * sizeof *s->host);
     if (s->mem && s->host)
         return 0;
+    rc = s->mem ? err_memory(e, "logit lens") : run_no_room(s->be, e, "logit lens");
     scratch_close(s);
-    return err_memory(e, "logit lens");
+    return rc;
 }
 
 static struct kn_view part(const struct scratch *s, int64_t at, enum kn_dtype t, int64_t rows,
@@ -217,7 +218,7 @@ int lens_pick(struct run *r, struct lens_at at, const int32_t *ids, int32_t n, f
         return rc;
     to = kn_view2(be->type->alloc(be, bytes), KN_F32, 1, n);
     if (!to.data)
-        return err_memory(e, "logits of %d tokens", n);
+        return run_no_room(be, e, "logits of %d tokens", n);
     if (!(rc = run_unembed_tokens(r, &x, ids, n, &to, e)))
         rc = run_fetch(be, &to, out, e);
     be->type->release(be, to.data, bytes);

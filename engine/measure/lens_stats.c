@@ -91,7 +91,7 @@ int lens_stats(struct run *r, struct site_ref site, int32_t row0, int32_t row1,
     size_t bytes = sizeof(struct kn_stats) + (size_t)(row * most) * sizeof(float);
     void *mem = be->type->alloc(be, bytes);
     if (!mem)
-        return err_memory(e, "statistics");
+        return run_no_room(be, e, "statistics");
     struct kn_view words = kn_view1(mem, KN_I32, KN_STATS_WORDS);
     struct sums sums = sums_none();
     int rc = 0;

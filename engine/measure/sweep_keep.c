@@ -82,7 +82,9 @@ static int unembedding_open(struct unembedding *u, struct run *r, const struct m
     u->mem = u->be->type->alloc(u->be, u->bytes);
     u->x = malloc((size_t)rows * (size_t)u->d * sizeof *u->x);
     u->logits = malloc((size_t)rows * (size_t)u->v * sizeof *u->logits);
-    return u->mem && u->x && u->logits ? 0 : err_memory(e, "logits");
+    if (!u->mem)
+        return run_no_room(u->be, e, "logits");
+    return u->x && u->logits ? 0 : err_memory(e, "logits");
 }
 
 static void unembedding_close(struct unembedding *u)

@@ -322,15 +322,28 @@ int model_look(struct model **out, const char *name, struct err *e)
     return finish_open(out, m, rc ? rc : weights_open(m, &h, e), e);
 }
 
-void model_close(struct model *m)
+static void forget_all(struct model *m)
 {
-    if (!m)
-        return;
     int32_t rows = weight_row(&m->cfg, m->cfg.n_layers, 0);
     for (int32_t l = 0; m->be && m->weights && l < rows; l++)
         for (int w = 0; w < WEIGHT_COUNT; w++)
             if (l <= m->cfg.n_layers || weight_is_expert((enum weight_id)w))
                 device_forget(m, l, (enum weight_id)w);
+}
+
+void model_move(struct model *m, struct kn_backend *be)
+{
+    forget_all(m);
+    kn_close(m->own_be);
+    m->be = m->own_be = be;
+}
+
+void model_close(struct model *m)
+{
+    if (!m)
+        return;
+    forget_all(m);
+    kn_close(m->own_be);
     free(m->folder);
     plan_free(m->plan);
     for (int32_t i = 0; i < m->n_owned; i++)

@@ -23,7 +23,8 @@ struct model {
     struct tokenizer *tok;   /* what the unembedding's rows stand for; never NULL: bytes or bare ids
                                 when there is no tokenizer.json, the classes of a model of images */
     struct image_prep image; /* of such a model */
-    struct kn_backend *be;   /* borrowed */
+    struct kn_backend *be;   /* borrowed, or own_be */
+    struct kn_backend *own_be; /* of model_move */
     char dtype[128]; /* stored types, the commonest first, "q4_k (+f32)", and what was made of
                         them in memory */
     uint64_t bytes;  /* of all weights */
@@ -59,6 +60,9 @@ enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight
 enum kn_status model_import(const struct model *m);
 /* The weight as operations take it, once it is imported. */
 const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum weight_id w);
+/* Compute on another backend from now on, which is the model's to close; weights are imported anew.
+ * No run may be open.  The one before is not used any more. */
+void model_move(struct model *m, struct kn_backend *be);
 /* Put v, whose data is malloc'ed, in the place of that weight; the model frees it.  No run may be
  * using the weight, which has to be imported again.  On failure (memory) nothing changed and the
  * data is still the caller's. */

@@ -2,6 +2,8 @@
 #include "run/run_device.h"
 
 #include <assert.h>
+#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/limit.h"
@@ -13,13 +15,27 @@ int run_status(enum kn_status st, struct err *e)
     case KN_OK: return 0;
     case KN_CANCELLED: return err_set(e, ERR_CANCELLED, "cancelled");
     case KN_OUT_OF_MEMORY:
-        return err_set(e, ERR_SYSTEM, "out of memory in a kernel · a shorter prompt needs less");
+        return err_set(e, ERR_DEVICE, "out of memory in a kernel · a shorter prompt needs less");
     case KN_DEVICE_LOST:
-        return err_set(e, ERR_SYSTEM, "the device was lost · start again, or use --backend cpu");
+        return err_set(e, ERR_DEVICE, "the device was lost · start again, or use --backend cpu");
     default:
         assert(st != KN_BAD_CALL && "a kernel refused a call that the plan made");
         return ERR_SYSTEM;
     }
+}
+
+int run_no_room(struct kn_backend *be, struct err *e, const char *fmt, ...)
+{
+    char what[sizeof e->text];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(what, sizeof what, fmt, ap);
+    va_end(ap);
+    if (be->unified)
+        return err_memory(e, "%s", what);
+    return be->type->sync(be) == KN_DEVICE_LOST
+               ? run_status(KN_DEVICE_LOST, e)
+               : err_set(e, ERR_DEVICE, "out of memory on %s · %s", be->describe, what);
 }
 
 int run_wait(struct kn_backend *be, struct err *e)

@@ -12,6 +12,8 @@
 
 /* 0, or the error that a status means. */
 int run_status(enum kn_status st, struct err *e);
+/* What to say where alloc gave nothing: that the device is lost, or what the memory was for. */
+int run_no_room(struct kn_backend *be, struct err *e, const char *fmt, ...) ERR_PRINTF(3, 4);
 
 /* Wait for everything queued: what failed of it fails here at the latest. */
 int run_wait(struct kn_backend *be, struct err *e);

@@ -52,8 +52,9 @@ int run_keep_stage(struct run *r, int32_t stage, struct err *e)
         size_t bytes = bytes_of(&r->m->cfg, id, r->cap);
         struct kn_backend *be = stage_backend(r, stage);
         if (!(*at = be->type->alloc(be, bytes)))
-            return err_memory(
-                e, "%zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
+            return run_no_room(
+                be, e,
+                "%zu bytes for %s of %d positions · a shorter prompt or a smaller --cache-mb",
                 bytes, site_table[s].name, r->cap);
     }
     return 0;
@@ -173,8 +174,8 @@ static int kept_move(struct run *r, int32_t cap, struct err *e)
         struct kn_backend *be = stage_backend(r, i / SITE_COUNT);
         void *from = r->keep[i], *to = NULL;
         if (from && !rc && !(to = be->type->alloc(be, bytes_of(cfg, s, cap))))
-            rc = err_memory(e, "%zu bytes for %s of %d positions", bytes_of(cfg, s, cap),
-                            site_table[s].name, cap);
+            rc = run_no_room(be, e, "%zu bytes for %s of %d positions", bytes_of(cfg, s, cap),
+                             site_table[s].name, cap);
         if (to && rows > 0) {
             struct kn_view old = view_of(cfg, s, from, row0, rows, r->n, r->cap),
                            moved = view_of(cfg, s, to, row0, rows, r->n, cap);
@@ -252,8 +253,8 @@ int run_reserve(struct kn_backend *be, struct buffer *b, int64_t floats, struct 
         return 0;
     run_release(b);
     if (!(b->mem = be->type->alloc(be, (size_t)floats * sizeof(float))))
-        return err_memory(e, "%zu bytes of scratch · a shorter prompt needs less",
-                          (size_t)floats * sizeof(float));
+        return run_no_room(be, e, "%zu bytes of scratch · a shorter prompt needs less",
+                           (size_t)floats * sizeof(float));
     b->floats = (size_t)floats, b->be = be;
     return 0;
 }

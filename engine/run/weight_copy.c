@@ -153,9 +153,9 @@ int weight_copy_make(const struct model *m, const struct edit_instr *instrs, int
     int64_t sn, sk;
     float *mem = calloc(1, c.bytes);
     c.there = be->unified ? NULL : be->type->alloc(be, c.bytes);
-    int rc = mem && (c.there || be->unified)
-                 ? 0
-                 : err_memory(e, "%zu bytes for a copy of %s", c.bytes, instrs->weight->name);
+    int rc = mem ? 0 : err_memory(e, "%zu bytes for a copy of %s", c.bytes, instrs->weight->name);
+    if (!rc && !c.there && !be->unified)
+        rc = run_no_room(be, e, "%zu bytes for a copy of %s", c.bytes, instrs->weight->name);
     pack(&c.host, &from, weight_table[instrs->weight->id].k != DIM_NONE, &sn, &sk);
     c.host.data = mem, c.host.first = 0;
     c.device = c.host, c.device.data = be->unified ? mem : c.there;

@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -24,7 +25,8 @@
 enum { PUBLISH_US = 16000 }; /* parts of an answer are shown this often */
 
 struct session {
-    const struct model *m;
+    struct model *m;
+    size_t cache_bytes;
     int fd;
     pthread_t thread;
     pthread_mutex_t lock;
@@ -44,6 +46,7 @@ struct session {
     struct sides *sides;
     int64_t time_us;
     double share;
+    char moved[256]; /* why it computes on the cpu, "" where it was so from the beginning */
 };
 
 /* One request on its way. */
@@ -109,6 +112,8 @@ static int publish_figures(struct job *j, bool complete, struct err *e)
     snap->share = j->s->share;
     snap->sweep = sweeping_map(j->s->sweeping);
     snap->sweeping = sweeping_waits(j->s->sweeping);
+    snprintf(snap->device, sizeof snap->device, "%s", j->s->m->be->describe);
+    snprintf(snap->moved, sizeof snap->moved, "%s", j->s->moved);
     snap->changed = checkpoint_changed(j->s->m->files, NULL);
     publish(j, snap);
     return 0;
@@ -144,6 +149,8 @@ static int sweep_on(struct job *j, struct err *e)
         return 0;
     rc = sweeping_step(s->sweeping, sweep_told, j);
     s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
+    if (rc == ERR_DEVICE)
+        return err_set(e, rc, "%s", sweeping_error(s->sweeping));
     return rc == ERR_CANCELLED ? rc : publish_figures(j, true, e);
 }
 
@@ -211,6 +218,72 @@ static int compute(struct job *j, struct err *e)
     return rc ? rc : answer_sides(j, e);
 }
 
+/* All of a request, its sweep too. */
+static int answer(struct job *j, struct err *e)
+{
+    struct session *s = j->s;
+    s->m->be->cancel = &s->cancel;
+    int rc = compute(j, e);
+    sweeping_ask(s->sweeping, j->want);
+    if (rc || !sweeping_waits(s->sweeping))
+        s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
+    if (!rc)
+        rc = publish_figures(j, true, e);
+    if (!rc)
+        rc = sweep_on(j, e);
+    if (rc) /* nobody has the answer yet */
+        s->m->be->cancel = NULL;
+    forget_sides(j);
+    return rc;
+}
+
+static void parts_close(struct session *s)
+{
+    figures_close(s->figures);
+    sweeping_close(s->sweeping);
+    sides_close(s->sides);
+    pair_close(s->pair);
+    s->figures = NULL, s->sweeping = NULL, s->sides = NULL, s->pair = NULL;
+}
+
+static int parts_open(struct session *s, struct err *e)
+{
+    int rc = pair_open(&s->pair, s->m, s->cache_bytes, e);
+    if (!rc && !(s->sides = sides_open(s->m, s->cache_bytes / 4)))
+        rc = err_memory(e, "session");
+    if (!rc)
+        rc = figures_open(&s->figures, s->m, e);
+    if (!rc)
+        rc = sweeping_open(&s->sweeping, s->m, s->cache_bytes / 4, e);
+    return rc;
+}
+
+/* The device failed: everything anew on the cpu, within the memory that the host has free.  *e is
+ * why, and on failure the whole story. */
+static int move_to_host(struct session *s, struct err *e)
+{
+    struct err before = *e;
+    bool named = strstr(before.text, s->m->be->describe);
+    char device[sizeof s->m->be->describe], why[160];
+    size_t total, available = 0;
+    struct kn_backend *cpu = kn_open(&(struct kn_options){"cpu", 0, -1}, why, sizeof why);
+    snprintf(device, sizeof device, "%s", s->m->be->describe);
+    parts_close(s);
+    if (cpu) {
+        model_move(s->m, cpu);
+        cpu->type->memory(cpu, &total, &available);
+        if (s->cache_bytes > available / 4)
+            s->cache_bytes = available / 4;
+    }
+    int rc = cpu ? parts_open(s, e) : err_set(e, ERR_SYSTEM, "%s", why);
+    if (rc)
+        err_prefix(e, "%.200s · and then", before.text);
+    else
+        snprintf(s->moved, sizeof s->moved, "%s%s%.160s", named ? "" : device, named ? "" : " · ",
+                 before.text);
+    return rc;
+}
+
 static void *worker(void *user)
 {
     struct session *s = user;
@@ -227,20 +300,11 @@ static void *worker(void *user)
         pthread_mutex_unlock(&s->lock);
 
         struct err e = {0};
-        s->m->be->cancel = &s->cancel;
-        int rc = compute(&j, &e);
-        sweeping_ask(s->sweeping, want);
-        if (rc || !sweeping_waits(s->sweeping))
-            s->m->be->cancel = NULL; /* whoever has the answer may use the backend */
-        if (!rc)
-            rc = publish_figures(&j, true, &e);
-        if (!rc)
-            rc = sweep_on(&j, &e);
-        if (rc) /* nobody has the answer yet */
-            s->m->be->cancel = NULL;
+        int rc = s->pair ? answer(&j, &e) : err_set(&e, ERR_DEVICE, "there is no backend");
+        if (rc == ERR_DEVICE && !(rc = move_to_host(s, &e)))
+            rc = answer(&j, &e);
         if (rc && rc != ERR_CANCELLED)
             publish_failure(&j, &e);
-        forget_sides(&j);
         request_free(want);
         pthread_mutex_lock(&s->lock);
     }
@@ -250,10 +314,7 @@ static void *worker(void *user)
 
 static void session_free(struct session *s)
 {
-    figures_close(s->figures);
-    sweeping_close(s->sweeping);
-    sides_close(s->sides);
-    pair_close(s->pair);
+    parts_close(s);
     snapshot_release(s->latest);
     snapshot_release(s->spare);
     request_free(s->next);
@@ -265,12 +326,12 @@ static void session_free(struct session *s)
     free(s);
 }
 
-int session_open(struct session **out, const struct model *m, size_t cache_bytes, struct err *e)
+int session_open(struct session **out, struct model *m, size_t cache_bytes, struct err *e)
 {
     struct session *s = calloc(1, sizeof *s);
     if (!s)
         return err_memory(e, "session");
-    s->m = m;
+    s->m = m, s->cache_bytes = cache_bytes;
     pthread_mutex_init(&s->lock, NULL);
     pthread_cond_init(&s->work, NULL);
     pthread_cond_init(&s->news, NULL);
@@ -278,14 +339,8 @@ int session_open(struct session **out, const struct model *m, size_t cache_bytes
     int rc = s->fd < 0 ? err_set(e, ERR_SYSTEM, "eventfd: %s · session", strerror(errno)) : 0;
     if (!rc && !(s->spare = snapshot_failed()))
         rc = err_memory(e, "session");
-    if (!rc)
-        rc = pair_open(&s->pair, m, cache_bytes, e);
-    if (!rc && !(s->sides = sides_open(m, cache_bytes / 4)))
-        rc = err_memory(e, "session");
-    if (!rc)
-        rc = figures_open(&s->figures, m, e);
-    if (!rc)
-        rc = sweeping_open(&s->sweeping, m, cache_bytes / 4, e);
+    if (!rc && (rc = parts_open(s, e)) == ERR_DEVICE)
+        rc = move_to_host(s, e);
     if (!rc) {
         int code = pthread_create(&s->thread, NULL, worker, s);
         if (code)

@@ -57,7 +57,9 @@ struct snapshot {
     bool sweeping;                       /* more of it follows, in further snapshots */
     const struct snapshot *const *sides; /* [n_sides] answers so far; one that failed has its err */
     int32_t n_sides;
-    bool changed; /* the model file is not what it was when opened: no figure can be trusted */
+    char device[64]; /* that it was computed on, as the backend describes itself */
+    char moved[256]; /* why not on the one that the session began on; "" while it is that one */
+    bool changed;    /* the model file is not what it was when opened: no figure can be trusted */
 };
 
 /* The element of a row (of a whole prompt: row 0) that answers a want, of the type that want.def
@@ -72,9 +74,10 @@ const struct want *snapshot_want(const struct snapshot *s, enum want_kind kind, 
 /* Are all of its rows there, in all faces? */
 bool snapshot_answers(const struct snapshot *s, const struct want *want);
 
-/* Start the worker.  The model must outlive the session.  cache_bytes as in run.h (for all runs).
- */
-int session_open(struct session **out, const struct model *m, size_t cache_bytes, struct err *e);
+/* Start the worker.  The model must outlive the session, and is the worker's alone: where a device
+ * fails (ERR_DEVICE), it goes on in the host's memory, on the cpu, with what was asked for.
+ * cache_bytes as in run.h (for all runs). */
+int session_open(struct session **out, struct model *m, size_t cache_bytes, struct err *e);
 /* Cancel, join, free.  Snapshots that are still held stay valid. */
 void session_close(struct session *s);
 /* Ask; returns the generation.  Replaces whatever was asked before. */

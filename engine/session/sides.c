@@ -56,7 +56,7 @@ int sides_answer(struct sides *s, const struct session_want *side, const struct 
         rc = figures_settle(l->figures, l->pair, side, e);
     if (!rc)
         rc = figures_work(l->figures, l->pair, side, between, user, e);
-    if (rc == ERR_CANCELLED)
+    if (rc == ERR_CANCELLED || rc == ERR_DEVICE)
         return rc;
     if (!rc && !(answer = figures_snapshot(l->figures, l->pair, side, e)))
         rc = ERR_SYSTEM;

@@ -13,7 +13,8 @@ struct sides;
 struct sides *sides_open(const struct model *m, size_t cache_bytes);
 void sides_close(struct sides *s);
 /* Answer one side.  *out is a reference of the caller's, also of an answer that says why there is
- * none; NULL with ERR_CANCELLED, or when memory is out.  `between` as in figures_work. */
+ * none; NULL with ERR_CANCELLED or ERR_DEVICE, or
+ * when memory is out.  `between` as in figures_work. */
 int sides_answer(struct sides *s, const struct session_want *side, const struct snapshot **out,
                  int (*between)(void *user, struct err *e), void *user, struct err *e);
 

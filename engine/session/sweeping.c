@@ -232,6 +232,11 @@ int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user)
     return rc;
 }
 
+const char *sweeping_error(const struct sweeping *w)
+{
+    return w->err.text;
+}
+
 static void map_cells(struct sweep_map *m, const struct sweep *s, const float *guess)
 {
     const struct sweep_axis *axes;

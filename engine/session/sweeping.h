@@ -61,6 +61,8 @@ bool sweeping_waits(const struct sweeping *w);
 /* Compute on, the likely cells first, as attribution has them; `fn` after that and after each
  * value: not 0 from it stops.  Errors but ERR_CANCELLED end the sweep and are told by the map. */
 int sweeping_step(struct sweeping *w, sweep_fn *fn, void *user);
+/* Why it ended, "" where it did not. */
+const char *sweeping_error(const struct sweeping *w);
 /* What is there now, with a reference of the caller's; NULL: no sweep, or memory is out. */
 const struct sweep_map *sweeping_map(const struct sweeping *w);
 

@@ -14,9 +14,9 @@ static void statuses(void **state)
     struct err e = {0};
     assert_int_equal(run_status(KN_OK, &e), 0);
     assert_int_equal(run_status(KN_CANCELLED, &e), ERR_CANCELLED);
-    assert_int_equal(run_status(KN_OUT_OF_MEMORY, &e), ERR_SYSTEM);
+    assert_int_equal(run_status(KN_OUT_OF_MEMORY, &e), ERR_DEVICE);
     assert_non_null(strstr(e.text, "out of memory"));
-    assert_int_equal(run_status(KN_DEVICE_LOST, &e), ERR_SYSTEM);
+    assert_int_equal(run_status(KN_DEVICE_LOST, &e), ERR_DEVICE);
     assert_non_null(strstr(e.text, "the device was lost"));
 }
 
