@@ -10,10 +10,12 @@
 #include "../kn.h"
 
 enum {
-    GEMM_COLUMNS = 256, /* of a gemm_kn, at most */
-    GEMM_ROWS = 96,     /* likewise */
+    GEMM_COLUMNS = 256,      /* of a gemm_kn, at most */
+    GEMM_ROWS = 96,          /* likewise */
+    GEMM_FEW = 4,            /* of no more rows there may be */
+    GEMM_FEW_COLUMNS = 1024, /* columns of a gemm_kn: memory is read best in long lines */
     GEMM_K_BLOCK = 256, /* kn: products summed on their own before they are added to the rest */
-    GEMM_PACK = 16384,  /* floats to convert weights into */
+    GEMM_PACK = 128 * (GEMM_COLUMNS + GEMM_ROWS), /* floats to convert or copy operands into */
     GEMM_PART = GEMM_ROWS * GEMM_COLUMNS
 };
 

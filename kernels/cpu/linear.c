@@ -1,6 +1,6 @@
 /* linear.c - linear, head_result, result_patch: products with weights where they lie.
  *
- * A call is cut into units of UNIT_COLUMNS to GEMM_COLUMNS columns of one group by a block of rows.
+ * A call is cut into units of UNIT_COLUMNS columns or more of one group by a block of rows.
  * How it is cut never changes a bit of the result (row_gemm.h), so the cut is free to follow the
  * number of threads.
  */
@@ -72,7 +72,7 @@ static void linear_multiply(const struct linear *l, int64_t group, int64_t lo, i
 static void linear_bias(const struct linear *l, int64_t group, int64_t lo, int64_t hi, int64_t m,
                         float *out)
 {
-    float bias[GEMM_COLUMNS];
+    float bias[GEMM_FEW_COLUMNS];
     l->isa->widen(bias, l->bias->data, l->bias->dtype, group * l->bias_group + lo, hi - lo);
     for (int64_t i = 0; i < m; i++)
         for (int64_t n = 0; n < hi - lo; n++)
@@ -108,10 +108,12 @@ static void linear_units(void *ctx, int64_t first, int64_t end, void *scratch)
  * the end: rows share the weights.  A unit is wide, since that is how memory is read best. */
 static void linear_cut(struct linear *l, int64_t groups, int threads, int64_t rows_max)
 {
-    enum { UNITS_PER_THREAD = 3, ROWS_MIN = 24 };
-    int64_t wanted = (int64_t)UNITS_PER_THREAD * threads;
+    enum { ROWS_MIN = 24 };
+    bool few = !l->nk && !l->all_groups && l->g.m <= GEMM_FEW;
+    int64_t wanted = (int64_t)(few ? 2 : 3) * threads;
     int64_t width = groups * l->g.n / wanted / UNIT_COLUMNS * UNIT_COLUMNS;
-    l->unit_columns = width < UNIT_COLUMNS ? UNIT_COLUMNS : least(width, GEMM_COLUMNS);
+    width = least(width, few ? GEMM_FEW_COLUMNS : GEMM_COLUMNS);
+    l->unit_columns = width < UNIT_COLUMNS ? UNIT_COLUMNS : width;
     l->column_units = (l->g.n + l->unit_columns - 1) / l->unit_columns;
     l->unit_rows = least(l->g.m, least(rows_max, l->nk ? rows_max : GEMM_ROWS));
     while (l->unit_rows > ROWS_MIN &&

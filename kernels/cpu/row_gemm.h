@@ -21,10 +21,15 @@ enum { NK_ROWS = 3, KN_ROWS = 6, KN_VECS = 2 };
 enum { NK_ROWS = 2, KN_ROWS = 4, KN_VECS = 2 };
 #endif
 enum {
-    NK_COLS = 4,       /* columns of a tile: one v_sum4 */
-    NK_BLOCK = 16,     /* columns that all rows visit before the next ones */
-    NK_K_BLOCK = 1024, /* k of a block: a tile of both operands then fits the first-level cache */
-    KN_RUN = 32 /* k of one panel before the next panel: as many pages as a prefetcher follows */
+    NK_COLS = 4,         /* columns of a tile: one v_sum4 */
+    NK_BLOCK = 16,       /* columns that all rows visit before the next ones */
+    NK_K_BLOCK = 1024,   /* k of a block: a tile of both operands then fits the first-level cache */
+    KN_WIDE = 8,         /* vectors of a tile of one row */
+    KN_RUN = 16,         /* k that all columns take before the next ones: pages and streams of
+                            memory that a processor follows at a time */
+    KN_RUN_FEW = 8,      /* likewise, up to GEMM_FEW rows */
+    KN_RUN_PANELS = 128, /* likewise, from panels */
+    KN_PANEL_ROWS = 24   /* rows from which panels are worth their copies */
 };
 
 /* Weights come from memory once, and memory takes its time: while tiles work on one block, they ask
@@ -209,11 +214,10 @@ struct kn_tile {
     struct ahead ahead;
 };
 
-/* A narrow tile is one vector that need not be whole. */
-INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
+/* `vecs` vectors, or a narrow tile: one that need not be whole. */
+INLINE void kn_tile(const struct kn_tile *a, const int rows, const int vecs, const bool narrow)
 {
-    const int vecs = narrow ? 1 : KN_VECS;
-    vf acc[KN_ROWS][KN_VECS];
+    vf acc[KN_ROWS][KN_WIDE];
     UNROLL for (int i = 0; i < rows; i++) UNROLL for (int j = 0; j < vecs; j++)
     {
         const float *out = a->out + i * a->out_stride + j * VL;
@@ -223,8 +227,8 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
     }
     const float *w = a->w;
     for (int64_t k = 0; k < a->k; k++, w += a->w_stride) {
-        vf v[KN_VECS];
         ahead_ask(&a->ahead, k);
+        vf v[KN_WIDE];
         UNROLL for (int j = 0; j < vecs; j++) v[j] = narrow ? v_load_n(w, a->cols)
                                                             : v_load(w + j * VL);
         UNROLL for (int i = 0; i < rows; i++)
@@ -245,16 +249,38 @@ INLINE void kn_tile(const struct kn_tile *a, const int rows, const bool narrow)
 
 INLINE void kn_tile_rows(const struct kn_tile *a, int64_t rows, const bool narrow)
 {
+    const int vecs = narrow ? 1 : KN_VECS;
     switch (rows) {
-    case 1: kn_tile(a, 1, narrow); break;
-    case 2: kn_tile(a, 2, narrow); break;
-    case 3: kn_tile(a, 3, narrow); break;
-    case 4: kn_tile(a, 4, narrow); break;
+    case 1: kn_tile(a, 1, vecs, narrow); break;
+    case 2: kn_tile(a, 2, vecs, narrow); break;
+    case 3: kn_tile(a, 3, vecs, narrow); break;
+    case 4: kn_tile(a, 4, vecs, narrow); break;
 #if VL > 4
-    case 5: kn_tile(a, 5, narrow); break;
-    case 6: kn_tile(a, 6, narrow); break;
+    case 5: kn_tile(a, 5, vecs, narrow); break;
+    case 6: kn_tile(a, 6, vecs, narrow); break;
 #endif
     default: break;
+    }
+}
+
+/* One row: as many columns side by side as there are registers, for memory's sake. */
+static void kn_line(const struct kn_tile *line, int64_t cols)
+{
+    struct kn_tile a = *line;
+    if (cols == KN_WIDE * VL) {
+        kn_tile(&a, 1, KN_WIDE, false);
+        return;
+    }
+    for (int64_t done = 0; done < cols; done += a.cols) {
+        bool whole = cols - done >= KN_VECS * VL;
+        a.cols = whole ? KN_VECS * VL : cols - done < VL ? cols - done : VL;
+        a.w = line->w + done;
+        a.out = line->out + done;
+        if (whole)
+            kn_tile(&a, 1, KN_VECS, false);
+        else
+            kn_tile(&a, 1, 1, true);
+        a.ahead.lines = 0;
     }
 }
 
@@ -289,51 +315,81 @@ INLINE int64_t kn_size(enum kn_dtype t)
     return t == KN_F32 ? 4 : t == KN_F16 || t == KN_BF16 ? 2 : 0;
 }
 
-/* Weights [at, end) of k and all columns of g as floats: themselves or converted. */
-struct kn_weights {
-    const float *w;
-    int64_t stride, at, end;
-    struct ahead next; /* the first panel's */
+/* One run: some k of both operands, as floats.  Column n of the weights begins at w + n * column.
+ */
+struct kn_run {
+    const float *x, *w;
+    int64_t x_stride, w_stride, column;
 };
 
-static struct kn_weights kn_weights(const struct gemm *g, int64_t at, int64_t end)
+/* As they lie, or converted. */
+static struct kn_run run_rows(const struct gemm *g, int64_t at, int64_t end)
 {
-    const int64_t size = kn_size(g->w_type), stride = g->w_stride * size;
-    const char *w = (const char *)g->w + at * stride;
-    struct kn_weights r = {
-        (const float *)(const void *)w, g->w_stride, at, end, {w + KN_RUN * stride, 64, stride, 0}};
-    if (end == g->k) /* the columns to the right are next */
-        r.next.at = (const char *)g->w + g->n * size;
+    struct kn_run r = {g->x + at, (const float *)g->w + at * g->w_stride, g->x_stride, g->w_stride,
+                       1};
     if (g->w_type == KN_F32)
         return r;
-    for (int64_t i = 0; i < end - at; i++)
-        row_widen(g->pack + i * g->n, g->w, g->w_type, g->w_first + (at + i) * g->w_stride, g->n);
+    for (int64_t k = at; k < end; k++)
+        row_widen(g->pack + (k - at) * g->n, g->w, g->w_type, g->w_first + k * g->w_stride, g->n);
     r.w = g->pack;
-    r.stride = g->n;
+    r.w_stride = g->n;
     return r;
 }
 
-/* One block of k, in short runs: all columns of a row of weights are used while its page is in the
- * translation cache. */
+/* Both copied side by side, the weights panel after panel: rows that lie pages apart, or multiples
+ * of a page, would drive each other out of caches that many rows come back to. */
+static struct kn_run run_panels(const struct gemm *g, int64_t at, int64_t end)
+{
+    enum { WIDTH = KN_VECS * VL };
+    const int64_t len = end - at;
+    float line[GEMM_COLUMNS], *x = g->pack + KN_RUN_PANELS * GEMM_COLUMNS;
+    for (int64_t k = 0; k < len; k++) {
+        const float *w = (const float *)g->w + (at + k) * g->w_stride;
+        if (g->w_type != KN_F32) {
+            row_widen(line, g->w, g->w_type, g->w_first + (at + k) * g->w_stride, g->n);
+            w = line;
+        }
+        float *to = g->pack + k * WIDTH;
+        int64_t n = 0;
+        for (; n + WIDTH <= g->n; n += WIDTH, to += len * WIDTH)
+            memcpy(to, w + n, WIDTH * sizeof *to);
+        memcpy(to, w + n, (size_t)(g->n - n) * sizeof *to);
+    }
+    for (int64_t i = 0; i < g->m; i++)
+        memcpy(x + i * len, g->x + i * g->x_stride + at, (size_t)len * sizeof *x);
+    return (struct kn_run){x, g->pack, len, WIDTH, len};
+}
+
+/* One block of k, in runs, which all columns take before the next one. */
 static void kn_block(const struct gemm *g, int64_t k, int64_t end, float *out, int64_t out_stride)
 {
-    const int64_t width = KN_VECS * VL, size = kn_size(g->w_type);
-    for (int64_t at = k; at < end; at += KN_RUN) {
-        struct kn_weights r = kn_weights(g, at, end - at < KN_RUN ? end : at + KN_RUN);
+    const bool panels = g->m >= KN_PANEL_ROWS, wide = g->m == 1;
+    const int64_t width = (wide ? KN_WIDE : KN_VECS) * VL, size = kn_size(g->w_type),
+                  stride = g->w_stride * size,
+                  most = panels             ? KN_RUN_PANELS
+                         : g->m <= GEMM_FEW ? KN_RUN_FEW
+                                            : KN_RUN;
+    for (int64_t at = k, len; at < end; at += len) {
+        len = end - at < most ? end - at : most;
+        struct kn_run r = panels ? run_panels(g, at, at + len) : run_rows(g, at, at + len);
+        /* After the last one the columns to the right are next. */
+        const char *next = (const char *)g->w +
+                           (at + len == g->k ? g->n * size : (at + len) * stride);
         for (int64_t n = 0; n < g->n; n += width) {
             int64_t cols = g->n - n < width ? g->n - n : width;
-            struct kn_tile a = {.x = g->x + at,
-                                .x_stride = g->x_stride,
-                                .w = r.w + n,
-                                .w_stride = r.stride,
-                                .k = r.end - at,
+            struct kn_tile a = {.x = r.x,
+                                .x_stride = r.x_stride,
+                                .w = r.w + n * r.column,
+                                .w_stride = r.w_stride,
+                                .k = len,
                                 .out = out + n,
                                 .out_stride = out_stride,
                                 .add = at > k,
-                                .ahead = r.next};
-            a.ahead.at += n * size;
-            a.ahead.lines = (cols * size + 63) / 64;
-            kn_panel(&a, g->m, cols);
+                                .ahead = {next + n * size, 64, stride, (cols * size + 63) / 64}};
+            if (wide)
+                kn_line(&a, cols);
+            else
+                kn_panel(&a, g->m, cols);
         }
     }
 }
