@@ -15,6 +15,18 @@ static uint64_t mix(uint64_t h, uint64_t word)
     return h ^ (h >> 29);
 }
 
+/* Up to seven bytes: different ones of one length are different words. */
+static uint64_t short_word(const char *key, size_t len)
+{
+    const unsigned char *k = (const unsigned char *)key;
+    uint32_t first, last;
+    if (len < 4)
+        return len ? (uint64_t)k[0] | (uint64_t)k[len / 2] << 8 | (uint64_t)k[len - 1] << 16 : 0;
+    memcpy(&first, key, 4);
+    memcpy(&last, key + len - 4, 4);
+    return first | (uint64_t)last << 32;
+}
+
 static uint64_t hash_bytes(uint64_t seed, const char *key, size_t len)
 {
     uint64_t h = seed ^ len;
@@ -25,10 +37,7 @@ static uint64_t hash_bytes(uint64_t seed, const char *key, size_t len)
         key += 8;
         len -= 8;
     }
-    uint64_t word = 0;
-    for (size_t i = 0; i < len; i++)
-        word |= (uint64_t)(unsigned char)key[i] << (8 * i);
-    return mix(h, word);
+    return mix(h, short_word(key, len));
 }
 
 int strmap_init(struct strmap *m, size_t capacity)

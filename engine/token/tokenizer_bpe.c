@@ -25,10 +25,15 @@ static uint64_t pair_of(int32_t left, int32_t right)
     return (uint64_t)(uint32_t)left << 32 | (uint32_t)right;
 }
 
+static size_t merge_place(const struct bpe *b, uint64_t pair)
+{
+    return (size_t)((pair * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & b->merge_mask;
+}
+
 /* The slot of a pair, or the free one where it would go. */
 static struct merge *merge_slot(const struct bpe *b, uint64_t pair)
 {
-    size_t i = (size_t)((pair * UINT64_C(0x9e3779b97f4a7c15)) >> 20) & b->merge_mask;
+    size_t i = merge_place(b, pair);
     while (b->merge[i].pair != NO_PAIR && b->merge[i].pair != pair)
         i = (i + 1) & b->merge_mask;
     return &b->merge[i];
@@ -94,15 +99,19 @@ static bool is_joined(const struct tokenizer *t, uint32_t id, const char *const 
 }
 
 /* False: two of them are no tokens, or what they join to is none. */
-static bool merge_put(struct tokenizer *t, uint32_t left, uint32_t right, uint32_t id,
-                      uint32_t rank)
+static bool merge_make(struct merge *m, uint32_t left, uint32_t right, uint32_t id, uint32_t rank)
 {
     if (left == STRMAP_NONE || right == STRMAP_NONE || id == STRMAP_NONE)
         return false;
-    /* of a pair given twice the later rank holds, as in the reference */
-    uint64_t pair = pair_of((int32_t)left, (int32_t)right);
-    *merge_slot(&t->bpe, pair) = (struct merge){.pair = pair, .rank = rank, .id = (int32_t)id};
+    *m = (struct merge){
+        .pair = pair_of((int32_t)left, (int32_t)right), .rank = rank, .id = (int32_t)id};
     return true;
+}
+
+/* Of a pair given twice the later rank holds, as in the reference. */
+static void merge_put(struct bpe *b, const struct merge *m)
+{
+    *merge_slot(b, m->pair) = *m;
 }
 
 static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, struct err *e)
@@ -110,6 +119,7 @@ static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, 
     const char *side[2];
     size_t len[2];
     uint32_t id;
+    struct merge m;
     int rc = merge_sides(node, side, len, e);
     if (rc)
         return rc;
@@ -117,14 +127,16 @@ static int parse_merge(struct js_node node, struct tokenizer *t, uint32_t rank, 
         return js_expected(node, "a right half that begins with the prefix", e);
     if (joined_id(t, side, len, &id))
         return err_memory(e, "%s", js_name(node.doc));
-    return merge_put(t, strmap_get(&t->by_spelling, side[0], len[0]),
-                     strmap_get(&t->by_spelling, side[1], len[1]), id, rank)
-               ? 0
-               : js_expected(node, "two tokens of the vocabulary that join to a third", e);
+    if (!merge_make(&m, strmap_get(&t->by_spelling, side[0], len[0]),
+                    strmap_get(&t->by_spelling, side[1], len[1]), id, rank))
+        return js_expected(node, "two tokens of the vocabulary that join to a third", e);
+    merge_put(&t->bpe, &m);
+    return 0;
 }
 
 /* Most files number what merges join to in the order of the merges: the next id is tried first. */
-static bool stream_merge(struct tokenizer *t, size_t i, const uint64_t hash[2], uint32_t *next)
+static bool stream_merge(struct tokenizer *t, size_t i, const uint64_t hash[2], uint32_t *next,
+                         struct merge *out)
 {
     const struct stream_merge *m = &t->stream->merge[i];
     size_t len[2] = {m->len[0], m->len[1]};
@@ -133,21 +145,30 @@ static bool stream_merge(struct tokenizer *t, size_t i, const uint64_t hash[2], 
     if (!(t->stream->dense && is_joined(t, *next, m->side, len)) &&
         joined_id(t, m->side, len, next))
         return false;
-    return merge_put(t, strmap_find(&t->by_spelling, hash[0], m->side[0], len[0]),
-                     strmap_find(&t->by_spelling, hash[1], m->side[1], len[1]), (*next)++,
-                     (uint32_t)i);
+    return merge_make(out, strmap_find(&t->by_spelling, hash[0], m->side[0], len[0]),
+                      strmap_find(&t->by_spelling, hash[1], m->side[1], len[1]), (*next)++,
+                      (uint32_t)i);
 }
 
+/* In three steps, each some merges behind the one before, so that memory has the time it takes:
+ * where the sides stand, what the merge is, its slot. */
 static int stream_merges(struct tokenizer *t, struct err *e)
 {
     enum { AHEAD = 8 };
     const struct tokenizer_stream *s = t->stream;
     uint64_t hash[AHEAD][2];
+    struct merge made[AHEAD];
     uint32_t next = 0;
-    for (size_t i = 0; i < s->n_merges + AHEAD; i++) {
+    for (size_t i = 0; i < s->n_merges + 2 * AHEAD; i++) {
         uint64_t *h = hash[i % AHEAD];
-        if (i >= AHEAD && !stream_merge(t, i - AHEAD, h, &next))
-            return err_set(e, ERR_BAD_INPUT, "a merge is of no three tokens");
+        struct merge *m = &made[i % AHEAD];
+        if (i >= 2 * AHEAD)
+            merge_put(&t->bpe, m);
+        if (i >= AHEAD && i < s->n_merges + AHEAD) {
+            if (!stream_merge(t, i - AHEAD, h, &next, m))
+                return err_set(e, ERR_BAD_INPUT, "a merge is of no three tokens");
+            __builtin_prefetch(&t->bpe.merge[merge_place(&t->bpe, m->pair)], 1);
+        }
         for (int k = 0; k < 2 && i < s->n_merges; k++)
             h[k] = strmap_hash(&t->by_spelling, s->merge[i].side[k], s->merge[i].len[k]);
     }

@@ -66,12 +66,22 @@ static size_t next_char(const char *s, size_t len, int32_t *c)
     return n > 0 ? (size_t)n : 1;
 }
 
+/* Visible ASCII, most of what tokens are made of, stands for itself. */
+static size_t push_visible(struct byte_buffer *out, const char *s, size_t len)
+{
+    size_t n = 0;
+    while (n < len && s[n] >= '!' && s[n] <= '~')
+        n++;
+    buffer_push(out, s, n);
+    return n;
+}
+
 static bool run_byte_level(const struct decode_step *s, const struct decode_token *in,
                            struct byte_buffer *out)
 {
     (void)s;
     size_t begin = out->len;
-    for (size_t at = 0; at < in->len;) {
+    for (size_t at = 0; (at += push_visible(out, in->text + at, in->len - at)) < in->len;) {
         int32_t c;
         at += next_char(in->text + at, in->len - at, &c);
         int b = byte_level_byte(c);

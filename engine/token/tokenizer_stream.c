@@ -15,9 +15,14 @@ struct reader {
     char *text;
 };
 
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
 static void skip_space(struct reader *r)
 {
-    while (r->at < r->end && (*r->at == ' ' || *r->at == '\n' || *r->at == '\r' || *r->at == '\t'))
+    while (r->at < r->end && is_space(*r->at))
         r->at++;
 }
 
@@ -134,7 +139,7 @@ static bool token_id(struct reader *r, int32_t *out)
         v = v * 10 + (*r->at++ - '0');
     *out = v;
     return r->at > begin && (*begin != '0' || r->at == begin + 1) && v < LIMIT_VOCAB &&
-           r->at < r->end && strchr(" \n\r\t,}", *r->at) && *r->at;
+           r->at < r->end && (*r->at == ',' || *r->at == '}' || is_space(*r->at));
 }
 
 /* { "token": id, ... } */
