@@ -1,15 +1,18 @@
 /* bench_attribute.c - attributions beside forward passes of the same run.
  *
- *   bench_attribute [--threads N] [--tokens N]... [--bf16] [--model FOLDER]
+ *   bench_attribute [--threads N] [--busy] [--goals] [--tokens N]... [--bf16] [--model FOLDER]
  *
  * A random model of GPT-2's small size (bench.h).  In every round each contender runs once, in
- * turn; figures are medians of nine rounds. forward     a run with everything kept, and the logits
- * of the last position backward    the gradient of a logit difference at every resid_pre, of values
- * that are there map         attribution patching of resid_pre, layer x position, from another
- * prompt: both prompts run, one goes backwards zero        the same of heads, layer x position x
- * head, against zero: one prompt runs edges       eap: every edge of the stream
+ * turn; figures are medians of nine rounds.
+ * forward: a run with everything kept, and the logits of the last position
+ * backward: the gradient of a logit difference at every resid_pre, of values that are there
+ * map: attribution patching of resid_pre, layer x position, from another prompt: both prompts run,
+ * one goes backwards
+ * zero: the same of heads, layer x position x head, against zero: one prompt runs
+ * edges: eap, every edge of the stream
  */
 #include "bench.h"
+#include "bench_row.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -94,6 +97,23 @@ static double contend(enum contender c)
     return bench_now() - from;
 }
 
+static void report(int32_t n, double took[CONTENDER_COUNT][BENCH_ROUNDS])
+{
+    char what[96];
+    if (!bench_options.goals)
+        printf("%d tokens\n", n);
+    for (int c = FORWARD + 1; c < CONTENDER_COUNT && bench_options.goals; c++) {
+        snprintf(what, sizeof what, "attribution: %s / own forward, %d tokens", names[c], n);
+        bench_report_ratio(c == MAP ? "G11" : "", what, c == MAP ? "<=" : "", c == MAP ? 4 : 0,
+                           took[c], took[FORWARD], BENCH_ROUNDS);
+    }
+    double plain = bench_median(took[FORWARD], BENCH_ROUNDS);
+    for (int c = 0; c < CONTENDER_COUNT && !bench_options.goals; c++) {
+        double t = bench_median(took[c], BENCH_ROUNDS);
+        printf("  %-28s %8.1f ms  %.2f of a forward pass\n", names[c], t, t / plain);
+    }
+}
+
 static void at_length(int32_t n)
 {
     double took[CONTENDER_COUNT][BENCH_ROUNDS];
@@ -113,13 +133,8 @@ static void at_length(int32_t n)
             if (round >= 0)
                 took[c][round] = t;
         }
-    printf("%d tokens\n", n);
-    double plain = bench_median(took[FORWARD], BENCH_ROUNDS);
-    for (int c = 0; c < CONTENDER_COUNT; c++) {
-        double t = bench_median(took[c], BENCH_ROUNDS);
-        printf("  %-28s %8.1f ms  %.2f of a forward pass\n", names[c], t, t / plain);
-    }
     pair_close(b.pair);
+    report(n, took);
 }
 
 int main(int argc, char **argv)
@@ -130,19 +145,20 @@ int main(int argc, char **argv)
     int lengths[8], n_lengths = 0;
     char why[256];
     struct err e;
+    bench_take_options(&argc, argv);
+    k.threads = bench_options.threads;
     for (int i = 1; i < argc; i++) {
         bool more = i + 1 < argc;
-        if (!strcmp(argv[i], "--threads") && more)
-            k.threads = (int)strtol(argv[++i], NULL, 10);
-        else if (!strcmp(argv[i], "--tokens") && more && n_lengths < 8)
+        if (!strcmp(argv[i], "--tokens") && more && n_lengths < 8)
             lengths[n_lengths++] = (int)strtol(argv[++i], NULL, 10);
         else if (!strcmp(argv[i], "--bf16"))
             dtype = ST_BF16;
         else if (!strcmp(argv[i], "--model") && more)
             folder = argv[++i];
         else {
-            fprintf(stderr, "usage: bench_attribute [--threads N] [--tokens N]... [--bf16] "
-                            "[--model FOLDER]\n");
+            fprintf(stderr,
+                    "usage: bench_attribute [--threads N] [--busy] [--goals] [--tokens N]... "
+                    "[--bf16] [--model FOLDER]\n");
             return 2;
         }
     }
@@ -150,6 +166,8 @@ int main(int argc, char **argv)
         lengths[i] = lengths[i] < 2                  ? 2
                      : lengths[i] > BENCH_TOKENS_MAX ? BENCH_TOKENS_MAX
                                                      : lengths[i];
+    if (!n_lengths && bench_options.goals)
+        lengths[n_lengths++] = 32;
     if (!n_lengths)
         lengths[n_lengths++] = 15, lengths[n_lengths++] = 128;
     struct kn_backend *be = kn_open(&k, why, sizeof why);
