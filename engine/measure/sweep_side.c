@@ -14,31 +14,14 @@
 
 int sweep_columns(struct sweep *s, struct err *e)
 {
-    const struct run_input *first = &s->side[0].target.input;
-    s->columns = first->n;
-    for (int32_t k = 1; k < s->n_sides; k++) {
-        int32_t n = s->side[k].target.input.n;
-        if (n != first->n && s->align == TOKEN_ALIGN_INDEX)
-            return err_set(e, ERR_BAD_INPUT,
-                           "prompt %d has %d tokens, the first one %d · --align end or token says "
-                           "which positions belong together",
-                           (int)k + 1, (int)n, (int)first->n);
-        s->columns = n < s->columns && s->align == TOKEN_ALIGN_END ? n : s->columns;
-    }
-    for (int32_t k = 0; k < s->n_sides; k++) {
-        struct sweep_side *d = &s->side[k];
-        const struct run_input *in = &d->target.input;
-        int32_t shift = s->align == TOKEN_ALIGN_END ? in->n - s->columns : 0;
-        d->column = calloc((size_t)s->columns + 1, sizeof *d->column);
-        if (!d->column)
-            return err_memory(e, "a sweep");
-        for (int32_t c = 0; c < s->columns; c++)
-            d->column[c] = c + shift;
-        if (s->align == TOKEN_ALIGN_TOKEN &&
-            token_align(first->tokens, first->n, in->tokens, in->n, s->align, d->column, e))
-            return err_code(e);
-    }
-    return 0;
+    const struct run_input *in[SWEEP_PROMPTS_MAX];
+    int32_t *column[SWEEP_PROMPTS_MAX];
+    for (int32_t k = 0; k < s->n_sides; k++)
+        in[k] = &s->side[k].target.input;
+    int rc = prompt_columns(in, s->n_sides, s->align, &s->columns, column, e);
+    for (int32_t k = 0; k < s->n_sides && !rc; k++)
+        s->side[k].column = column[k];
+    return rc;
 }
 
 /* ---- sources ---- */

@@ -140,3 +140,42 @@ int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct e
     p->n_instrs = n;
     return 0;
 }
+
+/* How many values the axis has. */
+static int columns_count(const struct run_input *const *in, int32_t n, enum token_align align,
+                         int32_t *columns, struct err *e)
+{
+    int32_t count = in[0]->n;
+    for (int32_t k = 1; k < n; k++) {
+        if (in[k]->n != in[0]->n && align == TOKEN_ALIGN_INDEX)
+            return err_set(e, ERR_BAD_INPUT,
+                           "prompt %d has %d tokens, the first one %d · --align end or token says "
+                           "which positions belong together",
+                           (int)k + 1, (int)in[k]->n, (int)in[0]->n);
+        count = in[k]->n < count && align == TOKEN_ALIGN_END ? in[k]->n : count;
+    }
+    *columns = count;
+    return 0;
+}
+
+int prompt_columns(const struct run_input *const *in, int32_t n, enum token_align align,
+                   int32_t *columns, int32_t **column, struct err *e)
+{
+    int32_t count = 0, made = 0;
+    int rc = columns_count(in, n, align, &count, e);
+    for (; made < n && !rc; made++) {
+        int32_t shift = align == TOKEN_ALIGN_END ? in[made]->n - count : 0,
+                *map = malloc(((size_t)count + 1) * sizeof *map);
+        for (int32_t c = 0; map && c < count; c++)
+            map[c] = c + shift;
+        rc = !map                         ? err_memory(e, "prompts")
+             : align == TOKEN_ALIGN_TOKEN ? token_align(in[0]->tokens, in[0]->n, in[made]->tokens,
+                                                        in[made]->n, align, map, e)
+                                          : 0;
+        column[made] = map;
+    }
+    while (rc && made > 0)
+        free(column[--made]);
+    *columns = rc ? *columns : count;
+    return rc;
+}

@@ -1,5 +1,5 @@
 /* prompt_align.h - from() of a prompt of another length: which of its positions stand for the
- * prompt's, as a target's `align` says.
+ * prompt's, as a target's `align` says; and which positions of several prompts belong together.
  *
  * One thread at a time.  Tested in tests/engine/test_prompt_align.c, tests/engine/test_sweep.c and
  * tests/engine/test_attribute_align.c. */
@@ -22,5 +22,11 @@ void prompt_maps_free(struct prompt_maps *maps);
  * pattern of it, which has two positions, however.  One of t's own edits is named by its number. */
 int prompt_align(struct prompt_maps *maps, const struct pair_target *t, struct edit_program *p,
                  struct err *e);
+
+/* What the values of a position axis mean in each of n prompts: column[k][*columns], malloc'ed, the
+ * position of prompt k, or -1.  TOKEN_ALIGN_INDEX: prompts of one length, others are refused; END:
+ * as many as the shortest one has, from the ends; TOKEN: the first prompt's. */
+int prompt_columns(const struct run_input *const *in, int32_t n, enum token_align align,
+                   int32_t *columns, int32_t **column, struct err *e);
 
 #endif

@@ -150,6 +150,48 @@ static void test_file(void **state)
     folder_remove(folder);
 }
 
+/* A set of prompts: mean and error, each with its own answer; the sweep beside it is of the set. */
+static void test_prompts(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *path = folder_path(folder, "prompts.tsv");
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs("prompt\tclean\tanswer\n" BASE "\t" CLEAN "\t5\n" CLEAN "\t" BASE "\t11\n", f);
+    assert_int_equal(fclose(f), 0);
+    struct js_doc *d = RUN_JSON("attribute", MODEL, "--prompts", path, "--kind", "z_all_pos",
+                                "--metric", "logit[-1, {answer}]", "--exact", "--json");
+    struct js_doc *one = RUN_JSON("attribute", MODEL, "--tokens", BASE, "--run", "clean=" CLEAN,
+                                  "--kind", "z_all_pos", "--metric", "logit[-1, 5]", "--exact",
+                                  "--json");
+    struct js_doc *two = RUN_JSON("attribute", MODEL, "--tokens", CLEAN, "--run", "clean=" BASE,
+                                  "--kind", "z_all_pos", "--metric", "logit[-1, 11]", "--exact",
+                                  "--json");
+    static const char *const keys[] = {"values", "exact"};
+    struct js_node layers = js_get(js_root(d), "values");
+    size_t heads = js_count(js_at(layers, 0)), cells = js_count(layers) * heads;
+    assert_true(cells > 4);
+    for (size_t i = 0; i < 2 * cells; i++) {
+        const char *key = keys[i / cells];
+        size_t l = i % cells / heads, h = i % heads;
+        double a = json_number_at(js_at(js_get(js_root(one), key), l), h),
+               b = json_number_at(js_at(js_get(js_root(two), key), l), h),
+               got = json_number_at(js_at(js_get(js_root(d), key), l), h),
+               error = json_number_at(js_at(js_get(js_root(d), "errors"), l), h);
+        assert_true(fabs(got - (a + b) / 2) < 1e-5);
+        assert_true(i >= cells || fabs(error - fabs(a - b) / 2) < 1e-5);
+    }
+    js_close(d), js_close(one), js_close(two);
+    SHOWS(RUN("attribute", MODEL, "--prompts", path, "--kind", "z_all_pos", "--metric",
+              "logit[-1, {answer}]"),
+          "mean of 2 prompts", "error");
+    assert_refused(RUN("attribute", MODEL, "--prompts", path), 2, "--prompts needs --metric");
+    assert_refused(RUN("attribute", MODEL, "--prompts", path, "--tokens", BASE, "--metric", METRIC),
+                   2, "leave -p and --run out");
+    free(path);
+    folder_remove(folder);
+}
+
 static void test_refusals(void **state)
 {
     (void)state;
@@ -168,8 +210,9 @@ static void test_refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_json),   cmocka_unit_test(test_builtin),
-        cmocka_unit_test(test_tables), cmocka_unit_test(test_file),
-        cmocka_unit_test(test_align),  cmocka_unit_test(test_refusals)};
+        cmocka_unit_test(test_json),    cmocka_unit_test(test_builtin),
+        cmocka_unit_test(test_tables),  cmocka_unit_test(test_file),
+        cmocka_unit_test(test_align),   cmocka_unit_test(test_prompts),
+        cmocka_unit_test(test_refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

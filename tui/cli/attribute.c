@@ -6,17 +6,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure/sweep.h"
-#include "metric_choose.h"
+#include "measure/attribute_set.h"
 #include "model/tensor_write.h"
+#include "prompt_set.h"
 
 /* What is asked, and what holds it. */
 struct asked {
     struct cli *c;
-    struct pair_target target;
+    struct prompt_set set;
     struct attribute_options opt;
-    char *metric;
-    struct metric parsed;
     char from[LIMIT_NAME];
 };
 
@@ -58,38 +56,18 @@ static int options_read(struct asked *a)
 static int with_choose(struct asked *a)
 {
     const struct options *o = a->c->opt;
-    int32_t runs = a->target.n_prompts;
+    const struct sweep_prompt *first = &a->set.prompts[0];
+    int32_t runs = first->n_runs;
     a->opt.with = o->with ? o->with : "zero";
     if (o->with || runs == 0)
         return 0;
     if (runs > 1)
         return err_set(&a->c->err, ERR_USAGE,
                        "%d runs and no --with · --with 'from(%s)' reads one of them", (int)runs,
-                       a->target.prompts[0].name);
-    snprintf(a->from, sizeof a->from, "from(%.100s)", a->target.prompts[0].name);
+                       first->runs[0].name);
+    snprintf(a->from, sizeof a->from, "from(%.100s)", first->runs[0].name);
     a->opt.with = a->from;
     return 0;
-}
-
-static int open_run(struct asked *a)
-{
-    struct cli *c = a->c;
-    int rc = cli_model(c, true);
-    if (!rc)
-        rc = cli_prompt(c, false);
-    if (!rc)
-        rc = cli_target(c, &a->target);
-    if (!rc)
-        rc = with_choose(a);
-    if (!rc)
-        rc = metric_choose(c, &a->target, true, &a->metric);
-    if (!rc)
-        rc = metric_parse(&a->parsed, a->metric, c->m->tok, c->m->cfg.d_vocab, &c->err);
-    if (!rc)
-        rc = metric_check_gradient(&a->parsed, c->m, &c->err);
-    if (!rc)
-        rc = pair_open(&c->pair, c->m, cli_cache_bytes(c), &c->err);
-    return rc ? rc : pair_sync(c->pair, &a->target, NULL, &c->err);
 }
 
 /* The sweep that the values estimate: its changes, in the order of the map. */
@@ -97,17 +75,15 @@ static int exact_values(struct asked *a, struct attribute_shown *x)
 {
     struct cli *c = a->c;
     struct sweep *s = NULL;
-    struct sweep_prompt prompt = {a->target.input, a->target.prompts, a->target.n_prompts,
-                                  a->metric};
     struct sweep_want w = {.kind = a->opt.kind->name,
                            .with = a->opt.with,
-                           .align = a->target.align,
-                           .edits = a->target.edits,
-                           .n_edits = a->target.n_edits,
-                           .sets = a->target.sets,
-                           .n_sets = a->target.n_sets,
-                           .prompts = &prompt,
-                           .n_prompts = 1,
+                           .align = a->set.target.align,
+                           .edits = a->set.target.edits,
+                           .n_edits = a->set.target.n_edits,
+                           .sets = a->set.target.sets,
+                           .n_sets = a->set.target.n_sets,
+                           .prompts = a->set.prompts,
+                           .n_prompts = a->set.n,
                            .cache_bytes = a->opt.cache_bytes};
     int64_t n = attribution_count(&x->found);
     bool *there = malloc((size_t)n + 1);
@@ -135,21 +111,29 @@ int cli_attribute(struct cli *c)
 {
     struct asked a = {.c = c};
     struct attribute_shown x = {.c = c};
+    size_t cache = 0;
     int rc = c->opt->output ? tensor_write_check(c->opt->output, &c->err) : 0;
     if (!rc)
         rc = options_read(&a);
     if (!rc)
-        rc = open_run(&a);
+        rc = cli_model(c, true);
+    if (!rc)
+        rc = prompt_set_open(c, true, &a.set);
+    if (!rc)
+        rc = with_choose(&a);
     if (!rc) {
-        a.opt.cache_bytes = cli_cache_bytes(c) / 5;
-        rc = attribute(&x.found, c->pair, &a.target, &a.parsed, &a.opt, &c->err);
+        cache = cli_cache_bytes(c);
+        a.opt.cache_bytes = cache / 5;
+        rc = attribute_set(&x.found, &x.errors, c->m, &a.set.target, a.set.prompts, a.set.n, &a.opt,
+                           cache, &c->err);
     }
     if (!rc && c->opt->exact)
         rc = exact_values(&a, &x);
-    x.options = &a.opt, x.metric = a.metric;
+    x.options = &a.opt, x.metric = a.set.metric, x.n_prompts = a.set.n;
     if (!rc)
         rc = attribute_print(&x);
     attribution_free(&x.found);
-    free(x.exact), free(a.metric);
+    free(x.exact), free(x.errors);
+    prompt_set_free(&a.set);
     return rc;
 }

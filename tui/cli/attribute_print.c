@@ -28,6 +28,12 @@ static const char *kind_name(const struct attribute_shown *x)
                                                : "edges";
 }
 
+/* Are its values means? */
+static bool with_errors(const struct attribute_shown *x)
+{
+    return x->n_prompts > 1;
+}
+
 /* Does it put anything in place of values? */
 static bool puts_something(const struct attribute_shown *x)
 {
@@ -91,6 +97,10 @@ static int print_json(const struct attribute_shown *x)
     json_nested(x, json_out_key(&j, "values"), 0, &at, x->found.values);
     at = 0;
     json_nested(x, json_out_key(&j, "has"), 0, &at, NULL);
+    if (with_errors(x)) {
+        at = 0;
+        json_nested(x, json_out_key(&j, "errors"), 0, &at, x->errors);
+    }
     json_out_double(json_out_key(&j, "sum"), x->found.sum);
     if (x->options->method == ATTRIBUTE_DLA) {
         json_out_double(json_out_key(&j, "constant"), x->found.constant);
@@ -121,6 +131,8 @@ static void head(const struct attribute_shown *x)
         bytes_add_string(out, " · with ");
         cli_plain_text(out, x->options->with, strlen(x->options->with));
     }
+    if (with_errors(x))
+        bytes_addf(out, " · mean of %d prompts", (int)x->n_prompts);
     bytes_addf(out, "\n# %s\n", attribute_method_meaning(x->options->method));
     if (x->options->method == ATTRIBUTE_DLA)
         bytes_addf(out, "# sum %.4f, constant %.4f, remainder %.4f\n", f->sum, f->constant,
@@ -175,7 +187,7 @@ static struct ranked *cells(const struct attribute_shown *x, bool ranked, int64_
 
 static int print_list(const struct attribute_shown *x, bool ranked)
 {
-    struct table_column column[2 * ATTRIBUTE_RANK_MAX + 2];
+    struct table_column column[2 * ATTRIBUTE_RANK_MAX + 3];
     const struct attribution *f = &x->found;
     int n = 0;
     for (int i = 0; i < f->rank; i++) {
@@ -185,6 +197,8 @@ static int print_list(const struct attribute_shown *x, bool ranked)
             column[n++] = (struct table_column)COLUMN_TOKEN("token");
     }
     column[n++] = (struct table_column)COLUMN_NUMBER("value", 4);
+    if (with_errors(x))
+        column[n++] = (struct table_column)COLUMN_NUMBER("error", 4);
     if (x->exact)
         column[n++] = (struct table_column)COLUMN_NUMBER("exact", 4);
     int64_t count, most = x->c->opt->given[ON(top)] ? x->c->opt->top : INT64_MAX;
@@ -198,6 +212,8 @@ static int print_list(const struct attribute_shown *x, bool ranked)
         for (int i = 0; i < f->rank; i++)
             table_axis(x, t, i, at[i]);
         table_number(t, f->values[list[k].cell]);
+        if (with_errors(x))
+            table_number(t, x->errors[list[k].cell]);
         if (x->exact)
             table_number(t, x->exact[list[k].cell]);
     }
@@ -256,7 +272,7 @@ static int print_table(const struct attribute_shown *x)
     const struct attribution *f = &x->found;
     bool top = x->c->opt->given[ON(top)];
     bool matrix = f->rank == 2 && !f->axis[0].label && f->axis[1].size <= MATRIX_COLUMNS && !top &&
-                  !x->exact;
+                  !x->exact && !with_errors(x);
     head(x);
     if (x->c->opt->tsv)
         return print_list(x, top);
@@ -290,10 +306,12 @@ static int write_tensors(const struct attribute_shown *x)
         {.name = "values", .dtype = ST_F32, .rank = f->rank, .data = f->values},
         {.name = "has", .dtype = ST_BOOL, .rank = f->rank, .data = has},
         {.name = "base", .dtype = ST_F32, .rank = 0, .data = &base},
+        {.name = "errors", .dtype = ST_F32, .rank = f->rank, .data = x->errors},
         {.name = "exact", .dtype = ST_F32, .rank = f->rank, .data = x->exact}};
+    int n_out = sizeof t / sizeof *t - !x->exact;
     for (int i = 0; i < f->rank; i++) {
         bytes_addf(&axes, "%s%s", i ? "," : "", f->axis[i].name);
-        t[0].shape[i] = t[1].shape[i] = t[3].shape[i] = f->axis[i].size;
+        t[0].shape[i] = t[1].shape[i] = t[3].shape[i] = t[4].shape[i] = f->axis[i].size;
     }
     for (int i = 0; i < 2 && i < f->rank; i++)
         meta_labels(&f->axis[i], &labels[i]);
@@ -305,7 +323,7 @@ static int write_tensors(const struct attribute_shown *x)
                                        {"labels1", labels[1].data ? labels[1].data : ""}};
     int rc = !has || axes.failed || labels[0].failed || labels[1].failed
                  ? cli_memory(x->c)
-                 : tensor_write(x->c->opt->output, t, x->exact ? 4 : 3, meta,
+                 : tensor_write(x->c->opt->output, t, (size_t)n_out, meta,
                                 sizeof meta / sizeof *meta, &x->c->err);
     bytes_free(&axes), bytes_free(&labels[0]), bytes_free(&labels[1]);
     free(has);

@@ -11,7 +11,9 @@ struct attribute_shown {
     const struct attribute_options *options;
     const char *metric; /* as text */
     struct attribution found;
-    float *exact; /* of a sweep: what the values estimate, or NULL */
+    int32_t n_prompts; /* 1: errors are not shown */
+    float *errors;     /* standard errors of its values */
+    float *exact;      /* of a sweep: what the values estimate, or NULL */
     double pearson, spearman;
 };
 
