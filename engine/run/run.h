@@ -23,7 +23,9 @@ struct run;
 struct callbacks;
 
 struct run_options {
-    size_t cache_bytes; /* budget for the sites that need not be kept; 0 = none are kept */
+    /* Budget for the sites that need not be kept; 0 = none are kept.  A fork keeps those of no
+     * more layers than its base does, whatever its own budget. */
+    size_t cache_bytes;
     size_t
         frame_bytes; /* what one pass through a stage may hold beside them; 0 = LIMIT_FRAME_BYTES */
 };

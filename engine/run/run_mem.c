@@ -88,7 +88,8 @@ void run_drop(struct run *r)
     r->version++;
 }
 
-/* How many blocks may keep every site within the budget. */
+/* How many blocks may keep every site within the budget; of a fork no more than of its base, whose
+ * rows it reads where they lie. */
 static int32_t resident_count(const struct run *r, int32_t cap)
 {
     const struct config *cfg = &r->m->cfg;
@@ -99,7 +100,8 @@ static int32_t resident_count(const struct run *r, int32_t cap)
     size_t per_stage = (size_t)floats * (size_t)cap * sizeof(float);
     size_t n = (r->cache_bytes > r->weights.bytes ? r->cache_bytes - r->weights.bytes : 0) /
                per_stage;
-    return n < (size_t)cfg->n_layers ? (int32_t)n : cfg->n_layers;
+    size_t most = (size_t)(r->base ? r->base->n_resident : cfg->n_layers);
+    return (int32_t)(n < most ? n : most);
 }
 
 void run_resident_update(struct run *r)

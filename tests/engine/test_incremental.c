@@ -215,9 +215,10 @@ static void walk_step(const struct fixture *f, uint32_t *seed, int32_t *tokens, 
  * globs, reads of other runs. */
 static void walk(const struct fixture *f, uint32_t seed)
 {
-    size_t cache = fixture_random(&seed) % 2 ? SIZE_MAX / 2 : 40000;
-    struct run *base = fixture_run_new(f->m, NULL, cache),
-               *fork = fixture_run_new(f->m, base, cache), *other = fixture_run_new(f->m, NULL, 0);
+    static const size_t budgets[] = {SIZE_MAX / 2, 40000, 0}; /* a fork's need not be its base's */
+    size_t cache = budgets[fixture_random(&seed) % 2], own = budgets[fixture_random(&seed) % 3];
+    struct run *base = fixture_run_new(f->m, NULL, cache), *fork = fixture_run_new(f->m, base, own),
+               *other = fixture_run_new(f->m, NULL, 0);
     int32_t other_ids[WALK_IDS], tokens[WALK_IDS],
         n_max = f->m->cfg.n_ctx < 40 ? f->m->cfg.n_ctx : 40;
     for (int i = 0; i < WALK_IDS; i++)
