@@ -1,9 +1,10 @@
 /* generate.h - continuing prompts, with edits active at every step.
  *
  * Each new token is one more row of each prompt's run; rows of several prompts go through the
- * products together.  Edits are resolved anew for every length, so that [-1] follows the last
- * position; from() of a prompt of another length is paired with the prompt, and new positions with
- * nothing (pair.h).  Tested in tests/engine/test_generate.c. */
+ * products together (run_compute; the wave of run/wave.h is for variants of one base, whose keys
+ * and values they share: prompts share none).  Edits are resolved anew for every length, so that
+ * [-1] follows the last position; from() of a prompt of another length is paired with the prompt,
+ * and new positions with nothing (pair.h).  Tested in tests/engine/test_generate.c. */
 #ifndef GENERATE_H
 #define GENERATE_H
 

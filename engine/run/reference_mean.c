@@ -1,7 +1,8 @@
 /* reference_mean.c - see reference_mean.h.
  *
  * One sweep over the prompts of a set serves all means of that set that are not finished: each
- * prompt is run once, as far up as the highest hook that is asked for. */
+ * prompt is run once, as far up as the highest hook that is asked for, short ones some at a time.
+ */
 #include "run/reference_mean.h"
 
 #include <inttypes.h>
@@ -14,9 +15,12 @@
 #include "model/fingerprint.h"
 #include "edit/reference.h"
 #include "run/reference_cache.h"
-#include "run/run_device.h"
+#include "run/run_parts.h"
 
-enum { ROWS = 256 }; /* read at once */
+enum {
+    ROWS = 256,  /* read at once */
+    TOGETHER = 8 /* prompts that share products; more gain nothing (tests/bench/bench_batch.c) */
+};
 
 struct mean {
     struct mean *next;
@@ -36,7 +40,7 @@ struct mean {
 struct reference_means {
     const struct model *m;
     struct mean *list;
-    struct run *run; /* of the sweep under way */
+    struct run *run[TOGETHER]; /* of the sweep under way */
     struct fingerprint model;
     bool known; /* model is */
     int64_t runs;
@@ -58,6 +62,14 @@ static void mean_free(struct mean *x)
     free(x->value), free(x->sum), free(x->count), free(x);
 }
 
+static void runs_free(struct reference_means *s)
+{
+    for (int i = 0; i < TOGETHER; i++) {
+        run_free(s->run[i]);
+        s->run[i] = NULL;
+    }
+}
+
 void reference_means_close(struct reference_means *s)
 {
     if (!s)
@@ -66,7 +78,7 @@ void reference_means_close(struct reference_means *s)
         next = x->next;
         mean_free(x);
     }
-    run_free(s->run);
+    runs_free(s);
     free(s);
 }
 
@@ -233,17 +245,17 @@ static void take(void *s, void *mean, int n, const struct kn_view *v, int32_t r0
 
 /* Rows go outside, hooks inside in firing order: what is rematerialised for one serves the next.  A
  * prompt is added to a mean as a whole or, on failure, not at all. */
-static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_todo, int32_t prompt,
-                      struct err *e)
+static int add_prompt(struct reference_means *s, struct run *r, struct mean **todo, int32_t n_todo,
+                      int32_t prompt, struct err *e)
 {
     struct host_queue q = {.be = s->m->be, .take = take, .user = s};
-    int32_t n = run_length(s->run);
+    int32_t n = run_length(r);
     int rc = 0;
     for (int32_t r0 = 0; !rc && r0 < n; r0 += ROWS) {
         int32_t r1 = r0 + ROWS < n ? r0 + ROWS : n;
         for (int32_t i = 0; !rc && i < n_todo; i++) {
             struct kn_view v;
-            if (todo[i]->done == prompt && !(rc = run_view(s->run, todo[i]->site, r0, r1, &v, e)))
+            if (todo[i]->done == prompt && !(rc = run_view(r, todo[i]->site, r0, r1, &v, e)))
                 rc = host_queue_add(&q, &v, todo[i], n, r0, r1, e);
         }
         rc = host_queue_end(&q, rc, e);
@@ -263,29 +275,52 @@ static int add_prompt(struct reference_means *s, struct mean **todo, int32_t n_t
     return rc;
 }
 
+static struct run_input prompt_of(const struct reference_set *set, int32_t i)
+{
+    return run_ids(set->tokens + set->start[i], (int32_t)(set->start[i + 1] - set->start[i]));
+}
+
+/* How many prompts from the first one on are run together: one, or as many short ones as follow. */
+static int32_t together(const struct reference_set *set, int32_t first)
+{
+    int32_t n = 0;
+    while (n < TOGETHER && first + n < set->n && prompt_of(set, first + n).n <= RUN_SHARED_ROWS)
+        n++;
+    return n ? n : 1;
+}
+
+/* Prompts [first, first + n) up to a stage. */
+static int prompts_run(struct reference_means *s, const struct reference_set *set, int32_t first,
+                       int32_t n, int32_t stop, struct err *e)
+{
+    struct run_options none = {0};
+    struct run_cost costs[TOGETHER];
+    int rc = 0;
+    for (int32_t i = 0; !rc && i < n; i++) {
+        if (!s->run[i] && !(s->run[i] = run_create(s->m, NULL, &none, e)))
+            return ERR_SYSTEM;
+        run_stop(s->run[i], stop);
+        rc = run_target(s->run[i], prompt_of(set, first + i), NULL, NULL, e);
+    }
+    return rc ? rc : run_compute(s->run, n, costs, e);
+}
+
 static int sweep(struct reference_means *s, struct mean **todo, int32_t n_todo, struct err *e)
 {
     const struct reference_set *set = todo[0]->set;
-    const struct plan *plan = s->m->plan;
-    struct run_options none = {0};
     int32_t first = set->n, stop = 0;
     for (int32_t i = 0; i < n_todo; i++) {
-        int32_t stage = plan_stage_of(plan, todo[i]->site);
+        int32_t stage = plan_stage_of(s->m->plan, todo[i]->site);
         first = todo[i]->done < first ? todo[i]->done : first;
         stop = stage > stop ? stage : stop;
     }
-    if (!s->run && !(s->run = run_create(s->m, NULL, &none, e)))
-        return ERR_SYSTEM;
-    run_stop(s->run, stop);
     int rc = 0;
-    for (int32_t i = first; !rc && i < set->n; i++) {
-        rc = run_sync(
-            s->run,
-            run_ids(set->tokens + set->start[i], (int32_t)(set->start[i + 1] - set->start[i])),
-            NULL, NULL, NULL, e);
-        s->runs += !rc;
-        if (!rc)
-            rc = add_prompt(s, todo, n_todo, i, e);
+    for (int32_t i = first, n; !rc && i < set->n; i += n) {
+        n = together(set, i);
+        rc = prompts_run(s, set, i, n, stop, e);
+        s->runs += rc ? 0 : n;
+        for (int32_t k = 0; !rc && k < n; k++)
+            rc = add_prompt(s, s->run[k], todo, n_todo, i + k, e);
     }
     return rc;
 }
@@ -370,10 +405,8 @@ int reference_means_fill(struct reference_means *s, struct edit_program *prog, s
             rc = sweep(s, todo, n_todo, e);
     }
     free(todo);
-    if (!rc) {
-        run_free(s->run);
-        s->run = NULL;
-    }
+    if (!rc)
+        runs_free(s);
     for (int32_t i = 0; !rc && i < prog->n_instrs; i++)
         if (prog->instrs[i].value == EDIT_MEAN_REF)
             rc = instr_fill(prog, &prog->instrs[i], mean_find(s, &prog->instrs[i]), e);

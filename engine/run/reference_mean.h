@@ -4,7 +4,9 @@
  * The mean of an element is over all positions of all prompts (pos left out), over the prompts that
  * are long enough at one position (pos=N; negative: from each prompt's own end), or at every
  * position by itself (pos=same).  The first position counts like any other, a beginning-of-text
- * token included.  Sums are double, in the order of the prompts and their positions. Means are kept
+ * token included.  Prompts are runs of their own, not the wave of run/wave.h, whose variants share
+ * one base; short ones share products (run_compute).  Sums are double, in the order of the prompts
+ * and their positions. Means are kept
  * in memory and on disk (reference_cache.h).  The worker's thread only.  Tested in
  * tests/engine/test_reference.c. */
 #ifndef REFERENCE_MEAN_H
