@@ -130,6 +130,34 @@ static void test_first_patch_says_what_comes(void **state)
     shows("the other prompt has 17 tokens, this one 15 · paired by token");
 }
 
+/* A typed edit reads the positions that pair; those that pair in another way are read at once, and
+ * where nothing says which it is out of force until something does. */
+static void test_typed_edits_follow_the_pairs(void **state)
+{
+    (void)state;
+    double kl[3];
+    static const char *const how[] = {"token", "end", "index"};
+    app_set_other(d.app, LONGER);
+    app_command(d.app, "edit blocks.1.hook_resid_pre = from(other)");
+    for (int i = 0; i < 3; i++) {
+        char text[32];
+        snprintf(text, sizeof text, "align %s", how[i]);
+        app_command(d.app, text);
+        driver_settle(&d);
+        const struct want w = app_kl_want(d.app);
+        const double *v = snapshot_at(d.app->snap, FACE_EDITED, &w, 0);
+        kl[i] = v ? *v : -1;
+    }
+    assert_true(kl[0] > 0 && kl[1] > 0 && kl[0] != kl[1]);
+    assert_true(kl[2] == -1);
+    assert_true(!d.app->edits.in_force[0] && d.app->edits.on[0]);
+    shows("edit 1 is out of force: run other has 17 tokens, the prompt 15");
+    app_command(d.app, "align token");
+    driver_settle(&d);
+    const struct want w = app_kl_want(d.app);
+    assert_true(*(const double *)snapshot_at(d.app->snap, FACE_EDITED, &w, 0) == kl[0]);
+}
+
 /* ---- edits that do not fit ---- */
 
 static void test_failing_edit(void **state)
@@ -401,6 +429,7 @@ int main(void)
     const struct CMUnitTest tests[] = {WITH(test_patch_by_token, open_longer),
                                        WITH(test_patch_without_partner, open_longer),
                                        WITH(test_first_patch_says_what_comes, open_driver),
+                                       WITH(test_typed_edits_follow_the_pairs, open_driver),
                                        WITH(test_failing_edit, open_driver),
                                        WITH(test_paste_is_kept, open_driver),
                                        WITH(test_errors_keep_the_line, open_driver),

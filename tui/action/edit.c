@@ -40,8 +40,8 @@ bool app_edits_refused(struct app *a, const struct err *why)
     int number = 0, used = 0;
     if (sscanf(why->text, "edit %d%n", &number, &used) != 1 || number < 1 || number > a->edits.n)
         return false;
-    /* "edit 1: TEXT · why" */
-    const char *text = why->text[used] == ':' ? strstr(why->text, " · ") : NULL;
+    /* "edit 1: TEXT · why" or "edit 1 · why" */
+    const char *text = strstr(why->text + used, " · ");
     text = text ? text + strlen(" · ") : why->text;
     if (number <= a->trial[0] || number > a->trial[1]) {
         if (!a->edits.in_force[number - 1])

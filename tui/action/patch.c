@@ -155,7 +155,7 @@ unsigned act_ALIGN(struct app *a, const char *args)
     }
     a->align = (enum token_align)how;
     patch_realign(a);
-    if (a->comparing)
+    if (a->other_tokens) /* edits that read it read elsewhere, and so do views that compare */
         app_values_changed(a);
     struct bytes b = {0};
     patch_describe(a, &b);
