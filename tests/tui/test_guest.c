@@ -23,6 +23,7 @@
 static struct driver d;
 static char *folder, *tensors, *lines, *session, *image, *fresh;
 static int watch = -1;
+static char home[4096];
 
 /* ---- what is touched ---- */
 
@@ -73,6 +74,7 @@ static int begin(const char *model, const struct app_options *o)
     if (share_open(&d.app->share, "guests", NULL, 0, &e))
         fail_msg("%s", e.text);
     d.app->opt.state_folder = folder;
+    assert_true(getcwd(home, sizeof home) && chdir(folder) == 0); /* files without a folder too */
     watch = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     if (watch < 0 || inotify_add_watch(watch, folder, IN_ALL_EVENTS) < 0)
         fail_msg("inotify: %s", strerror(errno));
@@ -92,6 +94,7 @@ static int end(void **state)
     (void)state;
     host_guest(d.app, false);
     close(watch);
+    assert_int_equal(chdir(home), 0);
     driver_close(&d);
     folder_remove(folder);
     free(tensors), free(lines), free(session), free(image), free(fresh);
