@@ -104,10 +104,10 @@ static void test_across(void **state)
     driver_keys(&d, "2");
     command("edit blocks.3.hook_resid_post[-1] = 0");
     assert_true(pin(0)->was == was);
-    shows("base 0.984  edited ", true);
+    shows("base   0.984 edited ", true);
     shows("−0.98", true);
     driver_keys(&d, "u");
-    shows("is 0.984  0.000", true);
+    shows("is   0.984    0.000", true);
     command("prompt Tom went");
     shows("pos 14 is out of range", true); /* an index from the end follows the end */
     assert_true(pin(0)->there && !pin(1)->there);

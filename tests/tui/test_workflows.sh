@@ -27,8 +27,8 @@ flow "keys 4/
 type hook_z
 keys <Enter>" "▶ blocks.0.attn.hook_z" "self_attn.o_proj.input" "best matches first"
 flow "keys 2LLx" "1 * blocks.3.attn.hook_z[-1, 2] = 0" "→"
-flow "keys 3i" "lens of blocks.3.hook_resid_post[14]" 'pinned: blocks.3.hook_resid_post[-1] " Mary"' "was 0.984  is 0.984"
-flow "keys 3i2LLx" 'pin 1 blocks.3.hook_resid_post[-1] " Mary"' "base 0.984  edited "
+flow "keys 3i" "lens of blocks.3.hook_resid_post[14]" 'pinned: blocks.3.hook_resid_post[-1] " Mary"' "was   0.984 is   0.984"
+flow "keys 3i2LLx" 'pin 1 blocks.3.hook_resid_post[-1] " Mary"' "base   0.984 edited "
 flow "keys 3<S-F5><F5>" "lens of blocks.3.hook_resid_post[14]" "state 1"
 flow "keys 7s" "[7 heads]" "24 of 24 heads, by previous"
 flow "keys P<C-u>

@@ -14,7 +14,13 @@
 #include "run/run.h"
 #include "say.h"
 
-enum { ROWS_SHARE = 5, FIGURES = 54 };
+enum {
+    ROWS_SHARE = 5,
+    VALUE = 7, /* columns of a number */
+    KIND = 6,
+    FIGURES = 4 + VALUE + 1 + 3 + VALUE + 1 + VALUE + 2, /* "was 0.984 is 0.984 +0.000" */
+    FIGURES_TWO = FIGURES + 2 + 7 + VALUE + 1            /* "base", and "edited 0.310" more */
+};
 
 /* ---- where it is ---- */
 
@@ -308,43 +314,57 @@ static int draw_figure(struct canvas *c, struct rect r, int x, struct canvas_sty
 {
     x += canvas_putf(c, r, x, 0, canvas_plain(CANVAS_DIM), "%s ", what);
     if (there)
-        x += draw_number(c, r, x, 0, st, v, 9, 3, how | NUMBER_LEFT);
+        draw_number(c, r, x, 0, st, v, VALUE, 3, how);
     else
-        x += canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), "…");
-    return x + 2;
+        canvas_put(c, r, x + VALUE - 1, 0, canvas_plain(CANVAS_DIM), "…");
+    return x + VALUE + 1;
+}
+
+/* Its end where not all of it has room: index and token tell more than the hook's beginning. */
+static void draw_name(const struct app *a, struct canvas *c, struct rect r, int x, int width,
+                      const struct pin *p)
+{
+    struct bytes b = {0};
+    pins_text(a, p, &b);
+    const char *at = b.failed ? "" : b.data;
+    bool cut = text_width(at, strlen(at), TEXT_PLAIN) > width;
+    while (cut && *at && text_width(at, strlen(at), TEXT_PLAIN) > width - 1) {
+        int32_t cp;
+        at += text_decode(at, strlen(at), &cp);
+    }
+    x += cut ? canvas_put(c, r, x, 0, canvas_plain(0), "…") : 0;
+    canvas_put_text(c, r, x, 0, canvas_plain(0), at, strlen(at), TEXT_PLAIN);
+    bytes_free(&b);
 }
 
 static void draw_pin(const struct app *a, struct canvas *c, struct rect r, int number,
                      const struct pin *p)
 {
-    bool stale;
+    bool stale, wide = r.w >= SIDE_MIN_COLUMNS - 1;
     const struct snapshot *s = app_newest(a, &stale);
     struct canvas_style st = canvas_plain(stale ? CANVAS_DIM : 0);
     unsigned how = p->token >= 0 ? NUMBER_SMALL : 0;
     double base = 0, edited = 0;
-    struct bytes name = {0};
-    pins_text(a, p, &name);
-    int width = r.w - FIGURES - 12 > 20 ? r.w - FIGURES - 12 : 20;
+    bool two = s && s->edited, on = two && app_show(a, s) != SHOW_BASE;
+    int x = r.w - (two ? FIGURES_TWO : FIGURES) - (wide ? KIND : 0);
     canvas_putf(c, r, 0, 0, canvas_plain(CANVAS_BOLD), "pin %d", number);
-    if (!name.failed)
-        canvas_put_field(c, r, 6, 0, canvas_plain(0), name.data, name.len, TEXT_PLAIN, width, true);
-    bytes_free(&name);
-    int x = canvas_putf(c, r, width + 7, 0, canvas_plain(CANVAS_DIM), "%-6s", kind_of(p)) + width +
-            7;
+    draw_name(a, c, r, 6, x - 7, p);
+    if (wide) {
+        canvas_put(c, r, x, 0, canvas_plain(CANVAS_DIM), kind_of(p));
+        x += KIND;
+    }
     if (!p->there) {
         canvas_put_text(c, r, x, 0, canvas_plain(CANVAS_DIM), p->why, strlen(p->why), TEXT_PLAIN);
         return;
     }
     bool has_base = value_of(s, p, FACE_BASE, &base),
          has_edited = value_of(s, p, FACE_EDITED, &edited);
-    bool two = s && s->edited, on = two && app_show(a, s) != SHOW_BASE;
     x = draw_figure(c, r, x, canvas_plain(0), "was", p->known, p->was, how);
     x = draw_figure(c, r, x, st, two ? compare_face(a, FACE_BASE) : "is", has_base, base, how);
     if (two)
         x = draw_figure(c, r, x, st, compare_face(a, FACE_EDITED), has_edited, edited, how);
     if (p->known && (on ? has_edited : has_base))
-        draw_number(c, r, x, 0, st, (on ? edited : base) - p->was, 9, 3,
-                    how | NUMBER_SIGN | NUMBER_LEFT);
+        draw_number(c, r, x, 0, st, (on ? edited : base) - p->was, VALUE + 1, 3, how | NUMBER_SIGN);
 }
 
 void pins_draw(const struct app *a, struct canvas *c, struct rect r)
