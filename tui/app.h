@@ -169,8 +169,8 @@ struct app {
     enum show show;
     enum mask mask;
     enum map_face map_face;
-    bool no_color, pixels; /* of the frame that was drawn last */
-    bool wide;             /* grid: columns with room for words, though layers are hidden */
+    bool no_color, pixels, ascii; /* of the frame that was drawn last */
+    bool wide;                    /* grid: columns with room for words, though layers are hidden */
     bool side_off;
     bool linear, attn_log, scores, keybar_off, side_open;
     char filter[128];      /* of the hooks view */

@@ -112,6 +112,11 @@ int draw_number(struct canvas *c, struct rect r, int x, int y, struct canvas_sty
     return canvas_put(c, r, x, y, st, number_fit(n, v, width, decimals, flags));
 }
 
+const char *draw_delta(const struct app *a)
+{
+    return a->ascii ? "logit diff" : "Δ";
+}
+
 void draw_items(struct canvas *c, struct rect r, int x, int y, const char *const *items, int n)
 {
     for (int i = 0; i < n; i++) {

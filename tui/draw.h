@@ -33,6 +33,8 @@ struct canvas_style draw_value_style(const struct frame *f, enum colormap map, d
  * columns. */
 int draw_number(struct canvas *c, struct rect r, int x, int y, struct canvas_style st, double v,
                 int width, int decimals, unsigned flags);
+/* What the pair's logit difference is called; in ASCII "D" would say nothing. */
+const char *draw_delta(const struct app *a);
 /* Whole items one after the other, dim, as many as there is room for; NULL ones are left out. */
 void draw_items(struct canvas *c, struct rect r, int x, int y, const char *const *items, int n);
 /* Does an edit that is on reach index `at` of `axis` (-1: anything) of this site? */

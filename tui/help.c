@@ -129,7 +129,7 @@ static void draw_sentence(struct canvas *c, struct rect r, const char *s)
 {
     for (int y = 0; y < r.h && *s; y++) {
         size_t n = draw_wrap(s, r.w - 2);
-        canvas_put_text(c, r, 1, y, canvas_plain(CANVAS_DIM), s, n, TEXT_PLAIN);
+        canvas_put_text(c, r, 1, y, canvas_plain(CANVAS_DIM), s, n, TEXT_OWN);
         s += n + (s[n] == ' ');
     }
 }

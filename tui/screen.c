@@ -58,7 +58,7 @@ static void draw_beside(const struct app *a, struct frame *f, struct rect r, int
     const char *s = a->message;
     for (int y = 0; y < rows; y++) {
         size_t len = draw_wrap(s, r.w - 2);
-        canvas_put_text(f->canvas, above, 1, y, st, s, len, TEXT_PLAIN);
+        canvas_put_text(f->canvas, above, 1, y, st, s, len, TEXT_OWN);
         s += len + (s[len] == ' ');
     }
 }
@@ -178,7 +178,7 @@ static void draw_completion(const struct app *a, struct frame *f, int bottom)
             f->popup[f->n_popups++] = r;
         canvas_fill(f->canvas, r, canvas_plain(0), " ");
         canvas_put_text(f->canvas, r, 1, 0, canvas_plain(CANVAS_DIM), help.data, help.len,
-                        TEXT_PLAIN);
+                        TEXT_OWN);
     }
     bytes_free(&help);
 }
@@ -198,7 +198,7 @@ static void draw_notice(const struct app *a, struct frame *f)
         if (y + 1 == in.h && n > in.h)
             canvas_putf(f->canvas, in, 1, y, canvas_plain(CANVAS_DIM), "and %d more", n - y);
         else
-            canvas_put_text(f->canvas, in, 1, y, canvas_plain(0), s, len, TEXT_PLAIN);
+            canvas_put_text(f->canvas, in, 1, y, canvas_plain(0), s, len, TEXT_OWN);
         s += len + (s[len] == '\n');
     }
 }
@@ -211,6 +211,7 @@ static bool draw_all(struct app *a, struct frame *f)
         return false;
     bool side;
     a->pixels = frame_has_pixels(f);
+    a->ascii = f->caps.ascii;
     a->no_color = f->caps.depth == COLOR_DEPTH_NONE;
     struct rect body = app_body(a, &side), message = {0, a->h - 1, a->w, 1};
     a->body = body;

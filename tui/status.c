@@ -79,7 +79,6 @@ enum { NAME_MIN = 16 };
 struct parts {
     struct bytes text[PART_COUNT];
     bool out[PART_COUNT];
-    bool ascii; /* "D" would say nothing */
 };
 
 static const void *figure(const struct snapshot *s, enum face face, const struct want *w)
@@ -92,7 +91,7 @@ static void add_pair(const struct app *a, const struct snapshot *s, struct parts
     struct bytes *b = &p->text[PART_PAIR];
     if (a->pair[0] < 0 || a->pair[1] < 0)
         return;
-    bytes_add_string(b, p->ascii ? "logit diff(" : "Δ(");
+    bytes_addf(b, "%s(", draw_delta(a));
     draw_add_token(a, a->pair[0], b);
     bytes_add_string(b, " −");
     draw_add_token(a, a->pair[1], b);
@@ -202,7 +201,7 @@ static void draw_figures(const struct app *a, struct canvas *c)
     struct rect r = {0, 0, a->w, 1};
     bool stale;
     const struct snapshot *s = app_newest(a, &stale);
-    struct parts p = {.ascii = c->ascii};
+    struct parts p = {0};
     add_model(a, &p);
     add_figures(a, s, &p);
     fit(&p, a->w - 2); /* a mark behind them: its place is kept, nothing moves */

@@ -270,6 +270,29 @@ static void test_cells(void **state)
     }
 }
 
+/* Where the terminal has no UTF-8, every sign of ours has one of ASCII: none is spelt out. */
+static void test_ascii(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof looks / sizeof *looks; i++) {
+        open_look(looks[i].keys);
+        for (int depth = 0; depth < COLOR_DEPTH_COUNT; depth += COLOR_DEPTH_TRUE) {
+            app_resize(d.app, 120, 40);
+            d.frame.caps = (struct frame_caps){.depth = (enum color_depth)depth, .ascii = true};
+            assert_true(app_draw(d.app, &d.frame));
+            const struct canvas *c = d.frame.canvas;
+            for (int y = 0; y < c->h; y++)
+                for (int x = 0; x < c->w; x++) {
+                    const char *s = canvas_at(c, x, y)->text;
+                    bool spelt = *s == '<' && x + 1 < c->w && *canvas_at(c, x + 1, y)->text == 'U';
+                    if (spelt || (*s && (*s < ' ' || *s > '~')))
+                        fail_at(looks[i].name, x, y, (enum color_depth)depth, "no ASCII for this");
+                }
+        }
+        driver_close(&d);
+    }
+}
+
 /* The screen without its colours: text and attributes.  To free. */
 static char *colourless(struct rect r)
 {
@@ -330,6 +353,7 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_golden), cmocka_unit_test(test_cells),
+                                       cmocka_unit_test(test_ascii),
                                        cmocka_unit_test(test_state_without_colour)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -34,7 +34,7 @@ static void flow_text(struct flow *f, const char *s, struct canvas_style st)
             f->y++;
         }
         if (f->c && n && f->y < f->r.h)
-            canvas_put_text(f->c, f->r, f->x + gap, f->y, st, s + blanks, n, TEXT_PLAIN);
+            canvas_put_text(f->c, f->r, f->x + gap, f->y, st, s + blanks, n, TEXT_OWN);
         f->x += gap + width;
         s += blanks + n;
     }
@@ -192,10 +192,10 @@ static void draw_rule(const struct app *a, const struct lesson_view *v, struct c
     canvas_fill(c, (struct rect){r.x, r.y, r.w, 1}, canvas_plain(CANVAS_DIM), "─");
     int width = keys.failed ? 0 : text_width(keys.data, keys.len, TEXT_PLAIN) + 1;
     if (!head.failed)
-        canvas_put_text(c, r, 0, 0, canvas_plain(CANVAS_BOLD), head.data, head.len, TEXT_PLAIN);
+        canvas_put_text(c, r, 0, 0, canvas_plain(CANVAS_BOLD), head.data, head.len, TEXT_OWN);
     if (!keys.failed && width < r.w / 2 + 12) {
         canvas_put(c, r, r.w - width - 1, 0, canvas_plain(0), " ");
-        canvas_put_text(c, r, r.w - width, 0, canvas_plain(0), keys.data, keys.len, TEXT_PLAIN);
+        canvas_put_text(c, r, r.w - width, 0, canvas_plain(0), keys.data, keys.len, TEXT_OWN);
     }
     bytes_free(&keys);
     bytes_free(&head);

@@ -187,7 +187,7 @@ static void draw_slope(const struct app *a, struct canvas *c, struct rect r, int
         return;
     const float *base = snapshot_at(s, FACE_BASE, &w, 0),
                 *edited = snapshot_at(s, FACE_EDITED, &w, 0);
-    x += canvas_put(c, r, x, 3, st, "∂Δ/∂score ");
+    x += canvas_put(c, r, x, 3, st, a->ascii ? "slope of diff " : "∂Δ/∂score ");
     if (!base || (show != SHOW_BASE && !edited)) {
         canvas_put(c, r, x, 3, st, "…");
         return;

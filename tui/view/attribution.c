@@ -264,7 +264,7 @@ static void add_metric(const struct app *a, struct bytes *out)
 {
     struct direct d;
     char value[NUMBER_BYTES];
-    bytes_add_string(out, a->pair[1] >= 0 ? "Δ(" : "logit(");
+    bytes_addf(out, "%s(", a->pair[1] >= 0 ? draw_delta(a) : "logit");
     draw_add_token(a, a->pair[0], out);
     if (a->pair[1] >= 0) {
         bytes_add_string(out, " − ");

@@ -64,7 +64,8 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
     rect_cut_left(&figures, both ? body.w - FIGURES : body.w);
     canvas_put(c, body, 3, 0, canvas_plain(CANVAS_DIM), "no  on  edit");
     canvas_put(c, figures, 1, 0, canvas_plain(CANVAS_DIM),
-               "  Δ by it  Δ without     KL by it KL without");
+               a->ascii ? "diff by it diff w\'out   KL by it KL without"
+                        : "  Δ by it  Δ without     KL by it KL without");
     struct rect list = body;
     list.w -= both ? FIGURES : 0;
     if (!a->edits.n)
@@ -86,8 +87,8 @@ static void edits_draw(struct app *a, struct frame *f, struct rect body)
                             a->edits.at, a->edits.n_past - 1 - a->edits.at);
     const struct effect *e = both || !a->edits.n ? NULL : effects_at(a, a->cur.edit);
     if (e) {
-        x += canvas_putf(c, body, x + 3, body.h - 1, canvas_plain(0), "without %d: Δ ",
-                         (int)a->cur.edit + 1) +
+        x += canvas_putf(c, body, x + 3, body.h - 1, canvas_plain(0), "without %d: %s ",
+                         (int)a->cur.edit + 1, draw_delta(a)) +
              3;
         x += draw_number(c, body, x, body.h - 1, canvas_plain(0), e->delta, 8, 2,
                          NUMBER_SIGN | NUMBER_LEFT);

@@ -198,10 +198,11 @@ static void draw_table(const struct app *a, struct frame *f, struct rect body)
     } else {
         int x = heat_legend(f->canvas, legend, 1, 0, "mean weight", scale_make(SCALE_LINEAR, 0, 1),
                             COLORMAP_SEQUENTIAL);
-        const char *const items[] = {"entropy in nats", "attributed z · ∂Δ/∂z",
-                                     a->copying ? "copying −1 to 1" : ":sort copying",
-                                     heads_swept(a) ? "ablated: change of the sweep's metric"
-                                                    : "S ablates"};
+        const char *const items[] = {
+            "entropy in nats",
+            a->ascii ? "attributed z x slope of the diff" : "attributed z · ∂Δ/∂z",
+            a->copying ? "copying −1 to 1" : ":sort copying",
+            heads_swept(a) ? "ablated: change of the sweep's metric" : "S ablates"};
         draw_items(f->canvas, legend, x + 3, 0, items, sizeof items / sizeof *items);
     }
     free(order);

@@ -133,7 +133,8 @@ static void pairs_draw(struct app *a, struct frame *f, struct rect body)
     canvas_put(c, body, 1, 1, canvas_plain(CANVAS_DIM), "     token        says            p");
     canvas_put(c, body, SIDE + 6, 1, canvas_plain(CANVAS_DIM), "   token       says            p");
     if (body.w >= FIGURES)
-        canvas_put(c, body, 2 * SIDE + 8, 1, canvas_plain(CANVAS_DIM), "  Δ log p     Δ norm");
+        canvas_put(c, body, 2 * SIDE + 8, 1, canvas_plain(CANVAS_DIM),
+                   a->ascii ? "log p diff norm diff" : "  Δ log p     Δ norm");
     struct rect rows = {body.x, body.y + 2, body.w, a->page};
     for (int y = 0; y < rows.h && a->row_top + y < a->n; y++)
         draw_row(a, c, rows, y, a->row_top + y, answered ? &at : NULL);
