@@ -293,11 +293,16 @@ void detail_head(const struct app *a, struct canvas *c, struct rect r, const cha
 {
     int x = canvas_put(c, r, 0, 0, canvas_plain(CANVAS_BOLD), name) + 2;
     x = x < 26 ? 26 : x;
-    x += canvas_putf(c, r, x, 0, canvas_plain(0), "%d \"", (int)a->cur.row);
+    x += canvas_putf(c, r, x, 0, canvas_plain(0), "%d ", (int)a->cur.row);
+    struct bytes b = {0};
     size_t len;
     const char *text = model_input_text(a->m, a->tokens[a->cur.row], &len);
-    x += canvas_put_text(c, r, x, 0, canvas_plain(0), text, len, TEXT_TOKEN);
-    canvas_put(c, r, x, 0, canvas_plain(0), "\"");
+    bytes_add_string(&b, "\"");
+    text_add(&b, text, len, TEXT_TOKEN);
+    bytes_add_string(&b, "\"");
+    if (!b.failed)
+        canvas_put_field(c, r, x, 0, canvas_plain(0), b.data, b.len, TEXT_PLAIN, r.w - x, false);
+    bytes_free(&b);
 }
 
 struct rect detail_cut_edits(const struct app *a, struct rect *r)
