@@ -30,6 +30,8 @@ const char *heat_glyph(double position, enum heat_glyphs glyphs)
     static const char *const ramp[] = {" ", ".", ":", "-", "=", "+", "*", "#", "%", "@"};
     if (isnan(position))
         return "!";
+    if (glyphs == HEAT_SHADES && position >= 0.05 && position < 0.2)
+        return "\u00b7"; /* most weights of a row are so small, and there all the same */
     int count = glyphs == HEAT_SHADES ? 5 : 10;
     int level = (int)(position * count);
     level = level < 0 ? 0 : level < count ? level : count - 1;
@@ -161,7 +163,6 @@ void heat_pool(const struct heat *m, int out_rows, int out_cols, float *out)
 int heat_legend(struct canvas *c, struct rect r, int x, int y, const char *name, struct scale s,
                 enum colormap map)
 {
-    static const char *const shade[] = {"\u2591", "\u2592", "\u2593", "\u2588"};
     enum { BAR = 8 };
     char lo[NUMBER_BYTES], hi[NUMBER_BYTES];
     int at = x;
@@ -172,7 +173,7 @@ int heat_legend(struct canvas *c, struct rect r, int x, int y, const char *name,
         double size = s.kind == SCALE_SYMMETRIC ? fabs(2 * position - 1) : position;
         uint32_t rgb = colormap_at(map, position);
         at += canvas_put(c, r, at, y, canvas_style(rgb, rgb, 0),
-                         shade[size < 1 ? (int)(size * 4) : 3]);
+                         heat_glyph(size, c->ascii ? HEAT_RAMP : HEAT_SHADES));
     }
     at += canvas_putf(c, r, at, y, canvas_plain(0), " %s", number_short(hi, (double)s.hi));
     if (s.kind != SCALE_LINEAR)

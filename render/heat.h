@@ -27,7 +27,7 @@ struct heat {
 void heat_half_blocks(const struct heat *m, struct canvas *c, struct rect r);
 
 enum heat_glyphs {
-    HEAT_SHADES /* " ░▒▓█" */,
+    HEAT_SHADES /* " ·░▒▓█": the dot from a twentieth on, the others by fifths */,
     HEAT_DIGITS /* 0..9 */,
     HEAT_RAMP /* " .:-=+*#%@" */
 };

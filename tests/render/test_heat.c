@@ -46,6 +46,10 @@ static void glyphs(void **state)
     struct canvas *c = canvas_new(5, 3);
     heat_glyphs(&square, c, canvas_rect(c), HEAT_SHADES);
     assert_dumps(c, " \u2591\u2592\n\u2593\u2588!\n\u2588\u2592\n", ".....\n.....\n.....\n");
+    assert_string_equal(heat_glyph(0.049, HEAT_SHADES), " ");
+    assert_string_equal(heat_glyph(0.05, HEAT_SHADES), "\u00b7");
+    assert_string_equal(heat_glyph(0.199, HEAT_SHADES), "\u00b7");
+    assert_string_equal(heat_glyph(0.2, HEAT_SHADES), "\u2591");
     heat_glyphs(&square, c, canvas_rect(c), HEAT_DIGITS);
     assert_dumps(c, "025\n79!\n950\n", NULL);
     canvas_clear(c);
@@ -176,10 +180,10 @@ static void legends(void **state)
     c->ascii = true;
     heat_legend(c, all, 0, 3, "d", signed_row.scale, signed_row.map);
     assert_dumps(c,
-                 " p(top-1)  0 \u2591\u2591\u2592\u2592\u2593\u2593\u2588\u2588 1\n"
-                 "   norm  0.5 \u2591\u2591\u2592\u2592\u2593\u2593\u2588\u2588 41.2  log\n"
-                 " d  \u22122 \u2588\u2593\u2592\u2591\u2591\u2592\u2593\u2588 2  symmetric\n"
-                 " d  -2 #%+..+%# 2  symmetric\n",
+                 " p(top-1)  0  \u00b7\u2591\u2592\u2592\u2593\u2588\u2588 1\n"
+                 "   norm  0.5  \u00b7\u2591\u2592\u2592\u2593\u2588\u2588 41.2  log\n"
+                 " d  \u22122 \u2588\u2593\u2592\u00b7\u00b7\u2592\u2593\u2588 2  symmetric\n"
+                 " d  -2 @#=..=#@ 2  symmetric\n",
                  NULL);
     const struct canvas_cell *first = canvas_at(c, 13, 0), *last = canvas_at(c, 20, 0);
     assert_int_equal(first->style.bg, colormap_entry(COLORMAP_SEQUENTIAL, 0));

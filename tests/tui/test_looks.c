@@ -204,9 +204,12 @@ static void fail_at(const char *name, int x, int y, enum color_depth depth, cons
     fail_msg("%s in %s, column %d of line %d: %s", name, depth_names[depth], x, y, why);
 }
 
-/* Blocks and bars are pictures, not text. */
-static bool is_picture(const char *text)
+/* Blocks are pictures, not text, and so are the steps of a legend, of one colour with their text.
+ */
+static bool is_picture(const char *text, struct canvas_style st)
 {
+    if (st.fg == st.bg && st.fg != COLOR_DEFAULT)
+        return true;
     static const char *const glyphs[] = {" ", "▀", "░", "▒", "▓", "█"};
     for (size_t i = 0; i < sizeof glyphs / sizeof *glyphs; i++)
         if (strcmp(text, glyphs[i]) == 0)
@@ -221,7 +224,8 @@ static int run_of(const struct canvas *c, int x, int y, bool *says)
     int n = 0;
     *says = false;
     for (; x + n < c->w && canvas_at(c, x + n, y)->style.bg == bg; n++)
-        *says = *says || *canvas_at(c, x + n, y)->text != ' ';
+        *says = *says || *canvas_at(c, x + n, y)->text != ' ' ||
+                canvas_at(c, x + n, y)->style.fg == bg; /* the first step of a legend */
     return n;
 }
 
@@ -233,7 +237,7 @@ static void check_cell(const char *name, int x, int y, enum color_depth depth)
     const struct canvas_cell *cell = canvas_at(d.frame.canvas, x, y);
     struct canvas_style st = canvas_style_shown(cell->style, depth);
     bool own = st.fg == COLOR_DEFAULT, over = st.bg != COLOR_DEFAULT;
-    if (is_picture(cell->text) || depth == COLOR_DEPTH_NONE)
+    if (is_picture(cell->text, cell->style) || depth == COLOR_DEPTH_NONE)
         return;
     if (own == over)
         fail_at(name, x, y, depth, "a colour against one that nobody knows");
