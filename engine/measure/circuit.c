@@ -320,3 +320,22 @@ int circuit_read(const struct model *m, enum circuit_side side, const float *x, 
     free(values);
     return rc;
 }
+
+int circuit_says(const struct model *m, float *x, int64_t n, int32_t k, struct lens_top *top,
+                 struct lens_top *bottom, struct err *e)
+{
+    int64_t d = m->cfg.d_model;
+    bool *none = calloc((size_t)n, sizeof *none);
+    int rc = none ? 0 : memory_out(e);
+    for (int64_t i = 0; !rc && i < n * d; i++)
+        none[i / d] |= !isfinite(x[i]);
+    for (int64_t i = 0; !rc && i < n * d; i++)
+        x[i] = none[i / d] ? 0 : x[i];
+    if (!rc)
+        rc = circuit_read(m, CIRCUIT_UNEMBED, x, n, k, top, bottom, e);
+    for (int64_t i = 0; !rc && i < n * k; i++)
+        if (none[i / k])
+            top[i] = bottom[i] = (struct lens_top){(int32_t)(i % k), NAN};
+    free(none);
+    return rc;
+}

@@ -37,5 +37,9 @@ int circuit_composition(const struct model *m, enum composition kind, float *out
 enum circuit_side { CIRCUIT_UNEMBED, CIRCUIT_EMBED };
 int circuit_read(const struct model *m, enum circuit_side side, const float *x, int64_t n,
                  int32_t k, struct lens_top *top, struct lens_top *bottom, struct err *e);
+/* What directions say, beside other figures that one of them must not spoil: one that is not finite
+ * is zeroed in x, and has the first k tokens, with logit NaN. */
+int circuit_says(const struct model *m, float *x, int64_t n, int32_t k, struct lens_top *top,
+                 struct lens_top *bottom, struct err *e);
 
 #endif

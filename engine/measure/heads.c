@@ -74,7 +74,7 @@ int heads_says(struct run *r, int32_t layer, int32_t head, int32_t row, int32_t 
                             e);
     if (!rc) {
         write_out(w, head, d_head, z, z + d_head, z + d_head + all);
-        rc = circuit_read(m, CIRCUIT_UNEMBED, z + d_head + all, 1, k, out, least, e);
+        rc = circuit_says(m, z + d_head + all, 1, k, out, least, e);
     }
     free(z), free(least);
     return rc;

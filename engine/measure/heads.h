@@ -18,7 +18,7 @@ void heads_small_row(const float *row, int32_t n, int32_t dest, int32_t side, fl
 /* The part that a position belongs to. */
 int32_t heads_small_part(int32_t i, int32_t n, int32_t side);
 /* What a head adds to the stream at a position, z W_O, as tokens: out[k] by falling value of W_U^T
- * x, without norm and bias (circuit_read).  k 1..LENS_TOP_MAX. */
+ * x, without norm and bias (circuit_says).  k 1..LENS_TOP_MAX. */
 int heads_says(struct run *r, int32_t layer, int32_t head, int32_t row, int32_t k,
                struct lens_top *out, struct err *e);
 

@@ -81,7 +81,7 @@ static int add_tokens(struct run *r, int32_t layer, struct lens_neuron *list, in
     struct lens_top *top = malloc(2 * n * sizeof *top);
     int rc = x && top ? directions(r, layer, list, k, x, e) : err_memory(e, "neurons");
     if (!rc)
-        rc = circuit_read(m, CIRCUIT_UNEMBED, x, k, NEURON_TOKENS, top, top + n, e);
+        rc = circuit_says(m, x, k, NEURON_TOKENS, top, top + n, e);
     for (int32_t i = 0; i < k && !rc; i++)
         for (int t = 0; t < NEURON_TOKENS; t++) {
             list[i].says[t] = top[i * NEURON_TOKENS + t];

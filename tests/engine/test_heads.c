@@ -150,10 +150,32 @@ static void copying_is_of_every_head(void **state)
     fixture_close(&f);
 }
 
+/* A direction that is no number has tokens whose values are none: nothing else is refused for it.
+ */
+static void what_is_no_number_says_so(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    const struct config *c = &f.m->cfg;
+    float *x = calloc((size_t)(2 * c->d_model), sizeof *x);
+    struct lens_top top[2][3], bottom[2][3];
+    x[0] = NAN;
+    x[c->d_model] = 1;
+    assert_int_equal(circuit_says(f.m, x, 2, 3, top[0], bottom[0], NULL), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_true(top[0][i].id == i && isnan(top[0][i].logit));
+        assert_true(bottom[0][i].id == i && isnan(bottom[0][i].logit));
+        assert_true(isfinite(top[1][i].logit) && isfinite(bottom[1][i].logit));
+    }
+    free(x);
+    fixture_close(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_patterns_keep_the_largest), cmocka_unit_test(heads_say_their_result),
-        cmocka_unit_test(neurons_are_the_most_active), cmocka_unit_test(copying_is_of_every_head)};
+        cmocka_unit_test(neurons_are_the_most_active), cmocka_unit_test(what_is_no_number_says_so),
+        cmocka_unit_test(copying_is_of_every_head)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
