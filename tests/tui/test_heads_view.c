@@ -214,6 +214,23 @@ static void test_swept(void **state)
     assert_null(heads_swept(d.app)); /* it was of other edits */
 }
 
+/* Heads beyond the edges of the wall are announced there. */
+static void test_narrow_wall(void **state)
+{
+    (void)state;
+    struct driver narrow;
+    driver_open(&narrow, "tests/fixtures/models/llama", tokens, N_TOKENS, 30, 20);
+    driver_keys(&narrow, "7w");
+    for (int last = 0; last < 2; last++) {
+        char *screen = driver_screen(&narrow);
+        assert_int_equal(strstr(screen, "›") != NULL, !last);
+        assert_int_equal(strstr(screen, "‹") != NULL, last);
+        free(screen);
+        driver_keys(&narrow, "<End>");
+    }
+    driver_close(&narrow);
+}
+
 /* A head that an edit does not reach is blank in the difference, as a picture and in the panel. */
 static void test_no_difference(void **state)
 {
@@ -235,8 +252,13 @@ int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {
-        WITH(test_order),   WITH(test_filter), WITH(test_verbs),        WITH(test_wall),
-        WITH(test_neurons), WITH(test_swept),  WITH(test_no_difference)};
+    const struct CMUnitTest tests[] = {WITH(test_order),
+                                       WITH(test_filter),
+                                       WITH(test_verbs),
+                                       WITH(test_wall),
+                                       WITH(test_neurons),
+                                       WITH(test_swept),
+                                       cmocka_unit_test(test_narrow_wall),
+                                       WITH(test_no_difference)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

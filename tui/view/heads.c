@@ -261,6 +261,10 @@ static void draw_wall(const struct app *a, struct frame *f, struct rect body)
         canvas_putf(f->canvas, header, WALL_LABEL + j * w, 0,
                     canvas_plain(a->head_left + j == a->cur.head ? CANVAS_BOLD : CANVAS_DIM), "H%d",
                     (int)(a->head_left + j));
+    if (a->head_left + across < heads)
+        canvas_put(f->canvas, header, header.w - 1, 0, canvas_plain(0), "›");
+    if (a->head_left)
+        canvas_put(f->canvas, header, WALL_LABEL - 2, 0, canvas_plain(0), "‹");
     for (int32_t i = 0; i < a->page && a->heads_top + i < a->m->cfg.n_layers; i++) {
         int32_t layer = a->heads_top + i;
         int y = i * (h + 1);
