@@ -182,11 +182,36 @@ static void test_quantities(void **state)
     }
 }
 
+/* A click on a layer of the lens view goes to it, beside the panel and above it. */
+static void test_lens_click(void **state)
+{
+    (void)state;
+    static const int sizes[][2] = {{120, 36}, {80, 24}};
+    driver_keys(&d, "3");
+    for (int s = 0; s < 2; s++) {
+        app_resize(d.app, sizes[s][0], sizes[s][1]);
+        driver_settle(&d);
+        for (int32_t layer = 0; layer <= d.m->cfg.n_layers; layer++) {
+            struct input click = {
+                .kind = INPUT_MOUSE, .act = MOUSE_PRESS, .x = 12, .y = d.app->body.y + 1 + layer};
+            app_input(d.app, &click);
+            assert_int_equal(d.app->cur.column, layer);
+        }
+        struct input beside = {.kind = INPUT_MOUSE,
+                               .act = MOUSE_PRESS,
+                               .x = s ? 12 : 100,
+                               .y = s ? 20 : d.app->body.y + 1};
+        app_input(d.app, &beside);
+        assert_int_equal(d.app->cur.column, d.m->cfg.n_layers); /* the panel is none */
+    }
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
-    const struct CMUnitTest tests[] = {WITH(test_all_layers), WITH(test_shades), WITH(test_cursor),
-                                       WITH(test_panel), WITH(test_quantities)};
+    const struct CMUnitTest tests[] = {WITH(test_all_layers), WITH(test_shades),
+                                       WITH(test_cursor),     WITH(test_panel),
+                                       WITH(test_quantities), WITH(test_lens_click)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

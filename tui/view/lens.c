@@ -5,6 +5,8 @@
 #include "detail.h"
 #include "run/run.h"
 
+enum { LAYERS_WIDTH = 66 };
+
 static void lens_layout(struct app *a, struct rect body)
 {
     a->page = a->n < 10 ? a->n : 10;
@@ -70,26 +72,33 @@ static void draw_layers(struct app *a, struct frame *f, struct rect r)
     }
 }
 
+/* Where the layers stand: beside the panel, or above it. */
+static struct rect layers_rect(const struct app *a, struct rect body)
+{
+    if (body.w >= SIDE_MIN_COLUMNS)
+        return rect_cut_left(&body, LAYERS_WIDTH);
+    int rows = a->m->cfg.n_layers + 2;
+    return rect_cut_top(&body, rows < body.h / 2 ? rows : body.h / 2);
+}
+
 static void lens_draw(struct app *a, struct frame *f, struct rect body)
 {
-    struct rect right = body;
+    struct rect right = body, layers = layers_rect(a, body);
     if (a->m->cfg.headless) {
         canvas_putf(f->canvas, body, 1, 0, canvas_plain(0), "no lens · %s",
                     config_lack(&a->m->cfg, PROPERTY_HEAD));
         return;
     }
+    draw_layers(a, f, layers);
     if (body.w >= SIDE_MIN_COLUMNS) {
-        struct rect left = rect_cut_left(&right, 66);
-        draw_layers(a, f, left);
+        rect_cut_left(&right, layers.w);
         canvas_fill(f->canvas, (struct rect){right.x, right.y, 1, right.h},
                     canvas_plain(CANVAS_DIM), "│");
         rect_cut_left(&right, 2);
         detail_draw(a, f, right);
         return;
     }
-    int32_t rows = a->m->cfg.n_layers + 2;
-    draw_layers(a, f, rect_cut_top(&right, rows < body.h / 2 ? rows : body.h / 2));
-    rect_cut_top(&right, 1);
+    rect_cut_top(&right, layers.h + 1);
     detail_draw(a, f, right);
 }
 
@@ -133,10 +142,10 @@ static void lens_say(const struct app *a, struct bytes *b)
 
 static bool lens_click(struct app *a, int x, int y)
 {
-    (void)x;
+    struct rect r = layers_rect(a, a->body);
     int32_t n = a->m->cfg.n_layers + 1,
-            col = y - a->body.y - 1 + draw_scroll(0, a->cur.column, n, a->body.h - 1);
-    if (y <= a->body.y || col >= n || a->w < SIDE_MIN_COLUMNS)
+            col = y - r.y - 1 + draw_scroll(0, a->cur.column, n, r.h - 1);
+    if (!rect_has(r, x, y) || y == r.y || col >= n || a->m->cfg.headless)
         return false;
     a->cur.column = col;
     return true;
