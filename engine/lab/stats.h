@@ -93,12 +93,17 @@ int stats_merge(struct stats *to, const struct stats *from, struct err *e);
 /* The bin of a value, and the bounds between bins: edge[STATS_BINS + 1], infinite at the ends. */
 int stats_bin(float x);
 void stats_edges(double edge[STATS_BINS + 1]);
-/* The share of values at or below x, by the histogram, evenly within a bin; NaN where there are
- * none. */
+/* The share of values at or below x, by the histogram, evenly within a bin; NaN where there
+ * are none. */
 double stats_quantile(const struct stats_site *s, int64_t element, float x);
 
 /* To a .safetensors file, which appears whole or not at all. */
 int stats_write(const struct stats *s, const char *path, const char *model, struct err *e);
+/* A hook's statistics where they lie in an open file: to be read, not freed, good while it is open.
+ * Shapes and types are checked, numbers are what they are. */
+struct checkpoint;
+int stats_look(struct stats_site *out, const struct checkpoint *st, const char *file,
+               const char *hook, struct err *e);
 /* From such a file; freed with stats_free, also on failure.  Shapes and types are checked. */
 int stats_read(struct stats *s, const char *path, struct err *e);
 /* The same from bytes; `name` is for messages. */

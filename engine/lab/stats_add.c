@@ -52,7 +52,8 @@ double stats_quantile(const struct stats_site *s, int64_t element, float x)
         below += (double)h[b];
     lo = lo > edge[bin] ? lo : edge[bin], hi = hi < edge[bin + 1] ? hi : edge[bin + 1];
     double share = hi > lo ? ((double)x - lo) / (hi - lo) : 1;
-    return (below + (double)h[bin] * share) / n;
+    double q = (below + (double)h[bin] * share) / n;
+    return q >= 0 && q <= 1 ? q : NAN; /* a file's numbers may be anything */
 }
 
 /* ---- contexts ---- */

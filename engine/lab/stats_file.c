@@ -73,6 +73,17 @@ static void *extra_data(const struct stats_site *s, enum extra k)
     return at[k];
 }
 
+static void extra_set(struct stats_site *s, enum extra k, void *p)
+{
+    switch (k) {
+    case EXTRA_HISTOGRAM: s->histogram = p; break;
+    case EXTRA_VALUE: s->top_value = p; break;
+    case EXTRA_TEXT: s->top_text = p; break;
+    case EXTRA_POS: s->top_pos = p; break;
+    default: s->top_tokens = p; break;
+    }
+}
+
 /* ---- writing ---- */
 
 struct deriving {
@@ -173,24 +184,24 @@ int stats_write(const struct stats *s, const char *path, const char *model, stru
 
 /* ---- reading ---- */
 
-static int tensor_get(const struct checkpoint *st, const char *file, const struct stats_site *s,
-                      const char *what, enum st_dtype type, int rank, const int64_t *shape,
-                      void *to, struct err *e)
+/* A tensor of a hook in the file, which is as it should be; NULL and one line otherwise. */
+static const struct st_tensor *tensor_get(const struct checkpoint *st, const char *file,
+                                          const char *hook, const char *what, enum st_dtype type,
+                                          int rank, const int64_t *shape, struct err *e)
 {
     char name[NAME_BYTES], want[96], found[96];
-    snprintf(name, sizeof name, "%s.%s", s->name, what);
+    snprintf(name, sizeof name, "%s.%s", hook, what);
     const struct st_tensor *t = checkpoint_find(st, name);
     bool same = t && t->dtype == type && t->rank == rank;
     for (int i = 0; same && i < rank; i++)
         same = t->shape[i] == shape[i];
-    if (!same)
-        return err_set(e, ERR_BAD_INPUT, "%s · %s · expected %s %s, found %s %s", file, name,
-                       st_dtype_name(type), st_shape_text(want, sizeof want, shape, rank),
-                       t ? st_dtype_name(t->dtype) : "none",
-                       t ? st_shape_text(found, sizeof found, t->shape, t->rank) : "");
-    if (t->nbytes)
-        memcpy(to, t->data, t->nbytes);
-    return 0;
+    if (same)
+        return t;
+    err_set(e, ERR_BAD_INPUT, "%s · %s · expected %s %s, found %s %s", file, name,
+            st_dtype_name(type), st_shape_text(want, sizeof want, shape, rank),
+            t ? st_dtype_name(t->dtype) : "none",
+            t ? st_shape_text(found, sizeof found, t->shape, t->rank) : "");
+    return NULL;
 }
 
 /* Numbers that later work counts with. */
@@ -213,31 +224,73 @@ static int site_check(const struct stats_site *s, const char *file, int64_t toke
                           file, s->name);
 }
 
-static int site_read(struct stats *out, const struct checkpoint *st, const char *file,
-                     const struct st_tensor *count, size_t len, struct err *e)
+static void *unconst(const void *p)
 {
+    return (void *)(uintptr_t)p;
+}
+
+int stats_look(struct stats_site *out, const struct checkpoint *st, const char *file,
+               const char *hook, struct err *e)
+{
+    struct stats_site s = {.n = 1};
     char name[NAME_BYTES];
     int64_t shape[CHECKPOINT_RANK_MAX];
-    snprintf(name, sizeof name, "%.*s.top_value", (int)len, count->name);
-    const struct st_tensor *top = checkpoint_find(st, name);
-    if (count->rank < 1 || count->rank > SITE_RANK_MAX - 1 || !top || top->rank != 2 ||
-        top->shape[0] != count->shape[0])
+    snprintf(name, sizeof name, "%s.count", hook);
+    const struct st_tensor *count = checkpoint_find(st, name);
+    snprintf(name, sizeof name, "%s.top_value", hook);
+    const struct st_tensor *top = checkpoint_find(st, name), *t;
+    if (!count || count->rank < 1 || count->rank > SITE_RANK_MAX - 1 || !top || top->rank != 2 ||
+        top->shape[0] != count->shape[0] || strlen(hook) >= sizeof s.name)
         return err_set(e, ERR_BAD_INPUT,
-                       "%s · %.60s · is no file of statistics · `borescope stats` makes one", file,
-                       count->name);
-    name[len] = '\0';
-    int rc = stats_add_site(out, (struct site_ref){0}, name, count->rank, count->shape,
-                            top->shape[0], top->shape[1], e);
-    struct stats_site *s = rc ? NULL : &out->site[out->n - 1];
-    for (int k = 0; k < STAT_COUNT && !rc; k++)
-        rc = tensor_get(st, file, s, stats_table[k].name, stats_table[k].type, s->rank, s->shape,
-                        s->of[k], e);
-    for (int k = 0; k < EXTRA_COUNT && !rc; k++) {
-        int rank = extra_shape(s, (enum extra)k, shape);
-        rc = tensor_get(st, file, s, extras[k].name, extras[k].type, rank, shape,
-                        extra_data(s, (enum extra)k), e);
+                       "%s · has no statistics of %.100s · `borescope stats` "
+                       "makes them",
+                       file, hook);
+    snprintf(s.name, sizeof s.name, "%s", hook);
+    s.rank = count->rank, s.units = top->shape[0], s.top = top->shape[1];
+    for (int i = 0; i < s.rank; i++)
+        s.shape[i] = count->shape[i], s.n *= s.shape[i];
+    for (int k = 0; k < STAT_COUNT; k++) {
+        if (!(t = tensor_get(st, file, hook, stats_table[k].name, stats_table[k].type, s.rank,
+                             s.shape, e)))
+            return ERR_BAD_INPUT;
+        s.of[k] = unconst(t->data);
     }
-    return rc ? rc : site_check(s, file, out->tokens, e);
+    for (int k = 0; k < EXTRA_COUNT; k++) {
+        int rank = extra_shape(&s, (enum extra)k, shape);
+        if (!(t = tensor_get(st, file, hook, extras[k].name, extras[k].type, rank, shape, e)))
+            return ERR_BAD_INPUT;
+        extra_set(&s, (enum extra)k, unconst(t->data));
+    }
+    *out = s;
+    return 0;
+}
+
+/* The hook that "HOOK.count" is of, copied. */
+static int site_read(struct stats *out, const struct checkpoint *st, const char *file,
+                     const char *count, size_t len, struct err *e)
+{
+    char hook[LIMIT_NAME];
+    struct stats_site from;
+    int64_t shape[CHECKPOINT_RANK_MAX];
+    snprintf(hook, sizeof hook, "%.*s", (int)len, count);
+    int rc = stats_look(&from, st, file, hook, e);
+    if (!rc)
+        rc = stats_add_site(out, (struct site_ref){0}, hook, from.rank, from.shape, from.units,
+                            from.top, e);
+    if (rc)
+        return rc;
+    struct stats_site *s = &out->site[out->n - 1];
+    for (int k = 0; k < STAT_COUNT && s->n; k++)
+        memcpy(s->of[k], from.of[k], (size_t)s->n * st_dtype_size(stats_table[k].type));
+    for (int k = 0; k < EXTRA_COUNT; k++) {
+        int64_t n = 1;
+        for (int i = extra_shape(s, (enum extra)k, shape); i-- > 0;)
+            n *= shape[i];
+        if (n)
+            memcpy(extra_data(s, (enum extra)k), extra_data(&from, (enum extra)k),
+                   (size_t)n * st_dtype_size(extras[k].type));
+    }
+    return site_check(s, file, out->tokens, e);
 }
 
 static int hex_get(const char *text, uint64_t *out)
@@ -292,7 +345,7 @@ static int read_all(struct stats *s, struct checkpoint *st, const char *file, st
         const struct st_tensor *t = checkpoint_at(st, i);
         size_t n = strlen(t->name), k = sizeof end - 1;
         if (n > k && n - k < LIMIT_NAME && !strcmp(t->name + n - k, end))
-            rc = site_read(s, st, file, t, n - k, e);
+            rc = site_read(s, st, file, t->name, n - k, e);
     }
     if (!rc && !s->n)
         rc = err_set(e, ERR_BAD_INPUT, "%s · it has no statistics of any hook", file);

@@ -30,3 +30,25 @@ while read -r line; do
     }
 done < commands
 [ "$n" -ge 5 ] # none of them is missed
+
+# The explorer shows what the file says.
+has() {
+    case $1 in
+    *"$2"*) ;;
+    *)
+        printf 'not there: %s\n%s\n' "$2" "$1"
+        exit 1
+        ;;
+    esac
+}
+prompt="When Mary and John went to the store, John gave a bag to"
+screens=$(printf 'size 160x40\nkeys 8\nscreen\nkeys <Enter>\nscreen\n' | borescope play - teach -p "$prompt" --ref prose=prose.safetensors)
+has "$screens" "mean    x>0   below raises, by W_U"
+has "$screens" "prose, over"
+has "$screens" "at or below here"
+has "$screens" "[" # a context's token
+has "$screens" "of prose at or below it"
+screens=$(printf 'ref prose=code.safetensors\n8\n' | borescope teach "$prompt" --plain)
+has "$screens" "above 0 in"
+without=$(printf 'size 160x40\nkeys 8\nscreen\n' | borescope play - teach -p "$prompt")
+case $without in *below*) exit 1 ;; esac

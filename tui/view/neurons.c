@@ -7,6 +7,7 @@
 
 #include "draw.h"
 #include "say.h"
+#include "statistics.h"
 
 enum { LISTED = 32, AT_X = 22, SAYS_X = 40, SAYS_WIDTH = 12 };
 
@@ -88,11 +89,17 @@ static void neurons_draw(struct app *a, struct frame *f, struct rect body)
     struct rect header = rect_cut_top(&body, 1), legend = rect_cut_bottom(&body, body.h > 1);
     bool stale;
     const struct lens_neuron *list = list_of(a, &stale);
+    struct stats_site stats;
+    bool known = statistics_of(a, site_of(a), &stats, NULL);
+    int says_x = SAYS_X + (known ? STATISTICS_WIDTH : 0),
+        lowers_x = says_x + NEURON_TOKENS * SAYS_WIDTH;
+    bool lowers = lowers_x + NEURON_TOKENS * SAYS_WIDTH <= body.w;
     canvas_put(c, header, 3, 0, canvas_plain(CANVAS_DIM), "neuron  activation  at");
-    canvas_put(c, header, SAYS_X, 0, canvas_plain(CANVAS_DIM), "raises, by W_U");
-    if (SAYS_X + 2 * NEURON_TOKENS * SAYS_WIDTH <= body.w)
-        canvas_put(c, header, SAYS_X + NEURON_TOKENS * SAYS_WIDTH, 0, canvas_plain(CANVAS_DIM),
-                   "and lowers");
+    canvas_put(c, header, says_x, 0, canvas_plain(CANVAS_DIM), "raises, by W_U");
+    if (known)
+        statistics_heading(c, header, SAYS_X);
+    if (lowers)
+        canvas_put(c, header, lowers_x, 0, canvas_plain(CANVAS_DIM), "and lowers");
     if (!list) {
         canvas_put(c, body, 3, 0, canvas_plain(CANVAS_DIM),
                    listed(a) ? "…" : "no dense MLP in this layer: its neurons belong to experts");
@@ -112,10 +119,11 @@ static void neurons_draw(struct app *a, struct frame *f, struct rect body)
         draw_number(c, body, 12, i, st, (double)n->value, 8, 3, NUMBER_SIGN);
         draw_row(a, c, body, AT_X, i, canvas_plain(attr), n, 4, 12);
         bool down = n->value < 0; /* against its direction */
-        draw_tokens(a, c, body, SAYS_X, i, down ? n->against : n->says);
-        if (SAYS_X + 2 * NEURON_TOKENS * SAYS_WIDTH <= body.w)
-            draw_tokens(a, c, body, SAYS_X + NEURON_TOKENS * SAYS_WIDTH, i,
-                        down ? n->says : n->against);
+        if (known)
+            statistics_columns(c, body, SAYS_X, i, canvas_plain(attr), &stats, n->neuron, n->value);
+        draw_tokens(a, c, body, says_x, i, down ? n->against : n->says);
+        if (lowers)
+            draw_tokens(a, c, body, lowers_x, i, down ? n->says : n->against);
     }
     heat_legend(c, legend, 1, 0, "activation", sc, COLORMAP_DIVERGING);
 }
@@ -150,7 +158,12 @@ static void neurons_side(struct app *a, struct frame *f, struct rect r)
                         NUMBER_SIGN);
         }
     }
-    rect_cut_top(&r, 5 + 2 * (NEURON_TOKENS + 2));
+    rect_cut_top(&r, 5 + 2 * (NEURON_TOKENS + 2) - 2);
+    struct stats_site stats;
+    const char *of;
+    if (statistics_of(a, site_of(a), &stats, &of))
+        rect_cut_top(&r, 1 + statistics_draw(a, c, r, &stats, of, n->neuron, n->value));
+    rect_cut_top(&r, 2);
     draw_edits(a, c, r);
 }
 
@@ -215,6 +228,8 @@ static void neurons_say(const struct app *a, struct bytes *b)
 {
     bool stale;
     const struct lens_neuron *list = list_of(a, &stale);
+    struct stats_site stats;
+    bool known = statistics_of(a, site_of(a), &stats, NULL);
     bytes_addf(b, "neurons of layer %d%s", (int)app_layer(a), a->neurons_all ? "\n" : ", ");
     if (!a->neurons_all) {
         say_position(a, b, a->cur.row);
@@ -223,6 +238,8 @@ static void neurons_say(const struct app *a, struct bytes *b)
     for (int32_t i = 0; list && i < listed(a) && i < 10; i++) {
         bytes_addf(b, "neuron %d: activation ", (int)list[i].neuron);
         say_number(b, (double)list[i].value, 3, NUMBER_SIGN);
+        if (known)
+            statistics_say(b, &stats, list[i].neuron, list[i].value);
         if (a->neurons_all && list[i].row >= 0 && list[i].row < a->n) {
             bytes_add_string(b, " at ");
             say_position(a, b, list[i].row);

@@ -7,6 +7,7 @@
 #include "draw.h"
 #include "list/experts.h"
 #include "say.h"
+#include "statistics.h"
 
 enum { VALUE_WIDTH = 9, WHOLE_MAX = 1 << 21 };
 
@@ -167,6 +168,26 @@ static void draw_table(const struct app *a, struct frame *f, struct rect r, cons
     }
 }
 
+/* Where the value under the cursor lies among those of many texts. */
+static void draw_statistics(const struct app *a, struct canvas *c, struct rect legend,
+                            const struct slice *s, const struct values *values)
+{
+    enum { WIDTH = 44 };
+    struct stats_site stats;
+    const char *of;
+    float v;
+    if (legend.w < 2 * WIDTH || values->at.show == SHOW_DIFFERENCE || s->expert ||
+        !statistics_of(a, a->cur.site, &stats, &of) ||
+        !value(values, a->cur.row, a->cur.element, &v))
+        return;
+    int64_t element = a->cur.element + (s->rank == 3 ? head_of(a, s) * stats.shape[1] : 0);
+    char n[NUMBER_BYTES];
+    canvas_putf(c, legend, legend.w - WIDTH, 0, canvas_plain(0),
+                "of %.12s at or below it %.1f %%, mean %s", of,
+                100 * stats_quantile(&stats, element, v),
+                number_short(n, stat_mean(&stats, STAT_mean)[element]));
+}
+
 static void tensor_draw(struct app *a, struct frame *f, struct rect body)
 {
     struct slice s = slice_of(a);
@@ -198,6 +219,7 @@ static void tensor_draw(struct app *a, struct frame *f, struct rect body)
         frame_heat(f, rest, &m);
     }
     heat_legend(f->canvas, legend, 1, 0, diff ? "change" : "value", sc, map);
+    draw_statistics(a, f->canvas, legend, &s, &values);
     free(v);
 }
 
