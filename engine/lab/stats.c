@@ -83,6 +83,7 @@ void stats_free(struct stats *s)
 {
     for (int i = 0; i < s->n; i++)
         site_free(&s->site[i]);
+    coactivation_free(&s->together);
     free(s->site), free(s->about);
     *s = (struct stats){0};
 }
@@ -141,6 +142,19 @@ int stats_init(struct stats *s, const struct config *cfg, const char *const *nam
     return rc;
 }
 
+int stats_together(struct stats *s, const struct config *cfg, const char *const *texts, int n,
+                   struct err *e)
+{
+    int rc = coactivation_choose(&s->together, cfg, texts, n, e);
+    for (int32_t i = 0; i < s->together.n && !rc; i++) {
+        char name[LIMIT_NAME];
+        if (!stats_find(s, site_name(s->together.of[i].site, name)))
+            rc = err_set(e, ERR_BAD_INPUT, "coactivation of %s · name the hook with -c, too",
+                         s->together.of[i].name);
+    }
+    return rc;
+}
+
 /* ---- merging ---- */
 
 static double mixed(double a, double na, double b, double nb)
@@ -192,15 +206,15 @@ static bool is_alike(const struct stats *a, const struct stats *b)
         for (int k = 0; same && k < x->rank; k++)
             same = x->shape[k] == y->shape[k];
     }
-    return same;
+    return same && coactivation_alike(&a->together, &b->together);
 }
 
 static int alike_check(const struct stats *a, const struct stats *b, struct err *e)
 {
     if (!is_alike(a, b))
         return err_set(e, ERR_BAD_INPUT,
-                       "statistics of other hooks, or with other contexts · take the same -c and "
-                       "--top");
+                       "statistics of other hooks, or with other contexts or coactivations · take "
+                       "the same -c, --top and --coactivation");
     return strcmp(a->about, b->about)
                ? err_set(e, ERR_BAD_INPUT, "made otherwise: \"%s\" · here \"%s\"", a->about,
                          b->about)
@@ -212,6 +226,8 @@ int stats_continue(struct stats *s, const struct stats *now, struct err *e)
     int rc = alike_check(s, now, e);
     for (int i = 0; i < s->n && !rc; i++)
         s->site[i].site = stats_find(now, s->site[i].name)->site;
+    for (int32_t i = 0; i < s->together.n && !rc; i++)
+        s->together.of[i] = now->together.of[i];
     return rc;
 }
 
@@ -222,6 +238,7 @@ int stats_merge(struct stats *to, const struct stats *from, struct err *e)
         return rc;
     for (int i = 0; i < to->n; i++)
         site_merge(&to->site[i], stats_find(from, to->site[i].name), to->place.text);
+    coactivation_merge(&to->together, &from->together);
     to->tokens += from->tokens;
     to->place.text += from->place.text, to->place.start = 0;
     to->place.seen = (struct fingerprint){0, 0}; /* of no set that work could go on in */

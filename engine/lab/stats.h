@@ -11,6 +11,7 @@
 #ifndef STATS_H
 #define STATS_H
 
+#include "lab/coactivation.h"
 #include "lab/texts.h"
 
 enum stat {
@@ -63,6 +64,7 @@ struct stats {
     int64_t tokens; /* that were taken */
     char *about;    /* what they are of, a line; those of one kind can be merged */
     struct texts_place place;
+    struct coactivation together; /* of chosen elements of these hooks; n 0: none */
 };
 
 /* Hooks by name or pattern (of any library, where a name means a hook as it is), `top` contexts
@@ -70,6 +72,9 @@ struct stats {
  * are refused, a pattern leaves them out.  Freed with stats_free, also on failure. */
 int stats_init(struct stats *s, const struct config *cfg, const char *const *names, int n_names,
                int32_t top, struct err *e);
+/* Elements whose coactivation is kept too (coactivation.h), of hooks that are there. */
+int stats_together(struct stats *s, const struct config *cfg, const char *const *texts, int n,
+                   struct err *e);
 /* A hook more, empty. */
 int stats_add_site(struct stats *s, struct site_ref site, const char *name, int rank,
                    const int64_t *shape, int64_t units, int64_t top, struct err *e);

@@ -48,7 +48,11 @@ static const char *const derived_names[] = {
 #include "lab/stats.def"
 };
 
-enum { PER_SITE = STAT_COUNT + DERIVED_COUNT + EXTRA_COUNT, NAME_BYTES = LIMIT_NAME + 32 };
+enum {
+    PER_SITE = STAT_COUNT + DERIVED_COUNT + EXTRA_COUNT,
+    BESIDE = 8, /* tensors of no hook, at most */
+    NAME_BYTES = LIMIT_NAME + 32
+};
 
 /* Shape of an extra, and where it lies. */
 static int extra_shape(const struct stats_site *s, enum extra k, int64_t shape[CHECKPOINT_RANK_MAX])
@@ -150,21 +154,55 @@ static void site_add(struct writing *w, const struct stats_site *s)
     }
 }
 
+/* Names as a JSON list, malloc'ed; NULL: memory is out. */
+static char *names_text(const struct coactivation *c)
+{
+    size_t size = (size_t)c->n * (COACTIVATION_NAME + 4) + 3, n = 1;
+    char *text = malloc(size);
+    if (!text)
+        return NULL;
+    text[0] = '[';
+    for (int32_t i = 0; i < c->n; i++)
+        n += (size_t)snprintf(text + n, size - n, "%s\"%s\"", i ? ", " : "", c->of[i].name);
+    snprintf(text + n, size - n, "]");
+    return text;
+}
+
+static void together_add(struct writing *w, const struct coactivation *c)
+{
+    const struct {
+        const char *name;
+        enum st_dtype type;
+        int rank;
+        const void *data;
+    } list[] = {{"coactivation_tokens", ST_I64, 0, &c->tokens},
+                {"coactivation_count", ST_I64, 2, c->count},
+                {"coactivation_product", ST_F64, 2, c->product},
+                {"coactivation_mean", ST_F64, 1, c->mean}};
+    for (size_t i = 0; c->n && i < sizeof list / sizeof *list; i++) {
+        struct tensor_out *t = tensor_add(w, "", list[i].name, list[i].type);
+        t->rank = list[i].rank, t->data = list[i].data;
+        t->shape[0] = t->shape[1] = c->n;
+    }
+}
+
 int stats_write(const struct stats *s, const char *path, const char *model, struct err *e)
 {
     char state[400];
     double edges[STATS_BINS + 1];
     const struct texts_place *p = &s->place;
+    char *names = names_text(&s->together);
     const struct tensor_meta meta[] = {{"program", "borescope " BORE_VERSION},
                                        {"model", model},
                                        {"about", s->about ? s->about : ""},
                                        {"state", state},
+                                       {"coactivation", names},
                                        {"taker", taker_names}};
     size_t sites = (size_t)s->n;
-    struct writing w = {.t = calloc(sites * PER_SITE + 1, sizeof *w.t),
-                        .name = calloc(sites * PER_SITE + 1, sizeof *w.name),
+    struct writing w = {.t = calloc(sites * PER_SITE + BESIDE, sizeof *w.t),
+                        .name = calloc(sites * PER_SITE + BESIDE, sizeof *w.name),
                         .d = calloc(sites * DERIVED_COUNT + 1, sizeof *w.d)};
-    int rc = w.t && w.name && w.d ? 0 : err_memory(e, "%s", path);
+    int rc = w.t && w.name && w.d && names ? 0 : err_memory(e, "%s", path);
     snprintf(state, sizeof state,
              "{\"taken\": %" PRId64 ", \"text\": %" PRId64 ", \"start\": %" PRId64
              ", \"texts\": %" PRId64 ", \"tokens\": %" PRId64 ", \"seen\": \"%016" PRIx64
@@ -176,9 +214,10 @@ int stats_write(const struct stats *s, const char *path, const char *model, stru
             site_add(&w, &s->site[i]);
         struct tensor_out *t = tensor_add(&w, "", "histogram_edges", ST_F64);
         t->rank = 1, t->shape[0] = STATS_BINS + 1, t->data = edges;
+        together_add(&w, &s->together);
         rc = tensor_write(path, w.t, w.n, meta, sizeof meta / sizeof *meta, e);
     }
-    free(w.t), free(w.name), free(w.d);
+    free(w.t), free(w.name), free(w.d), free(names);
     return rc;
 }
 
@@ -190,7 +229,7 @@ static const struct st_tensor *tensor_get(const struct checkpoint *st, const cha
                                           int rank, const int64_t *shape, struct err *e)
 {
     char name[NAME_BYTES], want[96], found[96];
-    snprintf(name, sizeof name, "%s.%s", hook, what);
+    snprintf(name, sizeof name, "%s%s%s", hook, *hook ? "." : "", what);
     const struct st_tensor *t = checkpoint_find(st, name);
     bool same = t && t->dtype == type && t->rank == rank;
     for (int i = 0; same && i < rank; i++)
@@ -336,6 +375,50 @@ static int state_read(struct stats *s, const struct checkpoint *st, const char *
     return rc;
 }
 
+static int together_tensor(const struct checkpoint *st, const char *file, const char *what,
+                           enum st_dtype type, int rank, const int64_t *shape, void *to,
+                           struct err *e)
+{
+    const struct st_tensor *t = tensor_get(st, file, "", what, type, rank, shape, e);
+    if (!t)
+        return ERR_BAD_INPUT;
+    memcpy(to, t->data, t->nbytes);
+    return 0;
+}
+
+/* The coactivations of a file, which may have none. */
+static int together_read(struct coactivation *c, const struct checkpoint *st, const char *file,
+                         struct err *e)
+{
+    const char *text = checkpoint_metadata(st, "coactivation");
+    struct js_doc *doc = text ? js_parse(file, text, strlen(text), e) : NULL;
+    struct js_node list = doc ? js_root(doc) : (struct js_node){0};
+    size_t n = js_count(list);
+    int rc = text && !doc ? err_code(e) : 0;
+    if (!rc && n > COACTIVATION_MAX)
+        rc = js_expected(list, "at most 256 names", e);
+    if (!rc && n)
+        rc = coactivation_alloc(c, (int32_t)n, e);
+    for (size_t i = 0; i < n && !rc; i++) {
+        const char *name;
+        if (!(rc = js_string(js_at(list, i), &name, NULL, e)))
+            snprintf(c->of[i].name, sizeof c->of[i].name, "%s", name);
+    }
+    js_close(doc);
+    const int64_t shape[] = {(int64_t)n, (int64_t)n};
+    if (rc || !n)
+        return rc;
+    if ((rc = together_tensor(st, file, "coactivation_tokens", ST_I64, 0, shape, &c->tokens, e)) ||
+        (rc = together_tensor(st, file, "coactivation_count", ST_I64, 2, shape, c->count, e)) ||
+        (rc = together_tensor(st, file, "coactivation_product", ST_F64, 2, shape, c->product, e)))
+        return rc;
+    rc = together_tensor(st, file, "coactivation_mean", ST_F64, 1, shape, c->mean, e);
+    bool good = !rc && c->tokens >= 0 && c->tokens <= INT64_C(1) << 53;
+    for (size_t i = 0; i < n * n && good; i++)
+        good = c->count[i] >= 0 && c->count[i] <= c->tokens;
+    return rc || good ? rc : err_set(e, ERR_BAD_INPUT, "%s · its coactivations do not agree", file);
+}
+
 static int read_all(struct stats *s, struct checkpoint *st, const char *file, struct err *e)
 {
     static const char end[] = ".count";
@@ -347,6 +430,8 @@ static int read_all(struct stats *s, struct checkpoint *st, const char *file, st
         if (n > k && n - k < LIMIT_NAME && !strcmp(t->name + n - k, end))
             rc = site_read(s, st, file, t->name, n - k, e);
     }
+    if (!rc)
+        rc = together_read(&s->together, st, file, e);
     if (!rc && !s->n)
         rc = err_set(e, ERR_BAD_INPUT, "%s · it has no statistics of any hook", file);
     checkpoint_close(st);

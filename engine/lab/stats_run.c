@@ -15,6 +15,7 @@ struct job {
     const struct stats_work *w;
     float **peak; /* [s->n], or NULL */
     int32_t *row;
+    float *together; /* chosen elements at each row */
     int32_t cap;
 };
 
@@ -75,7 +76,11 @@ static int rows_room(struct job *j, int32_t n, struct err *e)
     int32_t *more = realloc(j->row, (size_t)n * sizeof *more);
     if (!more)
         return err_memory(e, "%d positions", (int)n);
-    j->row = more, j->cap = n;
+    j->row = more;
+    float *x = realloc(j->together, ((size_t)n * (size_t)j->s->together.n + 1) * sizeof *x);
+    if (!x)
+        return err_memory(e, "%d positions", (int)n);
+    j->together = x, j->cap = n;
     return 0;
 }
 
@@ -90,10 +95,14 @@ static int add_piece(void *user, const struct text_piece *p, struct pair *pair, 
         struct kn_view v;
         struct host_view host = {0};
         rc = run_view(r, s->site, 0, p->n, &v, e);
-        if (!rc && !(rc = host_view_get(&host, j->w->m->be, &v, e)))
+        if (!rc && !(rc = host_view_get(&host, j->w->m->be, &v, e))) {
             stats_add(s, &host.v, j->row, n, p, j->peak ? j->peak[i] : NULL);
+            coactivation_take(&j->s->together, s->site, &host.v, j->row, n, j->together);
+        }
         host_view_drop(&host);
     }
+    if (!rc)
+        coactivation_add(&j->s->together, j->together, n);
     j->s->tokens += rc ? 0 : n;
     return rc;
 }
@@ -146,6 +155,6 @@ int stats_run(struct stats *s, struct texts *t, const struct stats_work *w, stru
         texts_place(t, &s->place);
     for (int i = 0; i < s->n && j.peak; i++)
         free(j.peak[i]);
-    free(j.peak), free(j.row), free(keep);
+    free(j.peak), free(j.row), free(j.together), free(keep);
     return rc;
 }

@@ -116,11 +116,14 @@ static void killed(void **state)
     char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
          *out = folder_path(folder, "o.safetensors"), *whole = folder_path(folder, "w.safetensors"),
          *part = folder_path(folder, "p.safetensors");
-    const char *const args[] = {"borescope", "stats",    "teach", texts,     "-c", hooks, "-o",
-                                out,         "--resume", part,    "--every", "0",  NULL};
+    const char *const pairs = "blocks.1.mlp.hook_post[:, 3:9]";
+    const char *const args[] = {"borescope",      "stats", "teach", texts, "-c",       hooks,
+                                "--coactivation", pairs,   "-o",    out,   "--resume", part,
+                                "--every",        "0",     NULL};
     int times = 0, early = 0;
     write_texts(texts, 0, 500);
-    struct result r = RUN("stats", "teach", texts, "-c", hooks, "-o", whole);
+    struct result r = RUN("stats", "teach", texts, "-c", hooks, "--coactivation", pairs, "-o",
+                          whole);
     assert_int_equal(r.status, 0);
     result_free(&r);
     uint32_t seed = 3;
@@ -163,6 +166,67 @@ static void merged(void **state)
     assert_refused(RUN("stats", "--merge", a, texts, "-o", ab), 1, "t.txt");
     assert_refused(RUN("stats", "--merge", a, b), 2, "into which file?");
     free(texts), free(a), free(b), free(ab);
+    folder_remove(folder);
+}
+
+/* Coactivations against the statistics of the same elements, and through --resume and --merge. */
+static void together(void **state)
+{
+    (void)state;
+    char *folder = folder_make(), *texts = folder_path(folder, "t.txt"),
+         *out = folder_path(folder, "o.safetensors"), *part = folder_path(folder, "p.safetensors"),
+         *both = folder_path(folder, "b.safetensors");
+    write_texts(texts, 0, 12);
+    const char *const chosen = "blocks.{1,2}.mlp.hook_post[:, {3, 40, 7}]";
+    struct result r = RUN("stats", "teach", texts, "-c", hooks, "--coactivation", chosen,
+                          "--coactivation", "blocks.0.attn.hook_z[:, 1, 5]", "-o", out);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    struct checkpoint *st = checkpoint_open(out, NULL);
+    assert_string_equal(checkpoint_metadata(st, "coactivation"),
+                        "[\"blocks.1.mlp.hook_post[:, 3]\", \"blocks.1.mlp.hook_post[:, 7]\", "
+                        "\"blocks.1.mlp.hook_post[:, 40]\", \"blocks.2.mlp.hook_post[:, 3]\", "
+                        "\"blocks.2.mlp.hook_post[:, 7]\", \"blocks.2.mlp.hook_post[:, 40]\", "
+                        "\"blocks.0.attn.hook_z[:, 1, 5]\"]");
+    const int64_t *count = checkpoint_find(st, "coactivation_count")->data;
+    const double *product = checkpoint_find(st, "coactivation_product")->data;
+    const struct st_tensor *positive = checkpoint_find(st, "blocks.2.mlp.hook_post.pos_count"),
+                           *mean = checkpoint_find(st, "blocks.2.mlp.hook_post.mean"),
+                           *var = checkpoint_find(st, "blocks.2.mlp.hook_post.variance"),
+                           *z = checkpoint_find(st, "blocks.0.attn.hook_z.pos_count");
+    assert_int_equal(count[5 * 7 + 5], ((const int64_t *)positive->data)[40]);
+    assert_int_equal(count[6 * 7 + 6], ((const int64_t *)z->data)[32 + 5]);
+    double m = ((const double *)mean->data)[40], square = ((const double *)var->data)[40] + m * m;
+    assert_true(fabs(product[5 * 7 + 5] - square) < 1e-9 * square);
+    for (int i = 0; i < 7; i++)
+        for (int k = 0; k < 7; k++)
+            assert_true(count[i * 7 + k] == count[k * 7 + i] &&
+                        count[i * 7 + k] <= count[i * 7 + i]);
+    int64_t all = count[1 * 7 + 4];
+    r = RUN("stats", "teach", texts, "-c", hooks, "--coactivation", chosen, "--limit", "5", "-o",
+            part);
+    result_free(&r);
+    r = RUN("stats", "teach", texts, "-c", hooks, "--coactivation", chosen, "--skip", "5", "-o",
+            both);
+    result_free(&r);
+    r = RUN("stats", "--merge", part, both, "-o", both);
+    assert_int_equal(r.status, 0);
+    result_free(&r);
+    checkpoint_close(st);
+    st = checkpoint_open(both, NULL);
+    assert_int_equal(((const int64_t *)checkpoint_find(st, "coactivation_count")->data)[1 * 6 + 4],
+                     all);
+    checkpoint_close(st);
+    assert_refused(RUN("stats", "--merge", part, out, "-o", both), 1, "or coactivations");
+    assert_refused(RUN("stats", "teach", texts, "-c", "hook_embed", "--coactivation", chosen), 1,
+                   "name the hook with -c, too");
+    assert_refused(RUN("stats", "teach", texts, "-c", hooks, "--coactivation",
+                       "blocks.0.mlp.hook_post[:, 9999]"),
+                   1, "coactivation of blocks.0.mlp.hook_post[:, 9999]");
+    assert_refused(
+        RUN("stats", "teach", texts, "-c", hooks, "--coactivation", "blocks.0.mlp.hook_post"), 1,
+        "more than 256 elements");
+    free(texts), free(out), free(part), free(both);
     folder_remove(folder);
 }
 
@@ -261,8 +325,9 @@ static void refused(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_it_prints), cmocka_unit_test(killed),   cmocka_unit_test(merged),
-        cmocka_unit_test(means_are_read), cmocka_unit_test(filtered), cmocka_unit_test(refused)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(what_it_prints), cmocka_unit_test(killed),
+                                       cmocka_unit_test(merged),         cmocka_unit_test(together),
+                                       cmocka_unit_test(means_are_read), cmocka_unit_test(filtered),
+                                       cmocka_unit_test(refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

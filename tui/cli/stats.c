@@ -82,6 +82,8 @@ static int stats_open(struct work *w, const struct stats_work *work)
     struct stats fresh = {0};
     int rc = stats_init(&fresh, &c->m->cfg, o->capture.item, o->capture.n, o->top, &c->err);
     if (!rc)
+        rc = stats_together(&fresh, &c->m->cfg, o->coactivation.item, o->coactivation.n, &c->err);
+    if (!rc)
         rc = stats_about(&fresh, work, &c->err);
     if (rc || !o->state || access(o->state, F_OK)) {
         w->stats = fresh;
