@@ -13,7 +13,10 @@
 #include "base/list.h"
 #include "base/splitmix.h"
 
-enum { DEPTH_MAX = 32 }; /* folders in folders */
+enum {
+    DEPTH_MAX = 32,      /* folders in folders */
+    WINDOW_USUAL = 2048, /* what nobody asked for is no longer: attention grows with its square */
+};
 
 struct texts {
     const struct model *m;
@@ -272,7 +275,7 @@ static int options_check(struct texts *t, struct err *e)
     struct texts_options *o = &t->opt;
     const struct config *cfg = &t->m->cfg;
     int32_t most = cfg->pos == POS_LEARNED && cfg->n_ctx < LIMIT_TOKENS ? cfg->n_ctx : LIMIT_TOKENS,
-            own = cfg->n_ctx < most ? cfg->n_ctx : most;
+            own = cfg->n_ctx < WINDOW_USUAL ? cfg->n_ctx : WINDOW_USUAL;
     if (cfg->patch_size)
         return err_set(e, ERR_BAD_INPUT, "texts · %s takes images", t->m->name);
     o->window = o->window ? o->window : own;

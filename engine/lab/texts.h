@@ -17,7 +17,7 @@
 /* Zero-initialised: all texts of a file of lines. */
 struct texts_options {
     struct text_form form;       /* of files whose ending does not say; field NULL: "text" */
-    int32_t window, stride;      /* tokens; 0: the trained context; as many as the window */
+    int32_t window, stride;      /* tokens; 0: the trained context, at most 2048; the window */
     int64_t skip;                /* texts left out at the beginning */
     double sample;               /* of the others each with this probability; 0: all */
     uint64_t seed;               /* of that draw */

@@ -532,7 +532,7 @@ struct bore_stats {
     bool paragraphs;    /* of files of lines: a text is what stands between blank ones */
     const char *field;  /* of .jsonl, .csv and .tsv: what holds the text; NULL: "text" */
     int bos;            /* as of bore_tokens */
-    int window, stride; /* tokens; 0: the trained context, no overlap */
+    int window, stride; /* tokens; 0: the trained context, at most 2048; no overlap */
     int64_t skip, limit, limit_tokens; /* texts left out first; at most so many; 0: all */
     double sample;                     /* of the others each with this probability; 0: all */
     uint64_t seed;

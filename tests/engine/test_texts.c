@@ -69,8 +69,8 @@ static const char *pieces(struct texts *t)
         n += (size_t)snprintf(out + n, sizeof out - n, "%s%s|", p.label ? ":" : "",
                               p.label ? p.label : "");
         assert_true(p.n > p.fresh && p.start + p.n <= p.length);
-        assert_int_equal(p.next, p.start + p.n < p.length ? (unsigned char)p.string[p.start + p.n]
-                                                          : -1);
+        assert_int_equal(p.next,
+                         p.start + p.n < p.length ? (unsigned char)p.string[p.start + p.n] : -1);
     }
     if (more < 0)
         snprintf(out, sizeof out, "%s", e.text);
@@ -184,6 +184,28 @@ static void windows(void **state)
                            "would be left out"));
 }
 
+/* Windows that nobody asked for are the trained context, or shorter than a very long one. */
+static void usual_windows(void **state)
+{
+    (void)state;
+    struct model wide = bytes;
+    struct texts *t;
+    struct text_piece p;
+    char line[3001];
+    const struct texts_options o = {0};
+    memset(line, 'a', 3000), line[3000] = 0;
+    const char *path = file_of("u.txt", line);
+    const int32_t contexts[][2] = {{64, 64}, {1024, 1024}, {4096, 2048}};
+    wide.cfg.pos = POS_ROTARY;
+    for (size_t i = 0; i < sizeof contexts / sizeof *contexts; i++) {
+        wide.cfg.n_ctx = contexts[i][0];
+        assert_int_equal(texts_open(&t, &wide, path, &o, NULL), 0);
+        assert_int_equal(texts_next(t, &p, NULL), 1);
+        assert_int_equal(p.n, contexts[i][1]);
+        texts_close(t);
+    }
+}
+
 /* Each text is drawn by its number and the seed alone. */
 static void samples(void **state)
 {
@@ -267,6 +289,7 @@ int main(void)
                                        cmocka_unit_test(compressed),
                                        cmocka_unit_test(folders),
                                        cmocka_unit_test(windows),
+                                       cmocka_unit_test(usual_windows),
                                        cmocka_unit_test(samples),
                                        cmocka_unit_test(places),
                                        cmocka_unit_test(refused)};
