@@ -205,26 +205,32 @@ FN ff ff_div(ff a, ff b)
     return y;
 }
 
-/* The sum over the 256 lanes of a group. */
+/* The sum over the 256 lanes of a group: 16 sums of 16, then their sum. */
 SHARED(f32, ff_hi, 256);
 SHARED(f32, ff_lo, 256);
+SHARED(f32, ff_hi16, 16);
+SHARED(f32, ff_lo16, 16);
 FN ff group_sum_ff(ff a)
 {
-    BARRIER();
     ff_hi[LANE] = a.hi;
     ff_lo[LANE] = a.lo;
     BARRIER();
-    for (i32 n = 128; n > 0; n = n / 2) {
-        if (LANE < n) {
-            f32 lo = ff_lo[LANE + n];
-            a = ff_add(a, ff_hi[LANE + n]);
-            a.lo = a.lo + lo;
-            ff_hi[LANE] = a.hi;
-            ff_lo[LANE] = a.lo;
+    if (LANE < 16) {
+        ff s = ff_zero();
+        for (i32 i = LANE; i < 256; i += 16) {
+            s = ff_add(s, ff_hi[i]);
+            s.lo = s.lo + ff_lo[i];
         }
-        BARRIER();
+        ff_hi16[LANE] = s.hi;
+        ff_lo16[LANE] = s.lo;
     }
-    return ff_of(ff_hi[0], ff_lo[0]);
+    BARRIER();
+    ff all = ff_zero();
+    for (i32 i = 0; i < 16; i++) {
+        all = ff_add(all, ff_hi16[i]);
+        all.lo = all.lo + ff_lo16[i];
+    }
+    return ff_of(all.hi, all.lo);
 }
 
 #endif

@@ -27,7 +27,7 @@
 #endif
 #endif
 
-enum { STACK_BYTES = 256 << 10 };
+enum { STACK_BYTES = (64 << 10) + 320 }; /* no power of two: all tops would share a cache set */
 
 _Thread_local struct emu_where emu;
 
@@ -89,8 +89,17 @@ static _Thread_local struct group {
     int barriers[GPU_LANES_MAX];
     void (*kernel)(const void *);
     const void *params;
-    float fold[GPU_LANES_MAX];
-    int fold_int[GPU_LANES_MAX];
+    union {
+        float real;
+        int whole;
+    } fold[2][GPU_LANES_MAX]; /* in turn, so that one barrier serves */
+    int folds[GPU_LANES_MAX];
+    struct fold_result {
+        int turn; /* counted from 1 */
+        float real;
+        int whole;
+    } result[GPU_LANES_MAX]; /* of the team that begins at a lane */
+    bool plain; /* lanes run as calls: the first one passed no barrier, so that none may */
     enum emu_order order;
 } group;
 
@@ -107,8 +116,10 @@ static _Thread_local struct {
     int turn;
 } tsan;
 #define TSAN(...) __VA_ARGS__
+enum { FIBERS_ONLY = 1 };
 #else
 #define TSAN(...)
+enum { FIBERS_ONLY = 0 };
 #endif
 
 static void to_scheduler(void)
@@ -133,38 +144,57 @@ static void lane_main(void)
     to_scheduler();
 }
 
+_Noreturn static void barriers_differ(void)
+{
+    wrap_fail("emu", "lanes passed different numbers of barriers", "a kernel", "");
+}
+
 void emu_barrier(void)
 {
+    if (group.plain)
+        barriers_differ();
     group.barriers[emu.lane]++;
     TSAN(__tsan_release(&tsan.barrier);)
     to_scheduler();
     TSAN(__tsan_acquire(&tsan.barrier);)
 }
 
+/* Of `width` lanes from `first` on: once for all of them, but under a sanitizer that would take it
+ * for a race. */
 float emu_fold(float x, bool sum, int width)
 {
-    int w = width ? width : emu.lanes, first = emu.lane / w * w;
+    int w = width ? width : emu.lanes, first = emu.lane / w * w, turn = group.folds[emu.lane]++;
     float t[GPU_LANES_MAX];
+    group.fold[turn % 2][emu.lane].real = x;
     emu_barrier();
-    group.fold[emu.lane] = x;
-    emu_barrier();
-    memcpy(t, group.fold + first, (size_t)w * sizeof *t);
+    struct fold_result *r = &group.result[first];
+    if (!FIBERS_ONLY && r->turn == turn + 1)
+        return r->real;
+    for (int i = 0; i < w; i++)
+        t[i] = group.fold[turn % 2][first + i].real;
     for (int o = 1; o < w; o *= 2)
         for (int i = 0; i + o < w; i += 2 * o)
-            t[i] = sum ? t[i] + t[i + o] : fmaxf(t[i], t[i + o]);
+            t[i] = sum ? t[i] + t[i + o] : t[i] > t[i + o] ? t[i] : t[i + o];
+    if (!FIBERS_ONLY)
+        *r = (struct fold_result){turn + 1, t[0], 0};
     return t[0];
 }
 
 int emu_fold_int(int x, bool sum)
 {
+    int turn = group.folds[emu.lane]++;
+    group.fold[turn % 2][emu.lane].whole = x;
     emu_barrier();
-    group.fold_int[emu.lane] = x;
-    emu_barrier();
-    int t = group.fold_int[0];
+    struct fold_result *r = &group.result[0];
+    if (!FIBERS_ONLY && r->turn == turn + 1)
+        return r->whole;
+    int t = group.fold[turn % 2][0].whole;
     for (int i = 1; i < emu.lanes; i++) {
-        int y = group.fold_int[i];
+        int y = group.fold[turn % 2][i].whole;
         t = sum ? t + y : y < t ? y : t;
     }
+    if (!FIBERS_ONLY)
+        *r = (struct fold_result){turn + 1, 0, t};
     return t;
 }
 
@@ -178,26 +208,50 @@ static int lane_at(int turn)
     }
 }
 
+/* The lanes but the first as calls on this stack. */
+static void lanes_call(void)
+{
+    group.plain = true;
+    for (int turn = 1; turn < emu.lanes; turn++) {
+        emu.lane = lane_at(turn);
+        group.kernel(group.params);
+    }
+    group.plain = false;
+}
+
+/* All lanes that are not done, up to their next barrier or their end. */
+static int lanes_step(int left)
+{
+    for (int turn = 0; turn < emu.lanes; turn++) {
+        int lane = lane_at(turn);
+        if (group.done[lane])
+            continue;
+        if (!group.barriers[lane] && turn > 0)
+            fiber_start(&group.lane[lane], group.stacks + (size_t)lane * STACK_BYTES, lane_main);
+        to_lane(lane);
+        left -= group.done[lane];
+        if (turn == 0 && group.done[lane] && group.barriers[lane] == 0 && FIBERS_ONLY == 0) {
+            lanes_call();
+            return 0;
+        }
+    }
+    for (int i = 1; i < emu.lanes; i++)
+        if (group.barriers[i] != group.barriers[0])
+            barriers_differ();
+    return left;
+}
+
 static void group_run(void)
 {
-    int left = emu.lanes;
+    int first = lane_at(0);
     TSAN(tsan.turn = 1 - tsan.turn;)
-    for (int i = 0; i < emu.lanes; i++) {
-        fiber_start(&group.lane[i], group.stacks + (size_t)i * STACK_BYTES, lane_main);
-        group.done[i] = false, group.barriers[i] = 0;
-    }
-    while (left > 0) {
-        for (int turn = 0; turn < emu.lanes; turn++) {
-            int lane = lane_at(turn);
-            if (group.done[lane])
-                continue;
-            to_lane(lane);
-            left -= group.done[lane];
-        }
-        for (int i = 1; i < emu.lanes; i++)
-            if (group.barriers[i] != group.barriers[0])
-                wrap_fail("emu", "lanes passed different numbers of barriers", "a kernel", "");
-    }
+    memset(group.done, 0, sizeof group.done);
+    memset(group.barriers, 0, sizeof group.barriers);
+    memset(group.folds, 0, sizeof group.folds);
+    memset(group.result, 0, sizeof group.result);
+    fiber_start(&group.lane[first], group.stacks + (size_t)first * STACK_BYTES, lane_main);
+    for (int left = emu.lanes; left > 0;)
+        left = lanes_step(left);
 }
 
 static bool group_ready(void)
