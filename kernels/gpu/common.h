@@ -173,7 +173,7 @@ FN ff ff_add(ff a, f32 b)
 FN ff ff_add_product(ff a, f32 x, f32 y)
 {
     EXACT f32 p = x * y;
-    EXACT f32 e = fma(x, y, -p);
+    EXACT f32 e = product_error(x, y, p);
     a = ff_add(a, p);
     a.lo = a.lo + e;
     return a;
@@ -188,14 +188,15 @@ FN f32 ff_round(ff a)
 FN ff ff_mul(ff a, f32 b)
 {
     EXACT f32 p = a.hi * b;
-    EXACT f32 e = fma(a.hi, b, -p);
+    EXACT f32 e = product_error(a.hi, b, p);
     return ff_of(p, fma(a.lo, b, e));
 }
 
 FN ff ff_div(ff a, ff b)
 {
     EXACT f32 q = a.hi / b.hi;
-    EXACT f32 r = fma(-q, b.hi, a.hi);
+    EXACT f32 p = q * b.hi;
+    EXACT f32 r = (a.hi - p) - product_error(q, b.hi, p);
     EXACT f32 rest = (r + a.lo) - q * b.lo;
     ff y = ff_of(q, rest / b.hi);
     if (!finite_(q) || !finite_(b.hi)) {

@@ -49,6 +49,7 @@ __device__ static inline float __shfl_xor_sync(unsigned m, float x, int o)
     return __uint_as_float((unsigned)__shfl_xor_sync(m, (int)__float_as_uint(x), o));
 }
 #define fma(a, b, c) __builtin_fmaf(a, b, c)
+#define product_error(x, y, p) __builtin_fmaf(x, y, -(p))
 __device__ static inline float max(float a, float b) { return __builtin_fmaxf(a, b); }
 __device__ static inline int min(int a, int b) { return a < b ? a : b; }
 __device__ static inline int max(int a, int b) { return a > b ? a : b; }

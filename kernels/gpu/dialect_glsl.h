@@ -71,6 +71,17 @@ uint BYTE(addr a, int i)
     return u32s(at & ~3ul).at[0] >> (uint(at & 3ul) * 8) & 255u;
 }
 
+/* A device may round the product in fma (llvmpipe does): T. J. Dekker's, of halves of 12 digits (Numerische Mathematik 18, 1971).  A large
+ * number has no half of its own; its error is nothing here. */
+float product_error(float x, float y, float p)
+{
+    precise float cx = 4097.0 * x, cy = 4097.0 * y;
+    precise float xh = cx - (cx - x), yh = cy - (cy - y);
+    precise float xl = x - xh, yl = y - yh;
+    precise float e = ((xh * yh - p) + xh * yl + xl * yh) + xl * yl;
+    return max(abs(x), abs(y)) < 1e34 ? e : 0.0;
+}
+
 /* Over a subgroup as the device does it, then the subgroups in their order. */
 shared float group_part[64];
 shared int group_ipart[64];

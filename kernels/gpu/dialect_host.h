@@ -73,6 +73,7 @@ FN u32 f32_bits(f32 x) { u32 u; memcpy(&u, &x, 4); return u; }
 #define isnan_(x) ((x) != (x))
 #define ROUND_EVEN(x) rintf(x)
 #define fma fmaf
+#define product_error(x, y, p) fmaf(x, y, -(p))
 #define sqrt sqrtf
 #define abs(x) fabsf(x)
 #define max(a, b) ((a) > (b) ? (a) : (b))
