@@ -20,7 +20,7 @@
  *                          all lanes pass
  *   EXACT                  before a f32 whose operations round one by one
  *   UNROLL UNROLL4         before a loop
- *   product_error(x, y, p)     x * y - p, where p is x * y rounded, exactly; fma need not round once
+ *   product_error(x, y, p)   x * y - p exactly, p being x * y rounded; fma need not round once
  *   bits_f32 f32_bits half_f32 isnan_ ROUND_EVEN INF QNAN U16, fma sqrt abs min max
  * There is no log and no exp but those of common.h: devices differ in theirs.  No atomics, no
  * double. */

@@ -71,8 +71,9 @@ uint BYTE(addr a, int i)
     return u32s(at & ~3ul).at[0] >> (uint(at & 3ul) * 8) & 255u;
 }
 
-/* A device may round the product in fma (llvmpipe does): T. J. Dekker's, of halves of 12 digits (Numerische Mathematik 18, 1971).  A large
- * number has no half of its own; its error is nothing here. */
+/* A device may round the product in fma (llvmpipe does): T. J. Dekker's, of halves of 12 digits
+ * (Numerische Mathematik 18, 1971).  A large number has no half of its own; its error is nothing
+ * here. */
 float product_error(float x, float y, float p)
 {
     precise float cx = 4097.0 * x, cy = 4097.0 * y;
