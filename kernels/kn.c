@@ -96,6 +96,17 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
     return NULL;
 }
 
+void kn_built(char *text, size_t size)
+{
+    size_t used = 0;
+    for (int i = 0; i < BACKEND_COUNT && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", BACKENDS[i].name);
+#ifdef KN_NO_VULKAN
+    if (used < size)
+        snprintf(text + used, size - used, "; no vulkan: %s", KN_NO_VULKAN);
+#endif
+}
+
 void kn_close(struct kn_backend *be)
 {
     if (be)

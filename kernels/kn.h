@@ -220,6 +220,8 @@ struct kn_options {
 /* Open a backend.  On failure returns NULL and writes one line to `why` (what was asked, what is
  * there); errno is ENOMEM if memory was out, else EINVAL.  The caller closes it with kn_close. */
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size);
+/* The backends that are built in, and of those that are not why: "vulkan, cpu". */
+void kn_built(char *text, size_t size);
 void kn_close(struct kn_backend *be);
 
 /* The slope of head h of n (ALiBi, arXiv 2108.12409), which is the head's bias per position:

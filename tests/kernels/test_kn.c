@@ -97,11 +97,16 @@ static void test_elements(void **state)
     kt_free();
 }
 
+static const struct kn_options CPU = {.backend = "cpu", .cpu = -1};
+
 static void test_open(void **state)
 {
     (void)state;
-    char why[128] = "";
+    char why[256] = "";
     struct kn_backend *be = kn_open(NULL, why, sizeof why);
+    assert_non_null(be); /* whatever is there */
+    kn_close(be);
+    be = kn_open(&CPU, why, sizeof why);
     assert_non_null(be);
     assert_string_equal(be->type->name, "cpu");
     assert_non_null(strstr(be->describe, kn_cpu_name(kn_cpu_best())));
@@ -114,6 +119,9 @@ static void test_open(void **state)
         const char *says[3];
     } BAD[] = {
         {{"abacus", 0, -1}, {"abacus", "auto", "cpu"}},
+        {{"cpu:0", 0, -1}, {"cpu:0", "auto", "cpu"}},
+        {{"fence:vulkan:abacus", 0, -1}, {"vulkan", "vulkan", "vulkan"}},
+        {{"check:vulkan:abacus,cpu", 0, -1}, {"vulkan", "vulkan", "vulkan"}},
         {{"cpu", -3, -1}, {"-3", "threads", "0"}},
         {{"cpu", 5000, -1}, {"5000", "threads", "1024"}},
         {{"cpu", 0, KN_CPU_COUNT}, {"portable", "offers", "processor"}},
@@ -132,7 +140,7 @@ static void test_open(void **state)
 static void test_memory(void **state)
 {
     (void)state;
-    struct kn_backend *be = kn_open(NULL, NULL, 0);
+    struct kn_backend *be = kn_open(&CPU, NULL, 0);
     assert_non_null(be);
     /* Far more than the machine has: only what is touched is committed. */
     size_t large = (size_t)1 << 40;

@@ -84,7 +84,8 @@ int cli_info(struct cli *c)
     const struct config *g = &c->m->cfg;
     struct site_ref first = run_lens_site(c->m, 0);
     char lens[LIMIT_NAME], process[PROCESS_TEXT_MAX], note[160], skipped[160], image[80],
-        rope[ROPE_TEXT_MAX], rope_local[ROPE_TEXT_MAX];
+        rope[ROPE_TEXT_MAX], rope_local[ROPE_TEXT_MAX], backends[160];
+    kn_built(backends, sizeof backends);
     bool rotary = g->pos == POS_ROTARY, local = rotary && g->rope_by_window, moe = g->n_moe > 0;
     const struct fact facts[] = {
         {"model", c->m->name, 0},
@@ -127,7 +128,7 @@ int cli_info(struct cli *c)
         {"weight_bytes", NULL, weights ? (int64_t)c->m->bytes : -1},
         {"copied_bytes", NULL, weights ? (int64_t)c->m->copied : -1},
         {"processing", process_text(c->m->process, process, sizeof process), 0},
-        {"backends", "cpu", 0},
+        {"backends", backends, 0},
         {"backend", c->be ? c->be->describe : "none opened", 0},
     };
     int n = sizeof facts / sizeof *facts;
