@@ -5,6 +5,9 @@
 #include "kn.h"
 
 #include "cpu/cpu.h"
+#ifdef KN_CUDA
+#include "cuda/cuda.h"
+#endif
 #include "vulkan/vulkan.h"
 #include "wrap.h"
 
@@ -16,15 +19,33 @@
 
 /* One row per backend; "auto" takes the first that opens, the last one always does. */
 static const struct {
-    const char *name, *form;
+    const char *name, *form; /* "cuda" is the first device, "cuda:1" the second */
     kn_opener *open;
+    /* How many devices there are; 0: why.  NULL: one. */
+    int (*count)(char *why, size_t why_size);
 } BACKENDS[] = {
-#ifdef KN_VULKAN
-    {"vulkan", "vulkan:DEVICE", vulkan_open},
+#ifdef KN_CUDA
+    {"cuda", "cuda:N", cuda_open, cuda_count},
 #endif
-    {"cpu", "cpu", cpu_open},
+#ifdef KN_VULKAN
+    {"vulkan", "vulkan:DEVICE", vulkan_open, NULL},
+#endif
+    {"cpu", "cpu", cpu_open, NULL},
 };
 enum { BACKEND_COUNT = sizeof BACKENDS / sizeof *BACKENDS };
+
+/* Those that this program was built without, and why. */
+static const struct {
+    const char *name, *why;
+} LEFT_OUT[] = {
+#ifdef KN_NO_CUDA
+    {"cuda", KN_NO_CUDA},
+#endif
+#ifdef KN_NO_VULKAN
+    {"vulkan", KN_NO_VULKAN},
+#endif
+    {NULL, NULL},
+};
 
 /* Those that wrap others, which stand after the colon. */
 static const struct {
@@ -80,12 +101,12 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
 
     char there[128] = "auto";
     errno = EINVAL;
-#ifdef KN_NO_VULKAN
-    if (is_named(name, "vulkan")) {
-        snprintf(why, why_size, "vulkan · this program was built without it · %s", KN_NO_VULKAN);
-        return NULL;
-    }
-#endif
+    for (int i = 0; LEFT_OUT[i].name; i++)
+        if (is_named(name, LEFT_OUT[i].name)) {
+            snprintf(why, why_size, "%s · this program was built without it · %s", LEFT_OUT[i].name,
+                     LEFT_OUT[i].why);
+            return NULL;
+        }
     for (int i = 0; i < BACKEND_COUNT + WRAP_COUNT; i++) {
         size_t used = strlen(there);
         snprintf(there + used, sizeof there - used, ", %s",
@@ -101,10 +122,43 @@ void kn_built(char *text, size_t size)
     size_t used = 0;
     for (int i = 0; i < BACKEND_COUNT && used < size; i++)
         used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "", BACKENDS[i].name);
-#ifdef KN_NO_VULKAN
-    if (used < size)
-        snprintf(text + used, size - used, "; no vulkan: %s", KN_NO_VULKAN);
-#endif
+    for (int i = 0; LEFT_OUT[i].name && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "; no %s: %s", LEFT_OUT[i].name,
+                                 LEFT_OUT[i].why);
+}
+
+static void device_look(const struct kn_options *opt, struct kn_device *d)
+{
+    struct kn_options own = *opt;
+    own.backend = d->name;
+    struct kn_backend *be = kn_open(&own, d->describe, sizeof d->describe);
+    if (!be)
+        return;
+    d->there = true, d->unified = be->unified, d->exact_rows = be->exact_rows;
+    snprintf(d->describe, sizeof d->describe, "%s", be->describe);
+    snprintf(d->driver, sizeof d->driver, "%s", be->driver);
+    be->type->memory(be, &d->total, &d->available);
+    kn_close(be);
+}
+
+int kn_devices(const struct kn_options *opt, struct kn_device list[KN_DEVICES_MAX])
+{
+    int n = 0;
+    for (int i = 0; i < BACKEND_COUNT; i++) {
+        char why[sizeof list->describe] = "";
+        int count = BACKENDS[i].count ? BACKENDS[i].count(why, sizeof why) : 1;
+        for (int k = 0; n < KN_DEVICES_MAX && k < (count ? count : 1); k++) {
+            struct kn_device *d = &list[n++];
+            *d = (struct kn_device){0};
+            snprintf(d->name, sizeof d->name, BACKENDS[i].count && count ? "%s:%d" : "%s",
+                     BACKENDS[i].name, k);
+            if (count)
+                device_look(opt, d);
+            else
+                snprintf(d->describe, sizeof d->describe, "%s", why);
+        }
+    }
+    return n;
 }
 
 void kn_close(struct kn_backend *be)

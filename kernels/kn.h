@@ -190,6 +190,11 @@ struct kn_backend_type {
     const char *(*departure)(const struct kn_backend *be);
     /* Of a backend of several devices, for the rest NULL: see kn_part. */
     struct kn_backend *(*part)(struct kn_backend *be, int64_t i, int64_t n);
+    /* The elements of `from`, in memory of `other`, a backend of this very type, to the packed view
+     * `to` of this one's, without the host in between.  Queued on both.  NULL where only the host
+     * can. */
+    enum kn_status (*carry)(struct kn_backend *be, const struct kn_view *to,
+                            struct kn_backend *other, const struct kn_view *from);
     void (*close)(struct kn_backend *be);
 };
 
@@ -197,6 +202,7 @@ struct kn_backend_type {
 struct kn_backend {
     const struct kn_backend_type *type;
     char describe[64];         /* for the status line, e.g. "cpu avx512 x2" */
+    char driver[32];           /* of a device, "CUDA 12.8"; else "" */
     const atomic_bool *cancel; /* looked at between chunks of work; NULL = never cancelled */
     bool unified; /* device memory is host memory: the host may follow views of it when nothing is
                      queued, and host memory may be an operand */
@@ -209,9 +215,10 @@ struct kn_backend {
 enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
 
 struct kn_options {
-    /* "auto", "cpu", "vulkan", "vulkan:NAME" (vulkan/vulkan.h), or one around others: "fence:B", B
-     * behind memory that the host cannot touch; "check:A,B", each call on both, compared;
-     * "trace:B", counts and times; "split:A,B", memory and work spread over several (kn_part) */
+    /* "auto", the first that is there of "cuda" ("cuda:1": the second), "vulkan" ("vulkan:NAME":
+     * vulkan/vulkan.h), "cpu"; or one around others: "fence:B", B behind memory that the host
+     * cannot touch; "check:A,B", each call on both, compared; "trace:B", counts and times;
+     * "split:A,B", memory and work spread over several (kn_part) */
     const char *backend;
     int threads; /* 0 = the number of cores this process may use */
     int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */
@@ -223,6 +230,20 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
 /* The backends that are built in, and of those that are not why: "vulkan, cpu". */
 void kn_built(char *text, size_t size);
 void kn_close(struct kn_backend *be);
+
+/* A device that kn_open could open, or why there is none of a backend. */
+struct kn_device {
+    char name[24]; /* for kn_options.backend */
+    bool there;
+    char describe[160]; /* as the backend's; else one line that says why not */
+    char driver[32];
+    size_t total, available; /* bytes of memory; 0: not known */
+    bool unified, exact_rows;
+};
+enum { KN_DEVICES_MAX = 32 };
+/* All there are, with the number of threads and the instruction set of *opt: each is opened to ask
+ * it.  How many. */
+int kn_devices(const struct kn_options *opt, struct kn_device list[KN_DEVICES_MAX]);
 
 /* The slope of head h of n (ALiBi, arXiv 2108.12409), which is the head's bias per position:
  * 2^(-8/p), 2^(-16/p), ... for p heads, p the power of two that n holds; the odd ones of twice as

@@ -1,7 +1,7 @@
 /* split.c - "split:A,B,...": memory and work spread over several backends.
  *
  * A piece of memory lies in one part.  A call runs where its first result lies; an operand that
- * lies elsewhere is copied there through the host, and the copy serves until its source changes.
+ * lies elsewhere is copied there, and the copy serves until its source changes.
  * Devices may use the same addresses, so those given out are split's own: reserved, never mapped.
  * Tested in tests/kernels/test_wrap.c. */
 #include "wrap.h"
@@ -157,10 +157,13 @@ static bool blocks_lie_well(const struct kn_view *v)
     return side_by_side;
 }
 
-/* The elements of `from` on one part to `to` on another, through the host. */
+/* The elements of `from` on one part to `to` on another, through the host where they know no
+ * shorter way. */
 static enum kn_status carry(struct kn_backend *a, const struct kn_view *from, struct kn_backend *b,
                             const struct kn_view *to, size_t bytes)
 {
+    if (a->type == b->type && b->type->carry)
+        return b->type->carry(b, to, a, from);
     void *host = malloc(bytes);
     if (!host)
         return KN_OUT_OF_MEMORY;
@@ -182,8 +185,10 @@ static enum kn_status copy_make(struct split *s, const struct region *r, int par
     struct kn_view to, read = lying(v, &to, axis);
     size_t bytes = kn_row_bytes(v->dtype, kn_count(&to));
     struct copy *c = copy_place(s, part, bytes);
-    if (!c)
-        return KN_OUT_OF_MEMORY;
+    if (!c) { /* a lost part has no memory either */
+        enum kn_status st = part_of(s, part)->type->sync(s->lane[part].inner);
+        return st ? st : KN_OUT_OF_MEMORY;
+    }
     to.data = c->there.data;
     read = region_other(r, &read);
     enum kn_status st = carry(part_of(s, r->part), &read, part_of(s, part), &to, bytes);

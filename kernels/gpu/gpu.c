@@ -29,6 +29,13 @@ static bool view_fits(const struct kn_view *v)
     return true;
 }
 
+/* Why alloc gave nothing: a lost device has no memory either. */
+static enum kn_status no_room(struct gpu *g)
+{
+    enum kn_status st = g->wait(g);
+    return st ? st : KN_OUT_OF_MEMORY;
+}
+
 enum kn_status gpu_run(struct kn_backend *be, const struct kn_call *call)
 {
     struct kn_call own;
@@ -44,7 +51,8 @@ enum kn_status gpu_run(struct kn_backend *be, const struct kn_call *call)
             return KN_BAD_CALL;
     if (be->cancel && atomic_load_explicit(be->cancel, memory_order_relaxed))
         return KN_CANCELLED;
-    return OPS[call->op]((struct gpu *)be, call);
+    enum kn_status st = OPS[call->op]((struct gpu *)be, call);
+    return st == KN_OUT_OF_MEMORY ? no_room((struct gpu *)be) : st;
 }
 
 enum kn_status gpu_launch(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
@@ -83,7 +91,7 @@ void *gpu_bad(struct gpu *g)
 {
     if (!g->bad)
         g->bad = g->base.type->alloc(&g->base, sizeof *g->bad);
-    g->bad_asked = true;
+    g->bad_asked |= g->bad != NULL;
     return g->bad;
 }
 
@@ -113,7 +121,7 @@ enum kn_status gpu_import(struct kn_backend *be, const struct kn_view *host, str
     if (v.ndim) {
         size_t span = wrap_span(host);
         if (!(v.data = be->type->alloc(be, span)))
-            return KN_OUT_OF_MEMORY;
+            return no_room(g);
         enum kn_status st = span ? g->upload(g, v.data, kn_at(host, 0), span) : KN_OK;
         if (st) {
             be->type->release(be, v.data, span);
@@ -220,7 +228,7 @@ enum kn_status gpu_read(struct kn_backend *be, const struct kn_view *v, void *ho
     struct kn_view from = *v, to = kn_packed(gpu_scratch(g, GPU_SCRATCH_MOVE, bytes), v->dtype,
                                              v->ndim, v->shape);
     if (!to.data)
-        return KN_OUT_OF_MEMORY;
+        return no_room(g);
     from.data = kn_at(v, 0), from.first = 0;
     enum kn_status st = move(g, &to, &from);
     return st ? st : g->download(g, host, to.data, bytes);
@@ -239,7 +247,7 @@ enum kn_status gpu_write(struct kn_backend *be, const struct kn_view *v, const v
     struct kn_view to = *v, from = kn_packed(gpu_scratch(g, GPU_SCRATCH_MOVE, bytes), v->dtype,
                                              v->ndim, v->shape);
     if (!from.data)
-        return KN_OUT_OF_MEMORY;
+        return no_room(g);
     to.data = kn_at(v, 0), to.first = 0;
     enum kn_status st = g->upload(g, from.data, host, bytes);
     return st ? st : move(g, &to, &from);

@@ -23,14 +23,15 @@ struct kn_backend *kt_backend(enum kn_cpu cpu, int threads)
 }
 
 /* Backends that have memory of their own, or might. */
-static const struct {
+struct staged_row {
     const char *name;
     enum bits {
         BITS_CPU,     /* those of the cpu */
         BITS_OWN,     /* others within the same bounds, of any rows the same */
         BITS_PREVIOUS /* those of the backend before it */
     } bits;
-} STAGED[] = {
+};
+static const struct staged_row STAGED[] = {
     {"cpu", BITS_CPU},
     {"fence:cpu", BITS_CPU},
     {"check:cpu,cpu", BITS_CPU},
@@ -388,10 +389,10 @@ static void check_staged(const struct kn_call *call, const struct snapshot *befo
         struct kn_backend *be = staged_backend(i);
         snapshot_put(before, call);
         assert_int_equal(run_staged(be, call), KN_OK);
-        if (STAGED[i].bits == BITS_OWN)
+        if (staged_row(i)->bits == BITS_OWN)
             check_own(be, call, name, before, result, reference, tolerance);
         else
-            snapshot_equal(STAGED[i].bits == BITS_CPU ? result : &previous, call, name, 0, 0);
+            snapshot_equal(staged_row(i)->bits == BITS_CPU ? result : &previous, call, name, 0, 0);
         if (kn_departure(be))
             fail_msg("%s", kn_departure(be));
         snapshot_drop(&previous);

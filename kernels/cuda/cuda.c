@@ -1,0 +1,305 @@
+/* cuda.c - the CUDA device: opening one, memory, launches.
+ *
+ * The kernels come as PTX, which the driver compiles for the device at the first launch (and keeps
+ * in a cache of its own): opening stays quick.  Memory is cut from the driver's pool in the order
+ * of the stream, and the pool keeps what is given back.  Tested in tests/kernels/test_cuda.c. */
+#include "cuda.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum {
+    MAJOR_MIN = 7, /* compute capability that the image is made for: 7.5 */
+    MINOR_MIN = 5,
+    ROWS_PREFERRED = 256,
+    PACE = 32, /* launches: no more than twice as many are ahead, which a cancelled pass waits for
+                */
+};
+
+static struct cuda *cuda_of(struct kn_backend *be)
+{
+    return (struct cuda *)be;
+}
+
+enum kn_status cuda_status(struct cuda *c, cu_result r)
+{
+    if (r == CU_OUT_OF_MEMORY)
+        return KN_OUT_OF_MEMORY;
+    if (r)
+        c->failed = KN_DEVICE_LOST;
+    return r ? KN_DEVICE_LOST : KN_OK;
+}
+
+enum kn_status cuda_enter(struct cuda *c)
+{
+    return c->failed ? c->failed : cuda_status(c, c->cu->context_set(c->context));
+}
+
+/* ---- launches ---- */
+
+static enum kn_status functions_load(struct cuda *c)
+{
+    char *image = cuda_image();
+    cu_result r = image ? c->cu->module_load(&c->module, image) : CU_OUT_OF_MEMORY;
+    free(image);
+    for (int k = 0; !r && k < GPU_KERNEL_COUNT; k++)
+        r = c->cu->module_function(&c->function[k], c->module, gpu_kernels[k].name);
+    if (r && c->module) { /* to be tried again, for want of memory may pass */
+        c->cu->module_unload(c->module);
+        c->module = NULL;
+    }
+    return cuda_status(c, r);
+}
+
+/* Not too far ahead of the device. */
+static enum kn_status pace(struct cuda *c)
+{
+    if (++c->launches % PACE)
+        return KN_OK;
+    int i = c->launches / PACE % 2;
+    enum kn_status st = cuda_status(c, c->cu->event_record(c->pace[i], c->stream));
+    return st ? st : cuda_status(c, c->cu->event_sync(c->pace[!i]));
+}
+
+static enum kn_status launch(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
+                             int64_t x, int64_t y, int64_t z)
+{
+    struct cuda *c = (struct cuda *)g;
+    void *args[] = {(void *)(uintptr_t)params};
+    (void)bytes; /* the driver knows it */
+    enum kn_status st = cuda_enter(c);
+    if (!st && !c->module)
+        st = functions_load(c);
+    if (!st)
+        st = cuda_status(c, c->cu->launch(c->function[k], (unsigned)x, (unsigned)y, (unsigned)z,
+                                          (unsigned)gpu_kernels[k].lanes, 1, 1, 0, c->stream, args,
+                                          NULL));
+    return st ? st : pace(c);
+}
+
+/* ---- memory ---- */
+
+cu_address cuda_take(struct cuda *c, size_t bytes)
+{
+    cu_address p = 0;
+    if (bytes > c->gpu.base.alloc_max)
+        return 0;
+    cu_result r = c->cu->memory_alloc(&p, bytes, c->stream);
+    if (r == CU_OUT_OF_MEMORY) { /* pieces that the pool keeps may stand in the way */
+        r = c->cu->stream_sync(c->stream);
+        r = r ? r : c->cu->pool_trim(c->pool, 0);
+        r = r ? r : c->cu->memory_alloc(&p, bytes, c->stream);
+    }
+    return cuda_status(c, r) ? 0 : p;
+}
+
+void cuda_give(struct cuda *c, cu_address p)
+{
+    if (!p)
+        return;
+    cuda_status(c, c->cu->context_set(c->context));
+    cuda_status(c, c->cu->memory_free(p, c->stream)); /* whatever a lost device says */
+}
+
+static void *cuda_alloc(struct kn_backend *be, size_t bytes)
+{
+    struct cuda *c = cuda_of(be);
+    cu_address p = cuda_enter(c) ? 0 : cuda_take(c, bytes ? bytes : 1);
+    if (p && bytes && cuda_status(c, c->cu->set8(p, 0, bytes, c->stream))) {
+        cuda_give(c, p);
+        return NULL;
+    }
+    return (void *)(uintptr_t)p;
+}
+
+static void cuda_release(struct kn_backend *be, void *mem, size_t bytes)
+{
+    (void)bytes;
+    cuda_give(cuda_of(be), (cu_address)(uintptr_t)mem);
+}
+
+/* Free is also what the pool keeps for us. */
+static void cuda_memory(struct kn_backend *be, size_t *total, size_t *available)
+{
+    struct cuda *c = cuda_of(be);
+    uint64_t reserved = 0, used = 0;
+    *total = *available = 0;
+    if (cuda_enter(c) || cuda_status(c, c->cu->memory_info(available, total)) ||
+        cuda_status(c, c->cu->pool_get(c->pool, CU_POOL_RESERVED, &reserved)) ||
+        cuda_status(c, c->cu->pool_get(c->pool, CU_POOL_USED, &used)))
+        *total = *available = 0;
+    else
+        *available += (size_t)(reserved - used);
+}
+
+/* ---- opening ---- */
+
+/* Everything goes, whatever a lost device says to it. */
+static void cuda_close(struct kn_backend *be)
+{
+    struct cuda *c = cuda_of(be);
+    const struct cuda_driver *cu = c->cu;
+    const cu_event events[] = {c->pace[0], c->pace[1], c->handed, c->sent[0], c->sent[1]};
+    if (c->context)
+        cu->context_set(c->context);
+    if (c->stream) {
+        gpu_close(&c->gpu);
+        cu->stream_sync(c->stream);
+    }
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        if (events[i])
+            cu->event_destroy(events[i]);
+    if (c->stream)
+        cu->stream_destroy(c->stream);
+    cuda_transfer_close(c);
+    if (c->module)
+        cu->module_unload(c->module);
+    if (c->context)
+        cu->context_release(c->device);
+    free(c);
+}
+
+static const struct kn_backend_type CUDA_TYPE = {
+    .name = "cuda",
+    .alloc = cuda_alloc,
+    .release = cuda_release,
+    .import = gpu_import,
+    .forget = gpu_forget,
+    .run = gpu_run,
+    .sync = gpu_sync,
+    .read = gpu_read,
+    .write = gpu_write,
+    .fill = gpu_fill,
+    .memory = cuda_memory,
+    .carry = cuda_carry,
+    .close = cuda_close,
+};
+
+/* "cuda" is the first device, "cuda:1" the second. */
+static bool ordinal_of(const char *name, int *ordinal)
+{
+    const char *digits = strchr(name, ':');
+    char *end;
+    *ordinal = 0;
+    if (!digits)
+        return true;
+    errno = 0;
+    long n = strtol(++digits, &end, 10);
+    *ordinal = (int)n;
+    return *digits >= '0' && *digits <= '9' && !*end && !errno && n < 1000;
+}
+
+/* What of the device stands before its memory is asked for; on failure *what is the call. */
+static cu_result device_open(struct cuda *c, const char **what)
+{
+    const struct cuda_driver *cu = c->cu;
+    cu_event *events[] = {&c->pace[0], &c->pace[1], &c->handed, &c->sent[0], &c->sent[1]};
+    uint64_t keep = UINT64_MAX;
+    cu_result r;
+#define STEP(call, name)     \
+    if ((r = cu->call) != 0) \
+        return *what = name, r;
+    STEP(device_get(&c->device, c->ordinal), "cuDeviceGet")
+    STEP(device_pool(&c->pool, c->device), "cuDeviceGetDefaultMemPool")
+    STEP(context_retain(&c->context, c->device), "cuDevicePrimaryCtxRetain")
+    STEP(context_set(c->context), "cuCtxSetCurrent")
+    STEP(pool_set(c->pool, CU_POOL_RELEASE_THRESHOLD, &keep), "cuMemPoolSetAttribute")
+    STEP(stream_create(&c->stream, CU_STREAM_NON_BLOCKING), "cuStreamCreate")
+    for (size_t i = 0; i < sizeof events / sizeof *events; i++)
+        STEP(event_create(events[i], CU_EVENT_NO_TIMING), "cuEventCreate")
+#undef STEP
+    return CU_OK;
+}
+
+static int count_of(const struct cuda_driver *cu, char *why, size_t why_size)
+{
+    int count = 0;
+    cu_result r = cu->device_count(&count);
+    if (r || count <= 0)
+        driver_fail(cu, "cuDeviceGetCount", r ? r : CU_NO_DEVICE, why, why_size);
+    return r ? 0 : count;
+}
+
+int cuda_count(char *why, size_t why_size)
+{
+    const struct cuda_driver *cu = driver_load(why, why_size);
+    return cu ? count_of(cu, why, why_size) : 0;
+}
+
+/* Is the device such that it can be opened? */
+static bool device_serves(const struct cuda_driver *cu, int ordinal, char *why, size_t why_size)
+{
+    int count = count_of(cu, why, why_size), pools = 0, major = 0, minor = 0;
+    cu_device d;
+    const char *what = "cuDeviceGet";
+    if (ordinal >= count) {
+        if (count)
+            snprintf(why, why_size, "no cuda:%d · this machine has %d, from cuda:0 on", ordinal,
+                     count);
+        return false;
+    }
+    cu_result r = cu->device_get(&d, ordinal);
+    if (!r && ((r = cu->device_attribute(&pools, CU_ATTRIBUTE_POOLS, d)) ||
+               (r = cu->device_attribute(&major, CU_ATTRIBUTE_MAJOR, d)) ||
+               (r = cu->device_attribute(&minor, CU_ATTRIBUTE_MINOR, d))))
+        what = "cuDeviceGetAttribute";
+    bool new_enough = major > MAJOR_MIN || (major == MAJOR_MIN && minor >= MINOR_MIN);
+    if (r)
+        driver_fail(cu, what, r, why, why_size);
+    else if (!new_enough)
+        snprintf(why, why_size, "cuda:%d has compute capability %d.%d · %d.%d or newer is needed",
+                 ordinal, major, minor, MAJOR_MIN, MINOR_MIN);
+    else if (!pools)
+        snprintf(why, why_size, "cuda:%d · its driver has no memory pools for it", ordinal);
+    return !r && new_enough && pools;
+}
+
+static struct kn_backend *device_promise(struct cuda *c)
+{
+    char name[48] = "device";
+    struct kn_backend *be = &c->gpu.base;
+    int version = 0;
+    c->cu->device_name(name, sizeof name, c->device);
+    c->cu->version(&version);
+    snprintf(be->describe, sizeof be->describe, "cuda:%d %s", c->ordinal, name);
+    snprintf(be->driver, sizeof be->driver, "CUDA %d.%d", version / 1000, version % 1000 / 10);
+    be->exact_rows = true;
+    be->alloc_max = (size_t)1 << 46;
+    be->rows_preferred = ROWS_PREFERRED;
+    return be;
+}
+
+struct kn_backend *cuda_open(const struct kn_options *opt, char *why, size_t why_size)
+{
+    const struct cuda_driver *cu;
+    const char *name = opt->backend, *what = "";
+    int ordinal;
+    if (!ordinal_of(name, &ordinal)) {
+        snprintf(why, why_size, "unknown device · %s · expected cuda, or cuda:0, cuda:1, ...",
+                 name);
+        errno = EINVAL;
+        return NULL;
+    }
+    if (!(cu = driver_load(why, why_size)) || !device_serves(cu, ordinal, why, why_size)) {
+        errno = EINVAL;
+        return NULL;
+    }
+    struct cuda *c = calloc(1, sizeof *c);
+    if (!c) {
+        snprintf(why, why_size, "out of memory · opening cuda");
+        errno = ENOMEM;
+        return NULL;
+    }
+    c->gpu.base.type = &CUDA_TYPE, c->gpu.launch = launch;
+    c->gpu.upload = cuda_upload, c->gpu.download = cuda_download, c->gpu.wait = cuda_wait;
+    c->cu = cu, c->ordinal = ordinal;
+    cu_result r = device_open(c, &what);
+    if (!r)
+        return device_promise(c);
+    driver_fail(cu, what, r, why, why_size);
+    cuda_close(&c->gpu.base);
+    errno = r == CU_OUT_OF_MEMORY ? ENOMEM : EINVAL;
+    return NULL;
+}

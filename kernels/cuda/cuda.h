@@ -1,0 +1,78 @@
+/* cuda.h - one CUDA device: what its files share.
+ *
+ * Everything is queued on one stream, in the order of the calls, so that nothing ever waits for
+ * anything but in sync; a transfer goes through pinned memory of ours, since one from ordinary
+ * memory would wait.  Tested in tests/kernels/test_cuda.c. */
+#ifndef KN_CUDA_H
+#define KN_CUDA_H
+
+#include "../gpu/gpu.h"
+#include "driver.h"
+
+/* Host memory that the device reads and writes by itself. */
+struct pinned {
+    char *mem; /* NULL: not yet needed */
+    size_t used;
+};
+
+/* Bytes on their way to `host`, by way of pinned memory. */
+struct landing {
+    void *host;
+    size_t at, bytes;
+};
+
+struct cuda {
+    struct gpu gpu; /* first */
+    const struct cuda_driver *cu;
+    int ordinal;
+    cu_device device;
+    cu_context context; /* NULL: none was retained */
+    cu_pool pool;
+    cu_stream stream;
+    cu_module module; /* NULL until the first launch, as are its functions */
+    cu_function function[GPU_KERNEL_COUNT];
+    cu_event pace[2], handed; /* launches so far; what another device may go on after */
+    int launches;
+    struct pinned up, down; /* up: two halves in turn; down: what sync hands out */
+    cu_event sent[2];       /* the half's last upload */
+    int side;
+    struct landing *landing;
+    int landings, landings_room;
+    uint64_t reached;       /* devices that may read this one's memory, by ordinal */
+    struct cuda_blas *blas; /* NULL: products are our own */
+    enum kn_status failed;  /* what the device said once, it says for good */
+};
+
+/* As kn_open, of "auto", "cuda", "cuda:1". */
+struct kn_backend *cuda_open(const struct kn_options *opt, char *why, size_t why_size);
+/* How many devices the driver finds; 0: why. */
+int cuda_count(char *why, size_t why_size);
+
+/* ---- cuda.c ---- */
+
+/* The status of a driver's call; an error but for memory is the end of the device. */
+enum kn_status cuda_status(struct cuda *c, cu_result r);
+/* Before any call of the driver: this thread works on the device, which is still there. */
+enum kn_status cuda_enter(struct cuda *c);
+/* Device memory, not zeroed, and its release behind what is queued; 0: none is left. */
+cu_address cuda_take(struct cuda *c, size_t bytes);
+void cuda_give(struct cuda *c, cu_address p);
+
+/* ---- transfer.c ---- */
+
+/* Methods of struct gpu. */
+enum kn_status cuda_upload(struct gpu *g, void *device, const void *host, size_t bytes);
+enum kn_status cuda_download(struct gpu *g, void *host, const void *device, size_t bytes);
+enum kn_status cuda_wait(struct gpu *g);
+/* As carry of struct kn_backend_type. */
+enum kn_status cuda_carry(struct kn_backend *be, const struct kn_view *to, struct kn_backend *other,
+                          const struct kn_view *from);
+/* Let go of the pinned memory; nothing is queued. */
+void cuda_transfer_close(struct cuda *c);
+
+/* ---- image.c ---- */
+
+/* The kernels as PTX, a text that the caller frees; NULL: memory is out. */
+char *cuda_image(void);
+
+#endif

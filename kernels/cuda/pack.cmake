@@ -1,0 +1,2 @@
+# cmake -DIN=FILE -DOUT=FILE.gz -P pack.cmake: one file, packed.
+file(ARCHIVE_CREATE OUTPUT ${OUT} PATHS ${IN} FORMAT raw COMPRESSION GZip COMPRESSION_LEVEL 9)
