@@ -1,7 +1,7 @@
 /* test_session.c - the worker: what it publishes is what the engine computes, the newest question
  * wins, and figures kept from earlier questions are never stale.  Also run under the thread
  * sanitizer. */
-#include "fixture.h"
+#include "session_ask.h"
 
 #include <math.h>
 #include <poll.h>
@@ -9,40 +9,8 @@
 #include <string.h>
 
 #include "session/request.h"
-#include "session/session.h"
-
-static struct edit *parsed(const char *text)
-{
-    struct edit *ed = NULL;
-    struct err e = {0};
-    if (edit_parse(&ed, text, &e))
-        fail_msg("%s", e.text);
-    return ed;
-}
-
-static struct session *opened(const struct fixture *f)
-{
-    struct session *s = NULL;
-    struct err e = {0};
-    if (session_open(&s, f->m, 1 << 20, &e))
-        fail_msg("%s", e.text);
-    return s;
-}
-
-/* Nothing but the prompt. */
-static struct session_want plain(const int32_t *tokens, int32_t n)
-{
-    return (struct session_want){.target.input = run_ids(tokens, n)};
-}
 
 static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
-
-static const struct snapshot *answer(struct session *s, const struct session_want *want)
-{
-    const struct snapshot *snap = session_wait(s, session_request(s, want));
-    assert_true(snap->complete);
-    return snap;
-}
 
 static bool same_bits(const void *a, const void *b, size_t n)
 {
@@ -151,11 +119,11 @@ static void walk_open(struct walk *w, const char *name, uint32_t seed)
 {
     *w = (struct walk){.f = fixture_open(name), .seed = seed};
     for (int i = 0; i < POOL; i++)
-        w->edits[i] = parsed(edit_pool[i]);
+        w->edits[i] = ask_edit(edit_pool[i]);
     for (int i = 0; i < LENGTH; i++)
         w->tokens[i] = w->other[i] = any(w, w->f.m->cfg.d_vocab);
     w->prompt = (struct pair_prompt){.name = "other", .tokens = w->other, .n = LENGTH};
-    w->want = plain(w->tokens, LENGTH);
+    w->want = ask_plain(w->tokens, LENGTH);
     w->want.target.edits = w->edits;
     w->want.target.on = w->on;
     w->want.target.n_edits = POOL;
@@ -199,13 +167,13 @@ static void kept_figures_are_never_stale(void **state)
     for (int k = 0; k < 3; k++) {
         struct walk w;
         walk_open(&w, names[k], (uint32_t)k + 11);
-        struct session *s = opened(&w.f);
+        struct session *s = ask_open(&w.f);
         for (int step = 0; step < 120; step++) {
             walk_step(&w);
-            const struct snapshot *a = answer(s, &w.want);
+            const struct snapshot *a = ask(s, &w.want);
             /* One worker at a time computes on a backend; the old one is idle now. */
-            struct session *fresh = opened(&w.f);
-            const struct snapshot *b = answer(fresh, &w.want);
+            struct session *fresh = ask_open(&w.f);
+            const struct snapshot *b = ask(fresh, &w.want);
             assert_snapshot(a, b, &w.f.m->cfg);
             snapshot_release(a);
             session_close(fresh);
@@ -222,7 +190,7 @@ static void the_newest_question_wins(void **state)
     (void)state;
     struct walk w;
     walk_open(&w, "llama", 5);
-    struct session *s = opened(&w.f);
+    struct session *s = ask_open(&w.f);
     uint64_t generation = 0, shown = 0;
     for (int round = 0; round < 40; round++) {
         for (int i = 0; i < 25; i++) {
@@ -239,8 +207,8 @@ static void the_newest_question_wins(void **state)
         }
         const struct snapshot *a = session_wait(s, generation);
         assert_true(a->generation == generation);
-        struct session *fresh = opened(&w.f);
-        const struct snapshot *b = answer(fresh, &w.want);
+        struct session *fresh = ask_open(&w.f);
+        const struct snapshot *b = ask(fresh, &w.want);
         assert_snapshot(a, b, &w.f.m->cfg);
         session_close(fresh);
         snapshot_release(a);
@@ -269,10 +237,10 @@ static void figures_are_the_engine_s(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct session *s = opened(&f);
+    struct session *s = ask_open(&f);
     const struct config *cfg = &f.m->cfg;
-    struct edit *edits[] = {parsed("blocks.1.attn.hook_z[-1] = 0")};
-    struct session_want w = plain(f.tokens, f.n);
+    struct edit *edits[] = {ask_edit("blocks.1.attn.hook_z[-1] = 0")};
+    struct session_want w = ask_plain(f.tokens, f.n);
     struct want cell[8],
         norm = want_make(WANT_NORM, (struct site_ref){SITE_RESID_MID, 2}, 0, f.n),
         values = want_make(WANT_VALUES, (struct site_ref){SITE_PATTERN, 1}, 0, f.n),
@@ -294,7 +262,7 @@ static void figures_are_the_engine_s(void **state)
     w.target.n_edits = 1;
     w.wants = l.item;
     w.n_wants = l.n;
-    const struct snapshot *snap = answer(s, &w);
+    const struct snapshot *snap = ask(s, &w);
 
     struct pair *p = NULL;
     struct pair_target t = {.input = run_ids(f.tokens, f.n), .edits = edits, .n_edits = 1};
@@ -338,8 +306,8 @@ static void a_nan_is_there(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct session *s = opened(&f);
-    struct edit *edits[] = {parsed("blocks.1.hook_resid_post[2:] = nan")};
+    struct session *s = ask_open(&f);
+    struct edit *edits[] = {ask_edit("blocks.1.hook_resid_post[2:] = nan")};
     struct want_list l = {0};
     struct want cell = want_make(WANT_CELL, (struct site_ref){SITE_RESID_POST, 1}, 0, f.n),
                 norm = want_make(WANT_NORM, (struct site_ref){SITE_RESID_POST, 1}, 0, f.n),
@@ -350,12 +318,12 @@ static void a_nan_is_there(void **state)
     const struct want *const all[] = {&cell, &norm, &stats, &logits, &kl};
     for (int i = 0; i < 5; i++)
         want_add(&l, *all[i]);
-    struct session_want w = plain(f.tokens, f.n);
+    struct session_want w = ask_plain(f.tokens, f.n);
     w.target.edits = edits;
     w.target.n_edits = 1;
     w.wants = l.item;
     w.n_wants = l.n;
-    const struct snapshot *snap = answer(s, &w);
+    const struct snapshot *snap = ask(s, &w);
     for (int i = 0; i < 5; i++)
         assert_true(snapshot_answers(snap, all[i]));
     const struct want_cell *c = snapshot_at(snap, FACE_EDITED, &cell, 2);
@@ -421,11 +389,11 @@ static void news_can_be_polled_for(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct session *s = opened(&f);
+    struct session *s = ask_open(&f);
     assert_null(session_latest(s));
     struct pollfd p = {.fd = session_fd(s), .events = POLLIN};
     assert_int_equal(poll(&p, 1, 0), 0);
-    struct session_want w = plain(f.tokens, f.n);
+    struct session_want w = ask_plain(f.tokens, f.n);
     uint64_t g = session_request(s, &w);
     const struct snapshot *snap = NULL;
     while (!snap || !snap->complete || snap->generation < g) {
@@ -444,22 +412,22 @@ static void a_bad_question_is_answered_with_the_reason(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct session *s = opened(&f);
-    struct edit *edits[] = {parsed("blocks.0.attn.hook_z[99] = 0")};
-    struct session_want w = plain(f.tokens, f.n);
+    struct session *s = ask_open(&f);
+    struct edit *edits[] = {ask_edit("blocks.0.attn.hook_z[99] = 0")};
+    struct session_want w = ask_plain(f.tokens, f.n);
     w.target.edits = edits;
     w.target.n_edits = 1;
-    const struct snapshot *snap = answer(s, &w);
+    const struct snapshot *snap = ask(s, &w);
     assert_int_equal(snap->err.code, ERR_BAD_INPUT);
     assert_non_null(strstr(snap->err.text, "99"));
     snapshot_release(snap);
     const int32_t outside[] = {0, f.m->cfg.d_vocab};
-    w = plain(outside, 2);
-    snap = answer(s, &w);
+    w = ask_plain(outside, 2);
+    snap = ask(s, &w);
     assert_int_equal(snap->err.code, ERR_BAD_INPUT);
     snapshot_release(snap);
-    w = plain(f.tokens, f.n); /* and it goes on */
-    snap = answer(s, &w);
+    w = ask_plain(f.tokens, f.n); /* and it goes on */
+    snap = ask(s, &w);
     assert_int_equal(snap->err.code, 0);
     snapshot_release(snap);
     edit_free(edits[0]);
@@ -473,7 +441,7 @@ static void it_ends_in_the_middle_of_work(void **state)
     struct walk w;
     walk_open(&w, "gpt_neox", 9);
     for (int i = 0; i < 100; i++) {
-        struct session *s = opened(&w.f);
+        struct session *s = ask_open(&w.f);
         walk_step(&w);
         session_request(s, &w.want);
         session_close(s);

@@ -1,26 +1,12 @@
 /* test_session_attribution.c - what views of attributions are answered: direct effects and slopes
  * are the engine's own, of both faces. */
-#include "fixture.h"
+#include "session_ask.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "measure/grad.h"
-#include "session/session.h"
-
-static struct session_want plain(const int32_t *tokens, int32_t n)
-{
-    return (struct session_want){.target.input = run_ids(tokens, n)};
-}
-
-static const struct snapshot *answer(struct session *s, const struct session_want *want)
-{
-    const struct snapshot *snap = session_wait(s, session_request(s, want));
-    assert_true(snap->complete);
-    assert_int_equal(snap->err.code, 0);
-    return snap;
-}
 
 /* Direct effects: the attribution's own values; heads and neurons largest first, and in that order
  * of the base for the edited run too. */
@@ -41,10 +27,10 @@ static void direct_effects_are_the_attributions(void **state)
         struct attribution a;
         struct want w = want_whole(WANT_DIRECT, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT});
         w.k = (int32_t)all[i], w.id[0] = 5, w.id[1] = 11;
-        struct session_want q = plain(f.tokens, f.n);
+        struct session_want q = ask_plain(f.tokens, f.n);
         q.wants = &w, q.n_wants = 1;
         q.target.edits = &edit, q.target.n_edits = 1;
-        const struct snapshot *snap = answer(s, &q);
+        const struct snapshot *snap = ask(s, &q);
         const struct want_direct *base = snapshot_at(snap, FACE_BASE, &w, 0),
                                  *edited = snapshot_at(snap, FACE_EDITED, &w, 0);
         assert_int_equal(attribute_direct(&a, r, &m, all[i], &e), 0);
@@ -108,11 +94,11 @@ static void slopes_are_the_gradient_s(void **state)
     struct metric m = {.n = 2, .terms = {{METRIC_LOGIT, 1, -1, 5}, {METRIC_LOGIT, -1, -1, 11}}};
     struct want w = want_whole(WANT_SLOPE, (struct site_ref){site_logits(&f.m->cfg), SITE_ROOT});
     w.k = 1 * f.m->cfg.n_heads + 2, w.pos = f.n - 1, w.id[0] = 5, w.id[1] = 11;
-    struct session_want q = plain(f.tokens, f.n);
+    struct session_want q = ask_plain(f.tokens, f.n);
     q.wants = &w, q.n_wants = 1;
-    snapshot_release(answer(s, &q)); /* without the edit first: nothing of it is kept too long */
+    snapshot_release(ask(s, &q)); /* without the edit first: nothing of it is kept too long */
     q.target.edits = &edit, q.target.n_edits = 1;
-    const struct snapshot *snap = answer(s, &q);
+    const struct snapshot *snap = ask(s, &q);
     for (int face = 0; face < FACE_COUNT; face++) {
         struct line want = {.head = 2, .row = f.n - 1};
         assert_int_equal(grad_run(run[face], base, &m, &(struct site_ref){SITE_ATTN_SCORES, 1}, 1,

@@ -1,12 +1,10 @@
 /* test_session_compare.c - two prompts as the faces of one answer: the second one's numbers are
  * those of a session that has it alone, where they stand for the first one's. */
-#include "fixture.h"
+#include "session_ask.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "session/session.h"
 
 enum { N_MAX = 16, WANTS = 64 };
 
@@ -21,7 +19,7 @@ struct compared {
     const struct snapshot *both, *faces;
 };
 
-static struct want *ask(struct compared *c, struct want w)
+static struct want *add(struct compared *c, struct want w)
 {
     assert_true(c->n_wants < WANTS);
     c->wants[c->n_wants] = w;
@@ -34,33 +32,26 @@ static void ask_all(struct compared *c)
     const struct site_ref pattern = {SITE_PATTERN, 1}, out = {site_logits(&c->f.m->cfg), SITE_ROOT};
     int32_t n = c->f.n;
     for (int32_t k = 1; k <= n; k += 2)
-        ask(c, want_whole(WANT_THUMBS, pattern))->k = k;
-    ask(c, want_whole(WANT_HEADS, pattern));
-    ask(c, want_whole(WANT_LAYER_NEURONS, (struct site_ref){SITE_POST, 1}))->k = 8;
-    ask(c, want_make(WANT_NEURONS, (struct site_ref){SITE_POST, 0}, 0, n))->k = 4;
-    ask(c, want_make(WANT_VALUES, pattern, 0, n));
-    ask(c, want_make(WANT_VALUES, (struct site_ref){SITE_ATTN_SCORES, 0}, 2, 4));
-    ask(c, want_make(WANT_VALUES, (struct site_ref){SITE_ATTN_SCORES, 0}, n - 2, n));
-    ask(c, want_make(WANT_NORM, (struct site_ref){SITE_RESID_POST, 0}, 0, n));
-    ask(c, want_whole(WANT_STATS, (struct site_ref){SITE_RESID_POST, 0}));
+        add(c, want_whole(WANT_THUMBS, pattern))->k = k;
+    add(c, want_whole(WANT_HEADS, pattern));
+    add(c, want_whole(WANT_LAYER_NEURONS, (struct site_ref){SITE_POST, 1}))->k = 8;
+    add(c, want_make(WANT_NEURONS, (struct site_ref){SITE_POST, 0}, 0, n))->k = 4;
+    add(c, want_make(WANT_VALUES, pattern, 0, n));
+    add(c, want_make(WANT_VALUES, (struct site_ref){SITE_ATTN_SCORES, 0}, 2, 4));
+    add(c, want_make(WANT_VALUES, (struct site_ref){SITE_ATTN_SCORES, 0}, n - 2, n));
+    add(c, want_make(WANT_NORM, (struct site_ref){SITE_RESID_POST, 0}, 0, n));
+    add(c, want_whole(WANT_STATS, (struct site_ref){SITE_RESID_POST, 0}));
     for (int part = 0; part < ATTRIBUTE_PART_COUNT; part++) {
         if (part == ATTRIBUTE_BY_HEAD_POS) /* no want has it */
             continue;
-        struct want *w = ask(c,
+        struct want *w = add(c,
                              want_whole(WANT_DIRECT, (struct site_ref){SITE_LNF_SCALE, SITE_ROOT}));
         w->k = part, w->id[0] = 5, w->id[1] = 11;
     }
     for (int32_t pos = 0; pos < n; pos++) {
-        struct want *w = ask(c, want_whole(WANT_SLOPE, out));
+        struct want *w = add(c, want_whole(WANT_SLOPE, out));
         w->k = 1, w->pos = pos, w->id[0] = 5, w->id[1] = 11;
     }
-}
-
-static const struct snapshot *answer(struct session *s, const struct session_want *want)
-{
-    const struct snapshot *snap = session_wait(s, session_request(s, want));
-    assert_true(snap->complete && !snap->err.code);
-    return snap;
 }
 
 static void compared_begin(struct compared *c, const int32_t *b, int32_t n_b, enum token_align how)
@@ -79,7 +70,7 @@ static void compared_begin(struct compared *c, const int32_t *b, int32_t n_b, en
                              .n_sides = 1};
     for (int32_t i = 0; i < c->n_wants; i++)
         side.n_wants += snapshot_want_of_b(&c->wants[i], c->partner, c->f.n, &of_b[side.n_wants]);
-    c->both = answer(c->s, &w);
+    c->both = ask(c->s, &w);
     assert_int_equal(c->both->sides[0]->err.code, 0);
     c->faces = snapshot_compare(c->both, c->both->sides[0], c->partner, &c->f.m->cfg);
     assert_non_null(c->faces);
@@ -97,7 +88,7 @@ static const void *alone(struct compared *c, const int32_t *tokens, int32_t n, s
                          int32_t row, const struct snapshot **snap)
 {
     struct session_want q = {.target.input = run_ids(tokens, n), .wants = &w, .n_wants = 1};
-    *snap = answer(c->s, &q);
+    *snap = ask(c->s, &q);
     const void *v = snapshot_at(*snap, FACE_BASE, &w, row);
     assert_non_null(v);
     return v;

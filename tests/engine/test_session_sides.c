@@ -1,41 +1,9 @@
 /* test_session_sides.c - further questions of a request, beside its own. */
-#include "fixture.h"
+#include "session_ask.h"
 
 #include <string.h>
 
-#include "session/session.h"
-
-static struct edit *parsed(const char *text)
-{
-    struct edit *ed = NULL;
-    struct err e = {0};
-    if (edit_parse(&ed, text, &e))
-        fail_msg("%s", e.text);
-    return ed;
-}
-
-static struct session *opened(const struct fixture *f)
-{
-    struct session *s = NULL;
-    struct err e = {0};
-    if (session_open(&s, f->m, 1 << 20, &e))
-        fail_msg("%s", e.text);
-    return s;
-}
-
-static struct session_want plain(const int32_t *tokens, int32_t n)
-{
-    return (struct session_want){.target.input = run_ids(tokens, n)};
-}
-
 static const struct site_ref output_site = {SITE_UNEMBED_OUT, SITE_ROOT};
-
-static const struct snapshot *answer(struct session *s, const struct session_want *want)
-{
-    const struct snapshot *snap = session_wait(s, session_request(s, want));
-    assert_true(snap->complete);
-    return snap;
-}
 
 /* Both answer these wants with the same bits. */
 static void assert_same(const struct snapshot *a, const struct snapshot *b,
@@ -58,28 +26,28 @@ static void sides_are_questions_too(void **state)
 {
     (void)state;
     struct fixture f = fixture_open("gpt2");
-    struct edit *edits[] = {parsed("blocks.1.attn.hook_z[-1] = 0"),
-                            parsed("blocks.0.hook_mlp_out[1] *= 0.5"),
-                            parsed("blocks.2.hook_resid_post[5] = 0")};
+    struct edit *edits[] = {ask_edit("blocks.1.attn.hook_z[-1] = 0"),
+                            ask_edit("blocks.0.hook_mlp_out[1] *= 0.5"),
+                            ask_edit("blocks.2.hook_resid_post[5] = 0")};
     int32_t turned[8];
     for (int32_t i = 0; i < 8; i++)
         turned[i] = f.tokens[(i + 3) % f.n];
     struct want wants[] = {want_whole(WANT_KL, output_site), want_whole(WANT_LOGITS, output_site),
                            want_make(WANT_CELL, run_lens_site(f.m, 1), 0, 8)};
     wants[1].id[0] = 3, wants[1].id[1] = 4;
-    struct session_want side[4], w = plain(f.tokens, f.n);
+    struct session_want side[4], w = ask_plain(f.tokens, f.n);
     for (int i = 0; i < 4; i++) {
-        side[i] = plain(i % 2 ? turned : f.tokens, i == 3 ? 3 : i % 2 ? 8 : f.n);
+        side[i] = ask_plain(i % 2 ? turned : f.tokens, i == 3 ? 3 : i % 2 ? 8 : f.n);
         side[i].target.edits = edits;
         side[i].target.n_edits = i == 0 ? 0 : i; /* the last one: position 5 of 3 tokens */
         side[i].wants = wants, side[i].n_wants = 3, side[i].lane = i / 2;
     }
     w.wants = wants, w.n_wants = 1;
     w.sides = side;
-    struct session *s = opened(&f);
+    struct session *s = ask_open(&f);
     for (int turn = 0; turn < 3; turn++) {
         w.n_sides = turn == 1 ? 2 : 4;
-        const struct snapshot *snap = answer(s, &w);
+        const struct snapshot *snap = ask(s, &w);
         assert_int_equal(snap->n_sides, w.n_sides);
         for (int i = 0; i < w.n_sides; i++) {
             if (i == 3) {
@@ -91,13 +59,13 @@ static void sides_are_questions_too(void **state)
         }
         snapshot_release(snap);
     }
-    const struct snapshot *all = answer(s, &w);
+    const struct snapshot *all = ask(s, &w);
     session_close(s); /* answers stay good */
     for (int i = 0; i < 3; i++) {
-        struct session *alone = opened(&f);
+        struct session *alone = ask_open(&f);
         struct session_want q = side[i];
         q.lane = 0;
-        const struct snapshot *want = answer(alone, &q);
+        const struct snapshot *want = ask(alone, &q);
         assert_same(all->sides[i], want, wants, 3, &f.m->cfg);
         snapshot_release(want);
         session_close(alone);

@@ -1,6 +1,6 @@
 /* test_sweeping.c - a sweep beside the worker: its order, and what is there before anything is
  * computed, and that other questions at any moment change nothing of what it finds. */
-#include "fixture.h"
+#include "session_ask.h"
 
 #include <math.h>
 #include <sched.h>
@@ -9,7 +9,6 @@
 #include <string.h>
 
 #include "measure/attribute.h"
-#include "session/session.h"
 #include "session/sweeping.h"
 
 struct first {
@@ -134,11 +133,6 @@ static void estimates_are_aligned(void **state)
 
 /* ---- beside other questions ---- */
 
-static const struct snapshot *answer(struct session *s, const struct session_want *want)
-{
-    return session_wait(s, session_request(s, want));
-}
-
 static bool has_begun(struct session *s, uint64_t id)
 {
     const struct snapshot *snap = session_latest(s);
@@ -173,7 +167,7 @@ static void interruptions_change_nothing(void **state)
     struct err e = {0};
     uint32_t seed = 5;
     assert_int_equal(session_open(&s, f.m, 1 << 20, &e), 0);
-    const struct snapshot *whole = answer(s, &want), *snap;
+    const struct snapshot *whole = ask(s, &want), *snap;
     assert_true(!whole->err.code && !whole->sweeping);
     assert_true(whole->sweep->done == whole->sweep->cells && whole->sweep->cells == 81);
     for (int i = 0; i < 200; i++) {
@@ -192,32 +186,32 @@ static void interruptions_change_nothing(void **state)
         if (i % 5 != 4)
             continue;
         sweep.paused = false;
-        snap = answer(s, &others);
+        snap = ask(s, &others);
         assert_true(snap->sweep->done == snap->sweep->cells);
         check_part(snap->sweep, whole->sweep);
         snapshot_release(snap);
     }
     sweep.id++;
     snprintf(sweep.metric, sizeof sweep.metric, "logprob[-1, 5]"); /* of what is there already */
-    const struct snapshot *again = answer(s, &want);
+    const struct snapshot *again = ask(s, &want);
     assert_true(again->sweep->done == 81 && !strcmp(again->sweep->of.metric, sweep.metric));
     sweep.id++;
     want.target.input.n--; /* another sweep in between: nothing is kept */
-    snapshot_release(answer(s, &want));
+    snapshot_release(ask(s, &want));
     sweep.id++;
     want.target.input.n++;
-    snap = answer(s, &want);
+    snap = ask(s, &want);
     check_part(again->sweep, snap->sweep);
     assert_true(again->sweep->base == snap->sweep->base);
     snapshot_release(snap), snapshot_release(again);
     sweep.id++;
     snprintf(sweep.kind, sizeof sweep.kind, "neurons");
-    snap = answer(s, &want); /* the rest is answered */
+    snap = ask(s, &want); /* the rest is answered */
     assert_int_equal(snap->err.code, 0);
     assert_non_null(strstr(snap->sweep->err.text, "no kind \"neurons\""));
     snapshot_release(snap);
     want.sweep = NULL;
-    snap = answer(s, &want);
+    snap = ask(s, &want);
     assert_null(snap->sweep);
     snapshot_release(snap), snapshot_release(whole);
     session_close(s);
