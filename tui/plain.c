@@ -246,9 +246,19 @@ static void say_changes(struct plain *p, bool reran)
     }
 }
 
+/* What a popup would hold, and the message. */
 static void say_message(const struct plain *p)
 {
     struct bytes b = {0};
+    for (const char *s = p->a->notice ? p->a->notice : ""; *s; s += *s == '\n') {
+        size_t n = strcspn(s, "\n");
+        bytes_addf(&b, "warning: %.*s\n", (int)n, s);
+        s += n;
+    }
+    free(p->a->notice);
+    p->a->notice = NULL;
+    print_lines(p, b.data, b.failed ? 0 : b.len);
+    bytes_clear(&b);
     if (p->a->message[0]) {
         bytes_addf(&b, "%s%s", p->a->message_bad ? "error: " : "", p->a->message);
         print_lines(p, b.data, b.failed ? 0 : b.len);

@@ -357,6 +357,22 @@ static void test_resume(void **state)
     assert_non_null(strstr(r.out, "1 edit"));
     result_free(&r);
     assert_refused(RUN("explore", "--session", "nowhere", "--plain"), 1, "nowhere");
+    static const char *const beside[][2] = {{"-p", "Tom"},
+                                            {"-e", "blocks.0.hook_mlp_out = 0"},
+                                            {"--other", "Tom"},
+                                            {"--pair", " Tom/ Mary"},
+                                            {"--tokens", "1,2"}};
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        assert_refused(RUN("teach", "--session", path, "--plain", beside[i][0], beside[i][1]), 2,
+                       "beside a session, which has its own");
+    assert_refused(RUN("teach", "Tom went", "--session", path, "--plain"), 2, "a prompt beside");
+    snprintf(path, sizeof path, "%s/odd.session", folder);
+    put(path, "model teach\nprompt \"Tom\"\ncolour blue\nedit + nonsense\nend\n");
+    r = RUN("--session", path, "--plain"); /* what a popup shows elsewhere is read out */
+    assert_int_equal(r.status, 0);
+    assert_non_null(strstr(r.out, "odd.session:3: no such key"));
+    assert_non_null(strstr(r.out, "warning: + nonsense: "));
+    result_free(&r);
     snprintf(path, sizeof path, "%s/gone.session", folder);
     put(path, "model models/gone\nprompt \"Tom\"\nend\n");
     assert_refused(RUN("--session", path, "--plain"), 1, "gone.session is of models/gone");

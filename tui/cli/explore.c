@@ -73,6 +73,28 @@ int cli_present(struct cli *c, bool *present, bool *locked)
                : err_set(&c->err, ERR_USAGE, "--present=%s · --present or --present=locked", how);
 }
 
+/* A session brings what it is of; what is given beside it would be lost. */
+static int refuse_beside(struct cli *c)
+{
+    static const struct {
+        int option;
+        const char *name, *command;
+    } options[] = {
+        {ON(prompt), "-p", "prompt TEXT"},       {ON(from_stdin), "--stdin", "prompt TEXT"},
+        {ON(tokens), "--tokens", "prompt TEXT"}, {ON(edits), "-e", "edit EDIT"},
+        {ON(other), "--other", "other TEXT"},    {ON(pair), "--pair", "pair TOKEN TOKEN"}};
+    const struct options *o = c->opt;
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (o->given[options[i].option])
+            return err_set(&c->err, ERR_USAGE,
+                           "%s beside a session, which has its own · in it :%s changes that",
+                           options[i].name, options[i].command);
+    return o->n_words ? err_set(&c->err, ERR_USAGE,
+                                "a prompt beside a session, which has its own · in it :prompt TEXT "
+                                "changes that")
+                      : 0;
+}
+
 /* The session that is asked for, into *s and its file's name into path; "" = none is. */
 static int find_session(struct cli *c, char path[PATH_MAX], struct saved *s)
 {
@@ -86,6 +108,8 @@ static int find_session(struct cli *c, char path[PATH_MAX], struct saved *s)
         rc = state_session_path(state_folder(folder, NULL), o->session, path, &c->err);
     else if (o->resume)
         rc = state_newest(state_folder(folder, NULL), o->model, path, &c->err);
+    if (!rc && *path)
+        rc = refuse_beside(c);
     if (rc || !*path)
         return rc;
     rc = file_read_all(path, SAVED_BYTES_MAX, &text, &n, &c->err);
