@@ -65,12 +65,16 @@ int explorer_keymap(const char *name, struct keymap *m, struct bytes *warnings, 
         else if (keymap_parse(m, name, text, len, warnings) < 0)
             r = err_set(e, ERR_SYSTEM, "out of memory");
     }
-    char path[1024] = "";
+    char path[PATH_MAX] = "";
     const char *config = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    int n = 0;
     if (config && *config)
-        snprintf(path, sizeof path, "%s/borescope/keys", config);
+        n = snprintf(path, sizeof path, "%s/borescope/keys", config);
     else if (home && *home)
-        snprintf(path, sizeof path, "%s/.config/borescope/keys", home);
+        n = snprintf(path, sizeof path, "%s/.config/borescope/keys", home);
+    if (r == 0 && n >= (int)sizeof path)
+        r = err_set(e, ERR_BAD_INPUT, "the folder of your keys has a path of %d bytes · %d at most",
+                    n, (int)sizeof path - 1);
     if (r == 0 && *path)
         r = keymap_file(m, path, false, warnings, e);
     if (r < 0)

@@ -161,6 +161,10 @@ static void test_commands(void **state)
     driver_keys(&d, "<Esc>:sweep<Space>q_all_pos<Space>nonsense(<Enter>");
     assert_true(sweeps_map(d.app)->err.code < 0);
     shows("nonsense");
+    char longer[200] = "sweep q_all_pos file(\"";
+    memset(longer + strlen(longer), 'x', 120); /* never cut to another value */
+    app_command(d.app, longer);
+    assert_string_equal(d.app->message, "a value of 126 bytes · 95 at most");
     driver_keys(&d, "S<Esc>"); /* nothing runs: nothing to stop */
     assert_false(d.app->sweep.paused);
 }

@@ -74,6 +74,11 @@ static void test_screens(void **state)
     holds("a.SVG", "xml:space=\"preserve\"");
     app_command(d.app, "write nothing.pdf");
     assert_non_null(strstr(d.app->message, ".txt .ansi .html .svg .png .tsv .json .npz"));
+    char deep[1300] = "write ";
+    memset(deep + 6, '/', 1200); /* never cut to another place */
+    memcpy(deep + 1206, "a.txt", 6);
+    app_command(d.app, deep);
+    assert_string_equal(d.app->message, "a path of 1205 bytes · 1023 at most");
     app_command(d.app, "write /nowhere/a.txt");
     assert_true(d.app->message_bad);
     app_command(d.app, "write a.png");

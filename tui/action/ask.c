@@ -13,10 +13,11 @@
 
 unsigned act_PROMPT(struct app *a, const char *args)
 {
-    char line[512];
     if (a->image && !*args) {
-        snprintf(line, sizeof line, "image %s", a->prompt);
-        app_line_open(a, LINE_COMMAND, line);
+        struct bytes line = {0};
+        bytes_addf(&line, "image %s", a->prompt);
+        app_line_open(a, LINE_COMMAND, line.failed ? "image " : line.data);
+        bytes_free(&line);
     } else if (a->image)
         app_begin_image(a, args, false);
     else if (*args) {

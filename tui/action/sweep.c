@@ -62,6 +62,9 @@ static void put_there(const struct app *a, struct session_sweep *of)
 /* What a guest has put there must be read to be known to name no file: with holes it is not. */
 static int may_put(const struct app *a, const char *with, struct err *e)
 {
+    if (strlen(with) >= sizeof a->sweep.with)
+        return err_set(e, ERR_BAD_INPUT, "a value of %zu bytes · %zu at most", strlen(with),
+                       sizeof a->sweep.with - 1);
     char text[LIMIT_EDIT_TEXT] = "hook";
     struct edit *ed = NULL;
     int rc = sweep_kind_right(with, text + 4, sizeof text - 4, e);

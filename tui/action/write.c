@@ -161,20 +161,21 @@ unsigned act_WRITE(struct app *a, const char *args)
     struct bytes text = {0};
     bool over = write_over(&args);
     int rc = 0;
-    if (*args)
-        snprintf(path, sizeof path, "%s", args);
-    else
+    if (*args && snprintf(path, sizeof path, "%s", args) >= (int)sizeof path)
+        rc = err_set(&e, ERR_BAD_INPUT, "a path of %zu bytes · %zu at most", strlen(args),
+                     sizeof path - 1);
+    else if (!*args)
         for (int i = 1; i < 1000; i++) { /* the first name that is free */
             snprintf(path, sizeof path, "borescope-%s-%d.txt", view_names[a->cur.view], i);
             if (access(path, F_OK))
                 break;
         }
-    int as = write_format(path);
-    if (as < 0)
+    int as = rc ? -1 : write_format(path);
+    if (!rc && as < 0)
         rc = err_set(&e, ERR_USAGE,
                      "%s · the ending says how: .txt .ansi .html .svg .png .tsv .json .npz .log",
                      path);
-    else if (formats[as].make)
+    else if (!rc && formats[as].make)
         rc = formats[as].make(a, &text, &e);
     if (!rc && formats[as].make)
         rc = write_bytes(path, &text, over, &e);

@@ -124,8 +124,9 @@ int screen_png(const struct frame *f, struct bytes *out, struct err *e)
         if (!best || f->picture[i].r.w * f->picture[i].r.h > best->r.w * best->r.h)
             best = &f->picture[i];
     if (!best)
-        return err_set(e, ERR_BAD_INPUT,
-                       "no picture in this view · .svg and .html hold its text, .tsv its numbers");
+        return err_set(
+            e, ERR_BAD_INPUT,
+            "no picture in this view · .svg is one of its text: rsvg-convert FILE.svg -o FILE.png");
     int px = best->w / best->image.w, side = best->image.w;
     px = px > SAMPLE_PX ? px : SAMPLE_PX;
     side = best->image.h > side ? best->image.h : side;
