@@ -40,4 +40,15 @@ step '<Backspace>' 'L2H1'
 step 'p<C-u><Space>bread<Space>river<Space>hat<Space>seven<Space>moon<Space>bread<Space>river<Space>hat<Space>seven<Enter>' '10, 10]'
 step K 'layer 1' '0.86'
 step LL 'L1H3' ' 5  moon               0.9'
+# What the page says of single keys behind the tour.
+keys=
+step 7 '[7 heads]' '24 of 24 heads'
+step s 'heads, by '
+step w '[7 heads]' 'L0'
+step 8 '[8 neurons]' 'raises, by W_U'
+step '1<Tab>' 'norm of blocks.*.hook_resid_post'
+step '\' '[1 grid]'
+step z '[1 grid]'
+step '!' 'no NaN'
+step i 'pin 1 blocks.3.hook_resid_post[-1]' 'was '
 exit $fail
