@@ -91,8 +91,9 @@ static void every_field_is_explained(void **state)
         js_close(doc);
     }
     static const char *const tokenizer = "tests/fixtures/tokenizers/gpt2/tokenizer.json";
-    static const char *const of[] = {"tokens",  "tokens",  "generate", "weights", "weights",
-                                     "weights", "weights", "weights",  "models"};
+    static const char *const of[] = {"tokens",  "tokens",  "generate", "weights",
+                                     "weights", "weights", "weights",  "weights",
+                                     "models",  "texts",   "stats"};
     struct js_doc *docs[] = {
         RUN_JSON("tokens", tokenizer, "-p", "é", "--json"),
         RUN_JSON("tokens", tokenizer, "-p", "5 6", "--decode", "--json"),
@@ -102,7 +103,9 @@ static void every_field_is_explained(void **state)
         RUN_JSON("weights", "teach", "--target", " Mary", "-l", "0", "-H", "1", "--json"),
         RUN_JSON("weights", "teach", "--eigenvalues", "-l", "0", "-H", "1", "--json"),
         RUN_JSON("weights", "teach", "blocks.1.mlp.W_out[2:4]", "--as-tokens", "--json"),
-        RUN_JSON("models", "--json")};
+        RUN_JSON("models", "--json"),
+        RUN_JSON("texts", "teach", "README.md", "--limit", "2", "--json"),
+        RUN_JSON("stats", "teach", "README.md", "--limit", "2", "-c", "hook_embed", "--json")};
     for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
         char *part = section(page, of[i]);
         keys_are_explained(js_root(docs[i]), common, part, of[i]);
