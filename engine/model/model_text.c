@@ -147,10 +147,11 @@ int model_encode(const struct model *m, const char *text, size_t len, int bos, i
     }
     bool prepend = bos < 0 ? m->cfg.prepend_bos : bos != 0;
     int rc = tokenizer_encode_from(m->tok, prepend ? m->cfg.bos_id : -1, text, len, &l, e);
-    if (rc)
-        token_list_free(&l);
-    else
+    if (!rc) {
         *ids = l.id, *n = (int32_t)l.count;
+        l.id = NULL;
+    }
+    token_list_free(&l);
     return rc;
 }
 
