@@ -294,7 +294,7 @@ def cases(name, folder):
     if name == "llama_dynamic":  # one length only
         runs, prompts = runs[:2], [[(5 * t + i) % 40 for t in tokens] for i in range(4)]
     Path(folder, "set.txt").write_text("".join(",".join(map(str, ids)) + "\n" for ids in prompts))
-    runs += ["--ref", f"set={folder}/set.txt"]
+    runs += ["--ref", f"set={folder}/set.txt", "--align", "end"]
     windowed = json.loads((ROOT / name / "config.json").read_text()).get("use_sliding_window", kind in ("mistral", "gpt_oss", "gemma3_text"))
     for line, kind in LINES:
         if windowed and "scores" in line and "from(" in line:
