@@ -523,39 +523,6 @@ int bore_detect_pattern(struct bore_model *m, const struct bore_pass *pass, cons
 int bore_loss(struct bore_model *m, const struct bore_pass *pass, double *mean, float *per_token,
               struct bore_error *error);
 
-/* ---- many texts ---- */
-
-/* Statistics of hook points over a set of texts, as `borescope stats` makes them (docs/lab.md). */
-struct bore_stats {
-    const char *texts;  /* a file (.txt, .jsonl, .csv, .tsv, gzip'ed too) or a folder; "-": standard
-                           input */
-    bool paragraphs;    /* of files of lines: a text is what stands between blank ones */
-    const char *field;  /* of .jsonl, .csv and .tsv: what holds the text; NULL: "text" */
-    int bos;            /* as of bore_tokens */
-    int window, stride; /* tokens; 0: the trained context, at most 2048; no overlap */
-    int64_t skip, limit, limit_tokens; /* texts left out first; at most so many; 0: all */
-    double sample;                     /* of the others each with this probability; 0: all */
-    uint64_t seed;
-    const char *const *hooks; /* names and patterns */
-    int n_hooks;
-    int top; /* contexts of each neuron or head that are kept; 0: none */
-    const char *const *edits;
-    int n_edits;
-    const char *output; /* FILE.safetensors, of which docs/lab.md has the tensors */
-    const char *resume; /* a file of the same form that the work goes on from, if it is there, and
-                           where progress has its state kept; NULL: none.  It is not removed. */
-};
-
-/* What progress answers. */
-enum bore_stats_answer { BORE_STATS_STOP = -1, BORE_STATS_GO_ON = 0, BORE_STATS_SAVE = 1 };
-
-/* Run it.  progress (may be NULL) hears after each batch how many tokens were taken and which share
- * of the texts that is (negative: not known).  Stopped, the call fails and writes nothing but what
- * was saved.  Hooks of the model do not act. */
-int bore_stats_run(struct bore_model *m, const struct bore_stats *stats,
-                   enum bore_stats_answer (*progress)(void *user, int64_t tokens, double share),
-                   void *user, struct bore_error *error);
-
 /* ---- generation ---- */
 
 struct bore_generate_options {
@@ -600,6 +567,7 @@ int bore_generate(struct bore_model *m, const struct bore_pass *pass,
 }
 #endif
 
+#include "borescope_stats.h"
 #include "borescope_sweep.h"
 
 #endif

@@ -13,6 +13,7 @@ BORESCOPE_DATA=$dir/usr/share/borescope
 export PKG_CONFIG_PATH BORESCOPE_DATA
 test -f "$dir/usr/include/borescope.h"
 test -f "$dir/usr/include/borescope_sweep.h"
+test -f "$dir/usr/include/borescope_stats.h"
 test -f "$BORESCOPE_DATA/models/teach/model.safetensors"
 
 run() { LD_LIBRARY_PATH=$(pkg-config --variable=libdir borescope) "$1" >"$dir/out" && cat "$dir/out"; }
@@ -39,8 +40,8 @@ $cc -std=c17 $flags "$examples/name_mover.c" $(pkg-config --cflags borescope) "$
     $(pkg-config --static --libs-only-l borescope | sed 's/-lborescope//') -pthread -lm -o "$dir/static"
 name_mover "$dir/static"
 # The headers alone, as C++ too where there is a compiler.
-for header in borescope borescope_sweep; do # each is enough for both
-    printf '#include <%s.h>\nstruct bore_sweep s;\nstruct bore_pass p;\n' $header >"$dir/h.c"
+for header in borescope borescope_stats borescope_sweep; do # each is enough for all
+    printf '#include <%s.h>\nstruct bore_sweep s;\nstruct bore_stats t;\nstruct bore_pass p;\n' $header >"$dir/h.c"
     # shellcheck disable=SC2046
     $cc -std=c17 -Wall -Wextra -Werror -pedantic $(pkg-config --cflags borescope) -c "$dir/h.c" -o "$dir/h.o"
     # shellcheck disable=SC2046

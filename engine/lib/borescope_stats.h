@@ -1,0 +1,54 @@
+/* borescope_stats.h - what hook points do over many texts, from C.
+ *
+ * Part of borescope.h, which includes it; the conventions there hold here.  Tested in
+ * tests/engine/test_library_stats.c. */
+#ifndef BORESCOPE_STATS_H
+#define BORESCOPE_STATS_H
+
+#include "borescope.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+#ifdef __GNUC__
+#pragma GCC visibility push(default)
+#endif
+
+/* Statistics of hook points over a set of texts, as `borescope stats` makes them (docs/lab.md). */
+struct bore_stats {
+    const char *texts;  /* a file (.txt, .jsonl, .csv, .tsv, gzip'ed too) or a folder; "-": standard
+                           input */
+    bool paragraphs;    /* of files of lines: a text is what stands between blank ones */
+    const char *field;  /* of .jsonl, .csv and .tsv: what holds the text; NULL: "text" */
+    int bos;            /* as of bore_tokens */
+    int window, stride; /* tokens; 0: the trained context, at most 2048; no overlap */
+    int64_t skip, limit, limit_tokens; /* texts left out first; at most so many; 0: all */
+    double sample;                     /* of the others each with this probability; 0: all */
+    uint64_t seed;
+    const char *const *hooks; /* names and patterns */
+    int n_hooks;
+    int top; /* contexts of each neuron or head that are kept; 0: none */
+    const char *const *edits;
+    int n_edits;
+    const char *output; /* FILE.safetensors, of which docs/lab.md has the tensors */
+    const char *resume; /* a file of the same form that the work goes on from, if it is there, and
+                           where progress has its state kept; NULL: none.  It is not removed. */
+};
+
+/* What progress answers. */
+enum bore_stats_answer { BORE_STATS_STOP = -1, BORE_STATS_GO_ON = 0, BORE_STATS_SAVE = 1 };
+
+/* Run it.  progress (may be NULL) hears after each batch how many tokens were taken and which share
+ * of the texts that is (negative: not known).  Stopped, the call fails and writes nothing but what
+ * was saved.  Hooks of the model do not act. */
+int bore_stats_run(struct bore_model *m, const struct bore_stats *stats,
+                   enum bore_stats_answer (*progress)(void *user, int64_t tokens, double share),
+                   void *user, struct bore_error *error);
+
+#ifdef __GNUC__
+#pragma GCC visibility pop
+#endif
+#ifdef __cplusplus
+}
+#endif
+#endif
