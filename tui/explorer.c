@@ -142,6 +142,7 @@ struct loop {
     struct autosave *autosave; /* NULL = nowhere to save to */
     struct bytes saved;        /* the session as it was saved last */
     int64_t touched_ms;        /* of the first event since; 0 = none */
+    int64_t put_ms;            /* of the last text to save, until it was looked at how that went */
     int64_t burst_ms;          /* until when what comes is more of a paste without brackets */
 };
 
@@ -284,23 +285,31 @@ static int draw_in(const struct loop *l)
     return at > now ? (int)(at - now) : 0;
 }
 
+/* Where it failed it is written once more, when something happens or at the end. */
+static void look_at_save(struct loop *l)
+{
+    struct err e;
+    l->put_ms = 0;
+    if (!l->autosave || !autosave_failed(l->autosave, &e))
+        return;
+    bytes_free(&l->saved);
+    app_complain(l->app, "the session is not saved: %s", e.text);
+    l->draw = true;
+}
+
 /* What differs from what was saved is saved, by a thread of its own. */
 static void save(struct loop *l)
 {
     struct bytes now = {0};
-    struct err e;
     l->touched_ms = 0;
     if (!l->autosave)
         return;
-    if (autosave_failed(l->autosave, &e)) { /* once more, when something happens or at the end */
-        bytes_free(&l->saved);
-        app_complain(l->app, "the session is not saved: %s", e.text);
-        l->draw = true;
-    }
+    look_at_save(l);
     session_text(l->app, &now);
     bool same = now.failed || (l->saved.data && strcmp(now.data, l->saved.data) == 0);
     if (!same) {
         autosave_put(l->autosave, now.data, now.len);
+        l->put_ms = clock_ms();
         bytes_free(&l->saved);
         l->saved = now;
     } else {
@@ -308,11 +317,11 @@ static void save(struct loop *l)
     }
 }
 
-/* Milliseconds until the session is to be saved; -1: nothing happened. */
-static int save_in(const struct loop *l)
+/* Milliseconds until SAVE_MS after a time; -1: there is none. */
+static int save_in(int64_t since_ms)
 {
-    int64_t in = l->touched_ms + SAVE_MS - clock_ms();
-    return !l->touched_ms ? -1 : in > 0 ? (int)in : 0;
+    int64_t in = since_ms + SAVE_MS - clock_ms();
+    return !since_ms ? -1 : in > 0 ? (int)in : 0;
 }
 
 static int shorter(int a, int b)
@@ -358,6 +367,10 @@ static void run(struct loop *l)
             l->asked = false;
             ask(l);
         }
+        if (save_in(l->touched_ms) == 0)
+            save(l);
+        if (save_in(l->put_ms) == 0)
+            look_at_save(l);
         if (turns_in(l) == 0)
             l->draw = true;
         int wait = draw_in(l);
@@ -367,9 +380,7 @@ static void run(struct loop *l)
             l->drawn_ms = clock_ms();
             wait = -1;
         }
-        int saving = save_in(l);
-        if (saving == 0)
-            save(l), saving = -1;
+        int saving = shorter(save_in(l->touched_ms), save_in(l->put_ms));
         struct share *room = l->app->share;
         struct pollfd p[3 + SHARE_FDS_MAX] = {{.fd = tty_fd(l->term), .events = POLLIN},
                                               {.fd = session_fd(l->session), .events = POLLIN},

@@ -89,6 +89,30 @@ static void close_class(void)
     leave(&teacher, "q");
 }
 
+/* Nothing can be written: that is said without another key, and at the end again, with its status.
+ */
+static void test_unsaved(void **state)
+{
+    (void)state;
+    int status;
+    static char *full[] = {
+        "/bin/sh", "-c",
+        "trap '' XFSZ; ulimit -f 0; exec \"$0\" tests/fixtures/models/gpt2 --tokens 0,5,9",
+        BORESCOPE, NULL};
+    teacher.answers = true;
+    pty_open(&teacher, 120, 36, full);
+    await(&teacher, "[1 grid]");
+    type(&teacher, "x");
+    await(&teacher, "the session is not saved: ");
+    forget();
+    type(&teacher, "q");
+    assert_true(pty_ended(&teacher, 20000, &status));
+    pty_read(&teacher, 300, 60);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 1);
+    assert_true(said(&teacher, "borescope: the session is not saved: "));
+    pty_close(&teacher);
+}
+
 /* A failed test leaves nobody behind. */
 static int clear(void **state)
 {
@@ -232,8 +256,9 @@ int main(void)
         setenv("XDG_CONFIG_HOME", folder, 1))
         return 1;
 #define TEST(name) cmocka_unit_test_teardown(name, clear)
-    const struct CMUnitTest tests[] = {TEST(test_seen), TEST(test_pointing), TEST(test_keyboard),
-                                       TEST(test_deaths), TEST(test_teacher_dies)};
+    const struct CMUnitTest tests[] = {TEST(test_seen),         TEST(test_pointing),
+                                       TEST(test_keyboard),     TEST(test_deaths),
+                                       TEST(test_teacher_dies), TEST(test_unsaved)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     char line[64];
     snprintf(line, sizeof line, "rm -r %s", folder);
