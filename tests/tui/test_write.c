@@ -237,6 +237,29 @@ static void test_every_view(void **state)
             fail_msg("view %s is not written here", view_names[v]);
 }
 
+/* However much there is on the screen, all of it is in the file. */
+static void test_all_of_it(void **state)
+{
+    (void)state;
+    app_resize(d.app, 200, 120);
+    settle_all("4");
+    size_t len, tsv;
+    char *rows = written("a.tsv", &tsv), *text = written("a.npz", &len);
+    int hooks = 0;
+    for (const char *at = rows; (at = strstr(at, "\tmean\t")); at++) {
+        char name[128];
+        const char *line = at;
+        while (line > rows && line[-1] != '\n')
+            line--;
+        snprintf(name, sizeof name, "%.*s.max.npy", (int)strcspn(line, "\t"), line);
+        if (!memmem(text, len, name, strlen(name)))
+            fail_msg("a.npz has no %s", name);
+        hooks++;
+    }
+    assert_true(hooks > 60);
+    free(rows), free(text);
+}
+
 /* The row of a figure in a table: its base and edited. */
 static void row_of(const char *tsv, const char *figure, double value[2])
 {
@@ -290,8 +313,11 @@ int main(void)
     setlocale(LC_CTYPE, "C.UTF-8");
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {
-        WITH(test_screens), WITH(test_rights), WITH(test_figures),
+        WITH(test_screens),
+        WITH(test_rights),
+        WITH(test_figures),
         cmocka_unit_test_setup_teardown(test_every_view, open_teach, close_driver),
+        cmocka_unit_test_setup_teardown(test_all_of_it, open_teach, close_driver),
         cmocka_unit_test_setup_teardown(test_sums, open_teach, close_driver)};
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -12,8 +12,6 @@
 #include "save/figure.h"
 #include "table.h"
 
-enum { NPZ_MAX = 256 };
-
 static int nothing(struct err *e)
 {
     return err_set(e, ERR_BAD_INPUT, "no numbers of this view are there yet · again in a moment");
@@ -154,21 +152,28 @@ struct series {
 
 struct npz {
     struct figures to;
-    struct series series[NPZ_MAX];
-    size_t n_series;
+    struct series *series; /* [n_series] */
+    size_t n_series, room;
     bool failed;
 };
 
-/* The one of this name, new if there is none; NULL: there are too many, or no memory. */
+/* The one of this name, new if there is none; NULL: no memory. */
 static struct series *series_of(struct npz *x, const struct figure *f)
 {
     char name[sizeof x->series->name];
+    size_t room = x->room ? 2 * x->room : 64;
     snprintf(name, sizeof name, "%s%s%s", f->hook, *f->hook ? "." : "", f->what);
     for (size_t i = x->n_series; i-- > 0;)
         if (strcmp(x->series[i].name, name) == 0)
             return &x->series[i];
-    if (x->n_series == NPZ_MAX)
-        return NULL;
+    if (x->n_series == x->room) {
+        struct series *more = realloc(x->series, room * sizeof *more);
+        x->failed |= !more;
+        if (!more)
+            return NULL;
+        x->series = more;
+        x->room = room;
+    }
     struct series *s = &x->series[x->n_series++];
     *s = (struct series){.last_row = -1};
     memcpy(s->name, name, sizeof name);
@@ -208,7 +213,7 @@ static size_t series_arrays(struct npz *x, char (*names)[LIMIT_NAME + 96], struc
 {
     for (size_t i = 0; i < x->n_series; i++) {
         const struct series *s = &x->series[i];
-        for (int face = 0; face < FACE_COUNT && n < NPZ_MAX; face++) {
+        for (int face = 0; face < FACE_COUNT; face++) {
             if (!s->there[face])
                 continue;
             snprintf(names[n], sizeof names[n], "%s%s", s->name,
@@ -234,7 +239,7 @@ static size_t want_arrays(const struct app *a, char (*names)[LIMIT_NAME + 96], s
         const struct want *w = &s->wants[i];
         if (w->kind != WANT_VALUES && w->kind != WANT_NORM && w->kind != WANT_HEAD_NORM)
             continue;
-        for (int f = 0; f < FACE_COUNT && n < NPZ_MAX; f++) {
+        for (int f = 0; f < FACE_COUNT; f++) {
             const void *rows = snapshot_rows(s, (enum face)f, w);
             char name[LIMIT_NAME];
             if (!rows)
@@ -257,22 +262,22 @@ static size_t want_arrays(const struct app *a, char (*names)[LIMIT_NAME + 96], s
 
 int figure_npz(const struct app *a, const char *path, struct err *e)
 {
-    struct npz *x = calloc(1, sizeof *x);
-    struct tensor_out *t = calloc(NPZ_MAX, sizeof *t);
-    char(*names)[LIMIT_NAME + 96] = calloc(NPZ_MAX, sizeof *names);
-    int rc = x && t && names ? 0 : err_memory(e, "%s", path);
+    struct npz x = {.to = {a, keep, 0}};
+    bool stale;
+    const struct snapshot *s = app_newest(a, &stale);
+    figure_each(&x.to);
+    size_t most = FACE_COUNT * (x.n_series + (s ? (size_t)s->n_wants : 0)) + 1;
+    struct tensor_out *t = calloc(most, sizeof *t);
+    char(*names)[LIMIT_NAME + 96] = calloc(most, sizeof *names);
+    int rc = t && names && !x.failed ? 0 : err_memory(e, "%s", path);
     if (!rc) {
-        x->to = (struct figures){a, keep, 0};
-        figure_each(&x->to);
-        size_t n = series_arrays(x, names, t, want_arrays(a, names, t));
+        size_t n = series_arrays(&x, names, t, want_arrays(a, names, t));
         const struct tensor_meta meta = {"prompt", a->prompt ? a->prompt : ""};
-        rc = x->failed ? err_memory(e, "%s", path)
-             : n       ? tensor_write(path, t, n, &meta, 1, e)
-                       : nothing(e);
+        rc = n ? tensor_write(path, t, n, &meta, 1, e) : nothing(e);
     }
-    for (size_t i = 0; x && i < x->n_series; i++)
+    for (size_t i = 0; i < x.n_series; i++)
         for (int face = 0; face < FACE_COUNT; face++)
-            free(x->series[i].value[face]);
-    free(x), free(t), free(names);
+            free(x.series[i].value[face]);
+    free(x.series), free(t), free(names);
     return rc;
 }
