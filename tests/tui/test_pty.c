@@ -324,11 +324,33 @@ static void test_colours(void **state)
             pty_read(&p, 100, 100);
         assert_true(said("entropy"));
         assert_true(i || !said("\x1b[48;")); /* none: no background anywhere */
+        assert_int_equal(said("48;2;") || said("48:2:"), i == 1);
         type("q");
         assert_true(pty_ended(&p, 5000, &status));
         assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
         pty_close(&p);
     }
+}
+
+/* What COLORTERM says is taken for true, but not within GNU screen. */
+static void test_true_colours(void **state)
+{
+    (void)state;
+    static char *in_screen[] = {"/usr/bin/env", "STY=1.screen", TUI_PROGRAM,
+                                "tests/fixtures/models/gpt2", NULL};
+    setenv("COLORTERM", "truecolor", 1);
+    for (int screen = 0; screen < 2; screen++) {
+        int status;
+        p.answers = true;
+        pty_open(&p, 120, 36, screen ? in_screen : argv);
+        for (int k = 0; k < 100 && !said("entropy"); k++)
+            pty_read(&p, 100, 100);
+        assert_int_equal(said("48;2;") || said("48:2:"), !screen);
+        type("q");
+        assert_true(pty_ended(&p, 5000, &status));
+        pty_close(&p);
+    }
+    unsetenv("COLORTERM");
 }
 
 int main(void)
@@ -341,6 +363,6 @@ int main(void)
         cmocka_unit_test(test_suspend),        cmocka_unit_test(test_slow_line),
         cmocka_unit_test(test_window_closed),  cmocka_unit_test(test_model_cut_short),
         cmocka_unit_test(test_bare_paste),     cmocka_unit_test(test_colours),
-        cmocka_unit_test(test_restored)};
+        cmocka_unit_test(test_true_colours),   cmocka_unit_test(test_restored)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

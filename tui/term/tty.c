@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "direct_type.h"
 #include "guard.h"
 #include "input/keys.h"
 #include "paint.h"
@@ -87,14 +88,16 @@ static bool terminfo_has(const char *name)
     return found;
 }
 
-/* The -direct twin of TERM when true colour is wanted and known, else TERM itself. */
-static void choose_type(const struct tty_options *o, char *buf, size_t size)
+/* The -direct twin of TERM when true colour is wanted, else TERM itself; in GNU screen, which
+ * passes on what the terminal around it says of colours but not the colours, only by --color.
+ * *entry: what it is, where terminfo does not know. */
+static void choose_type(const struct tty_options *o, char *buf, size_t size, struct bytes *entry)
 {
     const char *name = getenv("TERM");
     snprintf(buf, size, "%s", name);
     const char *ct = getenv("COLORTERM");
     bool wanted = option_is(o->color, "true") ||
-                  ((!o->color || option_is(o->color, "auto")) && ct &&
+                  ((!o->color || option_is(o->color, "auto")) && ct && !getenv("STY") &&
                    (option_is(ct, "truecolor") || option_is(ct, "24bit")));
     const char *no = getenv("NO_COLOR");
     if (!wanted || (!option_is(o->color, "true") && no && *no))
@@ -106,8 +109,10 @@ static void choose_type(const struct tty_options *o, char *buf, size_t size)
         len -= strlen(tail);
     const char *base = strncmp(name, "xterm-kitty", 11) == 0 ? "kitty" : name;
     snprintf(direct, sizeof direct, "%.*s-direct", (int)(base == name ? len : 5), base);
-    if (terminfo_has(direct))
+    if (terminfo_has(direct) || direct_type_make(name, direct, entry))
         snprintf(buf, size, "%s", direct);
+    else
+        bytes_clear(entry);
 }
 
 static enum color_depth choose_depth(const struct tty_options *o)
@@ -325,24 +330,45 @@ static void switch_on(struct tty *t)
         write_string(t, MOUSE_ON);
 }
 
-static int start_curses(struct tty *t, struct err *e)
+/* t->screen, of a type of terminal that ncurses is told of where terminfo has none such. */
+static int open_screen(struct tty *t, struct err *e)
 {
     char type[64];
     int status = 0;
-    choose_type(&t->opt, type, sizeof type);
-    if (setupterm(type, fileno(t->out), &status) != OK)
+    struct bytes entry = {0};
+    choose_type(&t->opt, type, sizeof type, &entry);
+    const char *terminfo = getenv("TERMINFO");
+    char *was = terminfo ? strdup(terminfo) : NULL;
+    if (entry.len)
+        setenv("TERMINFO", entry.data, 1);
+    bool known = setupterm(type, fileno(t->out), &status) == OK;
+    if (known) {
+        prepare_reset(t);
+        del_curterm(cur_term);
+        guard_arm(true); /* before the first byte that changes anything */
+        t->screen = newterm(type, t->out, t->in);
+    }
+    if (was)
+        setenv("TERMINFO", was, 1);
+    else if (entry.len)
+        unsetenv("TERMINFO");
+    free(was);
+    bytes_free(&entry);
+    if (!known)
         return err_set(e, ERR_BAD_INPUT,
                        "TERM=%s is not in the terminfo database · try TERM=xterm or --plain",
                        getenv("TERM"));
-    prepare_reset(t);
-    del_curterm(cur_term);
-    guard_arm(true); /* before the first byte that changes anything */
-    t->screen = newterm(type, t->out, t->in);
-    if (!t->screen) {
-        guard_restore();
-        return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain",
-                       getenv("TERM"));
-    }
+    if (t->screen)
+        return 0;
+    guard_restore();
+    return err_set(e, ERR_SYSTEM, "the terminal %s cannot be used · try --plain", getenv("TERM"));
+}
+
+static int start_curses(struct tty *t, struct err *e)
+{
+    int r = open_screen(t, e);
+    if (r < 0)
+        return r;
     set_term(t->screen);
     if (has_colors()) {
         start_color();

@@ -11,7 +11,7 @@
 
 struct tty_options {
     const char *graphics; /* "auto", "sixel", "kitty", "blocks", "none"; NULL = auto */
-    const char *color;    /* "auto", "never", "16", "256", "direct"; NULL = auto */
+    const char *color;    /* "auto", "true", "256", "16", "none"; NULL = auto */
     bool mouse;
 };
 
