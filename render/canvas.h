@@ -81,9 +81,12 @@ void canvas_dump_plain(const struct canvas *c, struct bytes *out);
 /* The same with SGR colours and attributes; every line ends in the default style.  COLOR_DEPTH_NONE
  * keeps the attributes. */
 void canvas_dump_ansi(const struct canvas *c, enum color_depth depth, struct bytes *out);
-/* The style as a terminal of this depth shows it: the nearest of xterm's colours for 16 and 256,
+/* A cell's colours as terminals of 16 or 256 number them, -1 for their own: text stays readable
+ * (color_nearest_pair), the halves of a block are each the nearest. */
+void canvas_cell_colors(const struct canvas_cell *cell, enum color_depth depth, int *fg, int *bg);
+/* The style as a terminal of this depth shows it: those of xterm's colours for 16 and 256,
  * attributes alone for none. */
-struct canvas_style canvas_style_shown(struct canvas_style st, enum color_depth depth);
+struct canvas_style canvas_style_shown(const struct canvas_cell *cell, enum color_depth depth);
 /* For tests: one letter per style as shown instead of the text ("." for the default one), then a
  * line per letter: "a ffffff on 440154 bold". */
 void canvas_dump_styles(const struct canvas *c, enum color_depth depth, struct bytes *out);

@@ -44,8 +44,27 @@ static void add_true(struct bytes *out, uint32_t rgb, bool background)
                    (unsigned)(rgb >> 8 & 255), (unsigned)(rgb & 255));
 }
 
-static void add_sgr(struct bytes *out, enum color_depth depth, struct canvas_style st)
+/* Two samples of a picture, not text over a colour. */
+static bool is_halves(const struct canvas_cell *cell)
 {
+    return strcmp(cell->text, "\u2580") == 0;
+}
+
+void canvas_cell_colors(const struct canvas_cell *cell, enum color_depth depth, int *fg, int *bg)
+{
+    if (!is_halves(cell)) {
+        color_nearest_pair(depth, cell->style.fg, cell->style.bg, fg, bg);
+        return;
+    }
+    int upper, lower, own;
+    color_nearest_pair(depth, cell->style.fg, COLOR_DEFAULT, &upper, &own);
+    color_nearest_pair(depth, COLOR_DEFAULT, cell->style.bg, &own, &lower);
+    *fg = upper, *bg = lower;
+}
+
+static void add_sgr(struct bytes *out, enum color_depth depth, const struct canvas_cell *cell)
+{
+    const struct canvas_style st = cell->style;
     static const char *const attr[] = {";1", ";2", ";7", ";4"}; /* bold, dim, reverse, underline */
     bytes_add_string(out, "\033[0");
     for (int i = 0; i < 4; i++)
@@ -56,21 +75,22 @@ static void add_sgr(struct bytes *out, enum color_depth depth, struct canvas_sty
         add_true(out, st.bg, true);
     } else if (depth != COLOR_DEPTH_NONE) {
         int fg, bg;
-        color_nearest_pair(depth, st.fg, st.bg, &fg, &bg);
+        canvas_cell_colors(cell, depth, &fg, &bg);
         add_index(out, depth, fg, false);
         add_index(out, depth, bg, true);
     }
     bytes_add_char(out, 'm');
 }
 
-struct canvas_style canvas_style_shown(struct canvas_style st, enum color_depth depth)
+struct canvas_style canvas_style_shown(const struct canvas_cell *cell, enum color_depth depth)
 {
+    const struct canvas_style st = cell->style;
     if (depth == COLOR_DEPTH_NONE)
         return canvas_plain(st.attr);
     if (depth == COLOR_DEPTH_TRUE)
         return st;
     int fg, bg;
-    color_nearest_pair(depth, st.fg, st.bg, &fg, &bg);
+    canvas_cell_colors(cell, depth, &fg, &bg);
     return canvas_style(fg < 0 ? COLOR_DEFAULT : color_of_index(fg),
                         bg < 0 ? COLOR_DEFAULT : color_of_index(bg), st.attr);
 }
@@ -93,8 +113,9 @@ void canvas_dump_ansi(const struct canvas *c, enum color_depth depth, struct byt
             end--;
         for (int x = 0; x < end; x++) {
             struct canvas_style st = style_sent(row[x].style, depth);
-            if (!style_equal(st, now))
-                add_sgr(out, depth, st);
+            bool other = x && is_halves(&row[x]) != is_halves(&row[x - 1]);
+            if (!style_equal(st, now) || (other && !style_equal(st, canvas_plain(0))))
+                add_sgr(out, depth, &row[x]);
             now = st;
             bytes_add_string(out, row[x].text);
         }
@@ -120,7 +141,7 @@ void canvas_dump_styles(const struct canvas *c, enum color_depth depth, struct b
     size_t count = 0;
     for (int y = 0; y < c->h; y++) {
         for (int x = 0; x < c->w; x++) {
-            struct canvas_style st = canvas_style_shown(row_of(c, y)[x].style, depth);
+            struct canvas_style st = canvas_style_shown(&row_of(c, y)[x], depth);
             size_t i = 0;
             while (i < count && !style_equal(seen[i], st))
                 i++;

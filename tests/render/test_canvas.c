@@ -207,6 +207,33 @@ static void random_drawing(void **state)
     canvas_free(c);
 }
 
+/* In few colours the halves of a block are the nearest to what they are, whatever their contrast;
+ * text over the same colours is made readable. */
+static void halves_keep_their_colours(void **state)
+{
+    (void)state;
+    struct canvas *c = canvas_new(2, 1);
+    int differ = 0;
+    for (int i = 0; i < 256; i += 5)
+        for (int j = 0; j < 256; j += 5) {
+            uint32_t fg = colormap_entry(COLORMAP_DIVERGING, i),
+                     bg = colormap_entry(COLORMAP_DIVERGING, j);
+            canvas_put(c, canvas_rect(c), 0, 0, canvas_style(fg, bg, 0), "\u2580x");
+            struct canvas_style halves = canvas_style_shown(canvas_at(c, 0, 0), COLOR_DEPTH_16),
+                                text = canvas_style_shown(canvas_at(c, 1, 0), COLOR_DEPTH_16);
+            assert_int_equal(halves.fg, color_of_index(color_nearest_16(fg)));
+            assert_int_equal(halves.bg, color_of_index(color_nearest_16(bg)));
+            assert_true(color_contrast(fg, bg) < 3 || color_contrast(text.fg, text.bg) >= 3);
+            differ += halves.fg != text.fg;
+            struct bytes out = {0};
+            canvas_dump_ansi(c, COLOR_DEPTH_16, &out);
+            assert_true(halves.fg == text.fg || strstr(strstr(out.data, "\u2580"), "\033[0;"));
+            bytes_free(&out);
+        }
+    assert_true(differ > 100);
+    canvas_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(put_and_clip),
@@ -216,6 +243,7 @@ int main(void)
                                        cmocka_unit_test(ascii_canvas),
                                        cmocka_unit_test(restyle_keeps_wide_cells_whole),
                                        cmocka_unit_test(ansi),
+                                       cmocka_unit_test(halves_keep_their_colours),
                                        cmocka_unit_test(random_drawing)};
     return cmocka_run_group_tests_name("canvas", tests, NULL, NULL);
 }

@@ -85,7 +85,7 @@ static unsigned row_number(const struct canvas *c, int y, enum color_depth depth
     uint64_t h = 0xcbf29ce484222325u;
     for (int x = 0; x < c->w; x++) {
         const struct canvas_cell *cell = canvas_at(c, x, y);
-        struct canvas_style st = canvas_style_shown(cell->style, depth);
+        struct canvas_style st = canvas_style_shown(cell, depth);
         const uint32_t style[] = {depth == COLOR_DEPTH_TRUE ? rough(st.fg) : st.fg,
                                   depth == COLOR_DEPTH_TRUE ? rough(st.bg) : st.bg, st.attr};
         for (const char *s = cell->text; *s; s++)
@@ -235,7 +235,7 @@ static int run_of(const struct canvas *c, int x, int y, bool *says)
 static void check_cell(const char *name, int x, int y, enum color_depth depth)
 {
     const struct canvas_cell *cell = canvas_at(d.frame.canvas, x, y);
-    struct canvas_style st = canvas_style_shown(cell->style, depth);
+    struct canvas_style st = canvas_style_shown(cell, depth);
     bool own = st.fg == COLOR_DEFAULT, over = st.bg != COLOR_DEFAULT;
     if (is_picture(cell->text, cell->style) || depth == COLOR_DEPTH_NONE)
         return;

@@ -231,6 +231,56 @@ static void test_pixels(void **state)
     frame_free(&f);
 }
 
+/* Colours that a cell has on the screen. */
+static void colours_at(int x, int *fg, int *bg)
+{
+    wchar_t text[CCHARW_MAX + 1];
+    attr_t attr;
+    short small;
+    int pair;
+    cchar_t cc;
+    assert_int_equal(mvwin_wch(stdscr, 0, x, &cc), OK);
+    assert_int_equal(getcchar(&cc, text, &attr, &small, &pair), OK);
+    assert_int_equal(extended_pair_content(pair, fg, bg), OK);
+}
+
+/* Terminals of eight colours: text over each colour of the maps is readable, and the halves of a
+ * block have their own. */
+static void test_eight_colours(void **state)
+{
+    (void)state;
+    static const bool show[FRAME_PICTURES_MAX];
+    FILE *bytes = tmpfile();
+    SCREEN *before = set_term(NULL), *eight = bytes ? newterm("xterm", bytes, stdin) : NULL;
+    assert_non_null(eight);
+    start_color();
+    use_default_colors();
+    assert_int_equal(COLORS, 8);
+    struct frame f = {.caps = {.depth = COLOR_DEPTH_16}};
+    assert_true(frame_begin(&f, 2, 1));
+    for (int map = 0; map < COLORMAP_COUNT; map++)
+        for (int i = 0; i < 256; i++) {
+            uint32_t bg = colormap_entry((enum colormap)map, i),
+                     other = colormap_entry((enum colormap)map, i * 7 % 256);
+            int upper, lower, ink, paper;
+            canvas_put(f.canvas, canvas_rect(f.canvas), 0, 0, canvas_style(other, bg, 0), "▀");
+            canvas_put(f.canvas, canvas_rect(f.canvas), 1, 0,
+                       canvas_style(color_text_over(bg), bg, 0), "x");
+            struct paint *p = paint_new();
+            paint_frame(p, &f, show);
+            paint_free(p);
+            colours_at(0, &upper, &lower);
+            colours_at(1, &ink, &paper);
+            assert_int_equal(upper, color_nearest_16(other) & 7);
+            assert_int_equal(lower, color_nearest_16(bg) & 7);
+            assert_true(color_contrast(color_of_index(ink), color_of_index(paper)) >= 3);
+        }
+    frame_free(&f);
+    set_term(before);
+    delscreen(eight);
+    fclose(bytes);
+}
+
 int main(void)
 {
     setlocale(LC_CTYPE, "C.UTF-8");
@@ -249,9 +299,10 @@ int main(void)
     paint = paint_new();
     driver_open(&d, "tests/fixtures/models/llama", tokens, TOKENS, W, H);
     d.frame.caps.depth = COLOR_DEPTH_256;
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_views), cmocka_unit_test(test_waiting),
-                                       cmocka_unit_test(test_old), cmocka_unit_test(test_gaps),
-                                       cmocka_unit_test(test_pixels)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_views),  cmocka_unit_test(test_waiting),
+        cmocka_unit_test(test_old),    cmocka_unit_test(test_gaps),
+        cmocka_unit_test(test_pixels), cmocka_unit_test(test_eight_colours)};
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     driver_close(&d);
     paint_free(paint);

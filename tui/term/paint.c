@@ -37,21 +37,22 @@ static int direct(uint32_t rgb)
                      : (int)rgb;
 }
 
-/* A style's colours as the terminal numbers them, its text readable. */
-static void color_numbers(const struct canvas_style *st, enum color_depth depth, int *fg, int *bg)
+/* A cell's colours as the terminal numbers them, its text readable. */
+static void color_numbers(const struct canvas_cell *cell, enum color_depth depth, int *fg, int *bg)
 {
     *fg = *bg = -1;
     if (depth == COLOR_DEPTH_TRUE) {
-        *fg = direct(st->fg);
-        *bg = direct(st->bg);
+        *fg = direct(cell->style.fg);
+        *bg = direct(cell->style.bg);
     } else if (depth != COLOR_DEPTH_NONE) {
-        color_nearest_pair(depth, st->fg, st->bg, fg, bg);
+        canvas_cell_colors(cell, depth, fg, bg);
     }
     if (depth == COLOR_DEPTH_16 && COLORS < 16) { /* the bright ones are the others to it */
         *bg = *bg < 0 ? -1 : *bg & 7;
         *fg = *fg < 0 ? -1 : *fg & 7;
-        if (*fg >= 0 && *fg == *bg)
-            *fg = *bg == 7 || *bg == 3 || *bg == 6 ? 0 : 7;
+        bool text = strcmp(cell->text, "\u2580") != 0 && *fg >= 0 && *bg >= 0;
+        if (text && color_contrast(color_of_index(*fg), color_of_index(*bg)) < 3)
+            *fg = color_text_over(color_of_index(*bg)) ? 7 : 0;
     }
 }
 
@@ -71,7 +72,7 @@ static void put_cell(int x, int y, const struct canvas_cell *cell, enum color_de
                   (cell->style.attr & CANVAS_REVERSE ? A_REVERSE : 0) |
                   (cell->style.attr & CANVAS_UNDERLINE ? A_UNDERLINE : 0);
     int fg, bg;
-    color_numbers(&cell->style, depth, &fg, &bg);
+    color_numbers(cell, depth, &fg, &bg);
     int pair = fg < 0 && bg < 0 ? 0 : alloc_pair(fg, bg);
     if (pair < 0)
         pair = 0;

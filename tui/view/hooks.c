@@ -154,8 +154,9 @@ static void hooks_draw(struct app *a, struct frame *f, struct rect body)
         canvas_put(c, foot, 3, 0, canvas_plain(CANVAS_DIM), refusal);
     else if (n) {
         const char *const keys[] = {
+            "Enter opens the tensor", "x zeroes",
             hook_table_fires(a, a->cur.hook) ? NULL : "Space switches this on-request hook on",
-            "Enter opens the tensor", "x zeroes", "y copies the name"};
+            "y copies the name"};
         draw_items(c, foot, 3, 0, keys, sizeof keys / sizeof *keys);
     }
 }
