@@ -119,6 +119,11 @@ FN f32 team_sum(f32 x)
     x += __shfl_xor_sync(~0u, x, 2);
     return x + __shfl_xor_sync(~0u, x, 4);
 }
+#define MMA_BF16(d, a0, a1, a2, a3, b0, b1) \
+    asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 " \
+        "{%0,%1,%2,%3}, {%4,%5,%6,%7}, {%8,%9}, {%0,%1,%2,%3};" \
+        : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3]) \
+        : "r"(a0), "r"(a1), "r"(a2), "r"(a3), "r"(b0), "r"(b1))
 #define PARAMS(name, fields) struct name##_params { fields };
 #define STRUCT(name, fields) struct name { fields };
 #define KERNEL_OF_(name, params, n) extern "C" __global__ void __launch_bounds__(n) name(const __grid_constant__ params##_params P)

@@ -39,6 +39,9 @@ void emu_barrier(void);
 float emu_fold(float x, bool sum, int width);
 int emu_fold_int(int x, bool sum); /* sum or minimum of all lanes */
 
+/* A step of a matrix unit of the 32 lanes that this one is among. */
+void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2]);
+
 /* clang-format off */
 #define i32(x) ((int32_t)(x))
 #define u32(x) ((uint32_t)(x))
@@ -83,6 +86,8 @@ FN u32 f32_bits(f32 x) { u32 u; memcpy(&u, &x, 4); return u; }
 #define team_sum(x) emu_fold(x, true, 8)
 #define group_imin(x) emu_fold_int(x, false)
 #define group_isum(x) emu_fold_int(x, true)
+#define MMA_BF16(d, a0, a1, a2, a3, b0, b1) \
+    emu_mma(d, (const u32[4]){a0, a1, a2, a3}, (const u32[2]){b0, b1})
 #define PARAMS(name, fields) typedef struct { fields } name##_params;
 #define STRUCT(name, fields) typedef struct { fields } name;
 #define KERNEL_OF_(name, params, n) \

@@ -11,6 +11,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
@@ -32,14 +33,19 @@ enum { STACK_BYTES = (64 << 10) + 320 }; /* no power of two: all tops would shar
 _Thread_local struct emu_where emu;
 
 /* The kernels, as the build compiles them. */
-#define GPU_KERNEL(name, lanes, params, text, defines) void emu_##name(const void *params_);
+#define DECLARE(name, lanes, params, text, defines) void emu_##name(const void *params_);
+#define GPU_KERNEL DECLARE
+#define GPU_MMA DECLARE
 #include "kernels.def"
 #undef GPU_KERNEL
-static void (*const ENTRY[GPU_KERNEL_COUNT])(const void *) = {
-#define GPU_KERNEL(name, lanes, params, text, defines) emu_##name,
+#define ROW(name, lanes, params, text, defines) [GPU_##name] = emu_##name,
+static void (*const ENTRY[GPU_ALL_COUNT])(const void *) = {
+#define GPU_KERNEL ROW
+#define GPU_MMA ROW
 #include "kernels.def"
 #undef GPU_KERNEL
 };
+#undef ROW
 
 /* ---- fibers ---- */
 
@@ -74,6 +80,8 @@ static void fiber_start(fiber *f, char *stack, void (*entry)(void))
 }
 #endif
 
+enum { MMA_LANES = 32, MMA_K = 16 };
+
 enum emu_order { EMU_RISING, EMU_FALLING, EMU_MIXED, EMU_ORDER_COUNT };
 
 struct emu_device {
@@ -86,7 +94,8 @@ static _Thread_local struct group {
     char *stacks;
     fiber lane[GPU_LANES_MAX], scheduler;
     bool done[GPU_LANES_MAX];
-    int barriers[GPU_LANES_MAX];
+    int barriers[GPU_LANES_MAX], passed; /* of each lane, and of all of them */
+    int steps[GPU_LANES_MAX];            /* of matrix units */
     void (*kernel)(const void *);
     const void *params;
     union {
@@ -94,6 +103,9 @@ static _Thread_local struct group {
         int whole;
     } fold[2][GPU_LANES_MAX]; /* in turn, so that one barrier serves */
     int folds[GPU_LANES_MAX];
+    struct mma_operands {
+        uint32_t a[4], b[2];
+    } mma[2][GPU_LANES_MAX]; /* likewise */
     struct fold_result {
         int turn; /* counted from 1 */
         float real;
@@ -149,13 +161,17 @@ _Noreturn static void barriers_differ(void)
     wrap_fail("emu", "lanes passed different numbers of barriers", "a kernel", "");
 }
 
+/* Back when all lanes have come this far: a warp may be ahead of others that a matrix unit holds.
+ */
 void emu_barrier(void)
 {
     if (group.plain)
         barriers_differ();
-    group.barriers[emu.lane]++;
+    int passed = ++group.barriers[emu.lane];
     TSAN(__tsan_release(&tsan.barrier);)
-    to_scheduler();
+    do
+        to_scheduler();
+    while (group.passed < passed);
     TSAN(__tsan_acquire(&tsan.barrier);)
 }
 
@@ -198,6 +214,57 @@ int emu_fold_int(int x, bool sum)
     return t;
 }
 
+/* Products are exact; the 17 summands of an element are cut off 26 binary digits below the first of
+ * the greatest, and their sum to 24: so matrix units of that kind are known to work. */
+static float mma_element(float d, const double p[MMA_K])
+{
+    enum { DIGITS = 26, SUM_DIGITS = 24 };
+    double sum = 0;
+    int top = INT_MIN, e;
+    for (int k = 0; k <= MMA_K; k++) {
+        double x = k < MMA_K ? p[k] : (double)d;
+        if (x != 0 && isfinite(x)) {
+            frexp(x, &e);
+            top = e > top ? e : top;
+        }
+    }
+    for (int k = 0; k <= MMA_K; k++) {
+        double x = k < MMA_K ? p[k] : (double)d;
+        sum += x != 0 && isfinite(x) ? ldexp(trunc(ldexp(x, DIGITS - top)), top - DIGITS) : x;
+    }
+    if (sum == 0 || !isfinite(sum))
+        return (float)sum;
+    frexp(sum, &e);
+    return (float)ldexp(trunc(ldexp(sum, SUM_DIGITS - e)), e - SUM_DIGITS);
+}
+
+/* Of a pair of bf16 numbers the low or the high one. */
+static double half_of(uint32_t pair, int high)
+{
+    return (double)half_from_bits(high ? pair & 0xffff0000u : pair << 16);
+}
+
+void emu_mma(float d[4], const uint32_t a[4], const uint32_t b[2])
+{
+    int me = emu.lane, first = me / MMA_LANES * MMA_LANES, turn = group.steps[me]++ % 2;
+    memcpy(group.mma[turn][me].a, a, sizeof group.mma[turn][me].a);
+    memcpy(group.mma[turn][me].b, b, sizeof group.mma[turn][me].b);
+    if (group.plain)
+        barriers_differ();
+    TSAN(__tsan_release(&tsan.barrier);)
+    to_scheduler(); /* the lanes of a warp come here together */
+    TSAN(__tsan_acquire(&tsan.barrier);)
+    const struct mma_operands *at = &group.mma[turn][first];
+    for (int i = 0; i < 4; i++) {
+        int row = me % MMA_LANES / 4 + 8 * (i / 2), col = me % 4 * 2 + i % 2;
+        double p[MMA_K];
+        for (int k = 0; k < MMA_K; k++)
+            p[k] = half_of(at[row % 8 * 4 + k % 8 / 2].a[row / 8 + 2 * (k / 8)], k % 2) *
+                   half_of(at[col * 4 + k % 8 / 2].b[k / 8], k % 2);
+        d[i] = mma_element(d[i], p);
+    }
+}
+
 static int lane_at(int turn)
 {
     enum { APART = 37 }; /* no factor of a number of lanes */
@@ -219,39 +286,53 @@ static void lanes_call(void)
     group.plain = false;
 }
 
-/* All lanes that are not done, up to their next barrier or their end. */
-static int lanes_step(int left)
+/* The barriers that all lanes have passed; a lane that is done passes no more. */
+static int lanes_passed(void)
 {
+    int least = INT_MAX, done = INT_MAX, most = 0;
+    for (int i = 0; i < emu.lanes; i++) {
+        int n = group.barriers[i];
+        least = n < least ? n : least;
+        most = n > most ? n : most;
+        done = group.done[i] && n < done ? n : done;
+    }
+    if (done < most)
+        barriers_differ();
+    return least;
+}
+
+/* All lanes that are not done, up to their next barrier or their end; how many are left. */
+static int lanes_step(bool first)
+{
+    int left = 0;
     for (int turn = 0; turn < emu.lanes; turn++) {
         int lane = lane_at(turn);
-        if (group.done[lane])
-            continue;
-        if (!group.barriers[lane] && turn > 0)
+        if (first)
             fiber_start(&group.lane[lane], group.stacks + (size_t)lane * STACK_BYTES, lane_main);
+        else if (group.done[lane])
+            continue;
         to_lane(lane);
-        left -= group.done[lane];
-        if (turn == 0 && group.done[lane] && group.barriers[lane] == 0 && FIBERS_ONLY == 0) {
+        left += !group.done[lane];
+        if (first && turn == 0 && left == 0 && !FIBERS_ONLY) {
             lanes_call();
             return 0;
         }
     }
-    for (int i = 1; i < emu.lanes; i++)
-        if (group.barriers[i] != group.barriers[0])
-            barriers_differ();
+    group.passed = lanes_passed();
     return left;
 }
 
 static void group_run(void)
 {
-    int first = lane_at(0);
     TSAN(tsan.turn = 1 - tsan.turn;)
     memset(group.done, 0, sizeof group.done);
     memset(group.barriers, 0, sizeof group.barriers);
+    memset(group.steps, 0, sizeof group.steps);
     memset(group.folds, 0, sizeof group.folds);
     memset(group.result, 0, sizeof group.result);
-    fiber_start(&group.lane[first], group.stacks + (size_t)first * STACK_BYTES, lane_main);
-    for (int left = emu.lanes; left > 0;)
-        left = lanes_step(left);
+    group.passed = 0;
+    for (bool first = true; lanes_step(first); first = false)
+        ;
 }
 
 static bool group_ready(void)
@@ -360,22 +441,24 @@ static const struct kn_backend_type EMU_TYPE = {
 struct kn_backend *emu_open(const struct kn_options *opt, char *why, size_t why_size)
 {
     enum { ROWS_PREFERRED = 256 };
-    static const char *const NAMES[EMU_ORDER_COUNT] = {"emu", "emu:falling", "emu:mixed"};
+    static const char *const NAMES[] = {"emu", "emu:falling", "emu:mixed", "emu:mma"};
+    enum { NAME_COUNT = sizeof NAMES / sizeof *NAMES };
     int order = 0;
-    while (order < EMU_ORDER_COUNT && strcmp(opt->backend, NAMES[order]) != 0)
+    while (order < NAME_COUNT && strcmp(opt->backend, NAMES[order]) != 0)
         order++;
-    struct emu_device *d = order < EMU_ORDER_COUNT ? calloc(1, sizeof *d) : NULL;
+    struct emu_device *d = order < NAME_COUNT ? calloc(1, sizeof *d) : NULL;
     if (!d) {
-        bool known = order < EMU_ORDER_COUNT;
+        bool known = order < NAME_COUNT;
         snprintf(why, why_size,
                  known ? "out of memory · opening %s"
-                       : "%s · emu runs lanes as emu, emu:falling or emu:mixed",
+                       : "%s · there is emu, emu:falling, emu:mixed and emu:mma",
                  opt->backend);
         errno = known ? ENOMEM : EINVAL;
         return NULL;
     }
     struct gpu *g = &d->g;
-    d->order = (enum emu_order)order;
+    d->order = order < EMU_ORDER_COUNT ? (enum emu_order)order : EMU_RISING;
+    g->mma = order == EMU_ORDER_COUNT;
     g->base.type = &EMU_TYPE;
     g->base.exact_rows = true;
     g->base.alloc_max = PTRDIFF_MAX / 2;

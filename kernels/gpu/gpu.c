@@ -8,11 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct gpu_row gpu_kernels[GPU_KERNEL_COUNT] = {
-#define GPU_KERNEL(name, lanes, params, text, defines) {#name, lanes, (int)sizeof(params##_params)},
+#define ROW(name, lanes, params, text, defines) \
+    [GPU_##name] = {#name, lanes, (int)sizeof(params##_params)},
+const struct gpu_row gpu_kernels[GPU_ALL_COUNT] = {
+#define GPU_KERNEL ROW
+#define GPU_MMA ROW
 #include "kernels.def"
 #undef GPU_KERNEL
 };
+#undef ROW
 
 static enum kn_status (*const OPS[KN_OP_COUNT])(struct gpu *, const struct kn_call *) = {
 #define KN_OP(id, name, n_out, n_in) gpu_##id,

@@ -15,7 +15,13 @@ enum gpu_kernel { /* GPU_embed, GPU_copy, ... */
 #define GPU_KERNEL(name, lanes, params, text, defines) GPU_##name,
 #include "kernels.def"
 #undef GPU_KERNEL
-                  GPU_KERNEL_COUNT
+                  GPU_KERNEL_COUNT,
+                  GPU_BEFORE_MMA = GPU_KERNEL_COUNT - 1, /* those of `mma` are counted on */
+#define GPU_KERNEL(name, lanes, params, text, defines)
+#define GPU_MMA(name, lanes, params, text, defines) GPU_##name,
+#include "kernels.def"
+#undef GPU_KERNEL
+                  GPU_ALL_COUNT
 };
 
 enum {
@@ -29,13 +35,14 @@ struct gpu_row {
     int lanes;        /* of a group, which is one-dimensional */
     int param_bytes;
 };
-extern const struct gpu_row gpu_kernels[GPU_KERNEL_COUNT];
+extern const struct gpu_row gpu_kernels[GPU_ALL_COUNT];
 
 /* Pieces of device memory that calls work in; one for each use that may overlap another. */
 enum gpu_scratch {
     GPU_SCRATCH_SQUARE, /* scores */
     GPU_SCRATCH_PART,   /* products */
     GPU_SCRATCH_WEIGHT, /* decoded weights */
+    GPU_SCRATCH_TERM,   /* activations for matrix units */
     GPU_SCRATCH_LIST,   /* indices that were looked at */
     GPU_SCRATCH_MOVE,   /* what read and write pack */
     GPU_SCRATCH_COUNT
@@ -43,6 +50,8 @@ enum gpu_scratch {
 
 struct gpu {
     struct kn_backend base; /* first */
+    bool mma; /* the device has matrix units, and launches also the kernels from GPU_KERNEL_COUNT on
+               */
     /* Methods of the device.  All are queued in one order and give KN_OUT_OF_MEMORY or
      * KN_DEVICE_LOST where they fail. */
     /* x * y * z groups, each 1 to GPU_GRID_MAX; the parameters are taken at once. */

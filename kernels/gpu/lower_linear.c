@@ -149,10 +149,71 @@ static enum kn_status product_decoded(struct gpu *g, const struct product *q, in
     return st ? st : product_launch(g, &part);
 }
 
+/* Products that matrix units do: the choice depends on the weights alone, never on the rows. */
+static bool product_mma(const struct gpu *g, const struct product *q)
+{
+    enum { PIECE = 64, BYTES = 16 };
+    return g->mma && q->nk && q->groups == 1 && (q->type == KN_BF16 || q->type == KN_F16) &&
+           q->k % PIECE == 0 && (uintptr_t)q->w % BYTES == 0 && q->w_stride * 2 % BYTES == 0;
+}
+
+/* The kernel for a type, up to 8 rows or 32 at a time. */
+static enum gpu_kernel mma_kernel(enum kn_dtype t, bool few)
+{
+    if (t == KN_BF16)
+        return few ? GPU_linear_bf16_8_mma : GPU_linear_bf16_32_mma;
+    return few ? GPU_linear_f16_8_mma : GPU_linear_f16_32_mma;
+}
+
+static enum kn_status mma_rows(struct gpu *g, const struct product *q, char *terms)
+{
+    enum { FEW = 8, MANY = 32, COLUMNS = 16 };
+    int64_t rows = q->m <= FEW ? FEW : MANY;
+    terms_params t = {.y = terms,
+                      .x = q->x,
+                      .m = gpu_i32(q->m),
+                      .len = gpu_i32(q->k),
+                      .x_stride = gpu_i32(q->x_stride)};
+    mma_params p = {.y = q->y,
+                    .terms = terms,
+                    .w = q->w,
+                    .b = q->b ? q->b->data : NULL,
+                    .m = gpu_i32(q->m),
+                    .n = gpu_i32(q->n),
+                    .k = gpu_i32(q->k),
+                    .y_stride = gpu_i32(q->y_stride),
+                    .w_stride = gpu_i32(q->w_stride),
+                    .b_type = q->b ? gpu_type(q->b) : -1};
+    if (!gpu_units(q->m, q->k, &t.units, &t.per_row))
+        return KN_BAD_CALL;
+    enum kn_status st = GPU_LAUNCH(g, terms, t, t.units, 1);
+    return st ? st
+              : gpu_launch(g, mma_kernel(q->type, rows == FEW), &p, sizeof p,
+                           (q->n + COLUMNS - 1) / COLUMNS, (q->m + rows - 1) / rows, 1);
+}
+
+static enum kn_status mma_run(struct gpu *g, const struct product *q)
+{
+    enum { TERMS = 3, BYTES = 2 };
+    int64_t row = TERMS * BYTES * q->k, step = PIECE_BYTES / row;
+    step = step < 1 ? 1 : step < q->m ? step : q->m;
+    char *terms = gpu_scratch(g, GPU_SCRATCH_TERM, (size_t)(step * row));
+    enum kn_status st = terms ? KN_OK : KN_OUT_OF_MEMORY;
+    struct product part = *q;
+    for (int64_t lo = 0; lo < q->m && !st; lo += step) {
+        part.m = lo + step < q->m ? step : q->m - lo;
+        part.x = q->x + lo * q->x_stride * 4, part.y = q->y + lo * q->y_stride * 4;
+        st = mma_rows(g, &part, terms);
+    }
+    return st;
+}
+
 static enum kn_status product_run(struct gpu *g, const struct product *q)
 {
     if (q->m == 0)
         return KN_OK;
+    if (product_mma(g, q))
+        return mma_run(g, q);
     if (!q->nk || kn_dtype_block(q->type) == 1 || q->m <= ROWS_EACH)
         return product_launch(g, q);
     /* bytes of a column of every group */

@@ -36,6 +36,10 @@ PARAMS(row_norm, addr y; addr x; i32 rows; i32 len; i32 y_stride; i32 x_stride;)
 PARAMS(linear, addr y; addr x; addr w; addr b; i64 w_group; i64 first; i32 m; i32 n; i32 k;
        i32 y_stride; i32 x_stride; i32 w_stride; i32 y_group; i32 x_group; i32 b_group;
        i32 b_type; i32 type; i32 wide;)
+/* terms.k, mma.k: rows of x as three rows of bf16, term after term; the product with them */
+PARAMS(terms, addr y; addr x; i32 m; i32 len; i32 x_stride; i32 units; i32 per_row;)
+PARAMS(mma, addr y; addr terms; addr w; addr b; i32 m; i32 n; i32 k; i32 y_stride; i32 w_stride;
+       i32 b_type;)
 /* rows [0, rows) of len elements in blocks, from element `first` on, as f32 */
 PARAMS(decode, addr y; addr w; i64 first; i32 units; i32 per_row; i32 len; i32 w_stride; i32 type;)
 PARAMS(patch, addr y; addr result; addr product; i32 rows; i32 heads; i32 len; i32 y_stride;

@@ -61,6 +61,8 @@ static const struct row_rule {
      {"", ""}},
     {"kernels/cuda/driver.def", "CU", 0, false, {"kernels/cuda/"}, {"", "("}},
     {"kernels/cuda/driver.def", "CU", 1, false, {"tests/fake/"}, {"cu_result ", "("}},
+    {"kernels/gpu/kernels.def", "GPU_MMA", 0, false, {"kernels/gpu/lower_linear.c"}, {"", ""}},
+    {"kernels/gpu/kernels.def", "GPU_MMA", 3, false, {"kernels/gpu/", ".k"}, {"", ".k"}},
     {"kernels/gpu/kernels.def", "GPU_KERNEL", 3, false, {"kernels/gpu/", ".k"}, {"", ".k"}},
     {"kernels/vulkan/api.def", "VK_CALL", 1, false, {"kernels/vulkan/"}, {"api.", "("}},
 };
