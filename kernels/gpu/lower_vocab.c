@@ -108,6 +108,7 @@ enum kn_status gpu_SOFTMAX_GRAD(struct gpu *g, const struct kn_call *call)
 
 enum kn_status gpu_STATS(struct gpu *g, const struct kn_call *call)
 {
+    enum { PART_BYTES = 48, PART_ELEMENTS = 4096, PARTS_MAX = 256 };
     const struct kn_view *out = &call->out[0], *x = &call->in[0];
     if (!call_is(out, KN_I32, 1) || out->shape[0] != KN_STATS_WORDS || x->dtype != KN_F32 ||
         x->ndim < 1 || kn_count(x) > INT32_MAX)
@@ -126,5 +127,10 @@ enum kn_status gpu_STATS(struct gpu *g, const struct kn_call *call)
                       .x2 = gpu_i32(step[2]),
                       .x3 = gpu_i32(step[3]),
                       .masked = call->p.masked};
-    return GPU_LAUNCH(g, stats, p, 1, 1);
+    int64_t parts = kn_count(x) / PART_ELEMENTS + 1;
+    p.parts = gpu_i32(parts < PARTS_MAX ? parts : PARTS_MAX);
+    if (!(p.part = gpu_scratch(g, GPU_SCRATCH_PART, (size_t)p.parts * PART_BYTES)))
+        return KN_OUT_OF_MEMORY;
+    enum kn_status st = GPU_LAUNCH(g, stats, p, p.parts, 1);
+    return st ? st : GPU_LAUNCH(g, stats_join, p, 1, 1);
 }

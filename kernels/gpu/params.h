@@ -64,8 +64,8 @@ PARAMS(pick, addr y; addr x; addr ids; addr bad; i64 x_stride; i32 units; i32 pe
        i32 most; i32 y_stride; i32 ids_stride;)
 PARAMS(softmax_grad, addr y; addr x; addr ids; addr b; addr bad; i64 x_stride; i64 b_stride;
        i32 rows; i32 len; i32 y_stride; i32 ids_stride; i32 to_base; f32 factor;)
-PARAMS(stats, addr y; addr x; i64 x0; i32 n0; i32 n1; i32 n2; i32 n3; i32 x1; i32 x2; i32 x3;
-       i32 masked;)
+PARAMS(stats, addr y; addr x; addr part; i64 x0; i32 n0; i32 n1; i32 n2; i32 n3; i32 x1; i32 x2;
+       i32 x3; i32 masked; i32 parts;)
 /* route.k */
 PARAMS(route, addr y; addr x; i32 rows; i32 len; i32 y_stride; i32 x_stride; i32 top;)
 PARAMS(top, addr y; addr x; i32 rows; i32 len; i32 k; i32 y_stride; i32 x_stride; i32 share;

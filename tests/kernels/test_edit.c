@@ -294,6 +294,14 @@ static void test_stats(void **state)
     assert_true(s.min == -INFINITY && s.max == INFINITY && s.mean > 99);
     s = stats_of(&x, true);
     assert_true(s.n_inf == 1 && s.min == -INFINITY);
+    struct kn_view many = KT(KN_F32, 0, 30011); /* more than a group of a device takes */
+    kt_fill(&many, 2, 3);
+    s = stats_of(&many, false);
+    assert_true(s.n_finite == 30011 && s.mean > 2.49 && s.mean < 2.51);
+    kt_set(&many, 3e30f, 7, 0, 0);
+    kt_set(&many, -INFINITY, 8, 0, 0);
+    s = stats_of(&many, false);
+    assert_true(s.n_finite == 30010 && s.mean > 9.9e25 && s.m2 > 8.9e60);
     kt_fill(&x, NAN, NAN);
     s = stats_of(&x, true);
     assert_true(s.n_nan == s.n && isnan(s.min) && isnan(s.max) && !s.n_finite);
