@@ -114,7 +114,8 @@ ENDS
 static int keep_library(struct dl_phdr_info *info, size_t size, void *user)
 {
     (void)size, (void)user;
-    if (info->dlpi_name && (strstr(info->dlpi_name, "ulkan") || strstr(info->dlpi_name, "LLVM")))
+    if (info->dlpi_name && (strstr(info->dlpi_name, "ulkan") || strstr(info->dlpi_name, "LLVM") ||
+                            strstr(info->dlpi_name, "VkLayer")))
         __real_dlopen(info->dlpi_name, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
     return 0;
 }
