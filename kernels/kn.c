@@ -28,7 +28,7 @@ static const struct {
     {"cuda", "cuda:N", cuda_open, cuda_count},
 #endif
 #ifdef KN_VULKAN
-    {"vulkan", "vulkan:DEVICE", vulkan_open, NULL},
+    {"vulkan", "vulkan:DEVICE", vulkan_open, vulkan_count},
 #endif
     {"cpu", "cpu", cpu_open, NULL},
 };

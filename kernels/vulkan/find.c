@@ -53,6 +53,7 @@ static void find_extensions(struct vk *v, struct vk_found *f)
 
 static void find_properties(struct vk *v, struct vk_found *f)
 {
+    enum { DRIVER_SHORT = 10 };
     VkPhysicalDeviceDriverProperties driver = {
         .sType = VK_STRUCTURE_TYPE_PHYSICAL_DEVICE_DRIVER_PROPERTIES};
     VkPhysicalDeviceFloatControlsProperties floats = {
@@ -67,7 +68,10 @@ static void find_properties(struct vk *v, struct vk_found *f)
     v->api.GetPhysicalDeviceProperties2(f->device, &p);
     f->alloc_max = limits.maxMemoryAllocationSize;
     f->subgroup = subgroup.subgroupSize;
-    snprintf(f->driver, sizeof f->driver, "%.30s %.30s", driver.driverName, driver.driverInfo);
+    /* Mesa's version says which it is; NVIDIA's is a number. */
+    bool whole = strlen(driver.driverInfo) >= DRIVER_SHORT;
+    snprintf(f->driver, sizeof f->driver, "%.30s%s%.30s", whole ? "" : driver.driverName,
+             whole || !driver.driverInfo[0] ? "" : " ", driver.driverInfo);
     VkSubgroupFeatureFlags needed = VK_SUBGROUP_FEATURE_BASIC_BIT |
                                     VK_SUBGROUP_FEATURE_ARITHMETIC_BIT |
                                     VK_SUBGROUP_FEATURE_SHUFFLE_BIT;

@@ -151,10 +151,22 @@ static void promise(struct vulkan *b)
     be->alloc_max = (size_t)b->vk.found.alloc_max;
     be->rows_preferred = ROWS_PREFERRED;
     snprintf(be->describe, sizeof be->describe, "vulkan %.40s", b->vk.found.of.deviceName);
+    snprintf(be->driver, sizeof be->driver, "%.31s", b->vk.found.driver);
     b->gpu.launch = device_launch;
     b->gpu.upload = device_upload;
     b->gpu.download = device_download;
     b->gpu.wait = device_wait;
+}
+
+int vulkan_count(char *why, size_t why_size)
+{
+    struct vk v = {0};
+    struct vk_found list[VK_DEVICES_MAX];
+    int n = vk_load(&v, why, why_size) ? vk_find(&v, list, VK_DEVICES_MAX) : -1;
+    vk_stop(&v);
+    if (n == 0)
+        vk_choose(list, n, NULL, why, why_size);
+    return n < 0 ? 0 : n;
 }
 
 /* Whether this machine may have real hardware. */

@@ -11,4 +11,7 @@
  * device may lose. */
 struct kn_backend *vulkan_open(const struct kn_options *opt, char *why, size_t why_size);
 
+/* How many devices there are, software and unusable ones too, each of them "vulkan:N"; 0: why. */
+int vulkan_count(char *why, size_t why_size);
+
 #endif
