@@ -87,6 +87,8 @@ bool vk_load(struct vk *v, char *why, size_t why_size)
     VkResult r = v->api.CreateInstance(&info, NULL, &v->instance);
     if (r) {
         v->instance = NULL;
+        if (r == VK_ERROR_INCOMPATIBLE_DRIVER)
+            return vk_choose(NULL, 0, NULL, why, why_size) >= 0;
         return load_failed(why, why_size, "vkCreateInstance", r);
     }
     return load_instance(v, why, why_size);

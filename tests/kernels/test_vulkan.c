@@ -220,6 +220,25 @@ static void test_no_loader(void **state)
                              "package libvulkan1");
 }
 
+/* A loader that finds no driver. */
+static void test_no_driver(void **state)
+{
+    DEVICE_OR_SKIP(state);
+    (void)v;
+    const char *was = getenv("VK_ICD_FILENAMES");
+    char why[256] = "", *keep = was ? strdup(was) : NULL;
+    struct vk none = {0};
+    setenv("VK_ICD_FILENAMES", "/nowhere.json", 1);
+    assert_false(vk_load(&none, why, sizeof why));
+    vk_stop(&none);
+    assert_string_equal(why, "vulkan · no device · no driver for one is installed");
+    if (keep)
+        setenv("VK_ICD_FILENAMES", keep, 1);
+    else
+        unsetenv("VK_ICD_FILENAMES");
+    free(keep);
+}
+
 /* A device whose subgroups are too small for the kernels is named with what it lacks. */
 static void test_subgroup(void **state)
 {
@@ -249,6 +268,7 @@ int main(void)
         cmocka_unit_test(test_modules),
         cmocka_unit_test_setup_teardown(test_memory, open_device, close_device),
         cmocka_unit_test_setup_teardown(test_queue, open_device, close_device),
+        cmocka_unit_test_setup_teardown(test_no_driver, open_device, close_device),
         cmocka_unit_test_setup_teardown(test_subgroup, open_device, close_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
