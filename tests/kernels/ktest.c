@@ -1,7 +1,6 @@
 /* ktest.c - see ktest.h. */
 #include "ktest.h"
 
-#include "../backend.h"
 #include "wrap.h"
 
 #include <math.h>
@@ -44,27 +43,24 @@ static const struct staged_row STAGED[] = {
     {"emu:falling", BITS_PREVIOUS},
     {"emu:mixed", BITS_PREVIOUS},
     {"emu:mma", BITS_UNITS},
-    {NULL, BITS_OWN}, /* the one that the environment names, then alone */
 };
 enum { STAGED_COUNT = sizeof STAGED / sizeof *STAGED };
 
-static bool staged_is_wanted(int i)
-{
-    return (strcmp(test_backend(), "cpu") == 0) == (STAGED[i].name != NULL);
-}
-
-static const char *staged_name(int i)
-{
-    return STAGED[i].name ? STAGED[i].name : test_backend();
-}
-
 static struct kn_backend *staged[STAGED_COUNT];
+
+/* Those, or the one that is asked for; NULL after the last. */
+static const struct staged_row *staged_row(int i)
+{
+    static struct staged_row one;
+    one = (struct staged_row){getenv("BORE_TEST_BACKEND"), BITS_OWN};
+    return one.name ? (i == 0 ? &one : NULL) : i < STAGED_COUNT ? &STAGED[i] : NULL;
+}
 
 static struct kn_backend *staged_backend(int i)
 {
     char why[128] = "";
     if (!staged[i])
-        staged[i] = kn_open(&(struct kn_options){staged_name(i), 2, -1}, why, sizeof why);
+        staged[i] = kn_open(&(struct kn_options){staged_row(i)->name, 2, -1}, why, sizeof why);
     if (!staged[i])
         fail_msg("%s", why);
     return staged[i];
@@ -385,21 +381,19 @@ static void check_staged(const struct kn_call *call, const struct snapshot *befo
                          const struct snapshot *result, kt_reference *reference, double tolerance)
 {
     struct snapshot previous = {{0}};
-    for (int i = 0; i < STAGED_COUNT; i++) {
-        const char *name = staged_name(i);
-        if (!staged_is_wanted(i))
-            continue;
+    for (int i = 0; staged_row(i); i++) {
+        const char *name = staged_row(i)->name;
         struct kn_backend *be = staged_backend(i);
-        bool units = STAGED[i].bits == BITS_UNITS && call->op == KN_OP_LINEAR &&
+        bool units = staged_row(i)->bits == BITS_UNITS && call->op == KN_OP_LINEAR &&
                      (call->in[1].dtype == KN_F16 || call->in[1].dtype == KN_BF16);
-        if (STAGED[i].bits == BITS_UNITS && !units)
+        if (staged_row(i)->bits == BITS_UNITS && !units)
             continue;
         snapshot_put(before, call);
         assert_int_equal(run_staged(be, call), KN_OK);
-        if (STAGED[i].bits == BITS_OWN || units)
+        if (staged_row(i)->bits == BITS_OWN || units)
             check_own(be, call, name, before, result, reference, tolerance);
         else
-            snapshot_equal(STAGED[i].bits == BITS_CPU ? result : &previous, call, name, 0, 0);
+            snapshot_equal(staged_row(i)->bits == BITS_CPU ? result : &previous, call, name, 0, 0);
         if (kn_departure(be))
             fail_msg("%s", kn_departure(be));
         snapshot_drop(&previous);
@@ -422,14 +416,14 @@ void kt_staged(const struct kn_call *call)
 void kt_staged_twins(const struct kn_call *a, const struct kn_call *b)
 {
     struct snapshot before = snapshot_take(a), before_b = snapshot_take(b);
-    for (int i = 0; i < STAGED_COUNT; i++) {
-        if (STAGED[i].bits != BITS_OWN || !staged_is_wanted(i))
+    for (int i = 0; staged_row(i); i++) {
+        if (staged_row(i)->bits != BITS_OWN)
             continue;
         snapshot_put(&before, a);
         snapshot_put(&before_b, b);
         assert_int_equal(run_staged(staged_backend(i), a), KN_OK);
         assert_int_equal(run_staged(staged_backend(i), b), KN_OK);
-        kt_same_bits(&a->out[0], &b->out[0], staged_name(i));
+        kt_same_bits(&a->out[0], &b->out[0], staged_row(i)->name);
     }
     snapshot_put(&before, a);
     snapshot_put(&before_b, b);
@@ -479,9 +473,8 @@ void kt_refused(const struct kn_call *call)
         inside &= !call->out[i].ndim || kt_block_of(&call->out[i]);
     for (int i = 0; i < KN_IN_MAX; i++)
         inside &= !call->in[i].ndim || kt_block_of(&call->in[i]);
-    for (int i = 0; inside && i < STAGED_COUNT; i++)
-        if (staged_is_wanted(i))
-            assert_int_equal(run_staged(staged_backend(i), call), KN_BAD_CALL);
+    for (int i = 0; inside && staged_row(i); i++)
+        assert_int_equal(run_staged(staged_backend(i), call), KN_BAD_CALL);
 }
 
 void kt_same_bits(const struct kn_view *x, const struct kn_view *y, const char *what)
