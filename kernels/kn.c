@@ -24,7 +24,6 @@ static const struct {
     /* How many devices there are; 0: why.  NULL: one. */
     int (*count)(char *why, size_t why_size);
 } BACKENDS[] = {
-#ifdef KN_CUDA
     {"cuda", "cuda:N", cuda_open, cuda_count},
 #endif
 #ifdef KN_VULKAN
@@ -70,11 +69,11 @@ void kn_offer(const char *name, kn_opener *open)
     offered.name = name, offered.open = open;
 }
 
-/* Whether a name is that of a backend, or begins with it and ':'. */
+/* Whether a name is that of a backend, or begins with it and ':' (a device) or '+' (a way). */
 static bool is_named(const char *name, const char *backend)
 {
     size_t n = strlen(backend);
-    return strncmp(name, backend, n) == 0 && (!name[n] || name[n] == ':');
+    return strncmp(name, backend, n) == 0 && strchr(":+", name[n]); /* or its end */
 }
 
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size)
@@ -86,7 +85,7 @@ struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_s
     bool automatic = strcmp(name, "auto") == 0;
     for (int i = 0; i < BACKEND_COUNT; i++) {
         bool meant = is_named(name, BACKENDS[i].name) &&
-                     (strchr(BACKENDS[i].form, ':') || !strchr(name, ':'));
+                     (BACKENDS[i].count || strcmp(name, BACKENDS[i].name) == 0);
         struct kn_backend *be = meant || automatic ? BACKENDS[i].open(opt, why, why_size) : NULL;
         if (be || meant)
             return be;
@@ -157,6 +156,13 @@ int kn_devices(const struct kn_options *opt, struct kn_device list[KN_DEVICES_MA
             else
                 snprintf(d->describe, sizeof d->describe, "%s", why);
         }
+    }
+    for (int i = 0; n < KN_DEVICES_MAX && LEFT_OUT[i].name; i++) {
+        struct kn_device *d = &list[n++];
+        *d = (struct kn_device){0};
+        snprintf(d->name, sizeof d->name, "%s", LEFT_OUT[i].name);
+        snprintf(d->describe, sizeof d->describe, "this program was built without it · %s",
+                 LEFT_OUT[i].why);
     }
     return n;
 }

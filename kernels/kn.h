@@ -206,6 +206,7 @@ struct kn_backend {
     const atomic_bool *cancel; /* looked at between chunks of work; NULL = never cancelled */
     bool unified; /* device memory is host memory: the host may follow views of it when nothing is
                      queued, and host memory may be an operand */
+    bool blas;    /* products are a vendor's library's, where it can make them */
     bool exact_rows;        /* row invariance holds bit for bit */
     size_t alloc_max;       /* bytes of the largest buffer */
     int64_t rows_preferred; /* rows of a call that are worth its start */
@@ -215,10 +216,11 @@ struct kn_backend {
 enum kn_cpu { KN_CPU_PORTABLE, KN_CPU_AVX2, KN_CPU_AVX512, KN_CPU_COUNT };
 
 struct kn_options {
-    /* "auto", the first that is there of "cuda" ("cuda:1": the second), "vulkan" ("vulkan:NAME":
-     * vulkan/vulkan.h), "cpu"; or one around others: "fence:B", B behind memory that the host
-     * cannot touch; "check:A,B", each call on both, compared; "trace:B", counts and times;
-     * "split:A,B", memory and work spread over several (kn_part) */
+    /* "auto", the first that is there of "cuda" ("cuda:1": the second; "cuda+cublas": with products
+     * by cuBLAS, whose rows need not be exact), "vulkan" ("vulkan:NAME": vulkan/vulkan.h), "cpu";
+     * or one around others: "fence:B", B behind memory that the host cannot touch; "check:A,B",
+     * each call on both, compared; "trace:B", counts and times; "split:A,B", memory and work spread
+     * over several (kn_part) */
     const char *backend;
     int threads; /* 0 = the number of cores this process may use */
     int cpu;     /* an enum kn_cpu, or -1 for the best that this machine has */

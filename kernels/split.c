@@ -496,6 +496,7 @@ static void lanes_finish(struct split *s)
         snprintf(all.describe + used, sizeof all.describe - used, "%s%s",
                  i ? "," : "split:", in->describe);
         all.exact_rows &= in->exact_rows;
+        all.blas |= in->blas;
         if (in->alloc_max < all.alloc_max)
             all.alloc_max = in->alloc_max;
         if (in->rows_preferred > all.rows_preferred)

@@ -24,6 +24,7 @@ void wrap_promise(struct kn_backend *be, const struct kn_backend *inner, const c
 {
     be->unified = inner->unified;
     be->exact_rows = inner->exact_rows;
+    be->blas = inner->blas;
     be->alloc_max = inner->alloc_max;
     be->rows_preferred = inner->rows_preferred;
     snprintf(be->describe, sizeof be->describe, "%s:%.*s", prefix, (int)(sizeof be->describe - 8),

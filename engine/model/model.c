@@ -82,6 +82,19 @@ enum kn_status model_import(const struct model *m)
     return st;
 }
 
+size_t model_import_bytes(const struct model *m)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < weight_places(&m->cfg); i++) {
+        const struct kn_view *v = &m->weights[i];
+        enum weight_id id = (enum weight_id)(i % WEIGHT_COUNT), twin = twin_of(id);
+        bool layer = i < ((size_t)m->cfg.n_layers + 1) * WEIGHT_COUNT;
+        if (v->ndim && !(layer && twin < id && same_place(v, v - id + twin)))
+            bytes += kn_row_bytes(v->dtype, kn_count(v));
+    }
+    return bytes;
+}
+
 /* Let go of what was imported. */
 static void device_forget(struct model *m, int32_t l, enum weight_id w)
 {

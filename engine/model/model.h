@@ -58,6 +58,8 @@ const struct kn_view *model_weight(const struct model *m, int32_t l, enum weight
  * stays.  On the cpu that is the mapped memory itself. */
 enum kn_status model_import_weight(const struct model *m, int32_t l, enum weight_id w);
 enum kn_status model_import(const struct model *m);
+/* Bytes of a device's memory that all of them take, those of experts too. */
+size_t model_import_bytes(const struct model *m);
 /* The weight as operations take it, once it is imported. */
 const struct kn_view *model_device_weight(const struct model *m, int32_t l, enum weight_id w);
 /* Compute on another backend from now on, which is the model's to close; weights are imported anew.

@@ -57,6 +57,9 @@ static inline struct run_input run_of_image(const struct image_input *im)
     return (struct run_input){.tokens = im->ids, .n = im->rows, .image = im};
 }
 
+/* Bytes that a run of n positions keeps whatever its budget, and that one layer's values take. */
+void run_memory(const struct model *m, int32_t n, size_t *kept, size_t *live);
+
 /* A base run (base == NULL) or a fork of `base`, which must outlive it.  NULL + *e when memory is
  * out. */
 struct run *run_create(const struct model *m, struct run *base, const struct run_options *opt,

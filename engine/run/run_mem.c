@@ -22,6 +22,18 @@ int64_t run_pitch(const struct run *r, enum site_id s)
     return pitch_of(&r->m->cfg, s, r->cap);
 }
 
+void run_memory(const struct model *m, int32_t n, size_t *kept, size_t *live)
+{
+    *kept = *live = 0;
+    for (int s = 0; s < SITE_COUNT; s++) {
+        size_t bytes = bytes_of(&m->cfg, (enum site_id)s, n);
+        if (m->plan->carried[s])
+            *kept += bytes * (size_t)(site_table[s].scope == SCOPE_BLOCK ? m->cfg.n_layers : 1);
+        if (site_table[s].scope == SCOPE_BLOCK && m->plan->always[s])
+            *live += bytes;
+    }
+}
+
 bool run_resident(const struct run *r, int32_t stage)
 {
     return stage <= r->n_resident;

@@ -13,6 +13,7 @@
 enum {
     MAJOR_MIN = 7, /* compute capability that the image is made for: 7.5 */
     MINOR_MIN = 5,
+    MMA_MAJOR = 8, /* from which on there are matrix units of bf16 */
     ROWS_PREFERRED = 256,
     PACE = 32, /* launches: no more than twice as many are ahead, which a cancelled pass waits for
                 */
@@ -39,17 +40,32 @@ enum kn_status cuda_enter(struct cuda *c)
 
 /* ---- launches ---- */
 
+static cu_result image_load(struct cuda *c, enum cuda_image which, int from, int to)
+{
+    char *image = cuda_image(which);
+    cu_result r = image ? c->cu->module_load(&c->module[which], image) : CU_OUT_OF_MEMORY;
+    free(image);
+    for (int k = from; !r && k < to; k++)
+        r = c->cu->module_function(&c->function[k], c->module[which], gpu_kernels[k].name);
+    return r;
+}
+
+static void images_unload(struct cuda *c)
+{
+    for (int i = 0; i < CUDA_IMAGES; i++) {
+        if (c->module[i])
+            c->cu->module_unload(c->module[i]);
+        c->module[i] = NULL;
+    }
+}
+
 static enum kn_status functions_load(struct cuda *c)
 {
-    char *image = cuda_image();
-    cu_result r = image ? c->cu->module_load(&c->module, image) : CU_OUT_OF_MEMORY;
-    free(image);
-    for (int k = 0; !r && k < GPU_KERNEL_COUNT; k++)
-        r = c->cu->module_function(&c->function[k], c->module, gpu_kernels[k].name);
-    if (r && c->module) { /* to be tried again, for want of memory may pass */
-        c->cu->module_unload(c->module);
-        c->module = NULL;
-    }
+    cu_result r = image_load(c, CUDA_IMAGE_ALL, 0, GPU_KERNEL_COUNT);
+    if (!r && c->gpu.mma)
+        r = image_load(c, CUDA_IMAGE_MMA, GPU_KERNEL_COUNT, GPU_ALL_COUNT);
+    if (r) /* to be tried again, for want of memory may pass */
+        images_unload(c);
     return cuda_status(c, r);
 }
 
@@ -70,7 +86,7 @@ static enum kn_status launch(struct gpu *g, enum gpu_kernel k, const void *param
     void *args[] = {(void *)(uintptr_t)params};
     (void)bytes; /* the driver knows it */
     enum kn_status st = cuda_enter(c);
-    if (!st && !c->module)
+    if (!st && !c->module[CUDA_IMAGE_ALL])
         st = functions_load(c);
     if (!st)
         st = cuda_status(c, c->cu->launch(c->function[k], (unsigned)x, (unsigned)y, (unsigned)z,
@@ -144,6 +160,7 @@ static void cuda_close(struct kn_backend *be)
     const cu_event events[] = {c->pace[0], c->pace[1], c->handed, c->sent[0], c->sent[1]};
     if (c->context)
         cu->context_set(c->context);
+    cuda_blas_close(c);
     if (c->stream) {
         gpu_close(&c->gpu);
         cu->stream_sync(c->stream);
@@ -154,8 +171,7 @@ static void cuda_close(struct kn_backend *be)
     if (c->stream)
         cu->stream_destroy(c->stream);
     cuda_transfer_close(c);
-    if (c->module)
-        cu->module_unload(c->module);
+    images_unload(c);
     if (c->context)
         cu->context_release(c->device);
     free(c);
@@ -177,18 +193,20 @@ static const struct kn_backend_type CUDA_TYPE = {
     .close = cuda_close,
 };
 
-/* "cuda" is the first device, "cuda:1" the second. */
-static bool ordinal_of(const char *name, int *ordinal)
+/* "cuda" is the first device, "cuda:1" the second; "cuda:1+cublas" has products by cuBLAS. */
+static bool name_parse(const char *name, int *ordinal, bool *blas)
 {
-    const char *digits = strchr(name, ':');
-    char *end;
-    *ordinal = 0;
+    enum { ORDINAL_END = 1000 };
+    const char *digits = strchr(name, ':'), *plus = strchr(name, '+');
+    *ordinal = 0, *blas = plus;
+    if (plus && strcmp(plus, "+cublas") != 0)
+        return false;
     if (!digits)
         return true;
-    errno = 0;
-    long n = strtol(++digits, &end, 10);
-    *ordinal = (int)n;
-    return *digits >= '0' && *digits <= '9' && !*end && !errno && n < 1000;
+    size_t n = strspn(++digits, "0123456789");
+    for (size_t i = 0; i < n && *ordinal < ORDINAL_END; i++)
+        *ordinal = *ordinal * 10 + (digits[i] - '0');
+    return n > 0 && *ordinal < ORDINAL_END && (!digits[n] || digits + n == plus);
 }
 
 /* What of the device stands before its memory is asked for; on failure *what is the call. */
@@ -256,19 +274,22 @@ static bool device_serves(const struct cuda_driver *cu, int ordinal, char *why, 
     return !r && new_enough && pools;
 }
 
-static struct kn_backend *device_promise(struct cuda *c)
+static void device_promise(struct cuda *c, bool blas)
 {
     char name[48] = "device";
     struct kn_backend *be = &c->gpu.base;
-    int version = 0;
+    int version = 0, major = 0;
     c->cu->device_name(name, sizeof name, c->device);
     c->cu->version(&version);
-    snprintf(be->describe, sizeof be->describe, "cuda:%d %s", c->ordinal, name);
+    c->cu->device_attribute(&major, CU_ATTRIBUTE_MAJOR, c->device);
+    c->gpu.mma = major >= MMA_MAJOR;
+    snprintf(be->describe, sizeof be->describe, "cuda:%d %.40s%s", c->ordinal, name,
+             blas ? " +cublas" : "");
     snprintf(be->driver, sizeof be->driver, "CUDA %d.%d", version / 1000, version % 1000 / 10);
     be->exact_rows = true;
     be->alloc_max = (size_t)1 << 46;
     be->rows_preferred = ROWS_PREFERRED;
-    return be;
+    be->blas = blas;
 }
 
 struct kn_backend *cuda_open(const struct kn_options *opt, char *why, size_t why_size)
@@ -276,8 +297,9 @@ struct kn_backend *cuda_open(const struct kn_options *opt, char *why, size_t why
     const struct cuda_driver *cu;
     const char *name = opt->backend, *what = "";
     int ordinal;
-    if (!ordinal_of(name, &ordinal)) {
-        snprintf(why, why_size, "unknown device · %s · expected cuda, or cuda:0, cuda:1, ...",
+    bool blas;
+    if (!name_parse(name, &ordinal, &blas)) {
+        snprintf(why, why_size, "unknown device · %s · expected cuda, cuda:1, or cuda:1+cublas",
                  name);
         errno = EINVAL;
         return NULL;
@@ -296,9 +318,13 @@ struct kn_backend *cuda_open(const struct kn_options *opt, char *why, size_t why
     c->gpu.upload = cuda_upload, c->gpu.download = cuda_download, c->gpu.wait = cuda_wait;
     c->cu = cu, c->ordinal = ordinal;
     cu_result r = device_open(c, &what);
-    if (!r)
-        return device_promise(c);
-    driver_fail(cu, what, r, why, why_size);
+    if (!r) {
+        device_promise(c, blas);
+        if (!blas || cuda_blas_open(c, why, why_size))
+            return &c->gpu.base;
+    } else {
+        driver_fail(cu, what, r, why, why_size);
+    }
     cuda_close(&c->gpu.base);
     errno = r == CU_OUT_OF_MEMORY ? ENOMEM : EINVAL;
     return NULL;

@@ -9,6 +9,9 @@
 #include "../gpu/gpu.h"
 #include "driver.h"
 
+/* What every device runs, and what those with matrix units of bf16 run beside it. */
+enum cuda_image { CUDA_IMAGE_ALL, CUDA_IMAGE_MMA, CUDA_IMAGES };
+
 /* Host memory that the device reads and writes by itself. */
 struct pinned {
     char *mem; /* NULL: not yet needed */
@@ -29,8 +32,8 @@ struct cuda {
     cu_context context; /* NULL: none was retained */
     cu_pool pool;
     cu_stream stream;
-    cu_module module; /* NULL until the first launch, as are its functions */
-    cu_function function[GPU_KERNEL_COUNT];
+    cu_module module[CUDA_IMAGES]; /* NULL until the first launch, as are their functions */
+    cu_function function[GPU_ALL_COUNT];
     cu_event pace[2], handed; /* launches so far; what another device may go on after */
     int launches;
     struct pinned up, down; /* up: two halves in turn; down: what sync hands out */
@@ -70,9 +73,16 @@ enum kn_status cuda_carry(struct kn_backend *be, const struct kn_view *to, struc
 /* Let go of the pinned memory; nothing is queued. */
 void cuda_transfer_close(struct cuda *c);
 
+/* ---- blas.c ---- */
+
+/* From now on products are cuBLAS' where it can make them, and exact_rows is what a probe of it
+ * found.  false: one line in `why`; the device must be closed. */
+bool cuda_blas_open(struct cuda *c, char *why, size_t why_size);
+void cuda_blas_close(struct cuda *c);
+
 /* ---- image.c ---- */
 
 /* The kernels as PTX, a text that the caller frees; NULL: memory is out. */
-char *cuda_image(void);
+char *cuda_image(enum cuda_image which);
 
 #endif

@@ -48,6 +48,19 @@ enum gpu_scratch {
     GPU_SCRATCH_COUNT
 };
 
+/* y[m,n] = x[m,k] . w[n,k]^T + b[n] for each of some groups, as kernels see it. */
+struct gpu_product {
+    int64_t m, n, k, groups;
+    int64_t x_stride, w_stride, y_stride, x_group, w_group, y_group, b_group;
+    int64_t first; /* of w, in a type in blocks */
+    bool nk;       /* weights contiguous along k, else along n */
+    bool linear;   /* of linear: any provider may make it */
+    enum kn_dtype type;
+    char *w;
+    const struct kn_view *b; /* or NULL */
+    char *x, *y;
+};
+
 struct gpu {
     struct kn_backend base; /* first */
     bool mma; /* the device has matrix units, and launches also the kernels from GPU_KERNEL_COUNT on
@@ -62,6 +75,9 @@ struct gpu {
     /* From device memory; `host` holds the bytes after `wait`. */
     enum kn_status (*download)(struct gpu *g, void *host, const void *device, size_t bytes);
     enum kn_status (*wait)(struct gpu *g); /* for everything queued */
+    /* NULL, or another way to make products: true, and *st says how that went, or false: not
+     * this one. */
+    bool (*product)(struct gpu *g, const struct gpu_product *q, enum kn_status *st);
 
     /* gpu.c's own: zero when a device opens, freed by gpu_close. */
     struct gpu_piece {

@@ -12,17 +12,7 @@ enum {
     PIECE_BYTES = 64 << 20 /* of products or decoded weights */
 };
 
-struct product {
-    int64_t m, n, k, groups;
-    int64_t x_stride, w_stride, y_stride, x_group, w_group, y_group, b_group, first;
-    bool nk; /* weights contiguous along k, else along n */
-    enum kn_dtype type;
-    char *w;
-    const struct kn_view *b; /* or NULL */
-    char *x, *y;
-};
-
-static bool product_weights(struct product *q, const struct kn_view *w, int64_t n, int64_t k,
+static bool product_weights(struct gpu_product *q, const struct kn_view *w, int64_t n, int64_t k,
                             int64_t n_stride, int64_t k_stride)
 {
     q->nk = k_stride == 1 || k == 1;
@@ -64,7 +54,7 @@ static enum gpu_kernel kernel_of(enum kn_dtype t, bool each)
 }
 
 /* Can 8 weights of a lane, and 8 of x, be taken at once? */
-static bool product_wide(const struct product *q)
+static bool product_wide(const struct gpu_product *q)
 {
     enum { BYTES = 16, STEP = 8 };
     bool x = (uintptr_t)q->x % BYTES == 0 && q->x_stride * 4 % BYTES == 0 &&
@@ -76,7 +66,7 @@ static bool product_wide(const struct product *q)
            q->w_stride * size % BYTES == 0 && q->w_group * size % BYTES == 0;
 }
 
-static enum kn_status product_launch(struct gpu *g, const struct product *q)
+static enum kn_status product_launch(struct gpu *g, const struct gpu_product *q)
 {
     enum { COLUMNS = 8, MT = 8, NT = 4 };
     bool each = q->m <= ROWS_EACH || (q->nk && kn_dtype_block(q->type) > 1);
@@ -107,25 +97,27 @@ static enum kn_status product_launch(struct gpu *g, const struct product *q)
 }
 
 /* Are the groups pieces of the same rows of weights? */
-static bool product_within(const struct product *q)
+static bool product_within(const struct gpu_product *q)
 {
     return q->groups > 1 && q->w_group < q->w_stride;
 }
 
 /* Elements of a row to decode. */
-static int64_t product_len(const struct product *q)
+static int64_t product_len(const struct gpu_product *q)
 {
     return product_within(q) ? (q->groups - 1) * q->w_group + q->k : q->k;
 }
 
+static enum kn_status product_run(struct gpu *g, const struct gpu_product *q);
+
 /* Columns [lo, hi) of q as f32: all groups together where they are pieces of the same rows. */
-static enum kn_status product_decoded(struct gpu *g, const struct product *q, int64_t lo,
+static enum kn_status product_decoded(struct gpu *g, const struct gpu_product *q, int64_t lo,
                                       int64_t hi, char *to)
 {
     bool within = product_within(q);
     int64_t n = hi - lo, len = product_len(q);
     enum kn_status st = KN_OK;
-    struct product part = *q;
+    struct gpu_product part = *q;
     part.w = to, part.first = 0, part.type = KN_F32, part.n = n, part.w_stride = len;
     part.w_group = within ? q->w_group : n * len;
     part.y += lo * 4;
@@ -146,11 +138,11 @@ static enum kn_status product_decoded(struct gpu *g, const struct product *q, in
             return KN_BAD_CALL;
         st = GPU_LAUNCH(g, decode, d, d.units, 1);
     }
-    return st ? st : product_launch(g, &part);
+    return st ? st : product_run(g, &part);
 }
 
 /* Products that matrix units do: the choice depends on the weights alone, never on the rows. */
-static bool product_mma(const struct gpu *g, const struct product *q)
+static bool product_mma(const struct gpu *g, const struct gpu_product *q)
 {
     enum { PIECE = 64, BYTES = 16 };
     return g->mma && q->nk && q->groups == 1 && (q->type == KN_BF16 || q->type == KN_F16) &&
@@ -165,7 +157,7 @@ static enum gpu_kernel mma_kernel(enum kn_dtype t, bool few)
     return few ? GPU_linear_f16_8_mma : GPU_linear_f16_32_mma;
 }
 
-static enum kn_status mma_rows(struct gpu *g, const struct product *q, char *terms)
+static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char *terms)
 {
     enum { FEW = 8, MANY = 32, COLUMNS = 16 };
     int64_t rows = q->m <= FEW ? FEW : MANY;
@@ -192,14 +184,14 @@ static enum kn_status mma_rows(struct gpu *g, const struct product *q, char *ter
                            (q->n + COLUMNS - 1) / COLUMNS, (q->m + rows - 1) / rows, 1);
 }
 
-static enum kn_status mma_run(struct gpu *g, const struct product *q)
+static enum kn_status mma_run(struct gpu *g, const struct gpu_product *q)
 {
     enum { TERMS = 3, BYTES = 2 };
     int64_t row = TERMS * BYTES * q->k, step = PIECE_BYTES / row;
     step = step < 1 ? 1 : step < q->m ? step : q->m;
     char *terms = gpu_scratch(g, GPU_SCRATCH_TERM, (size_t)(step * row));
     enum kn_status st = terms ? KN_OK : KN_OUT_OF_MEMORY;
-    struct product part = *q;
+    struct gpu_product part = *q;
     for (int64_t lo = 0; lo < q->m && !st; lo += step) {
         part.m = lo + step < q->m ? step : q->m - lo;
         part.x = q->x + lo * q->x_stride * 4, part.y = q->y + lo * q->y_stride * 4;
@@ -208,10 +200,13 @@ static enum kn_status mma_run(struct gpu *g, const struct product *q)
     return st;
 }
 
-static enum kn_status product_run(struct gpu *g, const struct product *q)
+static enum kn_status product_run(struct gpu *g, const struct gpu_product *q)
 {
+    enum kn_status st;
     if (q->m == 0)
         return KN_OK;
+    if (q->linear && g->product && g->product(g, q, &st))
+        return st;
     if (product_mma(g, q))
         return mma_run(g, q);
     if (!q->nk || kn_dtype_block(q->type) == 1 || q->m <= ROWS_EACH)
@@ -221,13 +216,13 @@ static enum kn_status product_run(struct gpu *g, const struct product *q)
     int64_t step = PIECE_BYTES / row;
     step = step < 1 ? 1 : step < q->n ? step : q->n;
     char *to = gpu_scratch(g, GPU_SCRATCH_WEIGHT, (size_t)(step * row));
-    enum kn_status st = to ? KN_OK : KN_OUT_OF_MEMORY;
+    st = to ? KN_OK : KN_OUT_OF_MEMORY;
     for (int64_t lo = 0; lo < q->n && !st; lo += step)
         st = product_decoded(g, q, lo, lo + step < q->n ? lo + step : q->n, to);
     return st;
 }
 
-static bool product_bias(struct product *q, const struct kn_view *b)
+static bool product_bias(struct gpu_product *q, const struct kn_view *b)
 {
     if (call_absent(b))
         return true;
@@ -242,7 +237,7 @@ static bool product_bias(struct product *q, const struct kn_view *b)
 enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0], *w = &call->in[1];
-    struct product q = {0};
+    struct gpu_product q = {0};
     struct call_rows x;
     if (!call_rows(&call->in[0], KN_F32, &x) || (w->ndim != 2 && w->ndim != 3) ||
         (out->ndim != 2 && out->ndim != 3) || !call_is(out, KN_F32, out->ndim))
@@ -258,7 +253,7 @@ enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
     if (!product_weights(&q, w, n, x.len, w->stride[n_axis], w->stride[w->ndim - 1]) ||
         !product_bias(&q, &call->in[2]))
         return KN_BAD_CALL;
-    q.x = x.data, q.x_stride = x.stride, q.m = x.n;
+    q.x = x.data, q.x_stride = x.stride, q.m = x.n, q.linear = true;
     q.y = out->data, q.y_stride = out->stride[0];
     q.w_group = w->ndim == 3 ? w->stride[0] : n * w->stride[n_axis];
     q.y_group = out->ndim == 3 ? out->stride[1] : n;
@@ -270,7 +265,7 @@ enum kn_status gpu_LINEAR(struct gpu *g, const struct kn_call *call)
 }
 
 /* z [r,H,dh] by W_O [D,H*dh]: the heads are the groups, each with its own columns of W_O. */
-static bool product_heads(struct product *q, const struct kn_view *z, const struct kn_view *w)
+static bool product_heads(struct gpu_product *q, const struct kn_view *z, const struct kn_view *w)
 {
     if (!call_is(z, KN_F32, 3) || w->ndim != 2 || w->shape[1] != z->shape[1] * z->shape[2])
         return false;
@@ -285,7 +280,7 @@ static bool product_heads(struct product *q, const struct kn_view *z, const stru
 enum kn_status gpu_HEAD_RESULT(struct gpu *g, const struct kn_call *call)
 {
     const struct kn_view *out = &call->out[0];
-    struct product q = {0};
+    struct gpu_product q = {0};
     if (!product_heads(&q, &call->in[0], &call->in[1]) || !gpu_is3(out, q.m, q.groups, q.n))
         return KN_BAD_CALL;
     q.y = out->data, q.y_stride = out->stride[0], q.y_group = out->stride[1];
@@ -295,7 +290,7 @@ enum kn_status gpu_HEAD_RESULT(struct gpu *g, const struct kn_call *call)
 enum kn_status gpu_RESULT_PATCH(struct gpu *g, const struct kn_call *call)
 {
     const struct kn_view *result = &call->in[0];
-    struct product q = {0};
+    struct gpu_product q = {0};
     struct call_rows out;
     if (!product_heads(&q, &call->in[1], &call->in[2]) || !call_rows(&call->out[0], KN_F32, &out) ||
         out.n != q.m || out.len != q.n || !gpu_is3(result, out.n, q.groups, out.len))

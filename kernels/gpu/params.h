@@ -25,6 +25,9 @@ PARAMS(bound, addr y; addr x; i32 units; i32 per_row; i32 len; i32 y_stride; i32
        f32 limit;)
 PARAMS(rope, addr y; addr x; addr c; addr s; i32 units; i32 heads; i32 dh; i32 n_rot; i32 pairs;
        i32 y0; i32 y1; i32 x0; i32 x1; i32 c_stride; i32 s_stride;)
+/* join.k */
+PARAMS(join, addr y; addr part; addr b; i32 units; i32 per_row; i32 len; i32 rows; i32 y_stride;
+       i32 b_type;)
 /* norm.k */
 PARAMS(norm_scale, addr y; addr x; i32 rows; i32 len; i32 y_stride; i32 x_stride; i32 center;
        f32 eps;)

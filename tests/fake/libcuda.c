@@ -16,7 +16,7 @@ struct cu_function_s {
     int kernel;
 };
 struct cu_module_s {
-    struct cu_function_s function[GPU_KERNEL_COUNT];
+    struct cu_function_s function[GPU_ALL_COUNT];
     char text[];
 };
 struct cu_event_s {
@@ -228,9 +228,9 @@ cu_result cuModuleGetFunction(cu_function *f, cu_module m, const char *name)
 {
     ENTER
     int k = 0;
-    while (k < GPU_KERNEL_COUNT && strcmp(gpu_kernels[k].name, name) != 0)
+    while (k < GPU_ALL_COUNT && strcmp(gpu_kernels[k].name, name) != 0)
         k++;
-    if (k == GPU_KERNEL_COUNT || !entry_fits(m->text, &gpu_kernels[k]))
+    if (k == GPU_ALL_COUNT || !entry_fits(m->text, &gpu_kernels[k]))
         return NOT_FOUND;
     m->function[k].kernel = k;
     *f = &m->function[k];

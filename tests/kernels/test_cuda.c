@@ -29,7 +29,7 @@ static void closed(struct kn_backend *be)
 
 /* ---- a small work ---- */
 
-enum { M = 3, N = 40, K = 96, TOP = 4 };
+enum { M = 3, N = 40, K = 128, TOP = 4 }; /* K: as matrix units take it */
 
 struct work {
     float x[M * K], y[M * N], value[M * TOP];
@@ -182,9 +182,10 @@ static void test_names(void **state)
         const char *devices, *name, *says;
     } BAD[] = {
         {"1", "cuda:1", "has 1, from cuda:0"}, {"4", "cuda:4", "has 4"},
-        {"1", "cuda:", "cuda:0, cuda:1"},      {"1", "cuda:first", "unknown device"},
+        {"1", "cuda:", "cuda:1+cublas"},       {"1", "cuda:first", "unknown device"},
         {"0", "cuda", "no CUDA device"},       {"2", "split:cuda:0,cuda:2", "no cuda:2"},
-        {"1", "cudas", "unknown backend"},
+        {"1", "cudas", "unknown backend"},     {"1", "cuda+", "unknown device"},
+        {"1", "cuda:0x", "unknown device"},
     };
     char why[160];
     for (size_t i = 0; i < sizeof BAD / sizeof *BAD; i++) {

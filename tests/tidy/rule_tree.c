@@ -57,7 +57,7 @@ static const struct row_rule {
      "GPU_KERNEL",
      0,
      false,
-     {"kernels/gpu/lower_|kernels/gpu/gpu.c"},
+     {"kernels/gpu/lower_|kernels/gpu/gpu.c|kernels/cuda/blas.c"},
      {"", ""}},
     {"kernels/cuda/driver.def", "CU", 0, false, {"kernels/cuda/"}, {"", "("}},
     {"kernels/cuda/driver.def", "CU", 1, false, {"tests/fake/"}, {"cu_result ", "("}},
