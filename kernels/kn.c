@@ -24,6 +24,7 @@ static const struct {
     /* How many devices there are; 0: why.  NULL: one. */
     int (*count)(char *why, size_t why_size);
 } BACKENDS[] = {
+#ifdef KN_CUDA
     {"cuda", "cuda:N", cuda_open, cuda_count},
 #endif
 #ifdef KN_VULKAN

@@ -21,15 +21,15 @@ enum { NK_ROWS = 3, KN_ROWS = 6, KN_VECS = 2 };
 enum { NK_ROWS = 2, KN_ROWS = 4, KN_VECS = 2 };
 #endif
 enum {
-    NK_COLS = 4,         /* columns of a tile: one v_sum4 */
-    NK_BLOCK = 16,       /* columns that all rows visit before the next ones */
-    NK_K_BLOCK = 1024,   /* k of a block: a tile of both operands then fits the first-level cache */
-    KN_WIDE = 8,         /* vectors of a tile of one row */
-    KN_RUN = 16,         /* k that all columns take before the next ones: pages and streams of
-                            memory that a processor follows at a time */
-    KN_RUN_FEW = 8,      /* likewise, up to GEMM_FEW rows */
-    KN_RUN_PANELS = 128, /* likewise, from panels */
-    KN_PANEL_ROWS = 24   /* rows from which panels are worth their copies */
+    NK_COLS = 4,        /* columns of a tile: one v_sum4 */
+    NK_BLOCK = 16,      /* columns that all rows visit before the next ones */
+    NK_K_BLOCK = 1024,  /* k of a block: a tile of both operands then fits the first-level cache */
+    KN_WIDE = 8,        /* vectors of a tile of one row */
+    KN_RUN = 16,        /* k that all columns take before the next ones: pages and streams of
+                           memory that a processor follows at a time */
+    KN_RUN_FEW = 8,     /* likewise, up to GEMM_FEW rows */
+    KN_RUN_PANELS = 64, /* likewise, from panels */
+    KN_PANEL_ROWS = 32  /* rows from which panels are worth their copies */
 };
 
 /* Weights come from memory once, and memory takes its time: while tiles work on one block, they ask
@@ -288,17 +288,18 @@ static void kn_line(const struct kn_tile *line, int64_t cols)
 static void kn_panel(const struct kn_tile *panel, int64_t m, int64_t cols)
 {
     struct kn_tile a = *panel;
-    const struct ahead all = a.ahead;
     int64_t tiles = (m + KN_ROWS - 1) / KN_ROWS;
+    a.ahead.lines = 0;
     for (int64_t i = 0, rows; m > 0; m -= rows, i++) {
         rows = tile_rows(m, KN_ROWS);
-        a.ahead = ahead_share(all.at, all.stride, all.step, all.lines, i, tiles);
+        /* a few at a time: memory takes no more */
+        for (int64_t k = a.k * i / tiles; k < a.k * (i + 1) / tiles; k++)
+            ahead_ask(&panel->ahead, k);
         if (cols == KN_VECS * VL)
             kn_tile_rows(&a, rows, false);
         else
             for (int64_t j = 0; j < cols; j += VL) {
                 struct kn_tile b = a;
-                b.ahead.lines = 0;
                 b.cols = cols - j < VL ? cols - j : VL;
                 b.w += j;
                 b.out += j;
