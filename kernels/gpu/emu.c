@@ -20,14 +20,6 @@
 #ifndef __x86_64__
 #include <ucontext.h>
 #endif
-#if defined(__SANITIZE_THREAD__)
-#define EMU_TSAN
-#elif defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define EMU_TSAN
-#endif
-#endif
-
 enum { STACK_BYTES = (64 << 10) + 320 }; /* no power of two: all tops would share a cache set */
 
 _Thread_local struct emu_where emu;
@@ -115,7 +107,7 @@ static _Thread_local struct group {
     enum emu_order order;
 } group;
 
-#ifdef EMU_TSAN
+#ifdef EMU_TSAN /* of the build: this file is not instrumented, the kernels are */
 /* Lanes are threads to ThreadSanitizer, ordered by barriers and by the ends of groups alone. */
 void *__tsan_create_fiber(unsigned flags);
 void *__tsan_get_current_fiber(void);
