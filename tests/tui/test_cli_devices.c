@@ -2,6 +2,7 @@
  * --blas, on a driver without a device (tests/fake, by LD_LIBRARY_PATH). */
 #include "command.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,47 @@ static void what_does_not_fit(void **state)
     unsetenv("FAKE_CUDA_MB");
 }
 
+/* The line of a text that holds `what`, malloc'ed. */
+static char *line_of(const char *text, const char *what)
+{
+    const char *at = strstr(text, what);
+    if (!at)
+        fail_msg("no '%s' in: %s", what, text);
+    while (at > text && at[-1] != '\n')
+        at--;
+    return strndup(at, strcspn(at, "\n"));
+}
+
+/* A device that is lost, or short of memory, while the explorer is open or a command runs. */
+static void a_device_fails(void **state)
+{
+    (void)state;
+    static const char *const fail[] = {"400 700", "400 2", "900 700"};
+    char *folder = folder_make(), *script = folder_path(folder, "play");
+    FILE *f = fopen(script, "w");
+    assert_non_null(f);
+    fputs("screen first\nkeys jx\nscreen edited\n", f);
+    fclose(f);
+    struct result cpu = RUN("play", script, "teach", PROMPT, "--backend", "cpu");
+    char *figures = line_of(cpu.out, "1 edit  KL ");
+    for (int i = 0; i < 3; i++) {
+        setenv("FAKE_CUDA_FAIL", fail[i], 1);
+        struct result r = RUN("play", script, "teach", PROMPT, "--backend", "cuda");
+        assert_int_equal(r.status, 0);
+        assert_non_null(strstr(r.out, "on the cpu from here on"));
+        char *same = line_of(r.out, "1 edit  KL ");
+        assert_string_equal(same, figures);
+        free(same);
+        result_free(&r);
+    }
+    setenv("FAKE_CUDA_FAIL", "300 700", 1);
+    assert_refused(RUN("run", "teach", PROMPT, "--backend", "cuda"), 1, "the device was lost");
+    unsetenv("FAKE_CUDA_FAIL");
+    result_free(&cpu);
+    free(figures), free(script);
+    folder_remove(folder);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -90,9 +132,8 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(devices_are_listed),
-        cmocka_unit_test(commands_compute_there),
-        cmocka_unit_test(what_does_not_fit),
+        cmocka_unit_test(devices_are_listed), cmocka_unit_test(commands_compute_there),
+        cmocka_unit_test(what_does_not_fit),  cmocka_unit_test(a_device_fails),
         cmocka_unit_test(refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

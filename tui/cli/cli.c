@@ -78,7 +78,7 @@ size_t cli_cache_bytes(const struct cli *c)
 static int devices_name(struct cli *c, const char *end, char *name, size_t size)
 {
     int32_t *ids = NULL, n = 0;
-    int rc = cli_ids(c->opt->devices, &ids, &n, &c->err);
+    int rc = token_ids_read(c->opt->devices, strlen(c->opt->devices), &ids, &n, &c->err);
     size_t used = 0;
     if (!rc && c->opt->backend)
         rc = err_set(&c->err, ERR_USAGE,
