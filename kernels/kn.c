@@ -79,10 +79,9 @@ static bool is_named(const char *name, const char *backend)
 
 struct kn_backend *kn_open(const struct kn_options *opt, char *why, size_t why_size)
 {
-    static const struct kn_options plain = {.backend = "auto", .cpu = -1};
-    if (!opt)
-        opt = &plain;
-    const char *name = opt->backend ? opt->backend : "auto";
+    struct kn_options own = opt ? *opt : (struct kn_options){.cpu = -1};
+    const char *name = own.backend = own.backend ? own.backend : "auto";
+    opt = &own;
     bool automatic = strcmp(name, "auto") == 0;
     for (int i = 0; i < BACKEND_COUNT; i++) {
         bool meant = is_named(name, BACKENDS[i].name) &&

@@ -19,7 +19,8 @@ enum err_code {
     ERR_SYSTEM = -2,    /* i/o, memory */
     ERR_CANCELLED = -3, /* a newer request took over */
     ERR_USAGE = -4,     /* wrong command line: exit status 2 */
-    ERR_DEVICE = -5     /* a device was lost, or has no memory left: the host could do the same */
+    /* -5 is a code of callbacks: BORE_HOOK_FAILED */
+    ERR_DEVICE = -6 /* a device was lost, or has no memory left: the host could do the same */
 };
 
 struct err {

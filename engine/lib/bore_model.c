@@ -10,7 +10,9 @@
 #include "model/process.h"
 
 static_assert((int)BORE_BAD_INPUT == (int)ERR_BAD_INPUT && (int)BORE_SYSTEM == (int)ERR_SYSTEM &&
-                  (int)BORE_CANCELLED == (int)ERR_CANCELLED,
+                  (int)BORE_CANCELLED == (int)ERR_CANCELLED &&
+                  (int)BORE_HOOK_FAILED != (int)ERR_DEVICE &&
+                  (int)BORE_HOOK_FAILED != (int)ERR_USAGE,
               "public codes are the engine's");
 
 int bore_done(int rc, const struct err *e, struct bore_error *out)
