@@ -74,7 +74,7 @@ static enum kn_status pace(struct cuda *c)
 {
     if (++c->launches % PACE)
         return KN_OK;
-    int i = c->launches / PACE % 2;
+    unsigned i = c->launches / PACE % 2;
     enum kn_status st = cuda_status(c, c->cu->event_record(c->pace[i], c->stream));
     return st ? st : cuda_status(c, c->cu->event_sync(c->pace[!i]));
 }

@@ -35,7 +35,7 @@ struct cuda {
     cu_module module[CUDA_IMAGES]; /* NULL until the first launch, as are their functions */
     cu_function function[GPU_ALL_COUNT];
     cu_event pace[2], handed; /* launches so far; what another device may go on after */
-    int launches;
+    unsigned launches;
     struct pinned up, down; /* up: two halves in turn; down: what sync hands out */
     cu_event sent[2];       /* the half's last upload */
     int side;
