@@ -126,18 +126,31 @@ static enum kn_status bf16_product(struct cuda *c, const struct gpu_product *q)
     return st;
 }
 
-static bool product(struct gpu *g, const struct gpu_product *q, enum kn_status *st)
+/* Rows that share elements are an error to cuBLAS, whose end would be the device's; how far one
+ * alone lies from the next says nothing. */
+static bool rows_apart(int64_t rows, int64_t len, int64_t *stride)
+{
+    if (rows == 1)
+        *stride = len;
+    return *stride >= len;
+}
+
+static bool product(struct gpu *g, const struct gpu_product *given, enum kn_status *st)
 {
     struct cuda *c = (struct cuda *)g;
-    if (q->type == KN_BF16 && q->x_group == 0) {
-        *st = bf16_product(c, q);
+    struct gpu_product q = *given;
+    if (!rows_apart(q.nk ? q.n : q.k, q.nk ? q.k : q.n, &q.w_stride))
+        return false;
+    if (q.type == KN_BF16 && q.x_group == 0) {
+        *st = bf16_product(c, &q);
         return true;
     }
-    if (q->type != KN_F32 || (q->b && q->b->dtype != KN_F32))
+    if (q.type != KN_F32 || (q.b && q.b->dtype != KN_F32) || !rows_apart(q.m, q.k, &q.x_stride) ||
+        !rows_apart(q.m, q.n, &q.y_stride))
         return false;
     *st = KN_OK;
-    for (int64_t i = 0; i < q->groups && !*st; i++)
-        *st = f32_group(c, q, i);
+    for (int64_t i = 0; i < q.groups && !*st; i++)
+        *st = f32_group(c, &q, i);
     return true;
 }
 

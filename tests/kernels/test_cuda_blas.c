@@ -119,6 +119,44 @@ static void test_products(void **state)
     assert_int_equal(fake_cuda_left(), 0);
 }
 
+/* Rows of x that are one and the same, and a single row whose stride is any: neither is for cuBLAS
+ * to see, and the results are those of rows that lie apart. */
+static void test_strides(void **state)
+{
+    (void)state;
+    enum { M = 2, N = 5, K = 7 };
+    char why[160] = "";
+    struct kn_backend *be = opened(why, sizeof why);
+    assert_non_null(be);
+    for (int t = 0; t < 2; t++) {
+        struct kn_view x = KT(KN_F32, 0, 1, K), w = KT(t ? KN_BF16 : KN_F32, 0, N, K), dx, dw;
+        float y[2][M * N];
+        kt_fill(&w, -1, 1);
+        assert_int_equal(be->type->import(be, &x, &dx), KN_OK);
+        assert_int_equal(be->type->import(be, &w, &dw), KN_OK);
+        char *mem = be->type->alloc(be, sizeof y[0]);
+        for (int64_t m = 1; m <= M; m++) {
+            struct kn_view out = kn_view2(mem, KN_F32, m, N), rows = dx;
+            rows.shape[0] = m, rows.stride[0] = 0;
+            out.stride[0] = m == 1 ? 1 : N;
+            const struct kn_call call = {.op = KN_OP_LINEAR, .out = {out}, .in = {rows, dw}};
+            assert_int_equal(kn_run(be, &call), KN_OK);
+            assert_int_equal(be->type->read(be, &out, y[m - 1]), KN_OK);
+            assert_int_equal(be->type->sync(be), KN_OK);
+        }
+        for (int i = 0; i < M * N; i++) {
+            double size, want = expected(&x, &w, &(struct kn_view){0}, 0, i % N, K, &size);
+            assert_true(fabs((double)y[1][i] - want) <= 2e-6 * size);
+            assert_true(fabs((double)y[0][i % N] - want) <= 2e-6 * size);
+        }
+        be->type->release(be, mem, sizeof y[0]);
+        be->type->forget(be, &dx), be->type->forget(be, &dw);
+        kt_free();
+    }
+    kn_close(be);
+    assert_int_equal(fake_cuda_left(), 0);
+}
+
 static void test_promise(void **state)
 {
     (void)state;
@@ -141,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_products),
+        cmocka_unit_test(test_strides),
         cmocka_unit_test(test_promise),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
