@@ -41,7 +41,7 @@ struct cuda {
     int side;
     struct landing *landing;
     int landings, landings_room;
-    uint64_t reached;       /* devices that may read this one's memory, by ordinal */
+    uint64_t reached;       /* devices that were asked to read this one's memory, by ordinal */
     struct cuda_blas *blas; /* NULL: products are our own */
     enum kn_status failed;  /* what the device said once, it says for good */
 };

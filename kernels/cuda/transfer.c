@@ -162,19 +162,19 @@ static enum kn_status packed_take(struct cuda *c, const struct kn_view *v, struc
 
 /* ---- devices ---- */
 
-/* `from`'s memory may be read by `to` without the host in between, where the machine can. */
-static enum kn_status reach(struct cuda *from, const struct cuda *to)
+/* `from`'s memory may be read by `to` without the host in between, where the machine can; where it
+ * cannot the driver finds a way for the copy. */
+static void reach(struct cuda *from, const struct cuda *to)
 {
     int can = 0;
     uint64_t bit = (uint64_t)1 << (to->ordinal & 63);
     if (from->reached & bit)
-        return KN_OK;
+        return;
     cu_result r = from->cu->device_reaches(&can, to->device, from->device);
     struct cu_access who = {CU_LOCATION_DEVICE, to->device, CU_ACCESS_READ_WRITE};
     if (!r && can)
-        r = from->cu->pool_access(from->pool, &who, 1);
-    from->reached |= r ? 0 : bit;
-    return cuda_status(from, r);
+        from->cu->pool_access(from->pool, &who, 1);
+    from->reached |= bit;
 }
 
 /* What is queued on either device keeps its order with the copy. */
@@ -182,8 +182,8 @@ static enum kn_status peer_copy(struct cuda *c, cu_address to, struct cuda *o, c
                                 size_t bytes)
 {
     const struct cuda_driver *cu = c->cu;
-    enum kn_status st = reach(o, c);
-    st = st ? st : cuda_status(o, cu->event_record(o->handed, o->stream));
+    reach(o, c);
+    enum kn_status st = cuda_status(o, cu->event_record(o->handed, o->stream));
     if (st || (st = cuda_enter(c)))
         return st;
     st = cuda_status(c, cu->stream_wait(c->stream, o->handed, 0));

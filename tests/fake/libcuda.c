@@ -10,7 +10,14 @@
 #define CU(name, symbol, arguments) cu_result symbol arguments;
 #include "cuda/driver.def"
 
-enum { BAD_VALUE = 1, NO_SUCH_DEVICE = 101, BAD_IMAGE = 200, BAD_CONTEXT = 201, NOT_FOUND = 500 };
+enum {
+    BAD_VALUE = 1,
+    NO_SUCH_DEVICE = 101,
+    BAD_IMAGE = 200,
+    BAD_CONTEXT = 201,
+    NO_PEER = 217,
+    NOT_FOUND = 500
+};
 
 struct cu_function_s {
     int kernel;
@@ -345,7 +352,7 @@ cu_result cuMemPoolGetAttribute(cu_pool pool, int attribute, void *value)
 cu_result cuMemPoolSetAccess(cu_pool pool, const struct cu_access *who, size_t n)
 {
     ENTER
-    return pool && who && n == 1 ? CU_OK : BAD_VALUE;
+    return !pool || !who || n != 1 ? BAD_VALUE : getenv("FAKE_CUDA_APART") ? NO_PEER : CU_OK;
 }
 
 cu_result cuMemPoolTrimTo(cu_pool pool, size_t keep)

@@ -373,6 +373,14 @@ static void test_several(void **state)
     closed(be);
 }
 
+/* The same on a machine whose devices give each other no access. */
+static void test_apart(void **state)
+{
+    setenv("FAKE_CUDA_APART", "1", 1);
+    test_several(state);
+    unsetenv("FAKE_CUDA_APART");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -380,6 +388,7 @@ int main(void)
         cmocka_unit_test(test_devices), cmocka_unit_test(test_large),
         cmocka_unit_test(test_views),   cmocka_unit_test(test_full),
         cmocka_unit_test(test_cancel),  cmocka_unit_test(test_several),
+        cmocka_unit_test(test_apart),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
