@@ -121,7 +121,7 @@ static VkResult create_device(struct vk *v)
 }
 
 /* The type of memory, among those of `allowed`, with all of `flags`, of two the one with `liked`
- * too, of the largest heap. */
+ * too, of the largest heap; none that wants a feature of AMD's that is not asked for. */
 static bool choose_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t allowed,
                         VkMemoryPropertyFlags flags, VkMemoryPropertyFlags liked, uint32_t *ret)
 {
@@ -131,7 +131,8 @@ static bool choose_type(const VkPhysicalDeviceMemoryProperties *m, uint32_t allo
         VkMemoryPropertyFlags has = m->memoryTypes[i].propertyFlags;
         VkDeviceSize heap = m->memoryHeaps[m->memoryTypes[i].heapIndex].size;
         bool is_liked = (has & liked) == liked;
-        if (!(allowed >> i & 1) || (has & flags) != flags || (any && best_liked > is_liked) ||
+        if (!(allowed >> i & 1) || has & VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD ||
+            (has & flags) != flags || (any && best_liked > is_liked) ||
             (any && best_liked == is_liked && heap <= best))
             continue;
         any = true, best_liked = is_liked, best = heap;

@@ -78,7 +78,8 @@ static void find_properties(struct vk *v, struct vk_found *f)
     if ((subgroup.supportedOperations & needed) != needed ||
         !(subgroup.supportedStages & VK_SHADER_STAGE_COMPUTE_BIT))
         snprintf(f->lacks, sizeof f->lacks, "sums and shuffles within a subgroup");
-    else if (f->of.limits.maxComputeWorkGroupInvocations < VK_LANES)
+    else if (f->of.limits.maxComputeWorkGroupInvocations < VK_LANES ||
+             f->of.limits.maxComputeWorkGroupSize[0] < VK_LANES)
         snprintf(f->lacks, sizeof f->lacks, "groups of %d lanes", VK_LANES);
     else if (!floats.shaderSignedZeroInfNanPreserveFloat32)
         snprintf(f->lacks, sizeof f->lacks, "NaN and infinities that stay what they are");

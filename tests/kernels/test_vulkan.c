@@ -260,6 +260,25 @@ static void test_subgroup(void **state)
     vkshim.subgroup = 0;
 }
 
+/* Memory that only a feature of AMD's allows is none. */
+static void test_coherent(void **state)
+{
+    DEVICE_OR_SKIP(state);
+    struct vk other = {0};
+    struct vk_found list[VK_DEVICES_MAX];
+    char why[256] = "", expect[256];
+    assert_true(vk_load(&other, why, sizeof why));
+    int n = vk_find(&other, list, VK_DEVICES_MAX);
+    other.found = list[vk_choose(list, n, "llvmpipe", why, sizeof why)];
+    snprintf(expect, sizeof expect, "vulkan · %.60s has no memory that both it and the host see",
+             v->found.of.deviceName);
+    vkshim.memory = VK_MEMORY_PROPERTY_DEVICE_COHERENT_BIT_AMD;
+    assert_false(vk_start(&other, vk_modules, vk_module_count, why, sizeof why));
+    assert_string_equal(why, expect);
+    vkshim.memory = 0;
+    vk_stop(&other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -270,6 +289,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_queue, open_device, close_device),
         cmocka_unit_test_setup_teardown(test_no_driver, open_device, close_device),
         cmocka_unit_test_setup_teardown(test_subgroup, open_device, close_device),
+        cmocka_unit_test_setup_teardown(test_coherent, open_device, close_device),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

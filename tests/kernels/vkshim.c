@@ -29,6 +29,7 @@ static PFN_vkDestroyDevice real_DestroyDevice;
 static PFN_vkCmdPipelineBarrier real_CmdPipelineBarrier;
 static PFN_vkCmdDispatch real_CmdDispatch;
 static PFN_vkGetPhysicalDeviceProperties2 real_GetPhysicalDeviceProperties2;
+static PFN_vkGetPhysicalDeviceMemoryProperties2 real_GetPhysicalDeviceMemoryProperties2;
 static VkDebugUtilsMessengerEXT messenger;
 
 void vkshim_reset(void)
@@ -211,6 +212,14 @@ static void VKAPI_PTR shim_GetPhysicalDeviceProperties2(VkPhysicalDevice d,
             ((VkPhysicalDeviceSubgroupProperties *)s)->subgroupSize = (uint32_t)vkshim.subgroup;
 }
 
+static void VKAPI_PTR shim_GetPhysicalDeviceMemoryProperties2(VkPhysicalDevice d,
+                                                              VkPhysicalDeviceMemoryProperties2 *p)
+{
+    real_GetPhysicalDeviceMemoryProperties2(d, p);
+    for (uint32_t i = 0; i < p->memoryProperties.memoryTypeCount; i++)
+        p->memoryProperties.memoryTypes[i].propertyFlags |= vkshim.memory;
+}
+
 static PFN_vkVoidFunction VKAPI_PTR shim_get_device(VkDevice d, const char *name);
 
 /* The own function of a name in place of the real one. */
@@ -224,7 +233,7 @@ static PFN_vkVoidFunction instead(const char *name, PFN_vkVoidFunction real)
 #define END(f, type, also) CALL(f, , , )
     CALLS ENDS CALL(CreateInstance, , , ) CALL(DestroyInstance, , , ) CALL(DestroyDevice, , , )
         CALL(CmdPipelineBarrier, , , ) CALL(CmdDispatch, , , )
-            CALL(GetPhysicalDeviceProperties2, , , )
+            CALL(GetPhysicalDeviceProperties2, , , ) CALL(GetPhysicalDeviceMemoryProperties2, , , )
 #undef CALL
 #undef END
                 if (strcmp(name, "vkGetDeviceProcAddr") == 0)

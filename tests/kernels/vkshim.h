@@ -8,12 +8,13 @@
 #include "vulkan/vk.h"
 
 struct vkshim {
-    bool absent;        /* there is no loader */
-    bool layers;        /* validation and synchronisation layers are on */
-    bool drop_barriers; /* pipeline barriers are left out */
-    int subgroup;       /* lanes that the device is said to have; 0: what it has */
-    long fail_at;       /* this call fails, counted from 1; 0: none */
-    VkResult failure;   /* how */
+    bool absent;                  /* there is no loader */
+    bool layers;                  /* validation and synchronisation layers are on */
+    bool drop_barriers;           /* pipeline barriers are left out */
+    int subgroup;                 /* lanes that the device is said to have; 0: what it has */
+    long fail_at;                 /* this call fails, counted from 1; 0: none */
+    VkResult failure;             /* how */
+    VkMemoryPropertyFlags memory; /* what every type of memory is said to be beside */
 
     long calls;      /* look-ups of functions included */
     int live;        /* objects made and not destroyed */
