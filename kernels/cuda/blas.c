@@ -247,13 +247,14 @@ bool cuda_blas_open(struct cuda *c, char *why, size_t why_size)
         snprintf(why, why_size, "out of memory · opening cuBLAS");
         return false;
     }
+    /* It stays, as the driver does: what it keeps for a thread goes when the thread ends. */
     static const char *const names[] = {"libcublas.so.13", "libcublas.so.12", "libcublas.so.11"};
     for (size_t i = 0; i < sizeof names / sizeof *names && !b->lib; i++)
-        b->lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL);
+        b->lib = dlopen(names[i], RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
     if (!b->lib || !symbols_load(b)) {
         snprintf(why, why_size,
-                 "no cuBLAS here · libcublas.so.13 or .12 was not found · without --blas products "
-                 "are the program's own");
+                 "no cuBLAS here · libcublas.so.13, .12 or .11 was not found · without --blas "
+                 "products are the program's own");
         return false;
     }
     int r = library_open(b, c);
