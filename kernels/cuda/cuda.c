@@ -168,8 +168,10 @@ static void cuda_close(struct kn_backend *be)
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         if (events[i])
             cu->event_destroy(events[i]);
-    if (c->stream)
+    if (c->stream) {
         cu->stream_destroy(c->stream);
+        cu->pool_trim(c->pool, 0); /* others on the device (cuBLAS, for good) keep it alive */
+    }
     cuda_transfer_close(c);
     images_unload(c);
     if (c->context)

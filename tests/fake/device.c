@@ -87,7 +87,7 @@ void device_free(struct cu_context_s *d, char *p)
         if ((unsigned char)d->memory[x->at + x->bytes - GAP + (size_t)i] != GAP_BYTE)
             fake_wrong("something wrote behind its memory");
     device_open(d, was);
-    d->used -= x->bytes;
+    d->used -= x->bytes, d->kept += x->bytes;
     *b = x->next;
     free(x);
 }
@@ -99,7 +99,7 @@ void device_forget(struct cu_context_s *d)
         free(d->blocks);
         d->blocks = next;
     }
-    d->used = 0;
+    d->used = d->kept = 0;
 }
 
 bool device_holds(const struct cu_context_s *d, const char *p, size_t bytes)

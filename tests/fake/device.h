@@ -18,6 +18,7 @@ struct block { /* of a device's memory, in the order of their places */
 struct cu_context_s {
     char *memory; /* NULL: not yet used */
     size_t bytes, used;
+    size_t kept; /* given back since the pool was last trimmed */
     struct block *blocks;
     int retained; /* contexts */
     bool open;

@@ -17,8 +17,8 @@
 void fake_cuda_fail(long n, int code);
 /* Calls since then. */
 long fake_cuda_calls(void);
-/* Memory, streams, events, modules and contexts that were not given back (memory of a device that
- * failed is the driver's own to free). */
+/* Memory, streams, events, modules, contexts and pools with something in them that were not given
+ * back (memory of a device that failed is the driver's own to free). */
 long fake_cuda_left(void);
 
 /* ---- for libcublas.c ---- */
