@@ -211,6 +211,17 @@ static bool name_parse(const char *name, int *ordinal, bool *blas)
     return n > 0 && *ordinal < ORDINAL_END && (!digits[n] || digits + n == plus);
 }
 
+/* Can the driver compile?  A container may have one without its compiler, which the first launch
+ * would take for a lost device. */
+static cu_result compiler_try(const struct cuda_driver *cu)
+{
+    static const char image[] = ".version 6.3\n.target sm_75\n.address_size 64\n"
+                                ".visible .entry nothing()\n{\n    ret;\n}\n";
+    cu_module m;
+    cu_result r = cu->module_load(&m, image);
+    return r ? r : cu->module_unload(m);
+}
+
 /* What of the device stands before its memory is asked for; on failure *what is the call. */
 static cu_result device_open(struct cuda *c, const char **what)
 {
@@ -230,7 +241,8 @@ static cu_result device_open(struct cuda *c, const char **what)
     for (size_t i = 0; i < sizeof events / sizeof *events; i++)
         STEP(event_create(events[i], CU_EVENT_NO_TIMING), "cuEventCreate")
 #undef STEP
-    return CU_OK;
+    *what = "cuModuleLoadData, by libnvidia-ptxjitcompiler";
+    return compiler_try(cu);
 }
 
 static int count_of(const struct cuda_driver *cu, char *why, size_t why_size)

@@ -8,7 +8,8 @@
  * program with a message.
  *
  * By the environment: FAKE_CUDA_DEVICES (1), FAKE_CUDA_MB, of each (4096), FAKE_CUDA_APART (set: no
- * device gives another access to its memory), FAKE_CUDA_FAIL="N CODE" as fake_cuda_fail. */
+ * device gives another access to its memory), FAKE_CUDA_NO_COMPILER (set: no kernel can be
+ * compiled), FAKE_CUDA_FAIL="N CODE" as fake_cuda_fail. */
 #ifndef FAKE_H
 #define FAKE_H
 

@@ -16,6 +16,7 @@ enum {
     BAD_IMAGE = 200,
     BAD_CONTEXT = 201,
     NO_PEER = 217,
+    NO_COMPILER = 221,
     NOT_FOUND = 500
 };
 
@@ -116,6 +117,7 @@ cu_result cuGetErrorName(cu_result r, const char **name)
     *name = r == CU_OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY"
             : r == CU_NO_DEVICE   ? "CUDA_ERROR_NO_DEVICE"
             : r == BAD_IMAGE      ? "CUDA_ERROR_INVALID_IMAGE"
+            : r == NO_COMPILER    ? "CUDA_ERROR_JIT_COMPILER_NOT_FOUND"
             : r == 700            ? "CUDA_ERROR_ILLEGAL_ADDRESS"
                                   : "CUDA_ERROR_UNKNOWN";
     return CU_OK;
@@ -226,6 +228,8 @@ cu_result cuModuleLoadData(cu_module *m, const void *image)
         return BAD_CONTEXT;
     if (!strstr(image, ".version"))
         return BAD_IMAGE;
+    if (getenv("FAKE_CUDA_NO_COMPILER"))
+        return NO_COMPILER;
     size_t bytes = strlen(image) + 1;
     struct cu_module_s *own = calloc(1, sizeof *own + bytes);
     if (!own)

@@ -208,6 +208,23 @@ static void test_names(void **state)
     closed(be);
 }
 
+/* A driver without its compiler is told when the device is opened, and auto goes on. */
+static void test_compiler(void **state)
+{
+    (void)state;
+    char why[160] = "";
+    setenv("FAKE_CUDA_DEVICES", "1", 1);
+    setenv("FAKE_CUDA_NO_COMPILER", "1", 1);
+    assert_null(kn_open(&(struct kn_options){"cuda", 1, -1}, why, sizeof why));
+    assert_non_null(strstr(why, "libnvidia-ptxjitcompiler"));
+    assert_non_null(strstr(why, "CUDA_ERROR_JIT_COMPILER_NOT_FOUND (221)"));
+    assert_int_equal(fake_cuda_left(), 0);
+    struct kn_backend *be = opened("auto");
+    assert_string_not_equal(be->type->name, "cuda");
+    kn_close(be);
+    unsetenv("FAKE_CUDA_NO_COMPILER");
+}
+
 /* Of a list of n; other backends may have devices of their own in it. */
 static const struct kn_device *device_named(const struct kn_device *list, int n, const char *name)
 {
@@ -388,7 +405,7 @@ int main(void)
         cmocka_unit_test(test_devices), cmocka_unit_test(test_large),
         cmocka_unit_test(test_views),   cmocka_unit_test(test_full),
         cmocka_unit_test(test_cancel),  cmocka_unit_test(test_several),
-        cmocka_unit_test(test_apart),
+        cmocka_unit_test(test_apart),   cmocka_unit_test(test_compiler),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
