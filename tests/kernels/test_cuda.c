@@ -17,7 +17,7 @@ static struct kn_backend *opened(const char *name)
     char why[160] = "";
     struct kn_backend *be = kn_open(&(struct kn_options){name, 1, -1}, why, sizeof why);
     if (!be)
-        fail_msg("%s: %s", name, why);
+        fail_msg("%s: %s", name ? name : "auto", why);
     return be;
 }
 

