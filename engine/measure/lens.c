@@ -126,14 +126,11 @@ static int reduce_pick(struct scratch *s, const struct kn_view *logits, const in
               : run_op(s, (struct kn_call){.op = KN_OP_PICK, .out = {out}, .in = {*logits, in}}, e);
 }
 
-/* Logit and rank of one token in every row. */
-static int reduce_target(struct scratch *s, const struct kn_view *logits, int32_t target,
+/* Logit and rank of a token of each row: ids[rows of logits]. */
+static int reduce_target(struct scratch *s, const struct kn_view *logits, const int32_t *ids,
                          struct err *e)
 {
     int64_t n = logits->shape[0];
-    int32_t ids[BLOCK_ROWS];
-    for (int64_t i = 0; i < n; i++)
-        ids[i] = target;
     struct kn_view in = kn_moved(kn_view1(s->mem, KN_I32, n), s->ids),
                    out = kn_moved(kn_view1(s->mem, KN_I32, n), s->rank);
     int rc = reduce_pick(s, logits, ids, e);
@@ -147,11 +144,14 @@ static int reduce(struct scratch *s, const struct kn_view *logits, int32_t targe
 {
     int64_t n = logits->shape[0];
     bool aims = target >= 0;
+    int32_t ids[BLOCK_ROWS];
+    for (int64_t i = 0; i < n; i++)
+        ids[i] = target;
     int rc = reduce_lse(s, logits, e);
     if (!rc && s->k)
         rc = reduce_top(s, logits, e);
     if (!rc && aims)
-        rc = reduce_target(s, logits, target, e);
+        rc = reduce_target(s, logits, ids, e);
     if (!rc)
         rc = figures_fetch(s, e);
     for (int64_t i = 0; !rc && i < n; i++)
@@ -281,19 +281,28 @@ double lens_kl_logits(const float *p, const float *q, int64_t n)
     return sum < 0 ? 0 : sum;
 }
 
-int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e)
+int lens_kl_rows(struct run *base, struct run *edited, int32_t row0, int32_t row1, double *kl,
+                 struct err *e)
 {
-    int32_t n = run_model(base)->cfg.d_vocab;
-    float *p = malloc(2 * (size_t)n * sizeof *p);
-    if (!p)
-        return err_memory(e, "KL");
-    int rc = lens_logits(base, row, p, e);
-    if (!rc)
-        rc = lens_logits(edited, row, p + n, e);
-    if (!rc)
-        *kl = lens_kl_logits(p, p + n, n);
+    int64_t n = run_model(base)->cfg.d_vocab, fit = BLOCK_BYTES / (n * (int64_t)sizeof(float));
+    int32_t step = fit < 1 ? 1 : fit < row1 - row0 ? (int32_t)fit : row1 - row0;
+    float *p = malloc(2 * (size_t)(n * step) * sizeof *p + 1), *q = p ? p + n * step : NULL;
+    int rc = p ? 0 : err_memory(e, "KL");
+    for (int32_t row = row0, m; !rc && row < row1; row += m) {
+        m = row1 - row < step ? row1 - row : step;
+        rc = run_read(base, output_site(base), row, row + m, p, NULL, e);
+        if (!rc)
+            rc = run_read(edited, output_site(edited), row, row + m, q, NULL, e);
+        for (int32_t i = 0; !rc && i < m; i++)
+            kl[row - row0 + i] = lens_kl_logits(p + i * n, q + i * n, n);
+    }
     free(p);
     return rc;
+}
+
+int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e)
+{
+    return lens_kl_rows(base, edited, row, row + 1, kl, e);
 }
 
 int lens_kl_final(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
@@ -355,25 +364,29 @@ int lens_cosines(struct run *r, int32_t column, int32_t row0, int32_t row1, floa
     return rc;
 }
 
-/* Of the tokens after rows [0, n): out[n]. */
-static int losses(struct run *r, int32_t n, float *out, struct err *e)
+int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, struct err *e)
 {
     struct scratch s;
-    int rc = n > 0 ? scratch_open(&s, r, n, 0, 1, false, e) : 0;
-    if (rc || n <= 0)
+    int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, 1, 1, false, e) : 0;
+    if (rc || row0 >= row1)
         return rc;
-    for (int32_t row = 0, m; !rc && row < n; row += m) {
-        m = n - row < s.rows ? n - row : s.rows;
+    for (int32_t row = row0, m; !rc && row < row1; row += m) {
+        m = row1 - row < s.rows ? row1 - row : s.rows;
         struct kn_view logits;
         rc = run_view(r, output_site(r), row, row + m, &logits, e);
         if (!rc)
             rc = reduce_lse(&s, &logits, e);
         if (!rc)
-            rc = reduce_pick(&s, &logits, run_tokens(r) + row + 1, e);
+            rc = reduce_top(&s, &logits, e);
+        if (!rc)
+            rc = reduce_target(&s, &logits, run_tokens(r) + row + 1, e);
         if (!rc)
             rc = figures_fetch(&s, e);
         for (int32_t i = 0; !rc && i < m; i++)
-            out[row + i] = figure(&s, s.lse + 2 * i) - figure(&s, s.picked + i);
+            out[row - row0 + i] = (struct lens_next){.loss = figure(&s, s.lse + 2 * i) -
+                                                             figure(&s, s.picked + i),
+                                                     .rank = s.host[s.rank + i - s.lse],
+                                                     .best = s.host[s.top_id + i - s.lse]};
     }
     scratch_close(&s);
     return rc;
@@ -384,18 +397,19 @@ int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)
     int32_t n = run_length(r) - 1;
     if (run_model(r)->cfg.bidirectional)
         return err_set(e, ERR_BAD_INPUT, "loss · %s", LENS_NO_LOSS);
-    float *out = per_token ? per_token : malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
+    struct lens_next *out = malloc((size_t)(n > 0 ? n : 1) * sizeof *out);
     if (!out)
         return err_memory(e, "loss");
-    int rc = losses(r, n, out, e);
-    if (!rc) {
-        double sum = 0;
-        for (int32_t i = 0; i < n; i++)
-            sum += out[i];
-        *loss = n > 0 ? sum / n : NAN;
+    int rc = lens_next(r, 0, n, out, e);
+    double sum = 0;
+    for (int32_t i = 0; !rc && i < n; i++) {
+        sum += out[i].loss;
+        if (per_token)
+            per_token[i] = out[i].loss;
     }
-    if (!per_token)
-        free(out);
+    if (!rc)
+        *loss = n > 0 ? sum / n : NAN;
+    free(out);
     return rc;
 }
 

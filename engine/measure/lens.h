@@ -58,6 +58,9 @@ int lens_logits(struct run *r, int32_t row, float *out, struct err *e);
 double lens_kl_logits(const float *p, const float *q, int64_t n);
 /* KL(base || edited) of the output distributions at one row. */
 int lens_kl(struct run *base, struct run *edited, int32_t row, double *kl, struct err *e);
+/* The same at rows [row0, row1): kl[row1 - row0]. */
+int lens_kl_rows(struct run *base, struct run *edited, int32_t row0, int32_t row1, double *kl,
+                 struct err *e);
 /* KL(model's logits || lens of column) of rows [row0, row1), in nats, out[row1 - row0]: how far the
  * answer at each position is from what a column would say. */
 int lens_kl_final(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
@@ -66,6 +69,14 @@ int lens_kl_final(struct run *r, int32_t column, int32_t row0, int32_t row1, flo
  * NaN where one of them is zero. */
 int lens_cosines(struct run *r, int32_t column, int32_t row0, int32_t row1, float *out,
                  struct err *e);
+/* How a row expects the token after it, by the model's output: rows [row0, row1), before the last.
+ */
+struct lens_next {
+    float loss;   /* -log p of that token */
+    int32_t rank; /* tokens with a greater logit */
+    int32_t best; /* the token with the greatest logit, of equal ones that of the lowest id */
+};
+int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, struct err *e);
 /* Mean next-token cross-entropy of rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a
  * single token. per_token (may be NULL) takes n-1 values. */
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e);

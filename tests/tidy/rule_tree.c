@@ -36,6 +36,8 @@ static const struct row_rule {
     {"engine/model/property.def", "PROPERTY", 0, false, {"engine/"}, {"", ""}},
     {"engine/lab/stats.def", "STAT", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/lab/stats.def", "DERIVED", 0, false, {"docs/lab.md"}, {"`", "`"}},
+    {"engine/lab/eval.def", "MEASURE", 0, false, {"docs/lab.md"}, {"`", "`"}},
+    {"engine/lab/eval.def", "EDITED", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/session/want.def", "WANT", 3, false, {"engine/session/figure_kinds"}, {"int ", "("}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},
     {"tui/options.def", "FLAG", 0, false, {"tui/"}, {"->", ""}},

@@ -31,6 +31,13 @@ while read -r line; do
 done < commands
 [ "$n" -ge 5 ] # none of them is missed
 
+# In a terminal a line says how far the work is, and goes away.
+if command -v script > /dev/null; then
+    script -qec "borescope eval teach prose.txt > out" /dev/null < /dev/null > seen
+    grep -q ' % · [0-9]* tokens · ' seen
+    [ "$(grep -c perplexity out)" = 1 ]
+fi
+
 # The explorer shows what the file says.
 has() {
     case $1 in

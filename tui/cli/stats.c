@@ -3,14 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lab/stats_run.h"
 #include "model/tensor_write.h"
+#include "progress.h"
 #include "texts.h"
-
-enum { BAR = 30 };
 
 /* A run of the command. */
 struct work {
@@ -21,58 +19,9 @@ struct work {
     struct pair_target target;
     struct token_filter filter;
     int32_t *ids; /* of the filter */
-    double begun, shown, saved;
-    int64_t before; /* tokens that an earlier run took */
-    double share;   /* of the work that it did */
+    struct progress progress;
+    double saved;
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
-/* ---- what is asked ---- */
-
-/* "A:B", "A:", ":B" or "A": positions of a window. */
-static int range_parse(struct cli *c, struct token_filter *f)
-{
-    const char *text = c->opt->pos;
-    char *end;
-    if (!text)
-        return 0;
-    long first = strtol(text, &end, 10), last = 0;
-    bool some = end > text, range = *end == ':';
-    if (range) {
-        const char *from = end + 1;
-        last = strtol(from, &end, 10);
-        some = end == from || last != 0;
-    } else {
-        last = first + 1;
-    }
-    if (!some || *end || labs(first) > LIMIT_TOKENS || labs(last) > LIMIT_TOKENS)
-        return err_set(&c->err, ERR_USAGE, "--pos %s · expected positions of a window: 1:, :-1, 5",
-                       text);
-    f->first = (int32_t)first, f->last = (int32_t)last;
-    return 0;
-}
-
-static int filter_parse(struct work *w)
-{
-    struct cli *c = w->c;
-    const struct option_list *l = c->opt->skip_token.n ? &c->opt->skip_token : &c->opt->only_token;
-    if (c->opt->skip_token.n && c->opt->only_token.n)
-        return err_set(&c->err, ERR_USAGE, "--only-token and --skip-token · give one of them");
-    if (!(w->ids = malloc(((size_t)l->n + 1) * sizeof *w->ids)))
-        return cli_memory(c);
-    w->filter = (struct token_filter){
-        .ids = w->ids, .n = l->n, .without = c->opt->skip_token.n > 0, .next = c->opt->next_token};
-    int rc = range_parse(c, &w->filter);
-    for (int i = 0; i < l->n && !rc; i++)
-        rc = cli_token(c, l->item[i], &w->ids[i]);
-    return rc;
-}
 
 /* The hooks, and what is known of them from a run before. */
 static int stats_open(struct work *w, const struct stats_work *work)
@@ -98,41 +47,15 @@ static int stats_open(struct work *w, const struct stats_work *work)
     return rc;
 }
 
-/* ---- progress ---- */
-
-static void tell(struct work *w, double t)
-{
-    double share = texts_share(w->texts),
-           rate = (double)(w->stats.tokens - w->before) / (t - w->begun);
-    if (t - w->shown < 0.1)
-        return;
-    w->shown = t;
-    fputc('\r', stderr);
-    if (share >= 0) {
-        char bar[BAR + 1];
-        for (int i = 0; i < BAR; i++)
-            bar[i] = i < (int)(share * BAR) ? '#' : '.';
-        bar[BAR] = '\0';
-        fprintf(stderr, "%s %.0f %% · ", bar, share * 100);
-    }
-    fprintf(stderr, "%lld tokens · %.0f/s", (long long)w->stats.tokens, rate);
-    if (share > w->share)
-        fprintf(stderr, " · %.0f s left", (1 - share) / (share - w->share) * (t - w->begun));
-    fputs(" \033[K", stderr);
-}
-
 static int rest(void *user, const struct stats *s, const struct texts *texts, struct err *e)
 {
     struct work *w = user;
     const struct options *o = w->c->opt;
-    double t = now();
-    (void)texts;
-    if (isatty(STDERR_FILENO))
-        tell(w, t);
+    double t = progress_tell(&w->progress, texts_share(texts), s->tokens);
     if (!o->state || t - w->saved < o->every)
         return 0;
     int rc = stats_write(s, o->state, w->c->m->name, e);
-    w->saved = now();
+    w->saved = progress_now();
     return rc;
 }
 
@@ -251,7 +174,7 @@ static int open_all(struct work *w, struct stats_work *work)
     if (!rc)
         rc = cli_target(c, &w->target);
     if (!rc)
-        rc = filter_parse(w);
+        rc = texts_filter(c, &w->filter, &w->ids);
     if (!rc)
         rc = texts_open_named(c, &w->texts);
     if (!rc)
@@ -283,11 +206,11 @@ int cli_stats(struct cli *c)
         rc = err_set(&c->err, ERR_USAGE, "stats · one set of texts · a folder holds several files");
     if (!rc)
         rc = open_all(&w, &work);
-    w.begun = w.saved = now(), w.before = w.stats.tokens;
+    progress_begin(&w.progress, w.stats.tokens);
+    w.saved = w.progress.begun;
     if (!rc)
         rc = stats_run(&w.stats, w.texts, &work, &c->err);
-    if (w.shown > 0)
-        fputs("\r\033[K", stderr);
+    progress_end(&w.progress);
     if (!rc && !w.stats.tokens)
         rc = err_set(&c->err, ERR_BAD_INPUT,
                      "stats · no token was taken · the texts are empty, or "

@@ -1,6 +1,7 @@
 /* texts.c - `borescope texts`: how a set of texts is read. */
 #include "texts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/nearest.h"
@@ -43,6 +44,44 @@ int texts_open_named(struct cli *c, struct texts **out)
                            "%s · which texts? · a file, a folder, or - for standard input",
                            c->opt->command->name);
     return rc ? rc : texts_open(out, c->m, c->opt->words[0], &opt, &c->err);
+}
+
+/* "A:B", "A:", ":B" or "A": positions of a window. */
+static int range_parse(struct cli *c, struct token_filter *f)
+{
+    const char *text = c->opt->pos;
+    char *end;
+    if (!text)
+        return 0;
+    long first = strtol(text, &end, 10), last = 0;
+    bool some = end > text, range = *end == ':';
+    if (range) {
+        const char *from = end + 1;
+        last = strtol(from, &end, 10);
+        some = end == from || last != 0;
+    } else {
+        last = first + 1;
+    }
+    if (!some || *end || labs(first) > LIMIT_TOKENS || labs(last) > LIMIT_TOKENS)
+        return err_set(&c->err, ERR_USAGE, "--pos %s · expected positions of a window: 1:, :-1, 5",
+                       text);
+    f->first = (int32_t)first, f->last = (int32_t)last;
+    return 0;
+}
+
+int texts_filter(struct cli *c, struct token_filter *out, int32_t **ids)
+{
+    const struct option_list *l = c->opt->skip_token.n ? &c->opt->skip_token : &c->opt->only_token;
+    if (c->opt->skip_token.n && c->opt->only_token.n)
+        return err_set(&c->err, ERR_USAGE, "--only-token and --skip-token · give one of them");
+    if (!(*ids = malloc(((size_t)l->n + 1) * sizeof **ids)))
+        return cli_memory(c);
+    *out = (struct token_filter){
+        .ids = *ids, .n = l->n, .without = c->opt->skip_token.n > 0, .next = c->opt->next_token};
+    int rc = range_parse(c, out);
+    for (int i = 0; i < l->n && !rc; i++)
+        rc = cli_token(c, l->item[i], &(*ids)[i]);
+    return rc;
 }
 
 static void add_beginning(const struct cli *c, struct bytes *out, const struct text_piece *p)

@@ -1,0 +1,75 @@
+/* eval.h - how well a causal model expects the tokens of a set of texts, without and with edits.
+ *
+ * A token counts if it is fresh in its window, not the window's first, and passes the filter: what
+ * is asked is how the token before it expects it.  With windows that overlap this is Hugging Face's
+ * recipe for perplexity (docs, "Perplexity of fixed-length models"), each token with the same
+ * weight.  Standard errors take texts as independent of each other and tokens of a text as not:
+ * with x_i the sums over text i of n, and g the gradient of a measure by the sums over all, the
+ * variance is n / (n - 1) sum_i (g . x_i)^2, the ratio estimator's (Cochran 1977, Sampling
+ * Techniques, 6.4) and by linearisation that of every measure; of a difference, paired.  Tested in
+ * tests/engine/test_eval.c. */
+#ifndef EVAL_H
+#define EVAL_H
+
+#include "lab/batch.h"
+#include "lab/token_filter.h"
+
+/* Sums over tokens; CHANGE: edited minus base. */
+enum eval_sum {
+    EVAL_TOKENS,
+    EVAL_BYTES, /* of the tokens' text; none where the tokenizer has no texts */
+    EVAL_LOSS,
+    EVAL_TOP1,
+    EVAL_TOPK,
+    EVAL_LOSS_CHANGE,
+    EVAL_TOP1_CHANGE,
+    EVAL_TOPK_CHANGE,
+    EVAL_KL,
+    EVAL_AGREE,
+    EVAL_SUMS
+};
+/* From a sum to that of its change. */
+enum { EVAL_CHANGE = EVAL_LOSS_CHANGE - EVAL_LOSS };
+
+enum eval_measure {
+#define MEASURE(name, sum, over, unit, help) MEASURE_##name,
+#include "lab/eval.def"
+    EVAL_MEASURES
+};
+
+/* Zero-initialised: of no texts. */
+struct eval {
+    bool edited;                          /* there are edits */
+    int32_t top;                          /* K */
+    int64_t texts;                        /* of which a token counts */
+    double sum[EVAL_SUMS];                /* over all whole texts */
+    double product[EVAL_SUMS][EVAL_SUMS]; /* over texts, of their sums by each other */
+    double text[EVAL_SUMS];               /* the sums of the text at hand, */
+    int64_t at;                           /* whose number this is */
+};
+
+struct eval_work {
+    const struct model *m;
+    const struct pair_target *target;  /* edits in force; none: no comparison */
+    const struct token_filter *filter; /* of the tokens that are expected */
+    int32_t top;                       /* K of top_K_accuracy */
+    size_t cache_bytes;
+    /* After each batch; `tokens` counted so far.  May be NULL.  Not zero ends the work. */
+    int (*rest)(void *user, int64_t tokens, const struct texts *t, struct err *e);
+    void *user;
+};
+
+/* Over all that is left of a set.  ERR_BAD_INPUT for a model without logits or that sees the next
+ * token, and where no token counts. */
+int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e);
+
+/* A measure and its standard errors; NaN: there is none (a measure of edits alone, no edits, fewer
+ * than two texts, tokens without text). */
+struct eval_value {
+    char name[24];
+    double base, base_error, edited, edited_error, difference, difference_error;
+};
+/* All measures; how many there are: those of edits come last and only with them. */
+int eval_values(const struct eval *v, struct eval_value out[EVAL_MEASURES]);
+
+#endif

@@ -1,0 +1,23 @@
+/* progress.h - a line on standard error while a command goes over texts: drawn over in a terminal,
+ * nothing elsewhere.  Tested in tests/tui/test_lab.sh. */
+#ifndef PROGRESS_H
+#define PROGRESS_H
+
+#include <stdint.h>
+
+struct progress {
+    double begun, shown;      /* seconds, as progress_now; shown 0: never */
+    double first, first_time; /* the share that was told first, and when: what is left is
+                                 reckoned from there */
+    int64_t before;           /* tokens that an earlier run took */
+};
+
+double progress_now(void);
+void progress_begin(struct progress *p, int64_t before);
+/* How many tokens are taken and which share of the texts that is (negative: not known), shown at
+ * most ten times a second.  Returns the time. */
+double progress_tell(struct progress *p, double share, int64_t tokens);
+/* Takes the line away. */
+void progress_end(const struct progress *p);
+
+#endif
