@@ -1,7 +1,8 @@
-/* borescope_stats.h - what hook points do over many texts, from C.
+/* borescope_stats.h - what a model does over many texts, from C: statistics of hook points,
+ * evaluation.
  *
  * Part of borescope.h, which includes it; the conventions there hold here.  Tested in
- * tests/engine/test_library_stats.c. */
+ * tests/engine/test_library_stats.c, test_library_eval.c. */
 #ifndef BORESCOPE_STATS_H
 #define BORESCOPE_STATS_H
 
@@ -44,6 +45,40 @@ enum bore_stats_answer { BORE_STATS_STOP = -1, BORE_STATS_GO_ON = 0, BORE_STATS_
 int bore_stats_run(struct bore_model *m, const struct bore_stats *stats,
                    enum bore_stats_answer (*progress)(void *user, int64_t tokens, double share),
                    void *user, struct bore_error *error);
+
+/* How well the model expects the tokens of a set of texts, as `borescope eval` has it
+ * (docs/lab.md). */
+struct bore_eval {
+    const char *texts; /* this and the next nine as of struct bore_stats */
+    bool paragraphs;
+    const char *field;
+    int bos;
+    int window, stride;
+    int64_t skip, limit, limit_tokens;
+    double sample;
+    uint64_t seed;
+    const char *const *edits; /* the model is then run without and with them */
+    int n_edits;
+    int top; /* K of top_K_accuracy; 0: 5 */
+};
+enum { BORE_MEASURES_MAX = 8 };
+struct bore_evaluation {
+    int64_t texts, tokens; /* that count */
+    int n_measures;
+    struct {
+        char name[24]; /* "loss", "perplexity", "bits_per_byte", "accuracy", "top_5_accuracy"; with
+                          edits also "kl" and "agreement", which are under `edited` */
+        double base, base_error, edited, edited_error, difference,
+            difference_error; /* with standard errors; NaN: there is none */
+    } measures[BORE_MEASURES_MAX];
+};
+
+/* Run it.  progress (may be NULL) hears after each batch how many tokens counted and which share of
+ * the texts that is (negative: not known); not zero ends the work with BORE_CANCELLED.  Hooks of
+ * the model do not act. */
+int bore_eval_run(struct bore_model *m, const struct bore_eval *eval, struct bore_evaluation *out,
+                  int (*progress)(void *user, int64_t tokens, double share), void *user,
+                  struct bore_error *error);
 
 #ifdef __GNUC__
 #pragma GCC visibility pop

@@ -1,0 +1,98 @@
+/* bore_eval.c - the library's evaluation over texts (see borescope.h).  Tested in
+ * tests/engine/test_library_eval.c. */
+#include "lib/bore_parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "lab/eval.h"
+
+_Static_assert((int)EVAL_MEASURES <= (int)BORE_MEASURES_MAX, "room for all measures");
+_Static_assert(sizeof((struct eval_value *)0)->name ==
+                   sizeof((struct bore_evaluation *)0)->measures[0].name,
+               "names are as long");
+
+/* The caller's ear. */
+struct ear {
+    int (*progress)(void *user, int64_t tokens, double share);
+    void *user;
+};
+
+static int hear(void *user, int64_t tokens, const struct texts *t, struct err *e)
+{
+    const struct ear *x = user;
+    return x->progress && x->progress(x->user, tokens, texts_share(t))
+               ? err_set(e, ERR_CANCELLED, "eval · stopped by its caller")
+               : 0;
+}
+
+static void give(const struct eval *v, struct bore_evaluation *out)
+{
+    struct eval_value x[EVAL_MEASURES];
+    *out = (struct bore_evaluation){
+        .texts = v->texts, .tokens = (int64_t)v->sum[EVAL_TOKENS], .n_measures = eval_values(v, x)};
+    for (int i = 0; i < out->n_measures; i++) {
+        memcpy(out->measures[i].name, x[i].name, sizeof x[i].name);
+        out->measures[i].base = x[i].base, out->measures[i].base_error = x[i].base_error;
+        out->measures[i].edited = x[i].edited, out->measures[i].edited_error = x[i].edited_error;
+        out->measures[i].difference = x[i].difference;
+        out->measures[i].difference_error = x[i].difference_error;
+    }
+}
+
+static int run(struct bore_model *m, const struct bore_eval *w, const struct pair_target *target,
+               struct ear *ear, struct bore_evaluation *out, struct err *e)
+{
+    const struct token_filter all = {0};
+    const struct texts_options o = {
+        .form = {w->paragraphs ? TEXT_PARAGRAPHS : TEXT_LINES, w->field, NULL},
+        .window = w->window,
+        .stride = w->stride,
+        .skip = w->skip,
+        .limit = w->limit,
+        .limit_tokens = w->limit_tokens,
+        .sample = w->sample,
+        .seed = w->seed,
+        .bos = w->bos};
+    const struct eval_work work = {.m = m->m,
+                                   .target = target,
+                                   .filter = &all,
+                                   .top = w->top ? w->top : 5,
+                                   .cache_bytes = w->n_edits ? m->cache_bytes : 0,
+                                   .rest = hear,
+                                   .user = ear};
+    struct eval v = {0};
+    struct texts *t = NULL;
+    int rc = texts_open(&t, m->m, w->texts, &o, e);
+    if (!rc)
+        rc = eval_run(&v, t, &work, e);
+    if (!rc)
+        give(&v, out);
+    texts_close(t);
+    return rc;
+}
+
+int bore_eval_run(struct bore_model *m, const struct bore_eval *eval, struct bore_evaluation *out,
+                  int (*progress)(void *user, int64_t tokens, double share), void *user,
+                  struct bore_error *error)
+{
+    struct err e = {0};
+    struct ear ear = {progress, user};
+    struct edit **edits = calloc((size_t)eval->n_edits + 1, sizeof *edits);
+    int rc = bore_begin(m, &e), n = 0;
+    if (!rc && !edits)
+        rc = err_memory(&e, "edits");
+    if (!rc && (!eval->texts || eval->top < 0))
+        rc = err_set(&e, ERR_BAD_INPUT, "eval · expected `texts` and `top` >= 0, found %s",
+                     eval->texts ? "top < 0" : "texts = NULL");
+    for (; !rc && n < eval->n_edits; n++)
+        if ((rc = edit_parse(&edits[n], eval->edits[n], &e)))
+            break;
+    const struct pair_target target = {.edits = edits, .n_edits = n};
+    if (!rc)
+        rc = run(m, eval, &target, &ear, out, &e);
+    for (int i = 0; i < n; i++)
+        edit_free(edits[i]);
+    free(edits);
+    return bore_end(m, rc, &e, error);
+}
