@@ -19,7 +19,7 @@ struct slot {
 
 struct batch {
     const struct batch_work *w;
-    struct texts *t;
+    const struct batch_source *s;
     struct callbacks keep;
     struct slot slot[RUN_TOGETHER_MAX];
     int32_t n, rows;
@@ -58,8 +58,8 @@ static int gather(struct batch *b, struct err *e)
     b->n = b->rows = 0;
     for (int rc; b->n < RUN_TOGETHER_MAX;) {
         if (!b->waiting.tokens) {
-            texts_place(b->t, &b->next);
-            if ((rc = texts_next(b->t, &b->waiting, e)) <= 0)
+            b->s->place(b->s->from, &b->next);
+            if ((rc = b->s->next(b->s->from, &b->waiting, e)) <= 0)
                 return rc < 0 ? rc : b->n;
         }
         if (b->n && b->rows + b->waiting.n > ROWS_MAX)
@@ -70,7 +70,7 @@ static int gather(struct batch *b, struct err *e)
         b->n++;
         b->waiting.tokens = NULL;
     }
-    texts_place(b->t, &b->next);
+    b->s->place(b->s->from, &b->next);
     return b->n;
 }
 
@@ -107,13 +107,13 @@ static int compute(struct batch *b, struct err *e)
     return rc;
 }
 
-int batch_run(struct texts *t, const struct batch_work *w, struct err *e)
+int batch_run_from(const struct batch_source *s, const struct batch_work *w, struct err *e)
 {
     struct batch *b = calloc(1, sizeof *b);
     int rc = b ? 0 : err_memory(e, "a batch of texts"), n = 0;
     if (rc)
         return rc;
-    b->w = w, b->t = t;
+    b->w = w, b->s = s;
     for (int32_t i = 0; i < w->n_keep && !rc; i++) {
         const struct callback c = {
             .site = w->keep[i], .dir = CALLBACK_FORWARD, .flags = CALLBACK_READS, .fn = keeps};
@@ -133,4 +133,19 @@ int batch_run(struct texts *t, const struct batch_work *w, struct err *e)
     callbacks_free(&b->keep);
     free(b);
     return rc ? rc : n < 0 ? n : 0;
+}
+
+static int next_of_texts(void *from, struct text_piece *out, struct err *e)
+{
+    return texts_next(from, out, e);
+}
+
+static void place_of_texts(const void *from, struct texts_place *out)
+{
+    texts_place(from, out);
+}
+
+int batch_run(struct texts *t, const struct batch_work *w, struct err *e)
+{
+    return batch_run_from(&(struct batch_source){next_of_texts, place_of_texts, t}, w, e);
 }

@@ -28,6 +28,14 @@ struct batch_work {
     int (*rest)(void *user, const struct texts_place *next, struct err *e);
 };
 
+/* Where pieces come from. */
+struct batch_source {
+    int (*next)(void *from, struct text_piece *out, struct err *e); /* as texts_next */
+    void (*place)(const void *from, struct texts_place *out);       /* as texts_place */
+    void *from;
+};
+int batch_run_from(const struct batch_source *s, const struct batch_work *w, struct err *e);
+
 /* All that is left of a set. */
 int batch_run(struct texts *t, const struct batch_work *w, struct err *e);
 

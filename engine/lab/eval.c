@@ -52,8 +52,7 @@ static int expect(struct job *j, struct pair *pair, int32_t row0, int32_t row1, 
     return rc;
 }
 
-/* The text at hand is whole. */
-static void text_end(struct eval *v)
+void eval_text_end(struct eval *v)
 {
     if (v->text[EVAL_TOKENS] > 0)
         v->texts++;
@@ -111,7 +110,7 @@ static int add_piece(void *user, const struct text_piece *p, struct pair *pair, 
     if (n && j->pos[0] == 0) /* no token stands before it */
         i = 1;
     if (p->text != j->v->at)
-        text_end(j->v);
+        eval_text_end(j->v);
     j->v->at = p->text;
     if (rc || i == n)
         return rc;
@@ -130,7 +129,17 @@ static int between(void *user, const struct texts_place *next, struct err *e)
     struct job *j = user;
     const struct eval *v = j->v;
     (void)next;
-    return j->w->rest ? j->w->rest(j->w->user, (int64_t)(v->sum[0] + v->text[0]), j->t, e) : 0;
+    return j->w->rest
+               ? j->w->rest(j->w->user, (int64_t)(v->sum[0] + v->text[0]), texts_share(j->t), e)
+               : 0;
+}
+
+int eval_check(const struct model *m, struct err *e)
+{
+    int rc = lens_check(m, e);
+    return rc                     ? rc
+           : m->cfg.bidirectional ? err_set(e, ERR_BAD_INPUT, "eval · %s", LENS_NO_LOSS)
+                                  : 0;
 }
 
 int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e)
@@ -143,13 +152,11 @@ int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct 
                                     .done = add_piece,
                                     .user = &j,
                                     .rest = between};
-    int rc = lens_check(w->m, e);
-    if (!rc && w->m->cfg.bidirectional)
-        rc = err_set(e, ERR_BAD_INPUT, "eval · %s", LENS_NO_LOSS);
+    int rc = eval_check(w->m, e);
     v->edited = w->target->n_edits > 0, v->top = w->top;
     if (!rc)
         rc = batch_run(t, &work, e);
-    text_end(v);
+    eval_text_end(v);
     if (!rc && !v->texts)
         rc = err_set(e, ERR_BAD_INPUT,
                      "eval · no token counts · the texts are empty or of one token, or the "
@@ -166,10 +173,11 @@ static const struct measure {
     const char *name;
     enum eval_sum sum, over;
     enum unit unit;
-    bool edits; /* only with them */
+    enum { TOKENS, CHOICES, EDITS } of; /* EDITS: only with them, of tokens and choices */
 } measures[] = {
-#define MEASURE(name, sum, over, unit, help) {#name, EVAL_##sum, EVAL_##over, unit, false},
-#define EDITED(name, sum, over, unit, help) {#name, EVAL_##sum, EVAL_##over, unit, true},
+#define MEASURE(name, sum, over, unit, help) {#name, EVAL_##sum, EVAL_##over, unit, TOKENS},
+#define CHOICE(name, sum, over, unit, help) {#name, EVAL_##sum, EVAL_##over, unit, CHOICES},
+#define EDITED(name, sum, over, unit, help) {#name, EVAL_##sum, EVAL_##over, unit, EDITS},
 #include "lab/eval.def"
 };
 
@@ -213,19 +221,20 @@ int eval_values(const struct eval *v, struct eval_value out[EVAL_MEASURES])
     for (int i = 0; i < EVAL_MEASURES; i++) {
         const struct measure *m = &measures[i];
         double base[EVAL_SUMS] = {0}, edited[EVAL_SUMS] = {0}, both[EVAL_SUMS] = {0};
-        struct eval_value x = {"", NAN, NAN, NAN, NAN, NAN, NAN};
-        if (m->edits && !v->edited)
+        struct eval_value x = {(enum eval_measure)i, "", NAN, NAN, NAN, NAN, NAN, NAN};
+        bool edits = m->of == EDITS;
+        if (edits ? !v->edited : (m->of == CHOICES) != v->choices)
             continue;
         name_of(x.name, sizeof x.name, m->name, v->top);
-        if (!m->edits) {
+        if (!edits) {
             x.base = measure_of(v, m, false, 1, base);
             x.base_error = error_of(v, base);
         }
         if (v->edited) {
-            x.edited = measure_of(v, m, !m->edits, 1, edited);
+            x.edited = measure_of(v, m, !edits, 1, edited);
             x.edited_error = error_of(v, edited);
         }
-        if (!m->edits && v->edited) {
+        if (!edits && v->edited) {
             x.difference = measure_of(v, m, true, 1, both) - measure_of(v, m, false, -1, both);
             x.difference_error = error_of(v, both);
         }

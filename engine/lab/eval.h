@@ -14,16 +14,22 @@
 #include "lab/batch.h"
 #include "lab/token_filter.h"
 
-/* Sums over tokens; CHANGE: edited minus base. */
+/* Sums over tokens, or questions (eval_choices.h); CHANGE: edited minus base. */
 enum eval_sum {
     EVAL_TOKENS,
     EVAL_BYTES, /* of the tokens' text; none where the tokenizer has no texts */
     EVAL_LOSS,
     EVAL_TOP1,
     EVAL_TOPK,
+    EVAL_NORM,
+    EVAL_PER_BYTE,
+    EVAL_BRIER,
     EVAL_LOSS_CHANGE,
     EVAL_TOP1_CHANGE,
     EVAL_TOPK_CHANGE,
+    EVAL_NORM_CHANGE,
+    EVAL_PER_BYTE_CHANGE,
+    EVAL_BRIER_CHANGE,
     EVAL_KL,
     EVAL_AGREE,
     EVAL_SUMS
@@ -40,6 +46,7 @@ enum eval_measure {
 /* Zero-initialised: of no texts. */
 struct eval {
     bool edited;                          /* there are edits */
+    bool choices;                         /* of questions */
     int32_t top;                          /* K */
     int64_t texts;                        /* of which a token counts */
     double sum[EVAL_SUMS];                /* over all whole texts */
@@ -54,22 +61,28 @@ struct eval_work {
     const struct token_filter *filter; /* of the tokens that are expected */
     int32_t top;                       /* K of top_K_accuracy */
     size_t cache_bytes;
-    /* After each batch; `tokens` counted so far.  May be NULL.  Not zero ends the work. */
-    int (*rest)(void *user, int64_t tokens, const struct texts *t, struct err *e);
+    /* After each batch: tokens counted so far (or questions), the share of the work that is done
+     * (negative: not known).  May be NULL.  Not zero ends the work. */
+    int (*rest)(void *user, int64_t counted, double share, struct err *e);
     void *user;
 };
 
-/* Over all that is left of a set.  ERR_BAD_INPUT for a model without logits or that sees the next
- * token, and where no token counts. */
+/* ERR_BAD_INPUT for a model without logits or that sees the next token. */
+int eval_check(const struct model *m, struct err *e);
+/* Over all that is left of a set.  ERR_BAD_INPUT also where no token counts. */
 int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e);
+
+/* What text[] holds is all of a text: for those who add to it themselves. */
+void eval_text_end(struct eval *v);
 
 /* A measure and its standard errors; NaN: there is none (a measure of edits alone, no edits, fewer
  * than two texts, tokens without text). */
 struct eval_value {
+    enum eval_measure is;
     char name[24];
     double base, base_error, edited, edited_error, difference, difference_error;
 };
-/* All measures; how many there are: those of edits come last and only with them. */
+/* Those that there are, of tokens or of questions, in the order of eval.def; how many. */
 int eval_values(const struct eval *v, struct eval_value out[EVAL_MEASURES]);
 
 #endif

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "lab/eval.h"
+#include "lab/eval_choices.h"
 
 _Static_assert((int)EVAL_MEASURES <= (int)BORE_MEASURES_MAX, "room for all measures");
 _Static_assert(sizeof((struct eval_value *)0)->name ==
@@ -18,10 +18,10 @@ struct ear {
     void *user;
 };
 
-static int hear(void *user, int64_t tokens, const struct texts *t, struct err *e)
+static int hear(void *user, int64_t tokens, double share, struct err *e)
 {
     const struct ear *x = user;
-    return x->progress && x->progress(x->user, tokens, texts_share(t))
+    return x->progress && x->progress(x->user, tokens, share)
                ? err_set(e, ERR_CANCELLED, "eval · stopped by its caller")
                : 0;
 }
@@ -63,8 +63,10 @@ static int run(struct bore_model *m, const struct bore_eval *w, const struct pai
                                    .user = ear};
     struct eval v = {0};
     struct texts *t = NULL;
-    int rc = texts_open(&t, m->m, w->texts, &o, e);
-    if (!rc)
+    const struct choices_options choices = {.skip = w->skip, .limit = w->limit, .bos = w->bos};
+    int rc = w->choices ? eval_choices_run(&v, w->texts, &choices, &work, e)
+                        : texts_open(&t, m->m, w->texts, &o, e);
+    if (!rc && !w->choices)
         rc = eval_run(&v, t, &work, e);
     if (!rc)
         give(&v, out);

@@ -49,6 +49,8 @@ int bore_stats_run(struct bore_model *m, const struct bore_stats *stats,
 /* How well the model expects the tokens of a set of texts, as `borescope eval` has it
  * (docs/lab.md). */
 struct bore_eval {
+    bool choices;      /* texts are questions with choices, a .jsonl file; of the others bos, skip
+                          and limit count, and edits */
     const char *texts; /* this and the next nine as of struct bore_stats */
     bool paragraphs;
     const char *field;
@@ -61,12 +63,13 @@ struct bore_eval {
     int n_edits;
     int top; /* K of top_K_accuracy; 0: 5 */
 };
-enum { BORE_MEASURES_MAX = 8 };
+enum { BORE_MEASURES_MAX = 16 };
 struct bore_evaluation {
-    int64_t texts, tokens; /* that count */
+    int64_t texts, tokens; /* that count; of questions both are how many there are */
     int n_measures;
     struct {
-        char name[24]; /* "loss", "perplexity", "bits_per_byte", "accuracy", "top_5_accuracy"; with
+        char name[24]; /* "loss", "perplexity", "bits_per_byte", "accuracy", "top_5_accuracy", of
+                          questions "acc", "acc_norm", "acc_bytes", "brier_score"; with
                           edits also "kl" and "agreement", which are under `edited` */
         double base, base_error, edited, edited_error, difference,
             difference_error; /* with standard errors; NaN: there is none */

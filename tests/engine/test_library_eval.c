@@ -82,6 +82,26 @@ static void as_single_passes(void **state)
     library_close(&l);
 }
 
+static void questions(void **state)
+{
+    (void)state;
+    struct bore_eval w = {
+        .choices = true, .texts = "tests/fixtures/prompts/questions.jsonl", .bos = 1};
+    struct bore_evaluation x;
+    struct bore_error e;
+    struct bore_model *m;
+    int64_t calls = 0;
+    library_ok(bore_open(&m, "tests/fixtures/prompts/gpt2", NULL, &e), &e);
+    library_ok(bore_eval_run(m, &w, &x, hear, &calls, &e), &e);
+    assert_true(x.texts == 7 && x.n_measures == 4 && calls > 0);
+    assert_string_equal(x.measures[0].name, "acc");
+    assert_true(fabs(x.measures[0].base - 2.0 / 7) < 1e-15);
+    w.limit = 2;
+    library_ok(bore_eval_run(m, &w, &x, NULL, NULL, &e), &e);
+    assert_int_equal(x.texts, 2);
+    bore_close(m);
+}
+
 static void refusals(void **state)
 {
     (void)state;
@@ -106,6 +126,6 @@ static void refusals(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test(as_single_passes),
-                                       cmocka_unit_test(refusals)};
+                                       cmocka_unit_test(questions), cmocka_unit_test(refusals)};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -37,6 +37,7 @@ static const struct row_rule {
     {"engine/lab/stats.def", "STAT", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/lab/stats.def", "DERIVED", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/lab/eval.def", "MEASURE", 0, false, {"docs/lab.md"}, {"`", "`"}},
+    {"engine/lab/eval.def", "CHOICE", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/lab/eval.def", "EDITED", 0, false, {"docs/lab.md"}, {"`", "`"}},
     {"engine/session/want.def", "WANT", 3, false, {"engine/session/figure_kinds"}, {"int ", "("}},
     {"tui/commands.def", "COMMAND", 0, false, {"tui/cli/"}, {"int cli_", "(struct cli *c)"}},

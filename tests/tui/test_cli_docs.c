@@ -91,9 +91,9 @@ static void every_field_is_explained(void **state)
         js_close(doc);
     }
     static const char *const tokenizer = "tests/fixtures/tokenizers/gpt2/tokenizer.json";
-    static const char *const of[] = {"tokens",  "tokens",  "generate", "weights",
-                                     "weights", "weights", "weights",  "weights",
-                                     "models",  "texts",   "stats",    "eval"};
+    static const char *const of[] = {"tokens",  "tokens",  "generate", "weights", "weights",
+                                     "weights", "weights", "weights",  "models",  "texts",
+                                     "stats",   "eval",    "eval"};
     struct js_doc *docs[] = {
         RUN_JSON("tokens", tokenizer, "-p", "é", "--json"),
         RUN_JSON("tokens", tokenizer, "-p", "5 6", "--decode", "--json"),
@@ -106,7 +106,8 @@ static void every_field_is_explained(void **state)
         RUN_JSON("models", "--json"),
         RUN_JSON("texts", "teach", "README.md", "--limit", "2", "--json"),
         RUN_JSON("stats", "teach", "README.md", "--limit", "2", "-c", "hook_embed", "--json"),
-        RUN_JSON("eval", "teach", "README.md", "--limit", "2", "-e", "hook_embed *= 2", "--json")};
+        RUN_JSON("eval", "teach", "README.md", "--limit", "2", "-e", "hook_embed *= 2", "--json"),
+        RUN_JSON("eval", "teach", "tests/fixtures/prompts/questions.jsonl", "--choices", "--json")};
     for (size_t i = 0; i < sizeof docs / sizeof *docs; i++) {
         char *part = section(page, of[i]);
         keys_are_explained(js_root(docs[i]), common, part, of[i]);

@@ -1,5 +1,5 @@
-/* test_cli_eval.c - `borescope eval`: against Hugging Face's losses by windows, against `borescope
- * loss`, its filters, what it prints, what it refuses. */
+/* test_cli_eval.c - `borescope eval`: against Hugging Face's losses by windows, lm-eval's scores of
+ * choices, `borescope loss`, its filters, what it prints, what it refuses. */
 #include "command.h"
 
 #include <math.h>
@@ -54,22 +54,46 @@ static void case_is(const char *model, struct js_node c)
     js_close(doc);
 }
 
-static void as_hugging_face(void **state)
+/* Questions with choices: the reference scores them as lm-eval does. */
+static void choices_are(const char *model, struct js_node c)
 {
-    (void)state;
+    const char *edit = js_is_string(js_get(c, "edit")) ? json_string(c, "edit") : NULL;
+    struct js_doc *doc = RUN_JSON("eval", model, "tests/fixtures/prompts/questions.jsonl",
+                                  "--choices", "--json", json_bool(c, "bos") ? "--bos" : "--no-bos",
+                                  edit ? "-e" : NULL, edit);
+    assert_int_equal(json_int(js_root(doc), "questions"), json_int(c, "questions"));
+    for (struct js_iter it = js_members(js_get(c, "measures")); js_next(&it);)
+        measure_is(doc, it.key, it.value);
+    js_close(doc);
+}
+
+static void each_case(const char *file, size_t least, void (*is)(const char *, struct js_node))
+{
     static const char *const models[] = {"tests/fixtures/prompts/gpt2",
                                          "tests/fixtures/prompts/llama2"};
     for (int i = 0; i < 2; i++) {
         char path[80];
-        snprintf(path, sizeof path, "%s/eval.json", models[i]);
+        snprintf(path, sizeof path, "%s/%s", models[i], file);
         struct js_doc *cases = js_open(path, NULL);
         assert_non_null(cases);
         size_t n = js_count(js_root(cases));
-        assert_true(n >= 6);
+        assert_true(n >= least);
         for (size_t k = 0; k < n; k++)
-            case_is(models[i], js_at(js_root(cases), k));
+            is(models[i], js_at(js_root(cases), k));
         js_close(cases);
     }
+}
+
+static void as_hugging_face(void **state)
+{
+    (void)state;
+    each_case("eval.json", 6, case_is);
+}
+
+static void as_lm_eval(void **state)
+{
+    (void)state;
+    each_case("choices.json", 3, choices_are);
 }
 
 static void write_file(const char *path, const char *text)
@@ -130,6 +154,47 @@ static void filters(void **state)
     js_close(all), js_close(with), js_close(without), js_close(later);
 }
 
+/* Many questions, more than share a product, against each by itself. */
+static void questions_in_batches(void **state)
+{
+    (void)state;
+    enum { N = 24 };
+    static const char *const names[] = {"Mary", "John", "Tom", "Anna", "Dan"};
+    static const char *const measures[] = {"acc", "acc_norm", "brier_score", "kl", "agreement"};
+    char *folder = folder_make(), *path = folder_path(folder, "q.jsonl");
+    double sum[5] = {0};
+    FILE *f = fopen(path, "wb");
+    assert_non_null(f);
+    for (int i = 0; i < N; i++)
+        fprintf(f,
+                "{\"question\": \"When %s and %s went to the store, %s gave a bag to\", "
+                "\"choices\": [\"%s\", \"the %s\", \"%s\"], \"answer\": %d, \"id\": %d}\n\n",
+                names[i % 5], names[(i + 1 + i / 5) % 5], names[i % 5], names[i % 5],
+                names[i * 3 % 5], names[(i + 1 + i / 5) % 5], i % 3, i);
+    fclose(f);
+    for (int i = 0; i < N; i++) {
+        char skip[8];
+        snprintf(skip, sizeof skip, "%d", i);
+        struct js_doc *one = RUN_JSON("eval", "teach", path, "--choices", "--json", "--skip", skip,
+                                      "--limit", "1", "-e", "blocks.2.hook_attn_out *= 0.3");
+        assert_int_equal(json_int(js_root(one), "questions"), 1);
+        for (int k = 0; k < 5; k++)
+            sum[k] += json_number(measure(one, measures[k]), k < 3 ? "base" : "edited");
+        js_close(one);
+    }
+    struct js_doc *all = RUN_JSON("eval", "teach", path, "--choices", "--json", "-e",
+                                  "blocks.2.hook_attn_out *= 0.3");
+    assert_int_equal(json_int(js_root(all), "questions"), N);
+    for (int k = 0; k < 5; k++) {
+        double got = json_number(measure(all, measures[k]), k < 3 ? "base" : "edited");
+        assert_true(fabs(got - sum[k] / N) < 1e-14);
+    }
+    assert_true(sum[0] > 0 && sum[0] < N && sum[3] > 0);
+    js_close(all);
+    free(path);
+    folder_remove(folder);
+}
+
 static void prints(void **state)
 {
     (void)state;
@@ -147,6 +212,11 @@ static void prints(void **state)
     assert_non_null(strstr(r.out, "\nagreement "));
     assert_string_equal(r.err, "");
     result_free(&r);
+    r = RUN("eval", "teach", "tests/fixtures/prompts/questions.jsonl", "--choices");
+    assert_non_null(strstr(r.out, "\n# 7 questions; "));
+    assert_non_null(strstr(r.out, "\nacc_bytes "));
+    assert_null(strstr(r.out, "perplexity"));
+    result_free(&r);
 }
 
 static void refuses(void **state)
@@ -162,14 +232,31 @@ static void refuses(void **state)
     assert_refused(RUN("eval", "teach", texts, "--pos", "90:"), 1, "no token counts");
     assert_refused(RUN("eval", "teach", texts, "-e", "blocks.99.hook_mlp_out = 0"), 1, "99");
     assert_refused(RUN("eval", "tests/fixtures/models/bert", texts), 1, "causal");
+    write_file(path, "{\"question\": \"One\", \"choices\": [\"two\", \"three\"], \"answer\": 0}\n"
+                     "{\"question\": \"One\", \"choices\": [\"two\", \"three\"], \"answer\": 2}\n");
+    assert_refused(RUN("eval", "teach", path, "--choices"), 1, "t.jsonl · line 2 · key \"answer\"");
+    write_file(path, "\n{\"question\": \"One\", \"choices\": \"two\", \"answer\": 0}\n");
+    assert_refused(RUN("eval", "teach", path, "--choices"), 1, "line 2 · key \"choices\"");
+    write_file(path, "{\"question\": \"\", \"choices\": [\"two\", \"three\"], \"answer\": 0}\n");
+    assert_refused(RUN("eval", "teach", path, "--choices", "--no-bos"), 1,
+                   "line 1 · nothing stands before the choices");
+    assert_refused(RUN("eval", "teach", texts, "--choices"), 1, "eval.txt · line 1");
+    assert_refused(RUN("eval", "teach", path, "--choices", "--limit", "1", "--skip", "1"), 1,
+                   "no question");
+    assert_refused(RUN("eval", "teach", "--choices"), 2, "which questions?");
+    assert_refused(RUN("eval", "teach", path, "--choices", "--window", "8"), 2, "--window");
     free(path);
     folder_remove(folder);
 }
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_hugging_face), cmocka_unit_test(as_loss),
-                                       cmocka_unit_test(filters), cmocka_unit_test(prints),
+    const struct CMUnitTest tests[] = {cmocka_unit_test(as_hugging_face),
+                                       cmocka_unit_test(as_lm_eval),
+                                       cmocka_unit_test(questions_in_batches),
+                                       cmocka_unit_test(as_loss),
+                                       cmocka_unit_test(filters),
+                                       cmocka_unit_test(prints),
                                        cmocka_unit_test(refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 /* eval.c - `borescope eval`: how well the model expects the tokens of a set of texts, without and
  * with edits. */
-#include "lab/eval.h"
+#include "lab/eval_choices.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,10 +8,10 @@
 #include "progress.h"
 #include "texts.h"
 
-static int rest(void *user, int64_t tokens, const struct texts *t, struct err *e)
+static int rest(void *user, int64_t counted, double share, struct err *e)
 {
     (void)e;
-    progress_tell(user, texts_share(t), tokens);
+    progress_tell(user, share, counted);
     return 0;
 }
 
@@ -34,9 +34,11 @@ static int print_json(struct cli *c, const struct eval *v)
     int n = eval_values(v, values);
     struct json_out j;
     cli_json_begin(c, &j);
-    json_out_int(json_out_key(&j, "texts"), v->texts);
-    json_out_int(json_out_key(&j, "expected"), (int64_t)v->sum[EVAL_TOKENS]);
-    json_out_int(json_out_key(&j, "bytes"), (int64_t)v->sum[EVAL_BYTES]);
+    json_out_int(json_out_key(&j, v->choices ? "questions" : "texts"), v->texts);
+    if (!v->choices) {
+        json_out_int(json_out_key(&j, "expected"), (int64_t)v->sum[EVAL_TOKENS]);
+        json_out_int(json_out_key(&j, "bytes"), (int64_t)v->sum[EVAL_BYTES]);
+    }
     json_out_array(json_out_key(&j, "measures"));
     for (int i = 0; i < n; i++) {
         double x[6];
@@ -60,7 +62,9 @@ static int print_table(struct cli *c, const struct eval *v)
     struct eval_value values[EVAL_MEASURES];
     int n = eval_values(v, values);
     cli_head(c);
-    if (!c->opt->tsv)
+    if (!c->opt->tsv && v->choices)
+        bytes_addf(&c->out, "# %lld questions; error: standard error\n", (long long)v->texts);
+    else if (!c->opt->tsv)
         bytes_addf(&c->out, "# %lld texts, %lld tokens expected; error: standard error\n",
                    (long long)v->texts, (long long)v->sum[EVAL_TOKENS]);
     struct table *t = table_new(columns, v->edited ? 7 : 3);
@@ -77,36 +81,59 @@ static int print_table(struct cli *c, const struct eval *v)
     return cli_table(c, t);
 }
 
+static int eval_texts(struct cli *c, struct eval *v, struct eval_work *w)
+{
+    struct token_filter filter;
+    int32_t *ids = NULL;
+    struct texts *t = NULL;
+    int rc = texts_filter(c, &filter, &ids);
+    if (!rc)
+        rc = texts_open_named(c, &t);
+    w->filter = &filter;
+    if (!rc)
+        rc = eval_run(v, t, w, &c->err);
+    texts_close(t);
+    free(ids);
+    return rc;
+}
+
+static int eval_choices(struct cli *c, struct eval *v, const struct eval_work *w)
+{
+    static const uint8_t of_texts[] = {ON(paragraphs), ON(format),       ON(field),  ON(label),
+                                       ON(window),     ON(stride),       ON(sample), ON(seed),
+                                       ON(pos),        ON(limit_tokens), ON(top),    ON(only_token),
+                                       ON(skip_token)};
+    const struct options *o = c->opt;
+    const struct choices_options how = {.skip = o->skip, .limit = o->limit, .bos = cli_bos(o)};
+    for (size_t i = 0; i < sizeof of_texts; i++)
+        if (o->given[of_texts[i]])
+            return err_set(&c->err, ERR_USAGE, "--%s · is of texts, not of questions (--choices)",
+                           option_table[of_texts[i]].name);
+    return o->n_words ? eval_choices_run(v, o->words[0], &how, w, &c->err)
+                      : err_set(&c->err, ERR_USAGE,
+                                "eval · which questions? · a .jsonl file, or - for standard input");
+}
+
 int cli_eval(struct cli *c)
 {
     struct eval v = {0};
     struct pair_target target;
-    struct token_filter filter;
-    int32_t *ids = NULL;
-    struct texts *t = NULL;
     struct progress progress;
     int rc = cli_model(c, true);
     if (!rc)
         rc = cli_target(c, &target);
-    if (!rc)
-        rc = texts_filter(c, &filter, &ids);
-    if (!rc)
-        rc = texts_open_named(c, &t);
-    progress_begin(&progress, 0);
+    progress_begin(&progress, c->opt->choices ? "questions" : "tokens", 0);
     if (!rc) {
-        const struct eval_work work = {.m = c->m,
-                                       .target = &target,
-                                       .filter = &filter,
-                                       .top = c->opt->top,
-                                       .cache_bytes = target.n_edits ? cli_cache_bytes(c) : 0,
-                                       .rest = rest,
-                                       .user = &progress};
-        rc = eval_run(&v, t, &work, &c->err);
+        struct eval_work work = {.m = c->m,
+                                 .target = &target,
+                                 .top = c->opt->top,
+                                 .cache_bytes = target.n_edits ? cli_cache_bytes(c) : 0,
+                                 .rest = rest,
+                                 .user = &progress};
+        rc = c->opt->choices ? eval_choices(c, &v, &work) : eval_texts(c, &v, &work);
     }
     progress_end(&progress);
     if (!rc)
         rc = c->opt->json ? print_json(c, &v) : print_table(c, &v);
-    texts_close(t);
-    free(ids);
     return rc;
 }

@@ -14,12 +14,12 @@ double progress_now(void)
     return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
 }
 
-void progress_begin(struct progress *p, int64_t before)
+void progress_begin(struct progress *p, const char *what, int64_t before)
 {
-    *p = (struct progress){.begun = progress_now(), .before = before};
+    *p = (struct progress){.begun = progress_now(), .before = before, .what = what};
 }
 
-double progress_tell(struct progress *p, double share, int64_t tokens)
+double progress_tell(struct progress *p, double share, int64_t done)
 {
     double t = progress_now();
     if (!isatty(STDERR_FILENO) || t - p->shown < 0.1)
@@ -35,8 +35,8 @@ double progress_tell(struct progress *p, double share, int64_t tokens)
         bar[BAR] = '\0';
         fprintf(stderr, "%s %.0f %% · ", bar, share * 100);
     }
-    fprintf(stderr, "%lld tokens · %.0f/s", (long long)tokens,
-            (double)(tokens - p->before) / (t - p->begun));
+    fprintf(stderr, "%lld %s · %.0f/s", (long long)done, p->what,
+            (double)(done - p->before) / (t - p->begun));
     if (share > p->first && p->first >= 0)
         fprintf(stderr, " · %.0f s left", (1 - share) / (share - p->first) * (t - p->first_time));
     fputs(" \033[K", stderr);

@@ -9,14 +9,15 @@ struct progress {
     double begun, shown;      /* seconds, as progress_now; shown 0: never */
     double first, first_time; /* the share that was told first, and when: what is left is
                                  reckoned from there */
-    int64_t before;           /* tokens that an earlier run took */
+    int64_t before;           /* of what is counted, what an earlier run did */
+    const char *what;         /* is counted: "tokens" */
 };
 
 double progress_now(void);
-void progress_begin(struct progress *p, int64_t before);
-/* How many tokens are taken and which share of the texts that is (negative: not known), shown at
- * most ten times a second.  Returns the time. */
-double progress_tell(struct progress *p, double share, int64_t tokens);
+void progress_begin(struct progress *p, const char *what, int64_t before);
+/* How many are done and which share of the work that is (negative: not known), shown at most ten
+ * times a second.  Returns the time. */
+double progress_tell(struct progress *p, double share, int64_t done);
 /* Takes the line away. */
 void progress_end(const struct progress *p);
 

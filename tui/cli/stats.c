@@ -206,7 +206,7 @@ int cli_stats(struct cli *c)
         rc = err_set(&c->err, ERR_USAGE, "stats · one set of texts · a folder holds several files");
     if (!rc)
         rc = open_all(&w, &work);
-    progress_begin(&w.progress, w.stats.tokens);
+    progress_begin(&w.progress, "tokens", w.stats.tokens);
     w.saved = w.progress.begun;
     if (!rc)
         rc = stats_run(&w.stats, w.texts, &work, &c->err);
