@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "measure/lens.h"
+#include "lab/eval_parts.h"
 
 struct job {
     struct eval *v;
@@ -85,11 +85,11 @@ static size_t bytes_of(const struct job *j, const struct text_piece *p, int32_t 
     return bytes;
 }
 
-static void token_add(struct job *j, int32_t token, size_t bytes, const struct lens_next *base,
-                      const struct lens_next *other, double kl)
+void eval_token_add(struct eval *v, int32_t token, size_t bytes, const struct lens_next *base,
+                    const struct lens_next *other, double kl)
 {
-    double *x = j->v->text;
-    bool top1 = base->best == token, topk = base->rank < j->w->top;
+    double *x = v->text;
+    bool top1 = base->best == token, topk = base->rank < v->top;
     x[EVAL_TOKENS]++;
     x[EVAL_BYTES] += (double)bytes;
     x[EVAL_LOSS] += (double)base->loss;
@@ -97,7 +97,7 @@ static void token_add(struct job *j, int32_t token, size_t bytes, const struct l
     x[EVAL_TOPK] += topk;
     x[EVAL_LOSS_CHANGE] += (double)other->loss - (double)base->loss;
     x[EVAL_TOP1_CHANGE] += (other->best == token) - top1;
-    x[EVAL_TOPK_CHANGE] += (other->rank < j->w->top) - topk;
+    x[EVAL_TOPK_CHANGE] += (other->rank < v->top) - topk;
     x[EVAL_KL] += kl;
     x[EVAL_AGREE] += base->best == other->best;
 }
@@ -118,8 +118,8 @@ static int add_piece(void *user, const struct text_piece *p, struct pair *pair, 
     rc = expect(j, pair, row0, j->pos[n - 1], e);
     for (; i < n && !rc; i++) {
         int32_t row = j->pos[i] - 1 - row0;
-        token_add(j, p->tokens[j->pos[i]], bytes_of(j, p, j->pos[i]), &j->base[row], &j->other[row],
-                  j->kl[row]);
+        eval_token_add(j->v, p->tokens[j->pos[i]], bytes_of(j, p, j->pos[i]), &j->base[row],
+                       &j->other[row], j->kl[row]);
     }
     return rc;
 }
@@ -134,15 +134,8 @@ static int between(void *user, const struct texts_place *next, struct err *e)
                : 0;
 }
 
-int eval_check(const struct model *m, struct err *e)
-{
-    int rc = lens_check(m, e);
-    return rc                     ? rc
-           : m->cfg.bidirectional ? err_set(e, ERR_BAD_INPUT, "eval · %s", LENS_NO_LOSS)
-                                  : 0;
-}
-
-int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e)
+/* Of a causal model. */
+static int run_causal(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e)
 {
     struct job j = {
         .v = v, .t = t, .w = w, .has_text = strcmp(tokenizer_kind(w->m->tok), "none") != 0};
@@ -152,16 +145,22 @@ int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct 
                                     .done = add_piece,
                                     .user = &j,
                                     .rest = between};
-    int rc = eval_check(w->m, e);
-    v->edited = w->target->n_edits > 0, v->top = w->top;
+    int rc = batch_run(t, &work, e);
+    free(j.pos), free(j.base), free(j.other), free(j.kl);
+    return rc;
+}
+
+int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e)
+{
+    int rc = lens_check(w->m, e);
+    v->edited = w->target->n_edits > 0, v->top = w->top, v->masked = w->m->cfg.bidirectional;
     if (!rc)
-        rc = batch_run(t, &work, e);
+        rc = v->masked ? eval_masked_run(v, t, w, e) : run_causal(v, t, w, e);
     eval_text_end(v);
     if (!rc && !v->texts)
         rc = err_set(e, ERR_BAD_INPUT,
                      "eval · no token counts · the texts are empty or of one token, or the "
                      "filters leave nothing");
-    free(j.pos), free(j.base), free(j.other), free(j.kl);
     return rc;
 }
 

@@ -1,13 +1,15 @@
-/* eval.h - how well a causal model expects the tokens of a set of texts, without and with edits.
+/* eval.h - how well a model expects the tokens of a set of texts, without and with edits.
  *
- * A token counts if it is fresh in its window, not the window's first, and passes the filter: what
- * is asked is how the token before it expects it.  With windows that overlap this is Hugging Face's
- * recipe for perplexity (docs, "Perplexity of fixed-length models"), each token with the same
- * weight.  Standard errors take texts as independent of each other and tokens of a text as not:
- * with x_i the sums over text i of n, and g the gradient of a measure by the sums over all, the
- * variance is n / (n - 1) sum_i (g . x_i)^2, the ratio estimator's (Cochran 1977, Sampling
- * Techniques, 6.4) and by linearisation that of every measure; of a difference, paired.  Tested in
- * tests/engine/test_eval.c. */
+ * In a causal model a token counts if it is fresh in its window, not the window's first, and passes
+ * the filter: what is asked is how the token before it expects it.  With windows that overlap this
+ * is Hugging Face's recipe for perplexity (docs, "Perplexity of fixed-length models"), each token
+ * with the same weight.  In a model that sees all tokens each one of a window that is fresh, not
+ * special and passes the filter is masked in turn, and asked for at its own place: Salazar et al.
+ * 2020, Masked Language Model Scoring.  Standard errors take texts as independent of each other and
+ * tokens of a text as not: with x_i the sums over text i of n, and g the gradient of a measure by
+ * the sums over all, the variance is n / (n - 1) sum_i (g . x_i)^2, the ratio estimator's (Cochran
+ * 1977, Sampling Techniques, 6.4) and by linearisation that of every measure; of a difference,
+ * paired.  Tested in tests/engine/test_eval.c. */
 #ifndef EVAL_H
 #define EVAL_H
 
@@ -47,6 +49,7 @@ enum eval_measure {
 struct eval {
     bool edited;                          /* there are edits */
     bool choices;                         /* of questions */
+    bool masked;                          /* each token behind a mask */
     int32_t top;                          /* K */
     int64_t texts;                        /* of which a token counts */
     double sum[EVAL_SUMS];                /* over all whole texts */
@@ -67,13 +70,8 @@ struct eval_work {
     void *user;
 };
 
-/* ERR_BAD_INPUT for a model without logits or that sees the next token. */
-int eval_check(const struct model *m, struct err *e);
 /* Over all that is left of a set.  ERR_BAD_INPUT also where no token counts. */
 int eval_run(struct eval *v, struct texts *t, const struct eval_work *w, struct err *e);
-
-/* What text[] holds is all of a text: for those who add to it themselves. */
-void eval_text_end(struct eval *v);
 
 /* A measure and its standard errors; NaN: there is none (a measure of edits alone, no edits, fewer
  * than two texts, tokens without text). */

@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 
 #include "lab/question.h"
-#include "measure/lens.h"
+#include "lab/eval_parts.h"
 
 enum { ON_THE_WAY = RUN_TOGETHER_MAX + 1 }; /* pieces at once: a batch, and the one that waits */
 
@@ -241,7 +241,11 @@ int eval_choices_run(struct eval *v, const char *path, const struct choices_opti
                                     .done = piece_done,
                                     .user = &j,
                                     .rest = between};
-    int rc = eval_check(w->m, e);
+    int rc = lens_check(w->m, e);
+    if (!rc && w->m->cfg.bidirectional)
+        rc = err_set(e, ERR_BAD_INPUT,
+                     "eval --choices · is of causal models, this one sees the "
+                     "tokens that it should expect");
     v->edited = w->target->n_edits > 0, v->choices = true;
     if (!rc)
         rc = text_file_open(&j.file, path, &lines, e);

@@ -364,7 +364,8 @@ int lens_cosines(struct run *r, int32_t column, int32_t row0, int32_t row1, floa
     return rc;
 }
 
-int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, struct err *e)
+int lens_tokens(struct run *r, int32_t row0, int32_t row1, const int32_t *tokens,
+                struct lens_next *out, struct err *e)
 {
     struct scratch s;
     int rc = row0 < row1 ? scratch_open(&s, r, row1 - row0, 1, 1, false, e) : 0;
@@ -379,7 +380,7 @@ int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, 
         if (!rc)
             rc = reduce_top(&s, &logits, e);
         if (!rc)
-            rc = reduce_target(&s, &logits, run_tokens(r) + row + 1, e);
+            rc = reduce_target(&s, &logits, tokens + (row - row0), e);
         if (!rc)
             rc = figures_fetch(&s, e);
         for (int32_t i = 0; !rc && i < m; i++)
@@ -390,6 +391,11 @@ int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, 
     }
     scratch_close(&s);
     return rc;
+}
+
+int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, struct err *e)
+{
+    return lens_tokens(r, row0, row1, run_tokens(r) + row0 + 1, out, e);
 }
 
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e)

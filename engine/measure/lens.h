@@ -77,6 +77,9 @@ struct lens_next {
     int32_t best; /* the token with the greatest logit, of equal ones that of the lowest id */
 };
 int lens_next(struct run *r, int32_t row0, int32_t row1, struct lens_next *out, struct err *e);
+/* The same of any tokens in their place: tokens[row1 - row0]. */
+int lens_tokens(struct run *r, int32_t row0, int32_t row1, const int32_t *tokens,
+                struct lens_next *out, struct err *e);
 /* Mean next-token cross-entropy of rows 0..n-2 (TransformerLens' return_type="loss"); NaN for a
  * single token. per_token (may be NULL) takes n-1 values. */
 int lens_loss(struct run *r, double *loss, float *per_token, struct err *e);

@@ -67,33 +67,45 @@ static void choices_are(const char *model, struct js_node c)
     js_close(doc);
 }
 
-static void each_case(const char *file, size_t least, void (*is)(const char *, struct js_node))
+static void each_case(const char *model, const char *file, size_t least,
+                      void (*is)(const char *, struct js_node))
 {
-    static const char *const models[] = {"tests/fixtures/prompts/gpt2",
-                                         "tests/fixtures/prompts/llama2"};
-    for (int i = 0; i < 2; i++) {
-        char path[80];
-        snprintf(path, sizeof path, "%s/%s", models[i], file);
-        struct js_doc *cases = js_open(path, NULL);
-        assert_non_null(cases);
-        size_t n = js_count(js_root(cases));
-        assert_true(n >= least);
-        for (size_t k = 0; k < n; k++)
-            is(models[i], js_at(js_root(cases), k));
-        js_close(cases);
-    }
+    char folder[80], path[100];
+    snprintf(folder, sizeof folder, "tests/fixtures/prompts/%s", model);
+    snprintf(path, sizeof path, "%s/%s", folder, file);
+    struct js_doc *cases = js_open(path, NULL);
+    assert_non_null(cases);
+    size_t n = js_count(js_root(cases));
+    assert_true(n >= least);
+    for (size_t k = 0; k < n; k++)
+        is(folder, js_at(js_root(cases), k));
+    js_close(cases);
 }
 
 static void as_hugging_face(void **state)
 {
     (void)state;
-    each_case("eval.json", 6, case_is);
+    each_case("gpt2", "eval.json", 6, case_is);
+    each_case("llama2", "eval.json", 6, case_is);
+}
+
+/* Each token behind a mask of its own. */
+static void masked_as_hugging_face(void **state)
+{
+    (void)state;
+    each_case("bert", "eval.json", 2, case_is);
+    each_case("roberta", "eval.json", 2, case_is);
+    struct result r = RUN("eval", "tests/fixtures/prompts/bert", "tests/fixtures/prompts/eval.txt",
+                          "--limit", "2");
+    assert_non_null(strstr(r.out, " tokens masked in turn; "));
+    result_free(&r);
 }
 
 static void as_lm_eval(void **state)
 {
     (void)state;
-    each_case("choices.json", 3, choices_are);
+    each_case("gpt2", "choices.json", 3, choices_are);
+    each_case("llama2", "choices.json", 3, choices_are);
 }
 
 static void write_file(const char *path, const char *text)
@@ -231,7 +243,9 @@ static void refuses(void **state)
                    "give one of them");
     assert_refused(RUN("eval", "teach", texts, "--pos", "90:"), 1, "no token counts");
     assert_refused(RUN("eval", "teach", texts, "-e", "blocks.99.hook_mlp_out = 0"), 1, "99");
-    assert_refused(RUN("eval", "tests/fixtures/models/bert", texts), 1, "causal");
+    assert_refused(RUN("eval", "tests/fixtures/models/bert", texts), 1, "[MASK]");
+    assert_refused(RUN("eval", "tests/fixtures/prompts/bert", path, "--choices"), 1, "causal");
+    assert_refused(RUN("eval", "tests/fixtures/models/vit", texts), 1, "image");
     write_file(path, "{\"question\": \"One\", \"choices\": [\"two\", \"three\"], \"answer\": 0}\n"
                      "{\"question\": \"One\", \"choices\": [\"two\", \"three\"], \"answer\": 2}\n");
     assert_refused(RUN("eval", "teach", path, "--choices"), 1, "t.jsonl · line 2 · key \"answer\"");
@@ -251,12 +265,10 @@ static void refuses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(as_hugging_face),
-                                       cmocka_unit_test(as_lm_eval),
-                                       cmocka_unit_test(questions_in_batches),
-                                       cmocka_unit_test(as_loss),
-                                       cmocka_unit_test(filters),
-                                       cmocka_unit_test(prints),
-                                       cmocka_unit_test(refuses)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(as_hugging_face), cmocka_unit_test(masked_as_hugging_face),
+        cmocka_unit_test(as_lm_eval),      cmocka_unit_test(questions_in_batches),
+        cmocka_unit_test(as_loss),         cmocka_unit_test(filters),
+        cmocka_unit_test(prints),          cmocka_unit_test(refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,7 @@ static int print_json(struct cli *c, const struct eval *v)
     json_out_int(json_out_key(&j, v->choices ? "questions" : "texts"), v->texts);
     if (!v->choices) {
         json_out_int(json_out_key(&j, "expected"), (int64_t)v->sum[EVAL_TOKENS]);
+        json_out_bool(json_out_key(&j, "masked"), v->masked);
         json_out_int(json_out_key(&j, "bytes"), (int64_t)v->sum[EVAL_BYTES]);
     }
     json_out_array(json_out_key(&j, "measures"));
@@ -65,8 +66,9 @@ static int print_table(struct cli *c, const struct eval *v)
     if (!c->opt->tsv && v->choices)
         bytes_addf(&c->out, "# %lld questions; error: standard error\n", (long long)v->texts);
     else if (!c->opt->tsv)
-        bytes_addf(&c->out, "# %lld texts, %lld tokens expected; error: standard error\n",
-                   (long long)v->texts, (long long)v->sum[EVAL_TOKENS]);
+        bytes_addf(&c->out, "# %lld texts, %lld tokens %s; error: standard error\n",
+                   (long long)v->texts, (long long)v->sum[EVAL_TOKENS],
+                   v->masked ? "masked in turn" : "expected");
     struct table *t = table_new(columns, v->edited ? 7 : 3);
     for (int i = 0; i < n && t; i++) {
         double x[6];
