@@ -98,7 +98,7 @@ static void lines_and_paragraphs(void **state)
     assert_string_equal(read_all(path, (struct texts_options){0}),
                         "0.0+0=one|1.0+0= two |2.0+0=three|");
     path = file_of("b.txt", "\n\none\ntwo\n \n\t\nthree\n\n\nfour");
-    assert_string_equal(read_all(path, (struct texts_options){.form = {TEXT_PARAGRAPHS}}),
+    assert_string_equal(read_all(path, (struct texts_options){.form = {.format = TEXT_PARAGRAPHS}}),
                         "0.0+0=one\ntwo\n|1.0+0=three\n|2.0+0=four|");
     assert_string_equal(read_all(file_of("empty.txt", ""), (struct texts_options){0}), "");
 }

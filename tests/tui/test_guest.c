@@ -187,7 +187,7 @@ static void test_teacher(void **state)
     for (size_t i = 0; i < sizeof with_files / sizeof *with_files; i++) {
         type("edit " HOOK " = 0", false);
         touched();
-        all_arguments(with_files[i], false);
+        all_arguments((int)with_files[i], false);
         if (!touched())
             fail_msg("%s touched no file", action_table[with_files[i]].name);
     }
@@ -308,7 +308,7 @@ static int open_image(void **state)
     (void)state;
     char why[256];
     struct err e = {0};
-    struct model *m;
+    struct model *m = NULL;
     struct image_input *pixels = NULL;
     struct kn_backend *be = kn_open(&(struct kn_options){.threads = 1}, why, sizeof why);
     if (!be || model_open(&m, VIT, be, &e) < 0 ||
