@@ -428,7 +428,9 @@ static void take_task(struct app *a)
     a->task = NULL;
     a->message_bad = false;
     t->finish(a, t);
-    t->free(t);
+    if (a->spent) /* no request that named it waits: the worker has done a later one */
+        a->spent->free(a->spent);
+    a->spent = t;
     if (a->message_bad)
         app_line_again(a);
 }

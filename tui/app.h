@@ -209,6 +209,7 @@ struct app {
     char *session;       /* the name that the session was saved under, or opened by */
     int trial[2]; /* edits [from, to) that no answer has accepted yet: a refusal takes them back */
     struct task *task;        /* under way on the worker, NULL = none */
+    struct task *spent;       /* the one before, done, which a request that waits may still name */
     struct edit_reach *reach; /* [n_reach] where all edits act */
     int32_t n_reach;
     int32_t pair[2], target; /* target -1: pair[0] */

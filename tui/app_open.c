@@ -179,6 +179,8 @@ void app_free(struct app *a)
     edit_list_free(&a->edits);
     if (a->task)
         a->task->free(a->task);
+    if (a->spent)
+        a->spent->free(a->spent);
     free(a->reach);
     completion_free(&a->complete);
     for (int i = 0; i < LINE_MODE_COUNT; i++)

@@ -194,7 +194,7 @@ static void print_lines(const struct plain *p, const char *text, size_t len)
         bytes_add_char(&b, '\n');
         at += n + 1;
     }
-    if (!b.failed)
+    if (b.len > 0 && !b.failed)
         fwrite(b.data, 1, b.len, p->o->out);
     bytes_free(&b);
 }

@@ -123,7 +123,7 @@ static char *argument(int i)
     case 1: snprintf(buf, sizeof buf, " %s", tensors); break;
     case 2: snprintf(buf, sizeof buf, "! %s", fresh); break;
     case 3: snprintf(buf, sizeof buf, " a=%s", lines); break;
-    case 4: snprintf(buf, sizeof buf, " nnsight %s", folder_path(folder, "x.py")); break;
+    case 4: snprintf(buf, sizeof buf, " nnsight %s/x.py", folder); break;
     case 5: snprintf(buf, sizeof buf, " %s += file(\"%s\", \"v\")", HOOK, tensors); break;
     case 6: snprintf(buf, sizeof buf, " 1 %s += file(\"%s\", \"v\")", HOOK, tensors); break;
     case 7: snprintf(buf, sizeof buf, " mlp_out += file(\"%s\", \"v\")", tensors); break;
