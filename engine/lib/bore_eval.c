@@ -44,16 +44,7 @@ static int run(struct bore_model *m, const struct bore_eval *w, const struct pai
                struct ear *ear, struct bore_evaluation *out, struct err *e)
 {
     const struct token_filter all = {0};
-    const struct texts_options o = {
-        .form = {w->paragraphs ? TEXT_PARAGRAPHS : TEXT_LINES, w->field, NULL},
-        .window = w->window,
-        .stride = w->stride,
-        .skip = w->skip,
-        .limit = w->limit,
-        .limit_tokens = w->limit_tokens,
-        .sample = w->sample,
-        .seed = w->seed,
-        .bos = w->bos};
+    const struct texts_options o = bore_texts_options(&w->texts);
     const struct eval_work work = {.m = m->m,
                                    .target = target,
                                    .filter = &all,
@@ -63,9 +54,9 @@ static int run(struct bore_model *m, const struct bore_eval *w, const struct pai
                                    .user = ear};
     struct eval v = {0};
     struct texts *t = NULL;
-    const struct choices_options choices = {.skip = w->skip, .limit = w->limit, .bos = w->bos};
-    int rc = w->choices ? eval_choices_run(&v, w->texts, &choices, &work, e)
-                        : texts_open(&t, m->m, w->texts, &o, e);
+    const struct choices_options choices = {.skip = o.skip, .limit = o.limit, .bos = o.bos};
+    int rc = w->choices ? eval_choices_run(&v, w->texts.path, &choices, &work, e)
+                        : texts_open(&t, m->m, w->texts.path, &o, e);
     if (!rc && !w->choices)
         rc = eval_run(&v, t, &work, e);
     if (!rc)
@@ -80,21 +71,15 @@ int bore_eval_run(struct bore_model *m, const struct bore_eval *eval, struct bor
 {
     struct err e = {0};
     struct ear ear = {progress, user};
-    struct edit **edits = calloc((size_t)eval->n_edits + 1, sizeof *edits);
-    int rc = bore_begin(m, &e), n = 0;
-    if (!rc && !edits)
-        rc = err_memory(&e, "edits");
-    if (!rc && (!eval->texts || eval->top < 0))
-        rc = err_set(&e, ERR_BAD_INPUT, "eval · expected `texts` and `top` >= 0, found %s",
-                     eval->texts ? "top < 0" : "texts = NULL");
-    for (; !rc && n < eval->n_edits; n++)
-        if ((rc = edit_parse(&edits[n], eval->edits[n], &e)))
-            break;
-    const struct pair_target target = {.edits = edits, .n_edits = n};
+    struct pair_target target = {0};
+    int rc = bore_begin(m, &e);
+    if (!rc && (!eval->texts.path || eval->top < 0))
+        rc = err_set(&e, ERR_BAD_INPUT, "eval · expected `texts.path` and `top` >= 0, found %s",
+                     eval->texts.path ? "top < 0" : "texts.path = NULL");
+    if (!rc)
+        rc = bore_target_of(m, eval->edits, eval->n_edits, &target, &e);
     if (!rc)
         rc = run(m, eval, &target, &ear, out, &e);
-    for (int i = 0; i < n; i++)
-        edit_free(edits[i]);
-    free(edits);
+    bore_target_free(&target);
     return bore_end(m, rc, &e, error);
 }

@@ -9,6 +9,7 @@
 #include "run/callback.h"
 #include "measure/capture.h"
 #include "run/pair.h"
+#include "lab/texts.h"
 
 /* The call under way. */
 struct bore_work {
@@ -102,6 +103,11 @@ void bore_row_free(struct bore_row *r);
 int bore_target(const struct bore_model *m, const struct bore_pass *p, const struct bore_row *row,
                 struct pair_target *t, struct err *e);
 void bore_target_free(struct pair_target *t);
+/* Edits alone, as of a call over many texts; likewise freed. */
+int bore_target_of(const struct bore_model *m, const char *const *edits, int n_edits,
+                   struct pair_target *t, struct err *e);
+/* A set of texts as texts_open takes it; its strings are the caller's. */
+struct texts_options bore_texts_options(const struct bore_texts *t);
 /* First and one past the last stage of a pass (plan.h). */
 int bore_pass_stages(const struct bore_model *m, const struct bore_pass *p, int32_t *first,
                      int32_t *end, struct err *e);

@@ -234,6 +234,13 @@ int bore_target(const struct bore_model *m, const struct bore_pass *p, const str
     return rc;
 }
 
+int bore_target_of(const struct bore_model *m, const char *const *edits, int n_edits,
+                   struct pair_target *t, struct err *e)
+{
+    const struct bore_pass p = {.edits = edits, .n_edits = n_edits};
+    return bore_target(m, &p, &(struct bore_row){0}, t, e);
+}
+
 /* What the rows of one pass share. */
 struct pass {
     struct bore_model *m;

@@ -8,6 +8,20 @@
 #include "lab/stats_run.h"
 #include "model/tensor_write.h"
 
+struct texts_options bore_texts_options(const struct bore_texts *t)
+{
+    return (struct texts_options){
+        .form = {t->paragraphs ? TEXT_PARAGRAPHS : TEXT_LINES, t->field, NULL},
+        .window = t->window,
+        .stride = t->stride,
+        .skip = t->skip,
+        .limit = t->limit,
+        .limit_tokens = t->limit_tokens,
+        .sample = t->sample,
+        .seed = t->seed,
+        .bos = t->bos};
+}
+
 /* The caller's ear. */
 struct ear {
     const struct bore_model *m;
@@ -50,16 +64,7 @@ static int run(struct bore_model *m, const struct bore_stats *w, const struct pa
                struct ear *ear, struct err *e)
 {
     const struct token_filter all = {0};
-    const struct texts_options o = {
-        .form = {w->paragraphs ? TEXT_PARAGRAPHS : TEXT_LINES, w->field, NULL},
-        .window = w->window,
-        .stride = w->stride,
-        .skip = w->skip,
-        .limit = w->limit,
-        .limit_tokens = w->limit_tokens,
-        .sample = w->sample,
-        .seed = w->seed,
-        .bos = w->bos};
+    const struct texts_options o = bore_texts_options(&w->texts);
     const struct stats_work work = {.m = m->m,
                                     .options = &o,
                                     .target = target,
@@ -71,7 +76,7 @@ static int run(struct bore_model *m, const struct bore_stats *w, const struct pa
     struct texts *t = NULL;
     int rc = stats_open(m, w, &work, &s, e);
     if (!rc)
-        rc = texts_open(&t, m->m, w->texts, &o, e);
+        rc = texts_open(&t, m->m, w->texts.path, &o, e);
     if (!rc)
         rc = stats_run(&s, t, &work, e);
     if (!rc)
@@ -87,22 +92,17 @@ int bore_stats_run(struct bore_model *m, const struct bore_stats *stats,
 {
     struct err e = {0};
     struct ear ear = {m, stats, progress, user};
-    struct edit **edits = calloc((size_t)stats->n_edits + 1, sizeof *edits);
-    int rc = bore_begin(m, &e), n = 0;
-    if (!rc && !edits)
-        rc = err_memory(&e, "edits");
-    if (!rc && (!stats->texts || !stats->output))
-        rc = err_set(&e, ERR_BAD_INPUT, "statistics · expected `texts` and `output`, found NULL");
+    struct pair_target target = {0};
+    int rc = bore_begin(m, &e);
+    if (!rc && (!stats->texts.path || !stats->output))
+        rc = err_set(&e, ERR_BAD_INPUT,
+                     "statistics · expected `texts.path` and `output`, found NULL");
     if (!rc)
         rc = tensor_write_check(stats->output, &e);
-    for (; !rc && n < stats->n_edits; n++)
-        if ((rc = edit_parse(&edits[n], stats->edits[n], &e)))
-            break;
-    const struct pair_target target = {.edits = edits, .n_edits = n};
+    if (!rc)
+        rc = bore_target_of(m, stats->edits, stats->n_edits, &target, &e);
     if (!rc)
         rc = run(m, stats, &target, &ear, &e);
-    for (int i = 0; i < n; i++)
-        edit_free(edits[i]);
-    free(edits);
+    bore_target_free(&target);
     return bore_end(m, rc, &e, error);
 }

@@ -15,9 +15,9 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-/* Statistics of hook points over a set of texts, as `borescope stats` makes them (docs/lab.md). */
-struct bore_stats {
-    const char *texts;  /* a file (.txt, .jsonl, .csv, .tsv, gzip'ed too) or a folder; "-": standard
+/* A set of texts (docs/lab.md).  Zero-initialised but for its path: all of it, as it is. */
+struct bore_texts {
+    const char *path;   /* a file (.txt, .jsonl, .csv, .tsv, gzip'ed too) or a folder; "-": standard
                            input */
     bool paragraphs;    /* of files of lines: a text is what stands between blank ones */
     const char *field;  /* of .jsonl, .csv and .tsv: what holds the text; NULL: "text" */
@@ -26,6 +26,11 @@ struct bore_stats {
     int64_t skip, limit, limit_tokens; /* texts left out first; at most so many; 0: all */
     double sample;                     /* of the others each with this probability; 0: all */
     uint64_t seed;
+};
+
+/* Statistics of hook points over a set of texts, as `borescope stats` makes them. */
+struct bore_stats {
+    struct bore_texts texts;
     const char *const *hooks; /* names and patterns */
     int n_hooks;
     int top; /* contexts of each neuron or head that are kept; 0: none */
@@ -46,19 +51,11 @@ int bore_stats_run(struct bore_model *m, const struct bore_stats *stats,
                    enum bore_stats_answer (*progress)(void *user, int64_t tokens, double share),
                    void *user, struct bore_error *error);
 
-/* How well the model expects the tokens of a set of texts, as `borescope eval` has it
- * (docs/lab.md). */
+/* How well the model expects the tokens of a set of texts, as `borescope eval` has it. */
 struct bore_eval {
-    bool choices;      /* texts are questions with choices, a .jsonl file; of the others bos, skip
-                          and limit count, and edits */
-    const char *texts; /* this and the next nine as of struct bore_stats */
-    bool paragraphs;
-    const char *field;
-    int bos;
-    int window, stride;
-    int64_t skip, limit, limit_tokens;
-    double sample;
-    uint64_t seed;
+    struct bore_texts texts;
+    bool choices; /* texts are questions with choices, a .jsonl file, of which path, bos, skip and
+                     limit count */
     const char *const *edits; /* the model is then run without and with them */
     int n_edits;
     int top; /* K of top_K_accuracy; 0: 5 */

@@ -63,7 +63,7 @@ static void as_single_passes(void **state)
     static const char *const edit[] = {"blocks.1.attn.hook_z[:, 1] = 0"};
     struct library l = library_open("gpt2", 1 << 24);
     struct bore_eval w = {
-        .texts = path, .edits = edit, .n_edits = 1, .top = 3, .window = 6, .bos = 0};
+        .texts = {.path = path, .window = 6, .bos = 0}, .edits = edit, .n_edits = 1, .top = 3};
     struct bore_evaluation x;
     struct bore_error e;
     int64_t calls = 0;
@@ -85,8 +85,8 @@ static void as_single_passes(void **state)
 static void questions(void **state)
 {
     (void)state;
-    struct bore_eval w = {
-        .choices = true, .texts = "tests/fixtures/prompts/questions.jsonl", .bos = 1};
+    struct bore_eval w = {.choices = true,
+                          .texts = {.path = "tests/fixtures/prompts/questions.jsonl", .bos = 1}};
     struct bore_evaluation x;
     struct bore_error e;
     struct bore_model *m;
@@ -96,7 +96,7 @@ static void questions(void **state)
     assert_true(x.texts == 7 && x.n_measures == 4 && calls > 0);
     assert_string_equal(x.measures[0].name, "acc");
     assert_true(fabs(x.measures[0].base - 2.0 / 7) < 1e-15);
-    w.limit = 2;
+    w.texts.limit = 2;
     library_ok(bore_eval_run(m, &w, &x, NULL, NULL, &e), &e);
     assert_int_equal(x.texts, 2);
     bore_close(m);
@@ -107,7 +107,7 @@ static void refusals(void **state)
     (void)state;
     static const char *const edit[] = {"blocks.9.hook_mlp_out = 0"};
     struct library l = library_open("gpt2", 1 << 24);
-    struct bore_eval w = {.texts = path};
+    struct bore_eval w = {.texts = {.path = path}};
     struct bore_evaluation x;
     struct bore_error e;
     int64_t stop = -9;
@@ -117,7 +117,7 @@ static void refusals(void **state)
     assert_int_equal(bore_eval_run(l.m, &w, &x, NULL, NULL, &e), BORE_BAD_INPUT);
     w.n_edits = 0, w.top = -1;
     assert_int_equal(bore_eval_run(l.m, &w, &x, NULL, NULL, &e), BORE_BAD_INPUT);
-    w.texts = NULL;
+    w.texts.path = NULL;
     assert_int_equal(bore_eval_run(l.m, &w, &x, NULL, NULL, &e), BORE_BAD_INPUT);
     assert_non_null(strstr(e.text, "texts"));
     library_close(&l);

@@ -63,7 +63,8 @@ static void goes_on(void **state)
 {
     (void)state;
     struct library l = library_open("gpt2", 1 << 24);
-    struct bore_stats w = {.texts = texts, .hooks = hooks, .n_hooks = 2, .top = 3, .output = whole};
+    struct bore_stats w = {
+        .texts = {.path = texts}, .hooks = hooks, .n_hooks = 2, .top = 3, .output = whole};
     struct bore_error e;
     library_ok(bore_stats_run(l.m, &w, NULL, NULL, &e), &e);
     w.output = out, w.resume = part;
@@ -85,8 +86,12 @@ static void edits_and_refusals(void **state)
     (void)state;
     static const char *const edits[] = {"blocks.0.mlp.hook_post[:, 2] = 1.5"};
     struct library l = library_open("gpt2", 1 << 24);
-    struct bore_stats w = {
-        .texts = texts, .hooks = hooks, .n_hooks = 1, .edits = edits, .n_edits = 1, .output = out};
+    struct bore_stats w = {.texts = {.path = texts},
+                           .hooks = hooks,
+                           .n_hooks = 1,
+                           .edits = edits,
+                           .n_edits = 1,
+                           .output = out};
     struct bore_error e;
     library_ok(bore_stats_run(l.m, &w, NULL, NULL, &e), &e);
     struct checkpoint *st = checkpoint_open(out, NULL);
@@ -98,7 +103,7 @@ static void edits_and_refusals(void **state)
     assert_non_null(strstr(e.text, "made otherwise"));
     w.resume = NULL, w.n_hooks = 0;
     assert_true(bore_stats_run(l.m, &w, NULL, NULL, &e) < 0);
-    w.n_hooks = 1, w.texts = NULL;
+    w.n_hooks = 1, w.texts.path = NULL;
     assert_int_equal(bore_stats_run(l.m, &w, NULL, NULL, &e), BORE_BAD_INPUT);
     library_close(&l);
 }
