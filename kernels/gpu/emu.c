@@ -445,6 +445,7 @@ struct kn_backend *emu_open(const struct kn_options *opt, char *why, size_t why_
     struct gpu *g = &d->g;
     d->order = order < EMU_ORDER_COUNT ? (enum emu_order)order : EMU_RISING;
     g->mma = order == EMU_ORDER_COUNT;
+    g->turns_x = order == EMU_MIXED ? 3 : 0;
     g->base.type = &EMU_TYPE;
     g->base.exact_rows = true;
     g->base.alloc_max = PTRDIFF_MAX / 2;

@@ -59,14 +59,21 @@ enum kn_status gpu_run(struct kn_backend *be, const struct kn_call *call)
     return st == KN_OUT_OF_MEMORY ? no_room((struct gpu *)be) : st;
 }
 
-enum kn_status gpu_launch(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
-                          int64_t x, int64_t y, int64_t z)
+enum kn_status gpu_launch_all(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
+                              int64_t x, int64_t y, int64_t z)
 {
     if (x == 0 || y == 0 || z == 0)
         return KN_OK;
-    if (y > GPU_GRID_MAX || z > GPU_GRID_MAX)
+    if (x > GPU_GRID_MAX || y > GPU_GRID_MAX || z > GPU_GRID_MAX)
         return KN_BAD_CALL;
-    return g->launch(g, k, params, bytes, x < GPU_GRID_MAX ? x : GPU_GRID_MAX, y, z);
+    return g->launch(g, k, params, bytes, x, y, z);
+}
+
+enum kn_status gpu_launch(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
+                          int64_t x, int64_t y)
+{
+    int64_t most = g->turns_x ? g->turns_x : GPU_GRID_MAX;
+    return gpu_launch_all(g, k, params, bytes, x < most ? x : most, y, 1);
 }
 
 bool gpu_units(int64_t rows, int64_t len, i32 *units, i32 *per_row)
@@ -189,7 +196,7 @@ static enum kn_status move(struct gpu *g, const struct kn_view *y, const struct 
     if (!gpu_units(a.n[0] * a.n[1] * a.n[2], a.n[3], &p.units, &p.per_row))
         return KN_BAD_CALL;
     enum gpu_kernel k = kn_dtype_bytes(y->dtype) == 4 ? GPU_copy : GPU_copy16;
-    return gpu_launch(g, k, &p, sizeof p, p.units, 1, 1);
+    return gpu_launch(g, k, &p, sizeof p, p.units, 1);
 }
 
 enum kn_status gpu_COPY(struct gpu *g, const struct kn_call *call)

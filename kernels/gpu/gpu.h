@@ -75,6 +75,9 @@ struct gpu {
     /* From device memory; `host` holds the bytes after `wait`. */
     enum kn_status (*download)(struct gpu *g, void *host, const void *device, size_t bytes);
     enum kn_status (*wait)(struct gpu *g); /* for everything queued */
+    /* 0, or so many groups along x at most where a group can take several turns (EACH): tests have
+     * few, that turns meet which a device has only in large tensors. */
+    int64_t turns_x;
     /* NULL, or another way to make products: true, and *st says how that went, or false: not
      * this one. */
     bool (*product)(struct gpu *g, const struct gpu_product *q, enum kn_status *st);

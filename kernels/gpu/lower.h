@@ -26,11 +26,13 @@ typedef char *addr;
 #include "../ops.def"
 #undef KN_OP
 
-/* Launch with the parameters p.  x: groups that there is work for, of which a kernel with EACH may
- * get fewer; nothing happens where an axis is 0. */
+/* Launch so many groups; nothing happens where an axis is 0, KN_BAD_CALL where it is too long. */
+enum kn_status gpu_launch_all(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
+                              int64_t x, int64_t y, int64_t z);
+/* Launch a kernel with EACH.  x: units that there is work for, which fewer groups may share. */
 enum kn_status gpu_launch(struct gpu *g, enum gpu_kernel k, const void *params, size_t bytes,
-                          int64_t x, int64_t y, int64_t z);
-#define GPU_LAUNCH(g, name, p, x, y) gpu_launch(g, GPU_##name, &(p), sizeof(p), x, y, 1)
+                          int64_t x, int64_t y);
+#define GPU_LAUNCH(g, name, p, x, y) gpu_launch(g, GPU_##name, &(p), sizeof(p), x, y)
 
 /* The work of `rows` rows of len elements, in units of 256; false: more than can be counted. */
 bool gpu_units(int64_t rows, int64_t len, i32 *units, i32 *per_row);

@@ -182,7 +182,7 @@ static enum kn_status lines_run(struct gpu *g, struct selection *s, enum gpu_ker
                      .step1 = gpu_i32(a[1].step),
                      .limit = gpu_i32(dest0 + a[1].start),
                      .flags = s->flags};
-    return gpu_launch(g, k, &p, sizeof p, a[1].n, a[0].n, 1);
+    return gpu_launch(g, k, &p, sizeof p, a[1].n, a[0].n);
 }
 
 enum kn_status gpu_PROJECT(struct gpu *g, const struct kn_call *call)

@@ -113,7 +113,7 @@ static enum kn_status bound(struct gpu *g, const struct kn_call *call, enum gpu_
                       .limit = limit};
     if (!gpu_units(y.n, y.len, &p.units, &p.per_row))
         return KN_BAD_CALL;
-    return gpu_launch(g, k, &p, sizeof p, p.units, 1, 1);
+    return gpu_launch(g, k, &p, sizeof p, p.units, 1);
 }
 
 enum kn_status gpu_SOFTCAP(struct gpu *g, const struct kn_call *call)

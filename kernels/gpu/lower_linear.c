@@ -93,7 +93,7 @@ static enum kn_status product_launch(struct gpu *g, const struct gpu_product *q)
     if (q->nk)
         k = kernel_of(q->type, each);
     int64_t x = (q->n + columns - 1) / columns, y = each ? q->m : (q->m + MT - 1) / MT;
-    return x > GPU_GRID_MAX ? KN_BAD_CALL : gpu_launch(g, k, &p, sizeof p, x, y, q->groups);
+    return gpu_launch_all(g, k, &p, sizeof p, x, y, q->groups);
 }
 
 /* Are the groups pieces of the same rows of weights? */
@@ -180,8 +180,8 @@ static enum kn_status mma_rows(struct gpu *g, const struct gpu_product *q, char 
         return KN_BAD_CALL;
     enum kn_status st = GPU_LAUNCH(g, terms, t, t.units, 1);
     return st ? st
-              : gpu_launch(g, mma_kernel(q->type, rows == FEW), &p, sizeof p,
-                           (q->n + COLUMNS - 1) / COLUMNS, (q->m + rows - 1) / rows, 1);
+              : gpu_launch_all(g, mma_kernel(q->type, rows == FEW), &p, sizeof p,
+                               (q->n + COLUMNS - 1) / COLUMNS, (q->m + rows - 1) / rows, 1);
 }
 
 static enum kn_status mma_run(struct gpu *g, const struct gpu_product *q)

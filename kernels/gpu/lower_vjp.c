@@ -140,7 +140,7 @@ static enum kn_status bound_back(struct gpu *g, const struct kn_call *call, enum
                           .limit = limit};
     if (!gpu_units(dx.n, dx.len, &p.units, &p.per_row))
         return KN_BAD_CALL;
-    return gpu_launch(g, k, &p, sizeof p, p.units, 1, 1);
+    return gpu_launch(g, k, &p, sizeof p, p.units, 1);
 }
 
 enum kn_status gpu_SOFTCAP_VJP(struct gpu *g, const struct kn_call *call)

@@ -131,6 +131,6 @@ enum kn_status gpu_STATS(struct gpu *g, const struct kn_call *call)
     p.parts = gpu_i32(parts < PARTS_MAX ? parts : PARTS_MAX);
     if (!(p.part = gpu_scratch(g, GPU_SCRATCH_PART, (size_t)p.parts * PART_BYTES)))
         return KN_OUT_OF_MEMORY;
-    enum kn_status st = GPU_LAUNCH(g, stats, p, p.parts, 1);
+    enum kn_status st = gpu_launch_all(g, GPU_stats, &p, sizeof p, p.parts, 1, 1);
     return st ? st : GPU_LAUNCH(g, stats_join, p, 1, 1);
 }
