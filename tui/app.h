@@ -107,7 +107,7 @@ struct place {
     int32_t expert;  /* tensor: 1 + the expert whose positions are shown, 0: the site as it is */
     int32_t element; /* tensor: column of the slice */
     int32_t hook;    /* hooks: index into app.sites */
-    int32_t edit, log;
+    int32_t edit, log, check;
     int32_t cell;     /* of the sweep */
     int part;         /* attribution: by layer, head, neuron, position */
     int32_t share[4]; /* the entry of each */
@@ -159,7 +159,7 @@ struct app {
     int n_jump, at_jump;
     /* scrolling, kept by the layout functions */
     int32_t share_top[4], row_top, column_left, head_left, hook_top, tensor_top, tensor_left,
-        edit_top, log_top, map_top, hook_left, heads_top, neurons_top, neuron_at;
+        edit_top, log_top, check_top, map_top, hook_left, heads_top, neurons_top, neuron_at;
     struct rect body;
     int column_width, page;       /* of the view on show: for the mouse and PgUp/PgDn */
     struct frame_place map_place; /* of the whole map that was drawn last */

@@ -303,3 +303,13 @@ int figure_attributed(const struct figure_ask *a, struct err *e)
     struct metric m = pair_metric(a);
     return attribute_heads(a->run, pair_run(a->pair, FACE_BASE), &m, a->unit->to, e);
 }
+
+int figure_check(const struct figure_ask *a, struct err *e)
+{
+    struct check_finding *to = a->unit->to;
+    if (a->face == FACE_BASE)
+        return check_identity(a->run, a->unit->want->k, 0, to, e);
+    assert(a->unit->base); /* of a prompt: the base's comes first */
+    *to = *(const struct check_finding *)a->unit->base;
+    return 0;
+}

@@ -146,10 +146,18 @@ static struct blob *other_face(const struct compared *x, const struct want *w, b
     return to;
 }
 
+/* Only makes sense in one run. */
+static bool is_of_one_run(enum want_kind kind)
+{
+    return kind == WANT_KL || kind == WANT_NONFINITE || kind == WANT_CHECK;
+}
+
 bool snapshot_want_of_b(const struct want *w, const int32_t *partner, int32_t n, struct want *out)
 {
     int32_t lo = INT32_MAX, hi = -1;
     *out = *w;
+    if (is_of_one_run(w->kind))
+        return false;
     if (w->kind == WANT_THUMBS) /* in small they cannot be paired */
         *out = want_make(WANT_VALUES, w->site, 0, n);
     if (w->kind == WANT_DIRECT)
@@ -178,8 +186,7 @@ const struct snapshot *snapshot_compare(const struct snapshot *a, const struct s
         struct want w;
         struct blob *face[FACE_COUNT];
         snapshot_figure(a, i, &w, face);
-        bool alone = w.kind == WANT_KL || w.kind == WANT_NONFINITE;
-        face[FACE_EDITED] = alone ? NULL : other_face(&x, &w, &failed);
+        face[FACE_EDITED] = is_of_one_run(w.kind) ? NULL : other_face(&x, &w, &failed);
         snapshot_show(s, &w, face);
         blob_release(face[FACE_EDITED]);
     }

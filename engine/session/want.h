@@ -6,6 +6,7 @@
 #define WANT_H
 
 #include "measure/attribute.h"
+#include "measure/check.h"
 #include "measure/heads.h"
 #include "measure/lens.h"
 #include "measure/neurons.h"
@@ -24,7 +25,7 @@ struct want {
     struct site_ref site; /* CELL, BEST, PICK, KL_FINAL, COSINE: run_lens_site's */
     /* BEST, HEAD_SAYS: tokens, NEURONS, LAYER_NEURONS: neurons, up to LENS_TOP_MAX; THUMBS: side,
      * up to HEADS_SMALL_MAX; of what there is; DIRECT: an enum attribute_part; SLOPE:
-     * layer * n_heads + head */
+     * layer * n_heads + head; CHECK: an identity */
     int32_t k;
     /* SLOPE: the destination; DIRECT: 1: heads and neurons too are all told, in their order */
     int32_t pos;

@@ -104,6 +104,8 @@ static struct want random_want(struct walk *w)
         x.site = (struct site_ref){SITE_V, any(w, c->n_layers)};
     if (x.kind == WANT_BEST)
         x.k = any(w, 9);
+    if (x.kind == WANT_CHECK)
+        x.k = any(w, CHECK_COUNT + 1);
     if (x.kind == WANT_CELL || x.kind == WANT_LOGITS)
         x.id[0] = any(w, c->d_vocab + 2) - 1;
     if (x.kind == WANT_LOGITS)
@@ -301,6 +303,39 @@ static void figures_are_the_engine_s(void **state)
     fixture_close(&f);
 }
 
+/* Identities are tested on the base run, whatever the edits. */
+static void identities_are_the_base_s(void **state)
+{
+    (void)state;
+    struct fixture f = fixture_open("gpt2");
+    struct session *s = ask_open(&f);
+    struct edit *edits[] = {ask_edit("blocks.1.attn.hook_z[2:] = nan")};
+    struct session_want w = ask_plain(f.tokens, f.n);
+    struct want wants[CHECK_COUNT];
+    for (int i = 0; i < CHECK_COUNT; i++) {
+        wants[i] = want_whole(WANT_CHECK, output_site);
+        wants[i].k = i;
+    }
+    w.target.edits = edits, w.target.n_edits = 1;
+    w.wants = wants, w.n_wants = CHECK_COUNT;
+    const struct snapshot *snap = ask(s, &w);
+    session_close(s); /* before another run uses the backend */
+    struct run *r = run_create(f.m, NULL, &(struct run_options){.cache_bytes = 1 << 20}, NULL);
+    assert_int_equal(run_sync(r, run_ids(f.tokens, f.n), NULL, NULL, NULL, NULL), 0);
+    for (int i = 0; i < CHECK_COUNT; i++) {
+        struct check_finding found;
+        assert_int_equal(check_identity(r, i, 1 << 20, &found, NULL), 0);
+        assert_true(found.result != CHECK_FAILS);
+        for (int face = 0; face < FACE_COUNT; face++)
+            assert_memory_equal(&found, snapshot_at(snap, (enum face)face, &wants[i], 0),
+                                sizeof found);
+    }
+    run_free(r);
+    snapshot_release(snap);
+    edit_free(edits[0]);
+    fixture_close(&f);
+}
+
 /* NaN is a value: it is there, and it is not computed again and again. */
 static void a_nan_is_there(void **state)
 {
@@ -453,6 +488,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(figures_are_the_engine_s),
+        cmocka_unit_test(identities_are_the_base_s),
         cmocka_unit_test(a_nan_is_there),
         cmocka_unit_test(wants_are_cut_to_what_there_is),
         cmocka_unit_test(kept_figures_are_never_stale),

@@ -46,7 +46,7 @@ static const struct row_rule {
     {"tui/options.def", "LIST", 0, false, {"tui/"}, {"->", ""}},
     {"tui/options.def", "INT", 0, false, {"tui/"}, {"->", ""}},
     {"tui/options.def", "REAL", 0, false, {"tui/"}, {"->", ""}},
-    {"tui/cli/checks.def", "CHECK", 0, false, {"tui/cli/check"}, {"int ", "(struct check *k"}},
+    {"engine/measure/check.def", "CHECK", 0, false, {"engine/measure/check"}, {"int ", "(struct check *k"}},
     {"tui/actions.def", "ACTION", 0, false, {"tui/action/"}, {"act_", "("}},
     {"tui/quantity.def", "QUANTITY", 2, false, {"engine/session/want.def"}, {"WANT(", ","}},
     {"tui/save/saved.def", "SAVED", 0, false, {"tui/save/session_app.c"}, {"SAVED_", ""}},

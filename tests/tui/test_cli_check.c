@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "check.h"
 #include "fixture.h"
+#include "measure/check.h"
 
 #define MODELS "tests/fixtures/models/"
 #define GPT2 MODELS "gpt2"
@@ -25,7 +25,7 @@ static void identities_hold(const struct fixture *f, const char *path, const cha
                                                  : 0;
     bool one = cfg->n_layers == 1, /* do not apply there */
         by_length = rope_length(cfg, (f->n + 1) / 2) != rope_length(cfg, f->n);
-    assert_int_equal(js_count(checks), check_count - one - by_length - places);
+    assert_int_equal(js_count(checks), CHECK_COUNT - one - by_length - places);
     for (size_t i = 0; i < js_count(checks); i++)
         assert_true(json_bool(js_at(checks, i), "holds"));
     js_close(doc);

@@ -36,6 +36,7 @@ static const struct look {
              {"log", "khxu@"},
              {"generate", ":generate<Space>count<Space>6<Enter>><Space>"},
              {"pairs", ":other<Space>0,5,9,5,7,9,13,21,5<Enter>=|"},
+             {"check", "C"},
              {"pins", "3i2ikxb"},
              {"help", "?"},
              {"line", ":view<Space><Tab><Tab>"}};

@@ -41,6 +41,7 @@ flow "keys ><Space>" "step 3 of 3" "entropy" "bag to Mary."
 flow "keys =<C-u>
 type $other
 keys <Enter>|" "A: the prompt" "B: the other prompt" "b:B−A" "≠"
+flow "keys C" "identities: 17 hold, 0 fail" "▶ yes" "pattern . v == z" "block 3"
 flow "keys w" "written to borescope-grid-1.txt"
 "$borescope" lessons lens --help > /dev/null
 "$borescope" check teach > /dev/null

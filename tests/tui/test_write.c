@@ -204,7 +204,11 @@ static const struct {
      "direct_by_pos.npy"},
     {"@", VIEW_LOG, {"\tcommand\t1\tpair Mary John\t", "\tcommand\t2\t", "\tlogit\t"}, "logit.npy"},
     {"><Space>", VIEW_GENERATE, {"\ttoken\t\t", "\tentropy\t\t", "\tbest\t0\t"}, "best.npy"},
-    {"|", VIEW_PAIRS, {"\ttoken\t\t", "\tlogprob\t\t", "\ttarget_rank\t"}, "logprob.npy"}};
+    {"|", VIEW_PAIRS, {"\ttoken\t\t", "\tlogprob\t\t", "\ttarget_rank\t"}, "logprob.npy"},
+    {"C",
+     VIEW_CHECK,
+     {"\tidentity\t12\tpattern . v == z\t", "\tholds\t0\tyes\t", "\tdeviation\t15\t0\t"},
+     "deviation.npy"}};
 
 static void test_every_view(void **state)
 {

@@ -1,82 +1,10 @@
 /* check.c - `borescope check`: runs the identities and says how well each holds. */
-#include "check.h"
-
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
-const struct check_info check_table[] = {
-#define CHECK(function, per_block, limit, name) {function, per_block, limit, name},
-#include "checks.def"
-};
-const int check_count = sizeof check_table / sizeof *check_table;
-
-const float *check_values(struct check *k, enum site_id id, int32_t layer)
-{
-    size_t count = (size_t)(site_row_size(&k->c->m->cfg, id, k->n) * k->n);
-    float **more = realloc(k->buffers, (size_t)(k->n_buffers + 1) * sizeof *more);
-    k->buffers = more ? more : k->buffers;
-    float *v = more ? malloc(count * sizeof *v) : NULL;
-    if (!v) {
-        cli_memory(k->c);
-        return NULL;
-    }
-    k->buffers[k->n_buffers++] = v;
-    return run_read(k->r, (struct site_ref){id, layer}, 0, k->n, v, NULL, &k->c->err) ? NULL : v;
-}
-
-static void check_reset(struct check *k)
-{
-    for (int i = 0; i < k->n_buffers; i++)
-        free(k->buffers[i]);
-    k->n_buffers = 0;
-}
-
-void check_compare(struct check *k, double got, double expected)
-{
-    double d = fabs(got - expected), s = fabs(expected);
-    if (got == expected || (isnan(got) && isnan(expected)))
-        d = 0;
-    if (!(d <= k->worst)) /* NaN counts as the worst */
-        k->worst = isnan(d) ? INFINITY : d;
-    if (isfinite(s) && s > k->scale)
-        k->scale = s;
-}
-
-/* What one identity came to. */
-struct finding {
-    double deviation;      /* relative to the largest value */
-    int32_t layer;         /* where it was worst; -1 = not per block */
-    struct site_ref first; /* check.first */
-    bool applies, holds;
-};
-
-static int test(struct check *k, const struct check_info *info, struct finding *out)
-{
-    int32_t layers = info->per_block ? k->c->m->cfg.n_layers : 1;
-    *out = (struct finding){.layer = -1};
-    k->first = (struct site_ref){SITE_COUNT, SITE_ROOT};
-    for (int32_t l = 0; l < layers; l++) {
-        k->worst = 0;
-        k->scale = -1; /* still -1: nothing to compare in this model */
-        int rc = info->test(k, l);
-        check_reset(k);
-        if (rc)
-            return rc;
-        double d = k->scale > 0 ? k->worst / k->scale : k->worst;
-        out->applies = out->applies || k->scale >= 0;
-        if (d > out->deviation || (l == 0 && info->per_block)) {
-            out->deviation = d;
-            out->layer = info->per_block ? l : -1;
-        }
-    }
-    out->first = k->first;
-    if (out->first.id != SITE_COUNT && out->first.layer != SITE_ROOT)
-        out->layer = out->first.layer;
-    out->holds = out->deviation <= info->limit;
-    return 0;
-}
+#include "cli.h"
+#include "measure/check.h"
 
 /* What a backend that watches another one saw of the operations: trace:, check:. */
 static void json_seen(struct cli *c, struct json_out *j)
@@ -131,15 +59,15 @@ static int table_seen(struct cli *c)
     return cli_table(c, t);
 }
 
-static int json_findings(struct cli *c, const struct finding *f)
+static int json_findings(struct cli *c, const struct check_finding *f)
 {
     struct json_out j;
     char name[LIMIT_NAME];
     cli_json_begin(c, &j);
     cli_json_tokens(c, &j);
     json_out_array(json_out_key(&j, "checks"));
-    for (int i = 0; i < check_count; i++) {
-        if (!f[i].applies)
+    for (int i = 0; i < CHECK_COUNT; i++) {
+        if (f[i].result == CHECK_ABSENT)
             continue;
         json_out_object(&j);
         json_out_string(json_out_key(&j, "name"), check_table[i].name);
@@ -155,7 +83,7 @@ static int json_findings(struct cli *c, const struct finding *f)
             json_out_null(&j);
         else
             json_out_string(&j, site_name(f[i].first, name));
-        json_out_bool(json_out_key(&j, "holds"), f[i].holds);
+        json_out_bool(json_out_key(&j, "holds"), f[i].result == CHECK_HOLDS);
         json_out_close(&j);
     }
     json_out_close(&j);
@@ -164,7 +92,7 @@ static int json_findings(struct cli *c, const struct finding *f)
     return cli_json_end(c, &j);
 }
 
-static int table_findings(struct cli *c, const struct finding *f)
+static int table_findings(struct cli *c, const struct check_finding *f)
 {
     static const struct table_column columns[] = {COLUMN_TEXT("holds"), COLUMN_TEXT("deviation"),
                                                   COLUMN_TEXT("limit"), COLUMN_TEXT("worst"),
@@ -172,10 +100,10 @@ static int table_findings(struct cli *c, const struct finding *f)
     struct table *t = table_new(columns, 5);
     char text[LIMIT_NAME];
     cli_head(c);
-    for (int i = 0; i < check_count && t; i++) {
-        if (!f[i].applies)
+    for (int i = 0; i < CHECK_COUNT && t; i++) {
+        if (f[i].result == CHECK_ABSENT)
             continue;
-        table_string(t, f[i].holds ? "yes" : "NO");
+        table_string(t, f[i].result == CHECK_HOLDS ? "yes" : "NO");
         snprintf(text, sizeof text, "%.2g", f[i].deviation);
         table_string(t, text);
         if (check_table[i].limit > 0)
@@ -228,16 +156,12 @@ int cli_check(struct cli *c)
         rc = c->m->cfg.patch_size ? default_image(c) : default_prompt(c);
     if (!rc)
         rc = cli_sync(c);
-    struct finding *f = calloc((size_t)check_count, sizeof *f);
-    struct check k = {.c = c, .n = c->n};
+    struct check_finding f[CHECK_COUNT];
     int failed = 0, applied = 0;
-    if (!rc && !f)
-        rc = cli_memory(c);
-    k.r = rc ? NULL : pair_run(c->pair, FACE_BASE);
-    for (int i = 0; i < check_count && !rc; i++) {
-        rc = test(&k, &check_table[i], &f[i]);
-        applied += !rc && f[i].applies;
-        failed += !rc && f[i].applies && !f[i].holds;
+    for (int i = 0; i < CHECK_COUNT && !rc; i++) {
+        rc = check_identity(pair_run(c->pair, FACE_BASE), i, cli_cache_bytes(c), &f[i], &c->err);
+        applied += !rc && f[i].result != CHECK_ABSENT;
+        failed += !rc && f[i].result == CHECK_FAILS;
     }
     if (!rc)
         rc = c->opt->json ? json_findings(c, f) : table_findings(c, f);
@@ -251,7 +175,5 @@ int cli_check(struct cli *c)
         c->show_anyway = true;
         rc = err_set(&c->err, ERR_BAD_INPUT, "backends depart · %s", kn_departure(c->be));
     }
-    free(k.buffers);
-    free(f);
     return rc;
 }

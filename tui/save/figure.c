@@ -274,6 +274,25 @@ TELL(tell_SLOPE)
     }
 }
 
+TELL(tell_CHECK)
+{
+    BOTH(struct check_finding);
+    (void)e;
+    f->hook[0] = 0;
+    if (b->result == CHECK_ABSENT)
+        return;
+    if (b->first.id != SITE_COUNT)
+        site_name(b->first, f->hook);
+    snprintf(f->index, sizeof f->index, "%d", (int)w->k);
+    f->there[FACE_EDITED] = false;
+    figure_text(to, f, "identity", check_table[w->k].name);
+    figure_text(to, f, "holds", b->result == CHECK_HOLDS ? "yes" : "no");
+    figure_number(to, f, "deviation", b->deviation, 0);
+    figure_number(to, f, "limit", check_table[w->k].limit, 0);
+    if (b->layer >= 0)
+        figure_number(to, f, "worst_layer", b->layer, 0);
+}
+
 typedef void tell_fn(struct figures *to, struct figure *f, const struct want *w, const void *base,
                      const void *edited);
 static tell_fn *const tellers[WANT_COUNT] = {
