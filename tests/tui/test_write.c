@@ -10,7 +10,10 @@
 #include "base/file_read.h"
 #include "base/json.h"
 #include "driver.h"
+#include "picture_in.h"
 #include "run/run.h"
+#include "save/font.h"
+#include "save/screen_file.h"
 #include "unit.h"
 
 static struct driver d;
@@ -81,10 +84,126 @@ static void test_screens(void **state)
     assert_string_equal(d.app->message, "a path of 1205 bytes · 1023 at most");
     app_command(d.app, "write /nowhere/a.txt");
     assert_true(d.app->message_bad);
+}
+
+/* ---- pixels ---- */
+
+static uint32_t pixel(const struct picture_rgb *p, int x, int y)
+{
+    assert_true(x >= 0 && x < p->width && y >= 0 && y < p->height);
+    const uint8_t *rgb = p->rgb + 3 * (y * p->width + x);
+    return (uint32_t)rgb[0] << 16 | (uint32_t)rgb[1] << 8 | rgb[2];
+}
+
+/* How dark a cell is on white: 0 blank, 1 black. */
+static double ink(const struct picture_rgb *p, int column, int row, int columns)
+{
+    double sum = 0;
+    int w = columns * SCREEN_CELL_W;
+    for (int y = 0; y < SCREEN_CELL_H; y++)
+        for (int x = 0; x < w; x++)
+            sum += 255 - (pixel(p, column * SCREEN_CELL_W + x, row * SCREEN_CELL_H + y) & 255);
+    return sum / 255 / (w * SCREEN_CELL_H);
+}
+
+static bool no_font(void)
+{
+    struct font *f;
+    struct err e;
+    int base, rc = font_open(&f, SCREEN_CELL_W, SCREEN_CELL_H, &base, &e);
+    if (rc)
+        printf("SKIP: %s\n", e.text);
+    else
+        font_close(f);
+    return rc;
+}
+
+static struct picture_rgb picture_of(const struct frame *f)
+{
+    struct bytes png = {0};
+    struct picture_rgb p;
+    struct err e;
+    char why[PICTURE_WHY];
+    if (screen_png(f, &png, &e))
+        fail_msg("%s", e.text);
+    assert_int_equal(picture_read(png.data, png.len, &p, why), PICTURE_OK);
+    bytes_free(&png);
+    return p;
+}
+
+/* Letters, their weight, lines, wide characters, blocks, colours, a picture and a popup over it. */
+static void test_pixels(void **state)
+{
+    (void)state;
+    struct frame f = {0};
+    if (no_font())
+        skip();
+    assert_true(frame_begin(&f, 12, 4));
+    struct canvas *c = f.canvas;
+    struct rect all = canvas_rect(c);
+    canvas_put(c, all, 0, 0, canvas_plain(0), "MM");
+    canvas_put(c, all, 1, 0, canvas_plain(CANVAS_BOLD), "M");
+    canvas_put(c, all, 2, 0, canvas_plain(CANVAS_UNDERLINE), " ");
+    canvas_put(c, all, 3, 0, canvas_plain(CANVAS_REVERSE), " ");
+    canvas_put(c, all, 4, 0, canvas_plain(CANVAS_DIM), "M");
+    canvas_put(c, all, 5, 0, canvas_plain(0), "日");
+    canvas_put(c, all, 7, 0, canvas_plain(0), "││");
+    canvas_put(c, all, 7, 1, canvas_plain(0), "│");
+    canvas_put(c, all, 0, 1, canvas_style(0xff0000, 0x0000ff, 0), "▀▂▌█ ");
+    frame_popup(&f, (struct rect){8, 2, 4, 2}, "");
+    f.n_pictures = 1;
+    f.picture[0].r = (struct rect){6, 2, 4, 2};
+    f.picture[0].w = 4 * SCREEN_CELL_W, f.picture[0].h = 2 * SCREEN_CELL_H;
+    assert_int_equal(image_new(&f.picture[0].image, 2, 1), IMAGE_OK);
+    f.picture[0].image.n_colors = 2;
+    f.picture[0].image.palette[0] = 0x00ff00, f.picture[0].image.palette[1] = 0x123456;
+    f.picture[0].image.pixel[1] = 1;
+    struct picture_rgb p = picture_of(&f);
+    enum { W = SCREEN_CELL_W, H = SCREEN_CELL_H };
+    assert_int_equal(p.width, 12 * W);
+    assert_int_equal(p.height, 4 * H);
+    assert_true(ink(&p, 0, 0, 1) > 0.08 && ink(&p, 0, 0, 1) < 0.5);
+    assert_true(ink(&p, 1, 0, 1) > 1.15 * ink(&p, 0, 0, 1));
+    assert_true(ink(&p, 2, 0, 1) > 0.01 && ink(&p, 2, 0, 1) < 0.1);
+    assert_true(ink(&p, 3, 0, 1) == 1);
+    assert_true(ink(&p, 4, 0, 1) < 0.8 * ink(&p, 0, 0, 1));
+    assert_true(ink(&p, 5, 0, 2) > 0.03); /* a frame where no font has it */
+    for (int y = 0; y < 2 * H; y++)       /* the line goes on from row to row */
+        assert_true((pixel(&p, 7 * W + W / 2, y) & 255) < 160);
+    const uint32_t red = 0xff0000, blue = 0x0000ff;
+    assert_true(pixel(&p, 3, H + 1) == red && pixel(&p, 3, 2 * H - 1) == blue);
+    assert_true(pixel(&p, W + 3, 2 * H - H / 8) == red && pixel(&p, W + 3, H + H / 2) == blue);
+    assert_true(pixel(&p, 2 * W + 1, H + 3) == red && pixel(&p, 3 * W - 1, H + 3) == blue);
+    assert_true(pixel(&p, 3 * W, H) == red && pixel(&p, 4 * W - 1, 2 * H - 1) == red);
+    assert_true(pixel(&p, 4 * W + 5, H + 5) == blue);
+    assert_true(pixel(&p, 6 * W, 2 * H) == 0x00ff00 && pixel(&p, 8 * W - 1, 4 * H - 1) == 0x00ff00);
+    assert_true(pixel(&p, 9 * W, 2 * H) != 0x123456); /* the popup is in front */
+    assert_true(pixel(&p, 11 * W + 2, H + 2) == 0xffffff);
+    free(p.rgb);
+    frame_free(&f);
+}
+
+/* A view of text, one with a picture, and a screen that is too large. */
+static void test_png(void **state)
+{
+    (void)state;
+    if (no_font())
+        skip();
+    for (const char *keys = "12"; *keys; keys++) {
+        size_t len;
+        struct picture_rgb p;
+        char why[PICTURE_WHY], key[2] = {*keys};
+        driver_keys(&d, key);
+        char *png = written("a.png", &len);
+        assert_int_equal(picture_read(png, len, &p, why), PICTURE_OK);
+        assert_int_equal(p.width, 120 * SCREEN_CELL_W);
+        assert_int_equal(p.height, 36 * SCREEN_CELL_H);
+        assert_true(ink(&p, 1, 0, 30) > 0.05); /* the status line */
+        free(p.rgb), free(png);
+    }
+    app_resize(d.app, 4000, 1000);
     app_command(d.app, "write a.png");
-    assert_non_null(strstr(d.app->message, "no picture in this view"));
-    driver_keys(&d, "2");
-    holds("a.png", "\x89PNG");
+    assert_non_null(strstr(d.app->message, "too many for a .png"));
 }
 
 /* Who may read a file is not changed by writing over it. */
@@ -318,6 +437,8 @@ int main(void)
 #define WITH(test) cmocka_unit_test_setup_teardown(test, open_driver, close_driver)
     const struct CMUnitTest tests[] = {
         WITH(test_screens),
+        cmocka_unit_test(test_pixels),
+        WITH(test_png),
         WITH(test_rights),
         WITH(test_figures),
         cmocka_unit_test_setup_teardown(test_every_view, open_teach, close_driver),

@@ -84,7 +84,8 @@ static int svg(struct app *a, struct bytes *out, struct err *e)
 
 static int png(struct app *a, struct bytes *out, struct err *e)
 {
-    struct frame_caps caps = {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, 9, 18, false};
+    struct frame_caps caps = {GRAPHICS_SIXEL, COLOR_DEPTH_TRUE, SCREEN_CELL_W, SCREEN_CELL_H,
+                              false};
     return with_frame(a, caps, as_png, out, e);
 }
 

@@ -3,9 +3,7 @@
 
 #include <string.h>
 
-#include "png_out.h"
-
-enum { CELL_W = 9, CELL_H = 18, BASELINE = 14, SAMPLE_PX = 8, BLACK = 0x000000, WHITE = 0xffffff };
+enum { CELL_W = 9, CELL_H = 18, BASELINE = 14, BLACK = 0x000000, WHITE = 0xffffff };
 
 /* Text between tags and in attributes. */
 static void add_escaped(struct bytes *out, const char *s)
@@ -23,17 +21,12 @@ static void add_escaped(struct bytes *out, const char *s)
     }
 }
 
-struct look {
-    uint32_t fg, bg;
-    bool plain; /* of the page */
-};
-
-static struct look look_of(struct canvas_style st)
+struct screen_look screen_look(struct canvas_style st)
 {
     uint32_t fg = st.fg == COLOR_DEFAULT ? BLACK : st.fg,
              bg = st.bg == COLOR_DEFAULT ? WHITE : st.bg;
     bool swap = st.attr & CANVAS_REVERSE;
-    struct look l = {swap ? bg : fg, swap ? fg : bg, false};
+    struct screen_look l = {swap ? bg : fg, swap ? fg : bg, false};
     if (st.attr & CANVAS_DIM && st.fg == COLOR_DEFAULT && !swap)
         l.fg = 0x777777;
     l.plain = l.fg == BLACK && l.bg == WHITE && !(st.attr & (CANVAS_BOLD | CANVAS_UNDERLINE));
@@ -66,7 +59,7 @@ void screen_html(const struct canvas *c, const char *title, struct bytes *out)
         for (int x = 0; x < c->w;) {
             struct bytes text = {0};
             struct canvas_style st = canvas_at(c, x, y)->style;
-            struct look l = look_of(st);
+            struct screen_look l = screen_look(st);
             x += run_of(c, x, y, &text);
             if (!l.plain)
                 bytes_addf(out, "<span style=\"color:#%06x;background:#%06x%s%s\">", l.fg, l.bg,
@@ -94,7 +87,7 @@ void screen_svg(const struct canvas *c, struct bytes *out)
         for (int x = 0; x < c->w;) {
             struct bytes text = {0};
             struct canvas_style st = canvas_at(c, x, y)->style;
-            struct look l = look_of(st);
+            struct screen_look l = screen_look(st);
             int n = run_of(c, x, y, &text);
             if (l.bg != WHITE)
                 bytes_addf(out,
@@ -115,27 +108,4 @@ void screen_svg(const struct canvas *c, struct bytes *out)
             x += n;
         }
     bytes_add_string(out, "</svg>\n");
-}
-
-int screen_png(const struct frame *f, struct bytes *out, struct err *e)
-{
-    const struct picture *best = NULL;
-    for (int i = 0; i < f->n_pictures; i++)
-        if (!best || f->picture[i].r.w * f->picture[i].r.h > best->r.w * best->r.h)
-            best = &f->picture[i];
-    if (!best)
-        return err_set(
-            e, ERR_BAD_INPUT,
-            "no picture in this view · .svg is one of its text: rsvg-convert FILE.svg -o FILE.png");
-    int px = best->w / best->image.w, side = best->image.w;
-    px = px > SAMPLE_PX ? px : SAMPLE_PX;
-    side = best->image.h > side ? best->image.h : side;
-    while (px > 1 && px * side > IMAGE_SIDE_MAX)
-        px--;
-    struct image large;
-    if (image_enlarge(&best->image, px, px, &large) != IMAGE_OK)
-        return err_memory(e, "the picture");
-    int rc = png_out_image(&large, out) ? err_memory(e, "the picture") : 0;
-    image_free(&large);
-    return rc;
 }
